@@ -1,0 +1,27 @@
+"""The engine, pure: no I/O, no clock, no randomness, no logging.
+
+Read it in this order; a module imports only modules above it (a test enforces both).
+
+ 1. units          Cash, Lots, Ticks; text <-> integer; every division of money
+ 2. messages       every command, event and reason; nothing else crosses a boundary
+ 3. contracts      linear and inverse terms, margin tiers, value <-> price
+ 4. rolling        the exact peak of a step function over a window of time
+ 5. columns        accounts, wallets and lanes as arrays
+ 6. holdings       what the book keeps for each asset, contract and pool
+ 7. book           the one mutable object; apply(event) is its only mutation
+ 8. valuation      equity, margin, leverage and return for a whole lane at once
+ 9. bankruptcy     bankruptcy price, takeover, what is left over or missing
+10. insurance      inventory, cover, profit per contract, funding
+11. triggers       when ADL starts and when it stops
+12. ranking        score -> queue, lights, quantity ahead
+13. policies       who stands in line, and with what weight
+14. allocation     tiers -> exact lots
+15. pricing        the price at which ADL closes
+16. deleveraging   one round: fills, skipped candidates, leftovers
+17. ledger         event -> balanced postings
+18. invariants     what holds after every step
+19. rules          one file a venue, each a RuleSet of the parts above
+20. explanation    why me, why not me, and what if
+21. intake         command -> events, or a refusal that names field and value
+22. engine         step(book, command) -> events: the cycle on one screen
+"""

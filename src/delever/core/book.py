@@ -1,0 +1,408 @@
+"""The book: everything the engine knows, and `apply(event)`, the only way to change it.
+
+Events carry finished numbers, so `apply` only adds and subtracts. It also keeps what follows from
+the book at the current marks (profit and maintenance of lanes and wallets) up to date, by exact
+differences, so that equity never has to be summed again.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from delever.core import messages as m
+from delever.core.columns import Accounts, Lane
+from delever.core.contracts import terms_from
+from delever.core.holdings import AssetState, ContractState, Parcel, PoolState
+from delever.core.messages import Event, Side
+from delever.core.units import Ints
+
+DEFAULT_CASH_DECIMALS = 8
+
+
+class Book:
+    """All accounts, contracts and pools of one venue, at one sequence and one time."""
+
+    def __init__(self) -> None:
+        self.sequence = 0
+        self.time_ms = 0
+        self.accounts = Accounts()
+        self.assets: dict[str, AssetState] = {}
+        self.contracts: dict[str, ContractState] = {}
+        self.pools: dict[str, PoolState] = {}
+        self.open_orders: dict[tuple[str, str], tuple[str, ...]] = {}
+        self.outstanding: dict[int, m.AdlFilled] = {}
+        self.last_fill = 0
+        self.last_takeover = 0
+        self._changed: dict[str, ContractState | PoolState] = {}
+        self._changed_lanes: set[tuple[str, Side]] = set()
+
+    # --- looking things up ---
+
+    def asset(self, name: str) -> AssetState:
+        """Return a settle asset, opened with 10^-8 units where it was never defined."""
+        if name not in self.assets:
+            self.assets[name] = AssetState(name, DEFAULT_CASH_DECIMALS)
+        return self.assets[name]
+
+    def pool_of(self, state: ContractState) -> PoolState:
+        """Return the pool that stands behind a contract."""
+        return self.pools[state.pool]
+
+    def asset_of(self, state: ContractState) -> AssetState:
+        """Return the asset that a contract settles in."""
+        return self.asset(state.terms.settle)
+
+    def members(self, pool: PoolState) -> list[ContractState]:
+        """Return the contracts behind which a pool stands, in order of definition."""
+        return [state for state in self.contracts.values() if state.pool == pool.name]
+
+    # --- changing ---
+
+    def apply(self, event: Event) -> None:
+        """Change the book by one event."""
+        _APPLY[type(event)](self, event)
+
+    def _nothing(self, event: Event) -> None:
+        """Events that tell, but change nothing."""
+
+    def _accepted(self, event: m.Accepted) -> None:
+        self.sequence = event.sequence
+        self.time_ms = event.time_ms
+
+    def _refused(self, _event: m.Refused) -> None:
+        self.sequence += 1
+
+    def _asset_defined(self, event: m.AssetDefined) -> None:
+        self.assets[event.asset] = AssetState(event.asset, event.cash_decimals)
+
+    def _pool_defined(self, event: m.PoolDefined) -> None:
+        self.asset(event.definition.asset)
+        self.pools[event.definition.pool] = PoolState(event.definition)
+
+    def _contract_defined(self, event: m.ContractDefined) -> None:
+        definition = event.definition
+        decimals = self.asset(definition.settle).cash_decimals
+        window_ms = self.pools[definition.pool].definition.peak_window_ms
+        state = ContractState(definition, terms_from(definition, decimals), window_ms)
+        self.contracts[definition.contract] = state
+
+    def _account_defined(self, event: m.AccountDefined) -> None:
+        self.accounts.define(
+            event.account, hedge_mode=event.hedge_mode, adl_exempt=event.adl_exempt
+        )
+        for asset in self.assets.values():
+            asset.wallets.reach(self.accounts.size)
+
+    def _balances_set(self, event: m.BalancesSet) -> None:
+        for name, asset, balance in zip(
+            event.accounts, event.assets, event.balances_cash, strict=True
+        ):
+            account = self.accounts.index[name]
+            wallets = self.asset(asset).wallets
+            wallets.reach(self.accounts.size)
+            wallets.add(account, balance - int(wallets.balance[account]))
+            self.accounts.balances_version[account] = event.version
+            self._acknowledge(self.accounts.balances_fill, account, event.last_fill)
+
+    def _positions_set(self, event: m.PositionsSet) -> None:
+        state = self.contracts[event.contract]
+        lane = state.lanes[event.side]
+        index = self.accounts.index
+        accounts = np.fromiter((index[name] for name in event.accounts), np.int64)
+        rows = np.fromiter(
+            map(lane.put, accounts.tolist(), event.positions), np.int64, len(accounts)
+        )
+        self._withdraw(state, lane, rows)
+        lane.assign(rows, event)
+        self._changed_lanes.add((state.name, event.side))
+        self._contribute(state, event.side, rows)
+        for account, position, lots in zip(
+            accounts.tolist(), event.positions, event.lots, strict=True
+        ):
+            if lots == 0:
+                lane.remove(lane.rows[account, position])
+        self.accounts.positions_version[accounts] = event.version
+        for account in accounts.tolist():
+            self._acknowledge(self.accounts.positions_fill, account, event.last_fill)
+
+    def _open_orders_set(self, event: m.OpenOrdersSet) -> None:
+        key = (event.account, event.contract)
+        if event.orders:
+            self.open_orders[key] = event.orders
+        else:
+            self.open_orders.pop(key, None)
+
+    def _marks_set(self, event: m.MarksSet) -> None:
+        for name, mark in zip(event.contracts, event.marks_ticks, strict=True):
+            state = self.contracts[name]
+            state.previous_mark, state.mark = state.mark or mark, mark
+            self._touch(state)
+            for side in Side:
+                self._revalue(state, side)
+
+    def _depth_set(self, event: m.DepthSet) -> None:
+        state = self.contracts[event.contract]
+        state.bids, state.asks = event.bids, event.asks
+        self._touch(state)
+
+    def _depth_taken(self, event: m.DepthTaken) -> None:
+        state = self.contracts[event.contract]
+        if event.side is Side.LONG:
+            state.bids = event.levels
+        else:
+            state.asks = event.levels
+        self._touch(state)
+
+    def _depth_watched(self, event: m.DepthWatched) -> None:
+        state = self.contracts[event.contract]
+        state.depth_missing_since_ms[event.side] = self.time_ms if event.missing else None
+        self._touch(state)
+
+    def _pool_funded(self, event: m.PoolFunded) -> None:
+        pool = self.pools[event.pool]
+        self._pay_pool(pool, event.amount_cash)
+        if event.amount_cash < 0:  # money withdrawn is no drawdown
+            pool.balance_peak.shift(event.amount_cash)
+            pool.equity_peak.shift(event.amount_cash)
+        if event.contract is not None:
+            self.contracts[event.contract].injected += event.amount_cash
+
+    def _contract_moved(self, event: m.ContractMoved) -> None:
+        state = self.contracts[event.contract]
+        state.start_again(event.target, self.pools[event.target].definition.peak_window_ms)
+        self._touch(state)
+
+    def _taken_over(self, event: m.TakenOver) -> None:
+        state = self.contracts[event.contract]
+        asset = self.asset_of(state)
+        account = self.accounts.index[event.account]
+        self._reduce(
+            state,
+            event.side,
+            (account, event.position),
+            event.lots,
+            event.cost_cash,
+            event.margin_cash,
+        )
+        asset.wallets.add(account, event.to_wallet_cash)
+        self._book_profit(state, event.to_pool_cash)
+        parcel = Parcel(
+            event.takeover, event.account, event.lots, event.value_cash, event.price_ticks
+        )
+        state.inventory[event.side].add(parcel)
+        self._changed_lanes.add((state.name, event.side))
+        asset.inventory_cost += event.value_cash
+        self.last_takeover = event.takeover
+        self._touch(state)
+
+    def _wallet_settled(self, event: m.WalletSettled) -> None:
+        account = self.accounts.index[event.account]
+        self.asset(event.asset).wallets.add(account, -event.amount_cash)
+        self._book_profit(self.contracts[event.contract], event.amount_cash)
+
+    def _unwound(self, event: m.Unwound) -> None:
+        state = self.contracts[event.contract]
+        state.inventory[event.side].take(event.takeover, event.lots, event.cost_cash)
+        self._changed_lanes.add((state.name, event.side))
+        self.asset_of(state).inventory_cost -= event.cost_cash
+        self._book_profit(state, event.realised_cash)
+
+    def _adl_filled(self, event: m.AdlFilled) -> None:
+        self._move_fill(event, 1)
+        self.outstanding[event.fill] = event
+        self.last_fill = event.fill
+
+    def _fill_cancelled(self, event: m.FillCancelled) -> None:
+        self._move_fill(event.fill, -1)
+        del self.outstanding[event.fill.fill]
+
+    def _pool_observed(self, event: m.PoolObserved) -> None:
+        pool = self.pools[event.pool]
+        pool.observed = event
+        pool.balance_peak.observe(self.time_ms, event.balance_cash)
+        pool.equity_peak.observe(self.time_ms, event.equity_cash)
+        for name, profit in zip(event.contracts, event.profits_cash, strict=True):
+            self.contracts[name].profit_peak.observe(self.time_ms, profit)
+
+    def _adl_started(self, event: m.AdlStarted) -> None:
+        state = self.contracts[event.contract]
+        state.active[event.trigger] = self.time_ms
+        state.near.discard(event.trigger)
+        self._touch(state)
+
+    def _adl_stopped(self, event: m.AdlStopped) -> None:
+        state = self.contracts[event.contract]
+        del state.active[event.trigger]
+        self._touch(state)
+
+    def _notice(self, event: m.Notice) -> None:
+        if event.kind is m.NoticeKind.ADL_NEAR:
+            self.contracts[event.contract].near.add(event.subject)
+        elif event.kind is m.NoticeKind.ADL_FAR:
+            self.contracts[event.contract].near.discard(event.subject)
+
+    def _adl_exhausted(self, event: m.AdlExhausted) -> None:
+        self.contracts[event.contract].exhausted[event.side] = event.left_lots
+
+    def _round_closed(self, event: m.RoundClosed) -> None:
+        self.contracts[event.contract].exhausted.pop(event.side, None)
+
+    # --- the moves that several events share ---
+
+    def _move_fill(self, fill: m.AdlFilled, direction: int) -> None:
+        """Execute an ADL fill, or take it back with direction -1."""
+        state = self.contracts[fill.contract]
+        asset = self.asset_of(state)
+        key = (self.accounts.index[fill.account], fill.position)
+        self._reduce(
+            state,
+            fill.side,
+            key,
+            direction * fill.lots,
+            direction * fill.cost_cash,
+            direction * fill.released_cash,
+            isolated=fill.isolated,
+        )
+        paid = fill.realised_cash + fill.released_cash - fill.fee_cash
+        asset.wallets.add(key[0], direction * paid)
+        asset.fees += direction * fill.fee_cash
+        inventory = state.inventory[fill.side.opposite]
+        self._changed_lanes.add((state.name, fill.side.opposite))
+        if direction > 0:
+            inventory.take(fill.takeover, fill.lots, fill.pool_cost_cash)
+        else:
+            inventory.give_back(fill)
+        asset.inventory_cost -= direction * fill.pool_cost_cash
+        self._book_profit(state, direction * fill.pool_realised_cash)
+
+    def _reduce(
+        self,
+        state: ContractState,
+        side: Side,
+        key: tuple[int, int],
+        lots: int,
+        cost_cash: int,
+        margin_cash: int,
+        *,
+        isolated: bool = False,
+    ) -> None:
+        """Take lots, their cost and margin out of a position; negative amounts put them back."""
+        lane = state.lanes[side]
+        opened = key not in lane.rows
+        row = lane.put(*key)
+        if opened:
+            lane.isolated[row] = isolated
+        rows = np.array([row])
+        self._withdraw(state, lane, rows)
+        lane.change(row, -lots, -cost_cash, -margin_cash)
+        self._changed_lanes.add((state.name, side))
+        self._contribute(state, side, rows)
+        if lane.lots[row] == 0:
+            lane.remove(row)
+
+    def _book_profit(self, state: ContractState, amount_cash: int) -> None:
+        """Pay what a contract's inventory earned into its pool (or a loss out of it)."""
+        state.realised += amount_cash
+        self._pay_pool(self.pool_of(state), amount_cash)
+        self._touch(state)
+
+    def _pay_pool(self, pool: PoolState, amount_cash: int) -> None:
+        pool.balance += amount_cash
+        self.asset(pool.asset).pool_balance += amount_cash
+        self._changed[f"pool {pool.name}"] = pool
+
+    def _touch(self, state: ContractState) -> None:
+        self._changed[f"contract {state.name}"] = state
+
+    def _acknowledge(self, column: Ints, account: int, last_fill: int) -> None:
+        """Forget fills that the venue's positions and balances both include."""
+        column[account] = max(int(column[account]), last_fill)
+        if not self.outstanding:
+            return
+        name = self.accounts.names[account]
+        both = min(self.accounts.balances_fill[account], self.accounts.positions_fill[account])
+        for fill in [f for f in self.outstanding.values() if f.account == name and f.fill <= both]:
+            del self.outstanding[fill.fill]
+
+    # --- what follows from the book at the current marks ---
+
+    def _withdraw(self, state: ContractState, lane: Lane, rows: Ints) -> None:
+        """Take the rows' profit and maintenance out of their cross wallets."""
+        wallets = self.asset_of(state).wallets
+        cross = rows[~lane.isolated[rows]]
+        np.subtract.at(wallets.profit, lane.account[cross], lane.profit[cross])
+        np.subtract.at(wallets.maintenance, lane.account[cross], lane.maintenance[cross])
+
+    def _contribute(self, state: ContractState, side: Side, rows: Ints) -> None:
+        """Value the rows at the mark and add them to their cross wallets."""
+        lane = state.lanes[side]
+        wallets = self.asset_of(state).wallets
+        wallets.reach(self.accounts.size)
+        lane.profit[rows], lane.maintenance[rows] = state.valued(
+            side, lane.lots[rows], lane.cost[rows]
+        )
+        cross = rows[~lane.isolated[rows]]
+        np.add.at(wallets.profit, lane.account[cross], lane.profit[cross])
+        np.add.at(wallets.maintenance, lane.account[cross], lane.maintenance[cross])
+
+    def _revalue(self, state: ContractState, side: Side) -> None:
+        """Value a whole lane at a new mark; cross wallets get the differences."""
+        lane, n = state.lanes[side], state.lanes[side].size
+        if n == 0:
+            return
+        wallets = self.asset_of(state).wallets
+        profit, maintenance = state.valued(side, lane.lots[:n], lane.cost[:n])
+        cross = ~lane.isolated[:n]
+        account = lane.account[:n][cross]
+        np.add.at(wallets.profit, account, (profit - lane.profit[:n])[cross])
+        np.add.at(wallets.maintenance, account, (maintenance - lane.maintenance[:n])[cross])
+        lane.profit[:n], lane.maintenance[:n] = profit, maintenance
+
+    # --- the hash of what has changed ---
+
+    def take_changes(self) -> bytes:
+        """Return all that changed since the last call in one canonical form, and forget it."""
+        rows: list[tuple[str, Any]] = [
+            (key, changed.scalars()) for key, changed in sorted(self._changed.items())
+        ]
+        for name, asset in sorted(self.assets.items()):
+            rows.append((name, asset.wallets.take_changes()))
+        for name, side in sorted(self._changed_lanes):
+            rows.append((f"{name} {side}", self.contracts[name].take_changes(side)))
+        self._changed.clear()
+        self._changed_lanes.clear()
+        return msgspec.msgpack.encode([row for row in rows if row[1]])
+
+
+_APPLY: dict[type[Event], Callable[[Book, Any], None]] = {
+    m.Accepted: Book._accepted,
+    m.Refused: Book._refused,
+    m.AssetDefined: Book._asset_defined,
+    m.PoolDefined: Book._pool_defined,
+    m.ContractDefined: Book._contract_defined,
+    m.AccountDefined: Book._account_defined,
+    m.BalancesSet: Book._balances_set,
+    m.PositionsSet: Book._positions_set,
+    m.OpenOrdersSet: Book._open_orders_set,
+    m.RowIgnored: Book._nothing,
+    m.MarksSet: Book._marks_set,
+    m.DepthSet: Book._depth_set,
+    m.DepthTaken: Book._depth_taken,
+    m.DepthWatched: Book._depth_watched,
+    m.PoolFunded: Book._pool_funded,
+    m.ContractMoved: Book._contract_moved,
+    m.TakenOver: Book._taken_over,
+    m.WalletSettled: Book._wallet_settled,
+    m.Unwound: Book._unwound,
+    m.PoolObserved: Book._pool_observed,
+    m.AdlStarted: Book._adl_started,
+    m.AdlStopped: Book._adl_stopped,
+    m.AdlFilled: Book._adl_filled,
+    m.FillCancelled: Book._fill_cancelled,
+    m.CandidateSkipped: Book._nothing,
+    m.RoundClosed: Book._round_closed,
+    m.AdlExhausted: Book._adl_exhausted,
+    m.Notice: Book._notice,
+}

@@ -1,0 +1,210 @@
+"""Contract terms: what a quantity at a price is worth, and which price makes it worth that much.
+
+A value is signed like its position. Linear: lots * ticks * factor, so long is positive. Inverse:
+-lots * factor / ticks, floored, so long is negative and rises towards zero with the price. In both,
+profit = value(mark) - cost, and a higher value is always better for the holder.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from delever.core.messages import Amount, ContractKind, DefineContract, Reason, Side
+from delever.core.units import (
+    LIMIT,
+    PPM,
+    IntLike,
+    Ints,
+    Lots,
+    Ticks,
+    div_ceil,
+    div_floor,
+    div_nearest,
+    parse_decimal,
+    scale_ppm,
+    scaled,
+    steps,
+)
+
+MAX_TICKS = 10**12
+"""No price is beyond this; a bankruptcy price that would be is held here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """A contract's fixed terms, in integers.
+
+    `factor` is Cash per lot and tick (linear) or Cash * ticks per lot (inverse). The margin tiers
+    are three columns: notional from which a rate holds (Cash), the rate (ppm), and the amount to
+    deduct so that each rate applies only to its own part (Cash).
+    """
+
+    name: str
+    kind: ContractKind
+    settle: str
+    tick: tuple[int, int]
+    lot: tuple[int, int]
+    multiplier: tuple[int, int]
+    factor: int
+    tier_from_cash: Ints
+    tier_rate_ppm: Ints
+    tier_deduction_cash: Ints
+    adl_exempt: bool
+
+    @property
+    def linear(self) -> bool:
+        """Whether one unit of price is one unit of the settle asset."""
+        return self.kind is ContractKind.LINEAR
+
+    def value_cash(self, lots: IntLike, ticks: int) -> IntLike:
+        """Return what signed lots are worth at a price in Cash; inverse values are floored."""
+        if self.linear:
+            return lots * (ticks * self.factor)
+        return div_floor(-lots * self.factor, ticks)
+
+    def trade_cash(self, lots: int, ticks: int) -> int:
+        """Return the value that both sides of a trade book, so that nothing is lost between them.
+
+        It is the long side's value (for inverse the floor falls on the long side's cost, which is
+        negative, hence in the short's favour by less than one unit).
+        """
+        value = self.value_cash(abs(lots), ticks)
+        return value if lots > 0 else -value
+
+    def price_reaching(self, signed_lots: int, target_cash: int) -> Ticks:
+        """Return the least favourable whole price at which the lots are worth at least the target.
+
+        Rounded in the holder's favour: up for a long, down for a short. Held inside 1..MAX_TICKS
+        where no such price exists (a margin larger than the position can lose).
+        """
+        long = signed_lots > 0
+        divide = div_ceil if long else div_floor
+        if self.linear:
+            ticks = divide(target_cash, signed_lots * self.factor)
+        elif target_cash == 0 or (target_cash < 0) != long:  # this side is never worth that much
+            ticks = MAX_TICKS
+        else:
+            ticks = divide(-signed_lots * self.factor, target_cash)
+        return Ticks(min(max(ticks, 1), MAX_TICKS))
+
+    def maintenance_cash(self, notional_cash: Ints) -> Ints:
+        """Return the maintenance margin of each notional by its tier, rounded up."""
+        tier = np.searchsorted(self.tier_from_cash, notional_cash, side="right") - 1
+        margin = scale_ppm(notional_cash, self.tier_rate_ppm[tier])
+        return margin - self.tier_deduction_cash[tier]
+
+    def cost_cash(self, side: Side, lots: int, entry: tuple[int, int]) -> int:
+        """Return the signed cost of lots at an average entry price of any precision, to nearest."""
+        mantissa, decimals = entry
+        tick_mantissa, tick_decimals = self.tick
+        top, bottom = mantissa * 10**tick_decimals, tick_mantissa * 10**decimals
+        if self.linear:
+            return side.sign * div_nearest(lots * self.factor * top, bottom)
+        return -side.sign * div_nearest(lots * self.factor * bottom, top)
+
+    def cost_sign(self, side: Side) -> int:
+        """Return the sign that costs and values of this side carry."""
+        return side.sign if self.linear else -side.sign
+
+    def lots_of(self, quantity: tuple[int, int]) -> Lots | None:
+        """Return a quantity in lots, or None where it is not a whole number of them."""
+        count = steps(quantity, self.lot)
+        return None if count is None else Lots(count)
+
+    def ticks_of(self, price: tuple[int, int]) -> Ticks | None:
+        """Return a price in ticks, or None where it is not a whole number of them."""
+        count = steps(price, self.tick)
+        return None if count is None else Ticks(count)
+
+    def in_range(self, lots: int, ticks: int) -> bool:
+        """Whether lots at this price, and every margin computed from them, stay inside int64."""
+        size = abs(lots) * self.factor
+        return size < LIMIT and (not self.linear or size * ticks < LIMIT)
+
+
+def terms_of(definition: DefineContract, cash_decimals: int) -> Terms | tuple[str, Reason]:
+    """Return the exact terms of a definition, or the field that is wrong and why."""
+    numbers = {}
+    for field in ("tick_size", "lot_size", "multiplier"):
+        number = parse_decimal(getattr(definition, field))
+        if number is None:
+            return field, Reason.NUMBER_MUST_BE_PLAIN_DECIMAL
+        if number[0] <= 0:
+            return field, Reason.NUMBER_MUST_BE_POSITIVE
+        numbers[field] = number
+    factor = _factor(definition.kind, cash_decimals, **numbers)
+    if factor is None:
+        return "tick_size", Reason.VALUE_OF_LOT_MUST_BE_WHOLE_CASH
+    tiers = _tiers(definition, cash_decimals)
+    if isinstance(tiers, Reason):
+        return "margin_tiers", tiers
+    return Terms(
+        name=definition.contract,
+        kind=definition.kind,
+        settle=definition.settle,
+        tick=numbers["tick_size"],
+        lot=numbers["lot_size"],
+        multiplier=numbers["multiplier"],
+        factor=factor,
+        tier_from_cash=tiers[0],
+        tier_rate_ppm=tiers[1],
+        tier_deduction_cash=tiers[2],
+        adl_exempt=definition.adl_exempt,
+    )
+
+
+def _factor(
+    kind: ContractKind,
+    cash_decimals: int,
+    tick_size: tuple[int, int],
+    lot_size: tuple[int, int],
+    multiplier: tuple[int, int],
+) -> int | None:
+    """Return Cash per lot and tick, or Cash * ticks per lot; None where it is not whole."""
+    top = lot_size[0] * multiplier[0] * 10**cash_decimals
+    bottom = 10 ** (lot_size[1] + multiplier[1])
+    tick, tick_scale = tick_size[0], 10 ** tick_size[1]
+    if kind is ContractKind.LINEAR:
+        top, bottom = top * tick, bottom * tick_scale
+    else:
+        top, bottom = top * tick_scale, bottom * tick
+    factor = div_floor(top, bottom)
+    return factor if factor * bottom == top and 0 < factor < LIMIT else None
+
+
+def _tiers(definition: DefineContract, cash_decimals: int) -> tuple[Ints, Ints, Ints] | Reason:
+    """Return the tier columns; the deduction makes the margin continuous where tiers meet."""
+    starts: list[int] = []
+    rates: list[int] = []
+    for tier in definition.margin_tiers:
+        start = _scaled_amount(tier.notional_from, cash_decimals)
+        rate = _scaled_amount(tier.maintenance_rate, 6)
+        if start is None or rate is None:
+            return Reason.NUMBER_MUST_BE_WITHIN_SCALE
+        if not 0 <= rate <= PPM or not 0 <= start < LIMIT:
+            return Reason.NUMBER_MUST_BE_WITHIN_RANGE
+        starts.append(start)
+        rates.append(rate)
+    if not starts or starts[0] != 0 or starts != sorted(set(starts)) or rates != sorted(rates):
+        return Reason.TIERS_MUST_START_AT_ZERO_AND_ASCEND
+    jumps = [
+        div_floor(start * (rate - below), PPM)
+        for start, rate, below in zip(starts[1:], rates[1:], rates, strict=False)
+    ]
+    deductions = [sum(jumps[:tier]) for tier in range(len(starts))]
+    return np.array(starts), np.array(rates), np.array(deductions, dtype=np.int64)
+
+
+def _scaled_amount(amount: Amount, decimals: int) -> int | None:
+    number = parse_decimal(amount)
+    return None if number is None else scaled(number, decimals)
+
+
+@functools.cache
+def terms_from(definition: DefineContract, cash_decimals: int) -> Terms:
+    """Return the terms of a definition that intake has already accepted."""
+    terms = terms_of(definition, cash_decimals)
+    if isinstance(terms, tuple):
+        raise TypeError(f"{definition.contract}: {terms[0]} {terms[1]}")
+    return terms

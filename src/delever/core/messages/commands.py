@@ -1,0 +1,209 @@
+"""What a venue tells the engine, in decimal text, absolute wherever that is possible."""
+
+import msgspec
+
+from delever.core.messages.words import ContractKind, FundingReason, PoolKind, Side
+
+Amount = str | int
+"""An exact decimal: text, or a whole JSON number. A JSON float is refused by the decoder."""
+
+
+class Command(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True
+):
+    """What a venue tells the engine. Time comes in here and never runs backwards."""
+
+    time_ms: int
+    id: str = ""
+
+
+class DefineAsset(Command, tag="define_asset", frozen=True, kw_only=True):
+    """Give a settle asset its smallest unit before it is used; 10^-8 where never said."""
+
+    asset: str
+    cash_decimals: int = 8
+
+
+class TriggerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Overrides of a rule set's own constants, for a pool or for one contract in it.
+
+    `start` and `stop` are ratios of drawdown ("0.30" means 30 % below the peak); `balance_above` is
+    the pool balance above which a contract drawdown counts; `wait_ms` is how long inventory may
+    stand without depth.
+    """
+
+    start: Amount | None = None
+    stop: Amount | None = None
+    balance_above: Amount | None = None
+    wait_ms: int | None = None
+
+
+class DefinePool(Command, tag="define_pool", frozen=True, kw_only=True):
+    """Open an insurance pool. `managed` lets the engine liquidate and unwind by itself."""
+
+    pool: str
+    kind: PoolKind
+    asset: str
+    rules: str
+    managed: bool = False
+    max_slippage: Amount = "0.025"
+    peak_window_ms: int = 8 * 3_600_000
+    limits: TriggerLimits = TriggerLimits()
+
+
+class MarginTier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Maintenance margin rate for the part of a position's notional above `notional_from`."""
+
+    notional_from: Amount
+    maintenance_rate: Amount
+
+
+class DefineContract(Command, tag="define_contract", frozen=True, kw_only=True):
+    """Fix a contract's terms and the pool behind it."""
+
+    contract: str
+    kind: ContractKind
+    settle: str
+    pool: str
+    tick_size: Amount
+    lot_size: Amount
+    multiplier: Amount = 1
+    margin_tiers: tuple[MarginTier, ...] = (MarginTier(notional_from=0, maintenance_rate="0.005"),)
+    adl_exempt: bool = False
+    limits: TriggerLimits = TriggerLimits()
+
+
+class DefineAccount(Command, tag="define_account", frozen=True, kw_only=True):
+    """Open an account, or change its mode. An exempt account is never a candidate."""
+
+    account: str
+    hedge_mode: bool = False
+    adl_exempt: bool = False
+
+
+class BalanceRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One wallet balance: cash without unrealised profit and without isolated margins."""
+
+    account: str
+    asset: str
+    balance: Amount
+
+
+class SetBalances(Command, tag="set_balances", frozen=True, kw_only=True):
+    """Absolute balances, with the venue's version and the last ADL fill they include."""
+
+    version: int
+    last_fill: int = 0
+    balances: tuple[BalanceRow, ...]
+
+
+class PositionRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One position, absolute; quantity 0 closes it.
+
+    The sign of `quantity` may be left out; where it is there, it must agree with `side`. Entry is a
+    price (any number of decimals; the cost is rounded to nearest) or an exact cost without sign.
+    `isolated_margin` makes the position isolated. `open_orders` are the venue's ids of the
+    account's open orders in this contract: an ADL fill lists those that are to be cancelled.
+    """
+
+    account: str
+    contract: str
+    side: Side
+    quantity: Amount
+    entry_price: Amount | None = None
+    entry_cost: Amount | None = None
+    isolated_margin: Amount | None = None
+    leverage: Amount = 1
+    position: int = 0
+    under_liquidation: bool = False
+    open_orders: tuple[str, ...] = ()
+
+
+class SetPositions(Command, tag="set_positions", frozen=True, kw_only=True):
+    """Absolute positions, with the venue's version and the last ADL fill they include."""
+
+    version: int
+    last_fill: int = 0
+    positions: tuple[PositionRow, ...]
+
+
+class SetMarks(Command, tag="set_marks", frozen=True, kw_only=True):
+    """New mark prices by contract."""
+
+    marks: dict[str, Amount]
+
+
+class SetDepth(Command, tag="set_depth", frozen=True, kw_only=True):
+    """The order book that could absorb inventory: (price, quantity) levels, best first."""
+
+    contract: str
+    bids: tuple[tuple[Amount, Amount], ...] = ()
+    asks: tuple[tuple[Amount, Amount], ...] = ()
+
+
+class Takeover(Command, tag="takeover", frozen=True, kw_only=True):
+    """The pool takes over one position, or with no contract all of the account's positions.
+
+    Without a price each position goes at its own bankruptcy price.
+    """
+
+    account: str
+    contract: str | None = None
+    side: Side | None = None
+    price: Amount | None = None
+
+
+class UnwindFill(Command, tag="unwind_fill", frozen=True, kw_only=True):
+    """The venue has closed inventory of this side in the market."""
+
+    contract: str
+    side: Side
+    quantity: Amount
+    price: Amount
+
+
+class FundPool(Command, tag="fund_pool", frozen=True, kw_only=True):
+    """Move money into (positive) or out of (negative) a pool, booked to a contract if named."""
+
+    pool: str
+    amount: Amount
+    reason: FundingReason
+    contract: str | None = None
+    note: str = ""
+
+
+class MoveContract(Command, tag="move_contract", frozen=True, kw_only=True):
+    """Put a contract behind another pool; its profit and its peaks start again there."""
+
+    contract: str
+    pool: str
+    note: str
+
+
+class CancelAdl(Command, tag="cancel_adl", frozen=True, kw_only=True):
+    """Take back an ADL fill that the venue could not apply; the inventory returns."""
+
+    fill: int
+    note: str
+
+
+class SetTime(Command, tag="set_time", frozen=True, kw_only=True):
+    """Only let time pass: windows slide, waits end."""
+
+
+AnyCommand = (
+    DefineAsset
+    | DefinePool
+    | DefineContract
+    | DefineAccount
+    | SetBalances
+    | SetPositions
+    | SetMarks
+    | SetDepth
+    | Takeover
+    | UnwindFill
+    | FundPool
+    | MoveContract
+    | CancelAdl
+    | SetTime
+)

@@ -1,0 +1,350 @@
+"""What has happened, in exact integers: the book applies them and the journal keeps them."""
+
+import msgspec
+
+from delever.core.messages.commands import DefineContract, DefinePool
+from delever.core.messages.words import FundingReason, NoticeKind, Reason, Side
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What has happened. The book changes by events only."""
+
+
+class Accepted(Event, tag="accepted", frozen=True, kw_only=True):
+    """First event of every accepted command: the engine's clock and sequence move on."""
+
+    sequence: int
+    time_ms: int
+
+
+class Refused(Event, tag="refused", frozen=True, kw_only=True):
+    """The command changed nothing; `field` is its path and `value` what stood there."""
+
+    command: str
+    reason: Reason
+    field: str
+    value: str
+
+
+class AssetDefined(Event, tag="asset_defined", frozen=True, kw_only=True):
+    """A settle asset has its smallest unit."""
+
+    asset: str
+    cash_decimals: int
+
+
+class PoolDefined(Event, tag="pool_defined", frozen=True, kw_only=True):
+    """A pool is open, with a balance of 0."""
+
+    definition: DefinePool
+
+
+class ContractDefined(Event, tag="contract_defined", frozen=True, kw_only=True):
+    """A contract's terms are fixed."""
+
+    definition: DefineContract
+
+
+class AccountDefined(Event, tag="account_defined", frozen=True, kw_only=True):
+    """An account is open, or its mode has changed."""
+
+    account: str
+    hedge_mode: bool
+    adl_exempt: bool
+
+
+class BalancesSet(Event, tag="balances_set", frozen=True, kw_only=True):
+    """Wallet balances are now these; columns of equal length."""
+
+    version: int
+    last_fill: int
+    accounts: tuple[str, ...]
+    assets: tuple[str, ...]
+    balances_cash: tuple[int, ...]
+
+
+class PositionsSet(Event, tag="positions_set", frozen=True, kw_only=True):
+    """Positions of one lane are now these; columns of equal length; 0 lots closes a position."""
+
+    version: int
+    last_fill: int
+    contract: str
+    side: Side
+    accounts: tuple[str, ...]
+    positions: tuple[int, ...]
+    lots: tuple[int, ...]
+    costs_cash: tuple[int, ...]
+    isolated: tuple[bool, ...]
+    margins_cash: tuple[int, ...]
+    leverages_hundredths: tuple[int, ...]
+    under_liquidation: tuple[bool, ...]
+
+
+class OpenOrdersSet(Event, tag="open_orders_set", frozen=True, kw_only=True):
+    """The account's open orders in this contract are now these."""
+
+    account: str
+    contract: str
+    orders: tuple[str, ...]
+
+
+class RowIgnored(Event, tag="row_ignored", frozen=True, kw_only=True):
+    """An account's row was older than what the book holds and changed nothing."""
+
+    row: int
+    account: str
+    version: int
+    known_version: int
+    reason: Reason = Reason.VERSION_IS_STALE
+
+
+class MarksSet(Event, tag="marks_set", frozen=True, kw_only=True):
+    """Marks are now these."""
+
+    contracts: tuple[str, ...]
+    marks_ticks: tuple[int, ...]
+
+
+class DepthSet(Event, tag="depth_set", frozen=True, kw_only=True):
+    """The book that could absorb inventory is now this: (ticks, lots), best first."""
+
+    contract: str
+    bids: tuple[tuple[int, int], ...]
+    asks: tuple[tuple[int, int], ...]
+
+
+class PoolFunded(Event, tag="pool_funded", frozen=True, kw_only=True):
+    """An operator moved money into or out of a pool."""
+
+    pool: str
+    contract: str | None
+    amount_cash: int
+    reason: FundingReason
+    note: str
+
+
+class ContractMoved(Event, tag="contract_moved", frozen=True, kw_only=True):
+    """A contract stands behind another pool and starts again there, inventory included."""
+
+    contract: str
+    source: str
+    target: str
+    note: str
+
+
+class TakenOver(Event, tag="taken_over", frozen=True, kw_only=True):
+    """A pool has assumed a position.
+
+    `value_cash` is what the position was worth at the takeover price, and becomes the inventory's
+    cost. `to_wallet_cash` and `to_pool_cash` share out what the account had in the position:
+    realised profit plus isolated margin. `to_pool_cash` is negative where the pool pays.
+    """
+
+    takeover: int
+    contract: str
+    side: Side
+    account: str
+    position: int
+    lots: int
+    price_ticks: int
+    value_cash: int
+    cost_cash: int
+    margin_cash: int
+    realised_cash: int
+    to_wallet_cash: int
+    to_pool_cash: int
+    equity_cash: int
+    reason: Reason
+
+
+class WalletSettled(Event, tag="wallet_settled", frozen=True, kw_only=True):
+    """After a takeover of all cross positions the remainder goes to the pool (or comes from it)."""
+
+    account: str
+    asset: str
+    pool: str
+    contract: str
+    amount_cash: int
+
+
+class Unwound(Event, tag="unwound", frozen=True, kw_only=True):
+    """Inventory of one takeover was closed in the market; profit belongs to the pool."""
+
+    takeover: int
+    contract: str
+    side: Side
+    lots: int
+    price_ticks: int
+    value_cash: int
+    cost_cash: int
+    realised_cash: int
+
+
+class DepthTaken(Event, tag="depth_taken", frozen=True, kw_only=True):
+    """Managed mode has consumed this much of the first levels."""
+
+    contract: str
+    side: Side
+    levels: tuple[tuple[int, int], ...]
+
+
+class DepthWatched(Event, tag="depth_watched", frozen=True, kw_only=True):
+    """Depth has begun (or ceased) to be less than the inventory of this side."""
+
+    contract: str
+    side: Side
+    missing: bool
+
+
+class PoolObserved(Event, tag="pool_observed", frozen=True, kw_only=True):
+    """A pool's numbers at this moment: a point of its history, and what its peaks are made of."""
+
+    pool: str
+    balance_cash: int
+    equity_cash: int
+    contracts: tuple[str, ...]
+    profits_cash: tuple[int, ...]
+
+
+class AdlStarted(Event, tag="adl_started", frozen=True, kw_only=True):
+    """A trigger holds for this contract; `numbers` is all that was compared."""
+
+    contract: str
+    pool: str
+    trigger: str
+    reason: Reason
+    numbers: dict[str, int]
+
+
+class AdlStopped(Event, tag="adl_stopped", frozen=True, kw_only=True):
+    """The trigger has released the contract; `numbers` is all that was compared."""
+
+    contract: str
+    pool: str
+    trigger: str
+    reason: Reason
+    numbers: dict[str, int]
+
+
+class AdlFilled(Event, tag="adl_filled", frozen=True, kw_only=True):
+    """A candidate's position was closed, in part or whole, against inventory.
+
+    `value_cash` is what the closed lots of the candidate were worth at the price; the inventory's
+    side is its negative. `released_cash` is the isolated margin set free with them.
+    """
+
+    fill: int
+    takeover: int
+    liquidated_account: str
+    contract: str
+    side: Side
+    account: str
+    position: int
+    isolated: bool
+    lots: int
+    price_ticks: int
+    price_rule: str
+    value_cash: int
+    cost_cash: int
+    realised_cash: int
+    released_cash: int
+    fee_cash: int
+    pool_cost_cash: int
+    pool_realised_cash: int
+    rank: int
+    score: float
+    light: int
+    quantity_ahead_lots: int
+    cancel_orders: tuple[str, ...]
+
+
+class FillCancelled(Event, tag="fill_cancelled", frozen=True, kw_only=True):
+    """An ADL fill was taken back, to the last unit."""
+
+    fill: AdlFilled
+    note: str
+
+
+class CandidateSkipped(Event, tag="candidate_skipped", frozen=True, kw_only=True):
+    """A candidate in line was passed over; `numbers` is what the rule compared."""
+
+    contract: str
+    side: Side
+    account: str
+    position: int
+    rank: int
+    reason: Reason
+    numbers: dict[str, int]
+
+
+class RoundClosed(Event, tag="round_closed", frozen=True, kw_only=True):
+    """One ADL round: what was wanted, what was closed, and who never stood in line.
+
+    `kept_by_pool_cash` is what rounding prices to whole ticks left with the pool. `ineligible`
+    counts positions by the reason that kept them out of the queue.
+    """
+
+    contract: str
+    side: Side
+    trigger: str
+    price_rule: str
+    numbers: dict[str, int]
+    wanted_lots: int
+    filled_lots: int
+    kept_by_pool_cash: int
+    candidates: int
+    ineligible: dict[str, int]
+
+
+class AdlExhausted(Event, tag="adl_exhausted", frozen=True, kw_only=True):
+    """Inventory is left and nobody stands in line; tried again when the book moves."""
+
+    contract: str
+    side: Side
+    left_lots: int
+    reason: Reason
+
+
+class Notice(Event, tag="notice", frozen=True, kw_only=True):
+    """Somebody must be told: the account named, or the operator where none is.
+
+    `subject` is the trigger that the notice is about, or empty.
+    """
+
+    kind: NoticeKind
+    subject: str
+    account: str
+    contract: str
+    numbers: dict[str, int]
+
+
+AnyEvent = (
+    Accepted
+    | Refused
+    | AssetDefined
+    | PoolDefined
+    | ContractDefined
+    | AccountDefined
+    | BalancesSet
+    | PositionsSet
+    | OpenOrdersSet
+    | RowIgnored
+    | MarksSet
+    | DepthSet
+    | PoolFunded
+    | ContractMoved
+    | TakenOver
+    | WalletSettled
+    | Unwound
+    | DepthTaken
+    | DepthWatched
+    | PoolObserved
+    | AdlStarted
+    | AdlStopped
+    | AdlFilled
+    | FillCancelled
+    | CandidateSkipped
+    | RoundClosed
+    | AdlExhausted
+    | Notice
+)

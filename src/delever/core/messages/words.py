@@ -1,0 +1,125 @@
+"""The words that commands and events share: sides, kinds, and every reason."""
+
+from enum import StrEnum
+
+
+class Side(StrEnum):
+    """Which way a position gains."""
+
+    LONG = "long"
+    SHORT = "short"
+
+    @property
+    def sign(self) -> int:
+        """+1 for long, -1 for short."""
+        return 1 if self is Side.LONG else -1
+
+    @property
+    def opposite(self) -> "Side":
+        """The side that stands against this one."""
+        return Side.SHORT if self is Side.LONG else Side.LONG
+
+
+class ContractKind(StrEnum):
+    """How price becomes money: in the quote asset (linear) or in the base asset (inverse)."""
+
+    LINEAR = "linear"
+    INVERSE = "inverse"
+
+
+class PoolKind(StrEnum):
+    """What an insurance pool stands behind."""
+
+    SHARED = "shared"
+    PORTFOLIO = "portfolio"
+    NEW_LISTING = "new_listing"
+    ISOLATED = "isolated"
+
+
+class FundingReason(StrEnum):
+    """Why an operator moves money into or out of a pool."""
+
+    SEED = "seed"
+    INJECTION = "injection"
+    WITHDRAWAL = "withdrawal"
+    CLEARANCE_FEE = "clearance_fee"
+    CORRECTION = "correction"
+
+
+class Reason(StrEnum):
+    """Why something was refused, skipped, started or stopped; each reads as a predicate."""
+
+    # A command is refused.
+    TIME_RUNS_BACKWARDS = "time_runs_backwards"
+    NAME_MUST_NOT_BE_EMPTY = "name_must_not_be_empty"
+    NAME_IS_DEFINED_ALREADY = "name_is_defined_already"
+    ROW_IS_REPEATED = "row_is_repeated"
+    ASSET_IS_IN_USE = "asset_is_in_use"
+    CONTRACT_IS_UNKNOWN = "contract_is_unknown"
+    POOL_IS_UNKNOWN = "pool_is_unknown"
+    ACCOUNT_IS_UNKNOWN = "account_is_unknown"
+    ASSET_IS_UNKNOWN = "asset_is_unknown"
+    RULES_ARE_UNKNOWN = "rules_are_unknown"
+    FILL_IS_NOT_OUTSTANDING = "fill_is_not_outstanding"
+    POOL_ASSET_MUST_MATCH_CONTRACT = "pool_asset_must_match_contract"
+    POOL_HOLDS_CONTRACT_ALREADY = "pool_holds_contract_already"
+    ISOLATED_POOL_TAKES_ONE_CONTRACT = "isolated_pool_takes_one_contract"
+    NUMBER_MUST_BE_PLAIN_DECIMAL = "number_must_be_plain_decimal"
+    NUMBER_MUST_BE_POSITIVE = "number_must_be_positive"
+    NUMBER_MUST_NOT_BE_NEGATIVE = "number_must_not_be_negative"
+    NUMBER_MUST_BE_WITHIN_SCALE = "number_must_be_within_scale"
+    NUMBER_MUST_BE_WITHIN_RANGE = "number_must_be_within_range"
+    QUANTITY_MUST_BE_MULTIPLE_OF_LOT = "quantity_must_be_multiple_of_lot"
+    PRICE_MUST_BE_MULTIPLE_OF_TICK = "price_must_be_multiple_of_tick"
+    VALUE_OF_LOT_MUST_BE_WHOLE_CASH = "value_of_lot_must_be_whole_cash"
+    TIERS_MUST_START_AT_ZERO_AND_ASCEND = "tiers_must_start_at_zero_and_ascend"
+    START_MUST_BE_BEYOND_STOP = "start_must_be_beyond_stop"
+    ENTRY_NEEDS_PRICE_OR_COST = "entry_needs_price_or_cost"
+    SIDE_CONTRADICTS_SIGN = "side_contradicts_sign"
+    ONE_WAY_ACCOUNT_HOLDS_ONE_SIDE = "one_way_account_holds_one_side"
+    ISOLATED_MARGIN_NEEDS_ISOLATED_POSITION = "isolated_margin_needs_isolated_position"
+    EXCEEDS_NUMERIC_RANGE = "exceeds_numeric_range"
+    EXCEEDS_INVENTORY = "exceeds_inventory"
+    EXCEEDS_POOL_BALANCE = "exceeds_pool_balance"
+    AMOUNT_CONTRADICTS_REASON = "amount_contradicts_reason"
+    BIDS_MUST_DESCEND_AND_ASKS_ASCEND = "bids_must_descend_and_asks_ascend"
+    NOTHING_TO_TAKE_OVER = "nothing_to_take_over"
+    CONTRACT_HAS_NO_MARK = "contract_has_no_mark"
+
+    # A row is ignored.
+    VERSION_IS_STALE = "version_is_stale"
+
+    # ADL starts (and the same word says why it stops: the condition no longer holds).
+    CONTRACT_DRAWDOWN_REACHES_LIMIT = "contract_drawdown_reaches_limit"
+    POOL_EQUITY_IS_NOT_POSITIVE = "pool_equity_is_not_positive"
+    POOL_DRAWDOWN_REACHES_LIMIT = "pool_drawdown_reaches_limit"
+    DEPTH_STAYS_BELOW_INVENTORY = "depth_stays_below_inventory"
+    ACCOUNT_EQUITY_IS_NEGATIVE = "account_equity_is_negative"
+    MARK_IS_THROUGH_BANKRUPTCY_PRICE = "mark_is_through_bankruptcy_price"
+    CONTRACT_LEFT_THE_POOL = "contract_left_the_pool"
+
+    # A candidate is skipped, or a round ends early.
+    FILL_WOULD_BANKRUPT_CANDIDATE = "fill_would_bankrupt_candidate"
+    CANDIDATE_IS_THE_LIQUIDATED_ACCOUNT = "candidate_is_the_liquidated_account"
+    POSITION_IS_UNDER_LIQUIDATION = "position_is_under_liquidation"
+    ACCOUNT_IS_EXEMPT = "account_is_exempt"
+    CONTRACT_IS_EXEMPT = "contract_is_exempt"
+    EQUITY_IS_NOT_POSITIVE = "equity_is_not_positive"
+    PROFIT_IS_NOT_POSITIVE = "profit_is_not_positive"
+    LANE_IS_EMPTY = "lane_is_empty"
+    QUEUE_IS_EXHAUSTED = "queue_is_exhausted"
+
+    # A position is taken over.
+    VENUE_SAYS_SO = "venue_says_so"
+    EQUITY_IS_BELOW_MAINTENANCE = "equity_is_below_maintenance"
+
+
+class NoticeKind(StrEnum):
+    """What a notice is about."""
+
+    ADL_NEAR = "adl_near"
+    ADL_FAR = "adl_far"
+    ADL_STARTED = "adl_started"
+    ADL_STOPPED = "adl_stopped"
+    ADL_EXHAUSTED = "adl_exhausted"
+    POSITION_DELEVERAGED = "position_deleveraged"

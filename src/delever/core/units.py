@@ -1,0 +1,110 @@
+"""Money, quantity and price as integers, and the only places where they are divided.
+
+`Cash` counts the smallest unit of a settle asset (10^-8 unless the asset says otherwise), `Lots`
+the smallest tradable quantity of a contract, `Ticks` the smallest step of its price. Text becomes
+an integer here and nowhere else; what is not exactly representable is refused, never rounded.
+"""
+
+import re
+from typing import Any, NewType, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+
+Cash = NewType("Cash", int)
+Lots = NewType("Lots", int)
+Ticks = NewType("Ticks", int)
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+IntLike = TypeVar("IntLike", int, Ints)
+
+PPM = 1_000_000
+"""Ratios are integers in parts per million: 0.30 is 300,000."""
+
+LIMIT = 2**62
+"""Every product and every sum of int64 columns stays inside (-LIMIT, LIMIT)."""
+
+_DECIMAL = re.compile(r"([+-]?)(\d{1,30})(?:\.(\d{1,30}))?", re.ASCII)
+
+
+def parse_decimal(text: str | int) -> tuple[int, int] | None:
+    """Return (mantissa, decimals) such that the number is mantissa * 10^-decimals, or None.
+
+    Plain decimals only: no exponent, NaN, infinity, spaces, underscores or bare point.
+    """
+    match = _DECIMAL.fullmatch(str(text))
+    if match is None:
+        return None
+    sign, whole, fraction = match[1], match[2], match[3] or ""
+    mantissa = int(whole + fraction)
+    return (-mantissa if sign == "-" else mantissa), len(fraction)
+
+
+def scaled(number: tuple[int, int], decimals: int) -> int | None:
+    """Return the number in units of 10^-decimals, or None where it is not a whole number."""
+    mantissa, own_decimals = number
+    if own_decimals <= decimals:
+        return int(mantissa * 10 ** (decimals - own_decimals))
+    quotient, remainder = divmod(mantissa, 10 ** (own_decimals - decimals))
+    return None if remainder else quotient
+
+
+def steps(number: tuple[int, int], step: tuple[int, int]) -> int | None:
+    """Return how many steps make the number, or None where it is not a multiple of the step."""
+    decimals = max(number[1], step[1])
+    amount, unit = scaled(number, decimals), scaled(step, decimals)
+    if amount is None or unit is None or unit == 0 or amount % unit:
+        return None
+    return amount // unit
+
+
+def format_scaled(amount: int, decimals: int) -> str:
+    """Return amount * 10^-decimals as plain text, without trailing zeros: (1050, 2) -> '10.5'."""
+    sign = "-" if amount < 0 else ""
+    whole, fraction = divmod(abs(amount), 10**decimals)
+    digits = f"{fraction:0{decimals}d}".rstrip("0") if decimals else ""
+    return f"{sign}{whole}.{digits}" if digits else f"{sign}{whole}"
+
+
+def div_floor(numerator: IntLike, denominator: Any) -> IntLike:
+    """Return the quotient rounded towards minus infinity; elementwise on arrays."""
+    return cast("IntLike", numerator // denominator)
+
+
+def div_ceil(numerator: IntLike, denominator: Any) -> IntLike:
+    """Return the quotient rounded towards plus infinity; elementwise on arrays."""
+    return cast("IntLike", -(-numerator // denominator))
+
+
+def div_nearest(numerator: int, denominator: int) -> int:
+    """Return the quotient rounded to the nearest integer, halves away from zero."""
+    sign = -1 if (numerator < 0) != (denominator < 0) else 1
+    numerator, denominator = abs(numerator), abs(denominator)
+    return sign * ((2 * numerator + denominator) // (2 * denominator))
+
+
+def share_floor(amount: int, part: int, whole: int) -> int:
+    """Return amount * part / whole rounded towards minus infinity, exact in between."""
+    return amount * part // whole
+
+
+def ratio_ppm(numerator: int, denominator: int) -> int:
+    """Return numerator / denominator in parts per million, to nearest; 0 where undefined."""
+    return div_nearest(numerator * PPM, denominator) if denominator else 0
+
+
+def scale_ppm(amount: IntLike, rate_ppm: Any) -> IntLike:
+    """Return ceil(amount * rate) for a non-negative amount, without leaving int64 on the way."""
+    millions = amount // PPM
+    return cast(
+        "IntLike", millions * rate_ppm + div_ceil((amount - millions * PPM) * rate_ppm, PPM)
+    )
+
+
+def ratio(numerator: Ints | Floats, denominator: Ints | Floats) -> Floats:
+    """Return numerator / denominator as float64, elementwise; 0 where the denominator is 0."""
+    top = numerator.astype(np.float64)
+    bottom = denominator.astype(np.float64)
+    return np.divide(top, bottom, out=np.zeros_like(top), where=bottom != 0)
