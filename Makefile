@@ -1,8 +1,9 @@
-# Needs Python 3.11+ and make. Everything else comes with the first target that asks for it.
-PYTHON ?= python3
-UV = .venv/bin/uv
+# Needs make and Python 3.11 or newer. The rest comes with the first target that asks for it.
+PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
+	echo $$python && break; done)
 
-.PHONY: demo test check unit fuzz clean
+.PHONY: demo test check unit fuzz docs clean
 
 demo: .venv/ready ## play a seeded crash from the first liquidation to the end of ADL
 	.venv/bin/delever demo
@@ -17,14 +18,18 @@ check: .venv/ready
 unit: .venv/ready
 	.venv/bin/pytest -n 2
 
-fuzz: .venv/ready ## the same property tests, a hundred times as many examples
+fuzz: .venv/ready ## the same property tests, at random and a hundred times as far
 	.venv/bin/pytest -n 2 --hypothesis-profile=long tests
+
+docs: .venv/ready ## write the generated pages of docs/reference
+	.venv/bin/python docs/generate.py
 
 clean:
 	rm -rf .venv dist
 
 .venv/ready: pyproject.toml
-	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@test -n "$(PYTHON)" || { echo 'make: no Python 3.11 or newer found; say make PYTHON=...' >&2; exit 1; }
+	test -x .venv/bin/uv || $(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
-	VIRTUAL_ENV=.venv $(UV) pip install --quiet --editable '.[dev]'
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --editable '.[dev]'
 	touch $@

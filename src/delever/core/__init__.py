@@ -17,11 +17,14 @@ Read it in this order; a module imports only modules above it (a test enforces b
 13. policies       who stands in line, and with what weight
 14. allocation     tiers -> exact lots
 15. pricing        the price at which ADL closes
-16. deleveraging   one round: fills, skipped candidates, leftovers
-17. ledger         event -> balanced postings
-18. invariants     what holds after every step
-19. rules          one file a venue, each a RuleSet of the parts above
-20. explanation    why me, why not me, and what if
-21. intake         command -> events, or a refusal that names field and value
-22. engine         step(book, command) -> events: the cycle on one screen
+16. rules          one file a venue, each a RuleSet of the parts above
+17. deleveraging   one round: fills, skipped candidates, leftovers
+18. ledger         event -> balanced postings
+19. invariants     what holds after every step
+20. reading        the numbers of a command, exactly
+21. positions      absolute balances and positions, outstanding fills on top
+22. intake         command -> events, or a refusal that names field and value
+23. notices        who must be told
+24. engine         step(book, command) -> events: the cycle on one screen
+25. explanation    why me, why not me, and what if
 """

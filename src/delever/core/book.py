@@ -78,14 +78,19 @@ class Book:
         self.assets[event.asset] = AssetState(event.asset, event.cash_decimals)
 
     def _pool_defined(self, event: m.PoolDefined) -> None:
-        self.asset(event.definition.asset)
-        self.pools[event.definition.pool] = PoolState(event.definition)
+        decimals = self.asset(event.definition.asset).cash_decimals
+        pool = PoolState(event.definition, decimals)
+        pool.balance_peak.observe(self.time_ms, 0)
+        pool.equity_peak.observe(self.time_ms, 0)
+        self.pools[pool.name] = pool
 
     def _contract_defined(self, event: m.ContractDefined) -> None:
         definition = event.definition
         decimals = self.asset(definition.settle).cash_decimals
         window_ms = self.pools[definition.pool].definition.peak_window_ms
-        state = ContractState(definition, terms_from(definition, decimals), window_ms)
+        terms = terms_from(definition, decimals)
+        state = ContractState(definition, terms, decimals, window_ms)
+        state.profit_peak.observe(self.time_ms, 0)
         self.contracts[definition.contract] = state
 
     def _account_defined(self, event: m.AccountDefined) -> None:
@@ -145,6 +150,7 @@ class Book:
     def _depth_set(self, event: m.DepthSet) -> None:
         state = self.contracts[event.contract]
         state.bids, state.asks = event.bids, event.asks
+        state.depth_known = True
         self._touch(state)
 
     def _depth_taken(self, event: m.DepthTaken) -> None:
@@ -171,7 +177,8 @@ class Book:
 
     def _contract_moved(self, event: m.ContractMoved) -> None:
         state = self.contracts[event.contract]
-        state.start_again(event.target, self.pools[event.target].definition.peak_window_ms)
+        window_ms = self.pools[event.target].definition.peak_window_ms
+        state.start_again(event.target, window_ms, self.time_ms)
         self._touch(state)
 
     def _taken_over(self, event: m.TakenOver) -> None:

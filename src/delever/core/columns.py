@@ -187,11 +187,17 @@ class Lane(Table):
         self.total_cost = 0
         self.total_margin = 0
         self.largest_lots = 0
+        self.largest_cost = 0
+        self.labels: set[int] = set()
         self.changed: set[tuple[int, int]] = set()
 
     def find(self, account: int, position: int) -> int | None:
         """Return the row of a position, or None where there is none."""
         return self.rows.get((account, position))
+
+    def positions_of(self, account: int) -> list[int]:
+        """Return the position numbers that an account holds in this lane, ascending."""
+        return [label for label in sorted(self.labels) if (account, label) in self.rows]
 
     def put(self, account: int, position: int) -> int:
         """Return the row of a position, opened with nothing in it where there was none."""
@@ -203,6 +209,7 @@ class Lane(Table):
             self._grow(row + 1)
             self.size += 1
             self.rows[key] = row
+            self.labels.add(position)
             for name in self.COLUMNS:
                 getattr(self, name)[row] = 0
             self.account[row], self.position[row] = key
@@ -215,6 +222,7 @@ class Lane(Table):
         self.total_cost += sum(event.costs_cash) - sum(self.cost[rows].tolist())
         self.total_margin += sum(event.margins_cash) - sum(self.margin[rows].tolist())
         self.largest_lots = max(self.largest_lots, int(lots.max(initial=0)))
+        self.largest_cost = max(self.largest_cost, *map(abs, event.costs_cash))
         self.lots[rows] = lots
         self.cost[rows] = event.costs_cash
         self.margin[rows] = event.margins_cash
@@ -231,6 +239,7 @@ class Lane(Table):
         self.total_cost += cost_cash
         self.total_margin += margin_cash
         self.largest_lots = max(self.largest_lots, int(self.lots[row]))
+        self.largest_cost = max(self.largest_cost, abs(int(self.cost[row])))
         self.changed.add((int(self.account[row]), int(self.position[row])))
 
     def remove(self, row: int) -> None:
@@ -251,10 +260,10 @@ class Lane(Table):
         super().load(state, size)
         keys = zip(self.account[:size].tolist(), self.position[:size].tolist(), strict=True)
         self.rows = {key: row for row, key in enumerate(keys)}
+        self.labels = set(self.position[:size].tolist())
         self.total_lots = int(self.lots[:size].sum())
         self.total_cost = sum(self.cost[:size].tolist())
         self.total_margin = sum(self.margin[:size].tolist())
-        self.largest_lots = int(self.lots[:size].max(initial=0))
 
     def kept(self, row: int) -> tuple[int, ...]:
         """Return what a position is, as plain integers."""

@@ -35,9 +35,10 @@ MAX_TICKS = 10**12
 class Terms:
     """A contract's fixed terms, in integers.
 
-    `factor` is Cash per lot and tick (linear) or Cash * ticks per lot (inverse). The margin tiers
-    are three columns: notional from which a rate holds (Cash), the rate (ppm), and the amount to
-    deduct so that each rate applies only to its own part (Cash).
+    `factor` is Cash per lot and tick (linear) or Cash * ticks per lot (inverse); `cash_unit` is one
+    whole unit of the settle asset in Cash. The margin tiers are three columns: notional from which
+    a rate holds (Cash), the rate (ppm), and the amount to deduct so that each rate applies only to
+    its own part (Cash).
     """
 
     name: str
@@ -47,6 +48,7 @@ class Terms:
     lot: tuple[int, int]
     multiplier: tuple[int, int]
     factor: int
+    cash_unit: int
     tier_from_cash: Ints
     tier_rate_ppm: Ints
     tier_deduction_cash: Ints
@@ -147,6 +149,7 @@ def terms_of(definition: DefineContract, cash_decimals: int) -> Terms | tuple[st
         lot=numbers["lot_size"],
         multiplier=numbers["multiplier"],
         factor=factor,
+        cash_unit=10**cash_decimals,
         tier_from_cash=tiers[0],
         tier_rate_ppm=tiers[1],
         tier_deduction_cash=tiers[2],

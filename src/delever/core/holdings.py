@@ -6,13 +6,15 @@ from delever.core.columns import Lane, Wallets
 from delever.core.contracts import Terms
 from delever.core.messages import (
     AdlFilled,
+    Amount,
     DefineContract,
     DefinePool,
     PoolObserved,
     Side,
+    TriggerLimits,
 )
 from delever.core.rolling import RollingPeak
-from delever.core.units import Ints
+from delever.core.units import Ints, parse_decimal, scaled
 
 
 class AssetState:
@@ -25,6 +27,46 @@ class AssetState:
         self.pool_balance = 0
         self.inventory_cost = 0
         self.fees = 0
+
+
+UNSET = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """A trigger's limits in exact numbers; what is UNSET is left to the next more general level."""
+
+    start_ppm: int = UNSET
+    stop_ppm: int = UNSET
+    balance_above_cash: int = UNSET
+    wait_ms: int = UNSET
+
+    def over(self, general: "Limits") -> "Limits":
+        """Return these limits, with the general ones where these say nothing."""
+        return Limits(
+            start_ppm=general.start_ppm if self.start_ppm == UNSET else self.start_ppm,
+            stop_ppm=general.stop_ppm if self.stop_ppm == UNSET else self.stop_ppm,
+            balance_above_cash=general.balance_above_cash
+            if self.balance_above_cash == UNSET
+            else self.balance_above_cash,
+            wait_ms=general.wait_ms if self.wait_ms == UNSET else self.wait_ms,
+        )
+
+
+def exact_limits(limits: TriggerLimits, cash_decimals: int) -> Limits:
+    """Return the limits that intake has accepted, in exact numbers."""
+
+    def exact(amount: Amount | None, decimals: int) -> int:
+        number = None if amount is None else parse_decimal(amount)
+        scaled_amount = None if number is None else scaled(number, decimals)
+        return UNSET if scaled_amount is None else scaled_amount
+
+    return Limits(
+        start_ppm=exact(limits.start, 6),
+        stop_ppm=exact(limits.stop, 6),
+        balance_above_cash=exact(limits.balance_above, cash_decimals),
+        wait_ms=UNSET if limits.wait_ms is None else limits.wait_ms,
+    )
 
 
 @dataclass(slots=True)
@@ -41,19 +83,19 @@ class Parcel:
 class Inventory:
     """What a pool has taken over of one contract and side, oldest takeover first."""
 
-    __slots__ = ("changed", "cost", "lots", "parcels")
+    __slots__ = ("changed", "parcels", "total_cost", "total_lots")
 
     def __init__(self) -> None:
         self.parcels: dict[int, Parcel] = {}
-        self.lots = 0
-        self.cost = 0
+        self.total_lots = 0
+        self.total_cost = 0
         self.changed: set[int] = set()
 
     def add(self, parcel: Parcel) -> None:
         """Take a parcel in."""
         self.parcels[parcel.takeover] = parcel
-        self.lots += parcel.lots
-        self.cost += parcel.cost
+        self.total_lots += parcel.lots
+        self.total_cost += parcel.cost
         self.changed.add(parcel.takeover)
 
     def take(self, takeover: int, lots: int, cost_cash: int) -> None:
@@ -61,8 +103,8 @@ class Inventory:
         parcel = self.parcels[takeover]
         parcel.lots -= lots
         parcel.cost -= cost_cash
-        self.lots -= lots
-        self.cost -= cost_cash
+        self.total_lots -= lots
+        self.total_cost -= cost_cash
         self.changed.add(takeover)
         if parcel.lots == 0:
             del self.parcels[takeover]
@@ -79,15 +121,19 @@ class Inventory:
 class ContractState:
     """One contract: terms, mark, depth, positions, inventory, profit, and whether ADL runs."""
 
-    def __init__(self, definition: DefineContract, terms: Terms, window_ms: int) -> None:
+    def __init__(
+        self, definition: DefineContract, terms: Terms, cash_decimals: int, window_ms: int
+    ) -> None:
         self.definition = definition
         self.terms = terms
+        self.limits = exact_limits(definition.limits, cash_decimals)
         self.name = definition.contract
         self.pool = definition.pool
         self.mark = 0
         self.previous_mark = 0
         self.bids: tuple[tuple[int, int], ...] = ()
         self.asks: tuple[tuple[int, int], ...] = ()
+        self.depth_known = False
         self.depth_missing_since_ms: dict[Side, int | None] = {Side.LONG: None, Side.SHORT: None}
         self.lanes = {side: Lane() for side in Side}
         self.inventory = {side: Inventory() for side in Side}
@@ -98,12 +144,13 @@ class ContractState:
         self.near: set[str] = set()
         self.exhausted: dict[Side, int] = {}
 
-    def start_again(self, pool: str, window_ms: int) -> None:
+    def start_again(self, pool: str, window_ms: int, time_ms: int) -> None:
         """Stand behind another pool with no past: profit, peak and ADL state begin anew."""
         self.pool = pool
         self.realised = 0
         self.injected = 0
         self.profit_peak = RollingPeak(window_ms)
+        self.profit_peak.observe(time_ms, 0)
         self.active.clear()
         self.near.clear()
 
@@ -118,12 +165,12 @@ class ContractState:
         """Return what inventory is worth at the mark in Cash; its cost before the first mark."""
         inventory = self.inventory[side]
         if self.mark == 0:
-            return inventory.cost
-        return self.terms.value_cash(side.sign * inventory.lots, self.mark)
+            return inventory.total_cost
+        return self.terms.value_cash(side.sign * inventory.total_lots, self.mark)
 
     def inventory_profit(self, side: Side) -> int:
         """Return the unrealised profit of inventory of one side at the mark, in Cash."""
-        return self.inventory_value(side) - self.inventory[side].cost
+        return self.inventory_value(side) - self.inventory[side].total_cost
 
     @property
     def unrealised(self) -> int:
@@ -131,9 +178,14 @@ class ContractState:
         return self.inventory_profit(Side.LONG) + self.inventory_profit(Side.SHORT)
 
     @property
-    def profit(self) -> int:
-        """Cumulative profit of the contract in its pool: realised, unrealised and injected."""
-        return self.realised + self.injected + self.unrealised
+    def holds_inventory(self) -> bool:
+        """Whether its pool holds any of it."""
+        return any(inventory.parcels for inventory in self.inventory.values())
+
+    @property
+    def engaged(self) -> bool:
+        """Whether its pool has anything to do with it: inventory, profit, or a trigger on."""
+        return self.holds_inventory or bool(self.realised or self.injected or self.active)
 
     def scalars(self) -> tuple[object, ...]:
         """Return the contract's own numbers for the hash of changes."""
@@ -168,8 +220,11 @@ class ContractState:
 class PoolState:
     """One insurance pool: settled cash, its peaks, and what was last observed of it."""
 
-    def __init__(self, definition: DefinePool) -> None:
+    def __init__(self, definition: DefinePool, cash_decimals: int) -> None:
         self.definition = definition
+        self.limits = exact_limits(definition.limits, cash_decimals)
+        slippage = parse_decimal(definition.max_slippage)
+        self.max_slippage_ppm = (slippage and scaled(slippage, 6)) or 0
         self.name = definition.pool
         self.asset = definition.asset
         self.balance = 0

@@ -1,0 +1,88 @@
+"""Tiers -> exact lots. The only arithmetic of who gives up how much.
+
+No policy can lose or create a lot: full tiers are taken whole, the tier in which the quantity ends
+is shared by weight under everybody's cap, and what whole lots leave over goes to the largest
+remainders, ties to who stands further in front.
+"""
+
+import numpy as np
+
+from delever.core.policies import Line
+from delever.core.units import Ints, share_floor
+
+
+def allocate(wanted_lots: int, line: Line) -> Ints:
+    """Return the lots that each candidate of the line gives up, at most its cap.
+
+    They sum to the lots wanted, or to all caps where those do not suffice.
+    """
+    allocated = np.zeros(len(line.rows), np.int64)
+    if len(line.rows) == 0 or wanted_lots <= 0:
+        return allocated
+    starts = np.flatnonzero(np.diff(line.tier, prepend=line.tier[0] - 1))
+    ends = np.append(starts[1:], len(line.rows))
+    through = np.cumsum(np.add.reduceat(line.cap_lots, starts))
+    marginal = int(np.searchsorted(through, wanted_lots))
+    full = ends[-1] if marginal == len(starts) else starts[marginal]
+    allocated[:full] = line.cap_lots[:full]
+    if marginal < len(starts):
+        part = slice(starts[marginal], ends[marginal])
+        left = wanted_lots - (int(through[marginal - 1]) if marginal else 0)
+        allocated[part] = share(left, line.cap_lots[part].tolist(), line.weight[part].tolist())
+    return allocated
+
+
+def share(lots: int, caps: list[int], weights: list[int]) -> list[int]:
+    """Return lots shared by weight under caps, by largest remainder; exact, in plain integers.
+
+    Whoever's share reaches the cap is given the cap, and the rest is shared again among the others.
+    Where only candidates without weight are left, the rest goes to them in order.
+    """
+    given = [0] * len(caps)
+    open_ = [i for i in range(len(caps)) if weights[i] > 0 and caps[i] > 0]
+    while open_:
+        total = sum(weights[i] for i in open_)
+        capped = [i for i in open_ if share_floor(lots, weights[i], total) >= caps[i]]
+        if not capped:
+            return _largest_remainder(lots, weights, open_, given)
+        for i in capped:
+            given[i] = caps[i]
+            lots -= caps[i]
+        open_ = [i for i in open_ if not given[i]]
+    for i, cap in enumerate(caps):
+        if not given[i]:
+            given[i] = min(cap, lots)
+            lots -= given[i]
+    return given
+
+
+def _largest_remainder(
+    lots: int, weights: list[int], open_: list[int], given: list[int]
+) -> list[int]:
+    """Share lots among the open candidates; the floor of nobody's share reaches the cap."""
+    total = sum(weights[i] for i in open_)
+    remainders = []
+    left = lots
+    for i in open_:
+        given[i] = share_floor(lots, weights[i], total)
+        left -= given[i]
+        remainders.append((-(lots * weights[i] - given[i] * total), i))
+    for _, i in sorted(remainders)[:left]:
+        given[i] += 1
+    return given
+
+
+def parcels_for(lots: Ints, parcel_lots: list[int]) -> list[tuple[int, int, int]]:
+    """Return (candidate, parcel, lots): candidates in line meet parcels, both first come first."""
+    meetings: list[tuple[int, int, int]] = []
+    parcel, left = 0, parcel_lots[0] if parcel_lots else 0
+    for candidate, given in enumerate(lots.tolist()):
+        wanted = given
+        while wanted > 0:
+            while left == 0:
+                parcel += 1
+                left = parcel_lots[parcel]
+            met = min(wanted, left)
+            meetings.append((candidate, parcel, met))
+            wanted, left = wanted - met, left - met
+    return meetings

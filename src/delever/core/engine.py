@@ -1,0 +1,208 @@
+"""The cycle: one command in, its events out, and the book moved on by exactly those events.
+
+1. intake        the command is refused whole, or becomes events
+2. liquidation   (managed pools) accounts below maintenance margin are taken over
+3. unwinding     (managed pools) inventory is closed against depth
+4. observation   pools are measured; peaks move
+5. triggers      ADL starts, stops, or comes near
+6. rounds        inventory meets the queue, contract by contract
+7. invariants    or the step raises and must not be acknowledged
+
+Steps 4 to 6 run twice, so that a round that ends a trigger's condition also stops it.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from delever.core.bankruptcy import Holding, cross_holdings, take_over
+from delever.core.book import Book
+from delever.core.deleveraging import deleverage
+from delever.core.holdings import AssetState, ContractState
+from delever.core.insurance import absorb, observe, watch_depth
+from delever.core.intake import admit
+from delever.core.invariants import StepCheck
+from delever.core.messages import (
+    Accepted,
+    AdlStarted,
+    AdlStopped,
+    Command,
+    Event,
+    Notice,
+    NoticeKind,
+    Reason,
+    Refused,
+    Side,
+)
+from delever.core.notices import notices_of
+from delever.core.rules import RULE_SETS, RuleSet
+from delever.core.triggers import WARNING_PPM, Reading, Trigger
+
+FAR_PPM = WARNING_PPM - 100_000
+"""A warning is withdrawn 10 points below where it is given, so that it does not flicker."""
+
+
+def step(book: Book, command: Command) -> tuple[Event, ...]:
+    """Run one command; return everything that happened. A refusal is one event and no change."""
+    admitted = admit(book, command)
+    if isinstance(admitted, Refused):
+        book.apply(admitted)
+        return (admitted,)
+    run = _Run(book)
+    run.emit([Accepted(sequence=book.sequence + 1, time_ms=command.time_ms)])
+    run.emit(admitted)
+    managed = [state for state in book.contracts.values() if _managed(book, state)]
+    if managed:
+        run.emit(_liquidate_isolated(book, managed))
+        run.emit(_liquidate_cross(book, managed))
+        run.emit(_unwind(book, managed))
+    for _ in range(2):
+        run.emit(_watch_depth(book))
+        run.emit(observe(book))
+        run.emit(_read_triggers(book))
+        run.emit(_run_rounds(book))
+    run.emit(observe(book))
+    run.emit(list(notices_of(run.events)))
+    run.check.close()
+    return tuple(run.events)
+
+
+class _Run:
+    """Collects the events of one step and applies each before the next is made."""
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self.events: list[Event] = []
+        self.check = StepCheck(book)
+
+    def emit(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self.check.before(event)
+            self.book.apply(event)
+            self.events.append(event)
+
+
+def rules_of(book: Book, state: ContractState) -> RuleSet:
+    """Return the rule set of the pool that stands behind a contract."""
+    return RULE_SETS[book.pool_of(state).definition.rules]
+
+
+def _managed(book: Book, state: ContractState) -> bool:
+    return book.pool_of(state).definition.managed and state.mark > 0
+
+
+def _liquidate_isolated(book: Book, managed: list[ContractState]) -> Iterator[Event]:
+    """Yield the takeover of isolated positions whose equity is at or below maintenance."""
+    for state in managed:
+        for side in Side:
+            lane = state.lanes[side]
+            n = lane.size
+            equity = lane.margin[:n] + lane.profit[:n]
+            below = lane.isolated[:n] & (equity <= lane.maintenance[:n])
+            for account, position in _in_order(
+                book, lane.account[:n][below], lane.position[:n][below]
+            ):
+                holding = Holding(state, side, account, position)
+                yield from take_over(book, [holding], None, Reason.EQUITY_IS_BELOW_MAINTENANCE)
+
+
+def _liquidate_cross(book: Book, managed: list[ContractState]) -> Iterator[Event]:
+    """Yield the takeover of all managed cross positions of accounts at or below maintenance."""
+    for asset in book.assets.values():
+        if any(state.terms.settle == asset.name for state in managed):
+            for account in _below_maintenance(book, asset):
+                holdings = [
+                    holding
+                    for holding in cross_holdings(book, account, asset.name)
+                    if holding.state in managed
+                ]
+                if holdings:
+                    reason = Reason.EQUITY_IS_BELOW_MAINTENANCE
+                    yield from take_over(book, holdings, None, reason)
+
+
+def _below_maintenance(book: Book, asset: AssetState) -> list[int]:
+    wallets = asset.wallets
+    maintenance = wallets.maintenance[: wallets.size]
+    below = np.flatnonzero((maintenance > 0) & (wallets.equity() <= maintenance))
+    return sorted(below.tolist(), key=book.accounts.names.__getitem__)
+
+
+def _in_order(book: Book, accounts: np.ndarray, positions: np.ndarray) -> list[tuple[int, int]]:
+    keys = zip(accounts.tolist(), positions.tolist(), strict=True)
+    return sorted(keys, key=lambda key: (book.accounts.names[key[0]], key[1]))
+
+
+def _unwind(book: Book, managed: list[ContractState]) -> Iterator[Event]:
+    """Yield the closing of inventory into depth; a contract in ADL leaves it to the queue."""
+    for state in managed:
+        if not state.active:
+            for side in Side:
+                yield from absorb(state, side, book.pool_of(state).max_slippage_ppm)
+
+
+def _watch_depth(book: Book) -> Iterator[Event]:
+    for state in book.contracts.values():
+        yield from watch_depth(book, state)
+
+
+def _read_triggers(book: Book) -> Iterator[Event]:
+    """Yield the starts and stops of ADL, and the notices that it is near."""
+    for state in book.contracts.values():
+        if not state.engaged and not state.near:
+            continue
+        for case in rules_of(book, state).cases:
+            yield from _read_trigger(book, state, case.trigger)
+
+
+def _read_trigger(book: Book, state: ContractState, trigger: Trigger) -> Iterator[Event]:
+    reading = trigger.read(book, state)
+    if trigger.name in state.active:
+        if reading.stops:
+            yield AdlStopped(
+                contract=state.name,
+                pool=state.pool,
+                trigger=trigger.name,
+                reason=trigger.reason,
+                numbers=reading.numbers,
+            )
+    elif reading.starts:
+        yield AdlStarted(
+            contract=state.name,
+            pool=state.pool,
+            trigger=trigger.name,
+            reason=trigger.reason,
+            numbers=reading.numbers,
+        )
+    else:
+        yield from _warn(state, trigger, reading)
+
+
+def _warn(state: ContractState, trigger: Trigger, reading: Reading) -> Iterator[Event]:
+    """Yield the notice that a trigger has come near, or that it is far again (hysteresis)."""
+    was_near = trigger.name in state.near
+    if not was_near and reading.progress_ppm >= WARNING_PPM:
+        kind = NoticeKind.ADL_NEAR
+    elif was_near and reading.progress_ppm < FAR_PPM:
+        kind = NoticeKind.ADL_FAR
+    else:
+        return
+    yield Notice(
+        kind=kind, subject=trigger.name, account="", contract=state.name, numbers=reading.numbers
+    )
+
+
+def _run_rounds(book: Book) -> Iterator[Event]:
+    """Yield one round for each contract in ADL and each side of its inventory.
+
+    Where several triggers are on, the first of the rule set that has inventory to close decides.
+    """
+    for state in book.contracts.values():
+        if not state.active or state.mark == 0:
+            continue
+        rules = rules_of(book, state)
+        for side in Side:
+            for case in rules.cases:
+                if case.trigger.name in state.active and case.trigger.parcels(state, side):
+                    yield from deleverage(book, state, side, rules, case)
+                    break

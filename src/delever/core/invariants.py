@@ -1,0 +1,132 @@
+"""What holds after every step, in production too: checked on what the step has touched.
+
+1. The step's cash postings sum to zero in each asset, its lot postings in each contract: longs
+   equal shorts plus inventory, but for what the outside has told.
+2. The book holds what it held before plus what was posted: ledger equals book.
+3. No position or parcel is below zero: nobody is closed beyond their size or onto the other side.
+4. A pool-level price leaves the pool no worse than its limit.
+
+`audit` recomputes a whole book from its columns; it costs a pass over everything, so it runs at
+snapshots, in tests and on request.
+"""
+
+from collections import defaultdict
+
+import numpy as np
+
+from delever.core.book import Book
+from delever.core.holdings import ContractState
+from delever.core.ledger import Part, postings, total
+from delever.core.messages import AdlFilled, Event, FillCancelled, RoundClosed, Side, TakenOver
+from delever.core.units import LIMIT
+
+Key = tuple[Part, str, str]
+
+
+class InvariantBrokenError(Exception):
+    """The engine has done what it must never do; the step must not be acknowledged."""
+
+
+def ensure(holds: bool, what: str, *values: object) -> None:
+    """Raise InvariantBrokenError unless the condition holds."""
+    if not holds:
+        raise InvariantBrokenError(f"{what}: {', '.join(map(str, values))}")
+
+
+class StepCheck:
+    """Follows one step: `before(event)` ahead of each application, `close()` at the end."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._held: dict[Key, int] = {}
+        self._posted: defaultdict[Key, int] = defaultdict(int)
+        self._units: defaultdict[str, int] = defaultdict(int)
+        self._reduced: list[TakenOver | AdlFilled] = []
+
+    def before(self, event: Event) -> None:
+        """Note what the event is about to move."""
+        for posting in postings(self._book, event):
+            key = (posting.part, posting.of, posting.unit)
+            if key not in self._held:
+                self._held[key] = total(self._book, *key)
+            self._posted[key] += posting.amount
+            self._units[posting.unit] += posting.amount
+        if isinstance(event, TakenOver | AdlFilled):
+            self._reduced.append(event)
+        elif isinstance(event, FillCancelled):
+            self._reduced.append(event.fill)
+        elif isinstance(event, RoundClosed):
+            ensure(event.kept_by_pool_cash >= 0, "the pool is beyond its limit", event)
+
+    def close(self) -> None:
+        """Raise unless everything holds after the step."""
+        for unit, amount in self._units.items():
+            ensure(amount == 0, "postings do not sum to zero", unit, amount)
+        for key, held in self._held.items():
+            if key[0] is not Part.OUTSIDE:
+                now = total(self._book, *key)
+                ensure(now == held + self._posted[key], "ledger and book differ", key, now)
+        for event in self._reduced:
+            self._check_reduced(event)
+
+    def _check_reduced(self, event: TakenOver | AdlFilled) -> None:
+        state = self._book.contracts[event.contract]
+        lane = state.lanes[event.side]
+        row = lane.find(self._book.accounts.index[event.account], event.position)
+        if row is not None:
+            ensure(lane.lots[row] > 0, "a position was closed beyond its size", event)
+            ensure(lane.margin[row] >= 0, "a margin is negative", event)
+        for side in Side:
+            parcel = state.inventory[side].parcels.get(event.takeover)
+            ensure(parcel is None or parcel.lots > 0, "inventory was closed beyond its size", event)
+
+
+def audit(book: Book) -> None:
+    """Raise unless every total and every derived column equals what the columns say."""
+    for state in book.contracts.values():
+        for side in Side:
+            _audit_lane(book, state, side)
+            inventory = state.inventory[side]
+            parcels = inventory.parcels.values()
+            ensure(
+                inventory.total_lots == sum(p.lots for p in parcels), "inventory lots", state.name
+            )
+            ensure(
+                inventory.total_cost == sum(p.cost for p in parcels), "inventory cost", state.name
+            )
+    for asset in book.assets.values():
+        wallets = asset.wallets
+        n = wallets.size
+        ensure(wallets.total == sum(wallets.balance[:n].tolist()), "wallets", asset.name)
+        states = [s for s in book.contracts.values() if s.terms.settle == asset.name]
+        profit, maintenance = np.zeros(n, np.int64), np.zeros(n, np.int64)
+        for lane in (state.lanes[side] for state in states for side in Side):
+            cross = ~lane.isolated[: lane.size]
+            np.add.at(profit, lane.account[: lane.size][cross], lane.profit[: lane.size][cross])
+            np.add.at(
+                maintenance, lane.account[: lane.size][cross], lane.maintenance[: lane.size][cross]
+            )
+        ensure(np.array_equal(profit, wallets.profit[:n]), "cross profit", asset.name)
+        ensure(np.array_equal(maintenance, wallets.maintenance[:n]), "cross margin", asset.name)
+        ensure(
+            asset.pool_balance
+            == sum(p.balance for p in book.pools.values() if p.asset == asset.name),
+            "pool balances",
+            asset.name,
+        )
+
+
+def _audit_lane(book: Book, state: ContractState, side: Side) -> None:
+    lane = state.lanes[side]
+    n = lane.size
+    ensure(bool(np.all(lane.lots[:n] > 0)), "an empty position is kept", state.name, side)
+    ensure(lane.total_lots == sum(lane.lots[:n].tolist()), "lots", state.name, side)
+    ensure(lane.total_cost == sum(lane.cost[:n].tolist()), "costs", state.name, side)
+    ensure(lane.total_margin == sum(lane.margin[:n].tolist()), "margins", state.name, side)
+    ensure(lane.total_lots < LIMIT, "lots exceed the numeric range", state.name, side)
+    profit, maintenance = state.valued(side, lane.lots[:n], lane.cost[:n])
+    ensure(np.array_equal(profit, lane.profit[:n]), "profit", state.name, side)
+    ensure(np.array_equal(maintenance, lane.maintenance[:n]), "maintenance", state.name, side)
+    keys = zip(lane.account[:n].tolist(), lane.position[:n].tolist(), strict=True)
+    ensure({key: row for row, key in enumerate(keys)} == lane.rows, "rows", state.name, side)
+    ensure(int(lane.account[:n].max(initial=-1)) < book.accounts.size, "accounts", state.name)

@@ -1,0 +1,174 @@
+"""Event -> balanced postings: nothing that moves money or lots moves only one side.
+
+Cash postings sum to zero in each settle asset, lot postings in each contract. Positions and
+inventory stand at cost, which is owed: a position that cost 100 is posted as -100. `OUTSIDE` is the
+world that delever only hears of: the market into which inventory is unwound, and the venue's own
+books where it tells absolute balances and positions.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from delever.core import messages as m
+from delever.core.book import Book
+from delever.core.messages import Event, Side
+
+
+class Part(StrEnum):
+    """Where money or lots stand."""
+
+    WALLETS = "wallets"
+    MARGINS = "margins"
+    POSITIONS = "positions"
+    INVENTORY = "inventory"
+    POOL = "pool"
+    FEES = "fees"
+    OUTSIDE = "outside"
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One side of a movement. `unit` is a settle asset (Cash) or 'lots of CONTRACT' (lots).
+
+    `of` names what the book keeps a total for: the asset (wallets, fees), the contract (margins,
+    positions, inventory) or the pool.
+    """
+
+    part: Part
+    of: str
+    unit: str
+    amount: int
+    account: str = ""
+
+
+def lots_unit(contract: str) -> str:
+    """Return the unit in which a contract's lots are posted."""
+    return f"lots of {contract}"
+
+
+def postings(book: Book, event: Event) -> Iterator[Posting]:
+    """Yield the postings of an event that is about to be applied to the book."""
+    match event:
+        case m.BalancesSet():
+            yield from _balances_set(book, event)
+        case m.PositionsSet():
+            yield from _positions_set(book, event)
+        case m.PoolFunded():
+            asset = book.pools[event.pool].asset
+            yield from _against_outside(
+                [Posting(Part.POOL, event.pool, asset, event.amount_cash)], asset
+            )
+        case m.TakenOver():
+            yield from _taken_over(book, event)
+        case m.WalletSettled():
+            yield Posting(Part.WALLETS, event.asset, event.asset, -event.amount_cash, event.account)
+            yield Posting(Part.POOL, event.pool, event.asset, event.amount_cash)
+        case m.Unwound():
+            yield from _unwound(book, event)
+        case m.AdlFilled():
+            yield from _filled(book, event, 1)
+        case m.FillCancelled():
+            yield from _filled(book, event.fill, -1)
+        case _:
+            return
+
+
+def _against_outside(moved: Iterable[Posting], unit: str) -> Iterator[Posting]:
+    """Yield the postings and what the outside world has on the other side."""
+    total = 0
+    for posting in moved:
+        total += posting.amount
+        yield posting
+    yield Posting(Part.OUTSIDE, unit, unit, -total)
+
+
+def _balances_set(book: Book, event: m.BalancesSet) -> Iterator[Posting]:
+    for account, asset, balance in zip(
+        event.accounts, event.assets, event.balances_cash, strict=True
+    ):
+        known = int(book.asset(asset).wallets.balance[book.accounts.index[account]])
+        moved = Posting(Part.WALLETS, asset, asset, balance - known, account)
+        yield from _against_outside([moved], asset)
+
+
+def _positions_set(book: Book, event: m.PositionsSet) -> Iterator[Posting]:
+    """Yield the lane's totals before and after: a bulk command is one movement."""
+    state = book.contracts[event.contract]
+    lane, asset = state.lanes[event.side], state.terms.settle
+    index = book.accounts.index
+    keys = zip(map(index.__getitem__, event.accounts), event.positions, strict=True)
+    rows = [row for key in keys if (row := lane.rows.get(key)) is not None]
+    cost = sum(event.costs_cash) - sum(lane.cost[rows].tolist())
+    margin = sum(event.margins_cash) - sum(lane.margin[rows].tolist())
+    lots = sum(event.lots) - sum(lane.lots[rows].tolist())
+    moved = [
+        Posting(Part.POSITIONS, event.contract, asset, -cost),
+        Posting(Part.MARGINS, event.contract, asset, margin),
+    ]
+    yield from _against_outside(moved, asset)
+    unit = lots_unit(event.contract)
+    yield from _against_outside(
+        [Posting(Part.POSITIONS, event.contract, unit, event.side.sign * lots)], unit
+    )
+
+
+def _taken_over(book: Book, event: m.TakenOver) -> Iterator[Posting]:
+    state = book.contracts[event.contract]
+    asset, name = state.terms.settle, event.contract
+    yield Posting(Part.POSITIONS, name, asset, event.cost_cash, event.account)
+    yield Posting(Part.MARGINS, name, asset, -event.margin_cash, event.account)
+    yield Posting(Part.WALLETS, asset, asset, event.to_wallet_cash, event.account)
+    yield Posting(Part.POOL, state.pool, asset, event.to_pool_cash)
+    yield Posting(Part.INVENTORY, name, asset, -event.value_cash)
+    unit, lots = lots_unit(name), event.side.sign * event.lots
+    yield Posting(Part.POSITIONS, name, unit, -lots, event.account)
+    yield Posting(Part.INVENTORY, name, unit, lots)
+
+
+def _unwound(book: Book, event: m.Unwound) -> Iterator[Posting]:
+    state = book.contracts[event.contract]
+    asset, unit = state.terms.settle, lots_unit(event.contract)
+    moved = [
+        Posting(Part.INVENTORY, event.contract, asset, event.cost_cash),
+        Posting(Part.POOL, state.pool, asset, event.realised_cash),
+    ]
+    yield from _against_outside(moved, asset)
+    lots = Posting(Part.INVENTORY, event.contract, unit, -event.side.sign * event.lots)
+    yield from _against_outside([lots], unit)
+
+
+def _filled(book: Book, fill: m.AdlFilled, direction: int) -> Iterator[Posting]:
+    state = book.contracts[fill.contract]
+    asset, name, account = state.terms.settle, fill.contract, fill.account
+    paid = fill.realised_cash + fill.released_cash - fill.fee_cash
+    yield Posting(Part.POSITIONS, name, asset, direction * fill.cost_cash, account)
+    yield Posting(Part.MARGINS, name, asset, -direction * fill.released_cash, account)
+    yield Posting(Part.WALLETS, asset, asset, direction * paid, account)
+    yield Posting(Part.FEES, asset, asset, direction * fill.fee_cash)
+    yield Posting(Part.INVENTORY, name, asset, direction * fill.pool_cost_cash)
+    yield Posting(Part.POOL, state.pool, asset, direction * fill.pool_realised_cash)
+    unit, lots = lots_unit(name), direction * fill.side.sign * fill.lots
+    yield Posting(Part.POSITIONS, name, unit, -lots, account)
+    yield Posting(Part.INVENTORY, name, unit, lots)
+
+
+def total(book: Book, part: Part, of: str, unit: str) -> int:
+    """Return what the book itself holds where postings of this kind go; 0 for the outside."""
+    match part:
+        case Part.WALLETS:
+            return book.asset(of).wallets.total
+        case Part.FEES:
+            return book.asset(of).fees
+        case Part.POOL:
+            return book.pools[of].balance
+        case Part.OUTSIDE:
+            return 0
+        case Part.MARGINS:
+            return sum(lane.total_margin for lane in book.contracts[of].lanes.values())
+        case Part.POSITIONS | Part.INVENTORY:
+            state = book.contracts[of]
+            held = state.lanes if part is Part.POSITIONS else state.inventory
+            if unit == lots_unit(of):
+                return sum(side.sign * held[side].total_lots for side in Side)
+            return -sum(held[side].total_cost for side in Side)

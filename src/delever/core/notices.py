@@ -1,0 +1,62 @@
+"""Who must be told of a step: each deleveraged account once a contract, and the operator."""
+
+from collections.abc import Iterable, Iterator
+
+from delever.core.messages import (
+    AdlExhausted,
+    AdlFilled,
+    AdlStarted,
+    AdlStopped,
+    Event,
+    Notice,
+    NoticeKind,
+)
+
+
+def notices_of(events: Iterable[Event]) -> Iterator[Notice]:
+    """Yield the notices that a step's events ask for, operator first."""
+    fills: dict[tuple[str, str], list[AdlFilled]] = {}
+    for event in events:
+        match event:
+            case AdlStarted():
+                yield _of_trigger(NoticeKind.ADL_STARTED, event)
+            case AdlStopped():
+                yield _of_trigger(NoticeKind.ADL_STOPPED, event)
+            case AdlExhausted():
+                yield Notice(
+                    kind=NoticeKind.ADL_EXHAUSTED,
+                    subject=event.reason,
+                    account="",
+                    contract=event.contract,
+                    numbers={"left_lots": event.left_lots},
+                )
+            case AdlFilled():
+                fills.setdefault((event.account, event.contract), []).append(event)
+            case _:
+                pass
+    yield from (_of_fills(*key, group) for key, group in sorted(fills.items()))
+
+
+def _of_trigger(kind: NoticeKind, event: AdlStarted | AdlStopped) -> Notice:
+    return Notice(
+        kind=kind, subject=event.trigger, account="", contract=event.contract, numbers=event.numbers
+    )
+
+
+def _of_fills(account: str, contract: str, fills: list[AdlFilled]) -> Notice:
+    """Return one account's notice: how much was closed, for what, and where it stood in line."""
+    return Notice(
+        kind=NoticeKind.POSITION_DELEVERAGED,
+        subject=fills[0].price_rule,
+        account=account,
+        contract=contract,
+        numbers={
+            "first_fill": fills[0].fill,
+            "last_fill": fills[-1].fill,
+            "lots": sum(fill.lots for fill in fills),
+            "value_cash": sum(abs(fill.value_cash) for fill in fills),
+            "realised_cash": sum(fill.realised_cash for fill in fills),
+            "rank": fills[0].rank,
+            "orders_to_cancel": len(fills[0].cancel_orders),
+        },
+    )

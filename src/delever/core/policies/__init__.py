@@ -1,0 +1,7 @@
+"""Policies only say who stands in line, and with what weight; `allocate` does the arithmetic."""
+
+from delever.core.policies.base import Line, Policy
+from delever.core.policies.pro_rata import ProRata
+from delever.core.policies.queue import InOrder
+
+__all__ = ["InOrder", "Line", "Policy", "ProRata"]

@@ -1,0 +1,302 @@
+"""Absolute balances and positions: what a venue tells, checked, with outstanding fills on top."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from delever.core import messages as m
+from delever.core.book import Book
+from delever.core.holdings import ContractState
+from delever.core.messages import Event, PositionRow, Reason, Side
+from delever.core.reading import (
+    Refusal,
+    read_cash,
+    read_decimal,
+    read_lots,
+    read_scaled,
+    refuse_unless,
+)
+from delever.core.units import LIMIT, share_floor
+
+MAX_LEVERAGE_HUNDREDTHS = 100_000
+MAX_POSITION_NUMBER = 2**31 - 1
+
+
+@dataclass(slots=True)
+class Standing:
+    """One position as it is to stand in the book; cost is signed as values are."""
+
+    account: str
+    position: int
+    lots: int = 0
+    cost_cash: int = 0
+    isolated: bool = False
+    margin_cash: int = 0
+    leverage_hundredths: int = 100
+    under_liquidation: bool = False
+
+    def reduce(self, fill: m.AdlFilled) -> None:
+        """Apply an ADL fill that the venue's numbers do not include yet, as far as it fits."""
+        lots = min(fill.lots, self.lots)
+        if lots:
+            self.cost_cash -= share_floor(self.cost_cash, lots, self.lots)
+            self.margin_cash -= share_floor(self.margin_cash, lots, self.lots)
+            self.lots -= lots
+
+
+def set_balances(book: Book, command: m.SetBalances) -> list[Event]:
+    """Return the balances as told, plus what outstanding fills have paid since."""
+    events: list[Event] = []
+    columns: list[tuple[str, str, int]] = []
+    seen: set[tuple[str, str]] = set()
+    for number, row in enumerate(command.balances):
+        field = f"balances[{number}]"
+        account = _account(book, field, row.account)
+        asset = book.assets.get(row.asset)
+        if asset is None:
+            raise Refusal(f"{field}.asset", row.asset, Reason.ASSET_IS_UNKNOWN)
+        _check_first(seen, (row.account, row.asset), field, row.account)
+        cash = int(read_cash(f"{field}.balance", row.balance, asset.cash_decimals))
+        known = int(book.accounts.balances_version[account])
+        if command.version < known:
+            events.append(_ignored(number, row.account, command.version, known))
+            continue
+        for fill in _outstanding(book, row.account, command.last_fill):
+            if book.contracts[fill.contract].terms.settle == row.asset:
+                cash += fill.realised_cash + fill.released_cash - fill.fee_cash
+        columns.append((row.account, row.asset, cash))
+        check_range(book, {}, balance=(f"{field}.balance", row.asset, cash))
+    if columns:
+        accounts, assets, balances = zip(*columns, strict=True)
+        told = m.BalancesSet(
+            version=command.version,
+            last_fill=command.last_fill,
+            accounts=accounts,
+            assets=assets,
+            balances_cash=balances,
+        )
+        events.append(told)
+    return events
+
+
+def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
+    """Return the positions as told, lane by lane, with outstanding fills taken off.
+
+    In one-way mode an account's other side is closed with it.
+    """
+    events: list[Event] = []
+    lanes: defaultdict[tuple[str, Side], list[Standing]] = defaultdict(list)
+    orders: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    seen: dict[tuple[str, str, int, Side], bool] = {}
+    for number, row in enumerate(command.positions):
+        field = f"positions[{number}]"
+        account = _account(book, field, row.account)
+        standing = _read_row(book, field, row)
+        _check_sides(book, field, row, account, seen, standing.lots > 0)
+        known = int(book.accounts.positions_version[account])
+        if command.version < known:
+            events.append(_ignored(number, row.account, command.version, known))
+            continue
+        for fill in _outstanding(book, row.account, command.last_fill):
+            if (fill.contract, fill.side, fill.position) == (row.contract, row.side, row.position):
+                standing.reduce(fill)
+        lanes[row.contract, row.side].append(standing)
+        orders[row.account, row.contract].extend(row.open_orders)
+    _close_other_sides(book, lanes, seen)
+    check_range(book, {}, positions=lanes)
+    events.extend(_lane_event(command, key, lanes[key]) for key in sorted(lanes))
+    events.extend(_order_events(book, orders))
+    return events
+
+
+def _read_row(book: Book, field: str, row: PositionRow) -> Standing:
+    """Return one row in exact numbers."""
+    state = book.contracts.get(row.contract)
+    if state is None:
+        raise Refusal(f"{field}.contract", row.contract, Reason.CONTRACT_IS_UNKNOWN)
+    numbered = 0 <= row.position <= MAX_POSITION_NUMBER
+    refuse_unless(numbered, f"{field}.position", row.position, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
+    lots = read_lots(f"{field}.quantity", row.quantity, state.terms)
+    signed = str(row.quantity)[:1] in {"+", "-"} or isinstance(row.quantity, int)
+    agrees = lots >= 0 or (signed and row.side is Side.SHORT)
+    agrees &= not (str(row.quantity).startswith("+") and row.side is Side.SHORT)
+    refuse_unless(agrees, f"{field}.side", row.side, Reason.SIDE_CONTRADICTS_SIGN)
+    standing = Standing(row.account, row.position)
+    if lots == 0:
+        return standing
+    standing.lots = abs(lots)
+    standing.cost_cash = _read_cost(book, field, row, state, abs(lots))
+    standing.under_liquidation = row.under_liquidation
+    standing.leverage_hundredths = read_scaled(f"{field}.leverage", row.leverage, 2)
+    inside = 0 < standing.leverage_hundredths <= MAX_LEVERAGE_HUNDREDTHS
+    refuse_unless(inside, f"{field}.leverage", row.leverage, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
+    if row.isolated_margin is not None:
+        decimals = book.asset(state.terms.settle).cash_decimals
+        margin = read_cash(f"{field}.isolated_margin", row.isolated_margin, decimals)
+        refuse_unless(
+            margin >= 0,
+            f"{field}.isolated_margin",
+            row.isolated_margin,
+            Reason.NUMBER_MUST_NOT_BE_NEGATIVE,
+        )
+        standing.isolated, standing.margin_cash = True, margin
+    return standing
+
+
+def _read_cost(book: Book, field: str, row: PositionRow, state: ContractState, lots: int) -> int:
+    """Return the signed cost from the entry price (to nearest) or the exact entry cost."""
+    if (row.entry_price is None) == (row.entry_cost is None):
+        value = "neither" if row.entry_price is None else "both"
+        raise Refusal(f"{field}.entry_price", value, Reason.ENTRY_NEEDS_PRICE_OR_COST)
+    if row.entry_cost is not None:
+        decimals = book.asset(state.terms.settle).cash_decimals
+        cost = state.terms.cost_sign(row.side) * read_cash(
+            f"{field}.entry_cost", row.entry_cost, decimals
+        )
+        positive = row.entry_cost and cost * state.terms.cost_sign(row.side) > 0
+        refuse_unless(
+            bool(positive), f"{field}.entry_cost", row.entry_cost, Reason.NUMBER_MUST_BE_POSITIVE
+        )
+        return cost
+    entry = read_decimal(f"{field}.entry_price", row.entry_price or "")
+    refuse_unless(
+        entry[0] > 0, f"{field}.entry_price", row.entry_price, Reason.NUMBER_MUST_BE_POSITIVE
+    )
+    cost = state.terms.cost_cash(row.side, lots, entry)
+    refuse_unless(
+        abs(cost) < LIMIT, f"{field}.entry_price", row.entry_price, Reason.EXCEEDS_NUMERIC_RANGE
+    )
+    return cost
+
+
+def _check_sides(
+    book: Book,
+    field: str,
+    row: PositionRow,
+    account: int,
+    seen: dict[tuple[str, str, int, Side], bool],
+    is_open: bool,
+) -> None:
+    """Refuse a repeated row, and two open sides of one position in one-way mode."""
+    key = (row.account, row.contract, row.position, row.side)
+    refuse_unless(key not in seen, field, row.account, Reason.ROW_IS_REPEATED)
+    seen[key] = is_open
+    if is_open and not book.accounts.hedge_mode[account]:
+        other = (*key[:3], row.side.opposite)
+        refuse_unless(
+            not seen.get(other, False),
+            f"{field}.side",
+            row.side,
+            Reason.ONE_WAY_ACCOUNT_HOLDS_ONE_SIDE,
+        )
+
+
+def _close_other_sides(
+    book: Book,
+    lanes: defaultdict[tuple[str, Side], list[Standing]],
+    seen: Mapping[tuple[str, str, int, Side], bool],
+) -> None:
+    """Close what a one-way account holds on the side that its new position replaces."""
+    for contract, side in list(lanes):
+        other = book.contracts[contract].lanes[side.opposite]
+        for standing in list(lanes[contract, side]):
+            account = book.accounts.index[standing.account]
+            replaced = (standing.account, contract, standing.position, side.opposite)
+            if (
+                standing.lots
+                and not book.accounts.hedge_mode[account]
+                and replaced not in seen
+                and other.find(account, standing.position) is not None
+            ):
+                closed = Standing(standing.account, standing.position)
+                lanes[contract, side.opposite].append(closed)
+
+
+def check_range(
+    book: Book,
+    marks: Mapping[str, int],
+    *,
+    positions: Mapping[tuple[str, Side], Iterable[Standing]] | None = None,
+    balance: tuple[str, str, int] | None = None,
+) -> None:
+    """Refuse what could take an account's equity, or a lane's total, out of int64.
+
+    Bounded from above by the largest position of every lane at its mark and cost, plus the largest
+    wallet: no account can hold more.
+    """
+    positions = positions or {}
+    bound: defaultdict[str, int] = defaultdict(int)
+    for name, state in book.contracts.items():
+        for side in Side:
+            lane, rows = state.lanes[side], positions.get((name, side), ())
+            lots = max((row.lots for row in rows), default=0)
+            cost = max((abs(row.cost_cash) + row.margin_cash for row in rows), default=0)
+            lots, cost = max(lots, lane.largest_lots), max(cost, lane.largest_cost)
+            price = marks.get(name, state.mark) if state.terms.linear else 1
+            bound[state.terms.settle] += lots * state.terms.factor * price + cost
+            total = lane.total_lots + sum(row.lots for row in rows)
+            _check_bound(total * 8, name, "positions")
+    for name, asset in book.assets.items():
+        largest = asset.wallets.largest
+        if balance is not None and balance[1] == name:
+            largest = max(largest, abs(balance[2]))
+        field = balance[0] if balance else "marks" if marks else "positions"
+        _check_bound(bound[name] + largest, name, field)
+
+
+def _check_bound(bound: int, name: str, field: str) -> None:
+    refuse_unless(bound < LIMIT, field, name, Reason.EXCEEDS_NUMERIC_RANGE)
+
+
+def _lane_event(
+    command: m.SetPositions, key: tuple[str, Side], standings: list[Standing]
+) -> m.PositionsSet:
+    contract, side = key
+    return m.PositionsSet(
+        version=command.version,
+        last_fill=command.last_fill,
+        contract=contract,
+        side=side,
+        accounts=tuple(s.account for s in standings),
+        positions=tuple(s.position for s in standings),
+        lots=tuple(s.lots for s in standings),
+        costs_cash=tuple(s.cost_cash for s in standings),
+        isolated=tuple(s.isolated for s in standings),
+        margins_cash=tuple(s.margin_cash for s in standings),
+        leverages_hundredths=tuple(s.leverage_hundredths for s in standings),
+        under_liquidation=tuple(s.under_liquidation for s in standings),
+    )
+
+
+def _order_events(book: Book, orders: Mapping[tuple[str, str], list[str]]) -> Iterable[Event]:
+    """Yield the open orders that differ from what is known."""
+    for (account, contract), ids in orders.items():
+        if tuple(ids) != book.open_orders.get((account, contract), ()):
+            yield m.OpenOrdersSet(account=account, contract=contract, orders=tuple(ids))
+
+
+def _account(book: Book, field: str, name: str) -> int:
+    account = book.accounts.index.get(name)
+    if account is None:
+        raise Refusal(f"{field}.account", name, Reason.ACCOUNT_IS_UNKNOWN)
+    return account
+
+
+def _check_first(seen: set[tuple[str, str]], key: tuple[str, str], field: str, value: str) -> None:
+    refuse_unless(key not in seen, field, value, Reason.ROW_IS_REPEATED)
+    seen.add(key)
+
+
+def _outstanding(book: Book, account: str, last_fill: int) -> Iterable[m.AdlFilled]:
+    """Yield the account's fills that numbers told up to `last_fill` do not include."""
+    if not book.outstanding:
+        return []
+    return [
+        fill
+        for fill in book.outstanding.values()
+        if fill.account == account and fill.fill > last_fill
+    ]
+
+
+def _ignored(row: int, account: str, version: int, known: int) -> m.RowIgnored:
+    return m.RowIgnored(row=row, account=account, version=version, known_version=known)

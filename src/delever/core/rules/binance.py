@@ -1,0 +1,106 @@
+"""Binance USDS-M and COIN-M: the current ranking, and the one it replaced."""
+
+import numpy as np
+
+from delever.core.pricing import AtBankruptcyPrice
+from delever.core.ranking import Ranking, Score
+from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
+from delever.core.rules.scores import account_leverage, signed_product
+from delever.core.triggers import PoolEquity
+from delever.core.units import ratio
+from delever.core.valuation import LaneView
+
+FAQ = "Binance support FAQ 360033525471"
+
+_SHARED = (
+    Rule(
+        "BIN-01",
+        "ADL starts when the loss of bankrupt positions is more than the insurance pool can take.",
+        FAQ,
+        "partly read",
+        "pool equity (balance plus unrealised profit of inventory) <= 0; it stops above 0",
+    ),
+    Rule(
+        "BIN-02",
+        "A candidate is closed at the bankruptcy price of the liquidated order, without fee.",
+        FAQ,
+        "official",
+    ),
+    Rule("BIN-03", "The open orders of a deleveraged account are cancelled.", FAQ, "official"),
+    Rule(
+        "BIN-04",
+        "A quantile 0-4, from low to high, refreshed every 30 s, by count of accounts.",
+        "Binance COIN-M API, Position ADL Quantile Estimation",
+        "official",
+        "quantile = light - 1, five equal parts of the queue by count",
+    ),
+    Rule(
+        "BIN-05",
+        "Cross positions of both sides in hedge mode share one value, from both profits.",
+        "Binance COIN-M API, Position ADL Quantile Estimation",
+        "official",
+        "one score from the sums of profit and of notional; each side shows the higher of both "
+        "lights",
+    ),
+)
+
+
+def current_score(view: LaneView) -> Score:
+    """Return PNL% x effective leverage, divided for losers; joint for cross hedges."""
+    gain = ratio(view.joint_profit, view.joint_notional)
+    leverage = account_leverage(view.joint_notional, view)
+    return Score(
+        signed_product(gain, leverage), {"return_on_mark": gain, "effective_leverage": leverage}
+    )
+
+
+def legacy_score(view: LaneView) -> Score:
+    """Return max(0, profit) / max(1, wallet balance) x margin rate, one unit of asset being 1."""
+    gain = ratio(np.maximum(view.joint_profit, 0), np.maximum(view.balance, view.terms.cash_unit))
+    rate = ratio(view.bucket_maintenance, view.equity)
+    rate[view.equity <= 0] = 0
+    return Score(gain * rate, {"return_on_wallet": gain, "margin_rate": rate})
+
+
+BINANCE = RuleSet(
+    name="binance",
+    venue="Binance USDⓈ-M and COIN-M, since 2023 or later",
+    cases=(Case(PoolEquity(), AtBankruptcyPrice()),),
+    ranking=Ranking(
+        "profit / |notional| x leverage, / leverage when losing; leverage = |notional| / equity",
+        current_score,
+    ),
+    indicator="quantile 0-4 = light - 1, by count",
+    cancels=OrderScope.ACCOUNT,
+    rules=(
+        *_SHARED,
+        Rule(
+            "BIN-06",
+            "PNL% = profit / |notional|, effective leverage = |notional| / (wallet + profit); "
+            "their product ranks winners, their quotient losers.",
+            FAQ + ", current text",
+            "third party",
+            "profit and notional are the position's, the leverage is its margin bucket's",
+        ),
+    ),
+)
+
+BINANCE_LEGACY = RuleSet(
+    name="binance_legacy",
+    venue="Binance USDⓈ-M and COIN-M, 2019 to about 2023",
+    cases=(Case(PoolEquity(), AtBankruptcyPrice()),),
+    ranking=Ranking("max(0, profit) / max(1, wallet) x maintenance margin / equity", legacy_score),
+    indicator="quantile 0-4 = light - 1, by count",
+    cancels=OrderScope.ACCOUNT,
+    rules=(
+        *_SHARED,
+        Rule(
+            "BIN-07",
+            "Profit percent = max(0, profit) / max(1, wallet balance), times the margin ratio "
+            "(0 where equity <= 0).",
+            FAQ + ", 2019 text; dev.binance.vision topic 17801",
+            "partly read",
+            "profit is the position's, wallet and margin ratio its margin bucket's",
+        ),
+    ),
+)

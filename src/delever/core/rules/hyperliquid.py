@@ -1,0 +1,71 @@
+"""Hyperliquid: whoever is under water is closed against winners at the previous mark."""
+
+import numpy as np
+
+from delever.core.pricing import AtPreviousMark
+from delever.core.ranking import Ranking, Score
+from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
+from delever.core.rules.scores import account_leverage
+from delever.core.triggers import AccountEquity
+from delever.core.units import ratio
+from delever.core.valuation import LaneView
+
+DOCS = "Hyperliquid docs, Auto-deleveraging"
+
+
+def score(view: LaneView) -> Score:
+    """Return (mark / entry) x (notional / account value); entry / mark for shorts."""
+    rising = view.terms.cost_sign(view.side) > 0
+    now, then = view.notional, view.entry_notional
+    move = ratio(now, then) if rising else ratio(then, now)
+    leverage = account_leverage(view.notional, view)
+    return Score(np.multiply(move, leverage), {"price_move": move, "account_leverage": leverage})
+
+
+HYPERLIQUID = RuleSet(
+    name="hyperliquid",
+    venue="Hyperliquid",
+    cases=(Case(AccountEquity(), AtPreviousMark()),),
+    ranking=Ranking(
+        "(mark / entry) x (notional / account value), entry / mark for shorts",
+        score,
+        profitable_only=True,
+    ),
+    indicator="none published; delever shows five lights by count",
+    cancels=OrderScope.NONE,
+    rules=(
+        Rule(
+            "HYP-01",
+            "ADL starts when an account's value, or an isolated position's, is negative.",
+            DOCS,
+            "official",
+            "the mark has passed the price at which the position was taken over",
+        ),
+        Rule(
+            "HYP-02",
+            "Winners are sorted by (mark price / entry price) x (notional / account value).",
+            DOCS,
+            "official",
+            "for shorts entry / mark: read to the letter, the index would fall with their profit",
+        ),
+        Rule(
+            "HYP-03",
+            "Positions close at the previous mark price.",
+            DOCS,
+            "official",
+        ),
+        Rule(
+            "HYP-04",
+            "Only users in profit are affected.",
+            DOCS,
+            "official",
+        ),
+        Rule(
+            "HYP-05",
+            "Open orders of the affected users.",
+            DOCS,
+            "not documented",
+            "none are cancelled",
+        ),
+    ),
+)

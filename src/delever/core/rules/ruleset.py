@@ -1,0 +1,62 @@
+"""What a venue's file composes: when, who, at which price, and where the rule is published."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from delever.core.policies import InOrder, Policy
+from delever.core.pricing import PriceRule
+from delever.core.ranking import Ranking
+from delever.core.triggers import Trigger
+
+Confidence = Literal["official", "partly read", "third party", "not documented"]
+
+
+class OrderScope(StrEnum):
+    """Which open orders of a deleveraged account are to be cancelled."""
+
+    NONE = "none"
+    CONTRACT = "contract"
+    ACCOUNT = "account"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of a venue in our words, with where it comes from.
+
+    `assumes` says what delever does where the venue publishes nothing.
+    """
+
+    id: str
+    says: str
+    source: str
+    confidence: Confidence
+    assumes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One way into ADL, with the price that goes with it."""
+
+    trigger: Trigger
+    price: PriceRule
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """How one venue deleverages. Where several cases hold at once, the first decides the price."""
+
+    name: str
+    venue: str
+    cases: tuple[Case, ...]
+    ranking: Ranking
+    indicator: str
+    rules: tuple[Rule, ...]
+    policy: Policy = InOrder()  # noqa: RUF009 - stateless
+    skips_bankrupting: bool = True
+    fee_ppm: int = 0
+    cancels: OrderScope = OrderScope.CONTRACT
+
+    def case(self, trigger: str) -> Case:
+        """Return the case of a trigger by name."""
+        return next(case for case in self.cases if case.trigger.name == trigger)

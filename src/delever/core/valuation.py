@@ -1,0 +1,142 @@
+"""Everything a ranking may look at, for a whole lane at once, in integer Cash.
+
+The margin bucket of an isolated position is the position itself; that of a cross position is its
+account's wallet in the settle asset, with all of its cross positions.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from delever.core.book import Book
+from delever.core.columns import Lane
+from delever.core.contracts import Terms
+from delever.core.holdings import ContractState
+from delever.core.messages import Side
+from delever.core.units import Bools, Ints, div_floor
+
+
+@dataclass(frozen=True, slots=True)
+class LaneView:
+    """A lane's positions, valued at one mark; all columns have one entry a position.
+
+    `notional`, `entry_notional` are absolute values at mark and at entry; `profit` is unrealised.
+    `balance`, `equity`, `bucket_profit`, `bucket_maintenance` belong to the margin bucket;
+    `maintenance` and `initial_margin` to the position. `joint_profit` and `joint_notional` add the
+    other side where one account holds both across, in hedge mode. `account_order` breaks ties.
+    """
+
+    terms: Terms
+    side: Side
+    mark_ticks: int
+    previous_mark_ticks: int
+    as_of: int
+    account: Ints
+    account_order: Ints
+    position: Ints
+    lots: Ints
+    cost: Ints
+    notional: Ints
+    entry_notional: Ints
+    profit: Ints
+    margin: Ints
+    isolated: Bools
+    balance: Ints
+    bucket_profit: Ints
+    equity: Ints
+    maintenance: Ints
+    bucket_maintenance: Ints
+    initial_margin: Ints
+    joint_profit: Ints
+    joint_notional: Ints
+    under_liquidation: Bools
+    account_exempt: Bools
+
+    @property
+    def size(self) -> int:
+        """How many positions the lane holds."""
+        return len(self.lots)
+
+    def with_row(self, row: int, **changes: int) -> "LaneView":
+        """Return the view with one position's numbers replaced: what a what-if ranks."""
+        columns = {name: getattr(self, name).copy() for name in changes}
+        for name, column in columns.items():
+            column[row] = changes[name]
+        return replace(self, **columns)
+
+
+def view_lane(book: Book, state: ContractState, side: Side) -> LaneView:
+    """Return the lane as it stands at the contract's current mark and the book's sequence."""
+    lane = state.lanes[side]
+    n = lane.size
+    account, isolated = lane.account[:n].astype(np.int64), lane.isolated[:n]
+    wallets = book.asset_of(state).wallets
+    wallets.reach(book.accounts.size)
+    profit, margin, maintenance = lane.profit[:n], lane.margin[:n], lane.maintenance[:n]
+    balance = np.where(isolated, margin, wallets.balance[account])
+    bucket_profit = np.where(isolated, profit, wallets.profit[account])
+    entry_notional = abs(lane.cost[:n])
+    notional = abs(lane.cost[:n] + profit)
+    joint_profit, joint_notional = _joint(book, state, side, profit, notional)
+    return LaneView(
+        terms=state.terms,
+        side=side,
+        mark_ticks=state.mark,
+        previous_mark_ticks=state.previous_mark,
+        as_of=book.sequence,
+        account=account,
+        account_order=book.accounts.order()[account],
+        position=lane.position[:n].astype(np.int64),
+        lots=lane.lots[:n].copy(),
+        cost=lane.cost[:n].copy(),
+        notional=notional,
+        entry_notional=entry_notional,
+        profit=profit.copy(),
+        margin=margin.copy(),
+        isolated=isolated.copy(),
+        balance=balance,
+        bucket_profit=bucket_profit,
+        equity=balance + bucket_profit,
+        maintenance=maintenance.copy(),
+        bucket_maintenance=np.where(isolated, maintenance, wallets.maintenance[account]),
+        initial_margin=initial_margin(entry_notional, lane.leverage[:n]),
+        joint_profit=joint_profit,
+        joint_notional=joint_notional,
+        under_liquidation=lane.under_liquidation[:n].copy(),
+        account_exempt=book.accounts.adl_exempt[account],
+    )
+
+
+def initial_margin(entry_notional_cash: Ints, leverage_hundredths: Ints) -> Ints:
+    """Return entry notional / leverage in Cash, rounded down; leverage counts in hundredths."""
+    leverage = leverage_hundredths.astype(np.int64)
+    whole = div_floor(entry_notional_cash, leverage)
+    rest = entry_notional_cash - whole * leverage
+    return whole * 100 + div_floor(rest * 100, leverage)
+
+
+def _joint(
+    book: Book, state: ContractState, side: Side, profit: Ints, notional: Ints
+) -> tuple[Ints, Ints]:
+    """Return profit and notional with the other side added, for cross positions in hedge mode."""
+    own, other = state.lanes[side], state.lanes[side.opposite]
+    account = own.account[: own.size]
+    joins = book.accounts.hedge_mode[account] & ~own.isolated[: own.size]
+    if not joins.any():
+        return profit.copy(), notional
+    other_profit, other_notional = _by_account(other, book.accounts.size)
+    return (
+        profit + np.where(joins, other_profit[account], 0),
+        notional + np.where(joins, other_notional[account], 0),
+    )
+
+
+def _by_account(lane: Lane, accounts: int) -> tuple[Ints, Ints]:
+    """Return the profit and notional of a lane's cross positions, summed by account."""
+    profit, notional = np.zeros(accounts, np.int64), np.zeros(accounts, np.int64)
+    n = lane.size
+    cross = ~lane.isolated[:n]
+    account = lane.account[:n][cross]
+    np.add.at(profit, account, lane.profit[:n][cross])
+    np.add.at(notional, account, abs(lane.cost[:n] + lane.profit[:n])[cross])
+    return profit, notional

@@ -1,0 +1,198 @@
+"""The journal as one SQLite file: what was appended is on disk before `append` returns.
+
+Write-ahead log with `synchronous=FULL`: a commit ends with the log on disk, and a process killed
+at any moment leaves the records of whole commits. Many records share one commit. The head, the
+newest sequence and hash, is written in the same commit, so that a lost tail is noticed.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+from delever.journal.record import EMPTY, Head, Record, Snapshot
+
+APPLICATION_ID = 0x64656C76
+"""Marks the file as a journal of this program: the letters 'delv'."""
+
+FORMAT = 1
+"""Version of the tables below."""
+
+LAST = 2**63 - 1
+"""No sequence is beyond this."""
+
+_TABLES = (
+    """CREATE TABLE records (
+        sequence INTEGER PRIMARY KEY,
+        time_ms INTEGER NOT NULL,
+        command BLOB NOT NULL,
+        events BLOB NOT NULL,
+        previous_hash BLOB NOT NULL,
+        book_hash BLOB NOT NULL,
+        hash BLOB NOT NULL
+    ) STRICT""",
+    """CREATE TABLE head (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        sequence INTEGER NOT NULL,
+        hash BLOB NOT NULL
+    ) STRICT""",
+    """CREATE TABLE snapshots (
+        sequence INTEGER PRIMARY KEY,
+        record_hash BLOB NOT NULL,
+        body BLOB NOT NULL,
+        hash BLOB NOT NULL
+    ) STRICT""",
+)
+
+
+_RECORDS = f"SELECT {', '.join(Record._fields)} FROM records"
+_SNAPSHOTS = f"SELECT {', '.join(Snapshot._fields)} FROM snapshots"
+
+
+class JournalError(Exception):
+    """A journal that cannot be opened, trusted or written any further."""
+
+
+class SqliteJournal:
+    """Records, head and snapshots in one file; ':memory:' keeps them for the process only.
+
+    One writer at a time: an append that does not follow the head is refused. Readers may open the
+    same file while it is written. Raises JournalError where the file is not a journal.
+    """
+
+    def __init__(self, path: str | Path, *, readonly: bool = False) -> None:
+        self.path = str(path)
+        try:
+            self._connection = _connect(self.path, readonly=readonly)
+        except sqlite3.Error as error:
+            raise JournalError(f"{self.path}: cannot be opened: {error}") from error
+        try:
+            self._open(readonly=readonly)
+        except sqlite3.Error as error:
+            self.close()
+            raise JournalError(f"{self.path}: {error}") from error
+        except JournalError:
+            self.close()
+            raise
+
+    def _open(self, *, readonly: bool) -> None:
+        if self._pragma("page_count") == 0 and not readonly:
+            self._create()
+        if (self._pragma("application_id"), self._pragma("user_version")) != (
+            APPLICATION_ID,
+            FORMAT,
+        ):
+            raise JournalError(f"{self.path}: is not a journal of format {FORMAT}")
+        if not readonly:
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+
+    def _create(self) -> None:
+        with self._transaction() as connection:
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
+            for table in _TABLES:
+                connection.execute(table)
+            connection.execute("INSERT INTO head VALUES (1, ?, ?)", EMPTY)
+
+    def _pragma(self, name: str) -> object:
+        return self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+    # --- writing ---
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Keep records that follow the head, in one commit; on return they are on disk.
+
+        Raises JournalError, with none of them kept, where another writer has moved the head or the
+        disk does not take them.
+        """
+        if not records:
+            return
+        first, last = records[0], records[-1]
+        with self._transaction() as connection:
+            moved = connection.execute(
+                "UPDATE head SET sequence = ?, hash = ? WHERE sequence = ? AND hash = ?",
+                (*last.head, first.sequence - 1, first.previous_hash),
+            )
+            if moved.rowcount != 1:
+                raise JournalError(f"{self.path}: record {first.sequence} does not follow the head")
+            connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", records)
+
+    def add_snapshot(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot, in place of another one of the same sequence."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)", snapshot)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Commit what is done inside, or on any error none of it."""
+        try:
+            with self._connection as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+        except sqlite3.Error as error:
+            raise JournalError(f"{self.path}: cannot be written: {error}") from error
+
+    # --- reading; JournalError where the file is damaged ---
+
+    def head(self) -> Head | None:
+        """Return the newest sequence and hash; None where the file has lost them."""
+        row = next(self._rows("SELECT sequence, hash FROM head"), None)
+        if row is None or (type(row[0]), type(row[1])) != (int, bytes):
+            return None
+        return Head(*row)
+
+    def records(self, after: int = 0, until: int = LAST) -> Iterator[Record]:
+        """Return the records with after < sequence <= until, in order."""
+        query = f"{_RECORDS} WHERE sequence > ? AND sequence <= ? ORDER BY sequence"
+        return map(Record._make, self._rows(query, after, until))
+
+    def record(self, sequence: int) -> Record | None:
+        """Return one record, or None where it is not there."""
+        return next(self.records(sequence - 1, sequence), None)
+
+    def snapshots(self, until: int = LAST) -> Iterator[Snapshot]:
+        """Return the snapshots up to a sequence, newest first."""
+        query = f"{_SNAPSHOTS} WHERE sequence <= ? ORDER BY sequence DESC"
+        return map(Snapshot._make, self._rows(query, until))
+
+    def damage(self) -> str | None:
+        """Return what SQLite itself finds wrong with the file, or None."""
+        rows = self._rows("PRAGMA integrity_check(3)")
+        text = "; ".join(row[0].decode(errors="replace") for row in rows)
+        return None if text == "ok" else text
+
+    def _rows(self, query: str, *values: int) -> Iterator[tuple[Any, ...]]:
+        try:
+            yield from self._connection.execute(query, values)
+        except sqlite3.Error as error:
+            raise JournalError(f"{self.path}: cannot be read: {error}") from error
+
+    # --- closing ---
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _connect(path: str, *, readonly: bool) -> sqlite3.Connection:
+    """Open the file; the caller begins and ends transactions, and may be a worker thread."""
+    name = f"file:{quote(path)}?mode=ro" if readonly else path
+    connection = sqlite3.connect(name, uri=readonly, isolation_level=None, check_same_thread=False)
+    # No column holds text: where damage makes one look so, its bytes are what counts.
+    connection.text_factory = bytes
+    return connection

@@ -1,0 +1,271 @@
+"""The core reads from top to bottom, is pure, and has one object that changes.
+
+The reading order is the numbered list in the docstring of delever/core/__init__.py: what a newcomer
+reads is what these tests enforce.
+"""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from sources import CORE, PACKAGE, imports, modules, python_files, report, shown, tree
+
+PURE_IMPORTS = {
+    "bisect",
+    "collections",
+    "collections.abc",
+    "dataclasses",
+    "enum",
+    "functools",
+    "hashlib",
+    "heapq",
+    "itertools",
+    "msgspec",
+    "numpy",
+    "numpy.typing",
+    "operator",
+    "re",
+    "typing",
+}
+
+IMPURE_NAMES = {
+    "__import__": "imports stand at the top",
+    "breakpoint": "a test that fails shows more",
+    "compile": "write the code itself",
+    "eval": "write the code itself",
+    "exec": "write the code itself",
+    "globals": "an argument",
+    "hash": "hashlib: hash() of text differs from run to run",
+    "id": "a name or an index: addresses differ from run to run",
+    "input": "a command",
+    "open": "an argument; files belong to journal/ and lab/",
+    "print": "an event; the command line prints",
+    "round": "the division in units.py that names its rounding",
+}
+
+IMPURE_NUMPY = {"datetime64", "fromfile", "load", "loadtxt", "memmap", "random", "save", "savetxt"}
+
+DIVIDERS = {"divide", "divmod", "floor_divide", "floordiv", "true_divide", "truediv"}
+
+MONEY = {"units", "contracts", "columns", "holdings", "book", "bankruptcy", "insurance", "triggers"}
+MONEY |= {"allocation", "pricing", "ledger", "invariants"}
+"""The modules in which nothing becomes a float; the others hand scores on."""
+
+MUTABLE = {"book", "columns", "holdings", "rolling"}
+"""The modules of the one mutable object; all others take values and return values."""
+
+STATE_CHANGES = {"assign", "change", "define", "give_back", "observe", "put", "start_again", "take"}
+CONTAINER_CHANGES = {"add", "append", "clear", "extend", "insert", "pop", "remove", "update"}
+
+MAY_IMPORT = {
+    "core": set(),
+    "journal": {"core"},
+    "wire": {"core"},
+    "lab": {"core", "journal"},
+    "config": {"core"},
+    "server": {"config", "core", "journal", "wire"},
+    "dashboard": {"config", "core", "server", "wire"},
+    "cli": {"config", "core", "dashboard", "journal", "lab", "server", "wire"},
+    "__init__": {"core", "journal", "lab"},
+    "__main__": {"cli"},
+}
+"""What each part of the package may import besides itself."""
+
+HEAVY = {"cyclopts", "litestar", "nicegui", "polars", "ray", "rich", "uvicorn"}
+
+
+def reading_order() -> list[str]:
+    docstring = ast.get_docstring(tree(CORE / "__init__.py")) or ""
+    numbered = re.findall(r"^ *(\d+)\. +(\w+)", docstring, re.MULTILINE)
+    assert [int(number) for number, _ in numbered] == list(range(1, len(numbered) + 1))
+    return [name for _, name in numbered]
+
+
+def item(module: str) -> str:
+    """Return the entry of the reading order that a dotted core module belongs to."""
+    return module.removeprefix("delever.core").lstrip(".").partition(".")[0]
+
+
+def part(module: str) -> str:
+    """Return the part of the package that a dotted module belongs to."""
+    return module.removeprefix("delever").lstrip(".").partition(".")[0] or "__init__"
+
+
+def core_items() -> set[str]:
+    return {item(name) for name, path in modules().items() if path.is_relative_to(CORE)} - {""}
+
+
+def core_files() -> Iterator[tuple[str, Path]]:
+    for path in python_files(CORE):
+        yield path.relative_to(CORE).with_suffix("").parts[0], path
+
+
+def core_nodes(*, besides: set[str]) -> Iterator[tuple[str, ast.AST]]:
+    """Yield (file:line, node) of the core, without the items named."""
+    for name, path in core_files():
+        if name not in besides:
+            for node in ast.walk(tree(path)):
+                yield shown(path, getattr(node, "lineno", None)), node
+
+
+def test_reading_order_names_every_core_module_and_no_other() -> None:
+    listed, on_disk = set(reading_order()), core_items()
+    missing = [f"core/{name} is listed in core/__init__.py but absent" for name in listed - on_disk]
+    unlisted = [f"core/{name} is not in the list of core/__init__.py" for name in on_disk - listed]
+    report(missing + unlisted)
+
+
+def test_core_imports_only_what_stands_above_it_and_what_is_pure() -> None:
+    order = {name: place for place, name in enumerate(reading_order())}
+    found = []
+    for own, path in core_files():
+        for line, target in imports(path):
+            if target in PURE_IMPORTS:
+                continue
+            if not target.startswith("delever.core."):
+                found.append(f"{shown(path, line)}: core must not import {target}")
+            elif own == "__init__" or (
+                item(target) != own and order.get(item(target), 999) > order.get(own, 0)
+            ):
+                found.append(f"{shown(path, line)}: {item(target)} stands below {own}")
+    report(found)
+
+
+def test_modules_import_each_other_without_cycles() -> None:
+    known = modules()
+    edges = {
+        name: {target for _, target in imports(path) if target in known} - {name}
+        for name, path in known.items()
+    }
+    while edges:
+        imported = set().union(*edges.values())
+        ends = {n for n, targets in edges.items() if not targets & edges.keys()}
+        ends |= edges.keys() - imported
+        if not ends:
+            break
+        edges = {name: targets - ends for name, targets in edges.items() if name not in ends}
+    report([f"{name} and {sorted(targets)} import each other" for name, targets in edges.items()])
+
+
+def test_no_relative_imports() -> None:
+    found = [
+        f"{shown(path, line)}: write {target} from delever on"
+        for path in python_files(PACKAGE)
+        for line, target in imports(path)
+        if target.startswith(".")
+    ]
+    report(found)
+
+
+def test_parts_outside_the_core_import_only_what_stands_below_them() -> None:
+    found = []
+    for name, path in modules().items():
+        own = part(name)
+        if own not in MAY_IMPORT:
+            found.append(f"{name}: say in MAY_IMPORT what {own} may import")
+            continue
+        for line, target in imports(path):
+            if target.split(".")[0] == "delever" and part(target) not in MAY_IMPORT[own] | {own}:
+                found.append(f"{shown(path, line)}: {own} must not import {target}")
+    report(found)
+
+
+def test_core_calls_nothing_impure() -> None:
+    found = []
+    for where, node in core_nodes(besides=set()):
+        match node:
+            case ast.Call(func=ast.Name(id=name)) if name in IMPURE_NAMES:
+                found.append(f"{where}: not {name}(), but {IMPURE_NAMES[name]}")
+            case ast.Attribute(value=ast.Name(id="np"), attr=name) if name in IMPURE_NUMPY:
+                found.append(f"{where}: np.{name} reaches outside the core")
+            case ast.Global() | ast.Nonlocal():
+                found.append(f"{where}: state belongs to the book")
+    report(found)
+
+
+def test_core_divides_in_units_only() -> None:
+    found = []
+    for where, node in core_nodes(besides={"units"}):
+        match node:
+            case (
+                ast.BinOp(op=ast.Div() | ast.FloorDiv())
+                | ast.AugAssign(op=ast.Div() | ast.FloorDiv())
+            ):
+                found.append(f"{where}: divide with units.py, which names the rounding")
+            case ast.Name(id="divmod"):
+                found.append(f"{where}: divide with units.py, which names the rounding")
+            case ast.Attribute(attr=name) if name in DIVIDERS:
+                found.append(f"{where}: not {name}, but units.py, which names the rounding")
+    report(found)
+
+
+def test_money_never_becomes_a_float() -> None:
+    found = [
+        f"{where}: money, quantity and price are exact integers"
+        for where, node in core_nodes(besides=core_items() - MONEY)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "float"
+    ]
+    report(found)
+
+
+def test_core_has_no_float_literal_outside_the_rules() -> None:
+    found = [
+        f"{where}: {node.value} is a float; ratios are parts per million"
+        for where, node in core_nodes(besides={"rules"})
+        if isinstance(node, ast.Constant) and isinstance(node.value, float)
+    ]
+    report(found)
+
+
+def _own(node: ast.expr) -> bool:
+    """Whether this is `self.name`: an object may build itself up, not reach into another."""
+    return isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self"
+
+
+def _changed_object(target: ast.expr) -> bool:
+    """Whether assigning to this changes an object that is not local: `a.b = `, `a.b[c] = `."""
+    while isinstance(target, ast.Subscript | ast.Starred):
+        target = target.value
+    if isinstance(target, ast.Tuple | ast.List):
+        return any(_changed_object(element) for element in target.elts)
+    return isinstance(target, ast.Attribute) and not _own(target)
+
+
+def _changes(node: ast.AST) -> bool:
+    targets: list[ast.expr] = []
+    named = False
+    match node:
+        case ast.Assign(targets=several) | ast.Delete(targets=several):
+            targets = several
+        case ast.AugAssign(target=one) | ast.AnnAssign(target=one) | ast.For(target=one):
+            targets = [one]
+        case ast.Call(func=ast.Attribute(attr="at"), args=[one, *_]):  # np.add.at and its kin
+            targets = [one]
+        case ast.Call(func=ast.Attribute(value=ast.Attribute() as owner, attr=name)):
+            named = name in STATE_CHANGES or (name in CONTAINER_CHANGES and not _own(owner))
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=local), attr=name)):
+            named = local != "np" and name in STATE_CHANGES
+        case ast.Call(func=ast.Name(id=name)):
+            named = name in {"setattr", "delattr"}
+    return named or any(_changed_object(target) for target in targets)
+
+
+def test_only_the_book_and_what_it_holds_change() -> None:
+    found = [
+        f"{where}: {ast.unparse(node)[:60]!r} changes an object; return an event or a new value"
+        for where, node in core_nodes(besides=MUTABLE)
+        if _changes(node)
+    ]
+    report(found)
+
+
+def test_engine_imports_without_the_weight_of_tables_and_screens() -> None:
+    program = "import delever, delever.core.engine, sys; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    report([f"delever.core.engine brings {name} along" for name in HEAVY & {*run.stdout.split()}])

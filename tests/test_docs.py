@@ -1,0 +1,194 @@
+"""Documents that cannot drift: what they name exists, what exists is named, what they show runs."""
+
+import importlib
+import itertools
+import re
+import runpy
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cyclopts import CycloptsError, ValidationError
+
+from delever.core.messages import PoolKind
+from delever.core.rules import RULE_SETS
+from sources import ROOT, TESTS, report, shown, tracked, words
+from table import RULE_ID
+
+DOCS = ROOT / "docs"
+REFERENCE = DOCS / "reference"
+REQUIRED = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    DOCS / "decisions.md",
+    DOCS / "rules.md",
+    DOCS / "tour.md",
+    REFERENCE / "cli.md",
+    REFERENCE / "commands.md",
+    REFERENCE / "events.md",
+    REFERENCE / "reasons.md",
+]
+PUBLIC_NAMES = 20
+SHELLS = {"bash", "console", "sh", "shell"}
+ENDS = {"|", ">", ">>", "<", "&", ";"}
+FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+MARKDOWN = [path for path in tracked() if path.suffix == ".md"]
+
+
+def text_of(path: Path) -> str:
+    """Return a required document, or fail with its name."""
+    assert path.is_file(), f"{shown(path)} is missing"
+    return words(path)
+
+
+def blocks(path: Path, languages: set[str]) -> Iterator[str]:
+    """Yield the fenced blocks of a document in these languages."""
+    yield from (code for language, code in FENCE.findall(words(path)) if language in languages)
+
+
+def is_argument(word: str) -> bool:
+    return word not in ENDS
+
+
+def shell_lines() -> Iterator[tuple[Path, list[str]]]:
+    """Yield the words of every command line shown, up to a pipe or a redirection."""
+    for path in MARKDOWN:
+        for block in blocks(path, SHELLS):
+            for line in block.replace("\\\n", " ").splitlines():
+                for part in re.split(r"\s&&\s", line.removeprefix("$ ")):
+                    command = shlex.split(part, comments=True)
+                    yield path, list(itertools.takewhile(is_argument, command))
+
+
+def slug(heading: str) -> str:
+    """Return the anchor that a heading gets."""
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+    return re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+
+
+def anchors(path: Path) -> set[str]:
+    prose = FENCE.sub("", words(path))
+    return {slug(heading) for heading in re.findall(r"^#+ (.+)", prose, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("path", REQUIRED, ids=shown)
+def test_document_is_there(path: Path) -> None:
+    assert len(text_of(path)) > 200, f"{shown(path)} says next to nothing"
+
+
+def test_links_resolve() -> None:
+    found = []
+    for path in MARKDOWN:
+        for target in LINK.findall(FENCE.sub("", words(path))):
+            name, _, anchor = target.partition("#")
+            linked = path.parent / name if name else path
+            if re.match(r"[a-z]+:", target):
+                continue
+            if not linked.exists():
+                found.append(f"{shown(path)}: {target} does not exist")
+            elif anchor and linked.suffix == ".md" and anchor not in anchors(linked):
+                found.append(f"{shown(path)}: {target} names no heading")
+    report(found)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MARKDOWN if any(blocks(path, {"python"}))], ids=shown
+)
+def test_python_in_documents_runs(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All blocks of a document run one after the other, in an empty directory with examples/."""
+    if (ROOT / "examples").is_dir():
+        (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    lines = [""] * (words(path).count("\n") + 1)
+    for match in FENCE.finditer(words(path)):
+        if match[1] == "python":
+            start = words(path)[: match.start(2)].count("\n")
+            code = match[2].splitlines()
+            lines[start : start + len(code)] = code
+    exec(compile("\n".join(lines), str(path), "exec"), {"__name__": "__main__"})
+
+
+def test_shell_in_documents_names_commands_that_exist() -> None:
+    app = importlib.import_module("delever.cli").app
+    found = []
+    for path, command in shell_lines():
+        if command and Path(command[0]).name == "delever":
+            try:
+                app.parse_args(command[1:], exit_on_error=False, print_error=False)
+            except ValidationError:  # a file that is not there while the tests run
+                continue
+            except CycloptsError as error:
+                found.append(f"{shown(path)}: {shlex.join(command)}: {error}")
+    report(found)
+
+
+def test_shell_in_documents_names_targets_that_exist() -> None:
+    targets = set(re.findall(r"^([\w-]+):", words(ROOT / "Makefile"), re.MULTILINE))
+    found = [
+        f"{shown(path)}: make {word}: no such target"
+        for path, command in shell_lines()
+        if command[:1] == ["make"]
+        for word in command[1:]
+        if "=" not in word and not word.startswith("-") and word not in targets
+    ]
+    report(found)
+
+
+def test_reference_is_what_the_messages_say() -> None:
+    pages = runpy.run_path(str(DOCS / "generate.py"))["pages"]()
+    stale = [path for path, text in pages.items() if not path.exists() or words(path) != text]
+    report([f"{shown(path)} is not up to date: run `make docs`" for path in stale])
+
+
+def test_reference_names_every_command_of_the_command_line() -> None:
+    app = importlib.import_module("delever.cli").app
+    names = [name for name in app if not name.startswith("-")]
+    text = text_of(REFERENCE / "cli.md")
+    report([f"docs/reference/cli.md: delever {n}" for n in names if f"delever {n}" not in text])
+    report([f"delever {name} has no help text" for name in names if not app[name].help])
+
+
+def test_reference_names_every_pool_kind() -> None:
+    text = "\n".join(words(path) for path in REFERENCE.glob("*.md"))
+    report([f"docs/reference says nothing of `{kind}`" for kind in PoolKind if kind not in text])
+
+
+def test_rules_page_states_every_rule_of_every_rule_set() -> None:
+    text = text_of(DOCS / "rules.md")
+    rules = {rule for rule_set in RULE_SETS.values() for rule in rule_set.rules}
+    ids = [rule.id for rule in rules]
+    found = [f"docs/rules.md says nothing of `{n}`" for n in RULE_SETS if f"`{n}`" not in text]
+    found += [f"docs/rules.md does not state {rule}" for rule in ids if rule not in text]
+    report(found + [f"{rule} is the id of two rules" for rule in ids if ids.count(rule) > 1])
+
+
+def test_every_rule_is_cited_by_a_test_and_every_citation_is_a_rule() -> None:
+    rules = set(RULE_ID.findall(text_of(DOCS / "rules.md")))
+    silent = {TESTS / "table.py", TESTS / "test_table.py"}
+    cited = {
+        rule: path
+        for path in tracked()
+        if path.is_relative_to(TESTS) and path.suffix in {".py", ".txt"} and path not in silent
+        for rule in RULE_ID.findall(words(path))
+    }
+    found = [f"{shown(cited[rule])}: docs/rules.md has no {rule}" for rule in cited.keys() - rules]
+    report(found + [f"{rule} is cited by no test and no table" for rule in rules - cited.keys()])
+
+
+def test_changelog_says_what_is_in_the_making_or_out() -> None:
+    heading = r"^## \[?(Unreleased|\d+\.\d+\.\d+)\]?"
+    assert re.search(heading, text_of(ROOT / "CHANGELOG.md"), re.MULTILINE)
+
+
+def test_public_names_are_few_sorted_and_documented() -> None:
+    delever = importlib.import_module("delever")
+    assert hasattr(delever, "__all__"), "delever.__all__ is missing"
+    assert list(delever.__all__) == sorted(set(delever.__all__))
+    assert len(delever.__all__) <= PUBLIC_NAMES
+    public = {name: getattr(delever, name) for name in delever.__all__}
+    report([f"delever.{n} has no docstring" for n, value in public.items() if not value.__doc__])
