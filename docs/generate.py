@@ -4,10 +4,8 @@
 """
 # ruff: noqa: INP001 - a script, not a package
 
-import ast
 import enum
 import inspect
-import itertools
 import re
 import types
 import typing
@@ -24,6 +22,66 @@ REFERENCE = ROOT / "docs" / "reference"
 
 ROWS = (messages.PositionRow, messages.BalanceRow, messages.MarginTier, messages.TriggerLimits)
 KINDS = (messages.Side, messages.ContractKind, messages.PoolKind, messages.FundingReason)
+
+MEANINGS = {
+    "time_runs_backwards": "The command is older than the last one accepted.",
+    "name_must_not_be_empty": "A name is the empty text.",
+    "name_is_defined_already": "A pool or a contract of this name exists; neither is redefined.",
+    "row_is_repeated": "Two rows of one command are about the same thing.",
+    "asset_is_in_use": "The asset has its smallest unit already, by definition or by first use.",
+    "contract_is_unknown": "No contract of this name is defined.",
+    "pool_is_unknown": "No pool of this name is defined.",
+    "account_is_unknown": "No account of this name is defined.",
+    "asset_is_unknown": "No pool or contract settles in this asset.",
+    "rules_are_unknown": "There is no rule set of this name; `delever rules` lists them.",
+    "fill_is_not_outstanding": "The ADL fill does not exist, or the venue has already included it.",
+    "pool_asset_must_match_contract": "The pool holds another asset than the contract settles in.",
+    "contract_is_not_in_pool": "Money is booked to a contract that stands behind another pool.",
+    "pool_holds_contract_already": "The contract is to move to the pool that it stands behind.",
+    "isolated_pool_takes_one_contract": "An isolated pool already stands behind a contract.",
+    "number_must_be_plain_decimal": "Not digits with at most a sign and a point (`1e3`, `NaN`).",
+    "number_must_be_positive": "The number is 0 or less.",
+    "number_must_not_be_negative": "The number is less than 0.",
+    "number_must_be_within_scale": "The number has more decimals than its unit.",
+    "number_must_be_within_range": "The number is outside what its field may be.",
+    "quantity_must_be_multiple_of_lot": "The quantity is not a whole number of lots.",
+    "price_must_be_multiple_of_tick": "The price is not a whole number of ticks.",
+    "price_needs_contract": "A takeover at a price must say of which contract.",
+    "value_of_lot_must_be_whole_cash": "One lot times one tick is not whole cash.",
+    "tiers_must_start_at_zero_and_ascend": "Margin tiers start above 0, or do not ascend.",
+    "start_must_be_beyond_stop": "ADL would stop at a larger drawdown than it starts at.",
+    "entry_needs_price_or_cost": "Neither an entry price nor an entry cost is given, or both are.",
+    "side_contradicts_sign": "The quantity has a sign, and it is not that of the side.",
+    "one_way_account_holds_one_side": "An account without hedge mode is given both sides.",
+    "isolated_margin_needs_isolated_position": "There is margin for a position that has none.",
+    "exceeds_numeric_range": "The result could leave the range of 64-bit integers.",
+    "exceeds_inventory": "More is to be closed than the pool has taken over.",
+    "exceeds_pool_balance": "More is to be withdrawn than the pool holds.",
+    "amount_contradicts_reason": "The amount is 0, or its sign is not that of its reason.",
+    "bids_must_descend_and_asks_ascend": "Depth is not ordered best price first.",
+    "nothing_to_take_over": "The account holds no such position.",
+    "contract_has_no_mark": "A value is needed before the contract's first mark.",
+    "version_is_stale": "The row is older than what is known of the account.",
+    "contract_drawdown_reaches_limit": "The contract's profit fell too far for the pool's peak.",
+    "pool_equity_is_not_positive": "The pool's balance with its inventory is 0 or less.",
+    "pool_drawdown_reaches_limit": "The pool's equity fell too far below its own peak.",
+    "depth_stays_below_inventory": "Depth has been less than inventory for the time allowed.",
+    "account_equity_is_negative": "The mark is past the takeover price of inventory.",
+    "mark_is_through_bankruptcy_price": "The same, with nothing left in the pool.",
+    "contract_left_the_pool": "The contract was moved, and ADL ended with its old pool.",
+    "fill_would_bankrupt_candidate": "Closing at this price would leave the candidate below 0.",
+    "candidate_is_the_liquidated_account": "Nobody is closed against their own inventory.",
+    "position_is_under_liquidation": "The position is itself being liquidated.",
+    "account_is_exempt": "The account is never a candidate.",
+    "contract_is_exempt": "The contract is never deleveraged.",
+    "equity_is_not_positive": "The position, or its account if cross, is worth nothing.",
+    "profit_is_not_positive": "The rule set deleverages positions in profit only.",
+    "lane_is_empty": "Nobody holds the other side.",
+    "queue_is_exhausted": "All who stood in line are closed, or were skipped.",
+    "venue_says_so": "The venue sent the takeover.",
+    "equity_is_below_maintenance": "The engine found the account at or below maintenance margin.",
+}
+"""What each reason means to who reads it; a reason without a line here fails the generator."""
 
 COMMANDS = """\
 # Commands
@@ -90,9 +148,9 @@ def events_page() -> str:
 def reasons_page() -> str:
     """Return the page of reasons, in the groups of the source, with the modules that give them."""
     parts = [REASONS]
-    for group, rows in _reason_groups():
+    for group, members in _reason_groups().items():
         table = ["| reason | means | given by |", "|---|---|---|"]
-        table += [f"| `{reason}` | {says} | {_givers(reason)} |" for reason, says in rows]
+        table += [f"| `{name}` | {MEANINGS[name]} | {_givers(name)} |" for name in members]
         parts.append(f"## {group}\n\n" + "\n".join(table) + "\n")
     return "\n".join(parts)
 
@@ -172,28 +230,16 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
     return f"`{msgspec.json.encode(value).decode()}`"
 
 
-def _reason_groups() -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return (comment, [(reason, meaning)]) as they stand in the source.
-
-    The meaning is the text below a member, where there is one, and else the predicate itself.
-    """
+def _reason_groups() -> dict[str, list[str]]:
+    """Return the reasons under the comments that group them in the source."""
     source = (CORE / "messages" / "words.py").read_text(encoding="utf-8")
-    classes = (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef))
-    body = next(node for node in classes if node.name == "Reason").body
-    below = {
-        member.lineno: str(text.value.value)
-        for member, text in itertools.pairwise(body)
-        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
-    }
-    groups: list[tuple[str, list[tuple[str, str]]]] = []
-    for number, line in enumerate(source.splitlines(), start=1):
-        if not body[0].lineno < number <= body[-1].lineno:
-            continue
+    _, _, body = source.partition("class Reason(")
+    groups: dict[str, list[str]] = {}
+    for line in body.partition("\nclass ")[0].splitlines():
         if line.startswith("    # "):
-            groups.append((line.strip(" #."), []))
+            groups[line.strip(" #.")] = []
         elif match := re.match(r'    [A-Z_]+ = "(\w+)"', line):
-            meaning = below.get(number, match[1].replace("_", " "))
-            groups[-1][1].append((match[1], " ".join(meaning.split())))
+            groups[list(groups)[-1]].append(match[1])
     return groups
 
 

@@ -116,7 +116,7 @@ def code_lines(path: Path) -> set[int]:
     """Return the lines of a file that hold more than blanks, comments and docstrings."""
     silent = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
     tokens = tokenize.generate_tokens(io.StringIO(words(path)).readline)
-    lines = set()
+    lines: set[int] = set()
     for token in tokens:
         if token.type not in silent:
             lines.update(range(token.start[0], token.end[0] + 1))

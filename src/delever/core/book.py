@@ -6,7 +6,7 @@ differences, so that equity never has to be summed again.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
@@ -64,8 +64,11 @@ class Book:
         """Change the book by one event."""
         _APPLY[type(event)](self, event)
 
-    def _nothing(self, event: Event) -> None:
-        """Events that tell, but change nothing."""
+    def _row_ignored(self, event: m.RowIgnored) -> None:
+        """Told, but nothing changes."""
+
+    def _candidate_skipped(self, event: m.CandidateSkipped) -> None:
+        """Told, but nothing changes."""
 
     def _accepted(self, event: m.Accepted) -> None:
         self.sequence = event.sequence
@@ -151,14 +154,6 @@ class Book:
         state = self.contracts[event.contract]
         state.bids, state.asks = event.bids, event.asks
         state.depth_known = True
-        self._touch(state)
-
-    def _depth_taken(self, event: m.DepthTaken) -> None:
-        state = self.contracts[event.contract]
-        if event.side is Side.LONG:
-            state.bids = event.levels
-        else:
-            state.asks = event.levels
         self._touch(state)
 
     def _depth_watched(self, event: m.DepthWatched) -> None:
@@ -384,32 +379,6 @@ class Book:
 
 
 _APPLY: dict[type[Event], Callable[[Book, Any], None]] = {
-    m.Accepted: Book._accepted,
-    m.Refused: Book._refused,
-    m.AssetDefined: Book._asset_defined,
-    m.PoolDefined: Book._pool_defined,
-    m.ContractDefined: Book._contract_defined,
-    m.AccountDefined: Book._account_defined,
-    m.BalancesSet: Book._balances_set,
-    m.PositionsSet: Book._positions_set,
-    m.OpenOrdersSet: Book._open_orders_set,
-    m.RowIgnored: Book._nothing,
-    m.MarksSet: Book._marks_set,
-    m.DepthSet: Book._depth_set,
-    m.DepthTaken: Book._depth_taken,
-    m.DepthWatched: Book._depth_watched,
-    m.PoolFunded: Book._pool_funded,
-    m.ContractMoved: Book._contract_moved,
-    m.TakenOver: Book._taken_over,
-    m.WalletSettled: Book._wallet_settled,
-    m.Unwound: Book._unwound,
-    m.PoolObserved: Book._pool_observed,
-    m.AdlStarted: Book._adl_started,
-    m.AdlStopped: Book._adl_stopped,
-    m.AdlFilled: Book._adl_filled,
-    m.FillCancelled: Book._fill_cancelled,
-    m.CandidateSkipped: Book._nothing,
-    m.RoundClosed: Book._round_closed,
-    m.AdlExhausted: Book._adl_exhausted,
-    m.Notice: Book._notice,
+    event: getattr(Book, f"_{event.__struct_config__.tag}") for event in get_args(m.AnyEvent)
 }
+"""Each event is applied by the method named after its tag; one without a method fails here."""

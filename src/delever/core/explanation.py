@@ -71,6 +71,18 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     triggers: tuple[TriggerState, ...]
 
 
+class Lights(msgspec.Struct, frozen=True, kw_only=True):
+    """What an account is shown for one contract: 0 where no position of that side is in line.
+
+    `joint` marks one value for both sides, the higher of the two.
+    """
+
+    as_of: int
+    long: int
+    short: int
+    joint: bool
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True, tag_field="change"):
     """What a holder could do. Exactly one of the subclasses."""
 
@@ -146,6 +158,28 @@ def explain(
         opposite_inventory_lots=state.inventory[side.opposite].total_lots,
         triggers=trigger_states(book, state, rules),
     )
+
+
+def lights_of(
+    book: Book, contract: str, account: str, *, rules: RuleSet | None = None
+) -> Lights | Missing:
+    """Return the lights of an account's positions in a contract, on the internal scale 1-5."""
+    state, index = book.contracts.get(contract), book.accounts.index.get(account)
+    if state is None:
+        return "contract_is_unknown"
+    if index is None:
+        return "account_is_unknown"
+    ranking = (rules or rules_of(book, state)).ranking
+    shown: dict[Side, int] = {}
+    cross = bool(book.accounts.hedge_mode[index])
+    for side, lane in state.lanes.items():
+        light = rank_lane(view_lane(book, state, side), ranking).light
+        rows = [lane.rows[index, number] for number in lane.positions_of(index)]
+        shown[side] = max((int(light[row]) for row in rows), default=0)
+        cross = cross and bool(rows) and not lane.isolated[rows].any()
+    if joint := ranking.joint and cross:
+        shown = dict.fromkeys(Side, max(shown.values()))
+    return Lights(as_of=book.sequence, long=shown[Side.LONG], short=shown[Side.SHORT], joint=joint)
 
 
 def trigger_states(book: Book, state: ContractState, rules: RuleSet) -> tuple[TriggerState, ...]:

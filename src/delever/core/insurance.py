@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from delever.core.book import Book
 from delever.core.holdings import ContractState, PoolState
-from delever.core.messages import DepthTaken, DepthWatched, Event, PoolObserved, Side, Unwound
+from delever.core.messages import DepthSet, DepthWatched, Event, PoolObserved, Side, Unwound
 from delever.core.units import div_floor, share_floor
 
 
@@ -82,18 +82,21 @@ def usable_depth(
 
 def absorb(state: ContractState, side: Side, slippage_ppm: int) -> Iterator[Event]:
     """Yield the closing of inventory into depth, as far as depth reaches (managed mode)."""
-    levels = list(usable_depth(state, side, slippage_ppm))
-    if not levels or state.inventory[side].total_lots == 0:
-        return
-    everything = state.bids if side is Side.LONG else state.asks
-    beyond = everything[len(levels) :]
-    while levels and (left := state.inventory[side].total_lots):
-        ticks, offered = levels.pop(0)
+    reach = len(usable_depth(state, side, slippage_ppm))
+    levels = list(state.bids if side is Side.LONG else state.asks)
+    taken = 0
+    while taken < reach and (left := state.inventory[side].total_lots):
+        ticks, offered = levels[taken]
         closed = min(left, offered)
         yield from unwind(state, side, closed, ticks)
-        if offered > closed:
-            levels.insert(0, (ticks, offered - closed))
-    yield DepthTaken(contract=state.name, side=side, levels=(*levels, *beyond))
+        if closed < offered:
+            levels[taken] = (ticks, offered - closed)
+            break
+        taken += 1
+    rest = tuple(levels[taken:])
+    bids, asks = (rest, state.asks) if side is Side.LONG else (state.bids, rest)
+    if (bids, asks) != (state.bids, state.asks):
+        yield DepthSet(contract=state.name, bids=bids, asks=asks)
 
 
 def watch_depth(book: Book, state: ContractState) -> Iterator[Event]:

@@ -14,14 +14,7 @@ from delever.core.book import Book
 from delever.core.contracts import terms_of
 from delever.core.holdings import ContractState
 from delever.core.insurance import unwind
-from delever.core.messages import (
-    Event,
-    FundingReason,
-    PoolKind,
-    Reason,
-    Side,
-    TriggerLimits,
-)
+from delever.core.messages import Event, FundingReason, PoolKind, Reason, Side, TriggerLimits
 from delever.core.positions import check_range, set_balances, set_positions
 from delever.core.reading import (
     Refusal,
@@ -105,9 +98,7 @@ def _define_account(_book: Book, command: m.DefineAccount) -> list[Event]:
     refuse_unless(bool(command.account), "account", "", Reason.NAME_MUST_NOT_BE_EMPTY)
     return [
         m.AccountDefined(
-            account=command.account,
-            hedge_mode=command.hedge_mode,
-            adl_exempt=command.adl_exempt,
+            account=command.account, hedge_mode=command.hedge_mode, adl_exempt=command.adl_exempt
         )
     ]
 
@@ -134,10 +125,7 @@ def _set_depth(book: Book, command: m.SetDepth) -> list[Event]:
 
 
 def _levels(
-    state: ContractState,
-    field: str,
-    levels: tuple[tuple[m.Amount, m.Amount], ...],
-    closes: Side,
+    state: ContractState, field: str, levels: tuple[tuple[m.Amount, m.Amount], ...], closes: Side
 ) -> tuple[tuple[int, int], ...]:
     """Return levels in ticks and lots; bids fall (they close longs), asks rise."""
     exact: list[tuple[int, int]] = []

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from delever.core import messages as m
 from delever.core.book import Book
+from delever.core.holdings import ContractState
 from delever.core.messages import Event, Side
 
 
@@ -156,19 +157,21 @@ def _filled(book: Book, fill: m.AdlFilled, direction: int) -> Iterator[Posting]:
 def total(book: Book, part: Part, of: str, unit: str) -> int:
     """Return what the book itself holds where postings of this kind go; 0 for the outside."""
     match part:
-        case Part.WALLETS:
-            return book.asset(of).wallets.total
-        case Part.FEES:
-            return book.asset(of).fees
-        case Part.POOL:
-            return book.pools[of].balance
         case Part.OUTSIDE:
             return 0
-        case Part.MARGINS:
-            return sum(lane.total_margin for lane in book.contracts[of].lanes.values())
-        case Part.POSITIONS | Part.INVENTORY:
-            state = book.contracts[of]
-            held = state.lanes if part is Part.POSITIONS else state.inventory
-            if unit == lots_unit(of):
-                return sum(side.sign * held[side].total_lots for side in Side)
-            return -sum(held[side].total_cost for side in Side)
+        case Part.POOL:
+            return book.pools[of].balance
+        case Part.WALLETS | Part.FEES:
+            asset = book.asset(of)
+            return asset.wallets.total if part is Part.WALLETS else asset.fees
+        case Part.MARGINS | Part.POSITIONS | Part.INVENTORY:
+            return _contract_total(book.contracts[of], part, unit)
+
+
+def _contract_total(state: ContractState, part: Part, unit: str) -> int:
+    if part is Part.MARGINS:
+        return sum(lane.total_margin for lane in state.lanes.values())
+    held = state.lanes if part is Part.POSITIONS else state.inventory
+    if unit == lots_unit(state.name):
+        return sum(side.sign * held[side].total_lots for side in Side)
+    return -sum(held[side].total_cost for side in Side)

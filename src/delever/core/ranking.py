@@ -30,13 +30,15 @@ class Ranking:
     """A venue's order of deleveraging.
 
     `score` gives the higher number to who is closed first. `levels` lights are spread over the
-    queue by count of positions or by cumulative quantity; the first in line shows them all.
+    queue by count of positions or by cumulative quantity; the first in line shows them all. Under
+    `joint`, cross positions of both sides in hedge mode share one score, and show one light.
     """
 
     formula: str
     score: Callable[[LaneView], Score]
     weighting: Weighting = "count"
     profitable_only: bool = False
+    joint: bool = False
     levels: int = 5
 
 

@@ -127,11 +127,7 @@ class PoolEquity:
             starts=equity <= 0 and state.holds_inventory,
             stops=equity > 0,
             progress_ppm=ratio_ppm(peak - equity, peak) if peak > 0 else 0,
-            numbers={
-                "balance_cash": pool.balance,
-                "equity_cash": equity,
-                "equity_peak_cash": peak,
-            },
+            numbers={"balance_cash": pool.balance, "equity_cash": equity, "equity_peak_cash": peak},
         )
 
     def parcels(self, state: ContractState, side: Side) -> Sequence[Parcel]:

@@ -48,8 +48,8 @@ _TABLES = (
 )
 
 
-_RECORDS = f"SELECT {', '.join(Record._fields)} FROM records"
-_SNAPSHOTS = f"SELECT {', '.join(Snapshot._fields)} FROM snapshots"
+_RECORDS = "SELECT sequence, time_ms, command, events, previous_hash, book_hash, hash FROM records"
+_SNAPSHOTS = "SELECT sequence, record_hash, body, hash FROM snapshots"
 
 
 class JournalError(Exception):

@@ -180,14 +180,6 @@ class Unwound(Event, tag="unwound", frozen=True, kw_only=True):
     realised_cash: int
 
 
-class DepthTaken(Event, tag="depth_taken", frozen=True, kw_only=True):
-    """Managed mode has consumed this much of the first levels."""
-
-    contract: str
-    side: Side
-    levels: tuple[tuple[int, int], ...]
-
-
 class DepthWatched(Event, tag="depth_watched", frozen=True, kw_only=True):
     """Depth has begun (or ceased) to be less than the inventory of this side."""
 
@@ -336,7 +328,6 @@ AnyEvent = (
     | TakenOver
     | WalletSettled
     | Unwound
-    | DepthTaken
     | DepthWatched
     | PoolObserved
     | AdlStarted

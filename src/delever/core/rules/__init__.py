@@ -8,15 +8,7 @@ from delever.core.rules.hyperliquid import HYPERLIQUID
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 
 RULE_SETS: dict[str, RuleSet] = {
-    rules.name: rules
-    for rules in (
-        BINANCE,
-        BINANCE_LEGACY,
-        BITMART,
-        BITMEX,
-        BYBIT,
-        HYPERLIQUID,
-    )
+    rules.name: rules for rules in (BINANCE, BINANCE_LEGACY, BITMART, BITMEX, BYBIT, HYPERLIQUID)
 }
 
 __all__ = ["RULE_SETS", "Case", "OrderScope", "Rule", "RuleSet"]

@@ -69,6 +69,7 @@ BINANCE = RuleSet(
     ranking=Ranking(
         "profit / |notional| x leverage, / leverage when losing; leverage = |notional| / equity",
         current_score,
+        joint=True,
     ),
     indicator="quantile 0-4 = light - 1, by count",
     cancels=OrderScope.ACCOUNT,
@@ -89,7 +90,9 @@ BINANCE_LEGACY = RuleSet(
     name="binance_legacy",
     venue="Binance USDⓈ-M and COIN-M, 2019 to about 2023",
     cases=(Case(PoolEquity(), AtBankruptcyPrice()),),
-    ranking=Ranking("max(0, profit) / max(1, wallet) x maintenance margin / equity", legacy_score),
+    ranking=Ranking(
+        "max(0, profit) / max(1, wallet) x maintenance margin / equity", legacy_score, joint=True
+    ),
     indicator="quantile 0-4 = light - 1, by count",
     cancels=OrderScope.ACCOUNT,
     rules=(

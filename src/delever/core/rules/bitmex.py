@@ -56,11 +56,7 @@ BITMEX = RuleSet(
             "official",
         ),
         Rule(
-            "BMX-06",
-            "Open orders are cancelled.",
-            PAGE,
-            "official",
-            "those in the same contract",
+            "BMX-06", "Open orders are cancelled.", PAGE, "official", "those in the same contract"
         ),
     ),
 )

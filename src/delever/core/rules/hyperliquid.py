@@ -48,18 +48,8 @@ HYPERLIQUID = RuleSet(
             "official",
             "for shorts entry / mark: read to the letter, the index would fall with their profit",
         ),
-        Rule(
-            "HYP-03",
-            "Positions close at the previous mark price.",
-            DOCS,
-            "official",
-        ),
-        Rule(
-            "HYP-04",
-            "Only users in profit are affected.",
-            DOCS,
-            "official",
-        ),
+        Rule("HYP-03", "Positions close at the previous mark price.", DOCS, "official"),
+        Rule("HYP-04", "Only users in profit are affected.", DOCS, "official"),
         Rule(
             "HYP-05",
             "Open orders of the affected users.",

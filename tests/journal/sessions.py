@@ -1,0 +1,191 @@
+"""Sessions of commands that the journal's tests record: one by hand, and as many as wanted."""
+
+import itertools
+
+import msgspec
+from hypothesis import strategies as st
+
+from delever.core import messages as m
+from delever.core.messages import Side
+
+ACCOUNTS = ("ann", "bob", "cyd", "dan", "eve")
+CONTRACTS = ("BTC", "ETH")
+
+
+def opening(*, managed: bool = False) -> list[m.Command]:
+    """Return the definitions: a linear and an inverse contract, three pools, five accounts."""
+    return [
+        m.DefineAsset(time_ms=0, asset="USDT", cash_decimals=6),
+        pool("main", "USDT", "bybit", managed=managed),
+        pool("side", "USDT", "bitmart", managed=managed),
+        pool("coin", "ETH", "bitmex", managed=managed),
+        contract("BTC", m.ContractKind.LINEAR, "USDT", "main"),
+        contract("ETH", m.ContractKind.INVERSE, "ETH", "coin"),
+        *(m.DefineAccount(time_ms=0, account=name, hedge_mode=name > "c") for name in ACCOUNTS),
+    ]
+
+
+def pool(name: str, asset: str, rules: str, *, managed: bool = False) -> m.DefinePool:
+    return m.DefinePool(
+        time_ms=0, pool=name, kind=m.PoolKind.SHARED, asset=asset, rules=rules, managed=managed
+    )
+
+
+def contract(name: str, kind: m.ContractKind, settle: str, pool: str) -> m.DefineContract:
+    return m.DefineContract(
+        time_ms=0,
+        contract=name,
+        kind=kind,
+        settle=settle,
+        pool=pool,
+        tick_size="0.5",
+        lot_size="0.01" if kind is m.ContractKind.LINEAR else 1,
+        multiplier=1 if kind is m.ContractKind.LINEAR else 10,
+    )
+
+
+def position(account: str, side: Side, quantity: int, **more: object) -> m.PositionRow:
+    row = m.PositionRow(
+        account=account, contract="BTC", side=side, quantity=quantity, entry_price=100
+    )
+    return msgspec.structs.replace(row, **more)
+
+
+def balances(time_ms: int, **amounts: int) -> m.SetBalances:
+    rows = (
+        m.BalanceRow(account=account, asset="USDT", balance=amount)
+        for account, amount in amounts.items()
+    )
+    return m.SetBalances(time_ms=time_ms, version=time_ms, balances=tuple(rows))
+
+
+def crash(*, managed: bool = False) -> list[m.Command]:
+    """Return a session in which a pool takes over, falls, runs ADL, recovers and is refilled."""
+    rows = (
+        position("ann", Side.LONG, 30, leverage=20),
+        position("bob", Side.SHORT, -10, leverage=50, open_orders=("o-1", "o-2")),
+        position("cyd", Side.SHORT, -15, isolated_margin=200, leverage=10),
+        position("dan", Side.SHORT, -5, position=1),
+    )
+    fund = m.FundPool(time_ms=1, pool="main", amount=100, reason=m.FundingReason.SEED)
+    return [
+        *opening(managed=managed),
+        fund,
+        balances(1, ann=40, bob=300, cyd=50, dan=500, eve=20),
+        m.SetMarks(time_ms=1, marks={"BTC": 100}),
+        m.SetPositions(time_ms=2, version=2, positions=rows),
+        m.SetMarks(time_ms=3, marks={"BTC": 99}),
+        m.Takeover(time_ms=4, account="ann"),
+        m.Takeover(time_ms=5, account="nobody"),
+        m.SetDepth(time_ms=5, contract="BTC", bids=((98, 3), ("97.5", 1)), asks=((101, 2),)),
+        m.UnwindFill(time_ms=6, contract="BTC", side=Side.LONG, quantity=2, price="98.5"),
+        *(m.SetMarks(time_ms=10 + fall, marks={"BTC": str(99 - fall)}) for fall in range(0, 12, 2)),
+        m.SetTime(time_ms=9),
+        m.CancelAdl(time_ms=30, fill=3, note="venue could not apply"),
+        m.SetMarks(time_ms=31, marks={"BTC": 90}),
+        balances(32, bob=400),
+        msgspec.structs.replace(fund, time_ms=33, reason=m.FundingReason.INJECTION, contract="BTC"),
+        m.MoveContract(time_ms=34, contract="BTC", pool="side", note="ejected"),
+        m.SetMarks(time_ms=35, marks={"BTC": 105}),
+        m.SetTime(time_ms=9 * 3_600_000),
+    ]
+
+
+names = st.sampled_from([*ACCOUNTS * 8, "nobody"])
+contracts = st.sampled_from(["BTC", "BTC", "BTC", *CONTRACTS * 4, "DOGE"])
+pools = st.sampled_from(["main", "side", "coin", "none"])
+sides = st.sampled_from(Side)
+prices = st.integers(120, 280).map(lambda halves: f"{halves / 2}")
+amounts = st.integers(-50, 1000) | st.sampled_from(["0.5", "-0.000001", "1e3", "", 10**30])
+
+BUILDERS = {
+    m.DefineAsset: {"asset": st.sampled_from(["USDT", "NEW"])},
+    m.DefinePool: {
+        "pool": st.sampled_from(["main", "spare"]),
+        "kind": st.sampled_from(m.PoolKind),
+        "asset": st.sampled_from(["USDT", "NEW", ""]),
+        "rules": st.sampled_from(["hyperliquid", "unknown"]),
+        "limits": st.builds(m.TriggerLimits, balance_above=amounts),
+    },
+    m.DefineAccount: {"account": names, "hedge_mode": st.booleans(), "adl_exempt": st.booleans()},
+    m.SetBalances: {
+        "version": st.integers(0, 9),
+        "last_fill": st.integers(0, 3),
+        "balances": st.lists(
+            st.builds(
+                m.BalanceRow,
+                account=names,
+                asset=st.sampled_from(["USDT", "USDT", "ETH", "NEW"]),
+                balance=amounts,
+            ),
+            max_size=3,
+        ).map(tuple),
+    },
+    m.SetPositions: {
+        "version": st.integers(0, 9),
+        "last_fill": st.integers(0, 3),
+        "positions": st.lists(
+            st.builds(
+                m.PositionRow,
+                account=names,
+                contract=contracts,
+                side=sides,
+                quantity=st.integers(0, 40),
+                entry_price=prices,
+                isolated_margin=st.none() | st.integers(0, 200),
+                leverage=st.integers(1, 100),
+                position=st.integers(0, 1),
+                open_orders=st.lists(st.text(max_size=3), max_size=2).map(tuple),
+            ),
+            min_size=1,
+            max_size=6,
+        ).map(tuple),
+    },
+    m.SetMarks: {"marks": st.dictionaries(contracts, prices, max_size=2)},
+    m.SetDepth: {
+        "contract": contracts,
+        "bids": st.tuples(st.tuples(prices, st.integers(1, 9))),
+        "asks": st.tuples(st.tuples(prices, st.integers(1, 9))),
+    },
+    m.Takeover: {"account": names, "contract": st.none() | contracts},
+    m.UnwindFill: {
+        "contract": contracts,
+        "side": sides,
+        "quantity": st.integers(0, 9),
+        "price": prices,
+    },
+    m.FundPool: {
+        "pool": pools,
+        "amount": amounts,
+        "reason": st.sampled_from(m.FundingReason),
+        "contract": st.none() | contracts,
+    },
+    m.MoveContract: {"contract": contracts, "pool": pools, "note": st.text(max_size=5)},
+    m.CancelAdl: {"fill": st.integers(1, 9), "note": st.just("late")},
+    m.SetTime: {},
+}
+
+
+def timed(commands: list[m.Command], start_ms: int, pauses_ms: list[int]) -> list[m.Command]:
+    """Give each command its time, one pause after the one before."""
+    times_ms = itertools.accumulate(pauses_ms, initial=start_ms)
+    return [
+        msgspec.structs.replace(command, time_ms=time_ms)
+        for command, time_ms in zip(commands, times_ms, strict=False)
+    ]
+
+
+any_command = st.one_of(
+    *(st.builds(kind, time_ms=st.just(0), **fields) for kind, fields in BUILDERS.items())
+)
+
+
+@st.composite
+def sessions(draw: st.DrawFn, size: int = 25) -> list[m.Command]:
+    """Draw a session: the crash up to some moment, then commands of every kind, sensible or not."""
+    start = crash(managed=draw(st.booleans()))
+    start = start[: draw(st.integers(len(opening()), len(start)))]
+    later = draw(st.lists(any_command, min_size=5, max_size=size))
+    pause_ms = st.sampled_from([0, 1, 60_000, 4 * 3_600_000, -1])
+    pauses_ms = draw(st.lists(pause_ms, min_size=len(later), max_size=len(later)))
+    return [*start, *timed(later, start[-1].time_ms, pauses_ms)]
