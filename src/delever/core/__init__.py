@@ -11,20 +11,21 @@ Read it in this order; a module imports only modules above it (a test enforces b
  7. book           the one mutable object; apply(event) is its only mutation
  8. valuation      equity, margin, leverage and return for a whole lane at once
  9. bankruptcy     bankruptcy price, takeover, what is left over or missing
-10. insurance      inventory, cover, profit per contract, funding
-11. triggers       when ADL starts and when it stops
-12. ranking        score -> queue, lights, quantity ahead
-13. policies       who stands in line, and with what weight
-14. allocation     tiers -> exact lots
-15. pricing        the price at which ADL closes
-16. rules          one file a venue, each a RuleSet of the parts above
-17. deleveraging   one round: fills, skipped candidates, leftovers
-18. ledger         event -> balanced postings
-19. invariants     what holds after every step
-20. reading        the numbers of a command, exactly
-21. positions      absolute balances and positions, outstanding fills on top
-22. intake         command -> events, or a refusal that names field and value
-23. notices        who must be told
-24. engine         step(book, command) -> events: the cycle on one screen
-25. explanation    why me, why not me, and what if
+10. liquidation    managed pools: who must be taken over
+11. insurance      inventory, cover, profit per contract, funding
+12. triggers       when ADL starts and when it stops
+13. ranking        score -> queue, lights, quantity ahead
+14. policies       who stands in line, and with what weight
+15. allocation     tiers -> exact lots
+16. pricing        the price at which ADL closes
+17. rules          one file a venue, each a RuleSet of the parts above
+18. deleveraging   one round: fills, skipped candidates, leftovers
+19. ledger         event -> balanced postings
+20. invariants     what holds after every step
+21. reading        the numbers of a command, exactly
+22. positions      absolute balances and positions, outstanding fills on top
+23. intake         command -> events, or a refusal that names field and value
+24. notices        who must be told
+25. engine         step(book, command) -> events: the cycle on one screen
+26. explanation    why me, why not me, and what if
 """

@@ -13,15 +13,13 @@ Steps 4 to 6 run twice, so that a round that ends a trigger's condition also sto
 
 from collections.abc import Iterable, Iterator
 
-import numpy as np
-
-from delever.core.bankruptcy import Holding, cross_holdings, take_over
 from delever.core.book import Book
 from delever.core.deleveraging import deleverage
-from delever.core.holdings import AssetState, ContractState
+from delever.core.holdings import ContractState
 from delever.core.insurance import absorb, observe, watch_depth
 from delever.core.intake import admit
 from delever.core.invariants import StepCheck
+from delever.core.liquidation import liquidate_cross, liquidate_isolated
 from delever.core.messages import (
     Accepted,
     AdlStarted,
@@ -30,7 +28,6 @@ from delever.core.messages import (
     Event,
     Notice,
     NoticeKind,
-    Reason,
     Refused,
     Side,
 )
@@ -53,8 +50,8 @@ def step(book: Book, command: Command) -> tuple[Event, ...]:
     run.emit(admitted)
     managed = [state for state in book.contracts.values() if _managed(book, state)]
     if managed:
-        run.emit(_liquidate_isolated(book, managed))
-        run.emit(_liquidate_cross(book, managed))
+        run.emit(liquidate_isolated(book, managed))
+        run.emit(liquidate_cross(book, managed))
         run.emit(_unwind(book, managed))
     for _ in range(2):
         run.emit(_watch_depth(book))
@@ -89,48 +86,6 @@ def rules_of(book: Book, state: ContractState) -> RuleSet:
 
 def _managed(book: Book, state: ContractState) -> bool:
     return book.pool_of(state).definition.managed and state.mark > 0
-
-
-def _liquidate_isolated(book: Book, managed: list[ContractState]) -> Iterator[Event]:
-    """Yield the takeover of isolated positions whose equity is at or below maintenance."""
-    for state in managed:
-        for side in Side:
-            lane = state.lanes[side]
-            n = lane.size
-            equity = lane.margin[:n] + lane.profit[:n]
-            below = lane.isolated[:n] & (equity <= lane.maintenance[:n])
-            for account, position in _in_order(
-                book, lane.account[:n][below], lane.position[:n][below]
-            ):
-                holding = Holding(state, side, account, position)
-                yield from take_over(book, [holding], None, Reason.EQUITY_IS_BELOW_MAINTENANCE)
-
-
-def _liquidate_cross(book: Book, managed: list[ContractState]) -> Iterator[Event]:
-    """Yield the takeover of all managed cross positions of accounts at or below maintenance."""
-    for asset in book.assets.values():
-        if any(state.terms.settle == asset.name for state in managed):
-            for account in _below_maintenance(book, asset):
-                holdings = [
-                    holding
-                    for holding in cross_holdings(book, account, asset.name)
-                    if holding.state in managed
-                ]
-                if holdings:
-                    reason = Reason.EQUITY_IS_BELOW_MAINTENANCE
-                    yield from take_over(book, holdings, None, reason)
-
-
-def _below_maintenance(book: Book, asset: AssetState) -> list[int]:
-    wallets = asset.wallets
-    maintenance = wallets.maintenance[: wallets.size]
-    below = np.flatnonzero((maintenance > 0) & (wallets.equity() <= maintenance))
-    return sorted(below.tolist(), key=book.accounts.names.__getitem__)
-
-
-def _in_order(book: Book, accounts: np.ndarray, positions: np.ndarray) -> list[tuple[int, int]]:
-    keys = zip(accounts.tolist(), positions.tolist(), strict=True)
-    return sorted(keys, key=lambda key: (book.accounts.names[key[0]], key[1]))
 
 
 def _unwind(book: Book, managed: list[ContractState]) -> Iterator[Event]:
