@@ -41,10 +41,13 @@ class Book:
     # --- looking things up ---
 
     def asset(self, name: str) -> AssetState:
-        """Return a settle asset, opened with 10^-8 units where it was never defined."""
-        if name not in self.assets:
-            self.assets[name] = AssetState(name, DEFAULT_CASH_DECIMALS)
+        """Return a settle asset that is in use."""
         return self.assets[name]
+
+    def cash_decimals(self, asset: str) -> int:
+        """Return the decimals of an asset's smallest unit: 8 where it was never defined."""
+        state = self.assets.get(asset)
+        return DEFAULT_CASH_DECIMALS if state is None else state.cash_decimals
 
     def pool_of(self, state: ContractState) -> PoolState:
         """Return the pool that stands behind a contract."""
@@ -78,10 +81,11 @@ class Book:
         self.sequence += 1
 
     def _asset_defined(self, event: m.AssetDefined) -> None:
-        self.assets[event.asset] = AssetState(event.asset, event.cash_decimals)
+        self._open_asset(event.asset, event.cash_decimals)
 
     def _pool_defined(self, event: m.PoolDefined) -> None:
-        decimals = self.asset(event.definition.asset).cash_decimals
+        decimals = self.cash_decimals(event.definition.asset)
+        self._open_asset(event.definition.asset, decimals)
         pool = PoolState(event.definition, decimals)
         pool.balance_peak.observe(self.time_ms, 0)
         pool.equity_peak.observe(self.time_ms, 0)
@@ -109,7 +113,6 @@ class Book:
         ):
             account = self.accounts.index[name]
             wallets = self.asset(asset).wallets
-            wallets.reach(self.accounts.size)
             wallets.add(account, balance - int(wallets.balance[account]))
             self.accounts.balances_version[account] = event.version
             self._acknowledge(self.accounts.balances_fill, account, event.last_fill)
@@ -253,6 +256,11 @@ class Book:
 
     # --- the moves that several events share ---
 
+    def _open_asset(self, name: str, cash_decimals: int) -> None:
+        if name not in self.assets:
+            self.assets[name] = AssetState(name, cash_decimals)
+            self.assets[name].wallets.reach(self.accounts.size)
+
     def _move_fill(self, fill: m.AdlFilled, direction: int) -> None:
         """Execute an ADL fill, or take it back with direction -1."""
         state = self.contracts[fill.contract]
@@ -265,7 +273,7 @@ class Book:
             direction * fill.lots,
             direction * fill.cost_cash,
             direction * fill.released_cash,
-            isolated=fill.isolated,
+            reopen=fill,
         )
         paid = fill.realised_cash + fill.released_cash - fill.fee_cash
         asset.wallets.add(key[0], direction * paid)
@@ -288,14 +296,15 @@ class Book:
         cost_cash: int,
         margin_cash: int,
         *,
-        isolated: bool = False,
+        reopen: m.AdlFilled | None = None,
     ) -> None:
         """Take lots, their cost and margin out of a position; negative amounts put them back."""
         lane = state.lanes[side]
         opened = key not in lane.rows
         row = lane.put(*key)
-        if opened:
-            lane.isolated[row] = isolated
+        if opened and reopen:
+            lane.isolated[row] = reopen.isolated
+            lane.leverage[row] = reopen.leverage_hundredths
         rows = np.array([row])
         self._withdraw(state, lane, rows)
         lane.change(row, -lots, -cost_cash, -margin_cash)
@@ -341,7 +350,6 @@ class Book:
         """Value the rows at the mark and add them to their cross wallets."""
         lane = state.lanes[side]
         wallets = self.asset_of(state).wallets
-        wallets.reach(self.accounts.size)
         lane.profit[rows], lane.maintenance[rows] = state.valued(
             side, lane.lots[rows], lane.cost[rows]
         )

@@ -154,6 +154,7 @@ def _fill(run: Round, row: int, parcel_number: int, lots: int) -> AdlFilled:
         account=run.book.accounts.names[account],
         position=position,
         isolated=bool(lane.isolated[now]),
+        leverage_hundredths=int(lane.leverage[now]),
         lots=lots,
         price_ticks=ticks,
         price_rule=run.case.price.name,

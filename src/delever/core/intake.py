@@ -86,7 +86,7 @@ def _define_pool(book: Book, command: m.DefinePool) -> list[Event]:
 def _define_contract(book: Book, command: m.DefineContract) -> list[Event]:
     _check_new_name("contract", command.contract, book.contracts)
     _check_pool_takes(book, command.pool, command.settle)
-    terms = terms_of(command, book.asset(command.settle).cash_decimals)
+    terms = terms_of(command, book.cash_decimals(command.settle))
     if isinstance(terms, tuple):
         field, reason = terms
         raise Refusal(field, getattr(command, field), reason)
@@ -274,7 +274,7 @@ def _check_limits(book: Book, asset: str, limits: TriggerLimits) -> None:
         beyond = ratios["start"] >= ratios["stop"]
         refuse_unless(beyond, "limits.start", limits.start, Reason.START_MUST_BE_BEYOND_STOP)
     if limits.balance_above is not None:
-        decimals = book.asset(asset).cash_decimals
+        decimals = book.cash_decimals(asset)
         read_cash("limits.balance_above", limits.balance_above, decimals)
     if limits.wait_ms is not None:
         refuse_unless(

@@ -65,7 +65,7 @@ def set_balances(book: Book, command: m.SetBalances) -> list[Event]:
             if book.contracts[fill.contract].terms.settle == row.asset:
                 cash += fill.realised_cash + fill.released_cash - fill.fee_cash
         columns.append((row.account, row.asset, cash))
-        check_range(book, {}, balance=(f"{field}.balance", row.asset, cash))
+    check_range(book, {}, balances=columns)
     if columns:
         accounts, assets, balances = zip(*columns, strict=True)
         told = m.BalancesSet(
@@ -217,31 +217,29 @@ def check_range(
     marks: Mapping[str, int],
     *,
     positions: Mapping[tuple[str, Side], Iterable[Standing]] | None = None,
-    balance: tuple[str, str, int] | None = None,
+    balances: Iterable[tuple[str, str, int]] = (),
 ) -> None:
     """Refuse what could take an account's equity, or a lane's total, out of int64.
 
     Bounded from above by the largest position of every lane at its mark and cost, plus the largest
     wallet: no account can hold more.
     """
-    positions = positions or {}
-    bound: defaultdict[str, int] = defaultdict(int)
+    bound = {name: asset.wallets.largest for name, asset in book.assets.items()}
+    for _, name, cash in balances:
+        bound[name] = max(bound[name], abs(cash))
     for name, state in book.contracts.items():
+        price = marks.get(name, state.mark) if state.terms.linear else 1
         for side in Side:
-            lane, rows = state.lanes[side], positions.get((name, side), ())
+            lane, rows = state.lanes[side], (positions or {}).get((name, side), ())
             lots = max((row.lots for row in rows), default=0)
             cost = max((abs(row.cost_cash) + row.margin_cash for row in rows), default=0)
-            lots, cost = max(lots, lane.largest_lots), max(cost, lane.largest_cost)
-            price = marks.get(name, state.mark) if state.terms.linear else 1
-            bound[state.terms.settle] += lots * state.terms.factor * price + cost
+            worth = max(lots, lane.largest_lots) * state.terms.factor * price
+            bound[state.terms.settle] += worth + max(cost, lane.largest_cost)
             total = lane.total_lots + sum(row.lots for row in rows)
-            _check_bound(total * 8, name, "positions")
-    for name, asset in book.assets.items():
-        largest = asset.wallets.largest
-        if balance is not None and balance[1] == name:
-            largest = max(largest, abs(balance[2]))
-        field = balance[0] if balance else "marks" if marks else "positions"
-        _check_bound(bound[name] + largest, name, field)
+            _check_bound(8 * total, name, "positions")
+    field = "positions" if positions else "marks" if marks else "balances"
+    for name, largest in bound.items():
+        _check_bound(largest, name, field)
 
 
 def _check_bound(bound: int, name: str, field: str) -> None:

@@ -71,7 +71,6 @@ def view_lane(book: Book, state: ContractState, side: Side) -> LaneView:
     n = lane.size
     account, isolated = lane.account[:n].astype(np.int64), lane.isolated[:n]
     wallets = book.asset_of(state).wallets
-    wallets.reach(book.accounts.size)
     profit, margin, maintenance = lane.profit[:n], lane.margin[:n], lane.maintenance[:n]
     balance = np.where(isolated, margin, wallets.balance[account])
     bucket_profit = np.where(isolated, profit, wallets.profit[account])

@@ -233,6 +233,7 @@ class AdlFilled(Event, tag="adl_filled", frozen=True, kw_only=True):
     account: str
     position: int
     isolated: bool
+    leverage_hundredths: int
     lots: int
     price_ticks: int
     price_rule: str

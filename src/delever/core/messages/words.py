@@ -79,7 +79,6 @@ class Reason(StrEnum):
     ENTRY_NEEDS_PRICE_OR_COST = "entry_needs_price_or_cost"
     SIDE_CONTRADICTS_SIGN = "side_contradicts_sign"
     ONE_WAY_ACCOUNT_HOLDS_ONE_SIDE = "one_way_account_holds_one_side"
-    ISOLATED_MARGIN_NEEDS_ISOLATED_POSITION = "isolated_margin_needs_isolated_position"
     EXCEEDS_NUMERIC_RANGE = "exceeds_numeric_range"
     EXCEEDS_INVENTORY = "exceeds_inventory"
     EXCEEDS_POOL_BALANCE = "exceeds_pool_balance"
