@@ -1,4 +1,4 @@
-"""Writes docs/reference/{commands,events,reasons}.md from the message types themselves.
+"""Writes docs/rules.md and docs/reference/{commands,events,reasons}.md from the code itself.
 
 `make docs` runs it; tests/test_docs.py fails where a page is not what it would write.
 """
@@ -15,6 +15,7 @@ import msgspec
 
 from delever.core import messages
 from delever.core.messages import AnyCommand, AnyEvent, Command, Reason
+from delever.core.rules import GENERAL, RULE_SETS, Rule, RuleSet
 
 ROOT = Path(__file__).parent.parent
 CORE = ROOT / "src" / "delever" / "core"
@@ -53,7 +54,6 @@ MEANINGS = {
     "entry_needs_price_or_cost": "Neither an entry price nor an entry cost is given, or both are.",
     "side_contradicts_sign": "The quantity has a sign, and it is not that of the side.",
     "one_way_account_holds_one_side": "An account without hedge mode is given both sides.",
-    "isolated_margin_needs_isolated_position": "There is margin for a position that has none.",
     "exceeds_numeric_range": "The result could leave the range of 64-bit integers.",
     "exceeds_inventory": "More is to be closed than the pool has taken over.",
     "exceeds_pool_balance": "More is to be withdrawn than the pool holds.",
@@ -82,6 +82,18 @@ MEANINGS = {
     "equity_is_below_maintenance": "The engine found the account at or below maintenance margin.",
 }
 """What each reason means to who reads it; a reason without a line here fails the generator."""
+
+RULES = """\
+# Rules
+
+Every rule that delever follows has an id; the tests cite it. A venue's rules are in our words, with
+the place where the venue publishes them and how sure we are of it: *official* was read in the
+venue's own text or code, *partly read* in an excerpt or a mirror, *third party* in somebody's
+paraphrase, *not documented* nowhere. What delever does where a venue says nothing stands behind
+"Assumed".
+
+## Everywhere
+"""
 
 COMMANDS = """\
 # Commands
@@ -117,10 +129,56 @@ names the modules of `delever.core` that give it.
 def pages() -> dict[Path, str]:
     """Return the text of every generated page by its path."""
     return {
+        ROOT / "docs" / "rules.md": rules_page(),
         REFERENCE / "commands.md": commands_page(),
         REFERENCE / "events.md": events_page(),
         REFERENCE / "reasons.md": reasons_page(),
     }
+
+
+def rules_page() -> str:
+    """Return the page of rules: delever's own, the venues side by side, then each venue's."""
+    general = "\n".join(_rule(rule) for rule in GENERAL)
+    table = [["rule set", "ADL starts at", "price", "score", "indicator"], ["---"] * 5]
+    table += [_rule_set_row(rules) for rules in RULE_SETS.values()]
+    rows = "\n".join(f"| {' | '.join(row)} |" for row in table)
+    stated: set[str] = set()
+    venues = "\n".join(_rule_set(rules, stated) for rules in RULE_SETS.values())
+    return f"{RULES}\n{general}\n## Venues side by side\n\n{rows}\n\n{venues}"
+
+
+def _rule_set_row(rules: RuleSet) -> list[str]:
+    triggers = ", ".join(case.trigger.name for case in rules.cases)
+    prices = ", ".join(dict.fromkeys(case.price.name for case in rules.cases))
+    name = f"[{rules.name}](#{rules.name})"
+    return [name, triggers, prices, rules.ranking.formula, rules.indicator]
+
+
+def _rule_set(rules: RuleSet, stated: set[str]) -> str:
+    """Return a rule set as a section: how it is composed, and those rules not stated yet."""
+    parts = [f"## {rules.name}\n\n{rules.venue}.\n"]
+    for case in rules.cases:
+        trigger, price = _first_sentence(type(case.trigger)), _first_sentence(type(case.price))
+        parts.append(f"- `{case.trigger.name}`: {trigger} Closes at `{case.price.name}`: {price}")
+    ranking = rules.ranking
+    parts.append(f"- score: {ranking.formula}; lights by {ranking.weighting}")
+    parts.append(f"- open orders cancelled: {rules.cancels}; fee: {rules.fee_ppm} ppm\n")
+    shared = [rule.id for rule in rules.rules if rule.id in stated]
+    if shared:
+        parts.append(f"Also {', '.join(shared)}, stated above.\n")
+    parts += [_rule(rule) for rule in rules.rules if rule.id not in stated]
+    stated.update(rule.id for rule in rules.rules)
+    return "\n".join(parts)
+
+
+def _rule(rule: Rule) -> str:
+    source = f" *{rule.source} ({rule.confidence}).*" if rule.source else ""
+    assumes = f" Assumed: {rule.assumes}." if rule.assumes else ""
+    return f"**{rule.id}** {rule.says}{source}{assumes}\n"
+
+
+def _first_sentence(documented: type) -> str:
+    return _docstring(documented).split("\n\n")[0].partition(" Start:")[0].replace("\n", " ")
 
 
 def commands_page() -> str:

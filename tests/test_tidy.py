@@ -26,7 +26,7 @@ from sources import (
 FUNCTION_LINES = 60
 FUNCTION_LINES_MEDIAN = 10
 FILE_LINES = 400
-CORE_LINES = 4_500
+CORE_LINES = 4_500  # of code: docstrings, comments and blank lines are free
 BLOB_BYTES = 300_000
 
 BANNED_NAMES = {"common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"}
@@ -150,7 +150,7 @@ def test_files_are_short() -> None:
 
 
 def test_core_is_short() -> None:
-    assert sum(len(words(path).splitlines()) for path in python_files(CORE)) <= CORE_LINES
+    assert sum(len(code_lines(path)) for path in python_files(CORE)) <= CORE_LINES
 
 
 def test_files_are_named_for_what_they_hold() -> None:

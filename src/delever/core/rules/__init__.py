@@ -4,6 +4,7 @@ from delever.core.rules.binance import BINANCE, BINANCE_LEGACY
 from delever.core.rules.bitmart import BITMART
 from delever.core.rules.bitmex import BITMEX
 from delever.core.rules.bybit import BYBIT
+from delever.core.rules.general import GENERAL
 from delever.core.rules.hyperliquid import HYPERLIQUID
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 
@@ -11,4 +12,4 @@ RULE_SETS: dict[str, RuleSet] = {
     rules.name: rules for rules in (BINANCE, BINANCE_LEGACY, BITMART, BITMEX, BYBIT, HYPERLIQUID)
 }
 
-__all__ = ["RULE_SETS", "Case", "OrderScope", "Rule", "RuleSet"]
+__all__ = ["GENERAL", "RULE_SETS", "Case", "OrderScope", "Rule", "RuleSet"]

@@ -67,7 +67,7 @@ BINANCE = RuleSet(
     venue="Binance USDⓈ-M and COIN-M, since 2023 or later",
     cases=(Case(PoolEquity(), AtBankruptcyPrice()),),
     ranking=Ranking(
-        "profit / |notional| x leverage, / leverage when losing; leverage = |notional| / equity",
+        "profit / notional x leverage, / leverage when losing; leverage = notional / equity",
         current_score,
         joint=True,
     ),
@@ -77,7 +77,7 @@ BINANCE = RuleSet(
         *_SHARED,
         Rule(
             "BIN-06",
-            "PNL% = profit / |notional|, effective leverage = |notional| / (wallet + profit); "
+            "PNL% = profit / notional, effective leverage = notional / (wallet + profit); "
             "their product ranks winners, their quotient losers.",
             FAQ + ", current text",
             "third party",

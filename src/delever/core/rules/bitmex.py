@@ -13,7 +13,7 @@ BITMEX = RuleSet(
     venue="BitMEX, and venues with the same text",
     cases=(Case(FundExhausted(), AtBankruptcyPrice()),),
     ranking=Ranking(
-        "profit / entry value x leverage, / leverage when losing; leverage = |mark value| / "
+        "profit / entry value x leverage, / leverage when losing; leverage = mark value / "
         "(mark value - bankrupt value)",
         leveraged_return,
         weighting="quantity",
@@ -37,7 +37,7 @@ BITMEX = RuleSet(
         ),
         Rule(
             "BMX-03",
-            "Effective leverage = |mark value| / (mark value - bankrupt value).",
+            "Effective leverage = mark value / (mark value - bankrupt value).",
             PAGE,
             "official",
             "a cross position's bankrupt value takes its share of the equity by maintenance margin",

@@ -21,7 +21,7 @@ BYBIT = RuleSet(
         Case(ContractDrawdown(DRAWDOWN), AtDrawdownLimit(DRAWDOWN)),
     ),
     ranking=Ranking(
-        "profit / entry value x leverage, / leverage when losing; leverage = |mark value| / "
+        "profit / entry value x leverage, / leverage when losing; leverage = mark value / "
         "(mark value - bankrupt value)",
         leveraged_return,
         weighting="quantity",
