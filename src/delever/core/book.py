@@ -35,6 +35,9 @@ class Book:
         self.outstanding: dict[int, m.AdlFilled] = {}
         self.last_fill = 0
         self.last_takeover = 0
+        self.managed = False
+        self.unobserved: set[str] = set()
+        self._engaged: dict[str, ContractState] = {}
         self._changed: dict[str, ContractState | PoolState] = {}
         self._changed_lanes: set[tuple[str, Side]] = set()
 
@@ -60,6 +63,10 @@ class Book:
     def members(self, pool: PoolState) -> list[ContractState]:
         """Return the contracts behind which a pool stands, in order of definition."""
         return [state for state in self.contracts.values() if state.pool == pool.name]
+
+    def engaged(self) -> list[ContractState]:
+        """Return the contracts that keep their pools busy, in order of definition."""
+        return sorted(self._engaged.values(), key=lambda state: state.number)
 
     # --- changing ---
 
@@ -90,6 +97,8 @@ class Book:
         pool.balance_peak.observe(self.time_ms, 0)
         pool.equity_peak.observe(self.time_ms, 0)
         self.pools[pool.name] = pool
+        self.unobserved.add(pool.name)
+        self.managed |= pool.definition.managed
 
     def _contract_defined(self, event: m.ContractDefined) -> None:
         definition = event.definition
@@ -98,6 +107,7 @@ class Book:
         terms = terms_from(definition, decimals)
         state = ContractState(definition, terms, decimals, window_ms)
         state.profit_peak.observe(self.time_ms, 0)
+        state.number = len(self.contracts)
         self.contracts[definition.contract] = state
 
     def _account_defined(self, event: m.AccountDefined) -> None:
@@ -129,6 +139,7 @@ class Book:
         lane.assign(rows, event)
         self._changed_lanes.add((state.name, event.side))
         self._contribute(state, event.side, rows)
+        self._measure(state)
         for account, position, lots in zip(
             accounts.tolist(), event.positions, event.lots, strict=True
         ):
@@ -152,6 +163,7 @@ class Book:
             self._touch(state)
             for side in Side:
                 self._revalue(state, side)
+            self._measure(state)
 
     def _depth_set(self, event: m.DepthSet) -> None:
         state = self.contracts[event.contract]
@@ -172,9 +184,11 @@ class Book:
             pool.equity_peak.shift(event.amount_cash)
         if event.contract is not None:
             self.contracts[event.contract].injected += event.amount_cash
+            self._touch(self.contracts[event.contract])
 
     def _contract_moved(self, event: m.ContractMoved) -> None:
         state = self.contracts[event.contract]
+        self.unobserved |= {event.source, event.target}
         window_ms = self.pools[event.target].definition.peak_window_ms
         state.start_again(event.target, window_ms, self.time_ms)
         self._touch(state)
@@ -226,6 +240,7 @@ class Book:
     def _pool_observed(self, event: m.PoolObserved) -> None:
         pool = self.pools[event.pool]
         pool.observed = event
+        self.unobserved.discard(pool.name)
         pool.balance_peak.observe(self.time_ms, event.balance_cash)
         pool.equity_peak.observe(self.time_ms, event.equity_cash)
         for name, profit in zip(event.contracts, event.profits_cash, strict=True):
@@ -243,10 +258,12 @@ class Book:
         self._touch(state)
 
     def _notice(self, event: m.Notice) -> None:
-        if event.kind is m.NoticeKind.ADL_NEAR:
-            self.contracts[event.contract].near.add(event.subject)
-        elif event.kind is m.NoticeKind.ADL_FAR:
-            self.contracts[event.contract].near.discard(event.subject)
+        if event.kind in {m.NoticeKind.ADL_NEAR, m.NoticeKind.ADL_FAR}:
+            state = self.contracts[event.contract]
+            state.near.discard(event.subject)
+            if event.kind is m.NoticeKind.ADL_NEAR:
+                state.near.add(event.subject)
+            self._touch(state)
 
     def _adl_exhausted(self, event: m.AdlExhausted) -> None:
         self.contracts[event.contract].exhausted[event.side] = event.left_lots
@@ -323,9 +340,30 @@ class Book:
         pool.balance += amount_cash
         self.asset(pool.asset).pool_balance += amount_cash
         self._changed[f"pool {pool.name}"] = pool
+        self.unobserved.add(pool.name)
 
     def _touch(self, state: ContractState) -> None:
+        """Note that a contract's own numbers have changed, and whether it is engaged now."""
         self._changed[f"contract {state.name}"] = state
+        if state.engaged:
+            self._engaged[state.name] = state
+        else:
+            self._engaged.pop(state.name, None)
+
+    def _measure(self, state: ContractState) -> None:
+        """Keep the asset's bound on any account's worth up to date."""
+        exposure = state.exposure(state.mark, {})
+        self.asset_of(state).exposure += exposure - state.measured_exposure
+        state.measured_exposure = exposure
+
+    def reindex(self) -> None:
+        """Find again what follows from the rest: after a restore, before the next event."""
+        self.managed = any(pool.definition.managed for pool in self.pools.values())
+        for number, state in enumerate(self.contracts.values()):
+            state.number = number
+            if state.engaged:
+                self._engaged[state.name] = state
+            self._measure(state)
 
     def _acknowledge(self, column: Ints, account: int, last_fill: int) -> None:
         """Forget fills that the venue's positions and balances both include."""

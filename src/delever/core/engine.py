@@ -48,8 +48,8 @@ def step(book: Book, command: Command) -> tuple[Event, ...]:
     run = _Run(book)
     run.emit([Accepted(sequence=book.sequence + 1, time_ms=command.time_ms)])
     run.emit(admitted)
-    managed = [state for state in book.contracts.values() if _managed(book, state)]
-    if managed:
+    if book.managed:
+        managed = [state for state in book.contracts.values() if _managed(book, state)]
         run.emit(liquidate_isolated(book, managed))
         run.emit(liquidate_cross(book, managed))
         run.emit(_unwind(book, managed))
@@ -97,15 +97,13 @@ def _unwind(book: Book, managed: list[ContractState]) -> Iterator[Event]:
 
 
 def _watch_depth(book: Book) -> Iterator[Event]:
-    for state in book.contracts.values():
+    for state in book.engaged():
         yield from watch_depth(book, state)
 
 
 def _read_triggers(book: Book) -> Iterator[Event]:
     """Yield the starts and stops of ADL, and the notices that it is near."""
-    for state in book.contracts.values():
-        if not state.engaged and not state.near:
-            continue
+    for state in book.engaged():
         for case in rules_of(book, state).cases:
             yield from _read_trigger(book, state, case.trigger)
 
@@ -152,7 +150,7 @@ def _run_rounds(book: Book) -> Iterator[Event]:
 
     Where several triggers are on, the first of the rule set that has inventory to close decides.
     """
-    for state in book.contracts.values():
+    for state in book.engaged():
         if not state.active or state.mark == 0:
             continue
         rules = rules_of(book, state)

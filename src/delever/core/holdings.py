@@ -1,5 +1,6 @@
 """What the book keeps for each asset, contract and pool."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from delever.core.columns import Lane, Wallets
@@ -27,6 +28,7 @@ class AssetState:
         self.pool_balance = 0
         self.inventory_cost = 0
         self.fees = 0
+        self.exposure = 0
 
 
 UNSET = -1
@@ -124,6 +126,7 @@ class ContractState:
     def __init__(
         self, definition: DefineContract, terms: Terms, cash_decimals: int, window_ms: int
     ) -> None:
+        self.number = 0
         self.definition = definition
         self.terms = terms
         self.limits = exact_limits(definition.limits, cash_decimals)
@@ -143,6 +146,7 @@ class ContractState:
         self.active: dict[str, int] = {}
         self.near: set[str] = set()
         self.exhausted: dict[Side, int] = {}
+        self.measured_exposure = 0
 
     def start_again(self, pool: str, window_ms: int, time_ms: int) -> None:
         """Stand behind another pool with no past: profit, peak and ADL state begin anew."""
@@ -150,7 +154,7 @@ class ContractState:
         self.realised = 0
         self.injected = 0
         self.profit_peak = RollingPeak(window_ms)
-        self.profit_peak.observe(time_ms, 0)
+        self.profit_peak.observe(time_ms, self.unrealised)  # a loss brought along is no drawdown
         self.active.clear()
         self.near.clear()
 
@@ -184,8 +188,24 @@ class ContractState:
 
     @property
     def engaged(self) -> bool:
-        """Whether its pool has anything to do with it: inventory, profit, or a trigger on."""
-        return self.holds_inventory or bool(self.realised or self.injected or self.active)
+        """Whether it keeps its pool busy: inventory, profit, a trigger on or near, a wait."""
+        waits = any(since is not None for since in self.depth_missing_since_ms.values())
+        profit = self.realised or self.injected
+        return bool(self.holds_inventory or profit or self.active or self.near or waits)
+
+    def exposure(self, mark: int, more: Mapping[Side, tuple[int, int]]) -> int:
+        """Return a bound on what one account can gain or lose here in Cash: no lane holds more.
+
+        The largest position of each side at the mark plus the largest cost, where `more` is the
+        (lots, cost) about to be set. It grows with the book and does not fall with it.
+        """
+        bound = 0
+        for side, lane in self.lanes.items():
+            lots, cost = more.get(side, (0, 0))
+            price = mark if self.terms.linear else 1
+            bound += max(lots, lane.largest_lots) * self.terms.factor * price
+            bound += max(cost, lane.largest_cost)
+        return bound
 
     def scalars(self) -> tuple[object, ...]:
         """Return the contract's own numbers for the hash of changes."""

@@ -15,7 +15,9 @@ from delever.core.units import div_floor, share_floor
 
 def pool_equity(book: Book, pool: PoolState) -> int:
     """Return balance plus unrealised profit of the pool's inventory, in Cash."""
-    return pool.balance + sum(state.unrealised for state in book.members(pool))
+    return pool.balance + sum(
+        state.unrealised for state in book.engaged() if state.pool == pool.name
+    )
 
 
 def observed_equity(book: Book, pool: PoolState) -> int:
@@ -30,12 +32,14 @@ def profit_of(state: ContractState) -> int:
 
 def observe(book: Book) -> Iterator[Event]:
     """Yield the numbers of each pool that has changed since it was last observed."""
-    for pool in book.pools.values():
-        members = [state for state in book.members(pool) if state.engaged]
+    engaged = book.engaged()
+    names = book.unobserved | {state.pool for state in engaged}
+    for pool in [book.pools[name] for name in sorted(names)]:
+        members = [state for state in engaged if state.pool == pool.name]
         seen = PoolObserved(
             pool=pool.name,
             balance_cash=pool.balance,
-            equity_cash=pool_equity(book, pool),
+            equity_cash=pool.balance + sum(state.unrealised for state in members),
             contracts=tuple(state.name for state in members),
             profits_cash=tuple(profit_of(state) for state in members),
         )

@@ -216,7 +216,7 @@ def check_range(
     book: Book,
     marks: Mapping[str, int],
     *,
-    positions: Mapping[tuple[str, Side], Iterable[Standing]] | None = None,
+    positions: Mapping[tuple[str, Side], list[Standing]] | None = None,
     balances: Iterable[tuple[str, str, int]] = (),
 ) -> None:
     """Refuse what could take an account's equity, or a lane's total, out of int64.
@@ -224,19 +224,19 @@ def check_range(
     Bounded from above by the largest position of every lane at its mark and cost, plus the largest
     wallet: no account can hold more.
     """
-    bound = {name: asset.wallets.largest for name, asset in book.assets.items()}
+    bound = {name: asset.exposure + asset.wallets.largest for name, asset in book.assets.items()}
     for _, name, cash in balances:
-        bound[name] = max(bound[name], abs(cash))
-    for name, state in book.contracts.items():
-        price = marks.get(name, state.mark) if state.terms.linear else 1
-        for side in Side:
-            lane, rows = state.lanes[side], (positions or {}).get((name, side), ())
-            lots = max((row.lots for row in rows), default=0)
-            cost = max((abs(row.cost_cash) + row.margin_cash for row in rows), default=0)
-            worth = max(lots, lane.largest_lots) * state.terms.factor * price
-            bound[state.terms.settle] += worth + max(cost, lane.largest_cost)
-            total = lane.total_lots + sum(row.lots for row in rows)
-            _check_bound(8 * total, name, "positions")
+        bound[name] += max(abs(cash) - book.asset(name).wallets.largest, 0)
+    growth: defaultdict[str, dict[Side, tuple[int, int]]] = defaultdict(dict)
+    for (name, side), rows in (positions or {}).items():
+        costs = (abs(row.cost_cash) + row.margin_cash for row in rows)
+        growth[name][side] = max(row.lots for row in rows), max(costs)
+        total = book.contracts[name].lanes[side].total_lots + sum(row.lots for row in rows)
+        _check_bound(8 * total, name, "positions")
+    for name in growth.keys() | marks.keys():
+        state = book.contracts[name]
+        exposure = state.exposure(marks.get(name, state.mark), growth.get(name, {}))
+        bound[state.terms.settle] += exposure - state.measured_exposure
     field = "positions" if positions else "marks" if marks else "balances"
     for name, largest in bound.items():
         _check_bound(largest, name, field)

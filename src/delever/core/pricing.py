@@ -162,10 +162,11 @@ def _pool_level(
 ) -> Quote:
     """Return the price at which all inventory of the side is worth the target.
 
-    Candidates are never given better than the mark, nor the pool more than its inventory's cost.
+    The pool is given no more than its inventory's cost, and candidates nothing better than the mark
+    (inventory in profit is closed at the mark).
     """
     inventory = state.inventory[side]
-    target = min(max(target_cash, state.inventory_value(side)), inventory.total_cost)
+    target = max(min(target_cash, inventory.total_cost), state.inventory_value(side))
     ticks = state.terms.price_reaching(side.sign * inventory.total_lots, target)
     numbers["target_cash"] = target
     return Quote((ticks,) * len(parcels), numbers, target)

@@ -7,30 +7,32 @@ from delever.journal.record import EMPTY, Head, Record
 
 
 class Chain:
-    """Checks records as they come, in order of sequence; a fault is told once, where it is."""
+    """Checks records as they come, in order of sequence.
+
+    A fault is told once, where it is: what stands after a record that is missing or changed is
+    not held against it.
+    """
 
     def __init__(self, start: Head = EMPTY) -> None:
         self.sequence = start.sequence
-        self._hashes: tuple[bytes, ...] = (start.hash,)
+        self._hash: bytes | None = start.hash
 
     def check(self, record: Record) -> list[Finding]:
         """Return what is wrong with this record after the ones before."""
-        findings = []
-        follows: tuple[bytes, ...] | None = self._hashes
         if record.sequence <= self.sequence:
             return [_backwards(record.sequence, self.sequence)]
+        findings = []
+        follows = self._hash
         if record.sequence > self.sequence + 1:
             findings.append(missing(self.sequence + 1, record.sequence - 1))
             follows = None
-        content_hash = record.content_hash()
-        if content_hash != record.hash:
+        sealed = record.content_hash() == record.hash
+        if not sealed:
             findings.append(changed_at(record.sequence))
-        elif follows is not None and record.previous_hash not in follows:
+        elif follows not in {None, record.previous_hash}:
             findings.append(_torn_off(record.sequence))
         self.sequence = record.sequence
-        # Where content and hash disagree, either may be the one that was damaged: the next record
-        # may follow both, so that one flipped bit is one finding.
-        self._hashes = (record.hash, content_hash)
+        self._hash = record.hash if sealed else None
         return findings
 
     def check_head(self, head: Head | None) -> list[Finding]:
@@ -39,11 +41,13 @@ class Chain:
             text = f"the head is missing; the last record is {self.sequence}"
             return [Finding(self.sequence, Problem.HEAD_IS_MISSING, text)]
         if head.sequence > self.sequence:
-            return [missing(self.sequence + 1, head.sequence, "at the end: the head names it")]
+            return [
+                missing(self.sequence + 1, head.sequence, "at the end, but the head names more")
+            ]
         if head.sequence < self.sequence:
             text = f"the head names record {head.sequence}, but record {self.sequence} is there"
             return [Finding(self.sequence, Problem.HEAD_DOES_NOT_MATCH, text)]
-        if head.hash not in self._hashes:
+        if self._hash not in {None, head.hash}:
             text = f"the head does not match the hash of record {self.sequence}"
             return [Finding(self.sequence, Problem.HEAD_DOES_NOT_MATCH, text)]
         return []

@@ -197,6 +197,7 @@ def restore(kept: KeptBook) -> Book:
     for contract in kept.contracts:
         decimals = book.assets[contract.definition.settle].cash_decimals
         book.contracts[contract.definition.contract] = _restore_contract(contract, decimals)
+    book.reindex()
     return book
 
 

@@ -52,6 +52,10 @@ _RECORDS = "SELECT sequence, time_ms, command, events, previous_hash, book_hash,
 _SNAPSHOTS = "SELECT sequence, record_hash, body, hash FROM snapshots"
 
 
+_SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a damaged file raises; the second where SQLite's own message quotes the damage."""
+
+
 class JournalError(Exception):
     """A journal that cannot be opened, trusted or written any further."""
 
@@ -67,11 +71,11 @@ class SqliteJournal:
         self.path = str(path)
         try:
             self._connection = _connect(self.path, readonly=readonly)
-        except sqlite3.Error as error:
+        except _SQLITE_ERRORS as error:
             raise JournalError(f"{self.path}: cannot be opened: {error}") from error
         try:
             self._open(readonly=readonly)
-        except sqlite3.Error as error:
+        except _SQLITE_ERRORS as error:
             self.close()
             raise JournalError(f"{self.path}: {error}") from error
         except JournalError:
@@ -133,7 +137,7 @@ class SqliteJournal:
             with self._connection as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
-        except sqlite3.Error as error:
+        except _SQLITE_ERRORS as error:
             raise JournalError(f"{self.path}: cannot be written: {error}") from error
 
     # --- reading; JournalError where the file is damaged ---
@@ -168,7 +172,7 @@ class SqliteJournal:
     def _rows(self, query: str, *values: int) -> Iterator[tuple[Any, ...]]:
         try:
             yield from self._connection.execute(query, values)
-        except sqlite3.Error as error:
+        except _SQLITE_ERRORS as error:
             raise JournalError(f"{self.path}: cannot be read: {error}") from error
 
     # --- closing ---

@@ -54,8 +54,8 @@ class _Walk:
             self.findings.append(Finding(self.sound, Problem.FILE_IS_DAMAGED, text))
 
     def verdict(self) -> Verdict:
-        """Return what was found, in order of sequence."""
-        findings = sorted(self.findings, key=lambda finding: finding.sequence)
+        """Return what was found, each thing once, in order of sequence."""
+        findings = sorted(dict.fromkeys(self.findings), key=lambda finding: finding.sequence)
         return Verdict(self.records, len(self.snapshots), self.replayed, self.head, tuple(findings))
 
 
