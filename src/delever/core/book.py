@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from delever.core import messages as m
-from delever.core.columns import Accounts, Lane
+from delever.core.columns import Accounts
 from delever.core.contracts import terms_from
 from delever.core.holdings import AssetState, ContractState, Parcel, PoolState
 from delever.core.messages import Event, Side
@@ -129,16 +129,16 @@ class Book:
 
     def _positions_set(self, event: m.PositionsSet) -> None:
         state = self.contracts[event.contract]
-        lane = state.lanes[event.side]
+        lane, wallets = state.lanes[event.side], self.asset_of(state).wallets
         index = self.accounts.index
         accounts = np.fromiter((index[name] for name in event.accounts), np.int64)
         rows = np.fromiter(
             map(lane.put, accounts.tolist(), event.positions), np.int64, len(accounts)
         )
-        self._withdraw(state, lane, rows)
+        state.withdraw(event.side, rows, wallets)
         lane.assign(rows, event)
         self._changed_lanes.add((state.name, event.side))
-        self._contribute(state, event.side, rows)
+        state.contribute(event.side, rows, wallets)
         self._measure(state)
         for account, position, lots in zip(
             accounts.tolist(), event.positions, event.lots, strict=True
@@ -161,8 +161,9 @@ class Book:
             state = self.contracts[name]
             state.previous_mark, state.mark = state.mark or mark, mark
             self._touch(state)
+            wallets = self.asset_of(state).wallets
             for side in Side:
-                self._revalue(state, side)
+                state.revalue(side, wallets)
             self._measure(state)
 
     def _depth_set(self, event: m.DepthSet) -> None:
@@ -316,17 +317,17 @@ class Book:
         reopen: m.AdlFilled | None = None,
     ) -> None:
         """Take lots, their cost and margin out of a position; negative amounts put them back."""
-        lane = state.lanes[side]
+        lane, wallets = state.lanes[side], self.asset_of(state).wallets
         opened = key not in lane.rows
         row = lane.put(*key)
         if opened and reopen:
             lane.isolated[row] = reopen.isolated
             lane.leverage[row] = reopen.leverage_hundredths
         rows = np.array([row])
-        self._withdraw(state, lane, rows)
+        state.withdraw(side, rows, wallets)
         lane.change(row, -lots, -cost_cash, -margin_cash)
         self._changed_lanes.add((state.name, side))
-        self._contribute(state, side, rows)
+        state.contribute(side, rows, wallets)
         if lane.lots[row] == 0:
             lane.remove(row)
 
@@ -374,39 +375,6 @@ class Book:
         both = min(self.accounts.balances_fill[account], self.accounts.positions_fill[account])
         for fill in [f for f in self.outstanding.values() if f.account == name and f.fill <= both]:
             del self.outstanding[fill.fill]
-
-    # --- what follows from the book at the current marks ---
-
-    def _withdraw(self, state: ContractState, lane: Lane, rows: Ints) -> None:
-        """Take the rows' profit and maintenance out of their cross wallets."""
-        wallets = self.asset_of(state).wallets
-        cross = rows[~lane.isolated[rows]]
-        np.subtract.at(wallets.profit, lane.account[cross], lane.profit[cross])
-        np.subtract.at(wallets.maintenance, lane.account[cross], lane.maintenance[cross])
-
-    def _contribute(self, state: ContractState, side: Side, rows: Ints) -> None:
-        """Value the rows at the mark and add them to their cross wallets."""
-        lane = state.lanes[side]
-        wallets = self.asset_of(state).wallets
-        lane.profit[rows], lane.maintenance[rows] = state.valued(
-            side, lane.lots[rows], lane.cost[rows]
-        )
-        cross = rows[~lane.isolated[rows]]
-        np.add.at(wallets.profit, lane.account[cross], lane.profit[cross])
-        np.add.at(wallets.maintenance, lane.account[cross], lane.maintenance[cross])
-
-    def _revalue(self, state: ContractState, side: Side) -> None:
-        """Value a whole lane at a new mark; cross wallets get the differences."""
-        lane, n = state.lanes[side], state.lanes[side].size
-        if n == 0:
-            return
-        wallets = self.asset_of(state).wallets
-        profit, maintenance = state.valued(side, lane.lots[:n], lane.cost[:n])
-        cross = ~lane.isolated[:n]
-        account = lane.account[:n][cross]
-        np.add.at(wallets.profit, account, (profit - lane.profit[:n])[cross])
-        np.add.at(wallets.maintenance, account, (maintenance - lane.maintenance[:n])[cross])
-        lane.profit[:n], lane.maintenance[:n] = profit, maintenance
 
     # --- the hash of what has changed ---
 

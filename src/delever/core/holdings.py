@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from delever.core.columns import Lane, Wallets
 from delever.core.contracts import Terms
 from delever.core.messages import (
@@ -164,6 +166,33 @@ class ContractState:
             return lots * 0, lots * 0
         value = self.terms.value_cash(side.sign * lots, self.mark)
         return value - cost, self.terms.maintenance_cash(abs(value))
+
+    def withdraw(self, side: Side, rows: Ints, wallets: Wallets) -> None:
+        """Take the rows' profit and maintenance out of their cross wallets."""
+        lane = self.lanes[side]
+        cross = rows[~lane.isolated[rows]]
+        np.subtract.at(wallets.profit, lane.account[cross], lane.profit[cross])
+        np.subtract.at(wallets.maintenance, lane.account[cross], lane.maintenance[cross])
+
+    def contribute(self, side: Side, rows: Ints, wallets: Wallets) -> None:
+        """Value the rows at the mark and add them to their cross wallets."""
+        lane = self.lanes[side]
+        lane.profit[rows], lane.maintenance[rows] = self.valued(
+            side, lane.lots[rows], lane.cost[rows]
+        )
+        cross = rows[~lane.isolated[rows]]
+        np.add.at(wallets.profit, lane.account[cross], lane.profit[cross])
+        np.add.at(wallets.maintenance, lane.account[cross], lane.maintenance[cross])
+
+    def revalue(self, side: Side, wallets: Wallets) -> None:
+        """Value a whole lane at a new mark; cross wallets get the differences, exactly."""
+        lane, n = self.lanes[side], self.lanes[side].size
+        profit, maintenance = self.valued(side, lane.lots[:n], lane.cost[:n])
+        cross = ~lane.isolated[:n]
+        account = lane.account[:n][cross]
+        np.add.at(wallets.profit, account, (profit - lane.profit[:n])[cross])
+        np.add.at(wallets.maintenance, account, (maintenance - lane.maintenance[:n])[cross])
+        lane.profit[:n], lane.maintenance[:n] = profit, maintenance
 
     def inventory_value(self, side: Side) -> int:
         """Return what inventory is worth at the mark in Cash; its cost before the first mark."""
