@@ -38,6 +38,7 @@ class Book:
         self.managed = False
         self.unobserved: set[str] = set()
         self._engaged: dict[str, ContractState] = {}
+        self._fills_of: dict[str, list[int]] = {}
         self._changed: dict[str, ContractState | PoolState] = {}
         self._changed_lanes: set[tuple[str, Side]] = set()
 
@@ -67,6 +68,10 @@ class Book:
     def engaged(self) -> list[ContractState]:
         """Return the contracts that keep their pools busy, in order of definition."""
         return sorted(self._engaged.values(), key=lambda state: state.number)
+
+    def outstanding_of(self, account: str) -> list[m.AdlFilled]:
+        """Return the account's fills that the venue's numbers may not include yet, oldest first."""
+        return [self.outstanding[fill] for fill in self._fills_of.get(account, ())]
 
     # --- changing ---
 
@@ -198,14 +203,8 @@ class Book:
         state = self.contracts[event.contract]
         asset = self.asset_of(state)
         account = self.accounts.index[event.account]
-        self._reduce(
-            state,
-            event.side,
-            (account, event.position),
-            event.lots,
-            event.cost_cash,
-            event.margin_cash,
-        )
+        amounts = event.lots, event.cost_cash, event.margin_cash
+        self._reduce(state, event.side, (account, event.position), amounts)
         asset.wallets.add(account, event.to_wallet_cash)
         self._book_profit(state, event.to_pool_cash)
         parcel = Parcel(
@@ -232,11 +231,12 @@ class Book:
     def _adl_filled(self, event: m.AdlFilled) -> None:
         self._move_fill(event, 1)
         self.outstanding[event.fill] = event
+        self._fills_of.setdefault(event.account, []).append(event.fill)
         self.last_fill = event.fill
 
     def _fill_cancelled(self, event: m.FillCancelled) -> None:
         self._move_fill(event.fill, -1)
-        del self.outstanding[event.fill.fill]
+        self._forget(event.fill)
 
     def _pool_observed(self, event: m.PoolObserved) -> None:
         pool = self.pools[event.pool]
@@ -284,15 +284,11 @@ class Book:
         state = self.contracts[fill.contract]
         asset = self.asset_of(state)
         key = (self.accounts.index[fill.account], fill.position)
-        self._reduce(
-            state,
-            fill.side,
-            key,
-            direction * fill.lots,
-            direction * fill.cost_cash,
-            direction * fill.released_cash,
-            reopen=fill,
-        )
+        if direction < 0:
+            self._reopen(state, key, fill)
+        amounts = fill.lots, fill.cost_cash, fill.released_cash
+        lots, cost, margin = (direction * amount for amount in amounts)
+        self._reduce(state, fill.side, key, (lots, cost, margin))
         paid = fill.realised_cash + fill.released_cash - fill.fee_cash
         asset.wallets.add(key[0], direction * paid)
         asset.fees += direction * fill.fee_cash
@@ -305,27 +301,22 @@ class Book:
         asset.inventory_cost -= direction * fill.pool_cost_cash
         self._book_profit(state, direction * fill.pool_realised_cash)
 
+    def _reopen(self, state: ContractState, key: tuple[int, int], fill: m.AdlFilled) -> None:
+        """Have a position to put a fill back into, with the terms that it had."""
+        lane = state.lanes[fill.side]
+        if key not in lane.rows:
+            row = lane.put(*key)
+            lane.isolated[row], lane.leverage[row] = fill.isolated, fill.leverage_hundredths
+
     def _reduce(
-        self,
-        state: ContractState,
-        side: Side,
-        key: tuple[int, int],
-        lots: int,
-        cost_cash: int,
-        margin_cash: int,
-        *,
-        reopen: m.AdlFilled | None = None,
+        self, state: ContractState, side: Side, key: tuple[int, int], amounts: tuple[int, int, int]
     ) -> None:
-        """Take lots, their cost and margin out of a position; negative amounts put them back."""
+        """Take (lots, cost, margin) out of a position; negative amounts put them back."""
         lane, wallets = state.lanes[side], self.asset_of(state).wallets
-        opened = key not in lane.rows
         row = lane.put(*key)
-        if opened and reopen:
-            lane.isolated[row] = reopen.isolated
-            lane.leverage[row] = reopen.leverage_hundredths
         rows = np.array([row])
         state.withdraw(side, rows, wallets)
-        lane.change(row, -lots, -cost_cash, -margin_cash)
+        lane.change(row, *(-amount for amount in amounts))
         self._changed_lanes.add((state.name, side))
         state.contribute(side, rows, wallets)
         if lane.lots[row] == 0:
@@ -365,16 +356,20 @@ class Book:
             if state.engaged:
                 self._engaged[state.name] = state
             self._measure(state)
+        for fill in self.outstanding.values():
+            self._fills_of.setdefault(fill.account, []).append(fill.fill)
 
     def _acknowledge(self, column: Ints, account: int, last_fill: int) -> None:
         """Forget fills that the venue's positions and balances both include."""
         column[account] = max(int(column[account]), last_fill)
-        if not self.outstanding:
-            return
-        name = self.accounts.names[account]
         both = min(self.accounts.balances_fill[account], self.accounts.positions_fill[account])
-        for fill in [f for f in self.outstanding.values() if f.account == name and f.fill <= both]:
-            del self.outstanding[fill.fill]
+        for fill in self.outstanding_of(self.accounts.names[account]):
+            if fill.fill <= both:
+                self._forget(fill)
+
+    def _forget(self, fill: m.AdlFilled) -> None:
+        del self.outstanding[fill.fill]
+        self._fills_of[fill.account].remove(fill.fill)
 
     # --- the hash of what has changed ---
 

@@ -285,15 +285,9 @@ def _check_first(seen: set[tuple[str, str]], key: tuple[str, str], field: str, v
     seen.add(key)
 
 
-def _outstanding(book: Book, account: str, last_fill: int) -> Iterable[m.AdlFilled]:
-    """Yield the account's fills that numbers told up to `last_fill` do not include."""
-    if not book.outstanding:
-        return []
-    return [
-        fill
-        for fill in book.outstanding.values()
-        if fill.account == account and fill.fill > last_fill
-    ]
+def _outstanding(book: Book, account: str, last_fill: int) -> list[m.AdlFilled]:
+    """Return the account's fills that numbers told up to `last_fill` do not include."""
+    return [fill for fill in book.outstanding_of(account) if fill.fill > last_fill]
 
 
 def _ignored(row: int, account: str, version: int, known: int) -> m.RowIgnored:
