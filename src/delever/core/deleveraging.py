@@ -105,8 +105,9 @@ def _bankrupted(run: Round) -> tuple[Bools, Ints]:
     if not run.rules.skips_bankrupting or len(order) == 0:
         return np.zeros(len(order), bool), view.equity[order]
     sign = view.side.sign
-    worst = min(run.quote.ticks) if sign > 0 else max(run.quote.ticks)
     closed = sign * np.minimum(view.lots, run.wanted_lots)
+    worst = min(run.quote.ticks) if sign > 0 else max(run.quote.ticks)
+    worst = min(worst, view.terms.most_ticks(int(abs(closed).max())))
     change = view.terms.value_cash(closed, worst) - view.terms.value_cash(closed, view.mark_ticks)
     by_account = np.zeros(int(view.account.max()) + 1, np.int64)
     np.add.at(by_account, view.account[~view.isolated], change[~view.isolated])
