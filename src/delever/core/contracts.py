@@ -119,9 +119,9 @@ class Terms:
         count = steps(price, self.tick)
         return None if count is None else Ticks(count)
 
-    def most_ticks(self, lots: int) -> int:
+    def most_ticks(self, lots: int) -> Ticks:
         """Return the highest price at which lots are still worth less than int64 holds."""
-        return div_floor(LIMIT, lots * self.factor) if self.linear else MAX_TICKS
+        return Ticks(div_floor(LIMIT, lots * self.factor) if self.linear else MAX_TICKS)
 
     def in_range(self, lots: int, ticks: int) -> bool:
         """Whether lots at this price, and every margin computed from them, stay inside int64."""
