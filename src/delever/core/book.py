@@ -190,6 +190,8 @@ class Book:
             pool.equity_peak.shift(event.amount_cash)
         if event.contract is not None:
             self.contracts[event.contract].injected += event.amount_cash
+            if event.amount_cash < 0:
+                self.contracts[event.contract].profit_peak.shift(event.amount_cash)
             self._touch(self.contracts[event.contract])
 
     def _contract_moved(self, event: m.ContractMoved) -> None:
@@ -224,6 +226,7 @@ class Book:
     def _unwound(self, event: m.Unwound) -> None:
         state = self.contracts[event.contract]
         state.inventory[event.side].take(event.takeover, event.lots, event.cost_cash)
+        state.exhausted.pop(event.side, None)
         self._changed_lanes.add((state.name, event.side))
         self.asset_of(state).inventory_cost -= event.cost_cash
         self._book_profit(state, event.realised_cash)
@@ -236,6 +239,7 @@ class Book:
 
     def _fill_cancelled(self, event: m.FillCancelled) -> None:
         self._move_fill(event.fill, -1)
+        self._measure(self.contracts[event.fill.contract])
         self._forget(event.fill)
 
     def _pool_observed(self, event: m.PoolObserved) -> None:
@@ -246,6 +250,7 @@ class Book:
         pool.equity_peak.observe(self.time_ms, event.equity_cash)
         for name, profit in zip(event.contracts, event.profits_cash, strict=True):
             self.contracts[name].profit_peak.observe(self.time_ms, profit)
+            self.contracts[name].counted = True
 
     def _adl_started(self, event: m.AdlStarted) -> None:
         state = self.contracts[event.contract]
@@ -256,6 +261,8 @@ class Book:
     def _adl_stopped(self, event: m.AdlStopped) -> None:
         state = self.contracts[event.contract]
         del state.active[event.trigger]
+        if not state.active:
+            state.exhausted.clear()
         self._touch(state)
 
     def _notice(self, event: m.Notice) -> None:
@@ -351,6 +358,9 @@ class Book:
     def reindex(self) -> None:
         """Find again what follows from the rest: after a restore, before the next event."""
         self.managed = any(pool.definition.managed for pool in self.pools.values())
+        for pool in self.pools.values():
+            for name in pool.observed.contracts if pool.observed else ():
+                self.contracts[name].counted = True
         for number, state in enumerate(self.contracts.values()):
             state.number = number
             if state.engaged:

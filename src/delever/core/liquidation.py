@@ -48,7 +48,9 @@ def liquidate_cross(book: Book, managed: list[ContractState]) -> Iterator[Event]
 def _below_maintenance(book: Book, asset: AssetState) -> list[int]:
     wallets = asset.wallets
     maintenance = wallets.maintenance[: wallets.size]
-    below = np.flatnonzero((maintenance > 0) & (wallets.equity() <= maintenance))
+    equity = wallets.equity()
+    exposed = (maintenance > 0) | (equity < 0)  # a tier may ask for no maintenance at all
+    below = np.flatnonzero(exposed & (equity <= maintenance))
     return sorted(below.tolist(), key=book.accounts.names.__getitem__)
 
 

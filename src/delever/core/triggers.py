@@ -6,7 +6,7 @@ by cross-multiplication, never by division: a limit is met exactly or not at all
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from delever.core.book import Book
@@ -48,8 +48,13 @@ class Trigger(Protocol):
 
 
 def limits_of(book: Book, state: ContractState, own: Limits) -> Limits:
-    """Return the limits that hold: the contract's, else its pool's, else the rule set's own."""
-    return state.limits.over(book.pool_of(state).limits).over(own)
+    """Return the limits that hold: the contract's, else its pool's, else the rule set's own.
+
+    A start set below a stop of another level takes that stop down with it: ADL that has started
+    does not stop at the same numbers.
+    """
+    limits = state.limits.over(book.pool_of(state).limits).over(own)
+    return replace(limits, stop_ppm=min(limits.stop_ppm, limits.start_ppm))
 
 
 def all_parcels(state: ContractState, side: Side) -> Sequence[Parcel]:
