@@ -306,7 +306,12 @@ class Book:
         else:
             inventory.give_back(fill)
         asset.inventory_cost -= direction * fill.pool_cost_cash
-        self._book_profit(state, direction * fill.pool_realised_cash)
+        earned = direction * fill.pool_realised_cash
+        if fill.pool == state.pool:
+            self._book_profit(state, earned)
+        else:  # the contract has moved since: what its old pool earned, that pool gives back
+            self._pay_pool(self.pools[fill.pool], earned)
+            self._touch(state)
 
     def _reopen(self, state: ContractState, key: tuple[int, int], fill: m.AdlFilled) -> None:
         """Have a position to put a fill back into, with the terms that it had."""

@@ -5,6 +5,7 @@ the state between them, so a trigger between its two limits leaves ADL as it is.
 by cross-multiplication, never by division: a limit is met exactly or not at all.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -53,7 +54,12 @@ def limits_of(book: Book, state: ContractState, own: Limits) -> Limits:
     A start set below a stop of another level takes that stop down with it: ADL that has started
     does not stop at the same numbers.
     """
-    limits = state.limits.over(book.pool_of(state).limits).over(own)
+    return _merged(state.limits, book.pool_of(state).limits, own)
+
+
+@functools.cache
+def _merged(contract: Limits, pool: Limits, own: Limits) -> Limits:
+    limits = contract.over(pool).over(own)
     return replace(limits, stop_ppm=min(limits.stop_ppm, limits.start_ppm))
 
 
