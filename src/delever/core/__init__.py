@@ -4,25 +4,25 @@ Read it in this order; a module imports only modules above it (a test enforces b
 
  1. units          Cash, Lots, Ticks; text <-> integer; every division of money
  2. messages       every command, event and reason; nothing else crosses a boundary
- 3. contracts      linear and inverse terms, margin tiers, value <-> price
- 4. rolling        the exact peak of a step function over a window of time
- 5. columns        accounts, wallets and lanes as arrays
- 6. holdings       what the book keeps for each asset, contract and pool
- 7. book           the one mutable object; apply(event) is its only mutation
- 8. valuation      equity, margin, leverage and return for a whole lane at once
- 9. bankruptcy     bankruptcy price, takeover, what is left over or missing
-10. liquidation    managed pools: who must be taken over
-11. insurance      inventory, cover, profit per contract, funding
-12. triggers       when ADL starts and when it stops
-13. ranking        score -> queue, lights, quantity ahead
-14. policies       who stands in line, and with what weight
-15. allocation     tiers -> exact lots
-16. pricing        the price at which ADL closes
-17. rules          one file a venue, each a RuleSet of the parts above
-18. deleveraging   one round: fills, skipped candidates, leftovers
-19. ledger         event -> balanced postings
-20. invariants     what holds after every step
-21. reading        the numbers of a command, exactly
+ 3. reading        the numbers of a command, exactly, or a refusal
+ 4. contracts      linear and inverse terms, margin tiers, value <-> price
+ 5. rolling        the exact peak of a step function over a window of time
+ 6. columns        accounts, wallets and lanes as arrays
+ 7. holdings       what the book keeps for each asset, contract and pool
+ 8. book           the one mutable object; apply(event) is its only mutation
+ 9. valuation      equity, margin, leverage and return for a whole lane at once
+10. bankruptcy     bankruptcy price, takeover, what is left over or missing
+11. liquidation    managed pools: who must be taken over
+12. insurance      inventory, cover, profit per contract, funding
+13. triggers       when ADL starts and when it stops
+14. ranking        score -> queue, lights, quantity ahead
+15. policies       who stands in line, and with what weight
+16. allocation     tiers -> exact lots
+17. pricing        the price at which ADL closes
+18. rules          one file a venue, each a RuleSet of the parts above
+19. deleveraging   one round: fills, skipped candidates, leftovers
+20. ledger         event -> balanced postings
+21. invariants     what holds after every step
 22. positions      absolute balances and positions, outstanding fills on top
 23. intake         command -> events, or a refusal that names field and value
 24. notices        who must be told

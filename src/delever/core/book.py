@@ -13,7 +13,7 @@ import numpy as np
 
 from delever.core import messages as m
 from delever.core.columns import Accounts
-from delever.core.contracts import terms_from
+from delever.core.contracts import terms_of
 from delever.core.holdings import AssetState, ContractState, Parcel, PoolState
 from delever.core.messages import Event, Side
 from delever.core.units import Ints
@@ -79,11 +79,10 @@ class Book:
         """Change the book by one event."""
         _APPLY[type(event)](self, event)
 
-    def _row_ignored(self, event: m.RowIgnored) -> None:
+    def _row_ignored(self, event: m.RowIgnored | m.CandidateSkipped) -> None:
         """Told, but nothing changes."""
 
-    def _candidate_skipped(self, event: m.CandidateSkipped) -> None:
-        """Told, but nothing changes."""
+    _candidate_skipped = _row_ignored
 
     def _accepted(self, event: m.Accepted) -> None:
         self.sequence = event.sequence
@@ -109,7 +108,7 @@ class Book:
         definition = event.definition
         decimals = self.asset(definition.settle).cash_decimals
         window_ms = self.pools[definition.pool].definition.peak_window_ms
-        terms = terms_from(definition, decimals)
+        terms = terms_of(definition, decimals)
         state = ContractState(definition, terms, decimals, window_ms)
         state.profit_peak.observe(self.time_ms, 0)
         state.number = len(self.contracts)
@@ -185,14 +184,13 @@ class Book:
     def _pool_funded(self, event: m.PoolFunded) -> None:
         pool = self.pools[event.pool]
         self._pay_pool(pool, event.amount_cash)
-        if event.amount_cash < 0:  # money withdrawn is no drawdown
-            pool.balance_peak.shift(event.amount_cash)
-            pool.equity_peak.shift(event.amount_cash)
+        taken_out = min(event.amount_cash, 0)  # which is no drawdown
+        pool.equity_peak.shift(taken_out)
         if event.contract is not None:
-            self.contracts[event.contract].injected += event.amount_cash
-            if event.amount_cash < 0:
-                self.contracts[event.contract].profit_peak.shift(event.amount_cash)
-            self._touch(self.contracts[event.contract])
+            state = self.contracts[event.contract]
+            state.injected += event.amount_cash
+            state.profit_peak.shift(taken_out)
+            self._touch(state)
 
     def _contract_moved(self, event: m.ContractMoved) -> None:
         state = self.contracts[event.contract]
@@ -306,12 +304,7 @@ class Book:
         else:
             inventory.give_back(fill)
         asset.inventory_cost -= direction * fill.pool_cost_cash
-        earned = direction * fill.pool_realised_cash
-        if fill.pool == state.pool:
-            self._book_profit(state, earned)
-        else:  # the contract has moved since: what its old pool earned, that pool gives back
-            self._pay_pool(self.pools[fill.pool], earned)
-            self._touch(state)
+        self._book_profit(state, direction * fill.pool_realised_cash, fill.pool)
 
     def _reopen(self, state: ContractState, key: tuple[int, int], fill: m.AdlFilled) -> None:
         """Have a position to put a fill back into, with the terms that it had."""
@@ -334,10 +327,11 @@ class Book:
         if lane.lots[row] == 0:
             lane.remove(row)
 
-    def _book_profit(self, state: ContractState, amount_cash: int) -> None:
-        """Pay what a contract's inventory earned into its pool (or a loss out of it)."""
-        state.realised += amount_cash
-        self._pay_pool(self.pool_of(state), amount_cash)
+    def _book_profit(self, state: ContractState, amount_cash: int, pool: str = "") -> None:
+        """Pay what a contract's inventory earned into its pool (or one left since)."""
+        if pool in {"", state.pool}:  # else it is no profit in the new one
+            state.realised += amount_cash
+        self._pay_pool(self.pools[pool or state.pool], amount_cash)
         self._touch(state)
 
     def _pay_pool(self, pool: PoolState, amount_cash: int) -> None:
@@ -363,9 +357,6 @@ class Book:
     def reindex(self) -> None:
         """Find again what follows from the rest: after a restore, before the next event."""
         self.managed = any(pool.definition.managed for pool in self.pools.values())
-        for pool in self.pools.values():
-            for name in pool.observed.contracts if pool.observed else ():
-                self.contracts[name].counted = True
         for number, state in enumerate(self.contracts.values()):
             state.number = number
             if state.engaged:

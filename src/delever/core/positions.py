@@ -13,7 +13,6 @@ from delever.core.reading import (
     read_cash,
     read_count,
     read_decimal,
-    read_lots,
     read_scaled,
     refuse_unless,
 )
@@ -121,7 +120,7 @@ def _read_row(book: Book, field: str, row: PositionRow) -> Standing:
         raise Refusal(f"{field}.contract", row.contract, Reason.CONTRACT_IS_UNKNOWN)
     numbered = 0 <= row.position <= MAX_POSITION_NUMBER
     refuse_unless(numbered, f"{field}.position", row.position, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
-    lots = read_lots(f"{field}.quantity", row.quantity, state.terms)
+    lots = state.terms.read_lots(f"{field}.quantity", row.quantity)
     signed = str(row.quantity)[:1] in {"+", "-"} or isinstance(row.quantity, int)
     agrees = lots >= 0 or (signed and row.side is Side.SHORT)
     agrees &= not (str(row.quantity).startswith("+") and row.side is Side.SHORT)
