@@ -229,18 +229,19 @@ class ContractState:
         busy = self.holds_inventory or profit or self.active or self.near or waits
         return bool(busy or self.counted)
 
-    def exposure(self, mark: int, more: Mapping[Side, tuple[int, int]]) -> int:
-        """Return a bound on what one account can gain or lose here in Cash: no lane holds more.
+    def exposure(self, mark: int, more: Mapping[Side, tuple[int, int, int]]) -> int:
+        """Return a bound on what one account can gain or lose here in Cash.
 
-        The largest position of each side at the mark plus the largest cost, where `more` is the
-        (lots, cost) about to be set. It grows with the book and does not fall with it.
+        The largest position of each side at the mark plus the largest cost, times the position
+        numbers in use; `more` is the (lots, cost, numbers) about to be set. It grows with the book
+        and does not fall with it.
         """
         bound = 0
         for side, lane in self.lanes.items():
-            lots, cost = more.get(side, (0, 0))
+            lots, cost, numbers = more.get(side, (0, 0, 0))
             price = mark if self.terms.linear else 1
-            bound += max(lots, lane.largest_lots) * self.terms.factor * price
-            bound += max(cost, lane.largest_cost)
+            worth = max(lots, lane.largest_lots) * self.terms.factor * price
+            bound += (worth + max(cost, lane.largest_cost)) * max(numbers, lane.most_numbers)
         return bound
 
     def scalars(self) -> tuple[object, ...]:

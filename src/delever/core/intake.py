@@ -220,6 +220,9 @@ def _cancel_adl(book: Book, command: m.CancelAdl) -> list[Event]:
     fill = book.outstanding.get(command.fill)
     if fill is None:
         raise Refusal("fill", command.fill, Reason.FILL_IS_NOT_OUTSTANDING)
+    account = book.accounts.index[fill.account]
+    included = max(book.accounts.balances_fill[account], book.accounts.positions_fill[account])
+    refuse_unless(fill.fill > included, "fill", fill.fill, Reason.FILL_IS_NOT_OUTSTANDING)
     return [m.FillCancelled(fill=fill, note=command.note)]
 
 

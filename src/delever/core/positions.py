@@ -234,11 +234,13 @@ def check_range(
     bound = {name: asset.exposure + asset.wallets.largest for name, asset in book.assets.items()}
     for _, name, cash in balances:
         bound[name] += max(abs(cash) - book.asset(name).wallets.largest, 0)
-    growth: defaultdict[str, dict[Side, tuple[int, int]]] = defaultdict(dict)
+    growth: defaultdict[str, dict[Side, tuple[int, int, int]]] = defaultdict(dict)
     for (name, side), rows in (positions or {}).items():
+        lane = book.contracts[name].lanes[side]
         costs = (abs(row.cost_cash) + row.margin_cash for row in rows)
-        growth[name][side] = max(row.lots for row in rows), max(costs)
-        total = book.contracts[name].lanes[side].total_lots + sum(row.lots for row in rows)
+        numbers = lane.labels.union(row.position for row in rows)
+        growth[name][side] = max(row.lots for row in rows), max(costs), len(numbers)
+        total = lane.total_lots + sum(row.lots for row in rows)
         _check_bound(8 * total, name, "positions")
     for name in growth.keys() | marks.keys():
         state = book.contracts[name]

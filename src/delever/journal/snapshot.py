@@ -50,6 +50,7 @@ class KeptLane(KeptTable):
 
     largest_lots: int
     largest_cost: int
+    most_numbers: int
 
 
 class KeptPeak(Kept):
