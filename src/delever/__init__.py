@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from delever.journal import Recorder, verify
     from delever.lab.errors import InputError, UnknownNameError
     from delever.lab.frames import book_of, read_book, write_book
-    from delever.lab.results import WhatIf, Why, explain, rank, what_if
+    from delever.lab.results import explain, rank, what_if
     from delever.lab.runs import Result, run
-    from delever.lab.scenario import read_scenario
+    from delever.lab.scenario import read_scenario, schema
     from delever.lab.shocks import Shock, compare, simulate
 
 __all__ = [
@@ -34,8 +34,6 @@ __all__ = [
     "Result",
     "Shock",
     "UnknownNameError",
-    "WhatIf",
-    "Why",
     "book_of",
     "compare",
     "explain",
@@ -43,6 +41,7 @@ __all__ = [
     "read_book",
     "read_scenario",
     "run",
+    "schema",
     "simulate",
     "step",
     "verify",
@@ -56,9 +55,9 @@ _HOMES = {
     "delever.journal": ("Recorder", "verify"),
     "delever.lab.errors": ("InputError", "UnknownNameError"),
     "delever.lab.frames": ("book_of", "read_book", "write_book"),
-    "delever.lab.results": ("WhatIf", "Why", "explain", "rank", "what_if"),
+    "delever.lab.results": ("explain", "rank", "what_if"),
     "delever.lab.runs": ("Result", "run"),
-    "delever.lab.scenario": ("read_scenario",),
+    "delever.lab.scenario": ("read_scenario", "schema"),
     "delever.lab.shocks": ("Shock", "compare", "simulate"),
 }
 

@@ -34,7 +34,7 @@ def test_contract_pool_accounts_and_margins_follow_from_the_positions() -> None:
     long, short = state.lanes[Side.LONG], state.lanes[Side.SHORT]
     assert long.margin[0] == 160_000_250_000  # 1.25 x 64000.1 / 50
     assert short.margin[0] == 1_083_333_333_333  # 0.5 x 65000 / 3, rounded down
-    assert long.isolated[0] and short.isolated[0]
+    assert [bool(lane.isolated[0]) for lane in (long, short)] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_inverse_contracts_take_their_margin_in_coins() -> None:
     [
         ([{"account": "a"}, 3], "positions: is not a table"),
         (with_column("quantity", [1, "x"]), "positions: is not a table"),
-        (with_column("quantity", [["1"], ["2"]]), "row 1, quantity '1 '|number must be plain|List"),
+        (with_column("quantity", [["1"], ["2"]]), "positions, quantity: holds List"),
         (with_column("colour", ["red", "blue"]), "positions, 'colour': unknown column"),
         ({"account": ["a"]}, "positions, contract: the column is missing"),
         (with_column("quantity", ["-1", "1"]), "row 1, side 'long': side contradicts sign"),

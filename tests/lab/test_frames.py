@@ -61,7 +61,7 @@ WRONG = [
     ("marks", "ETHUSDT", "ETHUSDC", "row 2 (line 3), contract 'ETHUSDC': contract is unknown"),
     ("depth", "BTCUSDT,bid,63950", "BTCUSDT,bid,64950",
      "row 2 (line 3), price '64950': bids must descend and asks ascend"),
-    ("depth", "BTCUSDT,ask,64001,1.1", "BTCUSDT,ask,64001,0",
+    ("depth", "BTCUSDT,ask,64001,0.25", "BTCUSDT,ask,64001,0",
      "row 4 (line 5), quantity '0': number must be positive"),
     ("depth", "BTCUSDT,bid,64000", "BTCUSDT,buy,64000",
      "row 1 (line 2), side 'buy': must be one of bid, ask"),
@@ -69,13 +69,13 @@ WRONG = [
      "row 11 (line 12), contract 'BTCEUR': contract is unknown"),
     ("pools", "isolated", "isoltd", "row 2 (line 3), kind 'isoltd': must be one of shared, "),
     ("pools", "bybit", "bybyt", "row 1 (line 2), rules 'bybyt': rules are unknown"),
-    ("pools", "250000", "25e4", "row 1 (line 2), balance '25e4': number must be plain decimal"),
+    ("pools", "40000", "4e4", "row 1 (line 2), balance '4e4': number must be plain decimal"),
     ("contracts", "USDT,main,0.5", "USDT,mian,0.5",
      "row 1 (line 2), pool 'mian': pool is unknown"),
     ("contracts", "main,0.5,0.001", "main,0.5,0.0000000001",
      "row 1 (line 2), tick_size '0.5': value of lot must be whole cash"),
     ("margin_tiers", "1000000,0.01", "1000000,0.001",
-     "row 1 (line 2), contract 'BTCUSDT': tiers must start at zero and ascend"),
+     "row 2 (line 3), notional_from '1000000': tiers must start at zero and ascend"),
     ("margin_tiers", "BTCUSD,0", "BTCEUR,0",
      "row 5 (line 6), contract 'BTCEUR': contract is unknown"),
     ("accounts", "dan,true", "dan,false", "row 6 (line 7), side 'short': one way account holds"),
@@ -107,7 +107,9 @@ def test_what_is_wrong_with_a_table_is_named_to_the_cell(
     replace(folder / f"{name}.csv", old, new)
     # An account's mode is wrong only by what its positions say, so they are named.
     named = "positions" if "one way" in said else name
-    with pytest.raises(InputError, match=f"^{re.escape(f'{folder}/{named}.csv, {said}')}") as caught:
+    with pytest.raises(
+        InputError, match=f"^{re.escape(f'{folder}/{named}.csv, {said}')}"
+    ) as caught:
         read_book(folder)
     assert "\n" not in str(caught.value)
 
@@ -179,7 +181,7 @@ def test_the_example_book_is_what_its_files_say() -> None:
     assert book.accounts.size == 12
     for state in book.contracts.values():
         assert state.lanes[Side.LONG].total_lots == state.lanes[Side.SHORT].total_lots > 0
-    assert book.pools["main"].balance == 250_000 * 10**8
+    assert book.pools["main"].balance == 40_000 * 10**8
     assert book.open_orders["bob", "BTCUSDT"] == ("bob-17", "bob-18")
     assert book.accounts.hedge_mode[book.accounts.index["dan"]]
     tiers = book.contracts["BTCUSDT"].terms.tier_rate_ppm.tolist()

@@ -30,7 +30,7 @@ What if 1.5 were closed at the mark? Everybody else stays as they are.
                     now        then
 quantity            4          2.5
 rank                1 of 4     2 of 4
-light               3 of 5     2 of 5
+light               5 of 5     3 of 5
 ahead               0          1.25
 score               0.407654   0.254784
 return on entry     0.0604776  0.0604776
@@ -41,7 +41,7 @@ def test_the_queue_is_a_frame_with_exact_numbers() -> None:
     queue = rank(BOOK, "BTCUSDT", "short")
     assert queue["account"].to_list() == ["bob", "cyd", "dan", "eve", "mm-1"]
     assert queue["rank"].to_list() == [1, 2, 3, 4, None]
-    assert queue["light"].to_list() == [3, 2, 1, 1, None]
+    assert queue["light"].to_list() == [5, 3, 2, 1, None]
     assert queue["ahead"].to_list() == [*map(Decimal, ("0", "4", "5.25", "6.75")), None]
     assert queue["profit"][3] == Decimal("-832.875")
     assert queue["leverage"].to_list() == [25, 20, 10, 20, 3]
@@ -74,7 +74,7 @@ def test_an_explanation_is_numbered_arithmetic() -> None:
     told = str(explain(BOOK, "BTCUSDT", "eve"))
     assert told.startswith(WHY_EVE)
     assert " 6. Rank 4 of 4, highest score first; ahead: 6.75, of 7.5 in line." in told
-    assert "ADL by contract drawdown is off, 0 % of the way (balance 250000 USDT" in told
+    assert "ADL by contract drawdown is off, 0 % of the way (balance 40000 USDT" in told
     assert max(map(len, told.splitlines())) <= 100
 
 
@@ -119,7 +119,7 @@ def test_changes_that_are_none_are_refused(change: dict[str, str], said: str) ->
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (("BTCUSDC", "bob"), "there is no contract 'BTCUSDC'; did you mean 'BTCUSDT'?"),
+        (("BTCUSDC", "bob"), "there is no contract 'BTCUSDC'; did you mean 'BTCUSD'?"),
         (("BTCUSDT", "bub"), "there is no account 'bub'; did you mean 'bob'?"),
         (("BTCUSDT", "hal"), "hal holds no position in BTCUSDT"),
         (("BTCUSDT", "dan"), "dan holds both sides of BTCUSDT: say which side"),

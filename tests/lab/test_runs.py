@@ -12,7 +12,7 @@ from delever.core.messages import CancelAdl, Reason, SetMarks, Side
 from delever.core.rules import RULE_SETS
 from delever.journal.snapshot import encode_book
 from delever.lab.errors import InputError, UnknownNameError
-from delever.lab.frames import read_book
+from delever.lab.frames import read_book, write_book
 from delever.lab.runs import copy_of, run
 from delever.lab.scenario import read_scenario
 from delever.lab.shocks import Shock, compare, simulate
@@ -55,9 +55,10 @@ def test_a_summary_reads_as_sentences() -> None:
 def test_a_fill_taken_back_is_taken_out_of_the_totals() -> None:
     cancelled = run(Book(), [*SCENARIO[:-1], CancelAdl(time_ms=3000, fill=3, note="halted")])
     (total,) = cancelled.summary.contracts
-    # What came back is closed again at once: the candidates are still there, the price is the mark.
-    assert total.taken_over == "100"
-    assert Decimal(total.closed) + Decimal(total.left) == 100
+    # The inventory that came back is closed again at once: ADL is still on.
+    assert (total.taken_over, total.closed, total.left) == ("100", "100", "0")
+    assert cancelled.fills.height == 4
+    assert cancelled.summary.fills == 3
 
 
 def test_a_run_leaves_its_book_alone_and_goes_on_after_a_refusal() -> None:
@@ -85,7 +86,7 @@ def test_a_copy_is_equal_and_goes_its_own_way() -> None:
 
 
 def test_a_shock_liquidates_unwinds_and_deleverages() -> None:
-    result = simulate(BOOK, Shock({"BTCUSDT": "-0.10"}), pool={"main": "20000"})
+    result = simulate(BOOK, Shock({"BTCUSDT": "-0.10"}))
     assert result.book.contracts["BTCUSDT"].mark == 115_201  # 57600.45 to the nearest 0.5
     totals = {total.contract: total for total in result.summary.contracts}
     btc = totals["BTCUSDT"]
@@ -114,7 +115,7 @@ def test_depth_moves_with_its_mark_and_levels_that_meet_become_one() -> None:
 
 def test_a_comparison_has_a_row_a_rule_set_and_contract() -> None:
     shock = Shock({"BTCUSDT": "-0.10", "ETHUSDT": "-0.12"})
-    table = compare(BOOK, shock, pool="20000")
+    table = compare(BOOK, shock)
     assert table["rules"].unique(maintain_order=True).to_list() == list(RULE_SETS)
     assert table.filter(pl.col("contract") == "BTCUSDT").height == len(RULE_SETS)
     for name in ("taken_over", "closed", "borne", "pool_profit"):
@@ -122,18 +123,25 @@ def test_a_comparison_has_a_row_a_rule_set_and_contract() -> None:
     inventory = table["taken_over"] - table["unwound"] - table["closed"] - table["left"]
     assert inventory.drop_nulls().to_list() == [0] * table.height
     assert table["taken_over"].unique().len() == 2  # the same liquidations under every rule set
+    borne = dict(table.filter(pl.col("contract") == "BTCUSDT").select("rules", "borne").iter_rows())
+    assert borne["binance"] == 0 < borne["bybit"] < borne["bitmart"]
     calm = compare(BOOK, Shock({"BTCUSDT": "0.0001"}), rules=["bybit"])
     assert calm["rules"].to_list() == ["bybit"]
     assert calm["contract"].to_list() == [None]
 
 
-def test_limits_set_for_other_rules_do_not_hold_for_these() -> None:
-    shock = Shock({"BTCUSDT": "-0.10"})
-    plain = simulate(BOOK, shock, rules="bitmart", pool="20000")
-    book = copy_of(BOOK)
-    assert simulate(book, shock, rules="bitmart", pool="20000").summary == plain.summary
-    limits = plain.book.pools["main"].definition.limits
-    assert limits.start is None
+def test_limits_set_for_other_rules_do_not_hold_for_these(tmp_path: Path) -> None:
+    write_book(BOOK, tmp_path)
+    for name, column in (("pools", "limits.start"), ("contracts", "limits.wait_ms")):
+        frame = pl.read_csv(tmp_path / f"{name}.csv", infer_schema=False)
+        frame.with_columns(pl.lit("1").alias(column)).write_csv(tmp_path / f"{name}.csv")
+    limited, shock = read_book(tmp_path), Shock({"BTCUSDT": "-0.10"})
+    assert simulate(limited, shock).summary.fills == 0
+    assert simulate(BOOK, shock).summary.fills > 0
+    for rules in ("bitmart", "hyperliquid"):
+        told = simulate(limited, shock, rules=rules).summary
+        assert told == simulate(BOOK, shock, rules=rules).summary
+        assert told.fills > 0
 
 
 @pytest.mark.parametrize(

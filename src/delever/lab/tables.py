@@ -239,7 +239,7 @@ def _texts(column: pl.Series, source: str, floats: int | None) -> list[str | Non
                 column=column.name,
             )
         return [None if cell is None else _rounded(cell, floats) for cell in column.to_list()]
-    if dtype == pl.List(pl.String):
+    if dtype == pl.List(pl.String) and column.name == "open_orders":
         column = column.list.join(" ")
     elif not (dtype.is_integer() or dtype.is_decimal() or dtype in _TEXT):
         raise InputError(

@@ -1,0 +1,63 @@
+"""Rows as tables for eyes and as text for programs: nothing is cut, nothing is lost."""
+
+import os
+import pty
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from delever.cli import output
+
+BOOK = Path(__file__).parent.parent / "examples" / "book"
+RANK = ("rank", str(BOOK), "--contract", "BTCUSDT", "--side", "short")
+
+
+def test_on_a_terminal_rows_are_a_table() -> None:
+    """Numbers stay whole where the terminal is narrow; no colour where none is wanted."""
+    leader, follower = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "60", "NO_COLOR": "1", "TERM": "xterm"}
+    command = [sys.executable, "-m", "delever", *RANK]
+    done = subprocess.run(
+        command, check=False, stdout=follower, stderr=subprocess.PIPE, env=environment
+    )
+    os.close(follower)
+    with os.fdopen(leader, "rb", buffering=0) as screen:
+        text = screen.read(65536).decode().replace("\r\n", "\n")
+    assert (done.returncode, done.stderr) == (0, b"")
+    lines = text.splitlines()
+    assert lines[2].split() == [
+        "rank", "account", "quantity", "leverage", "profit", "score", "light", "ahead", "entry",
+        "leverage", "reason",
+    ]  # fmt: skip
+    assert lines[4].split() == [
+        "1", "bob", "4", "25", "16479", "0.407654", "5", "0", "0.0604776", "6.74058",
+    ]  # fmt: skip
+    assert "account_is_exempt" in lines[8]
+
+
+def test_a_table_leaves_out_what_says_nothing_and_aligns_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    rows = [
+        {"name": "a_name_of_31_letters_that_stays", "how_much": Decimal("1.50"), "note": None},
+        {"name": "b", "how_much": Decimal(-20), "note": ""},
+    ]
+    assert output.table(rows).splitlines() == [
+        "                                  how",
+        "name                             much",
+        "─────────────────────────────────────",
+        "a_name_of_31_letters_that_stays   1.5",
+        "b                                 -20",
+    ]
+    assert output.table([]) == "no rows\n"
+
+
+def test_rows_with_markup_or_separators_come_through() -> None:
+    rows = [{"text": "[bold]a,b[/bold]\tc", "yes": True, "none": None, "score": 0.1}]
+    assert "[bold]a,b[/bold]" in output.table(rows)
+    assert output.separated(rows, ",") == 'text,yes,none,score\n"[bold]a,b[/bold]\tc",yes,,0.1\n'
+    assert output.separated([], ",") == ""
