@@ -172,7 +172,7 @@ class Tally:
                 "pool": event.pool,
                 "trigger": event.trigger,
                 "adl": what,
-                "pnl_ratio": event.numbers.get("pnl_ratio_ppm", 0) / 1e6,
+                "pnl_ratio": _ratio(event.numbers.get("pnl_ratio_ppm")),
             }
         )
 
@@ -299,3 +299,8 @@ def _row(each: Affected) -> dict[str, object]:
         **standing.parts,
         "record": each.sequence,
     }
+
+
+def _ratio(ppm: int | None) -> float | None:
+    """Return a ratio to show, or None where the trigger has none."""
+    return None if ppm is None else ppm / 1e6
