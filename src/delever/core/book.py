@@ -1,8 +1,7 @@
 """The book: everything the engine knows, and `apply(event)`, the only way to change it.
 
-Events carry finished numbers, so `apply` only adds and subtracts. It also keeps what follows from
-the book at the current marks (profit and maintenance of lanes and wallets) up to date, by exact
-differences, so that equity never has to be summed again.
+Events carry finished numbers, so `apply` only adds and subtracts. It also keeps profit and
+maintenance at the current marks up to date, so that equity never has to be summed again.
 """
 
 from collections.abc import Callable
@@ -79,11 +78,10 @@ class Book:
         """Change the book by one event."""
         _APPLY[type(event)](self, event)
 
-    def _row_ignored(self, event: m.RowIgnored) -> None:
+    def _row_ignored(self, _event: Event) -> None:
         """Told, but nothing changes."""
 
-    def _candidate_skipped(self, event: m.CandidateSkipped) -> None:
-        """Told, but nothing changes."""
+    _candidate_skipped = _row_ignored
 
     def _accepted(self, event: m.Accepted) -> None:
         self.sequence = event.sequence
@@ -99,8 +97,7 @@ class Book:
         decimals = self.cash_decimals(event.definition.asset)
         self._open_asset(event.definition.asset, decimals)
         pool = PoolState(event.definition, decimals)
-        pool.balance_peak.observe(self.time_ms, 0)
-        pool.equity_peak.observe(self.time_ms, 0)
+        pool.track(self.time_ms, 0, 0)
         self.pools[pool.name] = pool
         self.unobserved.add(pool.name)
         self.managed |= pool.definition.managed
@@ -185,9 +182,7 @@ class Book:
     def _pool_funded(self, event: m.PoolFunded) -> None:
         pool = self.pools[event.pool]
         self._pay_pool(pool, event.amount_cash)
-        if event.amount_cash < 0:  # money withdrawn is no drawdown
-            pool.balance_peak.shift(event.amount_cash)
-            pool.equity_peak.shift(event.amount_cash)
+        pool.shift_past(min(event.amount_cash, 0))  # money withdrawn is no drawdown
         if event.contract is not None:
             self.contracts[event.contract].injected += event.amount_cash
             self._touch(self.contracts[event.contract])
@@ -242,8 +237,7 @@ class Book:
         pool = self.pools[event.pool]
         pool.observed = event
         self.unobserved.discard(pool.name)
-        pool.balance_peak.observe(self.time_ms, event.balance_cash)
-        pool.equity_peak.observe(self.time_ms, event.equity_cash)
+        pool.track(self.time_ms, event.balance_cash, event.equity_cash)
         for name, profit in zip(event.contracts, event.profits_cash, strict=True):
             self.contracts[name].profit_peak.observe(self.time_ms, profit)
 
@@ -271,6 +265,19 @@ class Book:
 
     def _round_closed(self, event: m.RoundClosed) -> None:
         self.contracts[event.contract].exhausted.pop(event.side, None)
+
+    def _loss_socialised(self, event: m.LossSocialised) -> None:
+        state = self.contracts[event.contract]
+        columns = event.accounts, event.sides, event.positions, event.amounts_cash
+        for account, side, position, amount in zip(*columns, strict=True):
+            self._reduce(state, side, (self.accounts.index[account], position), (0, -amount, 0))
+        self._book_profit(state, sum(event.amounts_cash))
+        self._measure(state)
+
+    def _withdrawal_cut_set(self, event: m.WithdrawalCutSet) -> None:
+        pool = self.pools[event.pool]
+        pool.withdrawal_cut_ppm = event.cut_ppm
+        self._changed[f"pool {pool.name}"] = pool
 
     # --- the moves that several events share ---
 

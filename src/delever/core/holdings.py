@@ -16,7 +16,7 @@ from delever.core.messages import (
     Side,
     TriggerLimits,
 )
-from delever.core.rolling import RollingPeak
+from delever.core.rolling import RollingMean, RollingPeak
 from delever.core.units import Ints, parse_decimal, scaled
 
 
@@ -279,8 +279,21 @@ class PoolState:
         self.balance = 0
         self.balance_peak = RollingPeak(definition.peak_window_ms)
         self.equity_peak = RollingPeak(definition.peak_window_ms)
+        self.equity_mean = RollingMean(definition.peak_window_ms)
+        self.withdrawal_cut_ppm = 0
         self.observed: PoolObserved | None = None
+
+    def track(self, time_ms: int, balance_cash: int, equity_cash: int) -> None:
+        """Follow the pool's balance and equity over its window."""
+        self.balance_peak.observe(time_ms, balance_cash)
+        self.equity_peak.observe(time_ms, equity_cash)
+        self.equity_mean.observe(time_ms, equity_cash)
+
+    def shift_past(self, amount_cash: int) -> None:
+        """Move all that was tracked so far: money that left by decision is not a loss."""
+        for past in (self.balance_peak, self.equity_peak, self.equity_mean):
+            past.shift(amount_cash)
 
     def scalars(self) -> tuple[object, ...]:
         """Return the pool's own numbers for the hash of changes."""
-        return (self.balance,)
+        return (self.balance, self.withdrawal_cut_ppm)

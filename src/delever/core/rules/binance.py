@@ -4,6 +4,7 @@ import numpy as np
 
 from delever.core.pricing import AtBankruptcyPrice
 from delever.core.ranking import Ranking, Score
+from delever.core.rules.indicators import QUANTILE
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.scores import account_leverage, signed_product
 from delever.core.triggers import PoolEquity
@@ -71,7 +72,7 @@ BINANCE = RuleSet(
         current_score,
         joint=True,
     ),
-    indicator="quantile 0-4 = light - 1, by count",
+    indicator=QUANTILE,
     cancels=OrderScope.ACCOUNT,
     rules=(
         *_SHARED,
@@ -93,7 +94,7 @@ BINANCE_LEGACY = RuleSet(
     ranking=Ranking(
         "max(0, profit) / max(1, wallet) x maintenance margin / equity", legacy_score, joint=True
     ),
-    indicator="quantile 0-4 = light - 1, by count",
+    indicator=QUANTILE,
     cancels=OrderScope.ACCOUNT,
     rules=(
         *_SHARED,

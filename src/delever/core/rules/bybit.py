@@ -26,7 +26,6 @@ BYBIT = RuleSet(
         leveraged_return,
         weighting="quantity",
     ),
-    indicator="adlRankIndicator 1-5 = light, 0 without a position",
     cancels=OrderScope.ACCOUNT,
     rules=(
         Rule(

@@ -4,6 +4,7 @@ import numpy as np
 
 from delever.core.pricing import AtPreviousMark
 from delever.core.ranking import Ranking, Score
+from delever.core.rules.indicators import UNPUBLISHED
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.scores import account_leverage
 from delever.core.triggers import AccountEquity
@@ -31,7 +32,7 @@ HYPERLIQUID = RuleSet(
         score,
         profitable_only=True,
     ),
-    indicator="none published; delever shows five lights by count",
+    indicator=UNPUBLISHED,
     cancels=OrderScope.NONE,
     rules=(
         Rule(
