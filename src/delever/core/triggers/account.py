@@ -15,20 +15,26 @@ from delever.core.units import PPM, ratio_ppm
 class AccountEquity:
     """An account taken over is worth less than nothing: the mark is past its takeover price.
 
-    No pool pays. Start: any inventory is under water. Stop: none is.
+    No pool pays. Start: any inventory is under water. Stop: none is. With a `backstop`, a managed
+    pool is a vault that stands in between: ADL waits until its equity is negative too.
     """
 
+    backstop: bool = False
     name: str = field(default="account_equity", init=False)
     reason: Reason = field(default=Reason.ACCOUNT_EQUITY_IS_NEGATIVE, init=False)
 
-    def read(self, _book: Book, state: ContractState) -> Reading:
+    def read(self, book: Book, state: ContractState) -> Reading:
         """Return what holds now."""
+        pool = book.pool_of(state)
+        equity = observed_equity(book, pool)
         lots = sum(parcel.lots for side in Side for parcel in under_water(state, side))
+        waits = self.backstop and pool.definition.managed and equity >= 0
+        starts = lots > 0 and not waits
         return Reading(
-            starts=lots > 0,
-            stops=lots == 0,
-            progress_ppm=PPM if lots else 0,
-            numbers={"mark_ticks": state.mark, "under_water_lots": lots},
+            starts=starts,
+            stops=not starts,
+            progress_ppm=PPM if starts else 0,
+            numbers={"mark_ticks": state.mark, "under_water_lots": lots, "equity_cash": equity},
         )
 
     def parcels(self, _book: Book, state: ContractState, side: Side) -> Sequence[Parcel]:
