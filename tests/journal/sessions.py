@@ -44,7 +44,7 @@ def contract(name: str, kind: m.ContractKind, settle: str, pool: str) -> m.Defin
     )
 
 
-def position(account: str, side: Side, quantity: int, **more: object) -> m.PositionRow:
+def position(account: str, side: Side, quantity: float, **more: object) -> m.PositionRow:
     row = m.PositionRow(
         account=account, contract="BTC", side=side, quantity=quantity, entry_price=100
     )

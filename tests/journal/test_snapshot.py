@@ -20,12 +20,12 @@ NOT_CHANGED = {"changed", "_changed", "_changed_lanes"}
 """What has changed since the last hash: a snapshot is made when that is nothing."""
 
 FOLLOWS = {
-    Book: set(),
+    Book: {"managed", "_engaged", "_fills_of"},
     Accounts: {"index", "_order", "_capacity"},
     Wallets: {"_capacity"},
     Lane: {"rows", "labels", "total_lots", "total_cost", "total_margin", "_capacity"},
-    AssetState: set(),
-    ContractState: {"name", "terms", "limits"},
+    AssetState: {"exposure"},
+    ContractState: {"name", "number", "terms", "limits", "counted", "measured_exposure"},
     PoolState: {"name", "asset", "limits", "max_slippage_ppm"},
     RollingPeak: set(),
     RollingMean: {"_closed_area"},

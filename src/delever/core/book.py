@@ -185,6 +185,8 @@ class Book:
         pool.shift_past(min(event.amount_cash, 0))  # money withdrawn is no drawdown
         if event.contract is not None:
             self.contracts[event.contract].injected += event.amount_cash
+            if event.amount_cash < 0:
+                self.contracts[event.contract].profit_peak.shift(event.amount_cash)
             self._touch(self.contracts[event.contract])
 
     def _contract_moved(self, event: m.ContractMoved) -> None:
@@ -219,6 +221,7 @@ class Book:
     def _unwound(self, event: m.Unwound) -> None:
         state = self.contracts[event.contract]
         state.inventory[event.side].take(event.takeover, event.lots, event.cost_cash)
+        state.exhausted.pop(event.side, None)
         self._changed_lanes.add((state.name, event.side))
         self.asset_of(state).inventory_cost -= event.cost_cash
         self._book_profit(state, event.realised_cash)
@@ -231,6 +234,7 @@ class Book:
 
     def _fill_cancelled(self, event: m.FillCancelled) -> None:
         self._move_fill(event.fill, -1)
+        self._measure(self.contracts[event.fill.contract])
         self._forget(event.fill)
 
     def _pool_observed(self, event: m.PoolObserved) -> None:
@@ -240,6 +244,7 @@ class Book:
         pool.track(self.time_ms, event.balance_cash, event.equity_cash)
         for name, profit in zip(event.contracts, event.profits_cash, strict=True):
             self.contracts[name].profit_peak.observe(self.time_ms, profit)
+            self.contracts[name].counted = True
 
     def _adl_started(self, event: m.AdlStarted) -> None:
         state = self.contracts[event.contract]
@@ -250,6 +255,8 @@ class Book:
     def _adl_stopped(self, event: m.AdlStopped) -> None:
         state = self.contracts[event.contract]
         del state.active[event.trigger]
+        if not state.active:
+            state.exhausted.clear()
         self._touch(state)
 
     def _notice(self, event: m.Notice) -> None:
@@ -292,7 +299,7 @@ class Book:
         asset = self.asset_of(state)
         key = (self.accounts.index[fill.account], fill.position)
         if direction < 0:
-            self._reopen(state, key, fill)
+            state.reopen(key, fill)
         amounts = fill.lots, fill.cost_cash, fill.released_cash
         lots, cost, margin = (direction * amount for amount in amounts)
         self._reduce(state, fill.side, key, (lots, cost, margin))
@@ -308,26 +315,11 @@ class Book:
         asset.inventory_cost -= direction * fill.pool_cost_cash
         self._book_profit(state, direction * fill.pool_realised_cash)
 
-    def _reopen(self, state: ContractState, key: tuple[int, int], fill: m.AdlFilled) -> None:
-        """Have a position to put a fill back into, with the terms that it had."""
-        lane = state.lanes[fill.side]
-        if key not in lane.rows:
-            row = lane.put(*key)
-            lane.isolated[row], lane.leverage[row] = fill.isolated, fill.leverage_hundredths
-
     def _reduce(
         self, state: ContractState, side: Side, key: tuple[int, int], amounts: tuple[int, int, int]
     ) -> None:
-        """Take (lots, cost, margin) out of a position; negative amounts put them back."""
-        lane, wallets = state.lanes[side], self.asset_of(state).wallets
-        row = lane.put(*key)
-        rows = np.array([row])
-        state.withdraw(side, rows, wallets)
-        lane.change(row, *(-amount for amount in amounts))
+        state.reduce(side, key, amounts, self.asset_of(state).wallets)
         self._changed_lanes.add((state.name, side))
-        state.contribute(side, rows, wallets)
-        if lane.lots[row] == 0:
-            lane.remove(row)
 
     def _book_profit(self, state: ContractState, amount_cash: int) -> None:
         """Pay what a contract's inventory earned into its pool (or a loss out of it)."""
@@ -358,6 +350,9 @@ class Book:
     def reindex(self) -> None:
         """Find again what follows from the rest: after a restore, before the next event."""
         self.managed = any(pool.definition.managed for pool in self.pools.values())
+        for pool in self.pools.values():
+            for name in pool.observed.contracts if pool.observed else ():
+                self.contracts[name].counted = True
         for number, state in enumerate(self.contracts.values()):
             state.number = number
             if state.engaged:

@@ -123,7 +123,7 @@ def _fill(run: Round, row: int, parcel_number: int, lots: int) -> AdlFilled:
     now = lane.rows[account, position]
     held = int(lane.lots[now])
     ticks = run.quote.ticks[parcel_number]
-    value = state.terms.trade_cash(view.side.sign * lots, ticks)
+    value = state.terms.value_cash(view.side.sign * lots, ticks)  # floored: never against the pool
     cost = share_floor(int(lane.cost[now]), lots, held)
     left = state.inventory[run.side].parcels[parcel.takeover]
     pool_cost = share_floor(left.cost, lots, left.lots)

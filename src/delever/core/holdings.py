@@ -148,6 +148,7 @@ class ContractState:
         self.active: dict[str, int] = {}
         self.near: set[str] = set()
         self.exhausted: dict[Side, int] = {}
+        self.counted = False
         self.measured_exposure = 0
 
     def start_again(self, pool: str, window_ms: int, time_ms: int) -> None:
@@ -159,6 +160,8 @@ class ContractState:
         self.profit_peak.observe(time_ms, self.unrealised)  # a loss brought along is no drawdown
         self.active.clear()
         self.near.clear()
+        self.exhausted.clear()
+        self.counted = False
 
     def valued(self, side: Side, lots: Ints, cost: Ints) -> tuple[Ints, Ints]:
         """Return the rows' profit and maintenance at the mark in Cash; 0 before the first mark."""
@@ -194,6 +197,26 @@ class ContractState:
         np.add.at(wallets.maintenance, account, (maintenance - lane.maintenance[:n])[cross])
         lane.profit[:n], lane.maintenance[:n] = profit, maintenance
 
+    def reduce(
+        self, side: Side, key: tuple[int, int], amounts: tuple[int, int, int], wallets: Wallets
+    ) -> None:
+        """Take (lots, cost, margin) out of a position; negative amounts put them back."""
+        lane = self.lanes[side]
+        row = lane.put(*key)
+        rows = np.array([row])
+        self.withdraw(side, rows, wallets)
+        lane.change(row, *(-amount for amount in amounts))
+        self.contribute(side, rows, wallets)
+        if lane.lots[row] == 0:
+            lane.remove(row)
+
+    def reopen(self, key: tuple[int, int], fill: AdlFilled) -> None:
+        """Have a position to put a fill back into, with the terms that it had."""
+        lane = self.lanes[fill.side]
+        if key not in lane.rows:
+            row = lane.put(*key)
+            lane.isolated[row], lane.leverage[row] = fill.isolated, fill.leverage_hundredths
+
     def inventory_value(self, side: Side) -> int:
         """Return what inventory is worth at the mark in Cash; its cost before the first mark."""
         inventory = self.inventory[side]
@@ -217,10 +240,14 @@ class ContractState:
 
     @property
     def engaged(self) -> bool:
-        """Whether it keeps its pool busy: inventory, profit, a trigger on or near, a wait."""
+        """Whether it keeps its pool busy: inventory, profit, a trigger on or near, a wait.
+
+        Once counted with its pool it stays so: a profit that returns to 0 still has its peak.
+        """
         waits = any(since is not None for since in self.depth_missing_since_ms.values())
         profit = self.realised or self.injected
-        return bool(self.holds_inventory or profit or self.active or self.near or waits)
+        busy = self.holds_inventory or profit or self.active or self.near or waits
+        return bool(busy or self.counted)
 
     def exposure(self, mark: int, more: Mapping[Side, tuple[int, int]]) -> int:
         """Return a bound on what one account can gain or lose here in Cash: no lane holds more.

@@ -19,6 +19,7 @@ from delever.core.positions import check_range, set_balances, set_positions
 from delever.core.reading import (
     Refusal,
     read_cash,
+    read_count,
     read_lots,
     read_scaled,
     read_ticks,
@@ -27,17 +28,13 @@ from delever.core.reading import (
 from delever.core.rules import RULE_SETS
 from delever.core.units import PPM, Ticks
 
-MAX_TIME_MS = 2**53
 MAX_CASH_DECIMALS = 12
 
 
 def admit(book: Book, command: m.Command) -> list[Event] | m.Refused:
     """Return the events that a command itself causes, or why it is refused."""
     try:
-        time_ms = command.time_ms
-        refuse_unless(
-            0 <= time_ms <= MAX_TIME_MS, "time_ms", time_ms, Reason.NUMBER_MUST_BE_WITHIN_RANGE
-        )
+        time_ms = read_count("time_ms", command.time_ms)
         refuse_unless(time_ms >= book.time_ms, "time_ms", time_ms, Reason.TIME_RUNS_BACKWARDS)
         return list(_ADMIT[type(command)](book, command))
     except Refusal as refusal:
@@ -73,12 +70,8 @@ def _define_pool(book: Book, command: m.DefinePool) -> list[Event]:
         command.max_slippage,
         Reason.NUMBER_MUST_BE_WITHIN_RANGE,
     )
-    refuse_unless(
-        command.peak_window_ms > 0,
-        "peak_window_ms",
-        command.peak_window_ms,
-        Reason.NUMBER_MUST_BE_POSITIVE,
-    )
+    window_ms = read_count("peak_window_ms", command.peak_window_ms)
+    refuse_unless(window_ms > 0, "peak_window_ms", window_ms, Reason.NUMBER_MUST_BE_POSITIVE)
     _check_limits(book, command.asset, command.limits)
     return [m.PoolDefined(definition=command)]
 
@@ -210,9 +203,9 @@ def _fund_pool(book: Book, command: m.FundPool) -> list[Event]:
 
 def _move_contract(book: Book, command: m.MoveContract) -> list[Event]:
     state = _contract(book, "contract", command.contract)
-    _check_pool_takes(book, command.pool, state.terms.settle)
     moves = command.pool != state.pool
     refuse_unless(moves, "pool", command.pool, Reason.POOL_HOLDS_CONTRACT_ALREADY)
+    _check_pool_takes(book, command.pool, state.terms.settle)
     stopped = [
         m.AdlStopped(
             contract=state.name,
@@ -277,12 +270,7 @@ def _check_limits(book: Book, asset: str, limits: TriggerLimits) -> None:
         decimals = book.cash_decimals(asset)
         read_cash("limits.balance_above", limits.balance_above, decimals)
     if limits.wait_ms is not None:
-        refuse_unless(
-            limits.wait_ms >= 0,
-            "limits.wait_ms",
-            limits.wait_ms,
-            Reason.NUMBER_MUST_NOT_BE_NEGATIVE,
-        )
+        read_count("limits.wait_ms", limits.wait_ms)
 
 
 _ADMIT: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {

@@ -63,7 +63,9 @@ def _part(maintenance: Ints, share: Share) -> Ints:
 def _below_maintenance(book: Book, asset: AssetState, share: Share) -> list[int]:
     wallets = asset.wallets
     maintenance = wallets.maintenance[: wallets.size]
-    below = np.flatnonzero((maintenance > 0) & (wallets.equity() <= _part(maintenance, share)))
+    equity = wallets.equity()
+    exposed = (maintenance > 0) | (equity < 0)  # a tier may ask for no maintenance at all
+    below = np.flatnonzero(exposed & (equity <= _part(maintenance, share)))
     return sorted(below.tolist(), key=book.accounts.names.__getitem__)
 
 

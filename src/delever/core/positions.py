@@ -11,6 +11,7 @@ from delever.core.messages import Event, PositionRow, Reason, Side
 from delever.core.reading import (
     Refusal,
     read_cash,
+    read_count,
     read_decimal,
     read_lots,
     read_scaled,
@@ -48,6 +49,8 @@ def set_balances(book: Book, command: m.SetBalances) -> list[Event]:
     """Return the balances as told, plus what outstanding fills have paid since."""
     events: list[Event] = []
     columns: list[tuple[str, str, int]] = []
+    read_count("version", command.version)
+    read_count("last_fill", command.last_fill)
     seen: set[tuple[str, str]] = set()
     for number, row in enumerate(command.balances):
         field = f"balances[{number}]"
@@ -88,6 +91,8 @@ def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
     lanes: defaultdict[tuple[str, Side], list[Standing]] = defaultdict(list)
     orders: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     seen: dict[tuple[str, str, int, Side], bool] = {}
+    read_count("version", command.version)
+    read_count("last_fill", command.last_fill)
     for number, row in enumerate(command.positions):
         field = f"positions[{number}]"
         account = _account(book, field, row.account)
@@ -158,7 +163,7 @@ def _read_cost(book: Book, field: str, row: PositionRow, state: ContractState, l
             bool(positive), f"{field}.entry_cost", row.entry_cost, Reason.NUMBER_MUST_BE_POSITIVE
         )
         return cost
-    entry = read_decimal(f"{field}.entry_price", row.entry_price or "")
+    entry = read_decimal(f"{field}.entry_price", "" if row.entry_price is None else row.entry_price)
     refuse_unless(
         entry[0] > 0, f"{field}.entry_price", row.entry_price, Reason.NUMBER_MUST_BE_POSITIVE
     )
@@ -269,8 +274,9 @@ def _lane_event(
 def _order_events(book: Book, orders: Mapping[tuple[str, str], list[str]]) -> Iterable[Event]:
     """Yield the open orders that differ from what is known."""
     for (account, contract), ids in orders.items():
-        if tuple(ids) != book.open_orders.get((account, contract), ()):
-            yield m.OpenOrdersSet(account=account, contract=contract, orders=tuple(ids))
+        told = tuple(dict.fromkeys(ids))  # each of the account's rows may name them
+        if told != book.open_orders.get((account, contract), ()):
+            yield m.OpenOrdersSet(account=account, contract=contract, orders=told)
 
 
 def _account(book: Book, field: str, name: str) -> int:

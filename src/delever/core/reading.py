@@ -4,6 +4,8 @@ from delever.core.contracts import MAX_TICKS, Terms
 from delever.core.messages import Amount, Reason
 from delever.core.units import LIMIT, Cash, Lots, Ticks, parse_decimal, scaled
 
+MAX_COUNT = 2**53
+
 
 class Refusal(Exception):  # noqa: N818 - not an error: how a check several calls deep says no
     """A command cannot be accepted. Never leaves the core: intake turns it into `Refused`."""
@@ -19,6 +21,12 @@ def refuse_unless(holds: bool, field: str, value: object, reason: Reason) -> Non
     """Refuse the command unless the condition holds."""
     if not holds:
         raise Refusal(field, value, reason)
+
+
+def read_count(field: str, count: int) -> int:
+    """Return a time, version or number that counts from 0 and stays exact in any JSON reader."""
+    refuse_unless(0 <= count <= MAX_COUNT, field, count, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
+    return count
 
 
 def read_decimal(field: str, amount: Amount) -> tuple[int, int]:

@@ -66,8 +66,7 @@ class Recorder:
         Raises msgspec.MsgspecError, with nothing done, where a command holds what no command can
         hold, such as a float.
         """
-        if self._stopped:
-            raise JournalError(f"{self.journal.path}: stopped by an error; open the journal again")
+        self._ensure_going()
         bodies = [encode_command(command) for command in commands]
         # The engine gets what the journal keeps, so that a replay starts from the same values.
         decoded = [decode_command(body) for body in bodies]
@@ -84,7 +83,7 @@ class Recorder:
         self.journal.append(records)
         self.head = head
         if head.sequence - self._snapshot_sequence >= self._snapshot_every:
-            self.snapshot()
+            self._keep_book()
         self._stopped = False
         return outcomes
 
@@ -103,9 +102,17 @@ class Recorder:
 
         It is audited first: raises InvariantBrokenError rather than keep a book that is not sound.
         """
+        self._ensure_going()
+        self._keep_book()
+
+    def _keep_book(self) -> None:
         audit(self.book)
         self.journal.add_snapshot(seal_snapshot(self.head, encode_book(self.book)))
         self._snapshot_sequence = self.head.sequence
+
+    def _ensure_going(self) -> None:
+        if self._stopped:
+            raise JournalError(f"{self.journal.path}: stopped by an error; open the journal again")
 
     def close(self, *, snapshot: bool = False) -> None:
         """Close the journal, with a last snapshot if asked for (and not stopped by an error)."""

@@ -22,7 +22,7 @@ Progress = Callable[[int, int], None]
 EVERY = 1000
 """Records between two reports of progress."""
 
-Advance = Callable[[Book, Record], "Finding | None"]
+Advance = Callable[[Book, Record], Finding | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +74,19 @@ def replay(
     progress: Progress | None,
 ) -> Replay:
     """Advance a book over the records after the newest usable snapshot, or over all of them."""
-    book, begin = (Book(), EMPTY) if from_zero else newest_book(journal, until)
-    chain, head = Chain(begin), begin
-    last = min(until, (journal.head() or begin).sequence)
-    for record in journal.records(begin.sequence, until):
-        faults = chain.check(record)
-        finding = faults[0] if faults else advance(book, record)
-        if finding is not None:
-            return Replay(book, begin.sequence, head, finding)
-        head = record.head
-        if progress is not None and (head.sequence % EVERY == 0 or head.sequence == last):
-            progress(head.sequence - begin.sequence, last - begin.sequence)
-    faults = chain.check_head(journal.head()) if head.sequence < until else []
+    with journal.held_still():
+        book, begin = (Book(), EMPTY) if from_zero else newest_book(journal, until)
+        chain, head, newest = Chain(begin), begin, journal.head()
+        last = min(until, (newest or begin).sequence)
+        for record in journal.records(begin.sequence, until):
+            faults = chain.check(record)
+            finding = faults[0] if faults else advance(book, record)
+            if finding is not None:
+                return Replay(book, begin.sequence, head, finding)
+            head = record.head
+            if progress is not None and (head.sequence % EVERY == 0 or head.sequence == last):
+                progress(head.sequence - begin.sequence, last - begin.sequence)
+    faults = chain.check_head(newest) if head.sequence < until else []
     return Replay(book, begin.sequence, head, faults[0] if faults else None)
 
 
@@ -110,7 +111,7 @@ def fault_of(journal: SqliteJournal, snapshot: Snapshot) -> Finding | None:
         text = f"{place}: content does not match its hash"
         return Finding(snapshot.sequence, Problem.SNAPSHOT_DOES_NOT_MATCH_ITS_HASH, text)
     record = journal.record(snapshot.sequence)
-    if record is None or record.hash != snapshot.record_hash:
+    if record is None or snapshot.record_hash not in {record.hash, record.content_hash()}:
         text = f"{place}: does not belong to record {snapshot.sequence} of this journal"
         return Finding(snapshot.sequence, Problem.SNAPSHOT_DOES_NOT_BELONG, text)
     return None

@@ -123,6 +123,7 @@ class KeptBook(Kept):
     outstanding: dict[int, AdlFilled]
     last_fill: int
     last_takeover: int
+    unobserved: list[str]
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -163,6 +164,7 @@ def keep(book: Book) -> KeptBook:
             )
             for pool in book.pools.values()
         ],
+        unobserved=sorted(book.unobserved),
     )
 
 
@@ -202,7 +204,8 @@ def _copy(kept: type[KeptT], source: object, **translated: object) -> KeptT:
 def restore(kept: KeptBook) -> Book:
     """Return the book of which this was kept."""
     book = Book()
-    _assign(book, kept, but=("accounts", "assets", "contracts", "pools"))
+    _assign(book, kept, but=("accounts", "assets", "contracts", "pools", "unobserved"))
+    book.unobserved = set(kept.unobserved)
     _load(book.accounts, kept.accounts)
     book.accounts.load_names(kept.accounts.names)
     book.assets = {asset.name: _restore_asset(asset) for asset in kept.assets}

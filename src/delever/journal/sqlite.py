@@ -47,10 +47,8 @@ _TABLES = (
     ) STRICT""",
 )
 
-
 _RECORDS = "SELECT sequence, time_ms, command, events, previous_hash, book_hash, hash FROM records"
 _SNAPSHOTS = "SELECT sequence, record_hash, body, hash FROM snapshots"
-
 
 _SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """What reading a damaged file raises; the second where SQLite's own message quotes the damage."""
@@ -141,6 +139,18 @@ class SqliteJournal:
             raise JournalError(f"{self.path}: cannot be written: {error}") from error
 
     # --- reading; JournalError where the file is damaged ---
+
+    @contextmanager
+    def held_still(self) -> Iterator[None]:
+        """Let all reads inside see one moment, whatever is appended meanwhile."""
+        if self._connection.in_transaction:
+            yield
+            return
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.rollback()
 
     def head(self) -> Head | None:
         """Return the newest sequence and hash; None where the file has lost them."""

@@ -79,7 +79,7 @@ def verify(path: str | Path, *, deep: bool = True, progress: Progress | None = N
 
 
 def _verify(journal: SqliteJournal, walk: _Walk, *, deep: bool) -> None:
-    with walk.reading():
+    with journal.held_still(), walk.reading():
         walk.head = journal.head()
         _follow_chain(journal, walk)
     with walk.reading():

@@ -1,7 +1,7 @@
 """What every trigger says, and what they share."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from delever.core.book import Book
@@ -41,8 +41,13 @@ class Trigger(Protocol):
 
 
 def limits_of(book: Book, state: ContractState, own: Limits) -> Limits:
-    """Return the limits that hold: the contract's, else its pool's, else the rule set's own."""
-    return state.limits.over(book.pool_of(state).limits).over(own)
+    """Return the limits that hold: the contract's, else its pool's, else the rule set's own.
+
+    A start set below a stop of another level takes that stop down with it: ADL that has started
+    does not stop at the same numbers.
+    """
+    limits = state.limits.over(book.pool_of(state).limits).over(own)
+    return replace(limits, stop_ppm=min(limits.stop_ppm, limits.start_ppm))
 
 
 def all_parcels(state: ContractState, side: Side) -> Sequence[Parcel]:

@@ -1,0 +1,117 @@
+"""A process killed in the middle of its work has kept all that it acknowledged.
+
+Run as a program, this file is the process that gets killed.
+"""
+
+import itertools
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from forgery import contents, flipped
+from sessions import crash
+
+from delever.core import messages as m
+from delever.core.messages import Command
+from delever.journal import Record, Recorder, SqliteJournal, verify
+
+
+def commands_after(time_ms: int) -> Iterator[Command]:
+    """Yield commands without end: marks up and down, money, time."""
+    for turn in itertools.count():
+        now_ms = time_ms + turn
+        yield m.SetMarks(time_ms=now_ms, marks={"BTC": 90 + turn % 20, "ETH": 100 - turn % 7})
+        amount = 5 + turn % 3
+        yield m.FundPool(
+            time_ms=now_ms, pool="side", amount=amount, reason=m.FundingReason.INJECTION
+        )
+        yield m.SetTime(time_ms=now_ms - turn % 5)
+
+
+def submit_until_killed(path: Path) -> None:
+    """Submit batches of one to nine commands, and say of each that it is acknowledged."""
+    recorder = Recorder.open(path, snapshot_every=100)
+    if recorder.head.sequence == 0:
+        recorder.submit(crash())
+    source = commands_after(recorder.book.time_ms)
+    for turn in itertools.count():
+        recorder.submit(itertools.islice(source, 1 + turn % 9))
+        sys.stdout.write(f"{recorder.head.sequence} {recorder.head.hash.hex()}\n")
+        sys.stdout.flush()
+
+
+def kill_after(path: Path, batches: int) -> list[tuple[int, str]]:
+    """Run the process, kill it after so many acknowledgements, return all that it gave."""
+    process = subprocess.Popen(
+        [sys.executable, __file__, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        lines = [process.stdout.readline() for _ in range(batches)]
+        process.send_signal(signal.SIGKILL)
+        lines += process.stdout.read().splitlines(keepends=True)
+    assert process.returncode == -signal.SIGKILL
+    acknowledged = [line.split() for line in lines if line.endswith("\n")]
+    return [(int(sequence), text) for sequence, text in acknowledged]
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A journal as a killed process leaves it: most of it still in the write-ahead log."""
+    path = tmp_path_factory.mktemp("killed") / "live.db"
+    kill_after(path, 20)
+    return path
+
+
+def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path) -> None:
+    path = tmp_path / "live.db"
+    everything: list[tuple[int, str]] = []
+    for batches in (1, 2, 40, 150):
+        everything += kill_after(path, batches)
+        verdict = verify(path)
+        assert verdict.ok
+        assert verdict.head is not None
+        assert verdict.replayed == verdict.head.sequence >= everything[-1][0]
+        with Recorder.open(path) as recorder:
+            assert recorder.head == verdict.head
+            assert recorder.book.sequence == verdict.head.sequence
+    with SqliteJournal(path, readonly=True) as journal:
+        for sequence, text in everything:
+            kept = journal.record(sequence)
+            assert kept is not None
+            assert kept.hash.hex() == text
+
+
+def write_log(folder: Path, killed: Path, log: bytes) -> Path:
+    """Copy the journal of the killed process, with another write-ahead log."""
+    path = folder / "torn.db"
+    path.write_bytes(killed.read_bytes())
+    Path(f"{path}-wal").write_bytes(log)
+    Path(f"{path}-shm").unlink(missing_ok=True)
+    return path
+
+
+@pytest.mark.parametrize("tear", ["cut off", "flipped"])
+def test_a_log_torn_anywhere_leaves_whole_commits(tmp_path: Path, killed: Path, tear: str) -> None:
+    log = Path(f"{killed}-wal").read_bytes()
+    whole = contents(write_log(tmp_path, killed, log))
+    records = [kept for kept in whole if isinstance(kept, Record)]
+    lengths = set()
+    for place in range(0, len(log), len(log) // 50):
+        torn = log[:place] if tear == "cut off" else flipped(log, 8 * place)
+        path = write_log(tmp_path, killed, torn)
+        verdict = verify(path)
+        if verdict.ok:
+            with SqliteJournal(path, readonly=True) as journal:
+                left = list(journal.records())
+            assert left == records[: len(left)]
+            assert verdict.head is not None
+            assert verdict.head.sequence == len(left)
+            lengths.add(len(left))
+    assert len(lengths) > 10
+
+
+if __name__ == "__main__":
+    submit_until_killed(Path(sys.argv[1]))

@@ -1,0 +1,182 @@
+"""What `submit` returns is kept; what it could not keep it does not return."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from forgery import links, record, spoil
+from sessions import balances, crash, opening, position
+
+from delever.core import messages as m
+from delever.core.engine import step
+from delever.core.invariants import InvariantBrokenError
+from delever.core.messages import Side
+from delever.journal import JournalError, Recorder, SqliteJournal
+from delever.journal.codec import decode_command, decode_events
+from delever.journal.snapshot import encode_book
+
+
+def sequences(journal: SqliteJournal) -> list[int]:
+    return [snapshot.sequence for snapshot in journal.snapshots()]
+
+
+def test_commands_and_events_are_kept_before_they_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    with Recorder.open(path) as recorder, SqliteJournal(path, readonly=True) as reader:
+        outcomes = recorder.submit(crash()[:20])
+        kept = list(reader.records())
+        assert [decode_command(r.command) for r in kept] == crash()[:20]
+        assert [decode_events(r.events) for r in kept] == outcomes
+        assert reader.head() == recorder.head == kept[-1].head
+
+
+def test_a_refused_command_is_a_record_too() -> None:
+    with Recorder.open(":memory:") as recorder:
+        recorder.submit(opening())
+        (events,) = recorder.submit([m.Takeover(time_ms=0, account="nobody")])
+        assert isinstance(events[0], m.Refused)
+        assert recorder.head.sequence == recorder.book.sequence == len(opening()) + 1
+
+
+def test_nothing_submitted_is_nothing_kept() -> None:
+    with Recorder.open(":memory:") as recorder:
+        assert recorder.submit([]) == []
+        assert recorder.head.sequence == 0
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 100])
+def test_the_size_of_a_commit_changes_nothing(tmp_path: Path, size: int) -> None:
+    with Recorder.open(":memory:") as whole, Recorder.open(tmp_path / "new.db") as recorder:
+        outcomes = whole.submit(crash())
+        pieces = [crash()[at : at + size] for at in range(0, len(crash()), size)]
+        assert [events for piece in pieces for events in recorder.submit(piece)] == outcomes
+        assert recorder.head == whole.head
+
+
+@pytest.mark.parametrize("snapshot_every", [1, 7, 1000])
+def test_a_journal_opened_again_goes_on(tmp_path: Path, snapshot_every: int) -> None:
+    with Recorder.open(":memory:") as whole:
+        whole.submit(crash())
+        for command in crash():
+            with Recorder.open(tmp_path / "new.db", snapshot_every=snapshot_every) as recorder:
+                recorder.submit([command])
+        assert recorder.head == whole.head
+        assert encode_book(recorder.book) == encode_book(whole.book)
+
+
+def test_a_snapshot_is_kept_every_so_many_records(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    record(path, crash()[:21], snapshot_every=10)
+    with Recorder.open(path, snapshot_every=10) as recorder:
+        assert sequences(recorder.journal) == [12]
+        recorder.submit(crash()[21:22])
+        assert sequences(recorder.journal) == [22, 12]
+
+
+def test_a_restart_begins_at_the_snapshot(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    recorder = Recorder.open(path)
+    recorder.submit(crash()[:20])
+    recorder.close(snapshot=True)
+    told: list[tuple[int, int]] = []
+    with Recorder.open(path, progress=lambda *told_now: told.append(told_now)) as again:
+        assert again.head.sequence == 20
+        again.submit(crash()[20:])
+    with Recorder.open(path, progress=lambda *told_now: told.append(told_now)):
+        assert told == [(len(crash()) - 20, len(crash()) - 20)]
+
+
+def test_closing_keeps_one_snapshot_of_one_moment(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    for _ in range(3):
+        recorder = Recorder.open(path)
+        recorder.submit(opening() if recorder.head.sequence == 0 else [])
+        recorder.close(snapshot=True)
+    with SqliteJournal(path) as journal:
+        assert sequences(journal) == [len(opening())]
+
+
+def test_what_no_command_can_hold_is_refused_before_anything_happens() -> None:
+    with Recorder.open(":memory:") as recorder:
+        recorder.submit(opening())
+        wrong = m.SetPositions(time_ms=1, version=1, positions=(position("ann", Side.LONG, 0.1),))
+        with pytest.raises(msgspec.ValidationError, match=r"positions\[0\]\.quantity"):
+            recorder.submit([balances(1, ann=5), wrong])
+        assert recorder.book.time_ms == 0
+        recorder.submit([balances(1, ann=5)])
+        assert recorder.head.sequence == len(opening()) + 1
+
+
+def test_the_engine_gets_what_a_replay_will_get() -> None:
+    with Recorder.open(":memory:") as recorder:
+        as_list = m.SetMarks(time_ms=0, marks={"ETH": 1, "BTC": 2})
+        recorder.submit([*opening(), as_list])
+        kept = recorder.journal.record(recorder.head.sequence)
+        assert kept is not None
+        assert decode_command(kept.command) == as_list
+        with Recorder.open(":memory:") as again:
+            for command in [*opening(), as_list]:
+                step(again.book, command)
+            assert encode_book(again.book) == encode_book(recorder.book)
+
+
+def test_an_amount_beyond_64_bits_is_refused_and_kept(tmp_path: Path) -> None:
+    with Recorder.open(tmp_path / "new.db") as recorder:
+        recorder.submit(opening())
+        (events,) = recorder.submit([balances(1, ann=10**25)])
+        assert isinstance(events[0], m.Refused)
+        assert events[0].reason is m.Reason.EXCEEDS_NUMERIC_RANGE
+    with Recorder.open(tmp_path / "new.db") as recorder:
+        assert recorder.head.sequence == len(opening()) + 1
+
+
+def test_after_an_engine_error_nothing_is_taken_until_opened_again(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    recorder = Recorder.open(path)
+    recorder.submit(crash()[:20])
+    good_book = encode_book(recorder.book)
+    recorder.book.contracts["BTC"].pool = "nowhere"
+    with pytest.raises(KeyError, match="nowhere"):
+        recorder.submit([m.SetTime(time_ms=6), m.SetTime(time_ms=7)])
+    with pytest.raises(JournalError, match="open the journal again"):
+        recorder.submit([m.SetTime(time_ms=7)])
+    with pytest.raises(JournalError, match="open the journal again"):
+        recorder.snapshot()
+    recorder.close(snapshot=True)
+    with Recorder.open(path) as again:
+        assert again.head.sequence == 20
+        assert encode_book(again.book) == good_book
+
+
+def test_a_second_writer_stops_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    with Recorder.open(path) as first, Recorder.open(path) as second:
+        second.submit(opening()[:1])
+        for why in ("does not follow the head", "open the journal again"):
+            with pytest.raises(JournalError, match=why):
+                first.submit(opening()[:1])
+
+
+def test_a_book_that_is_not_sound_is_never_kept(tmp_path: Path) -> None:
+    with Recorder.open(tmp_path / "new.db") as recorder:
+        recorder.submit(crash()[:15])
+        recorder.book.contracts["BTC"].lanes[Side.SHORT].lots[0] += 1
+        with pytest.raises(InvariantBrokenError):
+            recorder.snapshot()
+        assert sequences(recorder.journal) == []
+
+
+def test_a_journal_that_is_not_sound_is_not_opened(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    record(path, crash())
+    spoil(path, "DELETE FROM records WHERE sequence > 20")
+    with pytest.raises(JournalError, match=r"new\.db: records 21 to \d+ are missing at the end"):
+        Recorder.open(path)
+
+
+def test_records_that_no_engine_made_are_not_opened(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    with SqliteJournal(path) as journal:
+        journal.append(links(3))
+    with pytest.raises(JournalError, match="record 1: cannot be replayed"):
+        Recorder.open(path)

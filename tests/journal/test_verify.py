@@ -1,0 +1,335 @@
+"""Whatever happened to the file, `verify` says what and where, or the content is what it was."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from forgery import contents, flipped, forge, links, record, spoil
+from hypothesis import given
+from hypothesis import strategies as st
+from sessions import crash
+
+from delever.core import messages as m
+from delever.core.messages import Side
+from delever.journal import Finding, JournalError, Problem, Recorder, SqliteJournal, verify
+from delever.journal.codec import encode_command
+from delever.journal.record import EMPTY, Snapshot, seal_snapshot
+from delever.journal.snapshot import decode_book, encode_book
+
+LAST = len(crash())
+
+
+@pytest.fixture(scope="module")
+def sound() -> Iterator[Path]:
+    """The crash on disk, with snapshots after records 12 and 24; not to be changed."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sound.db"
+        record(path, crash(), snapshot_every=12)
+        yield path
+
+
+@pytest.fixture
+def path(sound: Path, tmp_path: Path) -> Path:
+    """A copy of the journal, to be spoilt."""
+    return Path(shutil.copy(sound, tmp_path / "spoilt.db"))
+
+
+def found(path: Path, *, deep: bool = True) -> list[str]:
+    return [str(finding) for finding in verify(path, deep=deep).findings]
+
+
+def test_a_sound_journal_is_proved(sound: Path) -> None:
+    with SqliteJournal(sound, readonly=True) as journal:
+        head = journal.head()
+    verdict = verify(sound)
+    assert verdict.ok
+    assert (verdict.records, verdict.snapshots, verdict.replayed) == (LAST, 2, LAST)
+    assert verdict.head == head
+    assert verify(sound, deep=False).replayed == 0
+
+
+def test_an_empty_journal_is_sound(tmp_path: Path) -> None:
+    SqliteJournal(tmp_path / "new.db").close()
+    verdict = verify(tmp_path / "new.db")
+    assert (verdict.ok, verdict.records, verdict.head) == (True, 0, EMPTY)
+
+
+def test_a_journal_in_use_can_be_verified(tmp_path: Path) -> None:
+    with Recorder.open(tmp_path / "new.db") as recorder:
+        recorder.submit(crash()[:20])
+        assert verify(tmp_path / "new.db").replayed == 20
+        recorder.submit(crash()[20:])
+        assert verify(tmp_path / "new.db").replayed == LAST
+
+
+def test_verifying_changes_nothing(sound: Path) -> None:
+    before = sound.read_bytes()
+    verify(sound)
+    assert sound.read_bytes() == before
+
+
+def test_progress_covers_the_walk_and_both_replays(sound: Path) -> None:
+    told: list[tuple[int, int]] = []
+    verify(sound, progress=lambda *told_now: told.append(told_now))
+    assert told == [(passes * LAST, 3 * LAST) for passes in (1, 2, 3)]
+
+
+SWAP = (
+    "UPDATE records SET sequence = -1 WHERE sequence = 17",
+    "UPDATE records SET sequence = 17 WHERE sequence = 18",
+    "UPDATE records SET sequence = 18 WHERE sequence = -1",
+)
+ROTATE = (
+    "UPDATE records SET sequence = -sequence WHERE sequence BETWEEN 15 AND 18",
+    "UPDATE records SET sequence = 15 WHERE sequence = -18",
+    "UPDATE records SET sequence = 1 - sequence WHERE sequence < 0",
+)
+MOVE = (
+    "DELETE FROM records WHERE sequence = 18",
+    "UPDATE records SET sequence = 18 WHERE sequence = 17",
+)
+DAMAGED = "the file is damaged: {path}: cannot be read: no such table:"
+
+
+@pytest.mark.parametrize(
+    ("statements", "findings"),
+    [
+        *(
+            (
+                [f"UPDATE records SET {column} = flip({column}, 42) WHERE sequence = 17"],
+                ["record 17: content does not match its hash"],
+            )
+            for column in ("command", "events", "previous_hash", "book_hash", "hash")
+        ),
+        (
+            ["UPDATE records SET time_ms = time_ms + 1 WHERE sequence = 17"],
+            ["record 17: content does not match its hash"],
+        ),
+        (
+            ["UPDATE records SET events = flip(events, 1) WHERE sequence IN (1, 2)"],
+            [f"record {sequence}: content does not match its hash" for sequence in (1, 2)],
+        ),
+        (["DELETE FROM records WHERE sequence = 18"], ["record 18 is missing"]),
+        (["DELETE FROM records WHERE sequence = 1"], ["record 1 is missing"]),
+        (
+            ["DELETE FROM records WHERE sequence IN (3, 8, 9, 10)"],
+            ["record 3 is missing", "records 8 to 10 are missing"],
+        ),
+        (
+            SWAP,
+            [
+                "record 17: stands in the wrong place, it was record 18",
+                "record 18: stands in the wrong place, it was record 17",
+            ],
+        ),
+        (
+            ROTATE,
+            [
+                "record 15: stands in the wrong place, it was record 18",
+                "record 16: stands in the wrong place, it was record 15",
+                "record 17: stands in the wrong place, it was record 16",
+                "record 18: stands in the wrong place, it was record 17",
+            ],
+        ),
+        (MOVE, ["record 17 is missing", "record 18: stands in the wrong place, it was record 17"]),
+        (
+            [f"DELETE FROM records WHERE sequence = {LAST}"],
+            [f"record {LAST} is missing at the end, but the head names more"],
+        ),
+        (
+            ["DELETE FROM records WHERE sequence > 30"],
+            [f"records 31 to {LAST} are missing at the end, but the head names more"],
+        ),
+        (
+            ["DELETE FROM records"],
+            [
+                f"records 1 to {LAST} are missing at the end, but the head names more",
+                "snapshot 12: does not belong to record 12 of this journal",
+                "snapshot 24: does not belong to record 24 of this journal",
+            ],
+        ),
+        (["DELETE FROM head"], [f"the head is missing; the last record is {LAST}"]),
+        (
+            ["UPDATE head SET hash = flip(hash, 0)"],
+            [f"the head does not match the hash of record {LAST}"],
+        ),
+        (
+            ["UPDATE head SET sequence = 31"],
+            [f"the head names record 31, but record {LAST} is there"],
+        ),
+        (
+            [f"UPDATE records SET hash = flip(hash, 0) WHERE sequence = {LAST}"],
+            [f"record {LAST}: content does not match its hash"],
+        ),
+        (
+            ["UPDATE snapshots SET body = flip(body, 500) WHERE sequence = 24"],
+            ["snapshot 24: content does not match its hash"],
+        ),
+        (
+            ["UPDATE snapshots SET sequence = 99 WHERE sequence = 24"],
+            ["snapshot 99: content does not match its hash"],
+        ),
+        (["DROP TABLE snapshots"], [f"after record {LAST} {DAMAGED} snapshots"]),
+        (["DROP TABLE records"], [f"after record 0 {DAMAGED} records"]),
+    ],
+)
+def test_every_fault_is_told_once_and_where_it_is(
+    path: Path, statements: list[str], findings: list[str]
+) -> None:
+    spoil(path, *statements)
+    told = [text.format(path=path) for text in findings]
+    assert found(path, deep=False) == told
+    assert set(told) <= set(found(path))
+
+
+def test_a_replay_covers_what_is_sound(path: Path) -> None:
+    spoil(path, "DELETE FROM records WHERE sequence = 18")
+    verdict = verify(path)
+    assert verdict.replayed == 17
+    assert verdict.records == LAST - 1
+    assert [finding.sequence for finding in verdict.findings] == [18]
+
+
+def test_one_record_sealed_again_no_longer_joins_the_next(path: Path) -> None:
+    with SqliteJournal(path, readonly=True) as journal:
+        old = journal.record(17)
+    assert old is not None
+    forged = old._replace(command=encode_command(m.SetTime(time_ms=4)))
+    spoil(
+        path,
+        f"UPDATE records SET command = x'{forged.command.hex()}',"
+        f" hash = x'{forged.content_hash().hex()}' WHERE sequence = 17",
+    )
+    assert found(path, deep=False) == ["record 18: does not follow record 17, which was replaced"]
+
+
+def test_a_chain_sealed_again_as_a_whole_is_found_by_replaying(path: Path) -> None:
+    forge(path, 17, command=encode_command(m.SetTime(time_ms=4)))
+    assert verify(path, deep=False).ok
+    (finding,) = verify(path).findings
+    assert (finding.sequence, finding.problem) == (17, Problem.EVENTS_DIFFER)
+
+
+def test_a_snapshot_sealed_again_is_found_by_replaying(path: Path) -> None:
+    with SqliteJournal(path) as journal:
+        newest = next(journal.snapshots())
+        book = decode_book(newest.body)
+        book.contracts["BTC"].lanes[Side.SHORT].margin[0] += 1
+        head = (newest.sequence, newest.record_hash)
+        journal.add_snapshot(seal_snapshot(head, encode_book(book)))
+    assert verify(path, deep=False).ok
+    assert verify(path).findings == (
+        Finding(24, Problem.SNAPSHOT_DIFFERS, "snapshot 24: is not the book that the records make"),
+    )
+
+
+def test_a_snapshot_of_another_chain_does_not_belong(path: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    record(other, [m.SetTime(time_ms=7)] * 24, snapshot_every=12)
+    with SqliteJournal(other) as journal, SqliteJournal(path) as spoilt:
+        spoilt.add_snapshot(next(journal.snapshots()))
+    assert found(path) == ["snapshot 24: does not belong to record 24 of this journal"]
+
+
+def test_a_snapshot_of_another_version_is_no_fault(path: Path) -> None:
+    with SqliteJournal(path) as journal:
+        newest = next(journal.snapshots())
+        journal.add_snapshot(seal_snapshot((newest.sequence, newest.record_hash), b"\x80"))
+    assert verify(path).ok
+
+
+def test_a_file_so_broken_has_nothing_more_to_say(tmp_path: Path) -> None:
+    path = tmp_path / "broken.db"
+    with SqliteJournal(path) as journal:
+        journal.append(links(1000))
+    spoil(path, "UPDATE records SET book_hash = x'00'")
+    verdict = verify(path)
+    assert verdict.records == len(verdict.findings) == 100
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, Problem.FILE_IS_MISSING),
+        (b"", Problem.FILE_IS_NOT_A_JOURNAL),
+        (b"not a database" * 1000, Problem.FILE_IS_NOT_A_JOURNAL),
+        (bytes(4096), Problem.FILE_IS_NOT_A_JOURNAL),
+    ],
+)
+def test_what_is_no_journal_is_one_finding(
+    tmp_path: Path, content: bytes | None, problem: Problem
+) -> None:
+    path = tmp_path / "odd.db"
+    if content is not None:
+        path.write_bytes(content)
+    verdict = verify(path)
+    assert [finding.problem for finding in verdict.findings] == [problem]
+    assert str(path) in str(verdict.findings[0])
+    assert path.exists() == (content is not None)
+
+
+BITS = st.integers(0, 2**20)
+"""Places in a file of 50 kB, or, counted round and round, in anything smaller."""
+
+COLUMNS = st.sampled_from(["command", "events", "previous_hash", "book_hash", "hash"])
+
+
+@given(COLUMNS, st.integers(1, LAST), BITS)
+def test_any_flipped_bit_of_any_record_is_found_there(
+    sound: Path, column: str, sequence: int, bit: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(shutil.copy(sound, folder))
+        flip = f"flip({column}, {bit})"
+        spoil(path, f"UPDATE records SET {column} = {flip} WHERE sequence = {sequence}")
+        assert found(path, deep=False) == [f"record {sequence}: content does not match its hash"]
+
+
+def check_told_or_unchanged(sound: Path, content: bytes) -> None:
+    """Fail where a file with this content passes as sound and yet holds something else."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "spoilt.db"
+        path.write_bytes(content)
+        verdict = verify(path, deep=False)
+        if verdict.ok:
+            trusted = contents(path)
+            lost = [row for row in contents(sound) if row not in trusted]
+            assert all(isinstance(row, Snapshot) for row in lost)
+            assert len(trusted) == len(contents(sound)) - len(lost)
+
+
+@given(BITS)
+def test_any_flipped_bit_of_the_file_is_found_or_harmless(sound: Path, bit: int) -> None:
+    check_told_or_unchanged(sound, flipped(sound.read_bytes(), bit))
+
+
+@given(st.integers(0, 800))
+def test_any_flipped_bit_of_the_header_is_found_or_harmless(sound: Path, bit: int) -> None:
+    check_told_or_unchanged(sound, flipped(sound.read_bytes(), bit))
+
+
+@given(BITS, st.binary(max_size=64))
+def test_a_file_cut_off_or_overwritten_is_found_or_harmless(
+    sound: Path, place: int, overwritten: bytes
+) -> None:
+    content = sound.read_bytes()
+    place %= len(content)
+    check_told_or_unchanged(sound, content[:place] + overwritten)
+    rest = content[place + len(overwritten) :]
+    check_told_or_unchanged(sound, content[:place] + overwritten + rest)
+
+
+@given(BITS)
+def test_a_spoilt_file_is_opened_as_it_was_or_not_at_all(sound: Path, bit: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "spoilt.db"
+        path.write_bytes(flipped(sound.read_bytes(), bit))
+        try:
+            with Recorder.open(path) as recorder:
+                book = encode_book(recorder.book)
+        except JournalError:
+            return
+        with Recorder.open(sound) as recorder:
+            assert encode_book(recorder.book) == book
