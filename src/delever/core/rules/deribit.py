@@ -34,8 +34,8 @@ DERIBIT = RuleSet(
             "then to the order book.",
             DOCS,
             "official",
-            "the venue places what providers take (unwind_fill) in the same instant; whatever is "
-            "left in inventory is closed at once",
+            "what providers take is told as smaller positions before the takeover; inventory is "
+            "closed at once",
         ),
         Rule(
             "DER-02",

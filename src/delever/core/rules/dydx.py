@@ -24,7 +24,7 @@ def scan(view: LaneView) -> Score:
     drawn = hashlib.blake2b(f"{SEED} {view.time_ms}".encode(), digest_size=8).digest()
     start = int.from_bytes(drawn, "big") % max(view.size, 1)
     steps = (place - start) % max(view.size, 1)
-    return Score(-steps.astype(np.float64), {"steps_from_start": steps.astype(np.float64)})
+    return Score((-steps).astype(np.float64), {"steps_from_start": steps.astype(np.float64)})
 
 
 DYDX = RuleSet(

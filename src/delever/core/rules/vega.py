@@ -16,14 +16,16 @@ def of_gains(claims: Sequence[Claim], loss_cash: int) -> list[int]:
     """Return what each gain falls short of where the gains share what is there.
 
     Each gets floor(gain * collected / expected); what that leaves over goes to the last that gains,
-    as the venue's own code does it. Gains never fall below 0.
+    as the venue's own code does it, but never beyond the gain itself: then to the one before.
     """
     expected = sum(claim.gain_cash for claim in claims)
     collected = max(expected - loss_cash, 0)
     paid = [share_floor(claim.gain_cash, collected, expected or 1) for claim in claims]
-    gaining = [place for place, claim in enumerate(claims) if claim.gain_cash]
-    if gaining:
-        paid[gaining[-1]] += collected - sum(paid)
+    left = collected - sum(paid)
+    for place in reversed(range(len(claims))):
+        more = min(claims[place].gain_cash - paid[place], left)
+        paid[place] += more
+        left -= more
     return [claim.gain_cash - part for claim, part in zip(claims, paid, strict=True)]
 
 
@@ -56,7 +58,8 @@ VEGA = RuleSet(
             "The remainder of whole units goes to the last in the list.",
             CODE,
             "official",
-            "the last by account name; delever's own rule elsewhere is the largest remainder",
+            "the last by account name, and never more than its gain (the venue's code does not "
+            "look); delever's own rule elsewhere is the largest remainder",
         ),
     ),
 )
