@@ -1,1 +1,78 @@
-"""delever."""
+"""Auto-deleveraging for derivatives venues: run it, check it, explain it, improve it.
+
+    core       the engine, pure: step(book, command) -> events; read core/__init__.py first
+    journal    memory that survives: what was commanded, what happened, and proof of both
+    lab        books from tables, queues and runs as data frames, shocks, comparisons
+    cli        the command `delever`
+
+The names below are what most programs need; each is loaded when it is first used, so that
+`import delever` costs nothing. Commands and events are in `delever.core.messages`.
+
+    book = delever.read_book("examples/book")
+    print(delever.rank(book, "BTCUSDT", "short"))
+    print(delever.explain(book, "BTCUSDT", "bob"))
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from delever.core.book import Book
+    from delever.core.engine import step
+    from delever.journal import Recorder, verify
+    from delever.lab.errors import InputError, UnknownNameError
+    from delever.lab.frames import book_of, read_book, write_book
+    from delever.lab.results import WhatIf, Why, explain, rank, what_if
+    from delever.lab.runs import Result, run
+    from delever.lab.scenario import read_scenario
+    from delever.lab.shocks import Shock, compare, simulate
+
+__all__ = [
+    "Book",
+    "InputError",
+    "Recorder",
+    "Result",
+    "Shock",
+    "UnknownNameError",
+    "WhatIf",
+    "Why",
+    "book_of",
+    "compare",
+    "explain",
+    "rank",
+    "read_book",
+    "read_scenario",
+    "run",
+    "simulate",
+    "step",
+    "verify",
+    "what_if",
+    "write_book",
+]
+
+_HOMES = {
+    "delever.core.book": ("Book",),
+    "delever.core.engine": ("step",),
+    "delever.journal": ("Recorder", "verify"),
+    "delever.lab.errors": ("InputError", "UnknownNameError"),
+    "delever.lab.frames": ("book_of", "read_book", "write_book"),
+    "delever.lab.results": ("WhatIf", "Why", "explain", "rank", "what_if"),
+    "delever.lab.runs": ("Result", "run"),
+    "delever.lab.scenario": ("read_scenario",),
+    "delever.lab.shocks": ("Shock", "compare", "simulate"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used."""
+    for module, names in _HOMES.items():
+        if name in names:
+            found = getattr(importlib.import_module(module), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module 'delever' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -313,7 +313,12 @@ class Book:
         else:
             inventory.give_back(fill)
         asset.inventory_cost -= direction * fill.pool_cost_cash
-        self._book_profit(state, direction * fill.pool_realised_cash)
+        earned = direction * fill.pool_realised_cash
+        if fill.pool == state.pool:
+            self._book_profit(state, earned)
+        else:  # the contract has moved since: what its old pool earned, that pool gives back
+            self._pay_pool(self.pools[fill.pool], earned)
+            self._touch(state)
 
     def _reduce(
         self, state: ContractState, side: Side, key: tuple[int, int], amounts: tuple[int, int, int]

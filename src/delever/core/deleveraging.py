@@ -130,6 +130,8 @@ def _fill(run: Round, row: int, parcel_number: int, lots: int) -> AdlFilled:
     return AdlFilled(
         fill=run.book.last_fill + 1,
         takeover=parcel.takeover,
+        takeover_price_ticks=parcel.price_ticks,
+        pool=state.pool,
         liquidated_account=parcel.account,
         contract=state.name,
         side=view.side,

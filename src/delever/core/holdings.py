@@ -117,7 +117,7 @@ class Inventory:
         """Put back what an ADL fill had closed; a parcel that was gone stands last."""
         if fill.takeover not in self.parcels:
             self.parcels[fill.takeover] = Parcel(
-                fill.takeover, fill.liquidated_account, 0, 0, fill.price_ticks
+                fill.takeover, fill.liquidated_account, 0, 0, fill.takeover_price_ticks
             )
         self.take(fill.takeover, -fill.lots, -fill.pool_cost_cash)
 

@@ -112,8 +112,9 @@ def watch_depth(book: Book, state: ContractState) -> Iterator[Event]:
         return
     slippage_ppm = book.pool_of(state).max_slippage_ppm
     for side in Side:
-        inventory = state.inventory[side].total_lots
-        depth = sum(lots for _, lots in usable_depth(state, side, slippage_ppm))
-        missing = inventory > depth
+        held = state.inventory[side].total_lots
+        missing = held > 0 and held > sum(
+            lots for _, lots in usable_depth(state, side, slippage_ppm)
+        )
         if missing != (state.depth_missing_since_ms[side] is not None):
             yield DepthWatched(contract=state.name, side=side, missing=missing)

@@ -26,7 +26,7 @@ from delever.core.reading import (
     refuse_unless,
 )
 from delever.core.rules import RULE_SETS
-from delever.core.units import PPM, Ticks
+from delever.core.units import LIMIT, PPM, Ticks
 
 MAX_CASH_DECIMALS = 12
 
@@ -156,6 +156,10 @@ def _takeover(book: Book, command: m.Takeover) -> list[Event]:
         if command.contract is None:
             raise Refusal("contract", "", Reason.PRICE_NEEDS_CONTRACT)
         ticks = read_ticks("price", command.price, holdings[0].state.terms)
+        for holding in holdings:
+            lots = int(holding.state.lanes[holding.side].lots[holding.row])
+            fits = holding.state.terms.in_range(lots, ticks)
+            refuse_unless(fits, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
     return take_over(book, holdings, ticks, Reason.VENUE_SAYS_SO)
 
 
@@ -185,6 +189,7 @@ def _fund_pool(book: Book, command: m.FundPool) -> list[Event]:
     )
     refuse_unless(agrees, "amount", command.amount, Reason.AMOUNT_CONTRADICTS_REASON)
     left = pool.balance + amount
+    refuse_unless(abs(left) < LIMIT, "amount", command.amount, Reason.EXCEEDS_NUMERIC_RANGE)
     covered = amount > 0 or left >= 0 or command.reason is FundingReason.CORRECTION
     refuse_unless(covered, "amount", command.amount, Reason.EXCEEDS_POOL_BALANCE)
     if command.contract is not None:

@@ -150,7 +150,7 @@ def _filled(book: Book, fill: m.AdlFilled, direction: int) -> Iterator[Posting]:
     yield Posting(Part.WALLETS, asset, asset, direction * paid, account)
     yield Posting(Part.FEES, asset, asset, direction * fill.fee_cash)
     yield Posting(Part.INVENTORY, name, asset, direction * fill.pool_cost_cash)
-    yield Posting(Part.POOL, state.pool, asset, direction * fill.pool_realised_cash)
+    yield Posting(Part.POOL, fill.pool, asset, direction * fill.pool_realised_cash)
     unit, lots = lots_unit(name), direction * fill.side.sign * fill.lots
     yield Posting(Part.POSITIONS, name, unit, -lots, account)
     yield Posting(Part.INVENTORY, name, unit, lots)

@@ -135,6 +135,9 @@ def _read_row(book: Book, field: str, row: PositionRow) -> Standing:
     standing.leverage_hundredths = read_scaled(f"{field}.leverage", row.leverage, 2)
     inside = 0 < standing.leverage_hundredths <= MAX_LEVERAGE_HUNDREDTHS
     refuse_unless(inside, f"{field}.leverage", row.leverage, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
+    initial = share_floor(abs(standing.cost_cash), 100, standing.leverage_hundredths)
+    fits = initial < LIMIT
+    refuse_unless(fits, f"{field}.leverage", row.leverage, Reason.EXCEEDS_NUMERIC_RANGE)
     if row.isolated_margin is not None:
         decimals = book.asset(state.terms.settle).cash_decimals
         margin = read_cash(f"{field}.isolated_margin", row.isolated_margin, decimals)

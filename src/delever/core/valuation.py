@@ -119,16 +119,21 @@ def initial_margin(entry_notional_cash: Ints, leverage_hundredths: Ints) -> Ints
 def _joint(
     book: Book, state: ContractState, side: Side, profit: Ints, notional: Ints
 ) -> tuple[Ints, Ints]:
-    """Return profit and notional with the other side added, for cross positions in hedge mode."""
+    """Return profit and notional, of both sides together where an account holds both across.
+
+    In hedge mode only; the account's cross positions of either side then all show the same sums.
+    """
     own, other = state.lanes[side], state.lanes[side.opposite]
     account = own.account[: own.size]
     joins = book.accounts.hedge_mode[account] & ~own.isolated[: own.size]
     if not joins.any():
         return profit.copy(), notional
+    own_profit, own_notional = _by_account(own, book.accounts.size)
     other_profit, other_notional = _by_account(other, book.accounts.size)
+    joins &= other_notional[account] > 0
     return (
-        profit + np.where(joins, other_profit[account], 0),
-        notional + np.where(joins, other_notional[account], 0),
+        np.where(joins, (own_profit + other_profit)[account], profit),
+        np.where(joins, (own_notional + other_notional)[account], notional),
     )
 
 

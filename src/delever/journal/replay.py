@@ -138,15 +138,13 @@ def advance_by_events(book: Book, record: Record) -> Finding | None:
 def advance_by_command(book: Book, record: Record) -> Finding | None:
     """Run a record's command again; return what differs then."""
     try:
-        events = step(book, decode_command(record.command))
-        body = encode_events(events)
+        body = encode_events(step(book, decode_command(record.command)))
+        difference = "" if body == record.events else _first_difference(record, body)
     except Exception as error:  # noqa: BLE001 - whatever a forged command breaks is the finding
         return _unplayable(record, error)
-    if body != record.events:
-        text = f"record {record.sequence}: the command gives other events now: "
-        return Finding(
-            record.sequence, Problem.EVENTS_DIFFER, text + _first_difference(record, body)
-        )
+    if difference:
+        text = f"record {record.sequence}: the command gives other events now: {difference}"
+        return Finding(record.sequence, Problem.EVENTS_DIFFER, text)
     return _compare(book, record)
 
 

@@ -227,6 +227,8 @@ class AdlFilled(Event, tag="adl_filled", frozen=True, kw_only=True):
 
     fill: int
     takeover: int
+    takeover_price_ticks: int
+    pool: str
     liquidated_account: str
     contract: str
     side: Side

@@ -1,5 +1,6 @@
 """What every trigger says, and what they share."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -46,7 +47,12 @@ def limits_of(book: Book, state: ContractState, own: Limits) -> Limits:
     A start set below a stop of another level takes that stop down with it: ADL that has started
     does not stop at the same numbers.
     """
-    limits = state.limits.over(book.pool_of(state).limits).over(own)
+    return _merged(state.limits, book.pool_of(state).limits, own)
+
+
+@functools.cache
+def _merged(contract: Limits, pool: Limits, own: Limits) -> Limits:
+    limits = contract.over(pool).over(own)
     return replace(limits, stop_ppm=min(limits.stop_ppm, limits.start_ppm))
 
 

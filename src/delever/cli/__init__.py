@@ -1,0 +1,92 @@
+"""The command `delever`: data on stdout, talk on stderr, and an exit code that says how it went.
+
+    book        rank, explain, whatif: what a book says
+    scenario    run, demo, replay-hyperliquid: commands in, events out
+    journal     replay, verify: what was recorded, and whether it is true
+    reference   rules, schema: what delever knows
+    output      tables, JSON, CSV, Parquet, progress
+
+Each command is loaded when it is called, so that `delever --help` is quick.
+
+Exit codes: 0 done, 1 the run failed, 2 wrong use, 3 a check failed, 4 input cannot be used (file,
+row, column and value are named), 130 interrupted.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from enum import IntEnum
+from importlib.metadata import version
+
+from cyclopts import App
+
+from delever.lab.errors import InputError, UnknownNameError
+
+
+class Exit(IntEnum):
+    """How a command went."""
+
+    DONE = 0
+    FAILED = 1
+    WRONG_USE = 2
+    CHECK_FAILED = 3
+    BAD_INPUT = 4
+    INTERRUPTED = 130
+
+
+class UsageError(Exception):
+    """Options that do not go together."""
+
+
+app = App(
+    name="delever",
+    help="Auto-deleveraging (ADL) for derivatives venues: run it, check it, explain it.",
+    version=version("delever"),
+)
+
+for _name, _home, _help in (
+    ("rank", "book:rank", "Show the queue of one contract and side, next to be closed first."),
+    ("explain", "book:explain", "Why an account's position stands where it stands in the queue."),
+    ("whatif", "book:whatif", "What one change would make of a position's place in the queue."),
+    ("run", "scenario:run", "Run a scenario, and say what it came to."),
+    ("replay", "journal:replay", "Make the book again from a journal, by events and by commands."),
+    ("verify", "journal:verify", "Prove a journal, or say what is wrong with it and where."),
+    ("rules", "reference:rules", "What each venue's rule set does, with sources."),
+    ("schema", "reference:schema", "The JSON Schema of a command: of one line of a scenario."),
+    ("demo", "scenario:demo", "Play a seeded crash, from the first liquidation to the end of ADL."),
+    (
+        "replay-hyperliquid",
+        "scenario:replay_hyperliquid",
+        "Run the real ADL of 2025-10-10 under each venue's rules.",
+    ),
+):
+    app.command(f"delever.cli.{_home}", name=_name, help=_help)
+
+
+def main(tokens: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(call(tokens))
+
+
+def call(tokens: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code (wrong use leaves by SystemExit)."""
+    try:
+        code = app(tokens, result_action="return_value")
+        sys.stdout.flush()
+    except InputError as error:
+        return _failed(error, Exit.BAD_INPUT)
+    except (UsageError, UnknownNameError) as error:
+        return _failed(error, Exit.WRONG_USE)
+    except KeyboardInterrupt:
+        return _failed("interrupted", Exit.INTERRUPTED)
+    except BrokenPipeError:  # whoever read has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+    except OSError as error:
+        return _failed(error, Exit.FAILED)
+    return code if isinstance(code, int) else Exit.DONE
+
+
+def _failed(why: object, code: Exit) -> int:
+    sys.stderr.write(f"delever: {why}\n")
+    return code

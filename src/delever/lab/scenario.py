@@ -1,0 +1,158 @@
+"""A scenario: one command a line, as JSON (NDJSON), in the schema that journal and API take, too.
+
+Blank lines and lines that open with # are no commands.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from enum import EnumType
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import msgspec
+
+from delever.core.messages import (
+    AnyCommand,
+    BalanceRow,
+    Command,
+    MarginTier,
+    PositionRow,
+    TriggerLimits,
+)
+from delever.lab.errors import InputError, suggestion
+
+STDIN = "-"
+
+
+class Line(NamedTuple):
+    """A command, and the line of the file on which it stands."""
+
+    number: int
+    command: Command
+
+
+def read_scenario(path: str | Path) -> list[Command]:
+    """Return the commands of a scenario file ('-' is standard input).
+
+    Raises InputError, naming line, field and value, for the first line that is no command; and for
+    a file without any.
+    """
+    return [line.command for line in read_lines(path)]
+
+
+def read_lines(path: str | Path) -> list[Line]:
+    """Return the commands of a scenario file with the lines on which they stand."""
+    if str(path) == STDIN:
+        return _lines(sys.stdin.buffer, named(path))
+    try:
+        with Path(path).open("rb") as file:
+            return _lines(file, named(path))
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", file=named(path)) from None
+
+
+def named(path: str | Path) -> str:
+    """Return how a scenario is called in messages."""
+    return "standard input" if str(path) == STDIN else str(path)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of a command: what one line of a scenario may be."""
+    described = msgspec.json.schema(AnyCommand)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "delever command",
+        **described,
+    }
+
+
+_decoder: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
+_types = {str(kind.__struct_config__.tag): kind for kind in get_args(AnyCommand)}
+
+
+def _lines(source: Iterable[bytes], file: str) -> list[Line]:
+    lines = list(_commands(source, file))
+    if not lines:
+        raise InputError("holds no command", file=file)
+    return lines
+
+
+def _commands(source: Iterable[bytes], file: str) -> Iterator[Line]:
+    for number, raw in enumerate(source, start=1):
+        line = raw.strip()
+        if line and not line.startswith(b"#"):
+            yield Line(number, decode(line, file, number))
+
+
+def decode(line: bytes, file: str, number: int) -> Command:
+    """Return the command on a line; raises InputError with the field and the value."""
+    try:
+        return _decoder.decode(line)
+    except msgspec.ValidationError as error:
+        raise _invalid(line, str(error), file, number) from None
+    except msgspec.DecodeError as error:
+        why = "is cut off: the JSON ends too early" if "truncated" in str(error) else (
+            f"is not JSON: {error}"
+        )  # fmt: skip
+        raise InputError(why, file=file, line=number) from None
+    except UnicodeDecodeError:
+        raise InputError("is not UTF-8 text", file=file, line=number) from None
+
+
+def _invalid(line: bytes, message: str, file: str, number: int) -> InputError:
+    """Return what msgspec found, with the field, the value, and what it might have been."""
+    text, _, path = message.partition(" - at ")
+    told = msgspec.json.decode(line)
+    field, value = _place(told, path.strip("`").removeprefix("$").removeprefix("."))
+    kind = _struct_at(told, field)
+    why = text[:1].lower() + text[1:].replace("`", "'")
+    if field == "type":
+        why = f"is no command{suggestion(str(value), _types)}"
+    elif "got `float`" in text:
+        why = 'is a JSON float, which is not exact: write it as text, like "0.001"'
+    elif "unknown field" in text:
+        name = text.split("`")[1]
+        why = f"there is no field {name!r}{suggestion(name, kind.__struct_fields__)}"
+    elif "Invalid enum value" in text:
+        why = f"must be one of {', '.join(_choices(kind, field.rpartition('.')[2]))}"
+    return InputError(why, file=file, line=number, column=field, value=value)
+
+
+def _place(told: Any, path: str) -> tuple[str, object]:
+    """Return a path and the value there; of a mapping, whose names msgspec hides, the first float.
+
+    The value is None for an object, a list or nothing.
+    """
+    field, value = path.removesuffix("[...]"), told
+    for name, index in re.findall(r"(\w+)|\[(\d+)\]", field):
+        value = value[int(index)] if index else value.get(name)
+    if field != path:
+        inner = {name: each for name, each in value.items() if not isinstance(each, str | int)}
+        name, value = next(iter(inner.items()))
+        field = f"{field}.{name}"
+    return field, None if isinstance(value, dict | list) else value
+
+
+_INNER: dict[str, type[msgspec.Struct]] = {
+    "balances": BalanceRow,
+    "limits": TriggerLimits,
+    "margin_tiers": MarginTier,
+    "positions": PositionRow,
+}
+
+
+def _struct_at(told: Any, field: str) -> type[msgspec.Struct]:
+    """Return the type of the command, or of the row inside it, that a field belongs to."""
+    outer = re.split(r"[.\[]", field)[0]
+    kind = told.get("type", "") if isinstance(told, dict) else ""
+    return _INNER.get(outer) or _types.get(kind, Command)
+
+
+def _choices(kind: type[msgspec.Struct], field: str) -> list[str]:
+    """Return the words that a field may be."""
+    wanted = {info.name: info.type for info in msgspec.structs.fields(kind)}.get(field)
+    words: list[object] = []
+    for each in (wanted, *get_args(wanted)):
+        words += list(each) if isinstance(each, EnumType) else []
+    return list(map(str, words))

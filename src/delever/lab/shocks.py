@@ -1,0 +1,193 @@
+"""Marks that move at once: what a venue's rules, or several venues', would make of it.
+
+The book is set up anew from its own tables, in pools that are managed: the engine liquidates,
+unwinds into depth, and deleverages. Depth moves with its mark. After the shock a minute passes, so
+that waits end.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import polars as pl
+
+from delever.core.book import Book
+from delever.core.holdings import ContractState
+from delever.core.messages import Amount, Command, SetDepth, SetMarks, SetTime
+from delever.core.rules import RULE_SETS
+from delever.core.units import div_nearest, parse_decimal
+from delever.lab.errors import InputError, unknown
+from delever.lab.export import frames_of
+from delever.lab.figures import Figures
+from delever.lab.frames import build
+from delever.lab.results import contract_of, rule_set
+from delever.lab.runs import Result, run
+from delever.lab.tables import SHAPES, Table, Tabular, table_of
+
+PAUSE_MS = 60_000
+
+Levels = Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shock:
+    """By how much each mark moves, by contract: "-0.10" is 10 % down. The others stay."""
+
+    moves: Mapping[str, Amount]
+
+    def ratio(self, contract: str) -> Fraction:
+        """Return new mark / old mark, exactly; raises InputError where it is not above 0."""
+        move = self.moves.get(contract, 0)
+        number = parse_decimal(move) if isinstance(move, str | int) else None
+        if number is None:
+            raise InputError('must be exact text, such as "-0.10"', column=contract, value=move)
+        ratio = 1 + Fraction(number[0], 10 ** number[1])
+        if ratio <= 0:
+            raise InputError("leaves no price above 0", column=contract, value=move)
+        return ratio
+
+
+def simulate(
+    book: Book,
+    shock: Shock,
+    *,
+    rules: str | None = None,
+    pool: Amount | Mapping[str, Amount] | None = None,
+    depth: Tabular | None = None,
+) -> Result:
+    """Return what a shock does to a book; the book given stays as it is.
+
+    `rules` replaces the rule set of every pool (and drops limits set for another one), `pool` the
+    balance of every pool (or of those named), `depth` the order books. Shocked prices are rounded
+    to the nearest tick. Raises InputError and UnknownNameError for what cannot be used.
+    """
+    for contract in shock.moves:
+        if contract_of(book, contract).mark == 0:
+            raise InputError("has no mark that could move", column=contract)
+    managed = _managed(book, rules, pool, depth)
+    return run(managed, _commands(managed, shock))
+
+
+def compare(
+    book: Book,
+    shock: Shock,
+    *,
+    rules: Sequence[str] = tuple(RULE_SETS),
+    pool: Amount | Mapping[str, Amount] | None = None,
+    depth: Tabular | None = None,
+) -> pl.DataFrame:
+    """Return what a shock does under several rule sets: one row a rule set and contract.
+
+    Columns as in `Result.summary.contracts`, as exact decimals; `exhausted` says that inventory is
+    left although ADL is on. A rule set under which nothing happens has one row without contract.
+    """
+    rows: list[dict[str, Any]] = []
+    for name in rules:
+        result = simulate(book, shock, rules=name, pool=pool, depth=depth)
+        totals = result.summary.contracts
+        rows += [{"rules": name, **_row(result, total.contract, total)} for total in totals] or [
+            {"rules": name}
+        ]
+    return pl.DataFrame(rows, schema=_COLUMNS).with_columns(
+        pl.col(name).cast(pl.Decimal(38, _places(rows, name))) for name in _EXACT
+    )
+
+
+_EXACT = ("taken_over", "unwound", "closed", "left", "realised", "borne", "pool_profit")
+_COLUMNS = {
+    "rules": pl.String,
+    "contract": pl.String,
+    "asset": pl.String,
+    "taken_over": pl.String,
+    "unwound": pl.String,
+    "closed": pl.String,
+    "left": pl.String,
+    "accounts": pl.Int64,
+    "realised": pl.String,
+    "borne": pl.String,
+    "pool_profit": pl.String,
+    "exhausted": pl.Boolean,
+}
+
+
+def _row(result: Result, contract: str, total: Any) -> dict[str, Any]:
+    state = result.book.contracts[contract]
+    told = {name: getattr(total, name) for name in total.__struct_fields__}
+    return {**told, "exhausted": bool(state.exhausted and state.active)}
+
+
+def _places(rows: Sequence[Mapping[str, Any]], name: str) -> int:
+    """Return how many decimals a column needs."""
+    return max((len(row.get(name, "").partition(".")[2]) for row in rows), default=0)
+
+
+def _managed(
+    book: Book, rules: str | None, pool: Amount | Mapping[str, Amount] | None, depth: Tabular | None
+) -> Book:
+    """Return the book set up anew, its pools managed, with what is to be replaced."""
+    frames: dict[str, Tabular] = dict(frames_of(book))
+    if depth is not None:
+        frames["depth"] = depth
+    tables = {name: table_of(frame, SHAPES[name], name) for name, frame in frames.items()}
+    balances = pool if isinstance(pool, Mapping) else dict.fromkeys(book.pools, pool)
+    for name in balances:
+        if name not in book.pools:
+            raise unknown("pool", name, book.pools)
+    if rules is not None:
+        _replace_rules(tables, rule_set(rules).name)
+    for row in tables["pools"].rows:
+        row["managed"] = "true"
+        if (balance := balances.get(row["pool"])) is not None:
+            row["balance"] = str(balance)
+    return build(tables)
+
+
+def _replace_rules(tables: Mapping[str, Table], rules: str) -> None:
+    """Put every pool under a rule set; limits set for another one do not hold for it."""
+    foreign = {row["pool"] for row in tables["pools"].rows if row["rules"] != rules}
+    for name in ("pools", "contracts"):
+        for row in tables[name].rows:
+            if row["pool"] in foreign:
+                for limit in [column for column in row if column.startswith("limits.")]:
+                    del row[limit]
+    for row in tables["pools"].rows:
+        row["rules"] = rules
+
+
+def _commands(book: Book, shock: Shock) -> list[Command]:
+    """Return depth and marks as the shock leaves them, and the minute after."""
+    time_ms = book.time_ms + 1
+    states = [book.contracts[name] for name in shock.moves]
+    depths: list[Command] = [
+        _moved_depth(book, state, shock.ratio(state.name), time_ms)
+        for state in states
+        if state.depth_known
+    ]
+    marks: dict[str, Amount] = {
+        state.name: Figures.of(book, state).price(_moved(state.mark, shock.ratio(state.name)))
+        for state in states
+    }
+    told: list[Command] = [SetMarks(time_ms=time_ms, marks=marks)] if marks else []
+    return [*depths, *told, SetTime(time_ms=time_ms + PAUSE_MS)]
+
+
+def _moved_depth(book: Book, state: ContractState, ratio: Fraction, time_ms: int) -> SetDepth:
+    figures = Figures.of(book, state)
+
+    def moved(levels: Levels) -> tuple[tuple[str, str], ...]:
+        """Return levels at their new prices; those that now share a tick become one."""
+        lots_at: dict[int, int] = {}
+        for ticks, lots in levels:
+            price = _moved(ticks, ratio)
+            lots_at[price] = lots_at.get(price, 0) + lots
+        return tuple((figures.price(t), figures.quantity(lots)) for t, lots in lots_at.items())
+
+    return SetDepth(
+        time_ms=time_ms, contract=state.name, bids=moved(state.bids), asks=moved(state.asks)
+    )
+
+
+def _moved(ticks: int, ratio: Fraction) -> int:
+    """Return a price moved, to the nearest tick, at least one."""
+    return max(div_nearest(ticks * ratio.numerator, ratio.denominator), 1)

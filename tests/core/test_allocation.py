@@ -1,0 +1,95 @@
+"""Who gives up how many lots: exact, whatever the weights."""
+
+import itertools
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from delever.core.allocation import allocate, parcels_for
+from delever.core.policies import Line
+from table import Row, cases
+
+people = st.lists(
+    st.tuples(st.integers(0, 50), st.integers(0, 3), st.integers(0, 9)), min_size=1, max_size=12
+)
+
+
+def line(candidates: list[tuple[int, int, int]]) -> Line:
+    """Return a line of (cap, tier, weight), in order."""
+    caps, tiers, weights = (np.array(column) for column in zip(*candidates, strict=True))
+    return Line(np.arange(len(candidates)), caps, tiers, weights)
+
+
+@pytest.mark.parametrize("row", cases("allocations.txt"))
+def test_allocation(row: Row) -> None:
+    columns = ([int(n) for n in row[name].split(",")] for name in ("caps", "tiers", "weights"))
+    candidates = list(zip(*columns, strict=True))
+    given_lots = allocate(int(row["wanted"]), line(candidates)).tolist()
+    assert ",".join(map(str, given_lots)) == row["given"]
+
+
+@given(people, st.integers(0, 700))
+def test_lots_are_neither_lost_nor_created_and_tiers_are_used_up_in_order(
+    candidates: list[tuple[int, int, int]], wanted: int
+) -> None:
+    """CORE-04"""
+    candidates.sort(key=lambda candidate: candidate[1])
+    lots = allocate(wanted, line(candidates)).tolist()
+    caps = [cap for cap, _, _ in candidates]
+    assert sum(lots) == min(wanted, sum(caps))
+    assert all(0 <= own <= cap for own, cap in zip(lots, caps, strict=True))
+    for tier, later in itertools.combinations(sorted({tier for _, tier, _ in candidates}), 2):
+        rows = list(zip(lots, candidates, strict=True))
+        touched = any(own for own, (_, place, _) in rows if place == later)
+        used_up = all(own == cap for own, (cap, place, _) in rows if place == tier)
+        assert used_up or not touched
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=12), st.integers(0, 700))
+def test_a_queue_is_the_cumulative_fill(caps: list[int], wanted: int) -> None:
+    """CORE-04: everybody in front is closed whole before the next is touched."""
+    lots = allocate(wanted, line([(cap, place, 1) for place, cap in enumerate(caps)]))
+    ahead = [sum(caps[:place]) for place in range(len(caps))]
+    assert lots.tolist() == [min(max(wanted - a, 0), c) for a, c in zip(ahead, caps, strict=True)]
+
+
+@given(st.lists(st.integers(1, 1000), min_size=1, max_size=12), st.integers(0, 10_000))
+def test_without_caps_a_share_is_within_one_lot_of_its_weight(
+    weights: list[int], wanted: int
+) -> None:
+    """CORE-04: and the lots rounded up belong to the largest remainders."""
+    lots = allocate(wanted, line([(10**6, 0, weight) for weight in weights])).tolist()
+    exact = [Fraction(wanted * weight, sum(weights)) for weight in weights]
+    assert all(abs(own - share) < 1 for own, share in zip(lots, exact, strict=True))
+    up = [share % 1 for own, share in zip(lots, exact, strict=True) if own > share]
+    down = [share % 1 for own, share in zip(lots, exact, strict=True) if own <= share]
+    assert not up or not down or min(up) >= max(down)
+
+
+@given(people, st.integers(0, 700), st.randoms(use_true_random=False))
+def test_the_order_inside_a_tier_matters_only_for_equal_remainders(
+    candidates: list[tuple[int, int, int]], wanted: int, random: object
+) -> None:
+    """CORE-04: the same candidates in another order get the same, but for one lot of a tie."""
+    candidates = [(cap, 0, weight + 1) for cap, _, weight in candidates]
+    shuffled = sorted(range(len(candidates)), key=lambda _: random.random())
+    first = allocate(wanted, line(candidates)).tolist()
+    second = allocate(wanted, line([candidates[i] for i in shuffled])).tolist()
+    for place, i in enumerate(shuffled):
+        assert abs(second[place] - first[i]) <= 1
+
+
+@given(st.lists(st.integers(0, 20), max_size=10), st.lists(st.integers(1, 20), max_size=10))
+def test_candidates_meet_parcels_first_come_first(lots: list[int], parcels: list[int]) -> None:
+    """CORE-04: the n-th lot given meets the n-th lot held."""
+    lots = lots if sum(lots) <= sum(parcels) else []
+    meetings = parcels_for(np.array(lots, np.int64), parcels)
+    given_to = [c for c, own in enumerate(lots) for _ in range(own)]
+    held_by = [p for p, own in enumerate(parcels) for _ in range(own)]
+    assert [(c, p) for c, p, met in meetings for _ in range(met)] == list(
+        zip(given_to, held_by, strict=False)
+    )
+    assert all(met > 0 for _, _, met in meetings)

@@ -1,0 +1,143 @@
+"""Contract terms: values, prices that reach them, costs and maintenance."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from delever.core import messages as m
+from delever.core.contracts import MAX_TICKS, Terms, terms_of
+from delever.core.messages import ContractKind, Side
+
+kinds = st.sampled_from(ContractKind)
+lots_of_both_signs = st.integers(1, 10**6).flatmap(lambda n: st.sampled_from([n, -n]))
+
+
+def terms(kind: ContractKind = ContractKind.LINEAR, **more: object) -> Terms:
+    fields = {"tick_size": "0.5", "lot_size": "0.01", **more}
+    definition = m.DefineContract(
+        time_ms=0, contract="X", kind=kind, settle="USDT", pool="main", **fields
+    )
+    made = terms_of(definition, 8)
+    assert isinstance(made, Terms), made
+    return made
+
+
+@given(kinds, lots_of_both_signs, st.integers(1, 10**7))
+def test_a_value_is_exact_or_floored(kind: ContractKind, lots: int, ticks: int) -> None:
+    x = terms(kind)
+    quantity, price = Fraction(lots, 100), Fraction(ticks, 2)
+    exact = (quantity * price if x.linear else -quantity / price) * 10**8
+    value = x.value_cash(lots, ticks)
+    assert value <= exact < value + 1
+    assert x.linear is False or value == exact
+    assert x.value_cash(np.array([lots]), ticks).tolist() == [value]
+
+
+@given(kinds, lots_of_both_signs, st.integers(1, 10**7))
+def test_the_two_sides_of_a_trade_book_the_same(kind: ContractKind, lots: int, ticks: int) -> None:
+    x = terms(kind)
+    assert x.trade_cash(lots, ticks) == -x.trade_cash(-lots, ticks)
+    assert 0 <= x.trade_cash(lots, ticks) - x.value_cash(lots, ticks) <= 1
+
+
+@given(kinds, lots_of_both_signs, st.integers(1, 10**6), st.integers(-(10**15), 10**15))
+def test_the_price_that_reaches_a_value_is_the_tightest(
+    kind: ContractKind, lots: int, ticks: int, off_cash: int
+) -> None:
+    """CORE-01: it is worth the target; one tick worse for the holder, it is not."""
+    x = terms(kind)
+    target = x.value_cash(lots, ticks) + off_cash
+    price = x.price_reaching(lots, target)
+    worse = price - (1 if lots > 0 else -1)
+    assert 1 <= price <= MAX_TICKS
+    held = price in {1, MAX_TICKS}
+    assert held or x.value_cash(lots, price) >= target
+    assert held or worse == 0 or x.value_cash(lots, worse) < target
+
+
+@given(kinds, lots_of_both_signs, st.integers(2, 10**6))
+def test_the_price_that_reaches_the_value_at_a_price_is_that_price(
+    kind: ContractKind, lots: int, ticks: int
+) -> None:
+    x = terms(kind, lot_size=10**6 if kind is ContractKind.INVERSE else "0.01")
+    value = x.value_cash(lots, ticks)
+    # With enough quantity each tick of an inverse contract has a value of its own.
+    assume(value not in (x.value_cash(lots, ticks + 1), x.value_cash(lots, ticks - 1)))
+    assert x.price_reaching(lots, value) == ticks
+
+
+@pytest.mark.parametrize(
+    ("kind", "lots", "target", "ticks"),
+    [
+        (ContractKind.LINEAR, 1, 0, 1),
+        (ContractKind.LINEAR, 1, -1, 1),
+        (ContractKind.LINEAR, -1, 0, 1),
+        (ContractKind.LINEAR, -1, 1, 1),
+        (ContractKind.LINEAR, -1, -(10**30), MAX_TICKS),
+        (ContractKind.INVERSE, 1, 0, MAX_TICKS),
+        (ContractKind.INVERSE, 1, 5, MAX_TICKS),
+        (ContractKind.INVERSE, -1, 0, MAX_TICKS),
+        (ContractKind.INVERSE, -1, -5, MAX_TICKS),
+        (ContractKind.INVERSE, 1, -(10**30), 1),
+        (ContractKind.INVERSE, -1, 10**30, 1),
+    ],
+)
+def test_a_price_out_of_reach_is_held_at_the_end(
+    kind: ContractKind, lots: int, target: int, ticks: int
+) -> None:
+    """CORE-01: no price is below one tick or beyond the highest."""
+    assert terms(kind).price_reaching(lots, target) == ticks
+
+
+@given(kinds, st.sampled_from(Side), st.integers(1, 10**6), st.integers(1, 10**9))
+def test_a_cost_is_to_nearest_and_signed_as_values_are(
+    kind: ContractKind, side: Side, lots: int, entry: int
+) -> None:
+    x = terms(kind)
+    cost = x.cost_cash(side, lots, (entry, 4))
+    quantity, price = Fraction(lots, 100), Fraction(entry, 10**4)
+    exact = quantity * price if x.linear else quantity / price
+    assert abs(abs(cost) - exact * 10**8) <= Fraction(1, 2)
+    assert cost == 0 or (cost > 0) == (x.cost_sign(side) > 0)
+
+
+TIERS = tuple(
+    m.MarginTier(notional_from=start, maintenance_rate=rate)
+    for start, rate in ((0, "0.005"), (1000, "0.01"), (5000, "0.05"))
+)
+
+
+@pytest.mark.parametrize(
+    ("notional", "margin"),
+    [(0, 0), (1, "0.005"), (1000, 5), (1001, "5.01"), (5000, 45), (6000, 95), (100_000, 4795)],
+)
+def test_maintenance_applies_each_rate_to_its_own_part(notional: int, margin: object) -> None:
+    """CORE-16"""
+    x = terms(margin_tiers=TIERS)
+    exact = Fraction(str(margin)) * 10**8
+    assert x.maintenance_cash(np.array([notional * 10**8])).tolist() == [exact]
+
+
+@given(st.integers(0, 10**13), st.integers(0, 10**9))
+def test_maintenance_never_falls_as_a_position_grows(notional: int, more: int) -> None:
+    """CORE-16: nor at the border of a tier."""
+    x = terms(margin_tiers=TIERS)
+    less, greater = x.maintenance_cash(np.array([notional, notional + more])).tolist()
+    assert 0 <= less <= greater
+
+
+@pytest.mark.parametrize(
+    ("fields", "factor"),
+    [
+        ({"tick_size": "0.1", "lot_size": "0.001"}, 10_000),
+        ({"tick_size": "0.1", "lot_size": "0.001", "multiplier": 10}, 100_000),
+        ({"tick_size": "0.0001", "lot_size": "1", "multiplier": "0.0001"}, 1),
+        ({"kind": ContractKind.INVERSE, "tick_size": "0.5", "lot_size": 1}, 200_000_000),
+        ({"kind": ContractKind.INVERSE, "tick_size": "0.5", "lot_size": 100}, 20_000_000_000),
+    ],
+)
+def test_factor(fields: dict[str, object], factor: int) -> None:
+    assert terms(**fields).factor == factor

@@ -1,0 +1,229 @@
+"""What a round leaves behind: nobody in line, part of it closed, orders to cancel, notices."""
+
+import pytest
+from world import World, cash_text
+
+from delever.core import messages as m
+from delever.core.messages import NoticeKind, Reason, Side
+from table import Row, cases, grouped_cases
+
+
+@pytest.mark.parametrize("row", cases("order_cancels.txt"))
+def test_orders_to_cancel(row: Row) -> None:
+    world = World(row["rules"])
+    for name in ("X", "Y"):
+        world.contract(name)
+    world.mark(X=90, Y=90)
+    world.short("ann", "X", 5, at=100, margin=100, open_orders=("x1", "x2"))
+    world.short("ann", "Y", 5, at=100, margin=100, open_orders=("y1",))
+    world.short("bob", "X", 1, at=100, margin=900, open_orders=("z1",))
+    world.inventory("X", Side.LONG, 5, 100)
+    (fill,) = world.told(m.AdlFilled)
+    assert fill.account == "ann"
+    cancelled = ",".join(fill.cancel_orders)
+    assert row.expected == {"cancelled": cancelled, "fee": cash_text(fill.fee_cash)}
+
+
+@pytest.mark.parametrize("rows", grouped_cases("ineligible.txt", by="case"))
+def test_nobody_can_be_closed(rows: list[Row]) -> None:
+    first = rows[0]
+    world = World(first["rules"])
+    world.contract("X", adl_exempt=first["flag"] == "contract")
+    world.mark(X=90)
+    for row in [row for row in rows if row["account"]]:
+        world.account(row["account"], adl_exempt=row["flag"] == "account")
+        going = row["flag"] == "liquidation"
+        margin = row["margin"]
+        world.short(row["account"], "X", 9, at=row["entry"], margin=margin, under_liquidation=going)
+    world.inventory("X", Side.LONG, 5, 100)
+    (closed,) = world.told(m.RoundClosed)
+    (exhausted,) = world.told(m.AdlExhausted)
+    assert (closed.wanted_lots, closed.filled_lots, closed.candidates) == (5, 0, 0)
+    counted = len([row for row in rows if row["account"]])
+    for row in rows:
+        assert row.expected == {
+            "counted": "".join(closed.ineligible),
+            "left": str(exhausted.left_lots),
+            "why": exhausted.reason,
+        }
+    assert sum(closed.ineligible.values()) == counted
+
+
+def test_an_exhausted_queue_is_told_once_and_tried_again() -> None:
+    """CORE-08: no second word while nothing changes; a new candidate is met at the next step."""
+    world = World("bybit")
+    world.contract("X")
+    world.mark(X=100)
+    world.inventory("X", Side.LONG, 10, 100)
+    assert [e.left_lots for e in world.told(m.AdlExhausted)] == [10]
+    for price in (99, 98, 98):
+        world.mark(X=price)
+        assert not world.told(m.AdlExhausted) + world.told(m.RoundClosed)
+    world.short("ann", "X", 4, at=110, margin=100)
+    assert world.filled() == {"ann": 4}
+    assert [e.left_lots for e in world.told(m.AdlExhausted)] == [6]
+    world.mark(X=97)
+    assert not world.told(m.AdlExhausted)
+    world.short("bob", "X", 9, at=110, margin=100)
+    assert (world.filled(), world.told(m.AdlExhausted)) == ({"bob": 6}, [])
+    assert world.state("X").exhausted == {}
+
+
+def test_more_inventory_is_told_again() -> None:
+    """CORE-08: the quantity that is left is what the operator was told last."""
+    world = World("bybit")
+    world.contract("X")
+    world.mark(X=100)
+    world.inventory("X", Side.LONG, 10, 100)
+    world.inventory("X", Side.LONG, 5, 100, account="second")
+    (exhausted,) = world.told(m.AdlExhausted)
+    assert (exhausted.left_lots, exhausted.reason) == (15, Reason.LANE_IS_EMPTY)
+    notices = [n.numbers for n in world.told(m.Notice) if n.kind is NoticeKind.ADL_EXHAUSTED]
+    assert notices == [{"left_lots": 15}]
+
+
+def test_one_candidate_meets_several_takeovers_in_order() -> None:
+    """CORE-04: the oldest inventory is closed first, each parcel at its own price."""
+    world = World("binance")
+    world.contract("X")
+    world.mark(X=100)
+    world.inventory("X", Side.LONG, 3, 101, account="first")
+    world.inventory("X", Side.LONG, 4, 102, account="second")
+    world.short("ann", "X", 5, at=130, margin=100)
+    world.short("bob", "X", 9, at=120, margin=100)
+    fills = [(f.account, f.liquidated_account, f.lots, world.price(f)) for f in _all_fills(world)]
+    assert fills == [("ann", "first", 3, "101"), ("ann", "second", 2, "102")]
+    world.mark(X=100)
+    assert world.lots("bob", "X", Side.SHORT) == 7
+
+
+def _all_fills(world: World) -> list[m.AdlFilled]:
+    return [fill for fill in world.book.outstanding.values() if fill.account == "ann"]
+
+
+def test_both_sides_of_inventory_are_closed_against_their_own_opposite() -> None:
+    """BIN-01: longs are closed with shorts, and shorts with longs; never the same side."""
+    world = World("binance")
+    world.contract("X")
+    world.mark(X=100)
+    world.long("ann", "X", 7, at=90, margin=100)
+    world.short("bob", "X", 8, at=110, margin=100)
+    world.inventory("X", Side.LONG, 2, 100, account="one")
+    assert world.filled() == {"bob": 2}
+    world.inventory("X", Side.SHORT, 3, 100, account="two")
+    assert world.filled() == {"ann": 3}
+
+
+def test_a_partial_fill_splits_cost_and_margin_to_the_last_unit() -> None:
+    """CORE-04: what a fill takes is floored, what stays keeps the rest, and nothing is lost."""
+    world = World("binance")
+    world.contract("X")
+    world.mark(X=100)
+    world.short("ann", "X", 7, cost="700.00000001", margin="100.00000003")
+    world.inventory("X", Side.LONG, 3, 100)
+    (fill,) = world.told(m.AdlFilled)
+    lane = world.state("X").lanes[Side.SHORT]
+    assert (fill.cost_cash, fill.released_cash) == (-30000000001, 4285714287)
+    assert fill.cost_cash + lane.total_cost == -70000000001
+    assert fill.released_cash + lane.total_margin == 10000000003
+    assert world.wallet("ann") == cash_text(fill.realised_cash + fill.released_cash)
+
+
+def test_depth_that_was_never_told_or_is_empty_absorbs_nothing() -> None:
+    """BMT-03: zero depth keeps the inventory where it is, and ADL waits its time."""
+    world = World("bitmart", balance=1_000_000, managed=True)
+    world.contract("X")
+    world.mark(X=100)
+    world.long("bust", "X", 10, at=100, margin=0)
+    assert world.told(m.TakenOver)[0].reason is Reason.EQUITY_IS_BELOW_MAINTENANCE
+    assert (world.told(m.Unwound), world.state("X").inventory[Side.LONG].total_lots) == ([], 10)
+    world.say(m.SetDepth, contract="X")
+    assert world.told(m.DepthWatched)[0].missing
+    world.wait(60_000)
+    assert world.on("X") == "illiquidity"
+    assert world.state("X").inventory[Side.LONG].total_lots == 10
+
+
+def test_depth_absorbs_best_first_and_within_the_slippage() -> None:
+    """CORE-16: a managed pool unwinds into depth no further from the mark than allowed."""
+    world = World("bybit", balance=1_000_000, managed=True)
+    world.contract("X")
+    world.mark(X=100)
+    world.long("bust", "X", 10, at=100, margin=0)
+    world.say(m.SetDepth, contract="X", bids=((99, 4), ("97.5", 4), ("97.49", 9)))
+    assert [(u.lots, world.price(u)) for u in world.told(m.Unwound)] == [(4, "99"), (4, "97.5")]
+    assert world.state("X").bids == ((9749, 9),)
+    assert world.balance() == "999986"
+    world.mark(X="99.9")
+    assert [(u.lots, world.price(u)) for u in world.told(m.Unwound)] == [(2, "97.49")]
+    assert world.state("X").bids == ((9749, 7),)
+
+
+@pytest.mark.parametrize(("mark", "taken"), [("90.46", 0), ("90.45", 10)])
+@pytest.mark.parametrize("margin", [{"margin": 100}, {}])
+def test_a_managed_pool_takes_over_at_maintenance_and_not_above(
+    mark: str, taken: int, margin: dict[str, int]
+) -> None:
+    """CORE-16: equity 4.5225 at 90.45 is maintenance exactly (0.5 % of 904.5)."""
+    world = World("bybit", balance=1000, managed=True)
+    world.contract("X")
+    world.mark(X=100)
+    world.wallets(ann="100.0225")
+    if margin:
+        world.wallets(ann=0)
+        margin = {"margin": "100.0225"}
+    world.long("ann", "X", 10, at=100, **margin)
+    world.mark(X=mark)
+    assert sum(event.lots for event in world.told(m.TakenOver)) == taken
+    assert [world.price(event) for event in world.told(m.TakenOver)] == ["90"] * bool(taken)
+
+
+def test_a_pool_with_no_contracts_only_keeps_money() -> None:
+    world = World(balance=500)
+    world.fund(-500, reason=m.FundingReason.WITHDRAWAL)
+    assert [type(event) for event in world.events] == [m.Accepted, m.PoolFunded, m.PoolObserved]
+    world.wait(10**9)
+    assert world.balance() == "0"
+
+
+def test_an_account_is_told_once_for_all_its_fills() -> None:
+    world = World("binance")
+    world.contract("X")
+    world.mark(X=100)
+    world.short("ann", "X", 5, at=130, margin=100, open_orders=("x1",))
+    world.inventory("X", Side.LONG, 3, 101, account="first")
+    (notice,) = [n for n in world.told(m.Notice) if n.account]
+    (fill,) = world.told(m.AdlFilled)
+    assert notice == m.Notice(
+        kind=NoticeKind.POSITION_DELEVERAGED,
+        subject="bankruptcy_price",
+        account="ann",
+        contract="X",
+        numbers={
+            "first_fill": 1,
+            "last_fill": 1,
+            "lots": 3,
+            "value_cash": 303 * 10**8,
+            "realised_cash": fill.realised_cash,
+            "rank": 1,
+            "orders_to_cancel": 1,
+        },
+    )
+
+
+def test_only_the_skips_that_moved_somebody_up_are_told() -> None:
+    """CORE-07: ann stands behind the last fill: at 98 she would be at -0.5, but it was not her turn."""
+    world = World("binance")
+    world.contract("X")
+    world.mark(X=100)
+    world.wallets(ann=1, cyd=-9)
+    world.long("ann", "X", 1, at="99.5")
+    world.long("bob", "X", 1, at=90, margin=5)
+    world.long("cyd", "X", 1, at=90)
+    world.inventory("X", Side.SHORT, 1, 98)
+    assert world.filled() == {"bob": 1}
+    (skip,) = world.told(m.CandidateSkipped)
+    assert (skip.account, skip.rank, skip.numbers) == ("cyd", 1, {"equity_after_cash": -(10**8)})
+    world.inventory("X", Side.SHORT, 1, 98, account="second")
+    assert [(s.account, s.rank) for s in world.told(m.CandidateSkipped)] == [("cyd", 1), ("ann", 2)]
+    assert world.told(m.AdlExhausted)[0].left_lots == 1

@@ -1,0 +1,180 @@
+"""Who would be next: scores, order, lights, and whom the inventory meets."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from world import World
+
+from delever.core import messages as m
+from delever.core.explanation import Explanation, explain, lights_of
+from delever.core.messages import ContractKind, Side
+from delever.core.ranking import lights
+from delever.core.units import div_ceil
+from table import Row, cases, grouped_cases
+
+
+def scored(world: World, contract: str, side: Side, account: str, position: int = 0) -> Explanation:
+    """Return the explanation of a position that is there."""
+    explained = explain(world.book, contract, side, account, position=position)
+    assert isinstance(explained, Explanation), explained
+    return explained
+
+
+@pytest.mark.parametrize("row", cases("scores.txt"))
+def test_score(row: Row) -> None:
+    world = World(row["rules"])
+    kind, side = ContractKind(row["kind"]), Side(row["side"])
+    world.contract("X", kind=kind, tick_size="0.1", rate=row["rate"])
+    world.mark(X=row["mark"])
+    if row["wallet"]:
+        world.wallets(ann=row["wallet"])
+    margin, leverage = row["margin"] or None, row["leverage"]
+    held = world.row("ann", "X", side, row["lots"], at=row["entry"], margin=margin)
+    world.positions(replace(held, leverage=leverage))
+    standing = scored(world, "X", side, "ann").standing
+    value = standing.parts[row["part"]] if row["part"] else standing.score
+    assert f"{value:.6f}" == row["score"]
+
+
+def test_cross_positions_share_the_equity_behind_their_leverage() -> None:
+    """BMX-03: equity 130, maintenance 20 and 10: cover 86.67 and 43.33 for values of 1,000 each."""
+    world = World("bitmex")
+    world.contract("X", rate="0.02")
+    world.contract("Y", rate="0.01")
+    world.mark(X=100, Y=100)
+    world.wallets(ann=50)
+    world.long("ann", "X", 10, at=90)
+    world.short("ann", "Y", 10, at=98)
+    leverage = {
+        name: scored(world, name, side, "ann").standing.parts["effective_leverage"]
+        for name, side in (("X", Side.LONG), ("Y", Side.SHORT))
+    }
+    assert leverage == {"X": pytest.approx(1000 * 30 / 2600), "Y": pytest.approx(1000 * 30 / 1300)}
+
+
+def line_up(rows: list[Row]) -> World:
+    """Return a world in which the accounts of the rows stand in line."""
+    first = rows[0]
+    world = World(first["rules"])
+    world.contract("X")
+    for mark in first["marks"].split(","):
+        world.mark(X=mark)
+    for row in rows:
+        world.account(row["account"], adl_exempt=row["flag"] == "exempt")
+        held = world.row("", "X", Side(row["side"]), row["lots"], cost=row["cost"])
+        held = replace(
+            held,
+            account=row["account"],
+            position=int(row["position"]),
+            isolated_margin=row["margin"],
+            under_liquidation=row["flag"] == "liquidation",
+        )
+        world.positions(held)
+    return world
+
+
+@pytest.mark.parametrize("rows", grouped_cases("queues.txt", by="case"))
+def test_queue(rows: list[Row]) -> None:
+    world, side = line_up(rows), Side(rows[0]["side"])
+    before = [
+        scored(world, "X", side, row["account"], int(row["position"])).standing for row in rows
+    ]
+    world.inventory("X", side.opposite, rows[0]["wanted"], rows[0]["price"])
+    for row, standing in zip(rows, before, strict=True):
+        who = (row["account"], int(row["position"]))
+        fills = [f for f in world.told(m.AdlFilled) if (f.account, f.position) == who]
+        assert row.expected == {
+            "score": f"{standing.score:.6f}",
+            "rank": str(standing.rank),
+            "light": str(standing.light),
+            "ahead": str(standing.ahead_lots),
+            "closed": str(sum(fill.lots for fill in fills)),
+            "at": "".join(world.price(fill) for fill in fills),
+            "reason": standing.reason or "",
+        }
+        shown = {(f.rank, f.light, f.quantity_ahead_lots, f.score) for f in fills}
+        at_the_time = (standing.rank, standing.light, standing.ahead_lots, standing.score)
+        assert shown <= {at_the_time}
+
+
+@pytest.mark.parametrize("row", cases("joint.txt"))
+def test_joint_score(row: Row) -> None:
+    world = World("binance")
+    world.contract("LIN")
+    world.contract("INV", kind=ContractKind.INVERSE)
+    world.mark(LIN=100, INV=100)
+    for other in ("LIN", "INV"):  # before it among the longs, behind it among the shorts
+        world.long("x", other, 1, at=1, margin=1)
+        world.short("y", other, 1, at=1, margin=1000)
+    name, contract, hedge = row["account"], row["contract"], row["hedge"] == "yes"
+    world.account(name, hedge_mode=hedge)
+    world.wallets(**{name: row["wallet"]})
+    for number, side in enumerate(Side):
+        margin = row[f"{side}_margin"] or None
+        held = world.row(name, contract, side, row[side], at=row[f"{side}_entry"], margin=margin)
+        world.positions(replace(held, position=0 if hedge else number))
+    shown = lights_of(world.book, contract, name)
+    scores = {}
+    for number, side in enumerate(Side):
+        scores[side] = ""
+        if row[side] != "0":
+            place = scored(world, contract, side, name, 0 if hedge else number).standing
+            scores[side] = f"{place.score:.6f}"
+            assert place.light == (1 if side is Side.LONG else 3)
+    assert {
+        "joint": "yes" if shown.joint else "no",
+        "long_score": scores[Side.LONG],
+        "short_score": scores[Side.SHORT],
+    } == row.expected
+    own_lights = (1, 3 if row["short"] != "0" else 0)
+    assert (shown.long, shown.short) == ((3, 3) if shown.joint else own_lights)
+
+
+@given(st.lists(st.integers(1, 1000), min_size=1, max_size=40), st.integers(1, 10))
+def test_lights_fall_from_the_front_to_one(lots: list[int], levels: int) -> None:
+    """CORE-06: a position belongs to the light in which its last lot stands."""
+    through = np.cumsum(lots)
+    shown = lights(through, levels).tolist()
+    assert shown == sorted(shown, reverse=True)
+    assert shown[-1] == 1
+    assert shown == [levels + 1 - div_ceil(levels * int(n), int(through[-1])) for n in through]
+    for light, count in zip(shown, through.tolist(), strict=True):
+        assert (levels - light) * through[-1] < levels * count <= (levels + 1 - light) * through[-1]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abcdef"), st.integers(0, 2), st.integers(1, 9), st.integers(80, 99)
+        ),
+        min_size=1,
+        max_size=12,
+        unique_by=lambda row: row[:2],
+    ),
+    st.sampled_from(["bitmex", "binance", "binance_legacy", "bitmart", "bybit"]),
+    st.randoms(use_true_random=False),
+)
+def test_a_queue_does_not_depend_on_the_order_in_which_it_was_told(
+    rows: list[tuple[str, int, int, int]], rules: str, random: object
+) -> None:
+    """CORE-05: rank, light and quantity ahead follow from score, account and position alone."""
+    shuffled = sorted(rows, key=lambda _: random.random())
+    ranks = []
+    for told in (rows, shuffled):
+        world = World(rules)
+        world.contract("X")
+        world.mark(X=100)
+        for account, position, lots, entry in told:
+            held = world.row(account, "X", Side.LONG, lots, at=entry, margin=500)
+            world.positions(replace(held, position=position))
+        standings = {key[:2]: scored(world, "X", Side.LONG, *key[:2]).standing for key in rows}
+        ranks.append({key: (s.rank, s.light, s.ahead_lots) for key, s in standings.items()})
+    assert ranks[0] == ranks[1]
+    in_order = sorted(rows, key=lambda row: ranks[0][row[:2]][0])
+    assert [ranks[0][row[:2]][2] for row in in_order] == [
+        sum(row[2] for row in in_order[:place]) for place in range(len(rows))
+    ]
+    best = [scored(world, "X", Side.LONG, *row[:2]).standing.score for row in in_order]
+    assert best == sorted(best, reverse=True)

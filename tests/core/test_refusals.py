@@ -1,0 +1,104 @@
+"""Bad input: refused with its reason, field and value, and nothing of it applied."""
+
+import json
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+from world import World
+
+from delever.core import messages as m
+from delever.core.engine import step
+from delever.core.messages import Reason, Side
+from delever.journal.snapshot import encode_book
+from table import Row, cases, rows_of
+
+DECODER = msgspec.json.Decoder(m.AnyCommand)
+
+NOT_OF_COMMANDS = list(Reason).index(Reason.VERSION_IS_STALE)
+"""Where the reasons begin that no command is refused for."""
+
+
+def body(row: Row, time_ms: int) -> bytes:
+    """Return the row's command as JSON, with its type and time first."""
+    fields = json.dumps({"type": row["command"], "time_ms": time_ms})
+    own = row["body"].removeprefix("{")
+    for name in ("type", "time_ms"):
+        if own.startswith(f'"{name}"'):
+            fields = json.dumps({k: v for k, v in json.loads(fields).items() if k != name})
+    return (fields.removesuffix("}") + (", " if own != "}" else "") + own).encode()
+
+
+def standing() -> World:
+    """Return a world with a bit of everything, and everything in it open."""
+    world = World(balance=1000)
+    world.pool("own", kind=m.PoolKind.ISOLATED)
+    world.pool("coin", asset="COIN")
+    for name, pool in {"BTC": "main", "SOLO": "own", "NEW": "main"}.items():
+        world.contract(name, pool=pool, tick_size="0.5", lot_size="0.01")
+    world.mark(BTC=100, SOLO=100)
+    world.account("bob", hedge_mode=True)
+    world.wallets(ann=500, cyd=500)
+    world.long("ann", "NEW", 1, at=100)
+    world.long("ann", "BTC", 1, at=100, open_orders=("o1",))
+    world.short("cyd", "BTC", 5, at=100, margin=50)
+    world.inventory("BTC", Side.LONG, 2, 100)
+    world.time_ms = 1000
+    world.wait(0)
+    return world
+
+
+@pytest.mark.parametrize("row", cases("refusals.txt"))
+def test_refused(row: Row) -> None:
+    world = standing()
+    world.book.take_changes()
+    before = encode_book(world.book)
+    refused = world.refused(DECODER.decode(body(row, 1000)))
+    assert row.expected == {
+        "reason": refused.reason,
+        "field": refused.field,
+        "value": refused.value.replace(" ", ""),
+    }
+    assert refused.command == row["command"]
+    assert world.book.take_changes() == msgspec.msgpack.encode([])
+    world.book.sequence -= 1  # a refusal is counted, and that is all
+    assert encode_book(world.book) == before
+
+
+def test_every_reason_to_refuse_is_in_the_table() -> None:
+    told = {row["reason"] for row in rows_of("refusals.txt")}
+    assert told == {str(reason) for reason in list(Reason)[:NOT_OF_COMMANDS]}
+
+
+@pytest.mark.parametrize("row", cases("decoding.txt"))
+def test_not_decoded(row: Row) -> None:
+    with pytest.raises(msgspec.DecodeError) as caught:
+        DECODER.decode(body(row, 0))
+    said = str(caught.value)
+    place = said.rpartition(" - at `")[2].rstrip("`") if " - at `" in said else ""
+    assert (place, row["word"] in said) == (row["at"], True), said
+
+
+def test_a_refusal_does_not_stop_what_comes_after_it() -> None:
+    """CORE-14: the same command, put right, is accepted at the same time."""
+    world = standing()
+    bad = m.SetMarks(time_ms=2000, marks={"BTC": "100.1"})
+    assert world.refused(bad).reason is Reason.PRICE_MUST_BE_MULTIPLE_OF_TICK
+    assert world.book.time_ms == 1000
+    assert world.run(replace(bad, marks={"BTC": "100.5"}))[0] == m.Accepted(
+        sequence=world.book.sequence, time_ms=2000
+    )
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_one_bad_row_stops_all_rows(place: int) -> None:
+    """CORE-14: a bulk command is applied whole or not at all, wherever its bad row stands."""
+    world = standing()
+    before = encode_book(world.book)
+    rows = [world.row("bob", "BTC", Side.LONG, n + 1, at=100) for n in range(5)]
+    rows = [replace(row, position=n) for n, row in enumerate(rows)]
+    rows[place] = replace(rows[place], entry_price="nothing")
+    (refused,) = step(world.book, m.SetPositions(time_ms=1000, version=99, positions=tuple(rows)))
+    assert refused.field == f"positions[{place}].entry_price"
+    world.book.sequence -= 1
+    assert encode_book(world.book) == before

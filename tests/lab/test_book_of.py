@@ -1,0 +1,125 @@
+"""Books from data frames: what is not given follows from what is, exactly or not at all."""
+
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+
+from delever.core.messages import Side
+from delever.lab.errors import InputError
+from delever.lab.frames import book_of
+
+POSITIONS: dict[str, list[Any]] = {
+    "account": ["ann", "bob"],
+    "contract": ["BTCUSDT", "BTCUSDT"],
+    "side": ["long", "short"],
+    "quantity": ["1.25", "0.5"],
+    "entry_price": ["64000.1", "65000"],
+    "leverage": ["50", "3"],
+}
+MARKS = {"BTCUSDT": "64000.5"}
+
+
+def with_column(name: str, values: list[Any]) -> dict[str, list[Any]]:
+    return {**POSITIONS, name: values}
+
+
+def test_contract_pool_accounts_and_margins_follow_from_the_positions() -> None:
+    book = book_of(POSITIONS, MARKS, pool="1000", rules="bitmart")
+    state = book.contracts["BTCUSDT"]
+    assert (state.definition.tick_size, state.definition.lot_size) == ("0.1", "0.01")
+    assert (state.pool, book.pools["USDT"].definition.rules) == ("USDT", "bitmart")
+    assert book.pools["USDT"].balance == 1000 * 10**8
+    long, short = state.lanes[Side.LONG], state.lanes[Side.SHORT]
+    assert long.margin[0] == 160_000_250_000  # 1.25 x 64000.1 / 50
+    assert short.margin[0] == 1_083_333_333_333  # 0.5 x 65000 / 3, rounded down
+    assert long.isolated[0] and short.isolated[0]
+
+
+@pytest.mark.parametrize(
+    "positions",
+    [
+        pl.DataFrame(POSITIONS),
+        [dict(zip(POSITIONS, row, strict=True)) for row in zip(*POSITIONS.values(), strict=True)],
+        with_column("quantity", [Decimal("1.250"), Decimal("0.5")]),
+        with_column("leverage", [50, 3]),
+        pl.DataFrame(POSITIONS).with_columns(pl.col("side", "contract").cast(pl.Categorical)),
+    ],
+    ids=["polars", "rows", "decimals", "whole numbers", "categories"],
+)
+def test_every_form_of_a_table_makes_the_same_book(positions: object) -> None:
+    book = book_of(positions, MARKS)
+    state = book.contracts["BTCUSDT"]
+    assert state.definition.lot_size == "0.01"
+    assert [lane.margin[0] for lane in state.lanes.values()] == [160_000_250_000, 1_083_333_333_333]
+
+
+def test_floats_are_refused_unless_rounding_is_asked_for() -> None:
+    floats = with_column("quantity", [1.25, 0.1 + 0.2])
+    with pytest.raises(InputError, match=r"positions, quantity: holds floats, which are not exact"):
+        book_of(floats, MARKS)
+    book = book_of(floats, MARKS, floats="round:3")
+    assert book.contracts["BTCUSDT"].lanes[Side.SHORT].lots[0] == 30
+    nan = with_column("quantity", [1.25, float("nan")])
+    with pytest.raises(InputError, match=r"row 2, quantity 'nan': number must be plain decimal"):
+        book_of(nan, MARKS, floats="round:3")
+    with pytest.raises(ValueError, match="must be 'round:N'"):
+        book_of(floats, MARKS, floats="nearest")
+
+
+def test_what_stands_behind_a_position_must_be_said() -> None:
+    bare = {name: cells for name, cells in POSITIONS.items() if name != "leverage"}
+    with pytest.raises(InputError, match="positions: nothing says what stands behind"):
+        book_of(bare, MARKS)
+    given = {**bare, "isolated_margin": ["100", None]}
+    lanes = book_of(given, MARKS).contracts["BTCUSDT"].lanes
+    assert lanes[Side.LONG].margin[0] == 100 * 10**8
+    assert lanes[Side.SHORT].margin[0] == 32_500 * 10**8  # leverage 1 where none is given
+    balances = {"account": ["ann"], "asset": ["USDT"], "balance": ["7"]}
+    cross = book_of(bare, MARKS, balances=balances)
+    assert not cross.contracts["BTCUSDT"].lanes[Side.LONG].isolated[0]
+
+
+def test_an_account_on_both_sides_is_in_hedge_mode() -> None:
+    book = book_of(with_column("account", ["ann", "ann"]), MARKS)
+    assert book.accounts.hedge_mode[0]
+    assert not book_of(POSITIONS, MARKS).accounts.hedge_mode.any()
+
+
+def test_fine_prices_and_quantities_make_the_asset_finer() -> None:
+    book = book_of(with_column("quantity", ["1.2500001", "0.5"]), {"BTCUSDT": "64000.5001"})
+    assert book.assets["USDT"].cash_decimals == 11
+    with pytest.raises(InputError, match=r"assets \(inferred\), row 1, cash_decimals '14'"):
+        book_of(with_column("quantity", ["1.2500001", "0.5"]), {"BTCUSDT": "64000.5000001"})
+
+
+def test_inverse_contracts_take_their_margin_in_coins() -> None:
+    contracts = {
+        "contract": ["BTCUSDT"],
+        "kind": ["inverse"],
+        "settle": ["BTC"],
+        "tick_size": ["0.1"],
+        "lot_size": ["1"],
+        "multiplier": ["100"],
+    }
+    book = book_of(with_column("quantity", ["640", "1"]), MARKS, contracts=contracts, pool="2")
+    lane = book.contracts["BTCUSDT"].lanes[Side.LONG]
+    assert lane.margin[0] == 1_999_996  # 640 x 100 / 64000.1 / 50 BTC, rounded down
+    assert book.pools["BTC"].balance == 2 * 10**8
+
+
+@pytest.mark.parametrize(
+    ("positions", "said"),
+    [
+        ([{"account": "a"}, 3], "positions: is not a table"),
+        (with_column("quantity", [1, "x"]), "positions: is not a table"),
+        (with_column("quantity", [["1"], ["2"]]), "row 1, quantity '1 '|number must be plain|List"),
+        (with_column("colour", ["red", "blue"]), "positions, 'colour': unknown column"),
+        ({"account": ["a"]}, "positions, contract: the column is missing"),
+        (with_column("quantity", ["-1", "1"]), "row 1, side 'long': side contradicts sign"),
+    ],
+)
+def test_what_is_no_table_of_positions_is_refused(positions: object, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        book_of(positions, MARKS)

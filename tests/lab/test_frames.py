@@ -1,0 +1,296 @@
+"""Books from tables: what is wrong is named to the cell, what is right comes back to the digit."""
+
+import re
+import shutil
+from decimal import Decimal
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from delever.core.book import Book
+from delever.core.engine import step
+from delever.core.invariants import audit
+from delever.core.messages import Reason, SetMarks, SetTime, Side, Takeover
+from delever.lab.errors import InputError
+from delever.lab.export import frames_of
+from delever.lab.frames import book_of, build, read_book, write_book
+from delever.lab.tables import SHAPES, table_of
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "book"
+
+# file, what stands there, what stands there instead, what is said of it
+WRONG = [
+    ("positions", "bob,BTCUSDT,short,4,", "bob,BTCUSDT,short,4.0005,",
+     "row 3 (line 4), quantity '4.0005': quantity must be multiple of lot"),
+    ("positions", "bob,BTCUSDT,short,4,", "bob,BTCUSDT,short,NaN,",
+     "row 3 (line 4), quantity 'NaN': number must be plain decimal"),
+    ("positions", "bob,BTCUSDT,short,4,", "bob,BTCUSDT,short,1e3,",
+     "row 3 (line 4), quantity '1e3': number must be plain decimal"),
+    ("positions", "bob,BTCUSDT,short,4,", "bob,BTCUSDT,short,,",
+     "row 3 (line 4), quantity: is empty"),
+    ("positions", "bob,BTCUSDT,short,4,", "bob,BTCUSDT,long,-4,",
+     "row 3 (line 4), side 'long': side contradicts sign"),
+    ("positions", "bob,BTCUSDT,short,4,", "bob,BTCUSDT,shrt,4,",
+     "row 3 (line 4), side 'shrt': must be one of long, short"),
+    ("positions", "bob,BTCUSDT,short,4,", "bob,BTCUSDC,short,4,",
+     "row 3 (line 4), contract 'BTCUSDC': contract is unknown"),
+    ("positions", "bob,BTCUSDT,short,4,", "bub,BTCUSDT,short,4,",
+     "row 3 (line 4), account 'bub': account is unknown"),
+    ("positions", "bob,BTCUSDT,short,4,", "bob,BTCUSDT,short,4000000000000000000,",
+     "row 3 (line 4), quantity '4000000000000000000': exceeds numeric range"),
+    ("positions", "68120.25,25,", "-68120.25,25,",
+     "row 3 (line 4), entry_price '-68120.25': number must be positive"),
+    ("positions", "68120.25,25,", ",25,",
+     "row 3 (line 4), entry_price 'neither': entry needs price or cost"),
+    ("positions", "68120.25,25,", "68120.25,0,",
+     "row 3 (line 4), leverage '0': number must be within range"),
+    ("positions", "bob,BTCUSDT,short,4,", "ann,BTCUSDT,long,4,",
+     "row 3 (line 4), account 'ann': row is repeated: row 1 is about the same"),
+    ("positions", ",bob-17 bob-18", ",bob-17,bob-18",
+     "row 3 (line 4): has 9 cells under 8 columns"),
+    ("positions", "leverage", "leverge", "'leverge': unknown column; did you mean 'leverage'?"),
+    ("positions", "side,quantity", "side,side", "side: the column stands there twice"),
+    ("marks", "contract,mark,", "contract,price,", "'price': unknown column; there is "),
+    ("marks", "64000.5", "64000.3",
+     "row 1 (line 2), mark '64000.3': price must be multiple of tick"),
+    ("marks", "64210", "6421O",
+     "row 1 (line 2), previous_mark '6421O': number must be plain decimal"),
+    ("marks", "ETHUSDT", "ETHUSDC", "row 2 (line 3), contract 'ETHUSDC': contract is unknown"),
+    ("depth", "BTCUSDT,bid,63950", "BTCUSDT,bid,64950",
+     "row 2 (line 3), price '64950': bids must descend and asks ascend"),
+    ("depth", "BTCUSDT,ask,64001,1.1", "BTCUSDT,ask,64001,0",
+     "row 4 (line 5), quantity '0': number must be positive"),
+    ("depth", "BTCUSDT,bid,64000", "BTCUSDT,buy,64000",
+     "row 1 (line 2), side 'buy': must be one of bid, ask"),
+    ("depth", "BTCUSD,bid,63987.5", "BTCEUR,bid,63987.5",
+     "row 11 (line 12), contract 'BTCEUR': contract is unknown"),
+    ("pools", "isolated", "isoltd", "row 2 (line 3), kind 'isoltd': must be one of shared, "),
+    ("pools", "bybit", "bybyt", "row 1 (line 2), rules 'bybyt': rules are unknown"),
+    ("pools", "250000", "25e4", "row 1 (line 2), balance '25e4': number must be plain decimal"),
+    ("contracts", "USDT,main,0.5", "USDT,mian,0.5",
+     "row 1 (line 2), pool 'mian': pool is unknown"),
+    ("contracts", "main,0.5,0.001", "main,0.5,0.0000000001",
+     "row 1 (line 2), tick_size '0.5': value of lot must be whole cash"),
+    ("margin_tiers", "1000000,0.01", "1000000,0.001",
+     "row 1 (line 2), contract 'BTCUSDT': tiers must start at zero and ascend"),
+    ("margin_tiers", "BTCUSD,0", "BTCEUR,0",
+     "row 5 (line 6), contract 'BTCEUR': contract is unknown"),
+    ("accounts", "dan,true", "dan,false", "row 6 (line 7), side 'short': one way account holds"),
+    ("accounts", "dan,true", "dan,maybe",
+     "row 4 (line 5), hedge_mode 'maybe': must be true or false"),
+    ("accounts", "dan,true", "cyd,true",
+     "row 4 (line 5), account 'cyd': row is repeated: row 3 is about the same"),
+    ("balances", "4100", "4100.123456789",
+     "row 2 (line 3), balance '4100.123456789': number must be within scale"),
+    ("balances", "hal,BTC", "hal,ETH", "row 7 (line 8), asset 'ETH': asset is unknown"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(EXAMPLE, tmp_path / "book"))
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(("name", "old", "new", "said"), WRONG, ids=[row[3] for row in WRONG])
+def test_what_is_wrong_with_a_table_is_named_to_the_cell(
+    folder: Path, name: str, old: str, new: str, said: str
+) -> None:
+    replace(folder / f"{name}.csv", old, new)
+    # An account's mode is wrong only by what its positions say, so they are named.
+    named = "positions" if "one way" in said else name
+    with pytest.raises(InputError, match=f"^{re.escape(f'{folder}/{named}.csv, {said}')}") as caught:
+        read_book(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_engine_s_refusal_keeps_its_reason(folder: Path) -> None:
+    replace(folder / "marks.csv", "64000.5", "64000.3")
+    with pytest.raises(InputError) as caught:
+        read_book(folder)
+    error = caught.value
+    assert error.reason is Reason.PRICE_MUST_BE_MULTIPLE_OF_TICK
+    assert (error.row, error.line, error.column, error.value) == (1, 2, "mark", "64000.3")
+    assert error.file.endswith("marks.csv")
+
+
+def test_missing_empty_and_misspelt_files_are_named(folder: Path) -> None:
+    (folder / "depth.csv").rename(folder / "depht.csv")
+    with pytest.raises(InputError, match=r"depht\.csv: is no table of a book; did you mean 'depth"):
+        read_book(folder)
+    (folder / "depht.csv").write_text("")
+    (folder / "depht.csv").rename(folder / "depth.csv")
+    with pytest.raises(InputError, match=r"depth\.csv: is empty"):
+        read_book(folder)
+    (folder / "positions.csv").unlink()
+    with pytest.raises(InputError, match=r"positions\.csv: is missing"):
+        read_book(folder)
+    with pytest.raises(InputError, match="nowhere: not found"):
+        read_book(folder / "nowhere")
+    with pytest.raises(InputError, match="is no directory"):
+        read_book(folder / "marks.csv")
+
+
+def test_a_table_twice_and_bytes_that_are_no_text_are_refused(folder: Path) -> None:
+    pl.DataFrame({"contract": ["BTCUSDT"]}).write_parquet(folder / "depth.parquet")
+    with pytest.raises(InputError, match=r"depth\.csv: is there as depth\.parquet too"):
+        read_book(folder)
+    (folder / "depth.csv").write_bytes(b"contract,side,price,quantity\n\xff,bid,1,1\n")
+    (folder / "depth.parquet").unlink()
+    with pytest.raises(InputError, match=r"depth\.csv: cannot be read: invalid utf-8"):
+        read_book(folder)
+    (folder / "depth.csv").unlink()
+    (folder / "depth.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(InputError, match=r"depth\.parquet: cannot be read"):
+        read_book(folder)
+
+
+def test_blank_lines_are_no_rows_and_keep_the_count_of_lines(folder: Path) -> None:
+    before = read_book(folder)
+    replace(folder / "marks.csv", "ETHUSDT", "\nETHUSDT")
+    (folder / "accounts.csv").write_text((folder / "accounts.csv").read_text() + "\n\n")
+    assert tables(read_book(folder)) == tables(before)
+    replace(folder / "marks.csv", "3150.25", "0")
+    with pytest.raises(InputError, match=r"row 3 \(line 4\), mark '0': number must be positive"):
+        read_book(folder)
+
+
+def test_a_header_alone_is_a_table_without_rows(folder: Path) -> None:
+    for name in ("positions", "balances", "depth", "accounts"):
+        header = (folder / f"{name}.csv").read_text().partition("\n")[0]
+        (folder / f"{name}.csv").write_text(header + "\n")
+    book = read_book(folder)
+    assert book.accounts.size == 0
+    assert book.contracts["BTCUSDT"].mark == 128_001
+    assert book.contracts["BTCUSDT"].previous_mark == 128_420
+
+
+def test_the_example_book_is_what_its_files_say() -> None:
+    book = read_book(EXAMPLE)
+    assert list(book.contracts) == ["BTCUSDT", "ETHUSDT", "BTCUSD"]
+    assert book.accounts.size == 12
+    for state in book.contracts.values():
+        assert state.lanes[Side.LONG].total_lots == state.lanes[Side.SHORT].total_lots > 0
+    assert book.pools["main"].balance == 250_000 * 10**8
+    assert book.open_orders["bob", "BTCUSDT"] == ("bob-17", "bob-18")
+    assert book.accounts.hedge_mode[book.accounts.index["dan"]]
+    tiers = book.contracts["BTCUSDT"].terms.tier_rate_ppm.tolist()
+    assert tiers == [5_000, 10_000]
+    audit(book)
+
+
+def tables(book: Book) -> dict[str, list[dict[str, str]]]:
+    return {name: frame.to_dicts() for name, frame in frames_of(book).items()}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_book_written_is_read_as_it_was(tmp_path: Path, suffix: str) -> None:
+    book = read_book(EXAMPLE)
+    write_book(book, tmp_path / "copy", suffix=suffix)
+    copy = read_book(tmp_path / "copy")
+    assert tables(copy) == tables(book)
+    for name, state in book.contracts.items():
+        for side, lane in state.lanes.items():
+            assert copy.contracts[name].lanes[side].total_cost == lane.total_cost
+    write_book(copy, tmp_path / "copy", suffix=".csv")
+    assert {file.suffix for file in (tmp_path / "copy").iterdir()} == {".csv"}
+
+
+def test_odd_things_come_back_too(tmp_path: Path) -> None:
+    """Pools in debt, finer units, limits, orders without position, several positions a side."""
+    book = book_of(
+        positions={
+            "account": ["a", "a", "b"],
+            "contract": ["XUSD"] * 3,
+            "side": ["short", "short", "long"],
+            "quantity": ["0.5", "2", "0"],
+            "entry_cost": ["0.12345678901", "7", None],
+            "position": [3, 0, 0],
+            "under_liquidation": [True, None, None],
+            "open_orders": [None, None, "b-1 b-2"],
+        },
+        marks={"XUSD": "3"},
+        balances=[{"account": "a", "asset": "EUR", "balance": "-0.00000000001"}],
+        contracts={
+            "contract": ["XUSD"],
+            "kind": ["linear"],
+            "settle": ["EUR"],
+            "pool": ["p"],
+            "tick_size": ["0.5"],
+            "lot_size": ["0.5"],
+            "limits.start": ["0.4"],
+            "adl_exempt": ["true"],
+        },
+        pools={
+            "pool": ["p"],
+            "kind": ["portfolio"],
+            "asset": ["EUR"],
+            "rules": ["bitmart"],
+            "balance": ["-12.5"],
+            "limits.wait_ms": ["5"],
+            "max_slippage": ["0.1"],
+        },
+        assets={"asset": ["EUR"], "cash_decimals": [11]},
+    )
+    assert book.pools["p"].balance == -(125 * 10**10)
+    write_book(book, tmp_path)
+    again = read_book(tmp_path)
+    assert tables(again) == tables(book)
+    assert again.open_orders == {("b", "XUSD"): ("b-1", "b-2")}
+    assert again.contracts["XUSD"].limits == book.contracts["XUSD"].limits
+
+
+def test_what_tables_cannot_carry_is_refused(tmp_path: Path) -> None:
+    book = read_book(EXAMPLE)
+    step(book, SetMarks(time_ms=1, marks={"BTCUSDT": "66000"}))
+    step(book, Takeover(time_ms=1, account="ann", contract="BTCUSDT"))
+    with pytest.raises(InputError, match=r"inventory \(long 2\.5 BTCUSDT\), which no table"):
+        write_book(book, tmp_path / "book")
+    assert not (tmp_path / "book").exists()
+
+
+amounts = st.decimals(
+    min_value=Decimal("0.001"), max_value=1000, places=3, allow_nan=False, allow_infinity=False
+).map(str)
+
+
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from("abcdef"),
+            st.sampled_from(["X", "Y"]),
+            st.sampled_from(["long", "short"]),
+            amounts,
+            amounts,
+            st.none() | amounts,
+            st.sampled_from(["1", "2.5", "100"]),
+        ),
+        min_size=1,
+        max_size=12,
+        unique_by=lambda row: row[:3],
+    ),
+    marks=st.tuples(amounts, amounts),
+)
+def test_any_book_survives_its_tables(
+    rows: list[tuple[str | None, ...]], marks: tuple[str, str]
+) -> None:
+    columns = ("account", "contract", "side", "quantity", "entry_price", "isolated_margin")
+    book = book_of(
+        pl.DataFrame(rows, schema=[*columns, "leverage"], orient="row"),
+        {"X": marks[0], "Y": marks[1]},
+        balances={"account": ["a"], "asset": ["USDT"], "balance": ["1.5"]},
+        pool="17",
+    )
+    step(book, SetTime(time_ms=5))
+    frames = frames_of(book)
+    again = build({name: table_of(frame, SHAPES[name], name) for name, frame in frames.items()})
+    assert tables(again) == tables(book)
+    audit(again)

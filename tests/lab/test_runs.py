@@ -1,0 +1,163 @@
+"""Runs, shocks and comparisons: totals that add up, and books that stay as they were."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from delever.core.book import Book
+from delever.core.invariants import audit
+from delever.core.messages import CancelAdl, Reason, SetMarks, Side
+from delever.core.rules import RULE_SETS
+from delever.journal.snapshot import encode_book
+from delever.lab.errors import InputError, UnknownNameError
+from delever.lab.frames import read_book
+from delever.lab.runs import copy_of, run
+from delever.lab.scenario import read_scenario
+from delever.lab.shocks import Shock, compare, simulate
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SCENARIO = read_scenario(EXAMPLES / "crash.ndjson")
+BOOK = read_book(EXAMPLES / "book")
+
+
+def test_the_example_scenario_is_bybit_s_first_example() -> None:
+    """BYB-01 BYB-02 BYB-03: closed where the ratio is -0.30; 50,000 borne; on until -0.25."""
+    result = run(Book(), SCENARIO)
+    summary = result.summary
+    (episode,) = summary.episodes
+    assert (episode.trigger, episode.started_ms, episode.stopped_ms) == (
+        "contract_drawdown", 3000, 4000,
+    )  # fmt: skip
+    assert "pnl ratio -35 %" in episode.why
+    assert "pnl ratio -24 %" in episode.why_stopped
+    (total,) = summary.contracts
+    assert (total.taken_over, total.closed, total.left) == ("100", "100", "0")
+    assert (total.accounts, total.borne, total.pool_profit) == (3, "50000", "-300000")
+    (pool,) = summary.pools
+    assert (pool.balance, pool.equity) == ("760000", "760000")
+    assert result.fills["price"].to_list() == [Decimal(56500)] * 3
+    assert result.fills["account"].to_list() == ["cyd", "bob", "dan"]
+    assert result.fills["cancel_orders"].to_list() == ["", "bob-17", ""]
+    assert summary.refused == 0
+    audit(result.book)
+
+
+def test_a_summary_reads_as_sentences() -> None:
+    told = str(run(Book(), SCENARIO).summary).splitlines()
+    assert told[0] == "14 commands, 0 to 4000 ms"
+    assert told[1].startswith("BTCUSDT: ADL by contract drawdown from 3000 ms, to 4000 ms (")
+    assert told[2].startswith("BTCUSDT: 100 taken over, 0 unwound, 100 closed by ADL of 3 accounts")
+    assert told[3] == "pool main: balance 760000, equity 760000 USDT"
+
+
+def test_a_fill_taken_back_is_taken_out_of_the_totals() -> None:
+    cancelled = run(Book(), [*SCENARIO[:-1], CancelAdl(time_ms=3000, fill=3, note="halted")])
+    (total,) = cancelled.summary.contracts
+    # What came back is closed again at once: the candidates are still there, the price is the mark.
+    assert total.taken_over == "100"
+    assert Decimal(total.closed) + Decimal(total.left) == 100
+
+
+def test_a_run_leaves_its_book_alone_and_goes_on_after_a_refusal() -> None:
+    before = encode_book(BOOK)
+    marks = [
+        SetMarks(time_ms=1, marks={"BTCUSDT": "64000.3"}),
+        SetMarks(time_ms=2, marks={"BTCUSDT": "64000"}),
+    ]
+    result = run(BOOK, marks)
+    assert encode_book(BOOK) == before
+    assert [refused.reason for refused in result.refused.values()] == [
+        Reason.PRICE_MUST_BE_MULTIPLE_OF_TICK
+    ]
+    assert list(result.refused) == [0]
+    assert result.book.contracts["BTCUSDT"].mark == 128_000
+    assert result.fills.height == 0
+    assert result.fills.schema["quantity"] == pl.Decimal(38, 0)
+
+
+def test_a_copy_is_equal_and_goes_its_own_way() -> None:
+    copy = copy_of(BOOK)
+    assert encode_book(copy) == encode_book(BOOK)
+    copy.accounts.hedge_mode[0] = True
+    assert encode_book(copy) != encode_book(BOOK)
+
+
+def test_a_shock_liquidates_unwinds_and_deleverages() -> None:
+    result = simulate(BOOK, Shock({"BTCUSDT": "-0.10"}), pool={"main": "20000"})
+    assert result.book.contracts["BTCUSDT"].mark == 115_201  # 57600.45 to the nearest 0.5
+    totals = {total.contract: total for total in result.summary.contracts}
+    btc = totals["BTCUSDT"]
+    closed = Decimal(btc.unwound) + Decimal(btc.closed) + Decimal(btc.left)
+    assert Decimal(btc.taken_over) == closed > 0
+    assert Decimal(btc.unwound) > 0
+    assert result.fills.height == result.summary.fills > 0
+    assert result.fills["quantity"].sum() == Decimal(btc.closed)
+    assert result.fills["realised"].sum() == Decimal(btc.realised)
+    audit(result.book)
+
+
+def test_depth_moves_with_its_mark_and_levels_that_meet_become_one() -> None:
+    depth = {
+        "contract": ["BTCUSDT"] * 3,
+        "side": ["bid", "bid", "ask"],
+        "price": ["64000", "63999.5", "64001"],
+        "quantity": ["1", "2", "4"],
+    }
+    state = simulate(BOOK, Shock({"BTCUSDT": "-0.9"}), depth=depth, rules="bitmart").book.contracts[
+        "BTCUSDT"
+    ]
+    assert state.asks[0][0] == 12_800
+    assert len(state.bids) <= 1
+
+
+def test_a_comparison_has_a_row_a_rule_set_and_contract() -> None:
+    shock = Shock({"BTCUSDT": "-0.10", "ETHUSDT": "-0.12"})
+    table = compare(BOOK, shock, pool="20000")
+    assert table["rules"].unique(maintain_order=True).to_list() == list(RULE_SETS)
+    assert table.filter(pl.col("contract") == "BTCUSDT").height == len(RULE_SETS)
+    for name in ("taken_over", "closed", "borne", "pool_profit"):
+        assert table.schema[name].is_decimal()
+    inventory = table["taken_over"] - table["unwound"] - table["closed"] - table["left"]
+    assert inventory.drop_nulls().to_list() == [0] * table.height
+    assert table["taken_over"].unique().len() == 2  # the same liquidations under every rule set
+    calm = compare(BOOK, Shock({"BTCUSDT": "0.0001"}), rules=["bybit"])
+    assert calm["rules"].to_list() == ["bybit"]
+    assert calm["contract"].to_list() == [None]
+
+
+def test_limits_set_for_other_rules_do_not_hold_for_these() -> None:
+    shock = Shock({"BTCUSDT": "-0.10"})
+    plain = simulate(BOOK, shock, rules="bitmart", pool="20000")
+    book = copy_of(BOOK)
+    assert simulate(book, shock, rules="bitmart", pool="20000").summary == plain.summary
+    limits = plain.book.pools["main"].definition.limits
+    assert limits.start is None
+
+
+@pytest.mark.parametrize(
+    ("shock", "more", "error", "said"),
+    [
+        ({"BTCUSDC": "-0.1"}, {}, UnknownNameError, "no contract 'BTCUSDC'"),
+        ({"BTCUSDT": -0.1}, {}, InputError, "BTCUSDT '-0.1': must be exact text"),
+        ({"BTCUSDT": "-10%"}, {}, InputError, "BTCUSDT '-10%': must be exact text"),
+        ({"BTCUSDT": "-1"}, {}, InputError, "leaves no price above 0"),
+        ({"BTCUSDT": "-0.1"}, {"rules": "ftx"}, UnknownNameError, "no rule set 'ftx'"),
+        ({"BTCUSDT": "-0.1"}, {"pool": {"mian": 1}}, UnknownNameError, "no pool 'mian'; did you"),
+        ({"BTCUSDT": "-0.1"}, {"pool": "1e6"}, InputError, "pools, row 1, balance '1e6'"),
+        ({"BTCUSDT": "-0.1"}, {"depth": {"contract": ["X"]}}, InputError, "depth, side: the colum"),
+    ],
+)
+def test_shocks_that_are_none_are_refused(
+    shock: dict[str, str], more: dict[str, object], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error) as caught:
+        simulate(BOOK, Shock(shock), **more)
+    assert said in str(caught.value)
+
+
+def test_every_side_is_liquidated_where_its_price_falls() -> None:
+    up = simulate(BOOK, Shock({"BTCUSD": "0.5"}), rules="hyperliquid")
+    assert up.summary.takeovers > 0
+    assert up.book.contracts["BTCUSD"].lanes[Side.SHORT].total_lots < 900

@@ -1,0 +1,79 @@
+"""Scenarios: one command a line, and what is wrong named by line, field and value."""
+
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import pytest
+
+from delever.core.messages import AnyCommand, FundPool, SetTime
+from delever.lab.errors import InputError
+from delever.lab.scenario import read_lines, read_scenario, schema
+
+TIME = '{"type": "set_time", "time_ms": 5}'
+
+WRONG = [
+    ('{"type": "set_time", "time_ms": 5', "is cut off: the JSON ends too early"),
+    ('{"type": "set_tim", "time_ms": 5}', "type 'set_tim': is no command; did you mean 'set_time"),
+    ('{"time_ms": 5}', "object missing required field 'type'"),
+    ('{"type": "set_time"}', "object missing required field 'time_ms'"),
+    ('{"type": "set_time", "time_ms": 5.5}', "time_ms '5.5': is a JSON float, which is not exact"),
+    ('{"type": "set_time", "time_ms": "5"}', "time_ms '5': expected 'int', got 'str'"),
+    ('{"type": "set_time", "time_ms": 5, "tiem": 6}', "there is no field 'tiem'; did you mean 'ti"),
+    ('{"type": "set_marks", "time_ms": 5, "marks": {"A": "1", "B": 2.5}}',
+     "marks.B '2.5': is a JSON float"),
+    ('{"type": "fund_pool", "time_ms": 5, "pool": "p", "amount": "1", "reason": "gift"}',
+     "reason 'gift': must be one of seed, injection, withdrawal, "),
+    ('{"type": "define_pool", "time_ms": 5, "pool": "p", "kind": "shared", "asset": "A", '
+     '"rules": "bybit", "limits": {"begin": "1"}}', "limits: there is no field 'begin'; there is "),
+    ('{"type": "set_positions", "time_ms": 5, "version": 1, "positions": [{"account": "a", '
+     '"contract": "A", "side": "buy", "quantity": 1}]}',
+     "positions[0].side 'buy': must be one of long, short"),
+    ('{"type": "takeover", "time_ms": 5, "account": "a", "side": "buy"}',
+     "side 'buy': must be one of long, short"),
+    ("[1]", "expected 'object', got 'array'"),
+    ("{type: set_time}", "is not JSON: "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "said"), WRONG, ids=[said for _, said in WRONG])
+def test_a_line_that_is_no_command_is_named(tmp_path: Path, line: str, said: str) -> None:
+    file = tmp_path / "s.ndjson"
+    file.write_text(f"# a remark\n\n{TIME}\n{line}\n")
+    with pytest.raises(InputError) as caught:
+        read_scenario(file)
+    assert str(caught.value).startswith(f"{file}, line 4")
+    assert said in str(caught.value)
+    assert caught.value.line == 4
+
+
+def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "s.ndjson"
+    file.write_bytes(b'{"type": "set_time", "time_ms": 1, "id": "\xff"}\n')
+    with pytest.raises(InputError, match=r"line 1: is not UTF-8 text"):
+        read_scenario(file)
+
+
+def test_files_without_commands_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "s.ndjson"
+    file.write_text("# nothing\n\n")
+    with pytest.raises(InputError, match="holds no command"):
+        read_scenario(file)
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        read_scenario(tmp_path / "none.ndjson")
+
+
+def test_remarks_and_blank_lines_count_as_lines(tmp_path: Path) -> None:
+    file = tmp_path / "s.ndjson"
+    file.write_text(f"# one\n\n  {TIME}  \r\n\n{TIME}")
+    assert [line.number for line in read_lines(file)] == [3, 5]
+    assert read_scenario(file) == [SetTime(time_ms=5)] * 2
+
+
+def test_the_schema_describes_every_command() -> None:
+    described = schema()
+    tags = {kind.__struct_config__.tag for kind in get_args(AnyCommand)}
+    assert set(described["discriminator"]["mapping"]) == tags
+    amount = described["$defs"][FundPool.__name__]["properties"]["amount"]
+    assert {each["type"] for each in amount["anyOf"]} == {"string", "integer"}
+    assert msgspec.json.decode(msgspec.json.encode(described)) == described

@@ -1,0 +1,366 @@
+"""What a valid command must do by itself, or the reason for which it must be refused."""
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Any
+
+from model import SIDES, Contract, Model, Position, nearest, other, sign
+
+from delever.core import messages as m
+from delever.core.messages import Event, Reason, Side
+
+
+class NoError(Exception):
+    """How a check several calls deep says no."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def answer(model: Model, command: m.Command) -> list[Event] | Reason | None:
+    """The events of a command, why it is refused, or None for a takeover (judged, not foretold)."""
+    if command.time_ms < model.time_ms:
+        return Reason.TIME_RUNS_BACKWARDS
+    try:
+        return ANSWERS[type(command)](model, command)
+    except NoError as no:
+        return no.reason
+
+
+def _asset(_model: Model, command: m.DefineAsset) -> list[Event]:
+    return [m.AssetDefined(asset=command.asset, cash_decimals=command.cash_decimals)]
+
+
+def _pool(_model: Model, command: m.DefinePool) -> list[Event]:
+    return [m.PoolDefined(definition=command)]
+
+
+def _new_contract(model: Model, command: m.DefineContract) -> list[Event]:
+    _pool_takes(model, command.pool, command.settle)
+    return [m.ContractDefined(definition=command)]
+
+
+def _account(_model: Model, command: m.DefineAccount) -> list[Event]:
+    told = m.AccountDefined(
+        account=command.account, hedge_mode=command.hedge_mode, adl_exempt=command.adl_exempt
+    )
+    return [told]
+
+
+def _marks(model: Model, command: m.SetMarks) -> list[Event]:
+    ticks = [_ticks(_contract(model, name), price) for name, price in command.marks.items()]
+    return [m.MarksSet(contracts=tuple(command.marks), marks_ticks=tuple(ticks))]
+
+
+def _depth(model: Model, command: m.SetDepth) -> list[Event]:
+    contract = _contract(model, command.contract)
+    bids, asks = (
+        tuple((_ticks(contract, price), _lots(contract, lots)) for price, lots in levels)
+        for levels in (command.bids, command.asks)
+    )
+    return [m.DepthSet(contract=contract.name, bids=bids, asks=asks)]
+
+
+def _cancelled(model: Model, command: m.CancelAdl) -> list[Event]:
+    if command.fill not in model.fills:
+        raise NoError(Reason.FILL_IS_NOT_OUTSTANDING)
+    return [m.FillCancelled(fill=model.fills[command.fill], note=command.note)]
+
+
+def _unwind(model: Model, command: m.UnwindFill) -> list[Event]:
+    contract = _contract(model, command.contract)
+    lots = _lots(contract, command.quantity)
+    if lots > contract.inventory(command.side)[0]:
+        raise NoError(Reason.EXCEEDS_INVENTORY)
+    return list(unwound(contract, command.side, lots, _ticks(contract, command.price)))
+
+
+def _contract(model: Model, name: str) -> Contract:
+    if name not in model.contracts:
+        raise NoError(Reason.CONTRACT_IS_UNKNOWN)
+    return model.contracts[name]
+
+
+def _ticks(contract: Contract, price: m.Amount) -> int:
+    ticks = Fraction(price) / contract.tick
+    if ticks.denominator != 1:
+        raise NoError(Reason.PRICE_MUST_BE_MULTIPLE_OF_TICK)
+    return ticks.numerator
+
+
+def _lots(contract: Contract, quantity: m.Amount) -> int:
+    lots = Fraction(quantity) / contract.lot
+    if lots.denominator != 1:
+        raise NoError(Reason.QUANTITY_MUST_BE_MULTIPLE_OF_LOT)
+    return lots.numerator
+
+
+def _balances(model: Model, command: m.SetBalances) -> list[Event]:
+    events: list[Event] = []
+    columns: list[tuple[str, str, int]] = []
+    for number, row in enumerate(command.balances):
+        if row.account not in model.accounts:
+            raise NoError(Reason.ACCOUNT_IS_UNKNOWN)
+        if row.asset not in model.units:
+            raise NoError(Reason.ASSET_IS_UNKNOWN)
+        cash = Fraction(row.balance) * model.units[row.asset]
+        if cash.denominator != 1:
+            raise NoError(Reason.NUMBER_MUST_BE_WITHIN_SCALE)
+        if ignored := _stale(model, "balances", number, row.account, command.version):
+            events.append(ignored)
+            continue
+        later = [
+            fill.realised_cash + fill.released_cash
+            for fill in _later_fills(model, row.account, command.last_fill)
+            if model.contracts[fill.contract].settle == row.asset
+        ]
+        columns.append((row.account, row.asset, cash.numerator + sum(later)))
+    if columns:
+        accounts, assets, balances = zip(*columns, strict=True)
+        told = m.BalancesSet(
+            version=command.version,
+            last_fill=command.last_fill,
+            accounts=accounts,
+            assets=assets,
+            balances_cash=balances,
+        )
+        events.append(told)
+    return events
+
+
+def _positions(model: Model, command: m.SetPositions) -> list[Event]:
+    ignored: list[Event] = []
+    lanes: dict[tuple[str, Side], dict[tuple[str, int], Position]] = {}
+    orders: dict[tuple[str, str], list[str]] = {}
+    opened: set[tuple[str, str, int, Side]] = set()
+    told = {(row.account, row.contract, row.position, row.side) for row in command.positions}
+    for number, row in enumerate(command.positions):
+        if row.account not in model.accounts:
+            raise NoError(Reason.ACCOUNT_IS_UNKNOWN)
+        held = _position(_contract(model, row.contract), row)
+        if held.lots:
+            _check_one_way(model, row, opened)
+        if stale := _stale(model, "positions", number, row.account, command.version):
+            ignored.append(stale)
+            continue
+        for fill in _later_fills(model, row.account, command.last_fill):
+            if (fill.contract, fill.side, fill.position) == (row.contract, row.side, row.position):
+                _take_off(held, fill.lots)
+        lanes.setdefault((row.contract, row.side), {})[row.account, row.position] = held
+        orders.setdefault((row.account, row.contract), []).extend(row.open_orders)
+    for (name, side), rows in list(lanes.items()):
+        for (account, number), held in list(rows.items()):
+            against = (account, name, number, other(side))
+            stands = (account, number) in model.contracts[name].positions[other(side)]
+            if held.lots and stands and not model.accounts[account].hedge and against not in told:
+                lanes.setdefault((name, other(side)), {})[account, number] = Position()
+    events = [_lane(command, *key, lanes[key]) for key in sorted(lanes)]
+    changed = [
+        m.OpenOrdersSet(account=account, contract=name, orders=tuple(dict.fromkeys(ids)))
+        for (account, name), ids in orders.items()
+        if tuple(dict.fromkeys(ids)) != model.orders.get((account, name), ())
+    ]
+    return [*ignored, *events, *changed]
+
+
+def _check_one_way(
+    model: Model, row: m.PositionRow, opened: set[tuple[str, str, int, Side]]
+) -> None:
+    against = (row.account, row.contract, row.position, other(row.side))
+    if against in opened and not model.accounts[row.account].hedge:
+        raise NoError(Reason.ONE_WAY_ACCOUNT_HOLDS_ONE_SIDE)
+    opened.add((row.account, row.contract, row.position, row.side))
+
+
+def _position(contract: Contract, row: m.PositionRow) -> Position:
+    lots = abs(_lots(contract, row.quantity))
+    if lots == 0:
+        return Position()
+    if row.entry_cost is not None:
+        size = nearest(Fraction(row.entry_cost) * contract.unit)
+    else:
+        price = Fraction(row.entry_price or 0)
+        size = nearest(lots * contract.size * (price if contract.linear else 1 / price))
+    sided = sign(row.side) if contract.linear else -sign(row.side)
+    held = Position(lots=lots, cost=sided * size, under_liquidation=row.under_liquidation)
+    held.leverage = int(Fraction(row.leverage) * 100)
+    if row.isolated_margin is not None:
+        held.isolated, held.margin = True, int(Fraction(row.isolated_margin) * contract.unit)
+    return held
+
+
+def _take_off(held: Position, lots: int) -> None:
+    """Take a fill's lots off, as far as it fits, with their part of cost and margin."""
+    lots = min(lots, held.lots)
+    if lots:
+        held.cost -= held.cost * lots // held.lots
+        held.margin -= held.margin * lots // held.lots
+        held.lots -= lots
+
+
+def _stale(model: Model, kind: str, number: int, account: str, version: int) -> m.RowIgnored | None:
+    known = model.accounts[account].versions[kind]
+    if version >= known:
+        return None
+    return m.RowIgnored(row=number, account=account, version=version, known_version=known)
+
+
+def _later_fills(model: Model, account: str, last_fill: int) -> Iterator[m.AdlFilled]:
+    for number, fill in model.fills.items():
+        if fill.account == account and number > last_fill:
+            yield fill
+
+
+def _lane(
+    command: m.SetPositions, name: str, side: Side, rows: dict[tuple[str, int], Position]
+) -> m.PositionsSet:
+    held = list(rows.values())
+    return m.PositionsSet(
+        version=command.version,
+        last_fill=command.last_fill,
+        contract=name,
+        side=side,
+        accounts=tuple(account for account, _ in rows),
+        positions=tuple(number for _, number in rows),
+        lots=tuple(p.lots for p in held),
+        costs_cash=tuple(p.cost for p in held),
+        isolated=tuple(p.isolated for p in held),
+        margins_cash=tuple(p.margin for p in held),
+        leverages_hundredths=tuple(p.leverage for p in held),
+        under_liquidation=tuple(p.under_liquidation for p in held),
+    )
+
+
+def _funded(model: Model, command: m.FundPool) -> list[Event]:
+    if command.pool not in model.pools:
+        raise NoError(Reason.POOL_IS_UNKNOWN)
+    pool = model.pools[command.pool]
+    amount = int(Fraction(command.amount) * model.units[pool.asset])
+    inwards, either = command.reason != "withdrawal", command.reason == "correction"
+    if amount == 0 or not (either or (amount > 0) == inwards):
+        raise NoError(Reason.AMOUNT_CONTRADICTS_REASON)
+    if amount < 0 and not either and pool.balance + amount < 0:
+        raise NoError(Reason.EXCEEDS_POOL_BALANCE)
+    if command.contract is not None and _contract(model, command.contract).pool != pool.name:
+        raise NoError(Reason.CONTRACT_IS_NOT_IN_POOL)
+    told = m.PoolFunded(
+        pool=pool.name,
+        contract=command.contract,
+        amount_cash=amount,
+        reason=command.reason,
+        note=command.note,
+    )
+    return [told]
+
+
+def _moved(model: Model, command: m.MoveContract) -> list[Event]:
+    contract = _contract(model, command.contract)
+    if command.pool == contract.pool:
+        raise NoError(Reason.POOL_HOLDS_CONTRACT_ALREADY)
+    _pool_takes(model, command.pool, contract.settle)
+    stopped = [
+        m.AdlStopped(
+            contract=contract.name,
+            pool=contract.pool,
+            trigger=trigger,
+            reason=Reason.CONTRACT_LEFT_THE_POOL,
+            numbers={},
+        )
+        for trigger in contract.active
+    ]
+    moved = m.ContractMoved(
+        contract=contract.name, source=contract.pool, target=command.pool, note=command.note
+    )
+    return [*stopped, moved]
+
+
+def _pool_takes(model: Model, name: str, asset: str) -> None:
+    if name not in model.pools:
+        raise NoError(Reason.POOL_IS_UNKNOWN)
+    if model.pools[name].asset != asset:
+        raise NoError(Reason.POOL_ASSET_MUST_MATCH_CONTRACT)
+    if model.pools[name].told.kind == "isolated" and model.members(name):
+        raise NoError(Reason.ISOLATED_POOL_TAKES_ONE_CONTRACT)
+
+
+def _taken_over(model: Model, command: m.Takeover) -> None:
+    if command.account not in model.accounts:
+        raise NoError(Reason.ACCOUNT_IS_UNKNOWN)
+    if command.contract is not None:
+        _contract(model, command.contract)
+    rows = named(model, command)
+    if not rows:
+        raise NoError(Reason.NOTHING_TO_TAKE_OVER)
+    if any(contract.mark == 0 for contract, *_ in rows):
+        raise NoError(Reason.CONTRACT_HAS_NO_MARK)
+    if command.price is not None and command.contract is None:
+        raise NoError(Reason.PRICE_NEEDS_CONTRACT)
+
+
+def named(model: Model, command: m.Takeover) -> list[tuple[Contract, Side, int, Position]]:
+    """The positions that a takeover is about."""
+    return [
+        row
+        for row in model.held(command.account)
+        if command.contract in (None, row[0].name) and command.side in (None, row[1])
+    ]
+
+
+def unwound(contract: Contract, side: Side, lots: int, ticks: int) -> Iterator[m.Unwound]:
+    """The closing of inventory, first in, first out; costs split by lots and rounded down."""
+    for takeover, parcel in list(contract.parcels[side].items()):
+        closed = min(lots, parcel.lots)
+        if closed:
+            value = contract.value(Side.LONG, closed, ticks) * (1 if side == "long" else -1)
+            cost = parcel.cost * closed // parcel.lots
+            yield m.Unwound(
+                takeover=takeover,
+                contract=contract.name,
+                side=side,
+                lots=closed,
+                price_ticks=ticks,
+                value_cash=value,
+                cost_cash=cost,
+                realised_cash=value - cost,
+            )
+        lots -= closed
+
+
+def absorbed(model: Model, contract: Contract) -> Iterator[Event]:
+    """What a managed pool must close into depth: each side's levels, best first, within reach."""
+    reach = model.pools[contract.pool].slippage
+    for side in SIDES:
+        bids, asks = contract.bids, contract.asks
+        worst = contract.mark * (1 - sign(side) * reach) // 1
+        levels = list(bids if side == "long" else asks)
+        before = list(levels)
+        left = contract.inventory(side)[0]
+        while levels and left and sign(side) * (levels[0][0] - worst) >= 0:
+            ticks, offered = levels[0]
+            lots = min(left, offered)
+            yield from unwound(contract, side, lots, ticks)
+            left -= lots
+            levels[0:1] = [(ticks, offered - lots)] if lots < offered else []
+        if levels != before:
+            rest = tuple(levels)
+            bids, asks = (rest, asks) if side == "long" else (bids, rest)
+            yield m.DepthSet(contract=contract.name, bids=bids, asks=asks)
+
+
+ANSWERS: dict[type[m.Command], Callable[[Model, Any], list[Event] | None]] = {
+    m.DefineAsset: _asset,
+    m.DefinePool: _pool,
+    m.DefineContract: _new_contract,
+    m.DefineAccount: _account,
+    m.SetBalances: _balances,
+    m.SetPositions: _positions,
+    m.SetMarks: _marks,
+    m.SetDepth: _depth,
+    m.Takeover: _taken_over,
+    m.UnwindFill: _unwind,
+    m.FundPool: _funded,
+    m.MoveContract: _moved,
+    m.CancelAdl: _cancelled,
+    m.SetTime: lambda _model, _command: [],
+}

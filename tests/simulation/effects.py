@@ -1,0 +1,282 @@
+"""What each event does to the model, each in the plainest way, and that nothing is lost by it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from model import (
+    SIDES,
+    Account,
+    Contract,
+    History,
+    Model,
+    Parcel,
+    Pool,
+    Position,
+    expect,
+    other,
+    sign,
+)
+
+from delever.core import messages as m
+from delever.core.messages import Event, Side
+
+CARRIED_IN_FROM_OUTSIDE = (m.BalancesSet, m.PositionsSet, m.PoolFunded, m.Unwound)
+
+
+def apply(model: Model, event: Event) -> None:
+    """Change the model by one event; money and lots are only moved by it."""
+    moves = isinstance(event, m.TakenOver | m.WalletSettled | m.AdlFilled | m.FillCancelled)
+    before = totals(model, event) if moves else None
+    if effect := EFFECTS.get(type(event)):
+        effect(model, event)
+    if moves:
+        after = totals(model, event)
+        expect(before == after, "money or lots are not conserved", before, after)
+
+
+def totals(model: Model, event: Any) -> tuple[int, int]:
+    """Cash less what is owed in the settle asset, and long less short lots of the contract."""
+    name = event.fill.contract if isinstance(event, m.FillCancelled) else event.contract
+    contract = model.contracts[name]
+    asset = contract.settle
+    cash = sum(amount for (_, a), amount in model.wallets.items() if a == asset)
+    cash += sum(pool.balance for pool in model.pools.values() if pool.asset == asset)
+    lots = 0
+    for member in (c for c in model.contracts.values() if c.settle == asset):
+        for side in SIDES:
+            held = member.positions[side].values()
+            cash += sum(p.margin - p.cost for p in held)
+            cash -= member.inventory(side)[1]
+    for side in SIDES:
+        held = contract.positions[side].values()
+        lots += sign(side) * (sum(p.lots for p in held) + contract.inventory(side)[0])
+    return cash, lots
+
+
+def _accepted(model: Model, event: m.Accepted) -> None:
+    model.sequence, model.time_ms = event.sequence, event.time_ms
+
+
+def _asset(model: Model, event: m.AssetDefined) -> None:
+    model.units[event.asset] = 10**event.cash_decimals
+
+
+def _pool(model: Model, event: m.PoolDefined) -> None:
+    told = event.definition
+    unit = model.units.setdefault(told.asset, 10**8)
+    model.pools[told.pool] = Pool(told, unit, model.time_ms)
+
+
+def _contract(model: Model, event: m.ContractDefined) -> None:
+    told = event.definition
+    window = model.pools[told.pool].told.peak_window_ms
+    contract = Contract(told, model.units[told.settle], window, model.time_ms)
+    model.contracts[told.contract] = contract
+
+
+def _account(model: Model, event: m.AccountDefined) -> None:
+    known = model.accounts.setdefault(event.account, Account(False, False))
+    known.hedge, known.exempt = event.hedge_mode, event.adl_exempt
+
+
+def _balances(model: Model, event: m.BalancesSet) -> None:
+    for account, asset, cash in zip(event.accounts, event.assets, event.balances_cash, strict=True):
+        model.wallets[account, asset] = cash
+        _told(model, account, "balances", event.version, event.last_fill)
+
+
+def _positions(model: Model, event: m.PositionsSet) -> None:
+    contract = model.contracts[event.contract]
+    for row, account in enumerate(event.accounts):
+        key = (account, event.positions[row])
+        contract.positions[event.side].pop(key, None)
+        if event.lots[row]:
+            contract.positions[event.side][key] = Position(
+                event.lots[row],
+                event.costs_cash[row],
+                event.margins_cash[row],
+                event.isolated[row],
+                event.leverages_hundredths[row],
+                event.under_liquidation[row],
+            )
+        _told(model, account, "positions", event.version, event.last_fill)
+
+
+def _told(model: Model, account: str, kind: str, version: int, last_fill: int) -> None:
+    """Forget the fills that balances and positions both include."""
+    known = model.accounts[account]
+    known.versions[kind] = version
+    known.fills[kind] = max(known.fills[kind], last_fill)
+    for number, fill in list(model.fills.items()):
+        if fill.account == account and number <= min(known.fills.values()):
+            del model.fills[number]
+
+
+def _orders(model: Model, event: m.OpenOrdersSet) -> None:
+    model.orders[event.account, event.contract] = event.orders
+
+
+def _marks(model: Model, event: m.MarksSet) -> None:
+    for name, ticks in zip(event.contracts, event.marks_ticks, strict=True):
+        contract = model.contracts[name]
+        contract.previous_mark, contract.mark = contract.mark or ticks, ticks
+
+
+def _depth(model: Model, event: m.DepthSet) -> None:
+    contract = model.contracts[event.contract]
+    contract.bids, contract.asks, contract.depth_known = event.bids, event.asks, True
+
+
+def _watched(model: Model, event: m.DepthWatched) -> None:
+    since = model.time_ms if event.missing else None
+    model.contracts[event.contract].missing_since[event.side] = since
+
+
+def _funded(model: Model, event: m.PoolFunded) -> None:
+    pool = model.pools[event.pool]
+    pool.balance += event.amount_cash
+    contract = model.contracts[event.contract] if event.contract else None
+    if contract:
+        contract.injected += event.amount_cash
+    if event.amount_cash < 0:  # what the operator takes out is no loss
+        pool.balances.shift(event.amount_cash)
+        pool.equities.shift(event.amount_cash)
+        if contract:
+            contract.profits.shift(event.amount_cash)
+
+
+def _moved(model: Model, event: m.ContractMoved) -> None:
+    contract, pool = model.contracts[event.contract], model.pools[event.target]
+    contract.pool, contract.realised, contract.injected = pool.name, 0, 0
+    contract.profits = History(pool.told.peak_window_ms)
+    contract.profits.add(model.time_ms, contract.pool_profit)  # brought along, no drawdown
+    expect(not contract.active, "ADL goes on in another pool", contract.name)
+    contract.near.clear()
+    for each in model.pools.values():
+        each.counted.discard(contract.name)
+
+
+def _taken_over(model: Model, event: m.TakenOver) -> None:
+    contract = model.contracts[event.contract]
+    key = (event.account, event.position)
+    model.reduce(contract, event.side, key, event.lots, event.cost_cash, event.margin_cash)
+    model.pay(event.account, contract.settle, event.to_wallet_cash)
+    model.earn(contract, event.to_pool_cash)
+    contract.parcels[event.side][event.takeover] = Parcel(
+        event.account, event.lots, event.value_cash, event.price_ticks
+    )
+    model.last_takeover = event.takeover
+
+
+def _settled(model: Model, event: m.WalletSettled) -> None:
+    model.pay(event.account, event.asset, -event.amount_cash)
+    contract = model.contracts[event.contract]
+    expect(event.pool == contract.pool, "another contract's pool pays", event)
+    model.earn(contract, event.amount_cash)
+
+
+def _unwound(model: Model, event: m.Unwound) -> None:
+    contract = model.contracts[event.contract]
+    model.take_inventory(contract, event.side, event.takeover, event.lots, event.cost_cash)
+    model.earn(contract, event.realised_cash)
+    contract.told_left.pop(event.side, None)
+
+
+def _observed(model: Model, event: m.PoolObserved) -> None:
+    pool = model.pools[event.pool]
+    pool.observed = event
+    pool.balances.add(model.time_ms, event.balance_cash)
+    pool.equities.add(model.time_ms, event.equity_cash)
+    for name, profit in zip(event.contracts, event.profits_cash, strict=True):
+        model.contracts[name].profits.add(model.time_ms, profit)
+        pool.counted.add(name)
+
+
+def _filled(model: Model, event: m.AdlFilled) -> None:
+    contract = model.contracts[event.contract]
+    key = (event.account, event.position)
+    model.reduce(contract, event.side, key, event.lots, event.cost_cash, event.released_cash)
+    model.pay(event.account, contract.settle, event.realised_cash + event.released_cash)
+    inventory = other(event.side)
+    model.take_inventory(contract, inventory, event.takeover, event.lots, event.pool_cost_cash)
+    model.earn(contract, event.pool_realised_cash)
+    model.fills[event.fill] = event
+    model.last_fill = event.fill
+
+
+def _cancelled(model: Model, event: m.FillCancelled) -> None:
+    fill = event.fill
+    contract, side = model.contracts[fill.contract], fill.side
+    held = contract.positions[side].setdefault(
+        (fill.account, fill.position),
+        Position(isolated=fill.isolated, leverage=fill.leverage_hundredths),
+    )
+    held.lots += fill.lots
+    held.cost += fill.cost_cash
+    held.margin += fill.released_cash
+    model.pay(fill.account, contract.settle, -fill.realised_cash - fill.released_cash)
+    parcel = contract.parcels[other(side)].setdefault(
+        fill.takeover, Parcel(fill.liquidated_account, 0, 0, fill.takeover_price_ticks)
+    )
+    parcel.lots += fill.lots
+    parcel.cost += fill.pool_cost_cash
+    model.pools[fill.pool].balance -= fill.pool_realised_cash
+    if fill.pool == contract.pool:
+        contract.realised -= fill.pool_realised_cash
+    del model.fills[fill.fill]
+
+
+def _started(model: Model, event: m.AdlStarted) -> None:
+    contract = model.contracts[event.contract]
+    contract.active[event.trigger] = None
+    contract.near.discard(event.trigger)
+
+
+def _stopped(model: Model, event: m.AdlStopped) -> None:
+    contract = model.contracts[event.contract]
+    del contract.active[event.trigger]
+    if not contract.active:
+        contract.told_left.clear()
+
+
+def _notice(model: Model, event: m.Notice) -> None:
+    if event.kind == "adl_near":
+        model.contracts[event.contract].near.add(event.subject)
+    elif event.kind == "adl_far":
+        model.contracts[event.contract].near.remove(event.subject)
+
+
+def _round(model: Model, event: m.RoundClosed) -> None:
+    model.contracts[event.contract].told_left.pop(event.side, None)
+
+
+def _exhausted(model: Model, event: m.AdlExhausted) -> None:
+    model.contracts[event.contract].told_left[Side(event.side)] = event.left_lots
+
+
+EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
+    m.Accepted: _accepted,
+    m.AssetDefined: _asset,
+    m.PoolDefined: _pool,
+    m.ContractDefined: _contract,
+    m.AccountDefined: _account,
+    m.BalancesSet: _balances,
+    m.PositionsSet: _positions,
+    m.OpenOrdersSet: _orders,
+    m.MarksSet: _marks,
+    m.DepthSet: _depth,
+    m.DepthWatched: _watched,
+    m.PoolFunded: _funded,
+    m.ContractMoved: _moved,
+    m.TakenOver: _taken_over,
+    m.WalletSettled: _settled,
+    m.Unwound: _unwound,
+    m.PoolObserved: _observed,
+    m.AdlStarted: _started,
+    m.AdlStopped: _stopped,
+    m.AdlFilled: _filled,
+    m.FillCancelled: _cancelled,
+    m.RoundClosed: _round,
+    m.AdlExhausted: _exhausted,
+    m.Notice: _notice,
+}

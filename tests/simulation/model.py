@@ -1,0 +1,292 @@
+"""The right answer in plain integers and fractions: what accounts, contracts and pools hold.
+
+Written from the documents and not from the engine: dictionaries, sums over everything, histories
+that are never compressed. Slow and obvious. Amounts are Cash unless a name says otherwise.
+"""
+
+import itertools
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from delever.core import messages as m
+from delever.core.messages import Side
+
+SIDES = (Side.LONG, Side.SHORT)
+TOP_TICKS = 10**12
+
+
+class AuditError(AssertionError):
+    """The engine has given a wrong answer."""
+
+
+def expect(holds: bool, what: str, *values: object) -> None:
+    if not holds:
+        raise AuditError(" ".join([what, *map(repr, values)]))
+
+
+def same(what: str, found: object, right: object) -> None:
+    if found != right:
+        raise AuditError(f"{what}: the engine says {found!r}, the audit {right!r}")
+
+
+def sign(side: Side) -> int:
+    return 1 if side == "long" else -1
+
+
+def other(side: Side) -> Side:
+    return Side.SHORT if side == "long" else Side.LONG
+
+
+def nearest(number: Fraction) -> int:
+    """Round to the nearest integer, halves away from zero."""
+    size = (2 * abs(number.numerator) + number.denominator) // (2 * number.denominator)
+    return -size if number < 0 else size
+
+
+@dataclass
+class Position:
+    """Lots without sign; cost signed like the value of the position."""
+
+    lots: int = 0
+    cost: int = 0
+    margin: int = 0
+    isolated: bool = False
+    leverage: int = 100
+    under_liquidation: bool = False
+
+
+@dataclass
+class Parcel:
+    account: str
+    lots: int
+    cost: int
+    ticks: int
+
+
+class History:
+    """Every value that ever held, with the times between which it held."""
+
+    def __init__(self, window_ms: int) -> None:
+        self.window_ms = window_ms
+        self.values: list[list[int | None]] = []
+
+    def add(self, time_ms: int, value: int) -> None:
+        if self.values and self.values[-1][2] == value and self.values[-1][1] is None:
+            return
+        if self.values:
+            self.values[-1][1] = time_ms
+        self.values.append([time_ms, None, value])
+
+    def shift(self, amount: int) -> None:
+        for held in self.values:
+            held[2] += amount
+
+    def peak(self, time_ms: int) -> int:
+        return max(v for _, end, v in self.values if end is None or end >= time_ms - self.window_ms)
+
+
+@dataclass
+class Limits:
+    start: Fraction | None
+    stop: Fraction | None
+    balance_above: Fraction | None
+    wait_ms: int | None
+
+
+def limits_from(told: m.TriggerLimits, unit: int) -> Limits:
+    def number(text: m.Amount | None, scale: int = 1) -> Fraction | None:
+        return None if text is None else Fraction(text) * scale
+
+    above = number(told.balance_above, unit)
+    return Limits(number(told.start), number(told.stop), above, told.wait_ms)
+
+
+class Contract:
+    def __init__(self, told: m.DefineContract, unit: int, window_ms: int, time_ms: int) -> None:
+        self.told, self.name, self.settle, self.pool = told, told.contract, told.settle, told.pool
+        self.linear = told.kind == "linear"
+        self.tick, self.lot = Fraction(told.tick_size), Fraction(told.lot_size)
+        self.unit = unit
+        self.size = self.lot * Fraction(told.multiplier) * unit  # of a lot, at price 1
+        self.tiers = [
+            (Fraction(tier.notional_from) * unit, Fraction(tier.maintenance_rate))
+            for tier in told.margin_tiers
+        ]
+        self.margins: dict[int, int] = {}
+        step = self.size * self.tick if self.linear else self.size / self.tick
+        same("fraction of a unit in a lot", step.denominator, 1)
+        self.step = step.numerator  # of a lot: Cash a tick, or Cash times ticks
+        self.limits = limits_from(told.limits, unit)
+        self.mark = self.previous_mark = 0
+        self.bids: tuple[tuple[int, int], ...] = ()
+        self.asks: tuple[tuple[int, int], ...] = ()
+        self.depth_known = False
+        self.missing_since: dict[Side, int | None] = dict.fromkeys(SIDES)
+        self.positions: dict[Side, dict[tuple[str, int], Position]] = {side: {} for side in SIDES}
+        self.parcels: dict[Side, dict[int, Parcel]] = {side: {} for side in SIDES}
+        self.realised = self.injected = 0
+        self.profits = History(window_ms)
+        self.profits.add(time_ms, 0)
+        self.active: dict[str, None] = {}  # in order of their starts
+        self.near: set[str] = set()
+        self.told_left: dict[Side, int] = {}
+
+    def exact(self, side: Side, lots: int, ticks: int) -> Fraction:
+        """What lots of a side are worth at a price, to the last fraction."""
+        price = ticks * self.tick
+        return sign(side) * lots * (self.size * price if self.linear else -self.size / price)
+
+    def value(self, side: Side, lots: int, ticks: int) -> int:
+        """The same in whole Cash, rounded down."""
+        if self.linear:
+            return sign(side) * lots * ticks * self.step
+        return -sign(side) * lots * self.step // ticks
+
+    def profit(self, side: Side, held: Position) -> int:
+        return self.value(side, held.lots, self.mark) - held.cost if self.mark else 0
+
+    def notional(self, side: Side, held: Position) -> int:
+        return abs(self.value(side, held.lots, self.mark)) if self.mark else abs(held.cost)
+
+    def maintenance(self, side: Side, held: Position) -> int:
+        """Each rate on its own part of the notional; up for the whole, down for each step."""
+        notional = self.notional(side, held) if self.mark else 0
+        if notional not in self.margins:
+            self.margins[notional] = self._maintenance(notional)
+        return self.margins[notional]
+
+    def _maintenance(self, notional: int) -> int:
+        rate, steps, exact = self.tiers[0][1], 0, Fraction(0)
+        for (start, low), (end, high) in itertools.pairwise([*self.tiers, (Fraction(2**80), 0)]):
+            exact += max(min(notional, end) - start, 0) * low
+            if end <= notional:
+                rate, steps = high, steps + int(end * (high - low))
+        margin = -int(-notional * rate // 1) - steps
+        expect(0 <= margin - exact <= len(self.tiers), "maintenance is not by tiers", margin)
+        return margin
+
+    def inventory(self, side: Side) -> tuple[int, int]:
+        """Lots and cost of what the pool has taken over of one side."""
+        parcels = self.parcels[side].values()
+        return sum(p.lots for p in parcels), sum(p.cost for p in parcels)
+
+    def inventory_profit(self, side: Side) -> int:
+        lots, cost = self.inventory(side)
+        return self.value(side, lots, self.mark) - cost if self.mark else 0
+
+    @property
+    def has_inventory(self) -> bool:
+        return any(self.parcels.values())
+
+    @property
+    def pool_profit(self) -> int:
+        return self.realised + self.injected + sum(map(self.inventory_profit, SIDES))
+
+
+class Pool:
+    def __init__(self, told: m.DefinePool, unit: int, time_ms: int) -> None:
+        self.told, self.name, self.asset = told, told.pool, told.asset
+        self.limits = limits_from(told.limits, unit)
+        self.slippage = Fraction(told.max_slippage)
+        self.balance = 0
+        self.balances, self.equities = (History(told.peak_window_ms) for _ in range(2))
+        self.balances.add(time_ms, 0)
+        self.equities.add(time_ms, 0)
+        self.observed: m.PoolObserved | None = None
+        self.counted: set[str] = set()
+
+
+@dataclass
+class Account:
+    hedge: bool
+    exempt: bool
+    versions: dict[str, int] = field(default_factory=lambda: {"balances": -1, "positions": -1})
+    fills: dict[str, int] = field(default_factory=lambda: {"balances": 0, "positions": 0})
+
+
+class Model:
+    """All of it, at one time."""
+
+    def __init__(self) -> None:
+        self.time_ms = self.sequence = 0
+        self.last_fill = self.last_takeover = 0
+        self.units: dict[str, int] = {}
+        self.accounts: dict[str, Account] = {}
+        self.wallets: dict[tuple[str, str], int] = {}
+        self.contracts: dict[str, Contract] = {}
+        self.pools: dict[str, Pool] = {}
+        self.orders: dict[tuple[str, str], tuple[str, ...]] = {}
+        self.fills: dict[int, m.AdlFilled] = {}
+
+    def wallet(self, account: str, asset: str) -> int:
+        return self.wallets.get((account, asset), 0)
+
+    def pay(self, account: str, asset: str, amount: int) -> None:
+        self.wallets[account, asset] = self.wallet(account, asset) + amount
+
+    def members(self, pool: str) -> list[Contract]:
+        return [contract for contract in self.contracts.values() if contract.pool == pool]
+
+    def pool_equity(self, pool: str) -> int:
+        unrealised = (c.inventory_profit(side) for c in self.members(pool) for side in SIDES)
+        return self.pools[pool].balance + sum(unrealised)
+
+    def held(self, account: str) -> list[tuple[Contract, Side, int, Position]]:
+        """An account's positions in order of contract, side and number."""
+        return [
+            (contract, side, number, contract.positions[side][account, number])
+            for contract in self.contracts.values()
+            for side in SIDES
+            for name, number in sorted(contract.positions[side])
+            if name == account
+        ]
+
+    def cross(self, account: str, asset: str) -> list[tuple[Contract, Side, int, Position]]:
+        return [row for row in self.held(account) if not row[3].isolated and row[0].settle == asset]
+
+    def bucket(
+        self, account: str, contract: Contract, side: Side, held: Position
+    ) -> tuple[int, int, int]:
+        """Balance, unrealised profit and maintenance of what backs a position."""
+        if held.isolated:
+            return held.margin, contract.profit(side, held), contract.maintenance(side, held)
+        rows = self.cross(account, contract.settle)
+        profit = sum(c.profit(s, p) for c, s, _, p in rows)
+        maintenance = sum(c.maintenance(s, p) for c, s, _, p in rows)
+        return self.wallet(account, contract.settle), profit, maintenance
+
+    # --- what events do ---
+
+    def reduce(
+        self,
+        contract: Contract,
+        side: Side,
+        key: tuple[str, int],
+        lots: int,
+        cost: int,
+        margin: int,
+    ) -> None:
+        held = contract.positions[side][key]
+        held.lots -= lots
+        held.cost -= cost
+        held.margin -= margin
+        expect(held.lots >= 0 and held.margin >= 0, "closed beyond its size", key, held)
+        if held.lots == 0:
+            same("cost left in a closed position", held.cost, 0)
+            same("margin left in a closed position", held.margin, 0)
+            del contract.positions[side][key]
+
+    def take_inventory(
+        self, contract: Contract, side: Side, takeover: int, lots: int, cost: int
+    ) -> None:
+        parcel = contract.parcels[side][takeover]
+        parcel.lots -= lots
+        parcel.cost -= cost
+        expect(parcel.lots >= 0, "inventory closed beyond its size", takeover)
+        if parcel.lots == 0:
+            same("cost left in closed inventory", parcel.cost, 0)
+            del contract.parcels[side][takeover]
+
+    def earn(self, contract: Contract, amount: int) -> None:
+        contract.realised += amount
+        self.pools[contract.pool].balance += amount

@@ -1,0 +1,339 @@
+"""What must stay the same when a session is told differently, and what an answer must be worth."""
+
+import functools
+import itertools
+import random
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from market import RULES
+from model import SIDES, Model
+from playing import Played, play_seed
+from workload import Workload
+
+from delever.core import messages as m
+from delever.core.book import Book
+from delever.core.engine import step
+from delever.core.explanation import (
+    AddMargin,
+    AnyChange,
+    Explanation,
+    PartialClose,
+    SetLeverage,
+    Standing,
+    WhatIf,
+    explain,
+    what_if,
+)
+from delever.core.messages import Event, Side
+
+LENGTH = 120
+SEEDS = range(12)
+
+
+@functools.cache
+def session(seed: int) -> Played:
+    return play_seed(seed, LENGTH)
+
+
+def commands_of(seed: int) -> list[m.Command]:
+    return [move.command for move, _ in session(seed)]
+
+
+def closed(commands: Iterable[m.Command], names: dict[str, str] | None = None) -> list[object]:
+    """Who is closed, by how much, at which price, in which order."""
+    book, names = Book(), names or {}
+    return [
+        (
+            names.get(fill.account, fill.account),
+            names.get(fill.liquidated_account, fill.liquidated_account),
+            fill.contract,
+            fill.position,
+            fill.lots,
+            fill.price_ticks,
+            fill.realised_cash,
+            fill.rank,
+            fill.light,
+        )
+        for command in commands
+        for fill in step(book, command)
+        if isinstance(fill, m.AdlFilled)
+    ]
+
+
+def changed(command: m.Command, **fields: object) -> m.Command:
+    return msgspec.structs.replace(command, **fields)
+
+
+# --- told differently ---
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_order_of_rows_and_of_accounts_closes_nobody_else(seed: int) -> None:
+    shuffled = random.Random(seed)
+    commands = commands_of(seed)
+
+    def mixed(rows: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(shuffled.sample(rows, len(rows)))
+
+    told: list[m.Command] = []
+    for command in commands:
+        match command:
+            case m.SetPositions():
+                told.append(changed(command, positions=mixed(command.positions)))
+            case m.SetBalances():
+                told.append(changed(command, balances=mixed(command.balances)))
+            case _:
+                told.append(command)
+    where = [i for i, c in enumerate(told) if isinstance(c, m.DefineAccount) and c.time_ms == 0]
+    for place, account in zip(where, mixed(tuple(told[i] for i in where)), strict=True):
+        told[place] = account
+    assert closed(told) == closed(commands)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_other_names_in_the_same_order_close_nobody_else(seed: int) -> None:
+    commands = commands_of(seed)
+    accounts = sorted({c.account for c in commands if isinstance(c, m.DefineAccount)})
+    new = {name: f"{number:04d}-renamed" for number, name in enumerate(accounts)}
+
+    def renamed(row: Any) -> Any:
+        return msgspec.structs.replace(row, account=new.get(row.account, row.account))
+
+    told: list[m.Command] = []
+    for command in commands:
+        match command:
+            case m.SetPositions():
+                told.append(changed(command, positions=tuple(map(renamed, command.positions))))
+            case m.SetBalances():
+                told.append(changed(command, balances=tuple(map(renamed, command.balances))))
+            case m.DefineAccount() | m.Takeover():
+                told.append(renamed(command))
+            case _:
+                told.append(command)
+    assert closed(told) == closed(commands, new)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_positions_told_in_parts_make_the_same_book(seed: int) -> None:
+    workload, whole, parts = Workload(seed), Book(), Book()
+    while workload.opening:
+        command = workload.next(Model()).command
+        step(whole, command)
+        step(parts, command)
+    for _ in range(5):
+        told = workload._positions(Model())
+        assert isinstance(told, m.SetPositions)
+        step(whole, told)
+        by_account = itertools.groupby(told.positions, key=lambda row: row.account)
+        for _, rows in by_account:
+            step(parts, changed(told, positions=tuple(rows)))
+        assert standing(whole) == standing(parts)
+
+
+def standing(book: Book) -> dict[object, object]:
+    """Everything that accounts hold, whatever the order of the rows it is kept in."""
+    names = book.accounts.names
+    held: dict[object, object] = {
+        (name, side, names[account], number): lane.kept(row)
+        for name, state in book.contracts.items()
+        for side, lane in state.lanes.items()
+        for (account, number), row in lane.rows.items()
+    }
+    held |= {name: asset.wallets.balance.tolist() for name, asset in book.assets.items()}
+    return held | dict(book.open_orders)
+
+
+# --- one lane, one position of each account ---
+
+UNIT = 10**6
+
+
+def lane(seed: int, rules: str) -> Book:
+    """Ten shorts of all sorts against one mark."""
+    draw = random.Random(seed)
+    book = Book()
+    names = [f"a{number}" for number in range(10)]
+    opening: list[m.Command] = [
+        m.DefineAsset(time_ms=0, asset="USDT", cash_decimals=6),
+        m.DefinePool(time_ms=0, pool="p", kind=m.PoolKind.SHARED, asset="USDT", rules=rules),
+        m.DefineContract(
+            time_ms=0,
+            contract="C",
+            kind=m.ContractKind.LINEAR,
+            settle="USDT",
+            pool="p",
+            tick_size="0.01",
+            lot_size="0.01",
+            margin_tiers=(
+                m.MarginTier(notional_from=0, maintenance_rate="0.01"),
+                m.MarginTier(notional_from=5_000, maintenance_rate="0.05"),
+            ),
+        ),
+        *(m.DefineAccount(time_ms=0, account=name) for name in names),
+        m.SetMarks(time_ms=0, marks={"C": 100}),
+    ]
+    for command in opening:
+        step(book, command)
+    for name in names:
+        entry, lots = draw.randint(90_00, 115_00), draw.randint(100, 20_000)
+        cash = draw.randint(5_000 * UNIT, 50_000 * UNIT)
+        margin = draw.randint(lots * 20 * UNIT // 100, lots * UNIT) if draw.random() < 0.5 else None
+        tell(book, name, lots, lots * entry * 100, margin, draw.randint(1, 50) * 100)
+        tell_balance(book, name, cash)
+    return book
+
+
+def tell(
+    book: Book, account: str, lots: int, cost: int, margin: int | None, leverage: int
+) -> tuple[Event, ...]:
+    row = m.PositionRow(
+        account=account,
+        contract="C",
+        side=Side.SHORT,
+        quantity=f"{lots // 100}.{lots % 100:02d}",
+        entry_cost=f"{cost // UNIT}.{cost % UNIT:06d}",
+        isolated_margin=None if margin is None else f"{margin // UNIT}.{margin % UNIT:06d}",
+        leverage=f"{leverage // 100}.{leverage % 100:02d}",
+    )
+    return step(book, m.SetPositions(time_ms=0, version=1, positions=(row,)))
+
+
+def tell_balance(book: Book, account: str, cash: int) -> None:
+    row = m.BalanceRow(account=account, asset="USDT", balance=f"{cash // UNIT}.{cash % UNIT:06d}")
+    step(book, m.SetBalances(time_ms=0, version=1, balances=(row,)))
+
+
+def make_true(book: Book, account: str, change: AnyChange) -> None:
+    """Tell the engine what the book would be after the change."""
+    shorts = book.contracts["C"].lanes[Side.SHORT]
+    index = book.accounts.index[account]
+    row = shorts.rows[index, 0]
+    lots, cost, profit = (int(c[row]) for c in (shorts.lots, -shorts.cost, shorts.profit))
+    leverage, isolated = int(shorts.leverage[row]), bool(shorts.isolated[row])
+    margin = int(shorts.margin[row]) if isolated else None
+    cash = int(book.assets["USDT"].wallets.balance[index])
+    match change:
+        case AddMargin():
+            cash, margin = (
+                (cash + change.amount_cash, None)
+                if margin is None
+                else (cash, margin + change.amount_cash)
+            )
+        case PartialClose():
+            left = lots - change.lots
+            cash += profit - profit * left // lots
+            cost, margin = cost * left // lots, None if margin is None else margin * left // lots
+            lots = left
+        case SetLeverage():
+            leverage = change.leverage_hundredths
+            margin = None if margin is None else cost * 100 // leverage
+    tell(book, account, lots, cost, margin, leverage)
+    tell_balance(book, account, cash)
+
+
+def stands(book: Book, account: str) -> Standing:
+    explained = explain(book, "C", Side.SHORT, account)
+    assert isinstance(explained, Explanation)
+    return explained.standing
+
+
+def asked(book: Book, account: str, change: AnyChange) -> WhatIf:
+    answer = what_if(book, "C", Side.SHORT, account, change)
+    assert isinstance(answer, WhatIf)
+    return answer
+
+
+changes = st.one_of(
+    st.builds(AddMargin, amount_cash=st.integers(-20 * UNIT, 5_000 * UNIT)),
+    st.builds(PartialClose, lots=st.integers(1, 99)),
+    st.builds(SetLeverage, leverage_hundredths=st.integers(1_00, 40_00)),
+)
+seeds = st.integers(0, 2**32)
+
+
+@given(seed=seeds, rules=st.sampled_from(RULES), number=st.integers(0, 9), change=changes)
+def test_a_what_if_says_what_then_comes_true(
+    seed: int, rules: str, number: int, change: AnyChange
+) -> None:
+    book, account = lane(seed, rules), f"a{number}"
+    answer = asked(book, account, change)
+    assert answer.before == stands(book, account)
+    make_true(book, account, change)
+    truth = stands(book, account)
+    assert answer.after.score == pytest.approx(truth.score, rel=1e-6, abs=1e-12)
+    assert answer.after.reason == truth.reason
+    scores = [stands(book, f"a{each}").score for each in range(10) if each != number]
+    if all(abs(score - truth.score) > 1e-6 * abs(truth.score) for score in scores):
+        assert (answer.after.rank, answer.after.of) == (truth.rank, truth.of)
+        assert (answer.after.light, answer.after.ahead_lots) == (truth.light, truth.ahead_lots)
+
+
+@given(seed=seeds, rules=st.sampled_from(RULES), number=st.integers(0, 9), part=st.integers(1, 99))
+def test_more_leverage_never_moves_a_position_back(
+    seed: int, rules: str, number: int, part: int
+) -> None:
+    """By less margin under every rule set, and by the setting itself where that counts."""
+    book, account = lane(seed, rules), f"a{number}"
+    margin = int(book.contracts["C"].lanes[Side.SHORT].margin[number])
+    leverage = int(book.contracts["C"].lanes[Side.SHORT].leverage[number])
+    taken = margin or int(book.assets["USDT"].wallets.balance[number])
+    change: AnyChange = AddMargin(amount_cash=-taken * part // 100)
+    if rules == "bitmart":
+        change = SetLeverage(leverage_hundredths=leverage + part)
+    answer = asked(book, account, change)
+    if answer.after.rank:
+        assert answer.after.rank <= answer.before.rank
+        assert answer.after.score >= answer.before.score
+
+
+# --- explained before, closed after ---
+
+
+def round_starts(events: tuple[Event, ...]) -> Iterator[tuple[int, list[m.AdlFilled]]]:
+    """Where each round begins, and its fills."""
+    start: int | None = None
+    fills: list[m.AdlFilled] = []
+    for place, event in enumerate(events):
+        if isinstance(event, m.AdlFilled | m.CandidateSkipped):
+            start = place if start is None else start
+            if isinstance(event, m.AdlFilled):
+                fills.append(event)
+        elif start is not None:
+            yield start, fills
+            start, fills = None, []
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_was_explained_is_what_happens(seed: int) -> None:
+    """Rank, light and quantity ahead of every fill stood in its explanation right before."""
+    book = Book()
+    for _, events in session(seed):
+        rounds = dict(round_starts(events))
+        for place, event in enumerate(events):
+            for fill in rounds.get(place, []):
+                found = explain(
+                    book, fill.contract, fill.side, fill.account, position=fill.position
+                )
+                assert isinstance(found, Explanation)
+                where = found.standing
+                told = (where.rank, where.light, where.ahead_lots, where.score)
+                assert told == (fill.rank, fill.light, fill.quantity_ahead_lots, fill.score)
+            book.apply(event)
+
+
+def test_both_sides_are_played() -> None:
+    """The sessions above close longs and shorts alike."""
+    fills = [
+        event
+        for seed in SEEDS
+        for _, events in session(seed)
+        for event in events
+        if isinstance(event, m.AdlFilled)
+    ]
+    assert {fill.side for fill in fills} == set(SIDES)
+    assert {fill.isolated for fill in fills} == {True, False}

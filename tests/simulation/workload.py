@@ -1,0 +1,239 @@
+"""Seeded command lists: several assets, contracts, pools and accounts, and everything that happens.
+
+A workload looks at the auditor's model only to choose what makes sense (inventory to unwind, fills
+to take back); what it yields is a plain list of commands that can be played again.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from market import Market, opening, text
+from model import SIDES, Contract, Model
+
+from delever.core import messages as m
+from delever.core.messages import FundingReason, Reason
+
+
+@dataclass(frozen=True)
+class Move:
+    """One command, and the reason for which it must be refused, if it must."""
+
+    command: m.Command
+    fault: Reason | None = None
+
+
+class Workload:
+    """Makes the next command, at random but for the seed."""
+
+    def __init__(self, seed: int, *, scale: int = 1) -> None:
+        self.random = random.Random(seed)
+        self.market = Market(self.random, scale=scale)
+        self.time_ms = 1_000
+        self.version = 1
+        self.late: list[m.SetPositions | m.SetBalances] = []
+        self.opening = [Move(command) for command in opening(self.market)]
+
+    def next(self, model: Model) -> Move:
+        """Return the next command; the opening first."""
+        if self.opening:
+            return self.opening.pop(0)
+        self._pass_time()
+        if self.random.random() < 0.07:
+            return self._faulty(model)
+        makers, weights = zip(*self._makers().items(), strict=True)
+        maker: Callable[[Model], m.Command] = self.random.choices(makers, weights)[0]
+        return Move(maker(model))
+
+    def _makers(self) -> dict[Callable[[Model], m.Command], int]:
+        return {
+            self._marks: 30,
+            self._positions: 24,
+            self._balances: 10,
+            self._takeover: 12,
+            self._fund: 7,
+            self._unwind: 6,
+            self._depth: 6,
+            self._late_snapshot: 5,
+            self._cancel: 4,
+            self._move: 2,
+            self._account: 2,
+            self._time: 2,
+        }
+
+    def _pass_time(self) -> None:
+        draw = self.random.random()
+        longest = 5_000 if draw < 0.9 else 120_000 if draw < 0.97 else 10 * 3_600_000
+        self.time_ms += self.random.randrange(longest)
+
+    # --- the market ---
+
+    def _marks(self, _model: Model) -> m.Command:
+        names = [c.contract for c in self.market.contracts]
+        moved = names if self.random.random() < 0.4 else [self.random.choice(names)]
+        drift = self.random.choice([0.01, 0.01, 0.03, 0.1, 0.3])
+        shift = self.random.gauss(0, drift)
+        return m.SetMarks(
+            time_ms=self.time_ms, marks={name: self.market.moved(name, shift) for name in moved}
+        )
+
+    def _depth(self, _model: Model) -> m.Command:
+        contract = self.random.choice(self.market.contracts)
+        return self.market.depth(contract, self.time_ms)
+
+    # --- what the venue tells of accounts ---
+
+    def _account(self, _model: Model) -> m.Command:
+        return self.market.account(self.random.choice(self.market.accounts), self.time_ms)
+
+    def _balances(self, model: Model) -> m.Command:
+        accounts = self._some_accounts()
+        assets = {contract.settle for contract in self.market.contracts}
+        rows = tuple(
+            m.BalanceRow(account=account, asset=asset, balance=self.market.balance(asset))
+            for account in accounts
+            for asset in sorted(assets)
+            if self.random.random() < 0.7
+        )
+        told = m.SetBalances(
+            time_ms=self.time_ms,
+            version=self._new_version(),
+            last_fill=self._known_fill(model),
+            balances=rows,
+        )
+        return self._keep(told)
+
+    def _positions(self, model: Model) -> m.Command:
+        rows: list[m.PositionRow] = []
+        taken: set[tuple[str, str, int]] = set()
+        for account in self._some_accounts():
+            for _ in range(self.random.randint(1, 3)):
+                contract = self.random.choice(self.market.contracts)
+                number = self.random.choice([0, 0, 0, 1, 2])
+                hedge = account in model.accounts and model.accounts[account].hedge
+                sides = SIDES if hedge and self.random.random() < 0.5 else (None,)
+                if (account, contract.contract, number) in taken:
+                    continue
+                taken.add((account, contract.contract, number))
+                for side in sides:
+                    chosen = side or self.random.choice(SIDES)
+                    rows.append(self.market.position(account, contract, chosen, number))
+        told = m.SetPositions(
+            time_ms=self.time_ms,
+            version=self._new_version(),
+            last_fill=self._known_fill(model),
+            positions=tuple(rows),
+        )
+        return self._keep(told)
+
+    def _late_snapshot(self, model: Model) -> m.Command:
+        """Something told before, once more: late, twice, or out of order."""
+        if not self.late:
+            return self._positions(model)
+        told = self.random.choice(self.late)
+        fields = {name: getattr(told, name) for name in told.__struct_fields__}
+        return type(told)(**{**fields, "time_ms": self.time_ms})
+
+    def _keep(self, told: m.SetPositions | m.SetBalances) -> m.Command:
+        self.late = [*self.late[-5:], told]
+        return told
+
+    def _some_accounts(self) -> list[str]:
+        count = self.random.randint(1, 4)
+        return self.random.sample(self.market.accounts, min(count, len(self.market.accounts)))
+
+    def _new_version(self) -> int:
+        """Mostly newer; now and then as old as the last, or older."""
+        self.version += self.random.choice([0, 1, 1, 1, 2])
+        return max(self.version - self.random.choice([0, 0, 0, 0, 0, 3]), 0)
+
+    def _known_fill(self, model: Model) -> int:
+        """The newest fill that the venue has applied: all, none, or some."""
+        if self.random.random() < 0.6:
+            return model.last_fill
+        return self.random.randint(0, model.last_fill)
+
+    # --- liquidation ---
+
+    def _takeover(self, model: Model) -> m.Command:
+        holders = sorted(
+            {a for c in model.contracts.values() for side in SIDES for a, _ in c.positions[side]}
+        )
+        if not holders:
+            return m.Takeover(time_ms=self.time_ms, account=self.market.accounts[0])
+        account = self.random.choice(holders)
+        if self.random.random() < 0.5:
+            return m.Takeover(time_ms=self.time_ms, account=account)
+        contract, side, _, _ = self.random.choice(model.held(account))
+        price = None
+        if self.random.random() < 0.4 and contract.mark:
+            price = self._near_mark(contract)
+        chosen = side if self.random.random() < 0.7 else None
+        return m.Takeover(
+            time_ms=self.time_ms, account=account, contract=contract.name, side=chosen, price=price
+        )
+
+    def _near_mark(self, contract: Contract) -> str:
+        ticks = max(int(contract.mark * self.random.uniform(0.85, 1.15)), 1)
+        return text(ticks * contract.tick)
+
+    def _unwind(self, model: Model) -> m.Command:
+        held = [
+            (c, side, lots)
+            for c in model.contracts.values()
+            for side in SIDES
+            if (lots := c.inventory(side)[0])
+        ]
+        if not held:
+            return self._marks(model)
+        contract, side, lots = self.random.choice(held)
+        lots = self.random.choice([lots, self.random.randint(1, lots), lots + 1])
+        return m.UnwindFill(
+            time_ms=self.time_ms,
+            contract=contract.name,
+            side=side,
+            quantity=text(lots * contract.lot),
+            price=self._near_mark(contract),
+        )
+
+    def _cancel(self, model: Model) -> m.Command:
+        known = list(model.fills) or [0]
+        fill = self.random.choice([*known, model.last_fill + 1])
+        return m.CancelAdl(time_ms=self.time_ms, fill=fill, note="not applied")
+
+    # --- pools ---
+
+    def _fund(self, model: Model) -> m.Command:
+        pool = self.random.choice(list(model.pools.values()))
+        unit = model.units[pool.asset]
+        inwards = self.random.random() < 0.6
+        if inwards:
+            amount = Fraction(self.random.randrange(1, 4_000 * unit), unit)
+            reason = self.random.choice(["seed", "injection", "clearance_fee", "correction"])
+        else:
+            part = self.random.choice([1, 2, 3, Fraction(1, 2)])
+            amount = -Fraction(max(int(pool.balance / part), 1), unit)
+            reason = self.random.choice(["withdrawal", "withdrawal", "correction"])
+        members = [None, *(c.name for c in model.members(pool.name))]
+        return m.FundPool(
+            time_ms=self.time_ms,
+            pool=pool.name,
+            amount=text(amount),
+            reason=FundingReason(reason),
+            contract=self.random.choice(members),
+        )
+
+    def _move(self, model: Model) -> m.Command:
+        contract = self.random.choice(list(model.contracts))
+        pool = self.random.choice(list(model.pools))
+        return m.MoveContract(time_ms=self.time_ms, contract=contract, pool=pool, note="moved")
+
+    def _time(self, _model: Model) -> m.Command:
+        self.time_ms += self.random.choice([0, 1, 60_000, 9 * 3_600_000])
+        return m.SetTime(time_ms=self.time_ms)
+
+    # --- what must be refused ---
+
+    def _faulty(self, model: Model) -> Move:
+        return self.random.choice(self.market.faults(model, self.time_ms, self.version + 1))
