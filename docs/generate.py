@@ -164,7 +164,7 @@ def _rule_set_row(rules: RuleSet) -> list[str]:
 
 def _rule_set(rules: RuleSet, stated: set[str]) -> str:
     """Return a rule set as a section: how it is composed, and those rules not stated yet."""
-    parts = [f"## {rules.name}\n\n`{rules.name}`: {rules.venue}.\n"]
+    parts = [f"## `{rules.name}`\n\n{rules.venue}.\n"]
     for case in rules.cases:
         trigger, price = _first_sentence(type(case.trigger)), _first_sentence(type(case.price))
         parts.append(f"- `{case.trigger.name}`: {trigger} Closes at `{case.price.name}`: {price}")

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from sources import CORE, PACKAGE, imports, modules, python_files, report, shown, tree
+from sources import CORE, PACKAGE, TESTS, imports, modules, python_files, report, shown, tree
 
 PURE_IMPORTS = {
     "bisect",
@@ -289,3 +289,16 @@ def test_engine_imports_without_the_weight_of_tables_and_screens() -> None:
     )
     assert run.returncode == 0, run.stderr
     report([f"delever.core.engine brings {name} along" for name in HEAVY & {*run.stdout.split()}])
+
+
+def test_the_auditor_knows_nothing_of_the_engine() -> None:
+    """Who judges the engine's events has only the messages in common with it."""
+    judged = {"playing", "test_simulation", "test_properties", "workload", "market"}
+    found = [
+        f"{shown(path, line)}: the auditor imports {target}"
+        for path in python_files(TESTS / "simulation")
+        if path.stem not in judged
+        for line, target in imports(path)
+        if target.startswith("delever.") and not target.startswith("delever.core.messages")
+    ]
+    report(found)

@@ -27,6 +27,7 @@ def test_bankruptcy_price(rows: list[Row]) -> None:
     world.wallets(**{name: rows[0]["wallet"] or 0})
     world.takeover(name)
     taken = {(e.contract, e.side): e for e in world.told(m.TakenOver)}
+    assert {event.reason for event in taken.values()} == {m.Reason.VENUE_SAYS_SO}
     settled = sum(event.amount_cash for event in world.told(m.WalletSettled))
     for row in rows:
         assert row.expected == {

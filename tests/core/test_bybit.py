@@ -111,7 +111,7 @@ def test_what_is_taken_over_in_a_drawdown_is_closed_at_once() -> None:
 
 
 def test_what_is_lost_already_is_not_taken_from_candidates() -> None:
-    """BYB-03 CORE-09: beyond the limit by realised losses, inventory goes at its cost, not better."""
+    """BYB-03 CORE-09: where losses went beyond the limit, inventory goes at its cost."""
     world = World(balance=1_000_000)
     world.contract("A")
     world.mark(A=98)

@@ -212,7 +212,7 @@ def test_an_account_is_told_once_for_all_its_fills() -> None:
 
 
 def test_only_the_skips_that_moved_somebody_up_are_told() -> None:
-    """CORE-07: ann stands behind the last fill: at 98 she would be at -0.5, but it was not her turn."""
+    """CORE-07: ann, at -0.5 after a fill at 98, stands behind the last fill."""
     world = World("binance")
     world.contract("X")
     world.mark(X=100)

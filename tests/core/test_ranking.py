@@ -122,14 +122,14 @@ def test_joint_score(row: Row) -> None:
         if row[side] != "0":
             place = scored(world, contract, side, name, 0 if hedge else number).standing
             scores[side] = f"{place.score:.6f}"
-            assert place.light == (1 if side is Side.LONG else 3)
+            assert place.light == (1 if side is Side.LONG else 5)
     assert {
         "joint": "yes" if shown.joint else "no",
         "long_score": scores[Side.LONG],
         "short_score": scores[Side.SHORT],
     } == row.expected
-    own_lights = (1, 3 if row["short"] != "0" else 0)
-    assert (shown.long, shown.short) == ((3, 3) if shown.joint else own_lights)
+    own_lights = (1, 5 if row["short"] != "0" else 0)
+    assert (shown.long, shown.short) == ((5, 5) if shown.joint else own_lights)
 
 
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=40), st.integers(1, 10))

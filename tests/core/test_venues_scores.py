@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from world import World
 
 from delever.core import messages as m
-from delever.core.contracts import terms_from
+from delever.core.contracts import terms_of
 from delever.core.explanation import Explanation, explain
 from delever.core.messages import ContractKind, Reason, Side
 from delever.core.rules import RULE_SETS
@@ -86,7 +86,7 @@ def test_a_contract_that_the_venue_exempts(row: Row) -> None:
         tick_size="0.01",
         lot_size=1,
     )
-    exempt = rules.ranking.exempts(terms_from(definition, 8))
+    exempt = rules.ranking.exempts(terms_of(definition, 8))
     assert {"exempt": "yes" if exempt else "no"} == row.expected
 
 

@@ -152,7 +152,7 @@ def test_contracts_bear_a_shortfall_by_their_losses() -> None:
 
 
 def test_a_cut_of_withdrawals_is_public_while_the_fund_is_short() -> None:
-    """PDX-01 PDX-02 PDX-03 PDX-04: venues W8: 1,000 short of 4,000 is 25 %; 500 withdrawn leave 125."""
+    """PDX-01 PDX-02 PDX-03 PDX-04: venues W8: 1,000 of 4,000 is 25 %; 500 withdrawn leave 125."""
     world = World("paradex", balance=1000)
     world.contract("X")
     world.mark(X=100)

@@ -63,9 +63,10 @@ def _depth(model: Model, command: m.SetDepth) -> list[Event]:
 
 
 def _cancelled(model: Model, command: m.CancelAdl) -> list[Event]:
-    if command.fill not in model.fills:
+    fill = model.fills.get(command.fill)
+    if fill is None or command.fill <= max(model.accounts[fill.account].fills.values()):
         raise NoError(Reason.FILL_IS_NOT_OUTSTANDING)
-    return [m.FillCancelled(fill=model.fills[command.fill], note=command.note)]
+    return [m.FillCancelled(fill=fill, note=command.note)]
 
 
 def _unwind(model: Model, command: m.UnwindFill) -> list[Event]:

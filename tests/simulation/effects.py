@@ -139,7 +139,6 @@ def _funded(model: Model, event: m.PoolFunded) -> None:
     if contract:
         contract.injected += event.amount_cash
     if event.amount_cash < 0:  # what the operator takes out is no loss
-        pool.balances.shift(event.amount_cash)
         pool.equities.shift(event.amount_cash)
         if contract:
             contract.profits.shift(event.amount_cash)

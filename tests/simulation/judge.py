@@ -34,7 +34,7 @@ PRICES = {
 }
 """All others close at the bankruptcy price of the position taken over."""
 
-BY_QUANTITY = {"bybit", "bitmex"}
+BY_QUANTITY = {"bitmex"}
 CANCELS = {"hyperliquid": "none", "bitmex": "contract"}
 
 
@@ -151,7 +151,7 @@ def line_up(
         candidate.rank, candidate.ahead = rank, through
         through += candidate.held.lots
         part = Fraction(through, total) if by_quantity else Fraction(rank, len(queue))
-        candidate.light = 6 - -int(-5 * part // 1)
+        candidate.light = 6 - -int(-5 * part // 1) if rank > 1 or by_quantity else 5
     return queue, out
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 RULES = ("binance", "binance_legacy", "bitmart", "bitmex", "bybit", "hyperliquid")
 HOUR_MS = 3_600_000
 
-ASSETS = {"USDT": 6, "USDC": 8, "YEN": 2, "BTC": 8}
+ASSETS = {"USDT": 6, "USDC": 8, "YEN": 2, "BTC": 8, "POINT": 0}
 LINEAR = (  # tick, lot, multiplier: odd ones among them
     ("0.5", "0.001", 1),
     ("0.01", "1", "0.01"),
@@ -30,8 +30,9 @@ TIERS = (
     ((0, "0.01"), (500, "0.025"), (2_000, "0.0777")),
     ((0, 0),),
     ((0, 0), (300, "0.05")),
-    ((0, "0.1"), ("123.45", "0.333333")),
+    ((0, "0.1"), (123, "0.333333")),
 )
+COARSE_TIERS = (((0, 0),), ((0, "0.1"),))
 
 
 def text(number: Fraction | int) -> str:
@@ -44,79 +45,82 @@ def text(number: Fraction | int) -> str:
 
 
 class Market:
-    """Contracts with prices, accounts with names; draws everything else."""
+    """Contracts with prices, accounts with names; draws everything else.
 
-    def __init__(self, randomness: random.Random, *, scale: int = 1) -> None:
-        self.random, self.scale = randomness, scale
+    A `coarse` market knows round numbers only, so that limits are met exactly again and again.
+    """
+
+    def __init__(self, randomness: random.Random, *, scale: int = 1, coarse: bool = False) -> None:
+        self.random, self.scale, self.coarse = randomness, scale, coarse
         self.pools = list(self._pools())
         self.contracts = list(self._contracts())
         count = randomness.randint(5, 12)
         self.accounts = randomness.sample([f"{a}{b}" for a in "aBcz" for b in "017é"], count)
+        starts = (100,) if coarse else (40, 700, 9_001, 60_000)
         self.price = {
-            c.contract: Fraction(c.tick_size) * randomness.choice([40, 700, 9_001, 60_000])
-            for c in self.contracts
+            c.contract: Fraction(c.tick_size) * randomness.choice(starts) for c in self.contracts
         }
 
     def _pools(self) -> Iterator[m.DefinePool]:
-        kinds = list(PoolKind)
-        number = 0
-        for asset in self.random.sample(sorted(ASSETS), self.random.randint(1, 3)):
-            for _ in range(self.random.randint(2, 3)):
-                number += 1
-                rules = self.random.choice(RULES)
-                yield m.DefinePool(
-                    time_ms=0,
-                    pool=f"pool-{number}",
-                    kind=self.random.choice(kinds),
-                    asset=asset,
-                    rules=rules,
-                    managed=self.random.random() < 0.35,
-                    max_slippage=self.random.choice(["0.025", "0.1", 0, 1]),
-                    peak_window_ms=self.random.choice([8 * HOUR_MS, 8 * HOUR_MS, 10_000]),
-                    limits=self._limits(),
-                )
+        fine = sorted(ASSETS.keys() - {"POINT"})
+        assets = ["POINT"] if self.coarse else self.random.sample(fine, self.random.randint(1, 3))
+        owners = [asset for asset in assets for _ in range(self.random.randint(2, 3))]
+        for number, asset in enumerate(owners, 1):
+            yield m.DefinePool(
+                time_ms=0,
+                pool=f"pool-{number}",
+                kind=self.random.choice(list(PoolKind)),
+                asset=asset,
+                rules=self.random.choice(RULES),
+                managed=self.random.random() < 0.35,
+                max_slippage=self.random.choice(["0.025", "0.1", 0, 1]),
+                peak_window_ms=self.random.choice([8 * HOUR_MS, 8 * HOUR_MS, 10_000]),
+                limits=self._limits(),
+            )
 
     def _limits(self) -> m.TriggerLimits:
         if self.random.random() < 0.5:
             return m.TriggerLimits()
+        starts = (None, "0.2", "0.5") if self.coarse else (None, "0.3", "0.05", "0.123456")
         return m.TriggerLimits(
-            start=self.random.choice([None, "0.3", "0.05", "0.123456"]),
-            stop=self.random.choice([None, "0.05", "0.02"]),
-            balance_above=self.random.choice([None, 0, 100]),
+            start=self.random.choice(starts),
+            stop=self.random.choice([None, "0.1" if self.coarse else "0.05", "0.02"]),
+            balance_above=self.random.choice([0, 100] if self.coarse else [None, 0, 100]),
             wait_ms=self.random.choice([None, 0, 7_000]),
         )
 
     def _contracts(self) -> Iterator[m.DefineContract]:
+        names = ["BTCUSDT", "DOGE", "ETHUSDT", "XRP", "AVE"]
         taken: set[str] = set()
-        for number in range(self.random.randint(2, 5)):
+        for name in names[: self.random.randint(2, 5)]:
             free = [p for p in self.pools if p.kind != "isolated" or p.pool not in taken]
             if not free:
                 return
             pool = self.random.choice(free)
             taken.add(pool.pool)
-            linear = pool.asset != "BTC" and (pool.asset != "USDC" or self.random.random() < 0.7)
-            fitting = [
-                terms
-                for terms in (LINEAR if linear else INVERSE)
-                if self._whole(terms, pool.asset, linear)
-            ]
-            tick, lot, multiplier = self.random.choice(fitting)
-            yield m.DefineContract(
-                time_ms=0,
-                contract=["BTCUSDT", "DOGE", "ETHUSDT", "XRP", "AVE"][number],
-                kind=ContractKind.LINEAR if linear else ContractKind.INVERSE,
-                settle=pool.asset,
-                pool=pool.pool,
-                tick_size=tick,
-                lot_size=lot,
-                multiplier=multiplier,
-                margin_tiers=tuple(
-                    m.MarginTier(notional_from=start, maintenance_rate=rate)
-                    for start, rate in self.random.choice(TIERS)
-                ),
-                adl_exempt=self.random.random() < 0.05,
-                limits=self._limits() if self.random.random() < 0.2 else m.TriggerLimits(),
-            )
+            yield self._contract(name, pool)
+
+    def _contract(self, name: str, pool: m.DefinePool) -> m.DefineContract:
+        linear = pool.asset != "BTC" and (pool.asset != "USDC" or self.random.random() < 0.7)
+        offered = (LINEAR if linear else INVERSE) if not self.coarse else ((1, 1, 1),)
+        fitting = [terms for terms in offered if self._whole(terms, pool.asset, linear)]
+        tick, lot, multiplier = self.random.choice(fitting)
+        tiers = self.random.choice(COARSE_TIERS if self.coarse else TIERS)
+        return m.DefineContract(
+            time_ms=0,
+            contract=name,
+            kind=ContractKind.LINEAR if linear else ContractKind.INVERSE,
+            settle=pool.asset,
+            pool=pool.pool,
+            tick_size=tick,
+            lot_size=lot,
+            multiplier=multiplier,
+            margin_tiers=tuple(
+                m.MarginTier(notional_from=start, maintenance_rate=rate) for start, rate in tiers
+            ),
+            adl_exempt=self.random.random() < 0.05,
+            limits=self._limits() if self.random.random() < 0.2 else m.TriggerLimits(),
+        )
 
     @staticmethod
     def _whole(terms: tuple[m.Amount, m.Amount, m.Amount], asset: str, linear: bool) -> bool:
@@ -135,6 +139,8 @@ class Market:
         if self.random.random() < 0.005:
             ticks = 1
         ticks = min(ticks, 10**7)
+        if self.coarse:
+            ticks = min(max(round(ticks, -1), 10), 300)
         self.price[name] = ticks * tick
         return text(self.price[name])
 
@@ -146,7 +152,22 @@ class Market:
             adl_exempt=self.random.random() < 0.08,
         )
 
+    def near(self, ticks: int) -> int:
+        """A price in ticks near another, as a liquidation or the market might find it."""
+        if self.coarse:
+            return max(ticks + self.random.choice([-20, -10, 0, 10, 20]), 10)
+        return max(int(ticks * self.random.uniform(0.85, 1.15)), 1)
+
+    def seed_money(self, asset: str) -> Fraction:
+        """What an operator puts into a pool at once."""
+        unit = 10 ** ASSETS[asset]
+        if self.coarse:
+            return Fraction(self.random.choice([50, 100, 400]))
+        return Fraction(self.random.randrange(1, 4_000 * unit), unit)
+
     def balance(self, asset: str) -> str:
+        if self.coarse:
+            return str(self.random.choice([-40, 0, 20, 40, 60, 80, 100, 400]))
         unit = 10 ** ASSETS[asset]
         low = -200 if self.random.random() < 0.1 else 0
         cash = self.random.randint(low * unit, self.random.choice([3, 300, 5_000]) * unit)
@@ -154,6 +175,8 @@ class Market:
 
     def lots(self, contract: m.DefineContract) -> int:
         """As many lots as are worth up to some thousand units at the price."""
+        if self.coarse:
+            return self.random.randint(1, 5)
         worth = Fraction(contract.lot_size) * Fraction(contract.multiplier)
         price = self.price[contract.contract]
         worth = worth * price if contract.kind == "linear" else worth / price
@@ -165,9 +188,7 @@ class Market:
         self, account: str, contract: m.DefineContract, side: Side, number: int
     ) -> m.PositionRow:
         lots = 0 if self.random.random() < 0.1 else self.lots(contract)
-        price = self.price[contract.contract]
-        entry = price * Fraction(round(self.random.uniform(0.8, 1.2), 6))
-        entry = max(Fraction(round(entry * 10**6), 10**6), Fraction(1, 10**6))
+        entry = self._entry(self.price[contract.contract])
         leverage = self.random.choice([1, 2, 5, 20, "12.5", 100])
         worth = lots * Fraction(contract.lot_size) * Fraction(contract.multiplier)
         worth = worth * entry if contract.kind == "linear" else worth / entry
@@ -176,6 +197,7 @@ class Market:
         if self.random.random() < 0.4:
             cover = Fraction(int(self.random.choice([0, 1, 1, 1, 3]) * worth * unit), unit)
             margin = text(Fraction(int(cover / Fraction(leverage) * unit), unit))
+            margin = margin if not self.coarse else self.random.choice(["20", "40", "60", "100"])
         by_cost = self.random.random() < 0.3 and worth * unit >= 1
         quantity = text(lots * Fraction(contract.lot_size))
         signed = f"-{quantity}" if side == "short" and lots and self.random.random() < 0.5 else None
@@ -194,6 +216,12 @@ class Market:
                 f"{contract.contract}-{n}" for n in range(self.random.choice([0, 0, 1, 3]))
             ),
         )
+
+    def _entry(self, price: Fraction) -> Fraction:
+        if self.coarse:
+            return Fraction(self.near(int(price)))
+        entry = price * Fraction(round(self.random.uniform(0.8, 1.2), 6))
+        return max(Fraction(round(entry * 10**6), 10**6), Fraction(1, 10**6))
 
     def depth(self, contract: m.DefineContract, time_ms: int) -> m.SetDepth:
         tick, lot = Fraction(contract.tick_size), Fraction(contract.lot_size)
@@ -280,7 +308,10 @@ def opening(market: Market) -> list[m.Command]:
     assets = sorted({pool.asset for pool in market.pools})
     seeds = [
         m.FundPool(
-            time_ms=500, pool=p.pool, amount=2_000 * market.scale, reason=m.FundingReason.SEED
+            time_ms=500,
+            pool=p.pool,
+            amount=400 if market.coarse else 2_000 * market.scale,
+            reason=m.FundingReason.SEED,
         )
         for p in market.pools
         if market.random.random() < 0.7

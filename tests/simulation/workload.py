@@ -29,7 +29,7 @@ class Workload:
 
     def __init__(self, seed: int, *, scale: int = 1) -> None:
         self.random = random.Random(seed)
-        self.market = Market(self.random, scale=scale)
+        self.market = Market(self.random, scale=scale, coarse=scale == 1 and seed % 3 == 0)
         self.time_ms = 1_000
         self.version = 1
         self.late: list[m.SetPositions | m.SetBalances] = []
@@ -65,7 +65,8 @@ class Workload:
     def _pass_time(self) -> None:
         draw = self.random.random()
         longest = 5_000 if draw < 0.9 else 120_000 if draw < 0.97 else 10 * 3_600_000
-        self.time_ms += self.random.randrange(longest)
+        passed = self.random.randrange(longest)
+        self.time_ms += round(passed, -3) if self.market.coarse else passed
 
     # --- the market ---
 
@@ -175,8 +176,7 @@ class Workload:
         )
 
     def _near_mark(self, contract: Contract) -> str:
-        ticks = max(int(contract.mark * self.random.uniform(0.85, 1.15)), 1)
-        return text(ticks * contract.tick)
+        return text(self.market.near(contract.mark) * contract.tick)
 
     def _unwind(self, model: Model) -> m.Command:
         held = [
@@ -209,7 +209,7 @@ class Workload:
         unit = model.units[pool.asset]
         inwards = self.random.random() < 0.6
         if inwards:
-            amount = Fraction(self.random.randrange(1, 4_000 * unit), unit)
+            amount = self.market.seed_money(pool.asset)
             reason = self.random.choice(["seed", "injection", "clearance_fee", "correction"])
         else:
             part = self.random.choice([1, 2, 3, Fraction(1, 2)])

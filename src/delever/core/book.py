@@ -12,7 +12,7 @@ import numpy as np
 
 from delever.core import messages as m
 from delever.core.columns import Accounts
-from delever.core.contracts import terms_from
+from delever.core.contracts import terms_of
 from delever.core.holdings import AssetState, ContractState, Parcel, PoolState
 from delever.core.messages import Event, Side
 from delever.core.units import Ints
@@ -78,7 +78,7 @@ class Book:
         """Change the book by one event."""
         _APPLY[type(event)](self, event)
 
-    def _row_ignored(self, _event: Event) -> None:
+    def _row_ignored(self, event: m.RowIgnored | m.CandidateSkipped) -> None:
         """Told, but nothing changes."""
 
     _candidate_skipped = _row_ignored
@@ -106,7 +106,7 @@ class Book:
         definition = event.definition
         decimals = self.asset(definition.settle).cash_decimals
         window_ms = self.pools[definition.pool].definition.peak_window_ms
-        terms = terms_from(definition, decimals)
+        terms = terms_of(definition, decimals)
         state = ContractState(definition, terms, decimals, window_ms)
         state.profit_peak.observe(self.time_ms, 0)
         state.number = len(self.contracts)
@@ -182,12 +182,13 @@ class Book:
     def _pool_funded(self, event: m.PoolFunded) -> None:
         pool = self.pools[event.pool]
         self._pay_pool(pool, event.amount_cash)
-        pool.shift_past(min(event.amount_cash, 0))  # money withdrawn is no drawdown
+        taken_out = min(event.amount_cash, 0)  # which is no drawdown
+        pool.shift_past(taken_out)
         if event.contract is not None:
-            self.contracts[event.contract].injected += event.amount_cash
-            if event.amount_cash < 0:
-                self.contracts[event.contract].profit_peak.shift(event.amount_cash)
-            self._touch(self.contracts[event.contract])
+            state = self.contracts[event.contract]
+            state.injected += event.amount_cash
+            state.profit_peak.shift(taken_out)
+            self._touch(state)
 
     def _contract_moved(self, event: m.ContractMoved) -> None:
         state = self.contracts[event.contract]
@@ -313,12 +314,7 @@ class Book:
         else:
             inventory.give_back(fill)
         asset.inventory_cost -= direction * fill.pool_cost_cash
-        earned = direction * fill.pool_realised_cash
-        if fill.pool == state.pool:
-            self._book_profit(state, earned)
-        else:  # the contract has moved since: what its old pool earned, that pool gives back
-            self._pay_pool(self.pools[fill.pool], earned)
-            self._touch(state)
+        self._book_profit(state, direction * fill.pool_realised_cash, fill.pool)
 
     def _reduce(
         self, state: ContractState, side: Side, key: tuple[int, int], amounts: tuple[int, int, int]
@@ -326,10 +322,11 @@ class Book:
         state.reduce(side, key, amounts, self.asset_of(state).wallets)
         self._changed_lanes.add((state.name, side))
 
-    def _book_profit(self, state: ContractState, amount_cash: int) -> None:
-        """Pay what a contract's inventory earned into its pool (or a loss out of it)."""
-        state.realised += amount_cash
-        self._pay_pool(self.pool_of(state), amount_cash)
+    def _book_profit(self, state: ContractState, amount_cash: int, pool: str = "") -> None:
+        """Pay what a contract's inventory earned into its pool (or one left since)."""
+        if pool in {"", state.pool}:  # else it is no profit in the new one
+            state.realised += amount_cash
+        self._pay_pool(self.pools[pool or state.pool], amount_cash)
         self._touch(state)
 
     def _pay_pool(self, pool: PoolState, amount_cash: int) -> None:
@@ -355,9 +352,6 @@ class Book:
     def reindex(self) -> None:
         """Find again what follows from the rest: after a restore, before the next event."""
         self.managed = any(pool.definition.managed for pool in self.pools.values())
-        for pool in self.pools.values():
-            for name in pool.observed.contracts if pool.observed else ():
-                self.contracts[name].counted = True
         for number, state in enumerate(self.contracts.values()):
             state.number = number
             if state.engaged:

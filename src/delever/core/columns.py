@@ -188,6 +188,7 @@ class Lane(Table):
         self.total_margin = 0
         self.largest_lots = 0
         self.largest_cost = 0
+        self.most_numbers = 0
         self.labels: set[int] = set()
         self.changed: set[tuple[int, int]] = set()
 
@@ -210,6 +211,7 @@ class Lane(Table):
             self.size += 1
             self.rows[key] = row
             self.labels.add(position)
+            self.most_numbers = max(self.most_numbers, len(self.labels))
             for name in self.COLUMNS:
                 getattr(self, name)[row] = 0
             self.account[row], self.position[row] = key

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from delever.core.messages import Amount, ContractKind, DefineContract, Reason, Side
+from delever.core.reading import Refusal, read_cash, read_decimal, read_scaled, refuse_unless
 from delever.core.units import (
     LIMIT,
     PPM,
@@ -21,9 +22,7 @@ from delever.core.units import (
     div_ceil,
     div_floor,
     div_nearest,
-    parse_decimal,
     scale_ppm,
-    scaled,
     steps,
 )
 
@@ -119,6 +118,25 @@ class Terms:
         count = steps(price, self.tick)
         return None if count is None else Ticks(count)
 
+    def read_lots(self, field: str, quantity: Amount) -> Lots:
+        """Return a quantity in lots, with its sign, or refuse it."""
+        lots = self.lots_of(read_decimal(field, quantity))
+        if lots is None:
+            raise Refusal(field, quantity, Reason.QUANTITY_MUST_BE_MULTIPLE_OF_LOT)
+        in_range = abs(lots) * self.factor < LIMIT
+        refuse_unless(in_range, field, quantity, Reason.EXCEEDS_NUMERIC_RANGE)
+        return lots
+
+    def read_ticks(self, field: str, price: Amount) -> Ticks:
+        """Return a price in ticks, or refuse it: not positive, or not a whole tick."""
+        number = read_decimal(field, price)
+        refuse_unless(number[0] > 0, field, price, Reason.NUMBER_MUST_BE_POSITIVE)
+        ticks = self.ticks_of(number)
+        if ticks is None:
+            raise Refusal(field, price, Reason.PRICE_MUST_BE_MULTIPLE_OF_TICK)
+        refuse_unless(ticks <= MAX_TICKS, field, price, Reason.EXCEEDS_NUMERIC_RANGE)
+        return ticks
+
     def most_ticks(self, lots: int) -> Ticks:
         """Return the highest price at which lots are still worth less than int64 holds."""
         return Ticks(div_floor(LIMIT, lots * self.factor) if self.linear else MAX_TICKS)
@@ -129,22 +147,19 @@ class Terms:
         return size < LIMIT and (not self.linear or size * ticks < LIMIT)
 
 
-def terms_of(definition: DefineContract, cash_decimals: int) -> Terms | tuple[str, Reason]:
-    """Return the exact terms of a definition, or the field that is wrong and why."""
+@functools.cache
+def terms_of(definition: DefineContract, cash_decimals: int) -> Terms:
+    """Return the exact terms of a definition, or refuse it."""
     numbers = {}
     for field in ("tick_size", "lot_size", "multiplier"):
-        number = parse_decimal(getattr(definition, field))
-        if number is None:
-            return field, Reason.NUMBER_MUST_BE_PLAIN_DECIMAL
-        if number[0] <= 0:
-            return field, Reason.NUMBER_MUST_BE_POSITIVE
+        number = read_decimal(field, getattr(definition, field))
+        positive = number[0] > 0
+        refuse_unless(positive, field, getattr(definition, field), Reason.NUMBER_MUST_BE_POSITIVE)
         numbers[field] = number
     factor = _factor(definition.kind, cash_decimals, **numbers)
     if factor is None:
-        return "tick_size", Reason.VALUE_OF_LOT_MUST_BE_WHOLE_CASH
-    tiers = _tiers(definition, cash_decimals)
-    if isinstance(tiers, Reason):
-        return "margin_tiers", tiers
+        raise Refusal("tick_size", definition.tick_size, Reason.VALUE_OF_LOT_MUST_BE_WHOLE_CASH)
+    starts, rates, deductions = _tiers(definition, cash_decimals)
     return Terms(
         name=definition.contract,
         kind=definition.kind,
@@ -154,9 +169,9 @@ def terms_of(definition: DefineContract, cash_decimals: int) -> Terms | tuple[st
         multiplier=numbers["multiplier"],
         factor=factor,
         cash_unit=10**cash_decimals,
-        tier_from_cash=tiers[0],
-        tier_rate_ppm=tiers[1],
-        tier_deduction_cash=tiers[2],
+        tier_from_cash=starts,
+        tier_rate_ppm=rates,
+        tier_deduction_cash=deductions,
         adl_exempt=definition.adl_exempt,
     )
 
@@ -180,38 +195,30 @@ def _factor(
     return factor if factor * bottom == top and 0 < factor < LIMIT else None
 
 
-def _tiers(definition: DefineContract, cash_decimals: int) -> tuple[Ints, Ints, Ints] | Reason:
+def _tiers(definition: DefineContract, cash_decimals: int) -> tuple[Ints, Ints, Ints]:
     """Return the tier columns; the deduction makes the margin continuous where tiers meet."""
     starts: list[int] = []
     rates: list[int] = []
-    for tier in definition.margin_tiers:
-        start = _scaled_amount(tier.notional_from, cash_decimals)
-        rate = _scaled_amount(tier.maintenance_rate, 6)
-        if start is None or rate is None:
-            return Reason.NUMBER_MUST_BE_WITHIN_SCALE
-        if not 0 <= rate <= PPM or not 0 <= start < LIMIT:
-            return Reason.NUMBER_MUST_BE_WITHIN_RANGE
-        starts.append(start)
-        rates.append(rate)
-    if not starts or starts[0] != 0 or starts != sorted(set(starts)) or rates != sorted(rates):
-        return Reason.TIERS_MUST_START_AT_ZERO_AND_ASCEND
+    for number, tier in enumerate(definition.margin_tiers):
+        field = f"margin_tiers[{number}]"
+        starts.append(read_cash(f"{field}.notional_from", tier.notional_from, cash_decimals))
+        rates.append(read_scaled(f"{field}.maintenance_rate", tier.maintenance_rate, 6))
+        inside = 0 <= rates[-1] <= PPM
+        refuse_unless(
+            inside,
+            f"{field}.maintenance_rate",
+            tier.maintenance_rate,
+            Reason.NUMBER_MUST_BE_WITHIN_RANGE,
+        )
+        ascends = starts[-1] == 0 if number == 0 else starts[-1] > starts[-2]
+        ascends &= rates == sorted(rates)
+        refuse_unless(
+            ascends, field, tier.notional_from, Reason.TIERS_MUST_START_AT_ZERO_AND_ASCEND
+        )
+    refuse_unless(bool(starts), "margin_tiers", "", Reason.TIERS_MUST_START_AT_ZERO_AND_ASCEND)
     jumps = [
         div_floor(start * (rate - below), PPM)
         for start, rate, below in zip(starts[1:], rates[1:], rates, strict=False)
     ]
     deductions = [sum(jumps[:tier]) for tier in range(len(starts))]
     return np.array(starts), np.array(rates), np.array(deductions, dtype=np.int64)
-
-
-def _scaled_amount(amount: Amount, decimals: int) -> int | None:
-    number = parse_decimal(amount)
-    return None if number is None else scaled(number, decimals)
-
-
-@functools.cache
-def terms_from(definition: DefineContract, cash_decimals: int) -> Terms:
-    """Return the terms of a definition that intake has already accepted."""
-    terms = terms_of(definition, cash_decimals)
-    if isinstance(terms, tuple):
-        raise TypeError(f"{definition.contract}: {terms[0]} {terms[1]}")
-    return terms

@@ -249,18 +249,19 @@ class ContractState:
         busy = self.holds_inventory or profit or self.active or self.near or waits
         return bool(busy or self.counted)
 
-    def exposure(self, mark: int, more: Mapping[Side, tuple[int, int]]) -> int:
-        """Return a bound on what one account can gain or lose here in Cash: no lane holds more.
+    def exposure(self, mark: int, more: Mapping[Side, tuple[int, int, int]]) -> int:
+        """Return a bound on what one account can gain or lose here in Cash.
 
-        The largest position of each side at the mark plus the largest cost, where `more` is the
-        (lots, cost) about to be set. It grows with the book and does not fall with it.
+        The largest position of each side at the mark plus the largest cost, times the position
+        numbers in use; `more` is the (lots, cost, numbers) about to be set. It grows with the book
+        and does not fall with it.
         """
         bound = 0
         for side, lane in self.lanes.items():
-            lots, cost = more.get(side, (0, 0))
+            lots, cost, numbers = more.get(side, (0, 0, 0))
             price = mark if self.terms.linear else 1
-            bound += max(lots, lane.largest_lots) * self.terms.factor * price
-            bound += max(cost, lane.largest_cost)
+            worth = max(lots, lane.largest_lots) * self.terms.factor * price
+            bound += (worth + max(cost, lane.largest_cost)) * max(numbers, lane.most_numbers)
         return bound
 
     def scalars(self) -> tuple[object, ...]:
@@ -317,9 +318,9 @@ class PoolState:
         self.equity_mean.observe(time_ms, equity_cash)
 
     def shift_past(self, amount_cash: int) -> None:
-        """Move all that was tracked so far: money that left by decision is not a loss."""
-        for past in (self.balance_peak, self.equity_peak, self.equity_mean):
-            past.shift(amount_cash)
+        """Move what equity was so far: money that left by decision is not a loss."""
+        self.equity_peak.shift(amount_cash)
+        self.equity_mean.shift(amount_cash)
 
     def scalars(self) -> tuple[object, ...]:
         """Return the pool's own numbers for the hash of changes."""

@@ -16,15 +16,7 @@ from delever.core.holdings import ContractState
 from delever.core.insurance import unwind
 from delever.core.messages import Event, FundingReason, PoolKind, Reason, Side, TriggerLimits
 from delever.core.positions import check_range, set_balances, set_positions
-from delever.core.reading import (
-    Refusal,
-    read_cash,
-    read_count,
-    read_lots,
-    read_scaled,
-    read_ticks,
-    refuse_unless,
-)
+from delever.core.reading import Refusal, read_cash, read_count, read_scaled, refuse_unless
 from delever.core.rules import RULE_SETS
 from delever.core.units import LIMIT, PPM, Ticks
 
@@ -79,10 +71,7 @@ def _define_pool(book: Book, command: m.DefinePool) -> list[Event]:
 def _define_contract(book: Book, command: m.DefineContract) -> list[Event]:
     _check_new_name("contract", command.contract, book.contracts)
     _check_pool_takes(book, command.pool, command.settle)
-    terms = terms_of(command, book.cash_decimals(command.settle))
-    if isinstance(terms, tuple):
-        field, reason = terms
-        raise Refusal(field, getattr(command, field), reason)
+    terms_of(command, book.cash_decimals(command.settle))
     _check_limits(book, command.settle, command.limits)
     return [m.ContractDefined(definition=command)]
 
@@ -101,7 +90,7 @@ def _set_marks(book: Book, command: m.SetMarks) -> list[Event]:
     for name, price in command.marks.items():
         field = f"marks.{name}"
         state = _contract(book, field, name)
-        ticks[name] = read_ticks(field, price, state.terms)
+        ticks[name] = state.terms.read_ticks(field, price)
     check_range(book, ticks)
     return [m.MarksSet(contracts=tuple(ticks), marks_ticks=tuple(ticks.values()))]
 
@@ -123,8 +112,8 @@ def _levels(
     """Return levels in ticks and lots; bids fall (they close longs), asks rise."""
     exact: list[tuple[int, int]] = []
     for number, (price, quantity) in enumerate(levels):
-        ticks = read_ticks(f"{field}[{number}].price", price, state.terms)
-        lots = read_lots(f"{field}[{number}].quantity", quantity, state.terms)
+        ticks = state.terms.read_ticks(f"{field}[{number}].price", price)
+        lots = state.terms.read_lots(f"{field}[{number}].quantity", quantity)
         refuse_unless(
             lots > 0, f"{field}[{number}].quantity", quantity, Reason.NUMBER_MUST_BE_POSITIVE
         )
@@ -155,7 +144,7 @@ def _takeover(book: Book, command: m.Takeover) -> list[Event]:
     if command.price is not None:
         if command.contract is None:
             raise Refusal("contract", "", Reason.PRICE_NEEDS_CONTRACT)
-        ticks = read_ticks("price", command.price, holdings[0].state.terms)
+        ticks = holdings[0].state.terms.read_ticks("price", command.price)
         for holding in holdings:
             lots = int(holding.state.lanes[holding.side].lots[holding.row])
             fits = holding.state.terms.in_range(lots, ticks)
@@ -165,11 +154,11 @@ def _takeover(book: Book, command: m.Takeover) -> list[Event]:
 
 def _unwind_fill(book: Book, command: m.UnwindFill) -> list[Event]:
     state = _contract(book, "contract", command.contract)
-    lots = read_lots("quantity", command.quantity, state.terms)
+    lots = state.terms.read_lots("quantity", command.quantity)
     refuse_unless(lots > 0, "quantity", command.quantity, Reason.NUMBER_MUST_BE_POSITIVE)
     held = state.inventory[command.side].total_lots
     refuse_unless(lots <= held, "quantity", command.quantity, Reason.EXCEEDS_INVENTORY)
-    ticks = read_ticks("price", command.price, state.terms)
+    ticks = state.terms.read_ticks("price", command.price)
     fits = state.terms.in_range(lots, ticks)
     refuse_unless(fits, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
     return list(unwind(state, command.side, lots, ticks))
@@ -231,6 +220,9 @@ def _cancel_adl(book: Book, command: m.CancelAdl) -> list[Event]:
     fill = book.outstanding.get(command.fill)
     if fill is None:
         raise Refusal("fill", command.fill, Reason.FILL_IS_NOT_OUTSTANDING)
+    account = book.accounts.index[fill.account]
+    included = max(book.accounts.balances_fill[account], book.accounts.positions_fill[account])
+    refuse_unless(fill.fill > included, "fill", fill.fill, Reason.FILL_IS_NOT_OUTSTANDING)
     return [m.FillCancelled(fill=fill, note=command.note)]
 
 

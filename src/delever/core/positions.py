@@ -13,7 +13,6 @@ from delever.core.reading import (
     read_cash,
     read_count,
     read_decimal,
-    read_lots,
     read_scaled,
     refuse_unless,
 )
@@ -121,7 +120,7 @@ def _read_row(book: Book, field: str, row: PositionRow) -> Standing:
         raise Refusal(f"{field}.contract", row.contract, Reason.CONTRACT_IS_UNKNOWN)
     numbered = 0 <= row.position <= MAX_POSITION_NUMBER
     refuse_unless(numbered, f"{field}.position", row.position, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
-    lots = read_lots(f"{field}.quantity", row.quantity, state.terms)
+    lots = state.terms.read_lots(f"{field}.quantity", row.quantity)
     signed = str(row.quantity)[:1] in {"+", "-"} or isinstance(row.quantity, int)
     agrees = lots >= 0 or (signed and row.side is Side.SHORT)
     agrees &= not (str(row.quantity).startswith("+") and row.side is Side.SHORT)
@@ -235,11 +234,13 @@ def check_range(
     bound = {name: asset.exposure + asset.wallets.largest for name, asset in book.assets.items()}
     for _, name, cash in balances:
         bound[name] += max(abs(cash) - book.asset(name).wallets.largest, 0)
-    growth: defaultdict[str, dict[Side, tuple[int, int]]] = defaultdict(dict)
+    growth: defaultdict[str, dict[Side, tuple[int, int, int]]] = defaultdict(dict)
     for (name, side), rows in (positions or {}).items():
+        lane = book.contracts[name].lanes[side]
         costs = (abs(row.cost_cash) + row.margin_cash for row in rows)
-        growth[name][side] = max(row.lots for row in rows), max(costs)
-        total = book.contracts[name].lanes[side].total_lots + sum(row.lots for row in rows)
+        numbers = lane.labels.union(row.position for row in rows)
+        growth[name][side] = max(row.lots for row in rows), max(costs), len(numbers)
+        total = lane.total_lots + sum(row.lots for row in rows)
         _check_bound(8 * total, name, "positions")
     for name in growth.keys() | marks.keys():
         state = book.contracts[name]

@@ -40,7 +40,8 @@ class Ranking:
     """A venue's order of deleveraging.
 
     `score` gives the higher number to who is closed first. `levels` lights are spread over the
-    queue by count of positions or by cumulative quantity; the first in line shows them all. Under
+    queue by count of positions, where the first in line shows them all however short the line, or
+    by cumulative quantity, where a position shows the level in which its last lot stands. Under
     `joint`, cross positions of both sides in hedge mode share one score, and show one light.
     `exempts` names contracts that the venue never deleverages; without `closes` nobody is closed.
     """
@@ -96,8 +97,11 @@ def rank_lane(view: LaneView, ranking: Ranking) -> Queue:
     cumulative = np.cumsum(view.lots[order])
     rank[order] = places
     ahead[order] = cumulative - view.lots[order]
-    through = places if ranking.weighting == "count" else cumulative
-    light[order] = lights(through, ranking.levels)
+    if ranking.weighting == "count":
+        light[order] = lights(places, ranking.levels)
+        light[order[:1]] = ranking.levels
+    else:
+        light[order] = lights(cumulative, ranking.levels)
     return Queue(view, score, order, rank, light, ahead, ineligible)
 
 

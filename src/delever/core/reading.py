@@ -1,8 +1,10 @@
-"""Reads the numbers of a command exactly, or refuses them by field and value."""
+"""Reads the numbers of a command exactly, or refuses them by field and value.
 
-from delever.core.contracts import MAX_TICKS, Terms
+What needs a contract's own lot and tick is read by its terms (`contracts`).
+"""
+
 from delever.core.messages import Amount, Reason
-from delever.core.units import LIMIT, Cash, Lots, Ticks, parse_decimal, scaled
+from delever.core.units import LIMIT, Cash, parse_decimal, scaled
 
 MAX_COUNT = 2**53
 
@@ -50,24 +52,3 @@ def read_cash(field: str, amount: Amount, decimals: int) -> Cash:
     cash = read_scaled(field, amount, decimals)
     refuse_unless(abs(cash) < LIMIT, field, amount, Reason.EXCEEDS_NUMERIC_RANGE)
     return Cash(cash)
-
-
-def read_lots(field: str, quantity: Amount, terms: Terms) -> Lots:
-    """Return a quantity in lots, with its sign."""
-    lots = terms.lots_of(read_decimal(field, quantity))
-    if lots is None:
-        raise Refusal(field, quantity, Reason.QUANTITY_MUST_BE_MULTIPLE_OF_LOT)
-    in_range = abs(lots) * terms.factor < LIMIT
-    refuse_unless(in_range, field, quantity, Reason.EXCEEDS_NUMERIC_RANGE)
-    return lots
-
-
-def read_ticks(field: str, price: Amount, terms: Terms) -> Ticks:
-    """Return a price in ticks; refused where it is not positive or not a whole tick."""
-    number = read_decimal(field, price)
-    refuse_unless(number[0] > 0, field, price, Reason.NUMBER_MUST_BE_POSITIVE)
-    ticks = terms.ticks_of(number)
-    if ticks is None:
-        raise Refusal(field, price, Reason.PRICE_MUST_BE_MULTIPLE_OF_TICK)
-    refuse_unless(ticks <= MAX_TICKS, field, price, Reason.EXCEEDS_NUMERIC_RANGE)
-    return ticks

@@ -12,7 +12,7 @@ import msgspec
 
 from delever.core.book import Book
 from delever.core.columns import Lane, Table, Wallets
-from delever.core.contracts import terms_from
+from delever.core.contracts import terms_of
 from delever.core.holdings import AssetState, ContractState, Inventory, Parcel, PoolState
 from delever.core.messages import AdlFilled, DefineContract, DefinePool, PoolObserved, Side
 from delever.core.rolling import RollingMean, RollingPeak
@@ -50,6 +50,7 @@ class KeptLane(KeptTable):
 
     largest_lots: int
     largest_cost: int
+    most_numbers: int
 
 
 class KeptPeak(Kept):
@@ -96,6 +97,7 @@ class KeptContract(Kept):
     active: dict[str, int]
     near: list[str]
     exhausted: dict[Side, int]
+    counted: bool
 
 
 class KeptPool(Kept):
@@ -236,7 +238,7 @@ def _restore_pool(kept: KeptPool, cash_decimals: int) -> PoolState:
 
 
 def _restore_contract(kept: KeptContract, cash_decimals: int) -> ContractState:
-    terms = terms_from(kept.definition, cash_decimals)
+    terms = terms_of(kept.definition, cash_decimals)
     state = ContractState(kept.definition, terms, cash_decimals, kept.profit_peak.window_ms)
     _assign(state, kept, but=("lanes", "inventory", "profit_peak", "near"))
     state.lanes = {side: _load(Lane(), lane) for side, lane in kept.lanes.items()}

@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from delever.core.book import Book
-from delever.core.contracts import terms_of
+from delever.core.contracts import Terms, terms_of
 from delever.core.engine import step
 from delever.core.messages import (
     AdlFilled,
@@ -34,6 +34,7 @@ from delever.core.messages import (
     Takeover,
 )
 from delever.core.ranking import rank_lane
+from delever.core.reading import Refusal
 from delever.core.rules import RULE_SETS
 from delever.core.units import format_scaled, parse_decimal
 from delever.core.valuation import view_lane
@@ -155,13 +156,18 @@ def _contract(queue: Queue, time_ms: int) -> DefineContract:
     )
 
 
+def _terms(queue: Queue, contract: DefineContract) -> Terms:
+    try:
+        return terms_of(contract, CASH_DECIMALS)
+    except Refusal:
+        raise InputError(f"the decimals of {queue.coin} are too fine", value=queue.price) from None
+
+
 def _wallets(real: Real, contracts: list[DefineContract]) -> tuple[BalanceRow, ...]:
     """Return each account's equity less the profit of its known positions at the marks."""
     balance = {**real.equity_cash, real.liquidated: 0}
     for queue, contract in zip(real.queues, contracts, strict=True):
-        terms = terms_of(contract, CASH_DECIMALS)
-        if isinstance(terms, tuple):
-            raise InputError(f"the decimals of {queue.coin} are too fine", value=queue.price)
+        terms = _terms(queue, contract)
         mark = exact(queue.price, queue.price_decimals)
         for row in queue.rows:
             lots, entry = queue.lots(row.held), parse_decimal(row.entry) or (0, 0)

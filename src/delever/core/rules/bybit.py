@@ -24,7 +24,6 @@ BYBIT = RuleSet(
         "profit / entry value x leverage, / leverage when losing; leverage = mark value / "
         "(mark value - bankrupt value)",
         leveraged_return,
-        weighting="quantity",
     ),
     cancels=OrderScope.ACCOUNT,
     rules=(
@@ -77,6 +76,13 @@ BYBIT = RuleSet(
             "Bybit help centre, Auto-Deleveraging",
             "not documented",
             "the current formula was not found: the classic one of 2020 (the BitMEX form) is used",
+        ),
+        Rule(
+            "BYB-10",
+            "adlRankIndicator runs from 0 (no position) to 5 (next to be deleveraged).",
+            "Bybit API v5, position list",
+            "official",
+            "five equal parts of the queue by count; the parts are not published",
         ),
         Rule(
             "BYB-08",
