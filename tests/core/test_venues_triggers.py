@@ -146,3 +146,10 @@ def test_without_a_vault_whoever_is_under_water_is_closed_at_once() -> None:
     world.takeover("bust")
     world.mark(X="89.99")
     assert world.filled() == {"ann": 10}
+
+
+def test_a_mean_that_nobody_asks_for_keeps_one_window() -> None:
+    mean = RollingMean(100)
+    for time_ms in range(1000):
+        mean.observe(time_ms, time_ms)
+    assert len(mean.entries()) == 101

@@ -83,6 +83,7 @@ class RollingMean:
             if entries:
                 self._closed_area += entries[-1][1] * (time_ms - entries[-1][0])
             entries.append((time_ms, value))
+        self._forget(time_ms)
 
     def area(self, time_ms: int, default: int = 0) -> tuple[int, int]:
         """Return (sum of value * ms, ms) over [time_ms - window_ms, time_ms]; the ms are above 0.
@@ -90,17 +91,21 @@ class RollingMean:
         The value held now stands for all of a span of no length, and the default for no value.
         """
         entries = self._entries
-        opens_ms = time_ms - self.window_ms
-        while len(entries) > 1 and entries[1][0] <= opens_ms:
-            from_ms, value = entries.popleft()
-            self._closed_area -= value * (entries[0][0] - from_ms)
+        self._forget(time_ms)
         if not entries or entries[0][0] >= time_ms:
             return (entries[-1][1] if entries else default), 1
         first_ms, first = entries[0]
         from_ms, now = entries[-1]
-        before_ms = max(opens_ms - first_ms, 0)
+        before_ms = max(time_ms - self.window_ms - first_ms, 0)
         area = self._closed_area + now * (time_ms - from_ms) - first * before_ms
         return area, time_ms - first_ms - before_ms
+
+    def _forget(self, time_ms: int) -> None:
+        """Drop what ended before the window opened."""
+        entries = self._entries
+        while len(entries) > 1 and entries[1][0] <= time_ms - self.window_ms:
+            from_ms, value = entries.popleft()
+            self._closed_area -= value * (entries[0][0] - from_ms)
 
     def shift(self, amount: int) -> None:
         """Move every value held so far: money that left by decision is not a loss."""
