@@ -68,8 +68,13 @@ MEANINGS = {
     "depth_stays_below_inventory": "Depth has been less than inventory for the time allowed.",
     "account_equity_is_negative": "The mark is past the takeover price of inventory.",
     "mark_is_through_bankruptcy_price": "The same, with nothing left in the pool.",
+    "inventory_is_not_placed": "The pool holds inventory, which the rule set closes at once.",
+    "pool_equity_falls_below_mean": "The pool's equity fell too far below its own mean.",
+    "profit_exceeds_part_of_pool": "One side has won more than the pool may owe it.",
     "contract_left_the_pool": "The contract was moved, and ADL ended with its old pool.",
     "fill_would_bankrupt_candidate": "Closing at this price would leave the candidate below 0.",
+    "zero_prices_do_not_cross": "The price is beyond the candidate's own zero price.",
+    "nobody_is_closed": "The rule set has no queue; it shares losses instead.",
     "candidate_is_the_liquidated_account": "Nobody is closed against their own inventory.",
     "position_is_under_liquidation": "The position is itself being liquidated.",
     "account_is_exempt": "The account is never a candidate.",
@@ -139,7 +144,8 @@ def pages() -> dict[Path, str]:
 def rules_page() -> str:
     """Return the page of rules: delever's own, the venues side by side, then each venue's."""
     general = "\n".join(_rule(rule) for rule in GENERAL)
-    table = [["rule set", "ADL starts at", "price", "score", "indicator"], ["---"] * 5]
+    columns = ["rule set", "ADL starts at", "price", "score and lights", "indicator"]
+    table = [[*columns, "last resort"], ["---"] * 6]
     table += [_rule_set_row(rules) for rules in RULE_SETS.values()]
     rows = "\n".join(f"| {' | '.join(row)} |" for row in table)
     stated: set[str] = set()
@@ -148,10 +154,12 @@ def rules_page() -> str:
 
 
 def _rule_set_row(rules: RuleSet) -> list[str]:
-    triggers = ", ".join(case.trigger.name for case in rules.cases)
-    prices = ", ".join(dict.fromkeys(case.price.name for case in rules.cases))
+    triggers = ", ".join(case.trigger.name for case in rules.cases) or "never"
+    prices = ", ".join(dict.fromkeys(case.price.name for case in rules.cases)) or "-"
     name = f"[{rules.name}](#{rules.name})"
-    return [name, triggers, prices, rules.ranking.formula, rules.indicator]
+    last_resort = rules.last_resort.name if rules.last_resort else "-"
+    score = f"{rules.ranking.formula}; by {rules.ranking.weighting}"
+    return [name, triggers, prices, score, rules.indicator.says, last_resort]
 
 
 def _rule_set(rules: RuleSet, stated: set[str]) -> str:
@@ -162,6 +170,11 @@ def _rule_set(rules: RuleSet, stated: set[str]) -> str:
         parts.append(f"- `{case.trigger.name}`: {trigger} Closes at `{case.price.name}`: {price}")
     ranking = rules.ranking
     parts.append(f"- score: {ranking.formula}; lights by {ranking.weighting}")
+    parts.append(f"- indicator: {rules.indicator.says}")
+    parts += [f"- passed over: `{skip.reason}`" for skip in rules.skips if rules.cases]
+    if rules.last_resort:
+        text = _first_sentence(type(rules.last_resort))
+        parts.append(f"- last resort, `{rules.last_resort.name}`: {text}")
     parts.append(f"- open orders cancelled: {rules.cancels}; fee: {rules.fee_ppm} ppm\n")
     shared = [rule.id for rule in rules.rules if rule.id in stated]
     if shared:

@@ -51,13 +51,14 @@ IMPURE_NUMPY = {"datetime64", "fromfile", "load", "loadtxt", "memmap", "random",
 DIVIDERS = {"divide", "divmod", "floor_divide", "floordiv", "true_divide", "truediv"}
 
 MONEY = {"units", "contracts", "columns", "holdings", "book", "bankruptcy", "insurance", "triggers"}
-MONEY |= {"allocation", "pricing", "ledger", "invariants"}
+MONEY |= {"allocation", "pricing", "skips", "socialising", "ledger", "invariants"}
 """The modules in which nothing becomes a float; the others hand scores on."""
 
 MUTABLE = {"book", "columns", "holdings", "rolling"}
 """The modules of the one mutable object; all others take values and return values."""
 
-STATE_CHANGES = {"assign", "change", "define", "give_back", "observe", "put", "start_again", "take"}
+STATE_CHANGES = {"assign", "change", "define", "give_back", "observe", "put", "shift_past"}
+STATE_CHANGES |= {"start_again", "take", "track"}
 CONTAINER_CHANGES = {"add", "append", "clear", "extend", "insert", "pop", "remove", "update"}
 
 MAY_IMPORT = {

@@ -12,7 +12,7 @@ from delever.core.columns import Accounts, Lane, Table, Wallets
 from delever.core.engine import step
 from delever.core.holdings import AssetState, ContractState, Inventory, PoolState
 from delever.core.messages import Command, Event, Side
-from delever.core.rolling import RollingPeak
+from delever.core.rolling import RollingMean, RollingPeak
 from delever.journal import snapshot
 from delever.journal.snapshot import decode_book, encode_book
 
@@ -28,6 +28,7 @@ FOLLOWS = {
     ContractState: {"name", "number", "terms", "limits", "counted", "measured_exposure"},
     PoolState: {"name", "asset", "limits", "max_slippage_ppm"},
     RollingPeak: set(),
+    RollingMean: {"_closed_area"},
 }
 """Fields that a snapshot does not keep, because they follow from those that it keeps."""
 
@@ -40,6 +41,7 @@ KEPT = {
     ContractState: snapshot.KeptContract,
     PoolState: snapshot.KeptPool,
     RollingPeak: snapshot.KeptPeak,
+    RollingMean: snapshot.KeptMean,
 }
 
 
@@ -58,7 +60,7 @@ def things_in(book: Book) -> Iterator[object]:
     asset, state = next(iter(book.assets.values())), next(iter(book.contracts.values()))
     pool = next(iter(book.pools.values()))
     yield from (book, book.accounts, asset, asset.wallets, state, state.lanes[Side.LONG], pool)
-    yield pool.balance_peak
+    yield from (pool.balance_peak, pool.equity_mean)
 
 
 def test_every_field_of_the_book_is_kept_or_follows() -> None:

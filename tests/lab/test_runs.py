@@ -151,7 +151,7 @@ def test_limits_set_for_other_rules_do_not_hold_for_these(tmp_path: Path) -> Non
         ({"BTCUSDT": -0.1}, {}, InputError, "BTCUSDT '-0.1': must be exact text"),
         ({"BTCUSDT": "-10%"}, {}, InputError, "BTCUSDT '-10%': must be exact text"),
         ({"BTCUSDT": "-1"}, {}, InputError, "leaves no price above 0"),
-        ({"BTCUSDT": "-0.1"}, {"rules": "okx"}, UnknownNameError, "no rule set 'okx'"),
+        ({"BTCUSDT": "-0.1"}, {"rules": "ftx"}, UnknownNameError, "no rule set 'ftx'"),
         ({"BTCUSDT": "-0.1"}, {"pool": {"mian": 1}}, UnknownNameError, "no pool 'mian'; did you"),
         ({"BTCUSDT": "-0.1"}, {"pool": "1e6"}, InputError, "pools, row 1, balance '1e6'"),
         ({"BTCUSDT": "-0.1"}, {"depth": {"contract": ["X"]}}, InputError, "depth, side: the colum"),

@@ -126,7 +126,8 @@ def _liquidate_isolated(reader: Reader, contract: Contract, side: Side) -> None:
         (account, number, held)
         for (account, number), held in sorted(contract.positions[side].items(), key=lambda i: i[0])
         if held.isolated
-        and held.margin + contract.profit(side, held) <= contract.maintenance(side, held)
+        and held.margin + contract.profit(side, held)
+        <= _taken_at(reader.model, contract, contract.maintenance(side, held))
     ]
     for account, number, held in below:
         rows = [(contract, side, number, held)]
@@ -134,14 +135,31 @@ def _liquidate_isolated(reader: Reader, contract: Contract, side: Side) -> None:
 
 
 def _liquidate_cross(reader: Reader, asset: str, managed: list[Contract]) -> None:
-    model, below = reader.model, []
+    """Pools that take over at the whole maintenance margin go first, then vaults."""
+    for vault in (False, True):
+        theirs = [c for c in managed if c.settle == asset and _is_vault(reader.model, c) == vault]
+        for account in _below(reader.model, asset, theirs) if theirs else []:
+            rows = [row for row in reader.model.cross(account, asset) if row[0] in theirs]
+            if rows:
+                take_over(reader, account, rows, None, Reason.EQUITY_IS_BELOW_MAINTENANCE)
+
+
+def _below(model: Model, asset: str, contracts: list[Contract]) -> list[str]:
+    below = []
     for account in sorted(model.accounts):
         rows = model.cross(account, asset)
         equity = model.wallet(account, asset) + sum(c.profit(s, p) for c, s, _, p in rows)
         maintenance = sum(c.maintenance(s, p) for c, s, _, p in rows)
-        if equity <= maintenance and (maintenance or equity < 0):
+        exposed = maintenance or equity < 0
+        if exposed and equity <= _taken_at(model, contracts[0], maintenance):
             below.append(account)
-    for account in below:
-        rows = [row for row in model.cross(account, asset) if row[0] in managed]
-        if rows:
-            take_over(reader, account, rows, None, Reason.EQUITY_IS_BELOW_MAINTENANCE)
+    return below
+
+
+def _is_vault(model: Model, contract: Contract) -> bool:
+    return model.pools[contract.pool].told.rules == "hyperliquid"
+
+
+def _taken_at(model: Model, contract: Contract, maintenance: int) -> int:
+    """The equity at which a managed pool takes over: maintenance, or 2/3 of it for a vault."""
+    return 2 * maintenance // 3 if _is_vault(model, contract) else maintenance

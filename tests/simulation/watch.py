@@ -79,7 +79,8 @@ def read(model: Model, contract: Contract, trigger: str) -> Reading:
     if trigger == "pool_equity":
         return Reading(equity <= 0 and contract.has_inventory, equity > 0, spent)
     if trigger == "account_equity":
-        return Reading(drowned > 0, drowned == 0, Fraction(drowned > 0))
+        starts = drowned > 0 and not (pool.told.managed and equity >= 0)
+        return Reading(starts, not starts, Fraction(starts))
     if trigger == "fund_exhausted":
         starts = equity <= 0 and drowned > 0
         return Reading(starts, not starts, spent if drowned else Fraction(0))

@@ -1,8 +1,7 @@
 """The book: everything the engine knows, and `apply(event)`, the only way to change it.
 
-Events carry finished numbers, so `apply` only adds and subtracts. It also keeps what follows from
-the book at the current marks (profit and maintenance of lanes and wallets) up to date, by exact
-differences, so that equity never has to be summed again.
+Events carry finished numbers, so `apply` only adds and subtracts. It also keeps profit and
+maintenance at the current marks up to date, so that equity never has to be summed again.
 """
 
 from collections.abc import Callable
@@ -98,8 +97,7 @@ class Book:
         decimals = self.cash_decimals(event.definition.asset)
         self._open_asset(event.definition.asset, decimals)
         pool = PoolState(event.definition, decimals)
-        pool.balance_peak.observe(self.time_ms, 0)
-        pool.equity_peak.observe(self.time_ms, 0)
+        pool.track(self.time_ms, 0, 0)
         self.pools[pool.name] = pool
         self.unobserved.add(pool.name)
         self.managed |= pool.definition.managed
@@ -185,7 +183,7 @@ class Book:
         pool = self.pools[event.pool]
         self._pay_pool(pool, event.amount_cash)
         taken_out = min(event.amount_cash, 0)  # which is no drawdown
-        pool.equity_peak.shift(taken_out)
+        pool.shift_past(taken_out)
         if event.contract is not None:
             state = self.contracts[event.contract]
             state.injected += event.amount_cash
@@ -244,8 +242,7 @@ class Book:
         pool = self.pools[event.pool]
         pool.observed = event
         self.unobserved.discard(pool.name)
-        pool.balance_peak.observe(self.time_ms, event.balance_cash)
-        pool.equity_peak.observe(self.time_ms, event.equity_cash)
+        pool.track(self.time_ms, event.balance_cash, event.equity_cash)
         for name, profit in zip(event.contracts, event.profits_cash, strict=True):
             self.contracts[name].profit_peak.observe(self.time_ms, profit)
             self.contracts[name].counted = True
@@ -277,6 +274,19 @@ class Book:
     def _round_closed(self, event: m.RoundClosed) -> None:
         self.contracts[event.contract].exhausted.pop(event.side, None)
 
+    def _loss_socialised(self, event: m.LossSocialised) -> None:
+        state = self.contracts[event.contract]
+        columns = event.accounts, event.sides, event.positions, event.amounts_cash
+        for account, side, position, amount in zip(*columns, strict=True):
+            self._reduce(state, side, (self.accounts.index[account], position), (0, -amount, 0))
+        self._book_profit(state, sum(event.amounts_cash))
+        self._measure(state)
+
+    def _withdrawal_cut_set(self, event: m.WithdrawalCutSet) -> None:
+        pool = self.pools[event.pool]
+        pool.withdrawal_cut_ppm = event.cut_ppm
+        self._changed[f"pool {pool.name}"] = pool
+
     # --- the moves that several events share ---
 
     def _open_asset(self, name: str, cash_decimals: int) -> None:
@@ -290,7 +300,7 @@ class Book:
         asset = self.asset_of(state)
         key = (self.accounts.index[fill.account], fill.position)
         if direction < 0:
-            self._reopen(state, key, fill)
+            state.reopen(key, fill)
         amounts = fill.lots, fill.cost_cash, fill.released_cash
         lots, cost, margin = (direction * amount for amount in amounts)
         self._reduce(state, fill.side, key, (lots, cost, margin))
@@ -306,26 +316,11 @@ class Book:
         asset.inventory_cost -= direction * fill.pool_cost_cash
         self._book_profit(state, direction * fill.pool_realised_cash, fill.pool)
 
-    def _reopen(self, state: ContractState, key: tuple[int, int], fill: m.AdlFilled) -> None:
-        """Have a position to put a fill back into, with the terms that it had."""
-        lane = state.lanes[fill.side]
-        if key not in lane.rows:
-            row = lane.put(*key)
-            lane.isolated[row], lane.leverage[row] = fill.isolated, fill.leverage_hundredths
-
     def _reduce(
         self, state: ContractState, side: Side, key: tuple[int, int], amounts: tuple[int, int, int]
     ) -> None:
-        """Take (lots, cost, margin) out of a position; negative amounts put them back."""
-        lane, wallets = state.lanes[side], self.asset_of(state).wallets
-        row = lane.put(*key)
-        rows = np.array([row])
-        state.withdraw(side, rows, wallets)
-        lane.change(row, *(-amount for amount in amounts))
+        state.reduce(side, key, amounts, self.asset_of(state).wallets)
         self._changed_lanes.add((state.name, side))
-        state.contribute(side, rows, wallets)
-        if lane.lots[row] == 0:
-            lane.remove(row)
 
     def _book_profit(self, state: ContractState, amount_cash: int, pool: str = "") -> None:
         """Pay what a contract's inventory earned into its pool (or one left since)."""

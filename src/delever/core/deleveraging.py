@@ -24,7 +24,8 @@ from delever.core.messages import (
 from delever.core.pricing import Quote
 from delever.core.ranking import Queue, rank_lane
 from delever.core.rules.ruleset import Case, OrderScope, RuleSet
-from delever.core.units import Bools, Ints, scale_ppm, share_floor
+from delever.core.skips import refused
+from delever.core.units import Ints, scale_ppm, share_floor
 from delever.core.valuation import view_lane
 
 
@@ -52,7 +53,7 @@ def deleverage(
     did not suffice. A round in which nobody can be closed is told once, and again only when the
     quantity changes.
     """
-    parcels = case.trigger.parcels(state, side)
+    parcels = case.trigger.parcels(book, state, side)
     if not parcels:
         return
     quote = case.price.quote(book, state, side, parcels)
@@ -80,39 +81,18 @@ def deleverage(
 
 def _candidates(run: Round) -> tuple[Ints, list[CandidateSkipped]]:
     """Return the rows that may be closed, in order of rank, and the skips of those that may not."""
-    queue, order = run.queue, run.queue.order
-    liquidated = {run.book.accounts.index[parcel.account] for parcel in run.parcels}
-    is_liquidated = np.isin(queue.view.account[order], list(liquidated))
-    bankrupts, after = _bankrupted(run)
-    skips = [
-        _skip(run, int(row), Reason.CANDIDATE_IS_THE_LIQUIDATED_ACCOUNT, {})
-        for row in order[is_liquidated]
-    ]
-    refused = bankrupts & ~is_liquidated
-    for row, equity in zip(order[refused], after[refused], strict=True):
-        numbers = {"equity_after_cash": int(equity)}
-        skips.append(_skip(run, int(row), Reason.FILL_WOULD_BANKRUPT_CANDIDATE, numbers))
-    return order[~is_liquidated & ~bankrupts], sorted(skips, key=lambda skip: skip.rank)
-
-
-def _bankrupted(run: Round) -> tuple[Bools, Ints]:
-    """Return, in order of rank, who would have no equity left after a full fill, and what is left.
-
-    The fill is as large as it can become, at the worst price of any parcel; an account with several
-    positions in the lane bears all of them.
-    """
     view, order = run.queue.view, run.queue.order
-    if not run.rules.skips_bankrupting or len(order) == 0:
-        return np.zeros(len(order), bool), view.equity[order]
-    sign = view.side.sign
-    closed = sign * np.minimum(view.lots, run.wanted_lots)
-    worst = min(run.quote.ticks) if sign > 0 else max(run.quote.ticks)
-    worst = min(worst, view.terms.most_ticks(int(abs(closed).max())))
-    change = view.terms.value_cash(closed, worst) - view.terms.value_cash(closed, view.mark_ticks)
-    by_account = np.zeros(int(view.account.max()) + 1, np.int64)
-    np.add.at(by_account, view.account[~view.isolated], change[~view.isolated])
-    after = view.equity + np.where(view.isolated, change, by_account[view.account])
-    return (after < 0)[order], after[order]
+    liquidated = {run.book.accounts.index[parcel.account] for parcel in run.parcels}
+    passed_over = np.isin(view.account, list(liquidated))
+    skips = [
+        _skip(run, row, Reason.CANDIDATE_IS_THE_LIQUIDATED_ACCOUNT, {})
+        for row in order[passed_over[order]].tolist()
+    ]
+    for skip, fails, left in refused(run.rules.skips, view, run.wanted_lots, run.quote.ticks):
+        rows = order[(fails & ~passed_over)[order]].tolist()
+        skips += [_skip(run, row, skip.reason, {skip.number: int(left[row])}) for row in rows]
+        passed_over |= fails
+    return order[~passed_over[order]], sorted(skips, key=lambda skip: skip.rank)
 
 
 def _skip(run: Round, row: int, reason: Reason, numbers: dict[str, int]) -> CandidateSkipped:
@@ -145,7 +125,8 @@ def _fill(run: Round, row: int, parcel_number: int, lots: int) -> AdlFilled:
     ticks = run.quote.ticks[parcel_number]
     value = state.terms.value_cash(view.side.sign * lots, ticks)  # floored: never against the pool
     cost = share_floor(int(lane.cost[now]), lots, held)
-    pool_cost = share_floor(parcel.cost, lots, parcel.lots)
+    left = state.inventory[run.side].parcels[parcel.takeover]
+    pool_cost = share_floor(left.cost, lots, left.lots)
     return AdlFilled(
         fill=run.book.last_fill + 1,
         takeover=parcel.takeover,

@@ -6,9 +6,10 @@
 4. observation   pools are measured; peaks move
 5. triggers      ADL starts, stops, or comes near
 6. rounds        inventory meets the queue, contract by contract
-7. invariants    or the step raises and must not be acknowledged
+7. last resort   what no queue has covered is shared out, where the venue does that
+8. invariants    or the step raises and must not be acknowledged
 
-Steps 4 to 6 run twice, so that a round that ends a trigger's condition also stops it.
+Steps 4 to 7 run twice, so that a round that ends a trigger's condition also stops it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -49,7 +50,11 @@ def step(book: Book, command: Command) -> tuple[Event, ...]:
     run.emit([Accepted(sequence=book.sequence + 1, time_ms=command.time_ms)])
     run.emit(admitted)
     if book.managed:
-        managed = [state for state in book.contracts.values() if _managed(book, state)]
+        managed = {
+            state.name: rules_of(book, state).takeover_share
+            for state in book.contracts.values()
+            if _managed(book, state)
+        }
         run.emit(liquidate_isolated(book, managed))
         run.emit(liquidate_cross(book, managed))
         run.emit(_unwind(book, managed))
@@ -58,6 +63,7 @@ def step(book: Book, command: Command) -> tuple[Event, ...]:
         run.emit(observe(book))
         run.emit(_read_triggers(book))
         run.emit(_run_rounds(book))
+        run.emit(_resolve_shortfalls(book))
     run.emit(observe(book))
     run.emit(list(notices_of(run.events)))
     run.check.close()
@@ -88,9 +94,9 @@ def _managed(book: Book, state: ContractState) -> bool:
     return book.pool_of(state).definition.managed and state.mark > 0
 
 
-def _unwind(book: Book, managed: list[ContractState]) -> Iterator[Event]:
+def _unwind(book: Book, managed: Iterable[str]) -> Iterator[Event]:
     """Yield the closing of inventory into depth; a contract in ADL leaves it to the queue."""
-    for state in managed:
+    for state in map(book.contracts.__getitem__, managed):
         if not state.active:
             for side in Side:
                 yield from absorb(state, side, book.pool_of(state).max_slippage_ppm)
@@ -156,6 +162,28 @@ def _run_rounds(book: Book) -> Iterator[Event]:
         rules = rules_of(book, state)
         for side in Side:
             for case in rules.cases:
-                if case.trigger.name in state.active and case.trigger.parcels(state, side):
+                if case.trigger.name in state.active and case.trigger.parcels(book, state, side):
                     yield from deleverage(book, state, side, rules, case)
                     break
+
+
+def _resolve_shortfalls(book: Book) -> Iterator[Event]:
+    """Yield what venues with a last resort do: those without a queue, or whose queue is used up."""
+    engaged = book.engaged()
+    for name in sorted({state.pool for state in engaged}):
+        pool = book.pools[name]
+        rules = RULE_SETS[pool.definition.rules]
+        members = [state for state in engaged if state.pool == name]
+        if rules.last_resort and (not rules.cases or _queue_is_used_up(members)):
+            yield from rules.last_resort.resolve(book, pool)
+
+
+def _queue_is_used_up(members: list[ContractState]) -> bool:
+    """Whether there is inventory, and ADL has found nobody left to close any of it against."""
+    held = [
+        bool(state.active) and side in state.exhausted
+        for state in members
+        for side in Side
+        if state.inventory[side].parcels
+    ]
+    return bool(held) and all(held)

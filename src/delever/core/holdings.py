@@ -16,7 +16,7 @@ from delever.core.messages import (
     Side,
     TriggerLimits,
 )
-from delever.core.rolling import RollingPeak
+from delever.core.rolling import RollingMean, RollingPeak
 from delever.core.units import Ints, parse_decimal, scaled
 
 
@@ -197,6 +197,26 @@ class ContractState:
         np.add.at(wallets.maintenance, account, (maintenance - lane.maintenance[:n])[cross])
         lane.profit[:n], lane.maintenance[:n] = profit, maintenance
 
+    def reduce(
+        self, side: Side, key: tuple[int, int], amounts: tuple[int, int, int], wallets: Wallets
+    ) -> None:
+        """Take (lots, cost, margin) out of a position; negative amounts put them back."""
+        lane = self.lanes[side]
+        row = lane.put(*key)
+        rows = np.array([row])
+        self.withdraw(side, rows, wallets)
+        lane.change(row, *(-amount for amount in amounts))
+        self.contribute(side, rows, wallets)
+        if lane.lots[row] == 0:
+            lane.remove(row)
+
+    def reopen(self, key: tuple[int, int], fill: AdlFilled) -> None:
+        """Have a position to put a fill back into, with the terms that it had."""
+        lane = self.lanes[fill.side]
+        if key not in lane.rows:
+            row = lane.put(*key)
+            lane.isolated[row], lane.leverage[row] = fill.isolated, fill.leverage_hundredths
+
     def inventory_value(self, side: Side) -> int:
         """Return what inventory is worth at the mark in Cash; its cost before the first mark."""
         inventory = self.inventory[side]
@@ -287,8 +307,21 @@ class PoolState:
         self.balance = 0
         self.balance_peak = RollingPeak(definition.peak_window_ms)
         self.equity_peak = RollingPeak(definition.peak_window_ms)
+        self.equity_mean = RollingMean(definition.peak_window_ms)
+        self.withdrawal_cut_ppm = 0
         self.observed: PoolObserved | None = None
+
+    def track(self, time_ms: int, balance_cash: int, equity_cash: int) -> None:
+        """Follow the pool's balance and equity over its window."""
+        self.balance_peak.observe(time_ms, balance_cash)
+        self.equity_peak.observe(time_ms, equity_cash)
+        self.equity_mean.observe(time_ms, equity_cash)
+
+    def shift_past(self, amount_cash: int) -> None:
+        """Move what equity was so far: money that left by decision is not a loss."""
+        self.equity_peak.shift(amount_cash)
+        self.equity_mean.shift(amount_cash)
 
     def scalars(self) -> tuple[object, ...]:
         """Return the pool's own numbers for the hash of changes."""
-        return (self.balance,)
+        return (self.balance, self.withdrawal_cut_ppm)

@@ -69,6 +69,8 @@ def postings(book: Book, event: Event) -> Iterator[Posting]:
             yield from _unwound(book, event)
         case m.AdlFilled():
             yield from _filled(book, event, 1)
+        case m.LossSocialised():
+            yield from _loss_socialised(book, event)
         case m.FillCancelled():
             yield from _filled(book, event.fill, -1)
         case _:
@@ -152,6 +154,14 @@ def _filled(book: Book, fill: m.AdlFilled, direction: int) -> Iterator[Posting]:
     unit, lots = lots_unit(name), direction * fill.side.sign * fill.lots
     yield Posting(Part.POSITIONS, name, unit, -lots, account)
     yield Posting(Part.INVENTORY, name, unit, lots)
+
+
+def _loss_socialised(book: Book, event: m.LossSocialised) -> Iterator[Posting]:
+    state = book.contracts[event.contract]
+    asset = state.terms.settle
+    for account, amount in zip(event.accounts, event.amounts_cash, strict=True):
+        yield Posting(Part.POSITIONS, event.contract, asset, -amount, account)
+    yield Posting(Part.POOL, state.pool, asset, sum(event.amounts_cash))
 
 
 def total(book: Book, part: Part, of: str, unit: str) -> int:

@@ -1,28 +1,34 @@
 """Managed pools: the engine itself finds the accounts that must be taken over.
 
-An account is taken over when its equity is at or below its maintenance margin: an isolated position
-alone, a cross account with all positions that stand behind managed pools. In order of account name,
-then of position, so that the result does not depend on where rows happen to stand.
+An account is taken over when its equity is at or below its maintenance margin, or the part of it
+that the venue's rules name: an isolated position alone, a cross account with all positions that
+stand behind managed pools. In order of account name, then of position, so that the result does not
+depend on where rows happen to stand.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from delever.core.bankruptcy import Holding, cross_holdings, take_over
 from delever.core.book import Book
-from delever.core.holdings import AssetState, ContractState
+from delever.core.holdings import AssetState
 from delever.core.messages import Event, Reason, Side
+from delever.core.units import Ints, div_floor
+
+Share = tuple[int, int]
+"""Numerator and denominator of the part of maintenance margin at which a pool takes over."""
 
 
-def liquidate_isolated(book: Book, managed: list[ContractState]) -> Iterator[Event]:
-    """Yield the takeover of isolated positions whose equity is at or below maintenance."""
-    for state in managed:
+def liquidate_isolated(book: Book, managed: Mapping[str, Share]) -> Iterator[Event]:
+    """Yield the takeover of isolated positions at or below their share of maintenance."""
+    for name, share in managed.items():
+        state = book.contracts[name]
         for side in Side:
             lane = state.lanes[side]
             n = lane.size
             equity = lane.margin[:n] + lane.profit[:n]
-            below = lane.isolated[:n] & (equity <= lane.maintenance[:n])
+            below = lane.isolated[:n] & (equity <= _part(lane.maintenance[:n], share))
             for account, position in _in_order(
                 book, lane.account[:n][below], lane.position[:n][below]
             ):
@@ -30,27 +36,36 @@ def liquidate_isolated(book: Book, managed: list[ContractState]) -> Iterator[Eve
                 yield from take_over(book, [holding], None, Reason.EQUITY_IS_BELOW_MAINTENANCE)
 
 
-def liquidate_cross(book: Book, managed: list[ContractState]) -> Iterator[Event]:
-    """Yield the takeover of all managed cross positions of accounts at or below maintenance."""
+def liquidate_cross(book: Book, managed: Mapping[str, Share]) -> Iterator[Event]:
+    """Yield the takeover of managed cross positions of accounts at or below their share."""
+    settled = {name: book.contracts[name].terms.settle for name in managed}
     for asset in book.assets.values():
-        if any(state.terms.settle == asset.name for state in managed):
-            for account in _below_maintenance(book, asset):
+        shares = {share for name, share in managed.items() if settled[name] == asset.name}
+        for share in sorted(shares):
+            for account in _below_maintenance(book, asset, share):
                 holdings = [
                     holding
                     for holding in cross_holdings(book, account, asset.name)
-                    if holding.state in managed
+                    if managed.get(holding.state.name) == share
                 ]
                 if holdings:
                     reason = Reason.EQUITY_IS_BELOW_MAINTENANCE
                     yield from take_over(book, holdings, None, reason)
 
 
-def _below_maintenance(book: Book, asset: AssetState) -> list[int]:
+def _part(maintenance: Ints, share: Share) -> Ints:
+    """Return the share of each maintenance margin in Cash, rounded down."""
+    part, whole = share
+    times = div_floor(maintenance, whole)
+    return times * part + div_floor((maintenance - times * whole) * part, whole)
+
+
+def _below_maintenance(book: Book, asset: AssetState, share: Share) -> list[int]:
     wallets = asset.wallets
     maintenance = wallets.maintenance[: wallets.size]
     equity = wallets.equity()
     exposed = (maintenance > 0) | (equity < 0)  # a tier may ask for no maintenance at all
-    below = np.flatnonzero(exposed & (equity <= maintenance))
+    below = np.flatnonzero(exposed & (equity <= _part(maintenance, share)))
     return sorted(below.tolist(), key=book.accounts.names.__getitem__)
 
 

@@ -13,7 +13,7 @@ from delever.core.holdings import ContractState, Limits, Parcel
 from delever.core.insurance import pool_equity, profit_of
 from delever.core.messages import Side
 from delever.core.triggers import limits_of
-from delever.core.units import PPM, Ticks, div_ceil, share_floor
+from delever.core.units import PPM, Ticks, div_ceil, div_floor, share_floor
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,65 @@ class AtPreviousMark:
         """Return the previous mark."""
         numbers = {"mark_ticks": state.mark, "previous_mark_ticks": state.previous_mark}
         return Quote((Ticks(state.previous_mark),) * len(parcels), numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class AtMarkUnlessSpent:
+    """The current mark, or the bankruptcy price where the pool has next to nothing left.
+
+    Nearly spent: equity <= spent * peak equity over the pool's window.
+    """
+
+    spent_ppm: int
+    name: str = field(default="mark_unless_spent", init=False)
+
+    def quote(
+        self, book: Book, state: ContractState, side: Side, parcels: Sequence[Parcel]
+    ) -> Quote:
+        """Return the mark, or each parcel's own price."""
+        pool = book.pool_of(state)
+        equity = pool_equity(book, pool)
+        peak = pool.equity_peak.peak(book.time_ms, equity)
+        spent = equity * PPM <= self.spent_ppm * peak
+        rule = AtBankruptcyPrice() if spent else AtMark()
+        quote = rule.quote(book, state, side, parcels)
+        numbers = {"equity_cash": equity, "equity_peak_cash": peak, "spent_ppm": self.spent_ppm}
+        return Quote(quote.ticks, quote.numbers | numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class AtCappedMark:
+    """The current mark, but never worse for the pool than the price of the takeover."""
+
+    name: str = field(default="capped_mark", init=False)
+
+    def quote(
+        self, _book: Book, state: ContractState, side: Side, parcels: Sequence[Parcel]
+    ) -> Quote:
+        """Return the mark where it is the better one for the pool, else the parcel's own price."""
+        better = max if side is Side.LONG else min
+        ticks = tuple(Ticks(better(parcel.price_ticks, state.mark)) for parcel in parcels)
+        return Quote(ticks, {"mark_ticks": state.mark})
+
+
+@dataclass(frozen=True, slots=True)
+class AtTransferPrice:
+    """The current mark moved by a spread in favour of whoever takes the inventory.
+
+    Long inventory goes below the mark (rounded down), short inventory above it (rounded up).
+    """
+
+    spread_ppm: int
+    name: str = field(default="transfer_price", init=False)
+
+    def quote(
+        self, _book: Book, state: ContractState, side: Side, parcels: Sequence[Parcel]
+    ) -> Quote:
+        """Return one price for all parcels, at least one tick."""
+        round_off = div_floor if side is Side.LONG else div_ceil
+        ticks = round_off(state.mark * (PPM - side.sign * self.spread_ppm), PPM)
+        numbers = {"mark_ticks": state.mark, "spread_ppm": self.spread_ppm}
+        return Quote((Ticks(max(ticks, 1)),) * len(parcels), numbers)
 
 
 @dataclass(frozen=True, slots=True)

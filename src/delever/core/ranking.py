@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from delever.core.contracts import Terms
 from delever.core.messages import Reason
 from delever.core.units import Bools, Floats, Ints, div_ceil
 from delever.core.valuation import LaneView
@@ -19,10 +20,19 @@ Weighting = Literal["count", "quantity"]
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A score by position, and the named parts it is made of, for explanations."""
+    """A score by position, and the named parts it is made of, for explanations.
+
+    `then` orders equal scores, the higher number of each further column first.
+    """
 
     value: Floats
     parts: dict[str, Floats]
+    then: tuple[Ints, ...] = ()
+
+
+def no_contract(_terms: Terms) -> bool:
+    """Return False: no contract is exempt under the rules."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,7 @@ class Ranking:
     queue by count of positions, where the first in line shows them all however short the line, or
     by cumulative quantity, where a position shows the level in which its last lot stands. Under
     `joint`, cross positions of both sides in hedge mode share one score, and show one light.
+    `exempts` names contracts that the venue never deleverages; without `closes` nobody is closed.
     """
 
     formula: str
@@ -41,6 +52,8 @@ class Ranking:
     profitable_only: bool = False
     joint: bool = False
     levels: int = 5
+    exempts: Callable[[Terms], bool] = no_contract
+    closes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +89,8 @@ def rank_lane(view: LaneView, ranking: Ranking) -> Queue:
     for rows in ineligible.values():
         eligible[rows] = False
     standing = np.flatnonzero(eligible)
-    in_line = np.lexsort(
-        (view.position[standing], view.account_order[standing], -score.value[standing])
-    )
+    ties = (view.position, view.account_order, *(-column for column in reversed(score.then)))
+    in_line = np.lexsort([column[standing] for column in (*ties, -score.value)])
     order = standing[in_line]
     rank, light, ahead = (np.zeros(view.size, np.int64) for _ in range(3))
     places = np.arange(1, len(order) + 1)
@@ -106,8 +118,10 @@ def lights(through: Ints, levels: int) -> Ints:
 
 def _ineligible(view: LaneView, ranking: Ranking) -> dict[Reason, Ints]:
     """Return the rows that do not stand in line under the first reason that holds for each."""
+    exempt = view.terms.adl_exempt or ranking.exempts(view.terms)
     reasons: list[tuple[Reason, Bools]] = [
-        (Reason.CONTRACT_IS_EXEMPT, np.full(view.size, view.terms.adl_exempt)),
+        (Reason.NOBODY_IS_CLOSED, np.full(view.size, not ranking.closes)),
+        (Reason.CONTRACT_IS_EXEMPT, np.full(view.size, exempt)),
         (Reason.ACCOUNT_IS_EXEMPT, view.account_exempt),
         (Reason.POSITION_IS_UNDER_LIQUIDATION, view.under_liquidation),
         (Reason.EQUITY_IS_NOT_POSITIVE, view.equity <= 0),

@@ -31,6 +31,7 @@ class LaneView:
     mark_ticks: int
     previous_mark_ticks: int
     as_of: int
+    time_ms: int
     account: Ints
     account_order: Ints
     position: Ints
@@ -83,6 +84,7 @@ def view_lane(book: Book, state: ContractState, side: Side) -> LaneView:
         mark_ticks=state.mark,
         previous_mark_ticks=state.previous_mark,
         as_of=book.sequence,
+        time_ms=book.time_ms,
         account=account,
         account_order=book.accounts.order()[account],
         position=lane.position[:n].astype(np.int64),

@@ -15,7 +15,7 @@ from delever.core.columns import Lane, Table, Wallets
 from delever.core.contracts import terms_of
 from delever.core.holdings import AssetState, ContractState, Inventory, Parcel, PoolState
 from delever.core.messages import AdlFilled, DefineContract, DefinePool, PoolObserved, Side
-from delever.core.rolling import RollingPeak
+from delever.core.rolling import RollingMean, RollingPeak
 
 
 class Kept(msgspec.Struct, forbid_unknown_fields=True):
@@ -55,6 +55,13 @@ class KeptLane(KeptTable):
 
 class KeptPeak(Kept):
     """Of `RollingPeak`."""
+
+    window_ms: int
+    entries: list[tuple[int, int]]
+
+
+class KeptMean(Kept):
+    """Of `RollingMean`."""
 
     window_ms: int
     entries: list[tuple[int, int]]
@@ -100,6 +107,8 @@ class KeptPool(Kept):
     balance: int
     balance_peak: KeptPeak
     equity_peak: KeptPeak
+    equity_mean: KeptMean
+    withdrawal_cut_ppm: int
     observed: PoolObserved | None
 
 
@@ -153,6 +162,7 @@ def keep(book: Book) -> KeptBook:
                 pool,
                 balance_peak=_keep_peak(pool.balance_peak, book.time_ms),
                 equity_peak=_keep_peak(pool.equity_peak, book.time_ms),
+                equity_mean=_keep_mean(pool.equity_mean, book.time_ms),
             )
             for pool in book.pools.values()
         ],
@@ -180,6 +190,11 @@ def _keep_peak(peak: RollingPeak, time_ms: int) -> KeptPeak:
     # were asked before and others were not, and they are equal.
     peak.peak(time_ms)
     return KeptPeak(window_ms=peak.window_ms, entries=peak.entries())
+
+
+def _keep_mean(mean: RollingMean, time_ms: int) -> KeptMean:
+    mean.area(time_ms)  # forgets what lies before the window, as asking for a peak does
+    return KeptMean(window_ms=mean.window_ms, entries=mean.entries())
 
 
 def _copy(kept: type[KeptT], source: object, **translated: object) -> KeptT:
@@ -215,9 +230,10 @@ def _restore_asset(kept: KeptAsset) -> AssetState:
 
 def _restore_pool(kept: KeptPool, cash_decimals: int) -> PoolState:
     pool = PoolState(kept.definition, cash_decimals)
-    _assign(pool, kept, but=("balance_peak", "equity_peak"))
+    _assign(pool, kept, but=("balance_peak", "equity_peak", "equity_mean"))
     pool.balance_peak = _restore_peak(kept.balance_peak)
     pool.equity_peak = _restore_peak(kept.equity_peak)
+    pool.equity_mean = RollingMean(kept.equity_mean.window_ms, kept.equity_mean.entries)
     return pool
 
 

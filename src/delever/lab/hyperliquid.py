@@ -48,6 +48,15 @@ Progress = Callable[[int, int], None]
 """Is told (steps done, steps in all)."""
 
 
+WITH_QUEUE = tuple(
+    name
+    for name, told in RULE_SETS.items()
+    if any(case.trigger.name != "profit_to_pool" for case in told.cases)
+)
+"""The rule sets under which what a bankrupt account leaves meets a queue, whatever the pool holds:
+not those that share losses, nor one that closes who has won too much of its pool."""
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """One real event under several rule sets.
@@ -70,11 +79,11 @@ class Comparison:
 def replay(
     path: str | Path, rule_names: Iterable[str] | None = None, progress: Progress | None = None
 ) -> Comparison:
-    """Return what each rule set makes of the real queues; every known rule set where none is named.
+    """Return what each rule set makes of the real queues; all in `WITH_QUEUE` where none is named.
 
     Raises InputError, naming row and column, where the file is not what it should be.
     """
-    names = list(RULE_SETS if rule_names is None else rule_names)
+    names = list(WITH_QUEUE if rule_names is None else rule_names)
     for name in names:
         if name not in RULE_SETS:
             raise unknown("rule set", name, RULE_SETS)

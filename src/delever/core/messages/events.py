@@ -300,6 +300,32 @@ class AdlExhausted(Event, tag="adl_exhausted", frozen=True, kw_only=True):
     reason: Reason
 
 
+class LossSocialised(Event, tag="loss_socialised", frozen=True, kw_only=True):
+    """What a pool was short of is borne by open positions; columns of equal length.
+
+    `amounts_cash` is what each gives up: its cost rises by that much. Together they are the loss,
+    less `left_cash` that nobody could bear, plus what the rule rounds up.
+    """
+
+    contract: str
+    rule: str
+    loss_cash: int
+    left_cash: int
+    accounts: tuple[str, ...]
+    sides: tuple[Side, ...]
+    positions: tuple[int, ...]
+    amounts_cash: tuple[int, ...]
+
+
+class WithdrawalCutSet(Event, tag="withdrawal_cut_set", frozen=True, kw_only=True):
+    """From now on this part of every withdrawal stays behind with the pool; 0 is all clear."""
+
+    pool: str
+    cut_ppm: int
+    shortfall_cash: int
+    total_cash: int
+
+
 class Notice(Event, tag="notice", frozen=True, kw_only=True):
     """Somebody must be told: the account named, or the operator where none is.
 
@@ -340,5 +366,7 @@ AnyEvent = (
     | CandidateSkipped
     | RoundClosed
     | AdlExhausted
+    | LossSocialised
+    | WithdrawalCutSet
     | Notice
 )

@@ -97,10 +97,15 @@ class Reason(StrEnum):
     DEPTH_STAYS_BELOW_INVENTORY = "depth_stays_below_inventory"
     ACCOUNT_EQUITY_IS_NEGATIVE = "account_equity_is_negative"
     MARK_IS_THROUGH_BANKRUPTCY_PRICE = "mark_is_through_bankruptcy_price"
+    INVENTORY_IS_NOT_PLACED = "inventory_is_not_placed"
+    POOL_EQUITY_FALLS_BELOW_MEAN = "pool_equity_falls_below_mean"
+    PROFIT_EXCEEDS_PART_OF_POOL = "profit_exceeds_part_of_pool"
     CONTRACT_LEFT_THE_POOL = "contract_left_the_pool"
 
     # A candidate is skipped, or a round ends early.
     FILL_WOULD_BANKRUPT_CANDIDATE = "fill_would_bankrupt_candidate"
+    ZERO_PRICES_DO_NOT_CROSS = "zero_prices_do_not_cross"
+    NOBODY_IS_CLOSED = "nobody_is_closed"
     CANDIDATE_IS_THE_LIQUIDATED_ACCOUNT = "candidate_is_the_liquidated_account"
     POSITION_IS_UNDER_LIQUIDATION = "position_is_under_liquidation"
     ACCOUNT_IS_EXEMPT = "account_is_exempt"

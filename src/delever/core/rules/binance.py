@@ -1,11 +1,10 @@
 """Binance USDS-M and COIN-M: the current ranking, and the one it replaced."""
 
-import numpy as np
-
 from delever.core.pricing import AtBankruptcyPrice
 from delever.core.ranking import Ranking, Score
+from delever.core.rules.indicators import QUANTILE
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
-from delever.core.rules.scores import account_leverage, signed_product
+from delever.core.rules.scores import account_leverage, signed_product, wallet_return
 from delever.core.triggers import PoolEquity
 from delever.core.units import ratio
 from delever.core.valuation import LaneView
@@ -54,14 +53,6 @@ def current_score(view: LaneView) -> Score:
     )
 
 
-def legacy_score(view: LaneView) -> Score:
-    """Return max(0, profit) / max(1, wallet balance) x margin rate, one unit of asset being 1."""
-    gain = ratio(np.maximum(view.joint_profit, 0), np.maximum(view.balance, view.terms.cash_unit))
-    rate = ratio(view.bucket_maintenance, view.equity)
-    rate[view.equity <= 0] = 0
-    return Score(gain * rate, {"return_on_wallet": gain, "margin_rate": rate})
-
-
 BINANCE = RuleSet(
     name="binance",
     venue="Binance USDⓈ-M and COIN-M, since 2023 or later",
@@ -71,7 +62,7 @@ BINANCE = RuleSet(
         current_score,
         joint=True,
     ),
-    indicator="quantile 0-4 = light - 1, by count",
+    indicator=QUANTILE,
     cancels=OrderScope.ACCOUNT,
     rules=(
         *_SHARED,
@@ -91,9 +82,9 @@ BINANCE_LEGACY = RuleSet(
     venue="Binance USDⓈ-M and COIN-M, 2019 to about 2023",
     cases=(Case(PoolEquity(), AtBankruptcyPrice()),),
     ranking=Ranking(
-        "max(0, profit) / max(1, wallet) x maintenance margin / equity", legacy_score, joint=True
+        "max(0, profit) / max(1, wallet) x maintenance margin / equity", wallet_return, joint=True
     ),
-    indicator="quantile 0-4 = light - 1, by count",
+    indicator=QUANTILE,
     cancels=OrderScope.ACCOUNT,
     rules=(
         *_SHARED,

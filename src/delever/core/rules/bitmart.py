@@ -33,7 +33,6 @@ BITMART = RuleSet(
         Case(Illiquidity(WAIT), AtBankruptcyPrice()),
     ),
     ranking=Ranking("profit / initial margin; 0 when losing or under liquidation", score),
-    indicator="five lights, all lit at the front, by count",
     cancels=OrderScope.ACCOUNT,
     rules=(
         Rule(

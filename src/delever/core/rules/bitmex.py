@@ -18,7 +18,6 @@ BITMEX = RuleSet(
         leveraged_return,
         weighting="quantity",
     ),
-    indicator="five lights of 20 % each, by cumulative quantity",
     cancels=OrderScope.CONTRACT,
     rules=(
         Rule(

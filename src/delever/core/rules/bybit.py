@@ -25,7 +25,6 @@ BYBIT = RuleSet(
         "(mark value - bankrupt value)",
         leveraged_return,
     ),
-    indicator="adlRankIndicator 1-5 = light, 0 without a position",
     cancels=OrderScope.ACCOUNT,
     rules=(
         Rule(

@@ -1,13 +1,11 @@
 """Hyperliquid: whoever is under water is closed against winners at the previous mark."""
 
-import numpy as np
-
 from delever.core.pricing import AtPreviousMark
 from delever.core.ranking import Ranking, Score
+from delever.core.rules.indicators import UNPUBLISHED
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
-from delever.core.rules.scores import account_leverage
+from delever.core.rules.scores import account_leverage, price_move
 from delever.core.triggers import AccountEquity
-from delever.core.units import ratio
 from delever.core.valuation import LaneView
 
 DOCS = "Hyperliquid docs, Auto-deleveraging"
@@ -15,23 +13,21 @@ DOCS = "Hyperliquid docs, Auto-deleveraging"
 
 def score(view: LaneView) -> Score:
     """Return (mark / entry) x (notional / account value); entry / mark for shorts."""
-    rising = view.terms.cost_sign(view.side) > 0
-    now, then = view.notional, view.entry_notional
-    move = ratio(now, then) if rising else ratio(then, now)
-    leverage = account_leverage(view.notional, view)
-    return Score(np.multiply(move, leverage), {"price_move": move, "account_leverage": leverage})
+    move, leverage = price_move(view), account_leverage(view.notional, view)
+    return Score(move * leverage, {"price_move": move, "account_leverage": leverage})
 
 
 HYPERLIQUID = RuleSet(
     name="hyperliquid",
     venue="Hyperliquid",
-    cases=(Case(AccountEquity(), AtPreviousMark()),),
+    cases=(Case(AccountEquity(backstop=True), AtPreviousMark()),),
     ranking=Ranking(
         "(mark / entry) x (notional / account value), entry / mark for shorts",
         score,
         profitable_only=True,
     ),
-    indicator="none published; delever shows five lights by count",
+    indicator=UNPUBLISHED,
+    takeover_share=(2, 3),
     cancels=OrderScope.NONE,
     rules=(
         Rule(
@@ -56,6 +52,15 @@ HYPERLIQUID = RuleSet(
             DOCS,
             "not documented",
             "none are cancelled",
+        ),
+        Rule(
+            "HYP-06",
+            "Below 2/3 of maintenance margin a vault takes positions over with their margin; it "
+            "has no special place in ADL, which begins when its own value is negative.",
+            "Hyperliquid docs, Liquidations",
+            "official",
+            "a managed pool is that vault: it takes over at 2/3, and ADL waits until its equity is "
+            "negative; the market orders before that are the venue's",
         ),
     ),
 )

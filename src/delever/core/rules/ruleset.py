@@ -7,6 +7,9 @@ from typing import Literal
 from delever.core.policies import InOrder, Policy
 from delever.core.pricing import PriceRule
 from delever.core.ranking import Ranking
+from delever.core.rules.indicators import LIGHTS, Indicator
+from delever.core.skips import Skip, WouldBankrupt
+from delever.core.socialising import LastResort
 from delever.core.triggers import Trigger
 
 Confidence = Literal["official", "partly read", "third party", "not documented"]
@@ -44,16 +47,22 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """How one venue deleverages. Where several cases hold at once, the first decides the price."""
+    """How one venue deleverages. Where several cases hold at once, the first decides the price.
+
+    A venue without a queue has no cases, and a last resort. `takeover_share` (numerator and
+    denominator) is the part of maintenance margin at or below which a managed pool takes over.
+    """
 
     name: str
     venue: str
     cases: tuple[Case, ...]
     ranking: Ranking
-    indicator: str
     rules: tuple[Rule, ...]
+    indicator: Indicator = LIGHTS
     policy: Policy = InOrder()  # noqa: RUF009 - stateless
-    skips_bankrupting: bool = True
+    skips: tuple[Skip, ...] = (WouldBankrupt(),)
+    last_resort: LastResort | None = None
+    takeover_share: tuple[int, int] = (1, 1)
     fee_ppm: int = 0
     cancels: OrderScope = OrderScope.CONTRACT
 

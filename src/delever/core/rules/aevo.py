@@ -1,0 +1,63 @@
+"""Aevo: at the mark, and never in the majors or in options."""
+
+import re
+
+from delever.core.contracts import Terms
+from delever.core.pricing import AtMark
+from delever.core.ranking import Ranking
+from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
+from delever.core.rules.scores import wallet_return
+from delever.core.triggers import AccountEquity
+
+DOCS = "Aevo docs, auto-deleveraging"
+
+EXEMPT = re.compile(r"(BTC|ETH|SOL)-PERP|.+-[CP]")
+
+
+def exempt(terms: Terms) -> bool:
+    """Whether the name is that of a major's perpetual or of an option."""
+    return EXEMPT.fullmatch(terms.name) is not None
+
+
+AEVO = RuleSet(
+    name="aevo",
+    venue="Aevo",
+    cases=(Case(AccountEquity(), AtMark()),),
+    ranking=Ranking(
+        "max(0, profit) / max(1, balance) x maintenance margin / equity",
+        wallet_return,
+        exempts=exempt,
+    ),
+    cancels=OrderScope.NONE,
+    rules=(
+        Rule(
+            "AEV-01",
+            "ADL closes a bankrupt position that cannot be liquidated.",
+            DOCS,
+            "official",
+            "the mark has passed the price of the takeover",
+        ),
+        Rule(
+            "AEV-02",
+            "Score = profit / max(1, balance) x maintenance margin / (balance + profit); 0 or less "
+            "counts as 0.",
+            DOCS,
+            "official",
+        ),
+        Rule("AEV-03", "Both accounts trade at the mark price.", DOCS, "official"),
+        Rule(
+            "AEV-04",
+            "Options and the perpetuals of BTC, ETH and SOL are never deleveraged.",
+            DOCS,
+            "official",
+            "by name: BTC-PERP, ETH-PERP, SOL-PERP, and what ends in -C or -P",
+        ),
+        Rule(
+            "AEV-05",
+            "Bars, fee and open orders.",
+            DOCS,
+            "not documented",
+            "five lights by count; no fee; no orders are cancelled",
+        ),
+    ),
+)

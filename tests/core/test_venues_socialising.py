@@ -1,0 +1,205 @@
+"""Venues without a queue: who bears what a pool is short of, and that it adds up."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from world import World, cash_text
+
+from delever.core import messages as m
+from delever.core.messages import Side
+from delever.core.rules import RULE_SETS
+from delever.core.rules.drift import per_lot
+from delever.core.rules.injective import of_profits_then_payouts
+from delever.core.rules.vega import of_gains
+from delever.core.socialising import Claim, SocialisedLoss, total_equity
+from table import Row, grouped_cases
+
+
+def claim(name: str, lots: int, gain: int, payout: int) -> Claim:
+    return Claim(name, Side.LONG, 0, lots, gain, payout)
+
+
+@pytest.mark.parametrize("rows", grouped_cases("socialised.txt", by="case"))
+def test_shares(rows: list[Row]) -> None:
+    rule = RULE_SETS[rows[0]["rules"]].last_resort
+    assert isinstance(rule, SocialisedLoss)
+    claims = [
+        claim(row["account"], *(int(row[name]) for name in ("lots", "gain", "payout")))
+        for row in rows
+    ]
+    loss = int(rows[0]["loss"])
+    shares = rule.shares(claims, loss)
+    assert [str(share) for share in shares] == [row["gives"] for row in rows]
+    assert max(loss - sum(shares), 0) == int(rows[0]["left"])
+
+
+amounts = st.integers(0, 10**12)
+claims_drawn = st.lists(
+    st.builds(
+        lambda lots, gain, rest: claim("ann", lots, gain, gain + rest),
+        st.integers(1, 10**6),
+        amounts,
+        amounts,
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(claims_drawn, amounts)
+def test_nobody_gives_more_than_the_rule_lets_them(claims: list[Claim], loss: int) -> None:
+    gains, payouts = (sum(column) for column in list(zip(*claims, strict=True))[-2:])
+    of_gain, of_payout = of_gains(claims, loss), of_profits_then_payouts(claims, loss)
+    assert sum(of_gain) == min(loss, gains)
+    assert sum(of_payout) == min(loss, payouts)
+    for each, gain, payout in zip(claims, of_gain, of_payout, strict=True):
+        assert 0 <= gain <= each.gain_cash
+        assert 0 <= payout <= each.payout_cash
+    by_lot = per_lot(claims, loss)
+    assert 0 <= sum(by_lot) - loss < sum(each.lots for each in claims)
+    assert len({Fraction(part, each.lots) for part, each in zip(by_lot, claims, strict=True)}) == 1
+
+
+def short_of(rules: str, seed: int) -> World:
+    """Return a world at 70 whose pool has taken over 10 longs at 100: 300 less than it cost."""
+    world = World(rules, balance=seed)
+    world.contract("X")
+    world.mark(X=100)
+    world.wallets(ann=1000, bob=1000)
+    world.short("ann", "X", 6, at=100)
+    world.short("bob", "X", 4, at=100, margin=50)
+    world.inventory("X", Side.LONG, 10, 100)
+    world.mark(X=70)
+    return world
+
+
+def equities(world: World) -> tuple[str, str]:
+    """Return the equity of ann's cross account and of bob's isolated position."""
+    lane, wallets = world.state("X").lanes[Side.SHORT], world.book.asset("USDT").wallets
+    index = world.book.accounts.index
+    row = lane.rows[index["bob"], 0]
+    ann = int(wallets.balance[index["ann"]] + wallets.profit[index["ann"]])
+    return cash_text(ann), cash_text(int(lane.margin[row] + lane.profit[row]))
+
+
+def test_gains_fall_by_what_is_missing_and_the_pool_is_whole() -> None:
+    """VEG-01 VEG-02: 100 missing of 300; ann gains 180, bob 120, and the positions stay open."""
+    world = short_of("vega", 200)
+    (loss,) = world.told(m.LossSocialised)
+    assert (loss.loss_cash, loss.left_cash, loss.rule) == (100 * 10**8, 0, "of_gains")
+    assert (loss.accounts, loss.sides) == (("ann", "bob"), (Side.SHORT, Side.SHORT))
+    assert equities(world) == ("1120", "130")
+    assert (world.balance(), world.lots("ann", "X", Side.SHORT)) == ("300", 6)
+    world.wait(1)
+    assert not world.told(m.LossSocialised)
+
+
+def test_a_loss_reaches_payouts_only_after_profits() -> None:
+    """INJ-01 INJ-02: the same world, the same tier."""
+    world = short_of("injective", 200)
+    assert equities(world) == ("1120", "130")
+
+
+def test_drift_waits_until_the_position_is_closed() -> None:
+    """DRI-01 DRI-03 DRI-04: 10 lots bear 10 each, whoever gains."""
+    world = short_of("drift", 200)
+    assert not world.told(m.LossSocialised)
+    world.long("cyd", "X", 10, at=70, margin=100)
+    world.unwind("X", Side.LONG, 10, 70)
+    (loss,) = world.told(m.LossSocialised)
+    assert loss.amounts_cash == (30 * 10**8, 20 * 10**8, 50 * 10**8)
+    assert (equities(world), world.balance()) == (("1150", "150"), "0")
+
+
+def test_without_anybody_the_loss_stays_with_the_pool() -> None:
+    """DRI-04: no lot is open that could bear it."""
+    world = World("drift")
+    world.contract("X")
+    world.mark(X=100)
+    world.inventory("X", Side.LONG, 10, 100)
+    world.unwind("X", Side.LONG, 10, 70)
+    assert (world.told(m.LossSocialised), world.balance()) == ([], "-300")
+
+
+def test_what_nobody_can_bear_is_told() -> None:
+    """INJ-04: all payouts are taken, and the rest is left with the pool."""
+    world = World("injective")
+    world.contract("X")
+    world.mark(X=100)
+    world.short("ann", "X", 10, at=100, margin=50)
+    world.inventory("X", Side.LONG, 100, 100)
+    world.mark(X=70)
+    (loss,) = world.told(m.LossSocialised)
+    assert (loss.loss_cash, loss.left_cash) == (3000 * 10**8, 2650 * 10**8)
+    assert world.told(m.PoolObserved)[-1].equity_cash == -2650 * 10**8
+
+
+def test_contracts_bear_a_shortfall_by_their_losses() -> None:
+    """VEG-01: 150 are missing; X has lost 300 and Y 150, which gives 100 and 50."""
+    world = World("vega", balance=300)
+    for name in "XY":
+        world.contract(name)
+    world.mark(X=100, Y=100)
+    for name, lots in (("X", 10), ("Y", 5)):
+        world.short("ann", name, lots, at=100, margin=1000)
+        world.inventory(name, Side.LONG, lots, 100)
+    world.mark(X=70, Y=70)
+    losses = {event.contract: event.loss_cash for event in world.told(m.LossSocialised)}
+    assert losses == {"X": 100 * 10**8, "Y": 50 * 10**8}
+
+
+def test_a_cut_of_withdrawals_is_public_while_the_fund_is_short() -> None:
+    """PDX-01 PDX-02 PDX-03 PDX-04: venues W8: 1,000 of 4,000 is 25 %; 500 withdrawn leave 125."""
+    world = World("paradex", balance=1000)
+    world.contract("X")
+    world.mark(X=100)
+    world.wallets(a=1000, b=1000, c=1000)
+    world.long("a", "X", 50, at=100)
+    world.short("b", "X", 50, at=100)
+    world.takeover("a")
+    world.mark(X=40)
+    (cut,) = world.told(m.WithdrawalCutSet)
+    assert (cut.shortfall_cash, cut.total_cash) == (1000 * 10**8, 4000 * 10**8)
+    assert world.book.pools["main"].withdrawal_cut_ppm == 250_000
+    assert total_equity(world.book, "USDT") == 4000 * 10**8
+    assert 500 * world.book.pools["main"].withdrawal_cut_ppm == 125 * 1_000_000
+    world.wait(1)
+    assert not world.told(m.WithdrawalCutSet)
+    world.mark(X=70)
+    (cut,) = world.told(m.WithdrawalCutSet)
+    assert (cut.cut_ppm, cut.shortfall_cash, cut.total_cash) == (0, 0, 0)
+
+
+def test_a_last_resort_may_stand_behind_a_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """VEG-02: what the queue has left over is borne by those who were passed over."""
+    rules = replace(RULE_SETS["bitget"], last_resort=RULE_SETS["vega"].last_resort)
+    monkeypatch.setitem(RULE_SETS, "bitget", rules)
+    world = World("bitget", balance=100)
+    world.contract("X")
+    world.mark(X=100)
+    world.account("safe", adl_exempt=True)
+    world.short("ann", "X", 4, at=100, margin=100)
+    world.short("safe", "X", 6, at=100, margin=100)
+    world.inventory("X", Side.LONG, 10, 100)
+    world.mark(X=80)
+    (exhausted,) = world.told(m.AdlExhausted)
+    (loss,) = world.told(m.LossSocialised)
+    assert (world.filled(), exhausted.left_lots) == ({"ann": 4}, 6)
+    assert (loss.accounts, loss.amounts_cash) == (("safe",), (20 * 10**8,))
+
+
+def test_a_queue_that_suffices_leaves_nothing_to_a_last_resort(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rules = replace(RULE_SETS["bitget"], last_resort=RULE_SETS["vega"].last_resort)
+    monkeypatch.setitem(RULE_SETS, "bitget", rules)
+    world = World("bitget", balance=100)
+    world.contract("X")
+    world.mark(X=100)
+    world.short("ann", "X", 10, at=100, margin=100)
+    world.inventory("X", Side.LONG, 10, 100)
+    world.mark(X=80)
+    assert (world.filled(), world.told(m.LossSocialised)) == ({"ann": 10}, [])
