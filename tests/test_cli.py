@@ -198,7 +198,7 @@ def test_rank_writes_a_file_in_the_form_of_its_name(
     [
         (["--json", "--format", "csv"], "--json and --format csv do not go together"),
         (["-o", "queue.xml"], "queue.xml: say --format, the name does not"),
-        (["--rules", "okx"], "there is no rule set 'okx'; there is binance, "),
+        (["--rules", "ftx"], "there is no rule set 'ftx'"),
     ],
 )
 def test_options_that_do_not_fit_are_wrong_use(tell: Tell, words: list[str], said: str) -> None:
