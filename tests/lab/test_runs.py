@@ -138,7 +138,7 @@ def test_limits_set_for_other_rules_do_not_hold_for_these(tmp_path: Path) -> Non
     limited, shock = read_book(tmp_path), Shock({"BTCUSDT": "-0.10"})
     assert simulate(limited, shock).summary.fills == 0
     assert simulate(BOOK, shock).summary.fills > 0
-    for rules in ("bitmart", "binance"):
+    for rules in ("bitmart", "deribit"):
         told = simulate(limited, shock, rules=rules).summary
         assert told == simulate(BOOK, shock, rules=rules).summary
         assert told.fills > 0
