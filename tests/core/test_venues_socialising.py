@@ -203,3 +203,16 @@ def test_a_queue_that_suffices_leaves_nothing_to_a_last_resort(
     world.inventory("X", Side.LONG, 10, 100)
     world.mark(X=80)
     assert (world.filled(), world.told(m.LossSocialised)) == ({"ann": 10}, [])
+
+
+def test_a_withdrawal_cut_ends_even_where_no_contract_is_left() -> None:
+    """PDX-03: a pool whose contract was moved away is still short, then recovers."""
+    world = short_of("paradex", 100)
+    world.pool("other", rules="paradex")
+    world.unwind("X", Side.LONG, 10, 70)
+    world.say(m.MoveContract, contract="X", pool="other", note="ejected")
+    assert world.book.pools["main"].withdrawal_cut_ppm > 0
+    world.fund(1000)
+    assert world.book.pools["main"].withdrawal_cut_ppm == 0
+    world.fund(-2000, reason=m.FundingReason.CORRECTION)
+    assert world.book.pools["main"].withdrawal_cut_ppm > 0

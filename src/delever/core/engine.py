@@ -170,7 +170,8 @@ def _run_rounds(book: Book) -> Iterator[Event]:
 def _resolve_shortfalls(book: Book) -> Iterator[Event]:
     """Yield what venues with a last resort do: those without a queue, or whose queue is used up."""
     engaged = book.engaged()
-    for name in sorted({state.pool for state in engaged}):
+    short = {name for name, p in book.pools.items() if p.balance < 0 or p.withdrawal_cut_ppm}
+    for name in sorted(short.union(state.pool for state in engaged)):
         pool = book.pools[name]
         rules = RULE_SETS[pool.definition.rules]
         members = [state for state in engaged if state.pool == name]
