@@ -23,7 +23,7 @@ FOLLOWS = {
     Book: {"managed", "_engaged", "_fills_of"},
     Accounts: {"index", "_order", "_capacity"},
     Wallets: {"_capacity"},
-    Lane: {"rows", "labels", "total_lots", "total_cost", "total_margin", "_capacity"},
+    Lane: {"rows", "total_lots", "total_cost", "total_margin", "_capacity"},
     AssetState: {"exposure"},
     ContractState: {"name", "number", "terms", "limits", "counted", "measured_exposure"},
     PoolState: {"name", "asset", "limits", "max_slippage_ppm"},
@@ -109,6 +109,7 @@ def test_what_is_no_longer_held_but_bounds_what_may_come_is_restored() -> None:
     restored_lane = restored.contracts["BTC"].lanes[Side.LONG]
     assert restored_lane.largest_lots == lane.largest_lots
     assert restored_lane.largest_cost == lane.largest_cost
+    assert restored_lane.labels == lane.labels == {0}
     assert restored.assets["USDT"].wallets.largest == wallets.largest
 
 

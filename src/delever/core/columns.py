@@ -188,7 +188,6 @@ class Lane(Table):
         self.total_margin = 0
         self.largest_lots = 0
         self.largest_cost = 0
-        self.most_numbers = 0
         self.labels: set[int] = set()
         self.changed: set[tuple[int, int]] = set()
 
@@ -211,7 +210,6 @@ class Lane(Table):
             self.size += 1
             self.rows[key] = row
             self.labels.add(position)
-            self.most_numbers = max(self.most_numbers, len(self.labels))
             for name in self.COLUMNS:
                 getattr(self, name)[row] = 0
             self.account[row], self.position[row] = key
@@ -262,7 +260,6 @@ class Lane(Table):
         super().load(state, size)
         keys = zip(self.account[:size].tolist(), self.position[:size].tolist(), strict=True)
         self.rows = {key: row for row, key in enumerate(keys)}
-        self.labels = set(self.position[:size].tolist())
         self.total_lots = int(self.lots[:size].sum())
         self.total_cost = sum(self.cost[:size].tolist())
         self.total_margin = sum(self.margin[:size].tolist())

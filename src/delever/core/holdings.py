@@ -261,7 +261,7 @@ class ContractState:
             lots, cost, numbers = more.get(side, (0, 0, 0))
             price = mark if self.terms.linear else 1
             worth = max(lots, lane.largest_lots) * self.terms.factor * price
-            bound += (worth + max(cost, lane.largest_cost)) * max(numbers, lane.most_numbers)
+            bound += (worth + max(cost, lane.largest_cost)) * max(numbers, len(lane.labels))
         return bound
 
     def scalars(self) -> tuple[object, ...]:

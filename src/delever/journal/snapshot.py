@@ -46,11 +46,14 @@ class KeptWallets(KeptTable):
 
 
 class KeptLane(KeptTable):
-    """Of `Lane`; its totals, labels and index of rows follow from the columns."""
+    """Of `Lane`; its totals and index of rows follow from the columns.
+
+    Its position numbers do not: those of positions that are closed still count for a bound.
+    """
 
     largest_lots: int
     largest_cost: int
-    most_numbers: int
+    labels: list[int]
 
 
 class KeptPeak(Kept):
@@ -174,11 +177,15 @@ def _keep_contract(state: ContractState, time_ms: int) -> KeptContract:
     return _copy(
         KeptContract,
         state,
-        lanes={side: _keep_table(KeptLane, lane) for side, lane in state.lanes.items()},
+        lanes={side: _keep_lane(lane) for side, lane in state.lanes.items()},
         inventory={side: list(held.parcels.values()) for side, held in state.inventory.items()},
         profit_peak=_keep_peak(state.profit_peak, time_ms),
         near=sorted(state.near),
     )
+
+
+def _keep_lane(lane: Lane) -> KeptLane:
+    return _copy(KeptLane, lane, columns=lane.state(), labels=sorted(lane.labels))
 
 
 def _keep_table(kept: type[KeptT], table: Table) -> KeptT:
@@ -241,11 +248,17 @@ def _restore_contract(kept: KeptContract, cash_decimals: int) -> ContractState:
     terms = terms_of(kept.definition, cash_decimals)
     state = ContractState(kept.definition, terms, cash_decimals, kept.profit_peak.window_ms)
     _assign(state, kept, but=("lanes", "inventory", "profit_peak", "near"))
-    state.lanes = {side: _load(Lane(), lane) for side, lane in kept.lanes.items()}
+    state.lanes = {side: _restore_lane(lane) for side, lane in kept.lanes.items()}
     state.inventory = {side: _restore_parcels(held) for side, held in kept.inventory.items()}
     state.profit_peak = _restore_peak(kept.profit_peak)
     state.near = set(kept.near)
     return state
+
+
+def _restore_lane(kept: KeptLane) -> Lane:
+    lane = _load(Lane(), kept)
+    lane.labels = set(kept.labels)
+    return lane
 
 
 def _restore_parcels(parcels: list[Parcel]) -> Inventory:
@@ -266,7 +279,7 @@ TableT = TypeVar("TableT", bound=Table)
 def _load(table: TableT, kept: KeptTable) -> TableT:
     """Give the table back its columns, then what it had counted over its life."""
     table.load(kept.columns, kept.size)
-    _assign(table, kept, but=("size", "columns", "names"))
+    _assign(table, kept, but=("size", "columns", "names", "labels"))
     return table
 
 
