@@ -20,12 +20,12 @@ from model import (
 from delever.core import messages as m
 from delever.core.messages import Event, Side
 
-CARRIED_IN_FROM_OUTSIDE = (m.BalancesSet, m.PositionsSet, m.PoolFunded, m.Unwound)
+MOVES_INSIDE = (m.TakenOver, m.WalletSettled, m.AdlFilled, m.FillCancelled, m.LossSocialised)
 
 
 def apply(model: Model, event: Event) -> None:
     """Change the model by one event; money and lots are only moved by it."""
-    moves = isinstance(event, m.TakenOver | m.WalletSettled | m.AdlFilled | m.FillCancelled)
+    moves = isinstance(event, MOVES_INSIDE)
     before = totals(model, event) if moves else None
     if effect := EFFECTS.get(type(event)):
         effect(model, event)
@@ -225,6 +225,16 @@ def _cancelled(model: Model, event: m.FillCancelled) -> None:
     del model.fills[fill.fill]
 
 
+def _socialised(model: Model, event: m.LossSocialised) -> None:
+    """Each position gives up its part: it cost that much more, and the pool has it."""
+    contract = model.contracts[event.contract]
+    columns = event.accounts, event.sides, event.positions, event.amounts_cash
+    for account, side, number, amount in zip(*columns, strict=True):
+        expect(amount > 0, "a position gains by a loss", account, amount)
+        contract.positions[side][account, number].cost += amount
+        model.earn(contract, amount)
+
+
 def _started(model: Model, event: m.AdlStarted) -> None:
     contract = model.contracts[event.contract]
     contract.active[event.trigger] = None
@@ -275,6 +285,7 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.AdlStopped: _stopped,
     m.AdlFilled: _filled,
     m.FillCancelled: _cancelled,
+    m.LossSocialised: _socialised,
     m.RoundClosed: _round,
     m.AdlExhausted: _exhausted,
     m.Notice: _notice,

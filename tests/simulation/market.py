@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from workload import Move
 
 RULES = ("binance", "binance_legacy", "bitmart", "bitmex", "bybit", "hyperliquid")
+NAMES = ("BTCUSDT", "DOGE", "ETHUSDT", "XRP", "AVE")
 HOUR_MS = 3_600_000
 
 ASSETS = {"USDT": 6, "USDC": 8, "YEN": 2, "BTC": 8, "POINT": 0}
@@ -50,8 +51,17 @@ class Market:
     A `coarse` market knows round numbers only, so that limits are met exactly again and again.
     """
 
-    def __init__(self, randomness: random.Random, *, scale: int = 1, coarse: bool = False) -> None:
+    def __init__(
+        self,
+        randomness: random.Random,
+        *,
+        scale: int = 1,
+        coarse: bool = False,
+        rules: tuple[str, ...] = RULES,
+        names: tuple[str, ...] = NAMES,
+    ) -> None:
         self.random, self.scale, self.coarse = randomness, scale, coarse
+        self.rules, self.names = rules, names
         self.pools = list(self._pools())
         self.contracts = list(self._contracts())
         count = randomness.randint(5, 12)
@@ -71,7 +81,7 @@ class Market:
                 pool=f"pool-{number}",
                 kind=self.random.choice(list(PoolKind)),
                 asset=asset,
-                rules=self.random.choice(RULES),
+                rules=self.random.choice(self.rules),
                 managed=self.random.random() < 0.35,
                 max_slippage=self.random.choice(["0.025", "0.1", 0, 1]),
                 peak_window_ms=self.random.choice([8 * HOUR_MS, 8 * HOUR_MS, 10_000]),
@@ -90,9 +100,8 @@ class Market:
         )
 
     def _contracts(self) -> Iterator[m.DefineContract]:
-        names = ["BTCUSDT", "DOGE", "ETHUSDT", "XRP", "AVE"]
         taken: set[str] = set()
-        for name in names[: self.random.randint(2, 5)]:
+        for name in self.names[: self.random.randint(2, 5)]:
             free = [p for p in self.pools if p.kind != "isolated" or p.pool not in taken]
             if not free:
                 return

@@ -3,16 +3,15 @@
 import functools
 import itertools
 import random
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from market import RULES
 from model import SIDES, Model
 from playing import Played, play_seed
+from retelling import changed, closed, mixed, renamed
 from workload import Workload
 
 from delever.core import messages as m
@@ -44,78 +43,20 @@ def commands_of(seed: int) -> list[m.Command]:
     return [move.command for move, _ in session(seed)]
 
 
-def closed(commands: Iterable[m.Command], names: dict[str, str] | None = None) -> list[object]:
-    """Who is closed, by how much, at which price, in which order."""
-    book, names = Book(), names or {}
-    return [
-        (
-            names.get(fill.account, fill.account),
-            names.get(fill.liquidated_account, fill.liquidated_account),
-            fill.contract,
-            fill.position,
-            fill.lots,
-            fill.price_ticks,
-            fill.realised_cash,
-            fill.rank,
-            fill.light,
-        )
-        for command in commands
-        for fill in step(book, command)
-        if isinstance(fill, m.AdlFilled)
-    ]
-
-
-def changed(command: m.Command, **fields: object) -> m.Command:
-    return msgspec.structs.replace(command, **fields)
-
-
 # --- told differently ---
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_order_of_rows_and_of_accounts_closes_nobody_else(seed: int) -> None:
-    shuffled = random.Random(seed)
     commands = commands_of(seed)
-
-    def mixed(rows: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(shuffled.sample(rows, len(rows)))
-
-    told: list[m.Command] = []
-    for command in commands:
-        match command:
-            case m.SetPositions():
-                told.append(changed(command, positions=mixed(command.positions)))
-            case m.SetBalances():
-                told.append(changed(command, balances=mixed(command.balances)))
-            case _:
-                told.append(command)
-    where = [i for i, c in enumerate(told) if isinstance(c, m.DefineAccount) and c.time_ms == 0]
-    for place, account in zip(where, mixed(tuple(told[i] for i in where)), strict=True):
-        told[place] = account
-    assert closed(told) == closed(commands)
+    assert closed(mixed(commands, seed)) == closed(commands)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_other_names_in_the_same_order_close_nobody_else(seed: int) -> None:
     commands = commands_of(seed)
-    accounts = sorted({c.account for c in commands if isinstance(c, m.DefineAccount)})
-    new = {name: f"{number:04d}-renamed" for number, name in enumerate(accounts)}
-
-    def renamed(row: Any) -> Any:
-        return msgspec.structs.replace(row, account=new.get(row.account, row.account))
-
-    told: list[m.Command] = []
-    for command in commands:
-        match command:
-            case m.SetPositions():
-                told.append(changed(command, positions=tuple(map(renamed, command.positions))))
-            case m.SetBalances():
-                told.append(changed(command, balances=tuple(map(renamed, command.balances))))
-            case m.DefineAccount() | m.Takeover():
-                told.append(renamed(command))
-            case _:
-                told.append(command)
-    assert closed(told) == closed(commands, new)
+    told, names = renamed(commands)
+    assert closed(told) == closed(commands, names)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
