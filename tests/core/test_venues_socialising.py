@@ -216,3 +216,21 @@ def test_a_withdrawal_cut_ends_even_where_no_contract_is_left() -> None:
     assert world.book.pools["main"].withdrawal_cut_ppm == 0
     world.fund(-2000, reason=m.FundingReason.CORRECTION)
     assert world.book.pools["main"].withdrawal_cut_ppm > 0
+
+
+@pytest.mark.parametrize(
+    ("last_fill", "then", "losses"), [(0, "1120", 1), (1, "1180", 0)], ids=["older", "newer"]
+)
+def test_positions_told_without_a_loss_still_bear_it(
+    last_fill: int, then: str, losses: int
+) -> None:
+    """CORE-18: ann's 6 lots gave up 60; numbers that include it show it in their entry."""
+    world = short_of("vega", 200)
+    assert [event.fill for event in world.told(m.LossSocialised)] == [1]
+    world.fund(1000)
+    world.positions(world.row("ann", "X", Side.SHORT, 6, at=100), last_fill=last_fill)
+    assert equities(world)[0] == then
+    assert len(world.book.losses.get("ann", [])) == losses
+    world.positions(world.row("ann", "X", Side.SHORT, 0, at=100), last_fill=0)
+    world.positions(world.row("ann", "X", Side.SHORT, 3, at=100, position=1), last_fill=0)
+    assert equities(world)[0] == "1090"

@@ -14,6 +14,7 @@ from model import (
     Position,
     expect,
     other,
+    same,
     sign,
 )
 
@@ -228,6 +229,8 @@ def _cancelled(model: Model, event: m.FillCancelled) -> None:
 def _socialised(model: Model, event: m.LossSocialised) -> None:
     """Each position gives up its part: it cost that much more, and the pool has it."""
     contract = model.contracts[event.contract]
+    same("number of a loss", event.fill, model.last_fill + 1)
+    model.last_fill = event.fill
     columns = event.accounts, event.sides, event.positions, event.amounts_cash
     for account, side, number, amount in zip(*columns, strict=True):
         expect(amount > 0, "a position gains by a loss", account, amount)

@@ -13,7 +13,7 @@ import numpy as np
 from delever.core import messages as m
 from delever.core.columns import Accounts
 from delever.core.contracts import terms_of
-from delever.core.holdings import AssetState, ContractState, Parcel, PoolState
+from delever.core.holdings import AssetState, Borne, ContractState, Parcel, PoolState
 from delever.core.messages import Event, Side
 from delever.core.units import Ints
 
@@ -32,6 +32,7 @@ class Book:
         self.pools: dict[str, PoolState] = {}
         self.open_orders: dict[tuple[str, str], tuple[str, ...]] = {}
         self.outstanding: dict[int, m.AdlFilled] = {}
+        self.losses: dict[str, list[Borne]] = {}
         self.last_fill = 0
         self.last_takeover = 0
         self.managed = False
@@ -279,6 +280,9 @@ class Book:
         columns = event.accounts, event.sides, event.positions, event.amounts_cash
         for account, side, position, amount in zip(*columns, strict=True):
             self._reduce(state, side, (self.accounts.index[account], position), (0, -amount, 0))
+            borne = Borne(event.fill, state.name, side, position, amount)
+            self.losses.setdefault(account, []).append(borne)
+        self.last_fill = event.fill
         self._book_profit(state, sum(event.amounts_cash))
         self._measure(state)
 
@@ -361,12 +365,14 @@ class Book:
             self._fills_of.setdefault(fill.account, []).append(fill.fill)
 
     def _acknowledge(self, column: Ints, account: int, last_fill: int) -> None:
-        """Forget fills that the venue's positions and balances both include."""
+        """Forget fills that positions and balances both include, and losses that positions do."""
         column[account] = max(int(column[account]), last_fill)
-        both = min(self.accounts.balances_fill[account], self.accounts.positions_fill[account])
-        for fill in self.outstanding_of(self.accounts.names[account]):
-            if fill.fill <= both:
+        name, included = self.accounts.names[account], self.accounts.positions_fill[account]
+        for fill in self.outstanding_of(name):
+            if fill.fill <= min(included, self.accounts.balances_fill[account]):
                 self._forget(fill)
+        borne = [loss for loss in self.losses.pop(name, ()) if loss.fill > included]
+        self.losses |= {name: borne} if borne else {}
 
     def _forget(self, fill: m.AdlFilled) -> None:
         del self.outstanding[fill.fill]

@@ -84,6 +84,17 @@ class Parcel:
     price_ticks: int
 
 
+@dataclass(frozen=True, slots=True)
+class Borne:
+    """One position's part of a socialised loss that the venue's numbers may not include yet."""
+
+    fill: int
+    contract: str
+    side: Side
+    position: int
+    amount_cash: int
+
+
 class Inventory:
     """What a pool has taken over of one contract and side, oldest takeover first."""
 

@@ -1,4 +1,7 @@
-"""Absolute balances and positions: what a venue tells, checked, with outstanding fills on top."""
+"""Absolute balances and positions: what a venue tells, checked, with what it does not know yet.
+
+That is outstanding fills and socialised losses, in the order of their numbers.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -6,7 +9,7 @@ from dataclasses import dataclass
 
 from delever.core import messages as m
 from delever.core.book import Book
-from delever.core.holdings import ContractState
+from delever.core.holdings import Borne, ContractState
 from delever.core.messages import Event, PositionRow, Reason, Side
 from delever.core.reading import (
     Refusal,
@@ -35,9 +38,12 @@ class Standing:
     leverage_hundredths: int = 100
     under_liquidation: bool = False
 
-    def reduce(self, fill: m.AdlFilled) -> None:
-        """Apply an ADL fill that the venue's numbers do not include yet, as far as it fits."""
-        lots = min(fill.lots, self.lots)
+    def bear(self, change: m.AdlFilled | Borne) -> None:
+        """Apply a fill, as far as it fits, or a loss that the venue's numbers do not include."""
+        if isinstance(change, Borne):
+            self.cost_cash += change.amount_cash if self.lots else 0
+            return
+        lots = min(change.lots, self.lots)
         if lots:
             self.cost_cash -= share_floor(self.cost_cash, lots, self.lots)
             self.margin_cash -= share_floor(self.margin_cash, lots, self.lots)
@@ -101,9 +107,10 @@ def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
         if command.version < known:
             events.append(_ignored(number, row.account, command.version, known))
             continue
-        for fill in _outstanding(book, row.account, command.last_fill):
-            if (fill.contract, fill.side, fill.position) == (row.contract, row.side, row.position):
-                standing.reduce(fill)
+        for change in _not_included(book, row.account, command.last_fill):
+            about = change.contract, change.side, change.position
+            if about == (row.contract, row.side, row.position):
+                standing.bear(change)
         lanes[row.contract, row.side].append(standing)
         orders[row.account, row.contract].extend(row.open_orders)
     _close_other_sides(book, lanes, seen)
@@ -298,6 +305,12 @@ def _check_first(seen: set[tuple[str, str]], key: tuple[str, str], field: str, v
 def _outstanding(book: Book, account: str, last_fill: int) -> list[m.AdlFilled]:
     """Return the account's fills that numbers told up to `last_fill` do not include."""
     return [fill for fill in book.outstanding_of(account) if fill.fill > last_fill]
+
+
+def _not_included(book: Book, account: str, last_fill: int) -> list[m.AdlFilled | Borne]:
+    """Return the same with the account's losses, in order."""
+    losses = [loss for loss in book.losses.get(account, ()) if loss.fill > last_fill]
+    return sorted([*_outstanding(book, account, last_fill), *losses], key=lambda each: each.fill)
 
 
 def _ignored(row: int, account: str, version: int, known: int) -> m.RowIgnored:

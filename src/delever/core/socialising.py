@@ -75,6 +75,7 @@ class SocialisedLoss:
         paying = [(claim, paid) for claim, paid in zip(claims, shares, strict=True) if paid]
         if paying:
             yield LossSocialised(
+                fill=book.last_fill + 1,
                 contract=state.name,
                 rule=self.name,
                 loss_cash=loss_cash,

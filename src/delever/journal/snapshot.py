@@ -13,7 +13,7 @@ import msgspec
 from delever.core.book import Book
 from delever.core.columns import Lane, Table, Wallets
 from delever.core.contracts import terms_of
-from delever.core.holdings import AssetState, ContractState, Inventory, Parcel, PoolState
+from delever.core.holdings import AssetState, Borne, ContractState, Inventory, Parcel, PoolState
 from delever.core.messages import AdlFilled, DefineContract, DefinePool, PoolObserved, Side
 from delever.core.rolling import RollingMean, RollingPeak
 
@@ -126,6 +126,7 @@ class KeptBook(Kept):
     pools: list[KeptPool]
     open_orders: dict[tuple[str, str], tuple[str, ...]]
     outstanding: dict[int, AdlFilled]
+    losses: dict[str, list[Borne]]
     last_fill: int
     last_takeover: int
     unobserved: list[str]

@@ -304,9 +304,11 @@ class LossSocialised(Event, tag="loss_socialised", frozen=True, kw_only=True):
     """What a pool was short of is borne by open positions; columns of equal length.
 
     `amounts_cash` is what each gives up: its cost rises by that much. Together they are the loss,
-    less `left_cash` that nobody could bear, plus what the rule rounds up.
+    less `left_cash` that nobody could bear, plus what the rule rounds up. `fill` counts on in the
+    numbers of fills: positions told with a `last_fill` below it do not include the loss yet.
     """
 
+    fill: int
     contract: str
     rule: str
     loss_cash: int

@@ -75,7 +75,8 @@ _SAYS = (
     ),
     (
         "Outstanding fills are applied again on top of numbers that do not include them, and "
-        "forgotten once positions and balances both do."
+        "forgotten once positions and balances both do; socialised losses, which count on in the "
+        "numbers of fills, once positions do."
     ),
     ("A cancelled fill leaves no trace, and its inventory is tried again while ADL is on."),
     (
