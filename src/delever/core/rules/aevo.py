@@ -4,10 +4,11 @@ import re
 
 from delever.core.contracts import Terms
 from delever.core.pricing import AtMark
-from delever.core.ranking import Ranking
+from delever.core.ranking import Ranking, Score
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.scores import wallet_return
 from delever.core.triggers import AccountEquity
+from delever.core.valuation import LaneView
 
 DOCS = "Aevo docs, auto-deleveraging"
 
@@ -19,14 +20,17 @@ def exempt(terms: Terms) -> bool:
     return EXEMPT.fullmatch(terms.name) is not None
 
 
+def score(view: LaneView) -> Score:
+    """Return the return on the wallet times the margin rate."""
+    return wallet_return(view.profit, view)
+
+
 AEVO = RuleSet(
     name="aevo",
     venue="Aevo",
     cases=(Case(AccountEquity(), AtMark()),),
     ranking=Ranking(
-        "max(0, profit) / max(1, balance) x maintenance margin / equity",
-        wallet_return,
-        exempts=exempt,
+        "max(0, profit) / max(1, balance) x maintenance margin / equity", score, exempts=exempt
     ),
     cancels=OrderScope.NONE,
     rules=(

@@ -77,12 +77,18 @@ BINANCE = RuleSet(
     ),
 )
 
+
+def legacy_score(view: LaneView) -> Score:
+    """Return the return on the wallet times the margin rate; joint for cross hedges."""
+    return wallet_return(view.joint_profit, view)
+
+
 BINANCE_LEGACY = RuleSet(
     name="binance_legacy",
     venue="Binance USDⓈ-M and COIN-M, 2019 to about 2023",
     cases=(Case(PoolEquity(), AtBankruptcyPrice()),),
     ranking=Ranking(
-        "max(0, profit) / max(1, wallet) x maintenance margin / equity", wallet_return, joint=True
+        "max(0, profit) / max(1, wallet) x maintenance margin / equity", legacy_score, joint=True
     ),
     indicator=QUANTILE,
     cancels=OrderScope.ACCOUNT,

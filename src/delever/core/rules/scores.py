@@ -69,9 +69,9 @@ def margin_rate_return(view: LaneView) -> Score:
     return Score(signed_product(gain, rate), {"return_on_entry": gain, "margin_rate": rate})
 
 
-def wallet_return(view: LaneView) -> Score:
+def wallet_return(profit: Ints, view: LaneView) -> Score:
     """Return max(0, profit) / max(1, wallet balance) x margin rate, one unit of asset being 1."""
-    gain = ratio(np.maximum(view.joint_profit, 0), np.maximum(view.balance, view.terms.cash_unit))
+    gain = ratio(np.maximum(profit, 0), np.maximum(view.balance, view.terms.cash_unit))
     rate = margin_rate(view)
     rate[view.equity <= 0] = 0
     return Score(gain * rate, {"return_on_wallet": gain, "margin_rate": rate})
