@@ -1,25 +1,14 @@
 """One ADL round, judged: who stands in line, who is closed, for how much, and what is told of it.
 
-Scores are recomputed from the venues' texts in exact fractions. The engine's are floats, so that
-positions whose exact scores agree to one part in 10^12 may stand in either order.
+The engine's scores are floats, so that positions whose exact scores agree to one part in 10^12 may
+stand in either order.
 """
 
 from dataclasses import dataclass
 from fractions import Fraction
 
-from model import (
-    SIDES,
-    TOP_TICKS,
-    Contract,
-    Model,
-    Parcel,
-    Pool,
-    Position,
-    expect,
-    other,
-    same,
-    sign,
-)
+from model import SIDES, TOP_TICKS, Contract, Model, Parcel, Pool, Position, expect, same, sign
+from scoring import score_of
 from watch import limits_of
 
 from delever.core import messages as m
@@ -30,12 +19,18 @@ NEAR = Fraction(1, 10**12)
 PRICES = {
     ("bybit", "pool_equity"): "shared_shortfall",
     ("bybit", "contract_drawdown"): "drawdown_limit",
-    ("hyperliquid", "account_equity"): "previous_mark",
+    ("hyperliquid", ""): "previous_mark",
+    ("okx", ""): "mark_unless_spent",
+    ("okx_2025", ""): "mark_unless_spent",
+    ("deribit", ""): "transfer_price",
+    ("aevo", ""): "mark",
+    ("ethereal", ""): "capped_mark",
 }
-"""All others close at the bankruptcy price of the position taken over."""
+"""By rule set and trigger; all others close at the bankruptcy price of the takeover."""
 
 BY_QUANTITY = {"bitmex"}
-CANCELS = {"hyperliquid": "none", "bitmex": "contract"}
+CANCELS = dict.fromkeys(("bitmex", "okx", "okx_2025", "bitget", "kucoin", "delta"), "contract")
+CANCELS |= dict.fromkeys(("hyperliquid", "deribit", "lighter", "aevo", "ethereal", "dydx"), "none")
 
 
 @dataclass
@@ -54,69 +49,14 @@ class Candidate:
         return self.account, self.number
 
 
-def over(top: Fraction | int, bottom: Fraction | int) -> Fraction:
-    """Top / bottom, and 0 where that is undefined."""
-    return Fraction(top) / bottom if bottom else Fraction(0)
-
-
-def score_of(model: Model, contract: Contract, side: Side, key: tuple[str, int]) -> Fraction:
-    """A position's score under the rules of its contract's pool (venues.md 1, 3, 4, 6, 12)."""
-    rules = model.pools[contract.pool].told.rules
-    held = contract.positions[side][key]
-    profit, notional = contract.profit(side, held), contract.notional(side, held)
-    balance, bucket_profit, bucket_maintenance = model.bucket(key[0], contract, side, held)
-    equity = balance + bucket_profit
-    if rules in {"binance", "binance_legacy"}:
-        profit, notional = _joint(model, contract, side, key, profit, notional)
-    if rules == "binance":
-        gain, leverage = over(profit, notional), over(notional, equity)
-        return gain * leverage if gain > 0 else over(gain, leverage)
-    if rules == "binance_legacy":
-        gain = over(max(profit, 0), max(balance, contract.unit))
-        return gain * (over(bucket_maintenance, equity) if equity > 0 else 0)
-    if rules == "bitmart":
-        initial = abs(held.cost) * 100 // held.leverage
-        return Fraction(0) if held.under_liquidation else max(over(profit, initial), Fraction(0))
-    if rules == "hyperliquid":
-        entry = abs(held.cost)
-        rising = contract.linear == (side == "long")
-        return (over(notional, entry) if rising else over(entry, notional)) * over(notional, equity)
-    gain = over(profit, abs(held.cost))
-    maintenance = contract.maintenance(side, held)
-    part = over(maintenance, bucket_maintenance) if bucket_maintenance else Fraction(1)
-    leverage = over(notional, equity * part)
-    return gain * leverage if gain > 0 else over(gain, leverage)
-
-
-def _joint(
-    model: Model, contract: Contract, side: Side, key: tuple[str, int], profit: int, notional: int
-) -> tuple[int, int]:
-    """In hedge mode cross positions share one value where there are some of both sides."""
-    held = contract.positions[side][key]
-    if held.isolated or not model.accounts[key[0]].hedge:
-        return profit, notional
-    shared = {each: _shared(contract, each, key[0]) for each in SIDES}
-    if shared[other(side)][1] == 0:
-        return profit, notional
-    return sum(p for p, _ in shared.values()), sum(n for _, n in shared.values())
-
-
-def _shared(contract: Contract, side: Side, account: str) -> tuple[int, int]:
-    """Profit and notional of an account's cross positions of one side."""
-    held = [
-        position
-        for (name, _), position in contract.positions[side].items()
-        if name == account and not position.isolated
-    ]
-    profit = sum(contract.profit(side, position) for position in held)
-    return profit, sum(contract.notional(side, position) for position in held)
-
-
 def why_not(model: Model, contract: Contract, side: Side, key: tuple[str, int]) -> Reason | None:
     """Why a position does not stand in line."""
     held = contract.positions[side][key]
     balance, bucket_profit, _ = model.bucket(key[0], contract, side, held)
-    if contract.told.adl_exempt:
+    rules = model.pools[contract.pool].told.rules
+    spared = rules == "aevo" and contract.name in {"BTC-PERP", "ETH-PERP", "SOL-PERP"}
+    spared |= rules == "deribit" and not contract.linear
+    if contract.told.adl_exempt or spared:
         return Reason.CONTRACT_IS_EXEMPT
     if model.accounts[key[0]].exempt:
         return Reason.ACCOUNT_IS_EXEMPT
@@ -124,7 +64,6 @@ def why_not(model: Model, contract: Contract, side: Side, key: tuple[str, int]) 
         return Reason.POSITION_IS_UNDER_LIQUIDATION
     if balance + bucket_profit <= 0:
         return Reason.EQUITY_IS_NOT_POSITIVE
-    rules = model.pools[contract.pool].told.rules
     if rules == "hyperliquid" and contract.profit(side, held) <= 0:
         return Reason.PROFIT_IS_NOT_POSITIVE
     return None
@@ -144,6 +83,8 @@ def line_up(
         score = score_of(model, contract, side, key)
         queue.append(Candidate(*key, held, score, balance + profit))
     queue.sort(key=lambda c: (-c.score, c.account, c.number))
+    if model.pools[contract.pool].told.rules == "ethereal":
+        _settle_by_criteria(model, contract, side, queue)
     queue = _settle_ties(queue, told)
     by_quantity = model.pools[contract.pool].told.rules in BY_QUANTITY
     total, through = sum(c.held.lots for c in queue), 0
@@ -153,6 +94,18 @@ def line_up(
         part = Fraction(through, total) if by_quantity else Fraction(rank, len(queue))
         candidate.light = 6 - -int(-5 * part // 1) if rank > 1 or by_quantity else 5
     return queue, out
+
+
+def _settle_by_criteria(
+    model: Model, contract: Contract, side: Side, queue: list[Candidate]
+) -> None:
+    """Ties: more profit, less balance, the higher account name."""
+
+    def balance(candidate: Candidate) -> int:
+        return model.bucket(candidate.account, contract, side, candidate.held)[0]
+
+    queue.sort(key=lambda c: c.account, reverse=True)
+    queue.sort(key=lambda c: (-c.score, -contract.profit(side, c.held), balance(c)))
 
 
 def _settle_ties(queue: list[Candidate], told: dict[tuple[str, int], int]) -> list[Candidate]:
@@ -186,7 +139,26 @@ def parcels_of(contract: Contract, side: Side, trigger: str) -> dict[int, Parcel
 
 
 def price_rule_of(pool: Pool, trigger: str) -> str:
-    return PRICES.get((pool.told.rules, trigger), "bankruptcy_price")
+    rules = pool.told.rules
+    return PRICES.get((rules, trigger)) or PRICES.get((rules, ""), "bankruptcy_price")
+
+
+def price_of(model: Model, contract: Contract, side: Side, rule: str, parcel: Parcel) -> int:
+    """The price for one parcel of inventory, where it does not take the pool's limit to say."""
+    pool, mark = model.pools[contract.pool], contract.mark
+    if rule == "mark_unless_spent":
+        equity, peak = model.pool_equity(pool.name), pool.equities.peak(model.time_ms)
+        rule = "bankruptcy_price" if 10 * equity <= peak else "mark"
+    spread = Fraction(1 - sign(side) * Fraction(1, 1000)) * mark
+    transfer = spread // 1 if side == "long" else -(-spread // 1)
+    capped = max(mark, parcel.ticks) if side == "long" else min(mark, parcel.ticks)
+    return {
+        "bankruptcy_price": parcel.ticks,
+        "mark": mark,
+        "previous_mark": contract.previous_mark,
+        "transfer_price": max(int(transfer), 1),
+        "capped_mark": capped,
+    }[rule]
 
 
 def target_of(model: Model, contract: Contract, side: Side, rule: str) -> int:
@@ -231,6 +203,25 @@ def bankrupted(
         c.key: c.equity + (change(c.held) if c.held.isolated else shared[c.account]) for c in queue
     }
     return {key: equity for key, equity in after.items() if equity < 0}
+
+
+def zero_prices_apart(
+    model: Model, contract: Contract, side: Side, queue: list[Candidate], ticks: list[int]
+) -> set[tuple[str, int]]:
+    """Whose part of the equity, by maintenance margin, the worst price would more than use up."""
+    if model.pools[contract.pool].told.rules != "lighter":
+        return set()
+    worst, apart = min(ticks) if side == "long" else max(ticks), set()
+    for candidate in queue:
+        held = candidate.held
+        whole = model.bucket(candidate.account, contract, side, held)[2]
+        part = contract.maintenance(side, held)
+        own = candidate.equity * part // whole if whole else candidate.equity
+        loss = contract.value(side, held.lots, contract.mark)
+        loss -= contract.value(side, held.lots, worst)
+        if own < loss:
+            apart.add(candidate.key)
+    return apart
 
 
 def orders_to_cancel(model: Model, contract: Contract, account: str) -> tuple[str, ...]:

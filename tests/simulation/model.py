@@ -84,6 +84,14 @@ class History:
     def peak(self, time_ms: int) -> int:
         return max(v for _, end, v in self.values if end is None or end >= time_ms - self.window_ms)
 
+    def mean(self, time_ms: int) -> Fraction:
+        """The mean over the window by time, of as much of it as is known."""
+        opens, area, span = time_ms - self.window_ms, 0, 0
+        for start, end, value in self.values:
+            held = (time_ms if end is None else end) - max(start or 0, opens)
+            area, span = area + max(held, 0) * (value or 0), span + max(held, 0)
+        return Fraction(area, span) if span else Fraction(self.values[-1][2] or 0)
+
 
 @dataclass
 class Limits:

@@ -1,5 +1,7 @@
 """ADL rounds, judged event by event: skips, fills, the round's account, and what is left over."""
 
+from collections.abc import Collection
+
 import judge
 import watch
 from judge import Candidate
@@ -34,9 +36,13 @@ def _play(
     queue, out = judge.line_up(model, contract, against, _told_ranks(reader, contract, against))
     rule = judge.price_rule_of(model.pools[contract.pool], trigger)
     prices, target = _prices(reader, contract, side, rule, parcels)
-    beyond = judge.bankrupted(contract, against, queue, wanted, list(prices.values()))
+    ticks = list(prices.values())
+    beyond = judge.bankrupted(contract, against, queue, wanted, ticks)
+    apart = judge.zero_prices_apart(model, contract, against, queue, ticks)
     liquidated = {parcel.account for parcel in parcels.values()}
-    allowed = [c for c in queue if c.account not in liquidated and c.key not in beyond]
+    allowed = [
+        c for c in queue if c.account not in liquidated and c.key not in apart | beyond.keys()
+    ]
     filled = min(wanted, sum(c.held.lots for c in allowed))
     if filled == 0 and contract.told_left.get(side) == wanted:
         return
@@ -44,7 +50,7 @@ def _play(
     last = meetings[-1][0].rank if meetings else 0
     for candidate in (c for c in queue if c not in allowed):
         if filled < wanted or candidate.rank < last:
-            _skip(reader, contract, against, candidate, liquidated)
+            _skip(reader, contract, against, candidate, liquidated, beyond)
     cost, earned = contract.inventory(side)[1], 0
     for candidate, takeover, lots in meetings:
         price = prices[takeover]
@@ -80,10 +86,10 @@ def _prices(
     reader: Reader, contract: Contract, side: Side, rule: str, parcels: dict[int, Parcel]
 ) -> tuple[dict[int, int], int | None]:
     """The price for each parcel, and the worth that a pool-level price must reach."""
-    if rule == "bankruptcy_price":
-        return {takeover: parcel.ticks for takeover, parcel in parcels.items()}, None
-    if rule == "previous_mark":
-        return dict.fromkeys(parcels, contract.previous_mark), None
+    if rule not in {"drawdown_limit", "shared_shortfall"}:
+        model = reader.model
+        prices = {t: judge.price_of(model, contract, side, rule, p) for t, p in parcels.items()}
+        return prices, None
     target = judge.target_of(reader.model, contract, side, rule)
     return dict.fromkeys(parcels, judge.least_price(contract, side, target)), target
 
@@ -104,9 +110,16 @@ def _meet(allowed: list[Candidate], parcels: dict[int, Parcel]) -> list[tuple[Ca
 
 
 def _skip(
-    reader: Reader, contract: Contract, side: Side, candidate: Candidate, liquidated: set[str]
+    reader: Reader,
+    contract: Contract,
+    side: Side,
+    candidate: Candidate,
+    liquidated: set[str],
+    beyond: Collection[tuple[str, int]],
 ) -> None:
-    reason = Reason.FILL_WOULD_BANKRUPT_CANDIDATE
+    reason = Reason.ZERO_PRICES_DO_NOT_CROSS
+    if candidate.key in beyond:
+        reason = Reason.FILL_WOULD_BANKRUPT_CANDIDATE
     if candidate.account in liquidated:
         reason = Reason.CANDIDATE_IS_THE_LIQUIDATED_ACCOUNT
     event = reader.see(m.CandidateSkipped, candidate, reason)

@@ -10,6 +10,7 @@ import re
 import msgspec
 import pytest
 from hypothesis import settings
+from market import RULES
 from model import AuditError
 from playing import Engine, kinds_of, play_seed, replayed
 from watch import TRIGGERS
@@ -49,7 +50,7 @@ def test_the_same_commands_give_the_same_events(seed: int) -> None:
 
 def test_sessions_reach_every_rule() -> None:
     """A judge who sees nothing finds nothing wrong."""
-    wanted = {name for triggers in TRIGGERS.values() for name in triggers} | TRIGGERS.keys()
+    wanted = {name for rules in RULES for name in TRIGGERS[rules]} | set(RULES)
     wanted |= {"bankruptcy_price", "previous_mark", "drawdown_limit", "shared_shortfall"}
     wanted |= {event.__struct_config__.tag for event in Event.__subclasses__()}
     wanted -= {"loss_socialised", "withdrawal_cut_set"}  # of venues without a queue

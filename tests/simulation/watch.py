@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from model import SIDES, Contract, Limits, Model, nearest, sign
 
-HALF, FIFTH = Fraction(1, 2), Fraction(1, 5)
+HALF, THIRTY, FIFTH = Fraction(1, 2), Fraction(3, 10), Fraction(1, 5)
 
 TRIGGERS = {
     "binance": ("pool_equity",),
@@ -17,6 +17,18 @@ TRIGGERS = {
     "bitmex": ("fund_exhausted",),
     "bybit": ("pool_equity", "contract_drawdown"),
     "hyperliquid": ("account_equity",),
+    "okx": ("pool_equity", "pool_drawdown", "illiquidity"),
+    "okx_2025": ("pool_equity", "pool_below_mean", "illiquidity"),
+    "bitget": ("pool_equity",),
+    "gate": ("pool_equity",),
+    "kucoin": ("pool_equity",),
+    "coinex": ("pool_equity", "illiquidity"),
+    "delta": ("account_equity",),
+    "deribit": ("unplaced",),
+    "lighter": ("fund_exhausted",),
+    "aevo": ("account_equity",),
+    "ethereal": ("pool_equity",),
+    "dydx": ("account_equity",),
 }
 """In the order in which they decide the price."""
 
@@ -27,6 +39,8 @@ REASONS = {
     "fund_exhausted": "mark_is_through_bankruptcy_price",
     "contract_drawdown": "contract_drawdown_reaches_limit",
     "account_equity": "account_equity_is_negative",
+    "pool_below_mean": "pool_equity_falls_below_mean",
+    "unplaced": "inventory_is_not_placed",
 }
 
 WARN, CALM = Fraction(8, 10), Fraction(7, 10)
@@ -41,8 +55,11 @@ class Reading:
 
 def limits_of(model: Model, contract: Contract, trigger: str) -> Limits:
     own = Limits(None, None, None, None)
+    okx = model.pools[contract.pool].told.rules == "okx"
     if trigger == "contract_drawdown":
         own = Limits(Fraction(3, 10), Fraction(1, 4), Fraction(10**8), 0)
+    elif trigger == "pool_below_mean" or (okx and trigger == "pool_drawdown"):
+        own = Limits(THIRTY, THIRTY, None, None)
     elif trigger == "pool_drawdown":
         ratio = HALF if contract.name in {"BTCUSDT", "ETHUSDT"} else FIFTH
         own = Limits(ratio, ratio, None, None)
@@ -77,18 +94,37 @@ def read(model: Model, contract: Contract, trigger: str) -> Reading:
     )
     limits = limits_of(model, contract, trigger)
     if trigger == "pool_equity":
-        return Reading(equity <= 0 and contract.has_inventory, equity > 0, spent)
+        until_empty = pool.told.rules == "ethereal"
+        stops = not contract.has_inventory if until_empty else equity > 0
+        return Reading(equity <= 0 and contract.has_inventory, stops, spent)
+    if trigger == "unplaced":
+        held = contract.has_inventory
+        return Reading(held, not held, Fraction(held))
     if trigger == "account_equity":
-        starts = drowned > 0 and not (pool.told.managed and equity >= 0)
+        vault = pool.told.rules == "hyperliquid" and pool.told.managed
+        starts = drowned > 0 and not (vault and equity >= 0)
         return Reading(starts, not starts, Fraction(starts))
     if trigger == "fund_exhausted":
         starts = equity <= 0 and drowned > 0
         return Reading(starts, not starts, spent if drowned else Fraction(0))
     if trigger == "illiquidity":
         return _illiquidity(contract, now, limits)
+    return _fallen(model, contract, trigger, limits)
+
+
+def _fallen(model: Model, contract: Contract, trigger: str, limits: Limits) -> Reading:
+    """Whether the pool or the contract has lost too much of what it had."""
+    pool, now = model.pools[contract.pool], model.time_ms
+    equity = model.pool_equity(pool.name)
+    peak = pool.equities.peak(now)
     assert limits.start is not None
     assert limits.stop is not None
     stop = min(limits.stop, limits.start)
+    if trigger == "pool_below_mean":
+        mean, least = pool.equities.mean(now), 50_000 * contract.unit
+        fall, start = mean - equity, max(limits.start * mean, Fraction(least))
+        starts = fall > start and contract.has_inventory
+        return Reading(starts, fall <= max(stop * mean, least), rounded(fall, start))
     if trigger == "pool_drawdown":
         fall = peak - equity
         starts = peak > 0 and fall >= limits.start * peak and contract.has_inventory
