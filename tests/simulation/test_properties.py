@@ -29,6 +29,7 @@ from delever.core.explanation import (
     what_if,
 )
 from delever.core.messages import Event, Side
+from delever.core.rules import RULE_SETS
 
 LENGTH = 120
 SEEDS = range(12)
@@ -199,7 +200,7 @@ changes = st.one_of(
 seeds = st.integers(0, 2**32)
 
 
-@given(seed=seeds, rules=st.sampled_from(RULES), number=st.integers(0, 9), change=changes)
+@given(seed=seeds, rules=st.sampled_from(list(RULE_SETS)), number=st.integers(0, 9), change=changes)
 def test_a_what_if_says_what_then_comes_true(
     seed: int, rules: str, number: int, change: AnyChange
 ) -> None:
