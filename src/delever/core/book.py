@@ -34,6 +34,7 @@ class Book:
         self.outstanding: dict[int, m.AdlFilled] = {}
         self.last_fill = 0
         self.last_takeover = 0
+        self.lights: m.LightsRefreshed | None = None
         self.managed = False
         self.unobserved: set[str] = set()
         self._engaged: dict[str, ContractState] = {}
@@ -162,6 +163,7 @@ class Book:
         for name, mark in zip(event.contracts, event.marks_ticks, strict=True):
             state = self.contracts[name]
             state.previous_mark, state.mark = state.mark or mark, mark
+            state.marks.observe(self.time_ms, mark)
             self._touch(state)
             wallets = self.asset_of(state).wallets
             for side in Side:
@@ -270,6 +272,14 @@ class Book:
 
     def _adl_exhausted(self, event: m.AdlExhausted) -> None:
         self.contracts[event.contract].exhausted[event.side] = event.left_lots
+
+    def _ratings_set(self, event: m.RatingsSet) -> None:
+        for rating in event.ratings:
+            self.contracts[rating.contract].rating = rating
+            self._touch(self.contracts[rating.contract])
+
+    def _lights_refreshed(self, event: m.LightsRefreshed) -> None:
+        self.lights = event
 
     def _round_closed(self, event: m.RoundClosed) -> None:
         self.contracts[event.contract].exhausted.pop(event.side, None)

@@ -13,10 +13,11 @@ from delever.core.messages import (
     DefineContract,
     DefinePool,
     PoolObserved,
+    Rating,
     Side,
     TriggerLimits,
 )
-from delever.core.rolling import RollingMean, RollingPeak
+from delever.core.rolling import RollingMean, RollingPeak, RollingVolatility
 from delever.core.units import Ints, parse_decimal, scaled
 
 
@@ -136,6 +137,7 @@ class ContractState:
         self.pool = definition.pool
         self.mark = 0
         self.previous_mark = 0
+        self.marks = RollingVolatility()
         self.bids: tuple[tuple[int, int], ...] = ()
         self.asks: tuple[tuple[int, int], ...] = ()
         self.depth_known = False
@@ -148,6 +150,7 @@ class ContractState:
         self.active: dict[str, int] = {}
         self.near: set[str] = set()
         self.exhausted: dict[Side, int] = {}
+        self.rating: Rating | None = None
         self.counted = False
         self.measured_exposure = 0
 
@@ -276,6 +279,7 @@ class ContractState:
             self.asks,
             sorted(self.active.items()),
             sorted(self.depth_missing_since_ms.items()),
+            self.rating and (self.rating.level, self.rating.as_of),
         )
 
     def take_changes(self, side: Side) -> list[tuple[int, ...]]:
