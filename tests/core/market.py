@@ -41,6 +41,7 @@ class Market:
     rules: str = "binance"
     kind: ContractKind = ContractKind.LINEAR
     managed: bool = False
+    rate: str = "0.005"
     slippage: str = "0.025"
     fund: int = 100
     swing: int = 0
@@ -84,6 +85,7 @@ def book_of(market: Market) -> Book:
             tick_size="0.01",
             lot_size=1,
             multiplier=1 if kind is ContractKind.LINEAR else MARK,
+            margin_tiers=(m.MarginTier(notional_from=0, maintenance_rate=market.rate),),
         )
     if market.fund:
         told(book, m.FundPool, pool="main", amount=market.fund, reason=m.FundingReason.SEED)

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from market import Holder, Market, book_of, markets, sound_markets, told
@@ -144,13 +145,59 @@ def test_drawdown_rules_leave_the_pool_less_room() -> None:
     }
 
 
+@pytest.mark.parametrize(("fund", "lots"), [(159, 70), (160, 70), (161, 0)])
+def test_a_pool_that_is_just_used_up_leaves_the_rest_to_adl(fund: int, lots: int) -> None:
+    """RSK-03: the loss at 93 is 160, and a pool at 0 with inventory starts ADL."""
+    book = book_of(replace(CRASH, fund=fund))
+    point = at(book, -70_000)
+    assert (point.adl_lots, Outcome(book, point).adl_lots) == (lots, lots)
+
+
+@pytest.mark.parametrize(("cash", "lots"), [(438, 80), (439, 0)])
+def test_equity_that_just_meets_maintenance_is_liquidated(cash: int, lots: int) -> None:
+    """RSK-03: at 95, 80 lots have lost 400 and need 38."""
+    book = book_of(CRASH.with_holder(0, cash=cash))
+    point = at(book, -50_000)
+    assert (point.liquidated_long_lots, Outcome(book, point).liquidated[Side.LONG]) == (lots, lots)
+
+
+@pytest.mark.parametrize(
+    ("isolated", "cash", "lots"),
+    [(False, 561, 0), (False, 560, 0), (False, 559, 80), (True, 561, 0), (True, 560, 80)],
+)
+def test_a_contract_without_maintenance_margin(isolated: bool, cash: int, lots: int) -> None:
+    """RSK-03: at 93, 80 lots have lost 560; an account is taken over below 0, a position at 0."""
+    book = book_of(replace(CRASH.with_holder(0, isolated=isolated, cash=cash), rate="0"))
+    point = at(book, -70_000)
+    assert (point.liquidated_long_lots, Outcome(book, point).liquidated[Side.LONG]) == (lots, lots)
+
+
+def test_inventory_is_closed_with_what_is_liquidated() -> None:
+    """RSK-03: 80 lots taken over at 95 lose 400 at 90; depth takes ten of them."""
+    book = book_of(replace(CRASH, managed=False))
+    told(book, m.Takeover, account="h00", contract="BTC", price="95")
+    assert not book.contracts["BTC"].active
+    held, lost = at(book, -50_000), at(book, -100_000)
+    assert (held.loss_cash, held.absorbed_lots, held.adl_lots) == (0, 10, 0)
+    assert (lost.loss_cash, lost.absorbed_lots, lost.adl_lots) == (400 * 10**8, 10, 70)
+    assert lost.liquidated_long_lots == 0
+
+
+def test_what_the_pool_loses_elsewhere_it_cannot_pay_here() -> None:
+    """RSK-03: five lots of OTHER, taken over at 110 and worth 100, leave 100 of 150."""
+    book = book_of(replace(CRASH, managed=False).with_holder(1, elsewhere=5))
+    told(book, m.Takeover, account="h01", contract="OTHER", price="110")
+    assert at(book, -70_000).pool_pays_cash == 100 * 10**8
+
+
 def test_while_adl_is_on_neither_depth_nor_the_pool_takes_anything() -> None:
     """RSK-03."""
     book = book_of(replace(CRASH, fund=0, managed=False))
-    told(book, m.Takeover, account="h00", contract="BTC", price="101")
+    told(book, m.Takeover, account="h01", contract="BTC", price="101")
     assert book.contracts["BTC"].active
-    assert at(book, -300_000).pool_pays_cash == 0
-    assert all(point.absorbed_lots == 0 for point in curve(book))
+    point = at(book, -70_000)
+    assert (point.liquidated_long_lots, point.absorbed_lots) == (80, 0)
+    assert (point.pool_pays_cash, point.adl_lots) == (0, 80)
 
 
 @given(markets)

@@ -69,9 +69,10 @@ class Moved:
 
     @property
     def below(self) -> Bools:
-        """Which buckets are at or below maintenance; an account that needs none never is."""
+        """Which buckets are at or below maintenance; an account that needs none, below 0."""
         below = self.equity <= self.maintenance
-        below[: self.cross] &= self.maintenance[: self.cross] > 0
+        exposed = (self.maintenance > 0) | (self.equity < 0)
+        below[: self.cross] &= exposed[: self.cross]
         return below
 
 
