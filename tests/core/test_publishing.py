@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import msgspec
 from hypothesis import given
-from market import Holder, Market, book_of, markets, told
+from rated_market import Holder, Market, book_of, markets, told
 
 from delever.core import messages as m
 from delever.core.book import Book

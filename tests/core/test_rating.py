@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from market import Holder, Market, book_of, markets, rated, told
+from rated_market import Holder, Market, book_of, markets, rated, told
 
 from delever.core import messages as m
 from delever.core.engine import step
