@@ -14,10 +14,11 @@ from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.messages import ContractKind, Rating, Side
 from delever.core.rating import rating_of
+from delever.core.rules import RULE_SETS
 
 MARK = 100
 MINUTE_MS = 60_000
-RULES = ("binance", "bitmex", "bybit", "hyperliquid")
+RULES = sorted(RULE_SETS)
 
 
 @dataclass(frozen=True)

@@ -130,19 +130,25 @@ def test_a_crash_by_hand() -> None:
     assert all(point.liquidated_short_lots == 0 for point in curve(book))
 
 
-def test_drawdown_rules_leave_the_pool_less_room() -> None:
-    """RSK-03: at 30 % of its peak the rules of Bybit stop the pool's paying."""
-    room = {
-        rules: at(book_of(replace(CRASH, rules=rules)), -70_000).pool_pays_cash
-        for rules in ("binance", "bybit", "bitmart", "hyperliquid")
-    }
-    unit = 10**8
-    assert room == {
-        "binance": 150 * unit,
-        "bybit": 45 * unit,
-        "bitmart": 30 * unit,
-        "hyperliquid": 1,
-    }
+ROOMS = {
+    "binance": 150,
+    "bybit": 45,  # 30 % of the peak
+    "bitmart": 30,  # 20 %
+    "okx": 45,  # 30 %
+    "okx_2025": 150,  # 50,000 below the mean is further than the pool is deep
+    "gmx": 127.5,  # 85 % of the pool is what the other side may win
+    "deribit": 0,  # what depth leaves is closed at once
+    "hyperliquid": 0.00000001,  # the first unit of loss
+    "drift": 150,
+}
+
+
+@pytest.mark.parametrize(("rules", "room"), ROOMS.items())
+def test_the_rule_set_says_how_much_the_pool_pays(rules: str, room: float) -> None:
+    """RSK-03: until a trigger starts; 80 lots lose more than all of it at 93."""
+    lost = at(book_of(replace(CRASH.with_holder(0, cash=300), rules=rules)), -70_000)
+    assert lost.pool_pays_cash == int(room * 10**8)
+    assert lost.adl_lots == 70
 
 
 @pytest.mark.parametrize(("fund", "lots"), [(159, 70), (160, 70), (161, 0)])

@@ -162,12 +162,8 @@ class Book:
     def _marks_set(self, event: m.MarksSet) -> None:
         for name, mark in zip(event.contracts, event.marks_ticks, strict=True):
             state = self.contracts[name]
-            state.previous_mark, state.mark = state.mark or mark, mark
-            state.marks.observe(self.time_ms, mark)
+            state.mark_at(self.time_ms, mark, self.asset_of(state).wallets)
             self._touch(state)
-            wallets = self.asset_of(state).wallets
-            for side in Side:
-                state.revalue(side, wallets)
             self._measure(state)
 
     def _depth_set(self, event: m.DepthSet) -> None:

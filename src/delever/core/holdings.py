@@ -190,6 +190,13 @@ class ContractState:
         np.add.at(wallets.profit, lane.account[cross], lane.profit[cross])
         np.add.at(wallets.maintenance, lane.account[cross], lane.maintenance[cross])
 
+    def mark_at(self, time_ms: int, mark_ticks: int, wallets: Wallets) -> None:
+        """Stand at a new mark from this time on, both lanes valued at it."""
+        self.previous_mark, self.mark = self.mark or mark_ticks, mark_ticks
+        self.marks.observe(time_ms, mark_ticks)
+        for side in Side:
+            self.revalue(side, wallets)
+
     def revalue(self, side: Side, wallets: Wallets) -> None:
         """Value a whole lane at a new mark; cross wallets get the differences, exactly."""
         lane, n = self.lanes[side], self.lanes[side].size

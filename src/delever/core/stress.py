@@ -22,12 +22,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from delever.core.book import Book
-from delever.core.holdings import ContractState
+from delever.core.holdings import ContractState, Limits
 from delever.core.insurance import usable_depth, worst_ticks
+from delever.core.liquidation import Share, part_of
 from delever.core.messages import Side, StressPoint
 from delever.core.rules import RULE_SETS
-from delever.core.triggers import AccountEquity, ContractDrawdown, PoolDrawdown, Trigger, limits_of
-from delever.core.units import PPM, Bools, Ints, div_nearest, share_floor
+from delever.core.triggers import (
+    AccountEquity,
+    ContractDrawdown,
+    PoolBelowMean,
+    PoolDrawdown,
+    ProfitToPool,
+    Trigger,
+    Unplaced,
+    limits_of,
+)
+from delever.core.units import PPM, Bools, Ints, div_ceil, div_nearest, share_floor
 
 RUNGS_PPM = (
     *(1_000, 2_000, 3_000, 5_000, 7_000),
@@ -42,6 +52,10 @@ count: so more volatility can add rungs, and never take one away.
 
 LEAST_VOLATILITY_PPM = 10_000
 """No contract is taken to move less than 1 % a day, however quiet or young it is."""
+
+
+NO_POOL_PAYS: dict[type, int] = {AccountEquity: 1, Unplaced: 0}
+"""The loss from which these triggers start: the first unit, or none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +81,12 @@ class Moved:
     maintenance: Ints
     closing: Ints
 
-    @property
-    def below(self) -> Bools:
-        """Which buckets are at or below maintenance; an account that needs none, below 0."""
-        below = self.equity <= self.maintenance
+    def below(self, share: Share) -> Bools:
+        """Return which buckets are to be taken over: at or below a share of maintenance.
+
+        An account that needs no maintenance at all is when it is below 0.
+        """
+        below = self.equity <= part_of(self.maintenance, share)
         exposed = (self.maintenance > 0) | (self.equity < 0)
         below[: self.cross] &= exposed[: self.cross]
         return below
@@ -138,15 +154,86 @@ def _room(book: Book, state: ContractState, trigger: Trigger, money: int) -> int
             settled = state.realised + state.injected
             fall = state.profit_peak.peak(book.time_ms, settled) - settled
             peak = pool.balance_peak.peak(book.time_ms, pool.balance)
-        case PoolDrawdown(by_contract=by_contract):
-            own = by_contract.get(state.name, trigger.limits)
+            return _part_of_limit(book, state, own, peak) - fall
+        case PoolDrawdown(limits=general, by_contract=by_contract):
+            own = by_contract.get(state.name, general)
             peak = pool.equity_peak.peak(book.time_ms, money)
-            fall = peak - money
-        case AccountEquity():
-            return 1  # no pool pays: the first unit of loss starts it
+            return _part_of_limit(book, state, own, peak) - (peak - money)
+        case PoolBelowMean(limits=own, least_units=units):
+            area, span_ms = pool.equity_mean.area(book.time_ms, money)
+            mean = div_ceil(area, span_ms)
+            least = units * state.terms.cash_unit
+            return max(_part_of_limit(book, state, own, mean), least) - (mean - money)
+        case ProfitToPool(limits=own):
+            return _part_of_limit(book, state, own, pool.balance)
+        case AccountEquity() | Unplaced():
+            return NO_POOL_PAYS[type(trigger)]
         case _:
             return money
-    return share_floor(peak, limits_of(book, state, own).start_ppm, PPM) - fall
+
+
+def _part_of_limit(book: Book, state: ContractState, own: Limits, amount: int) -> int:
+    """Return the part of an amount that may be lost before the start, rounded down."""
+    return share_floor(amount, limits_of(book, state, own).start_ppm, PPM)
+
+
+@dataclass(frozen=True, slots=True)
+class Stress:
+    """All that is the same at every rung."""
+
+    state: ContractState
+    buckets: Buckets
+    room_cash: int
+    depth_lots: dict[Side, int]
+    slippage_ppm: int
+    share: Share
+
+    def point(self, shock_ppm: int) -> StressPoint:
+        """Return what would follow from one move of the mark."""
+        state = self.state
+        mark = _held(state, div_nearest(state.mark * (PPM + shock_ppm), PPM))
+        moved = move(state, self.buckets, mark, self.slippage_ppm)
+        below = moved.below(self.share)
+        liquidated = {
+            side: int(state.lanes[side].lots[: len(number)][below[number]].sum())
+            for side, number in self.buckets.number.items()
+        }
+        loss = sum(np.maximum(moved.closing - moved.equity, 0)[below].tolist())
+        absorbed = left = 0
+        for side, inventory in state.inventory.items():
+            worst = _worst(state, side, mark, self.slippage_ppm)
+            worth = state.terms.value_cash(side.sign * inventory.total_lots, worst)
+            loss += max(inventory.total_cost - worth, 0)
+            to_close, depth = inventory.total_lots + liquidated[side], self.depth_lots[side]
+            absorbed += min(to_close, depth)
+            left += max(to_close - depth, 0)
+        return StressPoint(
+            shock_ppm=shock_ppm,
+            mark_ticks=mark,
+            liquidated_long_lots=liquidated[Side.LONG],
+            liquidated_short_lots=liquidated[Side.SHORT],
+            absorbed_lots=absorbed,
+            loss_cash=loss,
+            pool_pays_cash=max(min(loss, self.room_cash), 0),
+            adl_lots=left if loss >= self.room_cash else 0,
+        )
+
+
+def stress_of(book: Book, state: ContractState) -> Stress:
+    """Return a contract as its stress estimate begins; in ADL, depth is left to others."""
+    pool = book.pool_of(state)
+    depth = {side: usable_depth(state, side, pool.max_slippage_ppm) for side in Side}
+    return Stress(
+        state,
+        buckets_of(book, state),
+        room_of(book, state),
+        {
+            side: 0 if state.active else sum(lots for _, lots in levels)
+            for side, levels in depth.items()
+        },
+        pool.max_slippage_ppm,
+        RULE_SETS[pool.definition.rules].takeover_share,
+    )
 
 
 def curve_of(book: Book, state: ContractState) -> tuple[StressPoint, ...]:
@@ -154,21 +241,13 @@ def curve_of(book: Book, state: ContractState) -> tuple[StressPoint, ...]:
 
     ADL lots do not fall away from the mark: a move that reaches a rung has passed all before it.
     """
-    pool = book.pool_of(state)
-    buckets, room = buckets_of(book, state), room_of(book, state)
-    depth = {
-        side: 0
-        if state.active  # in ADL, inventory is left to the queue
-        else sum(lots for _, lots in usable_depth(state, side, pool.max_slippage_ppm))
-        for side in Side
-    }
-    here = _point(state, buckets, depth, room, pool.max_slippage_ppm, 0)
+    stress = stress_of(book, state)
+    here = stress.point(0)
     halves = []
     for sign in (-1, 1):
         half = [here]
         for rung in RUNGS_PPM:
-            point = _point(state, buckets, depth, room, pool.max_slippage_ppm, sign * rung)
-            half.append(_at_least(point, half[-1].adl_lots))
+            half.append(_at_least(stress.point(sign * rung), half[-1].adl_lots))
         halves.append(half[1:])
     return (*reversed(halves[0]), here, *halves[1])
 
@@ -183,43 +262,6 @@ def _at_least(point: StressPoint, lots: int) -> StressPoint:
         return point
     fields = {name: getattr(point, name) for name in StressPoint.__struct_fields__}
     return StressPoint(**{**fields, "adl_lots": lots})
-
-
-def _point(
-    state: ContractState,
-    buckets: Buckets,
-    depth_lots: dict[Side, int],
-    room_cash: int,
-    slippage_ppm: int,
-    shock_ppm: int,
-) -> StressPoint:
-    """Return what would follow from one move of the mark."""
-    mark = _held(state, div_nearest(state.mark * (PPM + shock_ppm), PPM))
-    moved = move(state, buckets, mark, slippage_ppm)
-    below = moved.below
-    liquidated = {
-        side: int(state.lanes[side].lots[: len(number)][below[number]].sum())
-        for side, number in buckets.number.items()
-    }
-    loss = sum(np.maximum(moved.closing - moved.equity, 0)[below].tolist())
-    absorbed = left = 0
-    for side, inventory in state.inventory.items():
-        worst = _worst(state, side, mark, slippage_ppm)
-        worth = state.terms.value_cash(side.sign * inventory.total_lots, worst)
-        loss += max(inventory.total_cost - worth, 0)
-        to_close = inventory.total_lots + liquidated[side]
-        absorbed += min(to_close, depth_lots[side])
-        left += max(to_close - depth_lots[side], 0)
-    return StressPoint(
-        shock_ppm=shock_ppm,
-        mark_ticks=mark,
-        liquidated_long_lots=liquidated[Side.LONG],
-        liquidated_short_lots=liquidated[Side.SHORT],
-        absorbed_lots=absorbed,
-        loss_cash=loss,
-        pool_pays_cash=max(min(loss, room_cash), 0),
-        adl_lots=left if loss >= room_cash else 0,
-    )
 
 
 def _worst(state: ContractState, side: Side, mark_ticks: int, slippage_ppm: int) -> int:
