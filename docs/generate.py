@@ -22,6 +22,8 @@ CORE = ROOT / "src" / "delever" / "core"
 REFERENCE = ROOT / "docs" / "reference"
 
 ROWS = (messages.PositionRow, messages.BalanceRow, messages.MarginTier, messages.TriggerLimits)
+PARTS = (messages.Rating, messages.RatingPart, messages.StressPoint, messages.LaneLights)
+TOLD = (messages.NoticeKind, messages.RiskLevel, messages.RatingInput, messages.RatingView)
 KINDS = (messages.Side, messages.ContractKind, messages.PoolKind, messages.FundingReason)
 
 MEANINGS = {
@@ -149,7 +151,9 @@ def commands_page() -> str:
 def events_page() -> str:
     """Return the page of events."""
     events = [_struct(event) for event in typing.get_args(AnyEvent)]
-    return "\n".join([EVENTS, *events, "## Words\n", _kind(messages.NoticeKind)])
+    parts = [_struct(part) for part in PARTS]
+    kinds = [_kind(kind) for kind in TOLD]
+    return "\n".join([EVENTS, *events, "## Parts\n", *parts, "## Words\n", *kinds])
 
 
 def reasons_page() -> str:
@@ -178,7 +182,7 @@ def _fields(struct: type[msgspec.Struct], hidden: type[msgspec.Struct] | None = 
         return "No field of its own.\n"
     columns = [["field", "type", "if left out"], ["---"] * 3]
     columns += [[f"`{field.name}`", _type(field.type), _default(field)] for field in shown]
-    width = 2 if issubclass(struct, messages.Event) else 3
+    width = 2 if issubclass(struct, (messages.Event, *PARTS)) else 3
     return "\n".join(f"| {' | '.join(row[:width])} |" for row in columns) + "\n"
 
 
@@ -219,7 +223,7 @@ def _plain(annotation: typing.Any) -> str:
         return annotation
     name = annotation.__name__
     config = getattr(annotation, "__struct_config__", None)
-    page = "" if annotation is messages.NoticeKind else "commands.md"
+    page = "" if annotation in (*TOLD, *PARTS) else "commands.md"
     if config is not None and issubclass(annotation, messages.Event):
         page = ""
     anchor = str(config.tag) if config is not None and config.tag else name.lower()

@@ -33,10 +33,11 @@ INTRO = """\
 # Rules
 
 Every rule that delever follows has an id, and the tests cite it. Those called CORE are delever's
-own and hold under every rule set. The others belong to venues, and are told in our words: with the
-place where the venue says it, how sure we are of that, and what delever assumes where the venue
-says nothing. [Venues](venues/README.md) compares the rule sets in one table and works an example
-for each. This page is written from the code by `make docs`.
+own, and those called RSK [rate a contract's risk](risk.md); both hold under every rule set. The
+others belong to venues, and are told in our words: with the place where the venue says it, how sure
+we are of that, and what delever assumes where the venue says nothing. [Venues](venues/README.md)
+compares the rule sets in one table and works an example for each. This page is written from the
+code by `make docs`.
 
 ## How sure we are
 

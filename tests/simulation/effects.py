@@ -277,5 +277,7 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.FillCancelled: _cancelled,
     m.RoundClosed: _round,
     m.AdlExhausted: _exhausted,
+    m.RatingsSet: lambda _model, _event: None,
+    m.LightsRefreshed: lambda _model, _event: None,
     m.Notice: _notice,
 }

@@ -34,6 +34,7 @@ class Book:
         self.outstanding: dict[int, m.AdlFilled] = {}
         self.last_fill = 0
         self.last_takeover = 0
+        self.lights: m.LightsRefreshed | None = None
         self.managed = False
         self.unobserved: set[str] = set()
         self._engaged: dict[str, ContractState] = {}
@@ -161,11 +162,8 @@ class Book:
     def _marks_set(self, event: m.MarksSet) -> None:
         for name, mark in zip(event.contracts, event.marks_ticks, strict=True):
             state = self.contracts[name]
-            state.previous_mark, state.mark = state.mark or mark, mark
+            state.mark_at(self.time_ms, mark, self.asset_of(state).wallets)
             self._touch(state)
-            wallets = self.asset_of(state).wallets
-            for side in Side:
-                state.revalue(side, wallets)
             self._measure(state)
 
     def _depth_set(self, event: m.DepthSet) -> None:
@@ -270,6 +268,14 @@ class Book:
 
     def _adl_exhausted(self, event: m.AdlExhausted) -> None:
         self.contracts[event.contract].exhausted[event.side] = event.left_lots
+
+    def _ratings_set(self, event: m.RatingsSet) -> None:
+        for rating in event.ratings:
+            self.contracts[rating.contract].rating = rating
+            self._touch(self.contracts[rating.contract])
+
+    def _lights_refreshed(self, event: m.LightsRefreshed) -> None:
+        self.lights = event
 
     def _round_closed(self, event: m.RoundClosed) -> None:
         self.contracts[event.contract].exhausted.pop(event.side, None)
