@@ -72,6 +72,9 @@ def whatif(
     leverage: Annotated[str | None, Parameter(help="Another leverage.")] = None,
     add_margin: Annotated[str | None, Parameter(help="Cash put in; negative: taken out.")] = None,
     close: Annotated[str | None, Parameter(help="Quantity closed at the mark.")] = None,
+    hedge: Annotated[
+        str | None, Parameter(help="Quantity opened at the mark on the other side.")
+    ] = None,
     side: OneSide = None,
     position: Number = 0,
     rules: Rules = None,
@@ -80,8 +83,8 @@ def whatif(
     """Say what one change would make of a position's place in the queue."""
     from delever.lab import frames, results  # noqa: PLC0415 - heavy
 
-    if sum(change is not None for change in (leverage, add_margin, close)) != 1:
-        raise UsageError("say one of --leverage, --add-margin and --close")
+    if sum(change is not None for change in (leverage, add_margin, close, hedge)) != 1:
+        raise UsageError("say one of --leverage, --add-margin, --close and --hedge")
     outcome = results.what_if(
         frames.read_book(book),
         contract,
@@ -89,6 +92,7 @@ def whatif(
         leverage=leverage,
         add_margin=add_margin,
         close=close,
+        hedge=hedge,
         side=side,
         position=position,
         rules=rules,

@@ -3,16 +3,9 @@
 import textwrap
 from typing import Any
 
-from delever.core.explanation import (
-    AddMargin,
-    AnyChange,
-    Explanation,
-    PartialClose,
-    Standing,
-    TriggerState,
-    WhatIf,
-)
+from delever.core.explanation import Explanation, Standing, TriggerState
 from delever.core.units import format_scaled
+from delever.core.what_if import AddMargin, AnyChange, OpenHedge, PartialClose, WhatIf
 from delever.lab.errors import in_words
 from delever.lab.figures import Figures, percent
 
@@ -56,6 +49,8 @@ def change_text(change: AnyChange, figures: Figures) -> str:
             return f"{amount} {figures.terms.settle} of margin were {moved}"
         case PartialClose():
             return f"{figures.quantity(change.lots)} were closed at the mark"
+        case OpenHedge():
+            return f"{figures.quantity(change.lots)} were opened on the other side at the mark"
     return f"leverage were {format_scaled(change.leverage_hundredths, 2)}"
 
 
