@@ -87,6 +87,8 @@ MEANINGS = {
     "queue_is_exhausted": "All who stood in line are closed, or were skipped.",
     "venue_says_so": "The venue sent the takeover.",
     "equity_is_below_maintenance": "The engine found the account at or below maintenance margin.",
+    "exceeds_position": "More is to be closed than the position holds.",
+    "position_is_closed": "The change closes the position whole: it stands in no line.",
 }
 """What each reason means to who reads it; a reason without a line here fails the generator."""
 

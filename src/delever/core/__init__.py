@@ -32,5 +32,6 @@ Read it in this order; a module imports only modules above it (a test enforces b
 28. intake         command -> events, or a refusal that names field and value
 29. notices        who must be told
 30. engine         step(book, command) -> events: the cycle on one screen
-31. explanation    why me, why not me, and what if
+31. explanation    why me, and why not me
+32. what_if        what one change would make of a place in line
 """

@@ -157,6 +157,10 @@ class Reason(StrEnum):
     VENUE_SAYS_SO = "venue_says_so"
     EQUITY_IS_BELOW_MAINTENANCE = "equity_is_below_maintenance"
 
+    # A what-if cannot be answered, or leaves nothing to stand in line.
+    EXCEEDS_POSITION = "exceeds_position"
+    POSITION_IS_CLOSED = "position_is_closed"
+
 
 class NoticeKind(StrEnum):
     """What a notice is about."""
