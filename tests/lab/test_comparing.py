@@ -41,6 +41,15 @@ def test_places_are_those_of_the_queue(rules: str) -> None:
             assert set(told["of"]) <= {queue["rank"].drop_nulls().len()}
 
 
+def test_the_light_is_shown_on_each_venues_own_scale() -> None:
+    rules = ["bybit", "binance", "gate", "kucoin"]
+    told = compare_rules(BOOK, contract="BTCUSDT", account="bob", rules=rules)
+    assert told["light"].to_list() == [5, 5, 5, 5]
+    assert told["shown"].to_list() == ["5", "4", "1", "1"]
+    exempt = compare_rules(BOOK, contract="BTCUSDT", account="mm-1", rules=rules)
+    assert exempt.filter(exempt["side"] == "short")["shown"].to_list() == ["0", "0", "6", "0"]
+
+
 def test_one_account_is_told_alone() -> None:
     compared = compare_rules(BOOK, account="dan", contract="BTCUSDT")
     assert set(compared["account"]) == {"dan"}

@@ -31,7 +31,8 @@ def compare_rules(
     """Return a row for each position and rule set: rank, light and score, and the trigger.
 
     `rank` counts from 1 `of` those in line, `light` from 5 in front, both empty with a `reason` for
-    who is not in line; `ahead` is the quantity closed before. `trigger` is the one by which the
+    who is not in line; `shown` is the light on the venue's own scale; `ahead` is the quantity
+    closed before. `trigger` is the one by which the
     rule set would start ADL in the contract: the first whose start `holds` now, or else the one
     that is farthest on its way, at `progress` percent (its first where none is on its way); both
     are empty where there is no queue. Pools, peaks and limits are those of the book; a rule set's
@@ -97,6 +98,7 @@ _SCHEMA: dict[str, Any] = {
     "rank": pl.Int64,
     "of": pl.Int64,
     "light": pl.Int64,
+    "shown": pl.String,
     "ahead": pl.Decimal,
     "score": pl.Float64,
     "reason": pl.String,
@@ -118,7 +120,9 @@ def _contract_rows(
             position = _position(book, state, view, row)
             for (rules, queue), reason in zip(queues, reasons, strict=True):
                 place = _standing(state, queue, row, reason.get(row))
-                yield {**position, "rules": rules.name, **place, **starts[rules.name]}
+                shown = str(rules.indicator.to_venue(place["light"] or 0))
+                named = {"rules": rules.name, "shown": shown}
+                yield {**position, **named, **place, **starts[rules.name]}
 
 
 def _reasons(queue: Queue) -> dict[int, Reason]:
