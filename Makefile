@@ -21,7 +21,7 @@ unit: .venv/ready
 fuzz: .venv/ready ## the same property tests, at random and a hundred times as far
 	.venv/bin/pytest -n 2 --hypothesis-profile=long tests
 
-docs: .venv/ready ## write the generated pages of docs/reference
+docs: .venv/ready ## write the generated pages of docs
 	.venv/bin/python docs/generate.py
 
 clean:

@@ -1,4 +1,4 @@
-"""Writes docs/rules.md and docs/reference/{commands,events,reasons}.md from the code itself.
+"""Writes docs/rules.md, docs/reference/{commands,events,reasons}.md and the tables of docs/venues.
 
 `make docs` runs it; tests/test_docs.py fails where a page is not what it would write.
 """
@@ -12,16 +12,18 @@ import typing
 from pathlib import Path
 
 import msgspec
+from rule_pages import rules_page, venues_filled
 
 from delever.core import messages
 from delever.core.messages import AnyCommand, AnyEvent, Command, Reason
-from delever.core.rules import GENERAL, RULE_SETS, Rule, RuleSet
 
 ROOT = Path(__file__).parent.parent
 CORE = ROOT / "src" / "delever" / "core"
 REFERENCE = ROOT / "docs" / "reference"
 
 ROWS = (messages.PositionRow, messages.BalanceRow, messages.MarginTier, messages.TriggerLimits)
+PARTS = (messages.Rating, messages.RatingPart, messages.StressPoint, messages.LaneLights)
+TOLD = (messages.NoticeKind, messages.RiskLevel, messages.RatingInput, messages.RatingView)
 KINDS = (messages.Side, messages.ContractKind, messages.PoolKind, messages.FundingReason)
 
 MEANINGS = {
@@ -85,20 +87,10 @@ MEANINGS = {
     "queue_is_exhausted": "All who stood in line are closed, or were skipped.",
     "venue_says_so": "The venue sent the takeover.",
     "equity_is_below_maintenance": "The engine found the account at or below maintenance margin.",
+    "exceeds_position": "More is to be closed than the position holds.",
+    "position_is_closed": "The change closes the position whole: it stands in no line.",
 }
 """What each reason means to who reads it; a reason without a line here fails the generator."""
-
-RULES = """\
-# Rules
-
-Every rule that delever follows has an id; the tests cite it. A venue's rules are in our words, with
-the place where the venue publishes them and how sure we are of it: *official* was read in the
-venue's own text or code, *partly read* in an excerpt or a mirror, *third party* in somebody's
-paraphrase, *not documented* nowhere. What delever does where a venue says nothing stands behind
-"Assumed".
-
-## Everywhere
-"""
 
 COMMANDS = """\
 # Commands
@@ -138,60 +130,8 @@ def pages() -> dict[Path, str]:
         REFERENCE / "commands.md": commands_page(),
         REFERENCE / "events.md": events_page(),
         REFERENCE / "reasons.md": reasons_page(),
+        **venues_filled(),
     }
-
-
-def rules_page() -> str:
-    """Return the page of rules: delever's own, the venues side by side, then each venue's."""
-    general = "\n".join(_rule(rule) for rule in GENERAL)
-    columns = ["rule set", "ADL starts at", "price", "score and lights", "indicator"]
-    table = [[*columns, "last resort"], ["---"] * 6]
-    table += [_rule_set_row(rules) for rules in RULE_SETS.values()]
-    rows = "\n".join(f"| {' | '.join(row)} |" for row in table)
-    stated: set[str] = set()
-    venues = "\n".join(_rule_set(rules, stated) for rules in RULE_SETS.values())
-    return f"{RULES}\n{general}\n## Venues side by side\n\n{rows}\n\n{venues}"
-
-
-def _rule_set_row(rules: RuleSet) -> list[str]:
-    triggers = ", ".join(case.trigger.name for case in rules.cases) or "never"
-    prices = ", ".join(dict.fromkeys(case.price.name for case in rules.cases)) or "-"
-    name = f"[{rules.name}](#{rules.name})"
-    last_resort = rules.last_resort.name if rules.last_resort else "-"
-    score = f"{rules.ranking.formula}; by {rules.ranking.weighting}"
-    return [name, triggers, prices, score, rules.indicator.says, last_resort]
-
-
-def _rule_set(rules: RuleSet, stated: set[str]) -> str:
-    """Return a rule set as a section: how it is composed, and those rules not stated yet."""
-    parts = [f"## `{rules.name}`\n\n{rules.venue}.\n"]
-    for case in rules.cases:
-        trigger, price = _first_sentence(type(case.trigger)), _first_sentence(type(case.price))
-        parts.append(f"- `{case.trigger.name}`: {trigger} Closes at `{case.price.name}`: {price}")
-    ranking = rules.ranking
-    parts.append(f"- score: {ranking.formula}; lights by {ranking.weighting}")
-    parts.append(f"- indicator: {rules.indicator.says}")
-    parts += [f"- passed over: `{skip.reason}`" for skip in rules.skips if rules.cases]
-    if rules.last_resort:
-        text = _first_sentence(type(rules.last_resort))
-        parts.append(f"- last resort, `{rules.last_resort.name}`: {text}")
-    parts.append(f"- open orders cancelled: {rules.cancels}; fee: {rules.fee_ppm} ppm\n")
-    shared = [rule.id for rule in rules.rules if rule.id in stated]
-    if shared:
-        parts.append(f"Also {', '.join(shared)}, stated above.\n")
-    parts += [_rule(rule) for rule in rules.rules if rule.id not in stated]
-    stated.update(rule.id for rule in rules.rules)
-    return "\n".join(parts)
-
-
-def _rule(rule: Rule) -> str:
-    source = f" *{rule.source} ({rule.confidence}).*" if rule.source else ""
-    assumes = f" Assumed: {rule.assumes}." if rule.assumes else ""
-    return f"**{rule.id}** {rule.says}{source}{assumes}\n"
-
-
-def _first_sentence(documented: type) -> str:
-    return _docstring(documented).split("\n\n")[0].partition(" Start:")[0].replace("\n", " ")
 
 
 def commands_page() -> str:
@@ -213,7 +153,9 @@ def commands_page() -> str:
 def events_page() -> str:
     """Return the page of events."""
     events = [_struct(event) for event in typing.get_args(AnyEvent)]
-    return "\n".join([EVENTS, *events, "## Words\n", _kind(messages.NoticeKind)])
+    parts = [_struct(part) for part in PARTS]
+    kinds = [_kind(kind) for kind in TOLD]
+    return "\n".join([EVENTS, *events, "## Parts\n", *parts, "## Words\n", *kinds])
 
 
 def reasons_page() -> str:
@@ -242,7 +184,7 @@ def _fields(struct: type[msgspec.Struct], hidden: type[msgspec.Struct] | None = 
         return "No field of its own.\n"
     columns = [["field", "type", "if left out"], ["---"] * 3]
     columns += [[f"`{field.name}`", _type(field.type), _default(field)] for field in shown]
-    width = 2 if issubclass(struct, messages.Event) else 3
+    width = 2 if issubclass(struct, (messages.Event, *PARTS)) else 3
     return "\n".join(f"| {' | '.join(row[:width])} |" for row in columns) + "\n"
 
 
@@ -283,7 +225,7 @@ def _plain(annotation: typing.Any) -> str:
         return annotation
     name = annotation.__name__
     config = getattr(annotation, "__struct_config__", None)
-    page = "" if annotation is messages.NoticeKind else "commands.md"
+    page = "" if annotation in (*TOLD, *PARTS) else "commands.md"
     if config is not None and issubclass(annotation, messages.Event):
         page = ""
     anchor = str(config.tag) if config is not None and config.tag else name.lower()

@@ -224,9 +224,9 @@ def test_explain_and_whatif_tell_text_or_json(tell: Tell) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        ([], Exit.WRONG_USE, "say one of --leverage, --add-margin and --close"),
+        ([], Exit.WRONG_USE, "say one of --leverage, --add-margin, --close and --hedge"),
         (["--close", "1", "--leverage", "2"], Exit.WRONG_USE, "say one of "),
-        (["--close", "9"], Exit.BAD_INPUT, "close '9': must be a multiple of 0.001, above 0 and"),
+        (["--close", "9"], Exit.BAD_INPUT, "close '9': must be at most 4, "),
     ],
 )
 def test_whatif_wants_one_change_that_can_be(

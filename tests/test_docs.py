@@ -24,6 +24,7 @@ REQUIRED = [
     DOCS / "decisions.md",
     DOCS / "rules.md",
     DOCS / "tour.md",
+    DOCS / "venues" / "README.md",
     REFERENCE / "cli.md",
     REFERENCE / "commands.md",
     REFERENCE / "events.md",
@@ -139,7 +140,8 @@ def test_shell_in_documents_names_targets_that_exist() -> None:
     report(found)
 
 
-def test_reference_is_what_the_messages_say() -> None:
+def test_generated_pages_are_what_the_code_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS))
     generator = runpy.run_path(str(DOCS / "generate.py"))
     report(
         [f"docs/generate.py: say what {r} means" for r in set(Reason) ^ {*generator["MEANINGS"]}]
@@ -169,6 +171,18 @@ def test_rules_page_states_every_rule_of_every_rule_set() -> None:
     found = [f"docs/rules.md says nothing of `{n}`" for n in RULE_SETS if f"`{n}`" not in text]
     found += [f"docs/rules.md does not state {rule}" for rule in ids if rule not in text]
     report(found + [f"{rule} is the id of two rules" for rule in ids if ids.count(rule) > 1])
+
+
+def test_every_rule_set_has_one_worked_example() -> None:
+    pages = "\n".join(map(words, sorted((DOCS / "venues").glob("*.md"))))
+    examples = re.findall(r"^<!-- example: (\w+) -->$", pages, re.MULTILINE)
+    assert sorted(examples) == sorted(RULE_SETS)
+
+
+def test_readme_counts_rule_sets_and_venues() -> None:
+    venues = {re.split(r"\W", rules.venue)[0] for rules in RULE_SETS.values()}
+    claim = f"{len(RULE_SETS)} rule sets of {len(venues)} venues"
+    assert claim in " ".join(text_of(ROOT / "README.md").split())
 
 
 def test_every_rule_is_cited_by_a_test_and_every_citation_is_a_rule() -> None:

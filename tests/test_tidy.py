@@ -26,7 +26,7 @@ from sources import (
 FUNCTION_LINES = 60
 FUNCTION_LINES_MEDIAN = 10
 FILE_LINES = 400
-CORE_LINES = 4_500  # of code: docstrings, comments and blank lines are free, venues count apart
+CORE_LINES = 5_000  # of code: docstrings, comments and blank lines are free, venues count apart
 VENUE_LINES = 110  # of code, each: a venue is a short list of parts and of rules
 BLOB_BYTES = 300_000
 

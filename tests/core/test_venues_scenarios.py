@@ -107,7 +107,7 @@ def test_a_scenario_goes_on_the_same_from_any_snapshot_of_it(name: str) -> None:
 
 @pytest.mark.parametrize("name", RULE_SETS)
 def test_orders_to_cancel_are_those_the_venue_cancels(name: str) -> None:
-    """BGT-06 KUC-04 OKX-07 CEX-05 DEL-05 DER-06 LIT-06 AEV-05 ETR-05 DYX-05 GAT-05."""
+    """BGT-06 KUC-06 OKX-07 CEX-05 DEL-05 DER-06 LIT-06 AEV-05 ETR-05 DYX-05 GAT-05."""
     fills = [fill for fill in Played(name).told(m.AdlFilled) if fill.account == "ann"]
     cancelled = ("a-1", "a-2") if RULE_SETS[name].cancels != "none" else ()
     told = "a-1" in (SCENARIOS / f"{name}.ndjson").read_text(encoding="utf-8")

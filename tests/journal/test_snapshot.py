@@ -12,7 +12,7 @@ from delever.core.columns import Accounts, Lane, Table, Wallets
 from delever.core.engine import step
 from delever.core.holdings import AssetState, ContractState, Inventory, PoolState
 from delever.core.messages import Command, Event, Side
-from delever.core.rolling import RollingMean, RollingPeak
+from delever.core.rolling import RollingMean, RollingPeak, RollingVolatility
 from delever.journal import snapshot
 from delever.journal.snapshot import decode_book, encode_book
 
@@ -29,6 +29,7 @@ FOLLOWS = {
     PoolState: {"name", "asset", "limits", "max_slippage_ppm"},
     RollingPeak: set(),
     RollingMean: {"_closed_area"},
+    RollingVolatility: set(),
 }
 """Fields that a snapshot does not keep, because they follow from those that it keeps."""
 
@@ -42,6 +43,7 @@ KEPT = {
     PoolState: snapshot.KeptPool,
     RollingPeak: snapshot.KeptPeak,
     RollingMean: snapshot.KeptMean,
+    RollingVolatility: snapshot.KeptVolatility,
 }
 
 
@@ -60,7 +62,7 @@ def things_in(book: Book) -> Iterator[object]:
     asset, state = next(iter(book.assets.values())), next(iter(book.contracts.values()))
     pool = next(iter(book.pools.values()))
     yield from (book, book.accounts, asset, asset.wallets, state, state.lanes[Side.LONG], pool)
-    yield from (pool.balance_peak, pool.equity_mean)
+    yield from (pool.balance_peak, pool.equity_mean, state.marks)
 
 
 def test_every_field_of_the_book_is_kept_or_follows() -> None:

@@ -169,3 +169,10 @@ def test_every_side_is_liquidated_where_its_price_falls() -> None:
     up = simulate(BOOK, Shock({"BTCUSD": "0.5"}), rules="hyperliquid")
     assert up.summary.takeovers > 0
     assert up.book.contracts["BTCUSD"].lanes[Side.SHORT].total_lots < 900
+
+
+def test_a_socialised_loss_is_borne_by_accounts_and_reaches_the_pool() -> None:
+    """DRI-01: the fund had 1,500 and lost 1,800; three accounts give up the rest, rounded up."""
+    scenario = EXAMPLES / "venues" / "drift.ndjson"
+    total = run(Book(), read_scenario(scenario)).summary.contracts[0]
+    assert (total.accounts, total.borne, total.pool_profit) == (3, "300.000015", "-1499.999985")

@@ -364,4 +364,6 @@ ANSWERS: dict[type[m.Command], Callable[[Model, Any], list[Event] | None]] = {
     m.MoveContract: _moved,
     m.CancelAdl: _cancelled,
     m.SetTime: lambda _model, _command: [],
+    m.RefreshRatings: lambda _model, _command: [],
+    m.RefreshLights: lambda _model, _command: [],
 }

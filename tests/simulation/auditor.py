@@ -5,7 +5,7 @@ rest; it never looks at the engine's own state. One step has one shape:
 
     what the command says; liquidation and unwinding (managed pools);
     twice: depth watched, pools observed, triggers read, rounds;
-    pools observed, notices.
+    pools observed, what a refresh publishes, notices.
 """
 
 from collections.abc import Iterable
@@ -77,6 +77,7 @@ class Auditor:
             _read_triggers(reader)
             play_rounds(reader)
         _observe(reader)
+        _read_refresh(reader, command)
         _read_notices(reader)
 
 
@@ -108,6 +109,26 @@ def _observe(reader: Reader) -> None:
         )
         if seen != pool.observed:
             reader.take(seen)
+
+
+def _read_refresh(reader: Reader, command: m.Command) -> None:
+    """What is published says as of when it holds, and speaks of every contract with a mark."""
+    model = reader.model
+    marked = [contract for contract in model.contracts.values() if contract.mark]
+    if isinstance(command, m.RefreshRatings):
+        rated = reader.see(m.RatingsSet, "ratings").ratings
+        same("contracts rated", [rating.contract for rating in rated], [c.name for c in marked])
+        for rating, contract in zip(rated, marked, strict=True):
+            same("rated as of", (rating.as_of, rating.time_ms), (model.sequence, model.time_ms))
+            balance = model.pools[contract.pool].balance
+            same("fund rated", rating.parts[0].numbers["balance_cash"], balance)
+        reader.do()
+    elif isinstance(command, m.RefreshLights):
+        shown = reader.see(m.LightsRefreshed, "lights")
+        same("lights as of", (shown.as_of, shown.time_ms), (model.sequence, model.time_ms))
+        lanes = [(c.name, side, len(c.positions[side])) for c in marked for side in m.Side]
+        same("lanes shown", [(e.contract, e.side, e.positions) for e in shown.lanes], lanes)
+        reader.do()
 
 
 def _counts(model: Model, contract: Contract) -> bool:

@@ -291,5 +291,7 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.LossSocialised: _socialised,
     m.RoundClosed: _round,
     m.AdlExhausted: _exhausted,
+    m.RatingsSet: lambda _model, _event: None,
+    m.LightsRefreshed: lambda _model, _event: None,
     m.Notice: _notice,
 }

@@ -17,19 +17,18 @@ from workload import Workload
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.engine import step
-from delever.core.explanation import (
-    AddMargin,
-    AnyChange,
-    Explanation,
-    PartialClose,
-    SetLeverage,
-    Standing,
-    WhatIf,
-    explain,
-    what_if,
-)
+from delever.core.explanation import Explanation, Standing, explain
 from delever.core.messages import Event, Side
 from delever.core.rules import RULE_SETS
+from delever.core.what_if import (
+    AddMargin,
+    AnyChange,
+    OpenHedge,
+    PartialClose,
+    SetLeverage,
+    WhatIf,
+    what_if,
+)
 
 LENGTH = 120
 SEEDS = range(12)
@@ -168,7 +167,7 @@ def make_true(book: Book, account: str, change: AnyChange) -> None:
                 if margin is None
                 else (cash, margin + change.amount_cash)
             )
-        case PartialClose():
+        case PartialClose() | OpenHedge():  # in one-way mode the same
             left = lots - change.lots
             cash += profit - profit * left // lots
             cost, margin = cost * left // lots, None if margin is None else margin * left // lots
@@ -195,6 +194,7 @@ def asked(book: Book, account: str, change: AnyChange) -> WhatIf:
 changes = st.one_of(
     st.builds(AddMargin, amount_cash=st.integers(-20 * UNIT, 5_000 * UNIT)),
     st.builds(PartialClose, lots=st.integers(1, 99)),
+    st.builds(OpenHedge, lots=st.integers(1, 99)),
     st.builds(SetLeverage, leverage_hundredths=st.integers(1_00, 40_00)),
 )
 seeds = st.integers(0, 2**32)

@@ -60,6 +60,7 @@ class Workload:
             self._move: 2,
             self._account: 2,
             self._time: 2,
+            self._refresh: 1,
         }
 
     def _pass_time(self) -> None:
@@ -82,6 +83,9 @@ class Workload:
     def _depth(self, _model: Model) -> m.Command:
         contract = self.random.choice(self.market.contracts)
         return self.market.depth(contract, self.time_ms)
+
+    def _refresh(self, _model: Model) -> m.Command:
+        return self.random.choice([m.RefreshRatings, m.RefreshLights])(time_ms=self.time_ms)
 
     # --- what the venue tells of accounts ---
 

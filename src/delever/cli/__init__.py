@@ -1,6 +1,7 @@
 """The command `delever`: data on stdout, talk on stderr, and an exit code that says how it went.
 
-    book        rank, explain, whatif: what a book says
+    book        rank, explain, whatif, compare-rules: what a book says
+    risk        risk: how likely ADL is
     scenario    run, demo, replay-hyperliquid: commands in, events out
     journal     replay, verify: what was recorded, and whether it is true
     reference   rules, schema: what delever knows
@@ -47,8 +48,10 @@ app = App(
 
 _COMMANDS = {
     "delever.cli.book:rank": "Show the queue of one contract and side, next to be closed first.",
-    "delever.cli.book:explain": "Why an account's position stands where it stands in the queue.",
+    "delever.cli.book:explain": "Why a position stands where it stands, or was closed by ADL.",
     "delever.cli.book:whatif": "What one change would make of a position's place in the queue.",
+    "delever.cli.book:compare_rules": "Where positions stand under every venue's rules.",
+    "delever.cli.risk:risk": "Rate how likely liquidations are to end in ADL, and say why.",
     "delever.cli.scenario:run": "Run a scenario, and say what it came to.",
     "delever.cli.journal:replay": "Make the book again from a journal, by events and by commands.",
     "delever.cli.journal:verify": "Prove a journal, or say what is wrong with it and where.",

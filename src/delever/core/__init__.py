@@ -6,7 +6,7 @@ Read it in this order; a module imports only modules above it (a test enforces b
  2. messages       every command, event and reason; nothing else crosses a boundary
  3. reading        the numbers of a command, exactly, or a refusal
  4. contracts      linear and inverse terms, margin tiers, value <-> price
- 5. rolling        the exact peak and mean of a step function over a window of time
+ 5. rolling        over a window of time: exact peak, exact mean, realised volatility
  6. columns        accounts, wallets and lanes as arrays
  7. holdings       what the book keeps for each asset, contract and pool
  8. book           the one mutable object; apply(event) is its only mutation
@@ -23,11 +23,15 @@ Read it in this order; a module imports only modules above it (a test enforces b
 19. socialising    what happens instead of a queue, or after it
 20. rules          one file a venue, each a RuleSet of the parts above
 21. deleveraging   one round: fills, skipped candidates, leftovers
-22. ledger         event -> balanced postings
-23. invariants     what holds after every step
-24. positions      absolute balances and positions, outstanding fills on top
-25. intake         command -> events, or a refusal that names field and value
-26. notices        who must be told
-27. engine         step(book, command) -> events: the cycle on one screen
-28. explanation    why me, why not me, and what if
+22. stress         what a move of the mark would leave for ADL
+23. rating         ADL risk of a contract: seven inputs, two views, one level
+24. publishing     ratings and lights, as the step leaves the book
+25. ledger         event -> balanced postings
+26. invariants     what holds after every step
+27. positions      absolute balances and positions, outstanding fills on top
+28. intake         command -> events, or a refusal that names field and value
+29. notices        who must be told
+30. engine         step(book, command) -> events: the cycle on one screen
+31. explanation    why me, and why not me
+32. what_if        what one change would make of a place in line
 """

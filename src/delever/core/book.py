@@ -35,6 +35,7 @@ class Book:
         self.losses: dict[str, list[Borne]] = {}
         self.last_fill = 0
         self.last_takeover = 0
+        self.lights: m.LightsRefreshed | None = None
         self.managed = False
         self.unobserved: set[str] = set()
         self._engaged: dict[str, ContractState] = {}
@@ -107,23 +108,20 @@ class Book:
         definition = event.definition
         decimals = self.asset(definition.settle).cash_decimals
         window_ms = self.pools[definition.pool].definition.peak_window_ms
-        terms = terms_of(definition, decimals)
-        state = ContractState(definition, terms, decimals, window_ms)
+        state = ContractState(definition, terms_of(definition, decimals), decimals, window_ms)
         state.profit_peak.observe(self.time_ms, 0)
         state.number = len(self.contracts)
         self.contracts[definition.contract] = state
 
     def _account_defined(self, event: m.AccountDefined) -> None:
-        self.accounts.define(
-            event.account, hedge_mode=event.hedge_mode, adl_exempt=event.adl_exempt
-        )
+        hedge_mode, exempt = event.hedge_mode, event.adl_exempt
+        self.accounts.define(event.account, hedge_mode=hedge_mode, adl_exempt=exempt)
         for asset in self.assets.values():
             asset.wallets.reach(self.accounts.size)
 
     def _balances_set(self, event: m.BalancesSet) -> None:
-        for name, asset, balance in zip(
-            event.accounts, event.assets, event.balances_cash, strict=True
-        ):
+        columns = event.accounts, event.assets, event.balances_cash
+        for name, asset, balance in zip(*columns, strict=True):
             account = self.accounts.index[name]
             wallets = self.asset(asset).wallets
             wallets.add(account, balance - int(wallets.balance[account]))
@@ -135,17 +133,15 @@ class Book:
         lane, wallets = state.lanes[event.side], self.asset_of(state).wallets
         index = self.accounts.index
         accounts = np.fromiter((index[name] for name in event.accounts), np.int64)
-        rows = np.fromiter(
-            map(lane.put, accounts.tolist(), event.positions), np.int64, len(accounts)
-        )
+        placed = map(lane.put, accounts.tolist(), event.positions)
+        rows = np.fromiter(placed, np.int64, len(accounts))
         state.withdraw(event.side, rows, wallets)
         lane.assign(rows, event)
         self._changed_lanes.add((state.name, event.side))
         state.contribute(event.side, rows, wallets)
         self._measure(state)
-        for account, position, lots in zip(
-            accounts.tolist(), event.positions, event.lots, strict=True
-        ):
+        columns = accounts.tolist(), event.positions, event.lots
+        for account, position, lots in zip(*columns, strict=True):
             if lots == 0:
                 lane.remove(lane.rows[account, position])
         self.accounts.positions_version[accounts] = event.version
@@ -162,11 +158,8 @@ class Book:
     def _marks_set(self, event: m.MarksSet) -> None:
         for name, mark in zip(event.contracts, event.marks_ticks, strict=True):
             state = self.contracts[name]
-            state.previous_mark, state.mark = state.mark or mark, mark
+            state.mark_at(self.time_ms, mark, self.asset_of(state).wallets)
             self._touch(state)
-            wallets = self.asset_of(state).wallets
-            for side in Side:
-                state.revalue(side, wallets)
             self._measure(state)
 
     def _depth_set(self, event: m.DepthSet) -> None:
@@ -271,6 +264,14 @@ class Book:
 
     def _adl_exhausted(self, event: m.AdlExhausted) -> None:
         self.contracts[event.contract].exhausted[event.side] = event.left_lots
+
+    def _ratings_set(self, event: m.RatingsSet) -> None:
+        for rating in event.ratings:
+            self.contracts[rating.contract].rating = rating
+            self._touch(self.contracts[rating.contract])
+
+    def _lights_refreshed(self, event: m.LightsRefreshed) -> None:
+        self.lights = event
 
     def _round_closed(self, event: m.RoundClosed) -> None:
         self.contracts[event.contract].exhausted.pop(event.side, None)
@@ -385,8 +386,7 @@ class Book:
         rows: list[tuple[str, Any]] = [
             (key, changed.scalars()) for key, changed in sorted(self._changed.items())
         ]
-        for name, asset in sorted(self.assets.items()):
-            rows.append((name, asset.wallets.take_changes()))
+        rows += [(name, each.wallets.take_changes()) for name, each in sorted(self.assets.items())]
         for name, side in sorted(self._changed_lanes):
             rows.append((f"{name} {side}", self.contracts[name].take_changes(side)))
         self._changed.clear()

@@ -7,7 +7,8 @@
 5. triggers      ADL starts, stops, or comes near
 6. rounds        inventory meets the queue, contract by contract
 7. last resort   what no queue has covered is shared out, where the venue does that
-8. invariants    or the step raises and must not be acknowledged
+8. publication   ratings and lights, where the command asks for them
+9. invariants    or the step raises and must not be acknowledged
 
 Steps 4 to 7 run twice, so that a round that ends a trigger's condition also stops it.
 """
@@ -33,6 +34,7 @@ from delever.core.messages import (
     Side,
 )
 from delever.core.notices import notices_of
+from delever.core.publishing import published
 from delever.core.rules import RULE_SETS, RuleSet
 from delever.core.triggers import WARNING_PPM, Reading, Trigger
 
@@ -65,6 +67,7 @@ def step(book: Book, command: Command) -> tuple[Event, ...]:
         run.emit(_run_rounds(book))
         run.emit(_resolve_shortfalls(book))
     run.emit(observe(book))
+    run.emit(published(book, command))
     run.emit(list(notices_of(run.events)))
     run.check.close()
     return tuple(run.events)

@@ -1,7 +1,7 @@
-"""Why me, why not me, and what if: the queue's own numbers for one position.
+"""Why me, and why not me: the queue's own numbers for one position.
 
 Nothing is computed twice: an explanation reads the same view, score and queue that a round would
-use, and a what-if ranks the same lane with one position's numbers changed.
+use.
 """
 
 from typing import Literal
@@ -14,8 +14,8 @@ from delever.core.holdings import ContractState
 from delever.core.messages import Reason, Side
 from delever.core.ranking import Queue, rank_lane
 from delever.core.rules import RuleSet
-from delever.core.units import PPM, ratio_ppm, share_floor
-from delever.core.valuation import LaneView, initial_margin, view_lane
+from delever.core.units import PPM, ratio_ppm
+from delever.core.valuation import view_lane
 
 
 class TriggerState(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,39 +83,6 @@ class Lights(msgspec.Struct, frozen=True, kw_only=True):
     joint: bool
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True, tag_field="change"):
-    """What a holder could do. Exactly one of the subclasses."""
-
-
-class AddMargin(Change, tag="add_margin", frozen=True, kw_only=True):
-    """Put cash into the position's margin bucket (or, negative, take it out)."""
-
-    amount_cash: int
-
-
-class PartialClose(Change, tag="partial_close", frozen=True, kw_only=True):
-    """Close lots at the mark; the profit goes to the wallet and the isolated margin follows."""
-
-    lots: int
-
-
-class SetLeverage(Change, tag="set_leverage", frozen=True, kw_only=True):
-    """Choose another leverage; an isolated margin is reset to entry value / leverage."""
-
-    leverage_hundredths: int
-
-
-AnyChange = AddMargin | PartialClose | SetLeverage
-
-
-class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
-    """The same position before and after one change, everybody else as they are."""
-
-    change: AnyChange
-    before: Standing
-    after: Standing
-
-
 Missing = Literal["contract_is_unknown", "account_is_unknown", "position_is_unknown"]
 
 
@@ -129,7 +96,7 @@ def explain(
     rules: RuleSet | None = None,
 ) -> Explanation | Missing:
     """Return why a position stands where it stands, under its pool's rules or the given ones."""
-    found = _find(book, contract, side, account, position)
+    found = find_position(book, contract, side, account, position)
     if isinstance(found, str):
         return found
     state, row = found
@@ -153,7 +120,7 @@ def explain(
         equity_cash=int(view.equity[row]),
         maintenance_cash=int(view.bucket_maintenance[row]),
         margin_rate_ppm=ratio_ppm(int(view.bucket_maintenance[row]), int(view.equity[row])),
-        standing=_standing(queue, row),
+        standing=standing_of(queue, row),
         queue_lots=int(view.lots[queue.order].sum()),
         opposite_inventory_lots=state.inventory[side.opposite].total_lots,
         triggers=trigger_states(book, state, rules),
@@ -200,32 +167,10 @@ def trigger_states(book: Book, state: ContractState, rules: RuleSet) -> tuple[Tr
     return tuple(states)
 
 
-def what_if(
-    book: Book,
-    contract: str,
-    side: Side,
-    account: str,
-    change: AnyChange,
-    *,
-    position: int = 0,
-    rules: RuleSet | None = None,
-) -> WhatIf | Missing:
-    """Return what one change would make of a position's place, everybody else unchanged."""
-    found = _find(book, contract, side, account, position)
-    if isinstance(found, str):
-        return found
-    state, row = found
-    rules = rules or rules_of(book, state)
-    view = view_lane(book, state, side)
-    before = _standing(rank_lane(view, rules.ranking), row)
-    changed = view.with_row(row, **_changed(view, row, change))
-    after = _standing(rank_lane(changed, rules.ranking), row)
-    return WhatIf(change=change, before=before, after=after)
-
-
-def _find(
+def find_position(
     book: Book, contract: str, side: Side, account: str, position: int
 ) -> tuple[ContractState, int] | Missing:
+    """Return a position's contract and its row in the lane, or what is not there."""
     state = book.contracts.get(contract)
     if state is None:
         return "contract_is_unknown"
@@ -236,7 +181,8 @@ def _find(
     return "position_is_unknown" if row is None else (state, row)
 
 
-def _standing(queue: Queue, row: int) -> Standing:
+def standing_of(queue: Queue, row: int) -> Standing:
+    """Return where the position in a row of a queue stands."""
     return Standing(
         lots=int(queue.view.lots[row]),
         rank=int(queue.rank[row]),
@@ -247,50 +193,3 @@ def _standing(queue: Queue, row: int) -> Standing:
         parts={name: float(part[row]) for name, part in queue.score.parts.items()},
         reason=queue.reason(row),
     )
-
-
-def _changed(view: LaneView, row: int, change: AnyChange) -> dict[str, int]:
-    """Return the columns of one row after a change; equity moves only where money is added."""
-    match change:
-        case AddMargin():
-            return _with_margin(view, row, change.amount_cash)
-        case PartialClose():
-            return _with_lots(view, row, int(view.lots[row]) - change.lots)
-        case SetLeverage():
-            leverage = view.lots[row : row + 1] * 0 + change.leverage_hundredths
-            wanted = int(initial_margin(view.entry_notional[row : row + 1], leverage)[0])
-            added = wanted - int(view.margin[row]) if view.isolated[row] else 0
-            return {**_with_margin(view, row, added), "initial_margin": wanted}
-
-
-def _with_margin(view: LaneView, row: int, amount_cash: int) -> dict[str, int]:
-    changes = {
-        "balance": int(view.balance[row]) + amount_cash,
-        "equity": int(view.equity[row]) + amount_cash,
-    }
-    if view.isolated[row]:
-        changes["margin"] = int(view.margin[row]) + amount_cash
-    return changes
-
-
-def _with_lots(view: LaneView, row: int, left: int) -> dict[str, int]:
-    """Return a position cut to `left` lots, its amounts cut in proportion."""
-    held = int(view.lots[row])
-    left = min(max(left, 0), held)
-    cut = {
-        name: share_floor(int(getattr(view, name)[row]), left, held)
-        for name in ("cost", "notional", "entry_notional", "profit", "maintenance", "margin")
-    }
-    cut["initial_margin"] = share_floor(int(view.initial_margin[row]), left, held)
-    gone = {name: int(getattr(view, name)[row]) - cut[name] for name in cut}
-    cut["lots"] = left
-    for joint, own in (("joint_profit", "profit"), ("joint_notional", "notional")):
-        cut[joint] = int(getattr(view, joint)[row]) - gone[own]
-    cut["bucket_profit"] = int(view.bucket_profit[row]) - gone["profit"]
-    cut["bucket_maintenance"] = int(view.bucket_maintenance[row]) - gone["maintenance"]
-    if view.isolated[row]:
-        cut["balance"] = cut["margin"]
-        cut["equity"] = cut["margin"] + cut["profit"]
-    else:
-        cut["balance"] = int(view.balance[row]) + gone["profit"]
-    return cut

@@ -13,10 +13,11 @@ from delever.core.messages import (
     DefineContract,
     DefinePool,
     PoolObserved,
+    Rating,
     Side,
     TriggerLimits,
 )
-from delever.core.rolling import RollingMean, RollingPeak
+from delever.core.rolling import RollingMean, RollingPeak, RollingVolatility
 from delever.core.units import Ints, parse_decimal, scaled
 
 
@@ -147,6 +148,7 @@ class ContractState:
         self.pool = definition.pool
         self.mark = 0
         self.previous_mark = 0
+        self.marks = RollingVolatility()
         self.bids: tuple[tuple[int, int], ...] = ()
         self.asks: tuple[tuple[int, int], ...] = ()
         self.depth_known = False
@@ -159,6 +161,7 @@ class ContractState:
         self.active: dict[str, int] = {}
         self.near: set[str] = set()
         self.exhausted: dict[Side, int] = {}
+        self.rating: Rating | None = None
         self.counted = False
         self.measured_exposure = 0
 
@@ -197,6 +200,13 @@ class ContractState:
         cross = rows[~lane.isolated[rows]]
         np.add.at(wallets.profit, lane.account[cross], lane.profit[cross])
         np.add.at(wallets.maintenance, lane.account[cross], lane.maintenance[cross])
+
+    def mark_at(self, time_ms: int, mark_ticks: int, wallets: Wallets) -> None:
+        """Stand at a new mark from this time on, both lanes valued at it."""
+        self.previous_mark, self.mark = self.mark or mark_ticks, mark_ticks
+        self.marks.observe(time_ms, mark_ticks)
+        for side in Side:
+            self.revalue(side, wallets)
 
     def revalue(self, side: Side, wallets: Wallets) -> None:
         """Value a whole lane at a new mark; cross wallets get the differences, exactly."""
@@ -287,6 +297,7 @@ class ContractState:
             self.asks,
             sorted(self.active.items()),
             sorted(self.depth_missing_since_ms.items()),
+            self.rating and (self.rating.level, self.rating.as_of),
         )
 
     def take_changes(self, side: Side) -> list[tuple[int, ...]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from delever.core.book import Book
 from delever.core.holdings import ContractState, PoolState
 from delever.core.messages import DepthSet, DepthWatched, Event, PoolObserved, Side, Unwound
-from delever.core.units import div_floor, share_floor
+from delever.core.units import PPM, div_floor, share_floor
 
 
 def pool_equity(book: Book, pool: PoolState) -> int:
@@ -71,6 +71,11 @@ def unwind(state: ContractState, side: Side, lots: int, price_ticks: int) -> Ite
         lots -= closed
 
 
+def worst_ticks(mark_ticks: int, side: Side, slippage_ppm: int) -> int:
+    """Return the worst price at which inventory of this side is closed at a mark, rounded down."""
+    return div_floor(mark_ticks * (PPM - side.sign * slippage_ppm), PPM)
+
+
 def usable_depth(
     state: ContractState, side: Side, slippage_ppm: int
 ) -> tuple[tuple[int, int], ...]:
@@ -79,7 +84,7 @@ def usable_depth(
     Long inventory is sold into bids, short inventory bought from asks, no further from the mark
     than the slippage allows.
     """
-    worst = div_floor(state.mark * (1_000_000 - side.sign * slippage_ppm), 1_000_000)
+    worst = worst_ticks(state.mark, side, slippage_ppm)
     levels = state.bids if side is Side.LONG else state.asks
     return tuple(level for level in levels if side.sign * (level[0] - worst) >= 0)
 

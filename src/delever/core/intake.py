@@ -226,6 +226,19 @@ def _cancel_adl(book: Book, command: m.CancelAdl) -> list[Event]:
     return [m.FillCancelled(fill=fill, note=command.note)]
 
 
+def _refresh_ratings(book: Book, command: m.RefreshRatings) -> list[Event]:
+    for number, name in enumerate(command.contracts):
+        field = f"contracts[{number}]"
+        refuse_unless(name not in command.contracts[:number], field, name, Reason.ROW_IS_REPEATED)
+        has_mark = _contract(book, field, name).mark > 0
+        refuse_unless(has_mark, field, name, Reason.CONTRACT_HAS_NO_MARK)
+    return []
+
+
+def _refresh_lights(_book: Book, _command: m.RefreshLights) -> list[Event]:
+    return []
+
+
 def _set_time(_book: Book, _command: m.SetTime) -> list[Event]:
     return []
 
@@ -284,5 +297,7 @@ _ADMIT: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {
     m.FundPool: _fund_pool,
     m.MoveContract: _move_contract,
     m.CancelAdl: _cancel_adl,
+    m.RefreshRatings: _refresh_ratings,
+    m.RefreshLights: _refresh_lights,
     m.SetTime: _set_time,
 }

@@ -28,7 +28,7 @@ def liquidate_isolated(book: Book, managed: Mapping[str, Share]) -> Iterator[Eve
             lane = state.lanes[side]
             n = lane.size
             equity = lane.margin[:n] + lane.profit[:n]
-            below = lane.isolated[:n] & (equity <= _part(lane.maintenance[:n], share))
+            below = lane.isolated[:n] & (equity <= part_of(lane.maintenance[:n], share))
             for account, position in _in_order(
                 book, lane.account[:n][below], lane.position[:n][below]
             ):
@@ -53,7 +53,7 @@ def liquidate_cross(book: Book, managed: Mapping[str, Share]) -> Iterator[Event]
                     yield from take_over(book, holdings, None, reason)
 
 
-def _part(maintenance: Ints, share: Share) -> Ints:
+def part_of(maintenance: Ints, share: Share) -> Ints:
     """Return the share of each maintenance margin in Cash, rounded down."""
     part, whole = share
     times = div_floor(maintenance, whole)
@@ -65,7 +65,7 @@ def _below_maintenance(book: Book, asset: AssetState, share: Share) -> list[int]
     maintenance = wallets.maintenance[: wallets.size]
     equity = wallets.equity()
     exposed = (maintenance > 0) | (equity < 0)  # a tier may ask for no maintenance at all
-    below = np.flatnonzero(exposed & (equity <= _part(maintenance, share)))
+    below = np.flatnonzero(exposed & (equity <= part_of(maintenance, share)))
     return sorted(below.tolist(), key=book.accounts.names.__getitem__)
 
 

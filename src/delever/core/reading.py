@@ -10,7 +10,7 @@ MAX_COUNT = 2**53
 
 
 class Refusal(Exception):  # noqa: N818 - not an error: how a check several calls deep says no
-    """A command cannot be accepted. Never leaves the core: intake turns it into `Refused`."""
+    """A command or a what-if cannot be. Never leaves the core, where it becomes a value."""
 
     def __init__(self, field: str, value: object, reason: Reason) -> None:
         super().__init__(f"{field}: {value!r} ({reason})")

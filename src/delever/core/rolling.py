@@ -1,12 +1,16 @@
-"""The exact maximum and the exact mean of a step function over a rolling window.
+"""What a rolling window of time says of a value: exact maximum, exact mean, realised volatility.
 
-A value holds from its sample until the next one, so a value set before the window opened still
-counts while it held inside it. Amortised O(1) a sample; nothing is bucketed.
+For maximum and mean a value holds from its sample until the next one, so a value set before the
+window opened still counts while it held inside it. Amortised O(1) a sample; nothing is bucketed.
+
+For the volatility one price a minute is enough, and bounds what is kept.
 """
 
 import itertools
 from collections import deque
 from collections.abc import Iterable
+
+from delever.core.units import div_floor, div_nearest, root_floor
 
 _HOLDS = -1
 """End of a value that still holds."""
@@ -112,6 +116,48 @@ class RollingMean:
         first_ms, last_ms = (self._entries[i][0] if self._entries else 0 for i in (0, -1))
         self._closed_area += amount * (last_ms - first_ms)
         self._entries = deque((from_ms, value + amount) for from_ms, value in self._entries)
+
+    def entries(self) -> list[tuple[int, int]]:
+        """Return what a snapshot keeps."""
+        return list(self._entries)
+
+
+class RollingVolatility:
+    """The realised volatility of a price over the last day.
+
+    Of each minute the last price told is kept, with the minute's number; a minute in which none was
+    told has none. The square of the volatility is the sum of the squared relative changes from one
+    kept price to the next, over the changes that end inside the window. Each change is rounded to
+    nearest in parts per billion, the root is rounded down; all in integers. A price younger than a
+    day has the volatility seen so far.
+    """
+
+    MINUTE_MS = 60_000
+    WINDOW_MINUTES = 24 * 60
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, entries: Iterable[tuple[int, int]] = ()) -> None:
+        self._entries = deque(entries)
+
+    def observe(self, time_ms: int, price: int) -> None:
+        """From this time on the price is this one; it is positive."""
+        entries, minute = self._entries, div_floor(time_ms, self.MINUTE_MS)
+        if entries and entries[-1][0] == minute:
+            entries.pop()
+        entries.append((minute, price))
+        # The newest price from before the window stays: the first change inside begins at it.
+        while len(entries) > 1 and entries[1][0] <= minute - self.WINDOW_MINUTES:
+            entries.popleft()
+
+    def volatility_ppm(self, time_ms: int) -> int:
+        """Return the volatility over the window that ends at this time; 0 without two prices."""
+        opens = div_floor(time_ms, self.MINUTE_MS) - self.WINDOW_MINUTES
+        squares = 0
+        for (_, before), (minute, after) in itertools.pairwise(self._entries):
+            if minute > opens:
+                squares += div_nearest((after - before) * 10**9, before) ** 2
+        return root_floor(div_floor(squares, 10**6))
 
     def entries(self) -> list[tuple[int, int]]:
         """Return what a snapshot keeps."""

@@ -85,6 +85,16 @@ def div_nearest(numerator: int, denominator: int) -> int:
     return sign * ((2 * numerator + denominator) // (2 * denominator))
 
 
+def root_floor(square: int) -> int:
+    """Return the square root of a non-negative integer rounded down, exact at any size."""
+    if square == 0:
+        return 0
+    root = 1 << (square.bit_length() + 1 >> 1)
+    while (nearer := (root + square // root) >> 1) < root:
+        root = nearer
+    return root
+
+
 def share_floor(amount: int, part: int, whole: int) -> int:
     """Return amount * part / whole rounded towards minus infinity, exact in between."""
     return amount * part // whole

@@ -4,6 +4,7 @@ The margin bucket of an isolated position is the position itself; that of a cros
 account's wallet in the settle asset, with all of its cross positions.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -58,11 +59,13 @@ class LaneView:
         """How many positions the lane holds."""
         return len(self.lots)
 
-    def with_row(self, row: int, **changes: int) -> "LaneView":
-        """Return the view with one position's numbers replaced: what a what-if ranks."""
-        columns = {name: getattr(self, name).copy() for name in changes}
-        for name, column in columns.items():
-            column[row] = changes[name]
+    def with_rows(self, changes: Mapping[int, Mapping[str, int]]) -> "LaneView":
+        """Return the view with numbers of some rows replaced: what a what-if ranks."""
+        names = {name for numbers in changes.values() for name in numbers}
+        columns = {name: getattr(self, name).copy() for name in names}
+        for row, numbers in changes.items():
+            for name, number in numbers.items():
+                columns[name][row] = number
         return replace(self, **columns)
 
 

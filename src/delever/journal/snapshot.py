@@ -14,8 +14,16 @@ from delever.core.book import Book
 from delever.core.columns import Lane, Table, Wallets
 from delever.core.contracts import terms_of
 from delever.core.holdings import AssetState, Borne, ContractState, Inventory, Parcel, PoolState
-from delever.core.messages import AdlFilled, DefineContract, DefinePool, PoolObserved, Side
-from delever.core.rolling import RollingMean, RollingPeak
+from delever.core.messages import (
+    AdlFilled,
+    DefineContract,
+    DefinePool,
+    LightsRefreshed,
+    PoolObserved,
+    Rating,
+    Side,
+)
+from delever.core.rolling import RollingMean, RollingPeak, RollingVolatility
 
 
 class Kept(msgspec.Struct, forbid_unknown_fields=True):
@@ -70,6 +78,12 @@ class KeptMean(Kept):
     entries: list[tuple[int, int]]
 
 
+class KeptVolatility(Kept):
+    """Of `RollingVolatility`."""
+
+    entries: list[tuple[int, int]]
+
+
 class KeptAsset(Kept):
     """Of `AssetState`."""
 
@@ -88,6 +102,7 @@ class KeptContract(Kept):
     pool: str
     mark: int
     previous_mark: int
+    marks: KeptVolatility
     bids: tuple[tuple[int, int], ...]
     asks: tuple[tuple[int, int], ...]
     depth_known: bool
@@ -101,6 +116,7 @@ class KeptContract(Kept):
     near: list[str]
     exhausted: dict[Side, int]
     counted: bool
+    rating: Rating | None
 
 
 class KeptPool(Kept):
@@ -129,6 +145,7 @@ class KeptBook(Kept):
     losses: dict[str, list[Borne]]
     last_fill: int
     last_takeover: int
+    lights: LightsRefreshed | None
     unobserved: list[str]
 
 
@@ -180,6 +197,7 @@ def _keep_contract(state: ContractState, time_ms: int) -> KeptContract:
         state,
         lanes={side: _keep_lane(lane) for side, lane in state.lanes.items()},
         inventory={side: list(held.parcels.values()) for side, held in state.inventory.items()},
+        marks=KeptVolatility(entries=state.marks.entries()),
         profit_peak=_keep_peak(state.profit_peak, time_ms),
         near=sorted(state.near),
     )
@@ -248,9 +266,10 @@ def _restore_pool(kept: KeptPool, cash_decimals: int) -> PoolState:
 def _restore_contract(kept: KeptContract, cash_decimals: int) -> ContractState:
     terms = terms_of(kept.definition, cash_decimals)
     state = ContractState(kept.definition, terms, cash_decimals, kept.profit_peak.window_ms)
-    _assign(state, kept, but=("lanes", "inventory", "profit_peak", "near"))
+    _assign(state, kept, but=("lanes", "inventory", "marks", "profit_peak", "near"))
     state.lanes = {side: _restore_lane(lane) for side, lane in kept.lanes.items()}
     state.inventory = {side: _restore_parcels(held) for side, held in kept.inventory.items()}
+    state.marks = RollingVolatility(kept.marks.entries)
     state.profit_peak = _restore_peak(kept.profit_peak)
     state.near = set(kept.near)
     return state

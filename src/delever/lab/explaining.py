@@ -1,18 +1,12 @@
 """An explanation as numbered arithmetic, in words and numbers."""
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
-from delever.core.explanation import (
-    AddMargin,
-    AnyChange,
-    Explanation,
-    PartialClose,
-    Standing,
-    TriggerState,
-    WhatIf,
-)
+from delever.core.explanation import Explanation, Standing, TriggerState
 from delever.core.units import format_scaled
+from delever.core.what_if import AddMargin, AnyChange, OpenHedge, PartialClose, WhatIf
 from delever.lab.errors import in_words
 from delever.lab.figures import Figures, percent
 
@@ -23,15 +17,23 @@ WIDTH = 100
 def text(told: Explanation, figures: Figures) -> str:
     """Return an explanation as numbered lines."""
     lines = [
-        _profit(told, figures),
-        _equity(told, figures),
-        *_score(told),
+        *position_lines(told, figures),
         *_place(told, figures),
         _inventory(told, figures),
         *(_trigger(state, figures) for state in told.triggers),
     ]
-    numbered = [f"{number:>2}. {line}" for number, line in enumerate(lines, start=1)]
-    return "\n".join([_wrapped(_heading(told, figures), ""), "", *map(_wrapped, numbered)])
+    return numbered(_heading(told, figures), lines)
+
+
+def numbered(heading: str, lines: Sequence[str]) -> str:
+    """Return a heading and numbered lines, wrapped."""
+    counted = [f"{number:>2}. {line}" for number, line in enumerate(lines, start=1)]
+    return "\n".join([_wrapped(heading, ""), "", *map(_wrapped, counted)])
+
+
+def position_lines(told: Explanation, figures: Figures) -> list[str]:
+    """Return profit, equity and the score taken apart, each as a line."""
+    return [_profit(told, figures), _equity(told, figures), *_score(told)]
 
 
 def what_if_text(told: Explanation, outcome: WhatIf, figures: Figures) -> str:
@@ -56,6 +58,8 @@ def change_text(change: AnyChange, figures: Figures) -> str:
             return f"{amount} {figures.terms.settle} of margin were {moved}"
         case PartialClose():
             return f"{figures.quantity(change.lots)} were closed at the mark"
+        case OpenHedge():
+            return f"{figures.quantity(change.lots)} were opened on the other side at the mark"
     return f"leverage were {format_scaled(change.leverage_hundredths, 2)}"
 
 
@@ -73,13 +77,7 @@ def facts(told: Explanation, figures: Figures) -> dict[str, Any]:
         "margin_mode": _mode(told),
         "mark": figures.price(told.mark_ticks),
         "asset": figures.terms.settle,
-        "profit": figures.cash(told.profit_cash),
-        "value_at_mark": figures.cash(told.notional_cash),
-        "value_at_entry": figures.cash(told.entry_notional_cash),
-        "equity": figures.cash(told.equity_cash),
-        "maintenance_margin": figures.cash(told.maintenance_cash),
-        "margin_rate_ppm": told.margin_rate_ppm,
-        **_standing(told.standing, figures),
+        **position_facts(told, figures),
         "queue_quantity": figures.quantity(told.queue_lots),
         "inventory_against": figures.quantity(told.opposite_inventory_lots),
         "triggers": [
@@ -93,6 +91,19 @@ def facts(told: Explanation, figures: Figures) -> dict[str, Any]:
             }
             for state in told.triggers
         ],
+    }
+
+
+def position_facts(told: Explanation, figures: Figures) -> dict[str, Any]:
+    """Return what a position is worth and where it stands as named values."""
+    return {
+        "profit": figures.cash(told.profit_cash),
+        "value_at_mark": figures.cash(told.notional_cash),
+        "value_at_entry": figures.cash(told.entry_notional_cash),
+        "equity": figures.cash(told.equity_cash),
+        "maintenance_margin": figures.cash(told.maintenance_cash),
+        "margin_rate_ppm": told.margin_rate_ppm,
+        **_standing(told.standing, figures),
     }
 
 

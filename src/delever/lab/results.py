@@ -11,20 +11,30 @@ import numpy as np
 import polars as pl
 
 from delever.core import explanation as core
+from delever.core import what_if as supposed
 from delever.core.book import Book
 from delever.core.engine import rules_of
-from delever.core.explanation import AddMargin, AnyChange, Explanation, PartialClose, SetLeverage
+from delever.core.explanation import Explanation
 from delever.core.holdings import ContractState
-from delever.core.messages import Amount, Side
+from delever.core.messages import Amount, Reason, Side
 from delever.core.ranking import Queue, rank_lane
 from delever.core.rules import RULE_SETS, RuleSet
 from delever.core.units import Ints, format_scaled, parse_decimal, scaled
 from delever.core.valuation import view_lane
-from delever.lab.errors import InputError, UnknownNameError, unknown
+from delever.core.what_if import (
+    AddMargin,
+    AnyChange,
+    Impossible,
+    OpenHedge,
+    PartialClose,
+    SetLeverage,
+)
+from delever.lab.errors import InputError, UnknownNameError, in_words, unknown
 from delever.lab.explaining import change_text, facts, text, what_if_facts, what_if_text
 from delever.lab.figures import Figures, exact
 
 LEVERAGE_DECIMALS = 2
+LEVERAGES = "must be from 0.01 to 1000, in 0.01"
 
 
 def rank(
@@ -81,7 +91,7 @@ class WhatIf:
     """A position's place before and after one change, everybody else unchanged."""
 
     explanation: Explanation
-    outcome: core.WhatIf
+    outcome: supposed.WhatIf
     figures: Figures
 
     def __str__(self) -> str:
@@ -128,6 +138,7 @@ def what_if(
     leverage: Amount | None = None,
     add_margin: Amount | None = None,
     close: Amount | None = None,
+    hedge: Amount | None = None,
     side: str | None = None,
     position: int = 0,
     rules: str | RuleSet | None = None,
@@ -135,23 +146,32 @@ def what_if(
     """Return what exactly one change would make of a position's place in the queue.
 
     `leverage` is a new leverage, `add_margin` cash put in (negative: taken out), `close` a quantity
-    closed at the mark. Raises UnknownNameError where there is no such position, and InputError for
-    a change that is no exact number, or none, or more than one.
+    closed at the mark, `hedge` one opened at the mark on the other side (in one-way mode that
+    closes as much). Raises UnknownNameError where there is no such position, and InputError for a
+    change that is no exact number, cannot be made, or is none or more than one.
     """
     why = explain(book, contract, account, side=side, position=position, rules=rules)
-    change = _change(why, leverage=leverage, add_margin=add_margin, close=close)
-    state = contract_of(book, contract)
-    outcome = core.what_if(
+    asked = {"leverage": leverage, "add_margin": add_margin, "close": close, "hedge": hedge}
+    given = {name: amount for name, amount in asked.items() if amount is not None}
+    if len(given) != 1:
+        told = " and ".join(given) or "none"
+        raise InputError(f"give one of {_listed(asked)} (there is {told})")
+    name, amount = next(iter(given.items()))
+    outcome = supposed.what_if(
         book,
         contract,
         why.explanation.side,
         account,
-        change,
+        _change(why, name, amount),
         position=position,
-        rules=rules_named(rules, book, state),
+        rules=rules_named(rules, book, contract_of(book, contract)),
     )
     if isinstance(outcome, str):
         raise UnknownNameError(f"{contract} {account}: {outcome}")
+    if isinstance(outcome, Impossible):
+        raise InputError(
+            _why_impossible(why, outcome), column=name, value=amount, reason=outcome.reason
+        )
     return WhatIf(why.explanation, outcome, why.figures)
 
 
@@ -207,25 +227,17 @@ def _side_held(
     raise UnknownNameError(f"{account} holds both sides of {state.name}: say which side")
 
 
-def _change(
-    why: Why, *, leverage: Amount | None, add_margin: Amount | None, close: Amount | None
-) -> AnyChange:
-    """Return the one change that is asked for."""
-    asked = {"leverage": leverage, "add_margin": add_margin, "close": close}
-    given = {name: amount for name, amount in asked.items() if amount is not None}
-    if len(given) != 1:
-        told = " and ".join(given) or "none"
-        raise InputError(f"give one of leverage, add_margin and close (there is {told})")
-    name, amount = next(iter(given.items()))
+def _change(why: Why, name: str, amount: Amount) -> AnyChange:
+    """Return the change that is asked for, in exact numbers."""
     number = parse_decimal(amount) if isinstance(amount, str | int) else None
     if number is None:
         raise InputError("must be an exact decimal, such as '2.5'", column=name, value=amount)
-    figures, held = why.figures, why.explanation.standing.lots
+    figures = why.figures
     match name:
         case "leverage":
             hundredths = scaled(number, LEVERAGE_DECIMALS)
-            if hundredths is None or not 0 < hundredths <= 100_000:
-                raise InputError("must be from 0.01 to 1000, in 0.01", column=name, value=amount)
+            if hundredths is None:
+                raise InputError(LEVERAGES, column=name, value=amount)
             return SetLeverage(leverage_hundredths=hundredths)
         case "add_margin":
             cash = scaled(number, figures.cash_decimals)
@@ -233,14 +245,27 @@ def _change(
                 raise InputError("has too many decimals", column=name, value=amount)
             return AddMargin(amount_cash=cash)
     lots = figures.terms.lots_of(number)
-    if lots is None or not 0 < lots <= held:
+    if lots is None:
         lot = format_scaled(*figures.terms.lot)
-        raise InputError(
-            f"must be a multiple of {lot}, above 0 and at most {figures.quantity(held)}",
-            column=name,
-            value=amount,
-        )
-    return PartialClose(lots=lots)
+        raise InputError(f"must be a multiple of {lot}, above 0", column=name, value=amount)
+    return PartialClose(lots=lots) if name == "close" else OpenHedge(lots=lots)
+
+
+def _why_impossible(why: Why, impossible: Impossible) -> str:
+    """Return why a change cannot be made, with the number that it would have to keep to."""
+    held = why.figures.quantity(why.explanation.standing.lots)
+    told = {
+        ("leverage_hundredths", Reason.NUMBER_MUST_BE_WITHIN_RANGE): LEVERAGES,
+        ("lots", Reason.NUMBER_MUST_BE_POSITIVE): "must be above 0",
+        ("lots", Reason.EXCEEDS_POSITION): f"must be at most {held}, which is what is held",
+        ("amount_cash", Reason.NUMBER_MUST_NOT_BE_NEGATIVE): "takes out more than the margin",
+    }
+    return told.get((impossible.field, impossible.reason), in_words(impossible.reason))
+
+
+def _listed(names: Iterable[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}"
 
 
 # --- columns ---

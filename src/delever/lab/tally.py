@@ -10,6 +10,7 @@ from delever.core.messages import (
     AdlFilled,
     Event,
     FillCancelled,
+    LossSocialised,
     MarksSet,
     Refused,
     Side,
@@ -25,8 +26,9 @@ class ContractTotal(msgspec.Struct, frozen=True, kw_only=True):
 
     `taken_over`, `unwound` in the market, `closed` by ADL and `left` with the pool are quantities
     of inventory. `realised` is the profit of the candidates on what was closed, `borne` what they
-    would have had more at the mark, `pool_profit` what takeovers, unwinding and ADL brought the
-    pool, with what is left valued at the mark.
+    would have had more at the mark, with what open positions gave up to a socialised loss,
+    `pool_profit` what takeovers, unwinding, ADL and socialising brought the pool, with what is left
+    valued at the mark.
     """
 
     contract: str
@@ -86,6 +88,12 @@ class Tally:
                 self._fill(event, 1)
             case FillCancelled():
                 self._fill(event.fill, -1)
+            case LossSocialised():
+                paid = sum(event.amounts_cash)
+                self._sums[event.contract].borne += paid
+                self._sums[event.contract].pool_profit += paid
+                self._sums[event.contract].accounts.update(event.accounts)
+                self.accounts.update(event.accounts)
 
     def _fill(self, fill: AdlFilled, direction: int) -> None:
         """Add a fill, or take it out again."""

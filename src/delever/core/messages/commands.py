@@ -187,6 +187,16 @@ class CancelAdl(Command, tag="cancel_adl", frozen=True, kw_only=True):
     note: str
 
 
+class RefreshRatings(Command, tag="refresh_ratings", frozen=True, kw_only=True):
+    """Rate these contracts' ADL risk anew, or all that have a mark; every 30 min and on demand."""
+
+    contracts: tuple[str, ...] = ()
+
+
+class RefreshLights(Command, tag="refresh_lights", frozen=True, kw_only=True):
+    """Publish the lights of all lanes anew; every 30 s."""
+
+
 class SetTime(Command, tag="set_time", frozen=True, kw_only=True):
     """Only let time pass: windows slide, waits end."""
 
@@ -205,5 +215,7 @@ AnyCommand = (
     | FundPool
     | MoveContract
     | CancelAdl
+    | RefreshRatings
+    | RefreshLights
     | SetTime
 )

@@ -3,6 +3,7 @@
 import msgspec
 
 from delever.core.messages.commands import DefineContract, DefinePool
+from delever.core.messages.ratings import LaneLights, Rating
 from delever.core.messages.words import FundingReason, NoticeKind, Reason, Side
 
 
@@ -328,6 +329,20 @@ class WithdrawalCutSet(Event, tag="withdrawal_cut_set", frozen=True, kw_only=Tru
     total_cash: int
 
 
+class RatingsSet(Event, tag="ratings_set", frozen=True, kw_only=True):
+    """Contracts are rated anew, as the step leaves them."""
+
+    ratings: tuple[Rating, ...]
+
+
+class LightsRefreshed(Event, tag="lights_refreshed", frozen=True, kw_only=True):
+    """The lights of all lanes are published anew, as the step leaves them."""
+
+    as_of: int
+    time_ms: int
+    lanes: tuple[LaneLights, ...]
+
+
 class Notice(Event, tag="notice", frozen=True, kw_only=True):
     """Somebody must be told: the account named, or the operator where none is.
 
@@ -370,5 +385,7 @@ AnyEvent = (
     | AdlExhausted
     | LossSocialised
     | WithdrawalCutSet
+    | RatingsSet
+    | LightsRefreshed
     | Notice
 )

@@ -46,6 +46,44 @@ class FundingReason(StrEnum):
     CORRECTION = "correction"
 
 
+class RiskLevel(StrEnum):
+    """How likely a liquidation in a contract is to end in ADL."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    EXTREMELY_HIGH = "extremely_high"
+
+    @property
+    def place(self) -> int:
+        """0 for low and up from there; levels compare by it."""
+        return list(RiskLevel).index(self)
+
+    @property
+    def of_three(self) -> "RiskLevel":
+        """The level where only three are published: what is beyond high is high."""
+        return RiskLevel.HIGH if self is RiskLevel.EXTREMELY_HIGH else self
+
+
+class RatingInput(StrEnum):
+    """What a contract's ADL risk is rated by: these seven and nothing else."""
+
+    FUND_BALANCE = "fund_balance"
+    POSITION_CONCENTRATION = "position_concentration"
+    DEPTH = "depth"
+    PRICE_VOLATILITY = "price_volatility"
+    AVERAGE_LEVERAGE = "average_leverage"
+    UNREALISED_PROFIT = "unrealised_profit"
+    MARGIN_UTILISATION = "margin_utilisation"
+
+
+class RatingView(StrEnum):
+    """The two views of a contract's ADL risk; each says what the rating is at least."""
+
+    SCORECARD = "scorecard"
+    STRESS = "stress"
+
+
 class Reason(StrEnum):
     """Why something was refused, skipped, started or stopped; each reads as a predicate."""
 
@@ -118,6 +156,10 @@ class Reason(StrEnum):
     # A position is taken over.
     VENUE_SAYS_SO = "venue_says_so"
     EQUITY_IS_BELOW_MAINTENANCE = "equity_is_below_maintenance"
+
+    # A what-if cannot be answered, or leaves nothing to stand in line.
+    EXCEEDS_POSITION = "exceeds_position"
+    POSITION_IS_CLOSED = "position_is_closed"
 
 
 class NoticeKind(StrEnum):

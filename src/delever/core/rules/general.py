@@ -1,5 +1,6 @@
 """What holds under every venue's rules; each is numbered by its place."""
 
+from delever.core.rules.risk import RISK
 from delever.core.rules.ruleset import Rule
 
 _SAYS = (
@@ -85,6 +86,7 @@ _SAYS = (
     ),
 )
 
-GENERAL: tuple[Rule, ...] = tuple(
-    Rule(f"CORE-{number:02d}", says, "", "official") for number, says in enumerate(_SAYS, 1)
+GENERAL: tuple[Rule, ...] = (
+    *(Rule(f"CORE-{number:02d}", says, "", "official") for number, says in enumerate(_SAYS, 1)),
+    *RISK,
 )

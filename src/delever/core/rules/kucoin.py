@@ -47,5 +47,12 @@ KUCOIN = RuleSet(
             "official",
             "light / 5, by count",
         ),
+        Rule(
+            "KUC-06",
+            "Open orders of a deleveraged account.",
+            HELP,
+            "not documented",
+            "those in the same contract are cancelled",
+        ),
     ),
 )

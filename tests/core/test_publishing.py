@@ -1,0 +1,158 @@
+"""Ratings and lights published by command: as of one sequence, and the same in every replay."""
+
+from dataclasses import replace
+
+import msgspec
+from hypothesis import given
+from rated_market import Holder, Market, book_of, markets, told
+
+from delever.core import messages as m
+from delever.core.book import Book
+from delever.core.engine import step
+from delever.core.explanation import Lights, lights_of
+from delever.core.messages import Side
+from delever.core.publishing import LIGHTS_EVERY_MS, RATINGS_EVERY_MS, due, publish
+from delever.journal.recorder import Recorder
+from delever.journal.replay import replay_commands, replay_events
+from delever.journal.snapshot import decode_book, encode_book
+
+HEDGED = Market(holders=tuple(Holder(side, lots=n, entry=90 + n) for side in Side for n in (5, 9)))
+
+
+def refreshed(book: Book) -> m.LightsRefreshed:
+    events = told(book, m.RefreshLights)
+    return next(event for event in events if isinstance(event, m.LightsRefreshed))
+
+
+def hedge(book: Book) -> None:
+    """Give the first account the other side as well."""
+    row = m.PositionRow(
+        account="h00", contract="BTC", side=Side.SHORT, quantity=30, entry_price=120
+    )
+    told(book, m.SetPositions, version=2, positions=(row,))
+
+
+@given(markets)
+def test_lights_published_are_those_that_an_explanation_shows(market: Market) -> None:
+    """RSK-08."""
+    book = book_of(market)
+    hedge(book)
+    shown = publish(book)
+    assert (shown.as_of, shown.time_ms) == (book.sequence, book.time_ms)
+    for name, index in book.accounts.index.items():
+        for contract in book.contracts:
+            told_now = lights_of(book, contract, name)
+            assert isinstance(told_now, Lights)
+            assert shown.light(contract, Side.LONG, index) == told_now.long
+            assert shown.light(contract, Side.SHORT, index) == told_now.short
+
+
+def test_a_contract_that_is_not_published_shows_no_light() -> None:
+    shown = publish(book_of(HEDGED))
+    assert shown.light("DOGE", Side.LONG, 0) == 0
+    assert shown.light("BTC", Side.LONG, 99) == 0
+
+
+def test_the_event_proves_what_was_shown_without_holding_it() -> None:
+    """RSK-08."""
+    book = book_of(HEDGED)
+    before = refreshed(book)
+    assert book.lights == before
+    assert (before.as_of, before.time_ms) == (book.sequence, book.time_ms)
+    lanes = {(lane.contract, lane.side): lane for lane in before.lanes}
+    shown = publish(book)
+    assert {key: lane.digest() for key, lane in shown.lanes.items()} == {
+        key: lane.digest for key, lane in lanes.items()
+    }
+    assert (lanes["BTC", Side.LONG].positions, lanes["BTC", Side.LONG].in_line) == (2, 2)
+    row = m.PositionRow(account="h01", contract="BTC", side=Side.LONG, quantity=9, entry_price=50)
+    told(book, m.SetPositions, version=2, positions=(row,))
+    assert refreshed(book).lanes[0].digest != before.lanes[0].digest
+
+
+def test_digests_do_not_depend_on_where_rows_stand() -> None:
+    one, other = book_of(HEDGED), book_of(HEDGED)
+    gone = m.PositionRow(account="h00", contract="BTC", side=Side.LONG, quantity=0, entry_price=1)
+    back = msgspec.structs.replace(gone, quantity=5, entry_price=95, leverage=10)
+    for row in (gone, back):
+        told(other, m.SetPositions, version=2, positions=(row,))
+    assert (
+        one.contracts["BTC"].lanes[Side.LONG].rows != other.contracts["BTC"].lanes[Side.LONG].rows
+    )
+    assert refreshed(one).lanes == refreshed(other).lanes
+
+
+def test_refreshes_are_due_when_their_time_has_passed() -> None:
+    """RSK-07, RSK-08."""
+    book = book_of(HEDGED)
+    start = book.time_ms
+
+    def kinds(time_ms: int) -> list[str]:
+        return [str(command.__struct_config__.tag) for command in due(book, time_ms)]
+
+    assert due(Book(), 0) == (m.RefreshLights(time_ms=0),)
+    assert kinds(start) == ["refresh_ratings", "refresh_lights"]
+    for command in due(book, start):
+        step(book, command)
+    assert kinds(start + LIGHTS_EVERY_MS - 1) == []
+    assert kinds(start + LIGHTS_EVERY_MS) == ["refresh_lights"]
+    assert kinds(start + RATINGS_EVERY_MS) == ["refresh_ratings", "refresh_lights"]
+
+
+def test_a_replay_gives_the_same_ratings_and_digests() -> None:
+    """RSK-07, RSK-08."""
+    with Recorder.open(":memory:") as recorder:
+        recorder.submit(commands_of(replace(HEDGED, swing=3)))
+        by_commands = replay_commands(recorder.journal, from_zero=True)
+        by_events = replay_events(recorder.journal, from_zero=True)
+        assert by_commands.finding is None
+        assert by_events.finding is None
+        assert recorder.book.contracts["BTC"].rating is not None
+        assert recorder.book.lights is not None
+        for replayed in (by_commands, by_events):
+            assert encode_book(replayed.book) == encode_book(recorder.book)
+
+
+def commands_of(market: Market) -> list[m.Command]:
+    """Return a market's marks and holders as commands, with refreshes between them."""
+    definition = m.DefinePool(
+        time_ms=0, pool="main", kind=m.PoolKind.SHARED, asset="USDT", rules="binance"
+    )
+    contract = m.DefineContract(
+        time_ms=0,
+        contract="BTC",
+        kind=m.ContractKind.LINEAR,
+        settle="USDT",
+        pool="main",
+        tick_size="0.01",
+        lot_size=1,
+    )
+    commands: list[m.Command] = [definition, contract]
+    for number, holder in enumerate(market.holders):
+        name, minute = f"h{number:02d}", 60_000 * number
+        row = m.PositionRow(
+            account=name,
+            contract="BTC",
+            side=holder.side,
+            quantity=holder.lots,
+            entry_price=holder.entry,
+        )
+        commands += [
+            m.SetMarks(time_ms=minute, marks={"BTC": 100 + market.swing * number}),
+            m.DefineAccount(time_ms=minute, account=name),
+            m.SetPositions(time_ms=minute, version=1, positions=(row,)),
+            m.RefreshRatings(time_ms=minute + 1),
+            m.RefreshLights(time_ms=minute + 2),
+        ]
+    return commands
+
+
+def test_a_restored_book_still_has_its_ratings_its_marks_and_its_last_refresh() -> None:
+    book = book_of(replace(HEDGED, swing=4))
+    for command in due(book, book.time_ms):
+        step(book, command)
+    restored = decode_book(encode_book(book))
+    assert restored.lights == book.lights
+    assert restored.contracts["BTC"].rating == book.contracts["BTC"].rating
+    first, second = (step(each, m.RefreshRatings(time_ms=10**8)) for each in (book, restored))
+    assert first == second

@@ -1,0 +1,301 @@
+"""The ADL risk rating: the scorecard as a table, and monotone in each of its seven inputs."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rated_market import Holder, Market, book_of, markets, rated, told
+
+from delever.core import messages as m
+from delever.core.engine import step
+from delever.core.messages import ContractKind, Rating, RatingInput, RatingView, RiskLevel, Side
+from delever.core.rating import (
+    SCORECARD,
+    Measure,
+    level_of_distance,
+    level_of_points,
+    rate_all,
+    rating_of,
+)
+from sources import ROOT
+from table import Row, cases
+
+STEADY = Market(holders=(Holder(Side.LONG), Holder(Side.SHORT)))
+
+
+def part(rating: Rating, which: RatingInput) -> m.RatingPart:
+    return next(part for part in rating.parts if part.input is which)
+
+
+# --- the tables ---
+
+
+@pytest.mark.parametrize("row", cases("rating_points.txt"))
+def test_points_of_an_input(row: Row) -> None:
+    measure = next(each for each in SCORECARD if each.input == row["input"])
+    stands = replace(measure, read=lambda _book, _state: (int(row["value_ppm"]), {}))
+    book = book_of(STEADY)
+    points = stands.part(book, book.contracts["BTC"]).points
+    assert {"points": str(points)} == row.expected
+
+
+@pytest.mark.parametrize("row", cases("rating_levels.txt"))
+def test_level_of_each_view(row: Row) -> None:
+    nearest = int(row["adl_from_ppm"]) if row["adl_from_ppm"] else None
+    scorecard = level_of_points(int(row["points"]))
+    stress = level_of_distance(nearest, int(row["volatility_ppm"]))
+    assert {"scorecard": scorecard, "stress": stress} == row.expected
+
+
+# --- what is read ---
+
+
+def test_the_scorecard_reads_exactly_the_seven_published_inputs() -> None:
+    """RSK-01."""
+    assert [measure.input for measure in SCORECARD] == list(RatingInput)
+    assert [each.input for each in rated(STEADY).parts] == list(RatingInput)
+
+
+def test_the_worked_example_of_the_document() -> None:
+    """RSK-02, RSK-03, RSK-04: docs/risk.md works these numbers out by hand."""
+    rating = rated(WORKED)
+    assert {each.input: (each.value_ppm, each.points) for each in rating.parts} == {
+        RatingInput.FUND_BALANCE: (15_000, 1),
+        RatingInput.POSITION_CONCENTRATION: (680_000, 3),
+        RatingInput.DEPTH: (100_000, 0),
+        RatingInput.PRICE_VOLATILITY: (0, 0),
+        RatingInput.AVERAGE_LEVERAGE: (10_000_000, 1),
+        RatingInput.UNREALISED_PROFIT: (40_000, 0),
+        RatingInput.MARGIN_UTILISATION: (20_833, 0),
+    }
+    assert (rating.points, rating.scorecard_level) == (5, RiskLevel.LOW)
+    assert (rating.adl_from_ppm, rating.stress_level) == (50_000, RiskLevel.LOW)
+
+
+def test_the_worked_example_on_a_rough_day() -> None:
+    """RSK-04: docs/risk.md."""
+    rating = rated(replace(WORKED, swing=2))
+    assert (rating.points, rating.scorecard_level) == (8, RiskLevel.MEDIUM)
+    assert (rating.level, rating.decided_by) == (RiskLevel.EXTREMELY_HIGH, (RatingView.STRESS,))
+
+
+def test_the_document_states_the_limits_and_the_curve() -> None:
+    """RSK-02, RSK-03: the tables of docs/risk.md are those of the code."""
+    text = (ROOT / "docs" / "risk.md").read_text(encoding="utf-8")
+    unit = 10**8
+    for measure in SCORECARD:
+        cells = " | ".join(shown_limit(measure, limit) for limit in measure.limits_ppm)
+        assert re.search(rf"\| `{measure.input}` \| .* \| {re.escape(cells)} \|", text), cells
+    for point in rated(WORKED).curve:
+        if point.shock_ppm in (-500_000, -70_000, -50_000, -40_000, 500_000):
+            loss = f"{point.loss_cash / unit:,.2f}".removesuffix(".00")
+            end = f"| {loss} | {point.pool_pays_cash // unit} | {point.adl_lots} |"
+            assert f"| {point.shock_ppm // 10_000:+d} % | {point.mark_ticks // 100} |" in text
+            assert end in text
+
+
+def shown_limit(measure: Measure, limit_ppm: int) -> str:
+    if measure.input is RatingInput.AVERAGE_LEVERAGE:
+        return f"{limit_ppm // 1_000_000}x"
+    percent = f"{limit_ppm / 10_000:g} %"
+    return f"< {percent}" if measure.more_is_safer else percent
+
+
+WORKED = Market(
+    holders=(
+        Holder(Side.LONG, lots=80, cash=400),
+        Holder(Side.LONG, lots=20, cash=1000),
+        Holder(Side.SHORT, lots=50, cash=1500, entry=104),
+        Holder(Side.SHORT, lots=50, cash=1500, entry=104),
+    ),
+    fund=150,
+    bids=(("99", 10),),
+    asks=(("101", 10),),
+)
+
+
+def test_numbers_of_each_part_are_what_its_value_is_made_of() -> None:
+    parts = {each.input: each.numbers for each in rated(WORKED).parts}
+    assert parts[RatingInput.DEPTH] == {"bid_lots": 10, "ask_lots": 10, "open_interest_lots": 100}
+    assert parts[RatingInput.POSITION_CONCENTRATION] == {"long_ppm": 680_000, "short_ppm": 500_000}
+    assert parts[RatingInput.FUND_BALANCE]["balance_cash"] == 150 * 10**8
+
+
+def test_volatility_is_that_of_the_marks_told() -> None:
+    """RSK-06: 59 moves of about 2 % make 15.2 % a day."""
+    quiet, rough = rated(STEADY), rated(replace(STEADY, swing=2))
+    assert part(quiet, RatingInput.PRICE_VOLATILITY).value_ppm == 0
+    assert part(rough, RatingInput.PRICE_VOLATILITY).value_ppm == 152_098
+    assert quiet.volatility_ppm == 10_000
+
+
+def test_depth_that_was_never_told_is_none() -> None:
+    depth = part(rated(STEADY), RatingInput.DEPTH)
+    assert (depth.value_ppm, depth.points) == (0, 3)
+
+
+def test_an_empty_contract_is_low() -> None:
+    rating = rated(Market(fund=0))
+    assert (rating.level, rating.points, rating.adl_from_ppm) == (RiskLevel.LOW, 0, None)
+
+
+def test_a_contract_without_equity_uses_all_of_its_margin() -> None:
+    broke = Market(holders=(Holder(Side.LONG, cash=0, entry=101),))
+    assert part(rated(broke), RatingInput.MARGIN_UTILISATION).value_ppm == 1_000_000
+
+
+def test_three_levels_fold_what_is_beyond_high() -> None:
+    """RSK-01."""
+    assert [level.of_three for level in RiskLevel] == ["low", "medium", "high", "high"]
+
+
+# --- the two views ---
+
+
+@given(markets)
+def test_the_rating_is_the_higher_of_both_views(market: Market) -> None:
+    """RSK-04."""
+    rating = rated(market)
+    levels = {RatingView.SCORECARD: rating.scorecard_level, RatingView.STRESS: rating.stress_level}
+    assert rating.level.place == max(level.place for level in levels.values())
+    assert {*rating.decided_by} == {v for v, level in levels.items() if level is rating.level}
+    assert rating.points == sum(each.points for each in rating.parts)
+
+
+# --- monotone, input by input (RSK-05) ---
+
+
+def never_safer(before: Rating, after: Rating, moved: RatingInput | None = None) -> None:
+    """Check that no view and no point of the curve is milder, and which parts stayed."""
+    assert after.level.place >= before.level.place
+    assert after.scorecard_level.place >= before.scorecard_level.place
+    assert after.stress_level.place >= before.stress_level.place
+    for old, new in zip(before.parts, after.parts, strict=True):
+        assert new.points >= old.points
+        assert moved in (None, new.input) or new.value_ppm == old.value_ppm, new.input
+    for point, worse in zip(before.curve, after.curve, strict=True):
+        assert worse.adl_lots >= point.adl_lots
+
+
+@given(markets, st.integers(1, 2000))
+def test_more_fund_is_never_riskier(market: Market, more: int) -> None:
+    richer = replace(market, fund=market.fund + more)
+    never_safer(rated(richer), rated(market), RatingInput.FUND_BALANCE)
+
+
+@given(markets, st.integers(1, 60), st.booleans())
+def test_more_depth_is_never_riskier(market: Market, more: int, deeper: bool) -> None:
+    if deeper:
+        prices = [("100", "100"), ("99", "101"), ("98", "102")]
+        market = replace(market, bids=market.bids[:3], asks=market.asks[:3])
+        bids = (*market.bids, *((bid, more) for bid, _ in prices[len(market.bids) :]))
+        asks = (*market.asks, *((ask, more) for _, ask in prices[len(market.asks) :]))
+    else:
+        bids = tuple((price, lots + more) for price, lots in market.bids)
+        asks = tuple((price, lots + more) for price, lots in market.asks)
+    deep = replace(market, bids=bids, asks=asks)
+    never_safer(rated(deep), rated(market), RatingInput.DEPTH)
+
+
+@given(markets, st.integers(1, 20))
+def test_more_volatility_is_never_safer(market: Market, more: int) -> None:
+    rougher = replace(market, swing=market.swing + more)
+    before, after = rated(market), rated(rougher)
+    never_safer(before, after, RatingInput.PRICE_VOLATILITY)
+    assert before.curve == after.curve
+
+
+@given(markets, st.integers(0), st.integers(1, 50))
+def test_more_leverage_is_never_safer(market: Market, place: int, more: int) -> None:
+    place %= len(market.holders)
+    leverage = market.holders[place].leverage + more
+    higher = market.with_holder(place, leverage=leverage)
+    never_safer(rated(market), rated(higher), RatingInput.AVERAGE_LEVERAGE)
+
+
+@given(markets, st.integers(0), st.integers(1, 30))
+def test_more_profit_is_never_safer(market: Market, place: int, more: int) -> None:
+    """The same equity, more of it as profit: a better entry, and so much less cash."""
+    alike = tuple(replace(holder, leverage=1) for holder in market.holders)
+    market = replace(market, kind=ContractKind.LINEAR, holders=alike)
+    place %= len(alike)
+    holder = alike[place]
+    richer = market.with_holder(place, cash=holder.cash + holder.lots * more)
+    winning = market.with_holder(place, entry=holder.entry - holder.side.sign * more)
+    before, after = rated(richer), rated(winning)
+    never_safer(before, after)
+    assert before.curve == after.curve
+    for old, new in zip(before.parts, after.parts, strict=True):
+        assert new.value_ppm == old.value_ppm or new.input is RatingInput.UNREALISED_PROFIT
+
+
+@given(markets, st.integers(0), st.integers(1, 500))
+def test_more_margin_in_use_is_never_safer(market: Market, place: int, less: int) -> None:
+    """The same positions on less cash."""
+    place %= len(market.holders)
+    cash = max(market.holders[place].cash - less, 0)
+    thinner = market.with_holder(place, cash=cash)
+    never_safer(rated(market), rated(thinner), RatingInput.MARGIN_UTILISATION)
+
+
+@given(markets, st.integers(0))
+def test_more_concentration_is_never_safer(market: Market, place: int) -> None:
+    """Two equal holders become one."""
+    market = replace(market, kind=ContractKind.LINEAR)
+    twin = market.holders[place % len(market.holders)]
+    spread = replace(market, holders=(*market.holders, twin))
+    joined = market.with_holder(
+        place % len(market.holders),
+        lots=2 * twin.lots,
+        cash=2 * twin.cash,
+        elsewhere=2 * twin.elsewhere,
+    )
+    never_safer(rated(spread), rated(joined), RatingInput.POSITION_CONCENTRATION)
+
+
+# --- commands and events ---
+
+
+def test_ratings_are_refreshed_by_command_and_kept_with_their_sequence() -> None:
+    """RSK-07."""
+    book = book_of(WORKED)
+    events = told(book, m.RefreshRatings)
+    (event,) = [event for event in events if isinstance(event, m.RatingsSet)]
+    assert [rating.contract for rating in event.ratings] == ["BTC", "OTHER"]
+    kept = book.contracts["BTC"].rating
+    assert kept == event.ratings[0] == rating_of(book, "BTC")
+    assert kept is not None
+    assert (kept.as_of, kept.time_ms) == (book.sequence, book.time_ms)
+    told(book, m.SetTime)
+    assert book.contracts["BTC"].rating == kept
+
+
+def test_only_the_contracts_named_are_rated() -> None:
+    book = book_of(WORKED)
+    told(book, m.RefreshRatings, contracts=("OTHER",))
+    assert book.contracts["BTC"].rating is None
+    assert book.contracts["OTHER"].rating is not None
+
+
+def test_what_cannot_be_rated_is_refused_by_name() -> None:
+    book = book_of(STEADY)
+    new = book.contracts["BTC"].definition
+    told(book, m.DefineContract, **{**fields_of(new), "contract": "NEW"})
+    refusals = {
+        ("DOGE",): ("contracts[0]", "contract_is_unknown"),
+        ("BTC", "NEW"): ("contracts[1]", "contract_has_no_mark"),
+        ("BTC", "BTC"): ("contracts[1]", "row_is_repeated"),
+    }
+    for contracts, (field, reason) in refusals.items():
+        (event,) = step(book, m.RefreshRatings(time_ms=book.time_ms, contracts=contracts))
+        assert isinstance(event, m.Refused)
+        assert (event.field, event.reason) == (field, reason)
+    assert rating_of(book, "NEW") is None
+    assert rating_of(book, "DOGE") is None
+    assert [rating.contract for rating in rate_all(book)] == ["BTC", "OTHER"]
+
+
+def fields_of(command: m.DefineContract) -> dict[str, object]:
+    return {name: getattr(command, name) for name in command.__struct_fields__ if name != "time_ms"}

@@ -1,0 +1,96 @@
+"""Every fill of any session explains itself the same, and a journal that is not sound is told."""
+
+import tempfile
+from pathlib import Path
+
+import msgspec
+import pytest
+from forgery import forge, record, spoil
+from hypothesis import given
+from hypothesis import strategies as st
+from sessions import crash, sessions
+
+from delever.core.messages import AdlFilled, Command
+from delever.journal import SqliteJournal
+from delever.journal.codec import decode_events, encode_events
+from delever.lab.errors import InputError
+from delever.lab.fills import explain_fill
+
+
+def fills_of(path: Path) -> list[AdlFilled]:
+    with SqliteJournal(path, readonly=True) as journal:
+        events = [event for each in journal.records() for event in decode_events(each.events)]
+    return [event for event in events if isinstance(event, AdlFilled)]
+
+
+@given(sessions(), st.sampled_from([5, 10**9]))
+def test_every_fill_is_recomputed_the_same(commands: list[Command], snapshot_every: int) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "journal.db"
+        record(path, commands, snapshot_every=snapshot_every)
+        for fill in fills_of(path):
+            told = explain_fill(path, fill.fill)
+            assert told.fill == fill
+            assert told.recomputed == "the same"
+            assert told.start is not None
+            closed = {(each.account, each.position) for each in told.ahead}
+            assert len(closed) + len(told.skipped) == fill.rank - 1
+            assert sum(each.lots for each in told.ahead) <= fill.quantity_ahead_lots
+            assert str(told).startswith(f"Fill {fill.fill} closed ")
+            msgspec.json.encode(told.facts())
+
+
+def first_fill(path: Path) -> int:
+    """The record that holds the first fill."""
+    with SqliteJournal(path, readonly=True) as journal:
+        return next(each.sequence for each in journal.records() if b"adl_filled" in each.events)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    path = tmp_path / "journal.db"
+    record(path, crash())
+    return path
+
+
+@pytest.mark.parametrize("before", [0, 1, 5])
+def test_a_record_that_was_changed_is_told(journal: Path, before: int) -> None:
+    sequence = first_fill(journal) - before
+    spoil(journal, f"UPDATE records SET time_ms = time_ms + 1 WHERE sequence = {sequence}")
+    with pytest.raises(InputError, match=f"is not sound: record {sequence}: content does not"):
+        explain_fill(journal, 1)
+
+
+def test_a_record_that_is_gone_is_told(journal: Path) -> None:
+    spoil(journal, "DELETE FROM records WHERE sequence = 9")
+    with pytest.raises(InputError, match="is not sound: record 9 is missing"):
+        explain_fill(journal, 1)
+
+
+def test_a_fill_that_was_forged_and_sealed_again_is_told(journal: Path) -> None:
+    """Another rank, sealed by whoever could: the hashes agree, the computation does not."""
+    sequence = first_fill(journal)
+    with SqliteJournal(journal, readonly=True) as opened:
+        kept = opened.record(sequence)
+    assert kept is not None
+    events = [
+        msgspec.structs.replace(event, rank=7, score=0.5) if isinstance(event, AdlFilled) else event
+        for event in decode_events(kept.events)
+    ]
+    forge(journal, sequence, events=encode_events(events))
+    told = explain_fill(journal, 1)
+    assert told.differs == ("rank", "score")
+    assert "Recomputed: NOT the same: rank, score came out otherwise" in str(told)
+    assert told.facts()["recomputed"] == "rank, score differ"
+
+
+def test_a_round_without_an_end_is_told(journal: Path) -> None:
+    sequence = first_fill(journal)
+    with SqliteJournal(journal, readonly=True) as opened:
+        kept = opened.record(sequence)
+    assert kept is not None
+    events = decode_events(kept.events)
+    cut = next(place for place, event in enumerate(events) if isinstance(event, AdlFilled)) + 1
+    forge(journal, sequence, events=encode_events(events[:cut]))
+    with pytest.raises(InputError, match=f"is not sound: record {sequence}: "):
+        explain_fill(journal, 1)

@@ -1,0 +1,59 @@
+"""The risk of ADL as rows, in the library and on the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from delever.cli import Exit, call
+from delever.core.rating import rating_of
+from delever.lab.errors import InputError, UnknownNameError
+from delever.lab.frames import book_of, read_book
+from delever.lab.ratings import curve, inputs, levels, rate
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "book"
+BOOK = read_book(EXAMPLE)
+
+
+def test_every_contract_is_rated() -> None:
+    """RSK-01: one row a contract, the higher of two views."""
+    rows = levels(rate(BOOK))
+    assert [row["contract"] for row in rows] == list(BOOK.contracts)
+    order = ["low", "medium", "high", "extremely_high"]
+    for row in rows:
+        assert order.index(row["risk"]) == max(map(order.index, (row["scorecard"], row["stress"])))
+
+
+def test_a_rating_taken_apart_adds_up() -> None:
+    rating = rating_of(BOOK, "BTCUSDT")
+    assert rating is not None
+    parts = inputs(BOOK, rating)
+    assert len(parts) == 7
+    assert sum(part["points"] for part in parts) == rating.points
+    points = curve(BOOK, rating)
+    assert [point["move"] for point in points][:1] == ["-50 %"]
+    assert [point["move"] for point in points][-1:] == ["50 %"]
+    assert any(point["adl"] != "0" for point in points)
+
+
+def test_what_cannot_be_rated_is_named() -> None:
+    with pytest.raises(UnknownNameError, match="no contract 'BTCUSDC'"):
+        rate(BOOK, ["BTCUSDC"])
+    positions = {"account": ["a"], "contract": ["X"], "side": ["long"], "quantity": ["1"]}
+    book = book_of({**positions, "entry_price": ["10"], "leverage": ["2"]}, {})
+    assert rate(book) == []
+    with pytest.raises(InputError, match="contract 'X': a contract without a mark has no rating"):
+        rate(book, ["X"])
+
+
+def test_the_command_tells_levels_or_one_contract(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["risk", str(EXAMPLE)]) == Exit.DONE
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "# risk",
+        "contract\trisk\tdecided_by\tscorecard\tpoints\tstress\tadl_from\tvolatility",
+    ]
+    assert call(["risk", str(EXAMPLE), "--contract", "ETHUSDT", "--json"]) == Exit.DONE
+    told = json.loads(capsys.readouterr().out)
+    assert told["schema"] == "delever.risk/1"
+    assert [len(told[part]) for part in ("risk", "inputs")] == [1, 7]
+    assert call(["risk", str(EXAMPLE), "--contract", "X"]) == Exit.WRONG_USE
