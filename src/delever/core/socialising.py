@@ -15,7 +15,7 @@ from delever.core.book import Book
 from delever.core.holdings import ContractState, PoolState
 from delever.core.insurance import pool_equity, profit_of
 from delever.core.messages import Event, LossSocialised, Side, WithdrawalCutSet
-from delever.core.units import ratio_ppm
+from delever.core.units import PPM, ratio_ppm
 
 
 class Claim(NamedTuple):
@@ -100,7 +100,7 @@ class WithdrawalCut:
         """Yield the part where it has changed."""
         shortfall = max(-pool_equity(book, pool), 0)
         total = total_equity(book, pool.asset) if shortfall else 0
-        cut_ppm = min(max(ratio_ppm(shortfall, total), 0), 1_000_000)
+        cut_ppm = min(max(ratio_ppm(shortfall, total), 0), PPM)
         if cut_ppm != pool.withdrawal_cut_ppm:
             yield WithdrawalCutSet(
                 pool=pool.name, cut_ppm=cut_ppm, shortfall_cash=shortfall, total_cash=total
