@@ -17,12 +17,12 @@ from delever.server.http import (
     Request,
     Scope,
     Send,
-    TooLarge,
+    TooLargeError,
     address_of,
     read_body,
     send_reply,
 )
-from delever.server.sockets import POLICY, Closed, Socket
+from delever.server.sockets import POLICY, ClosedError, Socket
 
 SMALL_BODY = 64 * 1024
 """Venue APIs take small bodies only."""
@@ -44,7 +44,7 @@ class Venue(Protocol):
         """Return the answer to any request."""
 
     async def converse(self, socket: Socket) -> None:
-        """Serve a WebSocket until it ends (raise Closed, or return)."""
+        """Serve a WebSocket until it ends (raise ClosedError, or return)."""
 
 
 class Front:
@@ -83,7 +83,7 @@ class Front:
         if reply is None:
             try:
                 body = await read_body(receive, SMALL_BODY)
-            except TooLarge as error:
+            except TooLargeError as error:
                 await send_reply(send, Reply(b'{"msg":"%s"}' % str(error).encode(), 413))
                 return
             reply = await venue.answer(Request(scope, address, body))
@@ -101,7 +101,7 @@ class Front:
             self._sockets[address] = held + 1
             self.open_sockets.add(socket)
             await venue.converse(socket)
-        except Closed:
+        except ClosedError:
             pass
         finally:
             if socket in self.open_sockets:

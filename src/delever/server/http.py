@@ -21,7 +21,7 @@ Headers = list[tuple[bytes, bytes]]
 JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
 
 
-class TooLarge(Exception):
+class TooLargeError(Exception):
     """A request's body is larger than the server takes."""
 
 
@@ -72,7 +72,7 @@ async def send_reply(send: Send, reply: Reply) -> None:
 
 
 async def read_body(receive: Receive, most: int) -> bytes:
-    """Return the request's body; TooLarge where it is larger than `most` bytes."""
+    """Return the request's body; TooLargeError where it is larger than `most` bytes."""
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -80,7 +80,7 @@ async def read_body(receive: Receive, most: int) -> bytes:
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > most:
-            raise TooLarge(f"the body is larger than {most} bytes")
+            raise TooLargeError(f"the body is larger than {most} bytes")
         chunks.append(chunk)
         if not message.get("more_body", False):
             return b"".join(chunks)

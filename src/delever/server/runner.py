@@ -5,8 +5,8 @@
     board       what readers see: immutable, replaced as a whole
     committed   every commit, told to listeners on the event loop
 
-The event loop never waits for the engine with a lock held: whatever waits is a future. Commands that
-arrive while a commit is being written share the next one. After an error inside the engine the
+The event loop never waits for the engine with a lock held: whatever waits is a future. Commands
+that arrive while a commit is being written share the next one. After an error inside the engine the
 runner takes nothing more, and says so (`failed`).
 """
 
@@ -58,15 +58,15 @@ class Committed(NamedTuple):
     events: tuple[Event, ...]
 
 
-class Busy(Exception):
+class BusyError(Exception):
     """More commands wait than may; try again later."""
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """The engine has stopped: an error, or the server is being shut down."""
 
 
-class IdReused(Exception):
+class IdReusedError(Exception):
     """A command's id was used before, by a command that says something else."""
 
     def __init__(self, command_id: str, sequence: int) -> None:
@@ -83,7 +83,7 @@ class Outcome(NamedTuple):
 
 class _Pending(NamedTuple):
     commands: Sequence[Command]
-    done: "asyncio.Future[list[Outcome | IdReused]]"
+    done: "asyncio.Future[list[Outcome | IdReusedError]]"
 
 
 class Runner:
@@ -144,18 +144,20 @@ class Runner:
 
     # --- what others ask for ---
 
-    async def submit(self, commands: Sequence[Command]) -> list[Outcome | IdReused]:
+    async def submit(self, commands: Sequence[Command]) -> list[Outcome | IdReusedError]:
         """Run commands in their order and in one commit; return what came of each, durable.
 
-        Commands with time NOW get the clock's. Raises Busy or Stopped with nothing done.
+        Commands with time NOW get the clock's. Raises BusyError or StoppedError with nothing done.
         """
         if self.failed is not None or self._stopping:
-            raise Stopped("the engine has stopped")
+            raise StoppedError("the engine has stopped")
         if not commands:
             return []
         if self._waiting_commands + len(commands) > self.config.journal.max_waiting:
-            raise Busy(f"{self._waiting_commands} commands wait already")
-        done: asyncio.Future[list[Outcome | IdReused]] = asyncio.get_running_loop().create_future()
+            raise BusyError(f"{self._waiting_commands} commands wait already")
+        done: asyncio.Future[list[Outcome | IdReusedError]] = (
+            asyncio.get_running_loop().create_future()
+        )
         self._waiting.append(_Pending(commands, done))
         self._waiting_commands += len(commands)
         self._wake.set()
@@ -164,13 +166,13 @@ class Runner:
     async def read(self, question: Callable[[Book], AnswerT]) -> AnswerT:
         """Return a function of the book, run between two commits; it must not change the book."""
         if self._stopping:
-            raise Stopped("the server is being shut down")
+            raise StoppedError("the server is being shut down")
         return await asyncio.wrap_future(self._engine.submit(question, self._recorder.book))
 
     async def look_up(self, question: Callable[[SqliteJournal], AnswerT]) -> AnswerT:
-        """Return a function of the journal, read beside the engine; Stopped at shutdown."""
+        """Return a function of the journal, read beside the engine; StoppedError at shutdown."""
         if self._stopping:
-            raise Stopped("the server is being shut down")
+            raise StoppedError("the server is being shut down")
         path = self.journal_path
         if path is None:  # a journal in memory is seen by its own connection only
             return await asyncio.wrap_future(self._engine.submit(question, self._recorder.journal))
@@ -225,7 +227,7 @@ class Runner:
         return batch
 
     def _tell(
-        self, batch: list[_Pending], outcomes: list[Outcome | IdReused], board: Board | None
+        self, batch: list[_Pending], outcomes: list[Outcome | IdReusedError], board: Board | None
     ) -> None:
         """Give everybody their outcomes, and listeners what is new."""
         if board is not None:
@@ -246,7 +248,7 @@ class Runner:
         self.failed = error
         for pending in (*batch, *self._waiting):
             if not pending.done.done():
-                pending.done.set_exception(Stopped(f"the engine has stopped: {error!r}"))
+                pending.done.set_exception(StoppedError(f"the engine has stopped: {error!r}"))
         self._waiting.clear()
         self._waiting_commands = 0
 
@@ -254,7 +256,7 @@ class Runner:
         """Ask for what is due, again and again."""
         while True:
             await asyncio.sleep(TICK_MS / 1000)
-            with contextlib.suppress(Busy, Stopped):
+            with contextlib.suppress(BusyError, StoppedError):
                 await self.tick()
 
     async def tick(self) -> None:
@@ -281,9 +283,9 @@ class Runner:
 
     # --- the engine's side: everything below runs on its thread ---
 
-    def _commit(self, batch: list[_Pending]) -> tuple[list[Outcome | IdReused], Board | None]:
+    def _commit(self, batch: list[_Pending]) -> tuple[list[Outcome | IdReusedError], Board | None]:
         """Run one commit's commands, each id only once."""
-        known: dict[int, Outcome | IdReused] = {}
+        known: dict[int, Outcome | IdReusedError] = {}
         fresh: list[tuple[int, Command]] = []
         again: dict[int, int] = {}
         claimed: dict[str, int] = {}
@@ -308,11 +310,11 @@ class Runner:
         board = self._board_if_due(known.values())
         return [known[place] for place in range(len(asked))], board
 
-    def _run(self, fresh: list[tuple[int, Command]]) -> dict[int, Outcome | IdReused]:
+    def _run(self, fresh: list[tuple[int, Command]]) -> dict[int, Outcome | IdReusedError]:
         first = self._recorder.head.sequence + 1
         results = self._recorder.submit(command for _, command in fresh)
         time_ms = self._recorder.book.time_ms
-        outcomes: dict[int, Outcome | IdReused] = {}
+        outcomes: dict[int, Outcome | IdReusedError] = {}
         numbered = enumerate(zip(fresh, results, strict=True), start=first)
         for sequence, ((place, command), events) in numbered:
             outcomes[place] = Outcome(Committed(sequence, time_ms, command, events), repeated=False)
@@ -337,7 +339,7 @@ class Runner:
                 case "marks_set":
                     self._marked_ms |= dict.fromkeys(event.contracts, time_ms)  # type: ignore[attr-defined]
 
-    def _repeat(self, command: Command, sequence: int) -> Outcome | IdReused:
+    def _repeat(self, command: Command, sequence: int) -> Outcome | IdReusedError:
         """Return what came of a command that was run before."""
         from delever.journal.codec import decode_events  # noqa: PLC0415
 
@@ -362,7 +364,7 @@ class Runner:
         if book.lights is not None:
             self._lights = publish(book)
 
-    def _board_if_due(self, outcomes: Iterable[Outcome | IdReused]) -> Board | None:
+    def _board_if_due(self, outcomes: Iterable[Outcome | IdReusedError]) -> Board | None:
         old = self.now_ms() - self.board.made_ms >= self.config.publication.board_every_ms
         loud = any(
             isinstance(event, LOUD)
@@ -395,10 +397,10 @@ def _timed(command: Command, time_ms: int) -> Command:
     return msgspec.structs.replace(command, time_ms=time_ms)
 
 
-def _repeated(command: Command, before: Committed) -> Outcome | IdReused:
+def _repeated(command: Command, before: Committed) -> Outcome | IdReusedError:
     """Return the earlier outcome if the command is the same but for its time."""
     same = _timed_alike(command, before.command)
-    return Outcome(before, repeated=True) if same else IdReused(command.id, before.sequence)
+    return Outcome(before, repeated=True) if same else IdReusedError(command.id, before.sequence)
 
 
 def _timed_alike(one: Command, other: Command) -> bool:

@@ -19,7 +19,7 @@ BACKLOG = 256
 GOING_AWAY, POLICY, RESTART = 1001, 1008, 1012
 
 
-class Closed(Exception):
+class ClosedError(Exception):
     """The other end has gone."""
 
 
@@ -39,18 +39,18 @@ class Socket:
         self._closed = False
 
     async def accept(self) -> None:
-        """Accept the connection; Closed where it has gone."""
+        """Accept the connection; ClosedError where it has gone."""
         message = await self._receive()
         if message["type"] != "websocket.connect":
-            raise Closed
+            raise ClosedError
         await self._send({"type": "websocket.accept"})
 
     async def receive(self) -> str:
-        """Return the next text (or bytes, as text); Closed at the end."""
+        """Return the next text (or bytes, as text); ClosedError at the end."""
         message = await self._receive()
         if message["type"] != "websocket.receive":
             self._closed = True
-            raise Closed
+            raise ClosedError
         text = message.get("text")
         if text is not None:
             return str(text)
