@@ -5,6 +5,7 @@
     scenario    run, demo, replay-hyperliquid: commands in, events out
     journal     replay, verify: what was recorded, and whether it is true
     reference   rules, schema: what delever knows
+    serve       serve, config check: the server
     output      tables, JSON, CSV, Parquet, progress
 
 Each command is loaded when it is called, so that `delever --help` is quick.
@@ -58,12 +59,19 @@ _COMMANDS = {
     "delever.cli.reference:rules": "What each venue's rule set does, with sources.",
     "delever.cli.reference:schema": "The JSON Schema of a command: of one line of a scenario.",
     "delever.cli.scenario:demo": "Play a seeded crash, from first liquidation to end of ADL.",
+    "delever.cli.serve:serve": "Run the server: engine, journal, venue-compatible and native APIs.",
     "delever.cli.scenario:replay_hyperliquid": "Run a real ADL under each venue's rules.",
 }
 """Every command by where it is, with its line of `delever --help`."""
 
 for _home, _line in _COMMANDS.items():
     app.command(_home, name=_home.partition(":")[2].replace("_", "-"), help=_line)
+
+_config = App(name="config", help="The server's configuration.")
+_config.command(
+    "delever.cli.serve:config_check", name="check", help="Say whether a configuration can be used."
+)
+app.command(_config)
 
 
 def main(tokens: Sequence[str] | None = None) -> None:

@@ -90,6 +90,10 @@ class Keyring:
     def __init__(self, keys: Iterable[Key]) -> None:
         self._holders = {key.id: _holder(key) for key in keys}
 
+    def add(self, holder: Holder) -> None:
+        """Let a key in that no configuration names."""
+        self._holders[holder.id] = holder
+
     def find(self, key_id: str) -> Holder | None:
         """Return the holder of an API key, or None."""
         return self._holders.get(key_id)

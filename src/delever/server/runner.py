@@ -147,7 +147,8 @@ class Runner:
     async def submit(self, commands: Sequence[Command]) -> list[Outcome | IdReusedError]:
         """Run commands in their order and in one commit; return what came of each, durable.
 
-        Commands with time NOW get the clock's. Raises BusyError or StoppedError with nothing done.
+        Commands with time NOW get the clock's. Raises BusyError, StoppedError, or ValueError for a
+        number that no journal can hold, with nothing done.
         """
         if self.failed is not None or self._stopping:
             raise StoppedError("the engine has stopped")
@@ -199,19 +200,27 @@ class Runner:
     # --- the event loop's side ---
 
     async def _pump(self) -> None:
-        loop = asyncio.get_running_loop()
-        while not (self._stopping and not self._waiting):
+        while self.failed is None and not (self._stopping and not self._waiting):
             await self._wake.wait()
             self._wake.clear()
-            while self._waiting:
-                batch = self._next_commit()
-                try:
-                    work = loop.run_in_executor(self._engine, self._commit, batch)
-                    outcomes, board = await work
-                except BaseException as error:  # noqa: BLE001 - whatever it is, nothing may go on
-                    self._fail(error, batch)
-                    return
-                self._tell(batch, outcomes, board)
+            while self._waiting and self.failed is None:
+                await self._write(self._next_commit())
+
+    async def _write(self, batch: list[_Pending]) -> None:
+        """Write one commit; where a command holds what no journal can, each of it alone."""
+        loop = asyncio.get_running_loop()
+        try:
+            outcomes, board = await loop.run_in_executor(self._engine, self._commit, batch)
+        except msgspec.MsgspecError as error:
+            if len(batch) == 1:
+                batch[0].done.set_exception(ValueError(str(error)))
+                return
+            for pending in batch:
+                await self._write([pending])
+        except BaseException as error:  # noqa: BLE001 - whatever it is, nothing may go on
+            self._fail(error, batch)
+        else:
+            self._tell(batch, outcomes, board)
 
     def _next_commit(self) -> list[_Pending]:
         """Return what shares the next commit: all that waits, up to the limit."""
