@@ -21,6 +21,8 @@ from delever.server.front import Front, Venue
 from delever.server.http import Asgi, Receive, Scope, Send
 from delever.server.keys import Keyring
 from delever.server.runner import Runner
+from delever.server.venues.binance import Binance
+from delever.server.venues.fills import FillLog
 
 log = structlog.get_logger()
 
@@ -44,7 +46,8 @@ class Service:
         self.front = Front(config.listen, self._venues(), self._lifespan, self._mounts())
 
     def _venues(self) -> tuple[Venue, ...]:
-        return ()
+        fills = FillLog(self.runner)
+        return (Binance(self.config, self.runner, self.keyring, fills),)
 
     def _mounts(self) -> Mapping[str, Asgi]:
         return {}
