@@ -1,4 +1,4 @@
-"""The page of the configuration, from the structs of delever.config and the words below each key."""
+"""The page of the configuration: structs of delever.config, and the words below each key."""
 # ruff: noqa: INP001 - a script, not a package
 
 import ast
@@ -13,9 +13,10 @@ SOURCE = Path(config.__file__)
 HEAD = """\
 # Configuration
 
-`delever serve -c delever.toml` reads one TOML file; every key may be left out. `delever config check delever.toml` says
-whether it can be used, and names the key and the value where it cannot. Unknown keys are refused. Secrets do not stand in
-the file: it names the environment variable that holds one, or a file that only its owner can read.
+`delever serve -c delever.toml` reads one TOML file; every key may be left out.
+`delever config check delever.toml` says whether it can be used, and names the key and the value
+where it cannot. Unknown keys are refused. Secrets do not stand in the file: it names the
+environment variable that holds one, or a file that only its owner can read.
 
 ```toml
 [listen]

@@ -1,4 +1,4 @@
-"""Writes docs/rules.md, docs/reference/{commands,config,events,reasons}.md and the tables of docs/venues.
+"""Writes docs/rules.md, docs/reference/{commands,config,events,reasons}.md and venues' tables.
 
 `make docs` runs it; tests/test_docs.py fails where a page is not what it would write.
 """
