@@ -156,7 +156,7 @@ class Subscriber(WSListener):  # type: ignore[misc]
     def on_ws_connected(self, transport: WSTransport) -> None:
         transport.send(WSMsgType.TEXT, b'{"op":"subscribe","args":["adlAlert.USDT"]}')
 
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+    def on_ws_frame(self, _transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type == WSMsgType.TEXT:
             payload = frame.get_payload_as_bytes()
             stamp = re.search(rb'"ts":(\d+)', payload)
