@@ -60,7 +60,7 @@ def ask(
         "headers": list(headers),
         "client": ("10.0.0.1", 1),
     }
-    front = Front(Listen(trust_forwarded=True), (Echo(),), native, {})
+    front = Front(Listen(trust_forwarded=True), (Echo(),), native, {}, native)
     asyncio.run(front(scope, receive, send))
     return sent
 
@@ -88,7 +88,7 @@ def test_failures_are_answered_without_telling_what_broke() -> None:
 
 
 def test_one_address_holds_only_so_many_sockets_and_gives_them_back() -> None:
-    front = Front(Listen(max_connections_per_ip=1), (Echo(),), native, {})
+    front = Front(Listen(max_connections_per_ip=1), (Echo(),), native, {}, native)
 
     async def connect(texts: asyncio.Queue[MutableMapping[str, Any]]) -> Sent:
         sent: Sent = []

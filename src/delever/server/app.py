@@ -43,9 +43,11 @@ class Service:
         self.keyring = Keyring(config.keys)
         self.runner = Runner(config, now_ms)
         self.demo = Demo(self.runner, self.keyring, demo) if demo else None
-        self.native: Asgi = native_app(self.runner, self.keyring, config)  # type: ignore[assignment]
+        self._native = native_app(self.runner, self.keyring, config)
+        self._lifespans = contextlib.AsyncExitStack()
         self._playing: asyncio.Task[None] | None = None
-        self.front = Front(config.listen, self._venues(), self._lifespan, self._mounts())
+        native = cast("Asgi", self._native)
+        self.front = Front(config.listen, self._venues(), native, self._mounts(), self._lifespan)
 
     def _venues(self) -> tuple[Venue, ...]:
         fills = FillLog(self.runner)
@@ -54,11 +56,8 @@ class Service:
     def _mounts(self) -> Mapping[str, Asgi]:
         return {}
 
-    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _lifespan(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Start on startup, stop on shutdown; a failed start is told to the server."""
-        if scope["type"] != "lifespan":
-            await self.native(scope, receive, send)
-            return
         await receive()
         try:
             await self.start()
@@ -73,6 +72,7 @@ class Service:
     async def start(self) -> None:
         """Start every part."""
         await self.runner.start()
+        await self._lifespans.enter_async_context(self._native.lifespan())
         if self.demo is not None:
             await self.demo.prepare()
             self._playing = asyncio.create_task(self.demo.play())
@@ -83,6 +83,7 @@ class Service:
             self._playing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._playing
+        await self._lifespans.aclose()
         await self.runner.stop()
 
 
