@@ -11,6 +11,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import structlog
 import uvicorn
