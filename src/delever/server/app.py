@@ -11,6 +11,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import cast
 
 import structlog
@@ -45,6 +46,7 @@ class Service:
         self.runner = Runner(config, now_ms)
         self.demo = Demo(self.runner, self.keyring, demo) if demo else None
         self._native = native_app(self.runner, self.keyring, config)
+        self.on_started: Callable[[], None] = lambda: None
         self._lifespans = contextlib.AsyncExitStack()
         self._playing: asyncio.Task[None] | None = None
         native = cast("Asgi", self._native)
@@ -65,6 +67,7 @@ class Service:
         except Exception as error:  # noqa: BLE001 - the server prints it and leaves
             await send({"type": "lifespan.startup.failed", "message": repr(error)})
             return
+        self.on_started()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.stop()
@@ -95,6 +98,7 @@ def bind(config: Config) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((config.listen.host, config.listen.port))
+        listening.listen(2048)
     except OSError:
         listening.close()
         raise
@@ -114,6 +118,7 @@ def server_of(service: Service) -> uvicorn.Server:
             ws="websockets-sansio",
             ws_per_message_deflate=False,
             ws_max_size=64 * 1024,
+            backlog=2048,
             limit_concurrency=listen.max_connections,
             timeout_graceful_shutdown=max(1, round(listen.shutdown_ms / 1000)),
             server_header=False,
@@ -126,11 +131,11 @@ def server_of(service: Service) -> uvicorn.Server:
 
 
 def run(service: Service, say: Callable[[str], None]) -> bool:
-    """Serve until told to stop; `say` is told where. Return whether it started at all."""
+    """Serve until told to stop; `say` is told where, once all is up. Return whether it was up."""
     with bind(service.config) as listening:
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        say(f"http://{shown}:{port}")
+        service.on_started = partial(say, f"http://{shown}:{port}")
         server = server_of(service)
         server.run(sockets=[listening])
     return bool(server.started)
