@@ -21,6 +21,8 @@ from delever.server.front import Front, Venue
 from delever.server.http import Asgi, Receive, Scope, Send
 from delever.server.keys import Keyring
 from delever.server.runner import Runner
+from delever.server.venues.bybit import Bybit
+from delever.server.venues.fills import FillLog
 
 log = structlog.get_logger()
 
@@ -39,12 +41,13 @@ class Service:
         self.config = config
         self.keyring = Keyring(config.keys)
         self.runner = Runner(config, now_ms)
+        self.fills = FillLog(self.runner)
         self.demo = Demo(self.runner, self.keyring, demo) if demo else None
         self._playing: asyncio.Task[None] | None = None
         self.front = Front(config.listen, self._venues(), self._lifespan, self._mounts())
 
     def _venues(self) -> tuple[Venue, ...]:
-        return ()
+        return (Bybit(self.runner, self.keyring, self.fills),)
 
     def _mounts(self) -> Mapping[str, Asgi]:
         return {}

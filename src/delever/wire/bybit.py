@@ -216,11 +216,7 @@ def contract_row(instrument: Instrument, terms: Terms) -> dict[str, Any]:
         "deliveryTime": "0",
         "deliveryFeeRate": "",
         "priceScale": str(len(tick.partition(".")[2])),
-        "leverageFilter": {
-            "minLeverage": "1",
-            "maxLeverage": "",
-            "leverageStep": "0.01",
-        },
+        "leverageFilter": {"minLeverage": "1", "maxLeverage": "", "leverageStep": "0.01"},
         "priceFilter": {"minPrice": tick, "maxPrice": "", "tickSize": tick},
         "lotSizeFilter": {
             "minNotionalValue": "",
@@ -251,9 +247,7 @@ def push(topic: str, kind: str, now_ms: int, rows: Sequence[Mapping[str, object]
     return msgspec.json.encode(message).decode()
 
 
-def private_push(
-    topic: str, number: str, now_ms: int, rows: Sequence[Mapping[str, object]]
-) -> str:
+def private_push(topic: str, number: str, now_ms: int, rows: Sequence[Mapping[str, object]]) -> str:
     """Return a message of a private topic."""
     message = {"id": number, "topic": topic, "creationTime": now_ms, "data": rows}
     return msgspec.json.encode(message).decode()
@@ -277,12 +271,7 @@ def pong(request_id: object, connection: str, now_ms: int, *, private: bool) -> 
     """Return the answer to a ping: its form differs between public and private connections."""
     message: dict[str, object]
     if private:
-        message = {
-            "req_id": request_id,
-            "op": "pong",
-            "args": [str(now_ms)],
-            "conn_id": connection,
-        }
+        message = {"req_id": request_id, "op": "pong", "args": [str(now_ms)], "conn_id": connection}
     else:
         message = {
             "success": True,

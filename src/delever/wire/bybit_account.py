@@ -81,7 +81,7 @@ def position_row(
 
 
 def empty_position_row(listing: Listing, standing: Standing, index: int) -> dict[str, Any]:
-    """Return the row of a contract in which nothing is held, as a question by symbol is answered."""
+    """Return the row of a contract in which nothing is held: the answer to a question by symbol."""
     return _empty(listing, standing, index)
 
 
@@ -137,7 +137,7 @@ def position_frame(listing: Listing, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def fill_name(fill: AdlFilled) -> str:
-    """Return what an ADL fill is called, as an execution and as an order: the same in every replay."""
+    """Return what an ADL fill is called, as execution and as order: the same in every replay."""
     return f"adl-{fill.fill}"
 
 
@@ -305,7 +305,7 @@ class Coin:
 
 
 def wallet_frame(coins: Sequence[Coin]) -> dict[str, object]:
-    """Return an account's wallet; totals in USD are empty, as Bybit's are outside unified accounts."""
+    """Return a wallet; totals in USD are empty, as Bybit's are outside unified accounts."""
     return {
         "accountType": "CONTRACT",
         "accountLTV": "",
