@@ -11,6 +11,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import structlog
 import uvicorn
@@ -20,7 +21,9 @@ from delever.server.demo import Demo, Scale
 from delever.server.front import Front, Venue
 from delever.server.http import Asgi, Receive, Scope, Send
 from delever.server.keys import Keyring
+from delever.server.native.app import native_app
 from delever.server.runner import Runner
+from delever.server.venues.binance import Binance
 from delever.server.venues.bybit import Bybit
 from delever.server.venues.fills import FillLog
 
@@ -43,21 +46,23 @@ class Service:
         self.runner = Runner(config, now_ms)
         self.fills = FillLog(self.runner)
         self.demo = Demo(self.runner, self.keyring, demo) if demo else None
+        self._native = native_app(self.runner, self.keyring, config)
+        self._lifespans = contextlib.AsyncExitStack()
         self._playing: asyncio.Task[None] | None = None
-        self.front = Front(config.listen, self._venues(), self._lifespan, self._mounts())
+        native = cast("Asgi", self._native)
+        self.front = Front(config.listen, self._venues(), native, self._mounts(), self._lifespan)
 
     def _venues(self) -> tuple[Venue, ...]:
-        return (Bybit(self.runner, self.keyring, self.fills),)
+        return (
+            Binance(self.config, self.runner, self.keyring, self.fills),
+            Bybit(self.runner, self.keyring, self.fills),
+        )
 
     def _mounts(self) -> Mapping[str, Asgi]:
         return {}
 
-    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _lifespan(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Start on startup, stop on shutdown; a failed start is told to the server."""
-        if scope["type"] != "lifespan":
-            await send({"type": "http.response.start", "status": 404, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
-            return
         await receive()
         try:
             await self.start()
@@ -72,6 +77,7 @@ class Service:
     async def start(self) -> None:
         """Start every part."""
         await self.runner.start()
+        await self._lifespans.enter_async_context(self._native.lifespan())
         if self.demo is not None:
             await self.demo.prepare()
             self._playing = asyncio.create_task(self.demo.play())
@@ -82,6 +88,7 @@ class Service:
             self._playing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._playing
+        await self._lifespans.aclose()
         await self.runner.stop()
 
 

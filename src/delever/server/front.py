@@ -54,23 +54,32 @@ class Venue(Protocol):
 
 
 class Front:
-    """The server's ASGI app. `mounts` are other apps by the first part of their paths."""
+    """The server's ASGI app; `lifespan` starts and stops everything.
+
+    `mounts` are other apps by the first part of their paths.
+    """
 
     def __init__(
-        self, listen: Listen, venues: tuple[Venue, ...], native: Asgi, mounts: Mapping[str, Asgi]
+        self,
+        listen: Listen,
+        venues: tuple[Venue, ...],
+        native: Asgi,
+        mounts: Mapping[str, Asgi],
+        lifespan: Asgi,
     ) -> None:
         self._listen = listen
         self._venues = {part: venue for venue in venues for part in venue.parts}
         self._depth = max((part.count("/") + 1 for part in self._venues), default=1)
         self._native = native
         self._mounts = mounts
+        self._lifespan = lifespan
         self._sockets: dict[str, int] = {}
         self.open_sockets: set[Socket] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] == "lifespan":
-            await self._native(scope, receive, send)
+            await self._lifespan(scope, receive, send)
             return
         parts = scope["path"].split("/", self._depth + 1)[1 : self._depth + 1]
         venue = self._venue_of(parts)

@@ -23,9 +23,8 @@ from delever.config import Config
 from delever.core.book import Book
 from delever.core.messages import Command, RefreshLights, RefreshRatings, SetTime
 from delever.journal import SqliteJournal
-from delever.journal.codec import decode_command, decode_events
 from delever.server.board import Board
-from delever.server.writer import NOW, Committed, IdReusedError, Outcome, Writer
+from delever.server.writer import NOW, Committed, IdReusedError, Outcome, Writer, committed_of
 
 __all__ = ["NOW", "BusyError", "Committed", "IdReusedError", "Outcome", "Runner", "StoppedError"]
 
@@ -140,15 +139,7 @@ class Runner:
         """Return what was committed after a sequence, oldest first."""
 
         def read(journal: SqliteJournal) -> list[Committed]:
-            return [
-                Committed(
-                    record.sequence,
-                    record.time_ms,
-                    decode_command(record.command),
-                    decode_events(record.events),
-                )
-                for record in journal.records(after, after + limit)
-            ]
+            return [committed_of(record) for record in journal.records(after, after + limit)]
 
         return await self.look_up(read)
 
