@@ -25,6 +25,7 @@ from delever.server.keys import Keyring
 from delever.server.native.app import native_app
 from delever.server.runner import Runner
 from delever.server.venues.binance import Binance
+from delever.server.venues.bybit import Bybit
 from delever.server.venues.fills import FillLog
 
 log = structlog.get_logger()
@@ -44,6 +45,7 @@ class Service:
         self.config = config
         self.keyring = Keyring(config.keys)
         self.runner = Runner(config, now_ms)
+        self.fills = FillLog(self.runner)
         self.demo = Demo(self.runner, self.keyring, demo) if demo else None
         self._native = native_app(self.runner, self.keyring, config)
         self.on_started: Callable[[], None] = lambda: None
@@ -53,8 +55,10 @@ class Service:
         self.front = Front(config.listen, self._venues(), native, self._mounts(), self._lifespan)
 
     def _venues(self) -> tuple[Venue, ...]:
-        fills = FillLog(self.runner)
-        return (Binance(self.config, self.runner, self.keyring, fills),)
+        return (
+            Binance(self.config, self.runner, self.keyring, self.fills),
+            Bybit(self.runner, self.keyring, self.fills),
+        )
 
     def _mounts(self) -> Mapping[str, Asgi]:
         return {}
