@@ -23,11 +23,10 @@ def wait_ms(attempts: int, notices: Notices) -> int:
 
 
 class Courier:
-    """Sends one channel's letters. `name` tells this sender from all others."""
+    """Sends one channel's letters."""
 
     def __init__(
         self,
-        name: str,
         channel: Channel,
         sender: Sender,
         outbox: Outbox,
@@ -35,7 +34,6 @@ class Courier:
         now_ms: Callable[[], int],
     ) -> None:
         self.channel = channel
-        self._name = name
         self._sender = sender
         self._outbox = outbox
         self._notices = notices
@@ -43,7 +41,7 @@ class Courier:
 
     async def round(self) -> list[Result]:
         """Send one batch of what is due; return what came of each letter tried."""
-        batch = await self._outbox.claim(self.channel, self._name, limit=BATCH, hold_ms=HOLD_MS)
+        batch = await self._outbox.claim(self.channel, limit=BATCH, hold_ms=HOLD_MS)
         untried = {claimed.number: claimed for claimed in batch}
         results = []
         if batch:

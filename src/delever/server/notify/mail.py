@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
 from email.message import EmailMessage
 
 import aiosmtplib
@@ -84,6 +85,7 @@ class MailSender:
         message["From"] = self._mail.sender
         message["To"] = letter.address
         message["Subject"] = page.subject
+        message["Date"] = datetime.fromtimestamp(self._now_ms() // 1_000, UTC)
         message["Message-ID"] = message_id(letter, self._mail.sender)
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(page.text)

@@ -6,7 +6,7 @@ process did not get to out of the journal. The cursor says where the one ends.
 
 import asyncio
 import contextlib
-import uuid
+import functools
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
@@ -66,16 +66,23 @@ class Notifier:
         self._wake, self._stopping = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self) -> None:
-        """Take up where the last process ended, and begin to fill and to send."""
+    async def open(self) -> None:
+        """Take up where the last process ended; `fill` and `deliver` then work when called."""
         self._runner.listeners.append(self._listen)
         head = await self._runner.look_up(_head)
         self._filled = await self._outbox.open(head)
         self._unread, self._seen = head, max(self._seen, head)
+
+    async def start(self) -> None:
+        """Take up where the last process ended, and begin to fill and to send."""
+        await self.open()
         self._wake.set()
         self._tasks = [
             asyncio.create_task(self._follow()),
-            *(asyncio.create_task(self._again(self._pass(each))) for each in self._couriers),
+            *(
+                asyncio.create_task(self._again(functools.partial(self._round, each)))
+                for each in self._couriers
+            ),
             asyncio.create_task(self._again(self._tell_backlog)),
         ]
 
@@ -88,6 +95,7 @@ class Notifier:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        if self._listen in self._runner.listeners:
             self._runner.listeners.remove(self._listen)
 
     async def deliveries_of(self, account: str, limit: int) -> list[Delivery]:
@@ -139,29 +147,23 @@ class Notifier:
 
     async def deliver(self) -> list[Result]:
         """Send one batch on each channel; return what came of it."""
-        results = [await self._pass(courier)() for courier in self._couriers]
-        return [result for each in results for result in each]
+        return [result for courier in self._couriers for result in await self._round(courier)]
 
-    def _pass(self, courier: Courier) -> Callable[[], Awaitable[list[Result]]]:
-        """Return what a courier does again and again."""
+    async def _round(self, courier: Courier) -> list[Result]:
+        results = await courier.round()
+        if results:
+            _log(courier.channel, results)
+            for listener in self.delivery_listeners:
+                listener(courier.channel, results)
+        return results
 
-        async def deliver() -> list[Result]:
-            results = await courier.round()
-            if results:
-                _log(courier.channel, results)
-                for listener in self.delivery_listeners:
-                    listener(courier.channel, results)
-            return results
-
-        return deliver
-
-    async def _tell_backlog(self) -> bool:
-        """Tell listeners what waits; False: rest before the next time."""
+    async def _tell_backlog(self) -> list[Result]:
+        """Tell listeners what waits; nothing was sent, so there is a rest before the next time."""
         if self.backlog_listeners:
             backlog = await self._outbox.backlog()
             for listener in self.backlog_listeners:
                 listener(backlog)
-        return False
+        return []
 
     # --- the tasks ---
 
@@ -170,23 +172,23 @@ class Notifier:
         while not self._stopping.is_set():
             await self._wake.wait()
             self._wake.clear()
-            if not await self._tried(self.fill):
+            try:
+                await self.fill()
+            except Exception:  # whatever it is, the next try may go well
+                log.exception("notices_not_kept")
                 self._wake.set()
                 await self._rest()
 
-    async def _again(self, work: Callable[[], Awaitable[object]]) -> None:
+    async def _again(self, work: Callable[[], Awaitable[list[Result]]]) -> None:
         """Work as long as there is something to do; rest when idle and after an error."""
         while not self._stopping.is_set():
-            if not await self._tried(work):
+            try:
+                results = await work()
+            except Exception:  # a worker that ended would tell nobody any more
+                log.exception("notices_not_sent")
+                results = []
+            if not results:
                 await self._rest()
-
-    async def _tried(self, work: Callable[[], Awaitable[object]]) -> bool:
-        """Work once; return whether it went well and (where it says) whether it had work."""
-        try:
-            return (await work()) not in ([], False)
-        except Exception as error:  # noqa: BLE001 - a worker that ends would tell nobody
-            log.error("notices_worker_failed", error=f"{type(error).__name__}: {error}")
-            return False
 
     async def _rest(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -200,15 +202,14 @@ def _head(journal: SqliteJournal) -> int:
 
 def _couriers(notices: Notices, outbox: Outbox, now_ms: Callable[[], int]) -> list[Courier]:
     """Return a courier for each channel that is configured."""
-    name = uuid.uuid4().hex
     found = []
     if notices.mail.host:
         mail = notices.mail
         password = secret("notices.mail", env=mail.password_env) if mail.password_env else ""
         by_mail = MailSender(mail, password, Templates(notices.templates), now_ms)
-        found.append(Courier(name, Channel.MAIL, by_mail, outbox, notices, now_ms))
+        found.append(Courier(Channel.MAIL, by_mail, outbox, notices, now_ms))
     by_webhook = WebhookSender(keys_of(notices), now_ms)
-    found.append(Courier(name, Channel.WEBHOOK, by_webhook, outbox, notices, now_ms))
+    found.append(Courier(Channel.WEBHOOK, by_webhook, outbox, notices, now_ms))
     return found
 
 

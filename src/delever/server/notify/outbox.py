@@ -5,6 +5,7 @@ A process killed before that commit fills them again, one killed after it has th
 Every transaction begins with the write that decides it, so that two never wait for each other.
 """
 
+import uuid
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -52,9 +53,10 @@ class Letter(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """A letter that this sender alone may send until `until_ms`."""
+    """A letter that only who holds it may send, until `until_ms`."""
 
     number: int
+    hold: str
     letter: Letter
     attempts: int
     made_ms: int
@@ -138,28 +140,23 @@ class Outbox:
 
     # --- sending ---
 
-    async def claim(
-        self, channel: Channel, sender: str, *, limit: int, hold_ms: int
-    ) -> list[Claimed]:
-        """Return what is due on a channel, oldest first, now held by this sender alone."""
-        now_ms, table = self._now_ms(), deliveries.c
+    async def claim(self, channel: Channel, *, limit: int, hold_ms: int) -> list[Claimed]:
+        """Return what is due on a channel, oldest first, now held by nobody else."""
+        now_ms, hold, table = self._now_ms(), uuid.uuid4().hex, deliveries.c
         free = table.claimed_until_ms <= now_ms
         due = sa.and_(
             table.state == State.WAITING, table.channel == channel, table.next_try_ms <= now_ms
         )
         first = sa.select(table.number).where(due, free).order_by(table.number).limit(limit)
-        until_ms = now_ms + hold_ms
         async with self._database.begin() as connection:
             # `free` stands outside, too: PostgreSQL checks it again after waiting for a rival.
             await connection.execute(
                 sa.update(deliveries)
                 .where(table.number.in_(first), free)
-                .values(claimed_by=sender, claimed_until_ms=until_ms)
+                .values(claimed_by=hold, claimed_until_ms=now_ms + hold_ms)
             )
             rows = await connection.execute(
-                sa.select(deliveries)
-                .where(due, table.claimed_by == sender, table.claimed_until_ms == until_ms)
-                .order_by(table.number)
+                sa.select(deliveries).where(due, table.claimed_by == hold).order_by(table.number)
             )
             return [_claimed(row) for row in rows.mappings()]
 
@@ -193,7 +190,7 @@ class Outbox:
     async def _note(self, claimed: Claimed, **values: Any) -> None:
         """Change a row as long as it is held: who came too late changes nothing."""
         table = deliveries.c
-        held = (table.number == claimed.number) & (table.claimed_until_ms == claimed.until_ms)
+        held = (table.number == claimed.number) & (table.claimed_by == claimed.hold)
         waiting = table.state == State.WAITING
         async with self._database.begin() as connection:
             await connection.execute(sa.update(deliveries).where(held, waiting).values(values))
@@ -236,6 +233,7 @@ def _claimed(row: sa.RowMapping) -> Claimed:
     letter = Letter(*(row[name] for name in Letter._fields))
     return Claimed(
         row["number"],
+        row["claimed_by"],
         letter._replace(channel=Channel(letter.channel)),
         row["attempts"],
         row["made_ms"],

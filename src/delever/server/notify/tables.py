@@ -1,7 +1,7 @@
 """The outbox in SQL: where the journal has been read to, and what is to be sent to whom.
 
-Times are ms of the server's clock. `claimed_until_ms` is a sender's hold on a row: who claims it
-first sends it, and a sender that dies loses it when the hold ends.
+Times are ms of the server's clock. `claimed_by` is a sender's hold on a row, until
+`claimed_until_ms`: who claims it first sends it, and who dies loses it when the hold ends.
 """
 
 import sqlalchemy as sa

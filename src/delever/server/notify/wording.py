@@ -93,7 +93,7 @@ def _fill_lines(fill: AdlFilled, end: RoundClosed | None, lexicon: Lexicon) -> S
     return (
         f"Fill {fill.fill}: {closed} closed at {figures.price(fill.price_ticks)}.",
         *_trigger(end, figures),
-        _place(fill, end, figures, rules),
+        *_place(fill, end, figures, rules),
         _price(fill, end, figures),
         _arithmetic(fill, figures),
     )
@@ -111,14 +111,15 @@ def _trigger(end: RoundClosed | None, figures: Figures) -> Sequence[str]:
     return (why,)
 
 
-def _place(fill: AdlFilled, end: RoundClosed | None, figures: Figures, rules: RuleSet) -> str:
+def _place(
+    fill: AdlFilled, end: RoundClosed | None, figures: Figures, rules: RuleSet
+) -> Sequence[str]:
     """Return why it was this position: score, rank, light and what stood ahead."""
     of = "" if end is None else f" of {end.candidates}"
     ahead = figures.quantity(fill.quantity_ahead_lots) if fill.quantity_ahead_lots else "nobody"
-    return (
-        f"Why you: rank {fill.rank}{of} by score {short(fill.score)} ({rules.ranking.formula}; "
-        f"rules of {rules.name}); ahead: {ahead}. Light {fill.light} of 5."
-    )
+    place = f"Why you: rank {fill.rank}{of}, highest score first; ahead: {ahead}."
+    formula = f"Score, by the rules of {rules.name}: {rules.ranking.formula} = {short(fill.score)}."
+    return (f"{place} Light {fill.light} of 5.", formula)
 
 
 def _price(fill: AdlFilled, end: RoundClosed | None, figures: Figures) -> str:
