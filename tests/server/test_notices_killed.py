@@ -60,13 +60,11 @@ def restarted(folder: Path, url: str, mail_port: int, clock: Callable[[], int]) 
 
     async def go() -> None:
         async with desk(settings(folder, url, mail_port), clock, folder, working=True) as opened:
-            sent = False
-            while not sent:
+            states: list[State] = []
+            while states != [State.SENT] * 2 * len(PEOPLE):
                 await asyncio.sleep(0.02)
                 logs = [await opened.notifier.deliveries_of(each, 9) for each in PEOPLE]
-                sent = all(len(log) == 2 and log[0].state is State.SENT for log in logs) and all(
-                    each.state is State.SENT for log in logs for each in log
-                )
+                states = [each.state for log in logs for each in log]
 
     asyncio.run(asyncio.wait_for(go(), 20))
 
