@@ -160,12 +160,13 @@ class Mail(_Section, frozen=True, kw_only=True):
     host: str = ""
     """Empty sends no mail."""
     port: int = 587
-    """465 speaks TLS from the first byte."""
+    """Its port: 587 for submission with STARTTLS; 465 speaks TLS from the first byte."""
     username: str = ""
-    """Empty logs in nowhere."""
+    """The name to log in with; empty does not log in."""
     password_env: str = ""
     """Environment variable that holds the password."""
     sender: str = "adl@localhost"
+    """The address that mail comes from."""
     start_tls: bool = True
     """Refuse to send where the server does not offer STARTTLS."""
 
@@ -174,10 +175,11 @@ class Recipient(_Section, frozen=True, kw_only=True):
     """`[[notices.recipients]]`: where notices go: by mail, to a webhook, or both."""
 
     account: str
-    """Whose notices; '' is the operator, '*' every account."""
+    """Whose notices: an account, '*' for every account's, or '' for the operator's."""
     mail: str = ""
+    """An address for mail; empty for none."""
     webhook: str = ""
-    """An http(s) address."""
+    """A URL for webhooks; empty for none."""
     webhook_secret_env: str = ""
     """Environment variable of the Standard Webhooks secret (`whsec_...`)."""
 
@@ -186,10 +188,13 @@ class Notices(_Section, frozen=True, kw_only=True):
     """`[notices]`: telling people what happened to them."""
 
     mail: Mail = Mail()
+    """`[notices.mail]`, below."""
     recipients: tuple[Recipient, ...] = ()
+    """`[[notices.recipients]]`, below."""
     retry_first_ms: int = 1_000
     """Wait after the first failure; doubles up to retry_longest_ms."""
     retry_longest_ms: int = 3_600_000
+    """The longest wait between two attempts."""
     give_up_after_ms: int = 3 * 24 * 3_600_000
     """How long a delivery is tried before it is marked as failed."""
     templates: str = ""

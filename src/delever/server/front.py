@@ -22,7 +22,12 @@ from delever.server.http import (
     read_body,
     send_reply,
 )
+from delever.server.runner import BusyError, StoppedError
 from delever.server.sockets import POLICY, ClosedError, Socket
+
+BROKEN = b'{"error":{"reason":"internal_error","message":"the server has logged what went wrong"}}'
+AWAY = b'{"error":{"reason":"engine_is_not_available","message":"try again later"}}'
+LARGE = b'{"error":{"reason":"body_is_too_large","message":"%s"}}'
 
 SMALL_BODY = 64 * 1024
 """Venue APIs take small bodies only."""
@@ -48,22 +53,31 @@ class Venue(Protocol):
 
 
 class Front:
-    """The server's ASGI app. `mounts` are other apps by the first part of their paths."""
+    """The server's ASGI app; `lifespan` starts and stops everything.
+
+    `mounts` are other apps by the first part of their paths.
+    """
 
     def __init__(
-        self, listen: Listen, venues: tuple[Venue, ...], native: Asgi, mounts: Mapping[str, Asgi]
+        self,
+        listen: Listen,
+        venues: tuple[Venue, ...],
+        native: Asgi,
+        mounts: Mapping[str, Asgi],
+        lifespan: Asgi,
     ) -> None:
         self._listen = listen
         self._venues = {part: venue for venue in venues for part in venue.parts}
         self._native = native
         self._mounts = mounts
+        self._lifespan = lifespan
         self._sockets: dict[str, int] = {}
         self.open_sockets: set[Socket] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] == "lifespan":
-            await self._native(scope, receive, send)
+            await self._lifespan(scope, receive, send)
             return
         path: str = scope["path"]
         part = path.split("/", 2)[1] if path.startswith("/") else ""
@@ -77,16 +91,15 @@ class Front:
 
     async def _answer(self, venue: Venue, scope: Scope, receive: Receive, send: Send) -> None:
         address = address_of(scope, trust_forwarded=self._listen.trust_forwarded)
-        reply = None
-        if scope["method"] == "GET":
-            reply = venue.answer_now(scope["path"], scope["query_string"], address)
-        if reply is None:
-            try:
-                body = await read_body(receive, SMALL_BODY)
-            except TooLargeError as error:
-                await send_reply(send, Reply(b'{"msg":"%s"}' % str(error).encode(), 413))
-                return
-            reply = await venue.answer(Request(scope, address, body))
+        try:
+            reply = await _reply(venue, scope, receive, address)
+        except TooLargeError as error:
+            reply = Reply(LARGE % str(error).encode(), 413)
+        except (BusyError, StoppedError):
+            reply = Reply(AWAY, 503)
+        except Exception:
+            log.exception("request failed", method=scope["method"], path=scope["path"])
+            reply = Reply(BROKEN, 500)
         await send_reply(send, reply)
 
     async def _converse(self, venue: Venue, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,3 +122,13 @@ class Front:
                 self._sockets[address] -= 1
                 if not self._sockets[address]:
                     del self._sockets[address]
+
+
+async def _reply(venue: Venue, scope: Scope, receive: Receive, address: str) -> Reply:
+    """Return a venue's answer, out of what is encoded already where that is enough."""
+    if scope["method"] == "GET":
+        reply = venue.answer_now(scope["path"], scope["query_string"], address)
+        if reply is not None:
+            return reply
+    body = await read_body(receive, SMALL_BODY)
+    return await venue.answer(Request(scope, address, body))
