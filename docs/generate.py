@@ -1,4 +1,4 @@
-"""Writes docs/rules.md, docs/reference/{commands,events,reasons}.md and the tables of docs/venues.
+"""Writes docs/rules.md, docs/reference/{commands,config,events,reasons}.md and venues' tables.
 
 `make docs` runs it; tests/test_docs.py fails where a page is not what it would write.
 """
@@ -12,6 +12,7 @@ import typing
 from pathlib import Path
 
 import msgspec
+from config_page import config_page
 from rule_pages import rules_page, venues_filled
 
 from delever.core import messages
@@ -130,6 +131,7 @@ def pages() -> dict[Path, str]:
     return {
         ROOT / "docs" / "rules.md": rules_page(),
         REFERENCE / "commands.md": commands_page(),
+        REFERENCE / "config.md": config_page(),
         REFERENCE / "events.md": events_page(),
         REFERENCE / "reasons.md": reasons_page(),
         **venues_filled(),
