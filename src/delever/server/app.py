@@ -26,6 +26,7 @@ from delever.server.runner import Runner
 from delever.server.venues.binance import Binance
 from delever.server.venues.bybit import Bybit
 from delever.server.venues.fills import FillLog
+from delever.server.venues.okx import Okx
 
 log = structlog.get_logger()
 
@@ -56,6 +57,7 @@ class Service:
         return (
             Binance(self.config, self.runner, self.keyring, self.fills),
             Bybit(self.runner, self.keyring, self.fills),
+            Okx(self.runner, self.keyring),
         )
 
     def _mounts(self) -> Mapping[str, Asgi]:
