@@ -203,7 +203,7 @@ def measure(seconds: int, subscribers: list[int]) -> Iterator[Row]:
     """Yield every claim."""
     with tempfile.TemporaryDirectory() as folder:
         journal, config = Path(folder) / "journal.db", Path(folder) / "delever.toml"
-        play(accounts=1_000, contracts=20, journal=journal)
+        play(accounts=300, contracts=20, journal=journal)
         config.write_text(CONFIG.format(journal=journal, account=ACCOUNT))
         command = (sys.executable, "-m", "delever", "serve", "-c", str(config), "--port", "0")
         with served(*command) as url:

@@ -27,6 +27,7 @@ def run(app: Any) -> None:
     )
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
+        listening.listen(2048)
         announce(listening.getsockname()[1])
         uvicorn.Server(config).run(sockets=[listening])
 

@@ -15,6 +15,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import perf_counter
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -23,9 +24,8 @@ from delever.config import Config
 from delever.core.book import Book
 from delever.core.messages import Command, RefreshLights, RefreshRatings, SetTime
 from delever.journal import SqliteJournal
-from delever.journal.codec import decode_command, decode_events
 from delever.server.board import Board
-from delever.server.writer import NOW, Committed, IdReusedError, Outcome, Writer
+from delever.server.writer import NOW, Committed, IdReusedError, Outcome, Writer, committed_of
 
 __all__ = ["NOW", "BusyError", "Committed", "IdReusedError", "Outcome", "Runner", "StoppedError"]
 
@@ -58,6 +58,7 @@ class Runner:
         self.config = config
         self.now_ms = now_ms
         self.failed: BaseException | None = None
+        self.commit_seconds = 0.0  # of the commit that listeners are told of
         self.listeners: list[Callable[[Sequence[Committed]], None]] = []
         self.board_listeners: list[Callable[[Board], None]] = []
         self._engine = ThreadPoolExecutor(1, thread_name_prefix="engine")
@@ -140,15 +141,7 @@ class Runner:
         """Return what was committed after a sequence, oldest first."""
 
         def read(journal: SqliteJournal) -> list[Committed]:
-            return [
-                Committed(
-                    record.sequence,
-                    record.time_ms,
-                    decode_command(record.command),
-                    decode_events(record.events),
-                )
-                for record in journal.records(after, after + limit)
-            ]
+            return [committed_of(record) for record in journal.records(after, after + limit)]
 
         return await self.look_up(read)
 
@@ -163,7 +156,7 @@ class Runner:
 
     async def _write(self, batch: list[_Pending]) -> None:
         """Write one commit; where a command holds what no journal can, each of it alone."""
-        loop = asyncio.get_running_loop()
+        loop, began = asyncio.get_running_loop(), perf_counter()
         asked = [command for pending in batch for command in pending.commands]
         try:
             outcomes, board = await loop.run_in_executor(self._engine, self._writer.commit, asked)
@@ -176,6 +169,7 @@ class Runner:
         except BaseException as error:  # noqa: BLE001 - whatever it is, nothing may go on
             self._fail(error, batch)
         else:
+            self.commit_seconds = perf_counter() - began
             self._tell(batch, outcomes, board)
 
     def _next_commit(self) -> list[_Pending]:

@@ -12,6 +12,7 @@ import msgspec
 
 from delever.config import Config
 from delever.core.messages import (
+    Accepted,
     AdlFilled,
     AdlStarted,
     AdlStopped,
@@ -22,7 +23,7 @@ from delever.core.messages import (
     RefreshLights,
 )
 from delever.core.publishing import Published, publish
-from delever.journal import JournalError, Recorder
+from delever.journal import JournalError, Record, Recorder
 from delever.journal.codec import decode_command, decode_events, encode_command
 from delever.server.board import Board, board_of
 
@@ -40,6 +41,16 @@ class Committed(NamedTuple):
     time_ms: int
     command: Command
     events: tuple[Event, ...]
+
+
+def committed_of(record: Record) -> Committed:
+    """Return what a record of the journal holds; msgspec.MsgspecError where it cannot be read."""
+    return Committed(
+        record.sequence,
+        record.time_ms,
+        decode_command(record.command),
+        decode_events(record.events),
+    )
 
 
 class IdReusedError(Exception):
@@ -103,11 +114,13 @@ class Writer:
 
     def _run(self, fresh: list[tuple[int, Command]]) -> dict[int, Outcome | IdReusedError]:
         first = self.recorder.head.sequence + 1
-        results = self.recorder.submit(command for _, command in fresh)
         time_ms = self.recorder.book.time_ms
+        results = self.recorder.submit(command for _, command in fresh)
         outcomes: dict[int, Outcome | IdReusedError] = {}
         numbered = enumerate(zip(fresh, results, strict=True), start=first)
         for sequence, ((place, command), events) in numbered:
+            if isinstance(events[0], Accepted):  # a refused command moves no clock
+                time_ms = events[0].time_ms
             outcomes[place] = Outcome(Committed(sequence, time_ms, command, events), repeated=False)
             self._note(sequence, command, events)
         return outcomes
@@ -137,19 +150,17 @@ class Writer:
         record = self.recorder.journal.record(sequence)
         if record is None:
             raise JournalError(f"record {sequence} is gone")
-        before = decode_command(record.command)
-        events = decode_events(record.events)
-        return _repeated(command, Committed(sequence, record.time_ms, before, events))
+        return _repeated(command, committed_of(record))
 
     def _remember(self) -> None:
         """Find again, after a restart, the newest ids and what the board shows of the past."""
         book, journal = self.recorder.book, self.recorder.journal
         after = max(0, self.recorder.head.sequence - self._config.journal.remember_ids)
         for record in journal.records(after):
-            command = decode_command(record.command)
-            if command.id:
-                self._ids[command.id] = record.sequence
-            self._watch(record.time_ms, decode_events(record.events))
+            committed = committed_of(record)
+            if committed.command.id:
+                self._ids[committed.command.id] = record.sequence
+            self._watch(record.time_ms, committed.events)
         if book.lights is not None:
             self._lights = publish(book)
 
