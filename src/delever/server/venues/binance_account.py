@@ -29,9 +29,25 @@ class Accounts:
         self._runner = runner
         self._markets = markets
         self._fills = fills
+        self._quantiles: dict[tuple[str, str, str | None], object] = {}
+        self._quantiles_of: Published | None = None
 
     async def quantiles(self, product: str, account: str, request: Request) -> object:
-        """Return the quantiles of every symbol in which the account holds anything."""
+        """Return the quantiles of every symbol in which the account holds anything.
+
+        They change when lights are published, every 30 s, and are put together once in between.
+        """
+        lights = self._markets.board.lights
+        if lights is None:
+            return await self._quantiles_now(product, account, request)
+        if lights is not self._quantiles_of:
+            self._quantiles, self._quantiles_of = {}, lights
+        key = product, account, text(request, "symbol")
+        if key not in self._quantiles:
+            self._quantiles[key] = await self._quantiles_now(product, account, request)
+        return self._quantiles[key]
+
+    async def _quantiles_now(self, product: str, account: str, request: Request) -> object:
         markets = self._asked(product, request)
         holdings = await self._holdings(account)
         lights = self._markets.board.lights
