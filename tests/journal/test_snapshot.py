@@ -16,14 +16,14 @@ from delever.core.rolling import RollingMean, RollingPeak, RollingVolatility
 from delever.journal import snapshot
 from delever.journal.snapshot import decode_book, encode_book
 
-NOT_CHANGED = {"changed", "_changed", "_changed_lanes"}
-"""What has changed since the last hash: a snapshot is made when that is nothing."""
+NOT_CHANGED = {"changed", "_changed", "_changed_lanes", "changed_at", "opened_or_closed"}
+"""What has changed since the last hash, which is nothing when a snapshot is made, or at which step."""
 
 FOLLOWS = {
-    Book: {"managed", "_engaged", "_fills_of"},
-    Accounts: {"index", "_order", "_capacity"},
-    Wallets: {"_capacity"},
-    Lane: {"rows", "total_lots", "total_cost", "total_margin", "_capacity"},
+    Book: {"managed", "shown", "_engaged", "_fills_of"},
+    Accounts: {"index", "any_hedges", "_by_name", "_order", "_capacity"},
+    Wallets: {"sequence", "_capacity"},
+    Lane: {"index", "total_lots", "total_cost", "total_margin", "_capacity"},
     AssetState: {"exposure"},
     ContractState: {"name", "number", "terms", "limits", "counted", "measured_exposure"},
     PoolState: {"name", "asset", "limits", "max_slippage_ppm"},

@@ -38,6 +38,7 @@ class Book:
         self.lights: m.LightsRefreshed | None = None
         self.managed = False
         self.unobserved: set[str] = set()
+        self.shown: dict[str, Any] = {}
         self._engaged: dict[str, ContractState] = {}
         self._fills_of: dict[str, list[int]] = {}
         self._changed: dict[str, ContractState | PoolState] = {}
@@ -88,6 +89,8 @@ class Book:
     def _accepted(self, event: m.Accepted) -> None:
         self.sequence = event.sequence
         self.time_ms = event.time_ms
+        for asset in self.assets.values():
+            asset.wallets.sequence = event.sequence
 
     def _refused(self, _event: m.Refused) -> None:
         self.sequence += 1
@@ -115,9 +118,10 @@ class Book:
 
     def _account_defined(self, event: m.AccountDefined) -> None:
         hedge_mode, exempt = event.hedge_mode, event.adl_exempt
-        self.accounts.define(event.account, hedge_mode=hedge_mode, adl_exempt=exempt)
+        row = self.accounts.define(event.account, hedge_mode=hedge_mode, adl_exempt=exempt)
         for asset in self.assets.values():
             asset.wallets.reach(self.accounts.size)
+            asset.wallets.changed_at[row] = self.sequence
 
     def _balances_set(self, event: m.BalancesSet) -> None:
         columns = event.accounts, event.assets, event.balances_cash
@@ -143,7 +147,7 @@ class Book:
         columns = accounts.tolist(), event.positions, event.lots
         for account, position, lots in zip(*columns, strict=True):
             if lots == 0:
-                lane.remove(lane.rows[account, position])
+                lane.remove(lane.row_of(account, position))
         self.accounts.positions_version[accounts] = event.version
         for account in accounts.tolist():
             self._acknowledge(self.accounts.positions_fill, account, event.last_fill)
@@ -298,6 +302,7 @@ class Book:
         if name not in self.assets:
             self.assets[name] = AssetState(name, cash_decimals)
             self.assets[name].wallets.reach(self.accounts.size)
+            self.assets[name].wallets.sequence = self.sequence
 
     def _move_fill(self, fill: m.AdlFilled, direction: int) -> None:
         """Execute an ADL fill, or take it back with direction -1."""
@@ -357,6 +362,8 @@ class Book:
     def reindex(self) -> None:
         """Find again what follows from the rest: after a restore, before the next event."""
         self.managed = any(pool.definition.managed for pool in self.pools.values())
+        for asset in self.assets.values():
+            asset.wallets.sequence = self.sequence
         for number, state in enumerate(self.contracts.values()):
             state.number = number
             if state.engaged:
@@ -378,6 +385,13 @@ class Book:
     def _forget(self, fill: m.AdlFilled) -> None:
         del self.outstanding[fill.fill]
         self._fills_of[fill.account].remove(fill.fill)
+
+    def remember(self, contract: str, shown: object) -> None:
+        """Keep what was last shown of a contract, so that what has not changed is not made again.
+
+        It follows from the rest, and is no part of what the book is.
+        """
+        self.shown[contract] = shown
 
     # --- the hash of what has changed ---
 

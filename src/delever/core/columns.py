@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from delever.core.messages import PositionsSet
+from delever.core.row_index import RowIndex
 from delever.core.units import Ints
 
 FIRST_CAPACITY = 16
@@ -18,6 +19,8 @@ class Table:
     """Parallel NumPy columns with one length, `size`. Subclasses name columns and their types."""
 
     COLUMNS: dict[str, type[np.generic]] = {}  # noqa: RUF012 - constant of each subclass
+    PASSING: frozenset[str] = frozenset()
+    """Columns that say when something changed: of use to this process only, and never kept."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -26,10 +29,10 @@ class Table:
             setattr(self, name, np.zeros(self._capacity, dtype))
 
     def _grow(self, size: int) -> None:
-        """Make room for `size` rows, doubling, so that adding a row is O(1) on average."""
+        """Make room for `size` rows, by a quarter at least: adding a row is O(1) on average."""
         if size <= self._capacity:
             return
-        self._capacity = max(size, 2 * self._capacity)
+        self._capacity = max(size, self._capacity + (self._capacity >> 2))
         for name, dtype in self.COLUMNS.items():
             column = np.zeros(self._capacity, dtype)
             column[: self.size] = getattr(self, name)[: self.size]
@@ -37,14 +40,15 @@ class Table:
 
     def state(self) -> dict[str, bytes]:
         """Return the columns' bytes, for a snapshot."""
-        return {name: getattr(self, name)[: self.size].tobytes() for name in self.COLUMNS}
+        kept = [name for name in self.COLUMNS if name not in self.PASSING]
+        return {name: getattr(self, name)[: self.size].tobytes() for name in kept}
 
     def load(self, state: dict[str, bytes], size: int) -> None:
         """Take the columns back from a snapshot."""
         self._grow(size)
         self.size = size
-        for name, dtype in self.COLUMNS.items():
-            getattr(self, name)[:size] = np.frombuffer(state[name], dtype)
+        for name, column in state.items():
+            getattr(self, name)[:size] = np.frombuffer(column, self.COLUMNS[name])
 
 
 class Accounts(Table):
@@ -69,7 +73,9 @@ class Accounts(Table):
         super().__init__()
         self.names: list[str] = []
         self.index: dict[str, int] = {}
-        self._order: Ints | None = None
+        self.any_hedges = False
+        self._order: Ints = np.empty(0, np.int64)
+        self._by_name: Ints = np.empty(0, np.int32)
 
     def define(self, name: str, *, hedge_mode: bool, adl_exempt: bool) -> int:
         """Open an account or change its mode; return its index."""
@@ -81,24 +87,26 @@ class Accounts(Table):
             self.names.append(name)
             self.index[name] = row
             self.balances_version[row] = self.positions_version[row] = -1
-            self._order = None
+        self.any_hedges |= hedge_mode
         self.hedge_mode[row] = hedge_mode
         self.adl_exempt[row] = adl_exempt
         return row
 
     def order(self) -> Ints:
         """Return each account's place in the order of names: what breaks ties."""
-        if self._order is None:
-            by_name = sorted(range(self.size), key=self.names.__getitem__)
+        if len(self._order) < self.size:
+            by_name = [*self._by_name.tolist(), *range(len(self._by_name), self.size)]
+            by_name.sort(key=self.names.__getitem__)  # quick: all but the new are in order
+            self._by_name = np.array(by_name, np.int32)
             self._order = np.empty(self.size, np.int64)
-            self._order[by_name] = np.arange(self.size)
+            self._order[self._by_name] = np.arange(self.size)
         return self._order
 
     def load_names(self, names: Iterable[str]) -> None:
         """Take the names back from a snapshot."""
         self.names = list(names)
         self.index = {name: row for row, name in enumerate(self.names)}
-        self._order = None
+        self.any_hedges = bool(self.hedge_mode[: self.size].any())
 
 
 class Wallets(Table):
@@ -106,19 +114,24 @@ class Wallets(Table):
 
     `balance` is settled cash without isolated margins. `profit` and `maintenance` are sums over the
     account's cross positions at the current marks, kept up to date by differences, exactly.
+    `changed_at` is the sequence of the last change of any of them: what ranks depend on.
     """
 
     COLUMNS = {  # noqa: RUF012
         "balance": np.int64,
         "profit": np.int64,
         "maintenance": np.int64,
+        "changed_at": np.int64,
     }
+    PASSING = frozenset({"changed_at"})
     balance: Ints
     profit: Ints
     maintenance: Ints
+    changed_at: Ints
 
     def __init__(self) -> None:
         super().__init__()
+        self.sequence = 0
         self.total = 0
         self.largest = 0
         self.changed: set[int] = set()
@@ -131,6 +144,7 @@ class Wallets(Table):
     def add(self, account: int, amount_cash: int) -> None:
         """Move cash into (or out of) an account's wallet."""
         self.balance[account] += amount_cash
+        self.changed_at[account] = self.sequence
         self.total += amount_cash
         self.largest = max(self.largest, abs(int(self.balance[account])))
         self.changed.add(account)
@@ -182,7 +196,7 @@ class Lane(Table):
 
     def __init__(self) -> None:
         super().__init__()
-        self.rows: dict[tuple[int, int], int] = {}
+        self.index = RowIndex(self)
         self.total_lots = 0
         self.total_cost = 0
         self.total_margin = 0
@@ -190,30 +204,49 @@ class Lane(Table):
         self.largest_cost = 0
         self.labels: set[int] = set()
         self.changed: set[tuple[int, int]] = set()
+        self.changed_at = 0
+        self.opened_or_closed = 0
 
     def find(self, account: int, position: int) -> int | None:
         """Return the row of a position, or None where there is none."""
-        return self.rows.get((account, position))
+        row = self.index.find(account, position)
+        return None if row < 0 else row
+
+    def row_of(self, account: int, position: int) -> int:
+        """Return the row of a position that is there; KeyError where it is not."""
+        row = self.index.find(account, position)
+        if row < 0:
+            raise KeyError((account, position))
+        return row
+
+    def keys(self) -> list[tuple[int, int]]:
+        """Return account and position number, row by row."""
+        columns = self.account[: self.size].tolist(), self.position[: self.size].tolist()
+        return list(zip(*columns, strict=True))
 
     def positions_of(self, account: int) -> list[int]:
         """Return the position numbers that an account holds in this lane, ascending."""
-        return [label for label in sorted(self.labels) if (account, label) in self.rows]
+        return [label for label in sorted(self.labels) if self.index.find(account, label) >= 0]
 
     def put(self, account: int, position: int) -> int:
         """Return the row of a position, opened with nothing in it where there was none."""
-        key = (account, position)
-        self.changed.add(key)
-        row = self.rows.get(key)
-        if row is None:
+        self.changed.add((account, position))
+        row = self.index.find(account, position)
+        if row < 0:
             row = self.size
-            self._grow(row + 1)
-            self.size += 1
-            self.rows[key] = row
+            self._open(row + 1)
             self.labels.add(position)
-            for name in self.COLUMNS:
-                getattr(self, name)[row] = 0
-            self.account[row], self.position[row] = key
+            self.account[row], self.position[row] = account, position
+            self.index.enter(row, row + 1)
         return row
+
+    def _open(self, size: int) -> None:
+        """Have rows with nothing in them up to this size."""
+        self._grow(size)
+        for name in self.COLUMNS:
+            getattr(self, name)[self.size : size] = 0
+        self.size = size
+        self.opened_or_closed += 1
 
     def assign(self, rows: Ints, event: PositionsSet) -> None:
         """Give rows the event's numbers, and the totals the differences."""
@@ -245,21 +278,19 @@ class Lane(Table):
     def remove(self, row: int) -> None:
         """Close a row that has nothing left in it; the last row takes its place."""
         last = self.size - 1
-        key = (int(self.account[row]), int(self.position[row]))
-        self.changed.add(key)
-        del self.rows[key]
+        self.changed.add((int(self.account[row]), int(self.position[row])))
+        self.index.leave(row, last)
         if row != last:
             for name in self.COLUMNS:
                 column = getattr(self, name)
                 column[row] = column[last]
-            self.rows[(int(self.account[row]), int(self.position[row]))] = row
         self.size = last
+        self.opened_or_closed += 1
 
     def load(self, state: dict[str, bytes], size: int) -> None:
         """Take the lane back from a snapshot."""
         super().load(state, size)
-        keys = zip(self.account[:size].tolist(), self.position[:size].tolist(), strict=True)
-        self.rows = {key: row for row, key in enumerate(keys)}
+        self.index.rebuild()
         self.total_lots = int(self.lots[:size].sum())
         self.total_cost = sum(self.cost[:size].tolist())
         self.total_margin = sum(self.margin[:size].tolist())

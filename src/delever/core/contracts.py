@@ -64,6 +64,20 @@ class Terms:
             return lots * (ticks * self.factor)
         return div_floor(-lots * self.factor, ticks)
 
+    def per_lot(self, side: Side, ticks: int) -> tuple[int, int]:
+        """Return (factor, ticks) such that lots without sign are worth lots * factor / ticks.
+
+        The quotient is floored; where ticks are 0 there is nothing to divide by.
+        """
+        if self.linear:
+            return side.sign * ticks * self.factor, 0
+        return -side.sign * self.factor, ticks
+
+    @property
+    def tiers(self) -> tuple[Ints, Ints, Ints]:
+        """The margin tiers as columns: from which notional, rate and deduction."""
+        return self.tier_from_cash, self.tier_rate_ppm, self.tier_deduction_cash
+
     def trade_cash(self, lots: int, ticks: int) -> int:
         """Return the value that both sides of a trade book, so that nothing is lost between them.
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from delever.core.columns import Lane, Wallets
 from delever.core.contracts import Terms
+from delever.core.kernels import kernels_for
 from delever.core.messages import (
     AdlFilled,
     Amount,
@@ -187,7 +188,9 @@ class ContractState:
     def withdraw(self, side: Side, rows: Ints, wallets: Wallets) -> None:
         """Take the rows' profit and maintenance out of their cross wallets."""
         lane = self.lanes[side]
+        lane.changed_at = wallets.sequence
         cross = rows[~lane.isolated[rows]]
+        wallets.changed_at[lane.account[cross]] = wallets.sequence
         np.subtract.at(wallets.profit, lane.account[cross], lane.profit[cross])
         np.subtract.at(wallets.maintenance, lane.account[cross], lane.maintenance[cross])
 
@@ -198,6 +201,7 @@ class ContractState:
             side, lane.lots[rows], lane.cost[rows]
         )
         cross = rows[~lane.isolated[rows]]
+        wallets.changed_at[lane.account[cross]] = wallets.sequence
         np.add.at(wallets.profit, lane.account[cross], lane.profit[cross])
         np.add.at(wallets.maintenance, lane.account[cross], lane.maintenance[cross])
 
@@ -211,12 +215,23 @@ class ContractState:
     def revalue(self, side: Side, wallets: Wallets) -> None:
         """Value a whole lane at a new mark; cross wallets get the differences, exactly."""
         lane, n = self.lanes[side], self.lanes[side].size
-        profit, maintenance = self.valued(side, lane.lots[:n], lane.cost[:n])
-        cross = ~lane.isolated[:n]
-        account = lane.account[:n][cross]
-        np.add.at(wallets.profit, account, (profit - lane.profit[:n])[cross])
-        np.add.at(wallets.maintenance, account, (maintenance - lane.maintenance[:n])[cross])
-        lane.profit[:n], lane.maintenance[:n] = profit, maintenance
+        lane.changed_at = wallets.sequence
+        if n == 0:
+            return
+        kernels_for(wallets.size).revalue(
+            lane.account[:n],
+            lane.isolated[:n],
+            lane.lots[:n],
+            lane.cost[:n],
+            *self.terms.per_lot(side, self.mark),
+            *self.terms.tiers,
+            lane.profit[:n],
+            lane.maintenance[:n],
+            wallets.profit,
+            wallets.maintenance,
+            wallets.changed_at,
+            wallets.sequence,
+        )
 
     def reduce(
         self, side: Side, key: tuple[int, int], amounts: tuple[int, int, int], wallets: Wallets
@@ -234,7 +249,7 @@ class ContractState:
     def reopen(self, key: tuple[int, int], fill: AdlFilled) -> None:
         """Have a position to put a fill back into, with the terms that it had."""
         lane = self.lanes[fill.side]
-        if key not in lane.rows:
+        if lane.find(*key) is None:
             row = lane.put(*key)
             lane.isolated[row], lane.leverage[row] = fill.isolated, fill.leverage_hundredths
 
@@ -305,7 +320,7 @@ class ContractState:
         lane, inventory = self.lanes[side], self.inventory[side]
         changes: list[tuple[int, ...]] = []
         for key in sorted(lane.changed):
-            row = lane.rows.get(key)
+            row = lane.find(*key)
             changes.append(key if row is None else lane.kept(row))
         for takeover in sorted(inventory.changed):
             parcel = inventory.parcels.get(takeover)

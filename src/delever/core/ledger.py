@@ -101,7 +101,7 @@ def _positions_set(book: Book, event: m.PositionsSet) -> Iterator[Posting]:
     lane, asset = state.lanes[event.side], state.terms.settle
     index = book.accounts.index
     keys = zip(map(index.__getitem__, event.accounts), event.positions, strict=True)
-    rows = [row for key in keys if (row := lane.rows.get(key)) is not None]
+    rows = [row for key in keys if (row := lane.find(*key)) is not None]
     cost = sum(event.costs_cash) - sum(lane.cost[rows].tolist())
     margin = sum(event.margins_cash) - sum(lane.margin[rows].tolist())
     lots = sum(event.lots) - sum(lane.lots[rows].tolist())

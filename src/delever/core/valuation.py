@@ -111,6 +111,36 @@ def view_lane(book: Book, state: ContractState, side: Side) -> LaneView:
     )
 
 
+def lane_columns(book: Book, state: ContractState, side: Side) -> tuple[np.ndarray, ...]:
+    """Return the columns of a lane that a `Product` score is made of, as `kernels.show_lane` asks.
+
+    They are the book's own, not copies: they hold until the next event.
+    """
+    lane, accounts = state.lanes[side], book.accounts
+    n = lane.size
+    wallets = book.asset_of(state).wallets
+    joint_profit, joint_notional = _NONE, _NONE
+    if accounts.any_hedges:
+        profit = lane.profit[:n]
+        notional = abs(lane.cost[:n] + profit)
+        joint_profit, joint_notional = _joint(book, state, side, profit, notional)
+    own = lane.account, lane.position, lane.isolated, lane.under_liquidation, lane.lots, lane.cost
+    own += lane.margin, lane.profit, lane.maintenance
+    return (
+        *(column[:n] for column in own),
+        joint_profit,
+        joint_notional,
+        wallets.balance,
+        wallets.profit,
+        wallets.maintenance,
+        accounts.adl_exempt,
+        accounts.order(),
+    )
+
+
+_NONE = np.empty(0, np.int64)
+
+
 def initial_margin(entry_notional_cash: Ints, leverage_hundredths: Ints) -> Ints:
     """Return entry notional / leverage in Cash, rounded down; leverage counts in hundredths."""
     leverage = leverage_hundredths.astype(np.int64)
