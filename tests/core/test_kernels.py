@@ -1,5 +1,7 @@
 """The kernels, plain and compiled, against what they are to do, said in Python."""
 
+import subprocess
+import sys
 from fractions import Fraction
 from types import ModuleType
 from typing import Any
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delever.core.kernels import PARTS, compiled, fastest, kernels_for, plain
+from delever.core.kernels import PARTS, compiled, plain
 from delever.core.units import div_ceil
 
 BOTH = pytest.mark.parametrize("kernels", [plain, compiled], ids=["plain", "compiled"])
@@ -118,7 +120,8 @@ def score_of(rows: dict[str, Any], funds: list[np.ndarray], row: int, factors: A
         )
     )
     gain, leverage = (
-        float(parts[top]) / float(parts[bottom]) if parts[bottom] else 0.0 for top, bottom in factors
+        float(parts[top]) / float(parts[bottom]) if parts[bottom] else 0.0
+        for top, bottom in factors
     )
     if gain > 0:
         return gain * leverage
@@ -147,8 +150,10 @@ def test_scores_are_gain_times_leverage(
     assert score.tolist() == [score_of(rows, funds, row, factors) for row in range(size)]
     for row in range(size):
         account = int(rows["account"][row])
-        bucket = (rows["margin"][row] + rows["profit"][row]) if rows["isolated"][row] else (
-            funds[0][account] + funds[1][account]
+        bucket = (
+            (rows["margin"][row] + rows["profit"][row])
+            if rows["isolated"][row]
+            else (funds[0][account] + funds[1][account])
         )
         stands = bucket > 0 and not rows["under_liquidation"][row] and not funds[3][account]
         assert standing[row] == (stands and (rows["profit"][row] > 0 or not profitable_only))
@@ -172,9 +177,7 @@ def test_a_line_is_by_score_then_tie_then_number(
 
 
 @BOTH
-@given(
-    st.lists(st.integers(1, 1000), max_size=40), st.integers(1, 10), st.booleans(), st.randoms()
-)
+@given(st.lists(st.integers(1, 1000), max_size=40), st.integers(1, 10), st.booleans(), st.randoms())
 def test_lights_fall_from_the_front_to_one(
     kernels: ModuleType, lots: list[int], levels: int, by_count: bool, random: Any
 ) -> None:
@@ -243,6 +246,21 @@ def test_a_whole_lane_is_shown_alike(
     assert shown[0] == shown[1]
 
 
-def test_small_books_pay_for_no_compilation() -> None:
-    assert kernels_for(1_000) is plain
-    assert kernels_for(10**6) is fastest() is compiled
+CHOOSING = """
+import sys
+sys.modules.update({absent: None for absent in sys.argv[1:]})
+from delever.core.kernels import kernels_for
+print(kernels_for(1_000).__name__, "numba" in sys.modules and "numba" not in sys.argv[1:])
+print(kernels_for(10**6).__name__)
+print(kernels_for(1_000).__name__)
+"""
+
+
+@pytest.mark.parametrize(
+    ("absent", "large"),
+    [([], "delever.core.kernels.compiled"), (["numba"], "delever.core.kernels.plain")],
+)
+def test_only_a_large_book_loads_what_is_compiled(absent: list[str], large: str) -> None:
+    command = [sys.executable, "-c", CHOOSING, *absent]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["delever.core.kernels.plain", "False", large, large]

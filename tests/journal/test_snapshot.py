@@ -8,16 +8,18 @@ from hypothesis import strategies as st
 from sessions import crash, opening, sessions
 
 from delever.core.book import Book
-from delever.core.columns import Accounts, Lane, Table, Wallets
+from delever.core.columns import Accounts, Table, Wallets
 from delever.core.engine import step
 from delever.core.holdings import AssetState, ContractState, Inventory, PoolState
+from delever.core.lanes import Lane
 from delever.core.messages import Command, Event, Side
 from delever.core.rolling import RollingMean, RollingPeak, RollingVolatility
 from delever.journal import snapshot
 from delever.journal.snapshot import decode_book, encode_book
 
 NOT_CHANGED = {"changed", "_changed", "_changed_lanes", "changed_at", "opened_or_closed"}
-"""What has changed since the last hash, which is nothing when a snapshot is made, or at which step."""
+NOT_CHANGED |= {"changed_together"}
+"""What has changed since the last hash (nothing, when a snapshot is made), and at which step."""
 
 FOLLOWS = {
     Book: {"managed", "shown", "_engaged", "_fills_of"},

@@ -85,7 +85,7 @@ def standing(book: Book) -> dict[object, object]:
         (name, side, names[account], number): lane.kept(row)
         for name, state in book.contracts.items()
         for side, lane in state.lanes.items()
-        for row, (account, number) in enumerate(lane.keys())
+        for row, (account, number) in enumerate(lane.pairs())
     }
     held |= {name: asset.wallets.balance.tolist() for name, asset in book.assets.items()}
     return held | dict(book.open_orders)

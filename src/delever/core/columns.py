@@ -1,18 +1,27 @@
-"""Accounts, wallets and lanes as arrays that grow; a row is an index, a removal moves the last row.
+"""Accounts and wallets as arrays that grow; a row is an index.
 
 Every change is noted in `changed`, from which the book takes the hash of its deltas, and added to
 running totals, with which the ledger is compared after every step.
 """
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from delever.core.messages import PositionsSet
-from delever.core.row_index import RowIndex
-from delever.core.units import Ints
+from delever.core.units import Bools, Ints, exact_sum
 
 FIRST_CAPACITY = 16
+
+
+def digest_of(*columns: np.ndarray) -> bytes:
+    """Return the 32-byte BLAKE2b hash of columns, with their lengths."""
+    hashed = hashlib.blake2b(digest_size=32)
+    for column in columns:
+        little = column.astype(column.dtype.newbyteorder("<"), copy=False)
+        hashed.update(little.nbytes.to_bytes(8, "little"))
+        hashed.update(little.data)
+    return hashed.digest()
 
 
 class Table:
@@ -92,6 +101,20 @@ class Accounts(Table):
         self.adl_exempt[row] = adl_exempt
         return row
 
+    def define_all(self, names: Sequence[str], hedge_mode: Bools, adl_exempt: Bools) -> Ints:
+        """Open accounts or change their modes; return their indices. Each is named once."""
+        new = [name for name in names if name not in self.index]
+        first, end = self.size, self.size + len(new)
+        self._grow(end)
+        self.size = end
+        self.names += new
+        self.index.update(zip(new, range(first, end), strict=True))
+        self.balances_version[first:end] = self.positions_version[first:end] = -1
+        rows = np.fromiter(map(self.index.__getitem__, names), np.int64, len(names))
+        self.any_hedges |= bool(hedge_mode.any())
+        self.hedge_mode[rows], self.adl_exempt[rows] = hedge_mode, adl_exempt
+        return rows
+
     def order(self) -> Ints:
         """Return each account's place in the order of names: what breaks ties."""
         if len(self._order) < self.size:
@@ -135,6 +158,7 @@ class Wallets(Table):
         self.total = 0
         self.largest = 0
         self.changed: set[int] = set()
+        self.changed_together: list[Ints] = []
 
     def reach(self, size: int) -> None:
         """Have a row for every account."""
@@ -149,152 +173,29 @@ class Wallets(Table):
         self.largest = max(self.largest, abs(int(self.balance[account])))
         self.changed.add(account)
 
-    def take_changes(self) -> list[tuple[int, int]]:
-        """Return (account, balance) of the wallets that changed, and forget which."""
-        changes = [(account, int(self.balance[account])) for account in sorted(self.changed)]
+    def set_all(self, accounts: Ints, balances: Ints) -> None:
+        """Give many accounts, each once, their balances."""
+        self.total += exact_sum(balances) - exact_sum(self.balance[accounts])
+        self.largest = max(self.largest, int(abs(balances).max(initial=0)))
+        self.balance[accounts] = balances
+        self.changed_at[accounts] = self.sequence
+        self.changed_together.append(accounts)
+
+    def take_changes(self) -> list[tuple[object, ...]]:
+        """Return the wallets that changed, as they are now, and forget which.
+
+        Each is (account, balance); those that changed together are a digest of both columns.
+        """
+        balances = self.balance.item
+        changes: list[tuple[object, ...]] = [
+            (account, balances(account)) for account in sorted(self.changed)
+        ]
+        changes += [(digest_of(a, self.balance[a]),) for a in self.changed_together]
         self.changed.clear()
+        self.changed_together.clear()
         return changes
 
     def equity(self) -> Ints:
         """Return every account's cross equity in Cash."""
         n = self.size
         return self.balance[:n] + self.profit[:n]
-
-
-class Lane(Table):
-    """All positions of one contract and side, contiguous.
-
-    `lots` are without sign; `cost` and `profit` are Cash, cost signed as values are. `profit` and
-    `maintenance` are at the contract's current mark.
-    """
-
-    COLUMNS = {  # noqa: RUF012
-        "account": np.int32,
-        "position": np.int32,
-        "lots": np.int64,
-        "cost": np.int64,
-        "margin": np.int64,
-        "profit": np.int64,
-        "maintenance": np.int64,
-        "leverage": np.int32,
-        "isolated": np.bool_,
-        "under_liquidation": np.bool_,
-    }
-    account: np.ndarray
-    position: np.ndarray
-    lots: Ints
-    cost: Ints
-    margin: Ints
-    profit: Ints
-    maintenance: Ints
-    leverage: np.ndarray
-    isolated: np.ndarray
-    under_liquidation: np.ndarray
-
-    KEPT = ("account", "position", "lots", "cost", "margin", "leverage", "isolated")
-    """What a position is; profit and maintenance follow from it and the mark."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.index = RowIndex(self)
-        self.total_lots = 0
-        self.total_cost = 0
-        self.total_margin = 0
-        self.largest_lots = 0
-        self.largest_cost = 0
-        self.labels: set[int] = set()
-        self.changed: set[tuple[int, int]] = set()
-        self.changed_at = 0
-        self.opened_or_closed = 0
-
-    def find(self, account: int, position: int) -> int | None:
-        """Return the row of a position, or None where there is none."""
-        row = self.index.find(account, position)
-        return None if row < 0 else row
-
-    def row_of(self, account: int, position: int) -> int:
-        """Return the row of a position that is there; KeyError where it is not."""
-        row = self.index.find(account, position)
-        if row < 0:
-            raise KeyError((account, position))
-        return row
-
-    def keys(self) -> list[tuple[int, int]]:
-        """Return account and position number, row by row."""
-        columns = self.account[: self.size].tolist(), self.position[: self.size].tolist()
-        return list(zip(*columns, strict=True))
-
-    def positions_of(self, account: int) -> list[int]:
-        """Return the position numbers that an account holds in this lane, ascending."""
-        return [label for label in sorted(self.labels) if self.index.find(account, label) >= 0]
-
-    def put(self, account: int, position: int) -> int:
-        """Return the row of a position, opened with nothing in it where there was none."""
-        self.changed.add((account, position))
-        row = self.index.find(account, position)
-        if row < 0:
-            row = self.size
-            self._open(row + 1)
-            self.labels.add(position)
-            self.account[row], self.position[row] = account, position
-            self.index.enter(row, row + 1)
-        return row
-
-    def _open(self, size: int) -> None:
-        """Have rows with nothing in them up to this size."""
-        self._grow(size)
-        for name in self.COLUMNS:
-            getattr(self, name)[self.size : size] = 0
-        self.size = size
-        self.opened_or_closed += 1
-
-    def assign(self, rows: Ints, event: PositionsSet) -> None:
-        """Give rows the event's numbers, and the totals the differences."""
-        lots = np.array(event.lots, np.int64)
-        self.total_lots += sum(event.lots) - sum(self.lots[rows].tolist())
-        self.total_cost += sum(event.costs_cash) - sum(self.cost[rows].tolist())
-        self.total_margin += sum(event.margins_cash) - sum(self.margin[rows].tolist())
-        self.largest_lots = max(self.largest_lots, int(lots.max(initial=0)))
-        self.largest_cost = max(self.largest_cost, *map(abs, event.costs_cash))
-        self.lots[rows] = lots
-        self.cost[rows] = event.costs_cash
-        self.margin[rows] = event.margins_cash
-        self.leverage[rows] = event.leverages_hundredths
-        self.isolated[rows] = event.isolated
-        self.under_liquidation[rows] = event.under_liquidation
-
-    def change(self, row: int, lots: int, cost_cash: int, margin_cash: int) -> None:
-        """Add to a row's lots, cost and margin, and to the totals."""
-        self.lots[row] += lots
-        self.cost[row] += cost_cash
-        self.margin[row] += margin_cash
-        self.total_lots += lots
-        self.total_cost += cost_cash
-        self.total_margin += margin_cash
-        self.largest_lots = max(self.largest_lots, int(self.lots[row]))
-        self.largest_cost = max(self.largest_cost, abs(int(self.cost[row])))
-        self.changed.add((int(self.account[row]), int(self.position[row])))
-
-    def remove(self, row: int) -> None:
-        """Close a row that has nothing left in it; the last row takes its place."""
-        last = self.size - 1
-        self.changed.add((int(self.account[row]), int(self.position[row])))
-        self.index.leave(row, last)
-        if row != last:
-            for name in self.COLUMNS:
-                column = getattr(self, name)
-                column[row] = column[last]
-        self.size = last
-        self.opened_or_closed += 1
-
-    def load(self, state: dict[str, bytes], size: int) -> None:
-        """Take the lane back from a snapshot."""
-        super().load(state, size)
-        self.index.rebuild()
-        self.total_lots = int(self.lots[:size].sum())
-        self.total_cost = sum(self.cost[:size].tolist())
-        self.total_margin = sum(self.margin[:size].tolist())
-
-    def kept(self, row: int) -> tuple[int, ...]:
-        """Return what a position is, as plain integers."""
-        return tuple(int(getattr(self, name)[row]) for name in self.KEPT)

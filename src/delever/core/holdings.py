@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from delever.core.columns import Lane, Wallets
+from delever.core.columns import Wallets
 from delever.core.contracts import Terms
 from delever.core.kernels import kernels_for
+from delever.core.lanes import Lane
 from delever.core.messages import (
     AdlFilled,
     Amount,
@@ -187,12 +188,7 @@ class ContractState:
 
     def withdraw(self, side: Side, rows: Ints, wallets: Wallets) -> None:
         """Take the rows' profit and maintenance out of their cross wallets."""
-        lane = self.lanes[side]
-        lane.changed_at = wallets.sequence
-        cross = rows[~lane.isolated[rows]]
-        wallets.changed_at[lane.account[cross]] = wallets.sequence
-        np.subtract.at(wallets.profit, lane.account[cross], lane.profit[cross])
-        np.subtract.at(wallets.maintenance, lane.account[cross], lane.maintenance[cross])
+        self._move(side, rows, wallets, -1)
 
     def contribute(self, side: Side, rows: Ints, wallets: Wallets) -> None:
         """Value the rows at the mark and add them to their cross wallets."""
@@ -200,10 +196,23 @@ class ContractState:
         lane.profit[rows], lane.maintenance[rows] = self.valued(
             side, lane.lots[rows], lane.cost[rows]
         )
-        cross = rows[~lane.isolated[rows]]
-        wallets.changed_at[lane.account[cross]] = wallets.sequence
-        np.add.at(wallets.profit, lane.account[cross], lane.profit[cross])
-        np.add.at(wallets.maintenance, lane.account[cross], lane.maintenance[cross])
+        self._move(side, rows, wallets, 1)
+
+    def _move(self, side: Side, rows: Ints, wallets: Wallets, sign: int) -> None:
+        lane = self.lanes[side]
+        lane.changed_at = wallets.sequence
+        kernels_for(len(rows)).contribute(
+            rows,
+            lane.account,
+            lane.isolated,
+            lane.profit,
+            lane.maintenance,
+            sign,
+            wallets.profit,
+            wallets.maintenance,
+            wallets.changed_at,
+            wallets.sequence,
+        )
 
     def mark_at(self, time_ms: int, mark_ticks: int, wallets: Wallets) -> None:
         """Stand at a new mark from this time on, both lanes valued at it."""
@@ -315,18 +324,14 @@ class ContractState:
             self.rating and (self.rating.level, self.rating.as_of),
         )
 
-    def take_changes(self, side: Side) -> list[tuple[int, ...]]:
+    def take_changes(self, side: Side) -> list[tuple[object, ...]]:
         """Return the positions and parcels of one side that changed, as they are now."""
-        lane, inventory = self.lanes[side], self.inventory[side]
-        changes: list[tuple[int, ...]] = []
-        for key in sorted(lane.changed):
-            row = lane.find(*key)
-            changes.append(key if row is None else lane.kept(row))
+        inventory = self.inventory[side]
+        changes = self.lanes[side].take_changes()
         for takeover in sorted(inventory.changed):
             parcel = inventory.parcels.get(takeover)
             left = (parcel.lots, parcel.cost) if parcel else ()
             changes.append((takeover, *left))
-        lane.changed.clear()
         inventory.changed.clear()
         return changes
 

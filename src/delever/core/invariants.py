@@ -127,6 +127,6 @@ def _audit_lane(book: Book, state: ContractState, side: Side) -> None:
     profit, maintenance = state.valued(side, lane.lots[:n], lane.cost[:n])
     ensure(np.array_equal(profit, lane.profit[:n]), "profit", state.name, side)
     ensure(np.array_equal(maintenance, lane.maintenance[:n]), "maintenance", state.name, side)
-    rows = lane.index.find_all(lane.account[:n].astype(np.int64), lane.position[:n].astype(np.int64))
+    rows = lane.index.find_all(lane.account[:n], lane.position[:n])
     ensure(np.array_equal(rows, np.arange(n)), "rows", state.name, side)
     ensure(int(lane.account[:n].max(initial=-1)) < book.accounts.size, "accounts", state.name)

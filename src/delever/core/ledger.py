@@ -6,14 +6,20 @@ world that delever only hears of: the market into which inventory is unwound, an
 books where it tells absolute balances and positions.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
+
+import numpy as np
 
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.holdings import ContractState
+from delever.core.lanes import Numbers
 from delever.core.messages import Event, Side
+from delever.core.reading import column_of
+from delever.core.units import Ints, exact_sum
 
 
 class Part(StrEnum):
@@ -50,31 +56,8 @@ def lots_unit(contract: str) -> str:
 
 def postings(book: Book, event: Event) -> Iterator[Posting]:
     """Yield the postings of an event that is about to be applied to the book."""
-    match event:
-        case m.BalancesSet():
-            yield from _balances_set(book, event)
-        case m.PositionsSet():
-            yield from _positions_set(book, event)
-        case m.PoolFunded():
-            asset = book.pools[event.pool].asset
-            yield from _against_outside(
-                [Posting(Part.POOL, event.pool, asset, event.amount_cash)], asset
-            )
-        case m.TakenOver():
-            yield from _taken_over(book, event)
-        case m.WalletSettled():
-            yield Posting(Part.WALLETS, event.asset, event.asset, -event.amount_cash, event.account)
-            yield Posting(Part.POOL, event.pool, event.asset, event.amount_cash)
-        case m.Unwound():
-            yield from _unwound(book, event)
-        case m.AdlFilled():
-            yield from _filled(book, event, 1)
-        case m.LossSocialised():
-            yield from _loss_socialised(book, event)
-        case m.FillCancelled():
-            yield from _filled(book, event.fill, -1)
-        case _:
-            return
+    make = _POSTINGS.get(type(event))
+    return iter(()) if make is None else make(book, event)
 
 
 def _against_outside(moved: Iterable[Posting], unit: str) -> Iterator[Posting]:
@@ -95,16 +78,24 @@ def _balances_set(book: Book, event: m.BalancesSet) -> Iterator[Posting]:
         yield from _against_outside([moved], asset)
 
 
-def _positions_set(book: Book, event: m.PositionsSet) -> Iterator[Posting]:
+def _balance_columns_set(book: Book, event: m.BalanceColumnsSet) -> Iterator[Posting]:
+    """Yield the total of the wallets before and after: a bulk command is one movement."""
+    accounts = column_of(event.account, "<i4", 0)
+    now = exact_sum(column_of(event.balances_cash, "<i8", len(accounts)))
+    known = exact_sum(book.asset(event.asset).wallets.balance[accounts])
+    moved = [Posting(Part.WALLETS, event.asset, event.asset, now - known)]
+    yield from _against_outside(moved, event.asset)
+
+
+def _positions_set(book: Book, event: m.PositionsSet | m.PositionColumnsSet) -> Iterator[Posting]:
     """Yield the lane's totals before and after: a bulk command is one movement."""
     state = book.contracts[event.contract]
-    lane, asset = state.lanes[event.side], state.terms.settle
-    index = book.accounts.index
-    keys = zip(map(index.__getitem__, event.accounts), event.positions, strict=True)
-    rows = [row for key in keys if (row := lane.find(*key)) is not None]
-    cost = sum(event.costs_cash) - sum(lane.cost[rows].tolist())
-    margin = sum(event.margins_cash) - sum(lane.margin[rows].tolist())
-    lots = sum(event.lots) - sum(lane.lots[rows].tolist())
+    lane, asset, told = state.lanes[event.side], state.terms.settle, Numbers.told(event)
+    rows = lane.index.find_all(*_keys(book, event))
+    rows = rows[rows >= 0]
+    cost = exact_sum(told.cost) - exact_sum(lane.cost[rows])
+    margin = exact_sum(told.margin) - exact_sum(lane.margin[rows])
+    lots = int(told.lots.sum()) - int(lane.lots[rows].sum())
     moved = [
         Posting(Part.POSITIONS, event.contract, asset, -cost),
         Posting(Part.MARGINS, event.contract, asset, margin),
@@ -114,6 +105,27 @@ def _positions_set(book: Book, event: m.PositionsSet) -> Iterator[Posting]:
     yield from _against_outside(
         [Posting(Part.POSITIONS, event.contract, unit, event.side.sign * lots)], unit
     )
+
+
+def _keys(book: Book, event: m.PositionsSet | m.PositionColumnsSet) -> tuple[Ints, Ints]:
+    """Return the account and position numbers of an event's rows."""
+    if isinstance(event, m.PositionsSet):
+        index = book.accounts.index
+        accounts = np.array([index[name] for name in event.accounts], np.int64)
+        return accounts, np.array(event.positions, np.int64)
+    accounts = column_of(event.account, "<i4", 0)
+    return accounts, column_of(event.position, "<i4", len(accounts))
+
+
+def _pool_funded(book: Book, event: m.PoolFunded) -> Iterator[Posting]:
+    asset = book.pools[event.pool].asset
+    moved = [Posting(Part.POOL, event.pool, asset, event.amount_cash)]
+    return _against_outside(moved, asset)
+
+
+def _wallet_settled(_book: Book, event: m.WalletSettled) -> Iterator[Posting]:
+    yield Posting(Part.WALLETS, event.asset, event.asset, -event.amount_cash, event.account)
+    yield Posting(Part.POOL, event.pool, event.asset, event.amount_cash)
 
 
 def _taken_over(book: Book, event: m.TakenOver) -> Iterator[Posting]:
@@ -141,7 +153,7 @@ def _unwound(book: Book, event: m.Unwound) -> Iterator[Posting]:
     yield from _against_outside([lots], unit)
 
 
-def _filled(book: Book, fill: m.AdlFilled, direction: int) -> Iterator[Posting]:
+def _filled(book: Book, fill: m.AdlFilled, direction: int = 1) -> Iterator[Posting]:
     state = book.contracts[fill.contract]
     asset, name, account = state.terms.settle, fill.contract, fill.account
     paid = fill.realised_cash + fill.released_cash - fill.fee_cash
@@ -156,12 +168,31 @@ def _filled(book: Book, fill: m.AdlFilled, direction: int) -> Iterator[Posting]:
     yield Posting(Part.INVENTORY, name, unit, lots)
 
 
+def _fill_cancelled(book: Book, event: m.FillCancelled) -> Iterator[Posting]:
+    return _filled(book, event.fill, -1)
+
+
 def _loss_socialised(book: Book, event: m.LossSocialised) -> Iterator[Posting]:
     state = book.contracts[event.contract]
     asset = state.terms.settle
     for account, amount in zip(event.accounts, event.amounts_cash, strict=True):
         yield Posting(Part.POSITIONS, event.contract, asset, -amount, account)
     yield Posting(Part.POOL, state.pool, asset, sum(event.amounts_cash))
+
+
+_POSTINGS: dict[type[Event], Callable[[Book, Any], Iterator[Posting]]] = {
+    m.BalancesSet: _balances_set,
+    m.BalanceColumnsSet: _balance_columns_set,
+    m.PositionsSet: _positions_set,
+    m.PositionColumnsSet: _positions_set,
+    m.PoolFunded: _pool_funded,
+    m.TakenOver: _taken_over,
+    m.WalletSettled: _wallet_settled,
+    m.Unwound: _unwound,
+    m.AdlFilled: _filled,
+    m.FillCancelled: _fill_cancelled,
+    m.LossSocialised: _loss_socialised,
+}
 
 
 def total(book: Book, part: Part, of: str, unit: str) -> int:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from delever.core.book import Book
-from delever.core.columns import Lane as Positions
 from delever.core.holdings import ContractState
 from delever.core.kernels import kernels_for
+from delever.core.lanes import Lane as Positions
 from delever.core.messages import (
     Command,
     Event,
@@ -29,7 +29,6 @@ from delever.core.messages import (
 from delever.core.ranking import Product, Ranking, rank_lane
 from delever.core.rating import rate_all
 from delever.core.rules import RULE_SETS
-from delever.core.units import Bools, Ints
 from delever.core.valuation import lane_columns, view_lane
 
 RATINGS_EVERY_MS = 30 * 60_000
@@ -42,10 +41,10 @@ Lane = tuple[str, Side]
 class ShownLane:
     """What one lane shows, by account number, then position; rank and light 0: not in line."""
 
-    account: Ints
-    position: Ints
-    rank: Ints
-    light: Ints
+    account: np.ndarray
+    position: np.ndarray
+    rank: np.ndarray
+    light: np.ndarray
     digests: list[str] = field(default_factory=list)
 
     def digest(self) -> str:
@@ -66,9 +65,9 @@ class Arranged:
     """
 
     opened_or_closed: int
-    account: Ints
-    position: Ints
-    place: Ints
+    account: np.ndarray
+    position: np.ndarray
+    place: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +186,8 @@ def _arranged(lane: Positions, before: Arranged | None) -> Arranged:
 
 
 def _ranked(
-    book: Book, state: ContractState, side: Side, ranking: Ranking, place: Ints
-) -> tuple[Ints, Ints]:
+    book: Book, state: ContractState, side: Side, ranking: Ranking, place: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return rank and light of a lane's positions, in the order in which they are shown."""
     rank, light = np.empty(len(place), np.int32), np.empty(len(place), np.int8)
     closes = ranking.closes and not state.terms.adl_exempt and not ranking.exempts(state.terms)
@@ -207,12 +206,12 @@ def _ranked(
 
 
 def _joint_lights(
-    book: Book, state: ContractState, arranged: dict[Side, Arranged], lights: dict[Side, Ints]
-) -> dict[Side, Ints]:
+    book: Book, state: ContractState, arranged: dict[Side, Arranged], lights: dict[Side, np.ndarray]
+) -> dict[Side, np.ndarray]:
     """Return lights with the higher of both sides where an account hedges across both."""
     if not book.accounts.any_hedges:
         return lights
-    joint: Bools = book.accounts.hedge_mode[: book.accounts.size].copy()
+    joint = book.accounts.hedge_mode[: book.accounts.size].copy()
     highest = np.zeros(book.accounts.size, np.int8)
     for side, lane in state.lanes.items():
         account = lane.account[: lane.size]

@@ -46,7 +46,8 @@ class RowIndex:
         """Return the row of each position, or -1."""
         kernels = kernels_for(len(accounts))
         columns = self._rows.account, self._rows.position
-        found: Ints = kernels.find_rows(self._slots, *columns, accounts, positions)
+        keys = (np.ascontiguousarray(key, np.int64) for key in (accounts, positions))
+        found: Ints = kernels.find_rows(self._slots, *columns, *keys)
         return found
 
     def enter(self, first: int, end: int) -> None:

@@ -111,7 +111,7 @@ def claims_of(book: Book, state: ContractState) -> list[Claim]:
     """Return a contract's open positions, by account name, side and number."""
     claims = []
     for side, lane in state.lanes.items():
-        for row, (account, position) in enumerate(lane.keys()):
+        for row, (account, position) in enumerate(lane.pairs()):
             holding = Holding(state, side, account, position)
             profit = int(lane.profit[row])
             claims.append(

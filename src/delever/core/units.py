@@ -68,6 +68,11 @@ def format_scaled(amount: int, decimals: int) -> str:
     return f"{sign}{whole}.{digits}" if digits else f"{sign}{whole}"
 
 
+def exact_sum(column: Ints) -> int:
+    """Return the sum of a column of int64, exact at any size."""
+    return (int((column >> 32).sum()) << 32) + int((column & 0xFFFFFFFF).sum())
+
+
 def div_floor(numerator: IntLike, denominator: Any) -> IntLike:
     """Return the quotient rounded towards minus infinity; elementwise on arrays."""
     return cast("IntLike", numerator // denominator)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from delever.core.book import Book
-from delever.core.columns import Lane
 from delever.core.contracts import Terms
 from delever.core.holdings import ContractState
+from delever.core.lanes import Lane
 from delever.core.messages import Side
 from delever.core.units import Bools, Ints, div_floor
 
@@ -124,10 +124,10 @@ def lane_columns(book: Book, state: ContractState, side: Side) -> tuple[np.ndarr
         profit = lane.profit[:n]
         notional = abs(lane.cost[:n] + profit)
         joint_profit, joint_notional = _joint(book, state, side, profit, notional)
-    own = lane.account, lane.position, lane.isolated, lane.under_liquidation, lane.lots, lane.cost
-    own += lane.margin, lane.profit, lane.maintenance
+    kinds = lane.account, lane.position, lane.isolated, lane.under_liquidation
+    amounts = lane.lots, lane.cost, lane.margin, lane.profit, lane.maintenance
     return (
-        *(column[:n] for column in own),
+        *(column[:n] for column in (*kinds, *amounts)),
         joint_profit,
         joint_notional,
         wallets.balance,

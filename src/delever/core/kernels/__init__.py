@@ -1,22 +1,18 @@
 """Work on whole columns: one function a task, in plain NumPy and compiled, with equal results.
 
     plain       NumPy; what each function does is written there
-    compiled    Numba (the extra `fast`), loaded when a book is first large enough for it
+    compiled    Numba (the extra `fast`), loaded when a book is first large enough for it;
+                `compiled_lines` is its part that sorts
 
 Arrays are one entry a row, money is Cash, quantities are lots. A kernel fills the arrays that it is
 given for its results and keeps nothing. `kernels_for(size)` gives the module to use; no other part
 of delever knows which one it is.
 """
 
-from __future__ import annotations
-
 import functools
-from typing import TYPE_CHECKING
+from typing import Any
 
 from delever.core.kernels import plain
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 PARTS = (
     "profit",
@@ -34,13 +30,13 @@ WORTH_COMPILING = 20_000
 """Rows (of a lane, or accounts of a book) from which loading the compiled kernels pays."""
 
 
-def kernels_for(size: int) -> ModuleType:
-    """Return the kernels to use for a book or lane of this size."""
-    return fastest() if size >= WORTH_COMPILING else plain
+def kernels_for(size: int) -> Any:
+    """Return the kernels to use for a book or lane of this size: the fast ones once loaded."""
+    return fastest() if size >= WORTH_COMPILING or fastest.cache_info().currsize else plain
 
 
 @functools.cache
-def fastest() -> ModuleType:
+def fastest() -> Any:
     """Return the compiled kernels, or the plain ones where Numba is not installed."""
     try:
         from delever.core.kernels import compiled  # noqa: PLC0415 - loaded late, it takes a second

@@ -107,6 +107,29 @@ def revalue(
     wallet_sequence[owner] = sequence
 
 
+def contribute(
+    rows: Ints,
+    account: Ints,
+    isolated: Bools,
+    profit: Ints,
+    maintenance: Ints,
+    sign: int,
+    wallet_profit: Ints,
+    wallet_maintenance: Ints,
+    wallet_sequence: Ints,
+    sequence: int,
+) -> None:
+    """Add profit and maintenance of some rows of a lane to their cross wallets, or take them out.
+
+    `sign` is 1 or -1. The wallets are stamped with the sequence.
+    """
+    cross = rows[~isolated[rows]]
+    owner = account[cross]
+    np.add.at(wallet_profit, owner, sign * profit[cross])
+    np.add.at(wallet_maintenance, owner, sign * maintenance[cross])
+    wallet_sequence[owner] = sequence
+
+
 def is_stale(account: Ints, wallet_sequence: Ints, since: int) -> bool:
     """Whether any of the accounts' wallets has changed after a sequence."""
     return bool(np.any(wallet_sequence[account] > since))
