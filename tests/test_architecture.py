@@ -91,12 +91,13 @@ CONTAINER_CHANGES = {"add", "append", "clear", "extend", "insert", "pop", "remov
 MAY_IMPORT = {
     "core": set(),
     "journal": {"core"},
-    "wire": {"core"},
+    "config": set(),
+    "wire": {"config", "core"},
     "lab": {"core", "journal"},
-    "config": {"core"},
-    "server": {"config", "core", "journal", "wire"},
-    "dashboard": {"config", "core", "server", "wire"},
-    "cli": {"config", "core", "dashboard", "journal", "lab", "server", "wire"},
+    "server": {"config", "core", "journal", "lab", "wire"},
+    "watch": {"config", "core", "lab", "wire"},
+    "dashboard": {"config", "core", "lab", "watch"},
+    "cli": {"config", "core", "dashboard", "journal", "lab", "server", "watch", "wire"},
     "__init__": {"core", "journal", "lab"},
     "__main__": {"cli"},
 }

@@ -1,0 +1,130 @@
+"""Who asks: API keys with roles and accounts, and signatures over the bytes as they came.
+
+Secrets are compared in constant time, held only here, and are part of no message or error.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from delever.config import ConfigError, Key, Role, secret
+
+PublicKey = rsa.RSAPublicKey | ed25519.Ed25519PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """One key and who holds it. `accounts` are those a trade-account key may see."""
+
+    id: str
+    roles: frozenset[Role]
+    accounts: tuple[str, ...]
+    _secret: bytes = field(default=b"", repr=False)
+    _passphrase: bytes = field(default=b"", repr=False)
+    _public: PublicKey | None = field(default=None, repr=False)
+
+    def may(self, role: Role) -> bool:
+        """Whether the key has a role."""
+        return role in self.roles
+
+    def sees(self, account: str) -> bool:
+        """Whether the key may see an account: any with the role read, else its own."""
+        return Role.READ in self.roles or account in self.accounts
+
+    @property
+    def account(self) -> str | None:
+        """The account that venue APIs show to this key, or None."""
+        return self.accounts[0] if self.accounts else None
+
+    def knows(self, secret_text: str) -> bool:
+        """Whether this is the key's secret, in constant time."""
+        given = secret_text.encode(errors="replace")
+        return bool(self._secret) and hmac.compare_digest(given, self._secret)
+
+    def passes(self, passphrase: str) -> bool:
+        """Whether this is the key's passphrase, in constant time."""
+        return hmac.compare_digest(passphrase.encode(errors="replace"), self._passphrase)
+
+    def signed_hex(self, payload: bytes, signature: str) -> bool:
+        """Whether a signature in the venues' text form is this key's over the payload.
+
+        HMAC-SHA256 in hexadecimal, of any case; RSA (PKCS #1 v1.5, SHA-256) and Ed25519 in base64,
+        percent-encoded or not.
+        """
+        if self._public is not None:
+            return _verified(self._public, payload, unquote_to_bytes(signature))
+        expected = hmac.new(self._secret, payload, hashlib.sha256).hexdigest()
+        return hmac.compare_digest(signature.lower().encode(errors="replace"), expected.encode())
+
+    def signed_base64(self, payload: bytes, signature: str) -> bool:
+        """Whether a base64 HMAC-SHA256 (OKX's form) is this key's over the payload."""
+        expected = base64.b64encode(hmac.new(self._secret, payload, hashlib.sha256).digest())
+        return hmac.compare_digest(signature.encode(errors="replace"), expected)
+
+
+def _verified(public: PublicKey, payload: bytes, encoded: bytes) -> bool:
+    try:
+        signature = base64.b64decode(encoded, validate=True)
+        if isinstance(public, rsa.RSAPublicKey):
+            public.verify(signature, payload, padding.PKCS1v15(), hashes.SHA256())
+        else:
+            public.verify(signature, payload)
+    except (InvalidSignature, binascii.Error, ValueError):
+        return False
+    return True
+
+
+class Keyring:
+    """All keys of a server. Raises ConfigError where a key's material cannot be had."""
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self._holders = {key.id: _holder(key) for key in keys}
+
+    def find(self, key_id: str) -> Holder | None:
+        """Return the holder of an API key, or None."""
+        return self._holders.get(key_id)
+
+    def bearer(self, authorization: str) -> Holder | None:
+        """Return who sends `Authorization: Bearer ID.SECRET`, or None."""
+        scheme, _, token = authorization.partition(" ")
+        key_id, _, secret_text = token.strip().partition(".")
+        holder = self._holders.get(key_id)
+        if scheme.lower() != "bearer" or holder is None or not holder.knows(secret_text):
+            return None
+        return holder
+
+
+def _holder(key: Key) -> Holder:
+    where = f"key {key.id!r}"
+    material = b""
+    if key.secret_env or key.secret_file:
+        material = secret(where, env=key.secret_env, file=key.secret_file).encode()
+    passphrase = secret(where, env=key.passphrase_env) if key.passphrase_env else ""
+    return Holder(
+        id=key.id,
+        roles=frozenset(key.roles),
+        accounts=key.accounts,
+        _secret=material,
+        _passphrase=passphrase.encode(),
+        _public=_public_key(where, key.public_key_file) if key.public_key_file else None,
+    )
+
+
+def _public_key(where: str, path: str) -> PublicKey:
+    try:
+        public = load_pem_public_key(Path(path).read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{where}: {path}: {error}") from error
+    if not isinstance(public, rsa.RSAPublicKey | ed25519.Ed25519PublicKey):
+        raise ConfigError(f"{where}: {path}: neither an RSA nor an Ed25519 key")
+    return public
