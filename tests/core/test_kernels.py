@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delever.core.kernels import PARTS, compiled, plain
+from delever.core.kernels.plain import CHANGED_AT, MAINTENANCE, PROFIT
 from delever.core.units import div_ceil
 
 BOTH = pytest.mark.parametrize("kernels", [plain, compiled], ids=["plain", "compiled"])
@@ -40,11 +41,12 @@ def lane(seed: int, size: int, accounts: int = 40) -> dict[str, Any]:
     }
 
 
-def wallets(seed: int, accounts: int = 40) -> list[np.ndarray]:
-    """Return balance, profit and maintenance of accounts, and who is exempt."""
+def wallets(seed: int, accounts: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """Return balance, profit, maintenance and 0 of accounts, and who is exempt."""
     rng = np.random.default_rng(seed + 1)
     amounts = [rng.integers(low, 10**6, accounts) for low in (-(10**5), -(10**6), 0)]
-    return [*amounts, rng.random(accounts) < 0.1]
+    table = np.array([*amounts, np.zeros(accounts, np.int64)]).T.copy()
+    return table, rng.random(accounts) < 0.1
 
 
 @BOTH
@@ -78,13 +80,12 @@ def maintenance_of(notional: int) -> int:
 def test_a_mark_gives_cross_wallets_exactly_the_differences(
     kernels: ModuleType, seed: int, size: int, factor: int, ticks: int
 ) -> None:
-    rows, (_, profit, maintenance, _) = lane(seed, size), wallets(seed)
-    changed_at = np.zeros(40, np.int64)
+    rows, (table, _) = lane(seed, size), wallets(seed)
     before = {name: rows[name].tolist() for name in ("profit", "maintenance")}
-    had = profit.tolist(), maintenance.tolist()
+    had = table[:, PROFIT].tolist(), table[:, MAINTENANCE].tolist()
     names = "account", "isolated", "lots", "cost"
     columns = [rows[name] for name in names]
-    results = rows["profit"], rows["maintenance"], profit, maintenance, changed_at
+    results = rows["profit"], rows["maintenance"], table
     kernels.revalue(*columns, factor, ticks, *TIERS, *results, 9)
     moved = [[0] * 40, [0] * 40]
     for row, account in enumerate(rows["account"].tolist()):
@@ -95,20 +96,20 @@ def test_a_mark_gives_cross_wallets_exactly_the_differences(
         if not rows["isolated"][row]:
             for sums, name in zip(moved, ("profit", "maintenance"), strict=True):
                 sums[account] += int(rows[name][row]) - before[name][row]
-    for now, old, sums in zip((profit, maintenance), had, moved, strict=True):
-        assert now.tolist() == [a + b for a, b in zip(old, sums, strict=True)]
+    for column, old, sums in zip((PROFIT, MAINTENANCE), had, moved, strict=True):
+        assert table[:, column].tolist() == [a + b for a, b in zip(old, sums, strict=True)]
     touched = {a for sums in moved for a, amount in enumerate(sums) if amount}
-    assert touched <= set(np.flatnonzero(changed_at == 9).tolist())
-    assert kernels.is_stale(rows["account"], changed_at, 8) == bool(
-        np.any(changed_at[rows["account"]] == 9)
+    assert touched <= set(np.flatnonzero(table[:, CHANGED_AT] == 9).tolist())
+    assert kernels.is_stale(rows["account"], table, 8) == bool(
+        np.any(table[rows["account"], CHANGED_AT] == 9)
     )
 
 
-def score_of(rows: dict[str, Any], funds: list[np.ndarray], row: int, factors: Any) -> float:
+def score_of(rows: dict[str, Any], table: np.ndarray, row: int, factors: Any) -> float:
     """Return the score of a row with each quotient and product rounded once, as float64 is."""
     account = int(rows["account"][row])
     own = [int(rows[name][row]) for name in ("margin", "profit", "maintenance")]
-    bucket = own if rows["isolated"][row] else [int(column[account]) for column in funds[:3]]
+    bucket = own if rows["isolated"][row] else table[account, :3].tolist()
     cost, profit, maintenance = int(rows["cost"][row]), own[1], own[2]
     equity, notional = bucket[0] + bucket[1], abs(cost + profit)
     share = float(maintenance) / float(bucket[2]) if bucket[2] else 1.0
@@ -139,23 +140,23 @@ FACTORS = st.tuples(
 def test_scores_are_gain_times_leverage(
     kernels: ModuleType, seed: int, size: int, factors: Any, profitable_only: bool
 ) -> None:
-    rows, funds = lane(seed, size), wallets(seed)
+    rows, (table, exempt) = lane(seed, size), wallets(seed)
     score, standing = np.empty(size), np.empty(size, bool)
     gain, leverage = (tuple(map(PARTS.index, factor)) for factor in factors)
     names = ("account", "isolated", "under_liquidation", "cost", "margin", "profit", "maintenance")
     columns = [rows[name] for name in names]
     none = np.empty(0, np.int64)
     asked = gain, leverage, profitable_only, score, standing
-    kernels.score_products(*columns, none, none, *funds, *asked)
-    assert score.tolist() == [score_of(rows, funds, row, factors) for row in range(size)]
+    kernels.score_products(*columns, none, none, table, exempt, *asked)
+    assert score.tolist() == [score_of(rows, table, row, factors) for row in range(size)]
     for row in range(size):
         account = int(rows["account"][row])
         bucket = (
             (rows["margin"][row] + rows["profit"][row])
             if rows["isolated"][row]
-            else (funds[0][account] + funds[1][account])
+            else table[account, :2].sum()
         )
-        stands = bucket > 0 and not rows["under_liquidation"][row] and not funds[3][account]
+        stands = bucket > 0 and not rows["under_liquidation"][row] and not exempt[account]
         assert standing[row] == (stands and (rows["profit"][row] > 0 or not profitable_only))
 
 
@@ -168,10 +169,11 @@ def test_a_line_is_by_score_then_tie_then_number(
     score = rng.integers(-different, different, size) / rng.integers(1, 4, size)
     score[rng.random(size) < 0.2] *= -0.0
     score[rng.random(size) < 0.1] *= 1e-310
-    tie, then = rng.integers(0, max(size // 2, 1), size), rng.integers(0, 3, size)
-    standing = rng.random(size) < 0.9
-    line = kernels.line_up(score, standing, tie, then).tolist()
-    keys = [(-score[row], tie[row], then[row]) for row in line]
+    account = rng.integers(0, 50, size).astype(np.int32)
+    position = rng.integers(0, 3 + size // 10, size).astype(np.int32)
+    order, standing = rng.permutation(50), rng.random(size) < 0.9
+    line = kernels.line_up(score, standing, account, order, position).tolist()
+    keys = [(-score[row], order[account[row]], position[row]) for row in line]
     assert sorted(line) == np.flatnonzero(standing).tolist()
     assert keys == sorted(keys)
 

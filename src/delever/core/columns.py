@@ -5,6 +5,7 @@ running totals, with which the ledger is compared after every step.
 """
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -18,7 +19,7 @@ def digest_of(*columns: np.ndarray) -> bytes:
     """Return the 32-byte BLAKE2b hash of columns, with their lengths."""
     hashed = hashlib.blake2b(digest_size=32)
     for column in columns:
-        little = column.astype(column.dtype.newbyteorder("<"), copy=False)
+        little = np.ascontiguousarray(column, column.dtype.newbyteorder("<"))
         hashed.update(little.nbytes.to_bytes(8, "little"))
         hashed.update(little.data)
     return hashed.digest()
@@ -34,16 +35,26 @@ class Table:
     def __init__(self) -> None:
         self.size = 0
         self._capacity = FIRST_CAPACITY
-        for name, dtype in self.COLUMNS.items():
-            setattr(self, name, np.zeros(self._capacity, dtype))
+        for name, column in self._allocated(FIRST_CAPACITY).items():
+            setattr(self, name, column)
+
+    def _allocated(self, capacity: int) -> dict[str, np.ndarray]:
+        """Return empty columns: one block, so that what belongs together is near each other."""
+        sizes = {name: capacity * np.dtype(kind).itemsize for name, kind in self.COLUMNS.items()}
+        padded = (size + 7 & ~7 for size in sizes.values())
+        *starts, end = itertools.accumulate(padded, initial=0)
+        block = np.zeros(end, np.uint8)
+        return {
+            name: block[start : start + sizes[name]].view(kind)
+            for start, (name, kind) in zip(starts, self.COLUMNS.items(), strict=True)
+        }
 
     def _grow(self, size: int) -> None:
         """Make room for `size` rows, by a quarter at least: adding a row is O(1) on average."""
         if size <= self._capacity:
             return
         self._capacity = max(size, self._capacity + (self._capacity >> 2))
-        for name, dtype in self.COLUMNS.items():
-            column = np.zeros(self._capacity, dtype)
+        for name, column in self._allocated(self._capacity).items():
             column[: self.size] = getattr(self, name)[: self.size]
             setattr(self, name, column)
 
@@ -137,7 +148,8 @@ class Wallets(Table):
 
     `balance` is settled cash without isolated margins. `profit` and `maintenance` are sums over the
     account's cross positions at the current marks, kept up to date by differences, exactly.
-    `changed_at` is the sequence of the last change of any of them: what ranks depend on.
+    `changed_at` is the sequence of the last change of any of them: what ranks depend on. `rows` is
+    all of it, one row an account, as the kernels take it.
     """
 
     COLUMNS = {  # noqa: RUF012
@@ -151,6 +163,7 @@ class Wallets(Table):
     profit: Ints
     maintenance: Ints
     changed_at: Ints
+    rows: Ints
 
     def __init__(self) -> None:
         super().__init__()
@@ -159,6 +172,11 @@ class Wallets(Table):
         self.largest = 0
         self.changed: set[int] = set()
         self.changed_together: list[Ints] = []
+
+    def _allocated(self, capacity: int) -> dict[str, np.ndarray]:
+        """Return empty columns, of a table by rows: whoever touches a wallet touches all of it."""
+        self.rows = np.zeros((capacity, len(self.COLUMNS)), np.int64)
+        return {name: self.rows[:, place] for place, name in enumerate(self.COLUMNS)}
 
     def reach(self, size: int) -> None:
         """Have a row for every account."""

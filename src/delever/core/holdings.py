@@ -208,9 +208,7 @@ class ContractState:
             lane.profit,
             lane.maintenance,
             sign,
-            wallets.profit,
-            wallets.maintenance,
-            wallets.changed_at,
+            wallets.rows,
             wallets.sequence,
         )
 
@@ -223,22 +221,21 @@ class ContractState:
 
     def revalue(self, side: Side, wallets: Wallets) -> None:
         """Value a whole lane at a new mark; cross wallets get the differences, exactly."""
-        lane, n = self.lanes[side], self.lanes[side].size
+        lane = self.lanes[side]
         lane.changed_at = wallets.sequence
-        if n == 0:
+        if lane.size == 0:
             return
+        columns = lane.columns()
         kernels_for(wallets.size).revalue(
-            lane.account[:n],
-            lane.isolated[:n],
-            lane.lots[:n],
-            lane.cost[:n],
+            columns.account,
+            columns.isolated,
+            columns.lots,
+            columns.cost,
             *self.terms.per_lot(side, self.mark),
             *self.terms.tiers,
-            lane.profit[:n],
-            lane.maintenance[:n],
-            wallets.profit,
-            wallets.maintenance,
-            wallets.changed_at,
+            columns.profit,
+            columns.maintenance,
+            wallets.rows,
             wallets.sequence,
         )
 

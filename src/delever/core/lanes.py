@@ -1,6 +1,7 @@
 """Positions: all of one contract and side as arrays that grow; a removal moves the last row."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,6 +45,20 @@ class Numbers:
             column_of(event.leverages_hundredths, "<i4", n, 100),
             column_of(event.under_liquidation, "<i1", n).astype(bool),
         )
+
+
+class LaneColumns(NamedTuple):
+    """The columns that the kernels take, in the order in which `show_lane` takes them."""
+
+    account: np.ndarray
+    position: np.ndarray
+    isolated: Bools
+    under_liquidation: Bools
+    lots: Ints
+    cost: Ints
+    margin: Ints
+    profit: Ints
+    maintenance: Ints
 
 
 class Lane(Table):
@@ -92,6 +107,7 @@ class Lane(Table):
         self.changed_together: list[tuple[Ints, Ints]] = []
         self.changed_at = 0
         self.opened_or_closed = 0
+        self._columns: tuple[int, LaneColumns] = (-1, self._sliced())
 
     def find(self, account: int, position: int) -> int | None:
         """Return the row of a position, or None where there is none."""
@@ -109,6 +125,17 @@ class Lane(Table):
         """Return account and position number, row by row."""
         columns = self.account[: self.size].tolist(), self.position[: self.size].tolist()
         return list(zip(*columns, strict=True))
+
+    def columns(self) -> "LaneColumns":
+        """Return the columns without their spare rows; they are the lane's own, not copies."""
+        since, columns = self._columns
+        if since != self.opened_or_closed:
+            columns = self._sliced()
+            self._columns = self.opened_or_closed, columns
+        return columns
+
+    def _sliced(self) -> "LaneColumns":
+        return LaneColumns(*(getattr(self, name)[: self.size] for name in LaneColumns._fields))
 
     def positions_of(self, account: int) -> list[int]:
         """Return the position numbers that an account holds in this lane, ascending."""
@@ -206,6 +233,7 @@ class Lane(Table):
     def load(self, state: dict[str, bytes], size: int) -> None:
         """Take the lane back from a snapshot."""
         super().load(state, size)
+        self.opened_or_closed += 1
         self.index.rebuild()
         self.total_lots = int(self.lots[:size].sum())
         self.total_cost = sum(self.cost[:size].tolist())

@@ -170,7 +170,7 @@ def _is_stale(book: Book, state: ContractState, shown: ShownContract) -> bool:
     kernels = kernels_for(wallets.size)
     return any(
         lane.changed_at > shown.as_of
-        or kernels.is_stale(lane.account[: lane.size], wallets.changed_at, shown.as_of)
+        or kernels.is_stale(lane.account[: lane.size], wallets.rows, shown.as_of)
         for lane in state.lanes.values()
     )
 

@@ -139,19 +139,20 @@ def rank_lane(view: LaneView, ranking: Ranking) -> Queue:
     kernels_for(view.size).spread(
         order, in_place, view.lots, ranking.levels, by_count, rank, light, ahead
     )
-    wide = order.astype(np.int64), rank.astype(np.int64), light.astype(np.int64)
-    return Queue(view, score, *wide, ahead, ineligible)
+    order, rank, light = (column.astype(np.int64) for column in (order, rank, light))
+    return Queue(view, score, order, rank, light, ahead, ineligible)
 
 
 def _line_up(view: LaneView, score: Score, standing: Bools) -> Ints:
     """Return the rows in line: by score, by its ties, by account name, by position number."""
     if not score.then:
-        kernels = kernels_for(view.size)
-        line: Ints = kernels.line_up(score.value, standing, view.account_order, view.position)
+        each = np.arange(view.size, dtype=np.int32)
+        ties = each, view.account_order, view.position.astype(np.int32)
+        line: Ints = kernels_for(view.size).line_up(score.value, standing, *ties)
         return line
     rows = np.flatnonzero(standing)
-    ties = (view.position, view.account_order, *(-column for column in reversed(score.then)))
-    in_line = np.lexsort([column[rows] for column in (*ties, -score.value)])
+    keys = (view.position, view.account_order, *(-column for column in reversed(score.then)))
+    in_line = np.lexsort([column[rows] for column in (*keys, -score.value)])
     return rows[in_line].astype(np.int32)
 
 

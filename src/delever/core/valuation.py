@@ -116,23 +116,15 @@ def lane_columns(book: Book, state: ContractState, side: Side) -> tuple[np.ndarr
 
     They are the book's own, not copies: they hold until the next event.
     """
-    lane, accounts = state.lanes[side], book.accounts
-    n = lane.size
-    wallets = book.asset_of(state).wallets
-    joint_profit, joint_notional = _NONE, _NONE
+    columns, accounts = state.lanes[side].columns(), book.accounts
+    joint = _NONE, _NONE
     if accounts.any_hedges:
-        profit = lane.profit[:n]
-        notional = abs(lane.cost[:n] + profit)
-        joint_profit, joint_notional = _joint(book, state, side, profit, notional)
-    kinds = lane.account, lane.position, lane.isolated, lane.under_liquidation
-    amounts = lane.lots, lane.cost, lane.margin, lane.profit, lane.maintenance
+        notional = abs(columns.cost + columns.profit)
+        joint = _joint(book, state, side, columns.profit, notional)
     return (
-        *(column[:n] for column in (*kinds, *amounts)),
-        joint_profit,
-        joint_notional,
-        wallets.balance,
-        wallets.profit,
-        wallets.maintenance,
+        *columns,
+        *joint,
+        book.asset_of(state).wallets.rows,
         accounts.adl_exempt,
         accounts.order(),
     )

@@ -6,10 +6,13 @@ rounded as IEEE 754 says, so results are the same bits.
 """
 
 # mypy: ignore-errors
-# ruff: noqa: D103, SIM110 - described in `plain`; what Numba compiles is written out
+# ruff: noqa: D103 - described in `plain`; what Numba compiles is written out
 
 import numpy as np
+from llvmlite import ir
 from numba import types as t
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from delever.core.kernels.compiled_lines import (
     B1,
@@ -17,12 +20,20 @@ from delever.core.kernels.compiled_lines import (
     I1,
     I4,
     I8,
+    WALLETS,
     compiled,
     line_up,
     spread,
     until_filled,
 )
-from delever.core.kernels.plain import HASH_ACCOUNT, HASH_POSITION
+from delever.core.kernels.plain import (
+    BALANCE,
+    CHANGED_AT,
+    HASH_ACCOUNT,
+    HASH_POSITION,
+    MAINTENANCE,
+    PROFIT,
+)
 
 __all__ = [
     "contribute",
@@ -39,8 +50,28 @@ __all__ = [
 ]
 
 PAIR = t.UniTuple(t.int64, 2)
+AHEAD = 24
+"""How many rows ahead a wallet is asked for."""
 COVER = 7
 """The place of `cover` among the parts of a score; computed only where it is wanted."""
+
+
+@intrinsic
+def _prefetch(_typing_context, table, row):
+    """Ask for a row of a table ahead of its use: what is gathered is rarely in the cache."""
+
+    def build(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        bytes_in = builder.mul(arguments[1], builder.extract_value(array.strides, 0))
+        start = builder.ptrtoint(array.data, ir.IntType(64))
+        place = builder.inttoptr(builder.add(start, bytes_in), ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [place, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return t.void(table, row), build
 
 
 @compiled(t.int64(t.int64, t.int64, t.int64))
@@ -108,7 +139,7 @@ def value_rows(
         maintenance[i] = _maintenance(abs(value), tier_from, tier_rate, tier_deduction)
 
 
-@compiled(t.void(I4, B1, I8, I8, t.int64, t.int64, I8, I8, I8, I8, I8, I8, I8, I8, t.int64))
+@compiled(t.void(I4, B1, I8, I8, t.int64, t.int64, I8, I8, I8, I8, I8, WALLETS, t.int64))
 def revalue(
     account,
     isolated,
@@ -121,12 +152,12 @@ def revalue(
     tier_deduction,
     profit,
     maintenance,
-    wallet_profit,
-    wallet_maintenance,
-    wallet_sequence,
+    wallets,
     sequence,
 ):
+    last = len(lots) - 1
     for i in range(len(lots)):
+        _prefetch(wallets, np.int64(account[min(i + AHEAD, last)]))
         value = lots[i] * factor
         if ticks:
             value = _over(value, ticks)
@@ -136,36 +167,27 @@ def revalue(
         profit[i], maintenance[i] = now, margin
         if not isolated[i] and (moved != 0 or margin_moved != 0):
             owner = account[i]
-            wallet_profit[owner] += moved
-            wallet_maintenance[owner] += margin_moved
-            wallet_sequence[owner] = sequence
+            wallets[owner, PROFIT] += moved
+            wallets[owner, MAINTENANCE] += margin_moved
+            wallets[owner, CHANGED_AT] = sequence
 
 
-@compiled(t.void(I8, I4, B1, I8, I8, t.int64, I8, I8, I8, t.int64))
-def contribute(
-    rows,
-    account,
-    isolated,
-    profit,
-    maintenance,
-    sign,
-    wallet_profit,
-    wallet_maintenance,
-    wallet_sequence,
-    sequence,
-):
+@compiled(t.void(I8, I4, B1, I8, I8, t.int64, WALLETS, t.int64))
+def contribute(rows, account, isolated, profit, maintenance, sign, wallets, sequence):
     for row in rows:
         if not isolated[row]:
             owner = account[row]
-            wallet_profit[owner] += sign * profit[row]
-            wallet_maintenance[owner] += sign * maintenance[row]
-            wallet_sequence[owner] = sequence
+            wallets[owner, PROFIT] += sign * profit[row]
+            wallets[owner, MAINTENANCE] += sign * maintenance[row]
+            wallets[owner, CHANGED_AT] = sequence
 
 
-@compiled(t.boolean(I4, I8, t.int64))
-def is_stale(account, wallet_sequence, since):
+@compiled(t.boolean(I4, WALLETS, t.int64))
+def is_stale(account, wallets, since):
+    last = len(account) - 1
     for i in range(len(account)):
-        if wallet_sequence[account[i]] > since:
+        _prefetch(wallets, np.int64(account[min(i + AHEAD, last)]))
+        if wallets[account[i], CHANGED_AT] > since:
             return True
     return False
 
@@ -175,7 +197,7 @@ def _ratio(numerator, denominator):
     return numerator / denominator if denominator != 0 else np.float64(0)
 
 
-@compiled(t.void(I4, B1, B1, I8, I8, I8, I8, I8, I8, I8, I8, I8, B1, PAIR, PAIR, t.boolean, F8, B1))
+@compiled(t.void(I4, B1, B1, I8, I8, I8, I8, I8, I8, WALLETS, B1, PAIR, PAIR, t.boolean, F8, B1))
 def score_products(
     account,
     isolated,
@@ -186,9 +208,7 @@ def score_products(
     maintenance,
     joint_profit,
     joint_notional,
-    wallet_balance,
-    wallet_profit,
-    wallet_maintenance,
+    wallets,
     exempt,
     gain,
     leverage,
@@ -199,13 +219,15 @@ def score_products(
     joint = len(joint_profit) > 0
     covers = leverage[1] == COVER or leverage[0] == COVER or gain[0] == COVER or gain[1] == COVER
     parts = np.zeros(COVER + 1, np.float64)
+    last = len(account) - 1
     for i in range(len(account)):
+        _prefetch(wallets, np.int64(account[min(i + AHEAD, last)]))
         owner = account[i]
         if isolated[i]:
             equity, margins = margin[i] + profit[i], maintenance[i]
         else:
-            equity = wallet_balance[owner] + wallet_profit[owner]
-            margins = wallet_maintenance[owner]
+            equity = wallets[owner, BALANCE] + wallets[owner, PROFIT]
+            margins = wallets[owner, MAINTENANCE]
         notional = abs(cost[i] + profit[i])
         parts[0] = profit[i]
         parts[1] = notional
@@ -228,7 +250,7 @@ def score_products(
 
 @compiled(
     t.void(
-        *(I4, I4, B1, B1, I8, I8, I8, I8, I8, I8, I8, I8, I8, I8, B1, I8),
+        *(I4, I4, B1, B1, I8, I8, I8, I8, I8, I8, I8, WALLETS, B1, I8),
         *(PAIR, PAIR, t.boolean, t.int64, t.boolean, I4, I4, I1),
     )
 )
@@ -244,9 +266,7 @@ def show_lane(
     maintenance,
     joint_profit,
     joint_notional,
-    wallet_balance,
-    wallet_profit,
-    wallet_maintenance,
+    wallets,
     exempt,
     account_order,
     gain,
@@ -269,9 +289,7 @@ def show_lane(
         maintenance,
         joint_profit,
         joint_notional,
-        wallet_balance,
-        wallet_profit,
-        wallet_maintenance,
+        wallets,
         exempt,
         gain,
         leverage,
@@ -279,8 +297,5 @@ def show_lane(
         score,
         standing,
     )
-    tie, then = np.empty(len(account), np.int64), np.empty(len(account), np.int64)
-    for i in range(len(account)):
-        tie[i], then[i] = account_order[account[i]], position[i]
-    order = line_up(score, standing, tie, then)
+    order = line_up(score, standing, account, account_order, position)
     spread(order, place, lots, levels, by_count, rank, light, np.empty(0, np.int64))

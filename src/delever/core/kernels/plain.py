@@ -11,6 +11,9 @@ HASH_ACCOUNT = 0x9E3779B97F4A7C15
 HASH_POSITION = 0xC2B2AE3D27D4EB4F
 WORD = 2**64 - 1
 
+BALANCE, PROFIT, MAINTENANCE, CHANGED_AT = range(4)
+"""The columns of a table of wallets, one row an account: what kernels take as `wallets`."""
+
 
 def home(slots: Ints, accounts: Ints, positions: Ints) -> Ints:
     """Return the slot at which the search for each key begins; there are 2^n slots."""
@@ -87,9 +90,7 @@ def revalue(
     tier_deduction: Ints,
     profit: Ints,
     maintenance: Ints,
-    wallet_profit: Ints,
-    wallet_maintenance: Ints,
-    wallet_sequence: Ints,
+    wallets: Ints,
     sequence: int,
 ) -> None:
     """Value a lane at a new mark as `value_rows` does; cross wallets get the differences.
@@ -102,9 +103,9 @@ def revalue(
     moved, margin_moved = profit - before, maintenance - margin_before
     cross = ~isolated & ((moved != 0) | (margin_moved != 0))
     owner = account[cross]
-    np.add.at(wallet_profit, owner, moved[cross])
-    np.add.at(wallet_maintenance, owner, margin_moved[cross])
-    wallet_sequence[owner] = sequence
+    np.add.at(wallets[:, PROFIT], owner, moved[cross])
+    np.add.at(wallets[:, MAINTENANCE], owner, margin_moved[cross])
+    wallets[owner, CHANGED_AT] = sequence
 
 
 def contribute(
@@ -114,9 +115,7 @@ def contribute(
     profit: Ints,
     maintenance: Ints,
     sign: int,
-    wallet_profit: Ints,
-    wallet_maintenance: Ints,
-    wallet_sequence: Ints,
+    wallets: Ints,
     sequence: int,
 ) -> None:
     """Add profit and maintenance of some rows of a lane to their cross wallets, or take them out.
@@ -125,14 +124,14 @@ def contribute(
     """
     cross = rows[~isolated[rows]]
     owner = account[cross]
-    np.add.at(wallet_profit, owner, sign * profit[cross])
-    np.add.at(wallet_maintenance, owner, sign * maintenance[cross])
-    wallet_sequence[owner] = sequence
+    np.add.at(wallets[:, PROFIT], owner, sign * profit[cross])
+    np.add.at(wallets[:, MAINTENANCE], owner, sign * maintenance[cross])
+    wallets[owner, CHANGED_AT] = sequence
 
 
-def is_stale(account: Ints, wallet_sequence: Ints, since: int) -> bool:
+def is_stale(account: Ints, wallets: Ints, since: int) -> bool:
     """Whether any of the accounts' wallets has changed after a sequence."""
-    return bool(np.any(wallet_sequence[account] > since))
+    return bool(np.any(wallets[account, CHANGED_AT] > since))
 
 
 def score_products(
@@ -145,9 +144,7 @@ def score_products(
     maintenance: Ints,
     joint_profit: Ints,
     joint_notional: Ints,
-    wallet_balance: Ints,
-    wallet_profit: Ints,
-    wallet_maintenance: Ints,
+    wallets: Ints,
     exempt: Bools,
     gain: tuple[int, int],
     leverage: tuple[int, int],
@@ -160,9 +157,9 @@ def score_products(
     `gain` and `leverage` are (numerator, denominator) as places in `delever.core.kernels.PARTS`.
     The joint columns may be empty: then they are those of the position itself.
     """
-    equity = np.where(isolated, margin, wallet_balance[account])
-    equity += np.where(isolated, profit, wallet_profit[account])
-    bucket_maintenance = np.where(isolated, maintenance, wallet_maintenance[account])
+    equity = np.where(isolated, margin, wallets[account, BALANCE])
+    equity += np.where(isolated, profit, wallets[account, PROFIT])
+    bucket_maintenance = np.where(isolated, maintenance, wallets[account, MAINTENANCE])
     notional = abs(cost + profit)
     share = ratio(maintenance, bucket_maintenance)
     share[bucket_maintenance == 0] = 1
@@ -183,10 +180,16 @@ def score_products(
     standing &= (profit > 0) | (not profitable_only)
 
 
-def line_up(score: Floats, standing: Bools, tie: Ints, then: Ints) -> Ints:
-    """Return the rows that stand in line, highest score first, ties by `tie`, then by `then`."""
+def line_up(
+    score: Floats, standing: Bools, account: Ints, account_order: Ints, position: Ints
+) -> Ints:
+    """Return the rows that stand in line: highest score first, ties by account, then position.
+
+    `account_order` is each account's place in the order that breaks ties.
+    """
     rows = np.flatnonzero(standing)
-    return rows[np.lexsort((then[rows], tie[rows], -score[rows]))].astype(np.int32)
+    ties = position[rows], account_order[account[rows]]
+    return rows[np.lexsort((*ties, -score[rows]))].astype(np.int32)
 
 
 def spread(
@@ -230,9 +233,7 @@ def show_lane(
     maintenance: Ints,
     joint_profit: Ints,
     joint_notional: Ints,
-    wallet_balance: Ints,
-    wallet_profit: Ints,
-    wallet_maintenance: Ints,
+    wallets: Ints,
     exempt: Bools,
     account_order: Ints,
     gain: tuple[int, int],
@@ -256,9 +257,7 @@ def show_lane(
         maintenance,
         joint_profit,
         joint_notional,
-        wallet_balance,
-        wallet_profit,
-        wallet_maintenance,
+        wallets,
         exempt,
         gain,
         leverage,
@@ -266,7 +265,7 @@ def show_lane(
         score,
         standing,
     )
-    order = line_up(score, standing, account_order[account], position.astype(np.int64))
+    order = line_up(score, standing, account, account_order, position)
     spread(order, place, lots, levels, by_count, rank, light, np.empty(0, np.int64))
 
 
