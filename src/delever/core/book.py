@@ -80,28 +80,33 @@ class Book(BookState):
             self._acknowledge(self.accounts.balances_fill, account, event.last_fill)
 
     def _positions_set(self, event: m.PositionsSet) -> None:
-        index = self.accounts.index
-        accounts = np.fromiter((index[name] for name in event.accounts), np.int64)
-        lane = self.contracts[event.contract].lanes[event.side]
-        placed = map(lane.put, accounts.tolist(), event.positions)
-        rows = np.fromiter(placed, np.int64, len(accounts))
-        self._assign(event, rows)
-        self.accounts.positions_version[accounts] = event.version
-        for account in accounts.tolist():
-            self._acknowledge(self.accounts.positions_fill, account, event.last_fill)
-
-    def _position_columns_set(self, event: m.PositionColumnsSet) -> None:
-        accounts = column_of(event.account, "<i4", 0)
-        positions = column_of(event.position, "<i4", len(accounts))
-        lane = self.contracts[event.contract].lanes[event.side]
-        self._assign(event, lane.put_all(accounts, positions))
-        self.accounts.positions_version[accounts] = event.version
-        self._acknowledge_all(self.accounts.positions_fill, accounts, event.last_fill)
-
-    def _assign(self, event: m.PositionsSet | m.PositionColumnsSet, rows: Ints) -> None:
-        """Give a lane's rows what the event tells, and close those of 0 lots."""
         state = self.contracts[event.contract]
         lane, wallets = state.lanes[event.side], self.asset_of(state).wallets
+        closed: list[tuple[int, int]] = []
+        for number, name in enumerate(event.accounts):
+            account, position = self.accounts.index[name], event.positions[number]
+            row = lane.put(account, position)
+            state.withdraw_row(event.side, row, wallets)
+            amounts = event.lots[number], event.costs_cash[number], event.margins_cash[number]
+            lane.set_row(row, *amounts)
+            lane.isolated[row] = event.isolated[number]
+            lane.leverage[row] = event.leverages_hundredths[number]
+            lane.under_liquidation[row] = event.under_liquidation[number]
+            state.contribute_row(event.side, row, wallets)
+            if amounts[0] == 0:
+                closed.append((account, position))
+            self.accounts.positions_version[account] = event.version
+            self._acknowledge(self.accounts.positions_fill, account, event.last_fill)
+        self._changed_lanes.add((state.name, event.side))
+        self._measure(state)
+        for key in closed:
+            lane.remove(lane.row_of(*key))
+
+    def _position_columns_set(self, event: m.PositionColumnsSet) -> None:
+        state = self.contracts[event.contract]
+        lane, wallets = state.lanes[event.side], self.asset_of(state).wallets
+        accounts = column_of(event.account, "<i4", 0)
+        rows = lane.put_all(accounts, column_of(event.position, "<i4", len(accounts)))
         state.withdraw(event.side, rows, wallets)
         lane.assign(rows, Numbers.told(event))
         self._changed_lanes.add((state.name, event.side))
@@ -110,6 +115,8 @@ class Book(BookState):
         closed = rows[lane.lots[rows] == 0]
         if len(closed):
             lane.remove_all(closed)
+        self.accounts.positions_version[accounts] = event.version
+        self._acknowledge_all(self.accounts.positions_fill, accounts, event.last_fill)
 
     def _accounts_defined(self, event: m.AccountsDefined) -> None:
         n = len(event.accounts)
@@ -349,10 +356,14 @@ class Book(BookState):
 
     def _acknowledge(self, column: Ints, account: int, last_fill: int) -> None:
         """Forget fills that positions and balances both include, and losses that positions do."""
-        column[account] = max(int(column[account]), last_fill)
-        name, included = self.accounts.names[account], self.accounts.positions_fill[account]
+        if column.item(account) < last_fill:
+            column[account] = last_fill
+        name = self.accounts.names[account]
+        if name not in self._fills_of and name not in self.losses:
+            return
+        included = self.accounts.positions_fill.item(account)
         for fill in self.outstanding_of(name):
-            if fill.fill <= min(included, self.accounts.balances_fill[account]):
+            if fill.fill <= min(included, self.accounts.balances_fill.item(account)):
                 self._forget(fill)
         borne = [loss for loss in self.losses.pop(name, ()) if loss.fill > included]
         self.losses |= {name: borne} if borne else {}

@@ -59,6 +59,8 @@ class BookState:
 
     def engaged(self) -> list[ContractState]:
         """Return the contracts that keep their pools busy, in order of definition."""
+        if not self._engaged:
+            return []
         return sorted(self._engaged.values(), key=lambda state: state.number)
 
     def outstanding_of(self, account: str) -> list[m.AdlFilled]:

@@ -183,12 +183,20 @@ class Wallets(Table):
         self._grow(size)
         self.size = max(self.size, size)
 
+    def shift(self, account: int, profit_cash: int, maintenance_cash: int) -> None:
+        """Add to what an account's cross positions gain and need."""
+        rows = self.rows
+        rows[account, 1] += profit_cash
+        rows[account, 2] += maintenance_cash
+        rows[account, 3] = self.sequence
+
     def add(self, account: int, amount_cash: int) -> None:
         """Move cash into (or out of) an account's wallet."""
-        self.balance[account] += amount_cash
+        balance = self.balance.item(account) + amount_cash
+        self.balance[account] = balance
         self.changed_at[account] = self.sequence
         self.total += amount_cash
-        self.largest = max(self.largest, abs(int(self.balance[account])))
+        self.largest = max(self.largest, abs(balance))
         self.changed.add(account)
 
     def set_all(self, accounts: Ints, balances: Ints) -> None:

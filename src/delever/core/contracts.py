@@ -109,6 +109,12 @@ class Terms:
         margin = scale_ppm(notional_cash, self.tier_rate_ppm[tier])
         return margin - self.tier_deduction_cash[tier]
 
+    def maintenance_of(self, notional_cash: int) -> int:
+        """Return the maintenance margin of one notional, as `maintenance_cash` does."""
+        tier = int(np.searchsorted(self.tier_from_cash, notional_cash, side="right")) - 1
+        margin = scale_ppm(notional_cash, self.tier_rate_ppm.item(tier))
+        return margin - self.tier_deduction_cash.item(tier)
+
     def cost_cash(self, side: Side, lots: int, entry: tuple[int, int]) -> int:
         """Return the signed cost of lots at an average entry price of any precision, to nearest."""
         mantissa, decimals = entry

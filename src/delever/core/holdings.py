@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from delever.core.columns import Wallets
 from delever.core.contracts import Terms
 from delever.core.kernels import kernels_for
@@ -239,17 +237,37 @@ class ContractState:
             wallets.sequence,
         )
 
+    def withdraw_row(self, side: Side, row: int, wallets: Wallets) -> None:
+        """Take one row's profit and maintenance out of its cross wallet."""
+        lane = self.lanes[side]
+        lane.changed_at = wallets.sequence
+        if not lane.isolated.item(row):
+            profit, maintenance = lane.profit.item(row), lane.maintenance.item(row)
+            wallets.shift(lane.account.item(row), -profit, -maintenance)
+
+    def contribute_row(self, side: Side, row: int, wallets: Wallets) -> None:
+        """Value one row at the mark and add it to its cross wallet."""
+        lane = self.lanes[side]
+        profit = maintenance = 0
+        if self.mark:
+            value = self.terms.value_cash(side.sign * lane.lots.item(row), self.mark)
+            profit = value - lane.cost.item(row)
+            maintenance = self.terms.maintenance_of(abs(value))
+        lane.profit[row], lane.maintenance[row] = profit, maintenance
+        if not lane.isolated.item(row):
+            wallets.shift(lane.account.item(row), profit, maintenance)
+
     def reduce(
         self, side: Side, key: tuple[int, int], amounts: tuple[int, int, int], wallets: Wallets
     ) -> None:
         """Take (lots, cost, margin) out of a position; negative amounts put them back."""
         lane = self.lanes[side]
         row = lane.put(*key)
-        rows = np.array([row])
-        self.withdraw(side, rows, wallets)
-        lane.change(row, *(-amount for amount in amounts))
-        self.contribute(side, rows, wallets)
-        if lane.lots[row] == 0:
+        self.withdraw_row(side, row, wallets)
+        lots, cost, margin = amounts
+        lane.change(row, -lots, -cost, -margin)
+        self.contribute_row(side, row, wallets)
+        if lane.lots.item(row) == 0:
             lane.remove(row)
 
     def reopen(self, key: tuple[int, int], fill: AdlFilled) -> None:

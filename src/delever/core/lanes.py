@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from delever.core.columns import Table, digest_of
-from delever.core.messages import PositionColumnsSet, PositionsSet
+from delever.core.messages import PositionColumnsSet
 from delever.core.reading import column_of
 from delever.core.row_index import RowIndex
 from delever.core.units import Bools, Ints, exact_sum
@@ -24,17 +24,8 @@ class Numbers:
     under_liquidation: Bools
 
     @classmethod
-    def told(cls, event: PositionsSet | PositionColumnsSet) -> "Numbers":
+    def told(cls, event: PositionColumnsSet) -> "Numbers":
         """Return the numbers of an event."""
-        if isinstance(event, PositionsSet):
-            return cls(
-                np.array(event.lots, np.int64),
-                np.array(event.costs_cash, np.int64),
-                np.array(event.isolated, bool),
-                np.array(event.margins_cash, np.int64),
-                np.array(event.leverages_hundredths, np.int32),
-                np.array(event.under_liquidation, bool),
-            )
         lots = column_of(event.lots, "<i8", 0)
         n = len(lots)
         return cls(
@@ -190,22 +181,32 @@ class Lane(Table):
         self.isolated[rows] = numbers.isolated
         self.under_liquidation[rows] = numbers.under_liquidation
 
+    def set_row(self, row: int, lots: int, cost: int, margin: int) -> None:
+        """Give a row its lots, cost and margin, and the totals the differences."""
+        self.change(
+            row,
+            lots - self.lots.item(row),
+            cost - self.cost.item(row),
+            margin - self.margin.item(row),
+        )
+
     def change(self, row: int, lots: int, cost_cash: int, margin_cash: int) -> None:
         """Add to a row's lots, cost and margin, and to the totals."""
-        self.lots[row] += lots
-        self.cost[row] += cost_cash
-        self.margin[row] += margin_cash
+        held, held_cost = self.lots.item(row) + lots, self.cost.item(row) + cost_cash
+        self.lots[row], self.cost[row] = held, held_cost
+        if margin_cash:
+            self.margin[row] += margin_cash
         self.total_lots += lots
         self.total_cost += cost_cash
         self.total_margin += margin_cash
-        self.largest_lots = max(self.largest_lots, int(self.lots[row]))
-        self.largest_cost = max(self.largest_cost, abs(int(self.cost[row])))
-        self.changed.add((int(self.account[row]), int(self.position[row])))
+        self.largest_lots = max(self.largest_lots, held)
+        self.largest_cost = max(self.largest_cost, abs(held_cost))
+        self.changed.add((self.account.item(row), self.position.item(row)))
 
     def remove(self, row: int) -> None:
         """Close a row that has nothing left in it; the last row takes its place."""
         last = self.size - 1
-        self.changed.add((int(self.account[row]), int(self.position[row])))
+        self.changed.add((self.account.item(row), self.position.item(row)))
         self.index.leave(row, last)
         if row != last:
             for name in self.COLUMNS:

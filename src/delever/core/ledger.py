@@ -7,11 +7,8 @@ books where it tells absolute balances and positions.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from delever.core import messages as m
 from delever.core.book import Book
@@ -19,7 +16,7 @@ from delever.core.holdings import ContractState
 from delever.core.lanes import Numbers
 from delever.core.messages import Event, Side
 from delever.core.reading import column_of
-from delever.core.units import Ints, exact_sum
+from delever.core.units import exact_sum
 
 
 class Part(StrEnum):
@@ -34,8 +31,7 @@ class Part(StrEnum):
     OUTSIDE = "outside"
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+class Posting(NamedTuple):
     """One side of a movement. `unit` is a settle asset (Cash) or 'lots of CONTRACT' (lots).
 
     `of` names what the book keeps a total for: the asset (wallets, fees), the contract (margins,
@@ -87,34 +83,40 @@ def _balance_columns_set(book: Book, event: m.BalanceColumnsSet) -> Iterator[Pos
     yield from _against_outside(moved, event.asset)
 
 
-def _positions_set(book: Book, event: m.PositionsSet | m.PositionColumnsSet) -> Iterator[Posting]:
-    """Yield the lane's totals before and after: a bulk command is one movement."""
-    state = book.contracts[event.contract]
-    lane, asset, told = state.lanes[event.side], state.terms.settle, Numbers.told(event)
-    rows = lane.index.find_all(*_keys(book, event))
+def _positions_set(book: Book, event: m.PositionsSet) -> Iterator[Posting]:
+    """Yield the lane's totals before and after: a command is one movement."""
+    lane, index = book.contracts[event.contract].lanes[event.side], book.accounts.index
+    cost, margin, lots = sum(event.costs_cash), sum(event.margins_cash), sum(event.lots)
+    for account, position in zip(event.accounts, event.positions, strict=True):
+        row = lane.find(index[account], position)
+        if row is not None:
+            cost -= lane.cost.item(row)
+            margin -= lane.margin.item(row)
+            lots -= lane.lots.item(row)
+    return _lane_moved(book, event, cost, margin, lots)
+
+
+def _position_columns_set(book: Book, event: m.PositionColumnsSet) -> Iterator[Posting]:
+    lane, told = book.contracts[event.contract].lanes[event.side], Numbers.told(event)
+    accounts = column_of(event.account, "<i4", 0)
+    rows = lane.index.find_all(accounts, column_of(event.position, "<i4", len(accounts)))
     rows = rows[rows >= 0]
     cost = exact_sum(told.cost) - exact_sum(lane.cost[rows])
     margin = exact_sum(told.margin) - exact_sum(lane.margin[rows])
     lots = int(told.lots.sum()) - int(lane.lots[rows].sum())
-    moved = [
-        Posting(Part.POSITIONS, event.contract, asset, -cost),
-        Posting(Part.MARGINS, event.contract, asset, margin),
-    ]
-    yield from _against_outside(moved, asset)
-    unit = lots_unit(event.contract)
-    yield from _against_outside(
-        [Posting(Part.POSITIONS, event.contract, unit, event.side.sign * lots)], unit
-    )
+    return _lane_moved(book, event, cost, margin, lots)
 
 
-def _keys(book: Book, event: m.PositionsSet | m.PositionColumnsSet) -> tuple[Ints, Ints]:
-    """Return the account and position numbers of an event's rows."""
-    if isinstance(event, m.PositionsSet):
-        index = book.accounts.index
-        accounts = np.array([index[name] for name in event.accounts], np.int64)
-        return accounts, np.array(event.positions, np.int64)
-    accounts = column_of(event.account, "<i4", 0)
-    return accounts, column_of(event.position, "<i4", len(accounts))
+def _lane_moved(
+    book: Book, event: m.PositionsSet | m.PositionColumnsSet, cost: int, margin: int, lots: int
+) -> Iterator[Posting]:
+    name, asset = event.contract, book.contracts[event.contract].terms.settle
+    unit, lots = lots_unit(name), event.side.sign * lots
+    yield Posting(Part.POSITIONS, name, asset, -cost)
+    yield Posting(Part.MARGINS, name, asset, margin)
+    yield Posting(Part.OUTSIDE, asset, asset, cost - margin)
+    yield Posting(Part.POSITIONS, name, unit, lots)
+    yield Posting(Part.OUTSIDE, unit, unit, -lots)
 
 
 def _pool_funded(book: Book, event: m.PoolFunded) -> Iterator[Posting]:
@@ -184,7 +186,7 @@ _POSTINGS: dict[type[Event], Callable[[Book, Any], Iterator[Posting]]] = {
     m.BalancesSet: _balances_set,
     m.BalanceColumnsSet: _balance_columns_set,
     m.PositionsSet: _positions_set,
-    m.PositionColumnsSet: _positions_set,
+    m.PositionColumnsSet: _position_columns_set,
     m.PoolFunded: _pool_funded,
     m.TakenOver: _taken_over,
     m.WalletSettled: _wallet_settled,

@@ -139,8 +139,8 @@ def rank_lane(view: LaneView, ranking: Ranking) -> Queue:
     kernels_for(view.size).spread(
         order, in_place, view.lots, ranking.levels, by_count, rank, light, ahead
     )
-    order, rank, light = (column.astype(np.int64) for column in (order, rank, light))
-    return Queue(view, score, order, rank, light, ahead, ineligible)
+    columns: list[Ints] = [column.astype(np.int64) for column in (order, rank, light)]
+    return Queue(view, score, columns[0], columns[1], columns[2], ahead, ineligible)
 
 
 def _line_up(view: LaneView, score: Score, standing: Bools) -> Ints:
