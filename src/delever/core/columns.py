@@ -94,8 +94,8 @@ class Accounts(Table):
         self.names: list[str] = []
         self.index: dict[str, int] = {}
         self.any_hedges = False
-        self._order: Ints = np.empty(0, np.int64)
-        self._by_name: Ints = np.empty(0, np.int32)
+        self._order: np.ndarray = np.empty(0, np.int32)
+        self._by_name: np.ndarray = np.empty(0, np.int32)
 
     def define(self, name: str, *, hedge_mode: bool, adl_exempt: bool) -> int:
         """Open an account or change its mode; return its index."""
@@ -126,13 +126,13 @@ class Accounts(Table):
         self.hedge_mode[rows], self.adl_exempt[rows] = hedge_mode, adl_exempt
         return rows
 
-    def order(self) -> Ints:
+    def order(self) -> np.ndarray:
         """Return each account's place in the order of names: what breaks ties."""
         if len(self._order) < self.size:
             by_name = [*self._by_name.tolist(), *range(len(self._by_name), self.size)]
             by_name.sort(key=self.names.__getitem__)  # quick: all but the new are in order
             self._by_name = np.array(by_name, np.int32)
-            self._order = np.empty(self.size, np.int64)
+            self._order = np.empty(self.size, np.int32)
             self._order[self._by_name] = np.arange(self.size)
         return self._order
 

@@ -6,6 +6,7 @@ profit = value(mark) - cost, and a higher value is always better for the holder.
 """
 
 import functools
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,7 +112,7 @@ class Terms:
 
     def maintenance_of(self, notional_cash: int) -> int:
         """Return the maintenance margin of one notional, as `maintenance_cash` does."""
-        tier = int(np.searchsorted(self.tier_from_cash, notional_cash, side="right")) - 1
+        tier = bisect_right(self.tier_from_cash.tolist(), notional_cash) - 1
         margin = scale_ppm(notional_cash, self.tier_rate_ppm.item(tier))
         return margin - self.tier_deduction_cash.item(tier)
 

@@ -45,12 +45,13 @@ class StepCheck:
 
     def before(self, event: Event) -> None:
         """Note what the event is about to move."""
-        for posting in postings(self._book, event):
-            key = (posting.part, posting.of, posting.unit)
-            if key not in self._held:
-                self._held[key] = total(self._book, *key)
-            self._posted[key] += posting.amount
-            self._units[posting.unit] += posting.amount
+        held, posted, units = self._held, self._posted, self._units
+        for part, of, unit, amount, _ in postings(self._book, event):
+            key = (part, of, unit)
+            if key not in held:
+                held[key] = total(self._book, part, of, unit)
+            posted[key] += amount
+            units[unit] += amount
         if isinstance(event, TakenOver | AdlFilled):
             self._reduced.append(event)
         elif isinstance(event, FillCancelled):

@@ -6,14 +6,14 @@ world that delever only hears of: the market into which inventory is unwound, an
 books where it tells absolute balances and positions.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from delever.core import messages as m
 from delever.core.book import Book
-from delever.core.holdings import ContractState
-from delever.core.lanes import Numbers
+from delever.core.holdings import Inventory
+from delever.core.lanes import Lane, Numbers
 from delever.core.messages import Event, Side
 from delever.core.reading import column_of
 from delever.core.units import exact_sum
@@ -199,22 +199,38 @@ _POSTINGS: dict[type[Event], Callable[[Book, Any], Iterator[Posting]]] = {
 
 def total(book: Book, part: Part, of: str, unit: str) -> int:
     """Return what the book itself holds where postings of this kind go; 0 for the outside."""
-    match part:
-        case Part.OUTSIDE:
-            return 0
-        case Part.POOL:
-            return book.pools[of].balance
-        case Part.WALLETS | Part.FEES:
-            asset = book.asset(of)
-            return asset.wallets.total if part is Part.WALLETS else asset.fees
-        case Part.MARGINS | Part.POSITIONS | Part.INVENTORY:
-            return _contract_total(book.contracts[of], part, unit)
+    return _TOTALS[part](book, of, unit)
 
 
-def _contract_total(state: ContractState, part: Part, unit: str) -> int:
-    if part is Part.MARGINS:
-        return sum(lane.total_margin for lane in state.lanes.values())
-    held = state.lanes if part is Part.POSITIONS else state.inventory
-    if unit == lots_unit(state.name):
-        return sum(side.sign * held[side].total_lots for side in Side)
-    return -sum(held[side].total_cost for side in Side)
+def _margins(book: Book, of: str, _unit: str) -> int:
+    lanes = book.contracts[of].lanes
+    return lanes[Side.LONG].total_margin + lanes[Side.SHORT].total_margin
+
+
+def _positions(book: Book, of: str, unit: str) -> int:
+    state = book.contracts[of]
+    return _held(state.lanes, unit, state.terms.settle)
+
+
+def _inventory(book: Book, of: str, unit: str) -> int:
+    state = book.contracts[of]
+    return _held(state.inventory, unit, state.terms.settle)
+
+
+def _held(sides: Mapping[Side, Lane] | Mapping[Side, Inventory], unit: str, settle: str) -> int:
+    """Return what both sides hold, in lots or at cost, which is owed."""
+    long, short = sides[Side.LONG], sides[Side.SHORT]
+    if unit == settle:
+        return -long.total_cost - short.total_cost
+    return long.total_lots - short.total_lots
+
+
+_TOTALS: dict[Part, Callable[[Book, str, str], int]] = {
+    Part.WALLETS: lambda book, of, _unit: book.assets[of].wallets.total,
+    Part.MARGINS: _margins,
+    Part.POSITIONS: _positions,
+    Part.INVENTORY: _inventory,
+    Part.POOL: lambda book, of, _unit: book.pools[of].balance,
+    Part.FEES: lambda book, of, _unit: book.assets[of].fees,
+    Part.OUTSIDE: lambda _book, _of, _unit: 0,
+}

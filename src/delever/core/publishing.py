@@ -52,7 +52,7 @@ class ShownLane:
         if not self.digests:
             shown = hashlib.blake2b(digest_size=32)
             for column in (self.account, self.position, self.rank, self.light):
-                shown.update(column.astype(column.dtype.newbyteorder("<"), copy=False).data)
+                shown.update(np.ascontiguousarray(column, column.dtype.newbyteorder("<")).data)
             self.digests.append(shown.hexdigest())
         return self.digests[0]
 
@@ -182,7 +182,9 @@ def _arranged(lane: Positions, before: Arranged | None) -> Arranged:
     order = np.lexsort((position, account))
     place = np.empty(lane.size, np.int32)
     place[order] = np.arange(lane.size)
-    return Arranged(lane.opened_or_closed, account[order], position[order], place)
+    one_number = lane.labels <= {0}  # then one stands for all
+    numbers = np.broadcast_to(np.int32(0), lane.size) if one_number else position[order]
+    return Arranged(lane.opened_or_closed, account[order], numbers, place)
 
 
 def _ranked(

@@ -147,7 +147,7 @@ def _line_up(view: LaneView, score: Score, standing: Bools) -> Ints:
     """Return the rows in line: by score, by its ties, by account name, by position number."""
     if not score.then:
         each = np.arange(view.size, dtype=np.int32)
-        ties = each, view.account_order, view.position.astype(np.int32)
+        ties = each, *(c.astype(np.int32) for c in (view.account_order, view.position))
         line: Ints = kernels_for(view.size).line_up(score.value, standing, *ties)
         return line
     rows = np.flatnonzero(standing)

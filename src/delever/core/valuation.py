@@ -89,7 +89,7 @@ def view_lane(book: Book, state: ContractState, side: Side) -> LaneView:
         as_of=book.sequence,
         time_ms=book.time_ms,
         account=account,
-        account_order=book.accounts.order()[account],
+        account_order=book.accounts.order()[account].astype(np.int64),
         position=lane.position[:n].astype(np.int64),
         lots=lane.lots[:n].copy(),
         cost=lane.cost[:n].copy(),

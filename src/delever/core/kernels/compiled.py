@@ -250,7 +250,7 @@ def score_products(
 
 @compiled(
     t.void(
-        *(I4, I4, B1, B1, I8, I8, I8, I8, I8, I8, I8, WALLETS, B1, I8),
+        *(I4, I4, B1, B1, I8, I8, I8, I8, I8, I8, I8, WALLETS, B1, I4),
         *(PAIR, PAIR, t.boolean, t.int64, t.boolean, I4, I4, I1),
     )
 )

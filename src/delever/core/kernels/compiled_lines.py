@@ -61,7 +61,7 @@ def _sort_by_digits(keys, rows, spare_keys, spare_rows, low_bit, high_bit):
         rows[:] = spare_rows
 
 
-@compiled(t.boolean(t.uint64, t.int32, t.uint64, t.int32, I4, I8, I4))
+@compiled(t.boolean(t.uint64, t.int32, t.uint64, t.int32, I4, I4, I4))
 def _stands_before(key, row, other_key, other, account, account_order, position):
     if key != other_key:
         return key < other_key
@@ -70,7 +70,7 @@ def _stands_before(key, row, other_key, other, account, account_order, position)
     return position[row] < position[other]
 
 
-@compiled(t.void(U8, I4, t.int64, t.int64, I4, I8, I4))
+@compiled(t.void(U8, I4, t.int64, t.int64, I4, I4, I4))
 def _insert(keys, rows, first, end, account, account_order, position):
     for i in range(first + 1, end):
         key, row, place = keys[i], rows[i], i
@@ -91,7 +91,7 @@ def _descending(bits):
     return ~(bits | top)
 
 
-@compiled(t.void(U8, I4, U8, I4, U8, I4, I8, I4))
+@compiled(t.void(U8, I4, U8, I4, U8, I4, I4, I4))
 def _sort_run(keys, rows, spare_keys, spare_rows, bits, account, account_order, position):
     """Sort a long run of equal leading bits by what is left: key, then both ties."""
     for i in range(len(rows)):
@@ -105,7 +105,7 @@ def _sort_run(keys, rows, spare_keys, spare_rows, bits, account, account_order, 
     _sort_by_digits(keys, rows, spare_keys, spare_rows, 0, LEADING_BIT + 1)
 
 
-@compiled(I4(F8, B1, I4, I8, I4))
+@compiled(I4(F8, B1, I4, I4, I4))
 def line_up(score, standing, account, account_order, position):
     keys, spare_keys = np.empty(len(score), np.uint64), np.empty(len(score), np.uint64)
     rows, spare_rows = np.empty(len(score), np.int32), np.empty(len(score), np.int32)
