@@ -5,6 +5,7 @@ writes them as JSON where `run.py` asks for that.
 """
 
 import argparse
+import functools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -56,7 +57,7 @@ def in_turns(rounds: int, **work: Callable[[int], object]) -> dict[str, np.ndarr
     taken: dict[str, list[float]] = {name: [] for name in work}
     for number in range(rounds + 1):
         for name, piece in work.items():
-            taken[name].append(seconds(lambda piece=piece: piece(number)))
+            taken[name].append(seconds(functools.partial(piece, number)))
     return {name: np.array(times[1:]) for name, times in taken.items()}
 
 

@@ -2,6 +2,7 @@
 
 `ranks(ticks)` gives rank and light in the order of the large book's rows, or raises `Absent`.
 """
+# ruff: noqa: PLC0415 - a peer is loaded only where it is there
 
 import importlib.util
 import shutil
@@ -139,7 +140,7 @@ class DuckDB:
                 )
             )
             SELECT row, rank, 6 - (5 * rank + n - 1) // n AS light FROM ranked
-            """  # noqa: S608 - a constant
+            """
         ).fetchnumpy()
         return _by_row(self.size, found["row"], found["rank"], found["light"])
 

@@ -73,12 +73,10 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
         yield Row(f"full refresh of {names}, {peer.__name__}, all threads", ms(theirs))
         faster = times_as_fast(taken["ours"], theirs)
         yield Row(f"delever against {peer.__name__}", f"{faster:.1f} x", ">= 15 x", faster >= 15)
-    yield from _redis(options, book, taken["ours"], reference)
+    yield from _redis(book, taken["ours"], reference)
 
 
-def _redis(
-    options: argparse.Namespace, book: Large, ours: np.ndarray, reference: Reference
-) -> Iterator[Row]:
+def _redis(book: Large, ours: np.ndarray, reference: Reference) -> Iterator[Row]:
     try:
         with redis_server() as client:
             against = Redis(book, client)
