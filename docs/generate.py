@@ -219,6 +219,7 @@ def _type(annotation: typing.Any) -> str:
 
 def _plain(annotation: typing.Any) -> str:
     names = {str: "text", int: "integer", bool: "true or false", float: "number"}
+    names[bytes] = "column (base64 in JSON)"
     names |= {types.NoneType: "null", Reason: "[reason](reasons.md)"}
     if annotation in names:
         return names[annotation]

@@ -4,7 +4,7 @@ What they mean is what `positions` says of rows; only the numbers come as intege
 of an Arrow table is a command without a loop over its rows. `position_columns` makes one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -171,13 +171,17 @@ def set_position_columns(book: Book, command: m.SetPositionColumns) -> list[Even
     read_count("last_fill", command.last_fill)
     states = _contracts(book, command.contracts)
     rows = _read_rows(book, command, states)
-    _check_keys(book, rows)
+    told = _lanes(states, rows)
+    _check_keys(book, rows, told)
     known = book.accounts.positions_version[rows.account]
     kept = known <= command.version
     events = _ignored(np.flatnonzero(~kept), rows.account, command.version, known)
-    told = rows if kept.all() else rows[kept]
-    lanes = _lanes(states, _bear(book, command, states, told))
-    lanes = _with_closed(book, lanes, lanes if told is rows else _lanes(states, rows))
+    later = _has_later(book, rows.account)
+    if kept.all() and not later.any():
+        lanes = told
+    else:
+        lanes = _lanes(states, _bear(book, command, states, rows[kept]))
+    lanes = _with_closed(book, lanes, told)
     check_range(book, {}, growth={key: _growth(book, key, lanes[key]) for key in lanes})
     return [*events, *(_lane_event(command, key, lanes[key]) for key in sorted(lanes))]
 
@@ -243,12 +247,25 @@ def _where(is_open: Bools, column: Ints, closed: int) -> Ints:
     return np.where(is_open, column, closed)
 
 
-def _check_keys(book: Book, rows: Rows) -> None:
+def _by_contract(lanes: Mapping[Key, Rows]) -> Iterator[Ints]:
+    """Yield the accounts of each contract's rows, of both sides."""
+    for (name, side), rows in lanes.items():
+        other = lanes.get((name, side.opposite))
+        if other is None:
+            yield rows.account
+        elif side is Side.LONG:
+            yield np.concatenate((rows.account, other.account))
+
+
+def _repeats(accounts: Ints) -> bool:
+    ordered = np.sort(accounts)
+    return bool((ordered[1:] == ordered[:-1]).any())
+
+
+def _check_keys(book: Book, rows: Rows, lanes: Mapping[Key, Rows]) -> None:
     """Refuse a repeated row, and two open sides of one position in one-way mode."""
-    if rows.position.strides == (0,):
-        keys = np.sort((rows.lane >> 1 << 32) | rows.account)
-        if not (keys[1:] == keys[:-1]).any():
-            return
+    if rows.position.strides == (0,) and not any(map(_repeats, _by_contract(lanes))):
+        return
     told = np.lexsort((rows.number, rows.lane & 1, rows.position, rows.account, rows.lane >> 1))
     same = np.ones(max(len(told) - 1, 0), bool)
     for column in (rows.lane >> 1, rows.account, rows.position):

@@ -170,10 +170,12 @@ class Lane(Table):
     def assign(self, rows: Ints, numbers: "Numbers") -> None:
         """Give rows these numbers, and the totals the differences."""
         self.total_lots += int(numbers.lots.sum()) - int(self.lots[rows].sum())
-        self.total_cost += exact_sum(numbers.cost) - exact_sum(self.cost[rows])
-        self.total_margin += exact_sum(numbers.margin) - exact_sum(self.margin[rows])
         self.largest_lots = max(self.largest_lots, int(numbers.lots.max(initial=0)))
         self.largest_cost = max(self.largest_cost, int(abs(numbers.cost).max(initial=0)))
+        before, most = self.cost[rows], self.largest_cost
+        self.total_cost += exact_sum(numbers.cost, most) - exact_sum(before, most)
+        if numbers.margin.any() or self.total_margin:
+            self.total_margin += exact_sum(numbers.margin) - exact_sum(self.margin[rows])
         self.lots[rows] = numbers.lots
         self.cost[rows] = numbers.cost
         self.margin[rows] = numbers.margin

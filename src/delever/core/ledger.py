@@ -101,7 +101,8 @@ def _position_columns_set(book: Book, event: m.PositionColumnsSet) -> Iterator[P
     accounts = column_of(event.account, "<i4", 0)
     rows = lane.index.find_all(accounts, column_of(event.position, "<i4", len(accounts)))
     rows = rows[rows >= 0]
-    cost = exact_sum(told.cost) - exact_sum(lane.cost[rows])
+    most = max(lane.largest_cost, int(abs(told.cost).max(initial=0)))
+    cost = exact_sum(told.cost, most) - exact_sum(lane.cost[rows], most)
     margin = exact_sum(told.margin) - exact_sum(lane.margin[rows])
     lots = int(told.lots.sum()) - int(lane.lots[rows].sum())
     return _lane_moved(book, event, cost, margin, lots)
