@@ -77,7 +77,8 @@ def test_digests_do_not_depend_on_where_rows_stand() -> None:
     for row in (gone, back):
         told(other, m.SetPositions, version=2, positions=(row,))
     assert (
-        one.contracts["BTC"].lanes[Side.LONG].rows != other.contracts["BTC"].lanes[Side.LONG].rows
+        one.contracts["BTC"].lanes[Side.LONG].pairs()
+        != other.contracts["BTC"].lanes[Side.LONG].pairs()
     )
     assert refreshed(one).lanes == refreshed(other).lanes
 

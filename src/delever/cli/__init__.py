@@ -18,7 +18,6 @@ import os
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
-from importlib.metadata import version
 
 from cyclopts import App
 
@@ -40,10 +39,17 @@ class UsageError(Exception):
     """Options that do not go together."""
 
 
+def _version() -> str:
+    from importlib.metadata import version  # noqa: PLC0415 - slow, and for --version only
+
+    return version("delever")
+
+
 app = App(
     name="delever",
     help="Auto-deleveraging (ADL) for derivatives venues: run it, check it, explain it.",
-    version=version("delever"),
+    version=_version,
+    help_format="plaintext",  # markdown would load its parsers
     suppress_keyboard_interrupt=False,
 )
 

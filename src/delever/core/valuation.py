@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from delever.core.book import Book
-from delever.core.columns import Lane
 from delever.core.contracts import Terms
 from delever.core.holdings import ContractState
+from delever.core.lanes import Lane
 from delever.core.messages import Side
 from delever.core.units import Bools, Ints, div_floor
 
@@ -89,7 +89,7 @@ def view_lane(book: Book, state: ContractState, side: Side) -> LaneView:
         as_of=book.sequence,
         time_ms=book.time_ms,
         account=account,
-        account_order=book.accounts.order()[account],
+        account_order=book.accounts.order()[account].astype(np.int64),
         position=lane.position[:n].astype(np.int64),
         lots=lane.lots[:n].copy(),
         cost=lane.cost[:n].copy(),
@@ -109,6 +109,28 @@ def view_lane(book: Book, state: ContractState, side: Side) -> LaneView:
         under_liquidation=lane.under_liquidation[:n].copy(),
         account_exempt=book.accounts.adl_exempt[account],
     )
+
+
+def lane_columns(book: Book, state: ContractState, side: Side) -> tuple[np.ndarray, ...]:
+    """Return the columns of a lane that a `Product` score is made of, as `kernels.show_lane` asks.
+
+    They are the book's own, not copies: they hold until the next event.
+    """
+    columns, accounts = state.lanes[side].columns(), book.accounts
+    joint = _NONE, _NONE
+    if accounts.any_hedges:
+        notional = abs(columns.cost + columns.profit)
+        joint = _joint(book, state, side, columns.profit, notional)
+    return (
+        *columns,
+        *joint,
+        book.asset_of(state).wallets.rows,
+        accounts.adl_exempt,
+        accounts.order(),
+    )
+
+
+_NONE = np.empty(0, np.int64)
 
 
 def initial_margin(entry_notional_cash: Ints, leverage_hundredths: Ints) -> Ints:

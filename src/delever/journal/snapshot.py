@@ -11,9 +11,10 @@ from typing import TypeVar
 import msgspec
 
 from delever.core.book import Book
-from delever.core.columns import Lane, Table, Wallets
+from delever.core.columns import Table, Wallets
 from delever.core.contracts import terms_of
 from delever.core.holdings import AssetState, Borne, ContractState, Inventory, Parcel, PoolState
+from delever.core.lanes import Lane
 from delever.core.messages import (
     AdlFilled,
     DefineContract,
