@@ -34,10 +34,11 @@ Read it in this order; a module imports only modules above it (a test enforces b
 30. ledger         event -> balanced postings
 31. invariants     what holds after every step
 32. positions      absolute balances and positions, outstanding fills on top
-33. bulk           the same in columns, for millions of rows
-34. intake         command -> events, or a refusal that names field and value
-35. notices        who must be told
-36. engine         step(book, command) -> events: the cycle on one screen
-37. explanation    why me, and why not me
-38. what_if        what one change would make of a place in line
+33. packing        columns -> a command in columns
+34. bulk           the same in columns, for millions of rows
+35. intake         command -> events, or a refusal that names field and value
+36. notices        who must be told
+37. engine         step(book, command) -> events: the cycle on one screen
+38. explanation    why me, and why not me
+39. what_if        what one change would make of a place in line
 """

@@ -113,7 +113,7 @@ class Accounts(Table):
 
     def define_all(self, names: Sequence[str], hedge_mode: Bools, adl_exempt: Bools) -> Ints:
         """Open accounts or change their modes; return their indices. Each is named once."""
-        rows, first = np.fromiter(map(self.names.add, names), np.int64, len(names)), self.size
+        rows, first = np.array(self.names.add_all(names), np.int64), self.size
         self._grow(len(self.names))
         self.size = len(self.names)
         self.balances_version[first : self.size] = self.positions_version[first : self.size] = -1

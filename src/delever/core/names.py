@@ -5,7 +5,7 @@ the letters stand one after the other, and a table with open addressing finds th
 """
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import overload
 from zlib import crc32
 
@@ -24,8 +24,7 @@ class Names(Sequence[str]):
         self._ends = array("Q", [0])
         self._slots = array("i", [-1]) * FIRST_SLOTS
         self._shift = 33 - FIRST_SLOTS.bit_length()
-        for name in names:
-            self.add(name)
+        self.add_all(names)
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -40,43 +39,63 @@ class Names(Sequence[str]):
             return [self[each] for each in range(*number.indices(len(self)))]
         if number < 0 or number >= len(self):
             raise IndexError(number)
-        return self._letters_of(number).decode("utf-8", "surrogatepass")
-
-    def _letters_of(self, number: int) -> bytearray:
-        return self._letters[self._ends[number] : self._ends[number + 1]]
+        letters = self._letters[self._ends[number] : self._ends[number + 1]]
+        return letters.decode("utf-8", "surrogatepass")
 
     def find(self, name: str) -> int:
         """Return the number of a name, or -1."""
-        return self._slots[self._place(name.encode("utf-8", "surrogatepass"))]
+        return self.find_all((name,))[0]
+
+    def find_all(self, names: Iterable[str]) -> list[int]:
+        """Return the number of each name, or -1."""
+        letters, ends, slots = self._letters, self._ends, self._slots
+        shift, last = self._shift, len(slots) - 1
+        found = []
+        for name in names:
+            sought = name.encode("utf-8", "surrogatepass")
+            place = (crc32(sought) * SPREAD & 0xFFFFFFFF) >> shift
+            while (number := slots[place]) >= 0:
+                if letters[ends[number] : ends[number + 1]] == sought:
+                    break
+                place = (place + 1) & last
+            found.append(number)
+        return found
 
     def add(self, name: str) -> int:
         """Return the number of a name, the next one where it is new."""
-        letters = name.encode("utf-8", "surrogatepass")
-        place = self._place(letters)
-        if self._slots[place] < 0:
-            self._slots[place] = len(self)
-            self._letters += letters
-            self._ends.append(len(self._letters))
-            if 4 * len(self) > 3 * len(self._slots):
-                self._widen()
-                return len(self) - 1
-        return self._slots[place]
+        return self.add_all((name,))[0]
 
-    def _place(self, letters: bytes) -> int:
-        """Return the slot of a name, or the free one that it would take."""
-        slots, last = self._slots, len(self._slots) - 1
-        place = (crc32(letters) * SPREAD & 0xFFFFFFFF) >> self._shift
-        while (number := slots[place]) >= 0 and self._letters_of(number) != letters:
-            place = (place + 1) & last
-        return place
+    def add_all(self, names: Sequence[str]) -> list[int]:
+        """Return the number of each name, the next one where it is new."""
+        self._widen(len(self) + len(names))
+        letters, ends, slots = self._letters, self._ends, self._slots
+        shift, last = self._shift, len(slots) - 1
+        numbers = []
+        for name in names:
+            sought = name.encode("utf-8", "surrogatepass")
+            place = (crc32(sought) * SPREAD & 0xFFFFFFFF) >> shift
+            while (number := slots[place]) >= 0:
+                if letters[ends[number] : ends[number + 1]] == sought:
+                    break
+                place = (place + 1) & last
+            if number < 0:
+                number = slots[place] = len(ends) - 1
+                letters += sought
+                ends.append(len(letters))
+            numbers.append(number)
+        return numbers
 
-    def _widen(self) -> None:
-        """Double the table, which keeps a search short."""
-        size = 2 * len(self._slots)
-        self._slots = array("i", [-1]) * size
-        self._shift -= 1
-        for number in range(len(self)):
-            self._slots[self._place(bytes(self._letters_of(number)))] = number
+    def _widen(self, size: int) -> None:
+        """Have a table for so many names, with room that keeps a search short."""
+        slots = len(self._slots)
+        while 4 * size > 3 * slots:
+            slots, self._shift = 2 * slots, self._shift - 1
+        if slots == len(self._slots):
+            return
+        held = list(self)
+        self._letters, self._ends = bytearray(), array("Q", [0])
+        self._slots = array("i", [-1]) * slots
+        self.add_all(held)
 
 
 class NumberOf(Mapping[str, int]):
