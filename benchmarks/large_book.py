@@ -12,8 +12,8 @@ import numpy as np
 
 from delever.core import messages as m
 from delever.core.book import Book
-from delever.core.bulk import position_columns
 from delever.core.engine import step
+from delever.core.packing import position_columns
 
 CONTRACTS = 500
 TICKS = 10_000
@@ -132,15 +132,13 @@ def holders(book: Large) -> Iterator[m.Command]:
     """All accounts and their balances."""
     names = account_names(book)
     yield m.DefineAccounts(time_ms=0, accounts=names)
-    for start in range(0, len(names), CHUNK):
-        rows = slice(start, start + CHUNK)
-        yield m.SetBalanceColumns(
-            time_ms=0,
-            version=1,
-            asset="USDT",
-            accounts=names[rows],
-            balances_cash=book.balance[rows].astype("<i8").tobytes(),
-        )
+    yield m.SetBalanceColumns(
+        time_ms=0,
+        version=1,
+        asset="USDT",
+        account=np.arange(book.accounts, dtype="<i4").tobytes(),
+        balances_cash=book.balance.astype("<i8").tobytes(),
+    )
 
 
 def told(book: Large, version: int = 1, chunk: int = CHUNK) -> Iterator[m.Command]:

@@ -11,10 +11,10 @@ from sessions import crash, opening, sessions
 
 from delever.core import messages as m
 from delever.core.book import Book
-from delever.core.bulk import position_columns
 from delever.core.engine import step
 from delever.core.invariants import audit
 from delever.core.messages import Event, Reason, Side
+from delever.core.packing import position_columns
 from delever.core.positions import _read_row
 from delever.core.reading import Refusal, read_cash
 from delever.journal import Recorder, replay_commands, replay_events
@@ -260,7 +260,7 @@ def bulk(count: int, version: int) -> list[m.Command]:
             time_ms=time_ms,
             version=version,
             asset="USDT",
-            accounts=names,
+            account=np.arange(5, 5 + count, dtype="<i4").tobytes(),
             balances_cash=cash.tobytes(),
         ),
         position_columns(

@@ -1,7 +1,7 @@
 """Commands in columns: many accounts, balances or positions at once, checked a column at a time.
 
 What they mean is what `positions` says of rows; only the numbers come as integers, so that a batch
-of an Arrow table is a command without a loop over its rows. `position_columns` makes one.
+of an Arrow table is a command without a loop over its rows. `packing` makes one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +14,7 @@ from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.holdings import ContractState
 from delever.core.messages import Event, Reason, Side
+from delever.core.packing import POSITION_TYPES
 from delever.core.positions import (
     MAX_LEVERAGE_HUNDREDTHS,
     Growth,
@@ -23,6 +24,7 @@ from delever.core.positions import (
     outstanding,
 )
 from delever.core.reading import (
+    Refusal,
     column_bytes,
     read_column,
     read_count,
@@ -62,66 +64,12 @@ class Rows:
         return Rows(*(c[:size] if c.strides == (0,) else c[chosen] for c in columns))
 
 
-def position_columns(
-    *,
-    time_ms: int,
-    version: int,
-    contracts: Sequence[str],
-    columns: Mapping[str, Any],
-    accounts: Sequence[str] = (),
-    last_fill: int = 0,
-    id: str = "",  # noqa: A002 - the command's own word
-) -> m.SetPositionColumns:
-    """Return the command that sets positions to these columns.
-
-    `columns` maps the command's column names to anything that makes an array of whole numbers;
-    `account` and `contract` are places in the names. Arrow's dictionary arrays give both: their
-    indices and their dictionary. ValueError names a column that is unknown or not of whole numbers
-    in its range.
-    """
-    unknown = set(columns) - _TYPES.keys()
-    if unknown:
-        raise ValueError(f"columns: {', '.join(sorted(unknown))}: no such column")
-    return m.SetPositionColumns(
-        time_ms=time_ms,
-        id=id,
-        version=version,
-        last_fill=last_fill,
-        accounts=tuple(accounts),
-        contracts=tuple(contracts),
-        **{name: _packed(name, column) for name, column in columns.items()},
-    )
-
-
-_TYPES: dict[str, str] = {
-    "account": "<i4",
-    "contract": "<i4",
-    "side": "<i1",
-    "lots": "<i8",
-    "costs_cash": "<i8",
-    "position": "<i4",
-    "isolated": "<i1",
-    "margins_cash": "<i8",
-    "leverages_hundredths": "<i4",
-    "under_liquidation": "<i1",
-}
-
-
-def _packed(name: str, column: Any) -> bytes:
-    values = np.asarray(column)
-    if values.ndim != 1 or (values.dtype.kind not in "iub" and len(values)):
-        raise ValueError(f"columns.{name}: {values.dtype} is not a column of whole numbers")
-    packed = values.astype(_TYPES[name])
-    if not np.array_equal(packed, values):
-        raise ValueError(f"columns.{name}: does not fit into {8 * packed.itemsize} bits")
-    return packed.tobytes()
-
-
 def define_accounts(_book: Book, command: m.DefineAccounts) -> list[Event]:
     """Return the accounts as told."""
     names = command.accounts
-    for row, name in enumerate(names):
-        refuse_unless(bool(name), f"accounts[{row}]", "", Reason.NAME_MUST_NOT_BE_EMPTY)
+    if "" in names:
+        field = f"accounts[{names.index('')}]"
+        raise Refusal(field, "", Reason.NAME_MUST_NOT_BE_EMPTY)
     refuse_repeats("accounts", names)
     for field in ("hedge_mode", "adl_exempt"):
         read_flags(field, getattr(command, field), len(names))
@@ -136,18 +84,15 @@ def set_balance_columns(book: Book, command: m.SetBalanceColumns) -> list[Event]
     read_count("version", command.version)
     read_count("last_fill", command.last_fill)
     refuse_unless(command.asset in book.assets, "asset", command.asset, Reason.ASSET_IS_UNKNOWN)
-    account = read_names(
-        "accounts", command.accounts, book.accounts.index, Reason.ACCOUNT_IS_UNKNOWN
-    )
-    refuse_repeats("accounts", command.accounts)
-    cash = read_column("balances_cash", command.balances_cash, "<i8", len(account), 0)
-    fits = abs(cash) < LIMIT
-    refuse_first(~fits, "balances_cash", cash, Reason.EXCEEDS_NUMERIC_RANGE)
+    account = _balance_accounts(book, command)
+    cash = read_column("balances_cash", command.balances_cash, "<i8", len(account), None)
+    refuse_first(abs(cash) >= LIMIT, "balances_cash", cash, Reason.EXCEEDS_NUMERIC_RANGE)
     known = book.accounts.balances_version[account]
     kept = known <= command.version
     events = _ignored(np.flatnonzero(~kept), account, command.version, known)
     for row in np.flatnonzero(kept & _has_later(book, account)).tolist():
-        for fill in outstanding(book, command.accounts[row], command.last_fill):
+        name = book.accounts.names[int(account[row])]
+        for fill in outstanding(book, name, command.last_fill):
             if book.contracts[fill.contract].terms.settle == command.asset:
                 cash[row] += fill.realised_cash + fill.released_cash - fill.fee_cash
     account, cash = account[kept], cash[kept]
@@ -160,6 +105,29 @@ def set_balance_columns(book: Book, command: m.SetBalanceColumns) -> list[Event]
         balances_cash=column_bytes(cash, "<i8"),
     )
     return [*events, told] if len(account) else events
+
+
+def _balance_accounts(book: Book, command: m.SetBalanceColumns) -> Ints:
+    """Return the account of each balance, by name or by number, each once."""
+    if not command.account:
+        refuse_repeats("accounts", command.accounts)
+        return _accounts(book, command.accounts)
+    size = div_floor(len(command.account), 4)
+    account = read_column("account", command.account, "<i4", size, None)
+    outside = (account < 0) | (account >= len(command.accounts or book.accounts.names))
+    refuse_first(outside, "account", account, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
+    if command.accounts:
+        account = _accounts(book, command.accounts)[account]
+    repeated = np.ones(size, bool)
+    repeated[np.unique(account, return_index=True)[1]] = False
+    refuse_first(repeated, "account", account, Reason.ROW_IS_REPEATED)
+    return account
+
+
+def _accounts(book: Book, names: Sequence[str]) -> Ints:
+    """Return the numbers of accounts, or refuse a name that is not known."""
+    found = book.accounts.names.find_all(names)
+    return read_names("accounts", names, found, Reason.ACCOUNT_IS_UNKNOWN)
 
 
 def set_position_columns(book: Book, command: m.SetPositionColumns) -> list[Event]:
@@ -188,8 +156,8 @@ def set_position_columns(book: Book, command: m.SetPositionColumns) -> list[Even
 
 def _contracts(book: Book, names: tuple[str, ...]) -> list[ContractState]:
     refuse_repeats("contracts", names)
-    numbers = {name: state.number for name, state in book.contracts.items()}
-    read_names("contracts", names, numbers, Reason.CONTRACT_IS_UNKNOWN)
+    found = [0 if name in book.contracts else -1 for name in names]
+    read_names("contracts", names, found, Reason.CONTRACT_IS_UNKNOWN)
     return [book.contracts[name] for name in names]
 
 
@@ -198,7 +166,7 @@ def _read_rows(book: Book, command: m.SetPositionColumns, states: list[ContractS
     size = div_floor(len(command.account), 4)
 
     def read(name: str, default: int | None = None) -> Ints:
-        return read_column(name, getattr(command, name), _TYPES[name], size, default)
+        return read_column(name, getattr(command, name), POSITION_TYPES[name], size, default)
 
     def bounded(name: str, column: Ints, low: int, high: int) -> Ints:
         outside = (column < low) | (column > high)
@@ -208,8 +176,7 @@ def _read_rows(book: Book, command: m.SetPositionColumns, states: list[ContractS
     known = command.accounts or book.accounts.names
     account = bounded("account", read("account"), 0, len(known) - 1)
     if command.accounts:
-        index = book.accounts.index
-        account = read_names("accounts", known, index, Reason.ACCOUNT_IS_UNKNOWN)[account]
+        account = _accounts(book, command.accounts)[account]
     contract = bounded("contract", read("contract"), 0, len(states) - 1)
     side = bounded("side", read("side"), 0, 1)
     lots = read("lots")

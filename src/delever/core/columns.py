@@ -6,10 +6,11 @@ running totals, with which the ledger is compared after every step.
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from delever.core.names import Names, NumberOf
 from delever.core.units import Bools, Ints, exact_sum
 
 FIRST_CAPACITY = 16
@@ -91,8 +92,8 @@ class Accounts(Table):
 
     def __init__(self) -> None:
         super().__init__()
-        self.names: list[str] = []
-        self.index: dict[str, int] = {}
+        self.names = Names()
+        self.index = NumberOf(self.names)
         self.any_hedges = False
         self._order: np.ndarray = np.empty(0, np.int32)
         self._by_name: np.ndarray = np.empty(0, np.int32)
@@ -101,11 +102,9 @@ class Accounts(Table):
         """Open an account or change its mode; return its index."""
         row = self.index.get(name)
         if row is None:
-            row = self.size
+            row = self.names.add(name)
             self._grow(row + 1)
             self.size += 1
-            self.names.append(name)
-            self.index[name] = row
             self.balances_version[row] = self.positions_version[row] = -1
         self.any_hedges |= hedge_mode
         self.hedge_mode[row] = hedge_mode
@@ -114,14 +113,10 @@ class Accounts(Table):
 
     def define_all(self, names: Sequence[str], hedge_mode: Bools, adl_exempt: Bools) -> Ints:
         """Open accounts or change their modes; return their indices. Each is named once."""
-        new = [name for name in names if name not in self.index]
-        first, end = self.size, self.size + len(new)
-        self._grow(end)
-        self.size = end
-        self.names += new
-        self.index.update(zip(new, range(first, end), strict=True))
-        self.balances_version[first:end] = self.positions_version[first:end] = -1
-        rows = np.fromiter(map(self.index.__getitem__, names), np.int64, len(names))
+        rows, first = np.array(self.names.add_all(names), np.int64), self.size
+        self._grow(len(self.names))
+        self.size = len(self.names)
+        self.balances_version[first : self.size] = self.positions_version[first : self.size] = -1
         self.any_hedges |= bool(hedge_mode.any())
         self.hedge_mode[rows], self.adl_exempt[rows] = hedge_mode, adl_exempt
         return rows
@@ -136,10 +131,10 @@ class Accounts(Table):
             self._order[self._by_name] = np.arange(self.size)
         return self._order
 
-    def load_names(self, names: Iterable[str]) -> None:
+    def load_names(self, names: Sequence[str]) -> None:
         """Take the names back from a snapshot."""
-        self.names = list(names)
-        self.index = {name: row for row, name in enumerate(self.names)}
+        self.names = Names(names)
+        self.index = NumberOf(self.names)
         self.any_hedges = bool(self.hedge_mode[: self.size].any())
 
 

@@ -213,19 +213,27 @@ def _joint_lights(
     """Return lights with the higher of both sides where an account hedges across both."""
     if not book.accounts.any_hedges:
         return lights
-    joint = book.accounts.hedge_mode[: book.accounts.size].copy()
-    highest = np.zeros(book.accounts.size, np.int8)
-    for side, lane in state.lanes.items():
-        account = lane.account[: lane.size]
-        held = np.zeros(len(joint), bool)
-        held[account] = True
-        held[account[lane.isolated[: lane.size]]] = False
-        joint &= held
-        np.maximum.at(highest, arranged[side].account, lights[side])
+    long, short = (_hedging(book, state.lanes[side]) for side in Side)
+    joint = np.intersect1d(long, short, assume_unique=True)
+    if not len(joint):
+        return lights
+    highest = np.zeros(len(joint), np.int8)
+    found = {side: np.searchsorted(joint, shown.account) for side, shown in arranged.items()}
+    for side, shown in arranged.items():
+        found[side][found[side] == len(joint)] = 0
+        own = joint[found[side]] == shown.account
+        np.maximum.at(highest, found[side][own], lights[side][own])
     return {
-        side: np.where(joint[shown.account], highest[shown.account], lights[side])
+        side: np.where(joint[found[side]] == shown.account, highest[found[side]], lights[side])
         for side, shown in arranged.items()
     }
+
+
+def _hedging(book: Book, lane: Positions) -> np.ndarray:
+    """Return the accounts in hedge mode that hold positions in a lane, and none isolated."""
+    account, isolated = lane.account[: lane.size], lane.isolated[: lane.size]
+    held = np.unique(account[book.accounts.hedge_mode[account]])
+    return np.setdiff1d(held, account[isolated], assume_unique=False)
 
 
 def _summary(key: Lane, lane: ShownLane) -> LaneLights:

@@ -3,8 +3,7 @@
 What needs a contract's own lot and tick is read by its terms (`contracts`).
 """
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -80,10 +79,9 @@ def read_flags(field: str, body: bytes, size: int) -> Bools:
     return flags.astype(bool)
 
 
-def read_names(field: str, names: Sequence[str], known: Mapping[str, int], reason: Reason) -> Ints:
-    """Return the numbers of names, or refuse the first that is not known."""
-    found = map(known.get, names, itertools.repeat(-1))
-    numbers = np.fromiter(found, np.int64, len(names))
+def read_names(field: str, names: Sequence[str], found: list[int], reason: Reason) -> Ints:
+    """Return the numbers found of names, or refuse the first that has none."""
+    numbers = np.array(found, np.int64)
     unknown = numbers < 0
     if unknown.any():
         first = int(unknown.argmax())

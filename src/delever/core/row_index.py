@@ -1,6 +1,6 @@
 """Where the position of an account stands in its lane: a table with open addressing.
 
-Twelve bytes a position or less, none of them Python objects; finding, entering and leaving cost
+Eleven bytes a position or less, none of them Python objects; finding, entering and leaving cost
 the same however large the lane is.
 """
 
@@ -53,7 +53,10 @@ class RowIndex:
     def enter(self, first: int, end: int) -> None:
         """Enter the rows first..end-1, which are new."""
         if 4 * end > 3 * len(self._slots):
-            self._slots = np.full(1 << (2 * end - 1).bit_length(), -1, np.int32)
+            size = len(self._slots)
+            while 4 * end > 3 * size:
+                size *= 2
+            self._slots = np.full(size, -1, np.int32)
             first = 0
         if end - first == 1:
             self._slots[self._free(first)] = first

@@ -173,7 +173,12 @@ def keep(book: Book) -> KeptBook:
     return _copy(
         KeptBook,
         book,
-        accounts=_keep_table(KeptAccounts, book.accounts),
+        accounts=_copy(
+            KeptAccounts,
+            book.accounts,
+            columns=book.accounts.state(),
+            names=list(book.accounts.names),
+        ),
         assets=[
             _copy(KeptAsset, asset, wallets=_keep_table(KeptWallets, asset.wallets))
             for asset in book.assets.values()

@@ -65,8 +65,9 @@ def _sort_by_digits(keys, rows, spare_keys, spare_rows, low_bit, high_bit):
 def _stands_before(key, row, other_key, other, account, account_order, position):
     if key != other_key:
         return key < other_key
-    if account[row] != account[other]:
-        return account_order[account[row]] < account_order[account[other]]
+    place, other_place = account_order[account[row]], account_order[account[other]]
+    if place != other_place:
+        return place < other_place
     return position[row] < position[other]
 
 

@@ -142,13 +142,15 @@ class SetBalanceColumns(Command, tag="set_balance_columns", frozen=True, kw_only
     """Absolute balances of one asset as columns: `set_balances` for many accounts.
 
     `balances_cash` holds 64-bit little-endian integers, one an account, in the asset's smallest
-    unit.
+    unit. The rows are those of `accounts`; with a column `account` they are its 32-bit places in
+    `accounts` (with no `accounts`, the numbers of accounts in order of their definition, from 0).
     """
 
     version: int
     last_fill: int = 0
     asset: str
-    accounts: tuple[str, ...]
+    accounts: tuple[str, ...] = ()
+    account: bytes = b""
     balances_cash: bytes
 
 
