@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from delever.core.messages import CancelAdl, SetMarks
 from delever.server.runner import NOW
-from delever.server.venues.binance_stream import VALID_MS
+from delever.server.venues.binance_stream import MOST_STREAMS, VALID_MS
 
 WAIT_S = 5
 
@@ -181,11 +181,20 @@ def test_an_unknown_listen_key_is_refused(server: Served) -> None:
 def test_words_that_are_no_request_are_told_so(server: Served) -> None:
     key = listen_key(server)
     with connect(f"{server.ws}/private/ws?listenKey={key}") as connection:
-        for sent in ("{", "[]", '{"method":"SHOUT","id":7}'):
+        many = json.dumps(
+            {"method": "SUBSCRIBE", "params": [f"s@{n}" for n in range(MOST_STREAMS)]}
+        )
+        for sent in (
+            "{",
+            "[]",
+            '{"method":"SUBSCRIBE","params":[1]}',
+            many,
+            '{"method":"SHOUT","id":7}',
+        ):
             connection.send(sent)
-        answers = heard(connection, 3)
-        assert [each["error"]["code"] for each in answers] == [2, 2, 2]
-        assert answers[2]["id"] == 7
+        answers = heard(connection, 5)
+        assert [each["error"]["code"] for each in answers] == [2] * 5
+        assert [each["id"] for each in answers] == [None] * 4 + [7]
         connection.send('{"method":"LIST_SUBSCRIPTIONS","id":8}')
         assert heard(connection, 1) == [{"result": [key], "id": 8}]
         connection.send(json.dumps({"method": "UNSUBSCRIBE", "params": [key], "id": 9}))
