@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -227,14 +226,18 @@ def test_ccxt_pro_watches_the_order_that_closed_it() -> None:
 
 async def watched(server: Served) -> list[Any]:
     client = pointed(ccxt.pro.binanceusdm({"apiKey": "ann-key", "secret": SECRET}), server.url)
-    crash = threading.Timer(1.0, tell, (server.service, fall()))
+    crash = asyncio.create_task(crash_once_watched(server))
     try:
-        await client.load_markets()
-        crash.start()
         orders: list[Any] = []
         while not orders or orders[-1]["status"] != "closed":
-            orders = await asyncio.wait_for(client.watch_orders(), WAIT_S)
+            orders = await asyncio.wait_for(client.watch_orders(), 4 * WAIT_S)
         return orders
     finally:
         await client.close()
-        crash.join()
+        await crash
+
+
+async def crash_once_watched(server: Served) -> None:
+    while not server.service.front.open_sockets:
+        await asyncio.sleep(0.01)
+    await asyncio.to_thread(tell, server.service, fall())
