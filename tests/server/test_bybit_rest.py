@@ -16,7 +16,6 @@ import pytest
 from crashing import CONFIG, SECRET, Clock, fall, fund_alone, in_place, rescue
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from table import Row, cases
 
 from delever.config import Bybit as Settings
 from delever.config import Key, Role
@@ -28,6 +27,7 @@ from delever.server.venues.bybit import WEEK_MS, Bybit
 from delever.server.venues.bybit_access import BAN_MS, LATER_MS, authenticate
 from delever.server.venues.fills import FillLog
 from delever.wire import bybit as wire
+from table import Row, cases
 
 START_MS = 1_757_734_000_123
 ALERT = "/v5/market/adlAlert"

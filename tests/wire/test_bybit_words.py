@@ -48,6 +48,14 @@ def contract(name: str, kind: ContractKind, *, tick: str, lot: str | int, **more
     return account.Listing(instrument(definition, Spelling()), terms, 8)
 
 
+EXECUTION = """
+symbol orderType underlyingPrice orderLinkId side indexPrice orderId stopOrderType
+leavesQty execTime feeCurrency isMaker execFee feeRate execId tradeIv blockTradeId
+markPrice execPrice markIv orderQty orderPrice execValue execType execQty closedSize
+extraFees seq
+"""
+DOCUMENTED = set(EXECUTION.split())
+
 LINEAR = contract("BTCUSDT", ContractKind.LINEAR, tick="0.1", lot="0.001")
 INVERSE = contract("BTCUSD", ContractKind.INVERSE, tick="0.5", lot=1)
 
@@ -222,14 +230,8 @@ def test_execution_of_an_adl_fill_as_observed() -> None:
     }
     assert {name: frame[name] for name in observed} == observed
     assert (frame["execId"], frame["execValue"]) == ("adl-7", "47950.05")
-    documented = set(
-        "symbol orderType underlyingPrice orderLinkId side indexPrice orderId stopOrderType "
-        "leavesQty execTime feeCurrency isMaker execFee feeRate execId tradeIv blockTradeId "
-        "markPrice execPrice markIv orderQty orderPrice execValue execType execQty closedSize "
-        "extraFees seq".split()
-    )
     row = account.execution_row(LINEAR, event, 0, 1)
-    assert row.keys() == documented | {"createType"}
+    assert row.keys() == DOCUMENTED | {"createType"}
 
 
 def test_execution_of_a_takeover_is_a_bust_trade() -> None:
