@@ -82,10 +82,10 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Backlog(NamedTuple):
-    """How much waits, since when the oldest (0: nothing waits), and how much was given up."""
+    """How much waits, for how long the oldest has, and how much was given up."""
 
     waiting: int
-    oldest_ms: int
+    lag_ms: int
     failed: int
 
 
@@ -212,8 +212,9 @@ class Outbox:
         unsent = counted.where(table.state != State.SENT).group_by(table.state)
         async with self._database.connect() as connection:
             found = {state: (n, oldest) for state, n, oldest in await connection.execute(unsent)}
-        waiting, oldest_ms = found.get(State.WAITING, (0, NEVER))
-        return Backlog(waiting, oldest_ms, found.get(State.FAILED, (0, NEVER))[0])
+        now_ms = self._now_ms()
+        waiting, oldest_ms = found.get(State.WAITING, (0, now_ms))
+        return Backlog(waiting, now_ms - oldest_ms, found.get(State.FAILED, (0, now_ms))[0])
 
 
 def _fresh(now_ms: int) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from delever.wire import bybit as wire
 ANSWER_AFTER_S = 0.02
 IDLE_S = 600.0
 MOST_ARGUMENT_CHARACTERS = 21_000
-CONNECTIONS, CONNECTIONS_MS = 500, 300_000
+CONNECTIONS_MS = 300_000
 
 PRIVATE = "/v5/private"
 PUBLIC = tuple(f"/v5/public/{category}" for category in ("linear", "inverse", "spot", "option"))
@@ -56,7 +56,8 @@ class BybitStream:
         self._listings = listings
         self._hub = Hub()
         self._numbers = count(1)
-        self._connections = Windows(CONNECTIONS, CONNECTIONS_MS, runner.now_ms)
+        most = runner.config.bybit.connections_per_5min
+        self._connections = Windows(most, CONNECTIONS_MS, runner.now_ms)
         self._pulse = Pulse(self._hub, self.push)
         self._pools: dict[str, dict[str, wire.Pool]] = {}
         self._feed = AccountFeed(runner, listings)
