@@ -31,6 +31,7 @@ from delever.server.runner import Runner
 from delever.server.venues.binance import Binance
 from delever.server.venues.bybit import Bybit
 from delever.server.venues.fills import FillLog
+from delever.server.venues.okx import Okx
 
 PARTS = ("v1", "schema", "metrics", "dashboard")
 """First parts of paths that are counted apart, besides those of the venues."""
@@ -69,6 +70,7 @@ class Service:
         return (
             Binance(self.config, self.runner, self.keyring, self.fills),
             Bybit(self.runner, self.keyring, self.fills),
+            Okx(self.runner, self.keyring),
         )
 
     def _mounts(self) -> Mapping[str, Asgi]:

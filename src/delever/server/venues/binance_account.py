@@ -1,7 +1,6 @@
 """What the Binance-compatible API answers to an account: quantiles, positions, forced orders."""
 
 from collections.abc import Iterator
-from fractions import Fraction
 
 from delever.core.publishing import Published
 from delever.server.account import Holdings, Position, holdings_of
@@ -67,7 +66,7 @@ class Accounts:
                 held,
                 hedge_mode=holdings.hedge_mode,
                 light=_light(lights, held, holdings),
-                liquidation=_liquidation(market, held, holdings),
+                liquidation=liquidation_ticks(held, holdings, market.terms, market.mark_ticks),
                 time_ms=holdings.time_ms,
             )
             for market, held in _held(markets, holdings)
@@ -82,7 +81,7 @@ class Accounts:
                 market,
                 held,
                 hedge_mode=holdings.hedge_mode,
-                liquidation=_liquidation(market, held, holdings),
+                liquidation=liquidation_ticks(held, holdings, market.terms, market.mark_ticks),
                 time_ms=holdings.time_ms,
             )
             for market, held in _held(markets, holdings)
@@ -163,10 +162,3 @@ def _quantile(
 
 def _light(lights: Published | None, held: Position, holdings: Holdings) -> int:
     return lights.light(held.contract, held.side, holdings.index) if lights else 0
-
-
-def _liquidation(market: wire.Market, held: Position, holdings: Holdings) -> Fraction | None:
-    ticks = liquidation_ticks(held, holdings, market.terms, market.mark_ticks)
-    if ticks is None:
-        return None
-    return market.exact_price(ticks)

@@ -1,7 +1,7 @@
 """Bybit's V5 streams: alerts and isolated pools every second, and what ADL does to one account.
 
-Public topics are encoded once a second however many listen, by a task that runs while somebody
-does. Answers to a subscription wait a little: pybit looks for what it asked only after it has sent.
+Public topics are encoded once a second however many listen. Answers to a subscription wait a
+little: pybit looks for what it asked only after it has sent.
 """
 
 import asyncio
@@ -10,9 +10,7 @@ from itertools import count
 from typing import Any
 
 import msgspec
-import structlog
 
-from delever.server.board import Board
 from delever.server.keys import Holder, Keyring
 from delever.server.limits import Windows
 from delever.server.runner import Runner
@@ -20,9 +18,9 @@ from delever.server.sockets import POLICY, Hub, Socket
 from delever.server.venues.bybit_feed import AccountFeed
 from delever.server.venues.bybit_market import alerts, pools
 from delever.server.venues.listings import Listings
+from delever.server.venues.pulse import Pulse
 from delever.wire import bybit as wire
 
-PUSH_S = 1.0
 ANSWER_AFTER_S = 0.02
 IDLE_S = 600.0
 MOST_ARGUMENT_CHARACTERS = 21_000
@@ -33,8 +31,6 @@ PUBLIC = tuple(f"/v5/public/{category}" for category in ("linear", "inverse", "s
 
 ALERT, INSURANCE = "adlAlert", "insurance"
 FEEDS = ("position", "execution", "order", "wallet")
-
-log = structlog.get_logger()
 
 
 class Conversation:
@@ -62,7 +58,7 @@ class BybitStream:
         self._numbers = count(1)
         most = runner.config.bybit.connections_per_5min
         self._connections = Windows(most, CONNECTIONS_MS, runner.now_ms)
-        self._pusher: asyncio.Task[None] | None = None
+        self._pulse = Pulse(self._hub, self.push)
         self._pools: dict[str, dict[str, wire.Pool]] = {}
         self._feed = AccountFeed(runner, listings)
         self._ops: dict[str, Callable[[Conversation, Mapping[str, Any]], Awaitable[None]]] = {
@@ -189,22 +185,12 @@ class BybitStream:
             kept = [pool.frame(now_ms) for pool in self._pools[topic].values()]
             socket.offer(wire.push(topic, "snapshot", now_ms, kept))
         self._hub.join(topic, socket)
-        if self._pusher is None:
-            self._pusher = asyncio.create_task(self._push_on())
+        self._pulse.beat()
 
-    async def _push_on(self) -> None:
-        """Push every second while anybody listens."""
-        while self._hub.topics:
-            await asyncio.sleep(PUSH_S)
-            try:
-                self.push(self._runner.board)
-            except Exception:
-                log.exception("push failed")
-        self._pusher = None
-
-    def push(self, board: Board) -> None:
-        """Tell every topic that is listened to what a board says; pools only where they changed."""
-        names, now_ms = self._listings.of(board), self._runner.now_ms()
+    def push(self) -> None:
+        """Tell every topic that is listened to how things stand; pools only where they changed."""
+        board, now_ms = self._runner.board, self._runner.now_ms()
+        names = self._listings.of(board)
         rows: dict[str, list[dict[str, object]]] = {}
         for instrument, alert in alerts(board, names):
             rows.setdefault(f"{ALERT}.{wire.group_of(instrument)}", []).append(alert.frame())
