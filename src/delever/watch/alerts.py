@@ -1,4 +1,4 @@
-"""Send alerts: mail by aiosmtplib, webhooks by httpx2 (signed per Standard Webhooks), chat by apprise.
+"""Send alerts: mail by aiosmtplib, signed webhooks by httpx2, chat by apprise.
 
 A delivery that fails is tried again, later each time, for a day; how each went stays in the store.
 """
@@ -141,7 +141,7 @@ class _Webhook:
             raise UndeliveredError(f"HTTP {answer.status_code}")
 
     def _signed(self, number: str, content: bytes) -> dict[str, str]:
-        """Return the headers of Standard Webhooks; the time is of this attempt, not of the alert."""
+        """Return the headers of Standard Webhooks; the time is of this attempt."""
         seconds = self._now_ms() // 1000
         headers = {"webhook-id": number, "webhook-timestamp": str(seconds)}
         if self._signing:

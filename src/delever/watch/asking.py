@@ -1,4 +1,4 @@
-"""Ask one venue's sources when they are due and listen to its streams; whatever fails is a state."""
+"""Ask a venue's sources when they are due, listen to its streams; what fails is a state."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from typing import Protocol
 from msgspec import structs
 
 from delever.watch.budget import FIRST_RETRY_MS, LONGEST_RETRY_MS, Schedule
-from delever.watch.faults import Fault, FaultKind, kind_of, text_of, wait_of
+from delever.watch.faults import Fault, FaultKind, MalformedError, kind_of, text_of, wait_of
 from delever.watch.reading import Reading
 from delever.watch.venues.adapter import Adapter, Source, Stream
 from delever.watch.venues.fields import Answer
@@ -206,8 +206,8 @@ class Asking:
                 await self._listen(stream, asked)
             except Exception as error:  # noqa: BLE001 - a socket that drops is opened again
                 kind = kind_of(error)
-                if kind not in {FaultKind.KEY_IS_REFUSED, FaultKind.MALFORMED}:
-                    kind = FaultKind.SOCKET_DROPPED
+                told = kind is FaultKind.KEY_IS_REFUSED or isinstance(error, MalformedError)
+                kind = kind if told else FaultKind.SOCKET_DROPPED
                 self._fail(stream.name, kind, text_of(error), None)
             await asyncio.sleep(max(0, asked.schedule.due_ms - self.now_ms()) / 1000)
 

@@ -8,7 +8,12 @@ from delever.watch.scale import RISKS
 from delever.watch.state import State
 from delever.watch.store import Kept
 
-PANELS = {"light": "light (5 next)", "pnl_ratio": "profit ratio", "risk": "ADL risk", "state": "state"}
+PANELS = {
+    "light": "light (5 next)",
+    "pnl_ratio": "profit ratio",
+    "risk": "ADL risk",
+    "state": "state",
+}
 """What is drawn, by what it is called at the side."""
 
 STATES = tuple(State)
@@ -44,7 +49,9 @@ def _series(kept: Sequence[Kept], what: str) -> dict[str, list[Kept]]:
     found: dict[str, list[Kept]] = {}
     for line in kept:
         if line.what == what:
-            found.setdefault(" ".join(filter(None, (line.venue, line.name, line.side))), []).append(line)
+            found.setdefault(" ".join(filter(None, (line.venue, line.name, line.side))), []).append(
+                line
+            )
     return found
 
 

@@ -174,7 +174,7 @@ def _pools(rule: PoolFallRule, seen: Seen, now_ms: int) -> Iterator[Verdict]:
 
 
 def fall_percent(pool: Pool, history: Sequence[tuple[int, Decimal]], from_ms: int) -> Decimal:
-    """Return by how many percent a pool is below its highest balance since a time; 0 if it is not."""
+    """Return by how many percent a pool is below its highest balance since a time, or 0."""
     peak = max((balance for at, balance in history if at >= from_ms), default=pool.balance)
     return Decimal(0) if peak <= 0 else max(Decimal(0), 100 * (peak - pool.balance) / peak)
 
@@ -204,9 +204,9 @@ def advance(
     told: list[Alert] = []
     seen = {(verdict.rule.name, verdict.about): verdict for verdict in judged}
     for before in active.values():
-        key = (before.rule, before.about)
-        if key not in seen:
-            seen |= {key: verdict for verdict in _unseen(before, rules, blind)}
+        if (before.rule, before.about) not in seen:
+            unseen = _unseen(before, rules, blind)
+            seen |= {(verdict.rule.name, verdict.about): verdict for verdict in unseen}
     for key, verdict in seen.items():
         now, alerts = _one(active.get(key), verdict, now_ms, quiet=quiet)
         told += alerts
@@ -216,7 +216,7 @@ def advance(
 
 
 def _unseen(before: Active, rules: Sequence[AnyRule], blind: Collection[str]) -> Iterator[Verdict]:
-    """Yield what is to be thought of a thing that is not seen now; nothing forgets it in silence."""
+    """Yield what is to be thought of a thing that is not seen now; nothing is dropped unsaid."""
     rule = next((rule for rule in rules if rule.name == before.rule), None)
     if rule is not None and not isinstance(rule, FillRule):
         venue = before.about.partition(" ")[0]

@@ -121,7 +121,9 @@ def _alerts(view: View) -> Table:
 
 
 def _fills(view: View) -> Table:
-    table = _table("ADL fills of the account", ("venue", "contract", "side", "quantity", "price", "ago"))
+    table = _table(
+        "ADL fills of the account", ("venue", "contract", "side", "quantity", "price", "ago")
+    )
     for fill in view.fills:
         price = "" if fill.price is None else f"{fill.price.normalize():f}"
         quantity = f"{fill.quantity.normalize():f}"

@@ -162,7 +162,7 @@ AnyRule = LightRule | RiskRule | DistanceRule | StateRule | PoolFallRule | FillR
 
 
 class Channel(_Section, frozen=True, kw_only=True):
-    """`[[channels]]`: where alerts go. Exactly one of mail, webhook, webhook_env and apprise_env."""
+    """`[[channels]]`: where alerts go. One of mail, webhook, webhook_env and apprise_env."""
 
     name: str
     """What rules call it."""
@@ -289,21 +289,25 @@ def _wrong_rules(rules: tuple[AnyRule, ...], channels: list[str]) -> Iterator[st
                 yield f"{where}.send: {channel!r} is no channel"
         if rule.repeat_min < 0:
             yield f"{where}.repeat_min = {rule.repeat_min}: must be at least 0"
-        match rule:
-            case LightRule() if not 1 <= rule.at_least <= 5:
-                yield f"{where}.at_least = {rule.at_least}: must be 1 to 5"
-            case LightRule(clear_below=int(clear)) if not 1 <= clear <= rule.at_least:
-                yield f"{where}.clear_below = {clear}: must be 1 to {rule.at_least}"
-            case DistanceRule() if rule.under <= 0:
-                yield f"{where}.under = {rule.under}: must be above 0"
-            case DistanceRule(clear_over=Decimal() as clear) if clear < rule.under:
-                yield f"{where}.clear_over = {clear}: must be at least {rule.under}"
-            case PoolFallRule() if not 0 < rule.percent <= 100:
-                yield f"{where}.percent = {rule.percent}: must be above 0 and at most 100"
-            case PoolFallRule() if rule.within_min < 1:
-                yield f"{where}.within_min = {rule.within_min}: must be at least 1"
-            case StateRule() if not rule.states:
-                yield f"{where}.states: must name at least one state"
+        yield from (f"{where}.{wrong}" for wrong in _wrong_limits(rule))
+
+
+def _wrong_limits(rule: AnyRule) -> Iterator[str]:
+    match rule:
+        case LightRule() if not 1 <= rule.at_least <= 5:
+            yield f"at_least = {rule.at_least}: must be 1 to 5"
+        case LightRule(clear_below=int(clear)) if not 1 <= clear <= rule.at_least:
+            yield f"clear_below = {clear}: must be 1 to {rule.at_least}"
+        case DistanceRule() if rule.under <= 0:
+            yield f"under = {rule.under}: must be above 0"
+        case DistanceRule(clear_over=Decimal() as clear) if clear < rule.under:
+            yield f"clear_over = {clear}: must be at least {rule.under}"
+        case PoolFallRule() if not 0 < rule.percent <= 100:
+            yield f"percent = {rule.percent}: must be above 0 and at most 100"
+        case PoolFallRule() if rule.within_min < 1:
+            yield f"within_min = {rule.within_min}: must be at least 1"
+        case StateRule() if not rule.states:
+            yield "states: must name at least one state"
 
 
 def risk_level(word: str) -> int:

@@ -1,8 +1,8 @@
 """What is kept: history, rules that hold, and deliveries of alerts, in one SQLite file.
 
-A number is kept when it changes, and once in a while when it does not, so that a plot shows what was
-known when. Rules that hold are kept too, so that neither a restart nor a watch that cron starts once
-a minute tells the same thing twice.
+A number is kept when it changes, and once in a while when it does not, so that a plot shows what
+was known when. Rules that hold are kept too, so that neither a restart nor a watch that cron starts
+once a minute tells the same thing twice.
 """
 
 import sqlite3

@@ -276,8 +276,11 @@ def _closed_side(order: str) -> Side:
 
 
 def _open(url: str, category: str) -> Any:
-    """Return pybit's socket, connected; it takes another address by its module's constant alone."""
+    """Return pybit's socket, connected; it takes another address by its module's constant alone.
+
+    With `retries` at 1 pybit gives up even when it has connected.
+    """
     import pybit.unified_trading as pybit  # type: ignore[import-untyped] # noqa: PLC0415 - heavy
 
     pybit.PUBLIC_WSS = url + "/v5/public/{CHANNEL_TYPE}"
-    return pybit.WebSocket(category, testnet=False, retries=1, restart_on_error=False)
+    return pybit.WebSocket(category, testnet=False, retries=2, restart_on_error=False)
