@@ -140,7 +140,9 @@ def _tick(position: Position) -> Decimal:
 
 
 def _lot(position: Position) -> Decimal:
-    return min(Decimal(1), _last_digit(position.quantity))
+    """Return a lot that half of the position is a whole number of; inverse ones are contracts."""
+    whole = min(Decimal(1), _last_digit(position.quantity))
+    return whole if position.inverse else whole / 10
 
 
 def _last_digit(number: Decimal) -> Decimal:
@@ -197,7 +199,7 @@ def _options(
     if halved < int(_leverage(position) * 100):
         changes.append(
             (
-                f"leverage {_leverage(position):g} -> {Decimal(halved) / 100:g}",
+                f"leverage {_plain(_leverage(position))} -> {_plain(Decimal(halved) / 100)}",
                 SetLeverage(leverage_hundredths=halved),
             )
         )
@@ -236,7 +238,7 @@ def _profit_taken(
     """Return what closing and opening again at the mark would make: the profit is in the wallet."""
     words = "take the profit: close, and open again at the mark"
     profit = Decimal(told.profit_cash) * UNIT
-    again = structs.replace(position, entry_price=position.mark)
+    again = structs.replace(position, entry_price=_tidy(position.mark, position))
     others = [again if p is position else p for p in mine]
     if wallet is not None:
         wallet = structs.replace(wallet, balance=wallet.balance + profit)

@@ -20,7 +20,7 @@ def screen(view: View) -> RenderableType:
     at = datetime.fromtimestamp(view.time_ms / 1000, UTC)
     parts: list[RenderableType] = [Text(f"delever watch {at:%Y-%m-%d %H:%M:%S} UTC", "bold")]
     parts += [_positions(view), _contracts(view)]
-    parts += [_alerts(view), _fills(view), _pools(view), _venues(view)]
+    parts += [_alerts(view), _fills(view), _options(view), _pools(view), _venues(view)]
     return Group(*[part for part in parts if not isinstance(part, Table) or part.row_count])
 
 
@@ -49,8 +49,8 @@ def _table(title: str, columns: Iterable[str]) -> Table:
 
 
 def _positions(view: View) -> Table:
-    columns = ("venue", "contract", "side", "quantity", "light", "venue's value", "age", "score")
-    table = _table("Positions", (*columns, "what would change it most"))
+    columns = ("venue", "contract", "side", "quantity", "light", "venue's value", "age")
+    table = _table("Positions", columns)
     for held in view.positions:
         table.add_row(*_position(held), style="dim" if held.stale else "")
     return table
@@ -67,19 +67,30 @@ def _position(held: PositionView) -> Sequence[str]:
         f"{position.quantity.normalize():f}",
         *shown,
         age(held.light_age_ms) + late,
-        *_advice(held.advice),
     ]
 
 
-def _advice(advice: Advice | None) -> Sequence[str]:
-    """Return the score, and the option that lowers it most."""
-    if advice is None or advice.score is None:
-        return ["?", advice.unknown[0] if advice else ""]
-    scored = [option for option in advice.options if option.score is not None]
-    best = min(scored, key=lambda option: option.score or 0.0, default=None)
-    if best is None or best.score is None or best.score >= advice.score:
-        return [f"{advice.score:.4g}", "nothing of what was tried lowers it"]
-    return [f"{advice.score:.4g}", f"{best.change}: {best.score:.4g}"]
+def _options(view: View) -> Table:
+    """Return what could be done about each position: then / now below 1 is further back in line."""
+    columns = ("venue", "contract", "side", "what can I do", "score", "then / now", "note")
+    table = _table("What can I do (every other account as it is)", columns)
+    for held in view.positions:
+        if held.advice is not None:
+            name = (held.position.venue, held.position.name, held.position.side)
+            for place, row in enumerate(_advice(held.advice)):
+                table.add_row(*(name if place == 0 else ("", "", "")), *row)
+    return table
+
+
+def _advice(advice: Advice) -> Iterable[Sequence[str]]:
+    now = "?" if advice.score is None else f"{advice.score:.4g}"
+    yield [f"as it is, by {advice.rules} rules", now, "", advice.formula]
+    for option in advice.options:
+        score = "" if option.score is None else f"{option.score:.4g}"
+        times = "" if option.times is None else f"{option.times:.2f}"
+        yield [option.change, score, times, option.note]
+    for unknown in advice.unknown:
+        yield ["not known from outside", "", "", unknown]
 
 
 def _contracts(view: View) -> Table:
