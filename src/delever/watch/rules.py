@@ -230,8 +230,10 @@ def _one(
     holds = before is not None if verdict.holds is None else verdict.holds
     hushed = quiet and not verdict.rule.urgent
     if not holds:
-        if before is None or before.told_ms is None or hushed:
+        if before is None or before.told_ms is None:
             return None, []
+        if hushed:  # who was told that it holds is told in the morning that it does not
+            return before, []
         return None, [_alert(verdict, now_ms, "cleared")]
     now = before or Active(
         rule=verdict.rule.name, about=verdict.about, text="", since_ms=now_ms, told_ms=None
