@@ -44,6 +44,7 @@ path = "{journal}"
 weight_per_minute = 1_000_000_000
 [bybit]
 requests_per_5s = 1_000_000_000
+connections_per_5min = 1_000_000_000
 [listen]
 max_connections_per_ip = 100_000
 max_connections = 100_000
@@ -172,7 +173,7 @@ async def spread(url: str, subscribers: int, pushes: int) -> float:
     for begin in range(0, subscribers, 100):
         many = range(begin, min(begin + 100, subscribers))
         connections += await asyncio.gather(
-            *(ws_connect(lambda: Subscriber(arrivals), address) for _ in many)
+            *(ws_connect(lambda: Subscriber(arrivals), address, websocket_handshake_timeout=60) for _ in many)
         )
     await asyncio.sleep(2)
     arrivals.clear()

@@ -64,6 +64,8 @@ MEANINGS = {
     "bids_must_descend_and_asks_ascend": "Depth is not ordered best price first.",
     "nothing_to_take_over": "The account holds no such position.",
     "contract_has_no_mark": "A value is needed before the contract's first mark.",
+    "no_inventory_can_be_closed": "No trigger of the rules has inventory to close.",
+    "rules_have_no_queue": "The rule set closes nobody; it shares losses instead.",
     "version_is_stale": "The row is older than what is known of the account.",
     "contract_drawdown_reaches_limit": "The contract's profit fell too far for the pool's peak.",
     "pool_equity_is_not_positive": "The pool's balance with its inventory is 0 or less.",

@@ -111,6 +111,8 @@ class Bybit(_Section, frozen=True, kw_only=True):
     """Requests that one address may make in five seconds."""
     private_per_second: int = 50
     """Requests that one key may make to one private endpoint in a second."""
+    connections_per_5min: int = 500
+    """WebSockets that one address may open in five minutes."""
 
 
 class Okx(_Section, frozen=True, kw_only=True):
@@ -160,7 +162,7 @@ class Mail(_Section, frozen=True, kw_only=True):
     host: str = ""
     """Empty sends no mail."""
     port: int = 587
-    """Its port: 587 for submission with STARTTLS."""
+    """Its port: 587 for submission with STARTTLS; 465 speaks TLS from the first byte."""
     username: str = ""
     """The name to log in with; empty does not log in."""
     password_env: str = ""
@@ -172,10 +174,10 @@ class Mail(_Section, frozen=True, kw_only=True):
 
 
 class Recipient(_Section, frozen=True, kw_only=True):
-    """`[[notices.recipients]]`: where an account's notices go; account '' is the operator."""
+    """`[[notices.recipients]]`: where notices go: by mail, to a webhook, or both."""
 
     account: str
-    """Whose notices: an account, or '' for the operator's."""
+    """Whose notices: an account, '*' for every account's, or '' for the operator's."""
     mail: str = ""
     """An address for mail; empty for none."""
     webhook: str = ""
@@ -201,6 +203,13 @@ class Notices(_Section, frozen=True, kw_only=True):
     """Directory with templates that replace the built-in ones."""
 
 
+class Logs(_Section, frozen=True, kw_only=True):
+    """`[logs]`: JSON lines on standard error, without secrets."""
+
+    level: str = "info"
+    """`debug` also tells of every GET; info, warning, error."""
+
+
 class Api(_Section, frozen=True, kw_only=True):
     """`[api]`: the native API."""
 
@@ -222,10 +231,15 @@ class Config(_Section, frozen=True, kw_only=True):
     contracts: dict[str, Spelling] = {}
     keys: tuple[Key, ...] = ()
     notices: Notices = Notices()
+    logs: Logs = Logs()
 
 
+_MAIL_ADDRESS = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
 _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_CHOICES = {"binance.adl_risk_words": ("documented", "live")}
+_CHOICES = {
+    "binance.adl_risk_words": ("documented", "live"),
+    "logs.level": ("debug", "info", "warning", "error"),
+}
 
 
 def load(path: str | Path) -> Config:
@@ -251,7 +265,12 @@ def parse(raw: Mapping[str, Any], where: str = "config") -> Config:
 
 def _wrong(config: Config) -> "list[str]":
     """Return what types alone do not refuse: key, value and why."""
-    return [*_wrong_numbers(config), *_wrong_choices(config), *_wrong_keys(config)]
+    return [
+        *_wrong_numbers(config),
+        *_wrong_choices(config),
+        *_wrong_keys(config),
+        *_wrong_recipients(config.notices),
+    ]
 
 
 def _wrong_numbers(config: Config) -> list[str]:
@@ -292,6 +311,23 @@ def _wrong_keys(config: Config) -> list[str]:
         if not key.roles:
             found.append(f"{where}.roles: must name at least one role")
         seen.add(key.id)
+    return found
+
+
+def _wrong_recipients(notices: Notices) -> list[str]:
+    found = []
+    for number, recipient in enumerate(notices.recipients):
+        where = f"notices.recipients[{number}]"
+        if not recipient.mail and not recipient.webhook:
+            found.append(f"{where} ({recipient.account!r}): needs mail, webhook or both")
+        if recipient.mail and not notices.mail.host:
+            found.append(f"{where}.mail = {recipient.mail!r}: notices.mail.host is empty")
+        if recipient.mail and not _MAIL_ADDRESS.fullmatch(recipient.mail):
+            found.append(f"{where}.mail = {recipient.mail!r}: is no mail address")
+        if recipient.webhook and not recipient.webhook.startswith(("http://", "https://")):
+            found.append(f"{where}.webhook = {recipient.webhook!r}: is no http(s) address")
+        if recipient.webhook and not recipient.webhook_secret_env:
+            found.append(f"{where}.webhook_secret_env: a webhook needs a secret")
     return found
 
 

@@ -18,6 +18,9 @@ class Echo:
 
     parts = ("echo",)
 
+    def __init__(self, *parts: str) -> None:
+        self.parts = parts or self.parts
+
     def answer_now(self, path: str, query: bytes, address: str) -> Reply | None:
         return Reply(b"hot " + query + address.encode()) if path == "/echo/hot" else None
 
@@ -40,7 +43,11 @@ async def native(scope: Scope, _receive: Receive, send: Send) -> None:
 
 
 def ask(
-    path: str, method: str = "GET", body: bytes = b"", headers: tuple[tuple[bytes, bytes], ...] = ()
+    path: str,
+    method: str = "GET",
+    body: bytes = b"",
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+    venues: tuple[Echo, ...] = (Echo(),),
 ) -> Sent:
     """Return what the front sends for one request."""
     sent: Sent = []
@@ -60,7 +67,7 @@ def ask(
         "headers": list(headers),
         "client": ("10.0.0.1", 1),
     }
-    front = Front(Listen(trust_forwarded=True), (Echo(),), native, {}, native)
+    front = Front(Listen(trust_forwarded=True), venues, native, {}, native)
     asyncio.run(front(scope, receive, send))
     return sent
 
@@ -72,6 +79,21 @@ def test_venue_paths_are_answered_and_others_go_on() -> None:
     assert (b"x-a", b"b") in start["headers"]
     assert ask("/echo/it", "POST", b"c=3")[1]["body"] == b"POST c=3"
     assert ask("/echo/hot")[1]["body"] == b"hot 10.0.0.1"
+
+
+def test_the_longest_prefix_decides_between_venues() -> None:
+    class Other(Echo):
+        async def answer(self, request: Request) -> Reply:  # noqa: ARG002
+            return Reply(b"other", headers=[(b"content-type", b"text/plain")])
+
+    venues = (Echo("echo"), Other("echo/v5", "a/b/c"))
+    asked = ("/echo/v5/x", "/echo/v5", "/echo/v55", "/echo/x/v5", "/a/b/c/d")
+    bodies = [ask(path, venues=venues)[1]["body"] for path in asked]
+    assert bodies == [b"other", b"other", b"GET ", b"GET ", b"other"]
+    for path in ("/a/b", "/", ""):
+        assert ask(path, venues=venues) == [{"type": "native", "path": path}]
+    headers = ask("/echo/v5", venues=venues)[0]["headers"]
+    assert [value for name, value in headers if b"type" in name] == [b"text/plain"]
 
 
 def test_the_address_is_the_forwarded_one_where_a_proxy_is_trusted() -> None:

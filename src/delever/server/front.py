@@ -1,7 +1,8 @@
 """The first ASGI layer: venue paths are answered here, everything else goes on to the native app.
 
-A path's first part says whose it is. A venue answers at once where it can (`answer_now`: hot public
-endpoints, out of bytes encoded once a refresh), else with the request read whole.
+A path's first parts say whose it is; where two venues fit, the longer prefix decides. A venue
+answers at once where it can (`answer_now`: hot public endpoints, out of bytes encoded once a
+refresh), else with the request read whole.
 """
 
 from collections.abc import Mapping
@@ -40,7 +41,7 @@ class Venue(Protocol):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The first parts of the paths that belong to it."""
+        """What the paths that belong to it begin with: one part, or several as in "ws/v5"."""
 
     def answer_now(self, path: str, query: bytes, address: str) -> Reply | None:
         """Return the answer to a GET out of what is encoded already, limits included, or None."""
@@ -68,26 +69,40 @@ class Front:
     ) -> None:
         self._listen = listen
         self._venues = {part: venue for venue in venues for part in venue.parts}
+        self._depth = max((part.count("/") + 1 for part in self._venues), default=1)
         self._native = native
         self._mounts = mounts
         self._lifespan = lifespan
         self._sockets: dict[str, int] = {}
         self.open_sockets: set[Socket] = set()
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The first parts of all paths that belong to venues."""
+        return tuple({prefix.partition("/")[0] for prefix in self._venues})
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
-        path: str = scope["path"]
-        part = path.split("/", 2)[1] if path.startswith("/") else ""
-        venue = self._venues.get(part)
+        parts = scope["path"].split("/", self._depth + 1)[1 : self._depth + 1]
+        venue = self._venue_of(parts)
         if venue is None:
-            await self._mounts.get(part, self._native)(scope, receive, send)
+            app = self._mounts.get(parts[0], self._native) if parts else self._native
+            await app(scope, receive, send)
         elif scope["type"] == "websocket":
             await self._converse(venue, scope, receive, send)
         else:
             await self._answer(venue, scope, receive, send)
+
+    def _venue_of(self, parts: list[str]) -> Venue | None:
+        """Return the venue with the longest prefix that a path begins with."""
+        for length in range(len(parts), 0, -1):
+            venue = self._venues.get("/".join(parts[:length]))
+            if venue is not None:
+                return venue
+        return None
 
     async def _answer(self, venue: Venue, scope: Scope, receive: Receive, send: Send) -> None:
         address = address_of(scope, trust_forwarded=self._listen.trust_forwarded)

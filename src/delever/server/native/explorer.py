@@ -4,8 +4,6 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-import msgspec
-
 Document = dict[str, Any]
 
 
@@ -72,28 +70,27 @@ def _schema(name: str, schema: Document) -> str:
         f"<tr><td><code>{escape(field)}</code></td><td>{_type(each)}</td></tr>"
         for field, each in schema.get("properties", {}).items()
     ]
+    told = escape(schema.get("description", ""))
     words = f"<p>{_type(schema)}</p>" if "enum" in schema or not rows else ""
     return (
-        f'<section id="{escape(name)}"><h3>{escape(name)}</h3>'
-        f"<p>{escape(schema.get('description', ''))}</p>{words}<table>{''.join(rows)}</table></section>"
+        f'<section id="{escape(name)}"><h3>{escape(name)}</h3><p>{told}</p>{words}'
+        f"<table>{''.join(rows)}</table></section>"
     )
 
 
 def _type(schema: Document) -> str:
     """Return a type in words, with a link where it is described."""
-    if "$ref" in schema:
-        name = escape(schema["$ref"].rpartition("/")[2])
-        return f'<a href="#{name}">{name}</a>'
-    for several in ("anyOf", "oneOf"):
-        if several in schema:
-            return " or ".join(map(_type, schema[several]))
-    if "enum" in schema:
-        return " | ".join(escape(str(word)) for word in schema["enum"])
-    if "const" in schema:
-        return escape(msgspec.json.encode(schema["const"]).decode())
+    match schema:
+        case {"$ref": ref}:
+            name = escape(ref.rpartition("/")[2])
+            return f'<a href="#{name}">{name}</a>'
+        case {"anyOf": several} | {"oneOf": several}:
+            return " or ".join(map(_type, several))
+        case {"enum": words}:
+            return " | ".join(escape(str(word)) for word in words)
+        case {"type": "array", "items": dict(each)}:
+            return f"list of {_type(each)}"
+        case {"type": "object", "additionalProperties": dict(each)}:
+            return f"object of {_type(each)}"
     kind = schema.get("type", "anything")
-    if kind == "array" and isinstance(schema.get("items"), dict):
-        return f"list of {_type(schema['items'])}"
-    if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
-        return f"object of {_type(schema['additionalProperties'])}"
     return escape(" or ".join(kind) if isinstance(kind, list) else str(kind))

@@ -52,21 +52,19 @@ FAILURES = {
     "503": "The engine is busy or has stopped; try again later.",
 }
 
+STREAM = """The id of each is its sequence, and Last-Event-ID resumes after it; without `after` it
+begins with what happens next. Each datum is a RecordShown. Who takes nothing for some seconds is
+dropped, and resumes where it was."""
+
 RECORDS = {
-    "/v1/events/stream": (
-        "Every record as it happens, as Server-Sent Events",
-        "The id of each is its sequence, and Last-Event-ID resumes after it; without `after` it "
-        "begins with what happens next. Each datum is a RecordShown. Who takes nothing for some "
-        "seconds is dropped, and resumes where it was.",
-        ("200", "429"),
-    ),
+    "/v1/events/stream": ("Every record as it happens, as Server-Sent Events", STREAM, "200"),
     "/v1/events/socket": (
         "Every record as it happens, over a WebSocket",
         "The same as text messages, one RecordShown each.",
-        ("101", "403"),
+        "101",
     ),
 }
-"""Streams: what they are in short and at length, and the statuses of their own."""
+"""Streams: what they are in short and at length, and the status of success."""
 
 
 class _Json(JsonRenderPlugin):
@@ -153,17 +151,15 @@ def _failure(code: str) -> Document:
 
 def _stream(path: str) -> Document:
     """Return the path of a stream, which Litestar does not describe."""
-    summary, description, codes = RECORDS[path]
+    summary, description, success = RECORDS[path]
+    media = {"text/event-stream": {}} if success == "200" else {}
     after = {
         "name": "after",
         "in": "query",
         "required": False,
         "schema": {"type": "integer", "minimum": 0, "maximum": 9_999_999_999_999_999},
     }
-    first = {"description": summary, "content": {"text/event-stream": {}}} if codes[0] == "200" else {
-        "description": "The connection becomes a WebSocket."
-    }  # fmt: skip
-    responses = {codes[0]: first} | {code: _failure(code) for code in (*codes[1:], "400", "401")}
+    responses = {code: _failure(code) for code in ("400", "401", "403", "429")}
     return {
         "get": {
             "tags": ["events"],
@@ -172,7 +168,7 @@ def _stream(path: str) -> Document:
             "operationId": path.removeprefix("/").replace("/", "_"),
             "parameters": [after],
             "security": [{"key": []}],
-            "responses": responses | {"403": _failure("403")},
+            "responses": {success: {"description": summary, "content": media}, **responses},
         }
     }
 

@@ -53,7 +53,7 @@ class Route:
 class Binance:
     """The venue behind the front."""
 
-    parts = ("fapi", "dapi", "papi", "sapi", "ws", "stream", "private", "public", "market")
+    parts = ("fapi", "dapi", "papi", "sapi", "ws", "stream", "private", "public", "market", "pm")
 
     def __init__(self, config: Config, runner: Runner, keyring: Keyring, fills: FillLog) -> None:
         self._now_ms = runner.now_ms

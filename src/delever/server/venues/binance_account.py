@@ -1,7 +1,6 @@
 """What the Binance-compatible API answers to an account: quantiles, positions, forced orders."""
 
 from collections.abc import Iterator
-from fractions import Fraction
 
 from delever.core.publishing import Published
 from delever.server.account import Holdings, Position, holdings_of
@@ -29,9 +28,25 @@ class Accounts:
         self._runner = runner
         self._markets = markets
         self._fills = fills
+        self._quantiles: dict[tuple[str, str, str | None], object] = {}
+        self._quantiles_of: Published | None = None
 
     async def quantiles(self, product: str, account: str, request: Request) -> object:
-        """Return the quantiles of every symbol in which the account holds anything."""
+        """Return the quantiles of every symbol in which the account holds anything.
+
+        They change when lights are published, every 30 s, and are put together once in between.
+        """
+        lights = self._markets.board.lights
+        if lights is None:
+            return await self._quantiles_now(product, account, request)
+        if lights is not self._quantiles_of:
+            self._quantiles, self._quantiles_of = {}, lights
+        key = product, account, text(request, "symbol")
+        if key not in self._quantiles:
+            self._quantiles[key] = await self._quantiles_now(product, account, request)
+        return self._quantiles[key]
+
+    async def _quantiles_now(self, product: str, account: str, request: Request) -> object:
         markets = self._asked(product, request)
         holdings = await self._holdings(account)
         lights = self._markets.board.lights
@@ -51,7 +66,7 @@ class Accounts:
                 held,
                 hedge_mode=holdings.hedge_mode,
                 light=_light(lights, held, holdings),
-                liquidation=_liquidation(market, held, holdings),
+                liquidation=liquidation_ticks(held, holdings, market.terms, market.mark_ticks),
                 time_ms=holdings.time_ms,
             )
             for market, held in _held(markets, holdings)
@@ -66,7 +81,7 @@ class Accounts:
                 market,
                 held,
                 hedge_mode=holdings.hedge_mode,
-                liquidation=_liquidation(market, held, holdings),
+                liquidation=liquidation_ticks(held, holdings, market.terms, market.mark_ticks),
                 time_ms=holdings.time_ms,
             )
             for market, held in _held(markets, holdings)
@@ -147,10 +162,3 @@ def _quantile(
 
 def _light(lights: Published | None, held: Position, holdings: Holdings) -> int:
     return lights.light(held.contract, held.side, holdings.index) if lights else 0
-
-
-def _liquidation(market: wire.Market, held: Position, holdings: Holdings) -> Fraction | None:
-    ticks = liquidation_ticks(held, holdings, market.terms, market.mark_ticks)
-    if ticks is None:
-        return None
-    return market.exact_price(ticks)

@@ -31,7 +31,7 @@ VALID_MS = 60 * 60_000
 PRODUCTS = {FAPI: ((FAPI, None),), DAPI: ((DAPI, None),), "papi": ((FAPI, "UM"), (DAPI, "CM"))}
 """What each API's stream tells of, and how it says which (`fs`)."""
 
-SHARDS = {"private", "public", "market"}
+SHARDS = {"private", "public", "market", "pm"}
 
 Closed = AdlFilled | TakenOver
 
