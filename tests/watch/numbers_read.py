@@ -13,7 +13,12 @@ def _when(came_ms: int, cadence_ms: int) -> dict[str, Any]:
 
 
 def light(
-    number: int, *, name: str = "BTCUSDT", at_ms: int = NOW, side: Any = "long", venue: str = "bybit"
+    number: int,
+    *,
+    name: str = "BTCUSDT",
+    at_ms: int = NOW,
+    side: Any = "long",
+    venue: str = "bybit",
 ) -> Light:
     raw, when = str(number), _when(at_ms, 30_000)
     return Light(venue=venue, name=name, side=side, light=number, raw=raw, scale="0-5", **when)

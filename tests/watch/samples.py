@@ -26,9 +26,7 @@ RISKS = [
 POOLS = [
     {
         "symbols": ["BNBUSDT", "BTCUSDT"],
-        "assets": [
-            {"asset": "USDT", "marginBalance": "793930579.315848", "updateTime": SERVER_MS}
-        ],
+        "assets": [{"asset": "USDT", "marginBalance": "793930579.315848", "updateTime": SERVER_MS}],
     }
 ]
 QUANTILES = [
@@ -177,6 +175,7 @@ def bybit(stub: Stub) -> None:
     stub.say("/v5/position/list", enveloped({"list": [BYBIT_POSITION], "nextPageCursor": ""}))
     stub.say("/v5/execution/list", enveloped({"list": [EXECUTION], "nextPageCursor": ""}))
     stub.say("/v5/user/query-api", enveloped({"unified": 1, "uta": 1}))
+    stub.say("/v5/account/info", enveloped({"unifiedMarginStatus": 4}))
     coins = [{"coin": "USDT", "walletBalance": "1000.5", "equity": "998.67"}]
     stub.say("/v5/account/wallet-balance", enveloped({"list": [{"coin": coins}]}))
 

@@ -55,7 +55,7 @@ def kind_of(error: BaseException) -> FaultKind:
         (ccxt.AuthenticationError, FaultKind.KEY_IS_REFUSED),
         ((ccxt.BadResponse, MalformedError), FaultKind.MALFORMED),
         ((ccxt.DDoSProtection, ccxt.RateLimitExceeded), FaultKind.RATE_LIMITED),
-        ((ccxt.NetworkError, OSError, TimeoutError), FaultKind.UNREACHABLE),
+        ((ccxt.OperationFailed, OSError, TimeoutError), FaultKind.UNREACHABLE),
         (ccxt.ExchangeError, FaultKind.REFUSED),
     )
     kind = next((kind for types, kind in table if isinstance(error, types)), FaultKind.MALFORMED)

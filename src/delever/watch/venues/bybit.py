@@ -42,7 +42,7 @@ PUSHED_THRESHOLD = "adl_tt"
 
 def bybit(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
     """Return the adapter of Bybit's derivatives."""
-    api = client(venue, "bybit", {"defaultType": "swap"})
+    api = client(venue, "bybit", {"fetchMarkets": {"types": list(TOPICS)}})
     api.has["fetchCurrencies"] = False
     held = _Bybit(venue, api, now_ms)
     cadence = venue.cadence

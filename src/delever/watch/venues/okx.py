@@ -48,7 +48,7 @@ def okx(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
             else:
                 super().handle_message(client, message)
 
-    api = set_up(Okx, venue, {"defaultType": "swap"})
+    api = set_up(Okx, venue, {"fetchMarkets": {"types": ["swap", "future"]}})
     api.has["fetchCurrencies"] = False
     api.warnings = deque(maxlen=10_000)
     held = _Okx(venue, api, now_ms)
