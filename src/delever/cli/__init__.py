@@ -6,6 +6,7 @@
     journal     replay, verify: what was recorded, and whether it is true
     reference   rules, schema: what delever knows
     serve       serve, config check: the server
+    watch       watch, watch history, watch test-alert: the account's side
     output      tables, JSON, CSV, Parquet, progress
 
 Each command is loaded when it is called, so that `delever --help` is quick.
@@ -78,6 +79,9 @@ _config.command(
     "delever.cli.serve:config_check", name="check", help="Say whether a configuration can be used."
 )
 app.command(_config)
+app.command(
+    "delever.cli.watch:app", name="watch", help="Watch lights, pools and ADL on real accounts."
+)
 
 
 def main(tokens: Sequence[str] | None = None) -> None:
