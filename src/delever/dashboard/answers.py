@@ -1,0 +1,235 @@
+"""What the native API says, as far as the page shows it; unknown fields are let pass.
+
+Amounts are exact decimals as text, `_ppm` parts per million, `_ms` milliseconds; null is "does not
+apply".
+"""
+
+from typing import Any
+
+import msgspec
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that the API has answered."""
+
+
+class Trigger(Answer, frozen=True, kw_only=True):
+    """How far one way into ADL is."""
+
+    trigger: str
+    on: bool
+    since_ms: int | None
+    progress_ppm: int
+    price_rule: str
+    numbers: dict[str, str]
+
+
+class Contract(Answer, frozen=True, kw_only=True):
+    """One contract as it stands; `state` is calm, watch, adl or exhausted."""
+
+    as_of: int
+    time_ms: int
+    contract: str
+    kind: str
+    settle: str
+    pool: str
+    rules: str
+    mark: str | None
+    marked_ms: int | None
+    stale: bool
+    state: str
+    progress_ppm: int
+    open_interest_long: str
+    open_interest_short: str
+    positions_long: int
+    positions_short: int
+    inventory_long: str
+    inventory_short: str
+    profit: str
+    profit_peak: str
+    risk: str | None
+    last_adl_ms: int | None
+    triggers: tuple[Trigger, ...]
+
+    def trigger(self, name: str) -> Trigger | None:
+        """Return one of its triggers."""
+        return next((each for each in self.triggers if each.trigger == name), None)
+
+
+class Stress(Answer, frozen=True, kw_only=True):
+    """What a move of the mark would leave for ADL."""
+
+    shock_ppm: int
+    mark: str
+    liquidated_long: str
+    liquidated_short: str
+    absorbed: str
+    loss: str
+    pool_pays: str
+    adl: str
+
+
+class RatingPart(Answer, frozen=True, kw_only=True):
+    """One input of the scorecard."""
+
+    input: str
+    value_ppm: int
+    points: int
+
+
+class Rating(Answer, frozen=True, kw_only=True):
+    """A contract's ADL risk, taken apart."""
+
+    time_ms: int
+    level: str
+    points: int
+    scorecard_level: str
+    stress_level: str
+    adl_from_ppm: int | None
+    parts: tuple[RatingPart, ...]
+    curve: tuple[Stress, ...]
+
+
+class QueueRow(Answer, frozen=True, kw_only=True):
+    """One position; rank, light and quantities are null where `reason` keeps it out of line."""
+
+    rank: int | None
+    account: str
+    position: int
+    quantity: str
+    score: float
+    light: int | None
+    ahead: str | None
+    cumulative: str | None
+    leverage: str
+    margin_mode: str
+    profit: str
+    equity: str
+    reason: str | None
+
+
+class QueuePage(Answer, frozen=True, kw_only=True):
+    """A page of a queue, next first."""
+
+    as_of: int
+    time_ms: int
+    rules: str
+    formula: str
+    total: int
+    in_line: int
+    offset: int
+    rows: tuple[QueueRow, ...]
+
+
+class Pool(Answer, frozen=True, kw_only=True):
+    """One pool as it stands."""
+
+    as_of: int
+    time_ms: int
+    pool: str
+    kind: str
+    asset: str
+    rules: str
+    managed: bool
+    balance: str
+    equity: str
+    balance_peak: str
+    drawdown_ppm: int
+    withdrawal_cut_ppm: int
+    members: tuple[str, ...]
+
+
+class Wallet(Answer, frozen=True, kw_only=True):
+    """Cross margin of one asset."""
+
+    asset: str
+    balance: str
+    equity: str
+    maintenance: str
+
+
+class Position(Answer, frozen=True, kw_only=True):
+    """One position and its place in line."""
+
+    contract: str
+    side: str
+    position: int
+    quantity: str
+    entry_price: str
+    mark: str | None
+    profit: str
+    margin_mode: str
+    leverage: str
+    rank: int | None
+    of: int
+    light: int | None
+    ahead: str | None
+    reason: str | None
+
+
+class Account(Answer, frozen=True, kw_only=True):
+    """What one account holds."""
+
+    as_of: int
+    time_ms: int
+    account: str
+    hedge_mode: bool
+    wallets: tuple[Wallet, ...]
+    positions: tuple[Position, ...]
+
+
+class Standing(Answer, frozen=True, kw_only=True):
+    """Where a position stands."""
+
+    quantity: str
+    rank: int | None
+    of: int
+    light: int | None
+    ahead: str | None
+    score: float
+    reason: str | None
+
+
+class Explained(Standing, frozen=True, kw_only=True):
+    """Why a position stands there; `lines` is the numbered arithmetic."""
+
+    as_of: int
+    time_ms: int
+    rules: str
+    formula: str
+    parts: dict[str, float]
+    profit: str
+    value_at_mark: str
+    value_at_entry: str
+    lines: tuple[str, ...]
+
+
+class Supposed(Answer, frozen=True, kw_only=True):
+    """A position before and after one change."""
+
+    before: Standing
+    after: Standing
+    text: str
+
+
+class EventShown(Answer, frozen=True, kw_only=True):
+    """One event of a record."""
+
+    sequence: int
+    time_ms: int
+    index: int
+    event: dict[str, Any]
+
+
+class EventPage(Answer, frozen=True, kw_only=True):
+    """Events, oldest first; ask again after `next_after`."""
+
+    events: tuple[EventShown, ...]
+    next_after: int
+
+
+class Status(Answer, frozen=True, kw_only=True):
+    """How the server is."""
+
+    sequence: int
+    time_ms: int
