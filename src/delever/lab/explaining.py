@@ -16,13 +16,17 @@ WIDTH = 100
 
 def text(told: Explanation, figures: Figures) -> str:
     """Return an explanation as numbered lines."""
-    lines = [
+    return numbered(_heading(told, figures), lines_of(told, figures))
+
+
+def lines_of(told: Explanation, figures: Figures) -> list[str]:
+    """Return an explanation's lines of arithmetic, neither numbered nor wrapped."""
+    return [
         *position_lines(told, figures),
         *_place(told, figures),
         _inventory(told, figures),
         *(_trigger(state, figures) for state in told.triggers),
     ]
-    return numbered(_heading(told, figures), lines)
 
 
 def numbered(heading: str, lines: Sequence[str]) -> str:

@@ -30,7 +30,7 @@ from delever.core.what_if import (
     SetLeverage,
 )
 from delever.lab.errors import InputError, UnknownNameError, in_words, unknown
-from delever.lab.explaining import change_text, facts, text, what_if_facts, what_if_text
+from delever.lab.explaining import change_text, facts, lines_of, text, what_if_facts, what_if_text
 from delever.lab.figures import Figures, exact
 
 LEVERAGE_DECIMALS = 2
@@ -80,6 +80,10 @@ class Why:
 
     def __str__(self) -> str:
         return text(self.explanation, self.figures)
+
+    def lines(self) -> list[str]:
+        """Return the lines of the text, neither numbered nor wrapped."""
+        return lines_of(self.explanation, self.figures)
 
     def facts(self) -> dict[str, Any]:
         """Return the same as named values, exact numbers as text."""

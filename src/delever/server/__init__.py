@@ -1,6 +1,7 @@
 """What a venue runs: the engine behind HTTP and WebSocket.
 
     runner      the single writer: engine, journal and the only clock, on a thread of its own
+    writer      the runner's half on that thread: commits, ids run once, the board
     board       what readers see: immutable numbers of the whole market
     account     one account's positions and wallets, read from the book
     keys        who asks: API keys, roles, and signatures over raw bytes

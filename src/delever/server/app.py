@@ -20,6 +20,7 @@ from delever.server.demo import Demo, Scale
 from delever.server.front import Front, Venue
 from delever.server.http import Asgi, Receive, Scope, Send
 from delever.server.keys import Keyring
+from delever.server.native.app import native_app
 from delever.server.runner import Runner
 
 log = structlog.get_logger()
@@ -40,6 +41,7 @@ class Service:
         self.keyring = Keyring(config.keys)
         self.runner = Runner(config, now_ms)
         self.demo = Demo(self.runner, self.keyring, demo) if demo else None
+        self.native: Asgi = native_app(self.runner, self.keyring, config)  # type: ignore[assignment]
         self._playing: asyncio.Task[None] | None = None
         self.front = Front(config.listen, self._venues(), self._lifespan, self._mounts())
 
@@ -52,8 +54,7 @@ class Service:
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Start on startup, stop on shutdown; a failed start is told to the server."""
         if scope["type"] != "lifespan":
-            await send({"type": "http.response.start", "status": 404, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
+            await self.native(scope, receive, send)
             return
         await receive()
         try:

@@ -12,8 +12,7 @@ runner takes nothing more, and says so (`failed`).
 
 import asyncio
 import contextlib
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -22,40 +21,17 @@ import msgspec
 
 from delever.config import Config
 from delever.core.book import Book
-from delever.core.messages import (
-    AdlStarted,
-    AdlStopped,
-    Command,
-    Event,
-    RatingsSet,
-    RefreshLights,
-    RefreshRatings,
-    SetTime,
-)
-from delever.core.publishing import Published, publish
-from delever.journal import JournalError, Recorder, SqliteJournal
-from delever.journal.codec import decode_command, encode_command
-from delever.server.board import Board, board_of
+from delever.core.messages import Command, RefreshLights, RefreshRatings, SetTime
+from delever.journal import SqliteJournal
+from delever.server.board import Board
+from delever.server.writer import NOW, Committed, IdReusedError, Outcome, Writer, committed_of
+
+__all__ = ["NOW", "BusyError", "Committed", "IdReusedError", "Outcome", "Runner", "StoppedError"]
 
 AnswerT = TypeVar("AnswerT")
 
-NOW = 0
-"""As a command's time: the runner's clock says it, when the command's turn has come."""
-
 TICK_MS = 1_000
 """Engaged contracts see time pass at least this often: windows slide, waits end."""
-
-LOUD = (AdlStarted, AdlStopped, RatingsSet)
-"""Events after which the board is made anew at once."""
-
-
-class Committed(NamedTuple):
-    """One command that is durable, with all that followed from it."""
-
-    sequence: int
-    time_ms: int
-    command: Command
-    events: tuple[Event, ...]
 
 
 class BusyError(Exception):
@@ -64,21 +40,6 @@ class BusyError(Exception):
 
 class StoppedError(Exception):
     """The engine has stopped: an error, or the server is being shut down."""
-
-
-class IdReusedError(Exception):
-    """A command's id was used before, by a command that says something else."""
-
-    def __init__(self, command_id: str, sequence: int) -> None:
-        super().__init__(f"id {command_id!r} belongs to another command, of sequence {sequence}")
-        self.sequence = sequence
-
-
-class Outcome(NamedTuple):
-    """What came of one command; `repeated` where it had been run before under the same id."""
-
-    committed: Committed
-    repeated: bool
 
 
 class _Pending(NamedTuple):
@@ -104,15 +65,8 @@ class Runner:
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
-        self._ids: OrderedDict[str, int] = OrderedDict()
-        self._last_adl_ms: dict[str, int] = {}
-        self._marked_ms: dict[str, int] = {}
-        self._lights: Published | None = None
-        self._recorder = Recorder.open(
-            config.journal.path, snapshot_every=config.journal.snapshot_every
-        )
-        self._remember()
-        self.board = self._make_board()
+        self._writer = Writer(config, now_ms)
+        self.board = self._writer.board
 
     @property
     def journal_path(self) -> Path | None:
@@ -138,7 +92,7 @@ class Runner:
             tick.cancel()
             await asyncio.gather(pump, tick, return_exceptions=True)
         last = self.failed is None and self.journal_path is not None
-        closing = self._engine.submit(self._recorder.close, snapshot=last)
+        closing = self._engine.submit(self._writer.recorder.close, snapshot=last)
         await asyncio.wrap_future(closing)
         self._engine.shutdown()
 
@@ -168,7 +122,7 @@ class Runner:
         """Return a function of the book, run between two commits; it must not change the book."""
         if self._stopping:
             raise StoppedError("the server is being shut down")
-        return await asyncio.wrap_future(self._engine.submit(question, self._recorder.book))
+        return await asyncio.wrap_future(self._engine.submit(question, self._writer.recorder.book))
 
     async def look_up(self, question: Callable[[SqliteJournal], AnswerT]) -> AnswerT:
         """Return a function of the journal, read beside the engine; StoppedError at shutdown."""
@@ -176,24 +130,16 @@ class Runner:
             raise StoppedError("the server is being shut down")
         path = self.journal_path
         if path is None:  # a journal in memory is seen by its own connection only
-            return await asyncio.wrap_future(self._engine.submit(question, self._recorder.journal))
+            return await asyncio.wrap_future(
+                self._engine.submit(question, self._writer.recorder.journal)
+            )
         return await asyncio.to_thread(_ask, path, question)
 
     async def records(self, after: int, limit: int) -> list[Committed]:
         """Return what was committed after a sequence, oldest first."""
 
         def read(journal: SqliteJournal) -> list[Committed]:
-            from delever.journal.codec import decode_events  # noqa: PLC0415
-
-            return [
-                Committed(
-                    record.sequence,
-                    record.time_ms,
-                    decode_command(record.command),
-                    decode_events(record.events),
-                )
-                for record in journal.records(after, after + limit)
-            ]
+            return [committed_of(record) for record in journal.records(after, after + limit)]
 
         return await self.look_up(read)
 
@@ -209,8 +155,9 @@ class Runner:
     async def _write(self, batch: list[_Pending]) -> None:
         """Write one commit; where a command holds what no journal can, each of it alone."""
         loop = asyncio.get_running_loop()
+        asked = [command for pending in batch for command in pending.commands]
         try:
-            outcomes, board = await loop.run_in_executor(self._engine, self._commit, batch)
+            outcomes, board = await loop.run_in_executor(self._engine, self._writer.commit, asked)
         except msgspec.MsgspecError as error:
             if len(batch) == 1:
                 batch[0].done.set_exception(ValueError(str(error)))
@@ -274,7 +221,7 @@ class Runner:
         if due:
             await self.submit(due)
         elif self.now_ms() - self.board.made_ms >= self.config.publication.board_every_ms:
-            board = await self.read(lambda _: self._make_board())
+            board = await self.read(lambda _: self._writer.make_board())
             self._tell([], [], board)
 
     def _due(self) -> list[Command]:
@@ -290,130 +237,7 @@ class Runner:
             commands.append(SetTime(time_ms=NOW))
         return commands
 
-    # --- the engine's side: everything below runs on its thread ---
-
-    def _commit(self, batch: list[_Pending]) -> tuple[list[Outcome | IdReusedError], Board | None]:
-        """Run one commit's commands, each id only once."""
-        known: dict[int, Outcome | IdReusedError] = {}
-        fresh: list[tuple[int, Command]] = []
-        again: dict[int, int] = {}
-        claimed: dict[str, int] = {}
-        asked = [command for pending in batch for command in pending.commands]
-        time_ms = max(self.now_ms(), self._recorder.book.time_ms)
-        for place, command in enumerate(asked):
-            if command.id and command.id in self._ids:
-                known[place] = self._repeat(command, self._ids[command.id])
-            elif command.id and command.id in claimed:
-                again[place] = claimed[command.id]
-            else:
-                time_ms = max(time_ms, command.time_ms)
-                fresh.append((place, _timed(command, time_ms)))
-                if command.id:
-                    claimed[command.id] = place
-        known |= self._run(fresh)
-        for place, first in again.items():
-            outcome = known[first]
-            if not isinstance(outcome, Outcome):
-                raise TypeError("an id that is new was run before")
-            known[place] = _repeated(asked[place], outcome.committed)
-        board = self._board_if_due(known.values())
-        return [known[place] for place in range(len(asked))], board
-
-    def _run(self, fresh: list[tuple[int, Command]]) -> dict[int, Outcome | IdReusedError]:
-        first = self._recorder.head.sequence + 1
-        results = self._recorder.submit(command for _, command in fresh)
-        time_ms = self._recorder.book.time_ms
-        outcomes: dict[int, Outcome | IdReusedError] = {}
-        numbered = enumerate(zip(fresh, results, strict=True), start=first)
-        for sequence, ((place, command), events) in numbered:
-            outcomes[place] = Outcome(Committed(sequence, time_ms, command, events), repeated=False)
-            self._note(sequence, command, events)
-        return outcomes
-
-    def _note(self, sequence: int, command: Command, events: tuple[Event, ...]) -> None:
-        """Remember the id, and what the board shows of what has happened."""
-        if command.id:
-            self._ids[command.id] = sequence
-            if len(self._ids) > self.config.journal.remember_ids:
-                self._ids.popitem(last=False)
-        self._watch(command.time_ms, events)
-        if isinstance(command, RefreshLights) and len(events) > 1:
-            self._lights = publish(self._recorder.book)
-
-    def _watch(self, time_ms: int, events: Iterable[Event]) -> None:
-        for event in events:
-            match type(event).__struct_config__.tag:
-                case "adl_filled":
-                    self._last_adl_ms[event.contract] = time_ms  # type: ignore[attr-defined]
-                case "marks_set":
-                    self._marked_ms |= dict.fromkeys(event.contracts, time_ms)  # type: ignore[attr-defined]
-
-    def _repeat(self, command: Command, sequence: int) -> Outcome | IdReusedError:
-        """Return what came of a command that was run before."""
-        from delever.journal.codec import decode_events  # noqa: PLC0415
-
-        record = self._recorder.journal.record(sequence)
-        if record is None:
-            raise JournalError(f"record {sequence} is gone")
-        before = decode_command(record.command)
-        events = decode_events(record.events)
-        return _repeated(command, Committed(sequence, record.time_ms, before, events))
-
-    def _remember(self) -> None:
-        """Find again, after a restart, the newest ids and what the board shows of the past."""
-        from delever.journal.codec import decode_events  # noqa: PLC0415
-
-        book, journal = self._recorder.book, self._recorder.journal
-        after = max(0, self._recorder.head.sequence - self.config.journal.remember_ids)
-        for record in journal.records(after):
-            command = decode_command(record.command)
-            if command.id:
-                self._ids[command.id] = record.sequence
-            self._watch(record.time_ms, decode_events(record.events))
-        if book.lights is not None:
-            self._lights = publish(book)
-
-    def _board_if_due(self, outcomes: Iterable[Outcome | IdReusedError]) -> Board | None:
-        old = self.now_ms() - self.board.made_ms >= self.config.publication.board_every_ms
-        loud = any(
-            isinstance(event, LOUD)
-            for outcome in outcomes
-            if isinstance(outcome, Outcome) and not outcome.repeated
-            for event in outcome.committed.events
-        )
-        new = self._lights is not self.board.lights
-        return self._make_board() if old or loud or new else None
-
-    def _make_board(self) -> Board:
-        return board_of(
-            self._recorder.book,
-            made_ms=self.now_ms(),
-            lights=self._lights,
-            last_adl_ms=self._last_adl_ms,
-            marked_ms=self._marked_ms,
-        )
-
 
 def _ask(path: Path, question: Callable[[SqliteJournal], AnswerT]) -> AnswerT:
     with SqliteJournal(path, readonly=True) as journal:
         return question(journal)
-
-
-def _timed(command: Command, time_ms: int) -> Command:
-    """Return the command with the clock's time where it names none."""
-    if command.time_ms != NOW:
-        return command
-    return msgspec.structs.replace(command, time_ms=time_ms)
-
-
-def _repeated(command: Command, before: Committed) -> Outcome | IdReusedError:
-    """Return the earlier outcome if the command is the same but for its time."""
-    same = _timed_alike(command, before.command)
-    return Outcome(before, repeated=True) if same else IdReusedError(command.id, before.sequence)
-
-
-def _timed_alike(one: Command, other: Command) -> bool:
-    if type(one) is not type(other):
-        return False
-    timed = msgspec.structs.replace(one, time_ms=other.time_ms)
-    return encode_command(timed) == encode_command(other)

@@ -60,6 +60,11 @@ class Socket:
         """Send a text now, or when the connection takes it; never waits."""
         self._offer({"type": "websocket.send", "text": text})
 
+    async def drain(self) -> None:
+        """Wait until all that was offered is with the connection."""
+        if self._busy is not None:
+            await asyncio.shield(self._busy)
+
     def close(self, code: int = GOING_AWAY, reason: str = "") -> None:
         """Close the connection, after what was offered before."""
         self._offer({"type": "websocket.close", "code": code, "reason": reason})

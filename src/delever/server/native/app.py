@@ -1,0 +1,51 @@
+"""The native API as one ASGI app."""
+
+from typing import Any
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
+
+from delever.config import Config
+from delever.server.keys import Keyring
+from delever.server.native import accounts, commands, events, market, rules, service
+from delever.server.native.access import Gate
+from delever.server.native.errors import HANDLERS
+from delever.server.native.feed import Feed
+from delever.server.native.openapi import openapi_config
+from delever.server.native.parts import Parts
+from delever.server.runner import Runner
+
+PATIENCE_S = 10.0
+"""How long a stream waits for a reader who does not take what it is sent."""
+
+ROUTES: list[Any] = [
+    *commands.ROUTES,
+    *market.ROUTES,
+    *accounts.ROUTES,
+    *events.ROUTES,
+    *rules.ROUTES,
+    *service.ROUTES,
+]
+
+
+def native_app(
+    runner: Runner,
+    keyring: Keyring,
+    config: Config,
+    *,
+    patience_s: float = PATIENCE_S,
+) -> Litestar:
+    """Return the app that answers /v1 and /schema; it follows the runner from now on."""
+    feed = Feed(runner)
+    runner.listeners.append(feed.tell)
+    parts = Parts(runner, config, feed, patience_s)
+    return Litestar(
+        ROUTES,
+        dependencies={"parts": Provide(lambda: parts, sync_to_thread=False)},
+        exception_handlers=HANDLERS,
+        openapi_config=openapi_config(),
+        request_max_body_size=config.listen.max_body_bytes,
+        state=State({"parts": parts, "gate": Gate.of(config, keyring)}),
+        logging_config=None,
+    )

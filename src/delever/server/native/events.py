@@ -1,0 +1,194 @@
+"""Out: what the journal holds, page by page, and as it happens."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Iterator
+from typing import Annotated, Any, get_args
+
+from litestar import asgi, get
+from litestar.connection import ASGIConnection
+from litestar.params import FromQuery, QueryParameter
+
+from delever.core.messages import AnyEvent, Event
+from delever.server.http import Receive, Scope, Send, address_of
+from delever.server.native.access import reads_everything
+from delever.server.native.answers import EventPage, EventShown
+from delever.server.native.errors import Fault, Problem, malformed
+from delever.server.native.parts import Parts, PartsOf
+from delever.server.runner import Committed
+from delever.server.sockets import POLICY, ClosedError, Socket
+
+PAGE = 1_000
+"""Records that one page looks at, at the most."""
+
+IDLE_S = 15.0
+"""A stream on which nothing happens says so this often, so that proxies keep it open."""
+
+TAGS = {str(kind.__struct_config__.tag) for kind in get_args(AnyEvent)}
+
+Limit = Annotated[int, QueryParameter(ge=1, le=PAGE)]
+After = Annotated[int, QueryParameter(ge=0, le=2**53)]
+Type = Annotated[str | None, QueryParameter(name="type")]
+
+
+@get("/v1/events", guards=[reads_everything], tags=["events"])
+async def events(
+    parts: PartsOf,
+    kind: Type = None,
+    contract: FromQuery[str | None] = None,
+    account: FromQuery[str | None] = None,
+    after: After = 0,
+    limit: Limit = PAGE,
+) -> EventPage:
+    """Return the events of at most `limit` records after a sequence, of a type, contract, account.
+
+    A page may be empty although more follows: go on from `next_after` until it stays the same.
+    """
+    if kind is not None and kind not in TAGS:
+        raise malformed("type", kind, f"there is no event {kind!r}")
+    records = await parts.runner.records(after, limit)
+    return EventPage(
+        events=tuple(
+            EventShown(sequence=each.sequence, time_ms=each.time_ms, index=index, event=event)  # type: ignore[arg-type]
+            for each in records
+            for index, event in _chosen(each, kind)
+            if (contract is None or contract in names_of(event, _CONTRACTS))
+            and (account is None or account in names_of(event, _ACCOUNTS))
+        ),
+        next_after=records[-1].sequence if records else after,
+    )
+
+
+def _chosen(committed: Committed, kind: str | None) -> Iterator[tuple[int, Event]]:
+    for index, event in enumerate(committed.events):
+        if kind in {None, event.__struct_config__.tag}:
+            yield index, event
+
+
+_CONTRACTS = ("contract", "contracts", "definition", "fill", "ratings", "lanes")
+_ACCOUNTS = ("account", "accounts", "liquidated_account", "fill")
+
+
+def names_of(event: Any, fields: tuple[str, ...]) -> Iterator[str]:
+    """Yield the contracts or accounts that an event is about; events inside events count."""
+    for field in fields:
+        told = getattr(event, field, None)
+        for each in told if isinstance(told, tuple) else (told,):
+            if isinstance(each, str):
+                yield each
+            elif each is not None and not isinstance(each, int):
+                yield from names_of(each, fields)
+
+
+# --- as they happen ---
+
+
+@asgi("/v1/events/stream", guards=[reads_everything], copy_scope=False)
+async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send every record as a Server-Sent Event; its id is the sequence, for Last-Event-ID."""
+    parts, after = await _begin(scope)
+    headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
+    with _seat(parts, scope):
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        pouring = asyncio.create_task(_pour_events(parts, after, send))
+        gone = asyncio.create_task(_gone(receive))
+        await _first_of(pouring, gone)
+
+
+@asgi("/v1/events/socket", guards=[reads_everything], copy_scope=False)
+async def socket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send every record as a text message of a WebSocket, from a sequence on."""
+    parts, after = await _begin(scope)
+    connection = Socket(scope, receive, send, _address(parts, scope))
+    with contextlib.suppress(ClosedError):
+        await connection.accept()
+        with _seat(parts, scope):
+            pouring = asyncio.create_task(_pour_texts(parts, after, connection))
+            gone = asyncio.create_task(_closed(connection))
+            await _first_of(pouring, gone)
+
+
+async def _begin(scope: Scope) -> tuple[Parts, int]:
+    """Return the parts, and after which sequence to begin: what is asked for, or from now on."""
+    connection = ASGIConnection[Any, Any, Any, Any](scope)  # type: ignore[arg-type]
+    parts: Parts = connection.app.state.parts
+    asked = connection.headers.get("last-event-id") or connection.query_params.get("after")
+    if asked is None:
+        return parts, await parts.runner.read(lambda book: book.sequence)
+    if not (asked.isascii() and asked.isdigit() and len(asked) <= 16):
+        raise malformed("after", asked, "after must be a sequence: an integer from 0")
+    return parts, int(asked)
+
+
+async def _pour_events(parts: Parts, after: int, send: Send) -> None:
+    async for sequence, record in _records(parts, after):
+        text = b"id: %d\ndata: %b\n\n" % (sequence, record) if record else b": nothing new\n\n"
+        message = {"type": "http.response.body", "body": text, "more_body": True}
+        try:
+            await asyncio.wait_for(send(message), parts.patience_s)
+        except TimeoutError:
+            return
+
+
+async def _pour_texts(parts: Parts, after: int, connection: Socket) -> None:
+    async for _, record in _records(parts, after):
+        if record:
+            connection.offer(record.decode())
+        try:
+            await asyncio.wait_for(connection.drain(), parts.patience_s)
+        except TimeoutError:
+            connection.close(POLICY, "too slow")
+            return
+
+
+async def _records(parts: Parts, after: int) -> AsyncGenerator[tuple[int, bytes], None]:
+    records = parts.feed.after(after, IDLE_S)
+    async with contextlib.aclosing(records):
+        async for each in records:
+            yield each
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _closed(connection: Socket) -> None:
+    with contextlib.suppress(ClosedError):
+        while True:
+            await connection.receive()
+
+
+async def _first_of(*tasks: "asyncio.Task[None]") -> None:
+    """Wait for the first task to end, and end the others; its error is raised."""
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+def _address(parts: Parts, scope: Scope) -> str:
+    return address_of(scope, trust_forwarded=parts.config.listen.trust_forwarded)
+
+
+@contextlib.contextmanager
+def _seat(parts: Parts, scope: Scope) -> Iterator[None]:
+    """Hold one of the streams that an address may hold; Problem where it holds all."""
+    address, held = _address(parts, scope), parts.feed.held
+    if held[address] >= parts.config.listen.max_connections_per_ip:
+        message = "too many streams from this address"
+        raise Problem(429, Fault(reason="too_many_requests", value=address, message=message))
+    held[address] += 1
+    try:
+        yield
+    finally:
+        held[address] -= 1
+        if not held[address]:
+            del held[address]
+
+
+ROUTES = [events, stream, socket]

@@ -1,0 +1,29 @@
+"""Windows are aligned to the clock; bans double."""
+
+from delever.server.limits import Bans, Windows
+
+
+def test_a_window_counts_weights_by_subject_and_starts_again() -> None:
+    now = [60_000]
+    windows = Windows(10, 60_000, lambda: now[0])
+    assert [windows.use("a", 4).used for _ in range(3)] == [4, 8, 12]
+    last = windows.use("a", 1)
+    assert (last.exceeded, last.left, last.resets_ms) == (True, 0, 120_000)
+    assert windows.use("b").left == 9
+    now[0] = 119_999
+    assert windows.use("a").exceeded
+    now[0] = 120_000
+    assert windows.use("a").used == 1
+
+
+def test_bans_double_up_to_the_longest() -> None:
+    now = [0]
+    bans = Bans(100, 300, lambda: now[0])
+    assert bans.until("a") is None
+    for length in (100, 200, 300, 300):
+        until = bans.ban("a")
+        assert until == now[0] + length
+        assert bans.until("a") == until
+        now[0] = until
+        assert bans.until("a") is None
+    assert bans.until("b") is None

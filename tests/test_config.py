@@ -1,0 +1,70 @@
+"""The configuration: every wrong key is named with its value, and no secret is ever told."""
+
+from pathlib import Path
+
+import pytest
+
+from delever.config import Config, ConfigError, Role, load, parse, secret
+from delever.server.keys import Keyring
+
+WRONG = (
+    ("[listen]\nport = -1", "listen.port = -1: must be at least 0"),
+    ("[listen]\nprot = 1", "unknown field `prot` - at `$.listen`"),
+    ("[listen]\nport = 'x'", "Expected `int`, got `str` - at `$.listen.port`"),
+    ("[journal]\nsnapshot_every = 0", "journal.snapshot_every = 0: must be at least 1"),
+    ("[binance]\nadl_risk_words = 'LIVE'", "binance.adl_risk_words = 'LIVE': must be one of"),
+    ("[[keys]]\nid = 'a b'\nroles = ['read']\nsecret_env = 'X'", "keys[0].id = 'a b'"),
+    ("[[keys]]\nid = 'a'\nroles = ['root']\nsecret_env = 'X'", "Invalid enum value 'root'"),
+    ("[[keys]]\nid = 'a'\nroles = []\nsecret_env = 'X'", "must name at least one role"),
+    ("[[keys]]\nid = 'a'\nroles = ['read']", "keys[0] (a): needs exactly one of"),
+    ("[[keys]]\nid = 'a'\nroles = ['trade-account']\nsecret_env = 'X'", "at least one account"),
+    (
+        "[[keys]]\nid = 'a'\nroles = ['read']\nsecret_env = 'X'\n" * 2,
+        "keys[1].id = 'a': stands there twice",
+    ),
+    ("[listen", "Expected ']'"),
+)
+
+
+@pytest.mark.parametrize(("text", "message"), WRONG, ids=range(len(WRONG)))
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "delever.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        load(file)
+    assert message in str(raised.value)
+    assert str(file) in str(raised.value)
+
+
+def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "delever.toml"
+    file.write_text("")
+    assert load(file) == Config()
+
+
+def test_a_secret_file_must_be_private_and_is_never_told(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("hush-hush\n")
+    file.chmod(0o640)
+    with pytest.raises(ConfigError, match="only its owner") as raised:
+        secret("key 'a'", file=str(file))
+    assert "hush" not in str(raised.value)
+    file.chmod(0o600)
+    assert secret("key 'a'", file=str(file)) == "hush-hush"
+    with pytest.raises(ConfigError, match="is not set"):
+        secret("key 'a'", env="DELEVER_TEST_NOT_SET")
+
+
+def test_a_bearer_token_is_id_and_secret(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("hush.hush")
+    file.chmod(0o600)
+    key = {"id": "desk", "roles": ["read"], "secret_file": str(file)}
+    ring = Keyring(parse({"keys": [key]}).keys)
+    holder = ring.bearer("Bearer desk.hush.hush")
+    assert holder is not None
+    assert holder.may(Role.READ)
+    assert not holder.may(Role.OPERATE)
+    assert "hush" not in repr(holder)
+    for wrong in ("", "Bearer", "Bearer desk", "Bearer desk.", "Bearer desk.hush", "Basic desk.x"):
+        assert ring.bearer(wrong) is None
