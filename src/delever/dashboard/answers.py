@@ -105,6 +105,7 @@ class QueueRow(Answer, frozen=True, kw_only=True):
     margin_mode: str
     profit: str
     equity: str
+    mark_value: str
     reason: str | None
 
 

@@ -5,6 +5,9 @@ from typing import Any
 
 Point = tuple[int, float]
 
+HEIGHT = 190
+"""Pixels of one chart, where not said."""
+
 GREY, BLUE, RED, GREEN, AMBER = "#8a949e", "#4c8dff", "#e5534b", "#3fb27f", "#d9922e"
 
 
@@ -31,12 +34,7 @@ def level_line(value: float, name: str, colour: str) -> dict[str, Any]:
     return {
         "yAxis": value,
         "lineStyle": {"color": colour, "type": "dashed", "width": 1.2},
-        "label": {
-            "formatter": name,
-            "color": colour,
-            "position": "insideStartTop",
-            "fontSize": 11,
-        },
+        "label": {"formatter": name, "color": colour, "position": "insideStartTop", "fontSize": 11},
     }
 
 
@@ -46,9 +44,17 @@ def with_levels(series: dict[str, Any], levels: Sequence[dict[str, Any]]) -> dic
 
 
 def time_charts(
-    titles: Sequence[str], series: Sequence[Mapping[str, Any]], *, height: int = 190
+    titles: Sequence[str],
+    series: Sequence[Mapping[str, Any]],
+    spans: Sequence[tuple[float, float] | None] = (),
+    *,
+    height: int = HEIGHT,
 ) -> dict[str, Any]:
-    """Return charts below one another that share their time and their cursor; height in px each."""
+    """Return charts below one another that share their time and their cursor; height in px each.
+
+    `spans` are the lowest and the highest value that a chart has to show, whatever its lines do.
+    """
+    spans = spans or [None] * len(titles)
     count = len(titles)
     tops = [36 + index * (height + 62) for index in range(count)]
     linked = range(count)
@@ -74,18 +80,28 @@ def time_charts(
                 "type": "value",
                 "scale": True,
                 "gridIndex": index,
-                "axisLabel": {"color": GREY},
+                **_least(span),
+                "axisLabel": {"color": GREY, "showMinLabel": False, "showMaxLabel": False},
                 "splitLine": {"lineStyle": {"color": "rgba(138,148,158,.25)"}},
             }
-            for index in linked
+            for index, span in enumerate(spans)
         ],
         "series": list(series),
     }
 
 
-def pixels(count: int, *, height: int = 190) -> int:
+def _least(span: tuple[float, float] | None) -> dict[str, float]:
+    """Return the ends of an axis: a little more than has to be shown."""
+    if span is None:
+        return {}
+    low, high = span
+    room = (high - low or 1.0) * 0.05
+    return {"min": low - room, "max": high + room}
+
+
+def pixels(count: int, *, height: int = HEIGHT) -> int:
     """Return how high so many charts below one another are."""
-    return 36 + count * (height + 62) - 22
+    return 36 + count * (height + 62) - 36
 
 
 def curve(points: Sequence[Mapping[str, float]]) -> dict[str, Any]:
@@ -164,4 +180,4 @@ def waterfall(stages: Sequence[tuple[str, float, str]], unit: str) -> dict[str, 
     }
 
 
-_TITLE = {"fontSize": 13, "fontWeight": 600, "color": GREY}
+_TITLE = {"fontSize": 12, "fontWeight": 600, "color": GREY}

@@ -71,7 +71,7 @@ class View:
 
     def keep_url(self, path: str, **query: object) -> None:
         """Let the address bar say what is shown, so that it can be shared and opened again."""
-        address = self.href(path, **query).removeprefix(self.prefix)
+        address = self.href(path, **query)
         if address != self._address:
             self._address = address
             ui.navigate.history.replace(address)

@@ -6,7 +6,7 @@ from html import escape
 
 from delever.dashboard.answers import Contract, Trigger
 
-NOTHING = "–"
+NOTHING = "-"
 """What stands where nothing applies."""
 
 STATES = {
@@ -91,14 +91,16 @@ def banner(contract: Contract) -> str:
         way = f"{words(trigger.trigger)} at {percent(trigger.progress_ppm)} of the way"
         if trigger.on:
             way = f"{words(trigger.trigger)} since {clock(trigger.since_ms)}"
-    inventory = " and ".join(
-        f"{held} {side}"
-        for side, held in (("long", contract.inventory_long), ("short", contract.inventory_short))
-        if Decimal(held)
-    )
-    held = f"; the pool holds {inventory}" if inventory else ""
+    taken = inventory(contract)
+    held = f"; the pool holds {taken}" if taken else ""
     stale = f"; no mark since {clock(contract.marked_ms)}" if contract.stale else ""
     return f"{way}{held}{stale}"
+
+
+def inventory(contract: Contract) -> str:
+    """Return what the pool holds of a contract, or nothing."""
+    sides = (("long", contract.inventory_long), ("short", contract.inventory_short))
+    return " and ".join(f"{held} {side}" for side, held in sides if Decimal(held))
 
 
 def loss_room(drawdown: Trigger) -> Decimal:

@@ -72,7 +72,10 @@ class Source:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         await self._client.aclose()
 
@@ -121,7 +124,9 @@ class Source:
     ) -> Supposed:
         """Return what one change would make of a position's place."""
         asked = {"contract": contract, "side": side, "position": position, "change": change}
-        return await self._ask("POST", f"/v1/accounts/{_part(account)}/what-if", Supposed, body=asked)
+        return await self._ask(
+            "POST", f"/v1/accounts/{_part(account)}/what-if", Supposed, body=asked
+        )
 
     async def notices(self, account: str) -> list[dict[str, Any]]:
         """Return the deliveries of an account's notices."""
@@ -133,13 +138,18 @@ class Source:
         """Return events after a sequence; `only` may name a type, a contract or an account."""
         return await self._get("/v1/events", EventPage, {"after": after, "limit": limit, **only})
 
+    async def contract_history(self, contract: str, *, limit: int) -> list[dict[str, Any]]:
+        """Return points of a contract's past: time_ms, profit, pool_balance."""
+        path = f"/v1/contracts/{_part(contract)}/history"
+        return await self._get(path, list[dict[str, Any]], {"limit": limit})
+
     async def told(self, path: str, query: Query | None = None) -> Any:
         """Return any answer as plain values."""
-        return await self._get(path, Any, query)  # type: ignore[arg-type]
+        return await self._get(path, Any, query)
 
     async def submit(self, command: Mapping[str, object]) -> Any:
         """Submit one command; return what came of it."""
-        return await self._ask("POST", "/v1/commands", Any, body=command)  # type: ignore[arg-type]
+        return await self._ask("POST", "/v1/commands", Any, body=command)
 
     # --- how ---
 

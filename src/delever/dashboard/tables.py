@@ -1,7 +1,8 @@
 """Rows with sorting, lights, links and exact numbers, on Quasar's table.
 
-A cell of kind `number` shows its thousands apart and is copied as it is; one of kind `light` is dots
-and text; `link` leads to the address in the row's field `<name>_href`; `state` is a coloured word.
+A cell of kind `number` shows its thousands apart and is copied as it is; one of kind `light` is
+dots and text; `link` leads to the address in the row's field `<name>_href`; `state` is a coloured
+word, of the kind in `<name>_kind`; `bar` is a share in percent.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ _WHOLE = r"String(props.value).split('.')[0].replace(/\B(?=(\d{3})+$)/g, ' ').sp
 
 _SLOTS: dict[str, str] = {
     "number": (
-        '<q-td :props="props"><span v-if="props.value === null">–</span>'
+        '<q-td :props="props"><span v-if="props.value === null">-</span>'
         f'<span v-else class="number"><span v-for="part in {_WHOLE}">{{{{part}}}}</span>'
         "<template v-if=\"String(props.value).includes('.')\">"
         ".{{String(props.value).split('.')[1]}}</template></span></q-td>"
@@ -38,7 +39,8 @@ _SLOTS: dict[str, str] = {
         "'_kind']\">{{props.value}}</span></q-td>"
     ),
     "bar": (
-        '<q-td :props="props"><span class="bar" :style="{width: props.value + \'%\'}"></span></q-td>'
+        '<q-td :props="props"><span class="bar" :style="{width: props.value + \'%\'}">'
+        "</span></q-td>"
     ),
 }
 

@@ -4,10 +4,19 @@ from collections import deque
 from html import escape
 from typing import Any
 
-
 from delever.dashboard.answers import Contract, EventShown, Pool
 from delever.dashboard.frame import View, grid, html, panel
-from delever.dashboard.shown import STATES, banner, clock, pnl_ratio, state_of, utc, words
+from delever.dashboard.shown import (
+    NOTHING,
+    STATES,
+    banner,
+    clock,
+    inventory,
+    pnl_ratio,
+    state_of,
+    utc,
+    words,
+)
 from delever.dashboard.source import Source
 from delever.dashboard.tables import Column, table
 
@@ -41,8 +50,7 @@ _COLUMNS = (
     Column("pool", "Pool", "link"),
     Column("balance", "Pool balance", "number"),
     Column("open_interest", "Open interest", "number"),
-    Column("inventory_long", "Inventory long", "number"),
-    Column("inventory_short", "Inventory short", "number"),
+    Column("inventory", "Inventory"),
     Column("last_adl", "Last ADL (UTC)"),
 )
 
@@ -68,7 +76,8 @@ async def show(source: Source) -> None:
         if found:
             view.as_of(found[0].as_of, found[0].time_ms)
         found.sort(key=lambda each: _ORDER.index(state_of(each)))
-        banners.set_content("".join(_banner(view, each) for each in found) or _EMPTY)
+        told_states = "".join(_banner(view, each) for each in found)
+        banners.set_content(f'<div class="banners">{told_states}</div>' if found else _EMPTY)
         contracts.rows = [_row(view, each, pools.get(each.pool)) for each in found]
         await told.follow(found[0].as_of if found else 0)
         feed.set_content(f'<div class="feed">{"".join(told.lines)}</div>')
@@ -81,11 +90,12 @@ _EMPTY = '<p class="quiet">No contract is defined yet.</p>'
 
 def _banner(view: View, contract: Contract) -> str:
     state = state_of(contract)
+    detail = f'<span class="quiet">{escape(banner(contract))}</span>' if state != "calm" else ""
     return (
         f'<div class="banner banner-{state}" data-contract="{escape(contract.contract)}" '
         f'data-state="{state}"><b><a href="{view.contract(contract.contract)}">'
         f'{escape(contract.contract)}</a></b> <span class="state state-{state}">'
-        f'{STATES[state]}</span> <span class="quiet">{escape(banner(contract))}</span></div>'
+        f"{STATES[state]}</span> {detail}</div>"
     )
 
 
@@ -100,14 +110,13 @@ def _row(view: View, contract: Contract, pool: Pool | None) -> dict[str, Any]:
         "progress": f"{contract.progress_ppm / 10_000:g}",
         "risk": words(contract.risk),
         "risk_kind": contract.risk or "none",
-        "pnl_ratio": None if ratio == "–" else ratio,
+        "pnl_ratio": None if ratio == NOTHING else ratio,
         "mark": contract.mark,
         "pool": contract.pool,
         "pool_href": view.href(f"/pools/{contract.pool}"),
         "balance": pool.balance if pool else None,
         "open_interest": contract.open_interest_long,
-        "inventory_long": contract.inventory_long,
-        "inventory_short": contract.inventory_short,
+        "inventory": inventory(contract) or "none",
         "last_adl": utc(contract.last_adl_ms),
     }
 
@@ -156,5 +165,3 @@ def _detail(event: dict[str, Any]) -> str:
         case "notice":
             return f"{words(event['kind'])} {words(event['subject'])} {event['account']}".strip()
     return ""
-
-
