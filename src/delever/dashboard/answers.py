@@ -122,6 +122,14 @@ class QueuePage(Answer, frozen=True, kw_only=True):
     rows: tuple[QueueRow, ...]
 
 
+class WorstDrawdown(Answer, frozen=True, kw_only=True):
+    """How far the pool's equity ever fell below its peak in a time."""
+
+    day_ppm: int
+    month_ppm: int
+    all_ppm: int
+
+
 class Pool(Answer, frozen=True, kw_only=True):
     """One pool as it stands."""
 
@@ -138,6 +146,35 @@ class Pool(Answer, frozen=True, kw_only=True):
     drawdown_ppm: int
     withdrawal_cut_ppm: int
     members: tuple[str, ...]
+    worst_drawdown: WorstDrawdown | None = None
+
+
+class Moment(Answer, frozen=True, kw_only=True):
+    """A pool at a moment of its past, with the profits of its contracts."""
+
+    sequence: int
+    time_ms: int
+    balance: str
+    equity: str
+    contracts: dict[str, str]
+
+
+class Flow(Answer, frozen=True, kw_only=True):
+    """Money that an operator moved into a pool or out of it."""
+
+    sequence: int
+    time_ms: int
+    amount: str
+    reason: str
+    contract: str | None
+    note: str
+
+
+class PoolHistory(Answer, frozen=True, kw_only=True):
+    """A pool's past, oldest first."""
+
+    points: tuple[Moment, ...]
+    flows: tuple[Flow, ...]
 
 
 class Wallet(Answer, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from delever.core.book import Book
 from delever.core.messages import (
     BalanceRow,
     Command,
+    ContractKind,
     DefineAccount,
     DefineContract,
     DefinePool,
@@ -123,7 +124,7 @@ def one_long_falls() -> list[Command]:
 
 def _bitcoin() -> DefineContract:
     return DefineContract(
-        time_ms=0, contract="BTCUSDT", kind="linear", settle="USDT", pool="main",  # type: ignore[arg-type]
+        time_ms=0, contract="BTCUSDT", kind=ContractKind.LINEAR, settle="USDT", pool="main",
         tick_size="0.5", lot_size="0.001",
     )  # fmt: skip
 

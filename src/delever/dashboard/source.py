@@ -18,6 +18,7 @@ from delever.dashboard.answers import (
     EventPage,
     Explained,
     Pool,
+    PoolHistory,
     QueuePage,
     Rating,
     Status,
@@ -107,6 +108,14 @@ class Source:
     async def pools(self) -> list[Pool]:
         """Return every pool as it stands."""
         return await self._get("/v1/pools", list[Pool])
+
+    async def pool(self, pool: str) -> Pool:
+        """Return one pool as it stands, with its worst drawdowns."""
+        return await self._get(f"/v1/pools/{_part(pool)}", Pool)
+
+    async def pool_history(self, pool: str, *, limit: int) -> PoolHistory:
+        """Return a pool's past, thinned to `limit` points, and its flows."""
+        return await self._get(f"/v1/pools/{_part(pool)}/history", PoolHistory, {"limit": limit})
 
     # --- accounts ---
 
