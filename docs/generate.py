@@ -1,4 +1,4 @@
-"""Writes docs/rules.md, docs/reference/{commands,events,reasons}.md and the tables of docs/venues.
+"""Writes docs/rules.md, docs/reference/{commands,config,events,reasons}.md and venues' tables.
 
 `make docs` runs it; tests/test_docs.py fails where a page is not what it would write.
 """
@@ -12,6 +12,7 @@ import typing
 from pathlib import Path
 
 import msgspec
+from config_page import config_page
 from rule_pages import rules_page, venues_filled
 
 from delever.core import messages
@@ -63,6 +64,8 @@ MEANINGS = {
     "bids_must_descend_and_asks_ascend": "Depth is not ordered best price first.",
     "nothing_to_take_over": "The account holds no such position.",
     "contract_has_no_mark": "A value is needed before the contract's first mark.",
+    "no_inventory_can_be_closed": "No trigger of the rules has inventory to close.",
+    "rules_have_no_queue": "The rule set closes nobody; it shares losses instead.",
     "version_is_stale": "The row is older than what is known of the account.",
     "contract_drawdown_reaches_limit": "The contract's profit fell too far for the pool's peak.",
     "pool_equity_is_not_positive": "The pool's balance with its inventory is 0 or less.",
@@ -128,6 +131,7 @@ def pages() -> dict[Path, str]:
     return {
         ROOT / "docs" / "rules.md": rules_page(),
         REFERENCE / "commands.md": commands_page(),
+        REFERENCE / "config.md": config_page(),
         REFERENCE / "events.md": events_page(),
         REFERENCE / "reasons.md": reasons_page(),
         **venues_filled(),

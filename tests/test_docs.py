@@ -5,12 +5,14 @@ import itertools
 import re
 import runpy
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cyclopts import CycloptsError, ValidationError
 
+from delever.config import parse
 from delever.core.messages import PoolKind, Reason
 from delever.core.rules import RULE_SETS
 from sources import ROOT, TESTS, report, shown, tracked, words
@@ -210,3 +212,13 @@ def test_public_names_are_few_sorted_and_documented() -> None:
     assert len(delever.__all__) <= PUBLIC_NAMES
     public = {name: getattr(delever, name) for name in delever.__all__}
     report([f"delever.{n} has no docstring" for n, value in public.items() if not value.__doc__])
+
+
+def test_every_key_of_the_configuration_says_what_it_is() -> None:
+    page = text_of(REFERENCE / "config.md")
+    report([line for line in page.splitlines() if line.startswith("| `") and line.endswith("|  |")])
+
+
+def test_the_example_of_the_configuration_can_be_used() -> None:
+    (example,) = blocks(REFERENCE / "config.md", {"toml"})
+    assert parse(tomllib.loads(example)).listen.port == 8080

@@ -160,20 +160,26 @@ class Mail(_Section, frozen=True, kw_only=True):
     host: str = ""
     """Empty sends no mail."""
     port: int = 587
+    """Its port: 587 for submission with STARTTLS; 465 speaks TLS from the first byte."""
     username: str = ""
+    """The name to log in with; empty does not log in."""
     password_env: str = ""
     """Environment variable that holds the password."""
     sender: str = "adl@localhost"
+    """The address that mail comes from."""
     start_tls: bool = True
     """Refuse to send where the server does not offer STARTTLS."""
 
 
 class Recipient(_Section, frozen=True, kw_only=True):
-    """`[[notices.recipients]]`: where an account's notices go; account '' is the operator."""
+    """`[[notices.recipients]]`: where notices go: by mail, to a webhook, or both."""
 
     account: str
+    """Whose notices: an account, '*' for every account's, or '' for the operator's."""
     mail: str = ""
+    """An address for mail; empty for none."""
     webhook: str = ""
+    """A URL for webhooks; empty for none."""
     webhook_secret_env: str = ""
     """Environment variable of the Standard Webhooks secret (`whsec_...`)."""
 
@@ -182,14 +188,24 @@ class Notices(_Section, frozen=True, kw_only=True):
     """`[notices]`: telling people what happened to them."""
 
     mail: Mail = Mail()
+    """`[notices.mail]`, below."""
     recipients: tuple[Recipient, ...] = ()
+    """`[[notices.recipients]]`, below."""
     retry_first_ms: int = 1_000
     """Wait after the first failure; doubles up to retry_longest_ms."""
     retry_longest_ms: int = 3_600_000
+    """The longest wait between two attempts."""
     give_up_after_ms: int = 3 * 24 * 3_600_000
     """How long a delivery is tried before it is marked as failed."""
     templates: str = ""
     """Directory with templates that replace the built-in ones."""
+
+
+class Logs(_Section, frozen=True, kw_only=True):
+    """`[logs]`: JSON lines on standard error, without secrets."""
+
+    level: str = "info"
+    """`debug` also tells of every GET; info, warning, error."""
 
 
 class Api(_Section, frozen=True, kw_only=True):
@@ -213,10 +229,15 @@ class Config(_Section, frozen=True, kw_only=True):
     contracts: dict[str, Spelling] = {}
     keys: tuple[Key, ...] = ()
     notices: Notices = Notices()
+    logs: Logs = Logs()
 
 
+_MAIL_ADDRESS = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
 _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_CHOICES = {"binance.adl_risk_words": ("documented", "live")}
+_CHOICES = {
+    "binance.adl_risk_words": ("documented", "live"),
+    "logs.level": ("debug", "info", "warning", "error"),
+}
 
 
 def load(path: str | Path) -> Config:
@@ -242,7 +263,12 @@ def parse(raw: Mapping[str, Any], where: str = "config") -> Config:
 
 def _wrong(config: Config) -> "list[str]":
     """Return what types alone do not refuse: key, value and why."""
-    return [*_wrong_numbers(config), *_wrong_choices(config), *_wrong_keys(config)]
+    return [
+        *_wrong_numbers(config),
+        *_wrong_choices(config),
+        *_wrong_keys(config),
+        *_wrong_recipients(config.notices),
+    ]
 
 
 def _wrong_numbers(config: Config) -> list[str]:
@@ -283,6 +309,23 @@ def _wrong_keys(config: Config) -> list[str]:
         if not key.roles:
             found.append(f"{where}.roles: must name at least one role")
         seen.add(key.id)
+    return found
+
+
+def _wrong_recipients(notices: Notices) -> list[str]:
+    found = []
+    for number, recipient in enumerate(notices.recipients):
+        where = f"notices.recipients[{number}]"
+        if not recipient.mail and not recipient.webhook:
+            found.append(f"{where} ({recipient.account!r}): needs mail, webhook or both")
+        if recipient.mail and not notices.mail.host:
+            found.append(f"{where}.mail = {recipient.mail!r}: notices.mail.host is empty")
+        if recipient.mail and not _MAIL_ADDRESS.fullmatch(recipient.mail):
+            found.append(f"{where}.mail = {recipient.mail!r}: is no mail address")
+        if recipient.webhook and not recipient.webhook.startswith(("http://", "https://")):
+            found.append(f"{where}.webhook = {recipient.webhook!r}: is no http(s) address")
+        if recipient.webhook and not recipient.webhook_secret_env:
+            found.append(f"{where}.webhook_secret_env: a webhook needs a secret")
     return found
 
 

@@ -36,7 +36,9 @@ def standing() -> World:
     world.pool("coin", asset="COIN")
     for name, pool in {"BTC": "main", "SOLO": "own", "NEW": "main"}.items():
         world.contract(name, pool=pool, tick_size="0.5", lot_size="0.01")
-    world.mark(BTC=100, SOLO=100)
+    world.pool("sharing", rules="drift")
+    world.contract("SHARED", pool="sharing", tick_size="0.5", lot_size="0.01")
+    world.mark(BTC=100, SOLO=100, SHARED=100)
     world.account("bob", hedge_mode=True)
     world.wallets(ann=500, cyd=500)
     world.long("ann", "NEW", 1, at=100)

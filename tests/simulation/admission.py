@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
+import judge
+import watch
 from model import SIDES, Contract, Model, Position, nearest, other, sign
 
 from delever.core import messages as m
@@ -276,6 +278,21 @@ def _moved(model: Model, command: m.MoveContract) -> list[Event]:
     return [*stopped, moved]
 
 
+def _paused(model: Model, command: m.PauseAdl) -> list[Event]:
+    name = _contract(model, command.contract).name
+    return [m.AdlPaused(contract=name, paused=command.paused, note=command.note)]
+
+
+def _forced(model: Model, command: m.ForceAdl) -> list[Event]:
+    contract = _contract(model, command.contract)
+    if contract.mark == 0:
+        raise NoError(Reason.CONTRACT_HAS_NO_MARK)
+    triggers = watch.TRIGGERS[model.pools[contract.pool].told.rules]
+    if not any(judge.parcels_of(contract, side, t) for side in SIDES for t in triggers):
+        raise NoError(Reason.NO_INVENTORY_CAN_BE_CLOSED)
+    return [m.AdlForced(contract=contract.name, note=command.note)]
+
+
 def _pool_takes(model: Model, name: str, asset: str) -> None:
     if name not in model.pools:
         raise NoError(Reason.POOL_IS_UNKNOWN)
@@ -363,6 +380,8 @@ ANSWERS: dict[type[m.Command], Callable[[Model, Any], list[Event] | None]] = {
     m.FundPool: _funded,
     m.MoveContract: _moved,
     m.CancelAdl: _cancelled,
+    m.PauseAdl: _paused,
+    m.ForceAdl: _forced,
     m.SetTime: lambda _model, _command: [],
     m.RefreshRatings: lambda _model, _command: [],
     m.RefreshLights: lambda _model, _command: [],

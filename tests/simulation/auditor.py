@@ -71,11 +71,12 @@ class Auditor:
         for event in right or []:
             reader.take(event)
         manage(reader)
-        for _ in range(2):
+        forced = command.contract if isinstance(command, m.ForceAdl) else ""
+        for each_forced in (forced, ""):
             _watch_depth(reader)
             _observe(reader)
             _read_triggers(reader)
-            play_rounds(reader)
+            play_rounds(reader, each_forced)
         _observe(reader)
         _read_refresh(reader, command)
         _read_notices(reader)

@@ -251,6 +251,10 @@ def _stopped(model: Model, event: m.AdlStopped) -> None:
         contract.told_left.clear()
 
 
+def _paused(model: Model, event: m.AdlPaused) -> None:
+    model.contracts[event.contract].paused = event.paused
+
+
 def _notice(model: Model, event: m.Notice) -> None:
     if event.kind == "adl_near":
         model.contracts[event.contract].near.add(event.subject)
@@ -286,6 +290,8 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.PoolObserved: _observed,
     m.AdlStarted: _started,
     m.AdlStopped: _stopped,
+    m.AdlPaused: _paused,
+    m.AdlForced: lambda _model, _event: None,
     m.AdlFilled: _filled,
     m.FillCancelled: _cancelled,
     m.LossSocialised: _socialised,

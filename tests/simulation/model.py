@@ -137,6 +137,7 @@ class Contract:
         self.profits.add(time_ms, 0)
         self.active: dict[str, None] = {}  # in order of their starts
         self.near: set[str] = set()
+        self.paused = False
         self.told_left: dict[Side, int] = {}
 
     def exact(self, side: Side, lots: int, ticks: int) -> Fraction:

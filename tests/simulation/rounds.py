@@ -12,15 +12,19 @@ from delever.core import messages as m
 from delever.core.messages import Reason, Side
 
 
-def play_rounds(reader: Reader) -> None:
-    """Judge one round for each contract in ADL and side; the first trigger with work decides."""
+def play_rounds(reader: Reader, forced: str) -> None:
+    """Judge one round for each contract in ADL and side; the first trigger with work decides.
+
+    A contract that is paused has none, and one that is forced has all its triggers on.
+    """
     model = reader.model
     for contract in model.contracts.values():
-        if not contract.active or contract.mark == 0:
+        runs = contract.name == forced or (contract.active and not contract.paused)
+        if not runs or contract.mark == 0:
             continue
         for side in SIDES:
             for trigger in watch.TRIGGERS[model.pools[contract.pool].told.rules]:
-                if trigger not in contract.active:
+                if trigger not in contract.active and contract.name != forced:
                     continue
                 if parcels := judge.parcels_of(contract, side, trigger):
                     _play(reader, contract, side, trigger, parcels)

@@ -297,7 +297,7 @@ class Witness:
         for state in self.book.engaged():
             rules = RULE_SETS[self.book.pool_of(state).definition.rules]
             for side in Side:
-                for case in rules.cases if state.mark else ():
+                for case in rules.cases if state.mark and not state.paused else ():
                     parcels = case.trigger.parcels(self.book, state, side)
                     if case.trigger.name in state.active and parcels:
                         self._judge_nobody(state, side, rules, case, parcels)

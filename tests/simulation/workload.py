@@ -61,6 +61,8 @@ class Workload:
             self._account: 2,
             self._time: 2,
             self._refresh: 1,
+            self._pause: 2,
+            self._force: 2,
         }
 
     def _pass_time(self) -> None:
@@ -232,6 +234,16 @@ class Workload:
         contract = self.random.choice(list(model.contracts))
         pool = self.random.choice(list(model.pools))
         return m.MoveContract(time_ms=self.time_ms, contract=contract, pool=pool, note="moved")
+
+    def _pause(self, model: Model) -> m.Command:
+        contract = self.random.choice(list(model.contracts))
+        paused = self.random.random() < 0.4
+        return m.PauseAdl(time_ms=self.time_ms, contract=contract, paused=paused, note="halted")
+
+    def _force(self, model: Model) -> m.Command:
+        held = [c.name for c in model.contracts.values() if c.has_inventory]
+        contract = self.random.choice(held or list(model.contracts))
+        return m.ForceAdl(time_ms=self.time_ms, contract=contract, note="at once")
 
     def _time(self, _model: Model) -> m.Command:
         self.time_ms += self.random.choice([0, 1, 60_000, 9 * 3_600_000])

@@ -150,10 +150,9 @@ class Book:
 
     def _open_orders_set(self, event: m.OpenOrdersSet) -> None:
         key = (event.account, event.contract)
+        self.open_orders.pop(key, None)
         if event.orders:
             self.open_orders[key] = event.orders
-        else:
-            self.open_orders.pop(key, None)
 
     def _marks_set(self, event: m.MarksSet) -> None:
         for name, mark in zip(event.contracts, event.marks_ticks, strict=True):
@@ -164,8 +163,7 @@ class Book:
 
     def _depth_set(self, event: m.DepthSet) -> None:
         state = self.contracts[event.contract]
-        state.bids, state.asks = event.bids, event.asks
-        state.depth_known = True
+        state.bids, state.asks, state.depth_known = event.bids, event.asks, True
         self._touch(state)
 
     def _depth_watched(self, event: m.DepthWatched) -> None:
@@ -193,8 +191,7 @@ class Book:
 
     def _taken_over(self, event: m.TakenOver) -> None:
         state = self.contracts[event.contract]
-        asset = self.asset_of(state)
-        account = self.accounts.index[event.account]
+        asset, account = self.asset_of(state), self.accounts.index[event.account]
         amounts = event.lots, event.cost_cash, event.margin_cash
         self._reduce(state, event.side, (account, event.position), amounts)
         asset.wallets.add(account, event.to_wallet_cash)
@@ -209,8 +206,7 @@ class Book:
         self._touch(state)
 
     def _wallet_settled(self, event: m.WalletSettled) -> None:
-        account = self.accounts.index[event.account]
-        self.asset(event.asset).wallets.add(account, -event.amount_cash)
+        self.asset(event.asset).wallets.add(self.accounts.index[event.account], -event.amount_cash)
         self._book_profit(self.contracts[event.contract], event.amount_cash)
 
     def _unwound(self, event: m.Unwound) -> None:
@@ -254,12 +250,16 @@ class Book:
             state.exhausted.clear()
         self._touch(state)
 
+    _adl_forced = _row_ignored
+
+    def _adl_paused(self, event: m.AdlPaused) -> None:
+        self.contracts[event.contract].paused = event.paused
+        self._touch(self.contracts[event.contract])
+
     def _notice(self, event: m.Notice) -> None:
         if event.kind in {m.NoticeKind.ADL_NEAR, m.NoticeKind.ADL_FAR}:
-            state = self.contracts[event.contract]
-            state.near.discard(event.subject)
-            if event.kind is m.NoticeKind.ADL_NEAR:
-                state.near.add(event.subject)
+            state, near = self.contracts[event.contract], event.kind is m.NoticeKind.ADL_NEAR
+            (state.near.add if near else state.near.discard)(event.subject)
             self._touch(state)
 
     def _adl_exhausted(self, event: m.AdlExhausted) -> None:

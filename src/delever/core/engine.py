@@ -28,6 +28,7 @@ from delever.core.messages import (
     AdlStopped,
     Command,
     Event,
+    ForceAdl,
     Notice,
     NoticeKind,
     Refused,
@@ -60,11 +61,12 @@ def step(book: Book, command: Command) -> tuple[Event, ...]:
         run.emit(liquidate_isolated(book, managed))
         run.emit(liquidate_cross(book, managed))
         run.emit(_unwind(book, managed))
-    for _ in range(2):
+    forced = command.contract if isinstance(command, ForceAdl) else ""
+    for each_forced in (forced, ""):
         run.emit(_watch_depth(book))
         run.emit(observe(book))
         run.emit(_read_triggers(book))
-        run.emit(_run_rounds(book))
+        run.emit(_run_rounds(book, each_forced))
         run.emit(_resolve_shortfalls(book))
     run.emit(observe(book))
     run.emit(published(book, command))
@@ -154,18 +156,21 @@ def _warn(state: ContractState, trigger: Trigger, reading: Reading) -> Iterator[
     )
 
 
-def _run_rounds(book: Book) -> Iterator[Event]:
+def _run_rounds(book: Book, forced: str) -> Iterator[Event]:
     """Yield one round for each contract in ADL and each side of its inventory.
 
-    Where several triggers are on, the first of the rule set that has inventory to close decides.
+    Where several triggers are on, the first of the rule set that has inventory to close decides;
+    in the contract that is forced, as if all of them were on. Rounds that are paused wait.
     """
     for state in book.engaged():
-        if not state.active or state.mark == 0:
+        now = state.name == forced
+        if state.mark == 0 or not (now or (state.active and not state.paused)):
             continue
         rules = rules_of(book, state)
+        cases = [case for case in rules.cases if now or case.trigger.name in state.active]
         for side in Side:
-            for case in rules.cases:
-                if case.trigger.name in state.active and case.trigger.parcels(book, state, side):
+            for case in cases:
+                if case.trigger.parcels(book, state, side):
                     yield from deleverage(book, state, side, rules, case)
                     break
 

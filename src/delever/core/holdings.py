@@ -160,6 +160,7 @@ class ContractState:
         self.profit_peak = RollingPeak(window_ms)
         self.active: dict[str, int] = {}
         self.near: set[str] = set()
+        self.paused = False
         self.exhausted: dict[Side, int] = {}
         self.rating: Rating | None = None
         self.counted = False
@@ -298,6 +299,7 @@ class ContractState:
             sorted(self.active.items()),
             sorted(self.depth_missing_since_ms.items()),
             self.rating and (self.rating.level, self.rating.as_of),
+            *(("paused",) if self.paused else ()),
         )
 
     def take_changes(self, side: Side) -> list[tuple[int, ...]]:

@@ -226,6 +226,21 @@ def _cancel_adl(book: Book, command: m.CancelAdl) -> list[Event]:
     return [m.FillCancelled(fill=fill, note=command.note)]
 
 
+def _pause_adl(book: Book, command: m.PauseAdl) -> list[Event]:
+    state = _contract(book, "contract", command.contract)
+    return [m.AdlPaused(contract=state.name, paused=command.paused, note=command.note)]
+
+
+def _force_adl(book: Book, command: m.ForceAdl) -> list[Event]:
+    state = _contract(book, "contract", command.contract)
+    refuse_unless(state.mark > 0, "contract", state.name, Reason.CONTRACT_HAS_NO_MARK)
+    rules = RULE_SETS[book.pool_of(state).definition.rules]
+    refuse_unless(bool(rules.cases), "contract", state.name, Reason.RULES_HAVE_NO_QUEUE)
+    held = any(case.trigger.parcels(book, state, side) for case in rules.cases for side in Side)
+    refuse_unless(held, "contract", state.name, Reason.NO_INVENTORY_CAN_BE_CLOSED)
+    return [m.AdlForced(contract=state.name, note=command.note)]
+
+
 def _refresh_ratings(book: Book, command: m.RefreshRatings) -> list[Event]:
     for number, name in enumerate(command.contracts):
         field = f"contracts[{number}]"
@@ -297,6 +312,8 @@ _ADMIT: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {
     m.FundPool: _fund_pool,
     m.MoveContract: _move_contract,
     m.CancelAdl: _cancel_adl,
+    m.PauseAdl: _pause_adl,
+    m.ForceAdl: _force_adl,
     m.RefreshRatings: _refresh_ratings,
     m.RefreshLights: _refresh_lights,
     m.SetTime: _set_time,

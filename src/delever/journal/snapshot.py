@@ -117,6 +117,7 @@ class KeptContract(Kept):
     exhausted: dict[Side, int]
     counted: bool
     rating: Rating | None
+    paused: bool = False
 
 
 class KeptPool(Kept):

@@ -11,6 +11,8 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import cast
 
 import structlog
 import uvicorn
@@ -22,6 +24,9 @@ from delever.server.http import Asgi, Receive, Scope, Send
 from delever.server.keys import Keyring
 from delever.server.native.app import native_app
 from delever.server.runner import Runner
+from delever.server.venues.binance import Binance
+from delever.server.venues.bybit import Bybit
+from delever.server.venues.fills import FillLog
 
 log = structlog.get_logger()
 
@@ -40,28 +45,33 @@ class Service:
         self.config = config
         self.keyring = Keyring(config.keys)
         self.runner = Runner(config, now_ms)
+        self.fills = FillLog(self.runner)
         self.demo = Demo(self.runner, self.keyring, demo) if demo else None
-        self.native: Asgi = native_app(self.runner, self.keyring, config)  # type: ignore[assignment]
+        self._native = native_app(self.runner, self.keyring, config)
+        self.on_started: Callable[[], None] = lambda: None
+        self._lifespans = contextlib.AsyncExitStack()
         self._playing: asyncio.Task[None] | None = None
-        self.front = Front(config.listen, self._venues(), self._lifespan, self._mounts())
+        native = cast("Asgi", self._native)
+        self.front = Front(config.listen, self._venues(), native, self._mounts(), self._lifespan)
 
     def _venues(self) -> tuple[Venue, ...]:
-        return ()
+        return (
+            Binance(self.config, self.runner, self.keyring, self.fills),
+            Bybit(self.runner, self.keyring, self.fills),
+        )
 
     def _mounts(self) -> Mapping[str, Asgi]:
         return {}
 
-    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _lifespan(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Start on startup, stop on shutdown; a failed start is told to the server."""
-        if scope["type"] != "lifespan":
-            await self.native(scope, receive, send)
-            return
         await receive()
         try:
             await self.start()
         except Exception as error:  # noqa: BLE001 - the server prints it and leaves
             await send({"type": "lifespan.startup.failed", "message": repr(error)})
             return
+        self.on_started()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.stop()
@@ -70,6 +80,7 @@ class Service:
     async def start(self) -> None:
         """Start every part."""
         await self.runner.start()
+        await self._lifespans.enter_async_context(self._native.lifespan())
         if self.demo is not None:
             await self.demo.prepare()
             self._playing = asyncio.create_task(self.demo.play())
@@ -80,6 +91,7 @@ class Service:
             self._playing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._playing
+        await self._lifespans.aclose()
         await self.runner.stop()
 
 
@@ -90,6 +102,7 @@ def bind(config: Config) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((config.listen.host, config.listen.port))
+        listening.listen(2048)
     except OSError:
         listening.close()
         raise
@@ -109,6 +122,7 @@ def server_of(service: Service) -> uvicorn.Server:
             ws="websockets-sansio",
             ws_per_message_deflate=False,
             ws_max_size=64 * 1024,
+            backlog=2048,
             limit_concurrency=listen.max_connections,
             timeout_graceful_shutdown=max(1, round(listen.shutdown_ms / 1000)),
             server_header=False,
@@ -121,11 +135,11 @@ def server_of(service: Service) -> uvicorn.Server:
 
 
 def run(service: Service, say: Callable[[str], None]) -> bool:
-    """Serve until told to stop; `say` is told where. Return whether it started at all."""
+    """Serve until told to stop; `say` is told where, once all is up. Return whether it was up."""
     with bind(service.config) as listening:
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        say(f"http://{shown}:{port}")
+        service.on_started = partial(say, f"http://{shown}:{port}")
         server = server_of(service)
         server.run(sockets=[listening])
     return bool(server.started)

@@ -54,6 +54,7 @@ class ContractShown:
     profit_cash: int
     profit_peak_cash: int
     state: MarketState
+    paused: bool
     triggers: tuple[TriggerState, ...]
     rating: Rating | None
     last_adl_ms: int
@@ -146,6 +147,7 @@ def _contract(book: Book, state: ContractState, last_adl_ms: int, marked_ms: int
         profit_cash=profit_cash,
         profit_peak_cash=state.profit_peak.peak(book.time_ms, profit_cash),
         state=_market_state(state, triggers),
+        paused=state.paused,
         triggers=triggers,
         rating=state.rating,
         last_adl_ms=last_adl_ms,

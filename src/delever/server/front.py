@@ -1,7 +1,8 @@
 """The first ASGI layer: venue paths are answered here, everything else goes on to the native app.
 
-A path's first part says whose it is. A venue answers at once where it can (`answer_now`: hot public
-endpoints, out of bytes encoded once a refresh), else with the request read whole.
+A path's first parts say whose it is; where two venues fit, the longer prefix decides. A venue
+answers at once where it can (`answer_now`: hot public endpoints, out of bytes encoded once a
+refresh), else with the request read whole.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,12 @@ from delever.server.http import (
     read_body,
     send_reply,
 )
+from delever.server.runner import BusyError, StoppedError
 from delever.server.sockets import POLICY, ClosedError, Socket
+
+BROKEN = b'{"error":{"reason":"internal_error","message":"the server has logged what went wrong"}}'
+AWAY = b'{"error":{"reason":"engine_is_not_available","message":"try again later"}}'
+LARGE = b'{"error":{"reason":"body_is_too_large","message":"%s"}}'
 
 SMALL_BODY = 64 * 1024
 """Venue APIs take small bodies only."""
@@ -35,7 +41,7 @@ class Venue(Protocol):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The first parts of the paths that belong to it."""
+        """What the paths that belong to it begin with: one part, or several as in "ws/v5"."""
 
     def answer_now(self, path: str, query: bytes, address: str) -> Reply | None:
         """Return the answer to a GET out of what is encoded already, limits included, or None."""
@@ -48,45 +54,62 @@ class Venue(Protocol):
 
 
 class Front:
-    """The server's ASGI app. `mounts` are other apps by the first part of their paths."""
+    """The server's ASGI app; `lifespan` starts and stops everything.
+
+    `mounts` are other apps by the first part of their paths.
+    """
 
     def __init__(
-        self, listen: Listen, venues: tuple[Venue, ...], native: Asgi, mounts: Mapping[str, Asgi]
+        self,
+        listen: Listen,
+        venues: tuple[Venue, ...],
+        native: Asgi,
+        mounts: Mapping[str, Asgi],
+        lifespan: Asgi,
     ) -> None:
         self._listen = listen
         self._venues = {part: venue for venue in venues for part in venue.parts}
+        self._depth = max((part.count("/") + 1 for part in self._venues), default=1)
         self._native = native
         self._mounts = mounts
+        self._lifespan = lifespan
         self._sockets: dict[str, int] = {}
         self.open_sockets: set[Socket] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] == "lifespan":
-            await self._native(scope, receive, send)
+            await self._lifespan(scope, receive, send)
             return
-        path: str = scope["path"]
-        part = path.split("/", 2)[1] if path.startswith("/") else ""
-        venue = self._venues.get(part)
+        parts = scope["path"].split("/", self._depth + 1)[1 : self._depth + 1]
+        venue = self._venue_of(parts)
         if venue is None:
-            await self._mounts.get(part, self._native)(scope, receive, send)
+            app = self._mounts.get(parts[0], self._native) if parts else self._native
+            await app(scope, receive, send)
         elif scope["type"] == "websocket":
             await self._converse(venue, scope, receive, send)
         else:
             await self._answer(venue, scope, receive, send)
 
+    def _venue_of(self, parts: list[str]) -> Venue | None:
+        """Return the venue with the longest prefix that a path begins with."""
+        for length in range(len(parts), 0, -1):
+            venue = self._venues.get("/".join(parts[:length]))
+            if venue is not None:
+                return venue
+        return None
+
     async def _answer(self, venue: Venue, scope: Scope, receive: Receive, send: Send) -> None:
         address = address_of(scope, trust_forwarded=self._listen.trust_forwarded)
-        reply = None
-        if scope["method"] == "GET":
-            reply = venue.answer_now(scope["path"], scope["query_string"], address)
-        if reply is None:
-            try:
-                body = await read_body(receive, SMALL_BODY)
-            except TooLargeError as error:
-                await send_reply(send, Reply(b'{"msg":"%s"}' % str(error).encode(), 413))
-                return
-            reply = await venue.answer(Request(scope, address, body))
+        try:
+            reply = await _reply(venue, scope, receive, address)
+        except TooLargeError as error:
+            reply = Reply(LARGE % str(error).encode(), 413)
+        except (BusyError, StoppedError):
+            reply = Reply(AWAY, 503)
+        except Exception:
+            log.exception("request failed", method=scope["method"], path=scope["path"])
+            reply = Reply(BROKEN, 500)
         await send_reply(send, reply)
 
     async def _converse(self, venue: Venue, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,3 +132,13 @@ class Front:
                 self._sockets[address] -= 1
                 if not self._sockets[address]:
                     del self._sockets[address]
+
+
+async def _reply(venue: Venue, scope: Scope, receive: Receive, address: str) -> Reply:
+    """Return a venue's answer, out of what is encoded already where that is enough."""
+    if scope["method"] == "GET":
+        reply = venue.answer_now(scope["path"], scope["query_string"], address)
+        if reply is not None:
+            return reply
+    body = await read_body(receive, SMALL_BODY)
+    return await venue.answer(Request(scope, address, body))

@@ -60,14 +60,10 @@ class Reply:
 
 async def send_reply(send: Send, reply: Reply) -> None:
     """Send a reply."""
-    length = (b"content-length", b"%d" % len(reply.body))
-    await send(
-        {
-            "type": "http.response.start",
-            "status": reply.status,
-            "headers": [JSON, length, *reply.headers],
-        }
-    )
+    headers = [(b"content-length", b"%d" % len(reply.body)), *reply.headers]
+    if not any(name == JSON[0] for name, _ in reply.headers):
+        headers.append(JSON)
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})
 
 

@@ -15,6 +15,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import perf_counter
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -57,6 +58,7 @@ class Runner:
         self.config = config
         self.now_ms = now_ms
         self.failed: BaseException | None = None
+        self.commit_seconds = 0.0  # of the commit that listeners are told of
         self.listeners: list[Callable[[Sequence[Committed]], None]] = []
         self.board_listeners: list[Callable[[Board], None]] = []
         self._engine = ThreadPoolExecutor(1, thread_name_prefix="engine")
@@ -154,7 +156,7 @@ class Runner:
 
     async def _write(self, batch: list[_Pending]) -> None:
         """Write one commit; where a command holds what no journal can, each of it alone."""
-        loop = asyncio.get_running_loop()
+        loop, began = asyncio.get_running_loop(), perf_counter()
         asked = [command for pending in batch for command in pending.commands]
         try:
             outcomes, board = await loop.run_in_executor(self._engine, self._writer.commit, asked)
@@ -167,6 +169,7 @@ class Runner:
         except BaseException as error:  # noqa: BLE001 - whatever it is, nothing may go on
             self._fail(error, batch)
         else:
+            self.commit_seconds = perf_counter() - began
             self._tell(batch, outcomes, board)
 
     def _next_commit(self) -> list[_Pending]:

@@ -18,6 +18,9 @@ BACKLOG = 256
 
 GOING_AWAY, POLICY, RESTART = 1001, 1008, 1012
 
+DROPPED = "delever.dropped"
+"""Stands in the ASGI scope of a connection that was closed because it was too slow."""
+
 
 class ClosedError(Exception):
     """The other end has gone."""
@@ -31,6 +34,7 @@ class Socket:
         self.query: bytes = scope["query_string"]
         self.address = address
         self.dropped = False
+        self._scope = scope
         self.topics: set[str] = set()
         self._receive = receive
         self._send = send
@@ -93,7 +97,7 @@ class Socket:
 
     def _drop(self) -> None:
         """Close a connection that does not keep up; its backlog is lost."""
-        self.dropped = self._closed = True
+        self.dropped = self._closed = self._scope[DROPPED] = True
         self._backlog.clear()
         self._backlog.append(
             {"type": "websocket.close", "code": POLICY, "reason": "too slow: backlog is full"}

@@ -187,6 +187,28 @@ class CancelAdl(Command, tag="cancel_adl", frozen=True, kw_only=True):
     note: str
 
 
+class PauseAdl(Command, tag="pause_adl", frozen=True, kw_only=True):
+    """Hold back the contract's rounds until it is said that they may go on.
+
+    Triggers are read and notices told as before; a last resort that shares losses is not held back.
+    """
+
+    contract: str
+    paused: bool
+    note: str
+
+
+class ForceAdl(Command, tag="force_adl", frozen=True, kw_only=True):
+    """Close the contract's inventory against the queue now, once, whether or not a trigger is on.
+
+    The first case of the rule set that has inventory to close decides the price. A contract whose
+    rounds are held back has this one.
+    """
+
+    contract: str
+    note: str
+
+
 class RefreshRatings(Command, tag="refresh_ratings", frozen=True, kw_only=True):
     """Rate these contracts' ADL risk anew, or all that have a mark; every 30 min and on demand."""
 
@@ -215,6 +237,8 @@ AnyCommand = (
     | FundPool
     | MoveContract
     | CancelAdl
+    | PauseAdl
+    | ForceAdl
     | RefreshRatings
     | RefreshLights
     | SetTime

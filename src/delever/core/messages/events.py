@@ -219,6 +219,21 @@ class AdlStopped(Event, tag="adl_stopped", frozen=True, kw_only=True):
     numbers: dict[str, int]
 
 
+class AdlPaused(Event, tag="adl_paused", frozen=True, kw_only=True):
+    """An operator holds the contract's rounds back, or lets them go on."""
+
+    contract: str
+    paused: bool
+    note: str
+
+
+class AdlForced(Event, tag="adl_forced", frozen=True, kw_only=True):
+    """An operator has the contract's inventory closed now; the rounds of this step follow."""
+
+    contract: str
+    note: str
+
+
 class AdlFilled(Event, tag="adl_filled", frozen=True, kw_only=True):
     """A candidate's position was closed, in part or whole, against inventory.
 
@@ -378,6 +393,8 @@ AnyEvent = (
     | PoolObserved
     | AdlStarted
     | AdlStopped
+    | AdlPaused
+    | AdlForced
     | AdlFilled
     | FillCancelled
     | CandidateSkipped

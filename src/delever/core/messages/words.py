@@ -124,6 +124,8 @@ class Reason(StrEnum):
     BIDS_MUST_DESCEND_AND_ASKS_ASCEND = "bids_must_descend_and_asks_ascend"
     NOTHING_TO_TAKE_OVER = "nothing_to_take_over"
     CONTRACT_HAS_NO_MARK = "contract_has_no_mark"
+    NO_INVENTORY_CAN_BE_CLOSED = "no_inventory_can_be_closed"
+    RULES_HAVE_NO_QUEUE = "rules_have_no_queue"
 
     # A row is ignored.
     VERSION_IS_STALE = "version_is_stale"

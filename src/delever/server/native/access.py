@@ -7,13 +7,13 @@ from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
 from delever.config import Config, Role
-from delever.core.messages import CancelAdl, Command, FundPool, MoveContract
+from delever.core.messages import CancelAdl, Command, ForceAdl, FundPool, MoveContract, PauseAdl
 from delever.server.keys import Holder, Keyring
 from delever.server.native.errors import Fault, Problem
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
-OPERATOR_COMMANDS = (FundPool, MoveContract, CancelAdl)
+OPERATOR_COMMANDS = (FundPool, MoveContract, CancelAdl, PauseAdl, ForceAdl)
 """Commands that only an operator may submit, and that say why in their note."""
 
 

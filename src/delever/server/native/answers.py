@@ -95,6 +95,7 @@ class ContractShown(Answer, frozen=True, kw_only=True):
     marked_ms: int | None
     stale: bool
     state: MarketState
+    paused: bool
     progress_ppm: int
     open_interest_long: str
     open_interest_short: str

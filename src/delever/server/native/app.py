@@ -30,11 +30,7 @@ ROUTES: list[Any] = [
 
 
 def native_app(
-    runner: Runner,
-    keyring: Keyring,
-    config: Config,
-    *,
-    patience_s: float = PATIENCE_S,
+    runner: Runner, keyring: Keyring, config: Config, *, patience_s: float = PATIENCE_S
 ) -> Litestar:
     """Return the app that answers /v1 and /schema; it follows the runner from now on."""
     feed = Feed(runner)

@@ -152,6 +152,7 @@ def _contract(parts: Parts, board: shown.Board, each: shown.ContractShown) -> Co
         marked_ms=moment(each.marked_ms),
         stale=not each.mark_ticks or now_ms - each.marked_ms > stale_ms,
         state=each.state,
+        paused=each.paused,
         progress_ppm=each.progress_ppm,
         open_interest_long=figures.quantity(each.open_lots[Side.LONG]),
         open_interest_short=figures.quantity(each.open_lots[Side.SHORT]),

@@ -1,0 +1,245 @@
+"""The served APIs beside the least that could answer: requests a second, p99, and fan-out.
+
+    python benchmarks/serving.py [--seconds 5] [--subscribers 1000 5000] [-o FILE.json]
+
+Hot public endpoints beside a raw ASGI app that sends the same bytes on the same server; the signed
+adlQuantile beside a bare Litestar handler; one adlAlert to many subscribers beside the broadcast of
+the websockets library. Each pair is measured in turn, several times; the ratio is of medians. Needs
+`wrk` on the PATH. Every server is one process; the load comes from another.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import hmac
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+from delever.lab.crash import play
+
+ROUNDS = 3
+PEERS = Path(__file__).with_name("serving_peers.py")
+SECRET = "benchmark"
+ACCOUNT = "a000001"
+CONFIG = """
+[journal]
+path = "{journal}"
+[binance]
+weight_per_minute = 1_000_000_000
+[bybit]
+requests_per_5s = 1_000_000_000
+[listen]
+max_connections_per_ip = 100_000
+max_connections = 100_000
+[[keys]]
+id = "bench"
+roles = ["trade-account"]
+accounts = ["{account}"]
+secret_env = "DELEVER_BENCHMARK_SECRET"
+"""
+
+
+class Row(NamedTuple):
+    """One claim: ours and the peer's, and the ratio that the target is about."""
+
+    claim: str
+    ours: float
+    peer: float
+    unit: str
+    ratio: float
+    target: str
+    met: bool
+
+
+@contextmanager
+def served(*command: str) -> Iterator[str]:
+    """Run a server that prints its URL first; end it with the block."""
+    environment = os.environ | {"DELEVER_BENCHMARK_SECRET": SECRET}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def fetch(url: str, headers: dict[str, str]) -> bytes:
+    request = urllib.request.Request(url, headers=headers)
+    with urllib.request.urlopen(request) as answer:
+        return bytes(answer.read())
+
+
+def wrk(url: str, seconds: int, headers: dict[str, str]) -> tuple[float, float]:
+    """Return requests a second and the 99th percentile in ms, over 64 connections."""
+    given = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
+    told = subprocess.run(
+        ["wrk", "-t1", "-c64", f"-d{seconds}s", "--latency", *given, url],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert "Non-2xx" not in told, told
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", told)
+    slow = re.search(r"99%\s+([\d.]+)(us|ms|s)", told)
+    assert rate
+    assert slow
+    return float(rate[1]), float(slow[1]) * {"us": 0.001, "ms": 1, "s": 1000}[slow[2]]
+
+
+def in_turn(ours: str, peer: str, seconds: int, headers: dict[str, str]) -> tuple[list[float], ...]:
+    """Measure both, several times in turn: rates and p99 of ours, then of the peer."""
+    found: tuple[list[float], ...] = ([], [], [], [])
+    for _ in range(ROUNDS):
+        for place, url in ((0, ours), (2, peer)):
+            rate, slow = wrk(url, seconds, headers)
+            found[place].append(rate)
+            found[place + 1].append(slow)
+    return found
+
+
+def requests(url: str, kind: str, path: str, seconds: int, least: float) -> Iterator[Row]:
+    """Yield what one path gives beside the peer that sends the same bytes."""
+    signed = kind == "litestar"
+    headers = {"X-MBX-APIKEY": "bench"} if signed else {}
+    body = fetch(url + (sign(path) if signed else path), headers)
+    with tempfile.NamedTemporaryFile(suffix=".json") as same:
+        same.write(body)
+        same.flush()
+        with served(sys.executable, str(PEERS), kind, same.name) as peer:
+            target = sign(path) if signed else path
+            assert fetch(peer + target, headers) == body
+            rate, slow, peer_rate, peer_slow = in_turn(
+                url + target, peer + target, seconds, headers
+            )
+    ratio = median(rate) / median(peer_rate)
+    name = f"{path} beside {'bare Litestar' if signed else 'raw ASGI'}"
+    yield Row(
+        name, median(rate), median(peer_rate), "requests/s", ratio, f">= {least}", ratio >= least
+    )
+    ratio = median(slow) / median(peer_slow)
+    yield Row(f"{name}, p99", median(slow), median(peer_slow), "ms", ratio, "", met=True)
+
+
+def sign(path: str) -> str:
+    """Return the path with a signed query that holds for a minute."""
+    query = f"recvWindow=60000&timestamp={time.time_ns() // 1_000_000}"
+    signature = hmac.new(SECRET.encode(), query.encode(), hashlib.sha256).hexdigest()
+    return f"{path}?{query}&signature={signature}"
+
+
+# --- fan-out ---
+
+
+class Subscriber(WSListener):  # type: ignore[misc]
+    """Subscribes, and notes when each push arrives."""
+
+    def __init__(self, arrivals: dict[bytes, list[float]]) -> None:
+        self.arrivals = arrivals
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        transport.send(WSMsgType.TEXT, b'{"op":"subscribe","args":["adlAlert.USDT"]}')
+
+    def on_ws_frame(self, _transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type == WSMsgType.TEXT:
+            payload = frame.get_payload_as_bytes()
+            stamp = re.search(rb'"ts":(\d+)', payload)
+            if stamp:
+                self.arrivals[stamp[1]].append(time.perf_counter())
+
+
+async def spread(url: str, subscribers: int, pushes: int) -> float:
+    """Return the ms from the first to the last client of one push, median of several."""
+    arrivals: dict[bytes, list[float]] = defaultdict(list)
+    address = url.replace("http", "ws", 1) + "/v5/public/linear"
+    connections = []
+    for begin in range(0, subscribers, 100):
+        many = range(begin, min(begin + 100, subscribers))
+        connections += await asyncio.gather(
+            *(ws_connect(lambda: Subscriber(arrivals), address) for _ in many)
+        )
+    await asyncio.sleep(2)
+    arrivals.clear()
+    await asyncio.sleep(pushes + 2)
+    whole = [times for times in arrivals.values() if len(times) == subscribers]
+    for transport, _ in connections:
+        transport.disconnect()
+    assert len(whole) >= pushes - 2, "pushes did not reach everybody"
+    return median((max(times) - min(times)) * 1000 for times in whole)
+
+
+def fan_out(url: str, subscribers: int, most: float) -> Iterator[Row]:
+    """Yield how long one adlAlert takes to its last subscriber, beside a bare broadcast."""
+    text = fetch(url + "/v5/market/adlAlert", {})
+    rows = json.loads(text)["result"]["list"]
+    size = len(json.dumps(rows))
+    ours, theirs = [], []
+    with served(sys.executable, str(PEERS), "broadcast", str(size)) as peer:
+        for _ in range(ROUNDS):
+            ours.append(asyncio.run(spread(url, subscribers, 5)))
+            theirs.append(asyncio.run(spread(peer, subscribers, 5)))
+    ratio = median(ours) / median(theirs)
+    claim = f"adlAlert to {subscribers:,} subscribers beside websockets.broadcast"
+    yield Row(claim, median(ours), median(theirs), "ms", ratio, f"<= {most}", ratio <= most)
+
+
+def measure(seconds: int, subscribers: list[int]) -> Iterator[Row]:
+    """Yield every claim."""
+    with tempfile.TemporaryDirectory() as folder:
+        journal, config = Path(folder) / "journal.db", Path(folder) / "delever.toml"
+        play(accounts=300, contracts=20, journal=journal)
+        config.write_text(CONFIG.format(journal=journal, account=ACCOUNT))
+        command = (sys.executable, "-m", "delever", "serve", "-c", str(config), "--port", "0")
+        with served(*command) as url:
+            time.sleep(2)
+            yield from requests(url, "raw", "/fapi/v1/symbolAdlRisk", seconds, 0.6)
+            yield from requests(url, "raw", "/v5/market/adlAlert", seconds, 0.6)
+            yield from requests(url, "litestar", "/fapi/v1/adlQuantile", seconds, 0.7)
+            for many in subscribers:
+                yield from fan_out(url, many, 1.3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--subscribers", type=int, nargs="*", default=[1_000, 5_000])
+    parser.add_argument("-o", "--output", type=Path)
+    given = parser.parse_args()
+    if shutil.which("wrk") is None:
+        sys.exit("serving: needs wrk (Debian: apt-get install wrk)")
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (20_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    )
+    rows = []
+    for row in measure(given.seconds, given.subscribers):
+        rows.append(row)
+        verdict = (
+            "" if not row.target else f" (target {row.target}: {'met' if row.met else 'MISSED'})"
+        )
+        print(
+            f"{row.claim}: {row.ours:,.1f} beside {row.peer:,.1f} {row.unit}, "
+            f"ratio {row.ratio:.2f}{verdict}",
+            flush=True,
+        )
+    if given.output:
+        given.output.write_text(json.dumps([row._asdict() for row in rows], indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""What the Binance-compatible API answers to an account: quantiles, positions, forced orders."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+from delever.core.publishing import Published
+from delever.server.account import Holdings, Position, holdings_of
+from delever.server.http import Request
+from delever.server.runner import Runner
+from delever.server.venues.binance_access import RefusedError, text, whole
+from delever.server.venues.binance_markets import DAPI, FAPI, Markets
+from delever.server.venues.fills import Closing, FillLog
+from delever.server.venues.liquidation import liquidation_ticks
+from delever.wire import binance as wire
+from delever.wire import binance_account as words
+
+DAY_MS = 24 * 3_600_000
+FORCED_WINDOW_MS = {FAPI: 7 * DAY_MS, DAPI: 200 * DAY_MS}
+"""How far forceOrders looks back from its end where no start is named."""
+
+FORCED_LIMIT, FORCED_MOST = 50, 100
+AUTO_CLOSE = {None: None, "ADL": True, "LIQUIDATION": False}
+
+
+class Accounts:
+    """Answers of one account's questions, read from the book when they are asked."""
+
+    def __init__(self, runner: Runner, markets: Markets, fills: FillLog) -> None:
+        self._runner = runner
+        self._markets = markets
+        self._fills = fills
+        self._quantiles: dict[tuple[str, str, str | None], object] = {}
+        self._quantiles_of: Published | None = None
+
+    async def quantiles(self, product: str, account: str, request: Request) -> object:
+        """Return the quantiles of every symbol in which the account holds anything.
+
+        They change when lights are published, every 30 s, and are put together once in between.
+        """
+        lights = self._markets.board.lights
+        if lights is None:
+            return await self._quantiles_now(product, account, request)
+        if lights is not self._quantiles_of:
+            self._quantiles, self._quantiles_of = {}, lights
+        key = product, account, text(request, "symbol")
+        if key not in self._quantiles:
+            self._quantiles[key] = await self._quantiles_now(product, account, request)
+        return self._quantiles[key]
+
+    async def _quantiles_now(self, product: str, account: str, request: Request) -> object:
+        markets = self._asked(product, request)
+        holdings = await self._holdings(account)
+        lights = self._markets.board.lights
+        return [
+            _quantile(market, holdings, held, lights)
+            for market in markets
+            if (held := holdings.of(market.instrument.contract))
+        ]
+
+    async def positions_v3(self, product: str, account: str, request: Request) -> object:
+        """Return open positions with their quantile."""
+        markets = self._asked(product, request)
+        holdings, lights = await self._holdings(account), self._markets.board.lights
+        return [
+            words.position_v3(
+                market,
+                held,
+                hedge_mode=holdings.hedge_mode,
+                light=_light(lights, held, holdings),
+                liquidation=_liquidation(market, held, holdings),
+                time_ms=holdings.time_ms,
+            )
+            for market, held in _held(markets, holdings)
+        ]
+
+    async def positions_v2(self, product: str, account: str, request: Request) -> object:
+        """Return open positions in the form without a quantile."""
+        markets = self._asked(product, request)
+        holdings = await self._holdings(account)
+        return [
+            words.position_v2(
+                market,
+                held,
+                hedge_mode=holdings.hedge_mode,
+                liquidation=_liquidation(market, held, holdings),
+                time_ms=holdings.time_ms,
+            )
+            for market, held in _held(markets, holdings)
+        ]
+
+    async def brackets(self, product: str, _account: str, request: Request) -> object:
+        """Return margin tiers."""
+        return [wire.leverage_bracket(market) for market in self._asked(product, request)]
+
+    async def forced(self, product: str, account: str, request: Request) -> object:
+        """Return ADL fills and takeovers of the account, oldest first."""
+        symbol = text(request, "symbol")
+        contract = self._one(product, symbol).instrument.contract if symbol else None
+        kind = text(request, "autoCloseType")
+        if kind not in AUTO_CLOSE:
+            raise RefusedError(wire.invalid("autoCloseType"))
+        limit = FORCED_LIMIT if (asked := whole(request, "limit")) is None else asked
+        if not 1 <= limit <= FORCED_MOST:
+            raise RefusedError(wire.invalid("limit"))
+        since_ms, until_ms = self._period(product, request)
+        closings = self._fills.of(
+            account, contract, since_ms=since_ms, until_ms=until_ms, adl=AUTO_CLOSE[kind]
+        )
+        holdings = await self._holdings(account)
+        rows = [self._forced(each, holdings) for each in closings if self._in(product, each)]
+        return rows[-limit:]
+
+    def _period(self, product: str, request: Request) -> tuple[int, int]:
+        since_ms, until_ms = whole(request, "startTime"), whole(request, "endTime")
+        until_ms = self._runner.now_ms() if until_ms is None else until_ms
+        if since_ms is None:
+            return until_ms - FORCED_WINDOW_MS[product], until_ms
+        if since_ms > until_ms:
+            raise RefusedError(wire.invalid("startTime"))
+        return since_ms, until_ms
+
+    def _in(self, product: str, closing: Closing) -> bool:
+        return self._markets.product(closing.event.contract) == product
+
+    def _forced(self, closing: Closing, holdings: Holdings) -> wire.Json:
+        market = self._markets.of_contract(closing.event.contract)
+        mode, time_ms = holdings.hedge_mode, closing.time_ms
+        return words.force_order(market, closing.event, hedge_mode=mode, time_ms=time_ms)
+
+    def _asked(self, product: str, request: Request) -> list[wire.Market]:
+        """Return the contract that a request names, or all of fapi's or dapi's."""
+        symbol = text(request, "symbol")
+        return self._markets.all(product) if symbol is None else [self._one(product, symbol)]
+
+    def _one(self, product: str, symbol: str) -> wire.Market:
+        market = self._markets.one(product, symbol)
+        if market is None:
+            raise RefusedError(wire.BAD_SYMBOL)
+        return market
+
+    async def _holdings(self, account: str) -> Holdings:
+        """Return what the account holds; refused where the venue has not told of it yet."""
+        holdings = await self._runner.read(lambda book: holdings_of(book, account))
+        if holdings is None:
+            raise RefusedError(wire.UNKNOWN_KEY)
+        return holdings
+
+
+def _held(markets: list[wire.Market], holdings: Holdings) -> Iterator[tuple[wire.Market, Position]]:
+    for market in markets:
+        for held in holdings.of(market.instrument.contract):
+            yield market, held
+
+
+def _quantile(
+    market: wire.Market, holdings: Holdings, held: tuple[Position, ...], lights: Published | None
+) -> wire.Json:
+    shown = {position.side: _light(lights, position, holdings) for position in held}
+    isolated = any(position.isolated for position in held)
+    mode = holdings.hedge_mode
+    return words.adl_quantile(market.symbol, shown, hedge_mode=mode, isolated=isolated)
+
+
+def _light(lights: Published | None, held: Position, holdings: Holdings) -> int:
+    return lights.light(held.contract, held.side, holdings.index) if lights else 0
+
+
+def _liquidation(market: wire.Market, held: Position, holdings: Holdings) -> Fraction | None:
+    ticks = liquidation_ticks(held, holdings, market.terms, market.mark_ticks)
+    if ticks is None:
+        return None
+    return market.exact_price(ticks)

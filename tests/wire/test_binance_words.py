@@ -1,0 +1,321 @@
+"""Binance's documented samples, as this engine's numbers become them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from delever.config import Spelling
+from delever.core.contracts import terms_of
+from delever.core.messages import (
+    AdlFilled,
+    ContractKind,
+    DefineContract,
+    MarginTier,
+    Rating,
+    Reason,
+    RiskLevel,
+    Side,
+    TakenOver,
+)
+from delever.wire import binance as wire
+from delever.wire import binance_account as words
+from delever.wire.names import instrument
+from table import Row, cases
+
+
+def market(contract: str, *, mark: int = 0, spelling: str = "", **fields: Any) -> wire.Market:
+    definition = DefineContract(
+        **{
+            "time_ms": 1,
+            "contract": contract,
+            "kind": ContractKind.LINEAR,
+            "settle": "USDT",
+            "pool": "p",
+            "tick_size": "0.01",
+            "lot_size": "0.001",
+            **fields,
+        }
+    )
+    spelled = instrument(definition, Spelling(binance=spelling))
+    return wire.Market(spelled, definition, terms_of(definition, 8), 8, mark, 5)
+
+
+def inverse(contract: str, spelling: str) -> wire.Market:
+    return market(
+        contract,
+        spelling=spelling,
+        kind=ContractKind.INVERSE,
+        settle="BTC",
+        tick_size="0.1",
+        lot_size=1,
+        multiplier=100,
+    )
+
+
+@dataclass
+class Held:
+    """An open position, as the account's holdings have it."""
+
+    side: Side
+    lots: int
+    cost_cash: int
+    profit_cash: int
+    margin_cash: int = 0
+    isolated: bool = False
+    leverage_hundredths: int = 100
+    maintenance_cash: int = 0
+
+
+def fill(**fields: Any) -> AdlFilled:
+    values: dict[str, Any] = dict.fromkeys(AdlFilled.__struct_fields__, 0)
+    values |= {"side": Side.SHORT, "account": "ann", "cancel_orders": (), "isolated": False}
+    return AdlFilled(**(values | fields))
+
+
+def rating(level: RiskLevel, time_ms: int) -> Rating:
+    values: dict[str, Any] = dict.fromkeys(Rating.__struct_fields__, 0)
+    return Rating(**(values | {"level": level, "time_ms": time_ms}))
+
+
+def same(made: object, sample: str, changed: Mapping[str, object] | None = None) -> None:
+    """Compare with a documented sample, key by key and in JSON's own types."""
+    expected = json.loads(sample)
+    if changed:
+        expected |= changed
+    assert json.loads(wire.encode(made)) == expected
+
+
+def test_adl_risk_of_one_symbol() -> None:
+    same(
+        wire.adl_risk("BTCUSDT", rating(RiskLevel.LOW, 1597370495002), "documented"),
+        '{"symbol":"BTCUSDT","adlRisk":"low","updateTime":1597370495002}',
+    )
+
+
+@pytest.mark.parametrize(
+    ("level", "documented", "live"),
+    [
+        (RiskLevel.LOW, "low", "LOW"),
+        (RiskLevel.MEDIUM, "medium", "MIDDLE"),
+        (RiskLevel.HIGH, "high", "HIGH"),
+        (RiskLevel.EXTREMELY_HIGH, "high", "EXTREMELY_HIGH"),
+    ],
+)
+def test_adl_risk_has_two_vocabularies(level: RiskLevel, documented: str, live: str) -> None:
+    rated = rating(level, 1)
+    said = [wire.adl_risk("X", rated, choice)["adlRisk"] for choice in ("documented", "live")]
+    assert said == [documented, live]
+
+
+def test_a_symbol_that_was_never_rated_has_no_risk_rather_than_a_low_one() -> None:
+    unrated = {"symbol": "X", "adlRisk": "", "updateTime": 0}
+    assert wire.adl_risk("X", None, "live") == unrated
+
+
+def test_insurance_balance_of_one_pool() -> None:
+    same(
+        wire.insurance_balance(["BTCUSDT", "BNBUSDT"], "USDT", 79393057931584800, 8, 1745366402000),
+        """{"symbols":["BNBUSDT","BTCUSDT"],"assets":[
+        {"asset":"USDT","marginBalance":"793930579.315848","updateTime":1745366402000}]}""",
+    )
+
+
+def test_adl_quantiles_of_a_cross_hedge_and_of_the_rest() -> None:
+    hedge = words.adl_quantile(
+        "BTCUSD_200925", {Side.LONG: 4, Side.SHORT: 4}, hedge_mode=True, isolated=False
+    )
+    same(hedge, '{"symbol":"BTCUSD_200925","adlQuantile":{"LONG":3,"SHORT":3,"HEDGE":0}}')
+    isolated = words.adl_quantile(
+        "BTCUSD_201225", {Side.LONG: 2, Side.SHORT: 3}, hedge_mode=True, isolated=True
+    )
+    same(isolated, '{"symbol":"BTCUSD_201225","adlQuantile":{"LONG":1,"SHORT":2,"BOTH":0}}')
+    one_way = words.adl_quantile("X", {Side.SHORT: 5}, hedge_mode=False, isolated=False)
+    same(one_way, '{"symbol":"X","adlQuantile":{"LONG":0,"SHORT":0,"BOTH":4}}')
+
+
+ADA = """{"symbol":"ADAUSDT","positionSide":"BOTH","positionAmt":"30","entryPrice":"0.385",
+"breakEvenPrice":"0.385077","markPrice":"0.41047590","unRealizedProfit":"0.76427700",
+"liquidationPrice":"0","isolatedMargin":"0","notional":"12.31427700","marginAsset":"USDT",
+"isolatedWallet":"0","initialMargin":"0.61571385","maintMargin":"0.08004280",
+"positionInitialMargin":"0.61571385","openOrderInitialMargin":"0","adl":2,"bidNotional":"0",
+"askNotional":"0","updateTime":1720736417660}"""
+
+
+def ada() -> tuple[wire.Market, Held]:
+    tiers = (MarginTier(notional_from=0, maintenance_rate="0.0065"),)
+    traded = market("ADAUSDT", mark=4104759, tick_size="0.0000001", lot_size=1, margin_tiers=tiers)
+    cost = traded.terms.value_cash(30, 3850000)
+    value = traded.terms.value_cash(30, 4104759)
+    kept = int(traded.terms.maintenance_cash(np.array([value]))[0])
+    return traded, Held(Side.LONG, 30, cost, value - cost, 0, False, 2000, kept)
+
+
+def test_position_of_version_3() -> None:
+    traded, held = ada()
+    made = words.position_v3(
+        traded, held, hedge_mode=False, light=3, liquidation=None, time_ms=1720736417660
+    )
+    # Fees are not known here, and maintenance margin is rounded up.
+    same(made, ADA, {"breakEvenPrice": "0.385", "maintMargin": "0.08004281"})
+
+
+def test_position_of_version_2_has_leverage_and_margin_type_but_no_adl() -> None:
+    traded, held = ada()
+    made = words.position_v2(traded, held, hedge_mode=False, liquidation=Fraction(1, 3), time_ms=1)
+    assert "adl" not in made
+    assert (made["leverage"], made["marginType"]) == ("20", "cross")
+    assert made["liquidationPrice"] == "0.33333333"
+    isolated = Held(Side.SHORT, 30, -held.cost_cash, -held.profit_cash, 10**9, isolated=True)
+    made = words.position_v2(traded, isolated, hedge_mode=True, liquidation=None, time_ms=1)
+    assert (made["positionSide"], made["positionAmt"]) == ("SHORT", "-30")
+    assert (made["isolatedWallet"], made["isolatedMargin"]) == ("10.00000000", "9.23572300")
+    assert made["notional"] == "-12.31427700"
+
+
+def test_an_inverse_position_has_its_notional_in_the_base_asset() -> None:
+    traded = inverse("BTCUSD", "BTCUSD_PERP")
+    cost = traded.terms.value_cash(2, 376431)
+    made = words.position_v2(
+        traded, Held(Side.LONG, 2, cost, 6413), hedge_mode=False, liquidation=None, time_ms=1
+    )
+    assert made["notionalValue"] == wire.fixed(-(cost + 6413), 8)
+    assert made["unRealizedProfit"] == "0.00006413"
+    assert made["entryPrice"] == "37643.0907989"  # 200 USD / 0.00531306 BTC
+
+
+FORCED = """{"orderId":6072734303,"symbol":"BTCUSDT","status":"FILLED",
+"clientOrderId":"adl_autoclose","price":"11023.14","avgPrice":"10979.82000","origQty":"0.001",
+"executedQty":"0.001","cumQuote":"10.97982","timeInForce":"GTC","type":"LIMIT",
+"reduceOnly":false,"closePosition":false,"side":"BUY","positionSide":"SHORT","stopPrice":"0",
+"workingType":"CONTRACT_PRICE","origType":"LIMIT","time":1596110725059,
+"updateTime":1596110725071}"""
+
+
+def test_adl_as_a_forced_order() -> None:
+    traded = market("BTCUSDT")
+    closed = fill(fill=7, lots=1, price_ticks=1097982, value_cash=-1097982000)
+    made = words.force_order(traded, closed, hedge_mode=True, time_ms=1596110725059)
+    one_price = {"price": "10979.82", "avgPrice": "10979.82", "orderId": 14}
+    same(made, FORCED, one_price | {"updateTime": 1596110725059})
+
+
+INVERSE_FORCED = """{"orderId":165123080,"symbol":"BTCUSD_200925","pair":"BTCUSD",
+"status":"FILLED","clientOrderId":"autoclose-1596542005017000006","price":"11326.9",
+"avgPrice":"11326.9","origQty":"1","executedQty":"1","cumBase":"0.00882854","timeInForce":"IOC",
+"type":"LIMIT","reduceOnly":false,"closePosition":false,"side":"SELL","positionSide":"BOTH",
+"stopPrice":"0","workingType":"CONTRACT_PRICE","priceProtect":false,"origType":"LIMIT",
+"time":1596542005019,"updateTime":1596542005050}"""
+
+
+def taken(**fields: Any) -> TakenOver:
+    values: dict[str, Any] = dict.fromkeys(TakenOver.__struct_fields__, 0)
+    values |= {"side": Side.LONG, "account": "dan", "reason": Reason.VENUE_SAYS_SO}
+    return TakenOver(**(values | fields))
+
+
+def test_a_takeover_as_a_forced_order_of_an_inverse_contract() -> None:
+    traded = inverse("BTCUSD", "BTCUSD_200925")
+    value = traded.terms.trade_cash(1, 113269)
+    gone = taken(takeover=6, lots=1, price_ticks=113269, value_cash=value)
+    made = words.force_order(traded, gone, hedge_mode=False, time_ms=1596542005019)
+    numbered = {"orderId": 13, "clientOrderId": "autoclose-6", "updateTime": 1596542005019}
+    same(made, INVERSE_FORCED, numbered | {"cumBase": wire.fixed(abs(value), 8)})
+    assert made["cumBase"] in {"0.00882854", "0.00882855"}
+
+
+ORDER = """{"e":"ORDER_TRADE_UPDATE","E":1568879465651,"T":1568879465650,"o":{"s":"BTCUSDT",
+"c":"adl_autoclose","S":"BUY","o":"LIMIT","f":"GTC","q":"0.001","p":"11023.14","ap":"10979.82",
+"sp":"0","x":"TRADE","X":"FILLED","i":6072734303,"l":"0.001","z":"0.001","L":"10979.82",
+"N":"USDT","n":"0","T":1568879465650,"t":12345,"b":"0","a":"0","m":false,"R":false,
+"wt":"CONTRACT_PRICE","ot":"LIMIT","ps":"SHORT","cp":false,"rp":"1.5","pP":false,"si":0,"ss":0,
+"V":"NONE","pm":"NONE","gtd":0,"er":"0"}}"""
+
+
+def test_adl_on_the_stream_is_new_and_then_filled() -> None:
+    closed = fill(
+        fill=12345, lots=1, price_ticks=1097982, value_cash=-1097982000, realised_cash=150000000
+    )
+
+    def made(status: str) -> wire.Json:
+        return words.order_update(
+            market("BTCUSDT"),
+            closed,
+            status,
+            hedge_mode=True,
+            time_ms=1568879465650,
+            sent_ms=1568879465651,
+        )
+
+    sample = json.loads(ORDER)
+    sample["o"] |= {"p": "10979.82", "i": 24690}
+    same(made(words.FILLED), json.dumps(sample))
+    new = made(words.NEW)["o"]
+    assert (new["c"], new["X"], new["x"]) == ("adl_autoclose", "NEW", "NEW")
+    assert (new["z"], new["l"], new["ap"], new["rp"], new["t"]) == ("0", "0", "0", "0", 0)
+    assert new.keys() == sample["o"].keys()
+
+
+def test_no_fill_and_no_takeover_share_an_order_id() -> None:
+    ids = [words.order_id(fill(fill=n)) for n in range(1, 9)]
+    ids += [words.order_id(taken(takeover=n)) for n in range(1, 9)]
+    assert len(set(ids)) == 16
+
+
+def test_what_an_account_is_left_with() -> None:
+    traded, held = ada()
+    made = words.account_update(
+        "ORDER",
+        [words.balance_row("USDT", 10_010_000_000, 50_000_000, 8)],
+        [
+            words.position_row(traded, held, hedge_mode=False),
+            words.closed_row(traded, Side.SHORT, hedge_mode=True, isolated=True),
+        ],
+        time_ms=1,
+        sent_ms=2,
+    )
+    same(
+        made,
+        """{"e":"ACCOUNT_UPDATE","E":2,"T":1,"a":{"m":"ORDER",
+        "B":[{"a":"USDT","wb":"100.60000000","cw":"100.10000000","bc":"0"}],
+        "P":[{"s":"ADAUSDT","pa":"30","ep":"0.385","bep":"0.385","up":"0.76427700","mt":"cross",
+        "iw":"0","ps":"BOTH"},{"s":"ADAUSDT","pa":"0","ep":"0","bep":"0","up":"0",
+        "mt":"isolated","iw":"0","ps":"SHORT"}]}}""",
+    )
+
+
+def test_leverage_brackets_go_from_tier_to_tier() -> None:
+    tiers = (
+        MarginTier(notional_from=0, maintenance_rate="0.0065"),
+        MarginTier(notional_from=10_000, maintenance_rate="0.01"),
+    )
+    same(
+        wire.leverage_bracket(market("BTCUSDT", margin_tiers=tiers))["brackets"][0],
+        """{"bracket":1,"initialLeverage":75,"notionalCap":10000,"notionalFloor":0,
+        "maintMarginRatio":0.0065,"cum":0}""",
+        {"initialLeverage": 153},
+    )
+    second = wire.leverage_bracket(market("BTCUSDT", margin_tiers=tiers))["brackets"][1]
+    assert (second["notionalFloor"], second["maintMarginRatio"], second["cum"]) == (10000, 0.01, 35)
+
+
+def test_premium_index_says_what_is_known() -> None:
+    made = wire.premium_index(market("BTCUSDT", mark=1179363))
+    same(made, '{"symbol":"BTCUSDT","markPrice":"11793.63000000","time":5}')
+
+
+@pytest.mark.parametrize("row", cases("binance_times.txt"))
+def test_time_of_a_request(row: Row) -> None:
+    numbers = (int(row[name]) for name in ("timestamp", "recv_window", "now"))
+    problem = wire.timing_problem(*numbers)
+    assert {"code": str(problem.code) if problem else ""} == row.expected
+
+
+@pytest.mark.parametrize("row", cases("binance_payloads.txt"))
+def test_what_is_signed(row: Row) -> None:
+    payload, signature = wire.split_signature(row["query"].encode(), row["body"].encode())
+    assert {"payload": payload.decode(), "signature": signature or ""} == row.expected
