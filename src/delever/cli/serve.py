@@ -1,5 +1,6 @@
 """serve, config check: the server, and whether its configuration can be used."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -28,10 +29,12 @@ def serve(
     from delever.journal import JournalError  # noqa: PLC0415 - heavy
     from delever.server.app import Service, run  # noqa: PLC0415 - heavy
     from delever.server.demo import Scale  # noqa: PLC0415 - heavy
+    from delever.server.logs import secrets_of, set_up  # noqa: PLC0415 - heavy
 
     settings = _settings(config, host, port, demo=demo)
     if speed < 1:
         raise UsageError(f"--speed {speed}: must be at least 1")
+    set_up(settings.logs.level, sys.stderr, secrets_of(settings))
     scale = Scale(seed, accounts, contracts, speed) if demo else None
     try:
         service = Service(settings, demo=scale)

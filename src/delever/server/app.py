@@ -1,7 +1,7 @@
 """All of a server put together, from its configuration and a clock to one ASGI app.
 
     service = Service(config, now_ms)      opens the journal
-    uvicorn serves service.front           lifespan starts and stops everything
+    uvicorn serves service.app             lifespan starts and stops everything
 
 `run` is what `delever serve` does: bind, say where, serve until SIGTERM, close in order.
 """
@@ -14,21 +14,26 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import cast
 
-import structlog
 import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from delever.config import Config
+from delever.server.database import open_database
 from delever.server.demo import Demo, Scale
 from delever.server.front import Front, Venue
-from delever.server.http import Asgi, Receive, Scope, Send
+from delever.server.http import Asgi, Receive, Reply, Scope, Send, send_reply
 from delever.server.keys import Keyring
+from delever.server.logs import RequestLog
+from delever.server.metrics import Metrics
 from delever.server.native.app import native_app
+from delever.server.notify.notifier import Notifier
 from delever.server.runner import Runner
 from delever.server.venues.binance import Binance
 from delever.server.venues.bybit import Bybit
 from delever.server.venues.fills import FillLog
 
-log = structlog.get_logger()
+PARTS = ("v1", "schema", "metrics", "dashboard")
+"""First parts of paths that are counted apart, besides those of the venues."""
 
 
 def wall_clock_ms() -> int:
@@ -45,6 +50,10 @@ class Service:
         self.config = config
         self.keyring = Keyring(config.keys)
         self.runner = Runner(config, now_ms)
+        self.database = open_database(config)
+        self.notifier = Notifier(config, self.runner, self.database, now_ms)
+        self.metrics = Metrics()
+        self.metrics.watch(self.runner, self.notifier)
         self.fills = FillLog(self.runner)
         self.demo = Demo(self.runner, self.keyring, demo) if demo else None
         self._native = native_app(self.runner, self.keyring, config)
@@ -53,6 +62,8 @@ class Service:
         self._playing: asyncio.Task[None] | None = None
         native = cast("Asgi", self._native)
         self.front = Front(config.listen, self._venues(), native, self._mounts(), self._lifespan)
+        counted = self.metrics.counted(self.front, (*PARTS, *self.front.parts))
+        self.app = RequestLog(counted, trust_forwarded=config.listen.trust_forwarded)
 
     def _venues(self) -> tuple[Venue, ...]:
         return (
@@ -61,7 +72,11 @@ class Service:
         )
 
     def _mounts(self) -> Mapping[str, Asgi]:
-        return {}
+        return {"metrics": self._metrics}
+
+    async def _metrics(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        kind = (b"content-type", CONTENT_TYPE_LATEST.encode())
+        await send_reply(send, Reply(self.metrics.render(), headers=[kind]))
 
     async def _lifespan(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Start on startup, stop on shutdown; a failed start is told to the server."""
@@ -80,6 +95,7 @@ class Service:
     async def start(self) -> None:
         """Start every part."""
         await self.runner.start()
+        await self.notifier.start()
         await self._lifespans.enter_async_context(self._native.lifespan())
         if self.demo is not None:
             await self.demo.prepare()
@@ -92,7 +108,9 @@ class Service:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._playing
         await self._lifespans.aclose()
+        await self.notifier.stop()
         await self.runner.stop()
+        await self.database.dispose()
 
 
 def bind(config: Config) -> socket.socket:
@@ -118,7 +136,7 @@ def server_of(service: Service) -> uvicorn.Server:
     listen = service.config.listen
     return uvicorn.Server(
         uvicorn.Config(
-            service.front,
+            service.app,
             ws="websockets-sansio",
             ws_per_message_deflate=False,
             ws_max_size=64 * 1024,

@@ -76,6 +76,11 @@ class Front:
         self._sockets: dict[str, int] = {}
         self.open_sockets: set[Socket] = set()
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The first parts of all paths that belong to venues."""
+        return tuple({prefix.partition("/")[0] for prefix in self._venues})
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] == "lifespan":
