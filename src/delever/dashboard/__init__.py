@@ -10,6 +10,7 @@
     laboratory  a scenario under several rule sets, for the page `lab`
     pages/      one file a page
     app         all of it as one ASGI app, beside the server or apart from it
+    mount       the same, loaded when somebody first looks
 
 Nothing here decides anything: rank, light, explanation and what-if come from the server's engine.
 """

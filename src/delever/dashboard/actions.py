@@ -19,7 +19,7 @@ class Action:
     """One operator command: what the button says, and what has to be typed to confirm it.
 
     `fixed` are fields that the page knows; `asked` those that the visitor fills in, with what they
-    are called; `chosen` those with a choice of words.
+    are called; `chosen` those with a choice of words; those in `whole` are whole numbers.
     """
 
     label: str
@@ -27,6 +27,7 @@ class Action:
     fixed: Mapping[str, object]
     asked: Mapping[str, str] = field(default_factory=dict)
     chosen: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    whole: frozenset[str] = frozenset()
 
 
 FUNDING_REASONS = tuple(map(str, FundingReason))
@@ -63,7 +64,7 @@ def _form(view: View, action: Action) -> None:
             if confirm.value != action.confirm:
                 told.set_text(f"Not done: {confirm.value!r} is not {action.confirm!r}.")
                 return
-            filled = {name: str(each.value).strip() for name, each in typed.items()}
+            filled = {name: _value(action, name, each.value) for name, each in typed.items()}
             picked = {name: each.value for name, each in chosen.items()}
             command = {**action.fixed, **filled, **picked, "note": note.value.strip()}
             try:
@@ -76,3 +77,9 @@ def _form(view: View, action: Action) -> None:
         with ui.element("div").classes("bits"):
             ui.button("Submit", on_click=submit).props("no-caps unelevated")
             ui.button("Close", on_click=dialog.close).props("flat no-caps")
+
+
+def _value(action: Action, name: str, typed: str) -> str | int:
+    """Return what was typed; a whole number as one, so that the server sees what is meant."""
+    text = (typed or "").strip()
+    return int(text) if name in action.whole and text.isdecimal() else text

@@ -122,14 +122,6 @@ class QueuePage(Answer, frozen=True, kw_only=True):
     rows: tuple[QueueRow, ...]
 
 
-class WorstDrawdown(Answer, frozen=True, kw_only=True):
-    """How far the pool's equity ever fell below its peak in a time."""
-
-    day_ppm: int
-    month_ppm: int
-    all_ppm: int
-
-
 class Pool(Answer, frozen=True, kw_only=True):
     """One pool as it stands."""
 
@@ -146,7 +138,14 @@ class Pool(Answer, frozen=True, kw_only=True):
     drawdown_ppm: int
     withdrawal_cut_ppm: int
     members: tuple[str, ...]
-    worst_drawdown: WorstDrawdown | None = None
+
+
+class PoolDetail(Pool, frozen=True, kw_only=True):
+    """One pool, with the deepest falls of its equity below its own earlier peak."""
+
+    worst_drawdown_1d_ppm: int
+    worst_drawdown_30d_ppm: int
+    worst_drawdown_ppm: int
 
 
 class Moment(Answer, frozen=True, kw_only=True):
@@ -175,6 +174,15 @@ class PoolHistory(Answer, frozen=True, kw_only=True):
 
     points: tuple[Moment, ...]
     flows: tuple[Flow, ...]
+
+
+class ContractMoment(Answer, frozen=True, kw_only=True):
+    """A contract at a moment of its past."""
+
+    time_ms: int
+    profit: str
+    profit_peak: str
+    pool_balance: str
 
 
 class Wallet(Answer, frozen=True, kw_only=True):
@@ -266,8 +274,106 @@ class EventPage(Answer, frozen=True, kw_only=True):
     next_after: int
 
 
-class Status(Answer, frozen=True, kw_only=True):
-    """How the server is."""
+class Episode(Answer, frozen=True, kw_only=True):
+    """One trigger's ADL from start to stop, and how much was closed in it."""
+
+    episode: int
+    contract: str
+    pool: str
+    trigger: str
+    started_sequence: int
+    started_ms: int
+    stopped_sequence: int | None
+    stopped_ms: int | None
+    numbers: dict[str, str]
+    stop_numbers: dict[str, str] | None
+    fills: int
+    quantity: str
+    accounts: int
+
+
+class Takeover(Answer, frozen=True, kw_only=True):
+    """What the pool has taken over; `to_pool` is negative where the pool paid."""
+
+    takeover: int
+    sequence: int
+    time_ms: int
+    side: str
+    account: str
+    quantity: str
+    price: str
+    to_pool: str
+    reason: str
+
+
+class Unwind(Answer, frozen=True, kw_only=True):
+    """Inventory that was closed in the market."""
 
     sequence: int
     time_ms: int
+    side: str
+    quantity: str
+    price: str
+    realised: str
+
+
+class Fill(Answer, frozen=True, kw_only=True):
+    """One ADL fill; `cancelled_sequence` is the record that took it back."""
+
+    fill: int
+    sequence: int
+    time_ms: int
+    contract: str
+    side: str
+    account: str
+    position: int
+    quantity: str
+    price: str
+    price_rule: str
+    realised: str
+    pool_realised: str
+    fee: str
+    takeover: int
+    liquidated_account: str
+    rank: int
+    score: float
+    light: int
+    ahead: str
+    cancelled_sequence: int | None
+
+
+class Round(Answer, frozen=True, kw_only=True):
+    """One ADL round with its fills; `hash` is that of its record."""
+
+    sequence: int
+    time_ms: int
+    hash: str
+    side: str
+    trigger: str
+    price_rule: str
+    numbers: dict[str, str]
+    wanted: str
+    filled: str
+    left: str
+    kept_by_pool: str
+    candidates: int
+    fills: tuple[Fill, ...]
+
+
+class Waterfall(Episode, frozen=True, kw_only=True):
+    """An episode from top to bottom."""
+
+    takeovers: tuple[Takeover, ...]
+    unwinds: tuple[Unwind, ...]
+    pool_before: Moment | None
+    pool_after: Moment | None
+    rounds: tuple[Round, ...]
+
+
+class Recomputed(Answer, frozen=True, kw_only=True):
+    """A record run again on the book of that moment."""
+
+    sequence: int
+    hash: str
+    same: bool
+    differs: str | None

@@ -5,7 +5,7 @@ NiceGUI keeps its pages and clients for a whole process: there is one dashboard 
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -13,15 +13,16 @@ import uvicorn
 from fastapi import FastAPI
 from nicegui import ui
 
+from delever.dashboard.mount import Asgi, Receive, Scope, Send
 from delever.dashboard.pages import account, contract, events, lab, overview, pools
-from delever.dashboard.source import Asgi, Message, Scope, Source
+from delever.dashboard.source import Source
 
 PATH = "/dashboard"
 """Where the pages are, beside the server as well as apart from it."""
 
-Receive = Callable[[], "asyncio.Future[Message]"]
+Show = Callable[..., Awaitable[None]]
 
-_PAGES = {
+_PAGES: dict[str, Show] = {
     "/": overview.show,
     "/contracts/{contract}": contract.show,
     "/pools": pools.show_all,
@@ -69,29 +70,21 @@ class Dashboard:
         """Close what was started."""
         await self._running.aclose()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Callable[..., object]) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, or the lifespan where the dashboard is served by itself."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
         await self.start()
-        await self._app(scope, receive, send)  # type: ignore[arg-type]
+        await self._app(scope, receive, send)
 
-    async def _lifespan(self, receive: Receive, send: Callable[..., object]) -> None:
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         await self.start()
-        await send({"type": "lifespan.startup.complete"})  # type: ignore[misc]
+        await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.stop()
-        await send({"type": "lifespan.shutdown.complete"})  # type: ignore[misc]
-
-
-def dashboard_app(server: str | Asgi, key: str = "") -> Dashboard:
-    """Return the dashboard of the server at a URL, or of the server that is this ASGI app.
-
-    `key` is ID.SECRET of a key that may read; visitors may type their own into their tab.
-    """
-    return Dashboard(server, key)
+        await send({"type": "lifespan.shutdown.complete"})
 
 
 def serve(server: str, key: str, host: str, port: int, say: Callable[[str], None]) -> bool:
@@ -100,10 +93,11 @@ def serve(server: str, key: str, host: str, port: int, say: Callable[[str], None
     with socket.socket(family, socket.SOCK_STREAM) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
+        listening.listen()
         bound, port = listening.getsockname()[:2]
         shown = f"[{bound}]" if ":" in bound else bound
         config = uvicorn.Config(
-            dashboard_app(server, key),
+            Dashboard(server, key),
             ws="websockets-sansio",
             timeout_graceful_shutdown=1,
             server_header=False,
@@ -117,7 +111,7 @@ def serve(server: str, key: str, host: str, port: int, say: Callable[[str], None
     return bool(running.started)
 
 
-def _page(show: Callable[..., object], source: Source) -> Callable[..., object]:
+def _page(show: Show, source: Source) -> Show:
     """Return a page function with its source given; NiceGUI reads the rest of its signature."""
     return partial(show, source)
 

@@ -144,11 +144,11 @@ def curve(points: Sequence[Mapping[str, float]]) -> dict[str, Any]:
 
 def waterfall(stages: Sequence[tuple[str, float, str]], unit: str) -> dict[str, Any]:
     """Return bars that take up where the one before ended: (name, how much, colour)."""
-    left = sum(amount for _, amount, _ in stages[:1])
-    floors, bars = [0.0], [{"value": left, "itemStyle": {"color": stages[0][2]}}]
-    for _, amount, colour in stages[1:]:
-        left -= amount
-        floors.append(max(left, 0.0))
+    left = stages[0][1] if stages else 0.0
+    floors, bars = [], []
+    for place, (_, amount, colour) in enumerate(stages):
+        left -= amount if place else 0.0
+        floors.append(max(left, 0.0) if place else 0.0)
         bars.append({"value": amount, "itemStyle": {"color": colour}})
     hidden = {"type": "bar", "stack": "all", "silent": True, "data": floors, "name": ""}
     return {

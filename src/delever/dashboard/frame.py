@@ -37,6 +37,7 @@ class View:
         self.source = source
         self.prefix = _prefix()
         self._address = ""
+        self._troubles: dict[object, SourceError] = {}
         ui.page_title(f"{title} · delever")
         ui.add_css(STYLE)
         ui.add_body_html(f"<script>{KEYS}</script>")
@@ -81,14 +82,16 @@ class View:
         self._asof.set_text(f"as of sequence {sequence}, {utc(time_ms)} UTC")
 
     async def attempt(self, work: Callable[[], Awaitable[None]]) -> bool:
-        """Do something that asks the server; say on the page where it fails."""
+        """Do something that asks the server; while it fails, the page says so."""
+        before = dict(self._troubles)
         try:
             await work()
+            self._troubles.pop(work, None)
         except SourceError as error:
-            self._say(error)
-            return False
-        self._trouble.clear()
-        return True
+            self._troubles[work] = error
+        if {str(error) for error in before.values()} != {str(e) for e in self._troubles.values()}:
+            self._say()
+        return work not in self._troubles
 
     async def every(self, work: Callable[[], Awaitable[None]], seconds: float = REFRESH_S) -> None:
         """Do it now, and again and again as long as the page is open."""
@@ -99,12 +102,15 @@ class View:
         await again()
         ui.timer(seconds, again, immediate=False)
 
-    def _say(self, error: SourceError) -> None:
+    def _say(self) -> None:
+        """Show every trouble there is, each once, and a button where a key would help."""
         self._trouble.clear()
-        with self._trouble, ui.element("div").classes("trouble"):
-            ui.label(str(error))
-            if error.wants_key:
-                ui.button("Enter a key", on_click=self._ask_key).props("flat dense no-caps")
+        told = {str(error): error for error in self._troubles.values()}
+        for text, error in told.items():
+            with self._trouble, ui.element("div").classes("trouble"):
+                ui.label(text)
+                if error.wants_key:
+                    ui.button("Enter a key", on_click=self._ask_key).props("flat dense no-caps")
 
     def _bar(self, here: str) -> None:
         with ui.element("header").classes("top"):

@@ -4,7 +4,7 @@
 `ID.SECRET`, sent as a bearer token; without one only what is open to all is answered.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -15,21 +15,20 @@ import msgspec
 from delever.dashboard.answers import (
     Account,
     Contract,
+    ContractMoment,
+    Episode,
     EventPage,
     Explained,
     Pool,
+    PoolDetail,
     PoolHistory,
     QueuePage,
     Rating,
-    Status,
+    Recomputed,
     Supposed,
+    Waterfall,
 )
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Asgi = Callable[
-    [Scope, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
-]
+from delever.dashboard.mount import Asgi
 
 AnswerT = TypeVar("AnswerT")
 Query = Mapping[str, str | int | None]
@@ -82,10 +81,6 @@ class Source:
 
     # --- the market ---
 
-    async def status(self) -> Status:
-        """Return sequence and time of the server."""
-        return await self._get("/v1/status", Status)
-
     async def contracts(self) -> list[Contract]:
         """Return every contract as it stands."""
         return await self._get("/v1/contracts", list[Contract])
@@ -109,9 +104,9 @@ class Source:
         """Return every pool as it stands."""
         return await self._get("/v1/pools", list[Pool])
 
-    async def pool(self, pool: str) -> Pool:
+    async def pool(self, pool: str) -> PoolDetail:
         """Return one pool as it stands, with its worst drawdowns."""
-        return await self._get(f"/v1/pools/{_part(pool)}", Pool)
+        return await self._get(f"/v1/pools/{_part(pool)}", PoolDetail)
 
     async def pool_history(self, pool: str, *, limit: int) -> PoolHistory:
         """Return a pool's past, thinned to `limit` points, and its flows."""
@@ -147,14 +142,24 @@ class Source:
         """Return events after a sequence; `only` may name a type, a contract or an account."""
         return await self._get("/v1/events", EventPage, {"after": after, "limit": limit, **only})
 
-    async def contract_history(self, contract: str, *, limit: int) -> list[dict[str, Any]]:
-        """Return points of a contract's past: time_ms, profit, pool_balance."""
+    async def contract_history(self, contract: str, *, limit: int) -> list[ContractMoment]:
+        """Return a contract's past, thinned to about `limit` points."""
         path = f"/v1/contracts/{_part(contract)}/history"
-        return await self._get(path, list[dict[str, Any]], {"limit": limit})
+        return await self._get(path, list[ContractMoment], {"limit": limit})
 
-    async def told(self, path: str, query: Query | None = None) -> Any:
-        """Return any answer as plain values."""
-        return await self._get(path, Any, query)
+    async def episodes(self, contract: str = "", *, limit: int = 200) -> list[Episode]:
+        """Return ADL episodes, newest first, of one contract or of all."""
+        return await self._get(
+            "/v1/adl", list[Episode], {"contract": contract or None, "limit": limit}
+        )
+
+    async def waterfall(self, episode: int) -> Waterfall:
+        """Return one episode from top to bottom."""
+        return await self._get(f"/v1/adl/{episode}", Waterfall)
+
+    async def recompute(self, sequence: int) -> Recomputed:
+        """Let the server run a record's command again and compare all that follows."""
+        return await self._get(f"/v1/adl/rounds/{sequence}/recompute", Recomputed)
 
     async def submit(self, command: Mapping[str, object]) -> Any:
         """Submit one command; return what came of it."""

@@ -7,7 +7,15 @@ from typing import Any
 
 from nicegui import ui
 
-from delever.dashboard.answers import Contract, Pool, QueuePage, QueueRow, Rating, Trigger
+from delever.dashboard.answers import (
+    Contract,
+    ContractMoment,
+    Pool,
+    QueuePage,
+    QueueRow,
+    Rating,
+    Trigger,
+)
 from delever.dashboard.charts import (
     AMBER,
     BLUE,
@@ -204,12 +212,12 @@ class _Past:
         self.profit: list[Point] = []
         self.profit_peak: list[Point] = []
 
-    def begin(self, moments: Sequence[dict[str, Any]]) -> None:
+    def begin(self, moments: Sequence[ContractMoment]) -> None:
         """Take up the past."""
-        for moment in moments:
-            time_ms = int(moment["time_ms"])
-            self.balance.append((time_ms, float(moment["pool_balance"])))
-            self.profit.append((time_ms, float(moment["profit"])))
+        for each in moments:
+            self.balance.append((each.time_ms, float(each.pool_balance)))
+            self.profit.append((each.time_ms, float(each.profit)))
+            self.profit_peak.append((each.time_ms, float(each.profit_peak)))
 
     def add(self, contract: Contract, pool: Pool) -> None:
         """Take up what is now."""

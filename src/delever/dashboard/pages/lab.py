@@ -150,7 +150,7 @@ class _Bench:
         )
         self._span = (min(times, default=0), max(times, default=0))
         self._contract.set_options(contracts, value=contracts[0] if contracts else None)
-        self._at.props(f"min={self._span[0]} max={self._span[1]}")
+        self._at.props["min"], self._at.props["max"] = self._span
         self._at.value = self._span[1]
         self._scrub()
 

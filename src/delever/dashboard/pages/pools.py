@@ -9,7 +9,7 @@ from urllib.parse import quote
 from nicegui import ui
 
 from delever.dashboard.actions import FUNDING_REASONS, Action, action_button
-from delever.dashboard.answers import Flow, Moment, Pool
+from delever.dashboard.answers import Flow, Moment, Pool, PoolDetail
 from delever.dashboard.charts import (
     AMBER,
     BLUE,
@@ -72,18 +72,17 @@ async def show_all(source: Source) -> None:
 async def show(source: Source, pool: str) -> None:
     """Show one pool."""
     view = View(source, f"Pool {pool}", "/pools")
-    with view.body:
-        with grid():
-            with panel("History", "wide", about="balance, equity, and the fall from the peak so far"):
-                chart = ui.echart(time_charts(["", ""], [])).style(f"height: {pixels(2)}px")
-            with panel("Now", "slim"):
-                now = html()
-                action_button(view, lambda: _fund(pool))
-            with panel("In- and outflows"):
-                flows = table(_FLOWS, [], "id")
-                ui.button("Download history as CSV", on_click=lambda: download()).props(
-                    "flat dense no-caps"
-                )
+    with view.body, grid():
+        with panel("History", "wide", about="balance, equity, and the fall from the peak so far"):
+            chart = ui.echart(time_charts(["", ""], [])).style(f"height: {pixels(2)}px")
+        with panel("Now", "slim"):
+            now = html()
+            action_button(view, lambda: _fund(pool))
+        with panel("In- and outflows"):
+            flows = table(_FLOWS, [], "id")
+            ui.button("Download history as CSV", on_click=lambda: download()).props(
+                "flat dense no-caps"
+            )
     await view.connect()
     past: list[Moment] = []
 
@@ -122,17 +121,16 @@ def _row(view: View, pool: Pool) -> dict[str, Any]:
     }
 
 
-def _now(view: View, pool: Pool) -> str:
+def _now(view: View, pool: PoolDetail) -> str:
     members = ", ".join(f'<a href="{view.contract(name)}">{name}</a>' for name in pool.members)
-    worst = pool.worst_drawdown
     pairs = {
         f"balance, {pool.asset}": grouped(pool.balance),
         "equity": grouped(pool.equity),
         "rolling peak": grouped(pool.balance_peak),
         "drawdown now": percent(pool.drawdown_ppm),
-        "worst of 1 day": percent(worst.day_ppm) if worst else "-",
-        "worst of 30 days": percent(worst.month_ppm) if worst else "-",
-        "worst ever": percent(worst.all_ppm) if worst else "-",
+        "worst of 1 day": percent(pool.worst_drawdown_1d_ppm),
+        "worst of 30 days": percent(pool.worst_drawdown_30d_ppm),
+        "worst ever": percent(pool.worst_drawdown_ppm),
         "withdrawals cut": percent(pool.withdrawal_cut_ppm),
         "rules": pool.rules,
         "contracts": members,
@@ -157,11 +155,7 @@ def _drawn(past: Sequence[Moment]) -> dict[str, Any]:
     fall = _falls(equity)
     money = with_levels(steps("balance", balance, BLUE), [level_line(0, "0: empty", GREY)])
     values = [0.0, *(value for _, value in (*balance, *equity))]
-    series = [
-        money,
-        steps("equity", equity, AMBER),
-        steps("drawdown %", fall, RED, grid=1),
-    ]
+    series = [money, steps("equity", equity, AMBER), steps("drawdown %", fall, RED, grid=1)]
     least = min((value for _, value in fall), default=0.0)
     spans = ((min(values), max(values)), (min(least, -1.0), 0.0))
     return time_charts(["Balance and equity", "Equity below its highest so far, %"], series, spans)
