@@ -6,6 +6,7 @@
     charts      what is drawn, as options of ECharts
     tables      rows with sorting, lights, links and exact numbers
     frame       what every page has: navigation, search, keys, theme, the age of its data
+    ladder      the queue of one side, page by page
     actions     what an operator may do, with a typed confirmation and a reason
     laboratory  a scenario under several rule sets, for the page `lab`
     pages/      one file a page

@@ -166,7 +166,7 @@ def _why(chosen: _Chosen, told: Explained) -> str:
     items = "".join(f"<li>{escape(_bare(line))}</li>" for line in told.lines)
     place = lights(told.light) if told.reason is None else f"not in line: {words(told.reason)}"
     return (
-        f'<div data-rank="{told.rank or 0}" data-score="{told.score!r}"><b>{escape(chosen.contract)} '
+        f'<div data-rank="{told.rank or 0}"><b>{escape(chosen.contract)} '
         f'{escape(chosen.side)}</b> <span class="lights">{place}</span></div>'
         f'<ol class="why">{items}</ol><p class="note">As of sequence {told.as_of}, '
         f"{utc(told.time_ms)} UTC, rules of {escape(told.rules)}.</p>"

@@ -90,6 +90,7 @@ async def show_all(source: Source, contract: str = "") -> None:
 async def show(source: Source, episode: int) -> None:
     """Show one episode as a waterfall, step by step, with its fills."""
     view = View(source, f"ADL episode {episode}", "/events")
+    files = _Files(episode)
     with view.body:
         head = html()
         with grid():
@@ -100,10 +101,8 @@ async def show(source: Source, episode: int) -> None:
             with panel("Pool", "slim"):
                 pool = html()
                 with ui.element("div").classes("bits"):
-                    ui.button("JSON", on_click=lambda: files.json()).props("flat dense no-caps")
-                    ui.button("Parquet", on_click=lambda: files.parquet()).props(
-                        "flat dense no-caps"
-                    )
+                    ui.button("JSON", on_click=files.json).props("flat dense no-caps")
+                    ui.button("Parquet", on_click=files.parquet).props("flat dense no-caps")
             with panel("Step by step", about="liquidation, takeover, trigger, rounds, stop"):
                 steps = table(_STEPS, [], "id")
             with panel("Rounds", about="each can be computed again from the journal"):
@@ -112,7 +111,6 @@ async def show(source: Source, episode: int) -> None:
             with panel("Fills"):
                 fills = table(_FILLS, [], "fill")
                 action_button(view, _take_back)
-    files = _Files(episode)
     await view.connect()
 
     async def refresh() -> None:

@@ -220,9 +220,11 @@ def _lines(trial: Trial, contract: str) -> tuple[list[Point], list[Point]]:
     for point in trial.result.path:
         if point.pool == home:
             pool.append((point.time_ms, point.equity_cash / 10**point.cash_decimals))
-        for member in point.contracts:
-            if member.contract == contract:
-                profit.append((point.time_ms, member.profit_cash / 10**member.cash_decimals))
+        profit += [
+            (point.time_ms, member.profit_cash / 10**member.cash_decimals)
+            for member in point.contracts
+            if member.contract == contract
+        ]
     return pool, profit
 
 

@@ -72,6 +72,11 @@ async def show_all(source: Source) -> None:
 async def show(source: Source, pool: str) -> None:
     """Show one pool."""
     view = View(source, f"Pool {pool}", "/pools")
+    past: list[Moment] = []
+
+    def download() -> None:
+        ui.download.content(_csv(past), f"{pool}.csv", "text/csv")
+
     with view.body, grid():
         with panel("History", "wide", about="balance, equity, and the fall from the peak so far"):
             chart = ui.echart(time_charts(["", ""], [])).style(f"height: {pixels(2)}px")
@@ -80,11 +85,8 @@ async def show(source: Source, pool: str) -> None:
             action_button(view, lambda: _fund(pool))
         with panel("In- and outflows"):
             flows = table(_FLOWS, [], "id")
-            ui.button("Download history as CSV", on_click=lambda: download()).props(
-                "flat dense no-caps"
-            )
+            ui.button("Download history as CSV", on_click=download).props("flat dense no-caps")
     await view.connect()
-    past: list[Moment] = []
 
     async def refresh() -> None:
         detail = await view.source.pool(pool)
@@ -97,9 +99,6 @@ async def show(source: Source, pool: str) -> None:
         chart.options.update(_drawn(past))
         chart.update()
         flows.rows = [_flow(flow) for flow in reversed(history.flows)]
-
-    def download() -> None:
-        ui.download.content(_csv(past), f"{pool}.csv", "text/csv")
 
     await view.every(refresh)
     await view.every(remember, HISTORY_S)
