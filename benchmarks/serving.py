@@ -44,6 +44,7 @@ path = "{journal}"
 weight_per_minute = 1_000_000_000
 [bybit]
 requests_per_5s = 1_000_000_000
+connections_per_5min = 1_000_000_000
 [listen]
 max_connections_per_ip = 100_000
 max_connections = 100_000

@@ -111,6 +111,8 @@ class Bybit(_Section, frozen=True, kw_only=True):
     """Requests that one address may make in five seconds."""
     private_per_second: int = 50
     """Requests that one key may make to one private endpoint in a second."""
+    connections_per_5min: int = 500
+    """WebSockets that one address may open in five minutes."""
 
 
 class Okx(_Section, frozen=True, kw_only=True):

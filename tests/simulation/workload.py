@@ -29,6 +29,7 @@ class Workload:
 
     def __init__(self, seed: int, *, scale: int = 1) -> None:
         self.random = random.Random(seed)
+        self.orders = random.Random(f"orders {seed}")
         self.market = Market(self.random, scale=scale, coarse=scale == 1 and seed % 3 == 0)
         self.time_ms = 1_000
         self.version = 1
@@ -39,6 +40,8 @@ class Workload:
         """Return the next command; the opening first."""
         if self.opening:
             return self.opening.pop(0)
+        if self.orders.random() < 0.03:
+            return Move(self._order(model))
         self._pass_time()
         if self.random.random() < 0.07:
             return self._faulty(model)
@@ -61,8 +64,6 @@ class Workload:
             self._account: 2,
             self._time: 2,
             self._refresh: 1,
-            self._pause: 2,
-            self._force: 2,
         }
 
     def _pass_time(self) -> None:
@@ -235,15 +236,15 @@ class Workload:
         pool = self.random.choice(list(model.pools))
         return m.MoveContract(time_ms=self.time_ms, contract=contract, pool=pool, note="moved")
 
-    def _pause(self, model: Model) -> m.Command:
-        contract = self.random.choice(list(model.contracts))
-        paused = self.random.random() < 0.4
-        return m.PauseAdl(time_ms=self.time_ms, contract=contract, paused=paused, note="halted")
-
-    def _force(self, model: Model) -> m.Command:
+    def _order(self, model: Model) -> m.Command:
+        """What an operator orders: drawn apart, so that the rest of a session stays as it was."""
+        draw, time_ms = self.orders, self.time_ms
         held = [c.name for c in model.contracts.values() if c.has_inventory]
-        contract = self.random.choice(held or list(model.contracts))
-        return m.ForceAdl(time_ms=self.time_ms, contract=contract, note="at once")
+        contract = draw.choice(held or list(model.contracts))
+        if draw.random() < 0.5:
+            return m.ForceAdl(time_ms=time_ms, contract=contract, note="at once")
+        paused = draw.random() < 0.3
+        return m.PauseAdl(time_ms=time_ms, contract=contract, paused=paused, note="halted")
 
     def _time(self, _model: Model) -> m.Command:
         self.time_ms += self.random.choice([0, 1, 60_000, 9 * 3_600_000])

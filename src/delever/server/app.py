@@ -22,6 +22,7 @@ from delever.dashboard.mount import dashboard_app
 from delever.server.database import open_database
 from delever.server.demo import Demo, Scale
 from delever.server.front import Front, Venue
+from delever.server.history.history import History
 from delever.server.http import Asgi, Receive, Reply, Scope, Send, send_reply
 from delever.server.keys import Keyring
 from delever.server.logs import RequestLog
@@ -57,7 +58,8 @@ class Service:
         self.metrics.watch(self.runner, self.notifier)
         self.fills = FillLog(self.runner)
         self.demo = Demo(self.runner, self.keyring, demo) if demo else None
-        self._native = native_app(self.runner, self.keyring, config)
+        self.history = History(self.runner, self.database)
+        self._native = native_app(self.runner, self.keyring, config, self.history, self.notifier)
         self.on_started: Callable[[], None] = lambda: None
         self._lifespans = contextlib.AsyncExitStack()
         self._playing: asyncio.Task[None] | None = None
@@ -97,6 +99,7 @@ class Service:
     async def start(self) -> None:
         """Start every part."""
         await self.runner.start()
+        await self.history.start()
         await self.notifier.start()
         await self._lifespans.enter_async_context(self._native.lifespan())
         if self.demo is not None:
@@ -112,6 +115,7 @@ class Service:
         await self.dashboard.stop()
         await self._lifespans.aclose()
         await self.notifier.stop()
+        await self.history.stop()
         await self.runner.stop()
         await self.database.dispose()
 

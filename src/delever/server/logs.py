@@ -145,7 +145,8 @@ def secrets_of(config: Config) -> set[str]:
 def set_up(level: str, stream: TextIO, secrets: Iterable[str] = ()) -> None:
     """Let structlog and the standard library write JSON lines to a stream, from a level on.
 
-    The HTTP client's own lines are left out: they show whole addresses at every request.
+    The HTTP client's own lines are left out: they show whole addresses at every request. So are the
+    HTTP server's of every socket: what is told of connections is told by RequestLog and metrics.
     """
     redactor = Redactor(secrets)
     shared: list[structlog.typing.Processor] = [
@@ -175,7 +176,7 @@ def set_up(level: str, stream: TextIO, secrets: Iterable[str] = ()) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(number)
-    for chatty in ("httpx2", "httpcore2", "aiosqlite"):
+    for chatty in ("httpx2", "httpcore2", "aiosqlite", "uvicorn.error"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -26,7 +26,7 @@ PUSH_S = 1.0
 ANSWER_AFTER_S = 0.02
 IDLE_S = 600.0
 MOST_ARGUMENT_CHARACTERS = 21_000
-CONNECTIONS, CONNECTIONS_MS = 500, 300_000
+CONNECTIONS_MS = 300_000
 
 PRIVATE = "/v5/private"
 PUBLIC = tuple(f"/v5/public/{category}" for category in ("linear", "inverse", "spot", "option"))
@@ -60,7 +60,8 @@ class BybitStream:
         self._listings = listings
         self._hub = Hub()
         self._numbers = count(1)
-        self._connections = Windows(CONNECTIONS, CONNECTIONS_MS, runner.now_ms)
+        most = runner.config.bybit.connections_per_5min
+        self._connections = Windows(most, CONNECTIONS_MS, runner.now_ms)
         self._pusher: asyncio.Task[None] | None = None
         self._pools: dict[str, dict[str, wire.Pool]] = {}
         self._feed = AccountFeed(runner, listings)

@@ -1,0 +1,205 @@
+"""What is asked of the past. Rows come as named tuples; amounts are the book's integers."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from delever.core.units import ratio_ppm
+from delever.server.history import tables
+
+Rows = Sequence[sa.Row[Any]]
+
+DAY_MS = 24 * 3_600_000
+EVER_MS = 2**62
+
+KEPT_MS = 10_000
+"""How long a worst drawdown is shown before it is looked for again."""
+
+
+class Past:
+    """Queries of a database of the past; each is one read transaction."""
+
+    def __init__(self, database: AsyncEngine) -> None:
+        self._database = database
+        self._worst: dict[str, tuple[int, tuple[int, int, int]]] = {}
+
+    async def _all(self, *queries: sa.Select[Any]) -> list[Rows]:
+        async with self._database.connect() as connection:
+            return [(await connection.execute(query)).all() for query in queries]
+
+    async def pool(
+        self, pool: str, from_ms: int, until_ms: int, limit: int
+    ) -> tuple[list[sa.Row[Any]], Rows]:
+        """Return a pool's points, thinned to about `limit` with all extremes, and its flows."""
+        points, flows = tables.pool_points, tables.flows
+        found, moved = await self._all(
+            _between(points, points.c.pool == pool, from_ms, until_ms),
+            _between(flows, flows.c.pool == pool, from_ms, until_ms).limit(limit),
+        )
+        return thinned(found, lambda row: int(row.equity_cash), limit), moved
+
+    async def contract(self, contract: str, from_ms: int, until_ms: int) -> Rows:
+        """Return a contract's points, all of them."""
+        points = tables.contract_points
+        (found,) = await self._all(
+            _between(points, points.c.contract == contract, from_ms, until_ms)
+        )
+        return found
+
+    async def worst_drawdowns(self, pool: str, now_ms: int) -> tuple[int, int, int]:
+        """Return the deepest fall of a pool's equity below its own earlier peak, in ppm.
+
+        Over the last day, the last 30 days, and ever; a withdrawal moves the peak with it. Looked
+        at anew every 10 s.
+        """
+        seen_ms, worst = self._worst.get(pool, (-KEPT_MS, (0, 0, 0)))
+        if now_ms - seen_ms >= KEPT_MS:
+            worst = await self._worst_drawdowns(pool, now_ms)
+            self._worst[pool] = now_ms, worst
+        return worst
+
+    async def _worst_drawdowns(self, pool: str, now_ms: int) -> tuple[int, int, int]:
+        points, flows = tables.pool_points, tables.flows
+        seen, moved = await self._all(
+            _between(points, points.c.pool == pool, 0, EVER_MS),
+            _between(flows, flows.c.pool == pool, 0, EVER_MS),
+        )
+        since = (now_ms - DAY_MS, now_ms - 30 * DAY_MS, 0)
+        day, month, ever = (deepest_ppm(seen, moved, each) for each in since)
+        return day, month, ever
+
+    async def episodes(self, contract: str | None, before: int, limit: int) -> Rows:
+        """Return episodes, newest first, with how much was closed in each."""
+        query = _episodes().where(tables.episodes.c.episode < before)
+        if contract is not None:
+            query = query.where(tables.episodes.c.contract == contract)
+        newest = query.order_by(tables.episodes.c.episode.desc()).limit(limit)
+        (found,) = await self._all(newest)
+        return found
+
+    async def episode(self, episode: int) -> sa.Row[Any] | None:
+        """Return one episode with how much was closed in it, or None."""
+        (found,) = await self._all(_episodes().where(tables.episodes.c.episode == episode))
+        return found[0] if found else None
+
+    async def rounds(self, episode: int) -> tuple[Rows, Rows]:
+        """Return an episode's rounds and all their fills."""
+        rounds, fills = tables.rounds, tables.fills
+        told, closed = await self._all(
+            sa.select(rounds).where(rounds.c.episode == episode).order_by(*_order(rounds)),
+            sa.select(fills).where(fills.c.episode == episode).order_by(fills.c.fill),
+        )
+        return told, closed
+
+    async def moves(self, contract: str, first: int, last: int) -> tuple[Rows, Rows]:
+        """Return the takeovers and unwinds of a contract between two records, both included."""
+        queries = [
+            sa.select(table)
+            .where(table.c.contract == contract, table.c.sequence.between(first, last))
+            .order_by(*_order(table))
+            for table in (tables.takeovers, tables.unwinds)
+        ]
+        taken, unwound = await self._all(*queries)
+        return taken, unwound
+
+    async def brought(self, takeovers: Sequence[int]) -> Rows:
+        """Return these takeovers."""
+        table = tables.takeovers
+        query = sa.select(table).where(table.c.takeover.in_(takeovers)).order_by(table.c.takeover)
+        (found,) = await self._all(query)
+        return found
+
+    async def pool_around(self, pool: str, first: int, last: int) -> tuple[Any, Any]:
+        """Return a pool's last point before a record, and its last one up to another."""
+        points = tables.pool_points
+        newest = sa.select(points).where(points.c.pool == pool)
+        newest = newest.order_by(points.c.sequence.desc(), points.c.place.desc()).limit(1)
+        before, after = await self._all(
+            newest.where(points.c.sequence < first), newest.where(points.c.sequence <= last)
+        )
+        return next(iter(before), None), next(iter(after), None)
+
+    async def fills(
+        self, account: str | None, contract: str | None, after: int, limit: int
+    ) -> Rows:
+        """Return ADL fills after a number, oldest first."""
+        table = tables.fills
+        query = sa.select(table).where(table.c.fill > after)
+        for column, wanted in ((table.c.account, account), (table.c.contract, contract)):
+            query = query if wanted is None else query.where(column == wanted)
+        (found,) = await self._all(query.order_by(table.c.fill).limit(limit))
+        return found
+
+    async def fill(self, fill: int) -> sa.Row[Any] | None:
+        """Return one ADL fill, or None."""
+        (found,) = await self._all(sa.select(tables.fills).where(tables.fills.c.fill == fill))
+        return found[0] if found else None
+
+
+def _order(table: sa.Table) -> tuple[sa.Column[Any], sa.Column[Any]]:
+    return table.c.sequence, table.c.place
+
+
+def _between(
+    table: sa.Table, of: sa.ColumnElement[bool], from_ms: int, until_ms: int
+) -> sa.Select[Any]:
+    chosen = sa.select(table).where(of, table.c.time_ms.between(from_ms, until_ms))
+    return chosen.order_by(*_order(table))
+
+
+def _episodes() -> sa.Select[Any]:
+    episodes, fills = tables.episodes, tables.fills
+    closed = (
+        sa.select(
+            fills.c.episode,
+            sa.func.count().label("fills"),
+            sa.func.sum(fills.c.lots).label("lots"),
+            sa.func.count(sa.distinct(fills.c.account)).label("accounts"),
+        )
+        .where(fills.c.cancelled_sequence.is_(None))
+        .group_by(fills.c.episode)
+        .subquery()
+    )
+    counts = [
+        sa.func.coalesce(closed.c[name], 0).label(name) for name in ("fills", "lots", "accounts")
+    ]
+    return sa.select(episodes, *counts).outerjoin(closed, closed.c.episode == episodes.c.episode)
+
+
+def thinned(rows: Rows, value: Callable[[sa.Row[Any]], int], limit: int) -> list[sa.Row[Any]]:
+    """Return about `limit` rows: of each stretch the first, the lowest and the highest; the last.
+
+    So every extreme of the whole is among them.
+    """
+    if len(rows) <= limit:
+        return list(rows)
+    stretches = max((limit - 1) // 3, 1)
+    kept: set[int] = {len(rows) - 1}
+    for stretch in range(stretches):
+        begin, end = (len(rows) * each // stretches for each in (stretch, stretch + 1))
+        places = range(begin, end)
+        kept |= {
+            begin,
+            min(places, key=lambda n: value(rows[n])),
+            max(places, key=lambda n: value(rows[n])),
+        }
+    return [rows[place] for place in sorted(kept)]
+
+
+def deepest_ppm(points: Rows, flows: Rows, since_ms: int) -> int:
+    """Return the deepest fall below the highest equity since a time; the start is part of it."""
+    withdrawn = {(row.sequence): 0 for row in flows}
+    for row in flows:
+        withdrawn[row.sequence] += min(int(row.amount_cash), 0)
+    peak = deepest = 0
+    for row in points:
+        peak += withdrawn.pop(row.sequence, 0)  # money taken out is no loss
+        if row.time_ms < since_ms:
+            peak = int(row.equity_cash)  # what stood when the time began
+            continue
+        peak = max(peak, int(row.equity_cash))
+        if peak > 0:
+            deepest = max(deepest, ratio_ppm(peak - int(row.equity_cash), peak))
+    return deepest
