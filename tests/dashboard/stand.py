@@ -22,8 +22,9 @@ port = 0
 path = ":memory:"
 [publication]
 board_every_ms = 200
+stale_after_ms = 600000
 [api]
-open_read = {open_read}
+open_read = true
 [[keys]]
 id = "engine"
 roles = ["read", "ingest", "operate"]
@@ -37,7 +38,7 @@ secret_env = "SITE_DESK"
 ENVIRONMENT = {
     "SITE_ENGINE": ENGINE.partition(".")[2],
     "SITE_DESK": DESK.partition(".")[2],
-    "SITE_DESK_KEY": DESK,
+    "SITE_WRONG_KEY": "desk.wrong-secret",
     "PYTHONUNBUFFERED": "1",
 }
 
@@ -122,10 +123,10 @@ def _bearer(key: str) -> dict[str, str]:
 
 
 @contextmanager
-def served_site(directory: Path, *, open_read: bool) -> Iterator[Site]:
-    """Serve until the block ends."""
+def served_site(directory: Path) -> Iterator[Site]:
+    """Serve until the block ends; anybody may read."""
     config = directory / "delever.toml"
-    config.write_text(CONFIG.format(open_read=str(open_read).lower()))
+    config.write_text(CONFIG)
     with running("serve", "--config", str(config)) as url:
         yield Site(url)
 

@@ -72,18 +72,18 @@ _FILLS = (
 async def show_all(source: Source, contract: str = "") -> None:
     """List ADL episodes, newest first; `contract` says of which contract."""
     view = View(source, "ADL events", "/events")
-    with view.body, grid(), panel("Episodes", about="from a trigger's start to its stop"):
-        wanted = ui.input(placeholder="only this contract", value=contract)
-        wanted.props('dense outlined clearable aria-label="only this contract"')
-        episodes = table(_EPISODES, [], "episode")
-    await view.connect()
 
     async def refresh() -> None:
         name = (wanted.value or "").strip()
         episodes.rows = [_row(view, each) for each in await view.source.episodes(name)]
         view.keep_url("/events", contract=name)
 
-    wanted.on("keydown.enter", lambda: view.attempt(refresh))
+    with view.body, grid(), panel("Episodes", about="from a trigger's start to its stop"):
+        wanted = ui.input(placeholder="only this contract", value=contract)
+        wanted.props('dense outlined clearable aria-label="only this contract"')
+        wanted.on("keydown.enter", lambda: view.attempt(refresh))
+        episodes = table(_EPISODES, [], "episode")
+    await view.connect()
     await view.every(refresh, REFRESH_S)
 
 
