@@ -90,7 +90,7 @@ MAY_IMPORT = {
     "config": set(),
     "wire": {"config", "core"},
     "lab": {"core", "journal"},
-    "server": {"config", "core", "journal", "lab", "wire"},
+    "server": {"config", "core", "dashboard", "journal", "lab", "wire"},
     "watch": {"config", "core", "lab", "wire"},
     "dashboard": {"config", "core", "lab", "watch"},
     "cli": {"config", "core", "dashboard", "journal", "lab", "server", "watch", "wire"},

@@ -3,6 +3,7 @@
     book        rank, explain, whatif, compare-rules: what a book says
     risk        risk: how likely ADL is
     scenario    run, demo, replay-hyperliquid: commands in, events out
+    report      report: a finished run or comparison as one page and as pictures
     journal     replay, verify: what was recorded, and whether it is true
     reference   rules, schema: what delever knows
     serve       serve, config check: the server
@@ -61,6 +62,8 @@ _COMMANDS = {
     "delever.cli.book:compare_rules": "Where positions stand under every venue's rules.",
     "delever.cli.risk:risk": "Rate how likely liquidations are to end in ADL, and say why.",
     "delever.cli.scenario:run": "Run a scenario, and say what it came to.",
+    "delever.cli.dashboard:dashboard": "Serve the dashboard of a server that runs elsewhere.",
+    "delever.cli.report:report": "Write a run or comparison as one HTML file, and as pictures.",
     "delever.cli.journal:replay": "Make the book again from a journal, by events and by commands.",
     "delever.cli.journal:verify": "Prove a journal, or say what is wrong with it and where.",
     "delever.cli.reference:rules": "What each venue's rule set does, with sources.",

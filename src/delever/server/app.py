@@ -18,6 +18,7 @@ import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from delever.config import Config
+from delever.dashboard.mount import dashboard_app
 from delever.server.database import open_database
 from delever.server.demo import Demo, Scale
 from delever.server.front import Front, Venue
@@ -64,6 +65,7 @@ class Service:
         self._lifespans = contextlib.AsyncExitStack()
         self._playing: asyncio.Task[None] | None = None
         native = cast("Asgi", self._native)
+        self.dashboard = dashboard_app(native)
         self.front = Front(config.listen, self._venues(), native, self._mounts(), self._lifespan)
         counted = self.metrics.counted(self.front, (*PARTS, *self.front.parts))
         self.app = RequestLog(counted, trust_forwarded=config.listen.trust_forwarded)
@@ -76,7 +78,7 @@ class Service:
         )
 
     def _mounts(self) -> Mapping[str, Asgi]:
-        return {"metrics": self._metrics}
+        return {"metrics": self._metrics, "dashboard": self.dashboard}
 
     async def _metrics(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         kind = (b"content-type", CONTENT_TYPE_LATEST.encode())
@@ -112,6 +114,7 @@ class Service:
             self._playing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._playing
+        await self.dashboard.stop()
         await self._lifespans.aclose()
         await self.notifier.stop()
         await self.history.stop()
