@@ -91,7 +91,7 @@ class Accounts:
     async def balances(self, product: str, account: str, _request: Request) -> object:
         """Return the account's money in each asset in which the product's contracts settle."""
         settled = {m.terms.settle: m.cash_decimals for m in self._markets.all(product)}
-        holdings = await self._holdings(account)
+        holdings = (await self._seen(account)).holdings
         rows = []
         for wallet in holdings.wallets:
             if wallet.asset in settled:
