@@ -106,6 +106,8 @@ def call(tokens: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
+    except ModuleNotFoundError as error:
+        return _failed(_not_installed(error), Exit.FAILED)
     except OSError as error:
         return _failed(error, Exit.FAILED)
     return code if isinstance(code, int) else Exit.DONE
@@ -114,3 +116,11 @@ def call(tokens: Sequence[str] | None = None) -> int:
 def _failed(why: object, code: Exit) -> int:
     sys.stderr.write(f"delever: {why}\n")
     return code
+
+
+def _not_installed(error: ModuleNotFoundError) -> str:
+    """Return which part of delever to install for a module that is not there."""
+    if (error.name or "").partition(".")[0] == "delever":
+        raise error
+    extras = "'delever[server]' for serve, [dashboard], [watch], [plot] for report"
+    return f"{error.name} is not installed: pip install {extras}"
