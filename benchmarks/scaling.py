@@ -13,7 +13,7 @@ from reference import Reference, library
 
 from delever.core.engine import step
 from delever.core.kernels import fastest
-from delever.core.publishing import ShownContract, show_contract
+from delever.core.publishing import ShownContract, publish, show_contract
 
 
 def ranks(shown: list[ShownContract]) -> list[str]:
@@ -26,6 +26,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
     for size in sizes:
         book = large(size)
         built, reference = build(book), Reference(book)
+        publish(built)
         states = list(built.contracts.values())
         found: dict[int, list[ShownContract]] = {}
 

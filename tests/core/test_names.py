@@ -35,6 +35,6 @@ def test_no_name_has_a_number_outside() -> None:
 
 
 def test_names_of_one_checksum_are_told_apart() -> None:
-    """Two texts with the same CRC-32."""
+    """These two words have the same checksum."""
     names = Names(["plumless", "buckeroo"])
     assert (names.find("plumless"), names.find("buckeroo"), names.find("")) == (0, 1, -1)

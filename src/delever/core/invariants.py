@@ -68,18 +68,19 @@ class StepCheck:
                 now = total(self._book, *key)
                 ensure(now == held + self._posted[key], "ledger and book differ", key, now)
         for event in self._reduced:
-            self._check_reduced(event)
+            self._check_position(event)
+        for contract, takeover in {(event.contract, event.takeover) for event in self._reduced}:
+            for inventory in self._book.contracts[contract].inventory.values():
+                parcel = inventory.parcels.get(takeover)
+                closed = parcel is None or parcel.lots > 0
+                ensure(closed, "inventory was closed beyond its size", contract, takeover)
 
-    def _check_reduced(self, event: TakenOver | AdlFilled) -> None:
-        state = self._book.contracts[event.contract]
-        lane = state.lanes[event.side]
+    def _check_position(self, event: TakenOver | AdlFilled) -> None:
+        lane = self._book.contracts[event.contract].lanes[event.side]
         row = lane.find(self._book.accounts.index[event.account], event.position)
         if row is not None:
-            ensure(lane.lots[row] > 0, "a position was closed beyond its size", event)
-            ensure(lane.margin[row] >= 0, "a margin is negative", event)
-        for side in Side:
-            parcel = state.inventory[side].parcels.get(event.takeover)
-            ensure(parcel is None or parcel.lots > 0, "inventory was closed beyond its size", event)
+            ensure(lane.lots.item(row) > 0, "a position was closed beyond its size", event)
+            ensure(lane.margin.item(row) >= 0, "a margin is negative", event)
 
 
 def audit(book: Book) -> None:

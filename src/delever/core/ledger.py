@@ -161,9 +161,11 @@ def _filled(book: Book, fill: m.AdlFilled, direction: int = 1) -> Iterator[Posti
     asset, name, account = state.terms.settle, fill.contract, fill.account
     paid = fill.realised_cash + fill.released_cash - fill.fee_cash
     yield Posting(Part.POSITIONS, name, asset, direction * fill.cost_cash, account)
-    yield Posting(Part.MARGINS, name, asset, -direction * fill.released_cash, account)
+    if fill.released_cash:
+        yield Posting(Part.MARGINS, name, asset, -direction * fill.released_cash, account)
     yield Posting(Part.WALLETS, asset, asset, direction * paid, account)
-    yield Posting(Part.FEES, asset, asset, direction * fill.fee_cash)
+    if fill.fee_cash:
+        yield Posting(Part.FEES, asset, asset, direction * fill.fee_cash)
     yield Posting(Part.INVENTORY, name, asset, direction * fill.pool_cost_cash)
     yield Posting(Part.POOL, fill.pool, asset, direction * fill.pool_realised_cash)
     unit, lots = lots_unit(name), direction * fill.side.sign * fill.lots

@@ -24,8 +24,16 @@ SHORT_RUN = 24
 
 
 def compiled(signature):
-    """Compile at once for these types, or take what an earlier run has kept."""
-    return numba.njit(signature, cache=True, nogil=True, error_model="numpy")
+    """Compile at once for these types, or take what an earlier run has kept on disk."""
+    options = {"nogil": True, "error_model": "numpy"}
+
+    def decorate(function):
+        try:
+            return numba.njit(signature, cache=True, **options)(function)
+        except (OSError, RuntimeError):  # there is nowhere to keep it
+            return numba.njit(signature, **options)(function)
+
+    return decorate
 
 
 @compiled(t.void(U8, I4, U8, I4, t.int64, t.int64))
