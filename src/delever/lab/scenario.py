@@ -142,7 +142,7 @@ def _place(told: Any, path: str) -> tuple[str, object]:
     for name, index in re.findall(r"(\w+)|\[(\d+)\]", field):
         value = value[int(index)] if index else value.get(name)
     if field != path:
-        inner = {name: each for name, each in value.items() if not isinstance(each, str | int)}
+        inner = {name: each for name, each in value.items() if type(each) not in {str, int}}
         name, value = next(iter(inner.items()))
         field = f"{field}.{name}"
     return field, None if isinstance(value, dict | list) else value
@@ -159,8 +159,8 @@ _INNER: dict[str, type[msgspec.Struct]] = {
 def _struct_at(told: Any, field: str) -> type[msgspec.Struct]:
     """Return the type of the command, or of the row inside it, that a field belongs to."""
     outer = re.split(r"[.\[]", field)[0]
-    kind = told.get("type", "") if isinstance(told, dict) else ""
-    return _INNER.get(outer) or _types.get(kind, Command)
+    kind = told.get("type") if isinstance(told, dict) else ""
+    return _INNER.get(outer) or _types.get(str(kind), Command)
 
 
 def _choices(kind: type[msgspec.Struct], field: str) -> list[str]:

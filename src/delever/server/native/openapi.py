@@ -126,6 +126,7 @@ def _path(path: str, item: Document) -> Document:
 def _operation(path: str, operation: Document) -> Document:
     """Return an operation with its body, its key and its failures."""
     operation = {**operation, "responses": {**operation["responses"]}}
+    operation["parameters"] = [_parameter(each) for each in operation.get("parameters", [])]
     codes = ["400", "503"]
     if path in BODIES:
         operation["requestBody"] = {"required": True, "content": BODIES[path]}
@@ -142,6 +143,13 @@ def _operation(path: str, operation: Document) -> Document:
     for code in (*codes, *REFUSES.get(path, ())):
         operation["responses"][code] = _failure(code)
     return operation
+
+
+def _parameter(parameter: Document) -> Document:
+    """Return a parameter that may be left out, but cannot be null: a query has no such word."""
+    kinds = parameter["schema"].get("oneOf", [])
+    given = [kind for kind in kinds if kind != {"type": "null"}]
+    return {**parameter, "schema": given[0]} if len(given) == 1 else parameter
 
 
 def _failure(code: str) -> Document:
