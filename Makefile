@@ -3,7 +3,7 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
 	echo $$python && break; done)
 
-.PHONY: demo test check unit fuzz docs clean
+.PHONY: demo test check unit fuzz docs bench bench-large clean
 
 demo: .venv/ready ## play a seeded crash from the first liquidation to the end of ADL
 	.venv/bin/delever demo
@@ -23,6 +23,16 @@ fuzz: .venv/ready ## the same property tests, at random and a hundred times as f
 
 docs: .venv/ready ## write the generated pages of docs
 	.venv/bin/python docs/generate.py
+
+bench: .venv/bench ## measure delever beside C, DuckDB, Polars and Redis; writes docs/results/performance.md
+	.venv/bin/python benchmarks/run.py
+
+bench-large: .venv/bench ## the same with ten million positions, beside the page: .venv/performance-large.md
+	.venv/bin/python benchmarks/run.py --positions 10000000 --rounds 3 --output .venv/performance-large.md
+
+.venv/bench: .venv/ready
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --editable '.[dev,bench,fast]'
+	touch $@
 
 clean:
 	rm -rf .venv dist

@@ -45,12 +45,13 @@ class StepCheck:
 
     def before(self, event: Event) -> None:
         """Note what the event is about to move."""
-        for posting in postings(self._book, event):
-            key = (posting.part, posting.of, posting.unit)
-            if key not in self._held:
-                self._held[key] = total(self._book, *key)
-            self._posted[key] += posting.amount
-            self._units[posting.unit] += posting.amount
+        held, posted, units = self._held, self._posted, self._units
+        for part, of, unit, amount, _ in postings(self._book, event):
+            key = (part, of, unit)
+            if key not in held:
+                held[key] = total(self._book, part, of, unit)
+            posted[key] += amount
+            units[unit] += amount
         if isinstance(event, TakenOver | AdlFilled):
             self._reduced.append(event)
         elif isinstance(event, FillCancelled):
@@ -127,6 +128,6 @@ def _audit_lane(book: Book, state: ContractState, side: Side) -> None:
     profit, maintenance = state.valued(side, lane.lots[:n], lane.cost[:n])
     ensure(np.array_equal(profit, lane.profit[:n]), "profit", state.name, side)
     ensure(np.array_equal(maintenance, lane.maintenance[:n]), "maintenance", state.name, side)
-    keys = zip(lane.account[:n].tolist(), lane.position[:n].tolist(), strict=True)
-    ensure({key: row for row, key in enumerate(keys)} == lane.rows, "rows", state.name, side)
+    rows = lane.index.find_all(lane.account[:n], lane.position[:n])
+    ensure(np.array_equal(rows, np.arange(n)), "rows", state.name, side)
     ensure(int(lane.account[:n].max(initial=-1)) < book.accounts.size, "accounts", state.name)

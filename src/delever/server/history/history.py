@@ -5,6 +5,7 @@ process is killed. A database that cannot be reached is asked again; the engine 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from delever.journal import Record, SqliteJournal
 from delever.server.history import tables
-from delever.server.history.database import migrate
 from delever.server.history.projection import Rows, rows_of
+from delever.server.history.schema import migrate
 from delever.server.runner import Committed, Runner, StoppedError
 
 PAGE = 500
@@ -24,6 +25,9 @@ PAGE = 500
 
 RETRY_S = 1.0
 """How long a database that has failed is left alone."""
+
+PATIENCE_S = 2.0
+"""How long a question about the past waits for the projection of what was just committed."""
 
 ONLY = 1
 """The cursor's one row."""
@@ -41,6 +45,7 @@ class History:
         self.database = database
         self.sequence = 0
         self.caught_up = False
+        self._told = 0
         self._runner = runner
         self._news = asyncio.Event()
         self._moved = asyncio.Condition()
@@ -59,18 +64,19 @@ class History:
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
-        await self.database.dispose()
 
-    async def reach(self, sequence: int, timeout_s: float) -> bool:
-        """Wait until a record is in the database; return whether it is."""
-        async with self._moved:
-            try:
-                reached = self._moved.wait_for(lambda: self.sequence >= sequence)
-                return bool(await asyncio.wait_for(reached, timeout_s))
-            except TimeoutError:
-                return False
+    async def current(self) -> int:
+        """Wait a moment until all that is durable now is in the database; return what is."""
+        told = self._told
+        if self.sequence < told:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE_S), self._moved:
+                    await self._moved.wait_for(lambda: self.sequence >= told)
+        return self.sequence
 
-    def _tell(self, _committed: Sequence[Committed]) -> None:
+    def _tell(self, committed: Sequence[Committed]) -> None:
+        if committed:
+            self._told = committed[-1].sequence
         self._news.set()
 
     async def _follow(self) -> None:
@@ -139,7 +145,8 @@ async def _write(connection: AsyncConnection, records: Sequence[Record]) -> None
     last = await connection.scalar(sa.select(sa.func.max(episodes.c.episode)))
     rows = await asyncio.to_thread(rows_of, records, open_episodes, last or 0)
     for table, new in rows.new.items():
-        await connection.execute(sa.insert(table), new)
+        if new:
+            await connection.execute(sa.insert(table), new)
     await _change(connection, rows, episodes, fills)
 
 

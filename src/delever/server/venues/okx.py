@@ -42,6 +42,7 @@ class Okx:
         }
         self._private: dict[str, Callable[[Holder, Params], Awaitable[Data]]] = {
             "/api/v5/account/positions": self._positions,
+            "/api/v5/account/balance": self._balance,
             "/api/v5/asset/currencies": self._currencies,
         }
 
@@ -180,6 +181,22 @@ class Okx:
             )
             rows.append(row)
         return rows
+
+    async def _balance(self, holder: Holder, _params: Params) -> Data:
+        if holder.account is None:
+            return wire.NOT_PERMITTED
+        seen = await self._runner.read(see(holder.account))
+        shown = self._runner.board.contracts.values()
+        decimals = {each.terms.settle: each.cash_decimals for each in shown}
+        wallets = () if seen is None else seen.holdings.wallets
+        details = [
+            wire.balance_row(
+                wallet.asset, decimals[wallet.asset], wallet.balance_cash, wallet.equity_cash
+            )
+            for wallet in wallets
+            if wallet.asset in decimals
+        ]
+        return [{"details": details, "uTime": str(self._runner.now_ms())}]
 
     async def _currencies(self, _holder: Holder, _params: Params) -> Data:
         """Return nothing: delever knows of no deposits."""
