@@ -137,10 +137,11 @@ def _inverse() -> Iterator[Command]:
 
 
 def grant(keyring: Keyring) -> None:
-    """Let each account's key in, with the same secret and passphrase, and one without account."""
+    """Let each account's key in, all with one secret and passphrase; two keys see no account."""
     for name in ACCOUNTS:
         keyring.add(_holder(f"{name}-key", Role.TRADE_ACCOUNT, (name,)))
     keyring.add(_holder("desk-key", Role.READ, ()))
+    keyring.add(_holder("engine-key", Role.INGEST, ("bob",)))
 
 
 def _holder(key: str, role: Role, accounts: tuple[str, ...]) -> Holder:

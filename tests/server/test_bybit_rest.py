@@ -134,8 +134,9 @@ def test_an_rsa_key_signs_in_base64(tmp_path: Path) -> None:
 def test_a_key_without_an_account_sees_no_positions() -> None:
     async def use(caller: Caller, _runner: Runner) -> None:
         asked = "category=linear&symbol=BTCUSDT"
-        assert await caller.ask("/v5/position/list", asked, key="desk-key") == 10005
-        assert await caller.ask("/v5/execution/list", asked, key="desk-key") == 10005
+        for key in ("desk-key", "engine-key"):
+            assert await caller.ask("/v5/position/list", asked, key=key) == 10005
+            assert await caller.ask("/v5/execution/list", asked, key=key) == 10005
         info = await caller.ask("/v5/user/query-api", key="desk-key")
         assert (info["apiKey"], info["readOnly"], info["secret"]) == ("desk-key", 1, "")
         assert await caller.ask("/v5/position/list", asked) == 10003

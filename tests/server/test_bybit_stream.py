@@ -150,6 +150,7 @@ def test_what_is_no_json_object_is_refused(market: Served) -> None:
         (["bob-key", 10**13, "00"], "signature is invalid"),
         (signed("bob-key", 1_600_000_000_000), "request expired"),
         (signed("desk-key", 10**13), "the key has no account"),
+        (signed("engine-key", 10**13), "the key has no account"),
     ],
 )
 def test_who_is_not_believed_hears_nothing(market: Served, args: object, fault: str) -> None:

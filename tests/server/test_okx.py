@@ -89,6 +89,16 @@ def test_keys_and_signatures(changed: dict[str, str], code: str, keyring: Keyrin
     assert code_of(found) == code
 
 
+def test_a_key_that_sees_no_account() -> None:
+    async def use(caller: Caller, _runner: Runner) -> None:
+        for key, expected in (("engine-key", "50114"), ("desk-key", "50114"), ("bob-key", "0")):
+            headers = signed(key, NOON, POSITIONS)
+            reply = await caller.venue.answer(request(POSITIONS, "", headers))
+            assert msgspec.json.decode(reply.body)["code"] == expected
+
+    calling(use)
+
+
 def test_a_key_without_a_secret_signs_nothing(keyring: Keyring) -> None:
     keyring.add(Holder("public", frozenset({Role.READ}), (), _passphrase=SECRET.encode()))
     empty = hmac.new(b"", f"{NOON}GET{POSITIONS}".encode(), hashlib.sha256).digest()
