@@ -1,10 +1,14 @@
 """The dashboard in a real browser, beside a real server that is told a small crash."""
 
+import io
+import json
 import re
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from playwright.sync_api import Page, expect
 from stand import DESK, ENGINE, Site, running, served_site
@@ -225,6 +229,44 @@ def give_key(page: Page, key: str) -> None:
     page.get_by_role("button", name="Use it").click()
     page.wait_for_timeout(300)
     expect(page.locator(".asof")).to_contain_text("as of")
+
+
+def test_an_episode_is_computed_again_and_downloaded(browser: Watched, site: Site) -> None:
+    told = site.get("/v1/adl/1")
+    page = browser.page(f"{site.page}/events/1")
+    fills = [fill for each in told["rounds"] for fill in each["fills"]]
+    assert len(fills) >= 3
+    shown = page.locator(".rows").last.locator("tbody tr")
+    expect(shown).to_have_count(len(fills))
+    rows = [cells(row) for row in shown.all()]
+    assert [row[1:5] for row in rows] == [
+        [fill["account"], fill["quantity"], fill["price"], fill["realised"]] for fill in fills
+    ]
+    page.get_by_role("button", name="Recompute").click()
+    proof = page.locator("[data-same]")
+    expect(proof).to_contain_text("the same bytes")
+    expect(proof).to_contain_text(told["rounds"][0]["hash"])
+    kept = json.loads(downloaded(page, "JSON"))
+    assert kept["rounds"][0]["hash"] == told["rounds"][0]["hash"]
+    frame = pl.read_parquet(io.BytesIO(downloaded(page, "Parquet")))
+    assert frame["price"].to_list() == [Decimal(fill["price"]) for fill in fills]
+    assert frame["account"].to_list() == [fill["account"] for fill in fills]
+
+
+def test_a_pool_s_history_is_downloaded_exactly(browser: Watched, site: Site) -> None:
+    page = browser.page(f"{site.page}/pools/main")
+    expect(page.locator(".rows tbody tr").last).to_contain_text("seed")
+    lines = downloaded(page, "Download history as CSV").decode().splitlines()
+    points = site.get("/v1/pools/main/history?limit=1000")["points"]
+    assert lines[0] == "sequence,time_ms,balance,equity,BTCUSDT"
+    balances = [(line.split(",")[0], line.split(",")[2]) for line in lines[1:]]
+    assert balances == [(str(each["sequence"]), each["balance"]) for each in points]
+
+
+def downloaded(page: Page, button: str) -> bytes:
+    with page.expect_download() as waited:
+        page.get_by_role("button", name=button, exact=True).click()
+    return Path(waited.value.path()).read_bytes()
 
 
 def test_the_laboratory_plays_rule_sets_side_by_side_and_scrubs_through_time(

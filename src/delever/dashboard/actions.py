@@ -4,7 +4,7 @@ The page itself acts for nobody: a command goes out with the key that the visito
 tab, is refused by the server where the key lacks the role, and lands in the journal with its note.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nicegui import ui
@@ -33,10 +33,9 @@ class Action:
 FUNDING_REASONS = tuple(map(str, FundingReason))
 
 
-def action_button(view: View, action: Callable[[], Action]) -> None:
-    """Show a button that opens the form of an action, made when it is pressed."""
-    label = action().label
-    ui.button(f"{label} …", on_click=lambda: _form(view, action())).props(
+def action_button(view: View, action: Action) -> None:
+    """Show a button that opens the form of an action."""
+    ui.button(f"{action.label} …", on_click=lambda: _form(view, action)).props(
         "flat dense no-caps"
     ).classes("action")
 

@@ -37,6 +37,7 @@ class Contract(Answer, frozen=True, kw_only=True):
     mark: str | None
     marked_ms: int | None
     stale: bool
+    paused: bool
     state: str
     progress_ppm: int
     open_interest_long: str

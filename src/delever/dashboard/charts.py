@@ -69,6 +69,13 @@ def time_charts(
         ],
         "tooltip": {"trigger": "axis", "axisPointer": {"type": "line"}},
         "axisPointer": {"link": [{"xAxisIndex": "all"}]},
+        "legend": {
+            "bottom": 0,
+            "left": 0,
+            "type": "scroll",
+            "itemWidth": 16,
+            "textStyle": {"color": GREY},
+        },
         "dataZoom": [{"type": "inside", "xAxisIndex": list(linked)}],
         "grid": [{"left": 84, "right": 18, "top": top, "height": height} for top in tops],
         "xAxis": [
@@ -101,7 +108,7 @@ def _least(span: tuple[float, float] | None) -> dict[str, float]:
 
 def pixels(count: int, *, height: int = HEIGHT) -> int:
     """Return how high so many charts below one another are."""
-    return 36 + count * (height + 62) - 36
+    return 36 + count * (height + 62) - 6
 
 
 def curve(points: Sequence[Mapping[str, float]]) -> dict[str, Any]:
@@ -142,7 +149,7 @@ def curve(points: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     }
 
 
-def waterfall(stages: Sequence[tuple[str, float, str]], unit: str) -> dict[str, Any]:
+def waterfall(stages: Sequence[tuple[str, float, str]]) -> dict[str, Any]:
     """Return bars that take up where the one before ended: (name, how much, colour)."""
     left = stages[0][1] if stages else 0.0
     floors, bars = [], []
@@ -155,15 +162,14 @@ def waterfall(stages: Sequence[tuple[str, float, str]], unit: str) -> dict[str, 
         "animation": False,
         "backgroundColor": "transparent",
         "textStyle": {"color": GREY},
-        "grid": {"left": 84, "right": 18, "top": 20, "bottom": 30},
+        "grid": {"left": 70, "right": 18, "top": 20, "bottom": 44},
         "xAxis": {
             "type": "category",
             "data": [name for name, _, _ in stages],
-            "axisLabel": {"color": GREY, "interval": 0},
+            "axisLabel": {"color": GREY, "interval": 0, "width": 74, "overflow": "break"},
         },
         "yAxis": {
             "type": "value",
-            "name": unit,
             "axisLabel": {"color": GREY},
             "splitLine": {"lineStyle": {"color": "rgba(138,148,158,.25)"}},
         },

@@ -94,7 +94,8 @@ def banner(contract: Contract) -> str:
     taken = inventory(contract)
     held = f"; the pool holds {taken}" if taken else ""
     stale = f"; no mark since {clock(contract.marked_ms)}" if contract.stale else ""
-    return f"{way}{held}{stale}"
+    paused = "; rounds are paused by the operator" if contract.paused else ""
+    return f"{way}{held}{stale}{paused}"
 
 
 def inventory(contract: Contract) -> str:

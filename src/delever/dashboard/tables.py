@@ -2,7 +2,8 @@
 
 A cell of kind `number` shows its thousands apart and is copied as it is; one of kind `light` is
 dots and text; `link` leads to the address in the row's field `<name>_href`; `state` is a coloured
-word, of the kind in `<name>_kind`; `bar` is a share in percent.
+word, of the kind in `<name>_kind`; `bar` is a share in percent; `wrapped` and `hash` take
+more than one line.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Any, Literal
 
 from nicegui import ui
 
-Kind = Literal["text", "number", "light", "link", "state", "bar"]
+Kind = Literal["text", "number", "light", "link", "state", "bar", "wrapped", "hash"]
 
 _NUMERIC = "(a, b) => (a === null ? -Infinity : Number(a)) - (b === null ? -Infinity : Number(b))"
 
@@ -38,6 +39,8 @@ _SLOTS: dict[str, str] = {
         '<q-td :props="props"><span :class="\'state state-\' + props.row[props.col.name + '
         "'_kind']\">{{props.value}}</span></q-td>"
     ),
+    "wrapped": '<q-td :props="props" class="wrapped">{{props.value}}</q-td>',
+    "hash": '<q-td :props="props" class="wrapped hash">{{props.value}}</q-td>',
     "bar": (
         '<q-td :props="props"><span class="bar" :style="{width: props.value + \'%\'}">'
         "</span></q-td>"

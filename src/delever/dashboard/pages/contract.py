@@ -7,6 +7,7 @@ from typing import Any
 
 from nicegui import ui
 
+from delever.dashboard.actions import Action, action_button
 from delever.dashboard.answers import Contract, ContractMoment, Pool, Rating, Trigger
 from delever.dashboard.charts import (
     AMBER,
@@ -63,6 +64,9 @@ async def show(
                 chart = ui.echart(time_charts(["", ""], [])).style(f"height: {pixels(2)}px")
             with panel("How far from ADL", "slim"):
                 distance = html()
+                with ui.element("div").classes("bits"):
+                    for action in _actions(contract):
+                        action_button(view, action)
         ladder = Ladder(view, contract, side, offset, account)
         with grid():
             with panel("Price → ADL", "half", about="what a move of the mark would leave for ADL"):
@@ -102,6 +106,33 @@ async def show(
     await view.every(refresh)
     await view.every(ladder.refresh, LADDER_S)
     await view.every(rate, RATING_S)
+
+
+def _actions(contract: str) -> list[Action]:
+    """Return what an operator may do to a contract."""
+    return [
+        Action(
+            label="Pause rounds",
+            confirm=contract,
+            fixed={"type": "pause_adl", "contract": contract, "paused": True},
+        ),
+        Action(
+            label="Let rounds go on",
+            confirm=contract,
+            fixed={"type": "pause_adl", "contract": contract, "paused": False},
+        ),
+        Action(
+            label="Force a round",
+            confirm=contract,
+            fixed={"type": "force_adl", "contract": contract},
+        ),
+        Action(
+            label="Move to another pool",
+            confirm=contract,
+            fixed={"type": "move_contract", "contract": contract},
+            asked={"pool": "name of the pool"},
+        ),
+    ]
 
 
 # --- the state ---

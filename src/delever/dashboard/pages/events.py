@@ -36,7 +36,7 @@ _STEPS = (
     Column("time", "Time (UTC)"),
     Column("sequence", "Sequence", "number"),
     Column("what", "What"),
-    Column("detail", "Who, and with which numbers"),
+    Column("detail", "Who, and with which numbers", "wrapped"),
     Column("quantity", "Quantity", "number"),
     Column("price", "Price", "number"),
     Column("money", "To or from the pool", "number"),
@@ -51,7 +51,7 @@ _ROUNDS = (
     Column("filled", "Filled", "number"),
     Column("left", "Left", "number"),
     Column("candidates", "In line", "number"),
-    Column("hash", "Hash of the record"),
+    Column("hash", "Hash of the record", "hash"),
 )
 
 _FILLS = (
@@ -66,6 +66,15 @@ _FILLS = (
     Column("liquidated", "Bankrupt account", "link"),
     Column("sequence", "Round", "number"),
     Column("state", "State"),
+)
+
+
+TAKE_BACK = Action(
+    label="Take a fill back",
+    confirm="take back",
+    fixed={"type": "cancel_adl"},
+    asked={"fill": "number of the fill"},
+    whole=frozenset({"fill"}),
 )
 
 
@@ -95,9 +104,11 @@ async def show(source: Source, episode: int) -> None:
         head = html()
         with grid():
             with panel(
-                "Who took what", "wide", about="from the bankrupt account to the candidates"
+                "Who took what",
+                "wide",
+                about="quantity, from the bankrupt account to the candidates",
             ):
-                chart = ui.echart(waterfall([], "")).style("height: 280px")
+                chart = ui.echart(waterfall([])).style("height: 280px")
             with panel("Pool", "slim"):
                 pool = html()
                 with ui.element("div").classes("bits"):
@@ -110,14 +121,14 @@ async def show(source: Source, episode: int) -> None:
                 proof = _Proof(view)
             with panel("Fills"):
                 fills = table(_FILLS, [], "fill")
-                action_button(view, _take_back)
+                action_button(view, TAKE_BACK)
     await view.connect()
 
     async def refresh() -> None:
         told = await view.source.waterfall(episode)
         files.told = told
         head.set_content(_head(view, told))
-        chart.options.update(waterfall(_stages(told), told.contract))
+        chart.options.update(waterfall(_stages(told)))
         chart.update()
         pool.set_content(_pool(told))
         steps.rows = list(_steps(told))
@@ -293,16 +304,6 @@ def _fill(view: View, fill: Fill) -> dict[str, Any]:
         "sequence": fill.sequence,
         "state": f"taken back by {taken_back}" if taken_back else "stands",
     }
-
-
-def _take_back() -> Action:
-    return Action(
-        label="Take a fill back",
-        confirm="take back",
-        fixed={"type": "cancel_adl"},
-        asked={"fill": "number of the fill"},
-        whole=frozenset({"fill"}),
-    )
 
 
 class _Proof:

@@ -198,14 +198,7 @@ class _Bench:
         )
         for axis in drawn["xAxis"]:
             axis |= {"min": self._span[0], "max": self._span[1]}
-        legend = {
-            "top": 4,
-            "right": 8,
-            "textStyle": {"color": GREY},
-            "type": "scroll",
-            "left": "45%",
-        }
-        return drawn | {"legend": legend | {"data": [each["name"] for each in series[::2]]}}
+        return drawn
 
 
 def _told(total: Any) -> dict[str, Any]:

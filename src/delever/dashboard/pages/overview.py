@@ -29,6 +29,8 @@ LOOK_BACK = 500
 LOUD = {
     "adl_started": "ADL started",
     "adl_stopped": "ADL stopped",
+    "adl_forced": "ADL forced",
+    "adl_paused": "ADL paused",
     "round_closed": "ADL round",
     "adl_exhausted": "nobody left",
     "taken_over": "takeover",
@@ -90,7 +92,8 @@ _EMPTY = '<p class="quiet">No contract is defined yet.</p>'
 
 def _banner(view: View, contract: Contract) -> str:
     state = state_of(contract)
-    detail = f'<span class="quiet">{escape(banner(contract))}</span>' if state != "calm" else ""
+    quiet = state == "calm" and not contract.paused
+    detail = "" if quiet else f'<span class="quiet">{escape(banner(contract))}</span>'
     return (
         f'<div class="banner banner-{state}" data-contract="{escape(contract.contract)}" '
         f'data-state="{state}"><b><a href="{view.contract(contract.contract)}">'
@@ -152,16 +155,15 @@ def _line(view: View, told: EventShown) -> str:
 
 
 def _detail(event: dict[str, Any]) -> str:
-    """Return what an event is about, in words; integers as the journal has them."""
-    match event["type"]:
-        case "adl_started" | "adl_stopped":
-            return words(event["trigger"])
-        case "round_closed":
-            return f"{event['side']}: {event['candidates']} in line, {words(event['price_rule'])}"
-        case "taken_over":
-            return f"{event['account']} {event['side']}"
-        case "pool_funded":
-            return f"{words(event['reason'])} {event.get('note', '')}".strip()
-        case "notice":
-            return f"{words(event['kind'])} {words(event['subject'])} {event['account']}".strip()
-    return ""
+    """Return what an event is about, in words; its numbers stand on the pages it leads to."""
+    fields = {
+        "adl_started": ("trigger",),
+        "adl_stopped": ("trigger",),
+        "adl_forced": ("note",),
+        "adl_paused": ("note",),
+        "round_closed": ("side", "price_rule"),
+        "taken_over": ("account", "side"),
+        "pool_funded": ("reason", "note"),
+        "notice": ("kind", "subject", "account"),
+    }.get(event["type"], ())
+    return " · ".join(words(event[name]) for name in fields if event[name])

@@ -82,7 +82,7 @@ async def show(source: Source, pool: str) -> None:
             chart = ui.echart(time_charts(["", ""], [])).style(f"height: {pixels(2)}px")
         with panel("Now", "slim"):
             now = html()
-            action_button(view, lambda: _fund(pool))
+            action_button(view, _fund(pool))
         with panel("In- and outflows"):
             flows = table(_FLOWS, [], "id")
             ui.button("Download history as CSV", on_click=download).props("flat dense no-caps")
