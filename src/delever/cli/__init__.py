@@ -106,10 +106,8 @@ def call(tokens: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
-    except ModuleNotFoundError as error:
-        return _failed(_not_installed(error), Exit.FAILED)
-    except OSError as error:
-        return _failed(error, Exit.FAILED)
+    except (ModuleNotFoundError, OSError) as error:
+        return _failed(_in_words(error), Exit.FAILED)
     return code if isinstance(code, int) else Exit.DONE
 
 
@@ -118,8 +116,10 @@ def _failed(why: object, code: Exit) -> int:
     return code
 
 
-def _not_installed(error: ModuleNotFoundError) -> str:
-    """Return which part of delever to install for a module that is not there."""
+def _in_words(error: ModuleNotFoundError | OSError) -> str:
+    """Return what went wrong; for a module that is not there, what to install."""
+    if isinstance(error, OSError):
+        return str(error)
     if (error.name or "").partition(".")[0] == "delever":
         raise error
     extras = "'delever[server]' for serve, [dashboard], [watch], [plot] for report"
