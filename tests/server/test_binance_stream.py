@@ -238,6 +238,6 @@ async def watched(server: Served) -> list[Any]:
 
 
 async def crash_once_watched(server: Served) -> None:
-    while not server.service.front.open_sockets:
-        await asyncio.sleep(0.01)  # noqa: ASYNC110 - the other loop's server sets no event of ours
+    while not server.service.front.open_sockets:  # noqa: ASYNC110 - set by another loop
+        await asyncio.sleep(0.01)
     await asyncio.to_thread(tell, server.service, fall())
