@@ -148,11 +148,11 @@ class Outbox:
             table.state == State.WAITING, table.channel == channel, table.next_try_ms <= now_ms
         )
         first = sa.select(table.number).where(due, free).order_by(table.number).limit(limit)
+        first = first.with_for_update(skip_locked=True)  # PostgreSQL: rivals take what follows
         async with self._database.begin() as connection:
-            # `free` stands outside, too: PostgreSQL checks it again after waiting for a rival.
             await connection.execute(
                 sa.update(deliveries)
-                .where(table.number.in_(first), free)
+                .where(table.number.in_(first))
                 .values(claimed_by=hold, claimed_until_ms=now_ms + hold_ms)
             )
             rows = await connection.execute(

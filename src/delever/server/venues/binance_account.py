@@ -88,6 +88,23 @@ class Accounts:
             for market, held in _held(markets, seen)
         ]
 
+    async def balances(self, product: str, account: str, _request: Request) -> object:
+        """Return the account's money in each asset in which the product's contracts settle."""
+        settled = {m.terms.settle: m.cash_decimals for m in self._markets.all(product)}
+        holdings = (await self._seen(account)).holdings
+        rows = []
+        for wallet in holdings.wallets:
+            if wallet.asset in settled:
+                mine = [
+                    held
+                    for market in self._markets.all(product)
+                    if market.terms.settle == wallet.asset
+                    for held in holdings.of(market.instrument.contract)
+                ]
+                decimals = settled[wallet.asset]
+                rows.append(words.asset_row(wallet.asset, decimals, wallet.balance_cash, mine))
+        return {"assets": rows, "positions": []}
+
     async def brackets(self, product: str, _account: str, request: Request) -> object:
         """Return margin tiers."""
         return [wire.leverage_bracket(market) for market in self._asked(product, request)]
