@@ -173,7 +173,10 @@ async def spread(url: str, subscribers: int, pushes: int) -> float:
     for begin in range(0, subscribers, 100):
         many = range(begin, min(begin + 100, subscribers))
         connections += await asyncio.gather(
-            *(ws_connect(lambda: Subscriber(arrivals), address, websocket_handshake_timeout=60) for _ in many)
+            *(
+                ws_connect(lambda: Subscriber(arrivals), address, websocket_handshake_timeout=60)
+                for _ in many
+            )
         )
     await asyncio.sleep(2)
     arrivals.clear()

@@ -31,6 +31,7 @@ MEANINGS = {
     "time_runs_backwards": "The command is older than the last one accepted.",
     "name_must_not_be_empty": "A name is the empty text.",
     "name_is_defined_already": "A pool or a contract of this name exists; neither is redefined.",
+    "columns_differ_in_length": "A column does not hold one number for each row.",
     "row_is_repeated": "Two rows of one command are about the same thing.",
     "asset_is_in_use": "The asset has its smallest unit already, by definition or by first use.",
     "contract_is_unknown": "No contract of this name is defined.",
@@ -222,6 +223,7 @@ def _type(annotation: typing.Any) -> str:
 
 def _plain(annotation: typing.Any) -> str:
     names = {str: "text", int: "integer", bool: "true or false", float: "number"}
+    names[bytes] = "column (base64 in JSON)"
     names |= {types.NoneType: "null", Reason: "[reason](reasons.md)"}
     if annotation in names:
         return names[annotation]

@@ -45,10 +45,18 @@ def explain_fill(journal: str | Path, fill: int, *, progress: Progress | None = 
     if not Path(journal).is_file():
         raise InputError("not found", file=str(journal))
     try:
-        with SqliteJournal(journal, readonly=True) as opened, opened.held_still():
-            return _explain(opened, _search(opened, fill), progress)
+        with SqliteJournal(journal, readonly=True) as opened:
+            return explain_fill_of(opened, fill, progress=progress)
     except JournalError as error:
         raise InputError(str(error).removeprefix(f"{journal}: "), file=str(journal)) from None
+
+
+def explain_fill_of(
+    journal: SqliteJournal, fill: int, *, progress: Progress | None = None
+) -> WhyFilled:
+    """Return the same of a journal that is open already; JournalError where it is damaged."""
+    with journal.held_still():
+        return _explain(journal, _search(journal, fill), progress)
 
 
 # --- finding it ---

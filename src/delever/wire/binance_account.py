@@ -112,6 +112,23 @@ def position_v2(
     }
 
 
+def asset_row(asset: str, decimals: int, balance_cash: int, held: Iterable[Held]) -> Json:
+    """Return the money in one asset as /fapi/v3/account has it, isolated margins apart."""
+    mine = list(held)
+    alone = sum(each.margin_cash for each in mine if each.isolated)
+    profit = sum(each.profit_cash for each in mine)
+    shown = {
+        "walletBalance": balance_cash + alone,
+        "unrealizedProfit": profit,
+        "marginBalance": balance_cash + alone + profit,
+        "maintMargin": sum(each.maintenance_cash for each in mine),
+        "initialMargin": sum(amounts.initial_margin_cash(each) for each in mine),
+        "crossWalletBalance": balance_cash,
+        "crossUnPnl": sum(each.profit_cash for each in mine if not each.isolated),
+    }
+    return {"asset": asset} | {name: amounts.cash(n, decimals) for name, n in shown.items()}
+
+
 # --- forced orders ---
 
 

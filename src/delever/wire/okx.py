@@ -108,6 +108,17 @@ class Standing(NamedTuple):
     time_ms: int
 
 
+def balance_row(asset: str, decimals: int, balance_cash: int, equity_cash: int) -> dict[str, str]:
+    """Return the money in one asset as a detail of account/balance shows it."""
+    return {
+        "ccy": asset,
+        "cashBal": amounts.cash(balance_cash, decimals),
+        "eq": amounts.cash(equity_cash, decimals),
+        "availEq": "",
+        "frozenBal": "0",
+    }
+
+
 def position_row(
     instrument: Instrument,
     terms: Terms,

@@ -322,6 +322,23 @@ class Supposed(Answer, frozen=True, kw_only=True):
     text: str
 
 
+class Delivery(Answer, frozen=True, kw_only=True):
+    """What became of one notice on one channel; times that there are none of are null."""
+
+    notice: str
+    sequence: int
+    kind: str
+    contract: str
+    channel: str
+    address: str
+    state: str
+    attempts: int
+    last_error: str
+    made_ms: int
+    next_try_ms: int | None
+    ended_ms: int | None
+
+
 # --- events ---
 
 

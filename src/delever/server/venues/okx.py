@@ -11,7 +11,7 @@ from delever.server.venues.listings import Listings, usd_price
 from delever.server.venues.okx_access import FUND, Gate, authenticate
 from delever.server.venues.okx_funds import FundLog
 from delever.server.venues.okx_stream import OkxStream
-from delever.server.venues.seen import Seen, see
+from delever.server.venues.seen import Seen, account_of, see
 from delever.wire import amounts
 from delever.wire import okx as wire
 from delever.wire.names import Instrument, Names
@@ -42,6 +42,7 @@ class Okx:
         }
         self._private: dict[str, Callable[[Holder, Params], Awaitable[Data]]] = {
             "/api/v5/account/positions": self._positions,
+            "/api/v5/account/balance": self._balance,
             "/api/v5/asset/currencies": self._currencies,
         }
 
@@ -136,7 +137,8 @@ class Okx:
     # --- private ---
 
     async def _positions(self, holder: Holder, params: Params) -> Data:
-        if holder.account is None:
+        name = account_of(holder)
+        if name is None:
             return wire.NOT_PERMITTED
         kind = params.get("instType", wire.SWAP)
         fault = _kind_fault(kind, wire.INSTRUMENT_TYPES)
@@ -147,7 +149,7 @@ class Okx:
             return wire.WRONG.saying(name="instId")
         if any(each not in self._names.by_okx for each in wanted):
             return wire.UNKNOWN_CONTRACT
-        seen = await self._runner.read(see(holder.account))
+        seen = await self._runner.read(see(name))
         if seen is None or kind != wire.SWAP:
             return []
         return self._rows(seen, wanted)
@@ -179,6 +181,22 @@ class Okx:
             )
             rows.append(row)
         return rows
+
+    async def _balance(self, holder: Holder, _params: Params) -> Data:
+        if holder.account is None:
+            return wire.NOT_PERMITTED
+        seen = await self._runner.read(see(holder.account))
+        shown = self._runner.board.contracts.values()
+        decimals = {each.terms.settle: each.cash_decimals for each in shown}
+        wallets = () if seen is None else seen.holdings.wallets
+        details = [
+            wire.balance_row(
+                wallet.asset, decimals[wallet.asset], wallet.balance_cash, wallet.equity_cash
+            )
+            for wallet in wallets
+            if wallet.asset in decimals
+        ]
+        return [{"details": details, "uTime": str(self._runner.now_ms())}]
 
     async def _currencies(self, _holder: Holder, _params: Params) -> Data:
         """Return nothing: delever knows of no deposits."""
