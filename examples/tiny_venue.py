@@ -25,7 +25,7 @@ from typing import Any
 import httpx2
 
 CONTRACT, ASSET, POOL = "BTCUSDT", "USDT", "fund"
-START, SEED_MONEY = 60_000, 15_000_000
+START, SEED_MONEY = 60_000, 8_000_000
 MAINTENANCE = 200  # the two-hundredth part of a position's value
 LEVERAGE = 25
 RETRY_S = 0.02
