@@ -3,7 +3,7 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
 	echo $$python && break; done)
 
-.PHONY: demo serve test check unit browser fuzz bench bench-large bench-serving docs clean
+.PHONY: demo serve test check unit browser fuzz bench bench-large docs clean
 
 demo: .venv/ready ## play a seeded crash from the first liquidation to the end of ADL
 	.venv/bin/delever demo
@@ -35,9 +35,6 @@ docs: .venv/ready ## write the generated pages of docs
 
 bench: .venv/ready ## measure delever beside C, DuckDB, Polars and Redis; writes docs/results/performance.md
 	.venv/bin/python benchmarks/run.py
-
-bench-serving: .venv/ready ## the served APIs beside the least that could answer; needs wrk
-	.venv/bin/python benchmarks/serving.py
 
 bench-large: .venv/ready ## the same with ten million positions, beside the page: .venv/performance-large.md
 	.venv/bin/python benchmarks/run.py --positions 10000000 --rounds 3 --output .venv/performance-large.md

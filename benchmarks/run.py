@@ -21,6 +21,8 @@ SCRIPTS = {
     "memory": "Memory",
     "startup": "Start-up",
     "scaling": "Scaling",
+    "serving": "Served",
+    "serving_load": "A large venue behind the API",
 }
 
 HEAD = """\

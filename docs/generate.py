@@ -1,4 +1,4 @@
-"""Writes docs/rules.md, docs/reference/{commands,config,events,reasons}.md and venues' tables.
+"""Writes docs/rules.md, docs/reference/{api,commands,config,events,reasons}.md, venues' tables.
 
 `make docs` runs it; tests/test_docs.py fails where a page is not what it would write.
 """
@@ -12,6 +12,7 @@ import typing
 from pathlib import Path
 
 import msgspec
+from api_page import api_page
 from config_page import config_page
 from rule_pages import rules_page, venues_filled
 
@@ -132,6 +133,7 @@ def pages() -> dict[Path, str]:
     return {
         ROOT / "docs" / "rules.md": rules_page(),
         REFERENCE / "commands.md": commands_page(),
+        REFERENCE / "api.md": api_page(),
         REFERENCE / "config.md": config_page(),
         REFERENCE / "events.md": events_page(),
         REFERENCE / "reasons.md": reasons_page(),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -225,8 +226,14 @@ def test_ccxt_pro_watches_the_order_that_closed_it() -> None:
 
 
 async def watched(server: Served) -> list[Any]:
-    client = pointed(ccxt.pro.binanceusdm({"apiKey": "ann-key", "secret": SECRET}), server.url)
-    crash = asyncio.create_task(crash_once_watched(server))
+    # Without snapshots, which ccxt fetches in the background and does not wait for at the end.
+    quiet = {
+        "watchPositions": {"fetchPositionsSnapshot": False},
+        "watchBalance": {"fetchBalanceSnapshot": False},
+    }
+    keys = {"apiKey": "ann-key", "secret": SECRET, "options": quiet}
+    client = pointed(ccxt.pro.binanceusdm(keys), server.url)
+    crash = asyncio.create_task(asyncio.to_thread(crash_once_watched, server))
     try:
         orders: list[Any] = []
         while not orders or orders[-1]["status"] != "closed":
@@ -237,7 +244,10 @@ async def watched(server: Served) -> list[Any]:
         await crash
 
 
-async def crash_once_watched(server: Served) -> None:
-    while not server.service.front.open_sockets:  # noqa: ASYNC110 - set by another loop
-        await asyncio.sleep(0.01)
-    await asyncio.to_thread(tell, server.service, fall())
+def crash_once_watched(server: Served) -> None:
+    waited = threading.Event()
+    for _ in range(100 * 4 * WAIT_S):
+        if server.service.front.open_sockets:
+            break
+        waited.wait(0.01)
+    tell(server.service, fall())

@@ -6,10 +6,14 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import msgspec
+import pyarrow as pa
 import pytest
 from calling import CLOSED, WAIT_S, client, crash, let_in, tell
 from serving import Served, served
@@ -105,6 +109,70 @@ def test_a_bulk_says_which_lines_the_engine_refused() -> None:
                 for n in (3, 2_004)
             ],
         }
+
+
+# --- tables ---
+
+
+def stream(**columns: Any) -> bytes:
+    """Return columns as an Arrow IPC stream."""
+    table = pa.table(columns)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+@pytest.fixture
+def crashed() -> Iterator[Served]:
+    with served(CLOSED) as serving:
+        let_in(serving.service)
+        tell(serving, crash())
+        yield serving
+
+
+def test_arrow_tables_are_one_command_each(crashed: Served) -> None:
+    balances = stream(account=["ann", "bob"], asset=["USDT"] * 2, balance=[Decimal("1.50"), None])
+    positions = {
+        "account": ["ann", "dan"],
+        "contract": ["BTCUSDT"] * 2,
+        "side": ["long", "short"],
+        "quantity": ["1.5", "2"],
+        "entry_price": pa.array([60_000, 61_000], pa.int64()),
+        "isolated_margin": pa.array([Decimal("5000.25"), None], pa.decimal128(18, 2)),
+    }
+    with client(crashed, "ingest") as venue, client(crashed, "read") as reader:
+        path = "/v1/positions/arrow?version=2&last_fill=9&id=p-1"
+        told = [venue.post(path, content=stream(**positions)).json() for _ in range(2)]
+        assert (told[0]["rows"], told[0]["ignored"], told[0]["repeated"]) == (2, 0, False)
+        assert told[1] == told[0] | {"repeated": True}
+        (held,) = reader.get("/v1/accounts/ann").json()["positions"]
+        assert (held["quantity"], held["isolated_margin"]) == ("1.5", "5000.25")
+        late = venue.post("/v1/positions/arrow?version=1", content=stream(**positions)).json()
+        assert (late["rows"], late["ignored"]) == (2, 2)
+        missing = venue.post("/v1/balances/arrow?version=2", content=balances)
+        assert missing.status_code == 400
+        assert missing.json()["error"]["field"] == "rows[1]"
+
+
+@pytest.mark.parametrize(
+    ("columns", "status", "field"),
+    [
+        ({"balance": [1.5]}, 400, "rows[0].balance"),
+        ({"balance": ["1"], "colour": ["red"]}, 400, "rows[0]"),
+        ({"balance": ["1e3"]}, 422, "balances[0].balance"),
+        ({"balance": ["1"], "account": ["nobody"]}, 422, "balances[0].account"),
+    ],
+)
+def test_a_bad_table_is_named_and_nothing_of_it_applied(
+    crashed: Served, columns: dict[str, Any], status: int, field: str
+) -> None:
+    body = stream(**{"account": ["ann"], "asset": ["USDT"], **columns})
+    with client(crashed, "ingest") as venue:
+        answer = venue.post("/v1/balances/arrow?version=2", content=body)
+        assert (answer.status_code, answer.json()["error"]["field"]) == (status, field)
+        none = venue.post("/v1/balances/arrow?version=2", content=b"nothing of the kind")
+        assert (none.status_code, none.json()["error"]["field"]) == (400, "body")
 
 
 # --- what is acknowledged survives ---

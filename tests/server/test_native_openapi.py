@@ -32,7 +32,7 @@ NOT_ASKED = {
 """Names that are not there are 404; a text in a query may be anything, also said twice."""
 
 
-@schemathesis.serializer("application/x-ndjson")
+@schemathesis.serializer("application/x-ndjson", "application/vnd.apache.arrow.stream")
 def _lines(_context: schemathesis.SerializationContext, value: object) -> bytes:
     return str(value).encode(errors="replace")
 

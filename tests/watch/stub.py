@@ -20,12 +20,14 @@ Answer = tuple[int, dict[str, str], Any]
 
 @dataclass
 class Stub:
-    """What is answered by path, and what has been asked: `METHOD path`, in order."""
+    """What is answered by path, what has been asked (`METHOD path`), and JSON that has been sent."""
 
     url: str = ""
     answers: dict[str, Answer] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
+    bodies: list[Any] = field(default_factory=list)
+    sent: list[dict[str, str]] = field(default_factory=list)
 
     def say(self, path: str, body: Any, status: int = 200, **headers: str) -> None:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -35,6 +37,10 @@ class Stub:
         if scope["type"] != "http":
             return
         path = scope["path"]
+        body_sent = (await receive()).get("body", b"")
+        if body_sent.startswith(b"{"):
+            self.bodies.append(json.loads(body_sent))
+            self.sent.append({name.decode(): value.decode() for name, value in scope["headers"]})
         self.asked.append(f"{scope['method']} {path}")
         status, headers, body = self.answers.get(path, (404, {}, {"code": -5000, "msg": path}))
         text = body if isinstance(body, str) else json.dumps(body)

@@ -159,6 +159,7 @@ def test_risk_and_fill_and_state_are_told() -> None:
     ]
     active, told = look(hit, [fill("7"), fill("8")], active)
     assert [alert.about for alert in told] == ["binance BTCUSDT fill 8"]
+    assert look(hit, [], active, blind={"binance"}) == (active, [])  # not read yet, after a restart
     assert look(hit, [], active) == ({}, [])  # it scrolled out of sight: nothing is "cleared"
     assert look(hit, [fill("9", at_ms=NOW - 25 * 60 * MINUTE)]) == ({}, [])  # no news any more
 

@@ -60,11 +60,11 @@ class Service:
         self.fills = FillLog(self.runner)
         self.demo = Demo(self.runner, self.keyring, demo) if demo else None
         self.history = History(self.runner, self.database)
-        self._native = native_app(self.runner, self.keyring, config, self.history, self.notifier)
+        self.native = native_app(self.runner, self.keyring, config, self.history, self.notifier)
         self.on_started: Callable[[], None] = lambda: None
         self._lifespans = contextlib.AsyncExitStack()
         self._playing: asyncio.Task[None] | None = None
-        native = cast("Asgi", self._native)
+        native = cast("Asgi", self.native)
         self.dashboard = dashboard_app(native)
         self.front = Front(config.listen, self._venues(), native, self._mounts(), self._lifespan)
         counted = self.metrics.counted(self.front, (*PARTS, *self.front.parts))
@@ -103,7 +103,7 @@ class Service:
         await self.runner.start()
         await self.history.start()
         await self.notifier.start()
-        await self._lifespans.enter_async_context(self._native.lifespan())
+        await self._lifespans.enter_async_context(self.native.lifespan())
         if self.demo is not None:
             await self.demo.prepare()
             self._playing = asyncio.create_task(self.demo.play())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 MINUTE_MS = 60_000
 FIRST_RETRY_MS = 1_000
-LONGEST_RETRY_MS = 60_000
+LONGEST_RETRY_MS = 15_000
 LAG_MS = 500
 """Assumed: how long after its time a venue's new number can be fetched."""
 

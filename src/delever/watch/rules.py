@@ -218,10 +218,11 @@ def advance(
 def _unseen(before: Active, rules: Sequence[AnyRule], blind: Collection[str]) -> Iterator[Verdict]:
     """Yield what is to be thought of a thing that is not seen now; nothing is dropped unsaid."""
     rule = next((rule for rule in rules if rule.name == before.rule), None)
-    if rule is not None and not isinstance(rule, FillRule):
+    if rule is not None:
         venue = before.about.partition(" ")[0]
         unknown = venue in blind and not isinstance(rule, FaultRule)
-        yield Verdict(rule, before.about, None if unknown else False, before.text)
+        if unknown or not isinstance(rule, FillRule):  # a fill is not undone by being long ago
+            yield Verdict(rule, before.about, None if unknown else False, before.text)
 
 
 def _one(

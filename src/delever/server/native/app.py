@@ -10,7 +10,17 @@ from delever.config import Config
 from delever.server.history.history import History
 from delever.server.history.queries import Past
 from delever.server.keys import Keyring
-from delever.server.native import accounts, adl, commands, events, market, past, rules, service
+from delever.server.native import (
+    accounts,
+    adl,
+    arrow,
+    commands,
+    events,
+    market,
+    past,
+    rules,
+    service,
+)
 from delever.server.native.access import Gate
 from delever.server.native.errors import HANDLERS
 from delever.server.native.feed import Feed
@@ -21,6 +31,7 @@ from delever.server.runner import Runner
 
 ROUTES: list[Any] = [
     *commands.ROUTES,
+    *arrow.ROUTES,
     *market.ROUTES,
     *accounts.ROUTES,
     *past.ROUTES,

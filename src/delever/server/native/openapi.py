@@ -27,6 +27,10 @@ REF = "#/components/schemas/{name}"
 
 COMMAND: Document = {"oneOf": [{"$ref": REF.format(name=c.__name__)} for c in get_args(AnyCommand)]}
 
+ARROW: Document = {
+    "application/vnd.apache.arrow.stream": {"schema": {"type": "string", "format": "binary"}}
+}
+
 BODIES: dict[str, Document] = {
     "/v1/commands": {"application/json": {"schema": COMMAND}},
     "/v1/commands/bulk": {
@@ -34,11 +38,18 @@ BODIES: dict[str, Document] = {
             "schema": {"type": "string", "description": "One command as JSON a line."}
         }
     },
+    "/v1/positions/arrow": ARROW,
+    "/v1/balances/arrow": ARROW,
 }
 """Bodies that routes read by themselves."""
 
 NEEDS_NO_KEY = {"/v1/health", "/v1/ready", "/metrics"}
-REFUSES = {"/v1/commands": ("409", "422"), "/v1/accounts/{account}/what-if": ("422",)}
+REFUSES = {
+    "/v1/commands": ("409", "422"),
+    "/v1/positions/arrow": ("409", "422"),
+    "/v1/balances/arrow": ("409", "422"),
+    "/v1/accounts/{account}/what-if": ("422",),
+}
 
 FAILURES = {
     "400": "The request cannot be read; field and value say what is wrong.",

@@ -189,7 +189,14 @@ class _Binance:
             )
 
     async def listen(self, deliver: Deliver) -> None:
-        """Hand on what the account stream tells of ADL, until it drops."""
+        """Hand on what the account stream tells of ADL, until it drops.
+
+        ccxt keeps a listen key for as long as it is valid by the clock; a venue that has restarted
+        knows it no longer. So each time the stream is opened, ccxt has to ask for a new one.
+        """
+        kept = self.api.options.get("future" if self.sub_type == "linear" else "delivery")
+        if isinstance(kept, dict):
+            kept["lastAuthenticatedTime"] = 0
         while True:
             for order in await self.api.watch_orders(None, None, None, {"subType": self.sub_type}):
                 raw = order.get("info") or {}
