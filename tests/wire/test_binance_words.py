@@ -166,7 +166,9 @@ def test_position_of_version_3() -> None:
 
 def test_position_of_version_2_has_leverage_and_margin_type_but_no_adl() -> None:
     traded, held = ada()
-    made = words.position_v2(traded, held, hedge_mode=False, liquidation=Fraction(1, 3), time_ms=1)
+    made = words.position_v2(
+        traded, held, hedge_mode=False, liquidation=Fraction(10**7, 3), time_ms=1
+    )
     assert "adl" not in made
     assert (made["leverage"], made["marginType"]) == ("20", "cross")
     assert made["liquidationPrice"] == "0.33333333"
@@ -301,6 +303,19 @@ def test_leverage_brackets_go_from_tier_to_tier() -> None:
     )
     second = wire.leverage_bracket(market("BTCUSDT", margin_tiers=tiers))["brackets"][1]
     assert (second["notionalFloor"], second["maintMarginRatio"], second["cum"]) == (10000, 0.01, 35)
+
+
+def test_a_multiplier_counts_into_linear_quantities_and_is_the_size_of_inverse_contracts() -> None:
+    thousand = market("1000PEPEUSDT", lot_size=1, multiplier=1000)
+    coin = inverse("BTCUSD", "BTCUSD_PERP")
+    assert (thousand.quantity(-3), coin.quantity(3)) == ("-3000", "3")
+    shown = wire.exchange_info([thousand, coin], 1, 2400)["symbols"]
+    assert [each.get("contractSize") for each in shown] == [None, 100]
+    assert [each["filters"][1]["stepSize"] for each in shown] == ["1000", "1"]
+    assert [(each["pricePrecision"], each["quantityPrecision"]) for each in shown] == [
+        (2, 0),
+        (1, 0),
+    ]
 
 
 def test_premium_index_says_what_is_known() -> None:

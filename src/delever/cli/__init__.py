@@ -7,6 +7,7 @@
     journal     replay, verify: what was recorded, and whether it is true
     reference   rules, schema: what delever knows
     serve       serve, config check: the server
+    watch       watch, watch history, watch test-alert: the account's side
     output      tables, JSON, CSV, Parquet, progress
 
 Each command is loaded when it is called, so that `delever --help` is quick.
@@ -19,7 +20,6 @@ import os
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
-from importlib.metadata import version
 
 from cyclopts import App
 
@@ -41,10 +41,17 @@ class UsageError(Exception):
     """Options that do not go together."""
 
 
+def _version() -> str:
+    from importlib.metadata import version  # noqa: PLC0415 - slow, and for --version only
+
+    return version("delever")
+
+
 app = App(
     name="delever",
     help="Auto-deleveraging (ADL) for derivatives venues: run it, check it, explain it.",
-    version=version("delever"),
+    version=_version,
+    help_format="plaintext",  # markdown would load its parsers
     suppress_keyboard_interrupt=False,
 )
 
@@ -75,6 +82,9 @@ _config.command(
     "delever.cli.serve:config_check", name="check", help="Say whether a configuration can be used."
 )
 app.command(_config)
+app.command(
+    "delever.cli.watch:app", name="watch", help="Watch lights, pools and ADL on real accounts."
+)
 
 
 def main(tokens: Sequence[str] | None = None) -> None:
@@ -96,11 +106,21 @@ def call(tokens: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
-    except OSError as error:
-        return _failed(error, Exit.FAILED)
+    except (ModuleNotFoundError, OSError) as error:
+        return _failed(_in_words(error), Exit.FAILED)
     return code if isinstance(code, int) else Exit.DONE
 
 
 def _failed(why: object, code: Exit) -> int:
     sys.stderr.write(f"delever: {why}\n")
     return code
+
+
+def _in_words(error: ModuleNotFoundError | OSError) -> str:
+    """Return what went wrong; for a module that is not there, what to install."""
+    if isinstance(error, OSError):
+        return str(error)
+    if (error.name or "").partition(".")[0] == "delever":
+        raise error
+    extras = "'delever[server]' for serve, [dashboard], [watch], [plot] for report"
+    return f"{error.name} is not installed: pip install {extras}"

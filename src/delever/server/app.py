@@ -33,6 +33,7 @@ from delever.server.runner import Runner
 from delever.server.venues.binance import Binance
 from delever.server.venues.bybit import Bybit
 from delever.server.venues.fills import FillLog
+from delever.server.venues.okx import Okx
 
 PARTS = ("v1", "schema", "metrics", "dashboard")
 """First parts of paths that are counted apart, besides those of the venues."""
@@ -59,11 +60,11 @@ class Service:
         self.fills = FillLog(self.runner)
         self.demo = Demo(self.runner, self.keyring, demo) if demo else None
         self.history = History(self.runner, self.database)
-        self._native = native_app(self.runner, self.keyring, config, self.history, self.notifier)
+        self.native = native_app(self.runner, self.keyring, config, self.history, self.notifier)
         self.on_started: Callable[[], None] = lambda: None
         self._lifespans = contextlib.AsyncExitStack()
         self._playing: asyncio.Task[None] | None = None
-        native = cast("Asgi", self._native)
+        native = cast("Asgi", self.native)
         self.dashboard = dashboard_app(native)
         self.front = Front(config.listen, self._venues(), native, self._mounts(), self._lifespan)
         counted = self.metrics.counted(self.front, (*PARTS, *self.front.parts))
@@ -73,6 +74,7 @@ class Service:
         return (
             Binance(self.config, self.runner, self.keyring, self.fills),
             Bybit(self.runner, self.keyring, self.fills),
+            Okx(self.runner, self.keyring),
         )
 
     def _mounts(self) -> Mapping[str, Asgi]:
@@ -101,7 +103,7 @@ class Service:
         await self.runner.start()
         await self.history.start()
         await self.notifier.start()
-        await self._lifespans.enter_async_context(self._native.lifespan())
+        await self._lifespans.enter_async_context(self.native.lifespan())
         if self.demo is not None:
             await self.demo.prepare()
             self._playing = asyncio.create_task(self.demo.play())

@@ -67,7 +67,12 @@ class Holder:
         return hmac.compare_digest(signature.lower().encode(errors="replace"), expected.encode())
 
     def signed_base64(self, payload: bytes, signature: str) -> bool:
-        """Whether a base64 HMAC-SHA256 (OKX's form) is this key's over the payload."""
+        """Whether a base64 HMAC-SHA256 (OKX's form) is this key's over the payload.
+
+        Never for a key that has a public key instead of a secret.
+        """
+        if not self._secret:
+            return False
         expected = base64.b64encode(hmac.new(self._secret, payload, hashlib.sha256).digest())
         return hmac.compare_digest(signature.encode(errors="replace"), expected)
 

@@ -176,7 +176,7 @@ def set_up(level: str, stream: TextIO, secrets: Iterable[str] = ()) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(number)
-    for chatty in ("httpx2", "httpcore2", "aiosqlite", "uvicorn.error"):
+    for chatty in ("alembic", "httpx2", "httpcore2", "aiosqlite", "uvicorn.error"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -79,9 +79,7 @@ class Metrics:
         self._board_age.set_function(lambda: (runner.now_ms() - runner.board.made_ms) / 1_000)
         if notifier is not None:
             notifier.delivery_listeners.append(self.delivered)
-            notifier.backlog_listeners.append(
-                lambda backlog: self.backlog(backlog, runner.now_ms())
-            )
+            notifier.backlog_listeners.append(self.backlog)
 
     # --- the engine ---
 
@@ -134,10 +132,10 @@ class Metrics:
             outcome = "sent" if failure is None else "refused" if failure.permanent else "failed"
             self._deliveries.labels(channel, outcome).inc()
 
-    def backlog(self, backlog: Backlog, now_ms: int) -> None:
+    def backlog(self, backlog: Backlog) -> None:
         """Show what waits in the outbox."""
         self._notices.set(backlog.waiting)
-        self._lag.set((now_ms - backlog.oldest_ms) / 1_000 if backlog.waiting else 0)
+        self._lag.set(backlog.lag_ms / 1_000)
         self._failed.set(backlog.failed)
 
     # --- requests and sockets ---
@@ -265,7 +263,10 @@ def _families() -> dict[str, GaugeMetricFamily]:
         "contract_state": ("1 for the state a contract is in, else 0", ["contract", "state"]),
         "contract_profit": ("The pool's profit with a contract", ["contract"]),
         "pnl_ratio": ("Fall of that profit from its peak, by the pool's peak", ["contract"]),
-        "trigger_distance": ("Way left to a trigger: 1 is far, 0 is ADL", ["contract", "trigger"]),
+        "trigger_distance_ratio": (
+            "Way left to a trigger: 1 is far, 0 is ADL",
+            ["contract", "trigger"],
+        ),
         "inventory": ("Taken over and not yet closed, in units", ["contract", "side"]),
         "mark_age_seconds": ("Age of a contract's mark on the board", ["contract"]),
     }
@@ -294,7 +295,7 @@ def _add_contract(
     families["pnl_ratio"].add_metric([name], fall_cash / peak_cash if peak_cash else 0)
     for trigger in shown.triggers:
         left = 1 - trigger.progress_ppm / PPM
-        families["trigger_distance"].add_metric([name, trigger.trigger], left)
+        families["trigger_distance_ratio"].add_metric([name, trigger.trigger], left)
     mantissa, decimals = shown.terms.lot
     for side in Side:
         quantity = shown.inventory_lots[side] * mantissa / 10**decimals

@@ -16,6 +16,7 @@ import msgspec
 from delever.core.contracts import MAX_TICKS, Terms
 from delever.core.messages import DefineContract, Rating, RiskLevel
 from delever.core.units import LIMIT, PPM, div_floor, format_scaled
+from delever.wire import amounts
 from delever.wire.names import Instrument
 
 Json = dict[str, Any]
@@ -155,7 +156,7 @@ class Market:
 
     def price(self, ticks: int) -> str:
         """Return a price as short as it can be."""
-        return format_scaled(ticks * self.terms.tick[0], self.terms.tick[1])
+        return amounts.price(self.terms, ticks)
 
     def exact_price(self, ticks: Fraction) -> Fraction:
         """Return a price between ticks, exactly."""
@@ -163,8 +164,9 @@ class Market:
         return ticks * Fraction(mantissa, 10**decimals)
 
     def quantity(self, lots: int) -> str:
-        """Return a quantity, with its sign, as short as it can be."""
-        return format_scaled(lots * self.terms.lot[0], self.terms.lot[1])
+        """Return a quantity, with its sign: of the base asset (linear), or contracts (inverse)."""
+        counted = amounts.units if self.terms.linear else amounts.contracts
+        return counted(self.terms, lots)
 
     @property
     def mark(self) -> str:
@@ -252,8 +254,8 @@ def _terms(market: Market) -> Json:
         "baseAsset": instrument.base,
         "quoteAsset": instrument.quote,
         "marginAsset": terms.settle,
-        "pricePrecision": _decimals(terms.tick),
-        "quantityPrecision": _decimals(terms.lot),
+        "pricePrecision": _decimals(market.price(1)),
+        "quantityPrecision": _decimals(market.quantity(1)),
         "baseAssetPrecision": 8,
         "quotePrecision": 8,
         "underlyingType": "COIN",
@@ -285,9 +287,9 @@ def _filters(market: Market) -> list[Json]:
     ]
 
 
-def _decimals(step: tuple[int, int]) -> int:
-    """Return how many decimals a step has, without trailing zeros."""
-    return len(format_scaled(*step).partition(".")[2])
+def _decimals(step: str) -> int:
+    """Return how many decimals a step has."""
+    return len(step.partition(".")[2])
 
 
 def _number(decimal: tuple[int, int]) -> int | float:

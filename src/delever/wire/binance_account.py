@@ -2,41 +2,18 @@
 
 from collections.abc import Iterable
 from fractions import Fraction
-from typing import Protocol
 
 from delever.core.messages import AdlFilled, Side, TakenOver
 from delever.core.rules.indicators import QUANTILE
 from delever.core.units import div_nearest, format_scaled
+from delever.wire import amounts
+from delever.wire.amounts import Held
 from delever.wire.binance import Json, Market, fixed, pair_of
 
 ADL = "adl_autoclose"
 """The client order id that announces ADL."""
 
 NEW, FILLED = "NEW", "FILLED"
-
-PRICE_DECIMALS = 8
-"""Computed prices are rounded to as many decimals, or to the tick's where it has more."""
-
-
-class Held(Protocol):
-    """One open position: lots without sign, cost and profit in Cash, signed as values are."""
-
-    @property
-    def side(self) -> Side: ...  # noqa: D102
-    @property
-    def lots(self) -> int: ...  # noqa: D102
-    @property
-    def cost_cash(self) -> int: ...  # noqa: D102
-    @property
-    def profit_cash(self) -> int: ...  # noqa: D102
-    @property
-    def margin_cash(self) -> int: ...  # noqa: D102
-    @property
-    def isolated(self) -> bool: ...  # noqa: D102
-    @property
-    def leverage_hundredths(self) -> int: ...  # noqa: D102
-    @property
-    def maintenance_cash(self) -> int: ...  # noqa: D102
 
 
 def quantile(light: int) -> int:
@@ -57,26 +34,20 @@ def adl_quantile(symbol: str, lights: dict[Side, int], *, hedge_mode: bool, isol
     return {"symbol": symbol, "adlQuantile": sides | {"BOTH": both}}
 
 
-def entry_price(market: Market, held: Held) -> Fraction:
-    """Return the average entry price, exactly."""
-    size, cost = held.lots * market.terms.factor, max(abs(held.cost_cash), 1)
-    return market.exact_price(Fraction(cost, size) if market.terms.linear else Fraction(size, cost))
-
-
-def _price(market: Market, price: Fraction) -> str:
-    """Return a computed price to nearest, as short as it can be."""
-    decimals = max(PRICE_DECIMALS, market.terms.tick[1])
-    scaled = price * 10**decimals
+def _computed(market: Market, ticks: Fraction) -> str:
+    """Return a price between ticks, to nearest, as short as it can be."""
+    decimals = max(amounts.ENTRY_DECIMALS, market.terms.tick[1])
+    scaled = market.exact_price(ticks) * 10**decimals
     return format_scaled(div_nearest(scaled.numerator, scaled.denominator), decimals)
 
 
-def _notional_cash(held: Held) -> int:
-    return abs(held.cost_cash + held.profit_cash)
+def _entry(market: Market, held: Held) -> str:
+    return amounts.entry_price(market.terms, held.lots, held.cost_cash)
 
 
 def _shared(market: Market, held: Held, *, hedge_mode: bool, liquidation: Fraction | None) -> Json:
     """Return what every form of a position has."""
-    entry = _price(market, entry_price(market, held))
+    entry = _entry(market, held)
     return {
         "symbol": market.symbol,
         "positionSide": position_side(held.side, hedge_mode=hedge_mode),
@@ -85,7 +56,7 @@ def _shared(market: Market, held: Held, *, hedge_mode: bool, liquidation: Fracti
         "breakEvenPrice": entry,
         "markPrice": market.mark,
         "unRealizedProfit": market.cash(held.profit_cash),
-        "liquidationPrice": "0" if liquidation is None else _price(market, liquidation),
+        "liquidationPrice": "0" if liquidation is None else _computed(market, liquidation),
         "isolatedMargin": market.cash(held.margin_cash + held.profit_cash if held.isolated else 0),
         "isolatedWallet": market.cash(held.margin_cash if held.isolated else 0),
     }
@@ -105,13 +76,13 @@ def position_v3(
     liquidation: Fraction | None,
     time_ms: int,
 ) -> Json:
-    """Return a linear position as /fapi/v3/positionRisk has it. Initial margin rounds to nearest.
+    """Return a linear position as /fapi/v3/positionRisk has it. Initial margin is rounded up.
 
     Fees are the venue's business: the break-even price is the entry price. Open orders carry no
     margin here.
     """
-    notional = _notional_cash(held)
-    initial = market.cash(div_nearest(100 * notional, max(held.leverage_hundredths, 1)))
+    notional = amounts.notional_cash(held)
+    initial = market.cash(amounts.initial_margin_cash(held))
     return _shared(market, held, hedge_mode=hedge_mode, liquidation=liquidation) | {
         "notional": market.cash(held.side.sign * notional),
         "marginAsset": market.terms.settle,
@@ -130,15 +101,32 @@ def position_v2(
     market: Market, held: Held, *, hedge_mode: bool, liquidation: Fraction | None, time_ms: int
 ) -> Json:
     """Return a position as /fapi/v2/positionRisk, or for inverse /dapi/v1/positionRisk, has it."""
-    notional = market.cash(held.side.sign * _notional_cash(held))
+    notional = market.cash(held.side.sign * amounts.notional_cash(held))
     linear = market.instrument.linear
     return _shared(market, held, hedge_mode=hedge_mode, liquidation=liquidation) | {
         "notional" if linear else "notionalValue": notional,
-        "leverage": format_scaled(held.leverage_hundredths, 2),
+        "leverage": amounts.leverage(held.leverage_hundredths),
         "marginType": "isolated" if held.isolated else "cross",
         "isAutoAddMargin": "false",
         "updateTime": time_ms,
     }
+
+
+def asset_row(asset: str, decimals: int, balance_cash: int, held: Iterable[Held]) -> Json:
+    """Return the money in one asset as /fapi/v3/account has it, isolated margins apart."""
+    mine = list(held)
+    alone = sum(each.margin_cash for each in mine if each.isolated)
+    profit = sum(each.profit_cash for each in mine)
+    shown = {
+        "walletBalance": balance_cash + alone,
+        "unrealizedProfit": profit,
+        "marginBalance": balance_cash + alone + profit,
+        "maintMargin": sum(each.maintenance_cash for each in mine),
+        "initialMargin": sum(amounts.initial_margin_cash(each) for each in mine),
+        "crossWalletBalance": balance_cash,
+        "crossUnPnl": sum(each.profit_cash for each in mine if not each.isolated),
+    }
+    return {"asset": asset} | {name: amounts.cash(n, decimals) for name, n in shown.items()}
 
 
 # --- forced orders ---
@@ -263,7 +251,7 @@ def balance_row(asset: str, cross_cash: int, isolated_cash: int, cash_decimals: 
 
 def position_row(market: Market, held: Held, *, hedge_mode: bool) -> Json:
     """Return an open position's row of ACCOUNT_UPDATE."""
-    entry = _price(market, entry_price(market, held))
+    entry = _entry(market, held)
     return {
         "s": market.symbol,
         "pa": market.quantity(held.side.sign * held.lots),

@@ -1,7 +1,7 @@
 """Bybit V5, what only one account sees: positions, executions, orders, wallet.
 
-What delever does not keep is empty text: liquidation and bankruptcy price, cumulative profit, times
-of creation. An ADL fill is an execution of type AdlTrade in an order of its own.
+What delever does not keep is empty text: cumulative profit, times of creation. An ADL fill is an
+execution of type AdlTrade in an order of its own, a takeover one of type BustTrade.
 """
 
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 
 from delever.core.contracts import Terms
-from delever.core.messages import AdlFilled, Side
+from delever.core.messages import AdlFilled, Side, TakenOver
 from delever.wire import amounts
 from delever.wire.names import Instrument
 
 BUY, SELL = "Buy", "Sell"
-ADL_TRADE = "AdlTrade"
-CREATED_BY_ADL = "CreateByAdl_PassThrough"
+ADL_TRADE, TAKEOVER_TRADE = "AdlTrade", "BustTrade"
+CREATED_BY_ADL, CREATED_BY_TAKEOVER = "CreateByAdl_PassThrough", "CreateByTakeOver_PassThrough"
 CANCELLED_BY_ADL = "CancelAllBeforeAdl"
 
 
@@ -41,11 +41,12 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the market says of a position: mark, place in line, and whether it is being closed."""
+    """What is said of a position besides its own numbers: its place in line, and as of when."""
 
     mark_ticks: int
     light: int
     status: str
+    liquidation_ticks: int | None
     sequence: int
     time_ms: int
 
@@ -76,8 +77,13 @@ def position_row(
         "positionBalance": listing.cash(margin),
         "positionMM": listing.cash(held.maintenance_cash),
         "positionIM": listing.cash(amounts.initial_margin_cash(held)),
+        "liqPrice": _price(terms, standing.liquidation_ticks),
         "unrealisedPnl": listing.cash(held.profit_cash),
     }
+
+
+def _price(terms: Terms, ticks: int | None) -> str:
+    return "" if ticks is None else amounts.price(terms, ticks)
 
 
 def empty_position_row(listing: Listing, standing: Standing, index: int) -> dict[str, Any]:
@@ -135,39 +141,48 @@ def position_frame(listing: Listing, row: dict[str, Any]) -> dict[str, Any]:
 
 # --- executions and orders ---
 
+Closed = AdlFilled | TakenOver
+"""What closes a position: ADL, or the pool that takes it over."""
 
-def fill_name(fill: AdlFilled) -> str:
-    """Return what an ADL fill is called, as execution and as order: the same in every replay."""
-    return f"adl-{fill.fill}"
+
+def closing_name(event: Closed) -> str:
+    """Return what a closing is called, as execution and as order: the same in every replay."""
+    return f"adl-{event.fill}" if isinstance(event, AdlFilled) else f"takeover-{event.takeover}"
+
+
+def execution_type(event: Closed) -> str:
+    """Return what kind of execution a closing is."""
+    return ADL_TRADE if isinstance(event, AdlFilled) else TAKEOVER_TRADE
 
 
 def execution_row(
-    listing: Listing, fill: AdlFilled, time_ms: int, sequence: int
+    listing: Listing, event: Closed, time_ms: int, sequence: int
 ) -> dict[str, object]:
-    """Return an ADL fill as /v5/execution/list shows it; its side is the one that closes."""
-    quantity = amounts.units(listing.terms, fill.lots)
-    price = amounts.price(listing.terms, fill.price_ticks)
+    """Return a closing as /v5/execution/list shows it; its side is the one that closes."""
+    quantity = amounts.units(listing.terms, event.lots)
+    price = amounts.price(listing.terms, event.price_ticks)
+    value, fee = abs(event.value_cash), _fee_cash(event)
     return {
         "symbol": listing.instrument.bybit,
-        "orderId": fill_name(fill),
+        "orderId": closing_name(event),
         "orderLinkId": "",
-        "side": _closing(fill),
+        "side": _closing(event),
         "orderPrice": price,
         "orderQty": quantity,
         "leavesQty": "0",
-        "createType": CREATED_BY_ADL,
+        "createType": _created(event),
         "orderType": "Market",
         "stopOrderType": "UNKNOWN",
-        "execFee": listing.cash(fill.fee_cash),
-        "execId": fill_name(fill),
+        "execFee": listing.cash(fee),
+        "execId": closing_name(event),
         "execPrice": price,
         "execQty": quantity,
-        "execType": ADL_TRADE,
-        "execValue": listing.cash(abs(fill.value_cash)),
+        "execType": execution_type(event),
+        "execValue": listing.cash(value),
         "execTime": str(time_ms),
         "feeCurrency": "",
         "isMaker": False,
-        "feeRate": amounts.part(fill.fee_cash, abs(fill.value_cash)),
+        "feeRate": amounts.part(fee, value),
         "tradeIv": "",
         "markIv": "",
         "markPrice": "",
@@ -181,28 +196,28 @@ def execution_row(
 
 
 def execution_frame(
-    listing: Listing, fill: AdlFilled, time_ms: int, sequence: int
+    listing: Listing, event: Closed, time_ms: int, sequence: int
 ) -> dict[str, object]:
-    """Return an ADL fill as the stream shows it."""
+    """Return a closing as the stream shows it."""
     return {
         "category": listing.category,
-        **execution_row(listing, fill, time_ms, sequence),
-        "execPnl": listing.cash(fill.realised_cash),
+        **execution_row(listing, event, time_ms, sequence),
+        "execPnl": listing.cash(event.realised_cash),
         "isLeverage": "0",
     }
 
 
 def order_frame(
-    listing: Listing, fill: AdlFilled, time_ms: int, *, hedge_mode: bool
+    listing: Listing, event: Closed, time_ms: int, *, hedge_mode: bool
 ) -> dict[str, object]:
-    """Return the order, filled whole, that an ADL fill stands for."""
-    quantity = amounts.units(listing.terms, fill.lots)
-    price = amounts.price(listing.terms, fill.price_ticks)
+    """Return the order, filled whole, that a closing stands for."""
+    quantity = amounts.units(listing.terms, event.lots)
+    price = amounts.price(listing.terms, event.price_ticks)
     return {
-        **_order(listing, fill_name(fill), time_ms),
-        "side": _closing(fill),
-        "positionIdx": position_index(fill.side, hedge_mode=hedge_mode),
-        "createType": CREATED_BY_ADL,
+        **_order(listing, closing_name(event), time_ms),
+        "side": _closing(event),
+        "positionIdx": position_index(event.side, hedge_mode=hedge_mode),
+        "createType": _created(event),
         "orderStatus": "Filled",
         "price": price,
         "qty": quantity,
@@ -210,9 +225,9 @@ def order_frame(
         "leavesQty": "0",
         "leavesValue": "0",
         "cumExecQty": quantity,
-        "cumExecValue": listing.cash(abs(fill.value_cash)),
-        "cumExecFee": listing.cash(fill.fee_cash),
-        "closedPnl": listing.cash(fill.realised_cash),
+        "cumExecValue": listing.cash(abs(event.value_cash)),
+        "cumExecFee": listing.cash(_fee_cash(event)),
+        "closedPnl": listing.cash(event.realised_cash),
         "reduceOnly": True,
     }
 
@@ -226,8 +241,16 @@ def cancelled_frame(listing: Listing, order: str, time_ms: int) -> dict[str, obj
     }
 
 
-def _closing(fill: AdlFilled) -> str:
-    return SELL if fill.side is Side.LONG else BUY
+def _closing(event: Closed) -> str:
+    return SELL if event.side is Side.LONG else BUY
+
+
+def _created(event: Closed) -> str:
+    return CREATED_BY_ADL if isinstance(event, AdlFilled) else CREATED_BY_TAKEOVER
+
+
+def _fee_cash(event: Closed) -> int:
+    return event.fee_cash if isinstance(event, AdlFilled) else 0
 
 
 def _order(listing: Listing, order: str, time_ms: int) -> dict[str, object]:

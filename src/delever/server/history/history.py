@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from delever.journal import Record, SqliteJournal
+from delever.journal import Record
 from delever.server.history import tables
 from delever.server.history.projection import Rows, rows_of
 from delever.server.history.schema import migrate
@@ -38,11 +38,12 @@ log = structlog.get_logger()
 class History:
     """The projection of a runner's journal into a database. `start` before use, `stop` at the end.
 
-    `sequence` is the last record that is in it.
+    `sequence` is the last record that is in it; a transaction takes `page` records.
     """
 
-    def __init__(self, runner: Runner, database: AsyncEngine) -> None:
+    def __init__(self, runner: Runner, database: AsyncEngine, page: int = PAGE) -> None:
         self.database = database
+        self._page = page
         self.sequence = 0
         self.caught_up = False
         self._told = 0
@@ -53,11 +54,15 @@ class History:
         runner.listeners.append(self._tell)
 
     async def start(self) -> None:
-        """Bring the schema up to date and begin to follow; database errors are raised."""
+        """Open and begin to follow; database errors are raised."""
+        await self.open()
+        self._following = asyncio.create_task(self._follow())
+
+    async def open(self) -> None:
+        """Bring the schema up to date and take up where the cursor stands; `advance` then works."""
         await migrate(self.database)
         async with self.database.connect() as connection:
             self.sequence = await _cursor(connection)
-        self._following = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
         """Cease to follow; what is missing then is caught up at the next start."""
@@ -97,8 +102,8 @@ class History:
 
     async def advance(self) -> bool:
         """Project the next records; return whether there were any."""
-        after = self.sequence
-        records = await self._runner.look_up(lambda journal: _read(journal, after))
+        after, until = self.sequence, self.sequence + self._page
+        records = await self._runner.look_up(lambda journal: list(journal.records(after, until)))
         if not records:
             return False
         async with self.database.begin() as connection:
@@ -108,10 +113,6 @@ class History:
             self.sequence = records[-1].sequence
             self._moved.notify_all()
         return True
-
-
-def _read(journal: SqliteJournal, after: int) -> list[Record]:
-    return list(journal.records(after, after + PAGE))
 
 
 async def _cursor(connection: AsyncConnection) -> int:

@@ -10,7 +10,17 @@ from delever.config import Config
 from delever.server.history.history import History
 from delever.server.history.queries import Past
 from delever.server.keys import Keyring
-from delever.server.native import accounts, adl, commands, events, market, past, rules, service
+from delever.server.native import (
+    accounts,
+    adl,
+    arrow,
+    commands,
+    events,
+    market,
+    past,
+    rules,
+    service,
+)
 from delever.server.native.access import Gate
 from delever.server.native.errors import HANDLERS
 from delever.server.native.feed import Feed
@@ -19,11 +29,9 @@ from delever.server.native.parts import Parts
 from delever.server.notify.notifier import Notifier
 from delever.server.runner import Runner
 
-PATIENCE_S = 10.0
-"""How long a stream waits for a reader who does not take what it is sent."""
-
 ROUTES: list[Any] = [
     *commands.ROUTES,
+    *arrow.ROUTES,
     *market.ROUTES,
     *accounts.ROUTES,
     *past.ROUTES,
@@ -35,18 +43,12 @@ ROUTES: list[Any] = [
 
 
 def native_app(
-    runner: Runner,
-    keyring: Keyring,
-    config: Config,
-    history: History,
-    notifier: Notifier,
-    *,
-    patience_s: float = PATIENCE_S,
+    runner: Runner, keyring: Keyring, config: Config, history: History, notifier: Notifier
 ) -> Litestar:
     """Return the app that answers /v1 and /schema; it follows the runner from now on."""
     feed = Feed(runner)
     runner.listeners.append(feed.tell)
-    parts = Parts(runner, config, feed, history, Past(history.database), notifier, patience_s)
+    parts = Parts(runner, config, feed, history, Past(history.database), notifier)
     return Litestar(
         ROUTES,
         dependencies={"parts": Provide(lambda: parts, sync_to_thread=False)},

@@ -15,10 +15,7 @@ from delever.server.runner import Runner
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The engine, its configuration, the feed of what it does, and what it did.
-
-    `patience_s` is how long a stream waits for a reader who does not take what it is sent.
-    """
+    """The engine, its configuration, the feed of what it does, and what it did."""
 
     runner: Runner
     config: Config
@@ -26,7 +23,11 @@ class Parts:
     history: History
     past: Past
     notifier: Notifier
-    patience_s: float
+
+    @property
+    def patience_s(self) -> float:
+        """How long a stream waits for a reader who takes nothing, in seconds."""
+        return self.config.listen.slow_reader_ms / 1000
 
     def waits_for(self) -> str | None:
         """Return what is not there yet, or None."""

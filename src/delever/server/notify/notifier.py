@@ -83,7 +83,7 @@ class Notifier:
                 asyncio.create_task(self._again(functools.partial(self._round, each)))
                 for each in self._couriers
             ),
-            asyncio.create_task(self._again(self._tell_backlog)),
+            asyncio.create_task(self._again(self.tell_backlog)),
         ]
 
     async def stop(self) -> None:
@@ -157,7 +157,7 @@ class Notifier:
                 listener(courier.channel, results)
         return results
 
-    async def _tell_backlog(self) -> list[Result]:
+    async def tell_backlog(self) -> list[Result]:
         """Tell listeners what waits; nothing was sent, so there is a rest before the next time."""
         if self.backlog_listeners:
             backlog = await self._outbox.backlog()

@@ -82,10 +82,10 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Backlog(NamedTuple):
-    """How much waits, since when the oldest (0: nothing waits), and how much was given up."""
+    """How much waits, for how long the oldest has, and how much was given up."""
 
     waiting: int
-    oldest_ms: int
+    lag_ms: int
     failed: int
 
 
@@ -148,11 +148,11 @@ class Outbox:
             table.state == State.WAITING, table.channel == channel, table.next_try_ms <= now_ms
         )
         first = sa.select(table.number).where(due, free).order_by(table.number).limit(limit)
+        first = first.with_for_update(skip_locked=True)  # PostgreSQL: rivals take what follows
         async with self._database.begin() as connection:
-            # `free` stands outside, too: PostgreSQL checks it again after waiting for a rival.
             await connection.execute(
                 sa.update(deliveries)
-                .where(table.number.in_(first), free)
+                .where(table.number.in_(first))
                 .values(claimed_by=hold, claimed_until_ms=now_ms + hold_ms)
             )
             rows = await connection.execute(
@@ -212,8 +212,9 @@ class Outbox:
         unsent = counted.where(table.state != State.SENT).group_by(table.state)
         async with self._database.connect() as connection:
             found = {state: (n, oldest) for state, n, oldest in await connection.execute(unsent)}
-        waiting, oldest_ms = found.get(State.WAITING, (0, NEVER))
-        return Backlog(waiting, oldest_ms, found.get(State.FAILED, (0, NEVER))[0])
+        now_ms = self._now_ms()
+        waiting, oldest_ms = found.get(State.WAITING, (0, now_ms))
+        return Backlog(waiting, now_ms - oldest_ms, found.get(State.FAILED, (0, now_ms))[0])
 
 
 def _fresh(now_ms: int) -> dict[str, Any]:

@@ -47,7 +47,8 @@ class Route:
 
     def weight(self, query: bytes) -> int:
         """Return the weight of a request."""
-        return self.with_symbol if SYMBOL in query else self.without
+        named = query.startswith(SYMBOL) or b"&" + SYMBOL in query
+        return self.with_symbol if named else self.without
 
 
 class Binance:
@@ -122,6 +123,9 @@ class Binance:
             ("/dapi/v1/positionRisk", accounts.positions_v2, DAPI, 1, 1),
             ("/papi/v1/um/positionRisk", accounts.positions_v2, FAPI, 5, 5),
             ("/papi/v1/cm/positionRisk", accounts.positions_v2, DAPI, 1, 1),
+            ("/fapi/v3/account", accounts.balances, FAPI, 5, 5),
+            ("/fapi/v2/account", accounts.balances, FAPI, 5, 5),
+            ("/dapi/v1/account", accounts.balances, DAPI, 5, 5),
             ("/fapi/v1/forceOrders", accounts.forced, FAPI, 20, 50),
             ("/dapi/v1/forceOrders", accounts.forced, DAPI, 20, 50),
             ("/fapi/v1/leverageBracket", accounts.brackets, FAPI, 1, 1),

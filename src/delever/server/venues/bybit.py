@@ -7,9 +7,9 @@ that asks too often, a path that does not exist and a method that is not GET get
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from delever.core.book import Book
+import msgspec
+
 from delever.core.messages import AdlFilled
-from delever.server.account import Holdings, holdings_of
 from delever.server.http import Headers, Reply, Request
 from delever.server.keys import Holder, Keyring
 from delever.server.runner import Runner
@@ -20,6 +20,7 @@ from delever.server.venues.bybit_market import ALERTS, INSURANCE, Kept
 from delever.server.venues.bybit_stream import BybitStream
 from delever.server.venues.fills import Closing, FillLog
 from delever.server.venues.listings import Listings
+from delever.server.venues.seen import account_of, see
 from delever.wire import bybit as wire
 from delever.wire import bybit_account
 from delever.wire.names import Instrument, Names
@@ -54,6 +55,7 @@ class Bybit:
         self._private: dict[str, Callable[[Holder, Params], Awaitable[Result]]] = {
             "/v5/position/list": self._positions,
             "/v5/execution/list": self._executions,
+            "/v5/account/wallet-balance": self._wallet,
             "/v5/user/query-api": self._key_info,
             "/v5/account/info": self._account_info,
             "/v5/asset/coin/query-info": self._no_coins,
@@ -141,28 +143,29 @@ class Bybit:
     # --- private ---
 
     async def _positions(self, holder: Holder, params: Params) -> Result:
-        if holder.account is None:
+        name = account_of(holder)
+        if name is None:
             return wire.NOT_PERMITTED
         category = params.get("category", "")
         chosen = _chosen(self._names, category, params)
         if isinstance(chosen, wire.Fault):
             return chosen
-        holdings = await self._runner.read(_question(holder.account))
-        if holdings is None:
+        seen = await self._runner.read(see(name))
+        if seen is None:
             return wire.page([], category, "")
-        board, names = self._runner.board, self._names
+        view = account.View(self._runner.board, self._names, seen)
         rows: list[tuple[str, dict[str, Any]]] = []
         for instrument in sorted(chosen, key=lambda each: each.bybit):
-            of = (board, names, holdings, instrument.contract)
-            found = [*account.position_rows(*of)]
+            found = [*view.rows(instrument.contract)]
             if params.get("symbol"):
-                found += account.empty_rows(*of)
+                found += view.empty_rows(instrument.contract)
             for place, row in enumerate(found):
                 rows.append((f"{instrument.bybit},{place:06}", row))
         return _paged(rows, category, params, usual=20, most=200)
 
     async def _executions(self, holder: Holder, params: Params) -> Result:
-        if holder.account is None:
+        name = account_of(holder)
+        if name is None:
             return wire.NOT_PERMITTED
         category, symbol = params.get("category", ""), params.get("symbol", "")
         times = _times(params, self._runner.now_ms())
@@ -172,22 +175,34 @@ class Bybit:
             return fault or wire.SERVER_ERROR
         since_ms, until_ms = times
         contracts = {each.contract for each in wanted}
-        closings = self._fills.of(holder.account, since_ms=since_ms, until_ms=until_ms, adl=True)
-        shown = params.get("execType", bybit_account.ADL_TRADE) == bybit_account.ADL_TRADE
+        closings = self._fills.of(name, since_ms=since_ms, until_ms=until_ms)
+        kind = params.get("execType", "")
         rows = [
             self._execution(closing)
             for closing in reversed(closings)
-            if shown and closing.event.contract in contracts
+            if closing.event.contract in contracts
+            if kind in {"", bybit_account.execution_type(closing.event)}
         ]
         return _paged(rows, category, params, usual=50, most=100, descending=True)
 
     def _execution(self, closing: Closing) -> tuple[str, dict[str, object]]:
-        fill = closing.event
-        if not isinstance(fill, AdlFilled):
-            raise TypeError("a takeover is no execution")
-        listing = account.listing(self._runner.board, self._names, fill.contract)
-        row = bybit_account.execution_row(listing, fill, closing.time_ms, closing.sequence)
-        return f"{fill.fill:020}", row
+        event = closing.event
+        listing = account.listing(self._runner.board, self._names, event.contract)
+        row = bybit_account.execution_row(listing, event, closing.time_ms, closing.sequence)
+        number = event.fill if isinstance(event, AdlFilled) else event.takeover
+        return f"{closing.sequence:015},{int(closing.adl)},{number:015}", row
+
+    async def _wallet(self, holder: Holder, _params: Params) -> Result:
+        """Return the account's money, as the wallet topic of the stream does."""
+        if holder.account is None:
+            return wire.NOT_PERMITTED
+        seen = await self._runner.read(see(holder.account))
+        if seen is None:
+            return msgspec.json.encode({"list": []})
+        assets = {shown.terms.settle for shown in self._runner.board.contracts.values()}
+        view = account.View(self._runner.board, self._names, seen)
+        frame = bybit_account.wallet_frame([*view.coins(assets)])
+        return msgspec.json.encode({"list": [frame]})
 
     async def _key_info(self, holder: Holder, _params: Params) -> Result:
         return bybit_account.key_info(holder.id)
@@ -197,10 +212,6 @@ class Bybit:
 
     async def _no_coins(self, _holder: Holder, _params: Params) -> Result:
         return bybit_account.NO_COINS
-
-
-def _question(name: str) -> Callable[[Book], Holdings | None]:
-    return lambda book: holdings_of(book, name)
 
 
 # --- parameters ---

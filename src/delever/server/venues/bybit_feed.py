@@ -1,4 +1,4 @@
-"""What ADL does to one account, told to whoever listens: execution, order, position, wallet.
+"""What ADL (or a takeover) does to one account, told to whoever listens.
 
 Executions go out with the commit; orders, positions and the wallet follow from one reading of the
 book after it, so that they show at least what the fill has left.
@@ -6,17 +6,16 @@ book after it, so that they show at least what the fill has left.
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
 
-from delever.core.book import Book
-from delever.core.messages import AdlFilled, Event, FillCancelled, LossSocialised
-from delever.server.account import Holdings, holdings_of
+from delever.core.messages import AdlFilled, Event, FillCancelled, LossSocialised, TakenOver
 from delever.server.runner import Committed, Runner, StoppedError
 from delever.server.sockets import Hub, Socket
 from delever.server.venues import bybit_account as account
 from delever.server.venues.listings import Listings
+from delever.server.venues.seen import see
 from delever.wire import bybit as wire
 from delever.wire import bybit_account as payloads
 
@@ -25,17 +24,10 @@ Frames = dict[str, list[Mapping[str, object]]]
 
 
 class _Touched(NamedTuple):
-    """What one commit has done to one account."""
+    """What one commit has done to one account: closings with time and sequence, and contracts."""
 
-    fills: list[tuple[AdlFilled, int, int]]
+    closings: list[tuple[payloads.Closed, int, int]]
     contracts: dict[str, None]
-
-
-class _Seen(NamedTuple):
-    """An account as the book has it, and the contracts of its open orders."""
-
-    holdings: Holdings | None
-    orders: Mapping[str, str]
 
 
 class AccountFeed:
@@ -61,20 +53,23 @@ class AccountFeed:
         listening = {topic.partition(":")[2] for topic in self.hub.topics}
         if not listening:
             return
-        for name, touched in _touched(fresh, listening).items():
-            self._send(name, self._executions(touched))
+        known = self._runner.board.contracts
+        for name, touched in _touched(fresh, listening, known).items():
             task = asyncio.create_task(self._tell(name, touched))
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)
 
     async def _tell(self, name: str, touched: _Touched) -> None:
-        """Tell an account's orders, positions and wallet as the book has them."""
+        """Tell an account's executions; then orders, positions and wallet as the book has them."""
+        self._send(name, self._executions(touched))
         with contextlib.suppress(StoppedError):
-            holdings, orders = await self._runner.read(lambda book: _see(book, name))
-            if holdings is not None:
-                self._send(name, self._orders(touched, orders, hedge_mode=holdings.hedge_mode))
-                self._send(name, self._positions(holdings, touched.contracts))
-                self._send(name, self._wallet(holdings, touched.contracts))
+            seen = await self._runner.read(see(name))
+            if seen is not None:
+                board = self._runner.board
+                view = account.View(board, self._listings.of(board), seen)
+                self._send(name, self._orders(touched, view, seen.orders))
+                self._send(name, self._positions(touched, view))
+                self._send(name, self._wallet(touched, view))
 
     def _send(self, name: str, frames: Frames) -> None:
         """Send rows to the whole topic and to that of their category."""
@@ -85,46 +80,45 @@ class AccountFeed:
                 text = wire.private_push(topic, number, now_ms, rows)
                 self.hub.publish(_key(topic, name), text)
 
-    def _listing(self, contract: str) -> payloads.Listing:
-        board = self._runner.board
-        return account.listing(board, self._listings.of(board), contract)
-
     def _executions(self, touched: _Touched) -> Frames:
+        board = self._runner.board
+        names = self._listings.of(board)
         rows = [
-            payloads.execution_frame(self._listing(fill.contract), fill, time_ms, sequence)
-            for fill, time_ms, sequence in touched.fills
+            payloads.execution_frame(
+                account.listing(board, names, event.contract), event, time_ms, sequence
+            )
+            for event, time_ms, sequence in touched.closings
         ]
         return _by_topic("execution", rows)
 
-    def _orders(self, touched: _Touched, orders: Mapping[str, str], *, hedge_mode: bool) -> Frames:
+    @staticmethod
+    def _orders(touched: _Touched, view: account.View, orders: Mapping[str, str]) -> Frames:
         rows: list[dict[str, object]] = []
-        cancelled: set[str] = set()
-        for fill, time_ms, _ in touched.fills:
-            listing = self._listing(fill.contract)
-            rows.append(payloads.order_frame(listing, fill, time_ms, hedge_mode=hedge_mode))
-            for order in fill.cancel_orders:
-                if order not in cancelled:
-                    cancelled.add(order)
-                    of = self._listing(orders.get(order, fill.contract))
-                    rows.append(payloads.cancelled_frame(of, order, time_ms))
+        cancelled: dict[str, tuple[str, int]] = {}
+        for event, time_ms, _ in touched.closings:
+            listing = view.listing(event.contract)
+            row = payloads.order_frame(listing, event, time_ms, hedge_mode=view.hedge_mode)
+            rows.append(row)
+            if isinstance(event, AdlFilled):
+                for order in event.cancel_orders:
+                    cancelled.setdefault(order, (orders.get(order, event.contract), time_ms))
+        for order, (contract, time_ms) in cancelled.items():
+            rows.append(payloads.cancelled_frame(view.listing(contract), order, time_ms))
         return _by_topic("order", rows)
 
-    def _positions(self, holdings: Holdings, contracts: Iterable[str]) -> Frames:
-        board = self._runner.board
-        names = self._listings.of(board)
+    @staticmethod
+    def _positions(touched: _Touched, view: account.View) -> Frames:
         rows: list[dict[str, object]] = []
-        for contract in contracts:
-            listing = self._listing(contract)
-            of = (board, names, holdings, contract)
-            found = (*account.position_rows(*of), *account.empty_rows(*of))
+        for contract in touched.contracts:
+            found = (*view.rows(contract), *view.empty_rows(contract))
+            listing = view.listing(contract)
             rows += [payloads.position_frame(listing, row) for row in found]
         return _by_topic("position", rows)
 
-    def _wallet(self, holdings: Holdings, contracts: Iterable[str]) -> Frames:
-        board = self._runner.board
-        assets = {board.contracts[contract].terms.settle for contract in contracts}
-        coins = [*account.coins(board, self._listings.of(board), holdings, assets)]
-        return {"wallet": [payloads.wallet_frame(coins)]}
+    @staticmethod
+    def _wallet(touched: _Touched, view: account.View) -> Frames:
+        assets = {view.listing(contract).terms.settle for contract in touched.contracts}
+        return {"wallet": [payloads.wallet_frame([*view.coins(assets)])]}
 
 
 def _key(topic: str, name: str) -> str:
@@ -139,24 +133,28 @@ def _by_topic(topic: str, rows: Sequence[Mapping[str, object]]) -> Frames:
     return frames
 
 
-def _touched(fresh: Sequence[Committed], listening: set[str]) -> dict[str, _Touched]:
-    """Return what commits have done to the accounts that somebody listens to."""
+def _touched(
+    fresh: Sequence[Committed], listening: Container[str], known: Container[str]
+) -> dict[str, _Touched]:
+    """Return what commits have done to accounts that somebody listens to, in known contracts."""
     found: dict[str, _Touched] = {}
     for sequence, _, command, events in fresh:
         for event in events:
             for name, contract in _accounts(event):
-                if name in listening:
+                if name in listening and contract in known:
                     touched = found.setdefault(name, _Touched([], {}))
                     touched.contracts[contract] = None
-                    if isinstance(event, AdlFilled):
-                        touched.fills.append((event, command.time_ms, sequence))
+                    if isinstance(event, AdlFilled | TakenOver):
+                        touched.closings.append((event, command.time_ms, sequence))
     return found
 
 
 def _accounts(event: Event) -> list[tuple[str, str]]:
     """Return whose position in which contract an event of ADL changes."""
     match event:
-        case AdlFilled(account=name, contract=contract):
+        case (
+            AdlFilled(account=name, contract=contract) | TakenOver(account=name, contract=contract)
+        ):
             return [(name, contract)]
         case FillCancelled(fill=fill):
             return [(fill.account, fill.contract)]
@@ -164,13 +162,3 @@ def _accounts(event: Event) -> list[tuple[str, str]]:
             return [(name, contract) for name in names]
         case _:
             return []
-
-
-def _see(book: Book, name: str) -> _Seen:
-    """Return an account's holdings, and in which contract each of its open orders stands."""
-    orders = {
-        order: contract
-        for contract in book.contracts
-        for order in book.open_orders.get((name, contract), ())
-    }
-    return _Seen(holdings_of(book, name), orders)

@@ -1,7 +1,7 @@
 """Bybit's V5 streams: alerts and isolated pools every second, and what ADL does to one account.
 
-Public topics are encoded once a second however many listen, by a task that runs while somebody
-does. Answers to a subscription wait a little: pybit looks for what it asked only after it has sent.
+Public topics are encoded once a second however many listen. Answers to a subscription wait a
+little: pybit looks for what it asked only after it has sent.
 """
 
 import asyncio
@@ -10,19 +10,18 @@ from itertools import count
 from typing import Any
 
 import msgspec
-import structlog
 
-from delever.server.board import Board
-from delever.server.keys import Holder, Keyring
+from delever.server.keys import Keyring
 from delever.server.limits import Windows
 from delever.server.runner import Runner
 from delever.server.sockets import POLICY, Hub, Socket
 from delever.server.venues.bybit_feed import AccountFeed
 from delever.server.venues.bybit_market import alerts, pools
 from delever.server.venues.listings import Listings
+from delever.server.venues.pulse import Pulse
+from delever.server.venues.seen import account_of
 from delever.wire import bybit as wire
 
-PUSH_S = 1.0
 ANSWER_AFTER_S = 0.02
 IDLE_S = 600.0
 MOST_ARGUMENT_CHARACTERS = 21_000
@@ -34,17 +33,15 @@ PUBLIC = tuple(f"/v5/public/{category}" for category in ("linear", "inverse", "s
 ALERT, INSURANCE = "adlAlert", "insurance"
 FEEDS = ("position", "execution", "order", "wallet")
 
-log = structlog.get_logger()
-
 
 class Conversation:
-    """One connection: its name, whether it is private, and who has been let in."""
+    """One connection: its name, whether it is private, and whose account is shown to it."""
 
     def __init__(self, socket: Socket, number: int) -> None:
         self.socket = socket
         self.name = f"delever-{number}"
         self.private = socket.path == PRIVATE
-        self.holder: Holder | None = None
+        self.account: str | None = None
 
     def acknowledge(self, op: str, asked: Mapping[str, Any], fault: str = "") -> None:
         """Answer a request; `fault` says why not."""
@@ -62,7 +59,7 @@ class BybitStream:
         self._numbers = count(1)
         most = runner.config.bybit.connections_per_5min
         self._connections = Windows(most, CONNECTIONS_MS, runner.now_ms)
-        self._pusher: asyncio.Task[None] | None = None
+        self._pulse = Pulse(self._hub, self.push)
         self._pools: dict[str, dict[str, wire.Pool]] = {}
         self._feed = AccountFeed(runner, listings)
         self._ops: dict[str, Callable[[Conversation, Mapping[str, Any]], Awaitable[None]]] = {
@@ -114,26 +111,25 @@ class BybitStream:
         talk.socket.offer(wire.pong(name, talk.name, now_ms, private=talk.private))
 
     async def _auth(self, talk: Conversation, asked: Mapping[str, Any]) -> None:
-        holder = self._believed(asked.get("args"))
-        if isinstance(holder, str):
-            talk.acknowledge("auth", asked, holder)
-            return
-        talk.holder = holder
-        talk.acknowledge("auth", asked)
+        account, fault = self._believed(asked.get("args"))
+        self._feed.hub.forget(talk.socket)
+        talk.account = account
+        talk.acknowledge("auth", asked, fault)
 
-    def _believed(self, args: object) -> Holder | str:
-        """Return who signed in, or why that is not believed."""
+    def _believed(self, args: object) -> tuple[str | None, str]:
+        """Return whose account is shown to whoever signed in, or why that is not believed."""
         if not isinstance(args, list) or len(args) != 3:
-            return "error:args must be key, expires and signature"
+            return None, "error:args must be key, expires and signature"
         key, expires, signature = map(str, args)
         holder = self._keyring.find(key)
         if holder is None or not (expires.isascii() and expires.isdigit() and len(expires) < 20):
-            return "error:API key or expires is invalid"
+            return None, "error:API key or expires is invalid"
         if int(expires) <= self._runner.now_ms():
-            return "error:request expired"
+            return None, "error:request expired"
         if not holder.signed_hex(f"GET/realtime{expires}".encode(), signature):
-            return "error:signature is invalid"
-        return holder if holder.account is not None else "error:the key has no account"
+            return None, "error:signature is invalid"
+        account = account_of(holder)
+        return account, "" if account else "error:the key has no account"
 
     async def _subscribe(self, talk: Conversation, asked: Mapping[str, Any]) -> None:
         topics = _topics(asked)
@@ -142,9 +138,9 @@ class BybitStream:
         talk.acknowledge("subscribe", asked, fault)
         if fault or isinstance(topics, str):
             return
-        if talk.private and talk.holder and talk.holder.account:
+        if talk.private and talk.account is not None:
             for topic in topics:
-                self._feed.join(topic, talk.holder.account, talk.socket)
+                self._feed.join(topic, talk.account, talk.socket)
             return
         await asyncio.sleep(ANSWER_AFTER_S)
         for topic in topics:
@@ -157,13 +153,13 @@ class BybitStream:
             return
         for topic in topics:
             self._hub.leave(topic, talk.socket)
-            if talk.holder and talk.holder.account:
-                self._feed.leave(topic, talk.holder.account, talk.socket)
+            if talk.account is not None:
+                self._feed.leave(topic, talk.account, talk.socket)
         talk.acknowledge("unsubscribe", asked)
 
     def _fault(self, talk: Conversation, topics: list[str]) -> str:
         """Return why topics are not served here, or nothing."""
-        if talk.private and talk.holder is None:
+        if talk.private and talk.account is None:
             return "error:request is not authorized"
         for topic in topics:
             head, _, tail = topic.partition(".")
@@ -189,22 +185,12 @@ class BybitStream:
             kept = [pool.frame(now_ms) for pool in self._pools[topic].values()]
             socket.offer(wire.push(topic, "snapshot", now_ms, kept))
         self._hub.join(topic, socket)
-        if self._pusher is None:
-            self._pusher = asyncio.create_task(self._push_on())
+        self._pulse.beat()
 
-    async def _push_on(self) -> None:
-        """Push every second while anybody listens."""
-        while self._hub.topics:
-            await asyncio.sleep(PUSH_S)
-            try:
-                self.push(self._runner.board)
-            except Exception:
-                log.exception("push failed")
-        self._pusher = None
-
-    def push(self, board: Board) -> None:
-        """Tell every topic that is listened to what a board says; pools only where they changed."""
-        names, now_ms = self._listings.of(board), self._runner.now_ms()
+    def push(self) -> None:
+        """Tell every topic that is listened to how things stand; pools only where they changed."""
+        board, now_ms = self._runner.board, self._runner.now_ms()
+        names = self._listings.of(board)
         rows: dict[str, list[dict[str, object]]] = {}
         for instrument, alert in alerts(board, names):
             rows.setdefault(f"{ALERT}.{wire.group_of(instrument)}", []).append(alert.frame())

@@ -1,0 +1,260 @@
+"""The loop: venues are asked and listened to, rules looked at each second, alerts sent."""
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from decimal import Decimal
+
+from delever.watch.advice import advise
+from delever.watch.alerts import Sender, deliver, senders
+from delever.watch.asking import Asking, Taker
+from delever.watch.reading import (
+    Drawdown,
+    Fill,
+    Light,
+    Pool,
+    Position,
+    Reading,
+    Risk,
+    Wallet,
+    Warned,
+)
+from delever.watch.rules import Seen, advance, fall_percent, is_quiet, verdicts
+from delever.watch.settings import PoolFallRule, Settings
+from delever.watch.state import Situation, State, judge
+from delever.watch.store import Store
+from delever.watch.venues.adapter import Adapter
+from delever.watch.view import (
+    Advice,
+    AlertView,
+    ContractView,
+    PoolView,
+    PositionView,
+    View,
+    contract_view,
+)
+
+TICK_S = 1.0
+NEAREST = 5
+"""So many contracts nearest to ADL are shown even where the account holds none of them."""
+
+FILLS_KEPT = 1_000
+RECENT_MS = 3_600_000
+FORGET_EVERY_MS = 3_600_000
+FIRST_LOOK_S = 15.0
+
+Key = tuple[str, ...]
+
+
+class Watch:
+    """Everything that is known, and the tasks that keep it so."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        adapters: Sequence[Adapter],
+        store: Store,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._now_ms = now_ms
+        self._sending: Mapping[str, Sender] = senders(settings, now_ms)
+        self._askings = [Asking(adapter, now_ms, self._taker(adapter)) for adapter in adapters]
+        self._readings: dict[Key, Reading] = {}
+        self._fills: dict[Key, Fill] = {}
+        self._situations = store.situations()
+        self._active = store.active()
+        windows = [r.within_min for r in settings.rules if isinstance(r, PoolFallRule)]
+        self._window_ms = 60_000 * max(windows, default=24 * 60)
+        self._peaks = store.peaks(now_ms() - self._window_ms)
+        self._advice: dict[Key, tuple[object, Advice]] = {}
+        self._forgot_ms = 0
+
+    # --- running ---
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Watch until told to stop."""
+        async with self._asking():
+            while not stop.is_set():
+                self.tick()
+                await deliver(self._store, self._sending, self._now_ms)
+                try:
+                    await asyncio.wait_for(stop.wait(), TICK_S)
+                except TimeoutError:
+                    continue
+
+    async def once(self) -> View:
+        """Look once at everything, tell what is to be told, and return what there is."""
+        async with self._asking():
+            waited = 0.0
+            while waited < FIRST_LOOK_S and not all(a.looked for a in self._askings):
+                await asyncio.sleep(0.05)
+                waited += 0.05
+            self.tick()
+            await deliver(self._store, self._sending, self._now_ms)
+            return self.view()
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(asking.run()) for asking in self._askings]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _taker(self, adapter: Adapter) -> Taker:
+        def take(readings: Sequence[Reading], whole: tuple[type[Reading], ...] = ()) -> None:
+            self._take(adapter.venue, readings, whole)
+
+        return take
+
+    def _take(
+        self, venue: str, readings: Sequence[Reading], whole: tuple[type[Reading], ...]
+    ) -> None:
+        """Keep the newest reading of each key; what a whole answer no longer names is gone."""
+        if whole:
+            named = {reading.key for reading in readings}
+            gone = [
+                key
+                for key, reading in self._readings.items()
+                if isinstance(reading, whole) and reading.venue == venue and key not in named
+            ]
+            for key in gone:
+                del self._readings[key]
+        for reading in readings:
+            if isinstance(reading, Fill):
+                self._fills[reading.key] = reading
+                continue
+            before = self._readings.get(reading.key)
+            if before is None or before.of_ms <= reading.of_ms:
+                self._readings[reading.key] = reading
+                if isinstance(reading, Pool):
+                    self._note(reading)
+        for key in list(self._fills)[:-FILLS_KEPT]:
+            del self._fills[key]
+        self._store.keep(readings, self._now_ms())
+
+    def _note(self, pool: Pool) -> None:
+        """Remember a pool's balance for as long as a rule looks back."""
+        history = self._peaks.setdefault(pool.key, [])
+        now = self._now_ms()
+        history.append((now, pool.balance))
+        del history[: bisect_left(history, (now - self._window_ms, Decimal("-Infinity")))]
+
+    # --- each second ---
+
+    def tick(self) -> None:
+        """Judge every contract, look at every rule, and put alerts on their way."""
+        now = self._now_ms()
+        for key, read in self._by_contract(now).items():
+            before = self._situations.get(key)
+            stopped_ms = self._settings.stopped_min * 60_000
+            self._situations[key] = judge(before, read, now, stopped_ms)
+        shown = self._judged(now)
+        self._store.keep_situations(shown, now)
+        faults = [fault for asking in self._askings for fault in asking.faults]
+        seen = Seen([*self._readings.values(), *self._fills.values()], shown, faults, self._peaks)
+        judged = list(verdicts(self._settings.rules, seen, now))
+        blind = {a.adapter.venue for a in self._askings if a.faults or not a.looked}
+        quiet = is_quiet(self._settings.quiet, now)
+        self._active, alerts = advance(
+            self._active, judged, self._settings.rules, now, blind=blind, quiet=quiet
+        )
+        self._store.tell(self._active, alerts, list(self._sending), now)
+        if now - self._forgot_ms > FORGET_EVERY_MS:
+            self._store.forget(self._settings.keep_days, now)
+            self._forgot_ms = now
+
+    def _by_contract(self, now: int) -> dict[tuple[str, str], list[Reading]]:
+        """Return what says something of a contract's state, by venue and contract."""
+        found: dict[tuple[str, str], list[Reading]] = {}
+        telling = (Light, Risk, Drawdown, Warned)
+        recent = [fill for fill in self._fills.values() if fill.age_ms(now) < RECENT_MS]
+        for reading in [*self._readings.values(), *recent]:
+            if isinstance(reading, (*telling, Fill)):
+                found.setdefault((reading.venue, reading.name), []).append(reading)
+        return found
+
+    def _judged(self, now: int) -> list[Situation]:
+        return [self._situations[key] for key in self._by_contract(now)]
+
+    @property
+    def holds(self) -> bool:
+        """Whether any rule for alerts holds."""
+        return bool(self._active)
+
+    # --- what is shown ---
+
+    def view(self) -> View:
+        """Return everything at this moment."""
+        now = self._now_ms()
+        held = [r for r in self._readings.values() if isinstance(r, Position)]
+        return View(
+            time_ms=now,
+            venues=tuple(asking.view() for asking in self._askings),
+            contracts=tuple(self._contracts(held, now)),
+            positions=tuple(self._position(p, held, now) for p in held),
+            wallets=tuple(r for r in self._readings.values() if isinstance(r, Wallet)),
+            pools=tuple(self._pools(held, now)),
+            fills=tuple(sorted(self._fills.values(), key=lambda fill: -fill.of_ms)[:20]),
+            alerts=tuple(
+                AlertView(rule=a.rule, about=a.about, text=a.text, since_ms=a.since_ms)
+                for a in self._active.values()
+            ),
+            faults=tuple(fault for asking in self._askings for fault in asking.faults),
+            undelivered=self._store.waiting(),
+        )
+
+    def _contracts(self, held: Sequence[Position], now: int) -> Iterator[ContractView]:
+        """Yield the contracts that matter: held, asked for, not calm, or nearest to ADL."""
+        wanted = {(p.venue, p.name) for p in held}
+        wanted |= {(v.venue, name) for v in self._settings.venues for name in v.contracts}
+        by_contract = self._by_contract(now)
+        drawdowns = [r for r in self._readings.values() if isinstance(r, Drawdown)]
+        nearest = sorted(drawdowns, key=lambda r: (r.to_start, r.name))[:NEAREST]
+        wanted |= {(r.venue, r.name) for r in nearest}
+        for key in sorted(by_contract):
+            situation = self._situations.get(key)
+            if situation and (key in wanted or situation.state is not State.CALM):
+                yield contract_view(situation, by_contract[key], now)
+
+    def _pools(self, held: Sequence[Position], now: int) -> Iterator[PoolView]:
+        """Yield the pools behind what is held or asked for, and those that have fallen."""
+        wanted = {p.name for p in held} | {n for v in self._settings.venues for n in v.contracts}
+        for pool in self._readings.values():
+            if not isinstance(pool, Pool):
+                continue
+            fell = fall_percent(pool, self._peaks.get(pool.key, ()), now - self._window_ms)
+            if fell > 0 or wanted & {*pool.members} or not pool.members or len(pool.members) > 1:
+                yield PoolView(
+                    pool=pool, age_ms=pool.age_ms(now), stale=pool.stale(now), fall_percent=fell
+                )
+
+    def _position(self, position: Position, held: Sequence[Position], now: int) -> PositionView:
+        found = self._readings.get(("Light", position.venue, position.name, position.side))
+        light = found if isinstance(found, Light) else None
+        return PositionView(
+            position=position,
+            light=light,
+            age_ms=position.age_ms(now),
+            light_age_ms=None if light is None else light.age_ms(now),
+            stale=position.stale(now) or light is None or light.stale(now),
+            advice=self._advised(position, held),
+        )
+
+    def _advised(self, position: Position, held: Sequence[Position]) -> Advice:
+        """Return the advice on a position, worked out anew only when its numbers have changed."""
+        mine = [p for p in held if p.venue == position.venue]
+        wallet = self._readings.get(("Wallet", position.venue, position.settle))
+        basis = (position, tuple(mine), wallet)
+        kept = self._advice.get(position.key)
+        if kept is not None and kept[0] == basis:
+            return kept[1]
+        rules = next(a.adapter.rules for a in self._askings if a.adapter.venue == position.venue)
+        advice = advise(position, mine, wallet if isinstance(wallet, Wallet) else None, rules)
+        self._advice[position.key] = (basis, advice)
+        return advice

@@ -1,0 +1,207 @@
+"""ccxt's own clients of Binance against a really served engine."""
+
+import hashlib
+import hmac
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import ccxt
+import httpx2 as httpx
+import msgspec
+import pytest
+from serving import MEMORY, Served, served
+from trading import SECRET, fall, grant, opening, tell
+
+BTC, ETH, COIN = "BTC/USDT:USDT", "ETH/USDT:USDT", "BTC/USD:BTC"
+
+
+@pytest.fixture(scope="module")
+def crashed() -> Iterator[Served]:
+    """A market after its crash: ann and bob were deleveraged, dan was taken over."""
+    with served() as server:
+        grant(server.service)
+        tell(server.service, [*opening(), *fall()])
+        yield server
+
+
+@pytest.fixture(scope="module")
+def calm() -> Iterator[Served]:
+    with served() as server:
+        grant(server.service)
+        tell(server.service, opening())
+        yield server
+
+
+def pointed(exchange: Any, url: str) -> Any:
+    """Point a client at a server as its documentation says: every base URL replaced."""
+
+    def moved(there: Any) -> Any:
+        if isinstance(there, dict):
+            return {name: moved(each) for name, each in there.items()}
+        base = url.replace("http", "ws", 1) if there.startswith("ws") else url
+        return base + urlsplit(there).path
+
+    exchange.urls["api"] = moved(exchange.urls["api"])
+    return exchange
+
+
+def usdm(server: Served, key: str = "ann-key", secret: str = SECRET) -> Any:
+    keys = {"apiKey": key, "secret": secret, "enableRateLimit": False}
+    return pointed(ccxt.binanceusdm(keys), server.url)
+
+
+def coinm(server: Served, key: str = "inv-key") -> Any:
+    keys = {"apiKey": key, "secret": SECRET, "enableRateLimit": False}
+    return pointed(ccxt.binancecoinm(keys), server.url)
+
+
+def test_markets_parse_in_full(calm: Served) -> None:
+    market = usdm(calm).load_markets()[BTC]
+    assert (market["active"], market["linear"], market["settle"]) == (True, True, "USDT")
+    assert market["precision"]["price"] == 0.1
+    assert market["precision"]["amount"] == 0.001
+    inverse = coinm(calm).load_markets()[COIN]
+    assert (inverse["inverse"], inverse["contractSize"], inverse["settle"]) == (True, 100, "BTC")
+
+
+def test_adl_rank_of_a_symbol(calm: Served) -> None:
+    rank = usdm(calm).fetch_adl_rank(BTC)
+    assert (rank["symbol"], rank["rating"]) == (BTC, "medium")
+    assert abs(rank["timestamp"] - time.time() * 1000) < 60_000
+    unrated = usdm(calm).fetch_adl_rank("NEW/USDT:USDT")
+    assert (unrated["rating"], unrated["rank"]) == (None, None)
+
+
+def test_adl_risk_in_live_words_passes_through_ccxt() -> None:
+    live = msgspec.convert({"adl_risk_words": "live"}, type(MEMORY.binance))
+    with served(msgspec.structs.replace(MEMORY, binance=live)) as server:
+        grant(server.service)
+        tell(server.service, opening())
+        assert usdm(server).fetch_adl_rank(BTC)["rating"] == "middle"
+        raw = usdm(server).fapiPublicGetSymbolAdlRisk()
+        assert [row["adlRisk"] for row in raw] == ["MIDDLE", "MIDDLE"]
+
+
+def test_adl_ranks_of_positions(calm: Served) -> None:
+    ranks = usdm(calm).fetch_positions_adl_rank()
+    assert [(each["symbol"], each["rank"]) for each in ranks] == [(BTC, 4.0)]
+    assert usdm(calm).fetch_position_adl_rank(BTC)["rank"] == 4.0
+    (inverse,) = coinm(calm).fetch_positions_adl_rank()
+    assert inverse["info"]["adlQuantile"] == {"LONG": 0, "SHORT": 0, "BOTH": 4}
+    with pytest.raises(ccxt.NullResponse):  # what ccxt makes of an account without the position
+        usdm(calm).fetch_position_adl_rank(ETH)
+
+
+def test_adl_ranks_of_hedges(calm: Served) -> None:
+    (cross,) = usdm(calm, "hed-key").fetch_positions_adl_rank()
+    assert cross["info"]["adlQuantile"] == {"LONG": 4, "SHORT": 4, "HEDGE": 0}
+    assert cross["rank"] == 4.0
+    (isolated,) = usdm(calm, "iso-key").fetch_positions_adl_rank()
+    assert isolated["info"]["adlQuantile"] == {"LONG": 4, "SHORT": 0, "BOTH": 0}
+
+
+def test_adl_ranks_through_portfolio_margin(calm: Served) -> None:
+    client = usdm(calm)
+    ranks = client.fetch_positions_adl_rank(params={"portfolioMargin": True})
+    assert [each["rank"] for each in ranks] == [4.0]
+    assert client.papiGetCmAdlQuantile() == []
+
+
+def test_positions(calm: Served) -> None:
+    (position,) = usdm(calm).fetch_positions()
+    assert (position["side"], position["contracts"], position["marginMode"]) == (
+        "short",
+        0.6,
+        "isolated",
+    )
+    assert position["unrealizedPnl"] == 600.0
+    assert position["liquidationPrice"] == 63184.07960199
+    assert position["info"]["adl"] == 4
+    (older,) = usdm(calm).fapiPrivateV2GetPositionRisk()
+    assert (older["leverage"], "adl" in older) == ("50", False)
+    (inverse,) = coinm(calm).fetch_positions()
+    assert (inverse["side"], inverse["contracts"], inverse["unrealizedPnl"]) == ("long", 600, 0.2)
+    assert inverse["liquidationPrice"] == 35470.58823529
+    both = usdm(calm, "hed-key").fetch_positions()
+    assert [(each["side"], each["hedged"]) for each in both] == [("long", True), ("short", True)]
+
+
+def test_insurance_balance(calm: Served) -> None:
+    pool = {"symbols": ["BTCUSDT", "ETHUSDT", "NEWUSDT"]}
+    (shared,) = usdm(calm).fapiPublicGetInsuranceBalance()
+    assert shared["symbols"] == pool["symbols"]
+    assert shared["assets"][0]["marginBalance"] == "1500"
+    one = usdm(calm).fapiPublicGetInsuranceBalance({"symbol": "ETHUSDT"})
+    assert one["symbols"] == pool["symbols"]
+
+
+def test_forced_orders(crashed: Served) -> None:
+    client = usdm(crashed)
+    (row,) = client.fapiPrivateGetForceOrders()
+    assert (row["clientOrderId"], row["origQty"], row["avgPrice"]) == (
+        "adl_autoclose",
+        "0.6",
+        "57000",
+    )
+    assert client.fapiPrivateGetForceOrders({"autoCloseType": "LIQUIDATION"}) == []
+    assert client.fapiPrivateGetForceOrders({"symbol": "ETHUSDT"}) == []
+    day_ms = 24 * 3_600_000
+    old = {"startTime": client.milliseconds() - 9 * day_ms}
+    assert len(client.fapiPrivateGetForceOrders(old)) == 1
+    assert client.fapiPrivateGetForceOrders({"endTime": client.milliseconds() - day_ms}) == []
+    (closed,) = client.fetch_my_liquidations(BTC, params={"autoCloseType": "ADL"})
+    assert closed["price"] == 57000.0
+    assert coinm(crashed).dapiPrivateGetForceOrders() == []
+
+
+def test_error_classes(calm: Served) -> None:
+    with pytest.raises(ccxt.BadSymbol):
+        usdm(calm).fapiPublicGetSymbolAdlRisk({"symbol": "XYZ"})
+    with pytest.raises(ccxt.AuthenticationError):
+        usdm(calm, secret="wrong").fapiPrivateGetAdlQuantile()
+    with pytest.raises(ccxt.AuthenticationError):
+        usdm(calm, key="nobody").fapiPrivateGetAdlQuantile()
+    with pytest.raises(ccxt.AuthenticationError):
+        usdm(calm, key="desk-key").fapiPrivateGetAdlQuantile()
+    late = usdm(calm)
+    late.options["timeDifference"] = 60_000
+    with pytest.raises(ccxt.InvalidNonce):
+        late.fapiPrivateGetAdlQuantile()
+    with pytest.raises(ccxt.BadRequest):
+        usdm(calm).fapiPrivateGetForceOrders({"limit": "many"})
+    with pytest.raises(ccxt.ExchangeError):
+        usdm(calm).fapiPrivateGetBalance()
+
+
+def test_a_client_that_asks_on_is_told_to_wait_and_then_banned() -> None:
+    limits = msgspec.convert({"weight_per_minute": 40, "ban_after": 3}, type(MEMORY.binance))
+    config = msgspec.structs.replace(MEMORY, binance=limits)
+    with served(config, now_ms=lambda: 1_795_000_000_000) as server:
+        client = usdm(server)
+        statuses = []
+        for _ in range(45):
+            try:
+                client.fapiPublicGetPing()
+            except ccxt.DDoSProtection as error:
+                statuses.append(str(error).split()[1])
+        assert statuses == ["429", "429", "429", "418", "418"]
+
+
+def test_keyed_clients_load_without_options(calm: Served) -> None:
+    client = pointed(ccxt.binance({"apiKey": "ann-key", "secret": SECRET}), calm.url)
+    assert client.sapiGetMarginAllPairs() == []
+    assert client.sapiGetCapitalConfigGetall() == []
+
+
+def test_raw_answers_as_any_client_gets_them(calm: Served) -> None:
+    """The headers and forms that ccxt hides; signed over raw, unsorted, percent-encoded bytes."""
+    reply = httpx.get(calm.url + "/fapi/v1/symbolAdlRisk", headers={"x-mbx-apikey": ""})
+    assert reply.headers["content-type"] == "application/json"
+    assert int(reply.headers["x-mbx-used-weight-1m"]) > 0
+    query = f"symbol=BTC%55SDT&recvWindow=5000&note=%7e+&timestamp={int(time.time() * 1000)}"
+    signature = hmac.new(SECRET.encode(), query.encode(), hashlib.sha256).hexdigest()
+    url = f"{calm.url}/fapi/v1/adlQuantile?{query}&signature={signature}"
+    headers = {"X-MBX-APIKEY": "ann-key", "Content-Type": "application/json"}
+    assert httpx.get(url, headers=headers).json()[0]["symbol"] == "BTCUSDT"

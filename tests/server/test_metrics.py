@@ -1,0 +1,261 @@
+"""What Prometheus gets of a real engine, and that rules and dashboard ask for nothing else."""
+
+import asyncio
+import contextlib
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import msgspec
+import pytest
+import uvicorn
+from posting import Clock, config, crash, desk, hook_sink
+from prometheus_client.parser import text_string_to_metric_families
+from websockets.sync.client import connect
+
+from delever.core.messages import RefreshLights, RefreshRatings, SetMarks
+from delever.server.http import Asgi
+from delever.server.metrics import Metrics
+from delever.server.runner import NOW
+from delever.server.sockets import ClosedError, Socket
+
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations"
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def samples(metrics: Metrics) -> Samples:
+    families = text_string_to_metric_families(metrics.render().decode())
+    return {
+        (each.name, frozenset(each.labels.items())): each.value
+        for family in families
+        for each in family.samples
+    }
+
+
+def one(found: Samples, name: str, **labels: str) -> float:
+    return found[f"delever_{name}", frozenset(labels.items())]
+
+
+def test_the_documented_crash_as_prometheus_sees_it(tmp_path: Path) -> None:
+    """The numbers are those of examples/crash.ndjson: a pool of 1,000,000 that falls by 30 %."""
+
+    async def go() -> tuple[Samples, Samples]:
+        clock = Clock(1_000)
+        async with desk(config(tmp_path, []), clock, tmp_path) as opened:
+            metrics = Metrics()
+            metrics.watch(opened.runner, opened.notifier)
+            await opened.runner.submit(crash()[:-1])
+            during = samples(metrics)
+            await opened.runner.submit(crash()[-1:])
+            await opened.runner.submit([SetMarks(time_ms=NOW, marks={"NONE": 1})])
+            await opened.runner.submit([RefreshLights(time_ms=NOW), RefreshRatings(time_ms=NOW)])
+            return during, samples(metrics)
+
+    during, after = asyncio.run(go())
+    of = {"contract": "BTCUSDT"}
+    assert one(during, "contract_state", **of, state="adl") == 1
+    assert one(during, "contract_state", **of, state="calm") == 0
+    assert one(during, "pnl_ratio", **of) == pytest.approx(-0.3)
+    assert one(during, "trigger_distance_ratio", **of, trigger="contract_drawdown") == 0
+    assert one(during, "contract_profit", **of) == -300_000
+    assert one(during, "pool_balance", pool="main", asset="USDT") == 700_000
+    assert one(during, "pool_balance_peak", pool="main", asset="USDT") == 1_000_000
+    assert one(during, "inventory", **of, side="long") == 0
+    assert one(during, "mark_age_seconds", **of) == pytest.approx(-2)  # marks are stamped later
+    assert one(during, "adl_fills_total", **of) == 3
+    assert one(during, "takeovers_total", **of) == 1
+    assert one(after, "commands_total", type="set_marks", outcome="accepted") == 3
+    assert one(after, "commands_total", type="set_marks", outcome="refused") == 1
+    assert one(after, "refusals_total", reason="contract_is_unknown") == 1
+    assert one(after, "commit_commands_sum") == len(crash()) + 3
+    assert one(after, "commit_seconds_count") == 4
+    assert one(after, "step_seconds_count") == 4
+    assert one(after, "commit_seconds_sum") > one(after, "step_seconds_sum") > 0
+    assert one(after, "refresh_seconds_count", what="lights") == 1
+    assert one(after, "refresh_seconds_count", what="ratings") == 1
+    assert one(after, "engine_running") == 1
+    assert one(after, "commands_waiting") == 0
+    assert one(after, "accounts") == 4
+
+
+def test_the_outbox_as_prometheus_sees_it(tmp_path: Path) -> None:
+    async def go(url: str) -> list[Samples]:
+        clock, metrics = Clock(1_000), Metrics()
+        settings = config(tmp_path, [{"account": "*", "webhook": url}])
+        seen = []
+        async with desk(settings, clock, tmp_path) as opened:
+            metrics.watch(opened.runner, opened.notifier)
+            await opened.runner.submit(crash())
+            await opened.notifier.fill()
+            clock.ms += 7_000
+            for _ in range(2):
+                await opened.notifier.tell_backlog()
+                seen.append(samples(metrics))
+                await opened.notifier.deliver()
+            await opened.notifier.tell_backlog()
+        return [*seen, samples(metrics)]
+
+    with hook_sink(503, 410) as hook:
+        before, between, after = asyncio.run(go(hook.url))
+    assert one(before, "notices_waiting") == 3
+    assert one(before, "notices_lag_seconds") == pytest.approx(7)
+    assert one(between, "deliveries_total", channel="webhook", outcome="sent") == 1
+    assert one(between, "deliveries_total", channel="webhook", outcome="failed") == 1
+    assert one(between, "deliveries_total", channel="webhook", outcome="refused") == 1
+    assert one(after, "notices_waiting") == 1
+    assert one(after, "notices_failed") == 1
+
+
+@contextmanager
+def serving(app: Asgi) -> Iterator[str]:
+    """Serve an app on a free port until the block ends; yield its address without scheme."""
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, host="127.0.0.1", port=0, log_config=None, lifespan="off", ws="websockets-sansio"
+        )
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.01)
+    try:
+        yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+TEXT = "x" * 1_000_000
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Answer 418 to HTTP; once asked, pour more into a socket than a deaf client takes."""
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 418, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+        return
+    opened = Socket(scope, receive, send, "here")
+    await opened.accept()
+    with contextlib.suppress(ClosedError):
+        await opened.receive()
+        while not opened.dropped:
+            opened.offer(TEXT)
+            await asyncio.sleep(0)
+        await opened.receive()
+
+
+@contextmanager
+def deaf_client(host: str, path: str) -> Iterator[socket.socket]:
+    """Open a WebSocket by hand that reads nothing beyond the handshake."""
+    address, port = host.split(":")
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect((address, int(port)))
+        key = "dGhlIHNhbXBsZSBub25jZQ=="
+        asked = [f"GET {path} HTTP/1.1", f"Host: {host}", "Upgrade: websocket"]
+        asked += ["Connection: Upgrade", f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13"]
+        deaf.sendall("\r\n".join([*asked, "", ""]).encode())
+        assert b" 101 " in deaf.recv(1024)
+        yield deaf
+
+
+def test_requests_and_sockets_are_counted_by_known_parts_only() -> None:
+    metrics = Metrics()
+
+    with serving(metrics.counted(app, ["fapi", "v5"])) as host:
+        with httpx2.Client(base_url=f"http://{host}") as client:
+            for path in ("/fapi/v1/ping", "/fapi/v1/time", "/strange/one", "/strange2", "/"):
+                client.get(path)
+        with connect(f"ws://{host}/v5/public/linear") as quiet:
+            with deaf_client(host, "/v5/private") as deaf:
+                quiet.ping().wait(5)
+                assert one(samples(metrics), "sockets_open", part="v5") == 2
+                deaf.sendall(bytes([0x81, 0x84, 0, 0, 0, 0]) + b"pour")
+                time.sleep(0.2)
+            quiet.ping().wait(5)
+    found = samples(metrics)
+    assert one(found, "sockets_dropped_total", part="v5") == 1
+    assert one(found, "sockets_open", part="v5") == 0
+    assert one(found, "http_requests_total", part="fapi", status="418") == 2
+    assert one(found, "http_requests_total", part="other", status="418") == 3
+    assert len([name for name, _ in found if name == "delever_http_requests_total"]) == 2
+
+
+# --- rules and dashboard ---
+
+
+def names() -> set[str]:
+    """Return every series that a server can give, whether or not it has samples yet."""
+    found = set()
+    for family in Metrics().registry.collect():
+        suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
+        found |= {family.name + each for each in suffixes.get(family.type, [""])}
+    return found
+
+
+@pytest.mark.parametrize("file", ["alerts.yml", "grafana.json"])
+def test_rules_and_dashboard_ask_for_series_that_there_are(file: str) -> None:
+    asked = set(re.findall(r"\b(?:delever|process)_\w+", (OPERATIONS / file).read_text()))
+    assert len(asked) > 10
+    assert asked <= names()
+
+
+def test_the_dashboard_asks_for_every_series() -> None:
+    text = (OPERATIONS / "grafana.json").read_text()
+    ours = {name for name in names() if name.startswith("delever_")}
+    ours = {name for name in ours if not name.endswith(("_sum", "_count"))}
+    assert {name for name in ours if name not in text} == set()
+
+
+class Target(msgspec.Struct):
+    expr: str
+    refId: str  # noqa: N815 - Grafana's word
+
+
+class Panel(msgspec.Struct):
+    id: int
+    type: str
+    title: str
+    gridPos: dict[str, int]  # noqa: N815
+    targets: list[Target] = []
+
+
+class Dashboard(msgspec.Struct):
+    uid: str
+    title: str
+    schemaVersion: int  # noqa: N815
+    panels: list[Panel]
+
+
+def test_the_dashboard_is_one_that_loads() -> None:
+    """Its panels are numbered apart, stand beside each other without overlap, and ask something."""
+    board = msgspec.json.decode((OPERATIONS / "grafana.json").read_bytes(), type=Dashboard)
+    assert len({panel.id for panel in board.panels}) == len(board.panels)
+    cells: set[tuple[int, int]] = set()
+    for panel in board.panels:
+        at = panel.gridPos
+        covered = {
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        }
+        assert not cells & covered, panel.title
+        assert max(x for x, _ in covered) < 24
+        cells |= covered
+        assert panel.type == "row" or panel.targets
+        for target in panel.targets:
+            assert target.expr.count("(") == target.expr.count(")")
+            assert target.expr.count("{") == target.expr.count("}")
+
+
+def test_every_alert_says_what_to_do_in_the_operations_page() -> None:
+    alerts = re.findall(r"- alert: (\w+)", (OPERATIONS / "alerts.yml").read_text())
+    page = (OPERATIONS.parent / "operations.md").read_text()
+    assert len(alerts) == len(set(alerts)) > 10
+    assert [alert for alert in alerts if f"`{alert}`" not in page] == []

@@ -1,0 +1,227 @@
+"""The whole watch against a served engine: calm, a light, ADL, a fill, the end; killed in between.
+
+The engine is `delever serve` in a process of its own, reached through unmodified ccxt, ccxt.pro and
+pybit; the market is the worked example of Bybit's rules (examples/venues/bybit.ndjson).
+"""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from delever.watch.run import Watch
+from delever.watch.settings import Settings, parse
+from delever.watch.store import Store, history
+from delever.watch.venues import MAKERS
+from delever.watch.view import ContractView, View
+from sources import ROOT
+from stub import Stub, stubbed
+
+EXAMPLE = ROOT / "examples" / "venues" / "bybit.ndjson"
+PATIENCE_S = 40.0
+
+SERVER = """
+[listen]
+port = {port}
+[journal]
+path = "{folder}/journal.db"
+[publication]
+board_every_ms = 200
+lights_every_ms = 500
+ratings_every_ms = 1000
+adl_alert_every_ms = 500
+[[keys]]
+id = "engine"
+roles = ["ingest", "operate", "read"]
+secret_env = "WATCH_SECRET"
+[[keys]]
+id = "ann"
+roles = ["trade-account"]
+accounts = ["ann"]
+secret_env = "WATCH_SECRET"
+passphrase_env = "WATCH_SECRET"
+"""
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Engine:
+    """`delever serve`, which can be killed and started again at the same place."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = ""
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        port = self.url.rpartition(":")[2] or "0"
+        config = self.folder / "server.toml"
+        config.write_text(SERVER.format(port=port, folder=self.folder))
+        arguments = [sys.executable, "-m", "delever", "serve", "--config", str(config)]
+        self.process = subprocess.Popen(
+            arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=os.environ
+        )
+        assert self.process.stdout is not None
+        self.url = self.process.stdout.readline().split()[-1]
+        assert self.url.startswith("http://"), "the server did not start"
+
+    def kill(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+
+    def tell(self, *kinds: str, place: slice = slice(None)) -> None:
+        """Tell the example's commands of some kinds, at the time of the server's own clock."""
+        commands = [json.loads(line) for line in EXAMPLE.read_text().splitlines()]
+        chosen = [command for command in commands if command["type"] in kinds][place]
+        for command in chosen:
+            del command["time_ms"]
+            if command["type"] == "fund_pool":
+                command["note"] = "as the example does"
+            headers = {"Authorization": f"Bearer engine.{os.environ['WATCH_SECRET']}"}
+            answer = httpx2.post(f"{self.url}/v1/commands", json=command, headers=headers)
+            assert answer.status_code == 200, answer.text
+
+
+def settings(url: str, hook: str) -> Settings:
+    cadence = {"light_ms": 3_000, "alert_ms": 1_000, "risk_ms": 5_000}
+    keys = {"key_env": "WATCH_KEY", "secret_env": "WATCH_SECRET", "base_url": url}
+    venues = [
+        {"venue": "binance", "cadence": cadence, **keys},
+        {"venue": "bybit", "cadence": cadence, "contracts": ["BTCUSDT"], **keys},
+        {"venue": "okx", "cadence": cadence, "passphrase_env": "WATCH_SECRET", **keys},
+    ]
+    rules = [
+        {"when": "fill", "name": "hit", "urgent": True},
+        {"when": "light", "name": "front", "at_least": 4, "venues": ["bybit"]},
+        {"when": "state", "name": "adl", "states": ["adl", "stopped"], "venues": ["bybit"]},
+    ]
+    channels = [{"name": "hook", "webhook": f"{hook}/hook"}]
+    return parse({"venues": venues, "rules": rules, "channels": channels})
+
+
+@asynccontextmanager
+async def watching(told: Settings, store: Path) -> AsyncIterator[Watch]:
+    adapters = [MAKERS[venue.venue](venue, now_ms) for venue in told.venues]
+    kept = Store(store)
+    watch, stop = Watch(told, adapters, kept, now_ms), asyncio.Event()
+    running = asyncio.create_task(watch.run(stop))
+    try:
+        yield watch
+    finally:
+        stop.set()
+        await running
+        kept.close()
+
+
+async def until(watch: Watch, holds: Callable[[View], object], what: str) -> View:
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        view = watch.view()
+        if holds(view):
+            return view
+        await asyncio.sleep(0.1)
+    states = [(c.situation.venue, c.situation.state, c.situation.why) for c in view.contracts]
+    raise AssertionError(f"never {what}: {states}, {[f.text for f in view.faults]}")
+
+
+def contract(view: View, venue: str) -> ContractView | None:
+    return next((c for c in view.contracts if c.situation.venue == venue), None)
+
+
+def state(view: View, venue: str = "bybit") -> str:
+    found = contract(view, venue)
+    return found.situation.state if found else ""
+
+
+def hooked(stub: Stub) -> list[str]:
+    """Return what the webhook has been told: rule and kind of each alert."""
+    return [f"{told['data']['rule']} {told['data']['kind']}" for told in stub.bodies]
+
+
+async def story(engine: Engine, stub: Stub, folder: Path) -> None:
+    told = settings(engine.url, stub.url)
+    async with watching(told, folder / "watch.db") as watch:
+        await until(watch, lambda v: state(v) == "calm", "calm")
+        engine.tell("set_balances", "set_positions")
+        view = await until(watch, lambda v: len(v.positions) == 3 and state(v) == "watch", "a light")
+        lights = {p.position.venue: p.light and (p.light.light, p.light.raw) for p in view.positions}
+        assert lights == {"binance": (5, "4"), "bybit": (5, "5"), "okx": (5, "5")}
+        scores = {p.position.venue: p.advice and p.advice.score for p in view.positions}
+        assert all(score is not None for score in scores.values()), scores
+        engine.tell("set_marks", place=slice(1, 2))
+        engine.tell("takeover")
+        engine.tell("set_marks", place=slice(2, 3))
+        engine.tell("unwind_fill")
+        engine.tell("set_marks", place=slice(3, 4))
+        view = await until(watch, lambda v: state(v) == "adl" and len(v.fills) >= 2, "ADL and fills")
+        assert {fill.venue for fill in view.fills} == {"binance", "bybit"}
+        drawdown = contract(view, "bybit").drawdown  # type: ignore[union-attr]
+        assert drawdown is not None
+        assert drawdown.to_start <= 0
+
+        engine.kill()
+        view = await until(watch, lambda v: state(v) == "stale", "stale")
+        assert {fault.venue for fault in view.faults} == {"binance", "bybit", "okx"}
+        assert not any(p.advice is None for p in view.positions)  # shown still, with its age
+        engine.start()
+        view = await until(
+            watch, lambda v: state(v) == "adl" and {f.source for f in v.faults} <= {"ADL fills"}, "back"
+        )
+        assert {fault.venue for fault in view.faults} <= {"okx"}  # has no bills to show
+        engine.tell("fund_pool", place=slice(1, 2))
+        await until(watch, lambda v: state(v) == "stopped", "stopped")
+        await until(watch, lambda _: "adl raised" in hooked(stub)[-3:], "told of the end")
+
+
+async def again(engine: Engine, stub: Stub, folder: Path) -> View:
+    """Start the watch anew: it remembers, and tells nothing twice."""
+    async with watching(settings(engine.url, stub.url), folder / "watch.db") as watch:
+        await until(watch, lambda v: len(v.fills) >= 2 and contract(v, "bybit"), "known again")
+        await asyncio.sleep(2.5)
+        return watch.view()
+
+
+def test_from_calm_to_fill_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCH_KEY", "ann")
+    monkeypatch.setenv("WATCH_SECRET", "s3cret-of-the-test")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+    engine = Engine(tmp_path)
+    with stubbed() as stub:
+        stub.say("/hook", {})
+        try:
+            engine.start()
+            engine.tell("define_pool", "define_contract", "define_account")
+            engine.tell("fund_pool", "set_marks", place=slice(0, 1))
+            engine.tell("set_marks", place=slice(0, 1))
+            asyncio.run(story(engine, stub, tmp_path))
+            told = hooked(stub)
+            assert told.count("hit raised") == 2  # one fill, as two venues tell it; once each
+            assert told.count("front raised") == 1
+            view = asyncio.run(again(engine, stub, tmp_path))
+        finally:
+            engine.kill()
+    assert hooked(stub)[: len(told)] == told
+    assert hooked(stub).count("hit raised") == 2
+    assert state(view) == "stopped"
+    states = [line.raw for line in history(tmp_path / "watch.db") if line.what == "state"]
+    assert [s for s in dict.fromkeys(states) if s] >= ["calm"]
+    assert {"calm", "watch", "adl", "stale", "stopped"} <= set(states)
+    kept = {line.what for line in history(tmp_path / "watch.db")}
+    assert {"light", "risk", "pnl_ratio", "pool", "fill", "state"} <= kept
+    secret = b"s3cret-of-the-test"
+    assert not [file for file in tmp_path.glob("watch.db*") if secret in file.read_bytes()]
