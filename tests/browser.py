@@ -7,11 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 BROWSERS = ("chromium-headless-shell", "chromium")
 
 DESKTOP, PHONE = (1280, 900), (390, 844)
+
+WAIT_MS = 20_000
+"""How long something may take to be shown on a busy machine."""
 
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 
@@ -36,7 +39,7 @@ class Watched:
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(WAIT_MS)
         page.goto(url)
         return page
 
@@ -51,6 +54,7 @@ def browsing() -> Iterator[Watched]:
     found = [path for path in map(shutil.which, BROWSERS) if path]
     if not found:
         raise RuntimeError(f"none of {BROWSERS} is installed: apt-get install {BROWSERS[0]}")
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found[0], args=_FLAGS)
         try:

@@ -134,12 +134,13 @@ def served_site(directory: Path) -> Iterator[Site]:
 @contextmanager
 def running(*words: str) -> Iterator[str]:
     """Run a command that serves, and give the address that it prints; stop it at the end."""
+    environment = os.environ | ENVIRONMENT  # NiceGUI behaves otherwise where it finds pytest's
     process = subprocess.Popen(
         [sys.executable, "-m", "delever", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | ENVIRONMENT,
+        env={name: value for name, value in environment.items() if "PYTEST" not in name},
     )
     assert process.stdout is not None
     try:

@@ -11,7 +11,7 @@ from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
-from nicegui import ui
+from nicegui import run, ui
 
 from delever.dashboard.mount import Asgi, Receive, Scope, Send
 from delever.dashboard.pages import account, contract, events, lab, overview, pools
@@ -40,6 +40,7 @@ class Dashboard:
 
     def __init__(self, server: str | Asgi, key: str = "") -> None:
         self._source = Source(server, key)
+        run.process_pool_start_method = "spawn"  # a fork would copy the engine's threads half
         self._app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
         for path, show in _PAGES.items():
             ui.page(path)(_page(show, self._source))

@@ -31,8 +31,8 @@ from delever.core.messages import (
 )
 from delever.lab.crash import draw, market, opening
 from delever.lab.errors import InputError
-from delever.lab.results import rule_set
-from delever.lab.runs import Result, run
+from delever.lab.kept import Kept, kept_of
+from delever.lab.runs import run
 from delever.lab.scenario import decode
 
 OWN = "own"
@@ -46,16 +46,25 @@ LARGEST = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One rule set's run of the scenario."""
+    """One rule set's run of the scenario: what is kept of it, and how much was refused."""
 
     rules: str
-    result: Result
+    kept: Kept
+    refused: int
 
 
-def trials(commands: Sequence[Command], rules: Sequence[str]) -> list[Trial]:
-    """Return the scenario played under each rule set; raises UnknownNameError for one unknown."""
-    named = [rule_set(name).name for name in rules]
-    return [Trial(name, run(Book(), _under(commands, name))) for name in named]
+def play(preset: str, text: str, rules: Sequence[str]) -> list[Trial]:
+    """Return a preset, or a text for OWN, played under each rule set; in a process of its own.
+
+    Raises InputError for a text that is no scenario.
+    """
+    commands = own_commands(text) if preset == OWN else PRESETS[preset][1]()
+    return [_trial(commands, name) for name in rules]
+
+
+def _trial(commands: Sequence[Command], rules: str) -> Trial:
+    result = run(Book(), _under(commands, rules))
+    return Trial(rules, kept_of(result), len(result.refused))
 
 
 def own_commands(text: str) -> list[Command]:

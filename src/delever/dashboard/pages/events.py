@@ -14,7 +14,7 @@ from delever.dashboard.actions import Action, action_button
 from delever.dashboard.answers import Episode, Fill, Round, Waterfall
 from delever.dashboard.charts import AMBER, BLUE, GREY, RED, waterfall
 from delever.dashboard.frame import View, grid, html, panel
-from delever.dashboard.shown import NOTHING, grouped, percent, plain, utc, words
+from delever.dashboard.shown import NOTHING, clock, grouped, percent, plain, utc, words
 from delever.dashboard.source import Source
 from delever.dashboard.tables import Column, table
 
@@ -106,7 +106,7 @@ async def show(source: Source, episode: int) -> None:
             with panel(
                 "Who took what",
                 "wide",
-                about="quantity, from the bankrupt account to the candidates",
+                about="bankrupt quantity: to the market, to candidates, left",
             ):
                 chart = ui.echart(waterfall([])).style("height: 280px")
             with panel("Pool", "slim"):
@@ -193,9 +193,9 @@ def _stages(told: Waterfall) -> list[tuple[str, float, str]]:
     left = max(taken - unwound - closed, Decimal(0))
     named = (
         ("bankrupt", taken, GREY),
-        ("the market took", unwound, BLUE),
-        ("candidates took (ADL)", closed, RED),
-        ("left with the pool", left, AMBER),
+        ("market", unwound, BLUE),
+        ("ADL", closed, RED),
+        ("left", left, AMBER),
     )
     return [(name, float(amount), colour) for name, amount, colour in named]
 
@@ -222,7 +222,7 @@ def _steps(told: Waterfall) -> list[dict[str, Any]]:
     """Return everything that happened, oldest first."""
     steps = [*_before(told), *_after(told)]
     ordered = sorted(enumerate(steps), key=lambda each: (each[1]["sequence"], each[0]))
-    return [step | {"id": place, "time": utc(step["time"])} for place, step in ordered]
+    return [step | {"id": place, "time": clock(step["time"])} for place, step in ordered]
 
 
 def _before(told: Waterfall) -> Iterator[dict[str, Any]]:

@@ -20,11 +20,11 @@ from delever.dashboard.charts import (
     with_levels,
 )
 from delever.dashboard.frame import View, grid, panel
-from delever.dashboard.laboratory import OWN, PRESETS, Trial, own_commands, trials
+from delever.dashboard.laboratory import OWN, PRESETS, Trial, own_commands, play
 from delever.dashboard.shown import utc
 from delever.dashboard.source import Source
 from delever.dashboard.tables import Column, table
-from delever.lab.errors import InputError, UnknownNameError
+from delever.lab.errors import InputError
 
 COLOURS = (BLUE, AMBER, GREEN, RED, "#a371f7", "#39c5cf", GREY)
 
@@ -118,17 +118,15 @@ class _Bench:
             self._told.set_text("Choose a rule set.")
             return
         self._told.set_text("Running …")
+        preset, text = str(self._preset.value), self._own.value or ""
         try:
-            commands = (
-                own_commands(self._own.value or "")
-                if self._preset.value == OWN
-                else PRESETS[self._preset.value][1]()
-            )
-            self._trials = await run.io_bound(trials, commands, rules) or []
-        except (InputError, UnknownNameError) as error:
+            if preset == OWN:
+                own_commands(text)
+            self._trials = await run.cpu_bound(play, preset, text, rules) or []
+        except InputError as error:
             self._told.set_text(f"Not run: {error}")
             return
-        refused = sum(len(trial.result.refused) for trial in self._trials)
+        refused = sum(trial.refused for trial in self._trials)
         self._told.set_text(f"{refused} commands were refused" if refused else "")
         self._show_totals()
         self._view.keep_url("/lab", preset=self._preset.value, rules=",".join(rules))
@@ -137,17 +135,10 @@ class _Bench:
         self._totals.rows = [
             {"id": f"{trial.rules}/{total.contract}", "rules": trial.rules, **_told(total)}
             for trial in self._trials
-            for total in trial.result.summary.contracts
+            for total in trial.kept.summary.contracts
         ]
-        times = [point.time_ms for trial in self._trials for point in trial.result.path]
-        contracts = sorted(
-            {
-                member.contract
-                for trial in self._trials
-                for p in trial.result.path
-                for member in p.contracts
-            }
-        )
+        times = [time for trial in self._trials for time in trial.kept.pools["time_ms"]]
+        contracts = sorted({name for t in self._trials for name in t.kept.contracts["contract"]})
         self._span = (min(times, default=0), max(times, default=0))
         self._contract.set_options(contracts, value=contracts[0] if contracts else None)
         self._at.props["min"], self._at.props["max"] = self._span
@@ -206,24 +197,15 @@ def _told(total: Any) -> dict[str, Any]:
 
 
 def _lines(trial: Trial, contract: str) -> tuple[list[Point], list[Point]]:
-    """Return the equity of the contract's pool, and the contract's profit, in whole units."""
-    pool: list[Point] = []
-    profit: list[Point] = []
-    home = _pool_of(trial, contract)
-    for point in trial.result.path:
-        if point.pool == home:
-            pool.append((point.time_ms, point.equity_cash / 10**point.cash_decimals))
-        profit += [
-            (point.time_ms, member.profit_cash / 10**member.cash_decimals)
-            for member in point.contracts
-            if member.contract == contract
-        ]
-    return pool, profit
+    """Return the equity of the contract's pool, and the contract's profit."""
+    paths = trial.kept.contracts.filter(pl.col("contract") == contract)
+    pools = trial.kept.pools.filter(pl.col("pool").is_in(paths["pool"].unique().to_list()))
+    return _points(pools, "equity"), _points(paths, "profit")
 
 
-def _pool_of(trial: Trial, contract: str) -> str:
-    state = trial.result.book.contracts.get(contract)
-    return state.pool if state else ""
+def _points(frame: pl.DataFrame, column: str) -> list[Point]:
+    values = frame[column].cast(pl.Float64).to_list()
+    return list(zip(frame["time_ms"].to_list(), values, strict=True))
 
 
 def _until(points: list[Point], at: int) -> list[Point]:
@@ -232,12 +214,11 @@ def _until(points: list[Point], at: int) -> list[Point]:
 
 def _moment(trial: Trial, contract: str, at: int) -> dict[str, Any]:
     """Return what a rule set had come to at a time, exactly."""
-    home = _pool_of(trial, contract)
-    pools = trial.result.pools.filter((pl.col("pool") == home) & (pl.col("time_ms") <= at))
-    paths = trial.result.contracts.filter(
-        (pl.col("contract") == contract) & (pl.col("time_ms") <= at)
-    )
-    fills = trial.result.fills.filter((pl.col("contract") == contract) & (pl.col("time_ms") <= at))
+    now = (pl.col("contract") == contract) & (pl.col("time_ms") <= at)
+    homes = trial.kept.contracts.filter(pl.col("contract") == contract)["pool"].unique().to_list()
+    pools = trial.kept.pools.filter(pl.col("pool").is_in(homes) & (pl.col("time_ms") <= at))
+    paths = trial.kept.contracts.filter(now)
+    fills = trial.kept.fills.filter(now)
     return {
         "rules": trial.rules,
         "equity": _last(pools, "equity"),

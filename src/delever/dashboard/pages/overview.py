@@ -42,6 +42,9 @@ LOUD = {
 }
 """Events that the feed tells, and how it calls them."""
 
+NEARNESS = {None, "adl_near", "adl_far"}
+"""Kinds of notices that the feed tells; the others say what an event beside them has said."""
+
 _COLUMNS = (
     Column("contract", "Contract", "link"),
     Column("state", "State", "state"),
@@ -120,8 +123,14 @@ def _row(view: View, contract: Contract, pool: Pool | None) -> dict[str, Any]:
         "balance": pool.balance if pool else None,
         "open_interest": contract.open_interest_long,
         "inventory": inventory(contract) or "none",
-        "last_adl": utc(contract.last_adl_ms),
+        "last_adl": _since(contract),
     }
+
+
+def _since(contract: Contract) -> str:
+    """Return the time of the last ADL, with its date where that is another day's."""
+    last, now = utc(contract.last_adl_ms), utc(contract.time_ms)
+    return last.rpartition(" ")[2] if last[:10] == now[:10] else last
 
 
 class _Feed:
@@ -139,8 +148,13 @@ class _Feed:
         page = await self._view.source.events(self._after)
         self._after = page.next_after
         for told in page.events:
-            if told.event["type"] in LOUD:
+            if _is_loud(told.event):
                 self.lines.appendleft(_line(self._view, told))
+
+
+def _is_loud(event: dict[str, Any]) -> bool:
+    """Whether an event is told: of notices only those that ADL is near, or far again."""
+    return event["type"] in LOUD and event.get("kind") in NEARNESS
 
 
 def _line(view: View, told: EventShown) -> str:
