@@ -3,7 +3,7 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
 	echo $$python && break; done)
 
-.PHONY: demo test check unit fuzz docs clean
+.PHONY: demo serve test check unit browser fuzz bench bench-large docs clean
 
 demo: .venv/ready ## play a seeded crash from the first liquidation to the end of ADL
 	.venv/bin/delever demo
@@ -15,8 +15,17 @@ check: .venv/ready
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 
-unit: .venv/ready
+unit: .venv/ready browser
 	.venv/bin/pytest -n 2
+
+browser: ## the tests' browser: Debian's Chromium, installed where there is none
+	@command -v chromium-headless-shell chromium >/dev/null || { \
+		apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+			chromium-headless-shell >/dev/null; }
+
+serve: .venv/ready ## the whole server, playing the demonstration's crash in real time
+	.venv/bin/delever serve --demo
 
 fuzz: .venv/ready ## the same property tests, at random and a hundred times as far
 	.venv/bin/pytest -n 2 --hypothesis-profile=long tests
@@ -24,8 +33,14 @@ fuzz: .venv/ready ## the same property tests, at random and a hundred times as f
 docs: .venv/ready ## write the generated pages of docs
 	.venv/bin/python docs/generate.py
 
+bench: .venv/ready ## measure delever beside C, DuckDB, Polars and Redis; writes docs/results/performance.md
+	.venv/bin/python benchmarks/run.py
+
+bench-large: .venv/ready ## the same with ten million positions, beside the page: .venv/performance-large.md
+	.venv/bin/python benchmarks/run.py --positions 10000000 --rounds 3 --output .venv/performance-large.md
+
 clean:
-	rm -rf .venv dist
+	rm -rf .venv build dist
 
 .venv/ready: pyproject.toml
 	@test -n "$(PYTHON)" || { echo 'make: no Python 3.11 or newer found; say make PYTHON=...' >&2; exit 1; }

@@ -1,7 +1,5 @@
 """The served APIs beside the least that could answer: requests a second, p99, and fan-out.
 
-    python benchmarks/serving.py [--seconds 5] [--subscribers 1000 5000] [-o FILE.json]
-
 Hot public endpoints beside a raw ASGI app that sends the same bytes on the same server; the signed
 adlQuantile beside a bare Litestar handler; one adlAlert to many subscribers beside the broadcast of
 the websockets library. Each pair is measured in turn, several times; the ratio is of medians. Needs
@@ -27,19 +25,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
 
+from measure import Row, main
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from delever.lab.crash import play
 
-ROUNDS = 3
+ROUNDS, SECONDS = 3, 3
+SUBSCRIBERS = 1_000, 5_000
 PEERS = Path(__file__).with_name("serving_peers.py")
 SECRET = "benchmark"
 ACCOUNT = "a000001"
 CONFIG = """
 [journal]
 path = "{journal}"
+[logs]
+level = "error"
 [binance]
 weight_per_minute = 1_000_000_000
 [bybit]
@@ -54,18 +55,6 @@ roles = ["trade-account"]
 accounts = ["{account}"]
 secret_env = "DELEVER_BENCHMARK_SECRET"
 """
-
-
-class Row(NamedTuple):
-    """One claim: ours and the peer's, and the ratio that the target is about."""
-
-    claim: str
-    ours: float
-    peer: float
-    unit: str
-    ratio: float
-    target: str
-    met: bool
 
 
 @contextmanager
@@ -87,11 +76,11 @@ def fetch(url: str, headers: dict[str, str]) -> bytes:
         return bytes(answer.read())
 
 
-def wrk(url: str, seconds: int, headers: dict[str, str]) -> tuple[float, float]:
+def wrk(url: str, headers: dict[str, str]) -> tuple[float, float]:
     """Return requests a second and the 99th percentile in ms, over 64 connections."""
     given = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
     told = subprocess.run(
-        ["wrk", "-t1", "-c64", f"-d{seconds}s", "--latency", *given, url],
+        ["wrk", "-t1", "-c64", f"-d{SECONDS}s", "--latency", *given, url],
         check=True,
         capture_output=True,
         text=True,
@@ -104,18 +93,18 @@ def wrk(url: str, seconds: int, headers: dict[str, str]) -> tuple[float, float]:
     return float(rate[1]), float(slow[1]) * {"us": 0.001, "ms": 1, "s": 1000}[slow[2]]
 
 
-def in_turn(ours: str, peer: str, seconds: int, headers: dict[str, str]) -> tuple[list[float], ...]:
+def in_turn(ours: str, peer: str, headers: dict[str, str]) -> tuple[list[float], ...]:
     """Measure both, several times in turn: rates and p99 of ours, then of the peer."""
     found: tuple[list[float], ...] = ([], [], [], [])
     for _ in range(ROUNDS):
         for place, url in ((0, ours), (2, peer)):
-            rate, slow = wrk(url, seconds, headers)
+            rate, slow = wrk(url, headers)
             found[place].append(rate)
             found[place + 1].append(slow)
     return found
 
 
-def requests(url: str, kind: str, path: str, seconds: int, least: float) -> Iterator[Row]:
+def requests(url: str, kind: str, path: str, least: float) -> Iterator[Row]:
     """Yield what one path gives beside the peer that sends the same bytes."""
     signed = kind == "litestar"
     headers = {"X-MBX-APIKEY": "bench"} if signed else {}
@@ -126,16 +115,18 @@ def requests(url: str, kind: str, path: str, seconds: int, least: float) -> Iter
         with served(sys.executable, str(PEERS), kind, same.name) as peer:
             target = sign(path) if signed else path
             assert fetch(peer + target, headers) == body
-            rate, slow, peer_rate, peer_slow = in_turn(
-                url + target, peer + target, seconds, headers
-            )
+            rate, slow, peer_rate, peer_slow = in_turn(url + target, peer + target, headers)
     ratio = median(rate) / median(peer_rate)
-    name = f"{path} beside {'bare Litestar' if signed else 'raw ASGI'}"
     yield Row(
-        name, median(rate), median(peer_rate), "requests/s", ratio, f">= {least}", ratio >= least
+        f"{path} beside {'bare Litestar' if signed else 'raw ASGI'}",
+        f"{ratio:.2f} ({median(rate):,.0f} / {median(peer_rate):,.0f} requests/s)",
+        f">= {least}",
+        ratio >= least,
     )
-    ratio = median(slow) / median(peer_slow)
-    yield Row(f"{name}, p99", median(slow), median(peer_slow), "ms", ratio, "", met=True)
+    slower = median(slow) / median(peer_slow)
+    yield Row(
+        "  99th percentile", f"{slower:.2f} ({median(slow):.1f} / {median(peer_slow):.1f} ms)"
+    )
 
 
 def sign(path: str) -> str:
@@ -173,7 +164,10 @@ async def spread(url: str, subscribers: int, pushes: int) -> float:
     for begin in range(0, subscribers, 100):
         many = range(begin, min(begin + 100, subscribers))
         connections += await asyncio.gather(
-            *(ws_connect(lambda: Subscriber(arrivals), address, websocket_handshake_timeout=60) for _ in many)
+            *(
+                ws_connect(lambda: Subscriber(arrivals), address, websocket_handshake_timeout=60)
+                for _ in many
+            )
         )
     await asyncio.sleep(2)
     arrivals.clear()
@@ -196,51 +190,33 @@ def fan_out(url: str, subscribers: int, most: float) -> Iterator[Row]:
             ours.append(asyncio.run(spread(url, subscribers, 5)))
             theirs.append(asyncio.run(spread(peer, subscribers, 5)))
     ratio = median(ours) / median(theirs)
-    claim = f"adlAlert to {subscribers:,} subscribers beside websockets.broadcast"
-    yield Row(claim, median(ours), median(theirs), "ms", ratio, f"<= {most}", ratio <= most)
+    yield Row(
+        f"adlAlert to {subscribers:,} sockets beside websockets.broadcast",
+        f"{ratio:.2f} ({median(ours):.0f} / {median(theirs):.0f} ms to the last)",
+        f"<= {most}",
+        ratio <= most,
+    )
 
 
-def measure(seconds: int, subscribers: list[int]) -> Iterator[Row]:
+def rows(_options: argparse.Namespace) -> Iterator[Row]:
     """Yield every claim."""
+    if shutil.which("wrk") is None:
+        yield Row("the served APIs", "skipped: wrk is not installed")
+        return
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(20_000, most), most))
     with tempfile.TemporaryDirectory() as folder:
         journal, config = Path(folder) / "journal.db", Path(folder) / "delever.toml"
         play(accounts=300, contracts=20, journal=journal)
         config.write_text(CONFIG.format(journal=journal, account=ACCOUNT))
         command = (sys.executable, "-m", "delever", "serve", "-c", str(config), "--port", "0")
         with served(*command) as url:
-            time.sleep(2)
-            yield from requests(url, "raw", "/fapi/v1/symbolAdlRisk", seconds, 0.6)
-            yield from requests(url, "raw", "/v5/market/adlAlert", seconds, 0.6)
-            yield from requests(url, "litestar", "/fapi/v1/adlQuantile", seconds, 0.7)
-            for many in subscribers:
+            yield from requests(url, "raw", "/fapi/v1/symbolAdlRisk", 0.6)
+            yield from requests(url, "raw", "/v5/market/adlAlert", 0.6)
+            yield from requests(url, "litestar", "/fapi/v1/adlQuantile", 0.7)
+            for many in SUBSCRIBERS:
                 yield from fan_out(url, many, 1.3)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=4)
-    parser.add_argument("--subscribers", type=int, nargs="*", default=[1_000, 5_000])
-    parser.add_argument("-o", "--output", type=Path)
-    given = parser.parse_args()
-    if shutil.which("wrk") is None:
-        sys.exit("serving: needs wrk (Debian: apt-get install wrk)")
-    resource.setrlimit(
-        resource.RLIMIT_NOFILE, (20_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-    )
-    rows = []
-    for row in measure(given.seconds, given.subscribers):
-        rows.append(row)
-        verdict = (
-            "" if not row.target else f" (target {row.target}: {'met' if row.met else 'MISSED'})"
-        )
-        print(
-            f"{row.claim}: {row.ours:,.1f} beside {row.peer:,.1f} {row.unit}, "
-            f"ratio {row.ratio:.2f}{verdict}",
-            flush=True,
-        )
-    if given.output:
-        given.output.write_text(json.dumps([row._asdict() for row in rows], indent=1))
-
-
 if __name__ == "__main__":
-    main()
+    main(rows)

@@ -1,4 +1,4 @@
-"""Writes docs/rules.md, docs/reference/{commands,config,events,reasons}.md and venues' tables.
+"""Writes docs/rules.md, docs/reference/{api,commands,config,events,reasons}.md, venues' tables.
 
 `make docs` runs it; tests/test_docs.py fails where a page is not what it would write.
 """
@@ -12,6 +12,7 @@ import typing
 from pathlib import Path
 
 import msgspec
+from api_page import api_page
 from config_page import config_page
 from rule_pages import rules_page, venues_filled
 
@@ -31,6 +32,7 @@ MEANINGS = {
     "time_runs_backwards": "The command is older than the last one accepted.",
     "name_must_not_be_empty": "A name is the empty text.",
     "name_is_defined_already": "A pool or a contract of this name exists; neither is redefined.",
+    "columns_differ_in_length": "A column does not hold one number for each row.",
     "row_is_repeated": "Two rows of one command are about the same thing.",
     "asset_is_in_use": "The asset has its smallest unit already, by definition or by first use.",
     "contract_is_unknown": "No contract of this name is defined.",
@@ -131,6 +133,7 @@ def pages() -> dict[Path, str]:
     return {
         ROOT / "docs" / "rules.md": rules_page(),
         REFERENCE / "commands.md": commands_page(),
+        REFERENCE / "api.md": api_page(),
         REFERENCE / "config.md": config_page(),
         REFERENCE / "events.md": events_page(),
         REFERENCE / "reasons.md": reasons_page(),
@@ -222,6 +225,7 @@ def _type(annotation: typing.Any) -> str:
 
 def _plain(annotation: typing.Any) -> str:
     names = {str: "text", int: "integer", bool: "true or false", float: "number"}
+    names[bytes] = "column (base64 in JSON)"
     names |= {types.NoneType: "null", Reason: "[reason](reasons.md)"}
     if annotation in names:
         return names[annotation]

@@ -293,7 +293,7 @@ class _Example:
 
     def _holdings(self, account: int) -> Iterator[str]:
         for side, lane in self.state.lanes.items():
-            for (holder, _), row in lane.rows.items():
+            for row, (holder, _) in enumerate(lane.pairs()):
                 if holder == account:
                     yield f"{side} {self.quantity(int(lane.lots[row]))}"
 

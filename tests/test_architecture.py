@@ -11,9 +11,21 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from sources import CORE, PACKAGE, TESTS, imports, modules, python_files, report, shown, tree
+from sources import (
+    CORE,
+    PACKAGE,
+    TESTS,
+    imports,
+    module_name,
+    modules,
+    python_files,
+    report,
+    shown,
+    tree,
+)
 
 PURE_IMPORTS = {
+    "array",
     "bisect",
     "collections",
     "collections.abc",
@@ -29,6 +41,7 @@ PURE_IMPORTS = {
     "operator",
     "re",
     "typing",
+    "zlib",
 }
 
 IMPURE_NAMES = {
@@ -50,12 +63,22 @@ IMPURE_NUMPY = {"datetime64", "fromfile", "load", "loadtxt", "memmap", "random",
 
 DIVIDERS = {"divide", "divmod", "floor_divide", "floordiv", "true_divide", "truediv"}
 
-MONEY = {"units", "contracts", "columns", "holdings", "book", "bankruptcy", "insurance", "triggers"}
+COMPILED = {CORE / "kernels" / "compiled.py", CORE / "kernels" / "compiled_lines.py"}
+"""The only modules that know Numba. They are loaded late, and nobody else imports them."""
+
+NUMBA = {"llvmlite", "numba", "numba.core", "numba.extending"}
+
+MONEY = {"units", "contracts", "columns", "lanes", "holdings", "book", "bankruptcy", "bulk"}
+MONEY |= {"insurance", "triggers"}
 MONEY |= {"allocation", "pricing", "skips", "socialising", "ledger", "invariants"}
 """The modules in which nothing becomes a float; the others hand scores on."""
 
-MUTABLE = {"book", "columns", "holdings", "rolling"}
-"""The modules of the one mutable object; all others take values and return values."""
+MUTABLE = {"book", "book_state", "columns", "holdings", "kernels", "lanes"}
+MUTABLE |= {"names", "rolling", "row_index"}
+"""The modules of the one mutable object; all others take values and return values.
+
+A kernel fills the columns that it is given.
+"""
 
 STATE_CHANGES = {"assign", "change", "define", "give_back", "observe", "put", "shift_past"}
 STATE_CHANGES |= {"start_again", "take", "track"}
@@ -67,7 +90,7 @@ MAY_IMPORT = {
     "config": set(),
     "wire": {"config", "core"},
     "lab": {"core", "journal"},
-    "server": {"config", "core", "journal", "lab", "wire"},
+    "server": {"config", "core", "dashboard", "journal", "lab", "wire"},
     "watch": {"config", "core", "lab", "wire"},
     "dashboard": {"config", "core", "lab", "watch"},
     "cli": {"config", "core", "dashboard", "journal", "lab", "server", "watch", "wire"},
@@ -76,7 +99,7 @@ MAY_IMPORT = {
 }
 """What each part of the package may import besides itself."""
 
-HEAVY = {"cyclopts", "litestar", "nicegui", "polars", "ray", "rich", "uvicorn"}
+HEAVY = {"cyclopts", "litestar", "nicegui", "numba", "polars", "ray", "rich", "uvicorn"}
 
 
 def reading_order() -> list[str]:
@@ -105,10 +128,10 @@ def core_files() -> Iterator[tuple[str, Path]]:
         yield path.relative_to(CORE).with_suffix("").parts[0], path
 
 
-def core_nodes(*, besides: set[str]) -> Iterator[tuple[str, ast.AST]]:
+def core_nodes(*, besides: set[str], compiled: bool = True) -> Iterator[tuple[str, ast.AST]]:
     """Yield (file:line, node) of the core, without the items named."""
     for name, path in core_files():
-        if name not in besides:
+        if name not in besides and (compiled or path not in COMPILED):
             for node in ast.walk(tree(path)):
                 yield shown(path, getattr(node, "lineno", None)), node
 
@@ -125,7 +148,7 @@ def test_core_imports_only_what_stands_above_it_and_what_is_pure() -> None:
     found = []
     for own, path in core_files():
         for line, target in imports(path):
-            if target in PURE_IMPORTS:
+            if target in PURE_IMPORTS or (path in COMPILED and target in NUMBA):
                 continue
             if not target.startswith("delever.core."):
                 found.append(f"{shown(path, line)}: core must not import {target}")
@@ -150,6 +173,23 @@ def test_modules_import_each_other_without_cycles() -> None:
             break
         edges = {name: targets - ends for name, targets in edges.items() if name not in ends}
     report([f"{name} and {sorted(targets)} import each other" for name, targets in edges.items()])
+
+
+def test_compiled_kernels_are_loaded_late_and_by_the_kernels_only() -> None:
+    names = {module_name(path) for path in COMPILED}
+    found = [
+        f"{shown(path, line)}: {target} is for kernels_for to choose"
+        for path in python_files(PACKAGE)
+        for line, target in imports(path)
+        if target in names and path not in COMPILED and path != CORE / "kernels" / "__init__.py"
+    ]
+    top = tree(CORE / "kernels" / "__init__.py").body
+    found += [
+        f"{ast.unparse(node)}: load it late"
+        for node in top
+        if "compiled" in ast.unparse(node) and isinstance(node, ast.ImportFrom)
+    ]
+    report(found)
 
 
 def test_no_relative_imports() -> None:
@@ -190,7 +230,8 @@ def test_core_calls_nothing_impure() -> None:
 
 def test_core_divides_in_units_only() -> None:
     found = []
-    for where, node in core_nodes(besides={"units"}):
+    # What is compiled cannot call units.py; it is compared with twins that do.
+    for where, node in core_nodes(besides={"units"}, compiled=False):
         match node:
             case (
                 ast.BinOp(op=ast.Div() | ast.FloorDiv())

@@ -357,3 +357,18 @@ def test_demo_ends_with_a_journal_that_is_verified(tell: Tell, tmp_path: Path) -
     assert "\njournal verified: " in out
     assert tell(*small)[0] == Exit.BAD_INPUT  # the journal is not new
     assert tell("demo", "--accounts", "1")[0] == Exit.WRONG_USE
+
+
+LOADED = "import sys; from delever.cli import call; call(sys.argv[1:]); print(*sys.modules)"
+
+
+def test_help_loads_no_tables_and_a_small_book_no_compiler() -> None:
+    def loaded(*words: str) -> set[str]:
+        command = [sys.executable, "-c", LOADED, *words]
+        run = subprocess.run(command, capture_output=True, text=True, check=True)
+        return set(run.stdout.splitlines()[-1].split())
+
+    assert not loaded("--help") & {"numpy", "msgspec", "polars", "markdown_it", "pygments"}
+    rank = loaded(*RANK)
+    assert "numpy" in rank
+    assert "numba" not in rank

@@ -27,6 +27,7 @@ REQUIRED = [
     DOCS / "rules.md",
     DOCS / "tour.md",
     DOCS / "venues" / "README.md",
+    REFERENCE / "api.md",
     REFERENCE / "cli.md",
     REFERENCE / "commands.md",
     REFERENCE / "events.md",

@@ -26,7 +26,8 @@ from sources import (
 FUNCTION_LINES = 60
 FUNCTION_LINES_MEDIAN = 10
 FILE_LINES = 400
-CORE_LINES = 5_000  # of code: docstrings, comments and blank lines are free, venues count apart
+CORE_LINES = 6_000  # of code: docstrings, comments and blank lines are free; apart from venues
+KERNEL_LINES = 800  # of code, all of them: each is there twice, plain and compiled
 VENUE_LINES = 110  # of code, each: a venue is a short list of parts and of rules
 BLOB_BYTES = 300_000
 
@@ -156,8 +157,11 @@ def is_venue(path: Path) -> bool:
 
 
 def test_core_is_short() -> None:
-    engine = [path for path in python_files(CORE) if not is_venue(path)]
-    assert sum(len(code_lines(path)) for path in engine) <= CORE_LINES
+    files = [path for path in python_files(CORE) if not is_venue(path)]
+    sizes = {path: len(code_lines(path)) for path in files}
+    kernels = sum(sizes.pop(path) for path in files if path.parent == CORE / "kernels")
+    assert kernels <= KERNEL_LINES
+    assert sum(sizes.values()) <= CORE_LINES
 
 
 def test_venues_are_short() -> None:

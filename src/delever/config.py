@@ -46,6 +46,8 @@ class Listen(_Section, frozen=True, kw_only=True):
     """Connections and requests at one time; beyond it the answer is 503."""
     max_connections_per_ip: int = 1_000
     """Sockets that one address may hold open."""
+    slow_reader_ms: int = 10_000
+    """How long a stream of the native API waits for a reader who takes nothing; then it ends."""
     trust_forwarded: bool = False
     """Take the client's address from X-Forwarded-For: only behind a proxy that sets it."""
     shutdown_ms: int = 5_000
@@ -207,7 +209,7 @@ class Logs(_Section, frozen=True, kw_only=True):
     """`[logs]`: JSON lines on standard error, without secrets."""
 
     level: str = "info"
-    """`debug` also tells of every GET; info, warning, error."""
+    """`debug` also tells of every request; info, warning, error."""
 
 
 class Api(_Section, frozen=True, kw_only=True):

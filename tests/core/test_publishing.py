@@ -5,6 +5,7 @@ from dataclasses import replace
 import msgspec
 from hypothesis import given
 from rated_market import Holder, Market, book_of, markets, told
+from world import World
 
 from delever.core import messages as m
 from delever.core.book import Book
@@ -77,7 +78,8 @@ def test_digests_do_not_depend_on_where_rows_stand() -> None:
     for row in (gone, back):
         told(other, m.SetPositions, version=2, positions=(row,))
     assert (
-        one.contracts["BTC"].lanes[Side.LONG].rows != other.contracts["BTC"].lanes[Side.LONG].rows
+        one.contracts["BTC"].lanes[Side.LONG].pairs()
+        != other.contracts["BTC"].lanes[Side.LONG].pairs()
     )
     assert refreshed(one).lanes == refreshed(other).lanes
 
@@ -156,3 +158,26 @@ def test_a_restored_book_still_has_its_ratings_its_marks_and_its_last_refresh() 
     assert restored.contracts["BTC"].rating == book.contracts["BTC"].rating
     first, second = (step(each, m.RefreshRatings(time_ms=10**8)) for each in (book, restored))
     assert first == second
+
+
+def test_many_position_numbers_join_as_few_do() -> None:
+    """A lane with few position numbers is searched by account, one with many is summed whole."""
+    shown = []
+    for numbers in (3, 20):
+        world = World("binance")
+        world.contract("BTC")
+        for name in ("ann", "bob", "cyd"):
+            world.account(name, hedge_mode=True)
+        world.wallets(ann=5_000, bob=5_000, cyd=5_000)
+        for number in range(numbers):  # those beyond the first are closed again
+            lots = 5 if number < 3 else 0
+            for account, at in (("ann", 90), ("bob", 95)):
+                world.long(account, "BTC", lots, at=at, position=number)
+                world.short(account, "BTC", lots and 3, at=at + 20, position=number)
+        world.short("cyd", "BTC", 30, at=101)
+        world.mark(BTC=100)
+        lanes = publish(world.book).lanes
+        shown.append(
+            {key: (lane.rank.tolist(), lane.light.tolist()) for key, lane in lanes.items()}
+        )
+    assert shown[0] == shown[1]

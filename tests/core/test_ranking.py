@@ -1,6 +1,5 @@
 """Who would be next: scores, order, lights, and whom the inventory meets."""
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,8 +9,6 @@ from world import World
 from delever.core import messages as m
 from delever.core.explanation import Explanation, explain, lights_of
 from delever.core.messages import ContractKind, Side
-from delever.core.ranking import lights
-from delever.core.units import div_ceil
 from table import Row, cases, grouped_cases
 
 
@@ -130,18 +127,6 @@ def test_joint_score(row: Row) -> None:
     } == row.expected
     own_lights = (1, 5 if row["short"] != "0" else 0)
     assert (shown.long, shown.short) == ((5, 5) if shown.joint else own_lights)
-
-
-@given(st.lists(st.integers(1, 1000), min_size=1, max_size=40), st.integers(1, 10))
-def test_lights_fall_from_the_front_to_one(lots: list[int], levels: int) -> None:
-    """CORE-06: a position belongs to the light in which its last lot stands."""
-    through = np.cumsum(lots)
-    shown = lights(through, levels).tolist()
-    assert shown == sorted(shown, reverse=True)
-    assert shown[-1] == 1
-    assert shown == [levels + 1 - div_ceil(levels * int(n), int(through[-1])) for n in through]
-    for light, count in zip(shown, through.tolist(), strict=True):
-        assert (levels - light) * through[-1] < levels * count <= (levels + 1 - light) * through[-1]
 
 
 @given(

@@ -80,7 +80,7 @@ def equities(world: World) -> tuple[str, str]:
     """Return the equity of ann's cross account and of bob's isolated position."""
     lane, wallets = world.state("X").lanes[Side.SHORT], world.book.asset("USDT").wallets
     index = world.book.accounts.index
-    row = lane.rows[index["bob"], 0]
+    row = lane.row_of(index["bob"], 0)
     ann = int(wallets.balance[index["ann"]] + wallets.profit[index["ann"]])
     return cash_text(ann), cash_text(int(lane.margin[row] + lane.profit[row]))
 

@@ -8,22 +8,24 @@ from hypothesis import strategies as st
 from sessions import crash, opening, sessions
 
 from delever.core.book import Book
-from delever.core.columns import Accounts, Lane, Table, Wallets
+from delever.core.columns import Accounts, Table, Wallets
 from delever.core.engine import step
 from delever.core.holdings import AssetState, ContractState, Inventory, PoolState
+from delever.core.lanes import Lane
 from delever.core.messages import Command, Event, Side
 from delever.core.rolling import RollingMean, RollingPeak, RollingVolatility
 from delever.journal import snapshot
 from delever.journal.snapshot import decode_book, encode_book
 
-NOT_CHANGED = {"changed", "_changed", "_changed_lanes"}
-"""What has changed since the last hash: a snapshot is made when that is nothing."""
+NOT_CHANGED = {"changed", "_changed", "_changed_lanes", "changed_at", "opened_or_closed"}
+NOT_CHANGED |= {"changed_together"}
+"""What has changed since the last hash (nothing, when a snapshot is made), and at which step."""
 
 FOLLOWS = {
-    Book: {"managed", "_engaged", "_fills_of"},
-    Accounts: {"index", "_order", "_capacity"},
-    Wallets: {"_capacity"},
-    Lane: {"rows", "total_lots", "total_cost", "total_margin", "_capacity"},
+    Book: {"managed", "shown", "_engaged", "_fills_of"},
+    Accounts: {"index", "any_hedges", "_by_name", "_order", "_capacity"},
+    Wallets: {"sequence", "rows", "_capacity"},
+    Lane: {"index", "total_lots", "total_cost", "total_margin", "_capacity", "_columns"},
     AssetState: {"exposure"},
     ContractState: {"name", "number", "terms", "limits", "counted", "measured_exposure"},
     PoolState: {"name", "asset", "limits", "max_slippage_ppm"},

@@ -201,3 +201,15 @@ def test_a_fill_that_was_taken_back_says_so(tmp_path: Path) -> None:
     assert f"The fill was taken back later, by record {len(commands) + 1}." in str(told)
     assert explain_fill(journal, 1).cancelled is None
     assert told.facts()["cancelled_by_record"] == len(commands) + 1
+
+
+def test_a_fill_of_a_forced_round_names_the_order(tmp_path: Path) -> None:
+    journal = tmp_path / "forced.db"
+    crash = read_scenario(Path(__file__).parents[2] / "examples" / "crash.ndjson")
+    keep(journal, [*crash[:12], m.ForceAdl(time_ms=9_000, contract="BTCUSDT", note="delisted")])
+    told = explain_fill(journal, 1)
+    text = " ".join(str(told).split())
+    assert "An operator forced the round ('delisted'); its price is that of ADL by" in text
+    assert told.recomputed == "the same"
+    assert (told.forced, told.facts()["trigger"]["forced"]) == ("delisted", "delisted")
+    assert told.start is None

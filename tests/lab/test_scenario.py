@@ -31,7 +31,12 @@ WRONG = [
      "positions[0].side 'buy': must be one of long, short"),
     ('{"type": "takeover", "time_ms": 5, "account": "a", "side": "buy"}',
      "side 'buy': must be one of long, short"),
+    ('{"type": "set_marks", "time_ms": 5, "marks": {"A": "1", "B": true}}',
+     "marks.B 'True': expected 'int | str', got 'bool'"),
+    ('{"type": [[]], "time_ms": 5}', "type: is no command"),
     ("[1]", "expected 'object', got 'array'"),
+    ("[1", "is cut off: the JSON ends too early"),
+    ("[" * 99_999, "is nested too deeply"),
     ("{type: set_time}", "is not JSON: "),
 ]  # fmt: skip
 

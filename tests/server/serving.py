@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from delever.config import Config, Listen
+from delever.config import Config
 from delever.server.app import Service, bind, server_of, wall_clock_ms
 from delever.server.demo import Scale
 
@@ -32,7 +32,8 @@ def served(
     config: Config = MEMORY, demo: Scale | None = None, now_ms: Callable[[], int] = wall_clock_ms
 ) -> Iterator[Served]:
     """Serve until the block ends; everything is up when it begins."""
-    config = msgspec.structs.replace(config, listen=Listen(port=0, shutdown_ms=1_000))
+    listen = msgspec.structs.replace(config.listen, port=0, shutdown_ms=1_000)
+    config = msgspec.structs.replace(config, listen=listen)
     service = Service(config, now_ms, demo)
     server = server_of(service)
     with bind(config) as listening:

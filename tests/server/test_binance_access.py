@@ -235,6 +235,16 @@ def test_a_board_that_changes_changes_what_is_answered(served: Served) -> None:
     assert json.loads(served.ask(asked).body)["markPrice"] == "61000.00000000"
 
 
+def test_a_position_is_shown_at_the_mark_that_it_is_valued_at(served: Served) -> None:
+    """Positions are read from the book, which may be ahead of the board by a second."""
+    served.loop.run_until_complete(served.runner.submit([_mark("60500")]))
+    stale = served.ask(request("/fapi/v1/premiumIndex", "symbol=BTCUSDT"))
+    assert json.loads(stale.body)["markPrice"] == "60000.00000000"
+    (shown,) = json.loads(served.ask(signed("/fapi/v3/positionRisk")).body)
+    assert (shown["markPrice"], shown["unRealizedProfit"]) == ("60500.00000000", "300.00000000")
+    assert shown["liquidationPrice"] == "63184.07960199"
+
+
 def _mark(price: str) -> SetMarks:
     return SetMarks(time_ms=0, marks={"BTCUSDT": price})
 

@@ -96,8 +96,8 @@ def test_the_longest_prefix_decides_between_venues() -> None:
     assert [value for name, value in headers if b"type" in name] == [b"text/plain"]
 
 
-def test_the_address_is_the_forwarded_one_where_a_proxy_is_trusted() -> None:
-    headers = ((b"x-forwarded-for", b"1.2.3.4, 10.0.0.1"),)
+def test_the_address_is_the_one_forwarded_last_where_a_proxy_is_trusted() -> None:
+    headers = ((b"x-forwarded-for", b"6.6.6.6, 1.2.3.4"),)
     assert ask("/echo/hot", headers=headers)[1]["body"] == b"hot 1.2.3.4"
 
 

@@ -1,6 +1,6 @@
 """Windows are aligned to the clock; bans double."""
 
-from delever.server.limits import Bans, Windows
+from delever.server.limits import FORGIVEN_MS, Bans, Windows
 
 
 def test_a_window_counts_weights_by_subject_and_starts_again() -> None:
@@ -27,3 +27,13 @@ def test_bans_double_up_to_the_longest() -> None:
         now[0] = until
         assert bans.until("a") is None
     assert bans.until("b") is None
+
+
+def test_a_day_after_the_end_of_a_ban_it_is_forgiven() -> None:
+    now = [0]
+    bans = Bans(100, 10**9, lambda: now[0])
+    assert bans.ban("a") == 100
+    now[0] = 100 + FORGIVEN_MS - 1
+    assert bans.ban("a") == now[0] + 200
+    now[0] += 200 + FORGIVEN_MS
+    assert bans.ban("a") == now[0] + 100

@@ -12,7 +12,6 @@ from posting import (
     Desk,
     config,
     crash,
-    database,
     desk,
     free_port,
     hook_sink,
@@ -24,7 +23,7 @@ from delever.config import Config, ConfigError, Notices, parse
 from delever.core.messages import CancelAdl
 from delever.server.app import wall_clock_ms
 from delever.server.notify.courier import wait_ms
-from delever.server.notify.outbox import Channel, Letter, Outbox, State
+from delever.server.notify.outbox import State
 from delever.server.runner import NOW
 
 START_MS = 1_700_000_000_000
@@ -302,62 +301,6 @@ def test_waits_double_up_to_the_longest() -> None:
     notices = Notices(retry_first_ms=1_000, retry_longest_ms=60_000)
     waits = [wait_ms(attempts, notices) for attempts in (1, 2, 3, 6, 7, 8, 10_000)]
     assert waits == [1_000, 2_000, 4_000, 32_000, 60_000, 60_000, 60_000]
-
-
-def letters(*names: str) -> list[Letter]:
-    return [
-        Letter(name, 1, "kind", "bob", "BTC", Channel.WEBHOOK, "http://there", "{}")
-        for name in names
-    ]
-
-
-def test_two_senders_never_hold_the_same_letter(tmp_path: Path, clock: Clock) -> None:
-    async def go() -> None:
-        async with database(tmp_path) as engine:
-            one, other = Outbox(engine, clock), Outbox(engine, clock)
-            assert await one.open(0) == await other.open(0) == 0
-            assert await one.fill(0, 5, letters(*"abcdefgh"))
-            batches = await asyncio.gather(
-                *(
-                    outbox.claim(Channel.WEBHOOK, limit=3, hold_ms=100)
-                    for outbox in (one, other) * 2
-                )
-            )
-            held = [claimed.letter.notice for batch in batches for claimed in batch]
-            assert sorted(held) == list("abcdefgh")
-            clock.ms += 99
-            assert await one.claim(Channel.WEBHOOK, limit=9, hold_ms=100) == []
-            clock.ms += 1  # the holds end: whoever died does not keep anything back
-            again = await one.claim(Channel.WEBHOOK, limit=9, hold_ms=100)
-            assert len(again) == 8
-            await other.failed(batches[0][0], "too late to say so")
-            (kept,) = [
-                each
-                for each in await one.of_account("bob", 9)
-                if each.notice == batches[0][0].letter.notice
-            ]
-            assert kept.state is State.WAITING
-
-    asyncio.run(go())
-
-
-def test_letters_and_cursor_are_kept_together_or_not_at_all(tmp_path: Path, clock: Clock) -> None:
-    async def go() -> None:
-        async with database(tmp_path) as engine:
-            outbox = Outbox(engine, clock)
-            await outbox.open(0)
-            assert await outbox.fill(0, 5, letters("a"))
-            assert not await outbox.fill(0, 5, letters("b"))
-            with pytest.raises(Exception, match="UNIQUE"):
-                await outbox.fill(5, 6, letters("c", "a"))
-            assert await outbox.position() == 5
-            assert [each.notice for each in await outbox.of_account("bob", 9)] == ["a"]
-            assert await outbox.backlog() == (1, 0, 0)
-            assert (
-                await outbox.open(3) == 3
-            )  # a journal restored from a backup is followed from there
-
-    asyncio.run(go())
 
 
 WRONG = [

@@ -95,7 +95,7 @@ def compare(model: Model, book: Book) -> None:
                     int(lane.leverage[row]),
                     bool(lane.under_liquidation[row]),
                 )
-                for (account, number), row in lane.rows.items()
+                for row, (account, number) in enumerate(lane.pairs())
             }
             same(f"positions of {name} {side}", found_positions, contract.positions[side])
             parcels = {

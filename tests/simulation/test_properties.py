@@ -85,7 +85,7 @@ def standing(book: Book) -> dict[object, object]:
         (name, side, names[account], number): lane.kept(row)
         for name, state in book.contracts.items()
         for side, lane in state.lanes.items()
-        for (account, number), row in lane.rows.items()
+        for row, (account, number) in enumerate(lane.pairs())
     }
     held |= {name: asset.wallets.balance.tolist() for name, asset in book.assets.items()}
     return held | dict(book.open_orders)
@@ -155,7 +155,7 @@ def make_true(book: Book, account: str, change: AnyChange) -> None:
     """Tell the engine what the book would be after the change."""
     shorts = book.contracts["C"].lanes[Side.SHORT]
     index = book.accounts.index[account]
-    row = shorts.rows[index, 0]
+    row = shorts.row_of(index, 0)
     lots, cost, profit = (int(c[row]) for c in (shorts.lots, -shorts.cost, shorts.profit))
     leverage, isolated = int(shorts.leverage[row]), bool(shorts.isolated[row])
     margin = int(shorts.margin[row]) if isolated else None

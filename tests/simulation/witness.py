@@ -119,7 +119,7 @@ class Witness:
             names[account]
             for state in self.book.contracts.values()
             for lane in state.lanes.values()
-            for account, _ in lane.rows
+            for account, _ in lane.pairs()
         }
         match command:
             case m.SetBalances():

@@ -3,6 +3,7 @@
     book        rank, explain, whatif, compare-rules: what a book says
     risk        risk: how likely ADL is
     scenario    run, demo, replay-hyperliquid: commands in, events out
+    report      report: a finished run or comparison as one page and as pictures
     journal     replay, verify: what was recorded, and whether it is true
     reference   rules, schema: what delever knows
     serve       serve, config check: the server
@@ -19,7 +20,6 @@ import os
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
-from importlib.metadata import version
 
 from cyclopts import App
 
@@ -41,10 +41,17 @@ class UsageError(Exception):
     """Options that do not go together."""
 
 
+def _version() -> str:
+    from importlib.metadata import version  # noqa: PLC0415 - slow, and for --version only
+
+    return version("delever")
+
+
 app = App(
     name="delever",
     help="Auto-deleveraging (ADL) for derivatives venues: run it, check it, explain it.",
-    version=version("delever"),
+    version=_version,
+    help_format="plaintext",  # markdown would load its parsers
     suppress_keyboard_interrupt=False,
 )
 
@@ -55,6 +62,8 @@ _COMMANDS = {
     "delever.cli.book:compare_rules": "Where positions stand under every venue's rules.",
     "delever.cli.risk:risk": "Rate how likely liquidations are to end in ADL, and say why.",
     "delever.cli.scenario:run": "Run a scenario, and say what it came to.",
+    "delever.cli.dashboard:dashboard": "Serve the dashboard of a server that runs elsewhere.",
+    "delever.cli.report:report": "Write a run or comparison as one HTML file, and as pictures.",
     "delever.cli.journal:replay": "Make the book again from a journal, by events and by commands.",
     "delever.cli.journal:verify": "Prove a journal, or say what is wrong with it and where.",
     "delever.cli.reference:rules": "What each venue's rule set does, with sources.",
@@ -97,11 +106,21 @@ def call(tokens: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
-    except OSError as error:
-        return _failed(error, Exit.FAILED)
+    except (ModuleNotFoundError, OSError) as error:
+        return _failed(_in_words(error), Exit.FAILED)
     return code if isinstance(code, int) else Exit.DONE
 
 
 def _failed(why: object, code: Exit) -> int:
     sys.stderr.write(f"delever: {why}\n")
     return code
+
+
+def _in_words(error: ModuleNotFoundError | OSError) -> str:
+    """Return what went wrong; for a module that is not there, what to install."""
+    if isinstance(error, OSError):
+        return str(error)
+    if (error.name or "").partition(".")[0] == "delever":
+        raise error
+    extras = "'delever[server]' for serve, [dashboard], [watch], [plot] for report"
+    return f"{error.name} is not installed: pip install {extras}"

@@ -41,12 +41,12 @@ def run(
         Path | None, Parameter(help="Keep all in this journal; one that has records goes on.")
     ] = None,
     out: Annotated[
-        Path | None, Parameter(help="Directory for events.ndjson, fills.parquet and summary.json.")
+        Path | None, Parameter(help="Directory for events, fills, path and summary; see `report`.")
     ] = None,
     json: Annotated[bool, Parameter(negative="", help="JSON instead of tables.")] = False,
 ) -> int:
     """Run a scenario, and say what it came to; 4 is the exit code where a line was refused."""
-    from delever.lab import frames, runs  # noqa: PLC0415 - heavy
+    from delever.lab import frames, kept, runs  # noqa: PLC0415 - heavy
     from delever.lab.scenario import read_lines  # noqa: PLC0415
 
     lines = read_lines(scenario)
@@ -60,7 +60,7 @@ def run(
             result = runs.play(moved, submit, [line.command for line in lines], told)
     _say_refused(result, scenario, lines)
     if out is not None:
-        _keep(result, out)
+        kept.keep(result, out)
     _show(result, json=json)
     return Exit.BAD_INPUT if result.refused else Exit.DONE
 
@@ -93,16 +93,6 @@ def _say_refused(result: "Result", scenario: str, lines: Sequence["Line"]) -> No
             reason=refused.reason,
         )
         say(f"delever: {error}")
-
-
-def _keep(result: "Result", out: Path) -> None:
-    """Write a run into a directory."""
-    out.mkdir(parents=True, exist_ok=True)
-    events = b"".join(msgspec.json.encode(event) + b"\n" for event in result.events)
-    (out / "events.ndjson").write_bytes(events)
-    result.fills.write_parquet(out / "fills.parquet")
-    summary = msgspec.json.encode(result.summary)
-    (out / "summary.json").write_bytes(msgspec.json.format(summary) + b"\n")
 
 
 def _show(result: "Result", *, json: bool) -> None:

@@ -3,35 +3,42 @@
 Read it in this order; a module imports only modules above it (a test enforces both).
 
  1. units          Cash, Lots, Ticks; text <-> integer; every division of money
- 2. messages       every command, event and reason; nothing else crosses a boundary
- 3. reading        the numbers of a command, exactly, or a refusal
- 4. contracts      linear and inverse terms, margin tiers, value <-> price
- 5. rolling        over a window of time: exact peak, exact mean, realised volatility
- 6. columns        accounts, wallets and lanes as arrays
- 7. holdings       what the book keeps for each asset, contract and pool
- 8. book           the one mutable object; apply(event) is its only mutation
- 9. valuation      equity, margin, leverage and return for a whole lane at once
-10. bankruptcy     bankruptcy price, takeover, what is left over or missing
-11. liquidation    managed pools: who must be taken over
-12. insurance      inventory, cover, profit per contract, funding
-13. triggers       when ADL starts and when it stops
-14. ranking        score -> queue, lights, quantity ahead
-15. policies       who stands in line, and with what weight
-16. allocation     tiers -> exact lots
-17. pricing        the price at which ADL closes
-18. skips          who in line is passed over
-19. socialising    what happens instead of a queue, or after it
-20. rules          one file a venue, each a RuleSet of the parts above
-21. deleveraging   one round: fills, skipped candidates, leftovers
-22. stress         what a move of the mark would leave for ADL
-23. rating         ADL risk of a contract: seven inputs, two views, one level
-24. publishing     ratings and lights, as the step leaves the book
-25. ledger         event -> balanced postings
-26. invariants     what holds after every step
-27. positions      absolute balances and positions, outstanding fills on top
-28. intake         command -> events, or a refusal that names field and value
-29. notices        who must be told
-30. engine         step(book, command) -> events: the cycle on one screen
-31. explanation    why me, and why not me
-32. what_if        what one change would make of a place in line
+ 2. kernels        work on whole columns, in plain NumPy and compiled
+ 3. messages       every command, event and reason; nothing else crosses a boundary
+ 4. reading        the numbers of a command, exactly, or a refusal
+ 5. contracts      linear and inverse terms, margin tiers, value <-> price
+ 6. rolling        over a window of time: exact peak, exact mean, realised volatility
+ 7. names          account names <-> account numbers
+ 8. columns        accounts and wallets as arrays
+ 9. row_index      where an account's position stands in its lane
+10. lanes          the positions of one contract and side as arrays
+11. holdings       what the book keeps for each asset, contract and pool
+12. book_state     what the book holds, looked up; the hash of what has changed
+13. book           the one mutable object; apply(event) is its only mutation
+14. valuation      equity, margin, leverage and return for a whole lane at once
+15. bankruptcy     bankruptcy price, takeover, what is left over or missing
+16. liquidation    managed pools: who must be taken over
+17. insurance      inventory, cover, profit per contract, funding
+18. triggers       when ADL starts and when it stops
+19. ranking        score -> queue, lights, quantity ahead
+20. policies       who stands in line, and with what weight
+21. allocation     tiers -> exact lots
+22. pricing        the price at which ADL closes
+23. skips          who in line is passed over
+24. socialising    what happens instead of a queue, or after it
+25. rules          one file a venue, each a RuleSet of the parts above
+26. deleveraging   one round: fills, skipped candidates, leftovers
+27. stress         what a move of the mark would leave for ADL
+28. rating         ADL risk of a contract: seven inputs, two views, one level
+29. publishing     ratings and lights, as the step leaves the book
+30. ledger         event -> balanced postings
+31. invariants     what holds after every step
+32. positions      absolute balances and positions, outstanding fills on top
+33. packing        columns -> a command in columns
+34. bulk           the same in columns, for millions of rows
+35. intake         command -> events, or a refusal that names field and value
+36. notices        who must be told
+37. engine         step(book, command) -> events: the cycle on one screen
+38. explanation    why me, and why not me
+39. what_if        what one change would make of a place in line
 """

@@ -76,7 +76,8 @@ def parcels_for(lots: Ints, parcel_lots: list[int]) -> list[tuple[int, int, int]
     """Return (candidate, parcel, lots): candidates in line meet parcels, both first come first."""
     meetings: list[tuple[int, int, int]] = []
     parcel, left = 0, parcel_lots[0] if parcel_lots else 0
-    for candidate, given in enumerate(lots.tolist()):
+    closed = np.flatnonzero(lots)
+    for candidate, given in zip(closed.tolist(), lots[closed].tolist(), strict=True):
         wanted = given
         while wanted > 0:
             while left == 0:

@@ -27,7 +27,7 @@ class Holding:
     @property
     def row(self) -> int:
         """Where the position stands in its lane now."""
-        return self.state.lanes[self.side].rows[self.account, self.position]
+        return self.state.lanes[self.side].row_of(self.account, self.position)
 
     @property
     def isolated(self) -> bool:

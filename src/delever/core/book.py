@@ -7,72 +7,20 @@ maintenance at the current marks up to date, so that equity never has to be summ
 from collections.abc import Callable
 from typing import Any, get_args
 
-import msgspec
 import numpy as np
 
 from delever.core import messages as m
-from delever.core.columns import Accounts
+from delever.core.book_state import BookState
 from delever.core.contracts import terms_of
 from delever.core.holdings import AssetState, Borne, ContractState, Parcel, PoolState
+from delever.core.lanes import Numbers
 from delever.core.messages import Event, Side
+from delever.core.reading import column_of
 from delever.core.units import Ints
 
-DEFAULT_CASH_DECIMALS = 8
 
-
-class Book:
+class Book(BookState):
     """All accounts, contracts and pools of one venue, at one sequence and one time."""
-
-    def __init__(self) -> None:
-        self.sequence = 0
-        self.time_ms = 0
-        self.accounts = Accounts()
-        self.assets: dict[str, AssetState] = {}
-        self.contracts: dict[str, ContractState] = {}
-        self.pools: dict[str, PoolState] = {}
-        self.open_orders: dict[tuple[str, str], tuple[str, ...]] = {}
-        self.outstanding: dict[int, m.AdlFilled] = {}
-        self.losses: dict[str, list[Borne]] = {}
-        self.last_fill = 0
-        self.last_takeover = 0
-        self.lights: m.LightsRefreshed | None = None
-        self.managed = False
-        self.unobserved: set[str] = set()
-        self._engaged: dict[str, ContractState] = {}
-        self._fills_of: dict[str, list[int]] = {}
-        self._changed: dict[str, ContractState | PoolState] = {}
-        self._changed_lanes: set[tuple[str, Side]] = set()
-
-    # --- looking things up ---
-
-    def asset(self, name: str) -> AssetState:
-        """Return a settle asset that is in use."""
-        return self.assets[name]
-
-    def cash_decimals(self, asset: str) -> int:
-        """Return the decimals of an asset's smallest unit: 8 where it was never defined."""
-        state = self.assets.get(asset)
-        return DEFAULT_CASH_DECIMALS if state is None else state.cash_decimals
-
-    def pool_of(self, state: ContractState) -> PoolState:
-        """Return the pool that stands behind a contract."""
-        return self.pools[state.pool]
-
-    def asset_of(self, state: ContractState) -> AssetState:
-        """Return the asset that a contract settles in."""
-        return self.asset(state.terms.settle)
-
-    def members(self, pool: PoolState) -> list[ContractState]:
-        """Return the contracts behind which a pool stands, in order of definition."""
-        return [state for state in self.contracts.values() if state.pool == pool.name]
-
-    def engaged(self) -> list[ContractState]:
-        """Return the contracts that keep their pools busy, in order of definition."""
-        return sorted(self._engaged.values(), key=lambda state: state.number)
-
-    def outstanding_of(self, account: str) -> list[m.AdlFilled]:
-        """Return the account's fills that the venue's numbers may not include yet, oldest first."""
-        return [self.outstanding[fill] for fill in self._fills_of.get(account, ())]
 
     # --- changing ---
 
@@ -80,14 +28,16 @@ class Book:
         """Change the book by one event."""
         _APPLY[type(event)](self, event)
 
-    def _row_ignored(self, event: m.RowIgnored | m.CandidateSkipped) -> None:
+    def _row_ignored(self, event: m.RowIgnored | m.RowsIgnored | m.CandidateSkipped) -> None:
         """Told, but nothing changes."""
 
-    _candidate_skipped = _row_ignored
+    _rows_ignored = _candidate_skipped = _row_ignored
 
     def _accepted(self, event: m.Accepted) -> None:
         self.sequence = event.sequence
         self.time_ms = event.time_ms
+        for asset in self.assets.values():
+            asset.wallets.sequence = event.sequence
 
     def _refused(self, _event: m.Refused) -> None:
         self.sequence += 1
@@ -115,9 +65,10 @@ class Book:
 
     def _account_defined(self, event: m.AccountDefined) -> None:
         hedge_mode, exempt = event.hedge_mode, event.adl_exempt
-        self.accounts.define(event.account, hedge_mode=hedge_mode, adl_exempt=exempt)
+        row = self.accounts.define(event.account, hedge_mode=hedge_mode, adl_exempt=exempt)
         for asset in self.assets.values():
             asset.wallets.reach(self.accounts.size)
+            asset.wallets.changed_at[row] = self.sequence
 
     def _balances_set(self, event: m.BalancesSet) -> None:
         columns = event.accounts, event.assets, event.balances_cash
@@ -131,22 +82,57 @@ class Book:
     def _positions_set(self, event: m.PositionsSet) -> None:
         state = self.contracts[event.contract]
         lane, wallets = state.lanes[event.side], self.asset_of(state).wallets
-        index = self.accounts.index
-        accounts = np.fromiter((index[name] for name in event.accounts), np.int64)
-        placed = map(lane.put, accounts.tolist(), event.positions)
-        rows = np.fromiter(placed, np.int64, len(accounts))
+        closed: list[tuple[int, int]] = []
+        for number, name in enumerate(event.accounts):
+            account, position = self.accounts.index[name], event.positions[number]
+            row = lane.put(account, position)
+            state.withdraw_row(event.side, row, wallets)
+            amounts = event.lots[number], event.costs_cash[number], event.margins_cash[number]
+            lane.set_row(row, *amounts)
+            lane.isolated[row] = event.isolated[number]
+            lane.leverage[row] = event.leverages_hundredths[number]
+            lane.under_liquidation[row] = event.under_liquidation[number]
+            state.contribute_row(event.side, row, wallets)
+            if amounts[0] == 0:
+                closed.append((account, position))
+            self.accounts.positions_version[account] = event.version
+            self._acknowledge(self.accounts.positions_fill, account, event.last_fill)
+        self._changed_lanes.add((state.name, event.side))
+        self._measure(state)
+        for key in closed:
+            lane.remove(lane.row_of(*key))
+
+    def _position_columns_set(self, event: m.PositionColumnsSet) -> None:
+        state = self.contracts[event.contract]
+        lane, wallets = state.lanes[event.side], self.asset_of(state).wallets
+        accounts = column_of(event.account, "<i4", 0)
+        rows = lane.put_all(accounts, column_of(event.position, "<i4", len(accounts)))
         state.withdraw(event.side, rows, wallets)
-        lane.assign(rows, event)
+        lane.assign(rows, Numbers.told(event))
         self._changed_lanes.add((state.name, event.side))
         state.contribute(event.side, rows, wallets)
         self._measure(state)
-        columns = accounts.tolist(), event.positions, event.lots
-        for account, position, lots in zip(*columns, strict=True):
-            if lots == 0:
-                lane.remove(lane.rows[account, position])
+        closed = rows[lane.lots[rows] == 0]
+        if len(closed):
+            lane.remove_all(closed)
         self.accounts.positions_version[accounts] = event.version
-        for account in accounts.tolist():
-            self._acknowledge(self.accounts.positions_fill, account, event.last_fill)
+        self._acknowledge_all(self.accounts.positions_fill, accounts, event.last_fill)
+
+    def _accounts_defined(self, event: m.AccountsDefined) -> None:
+        n = len(event.accounts)
+        hedge_mode = column_of(event.hedge_mode, "<i1", n).astype(bool)
+        exempt = column_of(event.adl_exempt, "<i1", n).astype(bool)
+        rows = self.accounts.define_all(event.accounts, hedge_mode, exempt)
+        for asset in self.assets.values():
+            asset.wallets.reach(self.accounts.size)
+            asset.wallets.changed_at[rows] = self.sequence
+
+    def _balance_columns_set(self, event: m.BalanceColumnsSet) -> None:
+        accounts = column_of(event.account, "<i4", 0)
+        balances = column_of(event.balances_cash, "<i8", len(accounts))
+        self.asset(event.asset).wallets.set_all(accounts, balances)
+        self.accounts.balances_version[accounts] = event.version
+        self._acknowledge_all(self.accounts.balances_fill, accounts, event.last_fill)
 
     def _open_orders_set(self, event: m.OpenOrdersSet) -> None:
         key = (event.account, event.contract)
@@ -298,6 +284,7 @@ class Book:
         if name not in self.assets:
             self.assets[name] = AssetState(name, cash_decimals)
             self.assets[name].wallets.reach(self.accounts.size)
+            self.assets[name].wallets.sequence = self.sequence
 
     def _move_fill(self, fill: m.AdlFilled, direction: int) -> None:
         """Execute an ADL fill, or take it back with direction -1."""
@@ -357,6 +344,8 @@ class Book:
     def reindex(self) -> None:
         """Find again what follows from the rest: after a restore, before the next event."""
         self.managed = any(pool.definition.managed for pool in self.pools.values())
+        for asset in self.assets.values():
+            asset.wallets.sequence = self.sequence
         for number, state in enumerate(self.contracts.values()):
             state.number = number
             if state.engaged:
@@ -367,31 +356,29 @@ class Book:
 
     def _acknowledge(self, column: Ints, account: int, last_fill: int) -> None:
         """Forget fills that positions and balances both include, and losses that positions do."""
-        column[account] = max(int(column[account]), last_fill)
-        name, included = self.accounts.names[account], self.accounts.positions_fill[account]
+        if column.item(account) < last_fill:
+            column[account] = last_fill
+        name = self.accounts.names[account]
+        if name not in self._fills_of and name not in self.losses:
+            return
+        included = self.accounts.positions_fill.item(account)
         for fill in self.outstanding_of(name):
-            if fill.fill <= min(included, self.accounts.balances_fill[account]):
+            if fill.fill <= min(included, self.accounts.balances_fill.item(account)):
                 self._forget(fill)
         borne = [loss for loss in self.losses.pop(name, ()) if loss.fill > included]
         self.losses |= {name: borne} if borne else {}
 
+    def _acknowledge_all(self, column: Ints, accounts: Ints, last_fill: int) -> None:
+        """Acknowledge for many accounts; few of them have anything outstanding."""
+        column[accounts] = np.maximum(column[accounts], last_fill)
+        told = set(accounts.tolist()) if self._fills_of or self.losses else set()
+        for name in sorted(self.with_outstanding()) if told else ():
+            if self.accounts.index[name] in told:
+                self._acknowledge(column, self.accounts.index[name], last_fill)
+
     def _forget(self, fill: m.AdlFilled) -> None:
         del self.outstanding[fill.fill]
         self._fills_of[fill.account].remove(fill.fill)
-
-    # --- the hash of what has changed ---
-
-    def take_changes(self) -> bytes:
-        """Return all that changed since the last call in one canonical form, and forget it."""
-        rows: list[tuple[str, Any]] = [
-            (key, changed.scalars()) for key, changed in sorted(self._changed.items())
-        ]
-        rows += [(name, each.wallets.take_changes()) for name, each in sorted(self.assets.items())]
-        for name, side in sorted(self._changed_lanes):
-            rows.append((f"{name} {side}", self.contracts[name].take_changes(side)))
-        self._changed.clear()
-        self._changed_lanes.clear()
-        return msgspec.msgpack.encode([row for row in rows if row[1]])
 
 
 _APPLY: dict[type[Event], Callable[[Book, Any], None]] = {

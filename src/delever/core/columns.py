@@ -1,50 +1,75 @@
-"""Accounts, wallets and lanes as arrays that grow; a row is an index, a removal moves the last row.
+"""Accounts and wallets as arrays that grow; a row is an index.
 
 Every change is noted in `changed`, from which the book takes the hash of its deltas, and added to
 running totals, with which the ledger is compared after every step.
 """
 
-from collections.abc import Iterable
+import hashlib
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
-from delever.core.messages import PositionsSet
-from delever.core.units import Ints
+from delever.core.names import Names, NumberOf
+from delever.core.units import Bools, Ints, exact_sum
 
 FIRST_CAPACITY = 16
+
+
+def digest_of(*columns: np.ndarray) -> bytes:
+    """Return the 32-byte BLAKE2b hash of columns, with their lengths."""
+    hashed = hashlib.blake2b(digest_size=32)
+    for column in columns:
+        little = np.ascontiguousarray(column, column.dtype.newbyteorder("<"))
+        hashed.update(little.nbytes.to_bytes(8, "little"))
+        hashed.update(little.data)
+    return hashed.digest()
 
 
 class Table:
     """Parallel NumPy columns with one length, `size`. Subclasses name columns and their types."""
 
     COLUMNS: dict[str, type[np.generic]] = {}  # noqa: RUF012 - constant of each subclass
+    PASSING: frozenset[str] = frozenset()
+    """Columns that say when something changed: of use to this process only, and never kept."""
 
     def __init__(self) -> None:
         self.size = 0
         self._capacity = FIRST_CAPACITY
-        for name, dtype in self.COLUMNS.items():
-            setattr(self, name, np.zeros(self._capacity, dtype))
+        for name, column in self._allocated(FIRST_CAPACITY).items():
+            setattr(self, name, column)
+
+    def _allocated(self, capacity: int) -> dict[str, np.ndarray]:
+        """Return empty columns: one block, so that what belongs together is near each other."""
+        sizes = {name: capacity * np.dtype(kind).itemsize for name, kind in self.COLUMNS.items()}
+        padded = (size + 7 & ~7 for size in sizes.values())
+        *starts, end = itertools.accumulate(padded, initial=0)
+        block = np.zeros(end, np.uint8)
+        return {
+            name: block[start : start + sizes[name]].view(kind)
+            for start, (name, kind) in zip(starts, self.COLUMNS.items(), strict=True)
+        }
 
     def _grow(self, size: int) -> None:
-        """Make room for `size` rows, doubling, so that adding a row is O(1) on average."""
+        """Make room for `size` rows, by a quarter at least: adding a row is O(1) on average."""
         if size <= self._capacity:
             return
-        self._capacity = max(size, 2 * self._capacity)
-        for name, dtype in self.COLUMNS.items():
-            column = np.zeros(self._capacity, dtype)
+        self._capacity = max(size, self._capacity + (self._capacity >> 2))
+        for name, column in self._allocated(self._capacity).items():
             column[: self.size] = getattr(self, name)[: self.size]
             setattr(self, name, column)
 
     def state(self) -> dict[str, bytes]:
         """Return the columns' bytes, for a snapshot."""
-        return {name: getattr(self, name)[: self.size].tobytes() for name in self.COLUMNS}
+        kept = [name for name in self.COLUMNS if name not in self.PASSING]
+        return {name: getattr(self, name)[: self.size].tobytes() for name in kept}
 
     def load(self, state: dict[str, bytes], size: int) -> None:
         """Take the columns back from a snapshot."""
         self._grow(size)
         self.size = size
-        for name, dtype in self.COLUMNS.items():
-            getattr(self, name)[:size] = np.frombuffer(state[name], dtype)
+        for name, column in state.items():
+            getattr(self, name)[:size] = np.frombuffer(column, self.COLUMNS[name])
 
 
 class Accounts(Table):
@@ -67,38 +92,50 @@ class Accounts(Table):
 
     def __init__(self) -> None:
         super().__init__()
-        self.names: list[str] = []
-        self.index: dict[str, int] = {}
-        self._order: Ints | None = None
+        self.names = Names()
+        self.index = NumberOf(self.names)
+        self.any_hedges = False
+        self._order: np.ndarray = np.empty(0, np.int32)
+        self._by_name: np.ndarray = np.empty(0, np.int32)
 
     def define(self, name: str, *, hedge_mode: bool, adl_exempt: bool) -> int:
         """Open an account or change its mode; return its index."""
         row = self.index.get(name)
         if row is None:
-            row = self.size
+            row = self.names.add(name)
             self._grow(row + 1)
             self.size += 1
-            self.names.append(name)
-            self.index[name] = row
             self.balances_version[row] = self.positions_version[row] = -1
-            self._order = None
+        self.any_hedges |= hedge_mode
         self.hedge_mode[row] = hedge_mode
         self.adl_exempt[row] = adl_exempt
         return row
 
-    def order(self) -> Ints:
+    def define_all(self, names: Sequence[str], hedge_mode: Bools, adl_exempt: Bools) -> Ints:
+        """Open accounts or change their modes; return their indices. Each is named once."""
+        rows, first = np.array(self.names.add_all(names), np.int64), self.size
+        self._grow(len(self.names))
+        self.size = len(self.names)
+        self.balances_version[first : self.size] = self.positions_version[first : self.size] = -1
+        self.any_hedges |= bool(hedge_mode.any())
+        self.hedge_mode[rows], self.adl_exempt[rows] = hedge_mode, adl_exempt
+        return rows
+
+    def order(self) -> np.ndarray:
         """Return each account's place in the order of names: what breaks ties."""
-        if self._order is None:
-            by_name = sorted(range(self.size), key=self.names.__getitem__)
-            self._order = np.empty(self.size, np.int64)
-            self._order[by_name] = np.arange(self.size)
+        if len(self._order) < self.size:
+            by_name = [*self._by_name.tolist(), *range(len(self._by_name), self.size)]
+            by_name.sort(key=self.names.__getitem__)  # quick: all but the new are in order
+            self._by_name = np.array(by_name, np.int32)
+            self._order = np.empty(self.size, np.int32)
+            self._order[self._by_name] = np.arange(self.size)
         return self._order
 
-    def load_names(self, names: Iterable[str]) -> None:
+    def load_names(self, names: Sequence[str]) -> None:
         """Take the names back from a snapshot."""
-        self.names = list(names)
-        self.index = {name: row for row, name in enumerate(self.names)}
-        self._order = None
+        self.names = Names(names)
+        self.index = NumberOf(self.names)
+        self.any_hedges = bool(self.hedge_mode[: self.size].any())
 
 
 class Wallets(Table):
@@ -106,164 +143,80 @@ class Wallets(Table):
 
     `balance` is settled cash without isolated margins. `profit` and `maintenance` are sums over the
     account's cross positions at the current marks, kept up to date by differences, exactly.
+    `changed_at` is the sequence of the last change of any of them: what ranks depend on. `rows` is
+    all of it, one row an account, as the kernels take it.
     """
 
     COLUMNS = {  # noqa: RUF012
         "balance": np.int64,
         "profit": np.int64,
         "maintenance": np.int64,
+        "changed_at": np.int64,
     }
+    PASSING = frozenset({"changed_at"})
     balance: Ints
     profit: Ints
     maintenance: Ints
+    changed_at: Ints
+    rows: Ints
 
     def __init__(self) -> None:
         super().__init__()
+        self.sequence = 0
         self.total = 0
         self.largest = 0
         self.changed: set[int] = set()
+        self.changed_together: list[Ints] = []
+
+    def _allocated(self, capacity: int) -> dict[str, np.ndarray]:
+        """Return empty columns, of a table by rows: whoever touches a wallet touches all of it."""
+        self.rows = np.zeros((capacity, len(self.COLUMNS)), np.int64)
+        return {name: self.rows[:, place] for place, name in enumerate(self.COLUMNS)}
 
     def reach(self, size: int) -> None:
         """Have a row for every account."""
         self._grow(size)
         self.size = max(self.size, size)
 
+    def shift(self, account: int, profit_cash: int, maintenance_cash: int) -> None:
+        """Add to what an account's cross positions gain and need."""
+        rows = self.rows
+        rows[account, 1] += profit_cash
+        rows[account, 2] += maintenance_cash
+        rows[account, 3] = self.sequence
+
     def add(self, account: int, amount_cash: int) -> None:
         """Move cash into (or out of) an account's wallet."""
-        self.balance[account] += amount_cash
+        balance = self.balance.item(account) + amount_cash
+        self.balance[account] = balance
+        self.changed_at[account] = self.sequence
         self.total += amount_cash
-        self.largest = max(self.largest, abs(int(self.balance[account])))
+        self.largest = max(self.largest, abs(balance))
         self.changed.add(account)
 
-    def take_changes(self) -> list[tuple[int, int]]:
-        """Return (account, balance) of the wallets that changed, and forget which."""
-        changes = [(account, int(self.balance[account])) for account in sorted(self.changed)]
+    def set_all(self, accounts: Ints, balances: Ints) -> None:
+        """Give many accounts, each once, their balances."""
+        self.total += exact_sum(balances) - exact_sum(self.balance[accounts])
+        self.largest = max(self.largest, int(abs(balances).max(initial=0)))
+        self.balance[accounts] = balances
+        self.changed_at[accounts] = self.sequence
+        self.changed_together.append(accounts)
+
+    def take_changes(self) -> list[tuple[object, ...]]:
+        """Return the wallets that changed, as they are now, and forget which.
+
+        Each is (account, balance); those that changed together are a digest of both columns.
+        """
+        balances = self.balance.item
+        changes: list[tuple[object, ...]] = [
+            (account, balances(account)) for account in sorted(self.changed)
+        ]
+        changes += [(digest_of(a, self.balance[a]),) for a in self.changed_together]
         self.changed.clear()
+        self.changed_together.clear()
         return changes
 
     def equity(self) -> Ints:
         """Return every account's cross equity in Cash."""
         n = self.size
         return self.balance[:n] + self.profit[:n]
-
-
-class Lane(Table):
-    """All positions of one contract and side, contiguous.
-
-    `lots` are without sign; `cost` and `profit` are Cash, cost signed as values are. `profit` and
-    `maintenance` are at the contract's current mark.
-    """
-
-    COLUMNS = {  # noqa: RUF012
-        "account": np.int32,
-        "position": np.int32,
-        "lots": np.int64,
-        "cost": np.int64,
-        "margin": np.int64,
-        "profit": np.int64,
-        "maintenance": np.int64,
-        "leverage": np.int32,
-        "isolated": np.bool_,
-        "under_liquidation": np.bool_,
-    }
-    account: np.ndarray
-    position: np.ndarray
-    lots: Ints
-    cost: Ints
-    margin: Ints
-    profit: Ints
-    maintenance: Ints
-    leverage: np.ndarray
-    isolated: np.ndarray
-    under_liquidation: np.ndarray
-
-    KEPT = ("account", "position", "lots", "cost", "margin", "leverage", "isolated")
-    """What a position is; profit and maintenance follow from it and the mark."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: dict[tuple[int, int], int] = {}
-        self.total_lots = 0
-        self.total_cost = 0
-        self.total_margin = 0
-        self.largest_lots = 0
-        self.largest_cost = 0
-        self.labels: set[int] = set()
-        self.changed: set[tuple[int, int]] = set()
-
-    def find(self, account: int, position: int) -> int | None:
-        """Return the row of a position, or None where there is none."""
-        return self.rows.get((account, position))
-
-    def positions_of(self, account: int) -> list[int]:
-        """Return the position numbers that an account holds in this lane, ascending."""
-        return [label for label in sorted(self.labels) if (account, label) in self.rows]
-
-    def put(self, account: int, position: int) -> int:
-        """Return the row of a position, opened with nothing in it where there was none."""
-        key = (account, position)
-        self.changed.add(key)
-        row = self.rows.get(key)
-        if row is None:
-            row = self.size
-            self._grow(row + 1)
-            self.size += 1
-            self.rows[key] = row
-            self.labels.add(position)
-            for name in self.COLUMNS:
-                getattr(self, name)[row] = 0
-            self.account[row], self.position[row] = key
-        return row
-
-    def assign(self, rows: Ints, event: PositionsSet) -> None:
-        """Give rows the event's numbers, and the totals the differences."""
-        lots = np.array(event.lots, np.int64)
-        self.total_lots += sum(event.lots) - sum(self.lots[rows].tolist())
-        self.total_cost += sum(event.costs_cash) - sum(self.cost[rows].tolist())
-        self.total_margin += sum(event.margins_cash) - sum(self.margin[rows].tolist())
-        self.largest_lots = max(self.largest_lots, int(lots.max(initial=0)))
-        self.largest_cost = max(self.largest_cost, *map(abs, event.costs_cash))
-        self.lots[rows] = lots
-        self.cost[rows] = event.costs_cash
-        self.margin[rows] = event.margins_cash
-        self.leverage[rows] = event.leverages_hundredths
-        self.isolated[rows] = event.isolated
-        self.under_liquidation[rows] = event.under_liquidation
-
-    def change(self, row: int, lots: int, cost_cash: int, margin_cash: int) -> None:
-        """Add to a row's lots, cost and margin, and to the totals."""
-        self.lots[row] += lots
-        self.cost[row] += cost_cash
-        self.margin[row] += margin_cash
-        self.total_lots += lots
-        self.total_cost += cost_cash
-        self.total_margin += margin_cash
-        self.largest_lots = max(self.largest_lots, int(self.lots[row]))
-        self.largest_cost = max(self.largest_cost, abs(int(self.cost[row])))
-        self.changed.add((int(self.account[row]), int(self.position[row])))
-
-    def remove(self, row: int) -> None:
-        """Close a row that has nothing left in it; the last row takes its place."""
-        last = self.size - 1
-        key = (int(self.account[row]), int(self.position[row]))
-        self.changed.add(key)
-        del self.rows[key]
-        if row != last:
-            for name in self.COLUMNS:
-                column = getattr(self, name)
-                column[row] = column[last]
-            self.rows[(int(self.account[row]), int(self.position[row]))] = row
-        self.size = last
-
-    def load(self, state: dict[str, bytes], size: int) -> None:
-        """Take the lane back from a snapshot."""
-        super().load(state, size)
-        keys = zip(self.account[:size].tolist(), self.position[:size].tolist(), strict=True)
-        self.rows = {key: row for row, key in enumerate(keys)}
-        self.total_lots = int(self.lots[:size].sum())
-        self.total_cost = sum(self.cost[:size].tolist())
-        self.total_margin = sum(self.margin[:size].tolist())
-
-    def kept(self, row: int) -> tuple[int, ...]:
-        """Return what a position is, as plain integers."""
-        return tuple(int(getattr(self, name)[row]) for name in self.KEPT)

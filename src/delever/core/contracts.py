@@ -6,6 +6,7 @@ profit = value(mark) - cost, and a higher value is always better for the holder.
 """
 
 import functools
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,20 @@ class Terms:
             return lots * (ticks * self.factor)
         return div_floor(-lots * self.factor, ticks)
 
+    def per_lot(self, side: Side, ticks: int) -> tuple[int, int]:
+        """Return (factor, ticks) such that lots without sign are worth lots * factor / ticks.
+
+        The quotient is floored; where ticks are 0 there is nothing to divide by.
+        """
+        if self.linear:
+            return side.sign * ticks * self.factor, 0
+        return -side.sign * self.factor, ticks
+
+    @property
+    def tiers(self) -> tuple[Ints, Ints, Ints]:
+        """The margin tiers as columns: from which notional, rate and deduction."""
+        return self.tier_from_cash, self.tier_rate_ppm, self.tier_deduction_cash
+
     def trade_cash(self, lots: int, ticks: int) -> int:
         """Return the value that both sides of a trade book, so that nothing is lost between them.
 
@@ -94,6 +109,12 @@ class Terms:
         tier = np.searchsorted(self.tier_from_cash, notional_cash, side="right") - 1
         margin = scale_ppm(notional_cash, self.tier_rate_ppm[tier])
         return margin - self.tier_deduction_cash[tier]
+
+    def maintenance_of(self, notional_cash: int) -> int:
+        """Return the maintenance margin of one notional, as `maintenance_cash` does."""
+        tier = bisect_right(self.tier_from_cash.tolist(), notional_cash) - 1
+        margin = scale_ppm(notional_cash, self.tier_rate_ppm.item(tier))
+        return margin - self.tier_deduction_cash.item(tier)
 
     def cost_cash(self, side: Side, lots: int, entry: tuple[int, int]) -> int:
         """Return the signed cost of lots at an average entry price of any precision, to nearest."""

@@ -120,7 +120,7 @@ def _fill(run: Round, row: int, parcel_number: int, lots: int) -> AdlFilled:
     state, view, parcel = run.state, run.queue.view, run.parcels[parcel_number]
     account, position = int(view.account[row]), int(view.position[row])
     lane = state.lanes[view.side]
-    now = lane.rows[account, position]
+    now = lane.row_of(account, position)
     held = int(lane.lots[now])
     ticks = run.quote.ticks[parcel_number]
     value = state.terms.value_cash(view.side.sign * lots, ticks)  # floored: never against the pool

@@ -10,7 +10,8 @@
 8. publication   ratings and lights, where the command asks for them
 9. invariants    or the step raises and must not be acknowledged
 
-Steps 4 to 7 run twice, so that a round that ends a trigger's condition also stops it.
+Steps 4 to 7 run twice, so that a round that ends a trigger's condition also stops it; once is
+enough where nothing comes of them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -63,11 +64,14 @@ def step(book: Book, command: Command) -> tuple[Event, ...]:
         run.emit(_unwind(book, managed))
     forced = command.contract if isinstance(command, ForceAdl) else ""
     for each_forced in (forced, ""):
+        before = len(run.events)
         run.emit(_watch_depth(book))
         run.emit(observe(book))
         run.emit(_read_triggers(book))
         run.emit(_run_rounds(book, each_forced))
         run.emit(_resolve_shortfalls(book))
+        if len(run.events) == before:
+            break
     run.emit(observe(book))
     run.emit(published(book, command))
     run.emit(list(notices_of(run.events)))

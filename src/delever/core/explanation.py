@@ -141,7 +141,7 @@ def lights_of(
     cross = bool(book.accounts.hedge_mode[index])
     for side, lane in state.lanes.items():
         light = rank_lane(view_lane(book, state, side), ranking).light
-        rows = [lane.rows[index, number] for number in lane.positions_of(index)]
+        rows = [lane.row_of(index, number) for number in lane.positions_of(index)]
         shown[side] = max((int(light[row]) for row in rows), default=0)
         cross = cross and bool(rows) and not lane.isolated[rows].any()
     if joint := ranking.joint and cross:

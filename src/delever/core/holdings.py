@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
-from delever.core.columns import Lane, Wallets
+from delever.core.columns import Wallets
 from delever.core.contracts import Terms
+from delever.core.kernels import kernels_for
+from delever.core.lanes import Lane
 from delever.core.messages import (
     AdlFilled,
     Amount,
@@ -187,10 +187,7 @@ class ContractState:
 
     def withdraw(self, side: Side, rows: Ints, wallets: Wallets) -> None:
         """Take the rows' profit and maintenance out of their cross wallets."""
-        lane = self.lanes[side]
-        cross = rows[~lane.isolated[rows]]
-        np.subtract.at(wallets.profit, lane.account[cross], lane.profit[cross])
-        np.subtract.at(wallets.maintenance, lane.account[cross], lane.maintenance[cross])
+        self._move(side, rows, wallets, -1)
 
     def contribute(self, side: Side, rows: Ints, wallets: Wallets) -> None:
         """Value the rows at the mark and add them to their cross wallets."""
@@ -198,9 +195,21 @@ class ContractState:
         lane.profit[rows], lane.maintenance[rows] = self.valued(
             side, lane.lots[rows], lane.cost[rows]
         )
-        cross = rows[~lane.isolated[rows]]
-        np.add.at(wallets.profit, lane.account[cross], lane.profit[cross])
-        np.add.at(wallets.maintenance, lane.account[cross], lane.maintenance[cross])
+        self._move(side, rows, wallets, 1)
+
+    def _move(self, side: Side, rows: Ints, wallets: Wallets, sign: int) -> None:
+        lane = self.lanes[side]
+        lane.changed_at = wallets.sequence
+        kernels_for(len(rows)).contribute(
+            rows,
+            lane.account,
+            lane.isolated,
+            lane.profit,
+            lane.maintenance,
+            sign,
+            wallets.rows,
+            wallets.sequence,
+        )
 
     def mark_at(self, time_ms: int, mark_ticks: int, wallets: Wallets) -> None:
         """Stand at a new mark from this time on, both lanes valued at it."""
@@ -211,13 +220,43 @@ class ContractState:
 
     def revalue(self, side: Side, wallets: Wallets) -> None:
         """Value a whole lane at a new mark; cross wallets get the differences, exactly."""
-        lane, n = self.lanes[side], self.lanes[side].size
-        profit, maintenance = self.valued(side, lane.lots[:n], lane.cost[:n])
-        cross = ~lane.isolated[:n]
-        account = lane.account[:n][cross]
-        np.add.at(wallets.profit, account, (profit - lane.profit[:n])[cross])
-        np.add.at(wallets.maintenance, account, (maintenance - lane.maintenance[:n])[cross])
-        lane.profit[:n], lane.maintenance[:n] = profit, maintenance
+        lane = self.lanes[side]
+        lane.changed_at = wallets.sequence
+        if lane.size == 0:
+            return
+        columns = lane.columns()
+        kernels_for(wallets.size).revalue(
+            columns.account,
+            columns.isolated,
+            columns.lots,
+            columns.cost,
+            *self.terms.per_lot(side, self.mark),
+            *self.terms.tiers,
+            columns.profit,
+            columns.maintenance,
+            wallets.rows,
+            wallets.sequence,
+        )
+
+    def withdraw_row(self, side: Side, row: int, wallets: Wallets) -> None:
+        """Take one row's profit and maintenance out of its cross wallet."""
+        lane = self.lanes[side]
+        lane.changed_at = wallets.sequence
+        if not lane.isolated.item(row):
+            profit, maintenance = lane.profit.item(row), lane.maintenance.item(row)
+            wallets.shift(lane.account.item(row), -profit, -maintenance)
+
+    def contribute_row(self, side: Side, row: int, wallets: Wallets) -> None:
+        """Value one row at the mark and add it to its cross wallet."""
+        lane = self.lanes[side]
+        profit = maintenance = 0
+        if self.mark:
+            value = self.terms.value_cash(side.sign * lane.lots.item(row), self.mark)
+            profit = value - lane.cost.item(row)
+            maintenance = self.terms.maintenance_of(abs(value))
+        lane.profit[row], lane.maintenance[row] = profit, maintenance
+        if not lane.isolated.item(row):
+            wallets.shift(lane.account.item(row), profit, maintenance)
 
     def reduce(
         self, side: Side, key: tuple[int, int], amounts: tuple[int, int, int], wallets: Wallets
@@ -225,17 +264,17 @@ class ContractState:
         """Take (lots, cost, margin) out of a position; negative amounts put them back."""
         lane = self.lanes[side]
         row = lane.put(*key)
-        rows = np.array([row])
-        self.withdraw(side, rows, wallets)
-        lane.change(row, *(-amount for amount in amounts))
-        self.contribute(side, rows, wallets)
-        if lane.lots[row] == 0:
+        self.withdraw_row(side, row, wallets)
+        lots, cost, margin = amounts
+        lane.change(row, -lots, -cost, -margin)
+        self.contribute_row(side, row, wallets)
+        if lane.lots.item(row) == 0:
             lane.remove(row)
 
     def reopen(self, key: tuple[int, int], fill: AdlFilled) -> None:
         """Have a position to put a fill back into, with the terms that it had."""
         lane = self.lanes[fill.side]
-        if key not in lane.rows:
+        if lane.find(*key) is None:
             row = lane.put(*key)
             lane.isolated[row], lane.leverage[row] = fill.isolated, fill.leverage_hundredths
 
@@ -302,18 +341,14 @@ class ContractState:
             *(("paused",) if self.paused else ()),
         )
 
-    def take_changes(self, side: Side) -> list[tuple[int, ...]]:
+    def take_changes(self, side: Side) -> list[tuple[object, ...]]:
         """Return the positions and parcels of one side that changed, as they are now."""
-        lane, inventory = self.lanes[side], self.inventory[side]
-        changes: list[tuple[int, ...]] = []
-        for key in sorted(lane.changed):
-            row = lane.rows.get(key)
-            changes.append(key if row is None else lane.kept(row))
+        inventory = self.inventory[side]
+        changes = self.lanes[side].take_changes()
         for takeover in sorted(inventory.changed):
             parcel = inventory.parcels.get(takeover)
             left = (parcel.lots, parcel.cost) if parcel else ()
             changes.append((takeover, *left))
-        lane.changed.clear()
         inventory.changed.clear()
         return changes
 

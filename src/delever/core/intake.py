@@ -11,6 +11,7 @@ from typing import Any
 from delever.core import messages as m
 from delever.core.bankruptcy import holdings_of, take_over
 from delever.core.book import Book
+from delever.core.bulk import define_accounts, set_balance_columns, set_position_columns
 from delever.core.contracts import terms_of
 from delever.core.holdings import ContractState
 from delever.core.insurance import unwind
@@ -305,6 +306,9 @@ _ADMIT: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {
     m.DefineAccount: _define_account,
     m.SetBalances: set_balances,
     m.SetPositions: set_positions,
+    m.DefineAccounts: define_accounts,
+    m.SetBalanceColumns: set_balance_columns,
+    m.SetPositionColumns: set_position_columns,
     m.SetMarks: _set_marks,
     m.SetDepth: _set_depth,
     m.Takeover: _takeover,

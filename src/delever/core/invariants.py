@@ -45,12 +45,13 @@ class StepCheck:
 
     def before(self, event: Event) -> None:
         """Note what the event is about to move."""
-        for posting in postings(self._book, event):
-            key = (posting.part, posting.of, posting.unit)
-            if key not in self._held:
-                self._held[key] = total(self._book, *key)
-            self._posted[key] += posting.amount
-            self._units[posting.unit] += posting.amount
+        held, posted, units = self._held, self._posted, self._units
+        for part, of, unit, amount, _ in postings(self._book, event):
+            key = (part, of, unit)
+            if key not in held:
+                held[key] = total(self._book, part, of, unit)
+            posted[key] += amount
+            units[unit] += amount
         if isinstance(event, TakenOver | AdlFilled):
             self._reduced.append(event)
         elif isinstance(event, FillCancelled):
@@ -67,18 +68,19 @@ class StepCheck:
                 now = total(self._book, *key)
                 ensure(now == held + self._posted[key], "ledger and book differ", key, now)
         for event in self._reduced:
-            self._check_reduced(event)
+            self._check_position(event)
+        for contract, takeover in {(event.contract, event.takeover) for event in self._reduced}:
+            for inventory in self._book.contracts[contract].inventory.values():
+                parcel = inventory.parcels.get(takeover)
+                closed = parcel is None or parcel.lots > 0
+                ensure(closed, "inventory was closed beyond its size", contract, takeover)
 
-    def _check_reduced(self, event: TakenOver | AdlFilled) -> None:
-        state = self._book.contracts[event.contract]
-        lane = state.lanes[event.side]
+    def _check_position(self, event: TakenOver | AdlFilled) -> None:
+        lane = self._book.contracts[event.contract].lanes[event.side]
         row = lane.find(self._book.accounts.index[event.account], event.position)
         if row is not None:
-            ensure(lane.lots[row] > 0, "a position was closed beyond its size", event)
-            ensure(lane.margin[row] >= 0, "a margin is negative", event)
-        for side in Side:
-            parcel = state.inventory[side].parcels.get(event.takeover)
-            ensure(parcel is None or parcel.lots > 0, "inventory was closed beyond its size", event)
+            ensure(lane.lots.item(row) > 0, "a position was closed beyond its size", event)
+            ensure(lane.margin.item(row) >= 0, "a margin is negative", event)
 
 
 def audit(book: Book) -> None:
@@ -127,6 +129,6 @@ def _audit_lane(book: Book, state: ContractState, side: Side) -> None:
     profit, maintenance = state.valued(side, lane.lots[:n], lane.cost[:n])
     ensure(np.array_equal(profit, lane.profit[:n]), "profit", state.name, side)
     ensure(np.array_equal(maintenance, lane.maintenance[:n]), "maintenance", state.name, side)
-    keys = zip(lane.account[:n].tolist(), lane.position[:n].tolist(), strict=True)
-    ensure({key: row for row, key in enumerate(keys)} == lane.rows, "rows", state.name, side)
+    rows = lane.index.find_all(lane.account[:n], lane.position[:n])
+    ensure(np.array_equal(rows, np.arange(n)), "rows", state.name, side)
     ensure(int(lane.account[:n].max(initial=-1)) < book.accounts.size, "accounts", state.name)

@@ -6,14 +6,17 @@ world that delever only hears of: the market into which inventory is unwound, an
 books where it tells absolute balances and positions.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
+from typing import Any, NamedTuple
 
 from delever.core import messages as m
 from delever.core.book import Book
-from delever.core.holdings import ContractState
+from delever.core.holdings import Inventory
+from delever.core.lanes import Lane, Numbers
 from delever.core.messages import Event, Side
+from delever.core.reading import column_of
+from delever.core.units import exact_sum
 
 
 class Part(StrEnum):
@@ -28,8 +31,7 @@ class Part(StrEnum):
     OUTSIDE = "outside"
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+class Posting(NamedTuple):
     """One side of a movement. `unit` is a settle asset (Cash) or 'lots of CONTRACT' (lots).
 
     `of` names what the book keeps a total for: the asset (wallets, fees), the contract (margins,
@@ -50,31 +52,8 @@ def lots_unit(contract: str) -> str:
 
 def postings(book: Book, event: Event) -> Iterator[Posting]:
     """Yield the postings of an event that is about to be applied to the book."""
-    match event:
-        case m.BalancesSet():
-            yield from _balances_set(book, event)
-        case m.PositionsSet():
-            yield from _positions_set(book, event)
-        case m.PoolFunded():
-            asset = book.pools[event.pool].asset
-            yield from _against_outside(
-                [Posting(Part.POOL, event.pool, asset, event.amount_cash)], asset
-            )
-        case m.TakenOver():
-            yield from _taken_over(book, event)
-        case m.WalletSettled():
-            yield Posting(Part.WALLETS, event.asset, event.asset, -event.amount_cash, event.account)
-            yield Posting(Part.POOL, event.pool, event.asset, event.amount_cash)
-        case m.Unwound():
-            yield from _unwound(book, event)
-        case m.AdlFilled():
-            yield from _filled(book, event, 1)
-        case m.LossSocialised():
-            yield from _loss_socialised(book, event)
-        case m.FillCancelled():
-            yield from _filled(book, event.fill, -1)
-        case _:
-            return
+    make = _POSTINGS.get(type(event))
+    return iter(()) if make is None else make(book, event)
 
 
 def _against_outside(moved: Iterable[Posting], unit: str) -> Iterator[Posting]:
@@ -95,25 +74,61 @@ def _balances_set(book: Book, event: m.BalancesSet) -> Iterator[Posting]:
         yield from _against_outside([moved], asset)
 
 
+def _balance_columns_set(book: Book, event: m.BalanceColumnsSet) -> Iterator[Posting]:
+    """Yield the total of the wallets before and after: a bulk command is one movement."""
+    accounts = column_of(event.account, "<i4", 0)
+    now = exact_sum(column_of(event.balances_cash, "<i8", len(accounts)))
+    known = exact_sum(book.asset(event.asset).wallets.balance[accounts])
+    moved = [Posting(Part.WALLETS, event.asset, event.asset, now - known)]
+    yield from _against_outside(moved, event.asset)
+
+
 def _positions_set(book: Book, event: m.PositionsSet) -> Iterator[Posting]:
-    """Yield the lane's totals before and after: a bulk command is one movement."""
-    state = book.contracts[event.contract]
-    lane, asset = state.lanes[event.side], state.terms.settle
-    index = book.accounts.index
-    keys = zip(map(index.__getitem__, event.accounts), event.positions, strict=True)
-    rows = [row for key in keys if (row := lane.rows.get(key)) is not None]
-    cost = sum(event.costs_cash) - sum(lane.cost[rows].tolist())
-    margin = sum(event.margins_cash) - sum(lane.margin[rows].tolist())
-    lots = sum(event.lots) - sum(lane.lots[rows].tolist())
-    moved = [
-        Posting(Part.POSITIONS, event.contract, asset, -cost),
-        Posting(Part.MARGINS, event.contract, asset, margin),
-    ]
-    yield from _against_outside(moved, asset)
-    unit = lots_unit(event.contract)
-    yield from _against_outside(
-        [Posting(Part.POSITIONS, event.contract, unit, event.side.sign * lots)], unit
-    )
+    """Yield the lane's totals before and after: a command is one movement."""
+    lane, index = book.contracts[event.contract].lanes[event.side], book.accounts.index
+    cost, margin, lots = sum(event.costs_cash), sum(event.margins_cash), sum(event.lots)
+    for account, position in zip(event.accounts, event.positions, strict=True):
+        row = lane.find(index[account], position)
+        if row is not None:
+            cost -= lane.cost.item(row)
+            margin -= lane.margin.item(row)
+            lots -= lane.lots.item(row)
+    return _lane_moved(book, event, cost, margin, lots)
+
+
+def _position_columns_set(book: Book, event: m.PositionColumnsSet) -> Iterator[Posting]:
+    lane, told = book.contracts[event.contract].lanes[event.side], Numbers.told(event)
+    accounts = column_of(event.account, "<i4", 0)
+    rows = lane.index.find_all(accounts, column_of(event.position, "<i4", len(accounts)))
+    rows = rows[rows >= 0]
+    most = max(lane.largest_cost, int(abs(told.cost).max(initial=0)))
+    cost = exact_sum(told.cost, most) - exact_sum(lane.cost[rows], most)
+    margin = exact_sum(told.margin) - exact_sum(lane.margin[rows])
+    lots = int(told.lots.sum()) - int(lane.lots[rows].sum())
+    return _lane_moved(book, event, cost, margin, lots)
+
+
+def _lane_moved(
+    book: Book, event: m.PositionsSet | m.PositionColumnsSet, cost: int, margin: int, lots: int
+) -> Iterator[Posting]:
+    name, asset = event.contract, book.contracts[event.contract].terms.settle
+    unit, lots = lots_unit(name), event.side.sign * lots
+    yield Posting(Part.POSITIONS, name, asset, -cost)
+    yield Posting(Part.MARGINS, name, asset, margin)
+    yield Posting(Part.OUTSIDE, asset, asset, cost - margin)
+    yield Posting(Part.POSITIONS, name, unit, lots)
+    yield Posting(Part.OUTSIDE, unit, unit, -lots)
+
+
+def _pool_funded(book: Book, event: m.PoolFunded) -> Iterator[Posting]:
+    asset = book.pools[event.pool].asset
+    moved = [Posting(Part.POOL, event.pool, asset, event.amount_cash)]
+    return _against_outside(moved, asset)
+
+
+def _wallet_settled(_book: Book, event: m.WalletSettled) -> Iterator[Posting]:
+    yield Posting(Part.WALLETS, event.asset, event.asset, -event.amount_cash, event.account)
+    yield Posting(Part.POOL, event.pool, event.asset, event.amount_cash)
 
 
 def _taken_over(book: Book, event: m.TakenOver) -> Iterator[Posting]:
@@ -141,19 +156,25 @@ def _unwound(book: Book, event: m.Unwound) -> Iterator[Posting]:
     yield from _against_outside([lots], unit)
 
 
-def _filled(book: Book, fill: m.AdlFilled, direction: int) -> Iterator[Posting]:
+def _filled(book: Book, fill: m.AdlFilled, direction: int = 1) -> Iterator[Posting]:
     state = book.contracts[fill.contract]
     asset, name, account = state.terms.settle, fill.contract, fill.account
     paid = fill.realised_cash + fill.released_cash - fill.fee_cash
     yield Posting(Part.POSITIONS, name, asset, direction * fill.cost_cash, account)
-    yield Posting(Part.MARGINS, name, asset, -direction * fill.released_cash, account)
+    if fill.released_cash:
+        yield Posting(Part.MARGINS, name, asset, -direction * fill.released_cash, account)
     yield Posting(Part.WALLETS, asset, asset, direction * paid, account)
-    yield Posting(Part.FEES, asset, asset, direction * fill.fee_cash)
+    if fill.fee_cash:
+        yield Posting(Part.FEES, asset, asset, direction * fill.fee_cash)
     yield Posting(Part.INVENTORY, name, asset, direction * fill.pool_cost_cash)
     yield Posting(Part.POOL, fill.pool, asset, direction * fill.pool_realised_cash)
     unit, lots = lots_unit(name), direction * fill.side.sign * fill.lots
     yield Posting(Part.POSITIONS, name, unit, -lots, account)
     yield Posting(Part.INVENTORY, name, unit, lots)
+
+
+def _fill_cancelled(book: Book, event: m.FillCancelled) -> Iterator[Posting]:
+    return _filled(book, event.fill, -1)
 
 
 def _loss_socialised(book: Book, event: m.LossSocialised) -> Iterator[Posting]:
@@ -164,24 +185,55 @@ def _loss_socialised(book: Book, event: m.LossSocialised) -> Iterator[Posting]:
     yield Posting(Part.POOL, state.pool, asset, sum(event.amounts_cash))
 
 
+_POSTINGS: dict[type[Event], Callable[[Book, Any], Iterator[Posting]]] = {
+    m.BalancesSet: _balances_set,
+    m.BalanceColumnsSet: _balance_columns_set,
+    m.PositionsSet: _positions_set,
+    m.PositionColumnsSet: _position_columns_set,
+    m.PoolFunded: _pool_funded,
+    m.TakenOver: _taken_over,
+    m.WalletSettled: _wallet_settled,
+    m.Unwound: _unwound,
+    m.AdlFilled: _filled,
+    m.FillCancelled: _fill_cancelled,
+    m.LossSocialised: _loss_socialised,
+}
+
+
 def total(book: Book, part: Part, of: str, unit: str) -> int:
     """Return what the book itself holds where postings of this kind go; 0 for the outside."""
-    match part:
-        case Part.OUTSIDE:
-            return 0
-        case Part.POOL:
-            return book.pools[of].balance
-        case Part.WALLETS | Part.FEES:
-            asset = book.asset(of)
-            return asset.wallets.total if part is Part.WALLETS else asset.fees
-        case Part.MARGINS | Part.POSITIONS | Part.INVENTORY:
-            return _contract_total(book.contracts[of], part, unit)
+    return _TOTALS[part](book, of, unit)
 
 
-def _contract_total(state: ContractState, part: Part, unit: str) -> int:
-    if part is Part.MARGINS:
-        return sum(lane.total_margin for lane in state.lanes.values())
-    held = state.lanes if part is Part.POSITIONS else state.inventory
-    if unit == lots_unit(state.name):
-        return sum(side.sign * held[side].total_lots for side in Side)
-    return -sum(held[side].total_cost for side in Side)
+def _margins(book: Book, of: str, _unit: str) -> int:
+    lanes = book.contracts[of].lanes
+    return lanes[Side.LONG].total_margin + lanes[Side.SHORT].total_margin
+
+
+def _positions(book: Book, of: str, unit: str) -> int:
+    state = book.contracts[of]
+    return _held(state.lanes, unit, state.terms.settle)
+
+
+def _inventory(book: Book, of: str, unit: str) -> int:
+    state = book.contracts[of]
+    return _held(state.inventory, unit, state.terms.settle)
+
+
+def _held(sides: Mapping[Side, Lane] | Mapping[Side, Inventory], unit: str, settle: str) -> int:
+    """Return what both sides hold, in lots or at cost, which is owed."""
+    long, short = sides[Side.LONG], sides[Side.SHORT]
+    if unit == settle:
+        return -long.total_cost - short.total_cost
+    return long.total_lots - short.total_lots
+
+
+_TOTALS: dict[Part, Callable[[Book, str, str], int]] = {
+    Part.WALLETS: lambda book, of, _unit: book.assets[of].wallets.total,
+    Part.MARGINS: _margins,
+    Part.POSITIONS: _positions,
+    Part.INVENTORY: _inventory,
+    Part.POOL: lambda book, of, _unit: book.pools[of].balance,
+    Part.FEES: lambda book, of, _unit: book.assets[of].fees,
+    Part.OUTSIDE: lambda _book, _of, _unit: 0,
+}

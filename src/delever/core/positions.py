@@ -25,6 +25,19 @@ MAX_LEVERAGE_HUNDREDTHS = 100_000
 MAX_POSITION_NUMBER = 2**31 - 1
 
 
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What a command brings into a lane: lots, its largest position, position numbers then in use.
+
+    The largest cost includes the isolated margin.
+    """
+
+    total_lots: int
+    largest_lots: int
+    largest_cost: int
+    numbers: int
+
+
 @dataclass(slots=True)
 class Standing:
     """One position as it is to stand in the book; cost is signed as values are."""
@@ -69,11 +82,14 @@ def set_balances(book: Book, command: m.SetBalances) -> list[Event]:
         if command.version < known:
             events.append(_ignored(number, row.account, command.version, known))
             continue
-        for fill in _outstanding(book, row.account, command.last_fill):
+        for fill in outstanding(book, row.account, command.last_fill):
             if book.contracts[fill.contract].terms.settle == row.asset:
                 cash += fill.realised_cash + fill.released_cash - fill.fee_cash
         columns.append((row.account, row.asset, cash))
-    check_range(book, {}, balances=columns)
+    largest: defaultdict[str, int] = defaultdict(int)
+    for _, name, cash in columns:
+        largest[name] = max(largest[name], abs(cash))
+    check_range(book, {}, largest_wallet=largest)
     if columns:
         accounts, assets, balances = zip(*columns, strict=True)
         told = m.BalancesSet(
@@ -107,14 +123,14 @@ def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
         if command.version < known:
             events.append(_ignored(number, row.account, command.version, known))
             continue
-        for change in _not_included(book, row.account, command.last_fill):
+        for change in not_included(book, row.account, command.last_fill):
             about = change.contract, change.side, change.position
             if about == (row.contract, row.side, row.position):
                 standing.bear(change)
         lanes[row.contract, row.side].append(standing)
         orders[row.account, row.contract].extend(row.open_orders)
     _close_other_sides(book, lanes, seen)
-    check_range(book, {}, positions=lanes)
+    check_range(book, {}, growth={key: _growth(book, key, lanes[key]) for key in lanes})
     events.extend(_lane_event(command, key, lanes[key]) for key in sorted(lanes))
     events.extend(_order_events(book, orders))
     return events
@@ -226,12 +242,22 @@ def _close_other_sides(
                 lanes[contract, side.opposite].append(closed)
 
 
+def _growth(book: Book, key: tuple[str, Side], rows: list[Standing]) -> Growth:
+    lane = book.contracts[key[0]].lanes[key[1]]
+    return Growth(
+        total_lots=sum(row.lots for row in rows),
+        largest_lots=max(row.lots for row in rows),
+        largest_cost=max(abs(row.cost_cash) + row.margin_cash for row in rows),
+        numbers=len(lane.labels.union(row.position for row in rows)),
+    )
+
+
 def check_range(
     book: Book,
     marks: Mapping[str, int],
     *,
-    positions: Mapping[tuple[str, Side], list[Standing]] | None = None,
-    balances: Iterable[tuple[str, str, int]] = (),
+    growth: Mapping[tuple[str, Side], Growth] | None = None,
+    largest_wallet: Mapping[str, int] | None = None,
 ) -> None:
     """Refuse what could take an account's equity, or a lane's total, out of int64.
 
@@ -239,21 +265,18 @@ def check_range(
     wallet: no account can hold more.
     """
     bound = {name: asset.exposure + asset.wallets.largest for name, asset in book.assets.items()}
-    for _, name, cash in balances:
-        bound[name] += max(abs(cash) - book.asset(name).wallets.largest, 0)
-    growth: defaultdict[str, dict[Side, tuple[int, int, int]]] = defaultdict(dict)
-    for (name, side), rows in (positions or {}).items():
-        lane = book.contracts[name].lanes[side]
-        costs = (abs(row.cost_cash) + row.margin_cash for row in rows)
-        numbers = lane.labels.union(row.position for row in rows)
-        growth[name][side] = max(row.lots for row in rows), max(costs), len(numbers)
-        total = lane.total_lots + sum(row.lots for row in rows)
+    for name, cash in (largest_wallet or {}).items():
+        bound[name] += max(cash - book.asset(name).wallets.largest, 0)
+    more: defaultdict[str, dict[Side, tuple[int, int, int]]] = defaultdict(dict)
+    for (name, side), grown in (growth or {}).items():
+        more[name][side] = grown.largest_lots, grown.largest_cost, grown.numbers
+        total = book.contracts[name].lanes[side].total_lots + grown.total_lots
         _check_bound(8 * total, name, "positions")
-    for name in growth.keys() | marks.keys():
+    for name in more.keys() | marks.keys():
         state = book.contracts[name]
-        exposure = state.exposure(marks.get(name, state.mark), growth.get(name, {}))
+        exposure = state.exposure(marks.get(name, state.mark), more.get(name, {}))
         bound[state.terms.settle] += exposure - state.measured_exposure
-    field = "positions" if positions else "marks" if marks else "balances"
+    field = "positions" if growth else "marks" if marks else "balances"
     for name, largest in bound.items():
         _check_bound(largest, name, field)
 
@@ -302,15 +325,15 @@ def _check_first(seen: set[tuple[str, str]], key: tuple[str, str], field: str, v
     seen.add(key)
 
 
-def _outstanding(book: Book, account: str, last_fill: int) -> list[m.AdlFilled]:
+def outstanding(book: Book, account: str, last_fill: int) -> list[m.AdlFilled]:
     """Return the account's fills that numbers told up to `last_fill` do not include."""
     return [fill for fill in book.outstanding_of(account) if fill.fill > last_fill]
 
 
-def _not_included(book: Book, account: str, last_fill: int) -> list[m.AdlFilled | Borne]:
+def not_included(book: Book, account: str, last_fill: int) -> list[m.AdlFilled | Borne]:
     """Return the same with the account's losses, in order."""
     losses = [loss for loss in book.losses.get(account, ()) if loss.fill > last_fill]
-    return sorted([*_outstanding(book, account, last_fill), *losses], key=lambda each: each.fill)
+    return sorted([*outstanding(book, account, last_fill), *losses], key=lambda each: each.fill)
 
 
 def _ignored(row: int, account: str, version: int, known: int) -> m.RowIgnored:

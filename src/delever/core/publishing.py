@@ -8,12 +8,14 @@ each lane, and whoever shows them calls `publish` again after the step, from the
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from delever.core.book import Book
 from delever.core.holdings import ContractState
+from delever.core.kernels import kernels_for
+from delever.core.lanes import Lane as Positions
 from delever.core.messages import (
     Command,
     Event,
@@ -24,11 +26,10 @@ from delever.core.messages import (
     RefreshRatings,
     Side,
 )
-from delever.core.ranking import Queue, rank_lane
+from delever.core.ranking import Product, Ranking, rank_lane
 from delever.core.rating import rate_all
 from delever.core.rules import RULE_SETS
-from delever.core.units import Bools, Ints
-from delever.core.valuation import view_lane
+from delever.core.valuation import lane_columns, view_lane
 
 RATINGS_EVERY_MS = 30 * 60_000
 LIGHTS_EVERY_MS = 30_000
@@ -40,18 +41,43 @@ Lane = tuple[str, Side]
 class ShownLane:
     """What one lane shows, by account number, then position; rank and light 0: not in line."""
 
-    account: Ints
-    position: Ints
-    rank: Ints
-    light: Ints
+    account: np.ndarray
+    position: np.ndarray
+    rank: np.ndarray
+    light: np.ndarray
+    digests: list[str] = field(default_factory=list)
 
     def digest(self) -> str:
-        """Return the BLAKE2b-256 of all of it, in hexadecimal."""
-        columns = (self.account, self.position, self.rank, self.light)
-        shown = hashlib.blake2b(digest_size=32)
-        for column in columns:
-            shown.update(column.astype("<i8").tobytes())
-        return shown.hexdigest()
+        """Return the BLAKE2b-256 of all of it, in hexadecimal; computed once."""
+        if not self.digests:
+            shown = hashlib.blake2b(digest_size=32)
+            for column in (self.account, self.position, self.rank, self.light):
+                shown.update(np.ascontiguousarray(column, column.dtype.newbyteorder("<")).data)
+            self.digests.append(shown.hexdigest())
+        return self.digests[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Arranged:
+    """A lane's positions in the order in which they are shown, and where each row stands in it.
+
+    It holds until a position is opened or closed.
+    """
+
+    opened_or_closed: int
+    account: np.ndarray
+    position: np.ndarray
+    place: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class ShownContract:
+    """What both lanes of a contract show as of one sequence, under one rule set."""
+
+    as_of: int
+    rules: str
+    lanes: dict[Side, ShownLane]
+    arranged: dict[Side, Arranged]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,44 +125,115 @@ def due(book: Book, time_ms: int) -> tuple[Command, ...]:
 
 
 def publish(book: Book) -> Published:
-    """Return the lights and ranks of every lane of a contract with a mark."""
+    """Return the lights and ranks of every lane of a contract with a mark.
+
+    A contract is ranked again only where its positions, its mark, or the wallet of somebody who
+    holds it has changed since it was last published.
+    """
     lanes: dict[Lane, ShownLane] = {}
     for state in book.contracts.values():
         if state.mark:
-            lanes |= {(state.name, side): lane for side, lane in _lanes(book, state).items()}
+            shown = show_contract(book, state)
+            book.remember(state.name, shown)
+            lanes |= {(state.name, side): lane for side, lane in shown.lanes.items()}
     return Published(book.sequence, book.time_ms, lanes)
 
 
-def _lanes(book: Book, state: ContractState) -> dict[Side, ShownLane]:
-    ranking = RULE_SETS[book.pool_of(state).definition.rules].ranking
-    queues = {side: rank_lane(view_lane(book, state, side), ranking) for side in Side}
-    light = {side: queue.light for side, queue in queues.items()}
-    if ranking.joint:
-        light = _joint_lights(book, queues)
-    return {side: _shown(queue, light[side]) for side, queue in queues.items()}
-
-
-def _shown(queue: Queue, light: Ints) -> ShownLane:
-    view = queue.view
-    order = np.lexsort((view.position, view.account))
-    return ShownLane(view.account[order], view.position[order], queue.rank[order], light[order])
-
-
-def _joint_lights(book: Book, queues: dict[Side, Queue]) -> dict[Side, Ints]:
-    """Return lights with the higher of both sides where an account hedges across both."""
-    joint: Bools = book.accounts.hedge_mode[: book.accounts.size].copy()
-    highest = np.zeros(book.accounts.size, np.int64)
-    for queue in queues.values():
-        view = queue.view
-        held = np.zeros(len(joint), bool)
-        held[view.account] = True
-        held[view.account[view.isolated]] = False
-        joint &= held
-        np.maximum.at(highest, view.account, queue.light)
-    return {
-        side: np.where(joint[queue.view.account], highest[queue.view.account], queue.light)
-        for side, queue in queues.items()
+def show_contract(book: Book, state: ContractState) -> ShownContract:
+    """Return what both lanes show now: what they showed before, where that still holds."""
+    before: ShownContract | None = book.shown.get(state.name)
+    if before is not None and not _is_stale(book, state, before):
+        return before
+    rules = book.pool_of(state).definition.rules
+    arranged = {
+        side: _arranged(lane, before.arranged[side] if before else None)
+        for side, lane in state.lanes.items()
     }
+    ranking = RULE_SETS[rules].ranking
+    ranked = {side: _ranked(book, state, side, ranking, arranged[side].place) for side in Side}
+    light = {side: lights for side, (_, lights) in ranked.items()}
+    if ranking.joint:
+        light = _joint_lights(book, state, arranged, light)
+    lanes = {
+        side: ShownLane(arranged[side].account, arranged[side].position, rank, light[side])
+        for side, (rank, _) in ranked.items()
+    }
+    return ShownContract(book.sequence, rules, lanes, arranged)
+
+
+def _is_stale(book: Book, state: ContractState, shown: ShownContract) -> bool:
+    """Whether anything that the ranks depend on has changed since."""
+    rules = book.pool_of(state).definition.rules
+    if shown.rules != rules or RULE_SETS[rules].ranking.timed:
+        return True
+    wallets = book.asset_of(state).wallets
+    kernels = kernels_for(wallets.size)
+    return any(
+        lane.changed_at > shown.as_of
+        or kernels.is_stale(lane.account[: lane.size], wallets.rows, shown.as_of)
+        for lane in state.lanes.values()
+    )
+
+
+def _arranged(lane: Positions, before: Arranged | None) -> Arranged:
+    if before is not None and before.opened_or_closed == lane.opened_or_closed:
+        return before
+    account, position = lane.account[: lane.size], lane.position[: lane.size]
+    order = np.lexsort((position, account))
+    place = np.empty(lane.size, np.int32)
+    place[order] = np.arange(lane.size)
+    one_number = lane.labels <= {0}  # then one stands for all
+    numbers = np.broadcast_to(np.int32(0), lane.size) if one_number else position[order]
+    return Arranged(lane.opened_or_closed, account[order], numbers, place)
+
+
+def _ranked(
+    book: Book, state: ContractState, side: Side, ranking: Ranking, place: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return rank and light of a lane's positions, in the order in which they are shown."""
+    rank, light = np.empty(len(place), np.int32), np.empty(len(place), np.int8)
+    closes = ranking.closes and not state.terms.adl_exempt and not ranking.exempts(state.terms)
+    if closes and isinstance(ranking.score, Product):
+        columns = lane_columns(book, state, side)
+        gain, leverage = ranking.score.places()
+        by_count = ranking.weighting == "count"
+        kernels_for(book.accounts.size).show_lane(
+            *columns, gain, leverage, ranking.profitable_only, ranking.levels, by_count,
+            place, rank, light,
+        )  # fmt: skip
+    else:
+        queue = rank_lane(view_lane(book, state, side), ranking)
+        rank[place], light[place] = queue.rank, queue.light
+    return rank, light
+
+
+def _joint_lights(
+    book: Book, state: ContractState, arranged: dict[Side, Arranged], lights: dict[Side, np.ndarray]
+) -> dict[Side, np.ndarray]:
+    """Return lights with the higher of both sides where an account hedges across both."""
+    if not book.accounts.any_hedges:
+        return lights
+    long, short = (_hedging(book, state.lanes[side]) for side in Side)
+    joint = np.intersect1d(long, short, assume_unique=True)
+    if not len(joint):
+        return lights
+    highest = np.zeros(len(joint), np.int8)
+    found = {side: np.searchsorted(joint, shown.account) for side, shown in arranged.items()}
+    for side, shown in arranged.items():
+        found[side][found[side] == len(joint)] = 0
+        own = joint[found[side]] == shown.account
+        np.maximum.at(highest, found[side][own], lights[side][own])
+    return {
+        side: np.where(joint[found[side]] == shown.account, highest[found[side]], lights[side])
+        for side, shown in arranged.items()
+    }
+
+
+def _hedging(book: Book, lane: Positions) -> np.ndarray:
+    """Return the accounts in hedge mode that hold positions in a lane, and none isolated."""
+    account, isolated = lane.account[: lane.size], lane.isolated[: lane.size]
+    held = np.unique(account[book.accounts.hedge_mode[account]])
+    return np.setdiff1d(held, account[isolated], assume_unique=False)
 
 
 def _summary(key: Lane, lane: ShownLane) -> LaneLights:

@@ -4,15 +4,16 @@ Scores are float64 and computed elementwise; everything summed is an integer; ti
 name, then by position number. So the queue of a lane is the same on any machine and thread count.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from delever.core.contracts import Terms
+from delever.core.kernels import PARTS, kernels_for
 from delever.core.messages import Reason
-from delever.core.units import Bools, Floats, Ints, div_ceil
+from delever.core.units import Bools, Floats, Ints, ratio
 from delever.core.valuation import LaneView
 
 Weighting = Literal["count", "quantity"]
@@ -30,6 +31,47 @@ class Score:
     then: tuple[Ints, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Product:
+    """The score of most venues: gain x leverage, and gain / leverage when losing.
+
+    Each factor has a name and is one column of the view over another (`kernels.PARTS`), 0 where
+    that is 0. As it is told rather than programmed, a whole lane is scored in one pass.
+    """
+
+    gain: tuple[str, str, str]
+    leverage: tuple[str, str, str]
+
+    def __call__(self, view: LaneView) -> Score:
+        """Return the score, and its two factors."""
+        parts = {name: ratio(_part(view, top), _part(view, bottom)) for name, top, bottom in self}
+        gain, leverage = parts.values()
+        return Score(np.where(gain > 0, gain * leverage, ratio(gain, leverage)), parts)
+
+    def __iter__(self) -> Iterator[tuple[str, str, str]]:
+        """Yield both factors: (name, numerator, denominator)."""
+        yield from (self.gain, self.leverage)
+
+    def places(self) -> list[tuple[int, int]]:
+        """Return both factors as places in `kernels.PARTS`."""
+        return [(PARTS.index(top), PARTS.index(bottom)) for _, top, bottom in self]
+
+
+def _part(view: LaneView, name: str) -> Ints | Floats:
+    column: Ints | Floats = cover(view) if name == "cover" else getattr(view, name)
+    return column
+
+
+def cover(view: LaneView) -> Floats:
+    """Return what stands between the mark and the bankruptcy price: mark value - bankrupt value.
+
+    Isolated: the position's equity. Cross: its share of the account's, by maintenance margin.
+    """
+    share = ratio(view.maintenance, view.bucket_maintenance)
+    share[view.bucket_maintenance == 0] = 1
+    return view.equity.astype(np.float64) * share
+
+
 def no_contract(_terms: Terms) -> bool:
     """Return False: no contract is exempt under the rules."""
     return False
@@ -44,6 +86,7 @@ class Ranking:
     by cumulative quantity, where a position shows the level in which its last lot stands. Under
     `joint`, cross positions of both sides in hedge mode share one score, and show one light.
     `exempts` names contracts that the venue never deleverages; without `closes` nobody is closed.
+    A score that depends on the time itself says so by `timed`.
     """
 
     formula: str
@@ -51,6 +94,7 @@ class Ranking:
     weighting: Weighting = "count"
     profitable_only: bool = False
     joint: bool = False
+    timed: bool = False
     levels: int = 5
     exempts: Callable[[Terms], bool] = no_contract
     closes: bool = True
@@ -88,32 +132,28 @@ def rank_lane(view: LaneView, ranking: Ranking) -> Queue:
     eligible = np.ones(view.size, bool)
     for rows in ineligible.values():
         eligible[rows] = False
-    standing = np.flatnonzero(eligible)
-    ties = (view.position, view.account_order, *(-column for column in reversed(score.then)))
-    in_line = np.lexsort([column[standing] for column in (*ties, -score.value)])
-    order = standing[in_line]
-    rank, light, ahead = (np.zeros(view.size, np.int64) for _ in range(3))
-    places = np.arange(1, len(order) + 1)
-    cumulative = np.cumsum(view.lots[order])
-    rank[order] = places
-    ahead[order] = cumulative - view.lots[order]
-    if ranking.weighting == "count":
-        light[order] = lights(places, ranking.levels)
-        light[order[:1]] = ranking.levels
-    else:
-        light[order] = lights(cumulative, ranking.levels)
-    return Queue(view, score, order, rank, light, ahead, ineligible)
+    order = _line_up(view, score, eligible)
+    rank, light = np.zeros(view.size, np.int32), np.zeros(view.size, np.int8)
+    ahead = np.zeros(view.size, np.int64)
+    in_place, by_count = np.arange(view.size, dtype=np.int32), ranking.weighting == "count"
+    kernels_for(view.size).spread(
+        order, in_place, view.lots, ranking.levels, by_count, rank, light, ahead
+    )
+    columns: list[Ints] = [column.astype(np.int64) for column in (order, rank, light)]
+    return Queue(view, score, columns[0], columns[1], columns[2], ahead, ineligible)
 
 
-def lights(through: Ints, levels: int) -> Ints:
-    """Return the lights from the front: levels + 1 - ceil(levels * through / all of it).
-
-    `through` is the running total including each position, so a position that ends exactly on a
-    boundary still belongs to the level in front of it.
-    """
-    if len(through) == 0:
-        return through
-    return levels + 1 - div_ceil(levels * through, through[-1])
+def _line_up(view: LaneView, score: Score, standing: Bools) -> Ints:
+    """Return the rows in line: by score, by its ties, by account name, by position number."""
+    if not score.then:
+        each = np.arange(view.size, dtype=np.int32)
+        ties = each, *(c.astype(np.int32) for c in (view.account_order, view.position))
+        line: Ints = kernels_for(view.size).line_up(score.value, standing, *ties)
+        return line
+    rows = np.flatnonzero(standing)
+    keys = (view.position, view.account_order, *(-column for column in reversed(score.then)))
+    in_line = np.lexsort([column[rows] for column in (*keys, -score.value)])
+    return rows[in_line].astype(np.int32)
 
 
 def _ineligible(view: LaneView, ranking: Ranking) -> dict[Reason, Ints]:

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from delever.core.book import Book
-from delever.core.columns import Lane
 from delever.core.holdings import ContractState
 from delever.core.insurance import usable_depth
+from delever.core.lanes import Lane
 from delever.core.messages import Rating, RatingInput, RatingPart, RatingView, RiskLevel, Side
 from delever.core.stress import (
     LEAST_VOLATILITY_PPM,

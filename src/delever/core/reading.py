@@ -3,8 +3,12 @@
 What needs a contract's own lot and tick is read by its terms (`contracts`).
 """
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from delever.core.messages import Amount, Reason
-from delever.core.units import LIMIT, Cash, parse_decimal, scaled
+from delever.core.units import LIMIT, Bools, Cash, Ints, parse_decimal, scaled
 
 MAX_COUNT = 2**53
 
@@ -52,3 +56,67 @@ def read_cash(field: str, amount: Amount, decimals: int) -> Cash:
     cash = read_scaled(field, amount, decimals)
     refuse_unless(abs(cash) < LIMIT, field, amount, Reason.EXCEEDS_NUMERIC_RANGE)
     return Cash(cash)
+
+
+def read_column(field: str, body: bytes, kind: str, size: int, default: int | None) -> Ints:
+    """Return a column of whole numbers as int64; `kind` is how they are packed.
+
+    Refused where it is not of `size` numbers. An empty one holds the default, where it has one: one
+    number for all rows, with a stride of 0.
+    """
+    if not body and default is not None:
+        return np.broadcast_to(np.int64(default), size)
+    packed = np.dtype(kind)
+    if len(body) != size * packed.itemsize:
+        raise Refusal(field, f"{len(body)} bytes", Reason.COLUMNS_DIFFER_IN_LENGTH)
+    return np.frombuffer(body, packed).astype(np.int64)
+
+
+def read_flags(field: str, body: bytes, size: int) -> Bools:
+    """Return a column of bytes that are 0 or 1; an empty one is 0 for all."""
+    flags = read_column(field, body, "<i1", size, 0)
+    refuse_first((flags < 0) | (flags > 1), field, flags, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
+    return flags.astype(bool)
+
+
+def read_names(field: str, names: Sequence[str], found: list[int], reason: Reason) -> Ints:
+    """Return the numbers found of names, or refuse the first that has none."""
+    numbers = np.array(found, np.int64)
+    unknown = numbers < 0
+    if unknown.any():
+        first = int(unknown.argmax())
+        raise Refusal(f"{field}[{first}]", names[first], reason)
+    return numbers
+
+
+def refuse_repeats(field: str, names: Sequence[str]) -> None:
+    """Refuse the first name that stands twice."""
+    if len(set(names)) == len(names):
+        return
+    seen: set[str] = set()
+    for row, name in enumerate(names):
+        refuse_unless(name not in seen, f"{field}[{row}]", name, Reason.ROW_IS_REPEATED)
+        seen.add(name)
+
+
+def refuse_first(fails: Bools, field: str, column: Ints, reason: Reason) -> None:
+    """Refuse the command for the first row that fails, with what the column holds there."""
+    if fails.any():
+        row = int(fails.argmax())
+        raise Refusal(f"{field}[{row}]", int(column[row]), reason)
+
+
+def column_bytes(column: Ints | Bools, kind: str, default: int | None = None) -> bytes:
+    """Return a column packed as `kind`; nothing where all of it is the default."""
+    if default is not None:
+        shown = column[:1] if column.strides == (0,) else column
+        if np.all(shown == default):
+            return b""
+    return column.astype(kind).tobytes()
+
+
+def column_of(body: bytes, kind: str, size: int, default: int = 0) -> Ints:
+    """Return what `column_bytes` has packed, as int64."""
+    if body:
+        return np.frombuffer(body, kind).astype(np.int64)
+    return np.full(size, default, np.int64) if default else np.zeros(size, np.int64)

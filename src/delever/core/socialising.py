@@ -111,9 +111,8 @@ def claims_of(book: Book, state: ContractState) -> list[Claim]:
     """Return a contract's open positions, by account name, side and number."""
     claims = []
     for side, lane in state.lanes.items():
-        for account, position in lane.rows:
+        for row, (account, position) in enumerate(lane.pairs()):
             holding = Holding(state, side, account, position)
-            row = holding.row
             profit = int(lane.profit[row])
             claims.append(
                 Claim(

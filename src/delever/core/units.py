@@ -68,6 +68,13 @@ def format_scaled(amount: int, decimals: int) -> str:
     return f"{sign}{whole}.{digits}" if digits else f"{sign}{whole}"
 
 
+def exact_sum(column: Ints, largest: int = LIMIT) -> int:
+    """Return the sum of a column of int64, exact at any size; none of it is beyond `largest`."""
+    if largest * len(column) < LIMIT:
+        return int(column.sum())
+    return (int((column >> 32).sum()) << 32) + int((column & 0xFFFFFFFF).sum())
+
+
 def div_floor(numerator: IntLike, denominator: Any) -> IntLike:
     """Return the quotient rounded towards minus infinity; elementwise on arrays."""
     return cast("IntLike", numerator // denominator)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from delever.core.book import Book
-from delever.core.columns import Lane
 from delever.core.contracts import Terms
 from delever.core.holdings import ContractState
+from delever.core.lanes import Lane
 from delever.core.messages import Side
 from delever.core.units import Bools, Ints, div_floor
 
@@ -89,7 +89,7 @@ def view_lane(book: Book, state: ContractState, side: Side) -> LaneView:
         as_of=book.sequence,
         time_ms=book.time_ms,
         account=account,
-        account_order=book.accounts.order()[account],
+        account_order=book.accounts.order()[account].astype(np.int64),
         position=lane.position[:n].astype(np.int64),
         lots=lane.lots[:n].copy(),
         cost=lane.cost[:n].copy(),
@@ -109,6 +109,28 @@ def view_lane(book: Book, state: ContractState, side: Side) -> LaneView:
         under_liquidation=lane.under_liquidation[:n].copy(),
         account_exempt=book.accounts.adl_exempt[account],
     )
+
+
+def lane_columns(book: Book, state: ContractState, side: Side) -> tuple[np.ndarray, ...]:
+    """Return the columns of a lane that a `Product` score is made of, as `kernels.show_lane` asks.
+
+    They are the book's own, not copies: they hold until the next event.
+    """
+    columns, accounts = state.lanes[side].columns(), book.accounts
+    joint = _NONE, _NONE
+    if accounts.any_hedges:
+        notional = abs(columns.cost + columns.profit)
+        joint = _joint(book, state, side, columns.profit, notional)
+    return (
+        *columns,
+        *joint,
+        book.asset_of(state).wallets.rows,
+        accounts.adl_exempt,
+        accounts.order(),
+    )
+
+
+_NONE = np.empty(0, np.int64)
 
 
 def initial_margin(entry_notional_cash: Ints, leverage_hundredths: Ints) -> Ints:
@@ -131,21 +153,40 @@ def _joint(
     joins = book.accounts.hedge_mode[account] & ~own.isolated[: own.size]
     if not joins.any():
         return profit.copy(), notional
-    own_profit, own_notional = _by_account(own, book.accounts.size)
-    other_profit, other_notional = _by_account(other, book.accounts.size)
-    joins &= other_notional[account] > 0
-    return (
-        np.where(joins, (own_profit + other_profit)[account], profit),
-        np.where(joins, (own_notional + other_notional)[account], notional),
-    )
+    rows = np.flatnonzero(joins)
+    own_profit, own_notional = _of_accounts(own, account[rows])
+    other_profit, other_notional = _of_accounts(other, account[rows])
+    both = other_notional > 0
+    rows, joint_profit, joint_notional = rows[both], profit.copy(), notional.copy()
+    joint_profit[rows] = (own_profit + other_profit)[both]
+    joint_notional[rows] = (own_notional + other_notional)[both]
+    return joint_profit, joint_notional
+
+
+FEW_NUMBERS = 8
+"""Up to so many position numbers a lane is searched by account; beyond, it is summed whole."""
+
+
+def _of_accounts(lane: Lane, accounts: Ints) -> tuple[Ints, Ints]:
+    """Return profit and notional of a lane's cross positions, summed for each of the accounts."""
+    if len(lane.labels) > FEW_NUMBERS:
+        profit, notional = _by_account(lane, int(accounts.max(initial=0)) + 1)
+        return profit[accounts], notional[accounts]
+    profit, notional = np.zeros((2, len(accounts)), np.int64)
+    for label in sorted(lane.labels):
+        rows = lane.index.find_all(accounts, np.full(len(accounts), label))
+        held = np.flatnonzero((rows >= 0) & ~lane.isolated[rows])
+        rows = rows[held]
+        profit[held] += lane.profit[rows]
+        notional[held] += abs(lane.cost[rows] + lane.profit[rows])
+    return profit, notional
 
 
 def _by_account(lane: Lane, accounts: int) -> tuple[Ints, Ints]:
-    """Return the profit and notional of a lane's cross positions, summed by account."""
-    profit, notional = np.zeros(accounts, np.int64), np.zeros(accounts, np.int64)
-    n = lane.size
-    cross = ~lane.isolated[:n]
-    account = lane.account[:n][cross]
-    np.add.at(profit, account, lane.profit[:n][cross])
-    np.add.at(notional, account, abs(lane.cost[:n] + lane.profit[:n])[cross])
+    """Return the profit and notional of a lane's cross positions by account, below a number."""
+    profit, notional = np.zeros((2, accounts), np.int64)
+    chosen = ~lane.isolated[: lane.size] & (lane.account[: lane.size] < accounts)
+    account, rows = lane.account[: lane.size][chosen], np.flatnonzero(chosen)
+    np.add.at(profit, account, lane.profit[rows])
+    np.add.at(notional, account, abs(lane.cost[rows] + lane.profit[rows]))
     return profit, notional

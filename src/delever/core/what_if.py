@@ -326,7 +326,7 @@ def _join(held: _Held, hedge: _Worth, cross: list[int], changes: dict[int, dict[
     lane, account = state.lanes[side], held.number("account")
     other = hedge
     for number in lane.positions_of(account):
-        row = lane.rows[account, number]
+        row = lane.row_of(account, number)
         if not lane.isolated[row]:
             other = other.plus(_worth(state, side, int(lane.lots[row]), int(lane.cost[row])))
     if other.notional == 0:

@@ -44,7 +44,7 @@ class Record(NamedTuple):
 
     def content_hash(self) -> bytes:
         """Return the hash that this content should carry."""
-        return digest(_encoder.encode(self[:6]))
+        return _sealed(self[:6])
 
     @property
     def head(self) -> Head:
@@ -62,7 +62,19 @@ def seal(
 ) -> Record:
     """Return the record of this content, with its hash."""
     content = (sequence, time_ms, command, events, previous_hash, book_hash)
-    return Record(*content, digest(_encoder.encode(content)))
+    return Record(*content, _sealed(content))
+
+
+def _sealed(content: tuple[int | bytes, ...]) -> bytes:
+    """Return the hash of the content as MessagePack; what is long is not copied for it."""
+    hashed = hashlib.blake2b(bytes([0x90 + len(content)]), digest_size=32)
+    for part in content:
+        if isinstance(part, bytes) and len(part) >= 2**16:
+            hashed.update(b"\xc6" + len(part).to_bytes(4, "big"))
+            hashed.update(part)
+        else:
+            hashed.update(_encoder.encode(part))
+    return hashed.digest()
 
 
 class Snapshot(NamedTuple):

@@ -11,9 +11,10 @@ from typing import TypeVar
 import msgspec
 
 from delever.core.book import Book
-from delever.core.columns import Lane, Table, Wallets
+from delever.core.columns import Table, Wallets
 from delever.core.contracts import terms_of
 from delever.core.holdings import AssetState, Borne, ContractState, Inventory, Parcel, PoolState
+from delever.core.lanes import Lane
 from delever.core.messages import (
     AdlFilled,
     DefineContract,
@@ -172,7 +173,12 @@ def keep(book: Book) -> KeptBook:
     return _copy(
         KeptBook,
         book,
-        accounts=_keep_table(KeptAccounts, book.accounts),
+        accounts=_copy(
+            KeptAccounts,
+            book.accounts,
+            columns=book.accounts.state(),
+            names=list(book.accounts.names),
+        ),
         assets=[
             _copy(KeptAsset, asset, wallets=_keep_table(KeptWallets, asset.wallets))
             for asset in book.assets.values()

@@ -21,6 +21,12 @@ APPLICATION_ID = 0x64656C76
 FORMAT = 1
 """Version of the tables below."""
 
+PAGE_BYTES = 16_384
+"""Of a new file: records of many rows are long, and each page of them is summed and logged."""
+
+CACHE_KIB = 65_536
+"""What one commit may hold before it spills into the log page by page."""
+
 LAST = 2**63 - 1
 """No sequence is beyond this."""
 
@@ -91,8 +97,10 @@ class SqliteJournal:
         if not readonly:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
 
     def _create(self) -> None:
+        self._connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         with self._transaction() as connection:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {FORMAT}")

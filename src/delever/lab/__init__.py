@@ -10,6 +10,10 @@
     comparing   where the same positions stand under every venue's rules
     ratings     the ADL risk of contracts, taken apart
     runs        a book and commands -> what happened, in total and fill by fill
+    history     the path of a run: pools and contracts whenever they were observed
+    kept        a finished run in a directory, a comparison in a file
+    plots       pictures of either, with matplotlib
+    report      either as one HTML file
     shocks      marks that move at once, under one rule set or several
     market      a synthetic market calibrated to the crash of 10 October 2025
     crash       that market played from the first liquidation to the end of ADL

@@ -2,8 +2,10 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from delever.core.messages import Reason
+if TYPE_CHECKING:  # the command line needs the errors' names, and not the messages
+    from delever.core.messages import Reason
 
 
 class InputError(ValueError):
@@ -22,7 +24,7 @@ class InputError(ValueError):
         line: int | None = None,
         column: str = "",
         value: object = None,
-        reason: Reason | None = None,
+        reason: "Reason | None" = None,
     ) -> None:
         self.why = why
         self.file = file

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from delever.core.book import DEFAULT_CASH_DECIMALS, Book
+from delever.core.book import Book
+from delever.core.book_state import DEFAULT_CASH_DECIMALS
 from delever.core.holdings import ContractState
 from delever.core.messages import PositionRow, Side
 from delever.core.units import format_scaled

@@ -21,9 +21,9 @@ class WhyFilled:
     record) up to `sequence`, which holds the fill. `differs` names what came out otherwise than in
     the fill when it was computed again. `ahead` are the fills of the round before this one, and
     `skipped` the candidates of a better rank that were passed over; `start` is the event that put
-    the trigger on, and `also_on` names others that were on. `left_lots` is what the position held
-    after the fill, `unfilled_lots` the inventory that the round left over. `cancelled` is the
-    record that took the fill back.
+    the trigger on, `also_on` names others that were on, and `forced` is the note of an operator who
+    had the round run. `left_lots` is what the position held after the fill, `unfilled_lots` the
+    inventory that the round left over. `cancelled` is the record that took the fill back.
     """
 
     sequence: int
@@ -33,6 +33,7 @@ class WhyFilled:
     round: RoundClosed
     trigger: TriggerState
     also_on: tuple[str, ...]
+    forced: str
     start: AdlStarted | None
     ahead: tuple[AdlFilled, ...]
     skipped: tuple[CandidateSkipped, ...]
@@ -116,6 +117,7 @@ def _trigger_facts(why: WhyFilled) -> dict[str, Any]:
     state, start = why.trigger, why.start
     return {
         "trigger": state.trigger,
+        "forced": why.forced or None,
         "since_ms": state.since_ms,
         "also_on": list(why.also_on),
         "started_with": None if start is None else start.numbers,
@@ -204,6 +206,8 @@ def _trigger(why: WhyFilled) -> list[str]:
     name = in_words(state.trigger)
     now = f"it compared {figures.numbers(state.numbers)}."
     since = f"ADL by {name} was on since {state.since_ms} ms"
+    if state.since_ms is None:
+        since = f"An operator forced the round ({why.forced!r}); its price is that of ADL by {name}"
     others = [
         f"ADL by {in_words(other)} was on, too; the first of the rules that has inventory to close "
         "decides."

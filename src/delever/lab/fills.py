@@ -12,6 +12,7 @@ from delever.core.explanation import Explanation
 from delever.core.messages import (
     AdlExhausted,
     AdlFilled,
+    AdlForced,
     AdlStarted,
     CandidateSkipped,
     Event,
@@ -45,10 +46,18 @@ def explain_fill(journal: str | Path, fill: int, *, progress: Progress | None = 
     if not Path(journal).is_file():
         raise InputError("not found", file=str(journal))
     try:
-        with SqliteJournal(journal, readonly=True) as opened, opened.held_still():
-            return _explain(opened, _search(opened, fill), progress)
+        with SqliteJournal(journal, readonly=True) as opened:
+            return explain_fill_of(opened, fill, progress=progress)
     except JournalError as error:
         raise InputError(str(error).removeprefix(f"{journal}: "), file=str(journal)) from None
+
+
+def explain_fill_of(
+    journal: SqliteJournal, fill: int, *, progress: Progress | None = None
+) -> WhyFilled:
+    """Return the same of a journal that is open already; JournalError where it is damaged."""
+    with journal.held_still():
+        return _explain(journal, _search(journal, fill), progress)
 
 
 # --- finding it ---
@@ -155,6 +164,7 @@ def _explain(journal: SqliteJournal, found: _Found, progress: Progress | None) -
         round=told,
         trigger=trigger,
         also_on=tuple(name for name, state in triggers.items() if state.on),
+        forced=_order(found) if trigger.since_ms is None else "",
         start=_start(journal, found, told, trigger.since_ms),
         ahead=tuple(e for e in fills if (e.account, e.position) != position),
         skipped=tuple(skip for skip in skips if skip.rank < fill.rank),
@@ -207,6 +217,12 @@ def _differences(
         "price": (fill.price_ticks, prices.get(fill.takeover)),
     }
     return tuple(name for name, (was, now) in compared.items() if was != now)
+
+
+def _order(found: _Found) -> str:
+    """Return the note of the operator who had the round run."""
+    orders = (event for event in found.events if isinstance(event, AdlForced))
+    return next((order.note for order in orders if order.contract == found.fill.contract), "")
 
 
 # --- when ADL started ---

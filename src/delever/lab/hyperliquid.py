@@ -257,7 +257,7 @@ def _scores(book: Book, queue: Queue) -> list[float]:
     ranking = RULE_SETS[book.pool_of(state).definition.rules].ranking
     line = rank_lane(view_lane(book, state, Side.SHORT), ranking)
     lane = state.lanes[Side.SHORT]
-    rows = [lane.rows[book.accounts.index[row.account], 0] for row in queue.rows]
+    rows = [lane.row_of(book.accounts.index[row.account], 0) for row in queue.rows]
     return [float(line.score.value[row]) if line.rank[row] else float("-inf") for row in rows]
 
 

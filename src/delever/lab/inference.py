@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
-from delever.core.book import DEFAULT_CASH_DECIMALS
+from delever.core.book_state import DEFAULT_CASH_DECIMALS
 from delever.core.units import format_scaled, parse_decimal
 from delever.lab.errors import InputError
 from delever.lab.tables import SHAPES, Cells, Table

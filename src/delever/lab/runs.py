@@ -26,6 +26,7 @@ from delever.core.units import format_scaled
 from delever.journal.snapshot import decode_book, encode_book
 from delever.lab.errors import in_words
 from delever.lab.figures import Figures, exact
+from delever.lab.history import PoolPoint, contracts_frame, points_after, pools_frame
 from delever.lab.tally import ContractTotal, Tally
 
 Submit = Callable[[Command], Sequence[Event]]
@@ -85,6 +86,7 @@ class Result:
 
     book: Book
     outcomes: tuple[tuple[Event, ...], ...]
+    path: tuple[PoolPoint, ...]
 
     @property
     def events(self) -> list[Event]:
@@ -107,6 +109,16 @@ class Result:
         return fills_frame(self.book, self.events)
 
     @property
+    def pools(self) -> pl.DataFrame:
+        """Balance, equity and peak of every pool whenever it was observed."""
+        return pools_frame(self.path)
+
+    @property
+    def contracts(self) -> pl.DataFrame:
+        """Mark, profit and the levels of ADL of every contract whenever it was observed."""
+        return contracts_frame(self.path)
+
+    @property
     def summary(self) -> Summary:
         """What it came to."""
         return summarise(self.book, self.outcomes)
@@ -125,12 +137,14 @@ def play(
     book: Book, submit: Submit, commands: Sequence[Command], progress: Progress | None = None
 ) -> Result:
     """Return what commands do when they are submitted one by one to what moves this book."""
-    outcomes = []
+    outcomes: list[tuple[Event, ...]] = []
+    path: list[PoolPoint] = []
     for done, command in enumerate(commands, start=1):
         outcomes.append(tuple(submit(command)))
+        path += points_after(book, outcomes[-1])
         if progress is not None:
             progress(done, len(commands))
-    return Result(book, tuple(outcomes))
+    return Result(book, tuple(outcomes), tuple(path))
 
 
 def copy_of(book: Book) -> Book:

@@ -90,20 +90,34 @@ def decode(line: bytes, file: str, number: int) -> Command:
     try:
         return _decoder.decode(line)
     except msgspec.ValidationError as error:
-        raise _invalid(line, str(error), file, number) from None
-    except msgspec.DecodeError as error:
-        why = "is cut off: the JSON ends too early" if "truncated" in str(error) else (
-            f"is not JSON: {error}"
-        )  # fmt: skip
-        raise InputError(why, file=file, line=number) from None
-    except UnicodeDecodeError:
-        raise InputError("is not UTF-8 text", file=file, line=number) from None
+        message = str(error)
+    except _UNREADABLE as error:
+        raise _unreadable(error, file, number) from None
+    try:
+        told = msgspec.json.decode(line)
+    except _UNREADABLE as error:  # it was wrong before it ceased to be JSON
+        raise _unreadable(error, file, number) from None
+    raise _invalid(told, message, file, number)
 
 
-def _invalid(line: bytes, message: str, file: str, number: int) -> InputError:
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def _unreadable(error: Exception, file: str, number: int) -> InputError:
+    """Return why a line is no JSON."""
+    why = f"is not JSON: {error}"
+    if isinstance(error, UnicodeDecodeError):
+        why = "is not UTF-8 text"
+    elif isinstance(error, RecursionError):
+        why = "is nested too deeply"
+    elif "truncated" in str(error):
+        why = "is cut off: the JSON ends too early"
+    return InputError(why, file=file, line=number)
+
+
+def _invalid(told: Any, message: str, file: str, number: int) -> InputError:
     """Return what msgspec found, with the field, the value, and what it might have been."""
     text, _, path = message.partition(" - at ")
-    told = msgspec.json.decode(line)
     field, value = _place(told, path.strip("`").removeprefix("$").removeprefix("."))
     kind = _struct_at(told, field)
     why = text[:1].lower() + text[1:].replace("`", "'")
@@ -128,7 +142,7 @@ def _place(told: Any, path: str) -> tuple[str, object]:
     for name, index in re.findall(r"(\w+)|\[(\d+)\]", field):
         value = value[int(index)] if index else value.get(name)
     if field != path:
-        inner = {name: each for name, each in value.items() if not isinstance(each, str | int)}
+        inner = {name: each for name, each in value.items() if type(each) not in {str, int}}
         name, value = next(iter(inner.items()))
         field = f"{field}.{name}"
     return field, None if isinstance(value, dict | list) else value
@@ -145,8 +159,8 @@ _INNER: dict[str, type[msgspec.Struct]] = {
 def _struct_at(told: Any, field: str) -> type[msgspec.Struct]:
     """Return the type of the command, or of the row inside it, that a field belongs to."""
     outer = re.split(r"[.\[]", field)[0]
-    kind = told.get("type", "") if isinstance(told, dict) else ""
-    return _INNER.get(outer) or _types.get(kind, Command)
+    kind = told.get("type") if isinstance(told, dict) else ""
+    return _INNER.get(outer) or _types.get(str(kind), Command)
 
 
 def _choices(kind: type[msgspec.Struct], field: str) -> list[str]:

@@ -69,7 +69,7 @@ def simulate(
     managed = _managed(book, rules, pool, depth)
     calm = run(managed, _marked(book))
     shocked = run(calm.book, _shocked(calm.book, shock))
-    return Result(shocked.book, calm.outcomes + shocked.outcomes)
+    return Result(shocked.book, calm.outcomes + shocked.outcomes, calm.path + shocked.path)
 
 
 def compare(

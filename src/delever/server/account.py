@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from delever.core.book import Book
-from delever.core.columns import Lane
 from delever.core.holdings import ContractState
+from delever.core.lanes import Lane
 from delever.core.messages import Side
 
 

@@ -9,6 +9,7 @@
 import asyncio
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,9 +19,12 @@ import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from delever.config import Config
+from delever.core.kernels import fastest
+from delever.dashboard.mount import dashboard_app
 from delever.server.database import open_database
 from delever.server.demo import Demo, Scale
 from delever.server.front import Front, Venue
+from delever.server.history.history import History
 from delever.server.http import Asgi, Receive, Reply, Scope, Send, send_reply
 from delever.server.keys import Keyring
 from delever.server.logs import RequestLog
@@ -57,11 +61,13 @@ class Service:
         self.metrics.watch(self.runner, self.notifier)
         self.fills = FillLog(self.runner)
         self.demo = Demo(self.runner, self.keyring, demo) if demo else None
-        self._native = native_app(self.runner, self.keyring, config)
+        self.history = History(self.runner, self.database)
+        self.native = native_app(self.runner, self.keyring, config, self.history, self.notifier)
         self.on_started: Callable[[], None] = lambda: None
         self._lifespans = contextlib.AsyncExitStack()
         self._playing: asyncio.Task[None] | None = None
-        native = cast("Asgi", self._native)
+        native = cast("Asgi", self.native)
+        self.dashboard = dashboard_app(native)
         self.front = Front(config.listen, self._venues(), native, self._mounts(), self._lifespan)
         counted = self.metrics.counted(self.front, (*PARTS, *self.front.parts))
         self.app = RequestLog(counted, trust_forwarded=config.listen.trust_forwarded)
@@ -74,7 +80,7 @@ class Service:
         )
 
     def _mounts(self) -> Mapping[str, Asgi]:
-        return {"metrics": self._metrics}
+        return {"metrics": self._metrics, "dashboard": self.dashboard}
 
     async def _metrics(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         kind = (b"content-type", CONTENT_TYPE_LATEST.encode())
@@ -97,8 +103,9 @@ class Service:
     async def start(self) -> None:
         """Start every part."""
         await self.runner.start()
+        await self.history.start()
         await self.notifier.start()
-        await self._lifespans.enter_async_context(self._native.lifespan())
+        await self._lifespans.enter_async_context(self.native.lifespan())
         if self.demo is not None:
             await self.demo.prepare()
             self._playing = asyncio.create_task(self.demo.play())
@@ -109,8 +116,10 @@ class Service:
             self._playing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._playing
+        await self.dashboard.stop()
         await self._lifespans.aclose()
         await self.notifier.stop()
+        await self.history.stop()
         await self.runner.stop()
         await self.database.dispose()
 
@@ -160,6 +169,8 @@ def run(service: Service, say: Callable[[str], None]) -> bool:
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         service.on_started = partial(say, f"http://{shown}:{port}")
+        # A large book should not wait for its kernels to be compiled when it is first told.
+        threading.Thread(target=fastest, name="kernels", daemon=True).start()
         server = server_of(service)
         server.run(sockets=[listening])
     return bool(server.started)

@@ -83,10 +83,13 @@ async def read_body(receive: Receive, most: int) -> bytes:
 
 
 def address_of(scope: Scope, *, trust_forwarded: bool) -> str:
-    """Return the client's address; the first of X-Forwarded-For where a proxy is trusted."""
+    """Return the client's address; the last of X-Forwarded-For where a proxy is trusted.
+
+    The last is what the proxy itself saw; those before it are what clients claim.
+    """
     if trust_forwarded:
         for name, value in scope["headers"]:
             if name == b"x-forwarded-for":
-                return str(value.decode("latin-1").partition(",")[0].strip())
+                return str(value.decode("latin-1").rpartition(",")[2].strip())
     client = scope.get("client")
     return client[0] if client else "unknown"

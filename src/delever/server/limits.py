@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+FORGIVEN_MS = 24 * 3_600_000
+"""After so long without a ban an address starts again with the first."""
+
 
 class Usage(NamedTuple):
     """What was used in the current window, with this request, and when the window ends."""
@@ -44,14 +47,17 @@ class Windows:
 
 
 class Bans:
-    """Addresses that asked on after being told to stop; each ban is twice as long as the last."""
+    """Addresses that asked on after being told to stop.
+
+    Each ban is twice as long as the one before, until an address has kept quiet for a day.
+    """
 
     def __init__(self, first_ms: int, longest_ms: int, now_ms: Callable[[], int]) -> None:
         self._first_ms = first_ms
         self._longest_ms = longest_ms
         self._now_ms = now_ms
         self._until: dict[str, int] = {}
-        self._times: dict[str, int] = {}
+        self._times: dict[str, tuple[int, int]] = {}
 
     def until(self, address: str) -> int | None:
         """Return when the ban of an address ends, or None where it is not banned."""
@@ -63,8 +69,11 @@ class Bans:
 
     def ban(self, address: str) -> int:
         """Ban an address; return when that ends."""
-        times = self._times.get(address, 0)
-        self._times[address] = times + 1
-        length_ms = min(self._first_ms * 2**times, self._longest_ms)
-        self._until[address] = self._now_ms() + length_ms
-        return self._until[address]
+        now_ms = self._now_ms()
+        recent = {who: ban for who, ban in self._times.items() if now_ms - ban[1] < FORGIVEN_MS}
+        times, _ = recent.get(address, (0, 0))
+        until_ms: int = now_ms + min(self._first_ms * 2**times, self._longest_ms)
+        self._until = {who: end for who, end in self._until.items() if end > now_ms}
+        self._until[address] = until_ms
+        self._times = recent | {address: (times + 1, until_ms)}
+        return until_ms

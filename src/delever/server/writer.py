@@ -14,11 +14,16 @@ from delever.config import Config
 from delever.core.messages import (
     Accepted,
     AdlFilled,
+    AdlPaused,
     AdlStarted,
     AdlStopped,
     Command,
+    ContractDefined,
+    ContractMoved,
     Event,
     MarksSet,
+    PoolDefined,
+    PoolFunded,
     RatingsSet,
     RefreshLights,
 )
@@ -30,7 +35,16 @@ from delever.server.board import Board, board_of
 NOW = 0
 """As a command's time: the server's clock says it, when the command's turn has come."""
 
-LOUD = (AdlStarted, AdlStopped, RatingsSet)
+LOUD = (
+    AdlPaused,
+    AdlStarted,
+    AdlStopped,
+    ContractDefined,
+    ContractMoved,
+    PoolDefined,
+    PoolFunded,
+    RatingsSet,
+)
 """Events after which the board is made anew at once."""
 
 

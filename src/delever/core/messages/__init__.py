@@ -13,4 +13,5 @@ the other way round, so that profit is always value minus cost.
 from delever.core.messages.commands import *
 from delever.core.messages.events import *
 from delever.core.messages.ratings import *
+from delever.core.messages.told import *
 from delever.core.messages.words import *

@@ -127,6 +127,60 @@ class SetPositions(Command, tag="set_positions", frozen=True, kw_only=True):
     positions: tuple[PositionRow, ...]
 
 
+class DefineAccounts(Command, tag="define_accounts", frozen=True, kw_only=True):
+    """Open accounts, or change their modes, many at once.
+
+    The other columns hold one byte an account, 0 or 1; one that is left out holds 0 for all.
+    """
+
+    accounts: tuple[str, ...]
+    hedge_mode: bytes = b""
+    adl_exempt: bytes = b""
+
+
+class SetBalanceColumns(Command, tag="set_balance_columns", frozen=True, kw_only=True):
+    """Absolute balances of one asset as columns: `set_balances` for many accounts.
+
+    `balances_cash` holds 64-bit little-endian integers, one an account, in the asset's smallest
+    unit. The rows are those of `accounts`; with a column `account` they are its 32-bit places in
+    `accounts` (with no `accounts`, the numbers of accounts in order of their definition, from 0).
+    """
+
+    version: int
+    last_fill: int = 0
+    asset: str
+    accounts: tuple[str, ...] = ()
+    account: bytes = b""
+    balances_cash: bytes
+
+
+class SetPositionColumns(Command, tag="set_position_columns", frozen=True, kw_only=True):
+    """Absolute positions as columns: `set_positions` for many rows.
+
+    Columns hold little-endian integers, one a row, as Arrow arrays do: `account` and `contract`
+    are 32-bit places in `accounts` and `contracts` (with no `accounts`, the numbers of accounts in
+    order of their definition, from 0), `side` is a byte (0 long, 1 short), `lots` and
+    `costs_cash` are 64-bit, without sign; 0 lots close a position. A column that is left out holds
+    its default for all: position number 0 (32-bit), not isolated (a byte), no margin (64-bit, of
+    isolated positions only), leverage 1 (32-bit hundredths), not under liquidation (a byte).
+    """
+
+    version: int
+    last_fill: int = 0
+    accounts: tuple[str, ...] = ()
+    contracts: tuple[str, ...]
+    account: bytes
+    contract: bytes
+    side: bytes
+    lots: bytes
+    costs_cash: bytes
+    position: bytes = b""
+    isolated: bytes = b""
+    margins_cash: bytes = b""
+    leverages_hundredths: bytes = b""
+    under_liquidation: bytes = b""
+
+
 class SetMarks(Command, tag="set_marks", frozen=True, kw_only=True):
     """New mark prices by contract."""
 
@@ -230,6 +284,9 @@ AnyCommand = (
     | DefineAccount
     | SetBalances
     | SetPositions
+    | DefineAccounts
+    | SetBalanceColumns
+    | SetPositionColumns
     | SetMarks
     | SetDepth
     | Takeover

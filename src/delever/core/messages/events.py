@@ -1,14 +1,15 @@
 """What has happened, in exact integers: the book applies them and the journal keeps them."""
 
-import msgspec
-
 from delever.core.messages.commands import DefineContract, DefinePool
 from delever.core.messages.ratings import LaneLights, Rating
+from delever.core.messages.told import (
+    AccountsDefined,
+    BalanceColumnsSet,
+    Event,
+    PositionColumnsSet,
+    RowsIgnored,
+)
 from delever.core.messages.words import FundingReason, NoticeKind, Reason, Side
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    """What has happened. The book changes by events only."""
 
 
 class Accepted(Event, tag="accepted", frozen=True, kw_only=True):
@@ -380,6 +381,10 @@ AnyEvent = (
     | AccountDefined
     | BalancesSet
     | PositionsSet
+    | AccountsDefined
+    | BalanceColumnsSet
+    | PositionColumnsSet
+    | RowsIgnored
     | OpenOrdersSet
     | RowIgnored
     | MarksSet

@@ -92,6 +92,7 @@ class Reason(StrEnum):
     NAME_MUST_NOT_BE_EMPTY = "name_must_not_be_empty"
     NAME_IS_DEFINED_ALREADY = "name_is_defined_already"
     ROW_IS_REPEATED = "row_is_repeated"
+    COLUMNS_DIFFER_IN_LENGTH = "columns_differ_in_length"
     ASSET_IS_IN_USE = "asset_is_in_use"
     CONTRACT_IS_UNKNOWN = "contract_is_unknown"
     POOL_IS_UNKNOWN = "pool_is_unknown"

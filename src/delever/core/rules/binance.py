@@ -1,12 +1,11 @@
 """Binance USDS-M and COIN-M: the current ranking, and the one it replaced."""
 
 from delever.core.pricing import AtBankruptcyPrice
-from delever.core.ranking import Ranking, Score
+from delever.core.ranking import Product, Ranking, Score
 from delever.core.rules.indicators import QUANTILE
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
-from delever.core.rules.scores import account_leverage, signed_product, wallet_return
+from delever.core.rules.scores import wallet_return
 from delever.core.triggers import PoolEquity
-from delever.core.units import ratio
 from delever.core.valuation import LaneView
 
 FAQ = "Binance support FAQ 360033525471"
@@ -44,13 +43,11 @@ _SHARED = (
 )
 
 
-def current_score(view: LaneView) -> Score:
-    """Return PNL% x effective leverage, divided for losers; joint for cross hedges."""
-    gain = ratio(view.joint_profit, view.joint_notional)
-    leverage = account_leverage(view.joint_notional, view)
-    return Score(
-        signed_product(gain, leverage), {"return_on_mark": gain, "effective_leverage": leverage}
-    )
+current_score = Product(
+    ("return_on_mark", "joint_profit", "joint_notional"),
+    ("effective_leverage", "joint_notional", "equity"),
+)
+"""PNL% x effective leverage, divided for losers; joint for cross hedges."""
 
 
 BINANCE = RuleSet(

@@ -31,7 +31,7 @@ DYDX = RuleSet(
     name="dydx",
     venue="dYdX v4",
     cases=(Case(AccountEquity(), AtBankruptcyPrice()),),
-    ranking=Ranking("none: a scan over accounts from a pseudo-random start", scan),
+    ranking=Ranking("none: a scan over accounts from a pseudo-random start", scan, timed=True),
     indicator=UNPUBLISHED,
     cancels=OrderScope.NONE,
     rules=(

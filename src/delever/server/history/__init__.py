@@ -1,7 +1,7 @@
 """The past in SQL: a projection of the journal that can be thrown away and made again.
 
     tables      what is kept: pool points, flows, takeovers, unwinds, rounds, fills, episodes
-    database    the engine of a URL, and its schema brought up to date
+    schema      brought up to date, version by version
     projection  records -> rows, pure
     history     follows the journal; the cursor moves in the transaction of its rows
     queries     what is asked of it

@@ -5,6 +5,7 @@ process is killed. A database that cannot be reached is asked again; the engine 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,10 +14,10 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from delever.journal import Record, SqliteJournal
+from delever.journal import Record
 from delever.server.history import tables
-from delever.server.history.database import migrate
 from delever.server.history.projection import Rows, rows_of
+from delever.server.history.schema import migrate
 from delever.server.runner import Committed, Runner, StoppedError
 
 PAGE = 500
@@ -24,6 +25,9 @@ PAGE = 500
 
 RETRY_S = 1.0
 """How long a database that has failed is left alone."""
+
+PATIENCE_S = 2.0
+"""How long a question about the past waits for the projection of what was just committed."""
 
 ONLY = 1
 """The cursor's one row."""
@@ -34,13 +38,15 @@ log = structlog.get_logger()
 class History:
     """The projection of a runner's journal into a database. `start` before use, `stop` at the end.
 
-    `sequence` is the last record that is in it.
+    `sequence` is the last record that is in it; a transaction takes `page` records.
     """
 
-    def __init__(self, runner: Runner, database: AsyncEngine) -> None:
+    def __init__(self, runner: Runner, database: AsyncEngine, page: int = PAGE) -> None:
         self.database = database
+        self._page = page
         self.sequence = 0
         self.caught_up = False
+        self._told = 0
         self._runner = runner
         self._news = asyncio.Event()
         self._moved = asyncio.Condition()
@@ -48,29 +54,34 @@ class History:
         runner.listeners.append(self._tell)
 
     async def start(self) -> None:
-        """Bring the schema up to date and begin to follow; database errors are raised."""
+        """Open and begin to follow; database errors are raised."""
+        await self.open()
+        self._following = asyncio.create_task(self._follow())
+
+    async def open(self) -> None:
+        """Bring the schema up to date and take up where the cursor stands; `advance` then works."""
         await migrate(self.database)
         async with self.database.connect() as connection:
             self.sequence = await _cursor(connection)
-        self._following = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
         """Cease to follow; what is missing then is caught up at the next start."""
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
-        await self.database.dispose()
 
-    async def reach(self, sequence: int, timeout_s: float) -> bool:
-        """Wait until a record is in the database; return whether it is."""
-        async with self._moved:
-            try:
-                reached = self._moved.wait_for(lambda: self.sequence >= sequence)
-                return bool(await asyncio.wait_for(reached, timeout_s))
-            except TimeoutError:
-                return False
+    async def current(self) -> int:
+        """Wait a moment until all that is durable now is in the database; return what is."""
+        told = self._told
+        if self.sequence < told:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE_S), self._moved:
+                    await self._moved.wait_for(lambda: self.sequence >= told)
+        return self.sequence
 
-    def _tell(self, _committed: Sequence[Committed]) -> None:
+    def _tell(self, committed: Sequence[Committed]) -> None:
+        if committed:
+            self._told = committed[-1].sequence
         self._news.set()
 
     async def _follow(self) -> None:
@@ -91,8 +102,8 @@ class History:
 
     async def advance(self) -> bool:
         """Project the next records; return whether there were any."""
-        after = self.sequence
-        records = await self._runner.look_up(lambda journal: _read(journal, after))
+        after, until = self.sequence, self.sequence + self._page
+        records = await self._runner.look_up(lambda journal: list(journal.records(after, until)))
         if not records:
             return False
         async with self.database.begin() as connection:
@@ -102,10 +113,6 @@ class History:
             self.sequence = records[-1].sequence
             self._moved.notify_all()
         return True
-
-
-def _read(journal: SqliteJournal, after: int) -> list[Record]:
-    return list(journal.records(after, after + PAGE))
 
 
 async def _cursor(connection: AsyncConnection) -> int:
@@ -139,7 +146,8 @@ async def _write(connection: AsyncConnection, records: Sequence[Record]) -> None
     last = await connection.scalar(sa.select(sa.func.max(episodes.c.episode)))
     rows = await asyncio.to_thread(rows_of, records, open_episodes, last or 0)
     for table, new in rows.new.items():
-        await connection.execute(sa.insert(table), new)
+        if new:
+            await connection.execute(sa.insert(table), new)
     await _change(connection, rows, episodes, fills)
 
 

@@ -14,12 +14,16 @@ Rows = Sequence[sa.Row[Any]]
 DAY_MS = 24 * 3_600_000
 EVER_MS = 2**62
 
+KEPT_MS = 10_000
+"""How long a worst drawdown is shown before it is looked for again."""
+
 
 class Past:
     """Queries of a database of the past; each is one read transaction."""
 
     def __init__(self, database: AsyncEngine) -> None:
         self._database = database
+        self._worst: dict[str, tuple[int, tuple[int, int, int]]] = {}
 
     async def _all(self, *queries: sa.Select[Any]) -> list[Rows]:
         async with self._database.connect() as connection:
@@ -28,7 +32,7 @@ class Past:
     async def pool(
         self, pool: str, from_ms: int, until_ms: int, limit: int
     ) -> tuple[list[sa.Row[Any]], Rows]:
-        """Return a pool's points, thinned to about `limit` with the extremes kept, and its flows."""
+        """Return a pool's points, thinned to about `limit` with all extremes, and its flows."""
         points, flows = tables.pool_points, tables.flows
         found, moved = await self._all(
             _between(points, points.c.pool == pool, from_ms, until_ms),
@@ -47,8 +51,16 @@ class Past:
     async def worst_drawdowns(self, pool: str, now_ms: int) -> tuple[int, int, int]:
         """Return the deepest fall of a pool's equity below its own earlier peak, in ppm.
 
-        Over the last day, the last 30 days, and ever; a withdrawal moves the peak with it.
+        Over the last day, the last 30 days, and ever; a withdrawal moves the peak with it. Looked
+        at anew every 10 s.
         """
+        seen_ms, worst = self._worst.get(pool, (-KEPT_MS, (0, 0, 0)))
+        if now_ms - seen_ms >= KEPT_MS:
+            worst = await self._worst_drawdowns(pool, now_ms)
+            self._worst[pool] = now_ms, worst
+        return worst
+
+    async def _worst_drawdowns(self, pool: str, now_ms: int) -> tuple[int, int, int]:
         points, flows = tables.pool_points, tables.flows
         seen, moved = await self._all(
             _between(points, points.c.pool == pool, 0, EVER_MS),

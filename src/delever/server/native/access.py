@@ -71,8 +71,21 @@ def reads_account(connection: Connection, handler: BaseRouteHandler) -> None:
     """Let in who may see the account that the path names."""
     reads_market(connection, handler)
     holder = gate_of(connection).holder(connection)
-    account = str(connection.path_params["account"])
-    if holder is not None and not holder.sees(account):
+    if holder is not None:
+        _check_account(holder, str(connection.path_params["account"]))
+
+
+def check_sees(connection: Connection, account: str | None) -> None:
+    """Refuse the fills of all, or of another's account, to who sees only their own."""
+    holder = gate_of(connection).holder(connection)
+    if holder is not None and not holder.may(Role.READ):
+        if account is None:
+            raise forbidden(Role.READ)
+        _check_account(holder, account)
+
+
+def _check_account(holder: Holder, account: str) -> None:
+    if not holder.sees(account):
         message = f"this key does not see account {account!r}"
         fault = Fault(reason="key_lacks_account", field="account", value=account, message=message)
         raise Problem(403, fault)

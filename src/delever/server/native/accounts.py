@@ -1,10 +1,10 @@
 """Out: one account, why it stands where it stands, and what one change would make of it."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import get, post
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from delever.core.book import Book
 from delever.core.engine import rules_of
@@ -19,8 +19,9 @@ from delever.lab.results import explain as explain_position
 from delever.lab.results import what_if as suppose
 from delever.server.account import Holdings, Position, holdings_of
 from delever.server.native.access import reads_account
-from delever.server.native.answers import (
+from delever.server.native.answers_accounts import (
     AccountShown,
+    Delivery,
     Explained,
     PositionShown,
     Supposed,
@@ -29,7 +30,9 @@ from delever.server.native.answers import (
 from delever.server.native.errors import Fault, Problem
 from delever.server.native.market import account_index, ask, check_contract, check_rules
 from delever.server.native.parts import PartsOf
-from delever.server.native.written import entry_price, leverage, margin_mode
+from delever.server.native.written import entry_price, leverage, margin_mode, moment
+
+Deliveries = Annotated[int, QueryParameter(ge=1, le=1_000)]
 
 
 class Change(
@@ -108,6 +111,30 @@ async def what_if(parts: PartsOf, account: FromPath[str], data: JSONBody[Questio
         return _supposed(book, account, data)
 
     return await ask(parts, question)
+
+
+@get("/v1/accounts/{account:str}/notices", guards=[reads_account], tags=["accounts"])
+async def notices(
+    parts: PartsOf, account: FromPath[str], limit: Deliveries = 100
+) -> list[Delivery]:
+    """Return what became of an account's notices, newest first."""
+    return [
+        Delivery(
+            notice=each.notice,
+            sequence=each.sequence,
+            kind=each.kind,
+            contract=each.contract,
+            channel=str(each.channel),
+            address=each.address,
+            state=str(each.state),
+            attempts=each.attempts,
+            last_error=each.last_error,
+            made_ms=each.made_ms,
+            next_try_ms=moment(each.next_try_ms),
+            ended_ms=moment(each.ended_ms),
+        )
+        for each in await parts.notifier.deliveries_of(account, limit)
+    ]
 
 
 def _check_names(book: Book, account: str, contract: str, rules: str | None) -> None:
@@ -230,4 +257,4 @@ def _refusal(error: InputError) -> Fault:
     )
 
 
-ROUTES = [account, explain, what_if]
+ROUTES = [account, explain, what_if, notices]

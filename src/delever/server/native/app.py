@@ -7,22 +7,35 @@ from litestar.datastructures import State
 from litestar.di import Provide
 
 from delever.config import Config
+from delever.server.history.history import History
+from delever.server.history.queries import Past
 from delever.server.keys import Keyring
-from delever.server.native import accounts, commands, events, market, rules, service
+from delever.server.native import (
+    accounts,
+    adl,
+    arrow,
+    commands,
+    events,
+    market,
+    past,
+    rules,
+    service,
+)
 from delever.server.native.access import Gate
 from delever.server.native.errors import HANDLERS
 from delever.server.native.feed import Feed
 from delever.server.native.openapi import openapi_config
 from delever.server.native.parts import Parts
+from delever.server.notify.notifier import Notifier
 from delever.server.runner import Runner
-
-PATIENCE_S = 10.0
-"""How long a stream waits for a reader who does not take what it is sent."""
 
 ROUTES: list[Any] = [
     *commands.ROUTES,
+    *arrow.ROUTES,
     *market.ROUTES,
     *accounts.ROUTES,
+    *past.ROUTES,
+    *adl.ROUTES,
     *events.ROUTES,
     *rules.ROUTES,
     *service.ROUTES,
@@ -30,12 +43,12 @@ ROUTES: list[Any] = [
 
 
 def native_app(
-    runner: Runner, keyring: Keyring, config: Config, *, patience_s: float = PATIENCE_S
+    runner: Runner, keyring: Keyring, config: Config, history: History, notifier: Notifier
 ) -> Litestar:
     """Return the app that answers /v1 and /schema; it follows the runner from now on."""
     feed = Feed(runner)
     runner.listeners.append(feed.tell)
-    parts = Parts(runner, config, feed, patience_s)
+    parts = Parts(runner, config, feed, history, Past(history.database), notifier)
     return Litestar(
         ROUTES,
         dependencies={"parts": Provide(lambda: parts, sync_to_thread=False)},

@@ -42,10 +42,9 @@ def _command(line: bytes, number: int) -> Command:
     except msgspec.ValidationError as error:
         if str(error) != _UNTIMED:
             return decode(line, "", number)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return decode(line, "", number)
-    told = msgspec.json.decode(line)
-    return decode(msgspec.json.encode({**told, "time_ms": NOW}), "", number)
+    return decode(b'{"time_ms":%d,%b' % (NOW, line.lstrip()[1:]), "", number)
 
 
 def _fault(error: InputError, line: int | None = None) -> Fault:

@@ -1,5 +1,6 @@
 """One envelope for everything that goes wrong: reason, field, value, and a sentence."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -102,10 +103,12 @@ _REASONS = {
 }
 
 
-def _parameter(request: AnyRequest, error: ValidationException) -> Fault | None:
+def _parameter(request: AnyRequest, error: ValidationException) -> Fault:
     """Return which parameter is wrong, and what stood there."""
+    missing = re.search(r"parameter '?(\w+)'?", error.detail)
     if not isinstance(error.extra, list) or not error.extra:
-        return None
+        field = missing[1] if missing else ""
+        return Fault(reason="request_is_malformed", field=field, message=error.detail)
     first = error.extra[0]
     field = str(first.get("key", ""))
     given = {**request.query_params, **request.path_params}.get(field, "")

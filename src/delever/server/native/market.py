@@ -28,7 +28,7 @@ from delever.server.native.answers import (
     RatingShown,
     StressShown,
 )
-from delever.server.native.errors import Problem, unknown
+from delever.server.native.errors import unknown
 from delever.server.native.parts import Parts, PartsOf
 from delever.server.native.written import leverage, margin_mode, moment, numbers_of, trigger_of
 
@@ -52,7 +52,7 @@ async def contracts(parts: PartsOf) -> list[ContractShown]:
 async def contract(parts: PartsOf, contract: FromPath[str]) -> ContractDetail:
     """Return one contract as it stands, with its definition."""
     board = parts.runner.board
-    each = _shown(board, contract)
+    each = contract_shown(board, contract)
     facts = msgspec.structs.asdict(_contract(parts, board, each))
     return ContractDetail(**facts, definition=each.definition)
 
@@ -60,8 +60,8 @@ async def contract(parts: PartsOf, contract: FromPath[str]) -> ContractDetail:
 @get("/v1/contracts/{contract:str}/rating", guards=[reads_market], tags=["market"])
 async def rating(parts: PartsOf, contract: FromPath[str]) -> RatingShown | None:
     """Return a contract's ADL risk taken apart; null before it was first rated."""
-    each = _shown(parts.runner.board, contract)
-    return None if each.rating is None else _rating(each.rating, _figures(each))
+    each = contract_shown(parts.runner.board, contract)
+    return None if each.rating is None else _rating(each.rating, figures_of(each))
 
 
 @get("/v1/contracts/{contract:str}/queue", guards=[reads_everything], tags=["market"])
@@ -124,19 +124,21 @@ def account_index(book: Book, name: str) -> int:
 # --- contracts ---
 
 
-def _shown(board: shown.Board, name: str) -> shown.ContractShown:
+def contract_shown(board: shown.Board, name: str) -> shown.ContractShown:
+    """Return a contract of the board; Problem where there is none."""
     each = board.contracts.get(name)
     if each is None:
         raise unknown(Reason.CONTRACT_IS_UNKNOWN, "contract", name)
     return each
 
 
-def _figures(each: shown.ContractShown) -> Figures:
+def figures_of(each: shown.ContractShown) -> Figures:
+    """Return how a contract's numbers are written."""
     return Figures(each.terms, each.cash_decimals)
 
 
 def _contract(parts: Parts, board: shown.Board, each: shown.ContractShown) -> ContractShown:
-    figures, now_ms = _figures(each), parts.runner.now_ms()
+    figures, now_ms = figures_of(each), parts.runner.now_ms()
     stale_ms = parts.config.publication.stale_after_ms
     return ContractShown(
         as_of=board.sequence,
@@ -313,5 +315,3 @@ def pool_shown(board: shown.Board, pool: shown.PoolShown) -> PoolShown:
 
 
 ROUTES = [contracts, contract, rating, queue, pools]
-
-__all__ = ["ROUTES", "Problem", "account_index", "ask", "check_contract", "check_rules"]

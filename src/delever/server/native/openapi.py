@@ -15,7 +15,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 
 from delever.core.messages import AnyCommand, AnyEvent
-from delever.server.native import answers
+from delever.server.native import answers, answers_accounts, answers_past
 from delever.server.native.accounts import Question
 from delever.server.native.errors import Failure
 from delever.server.native.explorer import page
@@ -27,6 +27,10 @@ REF = "#/components/schemas/{name}"
 
 COMMAND: Document = {"oneOf": [{"$ref": REF.format(name=c.__name__)} for c in get_args(AnyCommand)]}
 
+ARROW: Document = {
+    "application/vnd.apache.arrow.stream": {"schema": {"type": "string", "format": "binary"}}
+}
+
 BODIES: dict[str, Document] = {
     "/v1/commands": {"application/json": {"schema": COMMAND}},
     "/v1/commands/bulk": {
@@ -34,11 +38,18 @@ BODIES: dict[str, Document] = {
             "schema": {"type": "string", "description": "One command as JSON a line."}
         }
     },
+    "/v1/positions/arrow": ARROW,
+    "/v1/balances/arrow": ARROW,
 }
 """Bodies that routes read by themselves."""
 
 NEEDS_NO_KEY = {"/v1/health", "/v1/ready", "/metrics"}
-REFUSES = {"/v1/commands": ("409", "422"), "/v1/accounts/{account}/what-if": ("422",)}
+REFUSES = {
+    "/v1/commands": ("409", "422"),
+    "/v1/positions/arrow": ("409", "422"),
+    "/v1/balances/arrow": ("409", "422"),
+    "/v1/accounts/{account}/what-if": ("422",),
+}
 
 FAILURES = {
     "400": "The request cannot be read; field and value say what is wrong.",
@@ -126,6 +137,7 @@ def _path(path: str, item: Document) -> Document:
 def _operation(path: str, operation: Document) -> Document:
     """Return an operation with its body, its key and its failures."""
     operation = {**operation, "responses": {**operation["responses"]}}
+    operation["parameters"] = [_parameter(each) for each in operation.get("parameters", [])]
     codes = ["400", "503"]
     if path in BODIES:
         operation["requestBody"] = {"required": True, "content": BODIES[path]}
@@ -134,7 +146,7 @@ def _operation(path: str, operation: Document) -> Document:
     if path not in NEEDS_NO_KEY:
         operation["security"] = [{"key": []}]
         codes += ["401", "403"]
-    if "{" in path or path == "/v1/fills":
+    if "{" in path:
         codes.append("404")
     if path in {"/v1/health", "/v1/ready"}:
         operation["responses"]["503"] = operation["responses"]["200"]
@@ -142,6 +154,13 @@ def _operation(path: str, operation: Document) -> Document:
     for code in (*codes, *REFUSES.get(path, ())):
         operation["responses"][code] = _failure(code)
     return operation
+
+
+def _parameter(parameter: Document) -> Document:
+    """Return a parameter that may be left out, but cannot be null: a query has no such word."""
+    kinds = parameter["schema"].get("oneOf", [])
+    given = [kind for kind in kinds if kind != {"type": "null"}]
+    return {**parameter, "schema": given[0]} if len(given) == 1 else parameter
 
 
 def _failure(code: str) -> Document:
@@ -152,7 +171,7 @@ def _failure(code: str) -> Document:
 def _stream(path: str) -> Document:
     """Return the path of a stream, which Litestar does not describe."""
     summary, description, success = RECORDS[path]
-    media = {"text/event-stream": {}} if success == "200" else {}
+    media: Document = {"text/event-stream": {}} if success == "200" else {}
     after = {
         "name": "after",
         "in": "query",
@@ -175,7 +194,8 @@ def _stream(path: str) -> Document:
 
 def _schemas() -> Document:
     """Return every type by name, as msgspec decodes and encodes it."""
-    own = [kind for kind in vars(answers).values() if _is_answer(kind)]
+    named = {**vars(answers), **vars(answers_accounts), **vars(answers_past)}
+    own = [kind for kind in named.values() if _is_answer(kind)]
     types = [AnyCommand, AnyEvent, Question, Failure, *own]
     _, schemas = msgspec.json.schema_components(types, ref_template=REF)
     for command in get_args(AnyCommand):

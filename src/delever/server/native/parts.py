@@ -6,25 +6,34 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from delever.config import Config
+from delever.server.history.history import History
+from delever.server.history.queries import Past
 from delever.server.native.feed import Feed
+from delever.server.notify.notifier import Notifier
 from delever.server.runner import Runner
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The engine, its configuration, and the feed of what it does.
-
-    `patience_s` is how long a stream waits for a reader who does not take what it is sent.
-    """
+    """The engine, its configuration, the feed of what it does, and what it did."""
 
     runner: Runner
     config: Config
     feed: Feed
-    patience_s: float
+    history: History
+    past: Past
+    notifier: Notifier
+
+    @property
+    def patience_s(self) -> float:
+        """How long a stream waits for a reader who takes nothing, in seconds."""
+        return self.config.listen.slow_reader_ms / 1000
 
     def waits_for(self) -> str | None:
         """Return what is not there yet, or None."""
-        return None
+        if self.runner.failed is not None:
+            return "engine"
+        return None if self.history.caught_up else "history"
 
 
 PartsOf = NamedDependency[SkipValidation[Parts]]

@@ -21,7 +21,7 @@ async def health(parts: PartsOf) -> Response[Health]:
 @get("/v1/ready", tags=["service"])
 async def ready(parts: PartsOf) -> Response[Readiness]:
     """Answer 200 once everything is up and the history has caught up, else 503. Needs no key."""
-    waits_for = "engine" if parts.runner.failed else parts.waits_for()
+    waits_for = parts.waits_for()
     told = Readiness(ready=waits_for is None, waits_for=waits_for)
     return Response(told, status_code=503 if waits_for else 200)
 

@@ -47,7 +47,8 @@ class Route:
 
     def weight(self, query: bytes) -> int:
         """Return the weight of a request."""
-        return self.with_symbol if SYMBOL in query else self.without
+        named = query.startswith(SYMBOL) or b"&" + SYMBOL in query
+        return self.with_symbol if named else self.without
 
 
 class Binance:

@@ -1,15 +1,17 @@
 """What the Binance-compatible API answers to an account: quantiles, positions, forced orders."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from delever.core.publishing import Published
-from delever.server.account import Holdings, Position, holdings_of
+from delever.server.account import Holdings, Position
+from delever.server.board import Board
 from delever.server.http import Request
 from delever.server.runner import Runner
 from delever.server.venues.binance_access import RefusedError, text, whole
 from delever.server.venues.binance_markets import DAPI, FAPI, Markets
 from delever.server.venues.fills import Closing, FillLog
 from delever.server.venues.liquidation import liquidation_ticks
+from delever.server.venues.seen import Seen, see
 from delever.wire import binance as wire
 from delever.wire import binance_account as words
 
@@ -29,7 +31,7 @@ class Accounts:
         self._markets = markets
         self._fills = fills
         self._quantiles: dict[tuple[str, str, str | None], object] = {}
-        self._quantiles_of: Published | None = None
+        self._quantiles_as_of = -1
 
     async def quantiles(self, product: str, account: str, request: Request) -> object:
         """Return the quantiles of every symbol in which the account holds anything.
@@ -39,8 +41,8 @@ class Accounts:
         lights = self._markets.board.lights
         if lights is None:
             return await self._quantiles_now(product, account, request)
-        if lights is not self._quantiles_of:
-            self._quantiles, self._quantiles_of = {}, lights
+        if lights.as_of != self._quantiles_as_of:
+            self._quantiles, self._quantiles_as_of = {}, lights.as_of
         key = product, account, text(request, "symbol")
         if key not in self._quantiles:
             self._quantiles[key] = await self._quantiles_now(product, account, request)
@@ -48,49 +50,48 @@ class Accounts:
 
     async def _quantiles_now(self, product: str, account: str, request: Request) -> object:
         markets = self._asked(product, request)
-        holdings = await self._holdings(account)
-        lights = self._markets.board.lights
+        seen, board = await self._seen(account), self._markets.board
         return [
-            _quantile(market, holdings, held, lights)
+            _quantile(market, seen, held, board)
             for market in markets
-            if (held := holdings.of(market.instrument.contract))
+            if (held := seen.holdings.of(market.instrument.contract))
         ]
 
     async def positions_v3(self, product: str, account: str, request: Request) -> object:
         """Return open positions with their quantile."""
         markets = self._asked(product, request)
-        holdings, lights = await self._holdings(account), self._markets.board.lights
+        seen, board = await self._seen(account), self._markets.board
         return [
             words.position_v3(
                 market,
                 held,
-                hedge_mode=holdings.hedge_mode,
-                light=_light(lights, held, holdings),
-                liquidation=liquidation_ticks(held, holdings, market.terms, market.mark_ticks),
-                time_ms=holdings.time_ms,
+                hedge_mode=seen.holdings.hedge_mode,
+                light=seen.light(board, held),
+                liquidation=liquidation_ticks(held, seen.holdings, market.terms, market.mark_ticks),
+                time_ms=seen.holdings.time_ms,
             )
-            for market, held in _held(markets, holdings)
+            for market, held in _held(markets, seen)
         ]
 
     async def positions_v2(self, product: str, account: str, request: Request) -> object:
         """Return open positions in the form without a quantile."""
         markets = self._asked(product, request)
-        holdings = await self._holdings(account)
+        seen = await self._seen(account)
         return [
             words.position_v2(
                 market,
                 held,
-                hedge_mode=holdings.hedge_mode,
-                liquidation=liquidation_ticks(held, holdings, market.terms, market.mark_ticks),
-                time_ms=holdings.time_ms,
+                hedge_mode=seen.holdings.hedge_mode,
+                liquidation=liquidation_ticks(held, seen.holdings, market.terms, market.mark_ticks),
+                time_ms=seen.holdings.time_ms,
             )
-            for market, held in _held(markets, holdings)
+            for market, held in _held(markets, seen)
         ]
 
     async def balances(self, product: str, account: str, _request: Request) -> object:
         """Return the account's money in each asset in which the product's contracts settle."""
         settled = {m.terms.settle: m.cash_decimals for m in self._markets.all(product)}
-        holdings = await self._holdings(account)
+        holdings = (await self._seen(account)).holdings
         rows = []
         for wallet in holdings.wallets:
             if wallet.asset in settled:
@@ -122,7 +123,7 @@ class Accounts:
         closings = self._fills.of(
             account, contract, since_ms=since_ms, until_ms=until_ms, adl=AUTO_CLOSE[kind]
         )
-        holdings = await self._holdings(account)
+        holdings = (await self._seen(account)).holdings
         rows = [self._forced(each, holdings) for each in closings if self._in(product, each)]
         return rows[-limit:]
 
@@ -154,28 +155,25 @@ class Accounts:
             raise RefusedError(wire.BAD_SYMBOL)
         return market
 
-    async def _holdings(self, account: str) -> Holdings:
+    async def _seen(self, account: str) -> Seen:
         """Return what the account holds; refused where the venue has not told of it yet."""
-        holdings = await self._runner.read(lambda book: holdings_of(book, account))
-        if holdings is None:
+        seen = await self._runner.read(see(account))
+        if seen is None:
             raise RefusedError(wire.UNKNOWN_KEY)
-        return holdings
+        return seen
 
 
-def _held(markets: list[wire.Market], holdings: Holdings) -> Iterator[tuple[wire.Market, Position]]:
+def _held(markets: list[wire.Market], seen: Seen) -> Iterator[tuple[wire.Market, Position]]:
+    """Yield each open position with its contract at the mark that it is valued at."""
     for market in markets:
-        for held in holdings.of(market.instrument.contract):
-            yield market, held
+        for held in seen.holdings.of(market.instrument.contract):
+            yield replace(market, mark_ticks=seen.marks[held.contract]), held
 
 
 def _quantile(
-    market: wire.Market, holdings: Holdings, held: tuple[Position, ...], lights: Published | None
+    market: wire.Market, seen: Seen, held: tuple[Position, ...], board: Board
 ) -> wire.Json:
-    shown = {position.side: _light(lights, position, holdings) for position in held}
+    shown = {position.side: seen.light(board, position) for position in held}
     isolated = any(position.isolated for position in held)
-    mode = holdings.hedge_mode
+    mode = seen.holdings.hedge_mode
     return words.adl_quantile(market.symbol, shown, hedge_mode=mode, isolated=isolated)
-
-
-def _light(lights: Published | None, held: Position, holdings: Holdings) -> int:
-    return lights.light(held.contract, held.side, holdings.index) if lights else 0

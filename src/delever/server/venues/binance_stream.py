@@ -33,6 +33,12 @@ PRODUCTS = {FAPI: ((FAPI, None),), DAPI: ((DAPI, None),), "papi": ((FAPI, "UM"),
 
 SHARDS = {"private", "public", "market", "pm"}
 
+MOST_STREAMS = 1_024
+"""Streams that one connection may subscribe, as at Binance."""
+
+INVALID = 2
+"""Code of a request on a socket that cannot be understood."""
+
 Closed = AdlFilled | TakenOver
 
 
@@ -100,48 +106,49 @@ class Streams:
             socket.close(POLICY, f"no stream at {socket.path}")
             return
         layout, names = asked
-        unknown = [name for name in names if self._is_unknown(name)]
-        if unknown:
-            socket.close(POLICY, wire.NO_LISTEN_KEY.msg)
+        refused = self._subscribe(socket, layout, names)
+        if refused is not None:
+            socket.close(POLICY, refused[1])
             return
-        for name in names:
-            self._hub.join(_topic(layout, name), socket)
         try:
             while True:
-                self._answer(socket, layout, await socket.receive())
+                socket.offer(self._answer(socket, layout, await socket.receive()))
         finally:
             self._hub.forget(socket)
 
-    def _is_unknown(self, name: str) -> bool:
-        """Whether a name can only be a listen key, and is none of ours: market streams have @."""
-        return "@" not in name and name not in self._keys
+    def _subscribe(self, socket: Socket, layout: str, names: list[str]) -> tuple[int, str] | None:
+        """Let a socket hear streams: all of them, or none, and the code and text that say why.
 
-    def _answer(self, socket: Socket, layout: str, text: str) -> None:
+        Names of market streams have an @; others can only be listen keys.
+        """
+        if any("@" not in name and name not in self._keys for name in names):
+            return wire.NO_LISTEN_KEY.code, wire.NO_LISTEN_KEY.msg
+        if len(socket.topics) + len(names) > MOST_STREAMS:
+            return INVALID, f"Invalid request: more than {MOST_STREAMS} streams"
+        for name in names:
+            self._hub.join(_topic(layout, name), socket)
+        return None
+
+    def _answer(self, socket: Socket, layout: str, text: str) -> str:
         try:
             asked = msgspec.json.decode(text, type=_Asked)
         except msgspec.DecodeError as error:
-            socket.offer(_error(None, 2, f"Invalid request: {error}"))
-            return
-        names = [name for name in asked.params or () if isinstance(name, str)]
+            return _error(None, INVALID, f"Invalid request: {error}")
+        result: list[str] | None = None
+        refused: tuple[int, str] | None = None
         match asked.method:
             case "SUBSCRIBE":
-                unknown = [name for name in names if self._is_unknown(name)]
-                if unknown:
-                    socket.offer(_error(asked.id, wire.NO_LISTEN_KEY.code, wire.NO_LISTEN_KEY.msg))
-                    return
-                for name in names:
-                    self._hub.join(_topic(layout, name), socket)
+                refused = self._subscribe(socket, layout, asked.params)
             case "UNSUBSCRIBE":
-                for name in names:
+                for name in asked.params:
                     self._hub.leave(_topic(layout, name), socket)
             case "LIST_SUBSCRIPTIONS":
-                held = sorted(topic.partition(":")[2] for topic in socket.topics)
-                socket.offer(_json({"result": held, "id": asked.id}))
-                return
+                result = sorted(topic.partition(":")[2] for topic in socket.topics)
             case _:
-                socket.offer(_error(asked.id, 2, f"Invalid request: unknown method {asked.method}"))
-                return
-        socket.offer(_json({"result": None, "id": asked.id}))
+                refused = INVALID, f"Invalid request: unknown method {asked.method!r}"
+        if refused is not None:
+            return _error(asked.id, *refused)
+        return _json({"result": result, "id": asked.id})
 
     # --- events ---
 
@@ -249,7 +256,7 @@ class Streams:
 
 class _Asked(msgspec.Struct):
     method: str = ""
-    params: list[object] | None = None
+    params: list[str] = []
     id: int | str | None = None
 
 

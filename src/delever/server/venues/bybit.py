@@ -20,7 +20,7 @@ from delever.server.venues.bybit_market import ALERTS, INSURANCE, Kept
 from delever.server.venues.bybit_stream import BybitStream
 from delever.server.venues.fills import Closing, FillLog
 from delever.server.venues.listings import Listings
-from delever.server.venues.seen import see
+from delever.server.venues.seen import account_of, see
 from delever.wire import bybit as wire
 from delever.wire import bybit_account
 from delever.wire.names import Instrument, Names
@@ -143,13 +143,14 @@ class Bybit:
     # --- private ---
 
     async def _positions(self, holder: Holder, params: Params) -> Result:
-        if holder.account is None:
+        name = account_of(holder)
+        if name is None:
             return wire.NOT_PERMITTED
         category = params.get("category", "")
         chosen = _chosen(self._names, category, params)
         if isinstance(chosen, wire.Fault):
             return chosen
-        seen = await self._runner.read(see(holder.account))
+        seen = await self._runner.read(see(name))
         if seen is None:
             return wire.page([], category, "")
         view = account.View(self._runner.board, self._names, seen)
@@ -163,7 +164,8 @@ class Bybit:
         return _paged(rows, category, params, usual=20, most=200)
 
     async def _executions(self, holder: Holder, params: Params) -> Result:
-        if holder.account is None:
+        name = account_of(holder)
+        if name is None:
             return wire.NOT_PERMITTED
         category, symbol = params.get("category", ""), params.get("symbol", "")
         times = _times(params, self._runner.now_ms())
@@ -173,7 +175,7 @@ class Bybit:
             return fault or wire.SERVER_ERROR
         since_ms, until_ms = times
         contracts = {each.contract for each in wanted}
-        closings = self._fills.of(holder.account, since_ms=since_ms, until_ms=until_ms)
+        closings = self._fills.of(name, since_ms=since_ms, until_ms=until_ms)
         kind = params.get("execType", "")
         rows = [
             self._execution(closing)

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from delever.server.keys import Holder, Keyring
+from delever.server.keys import Keyring
 from delever.server.limits import Windows
 from delever.server.runner import Runner
 from delever.server.sockets import POLICY, Hub, Socket
@@ -19,6 +19,7 @@ from delever.server.venues.bybit_feed import AccountFeed
 from delever.server.venues.bybit_market import alerts, pools
 from delever.server.venues.listings import Listings
 from delever.server.venues.pulse import Pulse
+from delever.server.venues.seen import account_of
 from delever.wire import bybit as wire
 
 ANSWER_AFTER_S = 0.02
@@ -34,13 +35,13 @@ FEEDS = ("position", "execution", "order", "wallet")
 
 
 class Conversation:
-    """One connection: its name, whether it is private, and who has been let in."""
+    """One connection: its name, whether it is private, and whose account is shown to it."""
 
     def __init__(self, socket: Socket, number: int) -> None:
         self.socket = socket
         self.name = f"delever-{number}"
         self.private = socket.path == PRIVATE
-        self.holder: Holder | None = None
+        self.account: str | None = None
 
     def acknowledge(self, op: str, asked: Mapping[str, Any], fault: str = "") -> None:
         """Answer a request; `fault` says why not."""
@@ -110,26 +111,25 @@ class BybitStream:
         talk.socket.offer(wire.pong(name, talk.name, now_ms, private=talk.private))
 
     async def _auth(self, talk: Conversation, asked: Mapping[str, Any]) -> None:
-        holder = self._believed(asked.get("args"))
-        if isinstance(holder, str):
-            talk.acknowledge("auth", asked, holder)
-            return
-        talk.holder = holder
-        talk.acknowledge("auth", asked)
+        account, fault = self._believed(asked.get("args"))
+        self._feed.hub.forget(talk.socket)
+        talk.account = account
+        talk.acknowledge("auth", asked, fault)
 
-    def _believed(self, args: object) -> Holder | str:
-        """Return who signed in, or why that is not believed."""
+    def _believed(self, args: object) -> tuple[str | None, str]:
+        """Return whose account is shown to whoever signed in, or why that is not believed."""
         if not isinstance(args, list) or len(args) != 3:
-            return "error:args must be key, expires and signature"
+            return None, "error:args must be key, expires and signature"
         key, expires, signature = map(str, args)
         holder = self._keyring.find(key)
         if holder is None or not (expires.isascii() and expires.isdigit() and len(expires) < 20):
-            return "error:API key or expires is invalid"
+            return None, "error:API key or expires is invalid"
         if int(expires) <= self._runner.now_ms():
-            return "error:request expired"
+            return None, "error:request expired"
         if not holder.signed_hex(f"GET/realtime{expires}".encode(), signature):
-            return "error:signature is invalid"
-        return holder if holder.account is not None else "error:the key has no account"
+            return None, "error:signature is invalid"
+        account = account_of(holder)
+        return account, "" if account else "error:the key has no account"
 
     async def _subscribe(self, talk: Conversation, asked: Mapping[str, Any]) -> None:
         topics = _topics(asked)
@@ -138,9 +138,9 @@ class BybitStream:
         talk.acknowledge("subscribe", asked, fault)
         if fault or isinstance(topics, str):
             return
-        if talk.private and talk.holder and talk.holder.account:
+        if talk.private and talk.account is not None:
             for topic in topics:
-                self._feed.join(topic, talk.holder.account, talk.socket)
+                self._feed.join(topic, talk.account, talk.socket)
             return
         await asyncio.sleep(ANSWER_AFTER_S)
         for topic in topics:
@@ -153,13 +153,13 @@ class BybitStream:
             return
         for topic in topics:
             self._hub.leave(topic, talk.socket)
-            if talk.holder and talk.holder.account:
-                self._feed.leave(topic, talk.holder.account, talk.socket)
+            if talk.account is not None:
+                self._feed.leave(topic, talk.account, talk.socket)
         talk.acknowledge("unsubscribe", asked)
 
     def _fault(self, talk: Conversation, topics: list[str]) -> str:
         """Return why topics are not served here, or nothing."""
-        if talk.private and talk.holder is None:
+        if talk.private and talk.account is None:
             return "error:request is not authorized"
         for topic in topics:
             head, _, tail = topic.partition(".")

@@ -11,7 +11,7 @@ from delever.server.venues.listings import Listings, usd_price
 from delever.server.venues.okx_access import FUND, Gate, authenticate
 from delever.server.venues.okx_funds import FundLog
 from delever.server.venues.okx_stream import OkxStream
-from delever.server.venues.seen import Seen, see
+from delever.server.venues.seen import Seen, account_of, see
 from delever.wire import amounts
 from delever.wire import okx as wire
 from delever.wire.names import Instrument, Names
@@ -137,7 +137,8 @@ class Okx:
     # --- private ---
 
     async def _positions(self, holder: Holder, params: Params) -> Data:
-        if holder.account is None:
+        name = account_of(holder)
+        if name is None:
             return wire.NOT_PERMITTED
         kind = params.get("instType", wire.SWAP)
         fault = _kind_fault(kind, wire.INSTRUMENT_TYPES)
@@ -148,7 +149,7 @@ class Okx:
             return wire.WRONG.saying(name="instId")
         if any(each not in self._names.by_okx for each in wanted):
             return wire.UNKNOWN_CONTRACT
-        seen = await self._runner.read(see(holder.account))
+        seen = await self._runner.read(see(name))
         if seen is None or kind != wire.SWAP:
             return []
         return self._rows(seen, wanted)

@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from delever.config import Role
 from delever.core.book import Book
 from delever.core.contracts import Terms
 from delever.core.units import div_floor
 from delever.server.account import Holdings, Position, holdings_of
 from delever.server.board import Board
+from delever.server.keys import Holder
 from delever.server.venues.liquidation import liquidation_ticks
 
 
@@ -33,6 +35,12 @@ class Seen:
         """Return the light of a position as last published, 0 where it has none."""
         lights = board.lights
         return lights.light(held.contract, held.side, self.holdings.index) if lights else 0
+
+
+def account_of(holder: Holder) -> str | None:
+    """Return the account that a key is shown: its first one, if it may see accounts at all."""
+    may = holder.may(Role.TRADE_ACCOUNT) or holder.may(Role.READ)
+    return holder.account if may else None
 
 
 def see(name: str) -> Callable[[Book], Seen | None]:

@@ -1,0 +1,197 @@
+"""The same refresh in what people would reach for: DuckDB, Polars, Redis. Each is optional.
+
+`ranks(ticks)` gives rank and light in the order of the large book's rows, or raises `Absent`.
+"""
+# ruff: noqa: PLC0415 - a peer is loaded only where it is there
+
+import importlib.util
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from large_book import CASH_PER_LOT_TICK, Large
+
+
+class Absent(Exception):  # noqa: N818 - a peer that is not installed is no error
+    """Why a peer is left out."""
+
+
+def _need(module: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise Absent(f"{module} is not installed (the extra `bench`)")
+
+
+class Polars:
+    """Lazy frames over all cores."""
+
+    def __init__(self, book: Large) -> None:
+        _need("polars")
+        import polars as pl
+
+        self.pl = pl
+        self.positions = pl.DataFrame(
+            {
+                "contract": book.contract,
+                "side": book.side,
+                "account": book.account,
+                "sign": book.sign,
+                "lots": book.lots,
+                "cost": book.cost,
+            }
+        ).with_row_index("row")
+        self.accounts = pl.DataFrame(
+            {"account": np.arange(book.accounts, dtype=np.int32), "balance": book.balance}
+        )
+
+    def ranks(self, ticks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        pl = self.pl
+        c = pl.col
+        marks = pl.DataFrame(
+            {"contract": np.arange(len(ticks), dtype=np.int32), "mark": ticks.astype(np.int64)}
+        )
+        valued = (
+            self.positions.lazy()
+            .join(marks.lazy(), on="contract")
+            .with_columns(worth=c.lots * c.mark * CASH_PER_LOT_TICK)
+            .with_columns(profit=c.sign * (c.worth - c.cost))
+        )
+        equity = (
+            valued.group_by("account")
+            .agg(c.profit.sum())
+            .join(self.accounts.lazy(), on="account")
+            .select("account", equity=c.balance + c.profit)
+        )
+        gain, leverage = c.profit / c.cost, c.worth / c.equity
+        lane = ["contract", "side"]
+        found = (
+            valued.join(equity, on="account")
+            .filter(c.equity > 0)
+            .with_columns(score=pl.when(gain > 0).then(gain * leverage).otherwise(gain / leverage))
+            .sort([*lane, "score", "account"], descending=[False, False, True, False])
+            .with_columns(rank=pl.int_range(1, pl.len() + 1).over(lane), n=pl.len().over(lane))
+            .with_columns(light=6 - -(-5 * c.rank // c.n))
+            .select("row", "rank", "light")
+            .collect()
+        )
+        return _by_row(len(self.positions), found["row"], found["rank"], found["light"])
+
+
+class DuckDB:
+    """Window functions over tables in memory."""
+
+    def __init__(self, book: Large) -> None:
+        _need("duckdb")
+        import duckdb
+        import polars as pl
+
+        self.size = book.size
+        self.connection = duckdb.connect()
+        positions = pl.DataFrame(
+            {
+                "row": np.arange(book.size),
+                "contract": book.contract,
+                "side": book.side,
+                "account": book.account,
+                "sign": book.sign,
+                "lots": book.lots,
+                "cost": book.cost,
+            }
+        ).to_arrow()
+        accounts = pl.DataFrame(
+            {"account": np.arange(book.accounts, dtype=np.int32), "balance": book.balance}
+        ).to_arrow()
+        for name, table in (("positions", positions), ("accounts", accounts)):
+            self.connection.register("told", table)
+            self.connection.execute(f"CREATE TABLE {name} AS SELECT * FROM told")
+
+    def ranks(self, ticks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        import polars as pl
+
+        marks = pl.DataFrame({"contract": np.arange(len(ticks)), "mark": ticks}).to_arrow()
+        self.connection.register("marks", marks)
+        found = self.connection.execute(
+            f"""
+            WITH valued AS (
+                SELECT p.*, lots * mark * {CASH_PER_LOT_TICK} AS worth,
+                       sign * (lots * mark * {CASH_PER_LOT_TICK} - cost) AS profit
+                FROM positions p JOIN marks USING (contract)
+            ), equities AS (
+                SELECT account, any_value(balance) + sum(profit)::BIGINT AS equity
+                FROM valued JOIN accounts USING (account) GROUP BY account
+            ), scored AS (
+                SELECT row, contract, side, account,
+                       profit::DOUBLE / cost::DOUBLE AS gain,
+                       worth::DOUBLE / equity::DOUBLE AS leverage
+                FROM valued JOIN equities USING (account) WHERE equity > 0
+            ), ranked AS (
+                SELECT row, row_number() OVER lane AS rank,
+                       count(*) OVER (PARTITION BY contract, side) AS n
+                FROM scored
+                WINDOW lane AS (
+                    PARTITION BY contract, side
+                    ORDER BY CASE WHEN gain > 0 THEN gain * leverage ELSE gain / leverage END DESC,
+                             account
+                )
+            )
+            SELECT row, rank, 6 - (5 * rank + n - 1) // n AS light FROM ranked
+            """
+        ).fetchnumpy()
+        return _by_row(self.size, found["row"], found["rank"], found["light"])
+
+
+def _by_row(size: int, row: Any, rank: Any, light: Any) -> tuple[np.ndarray, np.ndarray]:
+    ranks, lights = np.zeros(size, np.int64), np.zeros(size, np.int64)
+    ranks[np.asarray(row)], lights[np.asarray(row)] = np.asarray(rank), np.asarray(light)
+    lights[ranks == 1] = 5
+    return ranks, lights
+
+
+class Redis:
+    """A sorted set a lane, rewritten with a pipeline; the scores are given to it."""
+
+    def __init__(self, book: Large, client: Any) -> None:
+        self.book, self.client = book, client
+        self.members = [f"a{account:08d}" for account in book.account.tolist()]
+
+    def rewrite(self, scores: np.ndarray) -> None:
+        starts, values = self.book.lane_starts.tolist(), scores.tolist()
+        for lane in range(len(starts) - 1):
+            rows = slice(starts[lane], starts[lane + 1])
+            pipeline = self.client.pipeline(transaction=False)
+            pipeline.delete(f"lane{lane}")
+            if rows.start < rows.stop:
+                pipeline.zadd(
+                    f"lane{lane}", dict(zip(self.members[rows], values[rows], strict=True))
+                )
+            pipeline.execute()
+
+    def line(self, lane: int) -> list[str]:
+        return [name.decode() for name in self.client.zrange(f"lane{lane}", 0, -1)]
+
+
+@contextmanager
+def redis_server() -> Iterator[Any]:
+    """Start a server of our own on a socket file, without persistence."""
+    _need("redis")
+    program = shutil.which("redis-server")
+    if program is None:
+        raise Absent("redis-server is not on the path")
+    import redis
+
+    with tempfile.TemporaryDirectory() as folder:
+        socket = str(Path(folder) / "redis.sock")
+        command = [program, "--port", "0", "--unixsocket", socket, "--save", "", "--dir", folder]
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            while not Path(socket).exists():
+                time.sleep(0.01)
+            yield redis.Redis(unix_socket_path=socket)
+        finally:
+            server.terminate()
+            server.wait()

@@ -1,0 +1,103 @@
+"""The full refresh: new marks for all contracts; profit, equity, score, rank and lights of all.
+
+Ours is the engine's own way: `step(SetMarks)` with its checks, then `publish`. Every peer's ranks
+and lights are compared with ours, position by position.
+"""
+
+import argparse
+from collections.abc import Iterator
+
+import numpy as np
+from large_book import Large, build, large, marks
+from measure import Row, in_turns, main, ms, times_as_fast
+from peers import Absent, DuckDB, Polars, Redis, redis_server
+from reference import Reference
+
+from delever.core.book import Book
+from delever.core.engine import step
+from delever.core.kernels import fastest
+from delever.core.messages import Side
+from delever.core.publishing import Published, publish
+
+
+def shown(published: Published, book: Large) -> tuple[np.ndarray, np.ndarray]:
+    """What is published, in the order of the large book's rows."""
+    rank, light = np.zeros(book.size, np.int64), np.zeros(book.size, np.int64)
+    starts = book.lane_starts
+    for lane in range(len(starts) - 1):
+        rows = np.arange(starts[lane], starts[lane + 1])
+        place = rows[np.argsort(book.account[rows])]
+        found = published.lanes[f"C{lane // 2:03d}", list(Side)[lane % 2]]
+        rank[place], light[place] = found.rank, found.light
+    return rank, light
+
+
+def same(name: str, ours: tuple[np.ndarray, ...], theirs: tuple[np.ndarray, ...]) -> None:
+    for what, one, other in zip(("rank", "light"), ours, theirs, strict=True):
+        wrong = int(np.count_nonzero(one != other))
+        if wrong:
+            raise SystemExit(f"{name}: {wrong} of {len(one)} positions have another {what}")
+
+
+def refreshed(built: Book, book: Large, number: int) -> Published:
+    step(built, marks(book, number))
+    return publish(built)
+
+
+def rows(options: argparse.Namespace) -> Iterator[Row]:
+    fastest()
+    book = large(options.positions)
+    built, reference = build(book), Reference(book)
+    names = f"{book.size:,} positions"
+    ours = shown(refreshed(built, book, 0), book)
+    reference.refresh(book.marks(0))
+    same("C", ours, (reference.rank, reference.light))
+    taken = in_turns(
+        options.rounds,
+        ours=lambda number: refreshed(built, book, number),
+        reference=lambda number: reference.refresh(book.marks(number)),
+    )
+    yield Row(f"full refresh of {names}, delever", ms(taken["ours"]))
+    yield Row(f"full refresh of {names}, C -O3", ms(taken["reference"]), "the same ranks", True)
+    ratio = 1 / times_as_fast(taken["ours"], taken["reference"])
+    yield Row("full refresh against C, one thread", f"{ratio:.2f} x", "<= 1.3 x", ratio <= 1.3)
+    rounds = max(options.rounds // 2, 2)
+    for peer in (DuckDB, Polars):
+        try:
+            against = peer(book)
+        except Absent as absent:
+            yield Row(f"full refresh, {peer.__name__}", f"left out: {absent}")
+            continue
+        same(peer.__name__, ours, against.ranks(book.marks(0)))
+        theirs = in_turns(rounds, it=lambda n, against=against: against.ranks(book.marks(n)))["it"]
+        yield Row(f"full refresh of {names}, {peer.__name__}, all threads", ms(theirs))
+        faster = times_as_fast(taken["ours"], theirs)
+        yield Row(f"delever against {peer.__name__}", f"{faster:.1f} x", ">= 15 x", faster >= 15)
+    yield from _redis(book, taken["ours"], reference)
+
+
+def _redis(book: Large, ours: np.ndarray, reference: Reference) -> Iterator[Row]:
+    try:
+        with redis_server() as client:
+            against = Redis(book, client)
+            reference.refresh(book.marks(0))
+            # Ascending by minus the rank's own order: Redis is handed places as scores.
+            against.rewrite(reference.rank.astype(np.float64))
+            largest = slice(*book.lane_starts[:2])
+            held = [against.members[i] for i in np.arange(book.size)[largest]]
+            order = np.argsort(reference.rank[largest], kind="stable")
+            in_line = [held[i] for i in order.tolist() if reference.rank[largest][i]]
+            if against.line(0)[-len(in_line) :] != in_line:
+                raise SystemExit("Redis: another order in the largest lane")
+            scores = reference.rank.astype(np.float64)
+            theirs = in_turns(2, it=lambda _: against.rewrite(scores))["it"]
+    except Absent as absent:
+        yield Row("full refresh, Redis", f"left out: {absent}")
+        return
+    yield Row(f"rewriting {book.size:,} scores, Redis, pipelined", ms(theirs))
+    faster = times_as_fast(ours, theirs)
+    yield Row("delever against Redis", f"{faster:.0f} x", ">= 100 x", faster >= 100)
+
+
+if __name__ == "__main__":
+    main(rows)

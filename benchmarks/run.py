@@ -1,0 +1,95 @@
+"""Runs every benchmark and writes docs/results/performance.md."""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "results" / "performance.md"
+
+SCRIPTS = {
+    "refresh": "Full refresh",
+    "marking": "One mark, one selection",
+    "recording": "Through the engine, with the journal",
+    "rounds": "An ADL round",
+    "memory": "Memory",
+    "startup": "Start-up",
+    "scaling": "Scaling",
+    "serving": "Served",
+    "serving_load": "A large venue behind the API",
+}
+
+HEAD = """\
+# Performance, measured
+
+`make bench` writes this page (`benchmarks/`, one script a claim). The large book has 500 contracts
+of Zipf sizes, long and short, held across by a third as many accounts; rule set `kucoin`, whose
+score is profit / entry value x notional / equity, / when losing. Whatever is compared is first
+proven equal: the ranks and lights of C, DuckDB and Polars position by position, a replayed book
+byte for byte. Times are medians of several runs in turns, the best in brackets; the machine is
+shared, so only ratios carry over. What was wanted and is missed says so.
+
+C is `benchmarks/reference.c`: radix sort on the score's bits, `gcc -O3`, one thread. It values,
+scores, ranks and lights; delever also keeps margins by tier, wallets by difference, what changed
+for the journal, and an engine that refuses.
+"""
+
+
+def conditions() -> str:
+    cores, memory = os.cpu_count(), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    versions = []
+    for name in ("numpy", "numba", "polars", "duckdb"):
+        try:
+            versions.append(f"{name} {__import__(name).__version__}")
+        except ImportError:
+            versions.append(f"{name} absent")
+    model = "unknown"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    return (
+        f"Conditions: {model}, {cores} cores, {memory / 2**30:.0f} GiB, {platform.system()}, "
+        f"Python {platform.python_version()}, {', '.join(versions)}; "
+        f"load {os.getloadavg()[0]:.1f} at the start."
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--positions", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--output", type=Path, default=PAGE)
+    options = parser.parse_args()
+    parts, start = [HEAD, conditions() + "\n"], time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        for script, title in SCRIPTS.items():
+            found = Path(folder) / f"{script}.json"
+            counts = ["--positions", str(options.positions), "--rounds", str(options.rounds)]
+            program = [sys.executable, str(HERE / f"{script}.py"), *counts, "--json", str(found)]
+            subprocess.run(program, check=True)
+            parts.append(section(title, script, json.loads(found.read_text())))
+    minutes = (time.monotonic() - start) / 60
+    parts.append(f"All of it took {minutes:.1f} minutes.\n")
+    options.output.write_text("\n".join(parts))
+
+
+def section(title: str, script: str, rows: list[dict[str, object]]) -> str:
+    lines = [f"## {title}", "", f"`benchmarks/{script}.py`", ""]
+    lines += ["| what | measured | wanted | |", "|---|---|---|---|"]
+    for row in rows:
+        verdict = {True: "met", False: "**missed**", None: ""}[row["met"]]
+        what = str(row["what"])
+        what = f"- {what.strip()}" if what.startswith(" ") else what
+        lines.append(f"| {what} | {row['measured']} | {row['wanted']} | {verdict} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Work on whole columns: one function a task, in plain NumPy and compiled, with equal results.
+
+    plain       NumPy; what each function does is written there
+    compiled    Numba (the extra `fast`), loaded when a book is first large enough for it;
+                `compiled_lines` is its part that sorts
+
+Arrays are one entry a row, money is Cash, quantities are lots. A kernel fills the arrays that it is
+given for its results and keeps nothing. `kernels_for(size)` gives the module to use; no other part
+of delever knows which one it is.
+"""
+
+import functools
+from typing import Any
+
+from delever.core.kernels import plain
+
+PARTS = (
+    "profit",
+    "notional",
+    "entry_notional",
+    "equity",
+    "bucket_maintenance",
+    "joint_profit",
+    "joint_notional",
+    "cover",
+)
+"""What a score may be made of, by place: columns of a lane's view, and its cover."""
+
+WORTH_COMPILING = 20_000
+"""Rows (of a lane, or accounts of a book) from which loading the compiled kernels pays."""
+
+
+def kernels_for(size: int) -> Any:
+    """Return the kernels to use for a book or lane of this size: the fast ones once loaded."""
+    return fastest() if size >= WORTH_COMPILING or fastest.cache_info().currsize else plain
+
+
+@functools.cache
+def fastest() -> Any:
+    """Return the compiled kernels, or the plain ones where Numba is not installed."""
+    try:
+        from delever.core.kernels import compiled  # noqa: PLC0415 - loaded late, it takes a second
+    except ImportError:
+        return plain
+    return compiled

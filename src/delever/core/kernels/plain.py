@@ -1,0 +1,275 @@
+"""The kernels in plain NumPy: what the compiled ones must equal, bit for bit.
+
+They run where Numba is not installed, and for books too small to pay for loading it.
+"""
+
+import numpy as np
+
+from delever.core.units import Bools, Floats, Ints, div_ceil, div_floor, ratio, scale_ppm
+
+HASH_ACCOUNT = 0x9E3779B97F4A7C15
+HASH_POSITION = 0xC2B2AE3D27D4EB4F
+WORD = 2**64 - 1
+
+BALANCE, PROFIT, MAINTENANCE, CHANGED_AT = range(4)
+"""The columns of a table of wallets, one row an account: what kernels take as `wallets`."""
+
+
+def home(slots: Ints, accounts: Ints, positions: Ints) -> Ints:
+    """Return the slot at which the search for each key begins; there are 2^n slots."""
+    shift = 65 - len(slots).bit_length()
+    mixed = accounts.astype(np.uint64) * np.uint64(HASH_ACCOUNT)
+    mixed ^= positions.astype(np.uint64) * np.uint64(HASH_POSITION)
+    return (mixed >> np.uint64(shift)).astype(np.int64)
+
+
+def find_rows(
+    slots: Ints, row_account: Ints, row_position: Ints, accounts: Ints, positions: Ints
+) -> Ints:
+    """Return the row of each key, or -1.
+
+    `slots` is a table with open addressing: a row, or -1 where a search ends.
+    """
+    place, last = home(slots, accounts, positions), len(slots) - 1
+    found = np.full(len(accounts), -1, np.int64)
+    left = np.arange(len(accounts))
+    while len(left):
+        row = slots[place[left]]
+        same = (row_account[row] == accounts[left]) & (row_position[row] == positions[left])
+        same &= row >= 0
+        found[left[same]] = row[same]
+        left = left[(row >= 0) & ~same]
+        place[left] = (place[left] + 1) & last
+    return found
+
+
+def place_rows(slots: Ints, row_account: Ints, row_position: Ints, first: int, end: int) -> None:
+    """Enter the rows first..end-1, whose keys are not in the table yet."""
+    rows = np.arange(first, end)
+    place, last = home(slots, row_account[first:end], row_position[first:end]), len(slots) - 1
+    left = np.arange(end - first)
+    while len(left):
+        free = left[slots[place[left]] < 0]
+        slots[place[free]] = rows[free]
+        left = left[slots[place[left]] != rows[left]]
+        place[left] = (place[left] + 1) & last
+
+
+def value_rows(
+    lots: Ints,
+    cost: Ints,
+    factor: int,
+    ticks: int,
+    tier_from: Ints,
+    tier_rate: Ints,
+    tier_deduction: Ints,
+    profit: Ints,
+    maintenance: Ints,
+) -> None:
+    """Fill in profit and maintenance in Cash at a mark, of the same rows.
+
+    `factor` is Cash a lot, with the side's sign: linear at the mark, with `ticks` 0; inverse times
+    ticks, and values are then floored. The tier columns are those of the contract's terms.
+    """
+    value = div_floor(lots * factor, ticks) if ticks else lots * factor
+    notional = abs(value)
+    tier = np.searchsorted(tier_from, notional, side="right") - 1
+    np.subtract(value, cost, out=profit)
+    np.subtract(scale_ppm(notional, tier_rate[tier]), tier_deduction[tier], out=maintenance)
+
+
+def revalue(
+    account: Ints,
+    isolated: Bools,
+    lots: Ints,
+    cost: Ints,
+    factor: int,
+    ticks: int,
+    tier_from: Ints,
+    tier_rate: Ints,
+    tier_deduction: Ints,
+    profit: Ints,
+    maintenance: Ints,
+    wallets: Ints,
+    sequence: int,
+) -> None:
+    """Value a lane at a new mark as `value_rows` does; cross wallets get the differences.
+
+    A wallet whose profit or maintenance changes is stamped with the sequence.
+    """
+    before, margin_before = profit.copy(), maintenance.copy()
+    tiers = tier_from, tier_rate, tier_deduction
+    value_rows(lots, cost, factor, ticks, *tiers, profit, maintenance)
+    moved, margin_moved = profit - before, maintenance - margin_before
+    cross = ~isolated & ((moved != 0) | (margin_moved != 0))
+    owner = account[cross]
+    np.add.at(wallets[:, PROFIT], owner, moved[cross])
+    np.add.at(wallets[:, MAINTENANCE], owner, margin_moved[cross])
+    wallets[owner, CHANGED_AT] = sequence
+
+
+def contribute(
+    rows: Ints,
+    account: Ints,
+    isolated: Bools,
+    profit: Ints,
+    maintenance: Ints,
+    sign: int,
+    wallets: Ints,
+    sequence: int,
+) -> None:
+    """Add profit and maintenance of some rows of a lane to their cross wallets, or take them out.
+
+    `sign` is 1 or -1. The wallets are stamped with the sequence.
+    """
+    cross = rows[~isolated[rows]]
+    owner = account[cross]
+    np.add.at(wallets[:, PROFIT], owner, sign * profit[cross])
+    np.add.at(wallets[:, MAINTENANCE], owner, sign * maintenance[cross])
+    wallets[owner, CHANGED_AT] = sequence
+
+
+def is_stale(account: Ints, wallets: Ints, since: int) -> bool:
+    """Whether any of the accounts' wallets has changed after a sequence."""
+    return bool(np.any(wallets[account, CHANGED_AT] > since))
+
+
+def score_products(
+    account: Ints,
+    isolated: Bools,
+    under_liquidation: Bools,
+    cost: Ints,
+    margin: Ints,
+    profit: Ints,
+    maintenance: Ints,
+    joint_profit: Ints,
+    joint_notional: Ints,
+    wallets: Ints,
+    exempt: Bools,
+    gain: tuple[int, int],
+    leverage: tuple[int, int],
+    profitable_only: bool,
+    score: Floats,
+    standing: Bools,
+) -> None:
+    """Fill in each position's score, gain x leverage (/ when losing), and whether it is in line.
+
+    `gain` and `leverage` are (numerator, denominator) as places in `delever.core.kernels.PARTS`.
+    The joint columns may be empty: then they are those of the position itself.
+    """
+    equity = np.where(isolated, margin, wallets[account, BALANCE])
+    equity += np.where(isolated, profit, wallets[account, PROFIT])
+    bucket_maintenance = np.where(isolated, maintenance, wallets[account, MAINTENANCE])
+    notional = abs(cost + profit)
+    share = ratio(maintenance, bucket_maintenance)
+    share[bucket_maintenance == 0] = 1
+    parts: tuple[Ints | Floats, ...] = (
+        profit,
+        notional,
+        abs(cost),
+        equity,
+        bucket_maintenance,
+        joint_profit if len(joint_profit) else profit,
+        joint_notional if len(joint_notional) else notional,
+        equity.astype(np.float64) * share,
+    )
+    gained = ratio(parts[gain[0]], parts[gain[1]])
+    levered = ratio(parts[leverage[0]], parts[leverage[1]])
+    score[:] = np.where(gained > 0, gained * levered, ratio(gained, levered))
+    standing[:] = (equity > 0) & ~under_liquidation & ~exempt[account]
+    standing &= (profit > 0) | (not profitable_only)
+
+
+def line_up(
+    score: Floats, standing: Bools, account: Ints, account_order: Ints, position: Ints
+) -> Ints:
+    """Return the rows that stand in line: highest score first, ties by account, then position.
+
+    `account_order` is each account's place in the order that breaks ties.
+    """
+    rows = np.flatnonzero(standing)
+    ties = position[rows], account_order[account[rows]]
+    return rows[np.lexsort((*ties, -score[rows]))].astype(np.int32)
+
+
+def spread(
+    order: Ints,
+    place: Ints,
+    lots: Ints,
+    levels: int,
+    by_count: bool,
+    rank: Ints,
+    light: Ints,
+    ahead: Ints,
+) -> None:
+    """Fill in rank (from 1), light and lots ahead of the rows in line; 0 elsewhere.
+
+    A row's numbers are put where `place` says. `ahead` may be empty: then it is not wanted.
+    Lights are spread by count, where the first shows all levels, or by cumulative lots, where a
+    position that ends exactly on a boundary still belongs to the level in front of it.
+    """
+    rank[:], light[:], ahead[:] = 0, 0, 0
+    if len(order) == 0:
+        return
+    through, target = np.cumsum(lots[order]), place[order]
+    spread_over = np.arange(1, len(order) + 1) if by_count else through
+    rank[target] = np.arange(1, len(order) + 1)
+    light[target] = levels + 1 - div_ceil(levels * spread_over, spread_over[-1])
+    if by_count:
+        light[target[0]] = levels
+    if len(ahead):
+        ahead[target] = through - lots[order]
+
+
+def show_lane(
+    account: Ints,
+    position: Ints,
+    isolated: Bools,
+    under_liquidation: Bools,
+    lots: Ints,
+    cost: Ints,
+    margin: Ints,
+    profit: Ints,
+    maintenance: Ints,
+    joint_profit: Ints,
+    joint_notional: Ints,
+    wallets: Ints,
+    exempt: Bools,
+    account_order: Ints,
+    gain: tuple[int, int],
+    leverage: tuple[int, int],
+    profitable_only: bool,
+    levels: int,
+    by_count: bool,
+    place: Ints,
+    rank: Ints,
+    light: Ints,
+) -> None:
+    """Score, line up and spread a whole lane: `score_products`, `line_up`, `spread` in one go."""
+    score, standing = np.empty(len(account)), np.empty(len(account), bool)
+    score_products(
+        account,
+        isolated,
+        under_liquidation,
+        cost,
+        margin,
+        profit,
+        maintenance,
+        joint_profit,
+        joint_notional,
+        wallets,
+        exempt,
+        gain,
+        leverage,
+        profitable_only,
+        score,
+        standing,
+    )
+    order = line_up(score, standing, account, account_order, position)
+    spread(order, place, lots, levels, by_count, rank, light, np.empty(0, np.int64))
+
+
+def until_filled(order: Ints, lots: Ints, wanted: int) -> int:
+    """Return how many rows of a line it takes to fill the lots wanted: all where it never does."""
+    through = np.cumsum(lots[order])
+    return min(int(np.searchsorted(through, wanted)) + 1, len(order)) if wanted > 0 else 0

@@ -1,0 +1,264 @@
+"""Positions: all of one contract and side as arrays that grow; a removal moves the last row."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from delever.core.columns import Table, digest_of
+from delever.core.messages import PositionColumnsSet
+from delever.core.reading import column_of
+from delever.core.row_index import RowIndex
+from delever.core.units import Bools, Ints, exact_sum
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What positions of one lane are told to be: columns of equal length, as a lane holds them."""
+
+    lots: Ints
+    cost: Ints
+    isolated: Bools
+    margin: Ints
+    leverage: Ints
+    under_liquidation: Bools
+
+    @classmethod
+    def told(cls, event: PositionColumnsSet) -> "Numbers":
+        """Return the numbers of an event."""
+        lots = column_of(event.lots, "<i8", 0)
+        n = len(lots)
+        return cls(
+            lots,
+            column_of(event.costs_cash, "<i8", n),
+            column_of(event.isolated, "<i1", n).astype(bool),
+            column_of(event.margins_cash, "<i8", n),
+            column_of(event.leverages_hundredths, "<i4", n, 100),
+            column_of(event.under_liquidation, "<i1", n).astype(bool),
+        )
+
+
+class LaneColumns(NamedTuple):
+    """The columns that the kernels take, in the order in which `show_lane` takes them."""
+
+    account: np.ndarray
+    position: np.ndarray
+    isolated: Bools
+    under_liquidation: Bools
+    lots: Ints
+    cost: Ints
+    margin: Ints
+    profit: Ints
+    maintenance: Ints
+
+
+class Lane(Table):
+    """All positions of one contract and side, contiguous.
+
+    `lots` are without sign; `cost` and `profit` are Cash, cost signed as values are. `profit` and
+    `maintenance` are at the contract's current mark.
+    """
+
+    COLUMNS = {  # noqa: RUF012
+        "account": np.int32,
+        "position": np.int32,
+        "lots": np.int64,
+        "cost": np.int64,
+        "margin": np.int64,
+        "profit": np.int64,
+        "maintenance": np.int64,
+        "leverage": np.int32,
+        "isolated": np.bool_,
+        "under_liquidation": np.bool_,
+    }
+    account: np.ndarray
+    position: np.ndarray
+    lots: Ints
+    cost: Ints
+    margin: Ints
+    profit: Ints
+    maintenance: Ints
+    leverage: np.ndarray
+    isolated: np.ndarray
+    under_liquidation: np.ndarray
+
+    KEPT = ("account", "position", "lots", "cost", "margin", "leverage", "isolated")
+    """What a position is; profit and maintenance follow from it and the mark."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.index = RowIndex(self)
+        self.total_lots = 0
+        self.total_cost = 0
+        self.total_margin = 0
+        self.largest_lots = 0
+        self.largest_cost = 0
+        self.labels: set[int] = set()
+        self.changed: set[tuple[int, int]] = set()
+        self.changed_together: list[tuple[Ints, Ints]] = []
+        self.changed_at = 0
+        self.opened_or_closed = 0
+        self._columns: tuple[int, LaneColumns] = (-1, self._sliced())
+
+    def find(self, account: int, position: int) -> int | None:
+        """Return the row of a position, or None where there is none."""
+        row = self.index.find(account, position)
+        return None if row < 0 else row
+
+    def row_of(self, account: int, position: int) -> int:
+        """Return the row of a position that is there; KeyError where it is not."""
+        row = self.index.find(account, position)
+        if row < 0:
+            raise KeyError((account, position))
+        return row
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """Return account and position number, row by row."""
+        columns = self.account[: self.size].tolist(), self.position[: self.size].tolist()
+        return list(zip(*columns, strict=True))
+
+    def columns(self) -> "LaneColumns":
+        """Return the columns without their spare rows; they are the lane's own, not copies."""
+        since, columns = self._columns
+        if since != self.opened_or_closed:
+            columns = self._sliced()
+            self._columns = self.opened_or_closed, columns
+        return columns
+
+    def _sliced(self) -> "LaneColumns":
+        return LaneColumns(*(getattr(self, name)[: self.size] for name in LaneColumns._fields))
+
+    def positions_of(self, account: int) -> list[int]:
+        """Return the position numbers that an account holds in this lane, ascending."""
+        return [label for label in sorted(self.labels) if self.index.find(account, label) >= 0]
+
+    def put(self, account: int, position: int) -> int:
+        """Return the row of a position, opened with nothing in it where there was none."""
+        self.changed.add((account, position))
+        row = self.index.find(account, position)
+        if row < 0:
+            row = self.size
+            self._open(row + 1)
+            self.labels.add(position)
+            self.account[row], self.position[row] = account, position
+            self.index.enter(row, row + 1)
+        return row
+
+    def put_all(self, accounts: Ints, positions: Ints) -> Ints:
+        """Return the rows of many positions, each named once, opened where there were none."""
+        self.changed_together.append((accounts, positions))
+        rows, first = self.index.find_all(accounts, positions), self.size
+        new = rows < 0
+        opened = int(np.count_nonzero(new))
+        if opened:
+            self._open(first + opened)
+            rows[new] = np.arange(first, self.size)
+            self.account[first : self.size] = accounts[new]
+            self.position[first : self.size] = positions[new]
+            self.index.enter(first, self.size)
+            self.labels.update(np.unique(positions).tolist() if positions.any() else (0,))
+        return rows
+
+    def _open(self, size: int) -> None:
+        """Have rows with nothing in them up to this size."""
+        self._grow(size)
+        for name in self.COLUMNS:
+            getattr(self, name)[self.size : size] = 0
+        self.size = size
+        self.opened_or_closed += 1
+
+    def assign(self, rows: Ints, numbers: "Numbers") -> None:
+        """Give rows these numbers, and the totals the differences."""
+        self.total_lots += int(numbers.lots.sum()) - int(self.lots[rows].sum())
+        self.largest_lots = max(self.largest_lots, int(numbers.lots.max(initial=0)))
+        self.largest_cost = max(self.largest_cost, int(abs(numbers.cost).max(initial=0)))
+        before, most = self.cost[rows], self.largest_cost
+        self.total_cost += exact_sum(numbers.cost, most) - exact_sum(before, most)
+        if numbers.margin.any() or self.total_margin:
+            self.total_margin += exact_sum(numbers.margin) - exact_sum(self.margin[rows])
+        self.lots[rows] = numbers.lots
+        self.cost[rows] = numbers.cost
+        self.margin[rows] = numbers.margin
+        self.leverage[rows] = numbers.leverage
+        self.isolated[rows] = numbers.isolated
+        self.under_liquidation[rows] = numbers.under_liquidation
+
+    def set_row(self, row: int, lots: int, cost: int, margin: int) -> None:
+        """Give a row its lots, cost and margin, and the totals the differences."""
+        self.change(
+            row,
+            lots - self.lots.item(row),
+            cost - self.cost.item(row),
+            margin - self.margin.item(row),
+        )
+
+    def change(self, row: int, lots: int, cost_cash: int, margin_cash: int) -> None:
+        """Add to a row's lots, cost and margin, and to the totals."""
+        held, held_cost = self.lots.item(row) + lots, self.cost.item(row) + cost_cash
+        self.lots[row], self.cost[row] = held, held_cost
+        if margin_cash:
+            self.margin[row] += margin_cash
+        self.total_lots += lots
+        self.total_cost += cost_cash
+        self.total_margin += margin_cash
+        self.largest_lots = max(self.largest_lots, held)
+        self.largest_cost = max(self.largest_cost, abs(held_cost))
+        self.changed.add((self.account.item(row), self.position.item(row)))
+
+    def remove(self, row: int) -> None:
+        """Close a row that has nothing left in it; the last row takes its place."""
+        last = self.size - 1
+        self.changed.add((self.account.item(row), self.position.item(row)))
+        self.index.leave(row, last)
+        if row != last:
+            for name in self.COLUMNS:
+                column = getattr(self, name)
+                column[row] = column[last]
+        self.size = last
+        self.opened_or_closed += 1
+
+    def remove_all(self, rows: Ints) -> None:
+        """Close many rows that have nothing left in them."""
+        if 16 * len(rows) < self.size:
+            columns = self.account[rows].tolist(), self.position[rows].tolist()
+            for account, position in zip(*columns, strict=True):
+                self.remove(self.index.find(account, position))
+            return
+        stays = np.ones(self.size, bool)
+        stays[rows] = False
+        for name in self.COLUMNS:
+            column = getattr(self, name)
+            column[: self.size - len(rows)] = column[: self.size][stays]
+        self.size -= len(rows)
+        self.opened_or_closed += 1
+        self.index.rebuild()
+
+    def load(self, state: dict[str, bytes], size: int) -> None:
+        """Take the lane back from a snapshot."""
+        super().load(state, size)
+        self.opened_or_closed += 1
+        self.index.rebuild()
+        self.total_lots = int(self.lots[:size].sum())
+        self.total_cost = sum(self.cost[:size].tolist())
+        self.total_margin = sum(self.margin[:size].tolist())
+
+    def take_changes(self) -> list[tuple[object, ...]]:
+        """Return the positions that changed, as they are now, and forget which.
+
+        A closed one is its key; those that were told together are a digest of their columns.
+        """
+        changes: list[tuple[object, ...]] = []
+        for key in sorted(self.changed):
+            row = self.index.find(*key)
+            changes.append(key if row < 0 else self.kept(row))
+        for accounts, positions in self.changed_together:
+            rows = self.index.find_all(accounts, positions)
+            held = [getattr(self, name)[rows[rows >= 0]] for name in self.KEPT[2:]]
+            changes.append((digest_of(accounts, positions, rows >= 0, *held),))
+        self.changed.clear()
+        self.changed_together.clear()
+        return changes
+
+    def kept(self, row: int) -> tuple[int, ...]:
+        """Return what a position is, as plain integers."""
+        return tuple(int(getattr(self, name).item(row)) for name in self.KEPT)

@@ -1,0 +1,62 @@
+"""What a venue has told in bulk, as the columns that the book takes in.
+
+Columns are little-endian: 32-bit for numbers of accounts, positions and rows, 64-bit for amounts, a
+byte for what is yes or no. An account's number counts accounts in order of their definition, from
+0. Columns of one event are of equal length; an empty one holds its default for all.
+"""
+
+import msgspec
+
+from delever.core.messages.words import Reason, Side
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What has happened. The book changes by events only."""
+
+
+class AccountsDefined(Event, tag="accounts_defined", frozen=True, kw_only=True):
+    """Accounts are open, or their modes have changed."""
+
+    accounts: tuple[str, ...]
+    hedge_mode: bytes
+    adl_exempt: bytes
+
+
+class BalanceColumnsSet(Event, tag="balance_columns_set", frozen=True, kw_only=True):
+    """Wallet balances of one asset are now these."""
+
+    version: int
+    last_fill: int
+    asset: str
+    account: bytes
+    balances_cash: bytes
+
+
+class PositionColumnsSet(Event, tag="position_columns_set", frozen=True, kw_only=True):
+    """Positions of one lane are now these; 0 lots closes a position.
+
+    Defaults: position number 0, not isolated, no margin, leverage 1, not under liquidation.
+    """
+
+    version: int
+    last_fill: int
+    contract: str
+    side: Side
+    account: bytes
+    position: bytes
+    lots: bytes
+    costs_cash: bytes
+    isolated: bytes
+    margins_cash: bytes
+    leverages_hundredths: bytes
+    under_liquidation: bytes
+
+
+class RowsIgnored(Event, tag="rows_ignored", frozen=True, kw_only=True):
+    """Rows of a command in columns were older than what the book holds and changed nothing."""
+
+    rows: bytes
+    account: bytes
+    version: int
+    known_versions: bytes
+    reason: Reason = Reason.VERSION_IS_STALE

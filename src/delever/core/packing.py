@@ -1,0 +1,63 @@
+"""Columns -> a command in columns: what an entrance for tables calls, batch by batch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from delever.core.messages import SetPositionColumns
+
+POSITION_TYPES: dict[str, str] = {
+    "account": "<i4",
+    "contract": "<i4",
+    "side": "<i1",
+    "lots": "<i8",
+    "costs_cash": "<i8",
+    "position": "<i4",
+    "isolated": "<i1",
+    "margins_cash": "<i8",
+    "leverages_hundredths": "<i4",
+    "under_liquidation": "<i1",
+}
+"""How each column of `SetPositionColumns` is packed."""
+
+
+def position_columns(
+    *,
+    time_ms: int,
+    version: int,
+    contracts: Sequence[str],
+    columns: Mapping[str, Any],
+    accounts: Sequence[str] = (),
+    last_fill: int = 0,
+    id: str = "",  # noqa: A002 - the command's own word
+) -> SetPositionColumns:
+    """Return the command that sets positions to these columns.
+
+    `columns` maps the command's column names to anything that makes an array of whole numbers;
+    `account` and `contract` are places in the names. Arrow's dictionary arrays give both: their
+    indices and their dictionary. ValueError names a column that is unknown or not of whole numbers
+    in its range.
+    """
+    unknown = set(columns) - POSITION_TYPES.keys()
+    if unknown:
+        raise ValueError(f"columns: {', '.join(sorted(unknown))}: no such column")
+    return SetPositionColumns(
+        time_ms=time_ms,
+        id=id,
+        version=version,
+        last_fill=last_fill,
+        accounts=tuple(accounts),
+        contracts=tuple(contracts),
+        **{name: _packed(name, column) for name, column in columns.items()},
+    )
+
+
+def _packed(name: str, column: Any) -> bytes:
+    values = np.asarray(column)
+    if values.ndim != 1 or (values.dtype.kind not in "iub" and len(values)):
+        raise ValueError(f"columns.{name}: {values.dtype} is not a column of whole numbers")
+    packed = values.astype(POSITION_TYPES[name])
+    if not np.array_equal(packed, values):
+        raise ValueError(f"columns.{name}: does not fit into {8 * packed.itemsize} bits")
+    return packed.tobytes()

@@ -1,0 +1,159 @@
+"""A scenario under several rule sets: each plays the same commands on a market of its own.
+
+A scenario is a preset or the visitor's own text, one command a line. For another rule set every
+pool is defined with it, and limits that were set for the pool's own rules are left out.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from delever.core.book import Book
+from delever.core.messages import (
+    BalanceRow,
+    Command,
+    ContractKind,
+    DefineAccount,
+    DefineContract,
+    DefinePool,
+    FundingReason,
+    FundPool,
+    PoolKind,
+    PositionRow,
+    SetBalances,
+    SetMarks,
+    SetPositions,
+    Side,
+    Takeover,
+    TriggerLimits,
+)
+from delever.lab.crash import draw, market, opening
+from delever.lab.errors import InputError
+from delever.lab.kept import Kept, kept_of
+from delever.lab.runs import run
+from delever.lab.scenario import decode
+
+OWN = "own"
+"""The preset that stands for the visitor's own text."""
+
+CRASH_ACCOUNTS, CRASH_CONTRACTS = 300, 3
+
+LARGEST = 2_000_000
+"""Characters of a visitor's own scenario."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One rule set's run of the scenario: what is kept of it, and how much was refused."""
+
+    rules: str
+    kept: Kept
+    refused: int
+
+
+def play(preset: str, text: str, rules: Sequence[str]) -> list[Trial]:
+    """Return a preset, or a text for OWN, played under each rule set; in a process of its own.
+
+    Raises InputError for a text that is no scenario.
+    """
+    commands = own_commands(text) if preset == OWN else PRESETS[preset][1]()
+    return [_trial(commands, name) for name in rules]
+
+
+def _trial(commands: Sequence[Command], rules: str) -> Trial:
+    result = run(Book(), _under(commands, rules))
+    return Trial(rules, kept_of(result), len(result.refused))
+
+
+def own_commands(text: str) -> list[Command]:
+    """Return the commands of a text, one a line; raises InputError with the line and the field."""
+    if len(text) > LARGEST:
+        raise InputError(f"has more than {LARGEST:,} characters: run it with `delever run`")
+    lines = enumerate(text.splitlines(), start=1)
+    told = [
+        decode(line.strip().encode(), "scenario", number)
+        for number, line in lines
+        if line.strip() and not line.startswith("#")
+    ]
+    if not told:
+        raise InputError("holds no command", file="scenario")
+    return told
+
+
+def _under(commands: Sequence[Command], rules: str) -> Iterator[Command]:
+    foreign = {c.pool for c in commands if isinstance(c, DefinePool) and c.rules != rules}
+    for command in commands:
+        if isinstance(command, DefinePool) and command.pool in foreign:
+            yield msgspec.structs.replace(command, rules=rules, limits=TriggerLimits())
+        elif isinstance(command, DefineContract) and command.pool in foreign:
+            yield msgspec.structs.replace(command, limits=TriggerLimits())
+        else:
+            yield command
+
+
+# --- presets ---
+
+
+def one_long_falls() -> list[Command]:
+    """Return the first example of Bybit's documentation: one bankrupt long, three shorts."""
+    shorts = {"bob": (50, 400_000), "cyd": (30, 150_000), "dan": (40, 900_000)}
+    held = [
+        PositionRow(
+            account=name, contract="BTCUSDT", side=Side.SHORT, quantity=q, entry_price=60_000
+        )
+        for name, (q, _) in shorts.items()
+    ]
+    ann = PositionRow(
+        account="ann", contract="BTCUSDT", side=Side.LONG, quantity=100, entry_price=60_000,
+        isolated_margin=50_000,
+    )  # fmt: skip
+    wallets = tuple(
+        BalanceRow(account=name, asset="USDT", balance=cash) for name, (_, cash) in shorts.items()
+    )
+    return [
+        DefinePool(time_ms=0, pool="main", kind=PoolKind.SHARED, asset="USDT", rules="bybit"),
+        FundPool(time_ms=0, pool="main", amount=1_000_000, reason=FundingReason.SEED),
+        _bitcoin(),
+        *(DefineAccount(time_ms=0, account=name) for name in ("ann", *shorts)),
+        SetMarks(time_ms=1_000, marks={"BTCUSDT": 60_000}),
+        SetBalances(time_ms=1_000, version=1, balances=wallets),
+        SetPositions(time_ms=1_000, version=1, positions=(ann, *held)),
+        SetMarks(time_ms=2_000, marks={"BTCUSDT": 59_500}),
+        Takeover(time_ms=2_000, account="ann", contract="BTCUSDT"),
+        *_fall(59_500, 56_000, 3_000),
+        FundPool(
+            time_ms=14_000, pool="main", amount=60_000, reason=FundingReason.INJECTION,
+            contract="BTCUSDT", note="after the drawdown",
+        ),
+        SetMarks(time_ms=15_000, marks={"BTCUSDT": 56_500}),
+    ]  # fmt: skip
+
+
+def _bitcoin() -> DefineContract:
+    return DefineContract(
+        time_ms=0, contract="BTCUSDT", kind=ContractKind.LINEAR, settle="USDT", pool="main",
+        tick_size="0.5", lot_size="0.001",
+    )  # fmt: skip
+
+
+def _fall(start: int, end: int, from_ms: int, steps: int = 7) -> Iterator[Command]:
+    for step in range(1, steps + 1):
+        mark = start + (end - start) * step // steps
+        yield SetMarks(time_ms=from_ms + 1_000 * step, marks={"BTCUSDT": mark})
+
+
+def crash() -> list[Command]:
+    """Return the demonstration's crash, smaller, and without the operator who ends it there."""
+    drawn = draw(10, CRASH_ACCOUNTS, CRASH_CONTRACTS)
+    generator = np.random.default_rng(10)
+    seconds = range(drawn.path.seconds)
+    return [*opening(drawn), *(told for at in seconds for told in market(drawn, at, generator))]
+
+
+PRESETS: dict[str, tuple[str, Callable[[], list[Command]]]] = {
+    "one_long_falls": ("One bankrupt long of 100 BTC, three shorts", one_long_falls),
+    "crash": ("A crash: 300 accounts, 3 contracts", crash),
+}
+"""Every preset by name: what it is called, and its commands."""

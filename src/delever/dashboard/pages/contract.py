@@ -1,0 +1,323 @@
+"""One contract: what would start ADL, how far it is, and who would be closed."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from html import escape
+from typing import Any
+
+from nicegui import ui
+
+from delever.dashboard.actions import Action, action_button
+from delever.dashboard.answers import Contract, ContractMoment, Pool, Rating, Trigger
+from delever.dashboard.charts import (
+    AMBER,
+    BLUE,
+    GREEN,
+    GREY,
+    RED,
+    Point,
+    curve,
+    level_line,
+    pixels,
+    steps,
+    time_charts,
+    with_levels,
+)
+from delever.dashboard.frame import View, grid, html, panel
+from delever.dashboard.ladder import Ladder
+from delever.dashboard.shown import (
+    STATES,
+    banner,
+    grouped,
+    level,
+    loss_room,
+    percent,
+    plain,
+    state_of,
+    utc,
+    words,
+)
+from delever.dashboard.source import Source
+from delever.dashboard.tables import Column, table
+
+MOMENTS = 600
+"""Points of the past that are asked for, and kept."""
+
+LADDER_S, RATING_S = 2.0, 30.0
+
+_PARTS = (
+    Column("input", "Input"),
+    Column("value", "Value %", "number"),
+    Column("points", "Points", "number"),
+)
+
+
+async def show(
+    source: Source, contract: str, side: str = "short", offset: int = 0, account: str = ""
+) -> None:
+    """Show a contract; `side`, `offset` and `account` say which page of its ladder."""
+    view = View(source, contract, "/contracts")
+    with view.body:
+        head = html()
+        with grid():
+            with panel("Pool and profit", "wide", about="one cursor; times in UTC"):
+                chart = ui.echart(time_charts(["", ""], [])).style(f"height: {pixels(2)}px")
+            with panel("How far from ADL", "slim"):
+                distance = html()
+                with ui.element("div").classes("bits"):
+                    for action in _actions(contract):
+                        action_button(view, action)
+        ladder = Ladder(view, contract, side, offset, account)
+        with grid():
+            with panel("Price → ADL", "half", about="what a move of the mark would leave for ADL"):
+                curved = ui.echart(curve([])).style("height: 260px")
+                ui.label(
+                    "From the contract's last rating: depth as told, every account closed at the "
+                    "worst price its bankruptcy allows."
+                ).classes("note")
+            with panel("ADL risk taken apart", "half"):
+                level_shown = html()
+                parts = table(_PARTS, [], "input")
+    await view.connect()
+    past = _Past()
+
+    async def refresh() -> None:
+        now = await view.source.contract(contract)
+        pool = next(each for each in await view.source.pools() if each.pool == now.pool)
+        view.as_of(now.as_of, now.time_ms)
+        head.set_content(_head(view, now))
+        distance.set_content(_distance(now, pool))
+        past.add(now, pool)
+        chart.options.update(past.options(now, pool))
+        chart.update()
+
+    async def rate() -> None:
+        rating = await view.source.rating(contract)
+        if rating is not None:
+            level_shown.set_content(_level(rating))
+            curved.options.update(curve(_moves(rating)))
+            curved.update()
+            parts.rows = _parts(rating)
+
+    async def begin() -> None:
+        past.begin(await view.source.contract_history(contract, limit=MOMENTS))
+
+    await view.attempt(begin)
+    await view.every(refresh)
+    await view.every(ladder.refresh, LADDER_S)
+    await view.every(rate, RATING_S)
+
+
+def _actions(contract: str) -> list[Action]:
+    """Return what an operator may do to a contract."""
+    return [
+        Action(
+            label="Pause rounds",
+            confirm=contract,
+            fixed={"type": "pause_adl", "contract": contract, "paused": True},
+        ),
+        Action(
+            label="Let rounds go on",
+            confirm=contract,
+            fixed={"type": "pause_adl", "contract": contract, "paused": False},
+        ),
+        Action(
+            label="Force a round",
+            confirm=contract,
+            fixed={"type": "force_adl", "contract": contract},
+        ),
+        Action(
+            label="Move to another pool",
+            confirm=contract,
+            fixed={"type": "move_contract", "contract": contract},
+            asked={"pool": "name of the pool"},
+        ),
+    ]
+
+
+# --- the state ---
+
+
+def _head(view: View, contract: Contract) -> str:
+    state = state_of(contract)
+    return (
+        f'<div class="banner banner-{state}" data-state="{state}">'
+        f'<b class="state state-{state}">{STATES[state]}</b>'
+        f"<span>{escape(banner(contract))}</span>"
+        f'<span class="quiet">mark {grouped(contract.mark)} at {utc(contract.marked_ms)} · rules '
+        f'of {escape(contract.rules)} · pool <a href="{view.href(f"/pools/{contract.pool}")}">'
+        f"{escape(contract.pool)}</a></span></div>"
+    )
+
+
+def _distance(contract: Contract, pool: Pool) -> str:
+    """Return the gauge of each trigger, and the drawdown's numbers written out."""
+    drawdown = contract.trigger("contract_drawdown")
+    told = _drawdown(drawdown, contract.settle) if drawdown else ""
+    others = [_gauge(each) for each in contract.triggers if each is not drawdown]
+    pairs = {
+        "contract profit": grouped(contract.profit),
+        "profit, peak": grouped(contract.profit_peak),
+        f"pool {escape(pool.pool)}, equity": grouped(pool.equity),
+        "inventory long": grouped(contract.inventory_long),
+        "inventory short": grouped(contract.inventory_short),
+        "open interest": grouped(contract.open_interest_long),
+        "last ADL": utc(contract.last_adl_ms),
+    }
+    return f"{told}{''.join(others)}{_pairs(pairs)}"
+
+
+def _drawdown(trigger: Trigger, asset: str) -> str:
+    numbers = trigger.numbers
+    start, stop = numbers["start_ppm"], numbers["stop_ppm"]
+    band = 100 * Decimal(stop) / Decimal(start)
+    arithmetic = (
+        f"({grouped(numbers['profit'])} - {grouped(numbers['profit_peak'])}) ÷ "
+        f"{grouped(numbers['balance_peak'])} = <b>{percent(numbers['pnl_ratio_ppm'])}</b>"
+    )
+    return (
+        "<div>pnlRatio = (profit - its peak) ÷ peak balance of the pool</div>"
+        f"<div>{arithmetic}</div>"
+        f"{_gauge(trigger, float(band), (percent(stop), percent(start)))}"
+        f"{_pairs({f'loss room, {asset}': grouped(plain(loss_room(trigger)))})}"
+    )
+
+
+def _gauge(trigger: Trigger, band: float | None = None, marks: Sequence[str] = ()) -> str:
+    """Return how far a trigger is; `band` is where it stops, in percent of the way."""
+    filled = min(max(trigger.progress_ppm / 10_000, 0), 100)
+    shaded = f'<span class="band" style="left:{band:.2f}%;right:0"></span>' if band else ""
+    labels = ""
+    if band is not None and len(marks) == 2:
+        labels = (
+            f'<span class="mark" style="left:0;transform:none">stops above {marks[0]}</span>'
+            '<span class="mark" style="right:0;left:auto;transform:none">'
+            f"starts at {marks[1]}</span>"
+        )
+    on = " on" if trigger.on else ""
+    way = "on" if trigger.on else f"{percent(trigger.progress_ppm)} of the way"
+    name = words(trigger.trigger)
+    return (
+        f'<div>{escape(name)}: <b>{way}</b></div><div class="gauge" role="meter" aria-valuemin="0" '
+        f'aria-valuemax="100" aria-valuenow="{filled:.1f}" aria-label="{escape(name)}">'
+        f'<span class="track">{shaded}<span class="fill{on}" style="width:{filled:.2f}%"></span>'
+        f"</span>{labels}</div>"
+    )
+
+
+def _pairs(pairs: dict[str, str]) -> str:
+    """Return names and values; values are HTML."""
+    rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in pairs.items())
+    return f'<dl class="pairs">{rows}</dl>'
+
+
+# --- the past ---
+
+
+class _Past:
+    """Points of the pool and of the contract, from history and as they come."""
+
+    def __init__(self) -> None:
+        self.balance: list[Point] = []
+        self.peak: list[Point] = []
+        self.profit: list[Point] = []
+        self.profit_peak: list[Point] = []
+
+    def begin(self, moments: Sequence[ContractMoment]) -> None:
+        """Take up the past."""
+        for each in moments:
+            self.balance.append((each.time_ms, float(each.pool_balance)))
+            self.profit.append((each.time_ms, float(each.profit)))
+            self.profit_peak.append((each.time_ms, float(each.profit_peak)))
+
+    def add(self, contract: Contract, pool: Pool) -> None:
+        """Take up what is now."""
+        for points, number in (
+            (self.balance, pool.balance),
+            (self.peak, pool.balance_peak),
+            (self.profit, contract.profit),
+            (self.profit_peak, contract.profit_peak),
+        ):
+            if not points or points[-1][0] < contract.time_ms:
+                points.append((contract.time_ms, float(number)))
+                del points[: -2 * MOMENTS]
+
+    def options(self, contract: Contract, pool: Pool) -> dict[str, Any]:
+        """Return both charts as they are now."""
+        titles = (
+            f"Pool {pool.pool}: balance and peak, {pool.asset}",
+            f"Profit of {contract.contract} and its peak, {contract.settle}",
+        )
+        balance = with_levels(
+            steps("balance", self.balance, BLUE), [level_line(0, "0: empty", GREY)]
+        )
+        profit = with_levels(steps("profit", self.profit, AMBER, grid=1), _levels(contract))
+        peaks = [
+            steps("peak balance", self.peak, GREY, line="dashed"),
+            steps("peak profit", self.profit_peak, GREY, grid=1, line="dashed"),
+        ]
+        limits = [each["yAxis"] for each in _levels(contract)]
+        spans = (
+            _span([self.balance, self.peak], [0]),
+            _span([self.profit, self.profit_peak], limits),
+        )
+        return time_charts(titles, [balance, profit, *peaks], spans)
+
+
+def _span(lines: Sequence[Sequence[Point]], limits: Sequence[float]) -> tuple[float, float]:
+    """Return the least and the largest of all points and limits."""
+    values = [*limits, *(value for points in lines for _, value in points)]
+    return min(values), max(values)
+
+
+def _levels(contract: Contract) -> list[dict[str, Any]]:
+    """Return the profits at which the drawdown would start and stop ADL."""
+    drawdown = contract.trigger("contract_drawdown")
+    if drawdown is None or Decimal(drawdown.numbers["balance_peak"]) <= 0:
+        return []
+    named = (("start_ppm", "starts", RED), ("stop_ppm", "stops", GREEN))
+    return [
+        level_line(
+            float(level(drawdown, limit)),
+            f"ADL {verb} at pnlRatio {percent(drawdown.numbers[limit])}",
+            colour,
+        )
+        for limit, verb, colour in named
+    ]
+
+
+# --- the rating ---
+
+
+def _level(rating: Rating) -> str:
+    start = "no move up to the last rung"
+    if rating.adl_from_ppm is not None:
+        start = f"a move of {percent(rating.adl_from_ppm)}"
+    return (
+        f'<div><span class="state state-{escape(rating.level)}">{words(rating.level)}</span> '
+        f"scorecard {words(rating.scorecard_level)} with {rating.points} points, stress "
+        f"{words(rating.stress_level)}: ADL begins at {start} · rated {utc(rating.time_ms)}</div>"
+    )
+
+
+def _moves(rating: Rating) -> list[dict[str, float]]:
+    return [
+        {
+            "move": each.shock_ppm / 10_000,
+            "liquidated": float(each.liquidated_long) + float(each.liquidated_short),
+            "absorbed": float(each.absorbed),
+            "adl": float(each.adl),
+        }
+        for each in sorted(rating.curve, key=lambda each: each.shock_ppm)
+    ]
+
+
+def _parts(rating: Rating) -> list[dict[str, Any]]:
+    return [
+        {
+            "input": words(part.input),
+            "value": percent(part.value_ppm).removesuffix(" %"),
+            "points": part.points,
+        }
+        for part in rating.parts
+    ]

@@ -1,0 +1,183 @@
+"""Overview: how near to ADL every contract is, and what has just happened."""
+
+from collections import deque
+from html import escape
+from typing import Any
+
+from delever.dashboard.answers import Contract, EventShown, Pool
+from delever.dashboard.frame import View, grid, html, panel
+from delever.dashboard.shown import (
+    NOTHING,
+    STATES,
+    banner,
+    clock,
+    inventory,
+    pnl_ratio,
+    state_of,
+    utc,
+    words,
+)
+from delever.dashboard.source import Source
+from delever.dashboard.tables import Column, table
+
+FEED = 60
+"""Events that the feed keeps."""
+
+LOOK_BACK = 500
+"""Sequences that the feed looks back when the page is opened."""
+
+LOUD = {
+    "adl_started": "ADL started",
+    "adl_stopped": "ADL stopped",
+    "adl_forced": "ADL forced",
+    "adl_paused": "ADL paused",
+    "round_closed": "ADL round",
+    "adl_exhausted": "nobody left",
+    "taken_over": "takeover",
+    "pool_funded": "pool funded",
+    "contract_moved": "contract moved",
+    "fill_cancelled": "fill taken back",
+    "loss_socialised": "loss shared",
+    "notice": "notice",
+}
+"""Events that the feed tells, and how it calls them."""
+
+NEARNESS = {None, "adl_near", "adl_far"}
+"""Kinds of notices that the feed tells; the others say what an event beside them has said."""
+
+_COLUMNS = (
+    Column("contract", "Contract", "link"),
+    Column("state", "State", "state"),
+    Column("progress", "% of the way", "number"),
+    Column("risk", "ADL risk", "state"),
+    Column("pnl_ratio", "pnlRatio %", "number"),
+    Column("mark", "Mark", "number"),
+    Column("pool", "Pool", "link"),
+    Column("balance", "Pool balance", "number"),
+    Column("open_interest", "Open interest", "number"),
+    Column("inventory", "Inventory"),
+    Column("last_adl", "Last ADL (UTC)"),
+)
+
+_ORDER = ("exhausted", "adl", "stale", "watch", "calm")
+
+
+async def show(source: Source) -> None:
+    """Show the overview."""
+    view = View(source, "Overview", "/")
+    with view.body:
+        banners = html()
+        with grid():
+            with panel("Contracts", about="click a heading to sort"):
+                contracts = table(_COLUMNS, [], "contract")
+            with panel("What happens", about="newest first"):
+                feed = html('<div class="feed"></div>')
+    await view.connect()
+    told = _Feed(view)
+
+    async def refresh() -> None:
+        found = await view.source.contracts()
+        pools = {pool.pool: pool for pool in await view.source.pools()}
+        if found:
+            view.as_of(found[0].as_of, found[0].time_ms)
+        found.sort(key=lambda each: _ORDER.index(state_of(each)))
+        told_states = "".join(_banner(view, each) for each in found)
+        banners.set_content(f'<div class="banners">{told_states}</div>' if found else _EMPTY)
+        contracts.rows = [_row(view, each, pools.get(each.pool)) for each in found]
+        await told.follow(found[0].as_of if found else 0)
+        feed.set_content(f'<div class="feed">{"".join(told.lines)}</div>')
+
+    await view.every(refresh)
+
+
+_EMPTY = '<p class="quiet">No contract is defined yet.</p>'
+
+
+def _banner(view: View, contract: Contract) -> str:
+    state = state_of(contract)
+    quiet = state == "calm" and not contract.paused
+    detail = "" if quiet else f'<span class="quiet">{escape(banner(contract))}</span>'
+    return (
+        f'<div class="banner banner-{state}" data-contract="{escape(contract.contract)}" '
+        f'data-state="{state}"><b><a href="{view.contract(contract.contract)}">'
+        f'{escape(contract.contract)}</a></b> <span class="state state-{state}">'
+        f"{STATES[state]}</span> {detail}</div>"
+    )
+
+
+def _row(view: View, contract: Contract, pool: Pool | None) -> dict[str, Any]:
+    state = state_of(contract)
+    ratio = pnl_ratio(contract).removesuffix(" %")
+    return {
+        "contract": contract.contract,
+        "contract_href": view.contract(contract.contract),
+        "state": STATES[state].partition(":")[0],
+        "state_kind": state,
+        "progress": f"{contract.progress_ppm / 10_000:g}",
+        "risk": words(contract.risk),
+        "risk_kind": contract.risk or "none",
+        "pnl_ratio": None if ratio == NOTHING else ratio,
+        "mark": contract.mark,
+        "pool": contract.pool,
+        "pool_href": view.href(f"/pools/{contract.pool}"),
+        "balance": pool.balance if pool else None,
+        "open_interest": contract.open_interest_long,
+        "inventory": inventory(contract) or "none",
+        "last_adl": _since(contract),
+    }
+
+
+def _since(contract: Contract) -> str:
+    """Return the time of the last ADL, with its date where that is another day's."""
+    last, now = utc(contract.last_adl_ms), utc(contract.time_ms)
+    return last.rpartition(" ")[2] if last[:10] == now[:10] else last
+
+
+class _Feed:
+    """The newest loud events, as lines; asks only for what came since it last asked."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._after: int | None = None
+        self.lines: deque[str] = deque(maxlen=FEED)
+
+    async def follow(self, sequence: int) -> None:
+        """Take up what has happened up to a sequence."""
+        if self._after is None:
+            self._after = max(0, sequence - LOOK_BACK)
+        page = await self._view.source.events(self._after)
+        self._after = page.next_after
+        for told in page.events:
+            if _is_loud(told.event):
+                self.lines.appendleft(_line(self._view, told))
+
+
+def _is_loud(event: dict[str, Any]) -> bool:
+    """Whether an event is told: of notices only those that ADL is near, or far again."""
+    return event["type"] in LOUD and event.get("kind") in NEARNESS
+
+
+def _line(view: View, told: EventShown) -> str:
+    event = told.event
+    name = event.get("contract") or event.get("pool") or ""
+    place = f'<a href="{view.contract(name)}">{escape(name)}</a>' if event.get("contract") else name
+    return (
+        f'<div><span class="clock">{clock(told.time_ms)}</span><b>{LOUD[event["type"]]}</b>'
+        f"<span>{place} {escape(_detail(event))} "
+        f'<span class="quiet">#{told.sequence}.{told.index}</span></span></div>'
+    )
+
+
+def _detail(event: dict[str, Any]) -> str:
+    """Return what an event is about, in words; its numbers stand on the pages it leads to."""
+    fields = {
+        "adl_started": ("trigger",),
+        "adl_stopped": ("trigger",),
+        "adl_forced": ("note",),
+        "adl_paused": ("note",),
+        "round_closed": ("side", "price_rule"),
+        "taken_over": ("account", "side"),
+        "pool_funded": ("reason", "note"),
+        "notice": ("kind", "subject", "account"),
+    }.get(event["type"], ())
+    return " · ".join(words(event[name]) for name in fields if event[name])

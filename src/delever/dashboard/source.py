@@ -1,0 +1,213 @@
+"""Asks the native API of one server, typed; the page knows nothing that this does not tell it.
+
+`server` is a base URL, or the server's own ASGI app where both run in one process. A key is
+`ID.SECRET`, sent as a bearer token; without one only what is open to all is answered.
+"""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import httpx2
+import msgspec
+
+from delever.dashboard.answers import (
+    Account,
+    Contract,
+    ContractMoment,
+    Episode,
+    EventPage,
+    Explained,
+    Pool,
+    PoolDetail,
+    PoolHistory,
+    QueuePage,
+    Rating,
+    Recomputed,
+    Supposed,
+    Waterfall,
+)
+from delever.dashboard.mount import Asgi
+
+AnswerT = TypeVar("AnswerT")
+Query = Mapping[str, str | int | None]
+
+TIMEOUT_S = 10.0
+
+UNAUTHORISED = 401
+
+
+class SourceError(Exception):
+    """The server did not answer as asked: HTTP status (0: no answer at all) and its message."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+    @property
+    def wants_key(self) -> bool:
+        """Whether a key would help."""
+        return self.status == UNAUTHORISED
+
+
+class Source:
+    """Asks one server. `with_key` gives the same source with another visitor's key."""
+
+    def __init__(self, server: str | Asgi, key: str = "") -> None:
+        if isinstance(server, str):
+            self._client = httpx2.AsyncClient(base_url=server, timeout=TIMEOUT_S)
+        else:
+            transport = httpx2.ASGITransport(app=server)
+            self._client = httpx2.AsyncClient(transport=transport, base_url="http://delever")
+        self._key = key
+
+    def with_key(self, key: str) -> "Source":
+        """Return a source that asks with this key, over the same connections."""
+        other = Source.__new__(Source)
+        other._client, other._key = self._client, key  # noqa: SLF001 - its own kind
+        return other
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        await self._client.aclose()
+
+    # --- the market ---
+
+    async def contracts(self) -> list[Contract]:
+        """Return every contract as it stands."""
+        return await self._get("/v1/contracts", list[Contract])
+
+    async def contract(self, contract: str) -> Contract:
+        """Return one contract as it stands."""
+        return await self._get(f"/v1/contracts/{_part(contract)}", Contract)
+
+    async def rating(self, contract: str) -> Rating | None:
+        """Return a contract's risk taken apart, or None before it was first rated."""
+        return await self._get(f"/v1/contracts/{_part(contract)}/rating", Rating | None)  # type: ignore[arg-type]
+
+    async def queue(
+        self, contract: str, side: str, *, offset: int, limit: int, account: str | None = None
+    ) -> QueuePage:
+        """Return a page of a queue, or the page that holds an account."""
+        query: Query = {"side": side, "offset": offset, "limit": limit, "account": account}
+        return await self._get(f"/v1/contracts/{_part(contract)}/queue", QueuePage, query)
+
+    async def pools(self) -> list[Pool]:
+        """Return every pool as it stands."""
+        return await self._get("/v1/pools", list[Pool])
+
+    async def pool(self, pool: str) -> PoolDetail:
+        """Return one pool as it stands, with its worst drawdowns."""
+        return await self._get(f"/v1/pools/{_part(pool)}", PoolDetail)
+
+    async def pool_history(self, pool: str, *, limit: int) -> PoolHistory:
+        """Return a pool's past, thinned to `limit` points, and its flows."""
+        return await self._get(f"/v1/pools/{_part(pool)}/history", PoolHistory, {"limit": limit})
+
+    # --- accounts ---
+
+    async def account(self, account: str) -> Account:
+        """Return what an account holds."""
+        return await self._get(f"/v1/accounts/{_part(account)}", Account)
+
+    async def explain(self, account: str, contract: str, side: str, position: int) -> Explained:
+        """Return why a position stands where it stands."""
+        query: Query = {"contract": contract, "side": side, "position": position}
+        return await self._get(f"/v1/accounts/{_part(account)}/explain", Explained, query)
+
+    async def what_if(
+        self, account: str, contract: str, side: str, position: int, change: Mapping[str, str]
+    ) -> Supposed:
+        """Return what one change would make of a position's place."""
+        asked = {"contract": contract, "side": side, "position": position, "change": change}
+        return await self._ask(
+            "POST", f"/v1/accounts/{_part(account)}/what-if", Supposed, body=asked
+        )
+
+    async def notices(self, account: str) -> list[dict[str, Any]]:
+        """Return the deliveries of an account's notices."""
+        return await self._get(f"/v1/accounts/{_part(account)}/notices", list[dict[str, Any]])
+
+    # --- the past ---
+
+    async def events(self, after: int, *, limit: int = 1_000, **only: str) -> EventPage:
+        """Return events after a sequence; `only` may name a type, a contract or an account."""
+        return await self._get("/v1/events", EventPage, {"after": after, "limit": limit, **only})
+
+    async def contract_history(self, contract: str, *, limit: int) -> list[ContractMoment]:
+        """Return a contract's past, thinned to about `limit` points."""
+        path = f"/v1/contracts/{_part(contract)}/history"
+        return await self._get(path, list[ContractMoment], {"limit": limit})
+
+    async def episodes(self, contract: str = "", *, limit: int = 200) -> list[Episode]:
+        """Return ADL episodes, newest first, of one contract or of all."""
+        return await self._get(
+            "/v1/adl", list[Episode], {"contract": contract or None, "limit": limit}
+        )
+
+    async def waterfall(self, episode: int) -> Waterfall:
+        """Return one episode from top to bottom."""
+        return await self._get(f"/v1/adl/{episode}", Waterfall)
+
+    async def recompute(self, sequence: int) -> Recomputed:
+        """Let the server run a record's command again and compare all that follows."""
+        return await self._get(f"/v1/adl/rounds/{sequence}/recompute", Recomputed)
+
+    async def submit(self, command: Mapping[str, object]) -> Any:
+        """Submit one command; return what came of it."""
+        return await self._ask("POST", "/v1/commands", Any, body=command)
+
+    # --- how ---
+
+    async def _get(self, path: str, kind: type[AnswerT], query: Query | None = None) -> AnswerT:
+        return await self._ask("GET", path, kind, query=query)
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        kind: type[AnswerT],
+        *,
+        query: Query | None = None,
+        body: object = None,
+    ) -> AnswerT:
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        content = None if body is None else msgspec.json.encode(body)
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        asked = {name: value for name, value in (query or {}).items() if value is not None}
+        try:
+            answer = await self._client.request(
+                method, path, params=asked, content=content, headers=headers
+            )
+        except httpx2.HTTPError as error:
+            raise SourceError(0, f"the server cannot be reached: {error}") from None
+        if answer.status_code >= 400:
+            raise SourceError(answer.status_code, _message(answer))
+        try:
+            return msgspec.json.decode(answer.content, type=kind)
+        except msgspec.DecodeError as error:
+            raise SourceError(0, f"{path} was not understood: {error}") from None
+
+
+def _message(answer: httpx2.Response) -> str:
+    """Return what went wrong, out of the envelope or of the status alone."""
+    try:
+        fault = msgspec.json.decode(answer.content)["error"]
+        place = " ".join(str(fault[name]) for name in ("field", "value") if fault.get(name))
+        text = fault.get("message") or fault.get("reason")
+        return f"{place}: {text}" if place else str(text)
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return f"the server answered {answer.status_code} {answer.reason_phrase}"
+
+
+def _part(name: str) -> str:
+    return quote(name, safe="")

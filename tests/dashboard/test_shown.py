@@ -1,0 +1,162 @@
+"""Numbers, states and levels as the page writes them, from answers made by hand."""
+
+import asyncio
+import http.server
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+
+import pytest
+
+from delever.dashboard.answers import Contract, Trigger
+from delever.dashboard.laboratory import OWN, own_commands, play
+from delever.dashboard.shown import (
+    banner,
+    grouped,
+    level,
+    lights,
+    loss_room,
+    pnl_ratio,
+    state_of,
+    utc,
+)
+from delever.dashboard.source import Source, SourceError
+from delever.lab.errors import InputError
+
+DRAWDOWN = Trigger(
+    trigger="contract_drawdown",
+    on=False,
+    since_ms=None,
+    progress_ppm=833_333,
+    price_rule="drawdown_limit",
+    numbers={
+        "balance_peak": "1000000.5",
+        "profit": "-250000",
+        "profit_peak": "100",
+        "pnl_ratio_ppm": "-250099",
+        "start_ppm": "-300000",
+        "stop_ppm": "-250000",
+    },
+)
+
+
+def contract(state: str = "calm", *, stale: bool = False, inventory: str = "0") -> Contract:
+    return Contract(
+        as_of=7, time_ms=0, contract="BTCUSDT", kind="linear", settle="USDT", pool="main",
+        rules="bybit", mark="57000", marked_ms=1_000, stale=stale, paused=False, state=state,
+        progress_ppm=833_333, open_interest_long="1", open_interest_short="1", positions_long=1,
+        positions_short=1, inventory_long=inventory, inventory_short="0", profit="-250000",
+        profit_peak="100", risk=None, last_adl_ms=None, triggers=(DRAWDOWN,),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("state", "stale", "shown"),
+    [
+        ("calm", False, "calm"),
+        ("calm", True, "stale"),
+        ("watch", True, "stale"),
+        ("adl", True, "adl"),
+        ("exhausted", True, "exhausted"),
+    ],
+)
+def test_stale_input_is_a_state_but_never_hides_adl(state: str, stale: bool, shown: str) -> None:
+    assert state_of(contract(state, stale=stale)) == shown
+
+
+def test_a_banner_has_its_numbers() -> None:
+    told = banner(contract("watch", stale=True, inventory="100"))
+    assert told == (
+        "contract drawdown at 83.3333 % of the way; the pool holds 100 long; "
+        "no mark since 00:00:01.000"
+    )
+    assert pnl_ratio(contract()) == "-25.0099 %"
+
+
+def test_levels_are_exact_and_stand_on_the_profit() -> None:
+    """BYB-01: start at peak profit - 30 % of the pool's peak; what is left is the loss room."""
+    assert level(DRAWDOWN, "start_ppm") == Decimal("-299900.15")
+    assert level(DRAWDOWN, "stop_ppm") == Decimal("-249900.125")
+    assert loss_room(DRAWDOWN) == Decimal("49900.15")
+
+
+@pytest.mark.parametrize(
+    ("number", "html"),
+    [
+        ("1234567.89", "<span>1</span><span>234</span><span>567</span>.89"),
+        ("-999", "-<span>999</span>"),
+        ("1000", "<span>1</span><span>000</span>"),
+        ("0.00012345", "<span>0</span>.00012345"),
+        ("<b>", "<span>&lt;b&gt;</span>"),
+    ],
+)
+def test_thousands_stand_apart_and_are_copied_as_they_are(number: str, html: str) -> None:
+    assert grouped(number) == f'<span class="number">{html}</span>'
+
+
+def test_times_and_lights_are_text() -> None:
+    assert utc(1_760_130_900_007) == "2025-10-10 21:15:00.007"
+    assert utc(None) == "-"
+    assert lights(4) == "●●●●○ 4 of 5"
+    assert lights(None) == "not in line"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "scenario: holds no command"),
+        ('{"type": "set_marks"', "scenario, line 1: is cut off"),
+        ('# none\n{"type": "sett_marks"}', "line 2, type 'sett_marks': is no command"),
+        ("x" * 2_000_001, "more than 2,000,000 characters"),
+    ],
+)
+def test_a_scenario_that_is_none_is_refused_with_its_line(text: str, why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        own_commands(text)
+
+
+def test_the_laboratory_plays_one_scenario_under_each_rule_set() -> None:
+    """BYB-01 BYB-03: 50,000 are borne as in the documentation; venues without a queue bear none."""
+    bybit, gmx = play("one_long_falls", "", ["bybit", "gmx"])
+    (total,) = bybit.kept.summary.contracts
+    assert (total.closed, total.accounts, bybit.refused) == ("100", 3, 0)
+    assert total.pool_profit == "-300000"
+    assert gmx.kept.fills.height == 0
+    (again,) = play(OWN, '{"type": "set_time", "time_ms": 1}', ["okx"])
+    assert again.kept.summary.commands == 1
+
+
+def test_a_server_that_is_not_there_or_not_one_is_told_as_such() -> None:
+    with pytest.raises(SourceError, match="cannot be reached") as silent:
+        asyncio.run(_ask("http://127.0.0.1:9"))
+    assert (silent.value.status, silent.value.wants_key) == (0, False)
+    with other_server() as url, pytest.raises(SourceError, match="answered 404") as other:
+        asyncio.run(_ask(url))
+    assert other.value.status == 404
+
+
+async def _ask(url: str) -> None:
+    async with Source(url) as source:
+        await source.contracts()
+
+
+@contextmanager
+def other_server() -> Iterator[str]:
+    """Serve something that is no delever."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+class Quiet(http.server.BaseHTTPRequestHandler):
+    """Knows no path, and says nothing on standard error."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""

@@ -1,0 +1,299 @@
+"""Commands in columns do what the same commands in rows do, and are refused by row and field."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from sessions import crash, opening, sessions
+
+from delever.core import messages as m
+from delever.core.book import Book
+from delever.core.engine import step
+from delever.core.invariants import audit
+from delever.core.messages import Event, Reason, Side
+from delever.core.packing import position_columns
+from delever.core.positions import _read_row
+from delever.core.reading import Refusal, read_cash
+from delever.journal import Recorder, replay_commands, replay_events
+from delever.journal.snapshot import encode_book
+
+
+def in_columns(book: Book, command: m.Command) -> m.Command | None:
+    """Return the command in columns, or None where columns cannot say it."""
+    try:
+        match command:
+            case m.DefineAccount():
+                flags = {"hedge_mode": command.hedge_mode, "adl_exempt": command.adl_exempt}
+                columns = {name: bytes([flag]) for name, flag in flags.items()}
+                return m.DefineAccounts(
+                    time_ms=command.time_ms, accounts=(command.account,), **columns
+                )
+            case m.SetBalances(balances=rows) if len({row.asset for row in rows}) == 1:
+                asset = book.assets[rows[0].asset]
+                cash = [read_cash("", row.balance, asset.cash_decimals) for row in rows]
+                return m.SetBalanceColumns(
+                    time_ms=command.time_ms,
+                    version=command.version,
+                    last_fill=command.last_fill,
+                    asset=asset.name,
+                    accounts=tuple(row.account for row in rows),
+                    balances_cash=np.array(cash, "<i8").tobytes(),
+                )
+            case m.SetPositions():
+                return positions_in_columns(book, command)
+            case _:
+                return None
+    except (Refusal, KeyError):
+        return None
+
+
+def positions_in_columns(book: Book, command: m.SetPositions) -> m.Command:
+    rows = command.positions
+    held = [_read_row(book, "", row) for row in rows]
+    accounts, contracts = ([*dict.fromkeys(names)] for names in zip(*map(key, rows), strict=True))
+    columns: dict[str, Any] = {
+        "account": [accounts.index(row.account) for row in rows],
+        "contract": [contracts.index(row.contract) for row in rows],
+        "side": [list(Side).index(row.side) for row in rows],
+        "lots": [position.lots for position in held],
+        "costs_cash": [abs(position.cost_cash) for position in held],
+        "position": [row.position for row in rows],
+        "isolated": [position.isolated for position in held],
+        "margins_cash": [position.margin_cash for position in held],
+        "leverages_hundredths": [position.leverage_hundredths for position in held],
+        "under_liquidation": [position.under_liquidation for position in held],
+    }
+    return position_columns(
+        time_ms=command.time_ms,
+        version=command.version,
+        last_fill=command.last_fill,
+        accounts=accounts,
+        contracts=contracts,
+        columns={name: column for name, column in columns.items() if any(column) or name in TOLD},
+    )
+
+
+TOLD = {"account", "contract", "side", "lots", "costs_cash", "leverages_hundredths"}
+
+
+def key(row: m.PositionRow) -> tuple[str, str]:
+    return row.account, row.contract
+
+
+def in_rows(book: Book, event: Event) -> Iterator[Event]:
+    """Return an event of columns as the events of rows that say the same."""
+    names = book.accounts.names
+
+    def column(body: bytes, kind: str, size: int = 0, default: int = 0) -> list[int]:
+        return np.frombuffer(body, kind).tolist() if body else [default] * size
+
+    match event:
+        case m.AccountsDefined():
+            flags = zip(event.accounts, event.hedge_mode, event.adl_exempt, strict=True)
+            for name, hedge, exempt in flags:
+                yield m.AccountDefined(
+                    account=name, hedge_mode=bool(hedge), adl_exempt=bool(exempt)
+                )
+        case m.RowsIgnored():
+            kinds = zip((event.rows, event.account, event.known_versions), "448", strict=True)
+            for row, account, known in zip(*(column(c, f"<i{k}") for c, k in kinds), strict=True):
+                yield m.RowIgnored(
+                    row=row, account=names[account], version=event.version, known_version=known
+                )
+        case m.BalanceColumnsSet():
+            accounts = column(event.account, "<i4")
+            yield m.BalancesSet(
+                version=event.version,
+                last_fill=event.last_fill,
+                accounts=tuple(names[account] for account in accounts),
+                assets=(event.asset,) * len(accounts),
+                balances_cash=tuple(column(event.balances_cash, "<i8")),
+            )
+        case m.PositionColumnsSet():
+            accounts = column(event.account, "<i4")
+            n = len(accounts)
+            yield m.PositionsSet(
+                version=event.version,
+                last_fill=event.last_fill,
+                contract=event.contract,
+                side=event.side,
+                accounts=tuple(names[account] for account in accounts),
+                positions=tuple(column(event.position, "<i4", n)),
+                lots=tuple(column(event.lots, "<i8")),
+                costs_cash=tuple(column(event.costs_cash, "<i8")),
+                isolated=tuple(map(bool, column(event.isolated, "<i1", n))),
+                margins_cash=tuple(column(event.margins_cash, "<i8", n)),
+                leverages_hundredths=tuple(column(event.leverages_hundredths, "<i4", n, 100)),
+                under_liquidation=tuple(map(bool, column(event.under_liquidation, "<i1", n))),
+            )
+        case _:
+            yield event
+
+
+def without_orders(command: m.Command) -> m.Command:
+    if not isinstance(command, m.SetPositions):
+        return command
+    rows = (msgspec.structs.replace(row, open_orders=()) for row in command.positions)
+    return msgspec.structs.replace(command, positions=tuple(rows))
+
+
+@given(sessions())
+def test_columns_do_what_rows_do(commands: list[m.Command]) -> None:
+    book, other = Book(), Book()
+    for command in map(without_orders, commands):
+        told = in_columns(book, command) or command
+        events, others = step(book, command), step(other, told)
+        if isinstance(events[0], m.Refused) and told is not command:
+            assert isinstance(others[0], m.Refused)
+        else:
+            assert [row for event in others for row in in_rows(other, event)] == list(events)
+        book.take_changes()
+        audit(other)
+    assert encode_book(book) == encode_book(other)
+
+
+def standing() -> Book:
+    """Return the book of a crash in the middle, with fills that nobody has acknowledged."""
+    book = Book()
+    for command in crash():
+        step(book, command)
+    return book
+
+
+def one_row(**columns: Any) -> dict[str, Any]:
+    names = ("account", "contract", "side", "lots", "costs_cash")
+    return {**dict(zip(names, ([0], [0], [0], [1], [100]), strict=True)), **columns}
+
+
+TWICE = {name: column * 2 for name, column in one_row().items()}
+
+REFUSED = [
+    (one_row(), ["nobody"], Reason.ACCOUNT_IS_UNKNOWN, "accounts[0]"),
+    (one_row(account=[1]), ["ann"], Reason.NUMBER_MUST_BE_WITHIN_RANGE, "account[0]"),
+    (one_row(account=[99]), [], Reason.NUMBER_MUST_BE_WITHIN_RANGE, "account[0]"),
+    (one_row(contract=[-1]), ["ann"], Reason.NUMBER_MUST_BE_WITHIN_RANGE, "contract[0]"),
+    (one_row(side=[2]), ["ann"], Reason.NUMBER_MUST_BE_WITHIN_RANGE, "side[0]"),
+    (one_row(lots=[-1]), ["ann"], Reason.NUMBER_MUST_NOT_BE_NEGATIVE, "lots[0]"),
+    (one_row(lots=[2**62]), ["ann"], Reason.EXCEEDS_NUMERIC_RANGE, "lots[0]"),
+    (one_row(lots=[1, 2]), ["ann"], Reason.COLUMNS_DIFFER_IN_LENGTH, "lots"),
+    (one_row(costs_cash=[0]), ["ann"], Reason.NUMBER_MUST_BE_POSITIVE, "costs_cash[0]"),
+    (one_row(costs_cash=[2**62]), ["ann"], Reason.EXCEEDS_NUMERIC_RANGE, "costs_cash[0]"),
+    (one_row(position=[-1]), ["ann"], Reason.NUMBER_MUST_BE_WITHIN_RANGE, "position[0]"),
+    (one_row(isolated=[2]), ["ann"], Reason.NUMBER_MUST_BE_WITHIN_RANGE, "isolated[0]"),
+    (one_row(margins_cash=[1]), ["ann"], Reason.NUMBER_MUST_BE_WITHIN_RANGE, "margins_cash[0]"),
+    (
+        one_row(isolated=[1], margins_cash=[-1]),
+        ["ann"],
+        Reason.NUMBER_MUST_NOT_BE_NEGATIVE,
+        "margins_cash[0]",
+    ),
+    (
+        one_row(leverages_hundredths=[0]),
+        ["ann"],
+        Reason.NUMBER_MUST_BE_WITHIN_RANGE,
+        "leverages_hundredths[0]",
+    ),
+    (
+        one_row(costs_cash=[2**61], leverages_hundredths=[1]),
+        ["ann"],
+        Reason.EXCEEDS_NUMERIC_RANGE,
+        "leverages_hundredths[0]",
+    ),
+    (TWICE, ["ann"], Reason.ROW_IS_REPEATED, "account[1]"),
+    ({**TWICE, "side": [0, 1]}, ["ann"], Reason.ONE_WAY_ACCOUNT_HOLDS_ONE_SIDE, "side[1]"),
+    ({**TWICE, "lots": [1, -1]}, ["ann"], Reason.NUMBER_MUST_NOT_BE_NEGATIVE, "lots[1]"),
+]
+
+
+@pytest.mark.parametrize(("columns", "accounts", "reason", "field"), REFUSED)
+def test_a_bad_row_stops_all_rows(
+    columns: dict[str, Any], accounts: list[str], reason: Reason, field: str
+) -> None:
+    """CORE-14: a bulk command is refused whole, with the row and the field."""
+    book = standing()
+    before = encode_book(book)
+    command = position_columns(
+        time_ms=10**9, version=99, accounts=accounts, contracts=["BTC"], columns=columns
+    )
+    (refused,) = step(book, command)
+    assert isinstance(refused, m.Refused)
+    assert (refused.reason, refused.field) == (reason, field)
+    book.sequence -= 1
+    assert encode_book(book) == before
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (one_row(lots=[1.5]), "columns.lots: float64 is not a column of whole numbers"),
+        (one_row(side=[300]), "columns.side: does not fit into 8 bits"),
+        (one_row(price=[1]), "columns: price: no such column"),
+        (one_row(lots=[[1]]), "columns.lots: int64 is not a column of whole numbers"),
+    ],
+)
+def test_what_is_no_column_is_said_before_it_is_sent(columns: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        position_columns(time_ms=1, version=1, contracts=["BTC"], columns=columns)
+
+
+def bulk(count: int, version: int) -> list[m.Command]:
+    """Return accounts, balances and positions of both sides, as a venue's first snapshot."""
+    rng = np.random.default_rng(version)
+    names = tuple(f"n{number:05d}" for number in range(count))
+    cash = rng.integers(1, 10**12, count)
+    lots, side = rng.integers(0, 50, count), rng.integers(0, 2, count)
+    exempt = rng.integers(0, 2, count, np.int8)
+    columns = {
+        "account": rng.permutation(count) + 5,
+        "contract": rng.integers(0, 2, count),
+        "side": side,
+        "lots": lots,
+        "costs_cash": lots * rng.integers(90, 110, count) * 10**8 + 1,
+    }
+    time_ms = 10 * version
+    return [
+        m.DefineAccounts(time_ms=time_ms, accounts=names, adl_exempt=exempt.tobytes()),
+        m.SetBalanceColumns(
+            time_ms=time_ms,
+            version=version,
+            asset="USDT",
+            account=np.arange(5, 5 + count, dtype="<i4").tobytes(),
+            balances_cash=cash.tobytes(),
+        ),
+        position_columns(
+            time_ms=time_ms, version=version, contracts=["BTC", "ETH"], columns=columns
+        ),
+        m.SetMarks(time_ms=time_ms, marks={"BTC": 100 + version}),
+        m.RefreshLights(time_ms=time_ms),
+    ]
+
+
+def test_a_snapshot_told_in_bulk_replays_and_tells_the_next_one_over_it() -> None:
+    """Large enough for the compiled kernels: both kinds of replay give the same book."""
+    count = 30_000
+    with Recorder.open(":memory:") as recorder:
+        recorder.submit(opening())
+        for version in (1, 2, 3):
+            for events in recorder.submit(bulk(count, version)):
+                assert isinstance(events[0], m.Accepted), events[0]
+        audit(recorder.book)
+        lanes = [
+            lane for state in recorder.book.contracts.values() for lane in state.lanes.values()
+        ]
+        assert count * 0.9 < sum(lane.size for lane in lanes) < 2 * count
+        for replay in (replay_events, replay_commands):
+            replayed = replay(recorder.journal)
+            assert replayed.finding is None
+            assert encode_book(replayed.book) == encode_book(recorder.book)
+        stale = bulk(count, 2)[2]
+        told = msgspec.structs.replace(stale, time_ms=30)
+        before = encode_book(recorder.book)
+        ((accepted, ignored),) = recorder.submit([told])
+        assert isinstance(ignored, m.RowsIgnored)
+        assert len(ignored.rows) == 4 * count
+        assert isinstance(accepted, m.Accepted)
+        recorder.book.sequence -= 1
+        assert encode_book(recorder.book) == before

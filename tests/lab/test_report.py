@@ -1,0 +1,151 @@
+"""Reports: one file, the result's own numbers, and nothing asked of anybody."""
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from html import unescape
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from browser import Watched, browsing
+from delever.cli import Exit, call
+from delever.core.book import Book
+from delever.lab.errors import InputError
+from delever.lab.frames import read_book
+from delever.lab.kept import Kept, keep, read_kept
+from delever.lab.runs import Result, run
+from delever.lab.scenario import read_scenario
+from delever.lab.shocks import Shock, compare
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
+    return run(Book(), read_scenario(EXAMPLES / "crash.ndjson"))
+
+
+@pytest.fixture(scope="module")
+def kept(result: Result, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("run")
+    keep(result, directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    shock = Shock({"BTCUSDT": "-0.15", "ETHUSDT": "-0.20"})
+    rules = ["bybit", "hyperliquid", "gmx", "vega"]
+    frame = compare(read_book(EXAMPLES / "book"), shock, rules=rules, pool="1000")
+    file = tmp_path_factory.mktemp("compared") / "shock.parquet"
+    frame.write_parquet(file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Watched]:
+    with browsing() as watched:
+        yield watched
+
+
+def test_the_path_of_a_run_keeps_the_fall_between_two_commands(result: Result) -> None:
+    """BYB-01: the profit that started ADL is a point of its own, and so is where ADL left it."""
+    falls = result.contracts.filter(pl.col("time_ms") == 3000)
+    assert falls["profit"].to_list() == [Decimal(-350_000), Decimal(-300_000)]
+    assert falls["pnl_ratio"].to_list() == [Decimal(-35), Decimal(-30)]
+    assert falls["starts_at"].to_list() == [Decimal(-300_000)] * 2
+    assert falls["stops_at"].to_list() == [Decimal(-250_000)] * 2
+    assert result.pools["balance"].to_list()[-1] == Decimal(760_000)
+    assert result.pools["equity"].to_list()[-3] == Decimal(650_000)
+
+
+def test_a_run_is_read_as_it_was_kept(result: Result, kept: Path) -> None:
+    read = read_kept(kept)
+    assert isinstance(read, Kept)
+    assert read.summary == result.summary
+    assert read.fills.equals(result.fills)
+    assert read.pools.equals(result.pools)
+    assert read.contracts.equals(result.contracts)
+
+
+def test_the_report_of_a_run_opens_from_disk_with_the_run_s_numbers(
+    browser: Watched, result: Result, kept: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "report.html"
+    assert call(["report", str(kept), "-o", str(file), "--title", "A <crash>"]) == Exit.DONE
+    page = browser.page(file.as_uri())
+    assert page.locator("h1").inner_text() == "A <crash>"
+    assert page.locator("figure svg").count() == 3
+    fills = table(page.locator("section", has_text="Who was closed").inner_html())
+    shown = [(row["account"], row["quantity"], row["price"], row["realised"]) for row in fills]
+    columns = ("account", "quantity", "price", "realised")
+    told = [tuple(plain(fill[name]) for name in columns) for fill in result.fills.to_dicts()]
+    assert shown == told
+    contracts = table(page.locator("section", has_text="taken over").inner_html())
+    assert [(row["borne"], row["pool profit"]) for row in contracts] == [("50000", "-300000")]
+    assert browser.requests == [file.as_uri()]
+    assert browser.complaints == []
+
+
+def test_the_report_of_a_comparison_has_every_rule_set(
+    browser: Watched, compared: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "compared.html"
+    assert call(["report", str(compared), "-o", str(file)]) == Exit.DONE
+    page = browser.page(file.as_uri())
+    frame = pl.read_parquet(compared)
+    rows = table(page.locator("section", has_text="Rule set by rule set").inner_html())
+    told = [
+        (row["rules"], plain(row["borne"]), plain(row["pool_profit"])) for row in frame.to_dicts()
+    ]
+    assert [(row["rules"], row["borne"], row["pool profit"]) for row in rows] == told
+    assert browser.requests == [file.as_uri()]
+    assert browser.complaints == []
+
+
+def test_plots_are_written_as_png_and_svg(kept: Path, tmp_path: Path) -> None:
+    assert call(["report", str(kept), "--plots", str(tmp_path)]) == Exit.DONE
+    names = ("contract-BTCUSDT", "fills", "pool-main")
+    wanted = [f"{name}.{form}" for name in names for form in ("png", "svg")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == wanted
+    for path in tmp_path.glob("*.png"):
+        assert path.read_bytes().startswith(b"\x89PNG")
+    again = tmp_path / "again"
+    assert call(["report", str(kept), "--plots", str(again)]) == Exit.DONE
+    for path in again.glob("*.svg"):
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes()
+
+
+def test_what_is_no_result_is_named(tmp_path: Path, compared: Path) -> None:
+    with pytest.raises(InputError, match=r"summary\.json: cannot be read"):
+        read_kept(tmp_path)
+    with pytest.raises(InputError, match=r"missing\.parquet: cannot be read"):
+        read_kept(tmp_path / "missing.parquet")
+    other = tmp_path / "other.parquet"
+    pl.read_parquet(compared).drop("borne").write_parquet(other)
+    with pytest.raises(InputError, match="there is no column borne"):
+        read_kept(other)
+    (tmp_path / "text.parquet").write_text("no table")
+    with pytest.raises(InputError, match="is no Parquet file"):
+        read_kept(tmp_path / "text.parquet")
+    assert call(["report", str(compared)]) == Exit.WRONG_USE
+
+
+def plain(value: object) -> str:
+    """Return a number as a report writes it."""
+    if not isinstance(value, Decimal):
+        return "" if value is None else str(value)
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def table(html: str) -> list[dict[str, str]]:
+    """Return the rows of the only table in a piece of HTML."""
+    rows = [
+        [unescape(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)]
+        for row in re.findall(r"<tr>(.*?)</tr>", html)
+    ]
+    head, *body = rows
+    return [dict(zip(head, row, strict=True)) for row in body]

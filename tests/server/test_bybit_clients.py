@@ -1,0 +1,263 @@
+"""pybit and ccxt, unmodified, against a served process: REST, streams, errors, limits."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ccxt
+import ccxt.pro
+import msgspec
+import pybit.unified_trading
+import pytest
+from crashing import SECRET, fall, fund_alone, grant, opening
+from pybit.exceptions import FailedRequestError, InvalidRequestError
+from serving import MEMORY, Served, served
+from trading import tell
+
+from delever.config import Bybit as Settings
+from delever.config import Config
+
+LINEAR, INVERSE = "BTC/USDT:USDT", "BTC/USD:BTC"
+WAIT_S = 10
+
+
+@contextmanager
+def market(config: Config = MEMORY) -> Iterator[Served]:
+    """Serve the small market."""
+    with served(config) as server:
+        grant(server.service.keyring)
+        tell(server.service, opening())
+        yield server
+
+
+@pytest.fixture(scope="module")
+def calm() -> Iterator[Served]:
+    with market() as server:
+        yield server
+
+
+def ccxt_of(server: Served, key: str = "", **options: Any) -> Any:
+    keys = {"apiKey": key, "secret": SECRET} if key else {}
+    client = ccxt.bybit({**keys, "options": options, "enableRateLimit": False})
+    client.urls["api"] = dict.fromkeys(client.urls["api"], server.url)
+    return client
+
+
+def pybit_of(server: Served, key: str = "", **more: Any) -> Any:
+    keys = {"api_key": key, "api_secret": SECRET} if key else {}
+    session = pybit.unified_trading.HTTP(**keys, **more)
+    session.endpoint = server.url
+    return session
+
+
+# --- ccxt ---
+
+
+def test_ccxt_reads_ranks_and_positions(calm: Served) -> None:
+    client = ccxt_of(calm, "bob-key")
+    (rank,) = client.fetch_positions_adl_rank([LINEAR])
+    assert (rank["symbol"], rank["rank"]) == (LINEAR, 5)
+    assert client.fetch_position_adl_rank(LINEAR)["info"]["adlRankIndicator"] == 5
+    (position,) = client.fetch_positions()
+    assert (position["side"], position["contracts"], position["entryPrice"]) == (
+        "short",
+        50.0,
+        60000.0,
+    )
+    hedged = ccxt_of(calm, "hed-key").fetch_positions()
+    assert [(each["side"], each["hedged"]) for each in hedged] == [("long", True), ("short", True)]
+    (inverse,) = ccxt_of(calm, "inv-key").fetch_positions([INVERSE])
+    assert (inverse["contracts"], inverse["leverage"]) == (600.0, 5.0)
+
+
+def test_ccxt_reads_alerts_and_pools(calm: Served) -> None:
+    client = ccxt_of(calm)
+    assert set(client.load_markets()) == {LINEAR, INVERSE, "ALT/USDT:USDT"}
+    alert = client.publicGetV5MarketAdlAlert({"symbol": "BTCUSDT"})
+    (row,) = alert["result"]["list"]
+    assert (row["balance"], row["adlStopRatio"]) == ("1000000", "-0.25")
+    pools = client.publicGetV5MarketInsurance({"coin": "USDT"})["result"]["list"]
+    assert [pool["symbols"] for pool in pools] == ["ALTUSDT", "BTCUSDT"]
+    assert client.fetch_time() > 1_700_000_000_000
+
+
+@pytest.fixture(scope="module")
+def broken(calm: Served) -> Any:
+    """Return a client that has read the markets; the tests break it in turn."""
+    client = ccxt_of(calm, "bob-key")
+    client.load_markets()
+    return client
+
+
+@pytest.mark.parametrize(
+    ("key", "secret", "behind_ms", "error"),
+    [
+        ("bob-key", "wrong", 0, ccxt.AuthenticationError),
+        ("nobody", SECRET, 0, ccxt.AuthenticationError),
+        ("desk-key", SECRET, 0, ccxt.PermissionDenied),
+        ("bob-key", SECRET, -2_000, ccxt.InvalidNonce),
+        ("bob-key", SECRET, 60_000, ccxt.InvalidNonce),
+    ],
+)
+def test_ccxt_raises_its_own_errors(
+    broken: Any, key: str, secret: str, behind_ms: int, error: type[Exception]
+) -> None:
+    broken.apiKey, broken.secret = key, secret
+    broken.options["timeDifference"] = behind_ms
+    with pytest.raises(error):
+        broken.fetch_positions()
+
+
+def test_ccxt_takes_wrong_parameters_for_bad_requests(calm: Served) -> None:
+    with pytest.raises(ccxt.BadRequest, match="'NONE' is unknown"):
+        ccxt_of(calm).publicGetV5MarketAdlAlert({"symbol": "NONE"})
+
+
+def test_ccxt_and_pybit_meet_the_limits_of_keys_and_addresses() -> None:
+    limits = Settings(private_per_second=2, requests_per_5s=60)
+    with market(msgspec.structs.replace(MEMORY, bybit=limits)) as server:
+        client = ccxt_of(server, "bob-key")
+        client.load_markets()
+        with pytest.raises(ccxt.RateLimitExceeded):
+            [client.fetch_positions() for _ in range(7)]
+        session = pybit_of(server, "cyd-key")
+        answers = [session.get_account_info() for _ in range(5)]  # sleeps until it is let in
+        assert {answer["retCode"] for answer in answers} == {0}
+        with pytest.raises(ccxt.RateLimitExceeded, match="too frequent"):
+            [client.publicGetV5MarketAdlAlert() for _ in range(130)]
+        with pytest.raises(FailedRequestError) as refused:
+            session.get_server_time()
+        assert refused.value.status_code == 403
+
+
+# --- pybit ---
+
+
+def test_pybit_reads_the_market_and_an_account(calm: Served) -> None:
+    session = pybit_of(calm, "bob-key")
+    alert = session.get_adl_alert(symbol="BTCUSDT")
+    assert alert["result"]["list"][0]["pnlRatio"] == "0"
+    assert len(session.get_insurance()["result"]["list"]) == 3
+    (position,) = session.get_positions(category="linear", symbol="BTCUSDT")["result"]["list"]
+    assert position["adlRankIndicator"] == 5
+    assert session.get_executions(category="linear")["result"]["list"] == []
+    assert session.get_server_time()["retMsg"] == "OK"
+    with pytest.raises(InvalidRequestError) as refused:
+        pybit_of(calm, "nobody").get_positions(category="linear", symbol="BTCUSDT")
+    assert refused.value.status_code == 10003
+
+
+@contextmanager
+def pybit_stream(server: Served, kind: str, **keys: str) -> Iterator[Any]:
+    """Open pybit's WebSocket at the served process; its addresses are constants of its module."""
+    module = pybit.unified_trading
+    before = module.PUBLIC_WSS, module.PRIVATE_WSS
+    module.PUBLIC_WSS = server.ws + "/v5/public/{CHANNEL_TYPE}"
+    module.PRIVATE_WSS = server.ws + "/v5/private"
+    try:
+        stream = module.WebSocket(testnet=False, channel_type=kind, **keys)
+        yield stream
+        stream.exit()
+        stream.wst.join(WAIT_S)
+    finally:
+        module.PUBLIC_WSS, module.PRIVATE_WSS = before
+
+
+def test_pybit_hears_alerts_every_second_and_pools_when_they_change(calm: Served) -> None:
+    told: queue.Queue[dict[str, Any]] = queue.Queue()
+    pools: queue.Queue[dict[str, Any]] = queue.Queue()
+    with pybit_stream(calm, "linear") as stream:
+        stream.subscribe("adlAlert.{symbol}", told.put, "USDT")
+        stream.insurance_pool_stream(["USDT"], pools.put)
+        snapshot = pools.get(timeout=WAIT_S)
+        assert (snapshot["topic"], snapshot["type"]) == ("insurance.USDT", "snapshot")
+        assert [row["symbols"] for row in snapshot["data"]] == ["ALTUSDT"]
+        first, second = told.get(timeout=WAIT_S), told.get(timeout=WAIT_S)
+        assert 900 <= second["ts"] - first["ts"] <= 5_000
+        assert [row["s"] for row in second["data"]] == ["ALTUSDT", "BTCUSDT"]
+        assert second["data"][1]["b"] == 1_000_000
+        assert second["data"][1]["i_pr"] == -0.3
+        assert pools.empty()
+        tell(calm.service, [fund_alone(7)])
+        delta = pools.get(timeout=WAIT_S)
+        assert (delta["type"], delta["data"][0]["balance"]) == ("delta", "20007")
+
+
+def test_pybit_hears_what_adl_does_to_its_account() -> None:
+    with market() as server:
+        told: queue.Queue[dict[str, Any]] = queue.Queue()
+        keys = {"api_key": "bob-key", "api_secret": SECRET}
+        with pybit_stream(server, "private", **keys) as stream:
+            for subscribe in ("execution", "order", "position", "wallet"):
+                getattr(stream, f"{subscribe}_stream")(told.put)
+            wait_until(lambda: len(feed_topics(server)) == 4)
+            tell(server.service, fall())
+            heard = {message["topic"]: message["data"] for message in received(told, 4)}
+        (execution,) = heard["execution"]
+        assert (execution["execType"], execution["createType"]) == (
+            "AdlTrade",
+            "CreateByAdl_PassThrough",
+        )
+        assert (execution["side"], execution["execQty"]) == ("Buy", "50")
+        assert execution["execPnl"] == "175000"
+        closing, cancelled = heard["order"]
+        assert (closing["orderStatus"], closing["orderId"]) == ("Filled", execution["orderId"])
+        assert (cancelled["orderId"], cancelled["cancelType"]) == ("bob-17", "CancelAllBeforeAdl")
+        (position,) = heard["position"]
+        assert (position["symbol"], position["size"]) == ("BTCUSDT", "0")
+        (coin,) = heard["wallet"][0]["coin"]
+        assert (coin["coin"], coin["walletBalance"], coin["equity"]) == ("USDT", "575000", "575000")
+        (listed,) = pybit_of(server, "bob-key").get_executions(category="linear")["result"]["list"]
+        assert {name: execution[name] for name in listed} == listed
+
+
+def feed_topics(server: Served) -> tuple[str, ...]:
+    """Return what the accounts' streams are listened to for."""
+    (venue,) = {each for each in server.service.front._venues.values() if "v5" in each.parts}
+    return tuple(venue._stream._feed.hub.topics)  # type: ignore[attr-defined]
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    for _ in range(100 * WAIT_S):
+        if holds():
+            return
+        threading.Event().wait(0.01)
+    raise TimeoutError
+
+
+def received(told: "queue.Queue[dict[str, Any]]", many: int) -> list[dict[str, Any]]:
+    return [told.get(timeout=WAIT_S) for _ in range(many)]
+
+
+# --- ccxt.pro ---
+
+
+def test_ccxt_pro_watches_an_adl_fill() -> None:
+    with market() as server:
+
+        async def go() -> list[dict[str, Any]]:
+            client = ccxt.pro.bybit({"apiKey": "cyd-key", "secret": SECRET})
+            sockets = {"contract": f"{server.ws}/v5/private"}
+            client.urls["api"] = {
+                **dict.fromkeys(client.urls["api"], server.url),
+                "ws": {"private": sockets, "public": {}},
+            }
+            try:
+                watching = asyncio.create_task(client.watch_my_trades(LINEAR))
+                await asyncio.to_thread(wait_until, lambda: bool(feed_topics(server)))
+                await asyncio.to_thread(tell, server.service, fall())
+                return list(await asyncio.wait_for(watching, WAIT_S))
+            finally:
+                await client.close()
+
+        (trade,) = asyncio.run(go())
+        assert (trade["symbol"], trade["side"], trade["amount"], trade["price"]) == (
+            LINEAR,
+            "buy",
+            30.0,
+            56500.0,
+        )
+        assert trade["info"]["execType"] == "AdlTrade"

@@ -1,0 +1,384 @@
+"""Bybit's REST API in place, on a clock turned by hand: who is let in, how often, and what is said.
+
+The clients themselves ask in test_bybit_clients.py.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from crashing import CONFIG, SECRET, Clock, fall, fund_alone, in_place, rescue
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from delever.config import Bybit as Settings
+from delever.config import Key, Role
+from delever.core.messages import CancelAdl
+from delever.server.http import Reply, Request
+from delever.server.keys import Holder, Keyring
+from delever.server.runner import NOW, Runner
+from delever.server.venues.bybit import WEEK_MS, Bybit
+from delever.server.venues.bybit_access import BAN_MS, LATER_MS, authenticate
+from delever.server.venues.fills import FillLog
+from delever.wire import bybit as wire
+from table import Row, cases
+
+START_MS = 1_757_734_000_123
+ALERT = "/v5/market/adlAlert"
+
+
+def request(
+    path: str,
+    query: str = "",
+    headers: Mapping[str, str] | None = None,
+    method: str = "GET",
+    body: bytes = b"",
+    address: str = "10.0.0.1",
+) -> Request:
+    raw = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+    scope = {"method": method, "path": path, "query_string": query.encode(), "headers": raw}
+    return Request(scope, address, body)
+
+
+def signed(key: str, sent: str, window: str, content: str, sign: str = "") -> dict[str, str]:
+    payload = f"{sent}{key}{window}{content}".encode()
+    made = hmac.new(SECRET.encode(), payload, hashlib.sha256).hexdigest()
+    headers = {"X-BAPI-API-KEY": key, "X-BAPI-SIGN": sign or made, "X-BAPI-TIMESTAMP": sent}
+    return headers | ({"X-BAPI-RECV-WINDOW": window} if window else {})
+
+
+class Caller:
+    """Asks a venue in place."""
+
+    def __init__(self, venue: Bybit, clock: Clock) -> None:
+        self.venue = venue
+        self.clock = clock
+
+    async def reply(self, path: str, query: str = "", **more: Any) -> Reply:
+        hot = self.venue.answer_now(path, query.encode(), more.get("address", "10.0.0.1"))
+        return hot or await self.venue.answer(request(path, query, **more))
+
+    async def ask(self, path: str, query: str = "", key: str = "", **more: Any) -> Any:
+        headers = signed(key, str(self.clock.ms), "5000", query) if key else None
+        reply = await self.reply(path, query, headers=headers, **more)
+        answer = msgspec.json.decode(reply.body)
+        assert answer["time"] == self.clock.ms
+        return answer["result"] if answer["retCode"] == 0 else answer["retCode"]
+
+
+def calling(use: Callable[[Caller, Runner], Awaitable[None]], **limits: int) -> None:
+    clock = Clock(START_MS)
+    config = msgspec.structs.replace(CONFIG, bybit=Settings(**limits))
+
+    async def go(runner: Runner, keyring: Keyring) -> None:
+        await use(Caller(Bybit(runner, keyring, FillLog(runner)), clock), runner)
+
+    in_place(go, clock, config)
+
+
+# --- who is let in ---
+
+
+@pytest.mark.parametrize("row", cases("bybit_times.txt"))
+def test_the_time_of_a_request(row: Row) -> None:
+    keyring = Keyring(())
+    keyring.add(Holder("k", frozenset({Role.READ}), (), SECRET.encode()))
+    headers = signed("k", row["timestamp"], row["window"], "a=1")
+    found = authenticate(request("/v5/x", "a=1", headers), keyring, int(row["now"]))
+    assert {"code": str(found.code if isinstance(found, wire.Fault) else 0)} == row.expected
+
+
+def test_what_is_signed_are_the_bytes_as_they_came() -> None:
+    keyring = Keyring(())
+    keyring.add(Holder("k", frozenset({Role.READ}), (), SECRET.encode()))
+
+    def code(content: str, **more: Any) -> int:
+        headers = signed("k", "100", "5000", content)
+        asked = request("/v5/x", headers=headers | more.pop("headers", {}), **more)
+        found = authenticate(asked, keyring, 100)
+        return found.code if isinstance(found, wire.Fault) else 0
+
+    assert code("b=%5B1%5D&a=2", query="b=%5B1%5D&a=2") == 0
+    assert code("a=2&b=%5B1%5D", query="b=%5B1%5D&a=2") == 10004
+    assert code("b=[1]&a=2", query="b=%5B1%5D&a=2") == 10004
+    assert code('{"a":1}', method="POST", body=b'{"a":1}') == 0
+    assert code('{"a":1}', method="POST", body=b'{"a": 1}') == 10004
+    assert code("", headers={"X-BAPI-API-KEY": "other"}) == 10003
+    assert code("", headers={"X-BAPI-SIGN": "00"}) == 10004
+
+
+def test_an_rsa_key_signs_in_base64(tmp_path: Path) -> None:
+    private = rsa.generate_private_key(65537, 2048)
+    public = private.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    (tmp_path / "public.pem").write_bytes(public)
+    key = Key(id="r", roles=(Role.READ,), public_key_file=str(tmp_path / "public.pem"))
+    keyring = Keyring([key])
+
+    def found(content: bytes) -> Holder | wire.Fault:
+        sign = base64.b64encode(private.sign(content, padding.PKCS1v15(), hashes.SHA256()))
+        headers = signed("r", "100", "5000", "", sign.decode())
+        return authenticate(request("/v5/x", "a=1", headers), keyring, 100)
+
+    assert isinstance(found(b"100r5000a=1"), Holder)
+    assert found(b"100r5000a=2") == wire.WRONG_SIGNATURE
+
+
+def test_a_key_without_an_account_sees_no_positions() -> None:
+    async def use(caller: Caller, _runner: Runner) -> None:
+        asked = "category=linear&symbol=BTCUSDT"
+        for key in ("desk-key", "engine-key"):
+            assert await caller.ask("/v5/position/list", asked, key=key) == 10005
+            assert await caller.ask("/v5/execution/list", asked, key=key) == 10005
+        info = await caller.ask("/v5/user/query-api", key="desk-key")
+        assert (info["apiKey"], info["readOnly"], info["secret"]) == ("desk-key", 1, "")
+        assert await caller.ask("/v5/position/list", asked) == 10003
+
+    calling(use)
+
+
+# --- how often ---
+
+
+def headers_of(reply: Reply) -> dict[bytes, bytes]:
+    return dict(reply.headers)
+
+
+def test_an_address_that_asks_too_often_is_banned_for_ten_minutes_and_nobody_else() -> None:
+    async def use(caller: Caller, _runner: Runner) -> None:
+        clock = caller.clock
+        for left in (2, 1, 0):
+            reply = await caller.reply(ALERT)
+            assert headers_of(reply)[b"x-bapi-limit-status"] == b"%d" % left
+            assert headers_of(reply)[b"x-bapi-limit-reset-timestamp"] == b"%d" % clock.ms
+        for path in (ALERT, "/v5/market/time", "/v5/position/list"):
+            reply = await caller.reply(path)
+            assert (reply.status, reply.body) == (403, wire.TOO_FREQUENT)
+            assert headers_of(reply)[b"content-type"] == b"text/plain"
+        assert (await caller.reply(ALERT, address="10.0.0.2")).status == 200
+        clock.ms += BAN_MS - 1
+        assert (await caller.reply(ALERT)).status == 403
+        clock.ms += 1
+        assert (await caller.reply(ALERT)).status == 200
+
+    calling(use, requests_per_5s=3)
+
+
+def test_a_key_that_asks_too_often_gets_a_reset_that_lies_ahead() -> None:
+    async def use(caller: Caller, _runner: Runner) -> None:
+        clock, path = caller.clock, "/v5/account/info"
+
+        async def reply(key: str) -> Reply:
+            headers = signed(key, str(clock.ms), "5000", "")
+            return await caller.reply(path, headers=headers)
+
+        for left in (b"1", b"0"):
+            found = headers_of(await reply("bob-key"))
+            assert (found[b"x-bapi-limit"], found[b"x-bapi-limit-status"]) == (b"2", left)
+            assert found[b"x-bapi-limit-reset-timestamp"] == b"%d" % clock.ms
+        late = await reply("bob-key")
+        assert late.status == 200
+        assert msgspec.json.decode(late.body)["retCode"] == 10006
+        second_ends = 1_757_734_001_000
+        reset = int(headers_of(late)[b"x-bapi-limit-reset-timestamp"])
+        assert reset == second_ends + LATER_MS
+        assert msgspec.json.decode((await reply("cyd-key")).body)["retCode"] == 0
+        clock.ms = second_ends
+        assert msgspec.json.decode((await reply("bob-key")).body)["retCode"] == 0
+
+    calling(use, private_per_second=2)
+
+
+# --- what is said ---
+
+
+def test_alerts_are_a_snapshot_of_a_minute() -> None:
+    async def use(caller: Caller, runner: Runner) -> None:
+        before = await caller.ask(ALERT)
+        assert [row["symbol"] for row in before["list"]] == ["ALTUSDT", "BTCUSD", "BTCUSDT"]
+        first = before["list"][2]
+        assert (first["coin"], first["balance"], first["pnlRatio"]) == ("USDT", "1000000", "0")
+        assert (first["adlTriggerThreshold"], first["maxBalance"]) == ("1", "")
+        await runner.submit(fall())
+        caller.clock.ms += 1_000
+        await runner.tick()
+        assert await caller.ask(ALERT) == before
+        caller.clock.ms = START_MS - START_MS % 60_000 + 60_000
+        await runner.tick()
+        after = await caller.ask(ALERT, "symbol=BTCUSDT")
+        (row,) = after["list"]
+        assert (row["pnlRatio"], row["insurancePnlRatio"]) == ("-0.3", "-0.3")
+        assert row["balance"] == "700000"
+        assert int(after["updatedTime"]) == caller.clock.ms
+        assert await caller.ask(ALERT, "symbol=BTCUSDT&x=1") == after
+        assert await caller.ask(ALERT, "symbol=btcusdt") == 10001
+
+    calling(use)
+
+
+def test_isolated_pools_change_by_the_minute_and_shared_ones_by_the_day() -> None:
+    path = "/v5/market/insurance"
+
+    async def use(caller: Caller, runner: Runner) -> None:
+        async def balances() -> dict[str, str]:
+            rows = (await caller.ask(path))["list"]
+            return {row["symbols"]: row["balance"] for row in rows}
+
+        assert await balances() == {"BTCUSD": "2", "ALTUSDT": "20000", "BTCUSDT": "1000000"}
+        (coin,) = (await caller.ask(path, "coin=BTC"))["list"]
+        assert coin == {"coin": "BTC", "symbols": "BTCUSD", "balance": "2", "value": "120000"}
+        assert await caller.ask(path, "coin=btc") == 10001
+        await runner.submit([*fall(), fund_alone(5)])
+        await runner.tick()
+        assert (await balances())["ALTUSDT"] == "20000"
+        caller.clock.ms += 60_000
+        await runner.tick()
+        assert await balances() == {"BTCUSD": "2", "ALTUSDT": "20005", "BTCUSDT": "1000000"}
+        caller.clock.ms += 24 * 3_600_000
+        await runner.tick()
+        assert (await balances())["BTCUSDT"] == "700000"
+
+    calling(use)
+
+
+def test_positions_with_lights_and_what_stands_against_them() -> None:
+    path = "/v5/position/list"
+
+    async def use(caller: Caller, runner: Runner) -> None:
+        (bob,) = (await caller.ask(path, "category=linear&symbol=BTCUSDT", key="bob-key"))["list"]
+        assert (bob["side"], bob["size"], bob["positionIdx"]) == ("Sell", "50", 0)
+        assert (bob["adlRankIndicator"], bob["positionStatus"]) == (5, "Normal")
+        (dan,) = (await caller.ask(path, "category=linear&symbol=BTCUSDT", key="dan-key"))["list"]
+        assert 0 < dan["adlRankIndicator"] < 5  # nobody has won yet, so names decide
+        assert (bob["avgPrice"], bob["markPrice"], bob["unrealisedPnl"]) == ("60000", "60000", "0")
+        hedged = "category=linear&settleCoin=USDT"
+        long, short = (await caller.ask(path, hedged, key="hed-key"))["list"]
+        assert [(each["positionIdx"], each["side"]) for each in (long, short)] == [
+            (1, "Buy"),
+            (2, "Sell"),
+        ]
+        assert (long["unrealisedPnl"], short["unrealisedPnl"]) == ("20", "-10")
+        (inverse,) = (await caller.ask(path, "category=inverse", key="inv-key"))["list"]
+        assert (inverse["symbol"], inverse["size"], inverse["tradeMode"]) == ("BTCUSD", "600", 1)
+        assert (inverse["positionBalance"], inverse["positionValue"]) == ("0.01", "0.012")
+        await runner.submit(fall())
+        (ann,) = (await caller.ask(path, "category=linear&symbol=BTCUSDT", key="ann-key"))["list"]
+        assert (ann["size"], ann["side"], ann["adlRankIndicator"]) == ("0", "", 0)
+        empty = await caller.ask(path, "category=linear&symbol=BTCUSDT", key="hed-key")
+        assert [(row["positionIdx"], row["size"]) for row in empty["list"]] == [(1, "0"), (2, "0")]
+        nothing = await caller.ask(path, "category=option", key="bob-key")
+        assert nothing == {"list": [], "nextPageCursor": "", "category": "option"}
+        unknown = await caller.ask(path, "category=inverse", key="nobody-yet-key")
+        assert unknown["list"] == []
+
+    calling(use)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "category=spot",
+        "category=linear",
+        "category=inverse&symbol=BTCUSDT",
+        "category=linear&symbol=NONE",
+        "category=linear&symbol=" + ",".join(["BTCUSDT"] * 11),
+        "category=linear&settleCoin=USDT&limit=0",
+        "category=linear&settleCoin=USDT&limit=201",
+        "category=linear&settleCoin=USDT&limit=x",
+        "category=linear&settleCoin=USDT&limit=00000000000000000000050",
+    ],
+)
+def test_positions_asked_for_wrongly(query: str) -> None:
+    async def use(caller: Caller, _runner: Runner) -> None:
+        assert await caller.ask("/v5/position/list", query, key="bob-key") == 10001
+
+    calling(use)
+
+
+def test_executions_newest_first_by_page_time_and_kind() -> None:
+    path = "/v5/execution/list"
+
+    async def use(caller: Caller, runner: Runner) -> None:
+        async def found(key: str, query: str) -> Any:
+            return await caller.ask(path, f"category=linear{query}", key=key)
+
+        assert (await found("bob-key", ""))["list"] == []
+        await runner.submit(fall())
+        fell = caller.clock.ms
+        (bob,) = (await found("bob-key", ""))["list"]
+        assert (bob["execType"], bob["side"], bob["execPrice"]) == ("AdlTrade", "Buy", "56500")
+        assert (bob["execQty"], bob["execFee"], bob["execTime"]) == ("50", "0", str(fell))
+        (ann,) = (await found("ann-key", "&execType=BustTrade"))["list"]
+        assert (ann["side"], ann["execPrice"]) == ("Sell", "59500")
+        assert (await found("ann-key", "&execType=AdlTrade"))["list"] == []
+        caller.clock.ms += WEEK_MS
+        assert len((await found("bob-key", ""))["list"]) == 1
+        caller.clock.ms += 1
+        assert (await found("bob-key", ""))["list"] == []
+        assert len((await found("bob-key", f"&startTime={fell}"))["list"]) == 1
+        assert (await found("bob-key", f"&endTime={fell - 1}"))["list"] == []
+        assert (await found("bob-key", f"&symbol=ALTUSDT&startTime={fell}"))["list"] == []
+        long = f"&startTime={fell}&endTime={fell + WEEK_MS + 1}"
+        for wrong in (long, "&startTime=5&endTime=4", "&startTime=x", "&limit=101"):
+            assert await found("bob-key", wrong) == 10001
+
+    calling(use)
+
+
+def test_a_cancelled_fill_is_no_execution() -> None:
+    async def use(caller: Caller, runner: Runner) -> None:
+        await runner.submit(fall())
+        path, query = "/v5/execution/list", "category=linear"
+        (row,) = (await caller.ask(path, query, key="bob-key"))["list"]
+        number = int(row["execId"].removeprefix("adl-"))
+        await runner.submit([*rescue(), CancelAdl(time_ms=NOW, fill=number, note="late")])
+        assert (await caller.ask(path, query, key="bob-key"))["list"] == []
+
+    calling(use)
+
+
+def test_contracts_by_category_and_page() -> None:
+    path = "/v5/market/instruments-info"
+
+    async def use(caller: Caller, _runner: Runner) -> None:
+        first = await caller.ask(path, "category=linear&limit=1")
+        assert [row["symbol"] for row in first["list"]] == ["ALTUSDT"]
+        cursor = first["nextPageCursor"]
+        last = await caller.ask(path, f"category=linear&limit=1&cursor={cursor}")
+        assert [row["symbol"] for row in last["list"]] == ["BTCUSDT"]
+        assert last["nextPageCursor"] == ""
+        (inverse,) = (await caller.ask(path, "category=inverse"))["list"]
+        assert (inverse["contractType"], inverse["settleCoin"]) == ("InversePerpetual", "BTC")
+        assert (await caller.ask(path, "category=linear&status=PreLaunch"))["list"] == []
+        assert (await caller.ask(path, "category=spot"))["list"] == []
+        assert await caller.ask(path, "category=futures") == 10001
+        assert await caller.ask(path, "category=linear&symbol=NONE") == 10001
+
+    calling(use)
+
+
+def test_other_paths_and_methods() -> None:
+    async def use(caller: Caller, _runner: Runner) -> None:
+        lost = await caller.reply("/v5/order/create", method="POST")
+        assert (lost.status, msgspec.json.decode(lost.body)["retCode"]) == (404, 10017)
+        assert (await caller.reply("/v5/market/time", method="POST")).status == 400
+
+    calling(use)
+
+
+def test_nothing_is_answered_twice_from_the_clock_of_the_machine() -> None:
+    async def use(caller: Caller, _runner: Runner) -> None:
+        time = await caller.ask("/v5/market/time")
+        assert time == {"timeSecond": "1757734000", "timeNano": "1757734000123000000"}
+        await asyncio.sleep(0.01)
+        assert await caller.ask("/v5/market/time") == time
+
+    calling(use)

@@ -1,0 +1,243 @@
+"""Bybit's streams frame by frame, over real sockets; whole clients listen in test_bybit_clients."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+import websockets
+from crashing import SECRET, fall, fund_alone, grant, opening, rescue
+from serving import MEMORY, Served, served
+from trading import tell
+
+from delever.server.app import wall_clock_ms
+from delever.server.sockets import POLICY
+from delever.server.venues.bybit_stream import MOST_ARGUMENT_CHARACTERS
+
+WAIT_S = 10
+SILENCE_S = 0.3
+
+
+@pytest.fixture(scope="module")
+def market() -> Iterator[Served]:
+    with served(MEMORY) as server:
+        grant(server.service.keyring)
+        tell(server.service, opening())
+        yield server
+
+
+class Talk:
+    """One connection."""
+
+    def __init__(self, socket: websockets.ClientConnection) -> None:
+        self.socket = socket
+
+    async def say(self, **frame: object) -> None:
+        await self.socket.send(json.dumps(frame))
+
+    async def hear(self) -> Any:
+        return json.loads(await asyncio.wait_for(self.socket.recv(), WAIT_S))
+
+    async def ask(self, **frame: object) -> Any:
+        await self.say(**frame)
+        return await self.hear()
+
+    async def hears_nothing(self) -> bool:
+        try:
+            await asyncio.wait_for(self.socket.recv(), SILENCE_S)
+        except TimeoutError:
+            return True
+        return False
+
+
+def talking(
+    server: Served, use: Callable[[Talk], Awaitable[None]], path: str = "/v5/public/linear"
+) -> None:
+    async def go() -> None:
+        async with websockets.connect(server.ws + path, origin="https://elsewhere") as socket:
+            await use(Talk(socket))
+
+    asyncio.run(go())
+
+
+def signed(key: str, expires: object) -> list[object]:
+    payload = f"GET/realtime{expires}".encode()
+    return [key, expires, hmac.new(SECRET.encode(), payload, hashlib.sha256).hexdigest()]
+
+
+@pytest.mark.parametrize("number", ["uuid-1", 7, None])
+def test_answers_carry_the_number_of_the_request(market: Served, number: object) -> None:
+    named = {} if number is None else {"req_id": number}
+    expected = "" if number is None else number
+
+    async def use(talk: Talk) -> None:
+        begun = time.monotonic()
+        answer = await talk.ask(op="subscribe", args=["insurance.USDC"], **named)
+        assert time.monotonic() - begun >= 0.01  # pybit looks for its request only after sending
+        assert (answer["success"], answer["ret_msg"], answer["op"]) == (True, "", "subscribe")
+        assert answer["req_id"] == expected
+        assert await talk.hear() | {"ts": 0} == {
+            "topic": "insurance.USDC",
+            "type": "snapshot",
+            "ts": 0,
+            "data": [],
+        }
+        answer = await talk.ask(op="unsubscribe", args=["insurance.USDC"], **named)
+        assert (answer["success"], answer["op"], answer["req_id"]) == (
+            True,
+            "unsubscribe",
+            expected,
+        )
+        pong = await talk.ask(op="ping", **named)
+        assert (pong["ret_msg"], pong["op"], pong["req_id"]) == ("pong", "ping", expected)
+        assert pong["conn_id"] == answer["conn_id"]
+
+    talking(market, use)
+
+
+@pytest.mark.parametrize(
+    ("frame", "fault"),
+    [
+        ({"op": "subscribe", "args": ["adlAlert.BTC"]}, "handler not found,topic:adlAlert.BTC"),
+        ({"op": "subscribe", "args": ["adlAlert"]}, "handler not found,topic:adlAlert"),
+        (
+            {"op": "subscribe", "args": ["adlAlert.USDT", "tickers.BTCUSDT"]},
+            "handler not found,topic:tickers.BTCUSDT",
+        ),
+        ({"op": "subscribe", "args": ["execution"]}, "handler not found,topic:execution"),
+        ({"op": "subscribe", "args": []}, "args must be a list of topics"),
+        ({"op": "subscribe", "args": "adlAlert.USDT"}, "args must be a list of topics"),
+        ({"op": "subscribe"}, "args must be a list of topics"),
+        ({"op": "subscribe", "args": [1]}, "args must be a list of topics"),
+        ({"op": "subscribe", "args": ["x" * (MOST_ARGUMENT_CHARACTERS + 1)]}, "args are longer"),
+        ({"op": "order.create"}, "invalid op"),
+        ({"op": ["subscribe"]}, "invalid op"),
+        ({}, "invalid op"),
+    ],
+)
+def test_what_is_not_served_is_refused_whole(
+    market: Served, frame: dict[str, Any], fault: str
+) -> None:
+    async def use(talk: Talk) -> None:
+        answer = await talk.ask(**frame)
+        assert answer["success"] is False
+        assert answer["ret_msg"].startswith(f"error:{fault}")
+        assert await talk.hears_nothing()
+
+    talking(market, use)
+
+
+def test_what_is_no_json_object_is_refused(market: Served) -> None:
+    async def use(talk: Talk) -> None:
+        for text in ("{", "[1]", "null", "\x00"):
+            await talk.socket.send(text)
+            assert (await talk.hear())["ret_msg"] == "error:request is not a JSON object"
+
+    talking(market, use)
+
+
+@pytest.mark.parametrize(
+    ("args", "fault"),
+    [
+        (["bob-key", 1], "args must be key"),
+        (None, "args must be key"),
+        (["nobody", 10**13, "00"], "API key or expires is invalid"),
+        (["bob-key", "soon", "00"], "API key or expires is invalid"),
+        (["bob-key", 10**13, "00"], "signature is invalid"),
+        (signed("bob-key", 1_600_000_000_000), "request expired"),
+        (signed("desk-key", 10**13), "the key has no account"),
+        (signed("engine-key", 10**13), "the key has no account"),
+    ],
+)
+def test_who_is_not_believed_hears_nothing(market: Served, args: object, fault: str) -> None:
+    async def use(talk: Talk) -> None:
+        answer = await talk.ask(op="auth", args=args)
+        assert answer["ret_msg"].startswith(f"error:{fault}")
+        assert (answer["success"], answer["request"]["op"]) == (False, "auth")
+        answer = await talk.ask(op="subscribe", args=["execution"])
+        assert answer["ret_msg"] == "error:request is not authorized"
+
+    talking(market, use, "/v5/private")
+
+
+def test_only_known_private_topics_are_served(market: Served) -> None:
+    async def use(talk: Talk) -> None:
+        expires = str(wall_clock_ms() + 5_000)  # as text, as ccxt sends it
+        answer = await talk.ask(op="auth", args=signed("bob-key", expires))
+        assert (answer["success"], answer["op"]) == (True, "auth")
+        for topic in (
+            "greeks",
+            "wallet.linear",
+            "execution.spot",
+            "execution.fast",
+            "adlAlert.USDT",
+        ):
+            answer = await talk.ask(op="subscribe", args=[topic])
+            assert answer["ret_msg"] == f"error:handler not found,topic:{topic}"
+        pong = await talk.ask(op="ping", req_id="p")
+        assert (pong["op"], pong["req_id"], len(pong["args"])) == ("pong", "p", 1)
+
+    talking(market, use, "/v5/private")
+
+
+def test_other_paths_are_closed(market: Served) -> None:
+    async def use(talk: Talk) -> None:
+        with pytest.raises(websockets.ConnectionClosed) as closed:
+            await talk.hear()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == POLICY
+
+    talking(market, use, "/v5/trade")
+
+
+def test_pools_are_told_anew_to_each_and_then_only_as_they_change(market: Served) -> None:
+    async def use(talk: Talk) -> None:
+        await talk.ask(op="subscribe", args=["insurance.USDT", "insurance.inverse"])
+        first = {message["topic"]: message for message in (await talk.hear(), await talk.hear())}
+        assert {message["type"] for message in first.values()} == {"snapshot"}
+        (pool,) = first["insurance.inverse"]["data"]
+        assert (pool["coin"], pool["symbols"], pool["balance"]) == ("BTC", "BTCUSD", "2")
+        before = int(first["insurance.USDT"]["data"][0]["balance"])
+        await asyncio.to_thread(tell, market.service, [fund_alone(3)])
+        delta = await talk.hear()
+        assert (delta["topic"], delta["type"]) == ("insurance.USDT", "delta")
+        assert [row["balance"] for row in delta["data"]] == [str(before + 3)]
+        async with websockets.connect(f"{market.ws}/v5/public/inverse") as socket:
+            later = Talk(socket)
+            await later.ask(op="subscribe", args=["insurance.USDT"])
+            assert (await later.hear())["data"][0]["balance"] == str(before + 3)
+
+    talking(market, use)
+
+
+def test_categories_of_private_topics_and_only_ones_own_account() -> None:
+    async def go(server: Served) -> None:
+        private = f"{server.ws}/v5/private"
+        async with websockets.connect(private) as one, websockets.connect(private) as other:
+            dan, hed = Talk(one), Talk(other)
+            for talk, key, topics in (
+                (dan, "dan-key", ["execution.linear", "execution.inverse", "position"]),
+                (hed, "hed-key", ["execution", "position", "wallet", "order"]),
+            ):
+                await talk.ask(op="auth", args=signed(key, wall_clock_ms() + 5_000))
+                assert (await talk.ask(op="subscribe", args=topics))["success"]
+            await asyncio.to_thread(tell, server.service, [*fall(), *rescue()])
+            execution, position = await dan.hear(), await dan.hear()
+            assert (execution["topic"], execution["data"][0]["execQty"]) == (
+                "execution.linear",
+                "20",
+            )
+            assert execution["id"] != position["id"]
+            (row,) = position["data"]
+            assert (row["size"], row["side"], row["positionIdx"]) == ("20", "Sell", 0)
+            assert await hed.hears_nothing()
+            assert await dan.hears_nothing()
+
+    with served(MEMORY) as server:
+        grant(server.service.keyring)
+        tell(server.service, opening())
+        asyncio.run(go(server))

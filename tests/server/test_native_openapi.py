@@ -1,0 +1,105 @@
+"""The OpenAPI document says what is taken and answered, and the page needs nothing from outside."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from calling import CLOSED, SECRET, client, crash, let_in, tell
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+from serving import Served, served
+
+STREAMS = ["/v1/events/stream", "/v1/events/socket"]
+EXAMPLES = 12
+ALL = list(HealthCheck)
+KEYS = {"GET": "read", "POST": "operate"}
+LEAST = {
+    ("GET", GenerationMode.POSITIVE): 20,
+    ("GET", GenerationMode.NEGATIVE): 10,
+    ("POST", GenerationMode.POSITIVE): 3,
+    ("POST", GenerationMode.NEGATIVE): 2,
+}
+"""How many paths are tried at least."""
+
+NOT_ASKED = {
+    "GET": [positive_data_acceptance, negative_data_rejection],
+    "POST": [positive_data_acceptance],
+}
+"""Names that are not there are 404; a text in a query may be anything, also said twice."""
+
+
+@schemathesis.serializer("application/x-ndjson", "application/vnd.apache.arrow.stream")
+def _lines(_context: schemathesis.SerializationContext, value: object) -> bytes:
+    return str(value).encode(errors="replace")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Served]:
+    with served(CLOSED) as serving:
+        let_in(serving.service)
+        tell(serving, crash())
+        yield serving
+
+
+@pytest.fixture(scope="module")
+def document(server: Served) -> dict[str, Any]:
+    with client(server) as caller:
+        told: dict[str, Any] = caller.get("/schema/openapi.json").json()
+        return told
+
+
+def test_everything_it_refers_to_is_there(document: dict[str, Any]) -> None:
+    refs = set(re.findall(r"'#/components/schemas/(\w+)'", str(document)))
+    assert refs == refs & document["components"]["schemas"].keys()
+    assert {"SetPositions", "AdlFilled", "Failure", "Waterfall"} <= refs
+
+
+def test_every_path_is_described_with_its_errors(document: dict[str, Any]) -> None:
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            assert operation["description"], path
+            if path not in {"/v1/health", "/v1/ready"}:
+                assert {"401", "403"} <= operation["responses"].keys(), path
+                assert operation["security"], path
+
+
+def test_the_page_shows_every_path_and_loads_nothing(
+    server: Served, document: dict[str, Any]
+) -> None:
+    with client(server) as caller:
+        answer = caller.get("/schema")
+    assert answer.headers["content-type"].startswith("text/html")
+    for path in document["paths"]:
+        assert f"<code>{path}</code>" in answer.text
+    assert not re.findall(r"(?:src|href|import|url)\W+(?:https?:)?//", answer.text)
+    assert "<!--" not in answer.text.replace("<!DOCTYPE", "")
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_what_is_asked_at_random_is_answered_as_described(
+    server: Served, document: dict[str, Any], method: str, mode: GenerationMode
+) -> None:
+    """By schemathesis: no 500; no status, media type or body that the document does not name."""
+    api = schemathesis.openapi.from_dict(document)
+    api.config.update(base_url=server.url)
+    headers = {"Authorization": f"Bearer {KEYS[method]}.{SECRET}"}
+    tried = 0
+    for found in api.exclude(path=STREAMS).include(method=method).get_all_operations():
+        operation = found.ok()
+
+        @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=ALL)
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def answered(case: schemathesis.Case) -> None:
+            case.call_and_validate(headers=headers, excluded_checks=NOT_ASKED[method])
+
+        try:
+            answered()
+        except Unsatisfiable:  # nothing can be wrong about a call without parameters
+            continue
+        tried += 1
+    assert tried >= LEAST[method, mode]

@@ -1,0 +1,197 @@
+"""Records as they happen: no gap, whoever reads from where, and nobody waits for the slow."""
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx2
+import msgspec
+import pytest
+from calling import CLOSED, SECRET, WAIT_S, client, let_in
+from serving import Served, served
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from delever.config import Config, Listen
+
+HEADERS = {"Authorization": f"Bearer read.{SECRET}"}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Served]:
+    with served(CLOSED) as serving:
+        let_in(serving.service)
+        yield serving
+
+
+@contextmanager
+def load(server: Served, each: int = 5) -> Iterator[None]:
+    """Have commands committed all the time, until the block ends."""
+    stop = threading.Event()
+
+    def send() -> None:
+        lines = b"\n".join([b'{"type":"define_account","account":"ann"}'] * each)
+        with client(server, "ingest") as venue:
+            while not stop.is_set():
+                venue.post("/v1/commands/bulk", content=lines)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        sender.join(WAIT_S)
+
+
+def events(
+    server: Served, wanted: int, after: int | None = None, last: int | None = None
+) -> list[int]:
+    """Read this many records of the SSE stream; return their sequences."""
+    headers = HEADERS if last is None else HEADERS | {"Last-Event-ID": str(last)}
+    params = {} if after is None else {"after": after}
+    seen: list[int] = []
+    with (
+        httpx2.Client(base_url=server.url, timeout=WAIT_S, verify=False) as reader,
+        reader.stream("GET", "/v1/events/stream", headers=headers, params=params) as stream,
+    ):
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        number = None
+        for line in stream.iter_lines():
+            if line.startswith("id: "):
+                number = int(line.removeprefix("id: "))
+            elif line.startswith("data: "):
+                record = json.loads(line.removeprefix("data: "))
+                assert record["sequence"] == number
+                assert record["events"][0]["type"] == "accepted"
+                seen.append(record["sequence"])
+            if len(seen) == wanted:
+                return seen
+    return seen
+
+
+def texts(connection: ClientConnection, wanted: int) -> list[int]:
+    return [json.loads(connection.recv(WAIT_S))["sequence"] for _ in range(wanted)]
+
+
+def listen(server: Served, after: str = "") -> ClientConnection:
+    url = f"{server.ws}/v1/events/socket{after}"
+    return connect(url, additional_headers=HEADERS, max_queue=None)
+
+
+def test_server_sent_events_resume_without_a_gap_under_load(server: Served) -> None:
+    with load(server):
+        seen = events(server, 300, after=0)
+        while len(seen) < 1_200:
+            seen += events(server, 150, last=seen[-1])
+    assert seen == list(range(1, len(seen) + 1))
+
+
+def test_a_web_socket_resumes_without_a_gap_under_load(server: Served) -> None:
+    with load(server):
+        seen: list[int] = []
+        while len(seen) < 900:
+            with listen(server, f"?after={seen[-1] if seen else 0}") as connection:
+                seen += texts(connection, 300)
+    assert seen == list(range(1, len(seen) + 1))
+
+
+def test_without_a_place_to_begin_it_begins_with_what_happens_next(server: Served) -> None:
+    with client(server, "read") as reader:
+        now = reader.get("/v1/status").json()["sequence"]
+    with listen(server) as connection, load(server, each=1):
+        assert texts(connection, 3) == [now + 1, now + 2, now + 3]
+
+
+def test_pages_of_events_join_and_can_be_narrowed(server: Served) -> None:
+    with client(server, "ingest") as venue:
+        for name in ("joe", "kim", "joe"):
+            venue.post("/v1/commands", json={"type": "define_account", "account": name})
+    with client(server, "read") as reader:
+        until = reader.get("/v1/status").json()["sequence"]
+        rows, after = [], 0
+        while after < until:
+            page = reader.get("/v1/events", params={"after": after, "limit": 777}).json()
+            rows += page["events"]
+            after = page["next_after"]
+        told = reader.get("/v1/events", params={"account": "joe", "after": until - 3}).json()
+        accepted = {"type": "accepted", "after": until - 3}
+        kinds = reader.get("/v1/events", params=accepted).json()
+    assert [row["sequence"] for row in rows if row["index"] == 0] == list(range(1, after + 1))
+    assert [row["sequence"] for row in told["events"]] == [until - 2, until]
+    assert {row["event"]["type"] for row in kinds["events"]} == {"accepted"}
+
+
+def test_a_socket_needs_a_key(server: Served) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        connect(f"{server.ws}/v1/events/socket")
+    assert refused.value.response.status_code == 403
+
+
+def test_an_address_holds_only_so_many_streams() -> None:
+    config = msgspec.convert(
+        {"journal": {"path": ":memory:"}, "listen": {"max_connections_per_ip": 2}}, Config
+    )
+    with served(config) as serving:
+        let_in(serving.service)
+        with listen(serving), listen(serving):
+            with client(serving, "read") as reader:
+                refused = reader.get("/v1/events/stream")
+            assert refused.status_code == 429
+        with load(serving, each=1):
+            assert len(events(serving, 1)) == 1, "places are given back"
+
+
+# --- the slow ---
+
+PLAIN = "GET /v1/events/stream?after=0 HTTP/1.1\r\nHost: x\r\n"
+UPGRADE = PLAIN.replace("stream", "socket") + (
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+LONG = msgspec.json.encode({"type": "define_account", "account": "x" * 50_000})
+RECORDS = 200
+
+
+def stuck_reader(server: Served, request: str) -> socket.socket:
+    """Return a connection that has asked for the stream, and has room for a few bytes only."""
+    host, port = server.url.removeprefix("http://").split(":")
+    reader = socket.socket()
+    reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    reader.settimeout(WAIT_S)
+    reader.connect((host, int(port)))
+    reader.sendall(f"{request}Authorization: {HEADERS['Authorization']}\r\n\r\n".encode())
+    return reader
+
+
+def drained(reader: socket.socket) -> int:
+    """Return how many bytes come until the other end closes."""
+    total = 0
+    with contextlib.suppress(ConnectionResetError):
+        while part := reader.recv(1 << 16):
+            total += len(part)
+    return total
+
+
+@pytest.mark.parametrize("request_text", [PLAIN, UPGRADE], ids=["events", "socket"])
+def test_a_reader_who_takes_nothing_is_dropped_and_harms_nobody(request_text: str) -> None:
+    """Beside one that never reads, another one gets every record at once."""
+    listening = Listen(slow_reader_ms=500)
+    with served(msgspec.structs.replace(CLOSED, listen=listening)) as serving:
+        let_in(serving.service)
+        with (
+            stuck_reader(serving, request_text) as stuck,
+            listen(serving, "?after=0") as connection,
+            client(serving, "ingest") as venue,
+        ):
+            for number in range(RECORDS):
+                venue.post("/v1/commands", content=LONG)
+                assert texts(connection, 1) == [number + 1]
+            time.sleep(1.5)
+            assert drained(stuck) < RECORDS * len(LONG), "it was dropped before the end"
+            venue.post("/v1/commands", content=LONG)
+            assert texts(connection, 1) == [RECORDS + 1]

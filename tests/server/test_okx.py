@@ -1,0 +1,310 @@
+"""OKX's API: times, keys and limits in place; ccxt and a real socket against a served process."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any
+
+import ccxt
+import msgspec
+import pytest
+import websockets
+from crashing import CONFIG, SECRET, Clock, fall, grant, in_place, opening, rescue
+from serving import MEMORY, Served, served
+from trading import tell
+
+from delever.config import Okx as Settings
+from delever.config import Role
+from delever.core.messages import SetTime
+from delever.journal import verify
+from delever.server.http import Reply, Request
+from delever.server.keys import Holder, Keyring
+from delever.server.runner import NOW, Runner
+from delever.server.venues.okx import Okx
+from delever.server.venues.okx_access import FUND, authenticate
+from delever.wire import okx as wire
+from table import Row, cases
+
+NOON = "2020-12-08T09:08:57.715Z"
+NOON_MS = 1_607_418_537_715
+POSITIONS = "/api/v5/account/positions"
+LINEAR = "BTC/USDT:USDT"
+WAIT_S = 10
+
+
+def request(
+    path: str, query: str = "", headers: Mapping[str, str] | None = None, method: str = "GET"
+) -> Request:
+    raw = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+    scope = {"method": method, "path": path, "query_string": query.encode(), "headers": raw}
+    return Request(scope, "10.0.0.1")
+
+
+def signed(key: str, sent: str, target: str) -> dict[str, str]:
+    made = hmac.new(SECRET.encode(), f"{sent}GET{target}".encode(), hashlib.sha256).digest()
+    return {
+        "OK-ACCESS-KEY": key,
+        "OK-ACCESS-SIGN": base64.b64encode(made).decode(),
+        "OK-ACCESS-TIMESTAMP": sent,
+        "OK-ACCESS-PASSPHRASE": SECRET,
+    }
+
+
+@pytest.fixture(scope="module")
+def keyring() -> Keyring:
+    keys = Keyring(())
+    grant(keys)
+    return keys
+
+
+def code_of(found: Holder | wire.Fault) -> str:
+    return found.code if isinstance(found, wire.Fault) else "0"
+
+
+@pytest.mark.parametrize("row", cases("okx_times.txt"))
+def test_the_time_of_a_request(row: Row, keyring: Keyring) -> None:
+    headers = signed("bob-key", row["timestamp"], POSITIONS)
+    found = authenticate(request(POSITIONS, "", headers), keyring, NOON_MS)
+    assert {"code": code_of(found)} == row.expected
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({}, "0"),
+        ({"OK-ACCESS-KEY": ""}, "50103"),
+        ({"OK-ACCESS-PASSPHRASE": ""}, "50104"),
+        ({"OK-ACCESS-PASSPHRASE": "x"}, "50105"),
+        ({"OK-ACCESS-SIGN": ""}, "50106"),
+        ({"OK-ACCESS-KEY": "nobody"}, "50111"),
+        ({"OK-ACCESS-SIGN": "AAAA"}, "50113"),
+    ],
+)
+def test_keys_and_signatures(changed: dict[str, str], code: str, keyring: Keyring) -> None:
+    headers = signed("bob-key", NOON, f"{POSITIONS}?instId=%41") | changed
+    found = authenticate(request(POSITIONS, "instId=%41", headers), keyring, NOON_MS)
+    assert code_of(found) == code
+
+
+def test_a_key_that_sees_no_account() -> None:
+    async def use(caller: Caller, _runner: Runner) -> None:
+        for key, expected in (("engine-key", "50114"), ("desk-key", "50114"), ("bob-key", "0")):
+            headers = signed(key, NOON, POSITIONS)
+            reply = await caller.venue.answer(request(POSITIONS, "", headers))
+            assert msgspec.json.decode(reply.body)["code"] == expected
+
+    calling(use)
+
+
+def test_a_key_without_a_secret_signs_nothing(keyring: Keyring) -> None:
+    keyring.add(Holder("public", frozenset({Role.READ}), (), _passphrase=SECRET.encode()))
+    empty = hmac.new(b"", f"{NOON}GET{POSITIONS}".encode(), hashlib.sha256).digest()
+    headers = signed("public", NOON, POSITIONS)
+    headers["OK-ACCESS-SIGN"] = base64.b64encode(empty).decode()
+    assert code_of(authenticate(request(POSITIONS, "", headers), keyring, NOON_MS)) == "50113"
+
+
+# --- in place ---
+
+
+class Caller:
+    """Asks a venue in place, on a clock turned by hand."""
+
+    def __init__(self, venue: Okx, clock: Clock) -> None:
+        self.venue = venue
+        self.clock = clock
+
+    async def ask(self, path: str, query: str = "") -> Any:
+        reply: Reply = await self.venue.answer(request(path, query))
+        answer = msgspec.json.decode(reply.body)
+        return answer["data"] if answer["code"] == "0" else (reply.status, answer["code"])
+
+
+def calling(use: Callable[[Caller, Runner], Awaitable[None]], **limits: int) -> None:
+    clock = Clock(NOON_MS)
+    config = msgspec.structs.replace(CONFIG, okx=Settings(**limits))
+
+    async def go(runner: Runner, keys: Keyring) -> None:
+        await use(Caller(Okx(runner, keys), clock), runner)
+
+    in_place(go, clock, config)
+
+
+def test_the_fund_tells_what_moved_it_and_when_adl_ran() -> None:
+    async def use(caller: Caller, runner: Runner) -> None:
+        async def fund(more: str = "") -> Any:
+            (data,) = await caller.ask(FUND, f"instType=SWAP&instFamily=BTC-USDT{more}")
+            return data
+
+        before = await fund()
+        assert (before["total"], before["instType"]) == ("1000000", "SWAP")
+        assert [row["type"] for row in before["details"]] == ["regular_update"]
+        caller.clock.ms += 2_000
+        await runner.submit(fall())
+        caller.clock.ms += 1_000
+        await runner.submit(rescue())
+        await runner.tick()
+        (ends, starts) = (await fund("&type=adl"))["details"]
+        assert (ends["adlType"], starts["adlType"]) == ("adl_end", "rate_adl_start")
+        assert starts["maxBal"] == "1000000"
+        (loss,) = (await fund("&type=bankruptcy_loss"))["details"]
+        assert (loss["amt"], loss["ccy"]) == ("-300000", "USDT")
+        assert loss["ts"] == str(NOON_MS + 2_000)
+        newer = await fund(f"&before={NOON_MS + 2_000}")
+        assert [row["type"] for row in newer["details"]] == ["regular_update", "adl"]
+        assert len((await fund("&limit=1"))["details"]) == 1
+        assert (await fund(f"&after={NOON_MS}"))["details"] == []
+
+    calling(use)
+
+
+def test_what_is_asked_for_wrongly() -> None:
+    async def use(caller: Caller, _runner: Runner) -> None:
+        contracts = "/api/v5/public/instruments"
+        for path, query, refused in (
+            (FUND, "", (400, "50014")),
+            (FUND, "instType=SPOT", (400, "51000")),
+            (FUND, "instType=SWAP", (400, "50014")),
+            (FUND, "instType=SWAP&instFamily=X-Y", (400, "51000")),
+            (FUND, "instType=SWAP&instFamily=BTC-USDT&type=x", (400, "51000")),
+            (FUND, "instType=SWAP&instFamily=BTC-USDT&before=-1", (400, "51000")),
+            (contracts, "", (400, "50014")),
+            (contracts, "instType=SWAP&instId=X", (200, "51001")),
+            (POSITIONS, "", (401, "50103")),
+            ("/api/v5/trade/order", "", (404, "404")),
+        ):
+            assert await caller.ask(path, query) == refused
+            caller.clock.ms += 2_000
+        assert await caller.ask(FUND, "instType=MARGIN") == []
+        assert await caller.ask(FUND, "instType=OPTION&uly=BTC-USDT") == []
+        found = await caller.ask(contracts, "instType=SWAP&uly=BTC-USD")
+        assert [(row["instId"], row["ctType"]) for row in found] == [("BTC-USD-SWAP", "inverse")]
+        assert await caller.ask(contracts, "instType=FUTURES") == []
+        posted = await caller.venue.answer(request(FUND, method="POST"))
+        assert posted.status == 405
+
+    calling(use)
+
+
+def test_an_address_asks_for_the_fund_only_so_often() -> None:
+    async def use(caller: Caller, _runner: Runner) -> None:
+        caller.clock.ms -= caller.clock.ms % 2_000
+        query = "instType=SWAP&instFamily=BTC-USDT"
+        answers = [await caller.ask(FUND, query) for _ in range(3)]
+        assert answers[2] == (429, "50011")
+        assert answers[1][0]["instFamily"] == "BTC-USDT"
+        caller.clock.ms += 2_000
+        assert (await caller.ask(FUND, query))[0]["instFamily"] == "BTC-USDT"
+
+    calling(use, insurance_per_2s=2)
+
+
+def test_the_fund_is_found_again_after_a_restart(tmp_path: Any) -> None:
+    path = tmp_path / "j.db"
+    config = msgspec.convert({"journal": {"path": str(path)}}, type(CONFIG))
+    query = "instType=SWAP&instFamily=BTC-USDT&type=adl"
+    answers = []
+
+    async def crash(runner: Runner, keys: Keyring) -> None:
+        venue = Okx(runner, keys)
+        await runner.submit(fall())
+        await runner.tick()
+        answers.append(await Caller(venue, Clock(0)).ask(FUND, query))
+
+    in_place(crash, Clock(NOON_MS), config)
+
+    async def again() -> None:
+        runner = Runner(config, Clock(NOON_MS))
+        venue = Okx(runner, Keyring(()))
+        await runner.start()
+        await runner.submit([SetTime(time_ms=NOW)])
+        answers.append(await Caller(venue, Clock(0)).ask(FUND, query))
+        await runner.stop()
+
+    asyncio.run(again())
+    assert answers[0][0]["details"] == answers[1][0]["details"] != []
+    assert not verify(path).findings
+
+
+# --- served ---
+
+
+@pytest.fixture(scope="module")
+def market() -> Iterator[Served]:
+    with served(MEMORY) as server:
+        grant(server.service.keyring)
+        tell(server.service, opening())
+        yield server
+
+
+def ccxt_of(server: Served, key: str = "", passphrase: str = SECRET) -> Any:
+    keys = {"apiKey": key, "secret": SECRET, "password": passphrase} if key else {}
+    client = ccxt.okx({**keys, "enableRateLimit": False})
+    client.urls["api"]["rest"] = server.url
+    return client
+
+
+def test_ccxt_reads_positions_and_the_fund(market: Served) -> None:
+    client = ccxt_of(market, "bob-key")
+    (position,) = client.fetch_positions()
+    assert (position["symbol"], position["side"], position["contracts"]) == (LINEAR, "short", 50.0)
+    assert (position["info"]["adl"], position["hedged"]) == ("5", False)
+    assert (position["contractSize"], position["notional"]) == (1.0, 3_000_000.0)
+    fund = client.publicGetPublicInsuranceFund({"instType": "SWAP", "instFamily": "BTC-USDT"})
+    assert fund["data"][0]["total"] == "1000000"
+
+
+@pytest.mark.parametrize(
+    ("key", "passphrase", "error"),
+    [("nobody", SECRET, ccxt.AuthenticationError), ("bob-key", "x", ccxt.AuthenticationError)],
+)
+def test_ccxt_raises_its_own_errors(
+    market: Served, key: str, passphrase: str, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        ccxt_of(market, key, passphrase).privateGetAccountPositions()
+
+
+def test_ccxt_takes_wrong_parameters_for_bad_requests(market: Served) -> None:
+    with pytest.raises(ccxt.BadRequest):
+        ccxt_of(market).publicGetPublicInsuranceFund({"instType": "SWAP"})
+
+
+def test_warnings_come_every_second_while_adl_runs() -> None:
+    argument = {"channel": "adl-warning", "instType": "SWAP", "instFamily": "BTC-USDT"}
+    subscribe = {"id": "1512", "op": "subscribe", "args": [argument]}
+
+    async def go(server: Served) -> None:
+        async with (
+            asyncio.timeout(WAIT_S),
+            websockets.connect(f"{server.ws}/ws/v5/public") as socket,
+        ):
+
+            async def hear() -> Any:
+                return json.loads(await socket.recv())
+
+            await socket.send("ping")
+            assert await socket.recv() == "pong"
+            await socket.send("{")
+            assert (await hear())["code"] == "60012"
+            await socket.send(json.dumps({**subscribe, "args": [{**argument, "instType": "X"}]}))
+            assert (await hear())["code"] == "60018"
+            await socket.send(json.dumps(subscribe))
+            answer = await hear()
+            assert (answer["event"], answer["id"], answer["arg"]) == ("subscribe", "1512", argument)
+            assert [row["state"] for row in (await hear())["data"]] == ["normal"]
+            await asyncio.to_thread(tell, server.service, fall())
+            told = [await hear(), await hear()]
+            states = [each["data"][0] for each in told]
+            assert [row["state"] for row in states] == ["adl", "adl"]
+            assert 900 <= int(states[1]["ts"]) - int(states[0]["ts"]) <= 5_000
+            assert states[1]["bal"] == "700000"
+            await socket.send(json.dumps({**subscribe, "op": "unsubscribe"}))
+            assert (await hear())["event"] == "unsubscribe"
+
+    with served(MEMORY) as server:
+        tell(server.service, opening())
+        asyncio.run(go(server))

@@ -1,0 +1,170 @@
+"""The venue of examples/tiny_venue.py against a served delever, over a network that is not kind.
+
+Commands are delayed, sent twice, overtake each other, and answers get lost; records are read late
+and again. In the end both must hold the same book, to the last unit, and no money may be missing.
+"""
+
+import asyncio
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import msgspec
+import pytest
+from serving import served
+
+from delever.config import Config, Role
+from delever.core.book import Book
+from delever.core.insurance import pool_equity
+from delever.core.messages import Side
+from delever.journal import Recorder, verify
+from delever.server.keys import Holder
+
+sys.path.append(str(Path(__file__).parents[2] / "examples"))
+import tiny_venue
+from tiny_venue import CONTRACT, POOL, SEED_MONEY, Account, Link, Venue, opened_market, session
+
+SECRET = "tiny-venue-secret"
+ROLES = frozenset({Role.READ, Role.INGEST, Role.OPERATE})
+TURNS = 60
+
+
+class Network:
+    """Loses, repeats, delays: by chance, but the same chances for the same seed."""
+
+    def __init__(self, client: httpx2.AsyncClient, seed: int) -> None:
+        self._client = client
+        self._rng = random.Random(seed)
+        self.lost = 0
+        self.answered: list[tuple[str, int]] = []
+        self._repeats: list[asyncio.Task[None]] = []
+
+    async def post(self, command: dict[str, Any]) -> httpx2.Response:
+        await asyncio.sleep(self._rng.random() * 0.01)
+        if self._rng.random() < 0.25:
+            late_s = self._rng.random() * 0.08
+            self._repeats.append(asyncio.create_task(self._again(command, late_s)))
+        answer = await self._client.post("/v1/commands", json=command)
+        self.answered.append((command["id"], sequence_of(answer)))
+        if self._rng.random() < 0.1:
+            self.lost += 1
+            raise httpx2.ReadTimeout("the answer was lost")
+        return answer
+
+    async def _again(self, command: dict[str, Any], late_s: float) -> None:
+        await asyncio.sleep(late_s)
+        answer = await self._client.post("/v1/commands", json=command)
+        self.answered.append((command["id"], sequence_of(answer)))
+
+    async def quiet(self) -> int:
+        """Wait for all that is on its way; return how many repetitions there were."""
+        await asyncio.gather(*self._repeats)
+        return len(self._repeats)
+
+
+class LateLink(Link):
+    """Reads records late, and some of them again."""
+
+    def __init__(self, client: httpx2.AsyncClient, network: Network, seed: int) -> None:
+        super().__init__(client, network.post)
+        self._rng = random.Random(seed)
+
+    async def records(self, after: int) -> tuple[list[dict[str, Any]], int]:
+        await asyncio.sleep(self._rng.random() * 0.01)
+        return await super().records(max(after - self._rng.randrange(8), 0))
+
+
+def sequence_of(answer: httpx2.Response) -> int:
+    said = answer.json()
+    return int(said.get("sequence") or said["error"]["sequence"])
+
+
+def served_from(path: Path) -> Config:
+    return msgspec.convert({"journal": {"path": str(path)}}, Config)
+
+
+def client_of(url: str) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(base_url=url, headers={"Authorization": f"Bearer engine.{SECRET}"})
+
+
+def held(book: Book, account: Account) -> tuple[int, int, int]:
+    """Return wallet, signed lots and cost of an account as delever has them."""
+    row, state = book.accounts.index[account.name], book.contracts[CONTRACT]
+    wallet = int(book.asset(tiny_venue.ASSET).wallets.balance[row])
+    lots = cost = 0
+    for side, lane in state.lanes.items():
+        place = lane.find(row, 0)
+        if place is not None:
+            lots += side.sign * int(lane.lots[place])
+            cost += int(lane.cost[place])
+    return wallet, lots, cost
+
+
+def check(venue: Venue, path: Path, money: int) -> None:
+    """Compare the venue's truth with the journal's book, which is replayed and proven first."""
+    assert verify(path).ok
+    market = venue.market
+    with Recorder.open(path) as recorder:
+        book = recorder.book
+        state = book.contracts[CONTRACT]
+        for account in market.accounts.values():
+            assert held(book, account) == (account.wallet, account.lots, account.cost)
+        inventory = {side: held.total_lots for side, held in state.inventory.items()}
+        assert inventory[Side.LONG] - inventory[Side.SHORT] == venue.inventory
+        assert sum(account.lots for account in market.accounts.values()) == -venue.inventory
+        assert not book.outstanding
+        equity = sum(account.equity(market.mark) for account in market.accounts.values())
+        assert equity + pool_equity(book, book.pools[POOL]) == money
+
+
+def money_of(venue: Venue) -> int:
+    mark = venue.market.mark
+    return SEED_MONEY + sum(each.equity(mark) for each in venue.market.accounts.values())
+
+
+@pytest.mark.parametrize("seed", [1, 5, 7])
+def test_both_hold_the_same_book_over_an_unkind_network(tmp_path: Path, seed: int) -> None:
+    async def play(url: str) -> tuple[Venue, Network, int]:
+        rng = random.Random(seed)
+        async with client_of(url) as client:
+            network = Network(client, seed)
+            venue = Venue(opened_market(rng), LateLink(client, network, seed))
+            money = money_of(venue)
+            await session(venue, rng, TURNS)
+            assert await network.quiet() > 20
+            return venue, network, money
+
+    path = tmp_path / "j.db"
+    with served(served_from(path)) as server:
+        server.service.keyring.add(Holder("engine", ROLES, (), SECRET.encode()))
+        venue, network, money = asyncio.run(play(server.url))
+    check(venue, path, money)
+    assert network.lost > 5
+    assert len(set(network.answered)) == len({name for name, _ in network.answered})
+    in_turn = [sequence for _, sequence in sorted_by_number(network.answered)]
+    assert in_turn != sorted(in_turn), "nothing overtook anything"
+    assert {"taken_over", "adl_started", "adl_filled", "unwound"} <= set(venue.happened)
+
+
+def sorted_by_number(answered: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    return sorted(set(answered), key=lambda each: int(each[0].rpartition("-")[2]))
+
+
+def test_a_fill_that_was_traded_away_is_taken_back_and_adl_looks_again(tmp_path: Path) -> None:
+    async def play(url: str) -> tuple[Venue, int]:
+        rng = random.Random(5)
+        async with client_of(url) as client:
+            venue = Venue(opened_market(rng), Link(client))
+            money = money_of(venue)
+            await session(venue, rng, TURNS)
+            return venue, money
+
+    path = tmp_path / "j.db"
+    with served(served_from(path)) as server:
+        server.service.keyring.add(Holder("engine", ROLES, (), SECRET.encode()))
+        venue, money = asyncio.run(play(server.url))
+    check(venue, path, money)
+    assert venue.cancelled
+    assert venue.happened.count("adl_filled") > venue.happened.count("fill_cancelled") > 0
