@@ -20,7 +20,7 @@ Answer = tuple[int, dict[str, str], Any]
 
 @dataclass
 class Stub:
-    """What is answered by path, what has been asked (`METHOD path`), and JSON that has been sent."""
+    """What is answered by path, what has been asked (`METHOD path`), and the JSON sent to it."""
 
     url: str = ""
     answers: dict[str, Answer] = field(default_factory=dict)

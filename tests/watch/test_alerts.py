@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
+from numbers_read import NOW, drawdown, fill, light, pool, risk
 from standardwebhooks import Webhook
+from stub import Stub, stubbed
 
 from delever.config import ConfigError
 from delever.watch.alerts import deliver, senders, trial
@@ -16,8 +18,6 @@ from delever.watch.rules import Active, Alert
 from delever.watch.settings import Settings, parse
 from delever.watch.state import Situation, State
 from delever.watch.store import KEEP_EVERY_MS, Store, history
-from numbers_read import NOW, drawdown, fill, light, pool, risk
-from stub import Stub, stubbed
 
 SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ALERT = Alert(
@@ -95,9 +95,7 @@ def test_mail_arrives(store: Store) -> None:
     assert "Rule front (raised), 2026-11-27" in message
 
 
-def test_webhook_arrives_signed(
-    store: Store, stub: Stub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_webhook_arrives_signed(store: Store, stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOOK", f"{stub.url}/hook")
     monkeypatch.setenv("SIGNING", SIGNING)
     channel = {"name": "hook", "webhook_env": "HOOK", "webhook_secret_env": "SIGNING"}
@@ -176,7 +174,11 @@ def test_history_keeps_what_changes_and_once_in_a_while_what_does_not(
     for second in range(0, 130, 10):
         store.keep([light(4 if second < 60 else 5)], NOW + 1_000 * second)
     kept = history(tmp_path / "watch.db")
-    assert [((line.at_ms - NOW) // 1_000, line.value) for line in kept] == [(0, 4), (60, 5), (120, 5)]
+    assert [((line.at_ms - NOW) // 1_000, line.value) for line in kept] == [
+        (0, 4),
+        (60, 5),
+        (120, 5),
+    ]
     store.keep([drawdown("-0.22"), risk(3), pool("7"), fill("1")], NOW)
     assert {line.what for line in history(tmp_path / "watch.db")} == {
         "light", "pnl_ratio", "start_ratio", "stop_ratio", "risk", "pool", "fill",

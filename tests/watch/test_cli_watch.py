@@ -5,17 +5,20 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 import pytest
-
 import samples
-from delever.watch.store import Store
 from numbers_read import drawdown, light, risk
-from sources import ROOT
 from stub import Stub, stubbed
+
+from delever.cli import call
+from delever.cli.watch import wall_clock_ms
+from delever.watch.store import Store
+from sources import ROOT
 
 
 @pytest.fixture
@@ -26,13 +29,28 @@ def stub() -> Iterator[Stub]:
         yield served
 
 
-def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "WATCH_KEY": "key"}
-    environment |= {"WATCH_SECRET": "do-not-show-this"}
-    return subprocess.run(
-        [sys.executable, "-m", "delever", "watch", *arguments],
-        check=False, capture_output=True, text=True, cwd=folder, env=environment, timeout=120,
-    )  # fmt: skip
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
+    """Return what runs the command line in this process, in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_it(*arguments: str) -> Done:
+        code = call(["watch", *arguments])
+        out, err = capfd.readouterr()
+        return Done(code, out, err)
+
+    return run_it
 
 
 def written(folder: Path, stub: Stub, more: str = "") -> Path:
@@ -47,11 +65,13 @@ RULE = '[[rules]]\nwhen = "risk"\nname = "risky"\nat_least = "{level}"\n'
 HOOK = '[[channels]]\nname = "hook"\nwebhook = "{url}/hook"\n'
 
 
-def test_once_says_by_its_exit_code_whether_a_rule_holds(tmp_path: Path, stub: Stub) -> None:
+def test_once_says_by_its_exit_code_whether_a_rule_holds(
+    tmp_path: Path, stub: Stub, run: Run
+) -> None:
     more = RULE.format(level="high") + HOOK.format(url=stub.url)
     written(tmp_path, stub, more)
     for _ in range(2):  # as cron would
-        done = run(tmp_path, "-c", "watch.toml", "--once", "--json")
+        done = run("-c", "watch.toml", "--once", "--json")
         assert done.returncode == 3, done.stderr
         view = json.loads(done.stdout)
         assert view["schema"] == "delever.watch/1"
@@ -59,14 +79,14 @@ def test_once_says_by_its_exit_code_whether_a_rule_holds(tmp_path: Path, stub: S
     assert [told["data"]["kind"] for told in stub.bodies] == ["raised"]  # told once, not twice
     calm = [row | {"adlRisk": "low"} for row in samples.RISKS]
     stub.say("/fapi/v1/symbolAdlRisk", calm)
-    done = run(tmp_path, "-c", "watch.toml", "--once")
+    done = run("-c", "watch.toml", "--once")
     assert (done.returncode, done.stderr) == (0, "")
     assert "low (low)" in done.stdout
     assert [told["data"]["kind"] for told in stub.bodies] == ["raised", "cleared"]
 
 
-def test_a_venue_without_settings_is_watched_in_public(tmp_path: Path, stub: Stub) -> None:
-    done = run(tmp_path, "binance", "--base-url", stub.url, "--contract", "BTCUSDT", "--once")
+def test_a_venue_without_settings_is_watched_in_public(stub: Stub, run: Run) -> None:
+    done = run("binance", "--base-url", stub.url, "--contract", "BTCUSDT", "--once")
     assert done.returncode == 0, done.stderr
     assert "binance (no key)" in done.stdout
     assert "BTCUSDT" in done.stdout
@@ -104,39 +124,37 @@ def test_the_stream_is_one_json_a_line_until_it_is_stopped(tmp_path: Path, stub:
     ],
 )
 def test_wrong_use_is_told(
-    tmp_path: Path, stub: Stub, arguments: list[str], code: int, why: str
+    tmp_path: Path, stub: Stub, run: Run, arguments: list[str], code: int, why: str
 ) -> None:
     written(tmp_path, stub)
-    done = run(tmp_path, *arguments)
+    done = run(*arguments)
     assert (done.returncode, done.stdout) == (code, "")
     assert why in done.stderr
 
 
-def test_a_test_alert_goes_to_every_channel(tmp_path: Path, stub: Stub) -> None:
+def test_a_test_alert_goes_to_every_channel(tmp_path: Path, stub: Stub, run: Run) -> None:
     written(tmp_path, stub, HOOK.format(url=stub.url))
-    done = run(tmp_path, "test-alert", "-c", "watch.toml")
+    done = run("test-alert", "-c", "watch.toml")
     assert (done.returncode, done.stdout) == (0, "hook: sent\n")
     assert "this is a test" in stub.bodies[0]["data"]["text"]
     stub.say("/hook", {}, 500)
-    done = run(tmp_path, "test-alert", "-c", "watch.toml")
+    done = run("test-alert", "-c", "watch.toml")
     assert (done.returncode, done.stdout) == (1, "hook: HTTP 500\n")
 
 
-def test_history_becomes_parquet_and_a_plot(tmp_path: Path) -> None:
+def test_history_becomes_parquet_and_a_plot(tmp_path: Path, run: Run) -> None:
     kept = Store(tmp_path / "h.db")
-    from delever.cli.watch import wall_clock_ms  # noqa: PLC0415 - the history is of the last days
-
     now = wall_clock_ms()
     for minute in range(5):
         at = now - 60_000 * minute
         kept.keep([light(minute + 1), drawdown(f"-0.{minute}"), risk(2)], at)
     kept.close()
-    done = run(tmp_path, "history", "--history", "h.db", "-o", "h.parquet")
+    done = run("history", "--history", "h.db", "-o", "h.parquet")
     assert done.returncode == 0, done.stderr
     frame = pl.read_parquet(tmp_path / "h.parquet")
     assert frame.filter(pl.col("what") == "light")["value"].sort().to_list() == [1, 2, 3, 4, 5]
-    assert run(tmp_path, "history", "--history", "h.db", "--plot", "h.png").returncode == 0
+    assert run("history", "--history", "h.db", "--plot", "h.png").returncode == 0
     assert (tmp_path / "h.png").read_bytes().startswith(b"\x89PNG")
-    done = run(tmp_path, "history", "--history", "h.db", "--plot", "h.gif")
+    done = run("history", "--history", "h.db", "--plot", "h.gif")
     assert done.returncode == 2
     assert "a plot is a .png or .svg file, not .gif" in done.stderr

@@ -14,10 +14,10 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
+from stub import Stub, stubbed
 
 from delever.watch.run import Watch
 from delever.watch.settings import Settings, parse
@@ -25,7 +25,6 @@ from delever.watch.store import Store, history
 from delever.watch.venues import MAKERS
 from delever.watch.view import ContractView, View
 from sources import ROOT
-from stub import Stub, stubbed
 
 EXAMPLE = ROOT / "examples" / "venues" / "bybit.ndjson"
 PATIENCE_S = 40.0
