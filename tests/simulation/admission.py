@@ -5,7 +5,6 @@ from fractions import Fraction
 from typing import Any
 
 import judge
-import watch
 from model import SIDES, Contract, Model, Position, nearest, other, sign
 
 from delever.core import messages as m

@@ -11,7 +11,6 @@ rest; it never looks at the engine's own state. One step has one shape:
 from collections.abc import Iterable
 from fractions import Fraction
 
-import watch
 from admission import answer, named
 from model import AuditError, Contract, Model, expect, same
 from reader import Reader

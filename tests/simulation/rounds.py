@@ -3,7 +3,6 @@
 from collections.abc import Collection
 
 import judge
-import watch
 from judge import Candidate
 from model import SIDES, Contract, Parcel, Position, expect, other, same
 from reader import Reader
