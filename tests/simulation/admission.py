@@ -5,6 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 import judge
+import observing
 from model import SIDES, Contract, Model, Position, nearest, other, sign
 
 from delever.core import messages as m

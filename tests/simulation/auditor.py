@@ -11,6 +11,7 @@ rest; it never looks at the engine's own state. One step has one shape:
 from collections.abc import Iterable
 from fractions import Fraction
 
+import observing
 from admission import answer, named
 from model import AuditError, Contract, Model, expect, same
 from reader import Reader

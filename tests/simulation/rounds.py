@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 import judge
+import observing
 from judge import Candidate
 from model import SIDES, Contract, Parcel, Position, expect, other, same
 from reader import Reader
