@@ -122,10 +122,13 @@ class _Bench:
         try:
             if preset == OWN:
                 own_commands(text)
-            self._trials = await run.cpu_bound(play, preset, text, rules) or []
+            found = await run.cpu_bound(play, preset, text, rules)
         except InputError as error:
             self._told.set_text(f"Not run: {error}")
             return
+        if found is None or self._told.is_deleted:  # the visitor, or the server, has gone
+            return
+        self._trials = found
         refused = sum(trial.refused for trial in self._trials)
         self._told.set_text(f"{refused} commands were refused" if refused else "")
         self._show_totals()
