@@ -39,6 +39,8 @@ ACCOUNT = "a000001"
 CONFIG = """
 [journal]
 path = "{journal}"
+[logs]
+level = "error"
 [binance]
 weight_per_minute = 1_000_000_000
 [bybit]

@@ -37,6 +37,8 @@ CONFIG = """
 path = "{journal}"
 [api]
 open_read = true
+[logs]
+level = "error"
 [[keys]]
 id = "engine"
 roles = ["read", "ingest", "operate"]
@@ -61,7 +63,8 @@ class Api:
             return json.loads(answer.read())
 
     def tell(self, command: m.Command) -> Any:
-        given = msgspec.structs.replace(command, time_ms=time.time_ns() // 1_000_000)
+        given = msgspec.to_builtins(command)
+        del given["time_ms"]  # the server's clock says it
         return self.post("/v1/commands", msgspec.json.encode(given))
 
 

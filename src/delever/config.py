@@ -209,7 +209,7 @@ class Logs(_Section, frozen=True, kw_only=True):
     """`[logs]`: JSON lines on standard error, without secrets."""
 
     level: str = "info"
-    """`debug` also tells of every GET; info, warning, error."""
+    """`debug` also tells of every request; info, warning, error."""
 
 
 class Api(_Section, frozen=True, kw_only=True):

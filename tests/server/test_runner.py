@@ -198,10 +198,13 @@ def test_board_follows_its_period_but_shows_adl_at_once(clock: Clock) -> None:
         seen: list[int] = []
         runner.board_listeners.append(lambda board: seen.append(board.sequence))
         commands = crash()
-        for command in commands[:-1]:
+        for command in commands[:7]:
             await runner.submit([command])
-        quiet = len(seen)
-        assert quiet <= 1
+        assert list(runner.board.contracts) == ["BTCUSDT"], "shown once defined"
+        seen.clear()
+        for command in commands[7:-1]:
+            await runner.submit([command])
+        assert len(seen) <= 1
         outcomes = await runner.submit(commands[-1:])
         await runner.submit([RefreshLights(time_ms=NOW)])
         assert runner.board.lights is not None

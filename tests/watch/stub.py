@@ -20,13 +20,14 @@ Answer = tuple[int, dict[str, str], Any]
 
 @dataclass
 class Stub:
-    """What is answered by path, what has been asked (`METHOD path`), and JSON that has been sent."""
+    """What is answered by path, what has been asked (`METHOD path`), and the JSON sent to it."""
 
     url: str = ""
     answers: dict[str, Answer] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     bodies: list[Any] = field(default_factory=list)
+    raw: list[bytes] = field(default_factory=list)
     sent: list[dict[str, str]] = field(default_factory=list)
 
     def say(self, path: str, body: Any, status: int = 200, **headers: str) -> None:
@@ -39,6 +40,7 @@ class Stub:
         path = scope["path"]
         body_sent = (await receive()).get("body", b"")
         if body_sent.startswith(b"{"):
+            self.raw.append(body_sent)
             self.bodies.append(json.loads(body_sent))
             self.sent.append({name.decode(): value.decode() for name, value in scope["headers"]})
         self.asked.append(f"{scope['method']} {path}")

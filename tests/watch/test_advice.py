@@ -3,11 +3,11 @@
 from decimal import Decimal
 
 import pytest
+from numbers_read import position, wallet
 
 from delever.watch.advice import advise
 from delever.watch.reading import Position
 from delever.watch.view import Advice
-from numbers_read import position, wallet
 
 CROSS = position()
 ISOLATED = position(isolated=True, margin=Decimal(3_000))
@@ -93,8 +93,12 @@ def test_contracts_of_other_sizes_and_inverse_ones_are_scored() -> None:
     expected = profit / 0.5 * leverage
     assert told(inverse, "bybit").score == pytest.approx(expected, rel=1e-6)
     thousands = position(
-        quantity=Decimal(33), multiplier=Decimal(1_000), entry_price=Decimal("0.12"), mark=Decimal("0.1345678"), maintenance=Decimal(20)
-    )  # fmt: skip
+        quantity=Decimal(33),
+        multiplier=Decimal(1_000),
+        entry_price=Decimal("0.12"),
+        mark=Decimal("0.1345678"),
+        maintenance=Decimal(20),
+    )
     gain = 33_000 * (0.1345678 - 0.12)
     expected = gain / (33_000 * 0.12) / ((3_000 + gain) / 20)
     assert told(thousands, "okx_2025").score == pytest.approx(expected, rel=1e-4)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, time
 from decimal import Decimal
 
 import pytest
+from numbers_read import NOW, drawdown, fill, light, pool, risk
 
 from delever.watch.faults import Fault, FaultKind
 from delever.watch.reading import Reading
@@ -21,7 +22,6 @@ from delever.watch.settings import (
     StateRule,
 )
 from delever.watch.state import Situation, State
-from numbers_read import NOW, drawdown, fill, light, pool, risk
 
 LIGHT = LightRule(name="front", at_least=4, clear_below=3)
 MINUTE = 60_000

@@ -21,11 +21,19 @@ def test_light_of_a_venues_value(scale: Scale, raw: object, light: int | None) -
     assert scale.light(raw) == light
 
 
-@pytest.mark.parametrize(
-    ("word", "level"),
-    [("low", 1), ("LOW", 1), ("medium", 2), ("MIDDLE", 2), ("high", 3), ("HIGH", 3)]
-    + [("EXTREMELY_HIGH", 4), ("none", None)],
-)
+WORDS = [
+    ("low", 1),
+    ("LOW", 1),
+    ("medium", 2),
+    ("MIDDLE", 2),
+    ("high", 3),
+    ("HIGH", 3),
+    ("EXTREMELY_HIGH", 4),
+    ("none", None),
+]
+
+
+@pytest.mark.parametrize(("word", "level"), WORDS)
 def test_risk_of_either_vocabulary(word: str, level: int | None) -> None:
     assert risk(word) == level
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 from msgspec import structs
+from numbers_read import NOW, drawdown, fill, light, risk, warned
 
 from delever.watch.reading import Reading
 from delever.watch.state import Situation, judge
-from numbers_read import NOW, drawdown, fill, light, risk, warned
 
 HALF_HOUR = 30 * 60_000
 

@@ -6,6 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import samples
+from samples import SERVER_MS
+from stub import Stub, stubbed
 
 from delever.watch.asking import Asking
 from delever.watch.faults import FaultKind
@@ -13,9 +16,6 @@ from delever.watch.reading import Drawdown, Fill, Light, Pool, Position, Reading
 from delever.watch.settings import parse
 from delever.watch.venues import MAKERS
 from delever.watch.venues.adapter import Adapter, Source
-import samples
-from samples import SERVER_MS
-from stub import Stub, stubbed
 
 NOW = SERVER_MS + 1_000
 
@@ -261,7 +261,7 @@ def test_okx_refuses_a_key(stub: Stub) -> None:
     assert faults["positions and lights"].kind is FaultKind.KEY_IS_REFUSED
 
 
-def test_no_fault_shows_a_signature_or_a_key(stub: Stub) -> None:
+def test_no_fault_shows_a_signature_or_a_key() -> None:
     with stubbed() as gone:
         url = gone.url
     _, faults, _ = ask(made("binance", url))
@@ -291,8 +291,12 @@ def test_the_venues_clock_is_brought_to_ours(stub: Stub) -> None:
     adapter.set_clock = skewed
     read: list[Any] = []
 
+    def take(readings: Any, whole: Any = ()) -> None:
+        del whole
+        read.extend(readings)
+
     async def asked() -> None:
-        asking = Asking(adapter, lambda: NOW, lambda readings, whole=(): read.extend(readings))
+        asking = Asking(adapter, lambda: NOW, take)
         await asking._set_clock()
         source: Source = adapter.sources[0]
         await asking._ask(source)

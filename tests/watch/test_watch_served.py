@@ -14,10 +14,10 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
+from stub import Stub, stubbed
 
 from delever.watch.run import Watch
 from delever.watch.settings import Settings, parse
@@ -25,7 +25,6 @@ from delever.watch.store import Store, history
 from delever.watch.venues import MAKERS
 from delever.watch.view import ContractView, View
 from sources import ROOT
-from stub import Stub, stubbed
 
 EXAMPLE = ROOT / "examples" / "venues" / "bybit.ndjson"
 PATIENCE_S = 40.0
@@ -158,8 +157,12 @@ async def story(engine: Engine, stub: Stub, folder: Path) -> None:
     async with watching(told, folder / "watch.db") as watch:
         await until(watch, lambda v: state(v) == "calm", "calm")
         engine.tell("set_balances", "set_positions")
-        view = await until(watch, lambda v: len(v.positions) == 3 and state(v) == "watch", "a light")
-        lights = {p.position.venue: p.light and (p.light.light, p.light.raw) for p in view.positions}
+        view = await until(
+            watch, lambda v: len(v.positions) == 3 and state(v) == "watch", "a light"
+        )
+        lights = {
+            p.position.venue: p.light and (p.light.light, p.light.raw) for p in view.positions
+        }
         assert lights == {"binance": (5, "4"), "bybit": (5, "5"), "okx": (5, "5")}
         scores = {p.position.venue: p.advice and p.advice.score for p in view.positions}
         assert all(score is not None for score in scores.values()), scores
@@ -168,7 +171,9 @@ async def story(engine: Engine, stub: Stub, folder: Path) -> None:
         engine.tell("set_marks", place=slice(2, 3))
         engine.tell("unwind_fill")
         engine.tell("set_marks", place=slice(3, 4))
-        view = await until(watch, lambda v: state(v) == "adl" and len(v.fills) >= 2, "ADL and fills")
+        view = await until(
+            watch, lambda v: state(v) == "adl" and len(v.fills) >= 2, "ADL and fills"
+        )
         assert {fill.venue for fill in view.fills} == {"binance", "bybit"}
         drawdown = contract(view, "bybit").drawdown  # type: ignore[union-attr]
         assert drawdown is not None
@@ -180,7 +185,9 @@ async def story(engine: Engine, stub: Stub, folder: Path) -> None:
         assert not any(p.advice is None for p in view.positions)  # shown still, with its age
         engine.start()
         view = await until(
-            watch, lambda v: state(v) == "adl" and {f.source for f in v.faults} <= {"ADL fills"}, "back"
+            watch,
+            lambda v: state(v) == "adl" and {f.source for f in v.faults} <= {"ADL fills"},
+            "back",
         )
         assert {fault.venue for fault in view.faults} <= {"okx"}  # has no bills to show
         engine.tell("fund_pool", place=slice(1, 2))

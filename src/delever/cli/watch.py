@@ -7,7 +7,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -214,6 +214,8 @@ def history_command(
     if plot is not None:
         from delever.watch.plot import draw  # noqa: PLC0415 - heavy
 
+        if plot.suffix not in {".png", ".svg"}:
+            raise UsageError(f"a plot is a .png or .svg file, not {plot.suffix}")
         plot.write_bytes(draw(kept, plot.suffix.removeprefix(".")))
         say(f"{plot}: {len(kept)} numbers")
         return
@@ -240,8 +242,6 @@ def test_alert(*, config: Annotated[Path, Parameter(name=("--config", "-c"))]) -
 
     _hush()
     errors = asyncio.run(send_all())
-    for name, error in zip(sending, errors, strict=True):
-        tell(f"{name}: {error or 'sent'}")
-    with suppress(ValueError):
-        return Exit.FAILED if any(errors) else Exit.DONE
-    return Exit.FAILED
+    for name, why in zip(sending, errors, strict=True):
+        tell(f"{name}: {why or 'sent'}")
+    return Exit.FAILED if any(errors) else Exit.DONE

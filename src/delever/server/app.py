@@ -9,6 +9,7 @@
 import asyncio
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,6 +19,7 @@ import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from delever.config import Config
+from delever.core.kernels import fastest
 from delever.dashboard.mount import dashboard_app
 from delever.server.database import open_database
 from delever.server.demo import Demo, Scale
@@ -167,6 +169,8 @@ def run(service: Service, say: Callable[[str], None]) -> bool:
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         service.on_started = partial(say, f"http://{shown}:{port}")
+        # A large book should not wait for its kernels to be compiled when it is first told.
+        threading.Thread(target=fastest, name="kernels", daemon=True).start()
         server = server_of(service)
         server.run(sockets=[listening])
     return bool(server.started)

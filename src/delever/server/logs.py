@@ -185,7 +185,7 @@ def _encoded(line: Any, **_: Any) -> str:
 
 
 class RequestLog:
-    """An ASGI app that tells of requests: GET as debug, others as info, 500 and up as error.
+    """An ASGI app that tells of requests: what failed here as error, all others as debug.
 
     Of the query only the names are told; a listen key in the path is hidden by the redactor.
     """
@@ -214,8 +214,7 @@ class RequestLog:
             self._tell(scope, status)
 
     def _tell(self, scope: Scope, status: int) -> None:
-        quiet = scope["method"] in {"GET", "HEAD"}
-        level = logging.ERROR if status >= 500 else logging.DEBUG if quiet else logging.INFO
+        level = logging.ERROR if status >= 500 else logging.DEBUG
         if not self._log.is_enabled_for(level):
             return
         self._log.log(

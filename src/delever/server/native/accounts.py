@@ -19,7 +19,7 @@ from delever.lab.results import explain as explain_position
 from delever.lab.results import what_if as suppose
 from delever.server.account import Holdings, Position, holdings_of
 from delever.server.native.access import reads_account
-from delever.server.native.answers import (
+from delever.server.native.answers_accounts import (
     AccountShown,
     Delivery,
     Explained,

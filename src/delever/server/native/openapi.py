@@ -15,7 +15,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 
 from delever.core.messages import AnyCommand, AnyEvent
-from delever.server.native import answers, answers_past
+from delever.server.native import answers, answers_accounts, answers_past
 from delever.server.native.accounts import Question
 from delever.server.native.errors import Failure
 from delever.server.native.explorer import page
@@ -194,7 +194,7 @@ def _stream(path: str) -> Document:
 
 def _schemas() -> Document:
     """Return every type by name, as msgspec decodes and encodes it."""
-    named = {**vars(answers), **vars(answers_past)}
+    named = {**vars(answers), **vars(answers_accounts), **vars(answers_past)}
     own = [kind for kind in named.values() if _is_answer(kind)]
     types = [AnyCommand, AnyEvent, Question, Failure, *own]
     _, schemas = msgspec.json.schema_components(types, ref_template=REF)

@@ -6,7 +6,7 @@ from delever.config import Notices
 from delever.server.notify.outbox import Channel, Outbox
 from delever.server.notify.sending import TIMEOUT_MS, Result, Sender
 
-BATCH = 20
+BATCH = 50
 """Letters claimed at one time."""
 
 HOLD_MS = 6 * TIMEOUT_MS

@@ -33,6 +33,9 @@ REMEMBERED = 10_000
 IDLE_S = 0.5
 """How often the outbox is looked at, and how long a worker rests after an error."""
 
+BACKLOG_S = 5
+"""How often listeners are told what waits."""
+
 CURSOR_EVERY = 1_000
 """Records without a notice after which the cursor moves nevertheless."""
 
@@ -83,7 +86,7 @@ class Notifier:
                 asyncio.create_task(self._again(functools.partial(self._round, each)))
                 for each in self._couriers
             ),
-            asyncio.create_task(self._again(self.tell_backlog)),
+            asyncio.create_task(self._again(self.tell_backlog, BACKLOG_S)),
         ]
 
     async def stop(self) -> None:
@@ -179,7 +182,9 @@ class Notifier:
                 self._wake.set()
                 await self._rest()
 
-    async def _again(self, work: Callable[[], Awaitable[list[Result]]]) -> None:
+    async def _again(
+        self, work: Callable[[], Awaitable[list[Result]]], rest_s: float = IDLE_S
+    ) -> None:
         """Work as long as there is something to do; rest when idle and after an error."""
         while not self._stopping.is_set():
             try:
@@ -188,11 +193,11 @@ class Notifier:
                 log.exception("notices_not_sent")
                 results = []
             if not results:
-                await self._rest()
+                await self._rest(rest_s)
 
-    async def _rest(self) -> None:
+    async def _rest(self, rest_s: float = IDLE_S) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), IDLE_S)
+            await asyncio.wait_for(self._stopping.wait(), rest_s)
 
 
 def _head(journal: SqliteJournal) -> int:

@@ -147,7 +147,8 @@ class Outbox:
         due = sa.and_(
             table.state == State.WAITING, table.channel == channel, table.next_try_ms <= now_ms
         )
-        first = sa.select(table.number).where(due, free).order_by(table.number).limit(limit)
+        order = table.next_try_ms, table.number
+        first = sa.select(table.number).where(due, free).order_by(*order).limit(limit)
         first = first.with_for_update(skip_locked=True)  # PostgreSQL: rivals take what follows
         async with self._database.begin() as connection:
             await connection.execute(
@@ -207,14 +208,13 @@ class Outbox:
 
     async def backlog(self) -> Backlog:
         """Return how much waits and how much has failed."""
-        table = deliveries.c
-        counted = sa.select(table.state, sa.func.count(), sa.func.min(table.made_ms))
-        unsent = counted.where(table.state != State.SENT).group_by(table.state)
+        table, count = deliveries.c, sa.func.count()
+        waits = sa.select(count, sa.func.min(table.made_ms)).where(table.state == State.WAITING)
+        gone = sa.select(count).select_from(deliveries).where(table.state == State.FAILED)
         async with self._database.connect() as connection:
-            found = {state: (n, oldest) for state, n, oldest in await connection.execute(unsent)}
-        now_ms = self._now_ms()
-        waiting, oldest_ms = found.get(State.WAITING, (0, now_ms))
-        return Backlog(waiting, now_ms - oldest_ms, found.get(State.FAILED, (0, now_ms))[0])
+            waiting, oldest_ms = (await connection.execute(waits)).one()
+            failed = (await connection.execute(gone)).scalar_one()
+        return Backlog(waiting, self._now_ms() - oldest_ms if waiting else 0, failed)
 
 
 def _fresh(now_ms: int) -> dict[str, Any]:

@@ -39,6 +39,6 @@ deliveries = sa.Table(
     sa.Column("claimed_by", sa.Text, nullable=False),
     sa.Column("claimed_until_ms", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("notice", "channel", "address", name="notice_deliveries_once"),
-    sa.Index("notice_deliveries_due", "state", "channel", "next_try_ms"),
+    sa.Index("notice_deliveries_due", "state", "channel", "next_try_ms", "number"),
     sa.Index("notice_deliveries_account", "account", "number"),
 )

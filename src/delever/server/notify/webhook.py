@@ -40,11 +40,12 @@ class WebhookSender:
     ) -> None:
         self._keys = keys
         self._now_ms = now_ms
+        self._tls = httpx2.create_ssl_context()  # once: it reads all certificates
 
     async def send(self, batch: Sequence[Claimed]) -> AsyncIterator[Result]:
         """Yield what came of each request as soon as that is known."""
         timeout = TIMEOUT_MS / 1_000
-        async with httpx2.AsyncClient(timeout=timeout, trust_env=False) as client:
+        async with httpx2.AsyncClient(timeout=timeout, trust_env=False, verify=self._tls) as client:
             posting = [asyncio.create_task(self._result(client, claimed)) for claimed in batch]
             try:
                 for done in asyncio.as_completed(posting):

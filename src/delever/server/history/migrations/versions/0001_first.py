@@ -9,6 +9,18 @@ down_revision = None
 
 def upgrade() -> None:
     """Create every table."""
+    _create_contract_points()
+    _create_episodes()
+    _create_fills()
+    _create_flows()
+    _create_history_cursor()
+    _create_pool_points()
+    _create_rounds()
+    _create_takeovers()
+    _create_unwinds()
+
+
+def _create_contract_points() -> None:
     op.create_table(
         "contract_points",
         sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -20,6 +32,9 @@ def upgrade() -> None:
         sa.Column("pool_balance_cash", sa.BigInteger, nullable=False),
     )
     op.create_index("contract_points_time", "contract_points", ["contract", "time_ms"])
+
+
+def _create_episodes() -> None:
     op.create_table(
         "episodes",
         sa.Column("episode", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -35,6 +50,9 @@ def upgrade() -> None:
         sa.Column("stop_numbers", sa.Text, nullable=True),
     )
     op.create_index("episodes_contract", "episodes", ["contract", "episode"])
+
+
+def _create_fills() -> None:
     op.create_table(
         "fills",
         sa.Column("fill", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -66,6 +84,9 @@ def upgrade() -> None:
     op.create_index("fills_account", "fills", ["account", "fill"])
     op.create_index("fills_contract", "fills", ["contract", "fill"])
     op.create_index("fills_episode", "fills", ["episode"])
+
+
+def _create_flows() -> None:
     op.create_table(
         "flows",
         sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -78,11 +99,17 @@ def upgrade() -> None:
         sa.Column("note", sa.Text, nullable=False),
     )
     op.create_index("flows_time", "flows", ["pool", "time_ms"])
+
+
+def _create_history_cursor() -> None:
     op.create_table(
         "history_cursor",
         sa.Column("only", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("sequence", sa.BigInteger, nullable=False),
     )
+
+
+def _create_pool_points() -> None:
     op.create_table(
         "pool_points",
         sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -94,6 +121,9 @@ def upgrade() -> None:
         sa.Column("profits", sa.Text, nullable=False),
     )
     op.create_index("pool_points_time", "pool_points", ["pool", "time_ms"])
+
+
+def _create_rounds() -> None:
     op.create_table(
         "rounds",
         sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -111,6 +141,9 @@ def upgrade() -> None:
         sa.Column("candidates", sa.BigInteger, nullable=False),
     )
     op.create_index("rounds_episode", "rounds", ["episode"])
+
+
+def _create_takeovers() -> None:
     op.create_table(
         "takeovers",
         sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -128,6 +161,9 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text, nullable=False),
     )
     op.create_index("takeovers_number", "takeovers", ["takeover"], unique=True)
+
+
+def _create_unwinds() -> None:
     op.create_table(
         "unwinds",
         sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),

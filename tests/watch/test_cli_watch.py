@@ -1,0 +1,160 @@
+"""`delever watch` as a command: exit codes, JSON, history, plots, test alerts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+import pytest
+import samples
+from numbers_read import drawdown, light, risk
+from stub import Stub, stubbed
+
+from delever.cli import call
+from delever.cli.watch import wall_clock_ms
+from delever.watch.store import Store
+from sources import ROOT
+
+
+@pytest.fixture
+def stub() -> Iterator[Stub]:
+    with stubbed() as served:
+        samples.binance(served)
+        served.say("/hook", {})
+        yield served
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
+    """Return what runs the command line in this process, in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_it(*arguments: str) -> Done:
+        code = call(["watch", *arguments])
+        out, err = capfd.readouterr()
+        return Done(code, out, err)
+
+    return run_it
+
+
+def written(folder: Path, stub: Stub, more: str = "") -> Path:
+    file = folder / "watch.toml"
+    file.write_text(
+        f'[[venues]]\nvenue = "binance"\nbase_url = "{stub.url}"\ncontracts = ["BTCUSDT"]\n{more}'
+    )
+    return file
+
+
+RULE = '[[rules]]\nwhen = "risk"\nname = "risky"\nat_least = "{level}"\n'
+HOOK = '[[channels]]\nname = "hook"\nwebhook = "{url}/hook"\n'
+
+
+def test_once_says_by_its_exit_code_whether_a_rule_holds(
+    tmp_path: Path, stub: Stub, run: Run
+) -> None:
+    more = RULE.format(level="high") + HOOK.format(url=stub.url)
+    written(tmp_path, stub, more)
+    for _ in range(2):  # as cron would
+        done = run("-c", "watch.toml", "--once", "--json")
+        assert done.returncode == 3, done.stderr
+        view = json.loads(done.stdout)
+        assert view["schema"] == "delever.watch/1"
+        assert [alert["about"] for alert in view["alerts"]] == ["binance ETHUSDT"]
+    assert [told["data"]["kind"] for told in stub.bodies] == ["raised"]  # told once, not twice
+    calm = [row | {"adlRisk": "low"} for row in samples.RISKS]
+    stub.say("/fapi/v1/symbolAdlRisk", calm)
+    done = run("-c", "watch.toml", "--once")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "low (low)" in done.stdout
+    assert [told["data"]["kind"] for told in stub.bodies] == ["raised", "cleared"]
+
+
+def test_a_venue_without_settings_is_watched_in_public(stub: Stub, run: Run) -> None:
+    done = run("binance", "--base-url", stub.url, "--contract", "BTCUSDT", "--once")
+    assert done.returncode == 0, done.stderr
+    assert "binance (no key)" in done.stdout
+    assert "BTCUSDT" in done.stdout
+
+
+def test_the_stream_is_one_json_a_line_until_it_is_stopped(tmp_path: Path, stub: Stub) -> None:
+    more = 'key_env = "WATCH_KEY"\nsecret_env = "WATCH_SECRET"\n'
+    written(tmp_path, stub, more)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "WATCH_KEY": "key"}
+    environment |= {"WATCH_SECRET": "do-not-show-this"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "delever", "watch", "-c", "watch.toml", "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment,
+    )  # fmt: skip
+    assert process.stdout is not None
+    lines = []
+    while not lines or not lines[-1]["positions"]:
+        lines.append(json.loads(process.stdout.readline()))
+    process.send_signal(signal.SIGTERM)
+    rest, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert {p["position"]["name"] for p in lines[-1]["positions"]} >= {"ADAUSDT", "BTCUSDT"}
+    assert "do-not-show-this" not in "".join([json.dumps(lines), rest, errors])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "why"),
+    [
+        (["-c", "absent.toml"], 4, "absent.toml"),
+        (["-c", "watch.toml", "bybit"], 2, "say --config, which names its venues, or venues"),
+        (["kraken"], 4, "Invalid enum value 'kraken'"),
+        (["--base-url", "host:80"], 2, "say URL or VENUE=URL"),
+        (["history", "--history", "absent.db"], 4, "it is made by `delever watch`"),
+        (["test-alert", "-c", "watch.toml"], 2, "has no [[channels]]"),
+    ],
+)
+def test_wrong_use_is_told(
+    tmp_path: Path, stub: Stub, run: Run, arguments: list[str], code: int, why: str
+) -> None:
+    written(tmp_path, stub)
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert why in done.stderr
+
+
+def test_a_test_alert_goes_to_every_channel(tmp_path: Path, stub: Stub, run: Run) -> None:
+    written(tmp_path, stub, HOOK.format(url=stub.url))
+    done = run("test-alert", "-c", "watch.toml")
+    assert (done.returncode, done.stdout) == (0, "hook: sent\n")
+    assert "this is a test" in stub.bodies[0]["data"]["text"]
+    stub.say("/hook", {}, 500)
+    done = run("test-alert", "-c", "watch.toml")
+    assert (done.returncode, done.stdout) == (1, "hook: HTTP 500\n")
+
+
+def test_history_becomes_parquet_and_a_plot(tmp_path: Path, run: Run) -> None:
+    kept = Store(tmp_path / "h.db")
+    now = wall_clock_ms()
+    for minute in range(5):
+        at = now - 60_000 * minute
+        kept.keep([light(minute + 1), drawdown(f"-0.{minute}"), risk(2)], at)
+    kept.close()
+    done = run("history", "--history", "h.db", "-o", "h.parquet")
+    assert done.returncode == 0, done.stderr
+    frame = pl.read_parquet(tmp_path / "h.parquet")
+    assert frame.filter(pl.col("what") == "light")["value"].sort().to_list() == [1, 2, 3, 4, 5]
+    assert run("history", "--history", "h.db", "--plot", "h.png").returncode == 0
+    assert (tmp_path / "h.png").read_bytes().startswith(b"\x89PNG")
+    done = run("history", "--history", "h.db", "--plot", "h.gif")
+    assert done.returncode == 2
+    assert "a plot is a .png or .svg file, not .gif" in done.stderr
