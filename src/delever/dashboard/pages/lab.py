@@ -212,7 +212,9 @@ def _points(frame: pl.DataFrame, column: str) -> list[Point]:
 
 
 def _until(points: list[Point], at: int) -> list[Point]:
-    return [point for point in points if point[0] <= at]
+    """Return the points up to a time, and the last of them as what still holds then."""
+    past = [point for point in points if point[0] <= at]
+    return [*past, (at, past[-1][1])] if past else []
 
 
 def _moment(trial: Trial, contract: str, at: int) -> dict[str, Any]:
