@@ -2,6 +2,8 @@
 
 import asyncio
 import http.server
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -160,3 +162,11 @@ class Quiet(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+def test_the_server_and_the_command_line_carry_no_weight_of_the_page() -> None:
+    program = "import delever.server.app, delever.cli.dashboard, sys; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert {"nicegui", "fastapi", "matplotlib"}.isdisjoint(run.stdout.split())

@@ -12,6 +12,7 @@ import pytest
 from browser import Watched, browsing
 from delever.cli import Exit, call
 from delever.core.book import Book
+from delever.lab import plots
 from delever.lab.errors import InputError
 from delever.lab.frames import read_book
 from delever.lab.kept import Kept, keep, read_kept
@@ -149,3 +150,16 @@ def table(html: str) -> list[dict[str, str]]:
     ]
     head, *body = rows
     return [dict(zip(head, row, strict=True)) for row in body]
+
+
+def test_a_long_path_is_thinned_with_its_ends_and_extremes() -> None:
+    """One spike up and one down in 50,000 points are still drawn."""
+    profit = [0.0] * 50_000
+    profit[12_345], profit[12_346] = 9.0, -9.0
+    path = pl.DataFrame({"time_ms": range(50_000), "profit": profit})
+    thinned = plots._thinned(path, "profit")
+    assert thinned.height <= 4 * plots.POINTS
+    assert thinned["time_ms"].is_sorted()
+    assert {0, 12_345, 12_346, 49_999} <= set(thinned["time_ms"])
+    few = path.head(100)
+    assert plots._thinned(few, "profit").equals(few)

@@ -122,10 +122,13 @@ class _Bench:
         try:
             if preset == OWN:
                 own_commands(text)
-            self._trials = await run.cpu_bound(play, preset, text, rules) or []
+            found = await run.cpu_bound(play, preset, text, rules)
         except InputError as error:
             self._told.set_text(f"Not run: {error}")
             return
+        if found is None or self._told.is_deleted:  # the visitor, or the server, has gone
+            return
+        self._trials = found
         refused = sum(trial.refused for trial in self._trials)
         self._told.set_text(f"{refused} commands were refused" if refused else "")
         self._show_totals()
@@ -209,7 +212,9 @@ def _points(frame: pl.DataFrame, column: str) -> list[Point]:
 
 
 def _until(points: list[Point], at: int) -> list[Point]:
-    return [point for point in points if point[0] <= at]
+    """Return the points up to a time, and the last of them as what still holds then."""
+    past = [point for point in points if point[0] <= at]
+    return [*past, (at, past[-1][1])] if past else []
 
 
 def _moment(trial: Trial, contract: str, at: int) -> dict[str, Any]:
