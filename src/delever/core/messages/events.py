@@ -5,8 +5,14 @@ from delever.core.messages.ratings import LaneLights, Rating
 from delever.core.messages.told import (
     AccountsDefined,
     BalanceColumnsSet,
+    BalancesSet,
+    DepthSet,
     Event,
+    MarksSet,
+    OpenOrdersSet,
     PositionColumnsSet,
+    PositionsSet,
+    RowIgnored,
     RowsIgnored,
 )
 from delever.core.messages.words import FundingReason, NoticeKind, Reason, Side
@@ -53,66 +59,6 @@ class AccountDefined(Event, tag="account_defined", frozen=True, kw_only=True):
     account: str
     hedge_mode: bool
     adl_exempt: bool
-
-
-class BalancesSet(Event, tag="balances_set", frozen=True, kw_only=True):
-    """Wallet balances are now these; columns of equal length."""
-
-    version: int
-    last_fill: int
-    accounts: tuple[str, ...]
-    assets: tuple[str, ...]
-    balances_cash: tuple[int, ...]
-
-
-class PositionsSet(Event, tag="positions_set", frozen=True, kw_only=True):
-    """Positions of one lane are now these; columns of equal length; 0 lots closes a position."""
-
-    version: int
-    last_fill: int
-    contract: str
-    side: Side
-    accounts: tuple[str, ...]
-    positions: tuple[int, ...]
-    lots: tuple[int, ...]
-    costs_cash: tuple[int, ...]
-    isolated: tuple[bool, ...]
-    margins_cash: tuple[int, ...]
-    leverages_hundredths: tuple[int, ...]
-    under_liquidation: tuple[bool, ...]
-
-
-class OpenOrdersSet(Event, tag="open_orders_set", frozen=True, kw_only=True):
-    """The account's open orders in this contract are now these."""
-
-    account: str
-    contract: str
-    orders: tuple[str, ...]
-
-
-class RowIgnored(Event, tag="row_ignored", frozen=True, kw_only=True):
-    """An account's row was older than what the book holds and changed nothing."""
-
-    row: int
-    account: str
-    version: int
-    known_version: int
-    reason: Reason = Reason.VERSION_IS_STALE
-
-
-class MarksSet(Event, tag="marks_set", frozen=True, kw_only=True):
-    """Marks are now these."""
-
-    contracts: tuple[str, ...]
-    marks_ticks: tuple[int, ...]
-
-
-class DepthSet(Event, tag="depth_set", frozen=True, kw_only=True):
-    """The book that could absorb inventory is now this: (ticks, lots), best first."""
-
-    contract: str
-    bids: tuple[tuple[int, int], ...]
-    asks: tuple[tuple[int, int], ...]
 
 
 class PoolFunded(Event, tag="pool_funded", frozen=True, kw_only=True):
