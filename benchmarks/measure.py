@@ -61,11 +61,12 @@ def in_turns(rounds: int, **work: Callable[[int], object]) -> dict[str, np.ndarr
     return {name: np.array(times[1:]) for name, times in taken.items()}
 
 
-def ms(times: np.ndarray | float) -> str:
+def ms(times: np.ndarray) -> str:
     """The median in milliseconds, with the fastest in brackets."""
-    if isinstance(times, float):
-        return f"{times * 1e3:.3g} ms"
-    return f"{np.median(times) * 1e3:.3g} ms (best {times.min() * 1e3:.3g})"
+    middle, best = float(np.median(times)) * 1e3, float(np.min(times)) * 1e3
+    if middle >= 1e3:
+        return f"{middle:,.0f} ms (best {best:,.0f})"
+    return f"{middle:.3g} ms (best {best:.3g})"
 
 
 def times_as_fast(ours: np.ndarray, theirs: np.ndarray) -> float:

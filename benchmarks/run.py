@@ -38,6 +38,20 @@ shared, so only ratios carry over. What was wanted and is missed says so.
 C is `benchmarks/reference.c`: radix sort on the score's bits, `gcc -O3`, one thread. It values,
 scores, ranks and lights; delever also keeps margins by tier, wallets by difference, what changed
 for the journal, and an engine that refuses.
+
+What is missed, and why:
+
+- **The refresh against C** (and with it the factors against DuckDB, Polars and Redis). The compiled
+  kernels alone take about twice C's time: they read twice the columns, and keep maintenance margin
+  and a stamp in each wallet. The rest is Python's own cost of calling them once a lane, some 15 us
+  each for a thousand lanes.
+- **The ADL round.** A fill is one event, made, checked, applied and hashed by itself, some 50 us of
+  Python; a thousand of them outweigh the ranking of the lane by far. Fills in columns would change
+  what everybody reads of a fill.
+- **Single commands.** A position told alone takes some 80 us: read from text, bounded, made an
+  event, posted to the ledger, applied, checked, hashed. Marks and balances take a third of that.
+  Whoever has many positions to tell has commands in columns.
+- **Invariants** are near their limit in quiet runs and beyond it in this mix, for the same reason.
 """
 
 

@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 import judge
-import watch
+import observing
 from model import SIDES, Contract, Model, Position, nearest, other, sign
 
 from delever.core import messages as m
@@ -287,7 +287,7 @@ def _forced(model: Model, command: m.ForceAdl) -> list[Event]:
     contract = _contract(model, command.contract)
     if contract.mark == 0:
         raise NoError(Reason.CONTRACT_HAS_NO_MARK)
-    triggers = watch.TRIGGERS[model.pools[contract.pool].told.rules]
+    triggers = observing.TRIGGERS[model.pools[contract.pool].told.rules]
     if not any(judge.parcels_of(contract, side, t) for side in SIDES for t in triggers):
         raise NoError(Reason.NO_INVENTORY_CAN_BE_CLOSED)
     return [m.AdlForced(contract=contract.name, note=command.note)]

@@ -11,7 +11,7 @@ rest; it never looks at the engine's own state. One step has one shape:
 from collections.abc import Iterable
 from fractions import Fraction
 
-import watch
+import observing
 from admission import answer, named
 from model import AuditError, Contract, Model, expect, same
 from reader import Reader
@@ -91,7 +91,7 @@ def too_large(events: tuple[Event, ...]) -> bool:
 def _watch_depth(reader: Reader) -> None:
     for contract in reader.model.contracts.values():
         if contract.depth_known:
-            for side, missing in watch.depth_is_missing(reader.model, contract).items():
+            for side, missing in observing.depth_is_missing(reader.model, contract).items():
                 if missing != (contract.missing_since[side] is not None):
                     name = contract.name
                     reader.take(m.DepthWatched(contract=name, side=side, missing=missing))
@@ -147,16 +147,16 @@ def _read_triggers(reader: Reader) -> None:
     for contract in model.contracts.values():
         if not _counts(model, contract):
             continue
-        for trigger in watch.TRIGGERS[model.pools[contract.pool].told.rules]:
-            reading = watch.read(model, contract, trigger)
+        for trigger in observing.TRIGGERS[model.pools[contract.pool].told.rules]:
+            reading = observing.read(model, contract, trigger)
             if trigger in contract.active:
                 if reading.stops:
                     _switch(reader, m.AdlStopped, contract, trigger)
             elif reading.starts:
                 _switch(reader, m.AdlStarted, contract, trigger)
-            elif trigger not in contract.near and reading.progress >= watch.WARN:
+            elif trigger not in contract.near and reading.progress >= observing.WARN:
                 _warn(reader, m.NoticeKind.ADL_NEAR, contract, trigger)
-            elif trigger in contract.near and reading.progress < watch.CALM:
+            elif trigger in contract.near and reading.progress < observing.CALM:
                 _warn(reader, m.NoticeKind.ADL_FAR, contract, trigger)
 
 
@@ -165,7 +165,7 @@ def _switch(
 ) -> None:
     event = reader.see(kind, contract.name, trigger)
     told = (event.contract, event.pool, event.trigger, event.reason)
-    same("switch", told, (contract.name, contract.pool, trigger, watch.REASONS[trigger]))
+    same("switch", told, (contract.name, contract.pool, trigger, observing.REASONS[trigger]))
     reader.do()
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from model import SIDES, TOP_TICKS, Contract, Model, Parcel, Pool, Position, expect, same, sign
+from observing import limits_of
 from scoring import score_of
-from watch import limits_of
 
 from delever.core import messages as m
 from delever.core.messages import Reason, Side

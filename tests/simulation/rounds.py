@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 import judge
-import watch
+import observing
 from judge import Candidate
 from model import SIDES, Contract, Parcel, Position, expect, other, same
 from reader import Reader
@@ -23,7 +23,7 @@ def play_rounds(reader: Reader, forced: str) -> None:
         if not runs or contract.mark == 0:
             continue
         for side in SIDES:
-            for trigger in watch.TRIGGERS[model.pools[contract.pool].told.rules]:
+            for trigger in observing.TRIGGERS[model.pools[contract.pool].told.rules]:
                 if trigger not in contract.active and contract.name != forced:
                     continue
                 if parcels := judge.parcels_of(contract, side, trigger):

@@ -2,9 +2,9 @@
 
 import pytest
 from hypothesis import settings
+from observing import TRIGGERS
 from playing import Session
 from siege import Siege
-from watch import TRIGGERS
 
 FACTOR = settings().max_examples // 50
 SEEDS = range(2 * FACTOR)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import settings
 from market import RULES
 from model import AuditError
+from observing import TRIGGERS
 from playing import Engine, kinds_of, play_seed, replayed
-from watch import TRIGGERS
 
 from delever.core import messages as m
 from delever.core.book import Book

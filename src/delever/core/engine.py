@@ -62,7 +62,24 @@ def step(book: Book, command: Command) -> tuple[Event, ...]:
         run.emit(liquidate_isolated(book, managed))
         run.emit(liquidate_cross(book, managed))
         run.emit(_unwind(book, managed))
-    forced = command.contract if isinstance(command, ForceAdl) else ""
+    if not _is_quiet(book):
+        _watch_pools(run, command.contract if isinstance(command, ForceAdl) else "")
+    run.emit(published(book, command))
+    run.emit(list(notices_of(run.events)))
+    run.check.close()
+    return tuple(run.events)
+
+
+def _is_quiet(book: Book) -> bool:
+    """Whether no pool has anything to watch: then steps 4 to 7 have nothing to say."""
+    if book.engaged() or book.unobserved:
+        return False
+    return not any(pool.balance < 0 or pool.withdrawal_cut_ppm for pool in book.pools.values())
+
+
+def _watch_pools(run: "_Run", forced: str) -> None:
+    """Run steps 4 to 7 twice, or once where nothing comes of them; observe what they have left."""
+    book = run.book
     for each_forced in (forced, ""):
         before = len(run.events)
         run.emit(_watch_depth(book))
@@ -73,10 +90,6 @@ def step(book: Book, command: Command) -> tuple[Event, ...]:
         if len(run.events) == before:
             break
     run.emit(observe(book))
-    run.emit(published(book, command))
-    run.emit(list(notices_of(run.events)))
-    run.check.close()
-    return tuple(run.events)
 
 
 class _Run:

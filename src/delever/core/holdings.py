@@ -317,12 +317,15 @@ class ContractState:
         numbers in use; `more` is the (lots, cost, numbers) about to be set. It grows with the book
         and does not fall with it.
         """
+        price = mark if self.terms.linear else 1
         bound = 0
         for side, lane in self.lanes.items():
-            lots, cost, numbers = more.get(side, (0, 0, 0))
-            price = mark if self.terms.linear else 1
-            worth = max(lots, lane.largest_lots) * self.terms.factor * price
-            bound += (worth + max(cost, lane.largest_cost)) * max(numbers, len(lane.labels))
+            lots, cost, numbers = lane.largest_lots, lane.largest_cost, len(lane.labels)
+            if side in more:
+                most = more[side]
+                lots, cost = max(lots, most[0]), max(cost, most[1])
+                numbers = max(numbers, most[2])
+            bound += (lots * self.terms.factor * price + cost) * numbers
         return bound
 
     def scalars(self) -> tuple[object, ...]:

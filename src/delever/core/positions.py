@@ -243,12 +243,13 @@ def _close_other_sides(
 
 
 def _growth(book: Book, key: tuple[str, Side], rows: list[Standing]) -> Growth:
-    lane = book.contracts[key[0]].lanes[key[1]]
+    labels = book.contracts[key[0]].lanes[key[1]].labels
+    new = {row.position for row in rows if row.position not in labels}
     return Growth(
-        total_lots=sum(row.lots for row in rows),
-        largest_lots=max(row.lots for row in rows),
-        largest_cost=max(abs(row.cost_cash) + row.margin_cash for row in rows),
-        numbers=len(lane.labels.union(row.position for row in rows)),
+        total_lots=sum([row.lots for row in rows]),
+        largest_lots=max([row.lots for row in rows]),
+        largest_cost=max([abs(row.cost_cash) + row.margin_cash for row in rows]),
+        numbers=len(labels) + len(new),
     )
 
 
@@ -294,14 +295,14 @@ def _lane_event(
         last_fill=command.last_fill,
         contract=contract,
         side=side,
-        accounts=tuple(s.account for s in standings),
-        positions=tuple(s.position for s in standings),
-        lots=tuple(s.lots for s in standings),
-        costs_cash=tuple(s.cost_cash for s in standings),
-        isolated=tuple(s.isolated for s in standings),
-        margins_cash=tuple(s.margin_cash for s in standings),
-        leverages_hundredths=tuple(s.leverage_hundredths for s in standings),
-        under_liquidation=tuple(s.under_liquidation for s in standings),
+        accounts=tuple([s.account for s in standings]),
+        positions=tuple([s.position for s in standings]),
+        lots=tuple([s.lots for s in standings]),
+        costs_cash=tuple([s.cost_cash for s in standings]),
+        isolated=tuple([s.isolated for s in standings]),
+        margins_cash=tuple([s.margin_cash for s in standings]),
+        leverages_hundredths=tuple([s.leverage_hundredths for s in standings]),
+        under_liquidation=tuple([s.under_liquidation for s in standings]),
     )
 
 

@@ -137,7 +137,14 @@ def rank_lane(view: LaneView, ranking: Ranking) -> Queue:
     ahead = np.zeros(view.size, np.int64)
     in_place, by_count = np.arange(view.size, dtype=np.int32), ranking.weighting == "count"
     kernels_for(view.size).spread(
-        order, in_place, view.lots, ranking.levels, by_count, rank, light, ahead
+        order,
+        in_place,
+        np.ascontiguousarray(view.lots),
+        ranking.levels,
+        by_count,
+        rank,
+        light,
+        ahead,
     )
     columns: list[Ints] = [column.astype(np.int64) for column in (order, rank, light)]
     return Queue(view, score, columns[0], columns[1], columns[2], ahead, ineligible)
@@ -147,8 +154,9 @@ def _line_up(view: LaneView, score: Score, standing: Bools) -> Ints:
     """Return the rows in line: by score, by its ties, by account name, by position number."""
     if not score.then:
         each = np.arange(view.size, dtype=np.int32)
-        ties = each, *(c.astype(np.int32) for c in (view.account_order, view.position))
-        line: Ints = kernels_for(view.size).line_up(score.value, standing, *ties)
+        ties = (np.ascontiguousarray(c, np.int32) for c in (view.account_order, view.position))
+        value = np.ascontiguousarray(score.value)
+        line: Ints = kernels_for(view.size).line_up(value, standing, each, *ties)
         return line
     rows = np.flatnonzero(standing)
     keys = (view.position, view.account_order, *(-column for column in reversed(score.then)))
