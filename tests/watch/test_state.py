@@ -86,6 +86,22 @@ def test_a_fill_shows_that_adl_is_on_where_the_venue_says_nothing() -> None:
     assert (on.state, over.state) == ("adl", "stopped")
 
 
+def test_the_venues_own_stop_outweighs_a_fill_before_it_and_a_fill_its_silence() -> None:
+    """Bybit's balance of a shared pool is a day old: ADL at nothing left shows in fills alone."""
+    on = judged([drawdown("-0.3"), fill("1")])
+    at = NOW + 2_000
+    off = judged([drawdown("-0.2", at_ms=at), fill("1")], on, at)
+    assert (on.state, off.state) == ("adl", "stopped")
+    later = at + 1_000
+    hit = [fill("1"), fill("2", at_ms=later)]
+    again = judged([drawdown("-0.2", at_ms=later), *hit], off, later)
+    assert (again.state, again.told) == ("adl", False)
+    still = judged([drawdown("-0.2", at_ms=later + 1_000), *hit], again, later + 1_000)
+    assert still.state == "adl"  # a quiet alert does not take a fill back
+    over = later + 60_000
+    assert judged([drawdown("-0.2", at_ms=over), *hit], still, over).state == "stopped"
+
+
 def test_a_slow_number_is_not_stale_before_its_own_cadence() -> None:
     hour = NOW + 3_600_000
     assert judged([risk(1)], None, hour).state == "calm"

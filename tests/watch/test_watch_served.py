@@ -133,7 +133,7 @@ async def until(watch: Watch, holds: Callable[[View], object], what: str) -> Vie
         view = watch.view()
         if holds(view):
             return view
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.25)
     states = [(c.situation.venue, c.situation.state, c.situation.why) for c in view.contracts]
     raise AssertionError(f"never {what}: {states}, {[f.text for f in view.faults]}")
 
@@ -219,6 +219,7 @@ def test_from_calm_to_fill_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             told = hooked(stub)
             assert told.count("hit raised") == 2  # one fill, as two venues tell it; once each
             assert told.count("front raised") == 1
+            assert told.count("adl raised") >= 2  # ADL and its end; again after the blind time
             view = asyncio.run(again(engine, stub, tmp_path))
         finally:
             engine.kill()
@@ -226,7 +227,6 @@ def test_from_calm_to_fill_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert hooked(stub).count("hit raised") == 2
     assert state(view) == "stopped"
     states = [line.raw for line in history(tmp_path / "watch.db") if line.what == "state"]
-    assert [s for s in dict.fromkeys(states) if s] >= ["calm"]
     assert {"calm", "watch", "adl", "stale", "stopped"} <= set(states)
     kept = {line.what for line in history(tmp_path / "watch.db")}
     assert {"light", "risk", "pnl_ratio", "pool", "fill", "state"} <= kept

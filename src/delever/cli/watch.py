@@ -62,10 +62,14 @@ def watch(
     with closing(_store(Store, settings.history)) as store:
         watching = _watch(settings, store)
         _hush()
-        if once:
-            _print(asyncio.run(watching.once()), json=json)
-            return Exit.CHECK_FAILED if watching.holds else Exit.DONE
-        asyncio.run(_live(watching, json=json))
+        try:
+            if once:
+                _print(asyncio.run(watching.once()), json=json)
+                return Exit.CHECK_FAILED if watching.holds else Exit.DONE
+            asyncio.run(_live(watching, json=json))
+        except sqlite3.Error as error:  # a full disk, or a file that somebody has taken away
+            say(f"delever: {settings.history}: {error}")
+            return Exit.FAILED
     return Exit.DONE
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 
 from delever.watch.advice import advise
@@ -76,14 +76,24 @@ class Watch:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Watch until told to stop."""
-        async with self._asking():
-            while not stop.is_set():
-                self.tick()
-                await deliver(self._store, self._sending, self._now_ms)
-                try:
-                    await asyncio.wait_for(stop.wait(), TICK_S)
-                except TimeoutError:
-                    continue
+        delivering = asyncio.create_task(self._keep_delivering())
+        try:
+            async with self._asking():
+                while not stop.is_set():
+                    self.tick()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(stop.wait(), TICK_S)
+                    if delivering.done():  # the store cannot be written: say so, and end
+                        delivering.result()
+        finally:
+            delivering.cancel()
+            await asyncio.gather(delivering, return_exceptions=True)
+
+    async def _keep_delivering(self) -> None:
+        """Send what is due; a channel that does not answer holds up nothing but other alerts."""
+        while True:
+            await deliver(self._store, self._sending, self._now_ms)
+            await asyncio.sleep(TICK_S)
 
     async def once(self) -> View:
         """Look once at everything, tell what is to be told, and return what there is."""

@@ -31,7 +31,11 @@ class State(StrEnum):
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
-    """A contract's state, since when, and why. `on` and `stopped_ms` are what is remembered."""
+    """A contract's state, since when, and why.
+
+    What is remembered: whether ADL is `on`, whether the venue itself has `told` so (else a fill of
+    the account has), and when it last stopped.
+    """
 
     venue: str
     contract: str
@@ -39,6 +43,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     since_ms: int
     why: str
     on: bool = False
+    told: bool = False
     stopped_ms: int | None = None
 
 
@@ -48,10 +53,14 @@ def judge(
     """Return a contract's situation from everything that was read of it (at least one reading)."""
     fresh = [reading for reading in read if not reading.stale(now_ms)]
     late = [reading for reading in read if reading.stale(now_ms)]
-    was_on = before is not None and before.on
     blind = any(isinstance(reading, Drawdown | Warned) for reading in late)
-    on, why_on = _adl(fresh, now_ms, was_on=was_on, blind=blind)
-    stopped_ms = now_ms if was_on and not on else before.stopped_ms if before else None
+    told, why_on = _told(fresh, was_on=before is not None and before.told, blind=blind)
+    ended = before is not None and before.told and not told
+    stopped_ms = now_ms if ended else before.stopped_ms if before else None
+    hit = _hit(fresh, now_ms, stopped_ms)
+    on, why_on = told or bool(hit), why_on if told else hit
+    if before is not None and before.on and not on:
+        stopped_ms = now_ms
     signs = "; ".join(_signs(fresh))
     if late:
         state, why = State.STALE, "; ".join(map(_what, late))
@@ -69,21 +78,29 @@ def judge(
         since_ms=before.since_ms if before is not None and same else now_ms,
         why=why,
         on=on,
+        told=told,
         stopped_ms=stopped_ms,
     )
 
 
-def _adl(fresh: Sequence[Reading], now_ms: int, *, was_on: bool, blind: bool) -> tuple[bool, str]:
-    """Return whether ADL is on, and why; where the venue's word is missing, it stays as it was."""
+def _told(fresh: Sequence[Reading], *, was_on: bool, blind: bool) -> tuple[bool, str]:
+    """Return whether the venue says that ADL is on; where its word is missing, as it was."""
     for reading in fresh:
         match reading:
             case Drawdown() if reading.starts or (was_on and not reading.stops):
                 return True, _drawdown(reading)
             case Warned(state="adl"):
                 return True, "the venue says so"
-            case Fill() if reading.age_ms(now_ms) < FILL_MS:
-                return True, f"ADL closed {reading.quantity} of the account's {reading.side}"
     return was_on and blind, "as last read"
+
+
+def _hit(fresh: Sequence[Reading], now_ms: int, stopped_ms: int | None) -> str:
+    """Return what ADL has just closed, or nothing; what came before a stop says nothing new."""
+    since_ms = max(now_ms - FILL_MS, stopped_ms or 0)
+    for reading in fresh:
+        if isinstance(reading, Fill) and reading.of_ms > since_ms:
+            return f"ADL closed {reading.quantity} of the account's {reading.side}"
+    return ""
 
 
 def _drawdown(reading: Drawdown) -> str:
