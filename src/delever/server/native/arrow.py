@@ -37,6 +37,9 @@ from delever.server.runner import NOW, Outcome
 SIDES = list(Side)
 """Their places are the numbers of sides in columns: 0 long, 1 short."""
 
+NEEDED = ("account", "contract", "side", "lots", "costs_cash")
+"""Columns without a default."""
+
 RowT = TypeVar("RowT", PositionRow, BalanceRow)
 
 Count = Annotated[int, QueryParameter(ge=0, le=2**53)]
@@ -93,6 +96,9 @@ def _table(body: bytes) -> pa.Table:
 
 def _columns(table: pa.Table, told: dict[str, Any]) -> SetPositionColumns:
     """Return the command of a table in the engine's own units; Problem where it is none."""
+    for name in NEEDED:
+        if name not in table.column_names:
+            raise malformed(f"columns.{name}", "", "is missing")
     names: dict[str, list[str]] = {}
     columns: dict[str, Any] = {}
     for name in table.column_names:
@@ -109,9 +115,7 @@ def _columns(table: pa.Table, told: dict[str, Any]) -> SetPositionColumns:
         return position_columns(
             time_ms=NOW, accounts=accounts, contracts=contracts, columns=columns, **told
         )
-    except KeyError as error:
-        raise malformed(f"columns.{error.args[0]}", "", "is missing") from None
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise malformed("columns", "", str(error)) from None
 
 

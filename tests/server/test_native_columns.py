@@ -1,0 +1,98 @@
+"""Positions in the engine's own units, as Arrow columns: the same book, or nothing at all."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pyarrow as pa
+import pytest
+from calling import CLOSED, client, crash, let_in, tell
+from serving import Served, served
+
+UNIT = 100_000_000
+"""Cash in one USDT; a lot of BTCUSDT is 0.001."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Served]:
+    with served(CLOSED) as serving:
+        let_in(serving.service)
+        tell(serving, crash())
+        yield serving
+
+
+def stream(columns: dict[str, Any]) -> bytes:
+    table = pa.table(columns)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def sent(server: Served, version: int, columns: dict[str, Any]) -> httpx2.Response:
+    with client(server, "ingest") as venue:
+        return venue.post(f"/v1/positions/arrow?version={version}", content=stream(columns))
+
+
+def rows(**columns: Any) -> dict[str, Any]:
+    """Two rows in the engine's units, with some columns given otherwise."""
+    whole = {
+        "account": ["ann", "dan"],
+        "contract": ["BTCUSDT", "BTCUSDT"],
+        "side": ["long", "short"],
+        "lots": [1_500, 2_000],
+        "costs_cash": [90_000 * UNIT, 122_000 * UNIT],
+    }
+    return {name: column for name, column in (whole | columns).items() if column is not None}
+
+
+def test_columns_make_the_book_that_rows_make(server: Served) -> None:
+    told = {
+        "quantity": ["1.5", "2"],
+        "entry_price": ["60000", "61000"],
+        "lots": None,
+        "costs_cash": None,
+    }
+    held = []
+    for version, columns in ((20, rows(**told)), (21, rows())):
+        answer = sent(server, version, columns).json()
+        assert (answer["rows"], answer["ignored"]) == (2, 0)
+        with client(server, "read") as reader:
+            shown = [reader.get(f"/v1/accounts/{name}").json() for name in ("ann", "dan")]
+        held.append([each["positions"] for each in shown])
+    assert held[0] == held[1]
+    assert sent(server, 19, rows()).json()["ignored"] == 2
+
+
+def test_text_may_be_encoded_or_not(server: Served) -> None:
+    for place, kind in enumerate((pa.large_string(), pa.dictionary(pa.int8(), pa.string()))):
+        text = {name: pa.array(rows()[name], pa.string()) for name in ("account", "side")}
+        encoded = {name: column.cast(kind) for name, column in text.items()}
+        answer = sent(server, 30 + place, rows(**encoded))
+        assert answer.json()["rows"] == 2
+
+
+@pytest.mark.parametrize(
+    ("columns", "status", "field"),
+    [
+        ({"lots": [1.5, 2.0]}, 400, "columns"),
+        ({"lots": [None, 2]}, 400, "columns.lots"),
+        ({"lots": [-1, 2]}, 422, "lots[0]"),
+        ({"colour": [1, 2]}, 400, "columns"),
+        ({"side": ["long", "up"]}, 400, "columns"),
+        ({"side": [0, 1]}, 400, "columns.side"),
+        ({"account": None}, 400, "columns.account"),
+        ({"costs_cash": None}, 400, "columns.costs_cash"),
+        ({"account": ["ann", "nobody"]}, 422, "accounts[1]"),
+        ({"contract": ["BTCUSDT", "NONE"]}, 422, "contracts[1]"),
+    ],
+)
+def test_a_bad_column_is_named_and_nothing_of_it_applied(
+    server: Served, columns: dict[str, Any], status: int, field: str
+) -> None:
+    with client(server, "read") as reader:
+        before = reader.get("/v1/accounts/ann").json()["positions"]
+    answer = sent(server, 99, rows(**columns))
+    assert (answer.status_code, answer.json()["error"]["field"]) == (status, field)
+    with client(server, "read") as reader:
+        assert reader.get("/v1/accounts/ann").json()["positions"] == before
