@@ -111,6 +111,7 @@ ASKED: dict[str, tuple[str, str]] = {
     "GET /v1/events": ("/v1/events?type=adl_filled&after=12", ""),
     "GET /v1/adl/rounds/{sequence}/recompute": ("/v1/adl/rounds/13/recompute", ""),
     "GET /v1/accounts/{account}/notices": ("/v1/accounts/bob/notices", ""),
+    "GET /v1/notices": ("/v1/notices", ""),
     "GET /v1/accounts/{account}": ("/v1/accounts/dan", ""),
 }
 NAMES = {"contract": "BTCUSDT", "pool": "main", "name": "bybit", "episode": "1", "fill": "2"}

@@ -26,6 +26,7 @@ GET  /v1/pools/main/history                          401    200  200   403    40
 GET  /v1/accounts/bob                                401    200  200   403    403
 GET  /v1/accounts/dan                                401    200  403   403    403
 GET  /v1/accounts/bob/notices                        401    200  200   403    403
+GET  /v1/notices                                     401    200  403   403    403
 GET  /v1/accounts/dan/explain?contract=BTCUSDT       401    200  403   403    403
 POST /v1/accounts/bob/what-if                        401    400  400   403    403
 GET  /v1/events                                      401    200  403   403    403

@@ -18,7 +18,7 @@ from delever.lab.figures import Figures
 from delever.lab.results import explain as explain_position
 from delever.lab.results import what_if as suppose
 from delever.server.account import Holdings, Position, holdings_of
-from delever.server.native.access import reads_account
+from delever.server.native.access import reads_account, reads_everything
 from delever.server.native.answers_accounts import (
     AccountShown,
     Delivery,
@@ -29,7 +29,7 @@ from delever.server.native.answers_accounts import (
 )
 from delever.server.native.errors import Fault, Problem
 from delever.server.native.market import account_index, ask, check_contract, check_rules
-from delever.server.native.parts import PartsOf
+from delever.server.native.parts import Parts, PartsOf
 from delever.server.native.written import entry_price, leverage, margin_mode, moment
 
 Deliveries = Annotated[int, QueryParameter(ge=1, le=1_000)]
@@ -118,6 +118,16 @@ async def notices(
     parts: PartsOf, account: FromPath[str], limit: Deliveries = 100
 ) -> list[Delivery]:
     """Return what became of an account's notices, newest first."""
+    return await _deliveries(parts, account, limit)
+
+
+@get("/v1/notices", guards=[reads_everything], tags=["service"])
+async def operator_notices(parts: PartsOf, limit: Deliveries = 100) -> list[Delivery]:
+    """Return what became of the operator's notices, newest first."""
+    return await _deliveries(parts, "", limit)
+
+
+async def _deliveries(parts: Parts, account: str, limit: int) -> list[Delivery]:
     return [
         Delivery(
             notice=each.notice,
@@ -257,4 +267,4 @@ def _refusal(error: InputError) -> Fault:
     )
 
 
-ROUTES = [account, explain, what_if, notices]
+ROUTES = [account, explain, what_if, notices, operator_notices]
