@@ -109,6 +109,24 @@ def test_failures_are_answered_without_telling_what_broke() -> None:
     assert ask("/echo/it", "POST", b"x" * (SMALL_BODY + 1))[0]["status"] == 413
 
 
+def test_what_a_venue_has_answered_is_told_with_its_status() -> None:
+    told = []
+    front = Front(Listen(), (Echo(),), native, {}, native)
+    front.answered = lambda scope, status: told.append((scope["path"], status))
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(_message: MutableMapping[str, Any]) -> None:
+        pass
+
+    for path in ("/echo/hot", "/echo/busy", "/v1/x"):
+        scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}
+        assert front.answers(scope) == path.startswith("/echo")
+        asyncio.run(front(scope, receive, send))
+    assert told == [("/echo/hot", 200), ("/echo/busy", 503)]
+
+
 def test_one_address_holds_only_so_many_sockets_and_gives_them_back() -> None:
     front = Front(Listen(max_connections_per_ip=1), (Echo(),), native, {}, native)
 

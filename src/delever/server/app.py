@@ -69,8 +69,20 @@ class Service:
         native = cast("Asgi", self.native)
         self.dashboard = dashboard_app(native)
         self.front = Front(config.listen, self._venues(), native, self._mounts(), self._lifespan)
-        counted = self.metrics.counted(self.front, (*PARTS, *self.front.parts))
-        self.app = RequestLog(counted, trust_forwarded=config.listen.trust_forwarded)
+        parts = (*PARTS, *self.front.parts)
+        counted = self.metrics.counted(self.front, parts)
+        self._observed = RequestLog(counted, trust_forwarded=config.listen.trust_forwarded)
+        self._count = self.metrics.count_of(parts)
+        self.front.answered = self._answered
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection: the ASGI app, with all requests and sockets counted and logged."""
+        app = self.front if self.front.answers(scope) else self._observed
+        await app(scope, receive, send)
+
+    def _answered(self, scope: Scope, status: int) -> None:
+        self._count(scope, status)
+        self._observed.tell(scope, status)
 
     def _venues(self) -> tuple[Venue, ...]:
         return (
@@ -148,6 +160,7 @@ def server_of(service: Service) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             service.app,
+            interface="asgi3",
             ws="websockets-sansio",
             ws_per_message_deflate=False,
             ws_max_size=64 * 1024,

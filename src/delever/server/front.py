@@ -5,7 +5,7 @@ answers at once where it can (`answer_now`: hot public endpoints, out of bytes e
 refresh), else with the request read whole.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import structlog
@@ -20,6 +20,7 @@ from delever.server.http import (
     Send,
     TooLargeError,
     address_of,
+    first_part,
     read_body,
     send_reply,
 )
@@ -56,7 +57,8 @@ class Venue(Protocol):
 class Front:
     """The server's ASGI app; `lifespan` starts and stops everything.
 
-    `mounts` are other apps by the first part of their paths.
+    `mounts` are other apps by the first part of their paths. `answered` is told of each request
+    that a venue has answered, with its status: a wrapper around the app would cost as much again.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Front:
         self._mounts = mounts
         self._lifespan = lifespan
         self._sockets: dict[str, int] = {}
+        self.answered: Callable[[Scope, int], None] = _nobody_is_told
         self.open_sockets: set[Socket] = set()
 
     @property
@@ -86,18 +89,22 @@ class Front:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
-        parts = scope["path"].split("/", self._depth + 1)[1 : self._depth + 1]
-        venue = self._venue_of(parts)
+        venue = self._venue_of(scope["path"])
         if venue is None:
-            app = self._mounts.get(parts[0], self._native) if parts else self._native
+            app = self._mounts.get(first_part(scope["path"]), self._native)
             await app(scope, receive, send)
         elif scope["type"] == "websocket":
             await self._converse(venue, scope, receive, send)
         else:
             await self._answer(venue, scope, receive, send)
 
-    def _venue_of(self, parts: list[str]) -> Venue | None:
+    def answers(self, scope: Scope) -> bool:
+        """Whether a connection is a request that a venue answers."""
+        return scope["type"] == "http" and self._venue_of(scope["path"]) is not None
+
+    def _venue_of(self, path: str) -> Venue | None:
         """Return the venue with the longest prefix that a path begins with."""
+        parts = path.split("/", self._depth + 1)[1 : self._depth + 1]
         for length in range(len(parts), 0, -1):
             venue = self._venues.get("/".join(parts[:length]))
             if venue is not None:
@@ -116,6 +123,7 @@ class Front:
             log.exception("request failed", method=scope["method"], path=scope["path"])
             reply = Reply(BROKEN, 500)
         await send_reply(send, reply)
+        self.answered(scope, reply.status)
 
     async def _converse(self, venue: Venue, scope: Scope, receive: Receive, send: Send) -> None:
         address = address_of(scope, trust_forwarded=self._listen.trust_forwarded)
@@ -137,6 +145,10 @@ class Front:
                 self._sockets[address] -= 1
                 if not self._sockets[address]:
                     del self._sockets[address]
+
+
+def _nobody_is_told(_scope: Scope, _status: int) -> None:
+    """Tell nobody."""
 
 
 async def _reply(venue: Venue, scope: Scope, receive: Receive, address: str) -> Reply:

@@ -93,3 +93,8 @@ def address_of(scope: Scope, *, trust_forwarded: bool) -> str:
                 return str(value.decode("latin-1").rpartition(",")[2].strip())
     client = scope.get("client")
     return client[0] if client else "unknown"
+
+
+def first_part(path: str) -> str:
+    """Return the first part of a path: 'fapi' of /fapi/v1/ping."""
+    return path.split("/", 2)[1] if path.startswith("/") else ""

@@ -211,9 +211,10 @@ class RequestLog:
         try:
             await self._app(scope, receive, noting)
         finally:
-            self._tell(scope, status)
+            self.tell(scope, status)
 
-    def _tell(self, scope: Scope, status: int) -> None:
+    def tell(self, scope: Scope, status: int) -> None:
+        """Tell of a request that has been answered."""
         level = logging.ERROR if status >= 500 else logging.DEBUG
         if not self._log.is_enabled_for(level):
             return

@@ -7,7 +7,7 @@ pools, triggers, reasons and parts of paths; never accounts.
 
 import functools
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -32,7 +32,7 @@ from delever.core.messages import (
 )
 from delever.core.units import PPM
 from delever.server.board import Board, ContractShown, MarketState, PoolShown
-from delever.server.http import Asgi, Message, Receive, Scope, Send
+from delever.server.http import Asgi, Message, Receive, Scope, Send, first_part
 from delever.server.notify.notifier import Notifier
 from delever.server.notify.outbox import Backlog, Channel
 from delever.server.notify.sending import Result
@@ -146,25 +146,33 @@ class Metrics:
         self._sockets = make.gauge("sockets_open", "Open WebSockets", "part")
         self._dropped = make.counter("sockets_dropped", "WebSockets that were too slow", "part")
 
+    def count_of(self, parts: Iterable[str]) -> Callable[[Scope, int], None]:
+        """Return what counts an answered request, by these parts of paths."""
+        known = frozenset(parts)
+        bound = functools.cache(self._requests.labels)
+
+        def count(scope: Scope, status: int) -> None:
+            bound(_part(scope, known), status).inc()
+
+        return count
+
     def counted(self, app: Asgi, parts: Iterable[str]) -> Asgi:
         """Return the app with its requests and sockets counted, by these parts of paths."""
         known = frozenset(parts)
-        bound = functools.cache(self._requests.labels)
+        count = self.count_of(known)
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
             kind = scope["type"]
             if kind == "lifespan":
                 await app(scope, receive, send)
                 return
-            part = first_part(scope["path"])
-            part = part if part in known else OTHER
             if kind == "websocket":
-                await self._socket(app, part, scope, receive, send)
+                await self._socket(app, _part(scope, known), scope, receive, send)
                 return
 
             async def counting(message: Message) -> None:
                 if message["type"] == "http.response.start":
-                    bound(part, message["status"]).inc()
+                    count(scope, message["status"])
                 await send(message)
 
             await app(scope, receive, counting)
@@ -184,6 +192,11 @@ class Metrics:
                 self._dropped.labels(part).inc()
 
 
+def _part(scope: Scope, known: frozenset[str]) -> str:
+    part = first_part(scope["path"])
+    return part if part in known else OTHER
+
+
 class _Maker:
     """Makes metrics of one registry."""
 
@@ -201,11 +214,6 @@ class _Maker:
     ) -> Histogram:
         of = self._registry
         return Histogram(f"delever_{name}", text, labels, registry=of, buckets=buckets)
-
-
-def first_part(path: str) -> str:
-    """Return the first part of a path: 'fapi' of /fapi/v1/ping."""
-    return path.split("/", 2)[1] if path.startswith("/") else ""
 
 
 def _tallies(commits: Sequence[Committed]) -> tuple[Tally[tuple[str, str]], Tally[tuple[str, str]]]:

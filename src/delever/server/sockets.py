@@ -62,7 +62,7 @@ class Socket:
 
     def offer(self, text: str) -> None:
         """Send a text now, or when the connection takes it; never waits."""
-        self._offer({"type": "websocket.send", "text": text})
+        self.pass_on(_message(text))
 
     async def drain(self) -> None:
         """Wait until all that was offered is with the connection."""
@@ -71,10 +71,11 @@ class Socket:
 
     def close(self, code: int = GOING_AWAY, reason: str = "") -> None:
         """Close the connection, after what was offered before."""
-        self._offer({"type": "websocket.close", "code": code, "reason": reason})
+        self.pass_on({"type": "websocket.close", "code": code, "reason": reason})
         self._closed = True
 
-    def _offer(self, message: Message) -> None:
+    def pass_on(self, message: Message) -> None:
+        """Offer a message that others get, too; nobody changes it."""
         if self._closed:
             return
         if self._busy is not None:
@@ -102,6 +103,10 @@ class Socket:
         self._backlog.append(
             {"type": "websocket.close", "code": POLICY, "reason": "too slow: backlog is full"}
         )
+
+
+def _message(text: str) -> Message:
+    return {"type": "websocket.send", "text": text}
 
 
 def _begin(sending: Any) -> Any:
@@ -167,5 +172,6 @@ class Hub:
 
     def publish(self, topic: str, text: str) -> None:
         """Offer a text to all who listen to a topic."""
+        message = _message(text)
         for socket in tuple(self._listening.get(topic, ())):
-            socket.offer(text)
+            socket.pass_on(message)
