@@ -193,7 +193,7 @@ class RequestLog:
     def __init__(self, app: Asgi, *, trust_forwarded: bool) -> None:
         self._app = app
         self._trust_forwarded = trust_forwarded
-        self._log = structlog.get_logger()
+        self._log = structlog.get_logger().bind()  # made once: a lazy one is made at each call
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a connection, and tell of it when it has been answered."""
