@@ -5,6 +5,7 @@ answers at once where it can (`answer_now`: hot public endpoints, out of bytes e
 refresh), else with the request read whole.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -30,6 +31,9 @@ from delever.server.sockets import POLICY, ClosedError, Socket
 BROKEN = b'{"error":{"reason":"internal_error","message":"the server has logged what went wrong"}}'
 AWAY = b'{"error":{"reason":"engine_is_not_available","message":"try again later"}}'
 LARGE = b'{"error":{"reason":"body_is_too_large","message":"%s"}}'
+
+PATHS = 4_096
+"""Paths whose venue is remembered."""
 
 SMALL_BODY = 64 * 1024
 """Venue APIs take small bodies only."""
@@ -75,6 +79,7 @@ class Front:
         self._native = native
         self._mounts = mounts
         self._lifespan = lifespan
+        self._venue_of = functools.lru_cache(PATHS)(self._find_venue)
         self._sockets: dict[str, int] = {}
         self.answered: Callable[[Scope, int], None] = _nobody_is_told
         self.open_sockets: set[Socket] = set()
@@ -102,7 +107,7 @@ class Front:
         """Whether a connection is a request that a venue answers."""
         return scope["type"] == "http" and self._venue_of(scope["path"]) is not None
 
-    def _venue_of(self, path: str) -> Venue | None:
+    def _find_venue(self, path: str) -> Venue | None:
         """Return the venue with the longest prefix that a path begins with."""
         parts = path.split("/", self._depth + 1)[1 : self._depth + 1]
         for length in range(len(parts), 0, -1):
