@@ -8,6 +8,7 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 import threading
 import time
@@ -181,9 +182,16 @@ def run(service: Service, say: Callable[[str], None]) -> bool:
     with bind(service.config) as listening:
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        service.on_started = partial(say, f"http://{shown}:{port}")
+        service.on_started = partial(_started, say, f"http://{shown}:{port}")
         # A large book should not wait for its kernels to be compiled when it is first told.
         threading.Thread(target=fastest, name="kernels", daemon=True).start()
         server = server_of(service)
         server.run(sockets=[listening])
     return bool(server.started)
+
+
+def _started(say: Callable[[str], None], where: str) -> None:
+    """Say where the server is; what it has made so far, the collector need not look at again."""
+    gc.collect()
+    gc.freeze()
+    say(where)
