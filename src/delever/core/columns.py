@@ -194,6 +194,20 @@ class Wallets(Table):
         self.largest = max(self.largest, abs(balance))
         self.changed.add(account)
 
+    def add_all(self, accounts: Sequence[int], amounts: Sequence[int]) -> None:
+        """Move cash into wallets as `add` would, one after the other."""
+        if len(set(accounts)) < len(accounts):
+            for account, amount in zip(accounts, amounts, strict=True):
+                self.add(account, amount)
+            return
+        rows = np.array(accounts)
+        balances = self.balance[rows] + np.array(amounts, np.int64)
+        self.balance[rows] = balances
+        self.changed_at[rows] = self.sequence
+        self.total += sum(amounts)
+        self.largest = max(self.largest, int(abs(balances).max(initial=0)))
+        self.changed.update(accounts)
+
     def set_all(self, accounts: Ints, balances: Ints) -> None:
         """Give many accounts, each once, their balances."""
         self.total += exact_sum(balances) - exact_sum(self.balance[accounts])

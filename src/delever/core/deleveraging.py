@@ -1,11 +1,13 @@
 """One ADL round: the inventory of one contract and side meets the queue of the opposite side.
 
-The queue is ranked as the book stands when the round begins. Fills are yielded one by one and must
-be applied before the next is asked for: each is cut from what position and parcel then hold.
+The queue is ranked as the book stands when the round begins. The fills of a round are yielded
+together: each is cut from what the ones before it leave of position and parcel.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count, repeat
+from operator import neg, sub
 
 import numpy as np
 
@@ -29,6 +31,10 @@ from delever.core.units import Ints, scale_ppm, share_floor
 from delever.core.valuation import view_lane
 
 
+Fills = tuple[AdlFilled, ...]
+"""The fills of one round, to be applied together."""
+
+
 @dataclass(frozen=True, slots=True)
 class Round:
     """What one round works with: inventory of `side`, and the queue against it."""
@@ -46,7 +52,7 @@ class Round:
 
 def deleverage(
     book: Book, state: ContractState, side: Side, rules: RuleSet, case: Case
-) -> Iterator[Event]:
+) -> Iterator[Event | Fills]:
     """Yield the events of one round: skips, fills, the round's account, and what is left over.
 
     Skips are told of those in whose place somebody behind them was closed; of all, where the queue
@@ -68,10 +74,10 @@ def deleverage(
         return
     last_rank = int(queue.rank[rows[allocated > 0]].max(initial=0))
     yield from (skip for skip in skips if filled < wanted or skip.rank < last_rank)
-    realised = 0
-    for fill in _fills(run, rows, allocated):
-        realised += fill.pool_realised_cash
-        yield fill
+    fills = _fills(run, rows, allocated)
+    if fills:
+        yield fills
+    realised = sum(fill.pool_realised_cash for fill in fills)
     kept = _kept_by_pool(run, realised, held_cost) if filled == wanted else 0
     yield _account(run, filled, kept)
     if filled < wanted:
@@ -108,53 +114,77 @@ def _skip(run: Round, row: int, reason: Reason, numbers: dict[str, int]) -> Cand
     )
 
 
-def _fills(run: Round, rows: Ints, allocated: Ints) -> Iterator[AdlFilled]:
-    """Yield the fills, candidates in order meeting parcels in order."""
-    meetings = parcels_for(allocated, [parcel.lots for parcel in run.parcels])
-    for candidate, parcel, lots in meetings:
-        yield _fill(run, int(rows[candidate]), parcel, lots)
+def _fills(run: Round, rows: Ints, allocated: Ints) -> Fills:
+    """Return the fills, candidates in order meeting parcels in order.
+
+    They are made column by column, with what each costs and earns both sides, to the last unit.
+    """
+    closed = rows[allocated > 0]
+    meetings = parcels_for(allocated[allocated > 0], [parcel.lots for parcel in run.parcels])
+    if not meetings:
+        return ()
+    candidates, parcel_numbers, lots = zip(*meetings, strict=True)
+    state, queue, view = run.state, run.queue, run.queue.view
+    book, lane, met = run.book, state.lanes[view.side], closed[list(candidates)]
+    parcels = [run.parcels[number] for number in parcel_numbers]
+    names = book.accounts.names.take(view.account[met].tolist())
+    ticks = [run.quote.ticks[number] for number in parcel_numbers]
+    value = [
+        state.terms.value_cash(view.side.sign * each, price)  # floored: never against the pool
+        for each, price in zip(lots, ticks, strict=True)
+    ]
+    held = view.lots[closed].tolist()
+    cost = _parts(view.cost[closed].tolist(), held, candidates, lots)
+    brought = [parcel.lots for parcel in run.parcels]
+    pool_cost = _parts([parcel.cost for parcel in run.parcels], brought, parcel_numbers, lots)
+    columns: dict[str, Iterable[object]] = {
+        "fill": count(book.last_fill + 1),
+        "takeover": [parcel.takeover for parcel in parcels],
+        "takeover_price_ticks": [parcel.price_ticks for parcel in parcels],
+        "pool": repeat(state.pool),
+        "liquidated_account": [parcel.account for parcel in parcels],
+        "contract": repeat(state.name),
+        "side": repeat(view.side),
+        "account": names,
+        "position": view.position[met].tolist(),
+        "isolated": view.isolated[met].tolist(),
+        "leverage_hundredths": lane.leverage[met].tolist(),
+        "lots": lots,
+        "price_ticks": ticks,
+        "price_rule": repeat(run.case.price.name),
+        "value_cash": value,
+        "cost_cash": cost,
+        "realised_cash": map(sub, value, cost),
+        "released_cash": _parts(view.margin[closed].tolist(), held, candidates, lots),
+        "fee_cash": [scale_ppm(abs(each), run.rules.fee_ppm) for each in value],
+        "pool_cost_cash": pool_cost,
+        "pool_realised_cash": map(sub, map(neg, value), pool_cost),
+        "rank": queue.rank[met].tolist(),
+        "score": queue.score.value[met].tolist(),
+        "light": queue.light[met].tolist(),
+        "quantity_ahead_lots": queue.ahead_lots[met].tolist(),
+        "cancel_orders": [_orders_to_cancel(run, name) for name in names],
+    }
+    in_order = [columns[name] for name in AdlFilled.__struct_fields__]
+    return tuple(map(AdlFilled, *in_order))
 
 
-def _fill(run: Round, row: int, parcel_number: int, lots: int) -> AdlFilled:
-    """Return one fill, with what it costs and earns both sides, to the last unit."""
-    state, view, parcel = run.state, run.queue.view, run.parcels[parcel_number]
-    account, position = int(view.account[row]), int(view.position[row])
-    lane = state.lanes[view.side]
-    now = lane.row_of(account, position)
-    held = int(lane.lots[now])
-    ticks = run.quote.ticks[parcel_number]
-    value = state.terms.value_cash(view.side.sign * lots, ticks)  # floored: never against the pool
-    cost = share_floor(int(lane.cost[now]), lots, held)
-    left = state.inventory[run.side].parcels[parcel.takeover]
-    pool_cost = share_floor(left.cost, lots, left.lots)
-    return AdlFilled(
-        fill=run.book.last_fill + 1,
-        takeover=parcel.takeover,
-        takeover_price_ticks=parcel.price_ticks,
-        pool=state.pool,
-        liquidated_account=parcel.account,
-        contract=state.name,
-        side=view.side,
-        account=run.book.accounts.names[account],
-        position=position,
-        isolated=bool(lane.isolated[now]),
-        leverage_hundredths=int(lane.leverage[now]),
-        lots=lots,
-        price_ticks=ticks,
-        price_rule=run.case.price.name,
-        value_cash=value,
-        cost_cash=cost,
-        realised_cash=value - cost,
-        released_cash=share_floor(int(lane.margin[now]), lots, held),
-        fee_cash=scale_ppm(abs(value), run.rules.fee_ppm),
-        pool_cost_cash=pool_cost,
-        pool_realised_cash=-value - pool_cost,
-        rank=int(run.queue.rank[row]),
-        score=float(run.queue.score.value[row]),
-        light=int(run.queue.light[row]),
-        quantity_ahead_lots=int(run.queue.ahead_lots[row]),
-        cancel_orders=_orders_to_cancel(run, run.book.accounts.names[account]),
-    )
+def _parts(
+    amounts: Sequence[int], held: Sequence[int], whose: Sequence[int], lots: Sequence[int]
+) -> list[int]:
+    """Return the part of an amount that goes with lots closed, out of what is left at each turn.
+
+    `amounts` go with the lots `held`, by number; `whose` says by number of whom lots are closed.
+    """
+    if not any(amounts):
+        return [0] * len(lots)
+    left, left_lots, parts = list(amounts), list(held), []
+    for number, closed in zip(whose, lots, strict=True):
+        part = share_floor(left[number], closed, left_lots[number])
+        parts.append(part)
+        left[number] -= part
+        left_lots[number] -= closed
+    return parts
 
 
 def _orders_to_cancel(run: Round, account: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ enough where nothing comes of them.
 from collections.abc import Iterable, Iterator
 
 from delever.core.book import Book
-from delever.core.deleveraging import deleverage
+from delever.core.deleveraging import Fills, deleverage
 from delever.core.holdings import ContractState
 from delever.core.insurance import absorb, observe, watch_depth
 from delever.core.intake import admit
@@ -93,18 +93,23 @@ def _watch_pools(run: "_Run", forced: str) -> None:
 
 
 class _Run:
-    """Collects the events of one step and applies each before the next is made."""
+    """Collects the events of one step and applies each (or a round's fills) before the next."""
 
     def __init__(self, book: Book) -> None:
         self.book = book
         self.events: list[Event] = []
         self.check = StepCheck(book)
 
-    def emit(self, events: Iterable[Event]) -> None:
+    def emit(self, events: Iterable[Event | Fills]) -> None:
         for event in events:
-            self.check.before(event)
-            self.book.apply(event)
-            self.events.append(event)
+            if isinstance(event, tuple):
+                self.check.before_fills(event)
+                self.book.apply_fills(event)
+                self.events += event
+            else:
+                self.check.before(event)
+                self.book.apply(event)
+                self.events.append(event)
 
 
 def rules_of(book: Book, state: ContractState) -> RuleSet:
@@ -173,7 +178,7 @@ def _warn(state: ContractState, trigger: Trigger, reading: Reading) -> Iterator[
     )
 
 
-def _run_rounds(book: Book, forced: str) -> Iterator[Event]:
+def _run_rounds(book: Book, forced: str) -> Iterator[Event | Fills]:
     """Yield one round for each contract in ADL and each side of its inventory.
 
     Where several triggers are on, the first of the rule set that has inventory to close decides;

@@ -11,12 +11,13 @@ snapshots, in tests and on request.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from delever.core.book import Book
 from delever.core.holdings import ContractState
-from delever.core.ledger import Part, postings, total
+from delever.core.ledger import Part, Posting, postings, postings_of_fills, total
 from delever.core.messages import AdlFilled, Event, FillCancelled, RoundClosed, Side, TakenOver
 from delever.core.units import LIMIT
 
@@ -34,7 +35,11 @@ def ensure(holds: bool, what: str, *values: object) -> None:
 
 
 class StepCheck:
-    """Follows one step: `before(event)` ahead of each application, `close()` at the end."""
+    """Follows one step: `before(event)` ahead of each application, `close()` at the end.
+
+    Fills of a round are noted together, and then the whole lane is looked at that they were cut
+    from: it has just been ranked, which took longer.
+    """
 
     def __init__(self, book: Book) -> None:
         self._book = book
@@ -42,22 +47,33 @@ class StepCheck:
         self._posted: defaultdict[Key, int] = defaultdict(int)
         self._units: defaultdict[str, int] = defaultdict(int)
         self._reduced: list[TakenOver | AdlFilled] = []
+        self._lanes: set[tuple[str, Side]] = set()
+        self._parcels: set[tuple[str, int]] = set()
 
     def before(self, event: Event) -> None:
         """Note what the event is about to move."""
+        self._note(postings(self._book, event))
+        if isinstance(event, TakenOver | FillCancelled):
+            reduced = event.fill if isinstance(event, FillCancelled) else event
+            self._reduced.append(reduced)
+            self._parcels.add((reduced.contract, reduced.takeover))
+        elif isinstance(event, RoundClosed):
+            ensure(event.kept_by_pool_cash >= 0, "the pool is beyond its limit", event)
+
+    def before_fills(self, fills: Sequence[AdlFilled]) -> None:
+        """Note what the fills of one round are about to move."""
+        self._note(postings_of_fills(self._book, fills))
+        self._lanes.add((fills[0].contract, fills[0].side))
+        self._parcels.update((fill.contract, fill.takeover) for fill in fills)
+
+    def _note(self, moved: Iterable[Posting]) -> None:
         held, posted, units = self._held, self._posted, self._units
-        for part, of, unit, amount, _ in postings(self._book, event):
+        for part, of, unit, amount, _ in moved:
             key = (part, of, unit)
             if key not in held:
                 held[key] = total(self._book, part, of, unit)
             posted[key] += amount
             units[unit] += amount
-        if isinstance(event, TakenOver | AdlFilled):
-            self._reduced.append(event)
-        elif isinstance(event, FillCancelled):
-            self._reduced.append(event.fill)
-        elif isinstance(event, RoundClosed):
-            ensure(event.kept_by_pool_cash >= 0, "the pool is beyond its limit", event)
 
     def close(self) -> None:
         """Raise unless everything holds after the step."""
@@ -69,7 +85,12 @@ class StepCheck:
                 ensure(now == held + self._posted[key], "ledger and book differ", key, now)
         for event in self._reduced:
             self._check_position(event)
-        for contract, takeover in {(event.contract, event.takeover) for event in self._reduced}:
+        for contract, side in self._lanes:
+            lane = self._book.contracts[contract].lanes[side]
+            least = lane.lots[: lane.size].min(initial=1), lane.margin[: lane.size].min(initial=0)
+            ensure(least[0] > 0, "a position was closed beyond its size", contract, side)
+            ensure(least[1] >= 0, "a margin is negative", contract, side)
+        for contract, takeover in self._parcels:
             for inventory in self._book.contracts[contract].inventory.values():
                 parcel = inventory.parcels.get(takeover)
                 closed = parcel is None or parcel.lots > 0

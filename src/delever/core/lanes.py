@@ -205,24 +205,51 @@ class Lane(Table):
         self.largest_cost = max(self.largest_cost, abs(held_cost))
         self.changed.add((self.account.item(row), self.position.item(row)))
 
+    def take_off(self, rows: Ints, lots: Ints, cost: Ints, margin: Ints) -> None:
+        """Take from rows, none of which grows by it; one that is named again loses again."""
+        np.subtract.at(self.lots, rows, lots)
+        np.subtract.at(self.cost, rows, cost)
+        np.subtract.at(self.margin, rows, margin)
+        self.total_lots -= exact_sum(lots)
+        self.total_cost -= exact_sum(cost)
+        self.total_margin -= exact_sum(margin)
+        self._note(rows)
+
+    def _note(self, rows: Ints) -> None:
+        columns = self.account[rows].tolist(), self.position[rows].tolist()
+        self.changed.update(zip(*columns, strict=True))
+
     def remove(self, row: int) -> None:
         """Close a row that has nothing left in it; the last row takes its place."""
-        last = self.size - 1
+        last, only = self.size - 1, slice(row, row + 1)
         self.changed.add((self.account.item(row), self.position.item(row)))
-        self.index.leave(row, last)
-        if row != last:
-            for name in self.COLUMNS:
-                column = getattr(self, name)
-                column[row] = column[last]
+        self.index.leave(self.account[only], self.position[only])
+        for name in self.COLUMNS:
+            column = getattr(self, name)
+            column[row] = column[last]
         self.size = last
         self.opened_or_closed += 1
+
+    def remove_each(self, rows: Ints) -> None:
+        """Close rows as `remove` would, one after the other: all others stand as they then do."""
+        self._note(rows)
+        gaps = self.index.leave(self.account[rows], self.position[rows])
+        filled: dict[int, int] = {}
+        for turn, gap in enumerate(gaps.tolist(), 1):
+            last = self.size - turn
+            filled[gap] = filled.pop(last, last)
+        self.size -= len(rows)
+        self.opened_or_closed += 1
+        left = [gap for gap in filled if gap < self.size]
+        moved = [filled[gap] for gap in left]
+        for name in self.COLUMNS:
+            column = getattr(self, name)
+            column[left] = column[moved]
 
     def remove_all(self, rows: Ints) -> None:
         """Close many rows that have nothing left in them."""
         if 16 * len(rows) < self.size:
-            columns = self.account[rows].tolist(), self.position[rows].tolist()
-            for account, position in zip(*columns, strict=True):
-                self.remove(self.index.find(account, position))
+            self.remove_each(rows)
             return
         stays = np.ones(self.size, bool)
         stays[rows] = False

@@ -6,8 +6,9 @@ world that delever only hears of: the market into which inventory is unwound, an
 books where it tells absolute balances and positions.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from delever.core import messages as m
@@ -156,25 +157,40 @@ def _unwound(book: Book, event: m.Unwound) -> Iterator[Posting]:
     yield from _against_outside([lots], unit)
 
 
-def _filled(book: Book, fill: m.AdlFilled, direction: int = 1) -> Iterator[Posting]:
-    state = book.contracts[fill.contract]
-    asset, name, account = state.terms.settle, fill.contract, fill.account
-    paid = fill.realised_cash + fill.released_cash - fill.fee_cash
-    yield Posting(Part.POSITIONS, name, asset, direction * fill.cost_cash, account)
-    if fill.released_cash:
-        yield Posting(Part.MARGINS, name, asset, -direction * fill.released_cash, account)
-    yield Posting(Part.WALLETS, asset, asset, direction * paid, account)
-    if fill.fee_cash:
-        yield Posting(Part.FEES, asset, asset, direction * fill.fee_cash)
-    yield Posting(Part.INVENTORY, name, asset, direction * fill.pool_cost_cash)
-    yield Posting(Part.POOL, fill.pool, asset, direction * fill.pool_realised_cash)
-    unit, lots = lots_unit(name), direction * fill.side.sign * fill.lots
+def _filled(book: Book, fill: m.AdlFilled) -> Iterator[Posting]:
+    return postings_of_fills(book, (fill,), account=fill.account)
+
+
+def postings_of_fills(
+    book: Book, fills: Sequence[m.AdlFilled], direction: int = 1, account: str = ""
+) -> Iterator[Posting]:
+    """Yield the postings of fills of one contract, side and pool, each amount summed over them."""
+    first = fills[0]
+    state = book.contracts[first.contract]
+    asset, name = state.terms.settle, first.contract
+    sums = (direction * sum(column) for column in zip(*map(_AMOUNTS, fills), strict=True))
+    lots, cost, realised, released, fee, pool_cost, pool_realised = sums
+    yield Posting(Part.POSITIONS, name, asset, cost, account)
+    if released:
+        yield Posting(Part.MARGINS, name, asset, -released, account)
+    yield Posting(Part.WALLETS, asset, asset, realised + released - fee, account)
+    if fee:
+        yield Posting(Part.FEES, asset, asset, fee)
+    yield Posting(Part.INVENTORY, name, asset, pool_cost)
+    yield Posting(Part.POOL, first.pool, asset, pool_realised)
+    unit, lots = lots_unit(name), first.side.sign * lots
     yield Posting(Part.POSITIONS, name, unit, -lots, account)
     yield Posting(Part.INVENTORY, name, unit, lots)
 
 
+_AMOUNTS = attrgetter(
+    *("lots", "cost_cash", "realised_cash", "released_cash", "fee_cash"),
+    *("pool_cost_cash", "pool_realised_cash"),
+)
+
+
 def _fill_cancelled(book: Book, event: m.FillCancelled) -> Iterator[Posting]:
-    return _filled(book, event.fill, -1)
+    return postings_of_fills(book, (event.fill,), -1, event.fill.account)
 
 
 def _loss_socialised(book: Book, event: m.LossSocialised) -> Iterator[Posting]:

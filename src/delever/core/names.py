@@ -42,6 +42,12 @@ class Names(Sequence[str]):
         letters = self._letters[self._ends[number] : self._ends[number + 1]]
         return letters.decode("utf-8", "surrogatepass")
 
+    def take(self, numbers: Iterable[int]) -> list[str]:
+        """Return the names of numbers that are known."""
+        letters, ends = self._letters, self._ends
+        slices = (letters[ends[number] : ends[number + 1]] for number in numbers)
+        return [each.decode("utf-8", "surrogatepass") for each in slices]
+
     def find(self, name: str) -> int:
         """Return the number of a name, or -1."""
         return self.find_all((name,))[0]

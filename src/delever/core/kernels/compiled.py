@@ -39,6 +39,7 @@ __all__ = [
     "contribute",
     "find_rows",
     "is_stale",
+    "leave_rows",
     "line_up",
     "place_rows",
     "revalue",
@@ -107,6 +108,33 @@ def place_rows(slots, row_account, row_position, first, end):
         while slots[place] >= 0:
             place = (place + 1) & last
         slots[place] = row
+
+
+@compiled(I8(I4, I4, I4, I4, I4, t.int64))
+def leave_rows(slots, row_account, row_position, accounts, positions, size):
+    end, gaps = len(slots) - 1, np.empty(len(accounts), np.int64)
+    for turn in range(len(accounts)):
+        account, position, last = accounts[turn], positions[turn], size - 1 - turn
+        hole = _home(len(slots), account, position)
+        while row_account[slots[hole]] != account or row_position[slots[hole]] != position:
+            hole = (hole + 1) & end
+        gap, place = slots[hole], (hole + 1) & end
+        while slots[place] >= 0:
+            other = slots[place]
+            first = _home(len(slots), row_account[other], row_position[other])
+            if (place - first) & end >= (place - hole) & end:
+                slots[hole] = other
+                hole = place
+            place = (place + 1) & end
+        slots[hole] = -1
+        if gap != last:
+            place = _home(len(slots), row_account[last], row_position[last])
+            while slots[place] != last:
+                place = (place + 1) & end
+            slots[place] = gap
+            row_account[gap], row_position[gap] = row_account[last], row_position[last]
+        gaps[turn] = gap
+    return gaps
 
 
 @compiled(t.int64(t.int64, t.int64))

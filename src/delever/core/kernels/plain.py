@@ -55,6 +55,42 @@ def place_rows(slots: Ints, row_account: Ints, row_position: Ints, first: int, e
         place[left] = (place[left] + 1) & last
 
 
+def home_of(slots: Ints, account: int, position: int) -> int:
+    """Return the slot at which the search for one key begins, as `home` does."""
+    mixed = (account * HASH_ACCOUNT & WORD) ^ (position * HASH_POSITION & WORD)
+    return mixed >> (65 - len(slots).bit_length())
+
+
+def leave_rows(
+    slots: Ints, row_account: Ints, row_position: Ints, accounts: Ints, positions: Ints, size: int
+) -> Ints:
+    """Take keys out of the table in turn; the last of `size` rows moves into each gap.
+
+    Their key columns move along. Return the row of each gap, as of its turn.
+    """
+    end, gaps = len(slots) - 1, np.empty(len(accounts), np.int64)
+    for turn, key in enumerate(zip(accounts.tolist(), positions.tolist(), strict=True)):
+        hole, last = home_of(slots, *key), size - 1 - turn
+        while (row_account.item(slots[hole]), row_position.item(slots[hole])) != key:
+            hole = (hole + 1) & end
+        gap, place = slots.item(hole), (hole + 1) & end
+        # What stands further on may have been pushed there by this key: it moves up.
+        while (other := slots.item(place)) >= 0:
+            first = home_of(slots, row_account.item(other), row_position.item(other))
+            if (place - first) & end >= (place - hole) & end:
+                slots[hole], hole = other, place
+            place = (place + 1) & end
+        slots[hole] = -1
+        if gap != last:
+            place = home_of(slots, row_account.item(last), row_position.item(last))
+            while slots[place] != last:
+                place = (place + 1) & end
+            slots[place] = gap
+            row_account[gap], row_position[gap] = row_account[last], row_position[last]
+        gaps[turn] = gap
+    return gaps
+
+
 def value_rows(
     lots: Ints,
     cost: Ints,

@@ -181,9 +181,10 @@ class AdlForced(Event, tag="adl_forced", frozen=True, kw_only=True):
     note: str
 
 
-class AdlFilled(Event, tag="adl_filled", frozen=True, kw_only=True):
+class AdlFilled(Event, tag="adl_filled", frozen=True):
     """A candidate's position was closed, in part or whole, against inventory.
 
+    The one event that may be made from columns, field after field: a round makes thousands.
     `value_cash` is what the closed lots of the candidate were worth at the price; the inventory's
     side is its negative. `released_cash` is the isolated margin set free with them.
     """
