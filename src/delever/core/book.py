@@ -10,11 +10,10 @@ from typing import Any, get_args
 from delever.core import messages as m
 from delever.core.book_moves import BookMoves
 from delever.core.contracts import terms_of
-from delever.core.holdings import AssetState, Borne, ContractState, Parcel, PoolState
+from delever.core.holdings import Borne, ContractState, Parcel, PoolState
 from delever.core.lanes import Numbers
-from delever.core.messages import Event, Side
+from delever.core.messages import Event
 from delever.core.reading import column_of
-
 
 TOGETHER = 4
 """Fills from which moving them together is quicker than one by one."""

@@ -1,7 +1,6 @@
 """The moves that several events share: fills, what a pool earns, what a venue acknowledges."""
 
 from collections.abc import Sequence
-from itertools import groupby
 from operator import attrgetter
 
 import numpy as np
@@ -48,25 +47,25 @@ class BookMoves(BookState):
         """Execute the fills of one round together: what each alone would leave, row for row."""
         side, state = fills[0].side, self.contracts[fills[0].contract]
         asset, inventory = self.asset_of(state), state.inventory[side.opposite]
-        names, positions, lots, cost, released, paid = zip(*map(_of_holder, fills), strict=True)
-        accounts = self.accounts.names.find_all(names)
-        amounts = (np.array(column, np.int64) for column in (lots, cost, released))
-        self._reduce_all(state, side, (np.array(accounts), np.array(positions)), *amounts)
-        asset.wallets.add_all(accounts, paid)
+        accounts = self.accounts.names.find_all([fill.account for fill in fills])
+        columns = (np.array(column, np.int64) for column in zip(*map(_REDUCED, fills), strict=True))
+        self._reduce_all(state, side, np.array(accounts), *columns)
+        asset.wallets.add_all(
+            accounts, [f.realised_cash + f.released_cash - f.fee_cash for f in fills]
+        )
         asset.fees += sum([fill.fee_cash for fill in fills])
-        for takeover, group in groupby(fills, attrgetter("takeover")):
-            closed, at_cost = map(sum, zip(*map(_of_parcel, group), strict=True))
-            inventory.take(takeover, closed, at_cost)
-            asset.inventory_cost -= at_cost
+        for fill in fills:
+            inventory.take(fill.takeover, fill.lots, fill.pool_cost_cash)
+        asset.inventory_cost -= sum([fill.pool_cost_cash for fill in fills])
         self._changed_lanes.add((state.name, side.opposite))
         self._book_profit(state, sum([fill.pool_realised_cash for fill in fills]), fills[0].pool)
 
     def _reduce_all(
-        self, state: ContractState, side: Side, keys: tuple[Ints, Ints], *amounts: Ints
+        self, state: ContractState, side: Side, accounts: Ints, positions: Ints, *amounts: Ints
     ) -> None:
         """Take (lots, cost, margin) out of positions that are there; some are named again."""
         lane, wallets = state.lanes[side], self.asset_of(state).wallets
-        rows = lane.index.find_all(*keys)
+        rows = lane.index.find_all(accounts, positions)
         _, from_end = np.unique(rows[::-1], return_index=True)
         each = rows[np.sort(len(rows) - 1 - from_end)]  # once, in the order of their last fills
         state.withdraw(side, each, wallets)
@@ -140,13 +139,4 @@ class BookMoves(BookState):
         self._fills_of[fill.account].remove(fill.fill)
 
 
-
-
-def _of_holder(fill: m.AdlFilled) -> tuple[str, int, int, int, int, int]:
-    """Return what a fill does to who is closed: account, position, lots, cost, margin, cash."""
-    released = fill.released_cash
-    paid = fill.realised_cash + released - fill.fee_cash
-    return fill.account, fill.position, fill.lots, fill.cost_cash, released, paid
-
-
-_of_parcel = attrgetter("lots", "pool_cost_cash")
+_REDUCED = attrgetter("position", "lots", "cost_cash", "released_cash")

@@ -221,10 +221,9 @@ class Wallets(Table):
 
         Each is (account, balance); those that changed together are a digest of both columns.
         """
-        balances = self.balance.item
-        changes: list[tuple[object, ...]] = [
-            (account, balances(account)) for account in sorted(self.changed)
-        ]
+        accounts = sorted(self.changed)
+        balances = self.balance[accounts].tolist() if accounts else ()
+        changes: list[tuple[object, ...]] = list(zip(accounts, balances, strict=True))
         changes += [(digest_of(a, self.balance[a]),) for a in self.changed_together]
         self.changed.clear()
         self.changed_together.clear()

@@ -30,7 +30,6 @@ from delever.core.skips import refused
 from delever.core.units import Ints, scale_ppm, share_floor
 from delever.core.valuation import view_lane
 
-
 Fills = tuple[AdlFilled, ...]
 """The fills of one round, to be applied together."""
 
@@ -119,8 +118,9 @@ def _fills(run: Round, rows: Ints, allocated: Ints) -> Fills:
 
     They are made column by column, with what each costs and earns both sides, to the last unit.
     """
-    closed = rows[allocated > 0]
-    meetings = parcels_for(allocated[allocated > 0], [parcel.lots for parcel in run.parcels])
+    taken = np.flatnonzero(allocated)
+    closed = rows[taken]
+    meetings = parcels_for(allocated[taken], [parcel.lots for parcel in run.parcels])
     if not meetings:
         return ()
     candidates, parcel_numbers, lots = zip(*meetings, strict=True)
@@ -133,7 +133,7 @@ def _fills(run: Round, rows: Ints, allocated: Ints) -> Fills:
         state.terms.value_cash(view.side.sign * each, price)  # floored: never against the pool
         for each, price in zip(lots, ticks, strict=True)
     ]
-    held = view.lots[closed].tolist()
+    held, fee_ppm = view.lots[closed].tolist(), run.rules.fee_ppm
     cost = _parts(view.cost[closed].tolist(), held, candidates, lots)
     brought = [parcel.lots for parcel in run.parcels]
     pool_cost = _parts([parcel.cost for parcel in run.parcels], brought, parcel_numbers, lots)
@@ -156,14 +156,14 @@ def _fills(run: Round, rows: Ints, allocated: Ints) -> Fills:
         "cost_cash": cost,
         "realised_cash": map(sub, value, cost),
         "released_cash": _parts(view.margin[closed].tolist(), held, candidates, lots),
-        "fee_cash": [scale_ppm(abs(each), run.rules.fee_ppm) for each in value],
+        "fee_cash": [scale_ppm(abs(each), fee_ppm) for each in value] if fee_ppm else repeat(0),
         "pool_cost_cash": pool_cost,
         "pool_realised_cash": map(sub, map(neg, value), pool_cost),
         "rank": queue.rank[met].tolist(),
         "score": queue.score.value[met].tolist(),
         "light": queue.light[met].tolist(),
         "quantity_ahead_lots": queue.ahead_lots[met].tolist(),
-        "cancel_orders": [_orders_to_cancel(run, name) for name in names],
+        "cancel_orders": _orders_to_cancel(run, names),
     }
     in_order = [columns[name] for name in AdlFilled.__struct_fields__]
     return tuple(map(AdlFilled, *in_order))
@@ -187,15 +187,16 @@ def _parts(
     return parts
 
 
-def _orders_to_cancel(run: Round, account: str) -> tuple[str, ...]:
-    """Return the account's open orders that the venue cancels with the fill."""
-    orders = run.book.open_orders
-    if run.rules.cancels is OrderScope.NONE:
-        return ()
-    if run.rules.cancels is OrderScope.CONTRACT:
-        return orders.get((account, run.state.name), ())
-    contracts = run.book.contracts
-    return tuple(order for name in contracts for order in orders.get((account, name), ()))
+def _orders_to_cancel(run: Round, accounts: Sequence[str]) -> Iterable[tuple[str, ...]]:
+    """Return each account's open orders that the venue cancels with the fill."""
+    orders, scope = run.book.open_orders, run.rules.cancels
+    if not orders or scope is OrderScope.NONE:
+        return repeat(())
+    contracts = (run.state.name,) if scope is OrderScope.CONTRACT else tuple(run.book.contracts)
+    return [
+        tuple([order for name in contracts for order in orders.get((account, name), ())])
+        for account in accounts
+    ]
 
 
 def _kept_by_pool(run: Round, realised: int, held_cost: int) -> int:

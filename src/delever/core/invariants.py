@@ -64,7 +64,7 @@ class StepCheck:
         """Note what the fills of one round are about to move."""
         self._note(postings_of_fills(self._book, fills))
         self._lanes.add((fills[0].contract, fills[0].side))
-        self._parcels.update((fill.contract, fill.takeover) for fill in fills)
+        self._parcels.update({(fills[0].contract, fill.takeover) for fill in fills})
 
     def _note(self, moved: Iterable[Posting]) -> None:
         held, posted, units = self._held, self._posted, self._units

@@ -38,6 +38,10 @@ class Numbers:
         )
 
 
+FEW = 16
+"""Fewer positions than that are found one by one: quicker than together."""
+
+
 class LaneColumns(NamedTuple):
     """The columns that the kernels take, in the order in which `show_lane` takes them."""
 
@@ -130,7 +134,8 @@ class Lane(Table):
 
     def positions_of(self, account: int) -> list[int]:
         """Return the position numbers that an account holds in this lane, ascending."""
-        return [label for label in sorted(self.labels) if self.index.find(account, label) >= 0]
+        find = self.index.find
+        return [label for label in sorted(self.labels) if find(account, label) >= 0]
 
     def put(self, account: int, position: int) -> int:
         """Return the row of a position, opened with nothing in it where there was none."""
@@ -231,8 +236,7 @@ class Lane(Table):
         self.opened_or_closed += 1
 
     def remove_each(self, rows: Ints) -> None:
-        """Close rows as `remove` would, one after the other: all others stand as they then do."""
-        self._note(rows)
+        """Close rows known to have changed, one after the other as `remove` does."""
         gaps = self.index.leave(self.account[rows], self.position[rows])
         filled: dict[int, int] = {}
         for turn, gap in enumerate(gaps.tolist(), 1):
@@ -240,8 +244,8 @@ class Lane(Table):
             filled[gap] = filled.pop(last, last)
         self.size -= len(rows)
         self.opened_or_closed += 1
-        left = [gap for gap in filled if gap < self.size]
-        moved = [filled[gap] for gap in left]
+        left = np.array([gap for gap in filled if gap < self.size], np.int64)
+        moved = np.array([filled[gap] for gap in left.tolist()], np.int64)
         for name in self.COLUMNS:
             column = getattr(self, name)
             column[left] = column[moved]
@@ -249,6 +253,7 @@ class Lane(Table):
     def remove_all(self, rows: Ints) -> None:
         """Close many rows that have nothing left in them."""
         if 16 * len(rows) < self.size:
+            self._note(rows)
             self.remove_each(rows)
             return
         stays = np.ones(self.size, bool)
@@ -274,10 +279,14 @@ class Lane(Table):
 
         A closed one is its key; those that were told together are a digest of their columns.
         """
-        changes: list[tuple[object, ...]] = []
-        for key in sorted(self.changed):
-            row = self.index.find(*key)
-            changes.append(key if row < 0 else self.kept(row))
+        keys = sorted(self.changed)
+        if len(keys) < FEW:
+            found = [self.index.find(*key) for key in keys]
+        else:
+            found = self.index.find_all(*np.array(keys).T).tolist()
+        changes: list[tuple[object, ...]] = [
+            key if row < 0 else self.kept(row) for key, row in zip(keys, found, strict=True)
+        ]
         for accounts, positions in self.changed_together:
             rows = self.index.find_all(accounts, positions)
             held = [getattr(self, name)[rows[rows >= 0]] for name in self.KEPT[2:]]

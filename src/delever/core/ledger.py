@@ -51,10 +51,10 @@ def lots_unit(contract: str) -> str:
     return f"lots of {contract}"
 
 
-def postings(book: Book, event: Event) -> Iterator[Posting]:
-    """Yield the postings of an event that is about to be applied to the book."""
+def postings(book: Book, event: Event) -> Iterable[Posting]:
+    """Return the postings of an event that is about to be applied to the book."""
     make = _POSTINGS.get(type(event))
-    return iter(()) if make is None else make(book, event)
+    return () if make is None else make(book, event)
 
 
 def _against_outside(moved: Iterable[Posting], unit: str) -> Iterator[Posting]:

@@ -45,8 +45,10 @@ class Names(Sequence[str]):
     def take(self, numbers: Iterable[int]) -> list[str]:
         """Return the names of numbers that are known."""
         letters, ends = self._letters, self._ends
-        slices = (letters[ends[number] : ends[number + 1]] for number in numbers)
-        return [each.decode("utf-8", "surrogatepass") for each in slices]
+        return [
+            letters[ends[number] : ends[number + 1]].decode("utf-8", "surrogatepass")
+            for number in numbers
+        ]
 
     def find(self, name: str) -> int:
         """Return the number of a name, or -1."""

@@ -34,12 +34,13 @@ class RowIndex:
 
     def find(self, account: int, position: int) -> int:
         """Return the row of a position, or -1."""
-        slots, rows = self._slots, self._rows
-        place, last = home_of(slots, account, position), len(slots) - 1
+        slots = self._slots
+        place = home_of(slots, account, position)
         while (row := slots.item(place)) >= 0:
+            rows = self._rows
             if rows.account.item(row) == account and rows.position.item(row) == position:
                 return row
-            place = (place + 1) & last
+            place = (place + 1) & (len(slots) - 1)
         return -1
 
     def find_all(self, accounts: Ints, positions: Ints) -> Ints:
