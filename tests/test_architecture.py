@@ -68,12 +68,22 @@ COMPILED = {CORE / "kernels" / "compiled.py", CORE / "kernels" / "compiled_lines
 
 NUMBA = {"llvmlite", "numba", "numba.core", "numba.extending"}
 
-MONEY = {"units", "contracts", "columns", "lanes", "holdings", "book", "bankruptcy", "bulk"}
+MONEY = {
+    "units",
+    "contracts",
+    "columns",
+    "lanes",
+    "holdings",
+    "book_moves",
+    "book",
+    "bankruptcy",
+    "bulk",
+}
 MONEY |= {"insurance", "triggers"}
 MONEY |= {"allocation", "pricing", "skips", "socialising", "ledger", "invariants"}
 """The modules in which nothing becomes a float; the others hand scores on."""
 
-MUTABLE = {"book", "book_state", "columns", "holdings", "kernels", "lanes"}
+MUTABLE = {"book", "book_moves", "book_state", "columns", "holdings", "kernels", "lanes"}
 MUTABLE |= {"names", "rolling", "row_index"}
 """The modules of the one mutable object; all others take values and return values.
 

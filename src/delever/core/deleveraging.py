@@ -127,7 +127,7 @@ def _fills(run: Round, rows: Ints, allocated: Ints) -> Fills:
     state, queue, view = run.state, run.queue, run.queue.view
     book, lane, met = run.book, state.lanes[view.side], closed[list(candidates)]
     parcels = [run.parcels[number] for number in parcel_numbers]
-    names = book.accounts.names.take(view.account[met].tolist())
+    names = book.accounts.names.of(view.account[met].tolist())
     ticks = [run.quote.ticks[number] for number in parcel_numbers]
     value = [
         state.terms.value_cash(view.side.sign * each, price)  # floored: never against the pool

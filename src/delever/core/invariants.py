@@ -52,11 +52,12 @@ class StepCheck:
 
     def before(self, event: Event) -> None:
         """Note what the event is about to move."""
-        self._note(postings(self._book, event))
-        if isinstance(event, TakenOver | FillCancelled):
-            reduced = event.fill if isinstance(event, FillCancelled) else event
-            self._reduced.append(reduced)
-            self._parcels.add((reduced.contract, reduced.takeover))
+        if moved := postings(self._book, event):
+            self._note(moved)
+            if isinstance(event, TakenOver | FillCancelled):
+                reduced = event.fill if isinstance(event, FillCancelled) else event
+                self._reduced.append(reduced)
+                self._parcels.add((reduced.contract, reduced.takeover))
         elif isinstance(event, RoundClosed):
             ensure(event.kept_by_pool_cash >= 0, "the pool is beyond its limit", event)
 

@@ -134,8 +134,7 @@ class Lane(Table):
 
     def positions_of(self, account: int) -> list[int]:
         """Return the position numbers that an account holds in this lane, ascending."""
-        find = self.index.find
-        return [label for label in sorted(self.labels) if find(account, label) >= 0]
+        return [label for label in sorted(self.labels) if self.index.find(account, label) >= 0]
 
     def put(self, account: int, position: int) -> int:
         """Return the row of a position, opened with nothing in it where there was none."""

@@ -42,7 +42,7 @@ class Names(Sequence[str]):
         letters = self._letters[self._ends[number] : self._ends[number + 1]]
         return letters.decode("utf-8", "surrogatepass")
 
-    def take(self, numbers: Iterable[int]) -> list[str]:
+    def of(self, numbers: Iterable[int]) -> list[str]:
         """Return the names of numbers that are known."""
         letters, ends = self._letters, self._ends
         return [
