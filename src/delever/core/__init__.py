@@ -14,32 +14,33 @@ Read it in this order; a module imports only modules above it (a test enforces b
 10. lanes          the positions of one contract and side as arrays
 11. holdings       what the book keeps for each asset, contract and pool
 12. book_state     what the book holds, looked up; the hash of what has changed
-13. book_moves     the moves that a book's changes are made of
-14. book           the one mutable object; apply(event) is its only mutation
-15. valuation      equity, margin, leverage and return for a whole lane at once
-16. bankruptcy     bankruptcy price, takeover, what is left over or missing
-17. liquidation    managed pools: who must be taken over
-18. insurance      inventory, cover, profit per contract, funding
-19. triggers       when ADL starts and when it stops
-20. ranking        score -> queue, lights, quantity ahead
-21. policies       who stands in line, and with what weight
-22. allocation     tiers -> exact lots
-23. pricing        the price at which ADL closes
-24. skips          who in line is passed over
-25. socialising    what happens instead of a queue, or after it
-26. rules          one file a venue, each a RuleSet of the parts above
-27. deleveraging   one round: fills, skipped candidates, leftovers
-28. stress         what a move of the mark would leave for ADL
-29. rating         ADL risk of a contract: seven inputs, two views, one level
-30. publishing     ratings and lights, as the step leaves the book
-31. ledger         event -> balanced postings
-32. invariants     what holds after every step
-33. positions      absolute balances and positions, outstanding fills on top
-34. packing        columns -> a command in columns
-35. bulk           the same in columns, for millions of rows
-36. intake         command -> events, or a refusal that names field and value
-37. notices        who must be told
-38. engine         step(book, command) -> events: the cycle on one screen
-39. explanation    why me, and why not me
-40. what_if        what one change would make of a place in line
+13. filling        the fills of one round, as events and as columns
+14. book_moves     the moves that a book's changes are made of
+15. book           the one mutable object; apply(event) is its only mutation
+16. valuation      equity, margin, leverage and return for a whole lane at once
+17. bankruptcy     bankruptcy price, takeover, what is left over or missing
+18. liquidation    managed pools: who must be taken over
+19. insurance      inventory, cover, profit per contract, funding
+20. triggers       when ADL starts and when it stops
+21. ranking        score -> queue, lights, quantity ahead
+22. policies       who stands in line, and with what weight
+23. allocation     tiers -> exact lots
+24. pricing        the price at which ADL closes
+25. skips          who in line is passed over
+26. socialising    what happens instead of a queue, or after it
+27. rules          one file a venue, each a RuleSet of the parts above
+28. deleveraging   one round: fills, skipped candidates, leftovers
+29. stress         what a move of the mark would leave for ADL
+30. rating         ADL risk of a contract: seven inputs, two views, one level
+31. publishing     ratings and lights, as the step leaves the book
+32. ledger         event -> balanced postings
+33. invariants     what holds after every step
+34. positions      absolute balances and positions, outstanding fills on top
+35. packing        columns -> a command in columns
+36. bulk           the same in columns, for millions of rows
+37. intake         command -> events, or a refusal that names field and value
+38. notices        who must be told
+39. engine         step(book, command) -> events: the cycle on one screen
+40. explanation    why me, and why not me
+41. what_if        what one change would make of a place in line
 """

@@ -4,12 +4,13 @@ Events carry finished numbers, so `apply` only adds and subtracts. It also keeps
 maintenance at the current marks up to date, so that equity never has to be summed again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, get_args
 
 from delever.core import messages as m
 from delever.core.book_moves import BookMoves
 from delever.core.contracts import terms_of
+from delever.core.filling import Fills
 from delever.core.holdings import Borne, ContractState, Parcel, PoolState
 from delever.core.lanes import Numbers
 from delever.core.messages import Event
@@ -28,17 +29,14 @@ class Book(BookMoves):
         """Change the book by one event."""
         _APPLY[type(event)](self, event)
 
-    def apply_fills(self, fills: Sequence[m.AdlFilled]) -> None:
-        """Change the book by the fills of one round, as `apply` does by one after the other.
-
-        They are of one contract and side, and close no more than positions and parcels hold.
-        """
-        if len(fills) < TOGETHER:
-            for fill in fills:
+    def apply_fills(self, fills: Fills) -> None:
+        """Change the book by the fills of one round, as `apply` does by one after the other."""
+        if len(fills.events) < TOGETHER:
+            for fill in fills.events:
                 self.apply(fill)
             return
         self._move_fills(fills)
-        for fill in fills:
+        for fill in fills.events:
             self._remember(fill)
 
     def _row_ignored(self, event: m.RowIgnored | m.RowsIgnored | m.CandidateSkipped) -> None:

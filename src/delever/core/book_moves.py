@@ -1,12 +1,10 @@
 """The moves that several events share: fills, what a pool earns, what a venue acknowledges."""
 
-from collections.abc import Sequence
-from operator import attrgetter
-
 import numpy as np
 
 from delever.core import messages as m
 from delever.core.book_state import BookState
+from delever.core.filling import Fills
 from delever.core.holdings import AssetState, ContractState, PoolState
 from delever.core.messages import Side
 from delever.core.units import Ints
@@ -43,22 +41,23 @@ class BookMoves(BookState):
         asset.inventory_cost -= direction * fill.pool_cost_cash
         self._book_profit(state, direction * fill.pool_realised_cash, fill.pool)
 
-    def _move_fills(self, fills: Sequence[m.AdlFilled]) -> None:
-        """Execute the fills of one round together: what each alone would leave, row for row."""
-        side, state = fills[0].side, self.contracts[fills[0].contract]
+    def _move_fills(self, fills: Fills) -> None:
+        """Execute fills together: what each alone would leave, row for row."""
+        first, columns = fills.first, fills.columns
+        side, state = first.side, self.contracts[first.contract]
         asset, inventory = self.asset_of(state), state.inventory[side.opposite]
-        accounts = self.accounts.names.find_all([fill.account for fill in fills])
-        columns = (np.array(column, np.int64) for column in zip(*map(_REDUCED, fills), strict=True))
-        self._reduce_all(state, side, np.array(accounts), *columns)
-        asset.wallets.add_all(
-            accounts, [f.realised_cash + f.released_cash - f.fee_cash for f in fills]
-        )
-        asset.fees += sum([fill.fee_cash for fill in fills])
-        for fill in fills:
-            inventory.take(fill.takeover, fill.lots, fill.pool_cost_cash)
-        asset.inventory_cost -= sum([fill.pool_cost_cash for fill in fills])
+        names = "position", "lots", "cost_cash", "released_cash"
+        reduced = (np.array(columns[name], np.int64) for name in names)
+        self._reduce_all(state, side, np.array(fills.accounts), *reduced)
+        paid = [each.realised_cash + each.released_cash - each.fee_cash for each in fills.events]
+        asset.wallets.add_all(fills.accounts, paid)
+        asset.fees += sum(columns["fee_cash"])
+        closed = (columns[name] for name in ("takeover", "lots", "pool_cost_cash"))
+        for parcel in zip(*closed, strict=True):
+            inventory.take(*parcel)
+        asset.inventory_cost -= sum(columns["pool_cost_cash"])
         self._changed_lanes.add((state.name, side.opposite))
-        self._book_profit(state, sum([fill.pool_realised_cash for fill in fills]), fills[0].pool)
+        self._book_profit(state, sum(columns["pool_realised_cash"]), first.pool)
 
     def _reduce_all(
         self, state: ContractState, side: Side, accounts: Ints, positions: Ints, *amounts: Ints
@@ -137,6 +136,3 @@ class BookMoves(BookState):
     def _forget(self, fill: m.AdlFilled) -> None:
         del self.outstanding[fill.fill]
         self._fills_of[fill.account].remove(fill.fill)
-
-
-_REDUCED = attrgetter("position", "lots", "cost_cash", "released_cash")

@@ -4,34 +4,23 @@ The queue is ranked as the book stands when the round begins. The fills of a rou
 together: each is cut from what the ones before it leave of position and parcel.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, repeat
 from operator import neg, sub
 
 import numpy as np
 
 from delever.core.allocation import allocate, parcels_for
 from delever.core.book import Book
+from delever.core.filling import Fills
 from delever.core.holdings import ContractState, Parcel
-from delever.core.messages import (
-    AdlExhausted,
-    AdlFilled,
-    CandidateSkipped,
-    Event,
-    Reason,
-    RoundClosed,
-    Side,
-)
+from delever.core.messages import AdlExhausted, CandidateSkipped, Event, Reason, RoundClosed, Side
 from delever.core.pricing import Quote
 from delever.core.ranking import Queue, rank_lane
 from delever.core.rules.ruleset import Case, OrderScope, RuleSet
 from delever.core.skips import refused
 from delever.core.units import Ints, scale_ppm, share_floor
 from delever.core.valuation import view_lane
-
-Fills = tuple[AdlFilled, ...]
-"""The fills of one round, to be applied together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +65,7 @@ def deleverage(
     fills = _fills(run, rows, allocated)
     if fills:
         yield fills
-    realised = sum(fill.pool_realised_cash for fill in fills)
+    realised = sum(fills.columns["pool_realised_cash"]) if fills else 0
     kept = _kept_by_pool(run, realised, held_cost) if filled == wanted else 0
     yield _account(run, filled, kept)
     if filled < wanted:
@@ -113,60 +102,57 @@ def _skip(run: Round, row: int, reason: Reason, numbers: dict[str, int]) -> Cand
     )
 
 
-def _fills(run: Round, rows: Ints, allocated: Ints) -> Fills:
-    """Return the fills, candidates in order meeting parcels in order.
+def _fills(run: Round, rows: Ints, allocated: Ints) -> Fills | None:
+    """Return the fills, candidates in order meeting parcels in order; None where there are none.
 
     They are made column by column, with what each costs and earns both sides, to the last unit.
     """
     taken = np.flatnonzero(allocated)
-    closed = rows[taken]
-    meetings = parcels_for(allocated[taken], [parcel.lots for parcel in run.parcels])
-    if not meetings:
-        return ()
-    candidates, parcel_numbers, lots = zip(*meetings, strict=True)
+    if not len(taken):
+        return None
+    closed, brought = rows[taken], [parcel.lots for parcel in run.parcels]
+    meetings = parcels_for(allocated[taken], brought)
+    candidates, met, lots = (column.tolist() for column in meetings)
     state, queue, view = run.state, run.queue, run.queue.view
-    book, lane, met = run.book, state.lanes[view.side], closed[list(candidates)]
-    parcels = [run.parcels[number] for number in parcel_numbers]
-    names = book.accounts.names.of(view.account[met].tolist())
-    ticks = [run.quote.ticks[number] for number in parcel_numbers]
-    value = [
-        state.terms.value_cash(view.side.sign * each, price)  # floored: never against the pool
-        for each, price in zip(lots, ticks, strict=True)
-    ]
-    held, fee_ppm = view.lots[closed].tolist(), run.rules.fee_ppm
+    lane, row, parcels = state.lanes[view.side], closed[candidates], [run.parcels[n] for n in met]
+    accounts = view.account[row].tolist()
+    names = run.book.accounts.names.of(accounts)
+    ticks = [run.quote.ticks[number] for number in met]
+    signed = [view.side.sign * each for each in lots]
+    value = list(map(state.terms.value_cash, signed, ticks))  # floored: never against the pool
+    held = view.lots[closed].tolist()
     cost = _parts(view.cost[closed].tolist(), held, candidates, lots)
-    brought = [parcel.lots for parcel in run.parcels]
-    pool_cost = _parts([parcel.cost for parcel in run.parcels], brought, parcel_numbers, lots)
-    columns: dict[str, Iterable[object]] = {
-        "fill": count(book.last_fill + 1),
+    pool_cost = _parts([parcel.cost for parcel in run.parcels], brought, met, lots)
+    fee_ppm, first, n = run.rules.fee_ppm, run.book.last_fill + 1, len(lots)
+    columns: dict[str, Sequence[object]] = {
+        "fill": range(first, first + n),
         "takeover": [parcel.takeover for parcel in parcels],
         "takeover_price_ticks": [parcel.price_ticks for parcel in parcels],
-        "pool": repeat(state.pool),
+        "pool": [state.pool] * n,
         "liquidated_account": [parcel.account for parcel in parcels],
-        "contract": repeat(state.name),
-        "side": repeat(view.side),
+        "contract": [state.name] * n,
+        "side": [view.side] * n,
         "account": names,
-        "position": view.position[met].tolist(),
-        "isolated": view.isolated[met].tolist(),
-        "leverage_hundredths": lane.leverage[met].tolist(),
+        "position": view.position[row].tolist(),
+        "isolated": view.isolated[row].tolist(),
+        "leverage_hundredths": lane.leverage[row].tolist(),
         "lots": lots,
         "price_ticks": ticks,
-        "price_rule": repeat(run.case.price.name),
+        "price_rule": [run.case.price.name] * n,
         "value_cash": value,
         "cost_cash": cost,
-        "realised_cash": map(sub, value, cost),
+        "realised_cash": list(map(sub, value, cost)),
         "released_cash": _parts(view.margin[closed].tolist(), held, candidates, lots),
-        "fee_cash": [scale_ppm(abs(each), fee_ppm) for each in value] if fee_ppm else repeat(0),
+        "fee_cash": [scale_ppm(abs(each), fee_ppm) for each in value] if fee_ppm else [0] * n,
         "pool_cost_cash": pool_cost,
-        "pool_realised_cash": map(sub, map(neg, value), pool_cost),
-        "rank": queue.rank[met].tolist(),
-        "score": queue.score.value[met].tolist(),
-        "light": queue.light[met].tolist(),
-        "quantity_ahead_lots": queue.ahead_lots[met].tolist(),
+        "pool_realised_cash": list(map(sub, map(neg, value), pool_cost)),
+        "rank": queue.rank[row].tolist(),
+        "score": queue.score.value[row].tolist(),
+        "light": queue.light[row].tolist(),
+        "quantity_ahead_lots": queue.ahead_lots[row].tolist(),
         "cancel_orders": _orders_to_cancel(run, names),
     }
-    in_order = [columns[name] for name in AdlFilled.__struct_fields__]
-    return tuple(map(AdlFilled, *in_order))
+    return Fills.of(columns, accounts)
 
 
 def _parts(
@@ -187,11 +173,11 @@ def _parts(
     return parts
 
 
-def _orders_to_cancel(run: Round, accounts: Sequence[str]) -> Iterable[tuple[str, ...]]:
+def _orders_to_cancel(run: Round, accounts: Sequence[str]) -> list[tuple[str, ...]]:
     """Return each account's open orders that the venue cancels with the fill."""
     orders, scope = run.book.open_orders, run.rules.cancels
     if not orders or scope is OrderScope.NONE:
-        return repeat(())
+        return [()] * len(accounts)
     contracts = (run.state.name,) if scope is OrderScope.CONTRACT else tuple(run.book.contracts)
     return [
         tuple([order for name in contracts for order in orders.get((account, name), ())])

@@ -17,7 +17,8 @@ enough where nothing comes of them.
 from collections.abc import Iterable, Iterator
 
 from delever.core.book import Book
-from delever.core.deleveraging import Fills, deleverage
+from delever.core.deleveraging import deleverage
+from delever.core.filling import Fills
 from delever.core.holdings import ContractState
 from delever.core.insurance import absorb, observe, watch_depth
 from delever.core.intake import admit
@@ -102,10 +103,10 @@ class _Run:
 
     def emit(self, events: Iterable[Event | Fills]) -> None:
         for event in events:
-            if isinstance(event, tuple):
+            if isinstance(event, Fills):
                 self.check.before_fills(event)
                 self.book.apply_fills(event)
-                self.events += event
+                self.events += event.events
             else:
                 self.check.before(event)
                 self.book.apply(event)

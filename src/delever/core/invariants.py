@@ -11,11 +11,12 @@ snapshots, in tests and on request.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
 from delever.core.book import Book
+from delever.core.filling import Fills
 from delever.core.holdings import ContractState
 from delever.core.ledger import Part, Posting, postings, postings_of_fills, total
 from delever.core.messages import AdlFilled, Event, FillCancelled, RoundClosed, Side, TakenOver
@@ -61,11 +62,12 @@ class StepCheck:
         elif isinstance(event, RoundClosed):
             ensure(event.kept_by_pool_cash >= 0, "the pool is beyond its limit", event)
 
-    def before_fills(self, fills: Sequence[AdlFilled]) -> None:
+    def before_fills(self, fills: Fills) -> None:
         """Note what the fills of one round are about to move."""
         self._note(postings_of_fills(self._book, fills))
-        self._lanes.add((fills[0].contract, fills[0].side))
-        self._parcels.update({(fills[0].contract, fill.takeover) for fill in fills})
+        contract = fills.first.contract
+        self._lanes.add((contract, fills.first.side))
+        self._parcels.update((contract, each) for each in set(fills.columns["takeover"]))
 
     def _note(self, moved: Iterable[Posting]) -> None:
         held, posted, units = self._held, self._posted, self._units

@@ -8,11 +8,11 @@ books where it tells absolute balances and positions.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 from delever.core import messages as m
 from delever.core.book import Book
+from delever.core.filling import Fills
 from delever.core.holdings import Inventory
 from delever.core.lanes import Lane, Numbers
 from delever.core.messages import Event, Side
@@ -157,19 +157,28 @@ def _unwound(book: Book, event: m.Unwound) -> Iterator[Posting]:
     yield from _against_outside([lots], unit)
 
 
-def _filled(book: Book, fill: m.AdlFilled) -> Iterator[Posting]:
-    return postings_of_fills(book, (fill,), account=fill.account)
+def _filled(book: Book, fill: m.AdlFilled, direction: int = 1) -> Iterator[Posting]:
+    amounts = [direction * getattr(fill, name) for name in _AMOUNTS]
+    return _closed(book, fill, amounts, fill.account)
 
 
-def postings_of_fills(
-    book: Book, fills: Sequence[m.AdlFilled], direction: int = 1, account: str = ""
+def postings_of_fills(book: Book, fills: Fills) -> Iterator[Posting]:
+    """Return the postings of fills together: what each would post, added up."""
+    return _closed(book, fills.first, [sum(fills.columns[name]) for name in _AMOUNTS])
+
+
+_AMOUNTS = (
+    *("lots", "cost_cash", "realised_cash", "released_cash", "fee_cash"),
+    *("pool_cost_cash", "pool_realised_cash"),
+)
+
+
+def _closed(
+    book: Book, fill: m.AdlFilled, amounts: Sequence[int], account: str = ""
 ) -> Iterator[Posting]:
-    """Yield the postings of fills of one contract, side and pool, each amount summed over them."""
-    first = fills[0]
-    state = book.contracts[first.contract]
-    asset, name = state.terms.settle, first.contract
-    sums = (direction * sum(column) for column in zip(*map(_AMOUNTS, fills), strict=True))
-    lots, cost, realised, released, fee, pool_cost, pool_realised = sums
+    state = book.contracts[fill.contract]
+    asset, name = state.terms.settle, fill.contract
+    lots, cost, realised, released, fee, pool_cost, pool_realised = amounts
     yield Posting(Part.POSITIONS, name, asset, cost, account)
     if released:
         yield Posting(Part.MARGINS, name, asset, -released, account)
@@ -177,20 +186,14 @@ def postings_of_fills(
     if fee:
         yield Posting(Part.FEES, asset, asset, fee)
     yield Posting(Part.INVENTORY, name, asset, pool_cost)
-    yield Posting(Part.POOL, first.pool, asset, pool_realised)
-    unit, lots = lots_unit(name), first.side.sign * lots
+    yield Posting(Part.POOL, fill.pool, asset, pool_realised)
+    unit, lots = lots_unit(name), fill.side.sign * lots
     yield Posting(Part.POSITIONS, name, unit, -lots, account)
     yield Posting(Part.INVENTORY, name, unit, lots)
 
 
-_AMOUNTS = attrgetter(
-    *("lots", "cost_cash", "realised_cash", "released_cash", "fee_cash"),
-    *("pool_cost_cash", "pool_realised_cash"),
-)
-
-
 def _fill_cancelled(book: Book, event: m.FillCancelled) -> Iterator[Posting]:
-    return postings_of_fills(book, (event.fill,), -1, event.fill.account)
+    return _filled(book, event.fill, -1)
 
 
 def _loss_socialised(book: Book, event: m.LossSocialised) -> Iterator[Posting]:
