@@ -68,6 +68,32 @@ def test_every_key_is_found_in_its_row(
     assert found == [held.index(key) if key in held else -1 for key in asked]
 
 
+@BOTH
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3)), unique=True, max_size=40),
+    st.randoms(use_true_random=False),
+)
+def test_the_last_row_moves_into_the_gap_of_each_that_leaves(
+    kernels: ModuleType, held: list[tuple[int, int]], random: Any
+) -> None:
+    leaving = random.sample(held, random.randint(0, len(held)))
+    slots = np.full(64, -1, np.int32)
+    rows = np.zeros((2, 64), np.int32)
+    rows[:, : len(held)] = np.array(held, np.int32).reshape(-1, 2).T
+    kernels.place_rows(slots, *rows, 0, len(held))
+    keys = np.array(leaving, np.int32).reshape(-1, 2).T.copy()
+    gaps = kernels.leave_rows(slots, *rows, *keys, len(held)).tolist()
+    left = list(held)
+    for key, gap in zip(leaving, gaps, strict=True):
+        assert left.index(key) == gap
+        left[gap] = left[-1]
+        left.pop()
+    assert rows[:, : len(left)].T.tolist() == [list(key) for key in left]
+    keys = np.array(held, np.int64).reshape(-1, 2).T.copy()
+    found = kernels.find_rows(slots, *rows, *keys).tolist()
+    assert found == [left.index(key) if key in left else -1 for key in held]
+
+
 def maintenance_of(notional: int) -> int:
     """Return the rate of the tier of a notional, rounded up, less the tier's deduction."""
     last = max(tier for tier, start in enumerate(TIERS[0].tolist()) if start <= notional)
