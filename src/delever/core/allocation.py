@@ -78,6 +78,6 @@ def parcels_for(lots: Ints, parcel_lots: list[int]) -> tuple[Ints, Ints, Ints]:
     Three columns: the numbers of both, from 0, and the lots that have met, which are never 0.
     """
     given, held = np.cumsum(lots), np.cumsum(parcel_lots, dtype=np.int64)
-    ends = np.union1d(given, held[held < given.max(initial=0)])
-    ends = ends[ends > 0]
+    ends = np.sort(np.append(given, held[held < given.max(initial=0)]))
+    ends = ends[np.diff(ends, prepend=0) > 0]
     return np.searchsorted(given, ends), np.searchsorted(held, ends), np.diff(ends, prepend=0)

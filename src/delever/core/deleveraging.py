@@ -118,7 +118,7 @@ def _fills(run: Round, rows: Ints, allocated: Ints) -> Fills | None:
     accounts = view.account[row].tolist()
     names = run.book.accounts.names.of(accounts)
     ticks = [run.quote.ticks[number] for number in met]
-    signed = [view.side.sign * each for each in lots]
+    signed = lots if view.side.sign > 0 else [-each for each in lots]
     value = list(map(state.terms.value_cash, signed, ticks))  # floored: never against the pool
     held = view.lots[closed].tolist()
     cost = _parts(view.cost[closed].tolist(), held, candidates, lots)

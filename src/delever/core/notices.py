@@ -50,18 +50,13 @@ def _of_fills(account: str, contract: str, fills: list[AdlFilled]) -> Notice:
         lots += fill.lots
         value += abs(fill.value_cash)
         realised += fill.realised_cash
-    return Notice(
-        kind=NoticeKind.POSITION_DELEVERAGED,
-        subject=first.price_rule,
-        account=account,
-        contract=contract,
-        numbers={
-            "first_fill": first.fill,
-            "last_fill": fills[-1].fill,
-            "lots": lots,
-            "value_cash": value,
-            "realised_cash": realised,
-            "rank": first.rank,
-            "orders_to_cancel": len(first.cancel_orders),
-        },
-    )
+    numbers = {
+        "first_fill": first.fill,
+        "last_fill": fills[-1].fill,
+        "lots": lots,
+        "value_cash": value,
+        "realised_cash": realised,
+        "rank": first.rank,
+        "orders_to_cancel": len(first.cancel_orders),
+    }
+    return Notice(NoticeKind.POSITION_DELEVERAGED, first.price_rule, account, contract, numbers)

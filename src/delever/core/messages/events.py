@@ -181,7 +181,7 @@ class AdlForced(Event, tag="adl_forced", frozen=True, kw_only=True):
     note: str
 
 
-class AdlFilled(Event, tag="adl_filled", frozen=True):
+class AdlFilled(Event, tag="adl_filled", frozen=True, gc=False):
     """A candidate's position was closed, in part or whole, against inventory.
 
     The one event that may be made from columns, field after field: a round makes thousands.
@@ -306,10 +306,11 @@ class LightsRefreshed(Event, tag="lights_refreshed", frozen=True, kw_only=True):
     lanes: tuple[LaneLights, ...]
 
 
-class Notice(Event, tag="notice", frozen=True, kw_only=True):
+class Notice(Event, tag="notice", frozen=True, gc=False):
     """Somebody must be told: the account named, or the operator where none is.
 
-    `subject` is the trigger that the notice is about, or empty.
+    `subject` is the trigger that the notice is about, or empty. As many as fills, it may be made
+    without naming its fields, and Python's collector passes both over: they are in no cycle.
     """
 
     kind: NoticeKind
