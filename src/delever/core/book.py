@@ -16,7 +16,7 @@ from delever.core.lanes import Numbers
 from delever.core.messages import Event
 from delever.core.reading import column_of
 
-TOGETHER = 4
+TOGETHER = 8
 """Fills from which moving them together is quicker than one by one."""
 
 
