@@ -23,7 +23,8 @@ class Fills:
     def of(cls, columns: Mapping[str, Sequence[Any]], accounts: Sequence[int]) -> "Fills":
         """Make the events of their columns: ten times as fast as naming every field of each."""
         in_order = [columns[name] for name in AdlFilled.__struct_fields__]
-        return cls(tuple(map(AdlFilled, *in_order)), columns, accounts)
+        events = tuple([AdlFilled(*fields) for fields in zip(*in_order, strict=True)])
+        return cls(events, columns, accounts)
 
     @property
     def first(self) -> AdlFilled:
