@@ -181,10 +181,11 @@ class AdlForced(Event, tag="adl_forced", frozen=True, kw_only=True):
     note: str
 
 
+# A round makes thousands of fills and notices: they may be made without naming every field, and the
+# collector need not look at them, because they are part of no cycle.
 class AdlFilled(Event, tag="adl_filled", frozen=True, gc=False):
     """A candidate's position was closed, in part or whole, against inventory.
 
-    The one event that may be made from columns, field after field: a round makes thousands.
     `value_cash` is what the closed lots of the candidate were worth at the price; the inventory's
     side is its negative. `released_cash` is the isolated margin set free with them.
     """
@@ -309,8 +310,7 @@ class LightsRefreshed(Event, tag="lights_refreshed", frozen=True, kw_only=True):
 class Notice(Event, tag="notice", frozen=True, gc=False):
     """Somebody must be told: the account named, or the operator where none is.
 
-    `subject` is the trigger that the notice is about, or empty. As many as fills, it may be made
-    without naming its fields, and Python's collector passes both over: they are in no cycle.
+    `subject` is the trigger that the notice is about, or empty.
     """
 
     kind: NoticeKind
