@@ -123,9 +123,9 @@ class Terms:
 
     def maintenance_of(self, notional_cash: int) -> int:
         """Return the maintenance margin of one notional, as `maintenance_cash` does."""
-        tier = bisect_right(self.tier_from_cash.tolist(), notional_cash) - 1
-        margin = scale_ppm(notional_cash, self.tier_rate_ppm.item(tier))
-        return margin - self.tier_deduction_cash.item(tier)
+        tiers = self.tiers
+        tier = bisect_right(tiers[0].tolist(), notional_cash) - 1
+        return scale_ppm(notional_cash, tiers.item(1, tier)) - tiers.item(2, tier)
 
     def cost_cash(self, side: Side, lots: int, entry: tuple[int, int]) -> int:
         """Return the signed cost of lots at an average entry price of any precision, to nearest."""
@@ -155,18 +155,20 @@ class Terms:
         lots = self.lots_of(read_decimal(field, quantity))
         if lots is None:
             raise Refusal(field, quantity, Reason.QUANTITY_MUST_BE_MULTIPLE_OF_LOT)
-        in_range = abs(lots) * self.factor < LIMIT
-        refuse_unless(in_range, field, quantity, Reason.EXCEEDS_NUMERIC_RANGE)
+        if abs(lots) * self.factor >= LIMIT:
+            raise Refusal(field, quantity, Reason.EXCEEDS_NUMERIC_RANGE)
         return lots
 
     def read_ticks(self, field: str, price: Amount) -> Ticks:
         """Return a price in ticks, or refuse it: not positive, or not a whole tick."""
         number = read_decimal(field, price)
-        refuse_unless(number[0] > 0, field, price, Reason.NUMBER_MUST_BE_POSITIVE)
+        if number[0] <= 0:
+            raise Refusal(field, price, Reason.NUMBER_MUST_BE_POSITIVE)
         ticks = self.ticks_of(number)
         if ticks is None:
             raise Refusal(field, price, Reason.PRICE_MUST_BE_MULTIPLE_OF_TICK)
-        refuse_unless(ticks <= MAX_TICKS, field, price, Reason.EXCEEDS_NUMERIC_RANGE)
+        if ticks > MAX_TICKS:
+            raise Refusal(field, price, Reason.EXCEEDS_NUMERIC_RANGE)
         return ticks
 
     def most_ticks(self, lots: int) -> Ticks:

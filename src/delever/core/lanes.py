@@ -101,6 +101,11 @@ class Lane(Table):
         self._columns: tuple[int, LaneColumns] = (-1, self._sliced())
         self._where: tuple[int, tuple[int, ...]] = (0, ())
 
+    def holds_less_than(self, most: tuple[int, int, int]) -> bool:
+        """Whether no position here ever had so many lots, such a cost, or so many numbers."""
+        lots, cost, numbers = most
+        return lots > self.largest_lots or cost > self.largest_cost or numbers > len(self.labels)
+
     def find(self, account: int, position: int) -> int | None:
         """Return the row of a position, or None where there is none."""
         row = self.index.find(account, position)

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -119,13 +119,13 @@ class Published:
         return int(lane.light[first:last].max(initial=0))
 
 
-def published(book: Book, command: Command) -> Iterator[Event]:
+def published(book: Book, command: Command, each: Each) -> Iterator[Event]:
     """Yield what a refresh publishes, from the book as the step leaves it."""
     match command:
         case RefreshRatings(contracts=contracts):
             yield RatingsSet(ratings=rate_all(book, contracts))
         case RefreshLights():
-            shown = publish(book)
+            shown = publish(book, each)
             lanes = tuple(_summary(key, lane) for key, lane in shown.lanes.items())
             yield LightsRefreshed(as_of=shown.as_of, time_ms=shown.time_ms, lanes=lanes)
         case _:
@@ -150,8 +150,7 @@ def publish(book: Book, each: Each = map) -> Published:
     """Return the lights and ranks of every lane of a contract with a mark.
 
     A contract is ranked again only where its positions, its mark, or the wallet of somebody who
-    holds it has changed since it was last published. `each` runs independent parts of the work, as
-    `map` does: that of a pool of threads gives the same.
+    holds it has changed since it was last published. `each` is as of a step.
     """
     states = [state for state in book.contracts.values() if state.mark]
     lanes: dict[Lane, ShownLane] = {}
@@ -253,18 +252,15 @@ def _arranged(lane: Positions, before: Arranged | None) -> Arranged:
 def _at_once(book: Book, members: list[Arrangement], ranking: Ranking) -> list[RankAndLight]:
     """Return rank and light of each lane's positions, in the order in which they are shown."""
     lanes: list[Shown] = [lane for _, arranged in members for lane in arranged.values()]
-    joint = (
-        [joint_columns(book, state, side) for state, _ in members for side in Side]
-        if book.accounts.any_hedges
-        else []
-    )
-    assert isinstance(ranking.score, Product)
+    hedging = members if book.accounts.any_hedges else []
+    joint = [joint_columns(book, state, side) for state, _ in hedging for side in Side]
+    score = cast("Product", ranking.score)
     line = ranking.profitable_only, ranking.levels, ranking.weighting == "count"
     wallets, accounts = book.asset_of(members[0][0]).wallets, book.accounts
     exempt = accounts.adl_exempt if accounts.any_exempt else accounts.adl_exempt[:0]
     around = wallets.rows, exempt, accounts.order()
     ranked: list[RankAndLight] = kernels_for(accounts.size).show_lanes(
-        lanes, joint, *around, *ranking.score.places(), *line
+        lanes, joint, *around, *score.places(), *line
     )
     return ranked
 
