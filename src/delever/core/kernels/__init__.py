@@ -2,7 +2,7 @@
 
     plain       NumPy; what each function does is written there
     compiled    Numba (the extra `fast`), loaded when a book is first large enough for it:
-                `compiled_scores` scores, `compiled_lines` sorts, `compiling` is what they share
+                `compiled_scores` scores and `compiled_lines` sorts, on `compiled_types`
 
 Arrays are one entry a row, money is Cash, quantities are lots. A kernel fills the arrays that it is
 given for its results and keeps nothing. `kernels_for(size)` gives the module to use; no other part

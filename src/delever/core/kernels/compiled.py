@@ -14,7 +14,7 @@ from numba import types as t
 
 from delever.core.kernels.compiled_lines import line_up, spread, until_filled
 from delever.core.kernels.compiled_scores import score_products, show_lanes
-from delever.core.kernels.compiling import (
+from delever.core.kernels.compiled_types import (
     AHEAD,
     B1,
     I4,

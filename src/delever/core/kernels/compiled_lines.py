@@ -1,6 +1,6 @@
 """The compiled kernels that put positions in line and spread ranks and lights over them.
 
-Winners and losers are sorted apart, so that what is left of their scores varies in few bits. Those
+Gainers and losers are sorted apart, so that what is left of their scores varies in few bits. Those
 are packed above the row's number and sorted digit by digit; what the kept bits leave equal is
 settled run by run, with its ties.
 """
@@ -11,7 +11,7 @@ settled run by run, with its ties.
 import numpy as np
 from numba import types as t
 
-from delever.core.kernels.compiling import B1, F8, I1, I4, I8, U8, compiled
+from delever.core.kernels.compiled_types import B1, F8, I1, I4, I8, U8, compiled
 
 WIDE_DIGIT = 2048
 """Rows from which digits of 11 bits sort faster than digits of 8."""
@@ -145,19 +145,19 @@ def _sort_part(keys, spare, rows, lowest, highest, bits, account, account_order,
 def line_up_in(score, standing, account, account_order, position, keys, spare, rows):
     """Put rows in line in the room given, of their number or more."""
     bits = score.view(np.uint64)
-    winners, losers, one = np.uint64(0), np.uint64(0), np.uint64(1)
+    gainers, losers, one = np.uint64(0), np.uint64(0), np.uint64(1)
     best, worst = ~np.zeros(2, np.uint64), np.zeros(2, np.uint64)
     for i in range(len(score)):
         stands = np.uint64(standing[i])
-        wins = np.uint64(score[i] > 0) & stands
-        keys[winners], spare[losers] = i, i
-        winners += wins
-        losers += stands - wins
+        gains = np.uint64(score[i] > 0) & stands
+        keys[gainers], spare[losers] = i, i
+        gainers += gains
+        losers += stands - gains
         key = _descending(bits[i])
-        lowest, highest = min(key, best[wins]), max(key, worst[wins])
-        best[wins] = lowest if stands == one else best[wins]
-        worst[wins] = highest if stands == one else worst[wins]
-    first, n = np.int64(winners), np.int64(winners + losers)
+        lowest, highest = min(key, best[gains]), max(key, worst[gains])
+        best[gains] = lowest if stands == one else best[gains]
+        worst[gains] = highest if stands == one else worst[gains]
+    first, n = np.int64(gainers), np.int64(gainers + losers)
     keys[first:n] = spare[: n - first]
     ties = bits, account, account_order, position
     _sort_part(keys[:first], spare[:first], rows[:first], best[1], worst[1], *ties)

@@ -9,7 +9,7 @@ import numpy as np
 from numba import types as t
 
 from delever.core.kernels.compiled_lines import line_up_in, spread
-from delever.core.kernels.compiling import (
+from delever.core.kernels.compiled_types import (
     AHEAD,
     B1,
     F8,
