@@ -207,16 +207,12 @@ def _show(book: Book, part: tuple[Alike, list[Arrangement]]) -> dict[str, ShownC
     ranked = iter((_at_once if alike.at_once else _one_by_one)(book, members, ranking))
     shown = {}
     for state, arranged in members:
-        ranks, lights = (
-            dict(zip(Side, pair, strict=True))
-            for pair in zip(next(ranked), next(ranked), strict=True)
-        )
-        if ranking.joint:
-            lights = _joint_lights(book, state, arranged, lights)
         lanes = {
-            side: ShownLane(lane.account, lane.position, ranks[side], lights[side])
+            side: ShownLane(lane.account, lane.position, *next(ranked))
             for side, lane in arranged.items()
         }
+        if ranking.joint and book.accounts.any_hedges:
+            _join_lights(book, state, lanes)
         shown[state.name] = ShownContract(book.sequence, alike.rules, lanes, arranged)
     return shown
 
@@ -276,26 +272,21 @@ def _one_by_one(book: Book, members: list[Arrangement], ranking: Ranking) -> Ite
             yield rank, light
 
 
-def _joint_lights(
-    book: Book, state: ContractState, arranged: dict[Side, Arranged], lights: dict[Side, np.ndarray]
-) -> dict[Side, np.ndarray]:
-    """Return lights with the higher of both sides where an account hedges across both."""
-    if not book.accounts.any_hedges:
-        return lights
+def _join_lights(book: Book, state: ContractState, lanes: dict[Side, ShownLane]) -> None:
+    """Show the higher light of both sides where an account hedges across both."""
     long, short = (_hedging(book, state.lanes[side]) for side in Side)
     joint = np.intersect1d(long, short, assume_unique=True)
     if not len(joint):
-        return lights
+        return
     highest = np.zeros(len(joint), np.int8)
-    found = {side: np.searchsorted(joint, shown.account) for side, shown in arranged.items()}
-    for side, shown in arranged.items():
+    found = {side: np.searchsorted(joint, lane.account) for side, lane in lanes.items()}
+    for side, lane in lanes.items():
         found[side][found[side] == len(joint)] = 0
-        own = joint[found[side]] == shown.account
-        np.maximum.at(highest, found[side][own], lights[side][own])
-    return {
-        side: np.where(joint[found[side]] == shown.account, highest[found[side]], lights[side])
-        for side, shown in arranged.items()
-    }
+        own = joint[found[side]] == lane.account
+        np.maximum.at(highest, found[side][own], lane.light[own])
+    for side, lane in lanes.items():
+        own = joint[found[side]] == lane.account
+        lane.light = np.where(own, highest[found[side]], lane.light)
 
 
 def _hedging(book: Book, lane: Positions) -> np.ndarray:

@@ -27,6 +27,7 @@ from delever.core.kernels.compiled_types import (
     int32_at,
     int64_at,
     prefetch,
+    table_of,
 )
 from delever.core.kernels.plain import CHANGED_AT, HASH_ACCOUNT, HASH_POSITION, MAINTENANCE, PROFIT
 
@@ -191,4 +192,4 @@ def revalue_lanes(lanes, wallets, sequence):
         (lane.size, *lane.where(), factor, ticks, tiers.shape[1], address_of(tiers))
         for lane, factor, ticks, tiers in lanes
     ]
-    _revalue_table(np.array(rows, np.int64), wallets, sequence)
+    _revalue_table(table_of(rows), wallets, sequence)

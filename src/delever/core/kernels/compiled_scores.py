@@ -25,6 +25,7 @@ from delever.core.kernels.compiled_types import (
     int32_at,
     int64_at,
     prefetch,
+    table_of,
 )
 from delever.core.kernels.plain import BALANCE, MAINTENANCE, PROFIT
 
@@ -221,7 +222,7 @@ def _show_table(
 
 
 def show_lanes(lanes, joint, wallets, exempt, account_order, *ranking):
-    table = np.array([lane.where for lane in lanes], np.int64)
+    table = table_of([lane.where for lane in lanes])
     joined = np.zeros((len(lanes), 3), np.int64)
     for lane, (profit, notional) in enumerate(joint):
         joined[lane] = len(profit), address_of(profit), address_of(notional)
