@@ -26,22 +26,26 @@ class Rows(Protocol):
 class RowIndex:
     """(account, position) -> row. Slots hold a row, or -1 where a search ends."""
 
-    __slots__ = ("_rows", "_slots")
+    __slots__ = ("_found", "_rows", "_slots")
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
         self._slots: Ints = np.full(FIRST_SLOTS, -1, np.int32)
+        self._found = (-1, -1, -1)
 
     def find(self, account: int, position: int) -> int:
         """Return the row of a position, or -1."""
-        slots = self._slots
-        place = home_of(slots, account, position)
+        of, at, row = self._found  # what was sought last: a step seeks it several times
+        if of == account and at == position:
+            return row
+        slots, rows = self._slots, self._rows
+        place, last = home_of(slots, account, position), len(slots) - 1
         while (row := slots.item(place)) >= 0:
-            rows = self._rows
             if rows.account.item(row) == account and rows.position.item(row) == position:
-                return row
-            place = (place + 1) & (len(slots) - 1)
-        return -1
+                break
+            place = (place + 1) & last
+        self._found = account, position, row
+        return row
 
     def find_all(self, accounts: Ints, positions: Ints) -> Ints:
         """Return the row of each position, or -1."""
@@ -53,6 +57,7 @@ class RowIndex:
 
     def enter(self, first: int, end: int) -> None:
         """Enter the rows first..end-1, which are new."""
+        self._found = -1, -1, -1
         if 4 * end > 3 * len(self._slots):
             size = len(self._slots)
             while 4 * end > 3 * size:
@@ -70,6 +75,7 @@ class RowIndex:
 
         Return the gaps: the rows in which they stood when their turn had come.
         """
+        self._found = -1, -1, -1
         rows = self._rows
         gaps: Ints = kernels_for(len(accounts)).leave_rows(
             self._slots, rows.account, rows.position, accounts, positions, rows.size
