@@ -8,7 +8,7 @@ each lane, and whoever shows them calls `publish` again after the step, from the
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -212,7 +212,7 @@ def _show(book: Book, part: tuple[Alike, list[Arrangement]]) -> dict[str, ShownC
             for side, lane in arranged.items()
         }
         if ranking.joint and book.accounts.any_hedges:
-            _join_lights(book, state, lanes)
+            lanes = _joined(book, state, lanes)
         shown[state.name] = ShownContract(book.sequence, alike.rules, lanes, arranged)
     return shown
 
@@ -272,21 +272,25 @@ def _one_by_one(book: Book, members: list[Arrangement], ranking: Ranking) -> Ite
             yield rank, light
 
 
-def _join_lights(book: Book, state: ContractState, lanes: dict[Side, ShownLane]) -> None:
-    """Show the higher light of both sides where an account hedges across both."""
+def _joined(
+    book: Book, state: ContractState, lanes: dict[Side, ShownLane]
+) -> dict[Side, ShownLane]:
+    """Return lanes that show the higher light of both where an account hedges across both."""
     long, short = (_hedging(book, state.lanes[side]) for side in Side)
     joint = np.intersect1d(long, short, assume_unique=True)
     if not len(joint):
-        return
+        return lanes
     highest = np.zeros(len(joint), np.int8)
     found = {side: np.searchsorted(joint, lane.account) for side, lane in lanes.items()}
     for side, lane in lanes.items():
         found[side][found[side] == len(joint)] = 0
         own = joint[found[side]] == lane.account
         np.maximum.at(highest, found[side][own], lane.light[own])
+    joined = {}
     for side, lane in lanes.items():
         own = joint[found[side]] == lane.account
-        lane.light = np.where(own, highest[found[side]], lane.light)
+        joined[side] = replace(lane, light=np.where(own, highest[found[side]], lane.light))
+    return joined
 
 
 def _hedging(book: Book, lane: Positions) -> np.ndarray:
