@@ -9,7 +9,15 @@ import msgspec
 import pytest
 
 from delever.config import Config
-from delever.core.messages import AdlFilled, Command, DefineAccount, RefreshLights, Refused, SetTime
+from delever.core.messages import (
+    AdlFilled,
+    Command,
+    DefineAccount,
+    RefreshLights,
+    RefreshRatings,
+    Refused,
+    SetTime,
+)
 from delever.journal import JournalError, Recorder, SqliteJournal, verify
 from delever.lab.scenario import read_scenario
 from delever.server.board import MarketState
@@ -191,6 +199,36 @@ def test_a_journal_moved_by_another_writer_stops_the_engine(tmp_path: Path, cloc
 
     running(Runner(config(path), clock), use)
     assert not verify(path).findings
+
+
+def test_a_tick_asks_for_what_is_due_by_the_configured_periods() -> None:
+    clock = Clock(0)
+    told: list[Command] = []
+    periods = {"publication": {"ratings_every_ms": 5_000, "lights_every_ms": 2_000}}
+    settings = msgspec.convert({"journal": {"path": ":memory:"}, **periods}, Config)
+
+    async def use(runner: Runner) -> None:
+        await runner.submit(crash()[:7])
+        runner.listeners.append(lambda fresh: told.extend(each.command for each in fresh))
+        for clock.ms in (0, 1_000):
+            await runner.tick()
+        assert told == [], "no mark, nothing to publish"
+        await runner.submit(crash()[7:])
+        told.clear()
+        for clock.ms in (20_000, 21_000, 22_000, 25_000):
+            await runner.tick()
+
+    running(Runner(settings, clock), use)
+    ratings, lights = RefreshRatings, RefreshLights
+    kinds = [(type(command), command.time_ms) for command in told]
+    assert kinds == [
+        (ratings, 20_000),
+        (lights, 20_000),
+        (SetTime, 21_000),  # an engaged contract sees time pass
+        (lights, 22_000),
+        (ratings, 25_000),
+        (lights, 25_000),
+    ]
 
 
 def test_board_follows_its_period_but_shows_adl_at_once(clock: Clock) -> None:

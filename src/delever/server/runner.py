@@ -22,7 +22,8 @@ import msgspec
 
 from delever.config import Config
 from delever.core.book import Book
-from delever.core.messages import Command, RefreshLights, RefreshRatings, SetTime
+from delever.core.messages import Command, SetTime
+from delever.core.publishing import due
 from delever.journal import SqliteJournal
 from delever.server.board import Board
 from delever.server.writer import NOW, Committed, IdReusedError, Outcome, Writer, committed_of
@@ -220,25 +221,25 @@ class Runner:
 
     async def tick(self) -> None:
         """Ask for what is due now: lights, ratings, or only that time passes; and a new board."""
-        due = self._due()
-        if due:
-            await self.submit(due)
+        commands = await self.read(self._due)
+        if commands:
+            await self.submit(commands)
         elif self.now_ms() - self.board.made_ms >= self.config.publication.board_every_ms:
             board = await self.read(lambda _: self._writer.make_board())
             self._tell([], [], board)
 
-    def _due(self) -> list[Command]:
-        shown, now_ms = self.config.publication, self.now_ms()
-        commands: list[Command] = []
-        if not self.board.contracts:
-            return commands
-        if now_ms - self.board.ratings_ms >= shown.ratings_every_ms:
-            commands.append(RefreshRatings(time_ms=NOW))
-        if now_ms - self.board.lights_ms >= shown.lights_every_ms:
-            commands.append(RefreshLights(time_ms=NOW))
-        if not commands and self.board.engaged:
-            commands.append(SetTime(time_ms=NOW))
-        return commands
+    def _due(self, book: Book) -> list[Command]:
+        """Return what is due, to be stamped when its turn comes."""
+        shown = self.config.publication
+        refreshes = due(
+            book,
+            self.now_ms(),
+            ratings_every_ms=shown.ratings_every_ms,
+            lights_every_ms=shown.lights_every_ms,
+        )
+        if not refreshes and book.engaged():
+            return [SetTime(time_ms=NOW)]
+        return [msgspec.structs.replace(refresh, time_ms=NOW) for refresh in refreshes]
 
 
 def _ask(path: Path, question: Callable[[SqliteJournal], AnswerT]) -> AnswerT:
