@@ -63,6 +63,7 @@ class Front:
 
     `mounts` are other apps by the first part of their paths. `answered` is told of each request
     that a venue has answered, with its status: a wrapper around the app would cost as much again.
+    `others` serves what is no such request, and may be wrapped.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Front:
         self._venue_of = functools.lru_cache(PATHS)(self._find_venue)
         self._sockets: dict[str, int] = {}
         self.answered: Callable[[Scope, int], None] = _nobody_is_told
+        self.others: Asgi = self._serve_other
         self.open_sockets: set[Socket] = set()
 
     @property
@@ -91,6 +93,15 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
+        if scope["type"] == "http":
+            venue = self._venue_of(scope["path"])
+            if venue is not None:
+                await self._answer(venue, scope, receive, send)
+                return
+        await self.others(scope, receive, send)
+
+    async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve sockets, other apps' requests, and start and end of the server."""
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
@@ -98,14 +109,8 @@ class Front:
         if venue is None:
             app = self._mounts.get(first_part(scope["path"]), self._native)
             await app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await self._converse(venue, scope, receive, send)
         else:
-            await self._answer(venue, scope, receive, send)
-
-    def answers(self, scope: Scope) -> bool:
-        """Whether a connection is a request that a venue answers."""
-        return scope["type"] == "http" and self._venue_of(scope["path"]) is not None
+            await self._converse(venue, scope, receive, send)
 
     def _find_venue(self, path: str) -> Venue | None:
         """Return the venue with the longest prefix that a path begins with."""
