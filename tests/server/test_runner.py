@@ -120,6 +120,50 @@ def test_an_id_runs_once_in_one_commit_later_and_after_a_restart(
     assert committed(repeated).sequence == 1
 
 
+def test_a_restart_recalls_what_was_told_before_anything_new(tmp_path: Path, clock: Clock) -> None:
+    class Memory:
+        def __init__(self, runner: Runner) -> None:
+            self.heard: list[Committed] = []
+            runner.remember(self.heard.extend)
+
+    async def nothing(_runner: Runner) -> None:
+        pass
+
+    async def tell(runner: Runner) -> None:
+        await runner.submit(crash()[:-1])
+
+    async def go_on(runner: Runner) -> None:
+        assert runner.board.contracts["BTCUSDT"].last_adl_ms == 3_000
+        assert runner.board.contracts["BTCUSDT"].marked_ms == 3_000
+        await runner.submit(crash()[-1:])
+
+    heard = []
+    for use in (tell, nothing, go_on):
+        runner = Runner(config(tmp_path / "j.db"), clock)
+        memory = Memory(runner)
+        running(runner, use)
+        heard.append([(each.sequence, each.time_ms, each.events) for each in memory.heard])
+    assert heard[0] == heard[1] == heard[2][:-1]
+    assert [sequence for sequence, _, _ in heard[2]] == [*range(1, len(crash()) + 1)]
+
+
+def test_as_many_ids_are_remembered_as_asked_for_before_and_after_a_restart(
+    tmp_path: Path, clock: Clock
+) -> None:
+    settings = config(tmp_path / "j.db", remember_ids=2)
+    commands = [SetTime(time_ms=NOW, id=f"t-{number}") for number in range(3)]
+
+    async def tell(runner: Runner) -> None:
+        await runner.submit([*commands, SetTime(time_ms=NOW), SetTime(time_ms=NOW)])
+
+    async def again(runner: Runner) -> list[Outcome | IdReusedError]:
+        return await runner.submit(commands[::-1])
+
+    running(Runner(settings, clock), tell)
+    outcomes = running(Runner(settings, clock), again)
+    assert [isinstance(o, Outcome) and o.repeated for o in outcomes] == [True, True, False]
+
+
 def test_another_command_of_the_same_commit_with_the_same_id_is_refused(clock: Clock) -> None:
     one = DefineAccount(time_ms=NOW, id="x", account="ann")
     other = DefineAccount(time_ms=NOW, id="x", account="bea")

@@ -3,7 +3,8 @@
     submit      commands in, their outcomes out, once they are durable
     read        a function of the book, run between two commits
     board       what readers see: immutable, replaced as a whole
-    committed   every commit, told to listeners on the event loop
+    listeners   told of every commit, on the event loop
+    remember    the same, and at start of the journal's newest records
 
 The event loop never waits for the engine with a lock held: whatever waits is a future. Commands
 that arrive while a commit is being written share the next one. After an error inside the engine the
@@ -62,6 +63,7 @@ class Runner:
         self.commit_seconds = 0.0  # of the commit that listeners are told of
         self.listeners: list[Callable[[Sequence[Committed]], None]] = []
         self.board_listeners: list[Callable[[Board], None]] = []
+        self._remembering: list[Callable[[Sequence[Committed]], None]] = []
         self._engine = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._waiting: list[_Pending] = []
         self._waiting_commands = 0
@@ -82,8 +84,17 @@ class Runner:
         """How many commands wait for the engine."""
         return self._waiting_commands
 
+    def remember(self, hear: Callable[[Sequence[Committed]], None]) -> None:
+        """Let somebody hear at start what the journal's newest records hold, then every commit."""
+        self._remembering.append(hear)
+        self.listeners.append(hear)
+
     async def start(self) -> None:
-        """Begin to take commands and to let time pass."""
+        """Recall the newest records; then begin to take commands and to let time pass."""
+        for committed in self._writer.recall():
+            for hear in self._remembering:
+                hear((committed,))
+        self._tell([], [], self._writer.make_board())
         self._tasks = [asyncio.create_task(self._pump()), asyncio.create_task(self._tick())]
 
     async def stop(self) -> None:
