@@ -22,7 +22,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from delever.config import Config
 from delever.core.kernels import fastest
 from delever.dashboard.mount import dashboard_app
-from delever.server.database import open_database
+from delever.server.database import migrate, open_database
 from delever.server.demo import Demo, Scale
 from delever.server.front import Front, Venue
 from delever.server.history.history import History
@@ -116,6 +116,7 @@ class Service:
     async def start(self) -> None:
         """Start every part."""
         await self.runner.start()
+        await migrate(self.database)
         await self.history.start()
         await self.notifier.start()
         await self._lifespans.enter_async_context(self.native.lifespan())

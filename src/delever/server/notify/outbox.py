@@ -15,7 +15,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from delever.server.notify.tables import cursor, deliveries, metadata
+from delever.server.notify.tables import cursor, deliveries
 
 ONLY = 1
 """The cursor's only row."""
@@ -105,7 +105,6 @@ class Outbox:
         from a backup), that is the head: what happened before is told to nobody any more.
         """
         async with self._database.begin() as connection:
-            await connection.run_sync(metadata.create_all)
             known = await self._cursor(connection)
             if known is None:
                 await connection.execute(sa.insert(cursor).values(only=ONLY, sequence=head))
