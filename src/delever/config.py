@@ -201,6 +201,8 @@ class Notices(_Section, frozen=True, kw_only=True):
     """The longest wait between two attempts."""
     give_up_after_ms: int = 3 * 24 * 3_600_000
     """How long a delivery is tried before it is marked as failed."""
+    keep_ms: int = 90 * 24 * 3_600_000
+    """How long the delivery log keeps what has arrived or was given up."""
     templates: str = ""
     """Directory with templates that replace the built-in ones."""
 

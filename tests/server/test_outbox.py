@@ -67,6 +67,35 @@ def test_two_senders_never_hold_the_same_letter(opened: Opened) -> None:
     asyncio.run(go())
 
 
+def test_what_ended_long_ago_is_forgotten_and_what_waits_is_kept(opened: Opened) -> None:
+    clock = Clock(START_MS)
+
+    async def go() -> None:
+        async with opened() as engine:
+            outbox = Outbox(engine, clock)
+            await outbox.open(0)
+            await outbox.fill(0, 5, letters(*"abcd"))
+            sent, failed, late, _ = await outbox.claim(Channel.WEBHOOK, limit=4, hold_ms=100)
+            await outbox.sent(sent)
+            await outbox.failed(failed, "no such address")
+            clock.ms += 10
+            await outbox.sent(late)
+
+            async def left() -> str:
+                return "".join(each.notice for each in await outbox.of_account("bob", 9))[::-1]
+
+            assert await outbox.forget(START_MS, 9) == 0
+            assert await outbox.forget(START_MS + 1, 1) == 1
+            assert await left() == "bcd"
+            assert await outbox.forget(START_MS + 1, 9) == 1
+            assert await left() == "cd"
+            assert await outbox.forget(START_MS + 11, 9) == 1
+            assert await outbox.forget(2**62, 9) == 0
+            assert await left() == "d"
+
+    asyncio.run(go())
+
+
 def test_letters_and_cursor_are_kept_together_or_not_at_all(opened: Opened) -> None:
     clock = Clock(START_MS)
 

@@ -197,6 +197,17 @@ class Outbox:
 
     # --- the log ---
 
+    async def forget(self, before_ms: int, limit: int) -> int:
+        """Delete the oldest rows that ended before a time, at most `limit`; return how many."""
+        table = deliveries.c
+        old = sa.select(table.number).where(
+            table.state != State.WAITING, table.ended_ms < before_ms
+        )
+        oldest = old.order_by(table.number).limit(limit)
+        async with self._database.begin() as connection:
+            gone = await connection.execute(sa.delete(deliveries).where(table.number.in_(oldest)))
+            return gone.rowcount
+
     async def of_account(self, account: str, limit: int) -> list[Delivery]:
         """Return the newest deliveries of an account's notices, newest first."""
         table = deliveries.c
