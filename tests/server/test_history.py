@@ -19,7 +19,7 @@ from delever.lab.scenario import read_scenario
 from delever.server.database import migrate, open_database
 from delever.server.history import tables
 from delever.server.history.history import History
-from delever.server.history.queries import EVER_MS, Past, deepest_ppm, thinned
+from delever.server.history.queries import EVER_MS, Past, thinned
 from delever.server.runner import Runner
 
 T = TypeVar("T")
@@ -175,27 +175,6 @@ def points(*equities: int) -> list[Any]:
         SimpleNamespace(sequence=n, time_ms=n * DAY_MS, equity_cash=equity)
         for n, equity in enumerate(equities)
     ]
-
-
-@pytest.mark.parametrize(
-    ("equities", "flows", "since_day", "expected"),
-    [
-        ((), {}, 0, 0),
-        ((100,), {}, 0, 0),
-        ((100, 70, 90, 60), {}, 0, 400_000),
-        ((100, 70, 90, 60), {}, 3, 333_333),
-        ((100, 50, 50), {1: -50}, 0, 0),
-        ((100, 60), {1: -20}, 0, 250_000),
-        ((100, 150, 120), {1: 50}, 0, 200_000),
-        ((0, -10), {}, 0, 0),
-        ((10, -10), {}, 0, 2_000_000),
-    ],
-)
-def test_the_deepest_fall(
-    equities: tuple[int, ...], flows: dict[int, int], since_day: int, expected: int
-) -> None:
-    moved: list[Any] = [SimpleNamespace(sequence=n, amount_cash=cash) for n, cash in flows.items()]
-    assert deepest_ppm(points(*equities), moved, since_day * DAY_MS) == expected
 
 
 @given(equities=st.lists(st.integers(-1_000, 1_000), max_size=300), limit=st.integers(1, 100))
