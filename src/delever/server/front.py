@@ -5,7 +5,9 @@ answers at once where it can (`answer_now`: hot public endpoints, out of bytes e
 refresh), else with the request read whole.
 """
 
+import contextlib
 import functools
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -63,7 +65,8 @@ class Front:
 
     `mounts` are other apps by the first part of their paths. `answered` is told of each request
     that a venue has answered, with its status: a wrapper around the app would cost as much again.
-    `others` serves what is no such request, and may be wrapped.
+    `others` serves what is no such request, and may be wrapped. `held` counts the sockets of each
+    address.
     """
 
     def __init__(
@@ -81,10 +84,9 @@ class Front:
         self._mounts = mounts
         self._lifespan = lifespan
         self._venue_of = functools.lru_cache(PATHS)(self._find_venue)
-        self._sockets: dict[str, int] = {}
         self.answered: Callable[[Scope, int], None] = _nobody_is_told
         self.others: Asgi = self._serve_other
-        self.open_sockets: set[Socket] = set()
+        self.held: Counter[str] = Counter()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -138,23 +140,18 @@ class Front:
     async def _converse(self, venue: Venue, scope: Scope, receive: Receive, send: Send) -> None:
         address = address_of(scope, trust_forwarded=self._listen.trust_forwarded)
         socket = Socket(scope, receive, send, address)
-        held = self._sockets.get(address, 0)
-        try:
+        with contextlib.suppress(ClosedError):
             await socket.accept()
-            if held >= self._listen.max_connections_per_ip:
+            if self.held[address] >= self._listen.max_connections_per_ip:
                 socket.close(POLICY, "too many connections from this address")
                 return
-            self._sockets[address] = held + 1
-            self.open_sockets.add(socket)
-            await venue.converse(socket)
-        except ClosedError:
-            pass
-        finally:
-            if socket in self.open_sockets:
-                self.open_sockets.discard(socket)
-                self._sockets[address] -= 1
-                if not self._sockets[address]:
-                    del self._sockets[address]
+            self.held[address] += 1
+            try:
+                await venue.converse(socket)
+            finally:
+                self.held[address] -= 1
+                if not self.held[address]:
+                    del self.held[address]
 
 
 def _nobody_is_told(_scope: Scope, _status: int) -> None:
