@@ -106,7 +106,8 @@ def test_a_process_killed_while_it_made_the_tables_holds_up_nobody(empty_databas
 
 def test_servers_that_start_together_make_the_tables_once(postgres: str) -> None:
     async def use(database: AsyncEngine) -> None:
-        await asyncio.gather(*(migrate(database) for _ in range(3)))
+        together = [migrate(database) for _ in range(3)]
+        assert await asyncio.gather(*together, return_exceptions=True) == [None] * 3
         assert await differences(database) == []
 
     using(postgres, use)
