@@ -63,7 +63,7 @@ IMPURE_NUMPY = {"datetime64", "fromfile", "load", "loadtxt", "memmap", "random",
 
 DIVIDERS = {"divide", "divmod", "floor_divide", "floordiv", "true_divide", "truediv"}
 
-COMPILED = {CORE / "kernels" / "compiled.py", CORE / "kernels" / "compiled_lines.py"}
+COMPILED = set((CORE / "kernels").glob("compiled*.py"))
 """The only modules that know Numba. They are loaded late, and nobody else imports them."""
 
 NUMBA = {"llvmlite", "numba", "numba.core", "numba.extending"}

@@ -13,6 +13,7 @@ from delever.core import messages as m
 from delever.core.book_state import BookState
 from delever.core.contracts import terms_of
 from delever.core.holdings import AssetState, Borne, ContractState, Parcel, PoolState
+from delever.core.kernels import Revalued  # noqa: TC001
 from delever.core.lanes import Numbers
 from delever.core.messages import Event, Side
 from delever.core.reading import column_of
@@ -141,11 +142,15 @@ class Book(BookState):
             self.open_orders[key] = event.orders
 
     def _marks_set(self, event: m.MarksSet) -> None:
+        moved: dict[str, list[Revalued]] = {}
         for name, mark in zip(event.contracts, event.marks_ticks, strict=True):
             state = self.contracts[name]
-            state.mark_at(self.time_ms, mark, self.asset_of(state).wallets)
+            lanes = moved.setdefault(state.terms.settle, [])
+            lanes += state.mark_at(self.time_ms, mark, self.sequence)
             self._touch(state)
             self._measure(state)
+        for asset, lanes in moved.items():
+            self.asset(asset).wallets.revalue(lanes)
 
     def _depth_set(self, event: m.DepthSet) -> None:
         state = self.contracts[event.contract]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from delever.core.kernels import Revalued, kernels_for
 from delever.core.names import Names, NumberOf
 from delever.core.units import Bools, Ints, exact_sum
 
@@ -95,6 +96,7 @@ class Accounts(Table):
         self.names = Names()
         self.index = NumberOf(self.names)
         self.any_hedges = False
+        self.any_exempt = False
         self._order: np.ndarray = np.empty(0, np.int32)
         self._by_name: np.ndarray = np.empty(0, np.int32)
 
@@ -107,6 +109,7 @@ class Accounts(Table):
             self.size += 1
             self.balances_version[row] = self.positions_version[row] = -1
         self.any_hedges |= hedge_mode
+        self.any_exempt |= adl_exempt
         self.hedge_mode[row] = hedge_mode
         self.adl_exempt[row] = adl_exempt
         return row
@@ -118,6 +121,7 @@ class Accounts(Table):
         self.size = len(self.names)
         self.balances_version[first : self.size] = self.positions_version[first : self.size] = -1
         self.any_hedges |= bool(hedge_mode.any())
+        self.any_exempt |= bool(adl_exempt.any())
         self.hedge_mode[rows], self.adl_exempt[rows] = hedge_mode, adl_exempt
         return rows
 
@@ -136,6 +140,7 @@ class Accounts(Table):
         self.names = Names(names)
         self.index = NumberOf(self.names)
         self.any_hedges = bool(self.hedge_mode[: self.size].any())
+        self.any_exempt = bool(self.adl_exempt[: self.size].any())
 
 
 class Wallets(Table):
@@ -184,6 +189,11 @@ class Wallets(Table):
         rows[account, 1] += profit_cash
         rows[account, 2] += maintenance_cash
         rows[account, 3] = self.sequence
+
+    def revalue(self, lanes: list[Revalued]) -> None:
+        """Value whole lanes at new marks; the cross wallets get the differences, exactly."""
+        if lanes:
+            kernels_for(self.size).revalue_lanes(lanes, self.rows, self.sequence)
 
     def add(self, account: int, amount_cash: int) -> None:
         """Move cash into (or out of) an account's wallet."""

@@ -99,6 +99,12 @@ class Lane(Table):
         self.changed_at = 0
         self.opened_or_closed = 0
         self._columns: tuple[int, LaneColumns] = (-1, self._sliced())
+        self._where: tuple[int, tuple[int, ...]] = (0, ())
+
+    def holds_less_than(self, most: tuple[int, int, int]) -> bool:
+        """Whether no position here ever had so many lots, such a cost, or so many numbers."""
+        lots, cost, numbers = most
+        return lots > self.largest_lots or cost > self.largest_cost or numbers > len(self.labels)
 
     def find(self, account: int, position: int) -> int | None:
         """Return the row of a position, or None where there is none."""
@@ -124,6 +130,14 @@ class Lane(Table):
             columns = self._sliced()
             self._columns = self.opened_or_closed, columns
         return columns
+
+    def where(self) -> tuple[int, ...]:
+        """Return where these columns lie in memory: until the lane grows."""
+        capacity, addresses = self._where
+        if capacity != self._capacity:
+            addresses = tuple(getattr(self, name).ctypes.data for name in LaneColumns._fields)
+            self._where = self._capacity, addresses
+        return addresses
 
     def _sliced(self) -> "LaneColumns":
         return LaneColumns(*(getattr(self, name)[: self.size] for name in LaneColumns._fields))

@@ -26,21 +26,26 @@ class Rows(Protocol):
 class RowIndex:
     """(account, position) -> row. Slots hold a row, or -1 where a search ends."""
 
-    __slots__ = ("_rows", "_slots")
+    __slots__ = ("_found", "_rows", "_slots")
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
         self._slots: Ints = np.full(FIRST_SLOTS, -1, np.int32)
+        self._found = (-1, -1, -1)
 
     def find(self, account: int, position: int) -> int:
         """Return the row of a position, or -1."""
+        of, at, row = self._found  # what was sought last: a step seeks it several times
+        if of == account and at == position:
+            return row
         slots, rows = self._slots, self._rows
         place, last = self._home(account, position), len(slots) - 1
         while (row := slots.item(place)) >= 0:
             if rows.account.item(row) == account and rows.position.item(row) == position:
-                return row
+                break
             place = (place + 1) & last
-        return -1
+        self._found = account, position, row
+        return row
 
     def find_all(self, accounts: Ints, positions: Ints) -> Ints:
         """Return the row of each position, or -1."""
@@ -52,6 +57,7 @@ class RowIndex:
 
     def enter(self, first: int, end: int) -> None:
         """Enter the rows first..end-1, which are new."""
+        self._found = -1, -1, -1
         if 4 * end > 3 * len(self._slots):
             size = len(self._slots)
             while 4 * end > 3 * size:
@@ -66,6 +72,7 @@ class RowIndex:
 
     def leave(self, row: int, last: int) -> None:
         """Take a row out, and let the last row be found in its place."""
+        self._found = -1, -1, -1
         slots, end = self._slots, len(self._slots) - 1
         hole = self._place(row)
         place = (hole + 1) & end
