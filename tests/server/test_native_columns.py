@@ -9,12 +9,15 @@ import pytest
 from calling import CLOSED, client, crash, let_in, tell
 from serving import Served, served
 
+from delever.core.kernels import fastest
+
 UNIT = 100_000_000
 """Cash in one USDT; a lot of BTCUSDT is 0.001."""
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Served]:
+    fastest()  # loaded, as in a process that serves
     with served(CLOSED) as serving:
         let_in(serving.service)
         tell(serving, crash())
