@@ -1,4 +1,4 @@
-"""What is published of the whole book at once: ratings every 30 minutes, lights every 30 seconds.
+"""What is published of the whole book at once, now and then: ratings, and lights.
 
 Both are asked for by commands, so that they stand in the journal and replay; `due` says which ones
 are due, and whoever holds the clock sends them. A rating is small and kept in the book. Lights are
@@ -33,9 +33,6 @@ from delever.core.ranking import Product, Ranking, rank_lane
 from delever.core.rating import rate_all
 from delever.core.rules import RULE_SETS
 from delever.core.valuation import joint_columns, view_lane
-
-RATINGS_EVERY_MS = 30 * 60_000
-LIGHTS_EVERY_MS = 30_000
 
 PART_SIZE = 100_000
 """Positions from which a part of the book is worth a thread."""
@@ -132,16 +129,21 @@ def published(book: Book, command: Command, each: Each) -> Iterator[Event]:
             return
 
 
-def due(book: Book, time_ms: int) -> tuple[Command, ...]:
+def due(
+    book: Book, time_ms: int, *, ratings_every_ms: int, lights_every_ms: int
+) -> tuple[Command, ...]:
     """Return the refreshes that are due at a time: what its period has passed since, or never was.
 
-    A contract whose first mark came after the last ratings is rated with the next ones.
+    Before the first mark there is nothing to publish. A contract whose first mark came after the
+    last ratings is rated with the next ones.
     """
+    if not any(state.mark for state in book.contracts.values()):
+        return ()
     rated = [state.rating.time_ms for state in book.contracts.values() if state.rating]
     commands: list[Command] = []
-    if book.contracts and (not rated or time_ms - max(rated) >= RATINGS_EVERY_MS):
+    if not rated or time_ms - max(rated) >= ratings_every_ms:
         commands.append(RefreshRatings(time_ms=time_ms))
-    if book.lights is None or time_ms - book.lights.time_ms >= LIGHTS_EVERY_MS:
+    if book.lights is None or time_ms - book.lights.time_ms >= lights_every_ms:
         commands.append(RefreshLights(time_ms=time_ms))
     return tuple(commands)
 
