@@ -44,8 +44,7 @@ class StepCheck:
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        self._held: dict[Key, int] = {}
-        self._posted: defaultdict[Key, int] = defaultdict(int)
+        self._due: dict[Key, int] = {}
         self._units: defaultdict[str, int] = defaultdict(int)
         self._reduced: list[TakenOver | AdlFilled] = []
         self._lanes: set[tuple[str, Side]] = set()
@@ -70,22 +69,22 @@ class StepCheck:
         self._parcels.update((contract, each) for each in set(fills.columns["takeover"]))
 
     def _note(self, moved: Iterable[Posting]) -> None:
-        held, posted, units = self._held, self._posted, self._units
+        """Add what is posted to what each part held: what it is to hold in the end."""
+        due, units, book = self._due, self._units, self._book
         for part, of, unit, amount, _ in moved:
-            key = (part, of, unit)
-            if key not in held:
-                held[key] = total(self._book, part, of, unit)
-            posted[key] += amount
             units[unit] += amount
+            if part is not Part.OUTSIDE:
+                key = (part, of, unit)
+                held = due[key] if key in due else total(book, part, of, unit)
+                due[key] = held + amount
 
     def close(self) -> None:
         """Raise unless everything holds after the step."""
         for unit, amount in self._units.items():
             ensure(amount == 0, "postings do not sum to zero", unit, amount)
-        for key, held in self._held.items():
-            if key[0] is not Part.OUTSIDE:
-                now = total(self._book, *key)
-                ensure(now == held + self._posted[key], "ledger and book differ", key, now)
+        for key, due in self._due.items():
+            now = total(self._book, *key)
+            ensure(now == due, "ledger and book differ", key, now, due)
         for event in self._reduced:
             self._check_position(event)
         for contract, side in self._lanes:
