@@ -51,8 +51,8 @@ class RowIndex:
         """Return the row of each position, or -1."""
         kernels = kernels_for(len(accounts))
         columns = self._rows.account, self._rows.position
-        # Copies: compiled kernels take no view that cannot be written, as a default column is.
-        keys = (np.array(key, np.int64) for key in (accounts, positions))
+        # Compiled kernels take no view that cannot be written, as a default column is.
+        keys = (np.require(key, np.int64, ["C", "W"]) for key in (accounts, positions))
         found: Ints = kernels.find_rows(self._slots, *columns, *keys)
         return found
 
