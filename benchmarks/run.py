@@ -45,9 +45,9 @@ What is missed, and why:
   kernels alone take about twice C's time: they read twice the columns, and keep maintenance margin
   and a stamp in each wallet. The rest is Python's own cost of calling them once a lane, some 15 us
   each for a thousand lanes.
-- **The ADL round.** A fill is one event, made, checked, applied and hashed by itself, some 50 us of
-  Python; a thousand of them outweigh the ranking of the lane by far. Fills in columns would change
-  what everybody reads of a fill.
+- **The ADL round**, in its p99: the median round takes some three times its kernels. What is not
+  kernel is a fill's event and notice, made, applied, written and hashed, some 10 us each; what is
+  beyond the median is what the machine was doing besides.
 - **Single commands.** A position told alone takes some 80 us: read from text, bounded, made an
   event, posted to the ledger, applied, checked, hashed. Marks and balances take a third of that.
   Whoever has many positions to tell has commands in columns.
