@@ -23,7 +23,7 @@ from delever.watch.reading import (
 from delever.watch.rules import Seen, advance, fall_percent, is_quiet, verdicts
 from delever.watch.settings import PoolFallRule, Settings
 from delever.watch.state import Situation, State, judge
-from delever.watch.store import Store
+from delever.watch.store import Delivery, Store
 from delever.watch.venues.adapter import Adapter
 from delever.watch.view import (
     Advice,
@@ -198,6 +198,10 @@ class Watch:
         return bool(self._active)
 
     # --- what is shown ---
+
+    def deliveries(self, limit: int = 50) -> list[Delivery]:
+        """Return the newest deliveries of alerts, newest first."""
+        return self._store.deliveries(limit)
 
     def view(self) -> View:
         """Return everything at this moment."""

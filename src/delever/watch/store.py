@@ -237,3 +237,28 @@ def history(path: str | Path, *, since_ms: int = 0, name: str | None = None) -> 
     query = "select * from history where at_ms >= ? and (? is null or name = ?) order by at_ms"
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
         return [Kept(*row) for row in db.execute(query, (since_ms, name, name))]
+
+
+def thinned(kept: Sequence[Kept], most: int) -> list[Kept]:
+    """Return about `most` lines of each number at most: of each stretch the extremes and the last.
+
+    Times stay in order, so that a step drawn through them holds what was known when.
+    """
+    numbers: dict[tuple[str, ...], list[Kept]] = {}
+    for line in kept:
+        numbers.setdefault((line.venue, line.name, line.what, line.side), []).append(line)
+    found = [line for lines in numbers.values() for line in _extremes(lines, most)]
+    return sorted(found, key=lambda line: line.at_ms)
+
+
+def _extremes(lines: Sequence[Kept], most: int) -> Iterator[Kept]:
+    """Yield the lowest, the highest and the last of each of `most / 3` stretches, in order."""
+    if len(lines) <= most:
+        yield from lines
+        return
+    size = -(-3 * len(lines) // most)
+    for begin in range(0, len(lines), size):
+        places = range(begin, min(begin + size, len(lines)))
+        lowest = min(places, key=lambda place: lines[place].value or 0.0)
+        highest = max(places, key=lambda place: lines[place].value or 0.0)
+        yield from (lines[place] for place in sorted({lowest, highest, places[-1]}))
