@@ -26,17 +26,15 @@ Row = dict[str, Any]
 POSITIONS = (
     Column("venue", "Venue"),
     Column("contract", "Contract"),
+    Column("light", "Light", "light"),
+    Column("raw", "Venue's value"),
     Column("side", "Side"),
     Column("quantity", "Quantity", "number"),
-    Column("light", "Light", "light"),
-    Column("raw", "Venue's own value"),
     Column("age", "Age", "state"),
     Column("state", "State", "state"),
     Column("risk", "Contract's risk"),
     Column("start", "To start", "number"),
     Column("stop", "To stop", "number"),
-    Column("entry", "Entry", "number"),
-    Column("mark", "Mark", "number"),
 )
 CONTRACTS = (
     Column("venue", "Venue"),
@@ -94,6 +92,7 @@ SOURCES = (
 
 CHARTS = {"light": ("Light (5 is next)", (0, 5)), "ratio": ("Profit ratio", None)}
 CHARTS |= {"risk": ("ADL risk (4 is extremely high)", (1, 4))}
+_ANSWERS = ("answers", "not asked yet")
 _COLOURS = (BLUE, GREEN, AMBER, GREY)
 _RATIOS = {"pnl_ratio": ("profit ratio", BLUE, "solid"), "start_ratio": ("start", RED, "dashed")}
 _RATIOS |= {"stop_ratio": ("stop", AMBER, "dashed")}
@@ -121,8 +120,6 @@ def _position(held: PositionView) -> Row:
         "light": None if light is None else light.light,
         "raw": "not read" if light is None else f"{light.raw} ({light.scale})",
         **_aged(old, stale=held.stale),
-        "entry": plain(position.entry_price),
-        "mark": plain(position.mark),
     }
 
 
@@ -184,8 +181,16 @@ def _advised(told: Advice) -> Iterator[Row]:
             "times": None if option.times is None else f"{option.times:.2f}",
             "note": option.note,
         }
-    for unknown in told.unknown:
-        yield {"change": "not known from outside", "score": None, "times": None, "note": unknown}
+
+
+def unknown(view: View) -> str:
+    """Return HTML of what nobody outside a venue can know, each once."""
+    told: dict[str, dict[str, None]] = {}
+    for held in view.positions:
+        for text in held.advice.unknown if held.advice else ():
+            told.setdefault(text, {})[held.position.venue] = None
+    lines = [f"{', '.join(venues)}: {text}" for text, venues in told.items()]
+    return f"Not known from outside:<ul>{_items(lines)}</ul>" if told else ""
 
 
 def deliveries(told: Sequence[Delivery]) -> Iterator[Row]:
@@ -251,42 +256,38 @@ def _source(source: SourceView, now_ms: int) -> Row:
     streams = not source.every_ms
     return {
         "source": source.name,
-        "last": age(None if answered is None else now_ms - answered) + (" ago" if answered else ""),
+        "last": NOTHING if answered is None else f"{age(now_ms - answered)} ago",
         "next": "streams" if streams and not fault else age(max(0, due_ms - now_ms)),
         "every": "as it comes" if streams else age(source.every_ms),
         "weight": None if streams else str(source.weight),
-        "state": fault.kind if fault else "answers" if answered else "not asked yet",
-        "state_kind": "adl" if fault else "calm" if answered else "none",
+        "state": fault.kind if fault else "listens" if streams else _ANSWERS[answered is None],
+        "state_kind": "adl" if fault else "calm" if streams or answered else "none",
         "text": f"for {age(now_ms - fault.since_ms)}: {fault.text}" if fault else "",
     }
 
 
 def banners(view: View) -> str:
     """Return HTML of the rules that hold and of what cannot be read; never nothing."""
-    told = [
-        _banner("watch", alert.rule, alert.text, age(view.time_ms - alert.since_ms))
-        for alert in view.alerts
-    ]
-    told += [
-        _banner(
-            "stale",
-            f"{fault.venue}: {fault.kind}",
-            f"{fault.source}: {fault.text}",
-            f"{age(view.time_ms - fault.since_ms)}; tried again in "
-            f"{age(max(0, fault.retry_ms - view.time_ms))}",
-        )
-        for fault in view.faults
-    ]
-    if not told:
+    held: dict[str, list[str]] = {}
+    for alert in view.alerts:
+        line = f"{alert.text} (for {age(view.time_ms - alert.since_ms)})"
+        held.setdefault(alert.rule, []).append(line)
+    for fault in view.faults:
+        since, wait = age(view.time_ms - fault.since_ms), max(0, fault.retry_ms - view.time_ms)
+        line = f"{fault.source}: {fault.text} (for {since}, tried again in {age(wait)})"
+        held.setdefault(f"{fault.venue}: {fault.kind.replace('_', ' ')}", []).append(line)
+    if not held:
         return '<div class="banner"><b>No rule holds, and everything can be read.</b></div>'
-    return "".join(told)
+    return "".join(_banner(title, lines) for title, lines in held.items())
 
 
-def _banner(kind: str, title: str, text: str, since: str) -> str:
-    return (
-        f'<div class="banner banner-{kind}"><b>{escape(title)}</b> <span>{escape(text)}</span> '
-        f'<span class="quiet">for {escape(since)}</span></div>'
-    )
+def _banner(title: str, lines: Sequence[str]) -> str:
+    told = f"<b>{escape(title)}</b><ul>{_items(lines)}</ul>"
+    return f'<div class="banner banner-watch">{told}</div>'
+
+
+def _items(lines: Sequence[str]) -> str:
+    return "".join(f"<li>{escape(line)}</li>" for line in lines)
 
 
 def budgets(view: View) -> str:

@@ -199,7 +199,7 @@ class Watch:
 
     # --- what is shown ---
 
-    def deliveries(self, limit: int = 50) -> list[Delivery]:
+    def deliveries(self, limit: int) -> list[Delivery]:
         """Return the newest deliveries of alerts, newest first."""
         return self._store.deliveries(limit)
 

@@ -24,7 +24,9 @@ HOURS = {1: "1 hour", 6: "6 hours", 24: "1 day", 168: "1 week", 720: "30 days"}
 HOUR_MS = 3_600_000
 MORE_STYLE = """
 .state-stopped { color: var(--blue); }
-.banner span { overflow-wrap: anywhere; min-width: 0; }
+.banner ul, .note ul { margin: 0; padding-left: 1.1rem; list-style: disc; min-width: 0; }
+.banner ul { flex: 1 1 20rem; }
+.banner li, .note li { overflow-wrap: anywhere; }
 """
 
 
@@ -73,6 +75,7 @@ async def show(told: Watched, contract: str = "", hours: int = 24) -> None:
         banners = html().classes("banners").props("role=status")
         with grid():
             shown = {each: _table(each.title, each.about, each.columns) for each in _NOW}
+            unknown = html().classes("note").style("grid-column: span 12; margin: 0")
             past = _Past(told, contract, hours)
             sent = _table("Deliveries of alerts", "newest first", rows.DELIVERIES)
             shown |= {each: _table(each.title, each.about, each.columns) for each in _BESIDE}
@@ -85,10 +88,11 @@ async def show(told: Watched, contract: str = "", hours: int = 24) -> None:
         view = told.watch.view()
         asof.set_text(f"as of {utc(view.time_ms)} UTC")
         banners.set_content(rows.banners(view))
+        unknown.set_content(rows.unknown(view))
         budgets.set_content(rows.budgets(view))
         for each, shown_rows in shown.items():
             shown_rows.rows = list(each.rows(view))
-        sent.rows = list(rows.deliveries(told.watch.deliveries()))
+        sent.rows = list(rows.deliveries(told.watch.deliveries(20)))
         past.offer(view)
 
     refresh()
