@@ -97,6 +97,18 @@ def test_binance_is_read_whole(stub: Stub) -> None:
     assert asking.adapter.budget.used(NOW) == 321  # what the venue has counted
 
 
+def test_coin_margined_futures_are_read_whole(stub: Stub) -> None:
+    samples.binance_coin(stub)
+    readings, faults, _ = ask(made("binance-coin", stub.url))
+    assert faults == {}
+    (light,), (held,) = of(Light, readings), of(Position, readings)
+    assert (light.name, light.side, light.light, light.raw) == ("BTCUSD_PERP", "short", 3, "2")
+    assert (held.quantity, held.multiplier, held.inverse, held.settle) == (12, 100, True, "BTC")
+    assert (held.leverage, held.isolated, held.hedged) == (20, False, False)
+    assert of(Wallet, readings)[0].balance == Decimal("0.25")
+    assert [(r.name, r.side) for r in of(Fill, readings)] == [("BTCUSD_PERP", "short")]
+
+
 def test_bybit_is_read_whole(stub: Stub) -> None:
     samples.bybit(stub)
     readings, faults, _ = ask(made("bybit", stub.url))

@@ -10,7 +10,7 @@ from delever.watch.reading import Fill, Light, Pool, Position, Reading, Risk, Si
 from delever.watch.scale import BINANCE, risk
 from delever.watch.settings import Venue
 from delever.watch.venues.adapter import Adapter, Deliver, Source, Stream
-from delever.watch.venues.client import client
+from delever.watch.venues.client import client, next_push
 from delever.watch.venues.fields import Answer, each, number, rows, text, time_ms
 from delever.watch.venues.positions import When, Words, position
 
@@ -197,8 +197,10 @@ class _Binance:
         kept = self.api.options.get("future" if self.sub_type == "linear" else "delivery")
         if isinstance(kept, dict):
             kept["lastAuthenticatedTime"] = 0
+        self.api.broken = None
         while True:
-            for order in await self.api.watch_orders(None, None, None, {"subType": self.sub_type}):
+            coming = self.api.watch_orders(None, None, None, {"subType": self.sub_type})
+            for order in await next_push(self.api, coming):
                 raw = order.get("info") or {}
                 if str(raw.get("c", "")).startswith(ADL_ORDER) and raw.get("X") != "NEW":
                     deliver([self._told(raw)])

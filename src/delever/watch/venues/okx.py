@@ -13,7 +13,7 @@ from delever.watch.reading import Fill, Light, Pool, Position, Reading, Wallet, 
 from delever.watch.settings import Venue
 from delever.watch.venues.adapter import Adapter, Deliver, Source, Stream
 from delever.watch.venues.bybit import light
-from delever.watch.venues.client import set_up
+from delever.watch.venues.client import next_push, set_up
 from delever.watch.venues.fields import Answer, each, joined, number, optional, rows, text, time_ms
 from delever.watch.venues.positions import When, Words, position
 
@@ -114,10 +114,13 @@ class _Okx:
         url = self.api.get_url(CHANNEL, "public")
         args = [{"channel": CHANNEL, "instType": kind} for kind in KINDS]
         request = {"op": "subscribe", "args": args}
+        self.api.broken = None
         while True:
             pushed = self.api.watch(url, CHANNEL, request, CHANNEL)
             try:
-                await asyncio.wait_for(pushed, self.venue.cadence.stream_ms / 1000)
+                await asyncio.wait_for(
+                    next_push(self.api, pushed), self.venue.cadence.stream_ms / 1000
+                )
             except TimeoutError:
                 self._check_alive(url)
             while self.api.warnings:
