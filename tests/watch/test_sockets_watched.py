@@ -99,6 +99,12 @@ def everywhere(frame: Any) -> dict[str, list[Any]]:
     return {path: [SIGNED_IN, frame] if path == PRIVATE else [frame] for path in good()}
 
 
+def garbage() -> dict[str, list[Any]]:
+    """Return pushes that are no JSON, and such as are cut short."""
+    plain, cut = everywhere("<html>"), everywhere('{"topic": "adlAl')
+    return plain | {path: cut[path] for path in (COIN, INVERSE, OKX)}
+
+
 def missing() -> dict[str, list[Any]]:
     """Return pushes that lack a field."""
     return {
@@ -125,8 +131,7 @@ def mistyped() -> dict[str, list[Any]]:
 
 WRONG: dict[str, tuple[Callable[[], dict[str, list[Any]]], set[str]]] = {
     "cut off": (lambda: everywhere(None), {"socket_dropped"}),
-    "no JSON": (lambda: everywhere("<html>"), {"socket_dropped", "malformed"}),
-    "truncated": (lambda: everywhere('{"topic": "adlAl'), {"socket_dropped", "malformed"}),
+    "garbage": (garbage, {"malformed"}),
     "a field is missing": (missing, {"malformed"}),
     "a number is none": (mistyped, {"malformed"}),
 }

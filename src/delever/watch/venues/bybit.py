@@ -328,9 +328,13 @@ def _open(url: str, category: str) -> Any:
     import pybit.unified_trading as pybit  # type: ignore[import-untyped] # noqa: PLC0415 - heavy
 
     class Socket(pybit.WebSocket):  # type: ignore[misc]
-        """pybit's socket; `ended` is why it can be used no more."""
+        """pybit's socket; `ended` is why it can be used no more, `line` what is to be closed then.
+
+        websocket-client leaves that to the collector where the other side has closed first.
+        """
 
         ended: Exception | None = None
+        line: Any = None
 
         def is_connected(self) -> bool:
             """Return whether it is; raises for why it is not and never will be."""
@@ -338,8 +342,13 @@ def _open(url: str, category: str) -> Any:
                 raise self.ended
             return bool(super().is_connected())
 
+        def _on_open(self) -> None:
+            self.line = self.ws.sock.sock
+
         def _on_close(self) -> None:
             self.ended = self.ended or ConnectionError("the socket was closed")
+            if self.line is not None:
+                self.line.close()
 
         def _on_error(self, error: Exception) -> None:
             lost = isinstance(error, OSError) or "WebSocket" in type(error).__name__
