@@ -47,7 +47,7 @@ def refused(code: str, status: int) -> Callable[[str, Answer], Answer]:
     return refuse
 
 
-def without(path: str, told: Answer) -> Answer:
+def without(path: str, _: Answer) -> Answer:
     """Return an answer that is well formed and holds nothing that was asked for."""
     empty = {"code": "0", "msg": ""}
     return (200, {}, of_venue(path, {}, samples.enveloped({}), empty))
@@ -93,11 +93,11 @@ BREAKS: dict[str, tuple[Break, set[str]]] = {
     "a field is missing": (changed(drop), {"malformed"}),
     "a number is a list": (changed(nonsense), {"malformed"}),
     "truncated": (lambda _, told: (200, {}, str(told[2])[:20]), {"malformed"}),
-    "HTML": (lambda _, __: (200, {}, "<html>maintenance</html>"), {"malformed", "unreachable"}),
+    "HTML": (lambda _, __: (200, {}, "<html>maintenance</html>"), {"malformed"}),
     "HTTP 500": (lambda _, __: (500, {}, {"code": -1000, "msg": "error"}), {"unreachable"}),
     "HTTP 502": (lambda _, __: (502, {}, "<html>bad gateway</html>"), {"unreachable"}),
     "HTTP 429": (lambda _, __: (429, {"retry-after": "7"}, {}), {"rate_limited"}),
-    "HTTP 418": (lambda _, __: (418, {"retry-after": "90"}, {}), {"banned", "rate_limited"}),
+    "HTTP 418": (lambda _, __: (418, {"retry-after": "90"}, {}), {"banned"}),
     "clock": (refused("-1021", 400), {"clock_is_skewed"}),
     "revoked": (refused("-2015", 401), {"key_is_refused"}),
 }

@@ -16,6 +16,7 @@ from delever.watch.venues.positions import When, Words, position
 
 WEIGHT_PER_MINUTE = 2_400
 USED = "X-MBX-USED-WEIGHT-1M"
+LISTS = {"/positionRisk": (), "/adlQuantile": ()}
 ADL_ORDER = "adl_autoclose"
 DAY_MS = 24 * 3_600_000
 
@@ -26,7 +27,7 @@ WORDS = Words(
 
 def binance(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
     """Return the adapter of USDⓈ-M futures."""
-    held = _Binance(venue, client(venue, "binanceusdm", {}), now_ms, "linear")
+    held = _Binance(venue, client(venue, "binanceusdm", {}, LISTS), now_ms, "linear")
     public = (
         Source("symbol risk", venue.cadence.risk_ms, 1, held.risks, (Risk,)),
         Source("insurance pools", venue.cadence.pool_ms, 40, held.pools, (Pool,)),
@@ -36,7 +37,7 @@ def binance(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
 
 def binance_coin(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
     """Return the adapter of COIN-M futures, which have neither symbol risk nor pools."""
-    return _Binance(venue, client(venue, "binancecoinm", {}), now_ms, "inverse").adapter(())
+    return _Binance(venue, client(venue, "binancecoinm", {}, LISTS), now_ms, "inverse").adapter(())
 
 
 @dataclass(frozen=True, slots=True)

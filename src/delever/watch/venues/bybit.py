@@ -19,6 +19,7 @@ from delever.watch.venues.fields import Answer, each, joined, number, rows, text
 from delever.watch.venues.positions import When, Words, position
 
 REQUESTS, WINDOW_MS = 600, 5_000
+LISTS = {"/v5/position/list": ("result", "list")}
 ADL = "AdlTrade"
 STREAM = "wss://stream.bybit.com"
 WORDS = Words(
@@ -46,7 +47,7 @@ Pushed = Callable[[Mapping[str, Any]], Answer]
 
 def bybit(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
     """Return the adapter of Bybit's derivatives."""
-    api = client(venue, "bybit", {"fetchMarkets": {"types": list(TOPICS)}})
+    api = client(venue, "bybit", {"fetchMarkets": {"types": list(TOPICS)}}, LISTS)
     api.has["fetchCurrencies"] = False
     held = _Bybit(venue, api, now_ms)
     cadence = venue.cadence

@@ -18,6 +18,7 @@ from delever.watch.venues.fields import Answer, each, joined, number, optional, 
 from delever.watch.venues.positions import When, Words, position
 
 REQUESTS, WINDOW_MS = 10, 2_000
+LISTS = {"/account/positions": ("data",)}
 CHANNEL = "adl-warning"
 KINDS = ("SWAP", "FUTURES")
 WORDS = Words("instId", "pos", "avgPx", "markPx", "lever", "mmr", "margin")
@@ -48,7 +49,7 @@ def okx(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
             else:
                 super().handle_message(client, message)
 
-    api = set_up(Okx, venue, {"fetchMarkets": {"types": ["swap", "future"]}})
+    api = set_up(Okx, venue, {"fetchMarkets": {"types": ["swap", "future"]}}, LISTS)
     api.has["fetchCurrencies"] = False
     api.warnings = deque(maxlen=10_000)
     held = _Okx(venue, api, now_ms)
