@@ -224,7 +224,9 @@ def bybit(stub: Stub) -> None:
     stub.say("/v5/position/list", enveloped({"list": [BYBIT_POSITION], "nextPageCursor": ""}))
     stub.say("/v5/execution/list", enveloped({"list": [EXECUTION], "nextPageCursor": ""}))
     stub.say("/v5/user/query-api", enveloped({"unified": 1, "uta": 1}))
-    stub.say("/v5/account/info", enveloped({"unifiedMarginStatus": 4}))
+    stub.say(
+        "/v5/account/info", enveloped({"unifiedMarginStatus": 4, "marginMode": "REGULAR_MARGIN"})
+    )
     coins = [{"coin": "USDT", "walletBalance": "1000.5", "equity": "998.67"}]
     stub.say("/v5/account/wallet-balance", enveloped({"list": [{"coin": coins}]}))
 

@@ -7,6 +7,7 @@ good news, such as an account without positions.
 import asyncio
 import copy
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +18,11 @@ from stub import Answer, Stub, stubbed
 from delever.watch.asking import Asking
 from delever.watch.faults import Fault
 from delever.watch.reading import Reading
+from delever.watch.run import Watch
 from delever.watch.settings import parse
+from delever.watch.store import Store
 from delever.watch.venues import MAKERS
+from delever.watch.view import View
 from sources import report
 
 KEPT = ("/time", "exchangeInfo", "instruments", "leverageBracket", "query-api", "account/info")
@@ -173,3 +177,79 @@ def test_no_wrong_answer_goes_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
         for answer in (samples.binance, samples.binance_coin, samples.bybit, samples.okx):
             answer(stub)
         report(asyncio.run(all_broken(stub)))
+
+
+# --- what becomes of numbers that do not come ---
+
+
+class Watching:
+    """A watch of Binance that is asked and looked at by hand, on a clock turned by hand."""
+
+    def __init__(self, stub: Stub, folder: Path) -> None:
+        self.now = SERVER_MS + 1_000
+        key = {"key_env": "WATCH_KEY", "secret_env": "WATCH_SECRET"}
+        rules = [{"when": "stale", "name": "old", "after_min": 0}]
+        venues = [{"venue": "binance", "base_url": stub.url, **key}]
+        settings = parse({"venues": venues, "rules": rules})
+        adapter = MAKERS["binance"](settings.venues[0], lambda: self.now)
+        self.watch = Watch(settings, [adapter], Store(folder / "w.db"), lambda: self.now)
+
+    async def look(self, *, after_ms: int) -> View:
+        self.now += after_ms
+        (asking,) = self.watch._askings
+        for source in asking.adapter.sources:
+            if source.name in {"positions and lights", "symbol risk", "insurance pools"}:
+                await asking._ask(source)
+        self.watch.tick()
+        return self.watch.view()
+
+
+async def row_stays_malformed(stub: Stub, folder: Path) -> None:
+    watching = Watching(stub, folder)
+    view = await watching.look(after_ms=0)
+    assert [p.stale for p in view.positions] == [False, False, False]
+    spoilt = [dict(row) for row in samples.POSITIONS]
+    del spoilt[0]["markPrice"]
+    stub.say("/fapi/v3/positionRisk", spoilt)
+    view = await watching.look(after_ms=30_000)
+    assert [p.stale for p in view.positions] == [False, False, False]  # the last known holds yet
+    assert "ADAUSDT" in view.faults[0].text or "markPrice" in view.faults[0].text
+    view = await watching.look(after_ms=36_000)
+    assert {p.position.name: p.stale for p in view.positions} == {
+        "ADAUSDT": True, "BTCUSDT": False, "ETHUSDT": False,
+    }  # fmt: skip
+    states = {c.situation.contract: c.situation.state for c in view.contracts}
+    assert states["ADAUSDT"] == "stale"
+    told = {alert.about for alert in view.alerts}
+    assert told == {"binance position ADAUSDT long", "binance light ADAUSDT long"}
+    stub.say("/fapi/v3/positionRisk", samples.POSITIONS)
+    view = await watching.look(after_ms=1_000)
+    assert not view.alerts
+    assert not view.faults
+    for adapter in (asking.adapter for asking in watching.watch._askings):
+        await adapter.close()
+
+
+async def nothing_is_told(stub: Stub, folder: Path) -> None:
+    """An account that holds nothing holds nothing; a venue without contracts is not believed."""
+    watching = Watching(stub, folder)
+    await watching.look(after_ms=0)
+    for path in ("/fapi/v1/symbolAdlRisk", "/fapi/v1/insuranceBalance", "/fapi/v3/positionRisk"):
+        stub.say(path, [])
+    view = await watching.look(after_ms=3_700_000)
+    assert view.positions == ()
+    assert {alert.about for alert in view.alerts} == {"binance risk", "binance pool"}
+    assert {p.stale for p in view.pools} == {True}
+    for adapter in (asking.adapter for asking in watching.watch._askings):
+        await adapter.close()
+
+
+@pytest.mark.parametrize("story", [row_stays_malformed, nothing_is_told])
+def test_a_number_that_does_not_come_grows_old_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, story: Callable[[Stub, Path], Any]
+) -> None:
+    monkeypatch.setenv("WATCH_KEY", "key")
+    monkeypatch.setenv("WATCH_SECRET", "secret")
+    with stubbed() as stub:
+        samples.binance(stub)
+        asyncio.run(story(stub, tmp_path))

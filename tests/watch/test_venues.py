@@ -126,6 +126,21 @@ def test_bybit_is_read_whole(stub: Stub) -> None:
     assert {(r.fill, r.side, r.quantity) for r in of(Fill, readings)} == {("e-1", "long", 40)}
 
 
+@pytest.mark.parametrize(("balance", "margin"), [("5.25", "5.25"), ("", "3.634521")])
+def test_an_account_of_bybit_may_be_isolated_as_a_whole(
+    stub: Stub, balance: str, margin: str
+) -> None:
+    """Unified accounts say it once; a position without its own margin has its initial one."""
+    samples.bybit(stub)
+    account = {"unifiedMarginStatus": 4, "marginMode": "ISOLATED_MARGIN"}
+    stub.say("/v5/account/info", samples.enveloped(account))
+    row = samples.BYBIT_POSITION | {"tradeMode": 0, "positionBalance": balance}
+    stub.say("/v5/position/list", samples.enveloped({"list": [row], "nextPageCursor": ""}))
+    readings, faults, _ = ask(made("bybit", stub.url), "positions and lights")
+    held = of(Position, readings)[0]
+    assert (faults, held.isolated, held.margin) == ({}, True, Decimal(margin))
+
+
 def test_okx_is_read_whole(stub: Stub) -> None:
     samples.okx(stub)
     readings, faults, _ = ask(made("okx", stub.url))

@@ -37,9 +37,13 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, tag_field="what"):
         """Return how old the number is; 0 where the venue's clock runs ahead."""
         return max(0, now_ms - self.of_ms)
 
+    def late_ms(self, now_ms: int) -> int:
+        """Return for how long the venue has had a newer number that has not come; below 0 none."""
+        return self.age_ms(now_ms) - 2 * self.cadence_ms - GRACE_MS
+
     def stale(self, now_ms: int) -> bool:
         """Return whether the venue must have a newer number by now."""
-        return self.age_ms(now_ms) > 2 * self.cadence_ms + GRACE_MS
+        return self.late_ms(now_ms) > 0
 
 
 class Light(Reading, tag="light", frozen=True, kw_only=True):
@@ -145,9 +149,13 @@ class Position(Reading, tag="position", frozen=True, kw_only=True):
 
 
 class Wallet(Reading, tag="wallet", frozen=True, kw_only=True):
-    """What backs the account's cross positions in one asset, without unrealised profit."""
+    """What backs the account's cross positions in one asset, without unrealised profit.
+
+    Where a venue tells only the whole, `with_isolated` says that isolated margins are in it.
+    """
 
     balance: Decimal
+    with_isolated: bool = False
 
 
 class Fill(Reading, tag="fill", frozen=True, kw_only=True):

@@ -125,8 +125,12 @@ class Watch:
     def _take(
         self, venue: str, readings: Sequence[Reading], whole: tuple[type[Reading], ...]
     ) -> None:
-        """Keep the newest reading of each key; what a whole answer no longer names is gone."""
-        if whole:
+        """Keep the newest reading of each key; what a whole answer no longer names is gone.
+
+        An account may hold nothing, but no venue is without contracts or pools: where it tells of
+        none, what was known stays, and grows old.
+        """
+        if whole and (readings or Position in whole):
             named = {reading.key for reading in readings}
             gone = [
                 key

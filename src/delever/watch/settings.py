@@ -158,7 +158,23 @@ class FaultRule(Rule, tag="fault", frozen=True, kw_only=True):
     """How long it must last."""
 
 
-AnyRule = LightRule | RiskRule | DistanceRule | StateRule | PoolFallRule | FillRule | FaultRule
+class StaleRule(Rule, tag="stale", frozen=True, kw_only=True):
+    """A number is older than the venue renews it, whether or not anything is seen to fail."""
+
+    after_min: int = 1
+    """How long it has been stale: beyond two refreshes and 5 s."""
+
+
+AnyRule = (
+    LightRule
+    | RiskRule
+    | DistanceRule
+    | StateRule
+    | PoolFallRule
+    | FillRule
+    | FaultRule
+    | StaleRule
+)
 
 
 class Channel(_Section, frozen=True, kw_only=True):
@@ -306,6 +322,8 @@ def _wrong_limits(rule: AnyRule) -> Iterator[str]:
             yield f"percent = {rule.percent}: must be above 0 and at most 100"
         case PoolFallRule() if rule.within_min < 1:
             yield f"within_min = {rule.within_min}: must be at least 1"
+        case StaleRule() | FaultRule() if rule.after_min < 0:
+            yield f"after_min = {rule.after_min}: must be at least 0"
         case StateRule() if not rule.states:
             yield "states: must name at least one state"
 

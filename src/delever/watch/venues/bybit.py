@@ -23,8 +23,16 @@ LISTS = {"/v5/position/list": ("result", "list")}
 ADL = "AdlTrade"
 STREAM = "wss://stream.bybit.com"
 WORDS = Words(
-    "symbol", "size", "avgPrice", "markPrice", "leverage", "positionMM", "positionBalance"
+    "symbol",
+    "size",
+    "avgPrice",
+    "markPrice",
+    "leverage",
+    "positionMM",
+    "positionBalance",
+    "positionIM",
 )
+ISOLATED = "ISOLATED_MARGIN"
 ASKED: tuple[Mapping[str, str], ...] = (
     {"category": "linear", "settleCoin": "USDT"},
     {"category": "linear", "settleCoin": "USDC"},
@@ -56,7 +64,7 @@ def bybit(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
         Source("insurance pools", cadence.alert_ms, 1, held.pools, (Pool,)),
     )
     private = (
-        Source("positions and lights", cadence.light_ms, 3, held.positions, (Position, Light)),
+        Source("positions and lights", cadence.light_ms, 4, held.positions, (Position, Light)),
         Source("wallet", cadence.light_ms, 1, held.wallets, (Wallet,)),
         Source("ADL fills", cadence.fill_ms, 2, held.fills),
     )
@@ -191,15 +199,20 @@ class _Bybit:
     # --- the account's ---
 
     async def positions(self) -> Answer:
+        """Return positions with their lights; whether they are isolated is the account's mode."""
+        account = await self.api.privateGetV5AccountInfo()
+        isolated = text(account.get("result"), "marginMode") == ISOLATED
         answers = []
         for asked in ASKED:
             listed = await self.api.fetch_positions(None, dict(asked))
             when = When(self.now_ms(), self.venue.cadence.light_ms)
             open_ = [row for row in listed if row.get("contracts")]
-            answers.append(each(open_, partial(self._position, when=when)))
+            read = partial(self._position, isolated=isolated, when=when)
+            answers.append(each(open_, read))
         return joined(answers)._replace(of_ms=None)
 
-    def _position(self, row: Mapping[str, Any], when: When) -> Iterator[Reading]:
+    def _position(self, row: Mapping[str, Any], *, isolated: bool, when: When) -> Iterator[Reading]:
+        row = {**row, "marginMode": "isolated"} if isolated else row
         held = position("bybit", row, self.api.market(row["symbol"]), WORDS, when)
         yield held
         yield light(held, row["info"], "adlRankIndicator", when)
@@ -220,6 +233,7 @@ class _Bybit:
             came_ms=came,
             cadence_ms=self.venue.cadence.light_ms,
             balance=number(row, "walletBalance"),
+            with_isolated=True,
         )
 
     async def fills(self) -> Answer:
