@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
-from delever.dashboard.charts import AMBER, BLUE, GREEN, GREY, RED, steps, time_charts
+from delever.dashboard.charts import AMBER, BLUE, GREEN, GREY, RED, Point, steps, time_charts
 from delever.dashboard.shown import NOTHING, plain, utc
 from delever.dashboard.tables import Column
 from delever.watch.scale import RISKS
-from delever.watch.store import Delivery, Kept
+from delever.watch.store import KEEP_EVERY_MS, Delivery, Kept
 from delever.watch.view import (
     Advice,
     ContractView,
@@ -22,6 +22,7 @@ from delever.watch.view import (
 )
 
 Row = dict[str, Any]
+_Line = tuple[str, list[Point], str, str]
 
 POSITIONS = (
     Column("venue", "Venue"),
@@ -50,9 +51,9 @@ CONTRACTS = (
 )
 ADVICE = (
     Column("position", "Position"),
-    Column("change", "What can I do"),
-    Column("score", "Score", "number"),
     Column("times", "Then / now", "number"),
+    Column("score", "Score", "number"),
+    Column("change", "What can I do"),
     Column("note", "", "wrapped"),
 )
 DELIVERIES = (
@@ -302,9 +303,9 @@ def _budget(venue: VenueView) -> str:
     return f"{used}; clock {venue.skew_ms:+} ms; {key}"
 
 
-def drawn(kept: Sequence[Kept]) -> tuple[int, dict[str, Any]]:
+def drawn(kept: Sequence[Kept], since_ms: int, now_ms: int) -> tuple[int, dict[str, Any]]:
     """Return how many charts there are of a contract's past, and the charts."""
-    by_chart = {chart: list(_lines(kept, chart)) for chart in CHARTS}
+    by_chart = {chart: list(_lines(kept, chart, now_ms)) for chart in CHARTS}
     shown = [chart for chart, lines in by_chart.items() if lines] or ["light"]
     series = [
         steps(name, points, colour, grid=grid, line=line)
@@ -312,15 +313,28 @@ def drawn(kept: Sequence[Kept]) -> tuple[int, dict[str, Any]]:
         for name, points, colour, line in by_chart[chart]
     ]
     titles = [CHARTS[chart][0] for chart in shown]
-    return len(shown), time_charts(titles, series, [CHARTS[chart][1] for chart in shown])
+    options = time_charts(titles, series, [_span(chart, by_chart[chart]) for chart in shown])
+    first_ms = min((line.at_ms for line in kept), default=since_ms)
+    for axis in options["xAxis"]:
+        axis |= {"min": max(first_ms, since_ms), "max": now_ms}
+    return len(shown), options
 
 
-def _lines(kept: Sequence[Kept], chart: str) -> Iterator[tuple[str, list[Any], str, str]]:
+def _span(chart: str, lines: Sequence[_Line]) -> tuple[float, float]:
+    """Return what a chart has to show: the whole scale, or from what was lowest up to 0."""
+    whole = CHARTS[chart][1]
+    values = [value for _, points, _, _ in lines for _, value in points]
+    return whole or (min(0.0, *values), max(0.0, *values))
+
+
+def _lines(kept: Sequence[Kept], chart: str, now_ms: int) -> Iterator[_Line]:
     """Yield the lines of one chart: name, points, colour, solid or dashed."""
     names = tuple(_RATIOS) if chart == "ratio" else (chart,)
     sides = sorted({(line.what, line.side) for line in kept if line.what in names})
     for place, (what, side) in enumerate(sides):
-        points = [(k.at_ms, k.value) for k in kept if (k.what, k.side) == (what, side)]
+        points = [(k.at_ms, k.value or 0.0) for k in kept if (k.what, k.side) == (what, side)]
+        last_ms, last = points[-1]
+        points.append((min(now_ms, last_ms + KEEP_EVERY_MS), last))  # it would be kept again then
         told = (f"{what} {side}".strip(), _COLOURS[place % len(_COLOURS)], "solid")
         name, colour, line = _RATIOS.get(what, told)
         yield name, points, colour, line

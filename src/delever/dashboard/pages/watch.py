@@ -154,13 +154,14 @@ class _Past:
 
     async def draw(self) -> None:
         """Draw the past anew; a file that cannot be read is said."""
-        since_ms = self._told.watch.view().time_ms - self._hours.value * HOUR_MS
+        now_ms = self._told.watch.view().time_ms
+        since_ms = now_ms - self._hours.value * HOUR_MS
         try:
             kept = await asyncio.to_thread(self._told.past, self._contract.value or "", since_ms)
         except sqlite3.Error as error:
             self._note.set_text(f"{self._told.history} cannot be read: {error}")
             return
-        count, options = rows.drawn(kept)
+        count, options = rows.drawn(kept, since_ms, now_ms)
         self._note.set_text("" if kept else "Nothing is kept of it yet.")
         self._chart.style(f"height: {pixels(count)}px")
         self._chart.options.clear()
