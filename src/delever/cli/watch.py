@@ -22,7 +22,10 @@ from delever.lab.errors import InputError
 if TYPE_CHECKING:
     from delever.watch.run import Watch
     from delever.watch.settings import Settings
+    from delever.watch.store import Delivery
     from delever.watch.view import View
+
+DAY_MS = 24 * 3_600_000
 
 app = App(name="watch", help="Watch lights, pools and ADL on Binance, Bybit and OKX.")
 
@@ -243,7 +246,7 @@ def history_command(
     from delever.watch import store  # noqa: PLC0415 - heavy
 
     path = _settings(config, (), (), (), history).history
-    since_ms = wall_clock_ms() - round(days * 24 * 3_600_000)
+    since_ms = wall_clock_ms() - round(days * DAY_MS)
     try:
         kept = store.history(path, since_ms=since_ms, name=contract)
     except sqlite3.Error as error:
@@ -257,6 +260,39 @@ def history_command(
         say(f"{plot}: {len(kept)} numbers")
         return
     show([line._asdict() for line in kept], out, schema="delever.watch.history/1")
+
+
+@app.command
+def deliveries(
+    *,
+    config: ConfigPath = None,
+    history: HistoryPath = None,
+    days: Annotated[float, Parameter(help="Only the last days.")] = 30,
+    out: Output = TO_STDOUT,
+) -> None:
+    """Show what has become of every alert: which channel, sent, waiting or failed, and why not."""
+    from delever.watch import store  # noqa: PLC0415 - heavy
+
+    path = _settings(config, (), (), (), history).history
+    since_ms = wall_clock_ms() - round(days * DAY_MS)
+    try:
+        told = store.delivery_log(path, since_ms=since_ms)
+    except sqlite3.Error as error:
+        raise InputError(f"{path}: {error}; it is made by `delever watch`") from None
+    show([_delivery(each) for each in told], out, schema="delever.watch.deliveries/1")
+
+
+def _delivery(told: "Delivery") -> dict[str, object]:
+    return {
+        "made_ms": told.made_ms,
+        "channel": told.channel,
+        "state": told.state,
+        "attempts": told.attempts,
+        "kind": told.alert.kind,
+        "rule": told.alert.rule,
+        "text": told.alert.text,
+        "error": told.error,
+    }
 
 
 @app.command

@@ -34,8 +34,8 @@ POSITIONS = (
     Column("age", "Age", "state"),
     Column("state", "State", "state"),
     Column("risk", "Contract's risk"),
-    Column("start", "To start", "number"),
-    Column("stop", "To stop", "number"),
+    Column("start", "To start"),
+    Column("stop", "To stop"),
 )
 CONTRACTS = (
     Column("venue", "Venue"),
@@ -44,8 +44,8 @@ CONTRACTS = (
     Column("for", "For"),
     Column("risk", "ADL risk"),
     Column("ratio", "Profit ratio", "number"),
-    Column("start", "To start", "number"),
-    Column("stop", "To stop", "number"),
+    Column("start", "To start"),
+    Column("stop", "To stop"),
     Column("ages", "Age of each number", "wrapped"),
     Column("why", "Why", "wrapped"),
 )
@@ -138,12 +138,9 @@ def _standing(contract: ContractView | None) -> Row:
 
 def _distances(contract: ContractView | None) -> Row:
     if contract is None or contract.drawdown is None:
-        return {"ratio": None, "start": None, "stop": None}
-    return {
-        "ratio": str(contract.drawdown.pnl_ratio),
-        "start": f"{contract.to_start_percent:.2f} %",
-        "stop": f"{contract.to_stop_percent:.2f} %",
-    }
+        return {"ratio": None, "start": NOTHING, "stop": NOTHING}
+    start, stop = contract.distances
+    return {"ratio": str(contract.drawdown.pnl_ratio), "start": start, "stop": stop}
 
 
 def contracts(view: View) -> Iterator[Row]:

@@ -92,9 +92,14 @@ class Drawdown(Reading, tag="drawdown", frozen=True, kw_only=True):
         return self.stop_ratio - self.pnl_ratio
 
     @property
+    def armed(self) -> bool:
+        """Whether a fall of its profit can start ADL: the pool is above its threshold."""
+        return self.balance > self.threshold
+
+    @property
     def starts(self) -> bool:
         """Whether ADL starts at these numbers: contract drawdown, or a pool with nothing left."""
-        return self.balance <= 0 or (self.balance > self.threshold and self.to_start <= 0)
+        return self.balance <= 0 or (self.armed and self.to_start <= 0)
 
     @property
     def stops(self) -> bool:

@@ -130,7 +130,7 @@ def _near(rule: DistanceRule, reading: Drawdown) -> bool | None:
     clear = rule.under * CLEARING if rule.clear_over is None else rule.clear_over
     if reading.balance <= 0:
         return True
-    if reading.balance <= reading.threshold:
+    if not reading.armed:
         return False
     return _between(percent < rule.under, percent > clear)
 

@@ -7,7 +7,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from delever.watch.reading import Drawdown
 from delever.watch.scale import RISKS
 from delever.watch.view import (
     Advice,
@@ -109,17 +108,11 @@ def _contract(contract: ContractView, now_ms: int) -> Sequence[str | Text]:
         Text(situation.state.upper(), STYLES[situation.state]),
         age(now_ms - situation.since_ms),
         "" if risk is None else f"{RISKS[risk.level - 1]} ({risk.raw})",
-        *_distance(drawdown, contract),
+        "" if drawdown is None else str(drawdown.pnl_ratio),
+        *contract.distances,
         contract.ages,
         situation.why,
     ]
-
-
-def _distance(drawdown: Drawdown | None, contract: ContractView) -> Sequence[str]:
-    if drawdown is None:
-        return ["", "", ""]
-    start, stop = contract.to_start_percent, contract.to_stop_percent
-    return [str(drawdown.pnl_ratio), f"{start:.2f} %", f"{stop:.2f} %"]
 
 
 def _alerts(view: View) -> Table:

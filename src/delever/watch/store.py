@@ -200,12 +200,16 @@ class Store:
         )
 
     def _deliveries(self, where: str, values: tuple[Any, ...]) -> list[Delivery]:
-        rows = self._db.execute(f"select * from deliveries {where}", values)  # noqa: S608
-        names = [column for (column, *_) in rows.description]
-        return [
-            Delivery(**{**told, "alert": msgspec.msgpack.decode(told["alert"], type=Alert)})
-            for told in (dict(zip(names, row, strict=True)) for row in rows)
-        ]
+        return _read_deliveries(self._db, where, values)
+
+
+def _read_deliveries(db: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> list[Delivery]:
+    rows = db.execute(f"select * from deliveries {where}", values)  # noqa: S608
+    names = [column for (column, *_) in rows.description]
+    return [
+        Delivery(**{**told, "alert": msgspec.msgpack.decode(told["alert"], type=Alert)})
+        for told in (dict(zip(names, row, strict=True)) for row in rows)
+    ]
 
 
 class _Line(NamedTuple):
@@ -267,6 +271,15 @@ def history(path: str | Path, *, since_ms: int = 0, name: str | None = None) -> 
     query = "select * from history where at_ms >= ? and (? is null or name = ?) order by at_ms"
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
         return [Kept(*row) for row in db.execute(query, (since_ms, name, name))]
+
+
+def delivery_log(path: str | Path, *, since_ms: int = 0) -> list[Delivery]:
+    """Return the deliveries in a file, oldest first, without changing it.
+
+    Raises sqlite3.Error where the file is not there or is no history of a watch.
+    """
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        return _read_deliveries(db, "where made_ms >= ? order by id", (since_ms,))
 
 
 def thinned(kept: Sequence[Kept], most: int) -> list[Kept]:

@@ -79,6 +79,17 @@ class ContractView(msgspec.Struct, frozen=True, kw_only=True):
     stale: tuple[str, ...]
 
     @property
+    def distances(self) -> tuple[str, str]:
+        """Return what is left to start and stop; a pool below its threshold starts nothing."""
+        drawdown = self.drawdown
+        if drawdown is None or self.to_start_percent is None or self.to_stop_percent is None:
+            return "", ""
+        start, stop = f"{self.to_start_percent:.2f} %", f"{self.to_stop_percent:.2f} %"
+        if not drawdown.armed:
+            start = f"off: pool not above {drawdown.threshold.normalize():f}"
+        return start, stop
+
+    @property
     def ages(self) -> str:
         """Return every number's age against how often the venue renews it."""
         told = (against(name, old, self.cadences_ms[name]) for name, old in self.ages_ms.items())
