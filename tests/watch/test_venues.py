@@ -187,9 +187,6 @@ FAULTS = [
     (400, SKEWED, {}, "clock_is_skewed", 1_000),
     (401, REVOKED, {}, "key_is_refused", 1_000),
     (503, {"code": -1001, "msg": "Internal error"}, {}, "unreachable", 1_000),
-    (200, "<html>under maintenance</html>", {}, "malformed", 1_000),
-    (200, {"symbol": "BTCUSDT"}, {}, "malformed", 1_000),
-    (200, '[{"symbol": "BTC', {}, "malformed", 1_000),
 ]
 
 
@@ -279,6 +276,14 @@ def test_bybit_refuses_in_http_200_and_says_when_to_come_back(stub: Stub) -> Non
         stub.say("/v5/market/adlAlert", refused | {"retCode": code, "retMsg": "no"})
         _, faults, _ = ask(made("bybit", stub.url), "ADL alerts")
         assert faults["ADL alerts"].kind.startswith(kind), code
+
+
+def test_bybit_shuts_an_address_out_for_ten_minutes(stub: Stub) -> None:
+    samples.bybit(stub)
+    stub.say("/v5/market/adlAlert", "403, access too frequent", 403)
+    _, faults, asking = ask(made("bybit", stub.url), "ADL alerts")
+    assert faults["ADL alerts"].kind is FaultKind.BANNED
+    assert asking.held_until_ms - NOW == 600_000
 
 
 def test_okx_refuses_a_key(stub: Stub) -> None:

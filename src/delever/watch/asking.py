@@ -21,9 +21,6 @@ SETTLED_S = 2.0
 """A stream that may be silent counts as listening again when it has not dropped for so long."""
 
 LOOK_S = 0.25
-BAN_MS = 60_000
-"""How long a venue is left alone that bans without saying for how long."""
-
 SKEW_MS = 1_000
 """A clock that is off by less changes no age that anybody would notice."""
 
@@ -170,7 +167,7 @@ class Asking:
         wait_ms = wait_of(self.adapter.headers(), now)
         limited = kind in {FaultKind.RATE_LIMITED, FaultKind.BANNED}
         if limited:  # whoever asks on is banned for longer: every source of the venue waits
-            least = BAN_MS if kind is FaultKind.BANNED else FIRST_RETRY_MS
+            least = self.adapter.ban_ms if kind is FaultKind.BANNED else FIRST_RETRY_MS
             self.held_until_ms = max(self.held_until_ms, now + (wait_ms or least))
         self._fail(name, kind, text_of(error), wait_ms if limited else None)
         if kind is FaultKind.CLOCK_IS_SKEWED:

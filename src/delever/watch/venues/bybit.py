@@ -33,6 +33,9 @@ WORDS = Words(
     "positionIM",
 )
 ISOLATED = "ISOLATED_MARGIN"
+BAN_MS = 10 * 60_000
+"""Bybit lets an address in again that has been quiet for so long."""
+
 ASKED: tuple[Mapping[str, str], ...] = (
     {"category": "linear", "settleCoin": "USDT"},
     {"category": "linear", "settleCoin": "USDC"},
@@ -84,6 +87,7 @@ def bybit(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
         close=api.close,
         set_clock=held.set_clock,
         headers=lambda: api.last_response_headers or {},
+        ban_ms=BAN_MS,
     )
 
 
