@@ -20,7 +20,7 @@ from trading import tell
 
 from delever.config import Okx as Settings
 from delever.config import Role
-from delever.core.messages import SetTime
+from delever.core.messages import SetTime, Side
 from delever.journal import verify
 from delever.server.http import Reply, Request
 from delever.server.keys import Holder, Keyring
@@ -29,6 +29,7 @@ from delever.server.venues.fills import FillLog
 from delever.server.venues.okx import Okx
 from delever.server.venues.okx_access import FUND, authenticate
 from delever.wire import okx as wire
+from delever.wire.okx_bills import Bill
 from table import Row, cases
 
 NOON = "2020-12-08T09:08:57.715Z"
@@ -268,6 +269,36 @@ def test_bills_tell_adl_and_liquidation_for_a_week() -> None:
         assert await bills(caller, "bob-key") == []
 
     calling(use)
+
+
+SUBTYPES = {  # type, side, long/short mode
+    ("9", "long", True): "125",
+    ("9", "short", True): "126",
+    ("9", "short", False): "127",
+    ("9", "long", False): "128",
+    ("5", "long", True): "104",
+    ("5", "short", True): "105",
+    ("5", "short", False): "106",
+    ("5", "long", False): "107",
+}
+
+
+def test_a_bill_s_subtype_says_which_side_was_closed_in_which_mode() -> None:
+    async def go(runner: Runner, _: Keyring) -> None:
+        fills = FillLog(runner)
+        await runner.submit(fall())
+        bills = [Bill(*closing) for name in ("bob", "ann") for closing in fills.of(name)]
+        told = {}
+        for bill in bills:
+            for side in Side:
+                turned = bill._replace(event=msgspec.structs.replace(bill.event, side=side))
+                for hedged in (True, False):
+                    subtype = turned.subtype(hedge_mode=hedged)
+                    told[turned.type, str(side), hedged] = subtype
+        assert told == SUBTYPES
+        assert len({bill.id for bill in bills}) == len(bills) == 2
+
+    in_place(go, Clock(NOON_MS))
 
 
 # --- served ---
