@@ -29,6 +29,11 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, tag_field="what"):
     cadence_ms: int
 
     @property
+    def kind(self) -> str:
+        """What kind of number it is, in one word: light, drawdown, warning, ..."""
+        return str(self.__struct_config__.tag)
+
+    @property
     def key(self) -> tuple[str, ...]:
         """What the reading is of; a newer one with the same key replaces it."""
         return (type(self).__name__, self.venue, self.name)

@@ -182,7 +182,7 @@ def _stale(rule: StaleRule, readings: Sequence[Reading], now_ms: int) -> Iterato
 
 def _of_group(reading: Reading) -> str:
     """Return what a stale number is told as: itself if it is the account's, else its kind."""
-    kind = type(reading).__name__.lower()
+    kind = reading.kind
     match reading:
         case Light() | Position():
             return f"{reading.venue} {kind} {reading.name} {reading.side}"

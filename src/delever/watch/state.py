@@ -129,4 +129,4 @@ def _signs(fresh: Sequence[Reading]) -> Iterator[str]:
 
 
 def _what(reading: Reading) -> str:
-    return f"no new {type(reading).__name__.lower()}"
+    return f"no new {reading.kind}"

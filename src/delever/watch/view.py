@@ -161,5 +161,5 @@ def contract_view(situation: Situation, read: list[Reading], now_ms: int) -> Con
 
 
 def _name(reading: Reading) -> str:
-    what = type(reading).__name__.lower()
+    what = reading.kind
     return f"{what} {reading.side}" if isinstance(reading, Light | Position) else what
