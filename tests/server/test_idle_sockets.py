@@ -42,7 +42,7 @@ def connected(path: str, use: Callable[[Client], Awaitable[None]]) -> None:
         venue: Venue = (
             Bybit(runner, keyring, FillLog(runner), IDLE_S)
             if path == BYBIT
-            else Okx(runner, keyring, IDLE_S)
+            else Okx(runner, keyring, FillLog(runner), IDLE_S)
         )
         front = Front(Listen(), (venue,), nobody, {}, nobody)
         server = uvicorn.Server(

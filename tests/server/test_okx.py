@@ -6,6 +6,8 @@ import hashlib
 import hmac
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import ccxt
@@ -18,19 +20,22 @@ from trading import tell
 
 from delever.config import Okx as Settings
 from delever.config import Role
-from delever.core.messages import SetTime
+from delever.core.messages import SetTime, Side
 from delever.journal import verify
 from delever.server.http import Reply, Request
 from delever.server.keys import Holder, Keyring
 from delever.server.runner import NOW, Runner
+from delever.server.venues.fills import FillLog
 from delever.server.venues.okx import Okx
 from delever.server.venues.okx_access import FUND, authenticate
 from delever.wire import okx as wire
+from delever.wire.okx_bills import Bill
 from table import Row, cases
 
 NOON = "2020-12-08T09:08:57.715Z"
 NOON_MS = 1_607_418_537_715
 POSITIONS = "/api/v5/account/positions"
+BILLS = "/api/v5/account/bills"
 LINEAR = "BTC/USDT:USDT"
 WAIT_S = 10
 
@@ -128,7 +133,7 @@ def calling(use: Callable[[Caller, Runner], Awaitable[None]], **limits: int) -> 
     config = msgspec.structs.replace(CONFIG, okx=Settings(**limits))
 
     async def go(runner: Runner, keys: Keyring) -> None:
-        await use(Caller(Okx(runner, keys), clock), runner)
+        await use(Caller(Okx(runner, keys, FillLog(runner)), clock), runner)
 
     in_place(go, clock, config)
 
@@ -209,7 +214,7 @@ def test_the_fund_is_found_again_after_a_restart(tmp_path: Any) -> None:
     answers = []
 
     async def crash(runner: Runner, keys: Keyring) -> None:
-        venue = Okx(runner, keys)
+        venue = Okx(runner, keys, FillLog(runner))
         await runner.submit(fall())
         await runner.tick()
         answers.append(await Caller(venue, Clock(0)).ask(FUND, query))
@@ -218,7 +223,7 @@ def test_the_fund_is_found_again_after_a_restart(tmp_path: Any) -> None:
 
     async def again() -> None:
         runner = Runner(config, Clock(NOON_MS))
-        venue = Okx(runner, Keyring(()))
+        venue = Okx(runner, Keyring(()), FillLog(runner))
         await runner.start()
         await runner.submit([SetTime(time_ms=NOW)])
         answers.append(await Caller(venue, Clock(0)).ask(FUND, query))
@@ -227,6 +232,73 @@ def test_the_fund_is_found_again_after_a_restart(tmp_path: Any) -> None:
     asyncio.run(again())
     assert answers[0][0]["details"] == answers[1][0]["details"] != []
     assert not verify(path).findings
+
+
+async def bills(caller: Caller, key: str, query: str = "") -> Any:
+    """Return an account's bills, asked for at the time of the clock."""
+    sent = f"{datetime.fromtimestamp(caller.clock.ms / 1000, UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+    headers = signed(key, sent, f"{BILLS}?{query}" if query else BILLS)
+    answer = msgspec.json.decode((await caller.venue.answer(request(BILLS, query, headers))).body)
+    return answer["data"] if answer["code"] == "0" else answer["code"]
+
+
+def test_bills_tell_adl_and_liquidation_for_a_week() -> None:
+    async def use(caller: Caller, runner: Runner) -> None:
+        assert await bills(caller, "bob-key") == []
+        await runner.submit(fall())
+        await runner.tick()
+        (fill,) = await bills(caller, "bob-key", "type=9")
+        assert (fill["subType"], fill["instId"]) == ("127", "BTC-USDT-SWAP")  # net: bought back
+        assert (fill["sz"], fill["ts"], fill["mgnMode"]) == ("50", str(NOON_MS), "cross")
+        entry, price = Decimal(60_000), Decimal(fill["px"])
+        assert Decimal(fill["pnl"]) == 50 * (entry - price) == Decimal(fill["balChg"])
+        (taken,) = await bills(caller, "ann-key")
+        told = [taken[name] for name in ("type", "subType", "sz", "mgnMode", "balChg")]
+        assert told == ["5", "107", "100", "isolated", "0"]
+        number = fill["billId"]
+        for query in ("type=5", "instId=BTC-USD-SWAP", "mgnMode=isolated", "ctType=inverse"):
+            assert await bills(caller, "bob-key", query) == []
+        for query in (f"after={number}", f"before={number}", f"end={NOON_MS - 1}"):
+            assert await bills(caller, "bob-key", query) == []
+        assert await bills(caller, "bob-key", f"begin={NOON_MS}&limit=1&subType=127") == [fill]
+        caller.clock.ms += 2_000
+        for query in ("type=x", "mgnMode=both", "limit=-1", "before=bill"):
+            assert await bills(caller, "bob-key", query) == "51000"
+        assert await bills(caller, "desk-key") == "50114"
+        caller.clock.ms += 7 * 24 * 3_600_000 + 1
+        assert await bills(caller, "bob-key") == []
+
+    calling(use)
+
+
+SUBTYPES = {  # type, side, long/short mode
+    ("9", "long", True): "125",
+    ("9", "short", True): "126",
+    ("9", "short", False): "127",
+    ("9", "long", False): "128",
+    ("5", "long", True): "104",
+    ("5", "short", True): "105",
+    ("5", "short", False): "106",
+    ("5", "long", False): "107",
+}
+
+
+def test_a_bill_s_subtype_says_which_side_was_closed_in_which_mode() -> None:
+    async def go(runner: Runner, _: Keyring) -> None:
+        fills = FillLog(runner)
+        await runner.submit(fall())
+        bills = [Bill(*closing) for name in ("bob", "ann") for closing in fills.of(name)]
+        told = {}
+        for bill in bills:
+            for side in Side:
+                turned = bill._replace(event=msgspec.structs.replace(bill.event, side=side))
+                for hedged in (True, False):
+                    subtype = turned.subtype(hedge_mode=hedged)
+                    told[turned.type, str(side), hedged] = subtype
+        assert told == SUBTYPES
+        assert len({bill.id for bill in bills}) == len(bills) == 2
+
+    in_place(go, Clock(NOON_MS))
 
 
 # --- served ---
@@ -255,6 +327,20 @@ def test_ccxt_reads_positions_and_the_fund(market: Served) -> None:
     assert (position["contractSize"], position["notional"]) == (1.0, 3_000_000.0)
     fund = client.publicGetPublicInsuranceFund({"instType": "SWAP", "instFamily": "BTC-USDT"})
     assert fund["data"][0]["total"] == "1000000"
+
+
+def test_ccxt_reads_adl_out_of_the_bills() -> None:
+    with served(MEMORY) as server:
+        grant(server.service.keyring)
+        tell(server.service, opening())
+        client = ccxt_of(server, "hed-key")
+        assert client.privateGetAccountBills({"type": "9"})["data"] == []
+        tell(server.service, fall())
+        client = ccxt_of(server, "dan-key")
+        (entry,) = client.fetch_ledger("USDT", params={"type": "swap"})
+        assert (entry["type"], entry["info"]["instId"]) == ("trade", "BTC-USDT-SWAP")
+        assert entry["info"]["subType"] == "127"
+        assert entry["amount"] == float(entry["info"]["pnl"])
 
 
 @pytest.mark.parametrize(

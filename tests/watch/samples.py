@@ -94,11 +94,60 @@ def binance(stub: Stub) -> None:
     stub.say("/fapi/v1/adlQuantile", QUANTILES)
     stub.say("/fapi/v3/positionRisk", POSITIONS)
     stub.say("/fapi/v1/leverageBracket", [])
+    stub.say("/fapi/v1/listenKey", {"listenKey": "linear-key"})
     stub.say("/fapi/v1/forceOrders", [FORCED, FORCED | {"clientOrderId": "autoclose-7"}])
     stub.say(
         "/fapi/v3/account",
         {"assets": [{"asset": "USDT", "walletBalance": "30", "crossWalletBalance": "27.25"}]},
     )
+
+
+DAPI_INFO = {
+    "symbols": [
+        {
+            "symbol": "BTCUSD_PERP",
+            "pair": "BTCUSD",
+            "contractType": "PERPETUAL",
+            "contractStatus": "TRADING",
+            "contractSize": 100,
+            "baseAsset": "BTC",
+            "quoteAsset": "USD",
+            "marginAsset": "BTC",
+        }
+    ]
+}
+COIN_POSITION = {
+    "symbol": "BTCUSD_PERP",
+    "positionAmt": "-12",
+    "entryPrice": "63000",
+    "breakEvenPrice": "63000",
+    "markPrice": "60123.40000000",
+    "unRealizedProfit": "0.00091",
+    "liquidationPrice": "0",
+    "leverage": "20",
+    "maxQty": "250",
+    "marginType": "cross",
+    "isolatedMargin": "0.00000000",
+    "isAutoAddMargin": "false",
+    "positionSide": "BOTH",
+    "notionalValue": "-0.01995895",
+    "isolatedWallet": "0",
+    "updateTime": SERVER_MS,
+}
+
+
+def binance_coin(stub: Stub) -> None:
+    """Let a stub answer as COIN-M futures."""
+    forced = FORCED | {"symbol": "BTCUSD_PERP", "positionSide": "BOTH", "pair": "BTCUSD"}
+    stub.say("/dapi/v1/time", {"serverTime": SERVER_MS})
+    stub.say("/dapi/v1/exchangeInfo", DAPI_INFO)
+    stub.say("/dapi/v1/adlQuantile", [{"symbol": "BTCUSD_PERP", "adlQuantile": {"BOTH": 2}}])
+    stub.say("/dapi/v1/positionRisk", [COIN_POSITION])
+    stub.say("/dapi/v2/leverageBracket", [])
+    stub.say("/dapi/v1/forceOrders", [forced])
+    money = {"asset": "BTC", "walletBalance": "0.5", "crossWalletBalance": "0.25"}
+    stub.say("/dapi/v1/account", {"assets": [money], "positions": []})
+    stub.say("/dapi/v1/listenKey", {"listenKey": "coin-key"})
 
 
 ALERT = {
@@ -175,7 +224,9 @@ def bybit(stub: Stub) -> None:
     stub.say("/v5/position/list", enveloped({"list": [BYBIT_POSITION], "nextPageCursor": ""}))
     stub.say("/v5/execution/list", enveloped({"list": [EXECUTION], "nextPageCursor": ""}))
     stub.say("/v5/user/query-api", enveloped({"unified": 1, "uta": 1}))
-    stub.say("/v5/account/info", enveloped({"unifiedMarginStatus": 4}))
+    stub.say(
+        "/v5/account/info", enveloped({"unifiedMarginStatus": 4, "marginMode": "REGULAR_MARGIN"})
+    )
     coins = [{"coin": "USDT", "walletBalance": "1000.5", "equity": "998.67"}]
     stub.say("/v5/account/wallet-balance", enveloped({"list": [{"coin": coins}]}))
 

@@ -1,8 +1,9 @@
-"""A venue that says what a test tells it to, over real HTTP: documented answers and faults.
+"""A venue that says what a test tells it to, over real HTTP and WebSockets: answers and faults.
 
 It knows no rules. What a served engine answers is tested against the served engine.
 """
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -17,10 +18,16 @@ from delever.server.app import bind
 
 Answer = tuple[int, dict[str, str], Any]
 
+PUSH_EVERY_S = 0.1
+
 
 @dataclass
 class Stub:
-    """What is answered by path, what has been asked (`METHOD path`), and the JSON sent to it."""
+    """What is answered by path, what has been asked (`METHOD path`), and the JSON sent to it.
+
+    `pushes` are the frames of a socket by its path, sent over and over while it is open: JSON,
+    text as it is, or None, which cuts the connection.
+    """
 
     url: str = ""
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -29,14 +36,42 @@ class Stub:
     bodies: list[Any] = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)
     sent: list[dict[str, str]] = field(default_factory=list)
+    pushes: dict[str, list[Any]] = field(default_factory=dict)
+    heard: list[str] = field(default_factory=list)
 
     def say(self, path: str, body: Any, status: int = 200, **headers: str) -> None:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self.answers[path] = (status, named, body)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return
+        if scope["type"] == "websocket":
+            await self._converse(scope["path"], receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+
+    async def _converse(self, path: str, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        self.asked.append(f"SOCKET {path}")
+        pushing = asyncio.ensure_future(self._push(path, send))
+        try:
+            while (told := await receive())["type"] != "websocket.disconnect":
+                self.heard.append(told.get("text") or "")
+        finally:
+            pushing.cancel()
+            await asyncio.gather(pushing, return_exceptions=True)
+
+    async def _push(self, path: str, send: Any) -> None:
+        while True:
+            await asyncio.sleep(PUSH_EVERY_S)
+            for frame in self.pushes.get(path, ()):
+                if frame is None:
+                    await send({"type": "websocket.close", "code": 1011})
+                    return
+                text = frame if isinstance(frame, str) else json.dumps(frame)
+                await send({"type": "websocket.send", "text": text})
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope["path"]
         body_sent = (await receive()).get("body", b"")
         if body_sent.startswith(b"{"):
@@ -56,7 +91,14 @@ class Stub:
 def stubbed() -> Iterator[Stub]:
     """Serve a stub on a free port until the block ends."""
     stub = Stub()
-    config = uvicorn.Config(stub, lifespan="off", access_log=False, log_config=None)
+    config = uvicorn.Config(
+        stub,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        ws="websockets-sansio",
+        timeout_graceful_shutdown=1,
+    )
     server = uvicorn.Server(config)
     with bind(Config(listen=Listen(port=0))) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+from msgspec import structs
 from numbers_read import position, wallet
 
 from delever.watch.advice import advise
@@ -132,3 +133,15 @@ def test_numbers_that_do_not_fit_together_are_a_state_and_no_crash() -> None:
     advice = told(nonsense, "binance")
     assert advice.score is None
     assert "the score: " in advice.unknown[0]
+
+
+def test_isolated_margins_are_taken_out_of_a_wallet_that_holds_them() -> None:
+    """Bybit tells one balance: 6,000 with an isolated margin of 3,000 leave 3,000 for cross."""
+    alone = structs.replace(ISOLATED, name="ETHUSDT", entry_price=CROSS.mark)
+    whole = structs.replace(wallet("6000"), with_isolated=True)
+    mixed = advise(CROSS, [CROSS, alone], whole, "bybit")
+    apart = advise(CROSS, [CROSS, alone], wallet("3000"), "bybit")
+    assert mixed.score == apart.score is not None
+    assert advise(alone, [CROSS, alone], whole, "bybit").score == 0
+    beyond = advise(CROSS, [CROSS, alone], structs.replace(whole, balance=Decimal(100)), "bybit")
+    assert beyond.score is not None  # a wallet that is short backs the position with less

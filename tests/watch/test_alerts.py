@@ -17,7 +17,7 @@ from delever.watch.alerts import deliver, senders, trial
 from delever.watch.rules import Active, Alert
 from delever.watch.settings import Settings, parse
 from delever.watch.state import Situation, State
-from delever.watch.store import KEEP_EVERY_MS, Store, history
+from delever.watch.store import KEEP_EVERY_MS, Kept, Store, history, thinned
 
 SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ALERT = Alert(
@@ -171,22 +171,39 @@ def test_a_trial_says_what_it_is() -> None:
 def test_history_keeps_what_changes_and_once_in_a_while_what_does_not(
     tmp_path: Path, store: Store
 ) -> None:
-    for second in range(0, 130, 10):
-        store.keep([light(4 if second < 60 else 5)], NOW + 1_000 * second)
+    for minute in range(14):
+        store.keep([light(4 if minute < 3 else 5)], NOW + 60_000 * minute)
     kept = history(tmp_path / "watch.db")
-    assert [((line.at_ms - NOW) // 1_000, line.value) for line in kept] == [
-        (0, 4),
-        (60, 5),
-        (120, 5),
-    ]
-    store.keep([drawdown("-0.22"), risk(3), pool("7"), fill("1")], NOW)
+    told = [((line.at_ms - NOW) // 60_000, line.value) for line in kept]
+    assert told == [(0, 4), (3, 5), (13, 5)]
+    store.keep([drawdown("-0.22"), risk(3), pool("7000"), fill("1")], NOW)
+    store.keep([fill("2", at_ms=NOW + 1), fill("1"), pool("7007"), pool("6999")], NOW + 1)
+    store.keep([fill("2", at_ms=NOW + 1), fill("1"), pool("7008")], NOW + 2)
+    assert [line.of_ms - NOW for line in of_what(tmp_path, "fill")] == [0, 1]  # each once
+    assert [line.raw for line in of_what(tmp_path, "pool")] == ["7000", "7008"]  # 0.1 % more
     assert {line.what for line in history(tmp_path / "watch.db")} == {
         "light", "pnl_ratio", "start_ratio", "stop_ratio", "risk", "pool", "fill",
     }  # fmt: skip
     assert {line.name for line in history(tmp_path / "watch.db", name="BTCUSDT")} == {"BTCUSDT"}
     store.forget(30, NOW + 31 * 24 * 3_600_000)
     assert history(tmp_path / "watch.db") == []
-    assert KEEP_EVERY_MS == 60_000
+    assert KEEP_EVERY_MS == 600_000
+
+
+def of_what(folder: Path, what: str) -> list[Kept]:
+    return [line for line in history(folder / "watch.db") if line.what == what]
+
+
+def test_a_long_history_is_thinned_to_its_extremes(tmp_path: Path, store: Store) -> None:
+    for second in range(1_000):
+        ratio = "-0.29" if second == 555 else f"-0.{100 + second % 7}"
+        store.keep([drawdown(ratio), light(1 + second % 2)], NOW + second)
+    thin = thinned(history(tmp_path / "watch.db"), 60)
+    ratios = [line for line in thin if line.what == "pnl_ratio"]
+    assert len(ratios) <= 60
+    assert (555, "-0.29") in {(line.at_ms - NOW, line.raw) for line in ratios}
+    assert ratios[-1].at_ms == NOW + 999
+    assert [line.at_ms for line in thin] == sorted(line.at_ms for line in thin)
 
 
 def test_what_is_remembered_outlives_a_restart(tmp_path: Path) -> None:

@@ -85,6 +85,18 @@ def test_once_says_by_its_exit_code_whether_a_rule_holds(
     assert [told["data"]["kind"] for told in stub.bodies] == ["raised", "cleared"]
 
 
+def test_the_log_of_deliveries_says_what_became_of_each(
+    tmp_path: Path, stub: Stub, run: Run
+) -> None:
+    written(tmp_path, stub, RULE.format(level="high") + HOOK.format(url=stub.url))
+    stub.say("/hook", {}, 500)
+    assert run("-c", "watch.toml", "--once").returncode == 3
+    done = run("deliveries", "--history", "delever-watch.db", "--json")
+    (told,) = json.loads(done.stdout)["rows"]
+    assert (told["channel"], told["state"], told["attempts"]) == ("hook", "waiting", 1)
+    assert (told["rule"], told["kind"], told["error"]) == ("risky", "raised", "HTTP 500")
+
+
 def test_a_venue_without_settings_is_watched_in_public(stub: Stub, run: Run) -> None:
     done = run("binance", "--base-url", stub.url, "--contract", "BTCUSDT", "--once")
     assert done.returncode == 0, done.stderr
@@ -120,6 +132,7 @@ def test_the_stream_is_one_json_a_line_until_it_is_stopped(tmp_path: Path, stub:
         (["kraken"], 4, "Invalid enum value 'kraken'"),
         (["--base-url", "host:80"], 2, "say URL or VENUE=URL"),
         (["history", "--history", "absent.db"], 4, "it is made by `delever watch`"),
+        (["deliveries", "--history", "absent.db"], 4, "it is made by `delever watch`"),
         (["test-alert", "-c", "watch.toml"], 2, "has no [[channels]]"),
     ],
 )

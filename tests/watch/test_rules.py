@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time
 from decimal import Decimal
 
 import pytest
-from numbers_read import NOW, drawdown, fill, light, pool, risk
+from numbers_read import NOW, drawdown, fill, light, pool, position, risk, wallet
 
 from delever.watch.faults import Fault, FaultKind
 from delever.watch.reading import Reading
@@ -19,6 +19,7 @@ from delever.watch.settings import (
     PoolFallRule,
     Quiet,
     RiskRule,
+    StaleRule,
     StateRule,
 )
 from delever.watch.state import Situation, State
@@ -220,3 +221,26 @@ def test_an_alert_says_which_channels_it_goes_to() -> None:
     assert next(iter(active.values())) == Active(
         rule="front", about=alert.about, text=alert.text, since_ms=NOW, told_ms=NOW
     )
+
+
+def test_a_number_that_grows_old_is_told_and_public_ones_together() -> None:
+    rule = StaleRule(name="old", after_min=1)
+    own = [position(), light(2), wallet("5"), fill("1")]
+    public = [drawdown("-0.1", name=name) for name in ("AUSDT", "BUSDT", "CUSDT")]
+    late = NOW + 60_000 + 65_000  # two refreshes of 30 s, 5 s and a minute; alerts are far beyond
+    _, told = look(rule, [*own, *public], at_ms=late)
+    assert [alert.text for alert in told] == [
+        "bybit drawdown: no new number for 2 min (AUSDT and 2 more)"
+    ]
+    active, told = look(rule, [*own, *public], at_ms=late + 1)
+    assert {alert.about for alert in told} == {
+        "binance position BTCUSDT long", "bybit light BTCUSDT long", "binance wallet USDT",
+        "bybit drawdown",
+    }  # fmt: skip
+    fresh = [position(of_ms=late, came_ms=late), *own[1:]]
+    active, told = look(rule, fresh, active, at_ms=late + 2)
+    assert [(a.kind, a.about) for a in told] == [
+        ("cleared", "binance position BTCUSDT long"),
+        ("cleared", "bybit drawdown"),  # no longer there at all
+    ]
+    assert len(active) == 2

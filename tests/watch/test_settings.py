@@ -16,7 +16,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"venues": [{"venue": "kraken"}]}, r"Invalid enum value 'kraken' - at `\$.venues\[0\].venue`"),
     ({"venues": [VENUE, VENUE]}, r"venues\[0\] \(binance\): stands there twice"),
     ({"venues": [{"venue": "okx", "key_env": "K"}]}, "needs exactly one of secret_env and secret"),
-    ({"venues": [VENUE | {"venue": "okx"}]}, "an OKX key needs passphrase_env"),
+    ({"venues": [VENUE | {"venue": "okx"}]}, "an OKX key needs exactly one of passphrase_env"),
+    ({"venues": [VENUE | {"key_file": "k"}]}, "say one of key_env and key_file"),
     ({"venues": [VENUE | {"base_url": "h:80"}]}, "base_url = 'h:80': must begin with http://"),
     ({"venues": [VENUE | {"cadence": {"light_ms": 5}}]}, "cadence.light_ms: must be at least 100"),
     ({"rules": [{"when": "moon", "name": "x"}]}, r"Invalid value 'moon' - at `\$.rules\[0\].when`"),
@@ -87,5 +88,10 @@ def test_keys_come_from_the_environment_or_a_private_file(
     held = credentials(venue)
     assert held is not None
     assert held.secret == "of-the-file"
+    files = {name: str(file) for name in ("key_file", "secret_file", "passphrase_file")}
+    (venue,) = parse({"venues": [{"venue": "okx", **files}]}).venues
+    held = credentials(venue)
+    assert held is not None
+    assert {held.key, held.secret, held.passphrase} == {"of-the-file"}
     (public,) = parse({"venues": [{"venue": "bybit"}]}).venues
     assert credentials(public) is None

@@ -97,6 +97,18 @@ def test_binance_is_read_whole(stub: Stub) -> None:
     assert asking.adapter.budget.used(NOW) == 321  # what the venue has counted
 
 
+def test_coin_margined_futures_are_read_whole(stub: Stub) -> None:
+    samples.binance_coin(stub)
+    readings, faults, _ = ask(made("binance-coin", stub.url))
+    assert faults == {}
+    (light,), (held,) = of(Light, readings), of(Position, readings)
+    assert (light.name, light.side, light.light, light.raw) == ("BTCUSD_PERP", "short", 3, "2")
+    assert (held.quantity, held.multiplier, held.inverse, held.settle) == (12, 100, True, "BTC")
+    assert (held.leverage, held.isolated, held.hedged) == (20, False, False)
+    assert of(Wallet, readings)[0].balance == Decimal("0.25")
+    assert [(r.name, r.side) for r in of(Fill, readings)] == [("BTCUSD_PERP", "short")]
+
+
 def test_bybit_is_read_whole(stub: Stub) -> None:
     samples.bybit(stub)
     readings, faults, _ = ask(made("bybit", stub.url))
@@ -112,6 +124,21 @@ def test_bybit_is_read_whole(stub: Stub) -> None:
     assert (held.quantity, held.isolated, held.margin) == (100, True, Decimal("3.7"))
     assert of(Wallet, readings)[0].balance == Decimal("1000.5")
     assert {(r.fill, r.side, r.quantity) for r in of(Fill, readings)} == {("e-1", "long", 40)}
+
+
+@pytest.mark.parametrize(("balance", "margin"), [("5.25", "5.25"), ("", "3.634521")])
+def test_an_account_of_bybit_may_be_isolated_as_a_whole(
+    stub: Stub, balance: str, margin: str
+) -> None:
+    """Unified accounts say it once; a position without its own margin has its initial one."""
+    samples.bybit(stub)
+    account = {"unifiedMarginStatus": 4, "marginMode": "ISOLATED_MARGIN"}
+    stub.say("/v5/account/info", samples.enveloped(account))
+    row = samples.BYBIT_POSITION | {"tradeMode": 0, "positionBalance": balance}
+    stub.say("/v5/position/list", samples.enveloped({"list": [row], "nextPageCursor": ""}))
+    readings, faults, _ = ask(made("bybit", stub.url), "positions and lights")
+    held = of(Position, readings)[0]
+    assert (faults, held.isolated, held.margin) == ({}, True, Decimal(margin))
 
 
 def test_okx_is_read_whole(stub: Stub) -> None:
@@ -160,9 +187,6 @@ FAULTS = [
     (400, SKEWED, {}, "clock_is_skewed", 1_000),
     (401, REVOKED, {}, "key_is_refused", 1_000),
     (503, {"code": -1001, "msg": "Internal error"}, {}, "unreachable", 1_000),
-    (200, "<html>under maintenance</html>", {}, "malformed", 1_000),
-    (200, {"symbol": "BTCUSDT"}, {}, "malformed", 1_000),
-    (200, '[{"symbol": "BTC', {}, "malformed", 1_000),
 ]
 
 
@@ -252,6 +276,14 @@ def test_bybit_refuses_in_http_200_and_says_when_to_come_back(stub: Stub) -> Non
         stub.say("/v5/market/adlAlert", refused | {"retCode": code, "retMsg": "no"})
         _, faults, _ = ask(made("bybit", stub.url), "ADL alerts")
         assert faults["ADL alerts"].kind.startswith(kind), code
+
+
+def test_bybit_shuts_an_address_out_for_ten_minutes(stub: Stub) -> None:
+    samples.bybit(stub)
+    stub.say("/v5/market/adlAlert", "403, access too frequent", 403)
+    _, faults, asking = ask(made("bybit", stub.url), "ADL alerts")
+    assert faults["ADL alerts"].kind is FaultKind.BANNED
+    assert asking.held_until_ms - NOW == 600_000
 
 
 def test_okx_refuses_a_key(stub: Stub) -> None:

@@ -6,8 +6,9 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +22,10 @@ from delever.lab.errors import InputError
 if TYPE_CHECKING:
     from delever.watch.run import Watch
     from delever.watch.settings import Settings
+    from delever.watch.store import Delivery
     from delever.watch.view import View
+
+DAY_MS = 24 * 3_600_000
 
 app = App(name="watch", help="Watch lights, pools and ADL on Binance, Bybit and OKX.")
 
@@ -54,10 +58,17 @@ def watch(
         bool, Parameter(negative="", help="Look once; exit code 3 if any rule holds.")
     ] = False,
     json: Annotated[bool, Parameter(negative="", help="One JSON object a second.")] = False,
+    page: Annotated[bool, Parameter(negative="", help="Serve a page instead of a table.")] = False,
+    host: Annotated[str, Parameter(help="Where --page listens; as it is, this machine only.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, Parameter(help="Port of --page; 0 takes any.")] = 8082,
 ) -> int:
     """Show lights, states, distances, pools and ADL fills, with ages, until interrupted."""
     from delever.watch.store import Store  # noqa: PLC0415 - heavy
 
+    if page and (once or json):
+        raise UsageError("--page goes neither with --once nor with --json")
     settings = _settings(config, venues, base_url, contract, history)
     with closing(_store(Store, settings.history)) as store:
         watching = _watch(settings, store)
@@ -66,7 +77,9 @@ def watch(
             if once:
                 _print(asyncio.run(watching.once()), json=json)
                 return Exit.CHECK_FAILED if watching.holds else Exit.DONE
-            asyncio.run(_live(watching, json=json))
+            if page:
+                return _serve(watching, settings.history, host, port)
+            asyncio.run(_live(watching, partial(_stream, json=json) if json else _shown()))
         except sqlite3.Error as error:  # a full disk, or a file that somebody has taken away
             say(f"delever: {settings.history}: {error}")
             return Exit.FAILED
@@ -158,7 +171,16 @@ def _with_schema(view: "View") -> dict[str, Any]:
     return {"schema": "delever.watch/1", **msgspec.to_builtins(view)}
 
 
-async def _live(watching: "Watch", *, json: bool) -> None:
+Shown = Callable[["Watch", "asyncio.Task[None]"], Awaitable[None]]
+"""What shows a watch for as long as its task runs."""
+
+
+def _shown() -> Shown:
+    """Return what shows it here: a table that stays in its place, or one after the other."""
+    return _draw if sys.stdout.isatty() else partial(_stream, json=False)
+
+
+async def _live(watching: "Watch", shown: Shown) -> None:
     """Watch until SIGINT or SIGTERM, showing everything once a second."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -166,13 +188,27 @@ async def _live(watching: "Watch", *, json: bool) -> None:
         loop.add_signal_handler(number, stop.set)
     running = asyncio.create_task(watching.run(stop))
     try:
-        if json or not sys.stdout.isatty():
-            await _stream(watching, running, json=json)
-        else:
-            await _draw(watching, running)
+        await shown(watching, running)
     finally:
         stop.set()
         await running
+
+
+def _serve(watching: "Watch", history: str, host: str, port: int) -> int:
+    """Watch, and serve the page, until told to stop."""
+    try:
+        from delever.dashboard.watching import app_of, bind, serve  # noqa: PLC0415 - heavy
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed: install delever[dashboard]") from None
+    try:
+        listening = bind(host, port)
+    except OSError as error:
+        say(f"delever: {host}:{port}: {error}")
+        return Exit.FAILED
+    app = app_of(watching, history, host)
+    with listening:
+        asyncio.run(_live(watching, lambda _, running: serve(app, listening, running, tell)))
+    return Exit.DONE
 
 
 async def _stream(watching: "Watch", running: "asyncio.Task[None]", *, json: bool) -> None:
@@ -210,7 +246,7 @@ def history_command(
     from delever.watch import store  # noqa: PLC0415 - heavy
 
     path = _settings(config, (), (), (), history).history
-    since_ms = wall_clock_ms() - round(days * 24 * 3_600_000)
+    since_ms = wall_clock_ms() - round(days * DAY_MS)
     try:
         kept = store.history(path, since_ms=since_ms, name=contract)
     except sqlite3.Error as error:
@@ -224,6 +260,39 @@ def history_command(
         say(f"{plot}: {len(kept)} numbers")
         return
     show([line._asdict() for line in kept], out, schema="delever.watch.history/1")
+
+
+@app.command
+def deliveries(
+    *,
+    config: ConfigPath = None,
+    history: HistoryPath = None,
+    days: Annotated[float, Parameter(help="Only the last days.")] = 30,
+    out: Output = TO_STDOUT,
+) -> None:
+    """Show what has become of every alert: which channel, sent, waiting or failed, and why not."""
+    from delever.watch import store  # noqa: PLC0415 - heavy
+
+    path = _settings(config, (), (), (), history).history
+    since_ms = wall_clock_ms() - round(days * DAY_MS)
+    try:
+        told = store.delivery_log(path, since_ms=since_ms)
+    except sqlite3.Error as error:
+        raise InputError(f"{path}: {error}; it is made by `delever watch`") from None
+    show([_delivery(each) for each in told], out, schema="delever.watch.deliveries/1")
+
+
+def _delivery(told: "Delivery") -> dict[str, object]:
+    return {
+        "made_ms": told.made_ms,
+        "channel": told.channel,
+        "state": told.state,
+        "attempts": told.attempts,
+        "kind": told.alert.kind,
+        "rule": told.alert.rule,
+        "text": told.alert.text,
+        "error": told.error,
+    }
 
 
 @app.command

@@ -11,7 +11,10 @@
     laboratory  a scenario under several rule sets, for the page `lab`
     pages/      one file a page
     app         all of it as one ASGI app, beside the server or apart from it
+    watch_rows  what `delever watch` knows, as rows and lines
+    watching    its page, pages/watch, served beside its loop
     mount       the same, loaded when somebody first looks
 
-Nothing here decides anything: rank, light, explanation and what-if come from the server's engine.
+Nothing here decides anything: rank, light, explanation and what-if come from the server's engine,
+or from the watch.
 """

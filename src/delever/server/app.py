@@ -89,7 +89,7 @@ class Service:
         return (
             Binance(self.config, self.runner, self.keyring, self.fills),
             Bybit(self.runner, self.keyring, self.fills),
-            Okx(self.runner, self.keyring),
+            Okx(self.runner, self.keyring, self.fills),
         )
 
     def _mounts(self) -> Mapping[str, Asgi]:

@@ -93,7 +93,7 @@ def _book(mine: Sequence[Position], wallet: Wallet | None, rules: str) -> Book:
     settle = mine[0].settle
     tables: dict[str, Any] = {
         "balances": [
-            {"account": ME, "asset": settle, "balance": _cash(wallet.balance if wallet else 0)}
+            {"account": ME, "asset": settle, "balance": _cash(_behind_cross(mine, wallet))}
         ],
         "accounts": [{"account": ME, "hedge_mode": "true" if _hedged(mine) else "false"}],
         "margin_tiers": list({p.name: _tier(p) for p in mine}.values()),
@@ -102,6 +102,14 @@ def _book(mine: Sequence[Position], wallet: Wallet | None, rules: str) -> Book:
     positions = [_row(p) for p in mine]
     marks = {p.name: f"{_tidy(p.mark, p):f}" for p in mine}
     return book_of(positions, marks, rules=rules, asset=settle, **tables)
+
+
+def _behind_cross(mine: Sequence[Position], wallet: Wallet | None) -> Decimal:
+    """Return what stands behind cross positions: isolated margins stand behind their own."""
+    if wallet is None:
+        return Decimal(0)
+    alone = sum((p.margin or Decimal(0) for p in mine if p.isolated), Decimal(0))
+    return wallet.balance - alone if wallet.with_isolated else wallet.balance
 
 
 def _hedged(mine: Sequence[Position]) -> bool:

@@ -21,9 +21,6 @@ SETTLED_S = 2.0
 """A stream that may be silent counts as listening again when it has not dropped for so long."""
 
 LOOK_S = 0.25
-BAN_MS = 60_000
-"""How long a venue is left alone that bans without saying for how long."""
-
 SKEW_MS = 1_000
 """A clock that is off by less changes no age that anybody would notice."""
 
@@ -130,7 +127,7 @@ class Asking:
         try:
             answer = await asyncio.wait_for(source.ask(), ASK_S)
         except Exception as error:  # noqa: BLE001 - no answer of a venue may end the watch
-            await self._failed(source.name, error)
+            await self._failed(source.name, error, kind_of(error))
         else:
             self._answered(source, answer)
         asked.tried = True
@@ -165,12 +162,12 @@ class Asking:
             for r in readings
         ]
 
-    async def _failed(self, name: str, error: Exception) -> None:
-        kind, now = kind_of(error), self.now_ms()
+    async def _failed(self, name: str, error: Exception, kind: FaultKind) -> None:
+        now = self.now_ms()
         wait_ms = wait_of(self.adapter.headers(), now)
         limited = kind in {FaultKind.RATE_LIMITED, FaultKind.BANNED}
         if limited:  # whoever asks on is banned for longer: every source of the venue waits
-            least = BAN_MS if kind is FaultKind.BANNED else FIRST_RETRY_MS
+            least = self.adapter.ban_ms if kind is FaultKind.BANNED else FIRST_RETRY_MS
             self.held_until_ms = max(self.held_until_ms, now + (wait_ms or least))
         self._fail(name, kind, text_of(error), wait_ms if limited else None)
         if kind is FaultKind.CLOCK_IS_SKEWED:
@@ -208,11 +205,9 @@ class Asking:
             try:
                 await self._listen(stream, asked)
             except Exception as error:  # noqa: BLE001 - a socket that drops is opened again
-                kind = kind_of(error)
-                told = kind is FaultKind.KEY_IS_REFUSED or isinstance(error, MalformedError)
-                kind = kind if told else FaultKind.SOCKET_DROPPED
-                self._fail(stream.name, kind, text_of(error), None)
-            await asyncio.sleep(max(0, asked.schedule.due_ms - self.now_ms()) / 1000)
+                await self._failed(stream.name, error, _kind_of_drop(error))
+            due_ms = max(asked.schedule.due_ms, self.held_until_ms)
+            await asyncio.sleep(max(0, due_ms - self.now_ms()) / 1000)
 
     async def _listen(self, stream: Stream, asked: _Asked) -> None:
         """Listen until the socket drops, or is silent for longer than it may be."""
@@ -238,3 +233,20 @@ class Asking:
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
+
+
+def _kind_of_drop(error: Exception) -> FaultKind:
+    """Return why a socket is closed: what the venue says of the key, the pace or the clock, if so.
+
+    A push that cannot be read is malformed; whatever else ends a socket is a drop.
+    """
+    kind = kind_of(error)
+    return kind if kind in _TOLD or isinstance(error, MalformedError) else FaultKind.SOCKET_DROPPED
+
+
+_TOLD = {
+    FaultKind.KEY_IS_REFUSED,
+    FaultKind.RATE_LIMITED,
+    FaultKind.BANNED,
+    FaultKind.CLOCK_IS_SKEWED,
+}

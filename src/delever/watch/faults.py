@@ -42,7 +42,9 @@ class MalformedError(Exception):
 
 
 TEXT_LENGTH = 160
-CLOSED = 418
+CLOSED = (418, 403)
+"""Statuses of an address that is shut out: Binance's and Bybit's."""
+
 _SECRETIVE = re.compile(r"(signature|sign|apiKey|api_key|listenKey)=[^&\s\"]+", re.IGNORECASE)
 
 
@@ -59,7 +61,7 @@ def kind_of(error: BaseException) -> FaultKind:
         (ccxt.ExchangeError, FaultKind.REFUSED),
     )
     kind = next((kind for types, kind in table if isinstance(error, types)), FaultKind.MALFORMED)
-    if kind is FaultKind.RATE_LIMITED and re.search(rf"\b{CLOSED}\b", str(error)):
+    if kind is FaultKind.RATE_LIMITED and re.search(rf"\b({CLOSED[0]}|{CLOSED[1]})\b", str(error)):
         return FaultKind.BANNED
     return kind
 

@@ -29,6 +29,11 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, tag_field="what"):
     cadence_ms: int
 
     @property
+    def kind(self) -> str:
+        """What kind of number it is, in one word: light, drawdown, warning, ..."""
+        return str(self.__struct_config__.tag)
+
+    @property
     def key(self) -> tuple[str, ...]:
         """What the reading is of; a newer one with the same key replaces it."""
         return (type(self).__name__, self.venue, self.name)
@@ -37,9 +42,13 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, tag_field="what"):
         """Return how old the number is; 0 where the venue's clock runs ahead."""
         return max(0, now_ms - self.of_ms)
 
+    def late_ms(self, now_ms: int) -> int:
+        """Return for how long the venue has had a newer number that has not come; below 0 none."""
+        return self.age_ms(now_ms) - 2 * self.cadence_ms - GRACE_MS
+
     def stale(self, now_ms: int) -> bool:
         """Return whether the venue must have a newer number by now."""
-        return self.age_ms(now_ms) > 2 * self.cadence_ms + GRACE_MS
+        return self.late_ms(now_ms) > 0
 
 
 class Light(Reading, tag="light", frozen=True, kw_only=True):
@@ -88,9 +97,14 @@ class Drawdown(Reading, tag="drawdown", frozen=True, kw_only=True):
         return self.stop_ratio - self.pnl_ratio
 
     @property
+    def armed(self) -> bool:
+        """Whether a fall of its profit can start ADL: the pool is above its threshold."""
+        return self.balance > self.threshold
+
+    @property
     def starts(self) -> bool:
         """Whether ADL starts at these numbers: contract drawdown, or a pool with nothing left."""
-        return self.balance <= 0 or (self.balance > self.threshold and self.to_start <= 0)
+        return self.balance <= 0 or (self.armed and self.to_start <= 0)
 
     @property
     def stops(self) -> bool:
@@ -145,9 +159,13 @@ class Position(Reading, tag="position", frozen=True, kw_only=True):
 
 
 class Wallet(Reading, tag="wallet", frozen=True, kw_only=True):
-    """What backs the account's cross positions in one asset, without unrealised profit."""
+    """What backs the account's cross positions in one asset, without unrealised profit.
+
+    Where a venue tells only the whole, `with_isolated` says that isolated margins are in it.
+    """
 
     balance: Decimal
+    with_isolated: bool = False
 
 
 class Fill(Reading, tag="fill", frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from delever.watch.faults import Fault
-from delever.watch.reading import Drawdown, Fill, Light, Pool, Reading, Risk
+from delever.watch.reading import Drawdown, Fill, Light, Pool, Position, Reading, Risk, Wallet
 from delever.watch.settings import (
     AnyRule,
     DistanceRule,
@@ -22,6 +22,7 @@ from delever.watch.settings import (
     PoolFallRule,
     Quiet,
     RiskRule,
+    StaleRule,
     StateRule,
     risk_level,
 )
@@ -83,6 +84,8 @@ def verdicts(rules: Sequence[AnyRule], seen: Seen, now_ms: int) -> Iterator[Verd
                 yield from _faults(rule, seen.faults, now_ms)
             case PoolFallRule():
                 yield from _pools(rule, seen, now_ms)
+            case StaleRule():
+                yield from _stale(rule, seen.readings, now_ms)
             case _:
                 for reading in seen.readings:
                     if _is_about(rule, reading.venue, reading.name):
@@ -127,7 +130,7 @@ def _near(rule: DistanceRule, reading: Drawdown) -> bool | None:
     clear = rule.under * CLEARING if rule.clear_over is None else rule.clear_over
     if reading.balance <= 0:
         return True
-    if reading.balance <= reading.threshold:
+    if not reading.armed:
         return False
     return _between(percent < rule.under, percent > clear)
 
@@ -156,6 +159,37 @@ def _faults(rule: FaultRule, faults: Sequence[Fault], now_ms: int) -> Iterator[V
             minutes = (now_ms - fault.since_ms) / MINUTE_MS
             text = f"{what}: {fault.kind} for {minutes:.0f} min: {fault.text}"
             yield Verdict(rule, what, True if minutes >= rule.after_min else None, text)
+
+
+def _stale(rule: StaleRule, readings: Sequence[Reading], now_ms: int) -> Iterator[Verdict]:
+    """Yield a verdict for each number of the account, and one for each kind that is public.
+
+    A socket that drops makes hundreds of contracts stale at once: that is told as one thing.
+    """
+    groups: dict[str, list[Reading]] = {}
+    for reading in readings:
+        if not isinstance(reading, Fill) and _is_about(rule, reading.venue, reading.name):
+            groups.setdefault(_of_group(reading), []).append(reading)
+    for about, group in groups.items():
+        late = [r for r in group if r.late_ms(now_ms) > rule.after_min * MINUTE_MS]
+        fresh = not any(reading.stale(now_ms) for reading in group)
+        oldest = max(late or group, key=lambda reading: reading.late_ms(now_ms))
+        more = f" and {len(late) - 1} more" if len(late) > 1 else ""
+        minutes = oldest.age_ms(now_ms) / MINUTE_MS
+        text = f"{about}: no new number for {minutes:.0f} min ({oldest.name}{more})"
+        yield Verdict(rule, about, _between(bool(late), fresh), text)
+
+
+def _of_group(reading: Reading) -> str:
+    """Return what a stale number is told as: itself if it is the account's, else its kind."""
+    kind = reading.kind
+    match reading:
+        case Light() | Position():
+            return f"{reading.venue} {kind} {reading.name} {reading.side}"
+        case Wallet():
+            return f"{reading.venue} {kind} {reading.name}"
+        case _:
+            return f"{reading.venue} {kind}"
 
 
 def _pools(rule: PoolFallRule, seen: Seen, now_ms: int) -> Iterator[Verdict]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 
@@ -23,7 +23,7 @@ from delever.watch.reading import (
 from delever.watch.rules import Seen, advance, fall_percent, is_quiet, verdicts
 from delever.watch.settings import PoolFallRule, Settings
 from delever.watch.state import Situation, State, judge
-from delever.watch.store import Store
+from delever.watch.store import Delivery, Store
 from delever.watch.venues.adapter import Adapter
 from delever.watch.view import (
     Advice,
@@ -125,8 +125,12 @@ class Watch:
     def _take(
         self, venue: str, readings: Sequence[Reading], whole: tuple[type[Reading], ...]
     ) -> None:
-        """Keep the newest reading of each key; what a whole answer no longer names is gone."""
-        if whole:
+        """Keep the newest reading of each key; what a whole answer no longer names is gone.
+
+        An account may hold nothing, but no venue is without contracts or pools: where it tells of
+        none, what was known stays, and grows old.
+        """
+        if whole and (readings or Position in whole):
             named = {reading.key for reading in readings}
             gone = [
                 key
@@ -137,6 +141,8 @@ class Watch:
                 del self._readings[key]
         for reading in readings:
             if isinstance(reading, Fill):
+                if reading.key not in self._fills:
+                    self._store.keep([reading], self._now_ms())
                 self._fills[reading.key] = reading
                 continue
             before = self._readings.get(reading.key)
@@ -146,7 +152,6 @@ class Watch:
                     self._note(reading)
         for key in list(self._fills)[:-FILLS_KEPT]:
             del self._fills[key]
-        self._store.keep(readings, self._now_ms())
 
     def _note(self, pool: Pool) -> None:
         """Remember a pool's balance for as long as a rule looks back."""
@@ -166,15 +171,18 @@ class Watch:
             self._situations[key] = judge(before, read, now, stopped_ms)
         shown = self._judged(now)
         self._store.keep_situations(shown, now)
+        self._store.keep(list(self._worth_keeping(now)), now)
         faults = [fault for asking in self._askings for fault in asking.faults]
         seen = Seen([*self._readings.values(), *self._fills.values()], shown, faults, self._peaks)
         judged = list(verdicts(self._settings.rules, seen, now))
         blind = {a.adapter.venue for a in self._askings if a.faults or not a.looked}
         quiet = is_quiet(self._settings.quiet, now)
+        held = self._active
         self._active, alerts = advance(
-            self._active, judged, self._settings.rules, now, blind=blind, quiet=quiet
+            held, judged, self._settings.rules, now, blind=blind, quiet=quiet
         )
-        self._store.tell(self._active, alerts, list(self._sending), now)
+        if alerts or self._active != held:
+            self._store.tell(self._active, alerts, list(self._sending), now)
         if now - self._forgot_ms > FORGET_EVERY_MS:
             self._store.forget(self._settings.keep_days, now)
             self._forgot_ms = now
@@ -192,12 +200,31 @@ class Watch:
     def _judged(self, now: int) -> list[Situation]:
         return [self._situations[key] for key in self._by_contract(now)]
 
+    def _worth_keeping(self, now: int) -> Iterator[Reading]:
+        """Yield what history keeps: what is shown, and every pool that a rule is about.
+
+        A venue has hundreds of contracts that are calm; a month of them would fill the disk.
+        """
+        shown = set(self._shown(self._by_contract(now)))
+        ruled = any(isinstance(rule, PoolFallRule) for rule in self._settings.rules)
+        behind = set() if ruled else {each.pool.key for each in self._pools(now)}
+        for reading in self._readings.values():
+            if isinstance(reading, Pool):
+                if ruled or reading.key in behind:
+                    yield reading
+            elif isinstance(reading, Light) or (reading.venue, reading.name) in shown:
+                yield reading
+
     @property
     def holds(self) -> bool:
         """Whether any rule for alerts holds."""
         return bool(self._active)
 
     # --- what is shown ---
+
+    def deliveries(self, limit: int) -> list[Delivery]:
+        """Return the newest deliveries of alerts, newest first."""
+        return self._store.deliveries(limit)
 
     def view(self) -> View:
         """Return everything at this moment."""
@@ -206,10 +233,10 @@ class Watch:
         return View(
             time_ms=now,
             venues=tuple(asking.view() for asking in self._askings),
-            contracts=tuple(self._contracts(held, now)),
+            contracts=tuple(self._contracts(now)),
             positions=tuple(self._position(p, held, now) for p in held),
             wallets=tuple(r for r in self._readings.values() if isinstance(r, Wallet)),
-            pools=tuple(self._pools(held, now)),
+            pools=tuple(self._pools(now)),
             fills=tuple(sorted(self._fills.values(), key=lambda fill: -fill.of_ms)[:20]),
             alerts=tuple(
                 AlertView(rule=a.rule, about=a.about, text=a.text, since_ms=a.since_ms)
@@ -219,30 +246,50 @@ class Watch:
             undelivered=self._store.waiting(),
         )
 
-    def _contracts(self, held: Sequence[Position], now: int) -> Iterator[ContractView]:
-        """Yield the contracts that matter: held, asked for, not calm, or nearest to ADL."""
-        wanted = {(p.venue, p.name) for p in held}
-        wanted |= {(v.venue, name) for v in self._settings.venues for name in v.contracts}
-        by_contract = self._by_contract(now)
+    def _shown(self, by_contract: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return the contracts that matter: held, asked for, not calm, or nearest to ADL."""
         drawdowns = [r for r in self._readings.values() if isinstance(r, Drawdown)]
         nearest = sorted(drawdowns, key=lambda r: (r.to_start, r.name))[:NEAREST]
-        wanted |= {(r.venue, r.name) for r in nearest}
-        for key in sorted(by_contract):
-            situation = self._situations.get(key)
-            if situation and (key in wanted or situation.state is not State.CALM):
-                yield contract_view(situation, by_contract[key], now)
+        wanted = self._wanted() | {(r.venue, r.name) for r in nearest}
+        situations = self._situations
+        return [
+            key
+            for key in sorted(by_contract)
+            if key in situations and (key in wanted or situations[key].state is not State.CALM)
+        ]
 
-    def _pools(self, held: Sequence[Position], now: int) -> Iterator[PoolView]:
-        """Yield the pools behind what is held or asked for, and those that have fallen."""
-        wanted = {p.name for p in held} | {n for v in self._settings.venues for n in v.contracts}
-        for pool in self._readings.values():
-            if not isinstance(pool, Pool):
-                continue
-            fell = fall_percent(pool, self._peaks.get(pool.key, ()), now - self._window_ms)
-            if fell > 0 or wanted & {*pool.members} or not pool.members or len(pool.members) > 1:
-                yield PoolView(
-                    pool=pool, age_ms=pool.age_ms(now), stale=pool.stale(now), fall_percent=fell
-                )
+    def _wanted(self) -> set[tuple[str, str]]:
+        """Return what is held or asked for, by venue and contract."""
+        held = {(r.venue, r.name) for r in self._readings.values() if isinstance(r, Position)}
+        return held | {(v.venue, name) for v in self._settings.venues for name in v.contracts}
+
+    def _contracts(self, now: int) -> Iterator[ContractView]:
+        by_contract = self._by_contract(now)
+        for key in self._shown(by_contract):
+            yield contract_view(self._situations[key], by_contract[key], now)
+
+    def _pools(self, now: int) -> Iterator[PoolView]:
+        """Yield the pools behind what is held or asked for, shared ones, and what fell farthest."""
+        wanted = self._wanted()
+        pools = [
+            PoolView(
+                pool=pool,
+                age_ms=pool.age_ms(now),
+                stale=pool.stale(now),
+                fall_percent=fall_percent(
+                    pool, self._peaks.get(pool.key, ()), now - self._window_ms
+                ),
+            )
+            for pool in self._readings.values()
+            if isinstance(pool, Pool)
+        ]
+        fallen = sorted((p for p in pools if p.fall_percent), key=lambda p: -p.fall_percent)
+        farthest = {shown.pool.key for shown in fallen[:NEAREST]}
+        for shown in pools:
+            pool = shown.pool
+            behind = not pool.members or any((pool.venue, name) in wanted for name in pool.members)
+            if behind or len(pool.members) > 1 or pool.key in farthest:
+                yield shown
 
     def _position(self, position: Position, held: Sequence[Position], now: int) -> PositionView:
         found = self._readings.get(("Light", position.venue, position.name, position.side))

@@ -7,9 +7,17 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from delever.watch.reading import Drawdown
 from delever.watch.scale import RISKS
-from delever.watch.view import Advice, ContractView, PositionView, SourceView, VenueView, View
+from delever.watch.view import (
+    Advice,
+    ContractView,
+    PositionView,
+    SourceView,
+    VenueView,
+    View,
+    against,
+    age,
+)
 
 STYLES = {"calm": "green", "watch": "yellow", "adl": "bold red", "stopped": "cyan", "stale": "dim"}
 LIGHTS = 5
@@ -27,16 +35,6 @@ def screen(view: View) -> RenderableType:
 def lights(light: int) -> str:
     """Return a light as dots and a number, readable without colours."""
     return f"{'●' * light}{'○' * (LIGHTS - light)} {light}"
-
-
-def age(ms: int | None) -> str:
-    """Return an age in the largest unit that fits."""
-    if ms is None:
-        return "never"
-    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000)):
-        if ms >= 2 * size:
-            return f"{ms // size} {unit}"
-    return f"{ms // 1000} s"
 
 
 def _table(title: str, columns: Iterable[str]) -> Table:
@@ -60,13 +58,14 @@ def _position(held: PositionView) -> Sequence[str]:
     position, light = held.position, held.light
     shown = [lights(light.light), f"{light.raw} ({light.scale})"] if light else ["?", "not read"]
     late = " STALE" if held.stale else ""
+    old = against("", held.light_age_ms or 0, light.cadence_ms) if light else age(None)
     return [
         position.venue,
         position.name,
         position.side,
         f"{position.quantity.normalize():f}",
         *shown,
-        age(held.light_age_ms) + late,
+        old + late,
     ]
 
 
@@ -103,24 +102,17 @@ def _contracts(view: View) -> Table:
 
 def _contract(contract: ContractView, now_ms: int) -> Sequence[str | Text]:
     situation, risk, drawdown = contract.situation, contract.risk, contract.drawdown
-    oldest = max(contract.ages_ms.values(), default=None)
     return [
         situation.venue,
         situation.contract,
         Text(situation.state.upper(), STYLES[situation.state]),
         age(now_ms - situation.since_ms),
         "" if risk is None else f"{RISKS[risk.level - 1]} ({risk.raw})",
-        *_distance(drawdown, contract),
-        age(oldest),
+        "" if drawdown is None else str(drawdown.pnl_ratio),
+        *contract.distances,
+        contract.ages,
         situation.why,
     ]
-
-
-def _distance(drawdown: Drawdown | None, contract: ContractView) -> Sequence[str]:
-    if drawdown is None:
-        return ["", "", ""]
-    start, stop = contract.to_start_percent, contract.to_stop_percent
-    return [str(drawdown.pnl_ratio), f"{start:.2f} %", f"{stop:.2f} %"]
 
 
 def _alerts(view: View) -> Table:

@@ -52,12 +52,16 @@ class Venue(_Section, frozen=True, kw_only=True):
     """Which one: binance (USDⓈ-M), binance-coin (COIN-M), bybit or okx."""
     key_env: str = ""
     """Environment variable of the API key; reading is all it must be allowed."""
+    key_file: str = ""
+    """Or a file with the key; refused where others than its owner can read it."""
     secret_env: str = ""
     """Environment variable of its secret."""
     secret_file: str = ""
     """Or a file with the secret; refused where others than its owner can read it."""
     passphrase_env: str = ""
     """Environment variable of the passphrase (OKX)."""
+    passphrase_file: str = ""
+    """Or a file with it."""
     base_url: str = ""
     """Another address that speaks the venue's API: a served delever."""
     ws_url: str = ""
@@ -72,7 +76,7 @@ class Venue(_Section, frozen=True, kw_only=True):
     @property
     def keyed(self) -> bool:
         """Whether the account's own numbers can be read."""
-        return bool(self.key_env)
+        return bool(self.key_env or self.key_file)
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,7 +162,23 @@ class FaultRule(Rule, tag="fault", frozen=True, kw_only=True):
     """How long it must last."""
 
 
-AnyRule = LightRule | RiskRule | DistanceRule | StateRule | PoolFallRule | FillRule | FaultRule
+class StaleRule(Rule, tag="stale", frozen=True, kw_only=True):
+    """A number is older than the venue renews it, whether or not anything is seen to fail."""
+
+    after_min: int = 1
+    """How long it has been stale: beyond two refreshes and 5 s."""
+
+
+AnyRule = (
+    LightRule
+    | RiskRule
+    | DistanceRule
+    | StateRule
+    | PoolFallRule
+    | FillRule
+    | FaultRule
+    | StaleRule
+)
 
 
 class Channel(_Section, frozen=True, kw_only=True):
@@ -230,9 +250,11 @@ def credentials(venue: Venue) -> Credentials | None:
     if not venue.keyed:
         return None
     where = f"venues ({venue.venue})"
-    passphrase = venue.passphrase_env and secret(where, env=venue.passphrase_env)
+    passphrase = ""
+    if venue.passphrase_env or venue.passphrase_file:
+        passphrase = secret(where, env=venue.passphrase_env, file=venue.passphrase_file)
     return Credentials(
-        key=secret(where, env=venue.key_env),
+        key=secret(where, env=venue.key_env, file=venue.key_file),
         secret=secret(where, env=venue.secret_env, file=venue.secret_file),
         passphrase=passphrase,
     )
@@ -265,10 +287,7 @@ def _wrong_venues(venues: tuple[Venue, ...]) -> Iterator[str]:
         where = f"venues[{number}] ({venue.venue})"
         if names.count(venue.venue) > 1:
             yield f"{where}: stands there twice"
-        if venue.keyed and bool(venue.secret_env) == bool(venue.secret_file):
-            yield f"{where}: key_env needs exactly one of secret_env and secret_file"
-        if venue.venue == "okx" and venue.keyed and not venue.passphrase_env:
-            yield f"{where}: an OKX key needs passphrase_env"
+        yield from (f"{where}: {wrong}" for wrong in _wrong_keys(venue))
         for field in ("base_url", "ws_url"):
             url, schemes = getattr(venue, field), {"base_url": "http", "ws_url": "ws"}
             if url and not url.startswith((f"{schemes[field]}://", f"{schemes[field]}s://")):
@@ -276,6 +295,16 @@ def _wrong_venues(venues: tuple[Venue, ...]) -> Iterator[str]:
         for field in venue.cadence.__struct_fields__:
             if getattr(venue.cadence, field) < 100:
                 yield f"{where}.cadence.{field}: must be at least 100"
+
+
+def _wrong_keys(venue: Venue) -> Iterator[str]:
+    if venue.key_env and venue.key_file:
+        yield "say one of key_env and key_file"
+    if venue.keyed and bool(venue.secret_env) == bool(venue.secret_file):
+        yield "a key needs exactly one of secret_env and secret_file"
+    phrases = bool(venue.passphrase_env) + bool(venue.passphrase_file)
+    if venue.venue == "okx" and venue.keyed and phrases != 1:
+        yield "an OKX key needs exactly one of passphrase_env and passphrase_file"
 
 
 def _wrong_rules(rules: tuple[AnyRule, ...], channels: list[str]) -> Iterator[str]:
@@ -306,6 +335,8 @@ def _wrong_limits(rule: AnyRule) -> Iterator[str]:
             yield f"percent = {rule.percent}: must be above 0 and at most 100"
         case PoolFallRule() if rule.within_min < 1:
             yield f"within_min = {rule.within_min}: must be at least 1"
+        case StaleRule() | FaultRule() if rule.after_min < 0:
+            yield f"after_min = {rule.after_min}: must be at least 0"
         case StateRule() if not rule.states:
             yield "states: must name at least one state"
 

@@ -115,7 +115,7 @@ def _signs(fresh: Sequence[Reading]) -> Iterator[str]:
     for reading in fresh:
         match reading:
             case Drawdown() if (
-                reading.balance > reading.threshold
+                reading.armed
                 and reading.start_ratio < 0
                 and reading.pnl_ratio <= reading.start_ratio * NEAR_TENTHS
             ):
@@ -129,4 +129,4 @@ def _signs(fresh: Sequence[Reading]) -> Iterator[str]:
 
 
 def _what(reading: Reading) -> str:
-    return f"no new {type(reading).__name__.lower()}"
+    return f"no new {reading.kind}"

@@ -18,7 +18,12 @@ from delever.watch.reading import Drawdown, Fill, Light, Pool, Reading, Risk
 from delever.watch.rules import Active, Actives, Alert
 from delever.watch.state import Situation
 
-KEEP_EVERY_MS = 60_000
+KEEP_EVERY_MS = 10 * 60_000
+"""A number that does not change is kept again after so long."""
+
+POOL_STEP = 0.001
+"""A pool's balance is kept when it has changed by this part of it: real ones never stand still."""
+
 DAY_MS = 24 * 3_600_000
 
 _TABLES = """
@@ -27,6 +32,8 @@ create table if not exists history (
     what text not null, side text not null, value real, raw text not null
 );
 create index if not exists history_by_time on history (at_ms);
+create index if not exists history_by_name on history (name, at_ms);
+create index if not exists fills on history (of_ms) where what = 'fill';
 create table if not exists active (
     rule text not null, about text not null, body blob not null, primary key (rule, about)
 );
@@ -61,8 +68,10 @@ class Store:
     def __init__(self, path: str | Path) -> None:
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("pragma journal_mode = wal")
+        self._db.execute("pragma synchronous = normal")
         self._db.executescript(_TABLES)
-        self._kept: dict[tuple[str, ...], tuple[str, int]] = {}
+        self._kept: dict[tuple[str, ...], tuple[_Line, int]] = {}
+        self._remembered: dict[tuple[str, str], Situation] = {}
 
     def close(self) -> None:
         """Close the file."""
@@ -77,20 +86,35 @@ class Store:
 
     def keep_situations(self, situations: Sequence[Situation], now_ms: int) -> None:
         """Keep states that have changed, and what is remembered with them."""
+        changed = [s for s in situations if self._remembered.get((s.venue, s.contract)) != s]
         lines = [
-            _Line(s.venue, s.contract, "state", "", None, s.state, s.since_ms) for s in situations
+            _Line(s.venue, s.contract, "state", "", None, s.state, s.since_ms) for s in changed
         ]
         self._write([line for line in lines if self._is_news(line, now_ms)], now_ms)
-        rows = [(s.venue, s.contract, msgspec.msgpack.encode(s)) for s in situations]
-        self._db.executemany("insert or replace into situations values (?, ?, ?)", rows)
+        rows = [(s.venue, s.contract, msgspec.msgpack.encode(s)) for s in changed]
+        if rows:
+            self._db.execute("begin")
+            self._db.executemany("insert or replace into situations values (?, ?, ?)", rows)
+            self._db.execute("commit")
+        self._remembered |= {(s.venue, s.contract): s for s in changed}
 
     def _is_news(self, line: "_Line", now_ms: int) -> bool:
+        if line.what == "fill":
+            return not self._has_fill(line)
         key = (line.venue, line.name, line.what, line.side)
-        raw, at_ms = self._kept.get(key, ("", -KEEP_EVERY_MS))
-        if raw == line.raw and now_ms - at_ms < KEEP_EVERY_MS:
+        kept, at_ms = self._kept.get(key, (None, 0))
+        if kept is not None and kept.like(line) and now_ms - at_ms < KEEP_EVERY_MS:
             return False
-        self._kept[key] = (line.raw, now_ms)
+        self._kept[key] = (line, now_ms)
         return True
+
+    def _has_fill(self, line: "_Line") -> bool:
+        query = (
+            "select 1 from history where what = 'fill' and (of_ms, venue, name, side, raw) = "
+            "(?, ?, ?, ?, ?)"
+        )
+        wanted = (line.of_ms, line.venue, line.name, line.side, line.raw)
+        return self._db.execute(query, wanted).fetchone() is not None
 
     def _write(self, lines: Sequence["_Line"], now_ms: int) -> None:
         rows = [
@@ -176,12 +200,16 @@ class Store:
         )
 
     def _deliveries(self, where: str, values: tuple[Any, ...]) -> list[Delivery]:
-        rows = self._db.execute(f"select * from deliveries {where}", values)  # noqa: S608
-        names = [column for (column, *_) in rows.description]
-        return [
-            Delivery(**{**told, "alert": msgspec.msgpack.decode(told["alert"], type=Alert)})
-            for told in (dict(zip(names, row, strict=True)) for row in rows)
-        ]
+        return _read_deliveries(self._db, where, values)
+
+
+def _read_deliveries(db: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> list[Delivery]:
+    rows = db.execute(f"select * from deliveries {where}", values)  # noqa: S608
+    names = [column for (column, *_) in rows.description]
+    return [
+        Delivery(**{**told, "alert": msgspec.msgpack.decode(told["alert"], type=Alert)})
+        for told in (dict(zip(names, row, strict=True)) for row in rows)
+    ]
 
 
 class _Line(NamedTuple):
@@ -194,6 +222,12 @@ class _Line(NamedTuple):
     value: float | None
     raw: str
     of_ms: int
+
+    def like(self, other: "_Line") -> bool:
+        """Return whether another line of the same number says nothing new."""
+        if self.what != "pool" or self.value is None or other.value is None:
+            return self.raw == other.raw
+        return abs(other.value - self.value) <= POOL_STEP * abs(self.value)
 
 
 def _lines(reading: Reading) -> Iterator[_Line]:
@@ -237,3 +271,37 @@ def history(path: str | Path, *, since_ms: int = 0, name: str | None = None) -> 
     query = "select * from history where at_ms >= ? and (? is null or name = ?) order by at_ms"
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
         return [Kept(*row) for row in db.execute(query, (since_ms, name, name))]
+
+
+def delivery_log(path: str | Path, *, since_ms: int = 0) -> list[Delivery]:
+    """Return the deliveries in a file, oldest first, without changing it.
+
+    Raises sqlite3.Error where the file is not there or is no history of a watch.
+    """
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        return _read_deliveries(db, "where made_ms >= ? order by id", (since_ms,))
+
+
+def thinned(kept: Sequence[Kept], most: int) -> list[Kept]:
+    """Return about `most` lines of each number at most: of each stretch the extremes and the last.
+
+    Times stay in order, so that a step drawn through them holds what was known when.
+    """
+    numbers: dict[tuple[str, ...], list[Kept]] = {}
+    for line in kept:
+        numbers.setdefault((line.venue, line.name, line.what, line.side), []).append(line)
+    found = [line for lines in numbers.values() for line in _extremes(lines, most)]
+    return sorted(found, key=lambda line: line.at_ms)
+
+
+def _extremes(lines: Sequence[Kept], most: int) -> Iterator[Kept]:
+    """Yield the lowest, the highest and the last of each of `most / 3` stretches, in order."""
+    if len(lines) <= most:
+        yield from lines
+        return
+    size = -(-3 * len(lines) // most)
+    for begin in range(0, len(lines), size):
+        places = range(begin, min(begin + size, len(lines)))
+        lowest = min(places, key=lambda place: lines[place].value or 0.0)
+        highest = max(places, key=lambda place: lines[place].value or 0.0)
+        yield from (lines[place] for place in sorted({lowest, highest, places[-1]}))

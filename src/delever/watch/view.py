@@ -75,7 +75,25 @@ class ContractView(msgspec.Struct, frozen=True, kw_only=True):
     to_start_percent: Decimal | None
     to_stop_percent: Decimal | None
     ages_ms: dict[str, int]
+    cadences_ms: dict[str, int]
     stale: tuple[str, ...]
+
+    @property
+    def distances(self) -> tuple[str, str]:
+        """Return what is left to start and stop; a pool below its threshold starts nothing."""
+        drawdown = self.drawdown
+        if drawdown is None or self.to_start_percent is None or self.to_stop_percent is None:
+            return "", ""
+        start, stop = f"{self.to_start_percent:.2f} %", f"{self.to_stop_percent:.2f} %"
+        if not drawdown.armed:
+            start = f"off: pool not above {drawdown.threshold.normalize():f}"
+        return start, stop
+
+    @property
+    def ages(self) -> str:
+        """Return every number's age against how often the venue renews it."""
+        told = (against(name, old, self.cadences_ms[name]) for name, old in self.ages_ms.items())
+        return ", ".join(told)
 
 
 class PoolView(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,20 +129,37 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     undelivered: int
 
 
+def age(ms: int | None) -> str:
+    """Return an age in the largest unit that fits."""
+    if ms is None:
+        return "never"
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000)):
+        if ms >= 2 * size:
+            return f"{ms // size} {unit}"
+    return f"{ms // 1000} s"
+
+
+def against(name: str, old_ms: int, cadence_ms: int) -> str:
+    """Return a number's age beside the venue's cadence: 'risk 12 min of 30 min'."""
+    return f"{name} {age(old_ms)} of {age(cadence_ms)}".strip()
+
+
 def contract_view(situation: Situation, read: list[Reading], now_ms: int) -> ContractView:
     """Return a contract with the numbers that were read of it."""
     drawdown = next((r for r in read if isinstance(r, Drawdown)), None)
+    renewed = [r for r in read if not isinstance(r, Fill)]
     return ContractView(
         situation=situation,
         risk=next((r for r in read if isinstance(r, Risk)), None),
         drawdown=drawdown,
         to_start_percent=None if drawdown is None else 100 * drawdown.to_start,
         to_stop_percent=None if drawdown is None else 100 * drawdown.to_stop,
-        ages_ms={_name(r): r.age_ms(now_ms) for r in read},
+        ages_ms={_name(r): r.age_ms(now_ms) for r in renewed},
+        cadences_ms={_name(r): r.cadence_ms for r in renewed},
         stale=tuple(_name(r) for r in read if r.stale(now_ms)),
     )
 
 
 def _name(reading: Reading) -> str:
-    what = type(reading).__name__.lower()
+    what = reading.kind
     return f"{what} {reading.side}" if isinstance(reading, Light | Position) else what

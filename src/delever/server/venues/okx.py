@@ -1,4 +1,4 @@
-"""OKX's V5 API as far as ADL goes: security fund, contracts, positions; the warnings' stream."""
+"""OKX's V5 API as far as ADL goes: security fund, contracts, positions, bills; the stream."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -7,8 +7,10 @@ from delever.server.http import Reply, Request
 from delever.server.keys import Holder, Keyring
 from delever.server.runner import Runner
 from delever.server.sockets import Socket
+from delever.server.venues.fills import FillLog
 from delever.server.venues.listings import Listings, usd_price
-from delever.server.venues.okx_access import FUND, Gate, authenticate
+from delever.server.venues.okx_access import BILLS, FUND, Gate, authenticate
+from delever.server.venues.okx_bills import Bills
 from delever.server.venues.okx_funds import FundLog
 from delever.server.venues.okx_stream import IDLE_S, OkxStream
 from delever.server.venues.seen import Seen, account_of, see
@@ -28,11 +30,14 @@ class Okx:
 
     parts = ("api", "ws/v5")
 
-    def __init__(self, runner: Runner, keyring: Keyring, idle_s: float = IDLE_S) -> None:
+    def __init__(
+        self, runner: Runner, keyring: Keyring, fills: FillLog, idle_s: float = IDLE_S
+    ) -> None:
         self._runner = runner
         self._keyring = keyring
         self._listings = Listings(runner.config.contracts)
         self._funds = FundLog(runner)
+        self._bills = Bills(runner, self._listings, fills)
         self._gate = Gate(runner.config.okx, runner.now_ms)
         self._stream = OkxStream(runner, self._listings, idle_s)
         self._public: dict[str, Callable[[Params], Data]] = {
@@ -43,6 +48,7 @@ class Okx:
         self._private: dict[str, Callable[[Holder, Params], Awaitable[Data]]] = {
             "/api/v5/account/positions": self._positions,
             "/api/v5/account/balance": self._balance,
+            BILLS: self._past,
             "/api/v5/asset/currencies": self._currencies,
         }
 
@@ -197,6 +203,14 @@ class Okx:
             if wallet.asset in decimals
         ]
         return [{"details": details, "uTime": str(self._runner.now_ms())}]
+
+    async def _past(self, holder: Holder, params: Params) -> Data:
+        """Return the account's ADL fills and takeovers."""
+        name = account_of(holder)
+        if name is None:
+            return wire.NOT_PERMITTED
+        seen = await self._runner.read(see(name))
+        return [] if seen is None else self._bills.of(seen, params)
 
     async def _currencies(self, _holder: Holder, _params: Params) -> Data:
         """Return nothing: delever knows of no deposits."""

@@ -11,10 +11,12 @@ from delever.wire import okx as wire
 
 WINDOW_MS = 2_000
 OTHERS_PER_WINDOW = 20
+BILLS_PER_WINDOW = 10
 EXPIRES_MS = 30_000
 """A request's time may be so far from the server's, either way."""
 
 FUND = "/api/v5/public/insurance-fund"
+BILLS = "/api/v5/account/bills"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HEADERS = {
@@ -29,12 +31,15 @@ class Gate:
     """Lets requests in by address and by key, by the server's clock."""
 
     def __init__(self, settings: Settings, now_ms: Callable[[], int]) -> None:
-        self._fund = Windows(settings.insurance_per_2s, WINDOW_MS, now_ms)
+        self._few = {
+            FUND: Windows(settings.insurance_per_2s, WINDOW_MS, now_ms),
+            BILLS: Windows(BILLS_PER_WINDOW, WINDOW_MS, now_ms),
+        }
         self._others = Windows(OTHERS_PER_WINDOW, WINDOW_MS, now_ms)
 
     def admit(self, who: str, path: str, kind: str) -> bool:
         """Count a request of an address or key; return whether it is let in."""
-        windows = self._fund if path == FUND else self._others
+        windows = self._few.get(path, self._others)
         return not windows.use(f"{who} {path} {kind}").exceeded
 
 

@@ -48,7 +48,10 @@ async def _nothing_to_close() -> None:
 
 @dataclass(slots=True)
 class Adapter:
-    """One venue. `set_clock` asks for its time and returns how far it is ahead of ours, in ms."""
+    """One venue. `set_clock` asks for its time and returns how far it is ahead of ours, in ms.
+
+    `ban_ms` is how long it is left alone when it shuts the address out without saying for how long.
+    """
 
     venue: str
     rules: str
@@ -60,3 +63,4 @@ class Adapter:
     set_clock: Callable[[], Awaitable[int]] = _no_skew
     headers: Callable[[], dict[str, Any]] = dict
     used_weight: Callable[[], int | None] = lambda: None
+    ban_ms: int = 60_000

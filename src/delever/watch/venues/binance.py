@@ -10,12 +10,13 @@ from delever.watch.reading import Fill, Light, Pool, Position, Reading, Risk, Si
 from delever.watch.scale import BINANCE, risk
 from delever.watch.settings import Venue
 from delever.watch.venues.adapter import Adapter, Deliver, Source, Stream
-from delever.watch.venues.client import client
+from delever.watch.venues.client import client, next_push
 from delever.watch.venues.fields import Answer, each, number, rows, text, time_ms
 from delever.watch.venues.positions import When, Words, position
 
 WEIGHT_PER_MINUTE = 2_400
 USED = "X-MBX-USED-WEIGHT-1M"
+LISTS = {"/positionRisk": (), "/adlQuantile": ()}
 ADL_ORDER = "adl_autoclose"
 DAY_MS = 24 * 3_600_000
 
@@ -26,7 +27,7 @@ WORDS = Words(
 
 def binance(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
     """Return the adapter of USDⓈ-M futures."""
-    held = _Binance(venue, client(venue, "binanceusdm", {}), now_ms, "linear")
+    held = _Binance(venue, client(venue, "binanceusdm", {}, LISTS), now_ms, "linear")
     public = (
         Source("symbol risk", venue.cadence.risk_ms, 1, held.risks, (Risk,)),
         Source("insurance pools", venue.cadence.pool_ms, 40, held.pools, (Pool,)),
@@ -36,7 +37,7 @@ def binance(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
 
 def binance_coin(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
     """Return the adapter of COIN-M futures, which have neither symbol risk nor pools."""
-    return _Binance(venue, client(venue, "binancecoinm", {}), now_ms, "inverse").adapter(())
+    return _Binance(venue, client(venue, "binancecoinm", {}, LISTS), now_ms, "inverse").adapter(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +198,10 @@ class _Binance:
         kept = self.api.options.get("future" if self.sub_type == "linear" else "delivery")
         if isinstance(kept, dict):
             kept["lastAuthenticatedTime"] = 0
+        self.api.broken = None
         while True:
-            for order in await self.api.watch_orders(None, None, None, {"subType": self.sub_type}):
+            coming = self.api.watch_orders(None, None, None, {"subType": self.sub_type})
+            for order in await next_push(self.api, coming):
                 raw = order.get("info") or {}
                 if str(raw.get("c", "")).startswith(ADL_ORDER) and raw.get("X") != "NEW":
                     deliver([self._told(raw)])

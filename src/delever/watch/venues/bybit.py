@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,16 +14,28 @@ from delever.watch.reading import Drawdown, Fill, Light, Pool, Position, Reading
 from delever.watch.scale import LIGHTS
 from delever.watch.settings import Venue
 from delever.watch.venues.adapter import Adapter, Deliver, Source, Stream
-from delever.watch.venues.client import client
+from delever.watch.venues.client import client, next_push
 from delever.watch.venues.fields import Answer, each, joined, number, rows, text, time_ms
 from delever.watch.venues.positions import When, Words, position
 
 REQUESTS, WINDOW_MS = 600, 5_000
+LISTS = {"/v5/position/list": ("result", "list")}
 ADL = "AdlTrade"
 STREAM = "wss://stream.bybit.com"
 WORDS = Words(
-    "symbol", "size", "avgPrice", "markPrice", "leverage", "positionMM", "positionBalance"
+    "symbol",
+    "size",
+    "avgPrice",
+    "markPrice",
+    "leverage",
+    "positionMM",
+    "positionBalance",
+    "positionIM",
 )
+ISOLATED = "ISOLATED_MARGIN"
+BAN_MS = 10 * 60_000
+"""Bybit lets an address in again that has been quiet for so long."""
+
 ASKED: tuple[Mapping[str, str], ...] = (
     {"category": "linear", "settleCoin": "USDT"},
     {"category": "linear", "settleCoin": "USDC"},
@@ -31,7 +44,7 @@ ASKED: tuple[Mapping[str, str], ...] = (
 """What positions are asked for: linear ones by settle asset."""
 
 TOPICS = {"linear": ("USDT", "USDC"), "inverse": ("inverse",)}
-"""The alert topics by category of socket."""
+"""What the topics of alerts and of pools are divided by, by category of socket."""
 
 ALERT = ("symbol", "coin", "balance", "pnlRatio", "insurancePnlRatio", "adlStopRatio")
 """The fields of an alert by REST, and then the threshold."""
@@ -39,10 +52,13 @@ THRESHOLD = "adlTriggerThreshold"
 PUSHED = ("s", "c", "b", "pr", "i_pr", "adl_sr")
 PUSHED_THRESHOLD = "adl_tt"
 
+Pushed = Callable[[Mapping[str, Any]], Answer]
+"""What reads the pushes of one topic."""
+
 
 def bybit(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
     """Return the adapter of Bybit's derivatives."""
-    api = client(venue, "bybit", {"fetchMarkets": {"types": list(TOPICS)}})
+    api = client(venue, "bybit", {"fetchMarkets": {"types": list(TOPICS)}}, LISTS)
     api.has["fetchCurrencies"] = False
     held = _Bybit(venue, api, now_ms)
     cadence = venue.cadence
@@ -51,7 +67,7 @@ def bybit(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
         Source("insurance pools", cadence.alert_ms, 1, held.pools, (Pool,)),
     )
     private = (
-        Source("positions and lights", cadence.light_ms, 3, held.positions, (Position, Light)),
+        Source("positions and lights", cadence.light_ms, 4, held.positions, (Position, Light)),
         Source("wallet", cadence.light_ms, 1, held.wallets, (Wallet,)),
         Source("ADL fills", cadence.fill_ms, 2, held.fills),
     )
@@ -71,6 +87,7 @@ def bybit(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
         close=api.close,
         set_clock=held.set_clock,
         headers=lambda: api.last_response_headers or {},
+        ban_ms=BAN_MS,
     )
 
 
@@ -101,7 +118,11 @@ class _Bybit:
         return read._replace(of_ms=of_ms)
 
     def _pool(self, row: Any, of_ms: int, came: int) -> Iterator[Reading]:
-        """Yield a pool: one contract's own each minute, a shared one once a day."""
+        """Yield a pool: one contract's own each minute, a shared one once a day.
+
+        The stream tells of a contract's own when it changes and is silent otherwise, so there too
+        the minute of REST says when it is late.
+        """
         members = tuple(sorted(filter(None, text(row, "symbols").split(","))))
         cadence, shared = self.venue.cadence, len(members) != 1
         yield Pool(
@@ -127,36 +148,42 @@ class _Bybit:
         loop = asyncio.get_running_loop()
         dropped = loop.create_future()
 
-        def take(message: Mapping[str, Any]) -> None:
-            loop.call_soon_threadsafe(self._take, message, deliver, dropped)
+        def hand(read: Pushed, message: Mapping[str, Any]) -> None:
+            loop.call_soon_threadsafe(self._take, read, message, deliver, dropped)
 
         url = self.venue.ws_url or self.venue.base_url.replace("http", "ws", 1) or STREAM
-        socket = await asyncio.to_thread(_open, url.rstrip("/"), category)
+        socket = await _opened(url.rstrip("/"), category)
+        topics = list(TOPICS[category])
+        alerts, pools = partial(hand, self._pushed_alerts), partial(hand, self._pushed_pools)
         try:
-            for topic in TOPICS[category]:
-                await asyncio.to_thread(socket.subscribe, "adlAlert.{symbol}", take, topic)
+            await asyncio.to_thread(socket.subscribe, "adlAlert.{symbol}", alerts, topics)
+            await asyncio.to_thread(socket.insurance_pool_stream, topics, pools)
             while socket.is_connected() and not dropped.done():
                 await asyncio.wait([dropped], timeout=0.25)
             if dropped.done():
                 dropped.result()
-            raise ConnectionError("the socket was closed")
+            raise ConnectionError("the socket has closed")
         finally:
             with contextlib.suppress(Exception):  # it is closed already, as like as not
                 await asyncio.to_thread(socket.exit)
 
     def _take(
-        self, message: Mapping[str, Any], deliver: Deliver, dropped: "asyncio.Future[None]"
+        self,
+        read: Pushed,
+        message: Mapping[str, Any],
+        deliver: Deliver,
+        dropped: "asyncio.Future[None]",
     ) -> None:
         """Hand on one push; one that cannot be read ends the socket, with the reason."""
         try:
-            read = self._pushed(message)
+            found = read(message)
         except MalformedError as error:
-            read = Answer((), malformed=(str(error),))
-        deliver(read.readings)
-        if read.malformed and not dropped.done():
-            dropped.set_exception(MalformedError("push", read.malformed[0]))
+            found = Answer((), malformed=(str(error),))
+        deliver(found.readings)
+        if found.malformed and not dropped.done():
+            dropped.set_exception(MalformedError("push", found.malformed[0]))
 
-    def _pushed(self, message: Mapping[str, Any]) -> Answer:
+    def _pushed_alerts(self, message: Mapping[str, Any]) -> Answer:
         of_ms = time_ms(message, "ts")
         when = When(self.now_ms(), self.venue.cadence.stream_ms)
         return each(
@@ -165,18 +192,31 @@ class _Bybit:
             "s",
         )
 
+    def _pushed_pools(self, message: Mapping[str, Any]) -> Answer:
+        came = self.now_ms()
+        return each(
+            rows(message, "data"),
+            lambda row: self._pool(row, time_ms(row, "updateTime"), came),
+            "symbols",
+        )
+
     # --- the account's ---
 
     async def positions(self) -> Answer:
+        """Return positions with their lights; whether they are isolated is the account's mode."""
+        account = await self.api.privateGetV5AccountInfo()
+        isolated = text(account.get("result"), "marginMode") == ISOLATED
         answers = []
         for asked in ASKED:
             listed = await self.api.fetch_positions(None, dict(asked))
             when = When(self.now_ms(), self.venue.cadence.light_ms)
             open_ = [row for row in listed if row.get("contracts")]
-            answers.append(each(open_, partial(self._position, when=when)))
+            read = partial(self._position, isolated=isolated, when=when)
+            answers.append(each(open_, read))
         return joined(answers)._replace(of_ms=None)
 
-    def _position(self, row: Mapping[str, Any], when: When) -> Iterator[Reading]:
+    def _position(self, row: Mapping[str, Any], *, isolated: bool, when: When) -> Iterator[Reading]:
+        row = {**row, "marginMode": "isolated"} if isolated else row
         held = position("bybit", row, self.api.market(row["symbol"]), WORDS, when)
         yield held
         yield light(held, row["info"], "adlRankIndicator", when)
@@ -197,6 +237,7 @@ class _Bybit:
             came_ms=came,
             cadence_ms=self.venue.cadence.light_ms,
             balance=number(row, "walletBalance"),
+            with_isolated=True,
         )
 
     async def fills(self) -> Answer:
@@ -223,8 +264,9 @@ class _Bybit:
 
     async def listen(self, deliver: Deliver) -> None:
         """Hand on the ADL executions that the account stream tells, until it drops."""
+        self.api.broken = None
         while True:
-            for trade in await self.api.watch_my_trades():
+            for trade in await next_push(self.api, self.api.watch_my_trades()):
                 if trade["info"].get("execType") == ADL:
                     deliver(tuple(self._fill(trade["info"])))
 
@@ -275,12 +317,63 @@ def _closed_side(order: str) -> Side:
     raise MalformedError("side", order)
 
 
+async def _opened(url: str, category: str) -> Any:
+    """Return a socket, connected; where nobody waits for it any more it is closed again."""
+    made: list[Any] = []
+    given_up = threading.Event()
+
+    def open_it() -> None:
+        made.append(_open(url, category))
+        if given_up.is_set():
+            made[0].exit()
+
+    try:
+        await asyncio.to_thread(open_it)
+    except asyncio.CancelledError:
+        given_up.set()
+        for socket in made:
+            socket.exit()
+        raise
+    return made[0]
+
+
 def _open(url: str, category: str) -> Any:
     """Return pybit's socket, connected; it takes another address by its module's constant alone.
 
-    With `retries` at 1 pybit gives up even when it has connected.
+    pybit raises in a thread of its own, where nobody hears it, and waits for ever to subscribe on a
+    socket that has closed. This one keeps what has ended it, and tells whoever asks. With `retries`
+    at 1 pybit gives up even when it has connected.
     """
     import pybit.unified_trading as pybit  # type: ignore[import-untyped] # noqa: PLC0415 - heavy
 
+    class Socket(pybit.WebSocket):  # type: ignore[misc]
+        """pybit's socket; `ended` is why it can be used no more, `line` what is to be closed then.
+
+        websocket-client leaves that to the collector where the other side has closed first.
+        """
+
+        ended: Exception | None = None
+        line: Any = None
+
+        def is_connected(self) -> bool:
+            """Return whether it is; raises for why it is not and never will be."""
+            if self.ended is not None:
+                raise self.ended
+            return bool(super().is_connected())
+
+        def _on_open(self) -> None:
+            self.line = self.ws.sock.sock
+
+        def _on_close(self) -> None:
+            self.ended = self.ended or ConnectionError("the socket was closed")
+            if self.line is not None:
+                self.line.close()
+
+        def _on_error(self, error: Exception) -> None:
+            lost = isinstance(error, OSError) or "WebSocket" in type(error).__name__
+            why = f"{type(error).__name__}: {error}"
+            self.ended = ConnectionError(why) if lost else MalformedError("push", why)
+            self.exit()
+
     pybit.PUBLIC_WSS = url + "/v5/public/{CHANNEL_TYPE}"
-    return pybit.WebSocket(category, testnet=False, retries=2, restart_on_error=False)
+    return Socket(category, testnet=False, retries=2, restart_on_error=False)

@@ -13,11 +13,12 @@ from delever.watch.reading import Fill, Light, Pool, Position, Reading, Wallet, 
 from delever.watch.settings import Venue
 from delever.watch.venues.adapter import Adapter, Deliver, Source, Stream
 from delever.watch.venues.bybit import light
-from delever.watch.venues.client import set_up
+from delever.watch.venues.client import next_push, set_up
 from delever.watch.venues.fields import Answer, each, joined, number, optional, rows, text, time_ms
 from delever.watch.venues.positions import When, Words, position
 
 REQUESTS, WINDOW_MS = 10, 2_000
+LISTS = {"/account/positions": ("data",)}
 CHANNEL = "adl-warning"
 KINDS = ("SWAP", "FUTURES")
 WORDS = Words("instId", "pos", "avgPx", "markPx", "lever", "mmr", "margin")
@@ -48,7 +49,7 @@ def okx(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
             else:
                 super().handle_message(client, message)
 
-    api = set_up(Okx, venue, {"fetchMarkets": {"types": ["swap", "future"]}})
+    api = set_up(Okx, venue, {"fetchMarkets": {"types": ["swap", "future"]}}, LISTS)
     api.has["fetchCurrencies"] = False
     api.warnings = deque(maxlen=10_000)
     held = _Okx(venue, api, now_ms)
@@ -114,10 +115,13 @@ class _Okx:
         url = self.api.get_url(CHANNEL, "public")
         args = [{"channel": CHANNEL, "instType": kind} for kind in KINDS]
         request = {"op": "subscribe", "args": args}
+        self.api.broken = None
         while True:
             pushed = self.api.watch(url, CHANNEL, request, CHANNEL)
             try:
-                await asyncio.wait_for(pushed, self.venue.cadence.stream_ms / 1000)
+                await asyncio.wait_for(
+                    next_push(self.api, pushed), self.venue.cadence.stream_ms / 1000
+                )
             except TimeoutError:
                 self._check_alive(url)
             while self.api.warnings:

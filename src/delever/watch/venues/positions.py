@@ -13,7 +13,7 @@ from delever.watch.venues.fields import number, optional, text
 
 
 class Words(NamedTuple):
-    """What a venue calls the numbers of a position."""
+    """What a venue calls the numbers of a position; `initial` stands in for an empty margin."""
 
     name: str
     quantity: str
@@ -22,6 +22,7 @@ class Words(NamedTuple):
     leverage: str
     maintenance: str
     margin: str
+    initial: str = ""
 
 
 class When(NamedTuple):
@@ -50,7 +51,7 @@ def position(
         mark=number(raw, words.mark),
         leverage=_leverage(row, raw, words),
         isolated=isolated,
-        margin=optional(raw, words.margin) if isolated else None,
+        margin=_margin(raw, words) if isolated else None,
         maintenance=optional(raw, words.maintenance),
         settle=str(market["settle"]),
         inverse=bool(market["inverse"]),
@@ -74,6 +75,11 @@ def _isolated(row: Mapping[str, Any], raw: Mapping[str, Any], words: Words) -> b
     if mode is None:
         return str(raw.get("tradeMode")) == "1" and bool(optional(raw, words.margin))
     return str(mode) == "isolated"
+
+
+def _margin(raw: Mapping[str, Any], words: Words) -> Decimal | None:
+    """Return an isolated position's margin, or the least that it can be: its initial margin."""
+    return optional(raw, words.margin) or optional(raw, words.initial)
 
 
 def _leverage(row: Mapping[str, Any], raw: Mapping[str, Any], words: Words) -> Decimal | None:

@@ -1,0 +1,169 @@
+"""The page of `delever watch`: lights, states, distances, what can be done, alerts, faults."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from nicegui import app, ui
+
+from delever.dashboard import watch_rows as rows
+from delever.dashboard.charts import pixels, time_charts
+from delever.dashboard.frame import REFRESH_S, STYLE, grid, html, panel
+from delever.dashboard.shown import utc
+from delever.dashboard.tables import Column, table
+from delever.watch.run import Watch
+from delever.watch.store import Kept, history, thinned
+from delever.watch.view import View
+
+PAST_S = 10.0
+POINTS = 600
+HOURS = {1: "1 hour", 6: "6 hours", 24: "1 day", 168: "1 week", 720: "30 days"}
+HOUR_MS = 3_600_000
+MORE_STYLE = """
+.state-stopped { color: var(--blue); }
+.banner ul, .note ul { margin: 0; padding-left: 1.1rem; list-style: disc; min-width: 0; }
+.banner ul { flex: 1 1 20rem; }
+.banner li, .note li { overflow-wrap: anywhere; }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The watch that is shown, and the SQLite file of its history."""
+
+    watch: Watch
+    history: str
+
+    def past(self, key: str, since_ms: int) -> list[Kept]:
+        """Return what is kept of a contract, given as venue/contract, thinned for a chart."""
+        venue, _, name = key.partition("/")
+        kept = history(self.history, since_ms=since_ms, name=name)
+        return thinned([line for line in kept if line.venue == venue], POINTS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """A table of the page: what it is of, its columns, and its rows at a moment."""
+
+    title: str
+    about: str
+    columns: tuple[Column, ...]
+    rows: Callable[[View], Iterable[dict[str, Any]]]
+
+
+_NOW = (
+    _Panel("Positions", "light 5 is next to be closed", rows.POSITIONS, rows.positions),
+    _Panel("Contracts", "distances in percent of the pool's peak", rows.CONTRACTS, rows.contracts),
+    _Panel("What can I do", "every other account as it is", rows.ADVICE, rows.advice),
+)
+_BESIDE = (
+    _Panel("ADL fills of the account", "newest first", rows.FILLS, rows.fills),
+    _Panel("Insurance pools", "peak of what this watch has seen", rows.POOLS, rows.pools),
+    _Panel("Sources", "asked when the venue has a new number", rows.SOURCES, rows.sources),
+)
+
+
+async def show(told: Watched, contract: str = "", hours: int = 24) -> None:
+    """Show everything; `contract` is venue/contract, whose past of so many hours is drawn."""
+    dark = _top()
+    with ui.element("main").classes("page"):
+        html("<h1>Risk of ADL</h1>")
+        asof = ui.label("").classes("asof")
+        banners = html().classes("banners").props("role=status")
+        with grid():
+            shown = {each: _table(each.title, each.about, each.columns) for each in _NOW}
+            unknown = html().classes("note").style("grid-column: span 12; margin: 0")
+            past = _Past(told, contract, hours)
+            sent = _table("Deliveries of alerts", "newest first", rows.DELIVERIES)
+            shown |= {each: _table(each.title, each.about, each.columns) for each in _BESIDE}
+            with panel("Budget", about="used of each venue's limit"):
+                budgets = html()
+    await ui.context.client.connected(timeout=30.0)
+    dark.value = app.storage.tab.get("dark")
+
+    def refresh() -> None:
+        view = told.watch.view()
+        asof.set_text(f"as of {utc(view.time_ms)} UTC")
+        banners.set_content(rows.banners(view))
+        unknown.set_content(rows.unknown(view))
+        budgets.set_content(rows.budgets(view))
+        for each, shown_rows in shown.items():
+            shown_rows.rows = list(each.rows(view))
+        sent.rows = list(rows.deliveries(told.watch.deliveries(20)))
+        past.offer(view)
+
+    refresh()
+    await past.draw()
+    ui.timer(REFRESH_S, refresh, immediate=False)
+    ui.timer(PAST_S, past.draw, immediate=False)
+
+
+def _top() -> ui.dark_mode:
+    """Show the bar above, and return what turns the page dark."""
+    ui.page_title("delever watch")
+    ui.add_css(STYLE + MORE_STYLE)
+    dark = ui.dark_mode(None)
+
+    def turn() -> None:
+        dark.value = not dark.value
+        app.storage.tab["dark"] = dark.value
+
+    with ui.element("header").classes("top"):
+        html('<span class="brand">◆ delever watch</span>')
+        with ui.element("div").classes("tools"):
+            ui.button("Theme", on_click=turn).props("flat dense no-caps")
+    return dark
+
+
+def _table(title: str, about: str, columns: tuple[Column, ...]) -> ui.table:
+    with panel(title, about=about):
+        return table(columns, [], "id")
+
+
+class _Past:
+    """The chart of one contract's lights, profit ratio and risk, and what chooses it."""
+
+    def __init__(self, told: Watched, contract: str, hours: int) -> None:
+        self._told = told
+        with panel("Over time", about="out of the watch's history"):
+            with ui.element("div").classes("bits"):
+                self._contract = ui.select([contract], value=contract, label="contract")
+                span = hours if hours in HOURS else 24
+                self._hours = ui.select(HOURS, value=span, label="time")
+            self._note = ui.label("").classes("note")
+            self._chart = ui.echart(time_charts(["", ""], [])).style(f"height: {pixels(2)}px")
+        for chosen in (self._contract, self._hours):
+            chosen.props("dense outlined").style("min-width: 12rem").on_value_change(self._choose)
+
+    def offer(self, view: View) -> None:
+        """Offer the contracts that there are now; the first of them where none is chosen."""
+        held = [f"{p.position.venue}/{p.position.name}" for p in view.positions]
+        named = [f"{c.situation.venue}/{c.situation.contract}" for c in view.contracts]
+        chosen = self._contract.value
+        names = list(dict.fromkeys([*held, *named, *filter(None, [chosen])]))
+        if names and names != self._contract.options:
+            self._contract.set_options(names, value=chosen or names[0])
+
+    async def _choose(self) -> None:
+        asked = {"contract": self._contract.value, "hours": self._hours.value}
+        ui.navigate.history.replace(f"/?{urlencode(asked)}")
+        await self.draw()
+
+    async def draw(self) -> None:
+        """Draw the past anew; a file that cannot be read is said."""
+        now_ms = self._told.watch.view().time_ms
+        since_ms = now_ms - self._hours.value * HOUR_MS
+        try:
+            kept = await asyncio.to_thread(self._told.past, self._contract.value or "", since_ms)
+        except sqlite3.Error as error:
+            self._note.set_text(f"{self._told.history} cannot be read: {error}")
+            return
+        count, options = rows.drawn(kept, since_ms, now_ms)
+        self._note.set_text("" if kept else "Nothing is kept of it yet.")
+        self._chart.style(f"height: {pixels(count)}px")
+        self._chart.options.clear()
+        self._chart.options.update(options)
+        self._chart.update()
