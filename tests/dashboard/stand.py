@@ -25,6 +25,7 @@ board_every_ms = 200
 stale_after_ms = 600000
 [api]
 open_read = true
+open_accounts = true
 [[keys]]
 id = "engine"
 roles = ["read", "ingest", "operate"]

@@ -136,6 +136,7 @@ class Pool(Answer, frozen=True, kw_only=True):
     balance: str
     equity: str
     balance_peak: str
+    peak_window_ms: int
     drawdown_ppm: int
     withdrawal_cut_ppm: int
     members: tuple[str, ...]
@@ -159,6 +160,12 @@ class Moment(Answer, frozen=True, kw_only=True):
     contracts: dict[str, str]
 
 
+class PoolPoint(Moment, frozen=True, kw_only=True):
+    """The same with the rolling peak of the balance."""
+
+    balance_peak: str
+
+
 class Flow(Answer, frozen=True, kw_only=True):
     """Money that an operator moved into a pool or out of it."""
 
@@ -173,7 +180,7 @@ class Flow(Answer, frozen=True, kw_only=True):
 class PoolHistory(Answer, frozen=True, kw_only=True):
     """A pool's past, oldest first."""
 
-    points: tuple[Moment, ...]
+    points: tuple[PoolPoint, ...]
     flows: tuple[Flow, ...]
 
 
@@ -184,6 +191,7 @@ class ContractMoment(Answer, frozen=True, kw_only=True):
     profit: str
     profit_peak: str
     pool_balance: str
+    pool_balance_peak: str
 
 
 class Wallet(Answer, frozen=True, kw_only=True):

@@ -49,10 +49,12 @@ def time_charts(
     spans: Sequence[tuple[float, float] | None] = (),
     *,
     height: int = HEIGHT,
+    time: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
     """Return charts below one another that share their time and their cursor; height in px each.
 
-    `spans` are the lowest and the highest value that a chart has to show, whatever its lines do.
+    `spans` are the lowest and the highest value that a chart has to show, whatever its lines do;
+    `time` is the first and the last moment, where not the lines say it.
     """
     spans = spans or [None] * len(titles)
     count = len(titles)
@@ -81,7 +83,12 @@ def time_charts(
         "dataZoom": [{"type": "inside", "xAxisIndex": list(linked)}],
         "grid": [{"left": 84, "right": 18, "top": top, "height": height} for top in tops],
         "xAxis": [
-            {"type": "time", "gridIndex": index, "axisLabel": {"color": GREY, "hideOverlap": True}}
+            {
+                "type": "time",
+                "gridIndex": index,
+                "axisLabel": {"color": GREY, "hideOverlap": True},
+                **({"min": time[0], "max": time[1]} if time else {}),
+            }
             for index in linked
         ],
         "yAxis": [

@@ -36,6 +36,9 @@ class View:
     def __init__(self, source: Source, title: str, here: str) -> None:
         self.source = source
         self.prefix = _prefix()
+        request = ui.context.client.request
+        self._path = quote(request.url.path.removeprefix(request.scope.get("root_path", "")))
+        self._query: dict[str, object] = dict(request.query_params)
         self._address = ""
         self._troubles: dict[object, SourceError] = {}
         ui.page_title(f"{title} · delever")
@@ -70,9 +73,13 @@ class View:
         """Return the address of an account's page."""
         return self.href(f"/accounts/{quote(name, safe='')}", **query)
 
-    def keep_url(self, path: str, **query: object) -> None:
-        """Let the address bar say what is shown, so that it can be shared and opened again."""
-        address = self.href(path, **query)
+    def keep_url(self, **query: object) -> None:
+        """Let the address bar say what is shown, so that it can be shared and opened again.
+
+        What is not named stays as it was said before, or as the page was opened.
+        """
+        self._query |= query
+        address = self.href(self._path, **self._query)
         if address != self._address:
             self._address = address
             ui.navigate.history.replace(address)

@@ -62,12 +62,7 @@ class Ladder:
             f"of sequence {page.as_of}"
         )
         self._formula.set_text(_formula(page))
-        self._view.keep_url(
-            f"/contracts/{self._contract}",
-            side=self._side,
-            offset=self._offset or "",
-            account=self._account,
-        )
+        self._view.keep_url(side=self._side, offset=self._offset or "", account=self._account)
 
     def _row(self, row: QueueRow, most: Decimal) -> dict[str, Any]:
         share = float(Decimal(row.cumulative) / most * 100) if row.cumulative and most else 0.0

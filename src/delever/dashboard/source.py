@@ -142,10 +142,12 @@ class Source:
         """Return events after a sequence; `only` may name a type, a contract or an account."""
         return await self._get("/v1/events", EventPage, {"after": after, "limit": limit, **only})
 
-    async def contract_history(self, contract: str, *, limit: int) -> list[ContractMoment]:
-        """Return a contract's past, thinned to about `limit` points."""
+    async def contract_history(
+        self, contract: str, *, from_ms: int, limit: int
+    ) -> list[ContractMoment]:
+        """Return a contract's past since a time, thinned to about `limit` points."""
         path = f"/v1/contracts/{_part(contract)}/history"
-        return await self._get(path, list[ContractMoment], {"limit": limit})
+        return await self._get(path, list[ContractMoment], {"from_ms": from_ms, "limit": limit})
 
     async def episodes(self, contract: str = "", *, limit: int = 200) -> list[Episode]:
         """Return ADL episodes, newest first, of one contract or of all."""

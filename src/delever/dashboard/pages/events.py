@@ -85,7 +85,7 @@ async def show_all(source: Source, contract: str = "") -> None:
     async def refresh() -> None:
         name = (wanted.value or "").strip()
         episodes.rows = [_row(view, each) for each in await view.source.episodes(name)]
-        view.keep_url("/events", contract=name)
+        view.keep_url(contract=name)
 
     with view.body, grid(), panel("Episodes", about="from a trigger's start to its stop"):
         wanted = ui.input(placeholder="only this contract", value=contract)

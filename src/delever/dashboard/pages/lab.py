@@ -132,7 +132,7 @@ class _Bench:
         refused = sum(trial.refused for trial in self._trials)
         self._told.set_text(f"{refused} commands were refused" if refused else "")
         self._show_totals()
-        self._view.keep_url("/lab", preset=self._preset.value, rules=",".join(rules))
+        self._view.keep_url(preset=self._preset.value, rules=",".join(rules))
 
     def _show_totals(self) -> None:
         self._totals.rows = [

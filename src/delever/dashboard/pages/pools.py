@@ -9,7 +9,7 @@ from urllib.parse import quote
 from nicegui import ui
 
 from delever.dashboard.actions import FUNDING_REASONS, Action, action_button
-from delever.dashboard.answers import Flow, Moment, Pool, PoolDetail
+from delever.dashboard.answers import Flow, Pool, PoolDetail, PoolPoint
 from delever.dashboard.charts import (
     AMBER,
     BLUE,
@@ -22,6 +22,7 @@ from delever.dashboard.charts import (
     with_levels,
 )
 from delever.dashboard.frame import View, grid, html, panel
+from delever.dashboard.past import hours
 from delever.dashboard.shown import grouped, percent, utc, words
 from delever.dashboard.source import Source
 from delever.dashboard.tables import Column, table
@@ -72,7 +73,7 @@ async def show_all(source: Source) -> None:
 async def show(source: Source, pool: str) -> None:
     """Show one pool."""
     view = View(source, f"Pool {pool}", "/pools")
-    past: list[Moment] = []
+    past: list[PoolPoint] = []
 
     def download() -> None:
         ui.download.content(_csv(past), f"{pool}.csv", "text/csv")
@@ -125,7 +126,7 @@ def _now(view: View, pool: PoolDetail) -> str:
     pairs = {
         f"balance, {pool.asset}": grouped(pool.balance),
         "equity": grouped(pool.equity),
-        "rolling peak": grouped(pool.balance_peak),
+        f"balance, {hours(pool)} peak": grouped(pool.balance_peak),
         "drawdown now": percent(pool.drawdown_ppm),
         "worst of 1 day": percent(pool.worst_drawdown_1d_ppm),
         "worst of 30 days": percent(pool.worst_drawdown_30d_ppm),
@@ -148,13 +149,19 @@ def _fund(pool: str) -> Action:
     )
 
 
-def _drawn(past: Sequence[Moment]) -> dict[str, Any]:
+def _drawn(past: Sequence[PoolPoint]) -> dict[str, Any]:
     balance = [(each.time_ms, float(each.balance)) for each in past]
     equity = [(each.time_ms, float(each.equity)) for each in past]
+    peak = [(each.time_ms, float(each.balance_peak)) for each in past]
     fall = _falls(equity)
     money = with_levels(steps("balance", balance, BLUE), [level_line(0, "0: empty", GREY)])
-    values = [0.0, *(value for _, value in (*balance, *equity))]
-    series = [money, steps("equity", equity, AMBER), steps("drawdown %", fall, RED, grid=1)]
+    values = [0.0, *(value for _, value in (*balance, *peak, *equity))]
+    series = [
+        money,
+        steps("peak balance", peak, GREY, line="dashed"),
+        steps("equity", equity, AMBER),
+        steps("drawdown %", fall, RED, grid=1),
+    ]
     least = min((value for _, value in fall), default=0.0)
     spans = ((min(values), max(values)), (min(least, -1.0), 0.0))
     return time_charts(["Balance and equity", "Equity below its highest so far, %"], series, spans)
@@ -181,7 +188,7 @@ def _flow(flow: Flow) -> dict[str, Any]:
     }
 
 
-def _csv(past: Sequence[Moment]) -> bytes:
+def _csv(past: Sequence[PoolPoint]) -> bytes:
     """Return the history, exact, a row a point."""
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")

@@ -193,7 +193,10 @@ class QueuePage(Answer, frozen=True, kw_only=True):
 
 
 class PoolShown(Answer, frozen=True, kw_only=True):
-    """One pool as it stands; drawdown is that of its equity below its own peak of balance."""
+    """One pool as it stands; drawdown is that of its equity below its own peak of balance.
+
+    That peak is the highest balance of the last `peak_window_ms`.
+    """
 
     as_of: int
     time_ms: int
@@ -205,6 +208,7 @@ class PoolShown(Answer, frozen=True, kw_only=True):
     balance: str
     equity: str
     balance_peak: str
+    peak_window_ms: int
     drawdown_ppm: int
     withdrawal_cut_ppm: int
     members: tuple[str, ...]

@@ -64,8 +64,9 @@ FAILURES = {
 }
 
 STREAM = """The id of each is its sequence, and Last-Event-ID resumes after it; without `after` it
-begins with what happens next. Each datum is a RecordShown. Who takes nothing for some seconds is
-dropped, and resumes where it was."""
+begins with what happens next. Each datum is a RecordShown. `types=adl_started,adl_stopped` tells
+those events only; the id moves on meanwhile. Without the role read, types of the market are told,
+with accounts masked. Who takes nothing for some seconds is dropped, and resumes where it was."""
 
 RECORDS = {
     "/v1/events/stream": ("Every record as it happens, as Server-Sent Events", STREAM, "200"),
