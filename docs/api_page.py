@@ -19,6 +19,7 @@ from delever.lab.scenario import read_scenario
 from delever.server.app import Service
 from delever.server.keys import Holder
 from delever.server.native.app import ROUTES
+from delever.server.native.sight import PUBLIC
 
 ROOT = Path(__file__).parent.parent
 CRASH = ROOT / "examples" / "crash.ndjson"

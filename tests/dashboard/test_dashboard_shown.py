@@ -13,6 +13,7 @@ import pytest
 
 from delever.dashboard.answers import Contract, Trigger
 from delever.dashboard.laboratory import OWN, own_commands, play
+from delever.dashboard.mount import Message, Receive, Scope, Send
 from delever.dashboard.shown import (
     banner,
     grouped,
@@ -162,6 +163,58 @@ class Quiet(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+def test_a_stream_is_read_from_the_server_s_own_app_as_it_is_written() -> None:
+    gone = asyncio.Event()
+
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for number in (1, 2):
+            body = b'id: %d\ndata: {"sequence":%d,"time_ms":0,"events":[]}\n\n' % (number, number)
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+        await receive()
+        await receive()
+        gone.set()
+
+    async def read() -> list[int]:
+        async with Source(app) as source:
+            seen = []
+            async for sequence, _ in source.stream(["adl_started"], 0):
+                seen.append(sequence)
+                if sequence == 2:
+                    break
+        return seen
+
+    assert asyncio.run(read()) == [0, 1, 2]
+
+
+def test_what_an_app_does_wrong_is_no_answer() -> None:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def refusing(_scope: Scope, _receive: Receive, send: Send) -> None:
+        start: Message = {"type": "http.response.start", "status": 403, "headers": []}
+        await send(start)
+        body = b'{"error": {"reason": "key_lacks_role", "message": "needs the role read"}}'
+        await send({"type": "http.response.body", "body": body})
+
+    async def garbled(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"id: 1\ndata: {\n\n"})
+
+    async def read(app: object) -> None:
+        async with Source(app) as source:  # type: ignore[arg-type]
+            async for _ in source.stream(["adl_started"], 0):
+                pass
+
+    for each, why in (
+        (app, "cannot be reached"),
+        (refusing, "needs the role read"),
+        (garbled, "was not understood"),
+    ):
+        with pytest.raises(SourceError, match=why):
+            asyncio.run(read(each))
 
 
 def test_the_server_and_the_command_line_carry_no_weight_of_the_page() -> None:

@@ -2,6 +2,9 @@
 
     answers     what the native API says, as far as the page shows it
     source      asks it, over HTTP or inside one process
+    inside      the same for a server in this process
+    following   its stream of events, taken up again where it broke off
+    past        a contract and its pool over time, over a range
     shown       numbers, times and states as text
     charts      what is drawn, as options of ECharts
     tables      rows with sorting, lights, links and exact numbers

@@ -283,6 +283,14 @@ class EventPage(Answer, frozen=True, kw_only=True):
     next_after: int
 
 
+class RecordTold(Answer, frozen=True, kw_only=True):
+    """One record of a stream, with those of its events that were asked for."""
+
+    sequence: int
+    time_ms: int
+    events: tuple[dict[str, Any], ...]
+
+
 class Episode(Answer, frozen=True, kw_only=True):
     """One trigger's ADL from start to stop, and how much was closed in it."""
 

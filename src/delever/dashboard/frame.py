@@ -4,6 +4,8 @@ A page opens a `View`, fills its `body`, and asks for `every` second; a server t
 reached, or wants a key, is said on the page and never hides what was there before.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from html import escape
@@ -12,6 +14,8 @@ from urllib.parse import quote, urlencode
 
 from nicegui import app, ui
 
+from delever.dashboard.answers import RecordTold
+from delever.dashboard.following import Following
 from delever.dashboard.shown import utc
 from delever.dashboard.source import Source, SourceError
 
@@ -108,6 +112,20 @@ class View:
 
         await again()
         ui.timer(seconds, again, immediate=False)
+
+    def follow(
+        self, following: Following, tell: Callable[[RecordTold], None], changed: Callable[[], None]
+    ) -> None:
+        """Follow a stream as long as the page is open."""
+
+        async def until_gone() -> None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await following.follow(self.source, tell, changed)
+
+        task = asyncio.create_task(until_gone())
+        self.source.tasks.add(task)
+        task.add_done_callback(self.source.tasks.discard)
+        ui.context.client.on_delete(task.cancel)
 
     def _say(self) -> None:
         """Show every trouble there is, each once, and a button where a key would help."""

@@ -4,7 +4,8 @@
 `ID.SECRET`, sent as a bearer token; without one only what is open to all is answered.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -25,15 +26,19 @@ from delever.dashboard.answers import (
     QueuePage,
     Rating,
     Recomputed,
+    RecordTold,
     Supposed,
     Waterfall,
 )
+from delever.dashboard.inside import Inside
 from delever.dashboard.mount import Asgi
 
 AnswerT = TypeVar("AnswerT")
 Query = Mapping[str, str | int | None]
 
 TIMEOUT_S = 10.0
+
+_NO_END = httpx2.Timeout(TIMEOUT_S, read=None)
 
 UNAUTHORISED = 401
 
@@ -52,20 +57,24 @@ class SourceError(Exception):
 
 
 class Source:
-    """Asks one server. `with_key` gives the same source with another visitor's key."""
+    """Asks one server. `with_key` gives the same source with another visitor's key.
+
+    `tasks` are those that read its streams; they end with it.
+    """
 
     def __init__(self, server: str | Asgi, key: str = "") -> None:
         if isinstance(server, str):
             self._client = httpx2.AsyncClient(base_url=server, timeout=TIMEOUT_S)
         else:
-            transport = httpx2.ASGITransport(app=server)
-            self._client = httpx2.AsyncClient(transport=transport, base_url="http://delever")
+            self._client = httpx2.AsyncClient(transport=Inside(server), base_url="http://delever")
         self._key = key
+        self.tasks: set[asyncio.Task[None]] = set()
 
     def with_key(self, key: str) -> "Source":
         """Return a source that asks with this key, over the same connections."""
         other = Source.__new__(Source)
         other._client, other._key = self._client, key  # noqa: SLF001 - its own kind
+        other.tasks = self.tasks
         return other
 
     async def __aenter__(self) -> Self:
@@ -77,6 +86,9 @@ class Source:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
         await self._client.aclose()
 
     # --- the market ---
@@ -142,6 +154,32 @@ class Source:
         """Return events after a sequence; `only` may name a type, a contract or an account."""
         return await self._get("/v1/events", EventPage, {"after": after, "limit": limit, **only})
 
+    async def stream(
+        self, types: Sequence[str], after: int
+    ) -> AsyncIterator[tuple[int, RecordTold | None]]:
+        """Yield every record after a sequence with events of these types, as they happen.
+
+        None is a record of which nothing is told, or the word that nothing has happened; the first
+        says that the server answers.
+        """
+        query = {"types": ",".join(types), "after": str(after)}
+        path = "/v1/events/stream"
+        try:
+            async with self._client.stream(
+                "GET", path, params=query, headers=self._headers(), timeout=_NO_END
+            ) as answer:
+                if answer.status_code >= 400:
+                    await answer.aread()
+                    raise SourceError(answer.status_code, _message(answer))
+                yield after, None
+                async for sequence, data in _blocks(answer.aiter_lines(), after):
+                    told = None if data is None else msgspec.json.decode(data, type=RecordTold)
+                    yield sequence, told
+        except httpx2.HTTPError as error:
+            raise SourceError(0, f"the server cannot be reached: {error}") from None
+        except (msgspec.DecodeError, ValueError) as error:
+            raise SourceError(0, f"{path} was not understood: {error}") from None
+
     async def contract_history(
         self, contract: str, *, from_ms: int, limit: int
     ) -> list[ContractMoment]:
@@ -169,6 +207,9 @@ class Source:
 
     # --- how ---
 
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._key}"} if self._key else {}
+
     async def _get(self, path: str, kind: type[AnswerT], query: Query | None = None) -> AnswerT:
         return await self._ask("GET", path, kind, query=query)
 
@@ -181,7 +222,7 @@ class Source:
         query: Query | None = None,
         body: object = None,
     ) -> AnswerT:
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        headers = self._headers()
         content = None if body is None else msgspec.json.encode(body)
         if content is not None:
             headers["Content-Type"] = "application/json"
@@ -198,6 +239,21 @@ class Source:
             return msgspec.json.decode(answer.content, type=kind)
         except msgspec.DecodeError as error:
             raise SourceError(0, f"{path} was not understood: {error}") from None
+
+
+async def _blocks(
+    lines: AsyncIterator[str], sequence: int
+) -> AsyncIterator[tuple[int, bytes | None]]:
+    """Yield (id, data) of each block of Server-Sent Events; data is None where it has none."""
+    data = None
+    async for line in lines:
+        if not line:
+            yield sequence, data
+            data = None
+        elif line.startswith("id: "):
+            sequence = int(line.removeprefix("id: "))
+        elif line.startswith("data: "):
+            data = line.removeprefix("data: ").encode()
 
 
 def _message(answer: httpx2.Response) -> str:

@@ -150,6 +150,7 @@ async def _pour_events(parts: Parts, after: int, choice: Choice, send: Send) -> 
             await asyncio.wait_for(send(message), parts.patience_s)
         except TimeoutError:
             return
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _pour_texts(parts: Parts, after: int, choice: Choice, connection: Socket) -> None:

@@ -70,6 +70,7 @@ class Feed:
         self._kept: deque[Kept] = deque()
         self._kept_bytes = 0
         self._news = asyncio.Event()
+        self._closed = False
         self.readers = 0
         self.held: Counter[str] = Counter()
 
@@ -81,6 +82,11 @@ class Feed:
             self._news.set()
             self._news = asyncio.Event()
 
+    def close(self) -> None:
+        """End every reading: the server is being shut down, and should not wait for its readers."""
+        self._closed = True
+        self._news.set()
+
     def _keep(self, committed: Committed) -> None:
         kept = kept_of(committed)
         self._kept.append(kept)
@@ -91,7 +97,7 @@ class Feed:
     async def after(
         self, sequence: int, idle_s: float, choice: Choice
     ) -> AsyncGenerator[tuple[int, bytes], None]:
-        """Yield each record after a sequence as (sequence, JSON), without a gap, and on for ever.
+        """Yield each record after a sequence as (sequence, JSON), without a gap, until closed.
 
         While nothing is told for `idle_s`, (the sequence so far, nothing).
         """
@@ -99,7 +105,7 @@ class Feed:
         told_s = now_s()
         self.readers += 1
         try:
-            while True:
+            while not self._closed:
                 news = self._news
                 page = await self._page(sequence)
                 for kept in page:
