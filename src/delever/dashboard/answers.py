@@ -8,6 +8,9 @@ from typing import Any
 
 import msgspec
 
+MASK = "masked:"
+"""What the name of an account begins with that the visitor's key does not see."""
+
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Something that the API has answered."""

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 from nicegui import app, ui
 
-from delever.dashboard.answers import RecordTold
+from delever.dashboard.answers import MASK, RecordTold
 from delever.dashboard.following import Following
 from delever.dashboard.shown import utc
 from delever.dashboard.source import Source, SourceError
@@ -74,8 +74,10 @@ class View:
         return self.href(f"/contracts/{quote(name, safe='')}")
 
     def account(self, name: str, **query: object) -> str:
-        """Return the address of an account's page."""
-        return self.href(f"/accounts/{quote(name, safe='')}", **query)
+        """Return the address of an account's page; a masked account has none."""
+        return (
+            "" if name.startswith(MASK) else self.href(f"/accounts/{quote(name, safe='')}", **query)
+        )
 
     def keep_url(self, **query: object) -> None:
         """Let the address bar say what is shown, so that it can be shared and opened again.
@@ -155,7 +157,7 @@ class View:
     async def _find(self, name: str) -> None:
         """Go to the contract of that name, or else to the account."""
         name = name.strip()
-        if not name:
+        if not name or name.startswith(MASK):
             return
 
         async def find() -> None:

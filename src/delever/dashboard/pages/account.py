@@ -62,8 +62,9 @@ async def find(source: Source) -> None:
         name = ui.input("name of the account").props("outlined dense autofocus")
 
         def go() -> None:
-            if name.value.strip():
-                ui.navigate.to(view.account(name.value.strip()).removeprefix(view.prefix))
+            address = view.account(name.value.strip()) if name.value.strip() else ""
+            if address:
+                ui.navigate.to(address.removeprefix(view.prefix))
 
         name.on("keydown.enter", go)
         ui.button("Show", on_click=go).props("no-caps")
