@@ -1,5 +1,12 @@
-"""Every venue's rules by name. A new venue is one file and one row here."""
+"""Every venue's rules by name. A new venue is one file and one row here.
 
+A rule set with a queue can be had with another policy: `bybit+pro_rata`.
+"""
+
+from dataclasses import replace
+from functools import cache
+
+from delever.core.policies import POLICIES
 from delever.core.rules.aevo import AEVO
 from delever.core.rules.binance import BINANCE, BINANCE_LEGACY
 from delever.core.rules.bitget import BITGET
@@ -51,6 +58,30 @@ _ALL = (
     PARADEX,
 )
 
-RULE_SETS: dict[str, RuleSet] = {rules.name: rules for rules in _ALL}
+
+class _RuleSets(dict[str, RuleSet]):
+    """Rule sets by name; those with another policy are there without being listed."""
+
+    def __missing__(self, name: str) -> RuleSet:
+        if (rules := _with_policy(name)) is None:
+            raise KeyError(name)
+        return rules
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or _with_policy(str(name)) is not None
+
+
+RULE_SETS: dict[str, RuleSet] = _RuleSets((rules.name, rules) for rules in _ALL)
+
+
+@cache
+def _with_policy(name: str) -> RuleSet | None:
+    """Return `VENUE+POLICY`, or None where there is no such venue, queue or policy."""
+    venue, _, policy = name.partition("+")
+    rules = RULE_SETS.get(venue)
+    if rules is None or not rules.cases or policy not in POLICIES:
+        return None
+    return replace(rules, name=name, policy=POLICIES[policy])
+
 
 __all__ = ["GENERAL", "RULE_SETS", "Case", "Indicator", "OrderScope", "Rule", "RuleSet"]
