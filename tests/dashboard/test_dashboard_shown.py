@@ -121,12 +121,12 @@ def test_a_scenario_that_is_none_is_refused_with_its_line(text: str, why: str) -
 
 def test_the_laboratory_plays_one_scenario_under_each_rule_set() -> None:
     """BYB-01 BYB-03: 50,000 are borne as in the documentation; venues without a queue bear none."""
-    bybit, gmx = play("one_long_falls", "", ["bybit", "gmx"])
+    bybit, gmx = (play("one_long_falls", "", rules) for rules in ("bybit", "gmx"))
     (total,) = bybit.kept.summary.contracts
     assert (total.closed, total.accounts, bybit.refused) == ("100", 3, 0)
     assert total.pool_profit == "-300000"
     assert gmx.kept.fills.height == 0
-    (again,) = play(OWN, '{"type": "set_time", "time_ms": 1}', ["okx"])
+    again = play(OWN, '{"type": "set_time", "time_ms": 1}', "okx")
     assert again.kept.summary.commands == 1
 
 

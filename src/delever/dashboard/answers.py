@@ -188,9 +188,11 @@ class PoolHistory(Answer, frozen=True, kw_only=True):
 
 
 class ContractMoment(Answer, frozen=True, kw_only=True):
-    """A contract at a moment of its past."""
+    """A contract at a moment of its past, with its rolling peak and that of its pool's balance."""
 
+    sequence: int
     time_ms: int
+    pool: str
     profit: str
     profit_peak: str
     pool_balance: str

@@ -29,6 +29,20 @@ def steps(
     }
 
 
+def thinned(points: Sequence[Point], limit: int = 2_000) -> list[Point]:
+    """Return about `limit` points: of each stretch the first, the lowest, the highest, the last."""
+    if len(points) <= limit:
+        return list(points)
+    stretches = max(limit // 4, 1)
+    kept: set[int] = set()
+    for stretch in range(stretches):
+        begin, end = (len(points) * each // stretches for each in (stretch, stretch + 1))
+        places = range(begin, end)
+        low, high = (pick(places, key=lambda place: points[place][1]) for pick in (min, max))
+        kept |= {begin, low, high, end - 1}
+    return [points[place] for place in sorted(kept)]
+
+
 def level_line(value: float, name: str, colour: str) -> dict[str, Any]:
     """Return a line across a chart at a level, with its name."""
     return {
@@ -154,6 +168,44 @@ def curve(points: Sequence[Mapping[str, float]]) -> dict[str, Any]:
                 "areaStyle": {"opacity": 0.25} if name == "adl" else None,
             }
             for name, colour in named
+        ],
+    }
+
+
+def bars(
+    title: str, names: Sequence[str], values: Sequence[float | None], colours: Sequence[str]
+) -> dict[str, Any]:
+    """Return a bar a name, one below the other, each in its own colour."""
+    return {
+        "animation": False,
+        "backgroundColor": "transparent",
+        "textStyle": {"color": GREY},
+        "tooltip": {"trigger": "item"},
+        "title": {"text": title, "left": 0, "top": 0, "textStyle": _TITLE},
+        "grid": {"left": 132, "right": 16, "top": 24, "bottom": 22},
+        "xAxis": {
+            "type": "value",
+            "splitNumber": 3,
+            "axisLabel": {"color": GREY, "fontSize": 10, "hideOverlap": True},
+            "splitLine": {"lineStyle": {"color": "rgba(138,148,158,.25)"}},
+        },
+        "yAxis": {
+            "type": "category",
+            "inverse": True,
+            "data": list(names),
+            "axisLabel": {"color": GREY, "width": 124, "overflow": "truncate"},
+            "axisTick": {"show": False},
+        },
+        "series": [
+            {
+                "name": title,
+                "type": "bar",
+                "barMaxWidth": 16,
+                "data": [
+                    {"value": value, "itemStyle": {"color": colours[place % len(colours)]}}
+                    for place, value in enumerate(values)
+                ],
+            }
         ],
     }
 

@@ -25,6 +25,7 @@ PAGES = {
     "/events": "ADL events",
     "/accounts": "Accounts",
     "/lab": "Lab",
+    "/replay": "Replay",
 }
 
 REFRESH_S = 1.0

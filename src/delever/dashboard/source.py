@@ -20,6 +20,7 @@ from delever.dashboard.answers import (
     Episode,
     EventPage,
     Explained,
+    Fill,
     Pool,
     PoolDetail,
     PoolHistory,
@@ -120,9 +121,13 @@ class Source:
         """Return one pool as it stands, with its worst drawdowns."""
         return await self._get(f"/v1/pools/{_part(pool)}", PoolDetail)
 
-    async def pool_history(self, pool: str, *, limit: int) -> PoolHistory:
-        """Return a pool's past, thinned to `limit` points, and its flows."""
-        return await self._get(f"/v1/pools/{_part(pool)}/history", PoolHistory, {"limit": limit})
+    async def pool_history(
+        self, pool: str, *, between: tuple[int, int] | None = None, limit: int
+    ) -> PoolHistory:
+        """Return a pool's past, or that between two times, in about `limit` points; its flows."""
+        from_ms, until_ms = between or (None, None)
+        query: Query = {"from_ms": from_ms, "until_ms": until_ms, "limit": limit}
+        return await self._get(f"/v1/pools/{_part(pool)}/history", PoolHistory, query)
 
     # --- accounts ---
 
@@ -181,11 +186,21 @@ class Source:
             raise SourceError(0, f"{path} was not understood: {error}") from None
 
     async def contract_history(
-        self, contract: str, *, from_ms: int, limit: int
+        self, contract: str, *, from_ms: int, until_ms: int | None = None, limit: int
     ) -> list[ContractMoment]:
-        """Return a contract's past since a time, thinned to about `limit` points."""
+        """Return a contract's past between two times, thinned to about `limit` points."""
         path = f"/v1/contracts/{_part(contract)}/history"
-        return await self._get(path, list[ContractMoment], {"from_ms": from_ms, "limit": limit})
+        query: Query = {"from_ms": from_ms, "until_ms": until_ms, "limit": limit}
+        return await self._get(path, list[ContractMoment], query)
+
+    async def fills(self, contract: str, *, after: int, limit: int) -> list[Fill]:
+        """Return a contract's ADL fills after a number, oldest first."""
+        query: Query = {"contract": contract, "after": after, "limit": limit}
+        return await self._get("/v1/fills", list[Fill], query)
+
+    async def check_reads(self) -> None:
+        """Raise SourceError where the visitor may not read everything here."""
+        await self._get("/v1/notices", list[dict[str, Any]], {"limit": 1})
 
     async def episodes(self, contract: str = "", *, limit: int = 200) -> list[Episode]:
         """Return ADL episodes, newest first, of one contract or of all."""

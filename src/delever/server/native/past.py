@@ -26,7 +26,7 @@ from delever.server.native.errors import unknown
 from delever.server.native.market import contract_shown, figures_of, pool_shown
 from delever.server.native.parts import Parts, PartsOf
 
-PAGE = 1_000
+PAGE = 10_000
 """Points that one answer holds at the most."""
 
 Limit = Annotated[int, QueryParameter(ge=1, le=PAGE)]
