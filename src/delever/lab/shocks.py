@@ -99,13 +99,13 @@ def compare(
             {"rules": name, **_row(result, total.contract, total), **_shared(shared, total)}
             for total in totals
         ] or [{"rules": name}]
-    return pl.DataFrame(rows, schema=_COLUMNS).with_columns(
-        pl.col(name).cast(pl.Decimal(38, _places(rows, name))) for name in _EXACT
+    return pl.DataFrame(rows, schema=COMPARED_SCHEMA).with_columns(
+        pl.col(name).cast(pl.Decimal(38, _places(rows, name))) for name in COMPARED_EXACT
     )
 
 
-_EXACT = ("taken_over", "unwound", "closed", "left", "realised", "borne", "pool_profit")
-_COLUMNS: dict[str, Any] = {
+COMPARED_EXACT = ("taken_over", "unwound", "closed", "left", "realised", "borne", "pool_profit")
+COMPARED_SCHEMA: dict[str, Any] = {
     "rules": pl.String,
     "contract": pl.String,
     "asset": pl.String,
