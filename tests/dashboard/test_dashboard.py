@@ -175,9 +175,24 @@ def test_what_if_changes_a_rank_as_the_api_says(browser: Watched, site: Site) ->
     assert compared.get_attribute("data-before") == str(told["before"]["rank"]) == "1"
     assert compared.get_attribute("data-after") == str(told["after"]["rank"])
     assert told["after"]["rank"] > 1
+    slider = page.get_by_role("slider")
+    slider.focus()
+    slider.press("ArrowRight")
+    amount = three_percent(site, first)
+    expect(page.get_by_label("amount")).to_have_value(amount)
+    asked["change"] = {"change": "add_margin", "amount": amount}
+    less = site.post(f"/v1/accounts/{first}/what-if", asked)
+    expect(compared).to_have_attribute("data-after", str(less["after"]["rank"]))
     page.get_by_label("amount").fill("all of it")
     page.get_by_role("button", name="Try").click()
     expect(page.locator("[role=alert]")).to_contain_text("all of it")
+
+
+def three_percent(site: Site, account: str) -> str:
+    """Return 3 % of the equity behind an account's short, in cents."""
+    asked = f"/v1/accounts/{account}/explain?contract=BTCUSDT&side=short"
+    told = Decimal(site.get(asked)["equity"]) * 3 / 100
+    return f"{told.quantize(Decimal('0.01')).normalize():f}"
 
 
 def test_the_keyboard_searches_and_walks_through_rows(browser: Watched, site: Site) -> None:
@@ -259,9 +274,15 @@ def test_a_pool_s_history_is_downloaded_exactly(browser: Watched, site: Site) ->
     expect(page.locator(".rows tbody tr").last).to_contain_text("seed")
     lines = downloaded(page, "Download history as CSV").decode().splitlines()
     points = site.get("/v1/pools/main/history?limit=1000")["points"]
-    assert lines[0] == "sequence,time_ms,balance,equity,BTCUSDT"
+    assert lines[0] == "sequence,time_ms,balance,equity,balance_peak,BTCUSDT"
     balances = [(line.split(",")[0], line.split(",")[2]) for line in lines[1:]]
     assert balances == [(str(each["sequence"]), each["balance"]) for each in points]
+    told = downloaded(page, "Download in- and outflows as CSV").decode().splitlines()
+    flows = site.get("/v1/pools/main/history")["flows"]
+    assert told[0] == "sequence,time_ms,amount,reason,contract,note"
+    assert [line.split(",")[2:4] for line in told[1:]] == [
+        [flow["amount"], flow["reason"]] for flow in flows
+    ]
 
 
 def downloaded(page: Page, button: str) -> bytes:

@@ -47,7 +47,8 @@ DRAWDOWN = Trigger(
 def contract(state: str = "calm", *, stale: bool = False, inventory: str = "0") -> Contract:
     return Contract(
         as_of=7, time_ms=0, contract="BTCUSDT", kind="linear", settle="USDT", pool="main",
-        rules="bybit", mark="57000", marked_ms=1_000, stale=stale, paused=False, state=state,
+        rules="bybit", lot_size="1", mark="57000", marked_ms=1_000, stale=stale, paused=False,
+        state=state,
         progress_ppm=833_333, open_interest_long="1", open_interest_short="1", positions_long=1,
         positions_short=1, inventory_long=inventory, inventory_short="0", profit="-250000",
         profit_peak="100", risk=None, last_adl_ms=None, triggers=(DRAWDOWN,),

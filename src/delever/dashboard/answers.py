@@ -37,6 +37,7 @@ class Contract(Answer, frozen=True, kw_only=True):
     settle: str
     pool: str
     rules: str
+    lot_size: str
     mark: str | None
     marked_ms: int | None
     stale: bool
@@ -258,6 +259,8 @@ class Explained(Standing, frozen=True, kw_only=True):
     rules: str
     formula: str
     parts: dict[str, float]
+    asset: str
+    equity: str
     profit: str
     value_at_mark: str
     value_at_entry: str

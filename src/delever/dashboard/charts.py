@@ -217,7 +217,8 @@ def waterfall(stages: Sequence[tuple[str, float, str]]) -> dict[str, Any]:
     for place, (_, amount, colour) in enumerate(stages):
         left -= amount if place else 0.0
         floors.append(max(left, 0.0) if place else 0.0)
-        bars.append({"value": amount, "itemStyle": {"color": colour}})
+        label = {} if amount else {"label": {"show": False}}
+        bars.append({"value": amount, "itemStyle": {"color": colour}, **label})
     hidden = {"type": "bar", "stack": "all", "silent": True, "data": floors, "name": ""}
     return {
         "animation": False,

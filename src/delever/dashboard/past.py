@@ -124,10 +124,14 @@ class Past:
         return time_charts(titles, series, spans, time=self._time(contract))
 
     def _time(self, contract: Contract) -> tuple[int, int] | None:
-        """Return the ends of the time axis: where all is shown, the points say them."""
+        """Return the ends of the time axis; where all is shown, the points say them.
+
+        A market that is younger than the range fills the chart.
+        """
         if RANGES[self.range] is None:
             return None
-        return self.from_ms(contract), self._until_ms
+        first = min((points[0][0] for points in self._lines.values() if points), default=0)
+        return max(self.from_ms(contract), first), self._until_ms
 
 
 _LEVELS: dict[Line, str] = {"start": RED, "stop": GREEN}

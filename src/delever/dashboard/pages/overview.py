@@ -172,7 +172,10 @@ class _Feed:
 DRAWN_S = 0.3
 """How often new lines are drawn."""
 
-_LIVE = '<div class="stream" role="status" data-stream="live"><span class="state">live</span></div>'
+_LIVE = (
+    '<div class="stream" role="status" data-stream="live">'
+    '<span class="state state-live">live</span></div>'
+)
 _QUIET = '<div class="feed"><span class="quiet">Nothing of note so far.</span></div>'
 
 

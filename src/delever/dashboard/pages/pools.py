@@ -74,9 +74,13 @@ async def show(source: Source, pool: str) -> None:
     """Show one pool."""
     view = View(source, f"Pool {pool}", "/pools")
     past: list[PoolPoint] = []
+    moved: list[Flow] = []
 
     def download() -> None:
         ui.download.content(_csv(past), f"{pool}.csv", "text/csv")
+
+    def download_flows() -> None:
+        ui.download.content(_flows_csv(moved), f"{pool}-flows.csv", "text/csv")
 
     with view.body, grid():
         with panel("History", "wide", about="balance, equity, and the fall from the peak so far"):
@@ -86,7 +90,12 @@ async def show(source: Source, pool: str) -> None:
             action_button(view, _fund(pool))
         with panel("In- and outflows"):
             flows = table(_FLOWS, [], "id")
-            ui.button("Download history as CSV", on_click=download).props("flat dense no-caps")
+            with ui.element("div").classes("bits"):
+                for label, action in (
+                    ("Download history as CSV", download),
+                    ("Download in- and outflows as CSV", download_flows),
+                ):
+                    ui.button(label, on_click=action).props("flat dense no-caps")
     await view.connect()
 
     async def refresh() -> None:
@@ -96,7 +105,7 @@ async def show(source: Source, pool: str) -> None:
 
     async def remember() -> None:
         history = await view.source.pool_history(pool, limit=POINTS)
-        past[:] = history.points
+        past[:], moved[:] = history.points, history.flows
         chart.options.update(_drawn(past))
         chart.update()
         flows.rows = [_flow(flow) for flow in reversed(history.flows)]
@@ -188,13 +197,24 @@ def _flow(flow: Flow) -> dict[str, Any]:
     }
 
 
+def _flows_csv(flows: Sequence[Flow]) -> bytes:
+    """Return in- and outflows, exact, with their reasons."""
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    names = ("sequence", "time_ms", "amount", "reason", "contract", "note")
+    writer.writerow(names)
+    writer.writerows([getattr(flow, name) for name in names] for flow in flows)
+    return written.getvalue().encode()
+
+
 def _csv(past: Sequence[PoolPoint]) -> bytes:
     """Return the history, exact, a row a point."""
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     contracts = sorted({name for each in past for name in each.contracts})
-    writer.writerow(["sequence", "time_ms", "balance", "equity", *contracts])
+    writer.writerow(["sequence", "time_ms", "balance", "equity", "balance_peak", *contracts])
     for each in past:
         profits = [each.contracts.get(name, "") for name in contracts]
-        writer.writerow([each.sequence, each.time_ms, each.balance, each.equity, *profits])
+        money = [each.balance, each.equity, each.balance_peak]
+        writer.writerow([each.sequence, each.time_ms, *money, *profits])
     return written.getvalue().encode()
