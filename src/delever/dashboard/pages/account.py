@@ -229,10 +229,16 @@ class _Supposing:
         change = CHANGES[str(self._change.value)]
         bounds = {"min": change.low, "max": change.high, "step": change.step}
         self._slider.props.update(bounds)
-        self._slider.props[":label-value"] = "value => `${value} %`" if change.percent else None
+        self._label(float(self._slider.value))
+
+    def _label(self, slid: float) -> None:
+        """Say on the slider where it stands, and of what it is a part."""
+        percent = CHANGES[str(self._change.value)].percent
+        self._slider.props["label-value"] = f"{slid:g} %" if percent else f"{slid:g}"
         self._slider.update()
 
     async def _slid(self, event: Any) -> None:
+        self._label(float(event.value))
         self._amount.value = self._part(float(event.value))
         await self.suppose()
 
