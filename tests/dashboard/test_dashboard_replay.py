@@ -69,6 +69,37 @@ def test_the_served_journal_is_scrubbed_exactly(browser: Watched, site: Site) ->
     assert browser.complaints == []
 
 
+DRAWN = """() => {
+  const chart = document.querySelector("[_echarts_instance_]");
+  const { series } = getElement(Number(chart.id.slice(1))).chart.getOption();
+  return Object.fromEntries(series.map((each) => [each.name, each.data]));
+}"""
+"""What the first chart of a page draws, by the name of each line."""
+
+
+def test_the_contract_s_charts_show_the_past_with_its_peaks_and_the_levels(
+    browser: Watched, site: Site
+) -> None:
+    """BYB-01: profit against its 8 h peak, ADL from -30 % to -25 % of the pool's peak balance."""
+    points = site.get("/v1/contracts/BTCUSDT/history?limit=1000")
+    for chosen in ("1h", "8h", "1d", "all"):
+        page = browser.page(f"{site.page}/contracts/BTCUSDT?range={chosen}")
+        page.wait_for_function(f"({DRAWN})()['profit']?.length > 3")
+        drawn = page.evaluate(DRAWN)
+        profits = {value for _, value in drawn["profit"]}
+        assert {float(point["profit"]) for point in points} <= profits
+        assert min(profits) == min(float(point["profit"]) for point in points)
+        assert drawn["peak balance"][0][1] == float(points[0]["pool_balance_peak"]) == 1_000_000
+        assert {value for _, value in drawn["peak profit"]} == {0}
+        assert {value for _, value in drawn["ADL starts at pnlRatio -30 %"]} == {-300_000}
+        assert {value for _, value in drawn["ADL stops at pnlRatio -25 %"]} == {-250_000}
+        assert min(value for _, value in drawn["balance"]) == float(points[-1]["pool_balance"])
+    page.get_by_role("button", name="1 hour").click()
+    page.wait_for_url("**range=1h*")
+    assert "side=short" in page.url
+    assert browser.complaints == []
+
+
 def test_a_stretch_by_sequence_and_by_time_is_kept_in_the_address(
     browser: Watched, site: Site
 ) -> None:
