@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import pytest
 
-from delever.dashboard.answers import Contract, Trigger
+from delever.core.messages import ContractKind
 from delever.dashboard.laboratory import OWN, own_commands, play
 from delever.dashboard.mount import Message, Receive, Scope, Send
 from delever.dashboard.shown import (
@@ -26,8 +26,9 @@ from delever.dashboard.shown import (
 )
 from delever.dashboard.source import Source, SourceError
 from delever.lab.errors import InputError
+from delever.wire.native import ContractShown, MarketState, TriggerShown
 
-DRAWDOWN = Trigger(
+DRAWDOWN = TriggerShown(
     trigger="contract_drawdown",
     on=False,
     since_ms=None,
@@ -44,11 +45,11 @@ DRAWDOWN = Trigger(
 )
 
 
-def contract(state: str = "calm", *, stale: bool = False, inventory: str = "0") -> Contract:
-    return Contract(
-        as_of=7, time_ms=0, contract="BTCUSDT", kind="linear", settle="USDT", pool="main",
-        rules="bybit", lot_size="1", mark="57000", marked_ms=1_000, stale=stale, paused=False,
-        state=state,
+def contract(state: str = "calm", *, stale: bool = False, inventory: str = "0") -> ContractShown:
+    return ContractShown(
+        as_of=7, time_ms=0, contract="BTCUSDT", kind=ContractKind.LINEAR, settle="USDT",
+        pool="main", rules="bybit", tick_size="0.5", lot_size="1", mark="57000", marked_ms=1_000,
+        stale=stale, paused=False, state=MarketState(state),
         progress_ppm=833_333, open_interest_long="1", open_interest_short="1", positions_long=1,
         positions_short=1, inventory_long=inventory, inventory_short="0", profit="-250000",
         profit_peak="100", risk=None, last_adl_ms=None, triggers=(DRAWDOWN,),

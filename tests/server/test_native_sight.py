@@ -13,8 +13,9 @@ from serving import Served, served
 from delever.config import Config
 from delever.lab.scenario import read_scenario
 from delever.server.native.feed import Choice, Feed
-from delever.server.native.sight import MARK, PUBLIC, Sight
+from delever.server.native.sight import PUBLIC, Sight
 from delever.server.runner import Runner
+from delever.wire.native import MASK
 
 VISITED = msgspec.convert({"journal": {"path": ":memory:"}, "api": {"open_read": True}}, Config)
 SHOWN = msgspec.convert(
@@ -66,7 +67,7 @@ def test_names_are_told_by_role(server: Served, key: str, named: set[str]) -> No
         for path in ("/v1/contracts/BTCUSDT/queue?side=short", "/v1/adl/1"):
             told, whole = caller.get(path).json(), desk.get(path).json()
             seen, there = set(names(told)), set(names(whole))
-            assert {name for name in seen if not name.startswith(MARK)} == there & named
+            assert {name for name in seen if not name.startswith(MASK)} == there & named
             assert len(seen) == len(there)
             assert veiled(told) == veiled(whole)
         told = followed(caller, "round_closed,taken_over,fill_cancelled")

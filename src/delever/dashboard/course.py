@@ -10,8 +10,8 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
-from delever.dashboard.answers import ContractMoment, Fill, PoolPoint
 from delever.lab.kept import Kept
+from delever.wire.native_past import ContractPoint, FillShown, PoolPoint
 
 
 class PoolAt(NamedTuple):
@@ -113,9 +113,9 @@ def course_of_run(name: str, kept: Kept) -> Course:
 
 def course_of_past(
     contract: str,
-    moments: Iterable[ContractMoment],
+    moments: Iterable[ContractPoint],
     pools: Mapping[str, Iterable[PoolPoint]],
-    fills: Iterable[Fill],
+    fills: Iterable[FillShown],
     limits: tuple[Decimal, Decimal] | None,
 ) -> Course:
     """Return the course of one contract that a server tells.
@@ -135,7 +135,7 @@ def _pool_at(told: PoolPoint) -> PoolAt:
     return PoolAt(told.time_ms, told.sequence, money[0], money[1], money[2])
 
 
-def _contract_at(told: ContractMoment, limits: tuple[Decimal, Decimal] | None) -> ContractAt:
+def _contract_at(told: ContractPoint, limits: tuple[Decimal, Decimal] | None) -> ContractAt:
     profit, peak = Decimal(told.profit), Decimal(told.profit_peak)
     most = Decimal(told.pool_balance_peak)
     start = stop = None
@@ -144,7 +144,7 @@ def _contract_at(told: ContractMoment, limits: tuple[Decimal, Decimal] | None) -
     return ContractAt(told.time_ms, told.sequence, told.pool, profit, peak, start, stop)
 
 
-def _closed(told: Fill) -> Closed:
+def _closed(told: FillShown) -> Closed:
     return Closed(
         told.time_ms,
         told.fill,

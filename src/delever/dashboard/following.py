@@ -8,8 +8,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from delever.dashboard.answers import RecordTold
-from delever.dashboard.source import Source, SourceError
+from delever.dashboard.source import RecordTold, Source, SourceError
 
 SILENT_S = 40.0
 """The server says at least every 15 s that nothing has happened."""

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
-from delever.dashboard.answers import Contract, ContractMoment, Pool
 from delever.dashboard.charts import (
     AMBER,
     BLUE,
@@ -23,6 +22,8 @@ from delever.dashboard.charts import (
     with_levels,
 )
 from delever.dashboard.shown import percent
+from delever.wire.native import ContractShown, PoolShown
+from delever.wire.native_past import ContractPoint
 
 RANGES = {"1h": 3_600_000, "8h": 8 * 3_600_000, "1d": 24 * 3_600_000, "all": None}
 """Ranges by their name in the address, in milliseconds; None is all that is kept."""
@@ -48,12 +49,12 @@ class Past:
         """Whether so much has come that the past should be asked for again."""
         return len(self._lines["balance"]) > 2 * MOMENTS
 
-    def from_ms(self, contract: Contract) -> int:
+    def from_ms(self, contract: ContractShown) -> int:
         """Return when the range that is chosen begins."""
         span_ms = RANGES[self.range]
         return 0 if span_ms is None else max(contract.time_ms - span_ms, 0)
 
-    def begin(self, contract: Contract, moments: Sequence[ContractMoment]) -> None:
+    def begin(self, contract: ContractShown, moments: Sequence[ContractPoint]) -> None:
         """Take up the past in place of what was there."""
         self._lines.clear()
         for each in moments:
@@ -61,7 +62,7 @@ class Past:
             profits = Decimal(each.profit), Decimal(each.profit_peak)
             self._take(each.time_ms, balances, profits, contract)
 
-    def add(self, contract: Contract, pool: Pool) -> bool:
+    def add(self, contract: ContractShown, pool: PoolShown) -> bool:
         """Take up what is now; return whether anything has changed."""
         before = {name: points[-1][1] for name, points in self._lines.items()}
         balances = Decimal(pool.balance), Decimal(pool.balance_peak)
@@ -74,7 +75,7 @@ class Past:
         time_ms: int,
         balances: tuple[Decimal, Decimal],
         profits: tuple[Decimal, Decimal],
-        contract: Contract,
+        contract: ContractShown,
     ) -> None:
         self._until_ms = max(self._until_ms, time_ms)
         self._append("balance", time_ms, balances[0])
@@ -96,7 +97,7 @@ class Past:
         if not points or points[-1] != (time_ms, number):
             points.append((time_ms, number))
 
-    def options(self, contract: Contract, pool: Pool) -> dict[str, Any]:
+    def options(self, contract: ContractShown, pool: PoolShown) -> dict[str, Any]:
         """Return both charts as they are now."""
         lines = self._lines
         titles = (
@@ -123,7 +124,7 @@ class Past:
         )
         return time_charts(titles, series, spans, time=self._time(contract))
 
-    def _time(self, contract: Contract) -> tuple[int, int] | None:
+    def _time(self, contract: ContractShown) -> tuple[int, int] | None:
         """Return the ends of the time axis; where all is shown, the points say them.
 
         A market that is younger than the range fills the chart.
@@ -138,7 +139,7 @@ _LEVELS: dict[Line, str] = {"start": RED, "stop": GREEN}
 _PROFITS: tuple[Line, ...] = ("profit", "profit_peak", "start", "stop")
 
 
-def limits_of(contract: Contract) -> dict[Line, Decimal]:
+def limits_of(contract: ContractShown) -> dict[Line, Decimal]:
     """Return the ratios at which the contract's drawdown starts and stops ADL, where it has one."""
     drawdown = contract.trigger("contract_drawdown")
     if drawdown is None:
@@ -149,7 +150,7 @@ def limits_of(contract: Contract) -> dict[Line, Decimal]:
     }
 
 
-def hours(pool: Pool) -> str:
+def hours(pool: PoolShown) -> str:
     """Return the length of a pool's window: '8 h'."""
     return f"{Decimal(pool.peak_window_ms) / 3_600_000:f} h"
 

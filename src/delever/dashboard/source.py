@@ -13,26 +13,19 @@ from urllib.parse import quote
 import httpx2
 import msgspec
 
-from delever.dashboard.answers import (
-    Account,
-    Contract,
-    ContractMoment,
-    Episode,
-    EventPage,
-    Explained,
-    Fill,
-    Pool,
-    PoolDetail,
-    PoolHistory,
-    QueuePage,
-    Rating,
-    Recomputed,
-    RecordTold,
-    Supposed,
-    Waterfall,
-)
 from delever.dashboard.inside import Inside
 from delever.dashboard.mount import Asgi
+from delever.wire.native import ContractShown, EventPage, PoolShown, QueuePage, RatingShown
+from delever.wire.native_accounts import AccountShown, Explained, Supposed
+from delever.wire.native_past import (
+    ContractPoint,
+    Episode,
+    FillShown,
+    PoolDetail,
+    PoolHistory,
+    Recomputed,
+    Waterfall,
+)
 
 AnswerT = TypeVar("AnswerT")
 Query = Mapping[str, str | int | None]
@@ -42,6 +35,14 @@ TIMEOUT_S = 10.0
 _NO_END = httpx2.Timeout(TIMEOUT_S, read=None)
 
 UNAUTHORISED = 401
+
+
+class RecordTold(msgspec.Struct, frozen=True, kw_only=True):
+    """One record of a stream, with those of its events that were asked for, as JSON has them."""
+
+    sequence: int
+    time_ms: int
+    events: tuple[dict[str, Any], ...]
 
 
 class SourceError(Exception):
@@ -94,17 +95,17 @@ class Source:
 
     # --- the market ---
 
-    async def contracts(self) -> list[Contract]:
+    async def contracts(self) -> list[ContractShown]:
         """Return every contract as it stands."""
-        return await self._get("/v1/contracts", list[Contract])
+        return await self._get("/v1/contracts", list[ContractShown])
 
-    async def contract(self, contract: str) -> Contract:
+    async def contract(self, contract: str) -> ContractShown:
         """Return one contract as it stands."""
-        return await self._get(f"/v1/contracts/{_part(contract)}", Contract)
+        return await self._get(f"/v1/contracts/{_part(contract)}", ContractShown)
 
-    async def rating(self, contract: str) -> Rating | None:
+    async def rating(self, contract: str) -> RatingShown | None:
         """Return a contract's risk taken apart, or None before it was first rated."""
-        return await self._get(f"/v1/contracts/{_part(contract)}/rating", Rating | None)  # type: ignore[arg-type]
+        return await self._get(f"/v1/contracts/{_part(contract)}/rating", RatingShown | None)  # type: ignore[arg-type]
 
     async def queue(
         self, contract: str, side: str, *, offset: int, limit: int, account: str | None = None
@@ -113,9 +114,9 @@ class Source:
         query: Query = {"side": side, "offset": offset, "limit": limit, "account": account}
         return await self._get(f"/v1/contracts/{_part(contract)}/queue", QueuePage, query)
 
-    async def pools(self) -> list[Pool]:
+    async def pools(self) -> list[PoolShown]:
         """Return every pool as it stands."""
-        return await self._get("/v1/pools", list[Pool])
+        return await self._get("/v1/pools", list[PoolShown])
 
     async def pool(self, pool: str) -> PoolDetail:
         """Return one pool as it stands, with its worst drawdowns."""
@@ -131,9 +132,9 @@ class Source:
 
     # --- accounts ---
 
-    async def account(self, account: str) -> Account:
+    async def account(self, account: str) -> AccountShown:
         """Return what an account holds."""
-        return await self._get(f"/v1/accounts/{_part(account)}", Account)
+        return await self._get(f"/v1/accounts/{_part(account)}", AccountShown)
 
     async def explain(self, account: str, contract: str, side: str, position: int) -> Explained:
         """Return why a position stands where it stands."""
@@ -187,16 +188,16 @@ class Source:
 
     async def contract_history(
         self, contract: str, *, from_ms: int, until_ms: int | None = None, limit: int
-    ) -> list[ContractMoment]:
+    ) -> list[ContractPoint]:
         """Return a contract's past between two times, thinned to about `limit` points."""
         path = f"/v1/contracts/{_part(contract)}/history"
         query: Query = {"from_ms": from_ms, "until_ms": until_ms, "limit": limit}
-        return await self._get(path, list[ContractMoment], query)
+        return await self._get(path, list[ContractPoint], query)
 
-    async def fills(self, contract: str, *, after: int, limit: int) -> list[Fill]:
+    async def fills(self, contract: str, *, after: int, limit: int) -> list[FillShown]:
         """Return a contract's ADL fills after a number, oldest first."""
         query: Query = {"contract": contract, "after": after, "limit": limit}
-        return await self._get("/v1/fills", list[Fill], query)
+        return await self._get("/v1/fills", list[FillShown], query)
 
     async def check_reads(self) -> None:
         """Raise SourceError where the visitor may not read everything here."""

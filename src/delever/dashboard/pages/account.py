@@ -8,11 +8,17 @@ from typing import Any
 
 from nicegui import ui
 
-from delever.dashboard.answers import Account, Explained, Position, Standing, Supposed
 from delever.dashboard.frame import View, grid, html, panel
 from delever.dashboard.shown import NOTHING, grouped, lights, plain, utc, words
 from delever.dashboard.source import Source
 from delever.dashboard.tables import Column, table
+from delever.wire.native_accounts import (
+    AccountShown,
+    Explained,
+    PositionShown,
+    StandingShown,
+    Supposed,
+)
 
 REFRESH_S = 2.0
 
@@ -131,7 +137,7 @@ async def show(
     await view.every(tell, 10 * REFRESH_S)
 
 
-def _choose(account: Account, contract: str, side: str, position: int) -> _Chosen | None:
+def _choose(account: AccountShown, contract: str, side: str, position: int) -> _Chosen | None:
     """Return the position that is asked for, or the one that is nearest to being closed."""
     held = [
         each
@@ -145,7 +151,7 @@ def _choose(account: Account, contract: str, side: str, position: int) -> _Chose
     return _Chosen(first.contract, first.side, first.position, Decimal(first.quantity))
 
 
-def _row(view: View, account: str, held: Position) -> dict[str, Any]:
+def _row(view: View, account: str, held: PositionShown) -> dict[str, Any]:
     query = {"contract": held.contract, "side": held.side, "position": held.position or ""}
     return {
         "id": f"{held.contract}/{held.side}/{held.position}",
@@ -290,7 +296,7 @@ def _compared(told: Supposed) -> str:
     return f'<table class="compared" {ranks}>{cells}</table>'
 
 
-def _rank(standing: Standing) -> str:
+def _rank(standing: StandingShown) -> str:
     if standing.reason is not None:
         return f"not in line: {words(standing.reason)}"
     return f"{standing.rank} of {standing.of}"

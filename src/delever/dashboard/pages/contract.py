@@ -9,7 +9,6 @@ from typing import Any
 from nicegui import ui
 
 from delever.dashboard.actions import Action, action_button
-from delever.dashboard.answers import Contract, Pool, Rating, Trigger
 from delever.dashboard.charts import curve, pixels, time_charts
 from delever.dashboard.frame import View, grid, html, panel
 from delever.dashboard.ladder import Ladder
@@ -27,6 +26,7 @@ from delever.dashboard.shown import (
 )
 from delever.dashboard.source import Source
 from delever.dashboard.tables import Column, table
+from delever.wire.native import ContractShown, PoolShown, RatingShown, TriggerShown
 
 LADDER_S, RATING_S, PAST_S, DRAWN_S = 2.0, 30.0, 60.0, 5.0
 """How often each is asked for; a chart on which nothing has changed is drawn less often."""
@@ -108,7 +108,7 @@ class _Charts:
             ranges.props("dense no-caps unelevated")
         self._chart = ui.echart(time_charts(["", ""], [])).style(f"height: {pixels(2)}px")
 
-    async def follow(self, contract: Contract, pool: Pool) -> None:
+    async def follow(self, contract: ContractShown, pool: PoolShown) -> None:
         """Take up what is now, and what was wherever it is time to ask for it."""
         now_s, past = monotonic(), self._past
         if now_s - self._asked_s >= PAST_S or past.is_long:
@@ -159,7 +159,7 @@ def _actions(contract: str) -> list[Action]:
 # --- the state ---
 
 
-def _head(view: View, contract: Contract) -> str:
+def _head(view: View, contract: ContractShown) -> str:
     state = state_of(contract)
     return (
         f'<div class="banner banner-{state}" data-state="{state}">'
@@ -171,7 +171,7 @@ def _head(view: View, contract: Contract) -> str:
     )
 
 
-def _distance(contract: Contract, pool: Pool) -> str:
+def _distance(contract: ContractShown, pool: PoolShown) -> str:
     """Return the gauge of each trigger, and the drawdown's numbers written out."""
     drawdown = contract.trigger("contract_drawdown")
     told = _drawdown(drawdown, contract.settle) if drawdown else ""
@@ -190,7 +190,7 @@ def _distance(contract: Contract, pool: Pool) -> str:
     return f"{told}{''.join(others)}{_pairs(pairs)}"
 
 
-def _drawdown(trigger: Trigger, asset: str) -> str:
+def _drawdown(trigger: TriggerShown, asset: str) -> str:
     numbers = trigger.numbers
     start, stop = numbers["start_ppm"], numbers["stop_ppm"]
     band = 100 * Decimal(stop) / Decimal(start)
@@ -206,7 +206,7 @@ def _drawdown(trigger: Trigger, asset: str) -> str:
     )
 
 
-def _gauge(trigger: Trigger, band: float | None = None, marks: Sequence[str] = ()) -> str:
+def _gauge(trigger: TriggerShown, band: float | None = None, marks: Sequence[str] = ()) -> str:
     """Return how far a trigger is; `band` is where it stops, in percent of the way."""
     filled = min(max(trigger.progress_ppm / 10_000, 0), 100)
     shaded = f'<span class="band" style="left:{band:.2f}%;right:0"></span>' if band else ""
@@ -237,7 +237,7 @@ def _pairs(pairs: dict[str, str]) -> str:
 # --- the rating ---
 
 
-def _level(rating: Rating) -> str:
+def _level(rating: RatingShown) -> str:
     start = "no move up to the last rung"
     if rating.adl_from_ppm is not None:
         start = f"a move of {percent(rating.adl_from_ppm)}"
@@ -248,7 +248,7 @@ def _level(rating: Rating) -> str:
     )
 
 
-def _moves(rating: Rating) -> list[dict[str, float]]:
+def _moves(rating: RatingShown) -> list[dict[str, float]]:
     return [
         {
             "move": each.shock_ppm / 10_000,
@@ -260,7 +260,7 @@ def _moves(rating: Rating) -> list[dict[str, float]]:
     ]
 
 
-def _parts(rating: Rating) -> list[dict[str, Any]]:
+def _parts(rating: RatingShown) -> list[dict[str, Any]]:
     return [
         {
             "input": words(part.input),

@@ -6,7 +6,6 @@ from typing import Any
 
 from nicegui import ui
 
-from delever.dashboard.answers import Contract, Pool, RecordTold
 from delever.dashboard.following import Following
 from delever.dashboard.frame import View, grid, html, panel
 from delever.dashboard.shown import (
@@ -20,8 +19,9 @@ from delever.dashboard.shown import (
     utc,
     words,
 )
-from delever.dashboard.source import Source
+from delever.dashboard.source import RecordTold, Source
 from delever.dashboard.tables import Column, table
+from delever.wire.native import ContractShown, PoolShown
 
 FEED = 60
 """Events that the feed keeps."""
@@ -94,7 +94,7 @@ async def show(source: Source) -> None:
 _EMPTY = '<p class="quiet">No contract is defined yet.</p>'
 
 
-def _banner(view: View, contract: Contract) -> str:
+def _banner(view: View, contract: ContractShown) -> str:
     state = state_of(contract)
     quiet = state == "calm" and not contract.paused
     detail = "" if quiet else f'<span class="quiet">{escape(banner(contract))}</span>'
@@ -106,7 +106,7 @@ def _banner(view: View, contract: Contract) -> str:
     )
 
 
-def _row(view: View, contract: Contract, pool: Pool | None) -> dict[str, Any]:
+def _row(view: View, contract: ContractShown, pool: PoolShown | None) -> dict[str, Any]:
     state = state_of(contract)
     ratio = pnl_ratio(contract).removesuffix(" %")
     return {
@@ -128,7 +128,7 @@ def _row(view: View, contract: Contract, pool: Pool | None) -> dict[str, Any]:
     }
 
 
-def _since(contract: Contract) -> str:
+def _since(contract: ContractShown) -> str:
     """Return the time of the last ADL, with its date where that is another day's."""
     last, now = utc(contract.last_adl_ms), utc(contract.time_ms)
     return last.rpartition(" ")[2] if last[:10] == now[:10] else last

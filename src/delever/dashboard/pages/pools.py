@@ -9,7 +9,6 @@ from urllib.parse import quote
 from nicegui import ui
 
 from delever.dashboard.actions import FUNDING_REASONS, Action, action_button
-from delever.dashboard.answers import Flow, Pool, PoolDetail, PoolPoint
 from delever.dashboard.charts import (
     AMBER,
     BLUE,
@@ -26,6 +25,8 @@ from delever.dashboard.past import hours
 from delever.dashboard.shown import grouped, percent, utc, words
 from delever.dashboard.source import Source
 from delever.dashboard.tables import Column, table
+from delever.wire.native import PoolShown
+from delever.wire.native_past import Flow, PoolDetail, PoolPoint
 
 POINTS = 1_000
 
@@ -114,7 +115,7 @@ async def show(source: Source, pool: str) -> None:
     await view.every(remember, HISTORY_S)
 
 
-def _row(view: View, pool: Pool) -> dict[str, Any]:
+def _row(view: View, pool: PoolShown) -> dict[str, Any]:
     return {
         "pool": pool.pool,
         "pool_href": view.href(f"/pools/{quote(pool.pool, safe='')}"),

@@ -10,7 +10,6 @@ from typing import Any
 
 from nicegui import run, ui
 
-from delever.dashboard.answers import Fill
 from delever.dashboard.course import Course, course_of_past, course_of_run
 from delever.dashboard.frame import View, grid, panel
 from delever.dashboard.laboratory import LARGEST_FILE, play_file
@@ -18,6 +17,7 @@ from delever.dashboard.past import limits_of
 from delever.dashboard.scrubber import ALONE, Scrubber
 from delever.dashboard.shown import utc
 from delever.dashboard.source import Source, SourceError
+from delever.wire.native_past import FillShown
 
 EVER_MS = 2**53
 """A time that lies after all that is kept."""
@@ -163,9 +163,9 @@ class _Stretch:
         course = course_of_past(contract, moments, pools, fills, ratios)
         return course, len(moments) > POINTS // 2
 
-    async def _fills(self, contract: str, ends: _Ends) -> list[Fill]:
+    async def _fills(self, contract: str, ends: _Ends) -> list[FillShown]:
         """Return the fills of a stretch, page by page."""
-        found: list[Fill] = []
+        found: list[FillShown] = []
         after = 0
         while len(found) < MOST_FILLS:
             page = await self._view.source.fills(contract, after=after, limit=FILLS)

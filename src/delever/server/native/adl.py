@@ -21,7 +21,13 @@ from delever.server.native.access import (
     reads_masked,
     sight_of,
 )
-from delever.server.native.answers_past import (
+from delever.server.native.errors import AnyRequest, unknown
+from delever.server.native.market import contract_shown, figures_of
+from delever.server.native.parts import Parts, PartsOf
+from delever.server.native.past import point_of, pool_of
+from delever.server.native.sight import Sight
+from delever.server.native.written import numbers_of
+from delever.wire.native_past import (
     Episode,
     ExplainedFill,
     FillShown,
@@ -31,12 +37,6 @@ from delever.server.native.answers_past import (
     UnwindShown,
     Waterfall,
 )
-from delever.server.native.errors import AnyRequest, unknown
-from delever.server.native.market import contract_shown, figures_of
-from delever.server.native.parts import Parts, PartsOf
-from delever.server.native.past import point_of, pool_of
-from delever.server.native.sight import Sight
-from delever.server.native.written import numbers_of
 
 PAGE = 1_000
 """Episodes or fills that one answer holds at the most."""

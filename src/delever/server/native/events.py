@@ -18,13 +18,13 @@ from delever.server.native.access import (
     reads_masked,
     sight_of,
 )
-from delever.server.native.answers import EventPage, EventShown
 from delever.server.native.errors import Fault, Problem, malformed
 from delever.server.native.feed import Choice
 from delever.server.native.parts import Parts, PartsOf
 from delever.server.native.sight import PUBLIC
 from delever.server.runner import Committed
 from delever.server.sockets import POLICY, ClosedError, Socket
+from delever.wire.native import EventPage, EventShown
 
 PAGE = 1_000
 """Records that one page looks at, at the most."""

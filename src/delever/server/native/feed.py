@@ -13,10 +13,10 @@ from typing import NamedTuple
 import msgspec
 
 from delever.journal import SqliteJournal
-from delever.server.native.answers import RecordShown
 from delever.server.native.sight import Sight
 from delever.server.runner import Committed, Runner
 from delever.server.writer import committed_of
+from delever.wire.native import RecordShown
 
 KEPT_BYTES = 16 * 1024 * 1024
 """Encoded records that are kept for readers who keep up."""

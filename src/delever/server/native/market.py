@@ -18,7 +18,10 @@ from delever.lab.figures import Figures
 from delever.lab.results import contract_of, rules_named
 from delever.server import board as shown
 from delever.server.native.access import check_sees, reads_market, reads_masked, sight_of
-from delever.server.native.answers import (
+from delever.server.native.errors import AnyRequest, unknown
+from delever.server.native.parts import Parts, PartsOf
+from delever.server.native.written import leverage, margin_mode, moment, numbers_of, trigger_of
+from delever.wire.native import (
     ContractDetail,
     ContractShown,
     PoolShown,
@@ -28,9 +31,6 @@ from delever.server.native.answers import (
     RatingShown,
     StressShown,
 )
-from delever.server.native.errors import AnyRequest, unknown
-from delever.server.native.parts import Parts, PartsOf
-from delever.server.native.written import leverage, margin_mode, moment, numbers_of, trigger_of
 
 AnswerT = TypeVar("AnswerT")
 

@@ -14,7 +14,10 @@ from delever.server import board as shown
 from delever.server.history.peaks import Place, balance_peaks, profit_peaks
 from delever.server.history.queries import EVER_MS, Rows, Stretch, thinned
 from delever.server.native.access import reads_market
-from delever.server.native.answers_past import (
+from delever.server.native.errors import unknown
+from delever.server.native.market import contract_shown, figures_of, pool_shown
+from delever.server.native.parts import Parts, PartsOf
+from delever.wire.native_past import (
     ContractPoint,
     Flow,
     PoolDetail,
@@ -22,9 +25,6 @@ from delever.server.native.answers_past import (
     PoolMoment,
     PoolPoint,
 )
-from delever.server.native.errors import unknown
-from delever.server.native.market import contract_shown, figures_of, pool_shown
-from delever.server.native.parts import Parts, PartsOf
 
 PAGE = 10_000
 """Points that one answer holds at the most."""

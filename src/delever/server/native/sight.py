@@ -1,7 +1,7 @@
 """Whose names a caller is told. One rule for everything that shows several accounts at once.
 
 Who has the role read sees every account by name; an account's own key sees its own name; everybody
-else's, and for a visitor without a key everybody's, come as marks. A mark is the same for the same
+else's, and for a visitor without a key everybody's, come as masks. A mask is the same for the same
 account as long as the server runs, and says nothing about the name.
 """
 
@@ -11,8 +11,7 @@ from typing import TypeVar, cast
 
 import msgspec
 
-MARK = "masked:"
-"""What the name of an account begins with that the caller is not told."""
+from delever.wire.native import MASK
 
 PUBLIC = frozenset(
     {
@@ -30,7 +29,7 @@ PUBLIC = frozenset(
         "notice",
     }
 )
-"""Events of the market that anybody may follow who may see it, names as marks."""
+"""Events of the market that anybody may follow who may see it, names as masks."""
 
 _ACCOUNT = ("account", "liquidated_account")
 
@@ -50,11 +49,11 @@ class Sight:
         return self.everybody or account in self.accounts
 
     def name(self, account: str) -> str:
-        """Return an account's name, or its mark."""
+        """Return an account's name, or its mask."""
         if self.sees(account) or not account:
             return account
         digest = hashlib.blake2b(account.encode(), key=self.salt, digest_size=5)
-        return MARK + digest.hexdigest()
+        return MASK + digest.hexdigest()
 
     def told(self, what: ToldT) -> ToldT:
         """Return an event, or what is answered, with the names that the caller is told."""

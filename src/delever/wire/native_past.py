@@ -3,7 +3,7 @@
 from typing import Any
 
 from delever.core.messages import Side
-from delever.server.native.answers import Answer, PoolShown
+from delever.wire.native import Answer, PoolShown
 
 
 class PoolDetail(PoolShown, frozen=True, kw_only=True):
