@@ -301,7 +301,7 @@ def test_the_laboratory_plays_rule_sets_side_by_side_and_scrubs_through_time(
     assert cells(totals.first)[4] == "100"
     moment = page.locator(".rows").nth(2).locator("tbody tr").first
     expect(moment.locator("td").nth(4)).to_have_text("3")
-    page.get_by_label("time").click(position={"x": 2, "y": 12})
+    page.get_by_label("time", exact=True).click(position={"x": 2, "y": 12})
     expect(moment.locator("td").nth(4)).to_have_text("0")
     assert browser.complaints == []
 

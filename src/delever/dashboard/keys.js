@@ -1,7 +1,6 @@
 const reachable = () =>
   document.querySelectorAll(".rows th.sortable:not([tabindex])").forEach((heading) => {
     heading.tabIndex = 0;
-    heading.setAttribute("aria-label", `sort by ${heading.textContent.replace("arrow_upward", "")}`);
   });
 new MutationObserver(reachable).observe(document, { childList: true, subtree: true });
 
