@@ -11,7 +11,7 @@ from reference import Reference
 from delever.core.engine import step
 from delever.core.kernels import fastest
 from delever.core.messages import Side
-from delever.core.publishing import publish, show_contract
+from delever.core.publishing import publish, show
 from delever.core.ranking import rank_lane
 from delever.core.rules import RULE_SETS
 from delever.core.valuation import view_lane
@@ -29,7 +29,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
 
         def ranked(turn: int, number: int = number, state: object = state) -> None:
             step(built, marks(book, turn, number))
-            show_contract(built, state)
+            show(built, [state])
 
         taken = in_turns(
             max(options.rounds * 4, 20),

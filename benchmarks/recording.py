@@ -105,7 +105,9 @@ def singles(book: Any, count: int, version: int) -> list[m.Command]:
     return commands
 
 
-UNCHECKED = SimpleNamespace(before=lambda _event: None, close=lambda: None)
+UNCHECKED = SimpleNamespace(
+    before=lambda _event: None, before_fills=lambda _fills: None, close=lambda: None
+)
 
 
 def _one_by_one(recorder: Recorder, book: Any, rounds: int) -> Iterator[Row]:

@@ -13,7 +13,7 @@ from reference import Reference, library
 
 from delever.core.engine import step
 from delever.core.kernels import fastest
-from delever.core.publishing import ShownContract, publish, show_contract
+from delever.core.publishing import ShownContract, publish, show
 
 
 def ranks(shown: list[ShownContract]) -> list[str]:
@@ -35,10 +35,10 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
                 for lane in state.lanes.values():
                     lane.changed_at = built.sequence + 1  # so that it is ranked again
             if threads == 1:
-                found[1] = [show_contract(built, state) for state in states]
+                found[1] = show(built, states)
                 return
             with ThreadPoolExecutor(threads) as pool:
-                found[threads] = list(pool.map(lambda s: show_contract(built, s), states))
+                found[threads] = show(built, states, pool.map)
 
         c, n = library(), ctypes.c_int64(book.size)
         target = np.zeros(book.size, np.int64)

@@ -62,7 +62,7 @@ class Journal(_Section, frozen=True, kw_only=True):
     snapshot_every: int = 50_000
     """Records between two snapshots of the book: what a restart has to replay at most."""
     remember_ids: int = 100_000
-    """How many of the newest records are searched for a command's id, to run it only once."""
+    """How many ids of the newest commands are remembered, to run each of them only once."""
     max_commit: int = 5_000
     """Commands of one commit at the most."""
     max_waiting: int = 100_000
@@ -201,6 +201,8 @@ class Notices(_Section, frozen=True, kw_only=True):
     """The longest wait between two attempts."""
     give_up_after_ms: int = 3 * 24 * 3_600_000
     """How long a delivery is tried before it is marked as failed."""
+    keep_ms: int = 90 * 24 * 3_600_000
+    """How long the delivery log keeps what has arrived or was given up."""
     templates: str = ""
     """Directory with templates that replace the built-in ones."""
 

@@ -86,7 +86,7 @@ def test_the_order_inside_a_tier_matters_only_for_equal_remainders(
 def test_candidates_meet_parcels_first_come_first(lots: list[int], parcels: list[int]) -> None:
     """CORE-04: the n-th lot given meets the n-th lot held."""
     lots = lots if sum(lots) <= sum(parcels) else []
-    meetings = parcels_for(np.array(lots, np.int64), parcels)
+    meetings = list(zip(*parcels_for(np.array(lots, np.int64), parcels), strict=True))
     given_to = [c for c, own in enumerate(lots) for _ in range(own)]
     held_by = [p for p, own in enumerate(parcels) for _ in range(own)]
     assert [(c, p) for c, p, met in meetings for _ in range(met)] == list(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from delever.core.kernels import PARTS, compiled, plain
 from delever.core.kernels.plain import CHANGED_AT, MAINTENANCE, PROFIT
+from delever.core.lanes import LaneColumns
 from delever.core.units import div_ceil
 
 BOTH = pytest.mark.parametrize("kernels", [plain, compiled], ids=["plain", "compiled"])
@@ -66,6 +67,32 @@ def test_every_key_is_found_in_its_row(
     keys = np.array(asked, np.int64).reshape(-1, 2).T.copy()
     found = kernels.find_rows(slots, *rows, *keys).tolist()
     assert found == [held.index(key) if key in held else -1 for key in asked]
+
+
+@BOTH
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3)), unique=True, max_size=40),
+    st.randoms(use_true_random=False),
+)
+def test_the_last_row_moves_into_the_gap_of_each_that_leaves(
+    kernels: ModuleType, held: list[tuple[int, int]], random: Any
+) -> None:
+    leaving = random.sample(held, random.randint(0, len(held)))
+    slots = np.full(64, -1, np.int32)
+    rows = np.zeros((2, 64), np.int32)
+    rows[:, : len(held)] = np.array(held, np.int32).reshape(-1, 2).T
+    kernels.place_rows(slots, *rows, 0, len(held))
+    keys = np.array(leaving, np.int32).reshape(-1, 2).T.copy()
+    gaps = kernels.leave_rows(slots, *rows, *keys, len(held)).tolist()
+    left = list(held)
+    for key, gap in zip(leaving, gaps, strict=True):
+        assert left.index(key) == gap
+        left[gap] = left[-1]
+        left.pop()
+    assert rows[:, : len(left)].T.tolist() == [list(key) for key in left]
+    keys = np.array(held, np.int64).reshape(-1, 2).T.copy()
+    found = kernels.find_rows(slots, *rows, *keys).tolist()
+    assert found == [left.index(key) if key in left else -1 for key in held]
 
 
 def maintenance_of(notional: int) -> int:
@@ -218,34 +245,67 @@ def test_a_selection_ends_with_the_row_that_fills_it(
     assert taken == 0 or filled - lots[line[taken - 1]] < wanted
 
 
-@given(SEEDS, SIZES, FACTORS, st.booleans(), st.booleans())
-def test_a_whole_lane_is_shown_alike(
-    seed: int, size: int, factors: Any, profitable_only: bool, by_count: bool
-) -> None:
-    rows, funds = lane(seed, size), wallets(seed)
+class Rows:
+    """A lane as the kernels take many of them."""
+
+    def __init__(self, columns: dict[str, Any]) -> None:
+        self.size = len(columns["lots"])
+        self._columns = LaneColumns(**columns)
+
+    def columns(self) -> LaneColumns:
+        return self._columns
+
+    def where(self) -> tuple[int, ...]:
+        return tuple(column.ctypes.data for column in self._columns)
+
+
+class Placed:
+    """A lane to be shown, its rows in reverse."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.columns = rows.columns()
+        self.place = np.arange(rows.size, dtype=np.int32)[::-1].copy()
+        self.where = rows.size, *rows.where(), self.place.ctypes.data
+
+
+def joint(seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    joint = [rng.integers(-5, 9, size), rng.integers(1, 9, size)] if rng.random() < 0.5 else None
+    return rng.integers(-5, 9, size), rng.integers(1, 9, size)
+
+
+@given(
+    st.lists(st.tuples(SEEDS, SIZES), min_size=1, max_size=4), FACTORS, st.booleans(), st.booleans()
+)
+def test_whole_lanes_are_shown_alike(
+    seeds: list[tuple[int, int]], factors: Any, profitable_only: bool, by_count: bool
+) -> None:
+    table, exempt = wallets(seeds[0][0])
+    exempt = exempt if seeds[0][0] % 2 else exempt[:0]
+    order = np.arange(40, dtype=np.int32)[::-1].copy()
+    lanes = [Placed(Rows(lane(seed, size))) for seed, size in seeds]
+    joined = [joint(seed, size) for seed, size in seeds] if seeds[0][0] % 3 else []
     gain, leverage = (tuple(map(PARTS.index, factor)) for factor in factors)
-    shown = []
+    around = table, exempt, order, gain, leverage, profitable_only, 5, by_count
+    plainly, compiled_ = (
+        kernels.show_lanes(lanes, joined, *around) for kernels in (plain, compiled)
+    )
+    for one, other, (_, size) in zip(plainly, compiled_, seeds, strict=True):
+        assert [column.tolist() for column in one] == [column.tolist() for column in other]
+        assert len(one[0]) == size
+
+
+@given(
+    st.lists(st.tuples(SEEDS, st.integers(0, 200)), min_size=1, max_size=4), st.sampled_from([0, 7])
+)
+def test_marks_of_many_lanes_are_one_mark_each(seeds: list[tuple[int, int]], ticks: int) -> None:
+    found = []
     for kernels in (plain, compiled):
-        rank, light = np.empty(size, np.int32), np.empty(size, np.int8)
-        kernels.show_lane(
-            *(rows[name] for name in ("account", "position", "isolated", "under_liquidation")),
-            *(rows[name] for name in ("lots", "cost", "margin", "profit", "maintenance")),
-            *(joint or [np.empty(0, np.int64)] * 2),
-            *funds,
-            np.arange(40, dtype=np.int32)[::-1].copy(),
-            gain,
-            leverage,
-            profitable_only,
-            5,
-            by_count,
-            np.arange(size, dtype=np.int32),
-            rank,
-            light,
-        )
-        shown.append((rank.tolist(), light.tolist()))
-    assert shown[0] == shown[1]
+        rows, (table, _) = [lane(seed, size) for seed, size in seeds], wallets(0)
+        tiers = np.array(TIERS)
+        marked = [(Rows(columns), 7 + number, ticks, tiers) for number, columns in enumerate(rows)]
+        kernels.revalue_lanes(marked, table, 9)
+        found.append([table.tolist(), *([*c["profit"], *c["maintenance"]] for c in rows)])
+    assert found[0] == found[1]
 
 
 CHOOSING = """

@@ -12,12 +12,13 @@ from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.explanation import Lights, lights_of
 from delever.core.messages import Side
-from delever.core.publishing import LIGHTS_EVERY_MS, RATINGS_EVERY_MS, due, publish
+from delever.core.publishing import due, publish
 from delever.journal.recorder import Recorder
 from delever.journal.replay import replay_commands, replay_events
 from delever.journal.snapshot import decode_book, encode_book
 
 HEDGED = Market(holders=tuple(Holder(side, lots=n, entry=90 + n) for side in Side for n in (5, 9)))
+PERIODS = {"ratings_every_ms": 30 * 60_000, "lights_every_ms": 30_000}
 
 
 def refreshed(book: Book) -> m.LightsRefreshed:
@@ -90,15 +91,22 @@ def test_refreshes_are_due_when_their_time_has_passed() -> None:
     start = book.time_ms
 
     def kinds(time_ms: int) -> list[str]:
-        return [str(command.__struct_config__.tag) for command in due(book, time_ms)]
+        return [str(command.__struct_config__.tag) for command in due(book, time_ms, **PERIODS)]
 
-    assert due(Book(), 0) == (m.RefreshLights(time_ms=0),)
     assert kinds(start) == ["refresh_ratings", "refresh_lights"]
-    for command in due(book, start):
+    for command in due(book, start, **PERIODS):
         step(book, command)
-    assert kinds(start + LIGHTS_EVERY_MS - 1) == []
-    assert kinds(start + LIGHTS_EVERY_MS) == ["refresh_lights"]
-    assert kinds(start + RATINGS_EVERY_MS) == ["refresh_ratings", "refresh_lights"]
+    assert kinds(start + 29_999) == []
+    assert kinds(start + 30_000) == ["refresh_lights"]
+    assert kinds(start + 1_800_000) == ["refresh_ratings", "refresh_lights"]
+
+
+def test_nothing_is_due_before_the_first_mark() -> None:
+    book = Book()
+    for command in commands_of(HEDGED)[:2]:
+        step(book, command)
+    assert book.contracts
+    assert due(book, 10**9, **PERIODS) == ()
 
 
 def test_a_replay_gives_the_same_ratings_and_digests() -> None:
@@ -151,7 +159,7 @@ def commands_of(market: Market) -> list[m.Command]:
 
 def test_a_restored_book_still_has_its_ratings_its_marks_and_its_last_refresh() -> None:
     book = book_of(replace(HEDGED, swing=4))
-    for command in due(book, book.time_ms):
+    for command in due(book, book.time_ms, **PERIODS):
         step(book, command)
     restored = decode_book(encode_book(book))
     assert restored.lights == book.lights

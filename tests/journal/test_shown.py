@@ -11,7 +11,7 @@ from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.messages import Command
 from delever.core.packing import position_columns
-from delever.core.publishing import publish, show_contract
+from delever.core.publishing import publish, show
 from delever.journal.snapshot import decode_book, encode_book
 
 
@@ -51,7 +51,7 @@ def test_any_number_of_threads_shows_the_same() -> None:
     step(book, position_columns(time_ms=1, version=1, contracts=["BTC"], columns=columns))
     step(book, m.SetMarks(time_ms=1, marks={"BTC": 100}))
     with ThreadPoolExecutor(4) as pool:
-        shown = list(pool.map(lambda _: show_contract(book, book.contracts["BTC"]), range(8)))
-    alone = show_contract(decode_book(encode_book(book)), book.contracts["BTC"])
+        shown = list(pool.map(lambda _: show(book, [book.contracts["BTC"]])[0], range(8)))
+    alone = show(decode_book(encode_book(book)), [book.contracts["BTC"]])[0]
     for lane in m.Side:
         assert {each.lanes[lane].digest() for each in shown} == {alone.lanes[lane].digest()}

@@ -23,9 +23,9 @@ NOT_CHANGED |= {"changed_together"}
 
 FOLLOWS = {
     Book: {"managed", "shown", "_engaged", "_fills_of"},
-    Accounts: {"index", "any_hedges", "_by_name", "_order", "_capacity"},
+    Accounts: {"index", "any_exempt", "any_hedges", "_by_name", "_order", "_capacity"},
     Wallets: {"sequence", "rows", "_capacity"},
-    Lane: {"index", "total_lots", "total_cost", "total_margin", "_capacity", "_columns"},
+    Lane: {"index", "total_lots", "total_cost", "total_margin", "_capacity", "_columns", "_where"},
     AssetState: {"exposure"},
     ContractState: {"name", "number", "terms", "limits", "counted", "measured_exposure"},
     PoolState: {"name", "asset", "limits", "max_slippage_ppm"},

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from delever.config import Config, parse
 from delever.core.messages import Command
 from delever.lab.scenario import read_scenario
+from delever.server.database import migrate
 from delever.server.notify.notifier import Notifier
 from delever.server.runner import Runner
 
@@ -166,6 +167,7 @@ def config(
 async def database(folder: Path) -> AsyncIterator[AsyncEngine]:
     engine = create_async_engine(f"sqlite+aiosqlite:///{folder / 'history.db'}")
     try:
+        await migrate(engine)
         yield engine
     finally:
         await engine.dispose()

@@ -247,7 +247,7 @@ async def watched(server: Served) -> list[Any]:
 def crash_once_watched(server: Served) -> None:
     waited = threading.Event()
     for _ in range(100 * 4 * WAIT_S):
-        if server.service.front.open_sockets:
+        if server.service.app.held:
             break
         waited.wait(0.01)
     tell(server.service, fall())

@@ -216,7 +216,7 @@ def test_pybit_hears_what_adl_does_to_its_account() -> None:
 
 def feed_topics(server: Served) -> tuple[str, ...]:
     """Return what the accounts' streams are listened to for."""
-    (venue,) = {each for each in server.service.front._venues.values() if "v5" in each.parts}
+    (venue,) = {each for each in server.service.app._venues.values() if "v5" in each.parts}
     return tuple(venue._stream._feed.hub.topics)  # type: ignore[attr-defined]
 
 

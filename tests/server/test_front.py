@@ -113,6 +113,13 @@ def test_what_a_venue_has_answered_is_told_with_its_status() -> None:
     told = []
     front = Front(Listen(), (Echo(),), native, {}, native)
     front.answered = lambda scope, status: told.append((scope["path"], status))
+    served, others = front.others, []
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        others.append(scope["path"])
+        await served(scope, receive, send)
+
+    front.others = wrapped
 
     async def receive() -> MutableMapping[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}
@@ -122,9 +129,9 @@ def test_what_a_venue_has_answered_is_told_with_its_status() -> None:
 
     for path in ("/echo/hot", "/echo/busy", "/v1/x"):
         scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}
-        assert front.answers(scope) == path.startswith("/echo")
         asyncio.run(front(scope, receive, send))
     assert told == [("/echo/hot", 200), ("/echo/busy", 503)]
+    assert others == ["/v1/x"]
 
 
 def test_one_address_holds_only_so_many_sockets_and_gives_them_back() -> None:
@@ -158,9 +165,37 @@ def test_one_address_holds_only_so_many_sockets_and_gives_them_back() -> None:
         first.put_nowait({"type": "websocket.receive", "text": "hello"})
         first.put_nowait({"type": "websocket.disconnect"})
         assert [each.get("text") for each in await held] == [None, "hello"]
-        assert not front.open_sockets
+        assert not front.held
         second.put_nowait({"type": "websocket.connect"})
         second.put_nowait({"type": "websocket.disconnect"})
         assert [each["type"] for each in await connect(second)] == ["websocket.accept"]
 
     asyncio.run(go())
+
+
+def test_sockets_of_one_address_that_come_together_are_all_counted() -> None:
+    front = Front(Listen(max_connections_per_ip=2), (Echo(),), native, {}, native)
+    scope = {"type": "websocket", "path": "/echo/ws", "query_string": b"", "headers": []}
+
+    async def connect() -> Sent:
+        sent: Sent = []
+        texts = iter([{"type": "websocket.connect"}, {"type": "websocket.disconnect"}])
+
+        async def receive() -> MutableMapping[str, Any]:
+            await asyncio.sleep(0.01)
+            return next(texts)
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            await asyncio.sleep(0.01)
+            sent.append(message)
+
+        await front({**scope, "client": ("10.0.0.1", 1)}, receive, send)
+        await asyncio.sleep(0.05)  # what was offered goes out
+        return sent
+
+    async def go() -> list[Sent]:
+        return await asyncio.gather(*(connect() for _ in range(3)))
+
+    told = asyncio.run(go())
+    assert [sent[-1].get("code") for sent in told] == [None, None, POLICY]
+    assert not front.held

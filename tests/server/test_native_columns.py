@@ -9,12 +9,15 @@ import pytest
 from calling import CLOSED, client, crash, let_in, tell
 from serving import Served, served
 
+from delever.core.kernels import fastest
+
 UNIT = 100_000_000
 """Cash in one USDT; a lot of BTCUSDT is 0.001."""
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Served]:
+    fastest()  # loaded, as in a process that serves
     with served(CLOSED) as serving:
         let_in(serving.service)
         tell(serving, crash())
@@ -62,6 +65,21 @@ def test_columns_make_the_book_that_rows_make(server: Served) -> None:
         held.append([each["positions"] for each in shown])
     assert held[0] == held[1]
     assert sent(server, 19, rows()).json()["ignored"] == 2
+
+
+def test_accounts_find_their_rows_among_the_events(server: Served) -> None:
+    def found(account: str, after: int) -> list[str]:
+        page = reader.get("/v1/events", params={"account": account, "after": after}).json()
+        return [row["event"]["type"] for row in page["events"]]
+
+    with client(server, "read") as reader:
+        before = reader.get("/v1/status").json()["sequence"]
+        assert sent(server, 25, rows()).json()["rows"] == 2
+        anns = {name: column[:1] for name, column in rows().items()}
+        assert sent(server, 24, anns).json()["ignored"] == 1
+        assert found("ann", before) == ["position_columns_set", "rows_ignored"]
+        assert found("dan", before) == ["position_columns_set"]
+        assert found("bob", before) == found("nobody", before) == []
 
 
 def test_text_may_be_encoded_or_not(server: Served) -> None:

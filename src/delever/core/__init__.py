@@ -14,31 +14,33 @@ Read it in this order; a module imports only modules above it (a test enforces b
 10. lanes          the positions of one contract and side as arrays
 11. holdings       what the book keeps for each asset, contract and pool
 12. book_state     what the book holds, looked up; the hash of what has changed
-13. book           the one mutable object; apply(event) is its only mutation
-14. valuation      equity, margin, leverage and return for a whole lane at once
-15. bankruptcy     bankruptcy price, takeover, what is left over or missing
-16. liquidation    managed pools: who must be taken over
-17. insurance      inventory, cover, profit per contract, funding
-18. triggers       when ADL starts and when it stops
-19. ranking        score -> queue, lights, quantity ahead
-20. policies       who stands in line, and with what weight
-21. allocation     tiers -> exact lots
-22. pricing        the price at which ADL closes
-23. skips          who in line is passed over
-24. socialising    what happens instead of a queue, or after it
-25. rules          one file a venue, each a RuleSet of the parts above
-26. deleveraging   one round: fills, skipped candidates, leftovers
-27. stress         what a move of the mark would leave for ADL
-28. rating         ADL risk of a contract: seven inputs, two views, one level
-29. publishing     ratings and lights, as the step leaves the book
-30. ledger         event -> balanced postings
-31. invariants     what holds after every step
-32. positions      absolute balances and positions, outstanding fills on top
-33. packing        columns -> a command in columns
-34. bulk           the same in columns, for millions of rows
-35. intake         command -> events, or a refusal that names field and value
-36. notices        who must be told
-37. engine         step(book, command) -> events: the cycle on one screen
-38. explanation    why me, and why not me
-39. what_if        what one change would make of a place in line
+13. filling        the fills of one round, as events and as columns
+14. book_moves     the moves that a book's changes are made of
+15. book           the one mutable object; apply(event) is its only mutation
+16. valuation      equity, margin, leverage and return for a whole lane at once
+17. bankruptcy     bankruptcy price, takeover, what is left over or missing
+18. liquidation    managed pools: who must be taken over
+19. insurance      inventory, cover, profit per contract, funding
+20. triggers       when ADL starts and when it stops
+21. ranking        score -> queue, lights, quantity ahead
+22. policies       who stands in line, and with what weight
+23. allocation     tiers -> exact lots
+24. pricing        the price at which ADL closes
+25. skips          who in line is passed over
+26. socialising    what happens instead of a queue, or after it
+27. rules          one file a venue, each a RuleSet of the parts above
+28. deleveraging   one round: fills, skipped candidates, leftovers
+29. stress         what a move of the mark would leave for ADL
+30. rating         ADL risk of a contract: seven inputs, two views, one level
+31. publishing     ratings and lights, as the step leaves the book
+32. ledger         event -> balanced postings
+33. invariants     what holds after every step
+34. positions      absolute balances and positions, outstanding fills on top
+35. packing        columns -> a command in columns
+36. bulk           the same in columns, for millions of rows
+37. intake         command -> events, or a refusal that names field and value
+38. notices        who must be told
+39. engine         step(book, command) -> events: the cycle on one screen
+40. explanation    why me, and why not me
+41. what_if        what one change would make of a place in line
 """

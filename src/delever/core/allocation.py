@@ -72,18 +72,12 @@ def _largest_remainder(
     return given
 
 
-def parcels_for(lots: Ints, parcel_lots: list[int]) -> list[tuple[int, int, int]]:
-    """Return (candidate, parcel, lots): candidates in line meet parcels, both first come first."""
-    meetings: list[tuple[int, int, int]] = []
-    parcel, left = 0, parcel_lots[0] if parcel_lots else 0
-    closed = np.flatnonzero(lots)
-    for candidate, given in zip(closed.tolist(), lots[closed].tolist(), strict=True):
-        wanted = given
-        while wanted > 0:
-            while left == 0:
-                parcel += 1
-                left = parcel_lots[parcel]
-            met = min(wanted, left)
-            meetings.append((candidate, parcel, met))
-            wanted, left = wanted - met, left - met
-    return meetings
+def parcels_for(lots: Ints, parcel_lots: list[int]) -> tuple[Ints, Ints, Ints]:
+    """Return (candidates, parcels, lots): candidates in line meet parcels, both first come first.
+
+    Three columns: the numbers of both, from 0, and the lots that have met, which are never 0.
+    """
+    given, held = np.cumsum(lots), np.cumsum(parcel_lots, dtype=np.int64)
+    ends = np.sort(np.append(given, held[held < given.max(initial=0)]))
+    ends = ends[np.diff(ends, prepend=0) > 0]
+    return np.searchsorted(given, ends), np.searchsorted(held, ends), np.diff(ends, prepend=0)

@@ -78,8 +78,9 @@ def holdings_of(book: Book, account: int) -> list[Holding]:
     return [
         Holding(state, side, account, position)
         for state in book.contracts.values()
-        for side in Side
-        for position in sorted(state.lanes[side].positions_of(account))
+        for side, lane in state.lanes.items()
+        for position in sorted(lane.labels)
+        if lane.index.find(account, position) >= 0
     ]
 
 

@@ -7,19 +7,21 @@ maintenance at the current marks up to date, so that equity never has to be summ
 from collections.abc import Callable
 from typing import Any, get_args
 
-import numpy as np
-
 from delever.core import messages as m
-from delever.core.book_state import BookState
+from delever.core.book_moves import BookMoves
 from delever.core.contracts import terms_of
-from delever.core.holdings import AssetState, Borne, ContractState, Parcel, PoolState
+from delever.core.filling import Fills
+from delever.core.holdings import Borne, ContractState, Parcel, PoolState
+from delever.core.kernels import Revalued  # noqa: TC001
 from delever.core.lanes import Numbers
-from delever.core.messages import Event, Side
+from delever.core.messages import Event
 from delever.core.reading import column_of
-from delever.core.units import Ints
+
+TOGETHER = 8
+"""Fills from which moving them together is quicker than one by one."""
 
 
-class Book(BookState):
+class Book(BookMoves):
     """All accounts, contracts and pools of one venue, at one sequence and one time."""
 
     # --- changing ---
@@ -27,6 +29,16 @@ class Book(BookState):
     def apply(self, event: Event) -> None:
         """Change the book by one event."""
         _APPLY[type(event)](self, event)
+
+    def apply_fills(self, fills: Fills) -> None:
+        """Change the book by the fills of one round, as `apply` does by one after the other."""
+        if len(fills.events) < TOGETHER:
+            for fill in fills.events:
+                self.apply(fill)
+            return
+        self._move_fills(fills)
+        for fill in fills.events:
+            self._remember(fill)
 
     def _row_ignored(self, event: m.RowIgnored | m.RowsIgnored | m.CandidateSkipped) -> None:
         """Told, but nothing changes."""
@@ -141,11 +153,15 @@ class Book(BookState):
             self.open_orders[key] = event.orders
 
     def _marks_set(self, event: m.MarksSet) -> None:
+        moved: dict[str, list[Revalued]] = {}
         for name, mark in zip(event.contracts, event.marks_ticks, strict=True):
             state = self.contracts[name]
-            state.mark_at(self.time_ms, mark, self.asset_of(state).wallets)
+            lanes = moved.setdefault(state.terms.settle, [])
+            lanes += state.mark_at(self.time_ms, mark, self.sequence)
             self._touch(state)
             self._measure(state)
+        for asset, lanes in moved.items():
+            self.asset(asset).wallets.revalue(lanes)
 
     def _depth_set(self, event: m.DepthSet) -> None:
         state = self.contracts[event.contract]
@@ -205,9 +221,7 @@ class Book(BookState):
 
     def _adl_filled(self, event: m.AdlFilled) -> None:
         self._move_fill(event, 1)
-        self.outstanding[event.fill] = event
-        self._fills_of.setdefault(event.account, []).append(event.fill)
-        self.last_fill = event.fill
+        self._remember(event)
 
     def _fill_cancelled(self, event: m.FillCancelled) -> None:
         self._move_fill(event.fill, -1)
@@ -278,69 +292,6 @@ class Book(BookState):
         pool.withdrawal_cut_ppm = event.cut_ppm
         self._changed[f"pool {pool.name}"] = pool
 
-    # --- the moves that several events share ---
-
-    def _open_asset(self, name: str, cash_decimals: int) -> None:
-        if name not in self.assets:
-            self.assets[name] = AssetState(name, cash_decimals)
-            self.assets[name].wallets.reach(self.accounts.size)
-            self.assets[name].wallets.sequence = self.sequence
-
-    def _move_fill(self, fill: m.AdlFilled, direction: int) -> None:
-        """Execute an ADL fill, or take it back with direction -1."""
-        state = self.contracts[fill.contract]
-        asset = self.asset_of(state)
-        key = (self.accounts.index[fill.account], fill.position)
-        if direction < 0:
-            state.reopen(key, fill)
-        amounts = fill.lots, fill.cost_cash, fill.released_cash
-        lots, cost, margin = (direction * amount for amount in amounts)
-        self._reduce(state, fill.side, key, (lots, cost, margin))
-        paid = fill.realised_cash + fill.released_cash - fill.fee_cash
-        asset.wallets.add(key[0], direction * paid)
-        asset.fees += direction * fill.fee_cash
-        inventory = state.inventory[fill.side.opposite]
-        self._changed_lanes.add((state.name, fill.side.opposite))
-        if direction > 0:
-            inventory.take(fill.takeover, fill.lots, fill.pool_cost_cash)
-        else:
-            inventory.give_back(fill)
-        asset.inventory_cost -= direction * fill.pool_cost_cash
-        self._book_profit(state, direction * fill.pool_realised_cash, fill.pool)
-
-    def _reduce(
-        self, state: ContractState, side: Side, key: tuple[int, int], amounts: tuple[int, int, int]
-    ) -> None:
-        state.reduce(side, key, amounts, self.asset_of(state).wallets)
-        self._changed_lanes.add((state.name, side))
-
-    def _book_profit(self, state: ContractState, amount_cash: int, pool: str = "") -> None:
-        """Pay what a contract's inventory earned into its pool (or one left since)."""
-        if pool in {"", state.pool}:  # else it is no profit in the new one
-            state.realised += amount_cash
-        self._pay_pool(self.pools[pool or state.pool], amount_cash)
-        self._touch(state)
-
-    def _pay_pool(self, pool: PoolState, amount_cash: int) -> None:
-        pool.balance += amount_cash
-        self.asset(pool.asset).pool_balance += amount_cash
-        self._changed[f"pool {pool.name}"] = pool
-        self.unobserved.add(pool.name)
-
-    def _touch(self, state: ContractState) -> None:
-        """Note that a contract's own numbers have changed, and whether it is engaged now."""
-        self._changed[f"contract {state.name}"] = state
-        if state.engaged:
-            self._engaged[state.name] = state
-        else:
-            self._engaged.pop(state.name, None)
-
-    def _measure(self, state: ContractState) -> None:
-        """Keep the asset's bound on any account's worth up to date."""
-        exposure = state.exposure(state.mark, {})
-        self.asset_of(state).exposure += exposure - state.measured_exposure
-        state.measured_exposure = exposure
-
     def reindex(self) -> None:
         """Find again what follows from the rest: after a restore, before the next event."""
         self.managed = any(pool.definition.managed for pool in self.pools.values())
@@ -353,32 +304,6 @@ class Book(BookState):
             self._measure(state)
         for fill in self.outstanding.values():
             self._fills_of.setdefault(fill.account, []).append(fill.fill)
-
-    def _acknowledge(self, column: Ints, account: int, last_fill: int) -> None:
-        """Forget fills that positions and balances both include, and losses that positions do."""
-        if column.item(account) < last_fill:
-            column[account] = last_fill
-        name = self.accounts.names[account]
-        if name not in self._fills_of and name not in self.losses:
-            return
-        included = self.accounts.positions_fill.item(account)
-        for fill in self.outstanding_of(name):
-            if fill.fill <= min(included, self.accounts.balances_fill.item(account)):
-                self._forget(fill)
-        borne = [loss for loss in self.losses.pop(name, ()) if loss.fill > included]
-        self.losses |= {name: borne} if borne else {}
-
-    def _acknowledge_all(self, column: Ints, accounts: Ints, last_fill: int) -> None:
-        """Acknowledge for many accounts; few of them have anything outstanding."""
-        column[accounts] = np.maximum(column[accounts], last_fill)
-        told = set(accounts.tolist()) if self._fills_of or self.losses else set()
-        for name in sorted(self.with_outstanding()) if told else ():
-            if self.accounts.index[name] in told:
-                self._acknowledge(column, self.accounts.index[name], last_fill)
-
-    def _forget(self, fill: m.AdlFilled) -> None:
-        del self.outstanding[fill.fill]
-        self._fills_of[fill.account].remove(fill.fill)
 
 
 _APPLY: dict[type[Event], Callable[[Book, Any], None]] = {

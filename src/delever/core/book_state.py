@@ -81,9 +81,9 @@ class BookState:
     def take_changes(self) -> bytes:
         """Return all that changed since the last call in one canonical form, and forget it."""
         rows: list[tuple[str, Any]] = [
-            (key, changed.scalars()) for key, changed in sorted(self._changed.items())
+            (key, self._changed[key].scalars()) for key in sorted(self._changed)
         ]
-        rows += [(name, each.wallets.take_changes()) for name, each in sorted(self.assets.items())]
+        rows += [(name, self.assets[name].wallets.take_changes()) for name in sorted(self.assets)]
         for name, side in sorted(self._changed_lanes):
             rows.append((f"{name} {side}", self.contracts[name].take_changes(side)))
         self._changed.clear()

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from delever.core.kernels import Revalued, kernels_for
 from delever.core.names import Names, NumberOf
 from delever.core.units import Bools, Ints, exact_sum
 
@@ -95,6 +96,7 @@ class Accounts(Table):
         self.names = Names()
         self.index = NumberOf(self.names)
         self.any_hedges = False
+        self.any_exempt = False
         self._order: np.ndarray = np.empty(0, np.int32)
         self._by_name: np.ndarray = np.empty(0, np.int32)
 
@@ -107,6 +109,7 @@ class Accounts(Table):
             self.size += 1
             self.balances_version[row] = self.positions_version[row] = -1
         self.any_hedges |= hedge_mode
+        self.any_exempt |= adl_exempt
         self.hedge_mode[row] = hedge_mode
         self.adl_exempt[row] = adl_exempt
         return row
@@ -118,6 +121,7 @@ class Accounts(Table):
         self.size = len(self.names)
         self.balances_version[first : self.size] = self.positions_version[first : self.size] = -1
         self.any_hedges |= bool(hedge_mode.any())
+        self.any_exempt |= bool(adl_exempt.any())
         self.hedge_mode[rows], self.adl_exempt[rows] = hedge_mode, adl_exempt
         return rows
 
@@ -136,6 +140,7 @@ class Accounts(Table):
         self.names = Names(names)
         self.index = NumberOf(self.names)
         self.any_hedges = bool(self.hedge_mode[: self.size].any())
+        self.any_exempt = bool(self.adl_exempt[: self.size].any())
 
 
 class Wallets(Table):
@@ -185,6 +190,11 @@ class Wallets(Table):
         rows[account, 2] += maintenance_cash
         rows[account, 3] = self.sequence
 
+    def revalue(self, lanes: list[Revalued]) -> None:
+        """Value whole lanes at new marks; the cross wallets get the differences, exactly."""
+        if lanes:
+            kernels_for(self.size).revalue_lanes(lanes, self.rows, self.sequence)
+
     def add(self, account: int, amount_cash: int) -> None:
         """Move cash into (or out of) an account's wallet."""
         balance = self.balance.item(account) + amount_cash
@@ -193,6 +203,20 @@ class Wallets(Table):
         self.total += amount_cash
         self.largest = max(self.largest, abs(balance))
         self.changed.add(account)
+
+    def add_all(self, accounts: Sequence[int], amounts: Sequence[int]) -> None:
+        """Move cash into wallets as `add` would, one after the other."""
+        if len(set(accounts)) < len(accounts):
+            for account, amount in zip(accounts, amounts, strict=True):
+                self.add(account, amount)
+            return
+        rows = np.array(accounts)
+        balances = self.balance[rows] + np.array(amounts, np.int64)
+        self.balance[rows] = balances
+        self.changed_at[rows] = self.sequence
+        self.total += sum(amounts)
+        self.largest = max(self.largest, int(abs(balances).max(initial=0)))
+        self.changed.update(accounts)
 
     def set_all(self, accounts: Ints, balances: Ints) -> None:
         """Give many accounts, each once, their balances."""
@@ -207,10 +231,9 @@ class Wallets(Table):
 
         Each is (account, balance); those that changed together are a digest of both columns.
         """
-        balances = self.balance.item
-        changes: list[tuple[object, ...]] = [
-            (account, balances(account)) for account in sorted(self.changed)
-        ]
+        accounts = sorted(self.changed)
+        balances = self.balance[accounts].tolist() if accounts else ()
+        changes: list[tuple[object, ...]] = list(zip(accounts, balances, strict=True))
         changes += [(digest_of(a, self.balance[a]),) for a in self.changed_together]
         self.changed.clear()
         self.changed_together.clear()

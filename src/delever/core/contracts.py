@@ -36,9 +36,9 @@ class Terms:
     """A contract's fixed terms, in integers.
 
     `factor` is Cash per lot and tick (linear) or Cash * ticks per lot (inverse); `cash_unit` is one
-    whole unit of the settle asset in Cash. The margin tiers are three columns: notional from which
-    a rate holds (Cash), the rate (ppm), and the amount to deduct so that each rate applies only to
-    its own part (Cash).
+    whole unit of the settle asset in Cash. The margin tiers are a table of three rows: the notional
+    from which a rate holds (Cash), the rate (ppm), and the amount to deduct so that each rate
+    applies only to its own part (Cash).
     """
 
     name: str
@@ -49,9 +49,7 @@ class Terms:
     multiplier: tuple[int, int]
     factor: int
     cash_unit: int
-    tier_from_cash: Ints
-    tier_rate_ppm: Ints
-    tier_deduction_cash: Ints
+    tiers: Ints
     adl_exempt: bool
 
     @property
@@ -75,9 +73,22 @@ class Terms:
         return -side.sign * self.factor, ticks
 
     @property
-    def tiers(self) -> tuple[Ints, Ints, Ints]:
-        """The margin tiers as columns: from which notional, rate and deduction."""
-        return self.tier_from_cash, self.tier_rate_ppm, self.tier_deduction_cash
+    def tier_from_cash(self) -> Ints:
+        """From which notional each tier's rate holds."""
+        column: Ints = self.tiers[0]
+        return column
+
+    @property
+    def tier_rate_ppm(self) -> Ints:
+        """Each tier's maintenance rate."""
+        column: Ints = self.tiers[1]
+        return column
+
+    @property
+    def tier_deduction_cash(self) -> Ints:
+        """What to deduct in each tier."""
+        column: Ints = self.tiers[2]
+        return column
 
     def trade_cash(self, lots: int, ticks: int) -> int:
         """Return the value that both sides of a trade book, so that nothing is lost between them.
@@ -112,9 +123,9 @@ class Terms:
 
     def maintenance_of(self, notional_cash: int) -> int:
         """Return the maintenance margin of one notional, as `maintenance_cash` does."""
-        tier = bisect_right(self.tier_from_cash.tolist(), notional_cash) - 1
-        margin = scale_ppm(notional_cash, self.tier_rate_ppm.item(tier))
-        return margin - self.tier_deduction_cash.item(tier)
+        tiers = self.tiers
+        tier = bisect_right(tiers[0].tolist(), notional_cash) - 1
+        return scale_ppm(notional_cash, tiers.item(1, tier)) - tiers.item(2, tier)
 
     def cost_cash(self, side: Side, lots: int, entry: tuple[int, int]) -> int:
         """Return the signed cost of lots at an average entry price of any precision, to nearest."""
@@ -144,18 +155,20 @@ class Terms:
         lots = self.lots_of(read_decimal(field, quantity))
         if lots is None:
             raise Refusal(field, quantity, Reason.QUANTITY_MUST_BE_MULTIPLE_OF_LOT)
-        in_range = abs(lots) * self.factor < LIMIT
-        refuse_unless(in_range, field, quantity, Reason.EXCEEDS_NUMERIC_RANGE)
+        if abs(lots) * self.factor >= LIMIT:
+            raise Refusal(field, quantity, Reason.EXCEEDS_NUMERIC_RANGE)
         return lots
 
     def read_ticks(self, field: str, price: Amount) -> Ticks:
         """Return a price in ticks, or refuse it: not positive, or not a whole tick."""
         number = read_decimal(field, price)
-        refuse_unless(number[0] > 0, field, price, Reason.NUMBER_MUST_BE_POSITIVE)
+        if number[0] <= 0:
+            raise Refusal(field, price, Reason.NUMBER_MUST_BE_POSITIVE)
         ticks = self.ticks_of(number)
         if ticks is None:
             raise Refusal(field, price, Reason.PRICE_MUST_BE_MULTIPLE_OF_TICK)
-        refuse_unless(ticks <= MAX_TICKS, field, price, Reason.EXCEEDS_NUMERIC_RANGE)
+        if ticks > MAX_TICKS:
+            raise Refusal(field, price, Reason.EXCEEDS_NUMERIC_RANGE)
         return ticks
 
     def most_ticks(self, lots: int) -> Ticks:
@@ -180,7 +193,6 @@ def terms_of(definition: DefineContract, cash_decimals: int) -> Terms:
     factor = _factor(definition.kind, cash_decimals, **numbers)
     if factor is None:
         raise Refusal("tick_size", definition.tick_size, Reason.VALUE_OF_LOT_MUST_BE_WHOLE_CASH)
-    starts, rates, deductions = _tiers(definition, cash_decimals)
     return Terms(
         name=definition.contract,
         kind=definition.kind,
@@ -190,9 +202,7 @@ def terms_of(definition: DefineContract, cash_decimals: int) -> Terms:
         multiplier=numbers["multiplier"],
         factor=factor,
         cash_unit=10**cash_decimals,
-        tier_from_cash=starts,
-        tier_rate_ppm=rates,
-        tier_deduction_cash=deductions,
+        tiers=_tiers(definition, cash_decimals),
         adl_exempt=definition.adl_exempt,
     )
 
@@ -216,8 +226,8 @@ def _factor(
     return factor if factor * bottom == top and 0 < factor < LIMIT else None
 
 
-def _tiers(definition: DefineContract, cash_decimals: int) -> tuple[Ints, Ints, Ints]:
-    """Return the tier columns; the deduction makes the margin continuous where tiers meet."""
+def _tiers(definition: DefineContract, cash_decimals: int) -> Ints:
+    """Return the tier table; the deduction makes the margin continuous where tiers meet."""
     starts: list[int] = []
     rates: list[int] = []
     for number, tier in enumerate(definition.margin_tiers):
@@ -242,4 +252,4 @@ def _tiers(definition: DefineContract, cash_decimals: int) -> tuple[Ints, Ints, 
         for start, rate, below in zip(starts[1:], rates[1:], rates, strict=False)
     ]
     deductions = [sum(jumps[:tier]) for tier in range(len(starts))]
-    return np.array(starts), np.array(rates), np.array(deductions, dtype=np.int64)
+    return np.array([starts, rates, deductions], np.int64)

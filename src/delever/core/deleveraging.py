@@ -1,26 +1,20 @@
 """One ADL round: the inventory of one contract and side meets the queue of the opposite side.
 
-The queue is ranked as the book stands when the round begins. Fills are yielded one by one and must
-be applied before the next is asked for: each is cut from what position and parcel then hold.
+The queue is ranked as the book stands when the round begins. The fills of a round are yielded
+together: each is cut from what the ones before it leave of position and parcel.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import neg, sub
 
 import numpy as np
 
 from delever.core.allocation import allocate, parcels_for
 from delever.core.book import Book
+from delever.core.filling import Fills
 from delever.core.holdings import ContractState, Parcel
-from delever.core.messages import (
-    AdlExhausted,
-    AdlFilled,
-    CandidateSkipped,
-    Event,
-    Reason,
-    RoundClosed,
-    Side,
-)
+from delever.core.messages import AdlExhausted, CandidateSkipped, Event, Reason, RoundClosed, Side
 from delever.core.pricing import Quote
 from delever.core.ranking import Queue, rank_lane
 from delever.core.rules.ruleset import Case, OrderScope, RuleSet
@@ -46,7 +40,7 @@ class Round:
 
 def deleverage(
     book: Book, state: ContractState, side: Side, rules: RuleSet, case: Case
-) -> Iterator[Event]:
+) -> Iterator[Event | Fills]:
     """Yield the events of one round: skips, fills, the round's account, and what is left over.
 
     Skips are told of those in whose place somebody behind them was closed; of all, where the queue
@@ -68,10 +62,10 @@ def deleverage(
         return
     last_rank = int(queue.rank[rows[allocated > 0]].max(initial=0))
     yield from (skip for skip in skips if filled < wanted or skip.rank < last_rank)
-    realised = 0
-    for fill in _fills(run, rows, allocated):
-        realised += fill.pool_realised_cash
-        yield fill
+    fills = _fills(run, rows, allocated)
+    if fills:
+        yield fills
+    realised = sum(fills.columns["pool_realised_cash"]) if fills else 0
     kept = _kept_by_pool(run, realised, held_cost) if filled == wanted else 0
     yield _account(run, filled, kept)
     if filled < wanted:
@@ -108,64 +102,87 @@ def _skip(run: Round, row: int, reason: Reason, numbers: dict[str, int]) -> Cand
     )
 
 
-def _fills(run: Round, rows: Ints, allocated: Ints) -> Iterator[AdlFilled]:
-    """Yield the fills, candidates in order meeting parcels in order."""
-    meetings = parcels_for(allocated, [parcel.lots for parcel in run.parcels])
-    for candidate, parcel, lots in meetings:
-        yield _fill(run, int(rows[candidate]), parcel, lots)
+def _fills(run: Round, rows: Ints, allocated: Ints) -> Fills | None:
+    """Return the fills, candidates in order meeting parcels in order; None where there are none.
+
+    They are made column by column, with what each costs and earns both sides, to the last unit.
+    """
+    taken = np.flatnonzero(allocated)
+    if not len(taken):
+        return None
+    closed, brought = rows[taken], [parcel.lots for parcel in run.parcels]
+    meetings = parcels_for(allocated[taken], brought)
+    candidates, met, lots = (column.tolist() for column in meetings)
+    state, queue, view = run.state, run.queue, run.queue.view
+    lane, row, parcels = state.lanes[view.side], closed[candidates], [run.parcels[n] for n in met]
+    accounts = view.account[row].tolist()
+    names = run.book.accounts.names.of(accounts)
+    ticks = [run.quote.ticks[number] for number in met]
+    signed = lots if view.side.sign > 0 else [-each for each in lots]
+    value = list(map(state.terms.value_cash, signed, ticks))  # floored: never against the pool
+    held = view.lots[closed].tolist()
+    cost = _parts(view.cost[closed].tolist(), held, candidates, lots)
+    pool_cost = _parts([parcel.cost for parcel in run.parcels], brought, met, lots)
+    fee_ppm, first, n = run.rules.fee_ppm, run.book.last_fill + 1, len(lots)
+    columns: dict[str, Sequence[object]] = {
+        "fill": range(first, first + n),
+        "takeover": [parcel.takeover for parcel in parcels],
+        "takeover_price_ticks": [parcel.price_ticks for parcel in parcels],
+        "pool": [state.pool] * n,
+        "liquidated_account": [parcel.account for parcel in parcels],
+        "contract": [state.name] * n,
+        "side": [view.side] * n,
+        "account": names,
+        "position": view.position[row].tolist(),
+        "isolated": view.isolated[row].tolist(),
+        "leverage_hundredths": lane.leverage[row].tolist(),
+        "lots": lots,
+        "price_ticks": ticks,
+        "price_rule": [run.case.price.name] * n,
+        "value_cash": value,
+        "cost_cash": cost,
+        "realised_cash": list(map(sub, value, cost)),
+        "released_cash": _parts(view.margin[closed].tolist(), held, candidates, lots),
+        "fee_cash": [scale_ppm(abs(each), fee_ppm) for each in value] if fee_ppm else [0] * n,
+        "pool_cost_cash": pool_cost,
+        "pool_realised_cash": list(map(sub, map(neg, value), pool_cost)),
+        "rank": queue.rank[row].tolist(),
+        "score": queue.score.value[row].tolist(),
+        "light": queue.light[row].tolist(),
+        "quantity_ahead_lots": queue.ahead_lots[row].tolist(),
+        "cancel_orders": _orders_to_cancel(run, names),
+    }
+    return Fills.of(columns, accounts)
 
 
-def _fill(run: Round, row: int, parcel_number: int, lots: int) -> AdlFilled:
-    """Return one fill, with what it costs and earns both sides, to the last unit."""
-    state, view, parcel = run.state, run.queue.view, run.parcels[parcel_number]
-    account, position = int(view.account[row]), int(view.position[row])
-    lane = state.lanes[view.side]
-    now = lane.row_of(account, position)
-    held = int(lane.lots[now])
-    ticks = run.quote.ticks[parcel_number]
-    value = state.terms.value_cash(view.side.sign * lots, ticks)  # floored: never against the pool
-    cost = share_floor(int(lane.cost[now]), lots, held)
-    left = state.inventory[run.side].parcels[parcel.takeover]
-    pool_cost = share_floor(left.cost, lots, left.lots)
-    return AdlFilled(
-        fill=run.book.last_fill + 1,
-        takeover=parcel.takeover,
-        takeover_price_ticks=parcel.price_ticks,
-        pool=state.pool,
-        liquidated_account=parcel.account,
-        contract=state.name,
-        side=view.side,
-        account=run.book.accounts.names[account],
-        position=position,
-        isolated=bool(lane.isolated[now]),
-        leverage_hundredths=int(lane.leverage[now]),
-        lots=lots,
-        price_ticks=ticks,
-        price_rule=run.case.price.name,
-        value_cash=value,
-        cost_cash=cost,
-        realised_cash=value - cost,
-        released_cash=share_floor(int(lane.margin[now]), lots, held),
-        fee_cash=scale_ppm(abs(value), run.rules.fee_ppm),
-        pool_cost_cash=pool_cost,
-        pool_realised_cash=-value - pool_cost,
-        rank=int(run.queue.rank[row]),
-        score=float(run.queue.score.value[row]),
-        light=int(run.queue.light[row]),
-        quantity_ahead_lots=int(run.queue.ahead_lots[row]),
-        cancel_orders=_orders_to_cancel(run, run.book.accounts.names[account]),
-    )
+def _parts(
+    amounts: Sequence[int], held: Sequence[int], whose: Sequence[int], lots: Sequence[int]
+) -> list[int]:
+    """Return the part of an amount that goes with lots closed, out of what is left at each turn.
+
+    `amounts` go with the lots `held`, by number; `whose` says by number of whom lots are closed.
+    """
+    if not any(amounts):
+        return [0] * len(lots)
+    left, left_lots, parts = list(amounts), list(held), []
+    for number, closed in zip(whose, lots, strict=True):
+        part = share_floor(left[number], closed, left_lots[number])
+        parts.append(part)
+        left[number] -= part
+        left_lots[number] -= closed
+    return parts
 
 
-def _orders_to_cancel(run: Round, account: str) -> tuple[str, ...]:
-    """Return the account's open orders that the venue cancels with the fill."""
-    orders = run.book.open_orders
-    if run.rules.cancels is OrderScope.NONE:
-        return ()
-    if run.rules.cancels is OrderScope.CONTRACT:
-        return orders.get((account, run.state.name), ())
-    contracts = run.book.contracts
-    return tuple(order for name in contracts for order in orders.get((account, name), ()))
+def _orders_to_cancel(run: Round, accounts: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return each account's open orders that the venue cancels with the fill."""
+    orders, scope = run.book.open_orders, run.rules.cancels
+    if not orders or scope is OrderScope.NONE:
+        return [()] * len(accounts)
+    contracts = (run.state.name,) if scope is OrderScope.CONTRACT else tuple(run.book.contracts)
+    return [
+        tuple([order for name in contracts for order in orders.get((account, name), ())])
+        for account in accounts
+    ]
 
 
 def _kept_by_pool(run: Round, realised: int, held_cost: int) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from delever.core.columns import Wallets
 from delever.core.contracts import Terms
-from delever.core.kernels import kernels_for
+from delever.core.kernels import Revalued, kernels_for
 from delever.core.lanes import Lane
 from delever.core.messages import (
     AdlFilled,
@@ -211,32 +211,17 @@ class ContractState:
             wallets.sequence,
         )
 
-    def mark_at(self, time_ms: int, mark_ticks: int, wallets: Wallets) -> None:
-        """Stand at a new mark from this time on, both lanes valued at it."""
+    def mark_at(self, time_ms: int, mark_ticks: int, sequence: int) -> list[Revalued]:
+        """Stand at a new mark from this time on; return the lanes to be valued at it."""
         self.previous_mark, self.mark = self.mark or mark_ticks, mark_ticks
         self.marks.observe(time_ms, mark_ticks)
-        for side in Side:
-            self.revalue(side, wallets)
-
-    def revalue(self, side: Side, wallets: Wallets) -> None:
-        """Value a whole lane at a new mark; cross wallets get the differences, exactly."""
-        lane = self.lanes[side]
-        lane.changed_at = wallets.sequence
-        if lane.size == 0:
-            return
-        columns = lane.columns()
-        kernels_for(wallets.size).revalue(
-            columns.account,
-            columns.isolated,
-            columns.lots,
-            columns.cost,
-            *self.terms.per_lot(side, self.mark),
-            *self.terms.tiers,
-            columns.profit,
-            columns.maintenance,
-            wallets.rows,
-            wallets.sequence,
-        )
+        moved: list[Revalued] = []
+        for side, lane in self.lanes.items():
+            lane.changed_at = sequence
+            if lane.size:
+                factor, ticks = self.terms.per_lot(side, mark_ticks)
+                moved.append((lane, factor, ticks, self.terms.tiers))
+        return moved
 
     def withdraw_row(self, side: Side, row: int, wallets: Wallets) -> None:
         """Take one row's profit and maintenance out of its cross wallet."""
@@ -297,7 +282,8 @@ class ContractState:
     @property
     def holds_inventory(self) -> bool:
         """Whether its pool holds any of it."""
-        return any(inventory.parcels for inventory in self.inventory.values())
+        long, short = self.inventory.values()
+        return bool(long.parcels or short.parcels)
 
     @property
     def engaged(self) -> bool:
@@ -305,10 +291,10 @@ class ContractState:
 
         Once counted with its pool it stays so: a profit that returns to 0 still has its peak.
         """
-        waits = any(since is not None for since in self.depth_missing_since_ms.values())
+        waits = set(self.depth_missing_since_ms.values()) != {None}
         profit = self.realised or self.injected
-        busy = self.holds_inventory or profit or self.active or self.near or waits
-        return bool(busy or self.counted)
+        busy = profit or self.active or self.near or waits or self.holds_inventory
+        return bool(self.counted or busy)
 
     def exposure(self, mark: int, more: Mapping[Side, tuple[int, int, int]]) -> int:
         """Return a bound on what one account can gain or lose here in Cash.
@@ -317,7 +303,7 @@ class ContractState:
         numbers in use; `more` is the (lots, cost, numbers) about to be set. It grows with the book
         and does not fall with it.
         """
-        price = mark if self.terms.linear else 1
+        worth = self.terms.factor * (mark if self.terms.linear else 1)
         bound = 0
         for side, lane in self.lanes.items():
             lots, cost, numbers = lane.largest_lots, lane.largest_cost, len(lane.labels)
@@ -325,7 +311,7 @@ class ContractState:
                 most = more[side]
                 lots, cost = max(lots, most[0]), max(cost, most[1])
                 numbers = max(numbers, most[2])
-            bound += (lots * self.terms.factor * price + cost) * numbers
+            bound += (lots * worth + cost) * numbers
         return bound
 
     def scalars(self) -> tuple[object, ...]:

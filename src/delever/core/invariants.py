@@ -11,12 +11,14 @@ snapshots, in tests and on request.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 import numpy as np
 
 from delever.core.book import Book
+from delever.core.filling import Fills
 from delever.core.holdings import ContractState
-from delever.core.ledger import Part, postings, total
+from delever.core.ledger import Part, Posting, postings, postings_of_fills, total
 from delever.core.messages import AdlFilled, Event, FillCancelled, RoundClosed, Side, TakenOver
 from delever.core.units import LIMIT
 
@@ -34,42 +36,63 @@ def ensure(holds: bool, what: str, *values: object) -> None:
 
 
 class StepCheck:
-    """Follows one step: `before(event)` ahead of each application, `close()` at the end."""
+    """Follows one step: `before(event)` ahead of each application, `close()` at the end.
+
+    Fills of a round are noted together, and then the whole lane is looked at that they were cut
+    from: it has just been ranked, which took longer.
+    """
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        self._held: dict[Key, int] = {}
-        self._posted: defaultdict[Key, int] = defaultdict(int)
+        self._due: dict[Key, int] = {}
         self._units: defaultdict[str, int] = defaultdict(int)
         self._reduced: list[TakenOver | AdlFilled] = []
+        self._lanes: set[tuple[str, Side]] = set()
+        self._parcels: set[tuple[str, int]] = set()
 
     def before(self, event: Event) -> None:
         """Note what the event is about to move."""
-        held, posted, units = self._held, self._posted, self._units
-        for part, of, unit, amount, _ in postings(self._book, event):
-            key = (part, of, unit)
-            if key not in held:
-                held[key] = total(self._book, part, of, unit)
-            posted[key] += amount
-            units[unit] += amount
-        if isinstance(event, TakenOver | AdlFilled):
-            self._reduced.append(event)
-        elif isinstance(event, FillCancelled):
-            self._reduced.append(event.fill)
+        if moved := postings(self._book, event):
+            self._note(moved)
+            if isinstance(event, TakenOver | FillCancelled):
+                reduced = event.fill if isinstance(event, FillCancelled) else event
+                self._reduced.append(reduced)
+                self._parcels.add((reduced.contract, reduced.takeover))
         elif isinstance(event, RoundClosed):
             ensure(event.kept_by_pool_cash >= 0, "the pool is beyond its limit", event)
+
+    def before_fills(self, fills: Fills) -> None:
+        """Note what the fills of one round are about to move."""
+        self._note(postings_of_fills(self._book, fills))
+        contract = fills.first.contract
+        self._lanes.add((contract, fills.first.side))
+        self._parcels.update((contract, each) for each in set(fills.columns["takeover"]))
+
+    def _note(self, moved: Iterable[Posting]) -> None:
+        """Add what is posted to what each part held: what it is to hold in the end."""
+        due, units, book = self._due, self._units, self._book
+        for part, of, unit, amount, _ in moved:
+            units[unit] += amount
+            if part is not Part.OUTSIDE:
+                key = (part, of, unit)
+                held = due[key] if key in due else total(book, part, of, unit)
+                due[key] = held + amount
 
     def close(self) -> None:
         """Raise unless everything holds after the step."""
         for unit, amount in self._units.items():
             ensure(amount == 0, "postings do not sum to zero", unit, amount)
-        for key, held in self._held.items():
-            if key[0] is not Part.OUTSIDE:
-                now = total(self._book, *key)
-                ensure(now == held + self._posted[key], "ledger and book differ", key, now)
+        for key, due in self._due.items():
+            now = total(self._book, *key)
+            ensure(now == due, "ledger and book differ", key, now, due)
         for event in self._reduced:
             self._check_position(event)
-        for contract, takeover in {(event.contract, event.takeover) for event in self._reduced}:
+        for contract, side in self._lanes:
+            lane = self._book.contracts[contract].lanes[side]
+            least = lane.lots[: lane.size].min(initial=1), lane.margin[: lane.size].min(initial=0)
+            ensure(least[0] > 0, "a position was closed beyond its size", contract, side)
+            ensure(least[1] >= 0, "a margin is negative", contract, side)
+        for contract, takeover in self._parcels:
             for inventory in self._book.contracts[contract].inventory.values():
                 parcel = inventory.parcels.get(takeover)
                 closed = parcel is None or parcel.lots > 0

@@ -38,6 +38,10 @@ class Numbers:
         )
 
 
+FEW = 16
+"""Fewer positions than that are found one by one: quicker than together."""
+
+
 class LaneColumns(NamedTuple):
     """The columns that the kernels take, in the order in which `show_lane` takes them."""
 
@@ -99,6 +103,12 @@ class Lane(Table):
         self.changed_at = 0
         self.opened_or_closed = 0
         self._columns: tuple[int, LaneColumns] = (-1, self._sliced())
+        self._where: tuple[int, tuple[int, ...]] = (0, ())
+
+    def holds_less_than(self, most: tuple[int, int, int]) -> bool:
+        """Whether no position here ever had so many lots, such a cost, or so many numbers."""
+        lots, cost, numbers = most
+        return lots > self.largest_lots or cost > self.largest_cost or numbers > len(self.labels)
 
     def find(self, account: int, position: int) -> int | None:
         """Return the row of a position, or None where there is none."""
@@ -124,6 +134,14 @@ class Lane(Table):
             columns = self._sliced()
             self._columns = self.opened_or_closed, columns
         return columns
+
+    def where(self) -> tuple[int, ...]:
+        """Return where these columns lie in memory: until the lane grows."""
+        capacity, addresses = self._where
+        if capacity != self._capacity:
+            addresses = tuple(getattr(self, name).ctypes.data for name in LaneColumns._fields)
+            self._where = self._capacity, addresses
+        return addresses
 
     def _sliced(self) -> "LaneColumns":
         return LaneColumns(*(getattr(self, name)[: self.size] for name in LaneColumns._fields))
@@ -205,33 +223,51 @@ class Lane(Table):
         self.largest_cost = max(self.largest_cost, abs(held_cost))
         self.changed.add((self.account.item(row), self.position.item(row)))
 
+    def take_off(self, rows: Ints, lots: Ints, cost: Ints, margin: Ints) -> None:
+        """Take from rows, none of which grows by it; one that is named again loses again."""
+        np.subtract.at(self.lots, rows, lots)
+        np.subtract.at(self.cost, rows, cost)
+        np.subtract.at(self.margin, rows, margin)
+        self.total_lots -= exact_sum(lots)
+        self.total_cost -= exact_sum(cost)
+        self.total_margin -= exact_sum(margin)
+        self._note(rows)
+
+    def _note(self, rows: Ints) -> None:
+        columns = self.account[rows].tolist(), self.position[rows].tolist()
+        self.changed.update(zip(*columns, strict=True))
+
     def remove(self, row: int) -> None:
         """Close a row that has nothing left in it; the last row takes its place."""
-        last = self.size - 1
+        last, only = self.size - 1, slice(row, row + 1)
         self.changed.add((self.account.item(row), self.position.item(row)))
-        self.index.leave(row, last)
-        if row != last:
-            for name in self.COLUMNS:
-                column = getattr(self, name)
-                column[row] = column[last]
+        self.index.leave(self.account[only], self.position[only])
+        for name in self.COLUMNS:
+            column = getattr(self, name)
+            column[row] = column[last]
         self.size = last
         self.opened_or_closed += 1
 
-    def remove_all(self, rows: Ints) -> None:
-        """Close many rows that have nothing left in them."""
-        if 16 * len(rows) < self.size:
-            columns = self.account[rows].tolist(), self.position[rows].tolist()
-            for account, position in zip(*columns, strict=True):
-                self.remove(self.index.find(account, position))
-            return
-        stays = np.ones(self.size, bool)
-        stays[rows] = False
-        for name in self.COLUMNS:
-            column = getattr(self, name)
-            column[: self.size - len(rows)] = column[: self.size][stays]
+    def remove_each(self, rows: Ints) -> None:
+        """Close rows known to have changed, one after the other as `remove` does."""
+        gaps = self.index.leave(self.account[rows], self.position[rows])
+        filled: dict[int, int] = {}
+        for turn, gap in enumerate(gaps.tolist(), 1):
+            last = self.size - turn
+            filled[gap] = filled.pop(last, last)
         self.size -= len(rows)
         self.opened_or_closed += 1
-        self.index.rebuild()
+        left = np.array([gap for gap in filled if gap < self.size], np.int64)
+        moved = np.array([filled[gap] for gap in left.tolist()], np.int64)
+        for name in self.COLUMNS:
+            column = getattr(self, name)
+            column[left] = column[moved]
+
+    def remove_all(self, rows: Ints) -> None:
+        """Close rows, told together, that have nothing left in them, one after the other."""
+        if 16 * len(rows) < self.size:  # so few are named in the hash of changes, since journal 1
+            self._note(rows)
+        self.remove_each(rows)
 
     def load(self, state: dict[str, bytes], size: int) -> None:
         """Take the lane back from a snapshot."""
@@ -247,10 +283,14 @@ class Lane(Table):
 
         A closed one is its key; those that were told together are a digest of their columns.
         """
-        changes: list[tuple[object, ...]] = []
-        for key in sorted(self.changed):
-            row = self.index.find(*key)
-            changes.append(key if row < 0 else self.kept(row))
+        keys = sorted(self.changed)
+        if len(keys) < FEW:
+            found = [self.index.find(*key) for key in keys]
+        else:
+            found = self.index.find_all(*np.array(keys).T).tolist()
+        changes: list[tuple[object, ...]] = [
+            key if row < 0 else self.kept(row) for key, row in zip(keys, found, strict=True)
+        ]
         for accounts, positions in self.changed_together:
             rows = self.index.find_all(accounts, positions)
             held = [getattr(self, name)[rows[rows >= 0]] for name in self.KEPT[2:]]

@@ -6,12 +6,13 @@ world that delever only hears of: the market into which inventory is unwound, an
 books where it tells absolute balances and positions.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from delever.core import messages as m
 from delever.core.book import Book
+from delever.core.filling import Fills
 from delever.core.holdings import Inventory
 from delever.core.lanes import Lane, Numbers
 from delever.core.messages import Event, Side
@@ -50,10 +51,10 @@ def lots_unit(contract: str) -> str:
     return f"lots of {contract}"
 
 
-def postings(book: Book, event: Event) -> Iterator[Posting]:
-    """Yield the postings of an event that is about to be applied to the book."""
+def postings(book: Book, event: Event) -> Iterable[Posting]:
+    """Return the postings of an event that is about to be applied to the book."""
     make = _POSTINGS.get(type(event))
-    return iter(()) if make is None else make(book, event)
+    return () if make is None else make(book, event)
 
 
 def _against_outside(moved: Iterable[Posting], unit: str) -> Iterator[Posting]:
@@ -157,18 +158,36 @@ def _unwound(book: Book, event: m.Unwound) -> Iterator[Posting]:
 
 
 def _filled(book: Book, fill: m.AdlFilled, direction: int = 1) -> Iterator[Posting]:
+    amounts = [direction * getattr(fill, name) for name in _AMOUNTS]
+    return _closed(book, fill, amounts, fill.account)
+
+
+def postings_of_fills(book: Book, fills: Fills) -> Iterator[Posting]:
+    """Return the postings of fills together: what each would post, added up."""
+    return _closed(book, fills.first, [sum(fills.columns[name]) for name in _AMOUNTS])
+
+
+_AMOUNTS = (
+    *("lots", "cost_cash", "realised_cash", "released_cash", "fee_cash"),
+    *("pool_cost_cash", "pool_realised_cash"),
+)
+
+
+def _closed(
+    book: Book, fill: m.AdlFilled, amounts: Sequence[int], account: str = ""
+) -> Iterator[Posting]:
     state = book.contracts[fill.contract]
-    asset, name, account = state.terms.settle, fill.contract, fill.account
-    paid = fill.realised_cash + fill.released_cash - fill.fee_cash
-    yield Posting(Part.POSITIONS, name, asset, direction * fill.cost_cash, account)
-    if fill.released_cash:
-        yield Posting(Part.MARGINS, name, asset, -direction * fill.released_cash, account)
-    yield Posting(Part.WALLETS, asset, asset, direction * paid, account)
-    if fill.fee_cash:
-        yield Posting(Part.FEES, asset, asset, direction * fill.fee_cash)
-    yield Posting(Part.INVENTORY, name, asset, direction * fill.pool_cost_cash)
-    yield Posting(Part.POOL, fill.pool, asset, direction * fill.pool_realised_cash)
-    unit, lots = lots_unit(name), direction * fill.side.sign * fill.lots
+    asset, name = state.terms.settle, fill.contract
+    lots, cost, realised, released, fee, pool_cost, pool_realised = amounts
+    yield Posting(Part.POSITIONS, name, asset, cost, account)
+    if released:
+        yield Posting(Part.MARGINS, name, asset, -released, account)
+    yield Posting(Part.WALLETS, asset, asset, realised + released - fee, account)
+    if fee:
+        yield Posting(Part.FEES, asset, asset, fee)
+    yield Posting(Part.INVENTORY, name, asset, pool_cost)
+    yield Posting(Part.POOL, fill.pool, asset, pool_realised)
+    unit, lots = lots_unit(name), fill.side.sign * lots
     yield Posting(Part.POSITIONS, name, unit, -lots, account)
     yield Posting(Part.INVENTORY, name, unit, lots)
 

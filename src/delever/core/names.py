@@ -10,6 +10,8 @@ from typing import overload
 from zlib import crc32
 
 FIRST_SLOTS = 32
+RECENT = 1024
+"""How many names found last are found at once again: a step asks for the same few over and over."""
 SPREAD = 0x9E3779B1
 """Takes the checksum of a name to its slot, by the upper bits of their product."""
 
@@ -17,13 +19,14 @@ SPREAD = 0x9E3779B1
 class Names(Sequence[str]):
     """Names in order of their numbers, from 0; each stands once. It only grows."""
 
-    __slots__ = ("_ends", "_letters", "_shift", "_slots")
+    __slots__ = ("_ends", "_letters", "_recent", "_shift", "_slots")
 
     def __init__(self, names: Sequence[str] = ()) -> None:
         self._letters = bytearray()
         self._ends = array("Q", [0])
         self._slots = array("i", [-1]) * FIRST_SLOTS
         self._shift = 33 - FIRST_SLOTS.bit_length()
+        self._recent: dict[str, int] = {}
         self.add_all(names)
 
     def __len__(self) -> int:
@@ -42,9 +45,24 @@ class Names(Sequence[str]):
         letters = self._letters[self._ends[number] : self._ends[number + 1]]
         return letters.decode("utf-8", "surrogatepass")
 
+    def of(self, numbers: Iterable[int]) -> list[str]:
+        """Return the names of numbers that are known."""
+        letters, ends = self._letters, self._ends
+        return [
+            letters[ends[number] : ends[number + 1]].decode("utf-8", "surrogatepass")
+            for number in numbers
+        ]
+
     def find(self, name: str) -> int:
         """Return the number of a name, or -1."""
-        return self.find_all((name,))[0]
+        number = self._recent.get(name)
+        if number is None:
+            number = self.find_all((name,))[0]
+            if number >= 0:
+                if len(self._recent) >= RECENT:
+                    self._recent.clear()
+                self._recent[name] = number
+        return number
 
     def find_all(self, names: Iterable[str]) -> list[int]:
         """Return the number of each name, or -1."""

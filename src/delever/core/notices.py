@@ -18,6 +18,8 @@ def notices_of(events: Iterable[Event]) -> Iterator[Notice]:
     fills: dict[tuple[str, str], list[AdlFilled]] = {}
     for event in events:
         match event:
+            case AdlFilled():
+                fills.setdefault((event.account, event.contract), []).append(event)
             case AdlStarted():
                 yield _of_trigger(NoticeKind.ADL_STARTED, event)
             case AdlStopped():
@@ -30,8 +32,6 @@ def notices_of(events: Iterable[Event]) -> Iterator[Notice]:
                     contract=event.contract,
                     numbers={"left_lots": event.left_lots},
                 )
-            case AdlFilled():
-                fills.setdefault((event.account, event.contract), []).append(event)
             case _:
                 pass
     yield from (_of_fills(*key, group) for key, group in sorted(fills.items()))
@@ -45,18 +45,18 @@ def _of_trigger(kind: NoticeKind, event: AdlStarted | AdlStopped) -> Notice:
 
 def _of_fills(account: str, contract: str, fills: list[AdlFilled]) -> Notice:
     """Return one account's notice: how much was closed, for what, and where it stood in line."""
-    return Notice(
-        kind=NoticeKind.POSITION_DELEVERAGED,
-        subject=fills[0].price_rule,
-        account=account,
-        contract=contract,
-        numbers={
-            "first_fill": fills[0].fill,
-            "last_fill": fills[-1].fill,
-            "lots": sum(fill.lots for fill in fills),
-            "value_cash": sum(abs(fill.value_cash) for fill in fills),
-            "realised_cash": sum(fill.realised_cash for fill in fills),
-            "rank": fills[0].rank,
-            "orders_to_cancel": len(fills[0].cancel_orders),
-        },
-    )
+    first, lots, value, realised = fills[0], 0, 0, 0
+    for fill in fills:
+        lots += fill.lots
+        value += abs(fill.value_cash)
+        realised += fill.realised_cash
+    numbers = {
+        "first_fill": first.fill,
+        "last_fill": fills[-1].fill,
+        "lots": lots,
+        "value_cash": value,
+        "realised_cash": realised,
+        "rank": first.rank,
+        "orders_to_cancel": len(first.cancel_orders),
+    }
+    return Notice(NoticeKind.POSITION_DELEVERAGED, first.price_rule, account, contract, numbers)

@@ -6,6 +6,7 @@ That is outstanding fills and socialised losses, in the order of their numbers.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from delever.core import messages as m
 from delever.core.book import Book
@@ -25,8 +26,7 @@ MAX_LEVERAGE_HUNDREDTHS = 100_000
 MAX_POSITION_NUMBER = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
+class Growth(NamedTuple):
     """What a command brings into a lane: lots, its largest position, position numbers then in use.
 
     The largest cost includes the isolated margin.
@@ -119,7 +119,7 @@ def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
         account = _account(book, field, row.account)
         standing = _read_row(book, field, row)
         _check_sides(book, field, row, account, seen, standing.lots > 0)
-        known = int(book.accounts.positions_version[account])
+        known = book.accounts.positions_version.item(account)
         if command.version < known:
             events.append(_ignored(number, row.account, command.version, known))
             continue
@@ -141,36 +141,47 @@ def _read_row(book: Book, field: str, row: PositionRow) -> Standing:
     state = book.contracts.get(row.contract)
     if state is None:
         raise Refusal(f"{field}.contract", row.contract, Reason.CONTRACT_IS_UNKNOWN)
-    numbered = 0 <= row.position <= MAX_POSITION_NUMBER
-    refuse_unless(numbered, f"{field}.position", row.position, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
+    if not 0 <= row.position <= MAX_POSITION_NUMBER:
+        raise Refusal(f"{field}.position", row.position, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
     lots = state.terms.read_lots(f"{field}.quantity", row.quantity)
-    signed = str(row.quantity)[:1] in {"+", "-"} or isinstance(row.quantity, int)
-    agrees = lots >= 0 or (signed and row.side is Side.SHORT)
-    agrees &= not (str(row.quantity).startswith("+") and row.side is Side.SHORT)
-    refuse_unless(agrees, f"{field}.side", row.side, Reason.SIDE_CONTRADICTS_SIGN)
+    if not _agrees(row, lots):
+        raise Refusal(f"{field}.side", row.side, Reason.SIDE_CONTRADICTS_SIGN)
     standing = Standing(row.account, row.position)
     if lots == 0:
         return standing
     standing.lots = abs(lots)
     standing.cost_cash = _read_cost(book, field, row, state, abs(lots))
     standing.under_liquidation = row.under_liquidation
-    standing.leverage_hundredths = read_scaled(f"{field}.leverage", row.leverage, 2)
-    inside = 0 < standing.leverage_hundredths <= MAX_LEVERAGE_HUNDREDTHS
-    refuse_unless(inside, f"{field}.leverage", row.leverage, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
-    initial = share_floor(abs(standing.cost_cash), 100, standing.leverage_hundredths)
-    fits = initial < LIMIT
-    refuse_unless(fits, f"{field}.leverage", row.leverage, Reason.EXCEEDS_NUMERIC_RANGE)
+    standing.leverage_hundredths = _read_leverage(field, row, standing.cost_cash)
     if row.isolated_margin is not None:
-        decimals = book.asset(state.terms.settle).cash_decimals
-        margin = read_cash(f"{field}.isolated_margin", row.isolated_margin, decimals)
-        refuse_unless(
-            margin >= 0,
-            f"{field}.isolated_margin",
-            row.isolated_margin,
-            Reason.NUMBER_MUST_NOT_BE_NEGATIVE,
-        )
-        standing.isolated, standing.margin_cash = True, margin
+        standing.isolated, standing.margin_cash = True, _read_margin(book, field, row, state)
     return standing
+
+
+def _agrees(row: PositionRow, lots: int) -> bool:
+    """Whether the side is that of the quantity's sign, where it has one."""
+    sign = str(row.quantity)[:1]
+    if row.side is Side.SHORT:
+        return sign != "+"
+    return lots >= 0
+
+
+def _read_leverage(field: str, row: PositionRow, cost_cash: int) -> int:
+    leverage = read_scaled(f"{field}.leverage", row.leverage, 2)
+    if not 0 < leverage <= MAX_LEVERAGE_HUNDREDTHS:
+        raise Refusal(f"{field}.leverage", row.leverage, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
+    if share_floor(abs(cost_cash), 100, leverage) >= LIMIT:
+        raise Refusal(f"{field}.leverage", row.leverage, Reason.EXCEEDS_NUMERIC_RANGE)
+    return leverage
+
+
+def _read_margin(book: Book, field: str, row: PositionRow, state: ContractState) -> int:
+    decimals = book.asset(state.terms.settle).cash_decimals
+    margin = read_cash(f"{field}.isolated_margin", row.isolated_margin or 0, decimals)
+    if margin < 0:
+        value, reason = row.isolated_margin, Reason.NUMBER_MUST_NOT_BE_NEGATIVE
+        raise Refusal(f"{field}.isolated_margin", value, reason)
+    return margin
 
 
 def _read_cost(book: Book, field: str, row: PositionRow, state: ContractState, lots: int) -> int:
@@ -189,13 +200,11 @@ def _read_cost(book: Book, field: str, row: PositionRow, state: ContractState, l
         )
         return cost
     entry = read_decimal(f"{field}.entry_price", "" if row.entry_price is None else row.entry_price)
-    refuse_unless(
-        entry[0] > 0, f"{field}.entry_price", row.entry_price, Reason.NUMBER_MUST_BE_POSITIVE
-    )
+    if entry[0] <= 0:
+        raise Refusal(f"{field}.entry_price", row.entry_price, Reason.NUMBER_MUST_BE_POSITIVE)
     cost = state.terms.cost_cash(row.side, lots, entry)
-    refuse_unless(
-        abs(cost) < LIMIT, f"{field}.entry_price", row.entry_price, Reason.EXCEEDS_NUMERIC_RANGE
-    )
+    if abs(cost) >= LIMIT:
+        raise Refusal(f"{field}.entry_price", row.entry_price, Reason.EXCEEDS_NUMERIC_RANGE)
     return cost
 
 
@@ -211,7 +220,7 @@ def _check_sides(
     key = (row.account, row.contract, row.position, row.side)
     refuse_unless(key not in seen, field, row.account, Reason.ROW_IS_REPEATED)
     seen[key] = is_open
-    if is_open and not book.accounts.hedge_mode[account]:
+    if is_open and len(seen) > 1 and not book.accounts.hedge_mode.item(account):
         other = (*key[:3], row.side.opposite)
         refuse_unless(
             not seen.get(other, False),
@@ -234,8 +243,9 @@ def _close_other_sides(
             replaced = (standing.account, contract, standing.position, side.opposite)
             if (
                 standing.lots
-                and not book.accounts.hedge_mode[account]
+                and other.size
                 and replaced not in seen
+                and not book.accounts.hedge_mode.item(account)
                 and other.find(account, standing.position) is not None
             ):
                 closed = Standing(standing.account, standing.position)
@@ -245,12 +255,9 @@ def _close_other_sides(
 def _growth(book: Book, key: tuple[str, Side], rows: list[Standing]) -> Growth:
     labels = book.contracts[key[0]].lanes[key[1]].labels
     new = {row.position for row in rows if row.position not in labels}
-    return Growth(
-        total_lots=sum([row.lots for row in rows]),
-        largest_lots=max([row.lots for row in rows]),
-        largest_cost=max([abs(row.cost_cash) + row.margin_cash for row in rows]),
-        numbers=len(labels) + len(new),
-    )
+    lots = [row.lots for row in rows]
+    costs = [abs(row.cost_cash) + row.margin_cash for row in rows]
+    return Growth(sum(lots), max(lots), max(costs), len(labels) + len(new))
 
 
 def check_range(
@@ -270,9 +277,11 @@ def check_range(
         bound[name] += max(cash - book.asset(name).wallets.largest, 0)
     more: defaultdict[str, dict[Side, tuple[int, int, int]]] = defaultdict(dict)
     for (name, side), grown in (growth or {}).items():
-        more[name][side] = grown.largest_lots, grown.largest_cost, grown.numbers
-        total = book.contracts[name].lanes[side].total_lots + grown.total_lots
-        _check_bound(8 * total, name, "positions")
+        lane = book.contracts[name].lanes[side]
+        _check_bound(8 * (lane.total_lots + grown.total_lots), name, "positions")
+        most = grown.largest_lots, grown.largest_cost, grown.numbers
+        if lane.holds_less_than(most):
+            more[name][side] = most
     for name in more.keys() | marks.keys():
         state = book.contracts[name]
         exposure = state.exposure(marks.get(name, state.mark), more.get(name, {}))
@@ -283,7 +292,8 @@ def check_range(
 
 
 def _check_bound(bound: int, name: str, field: str) -> None:
-    refuse_unless(bound < LIMIT, field, name, Reason.EXCEEDS_NUMERIC_RANGE)
+    if bound >= LIMIT:
+        raise Refusal(field, name, Reason.EXCEEDS_NUMERIC_RANGE)
 
 
 def _lane_event(
@@ -333,8 +343,11 @@ def outstanding(book: Book, account: str, last_fill: int) -> list[m.AdlFilled]:
 
 def not_included(book: Book, account: str, last_fill: int) -> list[m.AdlFilled | Borne]:
     """Return the same with the account's losses, in order."""
+    fills = outstanding(book, account, last_fill)
+    if not fills and account not in book.losses:
+        return []
     losses = [loss for loss in book.losses.get(account, ()) if loss.fill > last_fill]
-    return sorted([*outstanding(book, account, last_fill), *losses], key=lambda each: each.fill)
+    return sorted([*fills, *losses], key=lambda each: each.fill)
 
 
 def _ignored(row: int, account: str, version: int, known: int) -> m.RowIgnored:

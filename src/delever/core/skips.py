@@ -43,6 +43,8 @@ class WouldBankrupt:
     def left_cash(self, view: LaneView, wanted_lots: int, ticks: Sequence[int]) -> Ints:
         """Return the equity of each margin bucket after the largest fill."""
         change = _change_cash(view, np.minimum(view.lots, wanted_lots), ticks)
+        if not view.position.any():  # then everybody has one position here at most
+            return view.equity + change
         by_account = np.zeros(int(view.account.max(initial=-1)) + 1, np.int64)
         np.add.at(by_account, view.account[~view.isolated], change[~view.isolated])
         return view.equity + np.where(view.isolated, change, by_account[view.account])

@@ -111,26 +111,11 @@ def view_lane(book: Book, state: ContractState, side: Side) -> LaneView:
     )
 
 
-def lane_columns(book: Book, state: ContractState, side: Side) -> tuple[np.ndarray, ...]:
-    """Return the columns of a lane that a `Product` score is made of, as `kernels.show_lane` asks.
-
-    They are the book's own, not copies: they hold until the next event.
-    """
-    columns, accounts = state.lanes[side].columns(), book.accounts
-    joint = _NONE, _NONE
-    if accounts.any_hedges:
-        notional = abs(columns.cost + columns.profit)
-        joint = _joint(book, state, side, columns.profit, notional)
-    return (
-        *columns,
-        *joint,
-        book.asset_of(state).wallets.rows,
-        accounts.adl_exempt,
-        accounts.order(),
-    )
-
-
-_NONE = np.empty(0, np.int64)
+def joint_columns(book: Book, state: ContractState, side: Side) -> tuple[Ints, Ints]:
+    """Return joint profit and notional of a lane, as a view has them."""
+    columns = state.lanes[side].columns()
+    notional = abs(columns.cost + columns.profit)
+    return _joint(book, state, side, columns.profit, notional)
 
 
 def initial_margin(entry_notional_cash: Ints, leverage_hundredths: Ints) -> Ints:

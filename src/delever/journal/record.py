@@ -65,8 +65,10 @@ def seal(
     return Record(*content, _sealed(content))
 
 
-def _sealed(content: tuple[int | bytes, ...]) -> bytes:
+def _sealed(content: tuple[int, int, bytes, bytes, bytes, bytes]) -> bytes:
     """Return the hash of the content as MessagePack; what is long is not copied for it."""
+    if len(content[2]) + len(content[3]) < 2**16:
+        return digest(_encoder.encode(content))
     hashed = hashlib.blake2b(bytes([0x90 + len(content)]), digest_size=32)
     for part in content:
         if isinstance(part, bytes) and len(part) >= 2**16:

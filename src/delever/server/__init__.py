@@ -11,7 +11,7 @@
     front       the first ASGI layer: venue paths are answered here, the rest goes on
     venues/     the Binance-, Bybit- and OKX-compatible APIs: wire/ behind the front
     native/     the native API /v1 on Litestar, with OpenAPI
-    database    the SQL database beside the journal
+    database    the SQL database beside the journal; migrations/ make its tables
     history/    queries of the past, SQLite or PostgreSQL
     notify/     outbox, mail, webhooks
     metrics     Prometheus

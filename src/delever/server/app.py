@@ -22,7 +22,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from delever.config import Config
 from delever.core.kernels import fastest
 from delever.dashboard.mount import dashboard_app
-from delever.server.database import open_database
+from delever.server.database import migrate, open_database
 from delever.server.demo import Demo, Scale
 from delever.server.front import Front, Venue
 from delever.server.history.history import History
@@ -72,21 +72,21 @@ class Service:
         self._playing: asyncio.Task[None] | None = None
         native = cast("Asgi", self.native)
         self.dashboard = dashboard_app(native)
-        self.front = Front(config.listen, self._venues(), native, self._mounts(), self._lifespan)
-        parts = (*PARTS, *self.front.parts)
-        counted = self.metrics.counted(self.front, parts)
-        self._observed = RequestLog(counted, trust_forwarded=config.listen.trust_forwarded)
-        self._count = self.metrics.count_of(parts)
-        self.front.answered = self._answered
+        self.app = Front(config.listen, self._venues(), native, self._mounts(), self._lifespan)
+        self._observe()
 
-    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection: the ASGI app, with all requests and sockets counted and logged."""
-        app = self.front if self.front.answers(scope) else self._observed
-        await app(scope, receive, send)
+    def _observe(self) -> None:
+        """Count and log all requests and sockets."""
+        parts = (*PARTS, *self.app.parts)
+        counted = self.metrics.counted(self.app.others, parts)
+        log = RequestLog(counted, trust_forwarded=self.config.listen.trust_forwarded)
+        count = self.metrics.count_of(parts)
 
-    def _answered(self, scope: Scope, status: int) -> None:
-        self._count(scope, status)
-        self._observed.tell(scope, status)
+        def answered(scope: Scope, status: int) -> None:
+            count(scope, status)
+            log.tell(scope, status)
+
+        self.app.others, self.app.answered = log, answered
 
     def _venues(self) -> tuple[Venue, ...]:
         return (
@@ -123,6 +123,7 @@ class Service:
     async def start(self) -> None:
         """Start every part."""
         await self.runner.start()
+        await migrate(self.database)
         await self.history.start()
         await self.notifier.start()
         await self._lifespans.enter_async_context(self.native.lifespan())

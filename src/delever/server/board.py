@@ -81,9 +81,6 @@ class Board:
     contracts: Mapping[str, ContractShown]
     pools: Mapping[str, PoolShown]
     lights: Published | None
-    lights_ms: int
-    ratings_ms: int
-    engaged: bool
 
 
 def board_of(
@@ -101,7 +98,6 @@ def board_of(
         )
         for state in book.contracts.values()
     }
-    rated = [shown.rating.time_ms for shown in contracts.values() if shown.rating]
     return Board(
         sequence=book.sequence,
         time_ms=book.time_ms,
@@ -110,9 +106,6 @@ def board_of(
         contracts=contracts,
         pools={pool.name: _pool(book, pool) for pool in book.pools.values()},
         lights=lights,
-        lights_ms=lights.time_ms if lights else NEVER,
-        ratings_ms=max(rated, default=NEVER),
-        engaged=bool(book.engaged()),
     )
 
 

@@ -2,11 +2,13 @@
 
 SQLite in a file beside the journal, or whatever SQLAlchemy URL is configured (PostgreSQL through
 psycopg is tested). All of it follows from the journal but for what became of deliveries; a database
-that is lost is filled again.
+that is lost is filled again. Its tables are made by alembic, version by version: migrations/.
 """
 
+from importlib.resources import as_file, files
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
@@ -15,6 +17,12 @@ from delever.config import Config
 
 BUSY_S = 30
 """How long one SQLite writer waits for another."""
+
+MIGRATING = 0x64656C76
+"""PostgreSQL's lock on the schema: of two servers that start together, one waits."""
+
+metadata = sa.MetaData()
+"""All tables as they are now: history/tables and notify/tables."""
 
 
 def open_database(config: Config) -> AsyncEngine:
@@ -41,3 +49,22 @@ def _set_up(connection: Any, _record: object) -> None:
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.close()
+
+
+async def migrate(database: AsyncEngine) -> None:
+    """Bring the tables up to date; what is in them is kept."""
+    async with database.begin() as connection:
+        await connection.run_sync(_upgrade)
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    from alembic import command  # noqa: PLC0415 - heavy
+    from alembic.config import Config as Settings  # noqa: PLC0415 - heavy
+
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATING)))
+    with as_file(files("delever.server").joinpath("migrations")) as folder:
+        settings = Settings()
+        settings.set_main_option("script_location", str(folder))
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "head")

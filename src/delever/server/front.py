@@ -5,7 +5,9 @@ answers at once where it can (`answer_now`: hot public endpoints, out of bytes e
 refresh), else with the request read whole.
 """
 
+import contextlib
 import functools
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -63,6 +65,8 @@ class Front:
 
     `mounts` are other apps by the first part of their paths. `answered` is told of each request
     that a venue has answered, with its status: a wrapper around the app would cost as much again.
+    `others` serves what is no such request, and may be wrapped. `held` counts the sockets of each
+    address.
     """
 
     def __init__(
@@ -80,9 +84,9 @@ class Front:
         self._mounts = mounts
         self._lifespan = lifespan
         self._venue_of = functools.lru_cache(PATHS)(self._find_venue)
-        self._sockets: dict[str, int] = {}
         self.answered: Callable[[Scope, int], None] = _nobody_is_told
-        self.open_sockets: set[Socket] = set()
+        self.others: Asgi = self._serve_other
+        self.held: Counter[str] = Counter()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -91,6 +95,15 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
+        if scope["type"] == "http":
+            venue = self._venue_of(scope["path"])
+            if venue is not None:
+                await self._answer(venue, scope, receive, send)
+                return
+        await self.others(scope, receive, send)
+
+    async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve sockets, other apps' requests, and start and end of the server."""
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
@@ -98,14 +111,8 @@ class Front:
         if venue is None:
             app = self._mounts.get(first_part(scope["path"]), self._native)
             await app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await self._converse(venue, scope, receive, send)
         else:
-            await self._answer(venue, scope, receive, send)
-
-    def answers(self, scope: Scope) -> bool:
-        """Whether a connection is a request that a venue answers."""
-        return scope["type"] == "http" and self._venue_of(scope["path"]) is not None
+            await self._converse(venue, scope, receive, send)
 
     def _find_venue(self, path: str) -> Venue | None:
         """Return the venue with the longest prefix that a path begins with."""
@@ -133,23 +140,18 @@ class Front:
     async def _converse(self, venue: Venue, scope: Scope, receive: Receive, send: Send) -> None:
         address = address_of(scope, trust_forwarded=self._listen.trust_forwarded)
         socket = Socket(scope, receive, send, address)
-        held = self._sockets.get(address, 0)
-        try:
+        with contextlib.suppress(ClosedError):
             await socket.accept()
-            if held >= self._listen.max_connections_per_ip:
+            if self.held[address] >= self._listen.max_connections_per_ip:
                 socket.close(POLICY, "too many connections from this address")
                 return
-            self._sockets[address] = held + 1
-            self.open_sockets.add(socket)
-            await venue.converse(socket)
-        except ClosedError:
-            pass
-        finally:
-            if socket in self.open_sockets:
-                self.open_sockets.discard(socket)
-                self._sockets[address] -= 1
-                if not self._sockets[address]:
-                    del self._sockets[address]
+            self.held[address] += 1
+            try:
+                await venue.converse(socket)
+            finally:
+                self.held[address] -= 1
+                if not self.held[address]:
+                    del self.held[address]
 
 
 def _nobody_is_told(_scope: Scope, _status: int) -> None:

@@ -10,7 +10,6 @@ from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from prometheus_client import (
-    CONTENT_TYPE_LATEST,
     CollectorRegistry,
     Counter,
     Gauge,
@@ -39,9 +38,6 @@ from delever.server.notify.sending import Result
 from delever.server.runner import Committed, Runner
 from delever.server.sockets import DROPPED
 from delever.wire.native import MarketState
-
-CONTENT_TYPE = CONTENT_TYPE_LATEST
-"""The media type of what `render` returns."""
 
 OTHER = "other"
 """The part of all paths that nobody is known to answer: strangers must not invent labels."""

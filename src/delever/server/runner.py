@@ -3,7 +3,8 @@
     submit      commands in, their outcomes out, once they are durable
     read        a function of the book, run between two commits
     board       what readers see: immutable, replaced as a whole
-    committed   every commit, told to listeners on the event loop
+    listeners   told of every commit, on the event loop
+    remember    the same, and at start of the journal's newest records
 
 The event loop never waits for the engine with a lock held: whatever waits is a future. Commands
 that arrive while a commit is being written share the next one. After an error inside the engine the
@@ -22,7 +23,8 @@ import msgspec
 
 from delever.config import Config
 from delever.core.book import Book
-from delever.core.messages import Command, RefreshLights, RefreshRatings, SetTime
+from delever.core.messages import Command, SetTime
+from delever.core.publishing import due
 from delever.journal import SqliteJournal
 from delever.server.board import Board
 from delever.server.writer import NOW, Committed, IdReusedError, Outcome, Writer, committed_of
@@ -61,6 +63,7 @@ class Runner:
         self.commit_seconds = 0.0  # of the commit that listeners are told of
         self.listeners: list[Callable[[Sequence[Committed]], None]] = []
         self.board_listeners: list[Callable[[Board], None]] = []
+        self._remembering: list[Callable[[Sequence[Committed]], None]] = []
         self._engine = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._waiting: list[_Pending] = []
         self._waiting_commands = 0
@@ -81,8 +84,17 @@ class Runner:
         """How many commands wait for the engine."""
         return self._waiting_commands
 
+    def remember(self, hear: Callable[[Sequence[Committed]], None]) -> None:
+        """Let somebody hear at start what the journal's newest records hold, then every commit."""
+        self._remembering.append(hear)
+        self.listeners.append(hear)
+
     async def start(self) -> None:
-        """Begin to take commands and to let time pass."""
+        """Recall the newest records; then begin to take commands and to let time pass."""
+        for committed in self._writer.recall():
+            for hear in self._remembering:
+                hear((committed,))
+        self._tell([], [], self._writer.make_board())
         self._tasks = [asyncio.create_task(self._pump()), asyncio.create_task(self._tick())]
 
     async def stop(self) -> None:
@@ -220,25 +232,25 @@ class Runner:
 
     async def tick(self) -> None:
         """Ask for what is due now: lights, ratings, or only that time passes; and a new board."""
-        due = self._due()
-        if due:
-            await self.submit(due)
+        commands = await self.read(self._due)
+        if commands:
+            await self.submit(commands)
         elif self.now_ms() - self.board.made_ms >= self.config.publication.board_every_ms:
             board = await self.read(lambda _: self._writer.make_board())
             self._tell([], [], board)
 
-    def _due(self) -> list[Command]:
-        shown, now_ms = self.config.publication, self.now_ms()
-        commands: list[Command] = []
-        if not self.board.contracts:
-            return commands
-        if now_ms - self.board.ratings_ms >= shown.ratings_every_ms:
-            commands.append(RefreshRatings(time_ms=NOW))
-        if now_ms - self.board.lights_ms >= shown.lights_every_ms:
-            commands.append(RefreshLights(time_ms=NOW))
-        if not commands and self.board.engaged:
-            commands.append(SetTime(time_ms=NOW))
-        return commands
+    def _due(self, book: Book) -> list[Command]:
+        """Return what is due, to be stamped when its turn comes."""
+        shown = self.config.publication
+        refreshes = due(
+            book,
+            self.now_ms(),
+            ratings_every_ms=shown.ratings_every_ms,
+            lights_every_ms=shown.lights_every_ms,
+        )
+        if not refreshes and book.engaged():
+            return [SetTime(time_ms=NOW)]
+        return [msgspec.structs.replace(refresh, time_ms=NOW) for refresh in refreshes]
 
 
 def _ask(path: Path, question: Callable[[SqliteJournal], AnswerT]) -> AnswerT:

@@ -5,7 +5,7 @@ kept: when a contract was last marked and last deleveraged, and the lights last 
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -27,7 +27,7 @@ from delever.core.messages import (
     RatingsSet,
     RefreshLights,
 )
-from delever.core.publishing import Published, publish
+from delever.core.publishing import publish
 from delever.journal import JournalError, Record, Recorder
 from delever.journal.codec import decode_command, decode_events, encode_command
 from delever.server.board import Board, board_of
@@ -46,6 +46,9 @@ LOUD = (
     RatingsSet,
 )
 """Events after which the board is made anew at once."""
+
+TAIL = 200_000
+"""Records of the journal that a restart reads again, or as many as ids are remembered."""
 
 
 class Committed(NamedTuple):
@@ -94,8 +97,7 @@ class Writer:
         self._ids: OrderedDict[str, int] = OrderedDict()
         self._last_adl_ms: dict[str, int] = {}
         self._marked_ms: dict[str, int] = {}
-        self._lights: Published | None = None
-        self._remember()
+        self._lights = publish(self.recorder.book) if self.recorder.book.lights else None
         self.board = self.make_board()
 
     def commit(
@@ -135,21 +137,20 @@ class Writer:
         for sequence, ((place, command), events) in numbered:
             if isinstance(events[0], Accepted):  # a refused command moves no clock
                 time_ms = events[0].time_ms
-            outcomes[place] = Outcome(Committed(sequence, time_ms, command, events), repeated=False)
-            self._note(sequence, command, events)
+            committed = Committed(sequence, time_ms, command, events)
+            outcomes[place] = Outcome(committed, repeated=False)
+            self._remember(committed)
+            if isinstance(command, RefreshLights) and len(events) > 1:
+                self._lights = publish(self.recorder.book)
         return outcomes
 
-    def _note(self, sequence: int, command: Command, events: tuple[Event, ...]) -> None:
+    def _remember(self, committed: Committed) -> None:
         """Remember the id, and what the board shows of what has happened."""
+        sequence, time_ms, command, events = committed
         if command.id:
             self._ids[command.id] = sequence
             if len(self._ids) > self._config.journal.remember_ids:
                 self._ids.popitem(last=False)
-        self._watch(command.time_ms, events)
-        if isinstance(command, RefreshLights) and len(events) > 1:
-            self._lights = publish(self.recorder.book)
-
-    def _watch(self, time_ms: int, events: Iterable[Event]) -> None:
         for event in events:
             match event:
                 case AdlFilled():
@@ -159,24 +160,20 @@ class Writer:
                 case _:
                     pass
 
+    def recall(self) -> Iterator[Committed]:
+        """Remember again, after a restart, the journal's newest records; yield each of them."""
+        newest = max(TAIL, self._config.journal.remember_ids)
+        for record in self.recorder.journal.records(max(0, self.recorder.head.sequence - newest)):
+            committed = committed_of(record)
+            self._remember(committed)
+            yield committed
+
     def _repeat(self, command: Command, sequence: int) -> Outcome | IdReusedError:
         """Return what came of a command that was run before."""
         record = self.recorder.journal.record(sequence)
         if record is None:
             raise JournalError(f"record {sequence} is gone")
         return _repeated(command, committed_of(record))
-
-    def _remember(self) -> None:
-        """Find again, after a restart, the newest ids and what the board shows of the past."""
-        book, journal = self.recorder.book, self.recorder.journal
-        after = max(0, self.recorder.head.sequence - self._config.journal.remember_ids)
-        for record in journal.records(after):
-            committed = committed_of(record)
-            if committed.command.id:
-                self._ids[committed.command.id] = record.sequence
-            self._watch(record.time_ms, committed.events)
-        if book.lights is not None:
-            self._lights = publish(book)
 
     def _board_if_due(self, outcomes: Iterable[Outcome | IdReusedError]) -> Board | None:
         old = self._now_ms() - self.board.made_ms >= self._config.publication.board_every_ms

@@ -1,8 +1,8 @@
 """Work on whole columns: one function a task, in plain NumPy and compiled, with equal results.
 
     plain       NumPy; what each function does is written there
-    compiled    Numba (the extra `fast`), loaded when a book is first large enough for it;
-                `compiled_lines` is its part that sorts
+    compiled    Numba (the extra `fast`), loaded when a book is first large enough for it:
+                `compiled_scores` scores and `compiled_lines` sorts, on `compiled_types`
 
 Arrays are one entry a row, money is Cash, quantities are lots. A kernel fills the arrays that it is
 given for its results and keeps nothing. `kernels_for(size)` gives the module to use; no other part
@@ -13,6 +13,9 @@ import functools
 from typing import Any
 
 from delever.core.kernels import plain
+from delever.core.kernels.plain import Revalued, Shown
+
+__all__ = ["PARTS", "Revalued", "Shown", "fastest", "kernels_for"]
 
 PARTS = (
     "profit",

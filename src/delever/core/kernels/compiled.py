@@ -2,76 +2,50 @@
 
 Only `delever.core.kernels` imports this module, and only when a book is large enough. Each function
 equals the one of its name in `plain`, where it is described. No fast-math: every operation is
-rounded as IEEE 754 says, so results are the same bits.
+rounded as IEEE 754 says, so results are the same bits. Here are those that find and value rows;
+`compiled_scores` and `compiled_lines` rank them.
 """
 
 # mypy: ignore-errors
 # ruff: noqa: D103 - described in `plain`; what Numba compiles is written out
 
 import numpy as np
-from llvmlite import ir
 from numba import types as t
-from numba.core import cgutils
-from numba.extending import intrinsic
 
-from delever.core.kernels.compiled_lines import (
+from delever.core.kernels.compiled_lines import line_up, spread, until_filled
+from delever.core.kernels.compiled_scores import score_products, show_lanes
+from delever.core.kernels.compiled_types import (
+    AHEAD,
     B1,
-    F8,
-    I1,
     I4,
     I8,
+    TABLE,
     WALLETS,
+    address_of,
+    bool_at,
     compiled,
-    line_up,
-    spread,
-    until_filled,
+    int32_at,
+    int64_at,
+    prefetch,
+    table_of,
 )
-from delever.core.kernels.plain import (
-    BALANCE,
-    CHANGED_AT,
-    HASH_ACCOUNT,
-    HASH_POSITION,
-    MAINTENANCE,
-    PROFIT,
-)
+from delever.core.kernels.plain import CHANGED_AT, HASH_ACCOUNT, HASH_POSITION, MAINTENANCE, PROFIT
 
 __all__ = [
     "contribute",
     "find_rows",
     "is_stale",
+    "leave_rows",
     "line_up",
     "place_rows",
     "revalue",
+    "revalue_lanes",
     "score_products",
-    "show_lane",
+    "show_lanes",
     "spread",
     "until_filled",
     "value_rows",
 ]
-
-PAIR = t.UniTuple(t.int64, 2)
-AHEAD = 24
-"""How many rows ahead a wallet is asked for."""
-COVER = 7
-"""The place of `cover` among the parts of a score; computed only where it is wanted."""
-
-
-@intrinsic
-def _prefetch(_typing_context, table, row):
-    """Ask for a row of a table ahead of its use: what is gathered is rarely in the cache."""
-
-    def build(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        bytes_in = builder.mul(arguments[1], builder.extract_value(array.strides, 0))
-        start = builder.ptrtoint(array.data, ir.IntType(64))
-        place = builder.inttoptr(builder.add(start, bytes_in), ir.IntType(8).as_pointer())
-        number = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), number, number, number])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(function, [place, number(0), number(3), number(1)])
-        return context.get_dummy_value()
-
-    return t.void(table, row), build
 
 
 @compiled(t.int64(t.int64, t.int64, t.int64))
@@ -107,6 +81,33 @@ def place_rows(slots, row_account, row_position, first, end):
         while slots[place] >= 0:
             place = (place + 1) & last
         slots[place] = row
+
+
+@compiled(I8(I4, I4, I4, I4, I4, t.int64))
+def leave_rows(slots, row_account, row_position, accounts, positions, size):
+    end, gaps = len(slots) - 1, np.empty(len(accounts), np.int64)
+    for turn in range(len(accounts)):
+        account, position, last = accounts[turn], positions[turn], size - 1 - turn
+        hole = _home(len(slots), account, position)
+        while row_account[slots[hole]] != account or row_position[slots[hole]] != position:
+            hole = (hole + 1) & end
+        gap, place = slots[hole], (hole + 1) & end
+        while slots[place] >= 0:
+            other = slots[place]
+            first = _home(len(slots), row_account[other], row_position[other])
+            if (place - first) & end >= (place - hole) & end:
+                slots[hole] = other
+                hole = place
+            place = (place + 1) & end
+        slots[hole] = -1
+        if gap != last:
+            place = _home(len(slots), row_account[last], row_position[last])
+            while slots[place] != last:
+                place = (place + 1) & end
+            slots[place] = gap
+            row_account[gap], row_position[gap] = row_account[last], row_position[last]
+        gaps[turn] = gap
+    return gaps
 
 
 @compiled(t.int64(t.int64, t.int64))
@@ -157,7 +158,7 @@ def revalue(
 ):
     last = len(lots) - 1
     for i in range(len(lots)):
-        _prefetch(wallets, np.int64(account[min(i + AHEAD, last)]))
+        prefetch(wallets, np.int64(account[min(i + AHEAD, last)]))
         value = lots[i] * factor
         if ticks:
             value = _over(value, ticks)
@@ -186,116 +187,37 @@ def contribute(rows, account, isolated, profit, maintenance, sign, wallets, sequ
 def is_stale(account, wallets, since):
     last = len(account) - 1
     for i in range(len(account)):
-        _prefetch(wallets, np.int64(account[min(i + AHEAD, last)]))
+        prefetch(wallets, np.int64(account[min(i + AHEAD, last)]))
         if wallets[account[i], CHANGED_AT] > since:
             return True
     return False
 
 
-@compiled(t.float64(t.float64, t.float64))
-def _ratio(numerator, denominator):
-    return numerator / denominator if denominator != 0 else np.float64(0)
+@compiled(t.void(TABLE, WALLETS, t.int64))
+def _revalue_table(table, wallets, sequence):
+    for row in table:
+        size = row[0]
+        tiers = int64_at(row[13], 3 * row[12]).reshape(3, row[12])
+        revalue(
+            int32_at(row[1], size),
+            bool_at(row[3], size),
+            int64_at(row[5], size),
+            int64_at(row[6], size),
+            row[10],
+            row[11],
+            tiers[0],
+            tiers[1],
+            tiers[2],
+            int64_at(row[8], size),
+            int64_at(row[9], size),
+            wallets,
+            sequence,
+        )
 
 
-@compiled(t.void(I4, B1, B1, I8, I8, I8, I8, I8, I8, WALLETS, B1, PAIR, PAIR, t.boolean, F8, B1))
-def score_products(
-    account,
-    isolated,
-    under_liquidation,
-    cost,
-    margin,
-    profit,
-    maintenance,
-    joint_profit,
-    joint_notional,
-    wallets,
-    exempt,
-    gain,
-    leverage,
-    profitable_only,
-    score,
-    standing,
-):
-    joint = len(joint_profit) > 0
-    covers = leverage[1] == COVER or leverage[0] == COVER or gain[0] == COVER or gain[1] == COVER
-    parts = np.zeros(COVER + 1, np.float64)
-    last = len(account) - 1
-    for i in range(len(account)):
-        _prefetch(wallets, np.int64(account[min(i + AHEAD, last)]))
-        owner = account[i]
-        if isolated[i]:
-            equity, margins = margin[i] + profit[i], maintenance[i]
-        else:
-            equity = wallets[owner, BALANCE] + wallets[owner, PROFIT]
-            margins = wallets[owner, MAINTENANCE]
-        notional = abs(cost[i] + profit[i])
-        parts[0] = profit[i]
-        parts[1] = notional
-        parts[2] = abs(cost[i])
-        parts[3] = equity
-        parts[4] = margins
-        parts[5] = joint_profit[i] if joint else profit[i]
-        parts[6] = joint_notional[i] if joint else notional
-        if covers:
-            share = (
-                np.float64(maintenance[i]) / np.float64(margins) if margins != 0 else np.float64(1)
-            )
-            parts[COVER] = np.float64(equity) * share
-        gained = _ratio(parts[gain[0]], parts[gain[1]])
-        levered = _ratio(parts[leverage[0]], parts[leverage[1]])
-        score[i] = gained * levered if gained > 0 else _ratio(gained, levered)
-        eligible = equity > 0 and not under_liquidation[i] and not exempt[owner]
-        standing[i] = eligible and (profit[i] > 0 or not profitable_only)
-
-
-@compiled(
-    t.void(
-        *(I4, I4, B1, B1, I8, I8, I8, I8, I8, I8, I8, WALLETS, B1, I4),
-        *(PAIR, PAIR, t.boolean, t.int64, t.boolean, I4, I4, I1),
-    )
-)
-def show_lane(
-    account,
-    position,
-    isolated,
-    under_liquidation,
-    lots,
-    cost,
-    margin,
-    profit,
-    maintenance,
-    joint_profit,
-    joint_notional,
-    wallets,
-    exempt,
-    account_order,
-    gain,
-    leverage,
-    profitable_only,
-    levels,
-    by_count,
-    place,
-    rank,
-    light,
-):
-    score, standing = np.empty(len(account)), np.empty(len(account), np.bool_)
-    score_products(
-        account,
-        isolated,
-        under_liquidation,
-        cost,
-        margin,
-        profit,
-        maintenance,
-        joint_profit,
-        joint_notional,
-        wallets,
-        exempt,
-        gain,
-        leverage,
-        profitable_only,
-        score,
-        standing,
-    )
-    order = line_up(score, standing, account, account_order, position)
-    spread(order, place, lots, levels, by_count, rank, light, np.empty(0, np.int64))
+def revalue_lanes(lanes, wallets, sequence):
+    rows = [
+        (lane.size, *lane.where(), factor, ticks, tiers.shape[1], address_of(tiers))
+        for lane, factor, ticks, tiers in lanes
+    ]
+    _revalue_table(table_of(rows), wallets, sequence)

@@ -1,94 +1,26 @@
 """The compiled kernels that put positions in line and spread ranks and lights over them.
 
-A score is sorted by its leading bits, digit by digit; the short runs that are left equal are put in
-order one by one, with their ties.
+Gainers and losers are sorted apart, so that what is left of their scores varies in few bits. Those
+are packed above the row's number and sorted digit by digit; what the kept bits leave equal is
+settled run by run, with its ties.
 """
 
 # mypy: ignore-errors
 # ruff: noqa: D103 - described in `plain`; what Numba compiles is written out
 
-import numba
 import numpy as np
 from numba import types as t
 
-I1, I4, I8 = t.int8[::1], t.int32[::1], t.int64[::1]
-U8, F8, B1 = t.uint64[::1], t.float64[::1], t.boolean[::1]
-WALLETS = t.int64[:, ::1]
+from delever.core.kernels.compiled_types import B1, F8, I1, I4, I8, U8, compiled
 
-WIDE_DIGIT = 4096
+WIDE_DIGIT = 2048
 """Rows from which digits of 11 bits sort faster than digits of 8."""
-LEADING_BIT = 31
-"""A first sort is by the bits from here on; what they leave equal is put in order run by run."""
 SHORT_RUN = 24
-"""Up to so many equal leading bits are put in order by insertion."""
-
-
-def compiled(signature):
-    """Compile at once for these types, or take what an earlier run has kept on disk."""
-    options = {"nogil": True, "error_model": "numpy"}
-
-    def decorate(function):
-        try:
-            return numba.njit(signature, cache=True, **options)(function)
-        except (OSError, RuntimeError):  # there is nowhere to keep it
-            return numba.njit(signature, **options)(function)
-
-    return decorate
-
-
-@compiled(t.void(U8, I4, U8, I4, t.int64, t.int64))
-def _sort_by_digits(keys, rows, spare_keys, spare_rows, low_bit, high_bit):
-    """Sort rows by bits low_bit..high_bit-1 of their keys; equal ones stay as they stand."""
-    width = 11 if len(keys) >= WIDE_DIGIT else 8
-    counts = np.empty(1 << width, np.uint64)  # unsigned: a place that cannot count from the end
-    mask = np.uint64((1 << width) - 1)
-    from_keys, from_rows, to_keys, to_rows = keys, rows, spare_keys, spare_rows
-    swapped = False
-    for bit in range(low_bit, high_bit, width):
-        shift = np.uint64(bit)
-        counts[:] = 0
-        for i in range(len(from_keys)):
-            counts[(from_keys[i] >> shift) & mask] += np.uint64(1)
-        if counts[(from_keys[0] >> shift) & mask] == len(from_keys):
-            continue
-        place = np.uint64(0)
-        for digit in range(len(counts)):
-            here = counts[digit]
-            counts[digit] = place
-            place += here
-        for i in range(len(from_keys)):
-            digit = (from_keys[i] >> shift) & mask
-            place = counts[digit]
-            counts[digit] = place + np.uint64(1)
-            to_keys[place] = from_keys[i]
-            to_rows[place] = from_rows[i]
-        from_keys, from_rows, to_keys, to_rows = to_keys, to_rows, from_keys, from_rows
-        swapped = not swapped
-    if swapped:
-        keys[:] = spare_keys
-        rows[:] = spare_rows
-
-
-@compiled(t.boolean(t.uint64, t.int32, t.uint64, t.int32, I4, I4, I4))
-def _stands_before(key, row, other_key, other, account, account_order, position):
-    if key != other_key:
-        return key < other_key
-    place, other_place = account_order[account[row]], account_order[account[other]]
-    if place != other_place:
-        return place < other_place
-    return position[row] < position[other]
-
-
-@compiled(t.void(U8, I4, t.int64, t.int64, I4, I4, I4))
-def _insert(keys, rows, first, end, account, account_order, position):
-    for i in range(first + 1, end):
-        key, row, place = keys[i], rows[i], i
-        while place > first and _stands_before(
-            key, row, keys[place - 1], rows[place - 1], account, account_order, position
-        ):
-            keys[place], rows[place] = keys[place - 1], rows[place - 1]
-            place -= 1
-        keys[place], rows[place] = key, row
+"""Up to so many rows are put in order by insertion."""
+ROW_BITS, ROW = 32, 0xFFFFFFFF
+"""The low half of a packed key is the row."""
+FEW_BITS = 60
+"""Scores that vary in no more bits are told apart well enough by two digits, others by three."""
 
 
 @compiled(t.uint64(t.uint64))
@@ -100,54 +32,143 @@ def _descending(bits):
     return ~(bits | top)
 
 
-@compiled(t.void(U8, I4, U8, I4, U8, I4, I4, I4))
-def _sort_run(keys, rows, spare_keys, spare_rows, bits, account, account_order, position):
-    """Sort a long run of equal leading bits by what is left: key, then both ties."""
+@compiled(U8(U8, U8, t.int64, t.int64))
+def _sort_by_digits(keys, spare, kept_bits, width):
+    """Sort packed keys by the kept bits above their rows; equal ones stay as they stand."""
+    counts = np.empty(1 << width, np.uint32)
+    mask = np.uint64((1 << width) - 1)
+    source, target = keys, spare
+    for bit in range(ROW_BITS, ROW_BITS + kept_bits, width):
+        shift = np.uint64(bit)
+        counts[:] = 0
+        for i in range(len(source)):
+            counts[(source[i] >> shift) & mask] += np.uint32(1)
+        place = np.uint32(0)
+        for digit in range(len(counts)):
+            here = counts[digit]
+            counts[digit] = place
+            place += here
+        for i in range(len(source)):
+            digit = (source[i] >> shift) & mask
+            place = counts[digit]
+            counts[digit] = place + np.uint32(1)
+            target[place] = source[i]
+        source, target = target, source
+    return source
+
+
+@compiled(t.boolean(t.int32, t.int32, U8, I4, I4, I4))
+def _stands_before(row, other, bits, account, account_order, position):
+    key, other_key = _descending(bits[row]), _descending(bits[other])
+    if key != other_key:
+        return key < other_key
+    place, other_place = account_order[account[row]], account_order[account[other]]
+    if place != other_place:
+        return place < other_place
+    return position[row] < position[other]
+
+
+@compiled(t.void(I4, U8, I4, I4, I4))
+def _insert(rows, bits, account, account_order, position):
+    for i in range(1, len(rows)):
+        row, place = rows[i], i
+        while place > 0 and _stands_before(
+            row, rows[place - 1], bits, account, account_order, position
+        ):
+            rows[place] = rows[place - 1]
+            place -= 1
+        rows[place] = row
+
+
+@compiled(t.void(U8, U8, I4))
+def _resort(keys, spare, rows):
+    """Sort rows by the keys of 32 bits filled in for them; equal ones stay as they stand."""
+    for i in range(len(rows)):
+        keys[i] = keys[i] << np.uint64(ROW_BITS) | np.uint64(rows[i])
+    found = _sort_by_digits(keys, spare, ROW_BITS, 11)
+    for i in range(len(rows)):
+        rows[i] = np.int32(found[i] & np.uint64(ROW))
+
+
+@compiled(t.void(I4, U8, I4, I4, I4))
+def _settle(rows, bits, account, account_order, position):
+    """Sort a long run of equal leading bits by all there is: position, account, then score."""
+    keys, spare = np.empty(len(rows), np.uint64), np.empty(len(rows), np.uint64)
     for i in range(len(rows)):
         keys[i] = np.uint64(position[rows[i]])
-    _sort_by_digits(keys, rows, spare_keys, spare_rows, 0, 32)
+    _resort(keys, spare, rows)
     for i in range(len(rows)):
         keys[i] = np.uint64(account_order[account[rows[i]]])
-    _sort_by_digits(keys, rows, spare_keys, spare_rows, 0, 32)
+    _resort(keys, spare, rows)
     for i in range(len(rows)):
-        keys[i] = _descending(bits[rows[i]])
-    _sort_by_digits(keys, rows, spare_keys, spare_rows, 0, LEADING_BIT + 1)
+        keys[i] = _descending(bits[rows[i]]) & np.uint64(ROW)
+    _resort(keys, spare, rows)
+    for i in range(len(rows)):
+        keys[i] = _descending(bits[rows[i]]) >> np.uint64(ROW_BITS)
+    _resort(keys, spare, rows)
 
 
-@compiled(I4(F8, B1, I4, I4, I4))
-def line_up(score, standing, account, account_order, position):
-    keys, spare_keys = np.empty(len(score), np.uint64), np.empty(len(score), np.uint64)
-    rows, spare_rows = np.empty(len(score), np.int32), np.empty(len(score), np.int32)
-    bits, n = score.view(np.uint64), np.uint64(0)
-    for i in range(len(score)):
-        keys[n], rows[n] = _descending(bits[i]), i
-        n += np.uint64(standing[i])
-    n = np.int64(n)
-    keys, spare_keys, rows, spare_rows = keys[:n], spare_keys[:n], rows[:n], spare_rows[:n]
-    if n <= SHORT_RUN:
-        _insert(keys, rows, 0, n, account, account_order, position)
-        return rows
-    _sort_by_digits(keys, rows, spare_keys, spare_rows, LEADING_BIT, 64)
-    leading, first = np.uint64(LEADING_BIT), 0
-    while first < n:
-        end = first + 1
-        while end < n and keys[end] >> leading == keys[first] >> leading:
+@compiled(t.void(U8, U8, I4, t.uint64, t.uint64, U8, I4, I4, I4))
+def _sort_part(keys, spare, rows, lowest, highest, bits, account, account_order, position):
+    """Put in line the rows that stand in `keys`; their scores' keys are lowest..highest."""
+    if len(rows) <= SHORT_RUN:
+        for i in range(len(rows)):
+            rows[i] = np.int32(keys[i])
+        _insert(rows, bits, account, account_order, position)
+        return
+    varying, span = 0, highest - lowest
+    while span > 0:
+        span >>= np.uint64(1)
+        varying += 1
+    width = 11 if len(rows) >= WIDE_DIGIT else 8
+    kept = min(varying, width * (2 if varying <= FEW_BITS else 3), ROW_BITS)
+    shift, above = np.uint64(varying - kept), np.uint64(ROW_BITS)
+    for i in range(len(rows)):
+        row = keys[i]
+        keys[i] = (_descending(bits[row]) - lowest) >> shift << above | row
+    found = _sort_by_digits(keys, spare, kept, width)
+    for i in range(len(rows)):
+        rows[i] = np.int32(found[i] & np.uint64(ROW))
+    end = 0
+    while end < len(rows):
+        first, leading = end, found[end] >> above
+        end += 1
+        while end < len(rows) and found[end] >> above == leading:
             end += 1
         if end - first > SHORT_RUN:
-            _sort_run(
-                keys[first:end],
-                rows[first:end],
-                spare_keys[first:end],
-                spare_rows[first:end],
-                bits,
-                account,
-                account_order,
-                position,
-            )
+            _settle(rows[first:end], bits, account, account_order, position)
         elif end - first > 1:
-            _insert(keys, rows, first, end, account, account_order, position)
-        first = end
-    return rows
+            _insert(rows[first:end], bits, account, account_order, position)
+
+
+@compiled(I4(F8, B1, I4, I4, I4, U8, U8, I4))
+def line_up_in(score, standing, account, account_order, position, keys, spare, rows):
+    """Put rows in line in the room given, of their number or more."""
+    bits = score.view(np.uint64)
+    gainers, losers, one = np.uint64(0), np.uint64(0), np.uint64(1)
+    best, worst = ~np.zeros(2, np.uint64), np.zeros(2, np.uint64)
+    for i in range(len(score)):
+        stands = np.uint64(standing[i])
+        gains = np.uint64(score[i] > 0) & stands
+        keys[gainers], spare[losers] = i, i
+        gainers += gains
+        losers += stands - gains
+        key = _descending(bits[i])
+        lowest, highest = min(key, best[gains]), max(key, worst[gains])
+        best[gains] = lowest if stands == one else best[gains]
+        worst[gains] = highest if stands == one else worst[gains]
+    first, n = np.int64(gainers), np.int64(gainers + losers)
+    keys[first:n] = spare[: n - first]
+    ties = bits, account, account_order, position
+    _sort_part(keys[:first], spare[:first], rows[:first], best[1], worst[1], *ties)
+    _sort_part(keys[first:n], spare[first:n], rows[first:n], best[0], worst[0], *ties)
+    return rows[:n]
+
+
+def line_up(score, standing, account, account_order, position):
+    n = len(score)
+    room = np.empty(n, np.uint64), np.empty(n, np.uint64), np.empty(n, np.int32)
+    return line_up_in(score, standing, account, account_order, position, *room)
 
 
 @compiled(t.void(I4, I4, I8, t.int64, t.boolean, I4, I1, I8))

@@ -3,6 +3,9 @@
 They run where Numba is not installed, and for books too small to pay for loading it.
 """
 
+from collections.abc import Sequence
+from typing import Any, Protocol
+
 import numpy as np
 
 from delever.core.units import Bools, Floats, Ints, div_ceil, div_floor, ratio, scale_ppm
@@ -13,6 +16,38 @@ WORD = 2**64 - 1
 
 BALANCE, PROFIT, MAINTENANCE, CHANGED_AT = range(4)
 """The columns of a table of wallets, one row an account: what kernels take as `wallets`."""
+
+
+class Rows(Protocol):
+    """A lane, for kernels that take many in one call."""
+
+    size: int
+
+    def columns(self) -> Any:
+        """Return the columns that `show_lane` takes first, by name: arrays of `size`."""
+
+    def where(self) -> tuple[int, ...]:
+        """Return where these columns lie in memory."""
+
+
+class Shown(Protocol):
+    """A lane to be shown: its columns, and the place of each row."""
+
+    @property
+    def columns(self) -> Any:
+        """What `show_lane` takes first."""
+
+    @property
+    def place(self) -> np.ndarray:
+        """Where each row's rank and light are put."""
+
+    @property
+    def where(self) -> tuple[int, ...]:
+        """How many rows, and where the columns and `place` lie in memory."""
+
+
+Revalued = tuple[Rows, int, int, Ints]
+"""A lane, factor and ticks as `value_rows` takes them, and the tiers: three rows of a table."""
 
 
 def home(slots: Ints, accounts: Ints, positions: Ints) -> Ints:
@@ -53,6 +88,42 @@ def place_rows(slots: Ints, row_account: Ints, row_position: Ints, first: int, e
         slots[place[free]] = rows[free]
         left = left[slots[place[left]] != rows[left]]
         place[left] = (place[left] + 1) & last
+
+
+def home_of(slots: Ints, account: int, position: int) -> int:
+    """Return the slot at which the search for one key begins, as `home` does."""
+    mixed = (account * HASH_ACCOUNT & WORD) ^ (position * HASH_POSITION & WORD)
+    return mixed >> (65 - len(slots).bit_length())
+
+
+def leave_rows(
+    slots: Ints, row_account: Ints, row_position: Ints, accounts: Ints, positions: Ints, size: int
+) -> Ints:
+    """Take keys out of the table in turn; the last of `size` rows moves into each gap.
+
+    Their key columns move along. Return the row of each gap, as of its turn.
+    """
+    end, gaps = len(slots) - 1, np.empty(len(accounts), np.int64)
+    for turn, key in enumerate(zip(accounts.tolist(), positions.tolist(), strict=True)):
+        hole, last = home_of(slots, *key), size - 1 - turn
+        while (row_account.item(slots[hole]), row_position.item(slots[hole])) != key:
+            hole = (hole + 1) & end
+        gap, place = slots.item(hole), (hole + 1) & end
+        # What stands further on may have been pushed there by this key: it moves up.
+        while (other := slots.item(place)) >= 0:
+            first = home_of(slots, row_account.item(other), row_position.item(other))
+            if (place - first) & end >= (place - hole) & end:
+                slots[hole], hole = other, place
+            place = (place + 1) & end
+        slots[hole] = -1
+        if gap != last:
+            place = home_of(slots, row_account.item(last), row_position.item(last))
+            while slots[place] != last:
+                place = (place + 1) & end
+            slots[place] = gap
+            row_account[gap], row_position[gap] = row_account[last], row_position[last]
+        gaps[turn] = gap
+    return gaps
 
 
 def value_rows(
@@ -108,6 +179,27 @@ def revalue(
     wallets[owner, CHANGED_AT] = sequence
 
 
+def revalue_lanes(lanes: Sequence[Revalued], wallets: Ints, sequence: int) -> None:
+    """Value many lanes, each at its new mark, as `revalue` does."""
+    for lane, factor, ticks, tiers in lanes:
+        own = lane.columns()
+        revalue(
+            own.account,
+            own.isolated,
+            own.lots,
+            own.cost,
+            factor,
+            ticks,
+            tiers[0],
+            tiers[1],
+            tiers[2],
+            own.profit,
+            own.maintenance,
+            wallets,
+            sequence,
+        )
+
+
 def contribute(
     rows: Ints,
     account: Ints,
@@ -155,7 +247,8 @@ def score_products(
     """Fill in each position's score, gain x leverage (/ when losing), and whether it is in line.
 
     `gain` and `leverage` are (numerator, denominator) as places in `delever.core.kernels.PARTS`.
-    The joint columns may be empty: then they are those of the position itself.
+    The joint columns may be empty: then they are those of the position itself. So may `exempt`:
+    then nobody is.
     """
     equity = np.where(isolated, margin, wallets[account, BALANCE])
     equity += np.where(isolated, profit, wallets[account, PROFIT])
@@ -176,7 +269,8 @@ def score_products(
     gained = ratio(parts[gain[0]], parts[gain[1]])
     levered = ratio(parts[leverage[0]], parts[leverage[1]])
     score[:] = np.where(gained > 0, gained * levered, ratio(gained, levered))
-    standing[:] = (equity > 0) & ~under_liquidation & ~exempt[account]
+    standing[:] = (equity > 0) & ~under_liquidation
+    standing &= ~exempt[account] if len(exempt) else True
     standing &= (profit > 0) | (not profitable_only)
 
 
@@ -267,6 +361,34 @@ def show_lane(
     )
     order = line_up(score, standing, account, account_order, position)
     spread(order, place, lots, levels, by_count, rank, light, np.empty(0, np.int64))
+
+
+def show_lanes(
+    lanes: Sequence[Shown],
+    joint: Sequence[tuple[Ints, Ints]],
+    wallets: Ints,
+    exempt: Bools,
+    account_order: Ints,
+    gain: tuple[int, int],
+    leverage: tuple[int, int],
+    profitable_only: bool,
+    levels: int,
+    by_count: bool,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return rank and light of many lanes, each as `show_lane` fills them in.
+
+    `joint` is each lane's joint profit and notional, or empty where nobody hedges.
+    """
+    shown: list[tuple[np.ndarray, np.ndarray]] = []
+    nothing = np.empty(0, np.int64), np.empty(0, np.int64)
+    ranking = gain, leverage, profitable_only, levels, by_count
+    rest: tuple[Any, ...] = wallets, exempt, account_order, *ranking
+    for lane, joined in zip(lanes, joint or [nothing] * len(lanes), strict=True):
+        results = np.empty(len(lane.place), np.int32), np.empty(len(lane.place), np.int8)
+        arguments: tuple[Any, ...] = *lane.columns, *joined, *rest, lane.place, *results
+        show_lane(*arguments)
+        shown.append(results)
+    return shown
 
 
 def until_filled(order: Ints, lots: Ints, wanted: int) -> int:

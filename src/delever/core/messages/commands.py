@@ -9,7 +9,12 @@ Amount = str | int
 
 
 class Command(
-    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    tag_field="type",
+    forbid_unknown_fields=True,
+    gc=False,
 ):
     """What a venue tells the engine. Time comes in here and never runs backwards."""
 
@@ -81,7 +86,7 @@ class DefineAccount(Command, tag="define_account", frozen=True, kw_only=True):
     adl_exempt: bool = False
 
 
-class BalanceRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BalanceRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """One wallet balance: cash without unrealised profit and without isolated margins."""
 
     account: str
@@ -97,7 +102,7 @@ class SetBalances(Command, tag="set_balances", frozen=True, kw_only=True):
     balances: tuple[BalanceRow, ...]
 
 
-class PositionRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PositionRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """One position, absolute; quantity 0 closes it.
 
     The sign of `quantity` may be left out; where it is there, it must agree with `side`. Entry is a

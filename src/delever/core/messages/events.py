@@ -181,7 +181,9 @@ class AdlForced(Event, tag="adl_forced", frozen=True, kw_only=True):
     note: str
 
 
-class AdlFilled(Event, tag="adl_filled", frozen=True, kw_only=True):
+# A round makes thousands of fills and notices: they may be made without naming every field, and the
+# collector need not look at them, because they are part of no cycle.
+class AdlFilled(Event, tag="adl_filled", frozen=True, gc=False):
     """A candidate's position was closed, in part or whole, against inventory.
 
     `value_cash` is what the closed lots of the candidate were worth at the price; the inventory's
@@ -305,7 +307,7 @@ class LightsRefreshed(Event, tag="lights_refreshed", frozen=True, kw_only=True):
     lanes: tuple[LaneLights, ...]
 
 
-class Notice(Event, tag="notice", frozen=True, kw_only=True):
+class Notice(Event, tag="notice", frozen=True, gc=False):
     """Somebody must be told: the account named, or the operator where none is.
 
     `subject` is the trigger that the notice is about, or empty.

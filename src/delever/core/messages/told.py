@@ -11,8 +11,11 @@ import msgspec
 from delever.core.messages.words import Reason, Side
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    """What has happened. The book changes by events only."""
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", gc=False):
+    """What has happened. The book changes by events only.
+
+    Python's collector passes events and commands over: they hold values only, and are in no cycle.
+    """
 
 
 class BalancesSet(Event, tag="balances_set", frozen=True, kw_only=True):

@@ -4,7 +4,6 @@ A rule set with a queue can be had with another policy: `bybit+pro_rata`.
 """
 
 from dataclasses import replace
-from functools import cache
 
 from delever.core.policies import POLICIES
 from delever.core.rules.aevo import AEVO
@@ -63,25 +62,17 @@ class _RuleSets(dict[str, RuleSet]):
     """Rule sets by name; those with another policy are there without being listed."""
 
     def __missing__(self, name: str) -> RuleSet:
-        if (rules := _with_policy(name)) is None:
+        if name not in self:
             raise KeyError(name)
-        return rules
+        venue, _, policy = name.partition("+")
+        return replace(self[venue], name=name, policy=POLICIES[policy])
 
     def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or _with_policy(str(name)) is not None
+        venue, plus, policy = str(name).partition("+")
+        rules = self.get(venue)
+        return rules is not None and (not plus or (policy in POLICIES and bool(rules.cases)))
 
 
 RULE_SETS: dict[str, RuleSet] = _RuleSets((rules.name, rules) for rules in _ALL)
-
-
-@cache
-def _with_policy(name: str) -> RuleSet | None:
-    """Return `VENUE+POLICY`, or None where there is no such venue, queue or policy."""
-    venue, _, policy = name.partition("+")
-    rules = RULE_SETS.get(venue)
-    if rules is None or not rules.cases or policy not in POLICIES:
-        return None
-    return replace(rules, name=name, policy=POLICIES[policy])
-
 
 __all__ = ["GENERAL", "RULE_SETS", "Case", "Indicator", "OrderScope", "Rule", "RuleSet"]

@@ -1,7 +1,6 @@
 """The past in SQL: a projection of the journal that can be thrown away and made again.
 
     tables      what is kept: pool points, flows, takeovers, unwinds, rounds, fills, episodes
-    schema      brought up to date, version by version
     projection  records -> rows, pure
     history     follows the journal; the cursor moves in the transaction of its rows
     queries     what is asked of it

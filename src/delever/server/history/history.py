@@ -17,7 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from delever.journal import Record
 from delever.server.history import tables
 from delever.server.history.projection import Rows, rows_of
-from delever.server.history.schema import migrate
 from delever.server.runner import Committed, Runner, StoppedError
 
 PAGE = 500
@@ -59,8 +58,7 @@ class History:
         self._following = asyncio.create_task(self._follow())
 
     async def open(self) -> None:
-        """Bring the schema up to date and take up where the cursor stands; `advance` then works."""
-        await migrate(self.database)
+        """Take up where the cursor stands; `advance` then works."""
         async with self.database.connect() as connection:
             self.sequence = await _cursor(connection)
 

@@ -17,6 +17,9 @@ EVER_MS = 2**62
 KEPT_MS = 10_000
 """How long a worst drawdown is shown before it is looked for again."""
 
+CLOSE = 1 - 1e-9
+"""Falls whose floats are nearer to each other than this are compared as whole numbers."""
+
 
 class Stretch(NamedTuple):
     """Points in order, from the one that held when a window opened; `whole`: none was before."""
@@ -83,13 +86,12 @@ class Past:
         return worst
 
     async def _worst_drawdowns(self, pool: str, now_ms: int) -> tuple[int, int, int]:
-        points, flows = tables.pool_points, tables.flows
-        seen, moved = await self._all(
-            _between(points, points.c.pool == pool, 0, EVER_MS),
-            _between(flows, flows.c.pool == pool, 0, EVER_MS),
-        )
         since = (now_ms - DAY_MS, now_ms - 30 * DAY_MS, 0)
-        day, month, ever = (deepest_ppm(seen, moved, each) for each in since)
+        found = await self._all(*(_deepest(pool, each) for each in since))
+        day, month, ever = (
+            max((ratio_ppm(int(row.loss), int(row.peak)) for row in rows), default=0)
+            for rows in found
+        )
         return day, month, ever
 
     async def episodes(self, contract: str | None, before: int, limit: int) -> Rows:
@@ -171,6 +173,44 @@ def _between(
     return chosen.order_by(*_order(table))
 
 
+def _deepest(pool: str, since_ms: int) -> sa.Select[Any]:
+    """Return the query for the deepest falls (loss, peak) below the highest equity since a time.
+
+    What stood when the time began is part of it. A withdrawal is no loss: it lowers all that stood
+    before it, so equity is compared as if withdrawals had never been. The database's quotients are
+    floats; what they cannot tell from the deepest is returned with it.
+    """
+    seen = _without_withdrawals(pool, since_ms)
+    order = seen.c.sequence, seen.c.place
+    top = sa.func.max(seen.c.level).over(order_by=order)
+    loss = (top - seen.c.level).label("loss")
+    falls = sa.select(loss, (loss + seen.c.equity_cash).label("peak")).subquery()
+    depth = sa.cast(falls.c.loss, sa.Double) / falls.c.peak
+    ranked = (
+        sa.select(falls, depth.label("depth"), sa.func.max(depth).over().label("deepest"))
+        .where(falls.c.loss > 0, falls.c.peak > 0)
+        .subquery()
+    )
+    close = ranked.c.depth >= ranked.c.deepest * CLOSE
+    return sa.select(ranked.c.loss, ranked.c.peak).where(close).distinct()
+
+
+def _without_withdrawals(pool: str, since_ms: int) -> sa.Subquery:
+    """Return a pool's points since a time, with `level`, its equity had nothing been withdrawn."""
+    points, flows = tables.pool_points, tables.flows
+    moved = sa.literal(0).label("moved")
+    seen = sa.select(*_order(points), points.c.equity_cash, moved).where(points.c.pool == pool)
+    newest = (each.desc() for each in (points.c.time_ms, *_order(points)))
+    stood = seen.where(points.c.time_ms < since_ms).order_by(*newest).limit(1).subquery()
+    withdrawn = sa.select(flows.c.sequence, sa.literal(-1), sa.null(), flows.c.amount_cash).where(
+        flows.c.pool == pool, flows.c.amount_cash < 0, flows.c.time_ms >= since_ms
+    )
+    seen = seen.where(points.c.time_ms >= since_ms)
+    all_ = sa.union_all(seen, withdrawn, sa.select(stood)).subquery()
+    moves = sa.func.sum(all_.c.moved).over(order_by=(all_.c.sequence, all_.c.place))
+    return sa.select(all_, (all_.c.equity_cash - moves).label("level")).subquery()
+
+
 def _episodes() -> sa.Select[Any]:
     episodes, fills = tables.episodes, tables.fills
     closed = (
@@ -215,20 +255,3 @@ def _extremes(
         told = [value(rows[place]) for place in places]
         yield places[told.index(min(told))]
         yield places[told.index(max(told))]
-
-
-def deepest_ppm(points: Rows, flows: Rows, since_ms: int) -> int:
-    """Return the deepest fall below the highest equity since a time; the start is part of it."""
-    withdrawn = {(row.sequence): 0 for row in flows}
-    for row in flows:
-        withdrawn[row.sequence] += min(int(row.amount_cash), 0)
-    peak = deepest = 0
-    for row in points:
-        peak += withdrawn.pop(row.sequence, 0)  # money taken out is no loss
-        if row.time_ms < since_ms:
-            peak = int(row.equity_cash)  # what stood when the time began
-            continue
-        peak = max(peak, int(row.equity_cash))
-        if peak > 0:
-            deepest = max(deepest, ratio_ppm(peak - int(row.equity_cash), peak))
-    return deepest

@@ -6,7 +6,7 @@ that nothing can be kept twice.
 
 import sqlalchemy as sa
 
-metadata = sa.MetaData()
+from delever.server.database import metadata
 
 
 def _whole(name: str, *, nullable: bool = False) -> "sa.Column[int]":

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Iterator
 from typing import Annotated, Any, get_args
 
+import numpy as np
 from litestar import asgi, get
 from litestar.connection import ASGIConnection
 from litestar.params import FromQuery, QueryParameter
@@ -55,13 +56,16 @@ async def events(
     if kind is not None and kind not in TAGS:
         raise malformed("type", kind, f"there is no event {kind!r}")
     records = await parts.runner.records(after, limit)
+    number = None
+    if account is not None:
+        number = await parts.runner.read(lambda book: book.accounts.index.get(account))
     return EventPage(
         events=tuple(
             EventShown(sequence=each.sequence, time_ms=each.time_ms, index=index, event=event)  # type: ignore[arg-type]
             for each in records
             for index, event in _chosen(each, kind)
             if (contract is None or contract in names_of(event, _CONTRACTS))
-            and (account is None or account in names_of(event, _ACCOUNTS))
+            and (account is None or _is_of(account, number, event))
         ),
         next_after=records[-1].sequence if records else after,
     )
@@ -71,6 +75,14 @@ def _chosen(committed: Committed, kind: str | None) -> Iterator[tuple[int, Event
     for index, event in enumerate(committed.events):
         if kind in {None, event.__struct_config__.tag}:
             yield index, event
+
+
+def _is_of(account: str, number: int | None, event: Event) -> bool:
+    """Whether an event is about an account: it says its name, or a column holds its number."""
+    column = getattr(event, "account", None)
+    if isinstance(column, bytes):
+        return number is not None and number in np.frombuffer(column, "<i4")
+    return account in names_of(event, _ACCOUNTS)
 
 
 _CONTRACTS = ("contract", "contracts", "definition", "fill", "ratings", "lanes")

@@ -36,6 +36,12 @@ IDLE_S = 0.5
 BACKLOG_S = 5
 """How often listeners are told what waits."""
 
+FORGET_S = 600
+"""How often the delivery log is rid of what is too old."""
+
+FORGOTTEN = 1_000
+"""Rows that go in one transaction, so that nobody waits for it long."""
+
 CURSOR_EVERY = 1_000
 """Records without a notice after which the cursor moves nevertheless."""
 
@@ -60,6 +66,8 @@ class Notifier:
         self.delivery_listeners: list[DeliveryListener] = []
         self.backlog_listeners: list[BacklogListener] = []
         self._runner = runner
+        self._now_ms = now_ms
+        self._keep_ms = config.notices.keep_ms
         self._recipients = Recipients(config.notices)
         self._outbox = Outbox(database, now_ms)
         self._couriers = _couriers(config.notices, self._outbox, now_ms)
@@ -87,6 +95,7 @@ class Notifier:
                 for each in self._couriers
             ),
             asyncio.create_task(self._again(self.tell_backlog, BACKLOG_S)),
+            asyncio.create_task(self._again(self.forget, FORGET_S)),
         ]
 
     async def stop(self) -> None:
@@ -166,6 +175,13 @@ class Notifier:
             backlog = await self._outbox.backlog()
             for listener in self.backlog_listeners:
                 listener(backlog)
+        return []
+
+    async def forget(self) -> list[Result]:
+        """Rid the delivery log of what ended too long ago; nothing was sent."""
+        before_ms = self._now_ms() - self._keep_ms
+        while await self._outbox.forget(before_ms, FORGOTTEN) == FORGOTTEN:
+            pass
         return []
 
     # --- the tasks ---

@@ -15,7 +15,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from delever.server.notify.tables import cursor, deliveries, metadata
+from delever.server.notify.tables import cursor, deliveries
 
 ONLY = 1
 """The cursor's only row."""
@@ -105,7 +105,6 @@ class Outbox:
         from a backup), that is the head: what happened before is told to nobody any more.
         """
         async with self._database.begin() as connection:
-            await connection.run_sync(metadata.create_all)
             known = await self._cursor(connection)
             if known is None:
                 await connection.execute(sa.insert(cursor).values(only=ONLY, sequence=head))
@@ -197,6 +196,17 @@ class Outbox:
             await connection.execute(sa.update(deliveries).where(held, waiting).values(values))
 
     # --- the log ---
+
+    async def forget(self, before_ms: int, limit: int) -> int:
+        """Delete the oldest rows that ended before a time, at most `limit`; return how many."""
+        table = deliveries.c
+        old = sa.select(table.number).where(
+            table.state != State.WAITING, table.ended_ms < before_ms
+        )
+        oldest = old.order_by(table.number).limit(limit)
+        async with self._database.begin() as connection:
+            gone = await connection.execute(sa.delete(deliveries).where(table.number.in_(oldest)))
+            return gone.rowcount
 
     async def of_account(self, account: str, limit: int) -> list[Delivery]:
         """Return the newest deliveries of an account's notices, newest first."""

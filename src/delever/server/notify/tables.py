@@ -6,7 +6,7 @@ Times are ms of the server's clock. `claimed_by` is a sender's hold on a row, un
 
 import sqlalchemy as sa
 
-metadata = sa.MetaData()
+from delever.server.database import metadata
 
 _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 """SQLite numbers rows by itself only where the type is exactly INTEGER."""

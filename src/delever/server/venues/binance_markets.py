@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 from delever.config import Config
 from delever.server.board import Board, ContractShown
+from delever.server.venues.listings import Listings
 from delever.wire import binance as wire
-from delever.wire.names import Instrument, Names
+from delever.wire.names import Instrument
 
 FAPI, DAPI = "fapi", "dapi"
 
@@ -18,7 +19,7 @@ class Markets:
 
     def __init__(self, config: Config, board: Board) -> None:
         self._config = config
-        self._names = Names((), {})
+        self._listings = Listings(config.contracts)
         self._pages: dict[tuple[str, str | None], bytes] = {}
         self.take(board)
 
@@ -26,9 +27,7 @@ class Markets:
         """Show another board from now on."""
         self.board = board
         self._pages = {}
-        if self._names.by_contract.keys() != board.contracts.keys():
-            definitions = [shown.definition for shown in board.contracts.values()]
-            self._names = Names(definitions, self._config.contracts)
+        self._names = self._listings.of(board)
 
     def instrument(self, product: str, symbol: str) -> Instrument | None:
         """Return the contract of a symbol at fapi or dapi, or None."""

@@ -17,7 +17,7 @@ from delever.server.sockets import Socket
 from delever.server.venues import bybit_account as account
 from delever.server.venues.bybit_access import Gate, authenticate
 from delever.server.venues.bybit_market import ALERTS, INSURANCE, Kept
-from delever.server.venues.bybit_stream import BybitStream
+from delever.server.venues.bybit_stream import IDLE_S, BybitStream
 from delever.server.venues.fills import Closing, FillLog
 from delever.server.venues.listings import Listings
 from delever.server.venues.seen import account_of, see
@@ -37,14 +37,16 @@ class Bybit:
 
     parts = ("v5",)
 
-    def __init__(self, runner: Runner, keyring: Keyring, fills: FillLog) -> None:
+    def __init__(
+        self, runner: Runner, keyring: Keyring, fills: FillLog, idle_s: float = IDLE_S
+    ) -> None:
         self._runner = runner
         self._keyring = keyring
         self._fills = fills
         self._listings = Listings(runner.config.contracts)
         self._kept = Kept(runner.config, self._listings, runner.board)
         self._gate = Gate(runner.config.bybit, runner.now_ms)
-        self._stream = BybitStream(runner, keyring, self._listings)
+        self._stream = BybitStream(runner, keyring, self._listings, idle_s)
         runner.board_listeners.append(self._kept.take)
         self._public: dict[str, Callable[[Params], Result]] = {
             ALERTS: self._alert,

@@ -24,6 +24,8 @@ from delever.wire import bybit as wire
 
 ANSWER_AFTER_S = 0.02
 IDLE_S = 600.0
+"""A connection of which nothing was heard for so long is cut, as at Bybit."""
+
 MOST_ARGUMENT_CHARACTERS = 21_000
 CONNECTIONS_MS = 300_000
 
@@ -51,7 +53,8 @@ class Conversation:
 class BybitStream:
     """Everybody who listens."""
 
-    def __init__(self, runner: Runner, keyring: Keyring, listings: Listings) -> None:
+    def __init__(self, runner: Runner, keyring: Keyring, listings: Listings, idle_s: float) -> None:
+        self._idle_s = idle_s
         self._runner = runner
         self._keyring = keyring
         self._listings = listings
@@ -70,7 +73,7 @@ class BybitStream:
         }
 
     async def converse(self, socket: Socket) -> None:
-        """Serve one connection until it ends, or says nothing for ten minutes."""
+        """Serve one connection until it ends, or says nothing for too long."""
         if socket.path not in {PRIVATE, *PUBLIC}:
             socket.close(POLICY, "no such stream")
             return
@@ -80,10 +83,10 @@ class BybitStream:
         talk = Conversation(socket, next(self._numbers))
         try:
             while True:
-                text = await asyncio.wait_for(socket.receive(), IDLE_S)
+                text = await asyncio.wait_for(socket.receive(), self._idle_s)
                 await self._hear(talk, text)
         except TimeoutError:
-            socket.close(POLICY, "nothing heard for ten minutes")
+            socket.close(POLICY, f"nothing heard for {self._idle_s:g} seconds")
         finally:
             self._hub.forget(socket)
             self._feed.hub.forget(socket)

@@ -1,26 +1,18 @@
 """Past ADL fills and takeovers by account: what venues list as forced orders and executions.
 
-The newest of each account are kept in memory, found again in the journal's tail after a restart,
-and told on by the runner.
+The newest of each account are kept in memory, as the runner remembers and tells them.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from delever.core.messages import AdlFilled, Event, FillCancelled, TakenOver
-from delever.journal import SqliteJournal
-from delever.journal.codec import decode_events
+from delever.core.messages import AdlFilled, FillCancelled, TakenOver
 from delever.journal.sqlite import LAST
 from delever.server.runner import Committed, Runner
 
 PER_ACCOUNT = 1_000
 """Closings kept of one account; older ones stand in the journal only."""
-
-TAIL = 200_000
-"""Records of the journal that a restart searches."""
-
-_TAGS = (b"adl_filled", b"taken_over", b"fill_cancelled")
 
 
 class Closing(NamedTuple):
@@ -45,10 +37,7 @@ class FillLog:
 
     def __init__(self, runner: Runner) -> None:
         self._closings: dict[str, deque[Closing]] = {}
-        if runner.journal_path is not None:
-            with SqliteJournal(runner.journal_path, readonly=True) as journal:
-                self._remember(journal)
-        runner.listeners.append(self._hear)
+        runner.remember(self._hear)
 
     def of(
         self,
@@ -73,28 +62,17 @@ class FillLog:
                 found.append(closing)
         return found[::-1]
 
-    def _remember(self, journal: SqliteJournal) -> None:
-        head = journal.head()
-        if head is None:
-            return
-        for record in journal.records(max(0, head.sequence - TAIL)):
-            if any(tag in record.events for tag in _TAGS):
-                self._take(record.sequence, record.time_ms, decode_events(record.events))
-
-    def _hear(self, fresh: Sequence[Committed]) -> None:
-        for sequence, _, command, events in fresh:
-            self._take(sequence, command.time_ms, events)
-
-    def _take(self, sequence: int, time_ms: int, events: Iterable[Event]) -> None:
-        for event in events:
-            match event:
-                case AdlFilled() | TakenOver():
-                    kept = self._closings.setdefault(event.account, deque(maxlen=PER_ACCOUNT))
-                    kept.append(Closing(sequence, time_ms, event))
-                case FillCancelled():
-                    self._forget(event.fill)
-                case _:
-                    pass
+    def _hear(self, commits: Sequence[Committed]) -> None:
+        for sequence, time_ms, _, events in commits:
+            for event in events:
+                match event:
+                    case AdlFilled() | TakenOver():
+                        kept = self._closings.setdefault(event.account, deque(maxlen=PER_ACCOUNT))
+                        kept.append(Closing(sequence, time_ms, event))
+                    case FillCancelled():
+                        self._forget(event.fill)
+                    case _:
+                        pass
 
     def _forget(self, fill: AdlFilled) -> None:
         kept = self._closings.get(fill.account, ())

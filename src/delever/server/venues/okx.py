@@ -10,7 +10,7 @@ from delever.server.sockets import Socket
 from delever.server.venues.listings import Listings, usd_price
 from delever.server.venues.okx_access import FUND, Gate, authenticate
 from delever.server.venues.okx_funds import FundLog
-from delever.server.venues.okx_stream import OkxStream
+from delever.server.venues.okx_stream import IDLE_S, OkxStream
 from delever.server.venues.seen import Seen, account_of, see
 from delever.wire import amounts
 from delever.wire import okx as wire
@@ -28,13 +28,13 @@ class Okx:
 
     parts = ("api", "ws/v5")
 
-    def __init__(self, runner: Runner, keyring: Keyring) -> None:
+    def __init__(self, runner: Runner, keyring: Keyring, idle_s: float = IDLE_S) -> None:
         self._runner = runner
         self._keyring = keyring
         self._listings = Listings(runner.config.contracts)
         self._funds = FundLog(runner)
         self._gate = Gate(runner.config.okx, runner.now_ms)
-        self._stream = OkxStream(runner, self._listings)
+        self._stream = OkxStream(runner, self._listings, idle_s)
         self._public: dict[str, Callable[[Params], Data]] = {
             FUND: self._fund,
             "/api/v5/public/instruments": self._contracts,

@@ -1,8 +1,8 @@
 """The past of each contract's security fund: what moved it, and when ADL began and ended.
 
-The newest lines are kept in memory, found again in the journal's tail after a restart, and told on
-by the runner. A line is what one commit has done to a fund for one contract; balances are the
-pool's equity, which is what OKX's rules compare.
+The newest lines are kept in memory, as the runner remembers and tells what they follow from. A line
+is what one command has done to a fund for one contract; balances are the pool's equity, which is
+what OKX's rules compare.
 """
 
 from collections import deque
@@ -18,18 +18,11 @@ from delever.core.messages import (
     Unwound,
     WalletSettled,
 )
-from delever.journal import SqliteJournal
-from delever.journal.codec import decode_events
 from delever.server.runner import Committed, Runner
 from delever.wire.okx import ADL_ENDS, FundEntry, FundType, adl_start
 
 PER_CONTRACT = 1_000
 """Lines kept of one contract; older ones stand in the journal only."""
-
-TAIL = 50_000
-"""Records of the journal that a restart searches."""
-
-_TAGS = (b"adl_started", b"adl_stopped", b"taken_over", b"wallet_settled", b"unwound")
 
 
 class FundLog:
@@ -38,29 +31,19 @@ class FundLog:
     def __init__(self, runner: Runner) -> None:
         self._entries: dict[str, deque[FundEntry]] = {}
         self._equity: dict[str, int] = {}
-        if runner.journal_path is not None:
-            with SqliteJournal(runner.journal_path, readonly=True) as journal:
-                self._remember(journal)
-        runner.listeners.append(self._hear)
+        runner.remember(self._hear)
 
     def of(self, contracts: Iterable[str]) -> list[FundEntry]:
         """Return the lines of some contracts, newest first."""
         found = [entry for name in contracts for entry in reversed(self._entries.get(name, ()))]
         return sorted(found, key=lambda entry: -entry.time_ms)
 
-    def _remember(self, journal: SqliteJournal) -> None:
-        head = journal.head()
-        if head is not None:
-            for record in journal.records(max(0, head.sequence - TAIL)):
-                if any(tag in record.events for tag in _TAGS):
-                    self._take(record.time_ms, decode_events(record.events))
-
-    def _hear(self, fresh: Sequence[Committed]) -> None:
-        for _, _, command, events in fresh:
-            self._take(command.time_ms, events)
+    def _hear(self, commits: Sequence[Committed]) -> None:
+        for _, time_ms, _, events in commits:
+            self._take(time_ms, events)
 
     def _take(self, time_ms: int, events: Sequence[Event]) -> None:
-        """Add what one commit has done; its observations say what the funds are worth after it."""
+        """Add what one command has done; its observations say what the funds are worth after it."""
         moved: dict[str, int] = {}
         for event in events:
             if isinstance(event, PoolObserved):

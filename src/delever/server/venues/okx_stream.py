@@ -37,7 +37,8 @@ SEVERITY = (wire.State.NORMAL, wire.State.WARNING, wire.State.ADL)
 class OkxStream:
     """Everybody who listens. A topic is the argument that was subscribed, encoded."""
 
-    def __init__(self, runner: Runner, listings: Listings) -> None:
+    def __init__(self, runner: Runner, listings: Listings, idle_s: float) -> None:
+        self._idle_s = idle_s
         self._runner = runner
         self._listings = listings
         self._hub = Hub()
@@ -53,13 +54,13 @@ class OkxStream:
         name = f"{next(self._numbers):08x}"
         try:
             while True:
-                text = await _next(socket)
+                text = await _next(socket, self._idle_s)
                 if text == "ping":
                     socket.offer("pong")
                 else:
                     self._hear(socket, name, text)
         except TimeoutError:
-            socket.close(POLICY, "nothing heard for 30 seconds")
+            socket.close(POLICY, f"nothing heard for {self._idle_s:g} seconds")
         finally:
             self._hub.forget(socket)
 
@@ -137,11 +138,11 @@ class OkxStream:
             yield state, wire.warning_row(family, state, balance, now_ms)
 
 
-async def _next(socket: Socket) -> str:
+async def _next(socket: Socket, idle_s: float) -> str:
     """Return the next text; TimeoutError where nothing is said and nothing was subscribed."""
     while True:
         try:
-            return await asyncio.wait_for(socket.receive(), IDLE_S)
+            return await asyncio.wait_for(socket.receive(), idle_s)
         except TimeoutError:
             if not socket.topics:
                 raise

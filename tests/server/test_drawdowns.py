@@ -1,0 +1,135 @@
+"""The worst drawdown as the database finds it, and the plain way: one walk over all points."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from delever.core.units import ratio_ppm
+from delever.server.database import migrate
+from delever.server.history.queries import DAY_MS, Past
+from delever.server.history.tables import flows, pool_points
+
+LARGE = 2**60
+
+
+class Told(NamedTuple):
+    """One record: days since the one before, money moved in it, and the pool's equity after it."""
+
+    days: int
+    moved: tuple[int, ...]
+    equities: tuple[int, ...]
+
+
+def plainly(records: Sequence[Told], since_ms: int) -> int:
+    """Return the deepest fall below the highest equity since a time; the start is part of it."""
+    peak = deepest = time_ms = 0
+    for told in records:
+        time_ms += told.days * DAY_MS
+        peak += sum(min(moved, 0) for moved in told.moved)  # money taken out is no loss
+        for equity in told.equities:
+            if time_ms < since_ms:
+                peak = equity  # what stood when the time began
+                continue
+            peak = max(peak, equity)
+            if peak > 0:
+                deepest = max(deepest, ratio_ppm(peak - equity, peak))
+    return deepest
+
+
+async def keep(database: AsyncEngine, records: Sequence[Told]) -> int:
+    """Make the tables hold these records of one pool, among another's; return the last time."""
+    time_ms, flow_rows, point_rows = 0, [], []
+    for sequence, told in enumerate(records, start=1):
+        time_ms += told.days * DAY_MS
+        row = {"sequence": sequence, "time_ms": time_ms}
+        first = len(told.moved)
+        for place, moved in enumerate(told.moved):
+            flow = {"contract": None, "amount_cash": moved, "reason": "withdrawal", "note": ""}
+            flow_rows.append({**row, "place": place, "pool": "main", **flow})
+        for place, equity in enumerate(told.equities, start=first):
+            point = {"balance_cash": 0, "equity_cash": equity, "profits": "{}"}
+            point_rows.append({**row, "place": place, "pool": "main", **point})
+        other = {"balance_cash": 0, "equity_cash": (-1) ** sequence, "profits": "{}"}
+        point_rows.append({**row, "place": 99, "pool": "other", **other})
+    async with database.begin() as connection:
+        for table, rows in ((flows, flow_rows), (pool_points, point_rows)):
+            await connection.execute(sa.delete(table))
+            if rows:
+                await connection.execute(sa.insert(table), rows)
+    return time_ms
+
+
+async def worst(database: AsyncEngine, records: Sequence[Told]) -> tuple[int, int, int]:
+    return await Past(database).worst_drawdowns("main", await keep(database, records))
+
+
+@contextmanager
+def opened(url: str) -> Iterator[tuple[asyncio.Runner, AsyncEngine]]:
+    database = create_async_engine(url)
+    with asyncio.Runner() as loop:
+        loop.run(migrate(database))
+        try:
+            yield loop, database
+        finally:
+            loop.run(database.dispose())
+
+
+def equities(*each: int) -> list[Told]:
+    return [Told(1, (), (equity,)) for equity in each]
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([], 0),
+        (equities(100), 0),
+        (equities(100, 70, 90, 60), 400_000),
+        (equities(0, -10), 0),
+        (equities(10, -10), 2_000_000),
+        ([Told(1, (), (100,)), Told(1, (-50,), (50,)), Told(1, (), (50,))], 0),
+        ([Told(1, (), (100,)), Told(1, (-20,), (60,))], 250_000),
+        ([Told(1, (), (100,)), Told(1, (50,), (150, 120))], 200_000),
+        (equities(LARGE, LARGE - LARGE // 10**6, LARGE - 1), 1),
+        (equities(10**18 + 1, 5 * 10**17, 10**18, 5 * 10**17 - 1), 500_000),
+    ],
+)
+def test_the_deepest_fall_ever(records: list[Told], expected: int, empty_database: str) -> None:
+    with opened(empty_database) as (loop, database):
+        *_, ever = loop.run(worst(database, records))
+    assert ever == expected == plainly(records, 0)
+
+
+def test_a_window_begins_with_what_stood_when_it_began(empty_database: str) -> None:
+    records = [*equities(100, 70, 90), Told(1, (), (60,)), Told(40, (), (54, 57))]
+    with opened(empty_database) as (loop, database):
+        assert loop.run(worst(database, records)) == (100_000, 100_000, 460_000)
+        assert loop.run(worst(database, records[:4])) == (333_333, 400_000, 400_000)
+
+
+amounts = st.one_of(st.integers(-20, 20), st.integers(-LARGE, LARGE))
+told = st.builds(
+    Told,
+    days=st.sampled_from([0, 0, 1, 15, 31]),
+    moved=st.lists(st.integers(-20, 20), max_size=2).map(tuple),
+    equities=st.lists(amounts, min_size=1, max_size=3).map(tuple),
+)
+
+
+def test_the_database_finds_what_a_walk_over_all_points_finds(empty_database: str) -> None:
+    with opened(empty_database) as (loop, database):
+
+        @given(records=st.lists(told, max_size=30))
+        def check(records: list[Told]) -> None:
+            now_ms = sum(each.days for each in records) * DAY_MS
+            since = now_ms - DAY_MS, now_ms - 30 * DAY_MS, 0
+            found = loop.run(worst(database, records))
+            assert found == tuple(plainly(records, each) for each in since)
+
+        check()
