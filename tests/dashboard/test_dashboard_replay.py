@@ -176,6 +176,8 @@ def test_a_visitor_without_a_key_is_asked_for_one(browser: Watched, tmp_path: Pa
         expect(page.locator("[role=alert]")).to_contain_text("Authorization")
         page.locator("input[type=file]").set_input_files(CRASH)
         expect(page.locator("[role=status]")).to_contain_text("needs a key with the role read")
+        page.goto(f"{masked.page}/lab?preset=own")
+        expect(page.locator("[role=status]")).to_contain_text("needs a key with the role read")
 
 
 def test_policies_stand_beside_each_other_with_what_they_cost(browser: Watched, site: Site) -> None:

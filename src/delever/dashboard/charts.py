@@ -89,9 +89,9 @@ def time_charts(
             "bottom": 0,
             "left": 0,
             "type": "scroll",
-            "icon": "roundRect",
+            "icon": "path://M0 0H16V4H0Z",  # with its shape kept, so that names are not cut off
             "itemWidth": 16,
-            "itemHeight": 4,
+            "itemHeight": 14,
             "textStyle": {"color": GREY},
         },
         "dataZoom": [{"type": "inside", "xAxisIndex": list(linked)}],

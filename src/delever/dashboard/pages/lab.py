@@ -139,6 +139,9 @@ class _Bench:
         text, trials = self._own.value or "", list[Trial]()
         try:
             if preset == OWN:
+                if not await self._view.attempt(self._view.source.check_reads):
+                    self._told.set_text("Not run: your own needs a key with the role read.")
+                    return False
                 own_commands(text)
             for place, name in enumerate(names, start=1):
                 self._told.set_text(f"Running {name}, {place} of {len(names)} …")

@@ -184,11 +184,7 @@ class _Stretch:
     async def _upload(self, event: Any) -> None:
         """Play a file in a process of its own, for who may read everything here."""
         event.sender.reset()
-
-        async def allowed() -> None:
-            await self._view.source.check_reads()
-
-        if not await self._view.attempt(allowed):
+        if not await self._view.attempt(self._view.source.check_reads):
             self._told.set_text("Not played: this needs a key with the role read.")
             return
         name = event.file.name
