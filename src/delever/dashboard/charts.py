@@ -89,10 +89,10 @@ def time_charts(
             "bottom": 0,
             "left": 0,
             "type": "scroll",
-            "icon": "path://M0 0H16V4H0Z",  # with its shape kept, so that names are not cut off
+            "icon": "roundRect",
             "itemWidth": 16,
-            "itemHeight": 14,
-            "textStyle": {"color": GREY},
+            "itemHeight": 4,
+            "textStyle": {"color": GREY, "lineHeight": 20},  # as high as a name that is not cut
         },
         "dataZoom": [{"type": "inside", "xAxisIndex": list(linked)}],
         "grid": [{"left": 84, "right": 18, "top": top, "height": height} for top in tops],
