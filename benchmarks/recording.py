@@ -2,6 +2,7 @@
 # ruff: noqa: B023 - what is timed is called before the loop goes on
 
 import argparse
+import gc
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ from delever.journal.snapshot import encode_book
 
 NEVER = 10**9
 COMMIT = 500
+UPDATES = 10_000_000
+"""Position updates to replay, at least."""
 
 
 def submit(recorder: Recorder, commands: list[m.Command]) -> None:
@@ -46,7 +49,8 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
             yield Row("balances in bulk", f"{rate:,.0f} /s")
             rate = book.size / each(recorder, list(told(book)))
             yield Row("positions opened in bulk, journal durable", f"{rate:,.0f} /s")
-            updates = [list(told(book, version)) for version in range(2, 2 + options.rounds)]
+            again = max(options.rounds, -(-UPDATES // book.size) - 1)
+            updates = [list(told(book, version)) for version in range(2, 2 + again)]
             times = [each(recorder, commands) for commands in updates]
             rate = book.size / float(np.median(times))
             yield Row(
@@ -55,9 +59,9 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
                 ">= 1,000,000 /s",
                 rate >= 1e6,
             )
-            taken_in = book.size * (1 + options.rounds) / (sum(times) + book.size / rate)
+            taken_in = book.size * (1 + again) / (sum(times) + book.size / rate)
             final = encode_book(recorder.book)
-        yield from _replayed(path, book.size * (1 + options.rounds), taken_in, final)
+        yield from _replayed(path, book.size * (1 + again), taken_in, final)
         with Recorder.open(path, snapshot_every=NEVER) as recorder:
             submit(recorder, [m.SetMarks(time_ms=0, marks=dict.fromkeys(contract_names(), 100))])
             yield from _one_by_one(recorder, book, options.rounds)
@@ -111,6 +115,8 @@ UNCHECKED = SimpleNamespace(
 
 
 def _one_by_one(recorder: Recorder, book: Any, rounds: int) -> Iterator[Row]:
+    gc.collect()
+    gc.freeze()  # as the server does when it has its book
     checked: Any = engine.StepCheck
     times: dict[bool, list[float]] = {True: [], False: []}
     for turn in range(rounds):

@@ -63,9 +63,17 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
         )
         yield Row("  ranks on two threads, the same digests", f"{cost['two']:.1f}")
         yield Row("  C, one thread", f"{cost['c']:.1f}")
+        one, two = ((cost["mark"] + cost[threads]) / cost["c"] for threads in ("one", "two"))
+        wanted = size >= 1_000_000
+        yield Row(
+            "  one of our threads / two, against one of C",
+            f"{one:.2f} x / {two:.2f} x",
+            "<= 1.3 x, one thread" if wanted else "",
+            one <= 1.3 if wanted else None,
+        )
         floor = f"{cost['copy']:.1f} / {cost['gather']:.1f}"
         yield Row("  memory floor: copying 8 bytes / gathering a wallet", floor)
 
 
 if __name__ == "__main__":
-    main(rows)
+    main(rows, positions=10_000_000)

@@ -4,14 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from hypothesis import given
-from sessions import opening, sessions
+from sessions import contract, opening, sessions
 
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.messages import Command
 from delever.core.packing import position_columns
-from delever.core.publishing import publish, show
+from delever.core.publishing import publish
 from delever.journal.snapshot import decode_book, encode_book
 
 
@@ -29,29 +29,32 @@ def test_lanes_that_are_not_ranked_again_show_what_they_would(commands: list[Com
 
 
 def test_any_number_of_threads_shows_the_same() -> None:
+    """Three contracts of two rule sets, large enough to be handed to threads in parts."""
     rng = np.random.default_rng(5)
-    book, count = Book(), 40_000
-    for command in opening():
+    book, count, names = Book(), 50_000, ["BTC", "SOL", "XRP"]
+    more = [contract(name, m.ContractKind.LINEAR, "USDT", "side") for name in names[1:]]
+    for command in (*opening(), *more):
         step(book, command)
-    names = tuple(f"n{number:05d}" for number in range(count))
-    step(book, m.DefineAccounts(time_ms=1, accounts=names))
+    accounts = tuple(f"n{number:05d}" for number in range(count))
+    step(book, m.DefineAccounts(time_ms=1, accounts=accounts))
     cash = rng.integers(1, 10**12, count)
-    accounts = np.arange(5, 5 + count, dtype="<i4").tobytes()
+    numbers = np.arange(5, 5 + count, dtype="<i4")
     command = m.SetBalanceColumns(
-        time_ms=1, version=1, asset="USDT", account=accounts, balances_cash=cash.tobytes()
+        time_ms=1, version=1, asset="USDT", account=numbers.tobytes(), balances_cash=cash.tobytes()
     )
     step(book, command)
     columns = {
-        "account": np.arange(5, 5 + count),
-        "contract": np.zeros(count, int),
-        "side": rng.integers(0, 2, count),
-        "lots": rng.integers(1, 9, count),
-        "costs_cash": rng.integers(1, 10**6, count),
+        "account": np.tile(numbers, 3),
+        "contract": np.repeat(np.arange(3), count),
+        "side": rng.integers(0, 2, 3 * count),
+        "lots": rng.integers(1, 9, 3 * count),
+        "costs_cash": rng.integers(1, 10**6, 3 * count),
     }
-    step(book, position_columns(time_ms=1, version=1, contracts=["BTC"], columns=columns))
-    step(book, m.SetMarks(time_ms=1, marks={"BTC": 100}))
+    step(book, position_columns(time_ms=1, version=1, contracts=names, columns=columns))
+    step(book, m.SetMarks(time_ms=1, marks=dict.fromkeys(names, 100)))
+    alone = publish(decode_book(encode_book(book)))
     with ThreadPoolExecutor(4) as pool:
-        shown = list(pool.map(lambda _: show(book, [book.contracts["BTC"]])[0], range(8)))
-    alone = show(decode_book(encode_book(book)), [book.contracts["BTC"]])[0]
-    for lane in m.Side:
-        assert {each.lanes[lane].digest() for each in shown} == {alone.lanes[lane].digest()}
+        shown = publish(book, pool.map)
+    digests = {key: lane.digest() for key, lane in alone.lanes.items()}
+    assert {key: lane.digest() for key, lane in shown.lanes.items()} == digests
+    assert sum(int(lane.rank.max()) for lane in shown.lanes.values()) > 2 * count

@@ -37,8 +37,11 @@ class Book(BookMoves):
                 self.apply(fill)
             return
         self._move_fills(fills)
-        for fill in fills.events:
-            self._remember(fill)
+        numbers = fills.columns["fill"]
+        self.outstanding.update(zip(numbers, fills.events, strict=True))
+        for account, number in zip(fills.columns["account"], numbers, strict=True):
+            self._fills_of.setdefault(account, []).append(number)
+        self.last_fill = numbers[-1]
 
     def _row_ignored(self, event: m.RowIgnored | m.RowsIgnored | m.CandidateSkipped) -> None:
         """Told, but nothing changes."""
@@ -221,7 +224,9 @@ class Book(BookMoves):
 
     def _adl_filled(self, event: m.AdlFilled) -> None:
         self._move_fill(event, 1)
-        self._remember(event)
+        self.outstanding[event.fill] = event
+        self._fills_of.setdefault(event.account, []).append(event.fill)
+        self.last_fill = event.fill
 
     def _fill_cancelled(self, event: m.FillCancelled) -> None:
         self._move_fill(event.fill, -1)

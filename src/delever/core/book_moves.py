@@ -128,11 +128,6 @@ class BookMoves(BookState):
             if self.accounts.index[name] in told:
                 self._acknowledge(column, self.accounts.index[name], last_fill)
 
-    def _remember(self, fill: m.AdlFilled) -> None:
-        self.outstanding[fill.fill] = fill
-        self._fills_of.setdefault(fill.account, []).append(fill.fill)
-        self.last_fill = fill.fill
-
     def _forget(self, fill: m.AdlFilled) -> None:
         del self.outstanding[fill.fill]
         self._fills_of[fill.account].remove(fill.fill)

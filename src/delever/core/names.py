@@ -48,10 +48,7 @@ class Names(Sequence[str]):
     def of(self, numbers: Iterable[int]) -> list[str]:
         """Return the names of numbers that are known."""
         letters, ends = self._letters, self._ends
-        return [
-            letters[ends[number] : ends[number + 1]].decode("utf-8", "surrogatepass")
-            for number in numbers
-        ]
+        return [letters[ends[n] : ends[n + 1]].decode("utf-8", "surrogatepass") for n in numbers]
 
     def find(self, name: str) -> int:
         """Return the number of a name, or -1."""

@@ -15,11 +15,15 @@ from delever.core.messages import (
 
 def notices_of(events: Iterable[Event]) -> Iterator[Notice]:
     """Yield the notices that a step's events ask for, operator first."""
-    fills: dict[tuple[str, str], list[AdlFilled]] = {}
+    closed: dict[tuple[str, str], Notice] = {}
     for event in events:
         match event:
             case AdlFilled():
-                fills.setdefault((event.account, event.contract), []).append(event)
+                key = event.account, event.contract
+                if key in closed:
+                    _add(closed[key].numbers, event)
+                else:
+                    closed[key] = _of_fill(event)
             case AdlStarted():
                 yield _of_trigger(NoticeKind.ADL_STARTED, event)
             case AdlStopped():
@@ -34,7 +38,7 @@ def notices_of(events: Iterable[Event]) -> Iterator[Notice]:
                 )
             case _:
                 pass
-    yield from (_of_fills(*key, group) for key, group in sorted(fills.items()))
+    yield from (closed[key] for key in sorted(closed))
 
 
 def _of_trigger(kind: NoticeKind, event: AdlStarted | AdlStopped) -> Notice:
@@ -43,20 +47,24 @@ def _of_trigger(kind: NoticeKind, event: AdlStarted | AdlStopped) -> Notice:
     )
 
 
-def _of_fills(account: str, contract: str, fills: list[AdlFilled]) -> Notice:
-    """Return one account's notice: how much was closed, for what, and where it stood in line."""
-    first, lots, value, realised = fills[0], 0, 0, 0
-    for fill in fills:
-        lots += fill.lots
-        value += abs(fill.value_cash)
-        realised += fill.realised_cash
+def _of_fill(fill: AdlFilled) -> Notice:
+    """Return an account's notice: how much was closed, for what, and where it stood in line."""
     numbers = {
-        "first_fill": first.fill,
-        "last_fill": fills[-1].fill,
-        "lots": lots,
-        "value_cash": value,
-        "realised_cash": realised,
-        "rank": first.rank,
-        "orders_to_cancel": len(first.cancel_orders),
+        "first_fill": fill.fill,
+        "last_fill": fill.fill,
+        "lots": fill.lots,
+        "value_cash": abs(fill.value_cash),
+        "realised_cash": fill.realised_cash,
+        "rank": fill.rank,
+        "orders_to_cancel": len(fill.cancel_orders),
     }
-    return Notice(NoticeKind.POSITION_DELEVERAGED, first.price_rule, account, contract, numbers)
+    kind = NoticeKind.POSITION_DELEVERAGED
+    return Notice(kind, fill.price_rule, fill.account, fill.contract, numbers)
+
+
+def _add(numbers: dict[str, int], fill: AdlFilled) -> None:
+    """Add another fill of the same account and contract to what its notice says."""
+    numbers["last_fill"] = fill.fill
+    numbers["lots"] += fill.lots
+    numbers["value_cash"] += abs(fill.value_cash)
+    numbers["realised_cash"] += fill.realised_cash

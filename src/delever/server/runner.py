@@ -13,6 +13,7 @@ runner takes nothing more, and says so (`failed`).
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -65,12 +66,13 @@ class Runner:
         self.board_listeners: list[Callable[[Board], None]] = []
         self._remembering: list[Callable[[Sequence[Committed]], None]] = []
         self._engine = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._ranking = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="ranking")
         self._waiting: list[_Pending] = []
         self._waiting_commands = 0
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
-        self._writer = Writer(config, now_ms)
+        self._writer = Writer(config, now_ms, self._ranking.map)
         self.board = self._writer.board
 
     @property
@@ -109,6 +111,7 @@ class Runner:
         closing = self._engine.submit(self._writer.recorder.close, snapshot=last)
         await asyncio.wrap_future(closing)
         self._engine.shutdown()
+        self._ranking.shutdown()
 
     # --- what others ask for ---
 

@@ -27,7 +27,7 @@ from delever.core.messages import (
     RatingsSet,
     RefreshLights,
 )
-from delever.core.publishing import publish
+from delever.core.publishing import Each, publish
 from delever.journal import JournalError, Record, Recorder
 from delever.journal.codec import decode_command, decode_events, encode_command
 from delever.server.board import Board, board_of
@@ -86,11 +86,14 @@ class Outcome(NamedTuple):
 
 
 class Writer:
-    """Recorder, remembered ids and board. Opening raises JournalError where that is not sound."""
+    """Recorder, remembered ids and board. Opening raises JournalError where that is not sound.
 
-    def __init__(self, config: Config, now_ms: Callable[[], int]) -> None:
+    `each` is what a step is given to rank a large book by.
+    """
+
+    def __init__(self, config: Config, now_ms: Callable[[], int], each: Each) -> None:
         self.recorder = Recorder.open(
-            config.journal.path, snapshot_every=config.journal.snapshot_every
+            config.journal.path, snapshot_every=config.journal.snapshot_every, each=each
         )
         self._config = config
         self._now_ms = now_ms

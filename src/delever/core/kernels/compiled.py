@@ -166,8 +166,8 @@ def revalue(
         margin = _maintenance(abs(value), tier_from, tier_rate, tier_deduction)
         moved, margin_moved = now - profit[i], margin - maintenance[i]
         profit[i], maintenance[i] = now, margin
-        if not isolated[i] and (moved != 0 or margin_moved != 0):
-            owner = account[i]
+        if not isolated[i] and (moved | margin_moved) != 0:
+            owner = np.uint64(account[i])
             wallets[owner, PROFIT] += moved
             wallets[owner, MAINTENANCE] += margin_moved
             wallets[owner, CHANGED_AT] = sequence
