@@ -37,6 +37,7 @@ CONFIG = """
 path = "{journal}"
 [api]
 open_read = true
+open_accounts = true
 [logs]
 level = "error"
 [[keys]]

@@ -19,6 +19,7 @@ from delever.lab.scenario import read_scenario
 from delever.server.app import Service
 from delever.server.keys import Holder
 from delever.server.native.app import ROUTES
+from delever.server.native.sight import PUBLIC
 
 ROOT = Path(__file__).parent.parent
 CRASH = ROOT / "examples" / "crash.ndjson"
@@ -36,7 +37,14 @@ at `/schema`, which loads nothing from elsewhere.
 **Who.** `Authorization: Bearer ID.SECRET`, by the keys of the [configuration](config.md). `read`
 reads everything; `trade-account` the market and its own accounts; `ingest` submits commands;
 `operate` also those of an operator: fund_pool, move_contract, cancel_adl, pause_adl and force_adl,
-with a note that says why. With `[api] open_read` nobody needs a key to read.
+with a note that says why. With `[api] open_read` a visitor needs no key for the market, for queues
+and for ADL as it was.
+
+**Names.** Where several accounts are shown at once (queues, episodes, fills, streams), `read` sees
+all of them by name, an account's own key its own name, a visitor none: the others come as
+`masked:...`, the same mark for the same account as long as the server runs. What is one account's
+own, and the journal's events with all that they hold, no visitor sees. `[api] open_accounts` shows
+a visitor everything; it is for demonstrations.
 
 **Numbers.** Money, prices and quantities are exact decimals as text; `_ppm` are parts per million,
 `_ms` milliseconds since the epoch. `as_of` is the record of the journal up to which the book was
@@ -57,7 +65,9 @@ STREAMS = """\
 
 ### `GET /v1/events/stream`
 
-Every record as it happens, as Server-Sent Events; needs read. The `id` of each is its sequence:
+Every record as it happens, as Server-Sent Events; needs read. With `?types=adl_started,adl_stopped`
+only events of these types are told, and types of the market (TYPES) need no more than `GET
+/v1/contracts` does. The `id` of each is its sequence:
 `?after=12` or the header `Last-Event-ID: 12` goes on after it without a gap, out of the journal as
 far as that is needed. Without either it begins with what happens next. A comment every 15 s keeps
 the line open. Who takes nothing for `slow_reader_ms` is dropped, and resumes where it was.
@@ -76,6 +86,7 @@ A reader who takes nothing is closed with 1008.
 NEEDS = {
     "reads_everything": "read",
     "reads_market": "read or trade-account",
+    "reads_masked": "read or trade-account; names by role",
     "reads_account": "read, or trade-account with this account",
     "submits": "ingest or operate",
 }
@@ -128,7 +139,7 @@ def api_page() -> str:
 
 async def _page() -> str:
     clock = _Clock()
-    raw = {"journal": {"path": ":memory:"}, "api": {"open_read": True}}
+    raw = {"journal": {"path": ":memory:"}, "api": {"open_read": True, "open_accounts": True}}
     service = Service(msgspec.convert(raw, Config), clock)
     service.runner.tick = _still  # type: ignore[method-assign]
     await service.start()
@@ -151,7 +162,8 @@ async def _page() -> str:
                 sections[title].append(_section(route, method.upper(), plain, operation, told))
     await service.stop()
     parts = ["\n".join(section) for section in sections.values()]
-    return "\n".join([HEAD, *parts, STREAMS])
+    streams = STREAMS.replace("TYPES", ", ".join(sorted(PUBLIC)))
+    return "\n".join([HEAD, *parts, streams])
 
 
 async def _still() -> None:

@@ -102,7 +102,7 @@ MAY_IMPORT = {
     "lab": {"core", "journal"},
     "server": {"config", "core", "dashboard", "journal", "lab", "wire"},
     "watch": {"config", "core", "lab", "wire"},
-    "dashboard": {"config", "core", "lab", "watch"},
+    "dashboard": {"config", "core", "lab", "watch", "wire"},
     "cli": {"config", "core", "dashboard", "journal", "lab", "server", "watch", "wire"},
     "__init__": {"core", "journal", "lab"},
     "__main__": {"cli"},

@@ -218,7 +218,9 @@ class Api(_Section, frozen=True, kw_only=True):
     """`[api]`: the native API."""
 
     open_read: bool = False
-    """Let anybody read markets, pools, queues and accounts without a key; for demos."""
+    """Let anybody read markets, pools, queues and ADL without a key; accounts come masked."""
+    open_accounts: bool = False
+    """With `open_read`: no mask, and accounts and the journal's events for all; for demos."""
 
 
 class Config(_Section, frozen=True, kw_only=True):

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
-ENGINE, DESK = "engine.first-secret", "desk.second-secret"
-"""Keys of the tests: one may do everything, the other only read."""
+ENGINE, DESK, BOB = "engine.first-secret", "desk.second-secret", "bob.third-secret"
+"""Keys of the tests: one may do everything, one only read, one is an account's own."""
 
 CONFIG = """
 [listen]
@@ -25,6 +25,7 @@ board_every_ms = 200
 stale_after_ms = 600000
 [api]
 open_read = true
+open_accounts = true
 [[keys]]
 id = "engine"
 roles = ["read", "ingest", "operate"]
@@ -33,11 +34,20 @@ secret_env = "SITE_ENGINE"
 id = "desk"
 roles = ["read"]
 secret_env = "SITE_DESK"
+[[keys]]
+id = "bob"
+roles = ["trade-account"]
+accounts = ["bob"]
+secret_env = "SITE_BOB"
 """
+
+MASKED = CONFIG.replace("open_accounts = true", "open_accounts = false")
+"""The same where a visitor without a key is told nobody's name."""
 
 ENVIRONMENT = {
     "SITE_ENGINE": ENGINE.partition(".")[2],
     "SITE_DESK": DESK.partition(".")[2],
+    "SITE_BOB": BOB.partition(".")[2],
     "SITE_WRONG_KEY": "desk.wrong-secret",
     "PYTHONUNBUFFERED": "1",
 }
@@ -123,10 +133,10 @@ def _bearer(key: str) -> dict[str, str]:
 
 
 @contextmanager
-def served_site(directory: Path) -> Iterator[Site]:
+def served_site(directory: Path, text: str = CONFIG) -> Iterator[Site]:
     """Serve until the block ends; anybody may read."""
     config = directory / "delever.toml"
-    config.write_text(CONFIG)
+    config.write_text(text)
     with running("serve", "--config", str(config)) as url:
         yield Site(url)
 

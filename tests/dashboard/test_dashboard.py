@@ -25,6 +25,7 @@ PAGES = {
     "account": "/accounts/short07",
     "accounts": "/accounts",
     "lab": "/lab",
+    "replay": "/replay",
 }
 
 
@@ -72,7 +73,7 @@ def test_every_page_loads_without_complaint_and_asks_nobody_else(
     for size, form, dark in ((DESKTOP, "desktop", True), (PHONE, "phone", False)):
         page = browser.page(site.page + PAGES[name], size, dark=dark)
         expect(page.locator("h1")).to_have_count(1)
-        if name not in {"lab", "accounts", "episodes", "episode"}:
+        if name not in {"lab", "replay", "accounts", "episodes", "episode"}:
             expect(page.locator(".asof")).to_contain_text("as of sequence")
         page.wait_for_load_state("networkidle")
         page.wait_for_timeout(600)
@@ -174,9 +175,24 @@ def test_what_if_changes_a_rank_as_the_api_says(browser: Watched, site: Site) ->
     assert compared.get_attribute("data-before") == str(told["before"]["rank"]) == "1"
     assert compared.get_attribute("data-after") == str(told["after"]["rank"])
     assert told["after"]["rank"] > 1
+    slider = page.locator(".q-slider [tabindex]")
+    expect(slider).to_be_visible()
+    slider.press("ArrowRight")
+    amount = three_percent(site, first)
+    expect(page.get_by_label("amount")).to_have_value(amount)
+    asked["change"] = {"change": "add_margin", "amount": amount}
+    less = site.post(f"/v1/accounts/{first}/what-if", asked)
+    expect(compared).to_have_attribute("data-after", str(less["after"]["rank"]))
     page.get_by_label("amount").fill("all of it")
     page.get_by_role("button", name="Try").click()
     expect(page.locator("[role=alert]")).to_contain_text("all of it")
+
+
+def three_percent(site: Site, account: str) -> str:
+    """Return 3 % of the equity behind an account's short, in cents."""
+    asked = f"/v1/accounts/{account}/explain?contract=BTCUSDT&side=short"
+    told = Decimal(site.get(asked)["equity"]) * 3 / 100
+    return f"{told.quantize(Decimal('0.01')).normalize():f}"
 
 
 def test_the_keyboard_searches_and_walks_through_rows(browser: Watched, site: Site) -> None:
@@ -258,9 +274,15 @@ def test_a_pool_s_history_is_downloaded_exactly(browser: Watched, site: Site) ->
     expect(page.locator(".rows tbody tr").last).to_contain_text("seed")
     lines = downloaded(page, "Download history as CSV").decode().splitlines()
     points = site.get("/v1/pools/main/history?limit=1000")["points"]
-    assert lines[0] == "sequence,time_ms,balance,equity,BTCUSDT"
+    assert lines[0] == "sequence,time_ms,balance,equity,balance_peak,BTCUSDT"
     balances = [(line.split(",")[0], line.split(",")[2]) for line in lines[1:]]
     assert balances == [(str(each["sequence"]), each["balance"]) for each in points]
+    told = downloaded(page, "Download in- and outflows as CSV").decode().splitlines()
+    flows = site.get("/v1/pools/main/history")["flows"]
+    assert told[0] == "sequence,time_ms,amount,reason,contract,note"
+    assert [line.split(",")[2:4] for line in told[1:]] == [
+        [flow["amount"], flow["reason"]] for flow in flows
+    ]
 
 
 def downloaded(page: Page, button: str) -> bytes:
@@ -277,10 +299,10 @@ def test_the_laboratory_plays_rule_sets_side_by_side_and_scrubs_through_time(
     expect(totals).to_have_count(2)
     assert [cells(row)[:2] for row in totals.all()] == [["bybit", "BTCUSDT"], ["gmx", "BTCUSDT"]]
     assert cells(totals.first)[4] == "100"
-    moment = page.locator(".rows").nth(1).locator("tbody tr").first
-    assert int(cells(moment)[3]) >= 3
-    page.get_by_label("time").click(position={"x": 2, "y": 12})
-    expect(moment.locator("td").nth(3)).to_have_text("0")
+    moment = page.locator(".rows").nth(2).locator("tbody tr").first
+    expect(moment.locator("td").nth(4)).to_have_text("3")
+    page.get_by_label("time", exact=True).click(position={"x": 2, "y": 12})
+    expect(moment.locator("td").nth(4)).to_have_text("0")
     assert browser.complaints == []
 
 

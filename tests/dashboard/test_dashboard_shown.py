@@ -11,8 +11,9 @@ from decimal import Decimal
 
 import pytest
 
-from delever.dashboard.answers import Contract, Trigger
+from delever.core.messages import ContractKind
 from delever.dashboard.laboratory import OWN, own_commands, play
+from delever.dashboard.mount import Message, Receive, Scope, Send
 from delever.dashboard.shown import (
     banner,
     grouped,
@@ -25,8 +26,9 @@ from delever.dashboard.shown import (
 )
 from delever.dashboard.source import Source, SourceError
 from delever.lab.errors import InputError
+from delever.wire.native import ContractShown, MarketState, TriggerShown
 
-DRAWDOWN = Trigger(
+DRAWDOWN = TriggerShown(
     trigger="contract_drawdown",
     on=False,
     since_ms=None,
@@ -43,10 +45,11 @@ DRAWDOWN = Trigger(
 )
 
 
-def contract(state: str = "calm", *, stale: bool = False, inventory: str = "0") -> Contract:
-    return Contract(
-        as_of=7, time_ms=0, contract="BTCUSDT", kind="linear", settle="USDT", pool="main",
-        rules="bybit", mark="57000", marked_ms=1_000, stale=stale, paused=False, state=state,
+def contract(state: str = "calm", *, stale: bool = False, inventory: str = "0") -> ContractShown:
+    return ContractShown(
+        as_of=7, time_ms=0, contract="BTCUSDT", kind=ContractKind.LINEAR, settle="USDT",
+        pool="main", rules="bybit", tick_size="0.5", lot_size="1", mark="57000", marked_ms=1_000,
+        stale=stale, paused=False, state=MarketState(state),
         progress_ppm=833_333, open_interest_long="1", open_interest_short="1", positions_long=1,
         positions_short=1, inventory_long=inventory, inventory_short="0", profit="-250000",
         profit_peak="100", risk=None, last_adl_ms=None, triggers=(DRAWDOWN,),
@@ -120,12 +123,12 @@ def test_a_scenario_that_is_none_is_refused_with_its_line(text: str, why: str) -
 
 def test_the_laboratory_plays_one_scenario_under_each_rule_set() -> None:
     """BYB-01 BYB-03: 50,000 are borne as in the documentation; venues without a queue bear none."""
-    bybit, gmx = play("one_long_falls", "", ["bybit", "gmx"])
+    bybit, gmx = (play("one_long_falls", "", rules) for rules in ("bybit", "gmx"))
     (total,) = bybit.kept.summary.contracts
     assert (total.closed, total.accounts, bybit.refused) == ("100", 3, 0)
     assert total.pool_profit == "-300000"
     assert gmx.kept.fills.height == 0
-    (again,) = play(OWN, '{"type": "set_time", "time_ms": 1}', ["okx"])
+    again = play(OWN, '{"type": "set_time", "time_ms": 1}', "okx")
     assert again.kept.summary.commands == 1
 
 
@@ -162,6 +165,58 @@ class Quiet(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+def test_a_stream_is_read_from_the_server_s_own_app_as_it_is_written() -> None:
+    gone = asyncio.Event()
+
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for number in (1, 2):
+            body = b'id: %d\ndata: {"sequence":%d,"time_ms":0,"events":[]}\n\n' % (number, number)
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+        await receive()
+        await receive()
+        gone.set()
+
+    async def read() -> list[int]:
+        async with Source(app) as source:
+            seen = []
+            async for sequence, _ in source.stream(["adl_started"], 0):
+                seen.append(sequence)
+                if sequence == 2:
+                    break
+        return seen
+
+    assert asyncio.run(read()) == [0, 1, 2]
+
+
+def test_what_an_app_does_wrong_is_no_answer() -> None:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def refusing(_scope: Scope, _receive: Receive, send: Send) -> None:
+        start: Message = {"type": "http.response.start", "status": 403, "headers": []}
+        await send(start)
+        body = b'{"error": {"reason": "key_lacks_role", "message": "needs the role read"}}'
+        await send({"type": "http.response.body", "body": body})
+
+    async def garbled(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"id: 1\ndata: {\n\n"})
+
+    async def read(app: object) -> None:
+        async with Source(app) as source:  # type: ignore[arg-type]
+            async for _ in source.stream(["adl_started"], 0):
+                pass
+
+    for each, why in (
+        (app, "cannot be reached"),
+        (refusing, "needs the role read"),
+        (garbled, "was not understood"),
+    ):
+        with pytest.raises(SourceError, match=why):
+            asyncio.run(read(each))
 
 
 def test_the_server_and_the_command_line_carry_no_weight_of_the_page() -> None:

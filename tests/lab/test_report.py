@@ -16,6 +16,7 @@ from delever.lab import plots
 from delever.lab.errors import InputError
 from delever.lab.frames import read_book
 from delever.lab.kept import Kept, keep, read_kept
+from delever.lab.places import POSITIONS, foremost
 from delever.lab.runs import Result, run
 from delever.lab.scenario import read_scenario
 from delever.lab.shocks import Shock, compare
@@ -104,6 +105,77 @@ def test_the_report_of_a_comparison_has_every_rule_set(
     assert [(row["rules"], row["borne"], row["pool profit"]) for row in rows] == told
     assert browser.requests == [file.as_uri()]
     assert browser.complaints == []
+
+
+@pytest.fixture(scope="module")
+def placed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where positions stand, as the command line keeps it in every form that it knows."""
+    folder = tmp_path_factory.mktemp("placed")
+    for form in FORMS:
+        asked = ["compare-rules", str(EXAMPLES / "book"), "-o", str(folder / f"places.{form}")]
+        assert call(asked) == Exit.DONE
+    return folder
+
+
+FORMS = ("parquet", "csv", "tsv", "json", "jsonl")
+
+
+def test_the_report_of_a_comparison_of_places_is_the_same_from_every_form(
+    browser: Watched, placed: Path, tmp_path: Path
+) -> None:
+    pages = set()
+    for form in FORMS:
+        file = tmp_path / f"{form}.html"
+        asked = ["report", str(placed / f"places.{form}"), "-o", str(file), "--title", "Places"]
+        assert call(asked) == Exit.DONE
+        pages.add(file.read_text())
+    assert len(pages) == 1
+    page = browser.page((tmp_path / "csv.html").as_uri())
+    frame = pl.read_parquet(placed / "places.parquet")
+    rows = table(page.locator("section", has_text="Position by position").inner_html())
+    columns = ("account", "rules", "quantity", "rank", "light", "ahead")
+    told = [tuple(plain(row[name]) for name in columns) for row in frame.to_dicts()]
+    assert [tuple(row[name] for name in columns) for row in rows] == told
+    lanes = frame.select("contract", "side").unique().height
+    assert page.locator("figure svg").count() == lanes + frame["contract"].n_unique()
+    first = page.locator("figure svg").first.text_content() or ""
+    assert "BTCUSDT, long: rank" in first
+    assert "okx_2025" in first
+    assert browser.requests == [(tmp_path / "csv.html").as_uri()]
+    assert browser.complaints == []
+
+
+def test_the_foremost_positions_are_those_that_are_drawn() -> None:
+    rows = [
+        {
+            "account": f"a{n:02}",
+            "position": 0,
+            "rules": rules,
+            "rank": None if n == 7 else n,
+            "of": 60,
+        }
+        for n in range(1, 61)
+        for rules in ("bybit", "okx")
+    ]
+    drawn = foremost(pl.DataFrame(rows))
+    assert drawn == [(f"a{n:02}", 0) for n in range(1, POSITIONS + 2) if n != 7]
+
+
+def test_a_comparison_that_was_changed_by_hand_is_named(placed: Path, tmp_path: Path) -> None:
+    lines = (placed / "places.csv").read_text().splitlines()
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("\n".join([*lines[:3], lines[3].replace(",2.5,", ",2;5,"), *lines[4:]]))
+    with pytest.raises(InputError, match=r"wrong\.csv, row 3, quantity '2;5': is no number"):
+        read_kept(wrong)
+    for name, text, why in (
+        ("none.json", "{", "is no JSON file"),
+        ("none.jsonl", "{}\n[", "is no JSONL file"),
+        ("none.csv", "a,b\n1,2\n", "there is no column rules"),
+        ("none.json", '{"rows": []}', "there is no column rules"),
+    ):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(InputError, match=why):
+            read_kept(tmp_path / name)
 
 
 def test_plots_are_written_as_png_and_svg(kept: Path, tmp_path: Path) -> None:

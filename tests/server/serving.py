@@ -11,7 +11,9 @@ from delever.config import Config
 from delever.server.app import Service, bind, server_of, wall_clock_ms
 from delever.server.demo import Scale
 
-MEMORY = msgspec.convert({"journal": {"path": ":memory:"}, "api": {"open_read": True}}, Config)
+MEMORY = msgspec.convert(
+    {"journal": {"path": ":memory:"}, "api": {"open_read": True, "open_accounts": True}}, Config
+)
 SMALL = Scale(seed=10, accounts=300, contracts=4)
 
 

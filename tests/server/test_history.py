@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -14,11 +15,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delever.config import Config
-from delever.core.messages import CancelAdl, Command, ForceAdl, SetMarks, SetTime
+from delever.core.book import Book
+from delever.core.messages import (
+    CancelAdl,
+    Command,
+    DefinePool,
+    ForceAdl,
+    FundingReason,
+    FundPool,
+    MoveContract,
+    PoolKind,
+    SetMarks,
+    SetTime,
+    Takeover,
+)
+from delever.lab.runs import run
 from delever.lab.scenario import read_scenario
 from delever.server.database import migrate, open_database
 from delever.server.history import tables
 from delever.server.history.history import History
+from delever.server.history.peaks import balance_peaks, profit_peaks
 from delever.server.history.queries import EVER_MS, Past, thinned
 from delever.server.runner import Runner
 
@@ -103,7 +119,9 @@ def test_a_crash_is_told_in_rows(config: Config) -> None:
         assert [row.fill for row in await past.fills(None, "BTCUSDT", 1, 1)] == [2]
         ((takeover,), unwinds) = await past.moves("BTCUSDT", 1, EVER_MS)
         assert (takeover.account, takeover.lots, list(unwinds)) == ("ann", 100_000, [])
-        points, flows = await past.pool("main", 0, EVER_MS, 100)
+        points, whole = await past.pool("main", 0, EVER_MS)
+        assert whole
+        flows = await past.flows("main", 0, EVER_MS, 100)
         assert [flow.amount_cash for flow in flows] == [10**14, 6 * 10**12]
         assert points[-1].equity_cash == 76 * 10**12
         assert await past.worst_drawdowns("main", 4_000) == (350_000, 350_000, 350_000)
@@ -167,6 +185,82 @@ def test_two_projections_of_one_database_keep_each_record_once(config: Config) -
     asked(config, question)
 
 
+# --- peaks ---
+
+WINDOW_MS = 5_000
+
+
+def restless() -> list[Command]:
+    """The crash with a window of 5 s, marks that go up and down, flows of every kind, a move."""
+    told = [
+        msgspec.structs.replace(each, peak_window_ms=WINDOW_MS)
+        if isinstance(each, DefinePool)
+        else each
+        for each in crash()
+    ]
+    other = DefinePool(
+        time_ms=4_000, pool="other", kind=PoolKind.ISOLATED, asset="USDT", rules="bybit",
+        peak_window_ms=2_000,
+    )  # fmt: skip
+    told.append(other)
+    for second in range(6, 60):
+        time_ms = 700 * second
+        price = 60_000 + (second * 7_919) % 1_301 - 20 * second
+        told.append(SetMarks(time_ms=time_ms, marks={"BTCUSDT": price}))
+        if second == 12:
+            told.append(Takeover(time_ms=time_ms, account="dan", contract="BTCUSDT"))
+        if second % 5 == 0:
+            taken_out = second % 2 and second < 40
+            told.append(
+                FundPool(
+                    time_ms=time_ms,
+                    pool="main" if second < 40 else "other",
+                    amount=-1_000 if taken_out else 700,
+                    reason=FundingReason.WITHDRAWAL if taken_out else FundingReason.INJECTION,
+                    contract=None if second % 3 else "BTCUSDT",
+                    note="a flow",
+                )
+            )
+        if second == 39:
+            told.append(
+                MoveContract(time_ms=time_ms, contract="BTCUSDT", pool="other", note="apart")
+            )
+    return told
+
+
+def test_peaks_of_the_past_are_those_that_the_engine_had(config: Config) -> None:
+    """From the beginning, and from the middle, where only the window before it is looked at."""
+    result = run(Book(), restless())
+    assert not result.refused
+    contracts, pools = result.contracts.to_dicts(), result.pools.to_dicts()
+    had = {row["sequence"]: row["profit_peak"] for row in contracts}
+    balances = {(row["sequence"], row["pool"]): row["balance_peak"] for row in pools}
+    assert len(set(had.values())) > 10
+
+    async def question(runner: Runner, history: History, past: Past) -> None:
+        await runner.submit(restless())
+        await history.current()
+        windows = {"main": WINDOW_MS, "other": 2_000}
+        for from_ms in (0, 9_000, 20_000, 30_000):
+            seen = await past.contract("BTCUSDT", from_ms - WINDOW_MS, EVER_MS)
+            flows = await past.booked("BTCUSDT", from_ms - WINDOW_MS, EVER_MS)
+            peaks = profit_peaks(seen, flows, windows)
+            last = {row.sequence: row for row in seen.rows if row.time_ms >= from_ms}
+            assert len(last) > 15
+            for row in last.values():
+                told = Decimal(peaks[row.sequence, row.place]).scaleb(-8)
+                assert told == had[row.sequence], (from_ms, row.time_ms)
+            for pool, window_ms in windows.items():
+                seen = await past.pool(pool, from_ms - window_ms, EVER_MS)
+                peaks = balance_peaks(seen, window_ms)
+                last = {row.sequence: row for row in seen.rows if row.time_ms >= from_ms}
+                for row in last.values():
+                    told = Decimal(peaks[row.sequence, row.place]).scaleb(-8)
+                    assert told == balances[row.sequence, pool], (pool, from_ms, row.time_ms)
+
+    asked(config, question)
+
+
 # --- arithmetic of the past ---
 
 
@@ -180,7 +274,7 @@ def points(*equities: int) -> list[Any]:
 @given(equities=st.lists(st.integers(-1_000, 1_000), max_size=300), limit=st.integers(1, 100))
 def test_thinning_keeps_order_ends_and_extremes(equities: list[int], limit: int) -> None:
     rows = points(*equities)
-    kept = thinned(rows, lambda row: int(row.equity_cash), limit)
+    kept = thinned(rows, limit, [lambda row: int(row.equity_cash)])
     assert len(kept) <= max(limit, 4)
     assert [row.sequence for row in kept] == sorted({row.sequence for row in kept})
     if rows:

@@ -19,7 +19,9 @@ GET  /v1/contracts                                   401    200  200   403    40
 GET  /v1/contracts/BTCUSDT                           401    200  200   403    403
 GET  /v1/contracts/BTCUSDT/rating                    401    200  200   403    403
 GET  /v1/contracts/BTCUSDT/history                   401    200  200   403    403
-GET  /v1/contracts/BTCUSDT/queue?side=short          401    200  403   403    403
+GET  /v1/contracts/BTCUSDT/queue?side=short          401    200  200   403    403
+GET  /v1/contracts/BTCUSDT/queue?side=short&account=bob  401 404 404   403    403
+GET  /v1/contracts/BTCUSDT/queue?side=short&account=dan  401 200 403   403    403
 GET  /v1/pools                                       401    200  200   403    403
 GET  /v1/pools/main                                  401    200  200   403    403
 GET  /v1/pools/main/history                          401    200  200   403    403
@@ -31,8 +33,10 @@ GET  /v1/accounts/dan/explain?contract=BTCUSDT       401    200  403   403    40
 POST /v1/accounts/bob/what-if                        401    400  400   403    403
 GET  /v1/events                                      401    200  403   403    403
 GET  /v1/events/stream?after=x                       401    400  403   403    403
+GET  /v1/events/stream?after=x&types=adl_started     401    400  400   403    403
+GET  /v1/events/stream?types=adl_started,marks_set&after=x  401 400 403 403   403
 GET  /v1/adl                                         401    200  200   403    403
-GET  /v1/adl/1                                       401    200  403   403    403
+GET  /v1/adl/1                                       401    200  200   403    403
 GET  /v1/adl/rounds/13/recompute                     401    200  403   403    403
 GET  /v1/fills                                       401    200  403   403    403
 GET  /v1/fills?account=bob                           401    200  200   403    403
@@ -119,6 +123,7 @@ GET  /v1/accounts/ann/explain?contract=BTCUSDT        404    position_is_unknown
 GET  /v1/events?type=nothing                          400    request_is_malformed  type      nothing
 GET  /v1/events?after=-1                              400    request_is_malformed  after     -1
 GET  /v1/events/stream?after=x                        400    request_is_malformed  after     x
+GET  /v1/events/stream?types=adl_started,none         400    request_is_malformed  types     none
 GET  /v1/adl/99                                       404    episode_is_unknown    episode   99
 GET  /v1/adl/rounds/99999/recompute                   404    record_is_unknown     sequence  99999
 GET  /v1/fills/99                                     404    fill_is_unknown       fill      99
@@ -277,5 +282,5 @@ def test_open_read_needs_no_key_and_still_none_to_write() -> None:
     config = msgspec.convert({"journal": {"path": ":memory:"}, "api": {"open_read": True}}, Config)
     with served(config) as serving, client(serving) as nobody:
         assert nobody.get("/v1/contracts").json() == []
-        assert nobody.get("/v1/events").status_code == 200
+        assert nobody.get("/v1/pools").json() == []
         assert nobody.post("/v1/commands", content=b"{}").status_code == 401

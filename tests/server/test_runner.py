@@ -20,7 +20,6 @@ from delever.core.messages import (
 )
 from delever.journal import JournalError, Recorder, SqliteJournal, verify
 from delever.lab.scenario import read_scenario
-from delever.server.board import MarketState
 from delever.server.runner import (
     NOW,
     BusyError,
@@ -30,6 +29,7 @@ from delever.server.runner import (
     Runner,
     StoppedError,
 )
+from delever.wire.native import MarketState
 
 T = TypeVar("T")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "crash.ndjson"

@@ -11,7 +11,7 @@ from delever.cli.output import say
 
 def report(
     result: Annotated[
-        Path, Parameter(help="Directory of `run --out`, or a comparison kept as Parquet.")
+        Path, Parameter(help="Directory of `run --out`, or a comparison that was kept in a file.")
     ],
     /,
     *,

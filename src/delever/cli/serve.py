@@ -65,7 +65,7 @@ def _settings(path: Path | None, host: str | None, port: int | None, *, demo: bo
     settings = msgspec.structs.replace(settings, listen=listen)
     if demo and path is None:  # nothing of a demonstration is worth keeping, and all may look
         journal = msgspec.structs.replace(settings.journal, path=":memory:")
-        api = msgspec.structs.replace(settings.api, open_read=True)
+        api = msgspec.structs.replace(settings.api, open_read=True, open_accounts=True)
         settings = msgspec.structs.replace(settings, journal=journal, api=api)
     return settings
 

@@ -1,7 +1,9 @@
 """The page: what people look at before they read, fed by the native API and by nothing else.
 
-    answers     what the native API says, as far as the page shows it
-    source      asks it, over HTTP or inside one process
+    source      asks the native API, in its own types, over HTTP or inside one process
+    inside      the same for a server in this process
+    following   its stream of events, taken up again where it broke off
+    past        a contract and its pool over time, over a range
     shown       numbers, times and states as text
     charts      what is drawn, as options of ECharts
     tables      rows with sorting, lights, links and exact numbers

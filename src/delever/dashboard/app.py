@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from nicegui import run, ui
 
 from delever.dashboard.mount import Asgi, Receive, Scope, Send
-from delever.dashboard.pages import account, contract, events, lab, overview, pools
+from delever.dashboard.pages import account, contract, events, lab, overview, pools, replay
 from delever.dashboard.source import Source
 
 PATH = "/dashboard"
@@ -32,6 +32,7 @@ _PAGES: dict[str, Show] = {
     "/accounts": account.find,
     "/accounts/{account}": account.show,
     "/lab": lab.show,
+    "/replay": replay.show,
 }
 
 

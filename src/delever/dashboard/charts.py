@@ -29,6 +29,20 @@ def steps(
     }
 
 
+def thinned(points: Sequence[Point], limit: int = 2_000) -> list[Point]:
+    """Return about `limit` points: of each stretch the first, the lowest, the highest, the last."""
+    if len(points) <= limit:
+        return list(points)
+    stretches = max(limit // 4, 1)
+    kept: set[int] = set()
+    for stretch in range(stretches):
+        begin, end = (len(points) * each // stretches for each in (stretch, stretch + 1))
+        places = range(begin, end)
+        low, high = (pick(places, key=lambda place: points[place][1]) for pick in (min, max))
+        kept |= {begin, low, high, end - 1}
+    return [points[place] for place in sorted(kept)]
+
+
 def level_line(value: float, name: str, colour: str) -> dict[str, Any]:
     """Return a line across a chart at a level, with its name."""
     return {
@@ -49,10 +63,12 @@ def time_charts(
     spans: Sequence[tuple[float, float] | None] = (),
     *,
     height: int = HEIGHT,
+    time: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
     """Return charts below one another that share their time and their cursor; height in px each.
 
-    `spans` are the lowest and the highest value that a chart has to show, whatever its lines do.
+    `spans` are the lowest and the highest value that a chart has to show, whatever its lines do;
+    `time` is the first and the last moment, where not the lines say it.
     """
     spans = spans or [None] * len(titles)
     count = len(titles)
@@ -76,12 +92,17 @@ def time_charts(
             "icon": "roundRect",
             "itemWidth": 16,
             "itemHeight": 4,
-            "textStyle": {"color": GREY},
+            "textStyle": {"color": GREY, "lineHeight": 20},  # as high as a name that is not cut
         },
         "dataZoom": [{"type": "inside", "xAxisIndex": list(linked)}],
         "grid": [{"left": 84, "right": 18, "top": top, "height": height} for top in tops],
         "xAxis": [
-            {"type": "time", "gridIndex": index, "axisLabel": {"color": GREY, "hideOverlap": True}}
+            {
+                "type": "time",
+                "gridIndex": index,
+                "axisLabel": {"color": GREY, "hideOverlap": True},
+                **({"min": time[0], "max": time[1]} if time else {}),
+            }
             for index in linked
         ],
         "yAxis": [
@@ -151,6 +172,44 @@ def curve(points: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     }
 
 
+def bars(
+    title: str, names: Sequence[str], values: Sequence[float | None], colours: Sequence[str]
+) -> dict[str, Any]:
+    """Return a bar a name, one below the other, each in its own colour."""
+    return {
+        "animation": False,
+        "backgroundColor": "transparent",
+        "textStyle": {"color": GREY},
+        "tooltip": {"trigger": "item"},
+        "title": {"text": title, "left": 0, "top": 0, "textStyle": _TITLE},
+        "grid": {"left": 132, "right": 16, "top": 24, "bottom": 22},
+        "xAxis": {
+            "type": "value",
+            "splitNumber": 3,
+            "axisLabel": {"color": GREY, "fontSize": 10, "hideOverlap": True},
+            "splitLine": {"lineStyle": {"color": "rgba(138,148,158,.25)"}},
+        },
+        "yAxis": {
+            "type": "category",
+            "inverse": True,
+            "data": list(names),
+            "axisLabel": {"color": GREY, "width": 124, "overflow": "truncate"},
+            "axisTick": {"show": False},
+        },
+        "series": [
+            {
+                "name": title,
+                "type": "bar",
+                "barMaxWidth": 16,
+                "data": [
+                    {"value": value, "itemStyle": {"color": colours[place % len(colours)]}}
+                    for place, value in enumerate(values)
+                ],
+            }
+        ],
+    }
+
+
 def waterfall(stages: Sequence[tuple[str, float, str]]) -> dict[str, Any]:
     """Return bars that take up where the one before ended: (name, how much, colour)."""
     left = stages[0][1] if stages else 0.0
@@ -158,7 +217,8 @@ def waterfall(stages: Sequence[tuple[str, float, str]]) -> dict[str, Any]:
     for place, (_, amount, colour) in enumerate(stages):
         left -= amount if place else 0.0
         floors.append(max(left, 0.0) if place else 0.0)
-        bars.append({"value": amount, "itemStyle": {"color": colour}})
+        label = {} if amount else {"label": {"show": False}}
+        bars.append({"value": amount, "itemStyle": {"color": colour}, **label})
     hidden = {"type": "bar", "stack": "all", "silent": True, "data": floors, "name": ""}
     return {
         "animation": False,

@@ -4,6 +4,8 @@ A page opens a `View`, fills its `body`, and asks for `every` second; a server t
 reached, or wants a key, is said on the page and never hides what was there before.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from html import escape
@@ -12,8 +14,10 @@ from urllib.parse import quote, urlencode
 
 from nicegui import app, ui
 
+from delever.dashboard.following import Following
 from delever.dashboard.shown import utc
-from delever.dashboard.source import Source, SourceError
+from delever.dashboard.source import RecordTold, Source, SourceError
+from delever.wire.native import MASK
 
 PAGES = {
     "/": "Overview",
@@ -21,6 +25,7 @@ PAGES = {
     "/events": "ADL events",
     "/accounts": "Accounts",
     "/lab": "Lab",
+    "/replay": "Replay",
 }
 
 REFRESH_S = 1.0
@@ -36,6 +41,9 @@ class View:
     def __init__(self, source: Source, title: str, here: str) -> None:
         self.source = source
         self.prefix = _prefix()
+        request = ui.context.client.request
+        self._path = quote(request.url.path.removeprefix(request.scope.get("root_path", "")))
+        self._query: dict[str, object] = dict(request.query_params)
         self._address = ""
         self._troubles: dict[object, SourceError] = {}
         ui.page_title(f"{title} · delever")
@@ -67,12 +75,18 @@ class View:
         return self.href(f"/contracts/{quote(name, safe='')}")
 
     def account(self, name: str, **query: object) -> str:
-        """Return the address of an account's page."""
-        return self.href(f"/accounts/{quote(name, safe='')}", **query)
+        """Return the address of an account's page; a masked account has none."""
+        return (
+            "" if name.startswith(MASK) else self.href(f"/accounts/{quote(name, safe='')}", **query)
+        )
 
-    def keep_url(self, path: str, **query: object) -> None:
-        """Let the address bar say what is shown, so that it can be shared and opened again."""
-        address = self.href(path, **query)
+    def keep_url(self, **query: object) -> None:
+        """Let the address bar say what is shown, so that it can be shared and opened again.
+
+        What is not named stays as it was said before, or as the page was opened.
+        """
+        self._query |= query
+        address = self.href(self._path, **self._query)
         if address != self._address:
             self._address = address
             ui.navigate.history.replace(address)
@@ -102,6 +116,20 @@ class View:
         await again()
         ui.timer(seconds, again, immediate=False)
 
+    def follow(
+        self, following: Following, tell: Callable[[RecordTold], None], changed: Callable[[], None]
+    ) -> None:
+        """Follow a stream as long as the page is open."""
+
+        async def until_gone() -> None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await following.follow(self.source, tell, changed)
+
+        task = asyncio.create_task(until_gone())
+        self.source.tasks.add(task)
+        task.add_done_callback(self.source.tasks.discard)
+        ui.context.client.on_delete(task.cancel)
+
     def _say(self) -> None:
         """Show every trouble there is, each once, and a button where a key would help."""
         self._trouble.clear()
@@ -130,7 +158,7 @@ class View:
     async def _find(self, name: str) -> None:
         """Go to the contract of that name, or else to the account."""
         name = name.strip()
-        if not name:
+        if not name or name.startswith(MASK):
             return
 
         async def find() -> None:

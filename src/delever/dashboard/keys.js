@@ -1,3 +1,9 @@
+const reachable = () =>
+  document.querySelectorAll(".rows th.sortable:not([tabindex])").forEach((heading) => {
+    heading.tabIndex = 0;
+  });
+new MutationObserver(reachable).observe(document, { childList: true, subtree: true });
+
 document.addEventListener("keydown", (event) => {
   const typing = /^(input|textarea|select)$/i.test(event.target.tagName);
   if (typing && event.key === "Escape") event.target.blur();
@@ -14,6 +20,9 @@ document.addEventListener("keydown", (event) => {
     next.tabIndex = -1;
     next.focus();
     next.scrollIntoView({ block: "nearest" });
+  }
+  if (event.key === "Enter" && document.activeElement.matches(".rows th")) {
+    document.activeElement.click();
   }
   if (event.key === "Enter" && now >= 0) rows[now].querySelector("a")?.click();
 });

@@ -1,11 +1,15 @@
-"""A scenario under several rule sets: each plays the same commands on a market of its own.
+"""A scenario under several rule sets and policies: each plays the same commands, on its own market.
 
 A scenario is a preset or the visitor's own text, one command a line. For another rule set every
-pool is defined with it, and limits that were set for the pool's own rules are left out.
+pool is defined with it, and limits set for the pool's own rules are left out; with another policy
+alone (`bybit+pro_rata`) they stay.
+
+A file is a scenario, or a journal; it is played as it is.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -32,8 +36,10 @@ from delever.core.messages import (
 from delever.lab.crash import draw, market, opening
 from delever.lab.errors import InputError
 from delever.lab.kept import Kept, kept_of
+from delever.lab.measures import Measures, measures
+from delever.lab.recorded import read_recorded
 from delever.lab.runs import run
-from delever.lab.scenario import decode
+from delever.lab.scenario import decode, read_scenario
 
 OWN = "own"
 """The preset that stands for the visitor's own text."""
@@ -43,28 +49,50 @@ CRASH_ACCOUNTS, CRASH_CONTRACTS = 300, 3
 LARGEST = 2_000_000
 """Characters of a visitor's own scenario."""
 
+LARGEST_FILE = 64 * 1024 * 1024
+"""Bytes of a file that is uploaded."""
+
+SQLITE = b"SQLite format 3\0"
+"""What a journal's file begins with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One rule set's run of the scenario: what is kept of it, and how much was refused."""
+    """One rule set's run of the scenario: what is kept, measured, and how much was refused."""
 
     rules: str
     kept: Kept
+    measures: dict[str, Measures]
     refused: int
 
 
-def play(preset: str, text: str, rules: Sequence[str]) -> list[Trial]:
-    """Return a preset, or a text for OWN, played under each rule set; in a process of its own.
+def play(preset: str, text: str, rules: str) -> Trial:
+    """Return a preset, or a text for OWN, played under a rule set; in a process of its own.
 
     Raises InputError for a text that is no scenario.
     """
     commands = own_commands(text) if preset == OWN else PRESETS[preset][1]()
-    return [_trial(commands, name) for name in rules]
+    return _trial(rules, _under(commands, rules))
 
 
-def _trial(commands: Sequence[Command], rules: str) -> Trial:
-    result = run(Book(), _under(commands, rules))
-    return Trial(rules, kept_of(result), len(result.refused))
+def play_file(path: Path, name: str) -> Trial | str:
+    """Return a file played: a journal where it begins as one, or else a scenario.
+
+    Where it is neither, return why, with the file called as its owner calls it.
+    """
+    try:
+        with path.open("rb") as file:
+            begins = file.read(len(SQLITE))
+        commands = read_recorded(path) if begins == SQLITE else read_scenario(path)
+    except InputError as error:
+        why = str(error).replace(str(path), name)
+        return why.replace(path.name, name)
+    return _trial(name, commands)
+
+
+def _trial(rules: str, commands: Iterable[Command]) -> Trial:
+    result = run(Book(), commands)
+    return Trial(rules, kept_of(result), measures(result), len(result.refused))
 
 
 def own_commands(text: str) -> list[Command]:
@@ -83,10 +111,12 @@ def own_commands(text: str) -> list[Command]:
 
 
 def _under(commands: Sequence[Command], rules: str) -> Iterator[Command]:
-    foreign = {c.pool for c in commands if isinstance(c, DefinePool) and c.rules != rules}
+    venue = rules.partition("+")[0]
+    foreign = {c.pool for c in commands if isinstance(c, DefinePool) and c.rules != venue}
     for command in commands:
-        if isinstance(command, DefinePool) and command.pool in foreign:
-            yield msgspec.structs.replace(command, rules=rules, limits=TriggerLimits())
+        if isinstance(command, DefinePool):
+            limits = TriggerLimits() if command.pool in foreign else command.limits
+            yield msgspec.structs.replace(command, rules=rules, limits=limits)
         elif isinstance(command, DefineContract) and command.pool in foreign:
             yield msgspec.structs.replace(command, limits=TriggerLimits())
         else:

@@ -5,9 +5,9 @@ from typing import Any
 
 from nicegui import ui
 
-from delever.dashboard.answers import QueuePage, QueueRow
 from delever.dashboard.frame import View, grid, panel
 from delever.dashboard.tables import Column, table
+from delever.wire.native import QueuePage, QueueRow
 
 PAGE = 20
 """Rows of the ladder on a page."""
@@ -62,12 +62,7 @@ class Ladder:
             f"of sequence {page.as_of}"
         )
         self._formula.set_text(_formula(page))
-        self._view.keep_url(
-            f"/contracts/{self._contract}",
-            side=self._side,
-            offset=self._offset or "",
-            account=self._account,
-        )
+        self._view.keep_url(side=self._side, offset=self._offset or "", account=self._account)
 
     def _row(self, row: QueueRow, most: Decimal) -> dict[str, Any]:
         share = float(Decimal(row.cumulative) / most * 100) if row.cumulative and most else 0.0

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from html import escape
 
-from delever.dashboard.answers import Contract, Trigger
+from delever.wire.native import ContractShown, TriggerShown
 
 NOTHING = "-"
 """What stands where nothing applies."""
@@ -65,25 +65,25 @@ def grouped(number: str | None) -> str:
     return f'<span class="number">{sign}{inner}{dot}{escape(part)}</span>'
 
 
-def state_of(contract: Contract) -> str:
+def state_of(contract: ContractShown) -> str:
     """Return a contract's state; ADL goes before stale input, stale input before the rest."""
     if contract.stale and contract.state not in ADL_STATES:
         return "stale"
     return contract.state
 
 
-def nearest(contract: Contract) -> Trigger | None:
+def nearest(contract: ContractShown) -> TriggerShown | None:
     """Return the trigger that is on, or the one that is farthest on its way."""
     return max(contract.triggers, key=lambda each: (each.on, each.progress_ppm), default=None)
 
 
-def pnl_ratio(contract: Contract) -> str:
+def pnl_ratio(contract: ContractShown) -> str:
     """Return the contract's profit below its peak by the pool's peak balance, where it counts."""
     drawdown = contract.trigger("contract_drawdown")
     return percent(drawdown.numbers.get("pnl_ratio_ppm")) if drawdown else NOTHING
 
 
-def banner(contract: Contract) -> str:
+def banner(contract: ContractShown) -> str:
     """Return the state of a contract in one sentence with its numbers."""
     trigger = nearest(contract)
     way = "no trigger"
@@ -98,18 +98,18 @@ def banner(contract: Contract) -> str:
     return f"{way}{held}{stale}{paused}"
 
 
-def inventory(contract: Contract) -> str:
+def inventory(contract: ContractShown) -> str:
     """Return what the pool holds of a contract, or nothing."""
     sides = (("long", contract.inventory_long), ("short", contract.inventory_short))
     return " and ".join(f"{held} {side}" for side, held in sides if Decimal(held))
 
 
-def loss_room(drawdown: Trigger) -> Decimal:
+def loss_room(drawdown: TriggerShown) -> Decimal:
     """Return how much more the contract may lose before its drawdown starts ADL."""
     return Decimal(drawdown.numbers["profit"]) - level(drawdown, "start_ppm")
 
 
-def level(drawdown: Trigger, limit: str) -> Decimal:
+def level(drawdown: TriggerShown, limit: str) -> Decimal:
     """Return the profit at which the drawdown meets a limit: peak + limit * the pool's peak."""
     numbers = drawdown.numbers
     share = Decimal(numbers[limit]).scaleb(-6) * Decimal(numbers["balance_peak"])

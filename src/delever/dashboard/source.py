@@ -4,7 +4,8 @@
 `ID.SECRET`, sent as a bearer token; without one only what is open to all is answered.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -12,30 +13,36 @@ from urllib.parse import quote
 import httpx2
 import msgspec
 
-from delever.dashboard.answers import (
-    Account,
-    Contract,
-    ContractMoment,
+from delever.dashboard.inside import Inside
+from delever.dashboard.mount import Asgi
+from delever.wire.native import ContractShown, EventPage, PoolShown, QueuePage, RatingShown
+from delever.wire.native_accounts import AccountShown, Explained, Supposed
+from delever.wire.native_past import (
+    ContractPoint,
     Episode,
-    EventPage,
-    Explained,
-    Pool,
+    FillShown,
     PoolDetail,
     PoolHistory,
-    QueuePage,
-    Rating,
     Recomputed,
-    Supposed,
     Waterfall,
 )
-from delever.dashboard.mount import Asgi
 
 AnswerT = TypeVar("AnswerT")
 Query = Mapping[str, str | int | None]
 
 TIMEOUT_S = 10.0
 
+_NO_END = httpx2.Timeout(TIMEOUT_S, read=None)
+
 UNAUTHORISED = 401
+
+
+class RecordTold(msgspec.Struct, frozen=True, kw_only=True):
+    """One record of a stream, with those of its events that were asked for, as JSON has them."""
+
+    sequence: int
+    time_ms: int
+    events: tuple[dict[str, Any], ...]
 
 
 class SourceError(Exception):
@@ -52,20 +59,24 @@ class SourceError(Exception):
 
 
 class Source:
-    """Asks one server. `with_key` gives the same source with another visitor's key."""
+    """Asks one server. `with_key` gives the same source with another visitor's key.
+
+    `tasks` are those that read its streams; they end with it.
+    """
 
     def __init__(self, server: str | Asgi, key: str = "") -> None:
         if isinstance(server, str):
             self._client = httpx2.AsyncClient(base_url=server, timeout=TIMEOUT_S)
         else:
-            transport = httpx2.ASGITransport(app=server)
-            self._client = httpx2.AsyncClient(transport=transport, base_url="http://delever")
+            self._client = httpx2.AsyncClient(transport=Inside(server), base_url="http://delever")
         self._key = key
+        self.tasks: set[asyncio.Task[None]] = set()
 
     def with_key(self, key: str) -> "Source":
         """Return a source that asks with this key, over the same connections."""
         other = Source.__new__(Source)
         other._client, other._key = self._client, key  # noqa: SLF001 - its own kind
+        other.tasks = self.tasks
         return other
 
     async def __aenter__(self) -> Self:
@@ -77,21 +88,24 @@ class Source:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
         await self._client.aclose()
 
     # --- the market ---
 
-    async def contracts(self) -> list[Contract]:
+    async def contracts(self) -> list[ContractShown]:
         """Return every contract as it stands."""
-        return await self._get("/v1/contracts", list[Contract])
+        return await self._get("/v1/contracts", list[ContractShown])
 
-    async def contract(self, contract: str) -> Contract:
+    async def contract(self, contract: str) -> ContractShown:
         """Return one contract as it stands."""
-        return await self._get(f"/v1/contracts/{_part(contract)}", Contract)
+        return await self._get(f"/v1/contracts/{_part(contract)}", ContractShown)
 
-    async def rating(self, contract: str) -> Rating | None:
+    async def rating(self, contract: str) -> RatingShown | None:
         """Return a contract's risk taken apart, or None before it was first rated."""
-        return await self._get(f"/v1/contracts/{_part(contract)}/rating", Rating | None)  # type: ignore[arg-type]
+        return await self._get(f"/v1/contracts/{_part(contract)}/rating", RatingShown | None)  # type: ignore[arg-type]
 
     async def queue(
         self, contract: str, side: str, *, offset: int, limit: int, account: str | None = None
@@ -100,23 +114,27 @@ class Source:
         query: Query = {"side": side, "offset": offset, "limit": limit, "account": account}
         return await self._get(f"/v1/contracts/{_part(contract)}/queue", QueuePage, query)
 
-    async def pools(self) -> list[Pool]:
+    async def pools(self) -> list[PoolShown]:
         """Return every pool as it stands."""
-        return await self._get("/v1/pools", list[Pool])
+        return await self._get("/v1/pools", list[PoolShown])
 
     async def pool(self, pool: str) -> PoolDetail:
         """Return one pool as it stands, with its worst drawdowns."""
         return await self._get(f"/v1/pools/{_part(pool)}", PoolDetail)
 
-    async def pool_history(self, pool: str, *, limit: int) -> PoolHistory:
-        """Return a pool's past, thinned to `limit` points, and its flows."""
-        return await self._get(f"/v1/pools/{_part(pool)}/history", PoolHistory, {"limit": limit})
+    async def pool_history(
+        self, pool: str, *, between: tuple[int, int] | None = None, limit: int
+    ) -> PoolHistory:
+        """Return a pool's past, or that between two times, in about `limit` points; its flows."""
+        from_ms, until_ms = between or (None, None)
+        query: Query = {"from_ms": from_ms, "until_ms": until_ms, "limit": limit}
+        return await self._get(f"/v1/pools/{_part(pool)}/history", PoolHistory, query)
 
     # --- accounts ---
 
-    async def account(self, account: str) -> Account:
+    async def account(self, account: str) -> AccountShown:
         """Return what an account holds."""
-        return await self._get(f"/v1/accounts/{_part(account)}", Account)
+        return await self._get(f"/v1/accounts/{_part(account)}", AccountShown)
 
     async def explain(self, account: str, contract: str, side: str, position: int) -> Explained:
         """Return why a position stands where it stands."""
@@ -142,10 +160,48 @@ class Source:
         """Return events after a sequence; `only` may name a type, a contract or an account."""
         return await self._get("/v1/events", EventPage, {"after": after, "limit": limit, **only})
 
-    async def contract_history(self, contract: str, *, limit: int) -> list[ContractMoment]:
-        """Return a contract's past, thinned to about `limit` points."""
+    async def stream(
+        self, types: Sequence[str], after: int
+    ) -> AsyncIterator[tuple[int, RecordTold | None]]:
+        """Yield every record after a sequence with events of these types, as they happen.
+
+        None is a record of which nothing is told, or the word that nothing has happened; the first
+        says that the server answers.
+        """
+        query = {"types": ",".join(types), "after": str(after)}
+        path = "/v1/events/stream"
+        try:
+            async with self._client.stream(
+                "GET", path, params=query, headers=self._headers(), timeout=_NO_END
+            ) as answer:
+                if answer.status_code >= 400:
+                    await answer.aread()
+                    raise SourceError(answer.status_code, _message(answer))
+                yield after, None
+                async for sequence, data in _blocks(answer.aiter_lines(), after):
+                    told = None if data is None else msgspec.json.decode(data, type=RecordTold)
+                    yield sequence, told
+        except httpx2.HTTPError as error:
+            raise SourceError(0, f"the server cannot be reached: {error}") from None
+        except (msgspec.DecodeError, ValueError) as error:
+            raise SourceError(0, f"{path} was not understood: {error}") from None
+
+    async def contract_history(
+        self, contract: str, *, from_ms: int, until_ms: int | None = None, limit: int
+    ) -> list[ContractPoint]:
+        """Return a contract's past between two times, thinned to about `limit` points."""
         path = f"/v1/contracts/{_part(contract)}/history"
-        return await self._get(path, list[ContractMoment], {"limit": limit})
+        query: Query = {"from_ms": from_ms, "until_ms": until_ms, "limit": limit}
+        return await self._get(path, list[ContractPoint], query)
+
+    async def fills(self, contract: str, *, after: int, limit: int) -> list[FillShown]:
+        """Return a contract's ADL fills after a number, oldest first."""
+        query: Query = {"contract": contract, "after": after, "limit": limit}
+        return await self._get("/v1/fills", list[FillShown], query)
+
+    async def check_reads(self) -> None:
+        """Raise SourceError where the visitor may not read everything here."""
+        await self._get("/v1/notices", list[dict[str, Any]], {"limit": 1})
 
     async def episodes(self, contract: str = "", *, limit: int = 200) -> list[Episode]:
         """Return ADL episodes, newest first, of one contract or of all."""
@@ -167,6 +223,9 @@ class Source:
 
     # --- how ---
 
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._key}"} if self._key else {}
+
     async def _get(self, path: str, kind: type[AnswerT], query: Query | None = None) -> AnswerT:
         return await self._ask("GET", path, kind, query=query)
 
@@ -179,7 +238,7 @@ class Source:
         query: Query | None = None,
         body: object = None,
     ) -> AnswerT:
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        headers = self._headers()
         content = None if body is None else msgspec.json.encode(body)
         if content is not None:
             headers["Content-Type"] = "application/json"
@@ -196,6 +255,21 @@ class Source:
             return msgspec.json.decode(answer.content, type=kind)
         except msgspec.DecodeError as error:
             raise SourceError(0, f"{path} was not understood: {error}") from None
+
+
+async def _blocks(
+    lines: AsyncIterator[str], sequence: int
+) -> AsyncIterator[tuple[int, bytes | None]]:
+    """Yield (id, data) of each block of Server-Sent Events; data is None where it has none."""
+    data = None
+    async for line in lines:
+        if not line:
+            yield sequence, data
+            data = None
+        elif line.startswith("id: "):
+            sequence = int(line.removeprefix("id: "))
+        elif line.startswith("data: "):
+            data = line.removeprefix("data: ").encode()
 
 
 def _message(answer: httpx2.Response) -> str:

@@ -1,9 +1,9 @@
 """Rows with sorting, lights, links and exact numbers, on Quasar's table.
 
 A cell of kind `number` shows its thousands apart and is copied as it is; one of kind `light` is
-dots and text; `link` leads to the address in the row's field `<name>_href`; `state` is a coloured
-word, of the kind in `<name>_kind`; `bar` is a share in percent; `wrapped` and `hash` take
-more than one line.
+dots and text; `link` leads to the address in the row's field `<name>_href`, where there is one;
+`state` is a coloured word, of the kind in `<name>_kind`; `bar` is a share in percent; `wrapped` and
+`hash` take more than one line.
 """
 
 from collections.abc import Sequence
@@ -32,8 +32,9 @@ _SLOTS: dict[str, str] = {
         "<i>{{'○'.repeat(5 - props.value)}}</i> <b>{{props.value}} of 5</b></span></q-td>"
     ),
     "link": (
-        '<q-td :props="props"><a :href="props.row[props.col.name + \'_href\']">{{props.value}}</a>'
-        "</q-td>"
+        '<q-td :props="props"><a v-if="props.row[props.col.name + \'_href\']" '
+        ":href=\"props.row[props.col.name + '_href']\">{{props.value}}</a>"
+        '<span v-else class="quiet">{{props.value}}</span></q-td>'
     ),
     "state": (
         '<q-td :props="props"><span :class="\'state state-\' + props.row[props.col.name + '

@@ -46,7 +46,7 @@ def compare_rules(
     places = max((state.terms.lot[1] for state in states), default=0)
     rows = [row for state in states for row in _contract_rows(book, state, account, chosen)]
     quantity = pl.Decimal(38, places)
-    return pl.DataFrame(rows, schema=_SCHEMA | {"quantity": quantity, "ahead": quantity})
+    return pl.DataFrame(rows, schema=PLACES_SCHEMA | {"quantity": quantity, "ahead": quantity})
 
 
 def at_a_glance(compared: pl.DataFrame) -> list[dict[str, Any]]:
@@ -88,7 +88,7 @@ def turned(compared: pl.DataFrame) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-_SCHEMA: dict[str, Any] = {
+PLACES_SCHEMA: dict[str, Any] = {
     "contract": pl.String,
     "side": pl.String,
     "account": pl.String,

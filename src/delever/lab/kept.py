@@ -1,8 +1,7 @@
 """A finished run in a directory, or a comparison in a file: written, and read again.
 
 A run is `summary.json`, `fills.parquet`, `pools.parquet`, `contracts.parquet` (its path) and
-`events.ndjson`; a comparison is the frame of `delever.compare` or `delever.compare_rules` as
-Parquet.
+`events.ndjson`; a comparison is the frame of `delever.compare` or `delever.compare_rules`.
 """
 
 from dataclasses import dataclass
@@ -11,13 +10,11 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
+from delever.lab.compared import read_compared
 from delever.lab.errors import InputError
 from delever.lab.runs import Result, Summary
 
 _FRAMES = ("fills", "pools", "contracts")
-
-_COMPARED = {"rules", "contract", "borne", "pool_profit"}
-"""Columns that the frame of `delever.compare` has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +45,11 @@ def keep(result: Result, out: Path) -> None:
 
 
 def read_kept(path: Path) -> Kept | pl.DataFrame:
-    """Return the run kept in a directory, or the comparison kept in a Parquet file.
+    """Return the run kept in a directory, or the comparison kept in a file (see `compared`).
 
     Raises InputError where it is neither, naming the file.
     """
-    if path.is_dir():
-        return _run(path)
-    compared = _frame(path)
-    missing = sorted(_COMPARED - set(compared.columns))
-    if missing:
-        raise InputError(f"is no comparison: there is no column {missing[0]}", file=str(path))
-    return compared
+    return _run(path) if path.is_dir() else read_compared(path)
 
 
 def _run(path: Path) -> Kept:

@@ -176,26 +176,34 @@ def _fills(fills: pl.DataFrame) -> Figure:
 
 
 def _comparison(compared: pl.DataFrame) -> Figure:
-    contract, asset = compared["contract"][0], compared["asset"][0]
-    figure = Figure(figsize=(9, 1.4 + 0.24 * compared.height))
-    names = compared["rules"].to_list()[::-1]
-    panels = (
+    """Draw a bar a rule set: what it costs, and where it is known, how it is shared out."""
+    asset = compared["asset"][0]
+    panels = [
         ("borne", f"Borne by candidates, {asset}", RED),
         ("pool_profit", f"Pool, {asset}", BLUE),
-    )
-    axes = figure.subplots(1, 3, sharey=True)
-    for axis, (column, title, colour) in zip(axes, panels, strict=False):
-        axis.barh(names, compared[column].cast(pl.Float64).to_list()[::-1], color=colour)
+        ("accounts", "Accounts closed", AMBER),
+        ("haircut", "Haircut, %", RED),
+        ("largest", "Largest part, %", AMBER),
+        ("gini", "Gini of what was given up", GREEN),
+    ]
+    told = [each for each in panels if each[0] in compared.columns]
+    told = [each for each in told if compared[each[0]].null_count() < compared.height]
+    rows = -(-len(told) // 3)
+    figure = Figure(figsize=(9, (1.2 + 0.24 * compared.height) * rows + 0.2))
+    axes = figure.subplots(rows, 3, sharey=True, squeeze=False).flatten()
+    names = compared["rules"].to_list()[::-1]
+    for axis, (column, title, colour) in zip(axes, told, strict=False):
+        values = compared[column].cast(pl.Float64).fill_null(0).to_list()
+        axis.barh(names, values[::-1], color=colour)
         axis.set_title(title, fontsize=9)
-    axes[2].barh(names, compared["accounts"].to_list()[::-1], color=AMBER)
-    axes[2].set_title("Accounts closed", fontsize=9)
-    for axis in axes:
         axis.axvline(0, color=INK, linewidth=0.6)
         axis.grid(visible=False, axis="y")
         axis.margins(y=0.01)
-        axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axis.xaxis.set_major_locator(MaxNLocator(4, integer=column != "gini"))
         axis.xaxis.set_major_formatter("{x:,.10g}")
-    figure.suptitle(contract, x=0.01, ha="left", fontweight="bold")
+    for axis in axes[len(told) :]:
+        axis.set_visible(False)
+    figure.suptitle(compared["contract"][0], x=0.01, ha="left", fontweight="bold")
     return figure
 
 

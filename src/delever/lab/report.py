@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import polars as pl
 
+from delever.lab.compared import of_places
 from delever.lab.errors import in_words
 from delever.lab.kept import Kept
+from delever.lab.places import place_figures
 from delever.lab.plots import INK, STYLE, comparison_figures, run_figures
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 FILLS_SHOWN = 1_000
 """Fills that a report lists; the run's directory has all."""
+
+ROWS_SHOWN = 2_000
+"""Rows of positions under rule sets that a report lists."""
 
 _NUMBER = re.compile(r"-?[\d,]+(\.\d+)?")
 
@@ -64,14 +69,19 @@ _PAGE = """<!doctype html>
 
 def report_of(kept: Kept | pl.DataFrame, title: str) -> str:
     """Return the HTML of a run or of a comparison; `title` is shown as its heading."""
-    sections = _run(kept) if isinstance(kept, Kept) else _comparison(kept)
+    if isinstance(kept, Kept):
+        sections = _run(kept)
+    else:
+        sections = _places(kept) if of_places(kept) else _comparison(kept)
     body = "\n".join([f"<h1>{escape(title)}</h1>", *sections])
     return _PAGE.format(title=escape(title), style=_STYLE, body=body)
 
 
 def figures_of(kept: Kept | pl.DataFrame) -> "dict[str, Figure]":
     """Return the pictures of a run or of a comparison."""
-    return run_figures(kept) if isinstance(kept, Kept) else comparison_figures(kept)
+    if isinstance(kept, Kept):
+        return run_figures(kept)
+    return place_figures(kept) if of_places(kept) else comparison_figures(kept)
 
 
 def _run(kept: Kept) -> Iterator[str]:
@@ -103,6 +113,21 @@ def _comparison(compared: pl.DataFrame) -> Iterator[str]:
     figures = comparison_figures(compared)
     yield _titled("Who pays", *map(_inline, figures.values()))
     yield _titled("Rule set by rule set", _table(compared.to_dicts()))
+
+
+def _places(compared: pl.DataFrame) -> Iterator[str]:
+    positions = compared.unique(["contract", "side", "account", "position"]).height
+    count = compared["rules"].n_unique()
+    yield f'<p class="about">{positions} positions under {count} rule sets</p>'
+    figures = {name: _inline(figure) for name, figure in place_figures(compared).items()}
+    maps = [svg for name, svg in figures.items() if name.startswith("places-")]
+    triggers = [svg for name, svg in figures.items() if name.startswith("triggers-")]
+    yield _titled("Where they stand", *maps)
+    yield _titled("What would start ADL", *triggers)
+    more = compared.height - ROWS_SHOWN
+    if more > 0:
+        yield f"<p>The first {ROWS_SHOWN} of {compared.height} rows; the file has all.</p>"
+    yield _titled("Position by position", _table(compared.head(ROWS_SHOWN).to_dicts()))
 
 
 def _episode(episode: msgspec.Struct) -> dict[str, Any]:

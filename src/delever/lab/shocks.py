@@ -6,22 +6,25 @@ Depth moves with its mark. After the shock a minute passes, so that waits end. T
 step: a rule that closes at the previous mark (Hyperliquid) closes at the mark before it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from delever.core.book import Book
 from delever.core.holdings import ContractState
 from delever.core.messages import Amount, Command, SetDepth, SetMarks, SetTime
+from delever.core.policies import POLICIES
 from delever.core.rules import RULE_SETS
 from delever.core.units import div_nearest, parse_decimal
 from delever.lab.errors import InputError, unknown
 from delever.lab.export import frames_of
 from delever.lab.figures import Figures
 from delever.lab.frames import build
+from delever.lab.measures import PLACES, Measures, measures
 from delever.lab.results import contract_of, rule_set
 from delever.lab.runs import Result, run
 from delever.lab.tables import SHAPES, Table, Tabular, table_of
@@ -77,28 +80,32 @@ def compare(
     shock: Shock,
     *,
     rules: Sequence[str] = tuple(RULE_SETS),
+    policies: Sequence[str] = (),
     pool: Amount | Mapping[str, Amount] | None = None,
     depth: Tabular | None = None,
 ) -> pl.DataFrame:
     """Return what a shock does under several rule sets: one row a rule set and contract.
 
-    Columns as in `Result.summary.contracts`, as exact decimals; `exhausted` says that inventory is
-    left although ADL is on. A rule set under which nothing happens has one row without contract.
+    With `policies` a rule set with a queue is tried with each of them in place of its own, as
+    `bybit+pro_rata`. Columns as in `Result.summary.contracts`, as exact decimals, and those of
+    `delever.lab.measures`; `exhausted` says that inventory is left although ADL is on. A rule set
+    under which nothing happens has one row without contract.
     """
     rows: list[dict[str, Any]] = []
-    for name in rules:
+    for name in variants(rules, policies):
         result = simulate(book, shock, rules=name, pool=pool, depth=depth)
-        totals = result.summary.contracts
-        rows += [{"rules": name, **_row(result, total.contract, total)} for total in totals] or [
-            {"rules": name}
-        ]
-    return pl.DataFrame(rows, schema=_COLUMNS).with_columns(
-        pl.col(name).cast(pl.Decimal(38, _places(rows, name))) for name in _EXACT
+        totals, shared = result.summary.contracts, measures(result)
+        rows += [
+            {"rules": name, **_row(result, total.contract, total), **_shared(shared, total)}
+            for total in totals
+        ] or [{"rules": name}]
+    return pl.DataFrame(rows, schema=COMPARED_SCHEMA).with_columns(
+        pl.col(name).cast(pl.Decimal(38, _places(rows, name))) for name in COMPARED_EXACT
     )
 
 
-_EXACT = ("taken_over", "unwound", "closed", "left", "realised", "borne", "pool_profit")
-_COLUMNS = {
+COMPARED_EXACT = ("taken_over", "unwound", "closed", "left", "realised", "borne", "pool_profit")
+COMPARED_SCHEMA: dict[str, Any] = {
     "rules": pl.String,
     "contract": pl.String,
     "asset": pl.String,
@@ -111,6 +118,10 @@ _COLUMNS = {
     "borne": pl.String,
     "pool_profit": pl.String,
     "exhausted": pl.Boolean,
+    "in_line": pl.Int64,
+    "haircut": pl.Decimal(38, PLACES),
+    "largest": pl.Decimal(38, PLACES),
+    "gini": pl.Decimal(38, PLACES),
 }
 
 
@@ -118,6 +129,27 @@ def _row(result: Result, contract: str, total: Any) -> dict[str, Any]:
     state = result.book.contracts[contract]
     told = {name: getattr(total, name) for name in total.__struct_fields__}
     return {**told, "exhausted": bool(state.exhausted and state.active)}
+
+
+def _shared(shared: Mapping[str, Measures], total: Any) -> dict[str, Any]:
+    found = shared.get(total.contract)
+    return {} if found is None else msgspec.structs.asdict(found)
+
+
+def variants(rules: Iterable[str], policies: Sequence[str]) -> list[str]:
+    """Return the names of rule sets, each with a queue once a policy; none is its own policy.
+
+    Raises UnknownNameError.
+    """
+    for policy in policies:
+        if policy not in POLICIES:
+            raise unknown("policy", policy, POLICIES)
+    names: list[str] = []
+    for name in rules:
+        chosen = rule_set(name)
+        own = [name if policy == chosen.policy.name else f"{name}+{policy}" for policy in policies]
+        names += own if own and chosen.cases else [name]
+    return names
 
 
 def _places(rows: Sequence[Mapping[str, Any]], name: str) -> int:

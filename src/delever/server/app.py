@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -37,6 +37,9 @@ from delever.server.venues.binance import Binance
 from delever.server.venues.bybit import Bybit
 from delever.server.venues.fills import FillLog
 from delever.server.venues.okx import Okx
+
+if TYPE_CHECKING:
+    from delever.server.native.parts import Parts
 
 PARTS = ("v1", "schema", "metrics", "dashboard")
 """First parts of paths that are counted apart, besides those of the venues."""
@@ -113,6 +116,10 @@ class Service:
         await self.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
+    def end_streams(self) -> None:
+        """End the streams of records that are open."""
+        cast("Parts", self.native.state.parts).feed.close()
+
     async def start(self) -> None:
         """Start every part."""
         await self.runner.start()
@@ -152,6 +159,18 @@ def bind(config: Config) -> socket.socket:
     return listening
 
 
+class _Server(uvicorn.Server):
+    """Ends the streams of the native API first: they have no end of their own to wait for."""
+
+    def __init__(self, service: Service, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._service = service
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._service.end_streams()
+        await super().shutdown(sockets)
+
+
 def server_of(service: Service) -> uvicorn.Server:
     """Return the HTTP server of a service, set up as it should be.
 
@@ -159,7 +178,8 @@ def server_of(service: Service) -> uvicorn.Server:
     each would cost more than sending it.
     """
     listen = service.config.listen
-    return uvicorn.Server(
+    return _Server(
+        service,
         uvicorn.Config(
             service.app,
             interface="asgi3",
@@ -174,7 +194,7 @@ def server_of(service: Service) -> uvicorn.Server:
             log_config=None,
             lifespan="on",
             proxy_headers=False,
-        )
+        ),
     )
 
 

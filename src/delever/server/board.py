@@ -7,7 +7,6 @@ page asks for is read from the book on demand (`Runner.read`).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from delever.core.book import Book
 from delever.core.contracts import Terms
@@ -19,18 +18,10 @@ from delever.core.messages import DefineContract, DefinePool, Rating, Side
 from delever.core.publishing import Published
 from delever.core.rules.indicators import Indicator
 from delever.core.triggers import WARNING_PPM
+from delever.wire.native import MarketState
 
 NEVER = 0
 """A time that lies before everything."""
-
-
-class MarketState(StrEnum):
-    """How near a contract is to ADL."""
-
-    CALM = "calm"
-    WATCH = "watch"
-    ADL = "adl"
-    EXHAUSTED = "exhausted"
 
 
 @dataclass(frozen=True, slots=True)

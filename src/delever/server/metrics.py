@@ -30,13 +30,14 @@ from delever.core.messages import (
     TakenOver,
 )
 from delever.core.units import PPM
-from delever.server.board import Board, ContractShown, MarketState, PoolShown
+from delever.server.board import Board, ContractShown, PoolShown
 from delever.server.http import Asgi, Message, Receive, Scope, Send, first_part
 from delever.server.notify.notifier import Notifier
 from delever.server.notify.outbox import Backlog, Channel
 from delever.server.notify.sending import Result
 from delever.server.runner import Committed, Runner
 from delever.server.sockets import DROPPED
+from delever.wire.native import MarketState
 
 OTHER = "other"
 """The part of all paths that nobody is known to answer: strangers must not invent labels."""

@@ -5,6 +5,9 @@
     binance_account  the same for one account: quantiles, positions, orders, events
     bybit       V5
     okx         V5
+    native      the native API's own answers, as types: of contracts, queues and events
+    native_accounts  the same of accounts
+    native_past      the same of the past
 
 No sockets, no clock, no book: values in, bytes out.
 """

@@ -4,4 +4,6 @@ from delever.core.policies.base import Line, Policy
 from delever.core.policies.pro_rata import ProRata
 from delever.core.policies.queue import InOrder
 
-__all__ = ["InOrder", "Line", "Policy", "ProRata"]
+POLICIES: dict[str, Policy] = {policy.name: policy for policy in (InOrder(), ProRata())}
+
+__all__ = ["POLICIES", "InOrder", "Line", "Policy", "ProRata"]

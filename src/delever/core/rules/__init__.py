@@ -1,5 +1,11 @@
-"""Every venue's rules by name. A new venue is one file and one row here."""
+"""Every venue's rules by name. A new venue is one file and one row here.
 
+A rule set with a queue can be had with another policy: `bybit+pro_rata`.
+"""
+
+from dataclasses import replace
+
+from delever.core.policies import POLICIES
 from delever.core.rules.aevo import AEVO
 from delever.core.rules.binance import BINANCE, BINANCE_LEGACY
 from delever.core.rules.bitget import BITGET
@@ -51,6 +57,22 @@ _ALL = (
     PARADEX,
 )
 
-RULE_SETS: dict[str, RuleSet] = {rules.name: rules for rules in _ALL}
+
+class _RuleSets(dict[str, RuleSet]):
+    """Rule sets by name; those with another policy are there without being listed."""
+
+    def __missing__(self, name: str) -> RuleSet:
+        if name not in self:
+            raise KeyError(name)
+        venue, _, policy = name.partition("+")
+        return replace(self[venue], name=name, policy=POLICIES[policy])
+
+    def __contains__(self, name: object) -> bool:
+        venue, plus, policy = str(name).partition("+")
+        rules = self.get(venue)
+        return rules is not None and (not plus or (policy in POLICIES and bool(rules.cases)))
+
+
+RULE_SETS: dict[str, RuleSet] = _RuleSets((rules.name, rules) for rules in _ALL)
 
 __all__ = ["GENERAL", "RULE_SETS", "Case", "Indicator", "OrderScope", "Rule", "RuleSet"]

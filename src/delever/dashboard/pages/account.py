@@ -2,26 +2,49 @@
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from html import escape
 from typing import Any
 
 from nicegui import ui
 
-from delever.dashboard.answers import Account, Explained, Position, Standing, Supposed
 from delever.dashboard.frame import View, grid, html, panel
-from delever.dashboard.shown import NOTHING, grouped, lights, utc, words
+from delever.dashboard.shown import NOTHING, grouped, lights, plain, utc, words
 from delever.dashboard.source import Source
 from delever.dashboard.tables import Column, table
+from delever.wire.native_accounts import (
+    AccountShown,
+    Explained,
+    PositionShown,
+    StandingShown,
+    Supposed,
+)
 
 REFRESH_S = 2.0
 
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A change that a what-if knows: its name, the field of its number, and its slider.
+
+    The slider goes from `low` to `high` in steps; with `percent` it is that part of what the
+    position has: its quantity, or for margin the equity behind it.
+    """
+
+    name: str
+    field: str
+    low: float
+    high: float
+    step: float
+    percent: bool = True
+
+
 CHANGES = {
-    "set_leverage": ("Leverage", "leverage"),
-    "add_margin": ("Margin put in (negative: taken out)", "amount"),
-    "partial_close": ("Quantity closed at the mark", "quantity"),
-    "open_hedge": ("Quantity opened on the other side", "quantity"),
+    "set_leverage": _Change("Leverage", "leverage", 0.5, 100, 0.5, percent=False),
+    "add_margin": _Change("Margin put in (negative: taken out)", "amount", -100, 300, 1),
+    "partial_close": _Change("Quantity closed at the mark", "quantity", 1, 100, 1),
+    "open_hedge": _Change("Quantity opened on the other side", "quantity", 1, 100, 1),
 }
-"""Changes that a what-if knows: what they are called, and the field of their number."""
 
 _POSITIONS = (
     Column("contract", "Contract", "link"),
@@ -48,11 +71,12 @@ _WALLETS = (
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """The position that is explained."""
+    """The position that is explained, and what there is of it."""
 
     contract: str
     side: str
     position: int
+    quantity: Decimal
 
 
 async def find(source: Source) -> None:
@@ -62,8 +86,9 @@ async def find(source: Source) -> None:
         name = ui.input("name of the account").props("outlined dense autofocus")
 
         def go() -> None:
-            if name.value.strip():
-                ui.navigate.to(view.account(name.value.strip()).removeprefix(view.prefix))
+            address = view.account(name.value.strip()) if name.value.strip() else ""
+            if address:
+                ui.navigate.to(address.removeprefix(view.prefix))
 
         name.on("keydown.enter", go)
         ui.button("Show", on_click=go).props("no-caps")
@@ -102,7 +127,8 @@ async def show(
             account, chosen.contract, chosen.side, chosen.position
         )
         why.set_content(_why(chosen, explained))
-        supposing.chosen = chosen
+        lot = (await view.source.contract(chosen.contract)).lot_size
+        supposing.about(chosen, Decimal(explained.equity), Decimal(lot))
 
     async def tell() -> None:
         notices.set_content(_notices(await view.source.notices(account)))
@@ -111,7 +137,7 @@ async def show(
     await view.every(tell, 10 * REFRESH_S)
 
 
-def _choose(account: Account, contract: str, side: str, position: int) -> _Chosen | None:
+def _choose(account: AccountShown, contract: str, side: str, position: int) -> _Chosen | None:
     """Return the position that is asked for, or the one that is nearest to being closed."""
     held = [
         each
@@ -122,10 +148,10 @@ def _choose(account: Account, contract: str, side: str, position: int) -> _Chose
     if not exact:
         return None
     first = max(exact, key=lambda each: each.light or 0)
-    return _Chosen(first.contract, first.side, first.position)
+    return _Chosen(first.contract, first.side, first.position, Decimal(first.quantity))
 
 
-def _row(view: View, account: str, held: Position) -> dict[str, Any]:
+def _row(view: View, account: str, held: PositionShown) -> dict[str, Any]:
     query = {"contract": held.contract, "side": held.side, "position": held.position or ""}
     return {
         "id": f"{held.contract}/{held.side}/{held.position}",
@@ -186,9 +212,10 @@ class _Supposing:
 
     def __init__(self, view: View, account: str) -> None:
         self._view, self._account = view, account
-        self.chosen: _Chosen | None = None
+        self._chosen: _Chosen | None = None
+        self._equity = self._lot = Decimal(0)
         with ui.element("div").classes("bits"):
-            names = {change: name for change, (name, _) in CHANGES.items()}
+            names = {change: each.name for change, each in CHANGES.items()}
             self._change = ui.select(names, value="set_leverage", on_change=self._turn)
             self._change.props('dense outlined aria-label="change"')
             self._amount = ui.input(value="2").props('dense outlined aria-label="amount"')
@@ -197,23 +224,48 @@ class _Supposing:
                 "no-caps dense unelevated padding='4px 14px'"
             )
         self._slider = ui.slider(min=0.5, max=100, step=0.5, value=2, on_change=self._slid)
-        self._slider.props('label aria-label="leverage" throttle=300')
+        self._slider.props('label aria-label="how much" throttle=300')
         self._shown = html('<p class="quiet">Choose a change.</p>')
 
+    def about(self, chosen: _Chosen, equity: Decimal, lot: Decimal) -> None:
+        """Ask about this position, with so much equity behind it, in lots of this size."""
+        self._chosen, self._equity, self._lot = chosen, equity, lot
+
     def _turn(self) -> None:
-        self._slider.set_visibility(self._change.value == "set_leverage")
+        change = CHANGES[str(self._change.value)]
+        bounds = {"min": change.low, "max": change.high, "step": change.step}
+        self._slider.props.update(bounds)
+        self._label(float(self._slider.value))
+
+    def _label(self, slid: float) -> None:
+        """Say on the slider where it stands, and of what it is a part."""
+        percent = CHANGES[str(self._change.value)].percent
+        self._slider.props["label-value"] = f"{slid:g} %" if percent else f"{slid:g}"
+        self._slider.update()
 
     async def _slid(self, event: Any) -> None:
-        self._amount.value = f"{event.value:g}"
+        self._label(float(event.value))
+        self._amount.value = self._part(float(event.value))
         await self.suppose()
+
+    def _part(self, slid: float) -> str:
+        """Return the amount at which the slider stands: whole lots, whole cents of margin."""
+        kind, chosen = str(self._change.value), self._chosen
+        if not CHANGES[kind].percent or chosen is None:
+            return f"{slid:g}"
+        share = Decimal(str(slid)) / 100
+        if kind == "add_margin":
+            return plain((share * abs(self._equity)).quantize(Decimal("0.01")))
+        lots = int(share * chosen.quantity / self._lot) or 1
+        return plain(lots * self._lot)
 
     async def suppose(self) -> None:
         """Ask what the change would make of the place, and show both side by side."""
-        chosen = self.chosen
+        chosen = self._chosen
         if chosen is None:
             return
         kind = str(self._change.value)
-        change = {"change": kind, CHANGES[kind][1]: self._amount.value.strip()}
+        change = {"change": kind, CHANGES[kind].field: self._amount.value.strip()}
 
         async def ask() -> None:
             told = await self._view.source.what_if(
@@ -244,7 +296,7 @@ def _compared(told: Supposed) -> str:
     return f'<table class="compared" {ranks}>{cells}</table>'
 
 
-def _rank(standing: Standing) -> str:
+def _rank(standing: StandingShown) -> str:
     if standing.reason is not None:
         return f"not in line: {words(standing.reason)}"
     return f"{standing.rank} of {standing.of}"

@@ -3,33 +3,20 @@
 from collections.abc import Sequence
 from decimal import Decimal
 from html import escape
+from time import monotonic
 from typing import Any
 
 from nicegui import ui
 
 from delever.dashboard.actions import Action, action_button
-from delever.dashboard.answers import Contract, ContractMoment, Pool, Rating, Trigger
-from delever.dashboard.charts import (
-    AMBER,
-    BLUE,
-    GREEN,
-    GREY,
-    RED,
-    Point,
-    curve,
-    level_line,
-    pixels,
-    steps,
-    time_charts,
-    with_levels,
-)
+from delever.dashboard.charts import curve, pixels, time_charts
 from delever.dashboard.frame import View, grid, html, panel
 from delever.dashboard.ladder import Ladder
+from delever.dashboard.past import MOMENTS, NAMES, Past, hours
 from delever.dashboard.shown import (
     STATES,
     banner,
     grouped,
-    level,
     loss_room,
     percent,
     plain,
@@ -39,11 +26,10 @@ from delever.dashboard.shown import (
 )
 from delever.dashboard.source import Source
 from delever.dashboard.tables import Column, table
+from delever.wire.native import ContractShown, PoolShown, RatingShown, TriggerShown
 
-MOMENTS = 600
-"""Points of the past that are asked for, and kept."""
-
-LADDER_S, RATING_S = 2.0, 30.0
+LADDER_S, RATING_S, PAST_S, DRAWN_S = 2.0, 30.0, 60.0, 5.0
+"""How often each is asked for; a chart on which nothing has changed is drawn less often."""
 
 _PARTS = (
     Column("input", "Input"),
@@ -53,15 +39,23 @@ _PARTS = (
 
 
 async def show(
-    source: Source, contract: str, side: str = "short", offset: int = 0, account: str = ""
+    source: Source,
+    contract: str,
+    side: str = "short",
+    offset: int = 0,
+    account: str = "",
+    range: str = "8h",  # noqa: A002 - its name in the address
 ) -> None:
-    """Show a contract; `side`, `offset` and `account` say which page of its ladder."""
+    """Show a contract; `side`, `offset` and `account` say which page of its ladder.
+
+    `range` is how much of the past is drawn.
+    """
     view = View(source, contract, "/contracts")
     with view.body:
         head = html()
         with grid():
             with panel("Pool and profit", "wide", about="one cursor; times in UTC"):
-                chart = ui.echart(time_charts(["", ""], [])).style(f"height: {pixels(2)}px")
+                charts = _Charts(view, contract, range)
             with panel("How far from ADL", "slim"):
                 distance = html()
                 with ui.element("div").classes("bits"):
@@ -79,7 +73,6 @@ async def show(
                 level_shown = html()
                 parts = table(_PARTS, [], "input")
     await view.connect()
-    past = _Past()
 
     async def refresh() -> None:
         now = await view.source.contract(contract)
@@ -87,9 +80,7 @@ async def show(
         view.as_of(now.as_of, now.time_ms)
         head.set_content(_head(view, now))
         distance.set_content(_distance(now, pool))
-        past.add(now, pool)
-        chart.options.update(past.options(now, pool))
-        chart.update()
+        await charts.follow(now, pool)
 
     async def rate() -> None:
         rating = await view.source.rating(contract)
@@ -99,13 +90,43 @@ async def show(
             curved.update()
             parts.rows = _parts(rating)
 
-    async def begin() -> None:
-        past.begin(await view.source.contract_history(contract, limit=MOMENTS))
-
-    await view.attempt(begin)
     await view.every(refresh)
     await view.every(ladder.refresh, LADDER_S)
     await view.every(rate, RATING_S)
+
+
+class _Charts:
+    """The pool and the contract over the range chosen; asked for now and then, followed between."""
+
+    def __init__(self, view: View, contract: str, chosen: str) -> None:
+        self._view, self._contract = view, contract
+        self._past = Past(chosen)
+        self._asked_s = self._drawn_s = -PAST_S
+        with ui.element("div").classes("bits"):
+            ui.label("Range").classes("quiet")
+            ranges = ui.toggle(NAMES, value=self._past.range, on_change=self._turn)
+            ranges.props("dense no-caps unelevated")
+        self._chart = ui.echart(time_charts(["", ""], [])).style(f"height: {pixels(2)}px")
+
+    async def follow(self, contract: ContractShown, pool: PoolShown) -> None:
+        """Take up what is now, and what was wherever it is time to ask for it."""
+        now_s, past = monotonic(), self._past
+        if now_s - self._asked_s >= PAST_S or past.is_long:
+            self._asked_s, self._drawn_s = now_s, -PAST_S
+            moments = await self._view.source.contract_history(
+                self._contract, from_ms=past.from_ms(contract), limit=MOMENTS
+            )
+            past.begin(contract, moments)
+        changed = past.add(contract, pool)
+        if changed or now_s - self._drawn_s >= DRAWN_S:
+            self._drawn_s = now_s
+            self._chart.options.clear()
+            self._chart.options.update(past.options(contract, pool))
+            self._chart.update()
+
+    async def _turn(self, event: Any) -> None:
+        self._past, self._asked_s = Past(event.value), -PAST_S
+        self._view.keep_url(range=event.value)
 
 
 def _actions(contract: str) -> list[Action]:
@@ -138,7 +159,7 @@ def _actions(contract: str) -> list[Action]:
 # --- the state ---
 
 
-def _head(view: View, contract: Contract) -> str:
+def _head(view: View, contract: ContractShown) -> str:
     state = state_of(contract)
     return (
         f'<div class="banner banner-{state}" data-state="{state}">'
@@ -150,15 +171,17 @@ def _head(view: View, contract: Contract) -> str:
     )
 
 
-def _distance(contract: Contract, pool: Pool) -> str:
+def _distance(contract: ContractShown, pool: PoolShown) -> str:
     """Return the gauge of each trigger, and the drawdown's numbers written out."""
     drawdown = contract.trigger("contract_drawdown")
     told = _drawdown(drawdown, contract.settle) if drawdown else ""
     others = [_gauge(each) for each in contract.triggers if each is not drawdown]
     pairs = {
         "contract profit": grouped(contract.profit),
-        "profit, peak": grouped(contract.profit_peak),
-        f"pool {escape(pool.pool)}, equity": grouped(pool.equity),
+        f"profit, {hours(pool)} peak": grouped(contract.profit_peak),
+        f"pool {escape(pool.pool)}, balance": grouped(pool.balance),
+        f"balance, {hours(pool)} peak": grouped(pool.balance_peak),
+        "equity": grouped(pool.equity),
         "inventory long": grouped(contract.inventory_long),
         "inventory short": grouped(contract.inventory_short),
         "open interest": grouped(contract.open_interest_long),
@@ -167,7 +190,7 @@ def _distance(contract: Contract, pool: Pool) -> str:
     return f"{told}{''.join(others)}{_pairs(pairs)}"
 
 
-def _drawdown(trigger: Trigger, asset: str) -> str:
+def _drawdown(trigger: TriggerShown, asset: str) -> str:
     numbers = trigger.numbers
     start, stop = numbers["start_ppm"], numbers["stop_ppm"]
     band = 100 * Decimal(stop) / Decimal(start)
@@ -183,7 +206,7 @@ def _drawdown(trigger: Trigger, asset: str) -> str:
     )
 
 
-def _gauge(trigger: Trigger, band: float | None = None, marks: Sequence[str] = ()) -> str:
+def _gauge(trigger: TriggerShown, band: float | None = None, marks: Sequence[str] = ()) -> str:
     """Return how far a trigger is; `band` is where it stops, in percent of the way."""
     filled = min(max(trigger.progress_ppm / 10_000, 0), 100)
     shaded = f'<span class="band" style="left:{band:.2f}%;right:0"></span>' if band else ""
@@ -211,85 +234,10 @@ def _pairs(pairs: dict[str, str]) -> str:
     return f'<dl class="pairs">{rows}</dl>'
 
 
-# --- the past ---
-
-
-class _Past:
-    """Points of the pool and of the contract, from history and as they come."""
-
-    def __init__(self) -> None:
-        self.balance: list[Point] = []
-        self.peak: list[Point] = []
-        self.profit: list[Point] = []
-        self.profit_peak: list[Point] = []
-
-    def begin(self, moments: Sequence[ContractMoment]) -> None:
-        """Take up the past."""
-        for each in moments:
-            self.balance.append((each.time_ms, float(each.pool_balance)))
-            self.profit.append((each.time_ms, float(each.profit)))
-            self.profit_peak.append((each.time_ms, float(each.profit_peak)))
-
-    def add(self, contract: Contract, pool: Pool) -> None:
-        """Take up what is now."""
-        for points, number in (
-            (self.balance, pool.balance),
-            (self.peak, pool.balance_peak),
-            (self.profit, contract.profit),
-            (self.profit_peak, contract.profit_peak),
-        ):
-            if not points or points[-1][0] < contract.time_ms:
-                points.append((contract.time_ms, float(number)))
-                del points[: -2 * MOMENTS]
-
-    def options(self, contract: Contract, pool: Pool) -> dict[str, Any]:
-        """Return both charts as they are now."""
-        titles = (
-            f"Pool {pool.pool}: balance and peak, {pool.asset}",
-            f"Profit of {contract.contract} and its peak, {contract.settle}",
-        )
-        balance = with_levels(
-            steps("balance", self.balance, BLUE), [level_line(0, "0: empty", GREY)]
-        )
-        profit = with_levels(steps("profit", self.profit, AMBER, grid=1), _levels(contract))
-        peaks = [
-            steps("peak balance", self.peak, GREY, line="dashed"),
-            steps("peak profit", self.profit_peak, GREY, grid=1, line="dashed"),
-        ]
-        limits = [each["yAxis"] for each in _levels(contract)]
-        spans = (
-            _span([self.balance, self.peak], [0]),
-            _span([self.profit, self.profit_peak], limits),
-        )
-        return time_charts(titles, [balance, profit, *peaks], spans)
-
-
-def _span(lines: Sequence[Sequence[Point]], limits: Sequence[float]) -> tuple[float, float]:
-    """Return the least and the largest of all points and limits."""
-    values = [*limits, *(value for points in lines for _, value in points)]
-    return min(values), max(values)
-
-
-def _levels(contract: Contract) -> list[dict[str, Any]]:
-    """Return the profits at which the drawdown would start and stop ADL."""
-    drawdown = contract.trigger("contract_drawdown")
-    if drawdown is None or Decimal(drawdown.numbers["balance_peak"]) <= 0:
-        return []
-    named = (("start_ppm", "starts", RED), ("stop_ppm", "stops", GREEN))
-    return [
-        level_line(
-            float(level(drawdown, limit)),
-            f"ADL {verb} at pnlRatio {percent(drawdown.numbers[limit])}",
-            colour,
-        )
-        for limit, verb, colour in named
-    ]
-
-
 # --- the rating ---
 
 
-def _level(rating: Rating) -> str:
+def _level(rating: RatingShown) -> str:
     start = "no move up to the last rung"
     if rating.adl_from_ppm is not None:
         start = f"a move of {percent(rating.adl_from_ppm)}"
@@ -300,7 +248,7 @@ def _level(rating: Rating) -> str:
     )
 
 
-def _moves(rating: Rating) -> list[dict[str, float]]:
+def _moves(rating: RatingShown) -> list[dict[str, float]]:
     return [
         {
             "move": each.shock_ppm / 10_000,
@@ -312,7 +260,7 @@ def _moves(rating: Rating) -> list[dict[str, float]]:
     ]
 
 
-def _parts(rating: Rating) -> list[dict[str, Any]]:
+def _parts(rating: RatingShown) -> list[dict[str, Any]]:
     return [
         {
             "input": words(part.input),

@@ -11,12 +11,12 @@ import polars as pl
 from nicegui import ui
 
 from delever.dashboard.actions import Action, action_button
-from delever.dashboard.answers import Episode, Fill, Round, Waterfall
 from delever.dashboard.charts import AMBER, BLUE, GREY, RED, waterfall
 from delever.dashboard.frame import View, grid, html, panel
 from delever.dashboard.shown import NOTHING, clock, grouped, percent, plain, utc, words
 from delever.dashboard.source import Source
 from delever.dashboard.tables import Column, table
+from delever.wire.native_past import Episode, FillShown, RoundShown, Waterfall
 
 REFRESH_S = 2.0
 
@@ -85,7 +85,7 @@ async def show_all(source: Source, contract: str = "") -> None:
     async def refresh() -> None:
         name = (wanted.value or "").strip()
         episodes.rows = [_row(view, each) for each in await view.source.episodes(name)]
-        view.keep_url("/events", contract=name)
+        view.keep_url(contract=name)
 
     with view.body, grid(), panel("Episodes", about="from a trigger's start to its stop"):
         wanted = ui.input(placeholder="only this contract", value=contract)
@@ -272,7 +272,7 @@ def _step(
     }
 
 
-def _round(told: Round) -> dict[str, Any]:
+def _round(told: RoundShown) -> dict[str, Any]:
     return {
         "id": f"{told.sequence}/{told.side}",
         "sequence": told.sequence,
@@ -287,7 +287,7 @@ def _round(told: Round) -> dict[str, Any]:
     }
 
 
-def _fill(view: View, fill: Fill) -> dict[str, Any]:
+def _fill(view: View, fill: FillShown) -> dict[str, Any]:
     taken_back = fill.cancelled_sequence
     return {
         "fill": fill.fill,
@@ -360,12 +360,12 @@ class _Files:
             ui.download.content(parquet_of(fills), f"{self._name}-fills.parquet")
 
 
-def parquet_of(fills: Sequence[Fill]) -> bytes:
+def parquet_of(fills: Sequence[FillShown]) -> bytes:
     """Return fills as Parquet, a row a fill, money and quantities as exact decimals."""
     exact = {"quantity", "price", "realised", "pool_realised", "fee", "ahead"}
     rows = [
         {
-            name: Decimal(value) if name in exact else value
+            name: Decimal(value) if name in exact else _bare(value)
             for name, value in msgspec.structs.asdict(fill).items()
         }
         for fill in fills
@@ -373,3 +373,8 @@ def parquet_of(fills: Sequence[Fill]) -> bytes:
     written = io.BytesIO()
     pl.DataFrame(rows, infer_schema_length=None).write_parquet(written)
     return written.getvalue()
+
+
+def _bare(value: Any) -> Any:
+    """Return a word of the core as plain text."""
+    return str(value) if isinstance(value, str) else value

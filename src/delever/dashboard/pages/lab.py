@@ -1,240 +1,207 @@
-"""The laboratory: a scenario under several rule sets, side by side, scrubbed through in time."""
+"""The laboratory: a scenario under several rule sets and policies, side by side, through time."""
 
+from collections.abc import Sequence
 from typing import Any
 
-import polars as pl
+import msgspec
 from nicegui import run, ui
 
+from delever.core.policies import POLICIES
 from delever.core.rules import RULE_SETS
-from delever.dashboard.charts import (
-    AMBER,
-    BLUE,
-    GREEN,
-    GREY,
-    RED,
-    Point,
-    level_line,
-    pixels,
-    steps,
-    time_charts,
-    with_levels,
-)
-from delever.dashboard.frame import View, grid, panel
+from delever.dashboard.charts import bars
+from delever.dashboard.course import course_of_run
+from delever.dashboard.frame import View, grid, html, panel
 from delever.dashboard.laboratory import OWN, PRESETS, Trial, own_commands, play
-from delever.dashboard.shown import utc
+from delever.dashboard.scrubber import COLOURS, SIDE_BY_SIDE, Scrubber
+from delever.dashboard.shown import plain
 from delever.dashboard.source import Source
 from delever.dashboard.tables import Column, table
 from delever.lab.errors import InputError
-
-COLOURS = (BLUE, AMBER, GREEN, RED, "#a371f7", "#39c5cf", GREY)
-
-SPEEDS = {1: "1 s a second", 10: "10 s a second", 60: "60 s a second"}
-
-TICK_S = 0.2
+from delever.lab.shocks import variants
 
 _TOTALS = (
-    Column("rules", "Rule set"),
+    Column("rules", "Rules + policy"),
     Column("contract", "Contract"),
     Column("taken_over", "Taken over", "number"),
     Column("unwound", "Unwound", "number"),
     Column("closed", "Closed by ADL", "number"),
     Column("left", "Left", "number"),
-    Column("accounts", "Accounts", "number"),
-    Column("realised", "Their profit", "number"),
+    Column("realised", "Candidates' profit", "number"),
     Column("borne", "Borne by them", "number"),
     Column("pool_profit", "Pool profit", "number"),
 )
 
-_MOMENT = (
-    Column("rules", "Rule set"),
-    Column("equity", "Pool equity", "number"),
-    Column("profit", "Contract profit", "number"),
-    Column("fills", "Fills so far", "number"),
-    Column("accounts", "Accounts so far", "number"),
+_SHARED = (
+    Column("rules", "Rules + policy"),
+    Column("borne", "Borne", "number"),
+    Column("haircut", "Haircut %", "number"),
+    Column("accounts", "Accounts closed", "number"),
+    Column("in_line", "Positions in line", "number"),
+    Column("largest", "Largest part %", "number"),
+    Column("gini", "Gini", "number"),
 )
 
+_BARS = {
+    "borne": "Borne by candidates",
+    "pool_profit": "Pool profit",
+    "haircut": "Haircut, %",
+    "accounts": "Accounts closed",
+    "largest": "Largest part, %",
+    "gini": "Gini of what was given up",
+}
+"""What is drawn side by side: cost first, then fairness."""
 
-async def show(source: Source, preset: str = "one_long_falls", rules: str = "bybit,okx") -> None:
-    """Show the laboratory; `preset` and `rules` say what is played."""
+
+async def show(
+    source: Source,
+    preset: str = "one_long_falls",
+    rules: str = "bybit,okx",
+    policies: str = "",
+    contract: str = "",
+    at: int = -1,
+    speed: float = 1,
+) -> None:
+    """Show the laboratory; `preset`, `rules` and `policies` say what is played."""
     view = View(source, "Lab", "/lab")
     with view.body:
-        bench = _Bench(view, preset, [name for name in rules.split(",") if name in RULE_SETS])
+        bench = _Bench(view, preset, _known(rules, RULE_SETS), _known(policies, POLICIES))
+        bench.scrub_from(contract, at, speed)
     await view.connect()
     await bench.play_all()
+
+
+def _known(names: str, known: Any) -> list[str]:
+    return [name for name in names.split(",") if name in known]
 
 
 class _Bench:
     """The controls, the trials that were played, and the moment that is looked at."""
 
-    def __init__(self, view: View, preset: str, rules: list[str]) -> None:
+    def __init__(self, view: View, preset: str, rules: list[str], policies: list[str]) -> None:
         self._view = view
         self._trials: list[Trial] = []
-        self._span = (0, 0)
-        self._playing = False
         with grid():
-            with panel("Scenario", about="the same commands under every rule set"):
-                self._controls(preset if preset in {*PRESETS, OWN} else "one_long_falls", rules)
-            with panel("What it came to"):
+            with panel("Scenario", about="the same commands under every rule set and policy"):
+                self._controls(
+                    preset if preset in {*PRESETS, OWN} else "one_long_falls", rules, policies
+                )
+            with panel("What it came to", about="contract by contract"):
                 self._totals = table(_TOTALS, [], "id")
-            with panel("Through time", about="linked charts; drag the slider, or play"):
-                self._scrubber()
+            with panel("Cost and fairness", about="of the contract chosen below"):
+                with ui.element("div").classes("bars"):
+                    self._bars = {name: ui.echart(bars(name, [], [], ())) for name in _BARS}
+                self._shared = table(_SHARED, [], "id")
+                html(_EXPLAINED)
 
-    def _controls(self, preset: str, rules: list[str]) -> None:
+    def scrub_from(self, contract: str, at: int, speed: float) -> None:
+        """Show through time; where it begins is what the address says."""
+        with grid(), panel("Through time", about="linked charts; drag the slider, or play"):
+            self._scrubber = Scrubber(self._view, SIDE_BY_SIDE, contract, at, speed)
+            self._scrubber.on_contract(self._compare)
+
+    def _controls(self, preset: str, rules: list[str], policies: list[str]) -> None:
         with ui.element("div").classes("bits"):
             names = {name: title for name, (title, _) in PRESETS.items()} | {OWN: "My own"}
             self._preset = ui.select(names, value=preset, on_change=self._shows_own)
             self._preset.props('dense outlined aria-label="scenario"')
-            self._rules = ui.select(sorted(RULE_SETS), value=rules, multiple=True)
+            self._rules = ui.select(
+                sorted(RULE_SETS), value=rules, multiple=True, label="rule sets"
+            )
             self._rules.props('dense outlined use-chips aria-label="rule sets"')
+            self._policies = ui.select(
+                list(POLICIES), value=policies, multiple=True, label="policies: their own"
+            )
+            self._policies.props('dense outlined use-chips aria-label="policies"')
+            self._policies.style("min-width: 11rem")
             ui.button("Run", on_click=self.play_all).props("no-caps unelevated")
             self._told = ui.label("").props("role=status").classes("quiet")
         self._own = ui.textarea(placeholder='{"type": "define_pool", ...}: one command a line')
-        self._own.props("outlined").style("width: 100%")
+        self._own.props('outlined aria-label="my own scenario"').style("width: 100%")
         self._shows_own()
 
     def _shows_own(self) -> None:
         self._own.set_visibility(self._preset.value == OWN)
 
-    def _scrubber(self) -> None:
-        with ui.element("div").classes("bits"):
-            self._contract = ui.select([], on_change=self._scrub)
-            self._contract.props('dense outlined aria-label="contract"').style("min-width: 9rem")
-            self._play = ui.button("Play", on_click=self._turn).props("no-caps unelevated dense")
-            self._play.style("min-width: 4.5rem")
-            self._speed = ui.select(SPEEDS, value=1).props('dense outlined aria-label="speed"')
-            self._now = ui.label("").classes("quiet clock")
-        self._at = ui.slider(min=0, max=1, value=1, on_change=self._scrub)
-        self._at.props('aria-label="time"')
-        self._moment = table(_MOMENT, [], "rules")
-        self._chart = ui.echart(time_charts(["", ""], [])).style(f"height: {pixels(2)}px")
-        ui.timer(TICK_S, self._tick)
-
-    # --- playing ---
-
     async def play_all(self) -> None:
-        """Play the scenario under every rule set chosen."""
-        rules = list(self._rules.value or ())
+        """Play the scenario under every rule set and policy chosen."""
+        rules, policies = list(self._rules.value or ()), list(self._policies.value or ())
         if not rules:
             self._told.set_text("Choose a rule set.")
             return
-        self._told.set_text("Running …")
-        preset, text = str(self._preset.value), self._own.value or ""
+        preset = str(self._preset.value)
+        if not await self._play(preset, variants(rules, policies)):
+            return
+        self._view.keep_url(preset=preset, rules=",".join(rules), policies=",".join(policies))
+        self._show()
+
+    async def _play(self, preset: str, names: Sequence[str]) -> bool:
+        """Play under one rule set after another, and say how far it is; False: not to the end."""
+        text, trials = self._own.value or "", list[Trial]()
         try:
             if preset == OWN:
+                if not await self._view.attempt(self._view.source.check_reads):
+                    self._told.set_text("Not run: your own needs a key with the role read.")
+                    return False
                 own_commands(text)
-            found = await run.cpu_bound(play, preset, text, rules)
+            for place, name in enumerate(names, start=1):
+                self._told.set_text(f"Running {name}, {place} of {len(names)} …")
+                found = await run.cpu_bound(play, preset, text, name)
+                if found is None or self._told.is_deleted:  # the visitor, or the server, has gone
+                    return False
+                trials.append(found)
         except InputError as error:
             self._told.set_text(f"Not run: {error}")
-            return
-        if found is None or self._told.is_deleted:  # the visitor, or the server, has gone
-            return
-        self._trials = found
-        refused = sum(trial.refused for trial in self._trials)
+            return False
+        self._trials = trials
+        refused = sum(trial.refused for trial in trials)
         self._told.set_text(f"{refused} commands were refused" if refused else "")
-        self._show_totals()
-        self._view.keep_url("/lab", preset=self._preset.value, rules=",".join(rules))
+        return True
 
-    def _show_totals(self) -> None:
-        self._totals.rows = [
-            {"id": f"{trial.rules}/{total.contract}", "rules": trial.rules, **_told(total)}
-            for trial in self._trials
-            for total in trial.kept.summary.contracts
-        ]
-        times = [time for trial in self._trials for time in trial.kept.pools["time_ms"]]
-        contracts = sorted({name for t in self._trials for name in t.kept.contracts["contract"]})
-        self._span = (min(times, default=0), max(times, default=0))
-        self._contract.set_options(contracts, value=contracts[0] if contracts else None)
-        self._at.props["min"], self._at.props["max"] = self._span
-        self._at.value = self._span[1]
-        self._scrub()
+    def _show(self) -> None:
+        self._totals.rows = [row for trial in self._trials for row in _rows(trial)]
+        contracts = sorted({row["contract"] for row in self._totals.rows})
+        courses = [course_of_run(trial.rules, trial.kept) for trial in self._trials]
+        self._scrubber.show(courses, contracts)
+        self._compare()
 
-    # --- the moment ---
-
-    def _turn(self) -> None:
-        self._playing = not self._playing
-        self._play.set_text("Pause" if self._playing else "Play")
-        if self._playing and self._at.value >= self._span[1]:
-            self._at.value = self._span[0]
-
-    def _tick(self) -> None:
-        if not self._playing:
-            return
-        after = self._at.value + 1_000 * TICK_S * self._speed.value
-        self._at.value = min(after, self._span[1])
-        if self._at.value >= self._span[1]:
-            self._turn()
-
-    def _scrub(self) -> None:
-        """Show everything as it was at the slider's time."""
-        contract, at = self._contract.value, int(self._at.value)
-        if contract is None:
-            return
-        self._now.set_text(f"{utc(at)} UTC")
-        self._moment.rows = [_moment(trial, contract, at) for trial in self._trials]
-        self._chart.options.update(self._drawn(contract, at))
-        self._chart.update()
-
-    def _drawn(self, contract: str, at: int) -> dict[str, Any]:
-        series = []
-        spans: list[list[float]] = [[0.0], [0.0]]
-        for trial, colour in zip(self._trials, COLOURS * len(self._trials), strict=False):
-            pool, profit = _lines(trial, contract)
-            spans[0] += [value for _, value in pool]
-            spans[1] += [value for _, value in profit]
-            series.append(steps(f"{trial.rules}: equity", _until(pool, at), colour))
-            series.append(steps(f"{trial.rules}: profit", _until(profit, at), colour, grid=1))
-        if series:
-            series[0] = with_levels(series[0], [level_line(0, "0: empty", GREY)])
-        drawn = time_charts(
-            ["Equity of the contract's pool", f"Profit of {contract}"],
-            series,
-            [(min(span), max(span)) for span in spans],
-        )
-        for axis in drawn["xAxis"]:
-            axis |= {"min": self._span[0], "max": self._span[1]}
-        return drawn
+    def _compare(self) -> None:
+        """Draw cost and fairness of the contract that is looked at."""
+        contract = self._scrubber.contract
+        rows = [row for row in self._totals.rows if row["contract"] == contract]
+        self._shared.rows = rows
+        for name, chart in self._bars.items():
+            values = [None if row[name] is None else float(row[name]) for row in rows]
+            drawn = bars(_BARS[name], [row["rules"] for row in rows], values, COLOURS)
+            chart.options.clear()
+            chart.options.update(drawn)
+            chart.style(f"height: {24 * len(rows) + 50}px")
+            chart.update()
 
 
-def _told(total: Any) -> dict[str, Any]:
-    return {name: getattr(total, name) for name in total.__struct_fields__}
+_EXPLAINED = (
+    '<p class="note">Haircut: what candidates bore, of the profit that they would have had at the '
+    "mark. Largest part: what the most affected position gave up, of all that was closed. Gini: of "
+    "the quantity given up over everybody in line; 0 where all gave the same.</p>"
+)
 
 
-def _lines(trial: Trial, contract: str) -> tuple[list[Point], list[Point]]:
-    """Return the equity of the contract's pool, and the contract's profit."""
-    paths = trial.kept.contracts.filter(pl.col("contract") == contract)
-    pools = trial.kept.pools.filter(pl.col("pool").is_in(paths["pool"].unique().to_list()))
-    return _points(pools, "equity"), _points(paths, "profit")
+def _rows(trial: Trial) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": f"{trial.rules}/{total.contract}",
+            "rules": trial.rules,
+            **msgspec.structs.asdict(total),
+            **_measured(trial, total.contract),
+        }
+        for total in trial.kept.summary.contracts
+    ]
 
 
-def _points(frame: pl.DataFrame, column: str) -> list[Point]:
-    values = frame[column].cast(pl.Float64).to_list()
-    return list(zip(frame["time_ms"].to_list(), values, strict=True))
-
-
-def _until(points: list[Point], at: int) -> list[Point]:
-    """Return the points up to a time, and the last of them as what still holds then."""
-    past = [point for point in points if point[0] <= at]
-    return [*past, (at, past[-1][1])] if past else []
-
-
-def _moment(trial: Trial, contract: str, at: int) -> dict[str, Any]:
-    """Return what a rule set had come to at a time, exactly."""
-    now = (pl.col("contract") == contract) & (pl.col("time_ms") <= at)
-    homes = trial.kept.contracts.filter(pl.col("contract") == contract)["pool"].unique().to_list()
-    pools = trial.kept.pools.filter(pl.col("pool").is_in(homes) & (pl.col("time_ms") <= at))
-    paths = trial.kept.contracts.filter(now)
-    fills = trial.kept.fills.filter(now)
-    return {
-        "rules": trial.rules,
-        "equity": _last(pools, "equity"),
-        "profit": _last(paths, "profit"),
-        "fills": fills.height,
-        "accounts": fills["account"].n_unique(),
-    }
-
-
-def _last(frame: pl.DataFrame, column: str) -> str | None:
-    if not frame.height:
-        return None
-    text = f"{frame[column][-1]:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+def _measured(trial: Trial, contract: str) -> dict[str, Any]:
+    found = trial.measures.get(contract)
+    names = ("haircut", "largest", "gini")
+    if found is None:
+        return {"in_line": None, **dict.fromkeys(names)}
+    shares = {name: getattr(found, name) for name in names}
+    told = {name: None if share is None else plain(share) for name, share in shares.items()}
+    return {"in_line": found.in_line, **told}

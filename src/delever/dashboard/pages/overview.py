@@ -4,7 +4,9 @@ from collections import deque
 from html import escape
 from typing import Any
 
-from delever.dashboard.answers import Contract, EventShown, Pool
+from nicegui import ui
+
+from delever.dashboard.following import Following
 from delever.dashboard.frame import View, grid, html, panel
 from delever.dashboard.shown import (
     NOTHING,
@@ -17,8 +19,9 @@ from delever.dashboard.shown import (
     utc,
     words,
 )
-from delever.dashboard.source import Source
+from delever.dashboard.source import RecordTold, Source
 from delever.dashboard.tables import Column, table
+from delever.wire.native import ContractShown, PoolShown
 
 FEED = 60
 """Events that the feed keeps."""
@@ -70,10 +73,9 @@ async def show(source: Source) -> None:
         with grid():
             with panel("Contracts", about="click a heading to sort"):
                 contracts = table(_COLUMNS, [], "contract")
-            with panel("What happens", about="newest first"):
-                feed = html('<div class="feed"></div>')
+            with panel("What happens", about="as it happens, newest first"):
+                feed = _Feed(view)
     await view.connect()
-    told = _Feed(view)
 
     async def refresh() -> None:
         found = await view.source.contracts()
@@ -84,8 +86,7 @@ async def show(source: Source) -> None:
         told_states = "".join(_banner(view, each) for each in found)
         banners.set_content(f'<div class="banners">{told_states}</div>' if found else _EMPTY)
         contracts.rows = [_row(view, each, pools.get(each.pool)) for each in found]
-        await told.follow(found[0].as_of if found else 0)
-        feed.set_content(f'<div class="feed">{"".join(told.lines)}</div>')
+        feed.begin(found[0].as_of if found else 0)
 
     await view.every(refresh)
 
@@ -93,7 +94,7 @@ async def show(source: Source) -> None:
 _EMPTY = '<p class="quiet">No contract is defined yet.</p>'
 
 
-def _banner(view: View, contract: Contract) -> str:
+def _banner(view: View, contract: ContractShown) -> str:
     state = state_of(contract)
     quiet = state == "calm" and not contract.paused
     detail = "" if quiet else f'<span class="quiet">{escape(banner(contract))}</span>'
@@ -105,7 +106,7 @@ def _banner(view: View, contract: Contract) -> str:
     )
 
 
-def _row(view: View, contract: Contract, pool: Pool | None) -> dict[str, Any]:
+def _row(view: View, contract: ContractShown, pool: PoolShown | None) -> dict[str, Any]:
     state = state_of(contract)
     ratio = pnl_ratio(contract).removesuffix(" %")
     return {
@@ -127,29 +128,63 @@ def _row(view: View, contract: Contract, pool: Pool | None) -> dict[str, Any]:
     }
 
 
-def _since(contract: Contract) -> str:
+def _since(contract: ContractShown) -> str:
     """Return the time of the last ADL, with its date where that is another day's."""
     last, now = utc(contract.last_adl_ms), utc(contract.time_ms)
     return last.rpartition(" ")[2] if last[:10] == now[:10] else last
 
 
 class _Feed:
-    """The newest loud events, as lines; asks only for what came since it last asked."""
+    """The newest loud events, as lines, from the server's stream; says where it is stale."""
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self._after: int | None = None
-        self.lines: deque[str] = deque(maxlen=FEED)
+        self._lines: deque[str] = deque(maxlen=FEED)
+        self._following: Following | None = None
+        self._heard_ms = 0
+        self._drawn = ""
+        self._state = html()
+        self._shown = html('<div class="feed"></div>')
 
-    async def follow(self, sequence: int) -> None:
-        """Take up what has happened up to a sequence."""
-        if self._after is None:
-            self._after = max(0, sequence - LOOK_BACK)
-        page = await self._view.source.events(self._after)
-        self._after = page.next_after
-        for told in page.events:
-            if _is_loud(told.event):
-                self.lines.appendleft(_line(self._view, told))
+    def begin(self, sequence: int) -> None:
+        """Follow from a little before a sequence, if it does not yet."""
+        if self._following is None:
+            self._following = Following(max(0, sequence - LOOK_BACK), tuple(LOUD))
+            self._view.follow(self._following, self._tell, self._draw)
+            ui.timer(DRAWN_S, self._draw)
+
+    def _tell(self, record: RecordTold) -> None:
+        self._heard_ms = record.time_ms
+        for event in record.events:
+            if _is_loud(event):
+                self._lines.appendleft(_line(self._view, record, event))
+
+    def _draw(self) -> None:
+        """Show the lines and the state of the stream, where they have changed."""
+        trouble = self._following.trouble if self._following else ""
+        text = f'<div class="feed{" stale" if trouble else ""}">{"".join(self._lines)}</div>'
+        if text + trouble != self._drawn and not self._shown.is_deleted:
+            self._drawn = text + trouble
+            self._shown.set_content(text if self._lines else _QUIET)
+            self._state.set_content(_stale(trouble, self._heard_ms) if trouble else _LIVE)
+
+
+DRAWN_S = 0.3
+"""How often new lines are drawn."""
+
+_LIVE = (
+    '<div class="stream" role="status" data-stream="live">'
+    '<span class="state state-live">live</span></div>'
+)
+_QUIET = '<div class="feed"><span class="quiet">Nothing of note so far.</span></div>'
+
+
+def _stale(trouble: str, heard_ms: int) -> str:
+    last = f"; the last event is of {clock(heard_ms)}" if heard_ms else ""
+    return (
+        '<div class="stream" role="status" data-stream="stale"><span class="state state-stale">'
+        f"stale</span> {escape(trouble)}{last}; trying again</div>"
+    )
 
 
 def _is_loud(event: dict[str, Any]) -> bool:
@@ -157,14 +192,13 @@ def _is_loud(event: dict[str, Any]) -> bool:
     return event["type"] in LOUD and event.get("kind") in NEARNESS
 
 
-def _line(view: View, told: EventShown) -> str:
-    event = told.event
+def _line(view: View, told: RecordTold, event: dict[str, Any]) -> str:
     name = event.get("contract") or event.get("pool") or ""
     place = f'<a href="{view.contract(name)}">{escape(name)}</a>' if event.get("contract") else name
     return (
         f'<div><span class="clock">{clock(told.time_ms)}</span><b>{LOUD[event["type"]]}</b>'
         f"<span>{place} {escape(_detail(event))} "
-        f'<span class="quiet">#{told.sequence}.{told.index}</span></span></div>'
+        f'<span class="quiet">#{told.sequence}</span></span></div>'
     )
 
 

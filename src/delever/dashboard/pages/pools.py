@@ -9,7 +9,6 @@ from urllib.parse import quote
 from nicegui import ui
 
 from delever.dashboard.actions import FUNDING_REASONS, Action, action_button
-from delever.dashboard.answers import Flow, Moment, Pool, PoolDetail
 from delever.dashboard.charts import (
     AMBER,
     BLUE,
@@ -22,9 +21,12 @@ from delever.dashboard.charts import (
     with_levels,
 )
 from delever.dashboard.frame import View, grid, html, panel
+from delever.dashboard.past import hours
 from delever.dashboard.shown import grouped, percent, utc, words
 from delever.dashboard.source import Source
 from delever.dashboard.tables import Column, table
+from delever.wire.native import PoolShown
+from delever.wire.native_past import Flow, PoolDetail, PoolPoint
 
 POINTS = 1_000
 
@@ -72,10 +74,14 @@ async def show_all(source: Source) -> None:
 async def show(source: Source, pool: str) -> None:
     """Show one pool."""
     view = View(source, f"Pool {pool}", "/pools")
-    past: list[Moment] = []
+    past: list[PoolPoint] = []
+    moved: list[Flow] = []
 
     def download() -> None:
         ui.download.content(_csv(past), f"{pool}.csv", "text/csv")
+
+    def download_flows() -> None:
+        ui.download.content(_flows_csv(moved), f"{pool}-flows.csv", "text/csv")
 
     with view.body, grid():
         with panel("History", "wide", about="balance, equity, and the fall from the peak so far"):
@@ -85,7 +91,12 @@ async def show(source: Source, pool: str) -> None:
             action_button(view, _fund(pool))
         with panel("In- and outflows"):
             flows = table(_FLOWS, [], "id")
-            ui.button("Download history as CSV", on_click=download).props("flat dense no-caps")
+            with ui.element("div").classes("bits"):
+                for label, action in (
+                    ("Download history as CSV", download),
+                    ("Download in- and outflows as CSV", download_flows),
+                ):
+                    ui.button(label, on_click=action).props("flat dense no-caps")
     await view.connect()
 
     async def refresh() -> None:
@@ -95,7 +106,7 @@ async def show(source: Source, pool: str) -> None:
 
     async def remember() -> None:
         history = await view.source.pool_history(pool, limit=POINTS)
-        past[:] = history.points
+        past[:], moved[:] = history.points, history.flows
         chart.options.update(_drawn(past))
         chart.update()
         flows.rows = [_flow(flow) for flow in reversed(history.flows)]
@@ -104,7 +115,7 @@ async def show(source: Source, pool: str) -> None:
     await view.every(remember, HISTORY_S)
 
 
-def _row(view: View, pool: Pool) -> dict[str, Any]:
+def _row(view: View, pool: PoolShown) -> dict[str, Any]:
     return {
         "pool": pool.pool,
         "pool_href": view.href(f"/pools/{quote(pool.pool, safe='')}"),
@@ -125,7 +136,7 @@ def _now(view: View, pool: PoolDetail) -> str:
     pairs = {
         f"balance, {pool.asset}": grouped(pool.balance),
         "equity": grouped(pool.equity),
-        "rolling peak": grouped(pool.balance_peak),
+        f"balance, {hours(pool)} peak": grouped(pool.balance_peak),
         "drawdown now": percent(pool.drawdown_ppm),
         "worst of 1 day": percent(pool.worst_drawdown_1d_ppm),
         "worst of 30 days": percent(pool.worst_drawdown_30d_ppm),
@@ -148,13 +159,19 @@ def _fund(pool: str) -> Action:
     )
 
 
-def _drawn(past: Sequence[Moment]) -> dict[str, Any]:
+def _drawn(past: Sequence[PoolPoint]) -> dict[str, Any]:
     balance = [(each.time_ms, float(each.balance)) for each in past]
     equity = [(each.time_ms, float(each.equity)) for each in past]
+    peak = [(each.time_ms, float(each.balance_peak)) for each in past]
     fall = _falls(equity)
     money = with_levels(steps("balance", balance, BLUE), [level_line(0, "0: empty", GREY)])
-    values = [0.0, *(value for _, value in (*balance, *equity))]
-    series = [money, steps("equity", equity, AMBER), steps("drawdown %", fall, RED, grid=1)]
+    values = [0.0, *(value for _, value in (*balance, *peak, *equity))]
+    series = [
+        money,
+        steps("peak balance", peak, GREY, line="dashed"),
+        steps("equity", equity, AMBER),
+        steps("drawdown %", fall, RED, grid=1),
+    ]
     least = min((value for _, value in fall), default=0.0)
     spans = ((min(values), max(values)), (min(least, -1.0), 0.0))
     return time_charts(["Balance and equity", "Equity below its highest so far, %"], series, spans)
@@ -181,13 +198,24 @@ def _flow(flow: Flow) -> dict[str, Any]:
     }
 
 
-def _csv(past: Sequence[Moment]) -> bytes:
+def _flows_csv(flows: Sequence[Flow]) -> bytes:
+    """Return in- and outflows, exact, with their reasons."""
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    names = ("sequence", "time_ms", "amount", "reason", "contract", "note")
+    writer.writerow(names)
+    writer.writerows([getattr(flow, name) for name in names] for flow in flows)
+    return written.getvalue().encode()
+
+
+def _csv(past: Sequence[PoolPoint]) -> bytes:
     """Return the history, exact, a row a point."""
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     contracts = sorted({name for each in past for name in each.contracts})
-    writer.writerow(["sequence", "time_ms", "balance", "equity", *contracts])
+    writer.writerow(["sequence", "time_ms", "balance", "equity", "balance_peak", *contracts])
     for each in past:
         profits = [each.contracts.get(name, "") for name in contracts]
-        writer.writerow([each.sequence, each.time_ms, each.balance, each.equity, *profits])
+        money = [each.balance, each.equity, each.balance_peak]
+        writer.writerow([each.sequence, each.time_ms, *money, *profits])
     return written.getvalue().encode()

@@ -1,7 +1,7 @@
 """What is asked of the past. Rows come as named tuples; amounts are the book's integers."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -21,6 +21,13 @@ CLOSE = 1 - 1e-9
 """Falls whose floats are nearer to each other than this are compared as whole numbers."""
 
 
+class Stretch(NamedTuple):
+    """Points in order, from the one that held when a window opened; `whole`: none was before."""
+
+    rows: Rows
+    whole: bool
+
+
 class Past:
     """Queries of a database of the past; each is one read transaction."""
 
@@ -32,24 +39,39 @@ class Past:
         async with self._database.connect() as connection:
             return [(await connection.execute(query)).all() for query in queries]
 
-    async def pool(
-        self, pool: str, from_ms: int, until_ms: int, limit: int
-    ) -> tuple[list[sa.Row[Any]], Rows]:
-        """Return a pool's points, thinned to about `limit` with all extremes, and its flows."""
-        points, flows = tables.pool_points, tables.flows
-        found, moved = await self._all(
-            _between(points, points.c.pool == pool, from_ms, until_ms),
-            _between(flows, flows.c.pool == pool, from_ms, until_ms).limit(limit),
-        )
-        return thinned(found, lambda row: int(row.equity_cash), limit), moved
+    async def pool(self, pool: str, from_ms: int, until_ms: int) -> Stretch:
+        """Return a pool's points, all of them."""
+        points = tables.pool_points
+        return await self._stretch(points, points.c.pool == pool, from_ms, until_ms)
 
-    async def contract(self, contract: str, from_ms: int, until_ms: int) -> Rows:
+    async def contract(self, contract: str, from_ms: int, until_ms: int) -> Stretch:
         """Return a contract's points, all of them."""
         points = tables.contract_points
-        (found,) = await self._all(
-            _between(points, points.c.contract == contract, from_ms, until_ms)
+        return await self._stretch(points, points.c.contract == contract, from_ms, until_ms)
+
+    async def _stretch(
+        self, points: sa.Table, of: sa.ColumnElement[bool], from_ms: int, until_ms: int
+    ) -> Stretch:
+        held = sa.select(points).where(of, points.c.time_ms < from_ms)
+        newest = [column.desc() for column in _order(points)]
+        before, since = await self._all(
+            held.order_by(points.c.time_ms.desc(), *newest).limit(1),
+            _between(points, of, from_ms, until_ms),
         )
-        return found
+        return Stretch([*before, *since], not before)
+
+    async def flows(self, pool: str, from_ms: int, until_ms: int, limit: int) -> Rows:
+        """Return what operators have moved into a pool and out of it, oldest first."""
+        flows = tables.flows
+        of_pool = _between(flows, flows.c.pool == pool, from_ms, until_ms)
+        (moved,) = await self._all(of_pool.limit(limit))
+        return moved
+
+    async def booked(self, contract: str, from_ms: int, until_ms: int) -> Rows:
+        """Return the flows that were booked to a contract, oldest first."""
+        flows = tables.flows
+        (moved,) = await self._all(_between(flows, flows.c.contract == contract, from_ms, until_ms))
+        return moved
 
     async def worst_drawdowns(self, pool: str, now_ms: int) -> tuple[int, int, int]:
         """Return the deepest fall of a pool's equity below its own earlier peak, in ppm.
@@ -208,21 +230,28 @@ def _episodes() -> sa.Select[Any]:
     return sa.select(episodes, *counts).outerjoin(closed, closed.c.episode == episodes.c.episode)
 
 
-def thinned(rows: Rows, value: Callable[[sa.Row[Any]], int], limit: int) -> list[sa.Row[Any]]:
-    """Return about `limit` rows: of each stretch the first, the lowest and the highest; the last.
+def thinned(
+    rows: Rows, limit: int, values: Sequence[Callable[[sa.Row[Any]], int]]
+) -> list[sa.Row[Any]]:
+    """Return about `limit` rows: of each stretch the first, and each value's extremes; the last.
 
-    So every extreme of the whole is among them.
+    So every trough and peak of each value is among them.
     """
     if len(rows) <= limit:
         return list(rows)
-    stretches = max((limit - 1) // 3, 1)
+    stretches = max((limit - 1) // (1 + 2 * len(values)), 1)
     kept: set[int] = {len(rows) - 1}
     for stretch in range(stretches):
         begin, end = (len(rows) * each // stretches for each in (stretch, stretch + 1))
-        places = range(begin, end)
-        kept |= {
-            begin,
-            min(places, key=lambda n: value(rows[n])),
-            max(places, key=lambda n: value(rows[n])),
-        }
+        kept |= {begin, *_extremes(rows, range(begin, end), values)}
     return [rows[place] for place in sorted(kept)]
+
+
+def _extremes(
+    rows: Rows, places: range, values: Sequence[Callable[[sa.Row[Any]], int]]
+) -> Iterable[int]:
+    """Yield where each value is lowest and where it is highest."""
+    for value in values:
+        told = [value(rows[place]) for place in places]
+        yield places[told.index(min(told))]
+        yield places[told.index(max(told))]

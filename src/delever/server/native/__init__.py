@@ -3,8 +3,8 @@
     errors      one envelope for everything that goes wrong
     access      who asks, and what their roles allow
     decoding    commands out of JSON, NDJSON and Arrow, or the line and field that are wrong
+    sight       whose names a caller is told
     written     the book's integers as this API writes them
-    answers     what is answered, as types; the OpenAPI document is made of them
     commands    in: one command, many, or a table of positions
     market      out: contracts, ratings, queues, pools as they stand
     accounts    out: one account, why it stands where it stands, and what if
@@ -15,6 +15,6 @@
     openapi     the document of all this, and a page to try it from
     app         all of it put together
 
-Commands and events are the core's own types. Money, prices and quantities are exact decimals as
-text; times are milliseconds.
+What is answered are the types of wire/native*.py; commands and events are the core's own. Money,
+prices and quantities are exact decimals as text; times are milliseconds.
 """

@@ -1,5 +1,11 @@
-"""Who asks, and what their roles allow. Every route names one of the guards below."""
+"""Who asks, and what their roles allow. Every route names one of the guards below.
 
+A visitor is who sends no key where `[api] open_read` lets anybody in: to the market, to queues and
+to ADL as it was, with accounts masked. What is one account's own, and the journal's events with all
+that they hold, a visitor sees only where `open_accounts` says so.
+"""
+
+import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +16,7 @@ from delever.config import Config, Role
 from delever.core.messages import CancelAdl, Command, ForceAdl, FundPool, MoveContract, PauseAdl
 from delever.server.keys import Holder, Keyring
 from delever.server.native.errors import Fault, Problem
+from delever.server.native.sight import Sight
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -19,15 +26,18 @@ OPERATOR_COMMANDS = (FundPool, MoveContract, CancelAdl, PauseAdl, ForceAdl)
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Knows the keys, and whether anybody may read."""
+    """Knows the keys, what a visitor may see, and the secret with which names are masked."""
 
     keyring: Keyring
     open_read: bool
+    open_accounts: bool
+    salt: bytes
 
     @classmethod
     def of(cls, config: Config, keyring: Keyring) -> "Gate":
         """Return the gate of a configuration."""
-        return cls(keyring, config.api.open_read)
+        api = config.api
+        return cls(keyring, api.open_read, api.open_accounts, secrets.token_bytes(16))
 
     def holder(self, connection: Connection) -> Holder | None:
         """Return who asks; None where no key is sent. Raises Problem where it is no key of ours."""
@@ -43,8 +53,15 @@ class Gate:
         """Return who asks, or None where nobody has to say; Problem where a key is missing."""
         holder = self.holder(connection)
         if holder is None and not self.open_read:
-            raise _unknown_key("send Authorization: Bearer ID.SECRET")
+            raise key_is_missing()
         return holder
+
+    def sight(self, connection: Connection) -> Sight:
+        """Return whose names the caller is told."""
+        holder = self.holder(connection)
+        if holder is None:
+            return Sight(self.salt, self.open_accounts)
+        return Sight(self.salt, holder.may(Role.READ), frozenset(holder.accounts))
 
 
 def gate_of(connection: Connection) -> Gate:
@@ -55,7 +72,10 @@ def gate_of(connection: Connection) -> Gate:
 
 def reads_everything(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Let in who has the role read."""
-    holder = gate_of(connection).reader(connection)
+    gate = gate_of(connection)
+    holder = gate.reader(connection)
+    if holder is None and not gate.open_accounts:
+        raise key_is_missing()
     if holder is not None and not holder.may(Role.READ):
         raise forbidden(Role.READ)
 
@@ -67,35 +87,41 @@ def reads_market(connection: Connection, _handler: BaseRouteHandler) -> None:
         raise forbidden(Role.READ)
 
 
+def reads_masked(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Let in who may see the market; whose names they are told, `sight_of` says."""
+    reads_market(connection, handler)
+
+
 def reads_account(connection: Connection, handler: BaseRouteHandler) -> None:
     """Let in who may see the account that the path names."""
     reads_market(connection, handler)
-    holder = gate_of(connection).holder(connection)
-    if holder is not None:
-        _check_account(holder, str(connection.path_params["account"]))
+    check_sees(connection, str(connection.path_params["account"]))
+
+
+def sight_of(connection: Connection) -> Sight:
+    """Return whose names a caller is told."""
+    return gate_of(connection).sight(connection)
 
 
 def check_sees(connection: Connection, account: str | None) -> None:
-    """Refuse the fills of all, or of another's account, to who sees only their own."""
-    holder = gate_of(connection).holder(connection)
-    if holder is not None and not holder.may(Role.READ):
-        if account is None:
-            raise forbidden(Role.READ)
-        _check_account(holder, account)
-
-
-def _check_account(holder: Holder, account: str) -> None:
-    if not holder.sees(account):
-        message = f"this key does not see account {account!r}"
-        fault = Fault(reason="key_lacks_account", field="account", value=account, message=message)
-        raise Problem(403, fault)
+    """Refuse what is one account's own, or all accounts' (None), to who may not see it."""
+    sight = sight_of(connection)
+    if sight.everybody or (account is not None and sight.sees(account)):
+        return
+    if gate_of(connection).holder(connection) is None:
+        raise key_is_missing()
+    if account is None:
+        raise forbidden(Role.READ)
+    message = f"this key does not see account {account!r}"
+    fault = Fault(reason="key_lacks_account", field="account", value=account, message=message)
+    raise Problem(403, fault)
 
 
 def submits(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Let in who may submit commands."""
     holder = gate_of(connection).holder(connection)
     if holder is None:
-        raise _unknown_key("send Authorization: Bearer ID.SECRET")
+        raise key_is_missing()
     if not (holder.may(Role.INGEST) or holder.may(Role.OPERATE)):
         raise forbidden(Role.INGEST)
 
@@ -121,6 +147,11 @@ def status_of(fault: Fault) -> int:
 def forbidden(role: Role) -> Problem:
     """Return the answer to a key without a role."""
     return Problem(403, _lacks(role))
+
+
+def key_is_missing() -> Problem:
+    """Return the answer to who needs a key and sends none."""
+    return _unknown_key("send Authorization: Bearer ID.SECRET")
 
 
 def _lacks(role: Role) -> Fault:

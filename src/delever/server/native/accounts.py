@@ -19,7 +19,11 @@ from delever.lab.results import explain as explain_position
 from delever.lab.results import what_if as suppose
 from delever.server.account import Holdings, Position, holdings_of
 from delever.server.native.access import reads_account, reads_everything
-from delever.server.native.answers_accounts import (
+from delever.server.native.errors import Fault, Problem
+from delever.server.native.market import account_index, ask, check_contract, check_rules
+from delever.server.native.parts import Parts, PartsOf
+from delever.server.native.written import entry_price, leverage, margin_mode, moment
+from delever.wire.native_accounts import (
     AccountShown,
     Delivery,
     Explained,
@@ -27,10 +31,6 @@ from delever.server.native.answers_accounts import (
     Supposed,
     WalletShown,
 )
-from delever.server.native.errors import Fault, Problem
-from delever.server.native.market import account_index, ask, check_contract, check_rules
-from delever.server.native.parts import Parts, PartsOf
-from delever.server.native.written import entry_price, leverage, margin_mode, moment
 
 Deliveries = Annotated[int, QueryParameter(ge=1, le=1_000)]
 

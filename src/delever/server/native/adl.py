@@ -1,5 +1,6 @@
 """Out: ADL as it was. Episodes from start to stop, rounds, fills."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
@@ -10,10 +11,23 @@ from delever.journal import JournalError, SqliteJournal
 from delever.journal.replay import advance_by_command, replay_events
 from delever.lab.errors import InputError, UnknownNameError
 from delever.lab.figures import Figures
+from delever.lab.filled import WhyFilled
 from delever.lab.fills import explain_fill_of
 from delever.server.history.queries import EVER_MS, Rows
-from delever.server.native.access import check_sees, reads_everything, reads_market
-from delever.server.native.answers_past import (
+from delever.server.native.access import (
+    check_sees,
+    reads_everything,
+    reads_market,
+    reads_masked,
+    sight_of,
+)
+from delever.server.native.errors import AnyRequest, unknown
+from delever.server.native.market import contract_shown, figures_of
+from delever.server.native.parts import Parts, PartsOf
+from delever.server.native.past import point_of, pool_of
+from delever.server.native.sight import Sight
+from delever.server.native.written import numbers_of
+from delever.wire.native_past import (
     Episode,
     ExplainedFill,
     FillShown,
@@ -23,11 +37,6 @@ from delever.server.native.answers_past import (
     UnwindShown,
     Waterfall,
 )
-from delever.server.native.errors import AnyRequest, unknown
-from delever.server.native.market import contract_shown, figures_of
-from delever.server.native.parts import Parts, PartsOf
-from delever.server.native.past import point_of, pool_of
-from delever.server.native.written import numbers_of
 
 PAGE = 1_000
 """Episodes or fills that one answer holds at the most."""
@@ -50,14 +59,17 @@ async def episodes(
     return [Episode(**_episode(parts, row)) for row in rows]
 
 
-@get("/v1/adl/{episode:int}", guards=[reads_everything], tags=["adl"])
-async def episode(parts: PartsOf, episode: Number) -> Waterfall:
-    """Return one episode from top to bottom: takeovers, unwinds, the pool, rounds with fills."""
+@get("/v1/adl/{episode:int}", guards=[reads_masked], tags=["adl"])
+async def episode(request: AnyRequest, parts: PartsOf, episode: Number) -> Waterfall:
+    """Return one episode from top to bottom: takeovers, unwinds, the pool, rounds with fills.
+
+    Accounts that the caller does not see are masked.
+    """
     await parts.history.current()
     row = await parts.past.episode(episode)
     if row is None:
         raise unknown("episode_is_unknown", "episode", episode)
-    return await _waterfall(parts, row)
+    return sight_of(request).told(await _waterfall(parts, row))
 
 
 @get("/v1/adl/rounds/{sequence:int}/recompute", guards=[reads_everything], tags=["adl"])
@@ -82,7 +94,8 @@ async def fills(
     check_sees(request, account)
     await parts.history.current()
     rows = await parts.past.fills(account, contract, after, limit)
-    return [_fill(parts, row) for row in rows]
+    sight = sight_of(request)
+    return [sight.told(_fill(parts, row)) for row in rows]
 
 
 @get("/v1/fills/{fill:int}", guards=[reads_market], tags=["adl"])
@@ -99,8 +112,19 @@ async def fill(request: AnyRequest, parts: PartsOf, fill: Number) -> ExplainedFi
         raise unknown("fill_is_unknown", "fill", fill, str(error)) from None
     except InputError as error:
         raise JournalError(str(error)) from error
+    why = _masked(why, sight_of(request))
     return ExplainedFill(
         fill=fill, record=why.sequence, recomputed=why.recomputed, facts=why.facts(), text=str(why)
+    )
+
+
+def _masked(why: WhyFilled, sight: Sight) -> WhyFilled:
+    """Return the same with the names that the caller is told."""
+    return replace(
+        why,
+        fill=sight.told(why.fill),
+        ahead=tuple(map(sight.told, why.ahead)),
+        skipped=tuple(map(sight.told, why.skipped)),
     )
 
 

@@ -28,11 +28,11 @@ from delever.core.messages import (
 )
 from delever.core.packing import position_columns
 from delever.server.native.access import submits
-from delever.server.native.answers import Told
 from delever.server.native.commands import submitted
 from delever.server.native.errors import AnyRequest, malformed
 from delever.server.native.parts import PartsOf
 from delever.server.runner import NOW, Outcome
+from delever.wire.native import Told
 
 SIDES = list(Side)
 """Their places are the numbers of sides in columns: 0 long, 1 short."""

@@ -8,11 +8,11 @@ from litestar import Request, post
 from delever.core.messages import Command, Refused
 from delever.lab.errors import in_words
 from delever.server.native.access import check_command, status_of, submits
-from delever.server.native.answers import BulkAccepted, CommandAccepted, LineRefused
 from delever.server.native.decoding import command_of, commands_of
 from delever.server.native.errors import Fault, Problem, malformed
 from delever.server.native.parts import Parts, PartsOf
 from delever.server.runner import BusyError, Committed, IdReusedError, Outcome
+from delever.wire.native import BulkAccepted, CommandAccepted, LineRefused
 
 CHUNK = 1_000
 """Lines of a bulk that share one commit, so that others get their turn in between."""

@@ -12,12 +12,20 @@ from litestar.params import FromQuery, QueryParameter
 
 from delever.core.messages import AnyEvent, Event
 from delever.server.http import Receive, Scope, Send, address_of
-from delever.server.native.access import reads_everything
-from delever.server.native.answers import EventPage, EventShown
+from delever.server.native.access import (
+    Connection,
+    check_sees,
+    reads_everything,
+    reads_masked,
+    sight_of,
+)
 from delever.server.native.errors import Fault, Problem, malformed
+from delever.server.native.feed import Choice
 from delever.server.native.parts import Parts, PartsOf
+from delever.server.native.sight import PUBLIC
 from delever.server.runner import Committed
 from delever.server.sockets import POLICY, ClosedError, Socket
+from delever.wire.native import EventPage, EventShown
 
 PAGE = 1_000
 """Records that one page looks at, at the most."""
@@ -95,55 +103,70 @@ def names_of(event: Any, fields: tuple[str, ...]) -> Iterator[str]:
 # --- as they happen ---
 
 
-@asgi("/v1/events/stream", guards=[reads_everything], copy_scope=False)
+@asgi("/v1/events/stream", guards=[reads_masked], copy_scope=False)
 async def stream(scope: Scope, receive: Receive, send: Send) -> None:
     """Send every record as a Server-Sent Event; its id is the sequence, for Last-Event-ID."""
-    parts, after = await _begin(scope)
+    parts, after, choice = await _begin(scope)
     headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
     with _seat(parts, scope):
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        pouring = asyncio.create_task(_pour_events(parts, after, send))
+        pouring = asyncio.create_task(_pour_events(parts, after, choice, send))
         gone = asyncio.create_task(_gone(receive))
         await _first_of(pouring, gone)
 
 
-@asgi("/v1/events/socket", guards=[reads_everything], copy_scope=False)
+@asgi("/v1/events/socket", guards=[reads_masked], copy_scope=False)
 async def socket(scope: Scope, receive: Receive, send: Send) -> None:
     """Send every record as a text message of a WebSocket, from a sequence on."""
-    parts, after = await _begin(scope)
+    parts, after, choice = await _begin(scope)
     connection = Socket(scope, receive, send, _address(parts, scope))
     with contextlib.suppress(ClosedError):
         await connection.accept()
         with _seat(parts, scope):
-            pouring = asyncio.create_task(_pour_texts(parts, after, connection))
+            pouring = asyncio.create_task(_pour_texts(parts, after, choice, connection))
             gone = asyncio.create_task(_closed(connection))
             await _first_of(pouring, gone)
 
 
-async def _begin(scope: Scope) -> tuple[Parts, int]:
-    """Return the parts, and after which sequence to begin: what is asked for, or from now on."""
+async def _begin(scope: Scope) -> tuple[Parts, int, Choice]:
+    """Return the parts, after which sequence to begin (from now on, if not said), and with what."""
     connection = ASGIConnection[Any, Any, Any, Any](scope)  # type: ignore[arg-type]
     parts: Parts = connection.app.state.parts
+    choice = _choice(connection)
     asked = connection.headers.get("last-event-id") or connection.query_params.get("after")
     if asked is None:
-        return parts, await parts.runner.read(lambda book: book.sequence)
+        return parts, await parts.runner.read(lambda book: book.sequence), choice
     if not (asked.isascii() and asked.isdigit() and len(asked) <= 16):
         raise malformed("after", asked, "after must be a sequence: an integer from 0")
-    return parts, int(asked)
+    return parts, int(asked), choice
 
 
-async def _pour_events(parts: Parts, after: int, send: Send) -> None:
-    async for sequence, record in _records(parts, after):
-        text = b"id: %d\ndata: %b\n\n" % (sequence, record) if record else b": nothing new\n\n"
+def _choice(connection: Connection) -> Choice:
+    """Return what is told: all, or the types asked for; without the role read only public ones."""
+    asked: str | None = connection.query_params.get("types")
+    types = None if asked is None else frozenset(asked.split(","))
+    sight = sight_of(connection)
+    if not sight.everybody and (types is None or not types <= PUBLIC):
+        check_sees(connection, None)
+    if types is not None and (strange := sorted(types - TAGS)):
+        raise malformed("types", strange[0], f"there is no event {strange[0]!r}")
+    return Choice(types, sight)
+
+
+async def _pour_events(parts: Parts, after: int, choice: Choice, send: Send) -> None:
+    async for sequence, record in _records(parts, after, choice):
+        data = b"data: %b\n" % record if record else b": nothing new\n"
+        text = b"id: %d\n%b\n" % (sequence, data)
         message = {"type": "http.response.body", "body": text, "more_body": True}
         try:
             await asyncio.wait_for(send(message), parts.patience_s)
         except TimeoutError:
             return
+    await send({"type": "http.response.body", "body": b""})
 
 
-async def _pour_texts(parts: Parts, after: int, connection: Socket) -> None:
-    async for _, record in _records(parts, after):
+async def _pour_texts(parts: Parts, after: int, choice: Choice, connection: Socket) -> None:
+    async for _, record in _records(parts, after, choice):
         if record:
             connection.offer(record.decode())
         try:
@@ -153,8 +176,10 @@ async def _pour_texts(parts: Parts, after: int, connection: Socket) -> None:
             return
 
 
-async def _records(parts: Parts, after: int) -> AsyncGenerator[tuple[int, bytes], None]:
-    records = parts.feed.after(after, IDLE_S)
+async def _records(
+    parts: Parts, after: int, choice: Choice
+) -> AsyncGenerator[tuple[int, bytes], None]:
+    records = parts.feed.after(after, IDLE_S, choice)
     async with contextlib.aclosing(records):
         async for each in records:
             yield each

@@ -17,8 +17,11 @@ from delever.lab.errors import UnknownNameError
 from delever.lab.figures import Figures
 from delever.lab.results import contract_of, rules_named
 from delever.server import board as shown
-from delever.server.native.access import reads_everything, reads_market
-from delever.server.native.answers import (
+from delever.server.native.access import check_sees, reads_market, reads_masked, sight_of
+from delever.server.native.errors import AnyRequest, unknown
+from delever.server.native.parts import Parts, PartsOf
+from delever.server.native.written import leverage, margin_mode, moment, numbers_of, trigger_of
+from delever.wire.native import (
     ContractDetail,
     ContractShown,
     PoolShown,
@@ -28,9 +31,6 @@ from delever.server.native.answers import (
     RatingShown,
     StressShown,
 )
-from delever.server.native.errors import unknown
-from delever.server.native.parts import Parts, PartsOf
-from delever.server.native.written import leverage, margin_mode, moment, numbers_of, trigger_of
 
 AnswerT = TypeVar("AnswerT")
 
@@ -64,8 +64,9 @@ async def rating(parts: PartsOf, contract: FromPath[str]) -> RatingShown | None:
     return None if each.rating is None else _rating(each.rating, figures_of(each))
 
 
-@get("/v1/contracts/{contract:str}/queue", guards=[reads_everything], tags=["market"])
+@get("/v1/contracts/{contract:str}/queue", guards=[reads_masked], tags=["market"])
 async def queue(
+    request: AnyRequest,
     parts: PartsOf,
     contract: FromPath[str],
     side: FromQuery[Side],
@@ -77,9 +78,12 @@ async def queue(
     """Return a page of the queue of one side, next first, under the pool's rules or others.
 
     With `account` it is the page that holds the account's first position, and `offset` counts for
-    nothing.
+    nothing. Accounts that the caller does not see are masked.
     """
-    return await ask(parts, lambda book: _page(book, contract, side, rules, account, offset, limit))
+    if account is not None:
+        check_sees(request, account)
+    page = await ask(parts, lambda book: _page(book, contract, side, rules, account, offset, limit))
+    return sight_of(request).told(page)
 
 
 @get("/v1/pools", guards=[reads_market], tags=["market"])
@@ -308,6 +312,7 @@ def pool_shown(board: shown.Board, pool: shown.PoolShown) -> PoolShown:
         balance=format_scaled(pool.balance_cash, decimals),
         equity=format_scaled(pool.equity_cash, decimals),
         balance_peak=format_scaled(peak, decimals),
+        peak_window_ms=pool.definition.peak_window_ms,
         drawdown_ppm=ratio_ppm(fallen, peak) if peak > 0 else 0,
         withdrawal_cut_ppm=pool.withdrawal_cut_ppm,
         members=pool.members,

@@ -15,10 +15,10 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 
 from delever.core.messages import AnyCommand, AnyEvent
-from delever.server.native import answers, answers_accounts, answers_past
 from delever.server.native.accounts import Question
 from delever.server.native.errors import Failure
 from delever.server.native.explorer import page
+from delever.wire import native, native_accounts, native_past
 
 Document = dict[str, Any]
 AnyRequest = Request[Any, Any, Any]
@@ -64,8 +64,9 @@ FAILURES = {
 }
 
 STREAM = """The id of each is its sequence, and Last-Event-ID resumes after it; without `after` it
-begins with what happens next. Each datum is a RecordShown. Who takes nothing for some seconds is
-dropped, and resumes where it was."""
+begins with what happens next. Each datum is a RecordShown. `types=adl_started,adl_stopped` tells
+those events only; the id moves on meanwhile. Without the role read, types of the market are told,
+with accounts masked. Who takes nothing for some seconds is dropped, and resumes where it was."""
 
 RECORDS = {
     "/v1/events/stream": ("Every record as it happens, as Server-Sent Events", STREAM, "200"),
@@ -194,7 +195,7 @@ def _stream(path: str) -> Document:
 
 def _schemas() -> Document:
     """Return every type by name, as msgspec decodes and encodes it."""
-    named = {**vars(answers), **vars(answers_accounts), **vars(answers_past)}
+    named = {**vars(native), **vars(native_accounts), **vars(native_past)}
     own = [kind for kind in named.values() if _is_answer(kind)]
     types = [AnyCommand, AnyEvent, Question, Failure, *own]
     _, schemas = msgspec.json.schema_components(types, ref_template=REF)
@@ -210,6 +211,4 @@ def _schemas() -> Document:
 
 
 def _is_answer(kind: object) -> bool:
-    return (
-        isinstance(kind, type) and issubclass(kind, answers.Answer) and kind is not answers.Answer
-    )
+    return isinstance(kind, type) and issubclass(kind, native.Answer) and kind is not native.Answer

@@ -1,5 +1,6 @@
 """Out: pools and contracts as they were."""
 
+from bisect import bisect_left
 from typing import Annotated, Any
 
 import msgspec
@@ -7,24 +8,25 @@ from litestar import get
 from litestar.params import FromPath, QueryParameter
 
 from delever.core.messages import Reason
-from delever.core.rolling import RollingPeak
 from delever.core.units import format_scaled, ratio_ppm
 from delever.lab.figures import Figures
 from delever.server import board as shown
-from delever.server.history.queries import EVER_MS, Rows, thinned
+from delever.server.history.peaks import Place, balance_peaks, profit_peaks
+from delever.server.history.queries import EVER_MS, Rows, Stretch, thinned
 from delever.server.native.access import reads_market
-from delever.server.native.answers_past import (
+from delever.server.native.errors import unknown
+from delever.server.native.market import contract_shown, figures_of, pool_shown
+from delever.server.native.parts import Parts, PartsOf
+from delever.wire.native_past import (
     ContractPoint,
     Flow,
     PoolDetail,
     PoolHistory,
+    PoolMoment,
     PoolPoint,
 )
-from delever.server.native.errors import unknown
-from delever.server.native.market import contract_shown, figures_of, pool_shown
-from delever.server.native.parts import PartsOf
 
-PAGE = 1_000
+PAGE = 10_000
 """Points that one answer holds at the most."""
 
 Limit = Annotated[int, QueryParameter(ge=1, le=PAGE)]
@@ -54,15 +56,21 @@ async def pool_history(
     until_ms: From = EVER_MS,
     limit: Limit = 500,
 ) -> PoolHistory:
-    """Return a pool over time, in about `limit` points with every extreme, and its flows."""
+    """Return a pool over time with its rolling peak, and its flows.
+
+    In about `limit` points, with every extreme of balance and equity; the first is the one that
+    held when the time asked for began.
+    """
     as_of = await parts.history.current()
     each = pool_of(parts.runner.board, pool)
-    points, flows = await parts.past.pool(pool, from_ms, until_ms, limit)
+    peaks, seen = await _pool_points(parts, each, from_ms, until_ms)
+    kept = thinned(_shown(seen, from_ms), limit, [_balance, _equity])
+    flows = await parts.past.flows(pool, from_ms, until_ms, limit)
     return PoolHistory(
         as_of=as_of,
         pool=pool,
         asset=each.definition.asset,
-        points=tuple(point_of(row, each) for row in points),
+        points=tuple(_pool_point(row, each, peaks[row.sequence, row.place]) for row in kept),
         flows=tuple(
             Flow(
                 sequence=row.sequence,
@@ -85,16 +93,30 @@ async def contract_history(
     until_ms: From = EVER_MS,
     limit: Limit = 500,
 ) -> list[ContractPoint]:
-    """Return a contract's profit over time, against its own peak and that of its pool."""
+    """Return a contract's profit over time, and its pool's balance, each with its rolling peak.
+
+    In about `limit` points, with every extreme of both; the first is the one that held when the
+    time asked for began.
+    """
     await parts.history.current()
     board = parts.runner.board
     figures = figures_of(contract_shown(board, contract))
     windows = {name: each.definition.peak_window_ms for name, each in board.pools.items()}
-    rows = await parts.past.contract(contract, from_ms - max(windows.values()), until_ms)
-    ratios = _ratios(rows, windows)
-    wanted = [row for row in rows if row.time_ms >= from_ms]
-    kept = thinned(wanted, lambda row: int(row.profit_cash), limit)
-    return [_contract_point(row, figures, *ratios[row.sequence, row.place]) for row in kept]
+    since_ms = from_ms - max(windows.values())
+    seen = await parts.past.contract(contract, since_ms, until_ms)
+    flows = await parts.past.booked(contract, since_ms, until_ms)
+    profits = profit_peaks(seen, flows, windows)
+    balances: dict[Place, int] = {}
+    for pool in {row.pool for row in seen.rows}:
+        peaks, _ = await _pool_points(parts, board.pools[pool], from_ms, until_ms)
+        balances |= peaks
+    told = [row for row in _shown(seen, from_ms) if (row.sequence, row.place) in balances]
+    kept = thinned(told, limit, [_profit, _pool_balance])
+    places = [(row.sequence, row.place) for row in kept]
+    return [
+        _contract_point(row, figures, profits[place], balances[place])
+        for row, place in zip(kept, places, strict=True)
+    ]
 
 
 # --- pools and contracts ---
@@ -108,40 +130,47 @@ def pool_of(board: shown.Board, name: str) -> shown.PoolShown:
     return each
 
 
-def point_of(row: Any, pool: shown.PoolShown) -> PoolPoint:
-    """Return a row as a point of a pool's history."""
+def point_of(row: Any, pool: shown.PoolShown) -> PoolMoment:
+    """Return a row as a moment of a pool."""
+    return PoolMoment(**_moment(row, pool))
+
+
+def _pool_point(row: Any, pool: shown.PoolShown, peak_cash: int) -> PoolPoint:
+    peak = format_scaled(peak_cash, pool.cash_decimals)
+    return PoolPoint(**_moment(row, pool), balance_peak=peak)
+
+
+def _moment(row: Any, pool: shown.PoolShown) -> dict[str, Any]:
     profits: dict[str, int] = msgspec.json.decode(row.profits)
     decimals = pool.cash_decimals
-    return PoolPoint(
-        sequence=row.sequence,
-        time_ms=row.time_ms,
-        balance=format_scaled(row.balance_cash, decimals),
-        equity=format_scaled(row.equity_cash, decimals),
-        contracts={name: format_scaled(cash, decimals) for name, cash in profits.items()},
-    )
+    return {
+        "sequence": row.sequence,
+        "time_ms": row.time_ms,
+        "balance": format_scaled(row.balance_cash, decimals),
+        "equity": format_scaled(row.equity_cash, decimals),
+        "contracts": {name: format_scaled(cash, decimals) for name, cash in profits.items()},
+    }
 
 
-def _ratios(rows: Rows, windows: dict[str, int]) -> dict[tuple[int, int], tuple[int, int]]:
-    """Return each point's peak of profit, and its fall below it by the peak of the pool's balance.
-
-    Peaks are those of the pool's window; a contract that moves to another pool begins anew.
-    """
-    found: dict[tuple[int, int], tuple[int, int]] = {}
-    pool = ""
-    profits = balances = RollingPeak(0)
-    for row in rows:
-        if row.pool != pool:
-            pool = row.pool
-            profits, balances = RollingPeak(windows[pool]), RollingPeak(windows[pool])
-        profits.observe(row.time_ms, row.profit_cash)
-        balances.observe(row.time_ms, row.pool_balance_cash)
-        peak, most = profits.peak(row.time_ms), balances.peak(row.time_ms)
-        ratio = ratio_ppm(row.profit_cash - peak, most) if most > 0 else 0
-        found[row.sequence, row.place] = peak, ratio
-    return found
+async def _pool_points(
+    parts: Parts, pool: shown.PoolShown, from_ms: int, until_ms: int
+) -> tuple[dict[Place, int], Stretch]:
+    """Return a pool's points from its window before a time on, and its peak at each."""
+    window_ms = pool.definition.peak_window_ms
+    seen = await parts.past.pool(pool.name, from_ms - window_ms, until_ms)
+    return balance_peaks(seen, window_ms), seen
 
 
-def _contract_point(row: Any, figures: Figures, peak_cash: int, ratio: int) -> ContractPoint:
+def _shown(seen: Stretch, from_ms: int) -> Rows:
+    """Return the rows since a time, and the one that held when it began."""
+    first = bisect_left(seen.rows, from_ms, key=lambda row: int(row.time_ms))
+    return seen.rows[max(first - 1, 0) :]
+
+
+def _contract_point(
+    row: Any, figures: Figures, peak_cash: int, pool_peak_cash: int
+) -> ContractPoint:
+    fallen_cash = row.profit_cash - peak_cash
     return ContractPoint(
         sequence=row.sequence,
         time_ms=row.time_ms,
@@ -149,8 +178,25 @@ def _contract_point(row: Any, figures: Figures, peak_cash: int, ratio: int) -> C
         profit=figures.cash(row.profit_cash),
         profit_peak=figures.cash(peak_cash),
         pool_balance=figures.cash(row.pool_balance_cash),
-        pnl_ratio_ppm=ratio,
+        pool_balance_peak=figures.cash(pool_peak_cash),
+        pnl_ratio_ppm=ratio_ppm(fallen_cash, pool_peak_cash) if pool_peak_cash > 0 else 0,
     )
+
+
+def _balance(row: Any) -> int:
+    return int(row.balance_cash)
+
+
+def _equity(row: Any) -> int:
+    return int(row.equity_cash)
+
+
+def _profit(row: Any) -> int:
+    return int(row.profit_cash)
+
+
+def _pool_balance(row: Any) -> int:
+    return int(row.pool_balance_cash)
 
 
 ROUTES = [pool, pool_history, contract_history]

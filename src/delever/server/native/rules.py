@@ -8,8 +8,8 @@ from delever.core.rules import RULE_SETS, RuleSet
 from delever.lab.errors import UnknownNameError
 from delever.lab.results import rule_set
 from delever.server.native.access import reads_market
-from delever.server.native.answers import CaseShown, RuleShown, RulesShown
 from delever.server.native.errors import unknown
+from delever.wire.native import CaseShown, RuleShown, RulesShown
 
 
 @get("/v1/rules", guards=[reads_market], tags=["rules"])

@@ -5,9 +5,9 @@ from importlib.metadata import version
 from litestar import Response, get
 
 from delever.server.native.access import reads_market
-from delever.server.native.answers import Health, Readiness, Status
 from delever.server.native.errors import Fault, Problem
 from delever.server.native.parts import PartsOf
+from delever.wire.native import Health, Readiness, Status
 
 
 @get("/v1/health", tags=["service"])

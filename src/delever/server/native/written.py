@@ -7,7 +7,7 @@ from delever.core.explanation import TriggerState
 from delever.core.units import div_nearest, format_scaled
 from delever.lab.figures import Figures
 from delever.server.board import NEVER
-from delever.server.native.answers import TriggerShown
+from delever.wire.native import TriggerShown
 
 ENTRY_DECIMALS = 8
 """An average entry price has this many decimals more than a tick."""

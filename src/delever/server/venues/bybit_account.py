@@ -5,12 +5,13 @@ from typing import Any
 
 from delever.core.messages import Side
 from delever.server.account import Position
-from delever.server.board import Board, ContractShown, MarketState
+from delever.server.board import Board, ContractShown
 from delever.server.venues.listings import usd_price
 from delever.server.venues.seen import Seen
 from delever.wire import amounts
 from delever.wire import bybit_account as wire
 from delever.wire.names import Names
+from delever.wire.native import MarketState
 
 IN_ADL = (MarketState.ADL, MarketState.EXHAUSTED)
 

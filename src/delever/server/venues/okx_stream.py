@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 
-from delever.server.board import MarketState
 from delever.server.runner import Runner
 from delever.server.sockets import POLICY, Hub, Socket
 from delever.server.venues.listings import Listings
 from delever.server.venues.pulse import Pulse
 from delever.wire import amounts
 from delever.wire import okx as wire
+from delever.wire.native import MarketState
 
 PATH = "/ws/v5/public"
 IDLE_S = 30.0

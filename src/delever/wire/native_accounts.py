@@ -1,7 +1,7 @@
 """What is answered about accounts, as types; see answers."""
 
 from delever.core.messages import Side
-from delever.server.native.answers import Answer
+from delever.wire.native import Answer
 
 
 class WalletShown(Answer, frozen=True, kw_only=True):

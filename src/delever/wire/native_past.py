@@ -3,7 +3,7 @@
 from typing import Any
 
 from delever.core.messages import Side
-from delever.server.native.answers import Answer, PoolShown
+from delever.wire.native import Answer, PoolShown
 
 
 class PoolDetail(PoolShown, frozen=True, kw_only=True):
@@ -14,7 +14,7 @@ class PoolDetail(PoolShown, frozen=True, kw_only=True):
     worst_drawdown_ppm: int
 
 
-class PoolPoint(Answer, frozen=True, kw_only=True):
+class PoolMoment(Answer, frozen=True, kw_only=True):
     """A pool as it was; `contracts` is the cumulative profit of each member."""
 
     sequence: int
@@ -22,6 +22,12 @@ class PoolPoint(Answer, frozen=True, kw_only=True):
     balance: str
     equity: str
     contracts: dict[str, str]
+
+
+class PoolPoint(PoolMoment, frozen=True, kw_only=True):
+    """A pool as it was, with the peak of its balance over its window."""
+
+    balance_peak: str
 
 
 class Flow(Answer, frozen=True, kw_only=True):
@@ -46,7 +52,10 @@ class PoolHistory(Answer, frozen=True, kw_only=True):
 
 
 class ContractPoint(Answer, frozen=True, kw_only=True):
-    """A contract as it was; `pnl_ratio_ppm` is its fall below its peak by the pool's peak."""
+    """A contract as it was; `pnl_ratio_ppm` is its fall below its peak by the pool's peak.
+
+    Both peaks are those over the pool's window at that moment.
+    """
 
     sequence: int
     time_ms: int
@@ -54,6 +63,7 @@ class ContractPoint(Answer, frozen=True, kw_only=True):
     profit: str
     profit_peak: str
     pool_balance: str
+    pool_balance_peak: str
     pnl_ratio_ppm: int
 
 
@@ -153,8 +163,8 @@ class Waterfall(Episode, frozen=True, kw_only=True):
 
     takeovers: tuple[TakeoverShown, ...]
     unwinds: tuple[UnwindShown, ...]
-    pool_before: PoolPoint | None
-    pool_after: PoolPoint | None
+    pool_before: PoolMoment | None
+    pool_after: PoolMoment | None
     rounds: tuple[RoundShown, ...]
 
 

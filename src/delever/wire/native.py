@@ -1,9 +1,11 @@
-"""What is answered, as types: the OpenAPI document is made of them.
+"""What the native API answers, as types: of server and page, and of the OpenAPI document.
 
 Money, prices and quantities are exact decimals as text, in units of the asset or the contract;
 `_ppm` are parts per million, `_ms` milliseconds. `as_of` is the sequence of the book that was
 asked. What does not apply is null.
 """
+
+from enum import StrEnum
 
 import msgspec
 
@@ -17,7 +19,18 @@ from delever.core.messages import (
     RiskLevel,
     Side,
 )
-from delever.server.board import MarketState
+
+MASK = "masked:"
+"""What the name of an account begins with that the caller is not told."""
+
+
+class MarketState(StrEnum):
+    """How near a contract is to ADL."""
+
+    CALM = "calm"
+    WATCH = "watch"
+    ADL = "adl"
+    EXHAUSTED = "exhausted"
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +122,10 @@ class ContractShown(Answer, frozen=True, kw_only=True):
     last_adl_ms: int | None
     triggers: tuple[TriggerShown, ...]
 
+    def trigger(self, name: str) -> TriggerShown | None:
+        """Return one of its triggers."""
+        return next((each for each in self.triggers if each.trigger == name), None)
+
 
 class ContractDetail(ContractShown, frozen=True, kw_only=True):
     """One contract as it stands, with the command that defined it."""
@@ -193,7 +210,10 @@ class QueuePage(Answer, frozen=True, kw_only=True):
 
 
 class PoolShown(Answer, frozen=True, kw_only=True):
-    """One pool as it stands; drawdown is that of its equity below its own peak of balance."""
+    """One pool as it stands; drawdown is that of its equity below its own peak of balance.
+
+    That peak is the highest balance of the last `peak_window_ms`.
+    """
 
     as_of: int
     time_ms: int
@@ -205,6 +225,7 @@ class PoolShown(Answer, frozen=True, kw_only=True):
     balance: str
     equity: str
     balance_peak: str
+    peak_window_ms: int
     drawdown_ppm: int
     withdrawal_cut_ppm: int
     members: tuple[str, ...]

@@ -1,0 +1,161 @@
+"""A contract and its pool over time, as two charts with one cursor, over a range that is chosen.
+
+The trigger is on the contract's profit: its levels are peak profit + ratio x the pool's peak
+balance, so they move with both peaks. The ratios are those of now, the peaks those of each moment.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Literal
+
+from delever.dashboard.charts import (
+    AMBER,
+    BLUE,
+    GREEN,
+    GREY,
+    RED,
+    Point,
+    level_line,
+    steps,
+    time_charts,
+    with_levels,
+)
+from delever.dashboard.shown import percent
+from delever.wire.native import ContractShown, PoolShown
+from delever.wire.native_past import ContractPoint
+
+RANGES = {"1h": 3_600_000, "8h": 8 * 3_600_000, "1d": 24 * 3_600_000, "all": None}
+"""Ranges by their name in the address, in milliseconds; None is all that is kept."""
+
+NAMES = {"1h": "1 hour", "8h": "8 hours", "1d": "1 day", "all": "all"}
+
+MOMENTS = 900
+"""Points of the past that are asked for; after as many more, they are asked for again."""
+
+Line = Literal["balance", "balance_peak", "profit", "profit_peak", "start", "stop"]
+
+
+class Past:
+    """Points of the pool and of the contract, from history and as they come."""
+
+    def __init__(self, chosen: str) -> None:
+        self.range = chosen if chosen in RANGES else "8h"
+        self._lines: defaultdict[Line, list[Point]] = defaultdict(list)
+        self._until_ms = 0
+
+    @property
+    def is_long(self) -> bool:
+        """Whether so much has come that the past should be asked for again."""
+        return len(self._lines["balance"]) > 2 * MOMENTS
+
+    def from_ms(self, contract: ContractShown) -> int:
+        """Return when the range that is chosen begins."""
+        span_ms = RANGES[self.range]
+        return 0 if span_ms is None else max(contract.time_ms - span_ms, 0)
+
+    def begin(self, contract: ContractShown, moments: Sequence[ContractPoint]) -> None:
+        """Take up the past in place of what was there."""
+        self._lines.clear()
+        for each in moments:
+            balances = Decimal(each.pool_balance), Decimal(each.pool_balance_peak)
+            profits = Decimal(each.profit), Decimal(each.profit_peak)
+            self._take(each.time_ms, balances, profits, contract)
+
+    def add(self, contract: ContractShown, pool: PoolShown) -> bool:
+        """Take up what is now; return whether anything has changed."""
+        before = {name: points[-1][1] for name, points in self._lines.items()}
+        balances = Decimal(pool.balance), Decimal(pool.balance_peak)
+        profits = Decimal(contract.profit), Decimal(contract.profit_peak)
+        self._take(contract.time_ms, balances, profits, contract)
+        return before != {name: points[-1][1] for name, points in self._lines.items()}
+
+    def _take(
+        self,
+        time_ms: int,
+        balances: tuple[Decimal, Decimal],
+        profits: tuple[Decimal, Decimal],
+        contract: ContractShown,
+    ) -> None:
+        self._until_ms = max(self._until_ms, time_ms)
+        self._append("balance", time_ms, balances[0])
+        self._append("balance_peak", time_ms, balances[1])
+        self._append("profit", time_ms, profits[0])
+        self._append("profit_peak", time_ms, profits[1])
+        for name, ratio in limits_of(contract).items():
+            if balances[1] > 0:
+                self._append(name, time_ms, profits[1] + ratio * balances[1])
+
+    def _append(self, name: Line, time_ms: int, value: Decimal) -> None:
+        """Append a point; one that only says that a value still holds takes the last one's place.
+
+        What came before the time known so far is a fall within one moment, and stands there, too.
+        """
+        points, number = self._lines[name], float(value)
+        if len(points) > 1 and points[-1][1] == points[-2][1] == number:
+            points.pop()
+        if not points or points[-1] != (time_ms, number):
+            points.append((time_ms, number))
+
+    def options(self, contract: ContractShown, pool: PoolShown) -> dict[str, Any]:
+        """Return both charts as they are now."""
+        lines = self._lines
+        titles = (
+            f"Pool {pool.pool}: balance and its {hours(pool)} peak, {pool.asset}",
+            f"Profit of {contract.contract} and its {hours(pool)} peak, {contract.settle}",
+        )
+        balance = with_levels(
+            steps("balance", lines["balance"], BLUE), [level_line(0, "0: empty", GREY)]
+        )
+        series = [
+            balance,
+            steps("peak balance", lines["balance_peak"], GREY, line="dashed"),
+            steps("profit", lines["profit"], AMBER, grid=1),
+            steps("peak profit", lines["profit_peak"], GREY, grid=1, line="dashed"),
+        ]
+        limits = limits_of(contract)
+        for name, colour in _LEVELS.items():
+            if name in limits:
+                label = f"ADL {name}s at pnlRatio {percent(int(limits[name] * 1_000_000))}"
+                series.append(steps(label, lines[name], colour, grid=1, line="dashed"))
+        spans = (
+            _span([lines["balance"], lines["balance_peak"]], [0]),
+            _span([lines[name] for name in _PROFITS if lines[name]], []),
+        )
+        return time_charts(titles, series, spans, time=self._time(contract))
+
+    def _time(self, contract: ContractShown) -> tuple[int, int] | None:
+        """Return the ends of the time axis; where all is shown, the points say them.
+
+        A market that is younger than the range fills the chart.
+        """
+        if RANGES[self.range] is None:
+            return None
+        first = min((points[0][0] for points in self._lines.values() if points), default=0)
+        return max(self.from_ms(contract), first), self._until_ms
+
+
+_LEVELS: dict[Line, str] = {"start": RED, "stop": GREEN}
+_PROFITS: tuple[Line, ...] = ("profit", "profit_peak", "start", "stop")
+
+
+def limits_of(contract: ContractShown) -> dict[Line, Decimal]:
+    """Return the ratios at which the contract's drawdown starts and stops ADL, where it has one."""
+    drawdown = contract.trigger("contract_drawdown")
+    if drawdown is None:
+        return {}
+    return {
+        "start": Decimal(drawdown.numbers["start_ppm"]).scaleb(-6),
+        "stop": Decimal(drawdown.numbers["stop_ppm"]).scaleb(-6),
+    }
+
+
+def hours(pool: PoolShown) -> str:
+    """Return the length of a pool's window: '8 h'."""
+    return f"{Decimal(pool.peak_window_ms) / 3_600_000:f} h"
+
+
+def _span(lines: Sequence[Sequence[Point]], levels: Sequence[float]) -> tuple[float, float]:
+    """Return the least and the largest of all points and levels."""
+    values = [*levels, *(value for points in lines for _, value in points)]
+    return min(values, default=0.0), max(values, default=0.0)

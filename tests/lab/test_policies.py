@@ -1,0 +1,95 @@
+"""Rule sets with another policy, and how the same ADL is then shared out."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from delever.core.book import Book
+from delever.core.messages import Command, DefinePool
+from delever.core.rules import RULE_SETS
+from delever.lab.errors import UnknownNameError
+from delever.lab.frames import read_book
+from delever.lab.measures import gini, measures
+from delever.lab.runs import Result, run
+from delever.lab.scenario import read_scenario
+from delever.lab.shocks import Shock, compare, variants
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def crash(rules: str) -> Result:
+    commands: list[Command] = [
+        DefinePool(time_ms=0, pool="main", kind=each.kind, asset="USDT", rules=rules)
+        if isinstance(each, DefinePool)
+        else each
+        for each in read_scenario(EXAMPLES / "crash.ndjson")
+    ]
+    return run(Book(), commands)
+
+
+def test_a_rule_set_with_another_policy_is_the_same_but_for_that() -> None:
+    bybit, shared = RULE_SETS["bybit"], RULE_SETS["bybit+pro_rata"]
+    assert shared.name == "bybit+pro_rata"
+    assert shared.policy.name == "pro_rata"
+    assert (shared.cases, shared.ranking, shared.rules) == (bybit.cases, bybit.ranking, bybit.rules)
+    assert "bybit+pro_rata" not in list(RULE_SETS)
+
+
+@pytest.mark.parametrize("name", ["bybit+", "bybit+none", "none+queue", "vega+pro_rata", "+queue"])
+def test_there_is_no_policy_without_a_name_a_venue_or_a_queue(name: str) -> None:
+    assert name not in RULE_SETS
+    with pytest.raises(KeyError):
+        RULE_SETS[name]
+    refused = crash(name).refused
+    assert str(refused[0].reason) == "rules_are_unknown"
+
+
+def test_pro_rata_takes_the_same_part_of_everybody() -> None:
+    """50, 30 and 40 short: of 100, the queue takes two whole, pro rata 41 2/3, 25 and 33 1/3."""
+    queue, shared = crash("bybit"), crash("bybit+pro_rata")
+    assert dict(queue.fills.select("account", "quantity").iter_rows()) == {
+        "cyd": Decimal(30), "bob": Decimal(50), "dan": Decimal(20),
+    }  # fmt: skip
+    parts = dict(shared.fills.select("account", "quantity").iter_rows())
+    assert parts == {"bob": Decimal("41.667"), "cyd": Decimal(25), "dan": Decimal("33.333")}
+    told, other = (measures(result)["BTCUSDT"] for result in (queue, shared))
+    assert (told.in_line, told.largest, other.largest) == (3, Decimal(50), Decimal("41.667"))
+    assert told.gini == gini([30_000, 50_000, 20_000], 3) == Decimal("0.2")
+    assert other.gini is not None
+    assert other.gini < told.gini
+    assert told.haircut == other.haircut == Decimal("12.5")  # 50,000 of 400,000
+
+
+@pytest.mark.parametrize(
+    ("values", "population", "expected"),
+    [
+        ([], 5, None),
+        ([0, 0], 2, None),
+        ([7, 7, 7], 3, Decimal(0)),
+        ([5], 1, Decimal(0)),
+        ([5], 100, Decimal("0.99")),
+        ([1, 3], 2, Decimal("0.25")),
+    ],
+)
+def test_gini(values: list[int], population: int, expected: Decimal | None) -> None:
+    assert gini(values, population) == expected
+
+
+def test_a_comparison_tries_each_policy() -> None:
+    names = variants(["bybit", "vega"], ["queue", "pro_rata"])
+    assert names == ["bybit", "bybit+pro_rata", "vega"]
+    assert variants(["okx"], []) == ["okx"]
+    with pytest.raises(UnknownNameError, match="no policy 'pro-rata'"):
+        variants(["okx"], ["pro-rata"])
+    book = read_book(EXAMPLES / "book")
+    shock = Shock({"BTCUSDT": "-0.15"})
+    policies = ["queue", "pro_rata"]
+    told = compare(book, shock, rules=["bybit", "vega"], policies=policies, pool="1000")
+    assert told["rules"].unique(maintain_order=True).to_list() == names
+    queue, shared, vega = told.filter(told["contract"] == "BTCUSDT").to_dicts()
+    assert queue["closed"] == shared["closed"] > 0
+    assert queue["in_line"] == shared["in_line"]
+    assert queue["gini"] > shared["gini"] >= 0
+    assert queue["accounts"] < shared["accounts"]
+    assert (vega["in_line"], vega["gini"]) == (None, None)

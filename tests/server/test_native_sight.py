@@ -1,0 +1,165 @@
+"""Whose names a caller is told: the risk desk everybody's, an owner its own, a visitor nobody's."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from calling import CRASH, WAIT_S, client, crash, let_in, tell
+from serving import Served, served
+
+from delever.config import Config
+from delever.lab.scenario import read_scenario
+from delever.server.native.feed import Choice, Feed
+from delever.server.native.sight import PUBLIC, Sight
+from delever.server.runner import Runner
+from delever.wire.native import MASK
+
+VISITED = msgspec.convert({"journal": {"path": ":memory:"}, "api": {"open_read": True}}, Config)
+SHOWN = msgspec.convert(
+    {"journal": {"path": ":memory:"}, "api": {"open_read": True, "open_accounts": True}}, Config
+)
+EVERYBODY = {"ann", "bob", "cyd", "dan"}
+OWN = """
+path
+/v1/accounts/bob
+/v1/accounts/bob/explain?contract=BTCUSDT
+/v1/accounts/bob/notices
+/v1/notices
+/v1/events
+/v1/events/stream
+/v1/events/stream?types=adl_started,positions_set
+/v1/fills
+/v1/fills?account=bob
+/v1/fills/2
+/v1/adl/rounds/13/recompute
+/v1/contracts/BTCUSDT/queue?side=short&account=dan
+"""
+"""What is one account's own, or everybody's: a visitor is asked for a key."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Served]:
+    """A server that anybody may visit, after the crash of the examples."""
+    with served(VISITED) as serving:
+        let_in(serving.service)
+        tell(serving, crash())
+        yield serving
+
+
+@pytest.mark.parametrize("path", OWN.split()[1:])
+def test_a_visitor_is_asked_for_a_key_where_it_is_an_account_s_own(
+    server: Served, path: str
+) -> None:
+    with client(server) as visitor:
+        answer = visitor.get(path)
+        assert answer.status_code == 401
+        assert answer.json()["error"]["reason"] == "key_is_unknown"
+        assert not any(f'"{name}"' in answer.text for name in EVERYBODY)
+
+
+@pytest.mark.parametrize(("key", "named"), [("", set()), ("trade", {"bob"}), ("read", EVERYBODY)])
+def test_names_are_told_by_role(server: Served, key: str, named: set[str]) -> None:
+    """Bob's own key sees bob; the role read sees all; the numbers beside them are the same."""
+    with client(server, key) as caller, client(server, "read") as desk:
+        for path in ("/v1/contracts/BTCUSDT/queue?side=short", "/v1/adl/1"):
+            told, whole = caller.get(path).json(), desk.get(path).json()
+            seen, there = set(names(told)), set(names(whole))
+            assert {name for name in seen if not name.startswith(MASK)} == there & named
+            assert len(seen) == len(there)
+            assert veiled(told) == veiled(whole)
+        told = followed(caller, "round_closed,taken_over,fill_cancelled")
+        assert [event["type"] for event in told] == ["taken_over", "round_closed"]
+        assert (told[0]["account"] == "ann") == ("ann" in named)
+        if key:
+            fill = caller.get("/v1/fills?account=bob").json()[0]
+            assert fill["account"] == "bob"
+            assert (fill["liquidated_account"] == "ann") == ("ann" in named)
+            why = caller.get("/v1/fills/2").json()
+            assert why["facts"]["account"] == "bob"
+            assert "short of bob" in why["text"]
+            assert (" of ann," in why["text"]) == ("ann" in named)
+            ahead = {each["account"] for each in why["facts"]["ahead"]}
+            assert (ahead == {"cyd"}) == ("cyd" in named)
+
+
+def names(told: Any) -> Iterator[str]:
+    """Yield every account that an answer names."""
+    if isinstance(told, dict):
+        for field, value in told.items():
+            if field in {"account", "liquidated_account"}:
+                yield value
+            yield from names(value)
+    elif isinstance(told, list):
+        for each in told:
+            yield from names(each)
+
+
+def veiled(told: Any) -> str:
+    """Return an answer without the accounts it names."""
+    text = json.dumps(told, sort_keys=True)
+    for name in set(names(told)):
+        text = text.replace(json.dumps(name), '"?"')
+    return text
+
+
+def followed(caller: Any, types: str) -> list[dict[str, Any]]:
+    """Return the events of a stream of some types, up to the end of ADL."""
+    wanted = {"types": f"{types},adl_stopped", "after": "0"}
+    seen: list[dict[str, Any]] = []
+    with caller.stream("GET", "/v1/events/stream", params=wanted, timeout=WAIT_S) as stream:
+        for line in stream.iter_lines():
+            if line.startswith("data: "):
+                seen += json.loads(line.removeprefix("data: "))["events"]
+            if seen and seen[-1]["type"] == "adl_stopped":
+                return seen[:-1]
+    return seen
+
+
+def test_a_stream_of_few_types_moves_its_cursor_while_it_tells_nothing() -> None:
+    """So that who comes back does not have all that was passed over looked through again."""
+
+    async def question() -> list[tuple[int, bytes]]:
+        runner = Runner(VISITED, lambda: 1_000)
+        await runner.start()
+        feed = Feed(runner)
+        runner.listeners.append(feed.tell)
+        choice = Choice(frozenset({"adl_started"}), Sight(b"salt", everybody=True))
+        lines = feed.after(0, 0.05, choice)
+        commands = read_scenario(CRASH)[:5]
+        await runner.submit(commands)
+        seen = [await anext(lines), await anext(lines)]
+        await runner.submit(read_scenario(CRASH)[5:])
+        while not seen[-1][1]:
+            seen.append(await anext(lines))
+        await lines.aclose()
+        await runner.stop()
+        return seen
+
+    seen = asyncio.run(question())
+    assert seen[0] == (5, b"")
+    assert seen[1] == (5, b"")
+    assert json.loads(seen[-1][1])["events"][0]["type"] == "adl_started"
+    assert {event["type"] for event in json.loads(seen[-1][1])["events"]} == {"adl_started"}
+
+
+def test_where_accounts_are_open_a_visitor_sees_what_the_desk_sees() -> None:
+    with served(SHOWN) as serving:
+        let_in(serving.service)
+        tell(serving, crash())
+        with client(serving) as visitor, client(serving, "read") as desk:
+            for path in OWN.split()[1:]:
+                if "stream" not in path:
+                    assert visitor.get(path).json() == desk.get(path).json()
+
+
+def test_a_mark_says_nothing_but_who_is_the_same() -> None:
+    sight, other = Sight(b"one", everybody=False), Sight(b"two", everybody=False)
+    assert sight.name("ann") == sight.name("ann") != sight.name("bob")
+    assert sight.name("ann") != other.name("ann")
+    assert sight.name("") == ""
+    assert Sight(b"one", everybody=True).name("ann") == "ann"
+    assert "positions_set" not in PUBLIC
+    assert "balances_set" not in PUBLIC
