@@ -70,9 +70,8 @@ def step(book: Book, command: Command, each: Each = map) -> tuple[Event, ...]:
     if not _is_quiet(book):
         _watch_pools(run, command.contract if isinstance(command, ForceAdl) else "")
     run.emit(published(book, command, each))
-    run.events += list(notices_of(run.events))  # only told: nothing in the book changes by them
     run.check.close()
-    return tuple(run.events)
+    return (*run.events, *notices_of(run.events))  # these only tell: no book changes by them
 
 
 def _is_quiet(book: Book) -> bool:
