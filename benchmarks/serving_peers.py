@@ -6,6 +6,7 @@ broadcast SIZE  the websockets library, one message of that many bytes a second 
 """
 
 import asyncio
+import contextlib
 import socket
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import Any
 import uvicorn
 from litestar import Litestar, Response, get
 from websockets.asyncio.server import broadcast, serve
+from websockets.exceptions import ConnectionClosed
 
 
 def announce(port: int) -> None:
@@ -55,8 +57,9 @@ async def broadcasting(size: int) -> None:
 
     async def handler(connection: Any) -> None:
         listening.add(connection)
-        async for _ in connection:
-            pass
+        with contextlib.suppress(ConnectionClosed):  # who listens goes without a word
+            async for _ in connection:
+                pass
         listening.discard(connection)
 
     async with serve(handler, "127.0.0.1", 0, compression=None) as server:
