@@ -108,14 +108,33 @@ def _settle(rows, bits, account, account_order, position):
     _resort(keys, spare, rows)
 
 
-@compiled(t.void(U8, U8, I4, t.uint64, t.uint64, U8, I4, I4, I4))
-def _sort_part(keys, spare, rows, lowest, highest, bits, account, account_order, position):
-    """Put in line the rows that stand in `keys`; their scores' keys are lowest..highest."""
+@compiled(t.void(U8, I4, U8, I4, I4, I4))
+def _settle_runs(keys, rows, bits, account, account_order, position):
+    """Put those in order whose packed keys, sorted, are equal but for the row."""
+    end, above = 0, np.uint64(ROW_BITS)
+    while end < len(rows):
+        first, leading = end, keys[end] >> above
+        end += 1
+        while end < len(rows) and keys[end] >> above == leading:
+            end += 1
+        if end - first > SHORT_RUN:
+            _settle(rows[first:end], bits, account, account_order, position)
+        elif end - first > 1:
+            _insert(rows[first:end], bits, account, account_order, position)
+
+
+@compiled(t.void(U8, U8, I4, U8, I4, I4, I4))
+def _sort_part(keys, spare, rows, bits, account, account_order, position):
+    """Put in line the rows that stand in `keys`."""
     if len(rows) <= SHORT_RUN:
         for i in range(len(rows)):
             rows[i] = np.int32(keys[i])
         _insert(rows, bits, account, account_order, position)
         return
+    lowest, highest = ~np.uint64(0), np.uint64(0)
+    for i in range(len(rows)):
+        spare[i] = _descending(bits[keys[i]])
+        lowest, highest = min(lowest, spare[i]), max(highest, spare[i])
     varying, span = 0, highest - lowest
     while span > 0:
         span >>= np.uint64(1)
@@ -124,44 +143,28 @@ def _sort_part(keys, spare, rows, lowest, highest, bits, account, account_order,
     kept = min(varying, width * (2 if varying <= FEW_BITS else 3), ROW_BITS)
     shift, above = np.uint64(varying - kept), np.uint64(ROW_BITS)
     for i in range(len(rows)):
-        row = keys[i]
-        keys[i] = (_descending(bits[row]) - lowest) >> shift << above | row
+        keys[i] = (spare[i] - lowest) >> shift << above | keys[i]
     found = _sort_by_digits(keys, spare, kept, width)
     for i in range(len(rows)):
         rows[i] = np.int32(found[i] & np.uint64(ROW))
-    end = 0
-    while end < len(rows):
-        first, leading = end, found[end] >> above
-        end += 1
-        while end < len(rows) and found[end] >> above == leading:
-            end += 1
-        if end - first > SHORT_RUN:
-            _settle(rows[first:end], bits, account, account_order, position)
-        elif end - first > 1:
-            _insert(rows[first:end], bits, account, account_order, position)
+    _settle_runs(found, rows, bits, account, account_order, position)
 
 
 @compiled(I4(F8, B1, I4, I4, I4, U8, U8, I4))
 def line_up_in(score, standing, account, account_order, position, keys, spare, rows):
     """Put rows in line in the room given, of their number or more."""
-    bits = score.view(np.uint64)
-    gainers, losers, one = np.uint64(0), np.uint64(0), np.uint64(1)
-    best, worst = ~np.zeros(2, np.uint64), np.zeros(2, np.uint64)
+    gainers, losers = np.uint64(0), np.uint64(0)
     for i in range(len(score)):
         stands = np.uint64(standing[i])
         gains = np.uint64(score[i] > 0) & stands
         keys[gainers], spare[losers] = i, i
         gainers += gains
         losers += stands - gains
-        key = _descending(bits[i])
-        lowest, highest = min(key, best[gains]), max(key, worst[gains])
-        best[gains] = lowest if stands == one else best[gains]
-        worst[gains] = highest if stands == one else worst[gains]
     first, n = np.int64(gainers), np.int64(gainers + losers)
     keys[first:n] = spare[: n - first]
-    ties = bits, account, account_order, position
-    _sort_part(keys[:first], spare[:first], rows[:first], best[1], worst[1], *ties)
-    _sort_part(keys[first:n], spare[first:n], rows[first:n], best[0], worst[0], *ties)
+    ties = score.view(np.uint64), account, account_order, position
+    _sort_part(keys[:first], spare[:first], rows[:first], *ties)
+    _sort_part(keys[first:n], spare[first:n], rows[first:n], *ties)
     return rows[:n]
 
 

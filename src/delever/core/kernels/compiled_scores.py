@@ -70,10 +70,10 @@ def _take(place, profit, cost, maintenance, equity, margins, joint_profit, joint
 @compiled(t.boolean(B1))
 def _any(flags):
     """Whether a flag is set: quick, and where none is, a pass over the rows is saved."""
-    found = False
-    for i in range(len(flags)):
-        found |= flags[i]
-    return found
+    found, bytes_ = np.uint8(0), flags.view(np.uint8)
+    for i in range(len(bytes_)):
+        found |= bytes_[i]
+    return found != 0
 
 
 @compiled(t.void(F8, F8))
@@ -110,7 +110,10 @@ def _stand(
             if isolated[i]:
                 equity[i], margins[i] = margin[i] + profit[i], maintenance[i]
     for i in range(n):
-        standing[i] = (equity[i] > 0) & ((profit[i] > 0) | (not profitable_only))
+        standing[i] = equity[i] > 0
+    if profitable_only:
+        for i in range(n):
+            standing[i] &= profit[i] > 0
     if _any(under_liquidation):
         for i in range(n):
             standing[i] &= not under_liquidation[i]
