@@ -128,11 +128,13 @@ class Accounts(Table):
     def order(self) -> np.ndarray:
         """Return each account's place in the order of names: what breaks ties."""
         if len(self._order) < self.size:
-            by_name = [*self._by_name.tolist(), *range(len(self._by_name), self.size)]
+            known = self._by_name
+            by_name = [*known.tolist(), *range(len(known), self.size)]
             by_name.sort(key=self.names.__getitem__)  # quick: all but the new are in order
             self._by_name = np.array(by_name, np.int32)
-            self._order = np.empty(self.size, np.int32)
-            self._order[self._by_name] = np.arange(self.size)
+            order = np.empty(self.size, np.int32)
+            order[self._by_name] = np.arange(self.size)
+            self._order = order  # whole, once it is: threads that rank may ask for it together
         return self._order
 
     def load_names(self, names: Sequence[str]) -> None:
