@@ -16,7 +16,7 @@ check: .venv/ready
 	.venv/bin/mypy
 
 unit: .venv/ready browser
-	.venv/bin/pytest -n 2
+	.venv/bin/pytest -n 2 --dist loadfile
 
 browser: ## the tests' browser: Debian's Chromium, installed where there is none
 	@command -v chromium-headless-shell chromium >/dev/null || { \
@@ -28,7 +28,7 @@ serve: .venv/ready ## the whole server, playing the demonstration's crash in rea
 	.venv/bin/delever serve --demo
 
 fuzz: .venv/ready ## the same property tests, at random and a hundred times as far
-	.venv/bin/pytest -n 2 --hypothesis-profile=long tests
+	.venv/bin/pytest -n 2 --dist loadfile --hypothesis-profile=long tests
 
 docs: .venv/ready ## write the generated pages of docs
 	.venv/bin/python docs/generate.py

@@ -67,15 +67,18 @@ class Column:
         return told
 
 
-def table(columns: Sequence[Column], rows: Sequence[dict[str, Any]], key: str) -> ui.table:
-    """Show rows; `key` is the field that names a row. Setting `.rows` shows others."""
+def table(
+    columns: Sequence[Column], rows: Sequence[dict[str, Any]], key: str, nothing: str = "Nothing."
+) -> ui.table:
+    """Show rows, or `nothing`; `key` is the field that names a row; `.rows` can be set anew."""
     shown = ui.table(
         columns=[column.told() for column in columns],
         rows=list(rows),
         row_key=key,
         pagination={"rowsPerPage": 0},
     )
-    shown.classes("rows").props('flat dense hide-bottom binary-state-sort no-data-label="Nothing."')
+    shown.classes("rows").props("flat dense hide-pagination binary-state-sort")
+    shown.add_slot("no-data", f'<span class="quiet">{nothing}</span>')
     for column in columns:
         if column.kind in _SLOTS:
             shown.add_slot(f"body-cell-{column.name}", _SLOTS[column.kind])

@@ -91,7 +91,7 @@ async def find(source: Source) -> None:
                 ui.navigate.to(address.removeprefix(view.prefix))
 
         name.on("keydown.enter", go)
-        ui.button("Show", on_click=go).props("no-caps")
+        ui.button("Show", on_click=go).props("no-caps unelevated").style("margin: .6rem 0")
         ui.label("Or take one from a contract's queue ladder.").classes("note")
     await view.connect()
 

@@ -52,10 +52,17 @@ class _Panel:
     about: str
     columns: tuple[Column, ...]
     rows: Callable[[View], Iterable[dict[str, Any]]]
+    nothing: str = "Nothing."
 
 
 _NOW = (
-    _Panel("Positions", "light 5 is next to be closed", rows.POSITIONS, rows.positions),
+    _Panel(
+        "Positions",
+        "light 5 is next to be closed",
+        rows.POSITIONS,
+        rows.positions,
+        "None is known. Reading them takes a key of the account.",
+    ),
     _Panel("Contracts", "distances in percent of the pool's peak", rows.CONTRACTS, rows.contracts),
     _Panel("What can I do", "every other account as it is", rows.ADVICE, rows.advice),
 )
@@ -74,11 +81,12 @@ async def show(told: Watched, contract: str = "", hours: int = 24) -> None:
         asof = ui.label("").classes("asof")
         banners = html().classes("banners").props("role=status")
         with grid():
-            shown = {each: _table(each.title, each.about, each.columns) for each in _NOW}
+            shown = {each: _shown(each) for each in _NOW}
             unknown = html().classes("note").style("grid-column: span 12; margin: 0")
             past = _Past(told, contract, hours)
-            sent = _table("Deliveries of alerts", "newest first", rows.DELIVERIES)
-            shown |= {each: _table(each.title, each.about, each.columns) for each in _BESIDE}
+            with panel("Deliveries of alerts", about="newest first"):
+                sent = table(rows.DELIVERIES, [], "id")
+            shown |= {each: _shown(each) for each in _BESIDE}
             with panel("Budget", about="used of each venue's limit"):
                 budgets = html()
     await ui.context.client.connected(timeout=30.0)
@@ -118,9 +126,9 @@ def _top() -> ui.dark_mode:
     return dark
 
 
-def _table(title: str, about: str, columns: tuple[Column, ...]) -> ui.table:
-    with panel(title, about=about):
-        return table(columns, [], "id")
+def _shown(each: _Panel) -> ui.table:
+    with panel(each.title, about=each.about):
+        return table(each.columns, [], "id", each.nothing)
 
 
 class _Past:
