@@ -41,11 +41,11 @@ for the journal, and an engine that refuses.
 
 What is missed, and why:
 
-- **The refresh against C, at a million positions**: Python costs some 15 us a contract to mark it and
-  as much to show it, a third of the time, and the compiled kernels take half as long again as C:
-  they read more columns, and keep maintenance margin and a stamp in each wallet. At ten million the
-  first no longer counts (see Scaling). C itself is 12 times as fast as DuckDB and 8 times as fast as
-  Polars here, so 15 of either is out of reach of one thread.
+- **The refresh against C, at a million positions**: Python costs some 15 us a contract to mark it
+  and as much to show it, a third of the time, and the compiled kernels take half as long again as
+  C: they read more columns, and keep maintenance margin and a stamp in each wallet. At ten million
+  the first no longer counts (see Scaling). C itself is 12 times as fast as DuckDB and 8 times as
+  fast as Polars here, so 15 of either is out of reach of one thread.
 - **The ADL round's p99** is a shared machine's: its kernels alone vary as much. The median is the
   figure to look at.
 - **Single commands.** A position told alone takes some 80 us of Python: read from text, bounded,

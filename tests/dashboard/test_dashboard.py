@@ -84,6 +84,14 @@ def test_every_page_loads_without_complaint_and_asks_nobody_else(
         assert browser.complaints == []
 
 
+def test_the_description_of_the_api_is_one_click_away(browser: Watched, site: Site) -> None:
+    page = browser.page(f"{site.page}/pools")
+    page.get_by_role("link", name="API", exact=True).click()
+    expect(page).to_have_url(f"{site.url}/schema")
+    expect(page.locator("h1")).to_be_visible()
+    assert browser.complaints == []
+
+
 @pytest.mark.parametrize("side", ["long", "short"])
 def test_the_ladder_is_the_queue_of_the_api_page_after_page(
     browser: Watched, site: Site, side: str

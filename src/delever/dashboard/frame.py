@@ -152,6 +152,7 @@ class View:
                 search = ui.input(placeholder="contract or account  ( / )")
                 search.classes("search").props('dense outlined aria-label="search"')
                 search.on("keydown.enter", lambda: self._find(search.value))
+                html(f'<a href="{escape(self.source.url or _forwarded())}/schema">API</a>')
                 ui.button("Key", on_click=self._ask_key).props("flat dense no-caps")
                 ui.button("Theme", on_click=self._turn).props("flat dense no-caps")
 
@@ -211,9 +212,13 @@ def html(text: str = "") -> ui.html:
 
 def _prefix() -> str:
     """Return the path under which the dashboard is mounted."""
-    request = ui.context.client.request
-    forwarded: str = request.headers.get("X-Forwarded-Prefix", "")
-    return forwarded + str(request.scope.get("root_path", ""))
+    return _forwarded() + str(ui.context.client.request.scope.get("root_path", ""))
+
+
+def _forwarded() -> str:
+    """Return the path under which a proxy shows the server."""
+    forwarded: str = ui.context.client.request.headers.get("X-Forwarded-Prefix", "")
+    return forwarded
 
 
 def _here(here: bool) -> str:

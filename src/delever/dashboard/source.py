@@ -61,7 +61,8 @@ class SourceError(Exception):
 class Source:
     """Asks one server. `with_key` gives the same source with another visitor's key.
 
-    `tasks` are those that read its streams; they end with it.
+    `tasks` are those that read its streams; they end with it. `url` is the server's, or empty
+    where the dashboard is part of it.
     """
 
     def __init__(self, server: str | Asgi, key: str = "") -> None:
@@ -69,6 +70,7 @@ class Source:
             self._client = httpx2.AsyncClient(base_url=server, timeout=TIMEOUT_S)
         else:
             self._client = httpx2.AsyncClient(transport=Inside(server), base_url="http://delever")
+        self.url = server.rstrip("/") if isinstance(server, str) else ""
         self._key = key
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -76,7 +78,7 @@ class Source:
         """Return a source that asks with this key, over the same connections."""
         other = Source.__new__(Source)
         other._client, other._key = self._client, key  # noqa: SLF001 - its own kind
-        other.tasks = self.tasks
+        other.url, other.tasks = self.url, self.tasks
         return other
 
     async def __aenter__(self) -> Self:
