@@ -30,6 +30,8 @@ RANGES = {"1h": 3_600_000, "8h": 8 * 3_600_000, "1d": 24 * 3_600_000, "all": Non
 
 NAMES = {"1h": "1 hour", "8h": "8 hours", "1d": "1 day", "all": "all"}
 
+MINUTE_MS = 60_000
+
 MOMENTS = 900
 """Points of the past that are asked for; after as many more, they are asked for again."""
 
@@ -127,12 +129,13 @@ class Past:
     def _time(self, contract: ContractShown) -> tuple[int, int] | None:
         """Return the ends of the time axis; where all is shown, the points say them.
 
-        A market that is younger than the range fills the chart.
+        A market that is younger than the range fills the chart, from a minute on.
         """
         if RANGES[self.range] is None:
             return None
         first = min((points[0][0] for points in self._lines.values() if points), default=0)
-        return max(self.from_ms(contract), first), self._until_ms
+        begins_ms = max(self.from_ms(contract), first)
+        return min(begins_ms, self._until_ms - MINUTE_MS), self._until_ms
 
 
 _LEVELS: dict[Line, str] = {"start": RED, "stop": GREEN}
