@@ -11,6 +11,7 @@ from calling import CRASH, WAIT_S, client, crash, let_in, tell
 from serving import Served, served
 
 from delever.config import Config
+from delever.core.messages import AdlFilled, FillCancelled
 from delever.lab.scenario import read_scenario
 from delever.server.native.feed import Choice, Feed
 from delever.server.native.sight import PUBLIC, Sight
@@ -163,3 +164,15 @@ def test_a_mark_says_nothing_but_who_is_the_same() -> None:
     assert Sight(b"one", everybody=True).name("ann") == "ann"
     assert "positions_set" not in PUBLIC
     assert "balances_set" not in PUBLIC
+
+
+def test_an_account_s_orders_go_with_its_name() -> None:
+    numbers = dict.fromkeys(AdlFilled.__struct_fields__, 0)
+    words = {"account": "ann", "liquidated_account": "bob", "cancel_orders": ("o1", "o2")}
+    fill = AdlFilled(**(numbers | words))  # type: ignore[arg-type]
+    cancelled = FillCancelled(fill=fill, note="")
+    visitor = Sight(b"one", everybody=False)
+    owner = Sight(b"one", everybody=False, accounts=frozenset({"ann"}))
+    assert visitor.told(cancelled).fill.cancel_orders == ()
+    assert owner.told(cancelled).fill.cancel_orders == ("o1", "o2")
+    assert owner.told(cancelled).fill.liquidated_account == visitor.name("bob")

@@ -38,7 +38,10 @@ ToldT = TypeVar("ToldT", bound=msgspec.Struct)
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """One caller's: everybody's names, or those of some accounts; `salt` is the server's secret."""
+    """One caller's: everybody's names, or those of some accounts; `salt` is the server's secret.
+
+    An account's orders go with its name.
+    """
 
     salt: bytes
     everybody: bool
@@ -64,6 +67,8 @@ class Sight:
             value = getattr(what, field)
             if field in _ACCOUNT and isinstance(value, str):
                 changes[field] = self.name(value)
+            elif field == "cancel_orders":
+                changes[field] = value if self.sees(getattr(what, "account", "")) else ()
             elif field == "accounts" and isinstance(value, tuple):
                 changes[field] = tuple(map(self.name, value))
             elif isinstance(value, msgspec.Struct):
