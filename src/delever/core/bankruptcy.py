@@ -79,8 +79,7 @@ def holdings_of(book: Book, account: int) -> list[Holding]:
         Holding(state, side, account, position)
         for state in book.contracts.values()
         for side, lane in state.lanes.items()
-        for position in sorted(lane.labels)
-        if lane.index.find(account, position) >= 0
+        for position in lane.positions_of(account)
     ]
 
 

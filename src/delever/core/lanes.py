@@ -43,7 +43,7 @@ FEW = 16
 
 
 class LaneColumns(NamedTuple):
-    """The columns that the kernels take, in the order in which `show_lane` takes them."""
+    """The columns that the kernels take, by name; a table of lanes has them in this order."""
 
     account: np.ndarray
     position: np.ndarray

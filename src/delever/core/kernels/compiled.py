@@ -44,7 +44,6 @@ __all__ = [
     "show_lanes",
     "spread",
     "until_filled",
-    "value_rows",
 ]
 
 
@@ -126,18 +125,6 @@ def _maintenance(notional, tier_from, tier_rate, tier_deduction):
     rate = np.uint64(tier_rate[tier])
     part = (rest * rate + np.uint64(999_999)) // np.uint64(1_000_000)
     return np.int64(millions * rate + part) - tier_deduction[tier]
-
-
-@compiled(t.void(I8, I8, t.int64, t.int64, I8, I8, I8, I8, I8))
-def value_rows(
-    lots, cost, factor, ticks, tier_from, tier_rate, tier_deduction, profit, maintenance
-):
-    for i in range(len(lots)):
-        value = lots[i] * factor
-        if ticks:
-            value = _over(value, ticks)
-        profit[i] = value - cost[i]
-        maintenance[i] = _maintenance(abs(value), tier_from, tier_rate, tier_deduction)
 
 
 @compiled(t.void(I4, B1, I8, I8, t.int64, t.int64, I8, I8, I8, I8, I8, WALLETS, t.int64))

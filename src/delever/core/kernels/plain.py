@@ -24,7 +24,7 @@ class Rows(Protocol):
     size: int
 
     def columns(self) -> Any:
-        """Return the columns that `show_lane` takes first, by name: arrays of `size`."""
+        """Return the columns of a lane (`LaneColumns`), by name: arrays of `size`."""
 
     def where(self) -> tuple[int, ...]:
         """Return where these columns lie in memory."""
@@ -35,7 +35,7 @@ class Shown(Protocol):
 
     @property
     def columns(self) -> Any:
-        """What `show_lane` takes first."""
+        """The columns of the lane (`LaneColumns`), by name."""
 
     @property
     def place(self) -> np.ndarray:
@@ -292,8 +292,8 @@ def spread(
     lots: Ints,
     levels: int,
     by_count: bool,
-    rank: Ints,
-    light: Ints,
+    rank: np.ndarray,
+    light: np.ndarray,
     ahead: Ints,
 ) -> None:
     """Fill in rank (from 1), light and lots ahead of the rows in line; 0 elsewhere.
@@ -315,54 +315,6 @@ def spread(
         ahead[target] = through - lots[order]
 
 
-def show_lane(
-    account: Ints,
-    position: Ints,
-    isolated: Bools,
-    under_liquidation: Bools,
-    lots: Ints,
-    cost: Ints,
-    margin: Ints,
-    profit: Ints,
-    maintenance: Ints,
-    joint_profit: Ints,
-    joint_notional: Ints,
-    wallets: Ints,
-    exempt: Bools,
-    account_order: Ints,
-    gain: tuple[int, int],
-    leverage: tuple[int, int],
-    profitable_only: bool,
-    levels: int,
-    by_count: bool,
-    place: Ints,
-    rank: Ints,
-    light: Ints,
-) -> None:
-    """Score, line up and spread a whole lane: `score_products`, `line_up`, `spread` in one go."""
-    score, standing = np.empty(len(account)), np.empty(len(account), bool)
-    score_products(
-        account,
-        isolated,
-        under_liquidation,
-        cost,
-        margin,
-        profit,
-        maintenance,
-        joint_profit,
-        joint_notional,
-        wallets,
-        exempt,
-        gain,
-        leverage,
-        profitable_only,
-        score,
-        standing,
-    )
-    order = line_up(score, standing, account, account_order, position)
-    spread(order, place, lots, levels, by_count, rank, light, np.empty(0, np.int64))
-
-
 def show_lanes(
     lanes: Sequence[Shown],
     joint: Sequence[tuple[Ints, Ints]],
@@ -375,19 +327,36 @@ def show_lanes(
     levels: int,
     by_count: bool,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return rank and light of many lanes, each as `show_lane` fills them in.
+    """Return rank and light of many lanes: each scored, in line, and spread over.
 
     `joint` is each lane's joint profit and notional, or empty where nobody hedges.
     """
     shown: list[tuple[np.ndarray, np.ndarray]] = []
-    nothing = np.empty(0, np.int64), np.empty(0, np.int64)
-    ranking = gain, leverage, profitable_only, levels, by_count
-    rest: tuple[Any, ...] = wallets, exempt, account_order, *ranking
-    for lane, joined in zip(lanes, joint or [nothing] * len(lanes), strict=True):
-        results = np.empty(len(lane.place), np.int32), np.empty(len(lane.place), np.int8)
-        arguments: tuple[Any, ...] = *lane.columns, *joined, *rest, lane.place, *results
-        show_lane(*arguments)
-        shown.append(results)
+    nothing = np.empty(0, np.int64)
+    for lane, joined in zip(lanes, joint or [(nothing, nothing)] * len(lanes), strict=True):
+        own, size = lane.columns, len(lane.place)
+        score, standing = np.empty(size), np.empty(size, bool)
+        score_products(
+            own.account,
+            own.isolated,
+            own.under_liquidation,
+            own.cost,
+            own.margin,
+            own.profit,
+            own.maintenance,
+            *joined,
+            wallets,
+            exempt,
+            gain,
+            leverage,
+            profitable_only,
+            score,
+            standing,
+        )
+        order = line_up(score, standing, own.account, account_order, own.position)
+        rank, light = np.empty(size, np.int32), np.empty(size, np.int8)
+        spread(order, lane.place, own.lots, levels, by_count, rank, light, nothing)
+        shown.append((rank, light))
     return shown
 
 
