@@ -97,10 +97,11 @@ class Writer:
         )
         self._config = config
         self._now_ms = now_ms
+        self._each = each
         self._ids: OrderedDict[str, int] = OrderedDict()
         self._last_adl_ms: dict[str, int] = {}
         self._marked_ms: dict[str, int] = {}
-        self._lights = publish(self.recorder.book) if self.recorder.book.lights else None
+        self._lights = publish(self.recorder.book, each) if self.recorder.book.lights else None
         self.board = self.make_board()
 
     def commit(
@@ -144,7 +145,7 @@ class Writer:
             outcomes[place] = Outcome(committed, repeated=False)
             self._remember(committed)
             if isinstance(command, RefreshLights) and len(events) > 1:
-                self._lights = publish(self.recorder.book)
+                self._lights = publish(self.recorder.book, self._each)
         return outcomes
 
     def _remember(self, committed: Committed) -> None:
