@@ -55,8 +55,7 @@ def step(book: Book, command: Command, each: Each = map) -> tuple[Event, ...]:
     if isinstance(admitted, Refused):
         book.apply(admitted)
         return (admitted,)
-    run = _Run(book)
-    run.emit([Accepted(sequence=book.sequence + 1, time_ms=command.time_ms)])
+    run = _Run(book, Accepted(sequence=book.sequence + 1, time_ms=command.time_ms))
     run.emit(admitted)
     if book.managed:
         managed = {
@@ -99,10 +98,11 @@ def _watch_pools(run: "_Run", forced: str) -> None:
 class _Run:
     """Collects the events of one step and applies each (or a round's fills) before the next."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, accepted: Accepted) -> None:
         self.book = book
-        self.events: list[Event] = []
+        self.events: list[Event] = [accepted]
         self.check = StepCheck(book)
+        book.apply(accepted)
 
     def emit(self, events: Iterable[Event | Fills]) -> None:
         for event in events:
