@@ -232,6 +232,8 @@ class Wallets(Table):
 
         Each is (account, balance); those that changed together are a digest of both columns.
         """
+        if not (self.changed or self.changed_together):
+            return []
         balance = self.balance
         changes: list[tuple[object, ...]] = [(a, balance.item(a)) for a in sorted(self.changed)]
         changes += [(digest_of(a, self.balance[a]),) for a in self.changed_together]
