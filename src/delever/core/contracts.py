@@ -150,12 +150,12 @@ class Terms:
 
     def read_lots(self, field: str, quantity: Amount) -> Lots:
         """Return a quantity in lots, with its sign, or refuse it."""
-        lots = self.lots_of(read_decimal(field, quantity))
+        lots = steps(read_decimal(field, quantity), self.lot)
         if lots is None:
             raise Refusal(field, quantity, Reason.QUANTITY_MUST_BE_MULTIPLE_OF_LOT)
         if abs(lots) * self.factor >= LIMIT:
             raise Refusal(field, quantity, Reason.EXCEEDS_NUMERIC_RANGE)
-        return lots
+        return Lots(lots)
 
     def read_ticks(self, field: str, price: Amount) -> Ticks:
         """Return a price in ticks, or refuse it: not positive, or not a whole tick."""

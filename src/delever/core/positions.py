@@ -3,7 +3,8 @@
 That is outstanding fills and socialised losses, in the order of their numbers.
 """
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import NamedTuple
@@ -122,13 +123,14 @@ def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
     """
     events: list[Event] = []
     lanes: dict[Key, list[Standing]] = {}
-    orders: dict[tuple[str, str], list[str]] = {}
+    accounts: dict[str, int] = {}
     told: Told = {}
+    taken: list[PositionRow] = []
     read_count("version", command.version)
     read_count("last_fill", command.last_fill)
     for number, row in enumerate(command.positions):
         try:
-            account = _account(book, row.account)
+            account = accounts[row.account] = _account(book, row.account)
             standing = _read_row(book, row)
             _check_sides(book, row, account, told, standing.lots > 0)
         except Refusal as refusal:
@@ -142,11 +144,11 @@ def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
             if about == (row.contract, row.side, row.position):
                 standing.bear(change)
         lanes.setdefault((row.contract, row.side), []).append(standing)
-        orders.setdefault((row.account, row.contract), []).extend(row.open_orders)
-    _close_other_sides(book, lanes, told)
+        taken.append(row)
+    _close_other_sides(book, lanes, accounts, told)
     check_range(book, {}, growth={key: _growth(book, key, lanes[key]) for key in lanes})
     events += [_lane_event(command, key, lanes[key]) for key in sorted(lanes)]
-    events += _order_events(book, orders)
+    events += _order_events(book, taken)
     return events
 
 
@@ -178,12 +180,18 @@ def _agrees(row: PositionRow, lots: int) -> bool:
 
 
 def _read_leverage(row: PositionRow, cost_cash: int) -> int:
-    leverage = read_scaled("leverage", row.leverage, 2)
+    leverage = _hundredths(row.leverage)
     if not 0 < leverage <= MAX_LEVERAGE_HUNDREDTHS:
         raise Refusal("leverage", row.leverage, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
     if share_floor(abs(cost_cash), 100, leverage) >= LIMIT:
         raise Refusal("leverage", row.leverage, Reason.EXCEEDS_NUMERIC_RANGE)
     return leverage
+
+
+@functools.lru_cache(maxsize=1024)
+def _hundredths(leverage: m.Amount) -> int:
+    """Return a leverage in hundredths; remembered, because accounts share a few."""
+    return read_scaled("leverage", leverage, 2)
 
 
 def _read_margin(book: Book, row: PositionRow, state: ContractState) -> int:
@@ -224,7 +232,9 @@ def _check_sides(book: Book, row: PositionRow, account: int, told: Told, is_open
         refuse_unless(free, "side", row.side, Reason.ONE_WAY_ACCOUNT_HOLDS_ONE_SIDE)
 
 
-def _close_other_sides(book: Book, lanes: dict[Key, list[Standing]], told: Told) -> None:
+def _close_other_sides(
+    book: Book, lanes: dict[Key, list[Standing]], accounts: Mapping[str, int], told: Told
+) -> None:
     """Close what a one-way account holds on the side that its new position replaces."""
     for (contract, side), rows in list(lanes.items()):
         opposite = side.opposite
@@ -232,7 +242,7 @@ def _close_other_sides(book: Book, lanes: dict[Key, list[Standing]], told: Told)
         if other.size == 0:
             continue
         for standing in list(rows):
-            account = book.accounts.index[standing.account]
+            account = accounts[standing.account]
             if (
                 standing.lots
                 and not book.accounts.hedge_mode.item(account)
@@ -304,12 +314,19 @@ def _lane_event(command: m.SetPositions, key: Key, standings: list[Standing]) ->
     return m.PositionsSet(command.version, command.last_fill, *key, *columns)
 
 
-def _order_events(book: Book, orders: Mapping[tuple[str, str], list[str]]) -> Iterable[Event]:
-    """Yield the open orders that differ from what is known."""
-    for (account, contract), ids in orders.items():
-        told = tuple(dict.fromkeys(ids))  # each of the account's rows may name them
-        if told != book.open_orders.get((account, contract), ()):
-            yield m.OpenOrdersSet(account=account, contract=contract, orders=told)
+def _order_events(book: Book, rows: list[PositionRow]) -> list[Event]:
+    """Return the open orders that differ from what is known; its rows name them together."""
+    if not (book.open_orders or any(row.open_orders for row in rows)):
+        return []
+    orders: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        orders.setdefault((row.account, row.contract), []).extend(row.open_orders)
+    told = {key: tuple(dict.fromkeys(ids)) for key, ids in orders.items()}
+    return [
+        m.OpenOrdersSet(account=key[0], contract=key[1], orders=ids)
+        for key, ids in told.items()
+        if ids != book.open_orders.get(key, ())
+    ]
 
 
 def _account(book: Book, name: str) -> int:
