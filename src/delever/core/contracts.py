@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from delever.core.kernels import where_of
 from delever.core.messages import Amount, ContractKind, DefineContract, Reason, Side
 from delever.core.reading import Refusal, read_cash, read_decimal, read_scaled, refuse_unless
 from delever.core.units import (
@@ -38,7 +39,7 @@ class Terms:
     `factor` is Cash per lot and tick (linear) or Cash * ticks per lot (inverse); `cash_unit` is one
     whole unit of the settle asset in Cash. The margin tiers are a table of three rows: the notional
     from which a rate holds (Cash), the rate (ppm), and the amount to deduct so that each rate
-    applies only to its own part (Cash).
+    applies only to its own part (Cash). Kernels find it where `tiers_at` says.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Terms:
     factor: int
     cash_unit: int
     tiers: Ints
+    tiers_at: bytes
     adl_exempt: bool
 
     @property
@@ -193,6 +195,7 @@ def terms_of(definition: DefineContract, cash_decimals: int) -> Terms:
     factor = _factor(definition.kind, cash_decimals, **numbers)
     if factor is None:
         raise Refusal("tick_size", definition.tick_size, Reason.VALUE_OF_LOT_MUST_BE_WHOLE_CASH)
+    tiers = _tiers(definition, cash_decimals)
     return Terms(
         name=definition.contract,
         kind=definition.kind,
@@ -202,7 +205,8 @@ def terms_of(definition: DefineContract, cash_decimals: int) -> Terms:
         multiplier=numbers["multiplier"],
         factor=factor,
         cash_unit=10**cash_decimals,
-        tiers=_tiers(definition, cash_decimals),
+        tiers=tiers,
+        tiers_at=where_of(tiers),
         adl_exempt=definition.adl_exempt,
     )
 

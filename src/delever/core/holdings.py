@@ -145,6 +145,7 @@ class ContractState:
         self.terms = terms
         self.limits = exact_limits(definition.limits, cash_decimals)
         self.name = definition.contract
+        self.key = f"contract {self.name}"
         self.pool = definition.pool
         self.mark = 0
         self.previous_mark = 0
@@ -165,6 +166,7 @@ class ContractState:
         self.rating: Rating | None = None
         self.counted = False
         self.measured_exposure = 0
+        self._exposed = 0, 0
 
     def start_again(self, pool: str, window_ms: int, time_ms: int) -> None:
         """Stand behind another pool with no past: profit, peak and ADL state begin anew."""
@@ -215,12 +217,11 @@ class ContractState:
         """Stand at a new mark from this time on; return the lanes to be valued at it."""
         self.previous_mark, self.mark = self.mark or mark_ticks, mark_ticks
         self.marks.observe(time_ms, mark_ticks)
-        moved: list[Revalued] = []
+        terms, moved = self.terms, []
         for side, lane in self.lanes.items():
             lane.changed_at = sequence
             if lane.size:
-                factor, ticks = self.terms.per_lot(side, mark_ticks)
-                moved.append((lane, factor, ticks, self.terms.tiers))
+                moved.append((lane, *terms.per_lot(side, mark_ticks), terms))
         return moved
 
     def withdraw_row(self, side: Side, row: int, wallets: Wallets) -> None:
@@ -303,16 +304,34 @@ class ContractState:
         numbers in use; `more` is the (lots, cost, numbers) about to be set. It grows with the book
         and does not fall with it.
         """
-        worth = self.terms.factor * (mark if self.terms.linear else 1)
-        bound = 0
+        if not more:
+            return self.exposure_at(mark)
+        lots, cost = self._most(more)
+        return self._worth(lots, mark) + cost
+
+    def exposure_at(self, mark: int) -> int:
+        """Return the same of what is held, as last measured."""
+        lots, cost = self._exposed
+        return self._worth(lots, mark) + cost
+
+    def measure(self) -> None:
+        """Take note of the largest positions, once what is held has changed."""
+        self._exposed = self._most({})
+
+    def _worth(self, lots: int, mark: int) -> int:
+        return lots * self.terms.factor * (mark if self.terms.linear else 1)
+
+    def _most(self, more: Mapping[Side, tuple[int, int, int]]) -> tuple[int, int]:
+        """Return the lots and cost of one account that held the largest position of each number."""
+        all_lots = all_cost = 0
         for side, lane in self.lanes.items():
             lots, cost, numbers = lane.largest_lots, lane.largest_cost, len(lane.labels)
             if side in more:
                 most = more[side]
                 lots, cost = max(lots, most[0]), max(cost, most[1])
                 numbers = max(numbers, most[2])
-            bound += (lots * worth + cost) * numbers
-        return bound
+            all_lots, all_cost = all_lots + lots * numbers, all_cost + cost * numbers
+        return all_lots, all_cost
 
     def scalars(self) -> tuple[object, ...]:
         """Return the contract's own numbers for the hash of changes."""

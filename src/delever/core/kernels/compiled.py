@@ -21,13 +21,13 @@ from delever.core.kernels.compiled_types import (
     I8,
     TABLE,
     WALLETS,
-    address_of,
     bool_at,
     compiled,
     int32_at,
     int64_at,
+    parts_of,
     prefetch,
-    table_of,
+    table_at,
 )
 from delever.core.kernels.plain import CHANGED_AT, HASH_ACCOUNT, HASH_POSITION, MAINTENANCE, PROFIT
 
@@ -143,7 +143,9 @@ def revalue(
     wallets,
     sequence,
 ):
-    last = len(lots) - 1
+    # Or differences to be added up later: a table of these two columns only.
+    stamps = wallets.shape[1] > 2
+    at, last = PROFIT if stamps else 0, len(lots) - 1
     for i in range(len(lots)):
         prefetch(wallets, np.int64(account[min(i + AHEAD, last)]))
         value = lots[i] * factor
@@ -155,6 +157,17 @@ def revalue(
         profit[i], maintenance[i] = now, margin
         if not isolated[i] and (moved | margin_moved) != 0:
             owner = np.uint64(account[i])
+            wallets[owner, at] += moved
+            wallets[owner, at + 1] += margin_moved
+            if stamps:
+                wallets[owner, CHANGED_AT] = sequence
+
+
+@compiled(t.void(WALLETS, WALLETS, t.int64))
+def _add_up(differences, wallets, sequence):
+    for owner in range(len(differences)):
+        moved, margin_moved = differences[owner]
+        if (moved | margin_moved) != 0:
             wallets[owner, PROFIT] += moved
             wallets[owner, MAINTENANCE] += margin_moved
             wallets[owner, CHANGED_AT] = sequence
@@ -180,31 +193,52 @@ def is_stale(account, wallets, since):
     return False
 
 
-@compiled(t.void(TABLE, WALLETS, t.int64))
-def _revalue_table(table, wallets, sequence):
-    for row in table:
-        size = row[0]
-        tiers = int64_at(row[13], 3 * row[12]).reshape(3, row[12])
+@compiled(t.void(I8, TABLE, TABLE, TABLE, WALLETS, t.int64))
+def _revalue_table(sizes, columns, factors, tiers, wallets, sequence):
+    for lane in range(len(sizes)):
+        size, at, count = sizes[lane], columns[lane], factors[lane, 2]
+        table = int64_at(tiers[lane, 0], 3 * count).reshape(3, count)
         revalue(
-            int32_at(row[1], size),
-            bool_at(row[3], size),
-            int64_at(row[5], size),
-            int64_at(row[6], size),
-            row[10],
-            row[11],
-            tiers[0],
-            tiers[1],
-            tiers[2],
-            int64_at(row[8], size),
-            int64_at(row[9], size),
+            int32_at(at[0], size),
+            bool_at(at[2], size),
+            int64_at(at[4], size),
+            int64_at(at[5], size),
+            factors[lane, 0],
+            factors[lane, 1],
+            table[0],
+            table[1],
+            table[2],
+            int64_at(at[7], size),
+            int64_at(at[8], size),
             wallets,
             sequence,
         )
 
 
-def revalue_lanes(lanes, wallets, sequence):
-    rows = [
-        (lane.size, *lane.where(), factor, ticks, tiers.shape[1], address_of(tiers))
-        for lane, factor, ticks, tiers in lanes
+def revalue_lanes(lanes, wallets, sequence, each=map):
+    sizes = np.array([lane.size for lane, _, _, _ in lanes])
+    factors = [
+        number
+        for _, factor, ticks, terms in lanes
+        for number in (factor, ticks, terms.tiers.shape[1])
     ]
-    _revalue_table(table_of(rows), wallets, sequence)
+    tables = (
+        sizes,
+        table_at([lane.where() for lane, _, _, _ in lanes]),
+        np.array(factors).reshape(-1, 3),
+        table_at([terms.tiers_at for _, _, _, terms in lanes]),
+    )
+    # Differences lie closer together than wallets, and each thread can have its own.
+    rows = int(sizes.sum())
+    if rows < len(wallets):
+        _revalue_table(*tables, wallets, sequence)
+        return
+    size = rows if each is map else rows // (rows // len(wallets))
+
+    def revalued(part):
+        differences = np.zeros((len(wallets), 2), np.int64)
+        _revalue_table(*(table[part] for table in tables), differences, sequence)
+        return differences
+
+    for differences in each(revalued, [part for part, _ in parts_of(sizes, size)]):
+        _add_up(differences, wallets, sequence)
