@@ -217,11 +217,12 @@ class ContractState:
         """Stand at a new mark from this time on; return the lanes to be valued at it."""
         self.previous_mark, self.mark = self.mark or mark_ticks, mark_ticks
         self.marks.observe(time_ms, mark_ticks)
-        terms, moved = self.terms, []
-        for side, lane in self.lanes.items():
-            lane.changed_at = sequence
-            if lane.size:
-                moved.append((lane, *terms.per_lot(side, mark_ticks), terms))
+        long, short = self.lanes.values()
+        long.changed_at = short.changed_at = sequence
+        factor, ticks = self.terms.per_lot(Side.LONG, mark_ticks)
+        moved: list[Revalued] = [(long, factor, ticks, self.terms)] if long.size else []
+        if short.size:
+            moved.append((short, -factor, ticks, self.terms))
         return moved
 
     def withdraw_row(self, side: Side, row: int, wallets: Wallets) -> None:

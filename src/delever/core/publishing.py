@@ -84,11 +84,11 @@ class Arranged:
 Arrangement = tuple[ContractState, list[Arranged]]
 
 
-@dataclass(frozen=True)
+@dataclass
 class ShownContract:
     """What both lanes of a contract show as of one sequence: rank and light, one after the other.
 
-    A lane is put together when it is first asked for.
+    A lane is put together when it is first asked for: there are many contracts, and few are read.
     """
 
     as_of: int
@@ -187,15 +187,15 @@ def show(
     for state in states:
         before: ShownContract | None = book.shown.get(state.name)
         rules = book.pool_of(state).definition.rules
-        shown[state.name] = before
-        if before is None:
-            arranged = [_arranged(lane) for lane in state.lanes.values()]
-            anew.setdefault(_alike(state, rules), []).append((state, arranged))
-        elif _is_stale(book, state, before, rules):
-            lanes = zip(state.lanes.values(), before.arranged, strict=True)
-            arranged = [_arranged(lane, kept) for lane, kept in lanes]
-            alike = before.alike if before.alike.rules == rules else _alike(state, rules)
-            anew.setdefault(alike, []).append((state, arranged))
+        if before is not None and not _is_stale(book, state, before, rules):
+            shown[state.name] = before
+            continue
+        shown[state.name] = None  # so that they stay in the order asked for
+        kept = before.arranged if before else (None, None)
+        arranged = list(map(_arranged, state.lanes.values(), kept))
+        same = before is not None and before.alike.rules == rules
+        alike = before.alike if before and same else _alike(state, rules)
+        anew.setdefault(alike, []).append((state, arranged))
     alone = sum(map(len, anew.values())) < len(states)
     for alike, members in anew.items():
         shown |= _show(book, alike, members, each, alone=alone)
@@ -219,14 +219,15 @@ def _show(
     ranking = RULE_SETS[alike.rules].ranking
     rank, light = (_at_once if alike.at_once else _one_by_one)(book, members, ranking, each)
     end = 0
+    joins = ranking.joint and book.accounts.any_hedges
     for state, arranged in members:
-        first, end = end, end + sum([len(lane.place) for lane in arranged])
-        own = rank[first:end], light[first:end]
+        first, end = end, end + len(arranged[0].place) + len(arranged[1].place)
+        own_rank, own_light = rank[first:end], light[first:end]
+        if joins:
+            own_light = _joined(book, state, arranged, own_light)
         if alone:
-            own = own[0].copy(), own[1].copy()
-        if ranking.joint and book.accounts.any_hedges:
-            own = own[0], _joined(book, state, arranged, own[1])
-        yield state.name, ShownContract(book.sequence, alike, arranged, *own)
+            own_rank, own_light = own_rank.copy(), own_light.copy()
+        yield state.name, ShownContract(book.sequence, alike, arranged, own_rank, own_light)
 
 
 def _is_stale(book: Book, state: ContractState, shown: ShownContract, rules: str) -> bool:
@@ -242,7 +243,7 @@ def _is_stale(book: Book, state: ContractState, shown: ShownContract, rules: str
     return any(is_stale(column, wallets.rows, shown.as_of) for column in accounts)
 
 
-def _arranged(lane: Positions, before: Arranged | None = None) -> Arranged:
+def _arranged(lane: Positions, before: Arranged | None) -> Arranged:
     if before is not None and before.opened_or_closed == lane.opened_or_closed:
         return before
     account, position = lane.account[: lane.size], lane.position[: lane.size]

@@ -136,8 +136,8 @@ def _stand(
             standing[i] &= not exempt[account[i]]
 
 
-BLOCK = 2048
-"""Rows that are scored in one go: what is worked out for them stays in the nearest cache."""
+BLOCK = 8192
+"""Rows that are scored in one go: what is worked out for them stays in a near cache."""
 SCORED = I4, B1, B1, I8, I8, I8, I8, I8, I8, WALLETS, I8, B1, PAIR, PAIR, t.boolean, F8, B1
 
 
