@@ -52,7 +52,7 @@ def in_columns(book: Book, command: m.Command) -> m.Command | None:
 
 def positions_in_columns(book: Book, command: m.SetPositions) -> m.Command:
     rows = command.positions
-    held = [_read_row(book, "", row) for row in rows]
+    held = [_read_row(book, row) for row in rows]
     accounts, contracts = ([*dict.fromkeys(names)] for names in zip(*map(key, rows), strict=True))
     columns: dict[str, Any] = {
         "account": [accounts.index(row.account) for row in rows],

@@ -93,30 +93,29 @@ class Book(BookMoves):
         for name, asset, balance in zip(*columns, strict=True):
             account = self.accounts.index[name]
             wallets = self.asset(asset).wallets
-            wallets.add(account, balance - int(wallets.balance[account]))
+            wallets.add(account, balance - wallets.balance.item(account))
             self.accounts.balances_version[account] = event.version
-            self._acknowledge(self.accounts.balances_fill, account, event.last_fill)
+            self._acknowledge(self.accounts.balances_fill, account, name, event.last_fill)
 
     def _positions_set(self, event: m.PositionsSet) -> None:
         state = self.contracts[event.contract]
         lane, wallets = state.lanes[event.side], self.asset_of(state).wallets
+        most = lane.most
         closed: list[tuple[int, int]] = []
-        for number, name in enumerate(event.accounts):
-            account, position = self.accounts.index[name], event.positions[number]
-            row = lane.put(account, position)
-            state.withdraw_row(event.side, row, wallets)
-            amounts = event.lots[number], event.costs_cash[number], event.margins_cash[number]
-            lane.set_row(row, *amounts)
-            lane.isolated[row] = event.isolated[number]
-            lane.leverage[row] = event.leverages_hundredths[number]
-            lane.under_liquidation[row] = event.under_liquidation[number]
-            state.contribute_row(event.side, row, wallets)
-            if amounts[0] == 0:
+        amounts = zip(event.lots, event.costs_cash, event.margins_cash, strict=True)
+        flags = event.isolated, event.leverages_hundredths, event.under_liquidation
+        keys = event.accounts, event.positions
+        columns = zip(*keys, amounts, zip(*flags, strict=True), strict=True)
+        for name, position, told, terms in columns:
+            account = self.accounts.index[name]
+            state.restate(event.side, (account, position), told, terms, wallets)
+            if told[0] == 0:
                 closed.append((account, position))
             self.accounts.positions_version[account] = event.version
-            self._acknowledge(self.accounts.positions_fill, account, event.last_fill)
+            self._acknowledge(self.accounts.positions_fill, account, name, event.last_fill)
         self._changed_lanes.add((state.name, event.side))
-        self._measure(state)
+        if lane.most != most:
+            self._measure(state)
         for key in closed:
             lane.remove(lane.row_of(*key))
 

@@ -109,11 +109,10 @@ class BookMoves(BookState):
         self.asset_of(state).exposure += exposure - state.measured_exposure
         state.measured_exposure = exposure
 
-    def _acknowledge(self, column: Ints, account: int, last_fill: int) -> None:
+    def _acknowledge(self, column: Ints, account: int, name: str, last_fill: int) -> None:
         """Forget fills that positions and balances both include, and losses that positions do."""
         if column.item(account) < last_fill:
             column[account] = last_fill
-        name = self.accounts.names[account]
         if name not in self._fills_of and name not in self.losses:
             return
         included = self.accounts.positions_fill.item(account)
@@ -129,7 +128,7 @@ class BookMoves(BookState):
         told = set(accounts.tolist()) if self._fills_of or self.losses else set()
         for name in sorted(self.with_outstanding()) if told else ():
             if self.accounts.index[name] in told:
-                self._acknowledge(column, self.accounts.index[name], last_fill)
+                self._acknowledge(column, self.accounts.index[name], name, last_fill)
 
     def _forget(self, fill: m.AdlFilled) -> None:
         del self.outstanding[fill.fill]

@@ -12,6 +12,8 @@ from delever.core.messages import Side  # noqa: TC001
 
 DEFAULT_CASH_DECIMALS = 8
 
+_encoder = msgspec.msgpack.Encoder()
+
 
 class BookState:
     """What a book holds. Only `Book.apply` changes it."""
@@ -66,7 +68,8 @@ class BookState:
 
     def outstanding_of(self, account: str) -> list[m.AdlFilled]:
         """Return the account's fills that the venue's numbers may not include yet, oldest first."""
-        return [self.outstanding[fill] for fill in self._fills_of.get(account, ())]
+        fills = self._fills_of.get(account)
+        return [self.outstanding[fill] for fill in fills] if fills else []
 
     def with_outstanding(self) -> set[str]:
         """Return the accounts with fills or losses that the venue's numbers may not include yet."""
@@ -86,7 +89,7 @@ class BookState:
         ]
         rows += [(name, self.assets[name].wallets.take_changes()) for name in sorted(self.assets)]
         for name, side in sorted(self._changed_lanes):
-            rows.append((f"{name} {side}", self.contracts[name].take_changes(side)))
+            rows.append((name + " " + side, self.contracts[name].take_changes(side)))
         self._changed.clear()
         self._changed_lanes.clear()
-        return msgspec.msgpack.encode([row for row in rows if row[1]])
+        return _encoder.encode([row for row in rows if row[1]])

@@ -187,10 +187,9 @@ class Wallets(Table):
 
     def shift(self, account: int, profit_cash: int, maintenance_cash: int) -> None:
         """Add to what an account's cross positions gain and need."""
-        rows = self.rows
-        rows[account, 1] += profit_cash
-        rows[account, 2] += maintenance_cash
-        rows[account, 3] = self.sequence
+        self.profit[account] = self.profit.item(account) + profit_cash
+        self.maintenance[account] = self.maintenance.item(account) + maintenance_cash
+        self.changed_at[account] = self.sequence
 
     def revalue(self, lanes: list[Revalued], each: Each) -> None:
         """Value whole lanes at new marks; the cross wallets get the differences, exactly."""
@@ -233,9 +232,10 @@ class Wallets(Table):
 
         Each is (account, balance); those that changed together are a digest of both columns.
         """
-        accounts = sorted(self.changed)
-        balances = self.balance[accounts].tolist() if accounts else ()
-        changes: list[tuple[object, ...]] = list(zip(accounts, balances, strict=True))
+        if not (self.changed or self.changed_together):
+            return []
+        balance = self.balance
+        changes: list[tuple[object, ...]] = [(a, balance.item(a)) for a in sorted(self.changed)]
         changes += [(digest_of(a, self.balance[a]),) for a in self.changed_together]
         self.changed.clear()
         self.changed_together.clear()

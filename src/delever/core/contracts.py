@@ -36,14 +36,16 @@ MAX_TICKS = 10**12
 class Terms:
     """A contract's fixed terms, in integers.
 
-    `factor` is Cash per lot and tick (linear) or Cash * ticks per lot (inverse); `cash_unit` is one
-    whole unit of the settle asset in Cash. The margin tiers are a table of three rows: the notional
-    from which a rate holds (Cash), the rate (ppm), and the amount to deduct so that each rate
-    applies only to its own part (Cash). Kernels find it where `tiers_at` says.
+    Where it is `linear`, one unit of price is one unit of the settle asset. `factor` is Cash per
+    lot and tick (linear) or Cash * ticks per lot (inverse); `cash_unit` is one whole unit of the
+    settle asset in Cash. The margin tiers are a table of three rows: the notional from which a rate
+    holds (Cash), the rate (ppm), and the amount to deduct so that each rate applies only to its own
+    part (Cash); `tier_rows` are the same in plain integers, `tiers_at` is where kernels find it.
     """
 
     name: str
     kind: ContractKind
+    linear: bool
     settle: str
     tick: tuple[int, int]
     lot: tuple[int, int]
@@ -52,12 +54,8 @@ class Terms:
     cash_unit: int
     tiers: Ints
     tiers_at: bytes
+    tier_rows: tuple[list[int], ...]
     adl_exempt: bool
-
-    @property
-    def linear(self) -> bool:
-        """Whether one unit of price is one unit of the settle asset."""
-        return self.kind is ContractKind.LINEAR
 
     def value_cash(self, lots: IntLike, ticks: int) -> IntLike:
         """Return what signed lots are worth at a price in Cash; inverse values are floored."""
@@ -125,9 +123,9 @@ class Terms:
 
     def maintenance_of(self, notional_cash: int) -> int:
         """Return the maintenance margin of one notional, as `maintenance_cash` does."""
-        tiers = self.tiers
-        tier = bisect_right(tiers[0].tolist(), notional_cash) - 1
-        return scale_ppm(notional_cash, tiers.item(1, tier)) - tiers.item(2, tier)
+        starts, rates, deductions = self.tier_rows
+        tier = bisect_right(starts, notional_cash) - 1
+        return scale_ppm(notional_cash, rates[tier]) - deductions[tier]
 
     def cost_cash(self, side: Side, lots: int, entry: tuple[int, int]) -> int:
         """Return the signed cost of lots at an average entry price of any precision, to nearest."""
@@ -154,12 +152,12 @@ class Terms:
 
     def read_lots(self, field: str, quantity: Amount) -> Lots:
         """Return a quantity in lots, with its sign, or refuse it."""
-        lots = self.lots_of(read_decimal(field, quantity))
+        lots = steps(read_decimal(field, quantity), self.lot)
         if lots is None:
             raise Refusal(field, quantity, Reason.QUANTITY_MUST_BE_MULTIPLE_OF_LOT)
         if abs(lots) * self.factor >= LIMIT:
             raise Refusal(field, quantity, Reason.EXCEEDS_NUMERIC_RANGE)
-        return lots
+        return Lots(lots)
 
     def read_ticks(self, field: str, price: Amount) -> Ticks:
         """Return a price in ticks, or refuse it: not positive, or not a whole tick."""
@@ -199,6 +197,7 @@ def terms_of(definition: DefineContract, cash_decimals: int) -> Terms:
     return Terms(
         name=definition.contract,
         kind=definition.kind,
+        linear=definition.kind is ContractKind.LINEAR,
         settle=definition.settle,
         tick=numbers["tick_size"],
         lot=numbers["lot_size"],
@@ -207,6 +206,7 @@ def terms_of(definition: DefineContract, cash_decimals: int) -> Terms:
         cash_unit=10**cash_decimals,
         tiers=tiers,
         tiers_at=where_of(tiers),
+        tier_rows=tuple(tiers.tolist()),
         adl_exempt=definition.adl_exempt,
     )
 

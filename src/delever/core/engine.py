@@ -56,8 +56,8 @@ def step(book: Book, command: Command, each: Each = map) -> tuple[Event, ...]:
     if isinstance(admitted, Refused):
         book.apply(admitted)
         return (admitted,)
-    run = _Run(book, each)
-    run.emit([Accepted(sequence=book.sequence + 1, time_ms=command.time_ms)])
+    accepted = Accepted(sequence=book.sequence + 1, time_ms=command.time_ms)
+    run = _Run(book, accepted, each)
     run.emit(admitted)
     if book.managed:
         managed = {
@@ -100,11 +100,12 @@ def _watch_pools(run: "_Run", forced: str) -> None:
 class _Run:
     """Collects the events of one step and applies each (or a round's fills) before the next."""
 
-    def __init__(self, book: Book, each: Each) -> None:
+    def __init__(self, book: Book, accepted: Accepted, each: Each) -> None:
         self.book = book
         self.each = each
-        self.events: list[Event] = []
+        self.events: list[Event] = [accepted]
         self.check = StepCheck(book)
+        book.apply(accepted)
 
     def emit(self, events: Iterable[Event | Fills]) -> None:
         for event in events:

@@ -225,25 +225,35 @@ class ContractState:
             moved.append((short, -factor, ticks, self.terms))
         return moved
 
-    def withdraw_row(self, side: Side, row: int, wallets: Wallets) -> None:
-        """Take one row's profit and maintenance out of its cross wallet."""
-        lane = self.lanes[side]
-        lane.changed_at = wallets.sequence
-        if not lane.isolated.item(row):
-            profit, maintenance = lane.profit.item(row), lane.maintenance.item(row)
-            wallets.shift(lane.account.item(row), -profit, -maintenance)
+    def restate(
+        self,
+        side: Side,
+        key: tuple[int, int],
+        amounts: tuple[int, int, int],
+        terms: tuple[bool, int, bool],
+        wallets: Wallets,
+    ) -> None:
+        """Have a position stand at (lots, cost, margin) and (isolated, leverage, in liquidation).
 
-    def contribute_row(self, side: Side, row: int, wallets: Wallets) -> None:
-        """Value one row at the mark and add it to its cross wallet."""
-        lane = self.lanes[side]
+        It is valued at the mark; its cross wallet, before and after, gets the differences. One
+        without lots stays until it is removed.
+        """
+        lane, (lots, cost, margin) = self.lanes[side], amounts
+        lane.changed_at = wallets.sequence
+        row = lane.put(*key)
+        was_isolated, is_isolated = lane.isolated.item(row), terms[0]
+        gone = (0, 0) if was_isolated else (lane.profit.item(row), lane.maintenance.item(row))
+        lane.set_row(row, lots, cost, margin)
+        lane.isolated[row], lane.leverage[row], lane.under_liquidation[row] = terms
         profit = maintenance = 0
         if self.mark:
-            value = self.terms.value_cash(side.sign * lane.lots.item(row), self.mark)
-            profit = value - lane.cost.item(row)
-            maintenance = self.terms.maintenance_of(abs(value))
+            value = self.terms.value_cash(side.sign * lots, self.mark)
+            profit, maintenance = value - cost, self.terms.maintenance_of(abs(value))
         lane.profit[row], lane.maintenance[row] = profit, maintenance
-        if not lane.isolated.item(row):
-            wallets.shift(lane.account.item(row), profit, maintenance)
+        if is_isolated:
+            profit = maintenance = 0
+        if not (was_isolated and is_isolated):
+            wallets.shift(key[0], profit - gone[0], maintenance - gone[1])
 
     def reduce(
         self, side: Side, key: tuple[int, int], amounts: tuple[int, int, int], wallets: Wallets
@@ -251,11 +261,10 @@ class ContractState:
         """Take (lots, cost, margin) out of a position; negative amounts put them back."""
         lane = self.lanes[side]
         row = lane.put(*key)
-        self.withdraw_row(side, row, wallets)
-        lots, cost, margin = amounts
-        lane.change(row, -lots, -cost, -margin)
-        self.contribute_row(side, row, wallets)
-        if lane.lots.item(row) == 0:
+        lots, cost, margin = lane.amounts_of(row)
+        left = lots - amounts[0], cost - amounts[1], margin - amounts[2]
+        self.restate(side, key, left, lane.terms_of(row), wallets)
+        if left[0] == 0:
             lane.remove(row)
 
     def reopen(self, key: tuple[int, int], fill: AdlFilled) -> None:
@@ -354,11 +363,12 @@ class ContractState:
         """Return the positions and parcels of one side that changed, as they are now."""
         inventory = self.inventory[side]
         changes = self.lanes[side].take_changes()
-        for takeover in sorted(inventory.changed):
-            parcel = inventory.parcels.get(takeover)
-            left = (parcel.lots, parcel.cost) if parcel else ()
-            changes.append((takeover, *left))
-        inventory.changed.clear()
+        if inventory.changed:
+            for takeover in sorted(inventory.changed):
+                parcel = inventory.parcels.get(takeover)
+                left = (parcel.lots, parcel.cost) if parcel else ()
+                changes.append((takeover, *left))
+            inventory.changed.clear()
         return changes
 
 

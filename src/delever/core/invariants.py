@@ -18,7 +18,7 @@ import numpy as np
 from delever.core.book import Book
 from delever.core.filling import Fills
 from delever.core.holdings import ContractState
-from delever.core.ledger import Part, Posting, postings, postings_of_fills, total
+from delever.core.ledger import TOTALS, Part, Posting, postings, postings_of_fills
 from delever.core.messages import AdlFilled, Event, FillCancelled, RoundClosed, Side, TakenOver
 from delever.core.units import LIMIT
 
@@ -29,10 +29,15 @@ class InvariantBrokenError(Exception):
     """The engine has done what it must never do; the step must not be acknowledged."""
 
 
+def broken(what: str, *values: object) -> InvariantBrokenError:
+    """Return the error that says what does not hold, and where."""
+    return InvariantBrokenError(f"{what}: {', '.join(map(str, values))}")
+
+
 def ensure(holds: bool, what: str, *values: object) -> None:
     """Raise InvariantBrokenError unless the condition holds."""
     if not holds:
-        raise InvariantBrokenError(f"{what}: {', '.join(map(str, values))}")
+        raise broken(what, *values)
 
 
 class StepCheck:
@@ -54,10 +59,10 @@ class StepCheck:
         """Note what the event is about to move."""
         if moved := postings(self._book, event):
             self._note(moved)
-            if isinstance(event, TakenOver | FillCancelled):
-                reduced = event.fill if isinstance(event, FillCancelled) else event
-                self._reduced.append(reduced)
-                self._parcels.add((reduced.contract, reduced.takeover))
+            if isinstance(event, TakenOver):
+                self._note_closing(event)
+            elif isinstance(event, FillCancelled):
+                self._note_closing(event.fill)
         elif isinstance(event, RoundClosed):
             ensure(event.kept_by_pool_cash >= 0, "the pool is beyond its limit", event)
 
@@ -68,23 +73,33 @@ class StepCheck:
         self._lanes.add((contract, fills.first.side))
         self._parcels.update((contract, each) for each in set(fills.columns["takeover"]))
 
+    def _note_closing(self, event: TakenOver | AdlFilled) -> None:
+        self._reduced.append(event)
+        self._parcels.add((event.contract, event.takeover))
+
     def _note(self, moved: Iterable[Posting]) -> None:
         """Add what is posted to what each part held: what it is to hold in the end."""
         due, units, book = self._due, self._units, self._book
-        for part, of, unit, amount, _ in moved:
+        for posting in moved:
+            part, of, unit, amount = posting.part, posting.of, posting.unit, posting.amount
             units[unit] += amount
-            if part is not Part.OUTSIDE:
-                key = (part, of, unit)
-                held = due[key] if key in due else total(book, part, of, unit)
-                due[key] = held + amount
+            total = TOTALS.get(part)
+            if total is None:  # of the outside nothing is kept
+                continue
+            key = part, of, unit
+            if key not in due:
+                due[key] = total(book, of, unit)
+            due[key] += amount
 
     def close(self) -> None:
         """Raise unless everything holds after the step."""
         for unit, amount in self._units.items():
-            ensure(amount == 0, "postings do not sum to zero", unit, amount)
-        for key, due in self._due.items():
-            now = total(self._book, *key)
-            ensure(now == due, "ledger and book differ", key, now, due)
+            if amount:
+                raise broken("postings do not sum to zero", unit, amount)
+        for (part, of, unit), due in self._due.items():
+            now = TOTALS[part](self._book, of, unit)
+            if now != due:
+                raise broken("ledger and book differ", part, of, unit, now, due)
         for event in self._reduced:
             self._check_position(event)
         for contract, side in self._lanes:

@@ -106,6 +106,11 @@ class Lane(Table):
         self._columns: tuple[int, LaneColumns] = (-1, self._sliced())
         self._where: tuple[int, bytes] = (0, b"")
 
+    @property
+    def most(self) -> tuple[int, int, int]:
+        """The most lots, the largest cost and the most numbers of a position that ever were."""
+        return self.largest_lots, self.largest_cost, len(self.labels)
+
     def holds_less_than(self, most: tuple[int, int, int]) -> bool:
         """Whether no position here ever had so many lots, such a cost, or so many numbers."""
         lots, cost, numbers = most
@@ -203,26 +208,22 @@ class Lane(Table):
         self.under_liquidation[rows] = numbers.under_liquidation
 
     def set_row(self, row: int, lots: int, cost: int, margin: int) -> None:
-        """Give a row its lots, cost and margin, and the totals the differences."""
-        self.change(
-            row,
-            lots - self.lots.item(row),
-            cost - self.cost.item(row),
-            margin - self.margin.item(row),
-        )
+        """Give a row that was put lots, cost and margin, and the totals the differences."""
+        self.total_lots += lots - self.lots.item(row)
+        self.total_cost += cost - self.cost.item(row)
+        self.total_margin += margin - self.margin.item(row)
+        self.lots[row], self.cost[row], self.margin[row] = lots, cost, margin
+        self.largest_lots = max(self.largest_lots, lots)
+        self.largest_cost = max(self.largest_cost, abs(cost))
 
-    def change(self, row: int, lots: int, cost_cash: int, margin_cash: int) -> None:
-        """Add to a row's lots, cost and margin, and to the totals."""
-        held, held_cost = self.lots.item(row) + lots, self.cost.item(row) + cost_cash
-        self.lots[row], self.cost[row] = held, held_cost
-        if margin_cash:
-            self.margin[row] += margin_cash
-        self.total_lots += lots
-        self.total_cost += cost_cash
-        self.total_margin += margin_cash
-        self.largest_lots = max(self.largest_lots, held)
-        self.largest_cost = max(self.largest_cost, abs(held_cost))
-        self.changed.add((self.account.item(row), self.position.item(row)))
+    def amounts_of(self, row: int) -> tuple[int, int, int]:
+        """Return a row's lots, cost and margin."""
+        return self.lots.item(row), self.cost.item(row), self.margin.item(row)
+
+    def terms_of(self, row: int) -> tuple[bool, int, bool]:
+        """Return whether a row is isolated, its leverage, and whether it is under liquidation."""
+        flags = self.isolated.item(row), self.under_liquidation.item(row)
+        return flags[0], self.leverage.item(row), flags[1]
 
     def take_off(self, rows: Ints, lots: Ints, cost: Ints, margin: Ints) -> None:
         """Take from rows, none of which grows by it; one that is named again loses again."""
@@ -302,4 +303,12 @@ class Lane(Table):
 
     def kept(self, row: int) -> tuple[int, ...]:
         """Return what a position is, as plain integers."""
-        return tuple(int(getattr(self, name).item(row)) for name in self.KEPT)
+        return (
+            self.account.item(row),
+            self.position.item(row),
+            self.lots.item(row),
+            self.cost.item(row),
+            self.margin.item(row),
+            self.leverage.item(row),
+            int(self.isolated.item(row)),
+        )

@@ -8,12 +8,14 @@ books where it tells absolute balances and positions.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.filling import Fills
-from delever.core.holdings import Inventory
+from delever.core.holdings import ContractState, Inventory
 from delever.core.lanes import Lane, Numbers
 from delever.core.messages import Event, Side
 from delever.core.reading import column_of
@@ -32,7 +34,7 @@ class Part(StrEnum):
     OUTSIDE = "outside"
 
 
-class Posting(NamedTuple):
+class Posting(msgspec.Struct, frozen=True, gc=False):
     """One side of a movement. `unit` is a settle asset (Cash) or 'lots of CONTRACT' (lots).
 
     `of` names what the book keeps a total for: the asset (wallets, fees), the contract (margins,
@@ -70,9 +72,9 @@ def _balances_set(book: Book, event: m.BalancesSet) -> Iterator[Posting]:
     for account, asset, balance in zip(
         event.accounts, event.assets, event.balances_cash, strict=True
     ):
-        known = int(book.asset(asset).wallets.balance[book.accounts.index[account]])
-        moved = Posting(Part.WALLETS, asset, asset, balance - known, account)
-        yield from _against_outside([moved], asset)
+        moved = balance - book.assets[asset].wallets.balance.item(book.accounts.index[account])
+        yield Posting(Part.WALLETS, asset, asset, moved, account)
+        yield Posting(Part.OUTSIDE, asset, asset, -moved)
 
 
 def _balance_columns_set(book: Book, event: m.BalanceColumnsSet) -> Iterator[Posting]:
@@ -91,9 +93,8 @@ def _positions_set(book: Book, event: m.PositionsSet) -> Iterator[Posting]:
     for account, position in zip(event.accounts, event.positions, strict=True):
         row = lane.find(index[account], position)
         if row is not None:
-            cost -= lane.cost.item(row)
-            margin -= lane.margin.item(row)
-            lots -= lane.lots.item(row)
+            held_lots, held_cost, held_margin = lane.amounts_of(row)
+            lots, cost, margin = lots - held_lots, cost - held_cost, margin - held_margin
     return _lane_moved(book, event, cost, margin, lots)
 
 
@@ -115,7 +116,8 @@ def _lane_moved(
     name, asset = event.contract, book.contracts[event.contract].terms.settle
     unit, lots = lots_unit(name), event.side.sign * lots
     yield Posting(Part.POSITIONS, name, asset, -cost)
-    yield Posting(Part.MARGINS, name, asset, margin)
+    if margin:
+        yield Posting(Part.MARGINS, name, asset, margin)
     yield Posting(Part.OUTSIDE, asset, asset, cost - margin)
     yield Posting(Part.POSITIONS, name, unit, lots)
     yield Posting(Part.OUTSIDE, unit, unit, -lots)
@@ -219,40 +221,35 @@ _POSTINGS: dict[type[Event], Callable[[Book, Any], Iterator[Posting]]] = {
 }
 
 
-def total(book: Book, part: Part, of: str, unit: str) -> int:
-    """Return what the book itself holds where postings of this kind go; 0 for the outside."""
-    return _TOTALS[part](book, of, unit)
-
-
 def _margins(book: Book, of: str, _unit: str) -> int:
     lanes = book.contracts[of].lanes
     return lanes[Side.LONG].total_margin + lanes[Side.SHORT].total_margin
 
 
 def _positions(book: Book, of: str, unit: str) -> int:
-    state = book.contracts[of]
-    return _held(state.lanes, unit, state.terms.settle)
+    return _held(book.contracts[of], book.contracts[of].lanes, unit)
 
 
 def _inventory(book: Book, of: str, unit: str) -> int:
-    state = book.contracts[of]
-    return _held(state.inventory, unit, state.terms.settle)
+    return _held(book.contracts[of], book.contracts[of].inventory, unit)
 
 
-def _held(sides: Mapping[Side, Lane] | Mapping[Side, Inventory], unit: str, settle: str) -> int:
-    """Return what both sides hold, in lots or at cost, which is owed."""
-    long, short = sides[Side.LONG], sides[Side.SHORT]
-    if unit == settle:
+def _held(
+    state: ContractState, sides: Mapping[Side, Lane] | Mapping[Side, Inventory], unit: str
+) -> int:
+    """Return what both sides hold: in lots, or at cost, which is owed."""
+    long, short = sides.values()
+    if unit == state.terms.settle:
         return -long.total_cost - short.total_cost
     return long.total_lots - short.total_lots
 
 
-_TOTALS: dict[Part, Callable[[Book, str, str], int]] = {
+TOTALS: dict[Part, Callable[[Book, str, str], int]] = {
     Part.WALLETS: lambda book, of, _unit: book.assets[of].wallets.total,
     Part.MARGINS: _margins,
     Part.POSITIONS: _positions,
     Part.INVENTORY: _inventory,
     Part.POOL: lambda book, of, _unit: book.pools[of].balance,
     Part.FEES: lambda book, of, _unit: book.assets[of].fees,
-    Part.OUTSIDE: lambda _book, _of, _unit: 0,
 }
+"""What the book itself holds where postings go, by part, of what and in which unit."""

@@ -12,11 +12,15 @@ from delever.core.messages import (
     NoticeKind,
 )
 
+_TELLING = frozenset({AdlFilled, AdlStarted, AdlStopped, AdlExhausted})
+
 
 def notices_of(events: Iterable[Event]) -> Iterator[Notice]:
     """Yield the notices that a step's events ask for, operator first."""
     closed: dict[tuple[str, str], Notice] = {}
     for event in events:
+        if type(event) not in _TELLING:
+            continue
         match event:
             case AdlFilled():
                 key = event.account, event.contract
@@ -36,8 +40,6 @@ def notices_of(events: Iterable[Event]) -> Iterator[Notice]:
                     contract=event.contract,
                     numbers={"left_lots": event.left_lots},
                 )
-            case _:
-                pass
     yield from (closed[key] for key in sorted(closed))
 
 

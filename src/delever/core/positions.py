@@ -3,9 +3,10 @@
 That is outstanding fills and socialised losses, in the order of their numbers.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import NamedTuple
 
 from delever.core import messages as m
@@ -21,6 +22,10 @@ from delever.core.reading import (
     refuse_unless,
 )
 from delever.core.units import LIMIT, share_floor
+
+Key = tuple[str, Side]
+Told = dict[tuple[str, str, int, Side], bool]
+"""The positions that a command has named so far, and whether each is open."""
 
 MAX_LEVERAGE_HUNDREDTHS = 100_000
 MAX_POSITION_NUMBER = 2**31 - 1
@@ -40,7 +45,10 @@ class Growth(NamedTuple):
 
 @dataclass(slots=True)
 class Standing:
-    """One position as it is to stand in the book; cost is signed as values are."""
+    """One position as it is to stand in the book, in the order of an event's columns.
+
+    The cost is signed as values are.
+    """
 
     account: str
     position: int
@@ -63,22 +71,23 @@ class Standing:
             self.lots -= lots
 
 
+_columns_of = attrgetter(*[field.name for field in fields(Standing)])
+
+
 def set_balances(book: Book, command: m.SetBalances) -> list[Event]:
     """Return the balances as told, plus what outstanding fills have paid since."""
     events: list[Event] = []
     columns: list[tuple[str, str, int]] = []
+    largest: dict[str, int] = {}
     read_count("version", command.version)
     read_count("last_fill", command.last_fill)
     seen: set[tuple[str, str]] = set()
     for number, row in enumerate(command.balances):
-        field = f"balances[{number}]"
-        account = _account(book, field, row.account)
-        asset = book.assets.get(row.asset)
-        if asset is None:
-            raise Refusal(f"{field}.asset", row.asset, Reason.ASSET_IS_UNKNOWN)
-        _check_first(seen, (row.account, row.asset), field, row.account)
-        cash = int(read_cash(f"{field}.balance", row.balance, asset.cash_decimals))
-        known = int(book.accounts.balances_version[account])
+        try:
+            account, cash = _read_balance(book, row, seen)
+        except Refusal as refusal:
+            raise refusal.inside(f"balances[{number}]") from None
+        known = book.accounts.balances_version.item(account)
         if command.version < known:
             events.append(_ignored(number, row.account, command.version, known))
             continue
@@ -86,21 +95,25 @@ def set_balances(book: Book, command: m.SetBalances) -> list[Event]:
             if book.contracts[fill.contract].terms.settle == row.asset:
                 cash += fill.realised_cash + fill.released_cash - fill.fee_cash
         columns.append((row.account, row.asset, cash))
-    largest: defaultdict[str, int] = defaultdict(int)
-    for _, name, cash in columns:
-        largest[name] = max(largest[name], abs(cash))
+        largest[row.asset] = max(largest.get(row.asset, 0), abs(cash))
     check_range(book, {}, largest_wallet=largest)
     if columns:
-        accounts, assets, balances = zip(*columns, strict=True)
-        told = m.BalancesSet(
-            version=command.version,
-            last_fill=command.last_fill,
-            accounts=accounts,
-            assets=assets,
-            balances_cash=balances,
+        events.append(
+            m.BalancesSet(command.version, command.last_fill, *zip(*columns, strict=True))
         )
-        events.append(told)
     return events
+
+
+def _read_balance(book: Book, row: m.BalanceRow, seen: set[tuple[str, str]]) -> tuple[int, int]:
+    """Return the account's number and the balance in Cash."""
+    account = _account(book, row.account)
+    asset = book.assets.get(row.asset)
+    if asset is None:
+        raise Refusal("asset", row.asset, Reason.ASSET_IS_UNKNOWN)
+    if (row.account, row.asset) in seen:
+        raise Refusal("", row.account, Reason.ROW_IS_REPEATED)
+    seen.add((row.account, row.asset))
+    return account, read_cash("balance", row.balance, asset.cash_decimals)
 
 
 def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
@@ -109,16 +122,19 @@ def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
     In one-way mode an account's other side is closed with it.
     """
     events: list[Event] = []
-    lanes: defaultdict[tuple[str, Side], list[Standing]] = defaultdict(list)
-    orders: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    seen: dict[tuple[str, str, int, Side], bool] = {}
+    lanes: dict[Key, list[Standing]] = {}
+    accounts: dict[str, int] = {}
+    told: Told = {}
+    taken: list[PositionRow] = []
     read_count("version", command.version)
     read_count("last_fill", command.last_fill)
     for number, row in enumerate(command.positions):
-        field = f"positions[{number}]"
-        account = _account(book, field, row.account)
-        standing = _read_row(book, field, row)
-        _check_sides(book, field, row, account, seen, standing.lots > 0)
+        try:
+            account = accounts[row.account] = _account(book, row.account)
+            standing = _read_row(book, row)
+            _check_sides(book, row, account, told, standing.lots > 0)
+        except Refusal as refusal:
+            raise refusal.inside(f"positions[{number}]") from None
         known = book.accounts.positions_version.item(account)
         if command.version < known:
             events.append(_ignored(number, row.account, command.version, known))
@@ -127,161 +143,158 @@ def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
             about = change.contract, change.side, change.position
             if about == (row.contract, row.side, row.position):
                 standing.bear(change)
-        lanes[row.contract, row.side].append(standing)
-        orders[row.account, row.contract].extend(row.open_orders)
-    _close_other_sides(book, lanes, seen)
+        lanes.setdefault((row.contract, row.side), []).append(standing)
+        taken.append(row)
+    _close_other_sides(book, lanes, accounts, told)
     check_range(book, {}, growth={key: _growth(book, key, lanes[key]) for key in lanes})
-    events.extend(_lane_event(command, key, lanes[key]) for key in sorted(lanes))
-    events.extend(_order_events(book, orders))
+    events += [_lane_event(command, key, lanes[key]) for key in sorted(lanes)]
+    events += _order_events(book, taken)
     return events
 
 
-def _read_row(book: Book, field: str, row: PositionRow) -> Standing:
+def _read_row(book: Book, row: PositionRow) -> Standing:
     """Return one row in exact numbers."""
     state = book.contracts.get(row.contract)
     if state is None:
-        raise Refusal(f"{field}.contract", row.contract, Reason.CONTRACT_IS_UNKNOWN)
+        raise Refusal("contract", row.contract, Reason.CONTRACT_IS_UNKNOWN)
     if not 0 <= row.position <= MAX_POSITION_NUMBER:
-        raise Refusal(f"{field}.position", row.position, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
-    lots = state.terms.read_lots(f"{field}.quantity", row.quantity)
+        raise Refusal("position", row.position, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
+    lots = state.terms.read_lots("quantity", row.quantity)
     if not _agrees(row, lots):
-        raise Refusal(f"{field}.side", row.side, Reason.SIDE_CONTRADICTS_SIGN)
-    standing = Standing(row.account, row.position)
+        raise Refusal("side", row.side, Reason.SIDE_CONTRADICTS_SIGN)
     if lots == 0:
-        return standing
-    standing.lots = abs(lots)
-    standing.cost_cash = _read_cost(book, field, row, state, abs(lots))
-    standing.under_liquidation = row.under_liquidation
-    standing.leverage_hundredths = _read_leverage(field, row, standing.cost_cash)
-    if row.isolated_margin is not None:
-        standing.isolated, standing.margin_cash = True, _read_margin(book, field, row, state)
-    return standing
+        return Standing(row.account, row.position)
+    cost = _read_cost(book, row, state, abs(lots))
+    leverage = _read_leverage(row, cost)
+    isolated = row.isolated_margin is not None
+    margin = _read_margin(book, row, state) if isolated else 0
+    numbers = abs(lots), cost, isolated, margin, leverage, row.under_liquidation
+    return Standing(row.account, row.position, *numbers)
 
 
 def _agrees(row: PositionRow, lots: int) -> bool:
     """Whether the side is that of the quantity's sign, where it has one."""
-    sign = str(row.quantity)[:1]
     if row.side is Side.SHORT:
-        return sign != "+"
+        return str(row.quantity)[:1] != "+"
     return lots >= 0
 
 
-def _read_leverage(field: str, row: PositionRow, cost_cash: int) -> int:
-    leverage = read_scaled(f"{field}.leverage", row.leverage, 2)
+def _read_leverage(row: PositionRow, cost_cash: int) -> int:
+    leverage = _hundredths(row.leverage)
     if not 0 < leverage <= MAX_LEVERAGE_HUNDREDTHS:
-        raise Refusal(f"{field}.leverage", row.leverage, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
+        raise Refusal("leverage", row.leverage, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
     if share_floor(abs(cost_cash), 100, leverage) >= LIMIT:
-        raise Refusal(f"{field}.leverage", row.leverage, Reason.EXCEEDS_NUMERIC_RANGE)
+        raise Refusal("leverage", row.leverage, Reason.EXCEEDS_NUMERIC_RANGE)
     return leverage
 
 
-def _read_margin(book: Book, field: str, row: PositionRow, state: ContractState) -> int:
-    decimals = book.asset(state.terms.settle).cash_decimals
-    margin = read_cash(f"{field}.isolated_margin", row.isolated_margin or 0, decimals)
+@functools.lru_cache(maxsize=1024)
+def _hundredths(leverage: m.Amount) -> int:
+    """Return a leverage in hundredths; remembered, because accounts share a few."""
+    return read_scaled("leverage", leverage, 2)
+
+
+def _read_margin(book: Book, row: PositionRow, state: ContractState) -> int:
+    decimals = book.asset_of(state).cash_decimals
+    margin = read_cash("isolated_margin", row.isolated_margin or 0, decimals)
     if margin < 0:
-        value, reason = row.isolated_margin, Reason.NUMBER_MUST_NOT_BE_NEGATIVE
-        raise Refusal(f"{field}.isolated_margin", value, reason)
+        raise Refusal("isolated_margin", row.isolated_margin, Reason.NUMBER_MUST_NOT_BE_NEGATIVE)
     return margin
 
 
-def _read_cost(book: Book, field: str, row: PositionRow, state: ContractState, lots: int) -> int:
+def _read_cost(book: Book, row: PositionRow, state: ContractState, lots: int) -> int:
     """Return the signed cost from the entry price (to nearest) or the exact entry cost."""
-    if (row.entry_price is None) == (row.entry_cost is None):
-        value = "neither" if row.entry_price is None else "both"
-        raise Refusal(f"{field}.entry_price", value, Reason.ENTRY_NEEDS_PRICE_OR_COST)
-    if row.entry_cost is not None:
-        decimals = book.asset(state.terms.settle).cash_decimals
-        cost = state.terms.cost_sign(row.side) * read_cash(
-            f"{field}.entry_cost", row.entry_cost, decimals
-        )
-        positive = row.entry_cost and cost * state.terms.cost_sign(row.side) > 0
-        refuse_unless(
-            bool(positive), f"{field}.entry_cost", row.entry_cost, Reason.NUMBER_MUST_BE_POSITIVE
-        )
-        return cost
-    entry = read_decimal(f"{field}.entry_price", "" if row.entry_price is None else row.entry_price)
+    price, whole = row.entry_price, row.entry_cost
+    if (price is None) == (whole is None):
+        value = "neither" if price is None else "both"
+        raise Refusal("entry_price", value, Reason.ENTRY_NEEDS_PRICE_OR_COST)
+    if whole is not None:
+        cash = read_cash("entry_cost", whole, book.asset_of(state).cash_decimals)
+        refuse_unless(cash > 0, "entry_cost", whole, Reason.NUMBER_MUST_BE_POSITIVE)
+        return state.terms.cost_sign(row.side) * cash
+    entry = read_decimal("entry_price", "" if price is None else price)
     if entry[0] <= 0:
-        raise Refusal(f"{field}.entry_price", row.entry_price, Reason.NUMBER_MUST_BE_POSITIVE)
+        raise Refusal("entry_price", price, Reason.NUMBER_MUST_BE_POSITIVE)
     cost = state.terms.cost_cash(row.side, lots, entry)
     if abs(cost) >= LIMIT:
-        raise Refusal(f"{field}.entry_price", row.entry_price, Reason.EXCEEDS_NUMERIC_RANGE)
+        raise Refusal("entry_price", price, Reason.EXCEEDS_NUMERIC_RANGE)
     return cost
 
 
-def _check_sides(
-    book: Book,
-    field: str,
-    row: PositionRow,
-    account: int,
-    seen: dict[tuple[str, str, int, Side], bool],
-    is_open: bool,
-) -> None:
+def _check_sides(book: Book, row: PositionRow, account: int, told: Told, is_open: bool) -> None:
     """Refuse a repeated row, and two open sides of one position in one-way mode."""
-    key = (row.account, row.contract, row.position, row.side)
-    refuse_unless(key not in seen, field, row.account, Reason.ROW_IS_REPEATED)
-    seen[key] = is_open
-    if is_open and len(seen) > 1 and not book.accounts.hedge_mode.item(account):
-        other = (*key[:3], row.side.opposite)
-        refuse_unless(
-            not seen.get(other, False),
-            f"{field}.side",
-            row.side,
-            Reason.ONE_WAY_ACCOUNT_HOLDS_ONE_SIDE,
-        )
+    key = row.account, row.contract, row.position, row.side
+    if key in told:
+        raise Refusal("", row.account, Reason.ROW_IS_REPEATED)
+    told[key] = is_open
+    if is_open and len(told) > 1 and not book.accounts.hedge_mode.item(account):
+        free = not told.get((*key[:3], row.side.opposite), False)
+        refuse_unless(free, "side", row.side, Reason.ONE_WAY_ACCOUNT_HOLDS_ONE_SIDE)
 
 
 def _close_other_sides(
-    book: Book,
-    lanes: defaultdict[tuple[str, Side], list[Standing]],
-    seen: Mapping[tuple[str, str, int, Side], bool],
+    book: Book, lanes: dict[Key, list[Standing]], accounts: Mapping[str, int], told: Told
 ) -> None:
     """Close what a one-way account holds on the side that its new position replaces."""
-    for contract, side in list(lanes):
-        other = book.contracts[contract].lanes[side.opposite]
-        for standing in list(lanes[contract, side]):
-            account = book.accounts.index[standing.account]
-            replaced = (standing.account, contract, standing.position, side.opposite)
+    for (contract, side), rows in list(lanes.items()):
+        opposite = side.opposite
+        other = book.contracts[contract].lanes[opposite]
+        if other.size == 0:
+            continue
+        for standing in list(rows):
+            account = accounts[standing.account]
             if (
                 standing.lots
-                and other.size
-                and replaced not in seen
                 and not book.accounts.hedge_mode.item(account)
                 and other.find(account, standing.position) is not None
+                and (standing.account, contract, standing.position, opposite) not in told
             ):
                 closed = Standing(standing.account, standing.position)
-                lanes[contract, side.opposite].append(closed)
+                lanes.setdefault((contract, opposite), []).append(closed)
 
 
-def _growth(book: Book, key: tuple[str, Side], rows: list[Standing]) -> Growth:
+def _growth(book: Book, key: Key, rows: list[Standing]) -> Growth:
     labels = book.contracts[key[0]].lanes[key[1]].labels
-    new = {row.position for row in rows if row.position not in labels}
-    lots = [row.lots for row in rows]
-    costs = [abs(row.cost_cash) + row.margin_cash for row in rows]
-    return Growth(sum(lots), max(lots), max(costs), len(labels) + len(new))
+    total = largest_lots = largest_cost = 0
+    new = set()
+    for row in rows:
+        total += row.lots
+        largest_lots = max(largest_lots, row.lots)
+        largest_cost = max(largest_cost, abs(row.cost_cash) + row.margin_cash)
+        if row.position not in labels:
+            new.add(row.position)
+    return Growth(total, largest_lots, largest_cost, len(labels) + len(new))
 
 
 def check_range(
     book: Book,
     marks: Mapping[str, int],
     *,
-    growth: Mapping[tuple[str, Side], Growth] | None = None,
+    growth: Mapping[Key, Growth] | None = None,
     largest_wallet: Mapping[str, int] | None = None,
 ) -> None:
     """Refuse what could take an account's equity, or a lane's total, out of int64.
 
     Bounded from above by the largest position of every lane at its mark and cost, plus the largest
-    wallet: no account can hold more.
+    wallet: no account can hold more. What is no larger than what there was moves no bound.
     """
-    bound = {name: asset.exposure + asset.wallets.largest for name, asset in book.assets.items()}
-    for name, cash in (largest_wallet or {}).items():
-        bound[name] += max(cash - book.asset(name).wallets.largest, 0)
-    more: defaultdict[str, dict[Side, tuple[int, int, int]]] = defaultdict(dict)
+    more: dict[str, dict[Side, tuple[int, int, int]]] = {}
     for (name, side), grown in (growth or {}).items():
         lane = book.contracts[name].lanes[side]
         _check_bound(8 * (lane.total_lots + grown.total_lots), name, "positions")
-        most = grown.largest_lots, grown.largest_cost, grown.numbers
+        most = grown[1:]
         if lane.holds_less_than(most):
-            more[name][side] = most
+            more.setdefault(name, {})[side] = most
+    richer = {
+        name: cash - book.asset(name).wallets.largest
+        for name, cash in (largest_wallet or {}).items()
+        if cash > book.asset(name).wallets.largest
+    }
+    if not (more or marks or richer):
+        return
+    bound = {name: asset.exposure + asset.wallets.largest for name, asset in book.assets.items()}
+    for name, cash in richer.items():
+        bound[name] += cash
     for name in more.keys() | marks.keys():
         state = book.contracts[name]
         exposure = state.exposure(marks.get(name, state.mark), more.get(name, {}))
@@ -296,44 +309,31 @@ def _check_bound(bound: int, name: str, field: str) -> None:
         raise Refusal(field, name, Reason.EXCEEDS_NUMERIC_RANGE)
 
 
-def _lane_event(
-    command: m.SetPositions, key: tuple[str, Side], standings: list[Standing]
-) -> m.PositionsSet:
-    contract, side = key
-    return m.PositionsSet(
-        version=command.version,
-        last_fill=command.last_fill,
-        contract=contract,
-        side=side,
-        accounts=tuple([s.account for s in standings]),
-        positions=tuple([s.position for s in standings]),
-        lots=tuple([s.lots for s in standings]),
-        costs_cash=tuple([s.cost_cash for s in standings]),
-        isolated=tuple([s.isolated for s in standings]),
-        margins_cash=tuple([s.margin_cash for s in standings]),
-        leverages_hundredths=tuple([s.leverage_hundredths for s in standings]),
-        under_liquidation=tuple([s.under_liquidation for s in standings]),
-    )
+def _lane_event(command: m.SetPositions, key: Key, standings: list[Standing]) -> m.PositionsSet:
+    columns = zip(*map(_columns_of, standings), strict=True)
+    return m.PositionsSet(command.version, command.last_fill, *key, *columns)
 
 
-def _order_events(book: Book, orders: Mapping[tuple[str, str], list[str]]) -> Iterable[Event]:
-    """Yield the open orders that differ from what is known."""
-    for (account, contract), ids in orders.items():
-        told = tuple(dict.fromkeys(ids))  # each of the account's rows may name them
-        if told != book.open_orders.get((account, contract), ()):
-            yield m.OpenOrdersSet(account=account, contract=contract, orders=told)
+def _order_events(book: Book, rows: list[PositionRow]) -> list[Event]:
+    """Return the open orders that differ from what is known; its rows name them together."""
+    if not (book.open_orders or any(row.open_orders for row in rows)):
+        return []
+    orders: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        orders.setdefault((row.account, row.contract), []).extend(row.open_orders)
+    told = {key: tuple(dict.fromkeys(ids)) for key, ids in orders.items()}
+    return [
+        m.OpenOrdersSet(account=key[0], contract=key[1], orders=ids)
+        for key, ids in told.items()
+        if ids != book.open_orders.get(key, ())
+    ]
 
 
-def _account(book: Book, field: str, name: str) -> int:
+def _account(book: Book, name: str) -> int:
     account = book.accounts.index.get(name)
     if account is None:
-        raise Refusal(f"{field}.account", name, Reason.ACCOUNT_IS_UNKNOWN)
+        raise Refusal("account", name, Reason.ACCOUNT_IS_UNKNOWN)
     return account
-
-
-def _check_first(seen: set[tuple[str, str]], key: tuple[str, str], field: str, value: str) -> None:
-    refuse_unless(key not in seen, field, value, Reason.ROW_IS_REPEATED)
-    seen.add(key)
 
 
 def outstanding(book: Book, account: str, last_fill: int) -> list[m.AdlFilled]:

@@ -22,6 +22,10 @@ class Refusal(Exception):  # noqa: N818 - not an error: how a check several call
         self.value = "" if value is None else str(value)
         self.reason = reason
 
+    def inside(self, path: str) -> "Refusal":
+        """Return the same of a field inside of another, or of all of that where none is named."""
+        return Refusal(f"{path}.{self.field}" if self.field else path, self.value, self.reason)
+
 
 def refuse_unless(holds: bool, field: str, value: object, reason: Reason) -> None:
     """Refuse the command unless the condition holds."""
@@ -31,7 +35,8 @@ def refuse_unless(holds: bool, field: str, value: object, reason: Reason) -> Non
 
 def read_count(field: str, count: int) -> int:
     """Return a time, version or number that counts from 0 and stays exact in any JSON reader."""
-    refuse_unless(0 <= count <= MAX_COUNT, field, count, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
+    if not 0 <= count <= MAX_COUNT:
+        raise Refusal(field, count, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
     return count
 
 
@@ -54,7 +59,8 @@ def read_scaled(field: str, amount: Amount, decimals: int) -> int:
 def read_cash(field: str, amount: Amount, decimals: int) -> Cash:
     """Return an amount of a settle asset, inside the numeric range."""
     cash = read_scaled(field, amount, decimals)
-    refuse_unless(abs(cash) < LIMIT, field, amount, Reason.EXCEEDS_NUMERIC_RANGE)
+    if abs(cash) >= LIMIT:
+        raise Refusal(field, amount, Reason.EXCEEDS_NUMERIC_RANGE)
     return Cash(cash)
 
 

@@ -26,7 +26,10 @@ PPM = 1_000_000
 LIMIT = 2**62
 """Every product and every sum of int64 columns stays inside (-LIMIT, LIMIT)."""
 
-_DECIMAL = re.compile(r"([+-]?)(\d{1,30})(?:\.(\d{1,30}))?", re.ASCII)
+WHOLE_LIMIT = 10**30
+"""No number that is told has more digits before its point."""
+
+_DECIMAL = re.compile(r"([+-]?\d{1,30})(?:\.(\d{1,30}))?", re.ASCII)
 
 
 def parse_decimal(text: str | int) -> tuple[int, int] | None:
@@ -34,12 +37,13 @@ def parse_decimal(text: str | int) -> tuple[int, int] | None:
 
     Plain decimals only: no exponent, NaN, infinity, spaces, underscores or bare point.
     """
+    if type(text) is int:
+        return (text, 0) if abs(text) < WHOLE_LIMIT else None
     match = _DECIMAL.fullmatch(str(text))
     if match is None:
         return None
-    sign, whole, fraction = match[1], match[2], match[3] or ""
-    mantissa = int(whole + fraction)
-    return (-mantissa if sign == "-" else mantissa), len(fraction)
+    whole, fraction = match.groups("")
+    return int(whole + fraction), len(fraction)
 
 
 def scaled(number: tuple[int, int], decimals: int) -> int | None:
@@ -53,9 +57,8 @@ def scaled(number: tuple[int, int], decimals: int) -> int | None:
 
 def steps(number: tuple[int, int], step: tuple[int, int]) -> int | None:
     """Return how many steps make the number, or None where it is not a multiple of the step."""
-    decimals = max(number[1], step[1])
-    amount, unit = scaled(number, decimals), scaled(step, decimals)
-    if amount is None or unit is None or unit == 0 or amount % unit:
+    amount, unit = number[0] * int(10 ** step[1]), step[0] * int(10 ** number[1])
+    if unit == 0 or amount % unit:
         return None
     return amount // unit
 

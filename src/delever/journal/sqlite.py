@@ -129,7 +129,9 @@ class SqliteJournal:
             )
             if moved.rowcount != 1:
                 raise JournalError(f"{self.path}: record {first.sequence} does not follow the head")
-            connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", records)
+            # What is bytes is first asked how it wants to be kept; a bytearray is taken as it is.
+            rows = [(*record[:4], *map(bytearray, record[4:])) for record in records]
+            connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def add_snapshot(self, snapshot: Snapshot) -> None:
         """Keep a snapshot, in place of another one of the same sequence."""

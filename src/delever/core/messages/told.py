@@ -18,7 +18,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", gc=Fals
     """
 
 
-class BalancesSet(Event, tag="balances_set", frozen=True, kw_only=True):
+class BalancesSet(Event, tag="balances_set", frozen=True):
     """Wallet balances are now these; columns of equal length."""
 
     version: int
@@ -28,7 +28,7 @@ class BalancesSet(Event, tag="balances_set", frozen=True, kw_only=True):
     balances_cash: tuple[int, ...]
 
 
-class PositionsSet(Event, tag="positions_set", frozen=True, kw_only=True):
+class PositionsSet(Event, tag="positions_set", frozen=True):
     """Positions of one lane are now these; columns of equal length; 0 lots closes a position."""
 
     version: int

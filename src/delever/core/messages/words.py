@@ -9,10 +9,11 @@ class Side(StrEnum):
     LONG = "long"
     SHORT = "short"
 
-    @property
-    def sign(self) -> int:
-        """+1 for long, -1 for short."""
-        return 1 if self is Side.LONG else -1
+    sign: int
+    """+1 for long, -1 for short."""
+
+    def __init__(self, word: str) -> None:
+        self.sign = 1 if word == "long" else -1
 
     @property
     def opposite(self) -> "Side":
