@@ -12,7 +12,7 @@ from delever.core.book_moves import BookMoves
 from delever.core.contracts import terms_of
 from delever.core.filling import Fills
 from delever.core.holdings import Borne, ContractState, Parcel, PoolState
-from delever.core.kernels import Each, Revalued  # noqa: TC001
+from delever.core.kernels import Each, Revalued
 from delever.core.lanes import Numbers
 from delever.core.messages import Event
 from delever.core.reading import column_of

@@ -178,11 +178,9 @@ def publish(book: Book, each: Each = map) -> Published:
     return Published(book.sequence, book.time_ms, shown)
 
 
-def show(
-    book: Book, states: Sequence[ContractState], each: Each = map
-) -> dict[str, ShownContract]:
+def show(book: Book, states: Sequence[ContractState], each: Each = map) -> dict[str, ShownContract]:
     """Return what both lanes of contracts show now: what they showed, where that still holds."""
-    shown: dict[str, ShownContract | None] = {}
+    shown: dict[str, ShownContract] = {}
     anew: dict[Alike, list[Arrangement]] = {}
     for state in states:
         before: ShownContract | None = book.shown.get(state.name)
@@ -190,7 +188,6 @@ def show(
         if before is not None and not _is_stale(book, state, before, rules):
             shown[state.name] = before
             continue
-        shown[state.name] = None  # so that they stay in the order asked for
         kept = before.arranged if before else (None, None)
         arranged = list(map(_arranged, state.lanes.values(), kept))
         same = before is not None and before.alike.rules == rules
@@ -198,8 +195,8 @@ def show(
         anew.setdefault(alike, []).append((state, arranged))
     alone = sum(map(len, anew.values())) < len(states)
     for alike, members in anew.items():
-        shown |= _show(book, alike, members, each, alone=alone)
-    return shown
+        shown.update(_show(book, alike, members, each, alone=alone))
+    return {state.name: shown[state.name] for state in states}
 
 
 def _alike(state: ContractState, rules: str) -> Alike:

@@ -21,8 +21,8 @@ from delever.core.kernels.compiled_types import (
     compiled,
     int32_at,
     int64_at,
-    prefetch,
     parts_of,
+    prefetch,
     table_at,
 )
 from delever.core.kernels.plain import BALANCE, MAINTENANCE, PROFIT
