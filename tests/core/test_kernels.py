@@ -293,11 +293,12 @@ def test_whole_lanes_are_shown_alike(
     joined = [joint(seed, size) for seed, size in seeds] if seeds[0][0] % 3 else []
     gain, leverage = (tuple(map(PARTS.index, factor)) for factor in factors)
     around = table, exempt, order, gain, leverage, profitable_only, 5, by_count
-    plainly, compiled_ = (
-        kernels.show_lanes(lanes, joined, *around) for kernels in (plain, compiled)
-    )
-    assert [column.tolist() for column in plainly] == [column.tolist() for column in compiled_]
-    assert len(plainly[0]) == sum(size for _, size in seeds)
+    size = sum(size for _, size in seeds)
+    shown = [(np.full(size, 9, np.int32), np.full(size, 9, np.int8)) for _ in range(2)]
+    for kernels, columns in zip((plain, compiled), shown, strict=True):
+        kernels.show_lanes(lanes, joined, *around, *columns)
+    plainly, compiled_ = ([column.tolist() for column in columns] for columns in shown)
+    assert plainly == compiled_
 
 
 @given(

@@ -164,7 +164,7 @@ class Book(BookMoves):
             lanes = moved.setdefault(state.terms.settle, [])
             lanes += state.mark_at(self.time_ms, mark, self.sequence)
             self._changed[state.key] = state  # a mark engages nothing
-            self._bound(state, state.exposure_at(mark))
+            self._bound(state)
         for asset, lanes in moved.items():
             self.asset(asset).wallets.revalue(lanes, each)
 

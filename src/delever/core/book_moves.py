@@ -102,10 +102,11 @@ class BookMoves(BookState):
 
     def _measure(self, state: ContractState) -> None:
         """Keep the asset's bound on any account's worth up to date."""
-        state.measure()
-        self._bound(state, state.exposure_at(state.mark))
+        state.most_held = state.most({})
+        self._bound(state)
 
-    def _bound(self, state: ContractState, exposure: int) -> None:
+    def _bound(self, state: ContractState) -> None:
+        exposure = state.exposure(state.mark, {})
         self.asset_of(state).exposure += exposure - state.measured_exposure
         state.measured_exposure = exposure
 

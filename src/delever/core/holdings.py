@@ -166,7 +166,7 @@ class ContractState:
         self.rating: Rating | None = None
         self.counted = False
         self.measured_exposure = 0
-        self._exposed = 0, 0
+        self.most_held = 0, 0
 
     def start_again(self, pool: str, window_ms: int, time_ms: int) -> None:
         """Stand behind another pool with no past: profit, peak and ADL state begin anew."""
@@ -314,34 +314,21 @@ class ContractState:
         numbers in use; `more` is the (lots, cost, numbers) about to be set. It grows with the book
         and does not fall with it.
         """
-        if not more:
-            return self.exposure_at(mark)
-        lots, cost = self._most(more)
-        return self._worth(lots, mark) + cost
+        worth = self.terms.factor * (mark if self.terms.linear else 1)
+        lots, cost = self.most(more) if more else self.most_held
+        return lots * worth + cost
 
-    def exposure_at(self, mark: int) -> int:
-        """Return the same of what is held, as last measured."""
-        lots, cost = self._exposed
-        return self._worth(lots, mark) + cost
-
-    def measure(self) -> None:
-        """Take note of the largest positions, once what is held has changed."""
-        self._exposed = self._most({})
-
-    def _worth(self, lots: int, mark: int) -> int:
-        return lots * self.terms.factor * (mark if self.terms.linear else 1)
-
-    def _most(self, more: Mapping[Side, tuple[int, int, int]]) -> tuple[int, int]:
-        """Return the lots and cost of one account that held the largest position of each number."""
-        all_lots = all_cost = 0
+    def most(self, more: Mapping[Side, tuple[int, int, int]]) -> tuple[int, int]:
+        """Return the lots and cost of somebody who holds the largest position of every number."""
+        all_lots = all_costs = 0
         for side, lane in self.lanes.items():
             lots, cost, numbers = lane.largest_lots, lane.largest_cost, len(lane.labels)
             if side in more:
                 most = more[side]
                 lots, cost = max(lots, most[0]), max(cost, most[1])
                 numbers = max(numbers, most[2])
-            all_lots, all_cost = all_lots + lots * numbers, all_cost + cost * numbers
-        return all_lots, all_cost
+            all_lots, all_costs = all_lots + lots * numbers, all_costs + cost * numbers
+        return all_lots, all_costs
 
     def scalars(self) -> tuple[object, ...]:
         """Return the contract's own numbers for the hash of changes."""

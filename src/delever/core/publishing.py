@@ -7,9 +7,8 @@ each lane, and whoever shows them calls `publish` again after the step, from the
 """
 
 import hashlib
-import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple, cast
 
@@ -208,23 +207,26 @@ def _alike(state: ContractState, rules: str) -> Alike:
 def _show(
     book: Book, alike: Alike, members: list[Arrangement], each: Each, *, alone: bool
 ) -> Iterator[tuple[str, ShownContract]]:
-    """Yield what contracts that are ranked alike show now.
+    """Return what contracts that are ranked alike show now, by name.
 
     What they show lies one after the other. Where others are not shown anew it is copied apart, so
     that a contract which then stays as it is does not keep alive what all others showed.
     """
     ranking = RULE_SETS[alike.rules].ranking
-    rank, light = (_at_once if alike.at_once else _one_by_one)(book, members, ranking, each)
-    end = 0
-    joins = ranking.joint and book.accounts.any_hedges
-    for state, arranged in members:
+    size = sum([len(lane.place) for _, arranged in members for lane in arranged])
+    rank, light = np.empty(size, np.int32), np.empty(size, np.int8)
+    shown, end = [], 0
+    for _, arranged in members:  # made before they are ranked, which needs all of the cache
         first, end = end, end + len(arranged[0].place) + len(arranged[1].place)
-        own_rank, own_light = rank[first:end], light[first:end]
-        if joins:
-            own_light = _joined(book, state, arranged, own_light)
-        if alone:
-            own_rank, own_light = own_rank.copy(), own_light.copy()
-        yield state.name, ShownContract(book.sequence, alike, arranged, own_rank, own_light)
+        own = rank[first:end], light[first:end]
+        shown.append(ShownContract(book.sequence, alike, arranged, *own))
+    (_at_once if alike.at_once else _one_by_one)(book, members, ranking, each, rank, light)
+    if ranking.joint and book.accounts.any_hedges:
+        pairs = zip(members, shown, strict=True)
+        shown = [replace(one, light=_joined(book, state, one)) for (state, _), one in pairs]
+    if alone:
+        shown = [replace(one, rank=one.rank.copy(), light=one.light.copy()) for one in shown]
+    return zip([state.name for state, _ in members], shown, strict=True)
 
 
 def _is_stale(book: Book, state: ContractState, shown: ShownContract, rules: str) -> bool:
@@ -254,9 +256,14 @@ def _arranged(lane: Positions, before: Arranged | None) -> Arranged:
 
 
 def _at_once(
-    book: Book, members: list[Arrangement], ranking: Ranking, each: Each
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return rank and light of all positions, in the order in which they are shown."""
+    book: Book,
+    members: list[Arrangement],
+    ranking: Ranking,
+    each: Each,
+    rank: np.ndarray,
+    light: np.ndarray,
+) -> None:
+    """Fill in rank and light of all positions, in the order in which they are shown."""
     lanes: list[Shown] = [lane for _, arranged in members for lane in arranged]
     hedging = members if book.accounts.any_hedges else []
     hedged = ((state, side) for state, _ in hedging for side in Side)
@@ -266,46 +273,51 @@ def _at_once(
     wallets, accounts = book.asset_of(members[0][0]).wallets, book.accounts
     exempt = accounts.adl_exempt if accounts.any_exempt else accounts.adl_exempt[:0]
     around = wallets.rows, exempt, accounts.order()
-    shown: tuple[np.ndarray, np.ndarray] = kernels_for(accounts.size).show_lanes(
-        lanes, joint, *around, *score.places(), *line, each
+    kernels_for(accounts.size).show_lanes(
+        lanes, joint, *around, *score.places(), *line, rank, light, each
     )
-    return shown
 
 
 def _one_by_one(
-    book: Book, members: list[Arrangement], ranking: Ranking, each: Each
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the same where a score is programmed rather than told, or nobody is closed."""
+    book: Book,
+    members: list[Arrangement],
+    ranking: Ranking,
+    each: Each,
+    rank: np.ndarray,
+    light: np.ndarray,
+) -> None:
+    """Do the same where a score is programmed rather than told, or nobody is closed."""
 
-    def ranked(member: Arrangement) -> list[np.ndarray]:
-        state, arranged = member
-        columns = []
-        for side, lane in zip(Side, arranged, strict=True):
-            queue = rank_lane(view_lane(book, state, side), ranking)
-            shown = np.empty((2, len(lane.place)), np.int32)
-            shown[:, lane.place] = queue.rank, queue.light
-            columns.append(shown)
-        return columns
+    def ranked(lane: tuple[ContractState, Side, Arranged]) -> tuple[np.ndarray, np.ndarray]:
+        state, side, arranged = lane
+        queue, size = rank_lane(view_lane(book, state, side), ranking), len(arranged.place)
+        own_rank, own_light = np.empty(size, np.int32), np.empty(size, np.int8)
+        own_rank[arranged.place], own_light[arranged.place] = queue.rank, queue.light
+        return own_rank, own_light
 
-    rank, light = np.hstack(list(itertools.chain.from_iterable(each(ranked, members))))
-    return rank, light.astype(np.int8)
+    lanes = [
+        (state, side, lane)
+        for state, arranged in members
+        for side, lane in zip(Side, arranged, strict=True)
+    ]
+    ranks, lights = zip(*each(ranked, lanes), strict=True)
+    np.concatenate(ranks, out=rank)
+    np.concatenate(lights, out=light)
 
 
-def _joined(
-    book: Book, state: ContractState, arranged: list[Arranged], light: np.ndarray
-) -> np.ndarray:
+def _joined(book: Book, state: ContractState, shown: ShownContract) -> np.ndarray:
     """Return lights with the higher one of both lanes where an account hedges across both."""
     long, short = (_hedging(book, lane) for lane in state.lanes.values())
     joint = np.intersect1d(long, short, assume_unique=True)
     if not len(joint):
-        return light
-    account = np.concatenate([lane.account for lane in arranged])
+        return shown.light
+    account = np.concatenate([lane.account for lane in shown.arranged])
     found = np.searchsorted(joint, account)
     found[found == len(joint)] = 0
     own = joint[found] == account
     highest = np.zeros(len(joint), np.int8)
-    np.maximum.at(highest, found[own], light[own])
-    return np.where(own, highest[found], light)
+    np.maximum.at(highest, found[own], shown.light[own])
+    return np.where(own, highest[found], shown.light)
 
 
 def _hedging(book: Book, lane: Positions) -> np.ndarray:

@@ -117,9 +117,9 @@ def _over(number, divisor):
 
 @compiled(t.int64(t.int64, I8, I8, I8))
 def _maintenance(notional, tier_from, tier_rate, tier_deduction):
-    tier = len(tier_from) - 1
-    while tier > 0 and tier_from[tier] > notional:
-        tier -= 1
+    tier = 0
+    for higher in range(1, len(tier_from)):  # without a branch that sizes make hard to foretell
+        tier += np.int64(tier_from[higher] <= notional)
     millions = np.uint64(notional) // np.uint64(1_000_000)
     rest = np.uint64(notional) - millions * np.uint64(1_000_000)
     rate = np.uint64(tier_rate[tier])

@@ -302,6 +302,8 @@ def show_lanes(
     profitable_only,
     levels,
     by_count,
+    rank,
+    light,
     each=map,
 ):
     sizes = np.array([len(lane.place) for lane in lanes])
@@ -309,10 +311,8 @@ def show_lanes(
     joined = np.zeros((len(lanes), 3), np.int64)
     for lane, (profit, notional) in enumerate(joint):
         joined[lane] = len(profit), profit.ctypes.data, notional.ctypes.data
-    rows = int(sizes.sum())
-    rank, light = np.empty(rows, np.int32), np.empty(rows, np.int8)
     # Many rows find equity in a column of its own sooner than in all the wallets.
-    equities = _equities(wallets if rows >= len(wallets) else wallets[:0])
+    equities = _equities(wallets if len(rank) >= len(wallets) else wallets[:0])
     around = wallets, equities, exempt, account_order, (gain, leverage, profitable_only)
 
     def show(part):
@@ -322,4 +322,3 @@ def show_lanes(
 
     for _ in each(show, parts_of(sizes)):
         pass
-    return rank, light

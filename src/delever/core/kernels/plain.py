@@ -350,16 +350,16 @@ def show_lanes(
     profitable_only: bool,
     levels: int,
     by_count: bool,
+    rank: np.ndarray,
+    light: np.ndarray,
     each: Each = map,  # noqa: ARG001
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return rank and light of many lanes: each scored, in line, and spread over.
+) -> None:
+    """Fill in rank and light of many lanes: each scored, in line, and spread over.
 
     One lane stands after the other. `joint` is each one's joint profit and notional, or empty where
     nobody hedges.
     """
     end, nothing = 0, np.empty(0, np.int64)
-    rows = sum([len(lane.place) for lane in lanes])
-    rank, light = np.empty(rows, np.int32), np.empty(rows, np.int8)
     for lane, joined in zip(lanes, joint or [(nothing, nothing)] * len(lanes), strict=True):
         own, size = lane.columns, len(lane.place)
         score, standing = np.empty(size), np.empty(size, bool)
@@ -384,7 +384,6 @@ def show_lanes(
         first, end = end, end + size
         shown = rank[first:end], light[first:end]
         spread(order, lane.place, own.lots, levels, by_count, *shown, nothing)
-    return rank, light
 
 
 def until_filled(order: Ints, lots: Ints, wanted: int) -> int:
