@@ -296,7 +296,7 @@ def test_whole_lanes_are_shown_alike(
     size = sum(size for _, size in seeds)
     shown = [(np.full(size, 9, np.int32), np.full(size, 9, np.int8)) for _ in range(2)]
     for kernels, columns in zip((plain, compiled), shown, strict=True):
-        kernels.show_lanes(lanes, joined, *around, *columns)
+        kernels.show_lanes(lanes, joined, *around, *columns, map)
     plainly, compiled_ = ([column.tolist() for column in columns] for columns in shown)
     assert plainly == compiled_
 
@@ -309,7 +309,7 @@ def test_marks_of_many_lanes_are_one_mark_each(seeds: list[tuple[int, int]], tic
     for kernels in (plain, compiled):
         rows, (table, _) = [lane(seed, size) for seed, size in seeds], wallets(0)
         marked = [(Rows(columns), 7 + n, ticks, Tiered()) for n, columns in enumerate(rows)]
-        kernels.revalue_lanes(marked, table, 9)
+        kernels.revalue_lanes(marked, table, 9, map)
         found.append([table.tolist(), *([*c["profit"], *c["maintenance"]] for c in rows)])
     assert found[0] == found[1]
 

@@ -215,7 +215,7 @@ def _revalue_table(sizes, columns, factors, tiers, wallets, sequence):
         )
 
 
-def revalue_lanes(lanes, wallets, sequence, each=map):
+def revalue_lanes(lanes, wallets, sequence, each):
     sizes = np.array([lane.size for lane, _, _, _ in lanes])
     factors = [
         number

@@ -187,9 +187,7 @@ def _light_by_count(rank, n, levels, light):
 @compiled(t.void(I4, I4, I8, t.int64, I1))
 def _light_by_lots(order, place, lots, levels, light):
     light[:] = 0
-    level, through, whole = levels, 0, 0
-    for row in order:
-        whole += lots[row]
+    level, through, whole = levels, 0, lots[order].sum()
     # Levels fall as the line goes on: a boundary is a multiplication, not a division a row.
     for row in order:
         through += lots[row]
@@ -201,20 +199,20 @@ def _light_by_lots(order, place, lots, levels, light):
 @compiled(t.void(I4, I4, I8, t.int64, t.boolean, I4, I1, I8))
 def spread(order, place, lots, levels, by_count, rank, light, ahead):
     rank[:] = 0
+    ahead[:] = 0
+    through = 0
     for i in range(len(order)):
-        rank[place[order[i]]] = i + 1
+        target = place[order[i]]
+        rank[target] = i + 1
+        if len(ahead):
+            ahead[target] = through
+            through += lots[order[i]]
     if by_count:
         _light_by_count(rank, len(order), levels, light)
         if len(order):
             light[place[order[0]]] = levels
     else:
         _light_by_lots(order, place, lots, levels, light)
-    if len(ahead):
-        ahead[:] = 0
-        through = 0
-        for row in order:
-            ahead[place[row]] = through
-            through += lots[row]
 
 
 @compiled(t.int64(I4, I8, t.int64))

@@ -84,14 +84,12 @@ def _divide(part, divisor):
 @compiled(t.void(I4, WALLETS, I8, I8, I8))
 def _gather(account, wallets, equities, equity, margins):
     """Fill in each account's equity, and what it needs where that is asked for."""
-    n, last = len(account), len(account) - 1
-    if len(equities):
-        for i in range(n):
-            equity[i] = equities[np.uint64(account[i])]
-    else:
-        for i in range(n):
-            prefetch(wallets, np.int64(account[min(i + AHEAD, last)]))
-            owner = np.uint64(account[i])
+    for i in range(len(account)):
+        owner = np.uint64(account[i])
+        if len(equities):
+            equity[i] = equities[owner]
+        else:
+            prefetch(wallets, np.int64(account[min(i + AHEAD, len(account) - 1)]))
             equity[i] = wallets[owner, BALANCE] + wallets[owner, PROFIT]
     for i in range(len(margins)):
         margins[i] = wallets[np.uint64(account[i]), MAINTENANCE]
@@ -136,51 +134,7 @@ def _stand(
             standing[i] &= not exempt[account[i]]
 
 
-BLOCK = 8192
-"""Rows that are scored in one go: what is worked out for them stays in a near cache."""
 SCORED = I4, B1, B1, I8, I8, I8, I8, I8, I8, WALLETS, I8, B1, PAIR, PAIR, t.boolean, F8, B1
-
-
-@compiled(t.void(*SCORED, TABLE))
-def _score_block(
-    account,
-    isolated,
-    under_liquidation,
-    cost,
-    margin,
-    profit,
-    maintenance,
-    joint_profit,
-    joint_notional,
-    wallets,
-    equities,
-    exempt,
-    gain,
-    leverage,
-    profitable_only,
-    score,
-    standing,
-    scratch,
-):
-    n, needed = len(account), 0
-    for place in (gain[0], gain[1], leverage[0], leverage[1]):
-        needed = n if place in (MARGINS, COVER) else needed
-    equity, margins = scratch[0, :n], scratch[1, :needed]
-    levered, divisor = scratch[2, :n].view(np.float64), scratch[3, :n].view(np.float64)
-    columns, bucket = (account, isolated, under_liquidation), (equity, margins, standing)
-    around = wallets, equities, exempt, profitable_only
-    _stand(*columns, margin, profit, maintenance, *around, *bucket)
-    parts = profit, cost, maintenance, equity, margins, joint_profit, joint_notional
-    _take(gain[0], *parts, score)
-    _take(gain[1], *parts, divisor)
-    _divide(score, divisor)
-    _take(leverage[0], *parts, levered)
-    _take(leverage[1], *parts, divisor)
-    _divide(levered, divisor)
-    for i in range(n):
-        up, down = score[i] * levered[i], score[i] / levered[i]
-        down = down if levered[i] != 0 else np.float64(0)
-        score[i] = up if score[i] > 0 else down
 
 
 @compiled(t.void(*SCORED))
@@ -203,29 +157,24 @@ def _score(
     score,
     standing,
 ):
-    scratch = np.empty((4, BLOCK), np.int64)
-    for a in range(0, len(account), BLOCK):
-        b = min(a + BLOCK, len(account))
-        _score_block(
-            account[a:b],
-            isolated[a:b],
-            under_liquidation[a:b],
-            cost[a:b],
-            margin[a:b],
-            profit[a:b],
-            maintenance[a:b],
-            joint_profit[a:b],  # which may be empty, and is then again
-            joint_notional[a:b],
-            wallets,
-            equities,
-            exempt,
-            gain,
-            leverage,
-            profitable_only,
-            score[a:b],
-            standing[a:b],
-            scratch,
-        )
+    n, asked = len(account), (gain[0], gain[1], leverage[0], leverage[1])
+    needed = n if MARGINS in asked or COVER in asked else 0
+    scratch = np.empty((4, n), np.int64)
+    equity, margins = scratch[0], scratch[1, :needed]
+    levered, divisor = scratch[2].view(np.float64), scratch[3].view(np.float64)
+    columns = account, isolated, under_liquidation, margin, profit, maintenance
+    _stand(*columns, wallets, equities, exempt, profitable_only, equity, margins, standing)
+    parts = profit, cost, maintenance, equity, margins, joint_profit, joint_notional
+    _take(gain[0], *parts, score)
+    _take(gain[1], *parts, divisor)
+    _divide(score, divisor)
+    _take(leverage[0], *parts, levered)
+    _take(leverage[1], *parts, divisor)
+    _divide(levered, divisor)
+    for i in range(n):
+        up, down = score[i] * levered[i], score[i] / levered[i]
+        down = down if levered[i] != 0 else np.float64(0)
+        score[i] = up if score[i] > 0 else down
 
 
 def score_products(*columns):
@@ -233,24 +182,13 @@ def score_products(*columns):
     _score(*columns[:10], none, *columns[10:])
 
 
+AROUND = t.Tuple((WALLETS, I8, B1, I4))
 KINDS = t.Tuple((PAIR, PAIR, t.boolean))
 
 
-@compiled(t.void(I8, TABLE, TABLE, WALLETS, I8, B1, I4, KINDS, t.int64, t.boolean, I4, I1))
-def _show_table(
-    sizes,
-    columns,
-    joined,
-    wallets,
-    equities,
-    exempt,
-    account_order,
-    kinds,
-    levels,
-    by_count,
-    rank,
-    light,
-):
+@compiled(t.void(I8, TABLE, TABLE, AROUND, KINDS, t.int64, t.boolean, I4, I1))
+def _show_table(sizes, columns, joined, around, kinds, levels, by_count, rank, light):
+    wallets, equities, exempt, account_order = around
     most = max(sizes)
     score, standing = np.empty(most, np.float64), np.empty(most, np.bool_)
     keys, spare = np.empty(most, np.uint64), np.empty(most, np.uint64)
@@ -291,21 +229,8 @@ def _equities(wallets):
     return equity
 
 
-def show_lanes(
-    lanes,
-    joint,
-    wallets,
-    exempt,
-    account_order,
-    gain,
-    leverage,
-    profitable_only,
-    levels,
-    by_count,
-    rank,
-    light,
-    each=map,
-):
+def show_lanes(lanes, joint, wallets, exempt, account_order, *ranking):
+    *kinds, levels, by_count, rank, light, each = ranking
     sizes = np.array([len(lane.place) for lane in lanes])
     columns = table_at([lane.where for lane in lanes])
     joined = np.zeros((len(lanes), 3), np.int64)
@@ -313,12 +238,12 @@ def show_lanes(
         joined[lane] = len(profit), profit.ctypes.data, notional.ctypes.data
     # Many rows find equity in a column of its own sooner than in all the wallets.
     equities = _equities(wallets if len(rank) >= len(wallets) else wallets[:0])
-    around = wallets, equities, exempt, account_order, (gain, leverage, profitable_only)
+    around = wallets, equities, exempt, account_order
 
     def show(part):
         those, at = part
         tables = sizes[those], columns[those], joined[those]
-        _show_table(*tables, *around, levels, by_count, rank[at], light[at])
+        _show_table(*tables, around, tuple(kinds), levels, by_count, rank[at], light[at])
 
     for _ in each(show, parts_of(sizes)):
         pass

@@ -199,7 +199,7 @@ def revalue_lanes(
     lanes: Sequence[Revalued],
     wallets: Ints,
     sequence: int,
-    each: Each = map,  # noqa: ARG001 - so few rows are worth no thread
+    each: Each,  # noqa: ARG001 - so few rows are worth no thread
 ) -> None:
     """Value many lanes, each at its new mark, as `revalue` does.
 
@@ -352,7 +352,7 @@ def show_lanes(
     by_count: bool,
     rank: np.ndarray,
     light: np.ndarray,
-    each: Each = map,  # noqa: ARG001
+    each: Each,  # noqa: ARG001
 ) -> None:
     """Fill in rank and light of many lanes: each scored, in line, and spread over.
 
