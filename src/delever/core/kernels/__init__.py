@@ -10,7 +10,6 @@ of delever knows which one it is.
 """
 
 import functools
-import sys
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,7 @@ def kernels_for(size: int) -> Any:
 
 def where_of(*columns: np.ndarray) -> bytes:
     """Return where columns lie in memory, as the kernels take it: for as long as they live."""
-    return b"".join([column.ctypes.data.to_bytes(8, sys.byteorder) for column in columns])
+    return np.array([column.ctypes.data for column in columns], np.int64).tobytes()
 
 
 @functools.cache
