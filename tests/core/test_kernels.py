@@ -263,7 +263,7 @@ class Tiered:
     """What the tiers are told by, as a contract's terms do."""
 
     tiers = np.array(TIERS)
-    tiers_at = where_of(tiers)
+    tiers_at = where_of(*tiers)
 
 
 class Placed:

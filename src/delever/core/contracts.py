@@ -205,7 +205,7 @@ def terms_of(definition: DefineContract, cash_decimals: int) -> Terms:
         factor=factor,
         cash_unit=10**cash_decimals,
         tiers=tiers,
-        tiers_at=where_of(tiers),
+        tiers_at=where_of(*tiers),
         tier_rows=tuple(tiers.tolist()),
         adl_exempt=definition.adl_exempt,
     )

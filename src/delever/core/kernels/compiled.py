@@ -193,21 +193,21 @@ def is_stale(account, wallets, since):
     return False
 
 
-@compiled(t.void(I8, TABLE, TABLE, TABLE, WALLETS, t.int64))
-def _revalue_table(sizes, columns, factors, tiers, wallets, sequence):
-    for lane in range(len(sizes)):
-        size, at, count = sizes[lane], columns[lane], factors[lane, 2]
-        table = int64_at(tiers[lane, 0], 3 * count).reshape(3, count)
+@compiled(t.void(TABLE, TABLE, WALLETS, t.int64))
+def _revalue_table(numbers, columns, wallets, sequence):
+    for lane in range(len(numbers)):
+        size, at = numbers[lane, 0], columns[lane]
+        tiers = (at[10] - at[9]) // 8  # three rows of one table, one after the other
         revalue(
             int32_at(at[0], size),
             bool_at(at[2], size),
             int64_at(at[4], size),
             int64_at(at[5], size),
-            factors[lane, 0],
-            factors[lane, 1],
-            table[0],
-            table[1],
-            table[2],
+            numbers[lane, 1],
+            numbers[lane, 2],
+            int64_at(at[9], tiers),
+            int64_at(at[10], tiers),
+            int64_at(at[11], tiers),
             int64_at(at[7], size),
             int64_at(at[8], size),
             wallets,
@@ -216,29 +216,19 @@ def _revalue_table(sizes, columns, factors, tiers, wallets, sequence):
 
 
 def revalue_lanes(lanes, wallets, sequence, each):
-    sizes = np.array([lane.size for lane, _, _, _ in lanes])
-    factors = [
-        number
-        for _, factor, ticks, terms in lanes
-        for number in (factor, ticks, terms.tiers.shape[1])
-    ]
-    tables = (
-        sizes,
-        table_at([lane.where() for lane, _, _, _ in lanes]),
-        np.array(factors).reshape(-1, 3),
-        table_at([terms.tiers_at for _, _, _, terms in lanes]),
-    )
-    # Differences lie closer together than wallets, and each thread can have its own.
-    rows = int(sizes.sum())
+    of_lanes = [n for lane, factor, ticks, _ in lanes for n in (lane.size, factor, ticks)]
+    numbers, rows = np.array(of_lanes).reshape(-1, 3), sum(of_lanes[::3])
+    columns = table_at([lane.where() + terms.tiers_at for lane, _, _, terms in lanes])
     if rows < len(wallets):
-        _revalue_table(*tables, wallets, sequence)
+        _revalue_table(numbers, columns, wallets, sequence)
         return
-    size = rows if each is map else rows // (rows // len(wallets))
 
+    # Differences lie closer together than wallets, and each thread can have its own.
     def revalued(part):
         differences = np.zeros((len(wallets), 2), np.int64)
-        _revalue_table(*(table[part] for table in tables), differences, sequence)
+        _revalue_table(numbers[part], columns[part], differences, sequence)
         return differences
 
-    for differences in each(revalued, [part for part, _ in parts_of(sizes, size)]):
+    size = rows if each is map else rows // (rows // len(wallets))
+    for differences in each(revalued, [part for part, _ in parts_of(numbers[:, 0], rows, size)]):
         _add_up(differences, wallets, sequence)

@@ -245,5 +245,5 @@ def show_lanes(lanes, joint, wallets, exempt, account_order, *ranking):
         tables = sizes[those], columns[those], joined[those]
         _show_table(*tables, around, tuple(kinds), levels, by_count, rank[at], light[at])
 
-    for _ in each(show, parts_of(sizes)):
+    for _ in each(show, parts_of(sizes, len(rank))):
         pass

@@ -92,8 +92,10 @@ def table_at(places: list[bytes]) -> np.ndarray:
     return numbers.reshape(len(places), -1)
 
 
-def parts_of(sizes: np.ndarray, size: int = PART_SIZE) -> list[tuple[slice, slice]]:
+def parts_of(sizes: np.ndarray, rows: int, size: int = PART_SIZE) -> list[tuple[slice, slice]]:
     """Return lanes in parts that are worth a thread each: which lanes, and which of all rows."""
+    if rows <= size:
+        return [(slice(None), slice(None))]
     ends = np.cumsum(sizes)
     firsts = np.flatnonzero(np.diff((ends - sizes) // size, prepend=-1))
     lanes = itertools.pairwise([*firsts.tolist(), len(sizes)])

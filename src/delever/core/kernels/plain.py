@@ -59,7 +59,7 @@ class Tiered(Protocol):
 
     @property
     def tiers_at(self) -> bytes:
-        """Where that table lies in memory."""
+        """Where these rows lie in memory: one after the other."""
 
 
 Revalued = tuple[Rows, int, int, Tiered]
