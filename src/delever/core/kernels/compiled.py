@@ -230,5 +230,13 @@ def revalue_lanes(lanes, wallets, sequence, each):
         return differences
 
     size = rows if each is map else rows // (rows // len(wallets))
-    for differences in each(revalued, [part for part, _ in parts_of(numbers[:, 0], rows, size)]):
-        _add_up(differences, wallets, sequence)
+    found = list(each(revalued, [part for part, _ in parts_of(numbers[:, 0], rows, size)]))
+    owners = -(-len(wallets) // len(found))
+
+    def added_up(first):
+        part = slice(first, first + owners)
+        for differences in found:
+            _add_up(differences[part], wallets[part], sequence)
+
+    for _ in each(added_up, range(0, len(wallets), owners)):
+        pass

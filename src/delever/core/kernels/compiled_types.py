@@ -19,7 +19,7 @@ PAIR = t.UniTuple(t.int64, 2)
 
 AHEAD = 32
 """How many rows ahead a wallet is asked for."""
-PART_SIZE = 100_000
+PART_SIZE = 50_000
 """Rows from which a part of the lanes is worth a thread."""
 
 
