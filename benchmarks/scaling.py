@@ -16,8 +16,8 @@ from delever.core.kernels import fastest
 from delever.core.publishing import ShownContract, publish, show
 
 
-def ranks(shown: list[ShownContract]) -> list[str]:
-    return [lane.digest() for contract in shown for lane in contract.lanes.values()]
+def ranks(shown: dict[str, ShownContract]) -> list[str]:
+    return [lane.digest() for contract in shown.values() for lane in contract.lanes.values()]
 
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:
@@ -28,7 +28,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
         built, reference = build(book), Reference(book)
         publish(built)
         states = list(built.contracts.values())
-        found: dict[int, list[ShownContract]] = {}
+        found: dict[int, dict[str, ShownContract]] = {}
 
         def published(threads: int, states: list = states, built: object = built) -> None:
             for state in states:

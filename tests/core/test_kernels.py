@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delever.core.kernels import PARTS, compiled, plain
+from delever.core.kernels import PARTS, compiled, plain, where_of
 from delever.core.kernels.plain import CHANGED_AT, MAINTENANCE, PROFIT
 from delever.core.lanes import LaneColumns
 from delever.core.units import div_ceil
@@ -255,8 +255,15 @@ class Rows:
     def columns(self) -> LaneColumns:
         return self._columns
 
-    def where(self) -> tuple[int, ...]:
-        return tuple(column.ctypes.data for column in self._columns)
+    def where(self) -> bytes:
+        return where_of(*self._columns)
+
+
+class Tiered:
+    """What the tiers are told by, as a contract's terms do."""
+
+    tiers = np.array(TIERS)
+    tiers_at = where_of(*tiers)
 
 
 class Placed:
@@ -265,7 +272,7 @@ class Placed:
     def __init__(self, rows: Rows) -> None:
         self.columns = rows.columns()
         self.place = np.arange(rows.size, dtype=np.int32)[::-1].copy()
-        self.where = rows.size, *rows.where(), self.place.ctypes.data
+        self.where = rows.where() + where_of(self.place)
 
 
 def joint(seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -286,12 +293,12 @@ def test_whole_lanes_are_shown_alike(
     joined = [joint(seed, size) for seed, size in seeds] if seeds[0][0] % 3 else []
     gain, leverage = (tuple(map(PARTS.index, factor)) for factor in factors)
     around = table, exempt, order, gain, leverage, profitable_only, 5, by_count
-    plainly, compiled_ = (
-        kernels.show_lanes(lanes, joined, *around) for kernels in (plain, compiled)
-    )
-    for one, other, (_, size) in zip(plainly, compiled_, seeds, strict=True):
-        assert [column.tolist() for column in one] == [column.tolist() for column in other]
-        assert len(one[0]) == size
+    size = sum(size for _, size in seeds)
+    shown = [(np.full(size, 9, np.int32), np.full(size, 9, np.int8)) for _ in range(2)]
+    for kernels, columns in zip((plain, compiled), shown, strict=True):
+        kernels.show_lanes(lanes, joined, *around, *columns, map)
+    plainly, compiled_ = ([column.tolist() for column in columns] for columns in shown)
+    assert plainly == compiled_
 
 
 @given(
@@ -301,9 +308,8 @@ def test_marks_of_many_lanes_are_one_mark_each(seeds: list[tuple[int, int]], tic
     found = []
     for kernels in (plain, compiled):
         rows, (table, _) = [lane(seed, size) for seed, size in seeds], wallets(0)
-        tiers = np.array(TIERS)
-        marked = [(Rows(columns), 7 + number, ticks, tiers) for number, columns in enumerate(rows)]
-        kernels.revalue_lanes(marked, table, 9)
+        marked = [(Rows(columns), 7 + n, ticks, Tiered()) for n, columns in enumerate(rows)]
+        kernels.revalue_lanes(marked, table, 9, map)
         found.append([table.tolist(), *([*c["profit"], *c["maintenance"]] for c in rows)])
     assert found[0] == found[1]
 

@@ -27,7 +27,8 @@ FOLLOWS = {
     Wallets: {"sequence", "rows", "_capacity"},
     Lane: {"index", "total_lots", "total_cost", "total_margin", "_capacity", "_columns", "_where"},
     AssetState: {"exposure"},
-    ContractState: {"name", "number", "terms", "limits", "counted", "measured_exposure"},
+    ContractState: {"name", "number", "terms", "limits", "counted", "measured_exposure"}
+    | {"key", "most_held"},
     PoolState: {"name", "asset", "limits", "max_slippage_ppm"},
     RollingPeak: set(),
     RollingMean: {"_closed_area"},

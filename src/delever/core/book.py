@@ -12,7 +12,7 @@ from delever.core.book_moves import BookMoves
 from delever.core.contracts import terms_of
 from delever.core.filling import Fills
 from delever.core.holdings import Borne, ContractState, Parcel, PoolState
-from delever.core.kernels import Revalued  # noqa: TC001
+from delever.core.kernels import Each, Revalued
 from delever.core.lanes import Numbers
 from delever.core.messages import Event
 from delever.core.reading import column_of
@@ -26,9 +26,12 @@ class Book(BookMoves):
 
     # --- changing ---
 
-    def apply(self, event: Event) -> None:
-        """Change the book by one event."""
-        _APPLY[type(event)](self, event)
+    def apply(self, event: Event, each: Each = map) -> None:
+        """Change the book by one event. `each` runs parts of large work, as of a step."""
+        if isinstance(event, m.MarksSet):
+            self._marks_set(event, each)
+        else:
+            _APPLY[type(event)](self, event)
 
     def apply_fills(self, fills: Fills) -> None:
         """Change the book by the fills of one round, as `apply` does by one after the other."""
@@ -154,16 +157,16 @@ class Book(BookMoves):
         if event.orders:
             self.open_orders[key] = event.orders
 
-    def _marks_set(self, event: m.MarksSet) -> None:
+    def _marks_set(self, event: m.MarksSet, each: Each = map) -> None:
         moved: dict[str, list[Revalued]] = {}
         for name, mark in zip(event.contracts, event.marks_ticks, strict=True):
             state = self.contracts[name]
             lanes = moved.setdefault(state.terms.settle, [])
             lanes += state.mark_at(self.time_ms, mark, self.sequence)
-            self._touch(state)
-            self._measure(state)
+            self._changed[state.key] = state  # a mark engages nothing
+            self._bound(state)
         for asset, lanes in moved.items():
-            self.asset(asset).wallets.revalue(lanes)
+            self.asset(asset).wallets.revalue(lanes, each)
 
     def _depth_set(self, event: m.DepthSet) -> None:
         state = self.contracts[event.contract]

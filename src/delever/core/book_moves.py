@@ -94,7 +94,7 @@ class BookMoves(BookState):
 
     def _touch(self, state: ContractState) -> None:
         """Note that a contract's own numbers have changed, and whether it is engaged now."""
-        self._changed[f"contract {state.name}"] = state
+        self._changed[state.key] = state
         if state.engaged:
             self._engaged[state.name] = state
         else:
@@ -102,6 +102,10 @@ class BookMoves(BookState):
 
     def _measure(self, state: ContractState) -> None:
         """Keep the asset's bound on any account's worth up to date."""
+        state.most_held = state.most({})
+        self._bound(state)
+
+    def _bound(self, state: ContractState) -> None:
         exposure = state.exposure(state.mark, {})
         self.asset_of(state).exposure += exposure - state.measured_exposure
         state.measured_exposure = exposure

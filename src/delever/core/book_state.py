@@ -1,5 +1,6 @@
 """What the book holds, looking it up, and the hash of what has changed in it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -74,12 +75,12 @@ class BookState:
         """Return the accounts with fills or losses that the venue's numbers may not include yet."""
         return {name for name, fills in self._fills_of.items() if fills} | self.losses.keys()
 
-    def remember(self, contract: str, shown: object) -> None:
-        """Keep what was last shown of a contract, so that what has not changed is not made again.
+    def remember(self, shown: Mapping[str, object]) -> None:
+        """Keep what was last shown of contracts, so that what has not changed is not made again.
 
         It follows from the rest, and is no part of what the book is.
         """
-        self.shown[contract] = shown
+        self.shown.update(shown)
 
     def take_changes(self) -> bytes:
         """Return all that changed since the last call in one canonical form, and forget it."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from delever.core.kernels import Revalued, kernels_for
+from delever.core.kernels import Each, Revalued, kernels_for
 from delever.core.names import Names, NumberOf
 from delever.core.units import Bools, Ints, exact_sum
 
@@ -191,10 +191,10 @@ class Wallets(Table):
         self.maintenance[account] = self.maintenance.item(account) + maintenance_cash
         self.changed_at[account] = self.sequence
 
-    def revalue(self, lanes: list[Revalued]) -> None:
+    def revalue(self, lanes: list[Revalued], each: Each) -> None:
         """Value whole lanes at new marks; the cross wallets get the differences, exactly."""
         if lanes:
-            kernels_for(self.size).revalue_lanes(lanes, self.rows, self.sequence)
+            kernels_for(self.size).revalue_lanes(lanes, self.rows, self.sequence, each)
 
     def add(self, account: int, amount_cash: int) -> None:
         """Move cash into (or out of) an account's wallet."""

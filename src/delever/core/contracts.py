@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from delever.core.kernels import where_of
 from delever.core.messages import Amount, ContractKind, DefineContract, Reason, Side
 from delever.core.reading import Refusal, read_cash, read_decimal, read_scaled, refuse_unless
 from delever.core.units import (
@@ -39,7 +40,7 @@ class Terms:
     lot and tick (linear) or Cash * ticks per lot (inverse); `cash_unit` is one whole unit of the
     settle asset in Cash. The margin tiers are a table of three rows: the notional from which a rate
     holds (Cash), the rate (ppm), and the amount to deduct so that each rate applies only to its own
-    part (Cash); `tier_rows` are the same in plain integers.
+    part (Cash); `tier_rows` are the same in plain integers, `tiers_at` is where kernels find it.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Terms:
     factor: int
     cash_unit: int
     tiers: Ints
+    tiers_at: bytes
     tier_rows: tuple[list[int], ...]
     adl_exempt: bool
 
@@ -203,6 +205,7 @@ def terms_of(definition: DefineContract, cash_decimals: int) -> Terms:
         factor=factor,
         cash_unit=10**cash_decimals,
         tiers=tiers,
+        tiers_at=where_of(*tiers),
         tier_rows=tuple(tiers.tolist()),
         adl_exempt=definition.adl_exempt,
     )

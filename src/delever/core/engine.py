@@ -23,6 +23,7 @@ from delever.core.holdings import ContractState
 from delever.core.insurance import absorb, observe, watch_depth
 from delever.core.intake import admit
 from delever.core.invariants import StepCheck
+from delever.core.kernels import Each
 from delever.core.liquidation import liquidate_cross, liquidate_isolated
 from delever.core.messages import (
     Accepted,
@@ -37,7 +38,7 @@ from delever.core.messages import (
     Side,
 )
 from delever.core.notices import notices_of
-from delever.core.publishing import Each, published
+from delever.core.publishing import published
 from delever.core.rules import RULE_SETS, RuleSet
 from delever.core.triggers import WARNING_PPM, Reading, Trigger
 
@@ -55,7 +56,8 @@ def step(book: Book, command: Command, each: Each = map) -> tuple[Event, ...]:
     if isinstance(admitted, Refused):
         book.apply(admitted)
         return (admitted,)
-    run = _Run(book, Accepted(sequence=book.sequence + 1, time_ms=command.time_ms))
+    accepted = Accepted(sequence=book.sequence + 1, time_ms=command.time_ms)
+    run = _Run(book, accepted, each)
     run.emit(admitted)
     if book.managed:
         managed = {
@@ -98,8 +100,9 @@ def _watch_pools(run: "_Run", forced: str) -> None:
 class _Run:
     """Collects the events of one step and applies each (or a round's fills) before the next."""
 
-    def __init__(self, book: Book, accepted: Accepted) -> None:
+    def __init__(self, book: Book, accepted: Accepted, each: Each) -> None:
         self.book = book
+        self.each = each
         self.events: list[Event] = [accepted]
         self.check = StepCheck(book)
         book.apply(accepted)
@@ -112,7 +115,7 @@ class _Run:
                 self.events += event.events
             else:
                 self.check.before(event)
-                self.book.apply(event)
+                self.book.apply(event, self.each)
                 self.events.append(event)
 
 

@@ -145,6 +145,7 @@ class ContractState:
         self.terms = terms
         self.limits = exact_limits(definition.limits, cash_decimals)
         self.name = definition.contract
+        self.key = f"contract {self.name}"
         self.pool = definition.pool
         self.mark = 0
         self.previous_mark = 0
@@ -165,6 +166,7 @@ class ContractState:
         self.rating: Rating | None = None
         self.counted = False
         self.measured_exposure = 0
+        self.most_held = 0, 0
 
     def start_again(self, pool: str, window_ms: int, time_ms: int) -> None:
         """Stand behind another pool with no past: profit, peak and ADL state begin anew."""
@@ -215,12 +217,12 @@ class ContractState:
         """Stand at a new mark from this time on; return the lanes to be valued at it."""
         self.previous_mark, self.mark = self.mark or mark_ticks, mark_ticks
         self.marks.observe(time_ms, mark_ticks)
-        moved: list[Revalued] = []
-        for side, lane in self.lanes.items():
-            lane.changed_at = sequence
-            if lane.size:
-                factor, ticks = self.terms.per_lot(side, mark_ticks)
-                moved.append((lane, factor, ticks, self.terms.tiers))
+        long, short = self.lanes.values()
+        long.changed_at = short.changed_at = sequence
+        factor, ticks = self.terms.per_lot(Side.LONG, mark_ticks)
+        moved: list[Revalued] = [(long, factor, ticks, self.terms)] if long.size else []
+        if short.size:
+            moved.append((short, -factor, ticks, self.terms))
         return moved
 
     def restate(
@@ -313,15 +315,20 @@ class ContractState:
         and does not fall with it.
         """
         worth = self.terms.factor * (mark if self.terms.linear else 1)
-        bound = 0
+        lots, cost = self.most(more) if more else self.most_held
+        return lots * worth + cost
+
+    def most(self, more: Mapping[Side, tuple[int, int, int]]) -> tuple[int, int]:
+        """Return the lots and cost of somebody who holds the largest position of every number."""
+        all_lots = all_costs = 0
         for side, lane in self.lanes.items():
             lots, cost, numbers = lane.largest_lots, lane.largest_cost, len(lane.labels)
             if side in more:
                 most = more[side]
                 lots, cost = max(lots, most[0]), max(cost, most[1])
                 numbers = max(numbers, most[2])
-            bound += (lots * worth + cost) * numbers
-        return bound
+            all_lots, all_costs = all_lots + lots * numbers, all_costs + cost * numbers
+        return all_lots, all_costs
 
     def scalars(self) -> tuple[object, ...]:
         """Return the contract's own numbers for the hash of changes."""

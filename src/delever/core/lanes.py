@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from delever.core.columns import Table, digest_of
+from delever.core.kernels import where_of
 from delever.core.messages import PositionColumnsSet
 from delever.core.reading import column_of
 from delever.core.row_index import RowIndex
@@ -103,7 +104,7 @@ class Lane(Table):
         self.changed_at = 0
         self.opened_or_closed = 0
         self._columns: tuple[int, LaneColumns] = (-1, self._sliced())
-        self._where: tuple[int, tuple[int, ...]] = (0, ())
+        self._where: tuple[int, bytes] = (0, b"")
 
     @property
     def most(self) -> tuple[int, int, int]:
@@ -140,13 +141,13 @@ class Lane(Table):
             self._columns = self.opened_or_closed, columns
         return columns
 
-    def where(self) -> tuple[int, ...]:
+    def where(self) -> bytes:
         """Return where these columns lie in memory: until the lane grows."""
-        capacity, addresses = self._where
+        capacity, where = self._where
         if capacity != self._capacity:
-            addresses = tuple(getattr(self, name).ctypes.data for name in LaneColumns._fields)
-            self._where = self._capacity, addresses
-        return addresses
+            where = where_of(*(getattr(self, name) for name in LaneColumns._fields))
+            self._where = self._capacity, where
+        return where
 
     def _sliced(self) -> "LaneColumns":
         return LaneColumns(*(getattr(self, name)[: self.size] for name in LaneColumns._fields))

@@ -7,16 +7,16 @@ each lane, and whoever shows them calls `publish` again after the step, from the
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, NamedTuple, cast
+from functools import cached_property
+from typing import NamedTuple, cast
 
 import numpy as np
 
 from delever.core.book import Book
 from delever.core.holdings import ContractState
-from delever.core.kernels import Shown, kernels_for
+from delever.core.kernels import Each, Shown, kernels_for, where_of
 from delever.core.lanes import Lane as Positions
 from delever.core.lanes import LaneColumns
 from delever.core.messages import (
@@ -34,13 +34,7 @@ from delever.core.rating import rate_all
 from delever.core.rules import RULE_SETS
 from delever.core.valuation import joint_columns, view_lane
 
-PART_SIZE = 100_000
-"""Positions from which a part of the book is worth a thread."""
-
 Lane = tuple[str, Side]
-RankAndLight = tuple[np.ndarray, np.ndarray]
-Each = Callable[..., Iterable[Any]]
-"""`map`, or what does the same."""
 
 
 class Alike(NamedTuple):
@@ -83,35 +77,59 @@ class Arranged:
     position: np.ndarray
     place: np.ndarray
     columns: LaneColumns
-    where: tuple[int, ...]
+    where: bytes
 
 
-Arrangement = tuple[ContractState, dict[Side, Arranged]]
+Arrangement = tuple[ContractState, list[Arranged]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class ShownContract:
-    """What both lanes of a contract show as of one sequence, under one rule set."""
+    """What both lanes of a contract show as of one sequence: rank and light, one after the other.
+
+    A lane is put together when it is first asked for: there are many contracts, and few are read.
+    """
 
     as_of: int
-    rules: str
-    lanes: dict[Side, ShownLane]
-    arranged: dict[Side, Arranged]
+    alike: Alike
+    arranged: list[Arranged]
+    rank: np.ndarray
+    light: np.ndarray
+
+    @cached_property
+    def lanes(self) -> dict[Side, ShownLane]:
+        """What each lane shows."""
+        middle = len(self.arranged[0].place)
+        parts = slice(middle), slice(middle, None)
+        return {
+            side: ShownLane(lane.account, lane.position, self.rank[part], self.light[part])
+            for side, lane, part in zip(Side, self.arranged, parts, strict=True)
+        }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Published:
-    """The lights and ranks of all lanes with a mark, as of one sequence."""
+    """The lights and ranks of all contracts with a mark, as of one sequence."""
 
     as_of: int
     time_ms: int
-    lanes: dict[Lane, ShownLane]
+    contracts: dict[str, ShownContract]
+
+    @cached_property
+    def lanes(self) -> dict[Lane, ShownLane]:
+        """What each lane shows."""
+        return {
+            (name, side): lane
+            for name, shown in self.contracts.items()
+            for side, lane in shown.lanes.items()
+        }
 
     def light(self, contract: str, side: Side, account: int) -> int:
         """Return the light of an account (by number), the highest of several positions, or 0."""
-        lane = self.lanes.get((contract, side))
-        if lane is None:
+        shown = self.contracts.get(contract)
+        if shown is None:
             return 0
+        lane = shown.lanes[side]
         first, last = np.searchsorted(lane.account, (account, account + 1))
         return int(lane.light[first:last].max(initial=0))
 
@@ -154,78 +172,69 @@ def publish(book: Book, each: Each = map) -> Published:
     A contract is ranked again only where its positions, its mark, or the wallet of somebody who
     holds it has changed since it was last published. `each` is as of a step.
     """
-    states = [state for state in book.contracts.values() if state.mark]
-    lanes: dict[Lane, ShownLane] = {}
-    for state, shown in zip(states, show(book, states, each), strict=True):
-        book.remember(state.name, shown)
-        for side, lane in shown.lanes.items():
-            lanes[state.name, side] = lane
-    return Published(book.sequence, book.time_ms, lanes)
+    shown = show(book, [state for state in book.contracts.values() if state.mark], each)
+    book.remember(shown)
+    return Published(book.sequence, book.time_ms, shown)
 
 
-def show(book: Book, states: Sequence[ContractState], each: Each = map) -> list[ShownContract]:
+def show(book: Book, states: Sequence[ContractState], each: Each = map) -> dict[str, ShownContract]:
     """Return what both lanes of contracts show now: what they showed, where that still holds."""
     shown: dict[str, ShownContract] = {}
     anew: dict[Alike, list[Arrangement]] = {}
     for state in states:
         before: ShownContract | None = book.shown.get(state.name)
-        if before is not None and not _is_stale(book, state, before):
+        rules = book.pool_of(state).definition.rules
+        if before is not None and not _is_stale(book, state, before, rules):
             shown[state.name] = before
             continue
-        arranged = before.arranged if before else {}
-        found = {side: _arranged(lane, arranged.get(side)) for side, lane in state.lanes.items()}
-        anew.setdefault(_alike(book, state), []).append((state, found))
-    parts = [(alike, part) for alike, members in anew.items() for part in _parts(members)]
-    for made in each(partial(_show, book), parts):
-        shown |= made
-    return [shown[state.name] for state in states]
+        kept = before.arranged if before else (None, None)
+        arranged = list(map(_arranged, state.lanes.values(), kept))
+        same = before is not None and before.alike.rules == rules
+        alike = before.alike if before and same else _alike(state, rules)
+        anew.setdefault(alike, []).append((state, arranged))
+    alone = sum(map(len, anew.values())) < len(states)
+    for alike, members in anew.items():
+        shown.update(_show(book, alike, members, each, alone=alone))
+    return {state.name: shown[state.name] for state in states}
 
 
-def _alike(book: Book, state: ContractState) -> Alike:
-    rules = book.pool_of(state).definition.rules
+def _alike(state: ContractState, rules: str) -> Alike:
     ranking = RULE_SETS[rules].ranking
     closes = ranking.closes and not state.terms.adl_exempt and not ranking.exempts(state.terms)
     return Alike(rules, state.terms.settle, closes and isinstance(ranking.score, Product))
 
 
-def _parts(members: list[Arrangement]) -> Iterator[list[Arrangement]]:
-    """Yield the contracts in parts that are worth a thread each."""
-    part: list[Arrangement] = []
-    size = 0
-    for member in members:
-        part.append(member)
-        size += sum([len(lane.place) for lane in member[1].values()])
-        if size >= PART_SIZE:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
+def _show(
+    book: Book, alike: Alike, members: list[Arrangement], each: Each, *, alone: bool
+) -> Iterator[tuple[str, ShownContract]]:
+    """Return what contracts that are ranked alike show now, by name.
 
-
-def _show(book: Book, part: tuple[Alike, list[Arrangement]]) -> dict[str, ShownContract]:
-    """Return what contracts that are ranked alike show now."""
-    alike, members = part
+    What they show lies one after the other. Where others are not shown anew it is copied apart, so
+    that a contract which then stays as it is does not keep alive what all others showed.
+    """
     ranking = RULE_SETS[alike.rules].ranking
-    ranked = iter((_at_once if alike.at_once else _one_by_one)(book, members, ranking))
-    shown = {}
-    for state, arranged in members:
-        lanes = {
-            side: ShownLane(lane.account, lane.position, *next(ranked))
-            for side, lane in arranged.items()
-        }
-        if ranking.joint and book.accounts.any_hedges:
-            lanes = _joined(book, state, lanes)
-        shown[state.name] = ShownContract(book.sequence, alike.rules, lanes, arranged)
-    return shown
+    size = sum([len(lane.place) for _, arranged in members for lane in arranged])
+    rank, light = np.empty(size, np.int32), np.empty(size, np.int8)
+    shown, end = [], 0
+    for _, arranged in members:  # made before they are ranked, which needs all of the cache
+        first, end = end, end + len(arranged[0].place) + len(arranged[1].place)
+        own = rank[first:end], light[first:end]
+        shown.append(ShownContract(book.sequence, alike, arranged, *own))
+    (_at_once if alike.at_once else _one_by_one)(book, members, ranking, each, rank, light)
+    if ranking.joint and book.accounts.any_hedges:
+        pairs = zip(members, shown, strict=True)
+        shown = [replace(one, light=_joined(book, state, one)) for (state, _), one in pairs]
+    if alone:
+        shown = [replace(one, rank=one.rank.copy(), light=one.light.copy()) for one in shown]
+    return zip([state.name for state, _ in members], shown, strict=True)
 
 
-def _is_stale(book: Book, state: ContractState, shown: ShownContract) -> bool:
+def _is_stale(book: Book, state: ContractState, shown: ShownContract, rules: str) -> bool:
     """Whether anything that the ranks depend on has changed since."""
-    rules = book.pool_of(state).definition.rules
-    if shown.rules != rules or RULE_SETS[rules].ranking.timed:
-        return True
     long, short = state.lanes.values()
-    if max(long.changed_at, short.changed_at) > shown.as_of:
+    if long.changed_at > shown.as_of or short.changed_at > shown.as_of:
+        return True
+    if shown.alike.rules != rules or RULE_SETS[rules].ranking.timed:
         return True
     wallets = book.asset_of(state).wallets
     is_stale = kernels_for(wallets.size).is_stale
@@ -242,57 +251,73 @@ def _arranged(lane: Positions, before: Arranged | None) -> Arranged:
     place[order] = np.arange(lane.size)
     one_number = lane.labels <= {0}  # then one stands for all
     numbers = np.broadcast_to(np.int32(0), lane.size) if one_number else position[order]
-    where = lane.size, *lane.where(), place.ctypes.data
-    columns = lane.columns()
-    return Arranged(lane.opened_or_closed, account[order], numbers, place, columns, where)
+    where = lane.where() + where_of(place)
+    return Arranged(lane.opened_or_closed, account[order], numbers, place, lane.columns(), where)
 
 
-def _at_once(book: Book, members: list[Arrangement], ranking: Ranking) -> list[RankAndLight]:
-    """Return rank and light of each lane's positions, in the order in which they are shown."""
-    lanes: list[Shown] = [lane for _, arranged in members for lane in arranged.values()]
+def _at_once(
+    book: Book,
+    members: list[Arrangement],
+    ranking: Ranking,
+    each: Each,
+    rank: np.ndarray,
+    light: np.ndarray,
+) -> None:
+    """Fill in rank and light of all positions, in the order in which they are shown."""
+    lanes: list[Shown] = [lane for _, arranged in members for lane in arranged]
     hedging = members if book.accounts.any_hedges else []
-    joint = [joint_columns(book, state, side) for state, _ in hedging for side in Side]
+    hedged = ((state, side) for state, _ in hedging for side in Side)
+    joint = list(each(lambda lane: joint_columns(book, *lane), hedged))
     score = cast("Product", ranking.score)
     line = ranking.profitable_only, ranking.levels, ranking.weighting == "count"
     wallets, accounts = book.asset_of(members[0][0]).wallets, book.accounts
     exempt = accounts.adl_exempt if accounts.any_exempt else accounts.adl_exempt[:0]
     around = wallets.rows, exempt, accounts.order()
-    ranked: list[RankAndLight] = kernels_for(accounts.size).show_lanes(
-        lanes, joint, *around, *score.places(), *line
+    kernels_for(accounts.size).show_lanes(
+        lanes, joint, *around, *score.places(), *line, rank, light, each
     )
-    return ranked
 
 
-def _one_by_one(book: Book, members: list[Arrangement], ranking: Ranking) -> Iterator[RankAndLight]:
-    """Yield the same where a score is programmed rather than told, or nobody is closed."""
-    for state, arranged in members:
-        for side in Side:
-            place = arranged[side].place
-            rank, light = np.empty(len(place), np.int32), np.empty(len(place), np.int8)
-            queue = rank_lane(view_lane(book, state, side), ranking)
-            rank[place], light[place] = queue.rank, queue.light
-            yield rank, light
+def _one_by_one(
+    book: Book,
+    members: list[Arrangement],
+    ranking: Ranking,
+    each: Each,
+    rank: np.ndarray,
+    light: np.ndarray,
+) -> None:
+    """Do the same where a score is programmed rather than told, or nobody is closed."""
+
+    def ranked(lane: tuple[ContractState, Side, Arranged]) -> tuple[np.ndarray, np.ndarray]:
+        state, side, arranged = lane
+        queue, size = rank_lane(view_lane(book, state, side), ranking), len(arranged.place)
+        own_rank, own_light = np.empty(size, np.int32), np.empty(size, np.int8)
+        own_rank[arranged.place], own_light[arranged.place] = queue.rank, queue.light
+        return own_rank, own_light
+
+    lanes = [
+        (state, side, lane)
+        for state, arranged in members
+        for side, lane in zip(Side, arranged, strict=True)
+    ]
+    ranks, lights = zip(*each(ranked, lanes), strict=True)
+    np.concatenate(ranks, out=rank)
+    np.concatenate(lights, out=light)
 
 
-def _joined(
-    book: Book, state: ContractState, lanes: dict[Side, ShownLane]
-) -> dict[Side, ShownLane]:
-    """Return lanes that show the higher light of both where an account hedges across both."""
-    long, short = (_hedging(book, state.lanes[side]) for side in Side)
+def _joined(book: Book, state: ContractState, shown: ShownContract) -> np.ndarray:
+    """Return lights with the higher one of both lanes where an account hedges across both."""
+    long, short = (_hedging(book, lane) for lane in state.lanes.values())
     joint = np.intersect1d(long, short, assume_unique=True)
     if not len(joint):
-        return lanes
+        return shown.light
+    account = np.concatenate([lane.account for lane in shown.arranged])
+    found = np.searchsorted(joint, account)
+    found[found == len(joint)] = 0
+    own = joint[found] == account
     highest = np.zeros(len(joint), np.int8)
-    found = {side: np.searchsorted(joint, lane.account) for side, lane in lanes.items()}
-    for side, lane in lanes.items():
-        found[side][found[side] == len(joint)] = 0
-        own = joint[found[side]] == lane.account
-        np.maximum.at(highest, found[side][own], lane.light[own])
-    joined = {}
-    for side, lane in lanes.items():
-        own = joint[found[side]] == lane.account
-        joined[side] = replace(lane, light=np.where(own, highest[found[side]], lane.light))
-    return joined
+    np.maximum.at(highest, found[own], shown.light[own])
+    return np.where(own, highest[found], shown.light)
 
 
 def _hedging(book: Book, lane: Positions) -> np.ndarray:

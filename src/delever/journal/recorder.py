@@ -7,8 +7,8 @@ from typing import Self
 
 from delever.core.engine import step
 from delever.core.invariants import audit
+from delever.core.kernels import Each
 from delever.core.messages import Command, Event
-from delever.core.publishing import Each
 from delever.journal.codec import decode_command, encode_command, encode_events
 from delever.journal.record import Head, Record, digest, seal, seal_snapshot
 from delever.journal.replay import Progress, replay_events

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from delever.config import Config
+from delever.core.kernels import Each
 from delever.core.messages import (
     Accepted,
     AdlFilled,
@@ -27,7 +28,7 @@ from delever.core.messages import (
     RatingsSet,
     RefreshLights,
 )
-from delever.core.publishing import Each, publish
+from delever.core.publishing import publish
 from delever.journal import JournalError, Record, Recorder
 from delever.journal.codec import decode_command, decode_events, encode_command
 from delever.server.board import Board, board_of

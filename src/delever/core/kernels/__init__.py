@@ -12,10 +12,12 @@ of delever knows which one it is.
 import functools
 from typing import Any
 
-from delever.core.kernels import plain
-from delever.core.kernels.plain import Revalued, Shown
+import numpy as np
 
-__all__ = ["PARTS", "Revalued", "Shown", "fastest", "kernels_for"]
+from delever.core.kernels import plain
+from delever.core.kernels.plain import Each, Revalued, Shown
+
+__all__ = ["PARTS", "Each", "Revalued", "Shown", "fastest", "kernels_for", "where_of"]
 
 PARTS = (
     "profit",
@@ -36,6 +38,11 @@ WORTH_COMPILING = 20_000
 def kernels_for(size: int) -> Any:
     """Return the kernels to use for a book or lane of this size: the fast ones once loaded."""
     return fastest() if size >= WORTH_COMPILING or fastest.cache_info().currsize else plain
+
+
+def where_of(*columns: np.ndarray) -> bytes:
+    """Return where columns lie in memory, as the kernels take it: for as long as they live."""
+    return np.array([column.ctypes.data for column in columns], np.int64).tobytes()
 
 
 @functools.cache

@@ -21,13 +21,13 @@ from delever.core.kernels.compiled_types import (
     I8,
     TABLE,
     WALLETS,
-    address_of,
     bool_at,
     compiled,
     int32_at,
     int64_at,
+    parts_of,
     prefetch,
-    table_of,
+    table_at,
 )
 from delever.core.kernels.plain import CHANGED_AT, HASH_ACCOUNT, HASH_POSITION, MAINTENANCE, PROFIT
 
@@ -117,9 +117,9 @@ def _over(number, divisor):
 
 @compiled(t.int64(t.int64, I8, I8, I8))
 def _maintenance(notional, tier_from, tier_rate, tier_deduction):
-    tier = len(tier_from) - 1
-    while tier > 0 and tier_from[tier] > notional:
-        tier -= 1
+    tier = 0
+    for higher in range(1, len(tier_from)):  # without a branch that sizes make hard to foretell
+        tier += np.int64(tier_from[higher] <= notional)
     millions = np.uint64(notional) // np.uint64(1_000_000)
     rest = np.uint64(notional) - millions * np.uint64(1_000_000)
     rate = np.uint64(tier_rate[tier])
@@ -143,7 +143,9 @@ def revalue(
     wallets,
     sequence,
 ):
-    last = len(lots) - 1
+    # Or differences to be added up later: a table of these two columns only.
+    stamps = wallets.shape[1] > 2
+    at, last = PROFIT if stamps else 0, len(lots) - 1
     for i in range(len(lots)):
         prefetch(wallets, np.int64(account[min(i + AHEAD, last)]))
         value = lots[i] * factor
@@ -155,6 +157,17 @@ def revalue(
         profit[i], maintenance[i] = now, margin
         if not isolated[i] and (moved | margin_moved) != 0:
             owner = np.uint64(account[i])
+            wallets[owner, at] += moved
+            wallets[owner, at + 1] += margin_moved
+            if stamps:
+                wallets[owner, CHANGED_AT] = sequence
+
+
+@compiled(t.void(WALLETS, WALLETS, t.int64))
+def _add_up(differences, wallets, sequence):
+    for owner in range(len(differences)):
+        moved, margin_moved = differences[owner]
+        if (moved | margin_moved) != 0:
             wallets[owner, PROFIT] += moved
             wallets[owner, MAINTENANCE] += margin_moved
             wallets[owner, CHANGED_AT] = sequence
@@ -180,31 +193,50 @@ def is_stale(account, wallets, since):
     return False
 
 
-@compiled(t.void(TABLE, WALLETS, t.int64))
-def _revalue_table(table, wallets, sequence):
-    for row in table:
-        size = row[0]
-        tiers = int64_at(row[13], 3 * row[12]).reshape(3, row[12])
+@compiled(t.void(TABLE, TABLE, WALLETS, t.int64))
+def _revalue_table(numbers, columns, wallets, sequence):
+    for lane in range(len(numbers)):
+        size, at = numbers[lane, 0], columns[lane]
+        tiers = (at[10] - at[9]) // 8  # three rows of one table, one after the other
         revalue(
-            int32_at(row[1], size),
-            bool_at(row[3], size),
-            int64_at(row[5], size),
-            int64_at(row[6], size),
-            row[10],
-            row[11],
-            tiers[0],
-            tiers[1],
-            tiers[2],
-            int64_at(row[8], size),
-            int64_at(row[9], size),
+            int32_at(at[0], size),
+            bool_at(at[2], size),
+            int64_at(at[4], size),
+            int64_at(at[5], size),
+            numbers[lane, 1],
+            numbers[lane, 2],
+            int64_at(at[9], tiers),
+            int64_at(at[10], tiers),
+            int64_at(at[11], tiers),
+            int64_at(at[7], size),
+            int64_at(at[8], size),
             wallets,
             sequence,
         )
 
 
-def revalue_lanes(lanes, wallets, sequence):
-    rows = [
-        (lane.size, *lane.where(), factor, ticks, tiers.shape[1], address_of(tiers))
-        for lane, factor, ticks, tiers in lanes
-    ]
-    _revalue_table(table_of(rows), wallets, sequence)
+def revalue_lanes(lanes, wallets, sequence, each):
+    of_lanes = [n for lane, factor, ticks, _ in lanes for n in (lane.size, factor, ticks)]
+    numbers, rows = np.array(of_lanes).reshape(-1, 3), sum(of_lanes[::3])
+    columns = table_at([lane.where() + terms.tiers_at for lane, _, _, terms in lanes])
+    if rows < len(wallets):
+        _revalue_table(numbers, columns, wallets, sequence)
+        return
+
+    # Differences lie closer together than wallets, and each thread can have its own.
+    def revalued(part):
+        differences = np.zeros((len(wallets), 2), np.int64)
+        _revalue_table(numbers[part], columns[part], differences, sequence)
+        return differences
+
+    size = rows if each is map else rows // (rows // len(wallets))
+    found = list(each(revalued, [part for part, _ in parts_of(numbers[:, 0], rows, size)]))
+    owners = -(-len(wallets) // len(found))
+
+    def added_up(first):
+        part = slice(first, first + owners)
+        for differences in found:
+            _add_up(differences[part], wallets[part], sequence)
+
+    for _ in each(added_up, range(0, len(wallets), owners)):
+        pass

@@ -174,32 +174,45 @@ def line_up(score, standing, account, account_order, position):
     return line_up_in(score, standing, account, account_order, position, *room)
 
 
+@compiled(t.void(I4, t.int64, t.int64, I1))
+def _light_by_count(rank, n, levels, light):
+    """Fill in lights from ranks: a plain loop for each level that a row may have."""
+    light[:] = 0
+    for level in range(levels):
+        last = np.uint32(n * (levels - level) // levels)
+        for i in range(len(rank)):
+            light[i] += np.uint32(rank[i] - 1) < last
+
+
+@compiled(t.void(I4, I4, I8, t.int64, I1))
+def _light_by_lots(order, place, lots, levels, light):
+    light[:] = 0
+    level, through, whole = levels, 0, lots[order].sum()
+    # Levels fall as the line goes on: a boundary is a multiplication, not a division a row.
+    for row in order:
+        through += lots[row]
+        while (levels - level + 1) * whole < levels * through:
+            level -= 1
+        light[place[row]] = level
+
+
 @compiled(t.void(I4, I4, I8, t.int64, t.boolean, I4, I1, I8))
 def spread(order, place, lots, levels, by_count, rank, light, ahead):
     rank[:] = 0
-    light[:] = 0
     ahead[:] = 0
-    n, total, through = len(order), 0, 0
-    if not by_count:
-        for i in range(n):
-            total += lots[order[i]]
-    # Levels fall as the line goes on: a boundary is a multiplication, not a division a row.
-    level, part, whole = levels, 0, n if by_count else total
-    counts_lots = len(ahead) > 0 or not by_count
-    for i in range(n):
-        row = order[i]
-        target = place[row]
+    through = 0
+    for i in range(len(order)):
+        target = place[order[i]]
         rank[target] = i + 1
-        if counts_lots:
-            if len(ahead):
-                ahead[target] = through
-            through += lots[row]
-        part = i + 1 if by_count else through
-        while (levels - level + 1) * whole < levels * part:
-            level -= 1
-        light[target] = level
-    if by_count and n:
-        light[place[order[0]]] = levels
+        if len(ahead):
+            ahead[target] = through
+            through += lots[order[i]]
+    if by_count:
+        _light_by_count(rank, len(order), levels, light)
+        if len(order):
+            light[place[order[0]]] = levels
+    else:
+        _light_by_lots(order, place, lots, levels, light)
 
 
 @compiled(t.int64(I4, I8, t.int64))

@@ -3,8 +3,6 @@
 # mypy: ignore-errors
 # ruff: noqa: C901, D103, PLR0912 - described in `plain`; what Numba compiles is written out
 
-import itertools
-
 import numpy as np
 from numba import types as t
 
@@ -19,13 +17,13 @@ from delever.core.kernels.compiled_types import (
     PAIR,
     TABLE,
     WALLETS,
-    address_of,
     bool_at,
     compiled,
     int32_at,
     int64_at,
+    parts_of,
     prefetch,
-    table_of,
+    table_at,
 )
 from delever.core.kernels.plain import BALANCE, MAINTENANCE, PROFIT
 
@@ -83,7 +81,21 @@ def _divide(part, divisor):
         part[i] = quotient if divisor[i] != 0 else np.float64(0)
 
 
-@compiled(t.void(I4, B1, B1, I8, I8, I8, WALLETS, B1, t.boolean, I8, I8, B1))
+@compiled(t.void(I4, WALLETS, I8, I8, I8))
+def _gather(account, wallets, equities, equity, margins):
+    """Fill in each account's equity, and what it needs where that is asked for."""
+    for i in range(len(account)):
+        owner = np.uint64(account[i])
+        if len(equities):
+            equity[i] = equities[owner]
+        else:
+            prefetch(wallets, np.int64(account[min(i + AHEAD, len(account) - 1)]))
+            equity[i] = wallets[owner, BALANCE] + wallets[owner, PROFIT]
+    for i in range(len(margins)):
+        margins[i] = wallets[np.uint64(account[i]), MAINTENANCE]
+
+
+@compiled(t.void(I4, B1, B1, I8, I8, I8, WALLETS, I8, B1, t.boolean, I8, I8, B1))
 def _stand(
     account,
     isolated,
@@ -92,6 +104,7 @@ def _stand(
     profit,
     maintenance,
     wallets,
+    equities,
     exempt,
     profitable_only,
     equity,
@@ -99,16 +112,15 @@ def _stand(
     standing,
 ):
     """Fill in what the margin bucket holds and needs, and who stands in line."""
-    n, last = len(account), len(account) - 1
-    for i in range(n):
-        prefetch(wallets, np.int64(account[min(i + AHEAD, last)]))
-        owner = np.uint64(account[i])
-        equity[i] = wallets[owner, BALANCE] + wallets[owner, PROFIT]
-        margins[i] = wallets[owner, MAINTENANCE]
+    n = len(account)
+    _gather(account, wallets, equities, equity, margins)
     if _any(isolated):
         for i in range(n):
             if isolated[i]:
-                equity[i], margins[i] = margin[i] + profit[i], maintenance[i]
+                equity[i] = margin[i] + profit[i]
+        for i in range(len(margins)):
+            if isolated[i]:
+                margins[i] = maintenance[i]
     for i in range(n):
         standing[i] = equity[i] > 0
     if profitable_only:
@@ -122,10 +134,10 @@ def _stand(
             standing[i] &= not exempt[account[i]]
 
 
-SCORED = I4, B1, B1, I8, I8, I8, I8, I8, I8, WALLETS, B1, PAIR, PAIR, t.boolean, F8, B1
+SCORED = I4, B1, B1, I8, I8, I8, I8, I8, I8, WALLETS, I8, B1, PAIR, PAIR, t.boolean, F8, B1
 
 
-@compiled(t.void(*SCORED, TABLE))
+@compiled(t.void(*SCORED))
 def _score(
     account,
     isolated,
@@ -137,19 +149,21 @@ def _score(
     joint_profit,
     joint_notional,
     wallets,
+    equities,
     exempt,
     gain,
     leverage,
     profitable_only,
     score,
     standing,
-    scratch,
 ):
-    n = len(account)
-    equity, margins = scratch[0, :n], scratch[1, :n]
-    levered, divisor = scratch[2, :n].view(np.float64), scratch[3, :n].view(np.float64)
-    columns, bucket = (account, isolated, under_liquidation), (equity, margins, standing)
-    _stand(*columns, margin, profit, maintenance, wallets, exempt, profitable_only, *bucket)
+    n, asked = len(account), (gain[0], gain[1], leverage[0], leverage[1])
+    needed = n if MARGINS in asked or COVER in asked else 0
+    scratch = np.empty((4, n), np.int64)
+    equity, margins = scratch[0], scratch[1, :needed]
+    levered, divisor = scratch[2].view(np.float64), scratch[3].view(np.float64)
+    columns = account, isolated, under_liquidation, margin, profit, maintenance
+    _stand(*columns, wallets, equities, exempt, profitable_only, equity, margins, standing)
     parts = profit, cost, maintenance, equity, margins, joint_profit, joint_notional
     _take(gain[0], *parts, score)
     _take(gain[1], *parts, divisor)
@@ -164,59 +178,42 @@ def _score(
 
 
 def score_products(*columns):
-    _score(*columns, np.empty((4, len(columns[0])), np.int64))
+    none = np.empty(0, np.int64)
+    _score(*columns[:10], none, *columns[10:])
 
 
-@compiled(t.void(TABLE, TABLE, WALLETS, B1, I4, PAIR, PAIR, t.boolean, t.int64, t.boolean, I4, I1))
-def _show_table(
-    table,
-    joined,
-    wallets,
-    exempt,
-    account_order,
-    gain,
-    leverage,
-    profitable_only,
-    levels,
-    by_count,
-    rank,
-    light,
-):
-    most = 0
-    for row in table:
-        most = max(most, row[0])
-    scratch = np.empty((7, most), np.int64)
-    score, standing = scratch[4].view(np.float64), np.empty(most, np.bool_)
-    keys, spare, rows = (
-        scratch[5].view(np.uint64),
-        scratch[6].view(np.uint64),
-        np.empty(most, np.int32),
-    )
-    none, end = np.empty(0, np.int64), 0
-    for lane in range(len(table)):
-        row, joint = table[lane], joined[lane]
-        size = row[0]
+AROUND = t.Tuple((WALLETS, I8, B1, I4))
+KINDS = t.Tuple((PAIR, PAIR, t.boolean))
+
+
+@compiled(t.void(I8, TABLE, TABLE, AROUND, KINDS, t.int64, t.boolean, I4, I1))
+def _show_table(sizes, columns, joined, around, kinds, levels, by_count, rank, light):
+    wallets, equities, exempt, account_order = around
+    most = max(sizes)
+    score, standing = np.empty(most, np.float64), np.empty(most, np.bool_)
+    keys, spare = np.empty(most, np.uint64), np.empty(most, np.uint64)
+    rows, none, end = np.empty(most, np.int32), np.empty(0, np.int64), 0
+    for lane in range(len(sizes)):
+        size, at, joint = sizes[lane], columns[lane], joined[lane]
         first, end = end, end + size
-        account, position = int32_at(row[1], size), int32_at(row[2], size)
-        lots, place = int64_at(row[5], size), int32_at(row[10], size)
+        account, position = int32_at(at[0], size), int32_at(at[1], size)
+        lots, place = int64_at(at[4], size), int32_at(at[9], size)
         _score(
             account,
-            bool_at(row[3], size),
-            bool_at(row[4], size),
-            int64_at(row[6], size),
-            int64_at(row[7], size),
-            int64_at(row[8], size),
-            int64_at(row[9], size),
+            bool_at(at[2], size),
+            bool_at(at[3], size),
+            int64_at(at[5], size),
+            int64_at(at[6], size),
+            int64_at(at[7], size),
+            int64_at(at[8], size),
             int64_at(joint[1], joint[0]),
             int64_at(joint[2], joint[0]),
             wallets,
+            equities,
             exempt,
-            gain,
-            leverage,
-            profitable_only,
+            *kinds,
             score[:size],
             standing[:size],
-            scratch[:4],
         )
         ties = account, account_order, position
         order = line_up_in(score[:size], standing[:size], *ties, keys, spare, rows)
@@ -224,14 +221,29 @@ def _show_table(
         spread(order, place, lots, levels, by_count, *shown, none)
 
 
+@compiled(I8(WALLETS))
+def _equities(wallets):
+    equity = np.empty(len(wallets), np.int64)
+    for i in range(len(wallets)):
+        equity[i] = wallets[i, BALANCE] + wallets[i, PROFIT]
+    return equity
+
+
 def show_lanes(lanes, joint, wallets, exempt, account_order, *ranking):
-    table = table_of([lane.where for lane in lanes])
+    *kinds, levels, by_count, rank, light, each = ranking
+    sizes = np.array([len(lane.place) for lane in lanes])
+    columns = table_at([lane.where for lane in lanes])
     joined = np.zeros((len(lanes), 3), np.int64)
     for lane, (profit, notional) in enumerate(joint):
-        joined[lane] = len(profit), address_of(profit), address_of(notional)
-    sizes = table[:, 0].tolist()
-    rank, light = np.empty(sum(sizes), np.int32), np.empty(sum(sizes), np.int8)
-    _show_table(table, joined, wallets, exempt, account_order, *ranking, rank, light)
-    # Copied apart, so that what one lane shows does not keep alive what all others did.
-    lanes_at = itertools.pairwise(itertools.accumulate(sizes, initial=0))
-    return [(rank[first:end].copy(), light[first:end].copy()) for first, end in lanes_at]
+        joined[lane] = len(profit), profit.ctypes.data, notional.ctypes.data
+    # Many rows find equity in a column of its own sooner than in all the wallets.
+    equities = _equities(wallets if len(rank) >= len(wallets) else wallets[:0])
+    around = wallets, equities, exempt, account_order
+
+    def show(part):
+        those, at = part
+        tables = sizes[those], columns[those], joined[those]
+        _show_table(*tables, around, tuple(kinds), levels, by_count, rank[at], light[at])
+
+    for _ in each(show, parts_of(sizes, len(rank))):
+        pass

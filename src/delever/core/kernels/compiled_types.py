@@ -17,8 +17,10 @@ U8, F8, B1 = t.uint64[::1], t.float64[::1], t.boolean[::1]
 WALLETS = TABLE = TIERS = t.int64[:, ::1]
 PAIR = t.UniTuple(t.int64, 2)
 
-AHEAD = 24
+AHEAD = 32
 """How many rows ahead a wallet is asked for."""
+PART_SIZE = 50_000
+"""Rows from which a part of the lanes is worth a thread."""
 
 
 def compiled(signature):
@@ -84,12 +86,18 @@ def bool_at(address, size):
     return carray(_to_bool(address), size)
 
 
-def table_of(rows: list[tuple[int, ...]]) -> np.ndarray:
-    """Return rows of whole numbers as a table; quicker than `np.array` is for tuples."""
-    numbers = itertools.chain.from_iterable(rows)
-    return np.fromiter(numbers, np.int64, len(rows) * len(rows[0])).reshape(len(rows), -1)
+def table_at(places: list[bytes]) -> np.ndarray:
+    """Return a table of addresses, as `delever.core.kernels.where_of` has them, one row each."""
+    numbers = np.frombuffer(bytearray().join(places), np.int64)
+    return numbers.reshape(len(places), -1)
 
 
-def address_of(column: np.ndarray) -> int:
-    """Return where a column lies; it must stay alive for as long as that is used."""
-    return column.ctypes.data
+def parts_of(sizes: np.ndarray, rows: int, size: int = PART_SIZE) -> list[tuple[slice, slice]]:
+    """Return lanes in parts that are worth a thread each: which lanes, and which of all rows."""
+    if rows <= size:
+        return [(slice(None), slice(None))]
+    ends = np.cumsum(sizes)
+    firsts = np.flatnonzero(np.diff((ends - sizes) // size, prepend=-1))
+    lanes = itertools.pairwise([*firsts.tolist(), len(sizes)])
+    rows = itertools.pairwise([*(ends - sizes)[firsts].tolist(), int(ends[-1])])
+    return [(slice(*part), slice(*of)) for part, of in zip(lanes, rows, strict=True)]

@@ -3,7 +3,7 @@
 They run where Numba is not installed, and for books too small to pay for loading it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +18,10 @@ BALANCE, PROFIT, MAINTENANCE, CHANGED_AT = range(4)
 """The columns of a table of wallets, one row an account: what kernels take as `wallets`."""
 
 
+Each = Callable[..., Iterable[Any]]
+"""`map`, or what does the same: on threads, where the caller has some."""
+
+
 class Rows(Protocol):
     """A lane, for kernels that take many in one call."""
 
@@ -26,7 +30,7 @@ class Rows(Protocol):
     def columns(self) -> Any:
         """Return the columns of a lane (`LaneColumns`), by name: arrays of `size`."""
 
-    def where(self) -> tuple[int, ...]:
+    def where(self) -> bytes:
         """Return where these columns lie in memory."""
 
 
@@ -42,12 +46,24 @@ class Shown(Protocol):
         """Where each row's rank and light are put."""
 
     @property
-    def where(self) -> tuple[int, ...]:
-        """How many rows, and where the columns and `place` lie in memory."""
+    def where(self) -> bytes:
+        """Where the columns and `place` lie in memory."""
 
 
-Revalued = tuple[Rows, int, int, Ints]
-"""A lane, factor and ticks as `value_rows` takes them, and the tiers: three rows of a table."""
+class Tiered(Protocol):
+    """What says how much maintenance margin a notional needs."""
+
+    @property
+    def tiers(self) -> Ints:
+        """Three rows: from which notional, at which rate, less what."""
+
+    @property
+    def tiers_at(self) -> bytes:
+        """Where these rows lie in memory: one after the other."""
+
+
+Revalued = tuple[Rows, int, int, Tiered]
+"""A lane, factor and ticks as `value_rows` takes them, and what has the tiers."""
 
 
 def home(slots: Ints, accounts: Ints, positions: Ints) -> Ints:
@@ -179,10 +195,18 @@ def revalue(
     wallets[owner, CHANGED_AT] = sequence
 
 
-def revalue_lanes(lanes: Sequence[Revalued], wallets: Ints, sequence: int) -> None:
-    """Value many lanes, each at its new mark, as `revalue` does."""
-    for lane, factor, ticks, tiers in lanes:
-        own = lane.columns()
+def revalue_lanes(
+    lanes: Sequence[Revalued],
+    wallets: Ints,
+    sequence: int,
+    each: Each,  # noqa: ARG001 - so few rows are worth no thread
+) -> None:
+    """Value many lanes, each at its new mark, as `revalue` does.
+
+    A wallet whose differences add up to none may stay unstamped.
+    """
+    for lane, factor, ticks, terms in lanes:
+        own, tiers = lane.columns(), terms.tiers
         revalue(
             own.account,
             own.isolated,
@@ -326,13 +350,16 @@ def show_lanes(
     profitable_only: bool,
     levels: int,
     by_count: bool,
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return rank and light of many lanes: each scored, in line, and spread over.
+    rank: np.ndarray,
+    light: np.ndarray,
+    each: Each,  # noqa: ARG001
+) -> None:
+    """Fill in rank and light of many lanes: each scored, in line, and spread over.
 
-    `joint` is each lane's joint profit and notional, or empty where nobody hedges.
+    One lane stands after the other. `joint` is each one's joint profit and notional, or empty where
+    nobody hedges.
     """
-    shown: list[tuple[np.ndarray, np.ndarray]] = []
-    nothing = np.empty(0, np.int64)
+    end, nothing = 0, np.empty(0, np.int64)
     for lane, joined in zip(lanes, joint or [(nothing, nothing)] * len(lanes), strict=True):
         own, size = lane.columns, len(lane.place)
         score, standing = np.empty(size), np.empty(size, bool)
@@ -354,10 +381,9 @@ def show_lanes(
             standing,
         )
         order = line_up(score, standing, own.account, account_order, own.position)
-        rank, light = np.empty(size, np.int32), np.empty(size, np.int8)
-        spread(order, lane.place, own.lots, levels, by_count, rank, light, nothing)
-        shown.append((rank, light))
-    return shown
+        first, end = end, end + size
+        shown = rank[first:end], light[first:end]
+        spread(order, lane.place, own.lots, levels, by_count, *shown, nothing)
 
 
 def until_filled(order: Ints, lots: Ints, wanted: int) -> int:
