@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 import pytest
+import structlog.testing
 
 from delever.config import Config
 from delever.core.messages import (
@@ -299,3 +300,36 @@ def test_board_follows_its_period_but_shows_adl_at_once(clock: Clock) -> None:
         assert runner.board.made_ms == clock.ms
 
     running(Runner(config(":memory:"), clock), use)
+
+
+def test_a_second_server_on_a_journal_is_turned_away_before_it_moves_anything(
+    tmp_path: Path, clock: Clock
+) -> None:
+    path = tmp_path / "j.db"
+
+    async def use(runner: Runner) -> None:
+        with pytest.raises(JournalError, match="another process writes this journal"):
+            Runner(config(path), clock)
+        assert len(await runner.submit([SetTime(time_ms=NOW)])) == 1
+
+    running(Runner(config(path), clock), use)
+    running(Runner(config(path), clock), use)
+
+
+def test_an_engine_that_stops_says_why_in_the_log_and_shows_nothing_that_is_not_kept(
+    tmp_path: Path, clock: Clock
+) -> None:
+    path = tmp_path / "j.db"
+
+    async def use(runner: Runner) -> None:
+        with Recorder.open(path) as thief:
+            thief.submit([SetTime(time_ms=clock.ms)])
+        with pytest.raises(StoppedError), structlog.testing.capture_logs() as lines:
+            await runner.submit([DefineAccount(time_ms=NOW, account="ann")])
+        (line,) = lines
+        assert (line["event"], line["log_level"]) == ("the engine has stopped", "critical")
+        assert "does not follow the head" in line["error"]
+        with pytest.raises(StoppedError):
+            await runner.read(lambda book: "ann" in book.accounts.index)
+
+    running(Runner(config(path), clock), use)

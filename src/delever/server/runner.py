@@ -21,6 +21,7 @@ from time import perf_counter
 from typing import NamedTuple, TypeVar
 
 import msgspec
+import structlog
 
 from delever.config import Config
 from delever.core.book import Book
@@ -33,6 +34,8 @@ from delever.server.writer import NOW, Committed, IdReusedError, Outcome, Writer
 __all__ = ["NOW", "BusyError", "Committed", "IdReusedError", "Outcome", "Runner", "StoppedError"]
 
 AnswerT = TypeVar("AnswerT")
+
+log = structlog.get_logger()
 
 TICK_MS = 1_000
 """Engaged contracts see time pass at least this often: windows slide, waits end."""
@@ -108,7 +111,7 @@ class Runner:
             tick.cancel()
             await asyncio.gather(pump, tick, return_exceptions=True)
         last = self.failed is None and self.journal_path is not None
-        closing = self._engine.submit(self._writer.recorder.close, snapshot=last)
+        closing = self._engine.submit(self._writer.close, snapshot=last)
         await asyncio.wrap_future(closing)
         self._engine.shutdown()
         self._ranking.shutdown()
@@ -136,9 +139,15 @@ class Runner:
         return await done
 
     async def read(self, question: Callable[[Book], AnswerT]) -> AnswerT:
-        """Return a function of the book, run between two commits; it must not change the book."""
+        """Return a function of the book, run between two commits; it must not change the book.
+
+        Raises StoppedError at shutdown, and after an error: the book may then be ahead of what the
+        journal holds.
+        """
         if self._stopping:
             raise StoppedError("the server is being shut down")
+        if self.failed is not None:
+            raise StoppedError("the engine has stopped")
         return await asyncio.wrap_future(self._engine.submit(question, self._writer.recorder.book))
 
     async def look_up(self, question: Callable[[SqliteJournal], AnswerT]) -> AnswerT:
@@ -220,6 +229,7 @@ class Runner:
 
     def _fail(self, error: BaseException, batch: list[_Pending]) -> None:
         self.failed = error
+        log.critical("the engine has stopped", error=repr(error), exc_info=error)
         for pending in (*batch, *self._waiting):
             if not pending.done.done():
                 pending.done.set_exception(StoppedError(f"the engine has stopped: {error!r}"))

@@ -31,6 +31,7 @@ from delever.core.publishing import Each, publish
 from delever.journal import JournalError, Record, Recorder
 from delever.journal.codec import decode_command, decode_events, encode_command
 from delever.server.board import Board, board_of
+from delever.server.claim import Claim
 
 NOW = 0
 """As a command's time: the server's clock says it, when the command's turn has come."""
@@ -92,9 +93,8 @@ class Writer:
     """
 
     def __init__(self, config: Config, now_ms: Callable[[], int], each: Each) -> None:
-        self.recorder = Recorder.open(
-            config.journal.path, snapshot_every=config.journal.snapshot_every, each=each
-        )
+        self._claim = Claim(config.journal.path)
+        self.recorder = self._opened(config, each)
         self._config = config
         self._now_ms = now_ms
         self._each = each
@@ -103,6 +103,21 @@ class Writer:
         self._marked_ms: dict[str, int] = {}
         self._lights = publish(self.recorder.book, each) if self.recorder.book.lights else None
         self.board = self.make_board()
+
+    def _opened(self, config: Config, each: Each) -> Recorder:
+        journal = config.journal
+        try:
+            return Recorder.open(journal.path, snapshot_every=journal.snapshot_every, each=each)
+        except BaseException:
+            self._claim.close()
+            raise
+
+    def close(self, *, snapshot: bool) -> None:
+        """Close the journal, with a last snapshot if asked for, and let the next one have it."""
+        try:
+            self.recorder.close(snapshot=snapshot)
+        finally:
+            self._claim.close()
 
     def commit(
         self, asked: Sequence[Command]
