@@ -13,7 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from delever.config import Config
+from delever.config import Config, ConfigError
 
 BUSY_S = 30
 """How long one SQLite writer waits for another."""
@@ -26,10 +26,16 @@ metadata = sa.MetaData()
 
 
 def open_database(config: Config) -> AsyncEngine:
-    """Return the engine of the configured database; nothing is connected yet."""
+    """Return the engine of the configured database; nothing is connected yet.
+
+    Raises ConfigError where the URL is none, or its driver is not there or cannot wait.
+    """
     url = config.history.url
     if url:
-        return create_async_engine(url, pool_pre_ping=True)
+        try:
+            return create_async_engine(url, pool_pre_ping=True)
+        except (sa.exc.SQLAlchemyError, ImportError) as error:  # its text has no password in it
+            raise ConfigError(f"history.url: {error}") from error
     path = config.journal.path
     if path == ":memory:":  # one connection, or each would see a memory of its own
         engine = create_async_engine(
