@@ -151,7 +151,9 @@ status reason                 field       type            body
 400    command_is_malformed   amount      fund_pool       {"pool":"main","amount":1.5}
 400    note_must_not_be_empty note        fund_pool       {"pool":"main","amount":1,"reason":"seed"}
 400    note_must_not_be_empty note        force_adl       {"contract":"BTCUSDT","note":" "}
-400    request_is_malformed   -           set_time        {"time_ms":99999999999999999999}
+400    time_is_ahead          time_ms     set_time        {"time_ms":99999999999999999999}
+400    time_is_ahead          time_ms     set_time        {"time_ms":4000000000000}
+400    request_is_malformed   fill        cancel_adl      {"fill":99999999999999999999,"note":"x"}
 422    name_must_not_be_empty account     define_account  {"account":""}
 422    contract_is_unknown    marks.DOGE  set_marks       {"marks":{"DOGE":"1"}}
 422    time_runs_backwards    time_ms     set_time        {"time_ms":1}

@@ -58,6 +58,7 @@ FAILURES = {
     "404": "A name is not known.",
     "409": "The command's id belongs to another command.",
     "413": "The body is larger than the server takes.",
+    "415": "The body is packed (gzip or the like).",
     "422": "Refused: reason, field and value say why.",
     "429": "Too many streams from this address.",
     "503": "The engine is busy or has stopped; try again later.",
@@ -143,7 +144,7 @@ def _operation(path: str, operation: Document) -> Document:
     if path in BODIES:
         operation["requestBody"] = {"required": True, "content": BODIES[path]}
     if "requestBody" in operation:
-        codes.append("413")
+        codes += ["413", "415"]
     if path not in NEEDS_NO_KEY:
         operation["security"] = [{"key": []}]
         codes += ["401", "403"]
