@@ -333,3 +333,27 @@ def test_an_engine_that_stops_says_why_in_the_log_and_shows_nothing_that_is_not_
             await runner.read(lambda book: "ann" in book.accounts.index)
 
     running(Runner(config(path), clock), use)
+
+
+def test_a_clock_that_is_set_back_is_told_and_readers_still_see_what_happens(clock: Clock) -> None:
+    async def use(runner: Runner) -> None:
+        for command in read_scenario(EXAMPLE):
+            await runner.submit([msgspec.structs.replace(command, time_ms=NOW)])
+        clock.ms -= 3_600_000
+        with structlog.testing.capture_logs() as lines:
+            for _ in range(2):
+                await runner.tick()
+                assert runner.board.made_ms == clock.ms
+                clock.ms += 1_000
+            await runner.submit([DefineAccount(time_ms=NOW, account="zoe")])
+            await runner.tick()
+            accounts = runner.board.accounts
+            clock.ms += 3_600_000
+            await runner.tick()
+        events = [line["event"] for line in lines]
+        assert events == ["the clock is behind the journal", "the clock has caught up"]
+        assert lines[0]["behind_ms"] == 3_600_000
+        assert accounts == runner.board.accounts
+
+    clock.ms += 7_200_000
+    running(Runner(config(":memory:"), clock), use)

@@ -74,7 +74,7 @@ class Runner:
         self._waiting_commands = 0
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._stopping = False
+        self._stopping = self._behind = False
         self._writer = Writer(config, now_ms, self._ranking.map)
         self.board = self._writer.board
 
@@ -245,12 +245,24 @@ class Runner:
 
     async def tick(self) -> None:
         """Ask for what is due now: lights, ratings, or only that time passes; and a new board."""
+        self._look_at_clock()
         commands = await self.read(self._due)
         if commands:
             await self.submit(commands)
-        elif self.now_ms() - self.board.made_ms >= self.config.publication.board_every_ms:
+        elif self.board.is_old(self.now_ms(), self.config.publication.board_every_ms):
             board = await self.read(lambda _: self._writer.make_board())
             self._tell([], [], board)
+
+    def _look_at_clock(self) -> None:
+        """Warn, once each time, that the clock is behind the journal: until then time stands still."""
+        behind_ms = self.board.time_ms - self.now_ms()
+        if (behind_ms > TICK_MS) != self._behind:
+            self._behind = not self._behind
+            tell = log.warning if self._behind else log.info
+            tell(
+                "the clock is behind the journal" if self._behind else "the clock has caught up",
+                behind_ms=behind_ms,
+            )
 
     def _due(self, book: Book) -> list[Command]:
         """Return what is due, to be stamped when its turn comes."""

@@ -195,7 +195,7 @@ class Writer:
         return _repeated(command, committed_of(record))
 
     def _board_if_due(self, outcomes: Iterable[Outcome | IdReusedError]) -> Board | None:
-        old = self._now_ms() - self.board.made_ms >= self._config.publication.board_every_ms
+        old = self.board.is_old(self._now_ms(), self._config.publication.board_every_ms)
         loud = any(
             isinstance(event, LOUD)
             for outcome in outcomes
