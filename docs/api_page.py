@@ -46,7 +46,8 @@ all of them by name, an account's own key its own name, a visitor none: the othe
 own, and the journal's events with all that they hold, no visitor sees. `[api] open_accounts` shows
 a visitor everything; it is for demonstrations.
 
-**Names in paths** are percent-encoded, a slash as `%2F`: `/v1/contracts/BTC%2FUSDT`.
+A new name, and a command's `id`, has at most 200 characters, all of them printable. In a path it is
+percent-encoded, a slash as `%2F`: `/v1/contracts/BTC%2FUSDT`.
 
 **Numbers.** Money, prices and quantities are exact decimals as text; `_ppm` are parts per million,
 `_ms` milliseconds since the epoch. `as_of` is the record of the journal up to which the book was

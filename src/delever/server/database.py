@@ -25,6 +25,20 @@ metadata = sa.MetaData()
 """All tables as they are now: history/tables and notify/tables."""
 
 
+class Words(sa.types.TypeDecorator[str]):
+    """Text that is kept as it is, but for NUL, which PostgreSQL holds in no text.
+
+    Names and notes may hold one; a single of them would keep all that follows out of the database.
+    """
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _dialect: sa.Dialect) -> str | None:
+        """Return the text as it is written and looked for."""
+        return value and value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 def open_database(config: Config) -> AsyncEngine:
     """Return the engine of the configured database; nothing is connected yet.
 

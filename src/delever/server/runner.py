@@ -254,7 +254,7 @@ class Runner:
             self._tell([], [], board)
 
     def _look_at_clock(self) -> None:
-        """Warn, once each time, that the clock is behind the journal: until then time stands still."""
+        """Warn, once each time, that the clock is behind the journal: time stands still so long."""
         behind_ms = self.board.time_ms - self.now_ms()
         if (behind_ms > TICK_MS) != self._behind:
             self._behind = not self._behind

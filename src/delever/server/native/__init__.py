@@ -4,6 +4,7 @@
     errors      one envelope for everything that goes wrong
     access      who asks, and what their roles allow
     decoding    commands out of JSON, NDJSON and Arrow, or the line and field that are wrong
+    naming      what a new name may be
     sight       whose names a caller is told
     written     the book's integers as this API writes them
     commands    in: one command, many, or a table of positions

@@ -10,6 +10,7 @@ from delever.lab.errors import in_words
 from delever.server.native.access import check_command, status_of, submits
 from delever.server.native.decoding import command_of, commands_of
 from delever.server.native.errors import Fault, Problem, malformed
+from delever.server.native.naming import unfit_name
 from delever.server.native.parts import Parts, PartsOf
 from delever.server.runner import BusyError, Committed, IdReusedError, Outcome
 from delever.wire.native import BulkAccepted, CommandAccepted, LineRefused
@@ -35,7 +36,7 @@ async def command(request: AnyRequest, parts: PartsOf) -> CommandAccepted:
     fund_pool or move_contract) needs the role operate and a note.
     """
     asked = command_of(await request.body())
-    fault = check_command(request, asked) or _too_early(parts, asked)
+    fault = _fault(request, parts, asked)
     if fault is not None:
         raise Problem(status_of(fault), fault)
     outcome = await submitted(parts, asked)
@@ -58,7 +59,7 @@ async def bulk(request: AnyRequest, parts: PartsOf) -> BulkAccepted:
     body = await request.body()
     lines = await asyncio.to_thread(commands_of, body)
     for number, asked in lines:
-        fault = check_command(request, asked) or _too_early(parts, asked)
+        fault = _fault(request, parts, asked)
         if fault is not None:
             raise Problem(status_of(fault), _on_line(number, fault))
     outcomes: list[Outcome | IdReusedError] = []
@@ -95,6 +96,11 @@ async def _run(
             await asyncio.sleep(WAIT_S)
         except ValueError as error:
             raise _unkept(error) from None
+
+
+def _fault(request: AnyRequest, parts: Parts, asked: Command) -> Fault | None:
+    """Return why a command is not for the engine, or None."""
+    return check_command(request, asked) or unfit_name(asked) or _too_early(parts, asked)
 
 
 def _too_early(parts: Parts, asked: Command) -> Fault | None:
