@@ -49,6 +49,8 @@ REFUSES = {
     "/v1/positions/arrow": ("409", "422"),
     "/v1/balances/arrow": ("409", "422"),
     "/v1/accounts/{account}/what-if": ("422",),
+    "/v1/events": ("409",),
+    "/v1/events/stream": ("409",),
 }
 
 FAILURES = {
@@ -56,7 +58,7 @@ FAILURES = {
     "401": "No key was sent, or it is none of this server.",
     "403": "The key lacks the role, or does not see the account.",
     "404": "A name is not known.",
-    "409": "The command's id belongs to another command.",
+    "409": "The command's id belongs to another command, or the journal ends before `after`.",
     "413": "The body is larger than the server takes.",
     "415": "The body is packed (gzip or the like).",
     "422": "Refused: reason, field and value say why.",
