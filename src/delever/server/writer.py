@@ -183,7 +183,11 @@ class Writer:
         """Remember again, after a restart, the journal's newest records; yield each of them."""
         newest = max(TAIL, self._config.journal.remember_ids)
         for record in self.recorder.journal.records(max(0, self.recorder.head.sequence - newest)):
-            committed = committed_of(record)
+            try:
+                committed = committed_of(record)
+            except msgspec.MsgspecError as error:
+                where = f"{self._config.journal.path}: record {record.sequence}"
+                raise JournalError(f"{where} cannot be read: {error}") from error
             self._remember(committed)
             yield committed
 
