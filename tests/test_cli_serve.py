@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from delever.cli import Exit, call
+from delever.core.messages import SetTime
+from delever.journal import Recorder
 
 Tell = Callable[..., tuple[int, str]]
 
@@ -56,6 +58,14 @@ def test_a_check_leaves_nothing_behind(told: Tell, tmp_path: Path) -> None:
 
 
 UNSERVED = (
+    (
+        ["--demo", "--accounts", "0"],
+        "",
+        Exit.FAILED,
+        "delever: needs 100 accounts and 4 contracts\n",
+    ),
+    (["--demo", "--seed", "-1"], "", Exit.FAILED, "delever: seed -1: must be at least 0\n"),
+    (["--demo", "--port", "0"], "", Exit.FAILED, "needs a journal of its own\n"),
     (["--port", "65536"], "", Exit.WRONG_USE, "command line: listen.port = 65536: must be from"),
     ([], "[history]\nurl = 'sqlite:///history.db'", Exit.BAD_INPUT, "history.url: The asyncio"),
     ([], "[history]\nurl = 'sqlite+aiosqlite:////nope/h.db'", Exit.FAILED, "unable to open"),
@@ -68,6 +78,8 @@ def test_a_server_that_cannot_start_says_why(
 ) -> None:
     file = tmp_path / "delever.toml"
     file.write_text(f"[journal]\npath = '{tmp_path}/j.db'\n{text}")
+    with Recorder.open(tmp_path / "j.db") as recorder:
+        recorder.submit([SetTime(time_ms=1)])
     port = words or ["--port", "0"]
     serve = [sys.executable, "-m", "delever", "serve", "-c", str(file), *port]
     done = subprocess.run(serve, capture_output=True, text=True, check=False, timeout=60)

@@ -109,8 +109,7 @@ class Service:
             await self.start()
         except Exception as error:  # noqa: BLE001 - the server prints it and leaves
             await send({"type": "lifespan.startup.failed", "message": repr(error)})
-            await self.runner.stop()
-            await self.database.dispose()
+            await self.stop()
             return
         self.on_started()
         await send({"type": "lifespan.startup.complete"})

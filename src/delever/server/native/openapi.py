@@ -50,7 +50,6 @@ REFUSES = {
     "/v1/balances/arrow": ("409", "422"),
     "/v1/accounts/{account}/what-if": ("422",),
     "/v1/events": ("409",),
-    "/v1/events/stream": ("409",),
 }
 
 FAILURES = {
@@ -182,7 +181,7 @@ def _stream(path: str) -> Document:
         "required": False,
         "schema": {"type": "integer", "minimum": 0, "maximum": 9_999_999_999_999_999},
     }
-    responses = {code: _failure(code) for code in ("400", "401", "403", "429")}
+    responses = {code: _failure(code) for code in ("400", "401", "403", "409", "429")}
     return {
         "get": {
             "tags": ["events"],
