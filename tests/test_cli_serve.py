@@ -66,10 +66,8 @@ UNSERVED = (
         Exit.FAILED,
         "delever: needs 100 accounts and 4 contracts\n",
     ),
-    (["--demo", "--seed", "-1"], "", Exit.FAILED, "delever: seed -1: must be at least 0\n"),
     (["--demo", "--port", "0"], "", Exit.FAILED, "needs a journal of its own\n"),
     (["--port", "65536"], "", Exit.WRONG_USE, "command line: listen.port = 65536: must be from"),
-    ([], "[history]\nurl = 'sqlite:///history.db'", Exit.BAD_INPUT, "history.url: The asyncio"),
     ([], f"[history]\nurl = '{NOBODY}'", Exit.FAILED, "connection failed"),
 )
 

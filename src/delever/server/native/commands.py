@@ -66,7 +66,7 @@ async def bulk(request: AnyRequest, parts: PartsOf) -> BulkAccepted:
     for begin in range(0, len(lines), CHUNK):
         chunk = [asked for _, asked in lines[begin : begin + CHUNK]]
         outcomes += await _run(parts, chunk, begun=begin > 0)
-    return _summary([number for number, _ in lines], outcomes)
+    return _summary(lines, outcomes)
 
 
 async def submitted(parts: Parts, asked: Command) -> Outcome:
@@ -157,13 +157,15 @@ def _on_line(number: int, fault: Fault) -> Fault:
     )
 
 
-def _summary(numbers: list[int], outcomes: list[Outcome | IdReusedError]) -> BulkAccepted:
+def _summary(
+    lines: list[tuple[int, Command]], outcomes: list[Outcome | IdReusedError]
+) -> BulkAccepted:
     refusals = []
     sequences = []
-    for line, outcome in zip(numbers, outcomes, strict=True):
+    for (line, asked), outcome in zip(lines, outcomes, strict=True):
         if isinstance(outcome, IdReusedError):
-            fault = _reused("", outcome)
-            refusals.append(LineRefused(line=line, reason=fault.reason, field="id", value=""))
+            reused = LineRefused(line=line, reason="id_is_reused", field="id", value=asked.id)
+            refusals.append(reused)
             continue
         sequences.append(outcome.committed.sequence)
         refused = refusal_of(outcome.committed)
