@@ -5,8 +5,9 @@ that has run for months, because of a second one that was started beside it by m
 """
 
 import fcntl
+import os
+import weakref
 from pathlib import Path
-from typing import IO
 
 from delever.journal import JournalError
 
@@ -14,20 +15,21 @@ MEMORY = ":memory:"
 
 
 class Claim:
-    """A lock on `JOURNAL.lock`, held until `close` or until the process ends, however it ends.
+    """A lock on `JOURNAL.lock`, held until `close`, or until the object or its process ends.
 
     The file stays: it is empty, and without a holder it means nothing. Raises JournalError where
     another process holds it. A journal in memory is nobody else's, and needs none.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._file: IO[bytes] | None = None
+        self._held: weakref.finalize[[int], Claim] | None = None
         if str(path) == MEMORY:
             return
         beside = Path(path).resolve()
         try:
-            self._file = beside.with_name(f"{beside.name}.lock").open("ab")
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = os.open(beside.with_name(f"{beside.name}.lock"), os.O_RDWR | os.O_CREAT, 0o644)
+            self._held = weakref.finalize(self, os.close, lock)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self.close()
             raise JournalError(
@@ -39,6 +41,5 @@ class Claim:
 
     def close(self) -> None:
         """Let the next one in."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if self._held is not None:
+            self._held()
