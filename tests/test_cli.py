@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 
 from delever.cli import Exit, call
 from delever.core.rules import RULE_SETS
+from delever.server.claim import Claim
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 BOOK = str(EXAMPLES / "book")
@@ -302,6 +304,15 @@ def test_refusals_are_told_by_line_and_the_rest_runs(tell: Tell, tmp_path: Path)
         f"delever: {scenario}, line 21, account 'amy': refused: account is unknown",
     ]
     assert out.startswith("14 commands (2 refused) from 0 to 4000 ms: 0 takeovers")
+
+
+def test_a_journal_that_another_process_writes_is_left_alone(tell: Tell, tmp_path: Path) -> None:
+    journal = tmp_path / "journal.db"
+    with closing(Claim(journal)):
+        code, out, err = tell("run", CRASH, "--journal", str(journal))
+    assert (code, out) == (Exit.BAD_INPUT, "")
+    assert err.startswith(f"delever: {journal}: another process writes this journal")
+    assert not journal.exists()
 
 
 def test_replay_and_verify_prove_a_journal_and_find_what_was_changed(
