@@ -3,13 +3,14 @@
 from decimal import Decimal
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from delever.core.book import Book
 from delever.core.messages import Command, DefinePool
 from delever.core.rules import RULE_SETS
 from delever.lab.errors import UnknownNameError
-from delever.lab.frames import read_book
+from delever.lab.frames import read_book, write_book
 from delever.lab.measures import gini, measures
 from delever.lab.runs import Result, run
 from delever.lab.scenario import read_scenario
@@ -74,6 +75,27 @@ def test_pro_rata_takes_the_same_part_of_everybody() -> None:
 )
 def test_gini(values: list[int], population: int, expected: Decimal | None) -> None:
     assert gini(values, population) == expected
+
+
+def test_another_policy_keeps_the_limits_that_a_pool_was_given(tmp_path: Path) -> None:
+    """Else policies would be compared at different triggers: 5 % here, 30 % by the rule set."""
+    write_book(read_book(EXAMPLES / "book"), tmp_path)
+    pools = pl.read_csv(tmp_path / "pools.csv", infer_schema=False)
+    limits = {"limits.start": "0.05", "limits.stop": "0.04"}
+    main = pl.when(pl.col("pool") == "main")
+    pools.with_columns(
+        main.then(pl.lit(limit)).alias(name) for name, limit in limits.items()
+    ).write_csv(tmp_path / "pools.csv")
+    compared = compare(
+        read_book(tmp_path),
+        Shock({"BTCUSDT": "-0.15"}),
+        rules=["bybit"],
+        policies=["queue", "pro_rata"],
+        pool="40000",
+    )
+    assert compared["rules"].to_list() == ["bybit", "bybit+pro_rata"]
+    assert compared["borne"].to_list() == [Decimal("13882.575")] * 2
+    assert compared["accounts"].to_list() == [2, 4]
 
 
 def test_a_comparison_tries_each_policy() -> None:

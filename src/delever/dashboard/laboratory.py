@@ -1,7 +1,7 @@
 """A scenario under several rule sets and policies: each plays the same commands, on its own market.
 
 A scenario is a preset or the visitor's own text, one command a line. For another rule set every
-pool is defined with it, and limits set for the pool's own rules are left out; with another policy
+pool is defined with it, and limits set for another venue's rules are left out; with another policy
 alone (`bybit+pro_rata`) they stay.
 
 A file is a scenario, or a journal; it is played as it is.
@@ -38,6 +38,7 @@ from delever.lab.errors import InputError
 from delever.lab.kept import Kept, kept_of
 from delever.lab.measures import Measures, measures
 from delever.lab.recorded import read_recorded
+from delever.lab.results import venue_of
 from delever.lab.runs import run
 from delever.lab.scenario import decode, read_scenario
 
@@ -111,8 +112,8 @@ def own_commands(text: str) -> list[Command]:
 
 
 def _under(commands: Sequence[Command], rules: str) -> Iterator[Command]:
-    venue = rules.partition("+")[0]
-    foreign = {c.pool for c in commands if isinstance(c, DefinePool) and c.rules != venue}
+    venue = venue_of(rules)
+    foreign = {c.pool for c in commands if isinstance(c, DefinePool) and venue_of(c.rules) != venue}
     for command in commands:
         if isinstance(command, DefinePool):
             limits = TriggerLimits() if command.pool in foreign else command.limits

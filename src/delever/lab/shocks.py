@@ -25,7 +25,7 @@ from delever.lab.export import frames_of
 from delever.lab.figures import Figures
 from delever.lab.frames import build
 from delever.lab.measures import PLACES, Measures, measures
-from delever.lab.results import contract_of, rule_set
+from delever.lab.results import contract_of, rule_set, venue_of
 from delever.lab.runs import Result, run
 from delever.lab.tables import SHAPES, Table, Tabular, table_of
 
@@ -62,8 +62,8 @@ def simulate(
 ) -> Result:
     """Return what a shock does to a book; the book given stays as it is.
 
-    `rules` replaces the rule set of every pool (and drops limits set for another one), `pool` the
-    balance of every pool (or of those named), `depth` the order books. Shocked prices are rounded
+    `rules` replaces the rule set of every pool (and drops limits set for another venue's), `pool`
+    the balance of every pool (or of those named), `depth` the order books. Shocked prices are rounded
     to the nearest tick. Raises InputError and UnknownNameError for what cannot be used.
     """
     for contract in shock.moves:
@@ -183,8 +183,9 @@ def _managed(
 
 
 def _replace_rules(tables: Mapping[str, Table], rules: str) -> None:
-    """Put every pool under a rule set; limits set for another one do not hold for it."""
-    foreign = {row["pool"] for row in tables["pools"].rows if row["rules"] != rules}
+    """Put every pool under a rule set; limits set for another venue's do not hold for it."""
+    venue = venue_of(rules)
+    foreign = {row["pool"] for row in tables["pools"].rows if venue_of(row["rules"]) != venue}
     for name in ("pools", "contracts"):
         for row in tables[name].rows:
             if row["pool"] in foreign:
