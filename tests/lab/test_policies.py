@@ -7,7 +7,19 @@ import polars as pl
 import pytest
 
 from delever.core.book import Book
-from delever.core.messages import Command, DefinePool
+from delever.core.messages import (
+    Command,
+    ContractKind,
+    DefineAccount,
+    DefineContract,
+    DefinePool,
+    PoolKind,
+    PositionRow,
+    SetMarks,
+    SetPositions,
+    Side,
+    Takeover,
+)
 from delever.core.rules import RULE_SETS
 from delever.lab.errors import UnknownNameError
 from delever.lab.frames import read_book, write_book
@@ -60,6 +72,53 @@ def test_pro_rata_takes_the_same_part_of_everybody() -> None:
     assert other.gini is not None
     assert other.gini < told.gini
     assert told.haircut == other.haircut == Decimal("12.5")  # 50,000 of 400,000
+
+
+def held(account: str, side: Side, quantity: int, margin: int) -> PositionRow:
+    """A position from 100."""
+    return PositionRow(
+        account=account, contract="C", side=side, quantity=quantity, entry_price=100,
+        isolated_margin=margin,
+    )  # fmt: skip
+
+
+def whipsaw() -> list[Command]:
+    """Return a fall that bankrupts ann's long, and a rise that bankrupts dan's short."""
+    pool = DefinePool(time_ms=0, pool="main", kind=PoolKind.SHARED, asset="USDT", rules="binance")
+    contract = DefineContract(
+        time_ms=0, contract="C", kind=ContractKind.LINEAR, settle="USDT", pool="main",
+        tick_size="1", lot_size="1",
+    )  # fmt: skip
+    rows = (
+        held("ann", Side.LONG, 10, 100),
+        held("bob", Side.SHORT, 10, 200),
+        held("cyd", Side.SHORT, 10, 900),
+        held("dan", Side.SHORT, 10, 300),
+        held("eve", Side.LONG, 20, 2000),
+    )
+    return [
+        pool,
+        contract,
+        *(DefineAccount(time_ms=0, account=row.account) for row in rows),
+        SetMarks(time_ms=0, marks={"C": 100}),
+        SetPositions(time_ms=0, version=1, positions=rows),
+        SetMarks(time_ms=1, marks={"C": 80}),
+        Takeover(time_ms=1, account="ann", contract="C"),
+        SetMarks(time_ms=2, marks={"C": 140}),
+        Takeover(time_ms=2, account="dan", contract="C"),
+    ]
+
+
+def test_both_sides_of_a_contract_are_measured_over_both_lines() -> None:
+    """10 of three shorts are closed first, then 10 of a long that stands alone: 2 of 4 gave."""
+    result = run(Book(), whipsaw())
+    assert not result.refused
+    assert result.fills.select("account", "side", "quantity").rows() == [
+        ("bob", "short", Decimal(10)),
+        ("eve", "long", Decimal(10)),
+    ]
+    told = measures(result)["C"]
+    assert (told.in_line, told.gini, told.largest) == (4, Decimal("0.5"), Decimal(50))
 
 
 @pytest.mark.parametrize(
