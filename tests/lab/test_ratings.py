@@ -30,6 +30,9 @@ def test_a_rating_taken_apart_adds_up() -> None:
     parts = inputs(BOOK, rating)
     assert len(parts) == 7
     assert sum(part["points"] for part in parts) == rating.points
+    told = {part["input"]: (part["value"], part["points_at"]) for part in parts}
+    assert told["average leverage"] == ("6.906533x", "10x, 20x, 40x")
+    assert told["fund balance"] == ("4.041 %", "below 2 %, 0.5 %, 0.1 %")
     points = curve(BOOK, rating)
     assert [point["move"] for point in points][:1] == ["-50 %"]
     assert [point["move"] for point in points][-1:] == ["50 %"]

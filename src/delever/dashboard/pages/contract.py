@@ -26,16 +26,13 @@ from delever.dashboard.shown import (
 )
 from delever.dashboard.source import Source
 from delever.dashboard.tables import Column, table
+from delever.lab.ratings import measured
 from delever.wire.native import ContractShown, PoolShown, RatingShown, TriggerShown
 
 LADDER_S, RATING_S, PAST_S, DRAWN_S = 2.0, 30.0, 60.0, 5.0
 """How often each is asked for; a chart on which nothing has changed is drawn less often."""
 
-_PARTS = (
-    Column("input", "Input"),
-    Column("value", "Value %", "number"),
-    Column("points", "Points", "number"),
-)
+_PARTS = (Column("input", "Input"), Column("value", "Value"), Column("points", "Points", "number"))
 
 
 async def show(
@@ -67,7 +64,7 @@ async def show(
                 curved = ui.echart(curve([])).style("height: 260px")
                 ui.label(
                     "From the contract's last rating: depth as told, every account closed at the "
-                    "worst price its bankruptcy allows."
+                    "worst price within the pool's slippage."
                 ).classes("note")
             with panel("ADL risk taken apart", "half"):
                 level_shown = html()
@@ -264,7 +261,7 @@ def _parts(rating: RatingShown) -> list[dict[str, Any]]:
     return [
         {
             "input": words(part.input),
-            "value": percent(part.value_ppm).removesuffix(" %"),
+            "value": measured(part.input, part.value_ppm),
             "points": part.points,
         }
         for part in rating.parts

@@ -22,6 +22,7 @@ from delever.lab.shocks import variants
 _TOTALS = (
     Column("rules", "Rules + policy"),
     Column("contract", "Contract"),
+    Column("asset", "Asset"),
     Column("taken_over", "Taken over", "number"),
     Column("unwound", "Unwound", "number"),
     Column("closed", "Closed by ADL", "number"),
@@ -89,7 +90,9 @@ class _Bench:
                 self._totals = table(_TOTALS, [], "id")
             with panel("Cost and fairness", about="of the contract chosen below"):
                 with ui.element("div").classes("bars"):
-                    self._bars = {name: ui.echart(bars(name, [], [], ())) for name in _BARS}
+                    self._bars = {
+                        name: ui.echart(bars(title, [], [], ())) for name, title in _BARS.items()
+                    }
                 self._shared = table(_SHARED, [], "id")
                 html(_EXPLAINED)
 
