@@ -95,6 +95,12 @@ def test_help_and_version_come_without_the_weight_of_tables() -> None:
         (["rank", BOOK], Exit.WRONG_USE, "--contract"),
         (["rnak", BOOK], Exit.WRONG_USE, "rnak"),
         ([*RANK, "--format", "xml"], Exit.WRONG_USE, "--format"),
+        ([*RANK, "-n", "-3"], Exit.WRONG_USE, "Must be >= 1"),
+        (
+            [*RANK, "-o", "none/x.csv"],
+            Exit.FAILED,
+            "delever: none/x.csv: No such file or directory",
+        ),
         (["rank", "none", *RANK[2:]], Exit.BAD_INPUT, "delever: none: not found"),
         (["verify", CRASH], Exit.CHECK_FAILED, "is NOT verified: "),
         (["replay", CRASH], Exit.BAD_INPUT, f"delever: {CRASH}: file is not a database"),

@@ -157,6 +157,14 @@ def test_another_policy_keeps_the_limits_that_a_pool_was_given(tmp_path: Path) -
     assert compared["accounts"].to_list() == [2, 4]
 
 
+def test_one_rule_set_and_one_policy_are_told_as_they_are() -> None:
+    book, shock = read_book(EXAMPLES / "book"), Shock({"BTCUSDT": "-0.15"})
+    one = compare(book, shock, rules="bybit", policies="pro_rata")
+    assert one.equals(compare(book, shock, rules=["bybit"], policies=["pro_rata"]))
+    with pytest.raises(UnknownNameError, match="no rule set 'bybt'; did you mean 'bybit'"):
+        compare(book, shock, rules="bybt")
+
+
 def test_a_comparison_tries_each_policy() -> None:
     names = variants(["bybit", "vega"], ["queue", "pro_rata"])
     assert names == ["bybit", "bybit+pro_rata", "vega"]

@@ -119,7 +119,7 @@ def _failed(why: object, code: Exit) -> int:
 def _in_words(error: ModuleNotFoundError | OSError) -> str:
     """Return what went wrong; for a module that is not there, what to install."""
     if isinstance(error, OSError):
-        return str(error)
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
     if (error.name or "").partition(".")[0] == "delever":
         raise error
     extras = "'delever[server]' for serve, [dashboard], [watch], [plot] for report"

@@ -1,10 +1,12 @@
 """A scenario: one command a line, as JSON (NDJSON), in the schema that journal and API take, too.
 
-Blank lines and lines that open with # are no commands.
+Blank lines and lines that open with # are no commands. A byte order mark, as some editors write
+one, is passed over.
 """
 
 import re
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from enum import EnumType
 from pathlib import Path
@@ -80,7 +82,7 @@ def _lines(source: Iterable[bytes], file: str) -> list[Line]:
 
 def _commands(source: Iterable[bytes], file: str) -> Iterator[Line]:
     for number, raw in enumerate(source, start=1):
-        line = raw.strip()
+        line = (raw.removeprefix(BOM_UTF8) if number == 1 else raw).strip()
         if line and not line.startswith(b"#"):
             yield Line(number, decode(line, file, number))
 

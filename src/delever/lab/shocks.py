@@ -63,8 +63,8 @@ def simulate(
     """Return what a shock does to a book; the book given stays as it is.
 
     `rules` replaces the rule set of every pool (and drops limits set for another venue's), `pool`
-    the balance of every pool (or of those named), `depth` the order books. Shocked prices are rounded
-    to the nearest tick. Raises InputError and UnknownNameError for what cannot be used.
+    the balance of every pool (or of those named), `depth` the order books. Shocked prices are
+    rounded to the nearest tick. Raises InputError and UnknownNameError for what cannot be used.
     """
     for contract in shock.moves:
         if contract_of(book, contract).mark == 0:
@@ -79,20 +79,21 @@ def compare(
     book: Book,
     shock: Shock,
     *,
-    rules: Sequence[str] = tuple(RULE_SETS),
-    policies: Sequence[str] = (),
+    rules: str | Sequence[str] = tuple(RULE_SETS),
+    policies: str | Sequence[str] = (),
     pool: Amount | Mapping[str, Amount] | None = None,
     depth: Tabular | None = None,
 ) -> pl.DataFrame:
     """Return what a shock does under several rule sets: one row a rule set and contract.
 
-    With `policies` a rule set with a queue is tried with each of them in place of its own, as
-    `bybit+pro_rata`. Columns as in `Result.summary.contracts`, as exact decimals, and those of
-    `delever.lab.measures`; `exhausted` says that inventory is left although ADL is on. A rule set
-    under which nothing happens has one row without contract.
+    `rules` and `policies` are names, or one name. With `policies` a rule set with a queue is tried
+    with each of them in place of its own, as `bybit+pro_rata`. Columns as in
+    `Result.summary.contracts`, as exact decimals, and those of `delever.lab.measures`; `exhausted`
+    says that inventory is left although ADL is on. A rule set under which nothing happens has one
+    row without contract.
     """
     rows: list[dict[str, Any]] = []
-    for name in variants(rules, policies):
+    for name in variants(_several(rules), _several(policies)):
         result = simulate(book, shock, rules=name, pool=pool, depth=depth)
         totals, shared = result.summary.contracts, measures(result)
         rows += [
@@ -134,6 +135,11 @@ def _row(result: Result, contract: str, total: Any) -> dict[str, Any]:
 def _shared(shared: Mapping[str, Measures], total: Any) -> dict[str, Any]:
     found = shared.get(total.contract)
     return {} if found is None else msgspec.structs.asdict(found)
+
+
+def _several(names: str | Sequence[str]) -> Sequence[str]:
+    """Return names; a single one may be told as it is."""
+    return [names] if isinstance(names, str) else names
 
 
 def variants(rules: Iterable[str], policies: Sequence[str]) -> list[str]:
