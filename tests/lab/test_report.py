@@ -6,6 +6,7 @@ from decimal import Decimal
 from html import unescape
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 
@@ -178,9 +179,24 @@ def test_a_comparison_that_was_changed_by_hand_is_named(placed: Path, tmp_path: 
             read_kept(tmp_path / name)
 
 
+def test_profits_in_two_assets_are_never_added(kept: Path) -> None:
+    read = read_kept(kept)
+    assert isinstance(read, Kept)
+    inverse = read.fills.with_columns(contract=pl.lit("BTCUSD"))
+    total = msgspec.structs.replace(read.summary.contracts[0], contract="BTCUSD", asset="BTC")
+    contracts = (*read.summary.contracts, total)
+    summary = msgspec.structs.replace(read.summary, contracts=contracts)
+    both = Kept(summary, pl.concat([read.fills, inverse]), read.pools, read.contracts)
+    figures = plots.run_figures(both)
+    for asset in ("USDT", "BTC"):
+        bars, _ = figures[f"fills-{asset}"].axes
+        assert bars.get_title(loc="left") == f"Profit realised by ADL, {asset}, by account"
+        assert [bar.get_height() for bar in bars.patches] == [175_000, 105_000, 70_000]
+
+
 def test_plots_are_written_as_png_and_svg(kept: Path, tmp_path: Path) -> None:
     assert call(["report", str(kept), "--plots", str(tmp_path)]) == Exit.DONE
-    names = ("contract-BTCUSDT", "fills", "pool-main")
+    names = ("contract-BTCUSDT", "fills-USDT", "pool-main")
     wanted = [f"{name}.{form}" for name in names for form in ("png", "svg")]
     assert sorted(path.name for path in tmp_path.iterdir()) == wanted
     for path in tmp_path.glob("*.png"):

@@ -75,8 +75,8 @@ def run_figures(kept: Kept) -> dict[str, Figure]:
             path = kept.pools.filter(pl.col("pool") == pool.pool)
             if path.height:
                 figures[f"pool-{pool.pool}"] = _pool(path)
-        if kept.fills.height:
-            figures["fills"] = _fills(kept.fills)
+        for asset, fills in _by_asset(kept):
+            figures[f"fills-{asset}"] = _fills(fills, asset)
     if not figures:
         raise InputError("holds no path of a pool and no fill: there is nothing to draw")
     return figures
@@ -145,7 +145,18 @@ def _pool(path: pl.DataFrame) -> Figure:
     return figure
 
 
-def _fills(fills: pl.DataFrame) -> Figure:
+def _by_asset(kept: Kept) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Yield the fills of the contracts that settle in one asset: two assets make no sum."""
+    contracts: dict[str, list[str]] = {}
+    for total in kept.summary.contracts:
+        contracts.setdefault(total.asset, []).append(total.contract)
+    for asset, names in contracts.items():
+        fills = kept.fills.filter(pl.col("contract").is_in(names))
+        if fills.height:
+            yield asset, fills
+
+
+def _fills(fills: pl.DataFrame, asset: str) -> Figure:
     """Draw who was closed: the profit that ADL realised, largest first, and how it adds up."""
     by_account = (
         fills.group_by("account", maintain_order=True)
@@ -159,7 +170,7 @@ def _fills(fills: pl.DataFrame) -> Figure:
     largest.bar(names, values[:BARS], color=BLUE)
     more = len(values) - BARS
     rest = f" (the largest {BARS} of {len(values)})" if more > 0 else ""
-    largest.set_title(f"Profit realised by ADL, by account{rest}")
+    largest.set_title(f"Profit realised by ADL, {asset}, by account{rest}")
     largest.tick_params(axis="x", rotation=60 if len(names) > 6 else 0)
     largest.grid(visible=False, axis="x")
     largest.yaxis.set_major_formatter("{x:,.10g}")
@@ -171,7 +182,8 @@ def _fills(fills: pl.DataFrame) -> Figure:
         color=BLUE,
     )
     shares.plot([0, 100], [0, 100], color=GRID, linestyle="--", linewidth=0.8)
-    shares.set_title("Its share, %, by accounts, %")
+    shares.set_title("Share of it, %, by part of the accounts")
+    shares.set_xlabel("accounts, %, the largest profit first")
     return figure
 
 
@@ -180,7 +192,7 @@ def _comparison(compared: pl.DataFrame) -> Figure:
     asset = compared["asset"][0]
     panels = [
         ("borne", f"Borne by candidates, {asset}", RED),
-        ("pool_profit", f"Pool, {asset}", BLUE),
+        ("pool_profit", f"Pool profit, {asset}", BLUE),
         ("accounts", "Accounts closed", AMBER),
         ("haircut", "Haircut, %", RED),
         ("largest", "Largest part, %", AMBER),
@@ -267,6 +279,7 @@ def _finish(axes: Sequence["Axes"]) -> None:
     axes[-1].xaxis.set_major_locator(locator)
     formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
     axes[-1].xaxis.set_major_formatter(formatter)
+    axes[-1].set_xlabel("UTC")
     for axis in axes:
         axis.yaxis.set_major_formatter("{x:,.10g}")
     if len(axes[0].get_legend_handles_labels()[1]) > 1:
