@@ -8,11 +8,13 @@ import pytest
 
 from delever.core.book import Book
 from delever.core.messages import (
+    CancelAdl,
     Command,
     ContractKind,
     DefineAccount,
     DefineContract,
     DefinePool,
+    PauseAdl,
     PoolKind,
     PositionRow,
     SetMarks,
@@ -119,6 +121,28 @@ def test_both_sides_of_a_contract_are_measured_over_both_lines() -> None:
     ]
     told = measures(result)["C"]
     assert (told.in_line, told.gini, told.largest) == (4, Decimal("0.5"), Decimal(50))
+
+
+def test_what_candidates_bear_is_told_at_the_mark_of_the_fill() -> None:
+    """Ann goes at 90 while the mark is 80: bob bears 10 x 10, whatever the mark does afterwards."""
+    commands = whipsaw()
+    takeover = next(n for n, told in enumerate(commands) if isinstance(told, Takeover))
+    before = run(Book(), commands[:takeover]).book
+    for last in (takeover + 1, takeover + 2):
+        (total,) = run(before, commands[takeover:last]).summary.contracts
+        assert (total.realised, total.borne) == ("100", "100")
+
+
+def test_a_fill_taken_back_was_given_up_by_nobody() -> None:
+    commands = read_scenario(EXAMPLES / "crash.ndjson")
+    pause = PauseAdl(time_ms=3000, contract="BTCUSDT", paused=True, note="halted")
+    back = CancelAdl(time_ms=3000, fill=3, note="halted")
+    told = run(Book(), [*commands[:-1], pause, back])
+    assert not told.refused
+    (total,) = told.summary.contracts
+    assert (total.closed, total.accounts, total.borne) == ("80", 2, "40000")
+    measured = measures(told)["BTCUSDT"]
+    assert (measured.largest, measured.gini) == (Decimal("62.5"), gini([30, 50], 3))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import msgspec
 
-from delever.core.messages import AdlFilled, Event, RoundClosed, Side
+from delever.core.messages import AdlFilled, Event, FillCancelled, RoundClosed, Side
 from delever.lab.runs import Result
 
 PLACES = 4
@@ -41,7 +41,7 @@ def measures(result: Result) -> dict[str, Measures]:
     totals = {total.contract: total for total in result.summary.contracts}
     told = {}
     for contract, by_side in in_line.items():
-        lots, most = list(given[contract].values()), sum(by_side.values())
+        lots, most = list((+given[contract]).values()), sum(by_side.values())
         total = totals[contract]
         borne, realised = Fraction(total.borne), Fraction(total.realised)
         told[contract] = Measures(
@@ -66,6 +66,9 @@ def _shares(events: Iterable[Event]) -> tuple[Given, InLine]:
         match event:
             case AdlFilled():
                 given[event.contract][event.side, event.account, event.position] += event.lots
+            case FillCancelled():
+                fill = event.fill
+                given[fill.contract][fill.side, fill.account, fill.position] -= fill.lots
             case RoundClosed():
                 sides = in_line[event.contract]
                 sides[event.side] = max(sides.get(event.side, 0), event.candidates)

@@ -182,7 +182,7 @@ def _fills(fills: pl.DataFrame, asset: str) -> Figure:
         color=BLUE,
     )
     shares.plot([0, 100], [0, 100], color=GRID, linestyle="--", linewidth=0.8)
-    shares.set_title("Share of it, %, by part of the accounts")
+    shares.set_title("Share of it, %")
     shares.set_xlabel("accounts, %, the largest profit first")
     return figure
 

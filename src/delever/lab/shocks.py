@@ -72,7 +72,8 @@ def simulate(
     managed = _managed(book, rules, pool, depth)
     calm = run(managed, _marked(book))
     shocked = run(calm.book, _shocked(calm.book, shock))
-    return Result(shocked.book, calm.outcomes + shocked.outcomes, calm.path + shocked.path)
+    outcomes, path = calm.outcomes + shocked.outcomes, calm.path + shocked.path
+    return Result(shocked.book, outcomes, path, calm.marks)
 
 
 def compare(
