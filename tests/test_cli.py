@@ -277,9 +277,11 @@ def test_a_book_is_told_before_a_scenario(tell: Tell, tmp_path: Path) -> None:
     code, out, err = tell(*words)
     assert (code, err) == (Exit.DONE, "")
     assert out.startswith("2 commands from 9 to 9 ms: 1 takeover, 0 fills")
+    head = json.loads(tell("verify", str(journal), "--json")[1])["head"]
+    assert len(head) == 64
     assert tell("verify", str(journal))[:2] == (
         Exit.DONE,
-        "verified: 28 records, 28 of them replayed both ways\n",
+        f"verified: 28 records, 28 of them replayed both ways; head {head}\n",
     )
     code, _, err = tell(*words)
     assert code == Exit.WRONG_USE

@@ -14,6 +14,7 @@ import pytest
 from delever.core.messages import ContractKind
 from delever.dashboard.laboratory import OWN, own_commands, play
 from delever.dashboard.mount import Message, Receive, Scope, Send
+from delever.dashboard.past import window
 from delever.dashboard.shown import (
     banner,
     grouped,
@@ -43,6 +44,14 @@ DRAWDOWN = TriggerShown(
         "stop_ppm": "-250000",
     },
 )
+
+
+@pytest.mark.parametrize(
+    ("window_ms", "said"),
+    [(28_800_000, "8 h"), (86_400_000, "24 h"), (5_400_000, "90 min"), (90_000, "1.5 min")],
+)
+def test_a_pool_s_window_is_told_in_hours_or_minutes(window_ms: int, said: str) -> None:
+    assert window(window_ms) == said
 
 
 def contract(state: str = "calm", *, stale: bool = False, inventory: str = "0") -> ContractShown:
@@ -121,12 +130,18 @@ def test_a_scenario_that_is_none_is_refused_with_its_line(text: str, why: str) -
         own_commands(text)
 
 
+def test_a_visitor_s_own_scenario_is_read_as_a_file_would_be() -> None:
+    command = '{"type": "set_time", "time_ms": 1, "id": "a\u2028b"}'
+    told = own_commands(f"\ufeff{command}\n   # why\n\n  {command}\n")
+    assert [each.id for each in told] == ["a\u2028b"] * 2
+
+
 def test_the_laboratory_plays_one_scenario_under_each_rule_set() -> None:
     """BYB-01 BYB-03: 50,000 are borne as in the documentation; venues without a queue bear none."""
     bybit, gmx = (play("one_long_falls", "", rules) for rules in ("bybit", "gmx"))
     (total,) = bybit.kept.summary.contracts
     assert (total.closed, total.accounts, bybit.refused) == ("100", 3, 0)
-    assert total.pool_profit == "-300000"
+    assert (total.borne, total.pool_profit) == ("50000", "-300000")
     assert gmx.kept.fills.height == 0
     again = play(OWN, '{"type": "set_time", "time_ms": 1}', "okx")
     assert again.kept.summary.commands == 1

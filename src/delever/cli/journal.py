@@ -85,7 +85,8 @@ def verify(
     }
     show_sections({"findings": rows}, json=json, schema="delever.verify/1", about=about)
     if verdict.ok and not json:
-        tell(f"verified: {verdict.records} records, {verdict.replayed} of them replayed both ways")
+        both = f"{verdict.records} records, {verdict.replayed} of them replayed both ways"
+        tell(f"verified: {both}; head {about['head'] or 'none'}")
     elif not verdict.ok:
         say(f"delever: {journal} is NOT verified: {rows[0]['detail']}")
     return Exit.DONE if verdict.ok else Exit.CHECK_FAILED

@@ -9,6 +9,7 @@ A file is a scenario, or a journal; it is played as it is.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import msgspec
@@ -40,7 +41,7 @@ from delever.lab.measures import Measures, measures
 from delever.lab.recorded import read_recorded
 from delever.lab.results import venue_of
 from delever.lab.runs import run
-from delever.lab.scenario import decode, read_scenario
+from delever.lab.scenario import lines_of, read_scenario
 
 OWN = "own"
 """The preset that stands for the visitor's own text."""
@@ -100,15 +101,7 @@ def own_commands(text: str) -> list[Command]:
     """Return the commands of a text, one a line; raises InputError with the line and the field."""
     if len(text) > LARGEST:
         raise InputError(f"has more than {LARGEST:,} characters: run it with `delever run`")
-    lines = enumerate(text.splitlines(), start=1)
-    told = [
-        decode(line.strip().encode(), "scenario", number)
-        for number, line in lines
-        if line.strip() and not line.startswith("#")
-    ]
-    if not told:
-        raise InputError("holds no command", file="scenario")
-    return told
+    return [line.command for line in lines_of(BytesIO(text.encode()), "scenario")]
 
 
 def _under(commands: Sequence[Command], rules: str) -> Iterator[Command]:
@@ -169,7 +162,8 @@ def _bitcoin() -> DefineContract:
     )  # fmt: skip
 
 
-def _fall(start: int, end: int, from_ms: int, steps: int = 7) -> Iterator[Command]:
+def _fall(start: int, end: int, from_ms: int, steps: int = 4) -> Iterator[Command]:
+    """Yield a fall in steps so large that the last leaves no room to close at the limit itself."""
     for step in range(1, steps + 1):
         mark = start + (end - start) * step // steps
         yield SetMarks(time_ms=from_ms + 1_000 * step, marks={"BTCUSDT": mark})

@@ -46,10 +46,10 @@ def read_scenario(path: str | Path) -> list[Command]:
 def read_lines(path: str | Path) -> list[Line]:
     """Return the commands of a scenario file with the lines on which they stand."""
     if str(path) == STDIN:
-        return _lines(sys.stdin.buffer, named(path))
+        return lines_of(sys.stdin.buffer, named(path))
     try:
         with Path(path).open("rb") as file:
-            return _lines(file, named(path))
+            return lines_of(file, named(path))
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", file=named(path)) from None
 
@@ -73,7 +73,8 @@ _decoder: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
 _types = {str(kind.__struct_config__.tag): kind for kind in get_args(AnyCommand)}
 
 
-def _lines(source: Iterable[bytes], file: str) -> list[Line]:
+def lines_of(source: Iterable[bytes], file: str) -> list[Line]:
+    """Return the commands of lines; `file` is what messages call it."""
     lines = list(_commands(source, file))
     if not lines:
         raise InputError("holds no command", file=file)

@@ -12,7 +12,7 @@ from delever.dashboard.actions import Action, action_button
 from delever.dashboard.charts import curve, pixels, time_charts
 from delever.dashboard.frame import View, grid, html, panel
 from delever.dashboard.ladder import Ladder
-from delever.dashboard.past import MOMENTS, NAMES, Past, hours
+from delever.dashboard.past import MOMENTS, NAMES, Past, window
 from delever.dashboard.shown import (
     STATES,
     banner,
@@ -175,9 +175,9 @@ def _distance(contract: ContractShown, pool: PoolShown) -> str:
     others = [_gauge(each) for each in contract.triggers if each is not drawdown]
     pairs = {
         "contract profit": grouped(contract.profit),
-        f"profit, {hours(pool)} peak": grouped(contract.profit_peak),
+        f"profit, {window(pool.peak_window_ms)} peak": grouped(contract.profit_peak),
         f"pool {escape(pool.pool)}, balance": grouped(pool.balance),
-        f"balance, {hours(pool)} peak": grouped(pool.balance_peak),
+        f"balance, {window(pool.peak_window_ms)} peak": grouped(pool.balance_peak),
         "equity": grouped(pool.equity),
         "inventory long": grouped(contract.inventory_long),
         "inventory short": grouped(contract.inventory_short),

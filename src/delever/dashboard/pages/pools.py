@@ -21,7 +21,7 @@ from delever.dashboard.charts import (
     with_levels,
 )
 from delever.dashboard.frame import View, grid, html, panel
-from delever.dashboard.past import hours
+from delever.dashboard.past import window
 from delever.dashboard.shown import grouped, percent, utc, words
 from delever.dashboard.source import Source
 from delever.dashboard.tables import Column, table
@@ -136,7 +136,7 @@ def _now(view: View, pool: PoolDetail) -> str:
     pairs = {
         f"balance, {pool.asset}": grouped(pool.balance),
         "equity": grouped(pool.equity),
-        f"balance, {hours(pool)} peak": grouped(pool.balance_peak),
+        f"balance, {window(pool.peak_window_ms)} peak": grouped(pool.balance_peak),
         "drawdown now": percent(pool.drawdown_ppm),
         "worst of 1 day": percent(pool.worst_drawdown_1d_ppm),
         "worst of 30 days": percent(pool.worst_drawdown_30d_ppm),
