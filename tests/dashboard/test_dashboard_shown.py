@@ -14,6 +14,7 @@ import pytest
 from delever.core.messages import ContractKind
 from delever.dashboard.laboratory import OWN, own_commands, play
 from delever.dashboard.mount import Message, Receive, Scope, Send
+from delever.dashboard.pages.replay import time_of
 from delever.dashboard.past import window
 from delever.dashboard.shown import (
     banner,
@@ -44,6 +45,14 @@ DRAWDOWN = TriggerShown(
         "stop_ppm": "-250000",
     },
 )
+
+
+def test_a_time_that_is_typed_is_exact_to_the_millisecond() -> None:
+    second = time_of("2025-10-10 21:15:04")
+    assert utc(second) == "2025-10-10 21:15:04.000"
+    typed = [time_of(f"2025-10-10 21:15:04.{part:03}") for part in range(1000)]
+    assert typed == list(range(second, second + 1000))
+    assert time_of("2025-10-10") == second - (21 * 3600 + 15 * 60 + 4) * 1000
 
 
 @pytest.mark.parametrize(

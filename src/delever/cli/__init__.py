@@ -7,7 +7,8 @@
     journal     replay, verify: what was recorded, and whether it is true
     reference   rules, schema: what delever knows
     serve       serve, config check: the server
-    watch       watch, watch history, watch test-alert: the account's side
+    dashboard   dashboard: the page of a server that runs elsewhere
+    watch       watch, watch history, watch deliveries, watch test-alert: the account's side
     output      tables, JSON, CSV, Parquet, progress
 
 Each command is loaded when it is called, so that `delever --help` is quick.

@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 
 import msgspec
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from delever.cli import Exit
 from delever.cli.output import progress, say, show_sections, tell
 from delever.lab.errors import InputError
 
 JournalPath = Annotated[Path, Parameter(help="Journal: the file that `run --journal` wrote.")]
+AT_LEAST_ONE = Number(gte=1)
 Json = Annotated[bool, Parameter(negative="", help="JSON instead of tables.")]
 
 
@@ -23,7 +25,9 @@ def replay(
     by: Annotated[
         Literal["events", "commands", "both"], Parameter(help="From what the book is made.")
     ] = "both",
-    until: Annotated[int | None, Parameter(help="Last record to replay.")] = None,
+    until: Annotated[
+        int | None, Parameter(help="Last record to replay.", validator=AT_LEAST_ONE)
+    ] = None,
     json: Json = False,
 ) -> int:
     """Make the book again from a journal, by events and by commands; both must agree with it."""
