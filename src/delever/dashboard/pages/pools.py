@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -29,6 +30,10 @@ from delever.wire.native import PoolShown
 from delever.wire.native_past import Flow, PoolDetail, PoolPoint
 
 POINTS = 1_000
+"""Points that are drawn."""
+
+DOWNLOADED = 10_000
+"""Points, and flows, of a file; what has more points is thinned, with every extreme kept."""
 
 HISTORY_S = 5.0
 
@@ -74,14 +79,14 @@ async def show_all(source: Source) -> None:
 async def show(source: Source, pool: str) -> None:
     """Show one pool."""
     view = View(source, f"Pool {pool}", "/pools")
-    past: list[PoolPoint] = []
-    moved: list[Flow] = []
 
-    def download() -> None:
-        ui.download.content(_csv(past), f"{pool}.csv", "text/csv")
+    async def download() -> None:
+        history = await view.source.pool_history(pool, limit=DOWNLOADED)
+        ui.download.content(_csv(history.points), f"{pool}.csv", "text/csv")
 
-    def download_flows() -> None:
-        ui.download.content(_flows_csv(moved), f"{pool}-flows.csv", "text/csv")
+    async def download_flows() -> None:
+        history = await view.source.pool_history(pool, limit=DOWNLOADED)
+        ui.download.content(_flows_csv(history.flows), f"{pool}-flows.csv", "text/csv")
 
     with view.body, grid():
         with panel("History", "wide", about="balance, equity, and the fall from the peak so far"):
@@ -96,7 +101,8 @@ async def show(source: Source, pool: str) -> None:
                     ("Download history as CSV", download),
                     ("Download in- and outflows as CSV", download_flows),
                 ):
-                    ui.button(label, on_click=action).props("flat dense no-caps")
+                    button = ui.button(label, on_click=partial(view.attempt, action))
+                    button.props("flat dense no-caps")
     await view.connect()
 
     async def refresh() -> None:
@@ -106,8 +112,7 @@ async def show(source: Source, pool: str) -> None:
 
     async def remember() -> None:
         history = await view.source.pool_history(pool, limit=POINTS)
-        past[:], moved[:] = history.points, history.flows
-        chart.options.update(_drawn(past))
+        chart.options.update(_drawn(history.points))
         chart.update()
         flows.rows = [_flow(flow) for flow in reversed(history.flows)]
 
@@ -209,7 +214,7 @@ def _flows_csv(flows: Sequence[Flow]) -> bytes:
 
 
 def _csv(past: Sequence[PoolPoint]) -> bytes:
-    """Return the history, exact, a row a point."""
+    """Return points as rows, to the last digit."""
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     contracts = sorted({name for each in past for name in each.contracts})
