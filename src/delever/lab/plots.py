@@ -193,7 +193,7 @@ def _comparison(compared: pl.DataFrame) -> Figure:
     panels = [
         ("borne", f"Borne by candidates, {asset}", RED),
         ("pool_profit", f"Pool profit, {asset}", BLUE),
-        ("accounts", "Accounts closed", AMBER),
+        ("accounts", "Accounts affected", AMBER),
         ("haircut", "Haircut, %", RED),
         ("largest", "Largest part, %", AMBER),
         ("gini", "Gini of what was given up", GREEN),

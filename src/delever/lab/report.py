@@ -90,7 +90,7 @@ def _run(kept: Kept) -> Iterator[str]:
     yield (
         f'<p class="about">{summary.commands} commands{refused}, {utc(summary.from_ms)} to '
         f"{utc(summary.until_ms)} UTC: takeovers {summary.takeovers}, fills of "
-        f"ADL {summary.fills}, accounts closed {summary.accounts}</p>"
+        f"ADL {summary.fills}, accounts affected {summary.accounts}</p>"
     )
     yield _titled("When ADL ran", _table([_episode(each) for each in summary.episodes]))
     figures = {name: _inline(figure) for name, figure in run_figures(kept).items()}

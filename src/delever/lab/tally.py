@@ -26,10 +26,11 @@ class ContractTotal(msgspec.Struct, frozen=True, kw_only=True):
     """What happened to one contract in a run; exact text in its quantity and its settle asset.
 
     `taken_over`, `unwound` in the market, `closed` by ADL and `left` with the pool are quantities
-    of inventory. `realised` is the profit of the candidates on what was closed, `borne` what they
-    would have had more at the mark of that moment, with what open positions gave up to a socialised
-    loss, `pool_profit` what takeovers, unwinding, ADL and socialising brought the pool, with what
-    is left valued at the mark.
+    of inventory. `accounts` were closed, or gave up something to a socialised loss; `realised` is
+    the profit of the candidates on what was closed, `borne` what they would have had more at the
+    mark of that moment, with what open positions gave up to a socialised loss, `pool_profit` what
+    takeovers, unwinding, ADL and socialising brought the pool, with what is left valued at the
+    mark.
     """
 
     contract: str

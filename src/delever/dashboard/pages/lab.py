@@ -36,7 +36,7 @@ _SHARED = (
     Column("rules", "Rules + policy"),
     Column("borne", "Borne", "number"),
     Column("haircut", "Haircut %", "number"),
-    Column("accounts", "Accounts closed", "number"),
+    Column("accounts", "Accounts affected", "number"),
     Column("in_line", "Positions in line", "number"),
     Column("largest", "Largest part %", "number"),
     Column("gini", "Gini", "number"),
@@ -46,7 +46,7 @@ _BARS = {
     "borne": "Borne by candidates",
     "pool_profit": "Pool profit",
     "haircut": "Haircut, %",
-    "accounts": "Accounts closed",
+    "accounts": "Accounts affected",
     "largest": "Largest part, %",
     "gini": "Gini of what was given up",
 }
