@@ -7,6 +7,7 @@ from html import unescape
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import polars as pl
 import pytest
 
@@ -179,6 +180,23 @@ def test_a_comparison_that_was_changed_by_hand_is_named(placed: Path, tmp_path: 
             read_kept(tmp_path / name)
 
 
+def test_lines_go_on_to_the_end_of_the_run_and_marks_are_only_what_was_seen(kept: Path) -> None:
+    read = read_kept(kept)
+    assert isinstance(read, Kept)
+    until_ms = read.summary.until_ms + 6_000
+    summary = msgspec.structs.replace(read.summary, until_ms=until_ms)
+    longer = Kept(summary, read.fills, read.pools, read.contracts)
+    profit, mark = plots.run_figures(longer)["contract-BTCUSDT"].axes
+    for line in profit.lines:
+        times = line.get_xdata(orig=True)
+        assert times[-1] == np.datetime64(until_ms, "ms")
+    ends = {line.get_label(): line.get_ydata()[-1] for line in profit.lines}
+    assert ends["profit"] == -240_000
+    (marks,) = mark.lines
+    assert marks.get_linestyle() == "None"
+    assert len(marks.get_xdata()) == read.contracts.height
+
+
 def test_profits_in_two_assets_are_never_added(kept: Path) -> None:
     read = read_kept(kept)
     assert isinstance(read, Kept)
@@ -190,7 +208,7 @@ def test_profits_in_two_assets_are_never_added(kept: Path) -> None:
     figures = plots.run_figures(both)
     for asset in ("USDT", "BTC"):
         bars, _ = figures[f"fills-{asset}"].axes
-        assert bars.get_title(loc="left") == f"Profit realised by ADL, {asset}, by account"
+        assert bars.get_title(loc="left") == f"Profit realised by ADL, {asset}"
         assert [bar.get_height() for bar in bars.patches] == [175_000, 105_000, 70_000]
 
 

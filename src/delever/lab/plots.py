@@ -1,8 +1,8 @@
 """Pictures of a finished run or comparison, with matplotlib (the extra `plot`), for paper and page.
 
 Money is drawn as floats and written nowhere: exact numbers stand in tables. Lines are steps,
-because a number holds until the next; of a long path each stretch keeps its first, last, least and
-largest.
+because a number holds until the next; marks are dots, because one moves on while nothing observes
+its pool. Of a long path each stretch keeps its first, last, least and largest.
 """
 
 from collections.abc import Iterator, Sequence
@@ -74,7 +74,7 @@ def run_figures(kept: Kept) -> dict[str, Figure]:
         for pool in kept.summary.pools:
             path = kept.pools.filter(pl.col("pool") == pool.pool)
             if path.height:
-                figures[f"pool-{pool.pool}"] = _pool(path)
+                figures[f"pool-{pool.pool}"] = _pool(path, kept.summary.until_ms)
         for asset, fills in _by_asset(kept):
             figures[f"fills-{asset}"] = _fills(fills, asset)
     if not figures:
@@ -116,30 +116,31 @@ def _contract(path: pl.DataFrame, kept: Kept) -> Figure:
     """Draw a contract's profit against its peak and ADL's levels, above the mark it goes with."""
     contract, asset = path["contract"][0], path["asset"][0]
     path = _thinned(path, "profit")
+    until_ms = kept.summary.until_ms
     figure = Figure(figsize=(9, 4.6))
     axes = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     profit, mark = axes
     profit.set_title(f"{contract}: profit of its pool's inventory, {asset}")
-    _steps(profit, path, "profit", BLUE, "profit")
-    _steps(profit, path, "profit_peak", GRID, "rolling peak", "--")
+    _steps(profit, path, "profit", BLUE, "profit", until_ms)
+    _steps(profit, path, "profit_peak", GRID, "rolling peak", until_ms, "--")
     if path["starts_at"].null_count() < path.height:
-        _steps(profit, path, "starts_at", RED, "ADL starts", ":")
-        _steps(profit, path, "stops_at", GREEN, "ADL stops", ":")
-    _shade(profit, kept.summary.episodes, contract, kept.summary.until_ms)
-    _steps(mark, path, "mark", INK, "mark")
-    mark.set_title("Mark")
+        _steps(profit, path, "starts_at", RED, "ADL starts", until_ms, ":")
+        _steps(profit, path, "stops_at", GREEN, "ADL stops", until_ms, ":")
+    _shade(profit, kept.summary.episodes, contract, until_ms)
+    mark.plot(_times(path), path["mark"].cast(pl.Float64).to_numpy(), ".", color=INK, markersize=2)
+    mark.set_title("Mark, whenever the pool was observed")
     _finish(axes)
     return figure
 
 
-def _pool(path: pl.DataFrame) -> Figure:
+def _pool(path: pl.DataFrame, until_ms: int) -> Figure:
     path = _thinned(path, "equity")
     figure = Figure(figsize=(9, 2.8))
     axis = figure.subplots()
     axis.set_title(f"Pool {path['pool'][0]}, {path['asset'][0]}")
-    _steps(axis, path, "balance", BLUE, "balance")
-    _steps(axis, path, "equity", AMBER, "equity", "-.")
-    _steps(axis, path, "balance_peak", GRID, "rolling peak of the balance", "--")
+    _steps(axis, path, "balance", BLUE, "balance", until_ms)
+    _steps(axis, path, "equity", AMBER, "equity", until_ms, "-.")
+    _steps(axis, path, "balance_peak", GRID, "rolling peak of the balance", until_ms, "--")
     axis.axhline(0, color=RED, linewidth=0.8)
     _finish([axis])
     return figure
@@ -169,8 +170,8 @@ def _fills(fills: pl.DataFrame, asset: str) -> Figure:
     names = by_account["account"].to_list()[:BARS]
     largest.bar(names, values[:BARS], color=BLUE)
     more = len(values) - BARS
-    rest = f" (the largest {BARS} of {len(values)})" if more > 0 else ""
-    largest.set_title(f"Profit realised by ADL, {asset}, by account{rest}")
+    largest.set_title(f"Profit realised by ADL, {asset}")
+    largest.set_xlabel(f"the largest {BARS} of {len(values)} accounts" if more > 0 else "account")
     largest.tick_params(axis="x", rotation=60 if len(names) > 6 else 0)
     largest.grid(visible=False, axis="x")
     largest.yaxis.set_major_formatter("{x:,.10g}")
@@ -244,13 +245,20 @@ def _times(path: pl.DataFrame) -> "np.ndarray[tuple[int], np.dtype[np.datetime64
 
 
 def _steps(
-    axis: "Axes", path: pl.DataFrame, column: str, colour: str, label: str, line: str = "-"
+    axis: "Axes",
+    path: pl.DataFrame,
+    column: str,
+    colour: str,
+    label: str,
+    until_ms: int,
+    line: str = "-",
 ) -> None:
+    """Draw a number that holds until the next, the last one until the end of the run."""
     values = path[column].cast(pl.Float64).to_numpy()
     width = 1.6 if line == "-" else 1.1
     axis.step(
-        _times(path),
-        values,
+        np.append(_times(path), np.datetime64(until_ms, "ms")),
+        np.append(values, values[-1]),
         where="post",
         color=colour,
         label=label,

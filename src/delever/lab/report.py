@@ -44,7 +44,8 @@ svg text { font-family: system-ui, sans-serif !important; }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .3rem .9rem .3rem 0; vertical-align: top; }
 th, td { border-bottom: 1px solid #8a949e55; white-space: nowrap; }
-th { font-weight: 600; } td.n, th.n { text-align: right; } td.w { white-space: normal; }
+th { font-weight: 600; } td.n, th.n { text-align: right; }
+td.w { white-space: normal; min-width: 18rem; }
 """
 
 _PAGE = """<!doctype html>
