@@ -12,6 +12,7 @@ from decimal import Decimal
 import pytest
 
 from delever.core.messages import ContractKind
+from delever.dashboard.course import ContractAt, Course, PoolAt
 from delever.dashboard.laboratory import OWN, own_commands, play
 from delever.dashboard.mount import Message, Receive, Scope, Send
 from delever.dashboard.pages.replay import time_of
@@ -45,6 +46,29 @@ DRAWDOWN = TriggerShown(
         "stop_ppm": "-250000",
     },
 )
+
+
+def test_the_pool_behind_a_contract_is_the_one_of_the_time() -> None:
+    """Two pools over the same time, and a contract that goes from one to the other and back."""
+
+    def pool_at(time_ms: int, balance: int) -> PoolAt:
+        return PoolAt(time_ms, time_ms, Decimal(balance), Decimal(balance), Decimal(100))
+
+    moments = [(2, "main"), (3, "main"), (5, "own"), (7, "main")]
+    course = Course("a run")
+    course.pools = {
+        "main": [pool_at(time_ms, 100 + time_ms) for time_ms in range(1, 9)],
+        "own": [pool_at(time_ms, 10) for time_ms in range(4, 9)],
+    }
+    course.contracts["X"] = [
+        ContractAt(time_ms, time_ms, pool, Decimal(0), Decimal(0), None, None)
+        for time_ms, pool in moments
+    ]
+    balances = [(point.time_ms, int(point.balance)) for point in course.behind("X")]
+    assert balances == [
+        (1, 101), (2, 102), (3, 103), (4, 104), (5, 10), (6, 10), (7, 107), (8, 108)
+    ]  # fmt: skip
+    assert course.behind("Y") == []
 
 
 def test_a_time_that_is_typed_is_exact_to_the_millisecond() -> None:

@@ -267,9 +267,8 @@ def _lines(
     pools: set[str] = set()
     for place, course in enumerate(courses):
         moments = course.contracts.get(contract, [])
-        held = {each.pool for each in moments}
-        pools |= held
-        points = [each for pool in sorted(held) for each in course.pools.get(pool, [])]
+        pools |= {each.pool for each in moments}
+        points = course.behind(contract)
         if len(courses) == 1:
             series += _alone(course, contract, points, until)
             continue
