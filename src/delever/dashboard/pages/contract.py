@@ -163,7 +163,7 @@ def _head(view: View, contract: ContractShown) -> str:
         f'<b class="state state-{state}">{STATES[state]}</b>'
         f"<span>{escape(banner(contract))}</span>"
         f'<span class="quiet">mark {grouped(contract.mark)} at {utc(contract.marked_ms)} · rules '
-        f'of {escape(contract.rules)} · pool <a href="{view.href(f"/pools/{contract.pool}")}">'
+        f'of {escape(contract.rules)} · pool <a href="{view.pool(contract.pool)}">'
         f"{escape(contract.pool)}</a></span></div>"
     )
 
@@ -176,7 +176,7 @@ def _distance(contract: ContractShown, pool: PoolShown) -> str:
     pairs = {
         "contract profit": grouped(contract.profit),
         f"profit, {window(pool.peak_window_ms)} peak": grouped(contract.profit_peak),
-        f"pool {escape(pool.pool)}, balance": grouped(pool.balance),
+        f"pool {pool.pool}, balance": grouped(pool.balance),
         f"balance, {window(pool.peak_window_ms)} peak": grouped(pool.balance_peak),
         "equity": grouped(pool.equity),
         "inventory long": grouped(contract.inventory_long),
@@ -226,8 +226,8 @@ def _gauge(trigger: TriggerShown, band: float | None = None, marks: Sequence[str
 
 
 def _pairs(pairs: dict[str, str]) -> str:
-    """Return names and values; values are HTML."""
-    rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in pairs.items())
+    """Return names and values; names are text, values HTML."""
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{value}</dd>" for name, value in pairs.items())
     return f'<dl class="pairs">{rows}</dl>'
 
 

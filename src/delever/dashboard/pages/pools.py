@@ -4,8 +4,8 @@ import csv
 import io
 from collections.abc import Sequence
 from functools import partial
+from html import escape
 from typing import Any
-from urllib.parse import quote
 
 from nicegui import ui
 
@@ -123,7 +123,7 @@ async def show(source: Source, pool: str) -> None:
 def _row(view: View, pool: PoolShown) -> dict[str, Any]:
     return {
         "pool": pool.pool,
-        "pool_href": view.href(f"/pools/{quote(pool.pool, safe='')}"),
+        "pool_href": view.pool(pool.pool),
         "kind": words(pool.kind),
         "rules": pool.rules,
         "asset": pool.asset,
@@ -137,7 +137,9 @@ def _row(view: View, pool: PoolShown) -> dict[str, Any]:
 
 
 def _now(view: View, pool: PoolDetail) -> str:
-    members = ", ".join(f'<a href="{view.contract(name)}">{name}</a>' for name in pool.members)
+    members = ", ".join(
+        f'<a href="{view.contract(name)}">{escape(name)}</a>' for name in pool.members
+    )
     pairs = {
         f"balance, {pool.asset}": grouped(pool.balance),
         "equity": grouped(pool.equity),
@@ -147,10 +149,10 @@ def _now(view: View, pool: PoolDetail) -> str:
         "worst of 30 days": percent(pool.worst_drawdown_30d_ppm),
         "worst ever": percent(pool.worst_drawdown_ppm),
         "withdrawals cut": percent(pool.withdrawal_cut_ppm),
-        "rules": pool.rules,
+        "rules": escape(pool.rules),
         "contracts": members,
     }
-    rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in pairs.items())
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{value}</dd>" for name, value in pairs.items())
     return f'<dl class="pairs">{rows}</dl>'
 
 
