@@ -197,6 +197,16 @@ def test_lines_go_on_to_the_end_of_the_run_and_marks_are_only_what_was_seen(kept
     assert len(marks.get_xdata()) == read.contracts.height
 
 
+def test_a_name_is_no_formula(compared: Path, tmp_path: Path) -> None:
+    file = tmp_path / "named.parquet"
+    frame = pl.read_parquet(compared)
+    frame.with_columns(contract=pl.lit(r"$\frac$ <b>x</b>")).write_parquet(file)
+    assert call(["report", str(file), "-o", str(tmp_path / "named.html")]) == Exit.DONE
+    text = (tmp_path / "named.html").read_text()
+    assert r"$\frac$ &lt;b&gt;x&lt;/b&gt;" in text
+    assert "<b>" not in text
+
+
 def test_profits_in_two_assets_are_never_added(kept: Path) -> None:
     read = read_kept(kept)
     assert isinstance(read, Kept)

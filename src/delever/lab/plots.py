@@ -47,6 +47,7 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "delever",
     "text.color": INK,
+    "text.parse_math": False,  # a $ in a name is no formula
     "xtick.color": INK,
     "ytick.color": INK,
 }
