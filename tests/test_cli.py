@@ -97,6 +97,12 @@ def test_help_and_version_come_without_the_weight_of_tables() -> None:
         (["rank", BOOK], Exit.WRONG_USE, "--contract"),
         (["rnak", BOOK], Exit.WRONG_USE, "rnak"),
         ([*RANK, "--format", "xml"], Exit.WRONG_USE, "--format"),
+        ([*RANK, "-n", "-3"], Exit.WRONG_USE, "Must be >= 1"),
+        (
+            [*RANK, "-o", "none/x.csv"],
+            Exit.FAILED,
+            "delever: none/x.csv: No such file or directory",
+        ),
         (["rank", "none", *RANK[2:]], Exit.BAD_INPUT, "delever: none: not found"),
         (["verify", CRASH], Exit.CHECK_FAILED, "is NOT verified: "),
         (["replay", CRASH], Exit.BAD_INPUT, f"delever: {CRASH}: file is not a database"),
@@ -273,9 +279,11 @@ def test_a_book_is_told_before_a_scenario(tell: Tell, tmp_path: Path) -> None:
     code, out, err = tell(*words)
     assert (code, err) == (Exit.DONE, "")
     assert out.startswith("2 commands from 9 to 9 ms: 1 takeover, 0 fills")
+    head = json.loads(tell("verify", str(journal), "--json")[1])["head"]
+    assert len(head) == 64
     assert tell("verify", str(journal))[:2] == (
         Exit.DONE,
-        "verified: 28 records, 28 of them replayed both ways\n",
+        f"verified: 28 records, 28 of them replayed both ways; head {head}\n",
     )
     code, _, err = tell(*words)
     assert code == Exit.WRONG_USE

@@ -131,11 +131,15 @@ def test_shell_in_documents_names_commands_that_exist() -> None:
     report(found)
 
 
-def test_prose_names_commands_that_exist() -> None:
+def test_commands_in_sentences_exist() -> None:
     names = set(importlib.import_module("delever.cli").app)
-    said = [(path, re.findall(r"`delever ([\w-]+)", words(path))) for path in MARKDOWN]
-    unknown = [(path, word) for path, found in said for word in found if word not in names]
-    report([f"{shown(path)}: `delever {word}`: no such command" for path, word in unknown])
+    found = [
+        f"{shown(path)}: `delever {name}` is no command"
+        for path in MARKDOWN
+        for name in re.findall(r"`delever ([\w-]+)", FENCE.sub("", words(path)))
+        if name not in names
+    ]
+    report(found)
 
 
 def test_shell_in_documents_names_targets_that_exist() -> None:

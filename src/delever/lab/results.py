@@ -212,6 +212,11 @@ def rule_set(rules: str | RuleSet) -> RuleSet:
     return RULE_SETS[rules]
 
 
+def venue_of(rules: str) -> str:
+    """Return the name of a rule set without that of a policy: `bybit` of `bybit+pro_rata`."""
+    return rules.partition("+")[0]
+
+
 def _side_held(
     book: Book, state: ContractState, account: str, side: str | None, position: int
 ) -> Side:
