@@ -11,7 +11,7 @@ from delever.core import units
 from delever.core.rolling import RollingPeak
 from table import Row, cases
 
-integers = st.integers(-(10**30), 10**30)
+integers = st.integers(-(10**30) + 1, 10**30 - 1)  # what is told has up to 30 digits
 nonzero = integers.filter(bool)
 int64s = st.integers(-(2**62) + 1, 2**62 - 1)
 
