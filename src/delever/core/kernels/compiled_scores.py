@@ -33,36 +33,47 @@ PROFIT_PART, NOTIONAL, ENTRY_NOTIONAL, EQUITY, MARGINS, JOINT_PROFIT, JOINT_NOTI
 """The places of a score's parts in `delever.core.kernels.PARTS`."""
 
 
-@compiled(t.void(t.int64, I8, I8, I8, I8, I8, I8, I8, F8))
-def _take(place, profit, cost, maintenance, equity, margins, joint_profit, joint_notional, part):
-    """Fill in one part of a score: one plain loop each, which the processor runs in strides."""
+@compiled(t.void(F8, t.int64, t.float64, t.boolean))
+def _put(part, i, number, divides):
+    if divides:
+        quotient = part[i] / number
+        part[i] = quotient if number != 0 else np.float64(0)
+    else:
+        part[i] = number
+
+
+@compiled(t.void(t.int64, t.boolean, I8, I8, I8, I8, I8, I8, I8, F8))
+def _take(
+    place, divides, profit, cost, maintenance, equity, margins, joint_profit, joint_notional, part
+):
+    """Fill in one part of a score, or divide by it: one plain loop each, which runs in strides."""
     joint = len(joint_profit) > 0
     if place == PROFIT_PART or (place == JOINT_PROFIT and not joint):
         for i in range(len(part)):
-            part[i] = profit[i]
+            _put(part, i, profit[i], divides)
     elif place == NOTIONAL or (place == JOINT_NOTIONAL and not joint):
         for i in range(len(part)):
-            part[i] = abs(cost[i] + profit[i])
+            _put(part, i, abs(cost[i] + profit[i]), divides)
     elif place == ENTRY_NOTIONAL:
         for i in range(len(part)):
-            part[i] = abs(cost[i])
+            _put(part, i, abs(cost[i]), divides)
     elif place == EQUITY:
         for i in range(len(part)):
-            part[i] = equity[i]
+            _put(part, i, equity[i], divides)
     elif place == MARGINS:
         for i in range(len(part)):
-            part[i] = margins[i]
+            _put(part, i, margins[i], divides)
     elif place == JOINT_PROFIT:
         for i in range(len(part)):
-            part[i] = joint_profit[i]
+            _put(part, i, joint_profit[i], divides)
     elif place == JOINT_NOTIONAL:
         for i in range(len(part)):
-            part[i] = joint_notional[i]
+            _put(part, i, joint_notional[i], divides)
     else:
         for i in range(len(part)):
             share = np.float64(maintenance[i]) / np.float64(margins[i])
             share = share if margins[i] != 0 else np.float64(1)
-            part[i] = np.float64(equity[i]) * share
+            _put(part, i, np.float64(equity[i]) * share, divides)
 
 
 @compiled(t.boolean(B1))
@@ -72,13 +83,6 @@ def _any(flags):
     for i in range(len(bytes_)):
         found |= bytes_[i]
     return found != 0
-
-
-@compiled(t.void(F8, F8))
-def _divide(part, divisor):
-    for i in range(len(part)):
-        quotient = part[i] / divisor[i]
-        part[i] = quotient if divisor[i] != 0 else np.float64(0)
 
 
 @compiled(t.void(I4, WALLETS, I8, I8, I8))
@@ -159,18 +163,15 @@ def _score(
 ):
     n, asked = len(account), (gain[0], gain[1], leverage[0], leverage[1])
     needed = n if MARGINS in asked or COVER in asked else 0
-    scratch = np.empty((4, n), np.int64)
-    equity, margins = scratch[0], scratch[1, :needed]
-    levered, divisor = scratch[2].view(np.float64), scratch[3].view(np.float64)
+    scratch = np.empty((3, n), np.int64)
+    equity, margins, levered = scratch[0], scratch[1, :needed], scratch[2].view(np.float64)
     columns = account, isolated, under_liquidation, margin, profit, maintenance
     _stand(*columns, wallets, equities, exempt, profitable_only, equity, margins, standing)
     parts = profit, cost, maintenance, equity, margins, joint_profit, joint_notional
-    _take(gain[0], *parts, score)
-    _take(gain[1], *parts, divisor)
-    _divide(score, divisor)
-    _take(leverage[0], *parts, levered)
-    _take(leverage[1], *parts, divisor)
-    _divide(levered, divisor)
+    _take(gain[0], False, *parts, score)
+    _take(gain[1], True, *parts, score)
+    _take(leverage[0], False, *parts, levered)
+    _take(leverage[1], True, *parts, levered)
     for i in range(n):
         up, down = score[i] * levered[i], score[i] / levered[i]
         down = down if levered[i] != 0 else np.float64(0)
