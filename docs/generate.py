@@ -41,6 +41,7 @@ MEANINGS = {
     "asset_is_unknown": "No pool or contract settles in this asset.",
     "rules_are_unknown": "There is no rule set of this name; `delever rules` lists them.",
     "fill_is_not_outstanding": "The ADL fill does not exist, or the venue has already included it.",
+    "fill_is_unknown": "A snapshot says to include an ADL fill that has not been made.",
     "pool_asset_must_match_contract": "The pool holds another asset than the contract settles in.",
     "contract_is_not_in_pool": "Money is booked to a contract that stands behind another pool.",
     "pool_holds_contract_already": "The contract is to move to the pool that it stands behind.",

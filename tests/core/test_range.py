@@ -48,3 +48,46 @@ def test_a_balance_that_has_left_makes_room_for_positions() -> None:
     assert refused(world, m.SetBalances, version=9, balances=(richest,)) == ("balances", "USDT")
     world.mark(X=100)
     assert world.book.assets["USDT"].bound < LIMIT
+
+
+def test_a_mark_at_which_one_lot_is_out_of_range_is_refused() -> None:
+    """Nothing is held yet; ratings and depth value lots that may come."""
+    world = World()
+    world.contract("X", lot_size=100, multiplier=59_000)
+    marks = {"X": 10_000}  # a lot is worth 59 billion
+    assert refused(world, m.SetMarks, marks=marks) == ("marks.X", "10000")
+    world.mark(X=5_000)
+    world.say(m.RefreshRatings)
+
+
+LARGE = BILLION // 5
+"""Lots worth 20 billion at 100; three pools' full are more than int64 holds."""
+
+
+def test_a_pool_takes_over_what_it_can_be_told_to_have_and_no_more() -> None:
+    world = World()
+    world.contract("X", tick_size=1)
+    world.mark(X=100)
+    for name in ("ann", "bob", "cyd"):
+        world.long(name, "X", LARGE, at=100)
+    world.takeover("ann")
+    world.takeover("bob")
+    assert refused(world, m.Takeover, account="cyd") == ("account", "cyd")
+    world.long("cyd", "X", 0)
+    assert refused(world, m.SetMarks, marks={"X": 150}) == ("marks", "USDT")
+    world.unwind("X", Side.LONG, LARGE, 100)
+    world.mark(X=150)
+
+
+def test_an_account_that_no_pool_has_room_for_stands_as_it_is() -> None:
+    world = World(managed=True)
+    world.contract("X", tick_size=1)
+    world.mark(X=100)
+    names = ("ann", "bob", "cyd")
+    for name in names:
+        world.account(name)
+    world.positions(*(world.row(name, "X", Side.LONG, LARGE, at=100) for name in names))
+    assert [event.account for event in world.told(m.TakenOver)] == ["ann", "bob"]
+    assert world.lots("cyd", "X", Side.LONG) == LARGE
+    world.unwind("X", Side.LONG, LARGE, 100)
+    assert [event.account for event in world.told(m.TakenOver)] == ["cyd"]

@@ -110,7 +110,7 @@ BUILDERS = {
     m.DefineAccount: {"account": names, "hedge_mode": st.booleans(), "adl_exempt": st.booleans()},
     m.SetBalances: {
         "version": st.integers(0, 9),
-        "last_fill": st.integers(0, 3),
+        "last_fill": st.sampled_from([0, 0, 0, 1]),
         "balances": st.lists(
             st.builds(
                 m.BalanceRow,
@@ -123,7 +123,7 @@ BUILDERS = {
     },
     m.SetPositions: {
         "version": st.integers(0, 9),
-        "last_fill": st.integers(0, 3),
+        "last_fill": st.sampled_from([0, 0, 0, 1]),
         "positions": st.lists(
             st.builds(
                 m.PositionRow,

@@ -307,6 +307,12 @@ class Market:
                 Reason.PRICE_MUST_BE_MULTIPLE_OF_TICK,
             ),
             Move(m.Takeover(time_ms=time_ms, account="nobody"), Reason.ACCOUNT_IS_UNKNOWN),
+            Move(
+                m.SetBalances(
+                    time_ms=time_ms, version=version, last_fill=model.last_fill + 1, balances=()
+                ),
+                Reason.FILL_IS_UNKNOWN,
+            ),
             Move(m.CancelAdl(time_ms=time_ms, fill=-1, note=""), Reason.FILL_IS_NOT_OUTSTANDING),
             Move(self.contracts[0], Reason.TIME_RUNS_BACKWARDS),
         ]

@@ -18,30 +18,31 @@ Read it in this order; a module imports only modules above it (a test enforces b
 14. filling        the fills of one round, as events and as columns
 15. book_moves     the moves that a book's changes are made of
 16. book           the one mutable object; apply(event) is its only mutation
-17. valuation      equity, margin, leverage and return for a whole lane at once
-18. bankruptcy     bankruptcy price, takeover, what is left over or missing
-19. liquidation    managed pools: who must be taken over
-20. insurance      unwinding, cover, profit per contract, funding
-21. triggers       when ADL starts and when it stops
-22. ranking        score -> queue, lights, quantity ahead
-23. policies       who stands in line, and with what weight
-24. allocation     tiers -> exact lots
-25. pricing        the price at which ADL closes
-26. skips          who in line is passed over
-27. socialising    what happens instead of a queue, or after it
-28. rules          one file a venue, each a RuleSet of the parts above
-29. deleveraging   one round: fills, skipped candidates, leftovers
-30. stress         what a move of the mark would leave for ADL
-31. rating         ADL risk of a contract: seven inputs, two views, one level
-32. publishing     ratings and lights, as the step leaves the book
-33. ledger         event -> balanced postings
-34. invariants     what holds after every step
-35. positions      absolute balances and positions, outstanding fills on top
-36. packing        columns -> a command in columns
-37. bulk           the same in columns, for millions of rows
-38. intake         command -> events, or a refusal that names field and value
-39. notices        who must be told
-40. engine         step(book, command) -> events: the cycle on one screen
-41. explanation    why me, and why not me
-42. what_if        what one change would make of a place in line
+17. ranges         what could leave int64, and is refused before it happens
+18. valuation      equity, margin, leverage and return for a whole lane at once
+19. bankruptcy     bankruptcy price, takeover, what is left over or missing
+20. liquidation    managed pools: who must be taken over
+21. insurance      unwinding, cover, profit per contract, funding
+22. triggers       when ADL starts and when it stops
+23. ranking        score -> queue, lights, quantity ahead
+24. policies       who stands in line, and with what weight
+25. allocation     tiers -> exact lots
+26. pricing        the price at which ADL closes
+27. skips          who in line is passed over
+28. socialising    what happens instead of a queue, or after it
+29. rules          one file a venue, each a RuleSet of the parts above
+30. deleveraging   one round: fills, skipped candidates, leftovers
+31. stress         what a move of the mark would leave for ADL
+32. rating         ADL risk of a contract: seven inputs, two views, one level
+33. publishing     ratings and lights, as the step leaves the book
+34. ledger         event -> balanced postings
+35. invariants     what holds after every step
+36. positions      absolute balances and positions, outstanding fills on top
+37. packing        columns -> a command in columns
+38. bulk           the same in columns, for millions of rows
+39. intake         command -> events, or a refusal that names field and value
+40. notices        who must be told
+41. engine         step(book, command) -> events: the cycle on one screen
+42. explanation    why me, and why not me
+43. what_if        what one change would make of a place in line
 """

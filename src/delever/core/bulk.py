@@ -17,17 +17,16 @@ from delever.core.messages import Event, Reason, Side
 from delever.core.packing import POSITION_TYPES
 from delever.core.positions import (
     MAX_LEVERAGE_HUNDREDTHS,
-    Growth,
     Standing,
-    check_range,
+    check_told,
     not_included,
     outstanding,
 )
+from delever.core.ranges import Growth, LaneKey, check_range
 from delever.core.reading import (
     Refusal,
     column_bytes,
     read_column,
-    read_count,
     read_flags,
     read_names,
     refuse_first,
@@ -37,7 +36,6 @@ from delever.core.reading import (
 from delever.core.units import LIMIT, Bools, Ints, div_floor, exact_sum
 
 SIDES = tuple(Side)
-Key = tuple[str, Side]
 UNNUMBERED = -1
 """The row number of a position that is closed because its other side was told."""
 
@@ -81,12 +79,12 @@ def define_accounts(_book: Book, command: m.DefineAccounts) -> list[Event]:
 
 def set_balance_columns(book: Book, command: m.SetBalanceColumns) -> list[Event]:
     """Return the balances as told, plus what outstanding fills have paid since."""
-    read_count("version", command.version)
-    read_count("last_fill", command.last_fill)
+    check_told(book, command)
     refuse_unless(command.asset in book.assets, "asset", command.asset, Reason.ASSET_IS_UNKNOWN)
     account = _balance_accounts(book, command)
     cash = read_column("balances_cash", command.balances_cash, "<i8", len(account), None)
-    refuse_first(abs(cash) >= LIMIT, "balances_cash", cash, Reason.EXCEEDS_NUMERIC_RANGE)
+    outside = (cash <= -LIMIT) | (cash >= LIMIT)  # the least int64 has no absolute value
+    refuse_first(outside, "balances_cash", cash, Reason.EXCEEDS_NUMERIC_RANGE)
     known = book.accounts.balances_version[account]
     kept = known <= command.version
     events = _ignored(np.flatnonzero(~kept), account, command.version, known)
@@ -135,8 +133,7 @@ def set_position_columns(book: Book, command: m.SetPositionColumns) -> list[Even
 
     In one-way mode an account's other side is closed with it.
     """
-    read_count("version", command.version)
-    read_count("last_fill", command.last_fill)
+    check_told(book, command)
     states = _contracts(book, command.contracts)
     rows = _read_rows(book, command, states)
     told = _lanes(states, rows)
@@ -214,7 +211,7 @@ def _where(is_open: Bools, column: Ints, closed: int) -> Ints:
     return np.where(is_open, column, closed)
 
 
-def _by_contract(lanes: Mapping[Key, Rows]) -> Iterator[Ints]:
+def _by_contract(lanes: Mapping[LaneKey, Rows]) -> Iterator[Ints]:
     """Yield the accounts of each contract's rows, of both sides."""
     for (name, side), rows in lanes.items():
         other = lanes.get((name, side.opposite))
@@ -229,7 +226,7 @@ def _repeats(accounts: Ints) -> bool:
     return bool((ordered[1:] == ordered[:-1]).any())
 
 
-def _check_keys(book: Book, rows: Rows, lanes: Mapping[Key, Rows]) -> None:
+def _check_keys(book: Book, rows: Rows, lanes: Mapping[LaneKey, Rows]) -> None:
     """Refuse a repeated row, and two open sides of one position in one-way mode."""
     if rows.position.strides == (0,) and not any(map(_repeats, _by_contract(lanes))):
         return
@@ -276,7 +273,7 @@ def _has_later(book: Book, accounts: Ints) -> Bools:
     return np.isin(accounts, [book.accounts.index[name] for name in names])
 
 
-def _lanes(states: list[ContractState], rows: Rows) -> dict[Key, Rows]:
+def _lanes(states: list[ContractState], rows: Rows) -> dict[LaneKey, Rows]:
     """Return the rows by lane, in the order told."""
     if not len(rows.lane):
         return {}
@@ -293,10 +290,10 @@ def _lanes(states: list[ContractState], rows: Rows) -> dict[Key, Rows]:
 
 
 def _with_closed(
-    book: Book, lanes: Mapping[Key, Rows], told: Mapping[Key, Rows]
-) -> dict[Key, Rows]:
+    book: Book, lanes: Mapping[LaneKey, Rows], told: Mapping[LaneKey, Rows]
+) -> dict[LaneKey, Rows]:
     """Return the rows by lane with what a one-way account held on the side that is replaced."""
-    closing: dict[Key, Rows] = {}
+    closing: dict[LaneKey, Rows] = {}
     for (name, side), rows in lanes.items():
         lane = book.contracts[name].lanes[side.opposite]
         if lane.size == 0:
@@ -327,7 +324,7 @@ def _joined(first: Rows, second: Rows) -> Rows:
     return Rows(*(np.concatenate((getattr(first, n), getattr(second, n))) for n in names))
 
 
-def _growth(book: Book, key: Key, rows: Rows) -> Growth:
+def _growth(book: Book, key: LaneKey, rows: Rows) -> Growth:
     constant = rows.position.strides == (0,)
     labels = [0] if constant else np.unique(rows.position).tolist()
     return Growth(
@@ -352,7 +349,7 @@ def _ignored(rows: Ints, account: Ints, version: int, known: Ints) -> list[Event
     ]
 
 
-def _lane_event(command: m.SetPositionColumns, key: Key, rows: Rows) -> m.PositionColumnsSet:
+def _lane_event(command: m.SetPositionColumns, key: LaneKey, rows: Rows) -> m.PositionColumnsSet:
     return m.PositionColumnsSet(
         version=command.version,
         last_fill=command.last_fill,

@@ -273,9 +273,12 @@ class ContractState:
         numbers in use; `more` is the (lots, cost, numbers) about to be set. It grows with the book
         and does not fall with it: `now` looks through the positions that are there instead.
         """
-        worth = self.terms.factor * (mark if self.terms.linear else 1)
         lots, cost = self.most(more, now=now) if more or now else self.most_held
-        return lots * worth + cost
+        return lots * self.worth(mark) + cost
+
+    def worth(self, mark: int) -> int:
+        """Return what a lot is worth at a mark in Cash, at most: inverse ones at one tick."""
+        return self.terms.factor * (mark if self.terms.linear else 1)
 
     def most(
         self, more: Mapping[Side, tuple[int, int, int]], *, now: bool = False

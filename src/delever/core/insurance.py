@@ -47,7 +47,7 @@ def observe(book: Book) -> Iterator[Event]:
             yield seen
 
 
-def unwind(state: ContractState, side: Side, lots: int, price_ticks: int) -> Iterator[Event]:
+def unwind(state: ContractState, side: Side, lots: int, price_ticks: int) -> Iterator[Unwound]:
     """Yield the closing of inventory in the market, oldest takeover first.
 
     A parcel's cost is split by lots and floored; what is left keeps the rest, so nothing is lost.

@@ -16,7 +16,8 @@ from delever.core.contracts import terms_of
 from delever.core.holdings import ContractState
 from delever.core.insurance import unwind
 from delever.core.messages import Event, FundingReason, PoolKind, Reason, Side, TriggerLimits
-from delever.core.positions import check_range, set_balances, set_positions
+from delever.core.positions import set_balances, set_positions
+from delever.core.ranges import check_inventory, check_range, takeover_fits
 from delever.core.reading import Refusal, read_cash, read_count, read_scaled, refuse_unless
 from delever.core.rules import RULE_SETS
 from delever.core.units import LIMIT, PPM, Ticks
@@ -92,7 +93,10 @@ def _set_marks(book: Book, command: m.SetMarks) -> list[Event]:
         field = f"marks.{name}"
         state = _contract(book, field, name)
         ticks[name] = state.terms.read_ticks(field, price)
+        fits = state.terms.in_range(1, ticks[name])
+        refuse_unless(fits, field, price, Reason.EXCEEDS_NUMERIC_RANGE)
     check_range(book, ticks)
+    check_inventory(book, ticks)
     return [m.MarksSet(contracts=tuple(ticks), marks_ticks=tuple(ticks.values()))]
 
 
@@ -150,7 +154,10 @@ def _takeover(book: Book, command: m.Takeover) -> list[Event]:
             lots = int(holding.state.lanes[holding.side].lots[holding.row])
             fits = holding.state.terms.in_range(lots, ticks)
             refuse_unless(fits, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
-    return take_over(book, holdings, ticks, Reason.VENUE_SAYS_SO)
+    taken = take_over(book, holdings, ticks, Reason.VENUE_SAYS_SO)
+    fits = takeover_fits(book, taken)
+    refuse_unless(fits, "account", command.account, Reason.EXCEEDS_NUMERIC_RANGE)
+    return taken
 
 
 def _unwind_fill(book: Book, command: m.UnwindFill) -> list[Event]:
@@ -162,7 +169,10 @@ def _unwind_fill(book: Book, command: m.UnwindFill) -> list[Event]:
     ticks = state.terms.read_ticks("price", command.price)
     fits = state.terms.in_range(lots, ticks)
     refuse_unless(fits, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
-    return list(unwind(state, command.side, lots, ticks))
+    unwound = tuple(unwind(state, command.side, lots, ticks))
+    left = book.pool_of(state).balance + sum(each.realised_cash for each in unwound)
+    refuse_unless(abs(left) < LIMIT, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
+    return [*unwound]
 
 
 _OUTFLOWS = {FundingReason.WITHDRAWAL}

@@ -14,6 +14,7 @@ from delever.core.bankruptcy import Holding, cross_holdings, take_over
 from delever.core.book import Book
 from delever.core.holdings import AssetState
 from delever.core.messages import Event, Reason, Side
+from delever.core.ranges import takeover_fits
 from delever.core.units import Ints, div_floor
 
 Share = tuple[int, int]
@@ -32,8 +33,7 @@ def liquidate_isolated(book: Book, managed: Mapping[str, Share]) -> Iterator[Eve
             for account, position in _in_order(
                 book, lane.account[:n][below], lane.position[:n][below]
             ):
-                holding = Holding(state, side, account, position)
-                yield from take_over(book, [holding], None, Reason.EQUITY_IS_BELOW_MAINTENANCE)
+                yield from _take_over(book, [Holding(state, side, account, position)])
 
 
 def liquidate_cross(book: Book, managed: Mapping[str, Share]) -> Iterator[Event]:
@@ -49,8 +49,13 @@ def liquidate_cross(book: Book, managed: Mapping[str, Share]) -> Iterator[Event]
                     if managed.get(holding.state.name) == share
                 ]
                 if holdings:
-                    reason = Reason.EQUITY_IS_BELOW_MAINTENANCE
-                    yield from take_over(book, holdings, None, reason)
+                    yield from _take_over(book, holdings)
+
+
+def _take_over(book: Book, holdings: list[Holding]) -> list[Event]:
+    """Return the takeover; an account whose positions no pool has room for stands as it is."""
+    taken = take_over(book, holdings, None, Reason.EQUITY_IS_BELOW_MAINTENANCE)
+    return taken if takeover_fits(book, taken) else []
 
 
 def part_of(maintenance: Ints, share: Share) -> Ints:

@@ -7,12 +7,13 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any
 
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.holdings import Borne, ContractState
 from delever.core.messages import Event, PositionRow, Reason, Side
+from delever.core.ranges import Growth, LaneKey, check_range
 from delever.core.reading import (
     Refusal,
     read_cash,
@@ -23,24 +24,11 @@ from delever.core.reading import (
 )
 from delever.core.units import LIMIT, share_floor
 
-Key = tuple[str, Side]
 Told = dict[tuple[str, str, int, Side], bool]
 """The positions that a command has named so far, and whether each is open."""
 
 MAX_LEVERAGE_HUNDREDTHS = 100_000
 MAX_POSITION_NUMBER = 2**31 - 1
-
-
-class Growth(NamedTuple):
-    """What a command brings into a lane: lots, its largest position, position numbers then in use.
-
-    The largest cost includes the isolated margin.
-    """
-
-    total_lots: int
-    largest_lots: int
-    largest_cost: int
-    numbers: int
 
 
 @dataclass(slots=True)
@@ -74,13 +62,20 @@ class Standing:
 _columns_of = attrgetter(*[field.name for field in fields(Standing)])
 
 
+def check_told(book: Book, command: Any) -> None:
+    """Refuse the version of a snapshot, or a fill that it says to include and nobody has made."""
+    read_count("version", command.version)
+    read_count("last_fill", command.last_fill)
+    unknown = command.last_fill > book.last_fill
+    refuse_unless(not unknown, "last_fill", command.last_fill, Reason.FILL_IS_UNKNOWN)
+
+
 def set_balances(book: Book, command: m.SetBalances) -> list[Event]:
     """Return the balances as told, plus what outstanding fills have paid since."""
     events: list[Event] = []
     columns: list[tuple[str, str, int]] = []
     largest: dict[str, int] = {}
-    read_count("version", command.version)
-    read_count("last_fill", command.last_fill)
+    check_told(book, command)
     seen: set[tuple[str, str]] = set()
     for number, row in enumerate(command.balances):
         try:
@@ -122,12 +117,11 @@ def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
     In one-way mode an account's other side is closed with it.
     """
     events: list[Event] = []
-    lanes: dict[Key, list[Standing]] = {}
+    lanes: dict[LaneKey, list[Standing]] = {}
     accounts: dict[str, int] = {}
     told: Told = {}
     taken: list[PositionRow] = []
-    read_count("version", command.version)
-    read_count("last_fill", command.last_fill)
+    check_told(book, command)
     for number, row in enumerate(command.positions):
         try:
             account = accounts[row.account] = _account(book, row.account)
@@ -233,7 +227,7 @@ def _check_sides(book: Book, row: PositionRow, account: int, told: Told, is_open
 
 
 def _close_other_sides(
-    book: Book, lanes: dict[Key, list[Standing]], accounts: Mapping[str, int], told: Told
+    book: Book, lanes: dict[LaneKey, list[Standing]], accounts: Mapping[str, int], told: Told
 ) -> None:
     """Close what a one-way account holds on the side that its new position replaces."""
     for (contract, side), rows in list(lanes.items()):
@@ -253,7 +247,7 @@ def _close_other_sides(
                 lanes.setdefault((contract, opposite), []).append(closed)
 
 
-def _growth(book: Book, key: Key, rows: list[Standing]) -> Growth:
+def _growth(book: Book, key: LaneKey, rows: list[Standing]) -> Growth:
     labels = book.contracts[key[0]].lanes[key[1]].labels
     total = largest_lots = largest_cost = 0
     new = set()
@@ -266,60 +260,7 @@ def _growth(book: Book, key: Key, rows: list[Standing]) -> Growth:
     return Growth(total, largest_lots, largest_cost, len(labels) + len(new))
 
 
-def check_range(
-    book: Book,
-    marks: Mapping[str, int],
-    *,
-    growth: Mapping[Key, Growth] | None = None,
-    largest_wallet: Mapping[str, int] | None = None,
-) -> None:
-    """Refuse what could take an account's equity, or a lane's total, out of int64.
-
-    Bounded from above by the largest position of every lane at its mark and cost, plus the largest
-    wallet: no account can hold more. Only where the largest there ever were leave no room, those
-    that are there now are looked for.
-    """
-    growth, largest_wallet = growth or {}, largest_wallet or {}
-    more: dict[str, dict[Side, tuple[int, int, int]]] = {}
-    for (name, side), grown in growth.items():
-        lane = book.contracts[name].lanes[side]
-        if 8 * (lane.total_lots + grown.total_lots) >= LIMIT:
-            raise Refusal("positions", name, Reason.EXCEEDS_NUMERIC_RANGE)
-        if lane.holds_less_than(most := grown[1:]):
-            more.setdefault(name, {})[side] = most
-    bound = {name: asset.bound for name, asset in book.assets.items()}
-    for name, cash in largest_wallet.items():
-        bound[name] += max(cash - book.asset(name).wallets.largest, 0)
-    for name in more.keys() | marks.keys():
-        state = book.contracts[name]
-        exposure = state.exposure(marks.get(name, state.mark), more.get(name, {}))
-        bound[state.terms.settle] += exposure - state.measured_exposure
-    for name, largest in bound.items():
-        if largest >= LIMIT and _bound_now(book, name, marks, growth, largest_wallet) >= LIMIT:
-            field = "positions" if growth else "marks" if marks else "balances"
-            raise Refusal(field, name, Reason.EXCEEDS_NUMERIC_RANGE)
-
-
-def _bound_now(
-    book: Book,
-    asset: str,
-    marks: Mapping[str, int],
-    growth: Mapping[Key, Growth],
-    largest_wallet: Mapping[str, int],
-) -> int:
-    """Return the bound of what is there and what is told."""
-    wallets = book.asset(asset).wallets
-    bound = int(abs(wallets.balance[: wallets.size]).max(initial=largest_wallet.get(asset, 0)))
-    for state in book.contracts.values():
-        if state.terms.settle == asset:
-            told = {
-                side: growth[state.name, side][1:] for side in Side if (state.name, side) in growth
-            }
-            bound += state.exposure(marks.get(state.name, state.mark), told, now=True)
-    return bound
-
-
-def _lane_event(command: m.SetPositions, key: Key, standings: list[Standing]) -> m.PositionsSet:
+def _lane_event(command: m.SetPositions, key: LaneKey, standings: list[Standing]) -> m.PositionsSet:
     columns = zip(*map(_columns_of, standings), strict=True)
     return m.PositionsSet(command.version, command.last_fill, *key, *columns)
 

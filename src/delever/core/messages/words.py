@@ -101,6 +101,7 @@ class Reason(StrEnum):
     ASSET_IS_UNKNOWN = "asset_is_unknown"
     RULES_ARE_UNKNOWN = "rules_are_unknown"
     FILL_IS_NOT_OUTSTANDING = "fill_is_not_outstanding"
+    FILL_IS_UNKNOWN = "fill_is_unknown"
     POOL_ASSET_MUST_MATCH_CONTRACT = "pool_asset_must_match_contract"
     CONTRACT_IS_NOT_IN_POOL = "contract_is_not_in_pool"
     POOL_HOLDS_CONTRACT_ALREADY = "pool_holds_contract_already"

@@ -69,7 +69,7 @@ BINANCE = RuleSet(
             "their product ranks winners, their quotient losers.",
             FAQ + ", current text",
             "third party",
-            "profit and notional are the position's, the leverage is its margin bucket's",
+            "profit and notional are the position's, the equity is its margin bucket's",
         ),
     ),
 )
