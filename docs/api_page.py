@@ -46,18 +46,22 @@ all of them by name, an account's own key its own name, a visitor none: the othe
 own, and the journal's events with all that they hold, no visitor sees. `[api] open_accounts` shows
 a visitor everything; it is for demonstrations.
 
+A new name, and a command's `id`, has at most 200 characters, all of them printable. In a path it is
+percent-encoded, a slash as `%2F`: `/v1/contracts/BTC%2FUSDT`.
+
 **Numbers.** Money, prices and quantities are exact decimals as text; `_ppm` are parts per million,
 `_ms` milliseconds since the epoch. `as_of` is the record of the journal up to which the book was
 read. [Commands](commands.md) and [events](events.md) are the core's own.
 
 **Errors.** `{"error": {"reason", "field", "value", "message", "sequence"}}` with the status: 400
 malformed, 401 no key of this server, 403 a role or an account is missing, 404 a name is not known,
-409 the id belongs to another command, 413 too large, 422 refused by the engine (with the
-[reason](reasons.md), and the `sequence` of its record), 429 too many streams from one address, 503
-busy or stopped. `time_ms` of a command is best left out: the server's clock then says it, and time
-cannot run backwards.
+409 the id belongs to another command, or the journal ends before `after`; 413 too large, 415 packed
+(gzip or the like), 422 refused by the engine (with the [reason](reasons.md), and the `sequence` of
+its record), 429 too many streams from one address, 503 busy or stopped. `time_ms` of a command is
+best left out: the server's clock then says it. Time cannot run backwards, and no command's may be
+more than 10 s ahead of that clock.
 
-**Metrics.** `GET /metrics` answers Prometheus.
+**Metrics.** `GET /metrics` answers Prometheus. It needs no key: keep it inside.
 """
 
 STREAMS = """\

@@ -73,6 +73,7 @@ MONEY = {
     "contracts",
     "columns",
     "lanes",
+    "inventory",
     "holdings",
     "book_moves",
     "book",
@@ -83,15 +84,24 @@ MONEY |= {"insurance", "triggers"}
 MONEY |= {"allocation", "pricing", "skips", "socialising", "ledger", "invariants"}
 """The modules in which nothing becomes a float; the others hand scores on."""
 
-MUTABLE = {"book", "book_moves", "book_state", "columns", "holdings", "kernels", "lanes"}
+MUTABLE = {
+    "book",
+    "book_moves",
+    "book_state",
+    "columns",
+    "holdings",
+    "inventory",
+    "kernels",
+    "lanes",
+}
 MUTABLE |= {"names", "rolling", "row_index"}
 """The modules of the one mutable object; all others take values and return values.
 
 A kernel fills the columns that it is given.
 """
 
-STATE_CHANGES = {"assign", "change", "define", "give_back", "observe", "put", "shift_past"}
-STATE_CHANGES |= {"start_again", "take", "track"}
+STATE_CHANGES = {"assign", "define", "forget_past", "give_back", "observe", "put", "restate"}
+STATE_CHANGES |= {"shift_past", "start_again", "take", "track"}
 CONTAINER_CHANGES = {"add", "append", "clear", "extend", "insert", "pop", "remove", "update"}
 
 MAY_IMPORT = {

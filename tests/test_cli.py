@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 
 from delever.cli import Exit, call
 from delever.core.rules import RULE_SETS
+from delever.server.claim import Claim
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 BOOK = str(EXAMPLES / "book")
@@ -95,6 +97,12 @@ def test_help_and_version_come_without_the_weight_of_tables() -> None:
         (["rank", BOOK], Exit.WRONG_USE, "--contract"),
         (["rnak", BOOK], Exit.WRONG_USE, "rnak"),
         ([*RANK, "--format", "xml"], Exit.WRONG_USE, "--format"),
+        ([*RANK, "-n", "-3"], Exit.WRONG_USE, "Must be >= 1"),
+        (
+            [*RANK, "-o", "none/x.csv"],
+            Exit.FAILED,
+            "delever: none/x.csv: No such file or directory",
+        ),
         (["rank", "none", *RANK[2:]], Exit.BAD_INPUT, "delever: none: not found"),
         (["verify", CRASH], Exit.CHECK_FAILED, "is NOT verified: "),
         (["replay", CRASH], Exit.BAD_INPUT, f"delever: {CRASH}: file is not a database"),
@@ -271,9 +279,11 @@ def test_a_book_is_told_before_a_scenario(tell: Tell, tmp_path: Path) -> None:
     code, out, err = tell(*words)
     assert (code, err) == (Exit.DONE, "")
     assert out.startswith("2 commands from 9 to 9 ms: 1 takeover, 0 fills")
+    head = json.loads(tell("verify", str(journal), "--json")[1])["head"]
+    assert len(head) == 64
     assert tell("verify", str(journal))[:2] == (
         Exit.DONE,
-        "verified: 28 records, 28 of them replayed both ways\n",
+        f"verified: 28 records, 28 of them replayed both ways; head {head}\n",
     )
     code, _, err = tell(*words)
     assert code == Exit.WRONG_USE
@@ -302,6 +312,15 @@ def test_refusals_are_told_by_line_and_the_rest_runs(tell: Tell, tmp_path: Path)
         f"delever: {scenario}, line 21, account 'amy': refused: account is unknown",
     ]
     assert out.startswith("14 commands (2 refused) from 0 to 4000 ms: 0 takeovers")
+
+
+def test_a_journal_that_another_process_writes_is_left_alone(tell: Tell, tmp_path: Path) -> None:
+    journal = tmp_path / "journal.db"
+    with closing(Claim(journal)):
+        code, out, err = tell("run", CRASH, "--journal", str(journal))
+    assert (code, out) == (Exit.BAD_INPUT, "")
+    assert err.startswith(f"delever: {journal}: another process writes this journal")
+    assert not journal.exists()
 
 
 def test_replay_and_verify_prove_a_journal_and_find_what_was_changed(

@@ -8,7 +8,21 @@ from delever.config import Config, ConfigError, Role, load, parse, secret
 from delever.server.keys import Keyring
 
 WRONG = (
-    ("[listen]\nport = -1", "listen.port = -1: must be at least 0"),
+    ("[listen]\nport = -1", "listen.port = -1: must be from 0 to 65535"),
+    ("[listen]\nport = 65536", "listen.port = 65536: must be from 0 to 65535"),
+    ("[listen]\nhost = ''", "listen.host = '': names nothing"),
+    ("[journal]\npath = 'a\\u0000'".replace("'", '"'), "journal.path = 'a\\x00': names nothing"),
+    ("[notices.mail]\nport = 99999", "notices.mail.port = 99999: must be from 0 to 65535"),
+    ("[notices.mail]\nusername = 'adl'", "notices.mail: username and password_env go together"),
+    ("[notices.mail]\nsender = 'adl'", "notices.mail.sender = 'adl': is no mail address"),
+    (
+        "[contracts.A]\nokx = 'X'\n[contracts.B]\nbybit = 'X'\nokx = 'X'",
+        "contracts.B.okx = 'X': is that of A",
+    ),
+    (
+        "[[notices.recipients]]\naccount = '*'\nwebhook = 'https:///x'\nwebhook_secret_env = 'X'",
+        "notices.recipients[0].webhook = 'https:///x': is no http(s) address",
+    ),
     ("[listen]\nprot = 1", "unknown field `prot` - at `$.listen`"),
     ("[listen]\nport = 'x'", "Expected `int`, got `str` - at `$.listen.port`"),
     ("[journal]\nsnapshot_every = 0", "journal.snapshot_every = 0: must be at least 1"),
@@ -51,6 +65,12 @@ def test_a_secret_file_must_be_private_and_is_never_told(tmp_path: Path) -> None
     assert "hush" not in str(raised.value)
     file.chmod(0o600)
     assert secret("key 'a'", file=str(file)) == "hush-hush"
+    file.write_bytes(b"\xffhush")
+    with pytest.raises(ConfigError, match="is not text") as raised:
+        secret("key 'a'", file=str(file))
+    assert "hush" not in str(raised.value)
+    with pytest.raises(ConfigError, match="null byte"):
+        secret("key 'a'", file="hush\0")
     with pytest.raises(ConfigError, match="is not set"):
         secret("key 'a'", env="DELEVER_TEST_NOT_SET")
 

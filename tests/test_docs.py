@@ -131,6 +131,17 @@ def test_shell_in_documents_names_commands_that_exist() -> None:
     report(found)
 
 
+def test_commands_in_sentences_exist() -> None:
+    names = set(importlib.import_module("delever.cli").app)
+    found = [
+        f"{shown(path)}: `delever {name}` is no command"
+        for path in MARKDOWN
+        for name in re.findall(r"`delever ([\w-]+)", FENCE.sub("", words(path)))
+        if name not in names
+    ]
+    report(found)
+
+
 def test_shell_in_documents_names_targets_that_exist() -> None:
     targets = set(re.findall(r"^([\w-]+):", words(ROOT / "Makefile"), re.MULTILINE))
     found = [

@@ -241,6 +241,7 @@ class Config(_Section, frozen=True, kw_only=True):
 
 
 _MAIL_ADDRESS = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
+_WEBHOOK = re.compile(r"https?://[^/?#\s]")
 _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _CHOICES = {
     "binance.adl_risk_words": ("documented", "live"),
@@ -251,8 +252,7 @@ _CHOICES = {
 def load(path: str | Path) -> Config:
     """Return the configuration of a TOML file; ConfigError where it cannot be used."""
     try:
-        text = Path(path).read_bytes().decode()
-        raw = tomllib.loads(text)
+        raw = tomllib.loads(Path(path).read_bytes().decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
     return parse(raw, where=str(path))
@@ -264,30 +264,48 @@ def parse(raw: Mapping[str, Any], where: str = "config") -> Config:
         config = msgspec.convert(raw, Config)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {error}") from error
-    for wrong in _wrong(config):
-        raise ConfigError(f"{where}: {wrong}")
+    check(config, where)
     return config
 
 
-def _wrong(config: Config) -> "list[str]":
-    """Return what types alone do not refuse: key, value and why."""
-    return [
+def check(config: Config, where: str) -> None:
+    """Raise ConfigError for what types alone do not refuse: the first wrong key, value and why."""
+    for wrong in (
         *_wrong_numbers(config),
+        *_wrong_texts(config),
         *_wrong_choices(config),
         *_wrong_keys(config),
+        *_wrong_mail(config.notices.mail),
         *_wrong_recipients(config.notices),
-    ]
+    ):
+        raise ConfigError(f"{where}: {wrong}")
 
 
 def _wrong_numbers(config: Config) -> list[str]:
-    """Return the numbers below the least that makes sense: 0 for a port, 1 for all else."""
+    """Return the numbers that make no sense: what is no port, and below 1 for all else."""
+    sections = {name: getattr(config, name) for name in config.__struct_fields__}
     found = []
-    for name in config.__struct_fields__:
-        section = getattr(config, name)
+    for name, section in (*sections.items(), ("notices.mail", config.notices.mail)):
         for field in getattr(section, "__struct_fields__", ()):
-            number, least = getattr(section, field), 0 if field == "port" else 1
-            if type(number) is int and number < least:
-                found.append(f"{name}.{field} = {number}: must be at least {least}")
+            number = getattr(section, field)
+            if field == "port" and number not in range(2**16):
+                found.append(f"{name}.port = {number}: must be from 0 to 65535")
+            elif type(number) is int and field != "port" and number < 1:
+                found.append(f"{name}.{field} = {number}: must be at least 1")
+    return found
+
+
+def _wrong_texts(config: Config) -> list[str]:
+    """Return the texts that name nothing, and spellings that name two contracts."""
+    given = (("listen.host", config.listen.host), ("journal.path", config.journal.path))
+    found = [f"{key} = {text!r}: names nothing" for key, text in given if not text or "\0" in text]
+    seen: dict[tuple[str, str], str] = {}
+    for contract, spelling in config.contracts.items():
+        for venue in ("binance", "bybit", "okx"):
+            name = getattr(spelling, venue)
+            first = seen.setdefault((venue, name), contract)
+            if name and first != contract:
+                found.append(f"contracts.{contract}.{venue} = {name!r}: is that of {first}")
     return found
 
 
@@ -320,6 +338,15 @@ def _wrong_keys(config: Config) -> list[str]:
     return found
 
 
+def _wrong_mail(mail: Mail) -> list[str]:
+    found = []
+    if bool(mail.username) != bool(mail.password_env):
+        found.append("notices.mail: username and password_env go together")
+    if "@" not in mail.sender:
+        found.append(f"notices.mail.sender = {mail.sender!r}: is no mail address")
+    return found
+
+
 def _wrong_recipients(notices: Notices) -> list[str]:
     found = []
     for number, recipient in enumerate(notices.recipients):
@@ -330,7 +357,7 @@ def _wrong_recipients(notices: Notices) -> list[str]:
             found.append(f"{where}.mail = {recipient.mail!r}: notices.mail.host is empty")
         if recipient.mail and not _MAIL_ADDRESS.fullmatch(recipient.mail):
             found.append(f"{where}.mail = {recipient.mail!r}: is no mail address")
-        if recipient.webhook and not recipient.webhook.startswith(("http://", "https://")):
+        if recipient.webhook and not _WEBHOOK.match(recipient.webhook):
             found.append(f"{where}.webhook = {recipient.webhook!r}: is no http(s) address")
         if recipient.webhook and not recipient.webhook_secret_env:
             found.append(f"{where}.webhook_secret_env: a webhook needs a secret")
@@ -359,9 +386,11 @@ def _private_text(where: str, path: Path) -> str:
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
             shown = stat.filemode(mode)
             raise ConfigError(f"{where}: {path} is {shown}: only its owner may have access")
-        value = path.read_text().strip()
-    except OSError as error:
-        raise ConfigError(f"{where}: {error}") from error
+        value = path.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{where}: {path} is not text") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{where}: {str(path)!r}: {error}") from error
     if not value:
         raise ConfigError(f"{where}: {path} is empty")
     return value

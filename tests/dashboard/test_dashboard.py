@@ -305,8 +305,11 @@ def test_the_laboratory_plays_rule_sets_side_by_side_and_scrubs_through_time(
     page = browser.page(f"{site.page}/lab?preset=one_long_falls&rules=bybit,gmx")
     totals = page.locator(".rows").first.locator("tbody tr")
     expect(totals).to_have_count(2)
-    assert [cells(row)[:2] for row in totals.all()] == [["bybit", "BTCUSDT"], ["gmx", "BTCUSDT"]]
-    assert cells(totals.first)[4] == "100"
+    assert [cells(row)[:3] for row in totals.all()] == [
+        ["bybit", "BTCUSDT", "USDT"],
+        ["gmx", "BTCUSDT", "USDT"],
+    ]
+    assert cells(totals.first)[5] == "100"
     moment = page.locator(".rows").nth(2).locator("tbody tr").first
     expect(moment.locator("td").nth(4)).to_have_text("3")
     page.get_by_label("time", exact=True).click(position={"x": 2, "y": 12})

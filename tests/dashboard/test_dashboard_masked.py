@@ -87,3 +87,12 @@ def test_an_account_s_page_is_for_its_owner_and_the_desk(browser: Watched, site:
     with_key(page, DESK)
     expect(page.locator("ol.why li").first).to_be_visible()
     expect(page.locator("[role=alert]")).to_have_text("")
+
+
+def test_a_name_with_a_slash_has_its_page(browser: Watched, site: Site) -> None:
+    site.tell("define_account", account="desk/7")
+    page = browser.page(f"{site.page}/accounts/desk%2F7")
+    with_key(page, DESK)
+    expect(page.locator("h1")).to_contain_text("desk/7")
+    expect(page.locator("[role=alert]")).to_have_text("")
+    expect(page.locator(".page")).to_contain_text("Notices sent")

@@ -12,8 +12,11 @@ from decimal import Decimal
 import pytest
 
 from delever.core.messages import ContractKind
+from delever.dashboard.course import ContractAt, Course, PoolAt
 from delever.dashboard.laboratory import OWN, own_commands, play
 from delever.dashboard.mount import Message, Receive, Scope, Send
+from delever.dashboard.pages.replay import time_of
+from delever.dashboard.past import window
 from delever.dashboard.shown import (
     banner,
     grouped,
@@ -43,6 +46,45 @@ DRAWDOWN = TriggerShown(
         "stop_ppm": "-250000",
     },
 )
+
+
+def test_the_pool_behind_a_contract_is_the_one_of_the_time() -> None:
+    """Two pools over the same time, and a contract that goes from one to the other and back."""
+
+    def pool_at(time_ms: int, balance: int) -> PoolAt:
+        return PoolAt(time_ms, time_ms, Decimal(balance), Decimal(balance), Decimal(100))
+
+    moments = [(2, "main"), (3, "main"), (5, "own"), (7, "main")]
+    course = Course("a run")
+    course.pools = {
+        "main": [pool_at(time_ms, 100 + time_ms) for time_ms in range(1, 9)],
+        "own": [pool_at(time_ms, 10) for time_ms in range(4, 9)],
+    }
+    course.contracts["X"] = [
+        ContractAt(time_ms, time_ms, pool, Decimal(0), Decimal(0), None, None)
+        for time_ms, pool in moments
+    ]
+    balances = [(point.time_ms, int(point.balance)) for point in course.behind("X")]
+    assert balances == [
+        (1, 101), (2, 102), (3, 103), (4, 104), (5, 10), (6, 10), (7, 107), (8, 108)
+    ]  # fmt: skip
+    assert course.behind("Y") == []
+
+
+def test_a_time_that_is_typed_is_exact_to_the_millisecond() -> None:
+    second = time_of("2025-10-10 21:15:04")
+    assert utc(second) == "2025-10-10 21:15:04.000"
+    typed = [time_of(f"2025-10-10 21:15:04.{part:03}") for part in range(1000)]
+    assert typed == list(range(second, second + 1000))
+    assert time_of("2025-10-10") == second - (21 * 3600 + 15 * 60 + 4) * 1000
+
+
+@pytest.mark.parametrize(
+    ("window_ms", "said"),
+    [(28_800_000, "8 h"), (86_400_000, "24 h"), (5_400_000, "90 min"), (90_000, "1.5 min")],
+)
+def test_a_pool_s_window_is_told_in_hours_or_minutes(window_ms: int, said: str) -> None:
+    assert window(window_ms) == said
 
 
 def contract(state: str = "calm", *, stale: bool = False, inventory: str = "0") -> ContractShown:
@@ -121,12 +163,18 @@ def test_a_scenario_that_is_none_is_refused_with_its_line(text: str, why: str) -
         own_commands(text)
 
 
+def test_a_visitor_s_own_scenario_is_read_as_a_file_would_be() -> None:
+    command = '{"type": "set_time", "time_ms": 1, "id": "a\u2028b"}'
+    told = own_commands(f"\ufeff{command}\n   # why\n\n  {command}\n")
+    assert [each.id for each in told] == ["a\u2028b"] * 2
+
+
 def test_the_laboratory_plays_one_scenario_under_each_rule_set() -> None:
     """BYB-01 BYB-03: 50,000 are borne as in the documentation; venues without a queue bear none."""
     bybit, gmx = (play("one_long_falls", "", rules) for rules in ("bybit", "gmx"))
     (total,) = bybit.kept.summary.contracts
     assert (total.closed, total.accounts, bybit.refused) == ("100", 3, 0)
-    assert total.pool_profit == "-300000"
+    assert (total.borne, total.pool_profit) == ("50000", "-300000")
     assert gmx.kept.fills.height == 0
     again = play(OWN, '{"type": "set_time", "time_ms": 1}', "okx")
     assert again.kept.summary.commands == 1

@@ -10,7 +10,8 @@ from sessions import crash, opening, sessions
 from delever.core.book import Book
 from delever.core.columns import Accounts, Table, Wallets
 from delever.core.engine import step
-from delever.core.holdings import AssetState, ContractState, Inventory, PoolState
+from delever.core.holdings import AssetState, ContractState, PoolState
+from delever.core.inventory import Inventory
 from delever.core.lanes import Lane
 from delever.core.messages import Command, Event, Side
 from delever.core.rolling import RollingMean, RollingPeak, RollingVolatility

@@ -68,6 +68,25 @@ def test_floats_are_refused_unless_rounding_is_asked_for() -> None:
         book_of(floats, MARKS, floats="nearest")
 
 
+def test_marks_by_name_are_as_exact_as_a_column() -> None:
+    more = {"BTCUSDT": "64000.5", "ETHUSDT": 3150, "SOLUSDT": Decimal("150.5")}
+    assert book_of(POSITIONS, more).contracts["BTCUSDT"].mark == 640_005
+    with pytest.raises(InputError, match=r"marks, mark: holds floats, which are not exact"):
+        book_of(POSITIONS, {"BTCUSDT": 64000.5})
+    rounded = book_of(POSITIONS, {"BTCUSDT": 64000.5}, floats="round:1")
+    assert rounded.contracts["BTCUSDT"].mark == 640_005
+
+
+def test_what_a_book_cannot_do_without_is_named() -> None:
+    nothing: Any = None
+    with pytest.raises(InputError, match=r"^positions, account: the column is missing$"):
+        book_of(nothing, MARKS)
+    with pytest.raises(InputError, match=r"^marks, contract: the column is missing$"):
+        book_of(POSITIONS, nothing)
+    with pytest.raises(InputError, match=r"^positions, row 1, contract 'BTCUSDT': has no mark"):
+        book_of(POSITIONS, {})
+
+
 def test_what_stands_behind_a_position_must_be_said() -> None:
     bare = {name: cells for name, cells in POSITIONS.items() if name != "leverage"}
     with pytest.raises(InputError, match="positions: nothing says what stands behind"):

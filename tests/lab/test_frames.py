@@ -114,6 +114,35 @@ def test_what_is_wrong_with_a_table_is_named_to_the_cell(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "coding", "said"),
+    [
+        (",", ";", "utf-8", "is parted by semicolons; a table is parted by commas"),
+        (",", "\t", "utf-8", "is parted by tabs; a table is parted by commas"),
+        (",", "\t", "utf-16", "is not UTF-8 text"),
+    ],
+)
+def test_what_a_spreadsheet_writes_beside_commas_is_named(
+    folder: Path, old: str, new: str, coding: str, said: str
+) -> None:
+    file = folder / "positions.csv"
+    file.write_bytes(file.read_text().replace(old, new).encode(coding))
+    with pytest.raises(InputError, match=f"^{re.escape(f'{file}: {said}')}$"):
+        read_book(folder)
+
+
+def test_a_position_without_a_mark_has_no_place(folder: Path) -> None:
+    """Its profit would be told as 0; without positions a contract may do without a mark."""
+    replace(folder / "marks.csv", "ETHUSDT,3150.25,3166.4\n", "")
+    said = f"{folder}/positions.csv, row 2 (line 3), contract 'ETHUSDT': has no mark"
+    with pytest.raises(InputError, match=f"^{re.escape(said)}"):
+        read_book(folder)
+    table = folder / "positions.csv"
+    kept = [line for line in table.read_text().splitlines() if ",ETHUSDT," not in line]
+    table.write_text("\n".join(kept))
+    assert read_book(folder).contracts["ETHUSDT"].mark == 0
+
+
 def test_an_engine_s_refusal_keeps_its_reason(folder: Path) -> None:
     replace(folder / "marks.csv", "64000.5", "64000.3")
     with pytest.raises(InputError) as caught:

@@ -3,13 +3,28 @@
 from decimal import Decimal
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from delever.core.book import Book
-from delever.core.messages import Command, DefinePool
+from delever.core.messages import (
+    CancelAdl,
+    Command,
+    ContractKind,
+    DefineAccount,
+    DefineContract,
+    DefinePool,
+    PauseAdl,
+    PoolKind,
+    PositionRow,
+    SetMarks,
+    SetPositions,
+    Side,
+    Takeover,
+)
 from delever.core.rules import RULE_SETS
 from delever.lab.errors import UnknownNameError
-from delever.lab.frames import read_book
+from delever.lab.frames import read_book, write_book
 from delever.lab.measures import gini, measures
 from delever.lab.runs import Result, run
 from delever.lab.scenario import read_scenario
@@ -61,6 +76,75 @@ def test_pro_rata_takes_the_same_part_of_everybody() -> None:
     assert told.haircut == other.haircut == Decimal("12.5")  # 50,000 of 400,000
 
 
+def held(account: str, side: Side, quantity: int, margin: int) -> PositionRow:
+    """A position from 100."""
+    return PositionRow(
+        account=account, contract="C", side=side, quantity=quantity, entry_price=100,
+        isolated_margin=margin,
+    )  # fmt: skip
+
+
+def whipsaw() -> list[Command]:
+    """Return a fall that bankrupts ann's long, and a rise that bankrupts dan's short."""
+    pool = DefinePool(time_ms=0, pool="main", kind=PoolKind.SHARED, asset="USDT", rules="binance")
+    contract = DefineContract(
+        time_ms=0, contract="C", kind=ContractKind.LINEAR, settle="USDT", pool="main",
+        tick_size="1", lot_size="1",
+    )  # fmt: skip
+    rows = (
+        held("ann", Side.LONG, 10, 100),
+        held("bob", Side.SHORT, 10, 200),
+        held("cyd", Side.SHORT, 10, 900),
+        held("dan", Side.SHORT, 10, 300),
+        held("eve", Side.LONG, 20, 2000),
+    )
+    return [
+        pool,
+        contract,
+        *(DefineAccount(time_ms=0, account=row.account) for row in rows),
+        SetMarks(time_ms=0, marks={"C": 100}),
+        SetPositions(time_ms=0, version=1, positions=rows),
+        SetMarks(time_ms=1, marks={"C": 80}),
+        Takeover(time_ms=1, account="ann", contract="C"),
+        SetMarks(time_ms=2, marks={"C": 140}),
+        Takeover(time_ms=2, account="dan", contract="C"),
+    ]
+
+
+def test_both_sides_of_a_contract_are_measured_over_both_lines() -> None:
+    """10 of three shorts are closed first, then 10 of a long that stands alone: 2 of 4 gave."""
+    result = run(Book(), whipsaw())
+    assert not result.refused
+    assert result.fills.select("account", "side", "quantity").rows() == [
+        ("bob", "short", Decimal(10)),
+        ("eve", "long", Decimal(10)),
+    ]
+    told = measures(result)["C"]
+    assert (told.in_line, told.gini, told.largest) == (4, Decimal("0.5"), Decimal(50))
+
+
+def test_what_candidates_bear_is_told_at_the_mark_of_the_fill() -> None:
+    """Ann goes at 90 while the mark is 80: bob bears 10 x 10, whatever the mark does afterwards."""
+    commands = whipsaw()
+    takeover = next(n for n, told in enumerate(commands) if isinstance(told, Takeover))
+    before = run(Book(), commands[:takeover]).book
+    for last in (takeover + 1, takeover + 2):
+        (total,) = run(before, commands[takeover:last]).summary.contracts
+        assert (total.realised, total.borne) == ("100", "100")
+
+
+def test_a_fill_taken_back_was_given_up_by_nobody() -> None:
+    commands = read_scenario(EXAMPLES / "crash.ndjson")
+    pause = PauseAdl(time_ms=3000, contract="BTCUSDT", paused=True, note="halted")
+    back = CancelAdl(time_ms=3000, fill=3, note="halted")
+    told = run(Book(), [*commands[:-1], pause, back])
+    assert not told.refused
+    (total,) = told.summary.contracts
+    assert (total.closed, total.accounts, total.borne) == ("80", 2, "40000")
+    measured = measures(told)["BTCUSDT"]
+    assert (measured.largest, measured.gini) == (Decimal("62.5"), gini([30, 50], 3))
+
+
 @pytest.mark.parametrize(
     ("values", "population", "expected"),
     [
@@ -74,6 +158,35 @@ def test_pro_rata_takes_the_same_part_of_everybody() -> None:
 )
 def test_gini(values: list[int], population: int, expected: Decimal | None) -> None:
     assert gini(values, population) == expected
+
+
+def test_another_policy_keeps_the_limits_that_a_pool_was_given(tmp_path: Path) -> None:
+    """Else policies would be compared at different triggers: 5 % here, 30 % by the rule set."""
+    write_book(read_book(EXAMPLES / "book"), tmp_path)
+    pools = pl.read_csv(tmp_path / "pools.csv", infer_schema=False)
+    limits = {"limits.start": "0.05", "limits.stop": "0.04"}
+    main = pl.when(pl.col("pool") == "main")
+    pools.with_columns(
+        main.then(pl.lit(limit)).alias(name) for name, limit in limits.items()
+    ).write_csv(tmp_path / "pools.csv")
+    compared = compare(
+        read_book(tmp_path),
+        Shock({"BTCUSDT": "-0.15"}),
+        rules=["bybit"],
+        policies=["queue", "pro_rata"],
+        pool="40000",
+    )
+    assert compared["rules"].to_list() == ["bybit", "bybit+pro_rata"]
+    assert compared["borne"].to_list() == [Decimal("13882.575")] * 2
+    assert compared["accounts"].to_list() == [2, 4]
+
+
+def test_one_rule_set_and_one_policy_are_told_as_they_are() -> None:
+    book, shock = read_book(EXAMPLES / "book"), Shock({"BTCUSDT": "-0.15"})
+    one = compare(book, shock, rules="bybit", policies="pro_rata")
+    assert one.equals(compare(book, shock, rules=["bybit"], policies=["pro_rata"]))
+    with pytest.raises(UnknownNameError, match="no rule set 'bybt'; did you mean 'bybit'"):
+        compare(book, shock, rules="bybt")
 
 
 def test_a_comparison_tries_each_policy() -> None:

@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from delever.cli import Exit, call
+from delever.core.book import Book
+from delever.core.engine import step
+from delever.core.messages import ContractKind, DefineContract, DefinePool, PoolKind
 from delever.core.rating import rating_of
 from delever.lab.errors import InputError, UnknownNameError
-from delever.lab.frames import book_of, read_book
+from delever.lab.frames import read_book
 from delever.lab.ratings import curve, inputs, levels, rate
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "book"
@@ -30,6 +33,9 @@ def test_a_rating_taken_apart_adds_up() -> None:
     parts = inputs(BOOK, rating)
     assert len(parts) == 7
     assert sum(part["points"] for part in parts) == rating.points
+    told = {part["input"]: (part["value"], part["points_at"]) for part in parts}
+    assert told["average leverage"] == ("6.906533x", "10x, 20x, 40x")
+    assert told["fund balance"] == ("4.041 %", "below 2 %, 0.5 %, 0.1 %")
     points = curve(BOOK, rating)
     assert [point["move"] for point in points][:1] == ["-50 %"]
     assert [point["move"] for point in points][-1:] == ["50 %"]
@@ -39,8 +45,13 @@ def test_a_rating_taken_apart_adds_up() -> None:
 def test_what_cannot_be_rated_is_named() -> None:
     with pytest.raises(UnknownNameError, match="no contract 'BTCUSDC'"):
         rate(BOOK, ["BTCUSDC"])
-    positions = {"account": ["a"], "contract": ["X"], "side": ["long"], "quantity": ["1"]}
-    book = book_of({**positions, "entry_price": ["10"], "leverage": ["2"]}, {})
+    contract = DefineContract(
+        time_ms=0, contract="X", kind=ContractKind.LINEAR, settle="USDT", pool="main",
+        tick_size="1", lot_size="1",
+    )  # fmt: skip
+    book = Book()
+    step(book, DefinePool(time_ms=0, pool="main", kind=PoolKind.SHARED, asset="USDT", rules="okx"))
+    step(book, contract)
     assert rate(book) == []
     with pytest.raises(InputError, match="contract 'X': a contract without a mark has no rating"):
         rate(book, ["X"])

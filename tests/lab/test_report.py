@@ -6,6 +6,8 @@ from decimal import Decimal
 from html import unescape
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import polars as pl
 import pytest
 
@@ -178,9 +180,51 @@ def test_a_comparison_that_was_changed_by_hand_is_named(placed: Path, tmp_path: 
             read_kept(tmp_path / name)
 
 
+def test_lines_go_on_to_the_end_of_the_run_and_marks_are_only_what_was_seen(kept: Path) -> None:
+    read = read_kept(kept)
+    assert isinstance(read, Kept)
+    until_ms = read.summary.until_ms + 6_000
+    summary = msgspec.structs.replace(read.summary, until_ms=until_ms)
+    longer = Kept(summary, read.fills, read.pools, read.contracts)
+    profit, mark = plots.run_figures(longer)["contract-BTCUSDT"].axes
+    for line in profit.lines:
+        times = line.get_xdata(orig=True)
+        assert times[-1] == np.datetime64(until_ms, "ms")
+    ends = {line.get_label(): line.get_ydata()[-1] for line in profit.lines}
+    assert ends["profit"] == -240_000
+    (marks,) = mark.lines
+    assert marks.get_linestyle() == "None"
+    assert len(marks.get_xdata()) == read.contracts.height
+
+
+def test_a_name_is_no_formula(compared: Path, tmp_path: Path) -> None:
+    file = tmp_path / "named.parquet"
+    frame = pl.read_parquet(compared)
+    frame.with_columns(contract=pl.lit(r"$\frac$ <b>x</b>")).write_parquet(file)
+    assert call(["report", str(file), "-o", str(tmp_path / "named.html")]) == Exit.DONE
+    text = (tmp_path / "named.html").read_text()
+    assert r"$\frac$ &lt;b&gt;x&lt;/b&gt;" in text
+    assert "<b>" not in text
+
+
+def test_profits_in_two_assets_are_never_added(kept: Path) -> None:
+    read = read_kept(kept)
+    assert isinstance(read, Kept)
+    inverse = read.fills.with_columns(contract=pl.lit("BTCUSD"))
+    total = msgspec.structs.replace(read.summary.contracts[0], contract="BTCUSD", asset="BTC")
+    contracts = (*read.summary.contracts, total)
+    summary = msgspec.structs.replace(read.summary, contracts=contracts)
+    both = Kept(summary, pl.concat([read.fills, inverse]), read.pools, read.contracts)
+    figures = plots.run_figures(both)
+    for asset in ("USDT", "BTC"):
+        bars, _ = figures[f"fills-{asset}"].axes
+        assert bars.get_title(loc="left") == f"Profit realised by ADL, {asset}"
+        assert [bar.get_height() for bar in bars.patches] == [175_000, 105_000, 70_000]
+
+
 def test_plots_are_written_as_png_and_svg(kept: Path, tmp_path: Path) -> None:
     assert call(["report", str(kept), "--plots", str(tmp_path)]) == Exit.DONE
-    names = ("contract-BTCUSDT", "fills", "pool-main")
+    names = ("contract-BTCUSDT", "fills-USDT", "pool-main")
     wanted = [f"{name}.{form}" for name in names for form in ("png", "svg")]
     assert sorted(path.name for path in tmp_path.iterdir()) == wanted
     for path in tmp_path.glob("*.png"):

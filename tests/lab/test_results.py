@@ -146,6 +146,8 @@ def test_side_position_and_rules_are_looked_up() -> None:
         explain(BOOK, "BTCUSDT", "bob", position=3)
     with pytest.raises(UnknownNameError, match="there is no side 'up'; there is long, short"):
         rank(BOOK, "BTCUSDT", "up")
+    with pytest.raises(UnknownNameError, match="no side 'shrt'; did you mean 'short'\\?"):
+        rank(BOOK, "BTCUSDT", "shrt")
     with pytest.raises(UnknownNameError, match="no rule set 'ftx'"):
         rank(BOOK, "BTCUSDT", "long", rules="ftx")
     given = rank(BOOK, "BTCUSDT", "long", rules=RULE_SETS["bitmart"])

@@ -75,6 +75,12 @@ def test_remarks_and_blank_lines_count_as_lines(tmp_path: Path) -> None:
     assert read_scenario(file) == [SetTime(time_ms=5)] * 2
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_command(tmp_path: Path) -> None:
+    file = tmp_path / "s.ndjson"
+    file.write_bytes(f"\ufeff{TIME}\r\n{TIME}\r\n".encode())
+    assert read_scenario(file) == [SetTime(time_ms=5)] * 2
+
+
 def test_the_schema_describes_every_command() -> None:
     described = schema()
     tags = {kind.__struct_config__.tag for kind in get_args(AnyCommand)}

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from delever.config import Config
 from delever.core.book import Book
 from delever.core.messages import (
+    AnyCommand,
     CancelAdl,
     Command,
     DefinePool,
@@ -125,6 +126,19 @@ def test_a_crash_is_told_in_rows(config: Config) -> None:
         assert [flow.amount_cash for flow in flows] == [10**14, 6 * 10**12]
         assert points[-1].equity_cash == 76 * 10**12
         assert await past.worst_drawdowns("main", 4_000) == (350_000, 350_000, 350_000)
+
+    asked(config, question)
+
+
+def test_a_name_that_a_database_cannot_hold_does_not_hold_up_all_others(config: Config) -> None:
+    told = msgspec.json.encode(crash()).replace(b'"bob"', b'"bo\\u0000b"')
+    commands = msgspec.json.decode(told, type=list[AnyCommand])
+
+    async def question(runner: Runner, history: History, past: Past) -> None:
+        await runner.submit(commands)
+        assert await history.current() == len(commands)
+        assert [row.fill for row in await past.fills("bo\0b", None, 0, 10)] == [2]
+        assert [row.fill for row in await past.fills("cyd", None, 0, 10)] == [1]
 
     asked(config, question)
 

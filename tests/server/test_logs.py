@@ -94,7 +94,8 @@ def test_the_servers_own_secrets_are_hidden_letter_by_letter(
         {"id": "b", "roles": ["read"], "secret_file": str(file)},
         {"id": "c", "roles": ["read"], "secret_env": "NOT_SET"},
     ]
-    notices = {"mail": {"host": "x", "password_env": "MAIL_ENV"}, "recipients": recipients}
+    mail = {"host": "x", "username": "adl", "password_env": "MAIL_ENV"}
+    notices = {"mail": mail, "recipients": recipients}
     found = secrets_of(parse({"keys": keys, "notices": notices}))
     assert found == {*(f"of-{name}-1" for name in names), "of-the-file-1", SECRET, url}
     hidden = Redactor(found).text(" and ".join(f"say {each}!" for each in sorted(found)))

@@ -151,7 +151,13 @@ status reason                 field       type            body
 400    command_is_malformed   amount      fund_pool       {"pool":"main","amount":1.5}
 400    note_must_not_be_empty note        fund_pool       {"pool":"main","amount":1,"reason":"seed"}
 400    note_must_not_be_empty note        force_adl       {"contract":"BTCUSDT","note":" "}
-400    request_is_malformed   -           set_time        {"time_ms":99999999999999999999}
+400    time_is_ahead          time_ms     set_time        {"time_ms":99999999999999999999}
+400    time_is_ahead          time_ms     set_time        {"time_ms":4000000000000}
+400    request_is_malformed   fill        cancel_adl      {"fill":99999999999999999999,"note":"x"}
+400    name_is_unfit          account     define_account  {"account":"a\\u0000b"}
+400    name_is_unfit          accounts[1] define_accounts {"accounts":["a","b\\nc"]}
+400    name_is_unfit          asset       define_asset    {"asset":"LONG"}
+400    name_is_unfit          id          set_time        {"id":"LONG"}
 422    name_must_not_be_empty account     define_account  {"account":""}
 422    contract_is_unknown    marks.DOGE  set_marks       {"marks":{"DOGE":"1"}}
 422    time_runs_backwards    time_ms     set_time        {"time_ms":1}
@@ -160,7 +166,7 @@ status reason                 field       type            body
 
 @pytest.mark.parametrize("row", COMMANDS.strip().splitlines()[1:])
 def test_a_command_that_cannot_be_says_why(server: Served, row: str) -> None:
-    status, reason, field, kind, body = row.split(maxsplit=4)
+    status, reason, field, kind, body = row.replace("LONG", "n" * 201).split(maxsplit=4)
     if kind != "-":
         body = msgspec.json.encode({"type": kind, **msgspec.json.decode(body)}).decode()
     with client(server, "operate") as operator:

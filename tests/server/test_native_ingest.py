@@ -59,6 +59,14 @@ def test_an_id_runs_once_also_after_a_restart(tmp_path: Path) -> None:
             }
 
 
+def test_a_bulk_names_the_id_that_it_uses_twice() -> None:
+    with served(CLOSED) as serving:
+        let_in(serving.service)
+        told = tell(serving, b"\n".join(map(msgspec.json.encode, [ANN, ANN | {"account": "bea"}])))
+        (refusal,) = told["refusals"]
+        assert refusal == {"line": 2, "reason": "id_is_reused", "field": "id", "value": "a-1"}
+
+
 def test_a_refused_command_with_an_id_is_refused_again_without_a_record() -> None:
     with served(CLOSED) as serving:
         let_in(serving.service)

@@ -107,6 +107,19 @@ def test_without_a_place_to_begin_it_begins_with_what_happens_next(server: Serve
         assert texts(connection, 3) == [now + 1, now + 2, now + 3]
 
 
+def test_who_has_read_further_than_the_journal_goes_is_told(server: Served) -> None:
+    with client(server, "read") as reader:
+        now = reader.get("/v1/status").json()["sequence"]
+        assert reader.get("/v1/events", params={"after": now}).status_code == 200
+        for path in ("/v1/events", "/v1/events/stream"):
+            answer = reader.get(path, params={"after": now + 1})
+            error = answer.json()["error"]
+            assert (answer.status_code, error["reason"]) == (409, "sequence_is_ahead")
+            assert error["message"].startswith(f"this journal ends at {now}: ")
+    with pytest.raises(InvalidStatus), listen(server, f"?after={now + 1}"):
+        pass
+
+
 def test_pages_of_events_join_and_can_be_narrowed(server: Served) -> None:
     with client(server, "ingest") as venue:
         for name in ("joe", "kim", "joe"):
@@ -153,7 +166,8 @@ UPGRADE = PLAIN.replace("stream", "socket") + (
     "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 )
-LONG = msgspec.json.encode({"type": "define_account", "account": "x" * 50_000})
+LONG = msgspec.json.encode({"type": "set_marks", "marks": {"x" * 50_000: "1"}})
+"""Refused, and recorded with what it held."""
 RECORDS = 200
 
 

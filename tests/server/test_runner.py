@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 import pytest
+import structlog.testing
 
 from delever.config import Config
 from delever.core.messages import (
@@ -298,4 +299,61 @@ def test_board_follows_its_period_but_shows_adl_at_once(clock: Clock) -> None:
         await runner.tick()
         assert runner.board.made_ms == clock.ms
 
+    running(Runner(config(":memory:"), clock), use)
+
+
+def test_a_second_server_on_a_journal_is_turned_away_before_it_moves_anything(
+    tmp_path: Path, clock: Clock
+) -> None:
+    path = tmp_path / "j.db"
+
+    async def use(runner: Runner) -> None:
+        with pytest.raises(JournalError, match="another process writes this journal"):
+            Runner(config(path), clock)
+        assert len(await runner.submit([SetTime(time_ms=NOW)])) == 1
+
+    running(Runner(config(path), clock), use)
+    running(Runner(config(path), clock), use)
+
+
+def test_an_engine_that_stops_says_why_in_the_log_and_shows_nothing_that_is_not_kept(
+    tmp_path: Path, clock: Clock
+) -> None:
+    path = tmp_path / "j.db"
+
+    async def use(runner: Runner) -> None:
+        with Recorder.open(path) as thief:
+            thief.submit([SetTime(time_ms=clock.ms)])
+        with pytest.raises(StoppedError), structlog.testing.capture_logs() as lines:
+            await runner.submit([DefineAccount(time_ms=NOW, account="ann")])
+        (line,) = lines
+        assert (line["event"], line["log_level"]) == ("the engine has stopped", "critical")
+        assert "does not follow the head" in line["error"]
+        with pytest.raises(StoppedError):
+            await runner.read(lambda book: "ann" in book.accounts.index)
+
+    running(Runner(config(path), clock), use)
+
+
+def test_a_clock_that_is_set_back_is_told_and_readers_still_see_what_happens(clock: Clock) -> None:
+    async def use(runner: Runner) -> None:
+        for command in read_scenario(EXAMPLE):
+            await runner.submit([msgspec.structs.replace(command, time_ms=NOW)])
+        clock.ms -= 3_600_000
+        with structlog.testing.capture_logs() as lines:
+            for _ in range(2):
+                await runner.tick()
+                assert runner.board.made_ms == clock.ms
+                clock.ms += 1_000
+            await runner.submit([DefineAccount(time_ms=NOW, account="zoe")])
+            await runner.tick()
+            accounts = runner.board.accounts
+            clock.ms += 3_600_000
+            await runner.tick()
+        events = [line["event"] for line in lines]
+        assert events == ["the clock is behind the journal", "the clock has caught up"]
+        assert lines[0]["behind_ms"] == 3_600_000
+        assert accounts == runner.board.accounts
+
+    clock.ms += 7_200_000
     running(Runner(config(":memory:"), clock), use)

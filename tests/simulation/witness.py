@@ -12,9 +12,10 @@ from siege import Played
 
 from delever.core import messages as m
 from delever.core.book import Book
-from delever.core.holdings import ContractState, Parcel
+from delever.core.holdings import ContractState
 from delever.core.insurance import pool_equity, profit_of
 from delever.core.invariants import audit
+from delever.core.inventory import Parcel
 from delever.core.ledger import postings
 from delever.core.messages import Event, Reason, Side
 from delever.core.policies import InOrder

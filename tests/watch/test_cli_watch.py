@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +19,8 @@ from stub import Stub, stubbed
 
 from delever.cli import call
 from delever.cli.watch import wall_clock_ms
-from delever.watch.store import Store
+from delever.watch.plot import figure_of
+from delever.watch.store import Store, history
 from sources import ROOT
 
 
@@ -153,6 +156,22 @@ def test_a_test_alert_goes_to_every_channel(tmp_path: Path, stub: Stub, run: Run
     stub.say("/hook", {}, 500)
     done = run("test-alert", "-c", "watch.toml")
     assert (done.returncode, done.stdout) == (1, "hook: HTTP 500\n")
+
+
+def test_a_plot_holds_each_number_to_the_end_and_names_every_line(tmp_path: Path) -> None:
+    now = wall_clock_ms()
+    with closing(Store(tmp_path / "h.db")) as kept:
+        kept.keep([light(2), drawdown("-0.1")], now - 3_600_000)
+        kept.keep([risk(2)], now)
+    figure = figure_of(history(tmp_path / "h.db"))
+    lights, ratios, risks = figure.axes
+    for axis in (lights, risks):
+        (line,) = axis.lines
+        assert line.get_xdata()[-1] == datetime.fromtimestamp(now / 1000, UTC)
+        assert line.get_marker() == "."
+    assert lights.lines[0].get_ydata().tolist() == [2, 2]
+    named = [text.get_text() for text in ratios.get_legend().get_texts()]
+    assert named[1:] == ["ADL starts -0.3", "ADL stops -0.25"]
 
 
 def test_history_becomes_parquet_and_a_plot(tmp_path: Path, run: Run) -> None:

@@ -7,7 +7,8 @@
     journal     replay, verify: what was recorded, and whether it is true
     reference   rules, schema: what delever knows
     serve       serve, config check: the server
-    watch       watch, watch history, watch test-alert: the account's side
+    dashboard   dashboard: the page of a server that runs elsewhere
+    watch       watch, watch history, watch deliveries, watch test-alert: the account's side
     output      tables, JSON, CSV, Parquet, progress
 
 Each command is loaded when it is called, so that `delever --help` is quick.
@@ -119,7 +120,7 @@ def _failed(why: object, code: Exit) -> int:
 def _in_words(error: ModuleNotFoundError | OSError) -> str:
     """Return what went wrong; for a module that is not there, what to install."""
     if isinstance(error, OSError):
-        return str(error)
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
     if (error.name or "").partition(".")[0] == "delever":
         raise error
     extras = "'delever[server]' for serve, [dashboard], [watch], [plot] for report"

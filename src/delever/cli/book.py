@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
+from cyclopts.validators import Number as Within
 
 from delever.cli import UsageError
 from delever.cli.output import TO_STDOUT, Output, json_text, progress, show, tell
@@ -16,6 +17,7 @@ SideName = Literal["long", "short"]
 OneSide = Annotated[SideName | None, Parameter(help="Side, where the account holds both.")]
 Number = Annotated[int, Parameter(help="Number of the position, where there are several.")]
 Rules = Annotated[str | None, Parameter(help="Rule set; that of the contract's pool if not said.")]
+AT_LEAST_ONE = Within(gte=1)
 Json = Annotated[bool, Parameter(negative="", help="JSON instead of text.")]
 
 
@@ -26,7 +28,10 @@ def rank(
     contract: Contract,
     side: Annotated[SideName, Parameter(help="Side whose positions stand in line.")],
     rules: Rules = None,
-    top: Annotated[int | None, Parameter(name=["--top", "-n"], help="Only so many rows.")] = None,
+    top: Annotated[
+        int | None,
+        Parameter(name=["--top", "-n"], help="Only so many rows.", validator=AT_LEAST_ONE),
+    ] = None,
     out: Output = TO_STDOUT,
 ) -> None:
     """Show the queue of one contract and side, next to be closed first."""

@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 
 import msgspec
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from delever.cli import Exit
 from delever.cli.output import progress, say, show_sections, tell
 from delever.lab.errors import InputError
 
 JournalPath = Annotated[Path, Parameter(help="Journal: the file that `run --journal` wrote.")]
+AT_LEAST_ONE = Number(gte=1)
 Json = Annotated[bool, Parameter(negative="", help="JSON instead of tables.")]
 
 
@@ -23,7 +25,9 @@ def replay(
     by: Annotated[
         Literal["events", "commands", "both"], Parameter(help="From what the book is made.")
     ] = "both",
-    until: Annotated[int | None, Parameter(help="Last record to replay.")] = None,
+    until: Annotated[
+        int | None, Parameter(help="Last record to replay.", validator=AT_LEAST_ONE)
+    ] = None,
     json: Json = False,
 ) -> int:
     """Make the book again from a journal, by events and by commands; both must agree with it."""
@@ -85,7 +89,8 @@ def verify(
     }
     show_sections({"findings": rows}, json=json, schema="delever.verify/1", about=about)
     if verdict.ok and not json:
-        tell(f"verified: {verdict.records} records, {verdict.replayed} of them replayed both ways")
+        both = f"{verdict.records} records, {verdict.replayed} of them replayed both ways"
+        tell(f"verified: {both}; head {about['head'] or 'none'}")
     elif not verdict.ok:
         say(f"delever: {journal} is NOT verified: {rows[0]['detail']}")
     return Exit.DONE if verdict.ok else Exit.CHECK_FAILED

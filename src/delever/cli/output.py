@@ -78,8 +78,11 @@ def show(
     """Write rows in the form asked for; JSON carries `schema` and what the rows are about."""
     form = out.form
     if form == "parquet":
+        if out.output is None and sys.stdout.isatty():
+            raise UsageError("Parquet is not for a terminal: say -o FILE")
         _write(_parquet(rows if top is None else rows[:top]), out)
         return
+    names = None if isinstance(rows, Sequence) else rows.columns
     listed: Sequence[Row] = rows if isinstance(rows, Sequence) else rows.to_dicts()
     listed = listed[:top]
     match form:
@@ -90,9 +93,9 @@ def show(
         case "table":
             text = table(listed)
         case "csv":
-            text = separated(listed, ",")
+            text = separated(listed, ",", names)
         case _:
-            text = separated(listed, "\t")
+            text = separated(listed, "\t", names)
     _write(text.encode(), out)
 
 
@@ -162,12 +165,13 @@ def cell(value: object) -> str:
     return str(value)
 
 
-def separated(rows: Sequence[Row], delimiter: str) -> str:
-    """Return rows with a header, parted by a delimiter."""
+def separated(rows: Sequence[Row], delimiter: str, names: Sequence[str] | None = None) -> str:
+    """Return rows with a header, parted by a delimiter; `names` are told without a row, too."""
     written = io.StringIO()
     writer = csv.writer(written, delimiter=delimiter, lineterminator="\n")
-    if rows:
-        writer.writerow(rows[0])
+    header = [*rows[0]] if rows else names
+    if header:
+        writer.writerow(header)
     writer.writerows([cell(value) for value in row.values()] for row in rows)
     return written.getvalue()
 
@@ -180,31 +184,48 @@ def table(rows: Sequence[Row]) -> str:
     """
     from rich import box  # noqa: PLC0415 - not before somebody looks
     from rich.console import Console  # noqa: PLC0415
-    from rich.measure import Measurement  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     if not rows:
         return "no rows\n"
     names = [name for name in rows[0] if any(row[name] not in _SILENT for row in rows)]
+    columns = [[name.replace("_", "\n"), *(_glance(row[name]) for row in rows)] for name in names]
+    widths = _widths([*map(_needs, columns)], shutil.get_terminal_size().columns)
     shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for name in names:
-        cells = [_glance(row[name]) for row in rows]
-        longest = max(len(word) for text in (name, *cells) for word in re.split("[ _]", text))
-        shown.add_column(
-            Text(name.replace("_", "\n")),
-            justify="right" if all(_is_number(row[name]) for row in rows) else "left",
-            no_wrap=not any(" " in text for text in cells),
-            min_width=longest,
-        )
-    for row in rows:
-        shown.add_row(*(Text(_glance(row[name])) for name in names))
+    for name, (heading, *_), width in zip(names, columns, widths, strict=True):
+        numbers = all(_is_number(row[name]) for row in rows)
+        shown.add_column(Text(heading), justify="right" if numbers else "left", width=width)
+    for cells in zip(*(cells for _, *cells in columns), strict=True):
+        shown.add_row(*map(Text, cells))
     written = io.StringIO()
-    console = Console(file=written, width=shutil.get_terminal_size().columns)
-    unlimited = console.options.update(max_width=10_000)
-    console.width = max(console.width, Measurement.get(console, unlimited, shown).minimum)
+    console = Console(file=written, width=sum(widths) + GAP * len(widths))
     console.print(shown, highlight=False)
     return "\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n"
+
+
+GAP = 2
+"""Blanks between two columns of a table."""
+
+
+def _needs(texts: Sequence[str]) -> tuple[int, int]:
+    """Return the least and the most width of a heading and its cells; only sentences wrap."""
+    from rich.cells import cell_len  # noqa: PLC0415 - not before somebody looks
+
+    most = max(cell_len(line) for text in texts for line in text.splitlines() or [""])
+    least = max(cell_len(word) for text in texts for word in text.split() or [""])
+    return least, most
+
+
+def _widths(needs: Sequence[tuple[int, int]], room: int) -> list[int]:
+    """Return the widths of columns: the least of each, and of the room left its part of the rest.
+
+    They may be wider than the room, but never less than what can be read.
+    """
+    spare = max(room - sum(least + GAP for least, _ in needs), 0)
+    wanted = sum(most - least for least, most in needs)
+    given = min(spare, wanted)
+    return [least + (most - least) * given // max(wanted, 1) for least, most in needs]
 
 
 _SILENT: tuple[object, ...] = (None, "")
@@ -223,8 +244,6 @@ def _glance(value: object) -> str:
 def _parquet(rows: "pl.DataFrame | Sequence[Row]") -> bytes:
     import polars as pl  # noqa: PLC0415 - heavy
 
-    if sys.stdout.isatty():
-        raise UsageError("Parquet is not for a terminal: say -o FILE")
     frame = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(list(rows))
     written = io.BytesIO()
     frame.write_parquet(written)

@@ -1,7 +1,7 @@
 """Commands in, events out: a scenario of the user's, the demonstration, a real event."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -71,12 +71,13 @@ def _engine(journal: Path | None) -> Iterator[tuple["Book", Submit]]:
     from delever.core.book import Book  # noqa: PLC0415 - heavy
     from delever.core.engine import step  # noqa: PLC0415
     from delever.journal import Recorder  # noqa: PLC0415
+    from delever.server.claim import Claim  # noqa: PLC0415
 
     if journal is None:
         book = Book()
         yield book, partial(step, book)
         return
-    with readable(journal), Recorder.open(journal) as recorder:
+    with readable(journal), closing(Claim(journal)), Recorder.open(journal) as recorder:
         yield recorder.book, lambda command: recorder.submit([command])[0]
 
 

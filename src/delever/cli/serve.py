@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from delever.cli import Exit, UsageError
 from delever.cli.output import say, tell
-from delever.config import Config, ConfigError, load
+from delever.config import Config, ConfigError, check, load
 from delever.lab.errors import InputError
 
 
@@ -63,6 +63,10 @@ def _settings(path: Path | None, host: str | None, port: int | None, *, demo: bo
         settings.listen, **{name: value for name, value in over.items() if value is not None}
     )
     settings = msgspec.structs.replace(settings, listen=listen)
+    try:
+        check(settings, "command line")
+    except ConfigError as error:
+        raise UsageError(str(error)) from None
     if demo and path is None:  # nothing of a demonstration is worth keeping, and all may look
         journal = msgspec.structs.replace(settings.journal, path=":memory:")
         api = msgspec.structs.replace(settings.api, open_read=True, open_accounts=True)
@@ -72,11 +76,19 @@ def _settings(path: Path | None, host: str | None, port: int | None, *, demo: bo
 
 def config_check(file: Annotated[Path, Parameter(help="The TOML file.")], /) -> None:
     """Say whether a configuration can be used: keys, values, secrets and files it names."""
-    from delever.server.keys import Keyring  # noqa: PLC0415 - heavy
+    from delever.server.database import open_database  # noqa: PLC0415 - heavy
+    from delever.server.keys import Keyring  # noqa: PLC0415
+    from delever.server.notify.notifier import check_material  # noqa: PLC0415
 
     try:
         settings = load(file)
         Keyring(settings.keys)
+        check_material(settings.notices)
+        open_database(settings)
     except ConfigError as error:
         raise InputError(str(error)) from None
+    folder = Path(settings.journal.path).parent
+    if not folder.is_dir():
+        where = f"{file}: journal.path = {settings.journal.path!r}"
+        raise InputError(f"{where}: there is no directory {str(folder)!r}")
     tell(f"{file}: {len(settings.keys)} keys, journal {settings.journal.path}: it can be used")

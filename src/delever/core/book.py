@@ -11,11 +11,13 @@ from delever.core import messages as m
 from delever.core.book_moves import BookMoves
 from delever.core.contracts import terms_of
 from delever.core.filling import Fills
-from delever.core.holdings import Borne, ContractState, Parcel, PoolState
+from delever.core.holdings import Borne, ContractState, PoolState
+from delever.core.inventory import Parcel
 from delever.core.kernels import Each, Revalued
 from delever.core.lanes import Numbers
 from delever.core.messages import Event
 from delever.core.reading import column_of
+from delever.core.units import LIMIT
 
 TOGETHER = 8
 """Fills from which moving them together is quicker than one by one."""
@@ -165,8 +167,11 @@ class Book(BookMoves):
             lanes += state.mark_at(self.time_ms, mark, self.sequence)
             self._changed[state.key] = state  # a mark engages nothing
             self._bound(state)
-        for asset, lanes in moved.items():
-            self.asset(asset).wallets.revalue(lanes, each)
+        for name, lanes in moved.items():
+            asset = self.asset(name)
+            asset.wallets.revalue(lanes, each)
+            if asset.bound >= LIMIT:
+                self._forget_past(asset)
 
     def _depth_set(self, event: m.DepthSet) -> None:
         state = self.contracts[event.contract]

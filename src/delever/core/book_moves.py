@@ -110,6 +110,16 @@ class BookMoves(BookState):
         self.asset_of(state).exposure += exposure - state.measured_exposure
         state.measured_exposure = exposure
 
+    def _forget_past(self, asset: AssetState) -> None:
+        """Let the bound be that of what is there, once what has gone takes room from it."""
+        wallets = asset.wallets
+        wallets.largest = int(abs(wallets.balance[: wallets.size]).max(initial=0))
+        for state in self.contracts.values():
+            if self.asset_of(state) is asset:
+                for lane in state.lanes.values():
+                    lane.forget_past()
+                self._measure(state)
+
     def _acknowledge(self, column: Ints, account: int, name: str, last_fill: int) -> None:
         """Forget fills that positions and balances both include, and losses that positions do."""
         if column.item(account) < last_fill:

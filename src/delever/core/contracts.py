@@ -140,16 +140,6 @@ class Terms:
         """Return the sign that costs and values of this side carry."""
         return side.sign if self.linear else -side.sign
 
-    def lots_of(self, quantity: tuple[int, int]) -> Lots | None:
-        """Return a quantity in lots, or None where it is not a whole number of them."""
-        count = steps(quantity, self.lot)
-        return None if count is None else Lots(count)
-
-    def ticks_of(self, price: tuple[int, int]) -> Ticks | None:
-        """Return a price in ticks, or None where it is not a whole number of them."""
-        count = steps(price, self.tick)
-        return None if count is None else Ticks(count)
-
     def read_lots(self, field: str, quantity: Amount) -> Lots:
         """Return a quantity in lots, with its sign, or refuse it."""
         lots = steps(read_decimal(field, quantity), self.lot)
@@ -164,12 +154,12 @@ class Terms:
         number = read_decimal(field, price)
         if number[0] <= 0:
             raise Refusal(field, price, Reason.NUMBER_MUST_BE_POSITIVE)
-        ticks = self.ticks_of(number)
+        ticks = steps(number, self.tick)
         if ticks is None:
             raise Refusal(field, price, Reason.PRICE_MUST_BE_MULTIPLE_OF_TICK)
         if ticks > MAX_TICKS:
             raise Refusal(field, price, Reason.EXCEEDS_NUMERIC_RANGE)
-        return ticks
+        return Ticks(ticks)
 
     def most_ticks(self, lots: int) -> Ticks:
         """Return the highest price at which lots are still worth less than int64 holds."""

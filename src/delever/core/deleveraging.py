@@ -13,7 +13,8 @@ import numpy as np
 from delever.core.allocation import allocate, parcels_for
 from delever.core.book import Book
 from delever.core.filling import Fills
-from delever.core.holdings import ContractState, Parcel
+from delever.core.holdings import ContractState
+from delever.core.inventory import Parcel
 from delever.core.messages import AdlExhausted, CandidateSkipped, Event, Reason, RoundClosed, Side
 from delever.core.pricing import Quote
 from delever.core.ranking import Queue, rank_lane

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from delever.core.columns import Wallets
 from delever.core.contracts import Terms
+from delever.core.inventory import Inventory
 from delever.core.kernels import Revalued, kernels_for
 from delever.core.lanes import Lane
 from delever.core.messages import (
@@ -32,6 +33,11 @@ class AssetState:
         self.inventory_cost = 0
         self.fees = 0
         self.exposure = 0
+
+    @property
+    def bound(self) -> int:
+        """What no account's equity is beyond: all that one could gain or lose, and a wallet."""
+        return self.exposure + self.wallets.largest
 
 
 UNSET = -1
@@ -74,17 +80,6 @@ def exact_limits(limits: TriggerLimits, cash_decimals: int) -> Limits:
     )
 
 
-@dataclass(slots=True)
-class Parcel:
-    """What one takeover brought into inventory and is not yet closed; cost in Cash."""
-
-    takeover: int
-    account: str
-    lots: int
-    cost: int
-    price_ticks: int
-
-
 @dataclass(frozen=True, slots=True)
 class Borne:
     """One position's part of a socialised loss that the venue's numbers may not include yet."""
@@ -94,44 +89,6 @@ class Borne:
     side: Side
     position: int
     amount_cash: int
-
-
-class Inventory:
-    """What a pool has taken over of one contract and side, oldest takeover first."""
-
-    __slots__ = ("changed", "parcels", "total_cost", "total_lots")
-
-    def __init__(self) -> None:
-        self.parcels: dict[int, Parcel] = {}
-        self.total_lots = 0
-        self.total_cost = 0
-        self.changed: set[int] = set()
-
-    def add(self, parcel: Parcel) -> None:
-        """Take a parcel in."""
-        self.parcels[parcel.takeover] = parcel
-        self.total_lots += parcel.lots
-        self.total_cost += parcel.cost
-        self.changed.add(parcel.takeover)
-
-    def take(self, takeover: int, lots: int, cost_cash: int) -> None:
-        """Close lots of one parcel, with their part of its cost."""
-        parcel = self.parcels[takeover]
-        parcel.lots -= lots
-        parcel.cost -= cost_cash
-        self.total_lots -= lots
-        self.total_cost -= cost_cash
-        self.changed.add(takeover)
-        if parcel.lots == 0:
-            del self.parcels[takeover]
-
-    def give_back(self, fill: AdlFilled) -> None:
-        """Put back what an ADL fill had closed; a parcel that was gone stands last."""
-        if fill.takeover not in self.parcels:
-            self.parcels[fill.takeover] = Parcel(
-                fill.takeover, fill.liquidated_account, 0, 0, fill.takeover_price_ticks
-            )
-        self.take(fill.takeover, -fill.lots, -fill.pool_cost_cash)
 
 
 class ContractState:
@@ -307,22 +264,26 @@ class ContractState:
         busy = profit or self.active or self.near or waits or self.holds_inventory
         return bool(self.counted or busy)
 
-    def exposure(self, mark: int, more: Mapping[Side, tuple[int, int, int]]) -> int:
+    def exposure(
+        self, mark: int, more: Mapping[Side, tuple[int, int, int]], *, now: bool = False
+    ) -> int:
         """Return a bound on what one account can gain or lose here in Cash.
 
         The largest position of each side at the mark plus the largest cost, times the position
         numbers in use; `more` is the (lots, cost, numbers) about to be set. It grows with the book
-        and does not fall with it.
+        and does not fall with it: `now` looks through the positions that are there instead.
         """
         worth = self.terms.factor * (mark if self.terms.linear else 1)
-        lots, cost = self.most(more) if more else self.most_held
+        lots, cost = self.most(more, now=now) if more or now else self.most_held
         return lots * worth + cost
 
-    def most(self, more: Mapping[Side, tuple[int, int, int]]) -> tuple[int, int]:
+    def most(
+        self, more: Mapping[Side, tuple[int, int, int]], *, now: bool = False
+    ) -> tuple[int, int]:
         """Return the lots and cost of somebody who holds the largest position of every number."""
         all_lots = all_costs = 0
         for side, lane in self.lanes.items():
-            lots, cost, numbers = lane.largest_lots, lane.largest_cost, len(lane.labels)
+            lots, cost, numbers = lane.most_now() if now else lane.most
             if side in more:
                 most = more[side]
                 lots, cost = max(lots, most[0]), max(cost, most[1])
@@ -348,15 +309,7 @@ class ContractState:
 
     def take_changes(self, side: Side) -> list[tuple[object, ...]]:
         """Return the positions and parcels of one side that changed, as they are now."""
-        inventory = self.inventory[side]
-        changes = self.lanes[side].take_changes()
-        if inventory.changed:
-            for takeover in sorted(inventory.changed):
-                parcel = inventory.parcels.get(takeover)
-                left = (parcel.lots, parcel.cost) if parcel else ()
-                changes.append((takeover, *left))
-            inventory.changed.clear()
-        return changes
+        return [*self.lanes[side].take_changes(), *self.inventory[side].take_changes()]
 
 
 class PoolState:

@@ -111,6 +111,17 @@ class Lane(Table):
         """The most lots, the largest cost and the most numbers of a position that ever were."""
         return self.largest_lots, self.largest_cost, len(self.labels)
 
+    def most_now(self) -> tuple[int, int, int]:
+        """Return the same of the positions that are there."""
+        lots, cost = self.lots[: self.size], abs(self.cost[: self.size])
+        numbers = np.unique(self.position[: self.size])
+        return int(lots.max(initial=0)), int(cost.max(initial=0)), len(numbers)
+
+    def forget_past(self) -> None:
+        """Let the largest be what is there."""
+        self.largest_lots, self.largest_cost, _ = self.most_now()
+        self.labels = set(np.unique(self.position[: self.size]).tolist())
+
     def holds_less_than(self, most: tuple[int, int, int]) -> bool:
         """Whether no position here ever had so many lots, such a cost, or so many numbers."""
         lots, cost, numbers = most

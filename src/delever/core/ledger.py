@@ -15,7 +15,8 @@ import msgspec
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.filling import Fills
-from delever.core.holdings import ContractState, Inventory
+from delever.core.holdings import ContractState
+from delever.core.inventory import Inventory
 from delever.core.lanes import Lane, Numbers
 from delever.core.messages import Event, Side
 from delever.core.reading import column_of

@@ -276,37 +276,47 @@ def check_range(
     """Refuse what could take an account's equity, or a lane's total, out of int64.
 
     Bounded from above by the largest position of every lane at its mark and cost, plus the largest
-    wallet: no account can hold more. What is no larger than what there was moves no bound.
+    wallet: no account can hold more. Only where the largest there ever were leave no room, those
+    that are there now are looked for.
     """
+    growth, largest_wallet = growth or {}, largest_wallet or {}
     more: dict[str, dict[Side, tuple[int, int, int]]] = {}
-    for (name, side), grown in (growth or {}).items():
+    for (name, side), grown in growth.items():
         lane = book.contracts[name].lanes[side]
-        _check_bound(8 * (lane.total_lots + grown.total_lots), name, "positions")
-        most = grown[1:]
-        if lane.holds_less_than(most):
+        if 8 * (lane.total_lots + grown.total_lots) >= LIMIT:
+            raise Refusal("positions", name, Reason.EXCEEDS_NUMERIC_RANGE)
+        if lane.holds_less_than(most := grown[1:]):
             more.setdefault(name, {})[side] = most
-    richer = {
-        name: cash - book.asset(name).wallets.largest
-        for name, cash in (largest_wallet or {}).items()
-        if cash > book.asset(name).wallets.largest
-    }
-    if not (more or marks or richer):
-        return
-    bound = {name: asset.exposure + asset.wallets.largest for name, asset in book.assets.items()}
-    for name, cash in richer.items():
-        bound[name] += cash
+    bound = {name: asset.bound for name, asset in book.assets.items()}
+    for name, cash in largest_wallet.items():
+        bound[name] += max(cash - book.asset(name).wallets.largest, 0)
     for name in more.keys() | marks.keys():
         state = book.contracts[name]
         exposure = state.exposure(marks.get(name, state.mark), more.get(name, {}))
         bound[state.terms.settle] += exposure - state.measured_exposure
-    field = "positions" if growth else "marks" if marks else "balances"
     for name, largest in bound.items():
-        _check_bound(largest, name, field)
+        if largest >= LIMIT and _bound_now(book, name, marks, growth, largest_wallet) >= LIMIT:
+            field = "positions" if growth else "marks" if marks else "balances"
+            raise Refusal(field, name, Reason.EXCEEDS_NUMERIC_RANGE)
 
 
-def _check_bound(bound: int, name: str, field: str) -> None:
-    if bound >= LIMIT:
-        raise Refusal(field, name, Reason.EXCEEDS_NUMERIC_RANGE)
+def _bound_now(
+    book: Book,
+    asset: str,
+    marks: Mapping[str, int],
+    growth: Mapping[Key, Growth],
+    largest_wallet: Mapping[str, int],
+) -> int:
+    """Return the bound of what is there and what is told."""
+    wallets = book.asset(asset).wallets
+    bound = int(abs(wallets.balance[: wallets.size]).max(initial=largest_wallet.get(asset, 0)))
+    for state in book.contracts.values():
+        if state.terms.settle == asset:
+            told = {
+                side: growth[state.name, side][1:] for side in Side if (state.name, side) in growth
+            }
+            bound += state.exposure(marks.get(state.name, state.mark), told, now=True)
+    return bound
 
 
 def _lane_event(command: m.SetPositions, key: Key, standings: list[Standing]) -> m.PositionsSet:

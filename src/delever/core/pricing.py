@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from delever.core.book import Book
-from delever.core.holdings import ContractState, Limits, Parcel
+from delever.core.holdings import ContractState, Limits
 from delever.core.insurance import pool_equity, profit_of
+from delever.core.inventory import Parcel
 from delever.core.messages import Side
 from delever.core.triggers import limits_of
 from delever.core.units import PPM, Ticks, div_ceil, div_floor, share_floor

@@ -24,13 +24,13 @@ Show = Callable[..., Awaitable[None]]
 
 _PAGES: dict[str, Show] = {
     "/": overview.show,
-    "/contracts/{contract}": contract.show,
+    "/contracts/{contract:path}": contract.show,
     "/pools": pools.show_all,
-    "/pools/{pool}": pools.show,
+    "/pools/{pool:path}": pools.show,
     "/events": events.show_all,
     "/events/{episode}": events.show,
     "/accounts": account.find,
-    "/accounts/{account}": account.show,
+    "/accounts/{account:path}": account.show,
     "/lab": lab.show,
     "/replay": replay.show,
 }

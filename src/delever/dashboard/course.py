@@ -7,6 +7,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import groupby
+from math import inf
 from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
@@ -72,6 +74,21 @@ class Course:
     def pool_at(self, pool: str, time_ms: int) -> PoolAt | None:
         """Return a pool as it was at a time."""
         return _held(self.pools.get(pool, []), time_ms)
+
+    def behind(self, contract: str) -> list[PoolAt]:
+        """Return the pool behind a contract over time: one after the other where it was moved."""
+        moments = self.contracts.get(contract, [])
+        if not moments:
+            return []
+        stays = [(pool, next(held).time_ms) for pool, held in groupby(moments, attrgetter("pool"))]
+        begins = [0, *(begin for _, begin in stays[1:])]
+        ends = [*begins[1:], inf]
+        return [
+            point
+            for (pool, _), begin, end in zip(stays, begins, ends, strict=True)
+            for point in self.pools.get(pool, [])
+            if begin <= point.time_ms < end
+        ]
 
     def closed_by(self, contract: str, time_ms: int) -> list[Closed]:
         """Return the fills up to a time."""

@@ -74,6 +74,10 @@ class View:
         """Return the address of a contract's page."""
         return self.href(f"/contracts/{quote(name, safe='')}")
 
+    def pool(self, name: str) -> str:
+        """Return the address of a pool's page."""
+        return self.href(f"/pools/{quote(name, safe='')}")
+
     def account(self, name: str, **query: object) -> str:
         """Return the address of an account's page; a masked account has none."""
         return (

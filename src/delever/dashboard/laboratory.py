@@ -1,7 +1,7 @@
 """A scenario under several rule sets and policies: each plays the same commands, on its own market.
 
 A scenario is a preset or the visitor's own text, one command a line. For another rule set every
-pool is defined with it, and limits set for the pool's own rules are left out; with another policy
+pool is defined with it, and limits set for another venue's rules are left out; with another policy
 alone (`bybit+pro_rata`) they stay.
 
 A file is a scenario, or a journal; it is played as it is.
@@ -9,6 +9,7 @@ A file is a scenario, or a journal; it is played as it is.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import msgspec
@@ -38,8 +39,9 @@ from delever.lab.errors import InputError
 from delever.lab.kept import Kept, kept_of
 from delever.lab.measures import Measures, measures
 from delever.lab.recorded import read_recorded
+from delever.lab.results import venue_of
 from delever.lab.runs import run
-from delever.lab.scenario import decode, read_scenario
+from delever.lab.scenario import lines_of, read_scenario
 
 OWN = "own"
 """The preset that stands for the visitor's own text."""
@@ -99,20 +101,12 @@ def own_commands(text: str) -> list[Command]:
     """Return the commands of a text, one a line; raises InputError with the line and the field."""
     if len(text) > LARGEST:
         raise InputError(f"has more than {LARGEST:,} characters: run it with `delever run`")
-    lines = enumerate(text.splitlines(), start=1)
-    told = [
-        decode(line.strip().encode(), "scenario", number)
-        for number, line in lines
-        if line.strip() and not line.startswith("#")
-    ]
-    if not told:
-        raise InputError("holds no command", file="scenario")
-    return told
+    return [line.command for line in lines_of(BytesIO(text.encode()), "scenario")]
 
 
 def _under(commands: Sequence[Command], rules: str) -> Iterator[Command]:
-    venue = rules.partition("+")[0]
-    foreign = {c.pool for c in commands if isinstance(c, DefinePool) and c.rules != venue}
+    venue = venue_of(rules)
+    foreign = {c.pool for c in commands if isinstance(c, DefinePool) and venue_of(c.rules) != venue}
     for command in commands:
         if isinstance(command, DefinePool):
             limits = TriggerLimits() if command.pool in foreign else command.limits
@@ -168,7 +162,8 @@ def _bitcoin() -> DefineContract:
     )  # fmt: skip
 
 
-def _fall(start: int, end: int, from_ms: int, steps: int = 7) -> Iterator[Command]:
+def _fall(start: int, end: int, from_ms: int, steps: int = 4) -> Iterator[Command]:
+    """Yield a fall in steps so large that the last leaves no room to close at the limit itself."""
     for step in range(1, steps + 1):
         mark = start + (end - start) * step // steps
         yield SetMarks(time_ms=from_ms + 1_000 * step, marks={"BTCUSDT": mark})

@@ -102,9 +102,10 @@ class Past:
     def options(self, contract: ContractShown, pool: PoolShown) -> dict[str, Any]:
         """Return both charts as they are now."""
         lines = self._lines
+        peak = f"{window(pool.peak_window_ms)} peak"
         titles = (
-            f"Pool {pool.pool}: balance and its {hours(pool)} peak, {pool.asset}",
-            f"Profit of {contract.contract} and its {hours(pool)} peak, {contract.settle}",
+            f"Pool {pool.pool}: balance and its {peak}, {pool.asset}",
+            f"Profit of {contract.contract} and its {peak}, {contract.settle}",
         )
         balance = with_levels(
             steps("balance", lines["balance"], BLUE), [level_line(0, "0: empty", GREY)]
@@ -153,9 +154,10 @@ def limits_of(contract: ContractShown) -> dict[Line, Decimal]:
     }
 
 
-def hours(pool: PoolShown) -> str:
-    """Return the length of a pool's window: '8 h'."""
-    return f"{Decimal(pool.peak_window_ms) / 3_600_000:f} h"
+def window(window_ms: int) -> str:
+    """Return the length of a pool's window: '8 h', or '90 min' where it is not whole hours."""
+    minutes = Decimal(window_ms) / MINUTE_MS
+    return f"{minutes / 60:f} h" if minutes % 60 == 0 else f"{minutes.normalize():f} min"
 
 
 def _span(lines: Sequence[Sequence[Point]], levels: Sequence[float]) -> tuple[float, float]:

@@ -267,9 +267,8 @@ def _lines(
     pools: set[str] = set()
     for place, course in enumerate(courses):
         moments = course.contracts.get(contract, [])
-        held = {each.pool for each in moments}
-        pools |= held
-        points = [each for pool in sorted(held) for each in course.pools.get(pool, [])]
+        pools |= {each.pool for each in moments}
+        points = course.behind(contract)
         if len(courses) == 1:
             series += _alone(course, contract, points, until)
             continue
@@ -277,7 +276,7 @@ def _lines(
         series += [
             _line(name, points, "equity", colour, 0, until),
             _line(name, moments, "profit", colour, 1, until),
-            steps(name, _cumulative(course, contract), colour, grid=2),
+            steps(name, _cumulative(course, contract, until), colour, grid=2),
         ]
     if series:
         series[0] = with_levels(series[0], [level_line(0, "0: empty", GREY)])
@@ -298,7 +297,7 @@ def _alone(
         _line("peak profit", moments, "peak", GREY, 1, until, line="dashed"),
         _line("ADL starts", moments, "start", RED, 1, until, line="dashed"),
         _line("ADL stops", moments, "stop", GREEN, 1, until, line="dashed"),
-        steps("closed", _cumulative(course, contract), RED, grid=2),
+        steps("closed", _cumulative(course, contract, until), RED, grid=2),
     ]
     return [line for line in lines if line["data"]]
 
@@ -324,14 +323,14 @@ def _line(
     return steps(name, shown, colour, grid=grid, line=line)
 
 
-def _cumulative(course: Course, contract: str) -> list[Point]:
+def _cumulative(course: Course, contract: str, until: int) -> list[Point]:
     total, times = Decimal(0), list(course.times())
     points = [(min(times), 0.0)] if times else []
     for fill in course.fills.get(contract, []):
         total += fill.quantity
         points.append((fill.time_ms, float(total)))
     if times:
-        points.append((max(times), float(total)))
+        points.append((until, float(total)))
     return thinned(points)
 
 

@@ -13,7 +13,8 @@ import msgspec
 from delever.core.book import Book
 from delever.core.columns import Table, Wallets
 from delever.core.contracts import terms_of
-from delever.core.holdings import AssetState, Borne, ContractState, Inventory, Parcel, PoolState
+from delever.core.holdings import AssetState, Borne, ContractState, PoolState
+from delever.core.inventory import Inventory, Parcel
 from delever.core.lanes import Lane
 from delever.core.messages import (
     AdlFilled,

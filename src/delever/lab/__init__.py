@@ -11,6 +11,8 @@
     ratings     the ADL risk of contracts, taken apart
     runs        a book and commands -> what happened, in total and fill by fill
     history     the path of a run: pools and contracts whenever they were observed
+    measures    how ADL was shared out, and what it cost
+    recorded    the commands of a journal, to be played again
     kept        a finished run in a directory, a comparison in a file
     plots       pictures of either, with matplotlib
     report      either as one HTML file
@@ -20,8 +22,8 @@
     hyperliquid the real ADL of that day under each venue's rules
 
 Beside them: `inference` and `export` (of `frames`), `explaining` (of `results`), `filled` (of
-`fills`), `tally` (of `runs`), `aftermath` (of `crash`), `hyperreplay` and `orders` (of
-`hyperliquid`).
+`fills`), `tally` (of `runs`), `compared` (of `kept`), `places` (of `plots`), `aftermath` (of
+`crash`), `hyperreplay` and `orders` (of `hyperliquid`).
 
 Tables come in and go out as polars data frames. A book changes only by the engine's `step`, so what
 is wrong with a table is found by the same checks that a venue's commands go through.

@@ -1,7 +1,7 @@
 """A comparison in a file, in every form in which it may have been kept, read again as it was.
 
 There are two: what a shock does under several rule sets (`delever.compare`), and where the same
-positions stand under them (`delever.compare_rules`, `delever compare-rules -o FILE`).
+positions stand under them (`delever.lab.comparing.compare_rules`, `delever compare-rules`).
 """
 
 import io

@@ -115,7 +115,11 @@ class Crash:
 
 
 def draw(seed: int, accounts: int, contracts: int) -> Crash:
-    """Return the crash of a seed."""
+    """Return the crash of a seed; ValueError for a market too small to crash, or a seed below 0."""
+    if seed < 0:
+        raise ValueError(f"seed {seed}: must be at least 0")
+    if accounts < FEWEST_ACCOUNTS or contracts < FEWEST_CONTRACTS:
+        raise ValueError(f"needs {FEWEST_ACCOUNTS} accounts and {FEWEST_CONTRACTS} contracts")
     generator = np.random.default_rng(seed)
     listed = listings(generator, contracts)
     held = holdings(generator, listed, accounts)
@@ -141,8 +145,6 @@ def play(
     The journal is verified by its chain of hashes and by replaying all of its events. Raises
     ValueError for a market too small to crash, JournalError where the journal is not new.
     """
-    if accounts < FEWEST_ACCOUNTS or contracts < FEWEST_CONTRACTS:
-        raise ValueError(f"needs {FEWEST_ACCOUNTS} accounts and {FEWEST_CONTRACTS} contracts")
     crash = draw(seed, accounts, contracts)
     tally = Tally(tuple(POOLS))
     depth = np.random.default_rng([seed, 1])

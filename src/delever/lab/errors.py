@@ -60,7 +60,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return '; did you mean ...?', or the names there are where they are few, or nothing."""
-    names = sorted(known)
+    names = sorted(map(str, known))
     near = difflib.get_close_matches(name, names, n=1)
     if near:
         return f"; did you mean {near[0]!r}?"

@@ -9,6 +9,8 @@ from delever.core.contracts import Terms
 from delever.core.holdings import ContractState
 from delever.core.units import format_scaled
 
+PPM_DECIMALS = 6
+
 PERCENT_DECIMALS = 4
 """Parts per million as percent: -300000 is -30."""
 
@@ -63,6 +65,11 @@ class Figures:
 def percent(ppm: int) -> str:
     """Return parts per million as percent."""
     return f"{format_scaled(ppm, PERCENT_DECIMALS)} %"
+
+
+def times(ppm: int) -> str:
+    """Return parts per million as a multiple: 6500000 is 6.5x."""
+    return f"{format_scaled(ppm, PPM_DECIMALS)}x"
 
 
 def exact(amount: int, decimals: int) -> Decimal:

@@ -47,7 +47,7 @@ def read_book(path: str | Path) -> Book:
 
     Raises InputError, naming file, row, column and value, for anything that cannot be taken.
     """
-    return build(read_tables(path))
+    return _valued(read_tables(path))
 
 
 def write_book(book: Book, path: str | Path, *, suffix: str = ".csv") -> None:
@@ -68,7 +68,7 @@ def write_book(book: Book, path: str | Path, *, suffix: str = ".csv") -> None:
 
 def book_of(
     positions: Tabular,
-    marks: Tabular | Mapping[str, str],
+    marks: Tabular | Mapping[str, m.Amount],
     *,
     balances: Tabular | None = None,
     accounts: Tabular | None = None,
@@ -94,7 +94,7 @@ def book_of(
     Raises InputError, naming table, row, column and value, for anything that cannot be taken.
     """
     if isinstance(marks, Mapping) and "contract" not in marks:
-        marks = {"contract": list(marks), "mark": [str(mark) for mark in marks.values()]}
+        marks = {"contract": list(marks), "mark": _alike([*marks.values()])}
     given = {
         "positions": positions,
         "marks": marks,
@@ -107,13 +107,23 @@ def book_of(
         "assets": assets,
     }
     decimals = _float_decimals(floats)
-    return build(complete(_tables(given, decimals), pool=str(pool), rules=rules, asset=asset))
+    return _valued(complete(_tables(given, decimals), pool=str(pool), rules=rules, asset=asset))
 
 
 def build(tables: Tables) -> Book:
     """Return the book that tables make; raises InputError."""
     book = Book()
     load(tables, partial(step, book))
+    return book
+
+
+def _valued(tables: Tables) -> Book:
+    """Return the book that tables make; raises InputError for a position that has no mark, too."""
+    book = build(tables)
+    for name, state in book.contracts.items():
+        if state.mark == 0 and any(lane.size for lane in state.lanes.values()):
+            row = tables["positions"].column("contract").index(name)
+            raise tables["positions"].error(row, "contract", "has no mark: nothing says its worth")
     return book
 
 
@@ -165,8 +175,14 @@ def _tables(given: Mapping[str, Tabular | None], floats: int | None) -> dict[str
     return {
         name: table_of(data, SHAPES[name], name, floats=floats, without=without)
         for name, data in given.items()
-        if data is not None
+        if data is not None or name in ("positions", "marks")
     }
+
+
+def _alike(amounts: list[m.Amount | float]) -> list[str] | list[m.Amount | float]:
+    """Return amounts as a column can hold them: as text, unless there are floats among them."""
+    floats = any(isinstance(amount, float) for amount in amounts)
+    return amounts if floats else [str(amount) for amount in amounts]
 
 
 def _float_decimals(floats: str | None) -> int | None:

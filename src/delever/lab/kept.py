@@ -1,7 +1,7 @@
 """A finished run in a directory, or a comparison in a file: written, and read again.
 
 A run is `summary.json`, `fills.parquet`, `pools.parquet`, `contracts.parquet` (its path) and
-`events.ndjson`; a comparison is the frame of `delever.compare` or `delever.compare_rules`.
+`events.ndjson`; a comparison is one of those in `compared`.
 """
 
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import msgspec
 
-from delever.core.messages import AdlFilled, Event, RoundClosed
+from delever.core.messages import AdlFilled, Event, FillCancelled, RoundClosed, Side
 from delever.lab.runs import Result
 
 PLACES = 4
@@ -21,10 +21,11 @@ PLACES = 4
 class Measures(msgspec.Struct, frozen=True, kw_only=True):
     """One contract's ADL; what cannot be said (nobody closed, nothing to lose) is None.
 
-    `in_line` is the most positions that stood in line in a round. `haircut` is what candidates bore
-    of the profit that they would have had at the mark, `largest` what the most affected position
-    gave up of all that was closed, both in percent. `gini` is that of the quantity given up over
-    all who stood in line: 0 where all gave the same, near 1 where one of many gave all.
+    `in_line` is the most positions of each side that stood in line in a round. `haircut` is what
+    candidates bore of the profit that they would have had at the mark, `largest` what the most
+    affected position gave up of all that was closed, both in percent. `gini` is that of the
+    quantity given up over all who stood in line: 0 where all gave the same, near 1 where one of
+    many gave all.
     """
 
     contract: str
@@ -39,8 +40,8 @@ def measures(result: Result) -> dict[str, Measures]:
     given, in_line = _shares(result.events)
     totals = {total.contract: total for total in result.summary.contracts}
     told = {}
-    for contract, most in in_line.items():
-        lots = list(given[contract].values())
+    for contract, by_side in in_line.items():
+        lots, most = list((+given[contract]).values()), sum(by_side.values())
         total = totals[contract]
         borne, realised = Fraction(total.borne), Fraction(total.realised)
         told[contract] = Measures(
@@ -53,19 +54,24 @@ def measures(result: Result) -> dict[str, Measures]:
     return told
 
 
-def _shares(
-    events: Iterable[Event],
-) -> tuple[defaultdict[str, Counter[tuple[str, int]]], dict[str, int]]:
-    """Return what each position gave up by contract, and the most that stood in line."""
-    given: defaultdict[str, Counter[tuple[str, int]]] = defaultdict(Counter)
-    in_line: dict[str, int] = {}
+Given = defaultdict[str, Counter[tuple[Side, str, int]]]
+InLine = defaultdict[str, dict[Side, int]]
+
+
+def _shares(events: Iterable[Event]) -> tuple[Given, InLine]:
+    """Return what each position gave up by contract, and the most of each side in line."""
+    given: Given = defaultdict(Counter)
+    in_line: InLine = defaultdict(dict)
     for event in events:
         match event:
             case AdlFilled():
-                given[event.contract][event.account, event.position] += event.lots
+                given[event.contract][event.side, event.account, event.position] += event.lots
+            case FillCancelled():
+                fill = event.fill
+                given[fill.contract][fill.side, fill.account, fill.position] -= fill.lots
             case RoundClosed():
-                most = max(in_line.get(event.contract, 0), event.candidates)
-                in_line[event.contract] = most
+                sides = in_line[event.contract]
+                sides[event.side] = max(sides.get(event.side, 0), event.candidates)
             case _:
                 pass
     return given, in_line

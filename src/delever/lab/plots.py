@@ -1,8 +1,8 @@
 """Pictures of a finished run or comparison, with matplotlib (the extra `plot`), for paper and page.
 
 Money is drawn as floats and written nowhere: exact numbers stand in tables. Lines are steps,
-because a number holds until the next; of a long path each stretch keeps its first, last, least and
-largest.
+because a number holds until the next; marks are dots, because one moves on while nothing observes
+its pool. Of a long path each stretch keeps its first, last, least and largest.
 """
 
 from collections.abc import Iterator, Sequence
@@ -47,6 +47,7 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "delever",
     "text.color": INK,
+    "text.parse_math": False,  # a $ in a name is no formula
     "xtick.color": INK,
     "ytick.color": INK,
 }
@@ -74,9 +75,9 @@ def run_figures(kept: Kept) -> dict[str, Figure]:
         for pool in kept.summary.pools:
             path = kept.pools.filter(pl.col("pool") == pool.pool)
             if path.height:
-                figures[f"pool-{pool.pool}"] = _pool(path)
-        if kept.fills.height:
-            figures["fills"] = _fills(kept.fills)
+                figures[f"pool-{pool.pool}"] = _pool(path, kept.summary.until_ms)
+        for asset, fills in _by_asset(kept):
+            figures[f"fills-{asset}"] = _fills(fills, asset)
     if not figures:
         raise InputError("holds no path of a pool and no fill: there is nothing to draw")
     return figures
@@ -116,36 +117,48 @@ def _contract(path: pl.DataFrame, kept: Kept) -> Figure:
     """Draw a contract's profit against its peak and ADL's levels, above the mark it goes with."""
     contract, asset = path["contract"][0], path["asset"][0]
     path = _thinned(path, "profit")
+    until_ms = kept.summary.until_ms
     figure = Figure(figsize=(9, 4.6))
     axes = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     profit, mark = axes
     profit.set_title(f"{contract}: profit of its pool's inventory, {asset}")
-    _steps(profit, path, "profit", BLUE, "profit")
-    _steps(profit, path, "profit_peak", GRID, "rolling peak", "--")
+    _steps(profit, path, "profit", BLUE, "profit", until_ms)
+    _steps(profit, path, "profit_peak", GRID, "rolling peak", until_ms, "--")
     if path["starts_at"].null_count() < path.height:
-        _steps(profit, path, "starts_at", RED, "ADL starts", ":")
-        _steps(profit, path, "stops_at", GREEN, "ADL stops", ":")
-    _shade(profit, kept.summary.episodes, contract, kept.summary.until_ms)
-    _steps(mark, path, "mark", INK, "mark")
-    mark.set_title("Mark")
+        _steps(profit, path, "starts_at", RED, "ADL starts", until_ms, ":")
+        _steps(profit, path, "stops_at", GREEN, "ADL stops", until_ms, ":")
+    _shade(profit, kept.summary.episodes, contract, until_ms)
+    mark.plot(_times(path), path["mark"].cast(pl.Float64).to_numpy(), ".", color=INK, markersize=2)
+    mark.set_title("Mark, whenever the pool was observed")
     _finish(axes)
     return figure
 
 
-def _pool(path: pl.DataFrame) -> Figure:
+def _pool(path: pl.DataFrame, until_ms: int) -> Figure:
     path = _thinned(path, "equity")
     figure = Figure(figsize=(9, 2.8))
     axis = figure.subplots()
     axis.set_title(f"Pool {path['pool'][0]}, {path['asset'][0]}")
-    _steps(axis, path, "balance", BLUE, "balance")
-    _steps(axis, path, "equity", AMBER, "equity", "-.")
-    _steps(axis, path, "balance_peak", GRID, "rolling peak of the balance", "--")
+    _steps(axis, path, "balance", BLUE, "balance", until_ms)
+    _steps(axis, path, "equity", AMBER, "equity", until_ms, "-.")
+    _steps(axis, path, "balance_peak", GRID, "rolling peak of the balance", until_ms, "--")
     axis.axhline(0, color=RED, linewidth=0.8)
     _finish([axis])
     return figure
 
 
-def _fills(fills: pl.DataFrame) -> Figure:
+def _by_asset(kept: Kept) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Yield the fills of the contracts that settle in one asset: two assets make no sum."""
+    contracts: dict[str, list[str]] = {}
+    for total in kept.summary.contracts:
+        contracts.setdefault(total.asset, []).append(total.contract)
+    for asset, names in contracts.items():
+        fills = kept.fills.filter(pl.col("contract").is_in(names))
+        if fills.height:
+            yield asset, fills
+
+
+def _fills(fills: pl.DataFrame, asset: str) -> Figure:
     """Draw who was closed: the profit that ADL realised, largest first, and how it adds up."""
     by_account = (
         fills.group_by("account", maintain_order=True)
@@ -158,8 +171,8 @@ def _fills(fills: pl.DataFrame) -> Figure:
     names = by_account["account"].to_list()[:BARS]
     largest.bar(names, values[:BARS], color=BLUE)
     more = len(values) - BARS
-    rest = f" (the largest {BARS} of {len(values)})" if more > 0 else ""
-    largest.set_title(f"Profit realised by ADL, by account{rest}")
+    largest.set_title(f"Profit realised by ADL, {asset}")
+    largest.set_xlabel(f"the largest {BARS} of {len(values)} accounts" if more > 0 else "account")
     largest.tick_params(axis="x", rotation=60 if len(names) > 6 else 0)
     largest.grid(visible=False, axis="x")
     largest.yaxis.set_major_formatter("{x:,.10g}")
@@ -171,7 +184,8 @@ def _fills(fills: pl.DataFrame) -> Figure:
         color=BLUE,
     )
     shares.plot([0, 100], [0, 100], color=GRID, linestyle="--", linewidth=0.8)
-    shares.set_title("Its share, %, by accounts, %")
+    shares.set_title("Share of it, %")
+    shares.set_xlabel("accounts, %, the largest profit first")
     return figure
 
 
@@ -180,8 +194,8 @@ def _comparison(compared: pl.DataFrame) -> Figure:
     asset = compared["asset"][0]
     panels = [
         ("borne", f"Borne by candidates, {asset}", RED),
-        ("pool_profit", f"Pool, {asset}", BLUE),
-        ("accounts", "Accounts closed", AMBER),
+        ("pool_profit", f"Pool profit, {asset}", BLUE),
+        ("accounts", "Accounts affected", AMBER),
         ("haircut", "Haircut, %", RED),
         ("largest", "Largest part, %", AMBER),
         ("gini", "Gini of what was given up", GREEN),
@@ -232,13 +246,20 @@ def _times(path: pl.DataFrame) -> "np.ndarray[tuple[int], np.dtype[np.datetime64
 
 
 def _steps(
-    axis: "Axes", path: pl.DataFrame, column: str, colour: str, label: str, line: str = "-"
+    axis: "Axes",
+    path: pl.DataFrame,
+    column: str,
+    colour: str,
+    label: str,
+    until_ms: int,
+    line: str = "-",
 ) -> None:
+    """Draw a number that holds until the next, the last one until the end of the run."""
     values = path[column].cast(pl.Float64).to_numpy()
     width = 1.6 if line == "-" else 1.1
     axis.step(
-        _times(path),
-        values,
+        np.append(_times(path), np.datetime64(until_ms, "ms")),
+        np.append(values, values[-1]),
         where="post",
         color=colour,
         label=label,
@@ -267,6 +288,7 @@ def _finish(axes: Sequence["Axes"]) -> None:
     axes[-1].xaxis.set_major_locator(locator)
     formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
     axes[-1].xaxis.set_major_formatter(formatter)
+    axes[-1].set_xlabel("UTC")
     for axis in axes:
         axis.yaxis.set_major_formatter("{x:,.10g}")
     if len(axes[0].get_legend_handles_labels()[1]) > 1:

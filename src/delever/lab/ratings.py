@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 
 from delever.core.book import Book
-from delever.core.messages import Rating
+from delever.core.messages import Rating, RatingInput
 from delever.core.rating import rating_of
 from delever.lab.errors import InputError
-from delever.lab.figures import Figures, percent
+from delever.lab.figures import Figures, percent, times
 from delever.lab.results import contract_of
 
 Row = dict[str, object]
@@ -54,14 +54,19 @@ def inputs(book: Book, rating: Rating) -> list[Row]:
     return [
         {
             "input": part.input.replace("_", " "),
-            "value": percent(part.value_ppm),
+            "value": measured(part.input, part.value_ppm),
             "points": part.points,
             "points_at": ("below " if part.more_is_safer else "")
-            + ", ".join(map(percent, part.limits_ppm)),
+            + ", ".join(measured(part.input, limit) for limit in part.limits_ppm),
             "made_of": figures.numbers(part.numbers),
         }
         for part in rating.parts
     ]
+
+
+def measured(name: str, ppm: int) -> str:
+    """Return the value of an input in its unit: leverage as a multiple, all others in percent."""
+    return times(ppm) if name == RatingInput.AVERAGE_LEVERAGE else percent(ppm)
 
 
 def curve(book: Book, rating: Rating) -> list[Row]:

@@ -44,7 +44,8 @@ svg text { font-family: system-ui, sans-serif !important; }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .3rem .9rem .3rem 0; vertical-align: top; }
 th, td { border-bottom: 1px solid #8a949e55; white-space: nowrap; }
-th { font-weight: 600; } td.n, th.n { text-align: right; } td.w { white-space: normal; }
+th { font-weight: 600; } td.n, th.n { text-align: right; }
+td.w { white-space: normal; min-width: 18rem; }
 """
 
 _PAGE = """<!doctype html>
@@ -90,15 +91,16 @@ def _run(kept: Kept) -> Iterator[str]:
     yield (
         f'<p class="about">{summary.commands} commands{refused}, {utc(summary.from_ms)} to '
         f"{utc(summary.until_ms)} UTC: takeovers {summary.takeovers}, fills of "
-        f"ADL {summary.fills}, accounts closed {summary.accounts}</p>"
+        f"ADL {summary.fills}, accounts affected {summary.accounts}</p>"
     )
     yield _titled("When ADL ran", _table([_episode(each) for each in summary.episodes]))
     figures = {name: _inline(figure) for name, figure in run_figures(kept).items()}
-    yield _titled("What the pools saw", *(figures[name] for name in figures if name != "fills"))
+    closed = [svg for name, svg in figures.items() if name.startswith("fills-")]
+    yield _titled("What the pools saw", *(svg for svg in figures.values() if svg not in closed))
     yield _titled("Contracts", _table([msgspec.structs.asdict(c) for c in summary.contracts]))
     yield _titled("Pools", _table([msgspec.structs.asdict(pool) for pool in summary.pools]))
     if kept.fills.height:
-        yield _titled("Who was closed", figures["fills"], *_fills(kept.fills))
+        yield _titled("Who was closed", *closed, *_fills(kept.fills))
 
 
 def _fills(fills: pl.DataFrame) -> Iterator[str]:
@@ -163,8 +165,12 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     return f'<div class="rows"><table>\n<tr>{head}</tr>\n{body}\n</table></div>'
 
 
+_IN_PERCENT = {"haircut", "largest", "pnl_ratio", "progress"}
+
+
 def _heading(name: str) -> str:
-    return in_words(name.removesuffix("_ms"))
+    unit = ", %" if name in _IN_PERCENT else ""
+    return in_words(name.removesuffix("_ms")) + unit
 
 
 def _cell(tag: str, right: bool, text: str) -> str:

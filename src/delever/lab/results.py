@@ -19,7 +19,7 @@ from delever.core.holdings import ContractState
 from delever.core.messages import Amount, Reason, Side
 from delever.core.ranking import Queue, rank_lane
 from delever.core.rules import RULE_SETS, RuleSet
-from delever.core.units import Ints, format_scaled, parse_decimal, scaled
+from delever.core.units import Ints, format_scaled, parse_decimal, scaled, steps
 from delever.core.valuation import view_lane
 from delever.core.what_if import (
     AddMargin,
@@ -212,6 +212,11 @@ def rule_set(rules: str | RuleSet) -> RuleSet:
     return RULE_SETS[rules]
 
 
+def venue_of(rules: str) -> str:
+    """Return the name of a rule set without that of a policy: `bybit` of `bybit+pro_rata`."""
+    return rules.partition("+")[0]
+
+
 def _side_held(
     book: Book, state: ContractState, account: str, side: str | None, position: int
 ) -> Side:
@@ -248,7 +253,7 @@ def _change(why: Why, name: str, amount: Amount) -> AnyChange:
             if cash is None:
                 raise InputError("has too many decimals", column=name, value=amount)
             return AddMargin(amount_cash=cash)
-    lots = figures.terms.lots_of(number)
+    lots = steps(number, figures.terms.lot)
     if lots is None:
         lot = format_scaled(*figures.terms.lot)
         raise InputError(f"must be a multiple of {lot}, above 0", column=name, value=amount)

@@ -3,7 +3,7 @@
 Totals are kept by contract and by pool, each in its own asset; quantities and money are exact.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,11 +82,15 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What commands have done: the book after them, and the events of each."""
+    """What commands have done: the book after them, and the events of each.
+
+    `marks` are those before the first command, in ticks.
+    """
 
     book: Book
     outcomes: tuple[tuple[Event, ...], ...]
     path: tuple[PoolPoint, ...]
+    marks: Mapping[str, int]
 
     @property
     def events(self) -> list[Event]:
@@ -121,7 +125,7 @@ class Result:
     @property
     def summary(self) -> Summary:
         """What it came to."""
-        return summarise(self.book, self.outcomes)
+        return summarise(self.book, self.outcomes, self.marks)
 
 
 def run(book: Book, commands: Iterable[Command], *, progress: Progress | None = None) -> Result:
@@ -137,6 +141,7 @@ def play(
     book: Book, submit: Submit, commands: Sequence[Command], progress: Progress | None = None
 ) -> Result:
     """Return what commands do when they are submitted one by one to what moves this book."""
+    marks = {name: state.mark for name, state in book.contracts.items()}
     outcomes: list[tuple[Event, ...]] = []
     path: list[PoolPoint] = []
     for done, command in enumerate(commands, start=1):
@@ -144,7 +149,7 @@ def play(
         path += points_after(book, outcomes[-1])
         if progress is not None:
             progress(done, len(commands))
-    return Result(book, tuple(outcomes), tuple(path))
+    return Result(book, tuple(outcomes), tuple(path), marks)
 
 
 def copy_of(book: Book) -> Book:
@@ -224,9 +229,9 @@ def _fill_row(book: Book, fill: AdlFilled) -> dict[str, Any]:
 # --- totals ---
 
 
-def summarise(book: Book, outcomes: Sequence[Sequence[Event]]) -> Summary:
-    """Return what the events of commands came to; `book` is the one after them."""
-    tally = Tally(book)
+def summarise(book: Book, outcomes: Sequence[Sequence[Event]], marks: Mapping[str, int]) -> Summary:
+    """Return what events came to; `book` is the one after them, `marks` those before, in ticks."""
+    tally = Tally(book, marks)
     for events in outcomes:
         for event in events:
             tally.add(event)
@@ -238,7 +243,7 @@ def summarise(book: Book, outcomes: Sequence[Sequence[Event]]) -> Summary:
         refused=tally.refused,
         takeovers=tally.takeovers,
         fills=tally.fills,
-        accounts=len(tally.accounts),
+        accounts=tally.accounts,
         from_ms=times[0] if times else book.time_ms,
         until_ms=times[-1] if times else book.time_ms,
         episodes=tuple(_episodes(book, outcomes)),

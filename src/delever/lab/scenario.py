@@ -1,10 +1,12 @@
 """A scenario: one command a line, as JSON (NDJSON), in the schema that journal and API take, too.
 
-Blank lines and lines that open with # are no commands.
+Blank lines and lines that open with # are no commands. A byte order mark, as some editors write
+one, is passed over.
 """
 
 import re
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from enum import EnumType
 from pathlib import Path
@@ -44,10 +46,10 @@ def read_scenario(path: str | Path) -> list[Command]:
 def read_lines(path: str | Path) -> list[Line]:
     """Return the commands of a scenario file with the lines on which they stand."""
     if str(path) == STDIN:
-        return _lines(sys.stdin.buffer, named(path))
+        return lines_of(sys.stdin.buffer, named(path))
     try:
         with Path(path).open("rb") as file:
-            return _lines(file, named(path))
+            return lines_of(file, named(path))
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", file=named(path)) from None
 
@@ -71,7 +73,8 @@ _decoder: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
 _types = {str(kind.__struct_config__.tag): kind for kind in get_args(AnyCommand)}
 
 
-def _lines(source: Iterable[bytes], file: str) -> list[Line]:
+def lines_of(source: Iterable[bytes], file: str) -> list[Line]:
+    """Return the commands of lines; `file` is what messages call it."""
     lines = list(_commands(source, file))
     if not lines:
         raise InputError("holds no command", file=file)
@@ -80,7 +83,7 @@ def _lines(source: Iterable[bytes], file: str) -> list[Line]:
 
 def _commands(source: Iterable[bytes], file: str) -> Iterator[Line]:
     for number, raw in enumerate(source, start=1):
-        line = raw.strip()
+        line = (raw.removeprefix(BOM_UTF8) if number == 1 else raw).strip()
         if line and not line.startswith(b"#"):
             yield Line(number, decode(line, file, number))
 

@@ -25,7 +25,7 @@ from delever.lab.export import frames_of
 from delever.lab.figures import Figures
 from delever.lab.frames import build
 from delever.lab.measures import PLACES, Measures, measures
-from delever.lab.results import contract_of, rule_set
+from delever.lab.results import contract_of, rule_set, venue_of
 from delever.lab.runs import Result, run
 from delever.lab.tables import SHAPES, Table, Tabular, table_of
 
@@ -62,9 +62,9 @@ def simulate(
 ) -> Result:
     """Return what a shock does to a book; the book given stays as it is.
 
-    `rules` replaces the rule set of every pool (and drops limits set for another one), `pool` the
-    balance of every pool (or of those named), `depth` the order books. Shocked prices are rounded
-    to the nearest tick. Raises InputError and UnknownNameError for what cannot be used.
+    `rules` replaces the rule set of every pool (and drops limits set for another venue's), `pool`
+    the balance of every pool (or of those named), `depth` the order books. Shocked prices are
+    rounded to the nearest tick. Raises InputError and UnknownNameError for what cannot be used.
     """
     for contract in shock.moves:
         if contract_of(book, contract).mark == 0:
@@ -72,27 +72,29 @@ def simulate(
     managed = _managed(book, rules, pool, depth)
     calm = run(managed, _marked(book))
     shocked = run(calm.book, _shocked(calm.book, shock))
-    return Result(shocked.book, calm.outcomes + shocked.outcomes, calm.path + shocked.path)
+    outcomes, path = calm.outcomes + shocked.outcomes, calm.path + shocked.path
+    return Result(shocked.book, outcomes, path, calm.marks)
 
 
 def compare(
     book: Book,
     shock: Shock,
     *,
-    rules: Sequence[str] = tuple(RULE_SETS),
-    policies: Sequence[str] = (),
+    rules: str | Sequence[str] = tuple(RULE_SETS),
+    policies: str | Sequence[str] = (),
     pool: Amount | Mapping[str, Amount] | None = None,
     depth: Tabular | None = None,
 ) -> pl.DataFrame:
     """Return what a shock does under several rule sets: one row a rule set and contract.
 
-    With `policies` a rule set with a queue is tried with each of them in place of its own, as
-    `bybit+pro_rata`. Columns as in `Result.summary.contracts`, as exact decimals, and those of
-    `delever.lab.measures`; `exhausted` says that inventory is left although ADL is on. A rule set
-    under which nothing happens has one row without contract.
+    `rules` and `policies` are names, or one name. With `policies` a rule set with a queue is tried
+    with each of them in place of its own, as `bybit+pro_rata`. Columns as in
+    `Result.summary.contracts`, as exact decimals, and those of `delever.lab.measures`; `exhausted`
+    says that inventory is left although ADL is on. A rule set under which nothing happens has one
+    row without contract.
     """
     rows: list[dict[str, Any]] = []
-    for name in variants(rules, policies):
+    for name in variants(_several(rules), _several(policies)):
         result = simulate(book, shock, rules=name, pool=pool, depth=depth)
         totals, shared = result.summary.contracts, measures(result)
         rows += [
@@ -134,6 +136,11 @@ def _row(result: Result, contract: str, total: Any) -> dict[str, Any]:
 def _shared(shared: Mapping[str, Measures], total: Any) -> dict[str, Any]:
     found = shared.get(total.contract)
     return {} if found is None else msgspec.structs.asdict(found)
+
+
+def _several(names: str | Sequence[str]) -> Sequence[str]:
+    """Return names; a single one may be told as it is."""
+    return [names] if isinstance(names, str) else names
 
 
 def variants(rules: Iterable[str], policies: Sequence[str]) -> list[str]:
@@ -183,8 +190,9 @@ def _managed(
 
 
 def _replace_rules(tables: Mapping[str, Table], rules: str) -> None:
-    """Put every pool under a rule set; limits set for another one do not hold for it."""
-    foreign = {row["pool"] for row in tables["pools"].rows if row["rules"] != rules}
+    """Put every pool under a rule set; limits set for another venue's do not hold for it."""
+    venue = venue_of(rules)
+    foreign = {row["pool"] for row in tables["pools"].rows if venue_of(row["rules"]) != venue}
     for name in ("pools", "contracts"):
         for row in tables[name].rows:
             if row["pool"] in foreign:

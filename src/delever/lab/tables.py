@@ -161,7 +161,17 @@ def read_table(path: Path, shape: Shape) -> Table:
     except (pl.exceptions.PolarsError, OSError) as error:
         _check_ragged(path)
         raise InputError(f"cannot be read: {_first_line(error)}", file=str(path)) from None
+    _check_header(frame.columns, path)
     return table_of(frame, shape, str(path), header_lines=1)
+
+
+def _check_header(columns: Sequence[str], path: Path) -> None:
+    """Say so where a spreadsheet has written something else than commas and UTF-8."""
+    if any("\0" in name for name in columns):
+        raise InputError("is not UTF-8 text", file=str(path))
+    for mark, parted in ((";", "semicolons"), ("\t", "tabs")):
+        if len(columns) == 1 and mark in columns[0]:
+            raise InputError(f"is parted by {parted}; a table is parted by commas", file=str(path))
 
 
 def _check_ragged(path: Path) -> None:

@@ -1,6 +1,7 @@
 """Adds up a run's events, contract by contract."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -25,10 +26,11 @@ class ContractTotal(msgspec.Struct, frozen=True, kw_only=True):
     """What happened to one contract in a run; exact text in its quantity and its settle asset.
 
     `taken_over`, `unwound` in the market, `closed` by ADL and `left` with the pool are quantities
-    of inventory. `realised` is the profit of the candidates on what was closed, `borne` what they
-    would have had more at the mark, with what open positions gave up to a socialised loss,
-    `pool_profit` what takeovers, unwinding, ADL and socialising brought the pool, with what is left
-    valued at the mark.
+    of inventory. `accounts` were closed, or gave up something to a socialised loss; `realised` is
+    the profit of the candidates on what was closed, `borne` what they would have had more at the
+    mark of that moment, with what open positions gave up to a socialised loss, `pool_profit` what
+    takeovers, unwinding, ADL and socialising brought the pool, with what is left valued at the
+    mark.
     """
 
     contract: str
@@ -53,20 +55,28 @@ class _Sums:
     realised: int = 0
     borne: int = 0
     pool_profit: int = 0
-    accounts: set[str] = field(default_factory=set)
+    accounts: Counter[str] = field(default_factory=Counter)
 
 
 class Tally:
-    """Adds events up; `book` (as it is after them) gives the contracts' terms and what is left."""
+    """Adds events up; `book` (as it is after them) gives the contracts' terms and what is left.
 
-    def __init__(self, book: Book) -> None:
+    `marks` are those before the first event, in ticks.
+    """
+
+    def __init__(self, book: Book, marks: Mapping[str, int]) -> None:
         self._book = book
         self._sums: defaultdict[str, _Sums] = defaultdict(_Sums)
-        self._marks: dict[str, int] = {}
+        self._marks = dict(marks)
+        self._borne: dict[int, int] = {}
         self.refused = 0
         self.takeovers = 0
         self.fills = 0
-        self.accounts: set[str] = set()
+
+    @property
+    def accounts(self) -> int:
+        """How many accounts were closed, or gave up something to a socialised loss."""
+        return len(+sum((sums.accounts for sums in self._sums.values()), Counter[str]()))
 
     def add(self, event: Event) -> None:
         """Add one event."""
@@ -85,6 +95,7 @@ class Tally:
                 self._sums[event.contract].unwound += event.lots
                 self._sums[event.contract].pool_profit += event.realised_cash
             case AdlFilled():
+                self._borne[event.fill] = self._borne_by(event)
                 self._fill(event, 1)
             case FillCancelled():
                 self._fill(event.fill, -1)
@@ -93,20 +104,21 @@ class Tally:
                 self._sums[event.contract].borne += paid
                 self._sums[event.contract].pool_profit += paid
                 self._sums[event.contract].accounts.update(event.accounts)
-                self.accounts.update(event.accounts)
+
+    def _borne_by(self, fill: AdlFilled) -> int:
+        """Return what a candidate would have had more at the mark; 0 where there is none."""
+        mark = self._marks.get(fill.contract, 0)
+        terms = self._book.contracts[fill.contract].terms
+        return terms.trade_cash(fill.side.sign * fill.lots, mark) - fill.value_cash if mark else 0
 
     def _fill(self, fill: AdlFilled, direction: int) -> None:
         """Add a fill, or take it out again."""
         sums = self._sums[fill.contract]
-        state = self._book.contracts[fill.contract]
-        mark = self._marks.get(fill.contract, state.mark)
-        at_mark = state.terms.trade_cash(fill.side.sign * fill.lots, mark)
         self.fills += direction
-        self.accounts.add(fill.account)
-        sums.accounts.add(fill.account)
+        sums.accounts[fill.account] += direction
         sums.closed += direction * fill.lots
         sums.realised += direction * fill.realised_cash
-        sums.borne += direction * (at_mark - fill.value_cash)
+        sums.borne += direction * self._borne.get(fill.fill, 0)
         sums.pool_profit += direction * fill.pool_realised_cash
 
     def contracts(self) -> tuple[ContractTotal, ...]:
@@ -127,7 +139,7 @@ class Tally:
             unwound=figures.quantity(sums.unwound),
             closed=figures.quantity(sums.closed),
             left=figures.quantity(sum(state.inventory[side].total_lots for side in Side)),
-            accounts=len(sums.accounts),
+            accounts=len(+sums.accounts),
             realised=figures.cash(sums.realised),
             borne=figures.cash(sums.borne),
             pool_profit=figures.cash(sums.pool_profit + state.unrealised),

@@ -2,6 +2,7 @@
 
     runner      the single writer: engine, journal and the only clock, on a thread of its own
     writer      the runner's half on that thread: commits, ids run once, the board
+    claim       one process writes a journal at a time
     board       what readers see: immutable numbers of the whole market
     account     one account's positions and wallets, read from the book
     keys        who asks: API keys, roles, and signatures over raw bytes

@@ -109,6 +109,7 @@ class Service:
             await self.start()
         except Exception as error:  # noqa: BLE001 - the server prints it and leaves
             await send({"type": "lifespan.startup.failed", "message": repr(error)})
+            await self.stop()
             return
         self.on_started()
         await send({"type": "lifespan.startup.complete"})
@@ -207,7 +208,8 @@ def run(service: Service, say: Callable[[str], None]) -> bool:
         # A large book should not wait for its kernels to be compiled when it is first told.
         threading.Thread(target=fastest, name="kernels", daemon=True).start()
         server = server_of(service)
-        server.run(sockets=[listening])
+        with contextlib.suppress(SystemExit):  # of a start that failed: the log says why
+            server.run(sockets=[listening])
     return bool(server.started)
 
 

@@ -82,6 +82,10 @@ class Board:
     pools: Mapping[str, PoolShown]
     lights: Published | None
 
+    def is_old(self, now_ms: int, every_ms: int) -> bool:
+        """Whether it was made that long ago, by a clock that may have been set back since."""
+        return abs(now_ms - self.made_ms) >= every_ms
+
 
 def board_of(
     book: Book,

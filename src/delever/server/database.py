@@ -13,7 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from delever.config import Config
+from delever.config import Config, ConfigError
 
 BUSY_S = 30
 """How long one SQLite writer waits for another."""
@@ -25,11 +25,31 @@ metadata = sa.MetaData()
 """All tables as they are now: history/tables and notify/tables."""
 
 
+class Words(sa.types.TypeDecorator[str]):
+    """Text that is kept as it is, but for NUL, which PostgreSQL holds in no text.
+
+    Names and notes may hold one; a single of them would keep all that follows out of the database.
+    """
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _dialect: sa.Dialect) -> str | None:
+        """Return the text as it is written and looked for."""
+        return value and value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 def open_database(config: Config) -> AsyncEngine:
-    """Return the engine of the configured database; nothing is connected yet."""
+    """Return the engine of the configured database; nothing is connected yet.
+
+    Raises ConfigError where the URL is none, or its driver is not there or cannot wait.
+    """
     url = config.history.url
     if url:
-        return create_async_engine(url, pool_pre_ping=True)
+        try:
+            return create_async_engine(url, pool_pre_ping=True)
+        except (sa.exc.SQLAlchemyError, ImportError) as error:  # its text has no password in it
+            raise ConfigError(f"history.url: {error}") from error
     path = config.journal.path
     if path == ":memory:":  # one connection, or each would see a memory of its own
         engine = create_async_engine(

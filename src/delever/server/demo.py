@@ -39,6 +39,7 @@ from delever.core.messages import (
 from delever.core.ranking import rank_lane
 from delever.core.units import div_floor
 from delever.core.valuation import view_lane
+from delever.journal import JournalError
 from delever.lab.crash import Crash, draw, market, opening, operator
 from delever.server.keys import Holder, Keyring
 from delever.server.runner import NOW, IdReusedError, Runner
@@ -66,13 +67,19 @@ class Scale:
 
 
 class Demo:
-    """Plays a crash into a runner; `keys` are granted once the book is told."""
+    """Plays a crash into a runner; `keys` are granted once the book is told.
+
+    Raises JournalError where the journal has records, ValueError for a scale of no market.
+    """
 
     def __init__(self, runner: Runner, keyring: Keyring, scale: Scale) -> None:
         self._runner = runner
         self._keyring = keyring
         self._scale = scale
         self._crash = draw(scale.seed, scale.accounts, scale.contracts)
+        if runner.board.sequence:
+            where = runner.journal_path
+            raise JournalError(f"{where}: the demonstration needs a journal of its own")
         self.second = 0
 
     async def prepare(self) -> None:

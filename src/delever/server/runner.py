@@ -21,6 +21,7 @@ from time import perf_counter
 from typing import NamedTuple, TypeVar
 
 import msgspec
+import structlog
 
 from delever.config import Config
 from delever.core.book import Book
@@ -33,6 +34,8 @@ from delever.server.writer import NOW, Committed, IdReusedError, Outcome, Writer
 __all__ = ["NOW", "BusyError", "Committed", "IdReusedError", "Outcome", "Runner", "StoppedError"]
 
 AnswerT = TypeVar("AnswerT")
+
+log = structlog.get_logger()
 
 TICK_MS = 1_000
 """Engaged contracts see time pass at least this often: windows slide, waits end."""
@@ -71,7 +74,7 @@ class Runner:
         self._waiting_commands = 0
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._stopping = False
+        self._stopping = self._behind = False
         self._writer = Writer(config, now_ms, self._ranking.map)
         self.board = self._writer.board
 
@@ -108,7 +111,7 @@ class Runner:
             tick.cancel()
             await asyncio.gather(pump, tick, return_exceptions=True)
         last = self.failed is None and self.journal_path is not None
-        closing = self._engine.submit(self._writer.recorder.close, snapshot=last)
+        closing = self._engine.submit(self._writer.close, snapshot=last)
         await asyncio.wrap_future(closing)
         self._engine.shutdown()
         self._ranking.shutdown()
@@ -136,9 +139,15 @@ class Runner:
         return await done
 
     async def read(self, question: Callable[[Book], AnswerT]) -> AnswerT:
-        """Return a function of the book, run between two commits; it must not change the book."""
+        """Return a function of the book, run between two commits; it must not change the book.
+
+        Raises StoppedError at shutdown, and after an error: the book may then be ahead of what the
+        journal holds.
+        """
         if self._stopping:
             raise StoppedError("the server is being shut down")
+        if self.failed is not None:
+            raise StoppedError("the engine has stopped")
         return await asyncio.wrap_future(self._engine.submit(question, self._writer.recorder.book))
 
     async def look_up(self, question: Callable[[SqliteJournal], AnswerT]) -> AnswerT:
@@ -220,6 +229,7 @@ class Runner:
 
     def _fail(self, error: BaseException, batch: list[_Pending]) -> None:
         self.failed = error
+        log.critical("the engine has stopped", error=repr(error), exc_info=error)
         for pending in (*batch, *self._waiting):
             if not pending.done.done():
                 pending.done.set_exception(StoppedError(f"the engine has stopped: {error!r}"))
@@ -235,12 +245,24 @@ class Runner:
 
     async def tick(self) -> None:
         """Ask for what is due now: lights, ratings, or only that time passes; and a new board."""
+        self._look_at_clock()
         commands = await self.read(self._due)
         if commands:
             await self.submit(commands)
-        elif self.now_ms() - self.board.made_ms >= self.config.publication.board_every_ms:
+        elif self.board.is_old(self.now_ms(), self.config.publication.board_every_ms):
             board = await self.read(lambda _: self._writer.make_board())
             self._tell([], [], board)
+
+    def _look_at_clock(self) -> None:
+        """Warn, once each time, that the clock is behind the journal: time stands still so long."""
+        behind_ms = self.board.time_ms - self.now_ms()
+        if (behind_ms > TICK_MS) != self._behind:
+            self._behind = not self._behind
+            tell = log.warning if self._behind else log.info
+            tell(
+                "the clock is behind the journal" if self._behind else "the clock has caught up",
+                behind_ms=behind_ms,
+            )
 
     def _due(self, book: Book) -> list[Command]:
         """Return what is due, to be stamped when its turn comes."""

@@ -32,6 +32,7 @@ from delever.core.publishing import publish
 from delever.journal import JournalError, Record, Recorder
 from delever.journal.codec import decode_command, decode_events, encode_command
 from delever.server.board import Board, board_of
+from delever.server.claim import Claim
 
 NOW = 0
 """As a command's time: the server's clock says it, when the command's turn has come."""
@@ -93,9 +94,8 @@ class Writer:
     """
 
     def __init__(self, config: Config, now_ms: Callable[[], int], each: Each) -> None:
-        self.recorder = Recorder.open(
-            config.journal.path, snapshot_every=config.journal.snapshot_every, each=each
-        )
+        self._claim = Claim(config.journal.path)
+        self.recorder = self._opened(config, each)
         self._config = config
         self._now_ms = now_ms
         self._each = each
@@ -104,6 +104,21 @@ class Writer:
         self._marked_ms: dict[str, int] = {}
         self._lights = publish(self.recorder.book, each) if self.recorder.book.lights else None
         self.board = self.make_board()
+
+    def _opened(self, config: Config, each: Each) -> Recorder:
+        journal = config.journal
+        try:
+            return Recorder.open(journal.path, snapshot_every=journal.snapshot_every, each=each)
+        except BaseException:
+            self._claim.close()
+            raise
+
+    def close(self, *, snapshot: bool) -> None:
+        """Close the journal, with a last snapshot if asked for, and let the next one have it."""
+        try:
+            self.recorder.close(snapshot=snapshot)
+        finally:
+            self._claim.close()
 
     def commit(
         self, asked: Sequence[Command]
@@ -169,7 +184,11 @@ class Writer:
         """Remember again, after a restart, the journal's newest records; yield each of them."""
         newest = max(TAIL, self._config.journal.remember_ids)
         for record in self.recorder.journal.records(max(0, self.recorder.head.sequence - newest)):
-            committed = committed_of(record)
+            try:
+                committed = committed_of(record)
+            except msgspec.MsgspecError as error:
+                where = f"{self._config.journal.path}: record {record.sequence}"
+                raise JournalError(f"{where} cannot be read: {error}") from error
             self._remember(committed)
             yield committed
 
@@ -181,7 +200,7 @@ class Writer:
         return _repeated(command, committed_of(record))
 
     def _board_if_due(self, outcomes: Iterable[Outcome | IdReusedError]) -> Board | None:
-        old = self._now_ms() - self.board.made_ms >= self._config.publication.board_every_ms
+        old = self.board.is_old(self._now_ms(), self._config.publication.board_every_ms)
         loud = any(
             isinstance(event, LOUD)
             for outcome in outcomes

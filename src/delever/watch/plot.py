@@ -3,10 +3,14 @@
 import io
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from delever.watch.scale import RISKS
 from delever.watch.state import State
 from delever.watch.store import Kept
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PANELS = {
     "light": "light (5 next)",
@@ -18,35 +22,55 @@ PANELS = {
 
 STATES = tuple(State)
 
+LEAST_MS = 60_000
+"""What the time axis shows at the least."""
+
+LEGEND_INCHES = 0.19
+"""What a line of a legend is high."""
+
 
 def draw(kept: Sequence[Kept], kind: str) -> bytes:
     """Return the picture of a history, png or svg; panels of which nothing is kept are left out."""
+    written = io.BytesIO()
+    figure_of(kept).savefig(written, format=kind)
+    return written.getvalue()
+
+
+def figure_of(kept: Sequence[Kept]) -> "Figure":
+    """Return the figure of a history; a number holds until the next, the last to the end of all."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - heavy
 
     panels = [what for what in PANELS if any(line.what == what for line in kept)]
-    figure = Figure(figsize=(10, 1 + 2.5 * max(len(panels), 1)), layout="constrained")
-    axes = figure.subplots(max(len(panels), 1), 1, sharex=True, squeeze=False)[:, 0]
-    for axis, what in zip(axes, panels, strict=False):
+    series = [_series(kept, what) for what in panels]
+    heights = [max(2.5, LEGEND_INCHES * (len(each) + 3)) for each in series] or [2.5]
+    figure = Figure(figsize=(10, 1 + sum(heights)), layout="constrained")
+    axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)
+    times_ms = [line.at_ms for line in kept] or [0]
+    end = max(times_ms)
+    for axis, what, shown in zip(axes[:, 0], panels, series, strict=False):
         axis.set_ylabel(PANELS[what])
-        for name, lines in _series(kept, what).items():
-            times = [datetime.fromtimestamp(line.at_ms / 1000, UTC) for line in lines]
-            axis.step(times, [_height(line) for line in lines], where="post", label=name)
+        for name, lines in shown.items():
+            times = [_utc(at_ms) for at_ms in (*(line.at_ms for line in lines), end)]
+            values = [_height(line) for line in (*lines, lines[-1])]
+            axis.step(times, values, where="post", label=name, marker=".", markersize=3)
         _limits(axis, what, kept)
-        axis.legend(loc="upper left", fontsize="small")
+        axis.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small")
         axis.grid(alpha=0.3)
-    axes[-1].set_xlabel("time (UTC)")
-    written = io.BytesIO()
-    figure.savefig(written, format=kind)
-    return written.getvalue()
+    axes[-1, 0].set_xlim(_utc(min(*times_ms, end - LEAST_MS)), _utc(end))
+    axes[-1, 0].set_xlabel("time (UTC)")
+    return figure
+
+
+def _utc(time_ms: int) -> datetime:
+    return datetime.fromtimestamp(time_ms / 1000, UTC)
 
 
 def _series(kept: Sequence[Kept], what: str) -> dict[str, list[Kept]]:
     found: dict[str, list[Kept]] = {}
     for line in kept:
         if line.what == what:
-            found.setdefault(" ".join(filter(None, (line.venue, line.name, line.side))), []).append(
-                line
-            )
+            name = " ".join(filter(None, (line.venue, line.name, line.side)))
+            found.setdefault(name, []).append(line)
     return found
 
 
@@ -64,6 +88,10 @@ def _limits(axis, what: str, kept: Sequence[Kept]) -> None:  # type: ignore[no-u
         case "state":
             axis.set_yticks(range(len(STATES)), STATES)
         case "pnl_ratio":
-            for limit, colour in (("start_ratio", "red"), ("stop_ratio", "orange")):
-                for value in {line.value for line in kept if line.what == limit}:
-                    axis.axhline(value, color=colour, linestyle="--", linewidth=1)
+            for limit, told, colour in _RATIOS:
+                for value in sorted({line.value or 0.0 for line in kept if line.what == limit}):
+                    label = f"{told} {value:g}"
+                    axis.axhline(value, color=colour, linestyle="--", linewidth=1, label=label)
+
+
+_RATIOS = (("start_ratio", "ADL starts", "red"), ("stop_ratio", "ADL stops", "orange"))

@@ -46,11 +46,16 @@ def _table(title: str, columns: Iterable[str]) -> Table:
     return table
 
 
+def _add(table: Table, cells: Iterable[str | Text], style: str = "") -> None:
+    """Add a row as it is: what venues and users write is no markup."""
+    table.add_row(*(Text(c) if isinstance(c, str) else c for c in cells), style=style)
+
+
 def _positions(view: View) -> Table:
     columns = ("venue", "contract", "side", "quantity", "light", "venue's value", "age")
     table = _table("Positions", columns)
     for held in view.positions:
-        table.add_row(*_position(held), style="dim" if held.stale else "")
+        _add(table, _position(held), style="dim" if held.stale else "")
     return table
 
 
@@ -77,7 +82,7 @@ def _options(view: View) -> Table:
         if held.advice is not None:
             name = (held.position.venue, held.position.name, held.position.side)
             for place, row in enumerate(_advice(held.advice)):
-                table.add_row(*(name if place == 0 else ("", "", "")), *row)
+                _add(table, (*(name if place == 0 else ("", "", "")), *row))
     return table
 
 
@@ -96,7 +101,7 @@ def _contracts(view: View) -> Table:
     columns = ("venue", "contract", "state", "for", "risk", "profit ratio", "to start", "to stop")
     table = _table("Contracts", (*columns, "age", "why"))
     for contract in view.contracts:
-        table.add_row(*_contract(contract, view.time_ms))
+        _add(table, _contract(contract, view.time_ms))
     return table
 
 
@@ -119,7 +124,7 @@ def _alerts(view: View) -> Table:
     title = "Rules that hold" + (f" ({view.undelivered} not delivered)" if view.undelivered else "")
     table = _table(title, ("rule", "for", "what"))
     for alert in view.alerts:
-        table.add_row(alert.rule, age(view.time_ms - alert.since_ms), alert.text)
+        _add(table, (alert.rule, age(view.time_ms - alert.since_ms), alert.text))
     return table
 
 
@@ -131,7 +136,7 @@ def _fills(view: View) -> Table:
         price = "" if fill.price is None else f"{fill.price.normalize():f}"
         quantity = f"{fill.quantity.normalize():f}"
         row = (fill.venue, fill.name, fill.side, quantity, price, age(fill.age_ms(view.time_ms)))
-        table.add_row(*row)
+        _add(table, row)
     return table
 
 
@@ -143,7 +148,8 @@ def _pools(view: View) -> Table:
         late = " STALE" if shown.stale else ""
         fell = f"{shown.fall_percent:.1f} %"
         money = f"{pool.balance.normalize():f}"
-        table.add_row(pool.venue, pool.name, money, pool.asset, fell, age(shown.age_ms) + late)
+        old = age(shown.age_ms) + late
+        _add(table, (pool.venue, pool.name, money, pool.asset, fell, old))
     return table
 
 
@@ -152,7 +158,7 @@ def _venues(view: View) -> Table:
     for venue in view.venues:
         for place, source in enumerate(venue.sources):
             first = _venue(venue) if place == 0 else ("", "", "")
-            table.add_row(*first, *_source(source, view.time_ms))
+            _add(table, (*first, *_source(source, view.time_ms)))
     return table
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from delever.core.contracts import Terms
-from delever.core.units import PPM, div_nearest
+from delever.core.units import PPM, div_floor, div_nearest
 from delever.wire import amounts
 from delever.wire.names import Instrument
 
@@ -198,8 +198,7 @@ class Pool:
 
 def server_time(now_ms: int) -> bytes:
     """Return the result of /v5/market/time."""
-    seconds = div_nearest(now_ms - now_ms % 1000, 1000)
-    return b'{"timeSecond":"%d","timeNano":"%d000000"}' % (seconds, now_ms)
+    return b'{"timeSecond":"%d","timeNano":"%d000000"}' % (div_floor(now_ms, 1000), now_ms)
 
 
 def contract_row(instrument: Instrument, terms: Terms) -> dict[str, Any]:

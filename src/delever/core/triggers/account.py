@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from delever.core.book import Book
-from delever.core.holdings import ContractState, Parcel
+from delever.core.holdings import ContractState
 from delever.core.insurance import observed_equity
+from delever.core.inventory import Parcel
 from delever.core.messages import Reason, Side
 from delever.core.triggers.base import Reading, under_water
 from delever.core.units import PPM, ratio_ppm

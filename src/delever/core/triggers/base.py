@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from delever.core.book import Book
-from delever.core.holdings import ContractState, Limits, Parcel
+from delever.core.holdings import ContractState, Limits
+from delever.core.inventory import Parcel
 from delever.core.messages import Reason, Side
 
 WARNING_PPM = 800_000

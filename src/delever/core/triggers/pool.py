@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from delever.core.book import Book
-from delever.core.holdings import ContractState, Limits, Parcel
+from delever.core.holdings import ContractState, Limits
 from delever.core.insurance import observed_equity
+from delever.core.inventory import Parcel
 from delever.core.messages import Reason, Side
 from delever.core.triggers.base import Reading, all_parcels, limits_of
 from delever.core.units import PPM, div_floor, ratio_ppm, share_floor

@@ -1,6 +1,5 @@
 """One account: where each position stands, why, what would change it, and what it was told."""
 
-import re
 from dataclasses import dataclass
 from decimal import Decimal
 from html import escape
@@ -104,7 +103,7 @@ async def show(
     with view.body, grid():
         with panel("Positions"):
             positions = table(_POSITIONS, [], "id")
-        with panel("Why me", "half") as _:
+        with panel("Why me", "half"):
             why = html()
         with panel("What if", "half", about="the engine's own ranking, everybody else as is"):
             supposing = _Supposing(view, account)
@@ -189,7 +188,7 @@ def _counts(wallet: Any) -> bool:
 
 def _why(chosen: _Chosen, told: Explained) -> str:
     """Return the arithmetic as a numbered list."""
-    items = "".join(f"<li>{escape(_bare(line))}</li>" for line in told.lines)
+    items = "".join(f"<li>{escape(line)}</li>" for line in told.lines)
     place = lights(told.light) if told.reason is None else f"not in line: {words(told.reason)}"
     return (
         f'<div data-rank="{told.rank or 0}"><b>{escape(chosen.contract)} '
@@ -197,11 +196,6 @@ def _why(chosen: _Chosen, told: Explained) -> str:
         f'<ol class="why">{items}</ol><p class="note">As of sequence {told.as_of}, '
         f"{utc(told.time_ms)} UTC, rules of {escape(told.rules)}.</p>"
     )
-
-
-def _bare(line: str) -> str:
-    """Return a line without its number, which the list gives."""
-    return re.sub(r"^\s*\d+\.\s+", "", line)
 
 
 # --- what if ---

@@ -12,7 +12,7 @@ from delever.dashboard.actions import Action, action_button
 from delever.dashboard.charts import curve, pixels, time_charts
 from delever.dashboard.frame import View, grid, html, panel
 from delever.dashboard.ladder import Ladder
-from delever.dashboard.past import MOMENTS, NAMES, Past, hours
+from delever.dashboard.past import MOMENTS, NAMES, Past, window
 from delever.dashboard.shown import (
     STATES,
     banner,
@@ -26,16 +26,13 @@ from delever.dashboard.shown import (
 )
 from delever.dashboard.source import Source
 from delever.dashboard.tables import Column, table
+from delever.lab.ratings import measured
 from delever.wire.native import ContractShown, PoolShown, RatingShown, TriggerShown
 
 LADDER_S, RATING_S, PAST_S, DRAWN_S = 2.0, 30.0, 60.0, 5.0
 """How often each is asked for; a chart on which nothing has changed is drawn less often."""
 
-_PARTS = (
-    Column("input", "Input"),
-    Column("value", "Value %", "number"),
-    Column("points", "Points", "number"),
-)
+_PARTS = (Column("input", "Input"), Column("value", "Value"), Column("points", "Points", "number"))
 
 
 async def show(
@@ -67,7 +64,7 @@ async def show(
                 curved = ui.echart(curve([])).style("height: 260px")
                 ui.label(
                     "From the contract's last rating: depth as told, every account closed at the "
-                    "worst price its bankruptcy allows."
+                    "worst price within the pool's slippage."
                 ).classes("note")
             with panel("ADL risk taken apart", "half"):
                 level_shown = html()
@@ -166,7 +163,7 @@ def _head(view: View, contract: ContractShown) -> str:
         f'<b class="state state-{state}">{STATES[state]}</b>'
         f"<span>{escape(banner(contract))}</span>"
         f'<span class="quiet">mark {grouped(contract.mark)} at {utc(contract.marked_ms)} · rules '
-        f'of {escape(contract.rules)} · pool <a href="{view.href(f"/pools/{contract.pool}")}">'
+        f'of {escape(contract.rules)} · pool <a href="{view.pool(contract.pool)}">'
         f"{escape(contract.pool)}</a></span></div>"
     )
 
@@ -178,9 +175,9 @@ def _distance(contract: ContractShown, pool: PoolShown) -> str:
     others = [_gauge(each) for each in contract.triggers if each is not drawdown]
     pairs = {
         "contract profit": grouped(contract.profit),
-        f"profit, {hours(pool)} peak": grouped(contract.profit_peak),
-        f"pool {escape(pool.pool)}, balance": grouped(pool.balance),
-        f"balance, {hours(pool)} peak": grouped(pool.balance_peak),
+        f"profit, {window(pool.peak_window_ms)} peak": grouped(contract.profit_peak),
+        f"pool {pool.pool}, balance": grouped(pool.balance),
+        f"balance, {window(pool.peak_window_ms)} peak": grouped(pool.balance_peak),
         "equity": grouped(pool.equity),
         "inventory long": grouped(contract.inventory_long),
         "inventory short": grouped(contract.inventory_short),
@@ -229,8 +226,8 @@ def _gauge(trigger: TriggerShown, band: float | None = None, marks: Sequence[str
 
 
 def _pairs(pairs: dict[str, str]) -> str:
-    """Return names and values; values are HTML."""
-    rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in pairs.items())
+    """Return names and values; names are text, values HTML."""
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{value}</dd>" for name, value in pairs.items())
     return f'<dl class="pairs">{rows}</dl>'
 
 
@@ -264,7 +261,7 @@ def _parts(rating: RatingShown) -> list[dict[str, Any]]:
     return [
         {
             "input": words(part.input),
-            "value": percent(part.value_ppm).removesuffix(" %"),
+            "value": measured(part.input, part.value_ppm),
             "points": part.points,
         }
         for part in rating.parts

@@ -22,6 +22,7 @@ from delever.lab.shocks import variants
 _TOTALS = (
     Column("rules", "Rules + policy"),
     Column("contract", "Contract"),
+    Column("asset", "Asset"),
     Column("taken_over", "Taken over", "number"),
     Column("unwound", "Unwound", "number"),
     Column("closed", "Closed by ADL", "number"),
@@ -35,7 +36,7 @@ _SHARED = (
     Column("rules", "Rules + policy"),
     Column("borne", "Borne", "number"),
     Column("haircut", "Haircut %", "number"),
-    Column("accounts", "Accounts closed", "number"),
+    Column("accounts", "Accounts affected", "number"),
     Column("in_line", "Positions in line", "number"),
     Column("largest", "Largest part %", "number"),
     Column("gini", "Gini", "number"),
@@ -45,7 +46,7 @@ _BARS = {
     "borne": "Borne by candidates",
     "pool_profit": "Pool profit",
     "haircut": "Haircut, %",
-    "accounts": "Accounts closed",
+    "accounts": "Accounts affected",
     "largest": "Largest part, %",
     "gini": "Gini of what was given up",
 }
@@ -89,7 +90,9 @@ class _Bench:
                 self._totals = table(_TOTALS, [], "id")
             with panel("Cost and fairness", about="of the contract chosen below"):
                 with ui.element("div").classes("bars"):
-                    self._bars = {name: ui.echart(bars(name, [], [], ())) for name in _BARS}
+                    self._bars = {
+                        name: ui.echart(bars(title, [], [], ())) for name, title in _BARS.items()
+                    }
                 self._shared = table(_SHARED, [], "id")
                 html(_EXPLAINED)
 

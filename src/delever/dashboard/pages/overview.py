@@ -120,7 +120,7 @@ def _row(view: View, contract: ContractShown, pool: PoolShown | None) -> dict[st
         "pnl_ratio": None if ratio == NOTHING else ratio,
         "mark": contract.mark,
         "pool": contract.pool,
-        "pool_href": view.href(f"/pools/{contract.pool}"),
+        "pool_href": view.pool(contract.pool),
         "balance": pool.balance if pool else None,
         "open_interest": contract.open_interest_long,
         "inventory": inventory(contract) or "none",
@@ -194,7 +194,9 @@ def _is_loud(event: dict[str, Any]) -> bool:
 
 def _line(view: View, told: RecordTold, event: dict[str, Any]) -> str:
     name = event.get("contract") or event.get("pool") or ""
-    place = f'<a href="{view.contract(name)}">{escape(name)}</a>' if event.get("contract") else name
+    place = escape(name)
+    if event.get("contract"):
+        place = f'<a href="{view.contract(name)}">{place}</a>'
     return (
         f'<div><span class="clock">{clock(told.time_ms)}</span><b>{LOUD[event["type"]]}</b>'
         f"<span>{place} {escape(_detail(event))} "

@@ -3,8 +3,9 @@
 import csv
 import io
 from collections.abc import Sequence
+from functools import partial
+from html import escape
 from typing import Any
-from urllib.parse import quote
 
 from nicegui import ui
 
@@ -21,7 +22,7 @@ from delever.dashboard.charts import (
     with_levels,
 )
 from delever.dashboard.frame import View, grid, html, panel
-from delever.dashboard.past import hours
+from delever.dashboard.past import window
 from delever.dashboard.shown import grouped, percent, utc, words
 from delever.dashboard.source import Source
 from delever.dashboard.tables import Column, table
@@ -29,6 +30,10 @@ from delever.wire.native import PoolShown
 from delever.wire.native_past import Flow, PoolDetail, PoolPoint
 
 POINTS = 1_000
+"""Points that are drawn."""
+
+DOWNLOADED = 10_000
+"""Points, and flows, of a file; what has more points is thinned, with every extreme kept."""
 
 HISTORY_S = 5.0
 
@@ -74,14 +79,14 @@ async def show_all(source: Source) -> None:
 async def show(source: Source, pool: str) -> None:
     """Show one pool."""
     view = View(source, f"Pool {pool}", "/pools")
-    past: list[PoolPoint] = []
-    moved: list[Flow] = []
 
-    def download() -> None:
-        ui.download.content(_csv(past), f"{pool}.csv", "text/csv")
+    async def download() -> None:
+        history = await view.source.pool_history(pool, limit=DOWNLOADED)
+        ui.download.content(_csv(history.points), f"{pool}.csv", "text/csv")
 
-    def download_flows() -> None:
-        ui.download.content(_flows_csv(moved), f"{pool}-flows.csv", "text/csv")
+    async def download_flows() -> None:
+        history = await view.source.pool_history(pool, limit=DOWNLOADED)
+        ui.download.content(_flows_csv(history.flows), f"{pool}-flows.csv", "text/csv")
 
     with view.body, grid():
         with panel("History", "wide", about="balance, equity, and the fall from the peak so far"):
@@ -96,7 +101,8 @@ async def show(source: Source, pool: str) -> None:
                     ("Download history as CSV", download),
                     ("Download in- and outflows as CSV", download_flows),
                 ):
-                    ui.button(label, on_click=action).props("flat dense no-caps")
+                    button = ui.button(label, on_click=partial(view.attempt, action))
+                    button.props("flat dense no-caps")
     await view.connect()
 
     async def refresh() -> None:
@@ -106,8 +112,7 @@ async def show(source: Source, pool: str) -> None:
 
     async def remember() -> None:
         history = await view.source.pool_history(pool, limit=POINTS)
-        past[:], moved[:] = history.points, history.flows
-        chart.options.update(_drawn(past))
+        chart.options.update(_drawn(history.points))
         chart.update()
         flows.rows = [_flow(flow) for flow in reversed(history.flows)]
 
@@ -118,7 +123,7 @@ async def show(source: Source, pool: str) -> None:
 def _row(view: View, pool: PoolShown) -> dict[str, Any]:
     return {
         "pool": pool.pool,
-        "pool_href": view.href(f"/pools/{quote(pool.pool, safe='')}"),
+        "pool_href": view.pool(pool.pool),
         "kind": words(pool.kind),
         "rules": pool.rules,
         "asset": pool.asset,
@@ -132,20 +137,22 @@ def _row(view: View, pool: PoolShown) -> dict[str, Any]:
 
 
 def _now(view: View, pool: PoolDetail) -> str:
-    members = ", ".join(f'<a href="{view.contract(name)}">{name}</a>' for name in pool.members)
+    members = ", ".join(
+        f'<a href="{view.contract(name)}">{escape(name)}</a>' for name in pool.members
+    )
     pairs = {
         f"balance, {pool.asset}": grouped(pool.balance),
         "equity": grouped(pool.equity),
-        f"balance, {hours(pool)} peak": grouped(pool.balance_peak),
+        f"balance, {window(pool.peak_window_ms)} peak": grouped(pool.balance_peak),
         "drawdown now": percent(pool.drawdown_ppm),
         "worst of 1 day": percent(pool.worst_drawdown_1d_ppm),
         "worst of 30 days": percent(pool.worst_drawdown_30d_ppm),
         "worst ever": percent(pool.worst_drawdown_ppm),
         "withdrawals cut": percent(pool.withdrawal_cut_ppm),
-        "rules": pool.rules,
+        "rules": escape(pool.rules),
         "contracts": members,
     }
-    rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in pairs.items())
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{value}</dd>" for name, value in pairs.items())
     return f'<dl class="pairs">{rows}</dl>'
 
 
@@ -209,7 +216,7 @@ def _flows_csv(flows: Sequence[Flow]) -> bytes:
 
 
 def _csv(past: Sequence[PoolPoint]) -> bytes:
-    """Return the history, exact, a row a point."""
+    """Return points as rows, to the last digit."""
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     contracts = sorted({name for each in past for name in each.contracts})

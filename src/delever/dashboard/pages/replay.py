@@ -3,8 +3,7 @@
 import re
 import tempfile
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,8 @@ FILLS = 1_000
 
 MOST_FILLS = 20_000
 """Fills of a stretch that are shown."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?))?Z?")
 
@@ -131,7 +132,8 @@ class _Stretch:
         note = "; thinned, with every extreme: choose a shorter stretch for all" if thinned else ""
         count = len(course.contracts.get(chosen, []))
         closed = len(course.fills.get(chosen, []))
-        self._told.set_text(f"{count} points, {closed} fills{note}")
+        first = "the first " if closed == MOST_FILLS else ""
+        self._told.set_text(f"{count} points, {first}{closed} fills{note}")
         self.scrubber.show([course], contracts)
 
     async def _time(self, typed: str, default: int) -> int:
@@ -173,7 +175,7 @@ class _Stretch:
             if len(page) < FILLS or page[-1].time_ms > ends.until_ms:
                 break
             after = page[-1].fill
-        return found
+        return found[:MOST_FILLS]
 
     # --- from a file ---
 
@@ -228,4 +230,4 @@ def time_of(text: str) -> int:
         raise UnclearError(
             f"{text!r} is neither a sequence nor a time such as 2026-11-27 13:05:07.250"
         ) from None
-    return int(Decimal(told.timestamp()) * 1000)
+    return (told - _EPOCH) // timedelta(milliseconds=1)

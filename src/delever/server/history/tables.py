@@ -6,7 +6,7 @@ that nothing can be kept twice.
 
 import sqlalchemy as sa
 
-from delever.server.database import metadata
+from delever.server.database import Words, metadata
 
 
 def _whole(name: str, *, nullable: bool = False) -> "sa.Column[int]":
@@ -14,7 +14,7 @@ def _whole(name: str, *, nullable: bool = False) -> "sa.Column[int]":
 
 
 def _text(name: str, *, nullable: bool = False) -> "sa.Column[str]":
-    return sa.Column(name, sa.Text, nullable=nullable)
+    return sa.Column(name, Words, nullable=nullable)
 
 
 def _key(name: str) -> "sa.Column[int]":
@@ -42,7 +42,7 @@ contract_points = sa.Table(
     "contract_points",
     metadata,
     *_place(),
-    sa.Column("contract", sa.Text, primary_key=True),
+    sa.Column("contract", Words, primary_key=True),
     _text("pool"),
     _whole("profit_cash"),
     _whole("pool_balance_cash"),

@@ -1,8 +1,10 @@
 """The native API /v1, on Litestar; read in the direction in which data flows.
 
+    paths       names with a slash in a path, and HEAD
     errors      one envelope for everything that goes wrong
     access      who asks, and what their roles allow
     decoding    commands out of JSON, NDJSON and Arrow, or the line and field that are wrong
+    naming      what a new name may be
     sight       whose names a caller is told
     written     the book's integers as this API writes them
     commands    in: one command, many, or a table of positions

@@ -22,10 +22,11 @@ from delever.server.native import (
     service,
 )
 from delever.server.native.access import Gate
-from delever.server.native.errors import HANDLERS
+from delever.server.native.errors import HANDLERS, check_encoding
 from delever.server.native.feed import Feed
 from delever.server.native.openapi import openapi_config
 from delever.server.native.parts import Parts
+from delever.server.native.paths import NativeApp, slashes_back
 from delever.server.notify.notifier import Notifier
 from delever.server.runner import Runner
 
@@ -49,8 +50,10 @@ def native_app(
     feed = Feed(runner)
     runner.listeners.append(feed.tell)
     parts = Parts(runner, config, feed, history, Past(history.database), notifier)
-    return Litestar(
+    return NativeApp(
         ROUTES,
+        before_request=check_encoding,
+        middleware=[slashes_back],
         dependencies={"parts": Provide(lambda: parts, sync_to_thread=False)},
         exception_handlers=HANDLERS,
         openapi_config=openapi_config(),

@@ -10,6 +10,7 @@ from delever.lab.errors import in_words
 from delever.server.native.access import check_command, status_of, submits
 from delever.server.native.decoding import command_of, commands_of
 from delever.server.native.errors import Fault, Problem, malformed
+from delever.server.native.naming import unfit_name
 from delever.server.native.parts import Parts, PartsOf
 from delever.server.runner import BusyError, Committed, IdReusedError, Outcome
 from delever.wire.native import BulkAccepted, CommandAccepted, LineRefused
@@ -19,6 +20,9 @@ CHUNK = 1_000
 
 WAIT_S = 0.05
 """How long a bulk that has begun waits before it asks a busy engine again."""
+
+AHEAD_MS = 10_000
+"""How far a command's time may be ahead of the server's clock: time that has come does not go."""
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -32,7 +36,7 @@ async def command(request: AnyRequest, parts: PartsOf) -> CommandAccepted:
     fund_pool or move_contract) needs the role operate and a note.
     """
     asked = command_of(await request.body())
-    fault = check_command(request, asked)
+    fault = _fault(request, parts, asked)
     if fault is not None:
         raise Problem(status_of(fault), fault)
     outcome = await submitted(parts, asked)
@@ -55,14 +59,14 @@ async def bulk(request: AnyRequest, parts: PartsOf) -> BulkAccepted:
     body = await request.body()
     lines = await asyncio.to_thread(commands_of, body)
     for number, asked in lines:
-        fault = check_command(request, asked)
+        fault = _fault(request, parts, asked)
         if fault is not None:
             raise Problem(status_of(fault), _on_line(number, fault))
     outcomes: list[Outcome | IdReusedError] = []
     for begin in range(0, len(lines), CHUNK):
         chunk = [asked for _, asked in lines[begin : begin + CHUNK]]
         outcomes += await _run(parts, chunk, begun=begin > 0)
-    return _summary([number for number, _ in lines], outcomes)
+    return _summary(lines, outcomes)
 
 
 async def submitted(parts: Parts, asked: Command) -> Outcome:
@@ -70,7 +74,7 @@ async def submitted(parts: Parts, asked: Command) -> Outcome:
     try:
         (outcome,) = await parts.runner.submit([asked])
     except ValueError as error:
-        raise malformed("", "", str(error)) from None
+        raise _unkept(error) from None
     if isinstance(outcome, IdReusedError):
         raise Problem(409, _reused(asked.id, outcome))
     refused = refusal_of(outcome.committed)
@@ -91,7 +95,31 @@ async def _run(
                 raise
             await asyncio.sleep(WAIT_S)
         except ValueError as error:
-            raise malformed("", "", str(error)) from None
+            raise _unkept(error) from None
+
+
+def _fault(request: AnyRequest, parts: Parts, asked: Command) -> Fault | None:
+    """Return why a command is not for the engine, or None."""
+    return check_command(request, asked) or unfit_name(asked) or _too_early(parts, asked)
+
+
+def _too_early(parts: Parts, asked: Command) -> Fault | None:
+    """Return why a command's time cannot be: everybody's time would stand still until then."""
+    ahead_ms = asked.time_ms - parts.runner.now_ms()
+    if ahead_ms <= AHEAD_MS:
+        return None
+    return Fault(
+        reason="time_is_ahead",
+        field="time_ms",
+        value=str(asked.time_ms),
+        message=f"time_ms is {ahead_ms} ms ahead of the server's clock; {AHEAD_MS} are allowed",
+    )
+
+
+def _unkept(error: ValueError) -> Problem:
+    """Return the answer to a number that no journal can hold, by the journal's own words."""
+    field = str(error).partition(" - at ")[2].strip("`").removeprefix("$.")
+    return malformed(field, "", f"{field} is beyond 64 bits")
 
 
 def refusal_of(committed: Committed) -> Refused | None:
@@ -129,13 +157,15 @@ def _on_line(number: int, fault: Fault) -> Fault:
     )
 
 
-def _summary(numbers: list[int], outcomes: list[Outcome | IdReusedError]) -> BulkAccepted:
+def _summary(
+    lines: list[tuple[int, Command]], outcomes: list[Outcome | IdReusedError]
+) -> BulkAccepted:
     refusals = []
     sequences = []
-    for line, outcome in zip(numbers, outcomes, strict=True):
+    for (line, asked), outcome in zip(lines, outcomes, strict=True):
         if isinstance(outcome, IdReusedError):
-            fault = _reused("", outcome)
-            refusals.append(LineRefused(line=line, reason=fault.reason, field="id", value=""))
+            reused = LineRefused(line=line, reason="id_is_reused", field="id", value=asked.id)
+            refusals.append(reused)
             continue
         sequences.append(outcome.committed.sequence)
         refused = refusal_of(outcome.committed)

@@ -60,6 +60,17 @@ def malformed(field: str, value: object, message: str) -> Problem:
     return Problem(400, fault)
 
 
+async def check_encoding(request: AnyRequest) -> None:
+    """Refuse a body that was packed: no route would know it from one that is malformed."""
+    packed = request.headers.get("content-encoding", "identity")
+    if packed != "identity":
+        message = f"content-encoding {packed!r} is not understood: send the body as it is"
+        fault = Fault(
+            reason="request_is_malformed", field="content-encoding", value=packed, message=message
+        )
+        raise Problem(415, fault)
+
+
 def answer_problem(_request: AnyRequest, problem: Problem) -> Response[Failure]:
     """Answer with what a handler has found."""
     return Response(
@@ -111,6 +122,8 @@ def _parameter(request: AnyRequest, error: ValidationException) -> Fault:
         return Fault(reason="request_is_malformed", field=field, message=error.detail)
     first = error.extra[0]
     field = str(first.get("key", ""))
+    if field == "data":  # a handler's own word for the body
+        return Fault(reason="request_is_malformed", field="body", message="the body is missing")
     given = {**request.query_params, **request.path_params}.get(field, "")
     return Fault(
         reason="request_is_malformed",

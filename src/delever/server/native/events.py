@@ -55,6 +55,7 @@ async def events(
     """
     if kind is not None and kind not in TAGS:
         raise malformed("type", kind, f"there is no event {kind!r}")
+    await _check_reached(parts, after)
     records = await parts.runner.records(after, limit)
     number = None
     if account is not None:
@@ -138,7 +139,20 @@ async def _begin(scope: Scope) -> tuple[Parts, int, Choice]:
         return parts, await parts.runner.read(lambda book: book.sequence), choice
     if not (asked.isascii() and asked.isdigit() and len(asked) <= 16):
         raise malformed("after", asked, "after must be a sequence: an integer from 0")
+    await _check_reached(parts, int(asked))
     return parts, int(asked), choice
+
+
+async def _check_reached(parts: Parts, after: int) -> None:
+    """Refuse a reader of another journal: of an older copy, it would miss what comes next."""
+    if after <= parts.runner.board.sequence:
+        return
+    head = await parts.runner.look_up(lambda journal: journal.head())
+    ends = head.sequence if head else 0
+    if after > ends:
+        message = f"this journal ends at {ends}: it is not the one that was read up to {after}"
+        fault = Fault(reason="sequence_is_ahead", field="after", value=str(after), message=message)
+        raise Problem(409, fault)
 
 
 def _choice(connection: Connection) -> Choice:

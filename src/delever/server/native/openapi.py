@@ -49,6 +49,7 @@ REFUSES = {
     "/v1/positions/arrow": ("409", "422"),
     "/v1/balances/arrow": ("409", "422"),
     "/v1/accounts/{account}/what-if": ("422",),
+    "/v1/events": ("409",),
 }
 
 FAILURES = {
@@ -56,8 +57,9 @@ FAILURES = {
     "401": "No key was sent, or it is none of this server.",
     "403": "The key lacks the role, or does not see the account.",
     "404": "A name is not known.",
-    "409": "The command's id belongs to another command.",
+    "409": "The command's id belongs to another command, or the journal ends before `after`.",
     "413": "The body is larger than the server takes.",
+    "415": "The body is packed (gzip or the like).",
     "422": "Refused: reason, field and value say why.",
     "429": "Too many streams from this address.",
     "503": "The engine is busy or has stopped; try again later.",
@@ -143,7 +145,7 @@ def _operation(path: str, operation: Document) -> Document:
     if path in BODIES:
         operation["requestBody"] = {"required": True, "content": BODIES[path]}
     if "requestBody" in operation:
-        codes.append("413")
+        codes += ["413", "415"]
     if path not in NEEDS_NO_KEY:
         operation["security"] = [{"key": []}]
         codes += ["401", "403"]
@@ -179,7 +181,7 @@ def _stream(path: str) -> Document:
         "required": False,
         "schema": {"type": "integer", "minimum": 0, "maximum": 9_999_999_999_999_999},
     }
-    responses = {code: _failure(code) for code in ("400", "401", "403", "429")}
+    responses = {code: _failure(code) for code in ("400", "401", "403", "409", "429")}
     return {
         "get": {
             "tags": ["events"],

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from delever.config import Config, Notices, secret
+from delever.config import Config, Mail, Notices, secret
 from delever.journal import SqliteJournal
 from delever.server.notify.courier import Courier
 from delever.server.notify.mail import MailSender
@@ -221,13 +221,23 @@ def _head(journal: SqliteJournal) -> int:
     return head.sequence if head else 0
 
 
+def check_material(notices: Notices) -> None:
+    """Read all that notices need from elsewhere; ConfigError where a secret or template is not."""
+    _password(notices.mail)
+    Templates(notices.templates)
+    keys_of(notices)
+
+
+def _password(mail: Mail) -> str:
+    return secret("notices.mail", env=mail.password_env) if mail.password_env else ""
+
+
 def _couriers(notices: Notices, outbox: Outbox, now_ms: Callable[[], int]) -> list[Courier]:
     """Return a courier for each channel that is configured."""
     found = []
     if notices.mail.host:
-        mail = notices.mail
-        password = secret("notices.mail", env=mail.password_env) if mail.password_env else ""
-        by_mail = MailSender(mail, password, Templates(notices.templates), now_ms)
+        mail, templates = notices.mail, Templates(notices.templates)
+        by_mail = MailSender(mail, _password(mail), templates, now_ms)
         found.append(Courier(Channel.MAIL, by_mail, outbox, notices, now_ms))
     by_webhook = WebhookSender(keys_of(notices), now_ms)
     found.append(Courier(Channel.WEBHOOK, by_webhook, outbox, notices, now_ms))

@@ -6,7 +6,7 @@ Times are ms of the server's clock. `claimed_by` is a sender's hold on a row, un
 
 import sqlalchemy as sa
 
-from delever.server.database import metadata
+from delever.server.database import Words, metadata
 
 _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 """SQLite numbers rows by itself only where the type is exactly INTEGER."""
@@ -22,21 +22,21 @@ deliveries = sa.Table(
     "notice_deliveries",
     metadata,
     sa.Column("number", _BIG, primary_key=True, autoincrement=True),
-    sa.Column("notice", sa.Text, nullable=False),
+    sa.Column("notice", Words, nullable=False),
     sa.Column("sequence", sa.BigInteger, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("account", sa.Text, nullable=False),
-    sa.Column("contract", sa.Text, nullable=False),
-    sa.Column("channel", sa.Text, nullable=False),
-    sa.Column("address", sa.Text, nullable=False),
-    sa.Column("body", sa.Text, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("kind", Words, nullable=False),
+    sa.Column("account", Words, nullable=False),
+    sa.Column("contract", Words, nullable=False),
+    sa.Column("channel", Words, nullable=False),
+    sa.Column("address", Words, nullable=False),
+    sa.Column("body", Words, nullable=False),
+    sa.Column("state", Words, nullable=False),
     sa.Column("made_ms", sa.BigInteger, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("next_try_ms", sa.BigInteger, nullable=False),
-    sa.Column("last_error", sa.Text, nullable=False),
+    sa.Column("last_error", Words, nullable=False),
     sa.Column("ended_ms", sa.BigInteger, nullable=False),
-    sa.Column("claimed_by", sa.Text, nullable=False),
+    sa.Column("claimed_by", Words, nullable=False),
     sa.Column("claimed_until_ms", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("notice", "channel", "address", name="notice_deliveries_once"),
     sa.Index("notice_deliveries_due", "state", "channel", "next_try_ms", "number"),

@@ -1,0 +1,75 @@
+"""Names of any kind in a path, HEAD, and bodies that are packed or missing."""
+
+import gzip
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import msgspec
+import pytest
+from calling import CLOSED, client, let_in, tell
+from serving import Served, served
+
+NAMES = ["a/b", "/", "a%2Fb", "BTC/USDT:USDT", "ünï", "日本", 'q"?#&x', "a b", "null", "explain"]
+POOL = {"type": "define_pool", "kind": "shared", "asset": "USDT", "rules": "bybit"}
+CONTRACT = {"type": "define_contract", "kind": "linear", "settle": "USDT", "tick_size": "0.5"}
+PINGS = ("/v1/health", "/v1/ready", "/metrics")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Served]:
+    """A server whose pools, contracts and accounts have every name of the list."""
+    with served(CLOSED) as serving:
+        let_in(serving.service)
+        lines = [
+            line
+            for name in NAMES
+            for line in (
+                POOL | {"pool": name},
+                CONTRACT | {"contract": name, "pool": name, "lot_size": "0.001"},
+                {"type": "define_account", "account": name},
+            )
+        ]
+        assert tell(serving, b"\n".join(map(msgspec.json.encode, lines)))["refused"] == 0
+        yield serving
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_found_by_a_path_that_holds_it_encoded(server: Served, name: str) -> None:
+    with client(server, "read") as reader:
+        for kind in ("account", "contract", "pool"):
+            answer = reader.get(f"/v1/{kind}s/{quote(name, safe='')}")
+            assert (answer.status_code, answer.json()[kind]) == (200, name)
+        history = reader.get(f"/v1/contracts/{quote(name, safe='')}/history")
+        assert history.status_code == 200
+        unknown = reader.get(f"/v1/accounts/{quote(f'no/{name}', safe='')}/explain?contract=x")
+        assert unknown.json()["error"]["value"] == f"no/{name}"
+
+
+def test_the_owner_of_a_name_with_a_slash_sees_it_and_nobody_else(server: Served) -> None:
+    with client(server, "trade") as trader:
+        answer = trader.get("/v1/accounts/a%2fb")
+        assert (answer.status_code, answer.json()["error"]["value"]) == (403, "a/b")
+
+
+def test_head_is_get_without_a_body(server: Served) -> None:
+    with client(server, "read") as reader:
+        for path in (*PINGS, "/v1/contracts", "/schema"):
+            answer = reader.head(path)
+            assert (answer.status_code, answer.content) == (200, b""), path
+        assert reader.head("/v1/accounts/none").status_code == 404
+
+
+def test_a_packed_body_is_not_taken_for_a_malformed_one(server: Served) -> None:
+    packed = gzip.compress(b'{"type":"define_account","account":"zoe"}')
+    with client(server, "ingest") as venue:
+        for path in ("/v1/commands", "/v1/commands/bulk", "/v1/positions/arrow?version=1"):
+            answer = venue.post(path, content=packed, headers={"Content-Encoding": "gzip"})
+            error = answer.json()["error"]
+            assert (answer.status_code, error["field"]) == (415, "content-encoding")
+            assert error["value"] == "gzip"
+
+
+def test_a_missing_body_is_called_so(server: Served) -> None:
+    with client(server, "read") as reader:
+        error = reader.post("/v1/accounts/null/what-if").json()["error"]
+        assert (error["field"], error["message"]) == ("body", "the body is missing")
