@@ -1,5 +1,6 @@
 """What is published after any step is what a book that never published anything would show."""
 
+import functools
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,6 +10,7 @@ from sessions import contract, opening, sessions
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.engine import step
+from delever.core.invariants import audit
 from delever.core.messages import Command
 from delever.core.packing import position_columns
 from delever.core.publishing import publish
@@ -28,11 +30,15 @@ def test_lanes_that_are_not_ranked_again_show_what_they_would(commands: list[Com
         }
 
 
-def test_any_number_of_threads_shows_the_same() -> None:
+NAMES = ["BTC", "SOL", "XRP"]
+
+
+@functools.cache
+def large() -> bytes:
     """Three contracts of two rule sets, large enough to be handed to threads in parts."""
     rng = np.random.default_rng(5)
-    book, count, names = Book(), 50_000, ["BTC", "SOL", "XRP"]
-    more = [contract(name, m.ContractKind.LINEAR, "USDT", "side") for name in names[1:]]
+    book, count = Book(), 50_000
+    more = [contract(name, m.ContractKind.LINEAR, "USDT", "side") for name in NAMES[1:]]
     for command in (*opening(), *more):
         step(book, command)
     accounts = tuple(f"n{number:05d}" for number in range(count))
@@ -50,12 +56,26 @@ def test_any_number_of_threads_shows_the_same() -> None:
         "lots": rng.integers(1, 9, 3 * count),
         "costs_cash": rng.integers(1, 10**6, 3 * count),
     }
-    step(book, position_columns(time_ms=1, version=1, contracts=names, columns=columns))
-    step(book, m.SetMarks(time_ms=1, marks=dict.fromkeys(names, 100)))
-    alone = publish(decode_book(encode_book(book)))
+    step(book, position_columns(time_ms=1, version=1, contracts=NAMES, columns=columns))
+    step(book, m.SetMarks(time_ms=1, marks=dict.fromkeys(NAMES, 100)))
+    return encode_book(book)
+
+
+def test_any_number_of_threads_shows_the_same() -> None:
+    alone = publish(decode_book(large()))
     digests = {key: lane.digest() for key, lane in alone.lanes.items()}
-    assert sum(int(lane.rank.max()) for lane in alone.lanes.values()) > 2 * count
+    assert sum(int(lane.rank.max()) for lane in alone.lanes.values()) > 100_000
     with ThreadPoolExecutor(4) as pool:
         for _ in range(8):  # a book that knows nothing yet: threads meet where it is first asked
-            shown = publish(decode_book(encode_book(book)), pool.map)
+            shown = publish(decode_book(large()), pool.map)
             assert {key: lane.digest() for key, lane in shown.lanes.items()} == digests
+
+
+def test_any_number_of_threads_takes_marks_alike() -> None:
+    one, other = decode_book(large()), decode_book(large())
+    moved = m.SetMarks(time_ms=2, marks={"BTC": 97, "SOL": 100, "XRP": 104})
+    with ThreadPoolExecutor(4) as pool:
+        assert step(one, moved) == step(other, moved, pool.map)
+    assert one.take_changes() == other.take_changes()
+    assert encode_book(one) == encode_book(other) != large()
+    audit(other)
