@@ -26,7 +26,7 @@ from sources import (
 FUNCTION_LINES = 60
 FUNCTION_LINES_MEDIAN = 10
 FILE_LINES = 400
-CORE_LINES = 6_450  # of code: docstrings, comments and blank lines are free; apart from venues
+CORE_LINES = 6_500  # of code: docstrings, comments and blank lines are free; apart from venues
 KERNEL_LINES = 950  # of code, all of them: each is there twice, plain and compiled
 VENUE_LINES = 110  # of code, each: a venue is a short list of parts and of rules
 BLOB_BYTES = 300_000

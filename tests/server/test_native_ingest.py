@@ -150,7 +150,7 @@ def test_arrow_tables_are_one_command_each(crashed: Served) -> None:
         "isolated_margin": pa.array([Decimal("5000.25"), None], pa.decimal128(18, 2)),
     }
     with client(crashed, "ingest") as venue, client(crashed, "read") as reader:
-        path = "/v1/positions/arrow?version=2&last_fill=9&id=p-1"
+        path = "/v1/positions/arrow?version=2&last_fill=3&id=p-1"
         told = [venue.post(path, content=stream(**positions)).json() for _ in range(2)]
         assert (told[0]["rows"], told[0]["ignored"], told[0]["repeated"]) == (2, 0, False)
         assert told[1] == told[0] | {"repeated": True}

@@ -4,6 +4,7 @@ import re
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -142,9 +143,15 @@ class _Stretch:
         if not text:
             return default
         if text.isascii() and text.isdigit():
-            page = await self._view.source.events(max(int(text) - 1, 0), limit=1)
+            unknown = UnclearError(f"There is no sequence {text} yet.")
+            try:
+                page = await self._view.source.events(max(int(text) - 1, 0), limit=1)
+            except SourceError as error:
+                if error.status != HTTPStatus.CONFLICT:  # the journal does not reach so far
+                    raise
+                raise unknown from None
             if not page.events:
-                raise UnclearError(f"There is no sequence {text} yet.")
+                raise unknown
             return page.events[0].time_ms
         return time_of(text)
 
