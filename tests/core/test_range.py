@@ -4,7 +4,8 @@ from world import World
 
 from delever.core import messages as m
 from delever.core.messages import Reason, Side
-from delever.core.units import LIMIT
+from delever.core.units import LIMIT, MOST_PPM
+from delever.journal.codec import decode_events, encode_events
 
 BILLION = 10**9
 """Of USDT; 46 of them are the range, in units of 10^-8."""
@@ -91,3 +92,15 @@ def test_an_account_that_no_pool_has_room_for_stands_as_it_is() -> None:
     assert world.lots("cyd", "X", Side.LONG) == LARGE
     world.unwind("X", Side.LONG, LARGE, 100)
     assert [event.account for event in world.told(m.TakenOver)] == ["cyd"]
+
+
+def test_a_pool_down_to_its_last_units_tells_a_ratio_that_can_be_kept() -> None:
+    world = World("gmx")
+    world.contract("X")
+    world.fund("0.00000002", reason=m.FundingReason.SEED)
+    world.mark(X=100)
+    world.inventory("X", Side.LONG, 1_000_000, 100)
+    world.mark(X=50)
+    (started,) = world.told(m.AdlStarted)
+    assert started.numbers["ratio_ppm"] == MOST_PPM
+    assert decode_events(encode_events(world.events)) == world.events

@@ -23,6 +23,9 @@ IntLike = TypeVar("IntLike", int, Ints)
 PPM = 1_000_000
 """Ratios are integers in parts per million: 0.30 is 300,000."""
 
+MOST_PPM = 10**15
+"""No ratio is told beyond a thousand million times: any number is exact in any JSON reader."""
+
 LIMIT = 2**62
 """Every product and every sum of int64 columns stays inside (-LIMIT, LIMIT)."""
 
@@ -111,8 +114,13 @@ def share_floor(amount: int, part: int, whole: int) -> int:
 
 
 def ratio_ppm(numerator: int, denominator: int) -> int:
-    """Return numerator / denominator in parts per million, to nearest; 0 where undefined."""
-    return div_nearest(numerator * PPM, denominator) if denominator else 0
+    """Return numerator / denominator in parts per million, to nearest; 0 where undefined.
+
+    Beyond MOST_PPM it stands there: a denominator may be the last unit of a pool.
+    """
+    if denominator == 0:
+        return 0
+    return min(max(div_nearest(numerator * PPM, denominator), -MOST_PPM), MOST_PPM)
 
 
 def scale_ppm(amount: IntLike, rate_ppm: Any) -> IntLike:
