@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from delever.core.book import Book
+from delever.core.holdings import ContractState
 from delever.core.messages import Event, Reason, Side, TakenOver, WalletSettled
 from delever.core.reading import Refusal
-from delever.core.units import LIMIT
+from delever.core.units import INT64, LIMIT
 
-POOL_LIMIT = 2 * LIMIT
+POOL_LIMIT = INT64
 """What a pool has is one number that is told, not a sum of columns: int64 itself is its limit."""
 
 LaneKey = tuple[str, Side]
@@ -98,7 +99,7 @@ def takeover_fits(book: Book, events: Iterable[Event]) -> bool:
     for event in events:
         if isinstance(event, TakenOver):
             state = book.contracts[event.contract]
-            worth = event.lots * state.worth(state.mark)
+            worth = event.lots * _most_worth(state)
             moved = worth + abs(event.value_cash) + abs(event.to_pool_cash)
             brought[state.terms.settle] = brought.get(state.terms.settle, 0) + moved
         elif isinstance(event, WalletSettled):
@@ -111,7 +112,12 @@ def _held_by_pools(book: Book, asset: str, marks: Mapping[str, int]) -> int:
     bound = sum(abs(pool.balance) for pool in book.pools.values() if pool.asset == asset)
     for state in book.engaged():
         if state.terms.settle == asset:
-            worth = state.worth(marks.get(state.name, state.mark))
+            worth = _most_worth(state, marks.get(state.name, 0))
             held = state.inventory.values()
             bound += sum(each.total_lots * worth + abs(each.total_cost) for each in held)
     return bound
+
+
+def _most_worth(state: ContractState, mark: int = 0) -> int:
+    """Return what a lot may be closed at in Cash: at this mark, the last, or the one before."""
+    return state.worth(max(mark, state.mark, state.previous_mark))

@@ -30,7 +30,7 @@ from delever.core.stress import (
     move,
     room_of,
 )
-from delever.core.units import PPM, ratio_ppm
+from delever.core.units import PPM, ratio_ppm, told
 from delever.core.valuation import initial_margin
 
 Numbers = dict[str, int]
@@ -64,7 +64,7 @@ class Measure:
             limits_ppm=self.limits_ppm,
             more_is_safer=self.more_is_safer,
             points=points,
-            numbers=numbers,
+            numbers={name: told(number) for name, number in numbers.items()},
         )
 
 
@@ -98,7 +98,7 @@ def rate(book: Book, state: ContractState) -> Rating:
         stress_level=levels[RatingView.STRESS],
         adl_from_ppm=nearest,
         volatility_ppm=volatility,
-        room_cash=room_of(book, state),
+        room_cash=told(room_of(book, state)),
         curve=curve,
     )
 

@@ -37,7 +37,7 @@ from delever.core.triggers import (
     Unplaced,
     limits_of,
 )
-from delever.core.units import PPM, Bools, Ints, div_ceil, div_nearest, share_floor
+from delever.core.units import PPM, Bools, Ints, div_ceil, div_nearest, share_floor, told
 
 RUNGS_PPM = (
     *(1_000, 2_000, 3_000, 5_000, 7_000),
@@ -213,8 +213,8 @@ class Stress:
             liquidated_long_lots=liquidated[Side.LONG],
             liquidated_short_lots=liquidated[Side.SHORT],
             absorbed_lots=absorbed,
-            loss_cash=loss,
-            pool_pays_cash=max(min(loss, self.room_cash), 0),
+            loss_cash=told(loss),
+            pool_pays_cash=told(max(min(loss, self.room_cash), 0)),
             adl_lots=left if loss >= self.room_cash else 0,
         )
 

@@ -32,6 +32,9 @@ LIMIT = 2**62
 WHOLE_LIMIT = 10**30
 """No number that is told has more digits before its point."""
 
+INT64 = 2**63
+"""What an event tells is at least -INT64 and below INT64."""
+
 _DECIMAL = re.compile(r"([+-]?\d{1,30})(?:\.(\d{1,30}))?", re.ASCII)
 
 
@@ -129,6 +132,11 @@ def scale_ppm(amount: IntLike, rate_ppm: Any) -> IntLike:
     return cast(
         "IntLike", millions * rate_ppm + div_ceil((amount - millions * PPM) * rate_ppm, PPM)
     )
+
+
+def told(amount: int) -> int:
+    """Return an amount as an event tells it: what many accounts add up to may be beyond int64."""
+    return min(max(amount, -INT64), INT64 - 1)
 
 
 def ratio(numerator: Ints | Floats, denominator: Ints | Floats) -> Floats:

@@ -1,0 +1,179 @@
+"""Nothing that a venue can say stops the engine: it is taken or refused, kept, and replayed.
+
+Sessions of single rows and of columns under every rule set; now and then a number is as large, as
+small or as negative as its field can carry.
+"""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from delever.core import messages as m
+from delever.core.invariants import audit
+from delever.core.messages import Side
+from delever.core.rules import RULE_SETS
+from delever.journal import Recorder, replay_events
+from delever.journal.snapshot import encode_book
+
+FACTOR = settings().max_examples // 50
+"""1 as a rule; 100 under `make fuzz`."""
+
+SESSIONS = range(40 * FACTOR)
+LENGTH = 150
+
+ACCOUNTS = tuple(f"a{number}" for number in range(12))
+CONTRACTS = ("A", "B", "I")
+WHOLE = [0, 1, -1, 5, 10**9, 2**31, 2**53, 2**62, 2**63 - 1, -(2**63)]
+TEXTS = ["0", "-0", "-1", "0.00000001", "46116860184.27387903", "92233720368", "9" * 19, "1e3", ""]
+
+
+class Anything:
+    """What a venue may say next, by a seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.time_ms = 1000
+        self.version = 0
+
+    def opening(self) -> list[m.Command]:
+        """Return two pools of any rule sets, and contracts with small, large and inverse lots."""
+        rules, managed = self.random.choices(sorted(RULE_SETS), k=2), self.random.random() < 0.3
+        pools = [
+            m.DefinePool(
+                time_ms=0,
+                pool=asset,
+                kind=m.PoolKind.SHARED,
+                asset=asset,
+                rules=own,
+                managed=managed,
+            )
+            for asset, own in zip(("USDT", "BTC"), rules, strict=True)
+        ]
+        lots = zip(CONTRACTS, ("0.001", "1", "1"), ("1", "1", "100"), strict=True)
+        return [
+            *pools,
+            *(
+                m.DefineContract(
+                    time_ms=0,
+                    contract=name,
+                    kind=m.ContractKind.INVERSE if name == "I" else m.ContractKind.LINEAR,
+                    settle="BTC" if name == "I" else "USDT",
+                    pool="BTC" if name == "I" else "USDT",
+                    tick_size="0.5",
+                    lot_size=lot,
+                    multiplier=multiplier,
+                )
+                for name, lot, multiplier in lots
+            ),
+            m.DefineAccounts(time_ms=0, accounts=ACCOUNTS),
+        ]
+
+    def next(self) -> m.Command:
+        self.time_ms += self.random.choice([0, 1, 1000])
+        self.version += 1
+        told = {"time_ms": self.time_ms, "version": self.version}
+        if self.rarely():
+            told["last_fill"] = self.random.choice([1, 2, 2**53, 2**62])
+        says = [self.positions, self.columns, self.columns, self.balances, self.balance_columns]
+        if self.random.random() < 0.6:
+            return self.random.choice(says)(told)
+        return self.random.choice([self.mark, self.mark, self.takeover, self.money, self.other])()
+
+    def rarely(self) -> bool:
+        return self.random.random() < 0.06
+
+    def text(self, *usual: str) -> str:
+        return self.random.choice(TEXTS if self.rarely() else usual)
+
+    def column(self, size: int, kind: str, top: int) -> bytes:
+        """Return numbers from 0 to below `top`, or rarely any that the type can hold."""
+        bounds = np.iinfo(kind)
+        wild = [each for each in WHOLE if bounds.min <= each <= bounds.max]
+        rare = self.rarely()
+        numbers = [
+            self.random.choice(wild) if rare else self.random.randrange(top) for _ in range(size)
+        ]
+        return np.array(numbers, kind).tobytes()
+
+    def positions(self, told: dict[str, int]) -> m.Command:
+        rows = [
+            m.PositionRow(
+                account=account,
+                contract=self.random.choice(CONTRACTS),
+                side=self.random.choice(list(Side)),
+                quantity=self.text("0", "1", "50", "40000"),
+                entry_price=self.text("60000", "2", "100.25"),
+                isolated_margin=self.text("5") if self.rarely() else None,
+                leverage=self.text("10", "1.5"),
+            )
+            for account in self.random.sample(ACCOUNTS, 3)
+        ]
+        return m.SetPositions(**told, positions=tuple(rows))
+
+    def columns(self, told: dict[str, int]) -> m.Command:
+        size = self.random.randrange(6)
+        return m.SetPositionColumns(
+            **told,
+            contracts=CONTRACTS,
+            account=self.column(size, "<i4", len(ACCOUNTS)),
+            contract=self.column(size, "<i4", len(CONTRACTS)),
+            side=self.column(size, "<i1", 2),
+            lots=self.column(size, "<i8", 10**6),
+            costs_cash=self.column(size, "<i8", 10**6),
+            isolated=self.column(size, "<i1", 2) if self.rarely() else b"",
+            margins_cash=self.column(size, "<i8", 10**6) if self.rarely() else b"",
+            leverages_hundredths=self.column(size, "<i4", 10_000) if self.rarely() else b"",
+        )
+
+    def balances(self, told: dict[str, int]) -> m.Command:
+        row = m.BalanceRow(
+            account=self.random.choice(ACCOUNTS),
+            asset=self.random.choice(["USDT", "BTC"]),
+            balance=self.text("0", "5", "100000"),
+        )
+        return m.SetBalances(**told, balances=(row,))
+
+    def balance_columns(self, told: dict[str, int]) -> m.Command:
+        accounts = tuple(self.random.sample(ACCOUNTS, 3))
+        cash = self.column(3, "<i8", 10**12)
+        return m.SetBalanceColumns(**told, asset="USDT", accounts=accounts, balances_cash=cash)
+
+    def mark(self) -> m.Command:
+        price = self.text("1", "100", "59000", "60000", "90000")
+        return m.SetMarks(time_ms=self.time_ms, marks={self.random.choice(CONTRACTS): price})
+
+    def takeover(self) -> m.Command:
+        fixed = {"contract": "A", "price": self.text("60000", "1")} if self.rarely() else {}
+        return m.Takeover(time_ms=self.time_ms, account=self.random.choice(ACCOUNTS), **fixed)
+
+    def money(self) -> m.Command:
+        reason = self.random.choice([m.FundingReason.SEED, m.FundingReason.WITHDRAWAL])
+        amount = self.text("100", "0.00000002") if reason is m.FundingReason.SEED else "-0.00000001"
+        pool = self.random.choice(["USDT", "BTC"])
+        return m.FundPool(time_ms=self.time_ms, pool=pool, amount=amount, reason=reason)
+
+    def other(self) -> m.Command:
+        """Unwind, rate or light."""
+        contract = self.random.choice(CONTRACTS)
+        closed = {"side": self.random.choice(list(Side)), "quantity": self.text("1", "40000")}
+        unwind = m.UnwindFill(
+            time_ms=self.time_ms, contract=contract, **closed, price=self.text("60000", "1")
+        )
+        refreshes = m.RefreshRatings(time_ms=self.time_ms), m.RefreshLights(time_ms=self.time_ms)
+        return self.random.choice([unwind, *refreshes])
+
+
+@pytest.mark.parametrize("seed", SESSIONS)
+def test_a_session_is_taken_or_refused_kept_and_replayed(seed: int) -> None:
+    anything = Anything(seed)
+    with Recorder.open(":memory:") as recorder:
+        for command in anything.opening():
+            recorder.submit([command])
+        for _ in range(LENGTH):
+            recorder.submit([anything.next()])
+        audit(recorder.book)
+        replayed = replay_events(recorder.journal)
+        assert replayed.finding is None
+        assert encode_book(replayed.book) == encode_book(recorder.book)
