@@ -115,6 +115,7 @@ def _held_by_pools(book: Book, asset: str, marks: Mapping[str, int]) -> int:
             worth = _most_worth(state, marks.get(state.name, 0))
             held = state.inventory.values()
             bound += sum(each.total_lots * worth + abs(each.total_cost) for each in held)
+            bound += abs(state.realised + state.injected)
     return bound
 
 
