@@ -6,6 +6,7 @@ import msgspec
 from admission import answer
 from auditor import Auditor, too_large
 from model import SIDES, AuditError, Model, Position, expect, same
+from takeovers import OutOfRoomError
 from workload import Move, Workload
 
 from delever.core import messages as m
@@ -119,6 +120,8 @@ def play_seed(seed: int, length: int, *, scale: int = 1, engine: Engine = step) 
         move = workload.next(session.auditor.model)
         try:
             played.append((move, session.play(move)))
+        except OutOfRoomError:
+            break
         except BROKEN as error:
             moves = [*(before for before, _ in played), move]
             short = shorten(moves, begin)
@@ -135,6 +138,8 @@ def fails(moves: Iterable[Move], begin: Callable[[], Session]) -> bool:
     for move in moves:
         try:
             session.play(move)
+        except OutOfRoomError:
+            return False
         except BROKEN:
             return move is moves[-1]
     return False

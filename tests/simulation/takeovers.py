@@ -15,6 +15,8 @@ def take_over(
 ) -> None:
     """Judge the takeover of these positions: one price each, shares of one equity."""
     model = reader.model
+    if reason is Reason.EQUITY_IS_BELOW_MAINTENANCE:
+        _expect_taken(reader, account, rows)
     before = [_covered(model, account, row) for row in rows]
     left_over: dict[str, int] = {}
     apart: dict[str, int] = {}
@@ -34,6 +36,45 @@ def take_over(
         if not model.cross(account, asset):
             wallet = model.wallet(account, asset) - apart.get(asset, 0)
             _settle(reader, account, asset, min(wallet, bound))
+
+
+class OutOfRoomError(Exception):
+    """The engine lets an account stand that no pool has room for: too vast to go on."""
+
+
+def _expect_taken(reader: Reader, account: str, rows: list[Row]) -> None:
+    """Expect the account's takeover next, unless pools can be told of no more."""
+    contract, side, number, _ = rows[0]
+    event, who = reader.rest[0] if reader.rest else None, (contract.name, side, account, number)
+    if isinstance(event, m.TakenOver) and who == (
+        event.contract,
+        event.side,
+        event.account,
+        event.position,
+    ):
+        return
+    size = sum(_size(each, held.lots, held.cost) for each, _, _, held in rows)
+    if 2 * (_most(reader.model, contract.settle) + size) >= 2**63:
+        raise OutOfRoomError(who)
+
+
+def _most(model: Model, asset: str) -> int:
+    """What pools have of an asset, and what they have taken over is worth, at most."""
+    pools = [pool for pool in model.pools.values() if pool.told.asset == asset]
+    members = [contract for contract in model.contracts.values() if contract.settle == asset]
+    held = [
+        _size(contract, parcel.lots, parcel.cost)
+        for contract in members
+        for side in SIDES
+        for parcel in contract.parcels[side].values()
+    ]
+    earned = [abs(contract.realised + contract.injected) for contract in members]
+    return sum(abs(pool.balance) for pool in pools) + sum(held) + sum(earned)
+
+
+def _size(contract: Contract, lots: int, cost: int) -> int:
+    mark = max(contract.mark, contract.previous_mark) if contract.linear else 1
+    return lots * contract.step * mark + abs(cost)
 
 
 def _covered(model: Model, account: str, row: Row) -> tuple[int, int]:
