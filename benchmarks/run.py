@@ -41,18 +41,18 @@ for the journal, and an engine that refuses.
 
 What is missed, and why:
 
-- **The refresh against C, at a million positions**: Python costs some 15 us a contract to mark it
-  and as much to show it, a third of the time, and the compiled kernels take half as long again as
-  C: they read more columns, and keep maintenance margin and a stamp in each wallet. At ten million
-  the first no longer counts (see Scaling). C itself is 12 times as fast as DuckDB and 8 times as
-  fast as Polars here, so 15 of either is out of reach of one thread.
+- **The refresh against C, at a million positions**: the compiled kernels take about as long as C on
+  one thread; Python costs some 12 us a contract, most of it memory that the columns have pushed out
+  of the cache. Two threads make up for it where both cores are free; at ten million it no longer
+  counts (see Scaling). C itself is 11 times as fast as DuckDB and 7 times as fast as Polars here,
+  so 15 of either is out of reach of one thread.
 - **The ADL round's p99** is a shared machine's: its kernels alone vary as much. The median is the
   figure to look at.
-- **Single commands.** A position told alone takes some 80 us of Python: read from text, bounded,
-  made an event, posted to the ledger, applied, checked, hashed. Marks and balances take a third of
+- **Single commands.** A position told alone takes some 65 us of Python: read from text, bounded,
+  made an event, posted to the ledger, applied, checked, hashed. Marks and balances take half of
   that. Whoever has many positions to tell has commands in columns.
-- **Invariants** of single commands are a sixth of such a step, for the same reason; of a round they
-  are within noise of nothing.
+- **Invariants** of single commands are an eighth of such a step: they post and add up what is
+  otherwise little work. Of a round they are within noise of nothing.
 """
 
 
