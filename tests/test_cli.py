@@ -227,6 +227,7 @@ def test_explain_and_whatif_tell_text_or_json(tell: Tell) -> None:
     assert "What if 1000 USDT of margin were taken out?" in out
     told = json.loads(tell("whatif", *asked, "--close", "1.5", "--json")[1])
     assert (told["before"]["rank"], told["after"]["rank"]) == (1, 2)
+    assert " 3. Profit = 16479 USDT." in tell("explain", *asked, "--rules", "gmx")[1]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def numbered(heading: str, lines: Sequence[str]) -> str:
 
 def position_lines(told: Explanation, figures: Figures) -> list[str]:
     """Return profit, equity and the score taken apart, each as a line."""
-    return [_profit(told, figures), _equity(told, figures), *_score(told)]
+    return [_profit(told, figures), _equity(told, figures), *_score(told, figures)]
 
 
 def what_if_text(told: Explanation, outcome: WhatIf, figures: Figures) -> str:
@@ -151,7 +151,14 @@ def _cells(standing: Standing, figures: Figures) -> dict[str, str]:
         why = in_words(standing.reason)
         cells |= {"rank": f"not in line: {why}", "light": "-", "ahead": "-"}
     cells["score"] = short(standing.score)
-    return cells | {in_words(name): short(part) for name, part in standing.parts.items()}
+    return cells | dict(_part(name, part, figures) for name, part in standing.parts.items())
+
+
+def _part(name: str, part: float, figures: Figures) -> tuple[str, str]:
+    """Return (what, how much) of a part of a score: most are ratios, some are money."""
+    if name.endswith("_cash"):
+        return figures.number(name, int(part))
+    return in_words(name), short(part)
 
 
 def _wrapped(line: str, indent: str = "    ") -> str:
@@ -204,12 +211,10 @@ def _equity(told: Explanation, figures: Figures) -> str:
     )
 
 
-def _score(told: Explanation) -> list[str]:
-    parts = [
-        f"{in_words(name).capitalize()} = {short(part)}."
-        for name, part in told.standing.parts.items()
-    ]
-    return [*parts, f"Score = {told.formula} = {short(told.standing.score)}."]
+def _score(told: Explanation, figures: Figures) -> list[str]:
+    parts = [_part(name, part, figures) for name, part in told.standing.parts.items()]
+    told_parts = [f"{what.capitalize()} = {amount}." for what, amount in parts]
+    return [*told_parts, f"Score = {told.formula} = {short(told.standing.score)}."]
 
 
 def _place(told: Explanation, figures: Figures) -> list[str]:
