@@ -112,8 +112,7 @@ class BookMoves(BookState):
 
     def _forget_past(self, asset: AssetState) -> None:
         """Let the bound be that of what is there, once what has gone takes room from it."""
-        wallets = asset.wallets
-        wallets.largest = int(abs(wallets.balance[: wallets.size]).max(initial=0))
+        asset.wallets.largest = asset.wallets.largest_now()
         for state in self.contracts.values():
             if self.asset_of(state) is asset:
                 for lane in state.lanes.values():

@@ -68,8 +68,7 @@ class BookState:
 
     def outstanding_of(self, account: str) -> list[m.AdlFilled]:
         """Return the account's fills that the venue's numbers may not include yet, oldest first."""
-        fills = self._fills_of.get(account)
-        return [self.outstanding[fill] for fill in fills] if fills else []
+        return [self.outstanding[fill] for fill in self._fills_of.get(account, ())]
 
     def with_outstanding(self) -> set[str]:
         """Return the accounts with fills or losses that the venue's numbers may not include yet."""

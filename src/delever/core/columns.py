@@ -180,6 +180,10 @@ class Wallets(Table):
         self.rows = np.zeros((capacity, len(self.COLUMNS)), np.int64)
         return {name: self.rows[:, place] for place, name in enumerate(self.COLUMNS)}
 
+    def largest_now(self) -> int:
+        """Return the largest balance that is there, without sign; `largest` is that ever was."""
+        return int(abs(self.balance[: self.size]).max(initial=0))
+
     def reach(self, size: int) -> None:
         """Have a row for every account."""
         self._grow(size)

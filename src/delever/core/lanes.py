@@ -114,13 +114,15 @@ class Lane(Table):
     def most_now(self) -> tuple[int, int, int]:
         """Return the same of the positions that are there."""
         lots, cost = self.lots[: self.size], abs(self.cost[: self.size])
-        numbers = np.unique(self.position[: self.size])
-        return int(lots.max(initial=0)), int(cost.max(initial=0)), len(numbers)
+        return int(lots.max(initial=0)), int(cost.max(initial=0)), len(self._labels_now())
 
     def forget_past(self) -> None:
         """Let the largest be what is there."""
         self.largest_lots, self.largest_cost, _ = self.most_now()
-        self.labels = set(np.unique(self.position[: self.size]).tolist())
+        self.labels = self._labels_now()
+
+    def _labels_now(self) -> set[int]:
+        return set(np.unique(self.position[: self.size]).tolist())
 
     def holds_less_than(self, most: tuple[int, int, int]) -> bool:
         """Whether no position here ever had so many lots, such a cost, or so many numbers."""
@@ -317,9 +319,7 @@ class Lane(Table):
         return (
             self.account.item(row),
             self.position.item(row),
-            self.lots.item(row),
-            self.cost.item(row),
-            self.margin.item(row),
+            *self.amounts_of(row),
             self.leverage.item(row),
             int(self.isolated.item(row)),
         )

@@ -73,9 +73,9 @@ def _balances_set(book: Book, event: m.BalancesSet) -> Iterator[Posting]:
     for account, asset, balance in zip(
         event.accounts, event.assets, event.balances_cash, strict=True
     ):
-        moved = balance - book.assets[asset].wallets.balance.item(book.accounts.index[account])
-        yield Posting(Part.WALLETS, asset, asset, moved, account)
-        yield Posting(Part.OUTSIDE, asset, asset, -moved)
+        known = book.asset(asset).wallets.balance.item(book.accounts.index[account])
+        moved = Posting(Part.WALLETS, asset, asset, balance - known, account)
+        yield from _against_outside([moved], asset)
 
 
 def _balance_columns_set(book: Book, event: m.BalanceColumnsSet) -> Iterator[Posting]:

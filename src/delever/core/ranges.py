@@ -74,8 +74,7 @@ def _bound_now(
     largest_wallet: Mapping[str, int],
 ) -> int:
     """Return the bound of what is there and what is told."""
-    wallets = book.asset(asset).wallets
-    bound = int(abs(wallets.balance[: wallets.size]).max(initial=largest_wallet.get(asset, 0)))
+    bound = max(book.asset(asset).wallets.largest_now(), largest_wallet.get(asset, 0))
     for state in book.contracts.values():
         if state.terms.settle == asset:
             told = {

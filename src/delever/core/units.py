@@ -29,9 +29,6 @@ MOST_PPM = 10**15
 LIMIT = 2**62
 """Every product and every sum of int64 columns stays inside (-LIMIT, LIMIT)."""
 
-WHOLE_LIMIT = 10**30
-"""No number that is told has more digits before its point."""
-
 INT64 = 2**63
 """What an event tells is at least -INT64 and below INT64."""
 
@@ -43,8 +40,6 @@ def parse_decimal(text: str | int) -> tuple[int, int] | None:
 
     Plain decimals only: no exponent, NaN, infinity, spaces, underscores or bare point.
     """
-    if type(text) is int:
-        return (text, 0) if abs(text) < WHOLE_LIMIT else None
     match = _DECIMAL.fullmatch(str(text))
     if match is None:
         return None
