@@ -13,7 +13,7 @@ import numpy as np
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.engine import step
-from delever.core.packing import position_columns
+from delever.core.intake.column_packing import position_columns
 
 CONTRACTS = 500
 TICKS = 10_000

@@ -11,10 +11,10 @@ from reference import Reference
 from delever.core.engine import step
 from delever.core.kernels import fastest
 from delever.core.messages import Side
-from delever.core.publishing import publish, show
-from delever.core.ranking import rank_lane
+from delever.core.risk.publication import publish, show
 from delever.core.rules import RULE_SETS
-from delever.core.valuation import view_lane
+from delever.core.rules.ranking import rank_lane
+from delever.core.valuation.side_valuation import view_lane
 
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:

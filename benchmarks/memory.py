@@ -10,7 +10,7 @@ from large_book import build, large, told
 from measure import Row, main
 
 from delever.core.kernels import fastest
-from delever.core.publishing import publish
+from delever.core.risk.publication import publish
 
 
 def resident() -> int:

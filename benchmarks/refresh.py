@@ -18,7 +18,7 @@ from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.kernels import fastest
 from delever.core.messages import Side
-from delever.core.publishing import Each, Published, publish
+from delever.core.risk.publication import Each, Published, publish
 
 THREADS = 2
 

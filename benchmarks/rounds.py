@@ -19,14 +19,14 @@ from recording import NEVER, UNCHECKED, submit
 
 from delever.core import engine
 from delever.core import messages as m
-from delever.core.allocation import allocate
-from delever.core.holdings import ContractState
+from delever.core.book.contract_state import ContractState
+from delever.core.intake.column_packing import position_columns
 from delever.core.kernels import fastest
 from delever.core.messages import Side
-from delever.core.packing import position_columns
-from delever.core.ranking import Queue, rank_lane
 from delever.core.rules import RULE_SETS
-from delever.core.valuation import view_lane
+from delever.core.rules.allocation import allocate
+from delever.core.rules.ranking import Queue, rank_lane
+from delever.core.valuation.side_valuation import view_lane
 from delever.journal import Recorder
 
 TOUCHED = 1_000

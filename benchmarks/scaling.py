@@ -13,7 +13,7 @@ from reference import Reference, library
 
 from delever.core.engine import step
 from delever.core.kernels import fastest
-from delever.core.publishing import ShownContract, publish, show
+from delever.core.risk.publication import ShownContract, publish, show
 
 
 def ranks(shown: dict[str, ShownContract]) -> list[str]:

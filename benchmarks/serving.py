@@ -29,7 +29,7 @@ from statistics import median
 from measure import Row, main
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from delever.lab.crash import play
+from delever.demo.simulation import play
 
 ROUNDS, SECONDS = 3, 3
 SUBSCRIBERS = 1_000, 5_000

@@ -15,11 +15,11 @@ import msgspec
 
 from delever.config import Config, Role
 from delever.core.messages import Command
-from delever.lab.scenario import read_scenario
+from delever.lab.runs.scenario import read_scenario
+from delever.server.api.app import ROUTES
+from delever.server.api.masking import PUBLIC
 from delever.server.app import Service
-from delever.server.keys import Holder
-from delever.server.native.app import ROUTES
-from delever.server.native.sight import PUBLIC
+from delever.server.transport.api_keys import Holder
 
 ROOT = Path(__file__).parent.parent
 CRASH = ROOT / "examples" / "crash.ndjson"

@@ -14,11 +14,11 @@ from typing import get_args
 
 from worked import table, worked_example
 
-from delever.core.pricing import PriceRule
 from delever.core.rules import GENERAL, RULE_SETS, Rule, RuleSet
+from delever.core.rules.adl_price import PriceRule
+from delever.core.rules.loss_socialization import LastResort, SocialisedLoss
 from delever.core.rules.ruleset import Confidence
-from delever.core.socialising import LastResort, SocialisedLoss
-from delever.core.triggers import Trigger
+from delever.core.rules.triggers import Trigger
 
 DOCS = Path(__file__).parent
 VENUES = DOCS / "venues"

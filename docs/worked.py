@@ -13,16 +13,17 @@ from typing import Any
 
 from delever.core import messages as m
 from delever.core.book import Book
+from delever.core.book.contract_state import ContractState
+from delever.core.book.pool_state import PoolState
 from delever.core.engine import step
-from delever.core.holdings import ContractState, PoolState
-from delever.core.insurance import pool_equity
 from delever.core.messages import Side
-from delever.core.ranking import Queue, rank_lane
 from delever.core.rules import RULE_SETS
+from delever.core.rules.ranking import Queue, rank_lane
 from delever.core.units import format_scaled
-from delever.core.valuation import LaneView, view_lane
-from delever.lab.figures import Figures, percent
-from delever.lab.scenario import read_scenario
+from delever.core.valuation.insurance import pool_equity
+from delever.core.valuation.side_valuation import LaneView, view_lane
+from delever.formatting import Figures, percent
+from delever.lab.runs.scenario import read_scenario
 
 ROOT = Path(__file__).parent.parent
 SCENARIOS = ROOT / "examples" / "venues"

@@ -16,7 +16,7 @@ import pytest
 
 from delever.cli import Exit, call
 from delever.core.rules import RULE_SETS
-from delever.server.claim import Claim
+from delever.server.engine.journal_lock import Claim
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 BOOK = str(EXAMPLES / "book")

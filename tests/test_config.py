@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from delever.config import Config, ConfigError, Role, load, parse, secret
-from delever.server.keys import Keyring
+from delever.server.transport.api_keys import Keyring
 
 WRONG = (
     ("[listen]\nport = -1", "listen.port = -1: must be from 0 to 65535"),

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from delever.core.engine import step
     from delever.journal import Recorder, verify
     from delever.lab.errors import InputError, UnknownNameError
-    from delever.lab.frames import book_of, read_book, write_book
-    from delever.lab.results import explain, rank, what_if
-    from delever.lab.runs import Result, run
-    from delever.lab.scenario import read_scenario, schema
-    from delever.lab.shocks import Shock, compare, simulate
+    from delever.lab.queries.queries import explain, rank, what_if
+    from delever.lab.runs.run import Result, run
+    from delever.lab.runs.scenario import read_scenario, schema
+    from delever.lab.runs.stress_test import Shock, compare, simulate
+    from delever.lab.tables.book_reader import book_of, read_book, write_book
 
 __all__ = [
     "Book",
@@ -50,15 +50,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "delever.core.book": ("Book",),
+    "delever.core.book.book": ("Book",),
     "delever.core.engine": ("step",),
     "delever.journal": ("Recorder", "verify"),
     "delever.lab.errors": ("InputError", "UnknownNameError"),
-    "delever.lab.frames": ("book_of", "read_book", "write_book"),
-    "delever.lab.results": ("explain", "rank", "what_if"),
-    "delever.lab.runs": ("Result", "run"),
-    "delever.lab.scenario": ("read_scenario", "schema"),
-    "delever.lab.shocks": ("Shock", "compare", "simulate"),
+    "delever.lab.tables.book_reader": ("book_of", "read_book", "write_book"),
+    "delever.lab.queries.queries": ("explain", "rank", "what_if"),
+    "delever.lab.runs.run": ("Result", "run"),
+    "delever.lab.runs.scenario": ("read_scenario", "schema"),
+    "delever.lab.runs.stress_test": ("Shock", "compare", "simulate"),
 }
 
 

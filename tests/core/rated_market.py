@@ -13,7 +13,7 @@ from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.messages import ContractKind, Rating, Side
-from delever.core.rating import rating_of
+from delever.core.risk.rating import rating_of
 from delever.core.rules import RULE_SETS
 
 MARK = 100

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delever.core.allocation import allocate, parcels_for
-from delever.core.policies import Line
+from delever.core.rules.allocation import allocate, parcels_for
+from delever.core.rules.policies import Line
 from table import Row, cases
 
 people = st.lists(

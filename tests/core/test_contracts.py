@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from delever.core import messages as m
-from delever.core.contracts import MAX_TICKS, Terms, terms_of
+from delever.core.market.contract_terms import MAX_TICKS, Terms, terms_of
 from delever.core.messages import ContractKind, Side
 
 kinds = st.sampled_from(ContractKind)

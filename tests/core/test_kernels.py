@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from delever.core.book.position_table import LaneColumns
 from delever.core.kernels import PARTS, compiled, plain, where_of
 from delever.core.kernels.plain import CHANGED_AT, MAINTENANCE, PROFIT
-from delever.core.lanes import LaneColumns
 from delever.core.units import div_ceil
 
 BOTH = pytest.mark.parametrize("kernels", [plain, compiled], ids=["plain", "compiled"])

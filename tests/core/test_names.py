@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delever.core.names import Names, NumberOf
+from delever.core.book.account_index import Names, NumberOf
 
 texts = st.text(max_size=3) | st.sampled_from(["ann", "bob", "Ä", "é", ""])
 

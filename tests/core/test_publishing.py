@@ -10,9 +10,9 @@ from world import World
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.engine import step
-from delever.core.explanation import Lights, lights_of
+from delever.core.explain.explanation import Lights, lights_of
 from delever.core.messages import Side
-from delever.core.publishing import due, publish
+from delever.core.risk.publication import due, publish
 from delever.journal.recorder import Recorder
 from delever.journal.replay import replay_commands, replay_events
 from delever.journal.snapshot import decode_book, encode_book

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from world import World
 
 from delever.core import messages as m
-from delever.core.explanation import Explanation, explain, lights_of
+from delever.core.explain.explanation import Explanation, explain, lights_of
 from delever.core.messages import ContractKind, Side
 from table import Row, cases, grouped_cases
 

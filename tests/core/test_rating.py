@@ -11,7 +11,7 @@ from rated_market import Holder, Market, book_of, markets, rated, told
 from delever.core import messages as m
 from delever.core.engine import step
 from delever.core.messages import ContractKind, Rating, RatingInput, RatingView, RiskLevel, Side
-from delever.core.rating import (
+from delever.core.risk.rating import (
     SCORECARD,
     Measure,
     level_of_distance,

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from world import World
 
 from delever.core import messages as m
-from delever.core.book import TOGETHER, Book
-from delever.core.deleveraging import deleverage
-from delever.core.filling import Fills
-from delever.core.invariants import InvariantBrokenError, StepCheck, audit
+from delever.core.accounting.invariants import InvariantBrokenError, StepCheck, audit
+from delever.core.book.book import TOGETHER, Book
+from delever.core.execution.deleveraging import deleverage
 from delever.core.messages import ContractKind, Side
-from delever.core.policies import InOrder, ProRata
-from delever.core.pricing import AtBankruptcyPrice, AtMark, PriceRule
+from delever.core.messages.fill_batch import Fills
 from delever.core.rules import RULE_SETS, Case, RuleSet
-from delever.core.triggers import PoolEquity
+from delever.core.rules.adl_price import AtBankruptcyPrice, AtMark, PriceRule
+from delever.core.rules.policies import InOrder, ProRata
+from delever.core.rules.triggers import PoolEquity
 from delever.journal.snapshot import decode_book, encode_book
 
 

@@ -10,10 +10,10 @@ from rated_market import Holder, Market, book_of, markets, sound_markets, told
 
 from delever.core import messages as m
 from delever.core.book import Book
-from delever.core.contracts import MAX_TICKS
 from delever.core.engine import step
+from delever.core.market.contract_terms import MAX_TICKS
 from delever.core.messages import ContractKind, Side, StressPoint
-from delever.core.stress import RUNGS_PPM, curve_of
+from delever.core.risk.stress_curve import RUNGS_PPM, curve_of
 from delever.core.units import PPM, div_nearest
 from delever.journal.snapshot import decode_book, encode_book
 

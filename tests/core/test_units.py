@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delever.core import units
-from delever.core.rolling import RollingPeak
+from delever.core.market.rolling_windows import RollingPeak
 from table import Row, cases
 
 integers = st.integers(-(10**30) + 1, 10**30 - 1)  # what is told has up to 30 digits

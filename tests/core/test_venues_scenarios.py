@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from delever.core import messages as m
+from delever.core.accounting.invariants import audit
 from delever.core.book import Book
 from delever.core.engine import step
-from delever.core.invariants import audit
 from delever.core.rules import RULE_SETS
 from delever.core.units import format_scaled
 from delever.journal.codec import decode_events, encode_events

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 from world import World
 
 from delever.core import messages as m
-from delever.core.contracts import terms_of
-from delever.core.explanation import Explanation, explain
+from delever.core.explain.explanation import Explanation, explain
+from delever.core.market.contract_terms import terms_of
 from delever.core.messages import ContractKind, Reason, Side
 from delever.core.rules import RULE_SETS
 from table import Row, cases, grouped_cases

@@ -11,10 +11,10 @@ from world import World, cash_text
 from delever.core import messages as m
 from delever.core.messages import Side
 from delever.core.rules import RULE_SETS
-from delever.core.rules.drift import per_lot
-from delever.core.rules.injective import of_profits_then_payouts
-from delever.core.rules.vega import of_gains
-from delever.core.socialising import Claim, SocialisedLoss, total_equity
+from delever.core.rules.loss_socialization import Claim, SocialisedLoss, total_equity
+from delever.core.rules.venues.drift import per_lot
+from delever.core.rules.venues.injective import of_profits_then_payouts
+from delever.core.rules.venues.vega import of_gains
 from table import Row, grouped_cases
 
 

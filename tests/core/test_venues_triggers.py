@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from world import World
 
 from delever.core import messages as m
+from delever.core.market.rolling_windows import RollingMean
 from delever.core.messages import FundingReason, Side
-from delever.core.rolling import RollingMean
 from table import Row, cases
 
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delever.core.rolling import RollingVolatility
+from delever.core.market.rolling_windows import RollingVolatility
 from delever.core.units import root_floor
 
 MINUTE_MS = RollingVolatility.MINUTE_MS

@@ -13,13 +13,10 @@ from hypothesis import strategies as st
 
 from delever.core import messages as m
 from delever.core.book import Book
+from delever.core.book.contract_state import ContractState
 from delever.core.engine import step
-from delever.core.explanation import Explanation, Standing, explain
-from delever.core.holdings import ContractState
-from delever.core.messages import Reason, Side
-from delever.core.rules import RULE_SETS
-from delever.core.units import format_scaled
-from delever.core.what_if import (
+from delever.core.explain.explanation import Explanation, Standing, explain
+from delever.core.explain.what_if import (
     AddMargin,
     AnyChange,
     Impossible,
@@ -29,6 +26,9 @@ from delever.core.what_if import (
     WhatIf,
     what_if,
 )
+from delever.core.messages import Reason, Side
+from delever.core.rules import RULE_SETS
+from delever.core.units import format_scaled
 
 UNIT = 10**6
 NAMES = [f"a{number}" for number in range(6)]

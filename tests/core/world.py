@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from delever.core import messages as m
+from delever.core.accounting.invariants import audit
 from delever.core.book import Book
-from delever.core.contracts import Terms
+from delever.core.book.contract_state import ContractState
 from delever.core.engine import step
-from delever.core.holdings import ContractState
-from delever.core.invariants import audit
+from delever.core.market.contract_terms import Terms
 from delever.core.messages import Amount, Side
 from delever.core.rules import RULE_SETS
 from delever.core.units import format_scaled, parse_decimal, scaled

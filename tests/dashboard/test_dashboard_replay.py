@@ -14,9 +14,9 @@ from browser import Watched, artefact, browsing
 from delever.core.book import Book
 from delever.dashboard.course import course_of_run
 from delever.journal import Recorder
-from delever.lab.kept import kept_of
-from delever.lab.runs import run
-from delever.lab.scenario import read_scenario
+from delever.lab.reports.run_store import kept_of
+from delever.lab.runs.run import run
+from delever.lab.runs.scenario import read_scenario
 
 CRASH = Path(__file__).parents[2] / "examples" / "crash.ndjson"
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 import pytest
 
+from delever.api_types.market import ContractShown, MarketState, TriggerShown
 from delever.core.messages import ContractKind
 from delever.dashboard.course import ContractAt, Course, PoolAt
 from delever.dashboard.laboratory import OWN, own_commands, play
@@ -29,7 +30,6 @@ from delever.dashboard.shown import (
 )
 from delever.dashboard.source import Source, SourceError
 from delever.lab.errors import InputError
-from delever.wire.native import ContractShown, MarketState, TriggerShown
 
 DRAWDOWN = TriggerShown(
     trigger="contract_drawdown",

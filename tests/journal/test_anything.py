@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from delever.core import messages as m
-from delever.core.invariants import audit
+from delever.core.accounting.invariants import audit
 from delever.core.messages import Side
 from delever.core.rules import RULE_SETS
 from delever.journal import Recorder, replay_events

@@ -10,13 +10,13 @@ from hypothesis import given
 from sessions import crash, opening, sessions
 
 from delever.core import messages as m
+from delever.core.accounting.invariants import audit
 from delever.core.book import Book
 from delever.core.engine import step
-from delever.core.invariants import audit
+from delever.core.intake.column_packing import position_columns
+from delever.core.intake.snapshots import _read_row
+from delever.core.market.validation import Refusal, read_cash
 from delever.core.messages import Event, Reason, Side
-from delever.core.packing import position_columns
-from delever.core.positions import _read_row
-from delever.core.reading import Refusal, read_cash
 from delever.journal import Recorder, replay_commands, replay_events
 from delever.journal.snapshot import encode_book
 

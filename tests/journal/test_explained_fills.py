@@ -14,7 +14,7 @@ from delever.core.messages import AdlFilled, Command
 from delever.journal import SqliteJournal
 from delever.journal.codec import decode_events, encode_events
 from delever.lab.errors import InputError
-from delever.lab.fills import explain_fill
+from delever.lab.queries.fill_explanation import explain_fill
 
 
 def fills_of(path: Path) -> list[AdlFilled]:

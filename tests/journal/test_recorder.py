@@ -8,8 +8,8 @@ from forgery import links, record, spoil
 from sessions import balances, crash, opening, position
 
 from delever.core import messages as m
+from delever.core.accounting.invariants import InvariantBrokenError
 from delever.core.engine import step
-from delever.core.invariants import InvariantBrokenError
 from delever.core.messages import Side
 from delever.journal import JournalError, Recorder, SqliteJournal
 from delever.journal.codec import decode_command, decode_events

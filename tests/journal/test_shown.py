@@ -8,12 +8,12 @@ from hypothesis import given
 from sessions import contract, opening, sessions
 
 from delever.core import messages as m
+from delever.core.accounting.invariants import audit
 from delever.core.book import Book
 from delever.core.engine import step
-from delever.core.invariants import audit
+from delever.core.intake.column_packing import position_columns
 from delever.core.messages import Command
-from delever.core.packing import position_columns
-from delever.core.publishing import publish
+from delever.core.risk.publication import publish
 from delever.journal.snapshot import decode_book, encode_book
 
 

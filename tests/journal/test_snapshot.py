@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from sessions import crash, opening, sessions
 
 from delever.core.book import Book
-from delever.core.columns import Accounts, Table, Wallets
+from delever.core.book.account_tables import Accounts, Table, Wallets
+from delever.core.book.contract_state import ContractState
+from delever.core.book.inventory import Inventory
+from delever.core.book.pool_state import AssetState, PoolState
+from delever.core.book.position_table import Lane
 from delever.core.engine import step
-from delever.core.holdings import AssetState, ContractState, PoolState
-from delever.core.inventory import Inventory
-from delever.core.lanes import Lane
+from delever.core.market.rolling_windows import RollingMean, RollingPeak, RollingVolatility
 from delever.core.messages import Command, Event, Side
-from delever.core.rolling import RollingMean, RollingPeak, RollingVolatility
 from delever.journal import snapshot
 from delever.journal.snapshot import decode_book, encode_book
 

@@ -8,7 +8,7 @@ import pytest
 
 from delever.core.messages import Side
 from delever.lab.errors import InputError
-from delever.lab.frames import book_of
+from delever.lab.tables.book_reader import book_of
 
 POSITIONS: dict[str, list[Any]] = {
     "account": ["ann", "bob"],

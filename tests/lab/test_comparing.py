@@ -9,11 +9,11 @@ import pytest
 from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.rules import RULE_SETS
-from delever.lab.comparing import at_a_glance, compare_rules, side_by_side
 from delever.lab.errors import UnknownNameError
-from delever.lab.frames import book_of, read_book
-from delever.lab.results import rank
-from delever.lab.scenario import read_scenario
+from delever.lab.queries.queries import rank
+from delever.lab.queries.rule_comparison import at_a_glance, compare_rules, side_by_side
+from delever.lab.runs.scenario import read_scenario
+from delever.lab.tables.book_reader import book_of, read_book
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BOOK = read_book(EXAMPLES / "book")

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from delever.core.invariants import audit
+from delever.core.accounting.invariants import audit
+from delever.demo.simulation import draw, play
+from delever.demo.summary import Outcome
+from delever.demo.synthetic_market import EQUITY, NOTIONAL, PROFIT, quantile
 from delever.journal import JournalError, SqliteJournal, replay_events, verify
-from delever.lab.aftermath import Outcome
-from delever.lab.crash import draw, play
-from delever.lab.market import EQUITY, NOTIONAL, PROFIT, quantile
 
 ACCOUNTS, CONTRACTS = 500, 4
 

@@ -9,8 +9,8 @@ from delever.core import messages as m
 from delever.core.messages import Side
 from delever.journal import Recorder
 from delever.lab.errors import InputError, UnknownNameError
-from delever.lab.fills import explain_fill
-from delever.lab.scenario import read_scenario
+from delever.lab.queries.fill_explanation import explain_fill
+from delever.lab.runs.scenario import read_scenario
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

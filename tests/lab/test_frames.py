@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from delever.core.accounting.invariants import audit
 from delever.core.book import Book
 from delever.core.engine import step
-from delever.core.invariants import audit
 from delever.core.messages import Reason, SetMarks, SetTime, Side, Takeover
 from delever.lab.errors import InputError
-from delever.lab.export import frames_of
-from delever.lab.frames import book_of, build, read_book, write_book
-from delever.lab.tables import SHAPES, table_of
+from delever.lab.tables.book_reader import book_of, build, read_book, write_book
+from delever.lab.tables.book_writer import frames_of
+from delever.lab.tables.table import SHAPES, table_of
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "book"
 

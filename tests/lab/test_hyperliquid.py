@@ -9,9 +9,9 @@ import pytest
 
 from delever.core.messages import Side
 from delever.lab.errors import InputError, UnknownNameError
-from delever.lab.hyperliquid import WITH_QUEUE, Comparison, build, closed_row, replay
-from delever.lab.hyperreplay import read
-from delever.lab.orders import Closed, fits, in_step, spearman
+from delever.lab.studies.hyperliquid_dataset import read
+from delever.lab.studies.hyperliquid_replay import WITH_QUEUE, Comparison, build, closed_row, replay
+from delever.lab.studies.rank_correlation import Closed, fits, in_step, spearman
 
 NAME = "hyperliquid-2025-10-10/adl_wave1_excerpt.csv"
 DATA = Path(os.environ.get("DELEVER_DATA", Path(__file__).parents[3] / "shared" / "data"))

@@ -24,11 +24,11 @@ from delever.core.messages import (
 )
 from delever.core.rules import RULE_SETS
 from delever.lab.errors import UnknownNameError
-from delever.lab.frames import read_book, write_book
-from delever.lab.measures import gini, measures
-from delever.lab.runs import Result, run
-from delever.lab.scenario import read_scenario
-from delever.lab.shocks import Shock, compare, variants
+from delever.lab.measures.fairness import gini, measures
+from delever.lab.runs.run import Result, run
+from delever.lab.runs.scenario import read_scenario
+from delever.lab.runs.stress_test import Shock, compare, variants
+from delever.lab.tables.book_reader import read_book, write_book
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -9,10 +9,10 @@ from delever.cli import Exit, call
 from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.messages import ContractKind, DefineContract, DefinePool, PoolKind
-from delever.core.rating import rating_of
+from delever.core.risk.rating import rating_of
 from delever.lab.errors import InputError, UnknownNameError
-from delever.lab.frames import read_book
-from delever.lab.ratings import curve, inputs, levels, rate
+from delever.lab.queries.risk_tables import curve, inputs, levels, rate
+from delever.lab.tables.book_reader import read_book
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "book"
 BOOK = read_book(EXAMPLE)

@@ -14,14 +14,14 @@ import pytest
 from browser import Watched, browsing
 from delever.cli import Exit, call
 from delever.core.book import Book
-from delever.lab import plots
 from delever.lab.errors import InputError
-from delever.lab.frames import read_book
-from delever.lab.kept import Kept, keep, read_kept
-from delever.lab.places import POSITIONS, foremost
-from delever.lab.runs import Result, run
-from delever.lab.scenario import read_scenario
-from delever.lab.shocks import Shock, compare
+from delever.lab.reports import run_plots as plots
+from delever.lab.reports.comparison_plots import POSITIONS, foremost
+from delever.lab.reports.run_store import Kept, keep, read_kept
+from delever.lab.runs.run import Result, run
+from delever.lab.runs.scenario import read_scenario
+from delever.lab.runs.stress_test import Shock, compare
+from delever.lab.tables.book_reader import read_book
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -7,8 +7,8 @@ import pytest
 
 from delever.core.rules import RULE_SETS
 from delever.lab.errors import InputError, UnknownNameError
-from delever.lab.frames import book_of, read_book
-from delever.lab.results import explain, rank, what_if
+from delever.lab.queries.queries import explain, rank, what_if
+from delever.lab.tables.book_reader import book_of, read_book
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "book"
 BOOK = read_book(EXAMPLE)

@@ -6,16 +6,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from delever.core.accounting.invariants import audit
 from delever.core.book import Book
-from delever.core.invariants import audit
 from delever.core.messages import CancelAdl, Reason, SetMarks, Side
 from delever.core.rules import RULE_SETS
 from delever.journal.snapshot import encode_book
 from delever.lab.errors import InputError, UnknownNameError
-from delever.lab.frames import read_book, write_book
-from delever.lab.runs import copy_of, run
-from delever.lab.scenario import read_scenario
-from delever.lab.shocks import Shock, compare, simulate
+from delever.lab.runs.run import copy_of, run
+from delever.lab.runs.scenario import read_scenario
+from delever.lab.runs.stress_test import Shock, compare, simulate
+from delever.lab.tables.book_reader import read_book, write_book
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCENARIO = read_scenario(EXAMPLES / "crash.ndjson")

@@ -8,7 +8,7 @@ import pytest
 
 from delever.core.messages import AnyCommand, FundPool, SetTime
 from delever.lab.errors import InputError
-from delever.lab.scenario import read_lines, read_scenario, schema
+from delever.lab.runs.scenario import read_lines, read_scenario, schema
 
 TIME = '{"type": "set_time", "time_ms": 5}'
 

@@ -10,9 +10,9 @@ from serving import Served
 
 from delever.config import Config, Role
 from delever.core.messages import Command
-from delever.lab.scenario import read_scenario
+from delever.lab.runs.scenario import read_scenario
 from delever.server.app import Service
-from delever.server.keys import Holder
+from delever.server.transport.api_keys import Holder
 
 CRASH = Path(__file__).parents[2] / "examples" / "crash.ndjson"
 SECRET = "s3cret"

@@ -29,9 +29,9 @@ from delever.core.messages import (
     SetPositions,
     Side,
 )
-from delever.lab.scenario import read_scenario
-from delever.server.keys import Holder, Keyring
-from delever.server.runner import NOW, Runner
+from delever.lab.runs.scenario import read_scenario
+from delever.server.engine.service import NOW, Runner
+from delever.server.transport.api_keys import Holder, Keyring
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "crash.ndjson"
 SECRET = "s3cret"

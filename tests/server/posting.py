@@ -19,10 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from delever.config import Config, parse
 from delever.core.messages import Command
-from delever.lab.scenario import read_scenario
-from delever.server.database import migrate
-from delever.server.notify.notifier import Notifier
-from delever.server.runner import Runner
+from delever.lab.runs.scenario import read_scenario
+from delever.server.engine.service import Runner
+from delever.server.notifications.notifier import Notifier
+from delever.server.storage.database import migrate
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "crash.ndjson"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

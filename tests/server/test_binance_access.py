@@ -16,12 +16,12 @@ from trading import KEYS, SECRET, opening
 
 from delever.config import Config, Role
 from delever.core.messages import SetMarks
-from delever.server.http import Reply, Request
-from delever.server.keys import Holder, Keyring
-from delever.server.runner import Runner
-from delever.server.venues.binance import Binance
-from delever.server.venues.binance_access import Access, RefusedError
-from delever.server.venues.fills import FillLog
+from delever.server.engine.service import Runner
+from delever.server.transport.api_keys import Holder, Keyring
+from delever.server.transport.asgi import Reply, Request
+from delever.server.venues.binance.authentication import Access, RefusedError
+from delever.server.venues.binance.rest import Binance
+from delever.server.venues.fill_log import FillLog
 from table import Row, cases
 
 NOW_MS = 1591702613943

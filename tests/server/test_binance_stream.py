@@ -16,8 +16,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from delever.core.messages import CancelAdl, SetMarks
-from delever.server.runner import NOW
-from delever.server.venues.binance_stream import MOST_STREAMS, VALID_MS
+from delever.server.engine.service import NOW
+from delever.server.venues.binance.streams import MOST_STREAMS, VALID_MS
 
 WAIT_S = 5
 

@@ -20,13 +20,13 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from delever.config import Bybit as Settings
 from delever.config import Key, Role
 from delever.core.messages import CancelAdl
-from delever.server.http import Reply, Request
-from delever.server.keys import Holder, Keyring
-from delever.server.runner import NOW, Runner
-from delever.server.venues.bybit import WEEK_MS, Bybit
-from delever.server.venues.bybit_access import BAN_MS, LATER_MS, authenticate
-from delever.server.venues.fills import FillLog
-from delever.wire import bybit as wire
+from delever.server.engine.service import NOW, Runner
+from delever.server.transport.api_keys import Holder, Keyring
+from delever.server.transport.asgi import Reply, Request
+from delever.server.venues.bybit import payloads as wire
+from delever.server.venues.bybit.authentication import BAN_MS, LATER_MS, authenticate
+from delever.server.venues.bybit.rest import WEEK_MS, Bybit
+from delever.server.venues.fill_log import FillLog
 from table import Row, cases
 
 START_MS = 1_757_734_000_123

@@ -15,8 +15,8 @@ from serving import MEMORY, Served, served
 from trading import tell
 
 from delever.server.app import wall_clock_ms
-from delever.server.sockets import POLICY
-from delever.server.venues.bybit_stream import MOST_ARGUMENT_CHARACTERS
+from delever.server.transport.websockets import POLICY
+from delever.server.venues.bybit.streams import MOST_ARGUMENT_CHARACTERS
 
 WAIT_S = 10
 SILENCE_S = 0.3

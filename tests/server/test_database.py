@@ -15,10 +15,10 @@ from alembic.config import Config as Settings
 from alembic.migration import MigrationContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from delever.server.database import metadata, migrate
-from delever.server.history import tables
-from delever.server.notify.outbox import Channel, Letter, Outbox
-from delever.server.notify.tables import cursor, deliveries
+from delever.server.notifications.outbox import Channel, Letter, Outbox
+from delever.server.notifications.tables import cursor, deliveries
+from delever.server.storage import tables
+from delever.server.storage.database import metadata, migrate
 
 LETTER = Letter("n-1", 1, "kind", "bob", "BTC", Channel.MAIL, "bob@mail.test", "{}")
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from delever.core.units import ratio_ppm
-from delever.server.database import migrate
-from delever.server.history.queries import DAY_MS, Past
-from delever.server.history.tables import flows, pool_points
+from delever.server.storage.database import migrate
+from delever.server.storage.queries import DAY_MS, Past
+from delever.server.storage.tables import flows, pool_points
 
 LARGE = 2**60
 

@@ -9,8 +9,8 @@ from trading import fall, opening
 
 from delever.config import Config
 from delever.core.messages import AdlFilled, CancelAdl, TakenOver
-from delever.server.runner import NOW, Runner
-from delever.server.venues.fills import FillLog
+from delever.server.engine.service import NOW, Runner
+from delever.server.venues.fill_log import FillLog
 
 
 def config(path: Path | str) -> Config:

@@ -5,10 +5,10 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from delever.config import Listen
-from delever.server.front import SMALL_BODY, Front
-from delever.server.http import Receive, Reply, Request, Scope, Send
-from delever.server.runner import BusyError
-from delever.server.sockets import POLICY, Socket
+from delever.server.engine.service import BusyError
+from delever.server.transport.asgi import Receive, Reply, Request, Scope, Send
+from delever.server.transport.router import SMALL_BODY, Front
+from delever.server.transport.websockets import POLICY, Socket
 
 Sent = list[MutableMapping[str, Any]]
 

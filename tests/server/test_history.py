@@ -30,14 +30,14 @@ from delever.core.messages import (
     SetTime,
     Takeover,
 )
-from delever.lab.runs import run
-from delever.lab.scenario import read_scenario
-from delever.server.database import migrate, open_database
-from delever.server.history import tables
-from delever.server.history.history import History
-from delever.server.history.peaks import balance_peaks, profit_peaks
-from delever.server.history.queries import EVER_MS, Past, thinned
-from delever.server.runner import Runner
+from delever.lab.runs.run import run
+from delever.lab.runs.scenario import read_scenario
+from delever.server.engine.service import Runner
+from delever.server.storage import tables
+from delever.server.storage.database import migrate, open_database
+from delever.server.storage.projector import History
+from delever.server.storage.queries import EVER_MS, Past, thinned
+from delever.server.storage.rolling_peaks import balance_peaks, profit_peaks
 
 T = TypeVar("T")
 Asked = Callable[[Runner, History, Past], Awaitable[T]]

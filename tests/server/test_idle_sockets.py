@@ -13,15 +13,16 @@ from serving import MEMORY
 
 from delever.config import Config, Listen
 from delever.server.app import bind, wall_clock_ms
-from delever.server.front import Front, Venue
-from delever.server.http import Receive, Scope, Send
-from delever.server.keys import Keyring
-from delever.server.runner import Runner
-from delever.server.sockets import POLICY
-from delever.server.venues import bybit_stream, okx_stream
-from delever.server.venues.bybit import Bybit
-from delever.server.venues.fills import FillLog
-from delever.server.venues.okx import Okx
+from delever.server.engine.service import Runner
+from delever.server.transport.api_keys import Keyring
+from delever.server.transport.asgi import Receive, Scope, Send
+from delever.server.transport.router import Front, Venue
+from delever.server.transport.websockets import POLICY
+from delever.server.venues.bybit import streams as bybit_stream
+from delever.server.venues.bybit.rest import Bybit
+from delever.server.venues.fill_log import FillLog
+from delever.server.venues.okx import streams as okx_stream
+from delever.server.venues.okx.rest import Okx
 
 IDLE_S = 0.3
 BYBIT, OKX = "/v5/public/linear", "/ws/v5/public"

@@ -1,6 +1,6 @@
 """Windows are aligned to the clock; bans double."""
 
-from delever.server.limits import FORGIVEN_MS, Bans, Windows
+from delever.server.transport.rate_limits import FORGIVEN_MS, Bans, Windows
 
 
 def test_a_window_counts_weights_by_subject_and_starts_again() -> None:

@@ -22,7 +22,7 @@ from delever.core.messages import (
     SetPositions,
     Side,
 )
-from delever.server.account import holdings_of
+from delever.server.engine.account_view import holdings_of
 from delever.server.venues.liquidation import liquidation_ticks
 
 TIERS = (

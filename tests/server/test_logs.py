@@ -14,7 +14,7 @@ import uvicorn
 from posting import SECRET, SECRET_ENV
 
 from delever.config import parse
-from delever.server.logs import HIDDEN, Redactor, RequestLog, secrets_of, set_up
+from delever.server.observability.logs import HIDDEN, Redactor, RequestLog, secrets_of, set_up
 
 S3CRET = "s3cr3t0000a1b2c3d4e5f6"
 

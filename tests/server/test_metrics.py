@@ -20,10 +20,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
 
 from delever.core.messages import RefreshLights, RefreshRatings, SetMarks
-from delever.server.http import Asgi
-from delever.server.metrics import Metrics
-from delever.server.runner import NOW
-from delever.server.sockets import ClosedError, Socket
+from delever.server.engine.service import NOW
+from delever.server.observability.metrics import Metrics
+from delever.server.transport.asgi import Asgi
+from delever.server.transport.websockets import ClosedError, Socket
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]

@@ -10,8 +10,8 @@ from serving import Served, served
 from delever.config import Config, Listen
 from delever.core.book import Book
 from delever.core.engine import step
-from delever.lab.results import explain, what_if
-from delever.lab.scenario import read_scenario
+from delever.lab.queries.queries import explain, what_if
+from delever.lab.runs.scenario import read_scenario
 
 ROLES = """
 call                                                 nobody read trade ingest operate

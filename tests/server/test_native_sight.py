@@ -10,13 +10,13 @@ import pytest
 from calling import CRASH, WAIT_S, client, crash, let_in, tell
 from serving import Served, served
 
+from delever.api_types.market import MASK
 from delever.config import Config
 from delever.core.messages import AdlFilled, FillCancelled
-from delever.lab.scenario import read_scenario
-from delever.server.native.feed import Choice, Feed
-from delever.server.native.sight import PUBLIC, Sight
-from delever.server.runner import Runner
-from delever.wire.native import MASK
+from delever.lab.runs.scenario import read_scenario
+from delever.server.api.event_stream import Choice, Feed
+from delever.server.api.masking import PUBLIC, Sight
+from delever.server.engine.service import Runner
 
 VISITED = msgspec.convert({"journal": {"path": ":memory:"}, "api": {"open_read": True}}, Config)
 SHOWN = msgspec.convert(

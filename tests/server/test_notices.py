@@ -22,9 +22,9 @@ from posting import (
 from delever.config import Config, ConfigError, Notices, parse
 from delever.core.messages import CancelAdl
 from delever.server.app import wall_clock_ms
-from delever.server.notify.courier import wait_ms
-from delever.server.notify.outbox import State
-from delever.server.runner import NOW
+from delever.server.engine.service import NOW
+from delever.server.notifications.delivery_worker import wait_ms
+from delever.server.notifications.outbox import State
 
 START_MS = 1_700_000_000_000
 

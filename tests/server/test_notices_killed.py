@@ -18,8 +18,8 @@ from delever.core.messages import AdlFilled
 from delever.journal import SqliteJournal
 from delever.journal.codec import decode_events
 from delever.server.app import wall_clock_ms
-from delever.server.notify.courier import HOLD_MS
-from delever.server.notify.outbox import State
+from delever.server.notifications.delivery_worker import HOLD_MS
+from delever.server.notifications.outbox import State
 
 PEOPLE = ("bob", "cyd", "dan")
 

@@ -22,14 +22,14 @@ from delever.config import Okx as Settings
 from delever.config import Role
 from delever.core.messages import SetTime, Side
 from delever.journal import verify
-from delever.server.http import Reply, Request
-from delever.server.keys import Holder, Keyring
-from delever.server.runner import NOW, Runner
-from delever.server.venues.fills import FillLog
-from delever.server.venues.okx import Okx
-from delever.server.venues.okx_access import FUND, authenticate
-from delever.wire import okx as wire
-from delever.wire.okx_bills import Bill
+from delever.server.engine.service import NOW, Runner
+from delever.server.transport.api_keys import Holder, Keyring
+from delever.server.transport.asgi import Reply, Request
+from delever.server.venues.fill_log import FillLog
+from delever.server.venues.okx import payloads as wire
+from delever.server.venues.okx.authentication import FUND, authenticate
+from delever.server.venues.okx.bill_payloads import Bill
+from delever.server.venues.okx.rest import Okx
 from table import Row, cases
 
 NOON = "2020-12-08T09:08:57.715Z"

@@ -10,8 +10,8 @@ from posting import Clock
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from delever.server.database import migrate
-from delever.server.notify.outbox import Channel, Letter, Outbox, State
+from delever.server.notifications.outbox import Channel, Letter, Outbox, State
+from delever.server.storage.database import migrate
 
 START_MS = 1_700_000_000_000
 Opened = Callable[[], AbstractAsyncContextManager[AsyncEngine]]

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import structlog.testing
 
+from delever.api_types.market import MarketState
 from delever.config import Config
 from delever.core.messages import (
     AdlFilled,
@@ -20,8 +21,8 @@ from delever.core.messages import (
     SetTime,
 )
 from delever.journal import JournalError, Recorder, SqliteJournal, verify
-from delever.lab.scenario import read_scenario
-from delever.server.runner import (
+from delever.lab.runs.scenario import read_scenario
+from delever.server.engine.service import (
     NOW,
     BusyError,
     Committed,
@@ -30,7 +31,6 @@ from delever.server.runner import (
     Runner,
     StoppedError,
 )
-from delever.wire.native import MarketState
 
 T = TypeVar("T")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "crash.ndjson"

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import MutableMapping
 from typing import Any
 
-from delever.server.sockets import BACKLOG, POLICY, Hub, Socket
+from delever.server.transport.websockets import BACKLOG, POLICY, Hub, Socket
 
 SCOPE: dict[str, Any] = {"path": "/x", "query_string": b""}
 

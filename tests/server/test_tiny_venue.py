@@ -17,10 +17,10 @@ from serving import served
 
 from delever.config import Config, Role
 from delever.core.book import Book
-from delever.core.insurance import pool_equity
 from delever.core.messages import Side
+from delever.core.valuation.insurance import pool_equity
 from delever.journal import Recorder, verify
-from delever.server.keys import Holder
+from delever.server.transport.api_keys import Holder
 
 sys.path.append(str(Path(__file__).parents[2] / "examples"))
 import tiny_venue

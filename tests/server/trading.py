@@ -31,10 +31,10 @@ from delever.core.messages import (
     SetPositions,
     Side,
 )
-from delever.lab.scenario import read_scenario
+from delever.lab.runs.scenario import read_scenario
 from delever.server.app import Service
-from delever.server.keys import Holder
-from delever.server.runner import NOW, Outcome
+from delever.server.engine.service import NOW, Outcome
+from delever.server.transport.api_keys import Holder
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "venues" / "binance.ndjson"
 SECRET = "s3cret"

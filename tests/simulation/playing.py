@@ -10,9 +10,9 @@ from takeovers import OutOfRoomError
 from workload import Move, Workload
 
 from delever.core import messages as m
+from delever.core.accounting.invariants import InvariantBrokenError, audit
 from delever.core.book import Book
 from delever.core.engine import step
-from delever.core.invariants import InvariantBrokenError, audit
 from delever.core.messages import Event, Reason
 from delever.journal.snapshot import encode_book
 

@@ -17,10 +17,8 @@ from workload import Workload
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.engine import step
-from delever.core.explanation import Explanation, Standing, explain
-from delever.core.messages import Event, Side
-from delever.core.rules import RULE_SETS
-from delever.core.what_if import (
+from delever.core.explain.explanation import Explanation, Standing, explain
+from delever.core.explain.what_if import (
     AddMargin,
     AnyChange,
     OpenHedge,
@@ -29,6 +27,8 @@ from delever.core.what_if import (
     WhatIf,
     what_if,
 )
+from delever.core.messages import Event, Side
+from delever.core.rules import RULE_SETS
 
 LENGTH = 120
 SEEDS = range(12)

@@ -10,10 +10,10 @@ from hypothesis import settings
 from siege import played
 from witness import Witness, witness
 
-from delever.core.ranking import Queue, rank_lane
 from delever.core.rules import RULE_SETS, RuleSet
-from delever.core.socialising import WithdrawalCut
-from delever.core.valuation import LaneView
+from delever.core.rules.loss_socialization import WithdrawalCut
+from delever.core.rules.ranking import Queue, rank_lane
+from delever.core.valuation.side_valuation import LaneView
 
 FACTOR = settings().max_examples // 50
 """1 as a rule; 100 under `make fuzz`."""

@@ -11,20 +11,25 @@ from model import expect, nearest, same
 from siege import Played
 
 from delever.core import messages as m
+from delever.core.accounting.invariants import audit
+from delever.core.accounting.ledger import postings
 from delever.core.book import Book
-from delever.core.holdings import ContractState
-from delever.core.insurance import pool_equity, profit_of
-from delever.core.invariants import audit
-from delever.core.inventory import Parcel
-from delever.core.ledger import postings
+from delever.core.book.contract_state import ContractState
+from delever.core.book.inventory import Parcel
 from delever.core.messages import Event, Reason, Side
-from delever.core.policies import InOrder
-from delever.core.ranking import Queue, rank_lane
 from delever.core.rules import RULE_SETS, Case, RuleSet
-from delever.core.skips import refused
-from delever.core.socialising import SocialisedLoss, WithdrawalCut, claims_of, total_equity
+from delever.core.rules.eligibility import refused
+from delever.core.rules.loss_socialization import (
+    SocialisedLoss,
+    WithdrawalCut,
+    claims_of,
+    total_equity,
+)
+from delever.core.rules.policies import InOrder
+from delever.core.rules.ranking import Queue, rank_lane
 from delever.core.units import PPM
-from delever.core.valuation import LaneView, view_lane
+from delever.core.valuation.insurance import pool_equity, profit_of
+from delever.core.valuation.side_valuation import LaneView, view_lane
 
 OF_A_ROUND = (m.CandidateSkipped, m.AdlFilled, m.RoundClosed)
 

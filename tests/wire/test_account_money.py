@@ -1,9 +1,9 @@
 """The account's money as the served venues' clients read it, where it is not all in one wallet."""
 
 from delever.core.messages import Side
-from delever.server.account import Position
-from delever.wire.binance_account import asset_row
-from delever.wire.okx import balance_row
+from delever.server.engine.account_view import Position
+from delever.server.venues.binance.account_payloads import asset_row
+from delever.server.venues.okx.payloads import balance_row
 
 UNIT = 100_000_000
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from delever.config import Spelling
-from delever.core.contracts import terms_of
+from delever.core.market.contract_terms import terms_of
 from delever.core.messages import (
     AdlFilled,
     ContractKind,
@@ -22,9 +22,9 @@ from delever.core.messages import (
     Side,
     TakenOver,
 )
-from delever.wire import binance as wire
-from delever.wire import binance_account as words
-from delever.wire.names import instrument
+from delever.server.venues.binance import account_payloads as words
+from delever.server.venues.binance import payloads as wire
+from delever.server.venues.symbols import instrument
 from table import Row, cases
 
 

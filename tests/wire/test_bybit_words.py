@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from delever.config import Spelling
-from delever.core.contracts import Terms, terms_of
+from delever.core.market.contract_terms import Terms, terms_of
 from delever.core.messages import AdlFilled, ContractKind, DefineContract, Reason, Side, TakenOver
-from delever.server.account import Position
-from delever.wire import amounts
-from delever.wire import bybit as wire
-from delever.wire import bybit_account as account
-from delever.wire.names import instrument
+from delever.server.engine.account_view import Position
+from delever.server.venues import decimals as amounts
+from delever.server.venues.bybit import account_payloads as account
+from delever.server.venues.bybit import payloads as wire
+from delever.server.venues.symbols import instrument
 
 SAMPLE_ALERT = {
     "coin": "USDT",

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from delever.config import Spelling
-from delever.core.contracts import terms_of
+from delever.core.market.contract_terms import terms_of
 from delever.core.messages import ContractKind, DefineContract, Reason, Side
 from delever.core.rules import RULE_SETS
-from delever.server.account import Position
-from delever.wire import okx as wire
-from delever.wire.names import instrument
+from delever.server.engine.account_view import Position
+from delever.server.venues.okx import payloads as wire
+from delever.server.venues.symbols import instrument
 
 
 def test_fund_as_documented() -> None:

@@ -35,7 +35,8 @@ def rank(
     out: Output = TO_STDOUT,
 ) -> None:
     """Show the queue of one contract and side, next to be closed first."""
-    from delever.lab import frames, results  # noqa: PLC0415 - heavy
+    from delever.lab.queries import queries as results  # noqa: PLC0415 - heavy
+    from delever.lab.tables import book_reader as frames
 
     read = frames.read_book(book)
     queue = results.rank(read, contract, side, rules=rules)
@@ -62,7 +63,8 @@ def compare_rules(
     A table has a row for each position and a column for each rule set, or where rule sets are more
     than positions the other way round; every other form has a row for each position and rule set.
     """
-    from delever.lab import comparing, frames  # noqa: PLC0415 - heavy
+    from delever.lab.queries import rule_comparison as comparing
+    from delever.lab.tables import book_reader as frames  # noqa: PLC0415 - heavy
 
     read = frames.read_book(book)
     compared = comparing.compare_rules(read, contract=contract, account=account, rules=rules)
@@ -99,7 +101,8 @@ def explain(
         return
     if book is None or account is None or contract is None:
         raise UsageError("say BOOK --account A --contract C, or --journal J --fill N")
-    from delever.lab import frames, results  # noqa: PLC0415 - heavy
+    from delever.lab.queries import queries as results  # noqa: PLC0415 - heavy
+    from delever.lab.tables import book_reader as frames
 
     why = results.explain(
         frames.read_book(book), contract, account, side=side, position=position, rules=rules
@@ -108,7 +111,7 @@ def explain(
 
 
 def _explain_fill(journal: Path, fill: int, *, json: bool) -> None:
-    from delever.lab.fills import explain_fill  # noqa: PLC0415 - heavy
+    from delever.lab.queries.fill_explanation import explain_fill  # noqa: PLC0415 - heavy
 
     with progress("replay") as told:
         why = explain_fill(journal, fill, progress=told)
@@ -137,7 +140,8 @@ def whatif(
     json: Json = False,
 ) -> None:
     """Say what one change would make of a position's place in the queue."""
-    from delever.lab import frames, results  # noqa: PLC0415 - heavy
+    from delever.lab.queries import queries as results  # noqa: PLC0415 - heavy
+    from delever.lab.tables import book_reader as frames
 
     if sum(change is not None for change in (leverage, add_margin, close, hedge)) != 1:
         raise UsageError("say one of --leverage, --add-margin, --close and --hedge")

@@ -33,7 +33,7 @@ def replay(
     """Make the book again from a journal, by events and by commands; both must agree with it."""
     from delever.journal import replay as replaying  # noqa: PLC0415 - heavy
     from delever.journal.sqlite import LAST, SqliteJournal  # noqa: PLC0415
-    from delever.lab import runs  # noqa: PLC0415
+    from delever.lab.runs import run as runs  # noqa: PLC0415
 
     ways = {"events": replaying.replay_events, "commands": replaying.replay_commands}
     found = {}

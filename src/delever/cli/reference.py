@@ -58,6 +58,6 @@ def _outline(told: "RuleSet") -> dict[str, str]:
 
 def schema() -> None:
     """Print the JSON Schema of a command: of one line of a scenario."""
-    from delever.lab import scenario  # noqa: PLC0415 - heavy
+    from delever.lab.runs import scenario  # noqa: PLC0415 - heavy
 
     tell(json_text(scenario.schema()).rstrip())

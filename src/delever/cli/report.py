@@ -26,12 +26,12 @@ def report(
     """Write a run or comparison as one self-contained HTML file, and its pictures."""
     if output is None and plots is None:
         raise UsageError("say -o FILE.html, --plots DIRECTORY, or both")
-    from delever.lab.kept import read_kept  # noqa: PLC0415 - heavy
+    from delever.lab.reports.run_store import read_kept  # noqa: PLC0415 - heavy
 
     kept = read_kept(result)
     try:
-        from delever.lab import plots as drawing  # noqa: PLC0415 - heavy
-        from delever.lab import report as page  # noqa: PLC0415
+        from delever.lab.reports import html_report as page  # noqa: PLC0415
+        from delever.lab.reports import run_plots as drawing  # noqa: PLC0415 - heavy
     except ModuleNotFoundError as error:
         raise UsageError(f"{error.name} is not installed: install delever[plot]") from None
     if output is not None:

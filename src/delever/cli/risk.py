@@ -12,7 +12,8 @@ OneContract = Annotated[str | None, Parameter(help="One contract, taken apart.")
 
 def risk(book: BookPath, /, *, contract: OneContract = None, json: Json = False) -> None:
     """Rate how likely liquidations are to end in ADL; with --contract, say why."""
-    from delever.lab import frames, ratings  # noqa: PLC0415 - heavy
+    from delever.lab.queries import risk_tables as ratings  # noqa: PLC0415 - heavy
+    from delever.lab.tables import book_reader as frames
 
     read = frames.read_book(book)
     rated = ratings.rate(read, None if contract is None else [contract])

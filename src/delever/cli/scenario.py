@@ -17,8 +17,8 @@ from delever.lab.errors import InputError, in_words
 if TYPE_CHECKING:
     from delever.core.book import Book
     from delever.core.messages import Command, Event
-    from delever.lab.runs import Result
-    from delever.lab.scenario import Line
+    from delever.lab.runs.run import Result
+    from delever.lab.runs.scenario import Line
 
 FILLS_SHOWN = 20
 
@@ -46,8 +46,10 @@ def run(
     json: Annotated[bool, Parameter(negative="", help="JSON instead of tables.")] = False,
 ) -> int:
     """Run a scenario, and say what it came to; 4 is the exit code where a line was refused."""
-    from delever.lab import frames, kept, runs  # noqa: PLC0415 - heavy
-    from delever.lab.scenario import read_lines  # noqa: PLC0415
+    from delever.lab.reports import run_store as kept
+    from delever.lab.runs import run as runs  # noqa: PLC0415 - heavy
+    from delever.lab.runs.scenario import read_lines  # noqa: PLC0415
+    from delever.lab.tables import book_reader as frames
 
     lines = read_lines(scenario)
     tables = None if book is None else frames.read_tables(book)
@@ -68,10 +70,10 @@ def run(
 @contextmanager
 def _engine(journal: Path | None) -> Iterator[tuple["Book", Submit]]:
     """Give a book and what moves it: an engine alone, or one that keeps a journal."""
-    from delever.core.book import Book  # noqa: PLC0415 - heavy
+    from delever.core.book.book import Book  # noqa: PLC0415 - heavy
     from delever.core.engine import step  # noqa: PLC0415
     from delever.journal import Recorder  # noqa: PLC0415
-    from delever.server.claim import Claim  # noqa: PLC0415
+    from delever.server.engine.journal_lock import Claim  # noqa: PLC0415
 
     if journal is None:
         book = Book()
@@ -82,7 +84,7 @@ def _engine(journal: Path | None) -> Iterator[tuple["Book", Submit]]:
 
 
 def _say_refused(result: "Result", scenario: str, lines: Sequence["Line"]) -> None:
-    from delever.lab.scenario import named  # noqa: PLC0415 - heavy
+    from delever.lab.runs.scenario import named  # noqa: PLC0415 - heavy
 
     for number, refused in result.refused.items():
         error = InputError(
@@ -159,7 +161,7 @@ def demo(
     journal: Annotated[Path | None, Parameter(help="Keep the journal in this new file.")] = None,
 ) -> int:
     """Play a seeded crash, from the first liquidation to the end of ADL; verify its journal."""
-    from delever.lab import crash  # noqa: PLC0415 - heavy
+    from delever.demo import simulation as crash  # noqa: PLC0415 - heavy
 
     kept = journal or Path(":memory:")
     try:
@@ -193,7 +195,7 @@ def replay_hyperliquid(
     out: Output = TO_STDOUT,
 ) -> None:
     """Run the real ADL of 2025-10-10 under each venue's rules, and compare queue with queue."""
-    from delever.lab import hyperliquid  # noqa: PLC0415 - heavy
+    from delever.lab.studies import hyperliquid_replay as hyperliquid  # noqa: PLC0415 - heavy
 
     if only is None and (out.output is not None or out.form not in ("table", "tsv", "json")):
         raise UsageError("say which table: --only coins, rules, formulas or marks")

@@ -29,7 +29,7 @@ def serve(
     from delever.journal import JournalError  # noqa: PLC0415 - heavy
     from delever.server.app import Service, run  # noqa: PLC0415 - heavy
     from delever.server.demo import Scale  # noqa: PLC0415 - heavy
-    from delever.server.logs import secrets_of, set_up  # noqa: PLC0415 - heavy
+    from delever.server.observability.logs import secrets_of, set_up  # noqa: PLC0415 - heavy
 
     settings = _settings(config, host, port, demo=demo)
     if speed < 1:
@@ -76,9 +76,9 @@ def _settings(path: Path | None, host: str | None, port: int | None, *, demo: bo
 
 def config_check(file: Annotated[Path, Parameter(help="The TOML file.")], /) -> None:
     """Say whether a configuration can be used: keys, values, secrets and files it names."""
-    from delever.server.database import open_database  # noqa: PLC0415 - heavy
-    from delever.server.keys import Keyring  # noqa: PLC0415
-    from delever.server.notify.notifier import check_material  # noqa: PLC0415
+    from delever.server.notifications.notifier import check_material  # noqa: PLC0415
+    from delever.server.storage.database import open_database  # noqa: PLC0415 - heavy
+    from delever.server.transport.api_keys import Keyring  # noqa: PLC0415
 
     try:
         settings = load(file)

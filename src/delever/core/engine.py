@@ -16,15 +16,13 @@ enough where nothing comes of them.
 
 from collections.abc import Iterable, Iterator
 
+from delever.core.accounting.invariants import StepCheck
 from delever.core.book import Book
-from delever.core.deleveraging import deleverage
-from delever.core.filling import Fills
-from delever.core.holdings import ContractState
-from delever.core.insurance import absorb, observe, watch_depth
-from delever.core.intake import admit
-from delever.core.invariants import StepCheck
+from delever.core.book.contract_state import ContractState
+from delever.core.execution.deleveraging import deleverage
+from delever.core.execution.notices import notices_of
+from delever.core.intake.handlers import admit
 from delever.core.kernels import Each
-from delever.core.liquidation import liquidate_cross, liquidate_isolated
 from delever.core.messages import (
     Accepted,
     AdlStarted,
@@ -37,10 +35,12 @@ from delever.core.messages import (
     Refused,
     Side,
 )
-from delever.core.notices import notices_of
-from delever.core.publishing import published
+from delever.core.messages.fill_batch import Fills
+from delever.core.risk.publication import published
 from delever.core.rules import RULE_SETS, RuleSet
-from delever.core.triggers import WARNING_PPM, Reading, Trigger
+from delever.core.rules.triggers import WARNING_PPM, Reading, Trigger
+from delever.core.valuation.insurance import absorb, observe, watch_depth
+from delever.core.valuation.liquidation import liquidate_cross, liquidate_isolated
 
 FAR_PPM = WARNING_PPM - 100_000
 """A warning is withdrawn 10 points below where it is given, so that it does not flicker."""

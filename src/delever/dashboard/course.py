@@ -12,8 +12,8 @@ from math import inf
 from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
-from delever.lab.kept import Kept
-from delever.wire.native_past import ContractPoint, FillShown, PoolPoint
+from delever.api_types.history import ContractPoint, FillShown, PoolPoint
+from delever.lab.reports.run_store import Kept
 
 
 class PoolAt(NamedTuple):

@@ -14,10 +14,10 @@ from urllib.parse import quote, urlencode
 
 from nicegui import app, ui
 
+from delever.api_types.market import MASK
 from delever.dashboard.following import Following
 from delever.dashboard.shown import utc
 from delever.dashboard.source import RecordTold, Source, SourceError
-from delever.wire.native import MASK
 
 PAGES = {
     "/": "Overview",

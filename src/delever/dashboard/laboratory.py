@@ -34,14 +34,14 @@ from delever.core.messages import (
     Takeover,
     TriggerLimits,
 )
-from delever.lab.crash import draw, market, opening
+from delever.demo.simulation import draw, market, opening
 from delever.lab.errors import InputError
-from delever.lab.kept import Kept, kept_of
-from delever.lab.measures import Measures, measures
-from delever.lab.recorded import read_recorded
-from delever.lab.results import venue_of
-from delever.lab.runs import run
-from delever.lab.scenario import lines_of, read_scenario
+from delever.lab.measures.fairness import Measures, measures
+from delever.lab.queries.queries import venue_of
+from delever.lab.reports.run_store import Kept, kept_of
+from delever.lab.runs.journal_commands import read_recorded
+from delever.lab.runs.run import run
+from delever.lab.runs.scenario import lines_of, read_scenario
 
 OWN = "own"
 """The preset that stands for the visitor's own text."""

@@ -5,9 +5,9 @@ from typing import Any
 
 from nicegui import ui
 
+from delever.api_types.market import QueuePage, QueueRow
 from delever.dashboard.frame import View, grid, panel
 from delever.dashboard.tables import Column, table
-from delever.wire.native import QueuePage, QueueRow
 
 PAGE = 20
 """Rows of the ladder on a page."""

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
+from delever.api_types.history import ContractPoint
+from delever.api_types.market import ContractShown, PoolShown
 from delever.dashboard.charts import (
     AMBER,
     BLUE,
@@ -22,8 +24,6 @@ from delever.dashboard.charts import (
     with_levels,
 )
 from delever.dashboard.shown import percent
-from delever.wire.native import ContractShown, PoolShown
-from delever.wire.native_past import ContractPoint
 
 RANGES = {"1h": 3_600_000, "8h": 8 * 3_600_000, "1d": 24 * 3_600_000, "all": None}
 """Ranges by their name in the address, in milliseconds; None is all that is kept."""

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from html import escape
 
-from delever.wire.native import ContractShown, TriggerShown
+from delever.api_types.market import ContractShown, TriggerShown
 
 NOTHING = "-"
 """What stands where nothing applies."""

@@ -13,11 +13,8 @@ from urllib.parse import quote
 import httpx2
 import msgspec
 
-from delever.dashboard.inside import Inside
-from delever.dashboard.mount import Asgi
-from delever.wire.native import ContractShown, EventPage, PoolShown, QueuePage, RatingShown
-from delever.wire.native_accounts import AccountShown, Explained, Supposed
-from delever.wire.native_past import (
+from delever.api_types.accounts import AccountShown, Explained, Supposed
+from delever.api_types.history import (
     ContractPoint,
     Episode,
     FillShown,
@@ -26,6 +23,9 @@ from delever.wire.native_past import (
     Recomputed,
     Waterfall,
 )
+from delever.api_types.market import ContractShown, EventPage, PoolShown, QueuePage, RatingShown
+from delever.dashboard.inside import Inside
+from delever.dashboard.mount import Asgi
 
 AnswerT = TypeVar("AnswerT")
 Query = Mapping[str, str | int | None]

@@ -5,8 +5,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from delever.core.accounting.invariants import audit
 from delever.core.engine import step
-from delever.core.invariants import audit
 from delever.core.kernels import Each
 from delever.core.messages import Command, Event
 from delever.journal.codec import decode_command, encode_command, encode_events

@@ -11,11 +11,14 @@ from typing import TypeVar
 import msgspec
 
 from delever.core.book import Book
-from delever.core.columns import Table, Wallets
-from delever.core.contracts import terms_of
-from delever.core.holdings import AssetState, Borne, ContractState, PoolState
-from delever.core.inventory import Inventory, Parcel
-from delever.core.lanes import Lane
+from delever.core.book.account_tables import Table, Wallets
+from delever.core.book.contract_state import Borne, ContractState
+from delever.core.book.inventory import Inventory, Parcel
+from delever.core.book.pool_state import AssetState, PoolState
+from delever.core.book.position_table import Lane
+from delever.core.market.contract_terms import terms_of
+from delever.core.market.rolling_windows import RollingMean, RollingPeak, RollingVolatility
+from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.messages import (
     AdlFilled,
     DefineContract,
@@ -25,7 +28,6 @@ from delever.core.messages import (
     Rating,
     Side,
 )
-from delever.core.rolling import RollingMean, RollingPeak, RollingVolatility
 
 
 class Kept(msgspec.Struct, forbid_unknown_fields=True):
@@ -263,7 +265,8 @@ def _restore_asset(kept: KeptAsset) -> AssetState:
 
 
 def _restore_pool(kept: KeptPool, cash_decimals: int) -> PoolState:
-    pool = PoolState(kept.definition, cash_decimals)
+    limits = exact_limits(kept.definition.limits, cash_decimals)
+    pool = PoolState(kept.definition, limits, slippage_ppm(kept.definition))
     _assign(pool, kept, but=("balance_peak", "equity_peak", "equity_mean"))
     pool.balance_peak = _restore_peak(kept.balance_peak)
     pool.equity_peak = _restore_peak(kept.equity_peak)
@@ -273,7 +276,8 @@ def _restore_pool(kept: KeptPool, cash_decimals: int) -> PoolState:
 
 def _restore_contract(kept: KeptContract, cash_decimals: int) -> ContractState:
     terms = terms_of(kept.definition, cash_decimals)
-    state = ContractState(kept.definition, terms, cash_decimals, kept.profit_peak.window_ms)
+    limits = exact_limits(kept.definition.limits, cash_decimals)
+    state = ContractState(kept.definition, terms, limits, kept.profit_peak.window_ms)
     _assign(state, kept, but=("lanes", "inventory", "marks", "profit_peak", "near"))
     state.lanes = {side: _restore_lane(lane) for side, lane in kept.lanes.items()}
     state.inventory = {side: _restore_parcels(held) for side, held in kept.inventory.items()}
@@ -316,3 +320,8 @@ def _assign(target: object, kept: Kept, but: tuple[str, ...]) -> None:
     for name in kept.__struct_fields__:
         if name not in but:
             setattr(target, name, getattr(kept, name))
+
+
+def copy_of(book: Book) -> Book:
+    """Return a book that is equal and independent."""
+    return decode_book(encode_book(book))

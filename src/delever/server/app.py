@@ -22,24 +22,24 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from delever.config import Config
 from delever.core.kernels import fastest
 from delever.dashboard.mount import dashboard_app
-from delever.server.database import migrate, open_database
+from delever.server.api.app import native_app
 from delever.server.demo import Demo, Scale
-from delever.server.front import Front, Venue
-from delever.server.history.history import History
-from delever.server.http import Asgi, Receive, Reply, Scope, Send, send_reply
-from delever.server.keys import Keyring
-from delever.server.logs import RequestLog
-from delever.server.metrics import Metrics
-from delever.server.native.app import native_app
-from delever.server.notify.notifier import Notifier
-from delever.server.runner import Runner
-from delever.server.venues.binance import Binance
-from delever.server.venues.bybit import Bybit
-from delever.server.venues.fills import FillLog
-from delever.server.venues.okx import Okx
+from delever.server.engine.service import Runner
+from delever.server.notifications.notifier import Notifier
+from delever.server.observability.logs import RequestLog
+from delever.server.observability.metrics import Metrics
+from delever.server.storage.database import migrate, open_database
+from delever.server.storage.projector import History
+from delever.server.transport.api_keys import Keyring
+from delever.server.transport.asgi import Asgi, Receive, Reply, Scope, Send, send_reply
+from delever.server.transport.router import Front, Venue
+from delever.server.venues.binance.rest import Binance
+from delever.server.venues.bybit.rest import Bybit
+from delever.server.venues.fill_log import FillLog
+from delever.server.venues.okx.rest import Okx
 
 if TYPE_CHECKING:
-    from delever.server.native.parts import Parts
+    from delever.server.api.dependencies import Parts
 
 PARTS = ("v1", "schema", "metrics", "dashboard")
 """First parts of paths that are counted apart, besides those of the venues."""

@@ -36,13 +36,13 @@ from delever.core.messages import (
     SetPositions,
     Side,
 )
-from delever.core.ranking import rank_lane
+from delever.core.rules.ranking import rank_lane
 from delever.core.units import div_floor
-from delever.core.valuation import view_lane
+from delever.core.valuation.side_valuation import view_lane
+from delever.demo.simulation import Crash, draw, market, opening, operator
 from delever.journal import JournalError
-from delever.lab.crash import Crash, draw, market, opening, operator
-from delever.server.keys import Holder, Keyring
-from delever.server.runner import NOW, IdReusedError, Runner
+from delever.server.engine.service import NOW, IdReusedError, Runner
+from delever.server.transport.api_keys import Holder, Keyring
 
 BATCH = 2_000
 """Commands of one submission while the book is told."""

@@ -12,10 +12,8 @@ from typing import Any
 from msgspec import structs
 
 from delever.core.book import Book
-from delever.core.explanation import Explanation, explain
-from delever.core.messages import Side
-from delever.core.rules import RULE_SETS, RuleSet
-from delever.core.what_if import (
+from delever.core.explain.explanation import Explanation, explain
+from delever.core.explain.what_if import (
     AddMargin,
     AnyChange,
     OpenHedge,
@@ -24,8 +22,10 @@ from delever.core.what_if import (
     WhatIf,
     what_if,
 )
+from delever.core.messages import Side
+from delever.core.rules import RULE_SETS, RuleSet
 from delever.lab.errors import InputError
-from delever.lab.frames import book_of
+from delever.lab.tables.book_reader import book_of
 from delever.watch.reading import Position, Wallet
 from delever.watch.view import Advice, Option
 

@@ -6,7 +6,7 @@ Light: 0 without a place in line, 1 (last) to 5 (next to be deleveraged). Risk: 
 
 from dataclasses import dataclass
 
-from delever.core.rules.indicators import quantile, same
+from delever.core.rules.ranking import quantile, same
 
 RISKS = ("low", "medium", "high", "extremely high")
 """The words of risk, from 1 on."""

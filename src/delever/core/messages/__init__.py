@@ -11,7 +11,7 @@ the other way round, so that profit is always value minus cost.
 """
 
 from delever.core.messages.commands import *
+from delever.core.messages.enums import *
 from delever.core.messages.events import *
-from delever.core.messages.ratings import *
-from delever.core.messages.told import *
-from delever.core.messages.words import *
+from delever.core.messages.risk_ratings import *
+from delever.core.messages.snapshot_events import *

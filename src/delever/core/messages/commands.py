@@ -2,7 +2,7 @@
 
 import msgspec
 
-from delever.core.messages.words import ContractKind, FundingReason, PoolKind, Side
+from delever.core.messages.enums import ContractKind, FundingReason, PoolKind, Side
 
 Amount = str | int
 """An exact decimal: text, or a whole JSON number. A JSON float is refused by the decoder."""

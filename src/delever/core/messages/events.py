@@ -1,8 +1,9 @@
 """What has happened, in exact integers: the book applies them and the journal keeps them."""
 
 from delever.core.messages.commands import DefineContract, DefinePool
-from delever.core.messages.ratings import LaneLights, Rating
-from delever.core.messages.told import (
+from delever.core.messages.enums import FundingReason, NoticeKind, Reason, Side
+from delever.core.messages.risk_ratings import LaneLights, Rating
+from delever.core.messages.snapshot_events import (
     AccountsDefined,
     BalanceColumnsSet,
     BalancesSet,
@@ -15,7 +16,6 @@ from delever.core.messages.told import (
     RowIgnored,
     RowsIgnored,
 )
-from delever.core.messages.words import FundingReason, NoticeKind, Reason, Side
 
 
 class Accepted(Event, tag="accepted", frozen=True, kw_only=True):

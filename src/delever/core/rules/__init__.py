@@ -5,31 +5,31 @@ A rule set with a queue can be had with another policy: `bybit+pro_rata`.
 
 from dataclasses import replace
 
-from delever.core.policies import POLICIES
-from delever.core.rules.aevo import AEVO
-from delever.core.rules.binance import BINANCE, BINANCE_LEGACY
-from delever.core.rules.bitget import BITGET
-from delever.core.rules.bitmart import BITMART
-from delever.core.rules.bitmex import BITMEX
-from delever.core.rules.bybit import BYBIT
-from delever.core.rules.coinex import COINEX
-from delever.core.rules.delta import DELTA
-from delever.core.rules.deribit import DERIBIT
-from delever.core.rules.drift import DRIFT
-from delever.core.rules.dydx import DYDX
-from delever.core.rules.ethereal import ETHEREAL
-from delever.core.rules.gate import GATE
-from delever.core.rules.general import GENERAL
-from delever.core.rules.gmx import GMX
-from delever.core.rules.hyperliquid import HYPERLIQUID
-from delever.core.rules.indicators import Indicator
-from delever.core.rules.injective import INJECTIVE
-from delever.core.rules.kucoin import KUCOIN
-from delever.core.rules.lighter import LIGHTER
-from delever.core.rules.okx import OKX, OKX_2025
-from delever.core.rules.paradex import PARADEX
+from delever.core.rules.general_rules import GENERAL
+from delever.core.rules.policies import POLICIES
+from delever.core.rules.ranking import Indicator
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
-from delever.core.rules.vega import VEGA
+from delever.core.rules.venues.aevo import AEVO
+from delever.core.rules.venues.binance import BINANCE, BINANCE_LEGACY
+from delever.core.rules.venues.bitget import BITGET
+from delever.core.rules.venues.bitmart import BITMART
+from delever.core.rules.venues.bitmex import BITMEX
+from delever.core.rules.venues.bybit import BYBIT
+from delever.core.rules.venues.coinex import COINEX
+from delever.core.rules.venues.delta import DELTA
+from delever.core.rules.venues.deribit import DERIBIT
+from delever.core.rules.venues.drift import DRIFT
+from delever.core.rules.venues.dydx import DYDX
+from delever.core.rules.venues.ethereal import ETHEREAL
+from delever.core.rules.venues.gate import GATE
+from delever.core.rules.venues.gmx import GMX
+from delever.core.rules.venues.hyperliquid import HYPERLIQUID
+from delever.core.rules.venues.injective import INJECTIVE
+from delever.core.rules.venues.kucoin import KUCOIN
+from delever.core.rules.venues.lighter import LIGHTER
+from delever.core.rules.venues.okx import OKX, OKX_2025
+from delever.core.rules.venues.paradex import PARADEX
+from delever.core.rules.venues.vega import VEGA
 
 _ALL = (
     BINANCE,

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from delever.core.policies import InOrder, Policy
-from delever.core.pricing import PriceRule
-from delever.core.ranking import Ranking
-from delever.core.rules.indicators import LIGHTS, Indicator
-from delever.core.skips import Skip, WouldBankrupt
-from delever.core.socialising import LastResort
-from delever.core.triggers import Trigger
+from delever.core.rules.adl_price import PriceRule
+from delever.core.rules.eligibility import Skip, WouldBankrupt
+from delever.core.rules.loss_socialization import LastResort
+from delever.core.rules.policies import InOrder, Policy
+from delever.core.rules.ranking import LIGHTS, Indicator, Ranking
+from delever.core.rules.triggers import Trigger
 
 Confidence = Literal["official", "partly read", "third party", "not documented"]
 

@@ -7,17 +7,17 @@ from typing import Any
 
 from nicegui import ui
 
-from delever.dashboard.frame import View, grid, html, panel
-from delever.dashboard.shown import NOTHING, grouped, lights, plain, utc, words
-from delever.dashboard.source import Source
-from delever.dashboard.tables import Column, table
-from delever.wire.native_accounts import (
+from delever.api_types.accounts import (
     AccountShown,
     Explained,
     PositionShown,
     StandingShown,
     Supposed,
 )
+from delever.dashboard.frame import View, grid, html, panel
+from delever.dashboard.shown import NOTHING, grouped, lights, plain, utc, words
+from delever.dashboard.source import Source
+from delever.dashboard.tables import Column, table
 
 REFRESH_S = 2.0
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from nicegui import ui
 
+from delever.api_types.market import ContractShown, PoolShown, RatingShown, TriggerShown
 from delever.dashboard.actions import Action, action_button
 from delever.dashboard.charts import curve, pixels, time_charts
 from delever.dashboard.frame import View, grid, html, panel
@@ -26,8 +27,7 @@ from delever.dashboard.shown import (
 )
 from delever.dashboard.source import Source
 from delever.dashboard.tables import Column, table
-from delever.lab.ratings import measured
-from delever.wire.native import ContractShown, PoolShown, RatingShown, TriggerShown
+from delever.lab.queries.risk_tables import measured
 
 LADDER_S, RATING_S, PAST_S, DRAWN_S = 2.0, 30.0, 60.0, 5.0
 """How often each is asked for; a chart on which nothing has changed is drawn less often."""

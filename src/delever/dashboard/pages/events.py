@@ -10,13 +10,13 @@ import msgspec
 import polars as pl
 from nicegui import ui
 
+from delever.api_types.history import Episode, FillShown, RoundShown, Waterfall
 from delever.dashboard.actions import Action, action_button
 from delever.dashboard.charts import AMBER, BLUE, GREY, RED, waterfall
 from delever.dashboard.frame import View, grid, html, panel
 from delever.dashboard.shown import NOTHING, clock, grouped, percent, plain, utc, words
 from delever.dashboard.source import Source
 from delever.dashboard.tables import Column, table
-from delever.wire.native_past import Episode, FillShown, RoundShown, Waterfall
 
 REFRESH_S = 2.0
 

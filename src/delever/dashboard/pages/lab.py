@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from nicegui import run, ui
 
-from delever.core.policies import POLICIES
 from delever.core.rules import RULE_SETS
+from delever.core.rules.policies import POLICIES
 from delever.dashboard.charts import bars
 from delever.dashboard.course import course_of_run
 from delever.dashboard.frame import View, grid, html, panel
@@ -17,7 +17,7 @@ from delever.dashboard.shown import plain
 from delever.dashboard.source import Source
 from delever.dashboard.tables import Column, table
 from delever.lab.errors import InputError
-from delever.lab.shocks import variants
+from delever.lab.runs.stress_test import variants
 
 _TOTALS = (
     Column("rules", "Rules + policy"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from nicegui import ui
 
+from delever.api_types.market import ContractShown, PoolShown
 from delever.dashboard.following import Following
 from delever.dashboard.frame import View, grid, html, panel
 from delever.dashboard.shown import (
@@ -21,7 +22,6 @@ from delever.dashboard.shown import (
 )
 from delever.dashboard.source import RecordTold, Source
 from delever.dashboard.tables import Column, table
-from delever.wire.native import ContractShown, PoolShown
 
 FEED = 60
 """Events that the feed keeps."""

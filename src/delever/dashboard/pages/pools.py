@@ -9,6 +9,8 @@ from typing import Any
 
 from nicegui import ui
 
+from delever.api_types.history import Flow, PoolDetail, PoolPoint
+from delever.api_types.market import PoolShown
 from delever.dashboard.actions import FUNDING_REASONS, Action, action_button
 from delever.dashboard.charts import (
     AMBER,
@@ -26,8 +28,6 @@ from delever.dashboard.past import window
 from delever.dashboard.shown import grouped, percent, utc, words
 from delever.dashboard.source import Source
 from delever.dashboard.tables import Column, table
-from delever.wire.native import PoolShown
-from delever.wire.native_past import Flow, PoolDetail, PoolPoint
 
 POINTS = 1_000
 """Points that are drawn."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from nicegui import run, ui
 
+from delever.api_types.history import FillShown
 from delever.dashboard.course import Course, course_of_past, course_of_run
 from delever.dashboard.frame import View, grid, panel
 from delever.dashboard.laboratory import LARGEST_FILE, play_file
@@ -17,7 +18,6 @@ from delever.dashboard.past import limits_of
 from delever.dashboard.scrubber import ALONE, Scrubber
 from delever.dashboard.shown import utc
 from delever.dashboard.source import Source, SourceError
-from delever.wire.native_past import FillShown
 
 EVER_MS = 2**53
 """A time that lies after all that is kept."""

@@ -5,9 +5,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from delever.core.contracts import Terms
+from delever.core.market.contract_terms import Terms
 from delever.core.units import PPM
-from delever.server.account import Holdings, Position
+from delever.server.engine.account_view import Holdings, Position
 
 
 def liquidation_ticks(

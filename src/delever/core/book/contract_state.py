@@ -1,0 +1,249 @@
+"""The state of one contract: terms, mark, depth, positions, inventory and PnL."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from delever.core.book.account_tables import Wallets
+from delever.core.book.inventory import Inventory
+from delever.core.book.position_table import Lane
+from delever.core.kernels import Revalued, kernels_for
+from delever.core.market.contract_terms import Terms
+from delever.core.market.rolling_windows import RollingPeak, RollingVolatility
+from delever.core.market.trigger_limits import Limits
+from delever.core.messages import AdlFilled, DefineContract, Rating, Side
+from delever.core.units import Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Borne:
+    """One position's part of a socialised loss that the venue's numbers may not include yet."""
+
+    fill: int
+    contract: str
+    side: Side
+    position: int
+    amount_cash: int
+
+
+class ContractState:
+    """One contract: terms, mark, depth, positions, inventory, profit, and whether ADL runs."""
+
+    def __init__(
+        self, definition: DefineContract, terms: Terms, limits: Limits, window_ms: int
+    ) -> None:
+        self.number = 0
+        self.definition = definition
+        self.terms = terms
+        self.limits = limits
+        self.name = definition.contract
+        self.key = f"contract {self.name}"
+        self.pool = definition.pool
+        self.mark = 0
+        self.previous_mark = 0
+        self.marks = RollingVolatility()
+        self.bids: tuple[tuple[int, int], ...] = ()
+        self.asks: tuple[tuple[int, int], ...] = ()
+        self.depth_known = False
+        self.depth_missing_since_ms: dict[Side, int | None] = {Side.LONG: None, Side.SHORT: None}
+        self.lanes = {side: Lane() for side in Side}
+        self.inventory = {side: Inventory() for side in Side}
+        self.realised = 0
+        self.injected = 0
+        self.profit_peak = RollingPeak(window_ms)
+        self.active: dict[str, int] = {}
+        self.near: set[str] = set()
+        self.paused = False
+        self.exhausted: dict[Side, int] = {}
+        self.rating: Rating | None = None
+        self.counted = False
+        self.measured_exposure = 0
+        self.most_held = 0, 0
+
+    def start_again(self, pool: str, window_ms: int, time_ms: int) -> None:
+        """Stand behind another pool with no past: profit, peak and ADL state begin anew."""
+        self.pool = pool
+        self.realised = 0
+        self.injected = 0
+        self.profit_peak = RollingPeak(window_ms)
+        self.profit_peak.observe(time_ms, self.unrealised)  # a loss brought along is no drawdown
+        self.active.clear()
+        self.near.clear()
+        self.exhausted.clear()
+        self.counted = False
+
+    def valued(self, side: Side, lots: Ints, cost: Ints) -> tuple[Ints, Ints]:
+        """Return the rows' profit and maintenance at the mark in Cash; 0 before the first mark."""
+        if self.mark == 0:
+            return lots * 0, lots * 0
+        value = self.terms.value_cash(side.sign * lots, self.mark)
+        return value - cost, self.terms.maintenance_cash(abs(value))
+
+    def withdraw(self, side: Side, rows: Ints, wallets: Wallets) -> None:
+        """Take the rows' profit and maintenance out of their cross wallets."""
+        self._move(side, rows, wallets, -1)
+
+    def contribute(self, side: Side, rows: Ints, wallets: Wallets) -> None:
+        """Value the rows at the mark and add them to their cross wallets."""
+        lane = self.lanes[side]
+        lane.profit[rows], lane.maintenance[rows] = self.valued(
+            side, lane.lots[rows], lane.cost[rows]
+        )
+        self._move(side, rows, wallets, 1)
+
+    def _move(self, side: Side, rows: Ints, wallets: Wallets, sign: int) -> None:
+        lane = self.lanes[side]
+        lane.changed_at = wallets.sequence
+        kernels_for(len(rows)).contribute(
+            rows,
+            lane.account,
+            lane.isolated,
+            lane.profit,
+            lane.maintenance,
+            sign,
+            wallets.rows,
+            wallets.sequence,
+        )
+
+    def mark_at(self, time_ms: int, mark_ticks: int, sequence: int) -> list[Revalued]:
+        """Stand at a new mark from this time on; return the lanes to be valued at it."""
+        self.previous_mark, self.mark = self.mark or mark_ticks, mark_ticks
+        self.marks.observe(time_ms, mark_ticks)
+        long, short = self.lanes.values()
+        long.changed_at = short.changed_at = sequence
+        factor, ticks = self.terms.per_lot(Side.LONG, mark_ticks)
+        moved: list[Revalued] = [(long, factor, ticks, self.terms)] if long.size else []
+        if short.size:
+            moved.append((short, -factor, ticks, self.terms))
+        return moved
+
+    def restate(
+        self,
+        side: Side,
+        key: tuple[int, int],
+        amounts: tuple[int, int, int],
+        terms: tuple[bool, int, bool],
+        wallets: Wallets,
+    ) -> None:
+        """Have a position stand at (lots, cost, margin) and (isolated, leverage, in liquidation).
+
+        It is valued at the mark; its cross wallet, before and after, gets the differences. One
+        without lots stays until it is removed.
+        """
+        lane, (lots, cost, margin) = self.lanes[side], amounts
+        lane.changed_at = wallets.sequence
+        row = lane.put(*key)
+        was_isolated, is_isolated = lane.isolated.item(row), terms[0]
+        gone = (0, 0) if was_isolated else (lane.profit.item(row), lane.maintenance.item(row))
+        lane.set_row(row, lots, cost, margin)
+        lane.isolated[row], lane.leverage[row], lane.under_liquidation[row] = terms
+        profit = maintenance = 0
+        if self.mark:
+            value = self.terms.value_cash(side.sign * lots, self.mark)
+            profit, maintenance = value - cost, self.terms.maintenance_of(abs(value))
+        lane.profit[row], lane.maintenance[row] = profit, maintenance
+        if is_isolated:
+            profit = maintenance = 0
+        if not (was_isolated and is_isolated):
+            wallets.shift(key[0], profit - gone[0], maintenance - gone[1])
+
+    def reduce(
+        self, side: Side, key: tuple[int, int], amounts: tuple[int, int, int], wallets: Wallets
+    ) -> None:
+        """Take (lots, cost, margin) out of a position; negative amounts put them back."""
+        lane = self.lanes[side]
+        row = lane.put(*key)
+        lots, cost, margin = lane.amounts_of(row)
+        left = lots - amounts[0], cost - amounts[1], margin - amounts[2]
+        self.restate(side, key, left, lane.terms_of(row), wallets)
+        if left[0] == 0:
+            lane.remove(row)
+
+    def reopen(self, key: tuple[int, int], fill: AdlFilled) -> None:
+        """Have a position to put a fill back into, with the terms that it had."""
+        lane = self.lanes[fill.side]
+        if lane.find(*key) is None:
+            row = lane.put(*key)
+            lane.isolated[row], lane.leverage[row] = fill.isolated, fill.leverage_hundredths
+
+    def inventory_value(self, side: Side) -> int:
+        """Return what inventory is worth at the mark in Cash; its cost before the first mark."""
+        inventory = self.inventory[side]
+        if self.mark == 0:
+            return inventory.total_cost
+        return self.terms.value_cash(side.sign * inventory.total_lots, self.mark)
+
+    def inventory_profit(self, side: Side) -> int:
+        """Return the unrealised profit of inventory of one side at the mark, in Cash."""
+        return self.inventory_value(side) - self.inventory[side].total_cost
+
+    @property
+    def unrealised(self) -> int:
+        """Unrealised profit of inventory on both sides, in Cash."""
+        return self.inventory_profit(Side.LONG) + self.inventory_profit(Side.SHORT)
+
+    @property
+    def holds_inventory(self) -> bool:
+        """Whether its pool holds any of it."""
+        long, short = self.inventory.values()
+        return bool(long.parcels or short.parcels)
+
+    @property
+    def engaged(self) -> bool:
+        """Whether it keeps its pool busy: inventory, profit, a trigger on or near, a wait.
+
+        Once counted with its pool it stays so: a profit that returns to 0 still has its peak.
+        """
+        waits = set(self.depth_missing_since_ms.values()) != {None}
+        profit = self.realised or self.injected
+        busy = profit or self.active or self.near or waits or self.holds_inventory
+        return bool(self.counted or busy)
+
+    def exposure(
+        self, mark: int, more: Mapping[Side, tuple[int, int, int]], *, now: bool = False
+    ) -> int:
+        """Return a bound on what one account can gain or lose here in Cash.
+
+        The largest position of each side at the mark plus the largest cost, times the position
+        numbers in use; `more` is the (lots, cost, numbers) about to be set. It grows with the book
+        and does not fall with it: `now` looks through the positions that are there instead.
+        """
+        lots, cost = self.most(more, now=now) if more or now else self.most_held
+        return lots * self.worth(mark) + cost
+
+    def worth(self, mark: int) -> int:
+        """Return what a lot is worth at a mark in Cash, at most: inverse ones at one tick."""
+        return self.terms.factor * (mark if self.terms.linear else 1)
+
+    def most(
+        self, more: Mapping[Side, tuple[int, int, int]], *, now: bool = False
+    ) -> tuple[int, int]:
+        """Return the lots and cost of somebody who holds the largest position of every number."""
+        all_lots = all_costs = 0
+        for side, lane in self.lanes.items():
+            lots, cost, numbers = lane.most_now() if now else lane.most
+            if side in more:
+                most = more[side]
+                lots, cost = max(lots, most[0]), max(cost, most[1])
+                numbers = max(numbers, most[2])
+            all_lots, all_costs = all_lots + lots * numbers, all_costs + cost * numbers
+        return all_lots, all_costs
+
+    def scalars(self) -> tuple[object, ...]:
+        """Return the contract's own numbers for the hash of changes."""
+        return (
+            self.pool,
+            self.mark,
+            self.previous_mark,
+            self.realised,
+            self.injected,
+            self.bids,
+            self.asks,
+            sorted(self.active.items()),
+            sorted(self.depth_missing_since_ms.items()),
+            self.rating and (self.rating.level, self.rating.as_of),
+            *(("paused",) if self.paused else ()),
+        )
+
+    def take_changes(self, side: Side) -> list[tuple[object, ...]]:
+        """Return the positions and parcels of one side that changed, as they are now."""
+        return [*self.lanes[side].take_changes(), *self.inventory[side].take_changes()]

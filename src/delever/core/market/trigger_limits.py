@@ -1,0 +1,51 @@
+"""The limits of a trigger in exact numbers."""
+
+from dataclasses import dataclass
+
+from delever.core.messages import Amount, DefinePool, TriggerLimits
+from delever.core.units import parse_decimal, scaled
+
+UNSET = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """A trigger's limits in exact numbers; what is UNSET is left to the next more general level."""
+
+    start_ppm: int = UNSET
+    stop_ppm: int = UNSET
+    balance_above_cash: int = UNSET
+    wait_ms: int = UNSET
+
+    def over(self, general: "Limits") -> "Limits":
+        """Return these limits, with the general ones where these say nothing."""
+        return Limits(
+            start_ppm=general.start_ppm if self.start_ppm == UNSET else self.start_ppm,
+            stop_ppm=general.stop_ppm if self.stop_ppm == UNSET else self.stop_ppm,
+            balance_above_cash=general.balance_above_cash
+            if self.balance_above_cash == UNSET
+            else self.balance_above_cash,
+            wait_ms=general.wait_ms if self.wait_ms == UNSET else self.wait_ms,
+        )
+
+
+def exact_limits(limits: TriggerLimits, cash_decimals: int) -> Limits:
+    """Return the limits that intake has accepted, in exact numbers."""
+
+    def exact(amount: Amount | None, decimals: int) -> int:
+        number = None if amount is None else parse_decimal(amount)
+        scaled_amount = None if number is None else scaled(number, decimals)
+        return UNSET if scaled_amount is None else scaled_amount
+
+    return Limits(
+        start_ppm=exact(limits.start, 6),
+        stop_ppm=exact(limits.stop, 6),
+        balance_above_cash=exact(limits.balance_above, cash_decimals),
+        wait_ms=UNSET if limits.wait_ms is None else limits.wait_ms,
+    )
+
+
+def slippage_ppm(definition: DefinePool) -> int:
+    """Return a fund's largest slippage from the mark, in parts per million."""
+    slippage = parse_decimal(definition.max_slippage)
+    return (slippage and scaled(slippage, 6)) or 0

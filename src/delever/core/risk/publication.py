@@ -1,0 +1,337 @@
+"""What is published of the whole book at once, now and then: ratings, and lights.
+
+Both are asked for by commands, so that they stand in the journal and replay; `due` says which ones
+are due, and whoever holds the clock sends them. A rating is small and kept in the book. Lights are
+as many as there are positions: `publish` computes them from the book, the event carries a digest of
+each lane, and whoever shows them calls `publish` again after the step, from the same book.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple, cast
+
+import numpy as np
+
+from delever.core.book import Book
+from delever.core.book.contract_state import ContractState
+from delever.core.book.position_table import Lane as Positions
+from delever.core.book.position_table import LaneColumns
+from delever.core.kernels import Each, Shown, kernels_for, where_of
+from delever.core.messages import (
+    Command,
+    Event,
+    LaneLights,
+    LightsRefreshed,
+    RatingsSet,
+    RefreshLights,
+    RefreshRatings,
+    Side,
+)
+from delever.core.risk.rating import rate_all
+from delever.core.rules import RULE_SETS
+from delever.core.rules.ranking import Product, Ranking, rank_lane
+from delever.core.valuation.side_valuation import joint_columns, view_lane
+
+Lane = tuple[str, Side]
+
+
+class Alike(NamedTuple):
+    """What contracts share that are ranked in one go: rules, wallets, and that they can be."""
+
+    rules: str
+    settle: str
+    at_once: bool
+
+
+@dataclass(slots=True)
+class ShownLane:
+    """What one lane shows, by account number, then position; rank and light 0: not in line."""
+
+    account: np.ndarray
+    position: np.ndarray
+    rank: np.ndarray
+    light: np.ndarray
+    _digest: str = ""
+
+    def digest(self) -> str:
+        """Return the BLAKE2b-256 of all of it, in hexadecimal; computed once."""
+        if not self._digest:
+            shown = hashlib.blake2b(digest_size=32)
+            for column in (self.account, self.position, self.rank, self.light):
+                shown.update(np.ascontiguousarray(column, column.dtype.newbyteorder("<")).data)
+            self._digest = shown.hexdigest()
+        return self._digest
+
+
+@dataclass(frozen=True, slots=True)
+class Arranged:
+    """A lane's positions in the order in which they are shown, and how the kernels take the lane.
+
+    `place` says where each row stands in that order. It holds until a position is opened or closed.
+    """
+
+    opened_or_closed: int
+    account: np.ndarray
+    position: np.ndarray
+    place: np.ndarray
+    columns: LaneColumns
+    where: bytes
+
+
+Arrangement = tuple[ContractState, list[Arranged]]
+
+
+@dataclass
+class ShownContract:
+    """What both lanes of a contract show as of one sequence: rank and light, one after the other.
+
+    A lane is put together when it is first asked for: there are many contracts, and few are read.
+    """
+
+    as_of: int
+    alike: Alike
+    arranged: list[Arranged]
+    rank: np.ndarray
+    light: np.ndarray
+
+    @cached_property
+    def lanes(self) -> dict[Side, ShownLane]:
+        """What each lane shows."""
+        middle = len(self.arranged[0].place)
+        parts = slice(middle), slice(middle, None)
+        return {
+            side: ShownLane(lane.account, lane.position, self.rank[part], self.light[part])
+            for side, lane, part in zip(Side, self.arranged, parts, strict=True)
+        }
+
+
+@dataclass(frozen=True)
+class Published:
+    """The lights and ranks of all contracts with a mark, as of one sequence."""
+
+    as_of: int
+    time_ms: int
+    contracts: dict[str, ShownContract]
+
+    @cached_property
+    def lanes(self) -> dict[Lane, ShownLane]:
+        """What each lane shows."""
+        return {
+            (name, side): lane
+            for name, shown in self.contracts.items()
+            for side, lane in shown.lanes.items()
+        }
+
+    def light(self, contract: str, side: Side, account: int) -> int:
+        """Return the light of an account (by number), the highest of several positions, or 0."""
+        shown = self.contracts.get(contract)
+        if shown is None:
+            return 0
+        lane = shown.lanes[side]
+        first, last = np.searchsorted(lane.account, (account, account + 1))
+        return int(lane.light[first:last].max(initial=0))
+
+
+def published(book: Book, command: Command, each: Each) -> Iterator[Event]:
+    """Yield what a refresh publishes, from the book as the step leaves it."""
+    match command:
+        case RefreshRatings(contracts=contracts):
+            yield RatingsSet(ratings=rate_all(book, contracts))
+        case RefreshLights():
+            shown = publish(book, each)
+            lanes = tuple(_summary(key, lane) for key, lane in shown.lanes.items())
+            yield LightsRefreshed(as_of=shown.as_of, time_ms=shown.time_ms, lanes=lanes)
+        case _:
+            return
+
+
+def due(
+    book: Book, time_ms: int, *, ratings_every_ms: int, lights_every_ms: int
+) -> tuple[Command, ...]:
+    """Return the refreshes that are due at a time: what its period has passed since, or never was.
+
+    Before the first mark there is nothing to publish. A contract whose first mark came after the
+    last ratings is rated with the next ones.
+    """
+    if not any(state.mark for state in book.contracts.values()):
+        return ()
+    rated = [state.rating.time_ms for state in book.contracts.values() if state.rating]
+    commands: list[Command] = []
+    if not rated or time_ms - max(rated) >= ratings_every_ms:
+        commands.append(RefreshRatings(time_ms=time_ms))
+    if book.lights is None or time_ms - book.lights.time_ms >= lights_every_ms:
+        commands.append(RefreshLights(time_ms=time_ms))
+    return tuple(commands)
+
+
+def publish(book: Book, each: Each = map) -> Published:
+    """Return the lights and ranks of every lane of a contract with a mark.
+
+    A contract is ranked again only where its positions, its mark, or the wallet of somebody who
+    holds it has changed since it was last published. `each` is as of a step.
+    """
+    shown = show(book, [state for state in book.contracts.values() if state.mark], each)
+    book.remember(shown)
+    return Published(book.sequence, book.time_ms, shown)
+
+
+def show(book: Book, states: Sequence[ContractState], each: Each = map) -> dict[str, ShownContract]:
+    """Return what both lanes of contracts show now: what they showed, where that still holds."""
+    shown: dict[str, ShownContract] = {}
+    anew: dict[Alike, list[Arrangement]] = {}
+    for state in states:
+        before: ShownContract | None = book.shown.get(state.name)
+        rules = book.pool_of(state).definition.rules
+        if before is not None and not _is_stale(book, state, before, rules):
+            shown[state.name] = before
+            continue
+        kept = before.arranged if before else (None, None)
+        arranged = list(map(_arranged, state.lanes.values(), kept))
+        same = before is not None and before.alike.rules == rules
+        alike = before.alike if before and same else _alike(state, rules)
+        anew.setdefault(alike, []).append((state, arranged))
+    alone = sum(map(len, anew.values())) < len(states)
+    for alike, members in anew.items():
+        shown.update(_show(book, alike, members, each, alone=alone))
+    return {state.name: shown[state.name] for state in states}
+
+
+def _alike(state: ContractState, rules: str) -> Alike:
+    ranking = RULE_SETS[rules].ranking
+    closes = ranking.closes and not state.terms.adl_exempt and not ranking.exempts(state.terms)
+    return Alike(rules, state.terms.settle, closes and isinstance(ranking.score, Product))
+
+
+def _show(
+    book: Book, alike: Alike, members: list[Arrangement], each: Each, *, alone: bool
+) -> Iterator[tuple[str, ShownContract]]:
+    """Return what contracts that are ranked alike show now, by name.
+
+    What they show lies one after the other. Where others are not shown anew it is copied apart, so
+    that a contract which then stays as it is does not keep alive what all others showed.
+    """
+    ranking = RULE_SETS[alike.rules].ranking
+    size = sum([len(lane.place) for _, arranged in members for lane in arranged])
+    rank, light = np.empty(size, np.int32), np.empty(size, np.int8)
+    shown, end = [], 0
+    for _, arranged in members:  # made before they are ranked, which needs all of the cache
+        first, end = end, end + len(arranged[0].place) + len(arranged[1].place)
+        own = rank[first:end], light[first:end]
+        shown.append(ShownContract(book.sequence, alike, arranged, *own))
+    (_at_once if alike.at_once else _one_by_one)(book, members, ranking, each, rank, light)
+    if ranking.joint and book.accounts.any_hedges:
+        pairs = zip(members, shown, strict=True)
+        shown = [replace(one, light=_joined(book, state, one)) for (state, _), one in pairs]
+    if alone:
+        shown = [replace(one, rank=one.rank.copy(), light=one.light.copy()) for one in shown]
+    return zip([state.name for state, _ in members], shown, strict=True)
+
+
+def _is_stale(book: Book, state: ContractState, shown: ShownContract, rules: str) -> bool:
+    """Whether anything that the ranks depend on has changed since."""
+    long, short = state.lanes.values()
+    if long.changed_at > shown.as_of or short.changed_at > shown.as_of:
+        return True
+    if shown.alike.rules != rules or RULE_SETS[rules].ranking.timed:
+        return True
+    wallets = book.asset_of(state).wallets
+    is_stale = kernels_for(wallets.size).is_stale
+    accounts = long.columns().account, short.columns().account
+    return any(is_stale(column, wallets.rows, shown.as_of) for column in accounts)
+
+
+def _arranged(lane: Positions, before: Arranged | None) -> Arranged:
+    if before is not None and before.opened_or_closed == lane.opened_or_closed:
+        return before
+    account, position = lane.account[: lane.size], lane.position[: lane.size]
+    order = np.lexsort((position, account))
+    place = np.empty(lane.size, np.int32)
+    place[order] = np.arange(lane.size)
+    one_number = lane.labels <= {0}  # then one stands for all
+    numbers = np.broadcast_to(np.int32(0), lane.size) if one_number else position[order]
+    where = lane.where() + where_of(place)
+    return Arranged(lane.opened_or_closed, account[order], numbers, place, lane.columns(), where)
+
+
+def _at_once(
+    book: Book,
+    members: list[Arrangement],
+    ranking: Ranking,
+    each: Each,
+    rank: np.ndarray,
+    light: np.ndarray,
+) -> None:
+    """Fill in rank and light of all positions, in the order in which they are shown."""
+    lanes: list[Shown] = [lane for _, arranged in members for lane in arranged]
+    hedging = members if book.accounts.any_hedges else []
+    hedged = ((state, side) for state, _ in hedging for side in Side)
+    joint = list(each(lambda lane: joint_columns(book, *lane), hedged))
+    score = cast("Product", ranking.score)
+    line = ranking.profitable_only, ranking.levels, ranking.weighting == "count"
+    wallets, accounts = book.asset_of(members[0][0]).wallets, book.accounts
+    exempt = accounts.adl_exempt if accounts.any_exempt else accounts.adl_exempt[:0]
+    around = wallets.rows, exempt, accounts.order()
+    kernels_for(accounts.size).show_lanes(
+        lanes, joint, *around, *score.places(), *line, rank, light, each
+    )
+
+
+def _one_by_one(
+    book: Book,
+    members: list[Arrangement],
+    ranking: Ranking,
+    each: Each,
+    rank: np.ndarray,
+    light: np.ndarray,
+) -> None:
+    """Do the same where a score is programmed rather than told, or nobody is closed."""
+
+    def ranked(lane: tuple[ContractState, Side, Arranged]) -> tuple[np.ndarray, np.ndarray]:
+        state, side, arranged = lane
+        queue, size = rank_lane(view_lane(book, state, side), ranking), len(arranged.place)
+        own_rank, own_light = np.empty(size, np.int32), np.empty(size, np.int8)
+        own_rank[arranged.place], own_light[arranged.place] = queue.rank, queue.light
+        return own_rank, own_light
+
+    lanes = [
+        (state, side, lane)
+        for state, arranged in members
+        for side, lane in zip(Side, arranged, strict=True)
+    ]
+    ranks, lights = zip(*each(ranked, lanes), strict=True)
+    np.concatenate(ranks, out=rank)
+    np.concatenate(lights, out=light)
+
+
+def _joined(book: Book, state: ContractState, shown: ShownContract) -> np.ndarray:
+    """Return lights with the higher one of both lanes where an account hedges across both."""
+    long, short = (_hedging(book, lane) for lane in state.lanes.values())
+    joint = np.intersect1d(long, short, assume_unique=True)
+    if not len(joint):
+        return shown.light
+    account = np.concatenate([lane.account for lane in shown.arranged])
+    found = np.searchsorted(joint, account)
+    found[found == len(joint)] = 0
+    own = joint[found] == account
+    highest = np.zeros(len(joint), np.int8)
+    np.maximum.at(highest, found[own], shown.light[own])
+    return np.where(own, highest[found], shown.light)
+
+
+def _hedging(book: Book, lane: Positions) -> np.ndarray:
+    """Return the accounts in hedge mode that hold positions in a lane, and none isolated."""
+    account, isolated = lane.account[: lane.size], lane.isolated[: lane.size]
+    held = np.unique(account[book.accounts.hedge_mode[account]])
+    return np.setdiff1d(held, account[isolated], assume_unique=False)
+
+
+def _summary(key: Lane, lane: ShownLane) -> LaneLights:
+    return LaneLights(
+        contract=key[0],
+        side=key[1],
+        positions=len(lane.account),
+        in_line=int(np.count_nonzero(lane.rank)),
+        digest=lane.digest(),
+    )

@@ -1,0 +1,177 @@
+"""Everything a ranking may look at, for a whole lane at once, in integer Cash.
+
+The margin bucket of an isolated position is the position itself; that of a cross position is its
+account's wallet in the settle asset, with all of its cross positions.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from delever.core.book import Book
+from delever.core.book.contract_state import ContractState
+from delever.core.book.position_table import Lane
+from delever.core.market.contract_terms import Terms
+from delever.core.messages import Side
+from delever.core.units import Bools, Ints, div_floor
+
+
+@dataclass(frozen=True, slots=True)
+class LaneView:
+    """A lane's positions, valued at one mark; all columns have one entry a position.
+
+    `notional`, `entry_notional` are absolute values at mark and at entry; `profit` is unrealised.
+    `balance`, `equity`, `bucket_profit`, `bucket_maintenance` belong to the margin bucket;
+    `maintenance` and `initial_margin` to the position. `joint_profit` and `joint_notional` add the
+    other side where one account holds both across, in hedge mode. `account_order` breaks ties.
+    """
+
+    terms: Terms
+    side: Side
+    mark_ticks: int
+    previous_mark_ticks: int
+    as_of: int
+    time_ms: int
+    account: Ints
+    account_order: Ints
+    position: Ints
+    lots: Ints
+    cost: Ints
+    notional: Ints
+    entry_notional: Ints
+    profit: Ints
+    margin: Ints
+    isolated: Bools
+    balance: Ints
+    bucket_profit: Ints
+    equity: Ints
+    maintenance: Ints
+    bucket_maintenance: Ints
+    initial_margin: Ints
+    joint_profit: Ints
+    joint_notional: Ints
+    under_liquidation: Bools
+    account_exempt: Bools
+
+    @property
+    def size(self) -> int:
+        """How many positions the lane holds."""
+        return len(self.lots)
+
+    def with_rows(self, changes: Mapping[int, Mapping[str, int]]) -> "LaneView":
+        """Return the view with numbers of some rows replaced: what a what-if ranks."""
+        names = {name for numbers in changes.values() for name in numbers}
+        columns = {name: getattr(self, name).copy() for name in names}
+        for row, numbers in changes.items():
+            for name, number in numbers.items():
+                columns[name][row] = number
+        return replace(self, **columns)
+
+
+def view_lane(book: Book, state: ContractState, side: Side) -> LaneView:
+    """Return the lane as it stands at the contract's current mark and the book's sequence."""
+    lane = state.lanes[side]
+    n = lane.size
+    account, isolated = lane.account[:n].astype(np.int64), lane.isolated[:n]
+    wallets = book.asset_of(state).wallets
+    profit, margin, maintenance = lane.profit[:n], lane.margin[:n], lane.maintenance[:n]
+    balance = np.where(isolated, margin, wallets.balance[account])
+    bucket_profit = np.where(isolated, profit, wallets.profit[account])
+    entry_notional = abs(lane.cost[:n])
+    notional = abs(lane.cost[:n] + profit)
+    joint_profit, joint_notional = _joint(book, state, side, profit, notional)
+    return LaneView(
+        terms=state.terms,
+        side=side,
+        mark_ticks=state.mark,
+        previous_mark_ticks=state.previous_mark,
+        as_of=book.sequence,
+        time_ms=book.time_ms,
+        account=account,
+        account_order=book.accounts.order()[account].astype(np.int64),
+        position=lane.position[:n].astype(np.int64),
+        lots=lane.lots[:n].copy(),
+        cost=lane.cost[:n].copy(),
+        notional=notional,
+        entry_notional=entry_notional,
+        profit=profit.copy(),
+        margin=margin.copy(),
+        isolated=isolated.copy(),
+        balance=balance,
+        bucket_profit=bucket_profit,
+        equity=balance + bucket_profit,
+        maintenance=maintenance.copy(),
+        bucket_maintenance=np.where(isolated, maintenance, wallets.maintenance[account]),
+        initial_margin=initial_margin(entry_notional, lane.leverage[:n]),
+        joint_profit=joint_profit,
+        joint_notional=joint_notional,
+        under_liquidation=lane.under_liquidation[:n].copy(),
+        account_exempt=book.accounts.adl_exempt[account],
+    )
+
+
+def joint_columns(book: Book, state: ContractState, side: Side) -> tuple[Ints, Ints]:
+    """Return joint profit and notional of a lane, as a view has them."""
+    columns = state.lanes[side].columns()
+    notional = abs(columns.cost + columns.profit)
+    return _joint(book, state, side, columns.profit, notional)
+
+
+def initial_margin(entry_notional_cash: Ints, leverage_hundredths: Ints) -> Ints:
+    """Return entry notional / leverage in Cash, rounded down; leverage counts in hundredths."""
+    leverage = leverage_hundredths.astype(np.int64)
+    whole = div_floor(entry_notional_cash, leverage)
+    rest = entry_notional_cash - whole * leverage
+    return whole * 100 + div_floor(rest * 100, leverage)
+
+
+def _joint(
+    book: Book, state: ContractState, side: Side, profit: Ints, notional: Ints
+) -> tuple[Ints, Ints]:
+    """Return profit and notional, of both sides together where an account holds both across.
+
+    In hedge mode only; the account's cross positions of either side then all show the same sums.
+    """
+    own, other = state.lanes[side], state.lanes[side.opposite]
+    account = own.account[: own.size]
+    joins = book.accounts.hedge_mode[account] & ~own.isolated[: own.size]
+    if not joins.any():
+        return profit.copy(), notional
+    rows = np.flatnonzero(joins)
+    own_profit, own_notional = _of_accounts(own, account[rows])
+    other_profit, other_notional = _of_accounts(other, account[rows])
+    both = other_notional > 0
+    rows, joint_profit, joint_notional = rows[both], profit.copy(), notional.copy()
+    joint_profit[rows] = (own_profit + other_profit)[both]
+    joint_notional[rows] = (own_notional + other_notional)[both]
+    return joint_profit, joint_notional
+
+
+FEW_NUMBERS = 8
+"""Up to so many position numbers a lane is searched by account; beyond, it is summed whole."""
+
+
+def _of_accounts(lane: Lane, accounts: Ints) -> tuple[Ints, Ints]:
+    """Return profit and notional of a lane's cross positions, summed for each of the accounts."""
+    if len(lane.labels) > FEW_NUMBERS:
+        profit, notional = _by_account(lane, int(accounts.max(initial=0)) + 1)
+        return profit[accounts], notional[accounts]
+    profit, notional = np.zeros((2, len(accounts)), np.int64)
+    for label in sorted(lane.labels):
+        rows = lane.index.find_all(accounts, np.full(len(accounts), label))
+        held = np.flatnonzero((rows >= 0) & ~lane.isolated[rows])
+        rows = rows[held]
+        profit[held] += lane.profit[rows]
+        notional[held] += abs(lane.cost[rows] + lane.profit[rows])
+    return profit, notional
+
+
+def _by_account(lane: Lane, accounts: int) -> tuple[Ints, Ints]:
+    """Return the profit and notional of a lane's cross positions by account, below a number."""
+    profit, notional = np.zeros((2, accounts), np.int64)
+    chosen = ~lane.isolated[: lane.size] & (lane.account[: lane.size] < accounts)
+    account, rows = lane.account[: lane.size][chosen], np.flatnonzero(chosen)
+    np.add.at(profit, account, lane.profit[rows])
+    np.add.at(notional, account, abs(lane.cost[rows] + lane.profit[rows]))
+    return profit, notional

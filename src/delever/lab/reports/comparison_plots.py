@@ -1,0 +1,115 @@
+"""Pictures of where positions stand under several rule sets, and by what ADL would start."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import polars as pl
+from matplotlib.figure import Figure
+
+from delever.lab.errors import InputError, in_words
+from delever.lab.reports.run_plots import BLUE, INK, RED, STYLE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+POSITIONS = 40
+"""Positions that one picture shows: those that stand foremost over all rule sets."""
+
+SHADES = ("#e9edf1", "#fde3d3", "#fbbf9d", "#f58e63", "#dd5440", "#a81d2d")
+"""Not in line, then one to five lights: from pale to dark, so that they differ in grey, too."""
+
+DARK_FROM = 4
+_ON_PALE, _ON_DARK = "#16202a", "#ffffff"
+
+
+def place_figures(compared: pl.DataFrame) -> dict[str, Figure]:
+    """Return the pictures of `compare_rules` by name: a map a contract and side, its triggers.
+
+    Raises InputError where there is no position.
+    """
+    figures: dict[str, Figure] = {}
+    with mpl.rc_context(STYLE):
+        for (contract,), rows in compared.group_by(["contract"], maintain_order=True):
+            for (side,), lane in rows.group_by(["side"], maintain_order=True):
+                figures[f"places-{contract}-{side}"] = _map(lane, str(contract), str(side))
+            figures[f"triggers-{contract}"] = _triggers(rows, str(contract))
+    if not figures:
+        raise InputError("holds no position: there is nothing to draw")
+    return figures
+
+
+def foremost(lane: pl.DataFrame) -> list[tuple[str, int]]:
+    """Return the positions that are drawn, as account and number: by mean share of the queue."""
+    share = pl.col("rank").fill_null(pl.col("of") + 1) / (pl.col("of") + 1)
+    ordered = (
+        lane.with_columns(share=share)
+        .group_by("account", "position", maintain_order=True)
+        .agg(pl.col("share").mean())
+        .sort("share", "account", "position")
+        .head(POSITIONS)
+    )
+    return list(ordered.select("account", "position").iter_rows())
+
+
+def _map(lane: pl.DataFrame, contract: str, side: str) -> Figure:
+    """Draw a row a position, a column a rule set: colour is the light, the number the rank."""
+    positions = foremost(lane)
+    rules = lane["rules"].unique(maintain_order=True).to_list()
+    cells = {(row["account"], row["position"], row["rules"]): row for row in lane.to_dicts()}
+    figure = Figure(figsize=(1.9 + 0.36 * len(rules), 1.5 + 0.23 * len(positions)))
+    axis = figure.subplots()
+    for y, (account, number) in enumerate(positions):
+        for x, name in enumerate(rules):
+            row = cells.get((account, number, name))
+            if row is not None:
+                _cell(axis, x, y, row)
+    axis.set(xlim=(-0.5, len(rules) - 0.5), ylim=(len(positions) - 0.5, -0.5))
+    axis.set_xticks(range(len(rules)), rules, rotation=60, ha="right", rotation_mode="anchor")
+    names = [f"{account} {number}" if number else account for account, number in positions]
+    axis.set_yticks(range(len(positions)), names)
+    axis.grid(visible=False)
+    axis.set_title(f"{contract}, {side}: rank; the darker, the more lights")
+    return figure
+
+
+def _cell(axis: "Axes", x: int, y: int, row: dict[str, Any]) -> None:
+    light = row["light"] or 0
+    axis.fill_between([x - 0.48, x + 0.48], y - 0.46, y + 0.46, color=SHADES[light], linewidth=0)
+    ink = _ON_DARK if light >= DARK_FROM else _ON_PALE
+    text = "-" if row["rank"] is None else str(row["rank"])
+    axis.text(x, y, text, ha="center", va="center", fontsize=7, color=ink)
+
+
+def _triggers(rows: pl.DataFrame, contract: str) -> Figure:
+    """Draw how far each rule set is from ADL, by the trigger that is nearest."""
+    nearest = rows.unique("rules", keep="first", maintain_order=True).to_dicts()[::-1]
+    names = [row["rules"] for row in nearest]
+    progress = [float(row["progress"] or 0) for row in nearest]
+    figure = Figure(figsize=(9, 1.1 + 0.22 * len(names)))
+    axis = figure.subplots()
+    colours = [RED if row["holds"] else BLUE for row in nearest]
+    axis.barh(names, progress, color=colours)
+    _name_triggers(axis, nearest, progress)
+    axis.set(xlim=(0, 100))
+    axis.grid(visible=False, axis="y")
+    axis.margins(y=0.01)
+    axis.set_title(f"{contract}: how far ADL is on its way, %, and by which trigger")
+    return figure
+
+
+def _name_triggers(
+    axis: "Axes", nearest: Sequence[dict[str, Any]], progress: Sequence[float]
+) -> None:
+    for y, (row, way) in enumerate(zip(nearest, progress, strict=True)):
+        name = in_words(row["trigger"]) if row["trigger"] else "no queue"
+        inside = way > 60
+        axis.text(
+            way - 1 if inside else way + 1,
+            y,
+            name,
+            ha="right" if inside else "left",
+            va="center",
+            fontsize=7,
+            color=_ON_DARK if inside else INK,
+        )

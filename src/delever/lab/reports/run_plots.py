@@ -1,0 +1,295 @@
+"""Pictures of a finished run or comparison, with matplotlib (the extra `plot`), for paper and page.
+
+Money is drawn as floats and written nowhere: exact numbers stand in tables. Lines are steps,
+because a number holds until the next; marks are dots, because one moves on while nothing observes
+its pool. Of a long path each stretch keeps its first, last, least and largest.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+import polars as pl
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from delever.lab.errors import InputError
+from delever.lab.reports.run_store import Kept
+from delever.lab.runs.run import Episode
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK = "#1b2733"
+GRID = "#8a949e"
+BLUE, RED, GREEN, AMBER = "#2f6fde", "#d43f3a", "#2a9d5c", "#c77d0a"
+
+STYLE: dict[Any, Any] = {
+    "axes.edgecolor": GRID,
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "figure.constrained_layout.use": True,
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "grid.alpha": 0.35,
+    "grid.color": GRID,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "delever",
+    "text.color": INK,
+    "text.parse_math": False,  # a $ in a name is no formula
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+POINTS = 1_000
+"""Stretches that a long path is drawn in, at most."""
+
+BARS = 20
+"""Accounts that the picture of fills names."""
+
+FORMATS = ("png", "svg")
+
+
+def run_figures(kept: Kept) -> dict[str, Figure]:
+    """Return every picture of a run by name: contracts that ADL or takeovers touched, pools, fills.
+
+    Raises InputError where nothing happened that could be drawn.
+    """
+    with mpl.rc_context(STYLE):
+        figures: dict[str, Figure] = {}
+        for total in kept.summary.contracts:
+            path = kept.contracts.filter(pl.col("contract") == total.contract)
+            if path.height:
+                figures[f"contract-{total.contract}"] = _contract(path, kept)
+        for pool in kept.summary.pools:
+            path = kept.pools.filter(pl.col("pool") == pool.pool)
+            if path.height:
+                figures[f"pool-{pool.pool}"] = _pool(path, kept.summary.until_ms)
+        for asset, fills in _by_asset(kept):
+            figures[f"fills-{asset}"] = _fills(fills, asset)
+    if not figures:
+        raise InputError("holds no path of a pool and no fill: there is nothing to draw")
+    return figures
+
+
+def comparison_figures(compared: pl.DataFrame) -> dict[str, Figure]:
+    """Return the pictures of a comparison by name: one a contract, a bar a rule set."""
+    with mpl.rc_context(STYLE):
+        contracts = compared["contract"].drop_nulls().unique(maintain_order=True)
+        figures = {
+            f"comparison-{contract}": _comparison(compared.filter(pl.col("contract") == contract))
+            for contract in contracts
+        }
+    if not figures:
+        raise InputError("no rule set closed or took over anything: there is nothing to draw")
+    return figures
+
+
+def write_plots(figures: dict[str, Figure], directory: Path) -> list[Path]:
+    """Write every figure as PNG (200 dots an inch) and as SVG; return the files."""
+    directory.mkdir(parents=True, exist_ok=True)
+    written = []
+    with mpl.rc_context(STYLE):
+        for name, figure in figures.items():
+            for form in FORMATS:
+                file = directory / f"{name.replace('/', '_')}.{form}"
+                stamp = {"Date": None} if form == "svg" else {}
+                figure.savefig(file, dpi=200, metadata=stamp)
+                written.append(file)
+    return written
+
+
+# --- one picture each ---
+
+
+def _contract(path: pl.DataFrame, kept: Kept) -> Figure:
+    """Draw a contract's profit against its peak and ADL's levels, above the mark it goes with."""
+    contract, asset = path["contract"][0], path["asset"][0]
+    path = _thinned(path, "profit")
+    until_ms = kept.summary.until_ms
+    figure = Figure(figsize=(9, 4.6))
+    axes = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    profit, mark = axes
+    profit.set_title(f"{contract}: profit of its pool's inventory, {asset}")
+    _steps(profit, path, "profit", BLUE, "profit", until_ms)
+    _steps(profit, path, "profit_peak", GRID, "rolling peak", until_ms, "--")
+    if path["starts_at"].null_count() < path.height:
+        _steps(profit, path, "starts_at", RED, "ADL starts", until_ms, ":")
+        _steps(profit, path, "stops_at", GREEN, "ADL stops", until_ms, ":")
+    _shade(profit, kept.summary.episodes, contract, until_ms)
+    mark.plot(_times(path), path["mark"].cast(pl.Float64).to_numpy(), ".", color=INK, markersize=2)
+    mark.set_title("Mark, whenever the pool was observed")
+    _finish(axes)
+    return figure
+
+
+def _pool(path: pl.DataFrame, until_ms: int) -> Figure:
+    path = _thinned(path, "equity")
+    figure = Figure(figsize=(9, 2.8))
+    axis = figure.subplots()
+    axis.set_title(f"Pool {path['pool'][0]}, {path['asset'][0]}")
+    _steps(axis, path, "balance", BLUE, "balance", until_ms)
+    _steps(axis, path, "equity", AMBER, "equity", until_ms, "-.")
+    _steps(axis, path, "balance_peak", GRID, "rolling peak of the balance", until_ms, "--")
+    axis.axhline(0, color=RED, linewidth=0.8)
+    _finish([axis])
+    return figure
+
+
+def _by_asset(kept: Kept) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Yield the fills of the contracts that settle in one asset: two assets make no sum."""
+    contracts: dict[str, list[str]] = {}
+    for total in kept.summary.contracts:
+        contracts.setdefault(total.asset, []).append(total.contract)
+    for asset, names in contracts.items():
+        fills = kept.fills.filter(pl.col("contract").is_in(names))
+        if fills.height:
+            yield asset, fills
+
+
+def _fills(fills: pl.DataFrame, asset: str) -> Figure:
+    """Draw who was closed: the profit that ADL realised, largest first, and how it adds up."""
+    by_account = (
+        fills.group_by("account", maintain_order=True)
+        .agg(pl.col("realised").sum())
+        .sort("realised", descending=True, maintain_order=True)
+    )
+    values = by_account["realised"].cast(pl.Float64).to_numpy()
+    figure = Figure(figsize=(9, 3.2))
+    largest, shares = figure.subplots(1, 2, width_ratios=(3, 2))
+    names = by_account["account"].to_list()[:BARS]
+    largest.bar(names, values[:BARS], color=BLUE)
+    more = len(values) - BARS
+    largest.set_title(f"Profit realised by ADL, {asset}")
+    largest.set_xlabel(f"the largest {BARS} of {len(values)} accounts" if more > 0 else "account")
+    largest.tick_params(axis="x", rotation=60 if len(names) > 6 else 0)
+    largest.grid(visible=False, axis="x")
+    largest.yaxis.set_major_formatter("{x:,.10g}")
+    gains = np.sort(np.maximum(values, 0))[::-1]
+    total = float(gains.sum()) or 1.0
+    shares.plot(
+        np.arange(len(gains) + 1) * 100 / len(gains),
+        np.concatenate([[0.0], gains.cumsum() * 100 / total]),
+        color=BLUE,
+    )
+    shares.plot([0, 100], [0, 100], color=GRID, linestyle="--", linewidth=0.8)
+    shares.set_title("Share of it, %")
+    shares.set_xlabel("accounts, %, the largest profit first")
+    return figure
+
+
+def _comparison(compared: pl.DataFrame) -> Figure:
+    """Draw a bar a rule set: what it costs, and where it is known, how it is shared out."""
+    asset = compared["asset"][0]
+    panels = [
+        ("borne", f"Borne by candidates, {asset}", RED),
+        ("pool_profit", f"Pool profit, {asset}", BLUE),
+        ("accounts", "Accounts affected", AMBER),
+        ("haircut", "Haircut, %", RED),
+        ("largest", "Largest part, %", AMBER),
+        ("gini", "Gini of what was given up", GREEN),
+    ]
+    told = [each for each in panels if each[0] in compared.columns]
+    told = [each for each in told if compared[each[0]].null_count() < compared.height]
+    rows = -(-len(told) // 3)
+    figure = Figure(figsize=(9, (1.2 + 0.24 * compared.height) * rows + 0.2))
+    axes = figure.subplots(rows, 3, sharey=True, squeeze=False).flatten()
+    names = compared["rules"].to_list()[::-1]
+    for axis, (column, title, colour) in zip(axes, told, strict=False):
+        values = compared[column].cast(pl.Float64).fill_null(0).to_list()
+        axis.barh(names, values[::-1], color=colour)
+        axis.set_title(title, fontsize=9)
+        axis.axvline(0, color=INK, linewidth=0.6)
+        axis.grid(visible=False, axis="y")
+        axis.margins(y=0.01)
+        axis.xaxis.set_major_locator(MaxNLocator(4, integer=column != "gini"))
+        axis.xaxis.set_major_formatter("{x:,.10g}")
+    for axis in axes[len(told) :]:
+        axis.set_visible(False)
+    figure.suptitle(compared["contract"][0], x=0.01, ha="left", fontweight="bold")
+    return figure
+
+
+# --- what they are drawn with ---
+
+
+def _thinned(path: pl.DataFrame, extreme: str) -> pl.DataFrame:
+    """Return a path in at most POINTS stretches, each with its first, last and extreme rows."""
+    if path.height <= 4 * POINTS:
+        return path
+    edges = np.linspace(0, path.height, POINTS + 1).astype(int)
+    values = path[extreme].cast(pl.Float64).to_numpy()
+    kept = sorted({row for begin, end in pairwise(edges) for row in _telling(values, begin, end)})
+    return path[kept]
+
+
+def _telling(
+    values: "np.ndarray[tuple[int], np.dtype[np.float64]]", begin: int, end: int
+) -> set[int]:
+    part = values[begin:end]
+    return {begin, end - 1, begin + int(part.argmin()), begin + int(part.argmax())}
+
+
+def _times(path: pl.DataFrame) -> "np.ndarray[tuple[int], np.dtype[np.datetime64]]":
+    return path["time_ms"].to_numpy().astype("datetime64[ms]")
+
+
+def _steps(
+    axis: "Axes",
+    path: pl.DataFrame,
+    column: str,
+    colour: str,
+    label: str,
+    until_ms: int,
+    line: str = "-",
+) -> None:
+    """Draw a number that holds until the next, the last one until the end of the run."""
+    values = path[column].cast(pl.Float64).to_numpy()
+    width = 1.6 if line == "-" else 1.1
+    axis.step(
+        np.append(_times(path), np.datetime64(until_ms, "ms")),
+        np.append(values, values[-1]),
+        where="post",
+        color=colour,
+        label=label,
+        linestyle=line,
+        linewidth=width,
+    )
+
+
+def _shade(axis: "Axes", episodes: Sequence[Episode], contract: str, until_ms: int) -> None:
+    """Shade the time during which ADL was on."""
+    label = "ADL on"
+    for begin, end in _spans(episodes, contract, until_ms):
+        span = np.array([begin, end]).astype("datetime64[ms]")
+        axis.axvspan(span[0], span[1], color=RED, alpha=0.12, linewidth=0, label=label)
+        label = "_"
+
+
+def _spans(episodes: Sequence[Episode], contract: str, until_ms: int) -> Iterator[tuple[int, int]]:
+    for episode in episodes:
+        if episode.contract == contract:
+            yield episode.started_ms, episode.stopped_ms or until_ms
+
+
+def _finish(axes: Sequence["Axes"]) -> None:
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+    axes[-1].xaxis.set_major_locator(locator)
+    formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+    axes[-1].xaxis.set_major_formatter(formatter)
+    axes[-1].set_xlabel("UTC")
+    for axis in axes:
+        axis.yaxis.set_major_formatter("{x:,.10g}")
+    if len(axes[0].get_legend_handles_labels()[1]) > 1:
+        axes[0].legend(loc="upper left", bbox_to_anchor=(1, 1))

@@ -1,0 +1,291 @@
+"""Binance's words for one account: quantiles, positions, forced orders, and its stream's events."""
+
+from collections.abc import Iterable
+from fractions import Fraction
+
+from delever.core.messages import AdlFilled, Side, TakenOver
+from delever.core.rules.ranking import QUANTILE
+from delever.core.units import div_nearest, format_scaled
+from delever.server.venues import decimals as amounts
+from delever.server.venues.binance.payloads import Json, Market, fixed, pair_of
+from delever.server.venues.decimals import Held
+
+ADL = "adl_autoclose"
+"""The client order id that announces ADL."""
+
+NEW, FILLED = "NEW", "FILLED"
+
+
+def quantile(light: int) -> int:
+    """Return 0-4, 4 next in line, for an internal light of 0-5."""
+    return int(QUANTILE.to_venue(light))
+
+
+def adl_quantile(symbol: str, lights: dict[Side, int], *, hedge_mode: bool, isolated: bool) -> Json:
+    """Return the quantiles of an account's positions in one symbol.
+
+    One-way positions stand under BOTH. In hedge mode each side has its own; across cross positions
+    HEDGE stands in place of BOTH, as a sign without a value.
+    """
+    sides = {side.name: quantile(lights.get(side, 0)) if hedge_mode else 0 for side in Side}
+    if hedge_mode and not isolated:
+        return {"symbol": symbol, "adlQuantile": sides | {"HEDGE": 0}}
+    both = 0 if hedge_mode else quantile(max(lights.values(), default=0))
+    return {"symbol": symbol, "adlQuantile": sides | {"BOTH": both}}
+
+
+def _computed(market: Market, ticks: Fraction) -> str:
+    """Return a price between ticks, to nearest, as short as it can be."""
+    decimals = max(amounts.ENTRY_DECIMALS, market.terms.tick[1])
+    scaled = market.exact_price(ticks) * 10**decimals
+    return format_scaled(div_nearest(scaled.numerator, scaled.denominator), decimals)
+
+
+def _entry(market: Market, held: Held) -> str:
+    return amounts.entry_price(market.terms, held.lots, held.cost_cash)
+
+
+def _shared(market: Market, held: Held, *, hedge_mode: bool, liquidation: Fraction | None) -> Json:
+    """Return what every form of a position has."""
+    entry = _entry(market, held)
+    return {
+        "symbol": market.symbol,
+        "positionSide": position_side(held.side, hedge_mode=hedge_mode),
+        "positionAmt": market.quantity(held.side.sign * held.lots),
+        "entryPrice": entry,
+        "breakEvenPrice": entry,
+        "markPrice": market.mark,
+        "unRealizedProfit": market.cash(held.profit_cash),
+        "liquidationPrice": "0" if liquidation is None else _computed(market, liquidation),
+        "isolatedMargin": market.cash(held.margin_cash + held.profit_cash if held.isolated else 0),
+        "isolatedWallet": market.cash(held.margin_cash if held.isolated else 0),
+    }
+
+
+def position_side(side: Side, *, hedge_mode: bool) -> str:
+    """Return LONG or SHORT in hedge mode, else BOTH."""
+    return side.name if hedge_mode else "BOTH"
+
+
+def position_v3(
+    market: Market,
+    held: Held,
+    *,
+    hedge_mode: bool,
+    light: int,
+    liquidation: Fraction | None,
+    time_ms: int,
+) -> Json:
+    """Return a linear position as /fapi/v3/positionRisk has it. Initial margin is rounded up.
+
+    Fees are the venue's business: the break-even price is the entry price. Open orders carry no
+    margin here.
+    """
+    notional = amounts.notional_cash(held)
+    initial = market.cash(amounts.initial_margin_cash(held))
+    return _shared(market, held, hedge_mode=hedge_mode, liquidation=liquidation) | {
+        "notional": market.cash(held.side.sign * notional),
+        "marginAsset": market.terms.settle,
+        "initialMargin": initial,
+        "maintMargin": market.cash(held.maintenance_cash),
+        "positionInitialMargin": initial,
+        "openOrderInitialMargin": "0",
+        "adl": quantile(light),
+        "bidNotional": "0",
+        "askNotional": "0",
+        "updateTime": time_ms,
+    }
+
+
+def position_v2(
+    market: Market, held: Held, *, hedge_mode: bool, liquidation: Fraction | None, time_ms: int
+) -> Json:
+    """Return a position as /fapi/v2/positionRisk, or for inverse /dapi/v1/positionRisk, has it."""
+    notional = market.cash(held.side.sign * amounts.notional_cash(held))
+    linear = market.instrument.linear
+    return _shared(market, held, hedge_mode=hedge_mode, liquidation=liquidation) | {
+        "notional" if linear else "notionalValue": notional,
+        "leverage": amounts.leverage(held.leverage_hundredths),
+        "marginType": "isolated" if held.isolated else "cross",
+        "isAutoAddMargin": "false",
+        "updateTime": time_ms,
+    }
+
+
+def asset_row(asset: str, decimals: int, balance_cash: int, held: Iterable[Held]) -> Json:
+    """Return the money in one asset as /fapi/v3/account has it, isolated margins apart."""
+    mine = list(held)
+    alone = sum(each.margin_cash for each in mine if each.isolated)
+    profit = sum(each.profit_cash for each in mine)
+    shown = {
+        "walletBalance": balance_cash + alone,
+        "unrealizedProfit": profit,
+        "marginBalance": balance_cash + alone + profit,
+        "maintMargin": sum(each.maintenance_cash for each in mine),
+        "initialMargin": sum(amounts.initial_margin_cash(each) for each in mine),
+        "crossWalletBalance": balance_cash,
+        "crossUnPnl": sum(each.profit_cash for each in mine if not each.isolated),
+    }
+    return {"asset": asset} | {name: amounts.cash(n, decimals) for name, n in shown.items()}
+
+
+# --- forced orders ---
+
+
+def order_id(event: AdlFilled | TakenOver) -> int:
+    """Return a number that no other fill or takeover has: twice its own, takeovers plus one."""
+    return 2 * event.fill if isinstance(event, AdlFilled) else 2 * event.takeover + 1
+
+
+def client_order_id(event: AdlFilled | TakenOver) -> str:
+    """Return what tells traders why: adl_autoclose, or autoclose- and the takeover's number."""
+    return ADL if isinstance(event, AdlFilled) else f"autoclose-{event.takeover}"
+
+
+def _closing_side(event: AdlFilled | TakenOver) -> str:
+    return "SELL" if event.side is Side.LONG else "BUY"
+
+
+def force_order(
+    market: Market, event: AdlFilled | TakenOver, *, hedge_mode: bool, time_ms: int
+) -> Json:
+    """Return an ADL fill or a takeover as a row of forceOrders."""
+    linear = market.instrument.linear
+    quantity, price = market.quantity(event.lots), market.price(event.price_ticks)
+    value = format_scaled(abs(event.value_cash), market.cash_decimals)
+    pair = {} if linear else {"pair": pair_of(market.instrument)}
+    protect = {} if linear else {"priceProtect": False}
+    return {
+        "orderId": order_id(event),
+        "symbol": market.symbol,
+        **pair,
+        "status": FILLED,
+        "clientOrderId": client_order_id(event),
+        "price": price,
+        "avgPrice": price,
+        "origQty": quantity,
+        "executedQty": quantity,
+        "cumQuote" if linear else "cumBase": value,
+        "timeInForce": "GTC" if isinstance(event, AdlFilled) else "IOC",
+        "type": "LIMIT",
+        "reduceOnly": False,
+        "closePosition": False,
+        "side": _closing_side(event),
+        "positionSide": position_side(event.side, hedge_mode=hedge_mode),
+        "stopPrice": "0",
+        "workingType": "CONTRACT_PRICE",
+        **protect,
+        "origType": "LIMIT",
+        "time": time_ms,
+        "updateTime": time_ms,
+    }
+
+
+def order_update(
+    market: Market,
+    event: AdlFilled | TakenOver,
+    status: str,
+    *,
+    hedge_mode: bool,
+    time_ms: int,
+    sent_ms: int,
+) -> Json:
+    """Return the stream's ORDER_TRADE_UPDATE of an ADL fill or a takeover, NEW or FILLED."""
+    adl, done = isinstance(event, AdlFilled), status == FILLED
+    quantity, price = market.quantity(event.lots), market.price(event.price_ticks)
+    fee_cash = event.fee_cash if isinstance(event, AdlFilled) else 0
+    order = {
+        "s": market.symbol,
+        "c": client_order_id(event),
+        "S": _closing_side(event),
+        "o": "LIMIT",
+        "f": "GTC" if adl else "IOC",
+        "q": quantity,
+        "p": price,
+        "ap": price if done else "0",
+        "sp": "0",
+        "x": ("TRADE" if adl else "CALCULATED") if done else NEW,
+        "X": status,
+        "i": order_id(event),
+        "l": quantity if done else "0",
+        "z": quantity if done else "0",
+        "L": price if done else "0",
+        "N": market.terms.settle,
+        "n": format_scaled(fee_cash, market.cash_decimals) if done else "0",
+        "T": time_ms,
+        "t": (event.fill if isinstance(event, AdlFilled) else event.takeover) if done else 0,
+        "b": "0",
+        "a": "0",
+        "m": False,
+        "R": False,
+        "wt": "CONTRACT_PRICE",
+        "ot": "LIMIT",
+        "ps": position_side(event.side, hedge_mode=hedge_mode),
+        "cp": False,
+        "rp": format_scaled(event.realised_cash, market.cash_decimals) if done else "0",
+        "pP": False,
+        "si": 0,
+        "ss": 0,
+        "V": "NONE",
+        "pm": "NONE",
+        "gtd": 0,
+        "er": "0",
+    }
+    if not market.instrument.linear:
+        order["ma"] = market.terms.settle
+    return {"e": "ORDER_TRADE_UPDATE", "E": sent_ms, "T": time_ms, "o": order}
+
+
+# --- what the account is left with ---
+
+
+def balance_row(asset: str, cross_cash: int, isolated_cash: int, cash_decimals: int) -> Json:
+    """Return an asset's row of ACCOUNT_UPDATE; the wallet includes isolated margins."""
+    return {
+        "a": asset,
+        "wb": fixed(cross_cash + isolated_cash, cash_decimals),
+        "cw": fixed(cross_cash, cash_decimals),
+        "bc": "0",
+    }
+
+
+def position_row(market: Market, held: Held, *, hedge_mode: bool) -> Json:
+    """Return an open position's row of ACCOUNT_UPDATE."""
+    entry = _entry(market, held)
+    return {
+        "s": market.symbol,
+        "pa": market.quantity(held.side.sign * held.lots),
+        "ep": entry,
+        "bep": entry,
+        "up": market.cash(held.profit_cash),
+        "mt": "isolated" if held.isolated else "cross",
+        "iw": market.cash(held.margin_cash if held.isolated else 0),
+        "ps": position_side(held.side, hedge_mode=hedge_mode),
+    }
+
+
+def closed_row(market: Market, side: Side, *, hedge_mode: bool, isolated: bool) -> Json:
+    """Return the row of ACCOUNT_UPDATE of a position that is gone."""
+    return {
+        "s": market.symbol,
+        "pa": "0",
+        "ep": "0",
+        "bep": "0",
+        "up": "0",
+        "mt": "isolated" if isolated else "cross",
+        "iw": "0",
+        "ps": position_side(side, hedge_mode=hedge_mode),
+    }
+
+
+def account_update(
+    reason: str, balances: Iterable[Json], positions: Iterable[Json], *, time_ms: int, sent_ms: int
+) -> Json:
+    """Return the stream's ACCOUNT_UPDATE. `reason` is Binance's word: ORDER or ADJUSTMENT."""
+    told = {"m": reason, "B": list(balances), "P": list(positions)}
+    return {"e": "ACCOUNT_UPDATE", "E": sent_ms, "T": time_ms, "a": told}
+
+
+def listen_key_expired(listen_key: str, sent_ms: int) -> Json:
+    """Return the last event of a stream whose key was not kept alive."""
+    return {"e": "listenKeyExpired", "E": sent_ms, "listenKey": listen_key}

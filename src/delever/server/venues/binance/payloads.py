@@ -1,0 +1,330 @@
+"""Binance's words: requests that are refused, signatures, and what is public of a market.
+
+What belongs to one account is in `binance_account`. Amounts and prices become plain decimal text,
+whole numbers and times JSON numbers. Sources: Binance's derivatives API documentation, page by
+page as docs/reference/binance.md lists it.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+
+from delever.core.market.contract_terms import MAX_TICKS, Terms
+from delever.core.messages import DefineContract, Rating, RiskLevel
+from delever.core.units import LIMIT, PPM, div_floor, format_scaled
+from delever.server.venues import decimals as amounts
+from delever.server.venues.symbols import Instrument
+
+Json = dict[str, Any]
+
+encode = msgspec.json.Encoder().encode
+
+RECV_WINDOW_MS = 5_000
+LONGEST_RECV_WINDOW_MS = 60_000
+AHEAD_MS = 1_000
+"""A request may be stamped less than this ahead of the server."""
+
+PERPETUAL_MS = 4_133_404_800_000
+"""The delivery date that Binance gives to contracts without one."""
+
+_LIVE_WORDS = {
+    RiskLevel.LOW: "LOW",
+    RiskLevel.MEDIUM: "MIDDLE",
+    RiskLevel.HIGH: "HIGH",
+    RiskLevel.EXTREMELY_HIGH: "EXTREMELY_HIGH",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a request is refused: HTTP status, Binance's code, and its text."""
+
+    status: int
+    code: int
+    msg: str
+
+    @property
+    def body(self) -> bytes:
+        """The JSON that says so."""
+        return encode({"code": self.code, "msg": self.msg})
+
+
+BUSY = Problem(503, -1001, "Internal error; unable to process your request. Please try again.")
+OUTSIDE_WINDOW = Problem(400, -1021, "Timestamp for this request is outside of the recvWindow.")
+AHEAD = Problem(400, -1021, "Timestamp for this request was 1000ms ahead of the server's time.")
+BAD_SIGNATURE = Problem(400, -1022, "Signature for this request is not valid.")
+BAD_SYMBOL = Problem(400, -1121, "Invalid symbol.")
+NO_LISTEN_KEY = Problem(400, -1125, "This listenKey does not exist.")
+LONG_WINDOW = Problem(400, -1131, "recvWindow must be less than 60000")
+BAD_KEY = Problem(401, -2014, "API-key format invalid.")
+UNKNOWN_KEY = Problem(401, -2015, "Invalid API-key, IP, or permissions for action.")
+
+
+def missing(parameter: str) -> Problem:
+    """Return the refusal of a parameter that must be there and be well-formed."""
+    text = f"Mandatory parameter '{parameter}' was not sent, was empty/null, or malformed."
+    return Problem(400, -1102, text)
+
+
+def empty(parameter: str) -> Problem:
+    """Return the refusal of a parameter that was sent without a value."""
+    return Problem(400, -1105, f"Parameter '{parameter}' was empty.")
+
+
+def invalid(parameter: str) -> Problem:
+    """Return the refusal of a parameter's value."""
+    return Problem(400, -1130, f"Data sent for parameter '{parameter}' is not valid.")
+
+
+def no_such_path(path: str, method: str) -> Problem:
+    """Return the refusal of a path or method that is not served."""
+    return Problem(404, -5000, f"Path {path}, Method {method} is invalid")
+
+
+def too_many(limit: int) -> Problem:
+    """Return the refusal of a request beyond the weight of a minute."""
+    text = (
+        f"Too many requests; current limit is {limit} requests per minute. "
+        "Please use the websocket for live updates to avoid polling the API."
+    )
+    return Problem(429, -1003, text)
+
+
+def banned(until_ms: int) -> Problem:
+    """Return the refusal of an address that asked on after being told to stop."""
+    text = (
+        f"Way too many requests; IP banned until {until_ms}. "
+        "Please use the websocket for live updates to avoid bans."
+    )
+    return Problem(418, -1003, text)
+
+
+# --- who asks, and when ---
+
+_SIGNATURE = re.compile(rb"(?:^|&)signature=([^&]*)")
+
+
+def split_signature(query: bytes, body: bytes) -> tuple[bytes, str | None]:
+    """Return what was signed, byte for byte as it came, and the signature, or None without one.
+
+    What is signed is the query and the body with nothing between them, less the signature.
+    """
+    parts = [query, body]
+    for place, part in enumerate(parts):
+        match = _SIGNATURE.search(part)
+        if match is not None:
+            parts[place] = part[: match.start()] + part[match.end() :]
+            return b"".join(parts), match[1].decode("latin-1")
+    return b"".join(parts), None
+
+
+def timing_problem(timestamp_ms: int, recv_window_ms: int, now_ms: int) -> Problem | None:
+    """Return what is wrong with a request's time, or None."""
+    if recv_window_ms > LONGEST_RECV_WINDOW_MS:
+        return LONG_WINDOW
+    if timestamp_ms >= now_ms + AHEAD_MS:
+        return AHEAD
+    return OUTSIDE_WINDOW if now_ms - timestamp_ms > recv_window_ms else None
+
+
+# --- markets ---
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """One contract as Binance's words need it; the mark is 0 where there was none yet."""
+
+    instrument: Instrument
+    definition: DefineContract
+    terms: Terms
+    cash_decimals: int
+    mark_ticks: int = 0
+    marked_ms: int = 0
+
+    @property
+    def symbol(self) -> str:
+        """Its symbol at Binance."""
+        return self.instrument.binance
+
+    def cash(self, amount_cash: int) -> str:
+        """Return an amount of its settle asset to the last digit, plain 0 for nothing."""
+        return fixed(amount_cash, self.cash_decimals)
+
+    def price(self, ticks: int) -> str:
+        """Return a price as short as it can be."""
+        return amounts.price(self.terms, ticks)
+
+    def exact_price(self, ticks: Fraction) -> Fraction:
+        """Return a price between ticks, exactly."""
+        mantissa, decimals = self.terms.tick
+        return ticks * Fraction(mantissa, 10**decimals)
+
+    def quantity(self, lots: int) -> str:
+        """Return a quantity, with its sign: of the base asset (linear), or contracts (inverse)."""
+        counted = amounts.units if self.terms.linear else amounts.contracts
+        return counted(self.terms, lots)
+
+    @property
+    def mark(self) -> str:
+        """Its mark with at least eight decimals; 0.00000000 where there was none yet."""
+        decimals = max(self.terms.tick[1], 8)
+        ticks = self.mark_ticks * self.terms.tick[0] * 10 ** (decimals - self.terms.tick[1])
+        return fixed(ticks, decimals) if ticks else "0." + "0" * 8
+
+
+def fixed(amount: int, decimals: int) -> str:
+    """Return amount * 10^-decimals with all its decimals: (1050, 2) -> '10.50'; 0 is '0'."""
+    whole, fraction = divmod(abs(amount), 10**decimals)
+    if not amount:
+        return "0"
+    sign = "-" if amount < 0 else ""
+    return f"{sign}{whole}.{fraction:0{decimals}d}" if decimals else f"{sign}{whole}"
+
+
+def adl_risk(symbol: str, rating: Rating | None, words: str) -> Json:
+    """Return a symbol's ADL risk; empty, of time 0, where it was never rated.
+
+    `words` is `documented` (low, medium, high) or `live` (LOW to EXTREMELY_HIGH).
+    """
+    if rating is None:
+        return {"symbol": symbol, "adlRisk": "", "updateTime": 0}
+    live = words == "live"
+    risk = _LIVE_WORDS[rating.level] if live else rating.level.of_three.value
+    return {"symbol": symbol, "adlRisk": risk, "updateTime": rating.time_ms}
+
+
+def insurance_balance(
+    symbols: Iterable[str], asset: str, equity_cash: int, cash_decimals: int, time_ms: int
+) -> Json:
+    """Return what one insurance pool is worth, with the symbols it stands behind."""
+    balance = format_scaled(equity_cash, cash_decimals)
+    return {
+        "symbols": sorted(symbols),
+        "assets": [{"asset": asset, "marginBalance": balance, "updateTime": time_ms}],
+    }
+
+
+def premium_index(market: Market) -> Json:
+    """Return a contract's mark. Index price and funding are not known here and left out."""
+    pair = {} if market.instrument.linear else {"pair": pair_of(market.instrument)}
+    return {"symbol": market.symbol, **pair, "markPrice": market.mark, "time": market.marked_ms}
+
+
+def pair_of(instrument: Instrument) -> str:
+    """Return the pair that a contract follows, such as BTCUSD."""
+    return f"{instrument.base}{instrument.quote}"
+
+
+def exchange_info(markets: Iterable[Market], time_ms: int, weight_per_minute: int) -> Json:
+    """Return the terms of all contracts, and the limit on requests."""
+    shown = list(markets)
+    limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1}
+    return {
+        "timezone": "UTC",
+        "serverTime": time_ms,
+        "rateLimits": [limit | {"limit": weight_per_minute}],
+        "exchangeFilters": [],
+        "assets": [
+            {"asset": asset, "marginAvailable": True, "autoAssetExchange": "0"}
+            for asset in sorted({market.terms.settle for market in shown})
+        ],
+        "symbols": [_terms(market) for market in shown],
+    }
+
+
+def _terms(market: Market) -> Json:
+    instrument, terms = market.instrument, market.terms
+    kind = (
+        {"status": "TRADING"}
+        if instrument.linear
+        else {"contractStatus": "TRADING", "contractSize": _number(terms.multiplier)}
+    )
+    return {
+        "symbol": market.symbol,
+        "pair": pair_of(instrument),
+        "contractType": "PERPETUAL",
+        "deliveryDate": PERPETUAL_MS,
+        "onboardDate": market.definition.time_ms,
+        **kind,
+        "maintMarginPercent": format_scaled(int(terms.tier_rate_ppm[0]), 4),
+        "baseAsset": instrument.base,
+        "quoteAsset": instrument.quote,
+        "marginAsset": terms.settle,
+        "pricePrecision": _decimals(market.price(1)),
+        "quantityPrecision": _decimals(market.quantity(1)),
+        "baseAssetPrecision": 8,
+        "quotePrecision": 8,
+        "underlyingType": "COIN",
+        "underlyingSubType": [],
+        "filters": _filters(market),
+        "orderTypes": ["LIMIT", "MARKET"],
+        "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
+    }
+
+
+def _filters(market: Market) -> list[Json]:
+    """Return the bounds of price and quantity: the engine's own, for venues tell it no others."""
+    most_lots = div_floor(LIMIT, market.terms.factor)
+    lots = {
+        "minQty": market.quantity(1),
+        "maxQty": market.quantity(most_lots),
+        "stepSize": market.quantity(1),
+    }
+    return [
+        {
+            "filterType": "PRICE_FILTER",
+            "minPrice": market.price(1),
+            "maxPrice": market.price(MAX_TICKS),
+            "tickSize": market.price(1),
+        },
+        {"filterType": "LOT_SIZE", **lots},
+        {"filterType": "MARKET_LOT_SIZE", **lots},
+        {"filterType": "MIN_NOTIONAL", "notional": "0"},
+    ]
+
+
+def _decimals(step: str) -> int:
+    """Return how many decimals a step has."""
+    return len(step.partition(".")[2])
+
+
+def _number(decimal: tuple[int, int]) -> int | float:
+    """Return a decimal as the JSON number that Binance sends in its place."""
+    text = format_scaled(*decimal)
+    return float(text) if "." in text else int(text)
+
+
+def leverage_bracket(market: Market) -> Json:
+    """Return a contract's margin tiers: by notional (linear) or by quantity of the base asset.
+
+    The venue's own limit on leverage is not told to the engine: what stands there is the most that
+    the maintenance rate leaves room for.
+    """
+    terms, decimals = market.terms, market.cash_decimals
+    floors = [int(start) for start in terms.tier_from_cash]
+    cap, floor = ("notionalCap", "notionalFloor") if terms.linear else ("qtyCap", "qtyFloor")
+    tiers = zip(
+        floors,
+        [*floors[1:], LIMIT],
+        terms.tier_rate_ppm.tolist(),
+        terms.tier_deduction_cash.tolist(),
+        strict=True,
+    )
+    return {
+        "symbol": market.symbol,
+        "brackets": [
+            {
+                "bracket": number,
+                "initialLeverage": div_floor(PPM, max(rate_ppm, 1)),
+                cap: _number((end, decimals)),
+                floor: _number((start, decimals)),
+                "maintMarginRatio": _number((rate_ppm, 6)),
+                "cum": _number((deduction, decimals)),
+            }
+            for number, (start, end, rate_ppm, deduction) in enumerate(tiers, 1)
+        ],
+    }

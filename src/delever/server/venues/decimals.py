@@ -1,0 +1,124 @@
+"""The engine's integers as venues print them: plain decimals, without trailing zeros.
+
+A quantity is printed in whole units of the underlying (`units`, Bybit) or in contracts
+(`contracts`, OKX); they differ by the contract's multiplier.
+"""
+
+from typing import Protocol
+
+from delever.core.market.contract_terms import Terms
+from delever.core.messages import Side
+from delever.core.units import PPM, div_ceil, div_nearest, format_scaled
+
+ENTRY_DECIMALS = 8
+"""An average entry price is printed to at least so many decimals, to nearest."""
+
+
+class Held(Protocol):
+    """One open position; lots without sign, cost and profit in Cash, signed as values are."""
+
+    @property
+    def side(self) -> Side:
+        """Which way it gains."""
+
+    @property
+    def lots(self) -> int:
+        """How much, without sign."""
+
+    @property
+    def cost_cash(self) -> int:
+        """What it was worth at entry."""
+
+    @property
+    def profit_cash(self) -> int:
+        """Its unrealised profit."""
+
+    @property
+    def margin_cash(self) -> int:
+        """Its own margin, where it is isolated."""
+
+    @property
+    def isolated(self) -> bool:
+        """Whether it has a margin of its own."""
+
+    @property
+    def leverage_hundredths(self) -> int:
+        """The leverage that its holder chose."""
+
+    @property
+    def maintenance_cash(self) -> int:
+        """Its maintenance margin."""
+
+
+def cash(amount: int, decimals: int) -> str:
+    """Return money as text."""
+    return format_scaled(amount, decimals)
+
+
+def ratio(ppm: int) -> str:
+    """Return a ratio in parts per million as text: -250,000 is -0.25."""
+    return format_scaled(ppm, 6)
+
+
+def leverage(hundredths: int) -> str:
+    """Return a leverage as text."""
+    return format_scaled(hundredths, 2)
+
+
+def number(decimal: tuple[int, int]) -> str:
+    """Return an exact decimal as text."""
+    return format_scaled(*decimal)
+
+
+def units(terms: Terms, lots: int) -> str:
+    """Return lots in units of the underlying (linear) or in money of the quote (inverse)."""
+    decimals = terms.lot[1] + terms.multiplier[1]
+    return format_scaled(lots * terms.lot[0] * terms.multiplier[0], decimals)
+
+
+def contracts(terms: Terms, lots: int) -> str:
+    """Return lots in contracts."""
+    return format_scaled(lots * terms.lot[0], terms.lot[1])
+
+
+def price(terms: Terms, ticks: int) -> str:
+    """Return a price as text."""
+    return format_scaled(ticks * terms.tick[0], terms.tick[1])
+
+
+def entry_price(terms: Terms, lots: int, cost_cash: int) -> str:
+    """Return the average price of lots by their cost, to nearest; "0" where there is none."""
+    cost, size = abs(cost_cash), lots * terms.factor
+    if not cost or not size:
+        return "0"
+    top, bottom = (cost, size) if terms.linear else (size, cost)
+    decimals = max(ENTRY_DECIMALS, terms.tick[1])
+    scaled = top * terms.tick[0] * 10 ** (decimals - terms.tick[1])
+    return format_scaled(div_nearest(scaled, bottom), decimals)
+
+
+def notional_cash(held: Held) -> int:
+    """Return what a position is worth at the mark, without sign."""
+    return abs(held.cost_cash + held.profit_cash)
+
+
+def initial_margin_cash(held: Held) -> int:
+    """Return the initial margin at the mark by the leverage chosen, rounded up."""
+    return div_ceil(notional_cash(held) * 100, max(held.leverage_hundredths, 1))
+
+
+def part(amount: int, whole: int) -> str:
+    """Return amount / whole to a millionth, to nearest; "" where there is no whole."""
+    return ratio(div_nearest(amount * PPM, whole)) if whole else ""
+
+
+def worth(amount: int, decimals: int, price_of_one: tuple[int, int] | None) -> str:
+    """Return money at a price, to 8 decimals and to nearest; "0" where the price is not known."""
+    if price_of_one is None:
+        return "0"
+    mantissa, places = price_of_one
+    scale = decimals + places
+    product = amount * mantissa
+    if scale <= ENTRY_DECIMALS:
+        return format_scaled(product, scale)
+    return format_scaled(div_nearest(product, 10 ** (scale - ENTRY_DECIMALS)), ENTRY_DECIMALS)
