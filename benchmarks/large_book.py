@@ -56,9 +56,9 @@ class Large:
 
     @cached_property
     def lane_starts(self) -> np.ndarray:
-        """Where each lane begins; lane = 2 x contract + side."""
-        lane = 2 * self.contract.astype(np.int64) + self.side
-        return np.searchsorted(lane, np.arange(2 * CONTRACTS + 1))
+        """Where each table begins; table = 2 x contract + side."""
+        table = 2 * self.contract.astype(np.int64) + self.side
+        return np.searchsorted(table, np.arange(2 * CONTRACTS + 1))
 
     def marks(self, round_number: int) -> np.ndarray:
         """New marks for all contracts, in ticks, a few percent from the first."""
@@ -68,7 +68,7 @@ class Large:
     def columns(self, rows: slice) -> dict[str, np.ndarray]:
         """The command's columns of some rows."""
         names = "contract", "side", "lots", "account"
-        return {name: getattr(self, name)[rows] for name in names} | {"costs_cash": self.cost[rows]}
+        return {name: getattr(self, name)[rows] for name in names} | {"cost_cash": self.cost[rows]}
 
 
 def large(positions: int, seed: int = 7) -> Large:
@@ -137,7 +137,7 @@ def holders(book: Large) -> Iterator[m.Command]:
         version=1,
         asset="USDT",
         account=np.arange(book.accounts, dtype="<i4").tobytes(),
-        balances_cash=book.balance.astype("<i8").tobytes(),
+        balance_cash=book.balance.astype("<i8").tobytes(),
     )
 
 
@@ -164,8 +164,8 @@ def build(book: Large, rules: str = RULES) -> Book:
     built = Book()
     first = m.SetMarks(time_ms=0, marks=dict.fromkeys(contract_names(), TICKS // 100))
     for command in (*opening(rules), *holders(book), *told(book), first):
-        refused = step(built, command)[0]
-        if isinstance(refused, m.Refused):
-            raise SystemExit(f"the large book is refused: {refused}")
+        rejected = step(built, command)[0]
+        if isinstance(rejected, m.Rejected):
+            raise SystemExit(f"the large book is rejected: {rejected}")
         built.take_changes()
     return built

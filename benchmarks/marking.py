@@ -1,4 +1,4 @@
-"""One contract's mark, and the ranks of its lanes brought up to date; then a selection in line."""
+"""One contract's mark, and the ranks of its tables brought up to date; then a selection in line."""
 
 import argparse
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from delever.core.kernels import fastest
 from delever.core.messages import Side
 from delever.core.risk.publication import publish, show
 from delever.core.rules import RULE_SETS
-from delever.core.rules.ranking import rank_lane
-from delever.core.valuation.side_valuation import view_lane
+from delever.core.rules.ranking import rank_side
+from delever.core.valuation.side_valuation import value_side
 
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:
@@ -25,7 +25,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
     reference.value(book.marks(0))
     for which, number, limit in (("largest", 0, 10.0), ("median", CONTRACTS // 2, 0.1)):
         state = built.contracts[f"C{number:03d}"]
-        size = sum(lane.size for lane in state.lanes.values())
+        size = sum(table.size for table in state.tables.values())
 
         def ranked(turn: int, number: int = number, state: object = state) -> None:
             step(built, marks(book, turn, number))
@@ -42,11 +42,11 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
         yield Row(
             f"mark of the {name}, as a step", ms(taken["step"]), f"< {limit} ms", middle < limit
         )
-        yield Row("  with both lanes ranked again", ms(taken["ranked"]))
-        yield Row("  both lanes ranked in C", ms(taken["c"]))
+        yield Row("  with both tables ranked again", ms(taken["ranked"]))
+        yield Row("  both tables ranked in C", ms(taken["c"]))
     state = built.contracts["C000"]
-    queue = rank_lane(view_lane(built, state, Side.LONG), RULE_SETS["kucoin"].ranking)
-    order, wanted = queue.order.astype(np.int32), state.lanes[Side.LONG].total_lots // 100
+    queue = rank_side(value_side(built, state, Side.LONG), RULE_SETS["kucoin"].ranking)
+    order, wanted = queue.order.astype(np.int32), state.tables[Side.LONG].total_lots // 100
     times = np.array(
         [seconds(lambda: kernels.until_filled(order, queue.view.lots, wanted)) for _ in range(50)]
     )

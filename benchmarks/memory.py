@@ -32,14 +32,14 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
     published = publish(built)
     each = (resident() - before) / book.size
     yield Row(
-        f"memory a position, {book.size:,} in {len(published.lanes):,} lanes",
+        f"memory a position, {book.size:,} in {len(published.tables):,} tables",
         f"{each:.0f} bytes",
         "<= 120 bytes",
         each <= 120,
     )
-    lanes = [lane for state in built.contracts.values() for lane in state.lanes.values()]
-    columns = sum(lane.account.base.nbytes for lane in lanes) / book.size
-    yield Row("  of which the lanes' columns", f"{columns:.0f} bytes")
+    tables = [table for state in built.contracts.values() for table in state.tables.values()]
+    columns = sum(table.account.base.nbytes for table in tables) / book.size
+    yield Row("  of which the tables' columns", f"{columns:.0f} bytes")
 
 
 if __name__ == "__main__":

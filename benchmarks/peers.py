@@ -68,13 +68,13 @@ class Polars:
             .select("account", equity=c.balance + c.profit)
         )
         gain, leverage = c.profit / c.cost, c.worth / c.equity
-        lane = ["contract", "side"]
+        table = ["contract", "side"]
         found = (
             valued.join(equity, on="account")
             .filter(c.equity > 0)
             .with_columns(score=pl.when(gain > 0).then(gain * leverage).otherwise(gain / leverage))
-            .sort([*lane, "score", "account"], descending=[False, False, True, False])
-            .with_columns(rank=pl.int_range(1, pl.len() + 1).over(lane), n=pl.len().over(lane))
+            .sort([*table, "score", "account"], descending=[False, False, True, False])
+            .with_columns(rank=pl.int_range(1, pl.len() + 1).over(table), n=pl.len().over(table))
             .with_columns(light=6 - -(-5 * c.rank // c.n))
             .select("row", "rank", "light")
             .collect()
@@ -130,10 +130,10 @@ class DuckDB:
                        worth::DOUBLE / equity::DOUBLE AS leverage
                 FROM valued JOIN equities USING (account) WHERE equity > 0
             ), ranked AS (
-                SELECT row, row_number() OVER lane AS rank,
+                SELECT row, row_number() OVER table AS rank,
                        count(*) OVER (PARTITION BY contract, side) AS n
                 FROM scored
-                WINDOW lane AS (
+                WINDOW table AS (
                     PARTITION BY contract, side
                     ORDER BY CASE WHEN gain > 0 THEN gain * leverage ELSE gain / leverage END DESC,
                              account
@@ -153,7 +153,7 @@ def _by_row(size: int, row: Any, rank: Any, light: Any) -> tuple[np.ndarray, np.
 
 
 class Redis:
-    """A sorted set a lane, rewritten with a pipeline; the scores are given to it."""
+    """A sorted set a table, rewritten with a pipeline; the scores are given to it."""
 
     def __init__(self, book: Large, client: Any) -> None:
         self.book, self.client = book, client
@@ -161,18 +161,18 @@ class Redis:
 
     def rewrite(self, scores: np.ndarray) -> None:
         starts, values = self.book.lane_starts.tolist(), scores.tolist()
-        for lane in range(len(starts) - 1):
-            rows = slice(starts[lane], starts[lane + 1])
+        for table in range(len(starts) - 1):
+            rows = slice(starts[table], starts[table + 1])
             pipeline = self.client.pipeline(transaction=False)
-            pipeline.delete(f"lane{lane}")
+            pipeline.delete(f"table{table}")
             if rows.start < rows.stop:
                 pipeline.zadd(
-                    f"lane{lane}", dict(zip(self.members[rows], values[rows], strict=True))
+                    f"table{table}", dict(zip(self.members[rows], values[rows], strict=True))
                 )
             pipeline.execute()
 
-    def line(self, lane: int) -> list[str]:
-        return [name.decode() for name in self.client.zrange(f"lane{lane}", 0, -1)]
+    def line(self, table: int) -> list[str]:
+        return [name.decode() for name in self.client.zrange(f"table{table}", 0, -1)]
 
 
 @contextmanager

@@ -27,8 +27,8 @@ UPDATES = 10_000_000
 
 def submit(recorder: Recorder, commands: list[m.Command]) -> None:
     for events in recorder.submit(commands):
-        if isinstance(events[0], m.Refused):
-            raise SystemExit(f"refused: {events[0]}")
+        if isinstance(events[0], m.Rejected):
+            raise SystemExit(f"rejected: {events[0]}")
 
 
 def each(recorder: Recorder, commands: list[m.Command]) -> float:

@@ -18,7 +18,7 @@ from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.kernels import fastest
 from delever.core.messages import Side
-from delever.core.risk.publication import Each, Published, publish
+from delever.core.risk.publication import ParallelMap, Published, publish
 
 THREADS = 2
 
@@ -27,10 +27,10 @@ def shown(published: Published, book: Large) -> tuple[np.ndarray, np.ndarray]:
     """What is published, in the order of the large book's rows."""
     rank, light = np.zeros(book.size, np.int64), np.zeros(book.size, np.int64)
     starts = book.lane_starts
-    for lane in range(len(starts) - 1):
-        rows = np.arange(starts[lane], starts[lane + 1])
+    for table in range(len(starts) - 1):
+        rows = np.arange(starts[table], starts[table + 1])
         place = rows[np.argsort(book.account[rows])]
-        found = published.lanes[f"C{lane // 2:03d}", list(Side)[lane % 2]]
+        found = published.tables[f"C{table // 2:03d}", list(Side)[table % 2]]
         rank[place], light[place] = found.rank, found.light
     return rank, light
 
@@ -42,9 +42,9 @@ def same(name: str, ours: tuple[np.ndarray, ...], theirs: tuple[np.ndarray, ...]
             raise SystemExit(f"{name}: {wrong} of {len(one)} positions have another {what}")
 
 
-def refreshed(built: Book, book: Large, number: int, each: Each = map) -> Published:
+def refreshed(built: Book, book: Large, number: int, parallel_map: ParallelMap = map) -> Published:
     step(built, marks(book, number))
-    return publish(built, each)
+    return publish(built, parallel_map)
 
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:
@@ -98,9 +98,9 @@ def _redis(book: Large, ours: np.ndarray, reference: Reference) -> Iterator[Row]
             largest = slice(*book.lane_starts[:2])
             held = [against.members[i] for i in np.arange(book.size)[largest]]
             order = np.argsort(reference.rank[largest], kind="stable")
-            in_line = [held[i] for i in order.tolist() if reference.rank[largest][i]]
-            if against.line(0)[-len(in_line) :] != in_line:
-                raise SystemExit("Redis: another order in the largest lane")
+            ranked = [held[i] for i in order.tolist() if reference.rank[largest][i]]
+            if against.line(0)[-len(ranked) :] != ranked:
+                raise SystemExit("Redis: another order in the largest table")
             scores = reference.rank.astype(np.float64)
             theirs = in_turns(2, it=lambda _: against.rewrite(scores))["it"]
     except Absent as absent:

@@ -2,8 +2,8 @@
 
 Rounds are held back while the pool takes a position over, so that what is timed is the step that
 runs the round and nothing else: `force_adl`, from the command to the events that are durable. Its
-kernels are the lane valued, scored, in line and lit, and the lots allocated along the line. What a
-round has closed is told again before the next, so that all of them meet the same lane.
+kernels are the table valued, scored, in line and lit, and the lots allocated along the line. What a
+round has closed is told again before the next, so that all of them meet the same table.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from delever.core.kernels import fastest
 from delever.core.messages import Side
 from delever.core.rules import RULE_SETS
 from delever.core.rules.allocation import allocate
-from delever.core.rules.ranking import Queue, rank_lane
-from delever.core.valuation.side_valuation import view_lane
+from delever.core.rules.ranking import Queue, rank_side
+from delever.core.valuation.side_valuation import value_side
 from delever.journal import Recorder
 
 TOUCHED = 1_000
@@ -110,13 +110,13 @@ class Timed:
     def kernels(self, state: ContractState) -> int:
         """Time the kernels; return the lots of the first accounts in line."""
         rules, views, queues = RULE_SETS[RULES], [], []
-        view = lambda: views.append(view_lane(self.recorder.book, state, Side.SHORT))  # noqa: E731
+        view = lambda: views.append(value_side(self.recorder.book, state, Side.SHORT))  # noqa: E731
         self.valued.append(seconds(view))
-        queues.append(rank_lane(views[0], rules.ranking))
+        queues.append(rank_side(views[0], rules.ranking))
         lots = int(views[0].lots[queues[0].order[:TOUCHED]].sum())
 
         def line_up() -> None:
-            queue: Queue = rank_lane(views[0], rules.ranking)
+            queue: Queue = rank_side(views[0], rules.ranking)
             allocate(lots, rules.policy.line(queue, queue.order))
 
         self.lined_up.append(seconds(line_up))
@@ -127,8 +127,8 @@ class Timed:
         kernels, worst = float(np.median(valued + lined_up)), float(np.quantile(whole, 0.99))
         middle = float(np.median(whole))
         yield Row(f"ADL round of {TOUCHED:,} in {self.large.size:,} positions, durable", ms(whole))
-        lane = self.recorder.book.contracts["C000"].lanes[Side.SHORT].size
-        yield Row(f"  its kernels: the lane of {lane:,} valued", ms(valued))
+        table = self.recorder.book.contracts["C000"].tables[Side.SHORT].size
+        yield Row(f"  its kernels: the table of {table:,} valued", ms(valued))
         yield Row("  its kernels: scored, in line, lit, allocated", ms(lined_up))
         yield Row("  median against its kernels", f"{middle / kernels:.1f} x")
         yield Row(

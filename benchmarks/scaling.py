@@ -17,7 +17,7 @@ from delever.core.risk.publication import ShownContract, publish, show
 
 
 def ranks(shown: dict[str, ShownContract]) -> list[str]:
-    return [lane.digest() for contract in shown.values() for lane in contract.lanes.values()]
+    return [table.digest() for contract in shown.values() for table in contract.tables.values()]
 
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:
@@ -32,8 +32,8 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
 
         def published(threads: int, states: list = states, built: object = built) -> None:
             for state in states:
-                for lane in state.lanes.values():
-                    lane.changed_at = built.sequence + 1  # so that it is ranked again
+                for table in state.tables.values():
+                    table.changed_at = built.sequence + 1  # so that it is ranked again
             if threads == 1:
                 found[1] = show(built, states)
                 return

@@ -83,7 +83,7 @@ def stream(book: Large, rows: slice) -> bytes:
             "contract": contract,
             "side": side,
             "lots": book.lots[rows],
-            "costs_cash": book.cost[rows],
+            "cost_cash": book.cost[rows],
         }
     )
     sink = io.BytesIO()

@@ -56,7 +56,7 @@ read. [Commands](commands.md) and [events](events.md) are the core's own.
 **Errors.** `{"error": {"reason", "field", "value", "message", "sequence"}}` with the status: 400
 malformed, 401 no key of this server, 403 a role or an account is missing, 404 a name is not known,
 409 the id belongs to another command, or the journal ends before `after`; 413 too large, 415 packed
-(gzip or the like), 422 refused by the engine (with the [reason](reasons.md), and the `sequence` of
+(gzip or the like), 422 rejected by the engine (with the [reason](reasons.md), and the `sequence` of
 its record), 429 too many streams from one address, 503 busy or stopped. `time_ms` of a command is
 best left out: the server's clock then says it. Time cannot run backwards, and no command's may be
 more than 10 s ahead of that clock.

@@ -15,7 +15,7 @@ HEAD = """\
 
 `delever serve -c delever.toml` reads one TOML file; every key may be left out.
 `delever config check delever.toml` says whether it can be used, and names the key and the value
-where it cannot. Unknown keys are refused. Secrets do not stand in the file: it names the
+where it cannot. Unknown keys are rejected. Secrets do not stand in the file: it names the
 environment variable that holds one, or a file that only its owner can read.
 
 ```toml

@@ -16,7 +16,7 @@ from worked import table, worked_example
 
 from delever.core.rules import GENERAL, RULE_SETS, Rule, RuleSet
 from delever.core.rules.adl_price import PriceRule
-from delever.core.rules.loss_socialization import LastResort, SocialisedLoss
+from delever.core.rules.loss_socialization import LastResort, SocializedLoss
 from delever.core.rules.ruleset import Confidence
 from delever.core.rules.triggers import Trigger
 
@@ -100,7 +100,7 @@ def _parts(parts: Iterable[Part]) -> str:
 
 def _says(part: Part) -> str:
     """Return what a part's docstring says; of a shared loss, what its own division says."""
-    if isinstance(part, SocialisedLoss):
+    if isinstance(part, SocializedLoss):
         shares = _flat(part.shares).removeprefix("Return ")
         return f"{_flat(type(part)).partition('.')[0]}: {shares}"
     return _flat(type(part))

@@ -18,10 +18,10 @@ from delever.core.book.pool_state import PoolState
 from delever.core.engine import step
 from delever.core.messages import Side
 from delever.core.rules import RULE_SETS
-from delever.core.rules.ranking import Queue, rank_lane
+from delever.core.rules.ranking import Queue, rank_side
 from delever.core.units import format_scaled
 from delever.core.valuation.insurance import pool_equity
-from delever.core.valuation.side_valuation import LaneView, view_lane
+from delever.core.valuation.side_valuation import SideValuation, value_side
 from delever.formatting import Figures, percent
 from delever.lab.runs.scenario import read_scenario
 
@@ -37,7 +37,7 @@ INPUTS = {
     "effective_leverage": ("value at mark", "equity"),
     "account_leverage": ("value at mark", "equity"),
     "leverage_on_margin": ("value at entry", "margin"),
-    "margin_rate": ("maintenance", "equity"),
+    "margin_ratio": ("maintenance", "equity"),
 }
 """What each part of a score is made of, so that the table shows it beside the part."""
 
@@ -64,7 +64,7 @@ class _Example:
         self.cast: list[list[str]] = []
         self.story = [["at", "what happens", "pool balance", "profit of inventory", "pool equity"]]
         self.lines: list[str] = []
-        self.realised: dict[str, int] = {}
+        self.realized: dict[str, int] = {}
         self.given_up: dict[str, int] = {}
         engine = Book()
         for command in read_scenario(SCENARIOS / f"{name}.ndjson"):
@@ -102,7 +102,7 @@ class _Example:
     def _play(self, command: m.Command, events: tuple[m.Event, ...]) -> None:
         at = _clock(command.time_ms)
         for event in events:
-            if isinstance(event, m.AdlStarted | m.LossSocialised):
+            if isinstance(event, m.AdlStarted | m.LossSocialized):
                 self._show_line(event)
             self.book.apply(event)
             if text := self._told(event):
@@ -130,17 +130,17 @@ class _Example:
         return [self.cash(self.pool.balance), self._arithmetic(), equity]
 
     def _arithmetic(self) -> str:
-        """Return the unrealised profit of inventory as a sum that can be done by hand."""
+        """Return the unrealized profit of inventory as a sum that can be done by hand."""
         inventory, mark = self.state.inventory, self.price(self.state.mark)
         terms = []
         for side in Side:
-            for parcel in inventory[side].parcels.values():
-                price = self.price(parcel.price_ticks)
+            for tranche in inventory[side].tranches.values():
+                price = self.price(tranche.price_ticks)
                 pair = [mark, price] if side is Side.LONG else [price, mark]
                 if not self.state.terms.linear:
                     pair = [f"1/{each}" for each in reversed(pair)]
-                terms.append(f"{self.quantity(parcel.lots)} x ({' - '.join(pair)})")
-        profit = sum(self.state.inventory_profit(side) for side in Side)
+                terms.append(f"{self.quantity(tranche.lots)} x ({' - '.join(pair)})")
+        profit = sum(self.state.inventory_pnl(side) for side in Side)
         return f"{' + '.join(terms)} = {self.cash(profit)}" if terms else "-"
 
     def _told(self, event: m.Event) -> str:
@@ -155,7 +155,7 @@ class _Example:
             m.AdlFilled: self._filled,
             m.RoundClosed: self._round,
             m.AdlStopped: self._stopped,
-            m.LossSocialised: self._socialised,
+            m.LossSocialized: self._socialized,
             m.WithdrawalCutSet: self._cut,
         }
         teller = tellers.get(type(event))
@@ -175,7 +175,7 @@ class _Example:
     def _unwound(self, event: m.Unwound) -> str:
         sold = f"{self.quantity(event.lots)} of the inventory is closed in the market"
         price = self.price(event.price_ticks)
-        return f"{sold} at {price}: {self._signed(event.realised_cash)} for the pool"
+        return f"{sold} at {price}: {self._signed(event.realized_pnl_cash)} for the pool"
 
     def _depth(self, event: m.DepthWatched) -> str:
         if not event.missing:
@@ -191,11 +191,11 @@ class _Example:
 
     def _filled(self, event: m.AdlFilled) -> str:
         name = event.account
-        self.realised[name] = self.realised.get(name, 0) + event.realised_cash
+        self.realized[name] = self.realized.get(name, 0) + event.realized_pnl_cash
         closed = (
             f"{self.quantity(event.lots)} of {name} is closed at {self.price(event.price_ticks)}"
         )
-        gains = self._signed(event.realised_cash), self._signed(event.pool_realised_cash)
+        gains = self._signed(event.realized_pnl_cash), self._signed(event.pool_realized_pnl_cash)
         orders = ", ".join(event.cancel_orders)
         end = f"; orders {orders} are cancelled" if orders else ""
         return f"{closed}, {gains[0]} for {name}, {gains[1]} for the pool{end}"
@@ -204,15 +204,15 @@ class _Example:
         closed = f"{self.quantity(event.filled_lots)} of {self.quantity(event.wanted_lots)} closed"
         return f"{closed}; price `{event.price_rule}`, {self._numbers(event.numbers)}"
 
-    def _socialised(self, event: m.LossSocialised) -> str:
-        self.given_up |= dict(zip(event.accounts, event.amounts_cash, strict=True))
+    def _socialized(self, event: m.LossSocialized) -> str:
+        self.given_up |= dict(zip(event.accounts, event.amount_cash, strict=True))
         missing, left = self.cash(event.loss_cash), self.cash(event.left_cash)
         return f"**the loss is shared**: `{event.rule}`, {missing} is missing, {left} stays unpaid"
 
     def _cut(self, event: m.WithdrawalCutSet) -> str:
         if not event.cut_ppm:
             return "**withdrawals are paid in full again**"
-        total = f"{self.cash(event.shortfall_cash)} of {self.cash(event.total_cash)}"
+        total = f"{self.cash(event.deficit_cash)} of {self.cash(event.total_cash)}"
         return f"**every withdrawal leaves {percent(event.cut_ppm)} behind**: {total}"
 
     def _numbers(self, numbers: dict[str, int]) -> str:
@@ -221,16 +221,16 @@ class _Example:
     def _signed(self, amount: int) -> str:
         return f"{'+' if amount > 0 else ''}{self.cash(amount)}"
 
-    def _show_line(self, event: m.AdlStarted | m.LossSocialised) -> None:
+    def _show_line(self, event: m.AdlStarted | m.LossSocialized) -> None:
         """Keep who stands where, before anything is done about it."""
         mark = self.price(self.state.mark)
-        if isinstance(event, m.LossSocialised):
+        if isinstance(event, m.LossSocialized):
             self.lines.append(f"The positions as the loss is shared at mark {mark}:\n")
             self.lines.append(table(self._claims(event)))
             return
         sides = [side for side in Side if self.state.inventory[side].total_lots]
         for side in sides:
-            queue = rank_lane(view_lane(self.book, self.state, side.opposite), self.rules.ranking)
+            queue = rank_side(value_side(self.book, self.state, side.opposite), self.rules.ranking)
             self.lines.append(f"The {side.opposite} line as ADL starts at mark {mark}:\n")
             self.lines.append(table(self._line(queue)))
 
@@ -262,11 +262,11 @@ class _Example:
         value = float(queue.score.value[row])
         return self.cash(int(value)) if "profit_cash" in queue.score.parts else _short(value)
 
-    def _claims(self, event: m.LossSocialised) -> list[list[str]]:
-        paid = dict(zip(event.accounts, event.amounts_cash, strict=True))
+    def _claims(self, event: m.LossSocialized) -> list[list[str]]:
+        paid = dict(zip(event.accounts, event.amount_cash, strict=True))
         table = [["account", "side", "quantity", "profit", "equity", "gives up"]]
         for side in Side:
-            view = view_lane(self.book, self.state, side)
+            view = value_side(self.book, self.state, side)
             for row in range(view.size):
                 account = self.book.accounts.names[int(view.account[row])]
                 amounts = [int(view.profit[row]), int(view.equity[row]), paid.get(account, 0)]
@@ -276,10 +276,10 @@ class _Example:
 
     def ending(self) -> list[list[str]]:
         """Return what everybody has at the end, the pool in the last row."""
-        told = "realised by ADL" if self.rules.cases else "given up"
+        told = "realized by ADL" if self.rules.cases else "given up"
         table = [["at the end", told, "wallet", "position"]]
         wallets = self.book.asset_of(self.state).wallets
-        changed = self.given_up or self.realised
+        changed = self.given_up or self.realized
         for name, index in self.book.accounts.index.items():
             wallet = self.cash(int(wallets.balance[index]))
             table.append([name, self.cash(changed.get(name, 0)), wallet, self._position(index)])
@@ -305,7 +305,7 @@ def grouped(text: str) -> str:
     return pattern.sub(lambda found: f"{int(found[0]):,}", text)
 
 
-def _input(view: LaneView, row: int, name: str) -> int:
+def _input(view: SideValuation, row: int, name: str) -> int:
     """Return one number that a score is made of, in Cash."""
     columns = {
         "profit": view.profit,

@@ -56,7 +56,7 @@ class Account:
         return self.wallet + self.lots * mark - self.cost
 
     def trade(self, lots: int, price: int) -> None:
-        """Add signed lots at a price; what is closed is realised at average cost."""
+        """Add signed lots at a price; what is closed is realized at average cost."""
         closed = min(abs(lots), abs(self.lots)) if lots * self.lots < 0 else 0
         if closed:
             share = self.cost * closed // abs(self.lots)
@@ -236,10 +236,10 @@ class Venue:
             task.add_done_callback(self._snapshots.discard)
 
     async def settle(self) -> None:
-        """Wait until every snapshot has been answered; a refused one is an error of the venue."""
+        """Wait until every snapshot has been answered; a rejected one is an error of the venue."""
         for answer in await asyncio.gather(*self._snapshots):
             if "error" in answer:
-                raise RuntimeError(f"a snapshot was refused: {answer}")
+                raise RuntimeError(f"a snapshot was rejected: {answer}")
 
     # --- liquidating and unwinding ---
 

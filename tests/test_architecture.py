@@ -8,7 +8,7 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sources import (
@@ -69,51 +69,54 @@ COMPILED = set((CORE / "kernels").glob("compiled*.py"))
 NUMBA = {"llvmlite", "numba", "numba.core", "numba.extending"}
 
 MONEY = {
-    "units",
-    "contracts",
-    "columns",
-    "lanes",
-    "inventory",
-    "holdings",
-    "book_moves",
+    "accounting",
     "book",
-    "bankruptcy",
-    "bulk",
+    "market/contract_terms",
+    "rules/adl_price",
+    "rules/allocation",
+    "rules/eligibility",
+    "rules/loss_socialization",
+    "rules/triggers",
+    "units",
+    "valuation/bankruptcy",
+    "valuation/insurance",
+    "valuation/numeric_range",
 }
-MONEY |= {"insurance", "triggers"}
-MONEY |= {"allocation", "pricing", "skips", "socialising", "ledger", "invariants"}
 """The modules in which nothing becomes a float; the others hand scores on."""
 
-MUTABLE = {
-    "book",
-    "book_moves",
-    "book_state",
-    "columns",
-    "holdings",
-    "inventory",
-    "kernels",
-    "lanes",
-}
-MUTABLE |= {"names", "rolling", "row_index"}
+MUTABLE = {"book", "kernels", "market/rolling_windows"}
 """The modules of the one mutable object; all others take values and return values.
 
 A kernel fills the columns that it is given.
 """
 
-STATE_CHANGES = {"assign", "define", "forget_past", "give_back", "observe", "put", "restate"}
-STATE_CHANGES |= {"shift_past", "start_again", "take", "track"}
+STATE_CHANGES = {"assign", "define", "reset_bounds", "give_back", "observe", "put", "restate"}
+STATE_CHANGES |= {"shift_past", "reset_for_pool", "take", "track"}
 CONTAINER_CHANGES = {"add", "append", "clear", "extend", "insert", "pop", "remove", "update"}
 
 MAY_IMPORT = {
     "core": set(),
-    "journal": {"core"},
+    "formatting": {"core"},
     "config": set(),
-    "wire": {"config", "core"},
-    "lab": {"core", "journal"},
-    "server": {"config", "core", "dashboard", "journal", "lab", "wire"},
-    "watch": {"config", "core", "lab", "wire"},
-    "dashboard": {"config", "core", "lab", "watch", "wire"},
-    "cli": {"config", "core", "dashboard", "journal", "lab", "server", "watch", "wire"},
+    "journal": {"core"},
+    "demo": {"core", "formatting", "journal", "lab"},
+    "lab": {"core", "formatting", "journal"},
+    "api_types": {"core"},
+    "server": {"api_types", "config", "core", "dashboard", "demo", "formatting", "journal", "lab"},
+    "watch": {"api_types", "config", "core", "formatting", "lab", "server"},
+    "dashboard": {"api_types", "config", "core", "demo", "formatting", "lab", "watch"},
+    "cli": {
+        "api_types",
+        "config",
+        "core",
+        "dashboard",
+        "demo",
+        "formatting",
+        "journal",
+        "lab",
+        "server",
+        "watch",
+    },
     "__init__": {"core", "journal", "lab"},
     "__main__": {"cli"},
 }
@@ -139,21 +142,43 @@ def part(module: str) -> str:
     return module.removeprefix("delever").lstrip(".").partition(".")[0] or "__init__"
 
 
+def parts() -> set[str]:
+    return {part(name) for name in modules()}
+
+
 def core_items() -> set[str]:
     return {item(name) for name, path in modules().items() if path.is_relative_to(CORE)} - {""}
 
 
-def core_files() -> Iterator[tuple[str, Path]]:
-    for path in python_files(CORE):
-        yield path.relative_to(CORE).with_suffix("").parts[0], path
+def core_name(path: Path) -> str:
+    """Return the name of a core file or package as the lists spell it: `market/validation`."""
+    return path.relative_to(CORE).with_suffix("").as_posix()
 
 
-def core_nodes(*, besides: set[str], compiled: bool = True) -> Iterator[tuple[str, ast.AST]]:
-    """Yield (file:line, node) of the core, without the items named."""
-    for name, path in core_files():
-        if name not in besides and (compiled or path not in COMPILED):
-            for node in ast.walk(tree(path)):
-                yield shown(path, getattr(node, "lineno", None)), node
+def is_listed(path: Path, names: set[str]) -> bool:
+    """Return whether a core file, or a package around it, is in a list."""
+    own = core_name(path)
+    return any(own == name or own.startswith(f"{name}/") for name in names)
+
+
+def nodes(files: Iterable[Path]) -> Iterator[tuple[str, ast.AST]]:
+    """Yield (file:line, node) of files."""
+    for path in files:
+        for node in ast.walk(tree(path)):
+            yield shown(path, getattr(node, "lineno", None)), node
+
+
+def test_every_name_in_the_lists_exists() -> None:
+    folders = {
+        core_name(parent)
+        for path in python_files(CORE)
+        for parent in path.parents
+        if parent.is_relative_to(CORE) and parent != CORE
+    }
+    known = {core_name(path) for path in python_files(CORE)} | folders
+    found = [f"core/{name} is in a list but absent" for name in (MONEY | MUTABLE) - known]
+    found += [f"{name} is in MAY_IMPORT but absent" for name in MAY_IMPORT.keys() - parts()]
+    report(found)
 
 
 def test_reading_order_names_every_core_module_and_no_other() -> None:
@@ -166,7 +191,8 @@ def test_reading_order_names_every_core_module_and_no_other() -> None:
 def test_core_imports_only_what_stands_above_it_and_what_is_pure() -> None:
     order = {name: place for place, name in enumerate(reading_order())}
     found = []
-    for own, path in core_files():
+    for path in python_files(CORE):
+        own = path.relative_to(CORE).with_suffix("").parts[0]
         for line, target in imports(path):
             if target in PURE_IMPORTS or (path in COMPILED and target in NUMBA):
                 continue
@@ -237,7 +263,7 @@ def test_parts_outside_the_core_import_only_what_stands_below_them() -> None:
 
 def test_core_calls_nothing_impure() -> None:
     found = []
-    for where, node in core_nodes(besides=set()):
+    for where, node in nodes(python_files(CORE)):
         match node:
             case ast.Call(func=ast.Name(id=name)) if name in IMPURE_NAMES:
                 found.append(f"{where}: not {name}(), but {IMPURE_NAMES[name]}")
@@ -251,7 +277,8 @@ def test_core_calls_nothing_impure() -> None:
 def test_core_divides_in_units_only() -> None:
     found = []
     # What is compiled cannot call units.py; it is compared with twins that do.
-    for where, node in core_nodes(besides={"units"}, compiled=False):
+    files = {*python_files(CORE)} - COMPILED - {CORE / "units.py"}
+    for where, node in nodes(files):
         match node:
             case (
                 ast.BinOp(op=ast.Div() | ast.FloorDiv())
@@ -268,7 +295,7 @@ def test_core_divides_in_units_only() -> None:
 def test_money_never_becomes_a_float() -> None:
     found = [
         f"{where}: money, quantity and price are exact integers"
-        for where, node in core_nodes(besides=core_items() - MONEY)
+        for where, node in nodes(path for path in python_files(CORE) if is_listed(path, MONEY))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "float"
     ]
     report(found)
@@ -277,7 +304,9 @@ def test_money_never_becomes_a_float() -> None:
 def test_core_has_no_float_literal_outside_the_rules() -> None:
     found = [
         f"{where}: {node.value} is a float; ratios are parts per million"
-        for where, node in core_nodes(besides={"rules"})
+        for where, node in nodes(
+            path for path in python_files(CORE) if not is_listed(path, {"rules"})
+        )
         if isinstance(node, ast.Constant) and isinstance(node.value, float)
     ]
     report(found)
@@ -337,8 +366,8 @@ def test_only_the_book_and_what_it_holds_change() -> None:
     found = [
         f"{shown(path, getattr(node, 'lineno', None))}: {ast.unparse(node)[:50]!r} changes an "
         "object; return an event or a new value"
-        for name, path in core_files()
-        if name not in MUTABLE
+        for path in python_files(CORE)
+        if not is_listed(path, MUTABLE)
         for node in _changes_of_others(path)
     ]
     report(found)

@@ -36,11 +36,11 @@ balance peak 1000000 USDT, profit -240000 USDT, profit peak 0 USDT, pnl ratio -2
 start -30 %, stop -25 %
 
 # contracts
-contract | asset | taken_over | unwound | closed | left | accounts | realised | borne | pool_profit
+contract | asset | taken_over | unwound | closed | left | accounts | realized | borne | pool_profit
 BTCUSDT | USDT | 100 | 0 | 100 | 0 | 3 | 350000 | 50000 | -300000
 
 # fills
-fill | time_ms | contract | side | account | quantity | price | realised | rank | light | \
+fill | time_ms | contract | side | account | quantity | price | realized | rank | light | \
 liquidated_account
 1 | 3000 | BTCUSDT | short | cyd | 30 | 56500 | 105000 | 1 | 5 | ann
 2 | 3000 | BTCUSDT | short | bob | 50 | 56500 | 175000 | 2 | 2 | ann
@@ -119,9 +119,9 @@ def test_standard_input_is_a_scenario_and_a_refusal_is_bad_input() -> None:
     told = delever("run", "-", text='{"type": "set_time", "time_ms": -1}\n')
     assert told.returncode == Exit.BAD_INPUT
     assert told.stderr == (
-        "delever: standard input, line 1, time_ms '-1': refused: number must be within range\n"
+        "delever: standard input, line 1, time_ms '-1': rejected: out of range\n"
     )
-    assert told.stdout.startswith("1 command (1 refused) from 0 to 0 ms")
+    assert told.stdout.startswith("1 command (1 rejected) from 0 to 0 ms")
 
 
 class Interrupted:
@@ -309,10 +309,10 @@ def test_refusals_are_told_by_line_and_the_rest_runs(tell: Tell, tmp_path: Path)
     code, out, err = tell("run", str(scenario))
     assert code == Exit.BAD_INPUT
     assert err.splitlines() == [
-        f"delever: {scenario}, line 17, positions[0].account 'amy': refused: account is unknown",
-        f"delever: {scenario}, line 21, account 'amy': refused: account is unknown",
+        f"delever: {scenario}, line 17, positions[0].account 'amy': rejected: unknown account",
+        f"delever: {scenario}, line 21, account 'amy': rejected: unknown account",
     ]
-    assert out.startswith("14 commands (2 refused) from 0 to 4000 ms: 0 takeovers")
+    assert out.startswith("14 commands (2 rejected) from 0 to 4000 ms: 0 takeovers")
 
 
 def test_a_journal_that_another_process_writes_is_left_alone(tell: Tell, tmp_path: Path) -> None:

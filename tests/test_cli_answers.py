@@ -104,7 +104,7 @@ def test_a_hedge_is_told_beside_the_place_now(tell: Tell) -> None:
     assert code == Exit.DONE
     assert "What if 2 were opened on the other side at the mark?" in out
     told = json.loads(tell(*HEDGE, "4", "--account", "bob", "--json")[1])
-    assert (told["schema"], told["after"]["reason"]) == ("delever.whatif/1", "position_is_closed")
+    assert (told["schema"], told["after"]["reason"]) == ("delever.whatif/1", "position_closed")
     assert (told["before"]["of"], told["after"]["of"]) == (4, 3)
 
 

@@ -46,15 +46,15 @@ def test_on_a_terminal_rows_are_a_table() -> None:
     assert lines[4].split() == [
         "1", "bob", "4", "25", "16479", "0.407654", "5", "0", "0.0604776", "6.74058",
     ]  # fmt: skip
-    assert "account_is_exempt" in lines[8]
+    assert "exempt_account" in lines[8]
 
 
 def test_from_a_terminal_parquet_goes_to_a_file_and_nowhere_else(tmp_path: Path) -> None:
     file = tmp_path / "queue.parquet"
     assert on_a_terminal(*RANK, "-o", str(file)) == (0, "", "")
     assert pl.read_parquet(file).height == 5
-    refused = "delever: Parquet is not for a terminal: say -o FILE\n"
-    assert on_a_terminal(*RANK, "--format", "parquet") == (2, "", refused)
+    rejected = "delever: Parquet is not for a terminal: say -o FILE\n"
+    assert on_a_terminal(*RANK, "--format", "parquet") == (2, "", rejected)
 
 
 @pytest.mark.parametrize("columns", ["20", "60", "80", "100", "120", "200"])

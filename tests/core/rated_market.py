@@ -58,7 +58,7 @@ class Market:
 def told(book: Book, kind: type[m.Command], /, **fields: Any) -> tuple[m.Event, ...]:
     """Run one command that is accepted."""
     events = step(book, kind(**{"time_ms": book.time_ms, **fields}))
-    assert not isinstance(events[0], m.Refused), events[0]
+    assert not isinstance(events[0], m.Rejected), events[0]
     return events
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delever.core.rules.allocation import allocate, parcels_for
+from delever.core.rules.allocation import allocate, tranches_for
 from delever.core.rules.policies import Line
 from table import Row, cases
 
@@ -83,12 +83,12 @@ def test_the_order_inside_a_tier_matters_only_for_equal_remainders(
 
 
 @given(st.lists(st.integers(0, 20), max_size=10), st.lists(st.integers(1, 20), max_size=10))
-def test_candidates_meet_parcels_first_come_first(lots: list[int], parcels: list[int]) -> None:
+def test_candidates_meet_parcels_first_come_first(lots: list[int], tranches: list[int]) -> None:
     """CORE-04: the n-th lot given meets the n-th lot held."""
-    lots = lots if sum(lots) <= sum(parcels) else []
-    meetings = list(zip(*parcels_for(np.array(lots, np.int64), parcels), strict=True))
+    lots = lots if sum(lots) <= sum(tranches) else []
+    meetings = list(zip(*tranches_for(np.array(lots, np.int64), tranches), strict=True))
     given_to = [c for c, own in enumerate(lots) for _ in range(own)]
-    held_by = [p for p, own in enumerate(parcels) for _ in range(own)]
+    held_by = [p for p, own in enumerate(tranches) for _ in range(own)]
     assert [(c, p) for c, p, met in meetings for _ in range(met)] == list(
         zip(given_to, held_by, strict=False)
     )

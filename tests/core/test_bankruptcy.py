@@ -27,7 +27,7 @@ def test_bankruptcy_price(rows: list[Row]) -> None:
     world.wallets(**{name: rows[0]["wallet"] or 0})
     world.takeover(name)
     taken = {(e.contract, e.side): e for e in world.told(m.TakenOver)}
-    assert {event.reason for event in taken.values()} == {m.Reason.VENUE_SAYS_SO}
+    assert {event.reason for event in taken.values()} == {m.Reason.VENUE_TAKEOVER}
     settled = sum(event.amount_cash for event in world.told(m.WalletSettled))
     for row in rows:
         assert row.expected == {
@@ -51,7 +51,7 @@ def test_fund_flow(row: Row) -> None:
         world.unwind("X", side, row["quantity"], row["fill"])
         assert world.state("X").inventory[side].total_lots == 0
     assert cash_text(world.book.pools["main"].balance - 1000 * 10**8) == row["pool"]
-    assert cash_text(world.state("X").realised) == row["pool"]
+    assert cash_text(world.state("X").realized) == row["pool"]
 
 
 @pytest.mark.parametrize("rows", grouped_cases("offsets.txt", by="case"))
@@ -68,7 +68,7 @@ def test_offset(rows: list[Row]) -> None:
         world.positions(held)
     world.account("bust", hedge_mode=True)
     world.inventory("X", side.opposite, 1, first["price"])
-    skipped = {skip.account: str(skip.reason) for skip in world.told(m.CandidateSkipped)}
+    skipped = {skip.account: str(skip.reason) for skip in world.told(m.CounterpartySkipped)}
     (closed,) = [e for e in world.told(m.RoundClosed) if e.filled_lots]
     for row in rows:
         kept_out = "".join(closed.ineligible) if row["reason"] in closed.ineligible else ""

@@ -43,7 +43,7 @@ def borne(world: World, fills: list[m.AdlFilled]) -> int:
 @pytest.mark.parametrize("row", cases("bybit_drawdown.txt"))
 def test_a_contract_falls_to_its_limit_and_not_beyond(row: Row) -> None:
     side = Side(row["side"])
-    world = World(balance=row["seed"], limits=m.TriggerLimits(balance_above=row["above"]))
+    world = World(balance=row["seed"], limits=m.TriggerLimits(trigger_threshold=row["above"]))
     for name in "ABC":
         world.contract(name)
     world.mark(A=row["taken"])
@@ -58,7 +58,7 @@ def test_a_contract_falls_to_its_limit_and_not_beyond(row: Row) -> None:
     opposite(world, "A", side, row["lots"])
     world.mark(A=row["mark"])
     fills, started = world.told(m.AdlFilled), world.told(m.AdlStarted)
-    kept = [cash_text(closed.kept_by_pool_cash) for closed in world.told(m.RoundClosed)]
+    kept = [cash_text(closed.rounding_residual_cash) for closed in world.told(m.RoundClosed)]
     before = started[0].numbers["pnl_ratio_ppm"] if started else None
     assert row.expected == {
         "on": world.on("A"),
@@ -66,7 +66,7 @@ def test_a_contract_falls_to_its_limit_and_not_beyond(row: Row) -> None:
         "price": "".join({world.price(fill) for fill in fills}),
         "borne": cash_text(borne(world, fills)),
         "kept": "".join(kept),
-        "profit": cash_text(world.book.pools["main"].observed.profits_cash[0]),
+        "profit": cash_text(world.book.pools["main"].observed.contract_pnl_cash[0]),
         "pool": world.balance(),
     }
     if fills:
@@ -92,7 +92,7 @@ def test_a_drawdown_lasts_until_its_ratio_is_above_the_stop(row: Row) -> None:
     now = {"on": world.on("A"), "ratio": ratio(world, "A"), "pool": world.balance()}
     assert now == row.expected
     assert [stop.reason for stop in world.told(m.AdlStopped)] == (
-        [] if row["on"] else [m.Reason.CONTRACT_DRAWDOWN_REACHES_LIMIT]
+        [] if row["on"] else [m.Reason.CONTRACT_DRAWDOWN_LIMIT]
     )
 
 
@@ -174,7 +174,7 @@ def test_a_share_that_is_no_whole_tick_is_rounded_for_the_pool() -> None:
         assert abs(Fraction(world.price(fill)) - exact) < tick
         assert row["contract"] != "A" or Fraction(world.price(fill)) > exact
     *_, last = world.told(m.RoundClosed)
-    assert 0 < last.kept_by_pool_cash == equity(world) < cash("0.01") * 991
+    assert 0 < last.rounding_residual_cash == equity(world) < cash("0.01") * 991
     assert {world.on(row["contract"]) for row in rows} == {""}
 
 
@@ -182,7 +182,7 @@ def test_a_share_that_is_no_whole_tick_is_rounded_for_the_pool() -> None:
 def test_published_samples_are_in_the_state_they_show(row: Row) -> None:
     world = World(balance=0)
     world.say(m.DefineAsset, asset="USD", cash_decimals=int(row["decimals"]))
-    world.pool("live", asset="USD", limits=m.TriggerLimits(balance_above=row["above"]))
+    world.pool("live", asset="USD", limits=m.TriggerLimits(trigger_threshold=row["above"]))
     world.contract("A", settle="USD", pool="live", tick_size=row["tick"])
     world.contract("B", settle="USD", pool="live", tick_size="0.00001")
     world.fund(row["peak"], pool="live")
@@ -213,7 +213,7 @@ def test_an_ejected_contract_lives_by_the_equity_of_its_own_pool(row: Row) -> No
         world.fund(row["own"], pool="own", reason=m.FundingReason.SEED)
     world.say(m.MoveContract, contract="A", pool="own", note="protects the others")
     (stopped,) = world.told(m.AdlStopped)
-    assert (stopped.pool, stopped.reason) == ("main", m.Reason.CONTRACT_LEFT_THE_POOL)
+    assert (stopped.pool, stopped.reason) == ("main", m.Reason.CONTRACT_MOVED_TO_OTHER_POOL)
     opposite(world, "A", Side.LONG, "10000")
     fills = world.told(m.AdlFilled)
     world.mark(A=row["mark"])

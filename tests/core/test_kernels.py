@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delever.core.book.position_table import LaneColumns
+from delever.core.book.position_table import KernelColumns
 from delever.core.kernels import PARTS, compiled, plain, where_of
 from delever.core.kernels.plain import CHANGED_AT, MAINTENANCE, PROFIT
 from delever.core.units import div_ceil
@@ -25,8 +25,8 @@ TIERS = tuple(
 )
 
 
-def lane(seed: int, size: int, accounts: int = 40) -> dict[str, Any]:
-    """Return the columns of a lane in which equal scores are common."""
+def side_columns(seed: int, size: int, accounts: int = 40) -> dict[str, Any]:
+    """Return the columns of a table in which equal scores are common."""
     rng = np.random.default_rng(seed)
     cost = rng.integers(1, 10, size) * 10 ** rng.integers(1, 9, size)
     return {
@@ -59,7 +59,7 @@ def test_every_key_is_found_in_its_row(
     kernels: ModuleType, held: list[tuple[int, int]], asked: list[tuple[int, int]]
 ) -> None:
     slots = np.full(64, -1, np.int32)
-    rows = np.zeros((2, 64), np.int32)  # columns have room, as a lane's have
+    rows = np.zeros((2, 64), np.int32)  # columns have room, as a table's have
     rows[:, : len(held)] = np.array(held, np.int32).reshape(-1, 2).T
     middle = len(held) // 2
     kernels.place_rows(slots, *rows, 0, middle)
@@ -107,7 +107,7 @@ def maintenance_of(notional: int) -> int:
 def test_a_mark_gives_cross_wallets_exactly_the_differences(
     kernels: ModuleType, seed: int, size: int, factor: int, ticks: int
 ) -> None:
-    rows, (table, _) = lane(seed, size), wallets(seed)
+    rows, (table, _) = side_columns(seed, size), wallets(seed)
     before = {name: rows[name].tolist() for name in ("profit", "maintenance")}
     had = table[:, PROFIT].tolist(), table[:, MAINTENANCE].tolist()
     names = "account", "isolated", "lots", "cost"
@@ -167,7 +167,7 @@ FACTORS = st.tuples(
 def test_scores_are_gain_times_leverage(
     kernels: ModuleType, seed: int, size: int, factors: Any, profitable_only: bool
 ) -> None:
-    rows, (table, exempt) = lane(seed, size), wallets(seed)
+    rows, (table, exempt) = side_columns(seed, size), wallets(seed)
     score, standing = np.empty(size), np.empty(size, bool)
     gain, leverage = (tuple(map(PARTS.index, factor)) for factor in factors)
     names = ("account", "isolated", "under_liquidation", "cost", "margin", "profit", "maintenance")
@@ -246,13 +246,13 @@ def test_a_selection_ends_with_the_row_that_fills_it(
 
 
 class Rows:
-    """A lane as the kernels take many of them."""
+    """A table as the kernels take many of them."""
 
     def __init__(self, columns: dict[str, Any]) -> None:
         self.size = len(columns["lots"])
-        self._columns = LaneColumns(**columns)
+        self._columns = KernelColumns(**columns)
 
-    def columns(self) -> LaneColumns:
+    def columns(self) -> KernelColumns:
         return self._columns
 
     def where(self) -> bytes:
@@ -267,7 +267,7 @@ class Tiered:
 
 
 class Placed:
-    """A lane to be shown, its rows in reverse."""
+    """A table to be shown, its rows in reverse."""
 
     def __init__(self, rows: Rows) -> None:
         self.columns = rows.columns()
@@ -289,14 +289,14 @@ def test_whole_lanes_are_shown_alike(
     table, exempt = wallets(seeds[0][0])
     exempt = exempt if seeds[0][0] % 2 else exempt[:0]
     order = np.arange(40, dtype=np.int32)[::-1].copy()
-    lanes = [Placed(Rows(lane(seed, size))) for seed, size in seeds]
+    tables = [Placed(Rows(side_columns(seed, size))) for seed, size in seeds]
     joined = [joint(seed, size) for seed, size in seeds] if seeds[0][0] % 3 else []
     gain, leverage = (tuple(map(PARTS.index, factor)) for factor in factors)
     around = table, exempt, order, gain, leverage, profitable_only, 5, by_count
     size = sum(size for _, size in seeds)
     shown = [(np.full(size, 9, np.int32), np.full(size, 9, np.int8)) for _ in range(2)]
     for kernels, columns in zip((plain, compiled), shown, strict=True):
-        kernels.show_lanes(lanes, joined, *around, *columns, map)
+        kernels.rank_sides(tables, joined, *around, *columns, map)
     plainly, compiled_ = ([column.tolist() for column in columns] for columns in shown)
     assert plainly == compiled_
 
@@ -307,9 +307,9 @@ def test_whole_lanes_are_shown_alike(
 def test_marks_of_many_lanes_are_one_mark_each(seeds: list[tuple[int, int]], ticks: int) -> None:
     found = []
     for kernels in (plain, compiled):
-        rows, (table, _) = [lane(seed, size) for seed, size in seeds], wallets(0)
+        rows, (table, _) = [side_columns(seed, size) for seed, size in seeds], wallets(0)
         marked = [(Rows(columns), 7 + n, ticks, Tiered()) for n, columns in enumerate(rows)]
-        kernels.revalue_lanes(marked, table, 9, map)
+        kernels.revalue_sides(marked, table, 9, map)
         found.append([table.tolist(), *([*c["profit"], *c["maintenance"]] for c in rows)])
     assert found[0] == found[1]
 

@@ -46,8 +46,8 @@ def test_a_forced_round_closes_once_though_nothing_is_on() -> None:
     assert (closed.trigger, closed.price_rule) == ("pool_equity", "shared_shortfall")
     assert (closed.wanted_lots, closed.filled_lots) == (400, 400)
     assert {fill.price_ticks for fill in world.told(m.AdlFilled)} == {200}, "equity is there: mark"
-    refused = world.refused(m.ForceAdl(time_ms=0, contract="BTC", note="again"))
-    assert refused.reason is m.Reason.NO_INVENTORY_CAN_BE_CLOSED
+    rejected = world.rejected(m.ForceAdl(time_ms=0, contract="BTC", note="again"))
+    assert rejected.reason is m.Reason.NO_INVENTORY_TO_CLOSE
 
 
 def test_a_forced_round_runs_though_rounds_are_paused() -> None:

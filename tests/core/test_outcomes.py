@@ -77,13 +77,13 @@ def test_more_inventory_is_told_again() -> None:
     world.inventory("X", Side.LONG, 10, 100)
     world.inventory("X", Side.LONG, 5, 100, account="second")
     (exhausted,) = world.told(m.AdlExhausted)
-    assert (exhausted.left_lots, exhausted.reason) == (15, Reason.LANE_IS_EMPTY)
+    assert (exhausted.left_lots, exhausted.reason) == (15, Reason.NO_OPEN_POSITIONS)
     notices = [n.numbers for n in world.told(m.Notice) if n.kind is NoticeKind.ADL_EXHAUSTED]
     assert notices == [{"left_lots": 15}]
 
 
 def test_one_candidate_meets_several_takeovers_in_order() -> None:
-    """CORE-04: the oldest inventory is closed first, each parcel at its own price."""
+    """CORE-04: the oldest inventory is closed first, each tranche at its own price."""
     world = World("binance")
     world.contract("X")
     world.mark(X=100)
@@ -122,11 +122,11 @@ def test_a_partial_fill_splits_cost_and_margin_to_the_last_unit() -> None:
     world.short("ann", "X", 7, cost="700.00000001", margin="100.00000003")
     world.inventory("X", Side.LONG, 3, 100)
     (fill,) = world.told(m.AdlFilled)
-    lane = world.state("X").lanes[Side.SHORT]
-    assert (fill.cost_cash, fill.released_cash) == (-30000000001, 4285714287)
-    assert fill.cost_cash + lane.total_cost == -70000000001
-    assert fill.released_cash + lane.total_margin == 10000000003
-    assert world.wallet("ann") == cash_text(fill.realised_cash + fill.released_cash)
+    table = world.state("X").tables[Side.SHORT]
+    assert (fill.cost_cash, fill.margin_returned_cash) == (-30000000001, 4285714287)
+    assert fill.cost_cash + table.total_cost == -70000000001
+    assert fill.margin_returned_cash + table.total_margin == 10000000003
+    assert world.wallet("ann") == cash_text(fill.realized_pnl_cash + fill.margin_returned_cash)
 
 
 def test_depth_that_was_never_told_or_is_empty_absorbs_nothing() -> None:
@@ -135,7 +135,7 @@ def test_depth_that_was_never_told_or_is_empty_absorbs_nothing() -> None:
     world.contract("X")
     world.mark(X=100)
     world.long("bust", "X", 10, at=100, margin=0)
-    assert world.told(m.TakenOver)[0].reason is Reason.EQUITY_IS_BELOW_MAINTENANCE
+    assert world.told(m.TakenOver)[0].reason is Reason.EQUITY_BELOW_MAINTENANCE
     assert (world.told(m.Unwound), world.state("X").inventory[Side.LONG].total_lots) == ([], 10)
     world.say(m.SetDepth, contract="X")
     assert world.told(m.DepthWatched)[0].missing
@@ -204,7 +204,7 @@ def test_an_account_is_told_once_for_all_its_fills() -> None:
             "last_fill": 1,
             "lots": 3,
             "value_cash": 303 * 10**8,
-            "realised_cash": fill.realised_cash,
+            "realized_pnl_cash": fill.realized_pnl_cash,
             "rank": 1,
             "orders_to_cancel": 1,
         },
@@ -222,8 +222,11 @@ def test_only_the_skips_that_moved_somebody_up_are_told() -> None:
     world.long("cyd", "X", 1, at=90)
     world.inventory("X", Side.SHORT, 1, 98)
     assert world.filled() == {"bob": 1}
-    (skip,) = world.told(m.CandidateSkipped)
+    (skip,) = world.told(m.CounterpartySkipped)
     assert (skip.account, skip.rank, skip.numbers) == ("cyd", 1, {"equity_after_cash": -(10**8)})
     world.inventory("X", Side.SHORT, 1, 98, account="second")
-    assert [(s.account, s.rank) for s in world.told(m.CandidateSkipped)] == [("cyd", 1), ("ann", 2)]
+    assert [(s.account, s.rank) for s in world.told(m.CounterpartySkipped)] == [
+        ("cyd", 1),
+        ("ann", 2),
+    ]
     assert world.told(m.AdlExhausted)[0].left_lots == 1

@@ -21,9 +21,9 @@ HEDGED = Market(holders=tuple(Holder(side, lots=n, entry=90 + n) for side in Sid
 PERIODS = {"ratings_every_ms": 30 * 60_000, "lights_every_ms": 30_000}
 
 
-def refreshed(book: Book) -> m.LightsRefreshed:
-    events = told(book, m.RefreshLights)
-    return next(event for event in events if isinstance(event, m.LightsRefreshed))
+def refreshed(book: Book) -> m.IndicatorsPublished:
+    events = told(book, m.RefreshIndicators)
+    return next(event for event in events if isinstance(event, m.IndicatorsPublished))
 
 
 def hedge(book: Book) -> None:
@@ -61,15 +61,15 @@ def test_the_event_proves_what_was_shown_without_holding_it() -> None:
     before = refreshed(book)
     assert book.lights == before
     assert (before.as_of, before.time_ms) == (book.sequence, book.time_ms)
-    lanes = {(lane.contract, lane.side): lane for lane in before.lanes}
+    tables = {(table.contract, table.side): table for table in before.tables}
     shown = publish(book)
-    assert {key: lane.digest() for key, lane in shown.lanes.items()} == {
-        key: lane.digest for key, lane in lanes.items()
+    assert {key: table.digest() for key, table in shown.tables.items()} == {
+        key: table.digest for key, table in tables.items()
     }
-    assert (lanes["BTC", Side.LONG].positions, lanes["BTC", Side.LONG].in_line) == (2, 2)
+    assert (tables["BTC", Side.LONG].positions, tables["BTC", Side.LONG].ranked) == (2, 2)
     row = m.PositionRow(account="h01", contract="BTC", side=Side.LONG, quantity=9, entry_price=50)
     told(book, m.SetPositions, version=2, positions=(row,))
-    assert refreshed(book).lanes[0].digest != before.lanes[0].digest
+    assert refreshed(book).tables[0].digest != before.tables[0].digest
 
 
 def test_digests_do_not_depend_on_where_rows_stand() -> None:
@@ -79,10 +79,10 @@ def test_digests_do_not_depend_on_where_rows_stand() -> None:
     for row in (gone, back):
         told(other, m.SetPositions, version=2, positions=(row,))
     assert (
-        one.contracts["BTC"].lanes[Side.LONG].pairs()
-        != other.contracts["BTC"].lanes[Side.LONG].pairs()
+        one.contracts["BTC"].tables[Side.LONG].pairs()
+        != other.contracts["BTC"].tables[Side.LONG].pairs()
     )
-    assert refreshed(one).lanes == refreshed(other).lanes
+    assert refreshed(one).tables == refreshed(other).tables
 
 
 def test_refreshes_are_due_when_their_time_has_passed() -> None:
@@ -93,12 +93,12 @@ def test_refreshes_are_due_when_their_time_has_passed() -> None:
     def kinds(time_ms: int) -> list[str]:
         return [str(command.__struct_config__.tag) for command in due(book, time_ms, **PERIODS)]
 
-    assert kinds(start) == ["refresh_ratings", "refresh_lights"]
+    assert kinds(start) == ["refresh_ratings", "refresh_indicators"]
     for command in due(book, start, **PERIODS):
         step(book, command)
     assert kinds(start + 29_999) == []
-    assert kinds(start + 30_000) == ["refresh_lights"]
-    assert kinds(start + 1_800_000) == ["refresh_ratings", "refresh_lights"]
+    assert kinds(start + 30_000) == ["refresh_indicators"]
+    assert kinds(start + 1_800_000) == ["refresh_ratings", "refresh_indicators"]
 
 
 def test_nothing_is_due_before_the_first_mark() -> None:
@@ -152,7 +152,7 @@ def commands_of(market: Market) -> list[m.Command]:
             m.DefineAccount(time_ms=minute, account=name),
             m.SetPositions(time_ms=minute, version=1, positions=(row,)),
             m.RefreshRatings(time_ms=minute + 1),
-            m.RefreshLights(time_ms=minute + 2),
+            m.RefreshIndicators(time_ms=minute + 2),
         ]
     return commands
 
@@ -169,7 +169,7 @@ def test_a_restored_book_still_has_its_ratings_its_marks_and_its_last_refresh() 
 
 
 def test_many_position_numbers_join_as_few_do() -> None:
-    """A lane with few position numbers is searched by account, one with many is summed whole."""
+    """A table with few position numbers is searched by account, one with many is summed whole."""
     shown = []
     for numbers in (3, 20):
         world = World("binance")
@@ -184,8 +184,8 @@ def test_many_position_numbers_join_as_few_do() -> None:
                 world.short(account, "BTC", lots and 3, at=at + 20, position=number)
         world.short("cyd", "BTC", 30, at=101)
         world.mark(BTC=100)
-        lanes = publish(world.book).lanes
+        tables = publish(world.book).tables
         shown.append(
-            {key: (lane.rank.tolist(), lane.light.tolist()) for key, lane in lanes.items()}
+            {key: (table.rank.tolist(), table.light.tolist()) for key, table in tables.items()}
         )
     assert shown[0] == shown[1]

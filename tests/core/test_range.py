@@ -1,4 +1,4 @@
-"""What could leave int64 is refused; what has gone takes no room from what comes."""
+"""What could leave int64 is rejected; what has gone takes no room from what comes."""
 
 from world import World
 
@@ -11,8 +11,8 @@ BILLION = 10**9
 """Of USDT; 46 of them are the range, in units of 10^-8."""
 
 
-def refused(world: World, command: type[m.Command], **fields: object) -> tuple[str, str]:
-    event = world.refused(command(time_ms=world.time_ms, **fields))
+def rejected(world: World, command: type[m.Command], **fields: object) -> tuple[str, str]:
+    event = world.rejected(command(time_ms=world.time_ms, **fields))
     assert event.reason is Reason.EXCEEDS_NUMERIC_RANGE
     return event.field, event.value
 
@@ -28,12 +28,12 @@ def world_of(lots: int) -> World:
 
 def test_a_position_that_is_closed_makes_room_for_marks_and_positions() -> None:
     world = world_of(BILLION // 5)  # worth 20 billion, which cost as much
-    assert refused(world, m.SetMarks, marks={"X": 200}) == ("marks", "USDT")
+    assert rejected(world, m.SetMarks, marks={"X": 200}) == ("marks", "USDT")
     world.long("ann", "X", 0)
     world.mark(X=200)
     assert world.book.assets["USDT"].bound < LIMIT
     again = world.row("ann", "X", Side.LONG, BILLION // 5, at=100)
-    assert refused(world, m.SetPositions, version=9, positions=(again,)) == ("positions", "USDT")
+    assert rejected(world, m.SetPositions, version=9, positions=(again,)) == ("positions", "USDT")
     world.long("ann", "X", BILLION // 10, at=100)
 
 
@@ -41,12 +41,12 @@ def test_a_balance_that_has_left_makes_room_for_positions() -> None:
     world = world_of(0)
     world.wallets(bob=30 * BILLION)
     large = world.row("ann", "X", Side.LONG, BILLION // 5, at=100)
-    assert refused(world, m.SetPositions, version=9, positions=(large,)) == ("positions", "USDT")
+    assert rejected(world, m.SetPositions, version=9, positions=(large,)) == ("positions", "USDT")
     world.wallets(bob=1)
     world.positions(large)
     assert world.book.assets["USDT"].bound > LIMIT  # of bob's balance, until the next mark
     richest = m.BalanceRow(account="bob", asset="USDT", balance=7 * BILLION)
-    assert refused(world, m.SetBalances, version=9, balances=(richest,)) == ("balances", "USDT")
+    assert rejected(world, m.SetBalances, version=9, balances=(richest,)) == ("balances", "USDT")
     world.mark(X=100)
     assert world.book.assets["USDT"].bound < LIMIT
 
@@ -56,7 +56,7 @@ def test_a_mark_at_which_one_lot_is_out_of_range_is_refused() -> None:
     world = World()
     world.contract("X", lot_size=100, multiplier=59_000)
     marks = {"X": 10_000}  # a lot is worth 59 billion
-    assert refused(world, m.SetMarks, marks=marks) == ("marks.X", "10000")
+    assert rejected(world, m.SetMarks, marks=marks) == ("marks.X", "10000")
     world.mark(X=5_000)
     world.say(m.RefreshRatings)
 
@@ -73,9 +73,9 @@ def test_a_pool_takes_over_what_it_can_be_told_to_have_and_no_more() -> None:
         world.long(name, "X", LARGE, at=100)
     world.takeover("ann")
     world.takeover("bob")
-    assert refused(world, m.Takeover, account="cyd") == ("account", "cyd")
+    assert rejected(world, m.Takeover, account="cyd") == ("account", "cyd")
     world.long("cyd", "X", 0)
-    assert refused(world, m.SetMarks, marks={"X": 150}) == ("marks", "USDT")
+    assert rejected(world, m.SetMarks, marks={"X": 150}) == ("marks", "USDT")
     world.unwind("X", Side.LONG, LARGE, 100)
     world.mark(X=150)
 

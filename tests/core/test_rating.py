@@ -10,7 +10,7 @@ from rated_market import Holder, Market, book_of, markets, rated, told
 
 from delever.core import messages as m
 from delever.core.engine import step
-from delever.core.messages import ContractKind, Rating, RatingInput, RatingView, RiskLevel, Side
+from delever.core.messages import ContractKind, Rating, RatingInput, RatingMethod, RiskLevel, Side
 from delever.core.risk.rating import (
     SCORECARD,
     Measure,
@@ -67,8 +67,8 @@ def test_the_worked_example_of_the_document() -> None:
         RatingInput.DEPTH: (100_000, 0),
         RatingInput.PRICE_VOLATILITY: (0, 0),
         RatingInput.AVERAGE_LEVERAGE: (10_000_000, 1),
-        RatingInput.UNREALISED_PROFIT: (40_000, 0),
-        RatingInput.MARGIN_UTILISATION: (20_833, 0),
+        RatingInput.UNREALIZED_PNL: (40_000, 0),
+        RatingInput.MARGIN_UTILIZATION: (20_833, 0),
     }
     assert (rating.points, rating.scorecard_level) == (5, RiskLevel.LOW)
     assert (rating.adl_from_ppm, rating.stress_level) == (50_000, RiskLevel.LOW)
@@ -78,7 +78,7 @@ def test_the_worked_example_on_a_rough_day() -> None:
     """RSK-04: docs/risk.md."""
     rating = rated(replace(WORKED, swing=2))
     assert (rating.points, rating.scorecard_level) == (8, RiskLevel.MEDIUM)
-    assert (rating.level, rating.decided_by) == (RiskLevel.EXTREMELY_HIGH, (RatingView.STRESS,))
+    assert (rating.level, rating.decided_by) == (RiskLevel.EXTREMELY_HIGH, (RatingMethod.STRESS,))
 
 
 def test_the_document_states_the_limits_and_the_curve() -> None:
@@ -91,7 +91,7 @@ def test_the_document_states_the_limits_and_the_curve() -> None:
     for point in rated(WORKED).curve:
         if point.shock_ppm in (-500_000, -70_000, -50_000, -40_000, 500_000):
             loss = f"{point.loss_cash / unit:,.2f}".removesuffix(".00")
-            end = f"| {loss} | {point.pool_pays_cash // unit} | {point.adl_lots} |"
+            end = f"| {loss} | {point.fund_pays_cash // unit} | {point.adl_lots} |"
             assert f"| {point.shock_ppm // 10_000:+d} % | {point.mark_ticks // 100} |" in text
             assert end in text
 
@@ -143,7 +143,7 @@ def test_an_empty_contract_is_low() -> None:
 
 def test_a_contract_without_equity_uses_all_of_its_margin() -> None:
     broke = Market(holders=(Holder(Side.LONG, cash=0, entry=101),))
-    assert part(rated(broke), RatingInput.MARGIN_UTILISATION).value_ppm == 1_000_000
+    assert part(rated(broke), RatingInput.MARGIN_UTILIZATION).value_ppm == 1_000_000
 
 
 def test_three_levels_fold_what_is_beyond_high() -> None:
@@ -158,7 +158,10 @@ def test_three_levels_fold_what_is_beyond_high() -> None:
 def test_the_rating_is_the_higher_of_both_views(market: Market) -> None:
     """RSK-04."""
     rating = rated(market)
-    levels = {RatingView.SCORECARD: rating.scorecard_level, RatingView.STRESS: rating.stress_level}
+    levels = {
+        RatingMethod.SCORECARD: rating.scorecard_level,
+        RatingMethod.STRESS: rating.stress_level,
+    }
     assert rating.level.place == max(level.place for level in levels.values())
     assert {*rating.decided_by} == {v for v, level in levels.items() if level is rating.level}
     assert rating.points == sum(each.points for each in rating.parts)
@@ -228,7 +231,7 @@ def test_more_profit_is_never_safer(market: Market, place: int, more: int) -> No
     never_safer(before, after)
     assert before.curve == after.curve
     for old, new in zip(before.parts, after.parts, strict=True):
-        assert new.value_ppm == old.value_ppm or new.input is RatingInput.UNREALISED_PROFIT
+        assert new.value_ppm == old.value_ppm or new.input is RatingInput.UNREALIZED_PNL
 
 
 @given(markets, st.integers(0), st.integers(1, 500))
@@ -237,7 +240,7 @@ def test_more_margin_in_use_is_never_safer(market: Market, place: int, less: int
     place %= len(market.holders)
     cash = max(market.holders[place].cash - less, 0)
     thinner = market.with_holder(place, cash=cash)
-    never_safer(rated(market), rated(thinner), RatingInput.MARGIN_UTILISATION)
+    never_safer(rated(market), rated(thinner), RatingInput.MARGIN_UTILIZATION)
 
 
 @given(markets, st.integers(0))
@@ -284,13 +287,13 @@ def test_what_cannot_be_rated_is_refused_by_name() -> None:
     new = book.contracts["BTC"].definition
     told(book, m.DefineContract, **{**fields_of(new), "contract": "NEW"})
     refusals = {
-        ("DOGE",): ("contracts[0]", "contract_is_unknown"),
-        ("BTC", "NEW"): ("contracts[1]", "contract_has_no_mark"),
-        ("BTC", "BTC"): ("contracts[1]", "row_is_repeated"),
+        ("DOGE",): ("contracts[0]", "unknown_contract"),
+        ("BTC", "NEW"): ("contracts[1]", "missing_mark_price"),
+        ("BTC", "BTC"): ("contracts[1]", "duplicate_row"),
     }
     for contracts, (field, reason) in refusals.items():
         (event,) = step(book, m.RefreshRatings(time_ms=book.time_ms, contracts=contracts))
-        assert isinstance(event, m.Refused)
+        assert isinstance(event, m.Rejected)
         assert (event.field, event.reason) == (field, reason)
     assert rating_of(book, "NEW") is None
     assert rating_of(book, "DOGE") is None

@@ -1,4 +1,4 @@
-"""Bad input: refused with its reason, field and value, and nothing of it applied."""
+"""Bad input: rejected with its reason, field and value, and nothing of it applied."""
 
 import json
 
@@ -15,8 +15,8 @@ from table import Row, cases, rows_of
 
 DECODER = msgspec.json.Decoder(m.AnyCommand)
 
-NOT_OF_COMMANDS = list(Reason).index(Reason.VERSION_IS_STALE)
-"""Where the reasons begin that no command is refused for."""
+NOT_OF_COMMANDS = list(Reason).index(Reason.STALE_VERSION)
+"""Where the reasons begin that no command is rejected for."""
 
 
 def body(row: Row, time_ms: int) -> bytes:
@@ -55,13 +55,13 @@ def test_refused(row: Row) -> None:
     world = standing()
     world.book.take_changes()
     before = encode_book(world.book)
-    refused = world.refused(DECODER.decode(body(row, 1000)))
+    rejected = world.rejected(DECODER.decode(body(row, 1000)))
     assert row.expected == {
-        "reason": refused.reason,
-        "field": refused.field,
-        "value": refused.value.replace(" ", ""),
+        "reason": rejected.reason,
+        "field": rejected.field,
+        "value": rejected.value.replace(" ", ""),
     }
-    assert refused.command == row["command"]
+    assert rejected.command == row["command"]
     assert world.book.take_changes() == msgspec.msgpack.encode([])
     world.book.sequence -= 1  # a refusal is counted, and that is all
     assert encode_book(world.book) == before
@@ -85,7 +85,7 @@ def test_a_refusal_does_not_stop_what_comes_after_it() -> None:
     """CORE-14: the same command, put right, is accepted at the same time."""
     world = standing()
     bad = m.SetMarks(time_ms=2000, marks={"BTC": "100.1"})
-    assert world.refused(bad).reason is Reason.PRICE_MUST_BE_MULTIPLE_OF_TICK
+    assert world.rejected(bad).reason is Reason.INVALID_TICK_MULTIPLE
     assert world.book.time_ms == 1000
     assert world.run(replace(bad, marks={"BTC": "100.5"}))[0] == m.Accepted(
         sequence=world.book.sequence, time_ms=2000
@@ -100,7 +100,7 @@ def test_one_bad_row_stops_all_rows(place: int) -> None:
     rows = [world.row("bob", "BTC", Side.LONG, n + 1, at=100) for n in range(5)]
     rows = [replace(row, position=n) for n, row in enumerate(rows)]
     rows[place] = replace(rows[place], entry_price="nothing")
-    (refused,) = step(world.book, m.SetPositions(time_ms=1000, version=99, positions=tuple(rows)))
-    assert refused.field == f"positions[{place}].entry_price"
+    (rejected,) = step(world.book, m.SetPositions(time_ms=1000, version=99, positions=tuple(rows)))
+    assert rejected.field == f"positions[{place}].entry_price"
     world.book.sequence -= 1
     assert encode_book(world.book) == before

@@ -90,15 +90,15 @@ def test_fills_applied_together_leave_what_each_leaves(
 
 def traits(book: Book) -> Iterator[str]:
     """Yield what is special about the round that a book has just seen."""
-    fills, lane = list(book.outstanding.values()), book.contracts["X"].lanes[Side.SHORT]
+    fills, table = list(book.outstanding.values()), book.contracts["X"].tables[Side.SHORT]
     yield "together" if len(fills) >= TOGETHER else "one by one"
     positions = Counter((book.accounts.index[fill.account], fill.position) for fill in fills)
     different = {
-        "several parcels": {fill.takeover for fill in fills},
+        "several tranches": {fill.takeover for fill in fills},
         "isolated and cross": {fill.isolated for fill in fills},
         "with orders and without": {bool(fill.cancel_orders) for fill in fills},
-        "in part and whole": {lane.find(*key) is None for key in positions},
-        "a position that meets two parcels": {0, *(n > 1 for n in positions.values())},
+        "in part and whole": {table.find(*key) is None for key in positions},
+        "a position that meets two tranches": {0, *(n > 1 for n in positions.values())},
         "an account with two positions": {True, len(positions) == len({a for a, _ in positions})},
     }
     yield from (trait for trait, found in different.items() if len(found) > 1)
@@ -116,7 +116,7 @@ def test_rounds_of_every_kind_are_compared() -> None:
     ("field", "more", "what"),
     [
         ("lots", 10**6, "a position was closed beyond"),
-        ("released_cash", 10**12, "a margin is negative"),
+        ("margin_returned_cash", 10**12, "a margin is negative"),
     ],
 )
 def test_who_is_closed_beyond_what_is_held_stops_the_step(field: str, more: int, what: str) -> None:

@@ -31,7 +31,7 @@ def test_versions(row: Row) -> None:
     ignored = world.told(m.RowIgnored)
     told = [f"{e.account}:{e.version}<{e.known_version}" for e in ignored]
     assert {**now, "ignored": ",".join(told)} == row.expected
-    assert {event.reason for event in ignored} <= {Reason.VERSION_IS_STALE}
+    assert {event.reason for event in ignored} <= {Reason.STALE_VERSION}
     assert [event.row for event in ignored] == list(range(len(ignored)))
 
 
@@ -81,9 +81,9 @@ def test_a_fill_is_kept_from_other_positions_and_other_assets() -> None:
 
 
 def position_of(world: World, account: str, side: Side) -> tuple[object, ...]:
-    lane = world.state("X").lanes[side]
-    row = lane.find(world.book.accounts.index[account], 0)
-    return () if row is None else (*lane.kept(row), int(lane.profit[row]))
+    table = world.state("X").tables[side]
+    row = table.find(world.book.accounts.index[account], 0)
+    return () if row is None else (*table.kept(row), int(table.profit[row]))
 
 
 @given(
@@ -121,7 +121,7 @@ def test_a_cancelled_fill_leaves_no_trace(
     assert (world.wallet("ann"), world.balance()) == (wallet, "1")
     assert (inventory.total_lots, inventory.total_cost) == held
     assert world.book.outstanding == {}
-    assert world.refused(m.CancelAdl(time_ms=0, fill=1, note="")).value == "1"
+    assert world.rejected(m.CancelAdl(time_ms=0, fill=1, note="")).value == "1"
 
 
 def test_a_cancelled_fill_is_tried_again_while_adl_is_on() -> None:
@@ -168,10 +168,10 @@ def test_an_exact_cost_and_a_price_of_any_precision() -> None:
         ("e", "I", Side.SHORT, {"at": "7"}),
     ]:
         world.positions(world.row(name, contract, side, 3, **entry))
-        lane = world.state(contract).lanes[side]
-        row = lane.find(world.book.accounts.index[name], 0)
+        table = world.state(contract).tables[side]
+        row = table.find(world.book.accounts.index[name], 0)
         assert row is not None
-        costs[name] = int(lane.cost[row])
+        costs[name] = int(table.cost[row])
     assert costs == {
         "a": 10**10,
         "b": -10000000001,

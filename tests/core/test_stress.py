@@ -107,7 +107,7 @@ def test_the_estimate_is_exact_where_nobody_has_anything_left(
     market = replace(market, rules="binance", slippage="0")
     book = book_of(market)
     state = book.contracts["BTC"]
-    assume(not state.active and not state.holds_inventory)
+    assume(not state.active and not state.has_inventory)
     # The rungs before this one count as well, so what they leave is looked at on its own.
     before = [p for p in curve(book) if p.shock_ppm * shock_ppm > 0 and p.adl_lots]
     point = at(book, shock_ppm)
@@ -125,7 +125,7 @@ def test_a_crash_by_hand() -> None:
     assert (fell.liquidated_long_lots, fell.absorbed_lots) == (80, 10)
     assert (fell.loss_cash, fell.adl_lots) == (0, 0)
     assert (lost.mark_ticks, lost.loss_cash) == (9_300, 160 * 10**8)
-    assert (lost.pool_pays_cash, lost.adl_lots) == (150 * 10**8, 70)
+    assert (lost.fund_pays_cash, lost.adl_lots) == (150 * 10**8, 70)
     assert Outcome(book, lost).adl_lots == 70
     assert all(point.liquidated_short_lots == 0 for point in curve(book))
 
@@ -147,7 +147,7 @@ ROOMS = {
 def test_the_rule_set_says_how_much_the_pool_pays(rules: str, room: float) -> None:
     """RSK-03: until a trigger starts; 80 lots lose more than all of it at 93."""
     lost = at(book_of(replace(CRASH.with_holder(0, cash=300), rules=rules)), -70_000)
-    assert lost.pool_pays_cash == int(room * 10**8)
+    assert lost.fund_pays_cash == int(room * 10**8)
     assert lost.adl_lots == 70
 
 
@@ -193,7 +193,7 @@ def test_what_the_pool_loses_elsewhere_it_cannot_pay_here() -> None:
     """RSK-03: five lots of OTHER, taken over at 110 and worth 100, leave 100 of 150."""
     book = book_of(replace(CRASH, managed=False).with_holder(1, elsewhere=5))
     told(book, m.Takeover, account="h01", contract="OTHER", price="110")
-    assert at(book, -70_000).pool_pays_cash == 100 * 10**8
+    assert at(book, -70_000).fund_pays_cash == 100 * 10**8
 
 
 def test_while_adl_is_on_neither_depth_nor_the_pool_takes_anything() -> None:
@@ -203,7 +203,7 @@ def test_while_adl_is_on_neither_depth_nor_the_pool_takes_anything() -> None:
     assert book.contracts["BTC"].active
     point = at(book, -70_000)
     assert (point.liquidated_long_lots, point.absorbed_lots) == (80, 0)
-    assert (point.pool_pays_cash, point.adl_lots) == (0, 80)
+    assert (point.fund_pays_cash, point.adl_lots) == (0, 80)
 
 
 @given(markets)
@@ -223,7 +223,7 @@ def test_nobody_pays_twice_and_nothing_is_lost(market: Market) -> None:
     """RSK-03: the pool pays at most the loss, and closed lots are absorbed or left."""
     for point in curve(book_of(market)):
         liquidated = point.liquidated_long_lots + point.liquidated_short_lots
-        assert 0 <= point.pool_pays_cash <= point.loss_cash
+        assert 0 <= point.fund_pays_cash <= point.loss_cash
         assert 0 <= point.absorbed_lots <= liquidated
         assert point.loss_cash == 0 or liquidated
 

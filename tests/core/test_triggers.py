@@ -57,7 +57,7 @@ def test_start_and_stop_carry_what_was_compared() -> None:
     unit = 10**8
     assert started.numbers == {
         "balance_cash": 1_000_000 * unit,
-        "balance_above_cash": unit,
+        "trigger_threshold_cash": unit,
         "balance_peak_cash": 1_000_000 * unit,
         "profit_cash": -350_000 * unit,
         "profit_peak_cash": 0,
@@ -82,7 +82,7 @@ def test_a_warning_comes_at_80_percent_and_goes_below_70() -> None:
     for price in ("760.01", "760", "750", "790", "760", "790.01", "760"):
         world.mark(A=price)
         told.append("+".join(notice.kind for notice in world.told(m.Notice)))
-    assert told == ["", "adl_near", "", "", "", "adl_far", "adl_near"]
+    assert told == ["", "adl_warning", "", "", "", "adl_warning_cleared", "adl_warning"]
 
 
 def test_limits_of_a_contract_go_before_those_of_its_pool() -> None:

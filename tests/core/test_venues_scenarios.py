@@ -29,12 +29,12 @@ def commands(name: str) -> list[m.Command]:
 
 
 def run(book: Book, session: list[m.Command]) -> list[tuple[m.Event, ...]]:
-    """Run commands of which none is refused."""
+    """Run commands of which none is rejected."""
     steps = []
     for command in session:
         events = step(book, command)
         audit(book)
-        assert not isinstance(events[0], m.Refused), events[0]
+        assert not isinstance(events[0], m.Rejected), events[0]
         steps.append(events)
     return steps
 
@@ -61,8 +61,8 @@ class Played:
 
     def shared(self) -> Iterator[str]:
         """Yield account:amount of each loss borne, or the part of withdrawals that is cut."""
-        for loss in self.told(m.LossSocialised):
-            for account, amount in zip(loss.accounts, loss.amounts_cash, strict=True):
+        for loss in self.told(m.LossSocialized):
+            for account, amount in zip(loss.accounts, loss.amount_cash, strict=True):
                 yield f"{account}:{format_scaled(amount, 8)}"
         yield from (format_scaled(cut.cut_ppm, 6) for cut in self.told(m.WithdrawalCutSet))
 

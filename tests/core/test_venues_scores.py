@@ -100,17 +100,17 @@ def test_an_exempt_contract_is_not_deleveraged_and_the_shortage_is_told() -> Non
     (exhausted,) = world.told(m.AdlExhausted)
     (closed,) = world.told(m.RoundClosed)
     assert (exhausted.left_lots, world.filled()) == (5, {})
-    assert closed.ineligible == {Reason.CONTRACT_IS_EXEMPT: 1}
+    assert closed.ineligible == {Reason.EXEMPT_CONTRACT: 1}
 
 
 def test_under_a_rule_set_without_queue_nobody_stands_in_line() -> None:
-    """DRI-01: nobody_is_closed is why."""
+    """DRI-01: adl_not_used is why."""
     world = World("drift")
     world.contract("X")
     world.mark(X=100)
     world.long("ann", "X", 1, at=90, margin=50)
     standing = explained(world, "ann", Side.LONG).standing
-    assert (standing.rank, standing.light, standing.reason) == (0, 0, Reason.NOBODY_IS_CLOSED)
+    assert (standing.rank, standing.light, standing.reason) == (0, 0, Reason.ADL_NOT_USED)
 
 
 def ethereal_order(*rows: tuple[str, int, int, int]) -> str:

@@ -67,7 +67,7 @@ def test_price(row: Row) -> None:
 
 
 def test_a_capped_mark_is_the_better_one_for_the_pool() -> None:
-    """ETR-04: of two parcels, one is closed at the mark and one at the price of its takeover."""
+    """ETR-04: of two tranches, one is closed at the mark and one at the price of its takeover."""
     world = World("ethereal", balance=100)
     world.contract("X")
     world.mark(X=100)
@@ -136,7 +136,7 @@ def test_a_vault_bears_losses_until_its_own_value_is_negative() -> None:
     assert (world.on("X"), world.filled()) == ("", {})
     world.mark(X="79.99")
     assert (world.on("X"), world.filled()) == ("", {"ann": 10})
-    assert [event.reason for event in world.told(m.AdlStarted)] == ["account_equity_is_negative"]
+    assert [event.reason for event in world.told(m.AdlStarted)] == ["negative_account_equity"]
 
 
 def test_without_a_vault_whoever_is_under_water_is_closed_at_once() -> None:

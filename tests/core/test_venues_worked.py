@@ -59,7 +59,7 @@ def test_dydx_offsets(rows: list[Row]) -> None:
     events = world.events + world.mark(BTC=case["mark"])
     fills = {event.account: event for event in events if isinstance(event, m.AdlFilled)}
     skips = {
-        event.account: event.reason for event in events if isinstance(event, m.CandidateSkipped)
+        event.account: event.reason for event in events if isinstance(event, m.CounterpartySkipped)
     }
     for row in rows:
         fill, name = fills.get(row["account"]), row["account"]
@@ -93,7 +93,7 @@ def test_lighter_matches_where_zero_prices_cross(row: Row) -> None:
     assert row.expected == {
         "zero": world.price(taken),
         "closed": str(sum(world.filled().values())),
-        "skipped": "".join(skip.reason for skip in world.told(m.CandidateSkipped)),
+        "skipped": "".join(skip.reason for skip in world.told(m.CounterpartySkipped)),
     }
 
 

@@ -1,4 +1,4 @@
-"""The realised volatility of marks, against the plain sum that it stands for."""
+"""The realized volatility of marks, against the plain sum that it stands for."""
 
 import itertools
 from fractions import Fraction

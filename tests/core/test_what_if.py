@@ -64,7 +64,7 @@ def opened(kind: m.ContractKind, rules: str) -> Book:
     return book
 
 
-def lane(seed: int, kind: m.ContractKind, rules: str) -> Book:
+def table(seed: int, kind: m.ContractKind, rules: str) -> Book:
     """Six accounts with up to two positions on each side, isolated and cross."""
     draw = random.Random(seed)
     book = opened(kind, rules)
@@ -112,7 +112,7 @@ def tell_balance(book: Book, account: str, cash: int) -> None:
 
 
 def held(state: ContractState, side: Side, account: int, number: int) -> Row | None:
-    shorts = state.lanes[side]
+    shorts = state.tables[side]
     row = shorts.find(account, number)
     return None if row is None else {name: int(getattr(shorts, name)[row]) for name in FIELDS}
 
@@ -182,7 +182,7 @@ changes = st.one_of(
 )
 hedges = st.builds(OpenHedge, lots=st.integers(1, 20_000))
 books = st.builds(
-    lane, st.integers(0, 2**32), st.sampled_from(KINDS), st.sampled_from(sorted(RULE_SETS))
+    table, st.integers(0, 2**32), st.sampled_from(KINDS), st.sampled_from(sorted(RULE_SETS))
 )
 
 
@@ -217,7 +217,7 @@ def test_a_position_closed_whole_stands_in_no_line(book: Book, account: str) -> 
     before = stands(book, account, 1)
     after = asked(book, account, 1, PartialClose(lots=before.lots)).after
     assert (after.lots, after.rank, after.light, after.ahead_lots) == (0, 0, 0, 0)
-    assert after.reason is Reason.POSITION_IS_CLOSED
+    assert after.reason is Reason.POSITION_CLOSED
     make_true(book, account, 1, PartialClose(lots=before.lots - 1))  # one lot is left
     assert after.of == stands(book, account, 1).of - (stands(book, account, 1).reason is None)
 
@@ -225,14 +225,14 @@ def test_a_position_closed_whole_stands_in_no_line(book: Book, account: str) -> 
 @pytest.mark.parametrize(
     ("change", "field", "reason"),
     [
-        (SetLeverage(leverage_hundredths=0), "leverage_hundredths", "number_must_be_within_range"),
-        (SetLeverage(leverage_hundredths=100_001), "leverage_hundredths", "number_must_be_within"),
-        (SetLeverage(leverage_hundredths=2**80), "leverage_hundredths", "number_must_be_within"),
-        (PartialClose(lots=0), "lots", "number_must_be_positive"),
-        (PartialClose(lots=-5), "lots", "number_must_be_positive"),
+        (SetLeverage(leverage_hundredths=0), "leverage_hundredths", "out_of_range"),
+        (SetLeverage(leverage_hundredths=100_001), "leverage_hundredths", "out_of_range"),
+        (SetLeverage(leverage_hundredths=2**80), "leverage_hundredths", "out_of_range"),
+        (PartialClose(lots=0), "lots", "not_positive"),
+        (PartialClose(lots=-5), "lots", "not_positive"),
         (PartialClose(lots=101), "lots", "exceeds_position"),
         (PartialClose(lots=2**80), "lots", "exceeds_position"),
-        (OpenHedge(lots=0), "lots", "number_must_be_positive"),
+        (OpenHedge(lots=0), "lots", "not_positive"),
         (OpenHedge(lots=2**80), "lots", "exceeds_numeric_range"),
         (OpenHedge(lots=2**45), "lots", "exceeds_numeric_range"),
         (AddMargin(amount_cash=2**80), "change", "exceeds_numeric_range"),
@@ -258,7 +258,7 @@ def test_no_more_margin_is_taken_out_than_there_is() -> None:
     book = opened(m.ContractKind.LINEAR, "bybit")
     tell(book, "a0", Side.SHORT, 0, cross(100, isolated=1, margin=5 * UNIT))
     answer = what_if(book, "C", Side.SHORT, "a0", AddMargin(amount_cash=-5 * UNIT - 1))
-    wanted = Impossible(field="amount_cash", reason=Reason.NUMBER_MUST_NOT_BE_NEGATIVE)
+    wanted = Impossible(field="amount_cash", reason=Reason.NEGATIVE_NOT_ALLOWED)
     assert answer == wanted
     assert asked(book, "a0", 0, AddMargin(amount_cash=-5 * UNIT)).after.lots == 100
 
@@ -269,7 +269,7 @@ def test_nothing_is_closed_or_opened_without_a_mark(change: AnyChange) -> None:
     tell(book, "a0", Side.SHORT, 0, cross(100))
     book.contracts["C"].mark = 0
     answer = what_if(book, "C", Side.SHORT, "a0", change)
-    assert answer == Impossible(field="contract", reason=Reason.CONTRACT_HAS_NO_MARK)
+    assert answer == Impossible(field="contract", reason=Reason.MISSING_MARK_PRICE)
 
 
 def test_a_cross_hedge_shares_one_score_and_needs_more_maintenance() -> None:
@@ -281,7 +281,7 @@ def test_a_cross_hedge_shares_one_score_and_needs_more_maintenance() -> None:
     gain = "return_on_mark"
     assert (alone.before.parts[gain], alone.after.parts[gain]) == (0.1, 0.05)
     margins = asked(opened_legacy(), "a0", 0, OpenHedge(lots=100))
-    rate = "margin_rate"
+    rate = "margin_ratio"
     assert margins.after.parts[rate] == 2 * margins.before.parts[rate]
 
 

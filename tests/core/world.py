@@ -1,7 +1,7 @@
 """Small worlds: one book, and a short word for each command that tests say often.
 
 Amounts and prices are decimal text or whole numbers, as in commands. Every step is audited. A
-refusal fails the test, except through `refused`.
+refusal fails the test, except through `rejected`.
 """
 
 from collections.abc import Iterable
@@ -39,17 +39,17 @@ class World:
         """Run one command that is accepted."""
         self.events = step(self.book, command)
         audit(self.book)
-        assert not isinstance(self.events[0], m.Refused), self.events[0]
+        assert not isinstance(self.events[0], m.Rejected), self.events[0]
         return self.events
 
     def say(self, command: type[m.Command], /, **fields: Any) -> tuple[m.Event, ...]:
         return self.run(command(time_ms=self.time_ms, **fields))
 
-    def refused(self, command: m.Command) -> m.Refused:
-        """Run one command that is refused."""
+    def rejected(self, command: m.Command) -> m.Rejected:
+        """Run one command that is rejected."""
         (event,) = step(self.book, command)
         audit(self.book)
-        assert isinstance(event, m.Refused), event
+        assert isinstance(event, m.Rejected), event
         return event
 
     def pool(self, name: str, *, rules: str = "bybit", asset: str = "USDT", **more: Any) -> None:
@@ -159,9 +159,9 @@ class World:
         return cash_text(int(self.book.asset(asset).wallets.balance[row]))
 
     def lots(self, account: str, contract: str, side: Side, position: int = 0) -> int:
-        lane = self.state(contract).lanes[side]
-        row = lane.find(self.book.accounts.index[account], position)
-        return 0 if row is None else int(lane.lots[row])
+        table = self.state(contract).tables[side]
+        row = table.find(self.book.accounts.index[account], position)
+        return 0 if row is None else int(table.lots[row])
 
     def _next(self) -> int:
         self.version += 1

@@ -92,7 +92,7 @@ class Site:
         """Tell the market of Bybit's first example, and sixty small accounts beside it."""
         lines = "\n".join(map(json.dumps, opening()))
         told = self.ask("/v1/commands/bulk", lines.encode(), "application/x-ndjson")
-        assert told["refused"] == 0, told
+        assert told["rejected"] == 0, told
 
 
 def opening() -> Iterator[dict[str, object]]:

@@ -264,7 +264,7 @@ def test_an_episode_is_computed_again_and_downloaded(browser: Watched, site: Sit
     expect(shown).to_have_count(len(fills))
     rows = [cells(row) for row in shown.all()]
     assert [row[1:5] for row in rows] == [
-        [fill["account"], fill["quantity"], fill["price"], fill["realised"]] for fill in fills
+        [fill["account"], fill["quantity"], fill["price"], fill["realized"]] for fill in fills
     ]
     page.get_by_role("button", name="Recompute").click()
     proof = page.locator("[data-same]")

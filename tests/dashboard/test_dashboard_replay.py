@@ -55,9 +55,11 @@ def test_the_served_journal_is_scrubbed_exactly(browser: Watched, site: Site) ->
         told = moment(page)
         assert told["Sequence"] == str(point["sequence"])
         assert told["Contract profit"] == point["profit"]
-        assert told["Its peak"] == point["profit_peak"]
+        assert told["Its peak"] == point["contract_pnl_peak"]
         assert told["Pool balance"] == point["pool_balance"]
-        start = Decimal(point["profit_peak"]) - Decimal("0.3") * Decimal(point["pool_balance_peak"])
+        start = Decimal(point["contract_pnl_peak"]) - Decimal("0.3") * Decimal(
+            point["pool_balance_peak"]
+        )
         assert Decimal(told["Until ADL starts"]) == Decimal(point["profit"]) - start
         closed = [fill for fill in fills if fill["time_ms"] <= time_ms]
         assert told["Fills so far"] == str(len(closed))
@@ -196,7 +198,7 @@ def test_policies_stand_beside_each_other_with_what_they_cost(browser: Watched, 
     assert (queue["Largest part %"], pro_rata["Largest part %"]) == ("50", "41.667")
     assert (queue["Gini"], vega["Gini"]) == ("0.2", "-")
     assert Decimal(pro_rata["Gini"]) < Decimal(queue["Gini"])
-    assert queue["Borne"] == pro_rata["Borne"]
+    assert queue["OutstandingLoss"] == pro_rata["OutstandingLoss"]
     assert page.locator(".bars canvas").count() == 6
     page.screenshot(path=artefact("lab-policies.png"), full_page=True)
     assert browser.complaints == []

@@ -35,12 +35,12 @@ DRAWDOWN = TriggerShown(
     trigger="contract_drawdown",
     on=False,
     since_ms=None,
-    progress_ppm=833_333,
+    trigger_used_ppm=833_333,
     price_rule="drawdown_limit",
     numbers={
         "balance_peak": "1000000.5",
         "profit": "-250000",
-        "profit_peak": "100",
+        "contract_pnl_peak": "100",
         "pnl_ratio_ppm": "-250099",
         "start_ppm": "-300000",
         "stop_ppm": "-250000",
@@ -92,9 +92,9 @@ def contract(state: str = "calm", *, stale: bool = False, inventory: str = "0") 
         as_of=7, time_ms=0, contract="BTCUSDT", kind=ContractKind.LINEAR, settle="USDT",
         pool="main", rules="bybit", tick_size="0.5", lot_size="1", mark="57000", marked_ms=1_000,
         stale=stale, paused=False, state=MarketState(state),
-        progress_ppm=833_333, open_interest_long="1", open_interest_short="1", positions_long=1,
+        trigger_used_ppm=833_333, open_interest_long="1", open_interest_short="1", positions_long=1,
         positions_short=1, inventory_long=inventory, inventory_short="0", profit="-250000",
-        profit_peak="100", risk=None, last_adl_ms=None, triggers=(DRAWDOWN,),
+        contract_pnl_peak="100", risk=None, last_adl_ms=None, triggers=(DRAWDOWN,),
     )  # fmt: skip
 
 
@@ -173,7 +173,7 @@ def test_the_laboratory_plays_one_scenario_under_each_rule_set() -> None:
     """BYB-01 BYB-03: 50,000 are borne as in the documentation; venues without a queue bear none."""
     bybit, gmx = (play("one_long_falls", "", rules) for rules in ("bybit", "gmx"))
     (total,) = bybit.kept.summary.contracts
-    assert (total.closed, total.accounts, bybit.refused) == ("100", 3, 0)
+    assert (total.closed, total.accounts, bybit.rejected) == ("100", 3, 0)
     assert (total.borne, total.pool_profit) == ("50000", "-300000")
     assert gmx.kept.fills.height == 0
     again = play(OWN, '{"type": "set_time", "time_ms": 1}', "okx")

@@ -105,7 +105,7 @@ BUILDERS = {
         "kind": st.sampled_from(m.PoolKind),
         "asset": st.sampled_from(["USDT", "NEW", ""]),
         "rules": st.sampled_from(["hyperliquid", "unknown"]),
-        "limits": st.builds(m.TriggerLimits, balance_above=amounts),
+        "limits": st.builds(m.TriggerLimits, trigger_threshold=amounts),
     },
     m.DefineAccount: {"account": names, "hedge_mode": st.booleans(), "adl_exempt": st.booleans()},
     m.SetBalances: {
@@ -165,7 +165,7 @@ BUILDERS = {
     m.PauseAdl: {"contract": contracts, "paused": st.booleans(), "note": st.just("halted")},
     m.ForceAdl: {"contract": contracts, "note": st.just("at once")},
     m.RefreshRatings: {"contracts": st.lists(contracts, max_size=2).map(tuple)},
-    m.RefreshLights: {},
+    m.RefreshIndicators: {},
     m.SetTime: {},
 }
 

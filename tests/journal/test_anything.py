@@ -1,4 +1,4 @@
-"""Nothing that a venue can say stops the engine: it is taken or refused, kept, and replayed.
+"""Nothing that a venue can say stops the engine: it is taken or rejected, kept, and replayed.
 
 Sessions of single rows and of columns under every rule set; now and then a number is as large, as
 small or as negative as its field can carry.
@@ -121,10 +121,10 @@ class Anything:
             contract=self.column(size, "<i4", len(CONTRACTS)),
             side=self.column(size, "<i1", 2),
             lots=self.column(size, "<i8", 10**6),
-            costs_cash=self.column(size, "<i8", 10**6),
+            cost_cash=self.column(size, "<i8", 10**6),
             isolated=self.column(size, "<i1", 2) if self.rarely() else b"",
-            margins_cash=self.column(size, "<i8", 10**6) if self.rarely() else b"",
-            leverages_hundredths=self.column(size, "<i4", 10_000) if self.rarely() else b"",
+            margin_cash=self.column(size, "<i8", 10**6) if self.rarely() else b"",
+            leverage_hundredths=self.column(size, "<i4", 10_000) if self.rarely() else b"",
         )
 
     def balances(self, told: dict[str, int]) -> m.Command:
@@ -138,7 +138,7 @@ class Anything:
     def balance_columns(self, told: dict[str, int]) -> m.Command:
         accounts = tuple(self.random.sample(ACCOUNTS, 3))
         cash = self.column(3, "<i8", 10**12)
-        return m.SetBalanceColumns(**told, asset="USDT", accounts=accounts, balances_cash=cash)
+        return m.SetBalanceColumns(**told, asset="USDT", accounts=accounts, balance_cash=cash)
 
     def mark(self) -> m.Command:
         price = self.text("1", "100", "59000", "60000", "90000")
@@ -161,7 +161,10 @@ class Anything:
         unwind = m.UnwindFill(
             time_ms=self.time_ms, contract=contract, **closed, price=self.text("60000", "1")
         )
-        refreshes = m.RefreshRatings(time_ms=self.time_ms), m.RefreshLights(time_ms=self.time_ms)
+        refreshes = (
+            m.RefreshRatings(time_ms=self.time_ms),
+            m.RefreshIndicators(time_ms=self.time_ms),
+        )
         return self.random.choice([unwind, *refreshes])
 
 

@@ -1,4 +1,4 @@
-"""Commands in columns do what the same commands in rows do, and are refused by row and field."""
+"""Commands in columns do what the same commands in rows do, and are rejected by row and field."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +15,7 @@ from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.intake.column_packing import position_columns
 from delever.core.intake.snapshots import _read_row
-from delever.core.market.validation import Refusal, read_cash
+from delever.core.market.validation import Rejection, read_cash
 from delever.core.messages import Event, Reason, Side
 from delever.journal import Recorder, replay_commands, replay_events
 from delever.journal.snapshot import encode_book
@@ -40,13 +40,13 @@ def in_columns(book: Book, command: m.Command) -> m.Command | None:
                     last_fill=command.last_fill,
                     asset=asset.name,
                     accounts=tuple(row.account for row in rows),
-                    balances_cash=np.array(cash, "<i8").tobytes(),
+                    balance_cash=np.array(cash, "<i8").tobytes(),
                 )
             case m.SetPositions():
                 return positions_in_columns(book, command)
             case _:
                 return None
-    except (Refusal, KeyError):
+    except (Rejection, KeyError):
         return None
 
 
@@ -59,11 +59,11 @@ def positions_in_columns(book: Book, command: m.SetPositions) -> m.Command:
         "contract": [contracts.index(row.contract) for row in rows],
         "side": [list(Side).index(row.side) for row in rows],
         "lots": [position.lots for position in held],
-        "costs_cash": [abs(position.cost_cash) for position in held],
+        "cost_cash": [abs(position.cost_cash) for position in held],
         "position": [row.position for row in rows],
         "isolated": [position.isolated for position in held],
-        "margins_cash": [position.margin_cash for position in held],
-        "leverages_hundredths": [position.leverage_hundredths for position in held],
+        "margin_cash": [position.margin_cash for position in held],
+        "leverage_hundredths": [position.leverage_hundredths for position in held],
         "under_liquidation": [position.under_liquidation for position in held],
     }
     return position_columns(
@@ -76,7 +76,7 @@ def positions_in_columns(book: Book, command: m.SetPositions) -> m.Command:
     )
 
 
-TOLD = {"account", "contract", "side", "lots", "costs_cash", "leverages_hundredths"}
+TOLD = {"account", "contract", "side", "lots", "cost_cash", "leverage_hundredths"}
 
 
 def key(row: m.PositionRow) -> tuple[str, str]:
@@ -110,7 +110,7 @@ def in_rows(book: Book, event: Event) -> Iterator[Event]:
                 last_fill=event.last_fill,
                 accounts=tuple(names[account] for account in accounts),
                 assets=(event.asset,) * len(accounts),
-                balances_cash=tuple(column(event.balances_cash, "<i8")),
+                balance_cash=tuple(column(event.balance_cash, "<i8")),
             )
         case m.PositionColumnsSet():
             accounts = column(event.account, "<i4")
@@ -123,10 +123,10 @@ def in_rows(book: Book, event: Event) -> Iterator[Event]:
                 accounts=tuple(names[account] for account in accounts),
                 positions=tuple(column(event.position, "<i4", n)),
                 lots=tuple(column(event.lots, "<i8")),
-                costs_cash=tuple(column(event.costs_cash, "<i8")),
+                cost_cash=tuple(column(event.cost_cash, "<i8")),
                 isolated=tuple(map(bool, column(event.isolated, "<i1", n))),
-                margins_cash=tuple(column(event.margins_cash, "<i8", n)),
-                leverages_hundredths=tuple(column(event.leverages_hundredths, "<i4", n, 100)),
+                margin_cash=tuple(column(event.margin_cash, "<i8", n)),
+                leverage_hundredths=tuple(column(event.leverage_hundredths, "<i4", n, 100)),
                 under_liquidation=tuple(map(bool, column(event.under_liquidation, "<i1", n))),
             )
         case _:
@@ -146,8 +146,8 @@ def test_columns_do_what_rows_do(commands: list[m.Command]) -> None:
     for command in map(without_orders, commands):
         told = in_columns(book, command) or command
         events, others = step(book, command), step(other, told)
-        if isinstance(events[0], m.Refused) and told is not command:
-            assert isinstance(others[0], m.Refused)
+        if isinstance(events[0], m.Rejected) and told is not command:
+            assert isinstance(others[0], m.Rejected)
         else:
             assert [row for event in others for row in in_rows(other, event)] == list(events)
         book.take_changes()
@@ -164,47 +164,42 @@ def standing() -> Book:
 
 
 def one_row(**columns: Any) -> dict[str, Any]:
-    names = ("account", "contract", "side", "lots", "costs_cash")
+    names = ("account", "contract", "side", "lots", "cost_cash")
     return {**dict(zip(names, ([0], [0], [0], [1], [100]), strict=True)), **columns}
 
 
 TWICE = {name: column * 2 for name, column in one_row().items()}
 
 REFUSED = [
-    (one_row(), ["nobody"], Reason.ACCOUNT_IS_UNKNOWN, "accounts[0]"),
-    (one_row(account=[1]), ["ann"], Reason.NUMBER_MUST_BE_WITHIN_RANGE, "account[0]"),
-    (one_row(account=[99]), [], Reason.NUMBER_MUST_BE_WITHIN_RANGE, "account[0]"),
-    (one_row(contract=[-1]), ["ann"], Reason.NUMBER_MUST_BE_WITHIN_RANGE, "contract[0]"),
-    (one_row(side=[2]), ["ann"], Reason.NUMBER_MUST_BE_WITHIN_RANGE, "side[0]"),
-    (one_row(lots=[-1]), ["ann"], Reason.NUMBER_MUST_NOT_BE_NEGATIVE, "lots[0]"),
+    (one_row(), ["nobody"], Reason.UNKNOWN_ACCOUNT, "accounts[0]"),
+    (one_row(account=[1]), ["ann"], Reason.OUT_OF_RANGE, "account[0]"),
+    (one_row(account=[99]), [], Reason.OUT_OF_RANGE, "account[0]"),
+    (one_row(contract=[-1]), ["ann"], Reason.OUT_OF_RANGE, "contract[0]"),
+    (one_row(side=[2]), ["ann"], Reason.OUT_OF_RANGE, "side[0]"),
+    (one_row(lots=[-1]), ["ann"], Reason.NEGATIVE_NOT_ALLOWED, "lots[0]"),
     (one_row(lots=[2**62]), ["ann"], Reason.EXCEEDS_NUMERIC_RANGE, "lots[0]"),
-    (one_row(lots=[1, 2]), ["ann"], Reason.COLUMNS_DIFFER_IN_LENGTH, "lots"),
-    (one_row(costs_cash=[0]), ["ann"], Reason.NUMBER_MUST_BE_POSITIVE, "costs_cash[0]"),
-    (one_row(costs_cash=[2**62]), ["ann"], Reason.EXCEEDS_NUMERIC_RANGE, "costs_cash[0]"),
-    (one_row(position=[-1]), ["ann"], Reason.NUMBER_MUST_BE_WITHIN_RANGE, "position[0]"),
-    (one_row(isolated=[2]), ["ann"], Reason.NUMBER_MUST_BE_WITHIN_RANGE, "isolated[0]"),
-    (one_row(margins_cash=[1]), ["ann"], Reason.NUMBER_MUST_BE_WITHIN_RANGE, "margins_cash[0]"),
+    (one_row(lots=[1, 2]), ["ann"], Reason.COLUMN_LENGTH_MISMATCH, "lots"),
+    (one_row(cost_cash=[0]), ["ann"], Reason.NOT_POSITIVE, "cost_cash[0]"),
+    (one_row(cost_cash=[2**62]), ["ann"], Reason.EXCEEDS_NUMERIC_RANGE, "cost_cash[0]"),
+    (one_row(position=[-1]), ["ann"], Reason.OUT_OF_RANGE, "position[0]"),
+    (one_row(isolated=[2]), ["ann"], Reason.OUT_OF_RANGE, "isolated[0]"),
+    (one_row(margin_cash=[1]), ["ann"], Reason.OUT_OF_RANGE, "margin_cash[0]"),
     (
-        one_row(isolated=[1], margins_cash=[-1]),
+        one_row(isolated=[1], margin_cash=[-1]),
         ["ann"],
-        Reason.NUMBER_MUST_NOT_BE_NEGATIVE,
-        "margins_cash[0]",
+        Reason.NEGATIVE_NOT_ALLOWED,
+        "margin_cash[0]",
     ),
+    (one_row(leverage_hundredths=[0]), ["ann"], Reason.OUT_OF_RANGE, "leverage_hundredths[0]"),
     (
-        one_row(leverages_hundredths=[0]),
-        ["ann"],
-        Reason.NUMBER_MUST_BE_WITHIN_RANGE,
-        "leverages_hundredths[0]",
-    ),
-    (
-        one_row(costs_cash=[2**61], leverages_hundredths=[1]),
+        one_row(cost_cash=[2**61], leverage_hundredths=[1]),
         ["ann"],
         Reason.EXCEEDS_NUMERIC_RANGE,
-        "leverages_hundredths[0]",
+        "leverage_hundredths[0]",
     ),
-    (TWICE, ["ann"], Reason.ROW_IS_REPEATED, "account[1]"),
-    ({**TWICE, "side": [0, 1]}, ["ann"], Reason.ONE_WAY_ACCOUNT_HOLDS_ONE_SIDE, "side[1]"),
-    ({**TWICE, "lots": [1, -1]}, ["ann"], Reason.NUMBER_MUST_NOT_BE_NEGATIVE, "lots[1]"),
+    (TWICE, ["ann"], Reason.DUPLICATE_ROW, "account[1]"),
+    ({**TWICE, "side": [0, 1]}, ["ann"], Reason.HEDGE_MODE_REQUIRED, "side[1]"),
+    ({**TWICE, "lots": [1, -1]}, ["ann"], Reason.NEGATIVE_NOT_ALLOWED, "lots[1]"),
 ]
 
 
@@ -212,15 +207,15 @@ REFUSED = [
 def test_a_bad_row_stops_all_rows(
     columns: dict[str, Any], accounts: list[str], reason: Reason, field: str
 ) -> None:
-    """CORE-14: a bulk command is refused whole, with the row and the field."""
+    """CORE-14: a bulk command is rejected whole, with the row and the field."""
     book = standing()
     before = encode_book(book)
     command = position_columns(
         time_ms=10**9, version=99, accounts=accounts, contracts=["BTC"], columns=columns
     )
-    (refused,) = step(book, command)
-    assert isinstance(refused, m.Refused)
-    assert (refused.reason, refused.field) == (reason, field)
+    (rejected,) = step(book, command)
+    assert isinstance(rejected, m.Rejected)
+    assert (rejected.reason, rejected.field) == (reason, field)
     book.sequence -= 1
     assert encode_book(book) == before
 
@@ -251,7 +246,7 @@ def bulk(count: int, version: int) -> list[m.Command]:
         "contract": rng.integers(0, 2, count),
         "side": side,
         "lots": lots,
-        "costs_cash": lots * rng.integers(90, 110, count) * 10**8 + 1,
+        "cost_cash": lots * rng.integers(90, 110, count) * 10**8 + 1,
     }
     time_ms = 10 * version
     return [
@@ -261,13 +256,13 @@ def bulk(count: int, version: int) -> list[m.Command]:
             version=version,
             asset="USDT",
             account=np.arange(5, 5 + count, dtype="<i4").tobytes(),
-            balances_cash=cash.tobytes(),
+            balance_cash=cash.tobytes(),
         ),
         position_columns(
             time_ms=time_ms, version=version, contracts=["BTC", "ETH"], columns=columns
         ),
         m.SetMarks(time_ms=time_ms, marks={"BTC": 100 + version}),
-        m.RefreshLights(time_ms=time_ms),
+        m.RefreshIndicators(time_ms=time_ms),
     ]
 
 
@@ -280,10 +275,10 @@ def test_a_snapshot_told_in_bulk_replays_and_tells_the_next_one_over_it() -> Non
             for events in recorder.submit(bulk(count, version)):
                 assert isinstance(events[0], m.Accepted), events[0]
         audit(recorder.book)
-        lanes = [
-            lane for state in recorder.book.contracts.values() for lane in state.lanes.values()
+        tables = [
+            table for state in recorder.book.contracts.values() for table in state.tables.values()
         ]
-        assert count * 0.9 < sum(lane.size for lane in lanes) < 2 * count
+        assert count * 0.9 < sum(table.size for table in tables) < 2 * count
         for replay in (replay_events, replay_commands):
             replayed = replay(recorder.journal)
             assert replayed.finding is None

@@ -34,7 +34,7 @@ def test_a_refused_command_is_a_record_too() -> None:
     with Recorder.open(":memory:") as recorder:
         recorder.submit(opening())
         (events,) = recorder.submit([m.Takeover(time_ms=0, account="nobody")])
-        assert isinstance(events[0], m.Refused)
+        assert isinstance(events[0], m.Rejected)
         assert recorder.head.sequence == recorder.book.sequence == len(opening()) + 1
 
 
@@ -124,7 +124,7 @@ def test_an_amount_beyond_64_bits_is_refused_and_kept(tmp_path: Path) -> None:
     with Recorder.open(tmp_path / "new.db") as recorder:
         recorder.submit(opening())
         (events,) = recorder.submit([balances(1, ann=10**25)])
-        assert isinstance(events[0], m.Refused)
+        assert isinstance(events[0], m.Rejected)
         assert events[0].reason is m.Reason.EXCEEDS_NUMERIC_RANGE
     with Recorder.open(tmp_path / "new.db") as recorder:
         assert recorder.head.sequence == len(opening()) + 1
@@ -160,7 +160,7 @@ def test_a_second_writer_stops_the_first(tmp_path: Path) -> None:
 def test_a_book_that_is_not_sound_is_never_kept(tmp_path: Path) -> None:
     with Recorder.open(tmp_path / "new.db") as recorder:
         recorder.submit(crash()[:15])
-        recorder.book.contracts["BTC"].lanes[Side.SHORT].lots[0] += 1
+        recorder.book.contracts["BTC"].tables[Side.SHORT].lots[0] += 1
         with pytest.raises(InvariantBrokenError):
             recorder.snapshot()
         assert sequences(recorder.journal) == []

@@ -25,9 +25,9 @@ def test_lanes_that_are_not_ranked_again_show_what_they_would(commands: list[Com
         shown = publish(book)
         anew = publish(decode_book(encode_book(book)))
         assert shown.as_of == anew.as_of
-        assert {key: (lane.digest(), lane.rank.tolist()) for key, lane in shown.lanes.items()} == {
-            key: (lane.digest(), lane.rank.tolist()) for key, lane in anew.lanes.items()
-        }
+        assert {
+            key: (table.digest(), table.rank.tolist()) for key, table in shown.tables.items()
+        } == {key: (table.digest(), table.rank.tolist()) for key, table in anew.tables.items()}
 
 
 NAMES = ["BTC", "SOL", "XRP"]
@@ -46,7 +46,7 @@ def large() -> bytes:
     cash = rng.integers(1, 10**12, count)
     numbers = np.arange(5, 5 + count, dtype="<i4")
     command = m.SetBalanceColumns(
-        time_ms=1, version=1, asset="USDT", account=numbers.tobytes(), balances_cash=cash.tobytes()
+        time_ms=1, version=1, asset="USDT", account=numbers.tobytes(), balance_cash=cash.tobytes()
     )
     step(book, command)
     columns = {
@@ -54,7 +54,7 @@ def large() -> bytes:
         "contract": np.repeat(np.arange(3), count),
         "side": rng.integers(0, 2, 3 * count),
         "lots": rng.integers(1, 9, 3 * count),
-        "costs_cash": rng.integers(1, 10**6, 3 * count),
+        "cost_cash": rng.integers(1, 10**6, 3 * count),
     }
     step(book, position_columns(time_ms=1, version=1, contracts=NAMES, columns=columns))
     step(book, m.SetMarks(time_ms=1, marks=dict.fromkeys(NAMES, 100)))
@@ -63,12 +63,12 @@ def large() -> bytes:
 
 def test_any_number_of_threads_shows_the_same() -> None:
     alone = publish(decode_book(large()))
-    digests = {key: lane.digest() for key, lane in alone.lanes.items()}
-    assert sum(int(lane.rank.max()) for lane in alone.lanes.values()) > 100_000
+    digests = {key: table.digest() for key, table in alone.tables.items()}
+    assert sum(int(table.rank.max()) for table in alone.tables.values()) > 100_000
     with ThreadPoolExecutor(4) as pool:
         for _ in range(8):  # a book that knows nothing yet: threads meet where it is first asked
             shown = publish(decode_book(large()), pool.map)
-            assert {key: lane.digest() for key, lane in shown.lanes.items()} == digests
+            assert {key: table.digest() for key, table in shown.tables.items()} == digests
 
 
 def test_any_number_of_threads_takes_marks_alike() -> None:

@@ -12,7 +12,7 @@ from delever.core.book.account_tables import Accounts, Table, Wallets
 from delever.core.book.contract_state import ContractState
 from delever.core.book.inventory import Inventory
 from delever.core.book.pool_state import AssetState, PoolState
-from delever.core.book.position_table import Lane
+from delever.core.book.position_table import PositionTable
 from delever.core.engine import step
 from delever.core.market.rolling_windows import RollingMean, RollingPeak, RollingVolatility
 from delever.core.messages import Command, Event, Side
@@ -27,7 +27,15 @@ FOLLOWS = {
     Book: {"managed", "shown", "_engaged", "_fills_of"},
     Accounts: {"index", "any_exempt", "any_hedges", "_by_name", "_order", "_capacity"},
     Wallets: {"sequence", "rows", "_capacity"},
-    Lane: {"index", "total_lots", "total_cost", "total_margin", "_capacity", "_columns", "_where"},
+    PositionTable: {
+        "index",
+        "total_lots",
+        "total_cost",
+        "total_margin",
+        "_capacity",
+        "_columns",
+        "_where",
+    },
     AssetState: {"exposure"},
     ContractState: {"name", "number", "terms", "limits", "counted", "measured_exposure"}
     | {"key", "most_held"},
@@ -42,7 +50,7 @@ KEPT = {
     Book: snapshot.KeptBook,
     Accounts: snapshot.KeptAccounts,
     Wallets: snapshot.KeptWallets,
-    Lane: snapshot.KeptLane,
+    PositionTable: snapshot.KeptLane,
     AssetState: snapshot.KeptAsset,
     ContractState: snapshot.KeptContract,
     PoolState: snapshot.KeptPool,
@@ -66,7 +74,7 @@ def things_in(book: Book) -> Iterator[object]:
     """Yield one object of every class that a book is made of."""
     asset, state = next(iter(book.assets.values())), next(iter(book.contracts.values()))
     pool = next(iter(book.pools.values()))
-    yield from (book, book.accounts, asset, asset.wallets, state, state.lanes[Side.LONG], pool)
+    yield from (book, book.accounts, asset, asset.wallets, state, state.tables[Side.LONG], pool)
     yield from (pool.balance_peak, pool.equity_mean, state.marks)
 
 
@@ -84,7 +92,7 @@ def test_every_field_of_the_book_is_kept_or_follows() -> None:
 
 
 def test_an_inventory_is_its_parcels() -> None:
-    assert set(Inventory.__slots__) - NOT_CHANGED == {"parcels", "total_lots", "total_cost"}
+    assert set(Inventory.__slots__) - NOT_CHANGED == {"tranches", "total_lots", "total_cost"}
 
 
 @pytest.mark.parametrize("cut", range(len(crash())))
@@ -109,14 +117,14 @@ def test_any_book_can_be_restored_anywhere(session: list[Command], place: int) -
 def test_what_is_no_longer_held_but_bounds_what_may_come_is_restored() -> None:
     book = Book()
     run(book, crash())
-    lane, wallets = book.contracts["BTC"].lanes[Side.LONG], book.assets["USDT"].wallets
-    assert lane.size == 0
-    assert lane.largest_lots > 0
+    table, wallets = book.contracts["BTC"].tables[Side.LONG], book.assets["USDT"].wallets
+    assert table.size == 0
+    assert table.largest_lots > 0
     restored = decode_book(encode_book(book))
-    restored_lane = restored.contracts["BTC"].lanes[Side.LONG]
-    assert restored_lane.largest_lots == lane.largest_lots
-    assert restored_lane.largest_cost == lane.largest_cost
-    assert restored_lane.labels == lane.labels == {0}
+    restored_lane = restored.contracts["BTC"].tables[Side.LONG]
+    assert restored_lane.largest_lots == table.largest_lots
+    assert restored_lane.largest_cost == table.largest_cost
+    assert restored_lane.labels == table.labels == {0}
     assert restored.assets["USDT"].wallets.largest == wallets.largest
 
 

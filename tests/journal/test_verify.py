@@ -216,7 +216,7 @@ def test_a_snapshot_sealed_again_is_found_by_replaying(path: Path) -> None:
     with SqliteJournal(path) as journal:
         newest = next(journal.snapshots())
         book = decode_book(newest.body)
-        book.contracts["BTC"].lanes[Side.SHORT].margin[0] += 1
+        book.contracts["BTC"].tables[Side.SHORT].margin[0] += 1
         head = (newest.sequence, newest.record_hash)
         journal.add_snapshot(seal_snapshot(head, encode_book(book)))
     assert verify(path, deep=False).ok

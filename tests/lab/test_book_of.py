@@ -31,10 +31,10 @@ def test_contract_pool_accounts_and_margins_follow_from_the_positions() -> None:
     assert (state.definition.tick_size, state.definition.lot_size) == ("0.1", "0.01")
     assert (state.pool, book.pools["USDT"].definition.rules) == ("USDT", "bitmart")
     assert book.pools["USDT"].balance == 1000 * 10**8
-    long, short = state.lanes[Side.LONG], state.lanes[Side.SHORT]
+    long, short = state.tables[Side.LONG], state.tables[Side.SHORT]
     assert long.margin[0] == 160_000_250_000  # 1.25 x 64000.1 / 50
     assert short.margin[0] == 1_083_333_333_333  # 0.5 x 65000 / 3, rounded down
-    assert [bool(lane.isolated[0]) for lane in (long, short)] == [True, True]
+    assert [bool(table.isolated[0]) for table in (long, short)] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,10 @@ def test_every_form_of_a_table_makes_the_same_book(positions: object) -> None:
     book = book_of(positions, MARKS)
     state = book.contracts["BTCUSDT"]
     assert state.definition.lot_size == "0.01"
-    assert [lane.margin[0] for lane in state.lanes.values()] == [160_000_250_000, 1_083_333_333_333]
+    assert [table.margin[0] for table in state.tables.values()] == [
+        160_000_250_000,
+        1_083_333_333_333,
+    ]
 
 
 def test_floats_are_refused_unless_rounding_is_asked_for() -> None:
@@ -60,9 +63,9 @@ def test_floats_are_refused_unless_rounding_is_asked_for() -> None:
     with pytest.raises(InputError, match=r"positions, quantity: holds floats, which are not exact"):
         book_of(floats, MARKS)
     book = book_of(floats, MARKS, floats="round:3")
-    assert book.contracts["BTCUSDT"].lanes[Side.SHORT].lots[0] == 30
+    assert book.contracts["BTCUSDT"].tables[Side.SHORT].lots[0] == 30
     nan = with_column("quantity", [1.25, float("nan")])
-    with pytest.raises(InputError, match=r"row 2, quantity 'nan': number must be plain decimal"):
+    with pytest.raises(InputError, match=r"row 2, quantity 'nan': invalid decimal"):
         book_of(nan, MARKS, floats="round:3")
     with pytest.raises(ValueError, match="must be 'round:N'"):
         book_of(floats, MARKS, floats="nearest")
@@ -92,12 +95,12 @@ def test_what_stands_behind_a_position_must_be_said() -> None:
     with pytest.raises(InputError, match="positions: nothing says what stands behind"):
         book_of(bare, MARKS)
     given = {**bare, "isolated_margin": ["100", None]}
-    lanes = book_of(given, MARKS).contracts["BTCUSDT"].lanes
-    assert lanes[Side.LONG].margin[0] == 100 * 10**8
-    assert lanes[Side.SHORT].margin[0] == 32_500 * 10**8  # leverage 1 where none is given
+    tables = book_of(given, MARKS).contracts["BTCUSDT"].tables
+    assert tables[Side.LONG].margin[0] == 100 * 10**8
+    assert tables[Side.SHORT].margin[0] == 32_500 * 10**8  # leverage 1 where none is given
     balances = {"account": ["ann"], "asset": ["USDT"], "balance": ["7"]}
     cross = book_of(bare, MARKS, balances=balances)
-    assert not cross.contracts["BTCUSDT"].lanes[Side.LONG].isolated[0]
+    assert not cross.contracts["BTCUSDT"].tables[Side.LONG].isolated[0]
 
 
 def test_an_account_on_both_sides_is_in_hedge_mode() -> None:
@@ -123,8 +126,8 @@ def test_inverse_contracts_take_their_margin_in_coins() -> None:
         "multiplier": ["100"],
     }
     book = book_of(with_column("quantity", ["640", "1"]), MARKS, contracts=contracts, pool="2")
-    lane = book.contracts["BTCUSDT"].lanes[Side.LONG]
-    assert lane.margin[0] == 1_999_996  # 640 x 100 / 64000.1 / 50 BTC, rounded down
+    table = book.contracts["BTCUSDT"].tables[Side.LONG]
+    assert table.margin[0] == 1_999_996  # 640 x 100 / 64000.1 / 50 BTC, rounded down
     assert book.pools["BTC"].balance == 2 * 10**8
 
 
@@ -136,7 +139,7 @@ def test_inverse_contracts_take_their_margin_in_coins() -> None:
         (with_column("quantity", [["1"], ["2"]]), "positions, quantity: holds List"),
         (with_column("colour", ["red", "blue"]), "positions, 'colour': unknown column"),
         ({"account": ["a"]}, "positions, contract: the column is missing"),
-        (with_column("quantity", ["-1", "1"]), "row 1, side 'long': side contradicts sign"),
+        (with_column("quantity", ["-1", "1"]), "row 1, side 'long': side sign mismatch"),
     ],
 )
 def test_what_is_no_table_of_positions_is_refused(positions: object, said: str) -> None:

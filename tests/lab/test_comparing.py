@@ -21,7 +21,7 @@ BOOK = read_book(EXAMPLES / "book")
 
 def test_every_position_has_a_row_for_each_rule_set() -> None:
     compared = compare_rules(BOOK)
-    held = sum(lane.size for state in BOOK.contracts.values() for lane in state.lanes.values())
+    held = sum(table.size for state in BOOK.contracts.values() for table in state.tables.values())
     assert compared.height == held * len(RULE_SETS)
     assert compared["rules"].to_list() == [*RULE_SETS] * held
     keys = compared.select("contract", "side", "account", "position").rows()
@@ -70,7 +70,7 @@ def test_side_by_side_has_a_column_for_each_rule_set_and_a_row_of_triggers() -> 
         "hyperliquid": "2 of 3, light 2",
         "binance": "1 of 4, light 5",
     }
-    assert rows["short", "mm-1"]["bybit"] == "account is exempt"
+    assert rows["short", "mm-1"]["bybit"] == "exempt account"
     assert list(rows)[-1] == ("trigger", None)
     assert rows["trigger", None]["hyperliquid"] == "account equity: 0 %"
 
@@ -144,5 +144,5 @@ def test_one_position_is_told_with_the_rule_sets_below_one_another() -> None:
 
 def test_rules_without_a_queue_have_no_trigger_and_close_nobody() -> None:
     (row, *_) = compare_rules(BOOK, rules=["drift"], account="bob").to_dicts()
-    assert (row["rank"], row["of"], row["reason"]) == (None, 0, "nobody_is_closed")
+    assert (row["rank"], row["of"], row["reason"]) == (None, 0, "adl_not_used")
     assert (row["trigger"], row["holds"], row["progress"]) == (None, False, None)

@@ -28,7 +28,7 @@ Fill 2 closed 50 of the 50 BTCUSDT short of bob at 56500, mark 56000; rules of b
  6. Rank 2 of 3, highest score first; ahead: 1 position with 30, of 120 in line. Light 2 of 5.
  7. Recomputed: the same (rank, score, light, quantity ahead and price; the book was replayed from
     record 1 to the round in record 13).
- 8. ADL by contract drawdown was on since 3000 ms; it compared balance 1000000 USDT, balance above 1
+ 8. ADL by contract drawdown was on since 3000 ms; it compared balance 1000000 USDT, trigger
     USDT, balance peak 1000000 USDT, profit -350000 USDT, profit peak 0 USDT, pnl ratio -35 %, start
     -30 %, stop -25 %.
  9. Price: drawdown limit (limit -300000 USDT, profit -350000 USDT, profit peak 0 USDT, balance peak
@@ -37,7 +37,7 @@ Fill 2 closed 50 of the 50 BTCUSDT short of bob at 56500, mark 56000; rules of b
 11. Not in line: nobody.
 12. Closed against takeover 1: BTCUSDT long of ann, taken over at 59500 (the bankruptcy price,
     unless the venue named another).
-13. Realised 175000 USDT; at the mark it would have been 200000 USDT, a difference of 25000 USDT.
+13. Realized 175000 USDT; at the mark it would have been 200000 USDT, a difference of 25000 USDT.
     Fee: 0 USDT.
 14. Open orders to cancel: bob-17.
 15. Left: 0 of the position; of the 100 that the pool wanted closed in the round 0."""
@@ -72,7 +72,7 @@ def test_a_fill_in_part_says_what_is_left(crash: Path) -> None:
 def test_facts_are_the_same_as_exact_text(crash: Path) -> None:
     facts = explain_fill(crash, 3).facts()
     wanted = {"record": 13, "recomputed": "the same", "price": "56500", "mark": "56000"}
-    wanted |= {"realised": "70000", "realised_at_mark": "80000", "borne": "10000"}
+    wanted |= {"realized": "70000", "realized_at_mark": "80000", "borne": "10000"}
     assert wanted.items() <= facts.items()
     assert [each["account"] for each in facts["ahead"]] == ["cyd", "bob"]
     assert facts["takeover"] == {"takeover": 1, "account": "ann", "price": "59500"}
@@ -167,8 +167,8 @@ def test_who_was_passed_over_is_told_with_the_reason(tmp_path: Path) -> None:
     keep(journal, commands)
     last = explain_fill(journal, 3)
     told = " ".join(str(last).split())
-    assert "Passed over ahead of it: ann, rank 1: fill would bankrupt candidate (equity" in told
-    assert "Not in line: 1 position because account is exempt." in told
+    assert "Passed over ahead of it: ann, rank 1: fill would bankrupt counterparty (equity" in told
+    assert "Not in line: 1 position because exempt account." in told
     assert "of the 30 that the pool wanted closed in the round 8." in told
     assert last.facts()["round"]["left_over"] == "8"
     assert [skip["account"] for skip in last.facts()["skipped"]] == ["ann"]

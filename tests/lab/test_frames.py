@@ -24,68 +24,68 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "book"
 # file, what stands there, what stands there instead, what is said of it
 WRONG = [
     ("positions", "bob,BTCUSDT,short,4,", "bob,BTCUSDT,short,4.0005,",
-     "row 3 (line 4), quantity '4.0005': quantity must be multiple of lot"),
+     "row 3 (line 4), quantity '4.0005': invalid lot multiple"),
     ("positions", "bob,BTCUSDT,short,4,", "bob,BTCUSDT,short,NaN,",
-     "row 3 (line 4), quantity 'NaN': number must be plain decimal"),
+     "row 3 (line 4), quantity 'NaN': invalid decimal"),
     ("positions", "bob,BTCUSDT,short,4,", "bob,BTCUSDT,short,1e3,",
-     "row 3 (line 4), quantity '1e3': number must be plain decimal"),
+     "row 3 (line 4), quantity '1e3': invalid decimal"),
     ("positions", "bob,BTCUSDT,short,4,", "bob,BTCUSDT,short,,",
      "row 3 (line 4), quantity: is empty"),
     ("positions", "bob,BTCUSDT,short,4,", "bob,BTCUSDT,long,-4,",
-     "row 3 (line 4), side 'long': side contradicts sign"),
+     "row 3 (line 4), side 'long': side sign mismatch"),
     ("positions", "bob,BTCUSDT,short,4,", "bob,BTCUSDT,shrt,4,",
      "row 3 (line 4), side 'shrt': must be one of long, short"),
     ("positions", "bob,BTCUSDT,short,4,", "bob,BTCUSDC,short,4,",
-     "row 3 (line 4), contract 'BTCUSDC': contract is unknown"),
+     "row 3 (line 4), contract 'BTCUSDC': unknown contract"),
     ("positions", "bob,BTCUSDT,short,4,", "bub,BTCUSDT,short,4,",
-     "row 3 (line 4), account 'bub': account is unknown"),
+     "row 3 (line 4), account 'bub': unknown account"),
     ("positions", "bob,BTCUSDT,short,4,", "bob,BTCUSDT,short,4000000000000000000,",
      "row 3 (line 4), quantity '4000000000000000000': exceeds numeric range"),
     ("positions", "68120.25,25,", "-68120.25,25,",
-     "row 3 (line 4), entry_price '-68120.25': number must be positive"),
+     "row 3 (line 4), entry_price '-68120.25': not positive"),
     ("positions", "68120.25,25,", ",25,",
-     "row 3 (line 4), entry_price 'neither': entry needs price or cost"),
+     "row 3 (line 4), entry_price 'neither': missing entry price"),
     ("positions", "68120.25,25,", "68120.25,0,",
-     "row 3 (line 4), leverage '0': number must be within range"),
+     "row 3 (line 4), leverage '0': out of range"),
     ("positions", "bob,BTCUSDT,short,4,", "ann,BTCUSDT,long,4,",
-     "row 3 (line 4), account 'ann': row is repeated: row 1 is about the same"),
+     "row 3 (line 4), account 'ann': duplicate row: row 1 is about the same"),
     ("positions", ",bob-17 bob-18", ",bob-17,bob-18",
      "row 3 (line 4): has 9 cells under 8 columns"),
     ("positions", "leverage", "leverge", "'leverge': unknown column; did you mean 'leverage'?"),
     ("positions", "side,quantity", "side,side", "side: the column stands there twice"),
     ("marks", "contract,mark,", "contract,price,", "'price': unknown column; there is "),
     ("marks", "64000.5", "64000.3",
-     "row 1 (line 2), mark '64000.3': price must be multiple of tick"),
+     "row 1 (line 2), mark '64000.3': invalid tick multiple"),
     ("marks", "64210", "6421O",
-     "row 1 (line 2), previous_mark '6421O': number must be plain decimal"),
-    ("marks", "ETHUSDT", "ETHUSDC", "row 2 (line 3), contract 'ETHUSDC': contract is unknown"),
+     "row 1 (line 2), previous_mark '6421O': invalid decimal"),
+    ("marks", "ETHUSDT", "ETHUSDC", "row 2 (line 3), contract 'ETHUSDC': unknown contract"),
     ("depth", "BTCUSDT,bid,63950", "BTCUSDT,bid,64950",
-     "row 2 (line 3), price '64950': bids must descend and asks ascend"),
+     "row 2 (line 3), price '64950': invalid depth order"),
     ("depth", "BTCUSDT,ask,64001,0.25", "BTCUSDT,ask,64001,0",
-     "row 4 (line 5), quantity '0': number must be positive"),
+     "row 4 (line 5), quantity '0': not positive"),
     ("depth", "BTCUSDT,bid,64000", "BTCUSDT,buy,64000",
      "row 1 (line 2), side 'buy': must be one of bid, ask"),
     ("depth", "BTCUSD,bid,63987.5", "BTCEUR,bid,63987.5",
-     "row 11 (line 12), contract 'BTCEUR': contract is unknown"),
+     "row 11 (line 12), contract 'BTCEUR': unknown contract"),
     ("pools", "isolated", "isoltd", "row 2 (line 3), kind 'isoltd': must be one of shared, "),
-    ("pools", "bybit", "bybyt", "row 1 (line 2), rules 'bybyt': rules are unknown"),
-    ("pools", "40000", "4e4", "row 1 (line 2), balance '4e4': number must be plain decimal"),
+    ("pools", "bybit", "bybyt", "row 1 (line 2), rules 'bybyt': unknown rule set"),
+    ("pools", "40000", "4e4", "row 1 (line 2), balance '4e4': invalid decimal"),
     ("contracts", "USDT,main,0.5", "USDT,mian,0.5",
-     "row 1 (line 2), pool 'mian': pool is unknown"),
+     "row 1 (line 2), pool 'mian': unknown pool"),
     ("contracts", "main,0.5,0.001", "main,0.5,0.0000000001",
-     "row 1 (line 2), tick_size '0.5': value of lot must be whole cash"),
+     "row 1 (line 2), tick_size '0.5': fractional lot value"),
     ("margin_tiers", "1000000,0.01", "1000000,0.001",
-     "row 2 (line 3), notional_from '1000000': tiers must start at zero and ascend"),
+     "row 2 (line 3), notional_from '1000000': invalid margin tiers"),
     ("margin_tiers", "BTCUSD,0", "BTCEUR,0",
-     "row 5 (line 6), contract 'BTCEUR': contract is unknown"),
-    ("accounts", "dan,true", "dan,false", "row 6 (line 7), side 'short': one way account holds"),
+     "row 5 (line 6), contract 'BTCEUR': unknown contract"),
+    ("accounts", "dan,true", "dan,false", "row 6 (line 7), side 'short': hedge mode required"),
     ("accounts", "dan,true", "dan,maybe",
      "row 4 (line 5), hedge_mode 'maybe': must be true or false"),
     ("accounts", "dan,true", "cyd,true",
-     "row 4 (line 5), account 'cyd': row is repeated: row 3 is about the same"),
+     "row 4 (line 5), account 'cyd': duplicate row: row 3 is about the same"),
     ("balances", "4100", "4100.123456789",
-     "row 2 (line 3), balance '4100.123456789': number must be within scale"),
-    ("balances", "hal,BTC", "hal,ETH", "row 7 (line 8), asset 'ETH': asset is unknown"),
+     "row 2 (line 3), balance '4100.123456789': too many decimals"),
+    ("balances", "hal,BTC", "hal,ETH", "row 7 (line 8), asset 'ETH': unknown asset"),
 ]  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def test_an_engine_s_refusal_keeps_its_reason(folder: Path) -> None:
     with pytest.raises(InputError) as caught:
         read_book(folder)
     error = caught.value
-    assert error.reason is Reason.PRICE_MUST_BE_MULTIPLE_OF_TICK
+    assert error.reason is Reason.INVALID_TICK_MULTIPLE
     assert (error.row, error.line, error.column, error.value) == (1, 2, "mark", "64000.3")
     assert error.file.endswith("marks.csv")
 
@@ -190,7 +190,7 @@ def test_blank_lines_are_no_rows_and_keep_the_count_of_lines(folder: Path) -> No
     (folder / "accounts.csv").write_text((folder / "accounts.csv").read_text() + "\n\n")
     assert tables(read_book(folder)) == tables(before)
     replace(folder / "marks.csv", "3150.25", "0")
-    with pytest.raises(InputError, match=r"row 3 \(line 4\), mark '0': number must be positive"):
+    with pytest.raises(InputError, match=r"row 3 \(line 4\), mark '0': not positive"):
         read_book(folder)
 
 
@@ -209,7 +209,7 @@ def test_the_example_book_is_what_its_files_say() -> None:
     assert list(book.contracts) == ["BTCUSDT", "ETHUSDT", "BTCUSD"]
     assert book.accounts.size == 12
     for state in book.contracts.values():
-        assert state.lanes[Side.LONG].total_lots == state.lanes[Side.SHORT].total_lots > 0
+        assert state.tables[Side.LONG].total_lots == state.tables[Side.SHORT].total_lots > 0
     assert book.pools["main"].balance == 40_000 * 10**8
     assert book.open_orders["bob", "BTCUSDT"] == ("bob-17", "bob-18")
     assert book.accounts.hedge_mode[book.accounts.index["dan"]]
@@ -229,8 +229,8 @@ def test_a_book_written_is_read_as_it_was(tmp_path: Path, suffix: str) -> None:
     copy = read_book(tmp_path / "copy")
     assert tables(copy) == tables(book)
     for name, state in book.contracts.items():
-        for side, lane in state.lanes.items():
-            assert copy.contracts[name].lanes[side].total_cost == lane.total_cost
+        for side, table in state.tables.items():
+            assert copy.contracts[name].tables[side].total_cost == table.total_cost
     write_book(copy, tmp_path / "copy", suffix=".csv")
     assert {file.suffix for file in (tmp_path / "copy").iterdir()} == {".csv"}
 

@@ -75,7 +75,7 @@ def test_the_book_holds_what_the_file_says_to_the_last_unit(tmp_path: Path) -> N
     alpha = book.contracts["ALPHA"]
     assert alpha.definition.tick_size == "0.1"
     assert alpha.definition.lot_size == "0.01"
-    assert alpha.lanes[Side.LONG].total_lots == 4_950
+    assert alpha.tables[Side.LONG].total_lots == 4_950
 
 
 def test_every_rule_set_closes_the_real_quantity(tmp_path: Path) -> None:

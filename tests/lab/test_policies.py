@@ -56,8 +56,8 @@ def test_there_is_no_policy_without_a_name_a_venue_or_a_queue(name: str) -> None
     assert name not in RULE_SETS
     with pytest.raises(KeyError):
         RULE_SETS[name]
-    refused = crash(name).refused
-    assert str(refused[0].reason) == "rules_are_unknown"
+    rejected = crash(name).rejected
+    assert str(rejected[0].reason) == "unknown_rule_set"
 
 
 def test_pro_rata_takes_the_same_part_of_everybody() -> None:
@@ -69,7 +69,7 @@ def test_pro_rata_takes_the_same_part_of_everybody() -> None:
     parts = dict(shared.fills.select("account", "quantity").iter_rows())
     assert parts == {"bob": Decimal("41.667"), "cyd": Decimal(25), "dan": Decimal("33.333")}
     told, other = (measures(result)["BTCUSDT"] for result in (queue, shared))
-    assert (told.in_line, told.largest, other.largest) == (3, Decimal(50), Decimal("41.667"))
+    assert (told.ranked, told.largest, other.largest) == (3, Decimal(50), Decimal("41.667"))
     assert told.gini == gini([30_000, 50_000, 20_000], 3) == Decimal("0.2")
     assert other.gini is not None
     assert other.gini < told.gini
@@ -114,13 +114,13 @@ def whipsaw() -> list[Command]:
 def test_both_sides_of_a_contract_are_measured_over_both_lines() -> None:
     """10 of three shorts are closed first, then 10 of a long that stands alone: 2 of 4 gave."""
     result = run(Book(), whipsaw())
-    assert not result.refused
+    assert not result.rejected
     assert result.fills.select("account", "side", "quantity").rows() == [
         ("bob", "short", Decimal(10)),
         ("eve", "long", Decimal(10)),
     ]
     told = measures(result)["C"]
-    assert (told.in_line, told.gini, told.largest) == (4, Decimal("0.5"), Decimal(50))
+    assert (told.ranked, told.gini, told.largest) == (4, Decimal("0.5"), Decimal(50))
 
 
 def test_what_candidates_bear_is_told_at_the_mark_of_the_fill() -> None:
@@ -130,7 +130,7 @@ def test_what_candidates_bear_is_told_at_the_mark_of_the_fill() -> None:
     before = run(Book(), commands[:takeover]).book
     for last in (takeover + 1, takeover + 2):
         (total,) = run(before, commands[takeover:last]).summary.contracts
-        assert (total.realised, total.borne) == ("100", "100")
+        assert (total.realized, total.borne) == ("100", "100")
 
 
 def test_a_fill_taken_back_was_given_up_by_nobody() -> None:
@@ -138,7 +138,7 @@ def test_a_fill_taken_back_was_given_up_by_nobody() -> None:
     pause = PauseAdl(time_ms=3000, contract="BTCUSDT", paused=True, note="halted")
     back = CancelAdl(time_ms=3000, fill=3, note="halted")
     told = run(Book(), [*commands[:-1], pause, back])
-    assert not told.refused
+    assert not told.rejected
     (total,) = told.summary.contracts
     assert (total.closed, total.accounts, total.borne) == ("80", 2, "40000")
     measured = measures(told)["BTCUSDT"]
@@ -202,7 +202,7 @@ def test_a_comparison_tries_each_policy() -> None:
     assert told["rules"].unique(maintain_order=True).to_list() == names
     queue, shared, vega = told.filter(told["contract"] == "BTCUSDT").to_dicts()
     assert queue["closed"] == shared["closed"] > 0
-    assert queue["in_line"] == shared["in_line"]
+    assert queue["ranked"] == shared["ranked"]
     assert queue["gini"] > shared["gini"] >= 0
     assert queue["accounts"] < shared["accounts"]
-    assert (vega["in_line"], vega["gini"]) == (None, None)
+    assert (vega["ranked"], vega["gini"]) == (None, None)

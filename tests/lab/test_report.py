@@ -83,8 +83,8 @@ def test_the_report_of_a_run_opens_from_disk_with_the_run_s_numbers(
     assert page.locator("h1").inner_text() == "A <crash>"
     assert page.locator("figure svg").count() == 3
     fills = table(page.locator("section", has_text="Who was closed").inner_html())
-    shown = [(row["account"], row["quantity"], row["price"], row["realised"]) for row in fills]
-    columns = ("account", "quantity", "price", "realised")
+    shown = [(row["account"], row["quantity"], row["price"], row["realized"]) for row in fills]
+    columns = ("account", "quantity", "price", "realized")
     told = [tuple(plain(fill[name]) for name in columns) for fill in result.fills.to_dicts()]
     assert shown == told
     contracts = table(page.locator("section", has_text="taken over").inner_html())
@@ -138,8 +138,8 @@ def test_the_report_of_a_comparison_of_places_is_the_same_from_every_form(
     columns = ("account", "rules", "quantity", "rank", "light", "ahead")
     told = [tuple(plain(row[name]) for name in columns) for row in frame.to_dicts()]
     assert [tuple(row[name] for name in columns) for row in rows] == told
-    lanes = frame.select("contract", "side").unique().height
-    assert page.locator("figure svg").count() == lanes + frame["contract"].n_unique()
+    tables = frame.select("contract", "side").unique().height
+    assert page.locator("figure svg").count() == tables + frame["contract"].n_unique()
     first = page.locator("figure svg").first.text_content() or ""
     assert "BTCUSDT, long: rank" in first
     assert "okx_2025" in first
@@ -218,7 +218,7 @@ def test_profits_in_two_assets_are_never_added(kept: Path) -> None:
     figures = plots.run_figures(both)
     for asset in ("USDT", "BTC"):
         bars, _ = figures[f"fills-{asset}"].axes
-        assert bars.get_title(loc="left") == f"Profit realised by ADL, {asset}"
+        assert bars.get_title(loc="left") == f"Profit realized by ADL, {asset}"
         assert [bar.get_height() for bar in bars.patches] == [175_000, 105_000, 70_000]
 
 

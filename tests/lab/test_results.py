@@ -45,7 +45,7 @@ def test_the_queue_is_a_frame_with_exact_numbers() -> None:
     assert queue["ahead"].to_list() == [*map(Decimal, ("0", "4", "5.25", "6.75")), None]
     assert queue["profit"][3] == Decimal("-832.875")
     assert queue["leverage"].to_list() == [25, 20, 10, 20, 3]
-    assert queue["reason"].to_list() == [None] * 4 + ["account_is_exempt"]
+    assert queue["reason"].to_list() == [None] * 4 + ["exempt_account"]
     assert {"return_on_entry", "effective_leverage"} < set(queue.columns)
 
 
@@ -54,7 +54,7 @@ def test_every_rule_set_ranks_every_lane(rules: str) -> None:
     for contract in BOOK.contracts:
         for side in ("long", "short"):
             queue = rank(BOOK, contract, side, rules=rules)
-            assert queue.height == BOOK.contracts[contract].lanes[side].size
+            assert queue.height == BOOK.contracts[contract].tables[side].size
             standing = queue.filter(queue["reason"].is_null())
             assert standing["score"].is_sorted(descending=True)
             assert standing["rank"].to_list() == list(range(1, standing.height + 1))
@@ -80,9 +80,9 @@ def test_an_explanation_is_numbered_arithmetic() -> None:
 
 def test_who_is_not_in_line_is_told_why() -> None:
     why = explain(BOOK, "BTCUSD", "mm-1")
-    assert "Not in line, and never closed as long as that is so: account is exempt." in str(why)
+    assert "Not in line, and never closed as long as that is so: exempt account." in str(why)
     assert why.facts()["rank"] is None
-    assert why.facts()["reason"] == "account_is_exempt"
+    assert why.facts()["reason"] == "exempt_account"
     assert "0.07813965 at mark - 0.078125 at entry = 0.00001465 BTC" in str(why)
 
 

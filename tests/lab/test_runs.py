@@ -40,7 +40,7 @@ def test_the_example_scenario_is_bybit_s_first_example() -> None:
     assert result.fills["price"].to_list() == [Decimal(56500)] * 3
     assert result.fills["account"].to_list() == ["cyd", "bob", "dan"]
     assert result.fills["cancel_orders"].to_list() == ["", "bob-17", ""]
-    assert summary.refused == 0
+    assert summary.rejected == 0
     audit(result.book)
 
 
@@ -69,10 +69,10 @@ def test_a_run_leaves_its_book_alone_and_goes_on_after_a_refusal() -> None:
     ]
     result = run(BOOK, marks)
     assert encode_book(BOOK) == before
-    assert [refused.reason for refused in result.refused.values()] == [
-        Reason.PRICE_MUST_BE_MULTIPLE_OF_TICK
+    assert [rejected.reason for rejected in result.rejected.values()] == [
+        Reason.INVALID_TICK_MULTIPLE
     ]
-    assert list(result.refused) == [0]
+    assert list(result.rejected) == [0]
     assert result.book.contracts["BTCUSDT"].mark == 128_000
     assert result.fills.height == 0
     assert result.fills.schema["quantity"] == pl.Decimal(38, 0)
@@ -95,7 +95,7 @@ def test_a_shock_liquidates_unwinds_and_deleverages() -> None:
     assert Decimal(btc.unwound) > 0
     assert result.fills.height == result.summary.fills > 0
     assert result.fills["quantity"].sum() == Decimal(btc.closed)
-    assert result.fills["realised"].sum() == Decimal(btc.realised)
+    assert result.fills["realized"].sum() == Decimal(btc.realized)
     audit(result.book)
 
 
@@ -168,10 +168,10 @@ def test_shocks_that_are_none_are_refused(
 def test_every_side_is_liquidated_where_its_price_falls() -> None:
     up = simulate(BOOK, Shock({"BTCUSD": "0.5"}), rules="hyperliquid")
     assert up.summary.takeovers > 0
-    assert up.book.contracts["BTCUSD"].lanes[Side.SHORT].total_lots < 900
+    assert up.book.contracts["BTCUSD"].tables[Side.SHORT].total_lots < 900
 
 
-def test_a_socialised_loss_is_borne_by_accounts_and_reaches_the_pool() -> None:
+def test_a_socialized_loss_is_borne_by_accounts_and_reaches_the_pool() -> None:
     """DRI-01: the fund had 1,500 and lost 1,800; three accounts give up the rest, rounded up."""
     scenario = EXAMPLES / "venues" / "drift.ndjson"
     total = run(Book(), read_scenario(scenario)).summary.contracts[0]

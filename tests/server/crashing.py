@@ -23,7 +23,7 @@ from delever.core.messages import (
     FundPool,
     PoolKind,
     PositionRow,
-    RefreshLights,
+    RefreshIndicators,
     SetBalances,
     SetMarks,
     SetPositions,
@@ -55,7 +55,7 @@ def _example() -> list[Command]:
 
 def opening() -> list[Command]:
     """Return everything up to the fall; lights are published."""
-    return [*_example()[:10], *_alone(), *_inverse(), RefreshLights(time_ms=NOW)]
+    return [*_example()[:10], *_alone(), *_inverse(), RefreshIndicators(time_ms=NOW)]
 
 
 def fall() -> list[Command]:

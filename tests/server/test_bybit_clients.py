@@ -128,9 +128,9 @@ def test_ccxt_and_pybit_meet_the_limits_of_keys_and_addresses() -> None:
         assert {answer["retCode"] for answer in answers} == {0}
         with pytest.raises(ccxt.RateLimitExceeded, match="too frequent"):
             [client.publicGetV5MarketAdlAlert() for _ in range(130)]
-        with pytest.raises(FailedRequestError) as refused:
+        with pytest.raises(FailedRequestError) as rejected:
             session.get_server_time()
-        assert refused.value.status_code == 403
+        assert rejected.value.status_code == 403
 
 
 # --- pybit ---
@@ -145,9 +145,9 @@ def test_pybit_reads_the_market_and_an_account(calm: Served) -> None:
     assert position["adlRankIndicator"] == 5
     assert session.get_executions(category="linear")["result"]["list"] == []
     assert session.get_server_time()["retMsg"] == "OK"
-    with pytest.raises(InvalidRequestError) as refused:
+    with pytest.raises(InvalidRequestError) as rejected:
         pybit_of(calm, "nobody").get_positions(category="linear", symbol="BTCUSDT")
-    assert refused.value.status_code == 10003
+    assert rejected.value.status_code == 10003
 
 
 @contextmanager

@@ -160,8 +160,8 @@ def test_one_address_holds_only_so_many_sockets_and_gives_them_back() -> None:
             queue.put_nowait({"type": "websocket.connect"})
         held = asyncio.create_task(connect(first))
         await asyncio.sleep(0)
-        refused = await connect(second)
-        assert [each.get("code") for each in refused] == [None, POLICY]
+        rejected = await connect(second)
+        assert [each.get("code") for each in rejected] == [None, POLICY]
         first.put_nowait({"type": "websocket.receive", "text": "hello"})
         first.put_nowait({"type": "websocket.disconnect"})
         assert [each.get("text") for each in await held] == [None, "hello"]

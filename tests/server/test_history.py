@@ -245,9 +245,9 @@ def restless() -> list[Command]:
 def test_peaks_of_the_past_are_those_that_the_engine_had(config: Config) -> None:
     """From the beginning, and from the middle, where only the window before it is looked at."""
     result = run(Book(), restless())
-    assert not result.refused
+    assert not result.rejected
     contracts, pools = result.contracts.to_dicts(), result.pools.to_dicts()
-    had = {row["sequence"]: row["profit_peak"] for row in contracts}
+    had = {row["sequence"]: row["contract_pnl_peak"] for row in contracts}
     balances = {(row["sequence"], row["pool"]): row["balance_peak"] for row in pools}
     assert len(set(had.values())) > 10
 

@@ -16,7 +16,7 @@ from delever.core.messages import (
     MarginTier,
     PoolKind,
     PositionRow,
-    Refused,
+    Rejected,
     SetBalances,
     SetMarks,
     SetPositions,
@@ -54,7 +54,7 @@ class Market:
     def say(self, *commands: Any) -> None:
         for command in commands:
             events = step(self.book, command)
-            assert not isinstance(events[0], Refused), events[0]
+            assert not isinstance(events[0], Rejected), events[0]
 
     def mark(self, price: int | str) -> None:
         self.say(SetMarks(time_ms=0, marks={"C": price}))

@@ -19,7 +19,7 @@ from posting import Clock, config, crash, desk, hook_sink
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
 
-from delever.core.messages import RefreshLights, RefreshRatings, SetMarks
+from delever.core.messages import RefreshIndicators, RefreshRatings, SetMarks
 from delever.server.engine.service import NOW
 from delever.server.observability.metrics import Metrics
 from delever.server.transport.asgi import Asgi
@@ -54,7 +54,9 @@ def test_the_documented_crash_as_prometheus_sees_it(tmp_path: Path) -> None:
             during = samples(metrics)
             await opened.runner.submit(crash()[-1:])
             await opened.runner.submit([SetMarks(time_ms=NOW, marks={"NONE": 1})])
-            await opened.runner.submit([RefreshLights(time_ms=NOW), RefreshRatings(time_ms=NOW)])
+            await opened.runner.submit(
+                [RefreshIndicators(time_ms=NOW), RefreshRatings(time_ms=NOW)]
+            )
             return during, samples(metrics)
 
     during, after = asyncio.run(go())
@@ -71,8 +73,8 @@ def test_the_documented_crash_as_prometheus_sees_it(tmp_path: Path) -> None:
     assert one(during, "adl_fills_total", **of) == 3
     assert one(during, "takeovers_total", **of) == 1
     assert one(after, "commands_total", type="set_marks", outcome="accepted") == 3
-    assert one(after, "commands_total", type="set_marks", outcome="refused") == 1
-    assert one(after, "refusals_total", reason="contract_is_unknown") == 1
+    assert one(after, "commands_total", type="set_marks", outcome="rejected") == 1
+    assert one(after, "refusals_total", reason="unknown_contract") == 1
     assert one(after, "commit_commands_sum") == len(crash()) + 3
     assert one(after, "commit_seconds_count") == 4
     assert one(after, "step_seconds_count") == 4
@@ -107,7 +109,7 @@ def test_the_outbox_as_prometheus_sees_it(tmp_path: Path) -> None:
     assert one(before, "notices_lag_seconds") == pytest.approx(7)
     assert one(between, "deliveries_total", channel="webhook", outcome="sent") == 1
     assert one(between, "deliveries_total", channel="webhook", outcome="failed") == 1
-    assert one(between, "deliveries_total", channel="webhook", outcome="refused") == 1
+    assert one(between, "deliveries_total", channel="webhook", outcome="rejected") == 1
     assert one(after, "notices_waiting") == 1
     assert one(after, "notices_failed") == 1
 

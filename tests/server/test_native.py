@@ -77,7 +77,7 @@ def server() -> Iterator[Served]:
     with served(CLOSED) as serving:
         let_in(serving.service)
         told = tell(serving, crash())
-        assert told["refused"] == 0
+        assert told["rejected"] == 0
         yield serving
 
 
@@ -109,16 +109,16 @@ def test_a_wrong_key_is_nobody(server: Served, authorization: str) -> None:
 ERRORS = """
 call                                                  status reason                field     value
 GET  /v1/nowhere                                      404    path_is_unknown       -         -
-GET  /v1/contracts/DOGE                               404    contract_is_unknown   contract  DOGE
-GET  /v1/contracts/DOGE/queue?side=long               404    contract_is_unknown   contract  DOGE
+GET  /v1/contracts/DOGE                               404    unknown_contract   contract  DOGE
+GET  /v1/contracts/DOGE/queue?side=long               404    unknown_contract   contract  DOGE
 GET  /v1/contracts/BTCUSDT/queue?side=up              400    request_is_malformed  side      up
 GET  /v1/contracts/BTCUSDT/queue                      400    request_is_malformed  side      -
 GET  /v1/contracts/BTCUSDT/queue?side=long&limit=0    400    request_is_malformed  limit     0
-GET  /v1/contracts/BTCUSDT/queue?side=long&rules=no   404    rules_are_unknown     rules     no
-GET  /v1/contracts/BTCUSDT/queue?side=long&account=x  404    account_is_unknown    account   x
-GET  /v1/pools/none                                   404    pool_is_unknown       pool      none
-GET  /v1/pools/none/history                           404    pool_is_unknown       pool      none
-GET  /v1/accounts/none                                404    account_is_unknown    account   none
+GET  /v1/contracts/BTCUSDT/queue?side=long&rules=no   404    unknown_rule_set     rules     no
+GET  /v1/contracts/BTCUSDT/queue?side=long&account=x  404    unknown_account    account   x
+GET  /v1/pools/none                                   404    unknown_pool       pool      none
+GET  /v1/pools/none/history                           404    unknown_pool       pool      none
+GET  /v1/accounts/none                                404    unknown_account    account   none
 GET  /v1/accounts/ann/explain?contract=BTCUSDT        404    position_is_unknown   position  -
 GET  /v1/events?type=nothing                          400    request_is_malformed  type      nothing
 GET  /v1/events?after=-1                              400    request_is_malformed  after     -1
@@ -126,8 +126,8 @@ GET  /v1/events/stream?after=x                        400    request_is_malforme
 GET  /v1/events/stream?types=adl_started,none         400    request_is_malformed  types     none
 GET  /v1/adl/99                                       404    episode_is_unknown    episode   99
 GET  /v1/adl/rounds/99999/recompute                   404    record_is_unknown     sequence  99999
-GET  /v1/fills/99                                     404    fill_is_unknown       fill      99
-GET  /v1/rules/none                                   404    rules_are_unknown     name      none
+GET  /v1/fills/99                                     404    unknown_fill       fill      99
+GET  /v1/rules/none                                   404    unknown_rule_set     name      none
 DELETE /v1/contracts                                  405    method_is_not_allowed -         -
 """
 
@@ -158,9 +158,9 @@ status reason                 field       type            body
 400    name_is_unfit          accounts[1] define_accounts {"accounts":["a","b\\nc"]}
 400    name_is_unfit          asset       define_asset    {"asset":"LONG"}
 400    name_is_unfit          id          set_time        {"id":"LONG"}
-422    name_must_not_be_empty account     define_account  {"account":""}
-422    contract_is_unknown    marks.DOGE  set_marks       {"marks":{"DOGE":"1"}}
-422    time_runs_backwards    time_ms     set_time        {"time_ms":1}
+422    empty_name account     define_account  {"account":""}
+422    unknown_contract    marks.DOGE  set_marks       {"marks":{"DOGE":"1"}}
+422    time_in_past    time_ms     set_time        {"time_ms":1}
 """
 
 
@@ -231,9 +231,9 @@ def test_an_explanation_is_that_of_the_core() -> None:
                 "contract": "BTCUSDT",
                 "change": {"change": "partial_close", "quantity": 999},
             }
-            refused = reader.post("/v1/accounts/bob/what-if", json=question)
-            error = refused.json()["error"]
-            assert (refused.status_code, error["reason"]) == (422, "exceeds_position")
+            rejected = reader.post("/v1/accounts/bob/what-if", json=question)
+            error = rejected.json()["error"]
+            assert (rejected.status_code, error["reason"]) == (422, "exceeds_position")
             assert (error["field"], error["value"]) == ("change.quantity", "999")
 
 
@@ -256,7 +256,7 @@ def test_a_queue_is_paged_and_finds_an_account() -> None:
     lines.append(msgspec.json.encode({"type": "set_positions", "version": 1, "positions": rows}))
     with served(CLOSED) as serving:
         let_in(serving.service)
-        assert tell(serving, b"\n".join(lines))["refused"] == 0
+        assert tell(serving, b"\n".join(lines))["rejected"] == 0
         with client(serving, "read") as reader:
             path = "/v1/contracts/C/queue"
             pages = [
@@ -270,10 +270,10 @@ def test_a_queue_is_paged_and_finds_an_account() -> None:
     assert {page["total"] for page in pages} == {250}
     whole = [row for page in pages for row in page["rows"]]
     ranks = [row["rank"] for row in whole if row["rank"]]
-    assert ranks == list(range(1, pages[0]["in_line"] + 1))
+    assert ranks == list(range(1, pages[0]["ranked"] + 1))
     assert len({row["account"] for row in whole}) == 250
     assert [row["reason"] for row in whole[len(ranks) :]] == [
-        "equity_is_not_positive" for _ in whole[len(ranks) :]
+        "equity_not_positive" for _ in whole[len(ranks) :]
     ]
     ahead = 0
     for row in whole[: len(ranks)]:

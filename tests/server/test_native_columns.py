@@ -44,7 +44,7 @@ def rows(**columns: Any) -> dict[str, Any]:
         "contract": ["BTCUSDT", "BTCUSDT"],
         "side": ["long", "short"],
         "lots": [1_500, 2_000],
-        "costs_cash": [90_000 * UNIT, 122_000 * UNIT],
+        "cost_cash": [90_000 * UNIT, 122_000 * UNIT],
     }
     return {name: column for name, column in (whole | columns).items() if column is not None}
 
@@ -54,7 +54,7 @@ def test_columns_make_the_book_that_rows_make(server: Served) -> None:
         "quantity": ["1.5", "2"],
         "entry_price": ["60000", "61000"],
         "lots": None,
-        "costs_cash": None,
+        "cost_cash": None,
     }
     held = []
     for version, columns in ((20, rows(**told)), (21, rows())):
@@ -100,7 +100,7 @@ def test_text_may_be_encoded_or_not(server: Served) -> None:
         ({"side": ["long", "up"]}, 400, "columns"),
         ({"side": [0, 1]}, 400, "columns.side"),
         ({"account": None}, 400, "columns.account"),
-        ({"costs_cash": None}, 400, "columns.costs_cash"),
+        ({"cost_cash": None}, 400, "columns.cost_cash"),
         ({"account": ["ann", "nobody"]}, 422, "accounts[1]"),
         ({"contract": ["BTCUSDT", "NONE"]}, 422, "contracts[1]"),
     ],

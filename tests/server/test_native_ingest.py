@@ -109,11 +109,11 @@ def test_a_bulk_says_which_lines_the_engine_refused() -> None:
         told = tell(serving, b"\n".join([GOOD, b"", empty, *[GOOD] * 2_000, empty]))
         assert told == {
             "accepted": 2_001,
-            "refused": 2,
+            "rejected": 2,
             "first_sequence": 1,
             "last_sequence": 2_003,
             "refusals": [
-                {"line": n, "reason": "name_must_not_be_empty", "field": "account", "value": ""}
+                {"line": n, "reason": "empty_name", "field": "account", "value": ""}
                 for n in (3, 2_004)
             ],
         }
@@ -246,4 +246,4 @@ def test_every_line_of_the_crash_is_accepted() -> None:
         told = tell(serving, crash())
         with client(serving, "read") as reader:
             (episode,) = reader.get("/v1/adl").json()
-    assert (told["refused"], episode["fills"], episode["quantity"]) == (0, 3, "100")
+    assert (told["rejected"], episode["fills"], episode["quantity"]) == (0, 3, "100")

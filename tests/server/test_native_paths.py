@@ -29,7 +29,7 @@ def server() -> Iterator[Served]:
                 {"type": "define_account", "account": name},
             )
         ]
-        assert tell(serving, b"\n".join(map(msgspec.json.encode, lines)))["refused"] == 0
+        assert tell(serving, b"\n".join(map(msgspec.json.encode, lines)))["rejected"] == 0
         yield serving
 
 

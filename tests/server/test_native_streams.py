@@ -140,9 +140,9 @@ def test_pages_of_events_join_and_can_be_narrowed(server: Served) -> None:
 
 
 def test_a_socket_needs_a_key(server: Served) -> None:
-    with pytest.raises(InvalidStatus) as refused:
+    with pytest.raises(InvalidStatus) as rejected:
         connect(f"{server.ws}/v1/events/socket")
-    assert refused.value.response.status_code == 403
+    assert rejected.value.response.status_code == 403
 
 
 def test_an_address_holds_only_so_many_streams() -> None:
@@ -153,8 +153,8 @@ def test_an_address_holds_only_so_many_streams() -> None:
         let_in(serving.service)
         with listen(serving), listen(serving):
             with client(serving, "read") as reader:
-                refused = reader.get("/v1/events/stream")
-            assert refused.status_code == 429
+                rejected = reader.get("/v1/events/stream")
+            assert rejected.status_code == 429
         with load(serving, each=1):
             assert len(events(serving, 1)) == 1, "places are given back"
 
@@ -167,7 +167,7 @@ UPGRADE = PLAIN.replace("stream", "socket") + (
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 )
 LONG = msgspec.json.encode({"type": "set_marks", "marks": {"x" * 50_000: "1"}})
-"""Refused, and recorded with what it held."""
+"""Rejected, and recorded with what it held."""
 RECORDS = 200
 
 

@@ -76,7 +76,7 @@ def test_a_mail_says_what_was_closed_and_why(tmp_path: Path, clock: Clock) -> No
         "Score, by the rules of bybit: profit / entry value x leverage",
         "= 0.311111.",
         "Price: drawdown limit (limit -300000 USDT",
-        "Realised: 3000000 at entry - 2825000 at the price = 175000 USDT. Fee: 0 USDT.",
+        "Realized: 3000000 at entry - 2825000 at the price = 175000 USDT. Fee: 0 USDT.",
         "Open orders to be cancelled: bob-17.",
     ):
         assert said in text
@@ -138,14 +138,14 @@ def test_operators_hear_of_near_start_stop_and_every_account_may_go_to_one_place
         at_desk(settings, clock, tmp_path, use)
     told = sorted((each["kind"], each["account"]) for each in (numbers(b) for _, b in sink.posts))
     assert told == [
-        ("adl_near", ""),
+        ("adl_warning", ""),
         ("adl_started", ""),
         ("adl_stopped", ""),
         ("position_deleveraged", "bob"),
         ("position_deleveraged", "cyd"),
         ("position_deleveraged", "dan"),
     ]
-    near = next(each for _, b in sink.posts if (each := numbers(b))["kind"] == "adl_near")
+    near = next(each for _, b in sink.posts if (each := numbers(b))["kind"] == "adl_warning")
     assert near["title"] == "ADL is near in BTCUSDT: contract drawdown is 80 % of the way"
     assert "Pnl ratio: -24 %." in near["lines"]
     assert len(set(sink.ids)) == 6
@@ -185,7 +185,7 @@ def test_a_template_that_fails_is_an_error_of_the_delivery(tmp_path: Path, clock
 
 
 def test_what_cannot_arrive_is_given_up_and_says_why(tmp_path: Path, clock: Clock) -> None:
-    """No SMTP server at all: tried until the time is up. A refused recipient: once."""
+    """No SMTP server at all: tried until the time is up. A rejected recipient: once."""
     settings = config(
         tmp_path,
         [{"account": "bob", "mail": "bob@mail.test"}],

@@ -169,7 +169,7 @@ def test_the_fund_tells_what_moved_it_and_when_adl_ran() -> None:
 def test_what_is_asked_for_wrongly() -> None:
     async def use(caller: Caller, _runner: Runner) -> None:
         contracts = "/api/v5/public/instruments"
-        for path, query, refused in (
+        for path, query, rejected in (
             (FUND, "", (400, "50014")),
             (FUND, "instType=SPOT", (400, "51000")),
             (FUND, "instType=SWAP", (400, "50014")),
@@ -181,7 +181,7 @@ def test_what_is_asked_for_wrongly() -> None:
             (POSITIONS, "", (401, "50103")),
             ("/api/v5/trade/order", "", (404, "404")),
         ):
-            assert await caller.ask(path, query) == refused
+            assert await caller.ask(path, query) == rejected
             caller.clock.ms += 2_000
         assert await caller.ask(FUND, "instType=MARGIN") == []
         assert await caller.ask(FUND, "instType=OPTION&uly=BTC-USDT") == []

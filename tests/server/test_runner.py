@@ -15,9 +15,9 @@ from delever.core.messages import (
     AdlFilled,
     Command,
     DefineAccount,
-    RefreshLights,
+    RefreshIndicators,
     RefreshRatings,
-    Refused,
+    Rejected,
     SetTime,
 )
 from delever.journal import JournalError, Recorder, SqliteJournal, verify
@@ -204,7 +204,7 @@ def test_too_many_waiting_commands_are_turned_away_whole(clock: Clock) -> None:
 def test_a_refusal_is_an_outcome_and_a_stopped_runner_says_so(clock: Clock) -> None:
     async def use(runner: Runner) -> None:
         (outcome,) = await runner.submit([crash()[-1]])
-        assert isinstance(committed(outcome).events[0], Refused)
+        assert isinstance(committed(outcome).events[0], Rejected)
 
     runner = Runner(config(":memory:"), clock)
     running(runner, use)
@@ -264,7 +264,7 @@ def test_a_tick_asks_for_what_is_due_by_the_configured_periods() -> None:
             await runner.tick()
 
     running(Runner(settings, clock), use)
-    ratings, lights = RefreshRatings, RefreshLights
+    ratings, lights = RefreshRatings, RefreshIndicators
     kinds = [(type(command), command.time_ms) for command in told]
     assert kinds == [
         (ratings, 20_000),
@@ -289,7 +289,7 @@ def test_board_follows_its_period_but_shows_adl_at_once(clock: Clock) -> None:
             await runner.submit([command])
         assert len(seen) <= 1
         outcomes = await runner.submit(commands[-1:])
-        await runner.submit([RefreshLights(time_ms=NOW)])
+        await runner.submit([RefreshIndicators(time_ms=NOW)])
         assert runner.board.lights is not None
         assert committed(outcomes[0]).sequence <= runner.board.sequence
         shown = runner.board.contracts["BTCUSDT"]

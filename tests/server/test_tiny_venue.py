@@ -95,11 +95,11 @@ def held(book: Book, account: Account) -> tuple[int, int, int]:
     row, state = book.accounts.index[account.name], book.contracts[CONTRACT]
     wallet = int(book.asset(tiny_venue.ASSET).wallets.balance[row])
     lots = cost = 0
-    for side, lane in state.lanes.items():
-        place = lane.find(row, 0)
+    for side, table in state.tables.items():
+        place = table.find(row, 0)
         if place is not None:
-            lots += side.sign * int(lane.lots[place])
-            cost += int(lane.cost[place])
+            lots += side.sign * int(table.lots[place])
+            cost += int(table.cost[place])
     return wallet, lots, cost
 
 

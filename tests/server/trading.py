@@ -23,9 +23,9 @@ from delever.core.messages import (
     FundPool,
     PoolKind,
     PositionRow,
-    RefreshLights,
+    RefreshIndicators,
     RefreshRatings,
-    Refused,
+    Rejected,
     SetBalances,
     SetMarks,
     SetPositions,
@@ -59,7 +59,7 @@ def opening() -> list[Command]:
         *_hedgers(),
         *_inverse(),
         RefreshRatings(time_ms=NOW),
-        RefreshLights(time_ms=NOW),
+        RefreshIndicators(time_ms=NOW),
         _contract("NEWUSDT", ContractKind.LINEAR, "USDT", "fund"),
         RefreshRatings(time_ms=NOW, contracts=("BTCUSDT",)),
     ]
@@ -151,4 +151,4 @@ def tell(service: Service, commands: Iterable[Command]) -> None:
     told = asyncio.run_coroutine_threadsafe(service.runner.submit(list(commands)), loop)
     for outcome in told.result(20):
         assert isinstance(outcome, Outcome)
-        assert not isinstance(outcome.committed.events[0], Refused), outcome.committed.events[0]
+        assert not isinstance(outcome.committed.events[0], Rejected), outcome.committed.events[0]

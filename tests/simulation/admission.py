@@ -1,4 +1,4 @@
-"""What a valid command must do by itself, or the reason for which it must be refused."""
+"""What a valid command must do by itself, or the reason for which it must be rejected."""
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -21,9 +21,9 @@ class NoError(Exception):
 
 
 def answer(model: Model, command: m.Command) -> list[Event] | Reason | None:
-    """The events of a command, why it is refused, or None for a takeover (judged, not foretold)."""
+    """The events of a command, why it is rejected, or None for a takeover (judged, not foretold)."""
     if command.time_ms < model.time_ms:
-        return Reason.TIME_RUNS_BACKWARDS
+        return Reason.TIME_IN_PAST
     try:
         return ANSWERS[type(command)](model, command)
     except NoError as no:
@@ -52,7 +52,7 @@ def _account(_model: Model, command: m.DefineAccount) -> list[Event]:
 
 def _marks(model: Model, command: m.SetMarks) -> list[Event]:
     ticks = [_ticks(_contract(model, name), price) for name, price in command.marks.items()]
-    return [m.MarksSet(contracts=tuple(command.marks), marks_ticks=tuple(ticks))]
+    return [m.MarksSet(contracts=tuple(command.marks), mark_ticks=tuple(ticks))]
 
 
 def _depth(model: Model, command: m.SetDepth) -> list[Event]:
@@ -67,7 +67,7 @@ def _depth(model: Model, command: m.SetDepth) -> list[Event]:
 def _cancelled(model: Model, command: m.CancelAdl) -> list[Event]:
     fill = model.fills.get(command.fill)
     if fill is None or command.fill <= max(model.accounts[fill.account].fills.values()):
-        raise NoError(Reason.FILL_IS_NOT_OUTSTANDING)
+        raise NoError(Reason.FILL_NOT_OUTSTANDING)
     return [m.FillCancelled(fill=fill, note=command.note)]
 
 
@@ -81,21 +81,21 @@ def _unwind(model: Model, command: m.UnwindFill) -> list[Event]:
 
 def _contract(model: Model, name: str) -> Contract:
     if name not in model.contracts:
-        raise NoError(Reason.CONTRACT_IS_UNKNOWN)
+        raise NoError(Reason.UNKNOWN_CONTRACT)
     return model.contracts[name]
 
 
 def _ticks(contract: Contract, price: m.Amount) -> int:
     ticks = Fraction(price) / contract.tick
     if ticks.denominator != 1:
-        raise NoError(Reason.PRICE_MUST_BE_MULTIPLE_OF_TICK)
+        raise NoError(Reason.INVALID_TICK_MULTIPLE)
     return ticks.numerator
 
 
 def _lots(contract: Contract, quantity: m.Amount) -> int:
     lots = Fraction(quantity) / contract.lot
     if lots.denominator != 1:
-        raise NoError(Reason.QUANTITY_MUST_BE_MULTIPLE_OF_LOT)
+        raise NoError(Reason.INVALID_LOT_MULTIPLE)
     return lots.numerator
 
 
@@ -104,17 +104,17 @@ def _balances(model: Model, command: m.SetBalances) -> list[Event]:
     columns: list[tuple[str, str, int]] = []
     for number, row in enumerate(command.balances):
         if row.account not in model.accounts:
-            raise NoError(Reason.ACCOUNT_IS_UNKNOWN)
+            raise NoError(Reason.UNKNOWN_ACCOUNT)
         if row.asset not in model.units:
-            raise NoError(Reason.ASSET_IS_UNKNOWN)
+            raise NoError(Reason.UNKNOWN_ASSET)
         cash = Fraction(row.balance) * model.units[row.asset]
         if cash.denominator != 1:
-            raise NoError(Reason.NUMBER_MUST_BE_WITHIN_SCALE)
+            raise NoError(Reason.TOO_MANY_DECIMALS)
         if ignored := _stale(model, "balances", number, row.account, command.version):
             events.append(ignored)
             continue
         later = [
-            fill.realised_cash + fill.released_cash
+            fill.realized_pnl_cash + fill.margin_returned_cash
             for fill in _later_fills(model, row.account, command.last_fill)
             if model.contracts[fill.contract].settle == row.asset
         ]
@@ -126,7 +126,7 @@ def _balances(model: Model, command: m.SetBalances) -> list[Event]:
             last_fill=command.last_fill,
             accounts=accounts,
             assets=assets,
-            balances_cash=balances,
+            balance_cash=balances,
         )
         events.append(told)
     return events
@@ -134,13 +134,13 @@ def _balances(model: Model, command: m.SetBalances) -> list[Event]:
 
 def _positions(model: Model, command: m.SetPositions) -> list[Event]:
     ignored: list[Event] = []
-    lanes: dict[tuple[str, Side], dict[tuple[str, int], Position]] = {}
+    tables: dict[tuple[str, Side], dict[tuple[str, int], Position]] = {}
     orders: dict[tuple[str, str], list[str]] = {}
     opened: set[tuple[str, str, int, Side]] = set()
     told = {(row.account, row.contract, row.position, row.side) for row in command.positions}
     for number, row in enumerate(command.positions):
         if row.account not in model.accounts:
-            raise NoError(Reason.ACCOUNT_IS_UNKNOWN)
+            raise NoError(Reason.UNKNOWN_ACCOUNT)
         held = _position(_contract(model, row.contract), row)
         if held.lots:
             _check_one_way(model, row, opened)
@@ -150,15 +150,15 @@ def _positions(model: Model, command: m.SetPositions) -> list[Event]:
         for fill in _later_fills(model, row.account, command.last_fill):
             if (fill.contract, fill.side, fill.position) == (row.contract, row.side, row.position):
                 _take_off(held, fill.lots)
-        lanes.setdefault((row.contract, row.side), {})[row.account, row.position] = held
+        tables.setdefault((row.contract, row.side), {})[row.account, row.position] = held
         orders.setdefault((row.account, row.contract), []).extend(row.open_orders)
-    for (name, side), rows in list(lanes.items()):
+    for (name, side), rows in list(tables.items()):
         for (account, number), held in list(rows.items()):
             against = (account, name, number, other(side))
             stands = (account, number) in model.contracts[name].positions[other(side)]
             if held.lots and stands and not model.accounts[account].hedge and against not in told:
-                lanes.setdefault((name, other(side)), {})[account, number] = Position()
-    events = [_lane(command, *key, lanes[key]) for key in sorted(lanes)]
+                tables.setdefault((name, other(side)), {})[account, number] = Position()
+    events = [_lane(command, *key, tables[key]) for key in sorted(tables)]
     changed = [
         m.OpenOrdersSet(account=account, contract=name, orders=tuple(dict.fromkeys(ids)))
         for (account, name), ids in orders.items()
@@ -172,7 +172,7 @@ def _check_one_way(
 ) -> None:
     against = (row.account, row.contract, row.position, other(row.side))
     if against in opened and not model.accounts[row.account].hedge:
-        raise NoError(Reason.ONE_WAY_ACCOUNT_HOLDS_ONE_SIDE)
+        raise NoError(Reason.HEDGE_MODE_REQUIRED)
     opened.add((row.account, row.contract, row.position, row.side))
 
 
@@ -227,26 +227,26 @@ def _lane(
         accounts=tuple(account for account, _ in rows),
         positions=tuple(number for _, number in rows),
         lots=tuple(p.lots for p in held),
-        costs_cash=tuple(p.cost for p in held),
+        cost_cash=tuple(p.cost for p in held),
         isolated=tuple(p.isolated for p in held),
-        margins_cash=tuple(p.margin for p in held),
-        leverages_hundredths=tuple(p.leverage for p in held),
+        margin_cash=tuple(p.margin for p in held),
+        leverage_hundredths=tuple(p.leverage for p in held),
         under_liquidation=tuple(p.under_liquidation for p in held),
     )
 
 
 def _funded(model: Model, command: m.FundPool) -> list[Event]:
     if command.pool not in model.pools:
-        raise NoError(Reason.POOL_IS_UNKNOWN)
+        raise NoError(Reason.UNKNOWN_POOL)
     pool = model.pools[command.pool]
     amount = int(Fraction(command.amount) * model.units[pool.asset])
     inwards, either = command.reason != "withdrawal", command.reason == "correction"
     if amount == 0 or not (either or (amount > 0) == inwards):
-        raise NoError(Reason.AMOUNT_CONTRADICTS_REASON)
+        raise NoError(Reason.AMOUNT_SIGN_MISMATCH)
     if amount < 0 and not either and pool.balance + amount < 0:
         raise NoError(Reason.EXCEEDS_POOL_BALANCE)
     if command.contract is not None and _contract(model, command.contract).pool != pool.name:
-        raise NoError(Reason.CONTRACT_IS_NOT_IN_POOL)
+        raise NoError(Reason.CONTRACT_NOT_IN_POOL)
     told = m.PoolFunded(
         pool=pool.name,
         contract=command.contract,
@@ -260,14 +260,14 @@ def _funded(model: Model, command: m.FundPool) -> list[Event]:
 def _moved(model: Model, command: m.MoveContract) -> list[Event]:
     contract = _contract(model, command.contract)
     if command.pool == contract.pool:
-        raise NoError(Reason.POOL_HOLDS_CONTRACT_ALREADY)
+        raise NoError(Reason.CONTRACT_ALREADY_IN_POOL)
     _pool_takes(model, command.pool, contract.settle)
     stopped = [
         m.AdlStopped(
             contract=contract.name,
             pool=contract.pool,
             trigger=trigger,
-            reason=Reason.CONTRACT_LEFT_THE_POOL,
+            reason=Reason.CONTRACT_MOVED_TO_OTHER_POOL,
             numbers={},
         )
         for trigger in contract.active
@@ -286,34 +286,34 @@ def _paused(model: Model, command: m.PauseAdl) -> list[Event]:
 def _forced(model: Model, command: m.ForceAdl) -> list[Event]:
     contract = _contract(model, command.contract)
     if contract.mark == 0:
-        raise NoError(Reason.CONTRACT_HAS_NO_MARK)
+        raise NoError(Reason.MISSING_MARK_PRICE)
     triggers = observing.TRIGGERS[model.pools[contract.pool].told.rules]
     if not any(judge.parcels_of(contract, side, t) for side in SIDES for t in triggers):
-        raise NoError(Reason.NO_INVENTORY_CAN_BE_CLOSED)
+        raise NoError(Reason.NO_INVENTORY_TO_CLOSE)
     return [m.AdlForced(contract=contract.name, note=command.note)]
 
 
 def _pool_takes(model: Model, name: str, asset: str) -> None:
     if name not in model.pools:
-        raise NoError(Reason.POOL_IS_UNKNOWN)
+        raise NoError(Reason.UNKNOWN_POOL)
     if model.pools[name].asset != asset:
-        raise NoError(Reason.POOL_ASSET_MUST_MATCH_CONTRACT)
+        raise NoError(Reason.POOL_ASSET_MISMATCH)
     if model.pools[name].told.kind == "isolated" and model.members(name):
-        raise NoError(Reason.ISOLATED_POOL_TAKES_ONE_CONTRACT)
+        raise NoError(Reason.SECOND_CONTRACT_NOT_ALLOWED)
 
 
 def _taken_over(model: Model, command: m.Takeover) -> None:
     if command.account not in model.accounts:
-        raise NoError(Reason.ACCOUNT_IS_UNKNOWN)
+        raise NoError(Reason.UNKNOWN_ACCOUNT)
     if command.contract is not None:
         _contract(model, command.contract)
     rows = named(model, command)
     if not rows:
-        raise NoError(Reason.NOTHING_TO_TAKE_OVER)
+        raise NoError(Reason.NO_OPEN_POSITION)
     if any(contract.mark == 0 for contract, *_ in rows):
-        raise NoError(Reason.CONTRACT_HAS_NO_MARK)
+        raise NoError(Reason.MISSING_MARK_PRICE)
     if command.price is not None and command.contract is None:
-        raise NoError(Reason.PRICE_NEEDS_CONTRACT)
+        raise NoError(Reason.PRICE_WITHOUT_CONTRACT)
 
 
 def named(model: Model, command: m.Takeover) -> list[tuple[Contract, Side, int, Position]]:
@@ -327,11 +327,11 @@ def named(model: Model, command: m.Takeover) -> list[tuple[Contract, Side, int, 
 
 def unwound(contract: Contract, side: Side, lots: int, ticks: int) -> Iterator[m.Unwound]:
     """The closing of inventory, first in, first out; costs split by lots and rounded down."""
-    for takeover, parcel in list(contract.parcels[side].items()):
-        closed = min(lots, parcel.lots)
+    for takeover, tranche in list(contract.tranches[side].items()):
+        closed = min(lots, tranche.lots)
         if closed:
             value = contract.value(Side.LONG, closed, ticks) * (1 if side == "long" else -1)
-            cost = parcel.cost * closed // parcel.lots
+            cost = tranche.cost * closed // tranche.lots
             yield m.Unwound(
                 takeover=takeover,
                 contract=contract.name,
@@ -340,7 +340,7 @@ def unwound(contract: Contract, side: Side, lots: int, ticks: int) -> Iterator[m
                 price_ticks=ticks,
                 value_cash=value,
                 cost_cash=cost,
-                realised_cash=value - cost,
+                realized_pnl_cash=value - cost,
             )
         lots -= closed
 
@@ -384,5 +384,5 @@ ANSWERS: dict[type[m.Command], Callable[[Model, Any], list[Event] | None]] = {
     m.ForceAdl: _forced,
     m.SetTime: lambda _model, _command: [],
     m.RefreshRatings: lambda _model, _command: [],
-    m.RefreshLights: lambda _model, _command: [],
+    m.RefreshIndicators: lambda _model, _command: [],
 }

@@ -27,7 +27,7 @@ Told = tuple[m.NoticeKind, str, str, str]
 class Auditor:
     """Judges steps, one after the other.
 
-    `vast` amounts may be refused for their size, whatever else would be right.
+    `vast` amounts may be rejected for their size, whatever else would be right.
     """
 
     def __init__(self, *, vast: bool = False) -> None:
@@ -37,7 +37,7 @@ class Auditor:
     def check(
         self, command: m.Command, events: tuple[Event, ...], fault: Reason | None = None
     ) -> None:
-        """Judge one step; `fault` is the reason for which the command must be refused."""
+        """Judge one step; `fault` is the reason for which the command must be rejected."""
         reader = Reader(self.model, events)
         try:
             right = fault or answer(self.model, command)
@@ -54,9 +54,9 @@ class Auditor:
             raise AuditError(f"{what}\n  command: {command}\n  at: {here}") from error
 
     def _refused(self, reader: Reader, command: m.Command, reason: Reason) -> None:
-        refused = reader.see(m.Refused, reason)
-        same("reason of refusal", refused.reason, reason)
-        same("refused command", refused.command, command.__struct_config__.tag)
+        rejected = reader.see(m.Rejected, reason)
+        same("reason of refusal", rejected.reason, reason)
+        same("rejected command", rejected.command, command.__struct_config__.tag)
         reader.do()
         self.model.sequence += 1
 
@@ -67,7 +67,7 @@ class Auditor:
             rows = named(self.model, command)
             price = command.price
             ticks = None if price is None else int(Fraction(price) / rows[0][0].tick)
-            take_over(reader, command.account, rows, ticks, Reason.VENUE_SAYS_SO)
+            take_over(reader, command.account, rows, ticks, Reason.VENUE_TAKEOVER)
         for event in right or []:
             reader.take(event)
         manage(reader)
@@ -83,9 +83,9 @@ class Auditor:
 
 
 def too_large(events: tuple[Event, ...]) -> bool:
-    """Whether a command was refused for its size."""
+    """Whether a command was rejected for its size."""
     first = events[0]
-    return isinstance(first, m.Refused) and first.reason is Reason.EXCEEDS_NUMERIC_RANGE
+    return isinstance(first, m.Rejected) and first.reason is Reason.EXCEEDS_NUMERIC_RANGE
 
 
 def _watch_depth(reader: Reader) -> None:
@@ -106,7 +106,7 @@ def _observe(reader: Reader) -> None:
             balance_cash=pool.balance,
             equity_cash=reader.model.pool_equity(name),
             contracts=tuple(c.name for c in members),
-            profits_cash=tuple(c.pool_profit for c in members),
+            contract_pnl_cash=tuple(c.pool_profit for c in members),
         )
         if seen != pool.observed:
             reader.take(seen)
@@ -124,17 +124,17 @@ def _read_refresh(reader: Reader, command: m.Command) -> None:
             balance = model.pools[contract.pool].balance
             same("fund rated", rating.parts[0].numbers["balance_cash"], balance)
         reader.do()
-    elif isinstance(command, m.RefreshLights):
-        shown = reader.see(m.LightsRefreshed, "lights")
+    elif isinstance(command, m.RefreshIndicators):
+        shown = reader.see(m.IndicatorsPublished, "lights")
         same("lights as of", (shown.as_of, shown.time_ms), (model.sequence, model.time_ms))
-        lanes = [(c.name, side, len(c.positions[side])) for c in marked for side in m.Side]
-        same("lanes shown", [(e.contract, e.side, e.positions) for e in shown.lanes], lanes)
+        tables = [(c.name, side, len(c.positions[side])) for c in marked for side in m.Side]
+        same("tables shown", [(e.contract, e.side, e.positions) for e in shown.tables], tables)
         reader.do()
 
 
 def _counts(model: Model, contract: Contract) -> bool:
     """Whether a contract has ever had to do with its pool."""
-    if contract.has_inventory or contract.realised or contract.injected:
+    if contract.has_inventory or contract.realized or contract.injected:
         return True
     waits = any(ms is not None for ms in contract.missing_since.values())
     if contract.active or contract.near or waits:
@@ -155,9 +155,9 @@ def _read_triggers(reader: Reader) -> None:
             elif reading.starts:
                 _switch(reader, m.AdlStarted, contract, trigger)
             elif trigger not in contract.near and reading.progress >= observing.WARN:
-                _warn(reader, m.NoticeKind.ADL_NEAR, contract, trigger)
+                _warn(reader, m.NoticeKind.ADL_WARNING, contract, trigger)
             elif trigger in contract.near and reading.progress < observing.CALM:
-                _warn(reader, m.NoticeKind.ADL_FAR, contract, trigger)
+                _warn(reader, m.NoticeKind.ADL_WARNING_CLEARED, contract, trigger)
 
 
 def _switch(
@@ -182,7 +182,7 @@ def _read_notices(reader: Reader) -> None:
         event = reader.see(m.Notice, told)
         same("notice", (event.kind, event.subject, event.account, event.contract), told)
         if sums:
-            same("sums told", (event.numbers["lots"], event.numbers["realised_cash"]), sums)
+            same("sums told", (event.numbers["lots"], event.numbers["realized_pnl_cash"]), sums)
         reader.do()
 
 
@@ -200,7 +200,7 @@ def _due(events: Iterable[Event]) -> list[tuple[Told, tuple[int, int] | None]]:
             case m.AdlFilled():
                 closed.setdefault((event.account, event.contract), []).append(event)
     for (account, contract), fills in sorted(closed.items()):
-        sums = (sum(f.lots for f in fills), sum(f.realised_cash for f in fills))
+        sums = (sum(f.lots for f in fills), sum(f.realized_pnl_cash for f in fills))
         kind = m.NoticeKind.POSITION_DELEVERAGED
         due.append(((kind, fills[0].price_rule, account, contract), sums))
     return due

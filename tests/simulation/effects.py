@@ -9,9 +9,9 @@ from model import (
     Contract,
     History,
     Model,
-    Parcel,
     Pool,
     Position,
+    Tranche,
     expect,
     other,
     same,
@@ -21,7 +21,7 @@ from model import (
 from delever.core import messages as m
 from delever.core.messages import Event, Side
 
-MOVES_INSIDE = (m.TakenOver, m.WalletSettled, m.AdlFilled, m.FillCancelled, m.LossSocialised)
+MOVES_INSIDE = (m.TakenOver, m.WalletSettled, m.AdlFilled, m.FillCancelled, m.LossSocialized)
 
 
 def apply(model: Model, event: Event) -> None:
@@ -81,7 +81,7 @@ def _account(model: Model, event: m.AccountDefined) -> None:
 
 
 def _balances(model: Model, event: m.BalancesSet) -> None:
-    for account, asset, cash in zip(event.accounts, event.assets, event.balances_cash, strict=True):
+    for account, asset, cash in zip(event.accounts, event.assets, event.balance_cash, strict=True):
         model.wallets[account, asset] = cash
         _told(model, account, "balances", event.version, event.last_fill)
 
@@ -94,10 +94,10 @@ def _positions(model: Model, event: m.PositionsSet) -> None:
         if event.lots[row]:
             contract.positions[event.side][key] = Position(
                 event.lots[row],
-                event.costs_cash[row],
-                event.margins_cash[row],
+                event.cost_cash[row],
+                event.margin_cash[row],
                 event.isolated[row],
-                event.leverages_hundredths[row],
+                event.leverage_hundredths[row],
                 event.under_liquidation[row],
             )
         _told(model, account, "positions", event.version, event.last_fill)
@@ -118,7 +118,7 @@ def _orders(model: Model, event: m.OpenOrdersSet) -> None:
 
 
 def _marks(model: Model, event: m.MarksSet) -> None:
-    for name, ticks in zip(event.contracts, event.marks_ticks, strict=True):
+    for name, ticks in zip(event.contracts, event.mark_ticks, strict=True):
         contract = model.contracts[name]
         contract.previous_mark, contract.mark = contract.mark or ticks, ticks
 
@@ -147,7 +147,7 @@ def _funded(model: Model, event: m.PoolFunded) -> None:
 
 def _moved(model: Model, event: m.ContractMoved) -> None:
     contract, pool = model.contracts[event.contract], model.pools[event.target]
-    contract.pool, contract.realised, contract.injected = pool.name, 0, 0
+    contract.pool, contract.realized, contract.injected = pool.name, 0, 0
     contract.profits = History(pool.told.peak_window_ms)
     contract.profits.add(model.time_ms, contract.pool_profit)  # brought along, no drawdown
     expect(not contract.active, "ADL goes on in another pool", contract.name)
@@ -162,7 +162,7 @@ def _taken_over(model: Model, event: m.TakenOver) -> None:
     model.reduce(contract, event.side, key, event.lots, event.cost_cash, event.margin_cash)
     model.pay(event.account, contract.settle, event.to_wallet_cash)
     model.earn(contract, event.to_pool_cash)
-    contract.parcels[event.side][event.takeover] = Parcel(
+    contract.tranches[event.side][event.takeover] = Tranche(
         event.account, event.lots, event.value_cash, event.price_ticks
     )
     model.last_takeover = event.takeover
@@ -178,7 +178,7 @@ def _settled(model: Model, event: m.WalletSettled) -> None:
 def _unwound(model: Model, event: m.Unwound) -> None:
     contract = model.contracts[event.contract]
     model.take_inventory(contract, event.side, event.takeover, event.lots, event.cost_cash)
-    model.earn(contract, event.realised_cash)
+    model.earn(contract, event.realized_pnl_cash)
     contract.told_left.pop(event.side, None)
 
 
@@ -187,7 +187,7 @@ def _observed(model: Model, event: m.PoolObserved) -> None:
     pool.observed = event
     pool.balances.add(model.time_ms, event.balance_cash)
     pool.equities.add(model.time_ms, event.equity_cash)
-    for name, profit in zip(event.contracts, event.profits_cash, strict=True):
+    for name, profit in zip(event.contracts, event.contract_pnl_cash, strict=True):
         model.contracts[name].profits.add(model.time_ms, profit)
         pool.counted.add(name)
 
@@ -195,11 +195,11 @@ def _observed(model: Model, event: m.PoolObserved) -> None:
 def _filled(model: Model, event: m.AdlFilled) -> None:
     contract = model.contracts[event.contract]
     key = (event.account, event.position)
-    model.reduce(contract, event.side, key, event.lots, event.cost_cash, event.released_cash)
-    model.pay(event.account, contract.settle, event.realised_cash + event.released_cash)
+    model.reduce(contract, event.side, key, event.lots, event.cost_cash, event.margin_returned_cash)
+    model.pay(event.account, contract.settle, event.realized_pnl_cash + event.margin_returned_cash)
     inventory = other(event.side)
     model.take_inventory(contract, inventory, event.takeover, event.lots, event.pool_cost_cash)
-    model.earn(contract, event.pool_realised_cash)
+    model.earn(contract, event.pool_realized_pnl_cash)
     model.fills[event.fill] = event
     model.last_fill = event.fill
 
@@ -213,25 +213,25 @@ def _cancelled(model: Model, event: m.FillCancelled) -> None:
     )
     held.lots += fill.lots
     held.cost += fill.cost_cash
-    held.margin += fill.released_cash
-    model.pay(fill.account, contract.settle, -fill.realised_cash - fill.released_cash)
-    parcel = contract.parcels[other(side)].setdefault(
-        fill.takeover, Parcel(fill.liquidated_account, 0, 0, fill.takeover_price_ticks)
+    held.margin += fill.margin_returned_cash
+    model.pay(fill.account, contract.settle, -fill.realized_pnl_cash - fill.margin_returned_cash)
+    tranche = contract.tranches[other(side)].setdefault(
+        fill.takeover, Tranche(fill.liquidated_account, 0, 0, fill.takeover_price_ticks)
     )
-    parcel.lots += fill.lots
-    parcel.cost += fill.pool_cost_cash
-    model.pools[fill.pool].balance -= fill.pool_realised_cash
+    tranche.lots += fill.lots
+    tranche.cost += fill.pool_cost_cash
+    model.pools[fill.pool].balance -= fill.pool_realized_pnl_cash
     if fill.pool == contract.pool:
-        contract.realised -= fill.pool_realised_cash
+        contract.realized -= fill.pool_realized_pnl_cash
     del model.fills[fill.fill]
 
 
-def _socialised(model: Model, event: m.LossSocialised) -> None:
+def _socialized(model: Model, event: m.LossSocialized) -> None:
     """Each position gives up its part: it cost that much more, and the pool has it."""
     contract = model.contracts[event.contract]
     same("number of a loss", event.fill, model.last_fill + 1)
     model.last_fill = event.fill
-    columns = event.accounts, event.sides, event.positions, event.amounts_cash
+    columns = event.accounts, event.sides, event.positions, event.amount_cash
     for account, side, number, amount in zip(*columns, strict=True):
         expect(amount > 0, "a position gains by a loss", account, amount)
         contract.positions[side][account, number].cost += amount
@@ -256,9 +256,9 @@ def _paused(model: Model, event: m.AdlPaused) -> None:
 
 
 def _notice(model: Model, event: m.Notice) -> None:
-    if event.kind == "adl_near":
+    if event.kind == "adl_warning":
         model.contracts[event.contract].near.add(event.subject)
-    elif event.kind == "adl_far":
+    elif event.kind == "adl_warning_cleared":
         model.contracts[event.contract].near.remove(event.subject)
 
 
@@ -294,10 +294,10 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.AdlForced: lambda _model, _event: None,
     m.AdlFilled: _filled,
     m.FillCancelled: _cancelled,
-    m.LossSocialised: _socialised,
+    m.LossSocialized: _socialized,
     m.RoundClosed: _round,
     m.AdlExhausted: _exhausted,
     m.RatingsSet: lambda _model, _event: None,
-    m.LightsRefreshed: lambda _model, _event: None,
+    m.IndicatorsPublished: lambda _model, _event: None,
     m.Notice: _notice,
 }

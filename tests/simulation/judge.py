@@ -7,7 +7,7 @@ stand in either order.
 from dataclasses import dataclass
 from fractions import Fraction
 
-from model import SIDES, TOP_TICKS, Contract, Model, Parcel, Pool, Position, expect, same, sign
+from model import SIDES, TOP_TICKS, Contract, Model, Pool, Position, Tranche, expect, same, sign
 from observing import limits_of
 from scoring import score_of
 
@@ -57,15 +57,15 @@ def why_not(model: Model, contract: Contract, side: Side, key: tuple[str, int]) 
     spared = rules == "aevo" and contract.name in {"BTC-PERP", "ETH-PERP", "SOL-PERP"}
     spared |= rules == "deribit" and not contract.linear
     if contract.told.adl_exempt or spared:
-        return Reason.CONTRACT_IS_EXEMPT
+        return Reason.EXEMPT_CONTRACT
     if model.accounts[key[0]].exempt:
-        return Reason.ACCOUNT_IS_EXEMPT
+        return Reason.EXEMPT_ACCOUNT
     if held.under_liquidation:
-        return Reason.POSITION_IS_UNDER_LIQUIDATION
+        return Reason.POSITION_UNDER_LIQUIDATION
     if balance + bucket_profit <= 0:
-        return Reason.EQUITY_IS_NOT_POSITIVE
+        return Reason.EQUITY_NOT_POSITIVE
     if rules == "hyperliquid" and contract.profit(side, held) <= 0:
-        return Reason.PROFIT_IS_NOT_POSITIVE
+        return Reason.UNREALIZED_PNL_NOT_POSITIVE
     return None
 
 
@@ -124,18 +124,18 @@ def _settle_ties(queue: list[Candidate], told: dict[tuple[str, int], int]) -> li
     return settled
 
 
-def parcels_of(contract: Contract, side: Side, trigger: str) -> dict[int, Parcel]:
+def parcels_of(contract: Contract, side: Side, trigger: str) -> dict[int, Tranche]:
     """What ADL is to close while a trigger is on."""
-    parcels = contract.parcels[side]
+    tranches = contract.tranches[side]
     if trigger in {"account_equity", "fund_exhausted"}:
         return {
-            takeover: parcel
-            for takeover, parcel in parcels.items()
-            if sign(side) * (parcel.ticks - contract.mark) > 0
+            takeover: tranche
+            for takeover, tranche in tranches.items()
+            if sign(side) * (tranche.ticks - contract.mark) > 0
         }
     if trigger == "illiquidity" and contract.missing_since[side] is None:
         return {}
-    return dict(parcels)
+    return dict(tranches)
 
 
 def price_rule_of(pool: Pool, trigger: str) -> str:
@@ -143,17 +143,17 @@ def price_rule_of(pool: Pool, trigger: str) -> str:
     return PRICES.get((rules, trigger)) or PRICES.get((rules, ""), "bankruptcy_price")
 
 
-def price_of(model: Model, contract: Contract, side: Side, rule: str, parcel: Parcel) -> int:
-    """The price for one parcel of inventory, where it does not take the pool's limit to say."""
+def price_of(model: Model, contract: Contract, side: Side, rule: str, tranche: Tranche) -> int:
+    """The price for one tranche of inventory, where it does not take the pool's limit to say."""
     pool, mark = model.pools[contract.pool], contract.mark
     if rule == "mark_unless_spent":
         equity, peak = model.pool_equity(pool.name), pool.equities.peak(model.time_ms)
         rule = "bankruptcy_price" if 10 * equity <= peak else "mark"
     spread = Fraction(1 - sign(side) * Fraction(1, 1000)) * mark
     transfer = spread // 1 if side == "long" else -(-spread // 1)
-    capped = max(mark, parcel.ticks) if side == "long" else min(mark, parcel.ticks)
+    capped = max(mark, tranche.ticks) if side == "long" else min(mark, tranche.ticks)
     return {
-        "bankruptcy_price": parcel.ticks,
+        "bankruptcy_price": tranche.ticks,
         "mark": mark,
         "previous_mark": contract.previous_mark,
         "transfer_price": max(int(transfer), 1),
@@ -171,16 +171,16 @@ def target_of(model: Model, contract: Contract, side: Side, rule: str) -> int:
         assert start is not None
         peak = contract.profits.peak(model.time_ms)
         limit = peak - int(start * pool.balances.peak(model.time_ms) // 1)
-        without = contract.pool_profit - contract.inventory_profit(side)
+        without = contract.pool_profit - contract.inventory_pnl(side)
         target = cost + limit - without
     else:
         shortfall = max(-model.pool_equity(pool.name), 0)
         losses = [
-            max(-member.inventory_profit(each), 0)
+            max(-member.inventory_pnl(each), 0)
             for member in model.members(pool.name)
             for each in SIDES
         ]
-        own = max(-contract.inventory_profit(side), 0)
+        own = max(-contract.inventory_pnl(side), 0)
         target = worth - int(-Fraction(shortfall * own, sum(losses)) // 1 if any(losses) else 0)
     return max(min(target, cost), worth)
 
@@ -231,22 +231,22 @@ def orders_to_cancel(model: Model, contract: Contract, account: str) -> tuple[st
 
 
 def check_fill(
-    model: Model, contract: Contract, fill: m.AdlFilled, candidate: Candidate, parcel: Parcel
+    model: Model, contract: Contract, fill: m.AdlFilled, candidate: Candidate, tranche: Tranche
 ) -> None:
-    """Every number of one fill, against what the position and the parcel hold now."""
+    """Every number of one fill, against what the position and the tranche hold now."""
     held, side = contract.positions[fill.side][candidate.key], fill.side
     same("value", fill.value_cash, contract.value(side, fill.lots, fill.price_ticks))
     same("cost", fill.cost_cash, held.cost * fill.lots // held.lots)
-    same("released margin", fill.released_cash, held.margin * fill.lots // held.lots)
-    same("realised", fill.realised_cash, fill.value_cash - fill.cost_cash)
-    same("pool cost", fill.pool_cost_cash, parcel.cost * fill.lots // parcel.lots)
-    same("pool realised", fill.pool_realised_cash, -fill.value_cash - fill.pool_cost_cash)
+    same("released margin", fill.margin_returned_cash, held.margin * fill.lots // held.lots)
+    same("realized", fill.realized_pnl_cash, fill.value_cash - fill.cost_cash)
+    same("pool cost", fill.pool_cost_cash, tranche.cost * fill.lots // tranche.lots)
+    same("pool realized", fill.pool_realized_pnl_cash, -fill.value_cash - fill.pool_cost_cash)
     same("fee", fill.fee_cash, 0)
     same("fill number", fill.fill, model.last_fill + 1)
     same("pool", fill.pool, contract.pool)
-    same("takeover price", fill.takeover_price_ticks, parcel.ticks)
-    same("liquidated account", fill.liquidated_account, parcel.account)
-    expect(fill.account != parcel.account, "closed against its own inventory")
+    same("takeover price", fill.takeover_price_ticks, tranche.ticks)
+    same("liquidated account", fill.liquidated_account, tranche.account)
+    expect(fill.account != tranche.account, "closed against its own inventory")
     same("isolated", fill.isolated, held.isolated)
     same("leverage", fill.leverage_hundredths, held.leverage)
     same("rank", fill.rank, candidate.rank)

@@ -95,7 +95,7 @@ class Market:
         return m.TriggerLimits(
             start=self.random.choice(starts),
             stop=self.random.choice([None, "0.1" if self.coarse else "0.05", "0.02"]),
-            balance_above=self.random.choice([0, 100] if self.coarse else [None, 0, 100]),
+            trigger_threshold=self.random.choice([0, 100] if self.coarse else [None, 0, 100]),
             wait_ms=self.random.choice([None, 0, 7_000]),
         )
 
@@ -248,7 +248,7 @@ class Market:
             time_ms=time_ms, contract=contract.contract, bids=levels(-1), asks=levels(1)
         )
 
-    # --- what must be refused ---
+    # --- what must be rejected ---
 
     def faults(self, model: Model, time_ms: int, version: int) -> "list[Move]":
         from workload import Move  # noqa: PLC0415 - workload draws its markets from here
@@ -279,42 +279,37 @@ class Market:
         fine = text(Fraction(contract.lot_size) / 3 // Fraction(1, 10**25) * Fraction(1, 10**25))
         tick = text(Fraction(contract.tick_size) / 2)
         return [
-            Move(m.SetTime(time_ms=model.time_ms - 1), Reason.TIME_RUNS_BACKWARDS),
-            Move(m.SetTime(time_ms=2**60), Reason.NUMBER_MUST_BE_WITHIN_RANGE),
-            Move(rows(account="nobody"), Reason.ACCOUNT_IS_UNKNOWN),
-            Move(rows(contract="NONE"), Reason.CONTRACT_IS_UNKNOWN),
-            Move(rows(quantity="NaN"), Reason.NUMBER_MUST_BE_PLAIN_DECIMAL),
-            Move(rows(quantity="1e3"), Reason.NUMBER_MUST_BE_PLAIN_DECIMAL),
-            Move(rows(quantity=fine), Reason.QUANTITY_MUST_BE_MULTIPLE_OF_LOT),
-            Move(
-                rows(side=Side.LONG, quantity=f"-{contract.lot_size}"), Reason.SIDE_CONTRADICTS_SIGN
-            ),
-            Move(rows(entry_price=None), Reason.ENTRY_NEEDS_PRICE_OR_COST),
-            Move(rows(entry_cost=5), Reason.ENTRY_NEEDS_PRICE_OR_COST),
-            Move(rows(entry_price=0), Reason.NUMBER_MUST_BE_POSITIVE),
-            Move(rows(entry_price="-5"), Reason.NUMBER_MUST_BE_POSITIVE),
-            Move(rows(isolated_margin=-1), Reason.NUMBER_MUST_NOT_BE_NEGATIVE),
-            Move(rows(leverage=0), Reason.NUMBER_MUST_BE_WITHIN_RANGE),
-            Move(rows(position=-1), Reason.NUMBER_MUST_BE_WITHIN_RANGE),
-            Move(rows(position=2**40), Reason.NUMBER_MUST_BE_WITHIN_RANGE),
-            Move(balance("0.0000000000001"), Reason.NUMBER_MUST_BE_WITHIN_SCALE),
-            Move(balance(1, "nobody"), Reason.ACCOUNT_IS_UNKNOWN),
+            Move(m.SetTime(time_ms=model.time_ms - 1), Reason.TIME_IN_PAST),
+            Move(m.SetTime(time_ms=2**60), Reason.OUT_OF_RANGE),
+            Move(rows(account="nobody"), Reason.UNKNOWN_ACCOUNT),
+            Move(rows(contract="NONE"), Reason.UNKNOWN_CONTRACT),
+            Move(rows(quantity="NaN"), Reason.INVALID_DECIMAL),
+            Move(rows(quantity="1e3"), Reason.INVALID_DECIMAL),
+            Move(rows(quantity=fine), Reason.INVALID_LOT_MULTIPLE),
+            Move(rows(side=Side.LONG, quantity=f"-{contract.lot_size}"), Reason.SIDE_SIGN_MISMATCH),
+            Move(rows(entry_price=None), Reason.MISSING_ENTRY_PRICE),
+            Move(rows(entry_cost=5), Reason.MISSING_ENTRY_PRICE),
+            Move(rows(entry_price=0), Reason.NOT_POSITIVE),
+            Move(rows(entry_price="-5"), Reason.NOT_POSITIVE),
+            Move(rows(isolated_margin=-1), Reason.NEGATIVE_NOT_ALLOWED),
+            Move(rows(leverage=0), Reason.OUT_OF_RANGE),
+            Move(rows(position=-1), Reason.OUT_OF_RANGE),
+            Move(rows(position=2**40), Reason.OUT_OF_RANGE),
+            Move(balance("0.0000000000001"), Reason.TOO_MANY_DECIMALS),
+            Move(balance(1, "nobody"), Reason.UNKNOWN_ACCOUNT),
             Move(balance(2**63), Reason.EXCEEDS_NUMERIC_RANGE),
-            Move(m.SetMarks(time_ms=time_ms, marks={name: "-1"}), Reason.NUMBER_MUST_BE_POSITIVE),
-            Move(m.SetMarks(time_ms=time_ms, marks={"NONE": 1}), Reason.CONTRACT_IS_UNKNOWN),
-            Move(
-                m.SetMarks(time_ms=time_ms, marks={name: tick}),
-                Reason.PRICE_MUST_BE_MULTIPLE_OF_TICK,
-            ),
-            Move(m.Takeover(time_ms=time_ms, account="nobody"), Reason.ACCOUNT_IS_UNKNOWN),
+            Move(m.SetMarks(time_ms=time_ms, marks={name: "-1"}), Reason.NOT_POSITIVE),
+            Move(m.SetMarks(time_ms=time_ms, marks={"NONE": 1}), Reason.UNKNOWN_CONTRACT),
+            Move(m.SetMarks(time_ms=time_ms, marks={name: tick}), Reason.INVALID_TICK_MULTIPLE),
+            Move(m.Takeover(time_ms=time_ms, account="nobody"), Reason.UNKNOWN_ACCOUNT),
             Move(
                 m.SetBalances(
                     time_ms=time_ms, version=version, last_fill=model.last_fill + 1, balances=()
                 ),
-                Reason.FILL_IS_UNKNOWN,
+                Reason.UNKNOWN_FILL,
             ),
-            Move(m.CancelAdl(time_ms=time_ms, fill=-1, note=""), Reason.FILL_IS_NOT_OUTSTANDING),
-            Move(self.contracts[0], Reason.TIME_RUNS_BACKWARDS),
+            Move(m.CancelAdl(time_ms=time_ms, fill=-1, note=""), Reason.FILL_NOT_OUTSTANDING),
+            Move(self.contracts[0], Reason.TIME_IN_PAST),
         ]
 
 

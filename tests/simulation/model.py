@@ -56,7 +56,7 @@ class Position:
 
 
 @dataclass
-class Parcel:
+class Tranche:
     account: str
     lots: int
     cost: int
@@ -97,7 +97,7 @@ class History:
 class Limits:
     start: Fraction | None
     stop: Fraction | None
-    balance_above: Fraction | None
+    trigger_threshold: Fraction | None
     wait_ms: int | None
 
 
@@ -105,7 +105,7 @@ def limits_from(told: m.TriggerLimits, unit: int) -> Limits:
     def number(text: m.Amount | None, scale: int = 1) -> Fraction | None:
         return None if text is None else Fraction(text) * scale
 
-    above = number(told.balance_above, unit)
+    above = number(told.trigger_threshold, unit)
     return Limits(number(told.start), number(told.stop), above, told.wait_ms)
 
 
@@ -131,8 +131,8 @@ class Contract:
         self.depth_known = False
         self.missing_since: dict[Side, int | None] = dict.fromkeys(SIDES)
         self.positions: dict[Side, dict[tuple[str, int], Position]] = {side: {} for side in SIDES}
-        self.parcels: dict[Side, dict[int, Parcel]] = {side: {} for side in SIDES}
-        self.realised = self.injected = 0
+        self.tranches: dict[Side, dict[int, Tranche]] = {side: {} for side in SIDES}
+        self.realized = self.injected = 0
         self.profits = History(window_ms)
         self.profits.add(time_ms, 0)
         self.active: dict[str, None] = {}  # in order of their starts
@@ -176,20 +176,20 @@ class Contract:
 
     def inventory(self, side: Side) -> tuple[int, int]:
         """Lots and cost of what the pool has taken over of one side."""
-        parcels = self.parcels[side].values()
-        return sum(p.lots for p in parcels), sum(p.cost for p in parcels)
+        tranches = self.tranches[side].values()
+        return sum(p.lots for p in tranches), sum(p.cost for p in tranches)
 
-    def inventory_profit(self, side: Side) -> int:
+    def inventory_pnl(self, side: Side) -> int:
         lots, cost = self.inventory(side)
         return self.value(side, lots, self.mark) - cost if self.mark else 0
 
     @property
     def has_inventory(self) -> bool:
-        return any(self.parcels.values())
+        return any(self.tranches.values())
 
     @property
     def pool_profit(self) -> int:
-        return self.realised + self.injected + sum(map(self.inventory_profit, SIDES))
+        return self.realized + self.injected + sum(map(self.inventory_pnl, SIDES))
 
 
 class Pool:
@@ -237,8 +237,8 @@ class Model:
         return [contract for contract in self.contracts.values() if contract.pool == pool]
 
     def pool_equity(self, pool: str) -> int:
-        unrealised = (c.inventory_profit(side) for c in self.members(pool) for side in SIDES)
-        return self.pools[pool].balance + sum(unrealised)
+        unrealized = (c.inventory_pnl(side) for c in self.members(pool) for side in SIDES)
+        return self.pools[pool].balance + sum(unrealized)
 
     def held(self, account: str) -> list[tuple[Contract, Side, int, Position]]:
         """An account's positions in order of contract, side and number."""
@@ -256,7 +256,7 @@ class Model:
     def bucket(
         self, account: str, contract: Contract, side: Side, held: Position
     ) -> tuple[int, int, int]:
-        """Balance, unrealised profit and maintenance of what backs a position."""
+        """Balance, unrealized profit and maintenance of what backs a position."""
         if held.isolated:
             return held.margin, contract.profit(side, held), contract.maintenance(side, held)
         rows = self.cross(account, contract.settle)
@@ -288,14 +288,14 @@ class Model:
     def take_inventory(
         self, contract: Contract, side: Side, takeover: int, lots: int, cost: int
     ) -> None:
-        parcel = contract.parcels[side][takeover]
-        parcel.lots -= lots
-        parcel.cost -= cost
-        expect(parcel.lots >= 0, "inventory closed beyond its size", takeover)
-        if parcel.lots == 0:
-            same("cost left in closed inventory", parcel.cost, 0)
-            del contract.parcels[side][takeover]
+        tranche = contract.tranches[side][takeover]
+        tranche.lots -= lots
+        tranche.cost -= cost
+        expect(tranche.lots >= 0, "inventory closed beyond its size", takeover)
+        if tranche.lots == 0:
+            same("cost left in closed inventory", tranche.cost, 0)
+            del contract.tranches[side][takeover]
 
     def earn(self, contract: Contract, amount: int) -> None:
-        contract.realised += amount
+        contract.realized += amount
         self.pools[contract.pool].balance += amount

@@ -33,14 +33,14 @@ TRIGGERS = {
 """In the order in which they decide the price."""
 
 REASONS = {
-    "pool_equity": "pool_equity_is_not_positive",
-    "pool_drawdown": "pool_drawdown_reaches_limit",
-    "illiquidity": "depth_stays_below_inventory",
-    "fund_exhausted": "mark_is_through_bankruptcy_price",
-    "contract_drawdown": "contract_drawdown_reaches_limit",
-    "account_equity": "account_equity_is_negative",
-    "pool_below_mean": "pool_equity_falls_below_mean",
-    "unplaced": "inventory_is_not_placed",
+    "pool_equity": "pool_equity_not_positive",
+    "pool_drawdown": "pool_drawdown_limit",
+    "illiquidity": "insufficient_depth",
+    "fund_exhausted": "mark_through_bankruptcy_price",
+    "contract_drawdown": "contract_drawdown_limit",
+    "account_equity": "negative_account_equity",
+    "pool_below_mean": "pool_equity_below_mean",
+    "unplaced": "inventory_not_unwound",
 }
 
 WARN, CALM = Fraction(8, 10), Fraction(7, 10)
@@ -70,7 +70,7 @@ def limits_of(model: Model, contract: Contract, trigger: str) -> Limits:
         levels = (contract.limits, model.pools[contract.pool].limits, own)
         return next((v for level in levels if (v := getattr(level, name)) is not None), None)
 
-    return Limits(*map(first, ("start", "stop", "balance_above", "wait_ms")))  # type: ignore[arg-type]
+    return Limits(*map(first, ("start", "stop", "trigger_threshold", "wait_ms")))  # type: ignore[arg-type]
 
 
 def rounded(top: Fraction | int, bottom: Fraction | int) -> Fraction:
@@ -87,10 +87,10 @@ def read(model: Model, contract: Contract, trigger: str) -> Reading:
     peak = pool.equities.peak(now)
     spent = rounded(peak - equity, peak) if peak > 0 else Fraction(0)
     drowned = sum(
-        parcel.lots
+        tranche.lots
         for side in SIDES
-        for parcel in contract.parcels[side].values()
-        if sign(side) * (parcel.ticks - contract.mark) > 0
+        for tranche in contract.tranches[side].values()
+        if sign(side) * (tranche.ticks - contract.mark) > 0
     )
     limits = limits_of(model, contract, trigger)
     if trigger == "pool_equity":
@@ -132,8 +132,8 @@ def _fallen(model: Model, contract: Contract, trigger: str, limits: Limits) -> R
         return Reading(starts, fall == 0 or fall < stop * peak, progress)
     profit, best = contract.pool_profit, pool.balances.peak(now)
     fall = contract.profits.peak(now) - profit
-    assert limits.balance_above is not None
-    covered = pool.balance > limits.balance_above
+    assert limits.trigger_threshold is not None
+    covered = pool.balance > limits.trigger_threshold
     starts = covered and best > 0 and fall >= limits.start * best
     progress = rounded(fall, limits.start * best) if covered else Fraction(0)
     return Reading(starts, fall == 0 or fall < stop * best, progress)

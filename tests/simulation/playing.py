@@ -40,8 +40,8 @@ class Session:
         before = self._frozen() if isinstance(foreseen, Reason) else b""
         events = self._engine(self.book, move.command)
         if before or too_large(events):
-            expect(not before or before == self._frozen(), "a refused command changed something")
-            same("changes of a refused command", self.book.take_changes(), NO_CHANGES)
+            expect(not before or before == self._frozen(), "a rejected command changed something")
+            same("changes of a rejected command", self.book.take_changes(), NO_CHANGES)
         self.auditor.check(move.command, events, move.fault)
         audit(self.book)
         compare(self.auditor.model, self.book)
@@ -75,38 +75,38 @@ def compare(model: Model, book: Book) -> None:
     )
     for name, contract in model.contracts.items():
         held = book.contracts[name]
-        numbers = (held.mark, held.previous_mark, held.realised, held.injected, held.pool)
+        numbers = (held.mark, held.previous_mark, held.realized, held.injected, held.pool)
         right_numbers = (
             contract.mark,
             contract.previous_mark,
-            contract.realised,
+            contract.realized,
             contract.injected,
             contract.pool,
         )
         same(f"numbers of {name}", numbers, right_numbers)
         same(f"ADL of {name}", list(held.active), list(contract.active))
         for side in SIDES:
-            lane = held.lanes[side]
+            table = held.tables[side]
             found_positions = {
                 (names[account], number): Position(
-                    int(lane.lots[row]),
-                    int(lane.cost[row]),
-                    int(lane.margin[row]),
-                    bool(lane.isolated[row]),
-                    int(lane.leverage[row]),
-                    bool(lane.under_liquidation[row]),
+                    int(table.lots[row]),
+                    int(table.cost[row]),
+                    int(table.margin[row]),
+                    bool(table.isolated[row]),
+                    int(table.leverage[row]),
+                    bool(table.under_liquidation[row]),
                 )
-                for row, (account, number) in enumerate(lane.pairs())
+                for row, (account, number) in enumerate(table.pairs())
             }
             same(f"positions of {name} {side}", found_positions, contract.positions[side])
-            parcels = {
+            tranches = {
                 n: (p.account, p.lots, p.cost, p.price_ticks)
-                for n, p in held.inventory[side].parcels.items()
+                for n, p in held.inventory[side].tranches.items()
             }
             right_parcels = {
-                n: (p.account, p.lots, p.cost, p.ticks) for n, p in contract.parcels[side].items()
+                n: (p.account, p.lots, p.cost, p.ticks) for n, p in contract.tranches[side].items()
             }
-            same(f"inventory of {name} {side}", list(parcels.items()), list(right_parcels.items()))
+            same(f"inventory of {name} {side}", list(tranches.items()), list(right_parcels.items()))
 
 
 def play_seed(seed: int, length: int, *, scale: int = 1, engine: Engine = step) -> Played:
@@ -179,7 +179,7 @@ def kinds_of(played: Played) -> set[str]:
         for event in events:
             kinds.add(event.__struct_config__.tag or "")
             match event:
-                case m.Refused() | m.CandidateSkipped() | m.AdlExhausted():
+                case m.Rejected() | m.CounterpartySkipped() | m.AdlExhausted():
                     kinds.add(str(event.reason))
                 case m.AdlStarted():
                     kinds.add(event.trigger)

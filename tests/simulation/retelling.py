@@ -19,9 +19,9 @@ def closed(commands: Iterable[m.Command], names: dict[str, str] | None = None) -
             match event:
                 case m.AdlFilled():
                     told.append(_of_fill(event, names))
-                case m.LossSocialised():
+                case m.LossSocialized():
                     accounts = [names.get(account, account) for account in event.accounts]
-                    told.append((accounts, event.sides, event.positions, event.amounts_cash))
+                    told.append((accounts, event.sides, event.positions, event.amount_cash))
                 case m.WithdrawalCutSet():
                     told.append(event)
     return told
@@ -35,7 +35,7 @@ def _of_fill(fill: m.AdlFilled, names: dict[str, str]) -> object:
         fill.position,
         fill.lots,
         fill.price_ticks,
-        fill.realised_cash,
+        fill.realized_pnl_cash,
         fill.rank,
         fill.light,
     )

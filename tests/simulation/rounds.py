@@ -5,7 +5,7 @@ from collections.abc import Collection
 import judge
 import observing
 from judge import Candidate
-from model import SIDES, Contract, Parcel, Position, expect, other, same
+from model import SIDES, Contract, Position, Tranche, expect, other, same
 from reader import Reader
 
 from delever.core import messages as m
@@ -26,31 +26,31 @@ def play_rounds(reader: Reader, forced: str) -> None:
             for trigger in observing.TRIGGERS[model.pools[contract.pool].told.rules]:
                 if trigger not in contract.active and contract.name != forced:
                     continue
-                if parcels := judge.parcels_of(contract, side, trigger):
-                    _play(reader, contract, side, trigger, parcels)
+                if tranches := judge.parcels_of(contract, side, trigger):
+                    _play(reader, contract, side, trigger, tranches)
                     break
 
 
 def _play(
-    reader: Reader, contract: Contract, side: Side, trigger: str, parcels: dict[int, Parcel]
+    reader: Reader, contract: Contract, side: Side, trigger: str, tranches: dict[int, Tranche]
 ) -> None:
     """Judge one round: the inventory of `side` against the queue on the other side."""
     model, against = reader.model, other(side)
-    wanted = sum(parcel.lots for parcel in parcels.values())
+    wanted = sum(tranche.lots for tranche in tranches.values())
     queue, out = judge.line_up(model, contract, against, _told_ranks(reader, contract, against))
     rule = judge.price_rule_of(model.pools[contract.pool], trigger)
-    prices, target = _prices(reader, contract, side, rule, parcels)
+    prices, target = _prices(reader, contract, side, rule, tranches)
     ticks = list(prices.values())
     beyond = judge.bankrupted(contract, against, queue, wanted, ticks)
     apart = judge.zero_prices_apart(model, contract, against, queue, ticks)
-    liquidated = {parcel.account for parcel in parcels.values()}
+    liquidated = {tranche.account for tranche in tranches.values()}
     allowed = [
         c for c in queue if c.account not in liquidated and c.key not in apart | beyond.keys()
     ]
     filled = min(wanted, sum(c.held.lots for c in allowed))
     if filled == 0 and contract.told_left.get(side) == wanted:
         return
-    meetings = _meet(allowed, parcels)
+    meetings = _meet(allowed, tranches)
     last = meetings[-1][0].rank if meetings else 0
     for candidate in (c for c in queue if c not in allowed):
         if filled < wanted or candidate.rank < last:
@@ -66,7 +66,7 @@ def _play(
     right = (contract.name, side, trigger, rule, wanted, filled, kept, len(queue))
     _close(reader, right, out)
     if filled < wanted:
-        reason = Reason.QUEUE_IS_EXHAUSTED if queue or out else Reason.LANE_IS_EMPTY
+        reason = Reason.QUEUE_EXHAUSTED if queue or out else Reason.NO_OPEN_POSITIONS
         left = wanted - filled
         reader.take(
             m.AdlExhausted(contract=contract.name, side=side, left_lots=left, reason=reason)
@@ -79,7 +79,7 @@ def _told_ranks(reader: Reader, contract: Contract, side: Side) -> dict[tuple[st
     """The ranks that this round's events name."""
     ranks: dict[tuple[str, int], int] = {}
     for event in reader.rest:
-        if not isinstance(event, m.CandidateSkipped | m.AdlFilled):
+        if not isinstance(event, m.CounterpartySkipped | m.AdlFilled):
             break
         if (event.contract, event.side) == (contract.name, side):
             ranks[event.account, event.position] = event.rank
@@ -87,21 +87,23 @@ def _told_ranks(reader: Reader, contract: Contract, side: Side) -> dict[tuple[st
 
 
 def _prices(
-    reader: Reader, contract: Contract, side: Side, rule: str, parcels: dict[int, Parcel]
+    reader: Reader, contract: Contract, side: Side, rule: str, tranches: dict[int, Tranche]
 ) -> tuple[dict[int, int], int | None]:
-    """The price for each parcel, and the worth that a pool-level price must reach."""
+    """The price for each tranche, and the worth that a pool-level price must reach."""
     if rule not in {"drawdown_limit", "shared_shortfall"}:
         model = reader.model
-        prices = {t: judge.price_of(model, contract, side, rule, p) for t, p in parcels.items()}
+        prices = {t: judge.price_of(model, contract, side, rule, p) for t, p in tranches.items()}
         return prices, None
     target = judge.target_of(reader.model, contract, side, rule)
-    return dict.fromkeys(parcels, judge.least_price(contract, side, target)), target
+    return dict.fromkeys(tranches, judge.least_price(contract, side, target)), target
 
 
-def _meet(allowed: list[Candidate], parcels: dict[int, Parcel]) -> list[tuple[Candidate, int, int]]:
-    """Candidates in line meet parcels, both first come first."""
+def _meet(
+    allowed: list[Candidate], tranches: dict[int, Tranche]
+) -> list[tuple[Candidate, int, int]]:
+    """Candidates in line meet tranches, both first come first."""
     meetings: list[tuple[Candidate, int, int]] = []
-    left = {takeover: parcel.lots for takeover, parcel in parcels.items()}
+    left = {takeover: tranche.lots for takeover, tranche in tranches.items()}
     for candidate in allowed:
         open_lots = candidate.held.lots
         for takeover, unmet in left.items():
@@ -121,12 +123,12 @@ def _skip(
     liquidated: set[str],
     beyond: Collection[tuple[str, int]],
 ) -> None:
-    reason = Reason.ZERO_PRICES_DO_NOT_CROSS
+    reason = Reason.ZERO_PRICES_NOT_CROSSED
     if candidate.key in beyond:
-        reason = Reason.FILL_WOULD_BANKRUPT_CANDIDATE
+        reason = Reason.FILL_WOULD_BANKRUPT_COUNTERPARTY
     if candidate.account in liquidated:
-        reason = Reason.CANDIDATE_IS_THE_LIQUIDATED_ACCOUNT
-    event = reader.see(m.CandidateSkipped, candidate, reason)
+        reason = Reason.LIQUIDATED_ACCOUNT_ITSELF
+    event = reader.see(m.CounterpartySkipped, candidate, reason)
     told = (event.contract, event.side, event.account, event.position, event.rank, event.reason)
     same("skip", told, (contract.name, side, *candidate.key, candidate.rank, reason))
     reader.do()
@@ -141,16 +143,16 @@ def _fill(
     who = (event.contract, event.side, event.account, event.position, event.takeover)
     same("who is closed", who, (contract.name, side, *candidate.key, takeover))
     same("lots and price", (event.lots, event.price_ticks), (lots, ticks))
-    parcel = contract.parcels[other(side)][takeover]
-    judge.check_fill(reader.model, contract, event, candidate, parcel)
+    tranche = contract.tranches[other(side)][takeover]
+    judge.check_fill(reader.model, contract, event, candidate, tranche)
     reader.do()
-    return event.pool_realised_cash
+    return event.pool_realized_pnl_cash
 
 
 def _close(reader: Reader, right: tuple[object, ...], out: dict[str, int]) -> None:
     event = reader.see(m.RoundClosed, *right)
     told = (event.contract, event.side, event.trigger, event.price_rule)
-    counts = (event.wanted_lots, event.filled_lots, event.kept_by_pool_cash, event.candidates)
+    counts = (event.wanted_lots, event.filled_lots, event.rounding_residual_cash, event.candidates)
     same("round", told + counts, right)
     same("ineligible", event.ineligible, out)
     reader.do()

@@ -15,7 +15,7 @@ def take_over(
 ) -> None:
     """Judge the takeover of these positions: one price each, shares of one equity."""
     model = reader.model
-    if reason is Reason.EQUITY_IS_BELOW_MAINTENANCE:
+    if reason is Reason.EQUITY_BELOW_MAINTENANCE:
         _expect_taken(reader, account, rows)
     before = [_covered(model, account, row) for row in rows]
     left_over: dict[str, int] = {}
@@ -63,12 +63,12 @@ def _most(model: Model, asset: str) -> int:
     pools = [pool for pool in model.pools.values() if pool.told.asset == asset]
     members = [contract for contract in model.contracts.values() if contract.settle == asset]
     held = [
-        _size(contract, parcel.lots, parcel.cost)
+        _size(contract, tranche.lots, tranche.cost)
         for contract in members
         for side in SIDES
-        for parcel in contract.parcels[side].values()
+        for tranche in contract.tranches[side].values()
     ]
-    earned = [abs(contract.realised + contract.injected) for contract in members]
+    earned = [abs(contract.realized + contract.injected) for contract in members]
     return sum(abs(pool.balance) for pool in pools) + sum(held) + sum(earned)
 
 
@@ -105,8 +105,8 @@ def _check(event: m.TakenOver, account: str, row: Row, cover: int, ticks: int | 
         _check_bankruptcy_price(contract, side, held, held.cost - cover, event.price_ticks)
     worth = sign(side) * contract.value(Side.LONG, held.lots, event.price_ticks)
     same("value", event.value_cash, worth)
-    same("realised", event.realised_cash, worth - held.cost)
-    total = event.margin_cash + event.realised_cash
+    same("realized", event.realized_pnl_cash, worth - held.cost)
+    total = event.margin_cash + event.realized_pnl_cash
     same("shared out", event.to_wallet_cash + event.to_pool_cash, total)
     worse = max(event.price_ticks - sign(side), 1)
     here, there = (contract.value(side, held.lots, at) for at in (event.price_ticks, worse))
@@ -172,7 +172,7 @@ def _liquidate_isolated(reader: Reader, contract: Contract, side: Side) -> None:
     ]
     for account, number, held in below:
         rows = [(contract, side, number, held)]
-        take_over(reader, account, rows, None, Reason.EQUITY_IS_BELOW_MAINTENANCE)
+        take_over(reader, account, rows, None, Reason.EQUITY_BELOW_MAINTENANCE)
 
 
 def _liquidate_cross(reader: Reader, asset: str, managed: list[Contract]) -> None:
@@ -182,7 +182,7 @@ def _liquidate_cross(reader: Reader, asset: str, managed: list[Contract]) -> Non
         for account in _below(reader.model, asset, theirs) if theirs else []:
             rows = [row for row in reader.model.cross(account, asset) if row[0] in theirs]
             if rows:
-                take_over(reader, account, rows, None, Reason.EQUITY_IS_BELOW_MAINTENANCE)
+                take_over(reader, account, rows, None, Reason.EQUITY_BELOW_MAINTENANCE)
 
 
 def _below(model: Model, asset: str, contracts: list[Contract]) -> list[str]:

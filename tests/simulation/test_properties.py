@@ -82,21 +82,21 @@ def standing(book: Book) -> dict[object, object]:
     """Everything that accounts hold, whatever the order of the rows it is kept in."""
     names = book.accounts.names
     held: dict[object, object] = {
-        (name, side, names[account], number): lane.kept(row)
+        (name, side, names[account], number): table.kept(row)
         for name, state in book.contracts.items()
-        for side, lane in state.lanes.items()
-        for row, (account, number) in enumerate(lane.pairs())
+        for side, table in state.tables.items()
+        for row, (account, number) in enumerate(table.pairs())
     }
     held |= {name: asset.wallets.balance.tolist() for name, asset in book.assets.items()}
     return held | dict(book.open_orders)
 
 
-# --- one lane, one position of each account ---
+# --- one table, one position of each account ---
 
 UNIT = 10**6
 
 
-def lane(seed: int, rules: str) -> Book:
+def table(seed: int, rules: str) -> Book:
     """Ten shorts of all sorts against one mark."""
     draw = random.Random(seed)
     book = Book()
@@ -153,7 +153,7 @@ def tell_balance(book: Book, account: str, cash: int) -> None:
 
 def make_true(book: Book, account: str, change: AnyChange) -> None:
     """Tell the engine what the book would be after the change."""
-    shorts = book.contracts["C"].lanes[Side.SHORT]
+    shorts = book.contracts["C"].tables[Side.SHORT]
     index = book.accounts.index[account]
     row = shorts.row_of(index, 0)
     lots, cost, profit = (int(c[row]) for c in (shorts.lots, -shorts.cost, shorts.profit))
@@ -204,7 +204,7 @@ seeds = st.integers(0, 2**32)
 def test_a_what_if_says_what_then_comes_true(
     seed: int, rules: str, number: int, change: AnyChange
 ) -> None:
-    book, account = lane(seed, rules), f"a{number}"
+    book, account = table(seed, rules), f"a{number}"
     answer = asked(book, account, change)
     assert answer.before == stands(book, account)
     make_true(book, account, change)
@@ -222,9 +222,9 @@ def test_more_leverage_never_moves_a_position_back(
     seed: int, rules: str, number: int, part: int
 ) -> None:
     """By less margin under every rule set, and by the setting itself where that counts."""
-    book, account = lane(seed, rules), f"a{number}"
-    margin = int(book.contracts["C"].lanes[Side.SHORT].margin[number])
-    leverage = int(book.contracts["C"].lanes[Side.SHORT].leverage[number])
+    book, account = table(seed, rules), f"a{number}"
+    margin = int(book.contracts["C"].tables[Side.SHORT].margin[number])
+    leverage = int(book.contracts["C"].tables[Side.SHORT].leverage[number])
     taken = margin or int(book.assets["USDT"].wallets.balance[number])
     change: AnyChange = AddMargin(amount_cash=-taken * part // 100)
     if rules == "bitmart":
@@ -243,7 +243,7 @@ def round_starts(events: tuple[Event, ...]) -> Iterator[tuple[int, list[m.AdlFil
     start: int | None = None
     fills: list[m.AdlFilled] = []
     for place, event in enumerate(events):
-        if isinstance(event, m.AdlFilled | m.CandidateSkipped):
+        if isinstance(event, m.AdlFilled | m.CounterpartySkipped):
             start = place if start is None else start
             if isinstance(event, m.AdlFilled):
                 fills.append(event)

@@ -12,8 +12,8 @@ from witness import Witness, witness
 
 from delever.core.rules import RULE_SETS, RuleSet
 from delever.core.rules.loss_socialization import WithdrawalCut
-from delever.core.rules.ranking import Queue, rank_lane
-from delever.core.valuation.side_valuation import LaneView
+from delever.core.rules.ranking import Queue, rank_side
+from delever.core.valuation.side_valuation import SideValuation
 
 FACTOR = settings().max_examples // 50
 """1 as a rule; 100 under `make fuzz`."""
@@ -40,8 +40,8 @@ def witnessed(rules: str, seed: int) -> Witness:
     return witness(played(rules, seed, LENGTH))
 
 
-def views(rules: str) -> list[tuple[RuleSet, LaneView]]:
-    """Every lane that met inventory, as it stood before the round, in the first sessions."""
+def views(rules: str) -> list[tuple[RuleSet, SideValuation]]:
+    """Every table that met inventory, as it stood before the round, in the first sessions."""
     return [view for seed in FIRST for view in witnessed(rules, seed).views]
 
 
@@ -56,13 +56,13 @@ def test_every_round_and_every_loss_is_right(rules: str, seed: int) -> None:
 def test_sessions_reach_what_the_rule_set_does(rules: str) -> None:
     """A witness who sees nothing finds nothing wrong; what is rare may take more sessions."""
     rule_set = RULE_SETS[rules]
-    wanted = {"equity_is_below_maintenance"}  # the engine itself takes over
+    wanted = {"equity_below_maintenance"}  # the engine itself takes over
     for case in rule_set.cases:
         wanted |= {"adl_filled", case.trigger.name, case.price.name, "cross", "isolated", "hedged"}
-        wanted |= {"adl_exhausted", "candidate_is_the_liquidated_account", "long", "short"}
+        wanted |= {"adl_exhausted", "liquidated_account_itself", "long", "short"}
     if rule_set.last_resort and not rule_set.cases:
         cut = isinstance(rule_set.last_resort, WithdrawalCut)
-        wanted |= {"withdrawal_cut_set" if cut else "loss_socialised"}
+        wanted |= {"withdrawal_cut_set" if cut else "loss_socialized"}
     seen: set[str] = set()
     for seed in range(ENOUGH):
         seen |= witnessed(rules, seed).seen.keys()
@@ -72,10 +72,10 @@ def test_sessions_reach_what_the_rule_set_does(rules: str) -> None:
 
 
 def test_sessions_reach_what_venues_share() -> None:
-    wanted = {"inverse", "linear", "fill_cancelled", "venue_says_so", "one_way"}
-    wanted |= {"contract_is_exempt", "account_is_exempt", "position_is_under_liquidation"}
-    wanted |= {"equity_is_not_positive", "profit_is_not_positive", "lane_is_empty"}
-    wanted |= {"fill_would_bankrupt_candidate", "zero_prices_do_not_cross"}
+    wanted = {"inverse", "linear", "fill_cancelled", "venue_takeover", "one_way"}
+    wanted |= {"exempt_contract", "exempt_account", "position_under_liquidation"}
+    wanted |= {"equity_not_positive", "unrealized_pnl_not_positive", "no_open_positions"}
+    wanted |= {"fill_would_bankrupt_counterparty", "zero_prices_not_crossed"}
     seen: set[str] = set()
     for seed in range(ENOUGH):
         seen.update(*(witnessed(rules, seed).seen for rules in RULE_SETS))
@@ -91,10 +91,10 @@ def test_lights_fall_with_rank_and_fit_the_venues_scale(rules: str) -> None:
     shown = [rule_set.indicator.to_venue(light) for light in range(levels + 1)]
     assert shown == SCALES[rule_set.indicator.kind]
     for _, view in views(rules):
-        queue = rank_lane(view, rule_set.ranking)
-        in_line = queue.light[queue.order].tolist()
-        assert in_line == sorted(in_line, reverse=True)
-        assert set(in_line) <= set(range(1, levels + 1))
+        queue = rank_side(view, rule_set.ranking)
+        ranked = queue.light[queue.order].tolist()
+        assert ranked == sorted(ranked, reverse=True)
+        assert set(ranked) <= set(range(1, levels + 1))
         out = np.setdiff1d(np.arange(view.size), queue.order)
         assert not queue.light[out].any()
         assert not queue.rank[out].any()
@@ -107,7 +107,7 @@ def keys(queue: Queue) -> list[tuple[int, int, float, int]]:
     return list(zip(*(c.tolist() for c in (*columns, queue.light[order])), strict=True))
 
 
-def rearranged(view: LaneView, rows: np.ndarray) -> LaneView:
+def rearranged(view: SideValuation, rows: np.ndarray) -> SideValuation:
     """The same positions in other rows, in arrays that are not contiguous."""
     columns = {
         each.name: np.repeat(column[rows], 3)[1::3]
@@ -123,7 +123,7 @@ def test_the_place_of_rows_and_their_memory_never_change_the_queue(rules: str) -
     for rule_set, view in views(rules):
         rows = np.array(draw.sample(range(view.size), view.size), np.int64)
         other = rearranged(view, rows)
-        assert keys(rank_lane(other, rule_set.ranking)) == keys(rank_lane(view, rule_set.ranking))
+        assert keys(rank_side(other, rule_set.ranking)) == keys(rank_side(view, rule_set.ranking))
 
 
 NOT_BY_MARGIN = {
@@ -141,7 +141,7 @@ BY_CHOICE = {"bitmart", "coinex"}
 """Rule sets under which the leverage chosen counts (CoinEx: of cross positions)."""
 
 
-def with_less_behind_it(view: LaneView, row: int, part: float) -> LaneView:
+def with_less_behind_it(view: SideValuation, row: int, part: float) -> SideValuation:
     """Return the view with a part of one position's equity taken out of its margin bucket."""
     taken = int(int(view.equity[row]) * part)
     less = {name: int(getattr(view, name)[row]) - taken for name in ("balance", "equity")}
@@ -150,7 +150,7 @@ def with_less_behind_it(view: LaneView, row: int, part: float) -> LaneView:
     return view.with_rows({row: less})
 
 
-def with_more_chosen(view: LaneView, row: int, part: float) -> LaneView:
+def with_more_chosen(view: SideValuation, row: int, part: float) -> SideValuation:
     """Return the view with less initial margin, as by a higher leverage setting."""
     initial = max(int(view.initial_margin[row] * (1 - part)), 1)
     return view.with_rows({row: {"initial_margin": initial}})
@@ -161,11 +161,11 @@ def test_more_leverage_alone_never_improves_a_place(rules: str) -> None:
     """Less behind a position brings it forward or leaves it, where the rule looks at that."""
     draw = random.Random(rules)
     for rule_set, view in views(rules):
-        before = rank_lane(view, rule_set.ranking)
+        before = rank_side(view, rule_set.ranking)
         for row in before.order.tolist():
             part = draw.uniform(0.01, 0.9)
             levered = [with_less_behind_it(view, row, part), with_more_chosen(view, row, part)]
-            by_margin, by_choice = (rank_lane(each, rule_set.ranking) for each in levered)
+            by_margin, by_choice = (rank_side(each, rule_set.ranking) for each in levered)
             if by_margin.rank[row]:
                 assert by_margin.rank[row] <= before.rank[row]
             assert by_choice.rank[row] <= before.rank[row]
@@ -181,8 +181,8 @@ def test_leverage_moves_somebody_where_it_counts(rules: str) -> None:
     change = with_more_chosen if rules == "bitmart" else with_less_behind_it
     moved = False
     for rule_set, view in views(rules):
-        queue = rank_lane(view, rule_set.ranking)
+        queue = rank_side(view, rule_set.ranking)
         for row in queue.order[1:].tolist():
-            after = rank_lane(change(view, row, 0.999), rule_set.ranking)
+            after = rank_side(change(view, row, 0.999), rule_set.ranking)
             moved |= bool(0 < after.rank[row] < queue.rank[row])
     assert moved == (rules not in NOT_BY_MARGIN.keys() - BY_CHOICE)

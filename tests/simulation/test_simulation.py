@@ -57,12 +57,12 @@ def test_sessions_reach_every_rule() -> None:
     wanted = {name for rules in RULES for name in TRIGGERS[rules]} | set(RULES)
     wanted |= {"bankruptcy_price", "previous_mark", "drawdown_limit", "shared_shortfall"}
     wanted |= {event.__struct_config__.tag for event in Event.__subclasses__()}
-    wanted -= {"loss_socialised", "withdrawal_cut_set"}  # of venues without a queue
+    wanted -= {"loss_socialized", "withdrawal_cut_set"}  # of venues without a queue
     wanted -= {event.__struct_config__.tag for event in TOLD_IN_COLUMNS}
     wanted |= {kind.value for kind in m.PoolKind}
-    wanted |= {"lane_is_empty", "queue_is_exhausted", "fill_would_bankrupt_candidate"}
-    wanted |= {"candidate_is_the_liquidated_account", "exceeds_inventory", "version_is_stale"}
-    seen = {"version_is_stale"}  # the only reason of row_ignored, which is wanted too
+    wanted |= {"no_open_positions", "queue_exhausted", "fill_would_bankrupt_counterparty"}
+    wanted |= {"liquidated_account_itself", "exceeds_inventory", "stale_version"}
+    seen = {"stale_version"}  # the only reason of row_ignored, which is wanted too
     for seed in range(60):
         seen |= kinds_of(play(seed, LENGTH))
         if wanted <= seen:
@@ -73,7 +73,7 @@ def test_sessions_reach_every_rule() -> None:
 def generous(book: Book, command: m.Command) -> tuple[Event, ...]:
     """An engine that says it paid each candidate one unit more than it did."""
     return tuple(
-        msgspec.structs.replace(event, realised_cash=event.realised_cash + 1)
+        msgspec.structs.replace(event, realized_pnl_cash=event.realized_pnl_cash + 1)
         if isinstance(event, m.AdlFilled)
         else event
         for event in step(book, command)
@@ -83,7 +83,7 @@ def generous(book: Book, command: m.Command) -> tuple[Event, ...]:
 def silent(book: Book, command: m.Command) -> tuple[Event, ...]:
     """An engine that forgets to tell whom it has passed over."""
     events = step(book, command)
-    return tuple(event for event in events if not isinstance(event, m.CandidateSkipped))
+    return tuple(event for event in events if not isinstance(event, m.CounterpartySkipped))
 
 
 @pytest.mark.parametrize("engine", [generous, silent])

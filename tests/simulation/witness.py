@@ -15,35 +15,35 @@ from delever.core.accounting.invariants import audit
 from delever.core.accounting.ledger import postings
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.book.inventory import Parcel
+from delever.core.book.inventory import Tranche
 from delever.core.messages import Event, Reason, Side
 from delever.core.rules import RULE_SETS, Case, RuleSet
-from delever.core.rules.eligibility import refused
+from delever.core.rules.eligibility import rejected
 from delever.core.rules.loss_socialization import (
-    SocialisedLoss,
+    SocializedLoss,
     WithdrawalCut,
     claims_of,
     total_equity,
 )
 from delever.core.rules.policies import InOrder
-from delever.core.rules.ranking import Queue, rank_lane
+from delever.core.rules.ranking import Queue, rank_side
 from delever.core.units import PPM
 from delever.core.valuation.insurance import pool_equity, profit_of
-from delever.core.valuation.side_valuation import LaneView, view_lane
+from delever.core.valuation.side_valuation import SideValuation, value_side
 
-OF_A_ROUND = (m.CandidateSkipped, m.AdlFilled, m.RoundClosed)
+OF_A_ROUND = (m.CounterpartySkipped, m.AdlFilled, m.RoundClosed)
 
 Key = tuple[str, int]
-"""A position of a lane: account and position number."""
+"""A position of a table: account and position number."""
 
 
 class Witness:
-    """A book moved on by events alone, what has been seen, and every lane that met inventory."""
+    """A book moved on by events alone, what has been seen, and every table that met inventory."""
 
     def __init__(self) -> None:
         self.book = Book()
         self.seen: Counter[str] = Counter()
-        self.views: list[tuple[RuleSet, LaneView]] = []
+        self.views: list[tuple[RuleSet, SideValuation]] = []
         self.told_cash: defaultdict[str, int] = defaultdict(int)
 
     def follow(self, command: m.Command, events: Sequence[Event]) -> None:
@@ -63,7 +63,7 @@ class Witness:
             same(f"wallets of {account}, who is flat", self._cash_of(account), cash)
         audit(self.book)
         self._judge_money()
-        if not isinstance(events[0], m.Refused):
+        if not isinstance(events[0], m.Rejected):
             self._judge_shortfalls(events)
             if not any(isinstance(event, m.AdlFilled) for event in events):
                 self._judge_what_is_left()
@@ -76,7 +76,7 @@ class Witness:
             units[posting.unit] += posting.amount
         expect(not any(units.values()), "postings do not sum to zero", event)
         self._hear(event)
-        if isinstance(event, m.LossSocialised):
+        if isinstance(event, m.LossSocialized):
             self._judge_loss(event)
         self._count(event)
         self.book.apply(event)
@@ -85,18 +85,18 @@ class Witness:
         """Add up what the outside says: what it tells comes from nowhere, and only that."""
         match event:
             case m.BalancesSet():
-                columns = zip(event.accounts, event.assets, event.balances_cash, strict=True)
+                columns = zip(event.accounts, event.assets, event.balance_cash, strict=True)
                 for account, asset, cash in columns:
                     row = self.book.accounts.index[account]
                     known = int(self.book.assets[asset].wallets.balance[row])
                     self.told_cash[asset] += cash - known
             case m.PositionsSet():
                 state = self.book.contracts[event.contract]
-                lane, index = state.lanes[event.side], self.book.accounts.index
-                told = sum(event.margins_cash) - sum(event.costs_cash)
+                table, index = state.tables[event.side], self.book.accounts.index
+                told = sum(event.margin_cash) - sum(event.cost_cash)
                 for account, number in zip(event.accounts, event.positions, strict=True):
-                    row = lane.find(index[account], number)
-                    told -= 0 if row is None else int(lane.margin[row] - lane.cost[row])
+                    row = table.find(index[account], number)
+                    told -= 0 if row is None else int(table.margin[row] - table.cost[row])
                 self.told_cash[state.terms.settle] += told
             case m.PoolFunded():
                 self.told_cash[self.book.pools[event.pool].asset] += event.amount_cash
@@ -112,8 +112,8 @@ class Witness:
         for pool in self.book.pools.values():
             held[pool.asset] += pool.balance
         for state in self.book.contracts.values():
-            for side, lane in state.lanes.items():
-                own = sum((lane.margin - lane.cost)[: lane.size].tolist())
+            for side, table in state.tables.items():
+                own = sum((table.margin - table.cost)[: table.size].tolist())
                 held[state.terms.settle] += own - state.inventory[side].total_cost
         for name in self.book.assets:
             same(f"all {name} there is", held[name], self.told_cash[name])
@@ -124,8 +124,8 @@ class Witness:
         touched = {
             names[account]
             for state in self.book.contracts.values()
-            for lane in state.lanes.values()
-            for account, _ in lane.pairs()
+            for table in state.tables.values()
+            for account, _ in table.pairs()
         }
         match command:
             case m.SetBalances():
@@ -145,22 +145,22 @@ class Witness:
     def _judge_round(self, events: Sequence[Event], after: Sequence[Event]) -> None:
         closed = events[-1]
         assert isinstance(closed, m.RoundClosed)
-        skips = [event for event in events if isinstance(event, m.CandidateSkipped)]
+        skips = [event for event in events if isinstance(event, m.CounterpartySkipped)]
         fills = [event for event in events if isinstance(event, m.AdlFilled)]
         state, side = self.book.contracts[closed.contract], Side(closed.side)
         rules = RULE_SETS[self.book.pool_of(state).definition.rules]
         case = rules.case(closed.trigger)
-        parcels = {
-            p.takeover: (p.lots, p.account) for p in case.trigger.parcels(self.book, state, side)
+        tranches = {
+            p.takeover: (p.lots, p.account) for p in case.trigger.tranches(self.book, state, side)
         }
-        queue = rank_lane(view_lane(self.book, state, side.opposite), rules.ranking)
+        queue = rank_side(value_side(self.book, state, side.opposite), rules.ranking)
         self.views.append((rules, queue.view))
-        lots = self._judge_fills(fills, state, side, parcels, queue)
-        self._judge_quantity(closed, after, parcels, lots)
+        lots = self._judge_fills(fills, state, side, tranches, queue)
+        self._judge_quantity(closed, after, tranches, lots)
         same("in line", closed.candidates, len(queue.order))
         out = {str(reason): len(rows) for reason, rows in queue.ineligible.items()}
         same("not in line", closed.ineligible, out)
-        liquidated = {account for _, account in parcels.values()}
+        liquidated = {account for _, account in tranches.values()}
         self._judge_skips(skips, queue, liquidated)
         if isinstance(rules.policy, InOrder):
             self._judge_order(closed, queue, lots, {self._skipped(skip) for skip in skips})
@@ -173,7 +173,7 @@ class Witness:
         fills: Sequence[m.AdlFilled],
         state: ContractState,
         side: Side,
-        parcels: dict[int, tuple[int, str]],
+        tranches: dict[int, tuple[int, str]],
         queue: Queue,
     ) -> Counter[Key]:
         """Return how many lots each position lost: in line, on the other side, within its size."""
@@ -186,7 +186,7 @@ class Witness:
             same("closed in", (fill.contract, fill.side), (state.name, side.opposite))
             expect(key in rows, "closed without standing in line", fill)
             expect((key, fill.takeover) not in met, "closed twice", fill)
-            expect(fill.account != parcels[fill.takeover][1], "against its own inventory", fill)
+            expect(fill.account != tranches[fill.takeover][1], "against its own inventory", fill)
             met.add((key, fill.takeover))
             lots[key] += fill.lots
             of_parcel[fill.takeover] += fill.lots
@@ -199,18 +199,18 @@ class Witness:
             held = int(queue.view.lots[rows[key]])
             expect(0 < closed <= held, "closed beyond its size", key, closed, held)
         for takeover, closed in of_parcel.items():
-            expect(closed <= parcels[takeover][0], "more than was taken over", takeover)
+            expect(closed <= tranches[takeover][0], "more than was taken over", takeover)
         return lots
 
     @staticmethod
     def _judge_quantity(
         closed: m.RoundClosed,
         after: Sequence[Event],
-        parcels: dict[int, tuple[int, str]],
+        tranches: dict[int, tuple[int, str]],
         lots: Counter[Key],
     ) -> None:
         """What the trigger has put up is closed, or the shortage is told."""
-        same("wanted", closed.wanted_lots, sum(lots for lots, _ in parcels.values()))
+        same("wanted", closed.wanted_lots, sum(lots for lots, _ in tranches.values()))
         same("filled", closed.filled_lots, lots.total())
         left = closed.wanted_lots - closed.filled_lots
         expect(left >= 0, "closed more than was wanted", closed)
@@ -218,13 +218,13 @@ class Witness:
         same("shortage told", told.left_lots if told else 0, left)
 
     def _judge_skips(
-        self, skips: Sequence[m.CandidateSkipped], queue: Queue, liquidated: set[str]
+        self, skips: Sequence[m.CounterpartySkipped], queue: Queue, liquidated: set[str]
     ) -> None:
         """Each reason is true, and names who stands in line."""
         ranks = {self._key(queue.view, row): int(queue.rank[row]) for row in queue.order.tolist()}
         for skip in skips:
             same("rank of a skip", skip.rank, ranks[skip.account, skip.position])
-            if skip.reason is Reason.CANDIDATE_IS_THE_LIQUIDATED_ACCOUNT:
+            if skip.reason is Reason.LIQUIDATED_ACCOUNT_ITSELF:
                 expect(skip.account in liquidated, "not the liquidated account", skip)
             else:
                 expect(all(n < 0 for n in skip.numbers.values()), "skipped for nothing", skip)
@@ -249,35 +249,35 @@ class Witness:
     def _judge_solvent(self, state: ContractState, side: Side, fills: list[m.AdlFilled]) -> None:
         """No bucket of a closed position is below 0, but for a unit of rounding a fill."""
         index = self.book.accounts.index
-        lane, wallets = state.lanes[side], self.book.asset_of(state).wallets
+        table, wallets = state.tables[side], self.book.asset_of(state).wallets
         for fill in fills:
-            row = lane.find(index[fill.account], fill.position)
+            row = table.find(index[fill.account], fill.position)
             if not fill.isolated:
                 equity = int(wallets.equity()[index[fill.account]])
             elif row is not None:
-                equity = int(lane.margin[row] + lane.profit[row])
+                equity = int(table.margin[row] + table.profit[row])
             else:
                 continue
             expect(equity >= -len(fills), "a fill has bankrupted its candidate", fill, equity)
 
     # --- losses ---
 
-    def _judge_loss(self, event: m.LossSocialised) -> None:
-        """Borne once by each of the open positions named, and whole or told to be short."""
+    def _judge_loss(self, event: m.LossSocialized) -> None:
+        """OutstandingLoss once by each of the open positions named, and whole or told to be short."""
         state, index = self.book.contracts[event.contract], self.book.accounts.index
         keys = list(zip(event.accounts, event.sides, event.positions, strict=True))
         same("positions that bear it twice", len(keys), len(set(keys)))
-        for (account, side, number), amount in zip(keys, event.amounts_cash, strict=True):
-            row = state.lanes[side].find(index[account], number)
+        for (account, side, number), amount in zip(keys, event.amount_cash, strict=True):
+            row = state.tables[side].find(index[account], number)
             expect(row is not None, "a flat account pays", event.contract, account)
             expect(amount > 0, "a position gains by a loss", account, amount)
-        over = sum(event.amounts_cash) + event.left_cash - event.loss_cash
-        open_lots = sum(lane.total_lots for lane in state.lanes.values())
+        over = sum(event.amount_cash) + event.left_cash - event.loss_cash
+        open_lots = sum(table.total_lots for table in state.tables.values())
         expect(0 <= over < open_lots, "the shares are not the loss", event)
 
     def _judge_shortfalls(self, events: Sequence[Event]) -> None:
         """What a pool is short of is shared out, or somebody was told that it is not."""
-        left = {e.contract for e in events if isinstance(e, m.LossSocialised) and e.left_cash}
+        left = {e.contract for e in events if isinstance(e, m.LossSocialized) and e.left_cash}
         for pool in self.book.pools.values():
             rule = RULE_SETS[pool.definition.rules].last_resort
             short = max(-pool_equity(self.book, pool), 0)
@@ -286,9 +286,9 @@ class Witness:
                 part = Fraction(short * PPM, total) if short and total else Fraction(0)
                 right = min(max(nearest(part), 0), PPM)
                 same(f"cut of {pool.name}", pool.withdrawal_cut_ppm, right)
-            elif isinstance(rule, SocialisedLoss) and short:
+            elif isinstance(rule, SocializedLoss) and short:
                 losing = [s for s in self.book.members(pool) if profit_of(s) < 0]
-                waits = any(rule.after_unwinding and s.holds_inventory for s in losing)
+                waits = any(rule.after_unwinding and s.has_inventory for s in losing)
                 if len(losing) == 1 and not waits and losing[0].name not in left:
                     shares = rule.shares(claims_of(self.book, losing[0]), short)
                     same(f"what {losing[0].name} could still bear", sum(shares), 0)
@@ -304,9 +304,9 @@ class Witness:
             rules = RULE_SETS[self.book.pool_of(state).definition.rules]
             for side in Side:
                 for case in rules.cases if state.mark and not state.paused else ():
-                    parcels = case.trigger.parcels(self.book, state, side)
-                    if case.trigger.name in state.active and parcels:
-                        self._judge_nobody(state, side, rules, case, parcels)
+                    tranches = case.trigger.tranches(self.book, state, side)
+                    if case.trigger.name in state.active and tranches:
+                        self._judge_nobody(state, side, rules, case, tranches)
                         break
 
     def _judge_nobody(
@@ -315,16 +315,16 @@ class Witness:
         side: Side,
         rules: RuleSet,
         case: Case,
-        parcels: Sequence[Parcel],
+        tranches: Sequence[Tranche],
     ) -> None:
-        wanted = sum(parcel.lots for parcel in parcels)
+        wanted = sum(tranche.lots for tranche in tranches)
         same(f"left of {state.name}", state.exhausted.get(side), wanted)
-        queue = rank_lane(view_lane(self.book, state, side.opposite), rules.ranking)
-        ticks = case.price.quote(self.book, state, side, parcels).ticks
+        queue = rank_side(value_side(self.book, state, side.opposite), rules.ranking)
+        ticks = case.price.quote(self.book, state, side, tranches).ticks
         left = set(queue.order.tolist())
-        for _, fails, _ in refused(rules.skips, queue.view, wanted, ticks):
+        for _, fails, _ in rejected(rules.skips, queue.view, wanted, ticks):
             left -= set(fails.nonzero()[0].tolist())
-        liquidated = {parcel.account for parcel in parcels}
+        liquidated = {tranche.account for tranche in tranches}
         left = {row for row in left if self._key(queue.view, row)[0] not in liquidated}
         expect(not left, "somebody could still be closed", state.name, left)
 
@@ -345,14 +345,14 @@ class Witness:
                 self.seen[event.price_rule] += 1
             case m.RoundClosed():
                 self.seen.update(event.ineligible)
-            case m.CandidateSkipped() | m.AdlExhausted() | m.TakenOver():
+            case m.CounterpartySkipped() | m.AdlExhausted() | m.TakenOver():
                 self.seen[event.reason] += 1
 
-    def _key(self, view: LaneView, row: int) -> Key:
+    def _key(self, view: SideValuation, row: int) -> Key:
         return self.book.accounts.names[int(view.account[row])], int(view.position[row])
 
     @staticmethod
-    def _skipped(skip: m.CandidateSkipped) -> Key:
+    def _skipped(skip: m.CounterpartySkipped) -> Key:
         return skip.account, skip.position
 
 

@@ -18,7 +18,7 @@ from delever.core.messages import FundingReason, Reason
 
 @dataclass(frozen=True)
 class Move:
-    """One command, and the reason for which it must be refused, if it must."""
+    """One command, and the reason for which it must be rejected, if it must."""
 
     command: m.Command
     fault: Reason | None = None
@@ -88,7 +88,7 @@ class Workload:
         return self.market.depth(contract, self.time_ms)
 
     def _refresh(self, _model: Model) -> m.Command:
-        return self.random.choice([m.RefreshRatings, m.RefreshLights])(time_ms=self.time_ms)
+        return self.random.choice([m.RefreshRatings, m.RefreshIndicators])(time_ms=self.time_ms)
 
     # --- what the venue tells of accounts ---
 
@@ -250,7 +250,7 @@ class Workload:
         self.time_ms += self.random.choice([0, 1, 60_000, 9 * 3_600_000])
         return m.SetTime(time_ms=self.time_ms)
 
-    # --- what must be refused ---
+    # --- what must be rejected ---
 
     def _faulty(self, model: Model) -> Move:
         return self.random.choice(self.market.faults(model, self.time_ms, self.version + 1))

@@ -70,7 +70,7 @@ def test_what_cannot_be_read_is_stale_and_is_not_forgotten() -> None:
         ([risk(3), light(5)], "watch", "risk HIGH; light 5 of the long"),
         ([warned("normal")], "calm", ""),
         ([warned("warning")], "watch", "the venue warns"),
-        ([warned("adl")], "adl", "the venue says so"),
+        ([warned("adl")], "adl", "the venue takeover"),
         ([fill("1")], "adl", "ADL closed 0.5 of the account's long"),
         ([fill("1", at_ms=NOW - 60_000), light(2)], "calm", ""),
     ],

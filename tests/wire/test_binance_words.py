@@ -216,7 +216,7 @@ INVERSE_FORCED = """{"orderId":165123080,"symbol":"BTCUSD_200925","pair":"BTCUSD
 
 def taken(**fields: Any) -> TakenOver:
     values: dict[str, Any] = dict.fromkeys(TakenOver.__struct_fields__, 0)
-    values |= {"side": Side.LONG, "account": "dan", "reason": Reason.VENUE_SAYS_SO}
+    values |= {"side": Side.LONG, "account": "dan", "reason": Reason.VENUE_TAKEOVER}
     return TakenOver(**(values | fields))
 
 
@@ -240,7 +240,7 @@ ORDER = """{"e":"ORDER_TRADE_UPDATE","E":1568879465651,"T":1568879465650,"o":{"s
 
 def test_adl_on_the_stream_is_new_and_then_filled() -> None:
     closed = fill(
-        fill=12345, lots=1, price_ticks=1097982, value_cash=-1097982000, realised_cash=150000000
+        fill=12345, lots=1, price_ticks=1097982, value_cash=-1097982000, realized_pnl_cash=150000000
     )
 
     def made(status: str) -> wire.Json:

@@ -28,7 +28,7 @@ LIMITS = {
     "pnl_ratio_ppm": -560_973,
     "start_ppm": -300_000,
     "stop_ppm": -250_000,
-    "balance_above_cash": 10_000 * 10**8,
+    "trigger_threshold_cash": 10_000 * 10**8,
 }
 
 
@@ -246,11 +246,11 @@ def test_execution_of_a_takeover_is_a_bust_trade() -> None:
         value_cash=-6000000000,
         cost_cash=0,
         margin_cash=0,
-        realised_cash=-12,
+        realized_pnl_cash=-12,
         to_wallet_cash=0,
         to_pool_cash=0,
         equity_cash=0,
-        reason=Reason.VENUE_SAYS_SO,
+        reason=Reason.VENUE_TAKEOVER,
     )
     row = account.execution_frame(LINEAR, event, 0, 1)
     assert (row["execType"], row["createType"]) == ("BustTrade", "CreateByTakeOver_PassThrough")

@@ -19,7 +19,7 @@ def test_fund_as_documented() -> None:
         1597026383085,
         balance_cash=999912,
         peak_cash=1200050,
-        adl=wire.adl_start(Reason.POOL_DRAWDOWN_REACHES_LIMIT),
+        adl=wire.adl_start(Reason.POOL_DRAWDOWN_LIMIT),
     )
     fund = wire.fund("BTC-USDT", "1369179138.7489", [entry.row("USDT", 2)])
     assert json.loads(wire.answer([fund])) == {
@@ -56,8 +56,8 @@ def test_every_trigger_of_every_rule_set_is_one_of_three_starts() -> None:
         for rules in RULE_SETS.values()
         for case in rules.cases
     }
-    assert starts[Reason.POOL_EQUITY_IS_NOT_POSITIVE] == "bal_adl_start"
-    assert starts[Reason.DEPTH_STAYS_BELOW_INVENTORY] == "pos_adl_start"
+    assert starts[Reason.POOL_EQUITY_NOT_POSITIVE] == "bal_adl_start"
+    assert starts[Reason.INSUFFICIENT_DEPTH] == "pos_adl_start"
     assert set(starts.values()) == {"rate_adl_start", "bal_adl_start", "pos_adl_start"}
 
 

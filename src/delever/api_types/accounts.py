@@ -5,7 +5,7 @@ from delever.core.messages import Side
 
 
 class WalletShown(Answer, frozen=True, kw_only=True):
-    """Cross margin of one asset: balance, equity with unrealised profit, maintenance margin."""
+    """Cross margin of one asset: balance, equity with unrealized profit, maintenance margin."""
 
     asset: str
     balance: str
@@ -66,7 +66,7 @@ class ExplainedTrigger(Answer, frozen=True, kw_only=True):
     trigger: str
     on: bool
     since_ms: int | None
-    progress_ppm: int
+    trigger_used_ppm: int
     price_rule: str
     numbers: dict[str, int]
 

@@ -61,7 +61,7 @@ class ContractPoint(Answer, frozen=True, kw_only=True):
     time_ms: int
     pool: str
     profit: str
-    profit_peak: str
+    contract_pnl_peak: str
     pool_balance: str
     pool_balance_peak: str
     pnl_ratio_ppm: int
@@ -110,7 +110,7 @@ class UnwindShown(Answer, frozen=True, kw_only=True):
     side: Side
     quantity: str
     price: str
-    realised: str
+    realized: str
 
 
 class FillShown(Answer, frozen=True, kw_only=True):
@@ -128,8 +128,8 @@ class FillShown(Answer, frozen=True, kw_only=True):
     quantity: str
     price: str
     price_rule: str
-    realised: str
-    pool_realised: str
+    realized: str
+    pool_realized_pnl: str
     fee: str
     takeover: int
     liquidated_account: str
@@ -153,7 +153,7 @@ class RoundShown(Answer, frozen=True, kw_only=True):
     wanted: str
     filled: str
     left: str
-    kept_by_pool: str
+    rounding_residual: str
     candidates: int
     fills: tuple[FillShown, ...]
 

@@ -15,7 +15,7 @@ from delever.core.messages import (
     DefineContract,
     PoolKind,
     RatingInput,
-    RatingView,
+    RatingMethod,
     RiskLevel,
     Side,
 )
@@ -60,7 +60,7 @@ class Told(Answer, frozen=True, kw_only=True):
 
 
 class LineRefused(Answer, frozen=True, kw_only=True):
-    """One line that the engine has refused."""
+    """One line that the engine has rejected."""
 
     line: int
     reason: str
@@ -72,7 +72,7 @@ class BulkAccepted(Answer, frozen=True, kw_only=True):
     """What came of many commands; sequences are 0 where there was none."""
 
     accepted: int
-    refused: int
+    rejected: int
     first_sequence: int
     last_sequence: int
     refusals: tuple[LineRefused, ...]
@@ -87,13 +87,13 @@ class TriggerShown(Answer, frozen=True, kw_only=True):
     trigger: str
     on: bool
     since_ms: int | None
-    progress_ppm: int
+    trigger_used_ppm: int
     price_rule: str
     numbers: dict[str, str]
 
 
 class ContractShown(Answer, frozen=True, kw_only=True):
-    """One contract as it stands; `progress_ppm` is that of its nearest trigger."""
+    """One contract as it stands; `trigger_used_ppm` is that of its nearest trigger."""
 
     as_of: int
     time_ms: int
@@ -109,7 +109,7 @@ class ContractShown(Answer, frozen=True, kw_only=True):
     stale: bool
     state: MarketState
     paused: bool
-    progress_ppm: int
+    trigger_used_ppm: int
     open_interest_long: str
     open_interest_short: str
     positions_long: int
@@ -117,7 +117,7 @@ class ContractShown(Answer, frozen=True, kw_only=True):
     inventory_long: str
     inventory_short: str
     profit: str
-    profit_peak: str
+    contract_pnl_peak: str
     risk: RiskLevel | None
     last_adl_ms: int | None
     triggers: tuple[TriggerShown, ...]
@@ -164,7 +164,7 @@ class RatingShown(Answer, frozen=True, kw_only=True):
     time_ms: int
     contract: str
     level: RiskLevel
-    decided_by: tuple[RatingView, ...]
+    decided_by: tuple[RatingMethod, ...]
     points: int
     scorecard_level: RiskLevel
     parts: tuple[RatingPartShown, ...]
@@ -204,7 +204,7 @@ class QueuePage(Answer, frozen=True, kw_only=True):
     rules: str
     formula: str
     total: int
-    in_line: int
+    ranked: int
     offset: int
     rows: tuple[QueueRow, ...]
 

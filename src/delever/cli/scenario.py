@@ -45,7 +45,7 @@ def run(
     ] = None,
     json: Annotated[bool, Parameter(negative="", help="JSON instead of tables.")] = False,
 ) -> int:
-    """Run a scenario, and say what it came to; 4 is the exit code where a line was refused."""
+    """Run a scenario, and say what it came to; 4 is the exit code where a line was rejected."""
     from delever.lab.reports import run_store as kept
     from delever.lab.runs import run as runs  # noqa: PLC0415 - heavy
     from delever.lab.runs.scenario import read_lines  # noqa: PLC0415
@@ -64,7 +64,7 @@ def run(
     if out is not None:
         kept.keep(result, out)
     _show(result, json=json)
-    return Exit.BAD_INPUT if result.refused else Exit.DONE
+    return Exit.BAD_INPUT if result.rejected else Exit.DONE
 
 
 @contextmanager
@@ -86,14 +86,14 @@ def _engine(journal: Path | None) -> Iterator[tuple["Book", Submit]]:
 def _say_refused(result: "Result", scenario: str, lines: Sequence["Line"]) -> None:
     from delever.lab.runs.scenario import named  # noqa: PLC0415 - heavy
 
-    for number, refused in result.refused.items():
+    for number, rejected in result.rejected.items():
         error = InputError(
-            f"refused: {in_words(refused.reason)}",
+            f"rejected: {in_words(rejected.reason)}",
             file=named(scenario),
             line=lines[number].number,
-            column=refused.field,
-            value=refused.value,
-            reason=refused.reason,
+            column=rejected.field,
+            value=rejected.value,
+            reason=rejected.reason,
         )
         say(f"delever: {error}")
 
@@ -136,9 +136,9 @@ def _switches(episodes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _headline(summary: dict[str, Any]) -> str:
     counts = [_count(summary[f"{what}s"], what) for what in ("command", "takeover", "fill")]
-    refused = f" ({summary['refused']} refused)" if summary["refused"] else ""
+    rejected = f" ({summary['rejected']} rejected)" if summary["rejected"] else ""
     return (
-        f"{counts[0]}{refused} from {summary['from_ms']} to {summary['until_ms']} ms: {counts[1]}, "
+        f"{counts[0]}{rejected} from {summary['from_ms']} to {summary['until_ms']} ms: {counts[1]}, "
         f"{counts[2]} of ADL on {_count(summary['accounts'], 'account')}"
     )
 
@@ -149,7 +149,7 @@ def _count(number: int, what: str) -> str:
 
 def _short_fill(fill: dict[str, Any]) -> dict[str, Any]:
     """Return what of a fill fits on a line."""
-    names = ("fill", "time_ms", "contract", "side", "account", "quantity", "price", "realised")
+    names = ("fill", "time_ms", "contract", "side", "account", "quantity", "price", "realized")
     return {name: fill[name] for name in (*names, "rank", "light", "liquidated_account")}
 
 

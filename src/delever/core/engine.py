@@ -1,6 +1,6 @@
 """The cycle: one command in, its events out, and the book moved on by exactly those events.
 
-1. intake        the command is refused whole, or becomes events
+1. intake        the command is rejected whole, or becomes events
 2. liquidation   (managed pools) accounts below maintenance margin are taken over
 3. unwinding     (managed pools) inventory is closed against depth
 4. observation   pools are measured; peaks move
@@ -22,7 +22,7 @@ from delever.core.book.contract_state import ContractState
 from delever.core.execution.deleveraging import deleverage
 from delever.core.execution.notices import notices_of
 from delever.core.intake.handlers import admit
-from delever.core.kernels import Each
+from delever.core.kernels import ParallelMap
 from delever.core.messages import (
     Accepted,
     AdlStarted,
@@ -32,7 +32,7 @@ from delever.core.messages import (
     ForceAdl,
     Notice,
     NoticeKind,
-    Refused,
+    Rejected,
     Side,
 )
 from delever.core.messages.fill_batch import Fills
@@ -46,18 +46,18 @@ FAR_PPM = WARNING_PPM - 100_000
 """A warning is withdrawn 10 points below where it is given, so that it does not flicker."""
 
 
-def step(book: Book, command: Command, each: Each = map) -> tuple[Event, ...]:
+def step(book: Book, command: Command, parallel_map: ParallelMap = map) -> tuple[Event, ...]:
     """Run one command; return everything that happened. A refusal is one event and no change.
 
-    `each` runs independent parts of the work, as `map` does: that of a pool of threads is faster
+    `parallel_map` runs independent parts of the work, as `map` does: that of a pool of threads is faster
     on a large book and gives the same.
     """
     admitted = admit(book, command)
-    if isinstance(admitted, Refused):
+    if isinstance(admitted, Rejected):
         book.apply(admitted)
         return (admitted,)
     accepted = Accepted(sequence=book.sequence + 1, time_ms=command.time_ms)
-    run = _Run(book, accepted, each)
+    run = _Run(book, accepted, parallel_map)
     run.emit(admitted)
     if book.managed:
         managed = {
@@ -70,7 +70,7 @@ def step(book: Book, command: Command, each: Each = map) -> tuple[Event, ...]:
         run.emit(_unwind(book, managed))
     if not _is_quiet(book):
         _watch_pools(run, command.contract if isinstance(command, ForceAdl) else "")
-    run.emit(published(book, command, each))
+    run.emit(published(book, command, parallel_map))
     run.check.close()
     return (*run.events, *notices_of(run.events))  # these only tell: no book changes by them
 
@@ -100,9 +100,9 @@ def _watch_pools(run: "_Run", forced: str) -> None:
 class _Run:
     """Collects the events of one step and applies each (or a round's fills) before the next."""
 
-    def __init__(self, book: Book, accepted: Accepted, each: Each) -> None:
+    def __init__(self, book: Book, accepted: Accepted, parallel_map: ParallelMap) -> None:
         self.book = book
-        self.each = each
+        self.parallel_map = parallel_map
         self.events: list[Event] = [accepted]
         self.check = StepCheck(book)
         book.apply(accepted)
@@ -115,7 +115,7 @@ class _Run:
                 self.events += event.events
             else:
                 self.check.before(event)
-                self.book.apply(event, self.each)
+                self.book.apply(event, self.parallel_map)
                 self.events.append(event)
 
 
@@ -174,10 +174,10 @@ def _read_trigger(book: Book, state: ContractState, trigger: Trigger) -> Iterato
 def _warn(state: ContractState, trigger: Trigger, reading: Reading) -> Iterator[Event]:
     """Yield the notice that a trigger has come near, or that it is far again (hysteresis)."""
     was_near = trigger.name in state.near
-    if not was_near and reading.progress_ppm >= WARNING_PPM:
-        kind = NoticeKind.ADL_NEAR
-    elif was_near and reading.progress_ppm < FAR_PPM:
-        kind = NoticeKind.ADL_FAR
+    if not was_near and reading.trigger_used_ppm >= WARNING_PPM:
+        kind = NoticeKind.ADL_WARNING
+    elif was_near and reading.trigger_used_ppm < FAR_PPM:
+        kind = NoticeKind.ADL_WARNING_CLEARED
     else:
         return
     yield Notice(
@@ -199,7 +199,7 @@ def _run_rounds(book: Book, forced: str) -> Iterator[Event | Fills]:
         cases = [case for case in rules.cases if now or case.trigger.name in state.active]
         for side in Side:
             for case in cases:
-                if case.trigger.parcels(book, state, side):
+                if case.trigger.tranches(book, state, side):
                     yield from deleverage(book, state, side, rules, case)
                     break
 
@@ -222,6 +222,6 @@ def _queue_is_used_up(members: list[ContractState]) -> bool:
         bool(state.active) and side in state.exhausted
         for state in members
         for side in Side
-        if state.inventory[side].parcels
+        if state.inventory[side].tranches
     ]
     return bool(held) and all(held)

@@ -2,7 +2,7 @@
 
 `Cash` counts the smallest unit of a settle asset (10^-8 unless the asset says otherwise), `Lots`
 the smallest tradable quantity of a contract, `Ticks` the smallest step of its price. Text becomes
-an integer here and nowhere else; what is not exactly representable is refused, never rounded.
+an integer here and nowhere else; what is not exactly representable is rejected, never rounded.
 """
 
 import re

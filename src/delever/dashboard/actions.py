@@ -1,7 +1,7 @@
 """What an operator may do from the page: a key with the role, a reason, and a typed confirmation.
 
 The page itself acts for nobody: a command goes out with the key that the visitor has typed into the
-tab, is refused by the server where the key lacks the role, and lands in the journal with its note.
+tab, is rejected by the server where the key lacks the role, and lands in the journal with its note.
 """
 
 from collections.abc import Mapping, Sequence

@@ -47,7 +47,7 @@ class Closed(NamedTuple):
     side: str
     quantity: Decimal
     price: Decimal
-    realised: Decimal
+    realized: Decimal
     rank: int
 
 
@@ -117,13 +117,13 @@ def course_of_run(name: str, kept: Kept) -> Course:
             row["sequence"],
             row["pool"],
             row["profit"],
-            row["profit_peak"],
+            row["contract_pnl_peak"],
             row["starts_at"],
             row["stops_at"],
         )
         course.contracts.setdefault(row["contract"], []).append(moment)
     for row in kept.fills.iter_rows(named=True):
-        names = ("time_ms", "fill", "account", "side", "quantity", "price", "realised", "rank")
+        names = ("time_ms", "fill", "account", "side", "quantity", "price", "realized", "rank")
         course.fills.setdefault(row["contract"], []).append(Closed(*(row[name] for name in names)))
     return course
 
@@ -153,7 +153,7 @@ def _pool_at(told: PoolPoint) -> PoolAt:
 
 
 def _contract_at(told: ContractPoint, limits: tuple[Decimal, Decimal] | None) -> ContractAt:
-    profit, peak = Decimal(told.profit), Decimal(told.profit_peak)
+    profit, peak = Decimal(told.profit), Decimal(told.contract_pnl_peak)
     most = Decimal(told.pool_balance_peak)
     start = stop = None
     if limits is not None and most > 0:
@@ -169,6 +169,6 @@ def _closed(told: FillShown) -> Closed:
         told.side,
         Decimal(told.quantity),
         Decimal(told.price),
-        Decimal(told.realised),
+        Decimal(told.realized),
         told.rank,
     )

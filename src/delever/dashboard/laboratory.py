@@ -60,12 +60,12 @@ SQLITE = b"SQLite format 3\0"
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One rule set's run of the scenario: what is kept, measured, and how much was refused."""
+    """One rule set's run of the scenario: what is kept, measured, and how much was rejected."""
 
     rules: str
     kept: Kept
     measures: dict[str, Measures]
-    refused: int
+    rejected: int
 
 
 def play(preset: str, text: str, rules: str) -> Trial:
@@ -94,7 +94,7 @@ def play_file(path: Path, name: str) -> Trial | str:
 
 def _trial(rules: str, commands: Iterable[Command]) -> Trial:
     result = run(Book(), commands)
-    return Trial(rules, kept_of(result), measures(result), len(result.refused))
+    return Trial(rules, kept_of(result), measures(result), len(result.rejected))
 
 
 def own_commands(text: str) -> list[Command]:

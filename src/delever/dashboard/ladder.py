@@ -58,7 +58,7 @@ class Ladder:
         self._table.rows = [self._row(row, most) for row in page.rows]
         last = min(page.offset + PAGE, page.total)
         self._where.set_text(
-            f"{min(page.offset + 1, last)} to {last} of {page.total}, {page.in_line} in line, as "
+            f"{min(page.offset + 1, last)} to {last} of {page.total}, {page.ranked} in line, as "
             f"of sequence {page.as_of}"
         )
         self._formula.set_text(_formula(page))

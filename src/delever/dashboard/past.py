@@ -35,7 +35,7 @@ MINUTE_MS = 60_000
 MOMENTS = 900
 """Points of the past that are asked for; after as many more, they are asked for again."""
 
-Line = Literal["balance", "balance_peak", "profit", "profit_peak", "start", "stop"]
+Line = Literal["balance", "balance_peak", "profit", "contract_pnl_peak", "start", "stop"]
 
 
 class Past:
@@ -61,14 +61,14 @@ class Past:
         self._lines.clear()
         for each in moments:
             balances = Decimal(each.pool_balance), Decimal(each.pool_balance_peak)
-            profits = Decimal(each.profit), Decimal(each.profit_peak)
+            profits = Decimal(each.profit), Decimal(each.contract_pnl_peak)
             self._take(each.time_ms, balances, profits, contract)
 
     def add(self, contract: ContractShown, pool: PoolShown) -> bool:
         """Take up what is now; return whether anything has changed."""
         before = {name: points[-1][1] for name, points in self._lines.items()}
         balances = Decimal(pool.balance), Decimal(pool.balance_peak)
-        profits = Decimal(contract.profit), Decimal(contract.profit_peak)
+        profits = Decimal(contract.profit), Decimal(contract.contract_pnl_peak)
         self._take(contract.time_ms, balances, profits, contract)
         return before != {name: points[-1][1] for name, points in self._lines.items()}
 
@@ -83,7 +83,7 @@ class Past:
         self._append("balance", time_ms, balances[0])
         self._append("balance_peak", time_ms, balances[1])
         self._append("profit", time_ms, profits[0])
-        self._append("profit_peak", time_ms, profits[1])
+        self._append("contract_pnl_peak", time_ms, profits[1])
         for name, ratio in limits_of(contract).items():
             if balances[1] > 0:
                 self._append(name, time_ms, profits[1] + ratio * balances[1])
@@ -114,7 +114,7 @@ class Past:
             balance,
             steps("peak balance", lines["balance_peak"], GREY, line="dashed"),
             steps("profit", lines["profit"], AMBER, grid=1),
-            steps("peak profit", lines["profit_peak"], GREY, grid=1, line="dashed"),
+            steps("peak profit", lines["contract_pnl_peak"], GREY, grid=1, line="dashed"),
         ]
         limits = limits_of(contract)
         for name, colour in _LEVELS.items():
@@ -140,7 +140,7 @@ class Past:
 
 
 _LEVELS: dict[Line, str] = {"start": RED, "stop": GREEN}
-_PROFITS: tuple[Line, ...] = ("profit", "profit_peak", "start", "stop")
+_PROFITS: tuple[Line, ...] = ("profit", "contract_pnl_peak", "start", "stop")
 
 
 def limits_of(contract: ContractShown) -> dict[Line, Decimal]:

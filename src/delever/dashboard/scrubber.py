@@ -70,7 +70,7 @@ _FILLS = (
     Column("side", "Side"),
     Column("quantity", "Quantity", "number"),
     Column("price", "Price", "number"),
-    Column("realised", "Realised", "number"),
+    Column("realized", "Realized", "number"),
     Column("rank", "Rank", "number"),
 )
 
@@ -366,6 +366,6 @@ def _closed(name: str, fill: Any) -> dict[str, Any]:
         "side": fill.side,
         "quantity": plain(fill.quantity),
         "price": plain(fill.price),
-        "realised": plain(fill.realised),
+        "realized": plain(fill.realized),
         "rank": fill.rank,
     }

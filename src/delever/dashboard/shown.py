@@ -74,7 +74,7 @@ def state_of(contract: ContractShown) -> str:
 
 def nearest(contract: ContractShown) -> TriggerShown | None:
     """Return the trigger that is on, or the one that is farthest on its way."""
-    return max(contract.triggers, key=lambda each: (each.on, each.progress_ppm), default=None)
+    return max(contract.triggers, key=lambda each: (each.on, each.trigger_used_ppm), default=None)
 
 
 def pnl_ratio(contract: ContractShown) -> str:
@@ -88,7 +88,7 @@ def banner(contract: ContractShown) -> str:
     trigger = nearest(contract)
     way = "no trigger"
     if trigger is not None:
-        way = f"{words(trigger.trigger)} at {percent(trigger.progress_ppm)} of the way"
+        way = f"{words(trigger.trigger)} at {percent(trigger.trigger_used_ppm)} of the way"
         if trigger.on:
             way = f"{words(trigger.trigger)} since {clock(trigger.since_ms)}"
     taken = inventory(contract)
@@ -113,7 +113,7 @@ def level(drawdown: TriggerShown, limit: str) -> Decimal:
     """Return the profit at which the drawdown meets a limit: peak + limit * the pool's peak."""
     numbers = drawdown.numbers
     share = Decimal(numbers[limit]).scaleb(-6) * Decimal(numbers["balance_peak"])
-    return Decimal(numbers["profit_peak"]) + share
+    return Decimal(numbers["contract_pnl_peak"]) + share
 
 
 def plain(number: Decimal) -> str:

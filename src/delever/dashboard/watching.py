@@ -23,7 +23,7 @@ def app_of(watching: Watch, history: str, host: str) -> FastAPI:
     """Return the page as an ASGI app; `history` is the watch's SQLite file.
 
     On loopback only a browser of this machine that asks for this machine is answered: a name that
-    somebody else lets point here is refused.
+    somebody else lets point here is rejected.
     """
     run.process_pool_start_method = "spawn"  # a fork would copy the watch's threads half
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)

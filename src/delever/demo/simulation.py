@@ -28,7 +28,7 @@ from delever.core.messages import (
     MarginTier,
     PoolKind,
     PositionRow,
-    Refused,
+    Rejected,
     SetBalances,
     SetDepth,
     SetMarks,
@@ -186,7 +186,7 @@ def _submit(
 
 
 def _accepted(events: tuple[Event, ...]) -> None:
-    if isinstance(events[0], Refused):
+    if isinstance(events[0], Rejected):
         raise TypeError(f"the crash was drawn wrongly: {events[0]}")
 
 

@@ -47,7 +47,7 @@ class Affected:
     account: str
     fills: int
     value_cash: int
-    realised_cash: int
+    realized_pnl_cash: int
     largest: AdlFilled
     sequence: int
     before: Explanation
@@ -67,7 +67,7 @@ class Affected:
             f"of its {fill.contract} {fill.side} against {fill.liquidated_account}, because it "
             f"stood in front: {place} just before, {standing.light} of 5 lights, with "
             f"{parts}; it was closed as number {fill.rank:,} at the {in_words(fill.price_rule)}, "
-            f"and kept {fill.realised_cash / UNIT:,.0f} of profit."
+            f"and kept {fill.realized_pnl_cash / UNIT:,.0f} of profit."
         )
 
 
@@ -141,7 +141,7 @@ class Tally:
                     self._count("unwound", event.value_cash)
                 case AdlFilled():
                     self._count("fills", event.value_cash)
-                    self.totals["pool_gained_by_adl_cash"] += event.pool_realised_cash
+                    self.totals["pool_gained_by_adl_cash"] += event.pool_realized_pnl_cash
                     self.fills[event.account].append((sequence, event))
                 case AdlStarted() | AdlStopped():
                     self._switch(second, event)
@@ -278,7 +278,7 @@ def _affected(
         account=account,
         fills=len(fills),
         value_cash=sum(abs(fill.value_cash) for fill in fills),
-        realised_cash=sum(fill.realised_cash for fill in fills),
+        realized_pnl_cash=sum(fill.realized_pnl_cash for fill in fills),
         largest=largest,
         sequence=sequence,
         before=before,
@@ -291,7 +291,7 @@ def _row(each: Affected) -> dict[str, object]:
         "account": each.account,
         "fills": each.fills,
         "value": each.value_cash / UNIT,
-        "profit_kept": each.realised_cash / UNIT,
+        "profit_kept": each.realized_pnl_cash / UNIT,
         "contract": each.largest.contract,
         "rank": each.largest.rank,
         "score": each.largest.score,

@@ -7,7 +7,7 @@ from typing import Self
 
 from delever.core.accounting.invariants import audit
 from delever.core.engine import step
-from delever.core.kernels import Each
+from delever.core.kernels import ParallelMap
 from delever.core.messages import Command, Event
 from delever.journal.codec import decode_command, encode_command, encode_events
 from delever.journal.record import Head, Record, digest, seal, seal_snapshot
@@ -23,7 +23,7 @@ class Recorder:
     """The one writer of a journal, with the book that its records make.
 
     Opening restores the book from the newest usable snapshot and the events after it; JournalError
-    where the journal is not sound. `snapshot_every` counts records; `each` is what `step` is given.
+    where the journal is not sound. `snapshot_every` counts records; `parallel_map` is what `step` is given.
     After any error inside `submit` the book may be ahead of the journal: the recorder takes nothing
     more, and the journal has to be opened again.
     """
@@ -34,7 +34,7 @@ class Recorder:
         *,
         snapshot_every: int = SNAPSHOT_EVERY,
         progress: Progress | None = None,
-        each: Each = map,
+        parallel_map: ParallelMap = map,
     ) -> None:
         replayed = replay_events(journal, progress=progress)
         if replayed.finding is not None:
@@ -42,7 +42,7 @@ class Recorder:
         self.journal = journal
         self.book = replayed.book
         self.head = replayed.head
-        self._each = each
+        self._parallel_map = parallel_map
         self._snapshot_every = snapshot_every
         self._snapshot_sequence = replayed.began_after
         self._stopped = False
@@ -54,12 +54,14 @@ class Recorder:
         *,
         snapshot_every: int = SNAPSHOT_EVERY,
         progress: Progress | None = None,
-        each: Each = map,
+        parallel_map: ParallelMap = map,
     ) -> Self:
         """Open the journal at a path, or begin one; ':memory:' begins one that is not kept."""
         journal = SqliteJournal(path)
         try:
-            return cls(journal, snapshot_every=snapshot_every, progress=progress, each=each)
+            return cls(
+                journal, snapshot_every=snapshot_every, progress=progress, parallel_map=parallel_map
+            )
         except BaseException:
             journal.close()
             raise
@@ -79,7 +81,7 @@ class Recorder:
         records: list[Record] = []
         head = self.head
         for body, command in zip(bodies, decoded, strict=True):
-            events = step(self.book, command, self._each)
+            events = step(self.book, command, self._parallel_map)
             outcomes.append(events)
             record = self._record(head, body, events)
             records.append(record)

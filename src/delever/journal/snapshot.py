@@ -12,10 +12,10 @@ import msgspec
 
 from delever.core.book import Book
 from delever.core.book.account_tables import Table, Wallets
-from delever.core.book.contract_state import Borne, ContractState
-from delever.core.book.inventory import Inventory, Parcel
+from delever.core.book.contract_state import ContractState, OutstandingLoss
+from delever.core.book.inventory import Inventory, Tranche
 from delever.core.book.pool_state import AssetState, PoolState
-from delever.core.book.position_table import Lane
+from delever.core.book.position_table import PositionTable
 from delever.core.market.contract_terms import terms_of
 from delever.core.market.rolling_windows import RollingMean, RollingPeak, RollingVolatility
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
@@ -23,7 +23,7 @@ from delever.core.messages import (
     AdlFilled,
     DefineContract,
     DefinePool,
-    LightsRefreshed,
+    IndicatorsPublished,
     PoolObserved,
     Rating,
     Side,
@@ -58,7 +58,7 @@ class KeptWallets(KeptTable):
 
 
 class KeptLane(KeptTable):
-    """Of `Lane`; its totals and index of rows follow from the columns.
+    """Of `PositionTable`; its totals and index of rows follow from the columns.
 
     Its position numbers do not: those of positions that are closed still count for a bound.
     """
@@ -100,7 +100,7 @@ class KeptAsset(Kept):
 
 
 class KeptContract(Kept):
-    """Of `ContractState`; an inventory is kept as its parcels, in their order."""
+    """Of `ContractState`; an inventory is kept as its tranches, in their order."""
 
     definition: DefineContract
     pool: str
@@ -111,11 +111,11 @@ class KeptContract(Kept):
     asks: tuple[tuple[int, int], ...]
     depth_known: bool
     depth_missing_since_ms: dict[Side, int | None]
-    lanes: dict[Side, KeptLane]
-    inventory: dict[Side, list[Parcel]]
-    realised: int
+    tables: dict[Side, KeptLane]
+    inventory: dict[Side, list[Tranche]]
+    realized: int
     injected: int
-    profit_peak: KeptPeak
+    contract_pnl_peak: KeptPeak
     active: dict[str, int]
     near: list[str]
     exhausted: dict[Side, int]
@@ -147,10 +147,10 @@ class KeptBook(Kept):
     pools: list[KeptPool]
     open_orders: dict[tuple[str, str], tuple[str, ...]]
     outstanding: dict[int, AdlFilled]
-    losses: dict[str, list[Borne]]
+    losses: dict[str, list[OutstandingLoss]]
     last_fill: int
     last_takeover: int
-    lights: LightsRefreshed | None
+    lights: IndicatorsPublished | None
     unobserved: list[str]
 
 
@@ -205,16 +205,16 @@ def _keep_contract(state: ContractState, time_ms: int) -> KeptContract:
     return _copy(
         KeptContract,
         state,
-        lanes={side: _keep_lane(lane) for side, lane in state.lanes.items()},
-        inventory={side: list(held.parcels.values()) for side, held in state.inventory.items()},
+        tables={side: _keep_lane(table) for side, table in state.tables.items()},
+        inventory={side: list(held.tranches.values()) for side, held in state.inventory.items()},
         marks=KeptVolatility(entries=state.marks.entries()),
-        profit_peak=_keep_peak(state.profit_peak, time_ms),
+        contract_pnl_peak=_keep_peak(state.contract_pnl_peak, time_ms),
         near=sorted(state.near),
     )
 
 
-def _keep_lane(lane: Lane) -> KeptLane:
-    return _copy(KeptLane, lane, columns=lane.state(), labels=sorted(lane.labels))
+def _keep_lane(table: PositionTable) -> KeptLane:
+    return _copy(KeptLane, table, columns=table.state(), labels=sorted(table.labels))
 
 
 def _keep_table(kept: type[KeptT], table: Table) -> KeptT:
@@ -277,26 +277,26 @@ def _restore_pool(kept: KeptPool, cash_decimals: int) -> PoolState:
 def _restore_contract(kept: KeptContract, cash_decimals: int) -> ContractState:
     terms = terms_of(kept.definition, cash_decimals)
     limits = exact_limits(kept.definition.limits, cash_decimals)
-    state = ContractState(kept.definition, terms, limits, kept.profit_peak.window_ms)
-    _assign(state, kept, but=("lanes", "inventory", "marks", "profit_peak", "near"))
-    state.lanes = {side: _restore_lane(lane) for side, lane in kept.lanes.items()}
+    state = ContractState(kept.definition, terms, limits, kept.contract_pnl_peak.window_ms)
+    _assign(state, kept, but=("tables", "inventory", "marks", "contract_pnl_peak", "near"))
+    state.tables = {side: _restore_lane(table) for side, table in kept.tables.items()}
     state.inventory = {side: _restore_parcels(held) for side, held in kept.inventory.items()}
     state.marks = RollingVolatility(kept.marks.entries)
-    state.profit_peak = _restore_peak(kept.profit_peak)
+    state.contract_pnl_peak = _restore_peak(kept.contract_pnl_peak)
     state.near = set(kept.near)
     return state
 
 
-def _restore_lane(kept: KeptLane) -> Lane:
-    lane = _load(Lane(), kept)
-    lane.labels = set(kept.labels)
-    return lane
+def _restore_lane(kept: KeptLane) -> PositionTable:
+    table = _load(PositionTable(), kept)
+    table.labels = set(kept.labels)
+    return table
 
 
-def _restore_parcels(parcels: list[Parcel]) -> Inventory:
+def _restore_parcels(tranches: list[Tranche]) -> Inventory:
     inventory = Inventory()
-    for parcel in parcels:
-        inventory.add(parcel)
+    for tranche in tranches:
+        inventory.add(tranche)
     inventory.changed.clear()
     return inventory
 

@@ -67,7 +67,7 @@ class JournalError(Exception):
 class SqliteJournal:
     """Records, head and snapshots in one file; ':memory:' keeps them for the process only.
 
-    One writer at a time: an append that does not follow the head is refused. Readers may open the
+    One writer at a time: an append that does not follow the head is rejected. Readers may open the
     same file while it is written. Raises JournalError where the file is not a journal.
     """
 

@@ -12,7 +12,7 @@ class InputError(ValueError):
     """Input that cannot be used; says where it stands and why, and nothing of it was applied.
 
     `row` counts the rows of a table from 1; `line` is the line of a text file. What does not apply
-    is None or empty. `reason` is the engine's, where the engine refused.
+    is None or empty. `reason` is the engine's, where the engine rejected.
     """
 
     def __init__(

@@ -27,18 +27,18 @@ from delever.core.messages import (
     FundPool,
     PoolKind,
     PositionRow,
-    RefreshLights,
+    RefreshIndicators,
     RefreshRatings,
-    Refused,
+    Rejected,
     SetBalances,
     SetDepth,
     SetMarks,
     SetPositions,
     Side,
 )
-from delever.core.rules.ranking import rank_lane
+from delever.core.rules.ranking import rank_side
 from delever.core.units import div_floor
-from delever.core.valuation.side_valuation import view_lane
+from delever.core.valuation.side_valuation import value_side
 from delever.demo.simulation import Crash, draw, market, opening, operator
 from delever.journal import JournalError
 from delever.server.engine.service import NOW, IdReusedError, Runner
@@ -87,7 +87,7 @@ class Demo:
         told = [*opening(self._crash), *_inverse_opening(self._crash)]
         for begin in range(0, len(told), BATCH):
             await self._submit(told[begin : begin + BATCH])
-        await self._submit([RefreshRatings(time_ms=NOW), RefreshLights(time_ms=NOW)])
+        await self._submit([RefreshRatings(time_ms=NOW), RefreshIndicators(time_ms=NOW)])
         account = await self._runner.read(self._next_to_be_closed)
         self._grant(TRADER, frozenset({Role.TRADE_ACCOUNT}), (account,))
         self._grant(RISK_DESK, frozenset({Role.READ}), ())
@@ -96,7 +96,7 @@ class Demo:
     def _next_to_be_closed(self, book: Book) -> str:
         """Return who stands first among the shorts of the largest contract: the crash closes it."""
         state = next(iter(book.contracts.values()))
-        queue = rank_lane(view_lane(book, state, Side.SHORT), rules_of(book, state).ranking)
+        queue = rank_side(value_side(book, state, Side.SHORT), rules_of(book, state).ranking)
         return book.accounts.names[int(queue.view.account[queue.order[0]])]
 
     def _grant(self, key_id: str, roles: frozenset[Role], accounts: tuple[str, ...]) -> None:
@@ -128,7 +128,7 @@ class Demo:
         for outcome in await self._runner.submit(timed):
             if isinstance(outcome, IdReusedError):
                 raise outcome
-            if isinstance(outcome.committed.events[0], Refused):
+            if isinstance(outcome.committed.events[0], Rejected):
                 raise TypeError(f"the crash was drawn wrongly: {outcome.committed.events[0]}")
 
 

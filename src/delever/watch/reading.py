@@ -159,7 +159,7 @@ class Position(Reading, tag="position", frozen=True, kw_only=True):
 
 
 class Wallet(Reading, tag="wallet", frozen=True, kw_only=True):
-    """What backs the account's cross positions in one asset, without unrealised profit.
+    """What backs the account's cross positions in one asset, without unrealized profit.
 
     Where a venue tells only the whole, `with_isolated` says that isolated margins are in it.
     """

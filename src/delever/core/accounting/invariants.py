@@ -3,7 +3,7 @@
 1. The step's cash postings sum to zero in each asset, its lot postings in each contract: longs
    equal shorts plus inventory, but for what the outside has told.
 2. The book holds what it held before plus what was posted: ledger equals book.
-3. No position or parcel is below zero: nobody is closed beyond their size or onto the other side.
+3. No position or tranche is below zero: nobody is closed beyond their size or onto the other side.
 4. A pool-level price leaves the pool no worse than its limit.
 
 `audit` recomputes a whole book from its columns; it costs a pass over everything, so it runs at
@@ -43,7 +43,7 @@ def ensure(holds: bool, what: str, *values: object) -> None:
 class StepCheck:
     """Follows one step: `before(event)` ahead of each application, `close()` at the end.
 
-    Fills of a round are noted together, and then the whole lane is looked at that they were cut
+    Fills of a round are noted together, and then the whole table is looked at that they were cut
     from: it has just been ranked, which took longer.
     """
 
@@ -64,7 +64,7 @@ class StepCheck:
             elif isinstance(event, FillCancelled):
                 self._note_closing(event.fill)
         elif isinstance(event, RoundClosed):
-            ensure(event.kept_by_pool_cash >= 0, "the pool is beyond its limit", event)
+            ensure(event.rounding_residual_cash >= 0, "the pool is beyond its limit", event)
 
     def before_fills(self, fills: Fills) -> None:
         """Note what the fills of one round are about to move."""
@@ -103,22 +103,25 @@ class StepCheck:
         for event in self._reduced:
             self._check_position(event)
         for contract, side in self._lanes:
-            lane = self._book.contracts[contract].lanes[side]
-            least = lane.lots[: lane.size].min(initial=1), lane.margin[: lane.size].min(initial=0)
+            table = self._book.contracts[contract].tables[side]
+            least = (
+                table.lots[: table.size].min(initial=1),
+                table.margin[: table.size].min(initial=0),
+            )
             ensure(least[0] > 0, "a position was closed beyond its size", contract, side)
             ensure(least[1] >= 0, "a margin is negative", contract, side)
         for contract, takeover in self._parcels:
             for inventory in self._book.contracts[contract].inventory.values():
-                parcel = inventory.parcels.get(takeover)
-                closed = parcel is None or parcel.lots > 0
+                tranche = inventory.tranches.get(takeover)
+                closed = tranche is None or tranche.lots > 0
                 ensure(closed, "inventory was closed beyond its size", contract, takeover)
 
     def _check_position(self, event: TakenOver | AdlFilled) -> None:
-        lane = self._book.contracts[event.contract].lanes[event.side]
-        row = lane.find(self._book.accounts.index[event.account], event.position)
+        table = self._book.contracts[event.contract].tables[event.side]
+        row = table.find(self._book.accounts.index[event.account], event.position)
         if row is not None:
-            ensure(lane.lots.item(row) > 0, "a position was closed beyond its size", event)
-            ensure(lane.margin.item(row) >= 0, "a margin is negative", event)
+            ensure(table.lots.item(row) > 0, "a position was closed beyond its size", event)
+            ensure(table.margin.item(row) >= 0, "a margin is negative", event)
 
 
 def audit(book: Book) -> None:
@@ -127,12 +130,12 @@ def audit(book: Book) -> None:
         for side in Side:
             _audit_lane(book, state, side)
             inventory = state.inventory[side]
-            parcels = inventory.parcels.values()
+            tranches = inventory.tranches.values()
             ensure(
-                inventory.total_lots == sum(p.lots for p in parcels), "inventory lots", state.name
+                inventory.total_lots == sum(p.lots for p in tranches), "inventory lots", state.name
             )
             ensure(
-                inventory.total_cost == sum(p.cost for p in parcels), "inventory cost", state.name
+                inventory.total_cost == sum(p.cost for p in tranches), "inventory cost", state.name
             )
     for asset in book.assets.values():
         wallets = asset.wallets
@@ -140,11 +143,13 @@ def audit(book: Book) -> None:
         ensure(wallets.total == sum(wallets.balance[:n].tolist()), "wallets", asset.name)
         states = [s for s in book.contracts.values() if s.terms.settle == asset.name]
         profit, maintenance = np.zeros(n, np.int64), np.zeros(n, np.int64)
-        for lane in (state.lanes[side] for state in states for side in Side):
-            cross = ~lane.isolated[: lane.size]
-            np.add.at(profit, lane.account[: lane.size][cross], lane.profit[: lane.size][cross])
+        for table in (state.tables[side] for state in states for side in Side):
+            cross = ~table.isolated[: table.size]
+            np.add.at(profit, table.account[: table.size][cross], table.profit[: table.size][cross])
             np.add.at(
-                maintenance, lane.account[: lane.size][cross], lane.maintenance[: lane.size][cross]
+                maintenance,
+                table.account[: table.size][cross],
+                table.maintenance[: table.size][cross],
             )
         ensure(np.array_equal(profit, wallets.profit[:n]), "cross profit", asset.name)
         ensure(np.array_equal(maintenance, wallets.maintenance[:n]), "cross margin", asset.name)
@@ -157,16 +162,16 @@ def audit(book: Book) -> None:
 
 
 def _audit_lane(book: Book, state: ContractState, side: Side) -> None:
-    lane = state.lanes[side]
-    n = lane.size
-    ensure(bool(np.all(lane.lots[:n] > 0)), "an empty position is kept", state.name, side)
-    ensure(lane.total_lots == sum(lane.lots[:n].tolist()), "lots", state.name, side)
-    ensure(lane.total_cost == sum(lane.cost[:n].tolist()), "costs", state.name, side)
-    ensure(lane.total_margin == sum(lane.margin[:n].tolist()), "margins", state.name, side)
-    ensure(lane.total_lots < LIMIT, "lots exceed the numeric range", state.name, side)
-    profit, maintenance = state.valued(side, lane.lots[:n], lane.cost[:n])
-    ensure(np.array_equal(profit, lane.profit[:n]), "profit", state.name, side)
-    ensure(np.array_equal(maintenance, lane.maintenance[:n]), "maintenance", state.name, side)
-    rows = lane.index.find_all(lane.account[:n], lane.position[:n])
+    table = state.tables[side]
+    n = table.size
+    ensure(bool(np.all(table.lots[:n] > 0)), "an empty position is kept", state.name, side)
+    ensure(table.total_lots == sum(table.lots[:n].tolist()), "lots", state.name, side)
+    ensure(table.total_cost == sum(table.cost[:n].tolist()), "costs", state.name, side)
+    ensure(table.total_margin == sum(table.margin[:n].tolist()), "margins", state.name, side)
+    ensure(table.total_lots < LIMIT, "lots exceed the numeric range", state.name, side)
+    profit, maintenance = state.valued(side, table.lots[:n], table.cost[:n])
+    ensure(np.array_equal(profit, table.profit[:n]), "profit", state.name, side)
+    ensure(np.array_equal(maintenance, table.maintenance[:n]), "maintenance", state.name, side)
+    rows = table.index.find_all(table.account[:n], table.position[:n])
     ensure(np.array_equal(rows, np.arange(n)), "rows", state.name, side)
-    ensure(int(lane.account[:n].max(initial=-1)) < book.accounts.size, "accounts", state.name)
+    ensure(int(table.account[:n].max(initial=-1)) < book.accounts.size, "accounts", state.name)

@@ -16,7 +16,7 @@ from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.inventory import Inventory
-from delever.core.book.position_table import Lane, Numbers
+from delever.core.book.position_table import Numbers, PositionTable
 from delever.core.market.validation import column_of
 from delever.core.messages import Event, Side
 from delever.core.messages.fill_batch import Fills
@@ -71,7 +71,7 @@ def _against_outside(moved: Iterable[Posting], unit: str) -> Iterator[Posting]:
 
 def _balances_set(book: Book, event: m.BalancesSet) -> Iterator[Posting]:
     for account, asset, balance in zip(
-        event.accounts, event.assets, event.balances_cash, strict=True
+        event.accounts, event.assets, event.balance_cash, strict=True
     ):
         known = book.asset(asset).wallets.balance.item(book.accounts.index[account])
         moved = Posting(Part.WALLETS, asset, asset, balance - known, account)
@@ -81,33 +81,33 @@ def _balances_set(book: Book, event: m.BalancesSet) -> Iterator[Posting]:
 def _balance_columns_set(book: Book, event: m.BalanceColumnsSet) -> Iterator[Posting]:
     """Yield the total of the wallets before and after: a bulk command is one movement."""
     accounts = column_of(event.account, "<i4", 0)
-    now = exact_sum(column_of(event.balances_cash, "<i8", len(accounts)))
+    now = exact_sum(column_of(event.balance_cash, "<i8", len(accounts)))
     known = exact_sum(book.asset(event.asset).wallets.balance[accounts])
     moved = [Posting(Part.WALLETS, event.asset, event.asset, now - known)]
     yield from _against_outside(moved, event.asset)
 
 
 def _positions_set(book: Book, event: m.PositionsSet) -> Iterator[Posting]:
-    """Yield the lane's totals before and after: a command is one movement."""
-    lane, index = book.contracts[event.contract].lanes[event.side], book.accounts.index
-    cost, margin, lots = sum(event.costs_cash), sum(event.margins_cash), sum(event.lots)
+    """Yield the table's totals before and after: a command is one movement."""
+    table, index = book.contracts[event.contract].tables[event.side], book.accounts.index
+    cost, margin, lots = sum(event.cost_cash), sum(event.margin_cash), sum(event.lots)
     for account, position in zip(event.accounts, event.positions, strict=True):
-        row = lane.find(index[account], position)
+        row = table.find(index[account], position)
         if row is not None:
-            held_lots, held_cost, held_margin = lane.amounts_of(row)
+            held_lots, held_cost, held_margin = table.amounts_of(row)
             lots, cost, margin = lots - held_lots, cost - held_cost, margin - held_margin
     return _lane_moved(book, event, cost, margin, lots)
 
 
 def _position_columns_set(book: Book, event: m.PositionColumnsSet) -> Iterator[Posting]:
-    lane, told = book.contracts[event.contract].lanes[event.side], Numbers.told(event)
+    table, told = book.contracts[event.contract].tables[event.side], Numbers.told(event)
     accounts = column_of(event.account, "<i4", 0)
-    rows = lane.index.find_all(accounts, column_of(event.position, "<i4", len(accounts)))
+    rows = table.index.find_all(accounts, column_of(event.position, "<i4", len(accounts)))
     rows = rows[rows >= 0]
-    most = max(lane.largest_cost, int(abs(told.cost).max(initial=0)))
-    cost = exact_sum(told.cost, most) - exact_sum(lane.cost[rows], most)
-    margin = exact_sum(told.margin) - exact_sum(lane.margin[rows])
-    lots = int(told.lots.sum()) - int(lane.lots[rows].sum())
+    most = max(table.largest_cost, int(abs(told.cost).max(initial=0)))
+    cost = exact_sum(told.cost, most) - exact_sum(table.cost[rows], most)
+    margin = exact_sum(told.margin) - exact_sum(table.margin[rows])
+    lots = int(told.lots.sum()) - int(table.lots[rows].sum())
     return _lane_moved(book, event, cost, margin, lots)
 
 
@@ -153,7 +153,7 @@ def _unwound(book: Book, event: m.Unwound) -> Iterator[Posting]:
     asset, unit = state.terms.settle, lots_unit(event.contract)
     moved = [
         Posting(Part.INVENTORY, event.contract, asset, event.cost_cash),
-        Posting(Part.POOL, state.pool, asset, event.realised_cash),
+        Posting(Part.POOL, state.pool, asset, event.realized_pnl_cash),
     ]
     yield from _against_outside(moved, asset)
     lots = Posting(Part.INVENTORY, event.contract, unit, -event.side.sign * event.lots)
@@ -171,8 +171,8 @@ def postings_of_fills(book: Book, fills: Fills) -> Iterator[Posting]:
 
 
 _AMOUNTS = (
-    *("lots", "cost_cash", "realised_cash", "released_cash", "fee_cash"),
-    *("pool_cost_cash", "pool_realised_cash"),
+    *("lots", "cost_cash", "realized_pnl_cash", "margin_returned_cash", "fee_cash"),
+    *("pool_cost_cash", "pool_realized_pnl_cash"),
 )
 
 
@@ -181,15 +181,15 @@ def _closed(
 ) -> Iterator[Posting]:
     state = book.contracts[fill.contract]
     asset, name = state.terms.settle, fill.contract
-    lots, cost, realised, released, fee, pool_cost, pool_realised = amounts
+    lots, cost, realized, released, fee, pool_cost, pool_realized_pnl = amounts
     yield Posting(Part.POSITIONS, name, asset, cost, account)
     if released:
         yield Posting(Part.MARGINS, name, asset, -released, account)
-    yield Posting(Part.WALLETS, asset, asset, realised + released - fee, account)
+    yield Posting(Part.WALLETS, asset, asset, realized + released - fee, account)
     if fee:
         yield Posting(Part.FEES, asset, asset, fee)
     yield Posting(Part.INVENTORY, name, asset, pool_cost)
-    yield Posting(Part.POOL, fill.pool, asset, pool_realised)
+    yield Posting(Part.POOL, fill.pool, asset, pool_realized_pnl)
     unit, lots = lots_unit(name), fill.side.sign * lots
     yield Posting(Part.POSITIONS, name, unit, -lots, account)
     yield Posting(Part.INVENTORY, name, unit, lots)
@@ -199,12 +199,12 @@ def _fill_cancelled(book: Book, event: m.FillCancelled) -> Iterator[Posting]:
     return _filled(book, event.fill, -1)
 
 
-def _loss_socialised(book: Book, event: m.LossSocialised) -> Iterator[Posting]:
+def _loss_socialized(book: Book, event: m.LossSocialized) -> Iterator[Posting]:
     state = book.contracts[event.contract]
     asset = state.terms.settle
-    for account, amount in zip(event.accounts, event.amounts_cash, strict=True):
+    for account, amount in zip(event.accounts, event.amount_cash, strict=True):
         yield Posting(Part.POSITIONS, event.contract, asset, -amount, account)
-    yield Posting(Part.POOL, state.pool, asset, sum(event.amounts_cash))
+    yield Posting(Part.POOL, state.pool, asset, sum(event.amount_cash))
 
 
 _POSTINGS: dict[type[Event], Callable[[Book, Any], Iterator[Posting]]] = {
@@ -218,17 +218,17 @@ _POSTINGS: dict[type[Event], Callable[[Book, Any], Iterator[Posting]]] = {
     m.Unwound: _unwound,
     m.AdlFilled: _filled,
     m.FillCancelled: _fill_cancelled,
-    m.LossSocialised: _loss_socialised,
+    m.LossSocialized: _loss_socialized,
 }
 
 
 def _margins(book: Book, of: str, _unit: str) -> int:
-    lanes = book.contracts[of].lanes
-    return lanes[Side.LONG].total_margin + lanes[Side.SHORT].total_margin
+    tables = book.contracts[of].tables
+    return tables[Side.LONG].total_margin + tables[Side.SHORT].total_margin
 
 
 def _positions(book: Book, of: str, unit: str) -> int:
-    return _held(book.contracts[of], book.contracts[of].lanes, unit)
+    return _held(book.contracts[of], book.contracts[of].tables, unit)
 
 
 def _inventory(book: Book, of: str, unit: str) -> int:
@@ -236,7 +236,7 @@ def _inventory(book: Book, of: str, unit: str) -> int:
 
 
 def _held(
-    state: ContractState, sides: Mapping[Side, Lane] | Mapping[Side, Inventory], unit: str
+    state: ContractState, sides: Mapping[Side, PositionTable] | Mapping[Side, Inventory], unit: str
 ) -> int:
     """Return what both sides hold: in lots, or at cost, which is owed."""
     long, short = sides.values()

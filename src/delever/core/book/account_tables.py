@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from delever.core.book.account_index import Names, NumberOf
-from delever.core.kernels import Each, Revalued, kernels_for
+from delever.core.kernels import ParallelMap, Revalued, kernels_for
 from delever.core.units import Bools, Ints, exact_sum
 
 FIRST_CAPACITY = 16
@@ -180,7 +180,7 @@ class Wallets(Table):
         self.rows = np.zeros((capacity, len(self.COLUMNS)), np.int64)
         return {name: self.rows[:, place] for place, name in enumerate(self.COLUMNS)}
 
-    def largest_now(self) -> int:
+    def max_balance(self) -> int:
         """Return the largest balance that is there, without sign; `largest` is that ever was."""
         return int(abs(self.balance[: self.size]).max(initial=0))
 
@@ -195,10 +195,10 @@ class Wallets(Table):
         self.maintenance[account] = self.maintenance.item(account) + maintenance_cash
         self.changed_at[account] = self.sequence
 
-    def revalue(self, lanes: list[Revalued], each: Each) -> None:
-        """Value whole lanes at new marks; the cross wallets get the differences, exactly."""
-        if lanes:
-            kernels_for(self.size).revalue_lanes(lanes, self.rows, self.sequence, each)
+    def revalue(self, tables: list[Revalued], parallel_map: ParallelMap) -> None:
+        """Value whole tables at new marks; the cross wallets get the differences, exactly."""
+        if tables:
+            kernels_for(self.size).revalue_sides(tables, self.rows, self.sequence, parallel_map)
 
     def add(self, account: int, amount_cash: int) -> None:
         """Move cash into (or out of) an account's wallet."""

@@ -12,11 +12,11 @@ import numpy as np
 
 from delever.core import messages as m
 from delever.core.book.account_tables import Accounts
-from delever.core.book.contract_state import Borne, ContractState
-from delever.core.book.inventory import Parcel
+from delever.core.book.contract_state import ContractState, OutstandingLoss
+from delever.core.book.inventory import Tranche
 from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.book.position_table import Numbers
-from delever.core.kernels import Each, Revalued
+from delever.core.kernels import ParallelMap, Revalued
 from delever.core.market.contract_terms import terms_of
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.market.validation import column_of
@@ -44,10 +44,10 @@ class Book:
         self.pools: dict[str, PoolState] = {}
         self.open_orders: dict[tuple[str, str], tuple[str, ...]] = {}
         self.outstanding: dict[int, m.AdlFilled] = {}
-        self.losses: dict[str, list[Borne]] = {}
+        self.losses: dict[str, list[OutstandingLoss]] = {}
         self.last_fill = 0
         self.last_takeover = 0
-        self.lights: m.LightsRefreshed | None = None
+        self.lights: m.IndicatorsPublished | None = None
         self.managed = False
         self.unobserved: set[str] = set()
         self.shown: dict[str, Any] = {}
@@ -112,10 +112,10 @@ class Book:
 
     # --- one event ---
 
-    def apply(self, event: Event, each: Each = map) -> None:
+    def apply(self, event: Event, parallel_map: ParallelMap = map) -> None:
         """Change the book by one event. `each` runs parts of large work, as of a step."""
         if isinstance(event, m.MarksSet):
-            self._marks_set(event, each)
+            self._marks_set(event, parallel_map)
         else:
             _APPLY[type(event)](self, event)
 
@@ -132,10 +132,10 @@ class Book:
             self._fills_of.setdefault(account, []).append(number)
         self.last_fill = numbers[-1]
 
-    def _row_ignored(self, event: m.RowIgnored | m.RowsIgnored | m.CandidateSkipped) -> None:
+    def _row_ignored(self, event: m.RowIgnored | m.RowsIgnored | m.CounterpartySkipped) -> None:
         """Told, but nothing changes."""
 
-    _rows_ignored = _candidate_skipped = _row_ignored
+    _rows_ignored = _counterparty_skipped = _row_ignored
 
     def _accepted(self, event: m.Accepted) -> None:
         self.sequence = event.sequence
@@ -143,7 +143,7 @@ class Book:
         for asset in self.assets.values():
             asset.wallets.sequence = event.sequence
 
-    def _refused(self, _event: m.Refused) -> None:
+    def _rejected(self, _event: m.Rejected) -> None:
         self.sequence += 1
 
     def _asset_defined(self, event: m.AssetDefined) -> None:
@@ -168,7 +168,7 @@ class Book:
         window_ms = self.pools[definition.pool].definition.peak_window_ms
         terms, limits = terms_of(definition, decimals), exact_limits(definition.limits, decimals)
         state = ContractState(definition, terms, limits, window_ms)
-        state.profit_peak.observe(self.time_ms, 0)
+        state.contract_pnl_peak.observe(self.time_ms, 0)
         state.number = len(self.contracts)
         self.contracts[definition.contract] = state
 
@@ -180,7 +180,7 @@ class Book:
             asset.wallets.changed_at[row] = self.sequence
 
     def _balances_set(self, event: m.BalancesSet) -> None:
-        columns = event.accounts, event.assets, event.balances_cash
+        columns = event.accounts, event.assets, event.balance_cash
         for name, asset, balance in zip(*columns, strict=True):
             account = self.accounts.index[name]
             wallets = self.asset(asset).wallets
@@ -190,11 +190,11 @@ class Book:
 
     def _positions_set(self, event: m.PositionsSet) -> None:
         state = self.contracts[event.contract]
-        lane, wallets = state.lanes[event.side], self.asset_of(state).wallets
-        most = lane.most
+        table, wallets = state.tables[event.side], self.asset_of(state).wallets
+        most = table.most
         closed: list[tuple[int, int]] = []
-        amounts = zip(event.lots, event.costs_cash, event.margins_cash, strict=True)
-        flags = event.isolated, event.leverages_hundredths, event.under_liquidation
+        amounts = zip(event.lots, event.cost_cash, event.margin_cash, strict=True)
+        flags = event.isolated, event.leverage_hundredths, event.under_liquidation
         keys = event.accounts, event.positions
         columns = zip(*keys, amounts, zip(*flags, strict=True), strict=True)
         for name, position, told, terms in columns:
@@ -205,24 +205,24 @@ class Book:
             self.accounts.positions_version[account] = event.version
             self._acknowledge(self.accounts.positions_fill, account, name, event.last_fill)
         self._changed_lanes.add((state.name, event.side))
-        if lane.most != most:
+        if table.most != most:
             self._measure(state)
         for key in closed:
-            lane.remove(lane.row_of(*key))
+            table.remove(table.row_of(*key))
 
     def _position_columns_set(self, event: m.PositionColumnsSet) -> None:
         state = self.contracts[event.contract]
-        lane, wallets = state.lanes[event.side], self.asset_of(state).wallets
+        table, wallets = state.tables[event.side], self.asset_of(state).wallets
         accounts = column_of(event.account, "<i4", 0)
-        rows = lane.put_all(accounts, column_of(event.position, "<i4", len(accounts)))
+        rows = table.upsert_all(accounts, column_of(event.position, "<i4", len(accounts)))
         state.withdraw(event.side, rows, wallets)
-        lane.assign(rows, Numbers.told(event))
+        table.assign(rows, Numbers.told(event))
         self._changed_lanes.add((state.name, event.side))
         state.contribute(event.side, rows, wallets)
         self._measure(state)
-        closed = rows[lane.lots[rows] == 0]
+        closed = rows[table.lots[rows] == 0]
         if len(closed):
-            lane.remove_all(closed)
+            table.remove_all(closed)
         self.accounts.positions_version[accounts] = event.version
         self._acknowledge_all(self.accounts.positions_fill, accounts, event.last_fill)
 
@@ -237,7 +237,7 @@ class Book:
 
     def _balance_columns_set(self, event: m.BalanceColumnsSet) -> None:
         accounts = column_of(event.account, "<i4", 0)
-        balances = column_of(event.balances_cash, "<i8", len(accounts))
+        balances = column_of(event.balance_cash, "<i8", len(accounts))
         self.asset(event.asset).wallets.set_all(accounts, balances)
         self.accounts.balances_version[accounts] = event.version
         self._acknowledge_all(self.accounts.balances_fill, accounts, event.last_fill)
@@ -248,17 +248,17 @@ class Book:
         if event.orders:
             self.open_orders[key] = event.orders
 
-    def _marks_set(self, event: m.MarksSet, each: Each = map) -> None:
+    def _marks_set(self, event: m.MarksSet, parallel_map: ParallelMap = map) -> None:
         moved: dict[str, list[Revalued]] = {}
-        for name, mark in zip(event.contracts, event.marks_ticks, strict=True):
+        for name, mark in zip(event.contracts, event.mark_ticks, strict=True):
             state = self.contracts[name]
-            lanes = moved.setdefault(state.terms.settle, [])
-            lanes += state.mark_at(self.time_ms, mark, self.sequence)
+            tables = moved.setdefault(state.terms.settle, [])
+            tables += state.mark_at(self.time_ms, mark, self.sequence)
             self._changed[state.key] = state  # a mark engages nothing
             self._bound(state)
-        for name, lanes in moved.items():
+        for name, tables in moved.items():
             asset = self.asset(name)
-            asset.wallets.revalue(lanes, each)
+            asset.wallets.revalue(tables, parallel_map)
             if asset.bound >= LIMIT:
                 self._forget_past(asset)
 
@@ -280,14 +280,14 @@ class Book:
         if event.contract is not None:
             state = self.contracts[event.contract]
             state.injected += event.amount_cash
-            state.profit_peak.shift(taken_out)
+            state.contract_pnl_peak.shift(taken_out)
             self._touch(state)
 
     def _contract_moved(self, event: m.ContractMoved) -> None:
         state = self.contracts[event.contract]
         self.unobserved |= {event.source, event.target}
         window_ms = self.pools[event.target].definition.peak_window_ms
-        state.start_again(event.target, window_ms, self.time_ms)
+        state.reset_for_pool(event.target, window_ms, self.time_ms)
         self._touch(state)
 
     def _taken_over(self, event: m.TakenOver) -> None:
@@ -297,10 +297,10 @@ class Book:
         self._reduce(state, event.side, (account, event.position), amounts)
         asset.wallets.add(account, event.to_wallet_cash)
         self._book_profit(state, event.to_pool_cash)
-        parcel = Parcel(
+        tranche = Tranche(
             event.takeover, event.account, event.lots, event.value_cash, event.price_ticks
         )
-        state.inventory[event.side].add(parcel)
+        state.inventory[event.side].add(tranche)
         self._changed_lanes.add((state.name, event.side))
         asset.inventory_cost += event.value_cash
         self.last_takeover = event.takeover
@@ -316,7 +316,7 @@ class Book:
         state.exhausted.pop(event.side, None)
         self._changed_lanes.add((state.name, event.side))
         self.asset_of(state).inventory_cost -= event.cost_cash
-        self._book_profit(state, event.realised_cash)
+        self._book_profit(state, event.realized_pnl_cash)
 
     def _adl_filled(self, event: m.AdlFilled) -> None:
         self._move_fill(event, 1)
@@ -334,8 +334,8 @@ class Book:
         pool.observed = event
         self.unobserved.discard(pool.name)
         pool.track(self.time_ms, event.balance_cash, event.equity_cash)
-        for name, profit in zip(event.contracts, event.profits_cash, strict=True):
-            self.contracts[name].profit_peak.observe(self.time_ms, profit)
+        for name, profit in zip(event.contracts, event.contract_pnl_cash, strict=True):
+            self.contracts[name].contract_pnl_peak.observe(self.time_ms, profit)
             self.contracts[name].counted = True
 
     def _adl_started(self, event: m.AdlStarted) -> None:
@@ -358,8 +358,8 @@ class Book:
         self._touch(self.contracts[event.contract])
 
     def _notice(self, event: m.Notice) -> None:
-        if event.kind in {m.NoticeKind.ADL_NEAR, m.NoticeKind.ADL_FAR}:
-            state, near = self.contracts[event.contract], event.kind is m.NoticeKind.ADL_NEAR
+        if event.kind in {m.NoticeKind.ADL_WARNING, m.NoticeKind.ADL_WARNING_CLEARED}:
+            state, near = self.contracts[event.contract], event.kind is m.NoticeKind.ADL_WARNING
             (state.near.add if near else state.near.discard)(event.subject)
             self._touch(state)
 
@@ -371,21 +371,21 @@ class Book:
             self.contracts[rating.contract].rating = rating
             self._touch(self.contracts[rating.contract])
 
-    def _lights_refreshed(self, event: m.LightsRefreshed) -> None:
+    def _indicators_published(self, event: m.IndicatorsPublished) -> None:
         self.lights = event
 
     def _round_closed(self, event: m.RoundClosed) -> None:
         self.contracts[event.contract].exhausted.pop(event.side, None)
 
-    def _loss_socialised(self, event: m.LossSocialised) -> None:
+    def _loss_socialized(self, event: m.LossSocialized) -> None:
         state = self.contracts[event.contract]
-        columns = event.accounts, event.sides, event.positions, event.amounts_cash
+        columns = event.accounts, event.sides, event.positions, event.amount_cash
         for account, side, position, amount in zip(*columns, strict=True):
             self._reduce(state, side, (self.accounts.index[account], position), (0, -amount, 0))
-            borne = Borne(event.fill, state.name, side, position, amount)
+            borne = OutstandingLoss(event.fill, state.name, side, position, amount)
             self.losses.setdefault(account, []).append(borne)
         self.last_fill = event.fill
-        self._book_profit(state, sum(event.amounts_cash))
+        self._book_profit(state, sum(event.amount_cash))
         self._measure(state)
 
     def _withdrawal_cut_set(self, event: m.WithdrawalCutSet) -> None:
@@ -421,10 +421,10 @@ class Book:
         key = (self.accounts.index[fill.account], fill.position)
         if direction < 0:
             state.reopen(key, fill)
-        amounts = fill.lots, fill.cost_cash, fill.released_cash
+        amounts = fill.lots, fill.cost_cash, fill.margin_returned_cash
         lots, cost, margin = (direction * amount for amount in amounts)
         self._reduce(state, fill.side, key, (lots, cost, margin))
-        paid = fill.realised_cash + fill.released_cash - fill.fee_cash
+        paid = fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
         asset.wallets.add(key[0], direction * paid)
         asset.fees += direction * fill.fee_cash
         inventory = state.inventory[fill.side.opposite]
@@ -434,38 +434,41 @@ class Book:
         else:
             inventory.give_back(fill)
         asset.inventory_cost -= direction * fill.pool_cost_cash
-        self._book_profit(state, direction * fill.pool_realised_cash, fill.pool)
+        self._book_profit(state, direction * fill.pool_realized_pnl_cash, fill.pool)
 
     def _move_fills(self, fills: Fills) -> None:
         """Execute fills together: what each alone would leave, row for row."""
         first, columns = fills.first, fills.columns
         side, state = first.side, self.contracts[first.contract]
         asset, inventory = self.asset_of(state), state.inventory[side.opposite]
-        names = "position", "lots", "cost_cash", "released_cash"
+        names = "position", "lots", "cost_cash", "margin_returned_cash"
         reduced = (np.array(columns[name], np.int64) for name in names)
         self._reduce_all(state, side, np.array(fills.accounts), *reduced)
-        paid = [each.realised_cash + each.released_cash - each.fee_cash for each in fills.events]
+        paid = [
+            each.realized_pnl_cash + each.margin_returned_cash - each.fee_cash
+            for each in fills.events
+        ]
         asset.wallets.add_all(fills.accounts, paid)
         asset.fees += sum(columns["fee_cash"])
         closed = (columns[name] for name in ("takeover", "lots", "pool_cost_cash"))
-        for parcel in zip(*closed, strict=True):
-            inventory.take(*parcel)
+        for tranche in zip(*closed, strict=True):
+            inventory.take(*tranche)
         asset.inventory_cost -= sum(columns["pool_cost_cash"])
         self._changed_lanes.add((state.name, side.opposite))
-        self._book_profit(state, sum(columns["pool_realised_cash"]), first.pool)
+        self._book_profit(state, sum(columns["pool_realized_pnl_cash"]), first.pool)
 
     def _reduce_all(
         self, state: ContractState, side: Side, accounts: Ints, positions: Ints, *amounts: Ints
     ) -> None:
         """Take (lots, cost, margin) out of positions that are there; some are named again."""
-        lane, wallets = state.lanes[side], self.asset_of(state).wallets
-        rows = lane.index.find_all(accounts, positions)
+        table, wallets = state.tables[side], self.asset_of(state).wallets
+        rows = table.index.find_all(accounts, positions)
         _, from_end = np.unique(rows[::-1], return_index=True)
         each = rows[np.sort(len(rows) - 1 - from_end)]  # once, in the order of their last fills
         state.withdraw(side, each, wallets)
-        lane.take_off(rows, *amounts)
+        table.take_off(rows, *amounts)
         state.contribute(side, each, wallets)
-        lane.remove_each(each[lane.lots[each] == 0])
+        table.remove_each(each[table.lots[each] == 0])
         self._changed_lanes.add((state.name, side))
 
     def _reduce(
@@ -477,7 +480,7 @@ class Book:
     def _book_profit(self, state: ContractState, amount_cash: int, pool: str = "") -> None:
         """Pay what a contract's inventory earned into its pool (or one left since)."""
         if pool in {"", state.pool}:  # else it is no profit in the new one
-            state.realised += amount_cash
+            state.realized += amount_cash
         self._pay_pool(self.pools[pool or state.pool], amount_cash)
         self._touch(state)
 
@@ -507,11 +510,11 @@ class Book:
 
     def _forget_past(self, asset: AssetState) -> None:
         """Let the bound be that of what is there, once what has gone takes room from it."""
-        asset.wallets.largest = asset.wallets.largest_now()
+        asset.wallets.largest = asset.wallets.max_balance()
         for state in self.contracts.values():
             if self.asset_of(state) is asset:
-                for lane in state.lanes.values():
-                    lane.forget_past()
+                for table in state.tables.values():
+                    table.reset_bounds()
                 self._measure(state)
 
     def _acknowledge(self, column: Ints, account: int, name: str, last_fill: int) -> None:

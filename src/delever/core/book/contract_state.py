@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from delever.core.book.account_tables import Wallets
 from delever.core.book.inventory import Inventory
-from delever.core.book.position_table import Lane
+from delever.core.book.position_table import PositionTable
 from delever.core.kernels import Revalued, kernels_for
 from delever.core.market.contract_terms import Terms
 from delever.core.market.rolling_windows import RollingPeak, RollingVolatility
@@ -15,8 +15,8 @@ from delever.core.units import Ints
 
 
 @dataclass(frozen=True, slots=True)
-class Borne:
-    """One position's part of a socialised loss that the venue's numbers may not include yet."""
+class OutstandingLoss:
+    """One position's part of a socialized loss that the venue's numbers may not include yet."""
 
     fill: int
     contract: str
@@ -45,11 +45,11 @@ class ContractState:
         self.asks: tuple[tuple[int, int], ...] = ()
         self.depth_known = False
         self.depth_missing_since_ms: dict[Side, int | None] = {Side.LONG: None, Side.SHORT: None}
-        self.lanes = {side: Lane() for side in Side}
+        self.tables = {side: PositionTable() for side in Side}
         self.inventory = {side: Inventory() for side in Side}
-        self.realised = 0
+        self.realized = 0
         self.injected = 0
-        self.profit_peak = RollingPeak(window_ms)
+        self.contract_pnl_peak = RollingPeak(window_ms)
         self.active: dict[str, int] = {}
         self.near: set[str] = set()
         self.paused = False
@@ -59,13 +59,15 @@ class ContractState:
         self.measured_exposure = 0
         self.most_held = 0, 0
 
-    def start_again(self, pool: str, window_ms: int, time_ms: int) -> None:
+    def reset_for_pool(self, pool: str, window_ms: int, time_ms: int) -> None:
         """Stand behind another pool with no past: profit, peak and ADL state begin anew."""
         self.pool = pool
-        self.realised = 0
+        self.realized = 0
         self.injected = 0
-        self.profit_peak = RollingPeak(window_ms)
-        self.profit_peak.observe(time_ms, self.unrealised)  # a loss brought along is no drawdown
+        self.contract_pnl_peak = RollingPeak(window_ms)
+        self.contract_pnl_peak.observe(
+            time_ms, self.unrealized
+        )  # a loss brought along is no drawdown
         self.active.clear()
         self.near.clear()
         self.exhausted.clear()
@@ -84,31 +86,31 @@ class ContractState:
 
     def contribute(self, side: Side, rows: Ints, wallets: Wallets) -> None:
         """Value the rows at the mark and add them to their cross wallets."""
-        lane = self.lanes[side]
-        lane.profit[rows], lane.maintenance[rows] = self.valued(
-            side, lane.lots[rows], lane.cost[rows]
+        table = self.tables[side]
+        table.profit[rows], table.maintenance[rows] = self.valued(
+            side, table.lots[rows], table.cost[rows]
         )
         self._move(side, rows, wallets, 1)
 
     def _move(self, side: Side, rows: Ints, wallets: Wallets, sign: int) -> None:
-        lane = self.lanes[side]
-        lane.changed_at = wallets.sequence
+        table = self.tables[side]
+        table.changed_at = wallets.sequence
         kernels_for(len(rows)).contribute(
             rows,
-            lane.account,
-            lane.isolated,
-            lane.profit,
-            lane.maintenance,
+            table.account,
+            table.isolated,
+            table.profit,
+            table.maintenance,
             sign,
             wallets.rows,
             wallets.sequence,
         )
 
     def mark_at(self, time_ms: int, mark_ticks: int, sequence: int) -> list[Revalued]:
-        """Stand at a new mark from this time on; return the lanes to be valued at it."""
+        """Stand at a new mark from this time on; return the tables to be valued at it."""
         self.previous_mark, self.mark = self.mark or mark_ticks, mark_ticks
         self.marks.observe(time_ms, mark_ticks)
-        long, short = self.lanes.values()
+        long, short = self.tables.values()
         long.changed_at = short.changed_at = sequence
         factor, ticks = self.terms.per_lot(Side.LONG, mark_ticks)
         moved: list[Revalued] = [(long, factor, ticks, self.terms)] if long.size else []
@@ -129,18 +131,18 @@ class ContractState:
         It is valued at the mark; its cross wallet, before and after, gets the differences. One
         without lots stays until it is removed.
         """
-        lane, (lots, cost, margin) = self.lanes[side], amounts
-        lane.changed_at = wallets.sequence
-        row = lane.put(*key)
-        was_isolated, is_isolated = lane.isolated.item(row), terms[0]
-        gone = (0, 0) if was_isolated else (lane.profit.item(row), lane.maintenance.item(row))
-        lane.set_row(row, lots, cost, margin)
-        lane.isolated[row], lane.leverage[row], lane.under_liquidation[row] = terms
+        table, (lots, cost, margin) = self.tables[side], amounts
+        table.changed_at = wallets.sequence
+        row = table.put(*key)
+        was_isolated, is_isolated = table.isolated.item(row), terms[0]
+        gone = (0, 0) if was_isolated else (table.profit.item(row), table.maintenance.item(row))
+        table.set_row(row, lots, cost, margin)
+        table.isolated[row], table.leverage[row], table.under_liquidation[row] = terms
         profit = maintenance = 0
         if self.mark:
             value = self.terms.value_cash(side.sign * lots, self.mark)
             profit, maintenance = value - cost, self.terms.maintenance_of(abs(value))
-        lane.profit[row], lane.maintenance[row] = profit, maintenance
+        table.profit[row], table.maintenance[row] = profit, maintenance
         if is_isolated:
             profit = maintenance = 0
         if not (was_isolated and is_isolated):
@@ -150,20 +152,20 @@ class ContractState:
         self, side: Side, key: tuple[int, int], amounts: tuple[int, int, int], wallets: Wallets
     ) -> None:
         """Take (lots, cost, margin) out of a position; negative amounts put them back."""
-        lane = self.lanes[side]
-        row = lane.put(*key)
-        lots, cost, margin = lane.amounts_of(row)
+        table = self.tables[side]
+        row = table.put(*key)
+        lots, cost, margin = table.amounts_of(row)
         left = lots - amounts[0], cost - amounts[1], margin - amounts[2]
-        self.restate(side, key, left, lane.terms_of(row), wallets)
+        self.restate(side, key, left, table.terms_of(row), wallets)
         if left[0] == 0:
-            lane.remove(row)
+            table.remove(row)
 
     def reopen(self, key: tuple[int, int], fill: AdlFilled) -> None:
         """Have a position to put a fill back into, with the terms that it had."""
-        lane = self.lanes[fill.side]
-        if lane.find(*key) is None:
-            row = lane.put(*key)
-            lane.isolated[row], lane.leverage[row] = fill.isolated, fill.leverage_hundredths
+        table = self.tables[fill.side]
+        if table.find(*key) is None:
+            row = table.put(*key)
+            table.isolated[row], table.leverage[row] = fill.isolated, fill.leverage_hundredths
 
     def inventory_value(self, side: Side) -> int:
         """Return what inventory is worth at the mark in Cash; its cost before the first mark."""
@@ -172,20 +174,20 @@ class ContractState:
             return inventory.total_cost
         return self.terms.value_cash(side.sign * inventory.total_lots, self.mark)
 
-    def inventory_profit(self, side: Side) -> int:
-        """Return the unrealised profit of inventory of one side at the mark, in Cash."""
+    def inventory_pnl(self, side: Side) -> int:
+        """Return the unrealized profit of inventory of one side at the mark, in Cash."""
         return self.inventory_value(side) - self.inventory[side].total_cost
 
     @property
-    def unrealised(self) -> int:
-        """Unrealised profit of inventory on both sides, in Cash."""
-        return self.inventory_profit(Side.LONG) + self.inventory_profit(Side.SHORT)
+    def unrealized(self) -> int:
+        """Unrealized profit of inventory on both sides, in Cash."""
+        return self.inventory_pnl(Side.LONG) + self.inventory_pnl(Side.SHORT)
 
     @property
-    def holds_inventory(self) -> bool:
+    def has_inventory(self) -> bool:
         """Whether its pool holds any of it."""
         long, short = self.inventory.values()
-        return bool(long.parcels or short.parcels)
+        return bool(long.tranches or short.tranches)
 
     @property
     def engaged(self) -> bool:
@@ -194,8 +196,8 @@ class ContractState:
         Once counted with its pool it stays so: a profit that returns to 0 still has its peak.
         """
         waits = set(self.depth_missing_since_ms.values()) != {None}
-        profit = self.realised or self.injected
-        busy = profit or self.active or self.near or waits or self.holds_inventory
+        profit = self.realized or self.injected
+        busy = profit or self.active or self.near or waits or self.has_inventory
         return bool(self.counted or busy)
 
     def exposure(
@@ -219,8 +221,8 @@ class ContractState:
     ) -> tuple[int, int]:
         """Return the lots and cost of somebody who holds the largest position of every number."""
         all_lots = all_costs = 0
-        for side, lane in self.lanes.items():
-            lots, cost, numbers = lane.most_now() if now else lane.most
+        for side, table in self.tables.items():
+            lots, cost, numbers = table.current_bounds() if now else table.most
             if side in more:
                 most = more[side]
                 lots, cost = max(lots, most[0]), max(cost, most[1])
@@ -234,7 +236,7 @@ class ContractState:
             self.pool,
             self.mark,
             self.previous_mark,
-            self.realised,
+            self.realized,
             self.injected,
             self.bids,
             self.asks,
@@ -245,5 +247,5 @@ class ContractState:
         )
 
     def take_changes(self, side: Side) -> list[tuple[object, ...]]:
-        """Return the positions and parcels of one side that changed, as they are now."""
-        return [*self.lanes[side].take_changes(), *self.inventory[side].take_changes()]
+        """Return the positions and tranches of one side that changed, as they are now."""
+        return [*self.tables[side].take_changes(), *self.inventory[side].take_changes()]

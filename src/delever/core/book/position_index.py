@@ -1,7 +1,7 @@
-"""Where the position of an account stands in its lane: a table with open addressing.
+"""Where the position of an account stands in its table: a table with open addressing.
 
 Eleven bytes a position or less, none of them Python objects; finding, entering and leaving cost
-the same however large the lane is.
+the same however large the table is.
 """
 
 from typing import Protocol

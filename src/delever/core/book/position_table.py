@@ -15,7 +15,7 @@ from delever.core.units import Bools, Ints, exact_sum
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """What positions of one lane are told to be: columns of equal length, as a lane holds them."""
+    """What positions of one table are told to be: columns of equal length, as a table holds them."""
 
     lots: Ints
     cost: Ints
@@ -31,10 +31,10 @@ class Numbers:
         n = len(lots)
         return cls(
             lots,
-            column_of(event.costs_cash, "<i8", n),
+            column_of(event.cost_cash, "<i8", n),
             column_of(event.isolated, "<i1", n).astype(bool),
-            column_of(event.margins_cash, "<i8", n),
-            column_of(event.leverages_hundredths, "<i4", n, 100),
+            column_of(event.margin_cash, "<i8", n),
+            column_of(event.leverage_hundredths, "<i4", n, 100),
             column_of(event.under_liquidation, "<i1", n).astype(bool),
         )
 
@@ -43,8 +43,8 @@ FEW = 16
 """Fewer positions than that are found one by one: quicker than together."""
 
 
-class LaneColumns(NamedTuple):
-    """The columns that the kernels take, by name; a table of lanes has them in this order."""
+class KernelColumns(NamedTuple):
+    """The columns that the kernels take, by name; a table of tables has them in this order."""
 
     account: np.ndarray
     position: np.ndarray
@@ -57,7 +57,7 @@ class LaneColumns(NamedTuple):
     maintenance: Ints
 
 
-class Lane(Table):
+class PositionTable(Table):
     """All positions of one contract and side, contiguous.
 
     `lots` are without sign; `cost` and `profit` are Cash, cost signed as values are. `profit` and
@@ -103,7 +103,7 @@ class Lane(Table):
         self.changed_together: list[tuple[Ints, Ints]] = []
         self.changed_at = 0
         self.opened_or_closed = 0
-        self._columns: tuple[int, LaneColumns] = (-1, self._sliced())
+        self._columns: tuple[int, KernelColumns] = (-1, self._sliced())
         self._where: tuple[int, bytes] = (0, b"")
 
     @property
@@ -111,14 +111,14 @@ class Lane(Table):
         """The most lots, the largest cost and the most numbers of a position that ever were."""
         return self.largest_lots, self.largest_cost, len(self.labels)
 
-    def most_now(self) -> tuple[int, int, int]:
+    def current_bounds(self) -> tuple[int, int, int]:
         """Return the same of the positions that are there."""
         lots, cost = self.lots[: self.size], abs(self.cost[: self.size])
         return int(lots.max(initial=0)), int(cost.max(initial=0)), len(self._labels_now())
 
-    def forget_past(self) -> None:
+    def reset_bounds(self) -> None:
         """Let the largest be what is there."""
-        self.largest_lots, self.largest_cost, _ = self.most_now()
+        self.largest_lots, self.largest_cost, _ = self.current_bounds()
         self.labels = self._labels_now()
 
     def _labels_now(self) -> set[int]:
@@ -146,8 +146,8 @@ class Lane(Table):
         columns = self.account[: self.size].tolist(), self.position[: self.size].tolist()
         return list(zip(*columns, strict=True))
 
-    def columns(self) -> "LaneColumns":
-        """Return the columns without their spare rows; they are the lane's own, not copies."""
+    def columns(self) -> "KernelColumns":
+        """Return the columns without their spare rows; they are the table's own, not copies."""
         since, columns = self._columns
         if since != self.opened_or_closed:
             columns = self._sliced()
@@ -155,18 +155,18 @@ class Lane(Table):
         return columns
 
     def where(self) -> bytes:
-        """Return where these columns lie in memory: until the lane grows."""
+        """Return where these columns lie in memory: until the table grows."""
         capacity, where = self._where
         if capacity != self._capacity:
-            where = where_of(*(getattr(self, name) for name in LaneColumns._fields))
+            where = where_of(*(getattr(self, name) for name in KernelColumns._fields))
             self._where = self._capacity, where
         return where
 
-    def _sliced(self) -> "LaneColumns":
-        return LaneColumns(*(getattr(self, name)[: self.size] for name in LaneColumns._fields))
+    def _sliced(self) -> "KernelColumns":
+        return KernelColumns(*(getattr(self, name)[: self.size] for name in KernelColumns._fields))
 
     def positions_of(self, account: int) -> list[int]:
-        """Return the position numbers that an account holds in this lane, ascending."""
+        """Return the position numbers that an account holds in this table, ascending."""
         return [label for label in sorted(self.labels) if self.index.find(account, label) >= 0]
 
     def put(self, account: int, position: int) -> int:
@@ -181,7 +181,7 @@ class Lane(Table):
             self.index.enter(row, row + 1)
         return row
 
-    def put_all(self, accounts: Ints, positions: Ints) -> Ints:
+    def upsert_all(self, accounts: Ints, positions: Ints) -> Ints:
         """Return the rows of many positions, each named once, opened where there were none."""
         self.changed_together.append((accounts, positions))
         rows, first = self.index.find_all(accounts, positions), self.size
@@ -285,7 +285,7 @@ class Lane(Table):
         self.remove_each(rows)
 
     def load(self, state: dict[str, bytes], size: int) -> None:
-        """Take the lane back from a snapshot."""
+        """Take the table back from a snapshot."""
         super().load(state, size)
         self.opened_or_closed += 1
         self.index.rebuild()

@@ -1,7 +1,7 @@
 """One ADL round: the inventory of one contract and side meets the queue of the opposite side.
 
 The queue is ranked as the book stands when the round begins. The fills of a round are yielded
-together: each is cut from what the ones before it leave of position and parcel.
+together: each is cut from what the ones before it leave of position and tranche.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,16 +12,23 @@ import numpy as np
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.book.inventory import Parcel
-from delever.core.messages import AdlExhausted, CandidateSkipped, Event, Reason, RoundClosed, Side
+from delever.core.book.inventory import Tranche
+from delever.core.messages import (
+    AdlExhausted,
+    CounterpartySkipped,
+    Event,
+    Reason,
+    RoundClosed,
+    Side,
+)
 from delever.core.messages.fill_batch import Fills
 from delever.core.rules.adl_price import Quote
-from delever.core.rules.allocation import allocate, parcels_for
-from delever.core.rules.eligibility import refused
-from delever.core.rules.ranking import Queue, rank_lane
+from delever.core.rules.allocation import allocate, tranches_for
+from delever.core.rules.eligibility import rejected
+from delever.core.rules.ranking import Queue, rank_side
 from delever.core.rules.ruleset import Case, OrderScope, RuleSet
 from delever.core.units import Ints, scale_ppm, share_floor
-from delever.core.valuation.side_valuation import view_lane
+from delever.core.valuation.side_valuation import value_side
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +40,7 @@ class Round:
     side: Side
     rules: RuleSet
     case: Case
-    parcels: Sequence[Parcel]
+    tranches: Sequence[Tranche]
     wanted_lots: int
     quote: Quote
     queue: Queue
@@ -48,13 +55,13 @@ def deleverage(
     did not suffice. A round in which nobody can be closed is told once, and again only when the
     quantity changes.
     """
-    parcels = case.trigger.parcels(book, state, side)
-    if not parcels:
+    tranches = case.trigger.tranches(book, state, side)
+    if not tranches:
         return
-    quote = case.price.quote(book, state, side, parcels)
-    queue = rank_lane(view_lane(book, state, side.opposite), rules.ranking)
-    wanted = sum(parcel.lots for parcel in parcels)
-    run = Round(book, state, side, rules, case, parcels, wanted, quote, queue)
+    quote = case.price.quote(book, state, side, tranches)
+    queue = rank_side(value_side(book, state, side.opposite), rules.ranking)
+    wanted = sum(tranche.lots for tranche in tranches)
+    run = Round(book, state, side, rules, case, tranches, wanted, quote, queue)
     held_cost = state.inventory[side].total_cost
     rows, skips = _candidates(run)
     allocated = allocate(wanted, rules.policy.line(queue, rows))
@@ -66,33 +73,33 @@ def deleverage(
     fills = _fills(run, rows, allocated)
     if fills:
         yield fills
-    realised = sum(fills.columns["pool_realised_cash"]) if fills else 0
-    kept = _kept_by_pool(run, realised, held_cost) if filled == wanted else 0
+    realized = sum(fills.columns["pool_realized_pnl_cash"]) if fills else 0
+    kept = _kept_by_pool(run, realized, held_cost) if filled == wanted else 0
     yield _account(run, filled, kept)
     if filled < wanted:
-        reason = Reason.QUEUE_IS_EXHAUSTED if queue.view.size else Reason.LANE_IS_EMPTY
+        reason = Reason.QUEUE_EXHAUSTED if queue.view.size else Reason.NO_OPEN_POSITIONS
         yield AdlExhausted(contract=state.name, side=side, left_lots=wanted - filled, reason=reason)
 
 
-def _candidates(run: Round) -> tuple[Ints, list[CandidateSkipped]]:
+def _candidates(run: Round) -> tuple[Ints, list[CounterpartySkipped]]:
     """Return the rows that may be closed, in order of rank, and the skips of those that may not."""
     view, order = run.queue.view, run.queue.order
-    liquidated = {run.book.accounts.index[parcel.account] for parcel in run.parcels}
+    liquidated = {run.book.accounts.index[tranche.account] for tranche in run.tranches}
     passed_over = np.isin(view.account, list(liquidated))
     skips = [
-        _skip(run, row, Reason.CANDIDATE_IS_THE_LIQUIDATED_ACCOUNT, {})
+        _skip(run, row, Reason.LIQUIDATED_ACCOUNT_ITSELF, {})
         for row in order[passed_over[order]].tolist()
     ]
-    for skip, fails, left in refused(run.rules.skips, view, run.wanted_lots, run.quote.ticks):
+    for skip, fails, left in rejected(run.rules.skips, view, run.wanted_lots, run.quote.ticks):
         rows = order[(fails & ~passed_over)[order]].tolist()
         skips += [_skip(run, row, skip.reason, {skip.number: int(left[row])}) for row in rows]
         passed_over |= fails
     return order[~passed_over[order]], sorted(skips, key=lambda skip: skip.rank)
 
 
-def _skip(run: Round, row: int, reason: Reason, numbers: dict[str, int]) -> CandidateSkipped:
+def _skip(run: Round, row: int, reason: Reason, numbers: dict[str, int]) -> CounterpartySkipped:
     view = run.queue.view
-    return CandidateSkipped(
+    return CounterpartySkipped(
         contract=run.state.name,
         side=view.side,
         account=run.book.accounts.names[int(view.account[row])],
@@ -104,18 +111,22 @@ def _skip(run: Round, row: int, reason: Reason, numbers: dict[str, int]) -> Cand
 
 
 def _fills(run: Round, rows: Ints, allocated: Ints) -> Fills | None:
-    """Return the fills, candidates in order meeting parcels in order; None where there are none.
+    """Return the fills, candidates in order meeting tranches in order; None where there are none.
 
     They are made column by column, with what each costs and earns both sides, to the last unit.
     """
     taken = np.flatnonzero(allocated)
     if not len(taken):
         return None
-    closed, brought = rows[taken], [parcel.lots for parcel in run.parcels]
-    meetings = parcels_for(allocated[taken], brought)
+    closed, brought = rows[taken], [tranche.lots for tranche in run.tranches]
+    meetings = tranches_for(allocated[taken], brought)
     candidates, met, lots = (column.tolist() for column in meetings)
     state, queue, view = run.state, run.queue, run.queue.view
-    lane, row, parcels = state.lanes[view.side], closed[candidates], [run.parcels[n] for n in met]
+    table, row, tranches = (
+        state.tables[view.side],
+        closed[candidates],
+        [run.tranches[n] for n in met],
+    )
     accounts = view.account[row].tolist()
     names = run.book.accounts.names.of(accounts)
     ticks = [run.quote.ticks[number] for number in met]
@@ -123,30 +134,30 @@ def _fills(run: Round, rows: Ints, allocated: Ints) -> Fills | None:
     value = list(map(state.terms.value_cash, signed, ticks))  # floored: never against the pool
     held = view.lots[closed].tolist()
     cost = _parts(view.cost[closed].tolist(), held, candidates, lots)
-    pool_cost = _parts([parcel.cost for parcel in run.parcels], brought, met, lots)
+    pool_cost = _parts([tranche.cost for tranche in run.tranches], brought, met, lots)
     fee_ppm, first, n = run.rules.fee_ppm, run.book.last_fill + 1, len(lots)
     columns: dict[str, Sequence[object]] = {
         "fill": range(first, first + n),
-        "takeover": [parcel.takeover for parcel in parcels],
-        "takeover_price_ticks": [parcel.price_ticks for parcel in parcels],
+        "takeover": [tranche.takeover for tranche in tranches],
+        "takeover_price_ticks": [tranche.price_ticks for tranche in tranches],
         "pool": [state.pool] * n,
-        "liquidated_account": [parcel.account for parcel in parcels],
+        "liquidated_account": [tranche.account for tranche in tranches],
         "contract": [state.name] * n,
         "side": [view.side] * n,
         "account": names,
         "position": view.position[row].tolist(),
         "isolated": view.isolated[row].tolist(),
-        "leverage_hundredths": lane.leverage[row].tolist(),
+        "leverage_hundredths": table.leverage[row].tolist(),
         "lots": lots,
         "price_ticks": ticks,
         "price_rule": [run.case.price.name] * n,
         "value_cash": value,
         "cost_cash": cost,
-        "realised_cash": list(map(sub, value, cost)),
-        "released_cash": _parts(view.margin[closed].tolist(), held, candidates, lots),
+        "realized_pnl_cash": list(map(sub, value, cost)),
+        "margin_returned_cash": _parts(view.margin[closed].tolist(), held, candidates, lots),
         "fee_cash": [scale_ppm(abs(each), fee_ppm) for each in value] if fee_ppm else [0] * n,
         "pool_cost_cash": pool_cost,
-        "pool_realised_cash": list(map(sub, map(neg, value), pool_cost)),
+        "pool_realized_pnl_cash": list(map(sub, map(neg, value), pool_cost)),
         "rank": queue.rank[row].tolist(),
         "score": queue.score.value[row].tolist(),
         "light": queue.light[row].tolist(),
@@ -186,10 +197,10 @@ def _orders_to_cancel(run: Round, accounts: Sequence[str]) -> list[tuple[str, ..
     ]
 
 
-def _kept_by_pool(run: Round, realised: int, held_cost: int) -> int:
+def _kept_by_pool(run: Round, realized: int, held_cost: int) -> int:
     """Return what rounding a pool-level price to whole ticks left with the pool, in Cash."""
     target = run.quote.target_cash
-    return 0 if target is None else realised - (target - held_cost)
+    return 0 if target is None else realized - (target - held_cost)
 
 
 def _account(run: Round, filled: int, kept: int) -> RoundClosed:
@@ -202,7 +213,7 @@ def _account(run: Round, filled: int, kept: int) -> RoundClosed:
         numbers=run.quote.numbers,
         wanted_lots=run.wanted_lots,
         filled_lots=filled,
-        kept_by_pool_cash=kept,
+        rounding_residual_cash=kept,
         candidates=len(run.queue.order),
         ineligible={str(reason): len(rows) for reason, rows in run.queue.ineligible.items()},
     )

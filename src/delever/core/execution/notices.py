@@ -56,7 +56,7 @@ def _of_fill(fill: AdlFilled) -> Notice:
         "last_fill": fill.fill,
         "lots": fill.lots,
         "value_cash": abs(fill.value_cash),
-        "realised_cash": fill.realised_cash,
+        "realized_pnl_cash": fill.realized_pnl_cash,
         "rank": fill.rank,
         "orders_to_cancel": len(fill.cancel_orders),
     }
@@ -69,4 +69,4 @@ def _add(numbers: dict[str, int], fill: AdlFilled) -> None:
     numbers["last_fill"] = fill.fill
     numbers["lots"] += fill.lots
     numbers["value_cash"] += abs(fill.value_cash)
-    numbers["realised_cash"] += fill.realised_cash
+    numbers["realized_pnl_cash"] += fill.realized_pnl_cash

@@ -13,9 +13,9 @@ from delever.core.book.contract_state import ContractState
 from delever.core.engine import rules_of
 from delever.core.messages import Reason, Side
 from delever.core.rules import RuleSet
-from delever.core.rules.ranking import Queue, rank_lane
+from delever.core.rules.ranking import Queue, rank_side
 from delever.core.units import PPM, ratio_ppm
-from delever.core.valuation.side_valuation import view_lane
+from delever.core.valuation.side_valuation import value_side
 
 
 class TriggerState(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +24,7 @@ class TriggerState(msgspec.Struct, frozen=True, kw_only=True):
     trigger: str
     on: bool
     since_ms: int | None
-    progress_ppm: int
+    trigger_used_ppm: int
     price_rule: str
     numbers: dict[str, int]
 
@@ -83,7 +83,7 @@ class Lights(msgspec.Struct, frozen=True, kw_only=True):
     joint: bool
 
 
-Missing = Literal["contract_is_unknown", "account_is_unknown", "position_is_unknown"]
+Missing = Literal["unknown_contract", "unknown_account", "position_is_unknown"]
 
 
 def explain(
@@ -101,8 +101,8 @@ def explain(
         return found
     state, row = found
     rules = rules or rules_of(book, state)
-    view = view_lane(book, state, side)
-    queue = rank_lane(view, rules.ranking)
+    view = value_side(book, state, side)
+    queue = rank_side(view, rules.ranking)
     return Explanation(
         as_of=book.sequence,
         time_ms=book.time_ms,
@@ -120,7 +120,7 @@ def explain(
         equity_cash=int(view.equity[row]),
         maintenance_cash=int(view.bucket_maintenance[row]),
         margin_rate_ppm=ratio_ppm(int(view.bucket_maintenance[row]), int(view.equity[row])),
-        standing=standing_of(queue, row),
+        standing=queue_position_of(queue, row),
         queue_lots=int(view.lots[queue.order].sum()),
         opposite_inventory_lots=state.inventory[side.opposite].total_lots,
         triggers=trigger_states(book, state, rules),
@@ -133,17 +133,17 @@ def lights_of(
     """Return the lights of an account's positions in a contract, on the internal scale 1-5."""
     state, index = book.contracts.get(contract), book.accounts.index.get(account)
     if state is None:
-        return "contract_is_unknown"
+        return "unknown_contract"
     if index is None:
-        return "account_is_unknown"
+        return "unknown_account"
     ranking = (rules or rules_of(book, state)).ranking
     shown: dict[Side, int] = {}
     cross = bool(book.accounts.hedge_mode[index])
-    for side, lane in state.lanes.items():
-        light = rank_lane(view_lane(book, state, side), ranking).light
-        rows = [lane.row_of(index, number) for number in lane.positions_of(index)]
+    for side, table in state.tables.items():
+        light = rank_side(value_side(book, state, side), ranking).light
+        rows = [table.row_of(index, number) for number in table.positions_of(index)]
         shown[side] = max((int(light[row]) for row in rows), default=0)
-        cross = cross and bool(rows) and not lane.isolated[rows].any()
+        cross = cross and bool(rows) and not table.isolated[rows].any()
     if joint := ranking.joint and cross:
         shown = dict.fromkeys(Side, max(shown.values()))
     return Lights(as_of=book.sequence, long=shown[Side.LONG], short=shown[Side.SHORT], joint=joint)
@@ -159,7 +159,7 @@ def trigger_states(book: Book, state: ContractState, rules: RuleSet) -> tuple[Tr
                 trigger=case.trigger.name,
                 on=case.trigger.name in state.active,
                 since_ms=state.active.get(case.trigger.name),
-                progress_ppm=min(max(reading.progress_ppm, 0), PPM),
+                trigger_used_ppm=min(max(reading.trigger_used_ppm, 0), PPM),
                 price_rule=case.price.name,
                 numbers=reading.numbers,
             )
@@ -170,18 +170,18 @@ def trigger_states(book: Book, state: ContractState, rules: RuleSet) -> tuple[Tr
 def find_position(
     book: Book, contract: str, side: Side, account: str, position: int
 ) -> tuple[ContractState, int] | Missing:
-    """Return a position's contract and its row in the lane, or what is not there."""
+    """Return a position's contract and its row in the table, or what is not there."""
     state = book.contracts.get(contract)
     if state is None:
-        return "contract_is_unknown"
+        return "unknown_contract"
     index = book.accounts.index.get(account)
     if index is None:
-        return "account_is_unknown"
-    row = state.lanes[side].find(index, position)
+        return "unknown_account"
+    row = state.tables[side].find(index, position)
     return "position_is_unknown" if row is None else (state, row)
 
 
-def standing_of(queue: Queue, row: int) -> Standing:
+def queue_position_of(queue: Queue, row: int) -> Standing:
     """Return where the position in a row of a queue stands."""
     return Standing(
         lots=int(queue.view.lots[row]),

@@ -1,7 +1,7 @@
 """What one change would make of a position's place, everybody else as they are.
 
 The position and what it moves in its own account (the cross wallet, the account's other positions,
-a hedge) are valued as the engine would value them after the change; then the same lane is ranked.
+a hedge) are valued as the engine would value them after the change; then the same table is ranked.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ import numpy as np
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.engine import rules_of
-from delever.core.explain.explanation import Missing, Standing, find_position, standing_of
+from delever.core.explain.explanation import Missing, Standing, find_position, queue_position_of
 from delever.core.intake.snapshots import MAX_LEVERAGE_HUNDREDTHS
-from delever.core.market.validation import Refusal, refuse_unless
+from delever.core.market.validation import Rejection, reject_unless
 from delever.core.messages import Reason, Side
 from delever.core.rules import RuleSet
-from delever.core.rules.ranking import Queue, rank_lane
+from delever.core.rules.ranking import Queue, rank_side
 from delever.core.units import LIMIT, share_floor
-from delever.core.valuation.side_valuation import LaneView, view_lane
+from delever.core.valuation.side_valuation import SideValuation, value_side
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, tag_field="change"):
@@ -64,7 +64,7 @@ AnyChange = AddMargin | PartialClose | SetLeverage | OpenHedge
 class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
     """The same position before and after one change, everybody else as they are.
 
-    A position closed whole has no place after it: `position_is_closed`.
+    A position closed whole has no place after it: `position_closed`.
     """
 
     change: AnyChange
@@ -95,15 +95,15 @@ def what_if(
         return found
     state, row = found
     ranking = (rules or rules_of(book, state)).ranking
-    held = _Held(book, state, view_lane(book, state, side), row)
+    held = _Held(book, state, value_side(book, state, side), row)
     try:
         changed = _view_after(held, _effect(held, change))
-    except Refusal as refusal:
+    except Rejection as refusal:
         return Impossible(field=refusal.field, reason=refusal.reason)
     return WhatIf(
         change=change,
-        before=standing_of(rank_lane(held.view, ranking), row),
-        after=_standing_after(rank_lane(changed, ranking), row),
+        before=queue_position_of(rank_side(held.view, ranking), row),
+        after=_standing_after(rank_side(changed, ranking), row),
     )
 
 
@@ -121,11 +121,11 @@ class _Worth(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """One position: a row of the view of its lane."""
+    """One position: a row of the view of its table."""
 
     book: Book
     state: ContractState
-    view: LaneView
+    view: SideValuation
     row: int
 
     def number(self, column: str) -> int:
@@ -140,7 +140,7 @@ class _Held:
     @property
     def leverage_hundredths(self) -> int:
         """The leverage that is set."""
-        return int(self.state.lanes[self.view.side].leverage[self.row])
+        return int(self.state.tables[self.view.side].leverage[self.row])
 
     @property
     def hedge_mode(self) -> bool:
@@ -179,7 +179,7 @@ def _effect(held: _Held, change: AnyChange) -> _Effect:
 
 def _add_margin(held: _Held, amount_cash: int) -> _Effect:
     margin = held.number("margin") + (amount_cash if held.isolated else 0)
-    refuse_unless(margin >= 0, "amount_cash", amount_cash, Reason.NUMBER_MUST_NOT_BE_NEGATIVE)
+    reject_unless(margin >= 0, "amount_cash", amount_cash, Reason.NEGATIVE_NOT_ALLOWED)
     return _Effect(
         lots=held.number("lots"),
         cost_cash=held.number("cost"),
@@ -193,7 +193,7 @@ def _close(held: _Held, lots: int) -> _Effect:
     """Return the position with lots closed at the mark, split exactly as an ADL fill splits it."""
     _check_lots(held, lots)
     whole, cost, margin = (held.number(column) for column in ("lots", "cost", "margin"))
-    refuse_unless(lots <= whole, "lots", lots, Reason.EXCEEDS_POSITION)
+    reject_unless(lots <= whole, "lots", lots, Reason.EXCEEDS_POSITION)
     gone_cost, released = (share_floor(amount, lots, whole) for amount in (cost, margin))
     value = held.state.terms.value_cash(held.view.side.sign * lots, held.state.mark)
     return _Effect(
@@ -207,7 +207,7 @@ def _close(held: _Held, lots: int) -> _Effect:
 
 def _set_leverage(held: _Held, hundredths: int) -> _Effect:
     inside = 0 < hundredths <= MAX_LEVERAGE_HUNDREDTHS
-    refuse_unless(inside, "leverage_hundredths", hundredths, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
+    reject_unless(inside, "leverage_hundredths", hundredths, Reason.OUT_OF_RANGE)
     margin = held.number("margin")
     wanted = _initial(held.number("entry_notional"), hundredths) if held.isolated else margin
     return _Effect(
@@ -223,18 +223,18 @@ def _hedge(held: _Held, lots: int) -> _Effect:
     """Return the position as it is, with what the lots on the other side do to its account."""
     _check_lots(held, lots)
     state, side = held.state, held.view.side.opposite
-    lane = state.lanes[side]
-    row = lane.find(held.number("account"), held.number("position"))
+    table = state.tables[side]
+    row = table.find(held.number("account"), held.number("position"))
     isolated, leverage = held.isolated, held.leverage_hundredths
     whole = cost = 0
     if row is not None:
-        isolated, leverage = bool(lane.isolated[row]), int(lane.leverage[row])
-        whole, cost = int(lane.lots[row]), int(lane.cost[row])
+        isolated, leverage = bool(table.isolated[row]), int(table.leverage[row])
+        whole, cost = int(table.lots[row]), int(table.cost[row])
     fits = state.terms.in_range(whole + lots, state.mark)
-    refuse_unless(fits, "lots", lots, Reason.EXCEEDS_NUMERIC_RANGE)
+    reject_unless(fits, "lots", lots, Reason.EXCEEDS_NUMERIC_RANGE)
     added = state.terms.value_cash(side.sign * lots, state.mark)
     fits = abs(cost + added) < LIMIT
-    refuse_unless(fits, "lots", lots, Reason.EXCEEDS_NUMERIC_RANGE)
+    reject_unless(fits, "lots", lots, Reason.EXCEEDS_NUMERIC_RANGE)
     after = _worth(state, side, whole + lots, cost + added)
     return _Effect(
         lots=held.number("lots"),
@@ -248,8 +248,8 @@ def _hedge(held: _Held, lots: int) -> _Effect:
 
 def _check_lots(held: _Held, lots: int) -> None:
     has_mark = held.state.mark > 0
-    refuse_unless(has_mark, "contract", held.state.name, Reason.CONTRACT_HAS_NO_MARK)
-    refuse_unless(lots > 0, "lots", lots, Reason.NUMBER_MUST_BE_POSITIVE)
+    reject_unless(has_mark, "contract", held.state.name, Reason.MISSING_MARK_PRICE)
+    reject_unless(lots > 0, "lots", lots, Reason.NOT_POSITIVE)
 
 
 def _initial(value_cash: int, leverage_hundredths: int) -> int:
@@ -263,11 +263,11 @@ def _worth(state: ContractState, side: Side, lots: int, cost_cash: int) -> _Wort
     return _Worth(int(profit[0]), abs(cost_cash + int(profit[0])), int(maintenance[0]))
 
 
-# --- the lane after the change ---
+# --- the table after the change ---
 
 
-def _view_after(held: _Held, effect: _Effect) -> LaneView:
-    """Return the lane with the account's rows as they would be; refused beyond the range."""
+def _view_after(held: _Held, effect: _Effect) -> SideValuation:
+    """Return the table with the account's rows as they would be; rejected beyond the range."""
     worth = _worth(held.state, held.view.side, effect.lots, effect.cost_cash)
     account = held.view.account == held.number("account")
     cross = np.flatnonzero(account & ~held.view.isolated).tolist()
@@ -283,7 +283,7 @@ def _view_after(held: _Held, effect: _Effect) -> LaneView:
     for numbers in changes.values():
         for number in numbers.values():
             fits = abs(number) < LIMIT
-            refuse_unless(fits, "change", number, Reason.EXCEEDS_NUMERIC_RANGE)
+            reject_unless(fits, "change", number, Reason.EXCEEDS_NUMERIC_RANGE)
     return held.view.with_rows(changes)
 
 
@@ -310,7 +310,9 @@ def _own_columns(held: _Held, effect: _Effect, worth: _Worth) -> dict[str, int]:
     return columns
 
 
-def _bucket_columns(view: LaneView, row: int, wallet_cash: int, moved: _Worth) -> dict[str, int]:
+def _bucket_columns(
+    view: SideValuation, row: int, wallet_cash: int, moved: _Worth
+) -> dict[str, int]:
     """Return what a cross position is told of its account's wallet."""
     return {
         "balance": int(view.balance[row]) + wallet_cash,
@@ -323,12 +325,12 @@ def _bucket_columns(view: LaneView, row: int, wallet_cash: int, moved: _Worth) -
 def _join(held: _Held, hedge: _Worth, cross: list[int], changes: dict[int, dict[str, int]]) -> None:
     """Give the account's cross positions the sums of both sides, where both are held."""
     state, side = held.state, held.view.side.opposite
-    lane, account = state.lanes[side], held.number("account")
+    table, account = state.tables[side], held.number("account")
     other = hedge
-    for number in lane.positions_of(account):
-        row = lane.row_of(account, number)
-        if not lane.isolated[row]:
-            other = other.plus(_worth(state, side, int(lane.lots[row]), int(lane.cost[row])))
+    for number in table.positions_of(account):
+        row = table.row_of(account, number)
+        if not table.isolated[row]:
+            other = other.plus(_worth(state, side, int(table.lots[row]), int(table.cost[row])))
     if other.notional == 0:
         return
     own = {
@@ -342,7 +344,7 @@ def _join(held: _Held, hedge: _Worth, cross: list[int], changes: dict[int, dict[
 
 def _standing_after(queue: Queue, row: int) -> Standing:
     """Return where the position stands; of one that is closed only that nobody counts it."""
-    standing = standing_of(queue, row)
+    standing = queue_position_of(queue, row)
     if standing.lots > 0:
         return standing
     return Standing(
@@ -353,5 +355,5 @@ def _standing_after(queue: Queue, row: int) -> Standing:
         ahead_lots=0,
         score=0,
         parts=dict.fromkeys(standing.parts, 0),
-        reason=Reason.POSITION_IS_CLOSED,
+        reason=Reason.POSITION_CLOSED,
     )

@@ -12,11 +12,11 @@ POSITION_TYPES: dict[str, str] = {
     "contract": "<i4",
     "side": "<i1",
     "lots": "<i8",
-    "costs_cash": "<i8",
+    "cost_cash": "<i8",
     "position": "<i4",
     "isolated": "<i1",
-    "margins_cash": "<i8",
-    "leverages_hundredths": "<i4",
+    "margin_cash": "<i8",
+    "leverage_hundredths": "<i4",
     "under_liquidation": "<i1",
 }
 """How each column of `SetPositionColumns` is packed."""

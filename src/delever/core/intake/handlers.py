@@ -1,7 +1,7 @@
 """Commands -> events, or a refusal that names field and value.
 
 Everything a command says is checked here, before anything happens, so a command is applied whole or
-not at all. What a venue may legitimately send late or twice is not refused but ignored with a
+not at all. What a venue may legitimately send late or twice is not rejected but ignored with a
 reason: rows older than what the book knows.
 """
 
@@ -19,11 +19,11 @@ from delever.core.intake.bulk_snapshots import (
 from delever.core.intake.snapshots import set_balances, set_positions
 from delever.core.market.contract_terms import terms_of
 from delever.core.market.validation import (
-    Refusal,
+    Rejection,
     read_cash,
     read_count,
     read_scaled,
-    refuse_unless,
+    reject_unless,
 )
 from delever.core.messages import Event, FundingReason, PoolKind, Reason, Side, TriggerLimits
 from delever.core.rules import RULE_SETS
@@ -35,14 +35,14 @@ from delever.core.valuation.numeric_range import check_inventory, check_range, t
 MAX_CASH_DECIMALS = 12
 
 
-def admit(book: Book, command: m.Command) -> list[Event] | m.Refused:
-    """Return the events that a command itself causes, or why it is refused."""
+def admit(book: Book, command: m.Command) -> list[Event] | m.Rejected:
+    """Return the events that a command itself causes, or why it is rejected."""
     try:
         time_ms = read_count("time_ms", command.time_ms)
-        refuse_unless(time_ms >= book.time_ms, "time_ms", time_ms, Reason.TIME_RUNS_BACKWARDS)
+        reject_unless(time_ms >= book.time_ms, "time_ms", time_ms, Reason.TIME_IN_PAST)
         return list(_ADMIT[type(command)](book, command))
-    except Refusal as refusal:
-        return m.Refused(
+    except Rejection as refusal:
+        return m.Rejected(
             command=str(command.__struct_config__.tag),
             reason=refusal.reason,
             field=refusal.field,
@@ -51,31 +51,25 @@ def admit(book: Book, command: m.Command) -> list[Event] | m.Refused:
 
 
 def _define_asset(book: Book, command: m.DefineAsset) -> list[Event]:
-    refuse_unless(bool(command.asset), "asset", "", Reason.NAME_MUST_NOT_BE_EMPTY)
+    reject_unless(bool(command.asset), "asset", "", Reason.EMPTY_NAME)
     decimals = command.cash_decimals
-    refuse_unless(
-        0 <= decimals <= MAX_CASH_DECIMALS,
-        "cash_decimals",
-        decimals,
-        Reason.NUMBER_MUST_BE_WITHIN_RANGE,
+    reject_unless(
+        0 <= decimals <= MAX_CASH_DECIMALS, "cash_decimals", decimals, Reason.OUT_OF_RANGE
     )
-    refuse_unless(command.asset not in book.assets, "asset", command.asset, Reason.ASSET_IS_IN_USE)
+    reject_unless(
+        command.asset not in book.assets, "asset", command.asset, Reason.ASSET_ALREADY_DEFINED
+    )
     return [m.AssetDefined(asset=command.asset, cash_decimals=decimals)]
 
 
 def _define_pool(book: Book, command: m.DefinePool) -> list[Event]:
     _check_new_name("pool", command.pool, book.pools)
-    refuse_unless(bool(command.asset), "asset", "", Reason.NAME_MUST_NOT_BE_EMPTY)
-    refuse_unless(command.rules in RULE_SETS, "rules", command.rules, Reason.RULES_ARE_UNKNOWN)
+    reject_unless(bool(command.asset), "asset", "", Reason.EMPTY_NAME)
+    reject_unless(command.rules in RULE_SETS, "rules", command.rules, Reason.UNKNOWN_RULE_SET)
     slippage = read_scaled("max_slippage", command.max_slippage, 6)
-    refuse_unless(
-        0 <= slippage <= PPM,
-        "max_slippage",
-        command.max_slippage,
-        Reason.NUMBER_MUST_BE_WITHIN_RANGE,
-    )
+    reject_unless(0 <= slippage <= PPM, "max_slippage", command.max_slippage, Reason.OUT_OF_RANGE)
     window_ms = read_count("peak_window_ms", command.peak_window_ms)
-    refuse_unless(window_ms > 0, "peak_window_ms", window_ms, Reason.NUMBER_MUST_BE_POSITIVE)
+    reject_unless(window_ms > 0, "peak_window_ms", window_ms, Reason.NOT_POSITIVE)
     _check_limits(book, command.asset, command.limits)
     return [m.PoolDefined(definition=command)]
 
@@ -89,7 +83,7 @@ def _define_contract(book: Book, command: m.DefineContract) -> list[Event]:
 
 
 def _define_account(_book: Book, command: m.DefineAccount) -> list[Event]:
-    refuse_unless(bool(command.account), "account", "", Reason.NAME_MUST_NOT_BE_EMPTY)
+    reject_unless(bool(command.account), "account", "", Reason.EMPTY_NAME)
     return [
         m.AccountDefined(
             account=command.account, hedge_mode=command.hedge_mode, adl_exempt=command.adl_exempt
@@ -104,10 +98,10 @@ def _set_marks(book: Book, command: m.SetMarks) -> list[Event]:
         state = _contract(book, field, name)
         ticks[name] = state.terms.read_ticks(field, price)
         fits = state.terms.in_range(1, ticks[name])
-        refuse_unless(fits, field, price, Reason.EXCEEDS_NUMERIC_RANGE)
+        reject_unless(fits, field, price, Reason.EXCEEDS_NUMERIC_RANGE)
     check_range(book, ticks)
     check_inventory(book, ticks)
-    return [m.MarksSet(contracts=tuple(ticks), marks_ticks=tuple(ticks.values()))]
+    return [m.MarksSet(contracts=tuple(ticks), mark_ticks=tuple(ticks.values()))]
 
 
 def _set_depth(book: Book, command: m.SetDepth) -> list[Event]:
@@ -129,13 +123,9 @@ def _levels(
     for number, (price, quantity) in enumerate(levels):
         ticks = state.terms.read_ticks(f"{field}[{number}].price", price)
         lots = state.terms.read_lots(f"{field}[{number}].quantity", quantity)
-        refuse_unless(
-            lots > 0, f"{field}[{number}].quantity", quantity, Reason.NUMBER_MUST_BE_POSITIVE
-        )
+        reject_unless(lots > 0, f"{field}[{number}].quantity", quantity, Reason.NOT_POSITIVE)
         worse = not exact or closes.sign * (exact[-1][0] - ticks) > 0
-        refuse_unless(
-            worse, f"{field}[{number}].price", price, Reason.BIDS_MUST_DESCEND_AND_ASKS_ASCEND
-        )
+        reject_unless(worse, f"{field}[{number}].price", price, Reason.INVALID_DEPTH_ORDER)
         exact.append((ticks, lots))
     return tuple(exact)
 
@@ -143,7 +133,7 @@ def _levels(
 def _takeover(book: Book, command: m.Takeover) -> list[Event]:
     account = book.accounts.index.get(command.account)
     if account is None:
-        raise Refusal("account", command.account, Reason.ACCOUNT_IS_UNKNOWN)
+        raise Rejection("account", command.account, Reason.UNKNOWN_ACCOUNT)
     if command.contract is not None:
         _contract(book, "contract", command.contract)
     holdings = [
@@ -151,37 +141,37 @@ def _takeover(book: Book, command: m.Takeover) -> list[Event]:
         for holding in holdings_of(book, account)
         if command.contract in (None, holding.state.name) and command.side in (None, holding.side)
     ]
-    refuse_unless(bool(holdings), "account", command.account, Reason.NOTHING_TO_TAKE_OVER)
+    reject_unless(bool(holdings), "account", command.account, Reason.NO_OPEN_POSITION)
     for holding in holdings:
         name = holding.state.name
-        refuse_unless(holding.state.mark > 0, "contract", name, Reason.CONTRACT_HAS_NO_MARK)
+        reject_unless(holding.state.mark > 0, "contract", name, Reason.MISSING_MARK_PRICE)
     ticks: Ticks | None = None
     if command.price is not None:
         if command.contract is None:
-            raise Refusal("contract", "", Reason.PRICE_NEEDS_CONTRACT)
+            raise Rejection("contract", "", Reason.PRICE_WITHOUT_CONTRACT)
         ticks = holdings[0].state.terms.read_ticks("price", command.price)
         for holding in holdings:
-            lots = int(holding.state.lanes[holding.side].lots[holding.row])
+            lots = int(holding.state.tables[holding.side].lots[holding.row])
             fits = holding.state.terms.in_range(lots, ticks)
-            refuse_unless(fits, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
-    taken = take_over(book, holdings, ticks, Reason.VENUE_SAYS_SO)
+            reject_unless(fits, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
+    taken = take_over(book, holdings, ticks, Reason.VENUE_TAKEOVER)
     fits = takeover_fits(book, taken)
-    refuse_unless(fits, "account", command.account, Reason.EXCEEDS_NUMERIC_RANGE)
+    reject_unless(fits, "account", command.account, Reason.EXCEEDS_NUMERIC_RANGE)
     return taken
 
 
 def _unwind_fill(book: Book, command: m.UnwindFill) -> list[Event]:
     state = _contract(book, "contract", command.contract)
     lots = state.terms.read_lots("quantity", command.quantity)
-    refuse_unless(lots > 0, "quantity", command.quantity, Reason.NUMBER_MUST_BE_POSITIVE)
+    reject_unless(lots > 0, "quantity", command.quantity, Reason.NOT_POSITIVE)
     held = state.inventory[command.side].total_lots
-    refuse_unless(lots <= held, "quantity", command.quantity, Reason.EXCEEDS_INVENTORY)
+    reject_unless(lots <= held, "quantity", command.quantity, Reason.EXCEEDS_INVENTORY)
     ticks = state.terms.read_ticks("price", command.price)
     fits = state.terms.in_range(lots, ticks)
-    refuse_unless(fits, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
+    reject_unless(fits, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
     unwound = tuple(unwind(state, command.side, lots, ticks))
-    left = book.pool_of(state).balance + sum(each.realised_cash for each in unwound)
-    refuse_unless(abs(left) < LIMIT, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
+    left = book.pool_of(state).balance + sum(each.realized_pnl_cash for each in unwound)
+    reject_unless(abs(left) < LIMIT, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
     return [*unwound]
 
 
@@ -192,19 +182,19 @@ _EITHER = {FundingReason.CORRECTION}
 def _fund_pool(book: Book, command: m.FundPool) -> list[Event]:
     pool = book.pools.get(command.pool)
     if pool is None:
-        raise Refusal("pool", command.pool, Reason.POOL_IS_UNKNOWN)
+        raise Rejection("pool", command.pool, Reason.UNKNOWN_POOL)
     amount = read_cash("amount", command.amount, book.asset(pool.asset).cash_decimals)
     agrees = amount != 0 and (
         command.reason in _EITHER or (amount < 0) == (command.reason in _OUTFLOWS)
     )
-    refuse_unless(agrees, "amount", command.amount, Reason.AMOUNT_CONTRADICTS_REASON)
+    reject_unless(agrees, "amount", command.amount, Reason.AMOUNT_SIGN_MISMATCH)
     left = pool.balance + amount
-    refuse_unless(abs(left) < LIMIT, "amount", command.amount, Reason.EXCEEDS_NUMERIC_RANGE)
+    reject_unless(abs(left) < LIMIT, "amount", command.amount, Reason.EXCEEDS_NUMERIC_RANGE)
     covered = amount > 0 or left >= 0 or command.reason is FundingReason.CORRECTION
-    refuse_unless(covered, "amount", command.amount, Reason.EXCEEDS_POOL_BALANCE)
+    reject_unless(covered, "amount", command.amount, Reason.EXCEEDS_POOL_BALANCE)
     if command.contract is not None:
         member = _contract(book, "contract", command.contract).pool == pool.name
-        refuse_unless(member, "contract", command.contract, Reason.CONTRACT_IS_NOT_IN_POOL)
+        reject_unless(member, "contract", command.contract, Reason.CONTRACT_NOT_IN_POOL)
     return [
         m.PoolFunded(
             pool=pool.name,
@@ -219,14 +209,14 @@ def _fund_pool(book: Book, command: m.FundPool) -> list[Event]:
 def _move_contract(book: Book, command: m.MoveContract) -> list[Event]:
     state = _contract(book, "contract", command.contract)
     moves = command.pool != state.pool
-    refuse_unless(moves, "pool", command.pool, Reason.POOL_HOLDS_CONTRACT_ALREADY)
+    reject_unless(moves, "pool", command.pool, Reason.CONTRACT_ALREADY_IN_POOL)
     _check_pool_takes(book, command.pool, state.terms.settle)
     stopped = [
         m.AdlStopped(
             contract=state.name,
             pool=state.pool,
             trigger=trigger,
-            reason=Reason.CONTRACT_LEFT_THE_POOL,
+            reason=Reason.CONTRACT_MOVED_TO_OTHER_POOL,
             numbers={},
         )
         for trigger in state.active
@@ -240,10 +230,10 @@ def _move_contract(book: Book, command: m.MoveContract) -> list[Event]:
 def _cancel_adl(book: Book, command: m.CancelAdl) -> list[Event]:
     fill = book.outstanding.get(command.fill)
     if fill is None:
-        raise Refusal("fill", command.fill, Reason.FILL_IS_NOT_OUTSTANDING)
+        raise Rejection("fill", command.fill, Reason.FILL_NOT_OUTSTANDING)
     account = book.accounts.index[fill.account]
     included = max(book.accounts.balances_fill[account], book.accounts.positions_fill[account])
-    refuse_unless(fill.fill > included, "fill", fill.fill, Reason.FILL_IS_NOT_OUTSTANDING)
+    reject_unless(fill.fill > included, "fill", fill.fill, Reason.FILL_NOT_OUTSTANDING)
     return [m.FillCancelled(fill=fill, note=command.note)]
 
 
@@ -254,24 +244,24 @@ def _pause_adl(book: Book, command: m.PauseAdl) -> list[Event]:
 
 def _force_adl(book: Book, command: m.ForceAdl) -> list[Event]:
     state = _contract(book, "contract", command.contract)
-    refuse_unless(state.mark > 0, "contract", state.name, Reason.CONTRACT_HAS_NO_MARK)
+    reject_unless(state.mark > 0, "contract", state.name, Reason.MISSING_MARK_PRICE)
     rules = RULE_SETS[book.pool_of(state).definition.rules]
-    refuse_unless(bool(rules.cases), "contract", state.name, Reason.RULES_HAVE_NO_QUEUE)
-    held = any(case.trigger.parcels(book, state, side) for case in rules.cases for side in Side)
-    refuse_unless(held, "contract", state.name, Reason.NO_INVENTORY_CAN_BE_CLOSED)
+    reject_unless(bool(rules.cases), "contract", state.name, Reason.ADL_QUEUE_NOT_SUPPORTED)
+    held = any(case.trigger.tranches(book, state, side) for case in rules.cases for side in Side)
+    reject_unless(held, "contract", state.name, Reason.NO_INVENTORY_TO_CLOSE)
     return [m.AdlForced(contract=state.name, note=command.note)]
 
 
 def _refresh_ratings(book: Book, command: m.RefreshRatings) -> list[Event]:
     for number, name in enumerate(command.contracts):
         field = f"contracts[{number}]"
-        refuse_unless(name not in command.contracts[:number], field, name, Reason.ROW_IS_REPEATED)
+        reject_unless(name not in command.contracts[:number], field, name, Reason.DUPLICATE_ROW)
         has_mark = _contract(book, field, name).mark > 0
-        refuse_unless(has_mark, field, name, Reason.CONTRACT_HAS_NO_MARK)
+        reject_unless(has_mark, field, name, Reason.MISSING_MARK_PRICE)
     return []
 
 
-def _refresh_lights(_book: Book, _command: m.RefreshLights) -> list[Event]:
+def _refresh_lights(_book: Book, _command: m.RefreshIndicators) -> list[Event]:
     return []
 
 
@@ -282,23 +272,23 @@ def _set_time(_book: Book, _command: m.SetTime) -> list[Event]:
 def _contract(book: Book, field: str, name: str) -> ContractState:
     state = book.contracts.get(name)
     if state is None:
-        raise Refusal(field, name, Reason.CONTRACT_IS_UNKNOWN)
+        raise Rejection(field, name, Reason.UNKNOWN_CONTRACT)
     return state
 
 
 def _check_new_name(field: str, name: str, known: dict[str, Any]) -> None:
-    refuse_unless(bool(name), field, "", Reason.NAME_MUST_NOT_BE_EMPTY)
-    refuse_unless(name not in known, field, name, Reason.NAME_IS_DEFINED_ALREADY)
+    reject_unless(bool(name), field, "", Reason.EMPTY_NAME)
+    reject_unless(name not in known, field, name, Reason.ALREADY_DEFINED)
 
 
 def _check_pool_takes(book: Book, name: str, asset: str) -> None:
     """Refuse a pool that is unknown, settles in another asset, or is isolated and occupied."""
     pool = book.pools.get(name)
     if pool is None:
-        raise Refusal("pool", name, Reason.POOL_IS_UNKNOWN)
-    refuse_unless(pool.asset == asset, "pool", name, Reason.POOL_ASSET_MUST_MATCH_CONTRACT)
+        raise Rejection("pool", name, Reason.UNKNOWN_POOL)
+    reject_unless(pool.asset == asset, "pool", name, Reason.POOL_ASSET_MISMATCH)
     free = pool.definition.kind is not PoolKind.ISOLATED or not book.members(pool)
-    refuse_unless(free, "pool", name, Reason.ISOLATED_POOL_TAKES_ONE_CONTRACT)
+    reject_unless(free, "pool", name, Reason.SECOND_CONTRACT_NOT_ALLOWED)
 
 
 def _check_limits(book: Book, asset: str, limits: TriggerLimits) -> None:
@@ -308,13 +298,13 @@ def _check_limits(book: Book, asset: str, limits: TriggerLimits) -> None:
         if amount is not None:
             ratios[field] = read_scaled(f"limits.{field}", amount, 6)
             inside = 0 < ratios[field] <= 10 * PPM
-            refuse_unless(inside, f"limits.{field}", amount, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
+            reject_unless(inside, f"limits.{field}", amount, Reason.OUT_OF_RANGE)
     if len(ratios) == 2:
         beyond = ratios["start"] >= ratios["stop"]
-        refuse_unless(beyond, "limits.start", limits.start, Reason.START_MUST_BE_BEYOND_STOP)
-    if limits.balance_above is not None:
+        reject_unless(beyond, "limits.start", limits.start, Reason.INVALID_TRIGGER_LIMITS)
+    if limits.trigger_threshold is not None:
         decimals = book.cash_decimals(asset)
-        read_cash("limits.balance_above", limits.balance_above, decimals)
+        read_cash("limits.trigger_threshold", limits.trigger_threshold, decimals)
     if limits.wait_ms is not None:
         read_count("limits.wait_ms", limits.wait_ms)
 
@@ -339,6 +329,6 @@ _ADMIT: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {
     m.PauseAdl: _pause_adl,
     m.ForceAdl: _force_adl,
     m.RefreshRatings: _refresh_ratings,
-    m.RefreshLights: _refresh_lights,
+    m.RefreshIndicators: _refresh_lights,
     m.SetTime: _set_time,
 }

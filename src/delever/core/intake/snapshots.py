@@ -1,6 +1,6 @@
 """Absolute balances and positions: what a venue tells, checked, with what it does not know yet.
 
-That is outstanding fills and socialised losses, in the order of their numbers.
+That is outstanding fills and socialized losses, in the order of their numbers.
 """
 
 import functools
@@ -11,18 +11,18 @@ from typing import Any
 
 from delever.core import messages as m
 from delever.core.book import Book
-from delever.core.book.contract_state import Borne, ContractState
+from delever.core.book.contract_state import ContractState, OutstandingLoss
 from delever.core.market.validation import (
-    Refusal,
+    Rejection,
     read_cash,
     read_count,
     read_decimal,
     read_scaled,
-    refuse_unless,
+    reject_unless,
 )
 from delever.core.messages import Event, PositionRow, Reason, Side
 from delever.core.units import LIMIT, share_floor
-from delever.core.valuation.numeric_range import Growth, LaneKey, check_range
+from delever.core.valuation.numeric_range import ContractSide, Growth, check_range
 
 Told = dict[tuple[str, str, int, Side], bool]
 """The positions that a command has named so far, and whether each is open."""
@@ -47,9 +47,9 @@ class Standing:
     leverage_hundredths: int = 100
     under_liquidation: bool = False
 
-    def bear(self, change: m.AdlFilled | Borne) -> None:
+    def bear(self, change: m.AdlFilled | OutstandingLoss) -> None:
         """Apply a fill, as far as it fits, or a loss that the venue's numbers do not include."""
-        if isinstance(change, Borne):
+        if isinstance(change, OutstandingLoss):
             self.cost_cash += change.amount_cash if self.lots else 0
             return
         lots = min(change.lots, self.lots)
@@ -67,7 +67,7 @@ def check_told(book: Book, command: Any) -> None:
     read_count("version", command.version)
     read_count("last_fill", command.last_fill)
     unknown = command.last_fill > book.last_fill
-    refuse_unless(not unknown, "last_fill", command.last_fill, Reason.FILL_IS_UNKNOWN)
+    reject_unless(not unknown, "last_fill", command.last_fill, Reason.UNKNOWN_FILL)
 
 
 def set_balances(book: Book, command: m.SetBalances) -> list[Event]:
@@ -80,7 +80,7 @@ def set_balances(book: Book, command: m.SetBalances) -> list[Event]:
     for number, row in enumerate(command.balances):
         try:
             account, cash = _read_balance(book, row, seen)
-        except Refusal as refusal:
+        except Rejection as refusal:
             raise refusal.inside(f"balances[{number}]") from None
         known = book.accounts.balances_version.item(account)
         if command.version < known:
@@ -88,7 +88,7 @@ def set_balances(book: Book, command: m.SetBalances) -> list[Event]:
             continue
         for fill in outstanding(book, row.account, command.last_fill):
             if book.contracts[fill.contract].terms.settle == row.asset:
-                cash += fill.realised_cash + fill.released_cash - fill.fee_cash
+                cash += fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
         columns.append((row.account, row.asset, cash))
         largest[row.asset] = max(largest.get(row.asset, 0), abs(cash))
     check_range(book, {}, largest_wallet=largest)
@@ -104,20 +104,20 @@ def _read_balance(book: Book, row: m.BalanceRow, seen: set[tuple[str, str]]) -> 
     account = _account(book, row.account)
     asset = book.assets.get(row.asset)
     if asset is None:
-        raise Refusal("asset", row.asset, Reason.ASSET_IS_UNKNOWN)
+        raise Rejection("asset", row.asset, Reason.UNKNOWN_ASSET)
     if (row.account, row.asset) in seen:
-        raise Refusal("", row.account, Reason.ROW_IS_REPEATED)
+        raise Rejection("", row.account, Reason.DUPLICATE_ROW)
     seen.add((row.account, row.asset))
     return account, read_cash("balance", row.balance, asset.cash_decimals)
 
 
 def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
-    """Return the positions as told, lane by lane, with outstanding fills taken off.
+    """Return the positions as told, table by table, with outstanding fills taken off.
 
     In one-way mode an account's other side is closed with it.
     """
     events: list[Event] = []
-    lanes: dict[LaneKey, list[Standing]] = {}
+    tables: dict[ContractSide, list[Standing]] = {}
     accounts: dict[str, int] = {}
     told: Told = {}
     taken: list[PositionRow] = []
@@ -127,7 +127,7 @@ def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
             account = accounts[row.account] = _account(book, row.account)
             standing = _read_row(book, row)
             _check_sides(book, row, account, told, standing.lots > 0)
-        except Refusal as refusal:
+        except Rejection as refusal:
             raise refusal.inside(f"positions[{number}]") from None
         known = book.accounts.positions_version.item(account)
         if command.version < known:
@@ -137,11 +137,11 @@ def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
             about = change.contract, change.side, change.position
             if about == (row.contract, row.side, row.position):
                 standing.bear(change)
-        lanes.setdefault((row.contract, row.side), []).append(standing)
+        tables.setdefault((row.contract, row.side), []).append(standing)
         taken.append(row)
-    _close_other_sides(book, lanes, accounts, told)
-    check_range(book, {}, growth={key: _growth(book, key, lanes[key]) for key in lanes})
-    events += [_lane_event(command, key, lanes[key]) for key in sorted(lanes)]
+    _close_other_sides(book, tables, accounts, told)
+    check_range(book, {}, growth={key: _growth(book, key, tables[key]) for key in tables})
+    events += [_lane_event(command, key, tables[key]) for key in sorted(tables)]
     events += _order_events(book, taken)
     return events
 
@@ -150,12 +150,12 @@ def _read_row(book: Book, row: PositionRow) -> Standing:
     """Return one row in exact numbers."""
     state = book.contracts.get(row.contract)
     if state is None:
-        raise Refusal("contract", row.contract, Reason.CONTRACT_IS_UNKNOWN)
+        raise Rejection("contract", row.contract, Reason.UNKNOWN_CONTRACT)
     if not 0 <= row.position <= MAX_POSITION_NUMBER:
-        raise Refusal("position", row.position, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
+        raise Rejection("position", row.position, Reason.OUT_OF_RANGE)
     lots = state.terms.read_lots("quantity", row.quantity)
     if not _agrees(row, lots):
-        raise Refusal("side", row.side, Reason.SIDE_CONTRADICTS_SIGN)
+        raise Rejection("side", row.side, Reason.SIDE_SIGN_MISMATCH)
     if lots == 0:
         return Standing(row.account, row.position)
     cost = _read_cost(book, row, state, abs(lots))
@@ -176,9 +176,9 @@ def _agrees(row: PositionRow, lots: int) -> bool:
 def _read_leverage(row: PositionRow, cost_cash: int) -> int:
     leverage = _hundredths(row.leverage)
     if not 0 < leverage <= MAX_LEVERAGE_HUNDREDTHS:
-        raise Refusal("leverage", row.leverage, Reason.NUMBER_MUST_BE_WITHIN_RANGE)
+        raise Rejection("leverage", row.leverage, Reason.OUT_OF_RANGE)
     if share_floor(abs(cost_cash), 100, leverage) >= LIMIT:
-        raise Refusal("leverage", row.leverage, Reason.EXCEEDS_NUMERIC_RANGE)
+        raise Rejection("leverage", row.leverage, Reason.EXCEEDS_NUMERIC_RANGE)
     return leverage
 
 
@@ -192,7 +192,7 @@ def _read_margin(book: Book, row: PositionRow, state: ContractState) -> int:
     decimals = book.asset_of(state).cash_decimals
     margin = read_cash("isolated_margin", row.isolated_margin or 0, decimals)
     if margin < 0:
-        raise Refusal("isolated_margin", row.isolated_margin, Reason.NUMBER_MUST_NOT_BE_NEGATIVE)
+        raise Rejection("isolated_margin", row.isolated_margin, Reason.NEGATIVE_NOT_ALLOWED)
     return margin
 
 
@@ -201,17 +201,17 @@ def _read_cost(book: Book, row: PositionRow, state: ContractState, lots: int) ->
     price, whole = row.entry_price, row.entry_cost
     if (price is None) == (whole is None):
         value = "neither" if price is None else "both"
-        raise Refusal("entry_price", value, Reason.ENTRY_NEEDS_PRICE_OR_COST)
+        raise Rejection("entry_price", value, Reason.MISSING_ENTRY_PRICE)
     if whole is not None:
         cash = read_cash("entry_cost", whole, book.asset_of(state).cash_decimals)
-        refuse_unless(cash > 0, "entry_cost", whole, Reason.NUMBER_MUST_BE_POSITIVE)
+        reject_unless(cash > 0, "entry_cost", whole, Reason.NOT_POSITIVE)
         return state.terms.cost_sign(row.side) * cash
     entry = read_decimal("entry_price", "" if price is None else price)
     if entry[0] <= 0:
-        raise Refusal("entry_price", price, Reason.NUMBER_MUST_BE_POSITIVE)
+        raise Rejection("entry_price", price, Reason.NOT_POSITIVE)
     cost = state.terms.cost_cash(row.side, lots, entry)
     if abs(cost) >= LIMIT:
-        raise Refusal("entry_price", price, Reason.EXCEEDS_NUMERIC_RANGE)
+        raise Rejection("entry_price", price, Reason.EXCEEDS_NUMERIC_RANGE)
     return cost
 
 
@@ -219,20 +219,20 @@ def _check_sides(book: Book, row: PositionRow, account: int, told: Told, is_open
     """Refuse a repeated row, and two open sides of one position in one-way mode."""
     key = row.account, row.contract, row.position, row.side
     if key in told:
-        raise Refusal("", row.account, Reason.ROW_IS_REPEATED)
+        raise Rejection("", row.account, Reason.DUPLICATE_ROW)
     told[key] = is_open
     if is_open and len(told) > 1 and not book.accounts.hedge_mode.item(account):
         free = not told.get((*key[:3], row.side.opposite), False)
-        refuse_unless(free, "side", row.side, Reason.ONE_WAY_ACCOUNT_HOLDS_ONE_SIDE)
+        reject_unless(free, "side", row.side, Reason.HEDGE_MODE_REQUIRED)
 
 
 def _close_other_sides(
-    book: Book, lanes: dict[LaneKey, list[Standing]], accounts: Mapping[str, int], told: Told
+    book: Book, tables: dict[ContractSide, list[Standing]], accounts: Mapping[str, int], told: Told
 ) -> None:
     """Close what a one-way account holds on the side that its new position replaces."""
-    for (contract, side), rows in list(lanes.items()):
+    for (contract, side), rows in list(tables.items()):
         opposite = side.opposite
-        other = book.contracts[contract].lanes[opposite]
+        other = book.contracts[contract].tables[opposite]
         if other.size == 0:
             continue
         for standing in list(rows):
@@ -244,11 +244,11 @@ def _close_other_sides(
                 and (standing.account, contract, standing.position, opposite) not in told
             ):
                 closed = Standing(standing.account, standing.position)
-                lanes.setdefault((contract, opposite), []).append(closed)
+                tables.setdefault((contract, opposite), []).append(closed)
 
 
-def _growth(book: Book, key: LaneKey, rows: list[Standing]) -> Growth:
-    labels = book.contracts[key[0]].lanes[key[1]].labels
+def _growth(book: Book, key: ContractSide, rows: list[Standing]) -> Growth:
+    labels = book.contracts[key[0]].tables[key[1]].labels
     total = largest_lots = largest_cost = 0
     new = set()
     for row in rows:
@@ -260,7 +260,9 @@ def _growth(book: Book, key: LaneKey, rows: list[Standing]) -> Growth:
     return Growth(total, largest_lots, largest_cost, len(labels) + len(new))
 
 
-def _lane_event(command: m.SetPositions, key: LaneKey, standings: list[Standing]) -> m.PositionsSet:
+def _lane_event(
+    command: m.SetPositions, key: ContractSide, standings: list[Standing]
+) -> m.PositionsSet:
     columns = zip(*map(_columns_of, standings), strict=True)
     return m.PositionsSet(command.version, command.last_fill, *key, *columns)
 
@@ -283,7 +285,7 @@ def _order_events(book: Book, rows: list[PositionRow]) -> list[Event]:
 def _account(book: Book, name: str) -> int:
     account = book.accounts.index.get(name)
     if account is None:
-        raise Refusal("account", name, Reason.ACCOUNT_IS_UNKNOWN)
+        raise Rejection("account", name, Reason.UNKNOWN_ACCOUNT)
     return account
 
 
@@ -292,7 +294,7 @@ def outstanding(book: Book, account: str, last_fill: int) -> list[m.AdlFilled]:
     return [fill for fill in book.outstanding_of(account) if fill.fill > last_fill]
 
 
-def not_included(book: Book, account: str, last_fill: int) -> list[m.AdlFilled | Borne]:
+def not_included(book: Book, account: str, last_fill: int) -> list[m.AdlFilled | OutstandingLoss]:
     """Return the same with the account's losses, in order."""
     fills = outstanding(book, account, last_fill)
     if not fills and account not in book.losses:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from delever.core.kernels import plain
-from delever.core.kernels.plain import Each, Revalued, Shown
+from delever.core.kernels.plain import ParallelMap, Revalued, Shown
 
-__all__ = ["PARTS", "Each", "Revalued", "Shown", "fastest", "kernels_for", "where_of"]
+__all__ = ["PARTS", "ParallelMap", "Revalued", "Shown", "fastest", "kernels_for", "where_of"]
 
 PARTS = (
     "profit",
@@ -29,14 +29,14 @@ PARTS = (
     "joint_notional",
     "cover",
 )
-"""What a score may be made of, by place: columns of a lane's view, and its cover."""
+"""What a score may be made of, by place: columns of a table's view, and its cover."""
 
 WORTH_COMPILING = 20_000
-"""Rows (of a lane, or accounts of a book) from which loading the compiled kernels pays."""
+"""Rows (of a table, or accounts of a book) from which loading the compiled kernels pays."""
 
 
 def kernels_for(size: int) -> Any:
-    """Return the kernels to use for a book or lane of this size: the fast ones once loaded."""
+    """Return the kernels to use for a book or table of this size: the fast ones once loaded."""
     return fastest() if size >= WORTH_COMPILING or fastest.cache_info().currsize else plain
 
 

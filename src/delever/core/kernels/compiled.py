@@ -1,6 +1,6 @@
 """The kernels compiled by Numba: serial, without the GIL, kept on disk between runs.
 
-Only `delever.core.kernels` imports this module, and only when a book is large enough. Each function
+Only `delever.core.kernels` imports this module, and only when a book is large enough. ParallelMap function
 equals the one of its name in `plain`, where it is described. No fast-math: every operation is
 rounded as IEEE 754 says, so results are the same bits. Here are those that find and value rows;
 `compiled_scores` and `compiled_lines` rank them.
@@ -13,7 +13,7 @@ import numpy as np
 from numba import types as t
 
 from delever.core.kernels.compiled_lines import line_up, spread, until_filled
-from delever.core.kernels.compiled_scores import score_products, show_lanes
+from delever.core.kernels.compiled_scores import rank_sides, score_products
 from delever.core.kernels.compiled_types import (
     AHEAD,
     B1,
@@ -39,9 +39,9 @@ __all__ = [
     "line_up",
     "place_rows",
     "revalue",
-    "revalue_lanes",
+    "revalue_sides",
     "score_products",
-    "show_lanes",
+    "rank_sides",
     "spread",
     "until_filled",
 ]
@@ -195,16 +195,16 @@ def is_stale(account, wallets, since):
 
 @compiled(t.void(TABLE, TABLE, WALLETS, t.int64))
 def _revalue_table(numbers, columns, wallets, sequence):
-    for lane in range(len(numbers)):
-        size, at = numbers[lane, 0], columns[lane]
+    for table in range(len(numbers)):
+        size, at = numbers[table, 0], columns[table]
         tiers = (at[10] - at[9]) // 8  # three rows of one table, one after the other
         revalue(
             int32_at(at[0], size),
             bool_at(at[2], size),
             int64_at(at[4], size),
             int64_at(at[5], size),
-            numbers[lane, 1],
-            numbers[lane, 2],
+            numbers[table, 1],
+            numbers[table, 2],
             int64_at(at[9], tiers),
             int64_at(at[10], tiers),
             int64_at(at[11], tiers),
@@ -215,10 +215,10 @@ def _revalue_table(numbers, columns, wallets, sequence):
         )
 
 
-def revalue_lanes(lanes, wallets, sequence, each):
-    of_lanes = [n for lane, factor, ticks, _ in lanes for n in (lane.size, factor, ticks)]
+def revalue_sides(tables, wallets, sequence, each):
+    of_lanes = [n for table, factor, ticks, _ in tables for n in (table.size, factor, ticks)]
     numbers, rows = np.array(of_lanes).reshape(-1, 3), sum(of_lanes[::3])
-    columns = table_at([lane.where() + terms.tiers_at for lane, _, _, terms in lanes])
+    columns = table_at([table.where() + terms.tiers_at for table, _, _, terms in tables])
     if rows < len(wallets):
         _revalue_table(numbers, columns, wallets, sequence)
         return

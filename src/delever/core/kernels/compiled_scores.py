@@ -1,4 +1,4 @@
-"""The compiled kernels that score positions and show whole lanes, one or many in a call."""
+"""The compiled kernels that score positions and show whole tables, one or many in a call."""
 
 # mypy: ignore-errors
 # ruff: noqa: C901, D103, PLR0912 - described in `plain`; what Numba compiles is written out
@@ -194,8 +194,8 @@ def _show_table(sizes, columns, joined, around, kinds, levels, by_count, rank, l
     score, standing = np.empty(most, np.float64), np.empty(most, np.bool_)
     keys, spare = np.empty(most, np.uint64), np.empty(most, np.uint64)
     rows, none, end = np.empty(most, np.int32), np.empty(0, np.int64), 0
-    for lane in range(len(sizes)):
-        size, at, joint = sizes[lane], columns[lane], joined[lane]
+    for table in range(len(sizes)):
+        size, at, joint = sizes[table], columns[table], joined[table]
         first, end = end, end + size
         account, position = int32_at(at[0], size), int32_at(at[1], size)
         lots, place = int64_at(at[4], size), int32_at(at[9], size)
@@ -230,13 +230,13 @@ def _equities(wallets):
     return equity
 
 
-def show_lanes(lanes, joint, wallets, exempt, account_order, *ranking):
+def rank_sides(tables, joint, wallets, exempt, account_order, *ranking):
     *kinds, levels, by_count, rank, light, each = ranking
-    sizes = np.array([len(lane.place) for lane in lanes])
-    columns = table_at([lane.where for lane in lanes])
-    joined = np.zeros((len(lanes), 3), np.int64)
-    for lane, (profit, notional) in enumerate(joint):
-        joined[lane] = len(profit), profit.ctypes.data, notional.ctypes.data
+    sizes = np.array([len(table.place) for table in tables])
+    columns = table_at([table.where for table in tables])
+    joined = np.zeros((len(tables), 3), np.int64)
+    for table, (profit, notional) in enumerate(joint):
+        joined[table] = len(profit), profit.ctypes.data, notional.ctypes.data
     # Many rows find equity in a column of its own sooner than in all the wallets.
     equities = _equities(wallets if len(rank) >= len(wallets) else wallets[:0])
     around = wallets, equities, exempt, account_order

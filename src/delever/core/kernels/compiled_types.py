@@ -20,7 +20,7 @@ PAIR = t.UniTuple(t.int64, 2)
 AHEAD = 32
 """How many rows ahead a wallet is asked for."""
 PART_SIZE = 50_000
-"""Rows from which a part of the lanes is worth a thread."""
+"""Rows from which a part of the tables is worth a thread."""
 
 
 def compiled(signature):
@@ -93,11 +93,11 @@ def table_at(places: list[bytes]) -> np.ndarray:
 
 
 def parts_of(sizes: np.ndarray, rows: int, size: int = PART_SIZE) -> list[tuple[slice, slice]]:
-    """Return lanes in parts that are worth a thread each: which lanes, and which of all rows."""
+    """Return tables in parts that are worth a thread each: which tables, and which of all rows."""
     if rows <= size:
         return [(slice(None), slice(None))]
     ends = np.cumsum(sizes)
     firsts = np.flatnonzero(np.diff((ends - sizes) // size, prepend=-1))
-    lanes = itertools.pairwise([*firsts.tolist(), len(sizes)])
+    tables = itertools.pairwise([*firsts.tolist(), len(sizes)])
     rows = itertools.pairwise([*(ends - sizes)[firsts].tolist(), int(ends[-1])])
-    return [(slice(*part), slice(*of)) for part, of in zip(lanes, rows, strict=True)]
+    return [(slice(*part), slice(*of)) for part, of in zip(tables, rows, strict=True)]

@@ -18,28 +18,28 @@ BALANCE, PROFIT, MAINTENANCE, CHANGED_AT = range(4)
 """The columns of a table of wallets, one row an account: what kernels take as `wallets`."""
 
 
-Each = Callable[..., Iterable[Any]]
+ParallelMap = Callable[..., Iterable[Any]]
 """`map`, or what does the same: on threads, where the caller has some."""
 
 
 class Rows(Protocol):
-    """A lane, for kernels that take many in one call."""
+    """A table, for kernels that take many in one call."""
 
     size: int
 
     def columns(self) -> Any:
-        """Return the columns of a lane (`LaneColumns`), by name: arrays of `size`."""
+        """Return the columns of a table (`KernelColumns`), by name: arrays of `size`."""
 
     def where(self) -> bytes:
         """Return where these columns lie in memory."""
 
 
 class Shown(Protocol):
-    """A lane to be shown: its columns, and the place of each row."""
+    """A table to be shown: its columns, and the place of each row."""
 
     @property
     def columns(self) -> Any:
-        """The columns of the lane (`LaneColumns`), by name."""
+        """The columns of the table (`KernelColumns`), by name."""
 
     @property
     def place(self) -> np.ndarray:
@@ -63,7 +63,7 @@ class Tiered(Protocol):
 
 
 Revalued = tuple[Rows, int, int, Tiered]
-"""A lane, factor and ticks as `value_rows` takes them, and what has the tiers."""
+"""A table, factor and ticks as `value_rows` takes them, and what has the tiers."""
 
 
 def home(slots: Ints, accounts: Ints, positions: Ints) -> Ints:
@@ -180,7 +180,7 @@ def revalue(
     wallets: Ints,
     sequence: int,
 ) -> None:
-    """Value a lane at a new mark as `value_rows` does; cross wallets get the differences.
+    """Value a table at a new mark as `value_rows` does; cross wallets get the differences.
 
     A wallet whose profit or maintenance changes is stamped with the sequence.
     """
@@ -195,18 +195,18 @@ def revalue(
     wallets[owner, CHANGED_AT] = sequence
 
 
-def revalue_lanes(
-    lanes: Sequence[Revalued],
+def revalue_sides(
+    tables: Sequence[Revalued],
     wallets: Ints,
     sequence: int,
-    each: Each,  # noqa: ARG001 - so few rows are worth no thread
+    parallel_map: ParallelMap,  # noqa: ARG001 - so few rows are worth no thread
 ) -> None:
-    """Value many lanes, each at its new mark, as `revalue` does.
+    """Value many tables, each at its new mark, as `revalue` does.
 
     A wallet whose differences add up to none may stay unstamped.
     """
-    for lane, factor, ticks, terms in lanes:
-        own, tiers = lane.columns(), terms.tiers
+    for table, factor, ticks, terms in tables:
+        own, tiers = table.columns(), terms.tiers
         revalue(
             own.account,
             own.isolated,
@@ -234,7 +234,7 @@ def contribute(
     wallets: Ints,
     sequence: int,
 ) -> None:
-    """Add profit and maintenance of some rows of a lane to their cross wallets, or take them out.
+    """Add profit and maintenance of some rows of a table to their cross wallets, or take them out.
 
     `sign` is 1 or -1. The wallets are stamped with the sequence.
     """
@@ -339,8 +339,8 @@ def spread(
         ahead[target] = through - lots[order]
 
 
-def show_lanes(
-    lanes: Sequence[Shown],
+def rank_sides(
+    tables: Sequence[Shown],
     joint: Sequence[tuple[Ints, Ints]],
     wallets: Ints,
     exempt: Bools,
@@ -352,16 +352,16 @@ def show_lanes(
     by_count: bool,
     rank: np.ndarray,
     light: np.ndarray,
-    each: Each,  # noqa: ARG001
+    parallel_map: ParallelMap,  # noqa: ARG001
 ) -> None:
-    """Fill in rank and light of many lanes: each scored, in line, and spread over.
+    """Fill in rank and light of many tables: each scored, in line, and spread over.
 
-    One lane stands after the other. `joint` is each one's joint profit and notional, or empty where
+    One table stands after the other. `joint` is each one's joint profit and notional, or empty where
     nobody hedges.
     """
     end, nothing = 0, np.empty(0, np.int64)
-    for lane, joined in zip(lanes, joint or [(nothing, nothing)] * len(lanes), strict=True):
-        own, size = lane.columns, len(lane.place)
+    for table, joined in zip(tables, joint or [(nothing, nothing)] * len(tables), strict=True):
+        own, size = table.columns, len(table.place)
         score, standing = np.empty(size), np.empty(size, bool)
         score_products(
             own.account,
@@ -383,7 +383,7 @@ def show_lanes(
         order = line_up(score, standing, own.account, account_order, own.position)
         first, end = end, end + size
         shown = rank[first:end], light[first:end]
-        spread(order, lane.place, own.lots, levels, by_count, *shown, nothing)
+        spread(order, table.place, own.lots, levels, by_count, *shown, nothing)
 
 
 def until_filled(order: Ints, lots: Ints, wanted: int) -> int:

@@ -13,11 +13,11 @@ import numpy as np
 
 from delever.core.kernels import where_of
 from delever.core.market.validation import (
-    Refusal,
+    Rejection,
     read_cash,
     read_decimal,
     read_scaled,
-    refuse_unless,
+    reject_unless,
 )
 from delever.core.messages import Amount, ContractKind, DefineContract, Reason, Side
 from delever.core.units import (
@@ -150,21 +150,21 @@ class Terms:
         """Return a quantity in lots, with its sign, or refuse it."""
         lots = steps(read_decimal(field, quantity), self.lot)
         if lots is None:
-            raise Refusal(field, quantity, Reason.QUANTITY_MUST_BE_MULTIPLE_OF_LOT)
+            raise Rejection(field, quantity, Reason.INVALID_LOT_MULTIPLE)
         if abs(lots) * self.factor >= LIMIT:
-            raise Refusal(field, quantity, Reason.EXCEEDS_NUMERIC_RANGE)
+            raise Rejection(field, quantity, Reason.EXCEEDS_NUMERIC_RANGE)
         return Lots(lots)
 
     def read_ticks(self, field: str, price: Amount) -> Ticks:
         """Return a price in ticks, or refuse it: not positive, or not a whole tick."""
         number = read_decimal(field, price)
         if number[0] <= 0:
-            raise Refusal(field, price, Reason.NUMBER_MUST_BE_POSITIVE)
+            raise Rejection(field, price, Reason.NOT_POSITIVE)
         ticks = steps(number, self.tick)
         if ticks is None:
-            raise Refusal(field, price, Reason.PRICE_MUST_BE_MULTIPLE_OF_TICK)
+            raise Rejection(field, price, Reason.INVALID_TICK_MULTIPLE)
         if ticks > MAX_TICKS:
-            raise Refusal(field, price, Reason.EXCEEDS_NUMERIC_RANGE)
+            raise Rejection(field, price, Reason.EXCEEDS_NUMERIC_RANGE)
         return Ticks(ticks)
 
     def most_ticks(self, lots: int) -> Ticks:
@@ -184,11 +184,11 @@ def terms_of(definition: DefineContract, cash_decimals: int) -> Terms:
     for field in ("tick_size", "lot_size", "multiplier"):
         number = read_decimal(field, getattr(definition, field))
         positive = number[0] > 0
-        refuse_unless(positive, field, getattr(definition, field), Reason.NUMBER_MUST_BE_POSITIVE)
+        reject_unless(positive, field, getattr(definition, field), Reason.NOT_POSITIVE)
         numbers[field] = number
     factor = _factor(definition.kind, cash_decimals, **numbers)
     if factor is None:
-        raise Refusal("tick_size", definition.tick_size, Reason.VALUE_OF_LOT_MUST_BE_WHOLE_CASH)
+        raise Rejection("tick_size", definition.tick_size, Reason.VALUE_OF_LOT_MUST_BE_WHOLE_CASH)
     tiers = _tiers(definition, cash_decimals)
     return Terms(
         name=definition.contract,
@@ -235,18 +235,13 @@ def _tiers(definition: DefineContract, cash_decimals: int) -> Ints:
         starts.append(read_cash(f"{field}.notional_from", tier.notional_from, cash_decimals))
         rates.append(read_scaled(f"{field}.maintenance_rate", tier.maintenance_rate, 6))
         inside = 0 <= rates[-1] <= PPM
-        refuse_unless(
-            inside,
-            f"{field}.maintenance_rate",
-            tier.maintenance_rate,
-            Reason.NUMBER_MUST_BE_WITHIN_RANGE,
+        reject_unless(
+            inside, f"{field}.maintenance_rate", tier.maintenance_rate, Reason.OUT_OF_RANGE
         )
         ascends = starts[-1] == 0 if number == 0 else starts[-1] > starts[-2]
         ascends &= rates == sorted(rates)
-        refuse_unless(
-            ascends, field, tier.notional_from, Reason.TIERS_MUST_START_AT_ZERO_AND_ASCEND
-        )
-    refuse_unless(bool(starts), "margin_tiers", "", Reason.TIERS_MUST_START_AT_ZERO_AND_ASCEND)
+        reject_unless(ascends, field, tier.notional_from, Reason.INVALID_MARGIN_TIERS)
+    reject_unless(bool(starts), "margin_tiers", "", Reason.INVALID_MARGIN_TIERS)
     jumps = [
         div_floor(start * (rate - below), PPM)
         for start, rate, below in zip(starts[1:], rates[1:], rates, strict=False)

@@ -1,4 +1,4 @@
-"""What a rolling window of time says of a value: exact maximum, exact mean, realised volatility.
+"""What a rolling window of time says of a value: exact maximum, exact mean, realized volatility.
 
 For maximum and mean a value holds from its sample until the next one, so a value set before the
 window opened still counts while it held inside it. Amortised O(1) a sample; nothing is bucketed.
@@ -123,7 +123,7 @@ class RollingMean:
 
 
 class RollingVolatility:
-    """The realised volatility of a price over the last day.
+    """The realized volatility of a price over the last day.
 
     Of each minute the last price told is kept, with the minute's number; a minute in which none was
     told has none. The square of the volatility is the sum of the squared relative changes from one

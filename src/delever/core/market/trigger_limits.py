@@ -14,7 +14,7 @@ class Limits:
 
     start_ppm: int = UNSET
     stop_ppm: int = UNSET
-    balance_above_cash: int = UNSET
+    trigger_threshold_cash: int = UNSET
     wait_ms: int = UNSET
 
     def over(self, general: "Limits") -> "Limits":
@@ -22,9 +22,9 @@ class Limits:
         return Limits(
             start_ppm=general.start_ppm if self.start_ppm == UNSET else self.start_ppm,
             stop_ppm=general.stop_ppm if self.stop_ppm == UNSET else self.stop_ppm,
-            balance_above_cash=general.balance_above_cash
-            if self.balance_above_cash == UNSET
-            else self.balance_above_cash,
+            trigger_threshold_cash=general.trigger_threshold_cash
+            if self.trigger_threshold_cash == UNSET
+            else self.trigger_threshold_cash,
             wait_ms=general.wait_ms if self.wait_ms == UNSET else self.wait_ms,
         )
 
@@ -40,7 +40,7 @@ def exact_limits(limits: TriggerLimits, cash_decimals: int) -> Limits:
     return Limits(
         start_ppm=exact(limits.start, 6),
         stop_ppm=exact(limits.stop, 6),
-        balance_above_cash=exact(limits.balance_above, cash_decimals),
+        trigger_threshold_cash=exact(limits.trigger_threshold, cash_decimals),
         wait_ms=UNSET if limits.wait_ms is None else limits.wait_ms,
     )
 

@@ -5,7 +5,7 @@ import msgspec
 from delever.core.messages.enums import ContractKind, FundingReason, PoolKind, Side
 
 Amount = str | int
-"""An exact decimal: text, or a whole JSON number. A JSON float is refused by the decoder."""
+"""An exact decimal: text, or a whole JSON number. A JSON float is rejected by the decoder."""
 
 
 class Command(
@@ -32,14 +32,14 @@ class DefineAsset(Command, tag="define_asset", frozen=True, kw_only=True):
 class TriggerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Overrides of a rule set's own constants, for a pool or for one contract in it.
 
-    `start` and `stop` are ratios of drawdown ("0.30" means 30 % below the peak); `balance_above` is
+    `start` and `stop` are ratios of drawdown ("0.30" means 30 % below the peak); `trigger_threshold` is
     the pool balance above which a contract drawdown counts; `wait_ms` is how long inventory may
     stand without depth.
     """
 
     start: Amount | None = None
     stop: Amount | None = None
-    balance_above: Amount | None = None
+    trigger_threshold: Amount | None = None
     wait_ms: int | None = None
 
 
@@ -87,7 +87,7 @@ class DefineAccount(Command, tag="define_account", frozen=True, kw_only=True):
 
 
 class BalanceRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
-    """One wallet balance: cash without unrealised profit and without isolated margins."""
+    """One wallet balance: cash without unrealized profit and without isolated margins."""
 
     account: str
     asset: str
@@ -146,7 +146,7 @@ class DefineAccounts(Command, tag="define_accounts", frozen=True, kw_only=True):
 class SetBalanceColumns(Command, tag="set_balance_columns", frozen=True, kw_only=True):
     """Absolute balances of one asset as columns: `set_balances` for many accounts.
 
-    `balances_cash` holds 64-bit little-endian integers, one an account, in the asset's smallest
+    `balance_cash` holds 64-bit little-endian integers, one an account, in the asset's smallest
     unit. The rows are those of `accounts`; with a column `account` they are its 32-bit places in
     `accounts` (with no `accounts`, the numbers of accounts in order of their definition, from 0).
     """
@@ -156,7 +156,7 @@ class SetBalanceColumns(Command, tag="set_balance_columns", frozen=True, kw_only
     asset: str
     accounts: tuple[str, ...] = ()
     account: bytes = b""
-    balances_cash: bytes
+    balance_cash: bytes
 
 
 class SetPositionColumns(Command, tag="set_position_columns", frozen=True, kw_only=True):
@@ -165,7 +165,7 @@ class SetPositionColumns(Command, tag="set_position_columns", frozen=True, kw_on
     Columns hold little-endian integers, one a row, as Arrow arrays do: `account` and `contract`
     are 32-bit places in `accounts` and `contracts` (with no `accounts`, the numbers of accounts in
     order of their definition, from 0), `side` is a byte (0 long, 1 short), `lots` and
-    `costs_cash` are 64-bit, without sign; 0 lots close a position. A column that is left out holds
+    `cost_cash` are 64-bit, without sign; 0 lots close a position. A column that is left out holds
     its default for all: position number 0 (32-bit), not isolated (a byte), no margin (64-bit, of
     isolated positions only), leverage 1 (32-bit hundredths), not under liquidation (a byte).
     """
@@ -178,11 +178,11 @@ class SetPositionColumns(Command, tag="set_position_columns", frozen=True, kw_on
     contract: bytes
     side: bytes
     lots: bytes
-    costs_cash: bytes
+    cost_cash: bytes
     position: bytes = b""
     isolated: bytes = b""
-    margins_cash: bytes = b""
-    leverages_hundredths: bytes = b""
+    margin_cash: bytes = b""
+    leverage_hundredths: bytes = b""
     under_liquidation: bytes = b""
 
 
@@ -274,8 +274,8 @@ class RefreshRatings(Command, tag="refresh_ratings", frozen=True, kw_only=True):
     contracts: tuple[str, ...] = ()
 
 
-class RefreshLights(Command, tag="refresh_lights", frozen=True, kw_only=True):
-    """Publish the lights of all lanes anew; every 30 s."""
+class RefreshIndicators(Command, tag="refresh_indicators", frozen=True, kw_only=True):
+    """Publish the lights of all tables anew; every 30 s."""
 
 
 class SetTime(Command, tag="set_time", frozen=True, kw_only=True):
@@ -302,6 +302,6 @@ AnyCommand = (
     | PauseAdl
     | ForceAdl
     | RefreshRatings
-    | RefreshLights
+    | RefreshIndicators
     | SetTime
 )

@@ -2,7 +2,7 @@
 
 from delever.core.messages.commands import DefineContract, DefinePool
 from delever.core.messages.enums import FundingReason, NoticeKind, Reason, Side
-from delever.core.messages.risk_ratings import LaneLights, Rating
+from delever.core.messages.risk_ratings import Rating, SideIndicators
 from delever.core.messages.snapshot_events import (
     AccountsDefined,
     BalanceColumnsSet,
@@ -25,7 +25,7 @@ class Accepted(Event, tag="accepted", frozen=True, kw_only=True):
     time_ms: int
 
 
-class Refused(Event, tag="refused", frozen=True, kw_only=True):
+class Rejected(Event, tag="rejected", frozen=True, kw_only=True):
     """The command changed nothing; `field` is its path and `value` what stood there."""
 
     command: str
@@ -85,7 +85,7 @@ class TakenOver(Event, tag="taken_over", frozen=True, kw_only=True):
 
     `value_cash` is what the position was worth at the takeover price, and becomes the inventory's
     cost. `to_wallet_cash` and `to_pool_cash` share out what the account had in the position:
-    realised profit plus isolated margin. `to_pool_cash` is negative where the pool pays.
+    realized profit plus isolated margin. `to_pool_cash` is negative where the pool pays.
     """
 
     takeover: int
@@ -98,7 +98,7 @@ class TakenOver(Event, tag="taken_over", frozen=True, kw_only=True):
     value_cash: int
     cost_cash: int
     margin_cash: int
-    realised_cash: int
+    realized_pnl_cash: int
     to_wallet_cash: int
     to_pool_cash: int
     equity_cash: int
@@ -125,7 +125,7 @@ class Unwound(Event, tag="unwound", frozen=True, kw_only=True):
     price_ticks: int
     value_cash: int
     cost_cash: int
-    realised_cash: int
+    realized_pnl_cash: int
 
 
 class DepthWatched(Event, tag="depth_watched", frozen=True, kw_only=True):
@@ -143,7 +143,7 @@ class PoolObserved(Event, tag="pool_observed", frozen=True, kw_only=True):
     balance_cash: int
     equity_cash: int
     contracts: tuple[str, ...]
-    profits_cash: tuple[int, ...]
+    contract_pnl_cash: tuple[int, ...]
 
 
 class AdlStarted(Event, tag="adl_started", frozen=True, kw_only=True):
@@ -187,7 +187,7 @@ class AdlFilled(Event, tag="adl_filled", frozen=True, gc=False):
     """A candidate's position was closed, in part or whole, against inventory.
 
     `value_cash` is what the closed lots of the candidate were worth at the price; the inventory's
-    side is its negative. `released_cash` is the isolated margin set free with them.
+    side is its negative. `margin_returned_cash` is the isolated margin set free with them.
     """
 
     fill: int
@@ -206,11 +206,11 @@ class AdlFilled(Event, tag="adl_filled", frozen=True, gc=False):
     price_rule: str
     value_cash: int
     cost_cash: int
-    realised_cash: int
-    released_cash: int
+    realized_pnl_cash: int
+    margin_returned_cash: int
     fee_cash: int
     pool_cost_cash: int
-    pool_realised_cash: int
+    pool_realized_pnl_cash: int
     rank: int
     score: float
     light: int
@@ -225,7 +225,7 @@ class FillCancelled(Event, tag="fill_cancelled", frozen=True, kw_only=True):
     note: str
 
 
-class CandidateSkipped(Event, tag="candidate_skipped", frozen=True, kw_only=True):
+class CounterpartySkipped(Event, tag="counterparty_skipped", frozen=True, kw_only=True):
     """A candidate in line was passed over; `numbers` is what the rule compared."""
 
     contract: str
@@ -240,7 +240,7 @@ class CandidateSkipped(Event, tag="candidate_skipped", frozen=True, kw_only=True
 class RoundClosed(Event, tag="round_closed", frozen=True, kw_only=True):
     """One ADL round: what was wanted, what was closed, and who never stood in line.
 
-    `kept_by_pool_cash` is what rounding prices to whole ticks left with the pool. `ineligible`
+    `rounding_residual_cash` is what rounding prices to whole ticks left with the pool. `ineligible`
     counts positions by the reason that kept them out of the queue.
     """
 
@@ -251,7 +251,7 @@ class RoundClosed(Event, tag="round_closed", frozen=True, kw_only=True):
     numbers: dict[str, int]
     wanted_lots: int
     filled_lots: int
-    kept_by_pool_cash: int
+    rounding_residual_cash: int
     candidates: int
     ineligible: dict[str, int]
 
@@ -265,10 +265,10 @@ class AdlExhausted(Event, tag="adl_exhausted", frozen=True, kw_only=True):
     reason: Reason
 
 
-class LossSocialised(Event, tag="loss_socialised", frozen=True, kw_only=True):
+class LossSocialized(Event, tag="loss_socialized", frozen=True, kw_only=True):
     """What a pool was short of is borne by open positions; columns of equal length.
 
-    `amounts_cash` is what each gives up: its cost rises by that much. Together they are the loss,
+    `amount_cash` is what each gives up: its cost rises by that much. Together they are the loss,
     less `left_cash` that nobody could bear, plus what the rule rounds up. `fill` counts on in the
     numbers of fills: positions told with a `last_fill` below it do not include the loss yet.
     """
@@ -281,7 +281,7 @@ class LossSocialised(Event, tag="loss_socialised", frozen=True, kw_only=True):
     accounts: tuple[str, ...]
     sides: tuple[Side, ...]
     positions: tuple[int, ...]
-    amounts_cash: tuple[int, ...]
+    amount_cash: tuple[int, ...]
 
 
 class WithdrawalCutSet(Event, tag="withdrawal_cut_set", frozen=True, kw_only=True):
@@ -289,7 +289,7 @@ class WithdrawalCutSet(Event, tag="withdrawal_cut_set", frozen=True, kw_only=Tru
 
     pool: str
     cut_ppm: int
-    shortfall_cash: int
+    deficit_cash: int
     total_cash: int
 
 
@@ -299,12 +299,12 @@ class RatingsSet(Event, tag="ratings_set", frozen=True, kw_only=True):
     ratings: tuple[Rating, ...]
 
 
-class LightsRefreshed(Event, tag="lights_refreshed", frozen=True, kw_only=True):
-    """The lights of all lanes are published anew, as the step leaves them."""
+class IndicatorsPublished(Event, tag="indicators_published", frozen=True, kw_only=True):
+    """The lights of all tables are published anew, as the step leaves them."""
 
     as_of: int
     time_ms: int
-    lanes: tuple[LaneLights, ...]
+    tables: tuple[SideIndicators, ...]
 
 
 class Notice(Event, tag="notice", frozen=True, gc=False):
@@ -322,7 +322,7 @@ class Notice(Event, tag="notice", frozen=True, gc=False):
 
 AnyEvent = (
     Accepted
-    | Refused
+    | Rejected
     | AssetDefined
     | PoolDefined
     | ContractDefined
@@ -350,12 +350,12 @@ AnyEvent = (
     | AdlForced
     | AdlFilled
     | FillCancelled
-    | CandidateSkipped
+    | CounterpartySkipped
     | RoundClosed
     | AdlExhausted
-    | LossSocialised
+    | LossSocialized
     | WithdrawalCutSet
     | RatingsSet
-    | LightsRefreshed
+    | IndicatorsPublished
     | Notice
 )

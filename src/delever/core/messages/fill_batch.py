@@ -12,7 +12,7 @@ class Fills:
     """Fills of one contract and side, in their order, at least one.
 
     `columns` has every field of the `events` by name. `accounts` are the numbers of the accounts.
-    No fill closes more than the ones before it leave of its position and parcel.
+    No fill closes more than the ones before it leave of its position and tranche.
     """
 
     events: tuple[AdlFilled, ...]

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from delever.core.messages.enums import RatingInput, RatingView, RiskLevel, Side
+from delever.core.messages.enums import RatingInput, RatingMethod, RiskLevel, Side
 
 
 class RatingPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +25,7 @@ class StressPoint(msgspec.Struct, frozen=True, kw_only=True):
 
     Liquidated: accounts at or below maintenance. Absorbed: by depth, of what they held and of
     inventory. `loss_cash` is what their equity does not cover when all is closed at the worst price
-    that the pool accepts, and `pool_pays_cash` the part of it that the pool can bear before ADL
+    that the pool accepts, and `fund_pays_cash` the part of it that the pool can bear before ADL
     starts. `adl_lots` is what is left for ADL, here or at any smaller move of the same direction.
     """
 
@@ -35,7 +35,7 @@ class StressPoint(msgspec.Struct, frozen=True, kw_only=True):
     liquidated_short_lots: int
     absorbed_lots: int
     loss_cash: int
-    pool_pays_cash: int
+    fund_pays_cash: int
     adl_lots: int
 
 
@@ -44,26 +44,26 @@ class Rating(msgspec.Struct, frozen=True, kw_only=True):
 
     `adl_from_ppm` is the smallest move of the mark, in either direction, that leaves anything for
     ADL, or null where none of the curve does. `volatility_ppm` is what the stress view measures it
-    by: the day's realised volatility, or the least that is assumed.
+    by: the day's realized volatility, or the least that is assumed.
     """
 
     contract: str
     as_of: int
     time_ms: int
     level: RiskLevel
-    decided_by: tuple[RatingView, ...]
+    decided_by: tuple[RatingMethod, ...]
     points: int
     scorecard_level: RiskLevel
     parts: tuple[RatingPart, ...]
     stress_level: RiskLevel
     adl_from_ppm: int | None
     volatility_ppm: int
-    room_cash: int
+    fund_capacity_cash: int
     curve: tuple[StressPoint, ...]
 
 
-class LaneLights(msgspec.Struct, frozen=True, kw_only=True):
-    """What was published of one lane: how many positions, how many of them stand in line.
+class SideIndicators(msgspec.Struct, frozen=True, kw_only=True):
+    """What was published of one table: how many positions, how many of them stand in line.
 
     `digest` is the BLAKE2b-256 of account, position, rank and light of each, so that a replay
     proves what was shown without the journal holding it all.
@@ -72,5 +72,5 @@ class LaneLights(msgspec.Struct, frozen=True, kw_only=True):
     contract: str
     side: Side
     positions: int
-    in_line: int
+    ranked: int
     digest: str

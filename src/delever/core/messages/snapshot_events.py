@@ -25,11 +25,11 @@ class BalancesSet(Event, tag="balances_set", frozen=True):
     last_fill: int
     accounts: tuple[str, ...]
     assets: tuple[str, ...]
-    balances_cash: tuple[int, ...]
+    balance_cash: tuple[int, ...]
 
 
 class PositionsSet(Event, tag="positions_set", frozen=True):
-    """Positions of one lane are now these; columns of equal length; 0 lots closes a position."""
+    """Positions of one table are now these; columns of equal length; 0 lots closes a position."""
 
     version: int
     last_fill: int
@@ -38,10 +38,10 @@ class PositionsSet(Event, tag="positions_set", frozen=True):
     accounts: tuple[str, ...]
     positions: tuple[int, ...]
     lots: tuple[int, ...]
-    costs_cash: tuple[int, ...]
+    cost_cash: tuple[int, ...]
     isolated: tuple[bool, ...]
-    margins_cash: tuple[int, ...]
-    leverages_hundredths: tuple[int, ...]
+    margin_cash: tuple[int, ...]
+    leverage_hundredths: tuple[int, ...]
     under_liquidation: tuple[bool, ...]
 
 
@@ -60,14 +60,14 @@ class RowIgnored(Event, tag="row_ignored", frozen=True, kw_only=True):
     account: str
     version: int
     known_version: int
-    reason: Reason = Reason.VERSION_IS_STALE
+    reason: Reason = Reason.STALE_VERSION
 
 
 class MarksSet(Event, tag="marks_set", frozen=True, kw_only=True):
     """Marks are now these."""
 
     contracts: tuple[str, ...]
-    marks_ticks: tuple[int, ...]
+    mark_ticks: tuple[int, ...]
 
 
 class DepthSet(Event, tag="depth_set", frozen=True, kw_only=True):
@@ -93,11 +93,11 @@ class BalanceColumnsSet(Event, tag="balance_columns_set", frozen=True, kw_only=T
     last_fill: int
     asset: str
     account: bytes
-    balances_cash: bytes
+    balance_cash: bytes
 
 
 class PositionColumnsSet(Event, tag="position_columns_set", frozen=True, kw_only=True):
-    """Positions of one lane are now these; 0 lots closes a position.
+    """Positions of one table are now these; 0 lots closes a position.
 
     Defaults: position number 0, not isolated, no margin, leverage 1, not under liquidation.
     """
@@ -109,10 +109,10 @@ class PositionColumnsSet(Event, tag="position_columns_set", frozen=True, kw_only
     account: bytes
     position: bytes
     lots: bytes
-    costs_cash: bytes
+    cost_cash: bytes
     isolated: bytes
-    margins_cash: bytes
-    leverages_hundredths: bytes
+    margin_cash: bytes
+    leverage_hundredths: bytes
     under_liquidation: bytes
 
 
@@ -123,4 +123,4 @@ class RowsIgnored(Event, tag="rows_ignored", frozen=True, kw_only=True):
     account: bytes
     version: int
     known_versions: bytes
-    reason: Reason = Reason.VERSION_IS_STALE
+    reason: Reason = Reason.STALE_VERSION

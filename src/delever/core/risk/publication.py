@@ -3,7 +3,7 @@
 Both are asked for by commands, so that they stand in the journal and replay; `due` says which ones
 are due, and whoever holds the clock sends them. A rating is small and kept in the book. Lights are
 as many as there are positions: `publish` computes them from the book, the event carries a digest of
-each lane, and whoever shows them calls `publish` again after the step, from the same book.
+each table, and whoever shows them calls `publish` again after the step, from the same book.
 """
 
 import hashlib
@@ -16,28 +16,28 @@ import numpy as np
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.book.position_table import Lane as Positions
-from delever.core.book.position_table import LaneColumns
-from delever.core.kernels import Each, Shown, kernels_for, where_of
+from delever.core.book.position_table import KernelColumns
+from delever.core.book.position_table import PositionTable as Positions
+from delever.core.kernels import ParallelMap, Shown, kernels_for, where_of
 from delever.core.messages import (
     Command,
     Event,
-    LaneLights,
-    LightsRefreshed,
+    IndicatorsPublished,
     RatingsSet,
-    RefreshLights,
+    RefreshIndicators,
     RefreshRatings,
     Side,
+    SideIndicators,
 )
 from delever.core.risk.rating import rate_all
 from delever.core.rules import RULE_SETS
-from delever.core.rules.ranking import Product, Ranking, rank_lane
-from delever.core.valuation.side_valuation import joint_columns, view_lane
+from delever.core.rules.ranking import Product, Ranking, rank_side
+from delever.core.valuation.side_valuation import joint_columns, value_side
 
-Lane = tuple[str, Side]
+PositionTable = tuple[str, Side]
 
 
-class Alike(NamedTuple):
+class RankingGroup(NamedTuple):
     """What contracts share that are ranked in one go: rules, wallets, and that they can be."""
 
     rules: str
@@ -47,7 +47,7 @@ class Alike(NamedTuple):
 
 @dataclass(slots=True)
 class ShownLane:
-    """What one lane shows, by account number, then position; rank and light 0: not in line."""
+    """What one table shows, by account number, then position; rank and light 0: not in line."""
 
     account: np.ndarray
     position: np.ndarray
@@ -66,8 +66,8 @@ class ShownLane:
 
 
 @dataclass(frozen=True, slots=True)
-class Arranged:
-    """A lane's positions in the order in which they are shown, and how the kernels take the lane.
+class SideLayout:
+    """A table's positions in the order in which they are shown, and how the kernels take the table.
 
     `place` says where each row stands in that order. It holds until a position is opened or closed.
     """
@@ -76,34 +76,34 @@ class Arranged:
     account: np.ndarray
     position: np.ndarray
     place: np.ndarray
-    columns: LaneColumns
+    columns: KernelColumns
     where: bytes
 
 
-Arrangement = tuple[ContractState, list[Arranged]]
+Arrangement = tuple[ContractState, list[SideLayout]]
 
 
 @dataclass
 class ShownContract:
-    """What both lanes of a contract show as of one sequence: rank and light, one after the other.
+    """What both tables of a contract show as of one sequence: rank and light, one after the other.
 
-    A lane is put together when it is first asked for: there are many contracts, and few are read.
+    A table is put together when it is first asked for: there are many contracts, and few are read.
     """
 
     as_of: int
-    alike: Alike
-    arranged: list[Arranged]
+    alike: RankingGroup
+    arranged: list[SideLayout]
     rank: np.ndarray
     light: np.ndarray
 
     @cached_property
-    def lanes(self) -> dict[Side, ShownLane]:
-        """What each lane shows."""
+    def tables(self) -> dict[Side, ShownLane]:
+        """What each table shows."""
         middle = len(self.arranged[0].place)
         parts = slice(middle), slice(middle, None)
         return {
-            side: ShownLane(lane.account, lane.position, self.rank[part], self.light[part])
-            for side, lane, part in zip(Side, self.arranged, parts, strict=True)
+            side: ShownLane(table.account, table.position, self.rank[part], self.light[part])
+            for side, table, part in zip(Side, self.arranged, parts, strict=True)
         }
 
 
@@ -116,12 +116,12 @@ class Published:
     contracts: dict[str, ShownContract]
 
     @cached_property
-    def lanes(self) -> dict[Lane, ShownLane]:
-        """What each lane shows."""
+    def tables(self) -> dict[PositionTable, ShownLane]:
+        """What each table shows."""
         return {
-            (name, side): lane
+            (name, side): table
             for name, shown in self.contracts.items()
-            for side, lane in shown.lanes.items()
+            for side, table in shown.tables.items()
         }
 
     def light(self, contract: str, side: Side, account: int) -> int:
@@ -129,20 +129,20 @@ class Published:
         shown = self.contracts.get(contract)
         if shown is None:
             return 0
-        lane = shown.lanes[side]
-        first, last = np.searchsorted(lane.account, (account, account + 1))
-        return int(lane.light[first:last].max(initial=0))
+        table = shown.tables[side]
+        first, last = np.searchsorted(table.account, (account, account + 1))
+        return int(table.light[first:last].max(initial=0))
 
 
-def published(book: Book, command: Command, each: Each) -> Iterator[Event]:
+def published(book: Book, command: Command, parallel_map: ParallelMap) -> Iterator[Event]:
     """Yield what a refresh publishes, from the book as the step leaves it."""
     match command:
         case RefreshRatings(contracts=contracts):
             yield RatingsSet(ratings=rate_all(book, contracts))
-        case RefreshLights():
-            shown = publish(book, each)
-            lanes = tuple(_summary(key, lane) for key, lane in shown.lanes.items())
-            yield LightsRefreshed(as_of=shown.as_of, time_ms=shown.time_ms, lanes=lanes)
+        case RefreshIndicators():
+            shown = publish(book, parallel_map)
+            tables = tuple(_summary(key, table) for key, table in shown.tables.items())
+            yield IndicatorsPublished(as_of=shown.as_of, time_ms=shown.time_ms, tables=tables)
         case _:
             return
 
@@ -162,25 +162,27 @@ def due(
     if not rated or time_ms - max(rated) >= ratings_every_ms:
         commands.append(RefreshRatings(time_ms=time_ms))
     if book.lights is None or time_ms - book.lights.time_ms >= lights_every_ms:
-        commands.append(RefreshLights(time_ms=time_ms))
+        commands.append(RefreshIndicators(time_ms=time_ms))
     return tuple(commands)
 
 
-def publish(book: Book, each: Each = map) -> Published:
-    """Return the lights and ranks of every lane of a contract with a mark.
+def publish(book: Book, parallel_map: ParallelMap = map) -> Published:
+    """Return the lights and ranks of every table of a contract with a mark.
 
     A contract is ranked again only where its positions, its mark, or the wallet of somebody who
-    holds it has changed since it was last published. `each` is as of a step.
+    holds it has changed since it was last published. `parallel_map` is as of a step.
     """
-    shown = show(book, [state for state in book.contracts.values() if state.mark], each)
+    shown = show(book, [state for state in book.contracts.values() if state.mark], parallel_map)
     book.remember(shown)
     return Published(book.sequence, book.time_ms, shown)
 
 
-def show(book: Book, states: Sequence[ContractState], each: Each = map) -> dict[str, ShownContract]:
-    """Return what both lanes of contracts show now: what they showed, where that still holds."""
+def show(
+    book: Book, states: Sequence[ContractState], parallel_map: ParallelMap = map
+) -> dict[str, ShownContract]:
+    """Return what both tables of contracts show now: what they showed, where that still holds."""
     shown: dict[str, ShownContract] = {}
-    anew: dict[Alike, list[Arrangement]] = {}
+    anew: dict[RankingGroup, list[Arrangement]] = {}
     for state in states:
         before: ShownContract | None = book.shown.get(state.name)
         rules = book.pool_of(state).definition.rules
@@ -188,24 +190,29 @@ def show(book: Book, states: Sequence[ContractState], each: Each = map) -> dict[
             shown[state.name] = before
             continue
         kept = before.arranged if before else (None, None)
-        arranged = list(map(_arranged, state.lanes.values(), kept))
+        arranged = list(map(_arranged, state.tables.values(), kept))
         same = before is not None and before.alike.rules == rules
         alike = before.alike if before and same else _alike(state, rules)
         anew.setdefault(alike, []).append((state, arranged))
     alone = sum(map(len, anew.values())) < len(states)
     for alike, members in anew.items():
-        shown.update(_show(book, alike, members, each, alone=alone))
+        shown.update(_show(book, alike, members, parallel_map, alone=alone))
     return {state.name: shown[state.name] for state in states}
 
 
-def _alike(state: ContractState, rules: str) -> Alike:
+def _alike(state: ContractState, rules: str) -> RankingGroup:
     ranking = RULE_SETS[rules].ranking
     closes = ranking.closes and not state.terms.adl_exempt and not ranking.exempts(state.terms)
-    return Alike(rules, state.terms.settle, closes and isinstance(ranking.score, Product))
+    return RankingGroup(rules, state.terms.settle, closes and isinstance(ranking.score, Product))
 
 
 def _show(
-    book: Book, alike: Alike, members: list[Arrangement], each: Each, *, alone: bool
+    book: Book,
+    alike: RankingGroup,
+    members: list[Arrangement],
+    parallel_map: ParallelMap,
+    *,
+    alone: bool,
 ) -> Iterator[tuple[str, ShownContract]]:
     """Return what contracts that are ranked alike show now, by name.
 
@@ -213,14 +220,14 @@ def _show(
     that a contract which then stays as it is does not keep alive what all others showed.
     """
     ranking = RULE_SETS[alike.rules].ranking
-    size = sum([len(lane.place) for _, arranged in members for lane in arranged])
+    size = sum([len(table.place) for _, arranged in members for table in arranged])
     rank, light = np.empty(size, np.int32), np.empty(size, np.int8)
     shown, end = [], 0
     for _, arranged in members:  # made before they are ranked, which needs all of the cache
         first, end = end, end + len(arranged[0].place) + len(arranged[1].place)
         own = rank[first:end], light[first:end]
         shown.append(ShownContract(book.sequence, alike, arranged, *own))
-    (_at_once if alike.at_once else _one_by_one)(book, members, ranking, each, rank, light)
+    (_at_once if alike.at_once else _one_by_one)(book, members, ranking, parallel_map, rank, light)
     if ranking.joint and book.accounts.any_hedges:
         pairs = zip(members, shown, strict=True)
         shown = [replace(one, light=_joined(book, state, one)) for (state, _), one in pairs]
@@ -231,7 +238,7 @@ def _show(
 
 def _is_stale(book: Book, state: ContractState, shown: ShownContract, rules: str) -> bool:
     """Whether anything that the ranks depend on has changed since."""
-    long, short = state.lanes.values()
+    long, short = state.tables.values()
     if long.changed_at > shown.as_of or short.changed_at > shown.as_of:
         return True
     if shown.alike.rules != rules or RULE_SETS[rules].ranking.timed:
@@ -242,39 +249,41 @@ def _is_stale(book: Book, state: ContractState, shown: ShownContract, rules: str
     return any(is_stale(column, wallets.rows, shown.as_of) for column in accounts)
 
 
-def _arranged(lane: Positions, before: Arranged | None) -> Arranged:
-    if before is not None and before.opened_or_closed == lane.opened_or_closed:
+def _arranged(table: Positions, before: SideLayout | None) -> SideLayout:
+    if before is not None and before.opened_or_closed == table.opened_or_closed:
         return before
-    account, position = lane.account[: lane.size], lane.position[: lane.size]
+    account, position = table.account[: table.size], table.position[: table.size]
     order = np.lexsort((position, account))
-    place = np.empty(lane.size, np.int32)
-    place[order] = np.arange(lane.size)
-    one_number = lane.labels <= {0}  # then one stands for all
-    numbers = np.broadcast_to(np.int32(0), lane.size) if one_number else position[order]
-    where = lane.where() + where_of(place)
-    return Arranged(lane.opened_or_closed, account[order], numbers, place, lane.columns(), where)
+    place = np.empty(table.size, np.int32)
+    place[order] = np.arange(table.size)
+    one_number = table.labels <= {0}  # then one stands for all
+    numbers = np.broadcast_to(np.int32(0), table.size) if one_number else position[order]
+    where = table.where() + where_of(place)
+    return SideLayout(
+        table.opened_or_closed, account[order], numbers, place, table.columns(), where
+    )
 
 
 def _at_once(
     book: Book,
     members: list[Arrangement],
     ranking: Ranking,
-    each: Each,
+    parallel_map: ParallelMap,
     rank: np.ndarray,
     light: np.ndarray,
 ) -> None:
     """Fill in rank and light of all positions, in the order in which they are shown."""
-    lanes: list[Shown] = [lane for _, arranged in members for lane in arranged]
+    tables: list[Shown] = [table for _, arranged in members for table in arranged]
     hedging = members if book.accounts.any_hedges else []
     hedged = ((state, side) for state, _ in hedging for side in Side)
-    joint = list(each(lambda lane: joint_columns(book, *lane), hedged))
+    joint = list(parallel_map(lambda table: joint_columns(book, *table), hedged))
     score = cast("Product", ranking.score)
     line = ranking.profitable_only, ranking.levels, ranking.weighting == "count"
     wallets, accounts = book.asset_of(members[0][0]).wallets, book.accounts
     exempt = accounts.adl_exempt if accounts.any_exempt else accounts.adl_exempt[:0]
     around = wallets.rows, exempt, accounts.order()
-    kernels_for(accounts.size).show_lanes(
-        lanes, joint, *around, *score.places(), *line, rank, light, each
+    kernels_for(accounts.size).rank_sides(
+        tables, joint, *around, *score.places(), *line, rank, light, parallel_map
     )
 
 
@@ -282,36 +291,36 @@ def _one_by_one(
     book: Book,
     members: list[Arrangement],
     ranking: Ranking,
-    each: Each,
+    parallel_map: ParallelMap,
     rank: np.ndarray,
     light: np.ndarray,
 ) -> None:
     """Do the same where a score is programmed rather than told, or nobody is closed."""
 
-    def ranked(lane: tuple[ContractState, Side, Arranged]) -> tuple[np.ndarray, np.ndarray]:
-        state, side, arranged = lane
-        queue, size = rank_lane(view_lane(book, state, side), ranking), len(arranged.place)
+    def ranked(table: tuple[ContractState, Side, SideLayout]) -> tuple[np.ndarray, np.ndarray]:
+        state, side, arranged = table
+        queue, size = rank_side(value_side(book, state, side), ranking), len(arranged.place)
         own_rank, own_light = np.empty(size, np.int32), np.empty(size, np.int8)
         own_rank[arranged.place], own_light[arranged.place] = queue.rank, queue.light
         return own_rank, own_light
 
-    lanes = [
-        (state, side, lane)
+    tables = [
+        (state, side, table)
         for state, arranged in members
-        for side, lane in zip(Side, arranged, strict=True)
+        for side, table in zip(Side, arranged, strict=True)
     ]
-    ranks, lights = zip(*each(ranked, lanes), strict=True)
+    ranks, lights = zip(*parallel_map(ranked, tables), strict=True)
     np.concatenate(ranks, out=rank)
     np.concatenate(lights, out=light)
 
 
 def _joined(book: Book, state: ContractState, shown: ShownContract) -> np.ndarray:
-    """Return lights with the higher one of both lanes where an account hedges across both."""
-    long, short = (_hedging(book, lane) for lane in state.lanes.values())
+    """Return lights with the higher one of both tables where an account hedges across both."""
+    long, short = (_hedging(book, table) for table in state.tables.values())
     joint = np.intersect1d(long, short, assume_unique=True)
     if not len(joint):
         return shown.light
-    account = np.concatenate([lane.account for lane in shown.arranged])
+    account = np.concatenate([table.account for table in shown.arranged])
     found = np.searchsorted(joint, account)
     found[found == len(joint)] = 0
     own = joint[found] == account
@@ -320,18 +329,18 @@ def _joined(book: Book, state: ContractState, shown: ShownContract) -> np.ndarra
     return np.where(own, highest[found], shown.light)
 
 
-def _hedging(book: Book, lane: Positions) -> np.ndarray:
-    """Return the accounts in hedge mode that hold positions in a lane, and none isolated."""
-    account, isolated = lane.account[: lane.size], lane.isolated[: lane.size]
+def _hedging(book: Book, table: Positions) -> np.ndarray:
+    """Return the accounts in hedge mode that hold positions in a table, and none isolated."""
+    account, isolated = table.account[: table.size], table.isolated[: table.size]
     held = np.unique(account[book.accounts.hedge_mode[account]])
     return np.setdiff1d(held, account[isolated], assume_unique=False)
 
 
-def _summary(key: Lane, lane: ShownLane) -> LaneLights:
-    return LaneLights(
+def _summary(key: PositionTable, table: ShownLane) -> SideIndicators:
+    return SideIndicators(
         contract=key[0],
         side=key[1],
-        positions=len(lane.account),
-        in_line=int(np.count_nonzero(lane.rank)),
-        digest=lane.digest(),
+        positions=len(table.account),
+        ranked=int(np.count_nonzero(table.rank)),
+        digest=table.digest(),
     )

@@ -18,8 +18,8 @@ import numpy as np
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.book.position_table import Lane
-from delever.core.messages import Rating, RatingInput, RatingPart, RatingView, RiskLevel, Side
+from delever.core.book.position_table import PositionTable
+from delever.core.messages import Rating, RatingInput, RatingMethod, RatingPart, RiskLevel, Side
 from delever.core.risk.stress_curve import (
     LEAST_VOLATILITY_PPM,
     Buckets,
@@ -82,8 +82,8 @@ def rate(book: Book, state: ContractState) -> Rating:
     nearest = adl_from(curve)
     volatility = max(state.marks.volatility_ppm(book.time_ms), LEAST_VOLATILITY_PPM)
     levels = {
-        RatingView.SCORECARD: level_of_points(points),
-        RatingView.STRESS: level_of_distance(nearest, volatility),
+        RatingMethod.SCORECARD: level_of_points(points),
+        RatingMethod.STRESS: level_of_distance(nearest, volatility),
     }
     level = max(levels.values(), key=lambda each: each.place)
     return Rating(
@@ -91,14 +91,14 @@ def rate(book: Book, state: ContractState) -> Rating:
         as_of=book.sequence,
         time_ms=book.time_ms,
         level=level,
-        decided_by=tuple(view for view in RatingView if levels[view] is level),
+        decided_by=tuple(view for view in RatingMethod if levels[view] is level),
         points=points,
-        scorecard_level=levels[RatingView.SCORECARD],
+        scorecard_level=levels[RatingMethod.SCORECARD],
         parts=parts,
-        stress_level=levels[RatingView.STRESS],
+        stress_level=levels[RatingMethod.STRESS],
         adl_from_ppm=nearest,
         volatility_ppm=volatility,
-        room_cash=told(room_of(book, state)),
+        fund_capacity_cash=told(room_of(book, state)),
         curve=curve,
     )
 
@@ -121,7 +121,7 @@ def level_of_distance(nearest_ppm: int | None, volatility_ppm: int) -> RiskLevel
 
 def open_interest(state: ContractState) -> tuple[int, int]:
     """Return the lots of the larger side and what they are worth at the mark in Cash."""
-    lots = max(lane.total_lots for lane in state.lanes.values())
+    lots = max(table.total_lots for table in state.tables.values())
     return lots, abs(state.terms.value_cash(lots, state.mark)) if state.mark else 0
 
 
@@ -138,16 +138,16 @@ def _concentration(_book: Book, state: ContractState) -> tuple[int, Numbers]:
 
     The sum over accounts of (their lots / the side's lots) squared, in ppm.
     """
-    by_side = {side: _herfindahl_ppm(lane) for side, lane in state.lanes.items()}
+    by_side = {side: _herfindahl_ppm(table) for side, table in state.tables.items()}
     numbers = {f"{side}_ppm": value for side, value in by_side.items()}
     return max(by_side.values()), numbers
 
 
-def _herfindahl_ppm(lane: Lane) -> int:
-    accounts, number = np.unique(lane.account[: lane.size], return_inverse=True)
+def _herfindahl_ppm(table: PositionTable) -> int:
+    accounts, number = np.unique(table.account[: table.size], return_inverse=True)
     lots = np.zeros(len(accounts), np.int64)
-    np.add.at(lots, number, lane.lots[: lane.size])
-    return ratio_ppm(sum(held * held for held in lots.tolist()), lane.total_lots**2)
+    np.add.at(lots, number, table.lots[: table.size])
+    return ratio_ppm(sum(held * held for held in lots.tolist()), table.total_lots**2)
 
 
 def _depth(book: Book, state: ContractState) -> tuple[int, Numbers]:
@@ -164,32 +164,32 @@ def _depth(book: Book, state: ContractState) -> tuple[int, Numbers]:
 
 
 def _volatility(book: Book, state: ContractState) -> tuple[int, Numbers]:
-    """Return the realised volatility of the mark over a day."""
+    """Return the realized volatility of the mark over a day."""
     return state.marks.volatility_ppm(book.time_ms), {"mark_ticks": state.mark}
 
 
 def _leverage(_book: Book, state: ContractState) -> tuple[int, Numbers]:
     """Return the leverage that holders have chosen: value at entry by initial margin."""
     notional = margin = 0
-    for lane in state.lanes.values():
-        entry = abs(lane.cost[: lane.size])
+    for table in state.tables.values():
+        entry = abs(table.cost[: table.size])
         notional += sum(entry.tolist())
-        margin += sum(initial_margin(entry, lane.leverage[: lane.size]).tolist())
+        margin += sum(initial_margin(entry, table.leverage[: table.size]).tolist())
     numbers = {"entry_notional_cash": notional, "initial_margin_cash": margin}
     return ratio_ppm(notional, margin), numbers
 
 
 def _profit(_book: Book, state: ContractState) -> tuple[int, Numbers]:
-    """Return the unrealised profit of all who are in profit, by open interest."""
+    """Return the unrealized profit of all who are in profit, by open interest."""
     profit = sum(
-        sum(np.maximum(lane.profit[: lane.size], 0).tolist()) for lane in state.lanes.values()
+        sum(np.maximum(table.profit[: table.size], 0).tolist()) for table in state.tables.values()
     )
     _, notional = open_interest(state)
     numbers = {"profit_cash": profit, "open_interest_cash": notional}
     return ratio_ppm(profit, notional), numbers
 
 
-def _utilisation(book: Book, state: ContractState) -> tuple[int, Numbers]:
+def _utilization(book: Book, state: ContractState) -> tuple[int, Numbers]:
     """Return maintenance margin by equity over the margin buckets that hold the contract.
 
     At most 100 %, which is also what it is where maintenance is all that is left, or more.
@@ -213,8 +213,8 @@ SCORECARD = (
     Measure(RatingInput.DEPTH, (50_000, 20_000, 5_000), _depth, more_is_safer=True),
     Measure(RatingInput.PRICE_VOLATILITY, (30_000, 60_000, 120_000), _volatility),
     Measure(RatingInput.AVERAGE_LEVERAGE, (10 * PPM, 20 * PPM, 40 * PPM), _leverage),
-    Measure(RatingInput.UNREALISED_PROFIT, (50_000, 150_000, 400_000), _profit),
-    Measure(RatingInput.MARGIN_UTILISATION, (100_000, 250_000, 500_000), _utilisation),
+    Measure(RatingInput.UNREALIZED_PNL, (50_000, 150_000, 400_000), _profit),
+    Measure(RatingInput.MARGIN_UTILIZATION, (100_000, 250_000, 500_000), _utilization),
 )
 """The limits of each input, mildest first; how they were chosen stands in docs/risk.md."""
 

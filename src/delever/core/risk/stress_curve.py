@@ -1,7 +1,7 @@
 """What a move of the mark would leave for ADL: the price -> ADL curve of one contract.
 
 The mark is put elsewhere, at once, and everything else stays: other contracts keep their marks and
-depth keeps its distance from this one. Who is then at or below maintenance is read from the lanes
+depth keeps its distance from this one. Who is then at or below maintenance is read from the tables
 themselves, as the engine would. All that they hold of the contract is to be closed, with what the
 pool holds of it already:
 
@@ -63,7 +63,7 @@ NO_POOL_PAYS: dict[type, int] = {AccountEquity: 1, Unplaced: 0}
 class Buckets:
     """The margin buckets that hold a contract: cross accounts first, then isolated positions.
 
-    `number` gives the bucket of each row of a lane; `equity` and `maintenance` are what a bucket
+    `number` gives the bucket of each row of a table; `equity` and `maintenance` are what a bucket
     has besides the contract's own profit and maintenance, in Cash. `cross` counts the accounts.
     """
 
@@ -96,21 +96,21 @@ class Moved:
 def buckets_of(book: Book, state: ContractState) -> Buckets:
     """Return the margin buckets of a contract's positions."""
     wallets = book.asset_of(state).wallets
-    lanes = state.lanes.items()
-    cross = [lane.account[: lane.size][~lane.isolated[: lane.size]] for _, lane in lanes]
+    tables = state.tables.items()
+    cross = [table.account[: table.size][~table.isolated[: table.size]] for _, table in tables]
     accounts = np.unique(np.concatenate(cross)).astype(np.int64)
     equity = [wallets.balance[accounts] + wallets.profit[accounts]]
     maintenance = [wallets.maintenance[accounts]]
     number, count = {}, len(accounts)
-    for side, lane in lanes:
-        isolated = lane.isolated[: lane.size]
-        own = np.searchsorted(accounts, lane.account[: lane.size])
+    for side, table in tables:
+        isolated = table.isolated[: table.size]
+        own = np.searchsorted(accounts, table.account[: table.size])
         alone = int(np.count_nonzero(isolated))
         own[isolated] = np.arange(count, count + alone)
         count += alone
-        np.subtract.at(equity[0], own[~isolated], lane.profit[: lane.size][~isolated])
-        np.subtract.at(maintenance[0], own[~isolated], lane.maintenance[: lane.size][~isolated])
-        equity.append(lane.margin[: lane.size][isolated])
+        np.subtract.at(equity[0], own[~isolated], table.profit[: table.size][~isolated])
+        np.subtract.at(maintenance[0], own[~isolated], table.maintenance[: table.size][~isolated])
+        equity.append(table.margin[: table.size][isolated])
         maintenance.append(np.zeros(alone, np.int64))
         number[side] = own
     return Buckets(len(accounts), number, np.concatenate(equity), np.concatenate(maintenance))
@@ -121,11 +121,11 @@ def move(state: ContractState, buckets: Buckets, mark_ticks: int, slippage_ppm: 
     equity, maintenance = buckets.equity.copy(), buckets.maintenance.copy()
     closing = np.zeros_like(equity)
     for side, number in buckets.number.items():
-        lane, n = state.lanes[side], len(number)
-        signed = side.sign * lane.lots[:n]
+        table, n = state.tables[side], len(number)
+        signed = side.sign * table.lots[:n]
         value = state.terms.value_cash(signed, mark_ticks)
         worst = _worst(state, side, mark_ticks, slippage_ppm)
-        np.add.at(equity, number, value - lane.cost[:n])
+        np.add.at(equity, number, value - table.cost[:n])
         np.add.at(maintenance, number, state.terms.maintenance_cash(abs(value)))
         np.add.at(closing, number, value - state.terms.value_cash(signed, worst))
     return Moved(buckets.cross, equity, maintenance, closing)
@@ -141,7 +141,7 @@ def room_of(book: Book, state: ContractState) -> int:
         return 0
     pool = book.pool_of(state)
     others = (member for member in book.members(pool) if member is not state)
-    losses = sum(min(each.inventory_profit(side), 0) for each in others for side in Side)
+    losses = sum(min(each.inventory_pnl(side), 0) for each in others for side in Side)
     money = pool.balance + losses
     cases = RULE_SETS[pool.definition.rules].cases
     return min([money, *(_room(book, state, case.trigger, money) for case in cases)])
@@ -152,8 +152,8 @@ def _room(book: Book, state: ContractState, trigger: Trigger, money: int) -> int
     pool = book.pool_of(state)
     match trigger:
         case ContractDrawdown(limits=own):
-            settled = state.realised + state.injected
-            fall = state.profit_peak.peak(book.time_ms, settled) - settled
+            settled = state.realized + state.injected
+            fall = state.contract_pnl_peak.peak(book.time_ms, settled) - settled
             peak = pool.balance_peak.peak(book.time_ms, pool.balance)
             return _part_of_limit(book, state, own, peak) - fall
         case PoolDrawdown(limits=general, by_contract=by_contract):
@@ -184,7 +184,7 @@ class Stress:
 
     state: ContractState
     buckets: Buckets
-    room_cash: int
+    fund_capacity_cash: int
     depth_lots: dict[Side, int]
     slippage_ppm: int
     share: Share
@@ -196,7 +196,7 @@ class Stress:
         moved = move(state, self.buckets, mark, self.slippage_ppm)
         below = moved.below(self.share)
         liquidated = {
-            side: int(state.lanes[side].lots[: len(number)][below[number]].sum())
+            side: int(state.tables[side].lots[: len(number)][below[number]].sum())
             for side, number in self.buckets.number.items()
         }
         loss = sum(np.maximum(moved.closing - moved.equity, 0)[below].tolist())
@@ -215,8 +215,8 @@ class Stress:
             liquidated_short_lots=liquidated[Side.SHORT],
             absorbed_lots=absorbed,
             loss_cash=told(loss),
-            pool_pays_cash=told(max(min(loss, self.room_cash), 0)),
-            adl_lots=left if loss >= self.room_cash else 0,
+            fund_pays_cash=told(max(min(loss, self.fund_capacity_cash), 0)),
+            adl_lots=left if loss >= self.fund_capacity_cash else 0,
         )
 
 
@@ -272,5 +272,5 @@ def _worst(state: ContractState, side: Side, mark_ticks: int, slippage_ppm: int)
 
 def _held(state: ContractState, ticks: int) -> int:
     """Return the price, held where the largest position is still worth less than int64 holds."""
-    largest = max(lane.largest_lots for lane in state.lanes.values())
+    largest = max(table.largest_lots for table in state.tables.values())
     return max(min(ticks, state.terms.most_ticks(max(largest, 1))), 1)

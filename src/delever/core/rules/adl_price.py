@@ -1,4 +1,4 @@
-"""The price at which ADL closes, for each parcel of inventory, in whole ticks.
+"""The price at which ADL closes, for each tranche of inventory, in whole ticks.
 
 Pool-level prices are rounded in the pool's favour, so that the pool is never beyond its limit; what
 that leaves, less than one tick on the quantity closed, stays with the pool and is shown.
@@ -10,7 +10,7 @@ from typing import Protocol
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.book.inventory import Parcel
+from delever.core.book.inventory import Tranche
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import Side
 from delever.core.rules.triggers import limits_of
@@ -20,7 +20,7 @@ from delever.core.valuation.insurance import pool_equity, profit_of
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A price for each parcel, and what it was computed from.
+    """A price for each tranche, and what it was computed from.
 
     `target_cash` is what the inventory is to be worth at a pool-level price, or None for a price
     that does not depend on the pool.
@@ -39,9 +39,9 @@ class PriceRule(Protocol):
         """The rule's name in events and documents."""
 
     def quote(
-        self, book: Book, state: ContractState, side: Side, parcels: Sequence[Parcel]
+        self, book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
-        """Return the price for each parcel of inventory of one side."""
+        """Return the price for each tranche of inventory of one side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,10 @@ class AtBankruptcyPrice:
     name: str = field(default="bankruptcy_price", init=False)
 
     def quote(
-        self, _book: Book, state: ContractState, _side: Side, parcels: Sequence[Parcel]
+        self, _book: Book, state: ContractState, _side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
-        """Return each parcel's own price."""
-        ticks = tuple(Ticks(parcel.price_ticks) for parcel in parcels)
+        """Return each tranche's own price."""
+        ticks = tuple(Ticks(tranche.price_ticks) for tranche in tranches)
         return Quote(ticks, {"mark_ticks": state.mark})
 
 
@@ -65,10 +65,10 @@ class AtMark:
     name: str = field(default="mark", init=False)
 
     def quote(
-        self, _book: Book, state: ContractState, _side: Side, parcels: Sequence[Parcel]
+        self, _book: Book, state: ContractState, _side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
         """Return the mark."""
-        return Quote((Ticks(state.mark),) * len(parcels), {"mark_ticks": state.mark})
+        return Quote((Ticks(state.mark),) * len(tranches), {"mark_ticks": state.mark})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,11 @@ class AtPreviousMark:
     name: str = field(default="previous_mark", init=False)
 
     def quote(
-        self, _book: Book, state: ContractState, _side: Side, parcels: Sequence[Parcel]
+        self, _book: Book, state: ContractState, _side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
         """Return the previous mark."""
         numbers = {"mark_ticks": state.mark, "previous_mark_ticks": state.previous_mark}
-        return Quote((Ticks(state.previous_mark),) * len(parcels), numbers)
+        return Quote((Ticks(state.previous_mark),) * len(tranches), numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +96,15 @@ class AtMarkUnlessSpent:
     name: str = field(default="mark_unless_spent", init=False)
 
     def quote(
-        self, book: Book, state: ContractState, side: Side, parcels: Sequence[Parcel]
+        self, book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
-        """Return the mark, or each parcel's own price."""
+        """Return the mark, or each tranche's own price."""
         pool = book.pool_of(state)
         equity = pool_equity(book, pool)
         peak = pool.equity_peak.peak(book.time_ms, equity)
         spent = equity * PPM <= self.spent_ppm * peak
         rule = AtBankruptcyPrice() if spent else AtMark()
-        quote = rule.quote(book, state, side, parcels)
+        quote = rule.quote(book, state, side, tranches)
         numbers = {"equity_cash": equity, "equity_peak_cash": peak, "spent_ppm": self.spent_ppm}
         return Quote(quote.ticks, quote.numbers | numbers)
 
@@ -116,11 +116,11 @@ class AtCappedMark:
     name: str = field(default="capped_mark", init=False)
 
     def quote(
-        self, _book: Book, state: ContractState, side: Side, parcels: Sequence[Parcel]
+        self, _book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
-        """Return the mark where it is the better one for the pool, else the parcel's own price."""
+        """Return the mark where it is the better one for the pool, else the tranche's own price."""
         better = max if side is Side.LONG else min
-        ticks = tuple(Ticks(better(parcel.price_ticks, state.mark)) for parcel in parcels)
+        ticks = tuple(Ticks(better(tranche.price_ticks, state.mark)) for tranche in tranches)
         return Quote(ticks, {"mark_ticks": state.mark})
 
 
@@ -135,20 +135,20 @@ class AtTransferPrice:
     name: str = field(default="transfer_price", init=False)
 
     def quote(
-        self, _book: Book, state: ContractState, side: Side, parcels: Sequence[Parcel]
+        self, _book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
-        """Return one price for all parcels, at least one tick."""
+        """Return one price for all tranches, at least one tick."""
         round_off = div_floor if side is Side.LONG else div_ceil
         ticks = round_off(state.mark * (PPM - side.sign * self.spread_ppm), PPM)
         numbers = {"mark_ticks": state.mark, "spread_ppm": self.spread_ppm}
-        return Quote((Ticks(max(ticks, 1)),) * len(parcels), numbers)
+        return Quote((Ticks(max(ticks, 1)),) * len(tranches), numbers)
 
 
 @dataclass(frozen=True, slots=True)
 class AtDrawdownLimit:
     """The price at which the contract's profit sits exactly at its drawdown limit.
 
-    limit = peak profit - start * peak balance. The inventory of this side is to realise
+    limit = peak profit - start * peak balance. The inventory of this side is to realize
     limit - (profit without it); its worth at the price is that much above its cost.
     """
 
@@ -156,28 +156,28 @@ class AtDrawdownLimit:
     name: str = field(default="drawdown_limit", init=False)
 
     def quote(
-        self, book: Book, state: ContractState, side: Side, parcels: Sequence[Parcel]
+        self, book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
-        """Return one price for all parcels."""
+        """Return one price for all tranches."""
         pool, limits = book.pool_of(state), limits_of(book, state, self.limits)
         profit = profit_of(state)
-        profit_peak = state.profit_peak.peak(book.time_ms, profit)
+        contract_pnl_peak = state.contract_pnl_peak.peak(book.time_ms, profit)
         balance_peak = pool.balance_peak.peak(book.time_ms, pool.balance)
-        limit = profit_peak - _part_floor(limits.start_ppm, balance_peak)
+        limit = contract_pnl_peak - _part_floor(limits.start_ppm, balance_peak)
         cost = state.inventory[side].total_cost
-        rest = profit - state.inventory_profit(side)
+        rest = profit - state.inventory_pnl(side)
         numbers = {
             "limit_cash": limit,
             "profit_cash": profit,
-            "profit_peak_cash": profit_peak,
+            "profit_peak_cash": contract_pnl_peak,
             "balance_peak_cash": balance_peak,
             "inventory_cost_cash": cost,
         }
-        return _pool_level(state, side, parcels, cost + limit - rest, numbers)
+        return _pool_level(state, side, tranches, cost + limit - rest, numbers)
 
 
 @dataclass(frozen=True, slots=True)
-class AtSharedShortfall:
+class AtDeficitShare:
     """The pool's shortfall, shared over its losing inventory in proportion to the losses.
 
     Each price is the mark moved against the candidates by the contract's share; after all are
@@ -187,16 +187,16 @@ class AtSharedShortfall:
     name: str = field(default="shared_shortfall", init=False)
 
     def quote(
-        self, book: Book, state: ContractState, side: Side, parcels: Sequence[Parcel]
+        self, book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
-        """Return one price for all parcels."""
+        """Return one price for all tranches."""
         pool = book.pool_of(state)
         equity = pool_equity(book, pool)
         shortfall = max(-equity, 0)
         losses = sum(
-            max(-member.inventory_profit(each), 0) for member in book.members(pool) for each in Side
+            max(-member.inventory_pnl(each), 0) for member in book.members(pool) for each in Side
         )
-        own = max(-state.inventory_profit(side), 0)
+        own = max(-state.inventory_pnl(side), 0)
         share = div_ceil(shortfall * own, losses) if losses else 0
         value = state.inventory_value(side)
         numbers = {
@@ -206,7 +206,7 @@ class AtSharedShortfall:
             "share_cash": share,
             "mark_ticks": state.mark,
         }
-        return _pool_level(state, side, parcels, value + share, numbers)
+        return _pool_level(state, side, tranches, value + share, numbers)
 
 
 def _part_floor(rate_ppm: int, amount: int) -> int:
@@ -217,7 +217,7 @@ def _part_floor(rate_ppm: int, amount: int) -> int:
 def _pool_level(
     state: ContractState,
     side: Side,
-    parcels: Sequence[Parcel],
+    tranches: Sequence[Tranche],
     target_cash: int,
     numbers: dict[str, int],
 ) -> Quote:
@@ -230,4 +230,4 @@ def _pool_level(
     target = max(min(target_cash, inventory.total_cost), state.inventory_value(side))
     ticks = state.terms.price_reaching(side.sign * inventory.total_lots, target)
     numbers["target_cash"] = target
-    return Quote((ticks,) * len(parcels), numbers, target)
+    return Quote((ticks,) * len(tranches), numbers, target)

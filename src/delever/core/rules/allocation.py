@@ -72,8 +72,8 @@ def _largest_remainder(
     return given
 
 
-def parcels_for(lots: Ints, parcel_lots: list[int]) -> tuple[Ints, Ints, Ints]:
-    """Return (candidates, parcels, lots): candidates in line meet parcels, both first come first.
+def tranches_for(lots: Ints, parcel_lots: list[int]) -> tuple[Ints, Ints, Ints]:
+    """Return (candidates, tranches, lots): candidates in line meet tranches, both first come first.
 
     Three columns: the numbers of both, from 0, and the lots that have met, which are never 0.
     """

@@ -11,7 +11,7 @@ import numpy as np
 
 from delever.core.messages import Reason
 from delever.core.units import Bools, Ints, share_floor
-from delever.core.valuation.side_valuation import LaneView
+from delever.core.valuation.side_valuation import SideValuation
 
 
 class Skip(Protocol):
@@ -25,7 +25,7 @@ class Skip(Protocol):
     def number(self) -> str:
         """The name of the amount that must not be negative, as events show it."""
 
-    def left_cash(self, view: LaneView, wanted_lots: int, ticks: Sequence[int]) -> Ints:
+    def left_cash(self, view: SideValuation, wanted_lots: int, ticks: Sequence[int]) -> Ints:
         """Return that amount by row; a negative one means that the candidate is passed over."""
 
 
@@ -33,14 +33,14 @@ class Skip(Protocol):
 class WouldBankrupt:
     """The fill would leave the candidate's margin bucket with less than nothing.
 
-    The fill is as large as it can become; an account with several positions in the lane bears all
+    The fill is as large as it can become; an account with several positions in the table bears all
     of them.
     """
 
-    reason: Reason = field(default=Reason.FILL_WOULD_BANKRUPT_CANDIDATE, init=False)
+    reason: Reason = field(default=Reason.FILL_WOULD_BANKRUPT_COUNTERPARTY, init=False)
     number: str = field(default="equity_after_cash", init=False)
 
-    def left_cash(self, view: LaneView, wanted_lots: int, ticks: Sequence[int]) -> Ints:
+    def left_cash(self, view: SideValuation, wanted_lots: int, ticks: Sequence[int]) -> Ints:
         """Return the equity of each margin bucket after the largest fill."""
         change = _change_cash(view, np.minimum(view.lots, wanted_lots), ticks)
         if not view.position.any():  # then everybody has one position here at most
@@ -58,10 +58,10 @@ class ZeroPricesApart:
     trade there leaves equity / maintenance margin as it was (Lighter).
     """
 
-    reason: Reason = field(default=Reason.ZERO_PRICES_DO_NOT_CROSS, init=False)
+    reason: Reason = field(default=Reason.ZERO_PRICES_NOT_CROSSED, init=False)
     number: str = field(default="part_of_equity_after_cash", init=False)
 
-    def left_cash(self, view: LaneView, _wanted_lots: int, ticks: Sequence[int]) -> Ints:
+    def left_cash(self, view: SideValuation, _wanted_lots: int, ticks: Sequence[int]) -> Ints:
         """Return what the price leaves of the position's part of the equity, all of it closed."""
         columns = view.equity.tolist(), view.maintenance.tolist(), view.bucket_maintenance.tolist()
         parts = [
@@ -71,7 +71,7 @@ class ZeroPricesApart:
         return np.array(parts, np.int64) + _change_cash(view, view.lots, ticks)
 
 
-def _change_cash(view: LaneView, lots: Ints, ticks: Sequence[int]) -> Ints:
+def _change_cash(view: SideValuation, lots: Ints, ticks: Sequence[int]) -> Ints:
     """Return what closing lots at the worst of the prices, instead of at the mark, changes."""
     if view.size == 0:
         return lots
@@ -81,8 +81,8 @@ def _change_cash(view: LaneView, lots: Ints, ticks: Sequence[int]) -> Ints:
     return view.terms.value_cash(closed, worst) - view.terms.value_cash(closed, view.mark_ticks)
 
 
-def refused(
-    skips: Sequence[Skip], view: LaneView, wanted_lots: int, ticks: Sequence[int]
+def rejected(
+    skips: Sequence[Skip], view: SideValuation, wanted_lots: int, ticks: Sequence[int]
 ) -> list[tuple[Skip, Bools, Ints]]:
     """Return, for each test, who fails it first of all, and what would be left of each."""
     found: list[tuple[Skip, Bools, Ints]] = []

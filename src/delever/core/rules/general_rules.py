@@ -60,10 +60,10 @@ _SAYS = (
         "A contract that is moved starts again with profit and peaks as they then stand, its "
         "triggers off."
     ),
-    ("A command is applied whole, or refused whole with a reason, the field and the value."),
+    ("A command is applied whole, or rejected whole with a reason, the field and the value."),
     (
         "Exact numbers are text or whole JSON numbers; what their unit cannot hold is "
-        "refused, never rounded."
+        "rejected, never rounded."
     ),
     (
         "A managed pool takes over at equity at or below maintenance margin (tiers are "
@@ -75,7 +75,7 @@ _SAYS = (
     ),
     (
         "Outstanding fills are applied again on top of numbers that do not include them, and "
-        "forgotten once positions and balances both do; socialised losses, which count on in the "
+        "forgotten once positions and balances both do; socialized losses, which count on in the "
         "numbers of fills, once positions do."
     ),
     ("A cancelled fill leaves no trace, and its inventory is tried again while ADL is on."),
@@ -96,8 +96,8 @@ RISK = (
     Rule(
         "RSK-01",
         "A contract's ADL risk is low, medium or high, rated from the pool's balance, position "
-        "concentration, depth, price volatility, average leverage, unrealised profit and margin "
-        "utilisation.",
+        "concentration, depth, price volatility, average leverage, unrealized profit and margin "
+        "utilization.",
         API,
         "official",
         "how one becomes the other is not published: RSK-02 to RSK-06 are delever's own; a fourth "
@@ -120,12 +120,12 @@ RISK = (
     _ours(
         5,
         "More fund or depth never makes a contract riskier; more concentration, volatility, "
-        "leverage, profit or utilisation never makes it safer. The curve does not fall away from "
+        "leverage, profit or utilization never makes it safer. The curve does not fall away from "
         "the mark.",
     ),
     _ours(
         6,
-        "Volatility is realised, over 24 hours: the root of the summed squares of relative changes "
+        "Volatility is realized, over 24 hours: the root of the summed squares of relative changes "
         "of the mark from minute to minute, and at least 1 % in the stress estimate.",
     ),
     Rule(
@@ -140,7 +140,7 @@ RISK = (
         "Lights are refreshed every 30 seconds.",
         "Binance COIN-M API, Position ADL Quantile Estimation",
         "official",
-        "by a command in the journal, whose event holds a digest of what each lane shows",
+        "by a command in the journal, whose event holds a digest of what each table shows",
     ),
 )
 

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.pool_state import PoolState
-from delever.core.messages import Event, LossSocialised, Side, WithdrawalCutSet
+from delever.core.messages import Event, LossSocialized, Side, WithdrawalCutSet
 from delever.core.rules.allocation import share
 from delever.core.units import PPM, ratio_ppm
 from delever.core.valuation.bankruptcy import Holding, cover_of
@@ -22,7 +22,7 @@ from delever.core.valuation.insurance import pool_equity, profit_of
 class Claim(NamedTuple):
     """One open position as a loss meets it.
 
-    `gain_cash` is its unrealised profit and `payout_cash` its part of the margin bucket's equity,
+    `gain_cash` is its unrealized profit and `payout_cash` its part of the margin bucket's equity,
     by maintenance margin; neither is below 0.
     """
 
@@ -50,7 +50,7 @@ class LastResort(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class SocialisedLoss:
+class SocializedLoss:
     """Open positions give up what the pool is short of.
 
     Under `after_unwinding` a contract is left alone while the pool still holds inventory of it.
@@ -67,15 +67,15 @@ class SocialisedLoss:
         losses = [-profit_of(state) for state in losing]
         parts = share(shortfall, [shortfall] * len(losses), losses)
         for state, part in zip(losing, parts, strict=True):
-            if part and not (self.after_unwinding and state.holds_inventory):
-                yield from self._socialise(book, state, part)
+            if part and not (self.after_unwinding and state.has_inventory):
+                yield from self._socialize(book, state, part)
 
-    def _socialise(self, book: Book, state: ContractState, loss_cash: int) -> Iterator[Event]:
+    def _socialize(self, book: Book, state: ContractState, loss_cash: int) -> Iterator[Event]:
         claims = claims_of(book, state)
         shares = self.shares(claims, loss_cash)
         paying = [(claim, paid) for claim, paid in zip(claims, shares, strict=True) if paid]
         if paying:
-            yield LossSocialised(
+            yield LossSocialized(
                 fill=book.last_fill + 1,
                 contract=state.name,
                 rule=self.name,
@@ -84,7 +84,7 @@ class SocialisedLoss:
                 accounts=tuple(claim.account for claim, _ in paying),
                 sides=tuple(claim.side for claim, _ in paying),
                 positions=tuple(claim.position for claim, _ in paying),
-                amounts_cash=tuple(paid for _, paid in paying),
+                amount_cash=tuple(paid for _, paid in paying),
             )
 
 
@@ -104,23 +104,23 @@ class WithdrawalCut:
         cut_ppm = min(max(ratio_ppm(shortfall, total), 0), PPM)
         if cut_ppm != pool.withdrawal_cut_ppm:
             yield WithdrawalCutSet(
-                pool=pool.name, cut_ppm=cut_ppm, shortfall_cash=shortfall, total_cash=total
+                pool=pool.name, cut_ppm=cut_ppm, deficit_cash=shortfall, total_cash=total
             )
 
 
 def claims_of(book: Book, state: ContractState) -> list[Claim]:
     """Return a contract's open positions, by account name, side and number."""
     claims = []
-    for side, lane in state.lanes.items():
-        for row, (account, position) in enumerate(lane.pairs()):
+    for side, table in state.tables.items():
+        for row, (account, position) in enumerate(table.pairs()):
             holding = Holding(state, side, account, position)
-            profit = int(lane.profit[row])
+            profit = int(table.profit[row])
             claims.append(
                 Claim(
                     account=book.accounts.names[account],
                     side=side,
                     position=position,
-                    lots=int(lane.lots[row]),
+                    lots=int(table.lots[row]),
                     gain_cash=max(profit, 0),
                     payout_cash=max(cover_of(book, holding) + profit, 0),
                 )
@@ -133,8 +133,8 @@ def total_equity(book: Book, asset: str) -> int:
     total = sum(map(int, book.asset(asset).wallets.equity()))
     for state in book.contracts.values():
         if state.terms.settle == asset:
-            for lane in state.lanes.values():
-                isolated = lane.isolated[: lane.size]
-                held = lane.margin[: lane.size] + lane.profit[: lane.size]
+            for table in state.tables.values():
+                isolated = table.isolated[: table.size]
+                held = table.margin[: table.size] + table.profit[: table.size]
                 total += sum(map(int, held[isolated]))
     return total + sum(pool_equity(book, p) for p in book.pools.values() if p.asset == asset)

@@ -1,7 +1,7 @@
 """Score -> queue: who would be next, how much stands ahead, and which light shows.
 
 Scores are float64 and computed elementwise; everything summed is an integer; ties go by account
-name, then by position number. So the queue of a lane is the same on any machine and thread count.
+name, then by position number. So the queue of a table is the same on any machine and thread count.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from delever.core.kernels import PARTS, kernels_for
 from delever.core.market.contract_terms import Terms
 from delever.core.messages import Reason
 from delever.core.units import Bools, Floats, Ints, format_scaled, ratio
-from delever.core.valuation.side_valuation import LaneView
+from delever.core.valuation.side_valuation import SideValuation
 
 Weighting = Literal["count", "quantity"]
 
@@ -36,13 +36,13 @@ class Product:
     """The score of most venues: gain x leverage, and gain / leverage when losing.
 
     Each factor has a name and is one column of the view over another (`kernels.PARTS`), 0 where
-    that is 0. As it is told rather than programmed, a whole lane is scored in one pass.
+    that is 0. As it is told rather than programmed, a whole table is scored in one pass.
     """
 
     gain: tuple[str, str, str]
     leverage: tuple[str, str, str]
 
-    def __call__(self, view: LaneView) -> Score:
+    def __call__(self, view: SideValuation) -> Score:
         """Return the score, and its two factors."""
         parts = {name: ratio(_part(view, top), _part(view, bottom)) for name, top, bottom in self}
         gain, leverage = parts.values()
@@ -57,12 +57,12 @@ class Product:
         return [(PARTS.index(top), PARTS.index(bottom)) for _, top, bottom in self]
 
 
-def _part(view: LaneView, name: str) -> Ints | Floats:
+def _part(view: SideValuation, name: str) -> Ints | Floats:
     column: Ints | Floats = cover(view) if name == "cover" else getattr(view, name)
     return column
 
 
-def cover(view: LaneView) -> Floats:
+def cover(view: SideValuation) -> Floats:
     """Return what stands between the mark and the bankruptcy price: mark value - bankrupt value.
 
     Isolated: the position's equity. Cross: its share of the account's, by maintenance margin.
@@ -90,7 +90,7 @@ class Ranking:
     """
 
     formula: str
-    score: Callable[[LaneView], Score]
+    score: Callable[[SideValuation], Score]
     weighting: Weighting = "count"
     profitable_only: bool = False
     joint: bool = False
@@ -102,14 +102,14 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A lane in line, as of one sequence.
+    """A table in line, as of one sequence.
 
     `order` lists the rows of eligible positions, next first. The other columns are by row: `rank`
     from 1, `light` from `levels` (front) to 1, `ahead_lots` the quantity closed before its turn;
     all are 0 for positions that do not stand in line; `ineligible` says why not, by row.
     """
 
-    view: LaneView
+    view: SideValuation
     score: Score
     order: Ints
     rank: Ints
@@ -125,8 +125,8 @@ class Queue:
         return None
 
 
-def rank_lane(view: LaneView, ranking: Ranking) -> Queue:
-    """Return the lane in line under a venue's ranking."""
+def rank_side(view: SideValuation, ranking: Ranking) -> Queue:
+    """Return the table in line under a venue's ranking."""
     score = ranking.score(view)
     ineligible = _ineligible(view, ranking)
     eligible = np.ones(view.size, bool)
@@ -150,7 +150,7 @@ def rank_lane(view: LaneView, ranking: Ranking) -> Queue:
     return Queue(view, score, columns[0], columns[1], columns[2], ahead, ineligible)
 
 
-def _line_up(view: LaneView, score: Score, standing: Bools) -> Ints:
+def _line_up(view: SideValuation, score: Score, standing: Bools) -> Ints:
     """Return the rows in line: by score, by its ties, by account name, by position number."""
     if not score.then:
         each = np.arange(view.size, dtype=np.int32)
@@ -160,22 +160,22 @@ def _line_up(view: LaneView, score: Score, standing: Bools) -> Ints:
         return line
     rows = np.flatnonzero(standing)
     keys = (view.position, view.account_order, *(-column for column in reversed(score.then)))
-    in_line = np.lexsort([column[rows] for column in (*keys, -score.value)])
-    return rows[in_line].astype(np.int32)
+    ranked = np.lexsort([column[rows] for column in (*keys, -score.value)])
+    return rows[ranked].astype(np.int32)
 
 
-def _ineligible(view: LaneView, ranking: Ranking) -> dict[Reason, Ints]:
+def _ineligible(view: SideValuation, ranking: Ranking) -> dict[Reason, Ints]:
     """Return the rows that do not stand in line under the first reason that holds for each."""
     exempt = view.terms.adl_exempt or ranking.exempts(view.terms)
     reasons: list[tuple[Reason, Bools]] = [
-        (Reason.NOBODY_IS_CLOSED, np.full(view.size, not ranking.closes)),
-        (Reason.CONTRACT_IS_EXEMPT, np.full(view.size, exempt)),
-        (Reason.ACCOUNT_IS_EXEMPT, view.account_exempt),
-        (Reason.POSITION_IS_UNDER_LIQUIDATION, view.under_liquidation),
-        (Reason.EQUITY_IS_NOT_POSITIVE, view.equity <= 0),
+        (Reason.ADL_NOT_USED, np.full(view.size, not ranking.closes)),
+        (Reason.EXEMPT_CONTRACT, np.full(view.size, exempt)),
+        (Reason.EXEMPT_ACCOUNT, view.account_exempt),
+        (Reason.POSITION_UNDER_LIQUIDATION, view.under_liquidation),
+        (Reason.EQUITY_NOT_POSITIVE, view.equity <= 0),
     ]
     if ranking.profitable_only:
-        reasons.append((Reason.PROFIT_IS_NOT_POSITIVE, view.profit <= 0))
+        reasons.append((Reason.UNREALIZED_PNL_NOT_POSITIVE, view.profit <= 0))
     found: dict[Reason, Ints] = {}
     seen = np.zeros(view.size, bool)
     for reason, holds in reasons:
@@ -186,17 +186,17 @@ def _ineligible(view: LaneView, ranking: Ranking) -> dict[Reason, Ints]:
     return found
 
 
-def account_leverage(notional: Ints, view: LaneView) -> Floats:
+def account_leverage(notional: Ints, view: SideValuation) -> Floats:
     """Return notional / equity of the margin bucket."""
     return ratio(notional, view.equity)
 
 
-def margin_rate(view: LaneView) -> Floats:
+def margin_ratio(view: SideValuation) -> Floats:
     """Return maintenance margin / equity of the margin bucket; 1 is where liquidation begins."""
     return ratio(view.bucket_maintenance, view.equity)
 
 
-def price_move(view: LaneView) -> Floats:
+def price_move(view: SideValuation) -> Floats:
     """Return value at mark / value at entry, turned over where the holder gains as it falls."""
     now, then = view.notional, view.entry_notional
     return ratio(now, then) if view.terms.cost_sign(view.side) > 0 else ratio(then, now)
@@ -212,21 +212,22 @@ account_leveraged_return = Product(
 )
 """The return on entry times (or, losing, divided by) notional / equity of the margin bucket."""
 
-margin_rate_return = Product(
-    ("return_on_entry", "profit", "entry_notional"), ("margin_rate", "bucket_maintenance", "equity")
+margin_ratio_return = Product(
+    ("return_on_entry", "profit", "entry_notional"),
+    ("margin_ratio", "bucket_maintenance", "equity"),
 )
 """The return on entry times (or, losing, divided by) the bucket's margin rate."""
 
 
-def wallet_return(profit: Ints, view: LaneView) -> Score:
+def wallet_return(profit: Ints, view: SideValuation) -> Score:
     """Return max(0, profit) / max(1, wallet balance) x margin rate, one unit of asset being 1."""
     gain = ratio(np.maximum(profit, 0), np.maximum(view.balance, view.terms.cash_unit))
-    rate = margin_rate(view)
+    rate = margin_ratio(view)
     rate[view.equity <= 0] = 0
-    return Score(gain * rate, {"return_on_wallet": gain, "margin_rate": rate})
+    return Score(gain * rate, {"return_on_wallet": gain, "margin_ratio": rate})
 
 
-def unranked(view: LaneView) -> Score:
+def unranked(view: SideValuation) -> Score:
     """Return 0 for everybody: the venue has no order."""
     return Score(np.zeros(view.size), {})
 

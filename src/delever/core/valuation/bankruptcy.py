@@ -17,7 +17,7 @@ from delever.core.units import Ticks, share_floor
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """One position, named: a row of a lane that may move."""
+    """One position, named: a row of a table that may move."""
 
     state: ContractState
     side: Side
@@ -26,13 +26,13 @@ class Holding:
 
     @property
     def row(self) -> int:
-        """Where the position stands in its lane now."""
-        return self.state.lanes[self.side].row_of(self.account, self.position)
+        """Where the position stands in its table now."""
+        return self.state.tables[self.side].row_of(self.account, self.position)
 
     @property
     def isolated(self) -> bool:
         """Whether the position is its own margin bucket."""
-        return bool(self.state.lanes[self.side].isolated[self.row])
+        return bool(self.state.tables[self.side].isolated[self.row])
 
 
 def bankruptcy_price(terms: Terms, side: Side, lots: int, cost_cash: int, cover_cash: int) -> Ticks:
@@ -48,27 +48,27 @@ def bankruptcy_price(terms: Terms, side: Side, lots: int, cost_cash: int, cover_
 def cover_of(book: Book, holding: Holding) -> int:
     """Return what a position can lose from its entry before its part of the equity is gone.
 
-    In Cash. Isolated: its margin. Cross: its share of the equity, less the unrealised profit that
+    In Cash. Isolated: its margin. Cross: its share of the equity, less the unrealized profit that
     is already in it. Shares are floored; with no maintenance margin at all they follow notional.
     """
-    lane, row = holding.state.lanes[holding.side], holding.row
-    if lane.isolated[row]:
-        return int(lane.margin[row])
+    table, row = holding.state.tables[holding.side], holding.row
+    if table.isolated[row]:
+        return int(table.margin[row])
     wallets = book.asset_of(holding.state).wallets
     equity = int(wallets.balance[holding.account] + wallets.profit[holding.account])
     whole = int(wallets.maintenance[holding.account])
-    part = int(lane.maintenance[row])
+    part = int(table.maintenance[row])
     if whole == 0:
         others = cross_holdings(book, holding.account, holding.state.terms.settle)
         part, whole = _notional(holding), sum(map(_notional, others)) or 1
-    return share_floor(equity, part, whole) - int(lane.profit[row])
+    return share_floor(equity, part, whole) - int(table.profit[row])
 
 
 def equity_of(book: Book, holding: Holding) -> int:
     """Return the equity of the position's margin bucket in Cash."""
-    lane, row = holding.state.lanes[holding.side], holding.row
-    if lane.isolated[row]:
-        return int(lane.margin[row] + lane.profit[row])
+    table, row = holding.state.tables[holding.side], holding.row
+    if table.isolated[row]:
+        return int(table.margin[row] + table.profit[row])
     wallets = book.asset_of(holding.state).wallets
     return int(wallets.balance[holding.account] + wallets.profit[holding.account])
 
@@ -78,8 +78,8 @@ def holdings_of(book: Book, account: int) -> list[Holding]:
     return [
         Holding(state, side, account, position)
         for state in book.contracts.values()
-        for side, lane in state.lanes.items()
-        for position in lane.positions_of(account)
+        for side, table in state.tables.items()
+        for position in table.positions_of(account)
     ]
 
 
@@ -126,15 +126,15 @@ def _take_over_one(
 ) -> TakenOver:
     """Return the takeover of one position, as of now, before any of the batch is applied."""
     state, side, row = holding.state, holding.side, holding.row
-    lane = state.lanes[side]
-    lots, cost, margin = int(lane.lots[row]), int(lane.cost[row]), int(lane.margin[row])
+    table = state.tables[side]
+    lots, cost, margin = int(table.lots[row]), int(table.cost[row]), int(table.margin[row])
     own_price = bankruptcy_price(state.terms, side, lots, cost, cover_of(book, holding))
     ticks = own_price if price_ticks is None else price_ticks
     value = state.terms.trade_cash(side.sign * lots, ticks)
-    realised = value - cost
+    realized = value - cost
     to_pool = 0
     if holding.isolated:
-        to_pool = margin + realised
+        to_pool = margin + realized
         if price_ticks is None:
             to_pool = min(to_pool, _tick_cash(holding, ticks, lots))
     return TakenOver(
@@ -148,8 +148,8 @@ def _take_over_one(
         value_cash=value,
         cost_cash=cost,
         margin_cash=margin,
-        realised_cash=realised,
-        to_wallet_cash=margin + realised - to_pool,
+        realized_pnl_cash=realized,
+        to_wallet_cash=margin + realized - to_pool,
         to_pool_cash=to_pool,
         equity_cash=equity_of(book, holding),
         reason=reason,
@@ -182,5 +182,5 @@ def _tick_cash(holding: Holding, ticks: int, lots: int) -> int:
 
 
 def _notional(holding: Holding) -> int:
-    lane, row = holding.state.lanes[holding.side], holding.row
-    return abs(int(lane.cost[row] + lane.profit[row]))
+    table, row = holding.state.tables[holding.side], holding.row
+    return abs(int(table.cost[row] + table.profit[row]))

@@ -1,7 +1,7 @@
 """What stands behind bankrupt accounts: inventory, its profit, the pool's equity, funding.
 
-A pool's `balance` is settled cash; its `equity` adds the unrealised profit of all its inventory. A
-contract's profit in its pool is what its inventory has realised, plus what it would realise at the
+A pool's `balance` is settled cash; its `equity` adds the unrealized profit of all its inventory. A
+contract's profit in its pool is what its inventory has realized, plus what it would realize at the
 mark, plus injections booked to it.
 """
 
@@ -15,9 +15,9 @@ from delever.core.units import PPM, div_floor, share_floor
 
 
 def pool_equity(book: Book, pool: PoolState) -> int:
-    """Return balance plus unrealised profit of the pool's inventory, in Cash."""
+    """Return balance plus unrealized profit of the pool's inventory, in Cash."""
     return pool.balance + sum(
-        state.unrealised for state in book.engaged() if state.pool == pool.name
+        state.unrealized for state in book.engaged() if state.pool == pool.name
     )
 
 
@@ -28,7 +28,7 @@ def observed_equity(book: Book, pool: PoolState) -> int:
 
 def profit_of(state: ContractState) -> int:
     """Return the contract's cumulative profit in its pool, in Cash."""
-    return state.realised + state.injected + state.unrealised
+    return state.realized + state.injected + state.unrealized
 
 
 def observe(book: Book) -> Iterator[Event]:
@@ -40,9 +40,9 @@ def observe(book: Book) -> Iterator[Event]:
         seen = PoolObserved(
             pool=pool.name,
             balance_cash=pool.balance,
-            equity_cash=pool.balance + sum(state.unrealised for state in members),
+            equity_cash=pool.balance + sum(state.unrealized for state in members),
             contracts=tuple(state.name for state in members),
-            profits_cash=tuple(profit_of(state) for state in members),
+            contract_pnl_cash=tuple(profit_of(state) for state in members),
         )
         if seen != pool.observed:
             yield seen
@@ -51,23 +51,23 @@ def observe(book: Book) -> Iterator[Event]:
 def unwind(state: ContractState, side: Side, lots: int, price_ticks: int) -> Iterator[Unwound]:
     """Yield the closing of inventory in the market, oldest takeover first.
 
-    A parcel's cost is split by lots and floored; what is left keeps the rest, so nothing is lost.
+    A tranche's cost is split by lots and floored; what is left keeps the rest, so nothing is lost.
     """
-    for parcel in list(state.inventory[side].parcels.values()):
+    for tranche in list(state.inventory[side].tranches.values()):
         if lots == 0:
             return
-        closed = min(lots, parcel.lots)
+        closed = min(lots, tranche.lots)
         value = state.terms.trade_cash(side.sign * closed, price_ticks)
-        cost = share_floor(parcel.cost, closed, parcel.lots)
+        cost = share_floor(tranche.cost, closed, tranche.lots)
         yield Unwound(
-            takeover=parcel.takeover,
+            takeover=tranche.takeover,
             contract=state.name,
             side=side,
             lots=closed,
             price_ticks=price_ticks,
             value_cash=value,
             cost_cash=cost,
-            realised_cash=value - cost,
+            realized_pnl_cash=value - cost,
         )
         lots -= closed
 

@@ -26,12 +26,12 @@ def liquidate_isolated(book: Book, managed: Mapping[str, Share]) -> Iterator[Eve
     for name, share in managed.items():
         state = book.contracts[name]
         for side in Side:
-            lane = state.lanes[side]
-            n = lane.size
-            equity = lane.margin[:n] + lane.profit[:n]
-            below = lane.isolated[:n] & (equity <= part_of(lane.maintenance[:n], share))
+            table = state.tables[side]
+            n = table.size
+            equity = table.margin[:n] + table.profit[:n]
+            below = table.isolated[:n] & (equity <= part_of(table.maintenance[:n], share))
             for account, position in _in_order(
-                book, lane.account[:n][below], lane.position[:n][below]
+                book, table.account[:n][below], table.position[:n][below]
             ):
                 yield from _take_over(book, [Holding(state, side, account, position)])
 
@@ -54,7 +54,7 @@ def liquidate_cross(book: Book, managed: Mapping[str, Share]) -> Iterator[Event]
 
 def _take_over(book: Book, holdings: list[Holding]) -> list[Event]:
     """Return the takeover; an account whose positions no pool has room for stands as it is."""
-    taken = take_over(book, holdings, None, Reason.EQUITY_IS_BELOW_MAINTENANCE)
+    taken = take_over(book, holdings, None, Reason.EQUITY_BELOW_MAINTENANCE)
     return taken if takeover_fits(book, taken) else []
 
 

@@ -1,6 +1,6 @@
-"""What could leave int64 is refused before anything happens, and never wraps.
+"""What could leave int64 is rejected before anything happens, and never wraps.
 
-The products and sums of columns stay inside because no account, no lane and no pool can come to
+The products and sums of columns stay inside because no account, no table and no pool can come to
 hold as much as LIMIT, at any step between.
 """
 
@@ -9,19 +9,19 @@ from typing import NamedTuple
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.market.validation import Refusal
+from delever.core.market.validation import Rejection
 from delever.core.messages import Event, Reason, Side, TakenOver, WalletSettled
 from delever.core.units import INT64, LIMIT
 
 POOL_LIMIT = INT64
 """What a pool has is one number that is told, not a sum of columns: int64 itself is its limit."""
 
-LaneKey = tuple[str, Side]
-"""A lane by the name of its contract and its side."""
+ContractSide = tuple[str, Side]
+"""A table by the name of its contract and its side."""
 
 
 class Growth(NamedTuple):
-    """What a command brings into a lane: lots, its largest position, position numbers then in use.
+    """What a command brings into a table: lots, its largest position, position numbers then in use.
 
     The largest cost includes the isolated margin.
     """
@@ -36,22 +36,22 @@ def check_range(
     book: Book,
     marks: Mapping[str, int],
     *,
-    growth: Mapping[LaneKey, Growth] | None = None,
+    growth: Mapping[ContractSide, Growth] | None = None,
     largest_wallet: Mapping[str, int] | None = None,
 ) -> None:
-    """Refuse what could take an account's equity, or a lane's total, out of int64.
+    """Refuse what could take an account's equity, or a table's total, out of int64.
 
-    Bounded from above by the largest position of every lane at its mark and cost, plus the largest
+    Bounded from above by the largest position of every table at its mark and cost, plus the largest
     wallet: no account can hold more. Only where the largest there ever were leave no room, those
     that are there now are looked for.
     """
     growth, largest_wallet = growth or {}, largest_wallet or {}
     more: dict[str, dict[Side, tuple[int, int, int]]] = {}
     for (name, side), grown in growth.items():
-        lane = book.contracts[name].lanes[side]
-        if 8 * (lane.total_lots + grown.total_lots) >= LIMIT:
-            raise Refusal("positions", name, Reason.EXCEEDS_NUMERIC_RANGE)
-        if lane.holds_less_than(most := grown[1:]):
+        table = book.contracts[name].tables[side]
+        if 8 * (table.total_lots + grown.total_lots) >= LIMIT:
+            raise Rejection("positions", name, Reason.EXCEEDS_NUMERIC_RANGE)
+        if table.holds_less_than(most := grown[1:]):
             more.setdefault(name, {})[side] = most
     bound = {name: asset.bound for name, asset in book.assets.items()}
     for name, cash in largest_wallet.items():
@@ -63,18 +63,18 @@ def check_range(
     for name, largest in bound.items():
         if largest >= LIMIT and _bound_now(book, name, marks, growth, largest_wallet) >= LIMIT:
             field = "positions" if growth else "marks" if marks else "balances"
-            raise Refusal(field, name, Reason.EXCEEDS_NUMERIC_RANGE)
+            raise Rejection(field, name, Reason.EXCEEDS_NUMERIC_RANGE)
 
 
 def _bound_now(
     book: Book,
     asset: str,
     marks: Mapping[str, int],
-    growth: Mapping[LaneKey, Growth],
+    growth: Mapping[ContractSide, Growth],
     largest_wallet: Mapping[str, int],
 ) -> int:
     """Return the bound of what is there and what is told."""
-    bound = max(book.asset(asset).wallets.largest_now(), largest_wallet.get(asset, 0))
+    bound = max(book.asset(asset).wallets.max_balance(), largest_wallet.get(asset, 0))
     for state in book.contracts.values():
         if state.terms.settle == asset:
             told = {
@@ -89,7 +89,7 @@ def check_inventory(book: Book, marks: Mapping[str, int]) -> None:
     if book.engaged():
         for asset in {book.contracts[name].terms.settle for name in marks}:
             if _held_by_pools(book, asset, marks) >= POOL_LIMIT:
-                raise Refusal("marks", asset, Reason.EXCEEDS_NUMERIC_RANGE)
+                raise Rejection("marks", asset, Reason.EXCEEDS_NUMERIC_RANGE)
 
 
 def takeover_fits(book: Book, events: Iterable[Event]) -> bool:
@@ -114,7 +114,7 @@ def _held_by_pools(book: Book, asset: str, marks: Mapping[str, int]) -> int:
             worth = _most_worth(state, marks.get(state.name, 0))
             held = state.inventory.values()
             bound += sum(each.total_lots * worth + abs(each.total_cost) for each in held)
-            bound += abs(state.realised + state.injected)
+            bound += abs(state.realized + state.injected)
     return bound
 
 

@@ -1,4 +1,4 @@
-"""Everything a ranking may look at, for a whole lane at once, in integer Cash.
+"""Everything a ranking may look at, for a whole table at once, in integer Cash.
 
 The margin bucket of an isolated position is the position itself; that of a cross position is its
 account's wallet in the settle asset, with all of its cross positions.
@@ -11,17 +11,17 @@ import numpy as np
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.book.position_table import Lane
+from delever.core.book.position_table import PositionTable
 from delever.core.market.contract_terms import Terms
 from delever.core.messages import Side
 from delever.core.units import Bools, Ints, div_floor
 
 
 @dataclass(frozen=True, slots=True)
-class LaneView:
-    """A lane's positions, valued at one mark; all columns have one entry a position.
+class SideValuation:
+    """A table's positions, valued at one mark; all columns have one entry a position.
 
-    `notional`, `entry_notional` are absolute values at mark and at entry; `profit` is unrealised.
+    `notional`, `entry_notional` are absolute values at mark and at entry; `profit` is unrealized.
     `balance`, `equity`, `bucket_profit`, `bucket_maintenance` belong to the margin bucket;
     `maintenance` and `initial_margin` to the position. `joint_profit` and `joint_notional` add the
     other side where one account holds both across, in hedge mode. `account_order` breaks ties.
@@ -56,10 +56,10 @@ class LaneView:
 
     @property
     def size(self) -> int:
-        """How many positions the lane holds."""
+        """How many positions the table holds."""
         return len(self.lots)
 
-    def with_rows(self, changes: Mapping[int, Mapping[str, int]]) -> "LaneView":
+    def with_rows(self, changes: Mapping[int, Mapping[str, int]]) -> "SideValuation":
         """Return the view with numbers of some rows replaced: what a what-if ranks."""
         names = {name for numbers in changes.values() for name in numbers}
         columns = {name: getattr(self, name).copy() for name in names}
@@ -69,19 +69,19 @@ class LaneView:
         return replace(self, **columns)
 
 
-def view_lane(book: Book, state: ContractState, side: Side) -> LaneView:
-    """Return the lane as it stands at the contract's current mark and the book's sequence."""
-    lane = state.lanes[side]
-    n = lane.size
-    account, isolated = lane.account[:n].astype(np.int64), lane.isolated[:n]
+def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
+    """Return the table as it stands at the contract's current mark and the book's sequence."""
+    table = state.tables[side]
+    n = table.size
+    account, isolated = table.account[:n].astype(np.int64), table.isolated[:n]
     wallets = book.asset_of(state).wallets
-    profit, margin, maintenance = lane.profit[:n], lane.margin[:n], lane.maintenance[:n]
+    profit, margin, maintenance = table.profit[:n], table.margin[:n], table.maintenance[:n]
     balance = np.where(isolated, margin, wallets.balance[account])
     bucket_profit = np.where(isolated, profit, wallets.profit[account])
-    entry_notional = abs(lane.cost[:n])
-    notional = abs(lane.cost[:n] + profit)
+    entry_notional = abs(table.cost[:n])
+    notional = abs(table.cost[:n] + profit)
     joint_profit, joint_notional = _joint(book, state, side, profit, notional)
-    return LaneView(
+    return SideValuation(
         terms=state.terms,
         side=side,
         mark_ticks=state.mark,
@@ -90,9 +90,9 @@ def view_lane(book: Book, state: ContractState, side: Side) -> LaneView:
         time_ms=book.time_ms,
         account=account,
         account_order=book.accounts.order()[account].astype(np.int64),
-        position=lane.position[:n].astype(np.int64),
-        lots=lane.lots[:n].copy(),
-        cost=lane.cost[:n].copy(),
+        position=table.position[:n].astype(np.int64),
+        lots=table.lots[:n].copy(),
+        cost=table.cost[:n].copy(),
         notional=notional,
         entry_notional=entry_notional,
         profit=profit.copy(),
@@ -103,17 +103,17 @@ def view_lane(book: Book, state: ContractState, side: Side) -> LaneView:
         equity=balance + bucket_profit,
         maintenance=maintenance.copy(),
         bucket_maintenance=np.where(isolated, maintenance, wallets.maintenance[account]),
-        initial_margin=initial_margin(entry_notional, lane.leverage[:n]),
+        initial_margin=initial_margin(entry_notional, table.leverage[:n]),
         joint_profit=joint_profit,
         joint_notional=joint_notional,
-        under_liquidation=lane.under_liquidation[:n].copy(),
+        under_liquidation=table.under_liquidation[:n].copy(),
         account_exempt=book.accounts.adl_exempt[account],
     )
 
 
 def joint_columns(book: Book, state: ContractState, side: Side) -> tuple[Ints, Ints]:
-    """Return joint profit and notional of a lane, as a view has them."""
-    columns = state.lanes[side].columns()
+    """Return joint profit and notional of a table, as a view has them."""
+    columns = state.tables[side].columns()
     notional = abs(columns.cost + columns.profit)
     return _joint(book, state, side, columns.profit, notional)
 
@@ -133,7 +133,7 @@ def _joint(
 
     In hedge mode only; the account's cross positions of either side then all show the same sums.
     """
-    own, other = state.lanes[side], state.lanes[side.opposite]
+    own, other = state.tables[side], state.tables[side.opposite]
     account = own.account[: own.size]
     joins = book.accounts.hedge_mode[account] & ~own.isolated[: own.size]
     if not joins.any():
@@ -149,29 +149,29 @@ def _joint(
 
 
 FEW_NUMBERS = 8
-"""Up to so many position numbers a lane is searched by account; beyond, it is summed whole."""
+"""Up to so many position numbers a table is searched by account; beyond, it is summed whole."""
 
 
-def _of_accounts(lane: Lane, accounts: Ints) -> tuple[Ints, Ints]:
-    """Return profit and notional of a lane's cross positions, summed for each of the accounts."""
-    if len(lane.labels) > FEW_NUMBERS:
-        profit, notional = _by_account(lane, int(accounts.max(initial=0)) + 1)
+def _of_accounts(table: PositionTable, accounts: Ints) -> tuple[Ints, Ints]:
+    """Return profit and notional of a table's cross positions, summed for each of the accounts."""
+    if len(table.labels) > FEW_NUMBERS:
+        profit, notional = _by_account(table, int(accounts.max(initial=0)) + 1)
         return profit[accounts], notional[accounts]
     profit, notional = np.zeros((2, len(accounts)), np.int64)
-    for label in sorted(lane.labels):
-        rows = lane.index.find_all(accounts, np.full(len(accounts), label))
-        held = np.flatnonzero((rows >= 0) & ~lane.isolated[rows])
+    for label in sorted(table.labels):
+        rows = table.index.find_all(accounts, np.full(len(accounts), label))
+        held = np.flatnonzero((rows >= 0) & ~table.isolated[rows])
         rows = rows[held]
-        profit[held] += lane.profit[rows]
-        notional[held] += abs(lane.cost[rows] + lane.profit[rows])
+        profit[held] += table.profit[rows]
+        notional[held] += abs(table.cost[rows] + table.profit[rows])
     return profit, notional
 
 
-def _by_account(lane: Lane, accounts: int) -> tuple[Ints, Ints]:
-    """Return the profit and notional of a lane's cross positions by account, below a number."""
+def _by_account(table: PositionTable, accounts: int) -> tuple[Ints, Ints]:
+    """Return the profit and notional of a table's cross positions by account, below a number."""
     profit, notional = np.zeros((2, accounts), np.int64)
-    chosen = ~lane.isolated[: lane.size] & (lane.account[: lane.size] < accounts)
-    account, rows = lane.account[: lane.size][chosen], np.flatnonzero(chosen)
-    np.add.at(profit, account, lane.profit[rows])
-    np.add.at(notional, account, abs(lane.cost[rows] + lane.profit[rows]))
+    chosen = ~table.isolated[: table.size] & (table.account[: table.size] < accounts)
+    account, rows = table.account[: table.size][chosen], np.flatnonzero(chosen)
+    np.add.at(profit, account, table.profit[rows])
+    np.add.at(notional, account, abs(table.cost[rows] + table.profit[rows]))
     return profit, notional

@@ -175,7 +175,7 @@ def _distance(contract: ContractShown, pool: PoolShown) -> str:
     others = [_gauge(each) for each in contract.triggers if each is not drawdown]
     pairs = {
         "contract profit": grouped(contract.profit),
-        f"profit, {window(pool.peak_window_ms)} peak": grouped(contract.profit_peak),
+        f"profit, {window(pool.peak_window_ms)} peak": grouped(contract.contract_pnl_peak),
         f"pool {pool.pool}, balance": grouped(pool.balance),
         f"balance, {window(pool.peak_window_ms)} peak": grouped(pool.balance_peak),
         "equity": grouped(pool.equity),
@@ -192,7 +192,7 @@ def _drawdown(trigger: TriggerShown, asset: str) -> str:
     start, stop = numbers["start_ppm"], numbers["stop_ppm"]
     band = 100 * Decimal(stop) / Decimal(start)
     arithmetic = (
-        f"({grouped(numbers['profit'])} - {grouped(numbers['profit_peak'])}) ÷ "
+        f"({grouped(numbers['profit'])} - {grouped(numbers['contract_pnl_peak'])}) ÷ "
         f"{grouped(numbers['balance_peak'])} = <b>{percent(numbers['pnl_ratio_ppm'])}</b>"
     )
     return (
@@ -205,7 +205,7 @@ def _drawdown(trigger: TriggerShown, asset: str) -> str:
 
 def _gauge(trigger: TriggerShown, band: float | None = None, marks: Sequence[str] = ()) -> str:
     """Return how far a trigger is; `band` is where it stops, in percent of the way."""
-    filled = min(max(trigger.progress_ppm / 10_000, 0), 100)
+    filled = min(max(trigger.trigger_used_ppm / 10_000, 0), 100)
     shaded = f'<span class="band" style="left:{band:.2f}%;right:0"></span>' if band else ""
     labels = ""
     if band is not None and len(marks) == 2:
@@ -215,7 +215,7 @@ def _gauge(trigger: TriggerShown, band: float | None = None, marks: Sequence[str
             f"starts at {marks[1]}</span>"
         )
     on = " on" if trigger.on else ""
-    way = "on" if trigger.on else f"{percent(trigger.progress_ppm)} of the way"
+    way = "on" if trigger.on else f"{percent(trigger.trigger_used_ppm)} of the way"
     name = words(trigger.trigger)
     return (
         f'<div>{escape(name)}: <b>{way}</b></div><div class="gauge" role="meter" aria-valuemin="0" '

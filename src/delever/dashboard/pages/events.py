@@ -59,7 +59,7 @@ _FILLS = (
     Column("account", "Account", "link"),
     Column("quantity", "Quantity", "number"),
     Column("price", "Price", "number"),
-    Column("realised", "Realised", "number"),
+    Column("realized", "Realized", "number"),
     Column("rank", "Rank", "number"),
     Column("light", "Light", "light"),
     Column("ahead", "Ahead", "number"),
@@ -231,7 +231,7 @@ def _before(told: Waterfall) -> Iterator[dict[str, Any]]:
         yield _step(taken, "takeover", detail, taken.quantity, taken.price, taken.to_pool)
     for sold in told.unwinds:
         yield _step(
-            sold, "unwound in the market", sold.side, sold.quantity, sold.price, sold.realised
+            sold, "unwound in the market", sold.side, sold.quantity, sold.price, sold.realized
         )
     yield {
         **_step(None, "ADL starts", f"{words(told.trigger)}: {_numbers(told.numbers)}"),
@@ -243,7 +243,7 @@ def _before(told: Waterfall) -> Iterator[dict[str, Any]]:
 def _after(told: Waterfall) -> Iterator[dict[str, Any]]:
     for each in told.rounds:
         detail = f"{words(each.price_rule)}: {_numbers(each.numbers)}"
-        money = plain(_total(fill.pool_realised for fill in each.fills))
+        money = plain(_total(fill.pool_realized_pnl for fill in each.fills))
         yield _step(each, f"round, {len(each.fills)} fills", detail, each.filled, None, money)
     if told.stopped_sequence is not None:
         yield {
@@ -295,7 +295,7 @@ def _fill(view: View, fill: FillShown) -> dict[str, Any]:
         "account_href": view.account(fill.account, contract=fill.contract, side=fill.side),
         "quantity": fill.quantity,
         "price": fill.price,
-        "realised": fill.realised,
+        "realized": fill.realized,
         "rank": fill.rank,
         "light": fill.light,
         "ahead": fill.ahead,
@@ -362,7 +362,7 @@ class _Files:
 
 def parquet_of(fills: Sequence[FillShown]) -> bytes:
     """Return fills as Parquet, a row a fill, money and quantities as exact decimals."""
-    exact = {"quantity", "price", "realised", "pool_realised", "fee", "ahead"}
+    exact = {"quantity", "price", "realized", "pool_realized_pnl", "fee", "ahead"}
     rows = [
         {
             name: Decimal(value) if name in exact else _bare(value)

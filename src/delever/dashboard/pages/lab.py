@@ -27,23 +27,23 @@ _TOTALS = (
     Column("unwound", "Unwound", "number"),
     Column("closed", "Closed by ADL", "number"),
     Column("left", "Left", "number"),
-    Column("realised", "Candidates' profit", "number"),
-    Column("borne", "Borne by them", "number"),
+    Column("realized", "Candidates' profit", "number"),
+    Column("borne", "OutstandingLoss by them", "number"),
     Column("pool_profit", "Pool profit", "number"),
 )
 
 _SHARED = (
     Column("rules", "Rules + policy"),
-    Column("borne", "Borne", "number"),
+    Column("borne", "OutstandingLoss", "number"),
     Column("haircut", "Haircut %", "number"),
     Column("accounts", "Accounts affected", "number"),
-    Column("in_line", "Positions in line", "number"),
+    Column("ranked", "Positions in line", "number"),
     Column("largest", "Largest part %", "number"),
     Column("gini", "Gini", "number"),
 )
 
 _BARS = {
-    "borne": "Borne by candidates",
+    "borne": "OutstandingLoss by candidates",
     "pool_profit": "Pool profit",
     "haircut": "Haircut, %",
     "accounts": "Accounts affected",
@@ -156,8 +156,8 @@ class _Bench:
             self._told.set_text(f"Not run: {error}")
             return False
         self._trials = trials
-        refused = sum(trial.refused for trial in trials)
-        self._told.set_text(f"{refused} commands were refused" if refused else "")
+        rejected = sum(trial.rejected for trial in trials)
+        self._told.set_text(f"{rejected} commands were rejected" if rejected else "")
         return True
 
     def _show(self) -> None:
@@ -204,7 +204,7 @@ def _measured(trial: Trial, contract: str) -> dict[str, Any]:
     found = trial.measures.get(contract)
     names = ("haircut", "largest", "gini")
     if found is None:
-        return {"in_line": None, **dict.fromkeys(names)}
+        return {"ranked": None, **dict.fromkeys(names)}
     shares = {name: getattr(found, name) for name in names}
     told = {name: None if share is None else plain(share) for name, share in shares.items()}
-    return {"in_line": found.in_line, **told}
+    return {"ranked": found.ranked, **told}

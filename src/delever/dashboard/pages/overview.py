@@ -40,12 +40,12 @@ LOUD = {
     "pool_funded": "pool funded",
     "contract_moved": "contract moved",
     "fill_cancelled": "fill taken back",
-    "loss_socialised": "loss shared",
+    "loss_socialized": "loss shared",
     "notice": "notice",
 }
 """Events that the feed tells, and how it calls them."""
 
-NEARNESS = {None, "adl_near", "adl_far"}
+NEARNESS = {None, "adl_warning", "adl_warning_cleared"}
 """Kinds of notices that the feed tells; the others say what an event beside them has said."""
 
 _COLUMNS = (
@@ -114,7 +114,7 @@ def _row(view: View, contract: ContractShown, pool: PoolShown | None) -> dict[st
         "contract_href": view.contract(contract.contract),
         "state": STATES[state].partition(":")[0],
         "state_kind": state,
-        "progress": f"{contract.progress_ppm / 10_000:g}",
+        "progress": f"{contract.trigger_used_ppm / 10_000:g}",
         "risk": words(contract.risk),
         "risk_kind": contract.risk or "none",
         "pnl_ratio": None if ratio == NOTHING else ratio,

@@ -209,9 +209,9 @@ class _Stretch:
             return
         self._file = course_of_run(name, trial.kept)
         summary = trial.kept.summary
-        refused = f", {trial.refused} of them refused" if trial.refused else ""
+        rejected = f", {trial.rejected} of them rejected" if trial.rejected else ""
         self._told.set_text(
-            f"{name}: {summary.commands} commands{refused}, {utc(summary.from_ms)} to "
+            f"{name}: {summary.commands} commands{rejected}, {utc(summary.from_ms)} to "
             f"{utc(summary.until_ms)} UTC, {summary.fills} fills"
         )
         self.scrubber.show([self._file], sorted(self._file.contracts))

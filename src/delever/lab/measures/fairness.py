@@ -21,7 +21,7 @@ PLACES = 4
 class Measures(msgspec.Struct, frozen=True, kw_only=True):
     """One contract's ADL; what cannot be said (nobody closed, nothing to lose) is None.
 
-    `in_line` is the most positions of each side that stood in line in a round. `haircut` is what
+    `ranked` is the most positions of each side that stood in line in a round. `haircut` is what
     candidates bore of the profit that they would have had at the mark, `largest` what the most
     affected position gave up of all that was closed, both in percent. `gini` is that of the
     quantity given up over all who stood in line: 0 where all gave the same, near 1 where one of
@@ -29,7 +29,7 @@ class Measures(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     contract: str
-    in_line: int
+    ranked: int
     haircut: Decimal | None
     largest: Decimal | None
     gini: Decimal | None
@@ -37,17 +37,17 @@ class Measures(msgspec.Struct, frozen=True, kw_only=True):
 
 def measures(result: Result) -> dict[str, Measures]:
     """Return the measures of every contract in which there was a round of ADL."""
-    given, in_line = _shares(result.events)
+    given, ranked = _shares(result.events)
     totals = {total.contract: total for total in result.summary.contracts}
     told = {}
-    for contract, by_side in in_line.items():
+    for contract, by_side in ranked.items():
         lots, most = list((+given[contract]).values()), sum(by_side.values())
         total = totals[contract]
-        borne, realised = Fraction(total.borne), Fraction(total.realised)
+        borne, realized = Fraction(total.borne), Fraction(total.realized)
         told[contract] = Measures(
             contract=contract,
-            in_line=most,
-            haircut=_percent(borne, borne + realised) if lots else None,
+            ranked=most,
+            haircut=_percent(borne, borne + realized) if lots else None,
             largest=_percent(Fraction(max(lots, default=0)), Fraction(sum(lots))),
             gini=gini(lots, most),
         )
@@ -61,7 +61,7 @@ InLine = defaultdict[str, dict[Side, int]]
 def _shares(events: Iterable[Event]) -> tuple[Given, InLine]:
     """Return what each position gave up by contract, and the most of each side in line."""
     given: Given = defaultdict(Counter)
-    in_line: InLine = defaultdict(dict)
+    ranked: InLine = defaultdict(dict)
     for event in events:
         match event:
             case AdlFilled():
@@ -70,11 +70,11 @@ def _shares(events: Iterable[Event]) -> tuple[Given, InLine]:
                 fill = event.fill
                 given[fill.contract][fill.side, fill.account, fill.position] -= fill.lots
             case RoundClosed():
-                sides = in_line[event.contract]
+                sides = ranked[event.contract]
                 sides[event.side] = max(sides.get(event.side, 0), event.candidates)
             case _:
                 pass
-    return given, in_line
+    return given, ranked
 
 
 def gini(values: Sequence[int], population: int) -> Decimal | None:

@@ -89,7 +89,7 @@ def facts(told: Explanation, figures: Figures) -> dict[str, Any]:
                 "trigger": state.trigger,
                 "on": state.on,
                 "since_ms": state.since_ms,
-                "progress_ppm": state.progress_ppm,
+                "trigger_used_ppm": state.trigger_used_ppm,
                 "price_rule": state.price_rule,
                 "numbers": state.numbers,
             }
@@ -127,16 +127,16 @@ def what_if_facts(told: Explanation, outcome: WhatIf, figures: Figures) -> dict[
 
 
 def _standing(standing: Standing, figures: Figures) -> dict[str, Any]:
-    in_line = standing.reason is None
+    ranked = standing.reason is None
     return {
         "quantity": figures.quantity(standing.lots),
-        "rank": standing.rank if in_line else None,
+        "rank": standing.rank if ranked else None,
         "of": standing.of,
-        "light": standing.light if in_line else None,
-        "ahead": figures.quantity(standing.ahead_lots) if in_line else None,
+        "light": standing.light if ranked else None,
+        "ahead": figures.quantity(standing.ahead_lots) if ranked else None,
         "score": standing.score,
         "parts": standing.parts,
-        "reason": None if in_line else str(standing.reason),
+        "reason": None if ranked else str(standing.reason),
     }
 
 
@@ -239,7 +239,7 @@ def _inventory(told: Explanation, figures: Figures) -> str:
 
 
 def _trigger(state: TriggerState, figures: Figures) -> str:
-    way = "on" if state.on else f"off, {percent(state.progress_ppm)} of the way"
+    way = "on" if state.on else f"off, {percent(state.trigger_used_ppm)} of the way"
     since = "" if state.since_ms is None else f" since {state.since_ms} ms"
     numbers = figures.numbers(state.numbers)
     return (

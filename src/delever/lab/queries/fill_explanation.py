@@ -14,7 +14,7 @@ from delever.core.messages import (
     AdlFilled,
     AdlForced,
     AdlStarted,
-    CandidateSkipped,
+    CounterpartySkipped,
     Event,
     FillCancelled,
     RoundClosed,
@@ -77,7 +77,7 @@ class _Found:
     def first(self) -> int:
         """The place of the first event of the round, which is what its skips and fills are."""
         place = self.place
-        while place and isinstance(self.events[place - 1], CandidateSkipped | AdlFilled):
+        while place and isinstance(self.events[place - 1], CounterpartySkipped | AdlFilled):
             place -= 1
         return place
 
@@ -151,7 +151,7 @@ def _explain(journal: SqliteJournal, found: _Found, progress: Progress | None) -
         raise InputError(f"rules {explanation.rules} know no {told.trigger} now", file=journal.path)
     round_events = found.events[found.first : found.place]
     fills = [event for event in round_events if isinstance(event, AdlFilled)]
-    skips = [event for event in round_events if isinstance(event, CandidateSkipped)]
+    skips = [event for event in round_events if isinstance(event, CounterpartySkipped)]
     position = (fill.account, fill.position)
     closed = sum(e.lots for e in (*fills, fill) if (e.account, e.position) == position)
     state = book.contracts[fill.contract]
@@ -206,9 +206,9 @@ def _differences(
     """Return what comes out otherwise than in the fill when it is computed again."""
     state, side, standing = book.contracts[fill.contract], told.side, explanation.standing
     case = rules_of(book, state).case(told.trigger)
-    parcels = case.trigger.parcels(book, state, side)
-    quote = case.price.quote(book, state, side, parcels)
-    prices = dict(zip((parcel.takeover for parcel in parcels), quote.ticks, strict=True))
+    tranches = case.trigger.tranches(book, state, side)
+    quote = case.price.quote(book, state, side, tranches)
+    prices = dict(zip((tranche.takeover for tranche in tranches), quote.ticks, strict=True))
     compared = {
         "rank": (fill.rank, standing.rank),
         "score": (fill.score, standing.score),

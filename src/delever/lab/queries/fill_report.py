@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from delever.core.explain.explanation import Explanation, TriggerState
-from delever.core.messages import AdlFilled, AdlStarted, CandidateSkipped, RoundClosed
+from delever.core.messages import AdlFilled, AdlStarted, CounterpartySkipped, RoundClosed
 from delever.formatting import Figures
 from delever.lab.errors import in_words
 from delever.lab.queries.explanation_text import numbered, position_facts, position_lines
@@ -36,7 +36,7 @@ class WhyFilled:
     forced: str
     start: AdlStarted | None
     ahead: tuple[AdlFilled, ...]
-    skipped: tuple[CandidateSkipped, ...]
+    skipped: tuple[CounterpartySkipped, ...]
     differs: tuple[str, ...]
     at_mark_cash: int
     left_lots: int
@@ -52,7 +52,7 @@ class WhyFilled:
     @property
     def borne_cash(self) -> int:
         """What the account would have had more at the mark, in Cash."""
-        return self.at_mark_cash - self.fill.realised_cash
+        return self.at_mark_cash - self.fill.realized_pnl_cash
 
     def __str__(self) -> str:
         lines = [
@@ -94,10 +94,10 @@ class WhyFilled:
             "price": figures.price(fill.price_ticks),
             "mark": figures.price(told.mark_ticks),
             "asset": figures.terms.settle,
-            "realised": figures.cash(fill.realised_cash),
-            "realised_at_mark": figures.cash(self.at_mark_cash),
+            "realized": figures.cash(fill.realized_pnl_cash),
+            "realized_at_mark": figures.cash(self.at_mark_cash),
             "borne": figures.cash(self.borne_cash),
-            "released_margin": figures.cash(fill.released_cash),
+            "released_margin": figures.cash(fill.margin_returned_cash),
             "fee": figures.cash(fill.fee_cash),
             "cancel_orders": list(fill.cancel_orders),
             "when_the_round_began": position_facts(told, figures),
@@ -136,7 +136,7 @@ def _ahead_facts(fill: AdlFilled, figures: Figures) -> dict[str, Any]:
     }
 
 
-def _skip_facts(skip: CandidateSkipped) -> dict[str, Any]:
+def _skip_facts(skip: CounterpartySkipped) -> dict[str, Any]:
     return {
         "rank": skip.rank,
         "account": skip.account,
@@ -152,7 +152,7 @@ def _round_facts(why: WhyFilled) -> dict[str, Any]:
         "inventory": figures.quantity(told.wanted_lots),
         "closed": figures.quantity(told.filled_lots),
         "left_over": figures.quantity(why.unfilled_lots),
-        "kept_by_pool": figures.cash(told.kept_by_pool_cash),
+        "rounding_residual": figures.cash(told.rounding_residual_cash),
         "candidates": told.candidates,
         "not_in_line": told.ineligible,
     }
@@ -270,12 +270,12 @@ def _money(why: WhyFilled) -> str:
     fill, figures = why.fill, why.figures
     asset = figures.terms.settle
     released = (
-        f" {figures.cash(fill.released_cash)} {asset} of isolated margin were set free."
-        if fill.released_cash
+        f" {figures.cash(fill.margin_returned_cash)} {asset} of isolated margin were set free."
+        if fill.margin_returned_cash
         else ""
     )
     return (
-        f"Realised {figures.cash(fill.realised_cash)} {asset}; at the mark it would have been "
+        f"Realized {figures.cash(fill.realized_pnl_cash)} {asset}; at the mark it would have been "
         f"{figures.cash(why.at_mark_cash)} {asset}, a difference of "
         f"{figures.cash(why.borne_cash)} {asset}. Fee: {figures.cash(fill.fee_cash)} {asset}."
         f"{released}"
@@ -288,9 +288,9 @@ def _orders(why: WhyFilled) -> str:
 
 def _leftover(why: WhyFilled) -> str:
     told, figures = why.round, why.figures
-    kept = f", {figures.cash(told.kept_by_pool_cash)} {figures.terms.settle} of rounding kept"
+    kept = f", {figures.cash(told.rounding_residual_cash)} {figures.terms.settle} of rounding kept"
     return (
         f"Left: {figures.quantity(why.left_lots)} of the position; of the "
         f"{figures.quantity(told.wanted_lots)} that the pool wanted closed in the round "
-        f"{figures.quantity(why.unfilled_lots)}{kept if told.kept_by_pool_cash else ''}."
+        f"{figures.quantity(why.unfilled_lots)}{kept if told.rounding_residual_cash else ''}."
     )

@@ -26,9 +26,9 @@ from delever.core.explain.what_if import (
 )
 from delever.core.messages import Amount, Reason, Side
 from delever.core.rules import RULE_SETS, RuleSet
-from delever.core.rules.ranking import Queue, rank_lane
+from delever.core.rules.ranking import Queue, rank_side
 from delever.core.units import Ints, format_scaled, parse_decimal, scaled, steps
-from delever.core.valuation.side_valuation import view_lane
+from delever.core.valuation.side_valuation import value_side
 from delever.formatting import Figures, exact
 from delever.lab.errors import InputError, UnknownNameError, in_words, unknown
 from delever.lab.queries.explanation_text import (
@@ -55,12 +55,12 @@ def rank(
     there.
     """
     state = contract_of(book, contract)
-    view = view_lane(book, state, side_of(side))
-    queue = rank_lane(view, rules_named(rules, book, state).ranking)
+    view = value_side(book, state, side_of(side))
+    queue = rank_side(view, rules_named(rules, book, state).ranking)
     rows, reasons = _rows(queue)
     figures = Figures.of(book, state)
     names = book.accounts.names
-    leverages = state.lanes[view.side].leverage[rows].tolist()
+    leverages = state.tables[view.side].leverage[rows].tolist()
     return pl.DataFrame(
         [
             pl.Series("rank", _in_line(queue.rank[rows], reasons), pl.Int64),
@@ -231,7 +231,7 @@ def _side_held(
     index = book.accounts.index.get(account)
     if index is None:
         raise unknown("account", account, book.accounts.names)
-    held = [s for s in Side if state.lanes[s].find(index, position) is not None]
+    held = [s for s in Side if state.tables[s].find(index, position) is not None]
     asked = [side_of(side)] if side else held
     found = [s for s in asked if s in held]
     if len(found) == 1:
@@ -271,10 +271,10 @@ def _why_impossible(why: Why, impossible: Impossible) -> str:
     """Return why a change cannot be made, with the number that it would have to keep to."""
     held = why.figures.quantity(why.explanation.standing.lots)
     told = {
-        ("leverage_hundredths", Reason.NUMBER_MUST_BE_WITHIN_RANGE): LEVERAGES,
-        ("lots", Reason.NUMBER_MUST_BE_POSITIVE): "must be above 0",
+        ("leverage_hundredths", Reason.OUT_OF_RANGE): LEVERAGES,
+        ("lots", Reason.NOT_POSITIVE): "must be above 0",
         ("lots", Reason.EXCEEDS_POSITION): f"must be at most {held}, which is what is held",
-        ("amount_cash", Reason.NUMBER_MUST_NOT_BE_NEGATIVE): "takes out more than the margin",
+        ("amount_cash", Reason.NEGATIVE_NOT_ALLOWED): "takes out more than the margin",
     }
     return told.get((impossible.field, impossible.reason), in_words(impossible.reason))
 

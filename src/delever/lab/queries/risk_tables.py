@@ -80,7 +80,7 @@ def curve(book: Book, rating: Rating) -> list[Row]:
             "liquidated_short": figures.quantity(point.liquidated_short_lots),
             "absorbed": figures.quantity(point.absorbed_lots),
             "loss": figures.cash(point.loss_cash),
-            "pool_pays": figures.cash(point.pool_pays_cash),
+            "pool_pays": figures.cash(point.fund_pays_cash),
             "adl": figures.quantity(point.adl_lots),
         }
         for point in rating.curve

@@ -10,9 +10,9 @@ from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.messages import Reason, Side
 from delever.core.rules import RULE_SETS, RuleSet
-from delever.core.rules.ranking import Queue, rank_lane
+from delever.core.rules.ranking import Queue, rank_side
 from delever.core.units import PPM
-from delever.core.valuation.side_valuation import LaneView, view_lane
+from delever.core.valuation.side_valuation import SideValuation, value_side
 from delever.formatting import PERCENT_DECIMALS, exact
 from delever.lab.errors import in_words, unknown
 from delever.lab.queries.queries import contract_of, rule_set
@@ -113,8 +113,8 @@ def _contract_rows(
 ) -> Iterator[dict[str, Any]]:
     starts = {rules.name: _start(book, state, rules) for rules in chosen}
     for side in Side:
-        view = view_lane(book, state, side)
-        queues = [(rules, rank_lane(view, rules.ranking)) for rules in chosen]
+        view = value_side(book, state, side)
+        queues = [(rules, rank_side(view, rules.ranking)) for rules in chosen]
         reasons = [_reasons(queue) for _, queue in queues]
         for row in _rows_of(book, view, account):
             position = _position(book, state, view, row)
@@ -130,8 +130,8 @@ def _reasons(queue: Queue) -> dict[int, Reason]:
     return {row: reason for reason, rows in queue.ineligible.items() for row in rows.tolist()}
 
 
-def _rows_of(book: Book, view: LaneView, account: str | None) -> list[int]:
-    """Return the rows of a lane, or of one account in it, by account name and position number."""
+def _rows_of(book: Book, view: SideValuation, account: str | None) -> list[int]:
+    """Return the rows of a table, or of one account in it, by account name and position number."""
     rows = list(range(view.size))
     if account is not None:
         index = book.accounts.index[account]
@@ -139,7 +139,7 @@ def _rows_of(book: Book, view: LaneView, account: str | None) -> list[int]:
     return sorted(rows, key=lambda row: (int(view.account_order[row]), int(view.position[row])))
 
 
-def _position(book: Book, state: ContractState, view: LaneView, row: int) -> dict[str, Any]:
+def _position(book: Book, state: ContractState, view: SideValuation, row: int) -> dict[str, Any]:
     return {
         "contract": state.name,
         "side": str(view.side),
@@ -152,12 +152,12 @@ def _position(book: Book, state: ContractState, view: LaneView, row: int) -> dic
 def _standing(
     state: ContractState, queue: Queue, row: int, reason: Reason | None
 ) -> dict[str, Any]:
-    in_line = reason is None
+    ranked = reason is None
     return {
-        "rank": int(queue.rank[row]) if in_line else None,
+        "rank": int(queue.rank[row]) if ranked else None,
         "of": len(queue.order),
-        "light": int(queue.light[row]) if in_line else None,
-        "ahead": _quantity(state, int(queue.ahead_lots[row])) if in_line else None,
+        "light": int(queue.light[row]) if ranked else None,
+        "ahead": _quantity(state, int(queue.ahead_lots[row])) if ranked else None,
         "score": float(queue.score.value[row]),
         "reason": None if reason is None else str(reason),
     }
@@ -169,9 +169,9 @@ def _start(book: Book, state: ContractState, rules: RuleSet) -> dict[str, Any]:
         return {"trigger": None, "holds": False, "progress": None}
     readings = [(case.trigger.name, case.trigger.read(book, state)) for case in rules.cases]
     name, reading = max(
-        readings, key=lambda read: (read[1].starts, read[1].starts or read[1].progress_ppm)
+        readings, key=lambda read: (read[1].starts, read[1].starts or read[1].trigger_used_ppm)
     )
-    progress = min(max(reading.progress_ppm, 0), PPM)
+    progress = min(max(reading.trigger_used_ppm, 0), PPM)
     return {"trigger": name, "holds": reading.starts, "progress": exact(progress, PERCENT_DECIMALS)}
 
 

@@ -31,19 +31,19 @@ def place_figures(compared: pl.DataFrame) -> dict[str, Figure]:
     figures: dict[str, Figure] = {}
     with mpl.rc_context(STYLE):
         for (contract,), rows in compared.group_by(["contract"], maintain_order=True):
-            for (side,), lane in rows.group_by(["side"], maintain_order=True):
-                figures[f"places-{contract}-{side}"] = _map(lane, str(contract), str(side))
+            for (side,), table in rows.group_by(["side"], maintain_order=True):
+                figures[f"places-{contract}-{side}"] = _map(table, str(contract), str(side))
             figures[f"triggers-{contract}"] = _triggers(rows, str(contract))
     if not figures:
         raise InputError("holds no position: there is nothing to draw")
     return figures
 
 
-def foremost(lane: pl.DataFrame) -> list[tuple[str, int]]:
+def foremost(table: pl.DataFrame) -> list[tuple[str, int]]:
     """Return the positions that are drawn, as account and number: by mean share of the queue."""
     share = pl.col("rank").fill_null(pl.col("of") + 1) / (pl.col("of") + 1)
     ordered = (
-        lane.with_columns(share=share)
+        table.with_columns(share=share)
         .group_by("account", "position", maintain_order=True)
         .agg(pl.col("share").mean())
         .sort("share", "account", "position")
@@ -52,11 +52,11 @@ def foremost(lane: pl.DataFrame) -> list[tuple[str, int]]:
     return list(ordered.select("account", "position").iter_rows())
 
 
-def _map(lane: pl.DataFrame, contract: str, side: str) -> Figure:
+def _map(table: pl.DataFrame, contract: str, side: str) -> Figure:
     """Draw a row a position, a column a rule set: colour is the light, the number the rank."""
-    positions = foremost(lane)
-    rules = lane["rules"].unique(maintain_order=True).to_list()
-    cells = {(row["account"], row["position"], row["rules"]): row for row in lane.to_dicts()}
+    positions = foremost(table)
+    rules = table["rules"].unique(maintain_order=True).to_list()
+    cells = {(row["account"], row["position"], row["rules"]): row for row in table.to_dicts()}
     figure = Figure(figsize=(1.9 + 0.36 * len(rules), 1.5 + 0.23 * len(positions)))
     axis = figure.subplots()
     for y, (account, number) in enumerate(positions):

@@ -87,9 +87,9 @@ def figures_of(kept: Kept | pl.DataFrame) -> "dict[str, Figure]":
 
 def _run(kept: Kept) -> Iterator[str]:
     summary = kept.summary
-    refused = f" ({summary.refused} refused)" if summary.refused else ""
+    rejected = f" ({summary.rejected} rejected)" if summary.rejected else ""
     yield (
-        f'<p class="about">{summary.commands} commands{refused}, {utc(summary.from_ms)} to '
+        f'<p class="about">{summary.commands} commands{rejected}, {utc(summary.from_ms)} to '
         f"{utc(summary.until_ms)} UTC: takeovers {summary.takeovers}, fills of "
         f"ADL {summary.fills}, accounts affected {summary.accounts}</p>"
     )

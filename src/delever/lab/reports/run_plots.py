@@ -123,7 +123,7 @@ def _contract(path: pl.DataFrame, kept: Kept) -> Figure:
     profit, mark = axes
     profit.set_title(f"{contract}: profit of its pool's inventory, {asset}")
     _steps(profit, path, "profit", BLUE, "profit", until_ms)
-    _steps(profit, path, "profit_peak", GRID, "rolling peak", until_ms, "--")
+    _steps(profit, path, "contract_pnl_peak", GRID, "rolling peak", until_ms, "--")
     if path["starts_at"].null_count() < path.height:
         _steps(profit, path, "starts_at", RED, "ADL starts", until_ms, ":")
         _steps(profit, path, "stops_at", GREEN, "ADL stops", until_ms, ":")
@@ -159,19 +159,19 @@ def _by_asset(kept: Kept) -> Iterator[tuple[str, pl.DataFrame]]:
 
 
 def _fills(fills: pl.DataFrame, asset: str) -> Figure:
-    """Draw who was closed: the profit that ADL realised, largest first, and how it adds up."""
+    """Draw who was closed: the profit that ADL realized, largest first, and how it adds up."""
     by_account = (
         fills.group_by("account", maintain_order=True)
-        .agg(pl.col("realised").sum())
-        .sort("realised", descending=True, maintain_order=True)
+        .agg(pl.col("realized").sum())
+        .sort("realized", descending=True, maintain_order=True)
     )
-    values = by_account["realised"].cast(pl.Float64).to_numpy()
+    values = by_account["realized"].cast(pl.Float64).to_numpy()
     figure = Figure(figsize=(9, 3.2))
     largest, shares = figure.subplots(1, 2, width_ratios=(3, 2))
     names = by_account["account"].to_list()[:BARS]
     largest.bar(names, values[:BARS], color=BLUE)
     more = len(values) - BARS
-    largest.set_title(f"Profit realised by ADL, {asset}")
+    largest.set_title(f"Profit realized by ADL, {asset}")
     largest.set_xlabel(f"the largest {BARS} of {len(values)} accounts" if more > 0 else "account")
     largest.tick_params(axis="x", rotation=60 if len(names) > 6 else 0)
     largest.grid(visible=False, axis="x")
@@ -193,7 +193,7 @@ def _comparison(compared: pl.DataFrame) -> Figure:
     """Draw a bar a rule set: what it costs, and where it is known, how it is shared out."""
     asset = compared["asset"][0]
     panels = [
-        ("borne", f"Borne by candidates, {asset}", RED),
+        ("borne", f"OutstandingLoss by candidates, {asset}", RED),
         ("pool_profit", f"Pool profit, {asset}", BLUE),
         ("accounts", "Accounts affected", AMBER),
         ("haircut", "Haircut, %", RED),

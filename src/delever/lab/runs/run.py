@@ -19,7 +19,7 @@ from delever.core.messages import (
     AdlStopped,
     Command,
     Event,
-    Refused,
+    Rejected,
 )
 from delever.core.units import format_scaled
 from delever.core.valuation.insurance import pool_equity
@@ -35,7 +35,7 @@ Progress = Callable[[int, int], None]
 
 
 class PoolTotal(msgspec.Struct, frozen=True, kw_only=True):
-    """A pool at the end; equity is balance plus unrealised profit of its inventory."""
+    """A pool at the end; equity is balance plus unrealized profit of its inventory."""
 
     pool: str
     rules: str
@@ -59,7 +59,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What a run came to; numbers of money and quantity are exact text."""
 
     commands: int
-    refused: int
+    rejected: int
     takeovers: int
     fills: int
     accounts: int
@@ -70,8 +70,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     pools: tuple[PoolTotal, ...]
 
     def __str__(self) -> str:
-        refused = f", {self.refused} refused" if self.refused else ""
-        head = f"{self.commands} commands{refused}, {self.from_ms} to {self.until_ms} ms"
+        rejected = f", {self.rejected} rejected" if self.rejected else ""
+        head = f"{self.commands} commands{rejected}, {self.from_ms} to {self.until_ms} ms"
         told = [*map(_episode_text, self.episodes), *map(_contract_text, self.contracts)]
         pools = [
             f"pool {pool.pool}: balance {pool.balance}, equity {pool.equity} {pool.asset}"
@@ -98,13 +98,13 @@ class Result:
         return [event for events in self.outcomes for event in events]
 
     @property
-    def refused(self) -> dict[int, Refused]:
+    def rejected(self) -> dict[int, Rejected]:
         """The refusals by number of the command, from 0."""
         return {
             number: event
             for number, events in enumerate(self.outcomes)
             for event in events
-            if isinstance(event, Refused)
+            if isinstance(event, Rejected)
         }
 
     @property
@@ -131,7 +131,7 @@ class Result:
 def run(book: Book, commands: Iterable[Command], *, progress: Progress | None = None) -> Result:
     """Return what commands do to a book; the book given stays as it is.
 
-    A refused command changes nothing, is told in `refused`, and the run goes on.
+    A rejected command changes nothing, is told in `rejected`, and the run goes on.
     """
     after = copy_of(book)
     return play(after, lambda command: step(after, command), list(commands), progress)
@@ -154,7 +154,7 @@ def play(
 
 # --- fills ---
 
-_EXACT = ("quantity", "price", "realised", "released", "fee", "pool_realised", "ahead")
+_EXACT = ("quantity", "price", "realized", "released", "fee", "pool_realized_pnl", "ahead")
 _COLUMNS: dict[str, type[pl.DataType] | pl.DataType] = {
     "fill": pl.Int64,
     "time_ms": pl.Int64,
@@ -176,7 +176,7 @@ _COLUMNS: dict[str, type[pl.DataType] | pl.DataType] = {
 def fills_frame(book: Book, events: Iterable[Event]) -> pl.DataFrame:
     """Return every ADL fill as a row, in order; money and quantities are exact decimals.
 
-    `realised` is the candidate's profit, `pool_realised` that of the pool on the inventory closed.
+    `realized` is the candidate's profit, `pool_realized_pnl` that of the pool on the inventory closed.
     """
     rows = list(_fills(book, events))
     places = {
@@ -206,10 +206,10 @@ def _fill_row(book: Book, fill: AdlFilled) -> dict[str, Any]:
         "position": fill.position,
         "quantity": exact(fill.lots * terms.lot[0], terms.lot[1]),
         "price": exact(fill.price_ticks * terms.tick[0], terms.tick[1]),
-        "realised": exact(fill.realised_cash, cash),
-        "released": exact(fill.released_cash, cash),
+        "realized": exact(fill.realized_pnl_cash, cash),
+        "released": exact(fill.margin_returned_cash, cash),
         "fee": exact(fill.fee_cash, cash),
-        "pool_realised": exact(fill.pool_realised_cash, cash),
+        "pool_realized_pnl": exact(fill.pool_realized_pnl_cash, cash),
         "ahead": exact(fill.quantity_ahead_lots * terms.lot[0], terms.lot[1]),
         "price_rule": fill.price_rule,
         "rank": fill.rank,
@@ -235,7 +235,7 @@ def summarise(book: Book, outcomes: Sequence[Sequence[Event]], marks: Mapping[st
     ]
     return Summary(
         commands=len(outcomes),
-        refused=tally.refused,
+        rejected=tally.rejected,
         takeovers=tally.takeovers,
         fills=tally.fills,
         accounts=tally.accounts,

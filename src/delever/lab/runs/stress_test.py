@@ -106,7 +106,7 @@ def compare(
     )
 
 
-COMPARED_EXACT = ("taken_over", "unwound", "closed", "left", "realised", "borne", "pool_profit")
+COMPARED_EXACT = ("taken_over", "unwound", "closed", "left", "realized", "borne", "pool_profit")
 COMPARED_SCHEMA: dict[str, Any] = {
     "rules": pl.String,
     "contract": pl.String,
@@ -116,11 +116,11 @@ COMPARED_SCHEMA: dict[str, Any] = {
     "closed": pl.String,
     "left": pl.String,
     "accounts": pl.Int64,
-    "realised": pl.String,
+    "realized": pl.String,
     "borne": pl.String,
     "pool_profit": pl.String,
     "exhausted": pl.Boolean,
-    "in_line": pl.Int64,
+    "ranked": pl.Int64,
     "haircut": pl.Decimal(38, PLACES),
     "largest": pl.Decimal(38, PLACES),
     "gini": pl.Decimal(38, PLACES),

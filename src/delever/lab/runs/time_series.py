@@ -60,7 +60,7 @@ def points_after(book: Book, events: Iterable[Event]) -> Iterator[PoolPoint]:
 
 def _pool_point(book: Book, seen: PoolObserved) -> PoolPoint:
     pool = book.pools[seen.pool]
-    members = zip(seen.contracts, seen.profits_cash, strict=True)
+    members = zip(seen.contracts, seen.contract_pnl_cash, strict=True)
     return PoolPoint(
         sequence=book.sequence,
         time_ms=book.time_ms,
@@ -78,7 +78,7 @@ def _pool_point(book: Book, seen: PoolObserved) -> PoolPoint:
 
 
 def _contract_point(book: Book, state: ContractState, profit_cash: int) -> ContractPoint:
-    peak_cash = state.profit_peak.peak(book.time_ms, profit_cash)
+    peak_cash = state.contract_pnl_peak.peak(book.time_ms, profit_cash)
     numbers = _drawdown_numbers(book, state)
     balance_peak = numbers.get("balance_peak_cash", 0)
     levels = None
@@ -136,7 +136,15 @@ def contracts_frame(points: Sequence[PoolPoint]) -> pl.DataFrame:
     `starts_at` and `stops_at` are the profits at which the contract's drawdown would start and stop
     ADL; they are empty under rule sets without that trigger.
     """
-    exacts = ("mark", "inventory", "profit", "profit_peak", "pnl_ratio", "starts_at", "stops_at")
+    exacts = (
+        "mark",
+        "inventory",
+        "profit",
+        "contract_pnl_peak",
+        "pnl_ratio",
+        "starts_at",
+        "stops_at",
+    )
     rows = [
         {"sequence": point.sequence, "time_ms": point.time_ms, "pool": point.pool, **_row(member)}
         for point in points
@@ -150,7 +158,7 @@ def _row(point: ContractPoint) -> dict[str, Any]:
     start, stop = point.levels_cash or (None, None)
     money = {
         "profit": point.profit_cash,
-        "profit_peak": point.profit_peak_cash,
+        "contract_pnl_peak": point.profit_peak_cash,
         "starts_at": start,
         "stops_at": stop,
     }

@@ -11,9 +11,9 @@ from delever.core.messages import (
     AdlFilled,
     Event,
     FillCancelled,
-    LossSocialised,
+    LossSocialized,
     MarksSet,
-    Refused,
+    Rejected,
     Side,
     TakenOver,
     Unwound,
@@ -26,10 +26,10 @@ class ContractTotal(msgspec.Struct, frozen=True, kw_only=True):
     """What happened to one contract in a run; exact text in its quantity and its settle asset.
 
     `taken_over`, `unwound` in the market, `closed` by ADL and `left` with the pool are quantities
-    of inventory. `accounts` were closed, or gave up something to a socialised loss; `realised` is
+    of inventory. `accounts` were closed, or gave up something to a socialized loss; `realized` is
     the profit of the candidates on what was closed, `borne` what they would have had more at the
-    mark of that moment, with what open positions gave up to a socialised loss, `pool_profit` what
-    takeovers, unwinding, ADL and socialising brought the pool, with what is left valued at the
+    mark of that moment, with what open positions gave up to a socialized loss, `pool_profit` what
+    takeovers, unwinding, ADL and socializing brought the pool, with what is left valued at the
     mark.
     """
 
@@ -40,7 +40,7 @@ class ContractTotal(msgspec.Struct, frozen=True, kw_only=True):
     closed: str
     left: str
     accounts: int
-    realised: str
+    realized: str
     borne: str
     pool_profit: str
 
@@ -52,7 +52,7 @@ class _Sums:
     taken_over: int = 0
     unwound: int = 0
     closed: int = 0
-    realised: int = 0
+    realized: int = 0
     borne: int = 0
     pool_profit: int = 0
     accounts: Counter[str] = field(default_factory=Counter)
@@ -69,22 +69,22 @@ class Tally:
         self._sums: defaultdict[str, _Sums] = defaultdict(_Sums)
         self._marks = dict(marks)
         self._borne: dict[int, int] = {}
-        self.refused = 0
+        self.rejected = 0
         self.takeovers = 0
         self.fills = 0
 
     @property
     def accounts(self) -> int:
-        """How many accounts were closed, or gave up something to a socialised loss."""
+        """How many accounts were closed, or gave up something to a socialized loss."""
         return len(+sum((sums.accounts for sums in self._sums.values()), Counter[str]()))
 
     def add(self, event: Event) -> None:
         """Add one event."""
         match event:
             case MarksSet():
-                self._marks |= zip(event.contracts, event.marks_ticks, strict=True)
-            case Refused():
-                self.refused += 1
+                self._marks |= zip(event.contracts, event.mark_ticks, strict=True)
+            case Rejected():
+                self.rejected += 1
             case TakenOver():
                 self.takeovers += 1
                 self._sums[event.contract].taken_over += event.lots
@@ -93,14 +93,14 @@ class Tally:
                 self._sums[event.contract].pool_profit += event.amount_cash
             case Unwound():
                 self._sums[event.contract].unwound += event.lots
-                self._sums[event.contract].pool_profit += event.realised_cash
+                self._sums[event.contract].pool_profit += event.realized_pnl_cash
             case AdlFilled():
                 self._borne[event.fill] = self._borne_by(event)
                 self._fill(event, 1)
             case FillCancelled():
                 self._fill(event.fill, -1)
-            case LossSocialised():
-                paid = sum(event.amounts_cash)
+            case LossSocialized():
+                paid = sum(event.amount_cash)
                 self._sums[event.contract].borne += paid
                 self._sums[event.contract].pool_profit += paid
                 self._sums[event.contract].accounts.update(event.accounts)
@@ -117,9 +117,9 @@ class Tally:
         self.fills += direction
         sums.accounts[fill.account] += direction
         sums.closed += direction * fill.lots
-        sums.realised += direction * fill.realised_cash
+        sums.realized += direction * fill.realized_pnl_cash
         sums.borne += direction * self._borne.get(fill.fill, 0)
-        sums.pool_profit += direction * fill.pool_realised_cash
+        sums.pool_profit += direction * fill.pool_realized_pnl_cash
 
     def contracts(self) -> tuple[ContractTotal, ...]:
         """Return the total of each contract of which anything was taken over or closed."""
@@ -140,7 +140,7 @@ class Tally:
             closed=figures.quantity(sums.closed),
             left=figures.quantity(sum(state.inventory[side].total_lots for side in Side)),
             accounts=len(+sums.accounts),
-            realised=figures.cash(sums.realised),
+            realized=figures.cash(sums.realized),
             borne=figures.cash(sums.borne),
-            pool_profit=figures.cash(sums.pool_profit + state.unrealised),
+            pool_profit=figures.cash(sums.pool_profit + state.unrealized),
         )

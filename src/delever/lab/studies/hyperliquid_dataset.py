@@ -1,7 +1,7 @@
 """HyperReplay's record of one ADL instant on Hyperliquid, read exactly.
 
 One row a position that was closed, in the venue's own order. Every number is text; a row that is
-not a short in profit, closed by no more than it held, is refused with its place.
+not a short in profit, closed by no more than it held, is rejected with its place.
 """
 
 from dataclasses import dataclass

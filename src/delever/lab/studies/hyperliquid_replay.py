@@ -15,7 +15,7 @@ import polars as pl
 from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.market.contract_terms import Terms, terms_of
-from delever.core.market.validation import Refusal
+from delever.core.market.validation import Rejection
 from delever.core.messages import (
     AdlFilled,
     BalanceRow,
@@ -27,7 +27,7 @@ from delever.core.messages import (
     Event,
     PoolKind,
     PositionRow,
-    Refused,
+    Rejected,
     SetBalances,
     SetMarks,
     SetPositions,
@@ -35,9 +35,9 @@ from delever.core.messages import (
     Takeover,
 )
 from delever.core.rules import RULE_SETS
-from delever.core.rules.ranking import rank_lane
+from delever.core.rules.ranking import rank_side
 from delever.core.units import format_scaled, parse_decimal
-from delever.core.valuation.side_valuation import view_lane
+from delever.core.valuation.side_valuation import value_side
 from delever.lab.errors import InputError, in_words, unknown
 from delever.lab.studies.hyperliquid_dataset import CASH_DECIMALS, Queue, Real, Row, exact, read
 from delever.lab.studies.rank_correlation import Closed, fits, in_step, spearman
@@ -159,7 +159,7 @@ def _contract(queue: Queue, time_ms: int) -> DefineContract:
 def _terms(queue: Queue, contract: DefineContract) -> Terms:
     try:
         return terms_of(contract, CASH_DECIMALS)
-    except Refusal:
+    except Rejection:
         raise InputError(f"the decimals of {queue.coin} are too fine", value=queue.price) from None
 
 
@@ -209,13 +209,13 @@ def _takeover_price(queue: Queue) -> str:
 
 def _run(book: Book, command: Command) -> tuple[Event, ...]:
     events = step(book, command)
-    if isinstance(events[0], Refused):
-        refused = events[0]
+    if isinstance(events[0], Rejected):
+        rejected = events[0]
         raise InputError(
-            in_words(refused.reason),
-            column=refused.field,
-            value=refused.value,
-            reason=refused.reason,
+            in_words(rejected.reason),
+            column=rejected.field,
+            value=rejected.value,
+            reason=rejected.reason,
         )
     return events
 
@@ -255,9 +255,9 @@ def _scores(book: Book, queue: Queue) -> list[float]:
     """Return the rule set's scores in the real order; the last of all for who is not in line."""
     state = book.contracts[queue.coin]
     ranking = RULE_SETS[book.pool_of(state).definition.rules].ranking
-    line = rank_lane(view_lane(book, state, Side.SHORT), ranking)
-    lane = state.lanes[Side.SHORT]
-    rows = [lane.row_of(book.accounts.index[row.account], 0) for row in queue.rows]
+    line = rank_side(value_side(book, state, Side.SHORT), ranking)
+    table = state.tables[Side.SHORT]
+    rows = [table.row_of(book.accounts.index[row.account], 0) for row in queue.rows]
     return [float(line.score.value[row]) if line.rank[row] else float("-inf") for row in rows]
 
 

@@ -56,7 +56,7 @@ def in_step(scores: Sequence[float]) -> int:
 class Closed:
     """One position that really was closed, in whole units of price and quote; `profit` at price.
 
-    `equity` and `cash` are the account's, the first with unrealised profit and the second without.
+    `equity` and `cash` are the account's, the first with unrealized profit and the second without.
     """
 
     price: float

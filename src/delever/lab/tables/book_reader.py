@@ -19,7 +19,7 @@ import msgspec
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.engine import step
-from delever.core.messages import Command, Event, Refused
+from delever.core.messages import Command, Event, Rejected
 from delever.lab.errors import InputError, in_words, suggestion
 from delever.lab.tables.book_writer import frames_of
 from delever.lab.tables.defaults import complete
@@ -38,7 +38,7 @@ from delever.lab.tables.table import (
 SUFFIXES = (".csv", ".parquet")
 
 Submit = Callable[[Command], Sequence[Event]]
-Locate = Callable[[Refused], InputError]
+Locate = Callable[[Rejected], InputError]
 Tables = Mapping[str, Table]
 
 
@@ -89,7 +89,7 @@ def book_of(
     and lot of the finest price and quantity seen. Without `pools` each settle asset has a shared
     pool of its name that holds `pool` under `rules`. Without `balances` a position that has no
     `isolated_margin` gets entry value / leverage. An account that holds both sides of a contract is
-    in hedge mode. `floats="round:8"` rounds columns of floats to 8 decimals; else they are refused.
+    in hedge mode. `floats="round:8"` rounds columns of floats to 8 decimals; else they are rejected.
 
     Raises InputError, naming table, row, column and value, for anything that cannot be taken.
     """
@@ -121,7 +121,7 @@ def _valued(tables: Tables) -> Book:
     """Return the book that tables make; raises InputError for a position that has no mark, too."""
     book = build(tables)
     for name, state in book.contracts.items():
-        if state.mark == 0 and any(lane.size for lane in state.lanes.values()):
+        if state.mark == 0 and any(table.size for table in state.tables.values()):
             row = tables["positions"].column("contract").index(name)
             raise tables["positions"].error(row, "contract", "has no mark: nothing says its worth")
     return book
@@ -131,7 +131,7 @@ def load(tables: Tables, submit: Submit) -> None:
     """Tell tables to an engine, as commands at time 0; raises InputError at the first refusal."""
     for command, locate in commands_of(tables):
         for event in submit(command):
-            if isinstance(event, Refused):
+            if isinstance(event, Rejected):
                 raise locate(event)
 
 
@@ -239,7 +239,7 @@ def _contracts(tables: Tables) -> Iterator[tuple[Command, Locate]]:
     names = {command.contract for command in contracts}
     for index, row in enumerate(rows):
         if tiers and row.contract not in names:
-            raise tiers.error(index, "contract", "contract is unknown")
+            raise tiers.error(index, "contract", "unknown contract")
     for index, command in enumerate(contracts):
         own = tuple(
             m.MarginTier(notional_from=row.notional_from, maintenance_rate=row.maintenance_rate)
@@ -295,48 +295,51 @@ def _depth(table: Table) -> Iterator[tuple[Command, Locate]]:
 # --- refusals -> errors of a table ---
 
 
-def _at_row(table: Table, index: int, refused: Refused, *, column: str = "") -> InputError:
+def _at_row(table: Table, index: int, rejected: Rejected, *, column: str = "") -> InputError:
     return table.error(
         index,
-        column or refused.field,
-        in_words(refused.reason),
-        reason=refused.reason,
-        value=refused.value,
+        column or rejected.field,
+        in_words(rejected.reason),
+        reason=rejected.reason,
+        value=rejected.value,
     )
 
 
-def _at_contract(table: Table, index: int, tiers: Table | None, refused: Refused) -> InputError:
+def _at_contract(table: Table, index: int, tiers: Table | None, rejected: Rejected) -> InputError:
     """Return the error of a contract, or of one of its tiers: `margin_tiers[1].notional_from`."""
-    place = re.match(r"margin_tiers\[(\d+)\](?:\.(\w+))?", refused.field)
+    place = re.match(r"margin_tiers\[(\d+)\](?:\.(\w+))?", rejected.field)
     if place is None or tiers is None:
-        return _at_row(table, index, refused)
+        return _at_row(table, index, rejected)
     name = table.rows[index]["contract"]
     own = [place for place, row in enumerate(tiers.rows) if row["contract"] == name]
-    return _at_row(tiers, own[int(place[1])], refused, column=place[2] or "notional_from")
+    return _at_row(tiers, own[int(place[1])], rejected, column=place[2] or "notional_from")
 
 
-def _at_mark(table: Table, where: Mapping[str, int], column: str, refused: Refused) -> InputError:
+def _at_mark(table: Table, where: Mapping[str, int], column: str, rejected: Rejected) -> InputError:
     """Return the error of one mark; a mark too large for the book names no single one."""
-    name = refused.field.removeprefix("marks.")
-    index = where.get(name, where.get(refused.value, 0))
-    named = "contract" if refused.reason is m.Reason.CONTRACT_IS_UNKNOWN else column
-    return table.error(index, named, in_words(refused.reason), reason=refused.reason)
+    name = rejected.field.removeprefix("marks.")
+    index = where.get(name, where.get(rejected.value, 0))
+    named = "contract" if rejected.reason is m.Reason.UNKNOWN_CONTRACT else column
+    return table.error(index, named, in_words(rejected.reason), reason=rejected.reason)
 
 
-def _at_place(table: Table, refused: Refused) -> InputError:
+def _at_place(table: Table, rejected: Rejected) -> InputError:
     """Return the error of `positions[3].quantity`, or of the table where no row is named."""
-    place = re.match(r"\w+\[(\d+)\](?:\.(\w+))?", refused.field)
+    place = re.match(r"\w+\[(\d+)\](?:\.(\w+))?", rejected.field)
     if place is None:
         return InputError(
-            in_words(refused.reason), file=table.source, value=refused.value, reason=refused.reason
+            in_words(rejected.reason),
+            file=table.source,
+            value=rejected.value,
+            reason=rejected.reason,
         )
     column = place[2] or table.shape.key[0]
-    return _at_row(table, int(place[1]), refused, column=column)
+    return _at_row(table, int(place[1]), rejected, column=column)
 
 
-def _at_level(table: Table, where: Mapping[str, list[int]], refused: Refused) -> InputError:
+def _at_level(table: Table, where: Mapping[str, list[int]], rejected: Rejected) -> InputError:
     """Return the error of `bids[2].price`, or of the contract's first level."""
-    place = re.match(r"(bids|asks)\[(\d+)\]\.(\w+)", refused.field)
+    place = re.match(r"(bids|asks)\[(\d+)\]\.(\w+)", rejected.field)
     if place:
-        return _at_row(table, where[place[1]][int(place[2])], refused, column=place[3])
-    return _at_row(table, min(index for rows in where.values() for index in rows), refused)
+        return _at_row(table, where[place[1]][int(place[2])], rejected, column=place[3])
+    return _at_row(table, min(index for rows in where.values() for index in rows), rejected)

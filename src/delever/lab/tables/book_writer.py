@@ -102,7 +102,7 @@ def _contracts(book: Book) -> Iterator[Cells]:
 
 
 def _limits(limits: object) -> Cells:
-    names = ("start", "stop", "balance_above", "wait_ms")
+    names = ("start", "stop", "trigger_threshold", "wait_ms")
     told = {name: getattr(limits, name) for name in names}
     return {f"limits.{name}": str(limit) for name, limit in told.items() if limit is not None}
 
@@ -178,28 +178,29 @@ def _positions(book: Book) -> Iterator[Cells]:
 
 
 def _in_order(book: Book, state: ContractState, side: Side) -> list[int]:
-    """Return the rows of a lane by account and position number: rows move, names do not."""
-    lane, names = state.lanes[side], book.accounts.names
+    """Return the rows of a table by account and position number: rows move, names do not."""
+    table, names = state.tables[side], book.accounts.names
     return sorted(
-        range(lane.size), key=lambda row: (names[int(lane.account[row])], int(lane.position[row]))
+        range(table.size),
+        key=lambda row: (names[int(table.account[row])], int(table.position[row])),
     )
 
 
 def _position(book: Book, state: ContractState, side: Side, row: int) -> Cells:
-    lane, figures = state.lanes[side], Figures.of(book, state)
+    table, figures = state.tables[side], Figures.of(book, state)
     cells = {
-        "account": book.accounts.names[int(lane.account[row])],
+        "account": book.accounts.names[int(table.account[row])],
         "contract": state.name,
         "side": str(side),
-        "quantity": figures.quantity(int(lane.lots[row])),
-        "entry_cost": figures.cash(abs(int(lane.cost[row]))),
-        "leverage": format_scaled(int(lane.leverage[row]), LEVERAGE_DECIMALS),
+        "quantity": figures.quantity(int(table.lots[row])),
+        "entry_cost": figures.cash(abs(int(table.cost[row]))),
+        "leverage": format_scaled(int(table.leverage[row]), LEVERAGE_DECIMALS),
     }
-    if lane.isolated[row]:
-        cells["isolated_margin"] = figures.cash(int(lane.margin[row]))
-    if lane.position[row]:
-        cells["position"] = str(int(lane.position[row]))
-    if lane.under_liquidation[row]:
+    if table.isolated[row]:
+        cells["isolated_margin"] = figures.cash(int(table.margin[row]))
+    if table.position[row]:
+        cells["position"] = str(int(table.position[row]))
+    if table.under_liquidation[row]:
         cells["under_liquidation"] = _flag(yes=True)
     return cells
 
@@ -208,8 +209,8 @@ def _lone_orders(book: Book) -> Iterator[Cells]:
     """Yield a closed position for orders in a contract in which the account holds none."""
     for (account, contract), orders in book.open_orders.items():
         index = book.accounts.index[account]
-        lanes = book.contracts[contract].lanes.values()
-        if not any(lane.positions_of(index) for lane in lanes):
+        tables = book.contracts[contract].tables.values()
+        if not any(table.positions_of(index) for table in tables):
             row = PositionRow(account=account, contract=contract, side=Side.LONG, quantity="0")
             yield {
                 "account": row.account,

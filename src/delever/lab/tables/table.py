@@ -2,8 +2,8 @@
 
 The columns of a table are the fields of the command or row that its rows become, under the same
 names (docs/reference/commands.md); a field inside `limits` is the column `limits.start` and so on.
-Numbers are text, whole numbers or exact decimals. A column of floats is refused unless rounding is
-asked for; an unknown column is refused, because a misspelt one would change a result in silence.
+Numbers are text, whole numbers or exact decimals. A column of floats is rejected unless rounding is
+asked for; an unknown column is rejected, because a misspelt one would change a result in silence.
 """
 
 import csv
@@ -273,7 +273,7 @@ def _check_repeated(table: Table) -> None:
     for index, row in enumerate(table.rows):
         key = tuple(row.get(name) for name in table.shape.key)
         if key in seen:
-            why = f"row is repeated: row {table.numbers[seen[key]]} is about the same"
+            why = f"duplicate row: row {table.numbers[seen[key]]} is about the same"
             raise table.error(index, table.shape.key[0], why)
         seen[key] = index
 

@@ -18,9 +18,9 @@ from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.engine import rules_of
 from delever.core.messages import Amount, Side
-from delever.core.rules.ranking import Queue, rank_lane
+from delever.core.rules.ranking import Queue, rank_side
 from delever.core.units import format_scaled
-from delever.core.valuation.side_valuation import view_lane
+from delever.core.valuation.side_valuation import value_side
 from delever.formatting import Figures
 from delever.lab.errors import InputError
 from delever.lab.queries.queries import explain as explain_position
@@ -182,15 +182,15 @@ def _account(book: Book, name: str) -> AccountShown:
 
 
 def _positions(book: Book, holdings: Holdings) -> tuple[PositionShown, ...]:
-    """Return the positions with their places; each lane is ranked once."""
+    """Return the positions with their places; each table is ranked once."""
     queues: dict[tuple[str, Side], Queue] = {}
     found = []
     for held in holdings.positions:
         state, key = book.contracts[held.contract], (held.contract, held.side)
         if key not in queues:
             ranking = rules_of(book, state).ranking
-            queues[key] = rank_lane(view_lane(book, state, held.side), ranking)
-        row = state.lanes[held.side].find(holdings.index, held.number)
+            queues[key] = rank_side(value_side(book, state, held.side), ranking)
+        row = state.tables[held.side].find(holdings.index, held.number)
         if row is not None:
             found.append(_position(Figures.of(book, state), state, held, queues[key], row))
     return tuple(found)

@@ -104,12 +104,12 @@ async def fill(request: AnyRequest, parts: PartsOf, fill: Number) -> ExplainedFi
     await parts.history.current()
     row = await parts.past.fill(fill)
     if row is None:
-        raise unknown("fill_is_unknown", "fill", fill)
+        raise unknown("unknown_fill", "fill", fill)
     check_sees(request, row.account)
     try:
         why = await parts.runner.look_up(lambda journal: explain_fill_of(journal, fill))
     except UnknownNameError as error:
-        raise unknown("fill_is_unknown", "fill", fill, str(error)) from None
+        raise unknown("unknown_fill", "fill", fill, str(error)) from None
     except InputError as error:
         raise JournalError(str(error)) from error
     why = _masked(why, sight_of(request))
@@ -209,7 +209,7 @@ def _unwind(row: Any, figures: Figures) -> UnwindShown:
         side=row.side,
         quantity=figures.quantity(row.lots),
         price=figures.price(row.price_ticks),
-        realised=figures.cash(row.realised_cash),
+        realized=figures.cash(row.realized_pnl_cash),
     )
 
 
@@ -228,7 +228,7 @@ def _round(
         wanted=figures.quantity(row.wanted_lots),
         filled=figures.quantity(row.filled_lots),
         left=figures.quantity(row.wanted_lots - row.filled_lots),
-        kept_by_pool=figures.cash(row.kept_by_pool_cash),
+        rounding_residual=figures.cash(row.rounding_residual_cash),
         candidates=row.candidates,
         fills=tuple(
             _fill(parts, each) for each in closed if (each.sequence, each.round_place) == place
@@ -251,8 +251,8 @@ def _fill(parts: Parts, row: Any) -> FillShown:
         quantity=figures.quantity(row.lots),
         price=figures.price(row.price_ticks),
         price_rule=row.price_rule,
-        realised=figures.cash(row.realised_cash),
-        pool_realised=figures.cash(row.pool_realised_cash),
+        realized=figures.cash(row.realized_pnl_cash),
+        pool_realized_pnl=figures.cash(row.pool_realized_pnl_cash),
         fee=figures.cash(row.fee_cash),
         takeover=row.takeover,
         liquidated_account=row.liquidated_account,

@@ -37,7 +37,7 @@ from delever.server.engine.service import NOW, Outcome
 SIDES = list(Side)
 """Their places are the numbers of sides in columns: 0 long, 1 short."""
 
-NEEDED = ("account", "contract", "side", "lots", "costs_cash")
+NEEDED = ("account", "contract", "side", "lots", "cost_cash")
 """Columns without a default."""
 
 RowT = TypeVar("RowT", PositionRow, BalanceRow)

@@ -6,7 +6,7 @@ from typing import Any
 from litestar import Request, post
 
 from delever.api_types.market import BulkAccepted, CommandAccepted, LineRefused
-from delever.core.messages import Command, Refused
+from delever.core.messages import Command, Rejected
 from delever.lab.errors import in_words
 from delever.server.api.authorization import check_command, status_of, submits
 from delever.server.api.decoding import command_of, commands_of
@@ -70,16 +70,16 @@ async def bulk(request: AnyRequest, parts: PartsOf) -> BulkAccepted:
 
 
 async def submitted(parts: Parts, asked: Command) -> Outcome:
-    """Return what came of a command; raises Problem where its id is reused, or it is refused."""
+    """Return what came of a command; raises Problem where its id is reused, or it is rejected."""
     try:
         (outcome,) = await parts.runner.submit([asked])
     except ValueError as error:
         raise _unkept(error) from None
     if isinstance(outcome, IdReusedError):
         raise Problem(409, _reused(asked.id, outcome))
-    refused = refusal_of(outcome.committed)
-    if refused is not None:
-        raise Problem(422, _refused(refused, outcome.committed.sequence))
+    rejected = refusal_of(outcome.committed)
+    if rejected is not None:
+        raise Problem(422, _refused(rejected, outcome.committed.sequence))
     return outcome
 
 
@@ -122,18 +122,18 @@ def _unkept(error: ValueError) -> Problem:
     return malformed(field, "", f"{field} is beyond 64 bits")
 
 
-def refusal_of(committed: Committed) -> Refused | None:
-    """Return the refusal where a command was refused."""
+def refusal_of(committed: Committed) -> Rejected | None:
+    """Return the refusal where a command was rejected."""
     first = committed.events[0]
-    return first if isinstance(first, Refused) else None
+    return first if isinstance(first, Rejected) else None
 
 
-def _refused(refused: Refused, sequence: int) -> Fault:
+def _refused(rejected: Rejected, sequence: int) -> Fault:
     return Fault(
-        reason=str(refused.reason),
-        field=refused.field,
-        value=refused.value,
-        message=f"{refused.command}: {refused.field} {refused.value!r}: {in_words(refused.reason)}",
+        reason=str(rejected.reason),
+        field=rejected.field,
+        value=rejected.value,
+        message=f"{rejected.command}: {rejected.field} {rejected.value!r}: {in_words(rejected.reason)}",
         sequence=sequence,
     )
 
@@ -168,13 +168,13 @@ def _summary(
             refusals.append(reused)
             continue
         sequences.append(outcome.committed.sequence)
-        refused = refusal_of(outcome.committed)
-        if refused is not None:
-            reason, field, value = str(refused.reason), refused.field, refused.value
+        rejected = refusal_of(outcome.committed)
+        if rejected is not None:
+            reason, field, value = str(rejected.reason), rejected.field, rejected.value
             refusals.append(LineRefused(line=line, reason=reason, field=field, value=value))
     return BulkAccepted(
         accepted=len(outcomes) - len(refusals),
-        refused=len(refusals),
+        rejected=len(refusals),
         first_sequence=min(sequences, default=0),
         last_sequence=max(sequences, default=0),
         refusals=tuple(refusals),

@@ -21,7 +21,7 @@ AnyRequest = Request[Any, Any, Any]
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """What is wrong: a reason as a word, the field and what stood there, and a sentence.
 
-    `sequence` is the journal's record of a command that the engine has refused; 0 where nothing
+    `sequence` is the journal's record of a command that the engine has rejected; 0 where nothing
     was recorded.
     """
 

@@ -86,7 +86,7 @@ def _is_of(account: str, number: int | None, event: Event) -> bool:
     return account in names_of(event, _ACCOUNTS)
 
 
-_CONTRACTS = ("contract", "contracts", "definition", "fill", "ratings", "lanes")
+_CONTRACTS = ("contract", "contracts", "definition", "fill", "ratings", "tables")
 _ACCOUNTS = ("account", "accounts", "liquidated_account", "fill")
 
 

@@ -36,7 +36,7 @@ def trigger_of(state: TriggerState, figures: Figures) -> TriggerShown:
         trigger=state.trigger,
         on=state.on,
         since_ms=state.since_ms,
-        progress_ppm=state.progress_ppm,
+        trigger_used_ppm=state.trigger_used_ppm,
         price_rule=state.price_rule,
         numbers=numbers_of(figures, state.numbers),
     )

@@ -126,7 +126,7 @@ def pool_of(board: shown.Board, name: str) -> shown.PoolShown:
     """Return a pool of the board; Problem where there is none."""
     each = board.pools.get(name)
     if each is None:
-        raise unknown(Reason.POOL_IS_UNKNOWN, "pool", name)
+        raise unknown(Reason.UNKNOWN_POOL, "pool", name)
     return each
 
 
@@ -176,7 +176,7 @@ def _contract_point(
         time_ms=row.time_ms,
         pool=row.pool,
         profit=figures.cash(row.profit_cash),
-        profit_peak=figures.cash(peak_cash),
+        contract_pnl_peak=figures.cash(peak_cash),
         pool_balance=figures.cash(row.pool_balance_cash),
         pool_balance_peak=figures.cash(pool_peak_cash),
         pnl_ratio_ppm=ratio_ppm(fallen_cash, pool_peak_cash) if pool_peak_cash > 0 else 0,

@@ -20,9 +20,9 @@ from delever.api_types.market import (
 )
 from delever.core.book import Book
 from delever.core.messages import Rating, Reason, Side
-from delever.core.rules.ranking import Queue, rank_lane
+from delever.core.rules.ranking import Queue, rank_side
 from delever.core.units import Ints, format_scaled, ratio_ppm
-from delever.core.valuation.side_valuation import view_lane
+from delever.core.valuation.side_valuation import value_side
 from delever.formatting import Figures
 from delever.lab.errors import UnknownNameError
 from delever.lab.queries.queries import contract_of, rules_named
@@ -106,7 +106,7 @@ def check_contract(book: Book, name: str) -> None:
     try:
         contract_of(book, name)
     except UnknownNameError as error:
-        raise unknown(Reason.CONTRACT_IS_UNKNOWN, "contract", name, str(error)) from None
+        raise unknown(Reason.UNKNOWN_CONTRACT, "contract", name, str(error)) from None
 
 
 def check_rules(book: Book, contract: str, name: str | None) -> None:
@@ -114,14 +114,14 @@ def check_rules(book: Book, contract: str, name: str | None) -> None:
     try:
         rules_named(name, book, book.contracts[contract])
     except UnknownNameError as error:
-        raise unknown(Reason.RULES_ARE_UNKNOWN, "rules", name, str(error)) from None
+        raise unknown(Reason.UNKNOWN_RULE_SET, "rules", name, str(error)) from None
 
 
 def account_index(book: Book, name: str) -> int:
     """Return an account's index, or refuse it."""
     index = book.accounts.index.get(name)
     if index is None:
-        raise unknown(Reason.ACCOUNT_IS_UNKNOWN, "account", name)
+        raise unknown(Reason.UNKNOWN_ACCOUNT, "account", name)
     return index
 
 
@@ -132,7 +132,7 @@ def contract_shown(board: shown.Board, name: str) -> shown.ContractShown:
     """Return a contract of the board; Problem where there is none."""
     each = board.contracts.get(name)
     if each is None:
-        raise unknown(Reason.CONTRACT_IS_UNKNOWN, "contract", name)
+        raise unknown(Reason.UNKNOWN_CONTRACT, "contract", name)
     return each
 
 
@@ -159,7 +159,7 @@ def _contract(parts: Parts, board: shown.Board, each: shown.ContractShown) -> Co
         stale=not each.mark_ticks or now_ms - each.marked_ms > stale_ms,
         state=each.state,
         paused=each.paused,
-        progress_ppm=each.progress_ppm,
+        trigger_used_ppm=each.trigger_used_ppm,
         open_interest_long=figures.quantity(each.open_lots[Side.LONG]),
         open_interest_short=figures.quantity(each.open_lots[Side.SHORT]),
         positions_long=each.positions[Side.LONG],
@@ -167,7 +167,7 @@ def _contract(parts: Parts, board: shown.Board, each: shown.ContractShown) -> Co
         inventory_long=figures.quantity(each.inventory_lots[Side.LONG]),
         inventory_short=figures.quantity(each.inventory_lots[Side.SHORT]),
         profit=figures.cash(each.profit_cash),
-        profit_peak=figures.cash(each.profit_peak_cash),
+        contract_pnl_peak=figures.cash(each.profit_peak_cash),
         risk=each.rating.level if each.rating else None,
         last_adl_ms=moment(each.last_adl_ms),
         triggers=tuple(trigger_of(state, figures) for state in each.triggers),
@@ -197,7 +197,7 @@ def _rating(rating: Rating, figures: Figures) -> RatingShown:
         stress_level=rating.stress_level,
         adl_from_ppm=rating.adl_from_ppm,
         volatility_ppm=rating.volatility_ppm,
-        room=figures.cash(rating.room_cash),
+        room=figures.cash(rating.fund_capacity_cash),
         curve=tuple(
             StressShown(
                 shock_ppm=point.shock_ppm,
@@ -206,7 +206,7 @@ def _rating(rating: Rating, figures: Figures) -> RatingShown:
                 liquidated_short=figures.quantity(point.liquidated_short_lots),
                 absorbed=figures.quantity(point.absorbed_lots),
                 loss=figures.cash(point.loss_cash),
-                pool_pays=figures.cash(point.pool_pays_cash),
+                pool_pays=figures.cash(point.fund_pays_cash),
                 adl=figures.quantity(point.adl_lots),
             )
             for point in rating.curve
@@ -230,12 +230,12 @@ def _page(
     check_rules(book, contract, rules)
     state = book.contracts[contract]
     chosen = rules_named(rules, book, state)
-    queue = rank_lane(view_lane(book, state, side), chosen.ranking)
+    queue = rank_side(value_side(book, state, side), chosen.ranking)
     rows, reasons = _rows(queue)
     if account is not None:
         offset = _place(book, queue, rows, account) // limit * limit
     figures = Figures.of(book, state)
-    leverages = state.lanes[side].leverage
+    leverages = state.tables[side].leverage
     return QueuePage(
         as_of=book.sequence,
         time_ms=book.time_ms,
@@ -244,7 +244,7 @@ def _page(
         rules=chosen.name,
         formula=chosen.ranking.formula,
         total=len(rows),
-        in_line=len(queue.order),
+        ranked=len(queue.order),
         offset=offset,
         rows=tuple(
             _row(book, queue, row, reasons.get(row), int(leverages[row]), figures)

@@ -24,7 +24,7 @@ PUBLIC = frozenset(
         "taken_over",
         "pool_funded",
         "contract_moved",
-        "loss_socialised",
+        "loss_socialized",
         "fill_cancelled",
         "notice",
     }

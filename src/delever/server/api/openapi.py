@@ -62,7 +62,7 @@ FAILURES = {
     "409": "The command's id belongs to another command, or the journal ends before `after`.",
     "413": "The body is larger than the server takes.",
     "415": "The body is packed (gzip or the like).",
-    "422": "Refused: reason, field and value say why.",
+    "422": "Rejected: reason, field and value say why.",
     "429": "Too many streams from this address.",
     "503": "The engine is busy or has stopped; try again later.",
 }

@@ -24,7 +24,7 @@ async def rules_named(name: FromPath[str]) -> RulesShown:
     try:
         return _shown(rule_set(name))
     except UnknownNameError as error:
-        raise unknown(Reason.RULES_ARE_UNKNOWN, "name", name, str(error)) from None
+        raise unknown(Reason.UNKNOWN_RULE_SET, "name", name, str(error)) from None
 
 
 def _shown(chosen: RuleSet) -> RulesShown:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.book.position_table import Lane
+from delever.core.book.position_table import PositionTable
 from delever.core.messages import Side
 
 
@@ -93,24 +93,24 @@ def _wallets(book: Book, index: int) -> Iterator[Wallet]:
 
 
 def _held(state: ContractState, index: int) -> Iterator[Position]:
-    for side, lane in state.lanes.items():
-        for number in lane.positions_of(index):
-            row = lane.find(index, number)
+    for side, table in state.tables.items():
+        for number in table.positions_of(index):
+            row = table.find(index, number)
             if row is not None:
-                yield _position(state.name, side, lane, row)
+                yield _position(state.name, side, table, row)
 
 
-def _position(contract: str, side: Side, lane: Lane, row: int) -> Position:
+def _position(contract: str, side: Side, table: PositionTable, row: int) -> Position:
     return Position(
         contract=contract,
         side=side,
-        number=int(lane.position[row]),
-        lots=int(lane.lots[row]),
-        cost_cash=int(lane.cost[row]),
-        profit_cash=int(lane.profit[row]),
-        margin_cash=int(lane.margin[row]),
-        isolated=bool(lane.isolated[row]),
-        leverage_hundredths=int(lane.leverage[row]),
-        maintenance_cash=int(lane.maintenance[row]),
-        under_liquidation=bool(lane.under_liquidation[row]),
+        number=int(table.position[row]),
+        lots=int(table.lots[row]),
+        cost_cash=int(table.cost[row]),
+        profit_cash=int(table.profit[row]),
+        margin_cash=int(table.margin[row]),
+        isolated=bool(table.isolated[row]),
+        leverage_hundredths=int(table.leverage[row]),
+        maintenance_cash=int(table.maintenance[row]),
+        under_liquidation=bool(table.under_liquidation[row]),
     )

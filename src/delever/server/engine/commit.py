@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from delever.config import Config
-from delever.core.kernels import Each
+from delever.core.kernels import ParallelMap
 from delever.core.messages import (
     Accepted,
     AdlFilled,
@@ -26,7 +26,7 @@ from delever.core.messages import (
     PoolDefined,
     PoolFunded,
     RatingsSet,
-    RefreshLights,
+    RefreshIndicators,
 )
 from delever.core.risk.publication import publish
 from delever.journal import JournalError, Record, Recorder
@@ -90,25 +90,31 @@ class Outcome(NamedTuple):
 class Writer:
     """Recorder, remembered ids and board. Opening raises JournalError where that is not sound.
 
-    `each` is what a step is given to rank a large book by.
+    `parallel_map` is what a step is given to rank a large book by.
     """
 
-    def __init__(self, config: Config, now_ms: Callable[[], int], each: Each) -> None:
+    def __init__(
+        self, config: Config, now_ms: Callable[[], int], parallel_map: ParallelMap
+    ) -> None:
         self._claim = Claim(config.journal.path)
-        self.recorder = self._opened(config, each)
+        self.recorder = self._opened(config, parallel_map)
         self._config = config
         self._now_ms = now_ms
-        self._each = each
+        self._parallel_map = parallel_map
         self._ids: OrderedDict[str, int] = OrderedDict()
         self._last_adl_ms: dict[str, int] = {}
         self._marked_ms: dict[str, int] = {}
-        self._lights = publish(self.recorder.book, each) if self.recorder.book.lights else None
+        self._lights = (
+            publish(self.recorder.book, parallel_map) if self.recorder.book.lights else None
+        )
         self.board = self.make_board()
 
-    def _opened(self, config: Config, each: Each) -> Recorder:
+    def _opened(self, config: Config, parallel_map: ParallelMap) -> Recorder:
         journal = config.journal
         try:
-            return Recorder.open(journal.path, snapshot_every=journal.snapshot_every, each=each)
+            return Recorder.open(
+                journal.path, snapshot_every=journal.snapshot_every, parallel_map=parallel_map
+            )
         except BaseException:
             self._claim.close()
             raise
@@ -155,13 +161,13 @@ class Writer:
         outcomes: dict[int, Outcome | IdReusedError] = {}
         numbered = enumerate(zip(fresh, results, strict=True), start=first)
         for sequence, ((place, command), events) in numbered:
-            if isinstance(events[0], Accepted):  # a refused command moves no clock
+            if isinstance(events[0], Accepted):  # a rejected command moves no clock
                 time_ms = events[0].time_ms
             committed = Committed(sequence, time_ms, command, events)
             outcomes[place] = Outcome(committed, repeated=False)
             self._remember(committed)
-            if isinstance(command, RefreshLights) and len(events) > 1:
-                self._lights = publish(self.recorder.book, self._each)
+            if isinstance(command, RefreshIndicators) and len(events) > 1:
+                self._lights = publish(self.recorder.book, self._parallel_map)
         return outcomes
 
     def _remember(self, committed: Committed) -> None:

@@ -1,6 +1,6 @@
 """One process writes a journal at a time: whoever comes second is told, before anything is moved.
 
-The journal itself refuses what does not follow its head; but the refused one would be the server
+The journal itself refuses what does not follow its head; but the rejected one would be the server
 that has run for months, because of a second one that was started beside it by mistake.
 """
 

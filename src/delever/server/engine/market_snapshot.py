@@ -52,14 +52,14 @@ class ContractShown:
     last_adl_ms: int
 
     @property
-    def progress_ppm(self) -> int:
+    def trigger_used_ppm(self) -> int:
         """How far the nearest trigger is on its way."""
-        return max((trigger.progress_ppm for trigger in self.triggers), default=0)
+        return max((trigger.trigger_used_ppm for trigger in self.triggers), default=0)
 
 
 @dataclass(frozen=True, slots=True)
 class PoolShown:
-    """One insurance pool; equity is balance and unrealised profit of inventory, in Cash."""
+    """One insurance pool; equity is balance and unrealized profit of inventory, in Cash."""
 
     name: str
     definition: DefinePool
@@ -130,11 +130,11 @@ def _contract(book: Book, state: ContractState, last_adl_ms: int, marked_ms: int
         joint=rules.ranking.joint,
         mark_ticks=state.mark,
         marked_ms=marked_ms,
-        open_lots={side: lane.total_lots for side, lane in state.lanes.items()},
-        positions={side: lane.size for side, lane in state.lanes.items()},
+        open_lots={side: table.total_lots for side, table in state.tables.items()},
+        positions={side: table.size for side, table in state.tables.items()},
         inventory_lots={side: held.total_lots for side, held in state.inventory.items()},
         profit_cash=profit_cash,
-        profit_peak_cash=state.profit_peak.peak(book.time_ms, profit_cash),
+        profit_peak_cash=state.contract_pnl_peak.peak(book.time_ms, profit_cash),
         state=_market_state(state, triggers),
         paused=state.paused,
         triggers=triggers,
@@ -146,7 +146,7 @@ def _contract(book: Book, state: ContractState, last_adl_ms: int, marked_ms: int
 def _market_state(state: ContractState, triggers: tuple[TriggerState, ...]) -> MarketState:
     if state.active:
         return MarketState.EXHAUSTED if state.exhausted else MarketState.ADL
-    near = any(trigger.progress_ppm >= WARNING_PPM for trigger in triggers)
+    near = any(trigger.trigger_used_ppm >= WARNING_PPM for trigger in triggers)
     return MarketState.WATCH if near or state.near else MarketState.CALM
 
 

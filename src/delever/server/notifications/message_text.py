@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from delever.core.messages import (
     AdlFilled,
     FillCancelled,
-    LossSocialised,
+    LossSocialized,
     Notice,
     NoticeKind,
     RoundClosed,
@@ -22,8 +22,8 @@ from delever.lab.queries.explanation_text import short
 from delever.server.notifications.selection import Fills, Lexicon, Subject
 
 _OPERATOR_TITLES = {
-    NoticeKind.ADL_NEAR: "ADL is near in {contract}: {subject} is 80 % of the way",
-    NoticeKind.ADL_FAR: "ADL is far again in {contract}: {subject} is below 70 % of the way",
+    NoticeKind.ADL_WARNING: "ADL is near in {contract}: {subject} is 80 % of the way",
+    NoticeKind.ADL_WARNING_CLEARED: "ADL is far again in {contract}: {subject} is below 70 % of the way",
     NoticeKind.ADL_STARTED: "ADL has started in {contract}: {subject}",
     NoticeKind.ADL_STOPPED: "ADL has stopped in {contract}: {subject}",
     NoticeKind.ADL_EXHAUSTED: "ADL has found nobody left to close in {contract}: {subject}",
@@ -44,8 +44,8 @@ def worded(subject: Subject, fills: Fills, lexicon: Lexicon) -> Worded:
     match subject.event:
         case FillCancelled() as event:
             return _cancelled(event, figures)
-        case LossSocialised() as event:
-            return _socialised(event, subject.row, figures)
+        case LossSocialized() as event:
+            return _socialized(event, subject.row, figures)
         case Notice(kind=NoticeKind.POSITION_DELEVERAGED) as event:
             return _deleveraged(event, fills[event.account, event.contract], lexicon)
         case event:
@@ -69,7 +69,7 @@ def _deleveraged(
 ) -> Worded:
     figures = lexicon.figures[notice.contract]
     closed = figures.quantity(sum(fill.lots for fill, _ in fills))
-    realised = figures.cash(sum(fill.realised_cash for fill, _ in fills))
+    realized = figures.cash(sum(fill.realized_pnl_cash for fill, _ in fills))
     sides = " and ".join(dict.fromkeys(str(fill.side) for fill, _ in fills))
     asset = figures.terms.settle
     title = f"{closed} of your {notice.contract} {sides} position were closed by ADL"
@@ -78,7 +78,7 @@ def _deleveraged(
     lines.append(f"Open orders to be cancelled: {', '.join(orders) or 'none'}.")
     numbers = {
         "closed": closed,
-        "realised": realised,
+        "realized": realized,
         "asset": asset,
         "cancel_orders": orders,
         "fills": [_fill_numbers(fill, end, figures) for fill, end in fills],
@@ -136,12 +136,12 @@ def _arithmetic(fill: AdlFilled, figures: Figures) -> str:
     rises = figures.terms.cost_sign(fill.side) > 0
     arithmetic = " - ".join(terms if rises else reversed(terms))
     released = (
-        f" Isolated margin set free: {figures.cash(fill.released_cash)} {asset}."
-        if fill.released_cash
+        f" Isolated margin set free: {figures.cash(fill.margin_returned_cash)} {asset}."
+        if fill.margin_returned_cash
         else ""
     )
     return (
-        f"Realised: {arithmetic} = {figures.cash(fill.realised_cash)} {asset}. Fee: "
+        f"Realized: {arithmetic} = {figures.cash(fill.realized_pnl_cash)} {asset}. Fee: "
         f"{figures.cash(fill.fee_cash)} {asset}.{released}"
     )
 
@@ -156,8 +156,8 @@ def _fill_numbers(fill: AdlFilled, end: RoundClosed | None, figures: Figures) ->
         "price_rule": fill.price_rule,
         "value": figures.cash(fill.value_cash),
         "cost": figures.cash(fill.cost_cash),
-        "realised": figures.cash(fill.realised_cash),
-        "released_margin": figures.cash(fill.released_cash),
+        "realized": figures.cash(fill.realized_pnl_cash),
+        "released_margin": figures.cash(fill.margin_returned_cash),
         "fee": figures.cash(fill.fee_cash),
         "rank": fill.rank,
         "score": fill.score,
@@ -185,16 +185,16 @@ def _cancelled(event: FillCancelled, figures: Figures) -> Worded:
     )
 
 
-def _socialised(event: LossSocialised, row: int, figures: Figures) -> Worded:
+def _socialized(event: LossSocialized, row: int, figures: Figures) -> Worded:
     asset, side = figures.terms.settle, event.sides[row]
-    amount, loss = figures.cash(event.amounts_cash[row]), figures.cash(event.loss_cash)
+    amount, loss = figures.cash(event.amount_cash[row]), figures.cash(event.loss_cash)
     shared = (
         f"A loss of {loss} {asset} that the insurance pool could not cover was shared out among "
         f"{len(event.accounts)} open positions: {in_words(event.rule)}."
     )
     share = f"Your share is {amount} {asset}; the position's entry cost has risen by that much."
     return Worded(
-        f"Your {event.contract} {side} position bears {amount} {asset} of a socialised loss",
+        f"Your {event.contract} {side} position bears {amount} {asset} of a socialized loss",
         (shared, share),
         {
             "fill": event.fill,

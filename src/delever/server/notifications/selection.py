@@ -12,7 +12,7 @@ from delever.core.messages import (
     AdlFilled,
     Event,
     FillCancelled,
-    LossSocialised,
+    LossSocialized,
     Notice,
     RoundClosed,
 )
@@ -20,13 +20,13 @@ from delever.core.rules import RULE_SETS, RuleSet
 from delever.formatting import Figures
 from delever.server.engine.service import Committed
 
-FILL_CANCELLED, LOSS_SOCIALISED = "fill_cancelled", "loss_socialised"
+FILL_CANCELLED, LOSS_SOCIALIZED = "fill_cancelled", "loss_socialized"
 """The kinds of notice besides those of the core."""
 
 OPERATOR = ""
 """The account of notices to whoever runs the venue."""
 
-_TELLING = (Notice, FillCancelled, LossSocialised)
+_TELLING = (Notice, FillCancelled, LossSocialized)
 _KEPT = (*_TELLING, AdlFilled, RoundClosed)
 
 
@@ -49,7 +49,7 @@ class Subject(NamedTuple):
     kind: str
     account: str
     contract: str
-    event: Notice | FillCancelled | LossSocialised
+    event: Notice | FillCancelled | LossSocialized
     row: int
 
 
@@ -93,10 +93,10 @@ def subjects_of(told: Told) -> Iterator[Subject]:
                 yield Subject(name, event.kind, event.account, event.contract, event, 0)
             case FillCancelled(fill=fill):
                 yield Subject(name, FILL_CANCELLED, fill.account, fill.contract, event, 0)
-            case LossSocialised():
+            case LossSocialized():
                 for row, account in enumerate(event.accounts):
                     yield Subject(
-                        f"{name}-{row}", LOSS_SOCIALISED, account, event.contract, event, row
+                        f"{name}-{row}", LOSS_SOCIALIZED, account, event.contract, event, row
                     )
 
 

@@ -24,9 +24,9 @@ from delever.api_types.market import MarketState
 from delever.core.messages import (
     AdlExhausted,
     AdlFilled,
-    RefreshLights,
+    RefreshIndicators,
     RefreshRatings,
-    Refused,
+    Rejected,
     Side,
     TakenOver,
 )
@@ -110,7 +110,7 @@ class Metrics:
         for (name, label), count in events.items():
             self._by_name[name].labels(label).inc(count)
         asked = {type(commit.command) for commit in commits}
-        for command, what in ((RefreshLights, "lights"), (RefreshRatings, "ratings")):
+        for command, what in ((RefreshIndicators, "lights"), (RefreshRatings, "ratings")):
             if command in asked:
                 self._refresh.labels(what).observe(seconds)
 
@@ -219,10 +219,10 @@ def _tallies(commits: Sequence[Committed]) -> tuple[Tally[tuple[str, str]], Tall
     events: Tally[tuple[str, str]] = Tally()
     for commit in commits:
         first = commit.events[0]
-        refused = isinstance(first, Refused)
+        rejected = isinstance(first, Rejected)
         kind = str(type(commit.command).__struct_config__.tag)
-        commands[kind, "refused" if refused else "accepted"] += 1
-        if isinstance(first, Refused):
+        commands[kind, "rejected" if rejected else "accepted"] += 1
+        if isinstance(first, Rejected):
             events["refusals", first.reason] += 1
         for event in commit.events:
             name = _COUNTED.get(type(event))
@@ -263,7 +263,7 @@ def _families() -> dict[str, GaugeMetricFamily]:
         "sequence": ("Sequence of the newest record that readers see", []),
         "accounts": ("Accounts in the book", []),
         "pool_balance": ("Settled cash of a pool, in its asset", ["pool", "asset"]),
-        "pool_equity": ("Balance and unrealised profit of its inventory", ["pool", "asset"]),
+        "pool_equity": ("Balance and unrealized profit of its inventory", ["pool", "asset"]),
         "pool_balance_peak": ("Highest balance of the pool's window", ["pool", "asset"]),
         "contract_state": ("1 for the state a contract is in, else 0", ["contract", "state"]),
         "contract_profit": ("The pool's profit with a contract", ["contract"]),
@@ -299,7 +299,7 @@ def _add_contract(
     fall_cash = shown.profit_cash - shown.profit_peak_cash
     families["pnl_ratio"].add_metric([name], fall_cash / peak_cash if peak_cash else 0)
     for trigger in shown.triggers:
-        left = 1 - trigger.progress_ppm / PPM
+        left = 1 - trigger.trigger_used_ppm / PPM
         families["trigger_distance_ratio"].add_metric([name, trigger.trigger], left)
     mantissa, decimals = shown.terms.lot
     for side in Side:

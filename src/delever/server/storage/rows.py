@@ -90,7 +90,7 @@ class Rows:
                 pass
 
     def _observed(self, where: Row, event: PoolObserved) -> None:
-        profits = dict(zip(event.contracts, event.profits_cash, strict=True))
+        profits = dict(zip(event.contracts, event.contract_pnl_cash, strict=True))
         row = where | _fields(event, tables.pool_points) | {"profits": _json(profits)}
         self.new[tables.pool_points].append(row)
         self.new[tables.contract_points] += [

@@ -87,7 +87,7 @@ unwinds = sa.Table(
     _text("side"),
     _whole("lots"),
     _whole("price_ticks"),
-    _whole("realised_cash"),
+    _whole("realized_pnl_cash"),
     sa.Index("unwinds_contract", "contract", "sequence"),
 )
 
@@ -120,7 +120,7 @@ rounds = sa.Table(
     _text("numbers"),
     _whole("wanted_lots"),
     _whole("filled_lots"),
-    _whole("kept_by_pool_cash"),
+    _whole("rounding_residual_cash"),
     _whole("candidates"),
     sa.Index("rounds_episode", "episode"),
 )
@@ -143,8 +143,8 @@ fills = sa.Table(
     _whole("price_ticks"),
     _text("price_rule"),
     _whole("value_cash"),
-    _whole("realised_cash"),
-    _whole("pool_realised_cash"),
+    _whole("realized_pnl_cash"),
+    _whole("pool_realized_pnl_cash"),
     _whole("fee_cash"),
     _whole("takeover"),
     _text("liquidated_account"),

@@ -31,7 +31,7 @@ class Held(Protocol):
 
     @property
     def profit_cash(self) -> int:
-        """Its unrealised profit."""
+        """Its unrealized profit."""
 
     @property
     def margin_cash(self) -> int:

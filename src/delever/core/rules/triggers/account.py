@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.book.inventory import Parcel
+from delever.core.book.inventory import Tranche
 from delever.core.messages import Reason, Side
 from delever.core.rules.triggers.base import Reading, under_water
 from delever.core.units import PPM, ratio_ppm
@@ -22,23 +22,23 @@ class AccountEquity:
 
     backstop: bool = False
     name: str = field(default="account_equity", init=False)
-    reason: Reason = field(default=Reason.ACCOUNT_EQUITY_IS_NEGATIVE, init=False)
+    reason: Reason = field(default=Reason.NEGATIVE_ACCOUNT_EQUITY, init=False)
 
     def read(self, book: Book, state: ContractState) -> Reading:
         """Return what holds now."""
         pool = book.pool_of(state)
         equity = observed_equity(book, pool)
-        lots = sum(parcel.lots for side in Side for parcel in under_water(state, side))
+        lots = sum(tranche.lots for side in Side for tranche in under_water(state, side))
         waits = self.backstop and pool.definition.managed and equity >= 0
         starts = lots > 0 and not waits
         return Reading(
             starts=starts,
             stops=not starts,
-            progress_ppm=PPM if starts else 0,
+            trigger_used_ppm=PPM if starts else 0,
             numbers={"mark_ticks": state.mark, "under_water_lots": lots, "equity_cash": equity},
         )
 
-    def parcels(self, _book: Book, state: ContractState, side: Side) -> Sequence[Parcel]:
+    def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
         """Return the inventory that is under water."""
         return under_water(state, side)
 
@@ -51,18 +51,18 @@ class FundExhausted:
     """
 
     name: str = field(default="fund_exhausted", init=False)
-    reason: Reason = field(default=Reason.MARK_IS_THROUGH_BANKRUPTCY_PRICE, init=False)
+    reason: Reason = field(default=Reason.MARK_THROUGH_BANKRUPTCY_PRICE, init=False)
 
     def read(self, book: Book, state: ContractState) -> Reading:
         """Return what holds now."""
         pool = book.pool_of(state)
         equity = observed_equity(book, pool)
         peak = pool.equity_peak.peak(book.time_ms, equity)
-        lots = sum(parcel.lots for side in Side for parcel in under_water(state, side))
+        lots = sum(tranche.lots for side in Side for tranche in under_water(state, side))
         return Reading(
             starts=equity <= 0 and lots > 0,
             stops=equity > 0 or lots == 0,
-            progress_ppm=ratio_ppm(peak - equity, peak) if peak > 0 and lots else 0,
+            trigger_used_ppm=ratio_ppm(peak - equity, peak) if peak > 0 and lots else 0,
             numbers={
                 "mark_ticks": state.mark,
                 "under_water_lots": lots,
@@ -71,6 +71,6 @@ class FundExhausted:
             },
         )
 
-    def parcels(self, _book: Book, state: ContractState, side: Side) -> Sequence[Parcel]:
+    def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
         """Return the inventory that is under water."""
         return under_water(state, side)

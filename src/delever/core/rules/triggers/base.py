@@ -7,7 +7,7 @@ from typing import Protocol
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.book.inventory import Parcel
+from delever.core.book.inventory import Tranche
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import Reason, Side
 
@@ -21,7 +21,7 @@ class Reading:
 
     starts: bool
     stops: bool
-    progress_ppm: int
+    trigger_used_ppm: int
     numbers: dict[str, int]
 
 
@@ -39,7 +39,7 @@ class Trigger(Protocol):
     def read(self, book: Book, state: ContractState) -> Reading:
         """Return what holds now."""
 
-    def parcels(self, book: Book, state: ContractState, side: Side) -> Sequence[Parcel]:
+    def tranches(self, book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
         """Return the inventory that ADL is to close while the trigger is on."""
 
 
@@ -58,15 +58,15 @@ def _merged(contract: Limits, pool: Limits, own: Limits) -> Limits:
     return replace(limits, stop_ppm=min(limits.stop_ppm, limits.start_ppm))
 
 
-def all_parcels(state: ContractState, side: Side) -> Sequence[Parcel]:
+def all_tranches(state: ContractState, side: Side) -> Sequence[Tranche]:
     """Return all inventory of one side, oldest takeover first."""
-    return list(state.inventory[side].parcels.values())
+    return list(state.inventory[side].tranches.values())
 
 
-def under_water(state: ContractState, side: Side) -> Sequence[Parcel]:
+def under_water(state: ContractState, side: Side) -> Sequence[Tranche]:
     """Return the inventory whose takeover price the mark has passed: its account lost it all."""
     return [
-        parcel
-        for parcel in state.inventory[side].parcels.values()
-        if side.sign * (parcel.price_ticks - state.mark) > 0
+        tranche
+        for tranche in state.inventory[side].tranches.values()
+        if side.sign * (tranche.price_ticks - state.mark) > 0
     ]

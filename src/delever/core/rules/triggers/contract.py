@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.book.inventory import Parcel
+from delever.core.book.inventory import Tranche
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import Reason, Side
-from delever.core.rules.triggers.base import Reading, all_parcels, limits_of
+from delever.core.rules.triggers.base import Reading, all_tranches, limits_of
 from delever.core.units import PPM, ratio_ppm
 from delever.core.valuation.insurance import profit_of
 
@@ -17,45 +17,45 @@ from delever.core.valuation.insurance import profit_of
 class ContractDrawdown:
     """The contract's profit has fallen too far below its peak, measured by the pool's peak balance.
 
-    Start: balance > balance_above and (peak profit - profit) / peak balance >= start, inclusive.
+    Start: balance > trigger_threshold and (peak profit - profit) / peak balance >= start, inclusive.
     Stop: that ratio < stop. Both peaks are over the pool's window. It starts with or without
     inventory, and what is taken over while it is on is closed at once.
     """
 
     limits: Limits
     name: str = field(default="contract_drawdown", init=False)
-    reason: Reason = field(default=Reason.CONTRACT_DRAWDOWN_REACHES_LIMIT, init=False)
+    reason: Reason = field(default=Reason.CONTRACT_DRAWDOWN_LIMIT, init=False)
 
     def read(self, book: Book, state: ContractState) -> Reading:
         """Return what holds now; `pnl_ratio_ppm` is negative below the peak, as Bybit shows it."""
         pool, limits = book.pool_of(state), limits_of(book, state, self.limits)
         profit = profit_of(state)
-        profit_peak = state.profit_peak.peak(book.time_ms, profit)
+        contract_pnl_peak = state.contract_pnl_peak.peak(book.time_ms, profit)
         balance_peak = pool.balance_peak.peak(book.time_ms, pool.balance)
-        drawdown = profit_peak - profit
-        covered = pool.balance > limits.balance_above_cash
+        drawdown = contract_pnl_peak - profit
+        covered = pool.balance > limits.trigger_threshold_cash
         starts = balance_peak > 0 and drawdown * PPM >= limits.start_ppm * balance_peak
         return Reading(
             starts=covered and starts,
             stops=drawdown == 0 or drawdown * PPM < limits.stop_ppm * balance_peak,
-            progress_ppm=ratio_ppm(drawdown * PPM, limits.start_ppm * balance_peak)
+            trigger_used_ppm=ratio_ppm(drawdown * PPM, limits.start_ppm * balance_peak)
             if covered
             else 0,
             numbers={
                 "balance_cash": pool.balance,
-                "balance_above_cash": limits.balance_above_cash,
+                "trigger_threshold_cash": limits.trigger_threshold_cash,
                 "balance_peak_cash": balance_peak,
                 "profit_cash": profit,
-                "profit_peak_cash": profit_peak,
+                "profit_peak_cash": contract_pnl_peak,
                 "pnl_ratio_ppm": -ratio_ppm(drawdown, balance_peak),
                 "start_ppm": -limits.start_ppm,
                 "stop_ppm": -limits.stop_ppm,
             },
         )
 
-    def parcels(self, _book: Book, state: ContractState, side: Side) -> Sequence[Parcel]:
+    def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
         """Return all inventory."""
-        return all_parcels(state, side)
+        return all_tranches(state, side)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Illiquidity:
 
     limits: Limits
     name: str = field(default="illiquidity", init=False)
-    reason: Reason = field(default=Reason.DEPTH_STAYS_BELOW_INVENTORY, init=False)
+    reason: Reason = field(default=Reason.INSUFFICIENT_DEPTH, init=False)
 
     def read(self, book: Book, state: ContractState) -> Reading:
         """Return what holds now."""
@@ -78,14 +78,14 @@ class Illiquidity:
         return Reading(
             starts=bool(since) and waited_ms >= wait_ms,
             stops=not since,
-            progress_ppm=ratio_ppm(waited_ms, wait_ms),
+            trigger_used_ppm=ratio_ppm(waited_ms, wait_ms),
             numbers={"waited_ms": waited_ms, "wait_ms": wait_ms},
         )
 
-    def parcels(self, _book: Book, state: ContractState, side: Side) -> Sequence[Parcel]:
+    def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
         """Return the inventory of a side whose depth is missing."""
         missing = state.depth_missing_since_ms[side] is not None
-        return all_parcels(state, side) if missing else []
+        return all_tranches(state, side) if missing else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Unplaced:
     """
 
     name: str = field(default="unplaced", init=False)
-    reason: Reason = field(default=Reason.INVENTORY_IS_NOT_PLACED, init=False)
+    reason: Reason = field(default=Reason.INVENTORY_NOT_UNWOUND, init=False)
 
     def read(self, _book: Book, state: ContractState) -> Reading:
         """Return what holds now."""
@@ -104,10 +104,10 @@ class Unplaced:
         return Reading(
             starts=lots > 0,
             stops=lots == 0,
-            progress_ppm=PPM if lots else 0,
+            trigger_used_ppm=PPM if lots else 0,
             numbers={"inventory_lots": lots},
         )
 
-    def parcels(self, _book: Book, state: ContractState, side: Side) -> Sequence[Parcel]:
+    def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
         """Return all inventory."""
-        return all_parcels(state, side)
+        return all_tranches(state, side)

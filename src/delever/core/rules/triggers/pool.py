@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.book.inventory import Parcel
+from delever.core.book.inventory import Tranche
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import Reason, Side
-from delever.core.rules.triggers.base import Reading, all_parcels, limits_of
+from delever.core.rules.triggers.base import Reading, all_tranches, limits_of
 from delever.core.units import PPM, div_floor, ratio_ppm, share_floor
 from delever.core.valuation.insurance import observed_equity
 
@@ -22,7 +22,7 @@ class PoolEquity:
 
     until_empty: bool = False
     name: str = field(default="pool_equity", init=False)
-    reason: Reason = field(default=Reason.POOL_EQUITY_IS_NOT_POSITIVE, init=False)
+    reason: Reason = field(default=Reason.POOL_EQUITY_NOT_POSITIVE, init=False)
 
     def read(self, book: Book, state: ContractState) -> Reading:
         """Return what holds now; the way to the trigger is measured from the peak of equity."""
@@ -30,15 +30,15 @@ class PoolEquity:
         equity = observed_equity(book, pool)
         peak = pool.equity_peak.peak(book.time_ms, equity)
         return Reading(
-            starts=equity <= 0 and state.holds_inventory,
-            stops=not state.holds_inventory if self.until_empty else equity > 0,
-            progress_ppm=ratio_ppm(peak - equity, peak) if peak > 0 else 0,
+            starts=equity <= 0 and state.has_inventory,
+            stops=not state.has_inventory if self.until_empty else equity > 0,
+            trigger_used_ppm=ratio_ppm(peak - equity, peak) if peak > 0 else 0,
             numbers={"balance_cash": pool.balance, "equity_cash": equity, "equity_peak_cash": peak},
         )
 
-    def parcels(self, _book: Book, state: ContractState, side: Side) -> Sequence[Parcel]:
+    def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
         """Return all inventory."""
-        return all_parcels(state, side)
+        return all_tranches(state, side)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class PoolDrawdown:
     limits: Limits
     by_contract: dict[str, Limits] = field(default_factory=dict)
     name: str = field(default="pool_drawdown", init=False)
-    reason: Reason = field(default=Reason.POOL_DRAWDOWN_REACHES_LIMIT, init=False)
+    reason: Reason = field(default=Reason.POOL_DRAWDOWN_LIMIT, init=False)
 
     def read(self, book: Book, state: ContractState) -> Reading:
         """Return what holds now."""
@@ -62,9 +62,9 @@ class PoolDrawdown:
         peak = pool.equity_peak.peak(book.time_ms, equity)
         fall = peak - equity
         return Reading(
-            starts=peak > 0 and fall * PPM >= limits.start_ppm * peak and state.holds_inventory,
+            starts=peak > 0 and fall * PPM >= limits.start_ppm * peak and state.has_inventory,
             stops=fall == 0 or fall * PPM < limits.stop_ppm * peak,
-            progress_ppm=ratio_ppm(fall * PPM, limits.start_ppm * peak) if peak > 0 else 0,
+            trigger_used_ppm=ratio_ppm(fall * PPM, limits.start_ppm * peak) if peak > 0 else 0,
             numbers={
                 "equity_cash": equity,
                 "equity_peak_cash": peak,
@@ -74,9 +74,9 @@ class PoolDrawdown:
             },
         )
 
-    def parcels(self, _book: Book, state: ContractState, side: Side) -> Sequence[Parcel]:
+    def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
         """Return all inventory."""
-        return all_parcels(state, side)
+        return all_tranches(state, side)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class PoolBelowMean:
     limits: Limits
     least_units: int
     name: str = field(default="pool_below_mean", init=False)
-    reason: Reason = field(default=Reason.POOL_EQUITY_FALLS_BELOW_MEAN, init=False)
+    reason: Reason = field(default=Reason.POOL_EQUITY_BELOW_MEAN, init=False)
 
     def read(self, book: Book, state: ContractState) -> Reading:
         """Return what holds now; mean and threshold are shown rounded down, compared exactly."""
@@ -101,9 +101,9 @@ class PoolBelowMean:
         fall = area * PPM - equity * span_ms * PPM
         start, stop = (max(area * ppm, least) for ppm in (limits.start_ppm, limits.stop_ppm))
         return Reading(
-            starts=fall > start and state.holds_inventory,
+            starts=fall > start and state.has_inventory,
             stops=fall <= stop,
-            progress_ppm=ratio_ppm(fall, start),
+            trigger_used_ppm=ratio_ppm(fall, start),
             numbers={
                 "equity_cash": equity,
                 "equity_mean_cash": div_floor(area, span_ms),
@@ -113,9 +113,9 @@ class PoolBelowMean:
             },
         )
 
-    def parcels(self, _book: Book, state: ContractState, side: Side) -> Sequence[Parcel]:
+    def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
         """Return all inventory."""
-        return all_parcels(state, side)
+        return all_tranches(state, side)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +129,18 @@ class ProfitToPool:
 
     limits: Limits
     name: str = field(default="profit_to_pool", init=False)
-    reason: Reason = field(default=Reason.PROFIT_EXCEEDS_PART_OF_POOL, init=False)
+    reason: Reason = field(default=Reason.PNL_TO_POOL_LIMIT, init=False)
 
     def read(self, book: Book, state: ContractState) -> Reading:
         """Return what holds now, for the side that has won more."""
         balance = book.pool_of(state).balance
         limits = limits_of(book, state, self.limits)
-        profit = max(-state.inventory_profit(side) for side in Side)
+        profit = max(-state.inventory_pnl(side) for side in Side)
         exceeds = self._exceeds(profit, balance, limits)
         return Reading(
             starts=exceeds,
             stops=not exceeds,
-            progress_ppm=ratio_ppm(profit * PPM, limits.start_ppm * balance),
+            trigger_used_ppm=ratio_ppm(profit * PPM, limits.start_ppm * balance),
             numbers={
                 "profit_cash": profit,
                 "balance_cash": balance,
@@ -150,34 +150,34 @@ class ProfitToPool:
             },
         )
 
-    def parcels(self, book: Book, state: ContractState, side: Side) -> Sequence[Parcel]:
+    def tranches(self, book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
         """Return the losing inventory, oldest first, up to what brings the ratio to `stop`.
 
         Closing realises R: (profit - R) / (balance - R) >= stop gives the largest R.
         """
-        balance, profit = book.pool_of(state).balance, -state.inventory_profit(side)
+        balance, profit = book.pool_of(state).balance, -state.inventory_pnl(side)
         limits = limits_of(book, state, self.limits)
         if not self._exceeds(profit, balance, limits):
             return []
         if limits.stop_ppm >= PPM:
-            return all_parcels(state, side)
-        realised = div_floor(profit * PPM - limits.stop_ppm * balance, PPM - limits.stop_ppm)
-        return list(_losing(state, side, realised))
+            return all_tranches(state, side)
+        realized = div_floor(profit * PPM - limits.stop_ppm * balance, PPM - limits.stop_ppm)
+        return list(_losing(state, side, realized))
 
     @staticmethod
     def _exceeds(profit_cash: int, balance_cash: int, limits: Limits) -> bool:
         return balance_cash > 0 and profit_cash * PPM > limits.start_ppm * balance_cash
 
 
-def _losing(state: ContractState, side: Side, loss_cash: int) -> Iterator[Parcel]:
-    """Yield losing parcels, oldest first and the last one cut, that lose at most this together."""
-    for parcel in state.inventory[side].parcels.values():
-        loss = parcel.cost - state.terms.value_cash(side.sign * parcel.lots, state.mark)
+def _losing(state: ContractState, side: Side, loss_cash: int) -> Iterator[Tranche]:
+    """Yield losing tranches, oldest first and the last one cut, that lose at most this together."""
+    for tranche in state.inventory[side].tranches.values():
+        loss = tranche.cost - state.terms.value_cash(side.sign * tranche.lots, state.mark)
         if loss <= 0:
             continue
-        lots = parcel.lots if loss <= loss_cash else share_floor(parcel.lots, loss_cash, loss)
+        lots = tranche.lots if loss <= loss_cash else share_floor(tranche.lots, loss_cash, loss)
         if lots:
-            yield replace(parcel, lots=lots, cost=share_floor(parcel.cost, lots, parcel.lots))
+            yield replace(tranche, lots=lots, cost=share_floor(tranche.cost, lots, tranche.lots))
         loss_cash -= loss
         if loss_cash <= 0:
             return

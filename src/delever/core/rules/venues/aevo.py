@@ -7,7 +7,7 @@ from delever.core.rules.adl_price import AtMark
 from delever.core.rules.ranking import Ranking, Score, wallet_return
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import AccountEquity
-from delever.core.valuation.side_valuation import LaneView
+from delever.core.valuation.side_valuation import SideValuation
 
 DOCS = "Aevo docs, auto-deleveraging"
 
@@ -19,7 +19,7 @@ def exempt(terms: Terms) -> bool:
     return EXEMPT.fullmatch(terms.name) is not None
 
 
-def score(view: LaneView) -> Score:
+def score(view: SideValuation) -> Score:
     """Return the return on the wallet times the margin rate."""
     return wallet_return(view.profit, view)
 

@@ -4,7 +4,7 @@ from delever.core.rules.adl_price import AtBankruptcyPrice
 from delever.core.rules.ranking import QUANTILE, Product, Ranking, Score, wallet_return
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import PoolEquity
-from delever.core.valuation.side_valuation import LaneView
+from delever.core.valuation.side_valuation import SideValuation
 
 FAQ = "Binance support FAQ 360033525471"
 
@@ -14,7 +14,7 @@ _SHARED = (
         "ADL starts when the loss of bankrupt positions is more than the insurance pool can take.",
         FAQ,
         "partly read",
-        "pool equity (balance plus unrealised profit of inventory) <= 0; it stops above 0",
+        "pool equity (balance plus unrealized profit of inventory) <= 0; it stops above 0",
     ),
     Rule(
         "BIN-02",
@@ -73,7 +73,7 @@ BINANCE = RuleSet(
 )
 
 
-def legacy_score(view: LaneView) -> Score:
+def legacy_score(view: SideValuation) -> Score:
     """Return the return on the wallet times the margin rate; joint for cross hedges."""
     return wallet_return(view.joint_profit, view)
 

@@ -1,7 +1,7 @@
 """Bitget: when the coin's fund is used up, by return and margin rate."""
 
 from delever.core.rules.adl_price import AtBankruptcyPrice
-from delever.core.rules.ranking import Ranking, margin_rate_return
+from delever.core.rules.ranking import Ranking, margin_ratio_return
 from delever.core.rules.ruleset import Case, Rule, RuleSet
 from delever.core.rules.triggers import PoolEquity
 
@@ -12,7 +12,7 @@ BITGET = RuleSet(
     venue="Bitget",
     cases=(Case(PoolEquity(), AtBankruptcyPrice()),),
     ranking=Ranking(
-        "profit / entry value x maintenance margin / equity, / when losing", margin_rate_return
+        "profit / entry value x maintenance margin / equity, / when losing", margin_ratio_return
     ),
     rules=(
         Rule(

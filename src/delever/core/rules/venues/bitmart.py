@@ -8,7 +8,7 @@ from delever.core.rules.ranking import Ranking, Score
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import Illiquidity, PoolDrawdown, PoolEquity
 from delever.core.units import ratio
-from delever.core.valuation.side_valuation import LaneView
+from delever.core.valuation.side_valuation import SideValuation
 
 HELP = "BitMart help centre, What is ADL"
 
@@ -17,7 +17,7 @@ OTHERS = Limits(start_ppm=200_000, stop_ppm=200_000, wait_ms=0)
 WAIT = Limits(wait_ms=60_000)
 
 
-def score(view: LaneView) -> Score:
+def score(view: SideValuation) -> Score:
     """Return profit / initial margin; 0 for losers and for positions under liquidation."""
     gain = ratio(view.profit, view.initial_margin)
     gain = np.where(view.under_liquidation | (gain < 0), 0.0, gain)
@@ -48,7 +48,7 @@ BITMART = RuleSet(
             "ETHUSDT, 20 % for others.",
             HELP,
             "official",
-            "available = balance with unrealised profit of inventory; peak over 8 h; it stops as "
+            "available = balance with unrealized profit of inventory; peak over 8 h; it stops as "
             "soon as the fall is smaller again",
         ),
         Rule(
@@ -60,7 +60,7 @@ BITMART = RuleSet(
         ),
         Rule(
             "BMT-04",
-            "Return rate = unrealised profit / initial margin, highest first, winners in front.",
+            "Return rate = unrealized profit / initial margin, highest first, winners in front.",
             HELP,
             "official",
             "initial margin = entry value / leverage; ties go by account name",

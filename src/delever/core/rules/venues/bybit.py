@@ -1,14 +1,16 @@
 """Bybit linear and inverse: contract drawdown, pool equity, ejected contracts."""
 
 from delever.core.market.trigger_limits import Limits
-from delever.core.rules.adl_price import AtDrawdownLimit, AtSharedShortfall
+from delever.core.rules.adl_price import AtDeficitShare, AtDrawdownLimit
 from delever.core.rules.ranking import Ranking, leveraged_return
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import ContractDrawdown, PoolEquity
 
 API = "Bybit API v5, /v5/market/adlAlert"
 
-DRAWDOWN = Limits(start_ppm=300_000, stop_ppm=250_000, balance_above_cash=100_000_000, wait_ms=0)
+DRAWDOWN = Limits(
+    start_ppm=300_000, stop_ppm=250_000, trigger_threshold_cash=100_000_000, wait_ms=0
+)
 """pnlRatio -0.30 and -0.25; a balance above 1 of the settle asset (at 8 decimals), as in the
 examples of the documentation. Its response samples show 10,000: a pool sets its own in `limits`."""
 
@@ -16,7 +18,7 @@ BYBIT = RuleSet(
     name="bybit",
     venue="Bybit linear (USDT, USDC) and inverse",
     cases=(
-        Case(PoolEquity(), AtSharedShortfall()),
+        Case(PoolEquity(), AtDeficitShare()),
         Case(ContractDrawdown(DRAWDOWN), AtDrawdownLimit(DRAWDOWN)),
     ),
     ranking=Ranking(
@@ -53,7 +55,7 @@ BYBIT = RuleSet(
             "Pool equity: ADL starts when the pool's balance is at or below 0 and stops above 0.",
             API + ", case 2",
             "official",
-            "balance with the unrealised profit of inventory, as the help centre reads it",
+            "balance with the unrealized profit of inventory, as the help centre reads it",
         ),
         Rule(
             "BYB-05",

@@ -8,14 +8,14 @@ from delever.core.rules.ranking import Ranking, Score, price_move
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import Illiquidity, PoolEquity
 from delever.core.units import ratio
-from delever.core.valuation.side_valuation import LaneView
+from delever.core.valuation.side_valuation import SideValuation
 
 HELP = "CoinEx help, auto-deleveraging (Chinese)"
 
 WAIT = Limits(wait_ms=60_000)
 
 
-def score(view: LaneView) -> Score:
+def score(view: SideValuation) -> Score:
     """Return mark value / open value (turned over for shorts) x open value / margin."""
     margin = np.where(view.isolated, view.margin, view.initial_margin)
     move, leverage = price_move(view), ratio(view.entry_notional, margin)

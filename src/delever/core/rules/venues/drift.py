@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from delever.core.rules.loss_socialization import Claim, SocialisedLoss
+from delever.core.rules.loss_socialization import Claim, SocializedLoss
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, unranked
 from delever.core.rules.ruleset import OrderScope, Rule, RuleSet
 from delever.core.units import div_ceil
@@ -21,9 +21,9 @@ DRIFT = RuleSet(
     name="drift",
     venue="Drift v2",
     cases=(),
-    ranking=Ranking("none: losses are socialised", unranked, closes=False),
+    ranking=Ranking("none: losses are socialized", unranked, closes=False),
     indicator=UNPUBLISHED,
-    last_resort=SocialisedLoss("per_lot", per_lot, after_unwinding=True),
+    last_resort=SocializedLoss("per_lot", per_lot, after_unwinding=True),
     cancels=OrderScope.NONE,
     rules=(
         Rule(

@@ -8,14 +8,14 @@ from delever.core.rules.adl_price import AtBankruptcyPrice
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import AccountEquity
-from delever.core.valuation.side_valuation import LaneView
+from delever.core.valuation.side_valuation import SideValuation
 
 CODE = "dydxprotocol v4-chain @84d4664, x/clob/keeper/deleveraging.go"
 
 SEED = "dydx"
 
 
-def scan(view: LaneView) -> Score:
+def scan(view: SideValuation) -> Score:
     """Return minus the steps from the start; it is drawn from a seed and the engine's time."""
     order = np.lexsort((view.position, view.account_order))
     place = np.empty(view.size, np.int64)

@@ -4,12 +4,12 @@ from delever.core.rules.adl_price import AtCappedMark
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score, account_leverage
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import PoolEquity
-from delever.core.valuation.side_valuation import LaneView
+from delever.core.valuation.side_valuation import SideValuation
 
 DOCS = "Ethereal docs, auto-deleveraging"
 
 
-def score(view: LaneView) -> Score:
+def score(view: SideValuation) -> Score:
     """Return effective leverage; ties: more profit, less balance, the higher account name."""
     leverage = account_leverage(view.notional, view)
     ties = (view.profit, -view.balance, view.account_order)
@@ -41,7 +41,7 @@ ETHEREAL = RuleSet(
         ),
         Rule(
             "ETR-03",
-            "Ranked by effective leverage, then unrealised profit, both highest first, then lowest "
+            "Ranked by effective leverage, then unrealized profit, both highest first, then lowest "
             "balance, then highest account id.",
             DOCS,
             "official",

@@ -1,7 +1,7 @@
 """Gate: a scale that runs backwards."""
 
 from delever.core.rules.adl_price import AtBankruptcyPrice
-from delever.core.rules.ranking import BACKWARDS, Ranking, margin_rate_return
+from delever.core.rules.ranking import BACKWARDS, Ranking, margin_ratio_return
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import PoolEquity
 
@@ -12,7 +12,7 @@ GATE = RuleSet(
     venue="Gate",
     cases=(Case(PoolEquity(), AtBankruptcyPrice()),),
     ranking=Ranking(
-        "profit / entry value x maintenance margin / equity, / when losing", margin_rate_return
+        "profit / entry value x maintenance margin / equity, / when losing", margin_ratio_return
     ),
     indicator=BACKWARDS,
     cancels=OrderScope.ACCOUNT,

@@ -7,15 +7,15 @@ from delever.core.rules.adl_price import AtMark
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import ProfitToPool
-from delever.core.valuation.side_valuation import LaneView
+from delever.core.valuation.side_valuation import SideValuation
 
 CODE = "gmx-synthetics @a5c0c88, adl/AdlUtils.sol, exchange/AdlHandler.sol"
 
 FACTORS = Limits(start_ppm=850_000, stop_ppm=770_000)
 
 
-def score(view: LaneView) -> Score:
-    """Return unrealised profit in Cash."""
+def score(view: SideValuation) -> Score:
+    """Return unrealized profit in Cash."""
     profit = view.profit.astype(np.float64)
     return Score(profit, {"profit_cash": profit})
 
@@ -24,7 +24,7 @@ GMX = RuleSet(
     name="gmx",
     venue="GMX v2",
     cases=(Case(ProfitToPool(FACTORS), AtMark()),),
-    ranking=Ranking("unrealised profit (assumed)", score, profitable_only=True),
+    ranking=Ranking("unrealized profit (assumed)", score, profitable_only=True),
     indicator=UNPUBLISHED,
     cancels=OrderScope.NONE,
     rules=(

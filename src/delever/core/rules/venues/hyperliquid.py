@@ -4,12 +4,12 @@ from delever.core.rules.adl_price import AtPreviousMark
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score, account_leverage, price_move
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import AccountEquity
-from delever.core.valuation.side_valuation import LaneView
+from delever.core.valuation.side_valuation import SideValuation
 
 DOCS = "Hyperliquid docs, Auto-deleveraging"
 
 
-def score(view: LaneView) -> Score:
+def score(view: SideValuation) -> Score:
     """Return (mark / entry) x (notional / account value); entry / mark for shorts."""
     move, leverage = price_move(view), account_leverage(view.notional, view)
     return Score(move * leverage, {"price_move": move, "account_leverage": leverage})

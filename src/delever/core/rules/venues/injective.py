@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from delever.core.rules.allocation import share
-from delever.core.rules.loss_socialization import Claim, SocialisedLoss
+from delever.core.rules.loss_socialization import Claim, SocializedLoss
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, unranked
 from delever.core.rules.ruleset import OrderScope, Rule, RuleSet
 
@@ -27,9 +27,9 @@ INJECTIVE = RuleSet(
     name="injective",
     venue="Injective",
     cases=(),
-    ranking=Ranking("none: losses are socialised", unranked, closes=False),
+    ranking=Ranking("none: losses are socialized", unranked, closes=False),
     indicator=UNPUBLISHED,
-    last_resort=SocialisedLoss("of_profits_then_payouts", of_profits_then_payouts),
+    last_resort=SocializedLoss("of_profits_then_payouts", of_profits_then_payouts),
     cancels=OrderScope.NONE,
     rules=(
         Rule(

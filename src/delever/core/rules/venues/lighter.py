@@ -44,7 +44,7 @@ LIGHTER = RuleSet(
         ),
         Rule(
             "LIT-04",
-            "Candidates are ranked by leverage and unrealised profit.",
+            "Candidates are ranked by leverage and unrealized profit.",
             DOCS,
             "not documented",
             "weights are not published: return on entry x account leverage",

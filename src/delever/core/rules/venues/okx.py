@@ -2,7 +2,7 @@
 
 from delever.core.market.trigger_limits import Limits
 from delever.core.rules.adl_price import AtMarkUnlessSpent
-from delever.core.rules.ranking import Ranking, margin_rate_return
+from delever.core.rules.ranking import Ranking, margin_ratio_return
 from delever.core.rules.ruleset import Case, Rule, RuleSet
 from delever.core.rules.triggers import Illiquidity, PoolBelowMean, PoolDrawdown, PoolEquity
 
@@ -14,7 +14,7 @@ WAIT = Limits(wait_ms=60_000)
 PRICE = AtMarkUnlessSpent(spent_ppm=100_000)
 
 RANKING = Ranking(
-    "profit / entry value / (equity / maintenance margin), x when losing", margin_rate_return
+    "profit / entry value / (equity / maintenance margin), x when losing", margin_ratio_return
 )
 
 _SHARED = (

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from delever.core.rules.loss_socialization import Claim, SocialisedLoss
+from delever.core.rules.loss_socialization import Claim, SocializedLoss
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, unranked
 from delever.core.rules.ruleset import OrderScope, Rule, RuleSet
 from delever.core.units import share_floor
@@ -31,15 +31,15 @@ VEGA = RuleSet(
     name="vega",
     venue="Vega",
     cases=(),
-    ranking=Ranking("none: losses are socialised", unranked, closes=False),
+    ranking=Ranking("none: losses are socialized", unranked, closes=False),
     indicator=UNPUBLISHED,
-    last_resort=SocialisedLoss("of_gains", of_gains),
+    last_resort=SocializedLoss("of_gains", of_gains),
     cancels=OrderScope.NONE,
     rules=(
         Rule(
             "VEG-01",
             "At each settlement losses are taken from margin, then from the account, then from "
-            "the market's insurance pool; what is still missing is socialised.",
+            "the market's insurance pool; what is still missing is socialized.",
             CODE,
             "official",
             "a settlement is every command after which the pool's equity is below 0",
@@ -49,7 +49,7 @@ VEGA = RuleSet(
             "Each gain is paid floor(gain x collected / expected).",
             CODE,
             "official",
-            "the gain is a position's unrealised profit since entry, not since the last mark",
+            "the gain is a position's unrealized profit since entry, not since the last mark",
         ),
         Rule(
             "VEG-03",

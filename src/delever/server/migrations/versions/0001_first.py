@@ -77,8 +77,8 @@ def _create_fills() -> None:
         sa.Column("price_ticks", sa.BigInteger, nullable=False),
         sa.Column("price_rule", sa.Text, nullable=False),
         sa.Column("value_cash", sa.BigInteger, nullable=False),
-        sa.Column("realised_cash", sa.BigInteger, nullable=False),
-        sa.Column("pool_realised_cash", sa.BigInteger, nullable=False),
+        sa.Column("realized_pnl_cash", sa.BigInteger, nullable=False),
+        sa.Column("pool_realized_pnl_cash", sa.BigInteger, nullable=False),
         sa.Column("fee_cash", sa.BigInteger, nullable=False),
         sa.Column("takeover", sa.BigInteger, nullable=False),
         sa.Column("liquidated_account", sa.Text, nullable=False),
@@ -148,7 +148,7 @@ def _create_rounds() -> None:
         sa.Column("numbers", sa.Text, nullable=False),
         sa.Column("wanted_lots", sa.BigInteger, nullable=False),
         sa.Column("filled_lots", sa.BigInteger, nullable=False),
-        sa.Column("kept_by_pool_cash", sa.BigInteger, nullable=False),
+        sa.Column("rounding_residual_cash", sa.BigInteger, nullable=False),
         sa.Column("candidates", sa.BigInteger, nullable=False),
         if_not_exists=True,
     )
@@ -187,7 +187,7 @@ def _create_unwinds() -> None:
         sa.Column("side", sa.Text, nullable=False),
         sa.Column("lots", sa.BigInteger, nullable=False),
         sa.Column("price_ticks", sa.BigInteger, nullable=False),
-        sa.Column("realised_cash", sa.BigInteger, nullable=False),
+        sa.Column("realized_pnl_cash", sa.BigInteger, nullable=False),
         if_not_exists=True,
     )
     op.create_index("unwinds_contract", "unwinds", ["contract", "sequence"], if_not_exists=True)

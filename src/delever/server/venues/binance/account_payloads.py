@@ -222,7 +222,7 @@ def order_update(
         "ot": "LIMIT",
         "ps": position_side(event.side, hedge_mode=hedge_mode),
         "cp": False,
-        "rp": format_scaled(event.realised_cash, market.cash_decimals) if done else "0",
+        "rp": format_scaled(event.realized_pnl_cash, market.cash_decimals) if done else "0",
         "pP": False,
         "si": 0,
         "ss": 0,

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from delever.core.book import Book
-from delever.core.messages import AdlFilled, Event, FillCancelled, LossSocialised, TakenOver
+from delever.core.messages import AdlFilled, Event, FillCancelled, LossSocialized, TakenOver
 from delever.server.engine.account_view import Holdings, holdings_of
 from delever.server.engine.service import Committed, Runner, StoppedError
 from delever.server.transport.api_keys import Holder
@@ -291,7 +291,7 @@ def _touched(event: Event) -> set[str]:
             return {event.account}
         case FillCancelled():
             return {event.fill.account}
-        case LossSocialised():
+        case LossSocialized():
             return set(event.accounts)
         case _:
             return set()
@@ -299,7 +299,7 @@ def _touched(event: Event) -> set[str]:
 
 def _contract(event: Event) -> str:
     match event:
-        case AdlFilled() | TakenOver() | LossSocialised():
+        case AdlFilled() | TakenOver() | LossSocialized():
             return event.contract
         case FillCancelled():
             return event.fill.contract

@@ -202,7 +202,7 @@ def execution_frame(
     return {
         "category": listing.category,
         **execution_row(listing, event, time_ms, sequence),
-        "execPnl": listing.cash(event.realised_cash),
+        "execPnl": listing.cash(event.realized_pnl_cash),
         "isLeverage": "0",
     }
 
@@ -227,7 +227,7 @@ def order_frame(
         "cumExecQty": quantity,
         "cumExecValue": listing.cash(abs(event.value_cash)),
         "cumExecFee": listing.cash(_fee_cash(event)),
-        "closedPnl": listing.cash(event.realised_cash),
+        "closedPnl": listing.cash(event.realized_pnl_cash),
         "reduceOnly": True,
     }
 
@@ -304,7 +304,7 @@ class Coin:
 
     @property
     def equity_cash(self) -> int:
-        """Money and unrealised profit."""
+        """Money and unrealized profit."""
         return self.balance_cash + self.profit_cash
 
     def frame(self) -> dict[str, str]:

@@ -146,7 +146,7 @@ def alert(
         ratio=amounts.ratio(limits["pnl_ratio_ppm"]),
         start_ratio=amounts.ratio(limits["start_ppm"]),
         stop_ratio=amounts.ratio(limits["stop_ppm"]),
-        threshold=amounts.cash(limits["balance_above_cash"], decimals),
+        threshold=amounts.cash(limits["trigger_threshold_cash"], decimals),
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Container, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
 
-from delever.core.messages import AdlFilled, Event, FillCancelled, LossSocialised, TakenOver
+from delever.core.messages import AdlFilled, Event, FillCancelled, LossSocialized, TakenOver
 from delever.server.engine.service import Committed, Runner, StoppedError
 from delever.server.transport.websockets import Hub, Socket
 from delever.server.venues.account_reader import see
@@ -158,7 +158,7 @@ def _accounts(event: Event) -> list[tuple[str, str]]:
             return [(name, contract)]
         case FillCancelled(fill=fill):
             return [(fill.account, fill.contract)]
-        case LossSocialised(accounts=names, contract=contract):
+        case LossSocialized(accounts=names, contract=contract):
             return [(name, contract) for name in names]
         case _:
             return []

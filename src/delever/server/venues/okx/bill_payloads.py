@@ -76,7 +76,7 @@ class Bill(NamedTuple):
             "mgnMode": "isolated" if isolated else "cross",
             "notes": "",
             "ordId": number,
-            "pnl": amounts.cash(event.realised_cash, decimals),
+            "pnl": amounts.cash(event.realized_pnl_cash, decimals),
             "posBal": "",
             "posBalChg": "",
             "px": amounts.price(terms, event.price_ticks),
@@ -94,7 +94,7 @@ def _paid_cash(event: Closed) -> int:
     """Return what has come into the account's wallet."""
     if isinstance(event, TakenOver):
         return event.to_wallet_cash
-    return event.realised_cash + event.released_cash - event.fee_cash
+    return event.realized_pnl_cash + event.margin_returned_cash - event.fee_cash
 
 
 def _fee_cash(event: Closed) -> int:

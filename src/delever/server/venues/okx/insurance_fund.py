@@ -81,9 +81,9 @@ def _moved(event: Event) -> list[tuple[str, int]]:
             return [(contract, amount)]
         case WalletSettled(contract=contract, amount_cash=amount):
             return [(contract, amount)]
-        case Unwound(contract=contract, realised_cash=amount):
+        case Unwound(contract=contract, realized_pnl_cash=amount):
             return [(contract, amount)]
-        case AdlFilled(contract=contract, pool_realised_cash=amount):
+        case AdlFilled(contract=contract, pool_realized_pnl_cash=amount):
             return [(contract, amount)]
         case _:
             return []

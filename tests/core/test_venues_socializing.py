@@ -11,7 +11,7 @@ from world import World, cash_text
 from delever.core import messages as m
 from delever.core.messages import Side
 from delever.core.rules import RULE_SETS
-from delever.core.rules.loss_socialization import Claim, SocialisedLoss, total_equity
+from delever.core.rules.loss_socialization import Claim, SocializedLoss, total_equity
 from delever.core.rules.venues.drift import per_lot
 from delever.core.rules.venues.injective import of_profits_then_payouts
 from delever.core.rules.venues.vega import of_gains
@@ -22,10 +22,10 @@ def claim(name: str, lots: int, gain: int, payout: int) -> Claim:
     return Claim(name, Side.LONG, 0, lots, gain, payout)
 
 
-@pytest.mark.parametrize("rows", grouped_cases("socialised.txt", by="case"))
+@pytest.mark.parametrize("rows", grouped_cases("socialized.txt", by="case"))
 def test_shares(rows: list[Row]) -> None:
     rule = RULE_SETS[rows[0]["rules"]].last_resort
-    assert isinstance(rule, SocialisedLoss)
+    assert isinstance(rule, SocializedLoss)
     claims = [
         claim(row["account"], *(int(row[name]) for name in ("lots", "gain", "payout")))
         for row in rows
@@ -78,23 +78,23 @@ def short_of(rules: str, seed: int) -> World:
 
 def equities(world: World) -> tuple[str, str]:
     """Return the equity of ann's cross account and of bob's isolated position."""
-    lane, wallets = world.state("X").lanes[Side.SHORT], world.book.asset("USDT").wallets
+    table, wallets = world.state("X").tables[Side.SHORT], world.book.asset("USDT").wallets
     index = world.book.accounts.index
-    row = lane.row_of(index["bob"], 0)
+    row = table.row_of(index["bob"], 0)
     ann = int(wallets.balance[index["ann"]] + wallets.profit[index["ann"]])
-    return cash_text(ann), cash_text(int(lane.margin[row] + lane.profit[row]))
+    return cash_text(ann), cash_text(int(table.margin[row] + table.profit[row]))
 
 
 def test_gains_fall_by_what_is_missing_and_the_pool_is_whole() -> None:
     """VEG-01 VEG-02: 100 missing of 300; ann gains 180, bob 120, and the positions stay open."""
     world = short_of("vega", 200)
-    (loss,) = world.told(m.LossSocialised)
+    (loss,) = world.told(m.LossSocialized)
     assert (loss.loss_cash, loss.left_cash, loss.rule) == (100 * 10**8, 0, "of_gains")
     assert (loss.accounts, loss.sides) == (("ann", "bob"), (Side.SHORT, Side.SHORT))
     assert equities(world) == ("1120", "130")
     assert (world.balance(), world.lots("ann", "X", Side.SHORT)) == ("300", 6)
     world.wait(1)
-    assert not world.told(m.LossSocialised)
+    assert not world.told(m.LossSocialized)
 
 
 def test_a_loss_reaches_payouts_only_after_profits() -> None:
@@ -106,11 +106,11 @@ def test_a_loss_reaches_payouts_only_after_profits() -> None:
 def test_drift_waits_until_the_position_is_closed() -> None:
     """DRI-01 DRI-03 DRI-04: 10 lots bear 10 each, whoever gains."""
     world = short_of("drift", 200)
-    assert not world.told(m.LossSocialised)
+    assert not world.told(m.LossSocialized)
     world.long("cyd", "X", 10, at=70, margin=100)
     world.unwind("X", Side.LONG, 10, 70)
-    (loss,) = world.told(m.LossSocialised)
-    assert loss.amounts_cash == (30 * 10**8, 20 * 10**8, 50 * 10**8)
+    (loss,) = world.told(m.LossSocialized)
+    assert loss.amount_cash == (30 * 10**8, 20 * 10**8, 50 * 10**8)
     assert (equities(world), world.balance()) == (("1150", "150"), "0")
 
 
@@ -121,7 +121,7 @@ def test_without_anybody_the_loss_stays_with_the_pool() -> None:
     world.mark(X=100)
     world.inventory("X", Side.LONG, 10, 100)
     world.unwind("X", Side.LONG, 10, 70)
-    assert (world.told(m.LossSocialised), world.balance()) == ([], "-300")
+    assert (world.told(m.LossSocialized), world.balance()) == ([], "-300")
 
 
 def test_what_nobody_can_bear_is_told() -> None:
@@ -132,7 +132,7 @@ def test_what_nobody_can_bear_is_told() -> None:
     world.short("ann", "X", 10, at=100, margin=50)
     world.inventory("X", Side.LONG, 100, 100)
     world.mark(X=70)
-    (loss,) = world.told(m.LossSocialised)
+    (loss,) = world.told(m.LossSocialized)
     assert (loss.loss_cash, loss.left_cash) == (3000 * 10**8, 2650 * 10**8)
     assert world.told(m.PoolObserved)[-1].equity_cash == -2650 * 10**8
 
@@ -147,7 +147,7 @@ def test_contracts_bear_a_shortfall_by_their_losses() -> None:
         world.short("ann", name, lots, at=100, margin=1000)
         world.inventory(name, Side.LONG, lots, 100)
     world.mark(X=70, Y=70)
-    losses = {event.contract: event.loss_cash for event in world.told(m.LossSocialised)}
+    losses = {event.contract: event.loss_cash for event in world.told(m.LossSocialized)}
     assert losses == {"X": 100 * 10**8, "Y": 50 * 10**8}
 
 
@@ -162,7 +162,7 @@ def test_a_cut_of_withdrawals_is_public_while_the_fund_is_short() -> None:
     world.takeover("a")
     world.mark(X=40)
     (cut,) = world.told(m.WithdrawalCutSet)
-    assert (cut.shortfall_cash, cut.total_cash) == (1000 * 10**8, 4000 * 10**8)
+    assert (cut.deficit_cash, cut.total_cash) == (1000 * 10**8, 4000 * 10**8)
     assert world.book.pools["main"].withdrawal_cut_ppm == 250_000
     assert total_equity(world.book, "USDT") == 4000 * 10**8
     assert 500 * world.book.pools["main"].withdrawal_cut_ppm == 125 * 1_000_000
@@ -170,7 +170,7 @@ def test_a_cut_of_withdrawals_is_public_while_the_fund_is_short() -> None:
     assert not world.told(m.WithdrawalCutSet)
     world.mark(X=70)
     (cut,) = world.told(m.WithdrawalCutSet)
-    assert (cut.cut_ppm, cut.shortfall_cash, cut.total_cash) == (0, 0, 0)
+    assert (cut.cut_ppm, cut.deficit_cash, cut.total_cash) == (0, 0, 0)
 
 
 def test_a_last_resort_may_stand_behind_a_queue(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,9 +186,9 @@ def test_a_last_resort_may_stand_behind_a_queue(monkeypatch: pytest.MonkeyPatch)
     world.inventory("X", Side.LONG, 10, 100)
     world.mark(X=80)
     (exhausted,) = world.told(m.AdlExhausted)
-    (loss,) = world.told(m.LossSocialised)
+    (loss,) = world.told(m.LossSocialized)
     assert (world.filled(), exhausted.left_lots) == ({"ann": 4}, 6)
-    assert (loss.accounts, loss.amounts_cash) == (("safe",), (20 * 10**8,))
+    assert (loss.accounts, loss.amount_cash) == (("safe",), (20 * 10**8,))
 
 
 def test_a_queue_that_suffices_leaves_nothing_to_a_last_resort(
@@ -202,7 +202,7 @@ def test_a_queue_that_suffices_leaves_nothing_to_a_last_resort(
     world.short("ann", "X", 10, at=100, margin=100)
     world.inventory("X", Side.LONG, 10, 100)
     world.mark(X=80)
-    assert (world.filled(), world.told(m.LossSocialised)) == ({"ann": 10}, [])
+    assert (world.filled(), world.told(m.LossSocialized)) == ({"ann": 10}, [])
 
 
 def test_a_withdrawal_cut_ends_even_where_no_contract_is_left() -> None:
@@ -226,7 +226,7 @@ def test_positions_told_without_a_loss_still_bear_it(
 ) -> None:
     """CORE-18: ann's 6 lots gave up 60; numbers that include it show it in their entry."""
     world = short_of("vega", 200)
-    assert [event.fill for event in world.told(m.LossSocialised)] == [1]
+    assert [event.fill for event in world.told(m.LossSocialized)] == [1]
     world.fund(1000)
     world.positions(world.row("ann", "X", Side.SHORT, 6, at=100), last_fill=last_fill)
     assert equities(world)[0] == then
