@@ -55,7 +55,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
     if taken_rows != int(np.searchsorted(through, wanted)) + 1:
         raise SystemExit("another selection than the running sum gives")
     yield Row(
-        f"select 1 % of the open interest ({taken_rows:,} candidates)",
+        f"select 1 % of the open interest ({taken_rows:,} counterparties)",
         ms(times),
         "< 0.2 ms",
         float(np.median(times)) < 2e-4,

@@ -1,6 +1,6 @@
 """The same refresh in what people would reach for: DuckDB, Polars, Redis. Each is optional.
 
-`ranks(ticks)` gives rank and light in the order of the large book's rows, or raises `Absent`.
+`ranks(ticks)` gives rank and indicator in the order of the large book's rows, or raises `Absent`.
 """
 # ruff: noqa: PLC0415 - a peer is loaded only where it is there
 
@@ -75,11 +75,11 @@ class Polars:
             .with_columns(score=pl.when(gain > 0).then(gain * leverage).otherwise(gain / leverage))
             .sort([*table, "score", "account"], descending=[False, False, True, False])
             .with_columns(rank=pl.int_range(1, pl.len() + 1).over(table), n=pl.len().over(table))
-            .with_columns(light=6 - -(-5 * c.rank // c.n))
-            .select("row", "rank", "light")
+            .with_columns(indicator=6 - -(-5 * c.rank // c.n))
+            .select("row", "rank", "indicator")
             .collect()
         )
-        return _by_row(len(self.positions), found["row"], found["rank"], found["light"])
+        return _by_row(len(self.positions), found["row"], found["rank"], found["indicator"])
 
 
 class DuckDB:
@@ -139,17 +139,17 @@ class DuckDB:
                              account
                 )
             )
-            SELECT row, rank, 6 - (5 * rank + n - 1) // n AS light FROM ranked
+            SELECT row, rank, 6 - (5 * rank + n - 1) // n AS indicator FROM ranked
             """
         ).fetchnumpy()
-        return _by_row(self.size, found["row"], found["rank"], found["light"])
+        return _by_row(self.size, found["row"], found["rank"], found["indicator"])
 
 
-def _by_row(size: int, row: Any, rank: Any, light: Any) -> tuple[np.ndarray, np.ndarray]:
-    ranks, lights = np.zeros(size, np.int64), np.zeros(size, np.int64)
-    ranks[np.asarray(row)], lights[np.asarray(row)] = np.asarray(rank), np.asarray(light)
-    lights[ranks == 1] = 5
-    return ranks, lights
+def _by_row(size: int, row: Any, rank: Any, indicator: Any) -> tuple[np.ndarray, np.ndarray]:
+    ranks, indicators = np.zeros(size, np.int64), np.zeros(size, np.int64)
+    ranks[np.asarray(row)], indicators[np.asarray(row)] = np.asarray(rank), np.asarray(indicator)
+    indicators[ranks == 1] = 5
+    return ranks, indicators
 
 
 class Redis:

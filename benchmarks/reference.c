@@ -2,7 +2,7 @@
 
    Lanes are contiguous, rows in any order. Cash is int64. For each lane: profit at
    the mark, equity by account, score, rank by a radix sort on a composite key, ties by
-   account, five lights by count. gcc -O3, no fast-math. */
+   account, five indicators by count. gcc -O3, no fast-math. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,9 +69,9 @@ void value(i64 contracts, const i64 *starts, const i64 *marks, i64 factor, const
     }
 }
 
-/* Score, rank and light of the lanes first..end-1. */
+/* Score, rank and indicator of the lanes first..end-1. */
 void rank_lanes(i64 first, i64 end, const i64 *starts, const i64 *cost, const int32_t *account,
-                const i64 *profit, const i64 *equity, int32_t *rank, int8_t *light)
+                const i64 *profit, const i64 *equity, int32_t *rank, int8_t *indicator)
 {
     i64 largest = 0;
     for (i64 lane = first; lane < end; lane++)
@@ -85,7 +85,7 @@ void rank_lanes(i64 first, i64 end, const i64 *starts, const i64 *cost, const in
             i64 side = lane & 1 ? -cost[i] : cost[i], worth = side + profit[i];
             double notional = (double)(worth < 0 ? -worth : worth);
             rank[i] = 0;
-            light[i] = 0;
+            indicator[i] = 0;
             if (own <= 0) continue;
             double gain = (double)profit[i] / (double)cost[i], lever = notional / (double)own;
             double score = gain > 0 ? gain * lever : (lever != 0 ? gain / lever : 0);
@@ -104,9 +104,9 @@ void rank_lanes(i64 first, i64 end, const i64 *starts, const i64 *cost, const in
         for (i64 i = 0; i < n; i++) {
             while ((6 - level) * n < 5 * (i + 1)) level--;
             rank[start + r[i]] = (int32_t)(i + 1);
-            light[start + r[i]] = (int8_t)level;
+            indicator[start + r[i]] = (int8_t)level;
         }
-        light[start + r[0]] = 5;
+        indicator[start + r[0]] = 5;
     }
     free(keys); free(keys2); free(rows); free(rows2);
 }

@@ -38,7 +38,7 @@ class Reference:
             raise SystemExit("no C compiler: the C reference is left out")
         self.c, self.book = found, book
         self.profit, self.equity = np.zeros(book.size, np.int64), np.zeros(book.accounts, np.int64)
-        self.rank, self.light = np.zeros(book.size, np.int32), np.zeros(book.size, np.int8)
+        self.rank, self.indicator = np.zeros(book.size, np.int32), np.zeros(book.size, np.int8)
         self.cost, self.starts = book.cost, book.lane_starts.astype(np.int64)
 
     def value(self, ticks: np.ndarray) -> None:
@@ -54,7 +54,7 @@ class Reference:
         i8 = ctypes.c_int64
         columns = _at(self.starts), _at(self.cost), _at(self.book.account), _at(self.profit)
         self.c.rank_lanes(
-            i8(first), i8(end), *columns, _at(self.equity), _at(self.rank), _at(self.light)
+            i8(first), i8(end), *columns, _at(self.equity), _at(self.rank), _at(self.indicator)
         )
 
     def refresh(self, ticks: np.ndarray) -> None:

@@ -1,7 +1,7 @@
-"""The full refresh: new marks for all contracts; profit, equity, score, rank and lights of all.
+"""The full refresh: new marks for all contracts; profit, equity, score, rank and indicators of all.
 
 Ours is the engine's own way: `step(SetMarks)` with its checks, then `publish`. Every peer's ranks
-and lights are compared with ours, position by position.
+and indicators are compared with ours, position by position.
 """
 
 import argparse
@@ -25,18 +25,18 @@ THREADS = 2
 
 def shown(published: Published, book: Large) -> tuple[np.ndarray, np.ndarray]:
     """What is published, in the order of the large book's rows."""
-    rank, light = np.zeros(book.size, np.int64), np.zeros(book.size, np.int64)
+    rank, indicator = np.zeros(book.size, np.int64), np.zeros(book.size, np.int64)
     starts = book.lane_starts
     for table in range(len(starts) - 1):
         rows = np.arange(starts[table], starts[table + 1])
         place = rows[np.argsort(book.account[rows])]
         found = published.tables[f"C{table // 2:03d}", list(Side)[table % 2]]
-        rank[place], light[place] = found.rank, found.light
-    return rank, light
+        rank[place], indicator[place] = found.rank, found.indicator
+    return rank, indicator
 
 
 def same(name: str, ours: tuple[np.ndarray, ...], theirs: tuple[np.ndarray, ...]) -> None:
-    for what, one, other in zip(("rank", "light"), ours, theirs, strict=True):
+    for what, one, other in zip(("rank", "indicator"), ours, theirs, strict=True):
         wrong = int(np.count_nonzero(one != other))
         if wrong:
             raise SystemExit(f"{name}: {wrong} of {len(one)} positions have another {what}")
@@ -54,7 +54,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
     names = f"{book.size:,} positions"
     ours = shown(refreshed(built, book, 0), book)
     reference.refresh(book.marks(0))
-    same("C", ours, (reference.rank, reference.light))
+    same("C", ours, (reference.rank, reference.indicator))
     with ThreadPoolExecutor(THREADS) as pool:
         taken = in_turns(
             2 * options.rounds,

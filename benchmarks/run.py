@@ -31,12 +31,12 @@ HEAD = """\
 `make bench` writes this page (`benchmarks/`, one script a claim). The large book has 500 contracts
 of Zipf sizes, long and short, held across by a third as many accounts; rule set `kucoin`, whose
 score is profit / entry value x notional / equity, / when losing. Whatever is compared is first
-proven equal: the ranks and lights of C, DuckDB and Polars position by position, a replayed book
+proven equal: the ranks and indicators of C, DuckDB and Polars position by position, a replayed book
 byte for byte. Times are medians of several runs in turns, the best in brackets; the machine is
 shared, so only ratios carry over. What was wanted and is missed says so.
 
 C is `benchmarks/reference.c`: radix sort on the score's bits, `gcc -O3`, one thread. It values,
-scores, ranks and lights; delever also keeps margins by tier, wallets by difference, what changed
+scores, ranks and indicators; delever also keeps margins by tier, wallets by difference, what changed
 for the journal, and an engine that refuses.
 
 What is missed, and why:

@@ -80,12 +80,12 @@ MEANINGS = {
     "pool_equity_below_mean": "The pool's equity fell too far below its own mean.",
     "pnl_to_pool_limit": "One side has won more than the pool may owe it.",
     "contract_moved_to_other_pool": "The contract was moved, and ADL ended with its old pool.",
-    "fill_would_bankrupt_counterparty": "Closing at this price would leave the candidate below 0.",
-    "zero_prices_not_crossed": "The price is beyond the candidate's own zero price.",
+    "fill_would_bankrupt_counterparty": "Closing at this price would leave the counterparty below 0.",
+    "zero_prices_not_crossed": "The price is beyond the counterparty's own zero price.",
     "adl_not_used": "The rule set has no queue; it shares losses instead.",
     "liquidated_account_itself": "Nobody is closed against their own inventory.",
     "position_under_liquidation": "The position is itself being liquidated.",
-    "exempt_account": "The account is never a candidate.",
+    "exempt_account": "The account is never a counterparty.",
     "exempt_contract": "The contract is never deleveraged.",
     "equity_not_positive": "The position, or its account if cross, is worth nothing.",
     "unrealized_pnl_not_positive": "The rule set deleverages positions in profit only.",
@@ -254,7 +254,7 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
 
 def _reason_groups() -> dict[str, list[str]]:
     """Return the reasons under the comments that group them in the source."""
-    source = (CORE / "messages" / "words.py").read_text(encoding="utf-8")
+    source = (CORE / "messages" / "enums.py").read_text(encoding="utf-8")
     _, _, body = source.partition("class Reason(")
     groups: dict[str, list[str]] = {}
     for line in body.partition("\nclass ")[0].splitlines():

@@ -64,9 +64,9 @@ def rules_page() -> str:
         *map(_rule, GENERAL),
         "## Triggers\n\nWhen ADL starts, and stops; a trigger stays on until its stop holds.\n",
         _parts(case.trigger for rules in RULE_SETS.values() for case in rules.cases),
-        "## Prices\n\nThe price at which candidates are closed.\n",
+        "## Prices\n\nThe price at which counterparties are closed.\n",
         _parts(case.price for rules in RULE_SETS.values() for case in rules.cases),
-        "## Last resorts\n\nWhat happens to a shortfall where nobody is closed.\n",
+        "## Last resorts\n\nWhat happens to a deficit where nobody is closed.\n",
         _parts(rules.last_resort for rules in RULE_SETS.values() if rules.last_resort),
         *venues,
     ]
@@ -123,7 +123,7 @@ def _venue_row(rules: RuleSet) -> list[str]:
         _score(rules),
         prices,
         _fee(rules),
-        rules.indicator.says if rules.cases else "-",
+        rules.indicator_scale.says if rules.cases else "-",
         "<br>".join(_sources(rules)),
         "<br>".join(_confidence(rules)),
     ]
@@ -139,7 +139,7 @@ def _linked(names: Iterable[str], target: str) -> str:
 
 def _score(rules: RuleSet) -> str:
     formula = rules.ranking.formula
-    return f"{formula}; lights by {rules.ranking.weighting}" if rules.cases else formula
+    return f"{formula}; indicators by {rules.ranking.weighting}" if rules.cases else formula
 
 
 def _sources(rules: RuleSet) -> Iterator[str]:
@@ -169,7 +169,7 @@ def _rule_set(rules: RuleSet, stated: set[str]) -> str:
     if rules.last_resort:
         parts.append(f"- last resort: [`{rules.last_resort.name}`](#last-resorts)")
     else:
-        parts.append(f"- shown as: {rules.indicator.says}")
+        parts.append(f"- shown as: {rules.indicator_scale.says}")
         parts.append(f"- open orders cancelled: {_cancelled(rules)}; fee: {_fee(rules)}")
     parts.append("")
     if shared := [rule.id for rule in rules.rules if rule.id in stated]:

@@ -253,7 +253,7 @@ class _Example:
                     *(self.cash(_input(view, row, name)) for name in inputs),
                     *(_short(float(queue.score.parts[name][row])) for name in parts),
                     self._score(queue, row),
-                    str(self.rules.indicator.to_venue(int(queue.light[row]))),
+                    str(self.rules.indicator_scale.to_venue(int(queue.indicator[row]))),
                 ]
             )
         return table

@@ -34,7 +34,8 @@ class Watched:
         self.requests.clear()
         self.complaints.clear()
         page = self.browser.new_page(
-            viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light"
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme="dark" if dark else "light",
         )
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("console", self._heard)

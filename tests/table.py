@@ -21,7 +21,7 @@ A test takes a table whole:
         assert {"outcome": decide(row["balance"], ...)} == row.expected
 
 Each case is named by file, line and rules (`triggers.txt:5-ABC-01`), so a failing row is found at
-once. Rows that belong together (the candidates of one round) carry the same word in a column and
+once. Rows that belong together (the counterparties of one round) carry the same word in a column and
 come together, as a list, from `grouped_cases("rounds.txt", by="round")`.
 """
 

@@ -40,7 +40,7 @@ contract | asset | taken_over | unwound | closed | left | accounts | realized | 
 BTCUSDT | USDT | 100 | 0 | 100 | 0 | 3 | 350000 | 50000 | -300000
 
 # fills
-fill | time_ms | contract | side | account | quantity | price | realized | rank | light | \
+fill | time_ms | contract | side | account | quantity | price | realized | rank | indicator | \
 liquidated_account
 1 | 3000 | BTCUSDT | short | cyd | 30 | 56500 | 105000 | 1 | 5 | ann
 2 | 3000 | BTCUSDT | short | bob | 50 | 56500 | 175000 | 2 | 2 | ann

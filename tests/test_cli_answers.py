@@ -137,7 +137,7 @@ def test_compare_rules_shows_eyes_a_column_for_each_rule_set(
     assert code == Exit.DONE
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert lines[0] == "contract side account quantity bybit hyperliquid"
-    assert "BTCUSDT short bob 4 1 of 4, light 5 2 of 3, light 2" in lines
+    assert "BTCUSDT short bob 4 1 of 4, indicator 5 2 of 3, indicator 2" in lines
     assert lines[-1] == "BTCUSDT trigger pool equity: 0 % account equity: 0 %"
 
 

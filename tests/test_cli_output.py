@@ -40,7 +40,7 @@ def test_on_a_terminal_rows_are_a_table() -> None:
     assert (code, err) == (0, "")
     lines = text.splitlines()
     assert lines[2].split() == [
-        "rank", "account", "quantity", "leverage", "profit", "score", "light", "ahead", "entry",
+        "rank", "account", "quantity", "leverage", "profit", "score", "indicator", "ahead", "entry",
         "leverage", "reason",
     ]  # fmt: skip
     assert lines[4].split() == [

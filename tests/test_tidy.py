@@ -81,10 +81,10 @@ BANNED_IN_TESTS = {
 REPLACED_WORDS = {
     "anew": "again",
     "borne": "haircut",
-    "candidate": "counterparty",
+    "counterparty": "counterparty",
     "kept": "stored, or what it is",
     "lane": "side, or table",
-    "light": "indicator",
+    "indicator": "indicator",
     "parcel": "tranche",
     "realised": "realized",
     "refusal": "rejection",

@@ -81,8 +81,8 @@ class Publication(_Section, frozen=True, kw_only=True):
 
     board_every_ms: int = 1_000
     """The market's numbers: marks, pools, triggers."""
-    lights_every_ms: int = 30_000
-    """Lights and quantiles of all positions."""
+    indicators_every_ms: int = 30_000
+    """Indicators and quantiles of all positions."""
     ratings_every_ms: int = 30 * 60_000
     """ADL risk of contracts."""
     adl_alert_every_ms: int = 60_000

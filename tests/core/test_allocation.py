@@ -17,32 +17,32 @@ people = st.lists(
 )
 
 
-def line(candidates: list[tuple[int, int, int]]) -> Line:
+def line(counterparties: list[tuple[int, int, int]]) -> Line:
     """Return a line of (cap, tier, weight), in order."""
-    caps, tiers, weights = (np.array(column) for column in zip(*candidates, strict=True))
-    return Line(np.arange(len(candidates)), caps, tiers, weights)
+    caps, tiers, weights = (np.array(column) for column in zip(*counterparties, strict=True))
+    return Line(np.arange(len(counterparties)), caps, tiers, weights)
 
 
 @pytest.mark.parametrize("row", cases("allocations.txt"))
 def test_allocation(row: Row) -> None:
     columns = ([int(n) for n in row[name].split(",")] for name in ("caps", "tiers", "weights"))
-    candidates = list(zip(*columns, strict=True))
-    given_lots = allocate(int(row["wanted"]), line(candidates)).tolist()
+    counterparties = list(zip(*columns, strict=True))
+    given_lots = allocate(int(row["wanted"]), line(counterparties)).tolist()
     assert ",".join(map(str, given_lots)) == row["given"]
 
 
 @given(people, st.integers(0, 700))
 def test_lots_are_neither_lost_nor_created_and_tiers_are_used_up_in_order(
-    candidates: list[tuple[int, int, int]], wanted: int
+    counterparties: list[tuple[int, int, int]], wanted: int
 ) -> None:
     """CORE-04"""
-    candidates.sort(key=lambda candidate: candidate[1])
-    lots = allocate(wanted, line(candidates)).tolist()
-    caps = [cap for cap, _, _ in candidates]
+    counterparties.sort(key=lambda counterparty: counterparty[1])
+    lots = allocate(wanted, line(counterparties)).tolist()
+    caps = [cap for cap, _, _ in counterparties]
     assert sum(lots) == min(wanted, sum(caps))
     assert all(0 <= own <= cap for own, cap in zip(lots, caps, strict=True))
-    for tier, later in itertools.combinations(sorted({tier for _, tier, _ in candidates}), 2):
-        rows = list(zip(lots, candidates, strict=True))
+    for tier, later in itertools.combinations(sorted({tier for _, tier, _ in counterparties}), 2):
+        rows = list(zip(lots, counterparties, strict=True))
         touched = any(own for own, (_, place, _) in rows if place == later)
         used_up = all(own == cap for own, (cap, place, _) in rows if place == tier)
         assert used_up or not touched
@@ -71,19 +71,19 @@ def test_without_caps_a_share_is_within_one_lot_of_its_weight(
 
 @given(people, st.integers(0, 700), st.randoms(use_true_random=False))
 def test_the_order_inside_a_tier_matters_only_for_equal_remainders(
-    candidates: list[tuple[int, int, int]], wanted: int, random: object
+    counterparties: list[tuple[int, int, int]], wanted: int, random: object
 ) -> None:
-    """CORE-04: the same candidates in another order get the same, but for one lot of a tie."""
-    candidates = [(cap, 0, weight + 1) for cap, _, weight in candidates]
-    shuffled = sorted(range(len(candidates)), key=lambda _: random.random())
-    first = allocate(wanted, line(candidates)).tolist()
-    second = allocate(wanted, line([candidates[i] for i in shuffled])).tolist()
+    """CORE-04: the same counterparties in another order get the same, but for one lot of a tie."""
+    counterparties = [(cap, 0, weight + 1) for cap, _, weight in counterparties]
+    shuffled = sorted(range(len(counterparties)), key=lambda _: random.random())
+    first = allocate(wanted, line(counterparties)).tolist()
+    second = allocate(wanted, line([counterparties[i] for i in shuffled])).tolist()
     for place, i in enumerate(shuffled):
         assert abs(second[place] - first[i]) <= 1
 
 
 @given(st.lists(st.integers(0, 20), max_size=10), st.lists(st.integers(1, 20), max_size=10))
-def test_candidates_meet_parcels_first_come_first(lots: list[int], tranches: list[int]) -> None:
+def test_counterparties_meet_parcels_first_come_first(lots: list[int], tranches: list[int]) -> None:
     """CORE-04: the n-th lot given meets the n-th lot held."""
     lots = lots if sum(lots) <= sum(tranches) else []
     meetings = list(zip(*tranches_for(np.array(lots, np.int64), tranches), strict=True))

@@ -21,7 +21,7 @@ def ratio(world: World, contract: str) -> str:
 
 
 def opposite(world: World, contract: str, side: Side, lots: str) -> None:
-    """Put three candidates into line who can bear any price of these tables."""
+    """Put three counterparties into line who can bear any price of these tables."""
     for number, name in enumerate(("ann", "bob", "cyd"), 1):
         entry = 400_000 if side is Side.LONG else 1
         margin = 10**9 * number
@@ -31,7 +31,7 @@ def opposite(world: World, contract: str, side: Side, lots: str) -> None:
 
 
 def borne(world: World, fills: list[m.AdlFilled]) -> int:
-    """Return what the candidates gave up against the mark, in Cash."""
+    """Return what the counterparties gave up against the mark, in Cash."""
     total = 0
     for fill in fills:
         state = world.state(fill.contract)
@@ -110,7 +110,7 @@ def test_what_is_taken_over_in_a_drawdown_is_closed_at_once() -> None:
     assert (ratio(world, "A"), world.on("A")) == ("-0.3", "contract_drawdown")
 
 
-def test_what_is_lost_already_is_not_taken_from_candidates() -> None:
+def test_what_is_lost_already_is_not_taken_from_counterparties() -> None:
     """BYB-03 CORE-09: where losses went beyond the limit, inventory goes at its cost."""
     world = World(balance=1_000_000)
     world.contract("A")
@@ -141,7 +141,7 @@ def equity(world: World) -> int:
 
 
 @pytest.mark.parametrize("rows", grouped_cases("bybit_shared.txt", by="case"))
-def test_a_shortfall_is_shared_over_the_losing_contracts(rows: list[Row]) -> None:
+def test_a_deficit_is_shared_over_the_losing_contracts(rows: list[Row]) -> None:
     world = shared_world(rows)
     world.mark(**{row["contract"]: row["mark"] for row in rows})
     for row in rows:
@@ -164,11 +164,11 @@ def test_a_share_that_is_no_whole_tick_is_rounded_for_the_pool() -> None:
         row["lots"] = lots
     world = shared_world(rows)
     losses = {row["contract"]: int(row["lots"]) * (1000 - int(row["mark"])) for row in rows}
-    shortfall = sum(losses.values()) - 1_000_000
+    deficit = sum(losses.values()) - 1_000_000
     world.mark(**{row["contract"]: row["mark"] for row in rows})
     tick = Fraction(1, 100)
     for row in rows:
-        share = Fraction(shortfall * losses[row["contract"]], sum(losses.values()))
+        share = Fraction(deficit * losses[row["contract"]], sum(losses.values()))
         exact = int(row["mark"]) + share / int(row["lots"])
         fill = next(f for f in world.told(m.AdlFilled) if f.contract == row["contract"])
         assert abs(Fraction(world.price(fill)) - exact) < tick

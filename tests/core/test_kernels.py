@@ -207,19 +207,19 @@ def test_a_line_is_by_score_then_tie_then_number(
 
 @BOTH
 @given(st.lists(st.integers(1, 1000), max_size=40), st.integers(1, 10), st.booleans(), st.randoms())
-def test_lights_fall_from_the_front_to_one(
+def test_indicators_fall_from_the_front_to_one(
     kernels: ModuleType, lots: list[int], levels: int, by_count: bool, random: Any
 ) -> None:
-    """CORE-06: a position belongs to the light in which its last lot stands."""
+    """CORE-06: a position belongs to the indicator in which its last lot stands."""
     size = len(lots) + 3
     places = random.sample(range(size), size)
     line = random.sample(range(size), len(lots))
     held = np.zeros(size, np.int64)
     held[line] = lots
-    rank, light = np.full(size, 9, np.int32), np.full(size, 9, np.int8)
+    rank, indicator = np.full(size, 9, np.int32), np.full(size, 9, np.int8)
     ahead = np.full(size, 9, np.int64)
     order, place = np.array(line, np.int32), np.array(places, np.int32)
-    kernels.spread(order, place, held, levels, by_count, rank, light, ahead)
+    kernels.spread(order, place, held, levels, by_count, rank, indicator, ahead)
     through = 0
     total = len(lots) if by_count else sum(lots)
     for number, row in enumerate(line):
@@ -227,10 +227,10 @@ def test_lights_fall_from_the_front_to_one(
         through += lots[number]
         part = Fraction(number + 1 if by_count else through, total) * levels
         first = by_count and number == 0
-        assert light[places[row]] == (levels if first else levels + 1 - -(-part // 1))
+        assert indicator[places[row]] == (levels if first else levels + 1 - -(-part // 1))
     outside = sorted(set(range(size)) - {places[row] for row in line})
     assert not rank[outside].any()
-    assert not light[outside].any()
+    assert not indicator[outside].any()
 
 
 @BOTH

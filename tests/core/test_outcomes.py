@@ -38,7 +38,7 @@ def test_nobody_can_be_closed(rows: list[Row]) -> None:
     world.inventory("X", Side.LONG, 5, 100)
     (closed,) = world.told(m.RoundClosed)
     (exhausted,) = world.told(m.AdlExhausted)
-    assert (closed.wanted_lots, closed.filled_lots, closed.candidates) == (5, 0, 0)
+    assert (closed.wanted_lots, closed.filled_lots, closed.counterparties) == (5, 0, 0)
     counted = len([row for row in rows if row["account"]])
     for row in rows:
         assert row.expected == {
@@ -50,7 +50,7 @@ def test_nobody_can_be_closed(rows: list[Row]) -> None:
 
 
 def test_an_exhausted_queue_is_told_once_and_tried_again() -> None:
-    """CORE-08: no second word while nothing changes; a new candidate is met at the next step."""
+    """CORE-08: no second word while nothing changes; a new counterparty is met at the next step."""
     world = World("bybit")
     world.contract("X")
     world.mark(X=100)
@@ -82,7 +82,7 @@ def test_more_inventory_is_told_again() -> None:
     assert notices == [{"left_lots": 15}]
 
 
-def test_one_candidate_meets_several_takeovers_in_order() -> None:
+def test_one_counterparty_meets_several_takeovers_in_order() -> None:
     """CORE-04: the oldest inventory is closed first, each tranche at its own price."""
     world = World("binance")
     world.contract("X")

@@ -1,4 +1,4 @@
-"""Ratings and lights published by command: as of one sequence, and the same in every replay."""
+"""Ratings and indicators published by command: as of one sequence, and the same in every replay."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from world import World
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.engine import step
-from delever.core.explain.explanation import Lights, lights_of
+from delever.core.explain.explanation import Indicators, indicators_of
 from delever.core.messages import Side
 from delever.core.risk.publication import due, publish
 from delever.journal.recorder import Recorder
@@ -18,7 +18,7 @@ from delever.journal.replay import replay_commands, replay_events
 from delever.journal.snapshot import decode_book, encode_book
 
 HEDGED = Market(holders=tuple(Holder(side, lots=n, entry=90 + n) for side in Side for n in (5, 9)))
-PERIODS = {"ratings_every_ms": 30 * 60_000, "lights_every_ms": 30_000}
+PERIODS = {"ratings_every_ms": 30 * 60_000, "indicators_every_ms": 30_000}
 
 
 def refreshed(book: Book) -> m.IndicatorsPublished:
@@ -35,7 +35,7 @@ def hedge(book: Book) -> None:
 
 
 @given(markets)
-def test_lights_published_are_those_that_an_explanation_shows(market: Market) -> None:
+def test_indicators_published_are_those_that_an_explanation_shows(market: Market) -> None:
     """RSK-08."""
     book = book_of(market)
     hedge(book)
@@ -43,23 +43,23 @@ def test_lights_published_are_those_that_an_explanation_shows(market: Market) ->
     assert (shown.as_of, shown.time_ms) == (book.sequence, book.time_ms)
     for name, index in book.accounts.index.items():
         for contract in book.contracts:
-            told_now = lights_of(book, contract, name)
-            assert isinstance(told_now, Lights)
-            assert shown.light(contract, Side.LONG, index) == told_now.long
-            assert shown.light(contract, Side.SHORT, index) == told_now.short
+            told_now = indicators_of(book, contract, name)
+            assert isinstance(told_now, Indicators)
+            assert shown.indicator(contract, Side.LONG, index) == told_now.long
+            assert shown.indicator(contract, Side.SHORT, index) == told_now.short
 
 
-def test_a_contract_that_is_not_published_shows_no_light() -> None:
+def test_a_contract_that_is_not_published_shows_no_indicator() -> None:
     shown = publish(book_of(HEDGED))
-    assert shown.light("DOGE", Side.LONG, 0) == 0
-    assert shown.light("BTC", Side.LONG, 99) == 0
+    assert shown.indicator("DOGE", Side.LONG, 0) == 0
+    assert shown.indicator("BTC", Side.LONG, 99) == 0
 
 
 def test_the_event_proves_what_was_shown_without_holding_it() -> None:
     """RSK-08."""
     book = book_of(HEDGED)
     before = refreshed(book)
-    assert book.lights == before
+    assert book.indicators == before
     assert (before.as_of, before.time_ms) == (book.sequence, book.time_ms)
     tables = {(table.contract, table.side): table for table in before.tables}
     shown = publish(book)
@@ -118,7 +118,7 @@ def test_a_replay_gives_the_same_ratings_and_digests() -> None:
         assert by_commands.finding is None
         assert by_events.finding is None
         assert recorder.book.contracts["BTC"].rating is not None
-        assert recorder.book.lights is not None
+        assert recorder.book.indicators is not None
         for replayed in (by_commands, by_events):
             assert encode_book(replayed.book) == encode_book(recorder.book)
 
@@ -162,7 +162,7 @@ def test_a_restored_book_still_has_its_ratings_its_marks_and_its_last_refresh() 
     for command in due(book, book.time_ms, **PERIODS):
         step(book, command)
     restored = decode_book(encode_book(book))
-    assert restored.lights == book.lights
+    assert restored.indicators == book.indicators
     assert restored.contracts["BTC"].rating == book.contracts["BTC"].rating
     first, second = (step(each, m.RefreshRatings(time_ms=10**8)) for each in (book, restored))
     assert first == second
@@ -186,6 +186,6 @@ def test_many_position_numbers_join_as_few_do() -> None:
         world.mark(BTC=100)
         tables = publish(world.book).tables
         shown.append(
-            {key: (table.rank.tolist(), table.light.tolist()) for key, table in tables.items()}
+            {key: (table.rank.tolist(), table.indicator.tolist()) for key, table in tables.items()}
         )
     assert shown[0] == shown[1]

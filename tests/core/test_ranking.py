@@ -1,4 +1,4 @@
-"""Who would be next: scores, order, lights, and whom the inventory meets."""
+"""Who would be next: scores, order, indicators, and whom the inventory meets."""
 
 import pytest
 from hypothesis import given
@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from world import World
 
 from delever.core import messages as m
-from delever.core.explain.explanation import Explanation, explain, lights_of
+from delever.core.explain.explanation import Explanation, explain, indicators_of
 from delever.core.messages import ContractKind, Side
 from table import Row, cases, grouped_cases
 
@@ -85,14 +85,14 @@ def test_queue(rows: list[Row]) -> None:
         assert row.expected == {
             "score": f"{standing.score:.6f}",
             "rank": str(standing.rank),
-            "light": str(standing.light),
+            "indicator": str(standing.indicator),
             "ahead": str(standing.ahead_lots),
             "closed": str(sum(fill.lots for fill in fills)),
             "at": "".join(world.price(fill) for fill in fills),
             "reason": standing.reason or "",
         }
-        shown = {(f.rank, f.light, f.quantity_ahead_lots, f.score) for f in fills}
-        at_the_time = (standing.rank, standing.light, standing.ahead_lots, standing.score)
+        shown = {(f.rank, f.indicator, f.quantity_ahead_lots, f.score) for f in fills}
+        at_the_time = (standing.rank, standing.indicator, standing.ahead_lots, standing.score)
         assert shown <= {at_the_time}
 
 
@@ -112,21 +112,21 @@ def test_joint_score(row: Row) -> None:
         margin = row[f"{side}_margin"] or None
         held = world.row(name, contract, side, row[side], at=row[f"{side}_entry"], margin=margin)
         world.positions(replace(held, position=0 if hedge else number))
-    shown = lights_of(world.book, contract, name)
+    shown = indicators_of(world.book, contract, name)
     scores = {}
     for number, side in enumerate(Side):
         scores[side] = ""
         if row[side] != "0":
             place = scored(world, contract, side, name, 0 if hedge else number).standing
             scores[side] = f"{place.score:.6f}"
-            assert place.light == (1 if side is Side.LONG else 5)
+            assert place.indicator == (1 if side is Side.LONG else 5)
     assert {
         "joint": "yes" if shown.joint else "no",
         "long_score": scores[Side.LONG],
         "short_score": scores[Side.SHORT],
     } == row.expected
-    own_lights = (1, 5 if row["short"] != "0" else 0)
-    assert (shown.long, shown.short) == ((5, 5) if shown.joint else own_lights)
+    own_indicators = (1, 5 if row["short"] != "0" else 0)
+    assert (shown.long, shown.short) == ((5, 5) if shown.joint else own_indicators)
 
 
 @given(
@@ -144,7 +144,7 @@ def test_joint_score(row: Row) -> None:
 def test_a_queue_does_not_depend_on_the_order_in_which_it_was_told(
     rows: list[tuple[str, int, int, int]], rules: str, random: object
 ) -> None:
-    """CORE-05: rank, light and quantity ahead follow from score, account and position alone."""
+    """CORE-05: rank, indicator and quantity ahead follow from score, account and position alone."""
     shuffled = sorted(rows, key=lambda _: random.random())
     ranks = []
     for told in (rows, shuffled):
@@ -155,7 +155,7 @@ def test_a_queue_does_not_depend_on_the_order_in_which_it_was_told(
             held = world.row(account, "X", Side.LONG, lots, at=entry, margin=500)
             world.positions(replace(held, position=position))
         standings = {key[:2]: scored(world, "X", Side.LONG, *key[:2]).standing for key in rows}
-        ranks.append({key: (s.rank, s.light, s.ahead_lots) for key, s in standings.items()})
+        ranks.append({key: (s.rank, s.indicator, s.ahead_lots) for key, s in standings.items()})
     assert ranks[0] == ranks[1]
     in_order = sorted(rows, key=lambda row: ranks[0][row[:2]][0])
     assert [ranks[0][row[:2]][2] for row in in_order] == [

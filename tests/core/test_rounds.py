@@ -23,15 +23,15 @@ from delever.core.rules.triggers import PoolEquity
 from delever.journal.snapshot import decode_book, encode_book
 
 
-def crowd(seed: int, kind: ContractKind, candidates: int) -> World:
-    """Return a world in which several accounts were taken over, and as many candidates wait."""
+def crowd(seed: int, kind: ContractKind, counterparties: int) -> World:
+    """Return a world in which several accounts were taken over, and as many counterparties wait."""
     rng = np.random.default_rng(seed)
     world = World("kucoin")
     world.contract("X", kind=kind, multiplier=1 if kind is ContractKind.LINEAR else 1000)
     world.mark(X=100)
     rows = []
-    for number in range(candidates):
-        name = f"c{candidates - 1 - number}"
+    for number in range(counterparties):
+        name = f"c{counterparties - 1 - number}"
         for position in range(int(rng.integers(1, 4))):
             more = {"margin": int(rng.integers(20, 2000))} if rng.random() < 0.4 else {}
             orders = ("o-1", f"o-{number}") if rng.random() < 0.3 else ()
@@ -40,11 +40,13 @@ def crowd(seed: int, kind: ContractKind, candidates: int) -> World:
             leverage = int(rng.integers(1, 50))
             more |= {"at": at, "position": position, "leverage": leverage, "open_orders": orders}
             rows.append(world.row(name, "X", Side.SHORT, lots, **more))
-    world.wallets(**{f"c{n}": int(rng.integers(100, 9000)) for n in range(candidates)})
+    world.wallets(**{f"c{n}": int(rng.integers(100, 9000)) for n in range(counterparties)})
     world.positions(*rows)
     world.say(m.PauseAdl, contract="X", paused=True, note="until the inventory is complete")
     for number in range(int(rng.integers(1, 5))):
-        world.inventory("X", Side.LONG, int(rng.integers(1, 12 * candidates)), 101, f"b{number}")
+        world.inventory(
+            "X", Side.LONG, int(rng.integers(1, 12 * counterparties)), 101, f"b{number}"
+        )
     return world
 
 
@@ -60,9 +62,11 @@ def played(book: Book, rules: RuleSet, price: PriceRule) -> Iterator[m.Event]:
             yield event
 
 
-def compare(seed: int, kind: ContractKind, candidates: int, *, pro_rata: bool, fee: int) -> Book:
+def compare(
+    seed: int, kind: ContractKind, counterparties: int, *, pro_rata: bool, fee: int
+) -> Book:
     """Play a round on one book and its events one by one on the twin; return the first."""
-    book = crowd(seed, kind, candidates).book
+    book = crowd(seed, kind, counterparties).book
     book.take_changes()
     twin = decode_book(encode_book(book))
     policy, price = ProRata() if pro_rata else InOrder(), (AtBankruptcyPrice(), AtMark())[seed % 2]
@@ -83,9 +87,9 @@ def compare(seed: int, kind: ContractKind, candidates: int, *, pro_rata: bool, f
     st.sampled_from([0, 750]),
 )
 def test_fills_applied_together_leave_what_each_leaves(
-    seed: int, kind: ContractKind, candidates: int, pro_rata: bool, fee: int
+    seed: int, kind: ContractKind, counterparties: int, pro_rata: bool, fee: int
 ) -> None:
-    compare(seed, kind, candidates, pro_rata=pro_rata, fee=fee)
+    compare(seed, kind, counterparties, pro_rata=pro_rata, fee=fee)
 
 
 def traits(book: Book) -> Iterator[str]:

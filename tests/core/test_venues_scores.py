@@ -57,17 +57,17 @@ def test_queue(rows: list[Row]) -> None:
         assert row.expected == {
             "score": f"{standing.score:.6f}",
             "rank": str(standing.rank),
-            "light": str(standing.light),
+            "indicator": str(standing.indicator),
             "closed": str(closed.get(row["account"], 0)),
         }
     assert {world.price(fill) for fill in world.told(m.AdlFilled)} <= {price}
 
 
 @pytest.mark.parametrize("row", cases("venue_indicators.txt"))
-def test_a_light_on_the_venues_own_scale(row: Row) -> None:
-    indicator = RULE_SETS[row["rules"]].indicator
-    shown = {str(light): str(indicator.to_venue(light)) for light in range(6)}
-    assert {"kind": indicator.kind, **shown} == row.expected
+def test_an_indicator_on_the_venues_own_scale(row: Row) -> None:
+    scale = RULE_SETS[row["rules"]].indicator_scale
+    values = {str(indicator): str(scale.to_venue(indicator)) for indicator in range(6)}
+    assert {"kind": scale.kind, **values} == row.expected
 
 
 def test_every_rule_set_has_an_indicator_in_the_table() -> None:
@@ -110,7 +110,7 @@ def test_under_a_rule_set_without_queue_nobody_stands_in_line() -> None:
     world.mark(X=100)
     world.long("ann", "X", 1, at=90, margin=50)
     standing = explained(world, "ann", Side.LONG).standing
-    assert (standing.rank, standing.light, standing.reason) == (0, 0, Reason.ADL_NOT_USED)
+    assert (standing.rank, standing.indicator, standing.reason) == (0, 0, Reason.ADL_NOT_USED)
 
 
 def ethereal_order(*rows: tuple[str, int, int, int]) -> str:

@@ -137,7 +137,7 @@ def test_what_nobody_can_bear_is_told() -> None:
     assert world.told(m.PoolObserved)[-1].equity_cash == -2650 * 10**8
 
 
-def test_contracts_bear_a_shortfall_by_their_losses() -> None:
+def test_contracts_bear_a_deficit_by_their_losses() -> None:
     """VEG-01: 150 are missing; X has lost 300 and Y 150, which gives 100 and 50."""
     world = World("vega", balance=300)
     for name in "XY":

@@ -55,8 +55,8 @@ def test_price(row: Row) -> None:
     world.contract("X")
     world.mark(X=row["taken"])
     entry = 1_000_000 if side is Side.LONG else "0.01"
-    candidate = world.row("ann", "X", side.opposite, 100, at=entry, margin=10**9)
-    world.positions(candidate)
+    counterparty = world.row("ann", "X", side.opposite, 100, at=entry, margin=10**9)
+    world.positions(counterparty)
     world.inventory("X", side, row["lots"], row["taken"])
     fills = world.told(m.AdlFilled)
     if not fills:

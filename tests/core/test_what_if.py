@@ -216,7 +216,7 @@ def test_in_one_way_mode_a_hedge_closes(book: Book, lots: int) -> None:
 def test_a_position_closed_whole_stands_in_no_line(book: Book, account: str) -> None:
     before = stands(book, account, 1)
     after = asked(book, account, 1, PartialClose(lots=before.lots)).after
-    assert (after.lots, after.rank, after.light, after.ahead_lots) == (0, 0, 0, 0)
+    assert (after.lots, after.rank, after.indicator, after.ahead_lots) == (0, 0, 0, 0)
     assert after.reason is Reason.POSITION_CLOSED
     make_true(book, account, 1, PartialClose(lots=before.lots - 1))  # one lot is left
     assert after.of == stands(book, account, 1).of - (stands(book, account, 1).reason is None)

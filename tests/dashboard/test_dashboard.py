@@ -100,7 +100,7 @@ def test_the_ladder_is_the_queue_of_the_api_page_after_page(
     offset = 0
     while True:
         told = site.get(f"/v1/contracts/BTCUSDT/queue?side={side}&offset={offset}&limit=20")
-        rows = page.locator(".rows tbody tr", has=page.locator(".lights, .quiet"))
+        rows = page.locator(".rows tbody tr", has=page.locator(".indicators, .quiet"))
         expect(page.locator(".page")).to_contain_text(
             f"{offset + 1} to {min(offset + 20, told['total'])} of {told['total']}"
         )
@@ -115,12 +115,18 @@ def test_the_ladder_is_the_queue_of_the_api_page_after_page(
 
 def ladder_row(row: Any) -> tuple[str, ...]:
     cells = [cell.strip() for cell in row.locator("td").all_text_contents()]
-    light = row.locator(".lights").get_attribute("data-light")
-    return (cells[0], cells[1], str(light), cells[3], cells[7])
+    indicator = row.locator(".indicators").get_attribute("data-indicator")
+    return (cells[0], cells[1], str(indicator), cells[3], cells[7])
 
 
 def api_row(row: dict[str, Any]) -> tuple[str, ...]:
-    return (str(row["rank"]), row["account"], str(row["light"]), row["quantity"], row["cumulative"])
+    return (
+        str(row["rank"]),
+        row["account"],
+        str(row["indicator"]),
+        row["quantity"],
+        row["cumulative"],
+    )
 
 
 def test_an_account_is_found_in_the_ladder_and_kept_in_the_address(

@@ -21,8 +21,8 @@ from delever.dashboard.past import window
 from delever.dashboard.shown import (
     banner,
     grouped,
+    indicators,
     level,
-    lights,
     loss_room,
     pnl_ratio,
     state_of,
@@ -142,11 +142,11 @@ def test_thousands_stand_apart_and_are_copied_as_they_are(number: str, html: str
     assert grouped(number) == f'<span class="number">{html}</span>'
 
 
-def test_times_and_lights_are_text() -> None:
+def test_times_and_indicators_are_text() -> None:
     assert utc(1_760_130_900_007) == "2025-10-10 21:15:00.007"
     assert utc(None) == "-"
-    assert lights(4) == "●●●●○ 4 of 5"
-    assert lights(None) == "not in line"
+    assert indicators(4) == "●●●●○ 4 of 5"
+    assert indicators(None) == "not in line"
 
 
 @pytest.mark.parametrize(

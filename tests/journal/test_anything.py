@@ -155,7 +155,7 @@ class Anything:
         return m.FundPool(time_ms=self.time_ms, pool=pool, amount=amount, reason=reason)
 
     def other(self) -> m.Command:
-        """Unwind, rate or light."""
+        """Unwind, rate or indicator."""
         contract = self.random.choice(CONTRACTS)
         closed = {"side": self.random.choice(list(Side)), "quantity": self.text("1", "40000")}
         unwind = m.UnwindFill(

@@ -35,16 +35,16 @@ def test_places_are_those_of_the_queue(rules: str) -> None:
             queue = rank(BOOK, contract, side, rules=rules)
             compared = compare_rules(BOOK, contract=contract, rules=[rules])
             told = compared.filter(compared["side"] == side).sort("rank", "account")
-            names = ("account", "position", "quantity", "rank", "light", "ahead", "reason")
+            names = ("account", "position", "quantity", "rank", "indicator", "ahead", "reason")
             wanted = queue.sort("rank", "account").select(names).to_dicts()
             assert told.select(names).to_dicts() == wanted
             assert set(told["of"]) <= {queue["rank"].drop_nulls().len()}
 
 
-def test_the_light_is_shown_on_each_venues_own_scale() -> None:
+def test_the_indicator_is_shown_on_each_venues_own_scale() -> None:
     rules = ["bybit", "binance", "gate", "kucoin"]
     told = compare_rules(BOOK, contract="BTCUSDT", account="bob", rules=rules)
-    assert told["light"].to_list() == [5, 5, 5, 5]
+    assert told["indicator"].to_list() == [5, 5, 5, 5]
     assert told["shown"].to_list() == ["5", "4", "1", "1"]
     exempt = compare_rules(BOOK, contract="BTCUSDT", account="mm-1", rules=rules)
     assert exempt.filter(exempt["side"] == "short")["shown"].to_list() == ["0", "0", "6", "0"]
@@ -66,9 +66,9 @@ def test_side_by_side_has_a_column_for_each_rule_set_and_a_row_of_triggers() -> 
         "side": "short",
         "account": "bob",
         "quantity": Decimal(4),
-        "bybit": "1 of 4, light 5",
-        "hyperliquid": "2 of 3, light 2",
-        "binance": "1 of 4, light 5",
+        "bybit": "1 of 4, indicator 5",
+        "hyperliquid": "2 of 3, indicator 2",
+        "binance": "1 of 4, indicator 5",
     }
     assert rows["short", "mm-1"]["bybit"] == "exempt account"
     assert list(rows)[-1] == ("trigger", None)
@@ -84,8 +84,8 @@ def test_side_by_side_tells_numbers_of_positions_where_there_are_several() -> No
     )  # fmt: skip
     told = side_by_side(compare_rules(book, rules=["bitmart"]))
     assert [(row["position"], row["bitmart"]) for row in told[:2]] == [
-        (0, "2 of 2, light 1"),
-        (7, "1 of 2, light 5"),
+        (0, "2 of 2, indicator 1"),
+        (7, "1 of 2, indicator 5"),
     ]
 
 
@@ -134,7 +134,7 @@ def test_one_position_is_told_with_the_rule_sets_below_one_another() -> None:
     told = {row["rules"]: row for row in glance}
     assert told["binance"] == {
         "rules": "binance",
-        "BTCUSDT_short_bob": "1 of 4, light 5",
+        "BTCUSDT_short_bob": "1 of 4, indicator 5",
         "BTCUSDT_trigger": "pool equity: 0 %",
     }
     two = compare_rules(BOOK, rules=["binance", "bybit"])

@@ -25,8 +25,8 @@ Fill 2 closed 50 of the 50 BTCUSDT short of bob at 56500, mark 56000; rules of b
  4. Effective leverage = 4.66667.
  5. Score = profit / entry value x leverage, / leverage when losing; leverage = mark value / (mark
     value - bankrupt value) = 0.311111.
- 6. Rank 2 of 3, highest score first; ahead: 1 position with 30, of 120 in line. Light 2 of 5.
- 7. Recomputed: the same (rank, score, light, quantity ahead and price; the book was replayed from
+ 6. Rank 2 of 3, highest score first; ahead: 1 position with 30, of 120 in line. Indicator 2 of 5.
+ 7. Recomputed: the same (rank, score, indicator, quantity ahead and price; the book was replayed from
     record 1 to the round in record 13).
  8. ADL by contract drawdown was on since 3000 ms; it compared balance 1000000 USDT, trigger
     USDT, balance peak 1000000 USDT, profit -350000 USDT, profit peak 0 USDT, pnl ratio -35 %, start

@@ -123,7 +123,7 @@ def test_both_sides_of_a_contract_are_measured_over_both_lines() -> None:
     assert (told.ranked, told.gini, told.largest) == (4, Decimal("0.5"), Decimal(50))
 
 
-def test_what_candidates_bear_is_told_at_the_mark_of_the_fill() -> None:
+def test_what_counterparties_bear_is_told_at_the_mark_of_the_fill() -> None:
     """Ann goes at 90 while the mark is 80: bob bears 10 x 10, whatever the mark does afterwards."""
     commands = whipsaw()
     takeover = next(n for n, told in enumerate(commands) if isinstance(told, Takeover))

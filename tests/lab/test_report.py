@@ -135,7 +135,7 @@ def test_the_report_of_a_comparison_of_places_is_the_same_from_every_form(
     page = browser.page((tmp_path / "csv.html").as_uri())
     frame = pl.read_parquet(placed / "places.parquet")
     rows = table(page.locator("section", has_text="Position by position").inner_html())
-    columns = ("account", "rules", "quantity", "rank", "light", "ahead")
+    columns = ("account", "rules", "quantity", "rank", "indicator", "ahead")
     told = [tuple(plain(row[name]) for name in columns) for row in frame.to_dicts()]
     assert [tuple(row[name] for name in columns) for row in rows] == told
     tables = frame.select("contract", "side").unique().height

@@ -30,7 +30,7 @@ What if 1.5 were closed at the mark? Everybody else stays as they are.
                     now        then
 quantity            4          2.5
 rank                1 of 4     2 of 4
-light               5 of 5     3 of 5
+indicator               5 of 5     3 of 5
 ahead               0          1.25
 score               0.407654   0.254784
 return on entry     0.0604776  0.0604776
@@ -41,7 +41,7 @@ def test_the_queue_is_a_frame_with_exact_numbers() -> None:
     queue = rank(BOOK, "BTCUSDT", "short")
     assert queue["account"].to_list() == ["bob", "cyd", "dan", "eve", "mm-1"]
     assert queue["rank"].to_list() == [1, 2, 3, 4, None]
-    assert queue["light"].to_list() == [5, 3, 2, 1, None]
+    assert queue["indicator"].to_list() == [5, 3, 2, 1, None]
     assert queue["ahead"].to_list() == [*map(Decimal, ("0", "4", "5.25", "6.75")), None]
     assert queue["profit"][3] == Decimal("-832.875")
     assert queue["leverage"].to_list() == [25, 20, 10, 20, 3]

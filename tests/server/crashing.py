@@ -54,7 +54,7 @@ def _example() -> list[Command]:
 
 
 def opening() -> list[Command]:
-    """Return everything up to the fall; lights are published."""
+    """Return everything up to the fall; indicators are published."""
     return [*_example()[:10], *_alone(), *_inverse(), RefreshIndicators(time_ms=NOW)]
 
 

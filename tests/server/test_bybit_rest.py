@@ -248,7 +248,7 @@ def test_isolated_pools_change_by_the_minute_and_shared_ones_by_the_day() -> Non
     calling(use)
 
 
-def test_positions_with_lights_and_what_stands_against_them() -> None:
+def test_positions_with_indicators_and_what_stands_against_them() -> None:
     path = "/v5/position/list"
 
     async def use(caller: Caller, runner: Runner) -> None:

@@ -79,7 +79,7 @@ def test_the_documented_crash_as_prometheus_sees_it(tmp_path: Path) -> None:
     assert one(after, "commit_seconds_count") == 4
     assert one(after, "step_seconds_count") == 4
     assert one(after, "commit_seconds_sum") > one(after, "step_seconds_sum") > 0
-    assert one(after, "refresh_seconds_count", what="lights") == 1
+    assert one(after, "refresh_seconds_count", what="indicators") == 1
     assert one(after, "refresh_seconds_count", what="ratings") == 1
     assert one(after, "engine_running") == 1
     assert one(after, "commands_waiting") == 0
@@ -109,7 +109,7 @@ def test_the_outbox_as_prometheus_sees_it(tmp_path: Path) -> None:
     assert one(before, "notices_lag_seconds") == pytest.approx(7)
     assert one(between, "deliveries_total", channel="webhook", outcome="sent") == 1
     assert one(between, "deliveries_total", channel="webhook", outcome="failed") == 1
-    assert one(between, "deliveries_total", channel="webhook", outcome="rejected") == 1
+    assert one(between, "deliveries_total", channel="webhook", outcome="refused") == 1
     assert one(after, "notices_waiting") == 1
     assert one(after, "notices_failed") == 1
 

@@ -72,7 +72,7 @@ def test_a_mail_says_what_was_closed_and_why(tmp_path: Path, clock: Clock) -> No
     for said in (
         "Fill 2: 50 BTCUSDT short closed at 56500.",
         "ADL by contract drawdown was on, and the insurance pool had 100 taken over to close",
-        "Why you: rank 2 of 3, highest score first; ahead: 30. Light 2 of 5.",
+        "Why you: rank 2 of 3, highest score first; ahead: 30. Indicator 2 of 5.",
         "Score, by the rules of bybit: profit / entry value x leverage",
         "= 0.311111.",
         "Price: drawdown limit (limit -300000 USDT",

@@ -249,7 +249,7 @@ def test_a_journal_moved_by_another_writer_stops_the_engine(tmp_path: Path, cloc
 def test_a_tick_asks_for_what_is_due_by_the_configured_periods() -> None:
     clock = Clock(0)
     told: list[Command] = []
-    periods = {"publication": {"ratings_every_ms": 5_000, "lights_every_ms": 2_000}}
+    periods = {"publication": {"ratings_every_ms": 5_000, "indicators_every_ms": 2_000}}
     settings = msgspec.convert({"journal": {"path": ":memory:"}, **periods}, Config)
 
     async def use(runner: Runner) -> None:
@@ -264,15 +264,15 @@ def test_a_tick_asks_for_what_is_due_by_the_configured_periods() -> None:
             await runner.tick()
 
     running(Runner(settings, clock), use)
-    ratings, lights = RefreshRatings, RefreshIndicators
+    ratings, indicators = RefreshRatings, RefreshIndicators
     kinds = [(type(command), command.time_ms) for command in told]
     assert kinds == [
         (ratings, 20_000),
-        (lights, 20_000),
+        (indicators, 20_000),
         (SetTime, 21_000),  # an engaged contract sees time pass
-        (lights, 22_000),
+        (indicators, 22_000),
         (ratings, 25_000),
-        (lights, 25_000),
+        (indicators, 25_000),
     ]
 
 
@@ -290,7 +290,7 @@ def test_board_follows_its_period_but_shows_adl_at_once(clock: Clock) -> None:
         assert len(seen) <= 1
         outcomes = await runner.submit(commands[-1:])
         await runner.submit([RefreshIndicators(time_ms=NOW)])
-        assert runner.board.lights is not None
+        assert runner.board.indicators is not None
         assert committed(outcomes[0]).sequence <= runner.board.sequence
         shown = runner.board.contracts["BTCUSDT"]
         assert shown.last_adl_ms > 0

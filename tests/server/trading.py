@@ -53,7 +53,7 @@ def _example() -> list[Command]:
 
 
 def opening() -> list[Command]:
-    """Return everything up to the crash; lights and ratings are published, then one contract."""
+    """Return everything up to the crash; indicators and ratings are published, then one contract."""
     return [
         *_example()[:10],
         *_hedgers(),

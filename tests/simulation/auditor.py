@@ -125,8 +125,8 @@ def _read_refresh(reader: Reader, command: m.Command) -> None:
             same("fund rated", rating.parts[0].numbers["balance_cash"], balance)
         reader.do()
     elif isinstance(command, m.RefreshIndicators):
-        shown = reader.see(m.IndicatorsPublished, "lights")
-        same("lights as of", (shown.as_of, shown.time_ms), (model.sequence, model.time_ms))
+        shown = reader.see(m.IndicatorsPublished, "indicators")
+        same("indicators as of", (shown.as_of, shown.time_ms), (model.sequence, model.time_ms))
         tables = [(c.name, side, len(c.positions[side])) for c in marked for side in m.Side]
         same("tables shown", [(e.contract, e.side, e.positions) for e in shown.tables], tables)
         reader.do()

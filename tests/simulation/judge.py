@@ -17,7 +17,7 @@ from delever.core.messages import Reason, Side
 NEAR = Fraction(1, 10**12)
 
 PRICES = {
-    ("bybit", "pool_equity"): "shared_shortfall",
+    ("bybit", "pool_equity"): "shared_deficit",
     ("bybit", "contract_drawdown"): "drawdown_limit",
     ("hyperliquid", ""): "previous_mark",
     ("okx", ""): "mark_unless_spent",
@@ -34,7 +34,7 @@ CANCELS |= dict.fromkeys(("hyperliquid", "deribit", "lighter", "aevo", "ethereal
 
 
 @dataclass
-class Candidate:
+class Counterparty:
     account: str
     number: int
     held: Position
@@ -42,7 +42,7 @@ class Candidate:
     equity: int
     rank: int = 0
     ahead: int = 0
-    light: int = 0
+    indicator: int = 0
 
     @property
     def key(self) -> tuple[str, int]:
@@ -71,9 +71,9 @@ def why_not(model: Model, contract: Contract, side: Side, key: tuple[str, int]) 
 
 def line_up(
     model: Model, contract: Contract, side: Side, told: dict[tuple[str, int], int]
-) -> tuple[list[Candidate], dict[str, int]]:
+) -> tuple[list[Counterparty], dict[str, int]]:
     """The queue, and how many stay out of it for which reason; `told` orders near ties."""
-    queue: list[Candidate] = []
+    queue: list[Counterparty] = []
     out: dict[str, int] = {}
     for key, held in contract.positions[side].items():
         if reason := why_not(model, contract, side, key):
@@ -81,46 +81,46 @@ def line_up(
             continue
         balance, profit, _ = model.bucket(key[0], contract, side, held)
         score = score_of(model, contract, side, key)
-        queue.append(Candidate(*key, held, score, balance + profit))
+        queue.append(Counterparty(*key, held, score, balance + profit))
     queue.sort(key=lambda c: (-c.score, c.account, c.number))
     if model.pools[contract.pool].told.rules == "ethereal":
         _settle_by_criteria(model, contract, side, queue)
     queue = _settle_ties(queue, told)
     by_quantity = model.pools[contract.pool].told.rules in BY_QUANTITY
     total, through = sum(c.held.lots for c in queue), 0
-    for rank, candidate in enumerate(queue, 1):
-        candidate.rank, candidate.ahead = rank, through
-        through += candidate.held.lots
+    for rank, counterparty in enumerate(queue, 1):
+        counterparty.rank, counterparty.ahead = rank, through
+        through += counterparty.held.lots
         part = Fraction(through, total) if by_quantity else Fraction(rank, len(queue))
-        candidate.light = 6 - -int(-5 * part // 1) if rank > 1 or by_quantity else 5
+        counterparty.indicator = 6 - -int(-5 * part // 1) if rank > 1 or by_quantity else 5
     return queue, out
 
 
 def _settle_by_criteria(
-    model: Model, contract: Contract, side: Side, queue: list[Candidate]
+    model: Model, contract: Contract, side: Side, queue: list[Counterparty]
 ) -> None:
     """Ties: more profit, less balance, the higher account name."""
 
-    def balance(candidate: Candidate) -> int:
-        return model.bucket(candidate.account, contract, side, candidate.held)[0]
+    def balance(counterparty: Counterparty) -> int:
+        return model.bucket(counterparty.account, contract, side, counterparty.held)[0]
 
     queue.sort(key=lambda c: c.account, reverse=True)
     queue.sort(key=lambda c: (-c.score, -contract.profit(side, c.held), balance(c)))
 
 
-def _settle_ties(queue: list[Candidate], told: dict[tuple[str, int], int]) -> list[Candidate]:
+def _settle_ties(queue: list[Counterparty], told: dict[tuple[str, int], int]) -> list[Counterparty]:
     """Order near ties as the engine says, those it does not name behind the ones it does."""
-    settled: list[Candidate] = []
-    group: list[Candidate] = []
-    for candidate in [*queue, None]:
-        if candidate and group:
-            gap = group[-1].score - candidate.score
-            if gap <= NEAR * max(abs(candidate.score), NEAR):
-                group.append(candidate)
+    settled: list[Counterparty] = []
+    group: list[Counterparty] = []
+    for counterparty in [*queue, None]:
+        if counterparty and group:
+            gap = group[-1].score - counterparty.score
+            if gap <= NEAR * max(abs(counterparty.score), NEAR):
+                group.append(counterparty)
                 continue
         last = len(queue) + 1
         settled += sorted(group, key=lambda c: (told.get(c.key, last), c.account, c.number))
-        group = [candidate] if candidate else []
+        group = [counterparty] if counterparty else []
     return settled
 
 
@@ -174,19 +174,19 @@ def target_of(model: Model, contract: Contract, side: Side, rule: str) -> int:
         without = contract.pool_profit - contract.inventory_pnl(side)
         target = cost + limit - without
     else:
-        shortfall = max(-model.pool_equity(pool.name), 0)
+        deficit = max(-model.pool_equity(pool.name), 0)
         losses = [
             max(-member.inventory_pnl(each), 0)
             for member in model.members(pool.name)
             for each in SIDES
         ]
         own = max(-contract.inventory_pnl(side), 0)
-        target = worth - int(-Fraction(shortfall * own, sum(losses)) // 1 if any(losses) else 0)
+        target = worth - int(-Fraction(deficit * own, sum(losses)) // 1 if any(losses) else 0)
     return max(min(target, cost), worth)
 
 
 def bankrupted(
-    contract: Contract, side: Side, queue: list[Candidate], wanted: int, ticks: list[int]
+    contract: Contract, side: Side, queue: list[Counterparty], wanted: int, ticks: list[int]
 ) -> dict[tuple[str, int], int]:
     """Whom a fill as large and as bad as it can become would leave with less than nothing."""
     worst = min(ticks) if side == "long" else max(ticks)
@@ -206,21 +206,21 @@ def bankrupted(
 
 
 def zero_prices_apart(
-    model: Model, contract: Contract, side: Side, queue: list[Candidate], ticks: list[int]
+    model: Model, contract: Contract, side: Side, queue: list[Counterparty], ticks: list[int]
 ) -> set[tuple[str, int]]:
     """Whose part of the equity, by maintenance margin, the worst price would more than use up."""
     if model.pools[contract.pool].told.rules != "lighter":
         return set()
     worst, apart = min(ticks) if side == "long" else max(ticks), set()
-    for candidate in queue:
-        held = candidate.held
-        whole = model.bucket(candidate.account, contract, side, held)[2]
+    for counterparty in queue:
+        held = counterparty.held
+        whole = model.bucket(counterparty.account, contract, side, held)[2]
         part = contract.maintenance(side, held)
-        own = candidate.equity * part // whole if whole else candidate.equity
+        own = counterparty.equity * part // whole if whole else counterparty.equity
         loss = contract.value(side, held.lots, contract.mark)
         loss -= contract.value(side, held.lots, worst)
         if own < loss:
-            apart.add(candidate.key)
+            apart.add(counterparty.key)
     return apart
 
 
@@ -231,10 +231,14 @@ def orders_to_cancel(model: Model, contract: Contract, account: str) -> tuple[st
 
 
 def check_fill(
-    model: Model, contract: Contract, fill: m.AdlFilled, candidate: Candidate, tranche: Tranche
+    model: Model,
+    contract: Contract,
+    fill: m.AdlFilled,
+    counterparty: Counterparty,
+    tranche: Tranche,
 ) -> None:
     """Every number of one fill, against what the position and the tranche hold now."""
-    held, side = contract.positions[fill.side][candidate.key], fill.side
+    held, side = contract.positions[fill.side][counterparty.key], fill.side
     same("value", fill.value_cash, contract.value(side, fill.lots, fill.price_ticks))
     same("cost", fill.cost_cash, held.cost * fill.lots // held.lots)
     same("released margin", fill.margin_returned_cash, held.margin * fill.lots // held.lots)
@@ -249,10 +253,10 @@ def check_fill(
     expect(fill.account != tranche.account, "closed against its own inventory")
     same("isolated", fill.isolated, held.isolated)
     same("leverage", fill.leverage_hundredths, held.leverage)
-    same("rank", fill.rank, candidate.rank)
-    same("quantity ahead", fill.quantity_ahead_lots, candidate.ahead)
-    same("light", fill.light, candidate.light)
-    exact = candidate.score
+    same("rank", fill.rank, counterparty.rank)
+    same("quantity ahead", fill.quantity_ahead_lots, counterparty.ahead)
+    same("indicator", fill.indicator, counterparty.indicator)
+    exact = counterparty.score
     expect(abs(Fraction(fill.score) - exact) <= abs(exact) / 10**9, "score", fill.score, exact)
     same("orders", fill.cancel_orders, orders_to_cancel(model, contract, fill.account))
 

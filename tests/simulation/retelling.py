@@ -37,7 +37,7 @@ def _of_fill(fill: m.AdlFilled, names: dict[str, str]) -> object:
         fill.price_ticks,
         fill.realized_pnl_cash,
         fill.rank,
-        fill.light,
+        fill.indicator,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import judge
 import observing
-from judge import Candidate
+from judge import Counterparty
 from model import SIDES, Contract, Position, Tranche, expect, other, same
 from reader import Reader
 
@@ -52,13 +52,13 @@ def _play(
         return
     meetings = _meet(allowed, tranches)
     last = meetings[-1][0].rank if meetings else 0
-    for candidate in (c for c in queue if c not in allowed):
-        if filled < wanted or candidate.rank < last:
-            _skip(reader, contract, against, candidate, liquidated, beyond)
+    for counterparty in (c for c in queue if c not in allowed):
+        if filled < wanted or counterparty.rank < last:
+            _skip(reader, contract, against, counterparty, liquidated, beyond)
     cost, earned = contract.inventory(side)[1], 0
-    for candidate, takeover, lots in meetings:
+    for counterparty, takeover, lots in meetings:
         price = prices[takeover]
-        earned += _fill(reader, contract, against, (candidate, takeover, lots, price))
+        earned += _fill(reader, contract, against, (counterparty, takeover, lots, price))
     kept = 0
     if target is not None and filled == wanted:
         kept = earned - (target - cost)
@@ -71,8 +71,8 @@ def _play(
         reader.take(
             m.AdlExhausted(contract=contract.name, side=side, left_lots=left, reason=reason)
         )
-    for candidate, _, _ in meetings:
-        _expect_solvent(reader, contract, against, candidate)
+    for counterparty, _, _ in meetings:
+        _expect_solvent(reader, contract, against, counterparty)
 
 
 def _told_ranks(reader: Reader, contract: Contract, side: Side) -> dict[tuple[str, int], int]:
@@ -90,7 +90,7 @@ def _prices(
     reader: Reader, contract: Contract, side: Side, rule: str, tranches: dict[int, Tranche]
 ) -> tuple[dict[int, int], int | None]:
     """The price for each tranche, and the worth that a pool-level price must reach."""
-    if rule not in {"drawdown_limit", "shared_shortfall"}:
+    if rule not in {"drawdown_limit", "shared_deficit"}:
         model = reader.model
         prices = {t: judge.price_of(model, contract, side, rule, p) for t, p in tranches.items()}
         return prices, None
@@ -99,17 +99,17 @@ def _prices(
 
 
 def _meet(
-    allowed: list[Candidate], tranches: dict[int, Tranche]
-) -> list[tuple[Candidate, int, int]]:
-    """Candidates in line meet tranches, both first come first."""
-    meetings: list[tuple[Candidate, int, int]] = []
+    allowed: list[Counterparty], tranches: dict[int, Tranche]
+) -> list[tuple[Counterparty, int, int]]:
+    """Counterparties in line meet tranches, both first come first."""
+    meetings: list[tuple[Counterparty, int, int]] = []
     left = {takeover: tranche.lots for takeover, tranche in tranches.items()}
-    for candidate in allowed:
-        open_lots = candidate.held.lots
+    for counterparty in allowed:
+        open_lots = counterparty.held.lots
         for takeover, unmet in left.items():
             lots = min(open_lots, unmet)
             if lots:
-                meetings.append((candidate, takeover, lots))
+                meetings.append((counterparty, takeover, lots))
                 open_lots -= lots
                 left[takeover] -= lots
     return meetings
@@ -119,32 +119,32 @@ def _skip(
     reader: Reader,
     contract: Contract,
     side: Side,
-    candidate: Candidate,
+    counterparty: Counterparty,
     liquidated: set[str],
     beyond: Collection[tuple[str, int]],
 ) -> None:
     reason = Reason.ZERO_PRICES_NOT_CROSSED
-    if candidate.key in beyond:
+    if counterparty.key in beyond:
         reason = Reason.FILL_WOULD_BANKRUPT_COUNTERPARTY
-    if candidate.account in liquidated:
+    if counterparty.account in liquidated:
         reason = Reason.LIQUIDATED_ACCOUNT_ITSELF
-    event = reader.see(m.CounterpartySkipped, candidate, reason)
+    event = reader.see(m.CounterpartySkipped, counterparty, reason)
     told = (event.contract, event.side, event.account, event.position, event.rank, event.reason)
-    same("skip", told, (contract.name, side, *candidate.key, candidate.rank, reason))
+    same("skip", told, (contract.name, side, *counterparty.key, counterparty.rank, reason))
     reader.do()
 
 
 def _fill(
-    reader: Reader, contract: Contract, side: Side, meeting: tuple[Candidate, int, int, int]
+    reader: Reader, contract: Contract, side: Side, meeting: tuple[Counterparty, int, int, int]
 ) -> int:
     """Judge one fill; return what the pool has earned."""
-    candidate, takeover, lots, ticks = meeting
-    event = reader.see(m.AdlFilled, candidate, lots)
+    counterparty, takeover, lots, ticks = meeting
+    event = reader.see(m.AdlFilled, counterparty, lots)
     who = (event.contract, event.side, event.account, event.position, event.takeover)
-    same("who is closed", who, (contract.name, side, *candidate.key, takeover))
+    same("who is closed", who, (contract.name, side, *counterparty.key, takeover))
     same("lots and price", (event.lots, event.price_ticks), (lots, ticks))
     tranche = contract.tranches[other(side)][takeover]
-    judge.check_fill(reader.model, contract, event, candidate, tranche)
+    judge.check_fill(reader.model, contract, event, counterparty, tranche)
     reader.do()
     return event.pool_realized_pnl_cash
 
@@ -152,17 +152,24 @@ def _fill(
 def _close(reader: Reader, right: tuple[object, ...], out: dict[str, int]) -> None:
     event = reader.see(m.RoundClosed, *right)
     told = (event.contract, event.side, event.trigger, event.price_rule)
-    counts = (event.wanted_lots, event.filled_lots, event.rounding_residual_cash, event.candidates)
+    counts = (
+        event.wanted_lots,
+        event.filled_lots,
+        event.rounding_residual_cash,
+        event.counterparties,
+    )
     same("round", told + counts, right)
     same("ineligible", event.ineligible, out)
     reader.do()
 
 
-def _expect_solvent(reader: Reader, contract: Contract, side: Side, candidate: Candidate) -> None:
+def _expect_solvent(
+    reader: Reader, contract: Contract, side: Side, counterparty: Counterparty
+) -> None:
     """Nobody who had equity before has less than none after, but for a unit of rounding a fill."""
-    held = contract.positions[side].get(candidate.key)
-    if held is None and candidate.held.isolated:
+    held = contract.positions[side].get(counterparty.key)
+    if held is None and counterparty.held.isolated:
         return
     backed = held or Position()
-    balance, profit, _ = reader.model.bucket(candidate.account, contract, side, backed)
-    expect(balance + profit >= -10, "a fill has bankrupted its candidate", candidate)
+    balance, profit, _ = reader.model.bucket(counterparty.account, contract, side, backed)
+    expect(balance + profit >= -10, "a fill has bankrupted its counterparty", counterparty)

@@ -214,7 +214,10 @@ def test_a_what_if_says_what_then_comes_true(
     scores = [stands(book, f"a{each}").score for each in range(10) if each != number]
     if all(abs(score - truth.score) > 1e-6 * abs(truth.score) for score in scores):
         assert (answer.after.rank, answer.after.of) == (truth.rank, truth.of)
-        assert (answer.after.light, answer.after.ahead_lots) == (truth.light, truth.ahead_lots)
+        assert (answer.after.indicator, answer.after.ahead_lots) == (
+            truth.indicator,
+            truth.ahead_lots,
+        )
 
 
 @given(seed=seeds, rules=st.sampled_from(RULES), number=st.integers(0, 9), part=st.integers(1, 99))
@@ -254,7 +257,7 @@ def round_starts(events: tuple[Event, ...]) -> Iterator[tuple[int, list[m.AdlFil
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_was_explained_is_what_happens(seed: int) -> None:
-    """Rank, light and quantity ahead of every fill stood in its explanation right before."""
+    """Rank, indicator and quantity ahead of every fill stood in its explanation right before."""
     book = Book()
     for _, events in session(seed):
         rounds = dict(round_starts(events))
@@ -265,8 +268,8 @@ def test_what_was_explained_is_what_happens(seed: int) -> None:
                 )
                 assert isinstance(found, Explanation)
                 where = found.standing
-                told = (where.rank, where.light, where.ahead_lots, where.score)
-                assert told == (fill.rank, fill.light, fill.quantity_ahead_lots, fill.score)
+                told = (where.rank, where.indicator, where.ahead_lots, where.score)
+                assert told == (fill.rank, fill.indicator, fill.quantity_ahead_lots, fill.score)
             book.apply(event)
 
 

@@ -24,13 +24,13 @@ SEEDS = range(len(FIRST) * FACTOR)
 LENGTH = 110
 
 SCALES = {
-    "lights": [0, 1, 2, 3, 4, 5],
+    "indicators": [0, 1, 2, 3, 4, 5],
     "quantile": [0, 0, 1, 2, 3, 4],
     "backwards": [6, 5, 4, 3, 2, 1],
     "percentile": ["0", "0.2", "0.4", "0.6", "0.8", "1"],
     "none": [0, 1, 2, 3, 4, 5],
 }
-"""What a venue shows for each light from 0, by the kind of its indicator."""
+"""What a venue shows for each indicator from 0, by the kind of its indicator."""
 
 every_rule_set = pytest.mark.parametrize("rules", RULE_SETS)
 
@@ -85,26 +85,26 @@ def test_sessions_reach_what_venues_share() -> None:
 
 
 @every_rule_set
-def test_lights_fall_with_rank_and_fit_the_venues_scale(rules: str) -> None:
+def test_indicators_fall_with_rank_and_fit_the_venues_scale(rules: str) -> None:
     rule_set = RULE_SETS[rules]
     levels = rule_set.ranking.levels
-    shown = [rule_set.indicator.to_venue(light) for light in range(levels + 1)]
-    assert shown == SCALES[rule_set.indicator.kind]
+    shown = [rule_set.indicator_scale.to_venue(indicator) for indicator in range(levels + 1)]
+    assert shown == SCALES[rule_set.indicator_scale.kind]
     for _, view in views(rules):
         queue = rank_side(view, rule_set.ranking)
-        ranked = queue.light[queue.order].tolist()
+        ranked = queue.indicator[queue.order].tolist()
         assert ranked == sorted(ranked, reverse=True)
         assert set(ranked) <= set(range(1, levels + 1))
         out = np.setdiff1d(np.arange(view.size), queue.order)
-        assert not queue.light[out].any()
+        assert not queue.indicator[out].any()
         assert not queue.rank[out].any()
 
 
 def keys(queue: Queue) -> list[tuple[int, int, float, int]]:
-    """Who stands in line, in order, with score and light."""
+    """Who stands in line, in order, with score and indicator."""
     view, order = queue.view, queue.order
     columns = view.account[order], view.position[order], queue.score.value[order]
-    return list(zip(*(c.tolist() for c in (*columns, queue.light[order])), strict=True))
+    return list(zip(*(c.tolist() for c in (*columns, queue.indicator[order])), strict=True))
 
 
 def rearranged(view: SideValuation, rows: np.ndarray) -> SideValuation:

@@ -55,7 +55,7 @@ TOLD_IN_COLUMNS = {m.AccountsDefined, m.BalanceColumnsSet, m.PositionColumnsSet,
 def test_sessions_reach_every_rule() -> None:
     """A judge who sees nothing finds nothing wrong."""
     wanted = {name for rules in RULES for name in TRIGGERS[rules]} | set(RULES)
-    wanted |= {"bankruptcy_price", "previous_mark", "drawdown_limit", "shared_shortfall"}
+    wanted |= {"bankruptcy_price", "previous_mark", "drawdown_limit", "shared_deficit"}
     wanted |= {event.__struct_config__.tag for event in Event.__subclasses__()}
     wanted -= {"loss_socialized", "withdrawal_cut_set"}  # of venues without a queue
     wanted -= {event.__struct_config__.tag for event in TOLD_IN_COLUMNS}
@@ -71,7 +71,7 @@ def test_sessions_reach_every_rule() -> None:
 
 
 def generous(book: Book, command: m.Command) -> tuple[Event, ...]:
-    """An engine that says it paid each candidate one unit more than it did."""
+    """An engine that says it paid each counterparty one unit more than it did."""
     return tuple(
         msgspec.structs.replace(event, realized_pnl_cash=event.realized_pnl_cash + 1)
         if isinstance(event, m.AdlFilled)

@@ -64,7 +64,7 @@ class Witness:
         audit(self.book)
         self._judge_money()
         if not isinstance(events[0], m.Rejected):
-            self._judge_shortfalls(events)
+            self._judge_deficits(events)
             if not any(isinstance(event, m.AdlFilled) for event in events):
                 self._judge_what_is_left()
 
@@ -157,7 +157,7 @@ class Witness:
         self.views.append((rules, queue.view))
         lots = self._judge_fills(fills, state, side, tranches, queue)
         self._judge_quantity(closed, after, tranches, lots)
-        same("in line", closed.candidates, len(queue.order))
+        same("in line", closed.counterparties, len(queue.order))
         out = {str(reason): len(rows) for reason, rows in queue.ineligible.items()}
         same("not in line", closed.ineligible, out)
         liquidated = {account for _, account in tranches.values()}
@@ -191,8 +191,8 @@ class Witness:
             lots[key] += fill.lots
             of_parcel[fill.takeover] += fill.lots
             row = rows[key]
-            where = (queue.rank[row], queue.light[row], queue.ahead_lots[row])
-            told = (fill.rank, fill.light, fill.quantity_ahead_lots)
+            where = (queue.rank[row], queue.indicator[row], queue.ahead_lots[row])
+            told = (fill.rank, fill.indicator, fill.quantity_ahead_lots)
             same("place", told, tuple(map(int, where)))
             same("score", fill.score, float(queue.score.value[row]))
         for key, closed in lots.items():
@@ -258,7 +258,7 @@ class Witness:
                 equity = int(table.margin[row] + table.profit[row])
             else:
                 continue
-            expect(equity >= -len(fills), "a fill has bankrupted its candidate", fill, equity)
+            expect(equity >= -len(fills), "a fill has bankrupted its counterparty", fill, equity)
 
     # --- losses ---
 
@@ -275,7 +275,7 @@ class Witness:
         open_lots = sum(table.total_lots for table in state.tables.values())
         expect(0 <= over < open_lots, "the shares are not the loss", event)
 
-    def _judge_shortfalls(self, events: Sequence[Event]) -> None:
+    def _judge_deficits(self, events: Sequence[Event]) -> None:
         """What a pool is short of is shared out, or somebody was told that it is not."""
         left = {e.contract for e in events if isinstance(e, m.LossSocialized) and e.left_cash}
         for pool in self.book.pools.values():

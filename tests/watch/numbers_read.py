@@ -3,7 +3,16 @@
 from decimal import Decimal
 from typing import Any
 
-from delever.watch.reading import Drawdown, Fill, Light, Pool, Position, Risk, Wallet, Warned
+from delever.watch.reading import (
+    Drawdown,
+    Fill,
+    IndicatorReading,
+    Pool,
+    Position,
+    Risk,
+    Wallet,
+    Warned,
+)
 
 NOW = 1_795_780_000_000
 
@@ -12,16 +21,18 @@ def _when(came_ms: int, cadence_ms: int) -> dict[str, Any]:
     return {"of_ms": came_ms, "came_ms": came_ms, "cadence_ms": cadence_ms}
 
 
-def light(
+def indicator(
     number: int,
     *,
     name: str = "BTCUSDT",
     at_ms: int = NOW,
     side: Any = "long",
     venue: str = "bybit",
-) -> Light:
+) -> IndicatorReading:
     raw, when = str(number), _when(at_ms, 30_000)
-    return Light(venue=venue, name=name, side=side, light=number, raw=raw, scale="0-5", **when)
+    return IndicatorReading(
+        venue=venue, name=name, side=side, indicator=number, raw=raw, scale="0-5", **when
+    )
 
 
 def risk(level: int, *, name: str = "BTCUSDT", at_ms: int = NOW, venue: str = "binance") -> Risk:

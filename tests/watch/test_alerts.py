@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
-from numbers_read import NOW, drawdown, fill, light, pool, risk
+from numbers_read import NOW, drawdown, fill, indicator, pool, risk
 from standardwebhooks import Webhook
 from stub import Stub, stubbed
 
@@ -23,7 +23,7 @@ SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ALERT = Alert(
     rule="front",
     about="bybit BTCUSDT long",
-    text="bybit BTCUSDT: light 5 of the long (venue: 5)",
+    text="bybit BTCUSDT: indicator 5 of the long (venue: 5)",
     at_ms=NOW,
     kind="raised",
     send=(),
@@ -89,7 +89,7 @@ def test_mail_arrives(store: Store) -> None:
     finally:
         server.stop()
     (message,) = inbox.taken
-    assert "Subject: [delever] bybit BTCUSDT: light 5 of the long (venue: 5)" in message
+    assert "Subject: [delever] bybit BTCUSDT: indicator 5 of the long (venue: 5)" in message
     assert "To: ann@x.org" in message
     assert f"Message-ID: <delever-{NOW}-1@delever.invalid>" in message
     assert "Rule front (raised), 2026-11-27" in message
@@ -114,7 +114,7 @@ def test_chat_goes_through_apprise(
 ) -> None:
     monkeypatch.setenv("CHAT", stub.url.replace("http", "json", 1) + "/hook")
     assert send(to({"name": "chat", "apprise_env": "CHAT"}), store) == 1
-    assert "light 5 of the long" in stub.bodies[0]["message"]
+    assert "indicator 5 of the long" in stub.bodies[0]["message"]
     monkeypatch.setenv("CHAT", "nosuchservice://x")
     assert send(to({"name": "chat", "apprise_env": "CHAT"}), store) == 0
     assert store.deliveries(1)[0].error == "apprise does not know this kind of URL"
@@ -172,7 +172,7 @@ def test_history_keeps_what_changes_and_once_in_a_while_what_does_not(
     tmp_path: Path, store: Store
 ) -> None:
     for minute in range(14):
-        store.keep([light(4 if minute < 3 else 5)], NOW + 60_000 * minute)
+        store.keep([indicator(4 if minute < 3 else 5)], NOW + 60_000 * minute)
     kept = history(tmp_path / "watch.db")
     told = [((line.at_ms - NOW) // 60_000, line.value) for line in kept]
     assert told == [(0, 4), (3, 5), (13, 5)]
@@ -182,7 +182,7 @@ def test_history_keeps_what_changes_and_once_in_a_while_what_does_not(
     assert [line.of_ms - NOW for line in of_what(tmp_path, "fill")] == [0, 1]  # each once
     assert [line.raw for line in of_what(tmp_path, "pool")] == ["7000", "7008"]  # 0.1 % more
     assert {line.what for line in history(tmp_path / "watch.db")} == {
-        "light", "pnl_ratio", "start_ratio", "stop_ratio", "risk", "pool", "fill",
+        "indicator", "pnl_ratio", "start_ratio", "stop_ratio", "risk", "pool", "fill",
     }  # fmt: skip
     assert {line.name for line in history(tmp_path / "watch.db", name="BTCUSDT")} == {"BTCUSDT"}
     store.forget(30, NOW + 31 * 24 * 3_600_000)
@@ -197,7 +197,7 @@ def of_what(folder: Path, what: str) -> list[Kept]:
 def test_a_long_history_is_thinned_to_its_extremes(tmp_path: Path, store: Store) -> None:
     for second in range(1_000):
         ratio = "-0.29" if second == 555 else f"-0.{100 + second % 7}"
-        store.keep([drawdown(ratio), light(1 + second % 2)], NOW + second)
+        store.keep([drawdown(ratio), indicator(1 + second % 2)], NOW + second)
     thin = thinned(history(tmp_path / "watch.db"), 60)
     ratios = [line for line in thin if line.what == "pnl_ratio"]
     assert len(ratios) <= 60

@@ -198,7 +198,7 @@ class Watching:
         self.now += after_ms
         (asking,) = self.watch._askings
         for source in asking.adapter.sources:
-            if source.name in {"positions and lights", "symbol risk", "insurance pools"}:
+            if source.name in {"positions and indicators", "symbol risk", "insurance pools"}:
                 await asking._ask(source)
         self.watch.tick()
         return self.watch.view()
@@ -221,7 +221,7 @@ async def row_stays_malformed(stub: Stub, folder: Path) -> None:
     states = {c.situation.contract: c.situation.state for c in view.contracts}
     assert states["ADAUSDT"] == "stale"
     told = {alert.about for alert in view.alerts}
-    assert told == {"binance position ADAUSDT long", "binance light ADAUSDT long"}
+    assert told == {"binance position ADAUSDT long", "binance indicator ADAUSDT long"}
     stub.say("/fapi/v3/positionRisk", samples.POSITIONS)
     view = await watching.look(after_ms=1_000)
     assert not view.alerts

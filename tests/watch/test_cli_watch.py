@@ -14,7 +14,7 @@ from typing import NamedTuple
 import polars as pl
 import pytest
 import samples
-from numbers_read import drawdown, light, risk
+from numbers_read import drawdown, indicator, risk
 from stub import Stub, stubbed
 
 from delever.cli import call
@@ -161,15 +161,15 @@ def test_a_test_alert_goes_to_every_channel(tmp_path: Path, stub: Stub, run: Run
 def test_a_plot_holds_each_number_to_the_end_and_names_every_line(tmp_path: Path) -> None:
     now = wall_clock_ms()
     with closing(Store(tmp_path / "h.db")) as kept:
-        kept.keep([light(2), drawdown("-0.1")], now - 3_600_000)
+        kept.keep([indicator(2), drawdown("-0.1")], now - 3_600_000)
         kept.keep([risk(2)], now)
     figure = figure_of(history(tmp_path / "h.db"))
-    lights, ratios, risks = figure.axes
-    for axis in (lights, risks):
+    indicators, ratios, risks = figure.axes
+    for axis in (indicators, risks):
         (line,) = axis.lines
         assert line.get_xdata()[-1] == datetime.fromtimestamp(now / 1000, UTC)
         assert line.get_marker() == "."
-    assert lights.lines[0].get_ydata().tolist() == [2, 2]
+    assert indicators.lines[0].get_ydata().tolist() == [2, 2]
     named = [text.get_text() for text in ratios.get_legend().get_texts()]
     assert named[1:] == ["ADL starts -0.3", "ADL stops -0.25"]
 
@@ -179,12 +179,12 @@ def test_history_becomes_parquet_and_a_plot(tmp_path: Path, run: Run) -> None:
     now = wall_clock_ms()
     for minute in range(5):
         at = now - 60_000 * minute
-        kept.keep([light(minute + 1), drawdown(f"-0.{minute}"), risk(2)], at)
+        kept.keep([indicator(minute + 1), drawdown(f"-0.{minute}"), risk(2)], at)
     kept.close()
     done = run("history", "--history", "h.db", "-o", "h.parquet")
     assert done.returncode == 0, done.stderr
     frame = pl.read_parquet(tmp_path / "h.parquet")
-    assert frame.filter(pl.col("what") == "light")["value"].sort().to_list() == [1, 2, 3, 4, 5]
+    assert frame.filter(pl.col("what") == "indicator")["value"].sort().to_list() == [1, 2, 3, 4, 5]
     assert run("history", "--history", "h.db", "--plot", "h.png").returncode == 0
     assert (tmp_path / "h.png").read_bytes().startswith(b"\x89PNG")
     done = run("history", "--history", "h.db", "--plot", "h.gif")

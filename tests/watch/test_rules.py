@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time
 from decimal import Decimal
 
 import pytest
-from numbers_read import NOW, drawdown, fill, light, pool, position, risk, wallet
+from numbers_read import NOW, drawdown, fill, indicator, pool, position, risk, wallet
 
 from delever.watch.faults import Fault, FaultKind
 from delever.watch.reading import Reading
@@ -24,7 +24,7 @@ from delever.watch.settings import (
 )
 from delever.watch.state import Situation, State
 
-LIGHT = LightRule(name="front", at_least=4, clear_below=3)
+INDICATOR = LightRule(name="front", at_least=4, clear_below=3)
 MINUTE = 60_000
 
 
@@ -49,81 +49,86 @@ def kinds(told: Sequence[Alert]) -> list[str]:
     return [alert.kind for alert in told]
 
 
-def test_a_light_is_told_once_and_cleared_below_the_other_limit() -> None:
+def test_a_indicator_is_told_once_and_cleared_below_the_other_limit() -> None:
     story = [(3, []), (4, ["raised"]), (5, []), (3, []), (4, []), (2, ["cleared"]), (4, ["raised"])]
     active: Actives = {}
     for number, expected in story:
-        active, told = look(LIGHT, [light(number)], active)
+        active, told = look(INDICATOR, [indicator(number)], active)
         assert kinds(told) == expected, number
     assert [held.text for held in active.values()] == [
-        "bybit BTCUSDT: light 4 of the long (venue: 4)"
+        "bybit BTCUSDT: indicator 4 of the long (venue: 4)"
     ]
 
 
 def test_a_rule_is_about_each_side_and_contract_on_its_own() -> None:
-    both = [light(5), light(5, side="short"), light(5, name="ETHUSDT"), light(1, venue="okx")]
-    active, told = look(LIGHT, both)
+    both = [
+        indicator(5),
+        indicator(5, side="short"),
+        indicator(5, name="ETHUSDT"),
+        indicator(1, venue="okx"),
+    ]
+    active, told = look(INDICATOR, both)
     assert sorted(alert.about for alert in told) == [
         "bybit BTCUSDT long",
         "bybit BTCUSDT short",
         "bybit ETHUSDT long",
     ]
-    _, told = look(LIGHT, [both[0], both[2]], active)  # the short has been closed
+    _, told = look(INDICATOR, [both[0], both[2]], active)  # the short has been closed
     assert [(alert.about, alert.kind) for alert in told] == [("bybit BTCUSDT short", "cleared")]
 
 
 def test_a_rule_looks_only_at_its_venues_and_contracts() -> None:
     rule = LightRule(name="mine", at_least=1, venues=("okx",), contracts=("BTCUSDT",))
-    read = [light(5), light(5, venue="okx"), light(5, venue="okx", name="ETHUSDT")]
+    read = [indicator(5), indicator(5, venue="okx"), indicator(5, venue="okx", name="ETHUSDT")]
     assert [alert.about for alert in look(rule, read)[1]] == ["okx BTCUSDT long"]
 
 
 def test_a_stale_number_changes_nothing() -> None:
     late = NOW + 10 * MINUTE
-    active, _ = look(LIGHT, [light(5)])
-    after, told = look(LIGHT, [light(1)], active, late)
+    active, _ = look(INDICATOR, [indicator(5)])
+    after, told = look(INDICATOR, [indicator(1)], active, late)
     assert (after.keys(), told) == (active.keys(), [])
-    assert look(LIGHT, [light(5)], {}, late) == ({}, [])
+    assert look(INDICATOR, [indicator(5)], {}, late) == ({}, [])
 
 
 def test_a_venue_that_cannot_be_read_clears_nothing() -> None:
     """A restart, or a venue that is down, must not say that all is well, nor say it all again."""
-    active, _ = look(LIGHT, [light(5)])
-    blind, told = look(LIGHT, [], active, blind={"bybit"})
+    active, _ = look(INDICATOR, [indicator(5)])
+    blind, told = look(INDICATOR, [], active, blind={"bybit"})
     assert (blind, told) == (active, [])
-    assert kinds(look(LIGHT, [light(5)], blind)[1]) == []
-    assert kinds(look(LIGHT, [], blind, blind={"okx"})[1]) == ["cleared"]
+    assert kinds(look(INDICATOR, [indicator(5)], blind)[1]) == []
+    assert kinds(look(INDICATOR, [], blind, blind={"okx"})[1]) == ["cleared"]
 
 
 def test_a_rule_that_is_gone_from_the_file_is_dropped() -> None:
-    active, _ = look(LIGHT, [light(5)])
+    active, _ = look(INDICATOR, [indicator(5)])
     assert advance(active, [], [], NOW) == ({}, [])
 
 
 def test_repetition_comes_when_it_is_asked_for() -> None:
     rule = LightRule(name="nag", at_least=4, repeat_min=10)
-    active, told = look(rule, [light(5)])
+    active, told = look(rule, [indicator(5)])
     for minutes, expected in [(9, []), (10, ["repeated"]), (19, []), (20, ["repeated"])]:
         at = NOW + minutes * MINUTE
-        active, told = look(rule, [light(5, at_ms=at)], active, at)
+        active, told = look(rule, [indicator(5, at_ms=at)], active, at)
         assert kinds(told) == expected, minutes
 
 
 def test_quiet_hours_hold_back_until_they_end() -> None:
-    active, told = look(LIGHT, [light(5)], quiet=True)
+    active, told = look(INDICATOR, [indicator(5)], quiet=True)
     assert (len(active), told) == (1, [])
-    assert kinds(look(LIGHT, [light(5)], active, quiet=False)[1]) == ["raised"]
-    over, told = look(LIGHT, [light(1)], active, quiet=True)
+    assert kinds(look(INDICATOR, [indicator(5)], active, quiet=False)[1]) == ["raised"]
+    over, told = look(INDICATOR, [indicator(1)], active, quiet=True)
     assert (over, told) == ({}, [])  # it came and went at night: nobody was told, nobody need be
     urgent = LightRule(name="front", at_least=4, urgent=True)
-    assert kinds(look(urgent, [light(5)], quiet=True)[1]) == ["raised"]
+    assert kinds(look(urgent, [indicator(5)], quiet=True)[1]) == ["raised"]
 
 
 def test_what_was_told_before_the_night_and_ends_in_it_is_cleared_in_the_morning() -> None:
-    active, _ = look(LIGHT, [light(5)])
-    night, told = look(LIGHT, [light(1)], active, quiet=True)
+    active, _ = look(INDICATOR, [indicator(5)])
+    night, told = look(INDICATOR, [indicator(1)], active, quiet=True)
     assert (len(night), told) == (1, [])
-    assert kinds(look(LIGHT, [light(1)], night, quiet=False)[1]) == ["cleared"]
+    assert kinds(look(INDICATOR, [indicator(1)], night, quiet=False)[1]) == ["cleared"]
 
 
 @pytest.mark.parametrize(
@@ -216,7 +221,7 @@ def test_blindness_is_told_after_a_while_and_when_it_ends() -> None:
 
 def test_an_alert_says_which_channels_it_goes_to() -> None:
     rule = LightRule(name="front", at_least=4, send=("ops",))
-    active, (alert,) = look(rule, [light(5)])
+    active, (alert,) = look(rule, [indicator(5)])
     assert alert.send == ("ops",)
     assert next(iter(active.values())) == Active(
         rule="front", about=alert.about, text=alert.text, since_ms=NOW, told_ms=NOW
@@ -225,7 +230,7 @@ def test_an_alert_says_which_channels_it_goes_to() -> None:
 
 def test_a_number_that_grows_old_is_told_and_public_ones_together() -> None:
     rule = StaleRule(name="old", after_min=1)
-    own = [position(), light(2), wallet("5"), fill("1")]
+    own = [position(), indicator(2), wallet("5"), fill("1")]
     public = [drawdown("-0.1", name=name) for name in ("AUSDT", "BUSDT", "CUSDT")]
     late = NOW + 60_000 + 65_000  # two refreshes of 30 s, 5 s and a minute; alerts are far beyond
     _, told = look(rule, [*own, *public], at_ms=late)
@@ -234,7 +239,7 @@ def test_a_number_that_grows_old_is_told_and_public_ones_together() -> None:
     ]
     active, told = look(rule, [*own, *public], at_ms=late + 1)
     assert {alert.about for alert in told} == {
-        "binance position BTCUSDT long", "bybit light BTCUSDT long", "binance wallet USDT",
+        "binance position BTCUSDT long", "bybit indicator BTCUSDT long", "binance wallet USDT",
         "bybit drawdown",
     }  # fmt: skip
     fresh = [position(of_ms=late, came_ms=late), *own[1:]]

@@ -3,22 +3,22 @@
 import pytest
 
 from delever.watch.budget import Budget, Schedule
-from delever.watch.scale import BINANCE, LIGHTS, Scale, risk
+from delever.watch.scale import BINANCE, INDICATORS, Scale, risk
 
 SCALES = [
     (BINANCE, 0, 1),
     (BINANCE, "4", 5),
     (BINANCE, 5, None),
-    (LIGHTS, 0, 0),
-    (LIGHTS, "5", 5),
-    (LIGHTS, "6", None),
-    (LIGHTS, "", None),
+    (INDICATORS, 0, 0),
+    (INDICATORS, "5", 5),
+    (INDICATORS, "6", None),
+    (INDICATORS, "", None),
 ]
 
 
-@pytest.mark.parametrize(("scale", "raw", "light"), SCALES)
-def test_light_of_a_venues_value(scale: Scale, raw: object, light: int | None) -> None:
-    assert scale.light(raw) == light
+@pytest.mark.parametrize(("scale", "raw", "indicator"), SCALES)
+def test_indicator_of_a_venues_value(scale: Scale, raw: object, indicator: int | None) -> None:
+    assert scale.indicator(raw) == indicator
 
 
 WORDS = [

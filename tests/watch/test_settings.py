@@ -19,11 +19,17 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"venues": [VENUE | {"venue": "okx"}]}, "an OKX key needs exactly one of passphrase_env"),
     ({"venues": [VENUE | {"key_file": "k"}]}, "say one of key_env and key_file"),
     ({"venues": [VENUE | {"base_url": "h:80"}]}, "base_url = 'h:80': must begin with http://"),
-    ({"venues": [VENUE | {"cadence": {"light_ms": 5}}]}, "cadence.light_ms: must be at least 100"),
-    ({"rules": [{"when": "moon", "name": "x"}]}, r"Invalid value 'moon' - at `\$.rules\[0\].when`"),
-    ({"rules": [{"when": "light", "name": "x", "at_least": 6}]}, r"\(x\).at_least = 6: must be 1"),
     (
-        {"rules": [{"when": "light", "name": "x", "at_least": 3, "clear_below": 4}]},
+        {"venues": [VENUE | {"cadence": {"indicator_ms": 5}}]},
+        "cadence.indicator_ms: must be at least 100",
+    ),
+    ({"rules": [{"when": "moon", "name": "x"}]}, r"Invalid value 'moon' - at `\$.rules\[0\].when`"),
+    (
+        {"rules": [{"when": "indicator", "name": "x", "at_least": 6}]},
+        r"\(x\).at_least = 6: must be 1",
+    ),
+    (
+        {"rules": [{"when": "indicator", "name": "x", "at_least": 3, "clear_below": 4}]},
         "clear_below = 4: must be 1 to 3",
     ),
     ({"rules": [{"when": "distance", "name": "x", "under": 0}]}, "under = 0: must be above 0"),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 from msgspec import structs
-from numbers_read import NOW, drawdown, fill, light, risk, warned
+from numbers_read import NOW, drawdown, fill, indicator, risk, warned
 
 from delever.watch.reading import Reading
 from delever.watch.state import Situation, judge
@@ -54,7 +54,7 @@ def test_adl_lasts_until_the_venues_own_stop() -> None:
 def test_what_cannot_be_read_is_stale_and_is_not_forgotten() -> None:
     on = judged([drawdown("-0.4")])
     at = NOW + 7_001
-    blind = judged([drawdown("-0.4"), light(1, at_ms=at)], on, at)
+    blind = judged([drawdown("-0.4"), indicator(1, at_ms=at)], on, at)
     assert (blind.state, blind.on, blind.why) == ("stale", True, "no new drawdown")
     back = judged([drawdown("-0.27", at_ms=at)], blind, at)
     assert back.state == "adl"  # between the limits: it has never been seen to stop
@@ -64,15 +64,15 @@ def test_what_cannot_be_read_is_stale_and_is_not_forgotten() -> None:
 @pytest.mark.parametrize(
     ("read", "state", "why"),
     [
-        ([light(3)], "calm", ""),
-        ([light(4)], "watch", "light 4 of the long"),
-        ([risk(2), light(1)], "calm", ""),
-        ([risk(3), light(5)], "watch", "risk HIGH; light 5 of the long"),
+        ([indicator(3)], "calm", ""),
+        ([indicator(4)], "watch", "indicator 4 of the long"),
+        ([risk(2), indicator(1)], "calm", ""),
+        ([risk(3), indicator(5)], "watch", "risk HIGH; indicator 5 of the long"),
         ([warned("normal")], "calm", ""),
         ([warned("warning")], "watch", "the venue warns"),
         ([warned("adl")], "adl", "the venue takeover"),
         ([fill("1")], "adl", "ADL closed 0.5 of the account's long"),
-        ([fill("1", at_ms=NOW - 60_000), light(2)], "calm", ""),
+        ([fill("1", at_ms=NOW - 60_000), indicator(2)], "calm", ""),
     ],
 )
 def test_state_of_what_venues_say(read: Sequence[Reading], state: str, why: str) -> None:
@@ -81,8 +81,8 @@ def test_state_of_what_venues_say(read: Sequence[Reading], state: str, why: str)
 
 
 def test_a_fill_shows_that_adl_is_on_where_the_venue_says_nothing() -> None:
-    on = judged([fill("1"), light(2)])
-    over = judged([fill("1"), light(2, at_ms=NOW + 61_000)], on, NOW + 61_000)
+    on = judged([fill("1"), indicator(2)])
+    over = judged([fill("1"), indicator(2, at_ms=NOW + 61_000)], on, NOW + 61_000)
     assert (on.state, over.state) == ("adl", "stopped")
 
 

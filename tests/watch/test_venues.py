@@ -12,7 +12,16 @@ from stub import Stub, stubbed
 
 from delever.watch.asking import Asking
 from delever.watch.faults import FaultKind
-from delever.watch.reading import Drawdown, Fill, Light, Pool, Position, Reading, Risk, Wallet
+from delever.watch.reading import (
+    Drawdown,
+    Fill,
+    IndicatorReading,
+    Pool,
+    Position,
+    Reading,
+    Risk,
+    Wallet,
+)
 from delever.watch.settings import parse
 from delever.watch.venues import MAKERS
 from delever.watch.venues.adapter import Adapter, Source
@@ -80,8 +89,8 @@ def test_binance_is_read_whole(stub: Stub) -> None:
     ]
     (pool,) = of(Pool, readings)
     assert (pool.name, pool.balance) == ("BNBUSDT +1", Decimal("793930579.315848"))
-    lights = {(r.name, r.side): (r.light, r.raw) for r in of(Light, readings)}
-    assert lights == {  # one-way, isolated in hedge mode, cross in hedge mode
+    indicators = {(r.name, r.side): (r.indicator, r.raw) for r in of(IndicatorReading, readings)}
+    assert indicators == {  # one-way, isolated in hedge mode, cross in hedge mode
         ("ADAUSDT", "long"): (5, "4"),
         ("BTCUSDT", "short"): (3, "2"),
         ("ETHUSDT", "long"): (4, "3"),
@@ -101,8 +110,13 @@ def test_coin_margined_futures_are_read_whole(stub: Stub) -> None:
     samples.binance_coin(stub)
     readings, faults, _ = ask(made("binance-coin", stub.url))
     assert faults == {}
-    (light,), (held,) = of(Light, readings), of(Position, readings)
-    assert (light.name, light.side, light.light, light.raw) == ("BTCUSD_PERP", "short", 3, "2")
+    (indicator,), (held,) = of(IndicatorReading, readings), of(Position, readings)
+    assert (indicator.name, indicator.side, indicator.indicator, indicator.raw) == (
+        "BTCUSD_PERP",
+        "short",
+        3,
+        "2",
+    )
     assert (held.quantity, held.multiplier, held.inverse, held.settle) == (12, 100, True, "BTC")
     assert (held.leverage, held.isolated, held.hedged) == (20, False, False)
     assert of(Wallet, readings)[0].balance == Decimal("0.25")
@@ -119,8 +133,8 @@ def test_bybit_is_read_whole(stub: Stub) -> None:
     shared, isolated = of(Pool, readings)
     assert (shared.name, shared.cadence_ms) == ("MERLUSDT +1", 24 * 3_600_000)
     assert (isolated.name, isolated.cadence_ms) == ("GRIFFAINUSDT", 60_000)
-    light, held = of(Light, readings)[0], of(Position, readings)[0]
-    assert (light.light, light.raw, light.side) == (2, "2", "long")
+    indicator, held = of(IndicatorReading, readings)[0], of(Position, readings)[0]
+    assert (indicator.indicator, indicator.raw, indicator.side) == (2, "2", "long")
     assert (held.quantity, held.isolated, held.margin) == (100, True, Decimal("3.7"))
     assert of(Wallet, readings)[0].balance == Decimal("1000.5")
     assert {(r.fill, r.side, r.quantity) for r in of(Fill, readings)} == {("e-1", "long", 40)}
@@ -136,7 +150,7 @@ def test_an_account_of_bybit_may_be_isolated_as_a_whole(
     stub.say("/v5/account/info", samples.enveloped(account))
     row = samples.BYBIT_POSITION | {"tradeMode": 0, "positionBalance": balance}
     stub.say("/v5/position/list", samples.enveloped({"list": [row], "nextPageCursor": ""}))
-    readings, faults, _ = ask(made("bybit", stub.url), "positions and lights")
+    readings, faults, _ = ask(made("bybit", stub.url), "positions and indicators")
     held = of(Position, readings)[0]
     assert (faults, held.isolated, held.margin) == ({}, True, Decimal(margin))
 
@@ -145,8 +159,8 @@ def test_okx_is_read_whole(stub: Stub) -> None:
     samples.okx(stub)
     readings, faults, _ = ask(made("okx", stub.url))
     assert faults == {}
-    (light,), (held,) = of(Light, readings), of(Position, readings)
-    assert (light.name, light.light, light.raw) == ("BTC-USDT-SWAP", 3, "3")
+    (indicator,), (held,) = of(IndicatorReading, readings), of(Position, readings)
+    assert (indicator.name, indicator.indicator, indicator.raw) == ("BTC-USDT-SWAP", 3, "3")
     assert (held.multiplier, held.isolated, held.leverage) == (Decimal("0.01"), False, 2)
     (pool,) = of(Pool, readings)
     assert (pool.name, pool.asset, pool.balance) == ("BTC-USDT", "USDT", Decimal("9999.12"))
@@ -259,9 +273,9 @@ def _no_mark(stub: Stub) -> None:
 def test_a_position_without_a_number_leaves_the_others(stub: Stub, spoil: Spoil, why: str) -> None:
     samples.binance(stub)
     spoil(stub)
-    readings, faults, _ = ask(made("binance", stub.url), "positions and lights")
-    assert why in faults["positions and lights"].text
-    assert {light.name for light in of(Light, readings)} == {"BTCUSDT", "ETHUSDT"}
+    readings, faults, _ = ask(made("binance", stub.url), "positions and indicators")
+    assert why in faults["positions and indicators"].text
+    assert {indicator.name for indicator in of(IndicatorReading, readings)} == {"BTCUSDT", "ETHUSDT"}
 
 
 def test_bybit_refuses_in_http_200_and_says_when_to_come_back(stub: Stub) -> None:
@@ -289,8 +303,8 @@ def test_bybit_shuts_an_address_out_for_ten_minutes(stub: Stub) -> None:
 def test_okx_refuses_a_key(stub: Stub) -> None:
     samples.okx(stub)
     stub.say("/api/v5/account/positions", {"code": "50111", "msg": "Invalid", "data": []}, 401)
-    _, faults, _ = ask(made("okx", stub.url), "positions and lights")
-    assert faults["positions and lights"].kind is FaultKind.KEY_IS_REFUSED
+    _, faults, _ = ask(made("okx", stub.url), "positions and indicators")
+    assert faults["positions and indicators"].kind is FaultKind.KEY_IS_REFUSED
 
 
 def test_no_fault_shows_a_signature_or_a_key() -> None:

@@ -29,9 +29,9 @@ key_env = "WATCH_KEY"
 secret_env = "WATCH_SECRET"
 base_url = "{url}"
 [venues.cadence]
-light_ms = 2000
+indicator_ms = 2000
 [[rules]]
-when = "light"
+when = "indicator"
 name = "front of the line"
 at_least = 4
 [[channels]]
@@ -101,10 +101,10 @@ def test_it_shows_what_the_watch_knows(browser: Watched, site: Site, form: str) 
     expect(held).to_contain_text("5 of 5")
     expect(held).to_contain_text("4 (0-4, 4 next)")
     expect(held).to_contain_text("of 2 s")
-    expect(held.locator(".lights")).to_have_attribute("data-light", "5")
+    expect(held.locator(".indicators")).to_have_attribute("data-indicator", "5")
     expect(row(page, "What can I do", "close 15, half of it")).to_have_count(1)
     expect(row(page, "Contracts", "ETHUSDT", "extremely high (EXTREMELY_HIGH)")).to_have_count(1)
-    expect(page.locator("[role=status]")).to_contain_text("ADAUSDT: light 5 of the long")
+    expect(page.locator("[role=status]")).to_contain_text("ADAUSDT: indicator 5 of the long")
     expect(row(page, "Deliveries", "desk", "sent").first).to_be_visible()
     expect(row(page, "ADL fills", "BTCUSDT", "short")).to_have_count(1)
     expect(row(page, "Sources", "symbol risk", "30 min", "answers")).to_have_count(1)
@@ -135,7 +135,7 @@ def test_a_fault_is_seen_and_is_over(browser: Watched, site: Site) -> None:
     expect(row(page, "Positions", "ADAUSDT")).to_have_count(1)
     site.stub.say("/fapi/v1/adlQuantile", {"code": -1003, "msg": "Too many"}, 429, retry_after="1")
     expect(page.locator("[role=status]")).to_contain_text("binance: rate limited")
-    expect(row(page, "Sources", "positions and lights", "rate_limited")).to_have_count(1)
+    expect(row(page, "Sources", "positions and indicators", "rate_limited")).to_have_count(1)
     expect(row(page, "Positions", "ADAUSDT")).to_have_count(1)  # the last that is known stays
     samples.binance(site.stub)
     expect(page.locator("[role=status]")).not_to_contain_text("rate limited")

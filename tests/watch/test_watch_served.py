@@ -1,4 +1,4 @@
-"""The whole watch against a served engine: calm, a light, ADL, a fill, the end; killed in between.
+"""The whole watch against a served engine: calm, a indicator, ADL, a fill, the end; killed in between.
 
 The engine is `delever serve` in a process of its own, reached through unmodified ccxt, ccxt.pro and
 pybit; the market is the worked example of Bybit's rules (examples/venues/bybit.ndjson).
@@ -36,7 +36,7 @@ port = {port}
 path = "{folder}/journal.db"
 [publication]
 board_every_ms = 200
-lights_every_ms = 500
+indicators_every_ms = 500
 ratings_every_ms = 1000
 adl_alert_every_ms = 500
 [[keys]]
@@ -97,7 +97,7 @@ class Engine:
 
 
 def settings(url: str, hook: str) -> Settings:
-    cadence = {"light_ms": 3_000, "alert_ms": 1_000, "risk_ms": 5_000, "fill_ms": 3_000}
+    cadence = {"indicator_ms": 3_000, "alert_ms": 1_000, "risk_ms": 5_000, "fill_ms": 3_000}
     keys = {"key_env": "WATCH_KEY", "secret_env": "WATCH_SECRET", "base_url": url}
     venues = [
         {"venue": "binance", "cadence": cadence, **keys},
@@ -106,7 +106,7 @@ def settings(url: str, hook: str) -> Settings:
     ]
     rules = [
         {"when": "fill", "name": "hit", "urgent": True},
-        {"when": "light", "name": "front", "at_least": 4, "venues": ["bybit"]},
+        {"when": "indicator", "name": "front", "at_least": 4, "venues": ["bybit"]},
         {"when": "state", "name": "adl", "states": ["adl", "stopped"], "venues": ["bybit"]},
     ]
     channels = [{"name": "hook", "webhook": f"{hook}/hook"}]
@@ -164,12 +164,13 @@ async def story(engine: Engine, stub: Stub, folder: Path) -> None:
         await until(watch, lambda v: state(v) == "calm", "calm")
         engine.tell("set_balances", "set_positions")
         view = await until(
-            watch, lambda v: len(v.positions) == 3 and state(v) == "watch", "a light"
+            watch, lambda v: len(v.positions) == 3 and state(v) == "watch", "a indicator"
         )
-        lights = {
-            p.position.venue: p.light and (p.light.light, p.light.raw) for p in view.positions
+        indicators = {
+            p.position.venue: p.indicator and (p.indicator.indicator, p.indicator.raw)
+            for p in view.positions
         }
-        assert lights == {"binance": (5, "4"), "bybit": (5, "5"), "okx": (5, "5")}
+        assert indicators == {"binance": (5, "4"), "bybit": (5, "5"), "okx": (5, "5")}
         scores = {p.position.venue: p.advice and p.advice.score for p in view.positions}
         assert all(score is not None for score in scores.values()), scores
         engine.tell("set_marks", place=slice(1, 2))
@@ -227,6 +228,6 @@ def test_from_calm_to_fill_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     states = [line.raw for line in history(tmp_path / "watch.db") if line.what == "state"]
     assert {"calm", "watch", "adl", "stale", "stopped"} <= set(states)
     kept = {line.what for line in history(tmp_path / "watch.db")}
-    assert {"light", "risk", "pnl_ratio", "pool", "fill", "state"} <= kept
+    assert {"indicator", "risk", "pnl_ratio", "pool", "fill", "state"} <= kept
     secret = b"s3cret-of-the-test"
     assert not [file for file in tmp_path.glob("watch.db*") if secret in file.read_bytes()]

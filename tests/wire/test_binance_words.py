@@ -158,7 +158,7 @@ def ada() -> tuple[wire.Market, Held]:
 def test_position_of_version_3() -> None:
     traded, held = ada()
     made = words.position_v3(
-        traded, held, hedge_mode=False, light=3, liquidation=None, time_ms=1720736417660
+        traded, held, hedge_mode=False, indicator=3, liquidation=None, time_ms=1720736417660
     )
     # Fees are not known here, and maintenance margin is rounded up.
     same(made, ADA, {"breakEvenPrice": "0.385", "maintMargin": "0.08004281"})

@@ -14,7 +14,7 @@ class WalletShown(Answer, frozen=True, kw_only=True):
 
 
 class PositionShown(Answer, frozen=True, kw_only=True):
-    """One position and its place in line; rank and light are null where `reason` keeps it out."""
+    """One position and its place in line; rank and indicator are null where `reason` keeps it out."""
 
     contract: str
     side: Side
@@ -30,7 +30,7 @@ class PositionShown(Answer, frozen=True, kw_only=True):
     under_liquidation: bool
     rank: int | None
     of: int
-    light: int | None
+    indicator: int | None
     ahead: str | None
     reason: str | None
 
@@ -48,12 +48,12 @@ class AccountShown(Answer, frozen=True, kw_only=True):
 
 
 class StandingShown(Answer, frozen=True, kw_only=True):
-    """Where a position stands; rank, light and ahead are null where `reason` keeps it out."""
+    """Where a position stands; rank, indicator and ahead are null where `reason` keeps it out."""
 
     quantity: str
     rank: int | None
     of: int
-    light: int | None
+    indicator: int | None
     ahead: str | None
     score: float
     parts: dict[str, float]

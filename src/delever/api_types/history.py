@@ -135,7 +135,7 @@ class FillShown(Answer, frozen=True, kw_only=True):
     liquidated_account: str
     rank: int
     score: float
-    light: int
+    indicator: int
     ahead: str
     cancelled_sequence: int | None
 
@@ -154,7 +154,7 @@ class RoundShown(Answer, frozen=True, kw_only=True):
     filled: str
     left: str
     rounding_residual: str
-    candidates: int
+    counterparties: int
     fills: tuple[FillShown, ...]
 
 

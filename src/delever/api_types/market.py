@@ -176,14 +176,14 @@ class RatingShown(Answer, frozen=True, kw_only=True):
 
 
 class QueueRow(Answer, frozen=True, kw_only=True):
-    """One position; rank, light, ahead and cumulative are null where `reason` keeps it out."""
+    """One position; rank, indicator, ahead and cumulative are null where `reason` keeps it out."""
 
     rank: int | None
     account: str
     position: int
     quantity: str
     score: float
-    light: int | None
+    indicator: int | None
     ahead: str | None
     cumulative: str | None
     leverage: str
@@ -290,7 +290,7 @@ class RulesShown(Answer, frozen=True, kw_only=True):
     formula: str
     profitable_only: bool
     joint: bool
-    indicator: str
+    indicator_scale: str
     policy: str
     last_resort: str | None
     fee_ppm: int

@@ -84,7 +84,7 @@ _config.command(
 )
 app.command(_config)
 app.command(
-    "delever.cli.watch:app", name="watch", help="Watch lights, pools and ADL on real accounts."
+    "delever.cli.watch:app", name="watch", help="Watch indicators, pools and ADL on real accounts."
 )
 
 

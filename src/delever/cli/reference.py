@@ -50,7 +50,7 @@ def _outline(told: "RuleSet") -> dict[str, str]:
         "triggers": ", ".join(case.trigger.name for case in told.cases),
         "price": ", ".join(dict.fromkeys(case.price.name for case in told.cases)),
         "score": told.ranking.formula,
-        "lights": told.indicator.says,
+        "indicators": told.indicator_scale.says,
         "policy": told.policy.name,
         "orders_cancelled": str(told.cancels),
     }

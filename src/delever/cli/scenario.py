@@ -150,7 +150,7 @@ def _count(number: int, what: str) -> str:
 def _short_fill(fill: dict[str, Any]) -> dict[str, Any]:
     """Return what of a fill fits on a line."""
     names = ("fill", "time_ms", "contract", "side", "account", "quantity", "price", "realized")
-    return {name: fill[name] for name in (*names, "rank", "light", "liquidated_account")}
+    return {name: fill[name] for name in (*names, "rank", "indicator", "liquidated_account")}
 
 
 def demo(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 DAY_MS = 24 * 3_600_000
 
-app = App(name="watch", help="Watch lights, pools and ADL on Binance, Bybit and OKX.")
+app = App(name="watch", help="Watch indicators, pools and ADL on Binance, Bybit and OKX.")
 
 ConfigPath = Annotated[
     Path | None, Parameter(name=("--config", "-c"), help="The TOML file: docs/watch.md.")
@@ -64,7 +64,7 @@ def watch(
     ),
     port: Annotated[int, Parameter(help="Port of --page; 0 takes any.")] = 8082,
 ) -> int:
-    """Show lights, states, distances, pools and ADL fills, with ages, until interrupted."""
+    """Show indicators, states, distances, pools and ADL fills, with ages, until interrupted."""
     from delever.watch.store import Store  # noqa: PLC0415 - heavy
 
     if page and (once or json):
@@ -238,7 +238,8 @@ def history_command(
     contract: Annotated[str | None, Parameter(help="Only this contract or pool.")] = None,
     days: Annotated[float, Parameter(help="Only the last days.")] = 30,
     plot: Annotated[
-        Path | None, Parameter(help="PNG or SVG file: lights, profit ratio and states over time.")
+        Path | None,
+        Parameter(help="PNG or SVG file: indicators, profit ratio and states over time."),
     ] = None,
     out: Output = TO_STDOUT,
 ) -> None:

@@ -7,7 +7,7 @@
 5. triggers      ADL starts, stops, or comes near
 6. rounds        inventory meets the queue, contract by contract
 7. last resort   what no queue has covered is shared out, where the venue does that
-8. publication   ratings and lights, where the command asks for them
+8. publication   ratings and indicators, where the command asks for them
 9. invariants    or the step raises and must not be acknowledged
 
 Steps 4 to 7 run twice, so that a round that ends a trigger's condition also stops it; once is
@@ -91,7 +91,7 @@ def _watch_pools(run: "_Run", forced: str) -> None:
         run.emit(observe(book))
         run.emit(_read_triggers(book))
         run.emit(_run_rounds(book, each_forced))
-        run.emit(_resolve_shortfalls(book))
+        run.emit(_resolve_deficits(book))
         if len(run.events) == before:
             break
     run.emit(observe(book))
@@ -204,7 +204,7 @@ def _run_rounds(book: Book, forced: str) -> Iterator[Event | Fills]:
                     break
 
 
-def _resolve_shortfalls(book: Book) -> Iterator[Event]:
+def _resolve_deficits(book: Book) -> Iterator[Event]:
     """Yield what venues with a last resort do: those without a queue, or whose queue is used up."""
     engaged = book.engaged()
     short = {name for name, p in book.pools.items() if p.balance < 0 or p.withdrawal_cut_ppm}

@@ -6,7 +6,7 @@
     past        a contract and its pool over time, over a range
     shown       numbers, times and states as text
     charts      what is drawn, as options of ECharts
-    tables      rows with sorting, lights, links and exact numbers
+    tables      rows with sorting, indicators, links and exact numbers
     frame       what every page has: navigation, search, keys, theme, the age of its data
     ladder      the queue of one side, page by page
     actions     what an operator may do, with a typed confirmation and a reason
@@ -17,6 +17,6 @@
     watching    its page, pages/watch, served beside its loop
     mount       the same, loaded when somebody first looks
 
-Nothing here decides anything: rank, light, explanation and what-if come from the server's engine,
+Nothing here decides anything: rank, indicator, explanation and what-if come from the server's engine,
 or from the watch.
 """

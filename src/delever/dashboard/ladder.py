@@ -15,7 +15,7 @@ PAGE = 20
 _LADDER = (
     Column("rank", "#", "number"),
     Column("account", "Account", "link"),
-    Column("light", "Light", "light"),
+    Column("indicator", "Indicator", "indicator"),
     Column("quantity", "Quantity", "number"),
     Column("leverage", "Value ÷ equity", "number"),
     Column("score", "Score", "number"),
@@ -73,7 +73,7 @@ class Ladder:
             "account_href": self._view.account(
                 row.account, contract=self._contract, side=self._side, position=row.position or ""
             ),
-            "light": row.light,
+            "indicator": row.indicator,
             "quantity": row.quantity,
             "leverage": _leverage(row),
             "score": f"{row.score:.6g}" if row.reason is None else None,

@@ -46,11 +46,11 @@ def words(name: str | None) -> str:
     return NOTHING if name is None else name.replace("_", " ")
 
 
-def lights(light: int | None) -> str:
-    """Return a light as dots and text: '●●●●○ 4 of 5'."""
-    if light is None:
+def indicators(indicator: int | None) -> str:
+    """Return a indicator as dots and text: '●●●●○ 4 of 5'."""
+    if indicator is None:
         return "not in line"
-    return f"{'●' * light}{'○' * (5 - light)} {light} of 5"
+    return f"{'●' * indicator}{'○' * (5 - indicator)} {indicator} of 5"
 
 
 def grouped(number: str | None) -> str:

@@ -1,6 +1,6 @@
-"""Rows with sorting, lights, links and exact numbers, on Quasar's table.
+"""Rows with sorting, indicators, links and exact numbers, on Quasar's table.
 
-A cell of kind `number` shows its thousands apart and is copied as it is; one of kind `light` is
+A cell of kind `number` shows its thousands apart and is copied as it is; one of kind `indicator` is
 dots and text; `link` leads to the address in the row's field `<name>_href`, where there is one;
 `state` is a coloured word, of the kind in `<name>_kind`; `bar` is a share in percent; `wrapped` and
 `hash` take more than one line.
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from nicegui import ui
 
-Kind = Literal["text", "number", "light", "link", "state", "bar", "wrapped", "hash"]
+Kind = Literal["text", "number", "indicator", "link", "state", "bar", "wrapped", "hash"]
 
 _NUMERIC = "(a, b) => (a === null ? -Infinity : Number(a)) - (b === null ? -Infinity : Number(b))"
 
@@ -25,10 +25,10 @@ _SLOTS: dict[str, str] = {
         "<template v-if=\"String(props.value).includes('.')\">"
         ".{{String(props.value).split('.')[1]}}</template></span></q-td>"
     ),
-    "light": (
+    "indicator": (
         '<q-td :props="props"><span v-if="props.value === null" class="quiet">not in line</span>'
-        '<span v-else class="lights" :data-light="props.value" '
-        ":aria-label=\"`light ${props.value} of 5`\">{{'●'.repeat(props.value)}}"
+        '<span v-else class="indicators" :data-indicator="props.value" '
+        ":aria-label=\"`indicator ${props.value} of 5`\">{{'●'.repeat(props.value)}}"
         "<i>{{'○'.repeat(5 - props.value)}}</i> <b>{{props.value}} of 5</b></span></q-td>"
     ),
     "link": (
@@ -62,7 +62,7 @@ class Column:
         right = self.kind == "number"
         told = {"name": self.name, "label": self.label, "field": self.name, "sortable": True}
         told["align"] = "right" if right else "left"
-        if self.kind in {"number", "light"}:
+        if self.kind in {"number", "indicator"}:
             told[":sort"] = _NUMERIC
         return told
 

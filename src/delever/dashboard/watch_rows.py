@@ -27,7 +27,7 @@ _Line = tuple[str, list[Point], str, str]
 POSITIONS = (
     Column("venue", "Venue"),
     Column("contract", "Contract"),
-    Column("light", "Light", "light"),
+    Column("indicator", "Indicator", "indicator"),
     Column("raw", "Venue's value"),
     Column("side", "Side"),
     Column("quantity", "Quantity", "number"),
@@ -91,7 +91,7 @@ SOURCES = (
     Column("text", "", "wrapped"),
 )
 
-CHARTS = {"light": ("Light (5 is next)", (0, 5)), "ratio": ("Profit ratio", None)}
+CHARTS = {"indicator": ("Indicator (5 is next)", (0, 5)), "ratio": ("Profit ratio", None)}
 CHARTS |= {"risk": ("ADL risk (4 is extremely high)", (1, 4))}
 _ANSWERS = ("answers", "not asked yet")
 _COLOURS = (BLUE, GREEN, AMBER, GREY)
@@ -100,7 +100,7 @@ _RATIOS |= {"stop_ratio": ("stop", AMBER, "dashed")}
 
 
 def positions(view: View) -> Iterator[Row]:
-    """Yield a row a position: its light, and how its contract stands."""
+    """Yield a row a position: its indicator, and how its contract stands."""
     standing = {(c.situation.venue, c.situation.contract): c for c in view.contracts}
     for held in view.positions:
         contract = standing.get((held.position.venue, held.position.name))
@@ -108,18 +108,18 @@ def positions(view: View) -> Iterator[Row]:
 
 
 def _position(held: PositionView) -> Row:
-    position, light = held.position, held.light
+    position, indicator = held.position, held.indicator
     old = age(None)
-    if light is not None and held.light_age_ms is not None:
-        old = against("", held.light_age_ms, light.cadence_ms)
+    if indicator is not None and held.indicator_age_ms is not None:
+        old = against("", held.indicator_age_ms, indicator.cadence_ms)
     return {
         "id": "/".join(position.key),
         "venue": position.venue,
         "contract": position.name,
         "side": position.side,
         "quantity": plain(position.quantity),
-        "light": None if light is None else light.light,
-        "raw": "not read" if light is None else f"{light.raw} ({light.scale})",
+        "indicator": None if indicator is None else indicator.indicator,
+        "raw": "not read" if indicator is None else f"{indicator.raw} ({indicator.scale})",
         **_aged(old, stale=held.stale),
     }
 
@@ -303,7 +303,7 @@ def _budget(venue: VenueView) -> str:
 def drawn(kept: Sequence[Kept], since_ms: int, now_ms: int) -> tuple[int, dict[str, Any]]:
     """Return how many charts there are of a contract's past, and the charts."""
     by_chart = {chart: list(_lines(kept, chart, now_ms)) for chart in CHARTS}
-    shown = [chart for chart, lines in by_chart.items() if lines] or ["light"]
+    shown = [chart for chart, lines in by_chart.items() if lines] or ["indicator"]
     series = [
         steps(name, points, colour, grid=grid, line=line)
         for grid, chart in enumerate(shown)

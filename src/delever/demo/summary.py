@@ -65,7 +65,7 @@ class Affected:
             f"{self.account} gave up {self.value_cash / UNIT:,.0f} in {self.fills} "
             f"fill{'s' if self.fills > 1 else ''}, the largest {abs(fill.value_cash) / UNIT:,.0f} "
             f"of its {fill.contract} {fill.side} against {fill.liquidated_account}, because it "
-            f"stood in front: {place} just before, {standing.light} of 5 lights, with "
+            f"stood in front: {place} just before, {standing.indicator} of 5 indicators, with "
             f"{parts}; it was closed as number {fill.rank:,} at the {in_words(fill.price_rule)}, "
             f"and kept {fill.realized_pnl_cash / UNIT:,.0f} of profit."
         )
@@ -295,7 +295,7 @@ def _row(each: Affected) -> dict[str, object]:
         "contract": each.largest.contract,
         "rank": each.largest.rank,
         "score": each.largest.score,
-        "lights_before": standing.light,
+        "indicators_before": standing.indicator,
         **standing.parts,
         "record": each.sequence,
     }

@@ -150,7 +150,7 @@ class KeptBook(Kept):
     losses: dict[str, list[OutstandingLoss]]
     last_fill: int
     last_takeover: int
-    lights: IndicatorsPublished | None
+    indicators: IndicatorsPublished | None
     unobserved: list[str]
 
 

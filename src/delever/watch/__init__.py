@@ -2,7 +2,7 @@
 
 Read it in this order:
 
- 1. scale      every venue's lights and risk words on one scale
+ 1. scale      every venue's indicators and risk words on one scale
  2. reading    what a venue has said, and how old it is against the venue's own cadence
  3. faults     what can go wrong between a venue and here, as states
  4. budget     when each source may be asked again, and what asking has cost

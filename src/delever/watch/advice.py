@@ -2,7 +2,7 @@
 
 A book of one account is built from what the venue tells of it, and the engine that ranks whole
 markets scores it. What a single account's numbers cannot say is said: nobody outside a venue sees
-the other accounts, so a lower score may or may not be a lower light.
+the other accounts, so a lower score may or may not be a lower indicator.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Lights, profit ratio and risk over time, as a picture."""
+"""Indicators, profit ratio and risk over time, as a picture."""
 
 import io
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANELS = {
-    "light": "light (5 next)",
+    "indicator": "indicator (5 next)",
     "pnl_ratio": "profit ratio",
     "risk": "ADL risk",
     "state": "state",
@@ -79,9 +79,9 @@ def _height(line: Kept) -> float:
 
 
 def _limits(axis, what: str, kept: Sequence[Kept]) -> None:  # type: ignore[no-untyped-def]
-    """Draw the scale of a panel: every light and word, or where ADL starts and stops."""
+    """Draw the scale of a panel: every indicator and word, or where ADL starts and stops."""
     match what:
-        case "light":
+        case "indicator":
             axis.set_ylim(-0.2, 5.2)
         case "risk":
             axis.set_yticks(range(1, len(RISKS) + 1), RISKS)

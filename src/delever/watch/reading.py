@@ -30,7 +30,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, tag_field="what"):
 
     @property
     def kind(self) -> str:
-        """What kind of number it is, in one word: light, drawdown, warning, ..."""
+        """What kind of number it is, in one word: indicator, drawdown, warning, ..."""
         return str(self.__struct_config__.tag)
 
     @property
@@ -51,17 +51,17 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, tag_field="what"):
         return self.late_ms(now_ms) > 0
 
 
-class Light(Reading, tag="light", frozen=True, kw_only=True):
+class IndicatorReading(Reading, tag="indicator", frozen=True, kw_only=True):
     """A position's place in line, on the one scale and on the venue's."""
 
     side: Side
-    light: int
+    indicator: int
     raw: str
     scale: str
 
     @property
     def key(self) -> tuple[str, ...]:
-        """A light belongs to one side."""
+        """A indicator belongs to one side."""
         return (*super().key, self.side)
 
 

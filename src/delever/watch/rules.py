@@ -12,7 +12,16 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from delever.watch.faults import Fault
-from delever.watch.reading import Drawdown, Fill, Light, Pool, Position, Reading, Risk, Wallet
+from delever.watch.reading import (
+    Drawdown,
+    Fill,
+    IndicatorReading,
+    Pool,
+    Position,
+    Reading,
+    Risk,
+    Wallet,
+)
 from delever.watch.settings import (
     AnyRule,
     DistanceRule,
@@ -103,10 +112,10 @@ def _of_reading(rule: AnyRule, reading: Reading, now_ms: int) -> Iterator[Verdic
     what = f"{reading.venue} {reading.name}"
     stale = reading.stale(now_ms)
     match rule, reading:
-        case LightRule(), Light():
+        case LightRule(), IndicatorReading():
             clear = rule.at_least if rule.clear_below is None else rule.clear_below
-            holds = _between(reading.light >= rule.at_least, reading.light < clear)
-            text = f"{what}: light {reading.light} of the {reading.side} (venue: {reading.raw})"
+            holds = _between(reading.indicator >= rule.at_least, reading.indicator < clear)
+            text = f"{what}: indicator {reading.indicator} of the {reading.side} (venue: {reading.raw})"
             yield Verdict(rule, f"{what} {reading.side}", None if stale else holds, text)
         case RiskRule(), Risk():
             holds = reading.level >= risk_level(rule.at_least)
@@ -184,7 +193,7 @@ def _of_group(reading: Reading) -> str:
     """Return what a stale number is told as: itself if it is the account's, else its kind."""
     kind = reading.kind
     match reading:
-        case Light() | Position():
+        case IndicatorReading() | Position():
             return f"{reading.venue} {kind} {reading.name} {reading.side}"
         case Wallet():
             return f"{reading.venue} {kind} {reading.name}"

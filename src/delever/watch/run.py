@@ -12,7 +12,7 @@ from delever.watch.asking import Asking, Taker
 from delever.watch.reading import (
     Drawdown,
     Fill,
-    Light,
+    IndicatorReading,
     Pool,
     Position,
     Reading,
@@ -190,7 +190,7 @@ class Watch:
     def _by_contract(self, now: int) -> dict[tuple[str, str], list[Reading]]:
         """Return what says something of a contract's state, by venue and contract."""
         found: dict[tuple[str, str], list[Reading]] = {}
-        telling = (Light, Risk, Drawdown, Warned)
+        telling = (IndicatorReading, Risk, Drawdown, Warned)
         recent = [fill for fill in self._fills.values() if fill.age_ms(now) < RECENT_MS]
         for reading in [*self._readings.values(), *recent]:
             if isinstance(reading, (*telling, Fill)):
@@ -212,7 +212,7 @@ class Watch:
             if isinstance(reading, Pool):
                 if ruled or reading.key in behind:
                     yield reading
-            elif isinstance(reading, Light) or (reading.venue, reading.name) in shown:
+            elif isinstance(reading, IndicatorReading) or (reading.venue, reading.name) in shown:
                 yield reading
 
     @property
@@ -292,14 +292,16 @@ class Watch:
                 yield shown
 
     def _position(self, position: Position, held: Sequence[Position], now: int) -> PositionView:
-        found = self._readings.get(("Light", position.venue, position.name, position.side))
-        light = found if isinstance(found, Light) else None
+        found = self._readings.get(
+            ("IndicatorReading", position.venue, position.name, position.side)
+        )
+        indicator = found if isinstance(found, IndicatorReading) else None
         return PositionView(
             position=position,
-            light=light,
+            indicator=indicator,
             age_ms=position.age_ms(now),
-            light_age_ms=None if light is None else light.age_ms(now),
-            stale=position.stale(now) or light is None or light.stale(now),
+            indicator_age_ms=None if indicator is None else indicator.age_ms(now),
+            stale=position.stale(now) or indicator is None or indicator.stale(now),
             advice=self._advised(position, held),
         )
 

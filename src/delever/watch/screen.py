@@ -20,7 +20,7 @@ from delever.watch.view import (
 )
 
 STYLES = {"calm": "green", "watch": "yellow", "adl": "bold red", "stopped": "cyan", "stale": "dim"}
-LIGHTS = 5
+INDICATORS = 5
 
 
 def screen(view: View) -> RenderableType:
@@ -32,9 +32,9 @@ def screen(view: View) -> RenderableType:
     return Group(*[part for part in parts if not isinstance(part, Table) or part.row_count])
 
 
-def lights(light: int) -> str:
-    """Return a light as dots and a number, readable without colours."""
-    return f"{'●' * light}{'○' * (LIGHTS - light)} {light}"
+def indicators(indicator: int) -> str:
+    """Return a indicator as dots and a number, readable without colours."""
+    return f"{'●' * indicator}{'○' * (INDICATORS - indicator)} {indicator}"
 
 
 def _table(title: str, columns: Iterable[str]) -> Table:
@@ -52,7 +52,7 @@ def _add(table: Table, cells: Iterable[str | Text], style: str = "") -> None:
 
 
 def _positions(view: View) -> Table:
-    columns = ("venue", "contract", "side", "quantity", "light", "venue's value", "age")
+    columns = ("venue", "contract", "side", "quantity", "indicator", "venue's value", "age")
     table = _table("Positions", columns)
     for held in view.positions:
         _add(table, _position(held), style="dim" if held.stale else "")
@@ -60,10 +60,14 @@ def _positions(view: View) -> Table:
 
 
 def _position(held: PositionView) -> Sequence[str]:
-    position, light = held.position, held.light
-    shown = [lights(light.light), f"{light.raw} ({light.scale})"] if light else ["?", "not read"]
+    position, indicator = held.position, held.indicator
+    shown = (
+        [indicators(indicator.indicator), f"{indicator.raw} ({indicator.scale})"]
+        if indicator
+        else ["?", "not read"]
+    )
     late = " STALE" if held.stale else ""
-    old = against("", held.light_age_ms or 0, light.cadence_ms) if light else age(None)
+    old = against("", held.indicator_age_ms or 0, indicator.cadence_ms) if indicator else age(None)
     return [
         position.venue,
         position.name,

@@ -29,8 +29,8 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Cadence(_Section, frozen=True, kw_only=True):
     """`[venues.cadence]`: how often a venue has new numbers, where it is not the real one."""
 
-    light_ms: int = 30_000
-    """Lights: Binance's quantile every 30 s; assumed for Bybit and OKX, which say nothing."""
+    indicator_ms: int = 30_000
+    """Indicators: Binance's quantile every 30 s; assumed for Bybit and OKX, which say nothing."""
     risk_ms: int = 30 * 60_000
     """Binance's symbol risk: every 30 min."""
     alert_ms: int = 60_000
@@ -108,13 +108,13 @@ class Rule(_Section, frozen=True, kw_only=True, tag_field="when"):
     """Told again after so many minutes while it holds; 0 is once."""
 
 
-class LightRule(Rule, tag="light", frozen=True, kw_only=True):
-    """A position's light is at least so high."""
+class LightRule(Rule, tag="indicator", frozen=True, kw_only=True):
+    """A position's indicator is at least so high."""
 
     at_least: int
-    """Light 1 to 5 from which the rule holds."""
+    """Indicator 1 to 5 from which the rule holds."""
     clear_below: int | None = None
-    """It holds until the light is below this; at_least if left out."""
+    """It holds until the indicator is below this; at_least if left out."""
 
 
 class RiskRule(Rule, tag="risk", frozen=True, kw_only=True):

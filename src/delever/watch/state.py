@@ -10,12 +10,12 @@ from enum import StrEnum
 
 import msgspec
 
-from delever.watch.reading import Drawdown, Fill, Light, Reading, Risk, Warned
+from delever.watch.reading import Drawdown, Fill, IndicatorReading, Reading, Risk, Warned
 
 NEAR_TENTHS = Decimal("0.8")
 """Assumed: at 80 % of the way to the start of ADL a contract is worth watching."""
 
-HIGH_RISK, HIGH_LIGHT = 3, 4
+HIGH_RISK, HIGH_INDICATOR = 3, 4
 FILL_MS = 60_000
 """How long an ADL fill of the account shows that ADL is on, where the venue says nothing of it."""
 
@@ -124,8 +124,8 @@ def _signs(fresh: Sequence[Reading]) -> Iterator[str]:
                 yield "the venue warns"
             case Risk() if reading.level >= HIGH_RISK:
                 yield f"risk {reading.raw}"
-            case Light() if reading.light >= HIGH_LIGHT:
-                yield f"light {reading.light} of the {reading.side}"
+            case IndicatorReading() if reading.indicator >= HIGH_INDICATOR:
+                yield f"indicator {reading.indicator} of the {reading.side}"
 
 
 def _what(reading: Reading) -> str:

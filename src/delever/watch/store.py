@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from delever.watch.reading import Drawdown, Fill, Light, Pool, Reading, Risk
+from delever.watch.reading import Drawdown, Fill, IndicatorReading, Pool, Reading, Risk
 from delever.watch.rules import Active, Actives, Alert
 from delever.watch.state import Situation
 
@@ -234,8 +234,10 @@ def _lines(reading: Reading) -> Iterator[_Line]:
     """Yield what is kept of a reading: one line a number."""
     what = (reading.venue, reading.name)
     match reading:
-        case Light():
-            yield _Line(*what, "light", reading.side, reading.light, reading.raw, reading.of_ms)
+        case IndicatorReading():
+            yield _Line(
+                *what, "indicator", reading.side, reading.indicator, reading.raw, reading.of_ms
+            )
         case Risk():
             yield _Line(*what, "risk", "", reading.level, reading.raw, reading.of_ms)
         case Drawdown():

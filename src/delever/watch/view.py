@@ -5,7 +5,16 @@ from decimal import Decimal
 import msgspec
 
 from delever.watch.faults import Fault
-from delever.watch.reading import Drawdown, Fill, Light, Pool, Position, Reading, Risk, Wallet
+from delever.watch.reading import (
+    Drawdown,
+    Fill,
+    IndicatorReading,
+    Pool,
+    Position,
+    Reading,
+    Risk,
+    Wallet,
+)
 from delever.watch.state import Situation
 
 
@@ -56,12 +65,12 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PositionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A position with its light and what can be done."""
+    """A position with its indicator and what can be done."""
 
     position: Position
-    light: Light | None
+    indicator: IndicatorReading | None
     age_ms: int
-    light_age_ms: int | None
+    indicator_age_ms: int | None
     stale: bool
     advice: Advice | None
 
@@ -162,4 +171,4 @@ def contract_view(situation: Situation, read: list[Reading], now_ms: int) -> Con
 
 def _name(reading: Reading) -> str:
     what = reading.kind
-    return f"{what} {reading.side}" if isinstance(reading, Light | Position) else what
+    return f"{what} {reading.side}" if isinstance(reading, IndicatorReading | Position) else what

@@ -47,7 +47,7 @@ class Book:
         self.losses: dict[str, list[OutstandingLoss]] = {}
         self.last_fill = 0
         self.last_takeover = 0
-        self.lights: m.IndicatorsPublished | None = None
+        self.indicators: m.IndicatorsPublished | None = None
         self.managed = False
         self.unobserved: set[str] = set()
         self.shown: dict[str, Any] = {}
@@ -372,7 +372,7 @@ class Book:
             self._touch(self.contracts[rating.contract])
 
     def _indicators_published(self, event: m.IndicatorsPublished) -> None:
-        self.lights = event
+        self.indicators = event
 
     def _round_closed(self, event: m.RoundClosed) -> None:
         self.contracts[event.contract].exhausted.pop(event.side, None)

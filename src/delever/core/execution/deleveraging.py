@@ -63,7 +63,7 @@ def deleverage(
     wanted = sum(tranche.lots for tranche in tranches)
     run = Round(book, state, side, rules, case, tranches, wanted, quote, queue)
     held_cost = state.inventory[side].total_cost
-    rows, skips = _candidates(run)
+    rows, skips = _counterparties(run)
     allocated = allocate(wanted, rules.policy.line(queue, rows))
     filled = int(allocated.sum())
     if filled == 0 and state.exhausted.get(side) == wanted:
@@ -81,7 +81,7 @@ def deleverage(
         yield AdlExhausted(contract=state.name, side=side, left_lots=wanted - filled, reason=reason)
 
 
-def _candidates(run: Round) -> tuple[Ints, list[CounterpartySkipped]]:
+def _counterparties(run: Round) -> tuple[Ints, list[CounterpartySkipped]]:
     """Return the rows that may be closed, in order of rank, and the skips of those that may not."""
     view, order = run.queue.view, run.queue.order
     liquidated = {run.book.accounts.index[tranche.account] for tranche in run.tranches}
@@ -111,7 +111,7 @@ def _skip(run: Round, row: int, reason: Reason, numbers: dict[str, int]) -> Coun
 
 
 def _fills(run: Round, rows: Ints, allocated: Ints) -> Fills | None:
-    """Return the fills, candidates in order meeting tranches in order; None where there are none.
+    """Return the fills, counterparties in order meeting tranches in order; None where there are none.
 
     They are made column by column, with what each costs and earns both sides, to the last unit.
     """
@@ -120,11 +120,11 @@ def _fills(run: Round, rows: Ints, allocated: Ints) -> Fills | None:
         return None
     closed, brought = rows[taken], [tranche.lots for tranche in run.tranches]
     meetings = tranches_for(allocated[taken], brought)
-    candidates, met, lots = (column.tolist() for column in meetings)
+    counterparties, met, lots = (column.tolist() for column in meetings)
     state, queue, view = run.state, run.queue, run.queue.view
     table, row, tranches = (
         state.tables[view.side],
-        closed[candidates],
+        closed[counterparties],
         [run.tranches[n] for n in met],
     )
     accounts = view.account[row].tolist()
@@ -133,7 +133,7 @@ def _fills(run: Round, rows: Ints, allocated: Ints) -> Fills | None:
     signed = lots if view.side.sign > 0 else [-each for each in lots]
     value = list(map(state.terms.value_cash, signed, ticks))  # floored: never against the pool
     held = view.lots[closed].tolist()
-    cost = _parts(view.cost[closed].tolist(), held, candidates, lots)
+    cost = _parts(view.cost[closed].tolist(), held, counterparties, lots)
     pool_cost = _parts([tranche.cost for tranche in run.tranches], brought, met, lots)
     fee_ppm, first, n = run.rules.fee_ppm, run.book.last_fill + 1, len(lots)
     columns: dict[str, Sequence[object]] = {
@@ -154,13 +154,13 @@ def _fills(run: Round, rows: Ints, allocated: Ints) -> Fills | None:
         "value_cash": value,
         "cost_cash": cost,
         "realized_pnl_cash": list(map(sub, value, cost)),
-        "margin_returned_cash": _parts(view.margin[closed].tolist(), held, candidates, lots),
+        "margin_returned_cash": _parts(view.margin[closed].tolist(), held, counterparties, lots),
         "fee_cash": [scale_ppm(abs(each), fee_ppm) for each in value] if fee_ppm else [0] * n,
         "pool_cost_cash": pool_cost,
         "pool_realized_pnl_cash": list(map(sub, map(neg, value), pool_cost)),
         "rank": queue.rank[row].tolist(),
         "score": queue.score.value[row].tolist(),
-        "light": queue.light[row].tolist(),
+        "indicator": queue.indicator[row].tolist(),
         "quantity_ahead_lots": queue.ahead_lots[row].tolist(),
         "cancel_orders": _orders_to_cancel(run, names),
     }
@@ -214,6 +214,6 @@ def _account(run: Round, filled: int, kept: int) -> RoundClosed:
         wanted_lots=run.wanted_lots,
         filled_lots=filled,
         rounding_residual_cash=kept,
-        candidates=len(run.queue.order),
+        counterparties=len(run.queue.order),
         ineligible={str(reason): len(rows) for reason, rows in run.queue.ineligible.items()},
     )

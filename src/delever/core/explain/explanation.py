@@ -30,12 +30,12 @@ class TriggerState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a position stands; rank, light and quantity are 0 where `reason` keeps it out."""
+    """Where a position stands; rank, indicator and quantity are 0 where `reason` keeps it out."""
 
     lots: int
     rank: int
     of: int
-    light: int
+    indicator: int
     ahead_lots: int
     score: float
     parts: dict[str, float]
@@ -71,7 +71,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     triggers: tuple[TriggerState, ...]
 
 
-class Lights(msgspec.Struct, frozen=True, kw_only=True):
+class Indicators(msgspec.Struct, frozen=True, kw_only=True):
     """What an account is shown for one contract: 0 where no position of that side is in line.
 
     `joint` marks one value for both sides, the higher of the two.
@@ -127,10 +127,10 @@ def explain(
     )
 
 
-def lights_of(
+def indicators_of(
     book: Book, contract: str, account: str, *, rules: RuleSet | None = None
-) -> Lights | Missing:
-    """Return the lights of an account's positions in a contract, on the internal scale 1-5."""
+) -> Indicators | Missing:
+    """Return the indicators of an account's positions in a contract, on the internal scale 1-5."""
     state, index = book.contracts.get(contract), book.accounts.index.get(account)
     if state is None:
         return "unknown_contract"
@@ -140,13 +140,15 @@ def lights_of(
     shown: dict[Side, int] = {}
     cross = bool(book.accounts.hedge_mode[index])
     for side, table in state.tables.items():
-        light = rank_side(value_side(book, state, side), ranking).light
+        indicator = rank_side(value_side(book, state, side), ranking).indicator
         rows = [table.row_of(index, number) for number in table.positions_of(index)]
-        shown[side] = max((int(light[row]) for row in rows), default=0)
+        shown[side] = max((int(indicator[row]) for row in rows), default=0)
         cross = cross and bool(rows) and not table.isolated[rows].any()
     if joint := ranking.joint and cross:
         shown = dict.fromkeys(Side, max(shown.values()))
-    return Lights(as_of=book.sequence, long=shown[Side.LONG], short=shown[Side.SHORT], joint=joint)
+    return Indicators(
+        as_of=book.sequence, long=shown[Side.LONG], short=shown[Side.SHORT], joint=joint
+    )
 
 
 def trigger_states(book: Book, state: ContractState, rules: RuleSet) -> tuple[TriggerState, ...]:
@@ -187,7 +189,7 @@ def queue_position_of(queue: Queue, row: int) -> Standing:
         lots=int(queue.view.lots[row]),
         rank=int(queue.rank[row]),
         of=len(queue.order),
-        light=int(queue.light[row]),
+        indicator=int(queue.indicator[row]),
         ahead_lots=int(queue.ahead_lots[row]),
         score=float(queue.score.value[row]),
         parts={name: float(part[row]) for name, part in queue.score.parts.items()},

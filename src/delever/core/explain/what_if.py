@@ -351,7 +351,7 @@ def _standing_after(queue: Queue, row: int) -> Standing:
         lots=0,
         rank=0,
         of=standing.of - (standing.reason is None),
-        light=0,
+        indicator=0,
         ahead_lots=0,
         score=0,
         parts=dict.fromkeys(standing.parts, 0),

@@ -261,7 +261,7 @@ def _refresh_ratings(book: Book, command: m.RefreshRatings) -> list[Event]:
     return []
 
 
-def _refresh_lights(_book: Book, _command: m.RefreshIndicators) -> list[Event]:
+def _refresh_indicators(_book: Book, _command: m.RefreshIndicators) -> list[Event]:
     return []
 
 
@@ -329,6 +329,6 @@ _ADMIT: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {
     m.PauseAdl: _pause_adl,
     m.ForceAdl: _force_adl,
     m.RefreshRatings: _refresh_ratings,
-    m.RefreshIndicators: _refresh_lights,
+    m.RefreshIndicators: _refresh_indicators,
     m.SetTime: _set_time,
 }

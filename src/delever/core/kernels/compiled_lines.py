@@ -1,4 +1,4 @@
-"""The compiled kernels that put positions in line and spread ranks and lights over them.
+"""The compiled kernels that put positions in line and spread ranks and indicators over them.
 
 Gainers and losers are sorted apart, so that what is left of their scores varies in few bits. Those
 are packed above the row's number and sorted digit by digit; what the kept bits leave equal is
@@ -175,29 +175,29 @@ def line_up(score, standing, account, account_order, position):
 
 
 @compiled(t.void(I4, t.int64, t.int64, I1))
-def _light_by_count(rank, n, levels, light):
-    """Fill in lights from ranks: a plain loop for each level that a row may have."""
-    light[:] = 0
+def _indicator_by_count(rank, n, levels, indicator):
+    """Fill in indicators from ranks: a plain loop for each level that a row may have."""
+    indicator[:] = 0
     for level in range(levels):
         last = np.uint32(n * (levels - level) // levels)
         for i in range(len(rank)):
-            light[i] += np.uint32(rank[i] - 1) < last
+            indicator[i] += np.uint32(rank[i] - 1) < last
 
 
 @compiled(t.void(I4, I4, I8, t.int64, I1))
-def _light_by_lots(order, place, lots, levels, light):
-    light[:] = 0
+def _indicator_by_lots(order, place, lots, levels, indicator):
+    indicator[:] = 0
     level, through, whole = levels, 0, lots[order].sum()
     # Levels fall as the line goes on: a boundary is a multiplication, not a division a row.
     for row in order:
         through += lots[row]
         while (levels - level + 1) * whole < levels * through:
             level -= 1
-        light[place[row]] = level
+        indicator[place[row]] = level
 
 
 @compiled(t.void(I4, I4, I8, t.int64, t.boolean, I4, I1, I8))
-def spread(order, place, lots, levels, by_count, rank, light, ahead):
+def spread(order, place, lots, levels, by_count, rank, indicator, ahead):
     rank[:] = 0
     ahead[:] = 0
     through = 0
@@ -208,11 +208,11 @@ def spread(order, place, lots, levels, by_count, rank, light, ahead):
             ahead[target] = through
             through += lots[order[i]]
     if by_count:
-        _light_by_count(rank, len(order), levels, light)
+        _indicator_by_count(rank, len(order), levels, indicator)
         if len(order):
-            light[place[order[0]]] = levels
+            indicator[place[order[0]]] = levels
     else:
-        _light_by_lots(order, place, lots, levels, light)
+        _indicator_by_lots(order, place, lots, levels, indicator)
 
 
 @compiled(t.int64(I4, I8, t.int64))

@@ -188,7 +188,7 @@ KINDS = t.Tuple((PAIR, PAIR, t.boolean))
 
 
 @compiled(t.void(I8, TABLE, TABLE, AROUND, KINDS, t.int64, t.boolean, I4, I1))
-def _show_table(sizes, columns, joined, around, kinds, levels, by_count, rank, light):
+def _show_table(sizes, columns, joined, around, kinds, levels, by_count, rank, indicator):
     wallets, equities, exempt, account_order = around
     most = max(sizes)
     score, standing = np.empty(most, np.float64), np.empty(most, np.bool_)
@@ -218,7 +218,7 @@ def _show_table(sizes, columns, joined, around, kinds, levels, by_count, rank, l
         )
         ties = account, account_order, position
         order = line_up_in(score[:size], standing[:size], *ties, keys, spare, rows)
-        shown = rank[first:end], light[first:end]
+        shown = rank[first:end], indicator[first:end]
         spread(order, place, lots, levels, by_count, *shown, none)
 
 
@@ -231,7 +231,7 @@ def _equities(wallets):
 
 
 def rank_sides(tables, joint, wallets, exempt, account_order, *ranking):
-    *kinds, levels, by_count, rank, light, each = ranking
+    *kinds, levels, by_count, rank, indicator, each = ranking
     sizes = np.array([len(table.place) for table in tables])
     columns = table_at([table.where for table in tables])
     joined = np.zeros((len(tables), 3), np.int64)
@@ -244,7 +244,7 @@ def rank_sides(tables, joint, wallets, exempt, account_order, *ranking):
     def show(part):
         those, at = part
         tables = sizes[those], columns[those], joined[those]
-        _show_table(*tables, around, tuple(kinds), levels, by_count, rank[at], light[at])
+        _show_table(*tables, around, tuple(kinds), levels, by_count, rank[at], indicator[at])
 
     for _ in each(show, parts_of(sizes, len(rank))):
         pass

@@ -43,7 +43,7 @@ class Shown(Protocol):
 
     @property
     def place(self) -> np.ndarray:
-        """Where each row's rank and light are put."""
+        """Where each row's rank and indicator are put."""
 
     @property
     def where(self) -> bytes:
@@ -317,24 +317,24 @@ def spread(
     levels: int,
     by_count: bool,
     rank: np.ndarray,
-    light: np.ndarray,
+    indicator: np.ndarray,
     ahead: Ints,
 ) -> None:
-    """Fill in rank (from 1), light and lots ahead of the rows in line; 0 elsewhere.
+    """Fill in rank (from 1), indicator and lots ahead of the rows in line; 0 elsewhere.
 
     A row's numbers are put where `place` says. `ahead` may be empty: then it is not wanted.
-    Lights are spread by count, where the first shows all levels, or by cumulative lots, where a
+    Indicators are spread by count, where the first shows all levels, or by cumulative lots, where a
     position that ends exactly on a boundary still belongs to the level in front of it.
     """
-    rank[:], light[:], ahead[:] = 0, 0, 0
+    rank[:], indicator[:], ahead[:] = 0, 0, 0
     if len(order) == 0:
         return
     through, target = np.cumsum(lots[order]), place[order]
     spread_over = np.arange(1, len(order) + 1) if by_count else through
     rank[target] = np.arange(1, len(order) + 1)
-    light[target] = levels + 1 - div_ceil(levels * spread_over, spread_over[-1])
+    indicator[target] = levels + 1 - div_ceil(levels * spread_over, spread_over[-1])
     if by_count:
-        light[target[0]] = levels
+        indicator[target[0]] = levels
     if len(ahead):
         ahead[target] = through - lots[order]
 
@@ -351,10 +351,10 @@ def rank_sides(
     levels: int,
     by_count: bool,
     rank: np.ndarray,
-    light: np.ndarray,
+    indicator: np.ndarray,
     parallel_map: ParallelMap,  # noqa: ARG001
 ) -> None:
-    """Fill in rank and light of many tables: each scored, in line, and spread over.
+    """Fill in rank and indicator of many tables: each scored, in line, and spread over.
 
     One table stands after the other. `joint` is each one's joint profit and notional, or empty where
     nobody hedges.
@@ -382,7 +382,7 @@ def rank_sides(
         )
         order = line_up(score, standing, own.account, account_order, own.position)
         first, end = end, end + size
-        shown = rank[first:end], light[first:end]
+        shown = rank[first:end], indicator[first:end]
         spread(order, table.place, own.lots, levels, by_count, *shown, nothing)
 
 

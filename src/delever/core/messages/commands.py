@@ -57,7 +57,7 @@ class DefinePool(Command, tag="define_pool", frozen=True, kw_only=True):
 
 
 class MarginTier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Maintenance margin rate for the part of a position's notional above `notional_from`."""
+    """Maintenance margin ratio for the part of a position's notional above `notional_from`."""
 
     notional_from: Amount
     maintenance_rate: Amount
@@ -79,7 +79,7 @@ class DefineContract(Command, tag="define_contract", frozen=True, kw_only=True):
 
 
 class DefineAccount(Command, tag="define_account", frozen=True, kw_only=True):
-    """Open an account, or change its mode. An exempt account is never a candidate."""
+    """Open an account, or change its mode. An exempt account is never a counterparty."""
 
     account: str
     hedge_mode: bool = False
@@ -275,7 +275,7 @@ class RefreshRatings(Command, tag="refresh_ratings", frozen=True, kw_only=True):
 
 
 class RefreshIndicators(Command, tag="refresh_indicators", frozen=True, kw_only=True):
-    """Publish the lights of all tables anew; every 30 s."""
+    """Publish the indicators of all tables anew; every 30 s."""
 
 
 class SetTime(Command, tag="set_time", frozen=True, kw_only=True):

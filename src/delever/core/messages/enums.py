@@ -145,7 +145,7 @@ class Reason(StrEnum):
     PNL_TO_POOL_LIMIT = "pnl_to_pool_limit"
     CONTRACT_MOVED_TO_OTHER_POOL = "contract_moved_to_other_pool"
 
-    # A candidate is skipped, or a round ends early.
+    # A counterparty is skipped, or a round ends early.
     FILL_WOULD_BANKRUPT_COUNTERPARTY = "fill_would_bankrupt_counterparty"
     ZERO_PRICES_NOT_CROSSED = "zero_prices_not_crossed"
     ADL_NOT_USED = "adl_not_used"

@@ -184,9 +184,9 @@ class AdlForced(Event, tag="adl_forced", frozen=True, kw_only=True):
 # A round makes thousands of fills and notices: they may be made without naming every field, and the
 # collector need not look at them, because they are part of no cycle.
 class AdlFilled(Event, tag="adl_filled", frozen=True, gc=False):
-    """A candidate's position was closed, in part or whole, against inventory.
+    """A counterparty's position was closed, in part or whole, against inventory.
 
-    `value_cash` is what the closed lots of the candidate were worth at the price; the inventory's
+    `value_cash` is what the closed lots of the counterparty were worth at the price; the inventory's
     side is its negative. `margin_returned_cash` is the isolated margin set free with them.
     """
 
@@ -213,7 +213,7 @@ class AdlFilled(Event, tag="adl_filled", frozen=True, gc=False):
     pool_realized_pnl_cash: int
     rank: int
     score: float
-    light: int
+    indicator: int
     quantity_ahead_lots: int
     cancel_orders: tuple[str, ...]
 
@@ -226,7 +226,7 @@ class FillCancelled(Event, tag="fill_cancelled", frozen=True, kw_only=True):
 
 
 class CounterpartySkipped(Event, tag="counterparty_skipped", frozen=True, kw_only=True):
-    """A candidate in line was passed over; `numbers` is what the rule compared."""
+    """A counterparty in line was passed over; `numbers` is what the rule compared."""
 
     contract: str
     side: Side
@@ -252,7 +252,7 @@ class RoundClosed(Event, tag="round_closed", frozen=True, kw_only=True):
     wanted_lots: int
     filled_lots: int
     rounding_residual_cash: int
-    candidates: int
+    counterparties: int
     ineligible: dict[str, int]
 
 
@@ -300,7 +300,7 @@ class RatingsSet(Event, tag="ratings_set", frozen=True, kw_only=True):
 
 
 class IndicatorsPublished(Event, tag="indicators_published", frozen=True, kw_only=True):
-    """The lights of all tables are published anew, as the step leaves them."""
+    """The indicators of all tables are published anew, as the step leaves them."""
 
     as_of: int
     time_ms: int

@@ -1,4 +1,4 @@
-"""What is published of whole contracts: ADL risk, taken apart, and lights, as a digest."""
+"""What is published of whole contracts: ADL risk, taken apart, and indicators, as a digest."""
 
 import msgspec
 
@@ -65,7 +65,7 @@ class Rating(msgspec.Struct, frozen=True, kw_only=True):
 class SideIndicators(msgspec.Struct, frozen=True, kw_only=True):
     """What was published of one table: how many positions, how many of them stand in line.
 
-    `digest` is the BLAKE2b-256 of account, position, rank and light of each, so that a replay
+    `digest` is the BLAKE2b-256 of account, position, rank and indicator of each, so that a replay
     proves what was shown without the journal holding it all.
     """
 

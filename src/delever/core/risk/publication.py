@@ -1,7 +1,7 @@
-"""What is published of the whole book at once, now and then: ratings, and lights.
+"""What is published of the whole book at once, now and then: ratings, and indicators.
 
 Both are asked for by commands, so that they stand in the journal and replay; `due` says which ones
-are due, and whoever holds the clock sends them. A rating is small and kept in the book. Lights are
+are due, and whoever holds the clock sends them. A rating is small and kept in the book. Indicators are
 as many as there are positions: `publish` computes them from the book, the event carries a digest of
 each table, and whoever shows them calls `publish` again after the step, from the same book.
 """
@@ -47,19 +47,19 @@ class RankingGroup(NamedTuple):
 
 @dataclass(slots=True)
 class ShownLane:
-    """What one table shows, by account number, then position; rank and light 0: not in line."""
+    """What one table shows, by account number, then position; rank and indicator 0: not in line."""
 
     account: np.ndarray
     position: np.ndarray
     rank: np.ndarray
-    light: np.ndarray
+    indicator: np.ndarray
     _digest: str = ""
 
     def digest(self) -> str:
         """Return the BLAKE2b-256 of all of it, in hexadecimal; computed once."""
         if not self._digest:
             shown = hashlib.blake2b(digest_size=32)
-            for column in (self.account, self.position, self.rank, self.light):
+            for column in (self.account, self.position, self.rank, self.indicator):
                 shown.update(np.ascontiguousarray(column, column.dtype.newbyteorder("<")).data)
             self._digest = shown.hexdigest()
         return self._digest
@@ -85,7 +85,7 @@ Arrangement = tuple[ContractState, list[SideLayout]]
 
 @dataclass
 class ShownContract:
-    """What both tables of a contract show as of one sequence: rank and light, one after the other.
+    """What both tables of a contract show as of one sequence: rank and indicator, one after the other.
 
     A table is put together when it is first asked for: there are many contracts, and few are read.
     """
@@ -94,7 +94,7 @@ class ShownContract:
     alike: RankingGroup
     arranged: list[SideLayout]
     rank: np.ndarray
-    light: np.ndarray
+    indicator: np.ndarray
 
     @cached_property
     def tables(self) -> dict[Side, ShownLane]:
@@ -102,14 +102,14 @@ class ShownContract:
         middle = len(self.arranged[0].place)
         parts = slice(middle), slice(middle, None)
         return {
-            side: ShownLane(table.account, table.position, self.rank[part], self.light[part])
+            side: ShownLane(table.account, table.position, self.rank[part], self.indicator[part])
             for side, table, part in zip(Side, self.arranged, parts, strict=True)
         }
 
 
 @dataclass(frozen=True)
 class Published:
-    """The lights and ranks of all contracts with a mark, as of one sequence."""
+    """The indicators and ranks of all contracts with a mark, as of one sequence."""
 
     as_of: int
     time_ms: int
@@ -124,14 +124,14 @@ class Published:
             for side, table in shown.tables.items()
         }
 
-    def light(self, contract: str, side: Side, account: int) -> int:
-        """Return the light of an account (by number), the highest of several positions, or 0."""
+    def indicator(self, contract: str, side: Side, account: int) -> int:
+        """Return the indicator of an account (by number), the highest of several positions, or 0."""
         shown = self.contracts.get(contract)
         if shown is None:
             return 0
         table = shown.tables[side]
         first, last = np.searchsorted(table.account, (account, account + 1))
-        return int(table.light[first:last].max(initial=0))
+        return int(table.indicator[first:last].max(initial=0))
 
 
 def published(book: Book, command: Command, parallel_map: ParallelMap) -> Iterator[Event]:
@@ -148,7 +148,7 @@ def published(book: Book, command: Command, parallel_map: ParallelMap) -> Iterat
 
 
 def due(
-    book: Book, time_ms: int, *, ratings_every_ms: int, lights_every_ms: int
+    book: Book, time_ms: int, *, ratings_every_ms: int, indicators_every_ms: int
 ) -> tuple[Command, ...]:
     """Return the refreshes that are due at a time: what its period has passed since, or never was.
 
@@ -161,13 +161,13 @@ def due(
     commands: list[Command] = []
     if not rated or time_ms - max(rated) >= ratings_every_ms:
         commands.append(RefreshRatings(time_ms=time_ms))
-    if book.lights is None or time_ms - book.lights.time_ms >= lights_every_ms:
+    if book.indicators is None or time_ms - book.indicators.time_ms >= indicators_every_ms:
         commands.append(RefreshIndicators(time_ms=time_ms))
     return tuple(commands)
 
 
 def publish(book: Book, parallel_map: ParallelMap = map) -> Published:
-    """Return the lights and ranks of every table of a contract with a mark.
+    """Return the indicators and ranks of every table of a contract with a mark.
 
     A contract is ranked again only where its positions, its mark, or the wallet of somebody who
     holds it has changed since it was last published. `parallel_map` is as of a step.
@@ -221,18 +221,22 @@ def _show(
     """
     ranking = RULE_SETS[alike.rules].ranking
     size = sum([len(table.place) for _, arranged in members for table in arranged])
-    rank, light = np.empty(size, np.int32), np.empty(size, np.int8)
+    rank, indicator = np.empty(size, np.int32), np.empty(size, np.int8)
     shown, end = [], 0
     for _, arranged in members:  # made before they are ranked, which needs all of the cache
         first, end = end, end + len(arranged[0].place) + len(arranged[1].place)
-        own = rank[first:end], light[first:end]
+        own = rank[first:end], indicator[first:end]
         shown.append(ShownContract(book.sequence, alike, arranged, *own))
-    (_at_once if alike.at_once else _one_by_one)(book, members, ranking, parallel_map, rank, light)
+    (_at_once if alike.at_once else _one_by_one)(
+        book, members, ranking, parallel_map, rank, indicator
+    )
     if ranking.joint and book.accounts.any_hedges:
         pairs = zip(members, shown, strict=True)
-        shown = [replace(one, light=_joined(book, state, one)) for (state, _), one in pairs]
+        shown = [replace(one, indicator=_joined(book, state, one)) for (state, _), one in pairs]
     if alone:
-        shown = [replace(one, rank=one.rank.copy(), light=one.light.copy()) for one in shown]
+        shown = [
+            replace(one, rank=one.rank.copy(), indicator=one.indicator.copy()) for one in shown
+        ]
     return zip([state.name for state, _ in members], shown, strict=True)
 
 
@@ -270,9 +274,9 @@ def _at_once(
     ranking: Ranking,
     parallel_map: ParallelMap,
     rank: np.ndarray,
-    light: np.ndarray,
+    indicator: np.ndarray,
 ) -> None:
-    """Fill in rank and light of all positions, in the order in which they are shown."""
+    """Fill in rank and indicator of all positions, in the order in which they are shown."""
     tables: list[Shown] = [table for _, arranged in members for table in arranged]
     hedging = members if book.accounts.any_hedges else []
     hedged = ((state, side) for state, _ in hedging for side in Side)
@@ -283,7 +287,7 @@ def _at_once(
     exempt = accounts.adl_exempt if accounts.any_exempt else accounts.adl_exempt[:0]
     around = wallets.rows, exempt, accounts.order()
     kernels_for(accounts.size).rank_sides(
-        tables, joint, *around, *score.places(), *line, rank, light, parallel_map
+        tables, joint, *around, *score.places(), *line, rank, indicator, parallel_map
     )
 
 
@@ -293,40 +297,40 @@ def _one_by_one(
     ranking: Ranking,
     parallel_map: ParallelMap,
     rank: np.ndarray,
-    light: np.ndarray,
+    indicator: np.ndarray,
 ) -> None:
     """Do the same where a score is programmed rather than told, or nobody is closed."""
 
     def ranked(table: tuple[ContractState, Side, SideLayout]) -> tuple[np.ndarray, np.ndarray]:
         state, side, arranged = table
         queue, size = rank_side(value_side(book, state, side), ranking), len(arranged.place)
-        own_rank, own_light = np.empty(size, np.int32), np.empty(size, np.int8)
-        own_rank[arranged.place], own_light[arranged.place] = queue.rank, queue.light
-        return own_rank, own_light
+        own_rank, own_indicator = np.empty(size, np.int32), np.empty(size, np.int8)
+        own_rank[arranged.place], own_indicator[arranged.place] = queue.rank, queue.indicator
+        return own_rank, own_indicator
 
     tables = [
         (state, side, table)
         for state, arranged in members
         for side, table in zip(Side, arranged, strict=True)
     ]
-    ranks, lights = zip(*parallel_map(ranked, tables), strict=True)
+    ranks, indicators = zip(*parallel_map(ranked, tables), strict=True)
     np.concatenate(ranks, out=rank)
-    np.concatenate(lights, out=light)
+    np.concatenate(indicators, out=indicator)
 
 
 def _joined(book: Book, state: ContractState, shown: ShownContract) -> np.ndarray:
-    """Return lights with the higher one of both tables where an account hedges across both."""
+    """Return indicators with the higher one of both tables where an account hedges across both."""
     long, short = (_hedging(book, table) for table in state.tables.values())
     joint = np.intersect1d(long, short, assume_unique=True)
     if not len(joint):
-        return shown.light
+        return shown.indicator
     account = np.concatenate([table.account for table in shown.arranged])
     found = np.searchsorted(joint, account)
     found[found == len(joint)] = 0
     own = joint[found] == account
     highest = np.zeros(len(joint), np.int8)
-    np.maximum.at(highest, found[own], shown.light[own])
-    return np.where(own, highest[found], shown.light)
+    np.maximum.at(highest, found[own], shown.indicator[own])
+    return np.where(own, highest[found], shown.indicator)
 
 
 def _hedging(book: Book, table: Positions) -> np.ndarray:

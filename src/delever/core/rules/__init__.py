@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from delever.core.rules.general_rules import GENERAL
 from delever.core.rules.policies import POLICIES
-from delever.core.rules.ranking import Indicator
+from delever.core.rules.ranking import IndicatorScale
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.venues.aevo import AEVO
 from delever.core.rules.venues.binance import BINANCE, BINANCE_LEGACY
@@ -75,4 +75,4 @@ class _RuleSets(dict[str, RuleSet]):
 
 RULE_SETS: dict[str, RuleSet] = _RuleSets((rules.name, rules) for rules in _ALL)
 
-__all__ = ["GENERAL", "RULE_SETS", "Case", "Indicator", "OrderScope", "Rule", "RuleSet"]
+__all__ = ["GENERAL", "RULE_SETS", "Case", "IndicatorScale", "OrderScope", "Rule", "RuleSet"]

@@ -60,7 +60,7 @@ class AtBankruptcyPrice:
 
 @dataclass(frozen=True, slots=True)
 class AtMark:
-    """The current mark: the pool keeps its loss, candidates close as if in the market."""
+    """The current mark: the pool keeps its loss, counterparties close as if in the market."""
 
     name: str = field(default="mark", init=False)
 
@@ -178,13 +178,13 @@ class AtDrawdownLimit:
 
 @dataclass(frozen=True, slots=True)
 class AtDeficitShare:
-    """The pool's shortfall, shared over its losing inventory in proportion to the losses.
+    """The pool's deficit, shared over its losing inventory in proportion to the losses.
 
-    Each price is the mark moved against the candidates by the contract's share; after all are
+    Each price is the mark moved against the counterparties by the contract's share; after all are
     closed, the pool's equity is 0.
     """
 
-    name: str = field(default="shared_shortfall", init=False)
+    name: str = field(default="shared_deficit", init=False)
 
     def quote(
         self, book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
@@ -192,12 +192,12 @@ class AtDeficitShare:
         """Return one price for all tranches."""
         pool = book.pool_of(state)
         equity = pool_equity(book, pool)
-        shortfall = max(-equity, 0)
+        deficit = max(-equity, 0)
         losses = sum(
             max(-member.inventory_pnl(each), 0) for member in book.members(pool) for each in Side
         )
         own = max(-state.inventory_pnl(side), 0)
-        share = div_ceil(shortfall * own, losses) if losses else 0
+        share = div_ceil(deficit * own, losses) if losses else 0
         value = state.inventory_value(side)
         numbers = {
             "equity_cash": equity,
@@ -223,7 +223,7 @@ def _pool_level(
 ) -> Quote:
     """Return the price at which all inventory of the side is worth the target.
 
-    The pool is given no more than its inventory's cost, and candidates nothing better than the mark
+    The pool is given no more than its inventory's cost, and counterparties nothing better than the mark
     (inventory in profit is closed at the mark).
     """
     inventory = state.inventory[side]

@@ -12,7 +12,7 @@ from delever.core.units import Ints, share_floor
 
 
 def allocate(wanted_lots: int, line: Line) -> Ints:
-    """Return the lots that each candidate of the line gives up, at most its cap.
+    """Return the lots that each counterparty of the line gives up, at most its cap.
 
     They sum to the lots wanted, or to all caps where those do not suffice.
     """
@@ -36,7 +36,7 @@ def share(lots: int, caps: list[int], weights: list[int]) -> list[int]:
     """Return lots shared by weight under caps, by largest remainder; exact, in plain integers.
 
     Whoever's share reaches the cap is given the cap, and the rest is shared again among the others.
-    Where only candidates without weight are left, the rest goes to them in order.
+    Where only counterparties without weight are left, the rest goes to them in order.
     """
     given = [0] * len(caps)
     open_ = [i for i in range(len(caps)) if weights[i] > 0 and caps[i] > 0]
@@ -59,7 +59,7 @@ def share(lots: int, caps: list[int], weights: list[int]) -> list[int]:
 def _largest_remainder(
     lots: int, weights: list[int], open_: list[int], given: list[int]
 ) -> list[int]:
-    """Share lots among the open candidates; the floor of nobody's share reaches the cap."""
+    """Share lots among the open counterparties; the floor of nobody's share reaches the cap."""
     total = sum(weights[i] for i in open_)
     remainders = []
     left = lots
@@ -73,7 +73,7 @@ def _largest_remainder(
 
 
 def tranches_for(lots: Ints, parcel_lots: list[int]) -> tuple[Ints, Ints, Ints]:
-    """Return (candidates, tranches, lots): candidates in line meet tranches, both first come first.
+    """Return (counterparties, tranches, lots): counterparties in line meet tranches, both first come first.
 
     Three columns: the numbers of both, from 0, and the lots that have met, which are never 0.
     """

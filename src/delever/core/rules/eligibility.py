@@ -1,4 +1,4 @@
-"""Why a candidate in line is passed over: what closing at the round's price would do to it.
+"""Why a counterparty in line is passed over: what closing at the round's price would do to it.
 
 Each test takes the worst price of the round and is made for the whole queue before the first fill.
 """
@@ -15,23 +15,23 @@ from delever.core.valuation.side_valuation import SideValuation
 
 
 class Skip(Protocol):
-    """A test that a candidate must pass, with the number that it compares."""
+    """A test that a counterparty must pass, with the number that it compares."""
 
     @property
     def reason(self) -> Reason:
-        """Why a candidate that fails is passed over."""
+        """Why a counterparty that fails is passed over."""
 
     @property
     def number(self) -> str:
         """The name of the amount that must not be negative, as events show it."""
 
     def left_cash(self, view: SideValuation, wanted_lots: int, ticks: Sequence[int]) -> Ints:
-        """Return that amount by row; a negative one means that the candidate is passed over."""
+        """Return that amount by row; a negative one means that the counterparty is passed over."""
 
 
 @dataclass(frozen=True, slots=True)
 class WouldBankrupt:
-    """The fill would leave the candidate's margin bucket with less than nothing.
+    """The fill would leave the counterparty's margin bucket with less than nothing.
 
     The fill is as large as it can become; an account with several positions in the table bears all
     of them.
@@ -52,7 +52,7 @@ class WouldBankrupt:
 
 @dataclass(frozen=True, slots=True)
 class ZeroPricesApart:
-    """The price lies beyond the candidate's own zero price, so its account would stand worse.
+    """The price lies beyond the counterparty's own zero price, so its account would stand worse.
 
     The zero price is where the position has lost its part of the equity, by maintenance margin; a
     trade there leaves equity / maintenance margin as it was (Lighter).

@@ -14,7 +14,7 @@ _SAYS = (
     (
         "What inventory earns or loses against its takeover price flows into or out of the "
         "pool. At a given takeover price a cross surplus stays in the wallet; the pool pays a "
-        "cross shortfall once no position is left to carry it."
+        "cross deficit once no position is left to carry it."
     ),
     (
         "Lots are neither lost nor created: tiers are used up in order, the last by largest "
@@ -26,12 +26,12 @@ _SAYS = (
         "not matter."
     ),
     (
-        "Lights by quantity show the level in which a position's last lot stands, a boundary "
-        "belonging to the level in front; lights by count do the same with places, and the "
+        "Indicators by quantity show the level in which a position's last lot stands, a boundary "
+        "belonging to the level in front; indicators by count do the same with places, and the "
         "first in line always shows all."
     ),
     (
-        "A candidate whom the fill would leave below 0 is passed over (exactly 0 is enough), "
+        "A counterparty whom the fill would leave below 0 is passed over (exactly 0 is enough), "
         "and so is the liquidated account itself. Only skips that moved somebody up are told."
     ),
     (
@@ -40,7 +40,7 @@ _SAYS = (
     ),
     (
         "A pool-level price is a whole tick, rounded for the pool, never better than the mark "
-        "for candidates, and never above cost for the pool unless the mark is. What rounding "
+        "for counterparties, and never above cost for the pool unless the mark is. What rounding "
         "leaves is shown."
     ),
     (
@@ -137,7 +137,7 @@ RISK = (
     ),
     Rule(
         "RSK-08",
-        "Lights are refreshed every 30 seconds.",
+        "Indicators are refreshed every 30 seconds.",
         "Binance COIN-M API, Position ADL Quantile Estimation",
         "official",
         "by a command in the journal, whose event holds a digest of what each table shows",

@@ -1,6 +1,6 @@
 """What happens instead of a queue, or after it is exhausted: the loss is shared out.
 
-A shortfall is a pool's negative equity. It is divided over the pool's losing contracts by their
+A deficit is a pool's negative equity. It is divided over the pool's losing contracts by their
 losses, and in each over open positions, whose cost rises by their shares: equity falls at once, and
 a holder pays where the position is closed. The pool receives what the positions give up.
 """
@@ -39,7 +39,7 @@ Shares = Callable[[Sequence[Claim], int], list[int]]
 
 
 class LastResort(Protocol):
-    """What a venue does about a shortfall that no queue has covered."""
+    """What a venue does about a deficit that no queue has covered."""
 
     @property
     def name(self) -> str:
@@ -61,11 +61,11 @@ class SocializedLoss:
     after_unwinding: bool = False
 
     def resolve(self, book: Book, pool: PoolState) -> Iterator[Event]:
-        """Yield one loss a contract, where there is a shortfall and somebody to bear it."""
-        shortfall = max(-pool_equity(book, pool), 0)
+        """Yield one loss a contract, where there is a deficit and somebody to bear it."""
+        deficit = max(-pool_equity(book, pool), 0)
         losing = [state for state in book.members(pool) if profit_of(state) < 0]
         losses = [-profit_of(state) for state in losing]
-        parts = share(shortfall, [shortfall] * len(losses), losses)
+        parts = share(deficit, [deficit] * len(losses), losses)
         for state, part in zip(losing, parts, strict=True):
             if part and not (self.after_unwinding and state.has_inventory):
                 yield from self._socialize(book, state, part)
@@ -92,19 +92,19 @@ class SocializedLoss:
 class WithdrawalCut:
     """Nobody pays; whoever withdraws while the pool is short leaves a public part behind.
 
-    The part is shortfall / (equity of all accounts and pools of the asset).
+    The part is deficit / (equity of all accounts and pools of the asset).
     """
 
     name: str = field(default="withdrawal_cut", init=False)
 
     def resolve(self, book: Book, pool: PoolState) -> Iterator[Event]:
         """Yield the part where it has changed."""
-        shortfall = max(-pool_equity(book, pool), 0)
-        total = total_equity(book, pool.asset) if shortfall else 0
-        cut_ppm = min(max(ratio_ppm(shortfall, total), 0), PPM)
+        deficit = max(-pool_equity(book, pool), 0)
+        total = total_equity(book, pool.asset) if deficit else 0
+        cut_ppm = min(max(ratio_ppm(deficit, total), 0), PPM)
         if cut_ppm != pool.withdrawal_cut_ppm:
             yield WithdrawalCutSet(
-                pool=pool.name, cut_ppm=cut_ppm, deficit_cash=shortfall, total_cash=total
+                pool=pool.name, cut_ppm=cut_ppm, deficit_cash=deficit, total_cash=total
             )
 
 

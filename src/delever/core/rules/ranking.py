@@ -1,4 +1,4 @@
-"""Score -> queue: who would be next, how much stands ahead, and which light shows.
+"""Score -> queue: who would be next, how much stands ahead, and which indicator shows.
 
 Scores are float64 and computed elementwise; everything summed is an integer; ties go by account
 name, then by position number. So the queue of a table is the same on any machine and thread count.
@@ -81,10 +81,10 @@ def no_contract(_terms: Terms) -> bool:
 class Ranking:
     """A venue's order of deleveraging.
 
-    `score` gives the higher number to who is closed first. `levels` lights are spread over the
+    `score` gives the higher number to who is closed first. `levels` indicators are spread over the
     queue by count of positions, where the first in line shows them all however short the line, or
     by cumulative quantity, where a position shows the level in which its last lot stands. Under
-    `joint`, cross positions of both sides in hedge mode share one score, and show one light.
+    `joint`, cross positions of both sides in hedge mode share one score, and show one indicator.
     `exempts` names contracts that the venue never deleverages; without `closes` nobody is closed.
     A score that depends on the time itself says so by `timed`.
     """
@@ -105,7 +105,7 @@ class Queue:
     """A table in line, as of one sequence.
 
     `order` lists the rows of eligible positions, next first. The other columns are by row: `rank`
-    from 1, `light` from `levels` (front) to 1, `ahead_lots` the quantity closed before its turn;
+    from 1, `indicator` from `levels` (front) to 1, `ahead_lots` the quantity closed before its turn;
     all are 0 for positions that do not stand in line; `ineligible` says why not, by row.
     """
 
@@ -113,7 +113,7 @@ class Queue:
     score: Score
     order: Ints
     rank: Ints
-    light: Ints
+    indicator: Ints
     ahead_lots: Ints
     ineligible: dict[Reason, Ints]
 
@@ -133,7 +133,7 @@ def rank_side(view: SideValuation, ranking: Ranking) -> Queue:
     for rows in ineligible.values():
         eligible[rows] = False
     order = _line_up(view, score, eligible)
-    rank, light = np.zeros(view.size, np.int32), np.zeros(view.size, np.int8)
+    rank, indicator = np.zeros(view.size, np.int32), np.zeros(view.size, np.int8)
     ahead = np.zeros(view.size, np.int64)
     in_place, by_count = np.arange(view.size, dtype=np.int32), ranking.weighting == "count"
     kernels_for(view.size).spread(
@@ -143,10 +143,10 @@ def rank_side(view: SideValuation, ranking: Ranking) -> Queue:
         ranking.levels,
         by_count,
         rank,
-        light,
+        indicator,
         ahead,
     )
-    columns: list[Ints] = [column.astype(np.int64) for column in (order, rank, light)]
+    columns: list[Ints] = [column.astype(np.int64) for column in (order, rank, indicator)]
     return Queue(view, score, columns[0], columns[1], columns[2], ahead, ineligible)
 
 
@@ -216,11 +216,11 @@ margin_ratio_return = Product(
     ("return_on_entry", "profit", "entry_notional"),
     ("margin_ratio", "bucket_maintenance", "equity"),
 )
-"""The return on entry times (or, losing, divided by) the bucket's margin rate."""
+"""The return on entry times (or, losing, divided by) the bucket's margin ratio."""
 
 
 def wallet_return(profit: Ints, view: SideValuation) -> Score:
-    """Return max(0, profit) / max(1, wallet balance) x margin rate, one unit of asset being 1."""
+    """Return max(0, profit) / max(1, wallet balance) x margin ratio, one unit of asset being 1."""
     gain = ratio(np.maximum(profit, 0), np.maximum(view.balance, view.terms.cash_unit))
     rate = margin_ratio(view)
     rate[view.equity <= 0] = 0
@@ -232,40 +232,42 @@ def unranked(view: SideValuation) -> Score:
     return Score(np.zeros(view.size), {})
 
 
-Kind = Literal["lights", "quantile", "backwards", "percentile", "none"]
+Kind = Literal["indicators", "quantile", "backwards", "percentile", "none"]
 
 
 @dataclass(frozen=True, slots=True)
-class Indicator:
-    """How a venue shows a place in line; `to_venue` takes the internal light."""
+class IndicatorScale:
+    """How a venue shows a place in line; `to_venue` takes the internal indicator."""
 
     kind: Kind
     says: str
     to_venue: Callable[[int], int | str]
 
 
-def same(light: int) -> int:
-    """Return the light itself, 0-5."""
-    return light
+def same(indicator: int) -> int:
+    """Return the indicator itself, 0-5."""
+    return indicator
 
 
-def quantile(light: int) -> int:
+def quantile(indicator: int) -> int:
     """Return 0-4, 4 next in line; 0 without a place."""
-    return max(light - 1, 0)
+    return max(indicator - 1, 0)
 
 
-def backwards(light: int) -> int:
+def backwards(indicator: int) -> int:
     """Return 1-5, 1 next in line; 6 without a place."""
-    return 6 - light
+    return 6 - indicator
 
 
-def percentile(light: int) -> str:
+def percentile(indicator: int) -> str:
     """Return "0.2" to "1", 1 next in line; "0" without a place."""
-    return format_scaled(2 * light, 1)
+    return format_scaled(2 * indicator, 1)
 
 
-LIGHTS = Indicator("lights", "0-5 lights, 5 next in line, 0 without a place", same)
-QUANTILE = Indicator("quantile", "quantile 0-4, 4 next in line", quantile)
-BACKWARDS = Indicator("backwards", "1-5, 1 next in line, 6 without a place", backwards)
-PERCENTILE = Indicator("percentile", "0.2-1, 1 next in line, 0 without a place", percentile)
-UNPUBLISHED = Indicator("none", "none published; delever shows 0-5 lights, 5 next in line", same)
+INDICATORS = IndicatorScale("indicators", "0-5 indicators, 5 next in line, 0 without a place", same)
+QUANTILE = IndicatorScale("quantile", "quantile 0-4, 4 next in line", quantile)
+BACKWARDS = IndicatorScale("backwards", "1-5, 1 next in line, 6 without a place", backwards)
+PERCENTILE = IndicatorScale("percentile", "0.2-1, 1 next in line, 0 without a place", percentile)
+UNPUBLISHED = IndicatorScale(
+    "none", "none published; delever shows 0-5 indicators, 5 next in line", same
+)

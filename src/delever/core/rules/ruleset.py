@@ -8,7 +8,7 @@ from delever.core.rules.adl_price import PriceRule
 from delever.core.rules.eligibility import Skip, WouldBankrupt
 from delever.core.rules.loss_socialization import LastResort
 from delever.core.rules.policies import InOrder, Policy
-from delever.core.rules.ranking import LIGHTS, Indicator, Ranking
+from delever.core.rules.ranking import INDICATORS, IndicatorScale, Ranking
 from delever.core.rules.triggers import Trigger
 
 Confidence = Literal["official", "partly read", "third party", "not documented"]
@@ -57,7 +57,7 @@ class RuleSet:
     cases: tuple[Case, ...]
     ranking: Ranking
     rules: tuple[Rule, ...]
-    indicator: Indicator = LIGHTS
+    indicator_scale: IndicatorScale = INDICATORS
     policy: Policy = InOrder()  # noqa: RUF009 - stateless
     skips: tuple[Skip, ...] = (WouldBankrupt(),)
     last_resort: LastResort | None = None

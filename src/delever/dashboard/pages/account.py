@@ -15,7 +15,7 @@ from delever.api_types.accounts import (
     Supposed,
 )
 from delever.dashboard.frame import View, grid, html, panel
-from delever.dashboard.shown import NOTHING, grouped, lights, plain, utc, words
+from delever.dashboard.shown import NOTHING, grouped, indicators, plain, utc, words
 from delever.dashboard.source import Source
 from delever.dashboard.tables import Column, table
 
@@ -48,7 +48,7 @@ CHANGES = {
 _POSITIONS = (
     Column("contract", "Contract", "link"),
     Column("side", "Side"),
-    Column("light", "Light", "light"),
+    Column("indicator", "Indicator", "indicator"),
     Column("rank", "Rank", "number"),
     Column("of", "Of", "number"),
     Column("quantity", "Quantity", "number"),
@@ -146,7 +146,7 @@ def _choose(account: AccountShown, contract: str, side: str, position: int) -> _
     exact = [each for each in held if each.position == position] or held or account.positions
     if not exact:
         return None
-    first = max(exact, key=lambda each: each.light or 0)
+    first = max(exact, key=lambda each: each.indicator or 0)
     return _Chosen(first.contract, first.side, first.position, Decimal(first.quantity))
 
 
@@ -157,7 +157,7 @@ def _row(view: View, account: str, held: PositionShown) -> dict[str, Any]:
         "contract": held.contract,
         "contract_href": view.account(account, **query),
         "side": held.side if not held.position else f"{held.side} {held.position}",
-        "light": held.light,
+        "indicator": held.indicator,
         "rank": held.rank,
         "of": held.of,
         "quantity": held.quantity,
@@ -189,10 +189,12 @@ def _counts(wallet: Any) -> bool:
 def _why(chosen: _Chosen, told: Explained) -> str:
     """Return the arithmetic as a numbered list."""
     items = "".join(f"<li>{escape(line)}</li>" for line in told.lines)
-    place = lights(told.light) if told.reason is None else f"not in line: {words(told.reason)}"
+    place = (
+        indicators(told.indicator) if told.reason is None else f"not in line: {words(told.reason)}"
+    )
     return (
         f'<div data-rank="{told.rank or 0}"><b>{escape(chosen.contract)} '
-        f'{escape(chosen.side)}</b> <span class="lights">{place}</span></div>'
+        f'{escape(chosen.side)}</b> <span class="indicators">{place}</span></div>'
         f'<ol class="why">{items}</ol><p class="note">As of sequence {told.as_of}, '
         f"{utc(told.time_ms)} UTC, rules of {escape(told.rules)}.</p>"
     )
@@ -276,7 +278,7 @@ def _compared(told: Supposed) -> str:
         (name, show_it(told.before), show_it(told.after))
         for name, show_it in (
             ("rank", _rank),
-            ("light", lambda standing: lights(standing.light)),
+            ("indicator", lambda standing: indicators(standing.indicator)),
             ("score", lambda standing: f"{standing.score:.6g}"),
             ("quantity", lambda standing: grouped(standing.quantity)),
             ("closed only beyond a residual of", lambda standing: grouped(standing.ahead)),

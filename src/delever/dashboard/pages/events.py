@@ -50,7 +50,7 @@ _ROUNDS = (
     Column("wanted", "Wanted", "number"),
     Column("filled", "Filled", "number"),
     Column("left", "Left", "number"),
-    Column("candidates", "In line", "number"),
+    Column("counterparties", "In line", "number"),
     Column("hash", "Hash of the record", "hash"),
 )
 
@@ -61,7 +61,7 @@ _FILLS = (
     Column("price", "Price", "number"),
     Column("realized", "Realized", "number"),
     Column("rank", "Rank", "number"),
-    Column("light", "Light", "light"),
+    Column("indicator", "Indicator", "indicator"),
     Column("ahead", "Ahead", "number"),
     Column("liquidated", "Bankrupt account", "link"),
     Column("sequence", "Round", "number"),
@@ -106,7 +106,7 @@ async def show(source: Source, episode: int) -> None:
             with panel(
                 "Who took what",
                 "wide",
-                about="bankrupt quantity: to the market, to candidates, left",
+                about="bankrupt quantity: to the market, to counterparties, left",
             ):
                 chart = ui.echart(waterfall([])).style("height: 280px")
             with panel("Pool", "slim"):
@@ -186,7 +186,7 @@ def _total(amounts: Iterator[str]) -> Decimal:
 
 
 def _stages(told: Waterfall) -> list[tuple[str, float, str]]:
-    """Return bankrupt quantity, and where it went: market, candidates, or still with the pool."""
+    """Return bankrupt quantity, and where it went: market, counterparties, or still with the pool."""
     taken = _total(each.quantity for each in told.takeovers)
     unwound = _total(each.quantity for each in told.unwinds)
     closed = Decimal(told.quantity)
@@ -282,7 +282,7 @@ def _round(told: RoundShown) -> dict[str, Any]:
         "wanted": told.wanted,
         "filled": told.filled,
         "left": told.left,
-        "candidates": told.candidates,
+        "counterparties": told.counterparties,
         "hash": told.hash,
     }
 
@@ -297,7 +297,7 @@ def _fill(view: View, fill: FillShown) -> dict[str, Any]:
         "price": fill.price,
         "realized": fill.realized,
         "rank": fill.rank,
-        "light": fill.light,
+        "indicator": fill.indicator,
         "ahead": fill.ahead,
         "liquidated": fill.liquidated_account,
         "liquidated_href": view.account(fill.liquidated_account),

@@ -27,7 +27,7 @@ _TOTALS = (
     Column("unwound", "Unwound", "number"),
     Column("closed", "Closed by ADL", "number"),
     Column("left", "Left", "number"),
-    Column("realized", "Candidates' profit", "number"),
+    Column("realized", "Counterparties' profit", "number"),
     Column("borne", "OutstandingLoss by them", "number"),
     Column("pool_profit", "Pool profit", "number"),
 )
@@ -43,7 +43,7 @@ _SHARED = (
 )
 
 _BARS = {
-    "borne": "OutstandingLoss by candidates",
+    "borne": "OutstandingLoss by counterparties",
     "pool_profit": "Pool profit",
     "haircut": "Haircut, %",
     "accounts": "Accounts affected",
@@ -182,7 +182,7 @@ class _Bench:
 
 
 _EXPLAINED = (
-    '<p class="note">Haircut: what candidates bore, of the profit that they would have had at the '
+    '<p class="note">Haircut: what counterparties bore, of the profit that they would have had at the '
     "mark. Largest part: what the most affected position gave up, of all that was closed. Gini: of "
     "the quantity given up over everybody in line; 0 where all gave the same.</p>"
 )

@@ -1,4 +1,4 @@
-"""The page of `delever watch`: lights, states, distances, what can be done, alerts, faults."""
+"""The page of `delever watch`: indicators, states, distances, what can be done, alerts, faults."""
 
 import asyncio
 import sqlite3
@@ -58,7 +58,7 @@ class _Panel:
 _NOW = (
     _Panel(
         "Positions",
-        "light 5 is next to be closed",
+        "indicator 5 is next to be closed",
         rows.POSITIONS,
         rows.positions,
         "None is known. Reading them takes a key of the account.",
@@ -132,7 +132,7 @@ def _shown(each: _Panel) -> ui.table:
 
 
 class _Past:
-    """The chart of one contract's lights, profit ratio and risk, and what chooses it."""
+    """The chart of one contract's indicators, profit ratio and risk, and what chooses it."""
 
     def __init__(self, told: Watched, contract: str, hours: int) -> None:
         self._told = told

@@ -22,7 +22,7 @@ class Measures(msgspec.Struct, frozen=True, kw_only=True):
     """One contract's ADL; what cannot be said (nobody closed, nothing to lose) is None.
 
     `ranked` is the most positions of each side that stood in line in a round. `haircut` is what
-    candidates bore of the profit that they would have had at the mark, `largest` what the most
+    counterparties bore of the profit that they would have had at the mark, `largest` what the most
     affected position gave up of all that was closed, both in percent. `gini` is that of the
     quantity given up over all who stood in line: 0 where all gave the same, near 1 where one of
     many gave all.
@@ -71,7 +71,7 @@ def _shares(events: Iterable[Event]) -> tuple[Given, InLine]:
                 given[fill.contract][fill.side, fill.account, fill.position] -= fill.lots
             case RoundClosed():
                 sides = ranked[event.contract]
-                sides[event.side] = max(sides.get(event.side, 0), event.candidates)
+                sides[event.side] = max(sides.get(event.side, 0), event.counterparties)
             case _:
                 pass
     return given, ranked

@@ -132,7 +132,7 @@ def _standing(standing: Standing, figures: Figures) -> dict[str, Any]:
         "quantity": figures.quantity(standing.lots),
         "rank": standing.rank if ranked else None,
         "of": standing.of,
-        "light": standing.light if ranked else None,
+        "indicator": standing.indicator if ranked else None,
         "ahead": figures.quantity(standing.ahead_lots) if ranked else None,
         "score": standing.score,
         "parts": standing.parts,
@@ -145,11 +145,11 @@ def _cells(standing: Standing, figures: Figures) -> dict[str, str]:
     cells = {"quantity": figures.quantity(standing.lots)}
     if standing.reason is None:
         cells["rank"] = f"{standing.rank} of {standing.of}"
-        cells["light"] = f"{standing.light} of 5"
+        cells["indicator"] = f"{standing.indicator} of 5"
         cells["ahead"] = figures.quantity(standing.ahead_lots)
     else:
         why = in_words(standing.reason)
-        cells |= {"rank": f"not in line: {why}", "light": "-", "ahead": "-"}
+        cells |= {"rank": f"not in line: {why}", "indicator": "-", "ahead": "-"}
     cells["score"] = short(standing.score)
     return cells | dict(_part(name, part, figures) for name, part in standing.parts.items())
 
@@ -225,7 +225,7 @@ def _place(told: Explanation, figures: Figures) -> list[str]:
     ahead = figures.quantity(standing.ahead_lots) if standing.ahead_lots else "nobody"
     line = figures.quantity(told.queue_lots)
     place = f"Rank {standing.rank} of {standing.of}, highest score first"
-    return [f"{place}; ahead: {ahead}, of {line} in line.", f"Light {standing.light} of 5."]
+    return [f"{place}; ahead: {ahead}, of {line} in line.", f"Indicator {standing.indicator} of 5."]
 
 
 def _inventory(told: Explanation, figures: Figures) -> str:

@@ -38,7 +38,7 @@ FILLED, CANCELLED, STARTED = b"adl_filled", b"fill_cancelled", b"adl_started"
 def explain_fill(journal: str | Path, fill: int, *, progress: Progress | None = None) -> WhyFilled:
     """Return why an ADL fill of a journal closed whom it closed, years later.
 
-    The book is replayed to the moment at which the round began, and rank, score, light, quantity
+    The book is replayed to the moment at which the round began, and rank, score, indicator, quantity
     ahead and price are computed again and compared with the fill. The file is only read. Raises
     UnknownNameError where there is no such fill, and InputError where the file is no journal, or
     not sound up to the record of the fill.
@@ -212,7 +212,7 @@ def _differences(
     compared = {
         "rank": (fill.rank, standing.rank),
         "score": (fill.score, standing.score),
-        "light": (fill.light, standing.light),
+        "indicator": (fill.indicator, standing.indicator),
         "quantity ahead": (fill.quantity_ahead_lots, standing.ahead_lots),
         "price": (fill.price_ticks, prices.get(fill.takeover)),
     }

@@ -10,7 +10,7 @@ from delever.lab.errors import in_words
 from delever.lab.queries.explanation_text import numbered, position_facts, position_lines
 
 SKIPS_SHOWN = 10
-"""Skipped candidates that the text names; `facts` holds all."""
+"""Skipped counterparties that the text names; `facts` holds all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class WhyFilled:
     `explanation` is that of the position when the round began, replayed from `replayed_from` (a
     record) up to `sequence`, which holds the fill. `differs` names what came out otherwise than in
     the fill when it was computed again. `ahead` are the fills of the round before this one, and
-    `skipped` the candidates of a better rank that were passed over; `start` is the event that put
+    `skipped` the counterparties of a better rank that were passed over; `start` is the event that put
     the trigger on, `also_on` names others that were on, and `forced` is the note of an operator who
     had the round run. `left_lots` is what the position held after the fill, `unfilled_lots` the
     inventory that the round left over. `cancelled` is the record that took the fill back.
@@ -153,7 +153,7 @@ def _round_facts(why: WhyFilled) -> dict[str, Any]:
         "closed": figures.quantity(told.filled_lots),
         "left_over": figures.quantity(why.unfilled_lots),
         "rounding_residual": figures.cash(told.rounding_residual_cash),
-        "candidates": told.candidates,
+        "counterparties": told.counterparties,
         "not_in_line": told.ineligible,
     }
 
@@ -180,8 +180,8 @@ def _place(why: WhyFilled) -> str:
     lots = figures.quantity(fill.quantity_ahead_lots) if ahead else ""
     line = figures.quantity(why.explanation.queue_lots)
     return (
-        f"Rank {fill.rank} of {why.round.candidates}, highest score first; ahead: {who}{lots}, of "
-        f"{line} in line. Light {fill.light} of 5."
+        f"Rank {fill.rank} of {why.round.counterparties}, highest score first; ahead: {who}{lots}, of "
+        f"{line} in line. Indicator {fill.indicator} of 5."
     )
 
 
@@ -192,7 +192,7 @@ def counted(positions: int) -> str:
 
 def _check(why: WhyFilled) -> str:
     replayed = f"the book was replayed from record {why.replayed_from} to the round in record"
-    what = "rank, score, light, quantity ahead and price"
+    what = "rank, score, indicator, quantity ahead and price"
     if not why.differs:
         return f"Recomputed: the same ({what}; {replayed} {why.sequence})."
     return (

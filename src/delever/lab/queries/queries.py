@@ -49,7 +49,7 @@ def rank(
 ) -> pl.DataFrame:
     """Return the queue of one contract and side, next first; then who is not in line, and why.
 
-    `rank` counts from 1; `light` is 5 in front and 1 behind; `ahead` is the quantity that is closed
+    `rank` counts from 1; `indicator` is 5 in front and 1 behind; `ahead` is the quantity that is closed
     before it is this position's turn; the parts of the score have columns of their own. Quantities
     and money are exact decimals. Raises UnknownNameError for a contract or rule set that is not
     there.
@@ -70,7 +70,7 @@ def rank(
             decimals("leverage", leverages, LEVERAGE_DECIMALS),
             decimals("profit", view.profit[rows].tolist(), figures.cash_decimals),
             pl.Series("score", queue.score.value[rows]),
-            pl.Series("light", _in_line(queue.light[rows], reasons), pl.Int64),
+            pl.Series("indicator", _in_line(queue.indicator[rows], reasons), pl.Int64),
             quantities("ahead", _in_line(queue.ahead_lots[rows], reasons), figures),
             *(pl.Series(name, part[rows]) for name, part in queue.score.parts.items()),
             pl.Series("reason", reasons, pl.String),

@@ -28,10 +28,10 @@ def compare_rules(
     account: str | None = None,
     rules: Iterable[str | RuleSet] | None = None,
 ) -> pl.DataFrame:
-    """Return a row for each position and rule set: rank, light and score, and the trigger.
+    """Return a row for each position and rule set: rank, indicator and score, and the trigger.
 
-    `rank` counts from 1 `of` those in line, `light` from 5 in front, both empty with a `reason` for
-    who is not in line; `shown` is the light on the venue's own scale; `ahead` is the quantity
+    `rank` counts from 1 `of` those in line, `indicator` from 5 in front, both empty with a `reason` for
+    who is not in line; `shown` is the indicator on the venue's own scale; `ahead` is the quantity
     closed before. `trigger` is the one by which the
     rule set would start ADL in the contract: the first whose start `holds` now, or else the one
     that is farthest on its way, at `progress` percent (its first where none is on its way); both
@@ -57,7 +57,7 @@ def at_a_glance(compared: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def side_by_side(compared: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return a row for each position with a column for each rule set: rank, of how many, light.
+    """Return a row for each position with a column for each rule set: rank, of how many, indicator.
 
     After the positions of a contract a row says by which trigger each rule set would start ADL.
     Numbers of positions are left out where there is none but 0.
@@ -97,7 +97,7 @@ PLACES_SCHEMA: dict[str, Any] = {
     "rules": pl.String,
     "rank": pl.Int64,
     "of": pl.Int64,
-    "light": pl.Int64,
+    "indicator": pl.Int64,
     "shown": pl.String,
     "ahead": pl.Decimal,
     "score": pl.Float64,
@@ -120,7 +120,7 @@ def _contract_rows(
             position = _position(book, state, view, row)
             for (rules, queue), reason in zip(queues, reasons, strict=True):
                 place = _standing(state, queue, row, reason.get(row))
-                shown = str(rules.indicator.to_venue(place["light"] or 0))
+                shown = str(rules.indicator_scale.to_venue(place["indicator"] or 0))
                 named = {"rules": rules.name, "shown": shown}
                 yield {**position, **named, **place, **starts[rules.name]}
 
@@ -156,7 +156,7 @@ def _standing(
     return {
         "rank": int(queue.rank[row]) if ranked else None,
         "of": len(queue.order),
-        "light": int(queue.light[row]) if ranked else None,
+        "indicator": int(queue.indicator[row]) if ranked else None,
         "ahead": _quantity(state, int(queue.ahead_lots[row])) if ranked else None,
         "score": float(queue.score.value[row]),
         "reason": None if reason is None else str(reason),
@@ -186,7 +186,7 @@ def _quantity(state: ContractState, lots: int) -> Decimal:
 def _place(row: dict[str, Any]) -> str:
     if row["reason"] is not None:
         return in_words(row["reason"])
-    return f"{row['rank']} of {row['of']}, light {row['light']}"
+    return f"{row['rank']} of {row['of']}, indicator {row['indicator']}"
 
 
 def _trigger_text(row: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ POSITIONS = 40
 """Positions that one picture shows: those that stand foremost over all rule sets."""
 
 SHADES = ("#e9edf1", "#fde3d3", "#fbbf9d", "#f58e63", "#dd5440", "#a81d2d")
-"""Not in line, then one to five lights: from pale to dark, so that they differ in grey, too."""
+"""Not in line, then one to five indicators: from pale to dark, so that they differ in grey, too."""
 
 DARK_FROM = 4
 _ON_PALE, _ON_DARK = "#16202a", "#ffffff"
@@ -53,7 +53,7 @@ def foremost(table: pl.DataFrame) -> list[tuple[str, int]]:
 
 
 def _map(table: pl.DataFrame, contract: str, side: str) -> Figure:
-    """Draw a row a position, a column a rule set: colour is the light, the number the rank."""
+    """Draw a row a position, a column a rule set: colour is the indicator, the number the rank."""
     positions = foremost(table)
     rules = table["rules"].unique(maintain_order=True).to_list()
     cells = {(row["account"], row["position"], row["rules"]): row for row in table.to_dicts()}
@@ -69,14 +69,16 @@ def _map(table: pl.DataFrame, contract: str, side: str) -> Figure:
     names = [f"{account} {number}" if number else account for account, number in positions]
     axis.set_yticks(range(len(positions)), names)
     axis.grid(visible=False)
-    axis.set_title(f"{contract}, {side}: rank; the darker, the more lights")
+    axis.set_title(f"{contract}, {side}: rank; the darker, the more indicators")
     return figure
 
 
 def _cell(axis: "Axes", x: int, y: int, row: dict[str, Any]) -> None:
-    light = row["light"] or 0
-    axis.fill_between([x - 0.48, x + 0.48], y - 0.46, y + 0.46, color=SHADES[light], linewidth=0)
-    ink = _ON_DARK if light >= DARK_FROM else _ON_PALE
+    indicator = row["indicator"] or 0
+    axis.fill_between(
+        [x - 0.48, x + 0.48], y - 0.46, y + 0.46, color=SHADES[indicator], linewidth=0
+    )
+    ink = _ON_DARK if indicator >= DARK_FROM else _ON_PALE
     text = "-" if row["rank"] is None else str(row["rank"])
     axis.text(x, y, text, ha="center", va="center", fontsize=7, color=ink)
 

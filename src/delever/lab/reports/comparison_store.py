@@ -20,7 +20,7 @@ from delever.lab.runs.stress_test import COMPARED_EXACT, COMPARED_SCHEMA
 _NEEDED = ("rules", "contract", "borne", "pool_profit")
 """What a comparison of a shock has at the least."""
 
-_PLACED = ("rules", "contract", "side", "account", "quantity", "rank", "of", "light", "trigger")
+_PLACED = ("rules", "contract", "side", "account", "quantity", "rank", "of", "indicator", "trigger")
 """What a comparison of places has at the least."""
 
 

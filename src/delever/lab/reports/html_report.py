@@ -1,6 +1,6 @@
 """A finished run or comparison as one HTML file: it opens from disk, and asks nobody for anything.
 
-Pictures are SVG inside the file, in the reader's own light or dark; there is no script. Tables hold
+Pictures are SVG inside the file, in the reader's own indicator or dark; there is no script. Tables hold
 the result's numbers to the last digit. A policy in the file's head forbids every request.
 """
 
@@ -33,7 +33,7 @@ ROWS_SHOWN = 2_000
 _NUMBER = re.compile(r"-?[\d,]+(\.\d+)?")
 
 _STYLE = """
-:root { color-scheme: light dark; }
+:root { color-scheme: indicator dark; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 68rem; padding: 1.5rem; }
 h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .5rem; }
 .about { opacity: .75; margin: .2rem 0 0; }

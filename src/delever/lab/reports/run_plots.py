@@ -193,7 +193,7 @@ def _comparison(compared: pl.DataFrame) -> Figure:
     """Draw a bar a rule set: what it costs, and where it is known, how it is shared out."""
     asset = compared["asset"][0]
     panels = [
-        ("borne", f"OutstandingLoss by candidates, {asset}", RED),
+        ("borne", f"OutstandingLoss by counterparties, {asset}", RED),
         ("pool_profit", f"Pool profit, {asset}", BLUE),
         ("accounts", "Accounts affected", AMBER),
         ("haircut", "Haircut, %", RED),

@@ -166,7 +166,7 @@ _COLUMNS: dict[str, type[pl.DataType] | pl.DataType] = {
     "price_rule": pl.String,
     "rank": pl.Int64,
     "score": pl.Float64,
-    "light": pl.Int64,
+    "indicator": pl.Int64,
     "takeover": pl.Int64,
     "liquidated_account": pl.String,
     "cancel_orders": pl.String,
@@ -176,7 +176,7 @@ _COLUMNS: dict[str, type[pl.DataType] | pl.DataType] = {
 def fills_frame(book: Book, events: Iterable[Event]) -> pl.DataFrame:
     """Return every ADL fill as a row, in order; money and quantities are exact decimals.
 
-    `realized` is the candidate's profit, `pool_realized_pnl` that of the pool on the inventory closed.
+    `realized` is the counterparty's profit, `pool_realized_pnl` that of the pool on the inventory closed.
     """
     rows = list(_fills(book, events))
     places = {
@@ -214,7 +214,7 @@ def _fill_row(book: Book, fill: AdlFilled) -> dict[str, Any]:
         "price_rule": fill.price_rule,
         "rank": fill.rank,
         "score": fill.score,
-        "light": fill.light,
+        "indicator": fill.indicator,
         "takeover": fill.takeover,
         "liquidated_account": fill.liquidated_account,
         "cancel_orders": " ".join(fill.cancel_orders),

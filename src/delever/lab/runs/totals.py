@@ -27,7 +27,7 @@ class ContractTotal(msgspec.Struct, frozen=True, kw_only=True):
 
     `taken_over`, `unwound` in the market, `closed` by ADL and `left` with the pool are quantities
     of inventory. `accounts` were closed, or gave up something to a socialized loss; `realized` is
-    the profit of the candidates on what was closed, `borne` what they would have had more at the
+    the profit of the counterparties on what was closed, `borne` what they would have had more at the
     mark of that moment, with what open positions gave up to a socialized loss, `pool_profit` what
     takeovers, unwinding, ADL and socializing brought the pool, with what is left valued at the
     mark.
@@ -106,7 +106,7 @@ class Tally:
                 self._sums[event.contract].accounts.update(event.accounts)
 
     def _borne_by(self, fill: AdlFilled) -> int:
-        """Return what a candidate would have had more at the mark; 0 where there is none."""
+        """Return what a counterparty would have had more at the mark; 0 where there is none."""
         mark = self._marks.get(fill.contract, 0)
         terms = self._book.contracts[fill.contract].terms
         return terms.trade_cash(fill.side.sign * fill.lots, mark) - fill.value_cash if mark else 0

@@ -216,7 +216,7 @@ def _position(
         under_liquidation=held.under_liquidation,
         rank=int(queue.rank[row]) if stands else None,
         of=len(queue.order),
-        light=int(queue.light[row]) if stands else None,
+        indicator=int(queue.indicator[row]) if stands else None,
         ahead=figures.quantity(int(queue.ahead_lots[row])) if stands else None,
         reason=None if reason is None else str(reason),
     )

@@ -229,7 +229,7 @@ def _round(
         filled=figures.quantity(row.filled_lots),
         left=figures.quantity(row.wanted_lots - row.filled_lots),
         rounding_residual=figures.cash(row.rounding_residual_cash),
-        candidates=row.candidates,
+        counterparties=row.counterparties,
         fills=tuple(
             _fill(parts, each) for each in closed if (each.sequence, each.round_place) == place
         ),
@@ -258,7 +258,7 @@ def _fill(parts: Parts, row: Any) -> FillShown:
         liquidated_account=row.liquidated_account,
         rank=row.rank,
         score=row.score,
-        light=row.light,
+        indicator=row.indicator,
         ahead=figures.quantity(row.quantity_ahead_lots),
         cancelled_sequence=row.cancelled_sequence,
     )

@@ -282,7 +282,7 @@ def _row(
         position=int(view.position[row]),
         quantity=figures.quantity(lots),
         score=float(queue.score.value[row]),
-        light=int(queue.light[row]) if stands else None,
+        indicator=int(queue.indicator[row]) if stands else None,
         ahead=figures.quantity(ahead) if stands else None,
         cumulative=figures.quantity(ahead + lots) if stands else None,
         leverage=leverage(hundredths),

@@ -42,7 +42,7 @@ def _shown(chosen: RuleSet) -> RulesShown:
         formula=chosen.ranking.formula,
         profitable_only=chosen.ranking.profitable_only,
         joint=chosen.ranking.joint,
-        indicator=chosen.indicator.says,
+        indicator_scale=chosen.indicator_scale.says,
         policy=chosen.policy.name,
         last_resort=chosen.last_resort.name if chosen.last_resort else None,
         fee_ppm=chosen.fee_ppm,

@@ -1,7 +1,7 @@
 """The engine's side of the runner: everything here runs on the engine's one thread.
 
 A commit's commands are stamped, each id is run only once, and what the board shows of the past is
-kept: when a contract was last marked and last deleveraged, and the lights last published.
+kept: when a contract was last marked and last deleveraged, and the indicators last published.
 """
 
 from collections import OrderedDict
@@ -104,8 +104,8 @@ class Writer:
         self._ids: OrderedDict[str, int] = OrderedDict()
         self._last_adl_ms: dict[str, int] = {}
         self._marked_ms: dict[str, int] = {}
-        self._lights = (
-            publish(self.recorder.book, parallel_map) if self.recorder.book.lights else None
+        self._indicators = (
+            publish(self.recorder.book, parallel_map) if self.recorder.book.indicators else None
         )
         self.board = self.make_board()
 
@@ -167,7 +167,7 @@ class Writer:
             outcomes[place] = Outcome(committed, repeated=False)
             self._remember(committed)
             if isinstance(command, RefreshIndicators) and len(events) > 1:
-                self._lights = publish(self.recorder.book, self._parallel_map)
+                self._indicators = publish(self.recorder.book, self._parallel_map)
         return outcomes
 
     def _remember(self, committed: Committed) -> None:
@@ -213,7 +213,7 @@ class Writer:
             if isinstance(outcome, Outcome) and not outcome.repeated
             for event in outcome.committed.events
         )
-        new = self._lights is not self.board.lights
+        new = self._indicators is not self.board.indicators
         return self.make_board() if old or loud or new else None
 
     def make_board(self) -> Board:
@@ -221,7 +221,7 @@ class Writer:
         self.board = board_of(
             self.recorder.book,
             made_ms=self._now_ms(),
-            lights=self._lights,
+            indicators=self._indicators,
             last_adl_ms=self._last_adl_ms,
             marked_ms=self._marked_ms,
         )

@@ -1,7 +1,7 @@
 """What readers see: the market's numbers as of one sequence, immutable, replaced as a whole.
 
 Made on the engine's thread, read on the event loop without a lock. It holds what public endpoints
-show: terms, marks, open interest, pools, triggers, ratings, lights. What only one account or one
+show: terms, marks, open interest, pools, triggers, ratings, indicators. What only one account or one
 page asks for is read from the book on demand (`Runner.read`).
 """
 
@@ -17,7 +17,7 @@ from delever.core.explain.explanation import TriggerState, trigger_states
 from delever.core.market.contract_terms import Terms
 from delever.core.messages import DefineContract, DefinePool, Rating, Side
 from delever.core.risk.publication import Published
-from delever.core.rules.ranking import Indicator
+from delever.core.rules.ranking import IndicatorScale
 from delever.core.rules.triggers import WARNING_PPM
 from delever.core.valuation.insurance import pool_equity, profit_of
 
@@ -36,7 +36,7 @@ class ContractShown:
     cash_decimals: int
     pool: str
     rules: str
-    indicator: Indicator
+    indicator_scale: IndicatorScale
     joint: bool
     mark_ticks: int
     marked_ms: int
@@ -81,7 +81,7 @@ class Board:
     accounts: int
     contracts: Mapping[str, ContractShown]
     pools: Mapping[str, PoolShown]
-    lights: Published | None
+    indicators: Published | None
 
     def is_old(self, now_ms: int, every_ms: int) -> bool:
         """Whether it was made that long ago, by a clock that may have been set back since."""
@@ -92,7 +92,7 @@ def board_of(
     book: Book,
     *,
     made_ms: int,
-    lights: Published | None,
+    indicators: Published | None,
     last_adl_ms: Mapping[str, int],
     marked_ms: Mapping[str, int],
 ) -> Board:
@@ -110,7 +110,7 @@ def board_of(
         accounts=book.accounts.size,
         contracts=contracts,
         pools={pool.name: _pool(book, pool) for pool in book.pools.values()},
-        lights=lights,
+        indicators=indicators,
     )
 
 
@@ -126,7 +126,7 @@ def _contract(book: Book, state: ContractState, last_adl_ms: int, marked_ms: int
         cash_decimals=book.asset_of(state).cash_decimals,
         pool=state.pool,
         rules=rules.name,
-        indicator=rules.indicator,
+        indicator_scale=rules.indicator_scale,
         joint=rules.ranking.joint,
         mark_ticks=state.mark,
         marked_ms=marked_ms,

@@ -251,7 +251,7 @@ class Runner:
                 await self.tick()
 
     async def tick(self) -> None:
-        """Ask for what is due now: lights, ratings, or only that time passes; and a new board."""
+        """Ask for what is due now: indicators, ratings, or only that time passes; and a new board."""
         self._look_at_clock()
         commands = await self.read(self._due)
         if commands:
@@ -278,7 +278,7 @@ class Runner:
             book,
             self.now_ms(),
             ratings_every_ms=shown.ratings_every_ms,
-            lights_every_ms=shown.lights_every_ms,
+            indicators_every_ms=shown.indicators_every_ms,
         )
         if not refreshes and book.engaged():
             return [SetTime(time_ms=NOW)]

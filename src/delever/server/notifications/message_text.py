@@ -114,12 +114,12 @@ def _trigger(end: RoundClosed | None, figures: Figures) -> Sequence[str]:
 def _place(
     fill: AdlFilled, end: RoundClosed | None, figures: Figures, rules: RuleSet
 ) -> Sequence[str]:
-    """Return why it was this position: score, rank, light and what stood ahead."""
-    of = "" if end is None else f" of {end.candidates}"
+    """Return why it was this position: score, rank, indicator and what stood ahead."""
+    of = "" if end is None else f" of {end.counterparties}"
     ahead = figures.quantity(fill.quantity_ahead_lots) if fill.quantity_ahead_lots else "nobody"
     place = f"Why you: rank {fill.rank}{of}, highest score first; ahead: {ahead}."
     formula = f"Score, by the rules of {rules.name}: {rules.ranking.formula} = {short(fill.score)}."
-    return (f"{place} Light {fill.light} of 5.", formula)
+    return (f"{place} Indicator {fill.indicator} of 5.", formula)
 
 
 def _price(fill: AdlFilled, end: RoundClosed | None, figures: Figures) -> str:
@@ -161,11 +161,11 @@ def _fill_numbers(fill: AdlFilled, end: RoundClosed | None, figures: Figures) ->
         "fee": figures.cash(fill.fee_cash),
         "rank": fill.rank,
         "score": fill.score,
-        "light": fill.light,
+        "indicator": fill.indicator,
         "quantity_ahead": figures.quantity(fill.quantity_ahead_lots),
     }
     if end is not None:
-        numbers |= {"trigger": end.trigger, "candidates": end.candidates}
+        numbers |= {"trigger": end.trigger, "counterparties": end.counterparties}
     return numbers
 
 

@@ -110,7 +110,7 @@ class Metrics:
         for (name, label), count in events.items():
             self._by_name[name].labels(label).inc(count)
         asked = {type(commit.command) for commit in commits}
-        for command, what in ((RefreshIndicators, "lights"), (RefreshRatings, "ratings")):
+        for command, what in ((RefreshIndicators, "indicators"), (RefreshRatings, "ratings")):
             if command in asked:
                 self._refresh.labels(what).observe(seconds)
 

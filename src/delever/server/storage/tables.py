@@ -121,7 +121,7 @@ rounds = sa.Table(
     _whole("wanted_lots"),
     _whole("filled_lots"),
     _whole("rounding_residual_cash"),
-    _whole("candidates"),
+    _whole("counterparties"),
     sa.Index("rounds_episode", "episode"),
 )
 
@@ -150,7 +150,7 @@ fills = sa.Table(
     _text("liquidated_account"),
     _whole("rank"),
     sa.Column("score", sa.Double, nullable=False),
-    _whole("light"),
+    _whole("indicator"),
     _whole("quantity_ahead_lots"),
     _whole("cancelled_sequence", nullable=True),
     sa.Index("fills_account", "account", "fill"),

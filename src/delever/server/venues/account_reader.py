@@ -31,10 +31,12 @@ class Seen:
         half_up = ticks + Fraction(1, 2)
         return div_floor(half_up.numerator, half_up.denominator)
 
-    def light(self, board: Board, held: Position) -> int:
-        """Return the light of a position as last published, 0 where it has none."""
-        lights = board.lights
-        return lights.light(held.contract, held.side, self.holdings.index) if lights else 0
+    def indicator(self, board: Board, held: Position) -> int:
+        """Return the indicator of a position as last published, 0 where it has none."""
+        indicators = board.indicators
+        return (
+            indicators.indicator(held.contract, held.side, self.holdings.index) if indicators else 0
+        )
 
 
 def account_of(holder: Holder) -> str | None:

@@ -6,7 +6,16 @@ from typing import Any, Literal
 
 from delever.watch.budget import Budget
 from delever.watch.faults import MalformedError
-from delever.watch.reading import Fill, Light, Pool, Position, Reading, Risk, Side, Wallet
+from delever.watch.reading import (
+    Fill,
+    IndicatorReading,
+    Pool,
+    Position,
+    Reading,
+    Risk,
+    Side,
+    Wallet,
+)
 from delever.watch.scale import BINANCE, risk
 from delever.watch.settings import Venue
 from delever.watch.venues.adapter import Adapter, Deliver, Source, Stream
@@ -50,8 +59,14 @@ class _Binance:
     def adapter(self, public: tuple[Source, ...]) -> Adapter:
         cadence = self.venue.cadence
         private = (
-            Source("positions and lights", cadence.light_ms, 10, self.positions, (Position, Light)),
-            Source("wallet", cadence.light_ms, 5, self.wallets, (Wallet,)),
+            Source(
+                "positions and indicators",
+                cadence.indicator_ms,
+                10,
+                self.positions,
+                (Position, IndicatorReading),
+            ),
+            Source("wallet", cadence.indicator_ms, 5, self.wallets, (Wallet,)),
             Source("ADL fills", cadence.fill_ms, 50, self.fills),
         )
         return Adapter(
@@ -120,11 +135,11 @@ class _Binance:
     # --- the account's ---
 
     async def positions(self) -> Answer:
-        """Return positions with their lights: a light is by side, which the position knows."""
+        """Return positions with their indicators: a indicator is by side, which the position knows."""
         listed = await self.api.fetch_positions(None, {"subType": self.sub_type})
         ranks = await self.api.fetch_positions_adl_rank(None, {"subType": self.sub_type})
         quantiles = {rank["info"].get("symbol"): rank["info"].get("adlQuantile") for rank in ranks}
-        when = When(self.now_ms(), self.venue.cadence.light_ms)
+        when = When(self.now_ms(), self.venue.cadence.indicator_ms)
         open_ = [row for row in listed if row.get("contracts")]
         return each(open_, lambda row: self._position(row, quantiles, when))._replace(of_ms=None)
 
@@ -134,17 +149,17 @@ class _Binance:
         held = position(self.venue.venue, row, self.api.market(row["symbol"]), WORDS, when)
         yield held
         raw = text(quantiles.get(held.name), held.side.upper() if held.hedged else "BOTH")
-        light = BINANCE.light(raw)
-        if light is None:
+        indicator = BINANCE.indicator(raw)
+        if indicator is None:
             raise MalformedError("adlQuantile", raw)
-        yield Light(
+        yield IndicatorReading(
             venue=held.venue,
             name=held.name,
             of_ms=when.came_ms,
             came_ms=when.came_ms,
             cadence_ms=when.cadence_ms,
             side=held.side,
-            light=light,
+            indicator=indicator,
             raw=raw,
             scale=BINANCE.says,
         )
@@ -161,7 +176,7 @@ class _Binance:
             name=text(row, "asset"),
             of_ms=came,
             came_ms=came,
-            cadence_ms=self.venue.cadence.light_ms,
+            cadence_ms=self.venue.cadence.indicator_ms,
             balance=number(row, "crossWalletBalance"),
         )
 

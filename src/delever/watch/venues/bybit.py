@@ -10,8 +10,17 @@ from typing import Any
 
 from delever.watch.budget import Budget
 from delever.watch.faults import MalformedError
-from delever.watch.reading import Drawdown, Fill, Light, Pool, Position, Reading, Side, Wallet
-from delever.watch.scale import LIGHTS
+from delever.watch.reading import (
+    Drawdown,
+    Fill,
+    IndicatorReading,
+    Pool,
+    Position,
+    Reading,
+    Side,
+    Wallet,
+)
+from delever.watch.scale import INDICATORS
 from delever.watch.settings import Venue
 from delever.watch.venues.adapter import Adapter, Deliver, Source, Stream
 from delever.watch.venues.client import client, next_push
@@ -67,8 +76,14 @@ def bybit(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
         Source("insurance pools", cadence.alert_ms, 1, held.pools, (Pool,)),
     )
     private = (
-        Source("positions and lights", cadence.light_ms, 4, held.positions, (Position, Light)),
-        Source("wallet", cadence.light_ms, 1, held.wallets, (Wallet,)),
+        Source(
+            "positions and indicators",
+            cadence.indicator_ms,
+            4,
+            held.positions,
+            (Position, IndicatorReading),
+        ),
+        Source("wallet", cadence.indicator_ms, 1, held.wallets, (Wallet,)),
         Source("ADL fills", cadence.fill_ms, 2, held.fills),
     )
     streams = [
@@ -203,13 +218,13 @@ class _Bybit:
     # --- the account's ---
 
     async def positions(self) -> Answer:
-        """Return positions with their lights; whether they are isolated is the account's mode."""
+        """Return positions with their indicators; whether they are isolated is the account's mode."""
         account = await self.api.privateGetV5AccountInfo()
         isolated = text(account.get("result"), "marginMode") == ISOLATED
         answers = []
         for asked in ASKED:
             listed = await self.api.fetch_positions(None, dict(asked))
-            when = When(self.now_ms(), self.venue.cadence.light_ms)
+            when = When(self.now_ms(), self.venue.cadence.indicator_ms)
             open_ = [row for row in listed if row.get("contracts")]
             read = partial(self._position, isolated=isolated, when=when)
             answers.append(each(open_, read))
@@ -219,7 +234,7 @@ class _Bybit:
         row = {**row, "marginMode": "isolated"} if isolated else row
         held = position("bybit", row, self.api.market(row["symbol"]), WORDS, when)
         yield held
-        yield light(held, row["info"], "adlRankIndicator", when)
+        yield indicator(held, row["info"], "adlRankIndicator", when)
 
     async def wallets(self) -> Answer:
         answer = await self.api.fetch_balance()
@@ -235,7 +250,7 @@ class _Bybit:
             name=text(row, "coin"),
             of_ms=came,
             came_ms=came,
-            cadence_ms=self.venue.cadence.light_ms,
+            cadence_ms=self.venue.cadence.indicator_ms,
             balance=number(row, "walletBalance"),
             with_isolated=True,
         )
@@ -289,22 +304,22 @@ def alert(row: Any, names: Sequence[str], threshold: str, of_ms: int, when: When
     )
 
 
-def light(held: Position, raw: Mapping[str, Any], field: str, when: When) -> Light:
-    """Return a position's light out of the field of its own row; MalformedError without one."""
+def indicator(held: Position, raw: Mapping[str, Any], field: str, when: When) -> IndicatorReading:
+    """Return a position's indicator out of the field of its own row; MalformedError without one."""
     shown = text(raw, field)
-    found = LIGHTS.light(shown)
+    found = INDICATORS.indicator(shown)
     if found is None:
         raise MalformedError(field, shown)
-    return Light(
+    return IndicatorReading(
         venue=held.venue,
         name=held.name,
         of_ms=when.came_ms,
         came_ms=when.came_ms,
         cadence_ms=when.cadence_ms,
         side=held.side,
-        light=found,
+        indicator=found,
         raw=shown,
-        scale=LIGHTS.says,
+        scale=INDICATORS.says,
     )
 
 

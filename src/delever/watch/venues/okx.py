@@ -9,10 +9,10 @@ from typing import Any
 
 from delever.watch.budget import Budget
 from delever.watch.faults import MalformedError
-from delever.watch.reading import Fill, Light, Pool, Position, Reading, Wallet, Warned
+from delever.watch.reading import Fill, IndicatorReading, Pool, Position, Reading, Wallet, Warned
 from delever.watch.settings import Venue
 from delever.watch.venues.adapter import Adapter, Deliver, Source, Stream
-from delever.watch.venues.bybit import light
+from delever.watch.venues.bybit import indicator
 from delever.watch.venues.client import next_push, set_up
 from delever.watch.venues.fields import Answer, each, joined, number, optional, rows, text, time_ms
 from delever.watch.venues.positions import When, Words, position
@@ -55,8 +55,14 @@ def okx(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
     held = _Okx(venue, api, now_ms)
     cadence = venue.cadence
     private = (
-        Source("positions and lights", cadence.light_ms, 1, held.positions, (Position, Light)),
-        Source("wallet", cadence.light_ms, 1, held.wallets, (Wallet,)),
+        Source(
+            "positions and indicators",
+            cadence.indicator_ms,
+            1,
+            held.positions,
+            (Position, IndicatorReading),
+        ),
+        Source("wallet", cadence.indicator_ms, 1, held.wallets, (Wallet,)),
         Source("ADL fills", cadence.fill_ms, 1, held.fills),
     )
     return Adapter(
@@ -170,7 +176,7 @@ class _Okx:
 
     async def positions(self) -> Answer:
         listed = await self.api.fetch_positions()
-        when = When(self.now_ms(), self.venue.cadence.light_ms)
+        when = When(self.now_ms(), self.venue.cadence.indicator_ms)
         open_ = [row for row in listed if row.get("contracts")]
         answer = each(open_, lambda row: self._position(row, when))
         names = [r.name for r in answer.readings if isinstance(r, Position)]
@@ -181,7 +187,7 @@ class _Okx:
     def _position(self, row: Mapping[str, Any], when: When) -> Iterator[Reading]:
         held = position("okx", row, self.api.market(row["symbol"]), WORDS, when)
         yield held
-        yield light(held, row["info"], "adl", when)
+        yield indicator(held, row["info"], "adl", when)
 
     async def wallets(self) -> Answer:
         answer = await self.api.fetch_balance()
@@ -195,7 +201,7 @@ class _Okx:
             name=text(row, "ccy"),
             of_ms=came,
             came_ms=came,
-            cadence_ms=self.venue.cadence.light_ms,
+            cadence_ms=self.venue.cadence.indicator_ms,
             balance=number(row, "cashBal"),
         )
 

@@ -9,7 +9,7 @@ from delever.core.units import Ints
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Candidates in tiers: rows, the most they may lose, their tier (not falling), their weight.
+    """Counterparties in tiers: rows, the most they may lose, their tier (not falling), their weight.
 
     A tier is used up before the next is touched; inside one, lots are shared by weight.
     """

@@ -8,7 +8,7 @@ from delever.core.units import Ints
 
 
 class ProRata:
-    """All candidates share one tier, each with the weight of its lots."""
+    """All counterparties share one tier, each with the weight of its lots."""
 
     name = "pro_rata"
 

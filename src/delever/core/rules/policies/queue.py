@@ -8,7 +8,7 @@ from delever.core.units import Ints
 
 
 class InOrder:
-    """Each candidate is a tier of its own."""
+    """Each counterparty is a tier of its own."""
 
     name = "queue"
 

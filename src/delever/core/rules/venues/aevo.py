@@ -20,7 +20,7 @@ def exempt(terms: Terms) -> bool:
 
 
 def score(view: SideValuation) -> Score:
-    """Return the return on the wallet times the margin rate."""
+    """Return the return on the wallet times the margin ratio."""
     return wallet_return(view.profit, view)
 
 
@@ -60,7 +60,7 @@ AEVO = RuleSet(
             "Bars, fee and open orders.",
             DOCS,
             "not documented",
-            "five lights by count; no fee; no orders are cancelled",
+            "five indicators by count; no fee; no orders are cancelled",
         ),
     ),
 )

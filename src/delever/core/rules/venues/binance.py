@@ -18,7 +18,7 @@ _SHARED = (
     ),
     Rule(
         "BIN-02",
-        "A candidate is closed at the bankruptcy price of the liquidated order, without fee.",
+        "A counterparty is closed at the bankruptcy price of the liquidated order, without fee.",
         FAQ,
         "official",
     ),
@@ -28,7 +28,7 @@ _SHARED = (
         "A quantile 0-4, from low to high, refreshed every 30 s, by count of accounts.",
         "Binance COIN-M API, Position ADL Quantile Estimation",
         "official",
-        "quantile = light - 1, five equal parts of the queue by count",
+        "quantile = indicator - 1, five equal parts of the queue by count",
     ),
     Rule(
         "BIN-05",
@@ -36,7 +36,7 @@ _SHARED = (
         "Binance COIN-M API, Position ADL Quantile Estimation",
         "official",
         "one score from the sums of profit and of notional; each side shows the higher of both "
-        "lights",
+        "indicators",
     ),
 )
 
@@ -57,7 +57,7 @@ BINANCE = RuleSet(
         current_score,
         joint=True,
     ),
-    indicator=QUANTILE,
+    indicator_scale=QUANTILE,
     cancels=OrderScope.ACCOUNT,
     rules=(
         *_SHARED,
@@ -74,7 +74,7 @@ BINANCE = RuleSet(
 
 
 def legacy_score(view: SideValuation) -> Score:
-    """Return the return on the wallet times the margin rate; joint for cross hedges."""
+    """Return the return on the wallet times the margin ratio; joint for cross hedges."""
     return wallet_return(view.joint_profit, view)
 
 
@@ -85,7 +85,7 @@ BINANCE_LEGACY = RuleSet(
     ranking=Ranking(
         "max(0, profit) / max(1, wallet) x maintenance margin / equity", legacy_score, joint=True
     ),
-    indicator=QUANTILE,
+    indicator_scale=QUANTILE,
     cancels=OrderScope.ACCOUNT,
     rules=(
         *_SHARED,

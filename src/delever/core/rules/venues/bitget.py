@@ -1,4 +1,4 @@
-"""Bitget: when the coin's fund is used up, by return and margin rate."""
+"""Bitget: when the coin's fund is used up, by return and margin ratio."""
 
 from delever.core.rules.adl_price import AtBankruptcyPrice
 from delever.core.rules.ranking import Ranking, margin_ratio_return
@@ -37,7 +37,9 @@ BITGET = RuleSet(
             "partly read",
             "the position's own maintenance margin / (margin + profit)",
         ),
-        Rule("BGT-04", "Candidates close at the bankruptcy price without fee.", HELP, "official"),
+        Rule(
+            "BGT-04", "Counterparties close at the bankruptcy price without fee.", HELP, "official"
+        ),
         Rule(
             "BGT-05",
             "Winners go before losers; a position under liquidation counts as 0.",
@@ -47,10 +49,10 @@ BITGET = RuleSet(
         ),
         Rule(
             "BGT-06",
-            "Open orders of a candidate, and the indicator.",
+            "Open orders of a counterparty, and the indicator.",
             HELP,
             "not documented",
-            "orders in the same contract are cancelled; five lights by count",
+            "orders in the same contract are cancelled; five indicators by count",
         ),
     ),
 )

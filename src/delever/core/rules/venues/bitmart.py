@@ -74,7 +74,7 @@ BITMART = RuleSet(
         ),
         Rule(
             "BMT-06",
-            "Candidates are closed at the bankruptcy price; their orders are cancelled.",
+            "Counterparties are closed at the bankruptcy price; their orders are cancelled.",
             "BitMart help centre, article 360043020334",
             "official",
             "an older article; the current one names no price",

@@ -42,14 +42,14 @@ BITMEX = RuleSet(
         ),
         Rule(
             "BMX-04",
-            "Lights show the place in the queue by cumulative quantity, a boundary included in "
+            "Indicators show the place in the queue by cumulative quantity, a boundary included in "
             "front.",
             PAGE + ", examples",
             "official",
         ),
         Rule(
             "BMX-05",
-            "Candidates are closed at the bankruptcy price of the initial liquidated order.",
+            "Counterparties are closed at the bankruptcy price of the initial liquidated order.",
             PAGE,
             "official",
         ),

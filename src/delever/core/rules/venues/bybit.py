@@ -45,10 +45,10 @@ BYBIT = RuleSet(
         Rule(
             "BYB-03",
             "In a contract drawdown the price is taken at the -0.30 point of the pool, so the "
-            "candidates bear what lies beyond it.",
+            "counterparties bear what lies beyond it.",
             API + ", example 1",
             "official",
-            "candidates are never given better than the mark, nor the pool more than its cost",
+            "counterparties are never given better than the mark, nor the pool more than its cost",
         ),
         Rule(
             "BYB-04",
@@ -73,7 +73,7 @@ BYBIT = RuleSet(
         ),
         Rule(
             "BYB-07",
-            "Candidates are ranked by leveraged return.",
+            "Counterparties are ranked by leveraged return.",
             "Bybit help centre, Auto-Deleveraging",
             "not documented",
             "the current formula was not found: the classic one of 2020 (the BitMEX form) is used",
@@ -93,7 +93,7 @@ BYBIT = RuleSet(
         ),
         Rule(
             "BYB-09",
-            "A candidate pays no fee.",
+            "A counterparty pays no fee.",
             "Bybit help centre",
             "not documented",
             "the article of 2020 charged the maker fee; nothing current says so",

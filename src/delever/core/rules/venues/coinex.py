@@ -51,8 +51,8 @@ COINEX = RuleSet(
             "official",
             "a cross position's margin is its initial margin",
         ),
-        Rule("CEX-04", "Five lights of 20 % each.", HELP, "official", "by count"),
-        Rule("CEX-05", "The orders of a candidate are cancelled.", HELP, "official"),
+        Rule("CEX-04", "Five indicators of 20 % each.", HELP, "official", "by count"),
+        Rule("CEX-05", "The orders of a counterparty are cancelled.", HELP, "official"),
         Rule(
             "CEX-06", "Closing price and fee.", HELP, "not documented", "bankruptcy price, no fee"
         ),

@@ -1,4 +1,4 @@
-"""Delta Exchange: the BitMEX formula, with lights by count."""
+"""Delta Exchange: the BitMEX formula, with indicators by count."""
 
 from delever.core.rules.adl_price import AtBankruptcyPrice
 from delever.core.rules.ranking import Ranking, leveraged_return
@@ -40,7 +40,7 @@ DELTA = RuleSet(
             "official",
             "by count of positions",
         ),
-        Rule("DEL-04", "Candidates close at the bankruptcy price.", DOCS, "official", "no fee"),
+        Rule("DEL-04", "Counterparties close at the bankruptcy price.", DOCS, "official", "no fee"),
         Rule("DEL-05", "Open orders in the same contract are cancelled.", DOCS, "official"),
     ),
 )

@@ -23,7 +23,7 @@ DERIBIT = RuleSet(
         leveraged_return,
         exempts=not_linear,
     ),
-    indicator=UNPUBLISHED,
+    indicator_scale=UNPUBLISHED,
     cancels=OrderScope.NONE,
     rules=(
         Rule(
@@ -52,7 +52,7 @@ DERIBIT = RuleSet(
         ),
         Rule(
             "DER-04",
-            "The order of candidates.",
+            "The order of counterparties.",
             DOCS,
             "not documented",
             "the BitMEX form; own accounts of the same owner are not closed first",
@@ -62,7 +62,7 @@ DERIBIT = RuleSet(
             "The commission falls on the liquidated account.",
             DOCS,
             "official",
-            "a candidate pays no fee; the venue books the commission itself",
+            "a counterparty pays no fee; the venue books the commission itself",
         ),
         Rule("DER-06", "Open orders.", DOCS, "not documented", "none are cancelled"),
     ),

@@ -22,7 +22,7 @@ DRIFT = RuleSet(
     venue="Drift v2",
     cases=(),
     ranking=Ranking("none: losses are socialized", unranked, closes=False),
-    indicator=UNPUBLISHED,
+    indicator_scale=UNPUBLISHED,
     last_resort=SocializedLoss("per_lot", per_lot, after_unwinding=True),
     cancels=OrderScope.NONE,
     rules=(

@@ -31,7 +31,7 @@ DYDX = RuleSet(
     venue="dYdX v4",
     cases=(Case(AccountEquity(), AtBankruptcyPrice()),),
     ranking=Ranking("none: a scan over accounts from a pseudo-random start", scan, timed=True),
-    indicator=UNPUBLISHED,
+    indicator_scale=UNPUBLISHED,
     cancels=OrderScope.NONE,
     rules=(
         Rule(

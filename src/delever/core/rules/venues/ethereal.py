@@ -23,7 +23,7 @@ ETHEREAL = RuleSet(
     ranking=Ranking(
         "notional / equity; then more profit, less balance, the higher account name", score
     ),
-    indicator=UNPUBLISHED,
+    indicator_scale=UNPUBLISHED,
     cancels=OrderScope.NONE,
     rules=(
         Rule(
@@ -56,7 +56,7 @@ ETHEREAL = RuleSet(
         ),
         Rule(
             "ETR-05",
-            "Fee and open orders of candidates.",
+            "Fee and open orders of counterparties.",
             DOCS,
             "not documented",
             "no fee; none are cancelled",

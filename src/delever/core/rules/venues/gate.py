@@ -14,7 +14,7 @@ GATE = RuleSet(
     ranking=Ranking(
         "profit / entry value x maintenance margin / equity, / when losing", margin_ratio_return
     ),
-    indicator=BACKWARDS,
+    indicator_scale=BACKWARDS,
     cancels=OrderScope.ACCOUNT,
     rules=(
         Rule(
@@ -37,17 +37,17 @@ GATE = RuleSet(
             "adl_ranking is 1 for who is next to 5, and 6 without a position or in liquidation.",
             "Gate API v4, positions",
             "official",
-            "6 - light, by count",
+            "6 - indicator, by count",
         ),
         Rule(
             "GAT-04",
-            "Candidates are matched at the bankruptcy price of the liquidated position.",
+            "Counterparties are matched at the bankruptcy price of the liquidated position.",
             HELP,
             "partly read",
         ),
         Rule(
             "GAT-05",
-            "Unfilled orders of a candidate are cancelled; the fee is not stated.",
+            "Unfilled orders of a counterparty are cancelled; the fee is not stated.",
             HELP,
             "partly read",
             "all orders of the account; no fee",

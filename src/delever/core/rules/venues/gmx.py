@@ -25,7 +25,7 @@ GMX = RuleSet(
     venue="GMX v2",
     cases=(Case(ProfitToPool(FACTORS), AtMark()),),
     ranking=Ranking("unrealized profit (assumed)", score, profitable_only=True),
-    indicator=UNPUBLISHED,
+    indicator_scale=UNPUBLISHED,
     cancels=OrderScope.NONE,
     rules=(
         Rule(

@@ -24,7 +24,7 @@ HYPERLIQUID = RuleSet(
         score,
         profitable_only=True,
     ),
-    indicator=UNPUBLISHED,
+    indicator_scale=UNPUBLISHED,
     takeover_share=(2, 3),
     cancels=OrderScope.NONE,
     rules=(

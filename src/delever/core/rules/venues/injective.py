@@ -28,7 +28,7 @@ INJECTIVE = RuleSet(
     venue="Injective",
     cases=(),
     ranking=Ranking("none: losses are socialized", unranked, closes=False),
-    indicator=UNPUBLISHED,
+    indicator_scale=UNPUBLISHED,
     last_resort=SocializedLoss("of_profits_then_payouts", of_profits_then_payouts),
     cancels=OrderScope.NONE,
     rules=(

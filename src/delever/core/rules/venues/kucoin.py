@@ -14,7 +14,7 @@ KUCOIN = RuleSet(
     ranking=Ranking(
         "profit / entry value x notional / equity, / when losing", account_leveraged_return
     ),
-    indicator=PERCENTILE,
+    indicator_scale=PERCENTILE,
     rules=(
         Rule(
             "KUC-01",
@@ -37,13 +37,13 @@ KUCOIN = RuleSet(
             "official",
             "the cross margin balance is the account's equity",
         ),
-        Rule("KUC-04", "Candidates close at the bankruptcy price.", HELP, "official", "no fee"),
+        Rule("KUC-04", "Counterparties close at the bankruptcy price.", HELP, "official", "no fee"),
         Rule(
             "KUC-05",
-            "Five lights of 20 % each; delevPercentage is the percentile, 0-1.",
+            "Five indicators of 20 % each; delevPercentage is the percentile, 0-1.",
             HELP + "; KuCoin futures API, positions",
             "official",
-            "light / 5, by count",
+            "indicator / 5, by count",
         ),
         Rule(
             "KUC-06",

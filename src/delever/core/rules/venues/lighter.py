@@ -16,7 +16,7 @@ LIGHTER = RuleSet(
         "profit / entry value x notional / equity, / when losing (assumed)",
         account_leveraged_return,
     ),
-    indicator=UNPUBLISHED,
+    indicator_scale=UNPUBLISHED,
     skips=(WouldBankrupt(), ZeroPricesApart()),
     cancels=OrderScope.NONE,
     rules=(
@@ -44,12 +44,14 @@ LIGHTER = RuleSet(
         ),
         Rule(
             "LIT-04",
-            "Candidates are ranked by leverage and unrealized profit.",
+            "Counterparties are ranked by leverage and unrealized profit.",
             DOCS,
             "not documented",
             "weights are not published: return on entry x account leverage",
         ),
         Rule("LIT-05", "Neither side pays a fee.", "re-implementations", "third party"),
-        Rule("LIT-06", "Open orders of candidates.", DOCS, "not documented", "none are cancelled"),
+        Rule(
+            "LIT-06", "Open orders of counterparties.", DOCS, "not documented", "none are cancelled"
+        ),
     ),
 )

@@ -43,7 +43,7 @@ _SHARED = (
     ),
     Rule(
         "OKX-04",
-        "Candidates are matched at the current mark price, outside the order book.",
+        "Counterparties are matched at the current mark price, outside the order book.",
         HELP,
         "third party",
     ),
@@ -57,7 +57,7 @@ _SHARED = (
     Rule("OKX-06", "The position field adl shows 0-5, 5 first in line.", "OKX docs-v5", "official"),
     Rule(
         "OKX-07",
-        "Fee and open orders of a candidate.",
+        "Fee and open orders of a counterparty.",
         HELP,
         "not documented",
         "no fee; the open orders in the same contract are cancelled",

@@ -11,16 +11,16 @@ PARADEX = RuleSet(
     venue="Paradex",
     cases=(),
     ranking=Ranking("none: withdrawals are cut", unranked, closes=False),
-    indicator=UNPUBLISHED,
+    indicator_scale=UNPUBLISHED,
     last_resort=WithdrawalCut(),
     cancels=OrderScope.NONE,
     rules=(
         Rule(
             "PDX-01",
-            "The shortfall is what bankrupt accounts owe beyond the insurance fund.",
+            "The deficit is what bankrupt accounts owe beyond the insurance fund.",
             DOCS,
             "partly read",
-            "bankrupt positions are taken over by the pool: the shortfall is its negative equity",
+            "bankrupt positions are taken over by the pool: the deficit is its negative equity",
         ),
         Rule(
             "PDX-02",
@@ -28,8 +28,8 @@ PARADEX = RuleSet(
             "affected.",
             DOCS,
             "partly read",
-            "shortfall / total equity, as the example computes it (25 %); the printed formula, "
-            "shortfall / (total + shortfall), would give 20 %",
+            "deficit / total equity, as the example computes it (25 %); the printed formula, "
+            "deficit / (total + deficit), would give 20 %",
         ),
         Rule("PDX-03", "The factor returns to 0 when the fund has recovered.", DOCS, "partly read"),
         Rule(

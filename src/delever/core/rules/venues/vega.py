@@ -32,7 +32,7 @@ VEGA = RuleSet(
     venue="Vega",
     cases=(),
     ranking=Ranking("none: losses are socialized", unranked, closes=False),
-    indicator=UNPUBLISHED,
+    indicator_scale=UNPUBLISHED,
     last_resort=SocializedLoss("of_gains", of_gains),
     cancels=OrderScope.NONE,
     rules=(

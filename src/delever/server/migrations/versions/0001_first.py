@@ -84,7 +84,7 @@ def _create_fills() -> None:
         sa.Column("liquidated_account", sa.Text, nullable=False),
         sa.Column("rank", sa.BigInteger, nullable=False),
         sa.Column("score", sa.Double, nullable=False),
-        sa.Column("light", sa.BigInteger, nullable=False),
+        sa.Column("indicator", sa.BigInteger, nullable=False),
         sa.Column("quantity_ahead_lots", sa.BigInteger, nullable=False),
         sa.Column("cancelled_sequence", sa.BigInteger, nullable=True),
         if_not_exists=True,
@@ -149,7 +149,7 @@ def _create_rounds() -> None:
         sa.Column("wanted_lots", sa.BigInteger, nullable=False),
         sa.Column("filled_lots", sa.BigInteger, nullable=False),
         sa.Column("rounding_residual_cash", sa.BigInteger, nullable=False),
-        sa.Column("candidates", sa.BigInteger, nullable=False),
+        sa.Column("counterparties", sa.BigInteger, nullable=False),
         if_not_exists=True,
     )
     op.create_index("rounds_episode", "rounds", ["episode"], if_not_exists=True)

@@ -36,13 +36,13 @@ class Accounts:
     async def quantiles(self, product: str, account: str, request: Request) -> object:
         """Return the quantiles of every symbol in which the account holds anything.
 
-        They change when lights are published, every 30 s, and are put together once in between.
+        They change when indicators are published, every 30 s, and are put together once in between.
         """
-        lights = self._markets.board.lights
-        if lights is None:
+        indicators = self._markets.board.indicators
+        if indicators is None:
             return await self._quantiles_now(product, account, request)
-        if lights.as_of != self._quantiles_as_of:
-            self._quantiles, self._quantiles_as_of = {}, lights.as_of
+        if indicators.as_of != self._quantiles_as_of:
+            self._quantiles, self._quantiles_as_of = {}, indicators.as_of
         key = product, account, text(request, "symbol")
         if key not in self._quantiles:
             self._quantiles[key] = await self._quantiles_now(product, account, request)
@@ -66,7 +66,7 @@ class Accounts:
                 market,
                 held,
                 hedge_mode=seen.holdings.hedge_mode,
-                light=seen.light(board, held),
+                indicator=seen.indicator(board, held),
                 liquidation=liquidation_ticks(held, seen.holdings, market.terms, market.mark_ticks),
                 time_ms=seen.holdings.time_ms,
             )
@@ -173,7 +173,7 @@ def _held(markets: list[wire.Market], seen: Seen) -> Iterator[tuple[wire.Market,
 def _quantile(
     market: wire.Market, seen: Seen, held: tuple[Position, ...], board: Board
 ) -> wire.Json:
-    shown = {position.side: seen.light(board, position) for position in held}
+    shown = {position.side: seen.indicator(board, position) for position in held}
     isolated = any(position.isolated for position in held)
     mode = seen.holdings.hedge_mode
     return words.adl_quantile(market.symbol, shown, hedge_mode=mode, isolated=isolated)

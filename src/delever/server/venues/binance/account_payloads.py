@@ -16,21 +16,23 @@ ADL = "adl_autoclose"
 NEW, FILLED = "NEW", "FILLED"
 
 
-def quantile(light: int) -> int:
-    """Return 0-4, 4 next in line, for an internal light of 0-5."""
-    return int(QUANTILE.to_venue(light))
+def quantile(indicator: int) -> int:
+    """Return 0-4, 4 next in line, for an internal indicator of 0-5."""
+    return int(QUANTILE.to_venue(indicator))
 
 
-def adl_quantile(symbol: str, lights: dict[Side, int], *, hedge_mode: bool, isolated: bool) -> Json:
+def adl_quantile(
+    symbol: str, indicators: dict[Side, int], *, hedge_mode: bool, isolated: bool
+) -> Json:
     """Return the quantiles of an account's positions in one symbol.
 
     One-way positions stand under BOTH. In hedge mode each side has its own; across cross positions
     HEDGE stands in place of BOTH, as a sign without a value.
     """
-    sides = {side.name: quantile(lights.get(side, 0)) if hedge_mode else 0 for side in Side}
+    sides = {side.name: quantile(indicators.get(side, 0)) if hedge_mode else 0 for side in Side}
     if hedge_mode and not isolated:
         return {"symbol": symbol, "adlQuantile": sides | {"HEDGE": 0}}
-    both = 0 if hedge_mode else quantile(max(lights.values(), default=0))
+    both = 0 if hedge_mode else quantile(max(indicators.values(), default=0))
     return {"symbol": symbol, "adlQuantile": sides | {"BOTH": both}}
 
 
@@ -72,7 +74,7 @@ def position_v3(
     held: Held,
     *,
     hedge_mode: bool,
-    light: int,
+    indicator: int,
     liquidation: Fraction | None,
     time_ms: int,
 ) -> Json:
@@ -90,7 +92,7 @@ def position_v3(
         "maintMargin": market.cash(held.maintenance_cash),
         "positionInitialMargin": initial,
         "openOrderInitialMargin": "0",
-        "adl": quantile(light),
+        "adl": quantile(indicator),
         "bidNotional": "0",
         "askNotional": "0",
         "updateTime": time_ms,

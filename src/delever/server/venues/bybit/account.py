@@ -1,4 +1,4 @@
-"""What one account sees at Bybit: its positions as the book has them, lights as last published."""
+"""What one account sees at Bybit: its positions as the book has them, indicators as last published."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -74,11 +74,11 @@ class View:
 
     def _standing(self, held: Position) -> wire.Standing:
         shown = self._board.contracts[held.contract]
-        light = self._seen.light(self._board, held)
+        indicator = self._seen.indicator(self._board, held)
         return wire.Standing(
             mark_ticks=self._seen.marks[held.contract],
-            light=light,
-            status=_status(shown, held, light),
+            indicator=indicator,
+            status=_status(shown, held, indicator),
             liquidation_ticks=self._seen.liquidation(held, shown.terms),
             sequence=self._seen.holdings.as_of,
             time_ms=self._seen.holdings.time_ms,
@@ -91,9 +91,9 @@ def listing(board: Board, names: Names, contract: str) -> wire.Listing:
     return wire.Listing(names.by_contract[contract], shown.terms, shown.cash_decimals)
 
 
-def _status(shown: ContractShown, held: Position, light: int) -> str:
+def _status(shown: ContractShown, held: Position, indicator: int) -> str:
     """Return Liq under liquidation, Adl in line while ADL is on against its side, else Normal."""
     if held.under_liquidation:
         return "Liq"
     closing = shown.state in IN_ADL and shown.inventory_lots[held.side.opposite] > 0
-    return "Adl" if closing and light else "Normal"
+    return "Adl" if closing and indicator else "Normal"

@@ -44,7 +44,7 @@ class Standing:
     """What is said of a position besides its own numbers: its place in line, and as of when."""
 
     mark_ticks: int
-    light: int
+    indicator: int
     status: str
     liquidation_ticks: int | None
     sequence: int
@@ -72,7 +72,7 @@ def position_row(
         "positionValue": listing.cash(abs(held.cost_cash)),
         "tradeMode": int(held.isolated),
         "positionStatus": standing.status,
-        "adlRankIndicator": standing.light,
+        "adlRankIndicator": standing.indicator,
         "leverage": amounts.leverage(held.leverage_hundredths),
         "positionBalance": listing.cash(margin),
         "positionMM": listing.cash(held.maintenance_cash),

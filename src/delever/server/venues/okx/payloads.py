@@ -101,7 +101,7 @@ class Standing(NamedTuple):
 
     account: str
     mark_ticks: int
-    light: int
+    indicator: int
     liquidation_ticks: int | None
     usd_price: tuple[int, int] | None
     number: int
@@ -136,7 +136,7 @@ def position_row(
     short = held.side is Side.SHORT and not hedge_mode
     ticks = standing.liquidation_ticks
     return {
-        "adl": str(standing.light),
+        "adl": str(standing.indicator),
         "availPos": "",
         "avgPx": amounts.entry_price(terms, held.lots, held.cost_cash),
         "cTime": "",

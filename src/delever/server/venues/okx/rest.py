@@ -171,7 +171,7 @@ class Okx:
             standing = wire.Standing(
                 account=seen.holdings.account,
                 mark_ticks=seen.marks[held.contract],
-                light=seen.light(board, held),
+                indicator=seen.indicator(board, held),
                 liquidation_ticks=seen.liquidation(held, shown.terms),
                 usd_price=usd_price(board, names, instrument.settle),
                 number=held.number,
