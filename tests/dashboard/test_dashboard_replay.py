@@ -12,7 +12,7 @@ from stand import MASKED, Site, served_site
 
 from browser import Watched, artefact, browsing
 from delever.core.book import Book
-from delever.dashboard.course import course_of_run
+from delever.dashboard.data.timeline import course_of_run
 from delever.journal import Recorder
 from delever.lab.reports.run_store import kept_of
 from delever.lab.runs.run import run

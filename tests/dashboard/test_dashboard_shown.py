@@ -13,12 +13,11 @@ import pytest
 
 from delever.api_types.market import ContractShown, MarketState, TriggerShown
 from delever.core.messages import ContractKind
-from delever.dashboard.course import ContractAt, Course, PoolAt
-from delever.dashboard.laboratory import OWN, own_commands, play
-from delever.dashboard.mount import Message, Receive, Scope, Send
-from delever.dashboard.pages.replay import time_of
-from delever.dashboard.past import window
-from delever.dashboard.shown import (
+from delever.dashboard.charts.contract_history import window
+from delever.dashboard.data.api_client import Source, SourceError
+from delever.dashboard.data.lab_runs import OWN, own_commands, play
+from delever.dashboard.data.timeline import ContractAt, Course, PoolAt
+from delever.dashboard.format import (
     banner,
     grouped,
     indicators,
@@ -28,7 +27,8 @@ from delever.dashboard.shown import (
     state_of,
     utc,
 )
-from delever.dashboard.source import Source, SourceError
+from delever.dashboard.mount import Message, Receive, Scope, Send
+from delever.dashboard.pages.replay import time_of
 from delever.lab.errors import InputError
 
 DRAWDOWN = TriggerShown(

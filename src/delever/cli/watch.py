@@ -197,7 +197,7 @@ async def _live(watching: "Watch", shown: Shown) -> None:
 def _serve(watching: "Watch", history: str, host: str, port: int) -> int:
     """Watch, and serve the page, until told to stop."""
     try:
-        from delever.dashboard.watching import app_of, bind, serve  # noqa: PLC0415 - heavy
+        from delever.dashboard.watch_app import app_of, bind, serve  # noqa: PLC0415 - heavy
     except ModuleNotFoundError as error:
         raise UsageError(f"{error.name} is not installed: install delever[dashboard]") from None
     try:

@@ -13,9 +13,9 @@ import uvicorn
 from fastapi import FastAPI
 from nicegui import run, ui
 
+from delever.dashboard.data.api_client import Source
 from delever.dashboard.mount import Asgi, Receive, Scope, Send
 from delever.dashboard.pages import account, contract, events, lab, overview, pools, replay
-from delever.dashboard.source import Source
 
 PATH = "/dashboard"
 """Where the pages are, beside the server as well as apart from it."""

@@ -14,10 +14,10 @@ from delever.api_types.accounts import (
     StandingShown,
     Supposed,
 )
-from delever.dashboard.frame import View, grid, html, panel
-from delever.dashboard.shown import NOTHING, grouped, indicators, plain, utc, words
-from delever.dashboard.source import Source
-from delever.dashboard.tables import Column, table
+from delever.dashboard.components.frame import View, grid, html, panel
+from delever.dashboard.components.table import Column, table
+from delever.dashboard.data.api_client import Source
+from delever.dashboard.format import NOTHING, grouped, indicators, plain, utc, words
 
 REFRESH_S = 2.0
 

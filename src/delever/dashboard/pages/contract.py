@@ -9,12 +9,14 @@ from typing import Any
 from nicegui import ui
 
 from delever.api_types.market import ContractShown, PoolShown, RatingShown, TriggerShown
-from delever.dashboard.actions import Action, action_button
-from delever.dashboard.charts import curve, pixels, time_charts
-from delever.dashboard.frame import View, grid, html, panel
-from delever.dashboard.ladder import Ladder
-from delever.dashboard.past import MOMENTS, NAMES, Past, window
-from delever.dashboard.shown import (
+from delever.dashboard.charts.contract_history import MOMENTS, NAMES, Past, window
+from delever.dashboard.charts.time_series import curve, pixels, time_charts
+from delever.dashboard.components.frame import View, grid, html, panel
+from delever.dashboard.components.operator_actions import Action, action_button
+from delever.dashboard.components.queue_table import Ladder
+from delever.dashboard.components.table import Column, table
+from delever.dashboard.data.api_client import Source
+from delever.dashboard.format import (
     STATES,
     banner,
     grouped,
@@ -25,8 +27,6 @@ from delever.dashboard.shown import (
     utc,
     words,
 )
-from delever.dashboard.source import Source
-from delever.dashboard.tables import Column, table
 from delever.lab.queries.risk_tables import measured
 
 LADDER_S, RATING_S, PAST_S, DRAWN_S = 2.0, 30.0, 60.0, 5.0

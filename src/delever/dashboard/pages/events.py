@@ -11,12 +11,12 @@ import polars as pl
 from nicegui import ui
 
 from delever.api_types.history import Episode, FillShown, RoundShown, Waterfall
-from delever.dashboard.actions import Action, action_button
-from delever.dashboard.charts import AMBER, BLUE, GREY, RED, waterfall
-from delever.dashboard.frame import View, grid, html, panel
-from delever.dashboard.shown import NOTHING, clock, grouped, percent, plain, utc, words
-from delever.dashboard.source import Source
-from delever.dashboard.tables import Column, table
+from delever.dashboard.charts.time_series import AMBER, BLUE, GREY, RED, waterfall
+from delever.dashboard.components.frame import View, grid, html, panel
+from delever.dashboard.components.operator_actions import Action, action_button
+from delever.dashboard.components.table import Column, table
+from delever.dashboard.data.api_client import Source
+from delever.dashboard.format import NOTHING, clock, grouped, percent, plain, utc, words
 
 REFRESH_S = 2.0
 

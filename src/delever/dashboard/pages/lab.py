@@ -8,14 +8,14 @@ from nicegui import run, ui
 
 from delever.core.rules import RULE_SETS
 from delever.core.rules.policies import POLICIES
-from delever.dashboard.charts import bars
-from delever.dashboard.course import course_of_run
-from delever.dashboard.frame import View, grid, html, panel
-from delever.dashboard.laboratory import OWN, PRESETS, Trial, own_commands, play
-from delever.dashboard.scrubber import COLOURS, SIDE_BY_SIDE, Scrubber
-from delever.dashboard.shown import plain
-from delever.dashboard.source import Source
-from delever.dashboard.tables import Column, table
+from delever.dashboard.charts.time_series import bars
+from delever.dashboard.components.frame import View, grid, html, panel
+from delever.dashboard.components.scrubber import COLOURS, SIDE_BY_SIDE, Scrubber
+from delever.dashboard.components.table import Column, table
+from delever.dashboard.data.api_client import Source
+from delever.dashboard.data.lab_runs import OWN, PRESETS, Trial, own_commands, play
+from delever.dashboard.data.timeline import course_of_run
+from delever.dashboard.format import plain
 from delever.lab.errors import InputError
 from delever.lab.runs.stress_test import variants
 

@@ -7,9 +7,11 @@ from typing import Any
 from nicegui import ui
 
 from delever.api_types.market import ContractShown, PoolShown
-from delever.dashboard.following import Following
-from delever.dashboard.frame import View, grid, html, panel
-from delever.dashboard.shown import (
+from delever.dashboard.components.frame import View, grid, html, panel
+from delever.dashboard.components.table import Column, table
+from delever.dashboard.data.api_client import RecordTold, Source
+from delever.dashboard.data.event_stream import Following
+from delever.dashboard.format import (
     NOTHING,
     STATES,
     banner,
@@ -20,8 +22,6 @@ from delever.dashboard.shown import (
     utc,
     words,
 )
-from delever.dashboard.source import RecordTold, Source
-from delever.dashboard.tables import Column, table
 
 FEED = 60
 """Events that the feed keeps."""

@@ -11,8 +11,8 @@ from nicegui import ui
 
 from delever.api_types.history import Flow, PoolDetail, PoolPoint
 from delever.api_types.market import PoolShown
-from delever.dashboard.actions import FUNDING_REASONS, Action, action_button
-from delever.dashboard.charts import (
+from delever.dashboard.charts.contract_history import window
+from delever.dashboard.charts.time_series import (
     AMBER,
     BLUE,
     GREY,
@@ -23,11 +23,11 @@ from delever.dashboard.charts import (
     time_charts,
     with_levels,
 )
-from delever.dashboard.frame import View, grid, html, panel
-from delever.dashboard.past import window
-from delever.dashboard.shown import grouped, percent, utc, words
-from delever.dashboard.source import Source
-from delever.dashboard.tables import Column, table
+from delever.dashboard.components.frame import View, grid, html, panel
+from delever.dashboard.components.operator_actions import FUNDING_REASONS, Action, action_button
+from delever.dashboard.components.table import Column, table
+from delever.dashboard.data.api_client import Source
+from delever.dashboard.format import grouped, percent, utc, words
 
 POINTS = 1_000
 """Points that are drawn."""

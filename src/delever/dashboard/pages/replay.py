@@ -11,13 +11,13 @@ from typing import Any
 from nicegui import run, ui
 
 from delever.api_types.history import FillShown
-from delever.dashboard.course import Course, course_of_past, course_of_run
-from delever.dashboard.frame import View, grid, panel
-from delever.dashboard.laboratory import LARGEST_FILE, play_file
-from delever.dashboard.past import limits_of
-from delever.dashboard.scrubber import ALONE, Scrubber
-from delever.dashboard.shown import utc
-from delever.dashboard.source import Source, SourceError
+from delever.dashboard.charts.contract_history import limits_of
+from delever.dashboard.components.frame import View, grid, panel
+from delever.dashboard.components.scrubber import ALONE, Scrubber
+from delever.dashboard.data.api_client import Source, SourceError
+from delever.dashboard.data.lab_runs import LARGEST_FILE, play_file
+from delever.dashboard.data.timeline import Course, course_of_past, course_of_run
+from delever.dashboard.format import utc
 
 EVER_MS = 2**53
 """A time that lies after all that is kept."""

@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 
 from nicegui import app, ui
 
-from delever.dashboard import watch_rows as rows
-from delever.dashboard.charts import pixels, time_charts
-from delever.dashboard.frame import REFRESH_S, STYLE, grid, html, panel
-from delever.dashboard.shown import utc
-from delever.dashboard.tables import Column, table
+from delever.dashboard.charts.time_series import pixels, time_charts
+from delever.dashboard.components import watch_tables as rows
+from delever.dashboard.components.frame import REFRESH_S, STYLE, grid, html, panel
+from delever.dashboard.components.table import Column, table
+from delever.dashboard.format import utc
 from delever.watch.run import Watch
 from delever.watch.store import Kept, history, thinned
 from delever.watch.view import View

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from delever.api_types.history import ContractPoint
 from delever.api_types.market import ContractShown, PoolShown
-from delever.dashboard.charts import (
+from delever.dashboard.charts.time_series import (
     AMBER,
     BLUE,
     GREEN,
@@ -23,7 +23,7 @@ from delever.dashboard.charts import (
     time_charts,
     with_levels,
 )
-from delever.dashboard.shown import percent
+from delever.dashboard.format import percent
 
 RANGES = {"1h": 3_600_000, "8h": 8 * 3_600_000, "1d": 24 * 3_600_000, "all": None}
 """Ranges by their name in the address, in milliseconds; None is all that is kept."""

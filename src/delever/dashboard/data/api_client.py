@@ -24,7 +24,7 @@ from delever.api_types.history import (
     Waterfall,
 )
 from delever.api_types.market import ContractShown, EventPage, PoolShown, QueuePage, RatingShown
-from delever.dashboard.inside import Inside
+from delever.dashboard.data.asgi_transport import Inside
 from delever.dashboard.mount import Asgi
 
 AnswerT = TypeVar("AnswerT")

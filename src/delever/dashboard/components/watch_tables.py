@@ -4,9 +4,18 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
-from delever.dashboard.charts import AMBER, BLUE, GREEN, GREY, RED, Point, steps, time_charts
-from delever.dashboard.shown import NOTHING, plain, utc
-from delever.dashboard.tables import Column
+from delever.dashboard.charts.time_series import (
+    AMBER,
+    BLUE,
+    GREEN,
+    GREY,
+    RED,
+    Point,
+    steps,
+    time_charts,
+)
+from delever.dashboard.components.table import Column
+from delever.dashboard.format import NOTHING, plain, utc
 from delever.watch.scale import RISKS
 from delever.watch.store import KEEP_EVERY_MS, Delivery, Kept
 from delever.watch.view import (

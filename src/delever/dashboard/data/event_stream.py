@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from delever.dashboard.source import RecordTold, Source, SourceError
+from delever.dashboard.data.api_client import RecordTold, Source, SourceError
 
 SILENT_S = 40.0
 """The server says at least every 15 s that nothing has happened."""

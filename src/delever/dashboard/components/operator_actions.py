@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from nicegui import ui
 
 from delever.core.messages import FundingReason
-from delever.dashboard.frame import View
-from delever.dashboard.source import SourceError
+from delever.dashboard.components.frame import View
+from delever.dashboard.data.api_client import SourceError
 
 
 @dataclass(frozen=True, slots=True)

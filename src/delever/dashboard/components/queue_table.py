@@ -6,8 +6,8 @@ from typing import Any
 from nicegui import ui
 
 from delever.api_types.market import QueuePage, QueueRow
-from delever.dashboard.frame import View, grid, panel
-from delever.dashboard.tables import Column, table
+from delever.dashboard.components.frame import View, grid, panel
+from delever.dashboard.components.table import Column, table
 
 PAGE = 20
 """Rows of the ladder on a page."""

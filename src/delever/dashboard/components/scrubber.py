@@ -10,7 +10,7 @@ from typing import Any
 
 from nicegui import ui
 
-from delever.dashboard.charts import (
+from delever.dashboard.charts.time_series import (
     AMBER,
     BLUE,
     GREEN,
@@ -24,10 +24,10 @@ from delever.dashboard.charts import (
     time_charts,
     with_levels,
 )
-from delever.dashboard.course import Course
-from delever.dashboard.frame import View
-from delever.dashboard.shown import plain, utc
-from delever.dashboard.tables import Column, table
+from delever.dashboard.components.frame import View
+from delever.dashboard.components.table import Column, table
+from delever.dashboard.data.timeline import Course
+from delever.dashboard.format import plain, utc
 
 COLOURS = (BLUE, AMBER, GREEN, RED, "#a371f7", "#39c5cf", "#e377c2", GREY)
 

@@ -15,9 +15,9 @@ from urllib.parse import quote, urlencode
 from nicegui import app, ui
 
 from delever.api_types.market import MASK
-from delever.dashboard.following import Following
-from delever.dashboard.shown import utc
-from delever.dashboard.source import RecordTold, Source, SourceError
+from delever.dashboard.data.api_client import RecordTold, Source, SourceError
+from delever.dashboard.data.event_stream import Following
+from delever.dashboard.format import utc
 
 PAGES = {
     "/": "Overview",
