@@ -26,9 +26,9 @@ def test_bankruptcy_price(rows: list[Row]) -> None:
         world.positions(held)
     world.wallets(**{name: rows[0]["wallet"] or 0})
     world.takeover(name)
-    taken = {(e.contract, e.side): e for e in world.told(m.TakenOver)}
+    taken = {(e.contract, e.side): e for e in world.events(m.TakenOver)}
     assert {event.reason for event in taken.values()} == {m.Reason.VENUE_TAKEOVER}
-    settled = sum(event.amount_cash for event in world.told(m.WalletSettled))
+    settled = sum(event.amount_cash for event in world.events(m.WalletSettled))
     for row in rows:
         assert row.expected == {
             "price": world.price(taken[row["contract"], Side(row["side"])]),
@@ -68,8 +68,8 @@ def test_offset(rows: list[Row]) -> None:
         world.positions(held)
     world.account("bust", hedge_mode=True)
     world.inventory("X", side.opposite, 1, first["price"])
-    skipped = {skip.account: str(skip.reason) for skip in world.told(m.CounterpartySkipped)}
-    (closed,) = [e for e in world.told(m.RoundClosed) if e.filled_lots]
+    skipped = {skip.account: str(skip.reason) for skip in world.events(m.CounterpartySkipped)}
+    (closed,) = [e for e in world.events(m.RoundClosed) if e.filled_lots]
     for row in rows:
         kept_out = "".join(closed.ineligible) if row["reason"] in closed.ineligible else ""
         assert row.expected == {

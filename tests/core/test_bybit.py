@@ -57,8 +57,8 @@ def test_a_contract_falls_to_its_limit_and_not_beyond(row: Row) -> None:
     assert (world.price(taken), taken.to_pool_cash) == (row["taken"], 0)
     opposite(world, "A", side, row["lots"])
     world.mark(A=row["mark"])
-    fills, started = world.told(m.AdlFilled), world.told(m.AdlStarted)
-    kept = [cash_text(closed.rounding_residual_cash) for closed in world.told(m.RoundClosed)]
+    fills, started = world.events(m.AdlFilled), world.events(m.AdlStarted)
+    kept = [cash_text(closed.rounding_residual_cash) for closed in world.events(m.RoundClosed)]
     before = started[0].numbers["pnl_ratio_ppm"] if started else None
     assert row.expected == {
         "on": world.on("A"),
@@ -91,7 +91,7 @@ def test_a_drawdown_lasts_until_its_ratio_is_above_the_stop(row: Row) -> None:
         world.fund(row["amount"], reason=m.FundingReason(row["happens"]), contract=booked)
     now = {"on": world.on("A"), "ratio": ratio(world, "A"), "pool": world.balance()}
     assert now == row.expected
-    assert [stop.reason for stop in world.told(m.AdlStopped)] == (
+    assert [stop.reason for stop in world.events(m.AdlStopped)] == (
         [] if row["on"] else [m.Reason.CONTRACT_DRAWDOWN_LIMIT]
     )
 
@@ -106,7 +106,7 @@ def test_what_is_taken_over_in_a_drawdown_is_closed_at_once() -> None:
     world.mark(A=63)
     assert world.on("A") == "contract_drawdown"
     world.inventory("A", Side.LONG, 1_000, 65)
-    assert [world.price(fill) for fill in world.told(m.AdlFilled)] == ["65"]
+    assert [world.price(fill) for fill in world.events(m.AdlFilled)] == ["65"]
     assert (ratio(world, "A"), world.on("A")) == ("-0.3", "contract_drawdown")
 
 
@@ -118,7 +118,7 @@ def test_what_is_lost_already_is_not_taken_from_counterparties() -> None:
     world.inventory("A", Side.LONG, 20_000, 98)
     opposite(world, "A", Side.LONG, "20000")
     world.unwind("A", Side.LONG, 10_000, 63)
-    assert {world.price(fill) for fill in world.told(m.AdlFilled)} == {"98"}
+    assert {world.price(fill) for fill in world.events(m.AdlFilled)} == {"98"}
     assert (ratio(world, "A"), world.balance()) == ("-0.35", "650000")
 
 
@@ -145,7 +145,7 @@ def test_a_deficit_is_shared_over_the_losing_contracts(rows: list[Row]) -> None:
     world = shared_world(rows)
     world.mark(**{row["contract"]: row["mark"] for row in rows})
     for row in rows:
-        fills = [fill for fill in world.told(m.AdlFilled) if fill.contract == row["contract"]]
+        fills = [fill for fill in world.events(m.AdlFilled) if fill.contract == row["contract"]]
         assert row.expected == {
             "share": cash_text(borne(world, fills)) if fills else "",
             "price": "".join({world.price(fill) for fill in fills}),
@@ -170,10 +170,10 @@ def test_a_share_that_is_no_whole_tick_is_rounded_for_the_pool() -> None:
     for row in rows:
         share = Fraction(deficit * losses[row["contract"]], sum(losses.values()))
         exact = int(row["mark"]) + share / int(row["lots"])
-        fill = next(f for f in world.told(m.AdlFilled) if f.contract == row["contract"])
+        fill = next(f for f in world.events(m.AdlFilled) if f.contract == row["contract"])
         assert abs(Fraction(world.price(fill)) - exact) < tick
         assert row["contract"] != "A" or Fraction(world.price(fill)) > exact
-    *_, last = world.told(m.RoundClosed)
+    *_, last = world.events(m.RoundClosed)
     assert 0 < last.rounding_residual_cash == equity(world) < cash("0.01") * 991
     assert {world.on(row["contract"]) for row in rows} == {""}
 
@@ -181,7 +181,7 @@ def test_a_share_that_is_no_whole_tick_is_rounded_for_the_pool() -> None:
 @pytest.mark.parametrize("row", cases("bybit_samples.txt"))
 def test_published_samples_are_in_the_state_they_show(row: Row) -> None:
     world = World(balance=0)
-    world.say(m.DefineAsset, asset="USD", cash_decimals=int(row["decimals"]))
+    world.submit(m.DefineAsset, asset="USD", cash_decimals=int(row["decimals"]))
     world.pool("live", asset="USD", limits=m.TriggerLimits(trigger_threshold=row["above"]))
     world.contract("A", settle="USD", pool="live", tick_size=row["tick"])
     world.contract("B", settle="USD", pool="live", tick_size="0.00001")
@@ -211,13 +211,13 @@ def test_an_ejected_contract_lives_by_the_equity_of_its_own_pool(row: Row) -> No
     assert world.on("A") == "contract_drawdown"
     if row["own"] != "0":
         world.fund(row["own"], pool="own", reason=m.FundingReason.SEED)
-    world.say(m.MoveContract, contract="A", pool="own", note="protects the others")
-    (stopped,) = world.told(m.AdlStopped)
+    world.submit(m.MoveContract, contract="A", pool="own", note="protects the others")
+    (stopped,) = world.events(m.AdlStopped)
     assert (stopped.pool, stopped.reason) == ("main", m.Reason.CONTRACT_MOVED_TO_OTHER_POOL)
     opposite(world, "A", Side.LONG, "10000")
-    fills = world.told(m.AdlFilled)
+    fills = world.events(m.AdlFilled)
     world.mark(A=row["mark"])
-    fills += world.told(m.AdlFilled)
+    fills += world.events(m.AdlFilled)
     own = world.book.pools["own"].observed
     assert row.expected == {
         "on": world.on("A"),

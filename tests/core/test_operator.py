@@ -20,18 +20,18 @@ def losing() -> World:
 
 def test_paused_rounds_wait_until_they_may_go_on() -> None:
     world = losing()
-    world.say(m.PauseAdl, contract="BTC", paused=True, note="feed is broken")
-    assert world.told(m.AdlPaused) == [
+    world.submit(m.PauseAdl, contract="BTC", paused=True, note="feed is broken")
+    assert world.events(m.AdlPaused) == [
         m.AdlPaused(contract="BTC", paused=True, note="feed is broken")
     ]
     world.fund(-1000, reason=m.FundingReason.WITHDRAWAL)
-    assert world.told(m.AdlStarted), "triggers are read"
-    assert [n.kind for n in world.told(m.Notice)] == [m.NoticeKind.ADL_STARTED]
-    assert not world.told(m.RoundClosed)
+    assert world.events(m.AdlStarted), "triggers are read"
+    assert [n.kind for n in world.events(m.Notice)] == [m.NoticeKind.ADL_STARTED]
+    assert not world.events(m.RoundClosed)
     world.mark(BTC=89)
-    assert not world.told(m.RoundClosed)
-    world.say(m.PauseAdl, contract="BTC", paused=False, note="feed is back")
-    assert [(fill.account, fill.lots) for fill in world.told(m.AdlFilled)] == [
+    assert not world.events(m.RoundClosed)
+    world.submit(m.PauseAdl, contract="BTC", paused=False, note="feed is back")
+    assert [(fill.account, fill.lots) for fill in world.events(m.AdlFilled)] == [
         ("cyd", 300),
         ("dan", 100),
     ]
@@ -39,30 +39,30 @@ def test_paused_rounds_wait_until_they_may_go_on() -> None:
 
 def test_a_forced_round_closes_once_though_nothing_is_on() -> None:
     world = losing()
-    world.say(m.ForceAdl, contract="BTC", note="delisted at noon")
-    assert not world.told(m.AdlStarted)
-    assert [e.note for e in world.told(m.AdlForced)] == ["delisted at noon"]
-    (closed,) = world.told(m.RoundClosed)
+    world.submit(m.ForceAdl, contract="BTC", note="delisted at noon")
+    assert not world.events(m.AdlStarted)
+    assert [e.note for e in world.events(m.AdlForced)] == ["delisted at noon"]
+    (closed,) = world.events(m.RoundClosed)
     assert (closed.trigger, closed.price_rule) == ("pool_equity", "shared_deficit")
     assert (closed.wanted_lots, closed.filled_lots) == (400, 400)
-    assert {fill.price_ticks for fill in world.told(m.AdlFilled)} == {200}, "equity is there: mark"
+    assert {fill.price_ticks for fill in world.events(m.AdlFilled)} == {200}, "equity is there: mark"
     rejected = world.rejected(m.ForceAdl(time_ms=0, contract="BTC", note="again"))
     assert rejected.reason is m.Reason.NO_INVENTORY_TO_CLOSE
 
 
 def test_a_forced_round_runs_though_rounds_are_paused() -> None:
     world = losing()
-    world.say(m.PauseAdl, contract="BTC", paused=True, note="halted")
-    world.say(m.ForceAdl, contract="BTC", note="this once")
-    assert len(world.told(m.RoundClosed)) == 1
+    world.submit(m.PauseAdl, contract="BTC", paused=True, note="halted")
+    world.submit(m.ForceAdl, contract="BTC", note="this once")
+    assert len(world.events(m.RoundClosed)) == 1
     assert world.state("BTC").paused
 
 
 def test_what_a_forced_round_leaves_is_told_and_not_tried_again() -> None:
     world = losing()
     world.inventory("BTC", Side.LONG, 5, 100, account="gus")
-    world.say(m.ForceAdl, contract="BTC", note="at once")
-    (left,) = world.told(m.AdlExhausted)
+    world.submit(m.ForceAdl, contract="BTC", note="at once")
+    (left,) = world.events(m.AdlExhausted)
     assert left.left_lots == 300
     world.short("eve", "BTC", 3, at=100)
-    assert not world.told(m.RoundClosed)
+    assert not world.events(m.RoundClosed)

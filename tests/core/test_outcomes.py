@@ -18,7 +18,7 @@ def test_orders_to_cancel(row: Row) -> None:
     world.short("ann", "Y", 5, at=100, margin=100, open_orders=("y1",))
     world.short("bob", "X", 1, at=100, margin=900, open_orders=("z1",))
     world.inventory("X", Side.LONG, 5, 100)
-    (fill,) = world.told(m.AdlFilled)
+    (fill,) = world.events(m.AdlFilled)
     assert fill.account == "ann"
     cancelled = ",".join(fill.cancel_orders)
     assert row.expected == {"cancelled": cancelled, "fee": cash_text(fill.fee_cash)}
@@ -36,8 +36,8 @@ def test_nobody_can_be_closed(rows: list[Row]) -> None:
         margin = row["margin"]
         world.short(row["account"], "X", 9, at=row["entry"], margin=margin, under_liquidation=going)
     world.inventory("X", Side.LONG, 5, 100)
-    (closed,) = world.told(m.RoundClosed)
-    (exhausted,) = world.told(m.AdlExhausted)
+    (closed,) = world.events(m.RoundClosed)
+    (exhausted,) = world.events(m.AdlExhausted)
     assert (closed.wanted_lots, closed.filled_lots, closed.counterparties) == (5, 0, 0)
     counted = len([row for row in rows if row["account"]])
     for row in rows:
@@ -55,17 +55,17 @@ def test_an_exhausted_queue_is_told_once_and_tried_again() -> None:
     world.contract("X")
     world.mark(X=100)
     world.inventory("X", Side.LONG, 10, 100)
-    assert [e.left_lots for e in world.told(m.AdlExhausted)] == [10]
+    assert [e.left_lots for e in world.events(m.AdlExhausted)] == [10]
     for price in (99, 98, 98):
         world.mark(X=price)
-        assert not world.told(m.AdlExhausted) + world.told(m.RoundClosed)
+        assert not world.events(m.AdlExhausted) + world.events(m.RoundClosed)
     world.short("ann", "X", 4, at=110, margin=100)
     assert world.filled() == {"ann": 4}
-    assert [e.left_lots for e in world.told(m.AdlExhausted)] == [6]
+    assert [e.left_lots for e in world.events(m.AdlExhausted)] == [6]
     world.mark(X=97)
-    assert not world.told(m.AdlExhausted)
+    assert not world.events(m.AdlExhausted)
     world.short("bob", "X", 9, at=110, margin=100)
-    assert (world.filled(), world.told(m.AdlExhausted)) == ({"bob": 6}, [])
+    assert (world.filled(), world.events(m.AdlExhausted)) == ({"bob": 6}, [])
     assert world.state("X").exhausted == {}
 
 
@@ -76,9 +76,9 @@ def test_more_inventory_is_told_again() -> None:
     world.mark(X=100)
     world.inventory("X", Side.LONG, 10, 100)
     world.inventory("X", Side.LONG, 5, 100, account="second")
-    (exhausted,) = world.told(m.AdlExhausted)
+    (exhausted,) = world.events(m.AdlExhausted)
     assert (exhausted.left_lots, exhausted.reason) == (15, Reason.NO_OPEN_POSITIONS)
-    notices = [n.numbers for n in world.told(m.Notice) if n.kind is NoticeKind.ADL_EXHAUSTED]
+    notices = [n.numbers for n in world.events(m.Notice) if n.kind is NoticeKind.ADL_EXHAUSTED]
     assert notices == [{"left_lots": 15}]
 
 
@@ -121,7 +121,7 @@ def test_a_partial_fill_splits_cost_and_margin_to_the_last_unit() -> None:
     world.mark(X=100)
     world.short("ann", "X", 7, cost="700.00000001", margin="100.00000003")
     world.inventory("X", Side.LONG, 3, 100)
-    (fill,) = world.told(m.AdlFilled)
+    (fill,) = world.events(m.AdlFilled)
     table = world.state("X").tables[Side.SHORT]
     assert (fill.cost_cash, fill.margin_returned_cash) == (-30000000001, 4285714287)
     assert fill.cost_cash + table.total_cost == -70000000001
@@ -135,10 +135,10 @@ def test_depth_that_was_never_told_or_is_empty_absorbs_nothing() -> None:
     world.contract("X")
     world.mark(X=100)
     world.long("bust", "X", 10, at=100, margin=0)
-    assert world.told(m.TakenOver)[0].reason is Reason.EQUITY_BELOW_MAINTENANCE
-    assert (world.told(m.Unwound), world.state("X").inventory[Side.LONG].total_lots) == ([], 10)
-    world.say(m.SetDepth, contract="X")
-    assert world.told(m.DepthWatched)[0].missing
+    assert world.events(m.TakenOver)[0].reason is Reason.EQUITY_BELOW_MAINTENANCE
+    assert (world.events(m.Unwound), world.state("X").inventory[Side.LONG].total_lots) == ([], 10)
+    world.submit(m.SetDepth, contract="X")
+    assert world.events(m.DepthWatched)[0].missing
     world.wait(60_000)
     assert world.on("X") == "illiquidity"
     assert world.state("X").inventory[Side.LONG].total_lots == 10
@@ -150,12 +150,12 @@ def test_depth_absorbs_best_first_and_within_the_slippage() -> None:
     world.contract("X")
     world.mark(X=100)
     world.long("bust", "X", 10, at=100, margin=0)
-    world.say(m.SetDepth, contract="X", bids=((99, 4), ("97.5", 4), ("97.49", 9)))
-    assert [(u.lots, world.price(u)) for u in world.told(m.Unwound)] == [(4, "99"), (4, "97.5")]
+    world.submit(m.SetDepth, contract="X", bids=((99, 4), ("97.5", 4), ("97.49", 9)))
+    assert [(u.lots, world.price(u)) for u in world.events(m.Unwound)] == [(4, "99"), (4, "97.5")]
     assert world.state("X").bids == ((9749, 9),)
     assert world.balance() == "999986"
     world.mark(X="99.9")
-    assert [(u.lots, world.price(u)) for u in world.told(m.Unwound)] == [(2, "97.49")]
+    assert [(u.lots, world.price(u)) for u in world.events(m.Unwound)] == [(2, "97.49")]
     assert world.state("X").bids == ((9749, 7),)
 
 
@@ -174,14 +174,14 @@ def test_a_managed_pool_takes_over_at_maintenance_and_not_above(
         margin = {"margin": "100.0225"}
     world.long("ann", "X", 10, at=100, **margin)
     world.mark(X=mark)
-    assert sum(event.lots for event in world.told(m.TakenOver)) == taken
-    assert [world.price(event) for event in world.told(m.TakenOver)] == ["90"] * bool(taken)
+    assert sum(event.lots for event in world.events(m.TakenOver)) == taken
+    assert [world.price(event) for event in world.events(m.TakenOver)] == ["90"] * bool(taken)
 
 
 def test_a_pool_with_no_contracts_only_keeps_money() -> None:
     world = World(balance=500)
     world.fund(-500, reason=m.FundingReason.WITHDRAWAL)
-    assert [type(event) for event in world.events] == [m.Accepted, m.PoolFunded, m.PoolObserved]
+    assert [type(event) for event in world.last_events] == [m.Accepted, m.PoolFunded, m.PoolObserved]
     world.wait(10**9)
     assert world.balance() == "0"
 
@@ -192,8 +192,8 @@ def test_an_account_is_told_once_for_all_its_fills() -> None:
     world.mark(X=100)
     world.short("ann", "X", 5, at=130, margin=100, open_orders=("x1",))
     world.inventory("X", Side.LONG, 3, 101, account="first")
-    (notice,) = [n for n in world.told(m.Notice) if n.account]
-    (fill,) = world.told(m.AdlFilled)
+    (notice,) = [n for n in world.events(m.Notice) if n.account]
+    (fill,) = world.events(m.AdlFilled)
     assert notice == m.Notice(
         kind=NoticeKind.POSITION_DELEVERAGED,
         subject="bankruptcy_price",
@@ -222,11 +222,11 @@ def test_only_the_skips_that_moved_somebody_up_are_told() -> None:
     world.long("cyd", "X", 1, at=90)
     world.inventory("X", Side.SHORT, 1, 98)
     assert world.filled() == {"bob": 1}
-    (skip,) = world.told(m.CounterpartySkipped)
+    (skip,) = world.events(m.CounterpartySkipped)
     assert (skip.account, skip.rank, skip.numbers) == ("cyd", 1, {"equity_after_cash": -(10**8)})
     world.inventory("X", Side.SHORT, 1, 98, account="second")
-    assert [(s.account, s.rank) for s in world.told(m.CounterpartySkipped)] == [
+    assert [(s.account, s.rank) for s in world.events(m.CounterpartySkipped)] == [
         ("cyd", 1),
         ("ann", 2),
     ]
-    assert world.told(m.AdlExhausted)[0].left_lots == 1
+    assert world.events(m.AdlExhausted)[0].left_lots == 1

@@ -58,7 +58,7 @@ def test_a_mark_at_which_one_lot_is_out_of_range_is_refused() -> None:
     marks = {"X": 10_000}  # a lot is worth 59 billion
     assert rejected(world, m.SetMarks, marks=marks) == ("marks.X", "10000")
     world.mark(X=5_000)
-    world.say(m.RefreshRatings)
+    world.submit(m.RefreshRatings)
 
 
 LARGE = BILLION // 5
@@ -88,10 +88,10 @@ def test_an_account_that_no_pool_has_room_for_stands_as_it_is() -> None:
     for name in names:
         world.account(name)
     world.positions(*(world.row(name, "X", Side.LONG, LARGE, at=100) for name in names))
-    assert [event.account for event in world.told(m.TakenOver)] == ["ann", "bob"]
+    assert [event.account for event in world.events(m.TakenOver)] == ["ann", "bob"]
     assert world.lots("cyd", "X", Side.LONG) == LARGE
     world.unwind("X", Side.LONG, LARGE, 100)
-    assert [event.account for event in world.told(m.TakenOver)] == ["cyd"]
+    assert [event.account for event in world.events(m.TakenOver)] == ["cyd"]
 
 
 def test_a_pool_down_to_its_last_units_tells_a_ratio_that_can_be_kept() -> None:
@@ -101,6 +101,6 @@ def test_a_pool_down_to_its_last_units_tells_a_ratio_that_can_be_kept() -> None:
     world.mark(X=100)
     world.inventory("X", Side.LONG, 1_000_000, 100)
     world.mark(X=50)
-    (started,) = world.told(m.AdlStarted)
+    (started,) = world.events(m.AdlStarted)
     assert started.numbers["ratio_ppm"] == MOST_PPM
-    assert decode_events(encode_events(world.events)) == world.events
+    assert decode_events(encode_events(world.last_events)) == world.last_events

@@ -81,7 +81,7 @@ def test_queue(rows: list[Row]) -> None:
     world.inventory("X", side.opposite, rows[0]["wanted"], rows[0]["price"])
     for row, standing in zip(rows, before, strict=True):
         who = (row["account"], int(row["position"]))
-        fills = [f for f in world.told(m.AdlFilled) if (f.account, f.position) == who]
+        fills = [f for f in world.events(m.AdlFilled) if (f.account, f.position) == who]
         assert row.expected == {
             "score": f"{standing.score:.6f}",
             "rank": str(standing.rank),

@@ -42,7 +42,7 @@ def crowd(seed: int, kind: ContractKind, counterparties: int) -> World:
             rows.append(world.row(name, "X", Side.SHORT, lots, **more))
     world.wallets(**{f"c{n}": int(rng.integers(100, 9000)) for n in range(counterparties)})
     world.positions(*rows)
-    world.say(m.PauseAdl, contract="X", paused=True, note="until the inventory is complete")
+    world.submit(m.PauseAdl, contract="X", paused=True, note="until the inventory is complete")
     for number in range(int(rng.integers(1, 5))):
         world.inventory(
             "X", Side.LONG, int(rng.integers(1, 12 * counterparties)), 101, f"b{number}"

@@ -28,7 +28,7 @@ def test_versions(row: Row) -> None:
         rows = [world.row(name, "X", Side.LONG, 7, at=100) for name in ("ann", "bob")]
         world.positions(*rows)
         now = {name: str(world.lots(name, "X", Side.LONG)) for name in ("ann", "bob")}
-    ignored = world.told(m.RowIgnored)
+    ignored = world.events(m.RowIgnored)
     told = [f"{e.account}:{e.version}<{e.known_version}" for e in ignored]
     assert {**now, "ignored": ",".join(told)} == row.expected
     assert {event.reason for event in ignored} <= {Reason.STALE_VERSION}
@@ -113,10 +113,10 @@ def test_a_cancelled_fill_leaves_no_trace(
     wallet, inventory = world.wallet("ann"), world.state("X").inventory[Side.SHORT]
     held = (inventory.total_lots, inventory.total_cost)
     world.fund(-1, reason=m.FundingReason.WITHDRAWAL)
-    assert sum(fill.lots for fill in world.told(m.AdlFilled)) == min(lots, wanted)
+    assert sum(fill.lots for fill in world.events(m.AdlFilled)) == min(lots, wanted)
     world.fund(1)
-    world.say(m.CancelAdl, fill=1, note="the venue could not apply it")
-    assert [event.fill.fill for event in world.told(m.FillCancelled)] == [1]
+    world.submit(m.CancelAdl, fill=1, note="the venue could not apply it")
+    assert [event.fill.fill for event in world.events(m.FillCancelled)] == [1]
     assert position_of(world, "ann", Side.LONG) == before
     assert (world.wallet("ann"), world.balance()) == (wallet, "1")
     assert (inventory.total_lots, inventory.total_cost) == held
@@ -127,8 +127,8 @@ def test_a_cancelled_fill_leaves_no_trace(
 def test_a_cancelled_fill_is_tried_again_while_adl_is_on() -> None:
     """CORE-19: the inventory is back, so the next in line is met; the fill has a new number."""
     world = deleveraged()
-    world.say(m.CancelAdl, fill=1, note="the venue could not apply it")
-    (fill,) = world.told(m.AdlFilled)
+    world.submit(m.CancelAdl, fill=1, note="the venue could not apply it")
+    (fill,) = world.events(m.AdlFilled)
     assert (fill.fill, fill.account, fill.lots) == (2, "ann", 4)
 
 

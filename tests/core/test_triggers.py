@@ -24,7 +24,7 @@ def take_step(world: World, contract: str, side: Side, text: str) -> None:
         case "depth":
             levels = ((amount, second),) if amount else ()
             name = "bids" if side is Side.LONG else "asks"
-            world.say(m.SetDepth, contract=contract, **{name: levels})
+            world.submit(m.SetDepth, contract=contract, **{name: levels})
         case "unwind":
             world.unwind(contract, side, amount, second)
         case _:
@@ -43,7 +43,7 @@ def test_trigger(row: Row) -> None:
     reasons = []
     for text in row["steps"].split(";"):
         take_step(world, contract, side, text)
-        reasons += [event.reason for event in world.told(m.AdlStarted)]
+        reasons += [event.reason for event in world.events(m.AdlStarted)]
     assert {"on": world.on(contract), "started": "+".join(reasons)} == row.expected
 
 
@@ -53,7 +53,7 @@ def test_start_and_stop_carry_what_was_compared() -> None:
     world.mark(A=98)
     world.inventory("A", Side.LONG, 10_000, 98)
     world.mark(A=63)
-    (started,) = world.told(m.AdlStarted)
+    (started,) = world.events(m.AdlStarted)
     unit = 10**8
     assert started.numbers == {
         "balance_cash": 1_000_000 * unit,
@@ -66,9 +66,9 @@ def test_start_and_stop_carry_what_was_compared() -> None:
         "stop_ppm": -250_000,
     }
     world.mark(A=80)
-    (stopped,) = world.told(m.AdlStopped)
+    (stopped,) = world.events(m.AdlStopped)
     assert stopped.numbers["pnl_ratio_ppm"] == -180_000
-    kinds = [notice.kind for notice in world.told(m.Notice)]
+    kinds = [notice.kind for notice in world.events(m.Notice)]
     assert kinds == [NoticeKind.ADL_STOPPED]
 
 
@@ -81,7 +81,7 @@ def test_a_warning_comes_at_80_percent_and_goes_below_70() -> None:
     told = []
     for price in ("760.01", "760", "750", "790", "760", "790.01", "760"):
         world.mark(A=price)
-        told.append("+".join(notice.kind for notice in world.told(m.Notice)))
+        told.append("+".join(notice.kind for notice in world.events(m.Notice)))
     assert told == ["", "adl_warning", "", "", "", "adl_warning_cleared", "adl_warning"]
 
 

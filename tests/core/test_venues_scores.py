@@ -60,7 +60,7 @@ def test_queue(rows: list[Row]) -> None:
             "indicator": str(standing.indicator),
             "closed": str(closed.get(row["account"], 0)),
         }
-    assert {world.price(fill) for fill in world.told(m.AdlFilled)} <= {price}
+    assert {world.price(fill) for fill in world.events(m.AdlFilled)} <= {price}
 
 
 @pytest.mark.parametrize("row", cases("venue_indicators.txt"))
@@ -94,11 +94,11 @@ def test_an_exempt_contract_is_not_deleveraged_and_the_shortage_is_told() -> Non
     """AEV-04: what the exemption leaves over is reported with its quantity."""
     world = World("aevo")
     world.contract("BTC-PERP")
-    world.say(m.SetMarks, marks={"BTC-PERP": 100})
+    world.submit(m.SetMarks, marks={"BTC-PERP": 100})
     world.short("ann", "BTC-PERP", 10, at=120, margin=100)
     world.inventory("BTC-PERP", Side.LONG, 5, 101)
-    (exhausted,) = world.told(m.AdlExhausted)
-    (closed,) = world.told(m.RoundClosed)
+    (exhausted,) = world.events(m.AdlExhausted)
+    (closed,) = world.events(m.RoundClosed)
     assert (exhausted.left_lots, world.filled()) == (5, {})
     assert closed.ineligible == {Reason.EXEMPT_CONTRACT: 1}
 

@@ -88,13 +88,13 @@ def equities(world: World) -> tuple[str, str]:
 def test_gains_fall_by_what_is_missing_and_the_pool_is_whole() -> None:
     """VEG-01 VEG-02: 100 missing of 300; ann gains 180, bob 120, and the positions stay open."""
     world = short_of("vega", 200)
-    (loss,) = world.told(m.LossSocialized)
+    (loss,) = world.events(m.LossSocialized)
     assert (loss.loss_cash, loss.left_cash, loss.rule) == (100 * 10**8, 0, "of_gains")
     assert (loss.accounts, loss.sides) == (("ann", "bob"), (Side.SHORT, Side.SHORT))
     assert equities(world) == ("1120", "130")
     assert (world.balance(), world.lots("ann", "X", Side.SHORT)) == ("300", 6)
     world.wait(1)
-    assert not world.told(m.LossSocialized)
+    assert not world.events(m.LossSocialized)
 
 
 def test_a_loss_reaches_payouts_only_after_profits() -> None:
@@ -106,10 +106,10 @@ def test_a_loss_reaches_payouts_only_after_profits() -> None:
 def test_drift_waits_until_the_position_is_closed() -> None:
     """DRI-01 DRI-03 DRI-04: 10 lots bear 10 each, whoever gains."""
     world = short_of("drift", 200)
-    assert not world.told(m.LossSocialized)
+    assert not world.events(m.LossSocialized)
     world.long("cyd", "X", 10, at=70, margin=100)
     world.unwind("X", Side.LONG, 10, 70)
-    (loss,) = world.told(m.LossSocialized)
+    (loss,) = world.events(m.LossSocialized)
     assert loss.amount_cash == (30 * 10**8, 20 * 10**8, 50 * 10**8)
     assert (equities(world), world.balance()) == (("1150", "150"), "0")
 
@@ -121,7 +121,7 @@ def test_without_anybody_the_loss_stays_with_the_pool() -> None:
     world.mark(X=100)
     world.inventory("X", Side.LONG, 10, 100)
     world.unwind("X", Side.LONG, 10, 70)
-    assert (world.told(m.LossSocialized), world.balance()) == ([], "-300")
+    assert (world.events(m.LossSocialized), world.balance()) == ([], "-300")
 
 
 def test_what_nobody_can_bear_is_told() -> None:
@@ -132,9 +132,9 @@ def test_what_nobody_can_bear_is_told() -> None:
     world.short("ann", "X", 10, at=100, margin=50)
     world.inventory("X", Side.LONG, 100, 100)
     world.mark(X=70)
-    (loss,) = world.told(m.LossSocialized)
+    (loss,) = world.events(m.LossSocialized)
     assert (loss.loss_cash, loss.left_cash) == (3000 * 10**8, 2650 * 10**8)
-    assert world.told(m.PoolObserved)[-1].equity_cash == -2650 * 10**8
+    assert world.events(m.PoolObserved)[-1].equity_cash == -2650 * 10**8
 
 
 def test_contracts_bear_a_deficit_by_their_losses() -> None:
@@ -147,7 +147,7 @@ def test_contracts_bear_a_deficit_by_their_losses() -> None:
         world.short("ann", name, lots, at=100, margin=1000)
         world.inventory(name, Side.LONG, lots, 100)
     world.mark(X=70, Y=70)
-    losses = {event.contract: event.loss_cash for event in world.told(m.LossSocialized)}
+    losses = {event.contract: event.loss_cash for event in world.events(m.LossSocialized)}
     assert losses == {"X": 100 * 10**8, "Y": 50 * 10**8}
 
 
@@ -161,15 +161,15 @@ def test_a_cut_of_withdrawals_is_public_while_the_fund_is_short() -> None:
     world.short("b", "X", 50, at=100)
     world.takeover("a")
     world.mark(X=40)
-    (cut,) = world.told(m.WithdrawalCutSet)
+    (cut,) = world.events(m.WithdrawalCutSet)
     assert (cut.deficit_cash, cut.total_cash) == (1000 * 10**8, 4000 * 10**8)
     assert world.book.pools["main"].withdrawal_cut_ppm == 250_000
     assert total_equity(world.book, "USDT") == 4000 * 10**8
     assert 500 * world.book.pools["main"].withdrawal_cut_ppm == 125 * 1_000_000
     world.wait(1)
-    assert not world.told(m.WithdrawalCutSet)
+    assert not world.events(m.WithdrawalCutSet)
     world.mark(X=70)
-    (cut,) = world.told(m.WithdrawalCutSet)
+    (cut,) = world.events(m.WithdrawalCutSet)
     assert (cut.cut_ppm, cut.deficit_cash, cut.total_cash) == (0, 0, 0)
 
 
@@ -185,8 +185,8 @@ def test_a_last_resort_may_stand_behind_a_queue(monkeypatch: pytest.MonkeyPatch)
     world.short("safe", "X", 6, at=100, margin=100)
     world.inventory("X", Side.LONG, 10, 100)
     world.mark(X=80)
-    (exhausted,) = world.told(m.AdlExhausted)
-    (loss,) = world.told(m.LossSocialized)
+    (exhausted,) = world.events(m.AdlExhausted)
+    (loss,) = world.events(m.LossSocialized)
     assert (world.filled(), exhausted.left_lots) == ({"ann": 4}, 6)
     assert (loss.accounts, loss.amount_cash) == (("safe",), (20 * 10**8,))
 
@@ -202,7 +202,7 @@ def test_a_queue_that_suffices_leaves_nothing_to_a_last_resort(
     world.short("ann", "X", 10, at=100, margin=100)
     world.inventory("X", Side.LONG, 10, 100)
     world.mark(X=80)
-    assert (world.filled(), world.told(m.LossSocialized)) == ({"ann": 10}, [])
+    assert (world.filled(), world.events(m.LossSocialized)) == ({"ann": 10}, [])
 
 
 def test_a_withdrawal_cut_ends_even_where_no_contract_is_left() -> None:
@@ -210,7 +210,7 @@ def test_a_withdrawal_cut_ends_even_where_no_contract_is_left() -> None:
     world = short_of("paradex", 100)
     world.pool("other", rules="paradex")
     world.unwind("X", Side.LONG, 10, 70)
-    world.say(m.MoveContract, contract="X", pool="other", note="ejected")
+    world.submit(m.MoveContract, contract="X", pool="other", note="ejected")
     assert world.book.pools["main"].withdrawal_cut_ppm > 0
     world.fund(1000)
     assert world.book.pools["main"].withdrawal_cut_ppm == 0
@@ -226,7 +226,7 @@ def test_positions_told_without_a_loss_still_bear_it(
 ) -> None:
     """CORE-18: ann's 6 lots gave up 60; numbers that include it show it in their entry."""
     world = short_of("vega", 200)
-    assert [event.fill for event in world.told(m.LossSocialized)] == [1]
+    assert [event.fill for event in world.events(m.LossSocialized)] == [1]
     world.fund(1000)
     world.positions(world.row("ann", "X", Side.SHORT, 6, at=100), last_fill=last_fill)
     assert equities(world)[0] == then

@@ -26,7 +26,7 @@ def take_step(world: World, row: Row, text: str) -> None:
         case "wait":
             world.wait(int(amount))
         case "depth":
-            world.say(m.SetDepth, contract=contract, bids=((amount, second),) if amount else ())
+            world.submit(m.SetDepth, contract=contract, bids=((amount, second),) if amount else ())
         case "unwind":
             world.unwind(contract, side, amount, second)
         case _:
@@ -41,11 +41,11 @@ def test_trigger(row: Row) -> None:
     world.contract(contract)
     world.mark(**{contract: row["taken"]})
     world.inventory(contract, Side(row["side"]), row["lots"], row["taken"])
-    reasons = [event.reason for event in world.told(m.AdlStarted)]
+    reasons = [event.reason for event in world.events(m.AdlStarted)]
     for text in row["steps"].split(";"):
         if text:
             take_step(world, row, text)
-            reasons += [event.reason for event in world.told(m.AdlStarted)]
+            reasons += [event.reason for event in world.events(m.AdlStarted)]
     assert {"on": world.on(contract), "started": "+".join(reasons)} == row.expected
 
 
@@ -58,10 +58,10 @@ def test_price(row: Row) -> None:
     counterparty = world.row("ann", "X", side.opposite, 100, at=entry, margin=10**9)
     world.positions(counterparty)
     world.inventory("X", side, row["lots"], row["taken"])
-    fills = world.told(m.AdlFilled)
+    fills = world.events(m.AdlFilled)
     if not fills:
         world.mark(X=row["mark"])
-        fills = world.told(m.AdlFilled)
+        fills = world.events(m.AdlFilled)
     prices = {world.price(fill) for fill in fills}
     assert {"price": "".join(prices), "pool": world.balance()} == row.expected
 
@@ -78,10 +78,10 @@ def test_a_capped_mark_is_the_better_one_for_the_pool() -> None:
     world.mark(Y=1000)
     world.inventory("Y", Side.LONG, 1, 1000)
     world.mark(Y=750)
-    prices = [(fill.liquidated_account, world.price(fill)) for fill in world.told(m.AdlFilled)]
+    prices = [(fill.liquidated_account, world.price(fill)) for fill in world.events(m.AdlFilled)]
     assert prices == []
     world.mark(X=90)
-    prices = [(fill.liquidated_account, world.price(fill)) for fill in world.told(m.AdlFilled)]
+    prices = [(fill.liquidated_account, world.price(fill)) for fill in world.events(m.AdlFilled)]
     assert prices == [("early", "100"), ("late", "90")]
 
 
@@ -125,7 +125,7 @@ def test_a_vault_takes_over_below_two_thirds_of_maintenance(mark: str, taken: in
     """HYP-06: at 91.84 the equity, 18.4, is still above 2/3 of 27.552; at 91.83 it is below."""
     world = backstop(managed=True)
     world.mark(X=mark)
-    assert len(world.told(m.TakenOver)) == taken
+    assert len(world.events(m.TakenOver)) == taken
 
 
 def test_a_vault_bears_losses_until_its_own_value_is_negative() -> None:
@@ -136,7 +136,7 @@ def test_a_vault_bears_losses_until_its_own_value_is_negative() -> None:
     assert (world.on("X"), world.filled()) == ("", {})
     world.mark(X="79.99")
     assert (world.on("X"), world.filled()) == ("", {"ann": 10})
-    assert [event.reason for event in world.told(m.AdlStarted)] == ["negative_account_equity"]
+    assert [event.reason for event in world.events(m.AdlStarted)] == ["negative_account_equity"]
 
 
 def test_without_a_vault_whoever_is_under_water_is_closed_at_once() -> None:

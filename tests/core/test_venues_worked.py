@@ -17,7 +17,7 @@ QUANTUM = 10**6
 
 def dydx() -> World:
     world = World("dydx")
-    world.say(m.DefineAsset, asset="USD", cash_decimals=USD_DECIMALS)
+    world.submit(m.DefineAsset, asset="USD", cash_decimals=USD_DECIMALS)
     world.pool("chain", rules="dydx", asset="USD")
     steps = {"tick_size": "0.0001", "lot_size": "0.00000001"}
     for name in PRICES:
@@ -42,7 +42,7 @@ def test_dydx_bankruptcy_price(row: Row) -> None:
     world = dydx()
     hold(world, "carl", int(row["quote"]), BTC=row["btc"], ETH=row["eth"])
     world.takeover("carl", contract=row["leg"])
-    (taken,) = world.told(m.TakenOver)
+    (taken,) = world.events(m.TakenOver)
     lots = taken.side.sign * cash(row["delta"])
     value = world.state(row["leg"]).terms.value_cash(lots, taken.price_ticks)
     quantums = -div_floor(-value, QUANTUM)
@@ -56,7 +56,7 @@ def test_dydx_offsets(rows: list[Row]) -> None:
     for row in rows:
         hold(world, row["account"], int(row["has"]), BTC=row["holds"])
     world.takeover("carl", contract="BTC")
-    events = world.events + world.mark(BTC=case["mark"])
+    events = world.last_events + world.mark(BTC=case["mark"])
     fills = {event.account: event for event in events if isinstance(event, m.AdlFilled)}
     skips = {
         event.account: event.reason for event in events if isinstance(event, m.CounterpartySkipped)
@@ -88,12 +88,12 @@ def test_lighter_matches_where_zero_prices_cross(row: Row) -> None:
     if row["other"] != "0":
         world.long("ann", "Y", row["other"], at=95)
     world.takeover("bust")
-    (taken,) = world.told(m.TakenOver)
+    (taken,) = world.events(m.TakenOver)
     world.mark(X=95)
     assert row.expected == {
         "zero": world.price(taken),
         "closed": str(sum(world.filled().values())),
-        "skipped": "".join(skip.reason for skip in world.told(m.CounterpartySkipped)),
+        "skipped": "".join(skip.reason for skip in world.events(m.CounterpartySkipped)),
     }
 
 

@@ -28,7 +28,7 @@ class World:
         self.book = Book()
         self.time_ms = 0
         self.version = 0
-        self.events: tuple[m.Event, ...] = ()
+        self.last_events: tuple[m.Event, ...] = ()
         self.pool("main", rules=rules, **pool)
         if str(balance) != "0":
             self.fund(balance, reason=m.FundingReason.SEED)
@@ -37,12 +37,12 @@ class World:
 
     def run(self, command: m.Command) -> tuple[m.Event, ...]:
         """Run one command that is accepted."""
-        self.events = step(self.book, command)
+        self.last_events = step(self.book, command)
         audit(self.book)
-        assert not isinstance(self.events[0], m.Rejected), self.events[0]
-        return self.events
+        assert not isinstance(self.last_events[0], m.Rejected), self.last_events[0]
+        return self.last_events
 
-    def say(self, command: type[m.Command], /, **fields: Any) -> tuple[m.Event, ...]:
+    def submit(self, command: type[m.Command], /, **fields: Any) -> tuple[m.Event, ...]:
         return self.run(command(time_ms=self.time_ms, **fields))
 
     def rejected(self, command: m.Command) -> m.Rejected:
@@ -54,25 +54,25 @@ class World:
 
     def pool(self, name: str, *, rules: str = "bybit", asset: str = "USDT", **more: Any) -> None:
         kind = more.pop("kind", m.PoolKind.SHARED)
-        self.say(m.DefinePool, pool=name, kind=kind, asset=asset, rules=rules, **more)
+        self.submit(m.DefinePool, pool=name, kind=kind, asset=asset, rules=rules, **more)
 
     def contract(self, name: str, *, rate: Amount = "0.005", **more: Any) -> Terms:
         """Define a contract: linear, tick 0.01, lot 1, unless said otherwise."""
         fields = {"kind": m.ContractKind.LINEAR, "settle": "USDT", "pool": "main"}
         steps = {"tick_size": "0.01", "lot_size": 1}
         tiers = (m.MarginTier(notional_from=0, maintenance_rate=rate),)
-        self.say(
+        self.submit(
             m.DefineContract, contract=name, **{**fields, **steps, "margin_tiers": tiers, **more}
         )
         return self.state(name).terms
 
     def account(self, name: str, **more: Any) -> None:
-        self.say(m.DefineAccount, account=name, **more)
+        self.submit(m.DefineAccount, account=name, **more)
 
     def wallets(self, *, asset: str = "USDT", last_fill: int = 0, **amounts: Amount) -> None:
         self._meet(amounts)
         rows = tuple(m.BalanceRow(account=a, asset=asset, balance=v) for a, v in amounts.items())
-        self.say(m.SetBalances, version=self._next(), last_fill=last_fill, balances=rows)
+        self.submit(m.SetBalances, version=self._next(), last_fill=last_fill, balances=rows)
 
     def long(self, account: str, contract: str, quantity: Amount, **more: Any) -> None:
         self.positions(self.row(account, contract, Side.LONG, quantity, **more))
@@ -92,15 +92,15 @@ class World:
 
     def positions(self, *rows: m.PositionRow, last_fill: int = 0) -> tuple[m.Event, ...]:
         self._meet(row.account for row in rows)
-        return self.say(
+        return self.submit(
             m.SetPositions, version=self._next(), last_fill=last_fill, positions=tuple(rows)
         )
 
     def mark(self, **prices: Amount) -> tuple[m.Event, ...]:
-        return self.say(m.SetMarks, marks=prices)
+        return self.submit(m.SetMarks, marks=prices)
 
     def takeover(self, account: str, **more: Any) -> tuple[m.Event, ...]:
-        return self.say(m.Takeover, account=account, **more)
+        return self.submit(m.Takeover, account=account, **more)
 
     def inventory(
         self, contract: str, side: Side, quantity: Amount, price: Amount, account: str = "bust"
@@ -113,15 +113,15 @@ class World:
     def unwind(
         self, contract: str, side: Side, quantity: Amount, price: Amount
     ) -> tuple[m.Event, ...]:
-        return self.say(m.UnwindFill, contract=contract, side=side, quantity=quantity, price=price)
+        return self.submit(m.UnwindFill, contract=contract, side=side, quantity=quantity, price=price)
 
     def fund(self, amount: Amount, **more: Any) -> tuple[m.Event, ...]:
         fields = {"pool": "main", "reason": m.FundingReason.INJECTION, **more}
-        return self.say(m.FundPool, amount=amount, **fields)
+        return self.submit(m.FundPool, amount=amount, **fields)
 
     def wait(self, ms: int) -> tuple[m.Event, ...]:
         self.time_ms += ms
-        return self.say(m.SetTime)
+        return self.submit(m.SetTime)
 
     # --- asking ---
 
@@ -135,14 +135,14 @@ class World:
         names = (case.trigger.name for case in rules.cases)
         return "+".join(name for name in names if name in state.active)
 
-    def told(self, kind: type[E]) -> list[E]:
+    def events(self, kind: type[E]) -> list[E]:
         """Return the events of one kind of the last step."""
-        return [event for event in self.events if isinstance(event, kind)]
+        return [event for event in self.last_events if isinstance(event, kind)]
 
     def filled(self) -> dict[str, int]:
         """Return the lots that the last step closed, by account, in order."""
         lots: dict[str, int] = {}
-        for fill in self.told(m.AdlFilled):
+        for fill in self.events(m.AdlFilled):
             lots[fill.account] = lots.get(fill.account, 0) + fill.lots
         return lots
 
