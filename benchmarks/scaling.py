@@ -13,10 +13,10 @@ from reference import Reference, library
 
 from delever.core.engine import step
 from delever.core.kernels import fastest
-from delever.core.risk.publication import ShownContract, publish, show
+from delever.core.risk.publication import PublishedContract, publish, show
 
 
-def ranks(shown: dict[str, ShownContract]) -> list[str]:
+def ranks(shown: dict[str, PublishedContract]) -> list[str]:
     return [table.digest() for contract in shown.values() for table in contract.tables.values()]
 
 
@@ -28,7 +28,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
         built, reference = build(book), Reference(book)
         publish(built)
         states = list(built.contracts.values())
-        found: dict[int, dict[str, ShownContract]] = {}
+        found: dict[int, dict[str, PublishedContract]] = {}
 
         def published(threads: int, states: list = states, built: object = built) -> None:
             for state in states:

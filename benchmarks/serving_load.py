@@ -36,8 +36,8 @@ CONFIG = """
 [journal]
 path = "{journal}"
 [api]
-open_read = true
-open_accounts = true
+anonymous_read = true
+anonymous_accounts = true
 [logs]
 level = "error"
 [[keys]]

@@ -37,13 +37,13 @@ at `/schema`, which loads nothing from elsewhere.
 **Who.** `Authorization: Bearer ID.SECRET`, by the keys of the [configuration](config.md). `read`
 reads everything; `trade-account` the market and its own accounts; `ingest` submits commands;
 `operate` also those of an operator: fund_pool, move_contract, cancel_adl, pause_adl and force_adl,
-with a note that says why. With `[api] open_read` a visitor needs no key for the market, for queues
+with a note that says why. With `[api] anonymous_read` a visitor needs no key for the market, for queues
 and for ADL as it was.
 
 **Names.** Where several accounts are shown at once (queues, episodes, fills, streams), `read` sees
 all of them by name, an account's own key its own name, a visitor none: the others come as
 `masked:...`, the same mark for the same account as long as the server runs. What is one account's
-own, and the journal's events with all that they hold, no visitor sees. `[api] open_accounts` shows
+own, and the journal's events with all that they hold, no visitor sees. `[api] anonymous_accounts` shows
 a visitor everything; it is for demonstrations.
 
 A new name, and a command's `id`, has at most 200 characters, all of them printable. In a path it is
@@ -74,7 +74,7 @@ only events of these types are told, and types of the market (TYPES) need no mor
 /v1/contracts` does. The `id` of each is its sequence:
 `?after=12` or the header `Last-Event-ID: 12` goes on after it without a gap, out of the journal as
 far as that is needed. Without either it begins with what happens next. A comment every 15 s keeps
-the line open. Who takes nothing for `slow_reader_ms` is dropped, and resumes where it was.
+the line open. Who takes nothing for `send_timeout_ms` is dropped, and resumes where it was.
 
 ```text
 id: 13
@@ -143,7 +143,7 @@ def api_page() -> str:
 
 async def _page() -> str:
     clock = _Clock()
-    raw = {"journal": {"path": ":memory:"}, "api": {"open_read": True, "open_accounts": True}}
+    raw = {"journal": {"path": ":memory:"}, "api": {"anonymous_read": True, "anonymous_accounts": True}}
     service = Service(msgspec.convert(raw, Config), clock)
     service.runner.tick = _still  # type: ignore[method-assign]
     await service.start()

@@ -260,7 +260,7 @@ class _Example:
 
     def _score(self, queue: Queue, row: int) -> str:
         value = float(queue.score.value[row])
-        return self.cash(int(value)) if "profit_cash" in queue.score.parts else _short(value)
+        return self.cash(int(value)) if "unrealized_pnl_cash" in queue.score.parts else _short(value)
 
     def _claims(self, event: m.LossSocialized) -> list[list[str]]:
         paid = dict(zip(event.accounts, event.amount_cash, strict=True))
@@ -269,7 +269,7 @@ class _Example:
             view = value_side(self.book, self.state, side)
             for row in range(view.size):
                 account = self.book.accounts.names[int(view.account[row])]
-                amounts = [int(view.profit[row]), int(view.equity[row]), paid.get(account, 0)]
+                amounts = [int(view.unrealized_pnl[row]), int(view.equity[row]), paid.get(account, 0)]
                 quantity = self.quantity(int(view.lots[row]))
                 table.append([account, str(side), quantity, *map(self.cash, amounts)])
         return table
@@ -308,7 +308,7 @@ def grouped(text: str) -> str:
 def _input(view: SideValuation, row: int, name: str) -> int:
     """Return one number that a score is made of, in Cash."""
     columns = {
-        "profit": view.profit,
+        "profit": view.unrealized_pnl,
         "value at mark": view.notional,
         "value at entry": view.entry_notional,
         "equity": view.equity,

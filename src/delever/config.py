@@ -1,7 +1,7 @@
 """The configuration of `delever serve`: one TOML file, every key with its meaning and default.
 
-Secrets never stand in the file itself: a key names an environment variable, or a file that only its
-owner can read. Raises ConfigError, which names the file, the key and the value.
+The file never contains a secret: a key names an environment variable, or a file that only its owner
+can read. ConfigError names the file, the key and the value that cannot be used.
 """
 
 import os
@@ -17,11 +17,11 @@ import msgspec
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be used: which key of which file, what stood there, and why."""
+    """A configuration cannot be used; the message names the file, the key, the value and why."""
 
 
 class Role(StrEnum):
-    """What a key may do; `docs/integration.md` says which commands each role may submit."""
+    """Permissions of an API key; `docs/integration.md` lists the commands each role may submit."""
 
     READ = "read"
     TRADE_ACCOUNT = "trade-account"
@@ -33,224 +33,224 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pass
 
 
-class Listen(_Section, frozen=True, kw_only=True):
-    """`[listen]`: where the server answers, and how much it takes on."""
+class ListenConfig(_Section, frozen=True, kw_only=True):
+    """`[listen]`: the address of the server, and its limits."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. Put a proxy with TLS before it where traders come from outside."""
+    """Address to listen on. Put a TLS proxy in front of it where traders connect from outside."""
     port: int = 8080
-    """Port to listen on; 0 takes a free one and prints it."""
+    """Port to listen on; 0 picks a free one and prints it."""
     max_body_bytes: int = 256 * 1024 * 1024
-    """Largest request body. Bulk ingest wants much, everybody else little."""
+    """Largest request body. Bulk snapshots need a large limit, all other requests a small one."""
     max_connections: int = 10_000
-    """Connections and requests at one time; beyond it the answer is 503."""
+    """Concurrent connections and requests; beyond this limit the response is 503."""
     max_connections_per_ip: int = 1_000
-    """Sockets that one address may hold open."""
-    slow_reader_ms: int = 10_000
-    """How long a stream of the native API waits for a reader who takes nothing; then it ends."""
+    """WebSockets and event streams that one address may have open."""
+    send_timeout_ms: int = 10_000
+    """How long a stream of the native API waits for a reader that does not read; then it ends."""
     trust_forwarded: bool = False
-    """Take the client's address from X-Forwarded-For: only behind a proxy that sets it."""
+    """Read the client's address from X-Forwarded-For; use it only behind a proxy that sets it."""
     shutdown_ms: int = 5_000
-    """How long open requests and sockets have to end on SIGTERM."""
+    """How long open requests and sockets have to finish after SIGTERM."""
 
 
-class Journal(_Section, frozen=True, kw_only=True):
-    """`[journal]`: the memory that survives."""
+class JournalConfig(_Section, frozen=True, kw_only=True):
+    """`[journal]`: the durable log of commands and events."""
 
     path: str = "delever.db"
-    """The journal's SQLite file; ':memory:' keeps nothing."""
+    """The journal's SQLite file; ':memory:' is not durable."""
     snapshot_every: int = 50_000
-    """Records between two snapshots of the book: what a restart has to replay at most."""
-    remember_ids: int = 100_000
-    """How many ids of the newest commands are remembered, to run each of them only once."""
-    max_commit: int = 5_000
-    """Commands of one commit at the most."""
-    max_waiting: int = 100_000
-    """Commands that may wait for the engine; beyond it the answer is 503."""
+    """Records between two snapshots of the book: the most that a restart replays."""
+    idempotency_window: int = 100_000
+    """Number of newest command ids within which a repeated id runs only once."""
+    batch_limit: int = 5_000
+    """Largest number of commands in one commit."""
+    queue_limit: int = 100_000
+    """Commands that may be queued for the engine; beyond this limit the response is 503."""
 
 
-class History(_Section, frozen=True, kw_only=True):
-    """`[history]`: where queries of the past and the outbox of notices are kept."""
+class HistoryConfig(_Section, frozen=True, kw_only=True):
+    """`[history]`: the database of history queries and of the notification outbox."""
 
     url: str = ""
-    """A SQLAlchemy URL, `postgresql+psycopg://...`; empty is SQLite beside the journal."""
+    """A SQLAlchemy URL, `postgresql+psycopg://...`; empty is SQLite next to the journal."""
 
 
-class Publication(_Section, frozen=True, kw_only=True):
-    """`[publication]`: how often what is shown changes, in milliseconds."""
+class PublicationConfig(_Section, frozen=True, kw_only=True):
+    """`[publication]`: how often published data is refreshed, in milliseconds."""
 
-    board_every_ms: int = 1_000
-    """The market's numbers: marks, pools, triggers."""
-    indicators_every_ms: int = 30_000
-    """Indicators and quantiles of all positions."""
-    ratings_every_ms: int = 30 * 60_000
-    """ADL risk of contracts."""
-    adl_alert_every_ms: int = 60_000
-    """Bybit's REST adlAlert and isolated insurance pools."""
-    shared_pools_every_ms: int = 24 * 3_600_000
-    """Bybit's REST balance of shared pools."""
+    snapshot_interval_ms: int = 1_000
+    """The market snapshot: marks, insurance funds, triggers."""
+    indicators_interval_ms: int = 30_000
+    """ADL indicators and quantiles of all positions."""
+    ratings_interval_ms: int = 30 * 60_000
+    """ADL risk ratings of contracts."""
+    adl_alert_interval_ms: int = 60_000
+    """Bybit's REST adlAlert, and its isolated insurance pools."""
+    shared_pools_interval_ms: int = 24 * 3_600_000
+    """Bybit's REST balance of shared insurance pools."""
     stale_after_ms: int = 10_000
-    """A mark older than this is shown as stale."""
+    """A mark older than this is reported as stale."""
 
 
-class Binance(_Section, frozen=True, kw_only=True):
-    """`[binance]`: how the Binance-compatible API answers."""
+class BinanceConfig(_Section, frozen=True, kw_only=True):
+    """`[binance]`: the Binance-compatible API."""
 
-    adl_risk_words: str = "documented"
+    adl_risk_labels: str = "documented"
     """`documented`: low, medium, high; `live`: LOW, MIDDLE, HIGH, EXTREMELY_HIGH."""
     weight_per_minute: int = 2_400
-    """Request weight that one address may use in a minute."""
+    """Request weight allowed per address and minute."""
     ban_after: int = 100
-    """Requests in excess within a minute after which an address is banned with 418."""
+    """Requests beyond the limit within a minute after which an address is banned with 418."""
     ban_ms: int = 120_000
-    """The first ban; each further one within a day is twice as long, up to three days."""
+    """Length of the first ban; each further ban within a day is twice as long, up to three days."""
 
 
-class Bybit(_Section, frozen=True, kw_only=True):
-    """`[bybit]`: how the Bybit-compatible API answers."""
+class BybitConfig(_Section, frozen=True, kw_only=True):
+    """`[bybit]`: the Bybit-compatible API."""
 
     requests_per_5s: int = 600
-    """Requests that one address may make in five seconds."""
+    """Requests allowed per address in five seconds."""
     private_per_second: int = 50
-    """Requests that one key may make to one private endpoint in a second."""
+    """Requests allowed per key and private endpoint in one second."""
     connections_per_5min: int = 500
-    """WebSockets that one address may open in five minutes."""
+    """WebSockets allowed per address in five minutes."""
 
 
-class Okx(_Section, frozen=True, kw_only=True):
-    """`[okx]`: how the OKX-compatible API answers."""
+class OkxConfig(_Section, frozen=True, kw_only=True):
+    """`[okx]`: the OKX-compatible API."""
 
     insurance_per_2s: int = 10
-    """Requests for the security fund that one address may make in two seconds."""
+    """Requests for the insurance fund allowed per address in two seconds."""
 
 
-class Spelling(_Section, frozen=True, kw_only=True):
-    """`[contracts.NAME]`: how venues spell a contract, where its name does not say it."""
+class ContractSymbols(_Section, frozen=True, kw_only=True):
+    """`[contracts.NAME]`: symbols of a contract that its name does not imply."""
 
     base: str = ""
-    """The asset whose price it follows; taken from the name if empty."""
+    """Base asset; taken from the name if empty."""
     quote: str = ""
-    """The asset of its price; taken from the name if empty."""
+    """Quote asset; taken from the name if empty."""
     binance: str = ""
-    """Its symbol in the Binance-compatible API."""
+    """The contract's symbol in the Binance-compatible API."""
     bybit: str = ""
-    """Its symbol in the Bybit-compatible API."""
+    """The contract's symbol in the Bybit-compatible API."""
     okx: str = ""
-    """Its instrument in the OKX-compatible API."""
+    """The contract's instrument id in the OKX-compatible API."""
 
 
-class Key(_Section, frozen=True, kw_only=True):
-    """`[[keys]]`: who may do what. Exactly one of secret_env, secret_file, public_key_file."""
+class ApiKeyConfig(_Section, frozen=True, kw_only=True):
+    """`[[keys]]`: API keys. Set exactly one of secret_env, secret_file, public_key_file."""
 
     id: str
-    """The API key: the name that requests carry openly."""
+    """The API key, the public identifier that requests carry."""
     roles: tuple[Role, ...]
-    """What the key may do."""
+    """The roles of the key."""
     secret_env: str = ""
-    """Environment variable that holds the secret (HMAC, and the native API's bearer token)."""
+    """Environment variable of the secret (HMAC, and the native API's bearer token)."""
     secret_file: str = ""
-    """File that holds the secret; only its owner may read it."""
+    """File with the secret; only its owner may have access."""
     public_key_file: str = ""
-    """PEM file of the holder's RSA or Ed25519 key; the private half never comes here."""
+    """PEM file of the holder's RSA or Ed25519 public key; the private key stays with the holder."""
     passphrase_env: str = ""
-    """Environment variable of the passphrase that OKX's clients send."""
+    """Environment variable of the passphrase that OKX clients send."""
     accounts: tuple[str, ...] = ()
-    """Accounts of a `trade-account` key; the first one is what venue APIs show."""
+    """Accounts of a `trade-account` key; the venue APIs return the first one."""
 
 
-class Mail(_Section, frozen=True, kw_only=True):
-    """`[notices.mail]`: the SMTP server that notices leave by."""
+class MailConfig(_Section, frozen=True, kw_only=True):
+    """`[notices.mail]`: the SMTP server for notices."""
 
     host: str = ""
-    """Empty sends no mail."""
+    """The SMTP server's host; empty disables mail."""
     port: int = 587
-    """Its port: 587 for submission with STARTTLS; 465 speaks TLS from the first byte."""
+    """The SMTP server's port: 587 for submission with STARTTLS, 465 for implicit TLS."""
     username: str = ""
-    """The name to log in with; empty does not log in."""
+    """The user name to log in with; empty disables the login."""
     password_env: str = ""
-    """Environment variable that holds the password."""
+    """Environment variable of the password."""
     sender: str = "adl@localhost"
-    """The address that mail comes from."""
+    """The sender's address."""
     start_tls: bool = True
     """Refuse to send where the server does not offer STARTTLS."""
 
 
-class Recipient(_Section, frozen=True, kw_only=True):
-    """`[[notices.recipients]]`: where notices go: by mail, to a webhook, or both."""
+class RecipientConfig(_Section, frozen=True, kw_only=True):
+    """`[[notices.recipients]]`: recipients of notices by mail, by webhook, or both."""
 
     account: str
-    """Whose notices: an account, '*' for every account's, or '' for the operator's."""
+    """The account whose notices to send, '*' for every account, or '' for the operator's."""
     mail: str = ""
-    """An address for mail; empty for none."""
+    """Mail address; empty for none."""
     webhook: str = ""
-    """A URL for webhooks; empty for none."""
+    """Webhook URL; empty for none."""
     webhook_secret_env: str = ""
     """Environment variable of the Standard Webhooks secret (`whsec_...`)."""
 
 
-class Notices(_Section, frozen=True, kw_only=True):
-    """`[notices]`: telling people what happened to them."""
+class NoticesConfig(_Section, frozen=True, kw_only=True):
+    """`[notices]`: delivery of notices to accounts and to the operator."""
 
-    mail: Mail = Mail()
+    mail: MailConfig = MailConfig()
     """`[notices.mail]`, below."""
-    recipients: tuple[Recipient, ...] = ()
+    recipients: tuple[RecipientConfig, ...] = ()
     """`[[notices.recipients]]`, below."""
-    retry_first_ms: int = 1_000
-    """Wait after the first failure; doubles up to retry_longest_ms."""
-    retry_longest_ms: int = 3_600_000
-    """The longest wait between two attempts."""
+    retry_initial_ms: int = 1_000
+    """Wait after the first failed attempt; it doubles up to retry_max_ms."""
+    retry_max_ms: int = 3_600_000
+    """Longest wait between two attempts."""
     give_up_after_ms: int = 3 * 24 * 3_600_000
-    """How long a delivery is tried before it is marked as failed."""
-    keep_ms: int = 90 * 24 * 3_600_000
-    """How long the delivery log keeps what has arrived or was given up."""
+    """How long a delivery is retried before it is marked as failed."""
+    retention_ms: int = 90 * 24 * 3_600_000
+    """How long the delivery log retains notices that were delivered or given up."""
     templates: str = ""
-    """Directory with templates that replace the built-in ones."""
+    """Directory of templates that replace the built-in ones."""
 
 
-class Logs(_Section, frozen=True, kw_only=True):
+class LogsConfig(_Section, frozen=True, kw_only=True):
     """`[logs]`: JSON lines on standard error, without secrets."""
 
     level: str = "info"
-    """`debug` also tells of every request; info, warning, error."""
+    """`debug`, which also logs every request, `info`, `warning` or `error`."""
 
 
-class Api(_Section, frozen=True, kw_only=True):
+class ApiConfig(_Section, frozen=True, kw_only=True):
     """`[api]`: the native API."""
 
-    open_read: bool = False
-    """Let anybody read markets, pools, queues and ADL without a key; accounts come masked."""
-    open_accounts: bool = False
-    """With `open_read`: no mask, and accounts and the journal's events for all; for demos."""
+    anonymous_read: bool = False
+    """Allow reading markets, pools, queues and ADL without a key, with account names masked."""
+    anonymous_accounts: bool = False
+    """With `anonymous_read`: also accounts and all events, without masks; for demos."""
 
 
 class Config(_Section, frozen=True, kw_only=True):
-    """The whole file; every section may be left out."""
+    """The whole file; every section is optional."""
 
-    listen: Listen = Listen()
-    journal: Journal = Journal()
-    history: History = History()
-    publication: Publication = Publication()
-    api: Api = Api()
-    binance: Binance = Binance()
-    bybit: Bybit = Bybit()
-    okx: Okx = Okx()
-    contracts: dict[str, Spelling] = {}
-    keys: tuple[Key, ...] = ()
-    notices: Notices = Notices()
-    logs: Logs = Logs()
+    listen: ListenConfig = ListenConfig()
+    journal: JournalConfig = JournalConfig()
+    history: HistoryConfig = HistoryConfig()
+    publication: PublicationConfig = PublicationConfig()
+    api: ApiConfig = ApiConfig()
+    binance: BinanceConfig = BinanceConfig()
+    bybit: BybitConfig = BybitConfig()
+    okx: OkxConfig = OkxConfig()
+    contracts: dict[str, ContractSymbols] = {}
+    keys: tuple[ApiKeyConfig, ...] = ()
+    notices: NoticesConfig = NoticesConfig()
+    logs: LogsConfig = LogsConfig()
 
 
 _MAIL_ADDRESS = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
 _WEBHOOK = re.compile(r"https?://[^/?#\s]")
 _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _CHOICES = {
-    "binance.adl_risk_words": ("documented", "live"),
+    "binance.adl_risk_labels": ("documented", "live"),
     "logs.level": ("debug", "info", "warning", "error"),
 }
 
 
 def load(path: str | Path) -> Config:
-    """Return the configuration of a TOML file; ConfigError where it cannot be used."""
+    """Return the configuration of a TOML file; raise ConfigError where it cannot be used."""
     try:
         raw = tomllib.loads(Path(path).read_bytes().decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -259,7 +259,7 @@ def load(path: str | Path) -> Config:
 
 
 def parse(raw: Mapping[str, Any], where: str = "config") -> Config:
-    """Return the configuration of a decoded file; ConfigError where it cannot be used."""
+    """Return the configuration of a decoded file; raise ConfigError where it cannot be used."""
     try:
         config = msgspec.convert(raw, Config)
     except msgspec.ValidationError as error:
@@ -269,20 +269,20 @@ def parse(raw: Mapping[str, Any], where: str = "config") -> Config:
 
 
 def check(config: Config, where: str) -> None:
-    """Raise ConfigError for what types alone do not refuse: the first wrong key, value and why."""
-    for wrong in (
-        *_wrong_numbers(config),
-        *_wrong_texts(config),
-        *_wrong_choices(config),
-        *_wrong_keys(config),
-        *_wrong_mail(config.notices.mail),
-        *_wrong_recipients(config.notices),
+    """Raise ConfigError for the first value that has the right type and still cannot be used."""
+    for error in (
+        *_numbers_errors(config),
+        *_names_errors(config),
+        *_choices_errors(config),
+        *_keys_errors(config),
+        *_mail_errors(config.notices.mail),
+        *_recipients_errors(config.notices),
     ):
-        raise ConfigError(f"{where}: {wrong}")
+        raise ConfigError(f"{where}: {error}")
 
 
-def _wrong_numbers(config: Config) -> list[str]:
-    """Return the numbers that make no sense: what is no port, and below 1 for all else."""
+def _numbers_errors(config: Config) -> list[str]:
+    """Return errors for ports outside 0 to 65535 and for all other integers below 1."""
     sections = {name: getattr(config, name) for name in config.__struct_fields__}
     found = []
     for name, section in (*sections.items(), ("notices.mail", config.notices.mail)):
@@ -295,21 +295,23 @@ def _wrong_numbers(config: Config) -> list[str]:
     return found
 
 
-def _wrong_texts(config: Config) -> list[str]:
-    """Return the texts that name nothing, and spellings that name two contracts."""
+def _names_errors(config: Config) -> list[str]:
+    """Return errors for empty names, and for symbols that two contracts share."""
     given = (("listen.host", config.listen.host), ("journal.path", config.journal.path))
-    found = [f"{key} = {text!r}: names nothing" for key, text in given if not text or "\0" in text]
-    seen: dict[tuple[str, str], str] = {}
+    found = [
+        f"{key} = {text!r}: must not be empty" for key, text in given if not text or "\0" in text
+    ]
+    owners: dict[tuple[str, str], str] = {}
     for contract, spelling in config.contracts.items():
         for venue in ("binance", "bybit", "okx"):
             name = getattr(spelling, venue)
-            first = seen.setdefault((venue, name), contract)
+            first = owners.setdefault((venue, name), contract)
             if name and first != contract:
-                found.append(f"contracts.{contract}.{venue} = {name!r}: is that of {first}")
+                found.append(f"contracts.{contract}.{venue} = {name!r}: already belongs to {first}")
     return found
 
 
-def _wrong_choices(config: Config) -> list[str]:
+def _choices_errors(config: Config) -> list[str]:
     found = []
     for path, choices in _CHOICES.items():
         section, _, field = path.partition(".")
@@ -319,35 +321,35 @@ def _wrong_choices(config: Config) -> list[str]:
     return found
 
 
-def _wrong_keys(config: Config) -> list[str]:
-    found, seen = [], set()
+def _keys_errors(config: Config) -> list[str]:
+    found, ids = [], set()
     for number, key in enumerate(config.keys):
         where = f"keys[{number}]"
-        given = [name for name in _MATERIAL if getattr(key, name)]
+        given = [name for name in _KEY_MATERIAL if getattr(key, name)]
         if not _KEY_ID.fullmatch(key.id):
             found.append(f"{where}.id = {key.id!r}: letters, digits, - and _ only")
-        if key.id in seen:
-            found.append(f"{where}.id = {key.id!r}: stands there twice")
+        if key.id in ids:
+            found.append(f"{where}.id = {key.id!r}: is defined twice")
         if len(given) != 1:
-            found.append(f"{where} ({key.id}): needs exactly one of {', '.join(_MATERIAL)}")
+            found.append(f"{where} ({key.id}): needs exactly one of {', '.join(_KEY_MATERIAL)}")
         if Role.TRADE_ACCOUNT in key.roles and not key.accounts:
             found.append(f"{where}.accounts: a trade-account key needs at least one account")
         if not key.roles:
             found.append(f"{where}.roles: must name at least one role")
-        seen.add(key.id)
+        ids.add(key.id)
     return found
 
 
-def _wrong_mail(mail: Mail) -> list[str]:
+def _mail_errors(mail: MailConfig) -> list[str]:
     found = []
     if bool(mail.username) != bool(mail.password_env):
         found.append("notices.mail: username and password_env go together")
     if "@" not in mail.sender:
-        found.append(f"notices.mail.sender = {mail.sender!r}: is no mail address")
+        found.append(f"notices.mail.sender = {mail.sender!r}: is not a mail address")
     return found
 
 
-def _wrong_recipients(notices: Notices) -> list[str]:
+def _recipients_errors(notices: NoticesConfig) -> list[str]:
     found = []
     for number, recipient in enumerate(notices.recipients):
         where = f"notices.recipients[{number}]"
@@ -356,21 +358,22 @@ def _wrong_recipients(notices: Notices) -> list[str]:
         if recipient.mail and not notices.mail.host:
             found.append(f"{where}.mail = {recipient.mail!r}: notices.mail.host is empty")
         if recipient.mail and not _MAIL_ADDRESS.fullmatch(recipient.mail):
-            found.append(f"{where}.mail = {recipient.mail!r}: is no mail address")
+            found.append(f"{where}.mail = {recipient.mail!r}: is not a mail address")
         if recipient.webhook and not _WEBHOOK.match(recipient.webhook):
-            found.append(f"{where}.webhook = {recipient.webhook!r}: is no http(s) address")
+            found.append(f"{where}.webhook = {recipient.webhook!r}: is not an http(s) URL")
         if recipient.webhook and not recipient.webhook_secret_env:
             found.append(f"{where}.webhook_secret_env: a webhook needs a secret")
     return found
 
 
-_MATERIAL = ("secret_env", "secret_file", "public_key_file")
+_KEY_MATERIAL = ("secret_env", "secret_file", "public_key_file")
 
 
 def secret(where: str, *, env: str = "", file: str = "") -> str:
-    """Return a secret from the environment or from a private file; ConfigError where it is not.
+    """Return a secret from the environment or from a private file.
 
-    A file that others than its owner can read is refused. The value is never part of an error.
+    Raises ConfigError where the secret is missing, or where anybody but the owner has access to the
+    file. The value is never part of an error.
     """
     if env:
         value = os.environ.get(env, "")
@@ -384,8 +387,9 @@ def _private_text(where: str, path: Path) -> str:
     try:
         mode = path.stat().st_mode
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            shown = stat.filemode(mode)
-            raise ConfigError(f"{where}: {path} is {shown}: only its owner may have access")
+            raise ConfigError(
+                f"{where}: {path} is {stat.filemode(mode)}: only its owner may have access"
+            )
         value = path.read_text(encoding="utf-8").strip()
     except UnicodeDecodeError:
         raise ConfigError(f"{where}: {path} is not text") from None

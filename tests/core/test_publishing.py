@@ -18,7 +18,7 @@ from delever.journal.replay import replay_commands, replay_events
 from delever.journal.snapshot import decode_book, encode_book
 
 HEDGED = Market(holders=tuple(Holder(side, lots=n, entry=90 + n) for side in Side for n in (5, 9)))
-PERIODS = {"ratings_every_ms": 30 * 60_000, "indicators_every_ms": 30_000}
+PERIODS = {"ratings_interval_ms": 30 * 60_000, "indicators_interval_ms": 30_000}
 
 
 def refreshed(book: Book) -> m.IndicatorsPublished:

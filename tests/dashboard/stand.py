@@ -21,11 +21,11 @@ port = 0
 [journal]
 path = ":memory:"
 [publication]
-board_every_ms = 200
+snapshot_interval_ms = 200
 stale_after_ms = 600000
 [api]
-open_read = true
-open_accounts = true
+anonymous_read = true
+anonymous_accounts = true
 [[keys]]
 id = "engine"
 roles = ["read", "ingest", "operate"]
@@ -41,7 +41,7 @@ accounts = ["bob"]
 secret_env = "SITE_BOB"
 """
 
-MASKED = CONFIG.replace("open_accounts = true", "open_accounts = false")
+MASKED = CONFIG.replace("anonymous_accounts = true", "anonymous_accounts = false")
 """The same where a visitor without a key is told nobody's name."""
 
 ENVIRONMENT = {

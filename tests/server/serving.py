@@ -12,7 +12,8 @@ from delever.server.app import Service, bind, server_of, wall_clock_ms
 from delever.server.demo import Scale
 
 MEMORY = msgspec.convert(
-    {"journal": {"path": ":memory:"}, "api": {"open_read": True, "open_accounts": True}}, Config
+    {"journal": {"path": ":memory:"}, "api": {"anonymous_read": True, "anonymous_accounts": True}},
+    Config,
 )
 SMALL = Scale(seed=10, accounts=300, contracts=4)
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import MutableMapping
 from typing import Any
 
-from delever.config import Listen
+from delever.config import ListenConfig
 from delever.server.engine.service import BusyError
 from delever.server.transport.asgi import Receive, Reply, Request, Scope, Send
 from delever.server.transport.router import SMALL_BODY, Front
@@ -67,7 +67,7 @@ def ask(
         "headers": list(headers),
         "client": ("10.0.0.1", 1),
     }
-    front = Front(Listen(trust_forwarded=True), venues, native, {}, native)
+    front = Front(ListenConfig(trust_forwarded=True), venues, native, {}, native)
     asyncio.run(front(scope, receive, send))
     return sent
 
@@ -111,7 +111,7 @@ def test_failures_are_answered_without_telling_what_broke() -> None:
 
 def test_what_a_venue_has_answered_is_told_with_its_status() -> None:
     told = []
-    front = Front(Listen(), (Echo(),), native, {}, native)
+    front = Front(ListenConfig(), (Echo(),), native, {}, native)
     front.answered = lambda scope, status: told.append((scope["path"], status))
     served, others = front.others, []
 
@@ -135,7 +135,7 @@ def test_what_a_venue_has_answered_is_told_with_its_status() -> None:
 
 
 def test_one_address_holds_only_so_many_sockets_and_gives_them_back() -> None:
-    front = Front(Listen(max_connections_per_ip=1), (Echo(),), native, {}, native)
+    front = Front(ListenConfig(max_connections_per_ip=1), (Echo(),), native, {}, native)
 
     async def connect(texts: asyncio.Queue[MutableMapping[str, Any]]) -> Sent:
         sent: Sent = []
@@ -174,7 +174,7 @@ def test_one_address_holds_only_so_many_sockets_and_gives_them_back() -> None:
 
 
 def test_sockets_of_one_address_that_come_together_are_all_counted() -> None:
-    front = Front(Listen(max_connections_per_ip=2), (Echo(),), native, {}, native)
+    front = Front(ListenConfig(max_connections_per_ip=2), (Echo(),), native, {}, native)
     scope = {"type": "websocket", "path": "/echo/ws", "query_string": b"", "headers": []}
 
     async def connect() -> Sent:

@@ -7,7 +7,7 @@ import pytest
 from calling import CLOSED, CRASH, client, crash, let_in, tell, untimed
 from serving import Served, served
 
-from delever.config import Config, Listen
+from delever.config import Config, ListenConfig
 from delever.core.book import Book
 from delever.core.engine import step
 from delever.lab.queries.queries import explain, what_if
@@ -119,7 +119,7 @@ GET  /v1/contracts/BTCUSDT/queue?side=long&account=x  404    unknown_account    
 GET  /v1/pools/none                                   404    unknown_pool       pool      none
 GET  /v1/pools/none/history                           404    unknown_pool       pool      none
 GET  /v1/accounts/none                                404    unknown_account    account   none
-GET  /v1/accounts/ann/explain?contract=BTCUSDT        404    position_is_unknown   position  -
+GET  /v1/accounts/ann/explain?contract=BTCUSDT        404    unknown_position   position  -
 GET  /v1/events?type=nothing                          400    request_is_malformed  type      nothing
 GET  /v1/events?after=-1                              400    request_is_malformed  after     -1
 GET  /v1/events/stream?after=x                        400    request_is_malformed  after     x
@@ -181,7 +181,7 @@ def test_a_command_that_cannot_be_says_why(server: Served, row: str) -> None:
 
 
 def test_a_body_that_is_too_large_is_refused() -> None:
-    small = msgspec.structs.replace(CLOSED, listen=Listen(max_body_bytes=1_000))
+    small = msgspec.structs.replace(CLOSED, listen=ListenConfig(max_body_bytes=1_000))
     with served(small) as serving:
         let_in(serving.service)
         with client(serving, "operate") as operator:
@@ -285,7 +285,9 @@ def test_a_queue_is_paged_and_finds_an_account() -> None:
 
 
 def test_open_read_needs_no_key_and_still_none_to_write() -> None:
-    config = msgspec.convert({"journal": {"path": ":memory:"}, "api": {"open_read": True}}, Config)
+    config = msgspec.convert(
+        {"journal": {"path": ":memory:"}, "api": {"anonymous_read": True}}, Config
+    )
     with served(config) as serving, client(serving) as nobody:
         assert nobody.get("/v1/contracts").json() == []
         assert nobody.get("/v1/pools").json() == []

@@ -20,7 +20,7 @@ from serving import Served, served
 
 from delever.config import Config
 from delever.journal import SqliteJournal, verify
-from delever.journal.codec import decode_command
+from delever.journal.record import decode_command
 
 ANN = {"type": "define_account", "account": "ann", "id": "a-1"}
 

@@ -18,9 +18,12 @@ from delever.server.api.event_stream import Choice, Feed
 from delever.server.api.masking import PUBLIC, Sight
 from delever.server.engine.service import Runner
 
-VISITED = msgspec.convert({"journal": {"path": ":memory:"}, "api": {"open_read": True}}, Config)
+VISITED = msgspec.convert(
+    {"journal": {"path": ":memory:"}, "api": {"anonymous_read": True}}, Config
+)
 SHOWN = msgspec.convert(
-    {"journal": {"path": ":memory:"}, "api": {"open_read": True, "open_accounts": True}}, Config
+    {"journal": {"path": ":memory:"}, "api": {"anonymous_read": True, "anonymous_accounts": True}},
+    Config,
 )
 EVERYBODY = {"ann", "bob", "cyd", "dan"}
 OWN = """

@@ -16,7 +16,7 @@ from serving import Served, served
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from delever.config import Config, Listen
+from delever.config import Config, ListenConfig
 
 HEADERS = {"Authorization": f"Bearer read.{SECRET}"}
 
@@ -194,7 +194,7 @@ def drained(reader: socket.socket) -> int:
 @pytest.mark.parametrize("request_text", [PLAIN, UPGRADE], ids=["events", "socket"])
 def test_a_reader_who_takes_nothing_is_dropped_and_harms_nobody(request_text: str) -> None:
     """Beside one that never reads, another one gets every record at once."""
-    listening = Listen(slow_reader_ms=500)
+    listening = ListenConfig(send_timeout_ms=500)
     with served(msgspec.structs.replace(CLOSED, listen=listening)) as serving:
         let_in(serving.service)
         with (

@@ -19,7 +19,7 @@ from posting import (
     numbers,
 )
 
-from delever.config import Config, ConfigError, Notices, parse
+from delever.config import Config, ConfigError, NoticesConfig, parse
 from delever.core.messages import CancelAdl
 from delever.server.app import wall_clock_ms
 from delever.server.engine.service import NOW
@@ -224,7 +224,7 @@ def test_the_delivery_log_is_kept_for_as_long_as_configured(tmp_path: Path, cloc
         assert left == [1, 0]
 
     with hook_sink() as hook:
-        settings = config(tmp_path, [{"account": "bob", "webhook": hook.url}], keep_ms=1_000)
+        settings = config(tmp_path, [{"account": "bob", "webhook": hook.url}], retention_ms=1_000)
         at_desk(settings, clock, tmp_path, use)
 
 
@@ -314,7 +314,7 @@ def test_templates_of_ones_own_replace_the_built_in_ones(tmp_path: Path, clock: 
 
 
 def test_waits_double_up_to_the_longest() -> None:
-    notices = Notices(retry_first_ms=1_000, retry_longest_ms=60_000)
+    notices = NoticesConfig(retry_initial_ms=1_000, retry_max_ms=60_000)
     waits = [wait_ms(attempts, notices) for attempts in (1, 2, 3, 6, 7, 8, 10_000)]
     assert waits == [1_000, 2_000, 4_000, 32_000, 60_000, 60_000, 60_000]
 
@@ -324,7 +324,7 @@ WRONG = [
     ({"account": "bob", "mail": "bob@mail.test"}, r"notices\.mail\.host is empty"),
     (
         {"account": "bob", "webhook": "ftp://x", "webhook_secret_env": "X"},
-        r"is no http\(s\) address",
+        r"is not an http\(s\) URL",
     ),
     ({"account": "bob", "webhook": "https://x"}, "a webhook needs a secret"),
 ]
@@ -339,5 +339,5 @@ def test_recipients_that_cannot_be_reached_are_refused(recipient: dict[str, str]
 @pytest.mark.parametrize("address", ["bob", "a@b, c@d", "<a@b>", "a b@c", "@b"])
 def test_what_is_no_mail_address_is_refused(address: str) -> None:
     raw = {"mail": {"host": "there"}, "recipients": [{"account": "bob", "mail": address}]}
-    with pytest.raises(ConfigError, match="is no mail address"):
+    with pytest.raises(ConfigError, match="is not a mail address"):
         parse({"notices": raw})

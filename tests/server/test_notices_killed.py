@@ -16,7 +16,7 @@ from posting import Clock, config, crash, desk, hook_sink, mail_sink, numbers
 from delever.config import Config
 from delever.core.messages import AdlFilled
 from delever.journal import SqliteJournal
-from delever.journal.codec import decode_events
+from delever.journal.record import decode_events
 from delever.server.app import wall_clock_ms
 from delever.server.notifications.delivery_worker import HOLD_MS
 from delever.server.notifications.outbox import State

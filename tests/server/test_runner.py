@@ -151,7 +151,7 @@ def test_a_restart_recalls_what_was_told_before_anything_new(tmp_path: Path, clo
 def test_as_many_ids_are_remembered_as_asked_for_before_and_after_a_restart(
     tmp_path: Path, clock: Clock
 ) -> None:
-    settings = config(tmp_path / "j.db", remember_ids=2)
+    settings = config(tmp_path / "j.db", idempotency_window=2)
     commands = [SetTime(time_ms=NOW, id=f"t-{number}") for number in range(3)]
 
     async def tell(runner: Runner) -> None:
@@ -198,7 +198,7 @@ def test_too_many_waiting_commands_are_turned_away_whole(clock: Clock) -> None:
         assert runner.waiting == 0
         await runner.submit(many[:10])
 
-    running(Runner(config(":memory:", max_waiting=10), clock), use)
+    running(Runner(config(":memory:", queue_limit=10), clock), use)
 
 
 def test_a_refusal_is_an_outcome_and_a_stopped_runner_says_so(clock: Clock) -> None:
@@ -249,7 +249,7 @@ def test_a_journal_moved_by_another_writer_stops_the_engine(tmp_path: Path, cloc
 def test_a_tick_asks_for_what_is_due_by_the_configured_periods() -> None:
     clock = Clock(0)
     told: list[Command] = []
-    periods = {"publication": {"ratings_every_ms": 5_000, "indicators_every_ms": 2_000}}
+    periods = {"publication": {"ratings_interval_ms": 5_000, "indicators_interval_ms": 2_000}}
     settings = msgspec.convert({"journal": {"path": ":memory:"}, **periods}, Config)
 
     async def use(runner: Runner) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import uvicorn
 
-from delever.config import Config, Listen
+from delever.config import Config, ListenConfig
 from delever.server.app import bind
 
 Answer = tuple[int, dict[str, str], Any]
@@ -100,7 +100,7 @@ def stubbed() -> Iterator[Stub]:
         timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
-    with bind(Config(listen=Listen(port=0))) as listening:
+    with bind(Config(listen=ListenConfig(port=0))) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         while not server.started:

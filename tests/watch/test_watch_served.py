@@ -35,10 +35,10 @@ port = {port}
 [journal]
 path = "{folder}/journal.db"
 [publication]
-board_every_ms = 200
-indicators_every_ms = 500
-ratings_every_ms = 1000
-adl_alert_every_ms = 500
+snapshot_interval_ms = 200
+indicators_interval_ms = 500
+ratings_interval_ms = 1000
+adl_alert_interval_ms = 500
 [[keys]]
 id = "engine"
 roles = ["ingest", "operate", "read"]

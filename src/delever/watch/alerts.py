@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from delever.config import Mail, secret
+from delever.config import MailConfig, secret
 from delever.watch.faults import text_of
 from delever.watch.rules import Alert
 from delever.watch.settings import Channel, Settings
@@ -40,7 +40,7 @@ def senders(settings: Settings, now_ms: Callable[[], int]) -> dict[str, Sender]:
     return {channel.name: _sender(channel, settings.mail, now_ms) for channel in settings.channels}
 
 
-def _sender(channel: Channel, mail: Mail, now_ms: Callable[[], int]) -> Sender:
+def _sender(channel: Channel, mail: MailConfig, now_ms: Callable[[], int]) -> Sender:
     where = f"channels ({channel.name})"
     if channel.mail:
         password = secret(where, env=mail.password_env) if mail.password_env else ""
@@ -103,7 +103,7 @@ def body(alert: Alert) -> str:
 
 
 class _Mailer:
-    def __init__(self, to: str, mail: Mail, password: str) -> None:
+    def __init__(self, to: str, mail: MailConfig, password: str) -> None:
         self._to, self._mail, self._password = to, mail, password
 
     async def __call__(self, number: str, alert: Alert) -> None:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from delever.config import ConfigError, Mail, secret
+from delever.config import ConfigError, MailConfig, secret
 from delever.watch.scale import RISKS
 
 VenueName = Literal["binance", "binance-coin", "bybit", "okx"]
@@ -221,7 +221,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     venues: tuple[Venue, ...] = ()
     rules: tuple[AnyRule, ...] = ()
     channels: tuple[Channel, ...] = ()
-    mail: Mail = Mail()
+    mail: MailConfig = MailConfig()
     quiet: Quiet | None = None
 
 

@@ -46,7 +46,7 @@ class RankingGroup(NamedTuple):
 
 
 @dataclass(slots=True)
-class ShownLane:
+class PublishedSide:
     """What one table shows, by account number, then position; rank and indicator 0: not in line."""
 
     account: np.ndarray
@@ -84,7 +84,7 @@ Arrangement = tuple[ContractState, list[SideLayout]]
 
 
 @dataclass
-class ShownContract:
+class PublishedContract:
     """What both tables of a contract show as of one sequence: rank and indicator, one after the other.
 
     A table is put together when it is first asked for: there are many contracts, and few are read.
@@ -97,12 +97,12 @@ class ShownContract:
     indicator: np.ndarray
 
     @cached_property
-    def tables(self) -> dict[Side, ShownLane]:
+    def tables(self) -> dict[Side, PublishedSide]:
         """What each table shows."""
         middle = len(self.arranged[0].place)
         parts = slice(middle), slice(middle, None)
         return {
-            side: ShownLane(table.account, table.position, self.rank[part], self.indicator[part])
+            side: PublishedSide(table.account, table.position, self.rank[part], self.indicator[part])
             for side, table, part in zip(Side, self.arranged, parts, strict=True)
         }
 
@@ -113,10 +113,10 @@ class Published:
 
     as_of: int
     time_ms: int
-    contracts: dict[str, ShownContract]
+    contracts: dict[str, PublishedContract]
 
     @cached_property
-    def tables(self) -> dict[PositionTable, ShownLane]:
+    def tables(self) -> dict[PositionTable, PublishedSide]:
         """What each table shows."""
         return {
             (name, side): table
@@ -148,7 +148,7 @@ def published(book: Book, command: Command, parallel_map: ParallelMap) -> Iterat
 
 
 def due(
-    book: Book, time_ms: int, *, ratings_every_ms: int, indicators_every_ms: int
+    book: Book, time_ms: int, *, ratings_interval_ms: int, indicators_interval_ms: int
 ) -> tuple[Command, ...]:
     """Return the refreshes that are due at a time: what its period has passed since, or never was.
 
@@ -159,9 +159,9 @@ def due(
         return ()
     rated = [state.rating.time_ms for state in book.contracts.values() if state.rating]
     commands: list[Command] = []
-    if not rated or time_ms - max(rated) >= ratings_every_ms:
+    if not rated or time_ms - max(rated) >= ratings_interval_ms:
         commands.append(RefreshRatings(time_ms=time_ms))
-    if book.indicators is None or time_ms - book.indicators.time_ms >= indicators_every_ms:
+    if book.indicators is None or time_ms - book.indicators.time_ms >= indicators_interval_ms:
         commands.append(RefreshIndicators(time_ms=time_ms))
     return tuple(commands)
 
@@ -179,12 +179,12 @@ def publish(book: Book, parallel_map: ParallelMap = map) -> Published:
 
 def show(
     book: Book, states: Sequence[ContractState], parallel_map: ParallelMap = map
-) -> dict[str, ShownContract]:
+) -> dict[str, PublishedContract]:
     """Return what both tables of contracts show now: what they showed, where that still holds."""
-    shown: dict[str, ShownContract] = {}
+    shown: dict[str, PublishedContract] = {}
     anew: dict[RankingGroup, list[Arrangement]] = {}
     for state in states:
-        before: ShownContract | None = book.shown.get(state.name)
+        before: PublishedContract | None = book.shown.get(state.name)
         rules = book.pool_of(state).definition.rules
         if before is not None and not _is_stale(book, state, before, rules):
             shown[state.name] = before
@@ -213,7 +213,7 @@ def _show(
     parallel_map: ParallelMap,
     *,
     alone: bool,
-) -> Iterator[tuple[str, ShownContract]]:
+) -> Iterator[tuple[str, PublishedContract]]:
     """Return what contracts that are ranked alike show now, by name.
 
     What they show lies one after the other. Where others are not shown anew it is copied apart, so
@@ -226,7 +226,7 @@ def _show(
     for _, arranged in members:  # made before they are ranked, which needs all of the cache
         first, end = end, end + len(arranged[0].place) + len(arranged[1].place)
         own = rank[first:end], indicator[first:end]
-        shown.append(ShownContract(book.sequence, alike, arranged, *own))
+        shown.append(PublishedContract(book.sequence, alike, arranged, *own))
     (_at_once if alike.at_once else _one_by_one)(
         book, members, ranking, parallel_map, rank, indicator
     )
@@ -240,7 +240,7 @@ def _show(
     return zip([state.name for state, _ in members], shown, strict=True)
 
 
-def _is_stale(book: Book, state: ContractState, shown: ShownContract, rules: str) -> bool:
+def _is_stale(book: Book, state: ContractState, shown: PublishedContract, rules: str) -> bool:
     """Whether anything that the ranks depend on has changed since."""
     long, short = state.tables.values()
     if long.changed_at > shown.as_of or short.changed_at > shown.as_of:
@@ -318,7 +318,7 @@ def _one_by_one(
     np.concatenate(indicators, out=indicator)
 
 
-def _joined(book: Book, state: ContractState, shown: ShownContract) -> np.ndarray:
+def _joined(book: Book, state: ContractState, shown: PublishedContract) -> np.ndarray:
     """Return indicators with the higher one of both tables where an account hedges across both."""
     long, short = (_hedging(book, table) for table in state.tables.values())
     joint = np.intersect1d(long, short, assume_unique=True)
@@ -340,7 +340,7 @@ def _hedging(book: Book, table: Positions) -> np.ndarray:
     return np.setdiff1d(held, account[isolated], assume_unique=False)
 
 
-def _summary(key: PositionTable, table: ShownLane) -> SideIndicators:
+def _summary(key: PositionTable, table: PublishedSide) -> SideIndicators:
     return SideIndicators(
         contract=key[0],
         side=key[1],

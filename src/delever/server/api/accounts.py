@@ -217,7 +217,7 @@ def _position(
         rank=int(queue.rank[row]) if stands else None,
         of=len(queue.order),
         indicator=int(queue.indicator[row]) if stands else None,
-        ahead=figures.quantity(int(queue.ahead_lots[row])) if stands else None,
+        ahead=figures.quantity(int(queue.quantity_ahead_lots[row])) if stands else None,
         reason=None if reason is None else str(reason),
     )
 

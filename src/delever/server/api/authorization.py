@@ -1,8 +1,8 @@
 """Who asks, and what their roles allow. Every route names one of the guards below.
 
-A visitor is who sends no key where `[api] open_read` lets anybody in: to the market, to queues and
+A visitor is who sends no key where `[api] anonymous_read` lets anybody in: to the market, to queues and
 to ADL as it was, with accounts masked. What is one account's own, and the journal's events with all
-that they hold, a visitor sees only where `open_accounts` says so.
+that they hold, a visitor sees only where `anonymous_accounts` says so.
 """
 
 import secrets
@@ -29,15 +29,15 @@ class Gate:
     """Knows the keys, what a visitor may see, and the secret with which names are masked."""
 
     keyring: Keyring
-    open_read: bool
-    open_accounts: bool
+    anonymous_read: bool
+    anonymous_accounts: bool
     salt: bytes
 
     @classmethod
     def of(cls, config: Config, keyring: Keyring) -> "Gate":
         """Return the gate of a configuration."""
         api = config.api
-        return cls(keyring, api.open_read, api.open_accounts, secrets.token_bytes(16))
+        return cls(keyring, api.anonymous_read, api.anonymous_accounts, secrets.token_bytes(16))
 
     def holder(self, connection: Connection) -> Holder | None:
         """Return who asks; None where no key is sent. Raises Problem where it is no key of ours."""
@@ -52,7 +52,7 @@ class Gate:
     def reader(self, connection: Connection) -> Holder | None:
         """Return who asks, or None where nobody has to say; Problem where a key is missing."""
         holder = self.holder(connection)
-        if holder is None and not self.open_read:
+        if holder is None and not self.anonymous_read:
             raise key_is_missing()
         return holder
 
@@ -60,7 +60,7 @@ class Gate:
         """Return whose names the caller is told."""
         holder = self.holder(connection)
         if holder is None:
-            return Sight(self.salt, self.open_accounts)
+            return Sight(self.salt, self.anonymous_accounts)
         return Sight(self.salt, holder.may(Role.READ), frozenset(holder.accounts))
 
 
@@ -74,7 +74,7 @@ def reads_everything(connection: Connection, _handler: BaseRouteHandler) -> None
     """Let in who has the role read."""
     gate = gate_of(connection)
     holder = gate.reader(connection)
-    if holder is None and not gate.open_accounts:
+    if holder is None and not gate.anonymous_accounts:
         raise key_is_missing()
     if holder is not None and not holder.may(Role.READ):
         raise forbidden(Role.READ)

@@ -27,7 +27,7 @@ class Parts:
     @property
     def patience_s(self) -> float:
         """How long a stream waits for a reader who takes nothing, in seconds."""
-        return self.config.listen.slow_reader_ms / 1000
+        return self.config.listen.send_timeout_ms / 1000
 
     def waits_for(self) -> str | None:
         """Return what is not there yet, or None."""

@@ -98,7 +98,7 @@ async def ask(parts: Parts, question: Callable[[Book], AnswerT]) -> AnswerT:
     try:
         return await parts.runner.read(question)
     except UnknownNameError as error:
-        raise unknown("position_is_unknown", "position", "", str(error)) from None
+        raise unknown("unknown_position", "position", "", str(error)) from None
 
 
 def check_contract(book: Book, name: str) -> None:
@@ -167,7 +167,7 @@ def _contract(parts: Parts, board: shown.Board, each: shown.ContractShown) -> Co
         inventory_long=figures.quantity(each.inventory_lots[Side.LONG]),
         inventory_short=figures.quantity(each.inventory_lots[Side.SHORT]),
         profit=figures.cash(each.profit_cash),
-        contract_pnl_peak=figures.cash(each.profit_peak_cash),
+        contract_pnl_peak=figures.cash(each.contract_pnl_peak_cash),
         risk=each.rating.level if each.rating else None,
         last_adl_ms=moment(each.last_adl_ms),
         triggers=tuple(trigger_of(state, figures) for state in each.triggers),
@@ -267,14 +267,14 @@ def _place(book: Book, queue: Queue, rows: Ints, account: str) -> int:
     places = np.flatnonzero(queue.view.account[rows] == index)
     if len(places) == 0:
         message = f"{account} holds nothing on this side of {queue.view.terms.name}"
-        raise unknown("position_is_unknown", "account", account, message)
+        raise unknown("unknown_position", "account", account, message)
     return int(places[0])
 
 
 def _row(
     book: Book, queue: Queue, row: int, reason: str | None, hundredths: int, figures: Figures
 ) -> QueueRow:
-    view, lots, ahead = queue.view, int(queue.view.lots[row]), int(queue.ahead_lots[row])
+    view, lots, ahead = queue.view, int(queue.view.lots[row]), int(queue.quantity_ahead_lots[row])
     stands = reason is None
     return QueueRow(
         rank=int(queue.rank[row]) if stands else None,
@@ -287,7 +287,7 @@ def _row(
         cumulative=figures.quantity(ahead + lots) if stands else None,
         leverage=leverage(hundredths),
         margin_mode=margin_mode(bool(view.isolated[row])),
-        profit=figures.cash(int(view.profit[row])),
+        profit=figures.cash(int(view.unrealized_pnl[row])),
         equity=figures.cash(int(view.equity[row])),
         mark_value=figures.cash(int(view.notional[row])),
         reason=reason,

@@ -87,7 +87,7 @@ def _wallets(book: Book, index: int) -> Iterator[Wallet]:
         yield Wallet(
             asset=asset.name,
             balance_cash=int(wallets.balance[index]),
-            profit_cash=int(wallets.profit[index]),
+            profit_cash=int(wallets.unrealized_pnl[index]),
             maintenance_cash=int(wallets.maintenance[index]),
         )
 
@@ -107,7 +107,7 @@ def _position(contract: str, side: Side, table: PositionTable, row: int) -> Posi
         number=int(table.position[row]),
         lots=int(table.lots[row]),
         cost_cash=int(table.cost[row]),
-        profit_cash=int(table.profit[row]),
+        profit_cash=int(table.unrealized_pnl[row]),
         margin_cash=int(table.margin[row]),
         isolated=bool(table.isolated[row]),
         leverage_hundredths=int(table.leverage[row]),

@@ -30,7 +30,7 @@ from delever.core.messages import (
 )
 from delever.core.risk.publication import publish
 from delever.journal import JournalError, Record, Recorder
-from delever.journal.codec import decode_command, decode_events, encode_command
+from delever.journal.record import decode_command, decode_events, encode_command
 from delever.server.engine.journal_lock import Claim
 from delever.server.engine.market_snapshot import Board, board_of
 
@@ -175,7 +175,7 @@ class Writer:
         sequence, time_ms, command, events = committed
         if command.id:
             self._ids[command.id] = sequence
-            if len(self._ids) > self._config.journal.remember_ids:
+            if len(self._ids) > self._config.journal.idempotency_window:
                 self._ids.popitem(last=False)
         for event in events:
             match event:
@@ -188,7 +188,7 @@ class Writer:
 
     def recall(self) -> Iterator[Committed]:
         """Remember again, after a restart, the journal's newest records; yield each of them."""
-        newest = max(TAIL, self._config.journal.remember_ids)
+        newest = max(TAIL, self._config.journal.idempotency_window)
         for record in self.recorder.journal.records(max(0, self.recorder.head.sequence - newest)):
             try:
                 committed = committed_of(record)
@@ -206,7 +206,7 @@ class Writer:
         return _repeated(command, committed_of(record))
 
     def _board_if_due(self, outcomes: Iterable[Outcome | IdReusedError]) -> Board | None:
-        old = self.board.is_old(self._now_ms(), self._config.publication.board_every_ms)
+        old = self.board.is_old(self._now_ms(), self._config.publication.snapshot_interval_ms)
         loud = any(
             isinstance(event, LOUD)
             for outcome in outcomes

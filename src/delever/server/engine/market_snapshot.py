@@ -19,7 +19,7 @@ from delever.core.messages import DefineContract, DefinePool, Rating, Side
 from delever.core.risk.publication import Published
 from delever.core.rules.ranking import IndicatorScale
 from delever.core.rules.triggers import WARNING_PPM
-from delever.core.valuation.insurance import pool_equity, profit_of
+from delever.core.valuation.insurance import contract_pnl_of, pool_equity
 
 NEVER = 0
 """A time that lies before everything."""
@@ -44,7 +44,7 @@ class ContractShown:
     positions: Mapping[Side, int]
     inventory_lots: Mapping[Side, int]
     profit_cash: int
-    profit_peak_cash: int
+    contract_pnl_peak_cash: int
     state: MarketState
     paused: bool
     triggers: tuple[TriggerState, ...]
@@ -117,7 +117,7 @@ def board_of(
 def _contract(book: Book, state: ContractState, last_adl_ms: int, marked_ms: int) -> ContractShown:
     rules = rules_of(book, state)
     triggers = trigger_states(book, state, rules) if state.mark else ()
-    profit_cash = profit_of(state)
+    profit_cash = contract_pnl_of(state)
     return ContractShown(
         name=state.name,
         number=state.number,
@@ -134,7 +134,7 @@ def _contract(book: Book, state: ContractState, last_adl_ms: int, marked_ms: int
         positions={side: table.size for side, table in state.tables.items()},
         inventory_lots={side: held.total_lots for side, held in state.inventory.items()},
         profit_cash=profit_cash,
-        profit_peak_cash=state.contract_pnl_peak.peak(book.time_ms, profit_cash),
+        contract_pnl_peak_cash=state.contract_pnl_peak.peak(book.time_ms, profit_cash),
         state=_market_state(state, triggers),
         paused=state.paused,
         triggers=triggers,

@@ -135,7 +135,7 @@ class Runner:
             raise StoppedError("the engine has stopped")
         if not commands:
             return []
-        if self._waiting_commands + len(commands) > self.config.journal.max_waiting:
+        if self._waiting_commands + len(commands) > self.config.journal.queue_limit:
             raise BusyError(f"{self._waiting_commands} commands wait already")
         done: asyncio.Future[list[Outcome | IdReusedError]] = (
             asyncio.get_running_loop().create_future()
@@ -208,7 +208,7 @@ class Runner:
         size = end = 0
         for pending in self._waiting:
             size += len(pending.commands)
-            if end and size > self.config.journal.max_commit:
+            if end and size > self.config.journal.batch_limit:
                 size -= len(pending.commands)
                 break
             end += 1
@@ -256,7 +256,7 @@ class Runner:
         commands = await self.read(self._due)
         if commands:
             await self.submit(commands)
-        elif self.board.is_old(self.now_ms(), self.config.publication.board_every_ms):
+        elif self.board.is_old(self.now_ms(), self.config.publication.snapshot_interval_ms):
             board = await self.read(lambda _: self._writer.make_board())
             self._tell([], [], board)
 
@@ -277,8 +277,8 @@ class Runner:
         refreshes = due(
             book,
             self.now_ms(),
-            ratings_every_ms=shown.ratings_every_ms,
-            indicators_every_ms=shown.indicators_every_ms,
+            ratings_interval_ms=shown.ratings_interval_ms,
+            indicators_interval_ms=shown.indicators_interval_ms,
         )
         if not refreshes and book.engaged():
             return [SetTime(time_ms=NOW)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from delever.config import Notices
+from delever.config import NoticesConfig
 from delever.server.notifications.outbox import Channel, Outbox
 from delever.server.notifications.sender import TIMEOUT_MS, Result, Sender
 
@@ -13,13 +13,13 @@ HOLD_MS = 6 * TIMEOUT_MS
 """How long a claim holds: beyond it another sender may try, and this one must not."""
 
 
-def wait_ms(attempts: int, notices: Notices) -> int:
+def wait_ms(attempts: int, notices: NoticesConfig) -> int:
     """Return how long to wait after so many failures: doubling from the first, up to the longest.
 
     From a hundred doublings on it is the longest in any case.
     """
-    doubled = notices.retry_first_ms << min(attempts - 1, 100)
-    return min(doubled, notices.retry_longest_ms)
+    doubled = notices.retry_initial_ms << min(attempts - 1, 100)
+    return min(doubled, notices.retry_max_ms)
 
 
 class Courier:
@@ -30,7 +30,7 @@ class Courier:
         channel: Channel,
         sender: Sender,
         outbox: Outbox,
-        notices: Notices,
+        notices: NoticesConfig,
         now_ms: Callable[[], int],
     ) -> None:
         self.channel = channel

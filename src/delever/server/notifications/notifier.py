@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from delever.config import Config, Mail, Notices, secret
+from delever.config import Config, MailConfig, NoticesConfig, secret
 from delever.journal import SqliteJournal
 from delever.server.engine.service import Committed, Runner
 from delever.server.notifications.delivery_worker import Courier
@@ -67,7 +67,7 @@ class Notifier:
         self.backlog_listeners: list[BacklogListener] = []
         self._runner = runner
         self._now_ms = now_ms
-        self._keep_ms = config.notices.keep_ms
+        self._keep_ms = config.notices.retention_ms
         self._recipients = Recipients(config.notices)
         self._outbox = Outbox(database, now_ms)
         self._couriers = _couriers(config.notices, self._outbox, now_ms)
@@ -221,18 +221,18 @@ def _head(journal: SqliteJournal) -> int:
     return head.sequence if head else 0
 
 
-def check_material(notices: Notices) -> None:
+def check_material(notices: NoticesConfig) -> None:
     """Read all that notices need from elsewhere; ConfigError where a secret or template is not."""
     _password(notices.mail)
     Templates(notices.templates)
     keys_of(notices)
 
 
-def _password(mail: Mail) -> str:
+def _password(mail: MailConfig) -> str:
     return secret("notices.mail", env=mail.password_env) if mail.password_env else ""
 
 
-def _couriers(notices: Notices, outbox: Outbox, now_ms: Callable[[], int]) -> list[Courier]:
+def _couriers(notices: NoticesConfig, outbox: Outbox, now_ms: Callable[[], int]) -> list[Courier]:
     """Return a courier for each channel that is configured."""
     found = []
     if notices.mail.host:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from delever.config import Notices, Recipient
+from delever.config import NoticesConfig, RecipientConfig
 from delever.server.notifications.message_text import Worded, worded
 from delever.server.notifications.outbox import Channel, Letter
 from delever.server.notifications.selection import (
@@ -27,8 +27,8 @@ LATEST_MS = 253_402_300_799_999
 class Recipients:
     """The recipients of a configuration, by account."""
 
-    def __init__(self, notices: Notices) -> None:
-        self._of: dict[str, list[Recipient]] = {}
+    def __init__(self, notices: NoticesConfig) -> None:
+        self._of: dict[str, list[RecipientConfig]] = {}
         for recipient in notices.recipients:
             self._of.setdefault(recipient.account, []).append(recipient)
 

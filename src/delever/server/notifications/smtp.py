@@ -9,7 +9,7 @@ import aiosmtplib
 import jinja2
 import msgspec
 
-from delever.config import Mail
+from delever.config import MailConfig
 from delever.server.notifications.outbox import Claimed, Letter
 from delever.server.notifications.sender import TIMEOUT_MS, Failure, Result
 from delever.server.notifications.templates import Templates
@@ -24,7 +24,7 @@ class MailSender:
     """Sends by one SMTP server. `password` is empty where nobody logs in."""
 
     def __init__(
-        self, mail: Mail, password: str, templates: Templates, now_ms: Callable[[], int]
+        self, mail: MailConfig, password: str, templates: Templates, now_ms: Callable[[], int]
     ) -> None:
         self._mail = mail
         self._password = password

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import httpx2
 import standardwebhooks
 
-from delever.config import ConfigError, Notices, secret
+from delever.config import ConfigError, NoticesConfig, secret
 from delever.server.notifications.outbox import Claimed, Letter
 from delever.server.notifications.sender import TIMEOUT_MS, Failure, Result
 
@@ -18,7 +18,7 @@ SHOWN = 200
 """Characters of a refusal's body that the delivery log keeps."""
 
 
-def keys_of(notices: Notices) -> Mapping[str, standardwebhooks.Webhook]:
+def keys_of(notices: NoticesConfig) -> Mapping[str, standardwebhooks.Webhook]:
     """Return the key of each webhook; ConfigError where a secret cannot be had or used."""
     keys = {}
     for number, recipient in enumerate(notices.recipients):

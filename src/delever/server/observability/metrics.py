@@ -296,7 +296,7 @@ def _add_contract(
         families["contract_state"].add_metric([name, state], float(shown.state is state))
     scale = 10**shown.cash_decimals
     families["contract_profit"].add_metric([name], shown.profit_cash / scale)
-    fall_cash = shown.profit_cash - shown.profit_peak_cash
+    fall_cash = shown.profit_cash - shown.contract_pnl_peak_cash
     families["pnl_ratio"].add_metric([name], fall_cash / peak_cash if peak_cash else 0)
     for trigger in shown.triggers:
         left = 1 - trigger.trigger_used_ppm / PPM

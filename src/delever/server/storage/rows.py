@@ -20,7 +20,7 @@ from delever.core.messages import (
     Unwound,
 )
 from delever.journal import Record
-from delever.journal.codec import decode_events
+from delever.journal.record import decode_events
 from delever.server.storage import tables
 
 TAGS = tuple(

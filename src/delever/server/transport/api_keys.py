@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from delever.config import ConfigError, Key, Role, secret
+from delever.config import ApiKeyConfig, ConfigError, Role, secret
 
 PublicKey = rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 
@@ -92,7 +92,7 @@ def _verified(public: PublicKey, payload: bytes, encoded: bytes) -> bool:
 class Keyring:
     """All keys of a server. Raises ConfigError where a key's material cannot be had."""
 
-    def __init__(self, keys: Iterable[Key]) -> None:
+    def __init__(self, keys: Iterable[ApiKeyConfig]) -> None:
         self._holders = {key.id: _holder(key) for key in keys}
 
     def add(self, holder: Holder) -> None:
@@ -113,7 +113,7 @@ class Keyring:
         return holder
 
 
-def _holder(key: Key) -> Holder:
+def _holder(key: ApiKeyConfig) -> Holder:
     where = f"key {key.id!r}"
     material = b""
     if key.secret_env or key.secret_file:

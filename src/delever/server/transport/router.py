@@ -13,7 +13,7 @@ from typing import Protocol
 
 import structlog
 
-from delever.config import Listen
+from delever.config import ListenConfig
 from delever.server.engine.service import BusyError, StoppedError
 from delever.server.transport.asgi import (
     Asgi,
@@ -71,7 +71,7 @@ class Front:
 
     def __init__(
         self,
-        listen: Listen,
+        listen: ListenConfig,
         venues: tuple[Venue, ...],
         native: Asgi,
         mounts: Mapping[str, Asgi],

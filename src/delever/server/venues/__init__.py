@@ -1,9 +1,15 @@
-"""The venues' APIs: what their clients send, answered out of this engine.
+"""The venues' APIs: each venue's REST paths and WebSocket streams, answered from this engine.
 
-    fills       what an account lost to ADL and to takeovers, newest kept in memory
-    binance     USDⓈ-M, COIN-M and portfolio margin
-    bybit       V5
-    okx         V5
+Read in this order:
 
-Translation is `wire/`'s; here are routes, keys, limits and sockets.
+    symbols           the symbol of a contract at each venue
+    amounts           the engine's integers as the decimal text that venues print
+    account_reader    one account with every contract's mark, read from the book in one call
+    fill_log          ADL fills and takeovers by account
+    broadcast_timer   a push every second while anybody is subscribed
+    binance/          USDⓈ-M, COIN-M and portfolio margin
+    bybit/            V5
+    okx/              V5
+
+In each venue's package, `payloads` builds the venue's JSON and `rest` lists its routes.
 """

@@ -1,4 +1,4 @@
-"""A push every second while anybody listens: nothing to start or stop with the server."""
+"""A push every second while a hub has subscribers; the server neither starts nor stops it."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,20 +12,20 @@ PERIOD_S = 1.0
 log = structlog.get_logger()
 
 
-class Pulse:
-    """Calls `push` once a second from the first subscriber of a hub to the last."""
+class BroadcastTimer:
+    """Call `push` once a second from a hub's first subscription to its last."""
 
     def __init__(self, hub: Hub, push: Callable[[], None]) -> None:
         self._hub = hub
         self._push = push
-        self._beating: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
-    def beat(self) -> None:
-        """Begin, unless it goes on already; called when somebody has joined."""
-        if self._beating is None:
-            self._beating = asyncio.create_task(self._go_on())
+    def start(self) -> None:
+        """Start the timer unless it is running; call this after each subscription."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
 
-    async def _go_on(self) -> None:
+    async def _run(self) -> None:
         try:
             while self._hub.topics:
                 await asyncio.sleep(PERIOD_S)
@@ -34,4 +34,4 @@ class Pulse:
                 except Exception:
                     log.exception("push failed")
         finally:
-            self._beating = None
+            self._task = None

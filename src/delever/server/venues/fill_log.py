@@ -1,6 +1,6 @@
-"""Past ADL fills and takeovers by account: what venues list as forced orders and executions.
+"""ADL fills and takeovers by account: what venues list as forced orders and executions.
 
-The newest of each account are kept in memory, as the runner remembers and tells them.
+The newest of each account are in memory; the runner replays the journal's at a restart.
 """
 
 from collections import deque
@@ -11,33 +11,36 @@ from delever.core.messages import AdlFilled, FillCancelled, TakenOver
 from delever.journal.sqlite import LAST
 from delever.server.engine.service import Committed, Runner
 
-PER_ACCOUNT = 1_000
-"""Closings kept of one account; older ones stand in the journal only."""
+MAX_ORDERS_PER_ACCOUNT = 1_000
+"""Forced orders in memory for one account; older ones are in the journal only."""
+
+ForcedEvent = AdlFilled | TakenOver
+"""An event that closes a position without its owner: ADL, or the fund's takeover."""
 
 
-class Closing(NamedTuple):
-    """One ADL fill or takeover of an account, with its place in the journal."""
+class ForcedOrder(NamedTuple):
+    """One ADL fill or takeover of an account, with its sequence and time in the journal."""
 
     sequence: int
     time_ms: int
-    event: AdlFilled | TakenOver
+    event: ForcedEvent
 
     @property
-    def adl(self) -> bool:
+    def is_adl(self) -> bool:
         """Whether it was ADL, not a takeover."""
         return isinstance(self.event, AdlFilled)
 
 
 class FillLog:
-    """ADL fills and takeovers of every account, the newest PER_ACCOUNT of each.
+    """The newest MAX_ORDERS_PER_ACCOUNT forced orders of every account.
 
-    A fill that is cancelled later is forgotten. Made before the runner starts; used on the event
-    loop only.
+    A fill that is cancelled later is removed. Construct it before the runner starts; it is used on
+    the event loop only.
     """
 
     def __init__(self, runner: Runner) -> None:
-        self._closings: dict[str, deque[Closing]] = {}
-        runner.remember(self._hear)
+        self._orders: dict[str, deque[ForcedOrder]] = {}
+        runner.remember(self._apply)
 
     def of(
         self,
@@ -46,35 +49,37 @@ class FillLog:
         *,
         since_ms: int = 0,
         until_ms: int = LAST,
-        limit: int = PER_ACCOUNT,
+        limit: int = MAX_ORDERS_PER_ACCOUNT,
         adl: bool | None = None,
-    ) -> list[Closing]:
-        """Return the newest closings of an account that fit, at most `limit`, oldest first.
+    ) -> list[ForcedOrder]:
+        """Return the newest matching orders of an account, at most `limit`, oldest first.
 
-        Both ends of the time are included. `adl` picks ADL fills (True) or takeovers (False).
+        Both ends of the time are included. `adl` selects ADL fills (True) or takeovers (False).
         """
-        found: list[Closing] = []
-        for closing in reversed(self._closings.get(account, ())):
+        found: list[ForcedOrder] = []
+        for order in reversed(self._orders.get(account, ())):
             if len(found) == limit:
                 break
-            fits = contract in {None, closing.event.contract} and adl in {None, closing.adl}
-            if fits and since_ms <= closing.time_ms <= until_ms:
-                found.append(closing)
+            matches = contract in {None, order.event.contract} and adl in {None, order.is_adl}
+            if matches and since_ms <= order.time_ms <= until_ms:
+                found.append(order)
         return found[::-1]
 
-    def _hear(self, commits: Sequence[Committed]) -> None:
+    def _apply(self, commits: Sequence[Committed]) -> None:
         for sequence, time_ms, _, events in commits:
             for event in events:
                 match event:
                     case AdlFilled() | TakenOver():
-                        kept = self._closings.setdefault(event.account, deque(maxlen=PER_ACCOUNT))
-                        kept.append(Closing(sequence, time_ms, event))
+                        orders = self._orders.setdefault(
+                            event.account, deque(maxlen=MAX_ORDERS_PER_ACCOUNT)
+                        )
+                        orders.append(ForcedOrder(sequence, time_ms, event))
                     case FillCancelled():
-                        self._forget(event.fill)
+                        self._remove(event.fill)
                     case _:
                         pass
 
-    def _forget(self, fill: AdlFilled) -> None:
-        kept = self._closings.get(fill.account, ())
-        left = [closing for closing in kept if closing.event != fill]
-        self._closings[fill.account] = deque(left, maxlen=PER_ACCOUNT)
+    def _remove(self, fill: AdlFilled) -> None:
+        orders = self._orders.get(fill.account, ())
+        left = [order for order in orders if order.event != fill]
+        self._orders[fill.account] = deque(left, maxlen=MAX_ORDERS_PER_ACCOUNT)

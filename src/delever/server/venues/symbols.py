@@ -1,24 +1,26 @@
-"""How a contract is spelled at each venue.
+"""The symbol of a contract at each venue, and what a settle asset is worth in dollars.
 
-A contract's own name is taken to be `BASEQUOTE`, with any of `-`, `_` and `/` between, and with
-`PERP` or `SWAP` behind it; a venue whose names say less configures the rest (`[contracts.NAME]`).
+A contract's own name is read as `BASEQUOTE`, with any of `-`, `_` and `/` between, and with `PERP`
+or `SWAP` behind it; the configuration (`[contracts.NAME]`) states what a name does not.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from delever.config import Spelling
+from delever.config import ContractSymbols
 from delever.core.messages import ContractKind, DefineContract
+from delever.server.engine.market_snapshot import Board
 
 _SPLIT = re.compile(r"[-_/:]")
 _SUFFIXES = ("PERP", "SWAP")
 QUOTES = ("USDT", "USDC", "USD")
+"""Quote assets that a name may end with; each is worth one dollar."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """A contract with its two assets and its names elsewhere."""
+    """A contract with its base, quote and settle assets and its symbol at each venue."""
 
     contract: str
     linear: bool
@@ -35,11 +37,11 @@ class Instrument:
         return f"{self.base}-{self.quote}"
 
 
-def instrument(definition: DefineContract, spelling: Spelling) -> Instrument:
-    """Return how a contract is spelled; what the configuration leaves out follows from its name."""
+def instrument(definition: DefineContract, symbols: ContractSymbols) -> Instrument:
+    """Return a contract's symbols; the ones not configured are derived from its name."""
     linear = definition.kind is ContractKind.LINEAR
     base, quote = _assets(definition, linear=linear)
-    base, quote = spelling.base or base, spelling.quote or quote
+    base, quote = symbols.base or base, symbols.quote or quote
     plain = f"{base}{quote}"
     return Instrument(
         contract=definition.contract,
@@ -47,14 +49,14 @@ def instrument(definition: DefineContract, spelling: Spelling) -> Instrument:
         base=base,
         quote=quote,
         settle=definition.settle,
-        binance=spelling.binance or (plain if linear else f"{plain}_PERP"),
-        bybit=spelling.bybit or (f"{base}PERP" if linear and quote == "USDC" else plain),
-        okx=spelling.okx or f"{base}-{quote}-SWAP",
+        binance=symbols.binance or (plain if linear else f"{plain}_PERP"),
+        bybit=symbols.bybit or (f"{base}PERP" if linear and quote == "USDC" else plain),
+        okx=symbols.okx or f"{base}-{quote}-SWAP",
     )
 
 
 def _assets(definition: DefineContract, *, linear: bool) -> tuple[str, str]:
-    """Return base and quote out of a contract's name."""
+    """Return the base and quote assets in a contract's name."""
     parts = [part for part in _SPLIT.split(definition.contract.upper()) if part not in _SUFFIXES]
     if len(parts) > 1:
         return parts[0], parts[1]
@@ -66,17 +68,44 @@ def _assets(definition: DefineContract, *, linear: bool) -> tuple[str, str]:
     return (name, definition.settle) if linear else (definition.settle, "USD")
 
 
-class Names:
-    """All contracts of a market, found by any of their spellings."""
+class SymbolMap:
+    """All contracts of a market, indexed by their own name and by each venue's symbol."""
 
     def __init__(
-        self, definitions: Iterable[DefineContract], spellings: Mapping[str, Spelling]
+        self, definitions: Iterable[DefineContract], configured: Mapping[str, ContractSymbols]
     ) -> None:
-        none = Spelling()
+        default = ContractSymbols()
         self.all = tuple(
-            instrument(each, spellings.get(each.contract, none)) for each in definitions
+            instrument(definition, configured.get(definition.contract, default))
+            for definition in definitions
         )
-        self.by_contract = {each.contract: each for each in self.all}
-        self.by_binance = {each.binance: each for each in self.all}
-        self.by_bybit = {each.bybit: each for each in self.all}
-        self.by_okx = {each.okx: each for each in self.all}
+        self.by_contract = {listed.contract: listed for listed in self.all}
+        self.by_binance = {listed.binance: listed for listed in self.all}
+        self.by_bybit = {listed.bybit: listed for listed in self.all}
+        self.by_okx = {listed.okx: listed for listed in self.all}
+
+
+class SymbolMapCache:
+    """The symbol map of the newest market snapshot, rebuilt when a contract is added."""
+
+    def __init__(self, configured: Mapping[str, ContractSymbols]) -> None:
+        self._configured = configured
+        self._symbols = SymbolMap((), configured)
+
+    def of(self, board: Board) -> SymbolMap:
+        """Return the symbol map of a snapshot's contracts."""
+        if len(self._symbols.all) != len(board.contracts):
+            definitions = [contract.definition for contract in board.contracts.values()]
+            self._symbols = SymbolMap(definitions, self._configured)
+        return self._symbols
+
+
+def usd_price(board: Board, symbols: SymbolMap, asset: str) -> tuple[int, int] | None:
+    """Return one unit of an asset in dollars as (mantissa, decimals), by a mark, or None."""
+    if asset in QUOTES:
+        return 1, 0
+    for listed in symbols.all:
+        contract = board.contracts[listed.contract]
+        if listed.base == asset and listed.quote in QUOTES and contract.mark_ticks:
+            return contract.mark_ticks * contract.terms.tick[0], contract.terms.tick[1]
+    return None

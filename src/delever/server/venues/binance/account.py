@@ -7,13 +7,13 @@ from delever.server.engine.account_view import Holdings, Position
 from delever.server.engine.market_snapshot import Board
 from delever.server.engine.service import Runner
 from delever.server.transport.asgi import Request
-from delever.server.venues.account_reader import Seen, see
+from delever.server.venues.account_reader import AccountSnapshot, account_query
 from delever.server.venues.binance import account_payloads as words
 from delever.server.venues.binance import payloads as wire
-from delever.server.venues.binance.authentication import RefusedError, text, whole
+from delever.server.venues.binance.authentication import BinanceRequestError, text, whole
 from delever.server.venues.binance.markets import DAPI, FAPI, Markets
-from delever.server.venues.fill_log import Closing, FillLog
-from delever.server.venues.liquidation import liquidation_ticks
+from delever.server.venues.fill_log import ForcedOrder, FillLog
+from delever.server.venues.account_reader import liquidation_ticks
 
 DAY_MS = 24 * 3_600_000
 FORCED_WINDOW_MS = {FAPI: 7 * DAY_MS, DAPI: 200 * DAY_MS}
@@ -115,10 +115,10 @@ class Accounts:
         contract = self._one(product, symbol).instrument.contract if symbol else None
         kind = text(request, "autoCloseType")
         if kind not in AUTO_CLOSE:
-            raise RefusedError(wire.invalid("autoCloseType"))
+            raise BinanceRequestError(wire.invalid("autoCloseType"))
         limit = FORCED_LIMIT if (asked := whole(request, "limit")) is None else asked
         if not 1 <= limit <= FORCED_MOST:
-            raise RefusedError(wire.invalid("limit"))
+            raise BinanceRequestError(wire.invalid("limit"))
         since_ms, until_ms = self._period(product, request)
         closings = self._fills.of(
             account, contract, since_ms=since_ms, until_ms=until_ms, adl=AUTO_CLOSE[kind]
@@ -133,13 +133,13 @@ class Accounts:
         if since_ms is None:
             return until_ms - FORCED_WINDOW_MS[product], until_ms
         if since_ms > until_ms:
-            raise RefusedError(wire.invalid("startTime"))
+            raise BinanceRequestError(wire.invalid("startTime"))
         return since_ms, until_ms
 
-    def _in(self, product: str, closing: Closing) -> bool:
+    def _in(self, product: str, closing: ForcedOrder) -> bool:
         return self._markets.product(closing.event.contract) == product
 
-    def _forced(self, closing: Closing, holdings: Holdings) -> wire.Json:
+    def _forced(self, closing: ForcedOrder, holdings: Holdings) -> wire.Json:
         market = self._markets.of_contract(closing.event.contract)
         mode, time_ms = holdings.hedge_mode, closing.time_ms
         return words.force_order(market, closing.event, hedge_mode=mode, time_ms=time_ms)
@@ -152,18 +152,18 @@ class Accounts:
     def _one(self, product: str, symbol: str) -> wire.Market:
         market = self._markets.one(product, symbol)
         if market is None:
-            raise RefusedError(wire.BAD_SYMBOL)
+            raise BinanceRequestError(wire.BAD_SYMBOL)
         return market
 
-    async def _seen(self, account: str) -> Seen:
+    async def _seen(self, account: str) -> AccountSnapshot:
         """Return what the account holds; refused where the venue has not told of it yet."""
-        seen = await self._runner.read(see(account))
+        seen = await self._runner.read(account_query(account))
         if seen is None:
-            raise RefusedError(wire.UNKNOWN_KEY)
+            raise BinanceRequestError(wire.UNKNOWN_KEY)
         return seen
 
 
-def _held(markets: list[wire.Market], seen: Seen) -> Iterator[tuple[wire.Market, Position]]:
+def _held(markets: list[wire.Market], seen: AccountSnapshot) -> Iterator[tuple[wire.Market, Position]]:
     """Yield each open position with its contract at the mark that it is valued at."""
     for market in markets:
         for held in seen.holdings.of(market.instrument.contract):
@@ -171,7 +171,7 @@ def _held(markets: list[wire.Market], seen: Seen) -> Iterator[tuple[wire.Market,
 
 
 def _quantile(
-    market: wire.Market, seen: Seen, held: tuple[Position, ...], board: Board
+    market: wire.Market, seen: AccountSnapshot, held: tuple[Position, ...], board: Board
 ) -> wire.Json:
     shown = {position.side: seen.indicator(board, position) for position in held}
     isolated = any(position.isolated for position in held)

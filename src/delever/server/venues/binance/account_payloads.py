@@ -6,9 +6,9 @@ from fractions import Fraction
 from delever.core.messages import AdlFilled, Side, TakenOver
 from delever.core.rules.ranking import QUANTILE
 from delever.core.units import div_nearest, format_scaled
-from delever.server.venues import decimals as amounts
+from delever.server.venues import amounts
 from delever.server.venues.binance.payloads import Json, Market, fixed, pair_of
-from delever.server.venues.decimals import Held
+from delever.server.venues.amounts import Held
 
 ADL = "adl_autoclose"
 """The client order id that announces ADL."""

@@ -12,10 +12,10 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
 
 
-class RefusedError(Exception):
+class BinanceRequestError(Exception):
     """A request that Binance would refuse, with its answer."""
 
-    def __init__(self, problem: wire.Problem) -> None:
+    def __init__(self, problem: payloads.ErrorResponse) -> None:
         super().__init__(problem.msg)
         self.problem = problem
 
@@ -31,10 +31,10 @@ class Access:
         """Return who sends this API key; refused unless it belongs to an account."""
         key_id = request.headers.get("x-mbx-apikey", "")
         if not _KEY.fullmatch(key_id):
-            raise RefusedError(wire.BAD_KEY)
+            raise BinanceRequestError(wire.BAD_KEY)
         holder = self._keyring.find(key_id)
         if holder is None or not holder.may(Role.TRADE_ACCOUNT) or holder.account is None:
-            raise RefusedError(wire.UNKNOWN_KEY)
+            raise BinanceRequestError(wire.UNKNOWN_KEY)
         return holder
 
     def by_signature(self, request: Request) -> Holder:
@@ -42,17 +42,17 @@ class Access:
         holder = self.by_key(request)
         timestamp_ms = whole(request, "timestamp")
         if timestamp_ms is None:
-            raise RefusedError(wire.missing("timestamp"))
+            raise BinanceRequestError(wire.missing("timestamp"))
         window_ms = whole(request, "recvWindow")
         window_ms = wire.RECV_WINDOW_MS if window_ms is None else window_ms
         payload, signature = wire.split_signature(request.query, request.body)
         if not signature:
-            raise RefusedError(wire.missing("signature"))
+            raise BinanceRequestError(wire.missing("signature"))
         problem = wire.timing_problem(timestamp_ms, window_ms, self._now_ms())
         if problem is None and not holder.signed_hex(payload, signature):
             problem = wire.BAD_SIGNATURE
         if problem is not None:
-            raise RefusedError(problem)
+            raise BinanceRequestError(problem)
         return holder
 
 
@@ -60,7 +60,7 @@ def text(request: Request, parameter: str) -> str | None:
     """Return a parameter, None where it was not sent; refused where it is empty."""
     value = request.params.get(parameter)
     if value == "":
-        raise RefusedError(wire.empty(parameter))
+        raise BinanceRequestError(wire.empty(parameter))
     return value
 
 
@@ -68,5 +68,5 @@ def whole(request: Request, parameter: str) -> int | None:
     """Return a whole number, None where it was not sent; refused where it is none."""
     value = request.params.get(parameter)
     if value is not None and not _WHOLE.fullmatch(value):
-        raise RefusedError(wire.missing(parameter))
+        raise BinanceRequestError(wire.missing(parameter))
     return None if value is None else int(value)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from delever.config import Config
 from delever.server.engine.market_snapshot import Board, ContractShown
 from delever.server.venues.binance import payloads as wire
-from delever.server.venues.symbol_map import Listings
+from delever.server.venues.symbols import SymbolMapCache
 from delever.server.venues.symbols import Instrument
 
 FAPI, DAPI = "fapi", "dapi"
@@ -19,7 +19,7 @@ class Markets:
 
     def __init__(self, config: Config, board: Board) -> None:
         self._config = config
-        self._listings = Listings(config.contracts)
+        self._symbol_maps = SymbolMapCache(config.contracts)
         self._pages: dict[tuple[str, str | None], bytes] = {}
         self.take(board)
 
@@ -27,27 +27,27 @@ class Markets:
         """Show another board from now on."""
         self.board = board
         self._pages = {}
-        self._names = self._listings.of(board)
+        self._symbols = self._symbol_maps.of(board)
 
     def instrument(self, product: str, symbol: str) -> Instrument | None:
         """Return the contract of a symbol at fapi or dapi, or None."""
-        found = self._names.by_binance.get(symbol)
+        found = self._symbols.by_binance.get(symbol)
         return found if found is not None and found.linear == (product == FAPI) else None
 
     def of_contract(self, contract: str) -> wire.Market:
         """Return a contract of the board by its own name."""
-        return self._market(self._names.by_contract[contract])
+        return self._market(self._symbols.by_contract[contract])
 
     def product(self, contract: str) -> str | None:
         """Return whose a contract is; None where it was defined after the board was made."""
-        found = self._names.by_contract.get(contract)
+        found = self._symbols.by_contract.get(contract)
         if found is None:
             return None
         return FAPI if found.linear else DAPI
 
     def all(self, product: str) -> list[wire.Market]:
         """Return the contracts of fapi or dapi by symbol."""
-        found = [each for each in self._names.all if each.linear == (product == FAPI)]
+        found = [each for each in self._symbols.all if each.linear == (product == FAPI)]
         return [self._market(each) for each in sorted(found, key=lambda each: each.binance)]
 
     def one(self, product: str, symbol: str) -> wire.Market | None:
@@ -81,9 +81,9 @@ class Markets:
 
     def adl_risk(self, symbol: str | None) -> object:
         """Return a symbol's ADL risk; of all symbols, those that were rated."""
-        words = self._config.binance.adl_risk_words
+        words = self._config.binance.adl_risk_labels
         if symbol is not None:
-            contract = self._names.by_binance[symbol].contract
+            contract = self._symbols.by_binance[symbol].contract
             return wire.adl_risk(symbol, self.board.contracts[contract].rating, words)
         return [
             wire.adl_risk(market.symbol, rating, words)
@@ -94,7 +94,7 @@ class Markets:
     def insurance(self, symbol: str | None) -> object:
         """Return a symbol's insurance pool, or every pool behind a linear contract."""
         if symbol is not None:
-            contract = self._names.by_binance[symbol].contract
+            contract = self._symbols.by_binance[symbol].contract
             return self._pool(self.board.contracts[contract].pool)
         pools = {shown.pool for shown in self._shown(FAPI)}
         return [self._pool(name) for name in sorted(pools)]
@@ -102,7 +102,7 @@ class Markets:
     def _pool(self, name: str) -> wire.Json:
         pool = self.board.pools[name]
         symbols = [
-            self._names.by_contract[shown.name].binance
+            self._symbols.by_contract[shown.name].binance
             for shown in self._shown(FAPI)
             if shown.pool == name
         ]
@@ -118,7 +118,7 @@ class Markets:
         """Return marks: fapi answers one symbol with an object, dapi always with a list."""
         if symbol is None:
             return [wire.premium_index(market) for market in self.all(product) if market.mark_ticks]
-        marked = wire.premium_index(self._market(self._names.by_binance[symbol]))
+        marked = wire.premium_index(self._market(self._symbols.by_binance[symbol]))
         return marked if product == FAPI else [marked]
 
     def exchange_info(self, product: str) -> object:

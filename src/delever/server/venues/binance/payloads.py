@@ -16,7 +16,7 @@ import msgspec
 from delever.core.market.contract_terms import MAX_TICKS, Terms
 from delever.core.messages import DefineContract, Rating, RiskLevel
 from delever.core.units import LIMIT, PPM, div_floor, format_scaled
-from delever.server.venues import decimals as amounts
+from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
 
 Json = dict[str, Any]

@@ -40,6 +40,6 @@ class Gate:
             return headers, self._refusal(wire.banned(until_ms), until_ms, headers)
         return headers, self._refusal(wire.too_many(usage.limit), usage.resets_ms, headers)
 
-    def _refusal(self, problem: wire.Problem, until_ms: int, headers: Headers) -> Reply:
+    def _refusal(self, problem: payloads.ErrorResponse, until_ms: int, headers: Headers) -> Reply:
         wait = (RETRY, b"%d" % div_ceil(until_ms - self._now_ms(), 1_000))
         return Reply(problem.body, problem.status, [*headers, wait])

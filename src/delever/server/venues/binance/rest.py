@@ -20,7 +20,7 @@ from delever.server.transport.asgi import Headers, Reply, Request
 from delever.server.transport.websockets import Socket
 from delever.server.venues.binance import payloads as wire
 from delever.server.venues.binance.account import Accounts
-from delever.server.venues.binance.authentication import Access, RefusedError, text
+from delever.server.venues.binance.authentication import Access, BinanceRequestError, text
 from delever.server.venues.binance.markets import DAPI, FAPI, PAGES, Markets
 from delever.server.venues.binance.rate_limits import Gate
 from delever.server.venues.binance.streams import Streams
@@ -95,7 +95,7 @@ class Binance:
             return _refused(wire.no_such_path(request.path, request.method), headers)
         try:
             return Reply(await route.handler(request), headers=headers)
-        except RefusedError as refused:
+        except BinanceRequestError as refused:
             return _refused(refused.problem, headers)
         except StoppedError:
             return _refused(wire.BUSY, headers)
@@ -159,7 +159,7 @@ class Binance:
     async def _page(self, request: Request) -> bytes:
         body = self._markets.page(request.path, text(request, "symbol"))
         if body is None:
-            raise RefusedError(wire.BAD_SYMBOL)
+            raise BinanceRequestError(wire.BAD_SYMBOL)
         return body
 
     def _signed(self, question: Question, product: str) -> Handler:
@@ -181,7 +181,7 @@ class Binance:
     async def _keep(self, request: Request) -> bytes:
         key = self._streams.keep(_api(request), self._access.by_key(request))
         if key is None:
-            raise RefusedError(wire.NO_LISTEN_KEY)
+            raise BinanceRequestError(wire.NO_LISTEN_KEY)
         return wire.encode({"listenKey": key})
 
     async def _close(self, request: Request) -> bytes:
@@ -193,5 +193,5 @@ def _api(request: Request) -> str:
     return request.path.split("/", 2)[1]
 
 
-def _refused(problem: wire.Problem, headers: Headers) -> Reply:
+def _refused(problem: payloads.ErrorResponse, headers: Headers) -> Reply:
     return Reply(problem.body, problem.status, headers)

@@ -119,7 +119,7 @@ class Streams:
     def _subscribe(self, socket: Socket, layout: str, names: list[str]) -> tuple[int, str] | None:
         """Let a socket hear streams: all of them, or none, and the code and text that say why.
 
-        Names of market streams have an @; others can only be listen keys.
+        SymbolMap of market streams have an @; others can only be listen keys.
         """
         if any("@" not in name and name not in self._keys for name in names):
             return wire.NO_LISTEN_KEY.code, wire.NO_LISTEN_KEY.msg

@@ -7,11 +7,11 @@ from delever.api_types.market import MarketState
 from delever.core.messages import Side
 from delever.server.engine.account_view import Position
 from delever.server.engine.market_snapshot import Board, ContractShown
-from delever.server.venues import decimals as amounts
-from delever.server.venues.account_reader import Seen
+from delever.server.venues import amounts
+from delever.server.venues.account_reader import AccountSnapshot
 from delever.server.venues.bybit import account_payloads as wire
-from delever.server.venues.symbol_map import usd_price
-from delever.server.venues.symbols import Names
+from delever.server.venues.symbols import usd_price
+from delever.server.venues.symbols import SymbolMap
 
 IN_ADL = (MarketState.ADL, MarketState.EXHAUSTED)
 
@@ -19,15 +19,15 @@ IN_ADL = (MarketState.ADL, MarketState.EXHAUSTED)
 class View:
     """One account, as seen at one moment, beside a board."""
 
-    def __init__(self, board: Board, names: Names, seen: Seen) -> None:
+    def __init__(self, board: Board, symbols: SymbolMap, seen: AccountSnapshot) -> None:
         self._board = board
-        self._names = names
+        self._symbols = names
         self._seen = seen
         self.hedge_mode = seen.holdings.hedge_mode
 
     def listing(self, contract: str) -> wire.Listing:
         """Return a contract as the payloads need it."""
-        return listing(self._board, self._names, contract)
+        return listing(self._board, self._symbols, contract)
 
     def rows(self, contract: str) -> Iterator[dict[str, Any]]:
         """Yield the rows of what the account holds in one contract, the long side first."""
@@ -69,7 +69,7 @@ class View:
                     profit_cash=sum(held.profit_cash for held in mine),
                     initial_cash=sum(amounts.initial_margin_cash(held) for held in mine),
                     maintenance_cash=sum(held.maintenance_cash for held in mine),
-                    usd_price=usd_price(self._board, self._names, wallet.asset),
+                    usd_price=usd_price(self._board, self._symbols, wallet.asset),
                 )
 
     def _standing(self, held: Position) -> wire.Standing:
@@ -85,10 +85,10 @@ class View:
         )
 
 
-def listing(board: Board, names: Names, contract: str) -> wire.Listing:
+def listing(board: Board, symbols: SymbolMap, contract: str) -> wire.Listing:
     """Return a contract as the payloads need it."""
     shown = board.contracts[contract]
-    return wire.Listing(names.by_contract[contract], shown.terms, shown.cash_decimals)
+    return wire.Listing(symbols.by_contract[contract], shown.terms, shown.cash_decimals)
 
 
 def _status(shown: ContractShown, held: Position, indicator: int) -> str:

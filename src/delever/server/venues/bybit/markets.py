@@ -9,18 +9,18 @@ from collections.abc import Iterator, Mapping
 from delever.config import Config
 from delever.core.messages import PoolKind
 from delever.server.engine.market_snapshot import Board, ContractShown, PoolShown
-from delever.server.venues import decimals as amounts
+from delever.server.venues import amounts
 from delever.server.venues.bybit import payloads as wire
-from delever.server.venues.symbol_map import Listings, usd_price
-from delever.server.venues.symbols import Instrument, Names
+from delever.server.venues.symbols import SymbolMapCache, usd_price
+from delever.server.venues.symbols import Instrument, SymbolMap
 
 ALERTS, INSURANCE = "/v5/market/adlAlert", "/v5/market/insurance"
 DRAWDOWN = "contract_drawdown"
 
 
-def alerts(board: Board, names: Names) -> Iterator[tuple[Instrument, wire.Alert]]:
+def alerts(board: Board, symbols: SymbolMap) -> Iterator[tuple[Instrument, wire.Alert]]:
     """Yield every contract's alert, by symbol."""
-    for instrument in sorted(names.all, key=lambda each: each.bybit):
+    for instrument in sorted(symbols.all, key=lambda each: each.bybit):
         shown = board.contracts[instrument.contract]
         yield instrument, _alert(instrument, shown, board.pools[shown.pool])
 
@@ -32,15 +32,15 @@ def _alert(instrument: Instrument, shown: ContractShown, pool: PoolShown) -> wir
         symbol=instrument.bybit,
         decimals=pool.cash_decimals,
         equity_cash=pool.equity_cash,
-        drawdown_cash=(shown.profit_peak_cash - shown.profit_cash, pool.balance_peak_cash),
+        drawdown_cash=(shown.contract_pnl_peak_cash - shown.profit_cash, pool.balance_peak_cash),
         limits=limits[0] if limits else None,
     )
 
 
-def pools(board: Board, names: Names) -> Iterator[tuple[str, wire.Pool]]:
+def pools(board: Board, symbols: SymbolMap) -> Iterator[tuple[str, wire.Pool]]:
     """Yield every pool that stands behind a contract, by its name."""
     for name, pool in sorted(board.pools.items()):
-        members = [names.by_contract[member] for member in pool.members]
+        members = [symbols.by_contract[member] for member in pool.members]
         if members:
             yield name, _pool(pool, members, usd_price(board, names, pool.definition.asset))
 
@@ -60,10 +60,10 @@ def _pool(pool: PoolShown, members: list[Instrument], usd: tuple[int, int] | Non
 class Kept:
     """The results of REST adlAlert and insurance, encoded, by path and raw query."""
 
-    def __init__(self, config: Config, listings: Listings, board: Board) -> None:
-        self._alert_ms = config.publication.adl_alert_every_ms
-        self._shared_ms = config.publication.shared_pools_every_ms
-        self._listings = listings
+    def __init__(self, config: Config, symbol_maps: SymbolMapCache, board: Board) -> None:
+        self._alert_ms = config.publication.adl_alert_interval_ms
+        self._shared_ms = config.publication.shared_pools_interval_ms
+        self._symbol_maps = listings
         self._alerts_as: object = None
         self._pools: dict[str, tuple[int, wire.Pool]] = {}
         self.results: dict[tuple[str, bytes], bytes] = {}
@@ -71,11 +71,11 @@ class Kept:
 
     def take(self, board: Board) -> None:
         """Look at a new board, and take of it what is due."""
-        names = self._listings.of(board)
+        names = self._symbol_maps.of(board)
         self._take_alerts(board, names)
         self._take_pools(board, names)
 
-    def _take_alerts(self, board: Board, names: Names) -> None:
+    def _take_alerts(self, board: Board, symbols: SymbolMap) -> None:
         known = {
             (shown.name, shown.pool, bool(shown.triggers), board.pools[shown.pool].balance_cash > 0)
             for shown in board.contracts.values()
@@ -87,7 +87,7 @@ class Kept:
             single = {f"symbol={symbol}": [row] for symbol, row in rows.items()}
             self._encode(ALERTS, {"": [*rows.values()], **single}, board.made_ms)
 
-    def _take_pools(self, board: Board, names: Names) -> None:
+    def _take_pools(self, board: Board, symbols: SymbolMap) -> None:
         changed = False
         for name, pool in pools(board, names):
             period = board.made_ms // (self._alert_ms if pool.isolated else self._shared_ms)

@@ -13,7 +13,7 @@ import msgspec
 
 from delever.core.market.contract_terms import Terms
 from delever.core.units import PPM, div_floor, div_nearest
-from delever.server.venues import decimals as amounts
+from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
 
 GROUPS = ("USDT", "USDC", "inverse")

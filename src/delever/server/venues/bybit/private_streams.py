@@ -13,11 +13,11 @@ from typing import NamedTuple
 from delever.core.messages import AdlFilled, Event, FillCancelled, LossSocialized, TakenOver
 from delever.server.engine.service import Committed, Runner, StoppedError
 from delever.server.transport.websockets import Hub, Socket
-from delever.server.venues.account_reader import see
+from delever.server.venues.account_reader import account_query
 from delever.server.venues.bybit import account as account
 from delever.server.venues.bybit import account_payloads as payloads
 from delever.server.venues.bybit import payloads as wire
-from delever.server.venues.symbol_map import Listings
+from delever.server.venues.symbols import SymbolMapCache
 
 Frames = dict[str, list[Mapping[str, object]]]
 """Rows by topic."""
@@ -33,10 +33,10 @@ class _Touched(NamedTuple):
 class AccountFeed:
     """The private topics of all accounts. `hub` holds who listens, by account and topic."""
 
-    def __init__(self, runner: Runner, listings: Listings) -> None:
+    def __init__(self, runner: Runner, symbol_maps: SymbolMapCache) -> None:
         self.hub = Hub()
         self._runner = runner
-        self._listings = listings
+        self._symbol_maps = listings
         self._numbers = count(1)
         self._telling: set[asyncio.Task[None]] = set()
         runner.listeners.append(self._hear)
@@ -63,10 +63,10 @@ class AccountFeed:
         """Tell an account's executions; then orders, positions and wallet as the book has them."""
         self._send(name, self._executions(touched))
         with contextlib.suppress(StoppedError):
-            seen = await self._runner.read(see(name))
+            seen = await self._runner.read(account_query(name))
             if seen is not None:
                 board = self._runner.board
-                view = account.View(board, self._listings.of(board), seen)
+                view = account.View(board, self._symbol_maps.of(board), seen)
                 self._send(name, self._orders(touched, view, seen.orders))
                 self._send(name, self._positions(touched, view))
                 self._send(name, self._wallet(touched, view))
@@ -82,7 +82,7 @@ class AccountFeed:
 
     def _executions(self, touched: _Touched) -> Frames:
         board = self._runner.board
-        names = self._listings.of(board)
+        names = self._symbol_maps.of(board)
         rows = [
             payloads.execution_frame(
                 account.listing(board, names, event.contract), event, time_ms, sequence

@@ -14,16 +14,16 @@ from delever.server.engine.service import Runner
 from delever.server.transport.api_keys import Holder, Keyring
 from delever.server.transport.asgi import Headers, Reply, Request
 from delever.server.transport.websockets import Socket
-from delever.server.venues.account_reader import account_of, see
+from delever.server.venues.account_reader import readable_account, account_query
 from delever.server.venues.bybit import account as account
 from delever.server.venues.bybit import account_payloads as bybit_account
 from delever.server.venues.bybit import payloads as wire
 from delever.server.venues.bybit.authentication import Gate, authenticate
 from delever.server.venues.bybit.markets import ALERTS, INSURANCE, Kept
 from delever.server.venues.bybit.streams import IDLE_S, BybitStream
-from delever.server.venues.fill_log import Closing, FillLog
-from delever.server.venues.symbol_map import Listings
-from delever.server.venues.symbols import Instrument, Names
+from delever.server.venues.fill_log import ForcedOrder, FillLog
+from delever.server.venues.symbols import SymbolMapCache
+from delever.server.venues.symbols import Instrument, SymbolMap
 
 WEEK_MS = 7 * 24 * 3_600_000
 MOST_SYMBOLS = 10
@@ -43,10 +43,10 @@ class Bybit:
         self._runner = runner
         self._keyring = keyring
         self._fills = fills
-        self._listings = Listings(runner.config.contracts)
-        self._kept = Kept(runner.config, self._listings, runner.board)
+        self._symbol_maps = SymbolMapCache(runner.config.contracts)
+        self._kept = Kept(runner.config, self._symbol_maps, runner.board)
         self._gate = Gate(runner.config.bybit, runner.now_ms)
-        self._stream = BybitStream(runner, keyring, self._listings, idle_s)
+        self._stream = BybitStream(runner, keyring, self._symbol_maps, idle_s)
         runner.board_listeners.append(self._kept.take)
         self._public: dict[str, Callable[[Params], Result]] = {
             ALERTS: self._alert,
@@ -64,8 +64,8 @@ class Bybit:
         }
 
     @property
-    def _names(self) -> Names:
-        return self._listings.of(self._runner.board)
+    def _symbols(self) -> SymbolMap:
+        return self._symbol_maps.of(self._runner.board)
 
     # --- what the front asks ---
 
@@ -132,7 +132,7 @@ class Bybit:
         listed = params.get("status", "Trading") == "Trading"
         found = [
             each
-            for each in sorted(self._names.all, key=lambda each: each.bybit)
+            for each in sorted(self._symbols.all, key=lambda each: each.bybit)
             if listed and wire.category_of(each) == category
             if symbol in {None, each.bybit} and base in {None, each.base}
         ]
@@ -145,17 +145,17 @@ class Bybit:
     # --- private ---
 
     async def _positions(self, holder: Holder, params: Params) -> Result:
-        name = account_of(holder)
+        name = readable_account(holder)
         if name is None:
             return wire.NOT_PERMITTED
         category = params.get("category", "")
-        chosen = _chosen(self._names, category, params)
+        chosen = _chosen(self._symbols, category, params)
         if isinstance(chosen, wire.Fault):
             return chosen
-        seen = await self._runner.read(see(name))
+        seen = await self._runner.read(account_query(name))
         if seen is None:
             return wire.page([], category, "")
-        view = account.View(self._runner.board, self._names, seen)
+        view = account.View(self._runner.board, self._symbols, seen)
         rows: list[tuple[str, dict[str, Any]]] = []
         for instrument in sorted(chosen, key=lambda each: each.bybit):
             found = [*view.rows(instrument.contract)]
@@ -166,12 +166,12 @@ class Bybit:
         return _paged(rows, category, params, usual=20, most=200)
 
     async def _executions(self, holder: Holder, params: Params) -> Result:
-        name = account_of(holder)
+        name = readable_account(holder)
         if name is None:
             return wire.NOT_PERMITTED
         category, symbol = params.get("category", ""), params.get("symbol", "")
         times = _times(params, self._runner.now_ms())
-        wanted = _in_category(self._names, category, symbol)
+        wanted = _in_category(self._symbols, category, symbol)
         fault = _first_fault(times, wanted)
         if fault or isinstance(times, wire.Fault) or isinstance(wanted, wire.Fault):
             return fault or wire.SERVER_ERROR
@@ -187,9 +187,9 @@ class Bybit:
         ]
         return _paged(rows, category, params, usual=50, most=100, descending=True)
 
-    def _execution(self, closing: Closing) -> tuple[str, dict[str, object]]:
+    def _execution(self, closing: ForcedOrder) -> tuple[str, dict[str, object]]:
         event = closing.event
-        listing = account.listing(self._runner.board, self._names, event.contract)
+        listing = account.listing(self._runner.board, self._symbols, event.contract)
         row = bybit_account.execution_row(listing, event, closing.time_ms, closing.sequence)
         number = event.fill if isinstance(event, AdlFilled) else event.takeover
         return f"{closing.sequence:015},{int(closing.adl)},{number:015}", row
@@ -198,11 +198,11 @@ class Bybit:
         """Return the account's money, as the wallet topic of the stream does."""
         if holder.account is None:
             return wire.NOT_PERMITTED
-        seen = await self._runner.read(see(holder.account))
+        seen = await self._runner.read(account_query(holder.account))
         if seen is None:
             return msgspec.json.encode({"list": []})
         assets = {shown.terms.settle for shown in self._runner.board.contracts.values()}
-        view = account.View(self._runner.board, self._names, seen)
+        view = account.View(self._runner.board, self._symbols, seen)
         frame = bybit_account.wallet_frame([*view.coins(assets)])
         return msgspec.json.encode({"list": [frame]})
 
@@ -219,25 +219,25 @@ class Bybit:
 # --- parameters ---
 
 
-def _in_category(names: Names, category: str, symbol: str) -> list[Instrument] | wire.Fault:
+def _in_category(symbols: SymbolMap, category: str, symbol: str) -> list[Instrument] | wire.Fault:
     """Return the contracts of a category, or those of a comma-separated list of symbols."""
     if category not in wire.CATEGORIES:
         return wire.PARAMETER.saying(why=f"category {category!r} is unknown")
     if not symbol:
-        return [each for each in names.all if wire.category_of(each) == category]
+        return [each for each in symbols.all if wire.category_of(each) == category]
     wanted = symbol.split(",")
     if len(wanted) > MOST_SYMBOLS:
         return wire.PARAMETER.saying(why=f"symbol names more than {MOST_SYMBOLS} symbols")
     found = []
     for each in dict.fromkeys(wanted):
-        instrument = names.by_bybit.get(each)
+        instrument = symbols.by_bybit.get(each)
         if instrument is None or wire.category_of(instrument) != category:
             return wire.PARAMETER.saying(why=f"symbol {each!r} is unknown in {category}")
         found.append(instrument)
     return found
 
 
-def _chosen(names: Names, category: str, params: Params) -> list[Instrument] | wire.Fault:
+def _chosen(symbols: SymbolMap, category: str, params: Params) -> list[Instrument] | wire.Fault:
     """Return the contracts whose positions are asked for."""
     symbol, settle, base = (params.get(name, "") for name in ("symbol", "settleCoin", "baseCoin"))
     found = _in_category(names, category, symbol)

@@ -15,12 +15,12 @@ from delever.server.engine.service import Runner
 from delever.server.transport.api_keys import Keyring
 from delever.server.transport.rate_limits import Windows
 from delever.server.transport.websockets import POLICY, Hub, Socket
-from delever.server.venues.account_reader import account_of
-from delever.server.venues.broadcast_timer import Pulse
+from delever.server.venues.account_reader import readable_account
+from delever.server.venues.broadcast_timer import BroadcastTimer
 from delever.server.venues.bybit import payloads as wire
 from delever.server.venues.bybit.markets import alerts, pools
 from delever.server.venues.bybit.private_streams import AccountFeed
-from delever.server.venues.symbol_map import Listings
+from delever.server.venues.symbols import SymbolMapCache
 
 ANSWER_AFTER_S = 0.02
 IDLE_S = 600.0
@@ -53,18 +53,18 @@ class Conversation:
 class BybitStream:
     """Everybody who listens."""
 
-    def __init__(self, runner: Runner, keyring: Keyring, listings: Listings, idle_s: float) -> None:
+    def __init__(self, runner: Runner, keyring: Keyring, symbol_maps: SymbolMapCache, idle_s: float) -> None:
         self._idle_s = idle_s
         self._runner = runner
         self._keyring = keyring
-        self._listings = listings
+        self._symbol_maps = listings
         self._hub = Hub()
         self._numbers = count(1)
         most = runner.config.bybit.connections_per_5min
         self._connections = Windows(most, CONNECTIONS_MS, runner.now_ms)
-        self._pulse = Pulse(self._hub, self.push)
+        self._timer = BroadcastTimer(self._hub, self.push)
         self._pools: dict[str, dict[str, wire.Pool]] = {}
-        self._feed = AccountFeed(runner, listings)
+        self._feed = AccountFeed(runner, symbol_maps)
         self._ops: dict[str, Callable[[Conversation, Mapping[str, Any]], Awaitable[None]]] = {
             "ping": self._ping,
             "auth": self._auth,
@@ -131,7 +131,7 @@ class BybitStream:
             return None, "error:request expired"
         if not holder.signed_hex(f"GET/realtime{expires}".encode(), signature):
             return None, "error:signature is invalid"
-        account = account_of(holder)
+        account = readable_account(holder)
         return account, "" if account else "error:the key has no account"
 
     async def _subscribe(self, talk: Conversation, asked: Mapping[str, Any]) -> None:
@@ -174,8 +174,8 @@ class BybitStream:
         return ""
 
     def _groups(self) -> set[str]:
-        names = self._listings.of(self._runner.board)
-        return {*wire.GROUPS, *map(wire.group_of, names.all)}
+        names = self._symbol_maps.of(self._runner.board)
+        return {*wire.GROUPS, *map(wire.group_of, symbols.all)}
 
     # --- public topics ---
 
@@ -188,12 +188,12 @@ class BybitStream:
             kept = [pool.frame(now_ms) for pool in self._pools[topic].values()]
             socket.offer(wire.push(topic, "snapshot", now_ms, kept))
         self._hub.join(topic, socket)
-        self._pulse.beat()
+        self._timer.start()
 
     def push(self) -> None:
         """Tell every topic that is listened to how things stand; pools only where they changed."""
         board, now_ms = self._runner.board, self._runner.now_ms()
-        names = self._listings.of(board)
+        names = self._symbol_maps.of(board)
         rows: dict[str, list[dict[str, object]]] = {}
         for instrument, alert in alerts(board, names):
             rows.setdefault(f"{ALERT}.{wire.group_of(instrument)}", []).append(alert.frame())
@@ -211,7 +211,7 @@ class BybitStream:
         before = self._pools.get(topic, {})
         self._pools[topic] = {
             name: pool
-            for name, pool in pools(board, self._listings.of(board))
+            for name, pool in pools(board, self._symbol_maps.of(board))
             if pool.isolated and topic == f"{INSURANCE}.{pool.group}"
         }
         return [

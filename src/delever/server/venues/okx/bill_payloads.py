@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from delever.core.market.contract_terms import Terms
 from delever.core.messages import AdlFilled, Side, TakenOver
-from delever.server.venues import decimals as amounts
+from delever.server.venues import amounts
 from delever.server.venues.okx.payloads import SWAP
 from delever.server.venues.symbols import Instrument
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from delever.server.engine.service import Runner
-from delever.server.venues.account_reader import Seen
+from delever.server.venues.account_reader import AccountSnapshot
 from delever.server.venues.fill_log import FillLog
 from delever.server.venues.okx import payloads as wire
 from delever.server.venues.okx.bill_payloads import TYPES, Bill
-from delever.server.venues.symbol_map import Listings
+from delever.server.venues.symbols import SymbolMapCache
 from delever.server.venues.symbols import Instrument
 
 WEEK_MS = 7 * 24 * 3_600_000
@@ -19,10 +19,10 @@ Params = Mapping[str, str]
 class Bills:
     """The bills of every account, out of the log of closings."""
 
-    def __init__(self, runner: Runner, listings: Listings, fills: FillLog) -> None:
-        self._runner, self._listings, self._fills = runner, listings, fills
+    def __init__(self, runner: Runner, symbol_maps: SymbolMapCache, fills: FillLog) -> None:
+        self._runner, self._symbol_maps, self._fills = runner, symbol_maps, fills
 
-    def of(self, seen: Seen, params: Params) -> list[dict[str, str]] | wire.Fault:
+    def of(self, seen: AccountSnapshot, params: Params) -> list[dict[str, str]] | wire.Fault:
         """Return what is asked for, newest first; a parameter that cannot be used is a fault."""
         fault = _fault(params)
         if fault is not None:
@@ -53,14 +53,14 @@ class Bills:
         return bill.row(instrument, shown.terms, shown.cash_decimals, hedge_mode=hedge_mode)
 
     def _instrument(self, contract: str) -> Instrument | None:
-        return self._listings.of(self._runner.board).by_contract.get(contract)
+        return self._symbol_maps.of(self._runner.board).by_contract.get(contract)
 
     def _fits(self, row: Mapping[str, str], params: Params) -> bool:
         """Return whether a bill is among those asked for by the values of its own fields."""
         names = ("instType", "instId", "ccy", "mgnMode", "type", "subType")
         if any(params.get(name, "") not in {"", row[name]} for name in names):
             return False
-        instrument = self._listings.of(self._runner.board).by_okx[row["instId"]]
+        instrument = self._symbol_maps.of(self._runner.board).by_okx[row["instId"]]
         kind = "linear" if instrument.linear else "inverse"
         return params.get("ctType", "") in {"", kind}
 

@@ -12,7 +12,7 @@ import msgspec
 
 from delever.core.market.contract_terms import Terms
 from delever.core.messages import Reason, Side
-from delever.server.venues import decimals as amounts
+from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
 
 SWAP = "SWAP"

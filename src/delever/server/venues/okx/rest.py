@@ -7,16 +7,16 @@ from delever.server.engine.service import Runner
 from delever.server.transport.api_keys import Holder, Keyring
 from delever.server.transport.asgi import Reply, Request
 from delever.server.transport.websockets import Socket
-from delever.server.venues import decimals as amounts
-from delever.server.venues.account_reader import Seen, account_of, see
+from delever.server.venues import amounts
+from delever.server.venues.account_reader import AccountSnapshot, readable_account, account_query
 from delever.server.venues.fill_log import FillLog
 from delever.server.venues.okx import payloads as wire
 from delever.server.venues.okx.authentication import BILLS, FUND, Gate, authenticate
 from delever.server.venues.okx.bills import Bills
 from delever.server.venues.okx.insurance_fund import FundLog
 from delever.server.venues.okx.streams import IDLE_S, OkxStream
-from delever.server.venues.symbol_map import Listings, usd_price
-from delever.server.venues.symbols import Instrument, Names
+from delever.server.venues.symbols import SymbolMapCache, usd_price
+from delever.server.venues.symbols import Instrument, SymbolMap
 
 MOST_ENTRIES = 100
 MOST_CONTRACTS = 20
@@ -35,11 +35,11 @@ class Okx:
     ) -> None:
         self._runner = runner
         self._keyring = keyring
-        self._listings = Listings(runner.config.contracts)
+        self._symbol_maps = SymbolMapCache(runner.config.contracts)
         self._funds = FundLog(runner)
-        self._bills = Bills(runner, self._listings, fills)
+        self._bills = Bills(runner, self._symbol_maps, fills)
         self._gate = Gate(runner.config.okx, runner.now_ms)
-        self._stream = OkxStream(runner, self._listings, idle_s)
+        self._stream = OkxStream(runner, self._symbol_maps, idle_s)
         self._public: dict[str, Callable[[Params], Data]] = {
             FUND: self._fund,
             "/api/v5/public/instruments": self._contracts,
@@ -53,8 +53,8 @@ class Okx:
         }
 
     @property
-    def _names(self) -> Names:
-        return self._listings.of(self._runner.board)
+    def _symbols(self) -> SymbolMap:
+        return self._symbol_maps.of(self._runner.board)
 
     # --- what the front asks ---
 
@@ -103,7 +103,7 @@ class Okx:
         name = params.get("instId", "")
         found = [
             each
-            for each in sorted(self._names.all, key=lambda each: each.okx)
+            for each in sorted(self._symbols.all, key=lambda each: each.okx)
             if kind == wire.SWAP and family in {"", each.okx_family} and name in {"", each.okx}
         ]
         if name and not found:
@@ -120,7 +120,7 @@ class Okx:
             return []
         if not family:
             return wire.EMPTY.saying(name="instFamily")
-        members = [each for each in self._names.all if each.okx_family == family]
+        members = [each for each in self._symbols.all if each.okx_family == family]
         if not members:
             return wire.WRONG.saying(name="instFamily")
         return [self._fund_of(family, members, params)] if kind == wire.SWAP else []
@@ -137,13 +137,13 @@ class Okx:
         return wire.fund(family, self._total(pool), details)
 
     def _total(self, pool: PoolShown) -> str:
-        price = usd_price(self._runner.board, self._names, pool.definition.asset)
+        price = usd_price(self._runner.board, self._symbols, pool.definition.asset)
         return amounts.worth(pool.equity_cash, pool.cash_decimals, price)
 
     # --- private ---
 
     async def _positions(self, holder: Holder, params: Params) -> Data:
-        name = account_of(holder)
+        name = readable_account(holder)
         if name is None:
             return wire.NOT_PERMITTED
         kind = params.get("instType", wire.SWAP)
@@ -153,18 +153,18 @@ class Okx:
         wanted = [each for each in params.get("instId", "").split(",") if each]
         if len(wanted) > MOST_CONTRACTS:
             return wire.WRONG.saying(name="instId")
-        if any(each not in self._names.by_okx for each in wanted):
+        if any(each not in self._symbols.by_okx for each in wanted):
             return wire.UNKNOWN_CONTRACT
-        seen = await self._runner.read(see(name))
+        seen = await self._runner.read(account_query(name))
         if seen is None or kind != wire.SWAP:
             return []
         return self._rows(seen, wanted)
 
-    def _rows(self, seen: Seen, wanted: list[str]) -> list[dict[str, str]]:
-        board, names = self._runner.board, self._names
+    def _rows(self, seen: AccountSnapshot, wanted: list[str]) -> list[dict[str, str]]:
+        board, names = self._runner.board, self._symbols
         rows = []
         for held in seen.holdings.positions:
-            instrument = names.by_contract.get(held.contract)
+            instrument = symbols.by_contract.get(held.contract)
             if instrument is None or (wanted and instrument.okx not in wanted):
                 continue
             shown = board.contracts[held.contract]
@@ -191,7 +191,7 @@ class Okx:
     async def _balance(self, holder: Holder, _params: Params) -> Data:
         if holder.account is None:
             return wire.NOT_PERMITTED
-        seen = await self._runner.read(see(holder.account))
+        seen = await self._runner.read(account_query(holder.account))
         shown = self._runner.board.contracts.values()
         decimals = {each.terms.settle: each.cash_decimals for each in shown}
         wallets = () if seen is None else seen.holdings.wallets
@@ -206,10 +206,10 @@ class Okx:
 
     async def _past(self, holder: Holder, params: Params) -> Data:
         """Return the account's ADL fills and takeovers."""
-        name = account_of(holder)
+        name = readable_account(holder)
         if name is None:
             return wire.NOT_PERMITTED
-        seen = await self._runner.read(see(name))
+        seen = await self._runner.read(account_query(name))
         return [] if seen is None else self._bills.of(seen, params)
 
     async def _currencies(self, _holder: Holder, _params: Params) -> Data:

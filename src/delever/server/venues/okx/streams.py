@@ -14,10 +14,10 @@ import msgspec
 from delever.api_types.market import MarketState
 from delever.server.engine.service import Runner
 from delever.server.transport.websockets import POLICY, Hub, Socket
-from delever.server.venues import decimals as amounts
-from delever.server.venues.broadcast_timer import Pulse
+from delever.server.venues import amounts
+from delever.server.venues.broadcast_timer import BroadcastTimer
 from delever.server.venues.okx import payloads as wire
-from delever.server.venues.symbol_map import Listings
+from delever.server.venues.symbols import SymbolMapCache
 
 PATH = "/ws/v5/public"
 IDLE_S = 30.0
@@ -37,12 +37,12 @@ SEVERITY = (wire.State.NORMAL, wire.State.WARNING, wire.State.ADL)
 class OkxStream:
     """Everybody who listens. A topic is the argument that was subscribed, encoded."""
 
-    def __init__(self, runner: Runner, listings: Listings, idle_s: float) -> None:
+    def __init__(self, runner: Runner, symbol_maps: SymbolMapCache, idle_s: float) -> None:
         self._idle_s = idle_s
         self._runner = runner
-        self._listings = listings
+        self._symbol_maps = listings
         self._hub = Hub()
-        self._pulse = Pulse(self._hub, self.push)
+        self._timer = BroadcastTimer(self._hub, self.push)
         self._numbers = count(1)
         self._minute = runner.now_ms() // MINUTE_MS
 
@@ -88,7 +88,7 @@ class OkxStream:
         if not isinstance(argument, dict) or not all(isinstance(v, str) for v in argument.values()):
             return wire.ILLEGAL.saying(text=msgspec.json.encode(argument).decode())
         kind, family = argument.get("instType"), argument.get("instFamily")
-        families = {each.okx_family for each in self._listings.of(self._runner.board).all}
+        families = {each.okx_family for each in self._symbol_maps.of(self._runner.board).all}
         known = kind in wire.WARNED_TYPES and (family is None or family in families)
         if argument.get("channel") != wire.CHANNEL or not known:
             shown = ",".join(f"{key}:{value}" for key, value in argument.items())
@@ -105,7 +105,7 @@ class OkxStream:
         if rows:
             socket.offer(wire.push(argument, rows))
         self._hub.join(topic, socket)
-        self._pulse.beat()
+        self._timer.start()
 
     def push(self) -> None:
         """Tell every topic that is listened to; once a minute the calm families too."""
@@ -127,7 +127,7 @@ class OkxStream:
             return
         board, now_ms = self._runner.board, self._runner.now_ms()
         families: dict[str, list[str]] = {}
-        for each in self._listings.of(board).all:
+        for each in self._symbol_maps.of(board).all:
             if argument.get("instFamily") in {None, each.okx_family}:
                 families.setdefault(each.okx_family, []).append(each.contract)
         for family, contracts in sorted(families.items()):

@@ -1,53 +1,15 @@
-"""The engine's integers as venues print them: plain decimals, without trailing zeros.
+"""The engine's integers as venues print them: plain decimal text without trailing zeros.
 
 A quantity is printed in whole units of the underlying (`units`, Bybit) or in contracts
-(`contracts`, OKX); they differ by the contract's multiplier.
+(`contracts`, OKX); the two differ by the contract's multiplier.
 """
 
-from typing import Protocol
-
 from delever.core.market.contract_terms import Terms
-from delever.core.messages import Side
 from delever.core.units import PPM, div_ceil, div_nearest, format_scaled
+from delever.server.engine.account_view import Position
 
 ENTRY_DECIMALS = 8
-"""An average entry price is printed to at least so many decimals, to nearest."""
-
-
-class Held(Protocol):
-    """One open position; lots without sign, cost and profit in Cash, signed as values are."""
-
-    @property
-    def side(self) -> Side:
-        """Which way it gains."""
-
-    @property
-    def lots(self) -> int:
-        """How much, without sign."""
-
-    @property
-    def cost_cash(self) -> int:
-        """What it was worth at entry."""
-
-    @property
-    def profit_cash(self) -> int:
-        """Its unrealized profit."""
-
-    @property
-    def margin_cash(self) -> int:
-        """Its own margin, where it is isolated."""
-
-    @property
-    def isolated(self) -> bool:
-        """Whether it has a margin of its own."""
-
-    @property
-    def leverage_hundredths(self) -> int:
-        """The leverage that its holder chose."""
-
-    @property
-    def maintenance_cash(self) -> int:
-        """Its maintenance margin."""
+"""Decimals of an average entry price at least; it is rounded to nearest."""
 
 
 def cash(amount: int, decimals: int) -> str:
@@ -66,7 +28,7 @@ def leverage(hundredths: int) -> str:
 
 
 def number(decimal: tuple[int, int]) -> str:
-    """Return an exact decimal as text."""
+    """Return an exact decimal, given as (mantissa, decimals), as text."""
     return format_scaled(*decimal)
 
 
@@ -87,7 +49,7 @@ def price(terms: Terms, ticks: int) -> str:
 
 
 def entry_price(terms: Terms, lots: int, cost_cash: int) -> str:
-    """Return the average price of lots by their cost, to nearest; "0" where there is none."""
+    """Return the average price of lots from their cost, to nearest; "0" without lots or cost."""
     cost, size = abs(cost_cash), lots * terms.factor
     if not cost or not size:
         return "0"
@@ -97,23 +59,23 @@ def entry_price(terms: Terms, lots: int, cost_cash: int) -> str:
     return format_scaled(div_nearest(scaled, bottom), decimals)
 
 
-def notional_cash(held: Held) -> int:
-    """Return what a position is worth at the mark, without sign."""
+def notional_cash(held: Position) -> int:
+    """Return a position's unsigned notional at the mark."""
     return abs(held.cost_cash + held.profit_cash)
 
 
-def initial_margin_cash(held: Held) -> int:
-    """Return the initial margin at the mark by the leverage chosen, rounded up."""
+def initial_margin_cash(held: Position) -> int:
+    """Return the initial margin at the mark by the chosen leverage, rounded up."""
     return div_ceil(notional_cash(held) * 100, max(held.leverage_hundredths, 1))
 
 
 def part(amount: int, whole: int) -> str:
-    """Return amount / whole to a millionth, to nearest; "" where there is no whole."""
+    """Return amount / whole to a millionth, to nearest; "" if `whole` is 0."""
     return ratio(div_nearest(amount * PPM, whole)) if whole else ""
 
 
-def worth(amount: int, decimals: int, price_of_one: tuple[int, int] | None) -> str:
-    """Return money at a price, to 8 decimals and to nearest; "0" where the price is not known."""
+def value_at(amount: int, decimals: int, price_of_one: tuple[int, int] | None) -> str:
+    """Return money at a price, to 8 decimals and to nearest; "0" if the price is unknown."""
     if price_of_one is None:
         return "0"
     mantissa, places = price_of_one

@@ -23,7 +23,7 @@ from delever.core.messages import (
     Side,
 )
 from delever.server.engine.account_view import holdings_of
-from delever.server.venues.liquidation import liquidation_ticks
+from delever.server.venues.account_reader import liquidation_ticks
 
 TIERS = (
     MarginTier(notional_from=0, maintenance_rate="0.005"),
@@ -92,7 +92,7 @@ class Market:
     def excess(self, name: str) -> int:
         """Return equity less maintenance of an account that is all cross."""
         wallets, row = self.book.assets["S"].wallets, self.book.accounts.index[name]
-        return int(wallets.balance[row] + wallets.profit[row] - wallets.maintenance[row])
+        return int(wallets.balance[row] + wallets.unrealized_pnl[row] - wallets.maintenance[row])
 
 
 @pytest.mark.parametrize(

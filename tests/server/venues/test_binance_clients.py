@@ -75,7 +75,7 @@ def test_adl_rank_of_a_symbol(calm: Served) -> None:
 
 
 def test_adl_risk_in_live_words_passes_through_ccxt() -> None:
-    live = msgspec.convert({"adl_risk_words": "live"}, type(MEMORY.binance))
+    live = msgspec.convert({"adl_risk_labels": "live"}, type(MEMORY.binance))
     with served(msgspec.structs.replace(MEMORY, binance=live)) as server:
         grant(server.service)
         tell(server.service, opening())

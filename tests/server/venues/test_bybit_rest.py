@@ -17,8 +17,8 @@ from crashing import CONFIG, SECRET, Clock, fall, fund_alone, in_place, rescue
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from delever.config import ApiKeyConfig, Role
 from delever.config import Bybit as Settings
-from delever.config import Key, Role
 from delever.core.messages import CancelAdl
 from delever.server.engine.service import NOW, Runner
 from delever.server.transport.api_keys import Holder, Keyring
@@ -119,7 +119,7 @@ def test_an_rsa_key_signs_in_base64(tmp_path: Path) -> None:
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     (tmp_path / "public.pem").write_bytes(public)
-    key = Key(id="r", roles=(Role.READ,), public_key_file=str(tmp_path / "public.pem"))
+    key = ApiKeyConfig(id="r", roles=(Role.READ,), public_key_file=str(tmp_path / "public.pem"))
     keyring = Keyring([key])
 
     def found(content: bytes) -> Holder | wire.Fault:

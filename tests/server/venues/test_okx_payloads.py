@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from delever.config import Spelling
+from delever.config import ContractSymbols
 from delever.core.market.contract_terms import terms_of
 from delever.core.messages import ContractKind, DefineContract, Reason, Side
 from delever.core.rules import RULE_SETS
@@ -143,7 +143,7 @@ def test_positions(side: Side, *, hedge_mode: bool, isolated: bool, shown: dict[
         maintenance_cash=unit // 2,
         under_liquidation=False,
     )
-    named = instrument(definition, Spelling())
+    named = instrument(definition, ContractSymbols())
     standing = wire.Standing("a", 60000, 4, None, (1, 0), 0, 9)
     row = wire.position_row(named, terms, 8, held, standing, hedge_mode=hedge_mode)
     assert {name: row[name] for name in shown} == shown

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from delever.config import Spelling
+from delever.config import ContractSymbols
 from delever.core.market.contract_terms import terms_of
 from delever.core.messages import (
     AdlFilled,
@@ -41,7 +41,7 @@ def market(contract: str, *, mark: int = 0, spelling: str = "", **fields: Any) -
             **fields,
         }
     )
-    spelled = instrument(definition, Spelling(binance=spelling))
+    spelled = instrument(definition, ContractSymbols(binance=spelling))
     return wire.Market(spelled, definition, terms_of(definition, 8), 8, mark, 5)
 
 

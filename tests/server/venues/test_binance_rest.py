@@ -19,7 +19,7 @@ from delever.core.messages import SetMarks
 from delever.server.engine.service import Runner
 from delever.server.transport.api_keys import Holder, Keyring
 from delever.server.transport.asgi import Reply, Request
-from delever.server.venues.binance.authentication import Access, RefusedError
+from delever.server.venues.binance.authentication import Access, BinanceRequestError
 from delever.server.venues.binance.rest import Binance
 from delever.server.venues.fill_log import FillLog
 from table import Row, cases
@@ -84,7 +84,7 @@ def test_public_key_signatures(kind: str, encode: type[str]) -> None:
     asked = request("/fapi/v1/order", f"{VECTOR}&signature={signature}", key="k")
     assert access(holder).by_signature(asked) is holder
     forged = request("/fapi/v1/order", f"{VECTOR}&a=1&signature={signature}", key="k")
-    with pytest.raises(RefusedError, match="Signature"):
+    with pytest.raises(BinanceRequestError, match="Signature"):
         access(holder).by_signature(forged)
 
 

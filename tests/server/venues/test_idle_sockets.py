@@ -11,7 +11,7 @@ import websockets
 from crashing import opening
 from serving import MEMORY
 
-from delever.config import Config, Listen
+from delever.config import Config, ListenConfig
 from delever.server.app import bind, wall_clock_ms
 from delever.server.engine.service import Runner
 from delever.server.transport.api_keys import Keyring
@@ -45,13 +45,13 @@ def connected(path: str, use: Callable[[Client], Awaitable[None]]) -> None:
             if path == BYBIT
             else Okx(runner, keyring, FillLog(runner), IDLE_S)
         )
-        front = Front(Listen(), (venue,), nobody, {}, nobody)
+        front = Front(ListenConfig(), (venue,), nobody, {}, nobody)
         server = uvicorn.Server(
             uvicorn.Config(front, ws="websockets-sansio", log_config=None, lifespan="off")
         )
         await runner.start()
         await runner.submit(opening())
-        with bind(Config(listen=Listen(port=0))) as listening:
+        with bind(Config(listen=ListenConfig(port=0))) as listening:
             serving = asyncio.create_task(server.serve(sockets=[listening]))
             try:
                 port = listening.getsockname()[1]

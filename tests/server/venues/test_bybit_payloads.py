@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from delever.config import Spelling
+from delever.config import ContractSymbols
 from delever.core.market.contract_terms import Terms, terms_of
 from delever.core.messages import AdlFilled, ContractKind, DefineContract, Reason, Side, TakenOver
 from delever.server.engine.account_view import Position
-from delever.server.venues import decimals as amounts
+from delever.server.venues import amounts
 from delever.server.venues.bybit import account_payloads as account
 from delever.server.venues.bybit import payloads as wire
 from delever.server.venues.symbols import instrument
@@ -45,7 +45,7 @@ def contract(name: str, kind: ContractKind, *, tick: str, lot: str | int, **more
         **more,
     )
     terms = terms_of(definition, 8)
-    return account.Listing(instrument(definition, Spelling()), terms, 8)
+    return account.Listing(instrument(definition, ContractSymbols()), terms, 8)
 
 
 EXECUTION = """
