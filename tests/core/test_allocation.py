@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delever.core.rules.allocation import allocate, tranches_for
+from delever.core.rules.policies.allocation import allocate, match_tranches
 from delever.core.rules.policies import Line
 from table import Row, cases
 
@@ -86,7 +86,7 @@ def test_the_order_inside_a_tier_matters_only_for_equal_remainders(
 def test_counterparties_meet_parcels_first_come_first(lots: list[int], tranches: list[int]) -> None:
     """CORE-04: the n-th lot given meets the n-th lot held."""
     lots = lots if sum(lots) <= sum(tranches) else []
-    meetings = list(zip(*tranches_for(np.array(lots, np.int64), tranches), strict=True))
+    meetings = list(zip(*match_tranches(np.array(lots, np.int64), tranches), strict=True))
     given_to = [c for c, own in enumerate(lots) for _ in range(own)]
     held_by = [p for p, own in enumerate(tranches) for _ in range(own)]
     assert [(c, p) for c, p, met in meetings for _ in range(met)] == list(

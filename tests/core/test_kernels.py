@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from delever.core.book.position_table import KernelColumns
 from delever.core.kernels import PARTS, compiled, plain, where_of
-from delever.core.kernels.plain import CHANGED_AT, MAINTENANCE, PROFIT
+from delever.core.kernels.plain import CHANGED_AT, MAINTENANCE, UNREALIZED_PNL
 from delever.core.units import div_ceil
 
 BOTH = pytest.mark.parametrize("kernels", [plain, compiled], ids=["plain", "compiled"])
@@ -37,7 +37,7 @@ def side_columns(seed: int, size: int, accounts: int = 40) -> dict[str, Any]:
         "lots": rng.integers(1, 1000, size),
         "cost": cost * rng.choice([-1, 1]),
         "margin": rng.integers(0, 10**6, size),
-        "profit": rng.integers(-5, 5, size) * rng.choice([0, 1, 10**5], size),
+        "unrealized_pnl": rng.integers(-5, 5, size) * rng.choice([0, 1, 10**5], size),
         "maintenance": rng.integers(0, 3, size) * 1000,
     }
 
@@ -108,22 +108,22 @@ def test_a_mark_gives_cross_wallets_exactly_the_differences(
     kernels: ModuleType, seed: int, size: int, factor: int, ticks: int
 ) -> None:
     rows, (table, _) = side_columns(seed, size), wallets(seed)
-    before = {name: rows[name].tolist() for name in ("profit", "maintenance")}
-    had = table[:, PROFIT].tolist(), table[:, MAINTENANCE].tolist()
+    before = {name: rows[name].tolist() for name in ("unrealized_pnl", "maintenance")}
+    had = table[:, UNREALIZED_PNL].tolist(), table[:, MAINTENANCE].tolist()
     names = "account", "isolated", "lots", "cost"
     columns = [rows[name] for name in names]
-    results = rows["profit"], rows["maintenance"], table
+    results = rows["unrealized_pnl"], rows["maintenance"], table
     kernels.revalue(*columns, factor, ticks, *TIERS, *results, 9)
     moved = [[0] * 40, [0] * 40]
     for row, account in enumerate(rows["account"].tolist()):
         value = int(rows["lots"][row]) * factor
         value = value // ticks if ticks else value
-        assert rows["profit"][row] == value - rows["cost"][row]
+        assert rows["unrealized_pnl"][row] == value - rows["cost"][row]
         assert rows["maintenance"][row] == maintenance_of(abs(value))
         if not rows["isolated"][row]:
-            for sums, name in zip(moved, ("profit", "maintenance"), strict=True):
+            for sums, name in zip(moved, ("unrealized_pnl", "maintenance"), strict=True):
                 sums[account] += int(rows[name][row]) - before[name][row]
-    for column, old, sums in zip((PROFIT, MAINTENANCE), had, moved, strict=True):
+    for column, old, sums in zip((UNREALIZED_PNL, MAINTENANCE), had, moved, strict=True):
         assert table[:, column].tolist() == [a + b for a, b in zip(old, sums, strict=True)]
     touched = {a for sums in moved for a, amount in enumerate(sums) if amount}
     assert touched <= set(np.flatnonzero(table[:, CHANGED_AT] == 9).tolist())
@@ -135,15 +135,24 @@ def test_a_mark_gives_cross_wallets_exactly_the_differences(
 def score_of(rows: dict[str, Any], table: np.ndarray, row: int, factors: Any) -> float:
     """Return the score of a row with each quotient and product rounded once, as float64 is."""
     account = int(rows["account"][row])
-    own = [int(rows[name][row]) for name in ("margin", "profit", "maintenance")]
+    own = [int(rows[name][row]) for name in ("margin", "unrealized_pnl", "maintenance")]
     bucket = own if rows["isolated"][row] else table[account, :3].tolist()
-    cost, profit, maintenance = int(rows["cost"][row]), own[1], own[2]
-    equity, notional = bucket[0] + bucket[1], abs(cost + profit)
+    cost, unrealized_pnl, maintenance = int(rows["cost"][row]), own[1], own[2]
+    equity, notional = bucket[0] + bucket[1], abs(cost + unrealized_pnl)
     share = float(maintenance) / float(bucket[2]) if bucket[2] else 1.0
     parts = dict(
         zip(
             PARTS,
-            (profit, notional, abs(cost), equity, bucket[2], profit, notional, equity * share),
+            (
+                unrealized_pnl,
+                notional,
+                abs(cost),
+                equity,
+                bucket[2],
+                unrealized_pnl,
+                notional,
+                equity * share,
+            ),
             strict=True,
         )
     )
@@ -157,7 +166,7 @@ def score_of(rows: dict[str, Any], table: np.ndarray, row: int, factors: Any) ->
 
 
 FACTORS = st.tuples(
-    st.tuples(st.sampled_from(["profit", "joint_profit"]), st.sampled_from(PARTS)),
+    st.tuples(st.sampled_from(["unrealized_pnl", "joint_pnl"]), st.sampled_from(PARTS)),
     st.tuples(st.sampled_from(PARTS), st.sampled_from(["equity", "cover"])),
 )
 
@@ -170,7 +179,15 @@ def test_scores_are_gain_times_leverage(
     rows, (table, exempt) = side_columns(seed, size), wallets(seed)
     score, standing = np.empty(size), np.empty(size, bool)
     gain, leverage = (tuple(map(PARTS.index, factor)) for factor in factors)
-    names = ("account", "isolated", "under_liquidation", "cost", "margin", "profit", "maintenance")
+    names = (
+        "account",
+        "isolated",
+        "under_liquidation",
+        "cost",
+        "margin",
+        "unrealized_pnl",
+        "maintenance",
+    )
     columns = [rows[name] for name in names]
     none = np.empty(0, np.int64)
     asked = gain, leverage, profitable_only, score, standing
@@ -179,12 +196,14 @@ def test_scores_are_gain_times_leverage(
     for row in range(size):
         account = int(rows["account"][row])
         bucket = (
-            (rows["margin"][row] + rows["profit"][row])
+            (rows["margin"][row] + rows["unrealized_pnl"][row])
             if rows["isolated"][row]
             else table[account, :2].sum()
         )
         stands = bucket > 0 and not rows["under_liquidation"][row] and not exempt[account]
-        assert standing[row] == (stands and (rows["profit"][row] > 0 or not profitable_only))
+        assert standing[row] == (
+            stands and (rows["unrealized_pnl"][row] > 0 or not profitable_only)
+        )
 
 
 @BOTH
@@ -310,7 +329,7 @@ def test_marks_of_many_lanes_are_one_mark_each(seeds: list[tuple[int, int]], tic
         rows, (table, _) = [side_columns(seed, size) for seed, size in seeds], wallets(0)
         marked = [(Rows(columns), 7 + n, ticks, Tiered()) for n, columns in enumerate(rows)]
         kernels.revalue_sides(marked, table, 9, map)
-        found.append([table.tolist(), *([*c["profit"], *c["maintenance"]] for c in rows)])
+        found.append([table.tolist(), *([*c["unrealized_pnl"], *c["maintenance"]] for c in rows)])
     assert found[0] == found[1]
 
 

@@ -43,7 +43,7 @@ def test_a_forced_round_closes_once_though_nothing_is_on() -> None:
     assert not world.events(m.AdlStarted)
     assert [e.note for e in world.events(m.AdlForced)] == ["delisted at noon"]
     (closed,) = world.events(m.RoundClosed)
-    assert (closed.trigger, closed.price_rule) == ("pool_equity", "shared_deficit")
+    assert (closed.trigger, closed.price_rule) == ("pool_equity", "deficit_share")
     assert (closed.wanted_lots, closed.filled_lots) == (400, 400)
     assert {fill.price_ticks for fill in world.events(m.AdlFilled)} == {200}, "equity is there: mark"
     rejected = world.rejected(m.ForceAdl(time_ms=0, contract="BTC", note="again"))

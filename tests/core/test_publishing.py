@@ -10,7 +10,7 @@ from world import World
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.engine import step
-from delever.core.explain.explanation import Indicators, indicators_of
+from delever.core.explain.explanation import AccountIndicators, account_indicators
 from delever.core.messages import Side
 from delever.core.risk.publication import due, publish
 from delever.journal.recorder import Recorder
@@ -43,8 +43,8 @@ def test_indicators_published_are_those_that_an_explanation_shows(market: Market
     assert (shown.as_of, shown.time_ms) == (book.sequence, book.time_ms)
     for name, index in book.accounts.index.items():
         for contract in book.contracts:
-            told_now = indicators_of(book, contract, name)
-            assert isinstance(told_now, Indicators)
+            told_now = account_indicators(book, contract, name)
+            assert isinstance(told_now, AccountIndicators)
             assert shown.indicator(contract, Side.LONG, index) == told_now.long
             assert shown.indicator(contract, Side.SHORT, index) == told_now.short
 

@@ -5,7 +5,7 @@ from world import World
 from delever.core import messages as m
 from delever.core.messages import Reason, Side
 from delever.core.units import LIMIT, MOST_PPM
-from delever.journal.codec import decode_events, encode_events
+from delever.journal.record import decode_events, encode_events
 
 BILLION = 10**9
 """Of USDT; 46 of them are the range, in units of 10^-8."""

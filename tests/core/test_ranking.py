@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from world import World
 
 from delever.core import messages as m
-from delever.core.explain.explanation import Explanation, explain, indicators_of
+from delever.core.explain.explanation import Explanation, explain, account_indicators
 from delever.core.messages import ContractKind, Side
 from table import Row, cases, grouped_cases
 
@@ -30,7 +30,7 @@ def test_score(row: Row) -> None:
     margin, leverage = row["margin"] or None, row["leverage"]
     held = world.row("ann", "X", side, row["lots"], at=row["entry"], margin=margin)
     world.positions(replace(held, leverage=leverage))
-    standing = scored(world, "X", side, "ann").standing
+    standing = scored(world, "X", side, "ann").queue_position
     value = standing.parts[row["part"]] if row["part"] else standing.score
     assert f"{value:.6f}" == row["score"]
 
@@ -45,7 +45,7 @@ def test_cross_positions_share_the_equity_behind_their_leverage() -> None:
     world.long("ann", "X", 10, at=90)
     world.short("ann", "Y", 10, at=98)
     leverage = {
-        name: scored(world, name, side, "ann").standing.parts["effective_leverage"]
+        name: scored(world, name, side, "ann").queue_position.parts["effective_leverage"]
         for name, side in (("X", Side.LONG), ("Y", Side.SHORT))
     }
     assert leverage == {"X": pytest.approx(1000 * 30 / 2600), "Y": pytest.approx(1000 * 30 / 1300)}
@@ -76,7 +76,7 @@ def line_up(rows: list[Row]) -> World:
 def test_queue(rows: list[Row]) -> None:
     world, side = line_up(rows), Side(rows[0]["side"])
     before = [
-        scored(world, "X", side, row["account"], int(row["position"])).standing for row in rows
+        scored(world, "X", side, row["account"], int(row["position"])).queue_position for row in rows
     ]
     world.inventory("X", side.opposite, rows[0]["wanted"], rows[0]["price"])
     for row, standing in zip(rows, before, strict=True):
@@ -86,13 +86,13 @@ def test_queue(rows: list[Row]) -> None:
             "score": f"{standing.score:.6f}",
             "rank": str(standing.rank),
             "indicator": str(standing.indicator),
-            "ahead": str(standing.ahead_lots),
+            "ahead": str(standing.quantity_ahead_lots),
             "closed": str(sum(fill.lots for fill in fills)),
             "at": "".join(world.price(fill) for fill in fills),
             "reason": standing.reason or "",
         }
         shown = {(f.rank, f.indicator, f.quantity_ahead_lots, f.score) for f in fills}
-        at_the_time = (standing.rank, standing.indicator, standing.ahead_lots, standing.score)
+        at_the_time = (standing.rank, standing.indicator, standing.quantity_ahead_lots, standing.score)
         assert shown <= {at_the_time}
 
 
@@ -112,12 +112,12 @@ def test_joint_score(row: Row) -> None:
         margin = row[f"{side}_margin"] or None
         held = world.row(name, contract, side, row[side], at=row[f"{side}_entry"], margin=margin)
         world.positions(replace(held, position=0 if hedge else number))
-    shown = indicators_of(world.book, contract, name)
+    shown = account_indicators(world.book, contract, name)
     scores = {}
     for number, side in enumerate(Side):
         scores[side] = ""
         if row[side] != "0":
-            place = scored(world, contract, side, name, 0 if hedge else number).standing
+            place = scored(world, contract, side, name, 0 if hedge else number).queue_position
             scores[side] = f"{place.score:.6f}"
             assert place.indicator == (1 if side is Side.LONG else 5)
     assert {
@@ -154,12 +154,12 @@ def test_a_queue_does_not_depend_on_the_order_in_which_it_was_told(
         for account, position, lots, entry in told:
             held = world.row(account, "X", Side.LONG, lots, at=entry, margin=500)
             world.positions(replace(held, position=position))
-        standings = {key[:2]: scored(world, "X", Side.LONG, *key[:2]).standing for key in rows}
-        ranks.append({key: (s.rank, s.indicator, s.ahead_lots) for key, s in standings.items()})
+        standings = {key[:2]: scored(world, "X", Side.LONG, *key[:2]).queue_position for key in rows}
+        ranks.append({key: (s.rank, s.indicator, s.quantity_ahead_lots) for key, s in standings.items()})
     assert ranks[0] == ranks[1]
     in_order = sorted(rows, key=lambda row: ranks[0][row[:2]][0])
     assert [ranks[0][row[:2]][2] for row in in_order] == [
         sum(row[2] for row in in_order[:place]) for place in range(len(rows))
     ]
-    best = [scored(world, "X", Side.LONG, *row[:2]).standing.score for row in in_order]
+    best = [scored(world, "X", Side.LONG, *row[:2]).queue_position.score for row in in_order]
     assert best == sorted(best, reverse=True)

@@ -18,7 +18,7 @@ from delever.core.messages import ContractKind, Side
 from delever.core.messages.fill_batch import Fills
 from delever.core.rules import RULE_SETS, Case, RuleSet
 from delever.core.rules.adl_price import AtBankruptcyPrice, AtMark, PriceRule
-from delever.core.rules.policies import InOrder, ProRata
+from delever.core.rules.policies import QueuePolicy, ProRataPolicy
 from delever.core.rules.triggers import PoolEquity
 from delever.journal.snapshot import decode_book, encode_book
 
@@ -69,7 +69,7 @@ def compare(
     book = crowd(seed, kind, counterparties).book
     book.take_changes()
     twin = decode_book(encode_book(book))
-    policy, price = ProRata() if pro_rata else InOrder(), (AtBankruptcyPrice(), AtMark())[seed % 2]
+    policy, price = ProRataPolicy() if pro_rata else QueuePolicy(), (AtBankruptcyPrice(), AtMark())[seed % 2]
     rules = replace(RULE_SETS["kucoin"], policy=policy, fee_ppm=fee)
     for event in played(book, rules, price):
         twin.apply(event)
@@ -125,7 +125,7 @@ def test_rounds_of_every_kind_are_compared() -> None:
 )
 def test_who_is_closed_beyond_what_is_held_stops_the_step(field: str, more: int, what: str) -> None:
     book = crowd(3, ContractKind.LINEAR, 20).book
-    rules, case = replace(RULE_SETS["kucoin"], policy=ProRata()), Case(PoolEquity(), AtMark())
+    rules, case = replace(RULE_SETS["kucoin"], policy=ProRataPolicy()), Case(PoolEquity(), AtMark())
     events = deleverage(book, book.contracts["X"], Side.LONG, rules, case)
     fills = next(event for event in events if isinstance(event, Fills))
     amounts = list(fills.columns[field])

@@ -83,7 +83,7 @@ def test_a_fill_is_kept_from_other_positions_and_other_assets() -> None:
 def position_of(world: World, account: str, side: Side) -> tuple[object, ...]:
     table = world.state("X").tables[side]
     row = table.find(world.book.accounts.index[account], 0)
-    return () if row is None else (*table.kept(row), int(table.profit[row]))
+    return () if row is None else (*table.kept(row), int(table.unrealized_pnl[row]))
 
 
 @given(

@@ -12,7 +12,7 @@ from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.rules import RULE_SETS
 from delever.core.units import format_scaled
-from delever.journal.codec import decode_events, encode_events
+from delever.journal.record import decode_events, encode_events
 from delever.journal.snapshot import decode_book, encode_book
 from sources import ROOT
 from table import Row, cases
@@ -109,7 +109,7 @@ def test_a_scenario_goes_on_the_same_from_any_snapshot_of_it(name: str) -> None:
 def test_orders_to_cancel_are_those_the_venue_cancels(name: str) -> None:
     """BGT-06 KUC-06 OKX-07 CEX-05 DEL-05 DER-06 LIT-06 AEV-05 ETR-05 DYX-05 GAT-05."""
     fills = [fill for fill in Played(name).told(m.AdlFilled) if fill.account == "ann"]
-    cancelled = ("a-1", "a-2") if RULE_SETS[name].cancels != "none" else ()
+    cancelled = ("a-1", "a-2") if RULE_SETS[name].cancel_scope != "none" else ()
     told = "a-1" in (SCENARIOS / f"{name}.ndjson").read_text(encoding="utf-8")
     assert {fill.cancel_orders for fill in fills} <= {cancelled if told else ()}
     assert {fill.fee_cash for fill in fills} <= {0}

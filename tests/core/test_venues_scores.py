@@ -34,7 +34,7 @@ def test_score(row: Row) -> None:
         world.long("ann", "Y", row["other"], at=100)
     held = world.row("ann", "X", side, row["lots"], at=row["entry"], margin=row["margin"] or None)
     world.positions(replace(held, leverage=row["leverage"]))
-    standing = explained(world, "ann", side).standing
+    standing = explained(world, "ann", side).queue_position
     value = standing.parts[row["part"]] if row["part"] else standing.score
     assert f"{value:.6f}" == row["score"]
 
@@ -48,7 +48,7 @@ def test_queue(rows: list[Row]) -> None:
         flag = row["flag"] == "liquidation"
         held = world.row(row["account"], "X", side, row["lots"], cost=row["cost"])
         world.positions(replace(held, isolated_margin=row["margin"], under_liquidation=flag))
-    before = {row["account"]: explained(world, row["account"], side).standing for row in rows}
+    before = {row["account"]: explained(world, row["account"], side).queue_position for row in rows}
     price, wanted = rows[0]["price"], rows[0]["wanted"]
     world.inventory("X", side.opposite, wanted, price)
     closed = world.filled()
@@ -109,7 +109,7 @@ def test_under_a_rule_set_without_queue_nobody_stands_in_line() -> None:
     world.contract("X")
     world.mark(X=100)
     world.long("ann", "X", 1, at=90, margin=50)
-    standing = explained(world, "ann", Side.LONG).standing
+    standing = explained(world, "ann", Side.LONG).queue_position
     assert (standing.rank, standing.indicator, standing.reason) == (0, 0, Reason.ADL_NOT_USED)
 
 
@@ -120,7 +120,7 @@ def ethereal_order(*rows: tuple[str, int, int, int]) -> str:
     world.mark(X=100)
     for account, lots, entry, margin in rows:
         world.long(account, "X", lots, at=entry, margin=margin)
-    standings = {name: explained(world, name, Side.LONG).standing.rank for name, *_ in rows}
+    standings = {name: explained(world, name, Side.LONG).queue_position.rank for name, *_ in rows}
     return "".join(sorted(standings, key=standings.__getitem__))
 
 
@@ -140,7 +140,7 @@ def scan_order(names: str, time_ms: int) -> str:
     for name in names:
         world.long(name, "X", 1, at=100, margin=50)
     world.wait(time_ms)
-    ranks = {name: explained(world, name, Side.LONG).standing.rank for name in names}
+    ranks = {name: explained(world, name, Side.LONG).queue_position.rank for name in names}
     return "".join(sorted(ranks, key=ranks.__getitem__))
 
 
@@ -162,7 +162,7 @@ def test_ranks_are_one_to_n_in_any_order_of_input(name: str) -> None:
         world.mark(X=100)
         for account in names:
             world.long(account, "X", 10, at=90 + ord(account) % 3, margin=100)
-        standings = [explained(world, account, Side.LONG).standing for account in "abcd"]
+        standings = [explained(world, account, Side.LONG).queue_position for account in "abcd"]
         orders.add(tuple(standing.rank for standing in standings))
     (ranks,) = orders
     assert sorted(ranks) == ([1, 2, 3, 4] if RULE_SETS[name].ranking.closes else [0] * 4)

@@ -81,8 +81,8 @@ def equities(world: World) -> tuple[str, str]:
     table, wallets = world.state("X").tables[Side.SHORT], world.book.asset("USDT").wallets
     index = world.book.accounts.index
     row = table.row_of(index["bob"], 0)
-    ann = int(wallets.balance[index["ann"]] + wallets.profit[index["ann"]])
-    return cash_text(ann), cash_text(int(table.margin[row] + table.profit[row]))
+    ann = int(wallets.balance[index["ann"]] + wallets.unrealized_pnl[index["ann"]])
+    return cash_text(ann), cash_text(int(table.margin[row] + table.unrealized_pnl[row]))
 
 
 def test_gains_fall_by_what_is_missing_and_the_pool_is_whole() -> None:

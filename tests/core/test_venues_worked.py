@@ -112,7 +112,7 @@ def test_gmx_closes_down_to_the_second_factor(row: Row) -> None:
     world.inventory("ETH", side.opposite, 400, 5000, account="liquidity")
     world.mark(ETH=row["mark"])
     trigger = RULE_SETS["gmx"].cases[0].trigger
-    numbers = trigger.read(world.book, world.state("ETH")).numbers
+    numbers = trigger.evaluate(world.book, world.state("ETH")).numbers
     assert row.expected == {
         "closed": str(sum(world.filled().values())),
         "ratio": str(numbers["ratio_ppm"]),

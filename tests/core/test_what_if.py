@@ -15,11 +15,11 @@ from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.engine import step
-from delever.core.explain.explanation import Explanation, Standing, explain
+from delever.core.explain.explanation import Explanation, QueuePosition, explain
 from delever.core.explain.what_if import (
     AddMargin,
     AnyChange,
-    Impossible,
+    ImpossibleChange,
     OpenHedge,
     PartialClose,
     SetLeverage,
@@ -162,10 +162,10 @@ def open_hedge(book: Book, account: str, number: int, own: Row, lots: int) -> in
     return margin
 
 
-def stands(book: Book, account: str, number: int) -> Standing:
+def stands(book: Book, account: str, number: int) -> QueuePosition:
     explained = explain(book, "C", Side.SHORT, account, position=number)
     assert isinstance(explained, Explanation)
-    return explained.standing
+    return explained.queue_position
 
 
 def asked(book: Book, account: str, number: int, change: AnyChange) -> WhatIf:
@@ -216,7 +216,7 @@ def test_in_one_way_mode_a_hedge_closes(book: Book, lots: int) -> None:
 def test_a_position_closed_whole_stands_in_no_line(book: Book, account: str) -> None:
     before = stands(book, account, 1)
     after = asked(book, account, 1, PartialClose(lots=before.lots)).after
-    assert (after.lots, after.rank, after.indicator, after.ahead_lots) == (0, 0, 0, 0)
+    assert (after.lots, after.rank, after.indicator, after.quantity_ahead_lots) == (0, 0, 0, 0)
     assert after.reason is Reason.POSITION_CLOSED
     make_true(book, account, 1, PartialClose(lots=before.lots - 1))  # one lot is left
     assert after.of == stands(book, account, 1).of - (stands(book, account, 1).reason is None)
@@ -245,7 +245,7 @@ def test_what_cannot_be_is_a_value_that_says_why(
     book = opened(m.ContractKind.LINEAR, "binance")
     tell(book, "a0", Side.SHORT, 0, cross(100))
     answer = what_if(book, "C", Side.SHORT, "a0", change)
-    assert isinstance(answer, Impossible)
+    assert isinstance(answer, ImpossibleChange)
     assert answer.field == field
     assert answer.reason.startswith(reason)
 
@@ -258,7 +258,7 @@ def test_no_more_margin_is_taken_out_than_there_is() -> None:
     book = opened(m.ContractKind.LINEAR, "bybit")
     tell(book, "a0", Side.SHORT, 0, cross(100, isolated=1, margin=5 * UNIT))
     answer = what_if(book, "C", Side.SHORT, "a0", AddMargin(amount_cash=-5 * UNIT - 1))
-    wanted = Impossible(field="amount_cash", reason=Reason.NEGATIVE_NOT_ALLOWED)
+    wanted = ImpossibleChange(field="amount_cash", reason=Reason.NEGATIVE_NOT_ALLOWED)
     assert answer == wanted
     assert asked(book, "a0", 0, AddMargin(amount_cash=-5 * UNIT)).after.lots == 100
 
@@ -269,7 +269,7 @@ def test_nothing_is_closed_or_opened_without_a_mark(change: AnyChange) -> None:
     tell(book, "a0", Side.SHORT, 0, cross(100))
     book.contracts["C"].mark = 0
     answer = what_if(book, "C", Side.SHORT, "a0", change)
-    assert answer == Impossible(field="contract", reason=Reason.MISSING_MARK_PRICE)
+    assert answer == ImpossibleChange(field="contract", reason=Reason.MISSING_MARK_PRICE)
 
 
 def test_a_cross_hedge_shares_one_score_and_needs_more_maintenance() -> None:

@@ -142,16 +142,22 @@ def audit(book: Book) -> None:
         n = wallets.size
         ensure(wallets.total == sum(wallets.balance[:n].tolist()), "wallets", asset.name)
         states = [s for s in book.contracts.values() if s.terms.settle == asset.name]
-        profit, maintenance = np.zeros(n, np.int64), np.zeros(n, np.int64)
+        unrealized_pnl, maintenance = np.zeros(n, np.int64), np.zeros(n, np.int64)
         for table in (state.tables[side] for state in states for side in Side):
             cross = ~table.isolated[: table.size]
-            np.add.at(profit, table.account[: table.size][cross], table.profit[: table.size][cross])
+            np.add.at(
+                unrealized_pnl,
+                table.account[: table.size][cross],
+                table.unrealized_pnl[: table.size][cross],
+            )
             np.add.at(
                 maintenance,
                 table.account[: table.size][cross],
                 table.maintenance[: table.size][cross],
             )
-        ensure(np.array_equal(profit, wallets.profit[:n]), "cross profit", asset.name)
+        ensure(
+            np.array_equal(unrealized_pnl, wallets.unrealized_pnl[:n]), "cross profit", asset.name
+        )
         ensure(np.array_equal(maintenance, wallets.maintenance[:n]), "cross margin", asset.name)
         ensure(
             asset.pool_balance
@@ -169,8 +175,10 @@ def _audit_lane(book: Book, state: ContractState, side: Side) -> None:
     ensure(table.total_cost == sum(table.cost[:n].tolist()), "costs", state.name, side)
     ensure(table.total_margin == sum(table.margin[:n].tolist()), "margins", state.name, side)
     ensure(table.total_lots < LIMIT, "lots exceed the numeric range", state.name, side)
-    profit, maintenance = state.valued(side, table.lots[:n], table.cost[:n])
-    ensure(np.array_equal(profit, table.profit[:n]), "profit", state.name, side)
+    unrealized_pnl, maintenance = state.valued(side, table.lots[:n], table.cost[:n])
+    ensure(
+        np.array_equal(unrealized_pnl, table.unrealized_pnl[:n]), "unrealized_pnl", state.name, side
+    )
     ensure(np.array_equal(maintenance, table.maintenance[:n]), "maintenance", state.name, side)
     rows = table.index.find_all(table.account[:n], table.position[:n])
     ensure(np.array_equal(rows, np.arange(n)), "rows", state.name, side)

@@ -156,13 +156,13 @@ class Wallets(Table):
 
     COLUMNS = {  # noqa: RUF012
         "balance": np.int64,
-        "profit": np.int64,
+        "unrealized_pnl": np.int64,
         "maintenance": np.int64,
         "changed_at": np.int64,
     }
     PASSING = frozenset({"changed_at"})
     balance: Ints
-    profit: Ints
+    unrealized_pnl: Ints
     maintenance: Ints
     changed_at: Ints
     rows: Ints
@@ -189,9 +189,9 @@ class Wallets(Table):
         self._grow(size)
         self.size = max(self.size, size)
 
-    def shift(self, account: int, profit_cash: int, maintenance_cash: int) -> None:
+    def shift(self, account: int, unrealized_pnl_cash: int, maintenance_cash: int) -> None:
         """Add to what an account's cross positions gain and need."""
-        self.profit[account] = self.profit.item(account) + profit_cash
+        self.unrealized_pnl[account] = self.unrealized_pnl.item(account) + unrealized_pnl_cash
         self.maintenance[account] = self.maintenance.item(account) + maintenance_cash
         self.changed_at[account] = self.sequence
 
@@ -248,4 +248,4 @@ class Wallets(Table):
     def equity(self) -> Ints:
         """Return every account's cross equity in Cash."""
         n = self.size
-        return self.balance[:n] + self.profit[:n]
+        return self.balance[:n] + self.unrealized_pnl[:n]

@@ -296,7 +296,7 @@ class Book:
         amounts = event.lots, event.cost_cash, event.margin_cash
         self._reduce(state, event.side, (account, event.position), amounts)
         asset.wallets.add(account, event.to_wallet_cash)
-        self._book_profit(state, event.to_pool_cash)
+        self._credit_pool(state, event.to_pool_cash)
         tranche = Tranche(
             event.takeover, event.account, event.lots, event.value_cash, event.price_ticks
         )
@@ -308,7 +308,7 @@ class Book:
 
     def _wallet_settled(self, event: m.WalletSettled) -> None:
         self.asset(event.asset).wallets.add(self.accounts.index[event.account], -event.amount_cash)
-        self._book_profit(self.contracts[event.contract], event.amount_cash)
+        self._credit_pool(self.contracts[event.contract], event.amount_cash)
 
     def _unwound(self, event: m.Unwound) -> None:
         state = self.contracts[event.contract]
@@ -316,7 +316,7 @@ class Book:
         state.exhausted.pop(event.side, None)
         self._changed_lanes.add((state.name, event.side))
         self.asset_of(state).inventory_cost -= event.cost_cash
-        self._book_profit(state, event.realized_pnl_cash)
+        self._credit_pool(state, event.realized_pnl_cash)
 
     def _adl_filled(self, event: m.AdlFilled) -> None:
         self._move_fill(event, 1)
@@ -334,8 +334,8 @@ class Book:
         pool.observed = event
         self.unobserved.discard(pool.name)
         pool.track(self.time_ms, event.balance_cash, event.equity_cash)
-        for name, profit in zip(event.contracts, event.contract_pnl_cash, strict=True):
-            self.contracts[name].contract_pnl_peak.observe(self.time_ms, profit)
+        for name, unrealized_pnl in zip(event.contracts, event.contract_pnl_cash, strict=True):
+            self.contracts[name].contract_pnl_peak.observe(self.time_ms, unrealized_pnl)
             self.contracts[name].counted = True
 
     def _adl_started(self, event: m.AdlStarted) -> None:
@@ -385,7 +385,7 @@ class Book:
             borne = OutstandingLoss(event.fill, state.name, side, position, amount)
             self.losses.setdefault(account, []).append(borne)
         self.last_fill = event.fill
-        self._book_profit(state, sum(event.amount_cash))
+        self._credit_pool(state, sum(event.amount_cash))
         self._measure(state)
 
     def _withdrawal_cut_set(self, event: m.WithdrawalCutSet) -> None:
@@ -434,7 +434,7 @@ class Book:
         else:
             inventory.give_back(fill)
         asset.inventory_cost -= direction * fill.pool_cost_cash
-        self._book_profit(state, direction * fill.pool_realized_pnl_cash, fill.pool)
+        self._credit_pool(state, direction * fill.pool_realized_pnl_cash, fill.pool)
 
     def _move_fills(self, fills: Fills) -> None:
         """Execute fills together: what each alone would leave, row for row."""
@@ -455,7 +455,7 @@ class Book:
             inventory.take(*tranche)
         asset.inventory_cost -= sum(columns["pool_cost_cash"])
         self._changed_lanes.add((state.name, side.opposite))
-        self._book_profit(state, sum(columns["pool_realized_pnl_cash"]), first.pool)
+        self._credit_pool(state, sum(columns["pool_realized_pnl_cash"]), first.pool)
 
     def _reduce_all(
         self, state: ContractState, side: Side, accounts: Ints, positions: Ints, *amounts: Ints
@@ -477,7 +477,7 @@ class Book:
         state.reduce(side, key, amounts, self.asset_of(state).wallets)
         self._changed_lanes.add((state.name, side))
 
-    def _book_profit(self, state: ContractState, amount_cash: int, pool: str = "") -> None:
+    def _credit_pool(self, state: ContractState, amount_cash: int, pool: str = "") -> None:
         """Pay what a contract's inventory earned into its pool (or one left since)."""
         if pool in {"", state.pool}:  # else it is no profit in the new one
             state.realized += amount_cash

@@ -66,7 +66,7 @@ class ContractState:
         self.injected = 0
         self.contract_pnl_peak = RollingPeak(window_ms)
         self.contract_pnl_peak.observe(
-            time_ms, self.unrealized
+            time_ms, self.unrealized_pnl
         )  # a loss brought along is no drawdown
         self.active.clear()
         self.near.clear()
@@ -87,7 +87,7 @@ class ContractState:
     def contribute(self, side: Side, rows: Ints, wallets: Wallets) -> None:
         """Value the rows at the mark and add them to their cross wallets."""
         table = self.tables[side]
-        table.profit[rows], table.maintenance[rows] = self.valued(
+        table.unrealized_pnl[rows], table.maintenance[rows] = self.valued(
             side, table.lots[rows], table.cost[rows]
         )
         self._move(side, rows, wallets, 1)
@@ -99,7 +99,7 @@ class ContractState:
             rows,
             table.account,
             table.isolated,
-            table.profit,
+            table.unrealized_pnl,
             table.maintenance,
             sign,
             wallets.rows,
@@ -135,18 +135,22 @@ class ContractState:
         table.changed_at = wallets.sequence
         row = table.put(*key)
         was_isolated, is_isolated = table.isolated.item(row), terms[0]
-        gone = (0, 0) if was_isolated else (table.profit.item(row), table.maintenance.item(row))
+        gone = (
+            (0, 0)
+            if was_isolated
+            else (table.unrealized_pnl.item(row), table.maintenance.item(row))
+        )
         table.set_row(row, lots, cost, margin)
         table.isolated[row], table.leverage[row], table.under_liquidation[row] = terms
-        profit = maintenance = 0
+        unrealized_pnl = maintenance = 0
         if self.mark:
             value = self.terms.value_cash(side.sign * lots, self.mark)
-            profit, maintenance = value - cost, self.terms.maintenance_of(abs(value))
-        table.profit[row], table.maintenance[row] = profit, maintenance
+            unrealized_pnl, maintenance = value - cost, self.terms.maintenance_of(abs(value))
+        table.unrealized_pnl[row], table.maintenance[row] = unrealized_pnl, maintenance
         if is_isolated:
-            profit = maintenance = 0
+            unrealized_pnl = maintenance = 0
         if not (was_isolated and is_isolated):
-            wallets.shift(key[0], profit - gone[0], maintenance - gone[1])
+            wallets.shift(key[0], unrealized_pnl - gone[0], maintenance - gone[1])
 
     def reduce(
         self, side: Side, key: tuple[int, int], amounts: tuple[int, int, int], wallets: Wallets
@@ -179,7 +183,7 @@ class ContractState:
         return self.inventory_value(side) - self.inventory[side].total_cost
 
     @property
-    def unrealized(self) -> int:
+    def unrealized_pnl(self) -> int:
         """Unrealized profit of inventory on both sides, in Cash."""
         return self.inventory_pnl(Side.LONG) + self.inventory_pnl(Side.SHORT)
 
@@ -196,8 +200,8 @@ class ContractState:
         Once counted with its pool it stays so: a profit that returns to 0 still has its peak.
         """
         waits = set(self.depth_missing_since_ms.values()) != {None}
-        profit = self.realized or self.injected
-        busy = profit or self.active or self.near or waits or self.has_inventory
+        unrealized_pnl = self.realized or self.injected
+        busy = unrealized_pnl or self.active or self.near or waits or self.has_inventory
         return bool(self.counted or busy)
 
     def exposure(

@@ -53,7 +53,7 @@ class KernelColumns(NamedTuple):
     lots: Ints
     cost: Ints
     margin: Ints
-    profit: Ints
+    unrealized_pnl: Ints
     maintenance: Ints
 
 
@@ -70,7 +70,7 @@ class PositionTable(Table):
         "lots": np.int64,
         "cost": np.int64,
         "margin": np.int64,
-        "profit": np.int64,
+        "unrealized_pnl": np.int64,
         "maintenance": np.int64,
         "leverage": np.int32,
         "isolated": np.bool_,
@@ -81,7 +81,7 @@ class PositionTable(Table):
     lots: Ints
     cost: Ints
     margin: Ints
-    profit: Ints
+    unrealized_pnl: Ints
     maintenance: Ints
     leverage: np.ndarray
     isolated: np.ndarray

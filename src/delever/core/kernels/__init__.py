@@ -20,12 +20,12 @@ from delever.core.kernels.plain import ParallelMap, Revalued, Shown
 __all__ = ["PARTS", "ParallelMap", "Revalued", "Shown", "fastest", "kernels_for", "where_of"]
 
 PARTS = (
-    "profit",
+    "unrealized_pnl",
     "notional",
     "entry_notional",
     "equity",
     "bucket_maintenance",
-    "joint_profit",
+    "joint_pnl",
     "joint_notional",
     "cover",
 )

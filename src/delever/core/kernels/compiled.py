@@ -29,7 +29,13 @@ from delever.core.kernels.compiled_types import (
     prefetch,
     table_at,
 )
-from delever.core.kernels.plain import CHANGED_AT, HASH_ACCOUNT, HASH_POSITION, MAINTENANCE, PROFIT
+from delever.core.kernels.plain import (
+    CHANGED_AT,
+    HASH_ACCOUNT,
+    HASH_POSITION,
+    MAINTENANCE,
+    UNREALIZED_PNL,
+)
 
 __all__ = [
     "contribute",
@@ -138,14 +144,14 @@ def revalue(
     tier_from,
     tier_rate,
     tier_deduction,
-    profit,
+    unrealized_pnl,
     maintenance,
     wallets,
     sequence,
 ):
     # Or differences to be added up later: a table of these two columns only.
     stamps = wallets.shape[1] > 2
-    at, last = PROFIT if stamps else 0, len(lots) - 1
+    at, last = UNREALIZED_PNL if stamps else 0, len(lots) - 1
     for i in range(len(lots)):
         prefetch(wallets, np.int64(account[min(i + AHEAD, last)]))
         value = lots[i] * factor
@@ -153,8 +159,8 @@ def revalue(
             value = _over(value, ticks)
         now = value - cost[i]
         margin = _maintenance(abs(value), tier_from, tier_rate, tier_deduction)
-        moved, margin_moved = now - profit[i], margin - maintenance[i]
-        profit[i], maintenance[i] = now, margin
+        moved, margin_moved = now - unrealized_pnl[i], margin - maintenance[i]
+        unrealized_pnl[i], maintenance[i] = now, margin
         if not isolated[i] and (moved | margin_moved) != 0:
             owner = np.uint64(account[i])
             wallets[owner, at] += moved
@@ -168,17 +174,17 @@ def _add_up(differences, wallets, sequence):
     for owner in range(len(differences)):
         moved, margin_moved = differences[owner]
         if (moved | margin_moved) != 0:
-            wallets[owner, PROFIT] += moved
+            wallets[owner, UNREALIZED_PNL] += moved
             wallets[owner, MAINTENANCE] += margin_moved
             wallets[owner, CHANGED_AT] = sequence
 
 
 @compiled(t.void(I8, I4, B1, I8, I8, t.int64, WALLETS, t.int64))
-def contribute(rows, account, isolated, profit, maintenance, sign, wallets, sequence):
+def contribute(rows, account, isolated, unrealized_pnl, maintenance, sign, wallets, sequence):
     for row in rows:
         if not isolated[row]:
             owner = account[row]
-            wallets[owner, PROFIT] += sign * profit[row]
+            wallets[owner, UNREALIZED_PNL] += sign * unrealized_pnl[row]
             wallets[owner, MAINTENANCE] += sign * maintenance[row]
             wallets[owner, CHANGED_AT] = sequence
 

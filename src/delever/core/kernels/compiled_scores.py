@@ -25,11 +25,9 @@ from delever.core.kernels.compiled_types import (
     prefetch,
     table_at,
 )
-from delever.core.kernels.plain import BALANCE, MAINTENANCE, PROFIT
+from delever.core.kernels.plain import BALANCE, MAINTENANCE, UNREALIZED_PNL
 
-PROFIT_PART, NOTIONAL, ENTRY_NOTIONAL, EQUITY, MARGINS, JOINT_PROFIT, JOINT_NOTIONAL, COVER = range(
-    8
-)
+PNL_PART, NOTIONAL, ENTRY_NOTIONAL, EQUITY, MARGINS, JOINT_PNL, JOINT_NOTIONAL, COVER = range(8)
 """The places of a score's parts in `delever.core.kernels.PARTS`."""
 
 
@@ -44,16 +42,25 @@ def _put(part, i, number, divides):
 
 @compiled(t.void(t.int64, t.boolean, I8, I8, I8, I8, I8, I8, I8, F8))
 def _take(
-    place, divides, profit, cost, maintenance, equity, margins, joint_profit, joint_notional, part
+    place,
+    divides,
+    unrealized_pnl,
+    cost,
+    maintenance,
+    equity,
+    margins,
+    joint_pnl,
+    joint_notional,
+    part,
 ):
     """Fill in one part of a score, or divide by it: one plain loop each, which runs in strides."""
-    joint = len(joint_profit) > 0
-    if place == PROFIT_PART or (place == JOINT_PROFIT and not joint):
+    joint = len(joint_pnl) > 0
+    if place == PNL_PART or (place == JOINT_PNL and not joint):
         for i in range(len(part)):
-            _put(part, i, profit[i], divides)
+            _put(part, i, unrealized_pnl[i], divides)
     elif place == NOTIONAL or (place == JOINT_NOTIONAL and not joint):
         for i in range(len(part)):
-            _put(part, i, abs(cost[i] + profit[i]), divides)
+            _put(part, i, abs(cost[i] + unrealized_pnl[i]), divides)
     elif place == ENTRY_NOTIONAL:
         for i in range(len(part)):
             _put(part, i, abs(cost[i]), divides)
@@ -63,9 +70,9 @@ def _take(
     elif place == MARGINS:
         for i in range(len(part)):
             _put(part, i, margins[i], divides)
-    elif place == JOINT_PROFIT:
+    elif place == JOINT_PNL:
         for i in range(len(part)):
-            _put(part, i, joint_profit[i], divides)
+            _put(part, i, joint_pnl[i], divides)
     elif place == JOINT_NOTIONAL:
         for i in range(len(part)):
             _put(part, i, joint_notional[i], divides)
@@ -94,7 +101,7 @@ def _gather(account, wallets, equities, equity, margins):
             equity[i] = equities[owner]
         else:
             prefetch(wallets, np.int64(account[min(i + AHEAD, len(account) - 1)]))
-            equity[i] = wallets[owner, BALANCE] + wallets[owner, PROFIT]
+            equity[i] = wallets[owner, BALANCE] + wallets[owner, UNREALIZED_PNL]
     for i in range(len(margins)):
         margins[i] = wallets[np.uint64(account[i]), MAINTENANCE]
 
@@ -105,7 +112,7 @@ def _stand(
     isolated,
     under_liquidation,
     margin,
-    profit,
+    unrealized_pnl,
     maintenance,
     wallets,
     equities,
@@ -121,7 +128,7 @@ def _stand(
     if _any(isolated):
         for i in range(n):
             if isolated[i]:
-                equity[i] = margin[i] + profit[i]
+                equity[i] = margin[i] + unrealized_pnl[i]
         for i in range(len(margins)):
             if isolated[i]:
                 margins[i] = maintenance[i]
@@ -129,7 +136,7 @@ def _stand(
         standing[i] = equity[i] > 0
     if profitable_only:
         for i in range(n):
-            standing[i] &= profit[i] > 0
+            standing[i] &= unrealized_pnl[i] > 0
     if _any(under_liquidation):
         for i in range(n):
             standing[i] &= not under_liquidation[i]
@@ -148,9 +155,9 @@ def _score(
     under_liquidation,
     cost,
     margin,
-    profit,
+    unrealized_pnl,
     maintenance,
-    joint_profit,
+    joint_pnl,
     joint_notional,
     wallets,
     equities,
@@ -165,9 +172,9 @@ def _score(
     needed = n if MARGINS in asked or COVER in asked else 0
     scratch = np.empty((3, n), np.int64)
     equity, margins, levered = scratch[0], scratch[1, :needed], scratch[2].view(np.float64)
-    columns = account, isolated, under_liquidation, margin, profit, maintenance
+    columns = account, isolated, under_liquidation, margin, unrealized_pnl, maintenance
     _stand(*columns, wallets, equities, exempt, profitable_only, equity, margins, standing)
-    parts = profit, cost, maintenance, equity, margins, joint_profit, joint_notional
+    parts = unrealized_pnl, cost, maintenance, equity, margins, joint_pnl, joint_notional
     _take(gain[0], False, *parts, score)
     _take(gain[1], True, *parts, score)
     _take(leverage[0], False, *parts, levered)
@@ -226,7 +233,7 @@ def _show_table(sizes, columns, joined, around, kinds, levels, by_count, rank, i
 def _equities(wallets):
     equity = np.empty(len(wallets), np.int64)
     for i in range(len(wallets)):
-        equity[i] = wallets[i, BALANCE] + wallets[i, PROFIT]
+        equity[i] = wallets[i, BALANCE] + wallets[i, UNREALIZED_PNL]
     return equity
 
 
@@ -235,8 +242,8 @@ def rank_sides(tables, joint, wallets, exempt, account_order, *ranking):
     sizes = np.array([len(table.place) for table in tables])
     columns = table_at([table.where for table in tables])
     joined = np.zeros((len(tables), 3), np.int64)
-    for table, (profit, notional) in enumerate(joint):
-        joined[table] = len(profit), profit.ctypes.data, notional.ctypes.data
+    for table, (unrealized_pnl, notional) in enumerate(joint):
+        joined[table] = len(unrealized_pnl), unrealized_pnl.ctypes.data, notional.ctypes.data
     # Many rows find equity in a column of its own sooner than in all the wallets.
     equities = _equities(wallets if len(rank) >= len(wallets) else wallets[:0])
     around = wallets, equities, exempt, account_order

@@ -14,7 +14,7 @@ HASH_ACCOUNT = 0x9E3779B97F4A7C15
 HASH_POSITION = 0xC2B2AE3D27D4EB4F
 WORD = 2**64 - 1
 
-BALANCE, PROFIT, MAINTENANCE, CHANGED_AT = range(4)
+BALANCE, UNREALIZED_PNL, MAINTENANCE, CHANGED_AT = range(4)
 """The columns of a table of wallets, one row an account: what kernels take as `wallets`."""
 
 
@@ -150,7 +150,7 @@ def value_rows(
     tier_from: Ints,
     tier_rate: Ints,
     tier_deduction: Ints,
-    profit: Ints,
+    unrealized_pnl: Ints,
     maintenance: Ints,
 ) -> None:
     """Fill in profit and maintenance in Cash at a mark, of the same rows.
@@ -161,7 +161,7 @@ def value_rows(
     value = div_floor(lots * factor, ticks) if ticks else lots * factor
     notional = abs(value)
     tier = np.searchsorted(tier_from, notional, side="right") - 1
-    np.subtract(value, cost, out=profit)
+    np.subtract(value, cost, out=unrealized_pnl)
     np.subtract(scale_ppm(notional, tier_rate[tier]), tier_deduction[tier], out=maintenance)
 
 
@@ -175,7 +175,7 @@ def revalue(
     tier_from: Ints,
     tier_rate: Ints,
     tier_deduction: Ints,
-    profit: Ints,
+    unrealized_pnl: Ints,
     maintenance: Ints,
     wallets: Ints,
     sequence: int,
@@ -184,13 +184,13 @@ def revalue(
 
     A wallet whose profit or maintenance changes is stamped with the sequence.
     """
-    before, margin_before = profit.copy(), maintenance.copy()
+    before, margin_before = unrealized_pnl.copy(), maintenance.copy()
     tiers = tier_from, tier_rate, tier_deduction
-    value_rows(lots, cost, factor, ticks, *tiers, profit, maintenance)
-    moved, margin_moved = profit - before, maintenance - margin_before
+    value_rows(lots, cost, factor, ticks, *tiers, unrealized_pnl, maintenance)
+    moved, margin_moved = unrealized_pnl - before, maintenance - margin_before
     cross = ~isolated & ((moved != 0) | (margin_moved != 0))
     owner = account[cross]
-    np.add.at(wallets[:, PROFIT], owner, moved[cross])
+    np.add.at(wallets[:, UNREALIZED_PNL], owner, moved[cross])
     np.add.at(wallets[:, MAINTENANCE], owner, margin_moved[cross])
     wallets[owner, CHANGED_AT] = sequence
 
@@ -217,7 +217,7 @@ def revalue_sides(
             tiers[0],
             tiers[1],
             tiers[2],
-            own.profit,
+            own.unrealized_pnl,
             own.maintenance,
             wallets,
             sequence,
@@ -228,7 +228,7 @@ def contribute(
     rows: Ints,
     account: Ints,
     isolated: Bools,
-    profit: Ints,
+    unrealized_pnl: Ints,
     maintenance: Ints,
     sign: int,
     wallets: Ints,
@@ -240,7 +240,7 @@ def contribute(
     """
     cross = rows[~isolated[rows]]
     owner = account[cross]
-    np.add.at(wallets[:, PROFIT], owner, sign * profit[cross])
+    np.add.at(wallets[:, UNREALIZED_PNL], owner, sign * unrealized_pnl[cross])
     np.add.at(wallets[:, MAINTENANCE], owner, sign * maintenance[cross])
     wallets[owner, CHANGED_AT] = sequence
 
@@ -256,9 +256,9 @@ def score_products(
     under_liquidation: Bools,
     cost: Ints,
     margin: Ints,
-    profit: Ints,
+    unrealized_pnl: Ints,
     maintenance: Ints,
-    joint_profit: Ints,
+    joint_pnl: Ints,
     joint_notional: Ints,
     wallets: Ints,
     exempt: Bools,
@@ -275,18 +275,18 @@ def score_products(
     then nobody is.
     """
     equity = np.where(isolated, margin, wallets[account, BALANCE])
-    equity += np.where(isolated, profit, wallets[account, PROFIT])
+    equity += np.where(isolated, unrealized_pnl, wallets[account, UNREALIZED_PNL])
     bucket_maintenance = np.where(isolated, maintenance, wallets[account, MAINTENANCE])
-    notional = abs(cost + profit)
+    notional = abs(cost + unrealized_pnl)
     share = ratio(maintenance, bucket_maintenance)
     share[bucket_maintenance == 0] = 1
     parts: tuple[Ints | Floats, ...] = (
-        profit,
+        unrealized_pnl,
         notional,
         abs(cost),
         equity,
         bucket_maintenance,
-        joint_profit if len(joint_profit) else profit,
+        joint_pnl if len(joint_pnl) else unrealized_pnl,
         joint_notional if len(joint_notional) else notional,
         equity.astype(np.float64) * share,
     )
@@ -295,7 +295,7 @@ def score_products(
     score[:] = np.where(gained > 0, gained * levered, ratio(gained, levered))
     standing[:] = (equity > 0) & ~under_liquidation
     standing &= ~exempt[account] if len(exempt) else True
-    standing &= (profit > 0) | (not profitable_only)
+    standing &= (unrealized_pnl > 0) | (not profitable_only)
 
 
 def line_up(
@@ -369,7 +369,7 @@ def rank_sides(
             own.under_liquidation,
             own.cost,
             own.margin,
-            own.profit,
+            own.unrealized_pnl,
             own.maintenance,
             *joined,
             wallets,

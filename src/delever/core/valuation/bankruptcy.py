@@ -55,22 +55,22 @@ def cover_of(book: Book, holding: Holding) -> int:
     if table.isolated[row]:
         return int(table.margin[row])
     wallets = book.asset_of(holding.state).wallets
-    equity = int(wallets.balance[holding.account] + wallets.profit[holding.account])
+    equity = int(wallets.balance[holding.account] + wallets.unrealized_pnl[holding.account])
     whole = int(wallets.maintenance[holding.account])
     part = int(table.maintenance[row])
     if whole == 0:
         others = cross_holdings(book, holding.account, holding.state.terms.settle)
         part, whole = _notional(holding), sum(map(_notional, others)) or 1
-    return share_floor(equity, part, whole) - int(table.profit[row])
+    return share_floor(equity, part, whole) - int(table.unrealized_pnl[row])
 
 
 def equity_of(book: Book, holding: Holding) -> int:
     """Return the equity of the position's margin bucket in Cash."""
     table, row = holding.state.tables[holding.side], holding.row
     if table.isolated[row]:
-        return int(table.margin[row] + table.profit[row])
+        return int(table.margin[row] + table.unrealized_pnl[row])
     wallets = book.asset_of(holding.state).wallets
-    return int(wallets.balance[holding.account] + wallets.profit[holding.account])
+    return int(wallets.balance[holding.account] + wallets.unrealized_pnl[holding.account])
 
 
 def holdings_of(book: Book, account: int) -> list[Holding]:
@@ -183,4 +183,4 @@ def _tick_cash(holding: Holding, ticks: int, lots: int) -> int:
 
 def _notional(holding: Holding) -> int:
     table, row = holding.state.tables[holding.side], holding.row
-    return abs(int(table.cost[row] + table.profit[row]))
+    return abs(int(table.cost[row] + table.unrealized_pnl[row]))

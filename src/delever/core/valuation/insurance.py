@@ -17,7 +17,7 @@ from delever.core.units import PPM, div_floor, share_floor
 def pool_equity(book: Book, pool: PoolState) -> int:
     """Return balance plus unrealized profit of the pool's inventory, in Cash."""
     return pool.balance + sum(
-        state.unrealized for state in book.engaged() if state.pool == pool.name
+        state.unrealized_pnl for state in book.engaged() if state.pool == pool.name
     )
 
 
@@ -26,9 +26,9 @@ def observed_equity(book: Book, pool: PoolState) -> int:
     return pool.observed.equity_cash if pool.observed else pool_equity(book, pool)
 
 
-def profit_of(state: ContractState) -> int:
+def contract_pnl_of(state: ContractState) -> int:
     """Return the contract's cumulative profit in its pool, in Cash."""
-    return state.realized + state.injected + state.unrealized
+    return state.realized + state.injected + state.unrealized_pnl
 
 
 def observe(book: Book) -> Iterator[Event]:
@@ -40,9 +40,9 @@ def observe(book: Book) -> Iterator[Event]:
         seen = PoolObserved(
             pool=pool.name,
             balance_cash=pool.balance,
-            equity_cash=pool.balance + sum(state.unrealized for state in members),
+            equity_cash=pool.balance + sum(state.unrealized_pnl for state in members),
             contracts=tuple(state.name for state in members),
-            contract_pnl_cash=tuple(profit_of(state) for state in members),
+            contract_pnl_cash=tuple(contract_pnl_of(state) for state in members),
         )
         if seen != pool.observed:
             yield seen

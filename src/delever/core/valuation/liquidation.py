@@ -28,7 +28,7 @@ def liquidate_isolated(book: Book, managed: Mapping[str, Share]) -> Iterator[Eve
         for side in Side:
             table = state.tables[side]
             n = table.size
-            equity = table.margin[:n] + table.profit[:n]
+            equity = table.margin[:n] + table.unrealized_pnl[:n]
             below = table.isolated[:n] & (equity <= part_of(table.maintenance[:n], share))
             for account, position in _in_order(
                 book, table.account[:n][below], table.position[:n][below]

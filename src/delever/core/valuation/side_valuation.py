@@ -40,16 +40,16 @@ class SideValuation:
     cost: Ints
     notional: Ints
     entry_notional: Ints
-    profit: Ints
+    unrealized_pnl: Ints
     margin: Ints
     isolated: Bools
     balance: Ints
-    bucket_profit: Ints
+    bucket_pnl: Ints
     equity: Ints
     maintenance: Ints
     bucket_maintenance: Ints
     initial_margin: Ints
-    joint_profit: Ints
+    joint_pnl: Ints
     joint_notional: Ints
     under_liquidation: Bools
     account_exempt: Bools
@@ -75,12 +75,16 @@ def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
     n = table.size
     account, isolated = table.account[:n].astype(np.int64), table.isolated[:n]
     wallets = book.asset_of(state).wallets
-    profit, margin, maintenance = table.profit[:n], table.margin[:n], table.maintenance[:n]
+    unrealized_pnl, margin, maintenance = (
+        table.unrealized_pnl[:n],
+        table.margin[:n],
+        table.maintenance[:n],
+    )
     balance = np.where(isolated, margin, wallets.balance[account])
-    bucket_profit = np.where(isolated, profit, wallets.profit[account])
+    bucket_pnl = np.where(isolated, unrealized_pnl, wallets.unrealized_pnl[account])
     entry_notional = abs(table.cost[:n])
-    notional = abs(table.cost[:n] + profit)
-    joint_profit, joint_notional = _joint(book, state, side, profit, notional)
+    notional = abs(table.cost[:n] + unrealized_pnl)
+    joint_pnl, joint_notional = _joint(book, state, side, unrealized_pnl, notional)
     return SideValuation(
         terms=state.terms,
         side=side,
@@ -95,16 +99,16 @@ def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
         cost=table.cost[:n].copy(),
         notional=notional,
         entry_notional=entry_notional,
-        profit=profit.copy(),
+        unrealized_pnl=unrealized_pnl.copy(),
         margin=margin.copy(),
         isolated=isolated.copy(),
         balance=balance,
-        bucket_profit=bucket_profit,
-        equity=balance + bucket_profit,
+        bucket_pnl=bucket_pnl,
+        equity=balance + bucket_pnl,
         maintenance=maintenance.copy(),
         bucket_maintenance=np.where(isolated, maintenance, wallets.maintenance[account]),
         initial_margin=initial_margin(entry_notional, table.leverage[:n]),
-        joint_profit=joint_profit,
+        joint_pnl=joint_pnl,
         joint_notional=joint_notional,
         under_liquidation=table.under_liquidation[:n].copy(),
         account_exempt=book.accounts.adl_exempt[account],
@@ -114,8 +118,8 @@ def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
 def joint_columns(book: Book, state: ContractState, side: Side) -> tuple[Ints, Ints]:
     """Return joint profit and notional of a table, as a view has them."""
     columns = state.tables[side].columns()
-    notional = abs(columns.cost + columns.profit)
-    return _joint(book, state, side, columns.profit, notional)
+    notional = abs(columns.cost + columns.unrealized_pnl)
+    return _joint(book, state, side, columns.unrealized_pnl, notional)
 
 
 def initial_margin(entry_notional_cash: Ints, leverage_hundredths: Ints) -> Ints:
@@ -127,7 +131,7 @@ def initial_margin(entry_notional_cash: Ints, leverage_hundredths: Ints) -> Ints
 
 
 def _joint(
-    book: Book, state: ContractState, side: Side, profit: Ints, notional: Ints
+    book: Book, state: ContractState, side: Side, unrealized_pnl: Ints, notional: Ints
 ) -> tuple[Ints, Ints]:
     """Return profit and notional, of both sides together where an account holds both across.
 
@@ -137,15 +141,15 @@ def _joint(
     account = own.account[: own.size]
     joins = book.accounts.hedge_mode[account] & ~own.isolated[: own.size]
     if not joins.any():
-        return profit.copy(), notional
+        return unrealized_pnl.copy(), notional
     rows = np.flatnonzero(joins)
-    own_profit, own_notional = _of_accounts(own, account[rows])
-    other_profit, other_notional = _of_accounts(other, account[rows])
+    own_pnl, own_notional = _of_accounts(own, account[rows])
+    other_pnl, other_notional = _of_accounts(other, account[rows])
     both = other_notional > 0
-    rows, joint_profit, joint_notional = rows[both], profit.copy(), notional.copy()
-    joint_profit[rows] = (own_profit + other_profit)[both]
+    rows, joint_pnl, joint_notional = rows[both], unrealized_pnl.copy(), notional.copy()
+    joint_pnl[rows] = (own_pnl + other_pnl)[both]
     joint_notional[rows] = (own_notional + other_notional)[both]
-    return joint_profit, joint_notional
+    return joint_pnl, joint_notional
 
 
 FEW_NUMBERS = 8
@@ -155,23 +159,23 @@ FEW_NUMBERS = 8
 def _of_accounts(table: PositionTable, accounts: Ints) -> tuple[Ints, Ints]:
     """Return profit and notional of a table's cross positions, summed for each of the accounts."""
     if len(table.labels) > FEW_NUMBERS:
-        profit, notional = _by_account(table, int(accounts.max(initial=0)) + 1)
-        return profit[accounts], notional[accounts]
-    profit, notional = np.zeros((2, len(accounts)), np.int64)
+        unrealized_pnl, notional = _by_account(table, int(accounts.max(initial=0)) + 1)
+        return unrealized_pnl[accounts], notional[accounts]
+    unrealized_pnl, notional = np.zeros((2, len(accounts)), np.int64)
     for label in sorted(table.labels):
         rows = table.index.find_all(accounts, np.full(len(accounts), label))
         held = np.flatnonzero((rows >= 0) & ~table.isolated[rows])
         rows = rows[held]
-        profit[held] += table.profit[rows]
-        notional[held] += abs(table.cost[rows] + table.profit[rows])
-    return profit, notional
+        unrealized_pnl[held] += table.unrealized_pnl[rows]
+        notional[held] += abs(table.cost[rows] + table.unrealized_pnl[rows])
+    return unrealized_pnl, notional
 
 
 def _by_account(table: PositionTable, accounts: int) -> tuple[Ints, Ints]:
     """Return the profit and notional of a table's cross positions by account, below a number."""
-    profit, notional = np.zeros((2, accounts), np.int64)
+    unrealized_pnl, notional = np.zeros((2, accounts), np.int64)
     chosen = ~table.isolated[: table.size] & (table.account[: table.size] < accounts)
     account, rows = table.account[: table.size][chosen], np.flatnonzero(chosen)
-    np.add.at(profit, account, table.profit[rows])
-    np.add.at(notional, account, abs(table.cost[rows] + table.profit[rows]))
-    return profit, notional
+    np.add.at(unrealized_pnl, account, table.unrealized_pnl[rows])
+    np.add.at(notional, account, abs(table.cost[rows] + table.unrealized_pnl[rows]))
+    return unrealized_pnl, notional
