@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from delever.cli import Exit, call
+from delever.cli import ExitCode, call
 from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.messages import ContractKind, DefineContract, DefinePool, PoolKind
@@ -58,13 +58,13 @@ def test_what_cannot_be_rated_is_named() -> None:
 
 
 def test_the_command_tells_levels_or_one_contract(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(["risk", str(EXAMPLE)]) == Exit.DONE
+    assert call(["risk", str(EXAMPLE)]) == ExitCode.SUCCESS
     assert capsys.readouterr().out.splitlines()[:2] == [
         "# risk",
         "contract\trisk\tdecided_by\tscorecard\tpoints\tstress\tadl_from\tvolatility",
     ]
-    assert call(["risk", str(EXAMPLE), "--contract", "ETHUSDT", "--json"]) == Exit.DONE
+    assert call(["risk", str(EXAMPLE), "--contract", "ETHUSDT", "--json"]) == ExitCode.SUCCESS
     told = json.loads(capsys.readouterr().out)
     assert told["schema"] == "delever.risk/1"
     assert [len(told[part]) for part in ("risk", "inputs")] == [1, 7]
-    assert call(["risk", str(EXAMPLE), "--contract", "X"]) == Exit.WRONG_USE
+    assert call(["risk", str(EXAMPLE), "--contract", "X"]) == ExitCode.USAGE_ERROR

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from browser import Watched, browsing
-from delever.cli import Exit, call
+from delever.cli import ExitCode, call
 from delever.core.book import Book
 from delever.lab.errors import InputError
 from delever.lab.reports import run_plots as plots
@@ -78,7 +78,7 @@ def test_the_report_of_a_run_opens_from_disk_with_the_run_s_numbers(
     browser: Watched, result: Result, kept: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "report.html"
-    assert call(["report", str(kept), "-o", str(file), "--title", "A <crash>"]) == Exit.DONE
+    assert call(["report", str(kept), "-o", str(file), "--title", "A <crash>"]) == ExitCode.SUCCESS
     page = browser.page(file.as_uri())
     assert page.locator("h1").inner_text() == "A <crash>"
     assert page.locator("figure svg").count() == 3
@@ -97,7 +97,7 @@ def test_the_report_of_a_comparison_has_every_rule_set(
     browser: Watched, compared: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "compared.html"
-    assert call(["report", str(compared), "-o", str(file)]) == Exit.DONE
+    assert call(["report", str(compared), "-o", str(file)]) == ExitCode.SUCCESS
     page = browser.page(file.as_uri())
     frame = pl.read_parquet(compared)
     rows = table(page.locator("section", has_text="Rule set by rule set").inner_html())
@@ -115,7 +115,7 @@ def placed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("placed")
     for form in FORMS:
         asked = ["compare-rules", str(EXAMPLES / "book"), "-o", str(folder / f"places.{form}")]
-        assert call(asked) == Exit.DONE
+        assert call(asked) == ExitCode.SUCCESS
     return folder
 
 
@@ -129,7 +129,7 @@ def test_the_report_of_a_comparison_of_places_is_the_same_from_every_form(
     for form in FORMS:
         file = tmp_path / f"{form}.html"
         asked = ["report", str(placed / f"places.{form}"), "-o", str(file), "--title", "Places"]
-        assert call(asked) == Exit.DONE
+        assert call(asked) == ExitCode.SUCCESS
         pages.add(file.read_text())
     assert len(pages) == 1
     page = browser.page((tmp_path / "csv.html").as_uri())
@@ -201,7 +201,7 @@ def test_a_name_is_no_formula(compared: Path, tmp_path: Path) -> None:
     file = tmp_path / "named.parquet"
     frame = pl.read_parquet(compared)
     frame.with_columns(contract=pl.lit(r"$\frac$ <b>x</b>")).write_parquet(file)
-    assert call(["report", str(file), "-o", str(tmp_path / "named.html")]) == Exit.DONE
+    assert call(["report", str(file), "-o", str(tmp_path / "named.html")]) == ExitCode.SUCCESS
     text = (tmp_path / "named.html").read_text()
     assert r"$\frac$ &lt;b&gt;x&lt;/b&gt;" in text
     assert "<b>" not in text
@@ -223,14 +223,14 @@ def test_profits_in_two_assets_are_never_added(kept: Path) -> None:
 
 
 def test_plots_are_written_as_png_and_svg(kept: Path, tmp_path: Path) -> None:
-    assert call(["report", str(kept), "--plots", str(tmp_path)]) == Exit.DONE
+    assert call(["report", str(kept), "--plots", str(tmp_path)]) == ExitCode.SUCCESS
     names = ("contract-BTCUSDT", "fills-USDT", "pool-main")
     wanted = [f"{name}.{form}" for name in names for form in ("png", "svg")]
     assert sorted(path.name for path in tmp_path.iterdir()) == wanted
     for path in tmp_path.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
     again = tmp_path / "again"
-    assert call(["report", str(kept), "--plots", str(again)]) == Exit.DONE
+    assert call(["report", str(kept), "--plots", str(again)]) == ExitCode.SUCCESS
     for path in again.glob("*.svg"):
         assert path.read_bytes() == (tmp_path / path.name).read_bytes()
 
@@ -247,7 +247,7 @@ def test_what_is_no_result_is_named(tmp_path: Path, compared: Path) -> None:
     (tmp_path / "text.parquet").write_text("no table")
     with pytest.raises(InputError, match="is no Parquet file"):
         read_kept(tmp_path / "text.parquet")
-    assert call(["report", str(compared)]) == Exit.WRONG_USE
+    assert call(["report", str(compared)]) == ExitCode.USAGE_ERROR
 
 
 def plain(value: object) -> str:

@@ -131,9 +131,9 @@ def test_the_stream_is_one_json_a_line_until_it_is_stopped(tmp_path: Path, stub:
     ("arguments", "code", "why"),
     [
         (["-c", "absent.toml"], 4, "absent.toml"),
-        (["-c", "watch.toml", "bybit"], 2, "say --config, which names its venues, or venues"),
+        (["-c", "watch.toml", "bybit"], 2, "--config names its venues: give --config or venues, not both"),
         (["kraken"], 4, "Invalid enum value 'kraken'"),
-        (["--base-url", "host:80"], 2, "say URL or VENUE=URL"),
+        (["--base-url", "host:80"], 2, "expected URL or VENUE=URL"),
         (["history", "--history", "absent.db"], 4, "it is made by `delever watch`"),
         (["deliveries", "--history", "absent.db"], 4, "it is made by `delever watch`"),
         (["test-alert", "-c", "watch.toml"], 2, "has no [[channels]]"),

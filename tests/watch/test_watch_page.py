@@ -153,8 +153,8 @@ def test_only_this_machine_is_answered(site: Site) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "why"),
     [
-        (["--page", "--once"], 2, "--page goes neither with --once nor with --json"),
-        (["--page", "--json"], 2, "--page goes neither with --once nor with --json"),
+        (["--page", "--once"], 2, "--page cannot be combined with --once or --json"),
+        (["--page", "--json"], 2, "--page cannot be combined with --once or --json"),
         (["bybit", "--page", "--host", "192.0.2.1"], 1, "192.0.2.1:8082"),
     ],
 )

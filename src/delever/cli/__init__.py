@@ -1,20 +1,17 @@
-"""The command `delever`: data on stdout, talk on stderr, and an exit code that says how it went.
+"""The command `delever`: data on stdout, log lines on stderr, the outcome in the exit code.
 
-    book        rank, explain, whatif, compare-rules: what a book says
-    risk        risk: how likely ADL is
-    scenario    run, demo, replay-hyperliquid: commands in, events out
-    report      report: a finished run or comparison as one page and as pictures
-    journal     replay, verify: what was recorded, and whether it is true
-    reference   rules, schema: what delever knows
-    serve       serve, config check: the server
-    dashboard   dashboard: the page of a server that runs elsewhere
-    watch       watch, watch history, watch deliveries, watch test-alert: the account's side
+    book        rank, explain, whatif, compare-rules, risk: queries on a book directory
+    scenario    run, report, demo, replay-hyperliquid: commands in, events and reports out
+    journal     replay, verify: a journal rebuilt and checked
+    reference   rules, schema: rule sets with sources, the JSON Schema of a command
+    server      serve, config check, dashboard: processes that listen
+    watch       watch, watch history, watch deliveries, watch test-alert: accounts on real venues
     output      tables, JSON, CSV, Parquet, progress
 
-Each command is loaded when it is called, so that `delever --help` is quick.
+Each command's module is imported when the command is called, so that `delever --help` is quick.
 
-Exit codes: 0 done, 1 the run failed, 2 wrong use, 3 a check failed, 4 input cannot be used (file,
-row, column and value are named), 130 interrupted.
+Exit codes: 0 success, 1 failure, 2 usage error, 3 a check failed, 4 invalid input (the message
+names file, row, column and value), 130 interrupted.
 """
 
 import os
@@ -27,19 +24,19 @@ from cyclopts import App
 from delever.lab.errors import InputError, UnknownNameError
 
 
-class Exit(IntEnum):
-    """How a command went."""
+class ExitCode(IntEnum):
+    """Exit codes of every command."""
 
-    DONE = 0
-    FAILED = 1
-    WRONG_USE = 2
+    SUCCESS = 0
+    FAILURE = 1
+    USAGE_ERROR = 2
     CHECK_FAILED = 3
-    BAD_INPUT = 4
+    INVALID_INPUT = 4
     INTERRUPTED = 130
 
 
 class UsageError(Exception):
-    """Options that do not go together."""
+    """Options that are invalid, or that contradict each other."""
 
 
 def _version() -> str:
@@ -57,68 +54,68 @@ app = App(
 )
 
 _COMMANDS = {
-    "delever.cli.book:rank": "Show the queue of one contract and side, next to be closed first.",
-    "delever.cli.book:explain": "Why a position stands where it stands, or was closed by ADL.",
-    "delever.cli.book:whatif": "What one change would make of a position's place in the queue.",
-    "delever.cli.book:compare_rules": "Where positions stand under every venue's rules.",
-    "delever.cli.risk:risk": "Rate how likely liquidations are to end in ADL, and say why.",
-    "delever.cli.scenario:run": "Run a scenario, and say what it came to.",
-    "delever.cli.dashboard:dashboard": "Serve the dashboard of a server that runs elsewhere.",
-    "delever.cli.report:report": "Write a run or comparison as one HTML file, and as pictures.",
-    "delever.cli.journal:replay": "Make the book again from a journal, by events and by commands.",
-    "delever.cli.journal:verify": "Prove a journal, or say what is wrong with it and where.",
-    "delever.cli.reference:rules": "What each venue's rule set does, with sources.",
-    "delever.cli.reference:schema": "The JSON Schema of a command: of one line of a scenario.",
-    "delever.cli.scenario:demo": "Play a seeded crash, from first liquidation to end of ADL.",
-    "delever.cli.serve:serve": "Run the server: engine, journal, venue-compatible and native APIs.",
+    "delever.cli.book:rank": "List the ADL queue of one side of a contract, highest rank first.",
+    "delever.cli.book:explain": "Explain a position's rank, or a past ADL fill.",
+    "delever.cli.book:whatif": "Show how one change would move a position in the queue.",
+    "delever.cli.book:compare_rules": "Rank the same positions under every venue's rules.",
+    "delever.cli.book:risk": "Rate how likely liquidations are to end in ADL, and explain why.",
+    "delever.cli.scenario:run": "Run a scenario and summarize its ADL, fills and funds.",
+    "delever.cli.scenario:report": "Write a run or comparison as one HTML file, or as plots.",
+    "delever.cli.scenario:demo": "Run a seeded crash, from first liquidation to end of ADL.",
     "delever.cli.scenario:replay_hyperliquid": "Run a real ADL under each venue's rules.",
+    "delever.cli.journal:replay": "Rebuild the book from a journal, by events and by commands.",
+    "delever.cli.journal:verify": "Verify a journal: hash chain, snapshots and replays.",
+    "delever.cli.reference:rules": "List rule sets, or the rules of one with sources.",
+    "delever.cli.reference:schema": "Print the JSON Schema of a command (a line of a scenario).",
+    "delever.cli.server:serve": "Run the server: engine, journal, APIs and dashboard.",
+    "delever.cli.server:dashboard": "Serve the dashboard of a server that runs elsewhere.",
 }
-"""Every command by where it is, with its line of `delever --help`."""
+"""Every command as module:function, with its line of `delever --help`."""
 
-for _home, _line in _COMMANDS.items():
-    app.command(_home, name=_home.partition(":")[2].replace("_", "-"), help=_line)
+for _target, _summary in _COMMANDS.items():
+    app.command(_target, name=_target.partition(":")[2].replace("_", "-"), help=_summary)
 
-_config = App(name="config", help="The server's configuration.")
+_config = App(name="config", help="Check the server's configuration.")
 _config.command(
-    "delever.cli.serve:config_check", name="check", help="Say whether a configuration can be used."
+    "delever.cli.server:config_check", name="check", help="Check that a configuration is valid."
 )
 app.command(_config)
 app.command(
-    "delever.cli.watch:app", name="watch", help="Watch indicators, pools and ADL on real accounts."
+    "delever.cli.watch:app", name="watch", help="Watch indicators, funds and ADL of real accounts."
 )
 
 
 def main(tokens: Sequence[str] | None = None) -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and exit with its code."""
     sys.exit(call(tokens))
 
 
 def call(tokens: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code (wrong use leaves by SystemExit)."""
+    """Run the command line and return the exit code; cyclopts' usage errors raise SystemExit."""
     try:
         code = app(tokens, result_action="return_value")
         sys.stdout.flush()
     except InputError as error:
-        return _failed(error, Exit.BAD_INPUT)
+        return _failed(error, ExitCode.INVALID_INPUT)
     except (UsageError, UnknownNameError) as error:
-        return _failed(error, Exit.WRONG_USE)
+        return _failed(error, ExitCode.USAGE_ERROR)
     except KeyboardInterrupt:
-        return _failed("interrupted", Exit.INTERRUPTED)
-    except BrokenPipeError:  # whoever read has seen enough
+        return _failed("interrupted", ExitCode.INTERRUPTED)
+    except BrokenPipeError:  # the reader closed the pipe early, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.DONE
+        return ExitCode.SUCCESS
     except (ModuleNotFoundError, OSError) as error:
-        return _failed(_in_words(error), Exit.FAILED)
-    return code if isinstance(code, int) else Exit.DONE
+        return _failed(_describe(error), ExitCode.FAILURE)
+    return code if isinstance(code, int) else ExitCode.SUCCESS
 
 
-def _failed(why: object, code: Exit) -> int:
-    sys.stderr.write(f"delever: {why}\n")
+def _failed(message: object, code: ExitCode) -> int:
+    sys.stderr.write(f"delever: {message}\n")
     return code
 
 
-def _in_words(error: ModuleNotFoundError | OSError) -> str:
-    """Return what went wrong; for a module that is not there, what to install."""
+def _describe(error: ModuleNotFoundError | OSError) -> str:
+    """Return a message for an operating system error, or for a missing optional dependency."""
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)
     if (error.name or "").partition(".")[0] == "delever":

@@ -1,24 +1,39 @@
-"""What a book says: its queues, why somebody stands where they stand, and what if."""
+"""Queries on a book directory: queues, explanations, what-ifs, rule comparisons, risk ratings."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from cyclopts.validators import Number as Within
+from cyclopts.validators import Number
 
 from delever.cli import UsageError
-from delever.cli.output import TO_STDOUT, Output, json_text, progress, show, tell
+from delever.cli.output import (
+    TO_STDOUT,
+    Output,
+    json_text,
+    progress,
+    write,
+    write_rows,
+    write_sections,
+)
 
-BookPath = Annotated[Path, Parameter(help="Book directory: one CSV or Parquet file a table.")]
-Contract = Annotated[str, Parameter(help="Name of the contract.")]
-Account = Annotated[str, Parameter(help="Name of the account.")]
 SideName = Literal["long", "short"]
-OneSide = Annotated[SideName | None, Parameter(help="Side, where the account holds both.")]
-Number = Annotated[int, Parameter(help="Number of the position, where there are several.")]
-Rules = Annotated[str | None, Parameter(help="Rule set; that of the contract's pool if not said.")]
-AT_LEAST_ONE = Within(gte=1)
-Json = Annotated[bool, Parameter(negative="", help="JSON instead of text.")]
+BookPath = Annotated[
+    Path, Parameter(help="Book directory: one CSV or Parquet file for each table.")
+]
+Contract = Annotated[str, Parameter(help="Contract name.")]
+Account = Annotated[str, Parameter(help="Account name.")]
+SideOption = Annotated[
+    SideName | None, Parameter(help="Side, where the account has positions on both.")
+]
+PositionOption = Annotated[
+    int, Parameter(help="Position id, where the account has several on that side.")
+]
+RulesOption = Annotated[
+    str | None, Parameter(help="Rule set. Default: that of the contract's insurance fund.")
+]
+Json = Annotated[bool, Parameter(negative="", help="Write JSON instead of text.")]
 
 
 def rank(
@@ -26,25 +41,25 @@ def rank(
     /,
     *,
     contract: Contract,
-    side: Annotated[SideName, Parameter(help="Side whose positions stand in line.")],
-    rules: Rules = None,
+    side: Annotated[SideName, Parameter(help="Side of the positions to rank.")],
+    rules: RulesOption = None,
     top: Annotated[
         int | None,
-        Parameter(name=["--top", "-n"], help="Only so many rows.", validator=AT_LEAST_ONE),
+        Parameter(name=["--top", "-n"], help="Maximum number of rows.", validator=Number(gte=1)),
     ] = None,
     out: Output = TO_STDOUT,
 ) -> None:
-    """Show the queue of one contract and side, next to be closed first."""
-    from delever.lab.queries import queries as results  # noqa: PLC0415 - heavy
-    from delever.lab.tables import book_reader as frames
+    """List the ADL queue of one side of a contract, highest rank first."""
+    from delever.lab.queries import queries  # noqa: PLC0415 - slow to import
+    from delever.lab.tables.book_reader import read_book  # noqa: PLC0415
 
-    read = frames.read_book(book)
-    queue = results.rank(read, contract, side, rules=rules)
-    if (queue["position"] == 0).all() and out.form == "table":
+    loaded = read_book(book)
+    queue = queries.rank(loaded, contract, side, rules=rules)
+    if (queue["position"] == 0).all() and out.resolved_format == "table":
         queue = queue.drop("position")
-    used = results.rules_named(rules, read, results.contract_of(read, contract))
-    about = {"contract": contract, "side": side, "rules": used.name, "as_of": read.sequence}
-    show(queue, out, schema="delever.rank/1", about=about, top=top)
+    used = queries.rules_named(rules, loaded, queries.contract_of(loaded, contract))
+    metadata = {"contract": contract, "side": side, "rules": used.name, "as_of": loaded.sequence}
+    write_rows(queue, out, schema="delever.rank/1", metadata=metadata, top=top)
 
 
 def compare_rules(
@@ -54,72 +69,73 @@ def compare_rules(
     contract: Annotated[str | None, Parameter(help="Only this contract.")] = None,
     account: Annotated[str | None, Parameter(help="Only this account.")] = None,
     rules: Annotated[
-        list[str] | None, Parameter(help="Rule set; may be said several times; all if not said.")
+        list[str] | None, Parameter(help="Rule set; repeatable. Default: all of them.")
     ] = None,
     out: Output = TO_STDOUT,
 ) -> None:
-    """Show where the same positions stand under every venue's rules, and by what ADL would start.
+    """Rank the same positions under every venue's rules, with the trigger that would start ADL.
 
-    A table has a row for each position and a column for each rule set, or where rule sets are more
-    than positions the other way round; every other form has a row for each position and rule set.
+    On a terminal, each position is a row and each rule set a column, or the reverse where there
+    are more rule sets than positions. Other formats have a row for each position and rule set.
     """
-    from delever.lab.queries import rule_comparison as comparing
-    from delever.lab.tables import book_reader as frames  # noqa: PLC0415 - heavy
+    from delever.lab.queries import rule_comparison  # noqa: PLC0415 - slow to import
+    from delever.lab.tables.book_reader import read_book  # noqa: PLC0415
 
-    read = frames.read_book(book)
-    compared = comparing.compare_rules(read, contract=contract, account=account, rules=rules)
-    about = {"contract": contract, "account": account, "as_of": read.sequence}
-    shown = comparing.at_a_glance(compared) if out.form == "table" else compared
-    show(shown, out, schema="delever.compare_rules/1", about=about)
+    loaded = read_book(book)
+    compared = rule_comparison.compare_rules(
+        loaded, contract=contract, account=account, rules=rules
+    )
+    metadata = {"contract": contract, "account": account, "as_of": loaded.sequence}
+    on_terminal = out.resolved_format == "table"
+    rows = rule_comparison.at_a_glance(compared) if on_terminal else compared
+    write_rows(rows, out, schema="delever.compare_rules/1", metadata=metadata)
 
 
 def explain(
-    book: Annotated[
-        Path | None, Parameter(help="Book directory, for an open position; else say --journal.")
-    ] = None,
+    book: Annotated[Path | None, Parameter(help="Book directory, for an open position.")] = None,
     /,
     *,
-    account: Annotated[str | None, Parameter(help="Name of the account.")] = None,
-    contract: Annotated[str | None, Parameter(help="Name of the contract.")] = None,
-    side: OneSide = None,
-    position: Number = 0,
-    rules: Rules = None,
-    journal: Annotated[Path | None, Parameter(help="Journal, for a fill of the past.")] = None,
-    fill: Annotated[int | None, Parameter(help="Number of the fill in the journal.")] = None,
+    account: Annotated[str | None, Parameter(help="Account name.")] = None,
+    contract: Annotated[str | None, Parameter(help="Contract name.")] = None,
+    side: SideOption = None,
+    position: PositionOption = 0,
+    rules: RulesOption = None,
+    journal: Annotated[Path | None, Parameter(help="Journal, for a past ADL fill.")] = None,
+    fill: Annotated[int | None, Parameter(help="Fill number in the journal.")] = None,
     json: Json = False,
 ) -> None:
-    """Say why a position stands where it stands in the queue, or why a past fill closed it.
+    """Explain an open position's rank in the ADL queue, or a past ADL fill.
 
     An open position: BOOK --account A --contract C. A past fill: --journal J --fill N.
     """
     if journal is not None or fill is not None:
         if (book, account, contract, side, rules) != (None,) * 5 or position:
-            raise UsageError("--journal and --fill explain a past fill, and go with nothing else")
+            raise UsageError("--journal and --fill cannot be combined with other options")
         if journal is None or fill is None:
             raise UsageError("a past fill needs both --journal and --fill")
         _explain_fill(journal, fill, json=json)
         return
     if book is None or account is None or contract is None:
-        raise UsageError("say BOOK --account A --contract C, or --journal J --fill N")
-    from delever.lab.queries import queries as results  # noqa: PLC0415 - heavy
-    from delever.lab.tables import book_reader as frames
+        raise UsageError("expected BOOK --account A --contract C, or --journal J --fill N")
+    from delever.lab.queries import queries  # noqa: PLC0415 - slow to import
+    from delever.lab.tables.book_reader import read_book  # noqa: PLC0415
 
-    why = results.explain(
-        frames.read_book(book), contract, account, side=side, position=position, rules=rules
+    explanation = queries.explain(
+        read_book(book), contract, account, side=side, position=position, rules=rules
     )
-    _tell(str(why), why.facts(), "delever.explanation/1", json=json)
+    _write_answer(str(explanation), explanation.facts(), "delever.explanation/1", json=json)
 
 
 def _explain_fill(journal: Path, fill: int, *, json: bool) -> None:
-    from delever.lab.queries.fill_explanation import explain_fill  # noqa: PLC0415 - heavy
+    from delever.lab.queries.fill_explanation import explain_fill  # noqa: PLC0415 - slow
 
-    with progress("replay") as told:
-        why = explain_fill(journal, fill, progress=told)
-    _tell(str(why), why.facts(), "delever.fill/1", json=json)
+    with progress("replay") as report_progress:
+        explanation = explain_fill(journal, fill, progress=report_progress)
+    _write_answer(str(explanation), explanation.facts(), "delever.fill/1", json=json)
 
 
-def _tell(text: str, facts: Mapping[str, object], schema: str, *, json: bool) -> None:
-    tell(json_text({"schema": schema, **facts}).rstrip() if json else text)
+def _write_answer(text: str, facts: Mapping[str, object], schema: str, *, json: bool) -> None:
+    write(json_text({"schema": schema, **facts}).rstrip() if json else text)
 
 
 def whatif(
@@ -128,25 +144,27 @@ def whatif(
     *,
     account: Account,
     contract: Contract,
-    leverage: Annotated[str | None, Parameter(help="Another leverage.")] = None,
-    add_margin: Annotated[str | None, Parameter(help="Cash put in; negative: taken out.")] = None,
-    close: Annotated[str | None, Parameter(help="Quantity closed at the mark.")] = None,
-    hedge: Annotated[
-        str | None, Parameter(help="Quantity opened at the mark on the other side.")
+    leverage: Annotated[str | None, Parameter(help="New leverage.")] = None,
+    add_margin: Annotated[
+        str | None, Parameter(help="Margin to add; a negative amount removes margin.")
     ] = None,
-    side: OneSide = None,
-    position: Number = 0,
-    rules: Rules = None,
+    close: Annotated[str | None, Parameter(help="Quantity to close at the mark.")] = None,
+    hedge: Annotated[
+        str | None, Parameter(help="Quantity to open at the mark on the other side.")
+    ] = None,
+    side: SideOption = None,
+    position: PositionOption = 0,
+    rules: RulesOption = None,
     json: Json = False,
 ) -> None:
-    """Say what one change would make of a position's place in the queue."""
-    from delever.lab.queries import queries as results  # noqa: PLC0415 - heavy
-    from delever.lab.tables import book_reader as frames
+    """Show how one change would move a position in the ADL queue."""
+    from delever.lab.queries import queries  # noqa: PLC0415 - slow to import
+    from delever.lab.tables.book_reader import read_book  # noqa: PLC0415
 
     if sum(change is not None for change in (leverage, add_margin, close, hedge)) != 1:
-        raise UsageError("say one of --leverage, --add-margin, --close and --hedge")
-    outcome = results.what_if(
-        frames.read_book(book),
+        raise UsageError("expected one of --leverage, --add-margin, --close and --hedge")
+    outcome = queries.what_if(
+        read_book(book),
         contract,
         account,
         leverage=leverage,
@@ -157,4 +175,27 @@ def whatif(
         position=position,
         rules=rules,
     )
-    _tell(str(outcome), outcome.facts(), "delever.whatif/1", json=json)
+    _write_answer(str(outcome), outcome.facts(), "delever.whatif/1", json=json)
+
+
+def risk(
+    book: BookPath,
+    /,
+    *,
+    contract: Annotated[
+        str | None, Parameter(help="Contract to rate in detail: inputs and stress curve.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Rate how likely liquidations are to end in ADL; --contract adds the inputs and the curve."""
+    from delever.lab.queries import risk_tables  # noqa: PLC0415 - slow to import
+    from delever.lab.tables.book_reader import read_book  # noqa: PLC0415
+
+    loaded = read_book(book)
+    ratings = risk_tables.rate(loaded, None if contract is None else [contract])
+    sections = {"risk": risk_tables.levels(ratings)}
+    if contract is not None:
+        sections["inputs"] = risk_tables.inputs(loaded, ratings[0])
+        sections["curve"] = risk_tables.curve(loaded, ratings[0])
+    metadata = {"as_of": loaded.sequence}
+    write_sections(sections, json=json, schema="delever.risk/1", metadata=metadata)

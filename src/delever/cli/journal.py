@@ -1,4 +1,4 @@
-"""What was recorded, and whether it is true."""
+"""Rebuild a book from a journal, and verify the journal."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +9,12 @@ import msgspec
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from delever.cli import Exit
-from delever.cli.output import progress, say, show_sections, tell
+from delever.cli import ExitCode
+from delever.cli.output import log, progress, write, write_sections
 from delever.lab.errors import InputError
 
-JournalPath = Annotated[Path, Parameter(help="Journal: the file that `run --journal` wrote.")]
-AT_LEAST_ONE = Number(gte=1)
-Json = Annotated[bool, Parameter(negative="", help="JSON instead of tables.")]
+JournalPath = Annotated[Path, Parameter(help="Journal file, as written by `run --journal`.")]
+Json = Annotated[bool, Parameter(negative="", help="Write JSON instead of tables.")]
 
 
 def replay(
@@ -23,40 +22,46 @@ def replay(
     /,
     *,
     by: Annotated[
-        Literal["events", "commands", "both"], Parameter(help="From what the book is made.")
+        Literal["events", "commands", "both"], Parameter(help="What the book is rebuilt from.")
     ] = "both",
     until: Annotated[
-        int | None, Parameter(help="Last record to replay.", validator=AT_LEAST_ONE)
+        int | None, Parameter(help="Last record to replay.", validator=Number(gte=1))
     ] = None,
     json: Json = False,
 ) -> int:
-    """Make the book again from a journal, by events and by commands; both must agree with it."""
-    from delever.journal import replay as replaying  # noqa: PLC0415 - heavy
-    from delever.journal.sqlite import LAST, SqliteJournal  # noqa: PLC0415
-    from delever.lab.runs import run as runs  # noqa: PLC0415
+    """Rebuild the book from a journal and compare it with every record.
 
-    ways = {"events": replaying.replay_events, "commands": replaying.replay_commands}
-    found = {}
+    By events: apply the recorded events. By commands: run the engine again.
+    """
+    from delever.journal import replay as replays  # noqa: PLC0415 - slow to import
+    from delever.journal.sqlite import MAX_SEQUENCE, SqliteJournal  # noqa: PLC0415
+    from delever.lab.runs.run import pool_totals  # noqa: PLC0415
+
+    methods = {"events": replays.replay_events, "commands": replays.replay_commands}
+    last = MAX_SEQUENCE if until is None else until
+    results = {}
     with readable(journal), SqliteJournal(journal, readonly=True) as opened:
-        for way in ways if by == "both" else (by,):
-            with progress(f"replay by {way}") as told:
-                last = LAST if until is None else until
-                found[way] = ways[way](opened, from_zero=True, until=last, progress=told)
+        for method in methods if by == "both" else (by,):
+            with progress(f"replay by {method}") as report_progress:
+                results[method] = methods[method](
+                    opened, from_zero=True, until=last, progress=report_progress
+                )
     rows = [
         {
-            "by": way,
+            "by": method,
             "records": result.records,
             "time_ms": result.book.time_ms,
             "finding": str(result.finding or "") or "agrees",
             "head": result.head.hash.hex(),
         }
-        for way, result in found.items()
+        for method, result in results.items()
     ]
-    book = next(iter(found.values())).book
-    sections = {"replays": rows, "pools": [*map(msgspec.structs.asdict, runs.pool_totals(book))]}
-    show_sections(sections, json=json, schema="delever.replay/1", about={"journal": str(journal)})
-    wrong = any(result.finding for result in found.values())
-    return Exit.CHECK_FAILED if wrong else Exit.DONE
+    book = next(iter(results.values())).book
+    sections = {"replays": rows, "pools": [*map(msgspec.structs.asdict, pool_totals(book))]}
+    metadata = {"journal": str(journal)}
+    write_sections(sections, json=json, schema="delever.replay/1", metadata=metadata)
+    differs = any(result.finding for result in results.values())
+    return ExitCode.CHECK_FAILED if differs else ExitCode.SUCCESS
 
 
 def verify(
@@ -64,22 +69,22 @@ def verify(
     /,
     *,
     deep: Annotated[
-        bool, Parameter(help="Replay all records, too, by events and commands.")
+        bool, Parameter(help="Also replay every record, by events and by commands.")
     ] = True,
     json: Json = False,
 ) -> int:
-    """Prove a journal: its chain of hashes, its snapshots, and both replays."""
-    from delever.journal import verify as prove  # noqa: PLC0415 - heavy
+    """Verify a journal: its hash chain, its snapshots, and both replays."""
+    from delever.journal import verify as verify_journal  # noqa: PLC0415 - slow to import
 
     if not journal.is_file():
         raise InputError("not found", file=str(journal))
-    with progress("verify") as told:
-        verdict = prove(journal, deep=deep, progress=told)
+    with progress("verify") as report_progress:
+        verdict = verify_journal(journal, deep=deep, progress=report_progress)
     rows = [
         {"record": finding.sequence, "problem": str(finding.problem), "detail": finding.detail}
         for finding in verdict.findings
     ]
-    about = {
+    metadata = {
         "journal": str(journal),
         "ok": verdict.ok,
         "records": verdict.records,
@@ -87,22 +92,22 @@ def verify(
         "replayed": verdict.replayed,
         "head": verdict.head.hash.hex() if verdict.head else None,
     }
-    show_sections({"findings": rows}, json=json, schema="delever.verify/1", about=about)
+    write_sections({"findings": rows}, json=json, schema="delever.verify/1", metadata=metadata)
     if verdict.ok and not json:
-        both = f"{verdict.records} records, {verdict.replayed} of them replayed both ways"
-        tell(f"verified: {both}; head {about['head'] or 'none'}")
+        counts = f"{verdict.records} records, {verdict.replayed} of them replayed both ways"
+        write(f"verified: {counts}; head {metadata['head'] or 'none'}")
     elif not verdict.ok:
-        say(f"delever: {journal} is NOT verified: {rows[0]['detail']}")
-    return Exit.DONE if verdict.ok else Exit.CHECK_FAILED
+        log(f"delever: {journal} is NOT verified: {rows[0]['detail']}")
+    return ExitCode.SUCCESS if verdict.ok else ExitCode.CHECK_FAILED
 
 
 @contextmanager
 def readable(journal: Path) -> Iterator[None]:
-    """Say of a file that is no journal, or cannot be read on, that it cannot be used."""
-    from delever.journal import JournalError  # noqa: PLC0415 - heavy
+    """Raise InputError, naming the file, where a journal cannot be opened or read."""
+    from delever.journal import JournalError  # noqa: PLC0415 - slow to import
 
     try:
         yield
     except JournalError as error:
-        why = str(error).removeprefix(f"{journal}: ")
-        raise InputError(why, file=str(journal)) from None
+        message = str(error).removeprefix(f"{journal}: ")
+        raise InputError(message, file=str(journal)) from None

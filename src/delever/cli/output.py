@@ -1,15 +1,15 @@
-"""Rows as a table, TSV, CSV, JSON or Parquet: on a terminal for eyes, elsewhere for programs."""
+"""Rows as a terminal table, TSV, CSV, JSON or Parquet; log lines and progress on stderr.
 
-import csv
+The default is a table (rich) on a terminal and TSV (polars) elsewhere. TSV, CSV and JSON carry
+every digit; a table rounds floats to six digits.
+"""
+
 import io
-import re
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -25,7 +25,7 @@ Format = Literal["table", "tsv", "csv", "json", "jsonl", "parquet"]
 Row = Mapping[str, Any]
 Progress = Callable[[int, int], None]
 
-_SUFFIXES: dict[str, Format] = {
+_FORMATS_BY_SUFFIX: dict[str, Format] = {
     ".csv": "csv",
     ".json": "json",
     ".jsonl": "jsonl",
@@ -34,94 +34,105 @@ _SUFFIXES: dict[str, Format] = {
     ".tsv": "tsv",
 }
 
+_SEPARATORS = {"csv": ",", "tsv": "\t"}
+
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Output:
-    """Where rows go, and in which form."""
+    """Destination and format of rows."""
 
     format: Format | None = None
-    """Form of the rows; a table on a terminal, TSV elsewhere, or what the file's name says."""
+    """Format of the rows. Default: table on a terminal, TSV elsewhere, or by the file's suffix."""
 
     json: Annotated[bool, Parameter(negative="")] = False
-    """The same as --format json."""
+    """Short for --format json."""
 
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None
     """Write to this file instead of standard output."""
 
     @property
-    def form(self) -> Format:
-        """The form asked for, or the one that suits where the rows go."""
+    def resolved_format(self) -> Format:
+        """The requested format, or the default of the destination."""
         if self.json and self.format not in (None, "json"):
-            raise UsageError(f"--json and --format {self.format} do not go together")
-        asked = "json" if self.json else self.format
-        if asked is not None:
-            return asked
+            raise UsageError(f"--json and --format {self.format} contradict each other")
+        requested = "json" if self.json else self.format
+        if requested is not None:
+            return requested
         if self.output is not None:
-            if self.output.suffix not in _SUFFIXES:
-                raise UsageError(f"{self.output}: say --format, the name does not")
-            return _SUFFIXES[self.output.suffix]
+            if self.output.suffix not in _FORMATS_BY_SUFFIX:
+                raise UsageError(f"{self.output}: unknown suffix; add --format")
+            return _FORMATS_BY_SUFFIX[self.output.suffix]
         return "table" if sys.stdout.isatty() else "tsv"
 
 
 TO_STDOUT = Output()
 
 
-def show(
+def write_rows(
     rows: "pl.DataFrame | Sequence[Row]",
     out: Output,
     *,
     schema: str,
-    about: Mapping[str, object] | None = None,
+    metadata: Mapping[str, object] | None = None,
     top: int | None = None,
 ) -> None:
-    """Write rows in the form asked for; JSON carries `schema` and what the rows are about."""
-    form = out.form
-    if form == "parquet":
-        if out.output is None and sys.stdout.isatty():
-            raise UsageError("Parquet is not for a terminal: say -o FILE")
-        _write(_parquet(rows if top is None else rows[:top]), out)
+    """Write rows in the resolved format; JSON also carries `schema` and `metadata`.
+
+    `top` limits the number of rows.
+    """
+    resolved = out.resolved_format
+    if resolved == "parquet" and out.output is None and sys.stdout.isatty():
+        raise UsageError("Parquet cannot be written to a terminal; add -o FILE")
+    names = [*rows[0]] if isinstance(rows, Sequence) and rows else getattr(rows, "columns", [])
+    rows = rows if top is None else rows[:top]
+    if resolved == "parquet":
+        _write_bytes(_parquet(rows), out)
         return
-    names = None if isinstance(rows, Sequence) else rows.columns
     listed: Sequence[Row] = rows if isinstance(rows, Sequence) else rows.to_dicts()
-    listed = listed[:top]
-    match form:
+    match resolved:
         case "json":
-            text = json_text({"schema": schema, **(about or {}), "rows": listed})
+            text = json_text({"schema": schema, **(metadata or {}), "rows": listed})
         case "jsonl":
             text = "".join(json_text(row, indent=0) for row in listed)
         case "table":
             text = table(listed)
-        case "csv":
-            text = separated(listed, ",", names)
         case _:
-            text = separated(listed, "\t", names)
-    _write(text.encode(), out)
+            text = delimited(listed, _SEPARATORS[resolved], names)
+    _write_bytes(text.encode(), out)
 
 
-def show_sections(
-    sections: Mapping[str, Sequence[Row]], *, json: bool, schema: str, about: Mapping[str, object]
+def write_sections(
+    sections: Mapping[str, Sequence[Row]],
+    *,
+    json: bool,
+    schema: str,
+    metadata: Mapping[str, object],
 ) -> None:
-    """Write several tables, each under its title; sections without rows only as JSON."""
+    """Write several tables to standard output, each under its title; JSON is one object.
+
+    A section without rows is written in JSON only.
+    """
     if json:
-        _write(json_text({"schema": schema, **about, **sections}).encode(), TO_STDOUT)
+        write(json_text({"schema": schema, **metadata, **sections}).rstrip())
         return
-    form = table if sys.stdout.isatty() else partial(separated, delimiter="\t")
-    texts = [f"# {title}\n{form(rows)}" for title, rows in sections.items() if rows]
-    _write("\n".join(texts).encode(), TO_STDOUT)
+    on_terminal = sys.stdout.isatty()
+    for number, (title, rows) in enumerate((t, r) for t, r in sections.items() if r):
+        text = table(rows) if on_terminal else delimited(rows, "\t", [*rows[0]])
+        write(("\n" if number else "") + f"# {title}\n{text}".rstrip("\n"))
 
 
-def say(text: str) -> None:
-    """Write talk, which is no data."""
+def log(text: str) -> None:
+    """Write a line to standard error: anything but data."""
     sys.stderr.write(f"{text}\n")
 
 
-def tell(text: str) -> None:
-    """Write data that is text already."""
+def write(text: str) -> None:
+    """Write a line of data to standard output."""
     sys.stdout.write(f"{text}\n")
 
 
-def _write(body: bytes, out: Output) -> None:
+def _write_bytes(body: bytes, out: Output) -> None:
     if out.output is not None:
         out.output.write_bytes(body)
         return
@@ -130,30 +141,30 @@ def _write(body: bytes, out: Output) -> None:
     sys.stdout.buffer.flush()
 
 
-# --- forms ---
+# --- formats ---
 
 
 def json_text(value: object, *, indent: int = 2) -> str:
-    """Return JSON and a line's end; exact decimals become text, so that no reader rounds them."""
-    encoded = msgspec.json.encode(_plain(value))
+    """Return JSON with a final newline; decimals become strings, so that no reader rounds them."""
+    encoded = msgspec.json.encode(_without_decimals(value))
     return (msgspec.json.format(encoded, indent=indent) if indent else encoded).decode() + "\n"
 
 
-def _plain(value: object) -> object:
+def _without_decimals(value: object) -> object:
     match value:
         case Decimal():
             return cell(value)
         case Mapping():
-            return {name: _plain(each) for name, each in value.items()}
+            return {name: _without_decimals(entry) for name, entry in value.items()}
         case list() | tuple():
-            return [_plain(each) for each in value]
+            return [_without_decimals(entry) for entry in value]
         case msgspec.Struct():
-            return _plain(msgspec.structs.asdict(value))
+            return _without_decimals(msgspec.structs.asdict(value))
     return value
 
 
 def cell(value: object) -> str:
-    """Return a value as plain text, to the last digit."""
+    """Return a value as plain text with every digit; None is empty, a bool is yes or no."""
     match value:
         case None:
             return ""
@@ -165,104 +176,82 @@ def cell(value: object) -> str:
     return str(value)
 
 
-def separated(rows: Sequence[Row], delimiter: str, names: Sequence[str] | None = None) -> str:
-    """Return rows with a header, parted by a delimiter; `names` are told without a row, too."""
-    written = io.StringIO()
-    writer = csv.writer(written, delimiter=delimiter, lineterminator="\n")
-    header = [*rows[0]] if rows else names
-    if header:
-        writer.writerow(header)
-    writer.writerows([cell(value) for value in row.values()] for row in rows)
-    return written.getvalue()
+def delimited(rows: Sequence[Row], separator: str, names: Sequence[str]) -> str:
+    """Return rows as CSV or TSV under a header of `names`; without names, the empty string."""
+    import polars as pl  # noqa: PLC0415 - slow to import
+
+    if not names:
+        return ""
+    columns = {name: [cell(row[name]) or None for row in rows] for name in names}
+    frame = pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String))
+    return frame.write_csv(separator=separator)
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Return rows as a table for a terminal; columns that say nothing are left out.
+    """Return rows as a terminal table without the columns that are empty in every row.
 
-    Sentences are wrapped where the terminal is narrow. Numbers and names never are, so that each
-    can be copied: a table that needs more than the terminal has is as wide as it must be.
+    Text wraps between words where the terminal is narrow. No word or number is cut: a table whose
+    longest words do not fit is wider than the terminal.
     """
-    from rich import box  # noqa: PLC0415 - not before somebody looks
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - slow to import
+    from rich.cells import cell_len  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     if not rows:
         return "no rows\n"
-    names = [name for name in rows[0] if any(row[name] not in _SILENT for row in rows)]
-    columns = [[name.replace("_", "\n"), *(_glance(row[name]) for row in rows)] for name in names]
-    widths = _widths([*map(_needs, columns)], shutil.get_terminal_size().columns)
-    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for name, (heading, *_), width in zip(names, columns, widths, strict=True):
-        numbers = all(_is_number(row[name]) for row in rows)
-        shown.add_column(Text(heading), justify="right" if numbers else "left", width=width)
-    for cells in zip(*(cells for _, *cells in columns), strict=True):
-        shown.add_row(*map(Text, cells))
-    written = io.StringIO()
-    console = Console(file=written, width=sum(widths) + GAP * len(widths))
-    console.print(shown, highlight=False)
-    return "\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n"
+    grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    console = Console(file=io.StringIO(), highlight=False)
+    columns = []
+    for name in rows[0]:
+        values = [listed[name] for listed in rows]
+        if any(value not in (None, "") for value in values):
+            texts = [name.replace("_", "\n"), *map(_short, values)]
+            longest_word = max(cell_len(word) for text in texts for word in text.split() or [""])
+            heading, *cells = map(Text, texts)
+            grid.add_column(
+                heading,
+                justify="right" if all(map(_is_number, values)) else "left",
+                min_width=longest_word,
+            )
+            columns.append(cells)
+    for row in zip(*columns, strict=True):
+        grid.add_row(*row)
+    with console.capture() as captured:
+        console.print(grid, crop=False)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
 
 
-GAP = 2
-"""Blanks between two columns of a table."""
-
-
-def _needs(texts: Sequence[str]) -> tuple[int, int]:
-    """Return the least and the most width of a heading and its cells; only sentences wrap."""
-    from rich.cells import cell_len  # noqa: PLC0415 - not before somebody looks
-
-    most = max(cell_len(line) for text in texts for line in text.splitlines() or [""])
-    least = max(cell_len(word) for text in texts for word in text.split() or [""])
-    return least, most
-
-
-def _widths(needs: Sequence[tuple[int, int]], room: int) -> list[int]:
-    """Return the widths of columns: the least of each, and of the room left its part of the rest.
-
-    They may be wider than the room, but never less than what can be read.
-    """
-    spare = max(room - sum(least + GAP for least, _ in needs), 0)
-    wanted = sum(most - least for least, most in needs)
-    given = min(spare, wanted)
-    return [least + (most - least) * given // max(wanted, 1) for least, most in needs]
-
-
-_SILENT: tuple[object, ...] = (None, "")
-_NUMBER = re.compile(r"-?[\d,]+(\.\d+)?")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | Decimal | None) or bool(_NUMBER.fullmatch(str(value)))
-
-
-def _glance(value: object) -> str:
-    """Return a value as it is shown to eyes: six digits of a score, all of money."""
+def _short(value: object) -> str:
+    """Return a value as a table displays it: six digits of a float, every digit of money."""
     return f"{value:.6g}" if isinstance(value, float) else cell(value)
 
 
+def _is_number(value: object) -> bool:
+    if isinstance(value, str):
+        return value.replace(",", "").replace(".", "").removeprefix("-").isdigit()
+    return isinstance(value, int | float | Decimal | None)
+
+
 def _parquet(rows: "pl.DataFrame | Sequence[Row]") -> bytes:
-    import polars as pl  # noqa: PLC0415 - heavy
+    import polars as pl  # noqa: PLC0415 - slow to import
 
     frame = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(list(rows))
-    written = io.BytesIO()
-    frame.write_parquet(written)
-    return written.getvalue()
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    return buffer.getvalue()
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Progress | None]:
-    """Give what is to be told how far the work is; None where nobody looks."""
+def progress(task_name: str) -> Iterator[Progress | None]:
+    """Yield a callback (done, total) that draws a progress bar, or None without a terminal."""
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console  # noqa: PLC0415 - not before somebody looks
+    from rich.console import Console  # noqa: PLC0415 - slow to import
     from rich.progress import Progress as Bar  # noqa: PLC0415
 
     with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-
-        def tell_bar(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield tell_bar
+        task = bar.add_task(task_name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

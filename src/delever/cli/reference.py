@@ -1,63 +1,64 @@
-"""What delever knows: each venue's rules with their sources, and the schema of a command."""
+"""Reference data: each venue's rules with their sources, and the JSON Schema of a command."""
 
 import dataclasses
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from delever.cli.output import TO_STDOUT, Output, json_text, show, tell
+from delever.cli.output import TO_STDOUT, Output, json_text, write, write_rows
 from delever.lab.errors import in_words
 
 if TYPE_CHECKING:
     from delever.core.rules import RuleSet
 
+TERMINAL_COLUMNS = ("rules", "venue", "triggers", "price")
+"""Columns of `delever rules` on a terminal; `delever rules NAME` displays the rest."""
+
 
 def rules(
-    name: Annotated[str | None, Parameter(help="Name of a rule set; all if not said.")] = None,
+    name: Annotated[str | None, Parameter(help="Rule set. Default: list all.")] = None,
     /,
     *,
     out: Output = TO_STDOUT,
 ) -> None:
-    """Show what each rule set does; of one, every rule with source, confidence and assumption."""
-    from delever.core.rules import RULE_SETS  # noqa: PLC0415 - heavy
+    """List rule sets; with NAME, list its rules with source, confidence and assumption."""
+    from delever.core.rules import RULE_SETS  # noqa: PLC0415 - slow to import
     from delever.lab.errors import unknown  # noqa: PLC0415
 
+    on_terminal = out.resolved_format == "table"
     if name is None:
-        rows = [_outline(told) for told in RULE_SETS.values()]
-        if out.form == "table":
-            rows = [{what: in_words(row[what]) for what in _AT_A_GLANCE} for row in rows]
-        show(rows, out, schema="delever.rules/1")
+        rows = [_summary(rule_set) for rule_set in RULE_SETS.values()]
+        if on_terminal:
+            rows = [{key: in_words(row[key]) for key in TERMINAL_COLUMNS} for row in rows]
+        write_rows(rows, out, schema="delever.rules/1")
         return
     if name not in RULE_SETS:
         raise unknown("rule set", name, RULE_SETS)
-    told = RULE_SETS[name]
-    if out.form == "table":
-        for what, text in _outline(told).items():
-            tell(f"{in_words(what)}: {in_words(text)}")
-        tell("")
-    listed = [dataclasses.asdict(rule) for rule in told.rules]
-    show(listed, out, schema="delever.rule_set/1", about=_outline(told))
+    rule_set = RULE_SETS[name]
+    if on_terminal:
+        for key, text in _summary(rule_set).items():
+            write(f"{in_words(key)}: {in_words(text)}")
+        write("")
+    listed = [dataclasses.asdict(rule) for rule in rule_set.rules]
+    write_rows(listed, out, schema="delever.rule_set/1", metadata=_summary(rule_set))
 
 
-_AT_A_GLANCE = ("rules", "venue", "triggers", "price")  # `rules NAME` shows the rest
-
-
-def _outline(told: "RuleSet") -> dict[str, str]:
-    """Return what a rule set is made of, in words."""
+def _summary(rule_set: "RuleSet") -> dict[str, str]:
+    """Return the names of a rule set's parts."""
     return {
-        "rules": told.name,
-        "venue": told.venue,
-        "triggers": ", ".join(case.trigger.name for case in told.cases),
-        "price": ", ".join(dict.fromkeys(case.price.name for case in told.cases)),
-        "score": told.ranking.formula,
-        "indicators": told.indicator_scale.says,
-        "policy": told.policy.name,
-        "orders_cancelled": str(told.cancels),
+        "rules": rule_set.name,
+        "venue": rule_set.venue,
+        "triggers": ", ".join(case.trigger.name for case in rule_set.cases),
+        "price": ", ".join(dict.fromkeys(case.price.name for case in rule_set.cases)),
+        "score": rule_set.ranking.formula,
+        "indicators": rule_set.indicator_scale.description,
+        "policy": rule_set.policy.name,
+        "orders_cancelled": str(rule_set.cancel_scope),
     }
 
 
 def schema() -> None:
-    """Print the JSON Schema of a command: of one line of a scenario."""
-    from delever.lab.runs import scenario  # noqa: PLC0415 - heavy
+    """Print the JSON Schema of a command: one line of a scenario."""
+    from delever.lab.runs import scenario  # noqa: PLC0415 - slow to import
 
-    tell(json_text(scenario.schema()).rstrip())
+    write(json_text(scenario.schema()).rstrip())

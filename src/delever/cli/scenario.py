@@ -1,4 +1,4 @@
-"""Commands in, events out: a scenario of the user's, the demonstration, a real event."""
+"""Commands in, events and reports out: a user's scenario, the demo crash, a real ADL event."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from cyclopts import Parameter
 
-from delever.cli import Exit, UsageError
-from delever.cli.journal import readable
-from delever.cli.output import TO_STDOUT, Output, progress, say, show, show_sections, tell
+from delever.cli import ExitCode, UsageError
+from delever.cli.journal import Json, readable
+from delever.cli.output import TO_STDOUT, Output, log, progress, write, write_rows, write_sections
 from delever.lab.errors import InputError, in_words
 
 if TYPE_CHECKING:
@@ -20,7 +20,23 @@ if TYPE_CHECKING:
     from delever.lab.runs.run import Result
     from delever.lab.runs.scenario import Line
 
-FILLS_SHOWN = 20
+MAX_LISTED_FILLS = 20
+"""Fills that `delever run` lists; --out and --json have all of them."""
+
+FILL_COLUMNS = (
+    "fill",
+    "time_ms",
+    "contract",
+    "side",
+    "account",
+    "quantity",
+    "price",
+    "realized",
+    "rank",
+    "indicator",
+    "liquidated_account",
+)
+"""Columns of a listed fill."""
 
 Submit = Callable[["Command"], Sequence["Event"]]
 
@@ -29,97 +45,99 @@ def run(
     scenario: Annotated[
         str,
         Parameter(
-            help="Scenario: one command a line; - is standard input.", allow_leading_hyphen=True
+            help="Scenario: one command per line; - reads standard input.",
+            allow_leading_hyphen=True,
         ),
     ],
     /,
     *,
     book: Annotated[
-        Path | None, Parameter(help="Book directory that is told before the scenario.")
+        Path | None, Parameter(help="Book directory to load before the scenario.")
     ] = None,
     journal: Annotated[
-        Path | None, Parameter(help="Keep all in this journal; one that has records goes on.")
+        Path | None, Parameter(help="Journal to record to; an existing one is continued.")
     ] = None,
     out: Annotated[
-        Path | None, Parameter(help="Directory for events, fills, path and summary; see `report`.")
+        Path | None,
+        Parameter(help="Directory for events, fills, time series and summary; see `report`."),
     ] = None,
-    json: Annotated[bool, Parameter(negative="", help="JSON instead of tables.")] = False,
+    json: Json = False,
 ) -> int:
-    """Run a scenario, and say what it came to; 4 is the exit code where a line was rejected."""
-    from delever.lab.reports import run_store as kept
-    from delever.lab.runs import run as runs  # noqa: PLC0415 - heavy
+    """Run a scenario and summarize its ADL, fills and funds; exit code 4 if a line is rejected."""
+    from delever.lab.reports import run_store  # noqa: PLC0415 - slow to import
+    from delever.lab.runs import run as runs  # noqa: PLC0415
     from delever.lab.runs.scenario import read_lines  # noqa: PLC0415
-    from delever.lab.tables import book_reader as frames
+    from delever.lab.tables import book_reader  # noqa: PLC0415
 
     lines = read_lines(scenario)
-    tables = None if book is None else frames.read_tables(book)
-    with _engine(journal) as (moved, submit):
+    tables = None if book is None else book_reader.read_tables(book)
+    with _engine(journal) as (engine_book, submit):
         if tables is not None:
-            if moved.sequence:
-                raise UsageError(f"{journal} has records: a book can only be told to a new journal")
-            frames.load(tables, submit)
-        with progress("run") as told:
-            result = runs.play(moved, submit, [line.command for line in lines], told)
-    _say_refused(result, scenario, lines)
+            if engine_book.sequence:
+                raise UsageError(f"{journal} is not empty: --book needs a new journal")
+            book_reader.load(tables, submit)
+        with progress("run") as report_progress:
+            commands = [line.command for line in lines]
+            result = runs.play(engine_book, submit, commands, report_progress)
+    _log_rejections(result, scenario, lines)
     if out is not None:
-        kept.keep(result, out)
-    _show(result, json=json)
-    return Exit.BAD_INPUT if result.rejected else Exit.DONE
+        run_store.keep(result, out)
+    _write_result(result, json=json)
+    return ExitCode.INVALID_INPUT if result.rejected else ExitCode.SUCCESS
 
 
 @contextmanager
 def _engine(journal: Path | None) -> Iterator[tuple["Book", Submit]]:
-    """Give a book and what moves it: an engine alone, or one that keeps a journal."""
-    from delever.core.book.book import Book  # noqa: PLC0415 - heavy
+    """Yield a book and the function that submits commands to it, recorded if a journal is given."""
+    from delever.core.book import Book  # noqa: PLC0415 - slow to import
     from delever.core.engine import step  # noqa: PLC0415
     from delever.journal import Recorder  # noqa: PLC0415
-    from delever.server.engine.journal_lock import Claim  # noqa: PLC0415
+    from delever.server.engine.journal_lock import JournalLock  # noqa: PLC0415
 
     if journal is None:
         book = Book()
         yield book, partial(step, book)
         return
-    with readable(journal), closing(Claim(journal)), Recorder.open(journal) as recorder:
+    with readable(journal), closing(JournalLock(journal)), Recorder.open(journal) as recorder:
         yield recorder.book, lambda command: recorder.submit([command])[0]
 
 
-def _say_refused(result: "Result", scenario: str, lines: Sequence["Line"]) -> None:
-    from delever.lab.runs.scenario import named  # noqa: PLC0415 - heavy
+def _log_rejections(result: "Result", scenario: str, lines: Sequence["Line"]) -> None:
+    from delever.lab.runs.scenario import named  # noqa: PLC0415 - slow to import
 
-    for number, rejected in result.rejected.items():
+    for index, rejected in result.rejected.items():
         error = InputError(
             f"rejected: {in_words(rejected.reason)}",
             file=named(scenario),
-            line=lines[number].number,
+            line=lines[index].number,
             column=rejected.field,
             value=rejected.value,
             reason=rejected.reason,
         )
-        say(f"delever: {error}")
+        log(f"delever: {error}")
 
 
-def _show(result: "Result", *, json: bool) -> None:
-    """Tell what a run came to."""
+def _write_result(result: "Result", *, json: bool) -> None:
+    """Write a run's ADL episodes, contracts, fills and funds under a headline."""
     summary = msgspec.structs.asdict(result.summary)
     episodes, contracts, pools = (
         list(map(msgspec.structs.asdict, summary.pop(name)))
         for name in ("episodes", "contracts", "pools")
     )
     fills = result.fills.to_dicts()
-    told = {"adl": episodes, "contracts": contracts, "fills": fills, "pools": pools}
     if not json:
-        tell(f"{_headline(summary)}\n")
-        more = len(fills) - FILLS_SHOWN
-        if more > 0:
-            say(f"{more} more fills: see --out or --json")
-        told["fills"] = [_short_fill(fill) for fill in fills[:FILLS_SHOWN]]
-        told["adl"] = _switches(episodes)
-    show_sections(told, json=json, schema="delever.run/1", about=summary)
+        write(f"{_headline(summary)}\n")
+        if len(fills) > MAX_LISTED_FILLS:
+            log(f"{len(fills) - MAX_LISTED_FILLS} more fills: use --out or --json")
+        fills = [{name: fill[name] for name in FILL_COLUMNS} for fill in fills[:MAX_LISTED_FILLS]]
+        episodes = _starts_and_stops(episodes)
+    sections = {"adl": episodes, "contracts": contracts, "fills": fills, "pools": pools}
+    write_sections(sections, json=json, schema="delever.run/1", metadata=summary)
 
 
-def _switches(episodes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return every start and stop of ADL in order of time, with the numbers that were compared."""
-    switches = [
+def _starts_and_stops(episodes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return every start and stop of ADL by time, with the numbers that its trigger compared."""
+    rows = [
         {
             "time_ms": episode[f"{event}_ms"],
             "contract": episode["contract"],
@@ -131,88 +149,120 @@ def _switches(episodes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         for event, numbers in (("started", "why"), ("stopped", "why_stopped"))
         if episode[f"{event}_ms"] is not None
     ]
-    return sorted(switches, key=lambda switch: int(switch["time_ms"]))
+    return sorted(rows, key=lambda row: int(row["time_ms"]))
 
 
 def _headline(summary: dict[str, Any]) -> str:
-    counts = [_count(summary[f"{what}s"], what) for what in ("command", "takeover", "fill")]
-    rejected = f" ({summary['rejected']} rejected)" if summary["rejected"] else ""
-    return (
-        f"{counts[0]}{rejected} from {summary['from_ms']} to {summary['until_ms']} ms: {counts[1]}, "
-        f"{counts[2]} of ADL on {_count(summary['accounts'], 'account')}"
+    commands, takeovers, fills, accounts = (
+        _plural(summary[f"{noun}s"], noun) for noun in ("command", "takeover", "fill", "account")
     )
+    rejected = f" ({summary['rejected']} rejected)" if summary["rejected"] else ""
+    period = f"from {summary['from_ms']} to {summary['until_ms']} ms"
+    return f"{commands}{rejected} {period}: {takeovers}, {fills} of ADL on {accounts}"
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def _plural(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _short_fill(fill: dict[str, Any]) -> dict[str, Any]:
-    """Return what of a fill fits on a line."""
-    names = ("fill", "time_ms", "contract", "side", "account", "quantity", "price", "realized")
-    return {name: fill[name] for name in (*names, "rank", "indicator", "liquidated_account")}
+def report(
+    result: Annotated[
+        Path, Parameter(help="Directory of `run --out`, or a file with a comparison.")
+    ],
+    /,
+    *,
+    output: Annotated[
+        Path | None, Parameter(name=["--output", "-o"], help="HTML file to write.")
+    ] = None,
+    plots: Annotated[
+        Path | None, Parameter(help="Directory for every plot as PNG and SVG.")
+    ] = None,
+    title: Annotated[str | None, Parameter(help="Title. Default: the result's name.")] = None,
+) -> None:
+    """Write a run or comparison as one self-contained HTML file, or as plots."""
+    if output is None and plots is None:
+        raise UsageError("expected -o FILE.html, --plots DIRECTORY, or both")
+    from delever.lab.reports.run_store import read_kept  # noqa: PLC0415 - slow to import
+
+    stored = read_kept(result)
+    try:
+        from delever.lab.reports import html_report, run_plots  # noqa: PLC0415 - slow to import
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed: install delever[plot]") from None
+    if output is not None:
+        text = html_report.report_of(stored, title or f"delever: {result.resolve().stem}")
+        output.write_text(text, encoding="utf-8")
+        log(f"{output}: {len(text.encode()):,} bytes")
+    if plots is not None:
+        for file in run_plots.write_plots(html_report.figures_of(stored), plots):
+            log(str(file))
 
 
 def demo(
     *,
-    seed: Annotated[int, Parameter(help="Another seed is another crash.")] = 10,
-    accounts: Annotated[int, Parameter(help="How many accounts hold positions.")] = 50_000,
-    contracts: Annotated[int, Parameter(help="How many contracts there are.")] = 20,
-    journal: Annotated[Path | None, Parameter(help="Keep the journal in this new file.")] = None,
+    seed: Annotated[int, Parameter(help="Random seed; each seed is a different crash.")] = 10,
+    accounts: Annotated[int, Parameter(help="Number of accounts.")] = 50_000,
+    contracts: Annotated[int, Parameter(help="Number of contracts.")] = 20,
+    journal: Annotated[
+        Path | None, Parameter(help="New file for the journal. Default: in memory.")
+    ] = None,
 ) -> int:
-    """Play a seeded crash, from the first liquidation to the end of ADL; verify its journal."""
-    from delever.demo import simulation as crash  # noqa: PLC0415 - heavy
+    """Run a seeded crash, from first liquidation to end of ADL, and verify its journal."""
+    from delever.demo import simulation  # noqa: PLC0415 - slow to import
 
-    kept = journal or Path(":memory:")
+    path = journal or Path(":memory:")
     try:
-        with readable(kept), progress("crash") as told:
-            outcome = crash.play(seed, accounts, contracts, str(kept), told)
+        with readable(path), progress("crash") as report_progress:
+            outcome = simulation.play(seed, accounts, contracts, str(path), report_progress)
     except InputError:
         raise
     except ValueError as error:
         raise UsageError(str(error)) from None
-    totals = [{"what": what, "how_much": amount} for what, amount in outcome.summary()]
-    triggers = outcome.triggers.to_dicts()
-    show_sections({"crash": totals, "adl": triggers}, json=False, schema="delever.demo/1", about={})
-    tell("\n# why them")
+    totals = [{"measure": name, "value": value} for name, value in outcome.summary()]
+    sections = {"crash": totals, "adl": outcome.triggers.to_dicts()}
+    write_sections(sections, json=False, schema="delever.demo/1", metadata={})
+    write("\n# why these accounts")
     for sentence in outcome.reasons():
-        tell(f"- {sentence}")
-    tell(f"\n{outcome.verdict()}")
-    return Exit.DONE if outcome.verified else Exit.CHECK_FAILED
+        write(f"- {sentence}")
+    write(f"\n{outcome.verdict()}")
+    return ExitCode.SUCCESS if outcome.verified else ExitCode.CHECK_FAILED
 
 
 def replay_hyperliquid(
-    file: Annotated[Path, Parameter(help="HyperReplay's adl_wave1_excerpt.csv or one like it.")],
+    file: Annotated[Path, Parameter(help="HyperReplay's adl_wave1_excerpt.csv, or the same form.")],
     /,
     *,
     rules: Annotated[
-        list[str] | None, Parameter(help="Rule set; may be said several times; all if not said.")
+        list[str] | None, Parameter(help="Rule set; repeatable. Default: all of them.")
     ] = None,
     only: Annotated[
         Literal["coins", "rules", "formulas", "marks"] | None,
-        Parameter(help="One table alone, which --format and --output can shape."),
+        Parameter(help="Write this table alone; --format and --output apply to it."),
     ] = None,
     out: Output = TO_STDOUT,
 ) -> None:
-    """Run the real ADL of 2025-10-10 under each venue's rules, and compare queue with queue."""
-    from delever.lab.studies import hyperliquid_replay as hyperliquid  # noqa: PLC0415 - heavy
+    """Run the ADL of 2025-10-10 on Hyperliquid under each venue's rules and compare the queues."""
+    from delever.lab.studies import hyperliquid_replay  # noqa: PLC0415 - slow to import
 
-    if only is None and (out.output is not None or out.form not in ("table", "tsv", "json")):
-        raise UsageError("say which table: --only coins, rules, formulas or marks")
-    with progress("replay") as told:
-        found = hyperliquid.replay(file, rules, told)
-    say(f"{found.positions} positions of {found.accounts} accounts")
-    for repair in found.repaired:
-        say(f"repaired: {repair}")
+    if only is None and (
+        out.output is not None or out.resolved_format not in ("table", "tsv", "json")
+    ):
+        raise UsageError("--output and --format need --only coins, rules, formulas or marks")
+    with progress("replay") as report_progress:
+        comparison = hyperliquid_replay.replay(file, rules, report_progress)
+    log(f"{comparison.positions} positions of {comparison.accounts} accounts")
+    for repair in comparison.repaired:
+        log(f"repaired: {repair}")
     frames = {
-        "coins": found.by_coin.sort("coin", maintain_order=True),
-        "rules": found.by_rules,
-        "formulas": found.formulas,
-        "marks": found.marks,
+        "coins": comparison.by_coin.sort("coin", maintain_order=True),
+        "rules": comparison.by_rules,
+        "formulas": comparison.formulas,
+        "marks": comparison.marks,
     }
     schema = "delever.replay_hyperliquid/1"
     if only is not None:
-        show(frames[only], out, schema=schema)
+        write_rows(frames[only], out, schema=schema)
         return
     sections = {name: frame.to_dicts() for name, frame in frames.items()}
-    show_sections(sections, json=out.form == "json", schema=schema, about={"file": str(file)})
+    json = out.resolved_format == "json"
+    write_sections(sections, json=json, schema=schema, metadata={"file": str(file)})

@@ -1,4 +1,4 @@
-"""watch: the risk of ADL on venues' real accounts; its history, and whether its alerts arrive."""
+"""Watch the ADL risk of real accounts; export its history and test its alert channels."""
 
 import asyncio
 import logging
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from delever.cli import Exit, UsageError
-from delever.cli.output import TO_STDOUT, Output, json_text, say, show, tell
+from delever.cli import ExitCode, UsageError
+from delever.cli.output import TO_STDOUT, Output, json_text, log, write, write_rows
 from delever.config import ConfigError
 from delever.lab.errors import InputError
 
@@ -27,12 +27,19 @@ if TYPE_CHECKING:
 
 DAY_MS = 24 * 3_600_000
 
-app = App(name="watch", help="Watch indicators, pools and ADL on Binance, Bybit and OKX.")
+app = App(name="watch", help="Watch indicators, funds and ADL on Binance, Bybit and OKX.")
 
 ConfigPath = Annotated[
-    Path | None, Parameter(name=("--config", "-c"), help="The TOML file: docs/watch.md.")
+    Path | None,
+    Parameter(name=("--config", "-c"), help="TOML configuration, as docs/watch.md describes."),
 ]
-HistoryPath = Annotated[Path | None, Parameter(help="Instead of `history` in the TOML file.")]
+HistoryPath = Annotated[
+    Path | None, Parameter(help="History file; overrides `history` of the configuration.")
+]
+Days = Annotated[float, Parameter(help="Number of days back from now.")]
+
+Display = Callable[["Watch", "asyncio.Task[None]"], Awaitable[None]]
+"""A coroutine that displays a watch until the watch's task ends."""
 
 
 def wall_clock_ms() -> int:
@@ -43,51 +50,55 @@ def wall_clock_ms() -> int:
 @app.default
 def watch(
     *venues: Annotated[
-        str, Parameter(help="Without --config: binance, binance-coin, bybit, okx (all without).")
+        str, Parameter(help="Without --config: binance, binance-coin, bybit, okx. Default: all.")
     ],
     config: ConfigPath = None,
     base_url: Annotated[
         tuple[str, ...],
-        Parameter(help="VENUE=URL, or URL for all: another server that speaks their APIs."),
+        Parameter(help="VENUE=URL, or URL for every venue: another server with the same API."),
     ] = (),
     contract: Annotated[
-        tuple[str, ...], Parameter(help="Contract to show even without a position.")
+        tuple[str, ...], Parameter(help="Contract to list even without a position; repeatable.")
     ] = (),
     history: HistoryPath = None,
     once: Annotated[
-        bool, Parameter(negative="", help="Look once; exit code 3 if any rule holds.")
+        bool, Parameter(negative="", help="Poll once; exit code 3 if any alert rule is met.")
     ] = False,
-    json: Annotated[bool, Parameter(negative="", help="One JSON object a second.")] = False,
-    page: Annotated[bool, Parameter(negative="", help="Serve a page instead of a table.")] = False,
-    host: Annotated[str, Parameter(help="Where --page listens; as it is, this machine only.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, Parameter(help="Port of --page; 0 takes any.")] = 8082,
+    json: Annotated[bool, Parameter(negative="", help="Write one JSON object a second.")] = False,
+    page: Annotated[
+        bool, Parameter(negative="", help="Serve a web page instead of drawing a table.")
+    ] = False,
+    host: Annotated[str, Parameter(help="Address that --page listens on.")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="Port of --page; 0 picks a free one.")] = 8082,
 ) -> int:
-    """Show indicators, states, distances, pools and ADL fills, with ages, until interrupted."""
-    from delever.watch.store import Store  # noqa: PLC0415 - heavy
+    """Display indicators, states, distances, funds and ADL fills, with ages, until interrupted."""
+    from delever.watch.store import Store  # noqa: PLC0415 - slow to import
 
     if page and (once or json):
-        raise UsageError("--page goes neither with --once nor with --json")
+        raise UsageError("--page cannot be combined with --once or --json")
     settings = _settings(config, venues, base_url, contract, history)
     with closing(_store(Store, settings.history)) as store:
         watching = _watch(settings, store)
-        _hush()
+        _silence_libraries()
         try:
             if once:
-                _print(asyncio.run(watching.once()), json=json)
-                return Exit.CHECK_FAILED if watching.holds else Exit.DONE
+                _write_view(asyncio.run(watching.once()), json=json)
+                return ExitCode.CHECK_FAILED if watching.holds else ExitCode.SUCCESS
             if page:
                 return _serve(watching, settings.history, host, port)
-            asyncio.run(_live(watching, partial(_stream, json=json) if json else _shown()))
-        except sqlite3.Error as error:  # a full disk, or a file that somebody has taken away
-            say(f"delever: {settings.history}: {error}")
-            return Exit.FAILED
-    return Exit.DONE
+            display = partial(_stream, json=json) if json else _display()
+            asyncio.run(_run(watching, display))
+        except sqlite3.Error as error:  # for example a full disk, or a deleted file
+            log(f"delever: {settings.history}: {error}")
+            return ExitCode.FAILURE
+    return ExitCode.SUCCESS
 
 
-def _hush() -> None:
-    """Let libraries' own logs not run over the table: what they report is shown as faults."""
+def _silence_libraries() -> None:
+    """Drop the log lines of client libraries, which would overwrite the table.
+
+    Their errors are displayed as faults of the venue or the channel.
+    """
     for name in ("pybit", "websocket", "apprise", "ccxt", "asyncio"):
         logging.getLogger(name).addHandler(logging.NullHandler())
         logging.getLogger(name).propagate = False
@@ -100,13 +111,13 @@ def _settings(
     contracts: Sequence[str],
     history: Path | None,
 ) -> "Settings":
-    """Return the settings of the file, or of the command line, with what the latter overrides."""
-    import msgspec  # noqa: PLC0415 - heavy
+    """Return the settings of the file or the named venues, with the command line's overrides."""
+    import msgspec  # noqa: PLC0415 - slow to import
 
-    from delever.watch import settings as file  # noqa: PLC0415 - heavy
+    from delever.watch import settings as file  # noqa: PLC0415
 
     if path is not None and venues:
-        raise UsageError("say --config, which names its venues, or venues")
+        raise UsageError("--config names its venues: give --config or venues, not both")
     try:
         if path is None:
             named = venues or file.VENUES
@@ -114,8 +125,8 @@ def _settings(
             settings = file.parse(raw, where="delever watch")
         else:
             settings = file.load(path)
-        moved = [_moved(venue, base_urls, contracts) for venue in settings.venues]
-        settings = msgspec.structs.replace(settings, venues=tuple(moved))
+        overridden = [_override(venue, base_urls, contracts) for venue in settings.venues]
+        settings = msgspec.structs.replace(settings, venues=tuple(overridden))
     except ConfigError as error:
         raise InputError(str(error)) from None
     if history is not None:
@@ -123,13 +134,14 @@ def _settings(
     return settings
 
 
-def _moved(venue: Any, base_urls: Sequence[str], contracts: Sequence[str]) -> Any:
-    import msgspec  # noqa: PLC0415 - heavy
+def _override(venue: Any, base_urls: Sequence[str], contracts: Sequence[str]) -> Any:
+    """Return a venue's settings with the --base-url and --contract options that apply to it."""
+    import msgspec  # noqa: PLC0415 - slow to import
 
-    for given in base_urls:
-        name, separator, url = given.rpartition("=")
+    for option in base_urls:
+        name, separator, url = option.rpartition("=")
         if not url.startswith(("http://", "https://")):
-            raise UsageError(f"--base-url {given}: say URL or VENUE=URL")
+            raise UsageError(f"--base-url {option}: expected URL or VENUE=URL")
         if not separator or name == venue.venue:
             venue = msgspec.structs.replace(venue, base_url=url)
     return msgspec.structs.replace(venue, contracts=(*venue.contracts, *contracts))
@@ -143,8 +155,8 @@ def _store(kind: Any, path: str) -> Any:
 
 
 def _watch(settings: "Settings", store: Any) -> "Watch":
-    from delever.watch.run import Watch  # noqa: PLC0415 - heavy
-    from delever.watch.venues import MAKERS  # noqa: PLC0415 - heavy
+    from delever.watch.run import Watch  # noqa: PLC0415 - slow to import
+    from delever.watch.venues import MAKERS  # noqa: PLC0415
 
     try:
         adapters = [MAKERS[venue.venue](venue, wall_clock_ms) for venue in settings.venues]
@@ -153,76 +165,69 @@ def _watch(settings: "Settings", store: Any) -> "Watch":
         raise InputError(str(error)) from None
 
 
-def _print(view: "View", *, json: bool) -> None:
-    if json:
-        tell(json_text(_with_schema(view), indent=0).rstrip())
-        return
-    from rich.console import Console  # noqa: PLC0415 - not before somebody looks
+def _write_view(view: "View", *, json: bool) -> None:
+    import msgspec  # noqa: PLC0415 - slow to import
 
-    from delever.watch.screen import screen  # noqa: PLC0415 - heavy
+    if json:
+        fields = {"schema": "delever.watch/1", **msgspec.to_builtins(view)}
+        write(json_text(fields, indent=0).rstrip())
+        return
+    from rich.console import Console  # noqa: PLC0415 - slow to import
+
+    from delever.watch.screen import screen  # noqa: PLC0415
 
     width = None if sys.stdout.isatty() else 200
     Console(width=width).print(screen(view))
 
 
-def _with_schema(view: "View") -> dict[str, Any]:
-    import msgspec  # noqa: PLC0415 - heavy
-
-    return {"schema": "delever.watch/1", **msgspec.to_builtins(view)}
-
-
-Shown = Callable[["Watch", "asyncio.Task[None]"], Awaitable[None]]
-"""What shows a watch for as long as its task runs."""
-
-
-def _shown() -> Shown:
-    """Return what shows it here: a table that stays in its place, or one after the other."""
+def _display() -> Display:
+    """Return a table that is redrawn in place on a terminal; elsewhere one table a second."""
     return _draw if sys.stdout.isatty() else partial(_stream, json=False)
 
 
-async def _live(watching: "Watch", shown: Shown) -> None:
-    """Watch until SIGINT or SIGTERM, showing everything once a second."""
+async def _run(watching: "Watch", display: Display) -> None:
+    """Watch and display once a second until SIGINT or SIGTERM."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     running = asyncio.create_task(watching.run(stop))
     try:
-        await shown(watching, running)
+        await display(watching, running)
     finally:
         stop.set()
         await running
 
 
 def _serve(watching: "Watch", history: str, host: str, port: int) -> int:
-    """Watch, and serve the page, until told to stop."""
+    """Watch and serve the web page until SIGINT or SIGTERM."""
     try:
-        from delever.dashboard.watch_app import app_of, bind, serve  # noqa: PLC0415 - heavy
+        from delever.dashboard.watch_app import app_of, bind, serve  # noqa: PLC0415 - slow
     except ModuleNotFoundError as error:
         raise UsageError(f"{error.name} is not installed: install delever[dashboard]") from None
     try:
         listening = bind(host, port)
     except OSError as error:
-        say(f"delever: {host}:{port}: {error}")
-        return Exit.FAILED
-    app = app_of(watching, history, host)
+        log(f"delever: {host}:{port}: {error}")
+        return ExitCode.FAILURE
+    page = app_of(watching, history, host)
     with listening:
-        asyncio.run(_live(watching, lambda _, running: serve(app, listening, running, tell)))
-    return Exit.DONE
+        asyncio.run(_run(watching, lambda _, running: serve(page, listening, running, write)))
+    return ExitCode.SUCCESS
 
 
 async def _stream(watching: "Watch", running: "asyncio.Task[None]", *, json: bool) -> None:
     while not running.done():
         await asyncio.wait([running], timeout=1)
         if not running.done():
-            _print(watching.view(), json=json)
+            _write_view(watching.view(), json=json)
             sys.stdout.flush()
 
 
 async def _draw(watching: "Watch", running: "asyncio.Task[None]") -> None:
-    from rich.live import Live  # noqa: PLC0415 - not before somebody looks
+    from rich.live import Live  # noqa: PLC0415 - slow to import
 
-    from delever.watch.screen import screen  # noqa: PLC0415 - heavy
+    from delever.watch.screen import screen  # noqa: PLC0415
 
     with Live(screen(watching.view()), screen=True, auto_refresh=False) as live:
         while not running.done():
@@ -235,32 +240,31 @@ def history_command(
     *,
     config: ConfigPath = None,
     history: HistoryPath = None,
-    contract: Annotated[str | None, Parameter(help="Only this contract or pool.")] = None,
-    days: Annotated[float, Parameter(help="Only the last days.")] = 30,
+    contract: Annotated[str | None, Parameter(help="Only this contract or fund.")] = None,
+    days: Days = 30,
     plot: Annotated[
-        Path | None,
-        Parameter(help="PNG or SVG file: indicators, profit ratio and states over time."),
+        Path | None, Parameter(help="PNG or SVG file: indicators, PnL ratio and states over time.")
     ] = None,
     out: Output = TO_STDOUT,
 ) -> None:
-    """Export what the watch has kept: as a table, JSON, CSV or Parquet, or as a plot."""
-    from delever.watch import store  # noqa: PLC0415 - heavy
+    """Export the recorded history as a table, JSON, CSV or Parquet, or as a plot."""
+    from delever.watch import store  # noqa: PLC0415 - slow to import
 
     path = _settings(config, (), (), (), history).history
     since_ms = wall_clock_ms() - round(days * DAY_MS)
     try:
-        kept = store.history(path, since_ms=since_ms, name=contract)
+        points = store.history(path, since_ms=since_ms, name=contract)
     except sqlite3.Error as error:
-        raise InputError(f"{path}: {error}; it is made by `delever watch`") from None
+        raise InputError(f"{path}: {error}; `delever watch` creates it") from None
     if plot is not None:
-        from delever.watch.plot import draw  # noqa: PLC0415 - heavy
+        from delever.watch.plot import draw  # noqa: PLC0415 - slow to import
 
         if plot.suffix not in {".png", ".svg"}:
             raise UsageError(f"a plot is a .png or .svg file, not {plot.suffix}")
-        plot.write_bytes(draw(kept, plot.suffix.removeprefix(".")))
-        say(f"{plot}: {len(kept)} numbers")
+        plot.write_bytes(draw(points, plot.suffix.removeprefix(".")))
+        log(f"{plot}: {len(points)} data points")
         return
-    show([line._asdict() for line in kept], out, schema="delever.watch.history/1")
+    write_rows([point._asdict() for point in points], out, schema="delever.watch.history/1")
 
 
 @app.command
@@ -268,54 +272,54 @@ def deliveries(
     *,
     config: ConfigPath = None,
     history: HistoryPath = None,
-    days: Annotated[float, Parameter(help="Only the last days.")] = 30,
+    days: Days = 30,
     out: Output = TO_STDOUT,
 ) -> None:
-    """Show what has become of every alert: which channel, sent, waiting or failed, and why not."""
-    from delever.watch import store  # noqa: PLC0415 - heavy
+    """List every alert with its channel and state: sent, waiting, or failed with the error."""
+    from delever.watch import store  # noqa: PLC0415 - slow to import
 
     path = _settings(config, (), (), (), history).history
     since_ms = wall_clock_ms() - round(days * DAY_MS)
     try:
-        told = store.delivery_log(path, since_ms=since_ms)
+        listed = store.delivery_log(path, since_ms=since_ms)
     except sqlite3.Error as error:
-        raise InputError(f"{path}: {error}; it is made by `delever watch`") from None
-    show([_delivery(each) for each in told], out, schema="delever.watch.deliveries/1")
+        raise InputError(f"{path}: {error}; `delever watch` creates it") from None
+    write_rows(list(map(_delivery_row, listed)), out, schema="delever.watch.deliveries/1")
 
 
-def _delivery(told: "Delivery") -> dict[str, object]:
+def _delivery_row(delivery: "Delivery") -> dict[str, object]:
     return {
-        "made_ms": told.made_ms,
-        "channel": told.channel,
-        "state": told.state,
-        "attempts": told.attempts,
-        "kind": told.alert.kind,
-        "rule": told.alert.rule,
-        "text": told.alert.text,
-        "error": told.error,
+        "made_ms": delivery.made_ms,
+        "channel": delivery.channel,
+        "state": delivery.state,
+        "attempts": delivery.attempts,
+        "kind": delivery.alert.kind,
+        "rule": delivery.alert.rule,
+        "text": delivery.alert.text,
+        "error": delivery.error,
     }
 
 
 @app.command
 def test_alert(*, config: Annotated[Path, Parameter(name=("--config", "-c"))]) -> int:
-    """Send a test to every channel, and say how each went; exit code 1 if any did not take it."""
-    from delever.watch.alerts import attempt, senders, trial  # noqa: PLC0415 - heavy
+    """Send a test alert to every channel and report each result; exit code 1 if any failed."""
+    from delever.watch.alerts import attempt, senders, trial  # noqa: PLC0415 - slow to import
 
     settings = _settings(config, (), (), (), None)
     try:
-        sending = senders(settings, wall_clock_ms)
+        channels = senders(settings, wall_clock_ms)
     except ConfigError as error:
         raise InputError(str(error)) from None
-    if not sending:
+    if not channels:
         raise UsageError(f"{config}: has no [[channels]]")
 
     async def send_all() -> list[str]:
         now = wall_clock_ms()
-        tries = (attempt(send, f"delever-test-{now}", trial(now)) for send in sending.values())
-        return await asyncio.gather(*tries)
+        attempts = (attempt(send, f"delever-test-{now}", trial(now)) for send in channels.values())
+        return await asyncio.gather(*attempts)
 
-    _hush()
+    _silence_libraries()
     errors = asyncio.run(send_all())
-    for name, why in zip(sending, errors, strict=True):
-        tell(f"{name}: {why or 'sent'}")
-    return Exit.FAILED if any(errors) else Exit.DONE
+    for name, failure in zip(channels, errors, strict=True):
+        write(f"{name}: {failure or 'sent'}")
+    return ExitCode.FAILURE if any(errors) else ExitCode.SUCCESS

@@ -1,0 +1,131 @@
+"""Processes that listen: the server, its configuration check, and a separate dashboard."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from delever.cli import ExitCode, UsageError
+from delever.cli.output import log, write
+from delever.config import Config, ConfigError, check, load
+from delever.lab.errors import InputError
+
+
+def serve(
+    *,
+    config: Annotated[
+        Path | None,
+        Parameter(name=("--config", "-c"), help="TOML configuration. Default: all defaults."),
+    ] = None,
+    host: Annotated[str | None, Parameter(help="Override [listen] host.")] = None,
+    port: Annotated[
+        int | None, Parameter(help="Override [listen] port; 0 picks a free one.")
+    ] = None,
+    demo: Annotated[bool, Parameter(help="Run the demo crash in real time.")] = False,
+    seed: Annotated[int, Parameter(help="With --demo: random seed of the crash.")] = 10,
+    accounts: Annotated[int, Parameter(help="With --demo: number of accounts.")] = 2_000,
+    contracts: Annotated[int, Parameter(help="With --demo: number of contracts.")] = 8,
+    speed: Annotated[
+        int, Parameter(help="With --demo: simulated seconds for each second of real time.")
+    ] = 1,
+) -> int:
+    """Run engine, journal, the Binance-, Bybit-, OKX-compatible and native APIs, and dashboard."""
+    from delever.journal import JournalError  # noqa: PLC0415 - slow to import
+    from delever.server.app import Service, run  # noqa: PLC0415
+    from delever.server.demo import Scale  # noqa: PLC0415
+    from delever.server.observability.logs import secrets_of, set_up  # noqa: PLC0415
+
+    settings = _settings(config, host, port, demo=demo)
+    if speed < 1:
+        raise UsageError(f"--speed {speed}: must be at least 1")
+    set_up(settings.logs.level, sys.stderr, secrets_of(settings))
+    scale = Scale(seed, accounts, contracts, speed) if demo else None
+    try:
+        service = Service(settings, demo=scale)
+    except ConfigError as error:
+        raise InputError(str(error)) from None
+    except (JournalError, ValueError) as error:
+        log(f"delever: {error}")
+        return ExitCode.FAILURE
+    try:
+        started = run(service, write)
+    except OSError as error:
+        log(f"delever: {settings.listen.host}:{settings.listen.port}: {error}")
+        return ExitCode.FAILURE
+    return ExitCode.SUCCESS if started else ExitCode.FAILURE
+
+
+def _settings(path: Path | None, host: str | None, port: int | None, *, demo: bool) -> Config:
+    """Return the configuration of the file with the command line's overrides, validated."""
+    import msgspec  # noqa: PLC0415 - slow to import
+
+    try:
+        settings = load(path) if path else Config()
+    except ConfigError as error:
+        raise InputError(str(error)) from None
+    overrides = {
+        name: value for name, value in {"host": host, "port": port}.items() if value is not None
+    }
+    listen = msgspec.structs.replace(settings.listen, **overrides)
+    settings = msgspec.structs.replace(settings, listen=listen)
+    try:
+        check(settings, "command line")
+    except ConfigError as error:
+        raise UsageError(str(error)) from None
+    if demo and path is None:  # a demo needs neither a durable journal nor API keys
+        journal = msgspec.structs.replace(settings.journal, path=":memory:")
+        api = msgspec.structs.replace(settings.api, open_read=True, open_accounts=True)
+        settings = msgspec.structs.replace(settings, journal=journal, api=api)
+    return settings
+
+
+def config_check(file: Annotated[Path, Parameter(help="TOML configuration.")], /) -> None:
+    """Check that a configuration is valid: keys, values, and the secrets and files it names."""
+    from delever.server.notifications.notifier import check_material  # noqa: PLC0415 - slow
+    from delever.server.storage.database import open_database  # noqa: PLC0415
+    from delever.server.transport.api_keys import Keyring  # noqa: PLC0415
+
+    try:
+        settings = load(file)
+        Keyring(settings.keys)
+        check_material(settings.notices)
+        open_database(settings)
+    except ConfigError as error:
+        raise InputError(str(error)) from None
+    folder = Path(settings.journal.path).parent
+    if not folder.is_dir():
+        where = f"{file}: journal.path = {settings.journal.path!r}"
+        raise InputError(f"{where}: there is no directory {str(folder)!r}")
+    write(f"{file}: valid; {len(settings.keys)} keys, journal {settings.journal.path}")
+
+
+def dashboard(
+    *,
+    server: Annotated[str, Parameter(help="Base URL of the server's native API.")],
+    host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="Port to listen on; 0 picks a free one.")] = 8081,
+    key_env: Annotated[
+        str,
+        Parameter(
+            help="Environment variable with an API key that has the read role, as ID.SECRET."
+        ),
+    ] = "",
+) -> int:
+    """Serve the dashboard of a server that runs elsewhere."""
+    if not server.startswith(("http://", "https://")):
+        raise UsageError(f"--server {server!r}: must start with http:// or https://")
+    if key_env and key_env not in os.environ:
+        raise UsageError(f"--key-env {key_env}: environment variable is not set")
+    try:
+        from delever.dashboard.app import serve as serve_dashboard  # noqa: PLC0415 - slow
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed: install delever[dashboard]") from None
+    key = os.environ[key_env] if key_env else ""
+    try:
+        started = serve_dashboard(server, key, host, port, write)
+    except OSError as error:
+        log(f"delever: {host}:{port}: {error}")
+        return ExitCode.FAILURE
+    return ExitCode.SUCCESS if started else ExitCode.FAILURE
