@@ -4,7 +4,7 @@ from world import World
 
 from delever.core import messages as m
 from delever.core.messages import Reason, Side
-from delever.core.units import LIMIT, MOST_PPM
+from delever.core.units import COLUMN_LIMIT, MAX_RATIO_PPM
 from delever.journal.record import decode_events, encode_events
 
 BILLION = 10**9
@@ -31,7 +31,7 @@ def test_a_position_that_is_closed_makes_room_for_marks_and_positions() -> None:
     assert rejected(world, m.SetMarks, marks={"X": 200}) == ("marks", "USDT")
     world.long("ann", "X", 0)
     world.mark(X=200)
-    assert world.book.assets["USDT"].bound < LIMIT
+    assert world.book.assets["USDT"].bound < COLUMN_LIMIT
     again = world.row("ann", "X", Side.LONG, BILLION // 5, at=100)
     assert rejected(world, m.SetPositions, version=9, positions=(again,)) == ("positions", "USDT")
     world.long("ann", "X", BILLION // 10, at=100)
@@ -44,11 +44,11 @@ def test_a_balance_that_has_left_makes_room_for_positions() -> None:
     assert rejected(world, m.SetPositions, version=9, positions=(large,)) == ("positions", "USDT")
     world.wallets(bob=1)
     world.positions(large)
-    assert world.book.assets["USDT"].bound > LIMIT  # of bob's balance, until the next mark
+    assert world.book.assets["USDT"].bound > COLUMN_LIMIT  # of bob's balance, until the next mark
     richest = m.BalanceRow(account="bob", asset="USDT", balance=7 * BILLION)
     assert rejected(world, m.SetBalances, version=9, balances=(richest,)) == ("balances", "USDT")
     world.mark(X=100)
-    assert world.book.assets["USDT"].bound < LIMIT
+    assert world.book.assets["USDT"].bound < COLUMN_LIMIT
 
 
 def test_a_mark_at_which_one_lot_is_out_of_range_is_refused() -> None:
@@ -102,5 +102,5 @@ def test_a_pool_down_to_its_last_units_tells_a_ratio_that_can_be_kept() -> None:
     world.inventory("X", Side.LONG, 1_000_000, 100)
     world.mark(X=50)
     (started,) = world.events(m.AdlStarted)
-    assert started.numbers["ratio_ppm"] == MOST_PPM
+    assert started.numbers["ratio_ppm"] == MAX_RATIO_PPM
     assert decode_events(encode_events(world.last_events)) == world.last_events

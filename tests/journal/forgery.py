@@ -1,11 +1,11 @@
-"""Journals on disk, and the ways to falsify them."""
+"""Journals on disk, and ways to falsify them."""
 
 import sqlite3
 from pathlib import Path
 
 from delever.core.messages import Command
 from delever.journal import Record, Recorder, SqliteJournal
-from delever.journal.record import EMPTY, Head, seal, seal_snapshot
+from delever.journal.record import EMPTY_HEAD, Head, seal_record, seal_snapshot
 
 
 def record(path: Path, commands: list[Command], *, snapshot_every: int = 10**9) -> None:
@@ -16,7 +16,7 @@ def record(path: Path, commands: list[Command], *, snapshot_every: int = 10**9) 
 
 
 def spoil(path: Path, *statements: str) -> None:
-    """Change the file behind the journal's back; `flip(blob, bit)` is there for it."""
+    """Run SQL on the file directly; the function `flip(blob, bit)` changes one bit."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.create_function("flip", 2, flipped)
     for statement in statements:
@@ -25,40 +25,40 @@ def spoil(path: Path, *statements: str) -> None:
 
 
 def flipped(content: bytes, bit: int) -> bytes:
-    """Return the bytes with one bit changed, counted round and round."""
+    """Return the bytes with one bit changed, modulo their length."""
     place = bit // 8 % len(content)
     changed = content[place] ^ 1 << bit % 8
     return content[:place] + bytes([changed]) + content[place + 1 :]
 
 
 def contents(path: Path) -> list[tuple[object, ...]]:
-    """Return all that a reader can get out of a journal."""
+    """Return the records, snapshots and head of a journal."""
     with SqliteJournal(path, readonly=True) as journal:
         return [*journal.records(), *journal.snapshots(), journal.head() or ()]
 
 
 def forge(path: Path, sequence: int, **content: object) -> None:
-    """Rewrite one record and seal it and everything after it again, head and snapshots included."""
+    """Rewrite one record, and seal all records, the head and the snapshots again."""
     with SqliteJournal(path) as journal:
         records = list(journal.records())
         bodies = {snapshot.sequence: snapshot.body for snapshot in journal.snapshots()}
-    previous, forged = EMPTY.hash, []
+    previous, forged = EMPTY_HEAD.hash, []
     for old in records:
         new = old._replace(**content) if old.sequence == sequence else old
-        forged.append(seal(*new[:4], previous, new.book_hash))
+        forged.append(seal_record(*new[:4], previous, new.book_hash))
         previous = forged[-1].hash
     spoil(path, "DELETE FROM records", "DELETE FROM snapshots", "DELETE FROM head")
-    spoil(path, f"INSERT INTO head VALUES (1, 0, x'{EMPTY.hash.hex()}')")
+    spoil(path, f"INSERT INTO head VALUES (1, 0, x'{EMPTY_HEAD.hash.hex()}')")
     with SqliteJournal(path) as journal:
         journal.append(forged)
         for place, body in bodies.items():
             journal.add_snapshot(seal_snapshot(forged[place - 1].head, body))
 
 
-def links(count: int, start: Head = EMPTY) -> list[Record]:
-    """Return records that follow one another, with content that no engine made."""
+def links(count: int, start: Head = EMPTY_HEAD) -> list[Record]:
+    """Return linked records with arbitrary content."""
     chain: list[Record] = []
     for sequence in range(start.sequence + 1, start.sequence + count + 1):
         previous = chain[-1].hash if chain else start.hash
-        chain.append(seal(sequence, 10 * sequence, b"command", b"events", previous, b"book"))
+        chain.append(seal_record(sequence, 10 * sequence, b"command", b"events", previous, b"book"))
     return chain

@@ -1,4 +1,4 @@
-"""Sessions of commands that the journal's tests record: one by hand, and as many as wanted."""
+"""Sessions of commands for the journal's tests: a crash written by hand, and random ones."""
 
 import itertools
 
@@ -171,7 +171,7 @@ BUILDERS = {
 
 
 def timed(commands: list[m.Command], start_ms: int, pauses_ms: list[int]) -> list[m.Command]:
-    """Give each command its time, one pause after the one before."""
+    """Return the commands with times, each one pause after the previous."""
     times_ms = itertools.accumulate(pauses_ms, initial=start_ms)
     return [
         msgspec.structs.replace(command, time_ms=time_ms)
@@ -186,7 +186,7 @@ any_command = st.one_of(
 
 @st.composite
 def sessions(draw: st.DrawFn, size: int = 25) -> list[m.Command]:
-    """Draw a session: the crash up to some moment, then commands of every kind, sensible or not."""
+    """Draw a session: a part of the crash, then commands of every kind, valid or not."""
     start = crash(managed=draw(st.booleans()))
     start = start[: draw(st.integers(len(opening()), len(start)))]
     later = draw(st.lists(any_command, min_size=5, max_size=size))

@@ -1,4 +1,4 @@
-"""A process killed in the middle of its work has kept all that it acknowledged.
+"""A process killed at any moment has stored every record that it acknowledged.
 
 Run as a program, this file is the process that gets killed.
 """
@@ -20,7 +20,7 @@ from delever.journal import Record, Recorder, SqliteJournal, verify
 
 
 def commands_after(time_ms: int) -> Iterator[Command]:
-    """Yield commands without end: marks up and down, money, time."""
+    """Yield endless commands: marks up and down, injections, time."""
     for turn in itertools.count():
         now_ms = time_ms + turn
         yield m.SetMarks(time_ms=now_ms, marks={"BTC": 90 + turn % 20, "ETH": 100 - turn % 7})
@@ -32,7 +32,7 @@ def commands_after(time_ms: int) -> Iterator[Command]:
 
 
 def submit_until_killed(path: Path) -> None:
-    """Submit batches of one to nine commands, and say of each that it is acknowledged."""
+    """Submit batches of one to nine commands, and print the head after each."""
     recorder = Recorder.open(path, snapshot_every=100)
     if recorder.head.sequence == 0:
         recorder.submit(crash())
@@ -44,7 +44,7 @@ def submit_until_killed(path: Path) -> None:
 
 
 def kill_after(path: Path, batches: int) -> list[tuple[int, str]]:
-    """Run the process, kill it after so many acknowledgements, return all that it gave."""
+    """Run the process, kill it after some acknowledgements, and return all of them."""
     process = subprocess.Popen(
         [sys.executable, __file__, str(path)], stdout=subprocess.PIPE, text=True
     )
@@ -70,18 +70,18 @@ def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path) -> 
     everything: list[tuple[int, str]] = []
     for batches in (1, 2, 40, 150):
         everything += kill_after(path, batches)
-        verdict = verify(path)
-        assert verdict.ok
-        assert verdict.head is not None
-        assert verdict.replayed == verdict.head.sequence >= everything[-1][0]
+        verification = verify(path)
+        assert verification.ok
+        assert verification.head is not None
+        assert verification.replayed == verification.head.sequence >= everything[-1][0]
         with Recorder.open(path) as recorder:
-            assert recorder.head == verdict.head
-            assert recorder.book.sequence == verdict.head.sequence
+            assert recorder.head == verification.head
+            assert recorder.book.sequence == verification.head.sequence
     with SqliteJournal(path, readonly=True) as journal:
         for sequence, text in everything:
-            kept = journal.record(sequence)
-            assert kept is not None
-            assert kept.hash.hex() == text
+            stored = journal.record(sequence)
+            assert stored is not None
+            assert stored.hash.hex() == text
 
 
 def write_log(folder: Path, killed: Path, log: bytes) -> Path:
@@ -94,21 +94,23 @@ def write_log(folder: Path, killed: Path, log: bytes) -> Path:
 
 
 @pytest.mark.parametrize("tear", ["cut off", "flipped"])
-def test_a_log_torn_anywhere_leaves_whole_commits(tmp_path: Path, killed: Path, tear: str) -> None:
+def test_a_damaged_write_ahead_log_leaves_whole_commits(
+    tmp_path: Path, killed: Path, tear: str
+) -> None:
     log = Path(f"{killed}-wal").read_bytes()
     whole = contents(write_log(tmp_path, killed, log))
-    records = [kept for kept in whole if isinstance(kept, Record)]
+    records = [row for row in whole if isinstance(row, Record)]
     lengths = set()
     for place in range(0, len(log), len(log) // 50):
         torn = log[:place] if tear == "cut off" else flipped(log, 8 * place)
         path = write_log(tmp_path, killed, torn)
-        verdict = verify(path)
-        if verdict.ok:
+        verification = verify(path)
+        if verification.ok:
             with SqliteJournal(path, readonly=True) as journal:
                 left = list(journal.records())
             assert left == records[: len(left)]
-            assert verdict.head is not None
-            assert verdict.head.sequence == len(left)
+            assert verification.head is not None
+            assert verification.head.sequence == len(left)
             lengths.add(len(left))
     assert len(lengths) > 10
 

@@ -1,4 +1,4 @@
-"""What `submit` returns is kept; what it could not keep it does not return."""
+"""Events that `submit` returns are durable; what could not be written is not returned."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from delever.core.accounting.invariants import InvariantBrokenError
 from delever.core.engine import step
 from delever.core.messages import Side
 from delever.journal import JournalError, Recorder, SqliteJournal
-from delever.journal.codec import decode_command, decode_events
+from delever.journal.record import decode_command, decode_events
 from delever.journal.snapshot import encode_book
 
 
@@ -20,17 +20,17 @@ def sequences(journal: SqliteJournal) -> list[int]:
     return [snapshot.sequence for snapshot in journal.snapshots()]
 
 
-def test_commands_and_events_are_kept_before_they_are_told(tmp_path: Path) -> None:
+def test_records_are_durable_before_their_events_are_returned(tmp_path: Path) -> None:
     path = tmp_path / "new.db"
     with Recorder.open(path) as recorder, SqliteJournal(path, readonly=True) as reader:
         outcomes = recorder.submit(crash()[:20])
-        kept = list(reader.records())
-        assert [decode_command(r.command) for r in kept] == crash()[:20]
-        assert [decode_events(r.events) for r in kept] == outcomes
-        assert reader.head() == recorder.head == kept[-1].head
+        records = list(reader.records())
+        assert [decode_command(r.command) for r in records] == crash()[:20]
+        assert [decode_events(r.events) for r in records] == outcomes
+        assert reader.head() == recorder.head == records[-1].head
 
 
-def test_a_refused_command_is_a_record_too() -> None:
+def test_a_rejected_command_is_recorded() -> None:
     with Recorder.open(":memory:") as recorder:
         recorder.submit(opening())
         (events,) = recorder.submit([m.Takeover(time_ms=0, account="nobody")])
@@ -38,7 +38,7 @@ def test_a_refused_command_is_a_record_too() -> None:
         assert recorder.head.sequence == recorder.book.sequence == len(opening()) + 1
 
 
-def test_nothing_submitted_is_nothing_kept() -> None:
+def test_submitting_nothing_records_nothing() -> None:
     with Recorder.open(":memory:") as recorder:
         assert recorder.submit([]) == []
         assert recorder.head.sequence == 0
@@ -54,7 +54,7 @@ def test_the_size_of_a_commit_changes_nothing(tmp_path: Path, size: int) -> None
 
 
 @pytest.mark.parametrize("snapshot_every", [1, 7, 1000])
-def test_a_journal_opened_again_goes_on(tmp_path: Path, snapshot_every: int) -> None:
+def test_a_journal_opened_again_continues(tmp_path: Path, snapshot_every: int) -> None:
     with Recorder.open(":memory:") as whole:
         whole.submit(crash())
         for command in crash():
@@ -64,7 +64,7 @@ def test_a_journal_opened_again_goes_on(tmp_path: Path, snapshot_every: int) -> 
         assert encode_book(recorder.book) == encode_book(whole.book)
 
 
-def test_a_snapshot_is_kept_every_so_many_records(tmp_path: Path) -> None:
+def test_a_snapshot_is_added_after_the_given_number_of_records(tmp_path: Path) -> None:
     path = tmp_path / "new.db"
     record(path, crash()[:21], snapshot_every=10)
     with Recorder.open(path, snapshot_every=10) as recorder:
@@ -78,15 +78,15 @@ def test_a_restart_begins_at_the_snapshot(tmp_path: Path) -> None:
     recorder = Recorder.open(path)
     recorder.submit(crash()[:20])
     recorder.close(snapshot=True)
-    told: list[tuple[int, int]] = []
-    with Recorder.open(path, progress=lambda *told_now: told.append(told_now)) as again:
+    calls: list[tuple[int, int]] = []
+    with Recorder.open(path, progress=lambda *call: calls.append(call)) as again:
         assert again.head.sequence == 20
         again.submit(crash()[20:])
-    with Recorder.open(path, progress=lambda *told_now: told.append(told_now)):
-        assert told == [(len(crash()) - 20, len(crash()) - 20)]
+    with Recorder.open(path, progress=lambda *call: calls.append(call)):
+        assert calls == [(len(crash()) - 20, len(crash()) - 20)]
 
 
-def test_closing_keeps_one_snapshot_of_one_moment(tmp_path: Path) -> None:
+def test_closing_again_without_records_adds_no_snapshot(tmp_path: Path) -> None:
     path = tmp_path / "new.db"
     for _ in range(3):
         recorder = Recorder.open(path)
@@ -96,7 +96,7 @@ def test_closing_keeps_one_snapshot_of_one_moment(tmp_path: Path) -> None:
         assert sequences(journal) == [len(opening())]
 
 
-def test_what_no_command_can_hold_is_refused_before_anything_happens() -> None:
+def test_a_value_that_no_command_can_have_is_rejected_before_anything_runs() -> None:
     with Recorder.open(":memory:") as recorder:
         recorder.submit(opening())
         wrong = m.SetPositions(time_ms=1, version=1, positions=(position("ann", Side.LONG, 0.1),))
@@ -107,20 +107,20 @@ def test_what_no_command_can_hold_is_refused_before_anything_happens() -> None:
         assert recorder.head.sequence == len(opening()) + 1
 
 
-def test_the_engine_gets_what_a_replay_will_get() -> None:
+def test_the_engine_gets_the_values_that_a_replay_gets() -> None:
     with Recorder.open(":memory:") as recorder:
         as_list = m.SetMarks(time_ms=0, marks={"ETH": 1, "BTC": 2})
         recorder.submit([*opening(), as_list])
-        kept = recorder.journal.record(recorder.head.sequence)
-        assert kept is not None
-        assert decode_command(kept.command) == as_list
+        newest = recorder.journal.record(recorder.head.sequence)
+        assert newest is not None
+        assert decode_command(newest.command) == as_list
         with Recorder.open(":memory:") as again:
             for command in [*opening(), as_list]:
                 step(again.book, command)
             assert encode_book(again.book) == encode_book(recorder.book)
 
 
-def test_an_amount_beyond_64_bits_is_refused_and_kept(tmp_path: Path) -> None:
+def test_an_amount_beyond_64_bits_is_rejected_and_recorded(tmp_path: Path) -> None:
     with Recorder.open(tmp_path / "new.db") as recorder:
         recorder.submit(opening())
         (events,) = recorder.submit([balances(1, ann=10**25)])
@@ -130,7 +130,9 @@ def test_an_amount_beyond_64_bits_is_refused_and_kept(tmp_path: Path) -> None:
         assert recorder.head.sequence == len(opening()) + 1
 
 
-def test_after_an_engine_error_nothing_is_taken_until_opened_again(tmp_path: Path) -> None:
+def test_after_an_engine_error_the_recorder_rejects_everything_until_reopened(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "new.db"
     recorder = Recorder.open(path)
     recorder.submit(crash()[:20])
@@ -157,7 +159,7 @@ def test_a_second_writer_stops_the_first(tmp_path: Path) -> None:
                 first.submit(opening()[:1])
 
 
-def test_a_book_that_is_not_sound_is_never_kept(tmp_path: Path) -> None:
+def test_an_unsound_book_is_not_stored_as_a_snapshot(tmp_path: Path) -> None:
     with Recorder.open(tmp_path / "new.db") as recorder:
         recorder.submit(crash()[:15])
         recorder.book.contracts["BTC"].tables[Side.SHORT].lots[0] += 1
@@ -166,7 +168,7 @@ def test_a_book_that_is_not_sound_is_never_kept(tmp_path: Path) -> None:
         assert sequences(recorder.journal) == []
 
 
-def test_a_journal_that_is_not_sound_is_not_opened(tmp_path: Path) -> None:
+def test_an_unsound_journal_is_not_opened(tmp_path: Path) -> None:
     path = tmp_path / "new.db"
     record(path, crash())
     spoil(path, "DELETE FROM records WHERE sequence > 20")
@@ -174,7 +176,7 @@ def test_a_journal_that_is_not_sound_is_not_opened(tmp_path: Path) -> None:
         Recorder.open(path)
 
 
-def test_records_that_no_engine_made_are_not_opened(tmp_path: Path) -> None:
+def test_records_without_real_commands_are_not_opened(tmp_path: Path) -> None:
     path = tmp_path / "new.db"
     with SqliteJournal(path) as journal:
         journal.append(links(3))

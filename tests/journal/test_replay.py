@@ -1,4 +1,4 @@
-"""Replaying gives the same book and the same events, from zero and from any snapshot."""
+"""A replay gives the same book and the same events, from zero and from any snapshot."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +12,15 @@ from sessions import crash, sessions
 
 from delever.core import messages as m
 from delever.core.messages import Command
-from delever.journal import Problem, Recorder, Replay, SqliteJournal, replay_commands, replay_events
-from delever.journal.codec import decode_events, encode_command, encode_events
+from delever.journal import (
+    JournalProblem,
+    Recorder,
+    Replay,
+    SqliteJournal,
+    replay_commands,
+    replay_events,
+)
+from delever.journal.record import decode_events, encode_command, encode_events
 from delever.journal.snapshot import encode_book
 
 LAST = len(crash())
@@ -48,7 +55,7 @@ def test_every_session_replays_to_the_same_book(
 
 @BOTH
 @pytest.mark.parametrize(("until", "began_after"), [(11, 0), (12, 12), (20, 12), (30, 24)])
-def test_the_book_of_any_moment_comes_back(
+def test_a_replay_until_a_record_gives_the_book_after_it(
     path: Path, replay: Replayer, until: int, began_after: int
 ) -> None:
     then = Recorder.open(":memory:")
@@ -73,16 +80,16 @@ def test_an_empty_journal_replays_to_an_empty_book(replay: Replayer) -> None:
 
 
 @BOTH
-def test_progress_is_told_up_to_the_end(path: Path, replay: Replayer) -> None:
-    told: list[tuple[int, int]] = []
+def test_progress_is_reported_up_to_the_end(path: Path, replay: Replayer) -> None:
+    calls: list[tuple[int, int]] = []
     with SqliteJournal(path, readonly=True) as journal:
-        replay(journal, from_zero=True, progress=lambda *told_now: told.append(told_now))
-        replay(journal, until=30, progress=lambda *told_now: told.append(told_now))
-    assert told == [(LAST, LAST), (6, 6)]
+        replay(journal, from_zero=True, progress=lambda *call: calls.append(call))
+        replay(journal, until=30, progress=lambda *call: calls.append(call))
+    assert calls == [(LAST, LAST), (6, 6)]
 
 
 @BOTH
-def test_a_replay_sees_one_moment_of_a_journal_in_use(path: Path, replay: Replayer) -> None:
+def test_a_replay_reads_one_state_of_a_journal_in_use(path: Path, replay: Replayer) -> None:
     with Recorder.open(path) as writer, SqliteJournal(path, readonly=True) as journal:
         later = m.SetTime(time_ms=writer.book.time_ms)
         replayed = replay(journal, progress=lambda *_: writer.submit([later]))
@@ -99,7 +106,7 @@ def test_a_replay_sees_one_moment_of_a_journal_in_use(path: Path, replay: Replay
         "DELETE FROM snapshots WHERE sequence = 24",
     ],
 )
-def test_a_snapshot_that_cannot_be_trusted_is_passed_over(path: Path, statement: str) -> None:
+def test_an_untrusted_snapshot_is_ignored(path: Path, statement: str) -> None:
     spoil(path, statement)
     with SqliteJournal(path, readonly=True) as journal:
         replayed = replay_events(journal)
@@ -107,7 +114,7 @@ def test_a_snapshot_that_cannot_be_trusted_is_passed_over(path: Path, statement:
         assert replayed.head == journal.head()
 
 
-def test_a_snapshot_of_another_version_is_passed_over(path: Path) -> None:
+def test_a_snapshot_of_another_version_is_ignored(path: Path) -> None:
     with SqliteJournal(path) as journal:
         newest = next(journal.snapshots())
         fields = msgspec.msgpack.decode(newest.body)
@@ -118,7 +125,7 @@ def test_a_snapshot_of_another_version_is_passed_over(path: Path) -> None:
 
 
 @BOTH
-def test_a_replay_stops_before_a_record_that_was_changed(path: Path, replay: Replayer) -> None:
+def test_a_replay_stops_before_a_changed_record(path: Path, replay: Replayer) -> None:
     spoil(path, "UPDATE records SET events = flip(events, 77) WHERE sequence = 17")
     with SqliteJournal(path, readonly=True) as journal:
         replayed = replay(journal, from_zero=True)
@@ -127,12 +134,12 @@ def test_a_replay_stops_before_a_record_that_was_changed(path: Path, replay: Rep
 
 
 @BOTH
-def test_a_replay_notices_a_lost_tail(path: Path, replay: Replayer) -> None:
+def test_a_replay_reports_missing_records_at_the_end(path: Path, replay: Replayer) -> None:
     spoil(path, "DELETE FROM records WHERE sequence > 30")
     with SqliteJournal(path, readonly=True) as journal:
         replayed = replay(journal)
         assert replayed.finding is not None
-        assert replayed.finding.problem is Problem.RECORD_IS_MISSING
+        assert replayed.finding.problem is JournalProblem.RECORD_MISSING
         assert replay(journal, until=30).finding is None
 
 
@@ -143,7 +150,7 @@ def recorded_events(path: Path, sequence: int) -> tuple[m.AnyEvent, ...]:
     return decode_events(recorded.events)
 
 
-def test_forged_events_give_another_book_than_the_hash_says(path: Path) -> None:
+def test_forged_events_do_not_match_the_book_hash(path: Path) -> None:
     accepted, taken, *rest = recorded_events(path, TAKEOVER)
     assert isinstance(taken, m.TakenOver)
     cheaper = msgspec.structs.replace(taken, to_pool_cash=taken.to_pool_cash + 1)
@@ -153,13 +160,13 @@ def test_forged_events_give_another_book_than_the_hash_says(path: Path) -> None:
         by_commands = replay_commands(journal, from_zero=True).finding
     assert by_events is not None
     assert by_commands is not None
-    assert (by_events.sequence, by_events.problem) == (TAKEOVER, Problem.BOOK_DIFFERS)
-    assert (by_commands.sequence, by_commands.problem) == (TAKEOVER, Problem.EVENTS_DIFFER)
+    assert (by_events.sequence, by_events.problem) == (TAKEOVER, JournalProblem.BOOK_MISMATCH)
+    assert (by_commands.sequence, by_commands.problem) == (TAKEOVER, JournalProblem.EVENTS_MISMATCH)
     assert "event 1 was TakenOver(" in by_commands.detail
     assert "to_pool_cash=1," in by_commands.detail
 
 
-def test_an_event_left_out_is_counted(path: Path) -> None:
+def test_a_removed_event_is_reported_with_both_counts(path: Path) -> None:
     events = recorded_events(path, TAKEOVER)
     forge(path, TAKEOVER, events=encode_events(events[:-1]))
     with SqliteJournal(path, readonly=True) as journal:
@@ -167,27 +174,27 @@ def test_an_event_left_out_is_counted(path: Path) -> None:
     assert f"{len(events) - 1} events were recorded, {len(events)} follow now" in str(finding)
 
 
-def test_a_forged_command_gives_other_events(path: Path) -> None:
+def test_a_forged_command_does_not_give_the_recorded_events(path: Path) -> None:
     takeover = encode_command(m.Takeover(time_ms=4, account="bob"))
     forge(path, TAKEOVER, command=takeover)
     with SqliteJournal(path, readonly=True) as journal:
         assert replay_events(journal, from_zero=True).finding is None
         finding = replay_commands(journal, from_zero=True).finding
     assert finding is not None
-    assert (finding.sequence, finding.problem) == (TAKEOVER, Problem.EVENTS_DIFFER)
+    assert (finding.sequence, finding.problem) == (TAKEOVER, JournalProblem.EVENTS_MISMATCH)
 
 
 @BOTH
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ({"book_hash": bytes(32)}, Problem.BOOK_DIFFERS),
-        ({"time_ms": 3}, Problem.BOOK_DIFFERS),
-        ({"command": b"?", "events": b"?"}, Problem.RECORD_CANNOT_BE_REPLAYED),
+        ({"book_hash": bytes(32)}, JournalProblem.BOOK_MISMATCH),
+        ({"time_ms": 3}, JournalProblem.BOOK_MISMATCH),
+        ({"command": b"?", "events": b"?"}, JournalProblem.REPLAY_FAILED),
     ],
 )
-def test_other_forgeries_are_found_where_they_are(
-    path: Path, replay: Replayer, content: dict[str, object], problem: Problem
+def test_other_forgeries_are_reported_at_their_record(
+    path: Path, replay: Replayer, content: dict[str, object], problem: JournalProblem
 ) -> None:
     forge(path, TAKEOVER, **content)
     with SqliteJournal(path, readonly=True) as journal:
@@ -196,7 +203,7 @@ def test_other_forgeries_are_found_where_they_are(
     assert (finding.sequence, finding.problem) == (TAKEOVER, problem)
 
 
-def test_events_of_what_never_was_cannot_be_replayed(path: Path) -> None:
+def test_events_of_an_unknown_contract_cannot_be_replayed(path: Path) -> None:
     moved = m.ContractMoved(contract="DOGE", source="main", target="side", note="")
     accepted = m.Accepted(sequence=TAKEOVER, time_ms=4)
     forge(path, TAKEOVER, events=encode_events([accepted, moved]))

@@ -1,4 +1,4 @@
-"""A book restored from a snapshot is the same book, and goes on as the same book."""
+"""A book restored from a snapshot equals the original, and continues as the original would."""
 
 from collections.abc import Iterator
 
@@ -21,9 +21,9 @@ from delever.journal.snapshot import decode_book, encode_book
 
 NOT_CHANGED = {"changed", "_changed", "_changed_lanes", "changed_at", "opened_or_closed"}
 NOT_CHANGED |= {"changed_together"}
-"""What has changed since the last hash (nothing, when a snapshot is made), and at which step."""
+"""Changes since the last hash, of which a snapshot has none, and the steps of those changes."""
 
-FOLLOWS = {
+DERIVED = {
     Book: {"managed", "shown", "_engaged", "_fills_of"},
     Accounts: {"index", "any_exempt", "any_hedges", "_by_name", "_order", "_capacity"},
     Wallets: {"sequence", "rows", "_capacity"},
@@ -44,33 +44,33 @@ FOLLOWS = {
     RollingMean: {"_closed_area"},
     RollingVolatility: set(),
 }
-"""Fields that a snapshot does not keep, because they follow from those that it keeps."""
+"""Fields that a snapshot does not store, because they are derived from the stored ones."""
 
-KEPT = {
-    Book: snapshot.KeptBook,
-    Accounts: snapshot.KeptAccounts,
-    Wallets: snapshot.KeptWallets,
-    PositionTable: snapshot.KeptLane,
-    AssetState: snapshot.KeptAsset,
-    ContractState: snapshot.KeptContract,
-    PoolState: snapshot.KeptPool,
-    RollingPeak: snapshot.KeptPeak,
-    RollingMean: snapshot.KeptMean,
-    RollingVolatility: snapshot.KeptVolatility,
+RECORDS = {
+    Book: snapshot.BookRecord,
+    Accounts: snapshot.AccountsRecord,
+    Wallets: snapshot.WalletsRecord,
+    PositionTable: snapshot.PositionTableRecord,
+    AssetState: snapshot.AssetRecord,
+    ContractState: snapshot.ContractRecord,
+    PoolState: snapshot.PoolRecord,
+    RollingPeak: snapshot.RollingPeakRecord,
+    RollingMean: snapshot.RollingMeanRecord,
+    RollingVolatility: snapshot.RollingVolatilityRecord,
 }
 
 
 def run(book: Book, commands: list[Command]) -> list[tuple[tuple[Event, ...], bytes]]:
-    """Return what each command causes: its events, and the bytes of what changed."""
+    """Return the events of each command, and the bytes of its changes."""
     return [(step(book, command), book.take_changes()) for command in commands]
 
 
-def fields_of(thing: object) -> set[str]:
-    names = getattr(type(thing), "__slots__", None) or vars(thing)
+def fields_of(item: object) -> set[str]:
+    names = getattr(type(item), "__slots__", None) or vars(item)
     return {name.replace("_entries", "entries") for name in names}
 
 
-def things_in(book: Book) -> Iterator[object]:
+def objects_in(book: Book) -> Iterator[object]:
     """Yield one object of every class that a book is made of."""
     asset, state = next(iter(book.assets.values())), next(iter(book.contracts.values()))
     pool = next(iter(book.pools.values()))
@@ -78,25 +78,25 @@ def things_in(book: Book) -> Iterator[object]:
     yield from (pool.balance_peak, pool.equity_mean, state.marks)
 
 
-def test_every_field_of_the_book_is_kept_or_follows() -> None:
+def test_every_field_of_the_book_is_stored_or_derived() -> None:
     book = Book()
     run(book, opening())
-    seen = set()
-    for thing in things_in(book):
-        kind = type(thing)
-        columns = set(kind.COLUMNS) if isinstance(thing, Table) else set()
-        kept = set(KEPT[kind].__struct_fields__) - {"columns"}
-        assert fields_of(thing) - columns - NOT_CHANGED == kept | FOLLOWS[kind], kind
-        seen.add(kind)
-    assert seen == set(KEPT)
+    checked = set()
+    for item in objects_in(book):
+        kind = type(item)
+        columns = set(kind.COLUMNS) if isinstance(item, Table) else set()
+        stored = set(RECORDS[kind].__struct_fields__) - {"columns"}
+        assert fields_of(item) - columns - NOT_CHANGED == stored | DERIVED[kind], kind
+        checked.add(kind)
+    assert checked == set(RECORDS)
 
 
-def test_an_inventory_is_its_parcels() -> None:
+def test_an_inventory_is_stored_as_its_tranches() -> None:
     assert set(Inventory.__slots__) - NOT_CHANGED == {"tranches", "total_lots", "total_cost"}
 
 
 @pytest.mark.parametrize("cut", range(len(crash())))
-def test_a_restored_book_goes_on_as_the_first(cut: int) -> None:
+def test_a_book_restored_at_any_command_continues_as_the_original(cut: int) -> None:
     first = Book()
     run(first, crash()[:cut])
     restored = decode_book(encode_book(first))
@@ -105,7 +105,9 @@ def test_a_restored_book_goes_on_as_the_first(cut: int) -> None:
 
 
 @given(sessions(), st.integers(0))
-def test_any_book_can_be_restored_anywhere(session: list[Command], place: int) -> None:
+def test_any_session_continues_as_the_original_after_a_restore(
+    session: list[Command], place: int
+) -> None:
     cut = place % len(session)
     first = Book()
     run(first, session[:cut])
@@ -114,29 +116,29 @@ def test_any_book_can_be_restored_anywhere(session: list[Command], place: int) -
     assert encode_book(restored) == encode_book(first)
 
 
-def test_what_is_no_longer_held_but_bounds_what_may_come_is_restored() -> None:
+def test_bounds_that_outlive_closed_positions_are_restored() -> None:
     book = Book()
     run(book, crash())
     table, wallets = book.contracts["BTC"].tables[Side.LONG], book.assets["USDT"].wallets
     assert table.size == 0
     assert table.largest_lots > 0
     restored = decode_book(encode_book(book))
-    restored_lane = restored.contracts["BTC"].tables[Side.LONG]
-    assert restored_lane.largest_lots == table.largest_lots
-    assert restored_lane.largest_cost == table.largest_cost
-    assert restored_lane.labels == table.labels == {0}
+    restored_table = restored.contracts["BTC"].tables[Side.LONG]
+    assert restored_table.largest_lots == table.largest_lots
+    assert restored_table.largest_cost == table.largest_cost
+    assert restored_table.labels == table.labels == {0}
     assert restored.assets["USDT"].wallets.largest == wallets.largest
 
 
-def test_a_peak_that_was_asked_and_one_that_was_not_give_the_same_bytes() -> None:
-    asked, not_asked = Book(), Book()
-    for book in (asked, not_asked):
+def test_a_peak_that_was_read_and_one_that_was_not_encode_equally() -> None:
+    read, unread = Book(), Book()
+    for book in (read, unread):
         run(book, opening())
         peak = book.pools["main"].balance_peak
         peak.observe(1, 500)
         peak.observe(2, 100)
         book.time_ms = 2 + 24 * 3_600_000
-    asked_peak = asked.pools["main"].balance_peak
-    asked_peak.peak(asked.time_ms)
-    assert asked_peak.entries() != not_asked.pools["main"].balance_peak.entries()
-    assert encode_book(asked) == encode_book(not_asked)
+    read_peak = read.pools["main"].balance_peak
+    read_peak.peak(read.time_ms)
+    assert read_peak.entries() != unread.pools["main"].balance_peak.entries()
+    assert encode_book(read) == encode_book(unread)

@@ -1,4 +1,4 @@
-"""The file: durable, in one chain, and nothing but a journal."""
+"""The SQLite file: durable, one chain, and nothing but a journal."""
 
 import threading
 from collections.abc import Callable
@@ -8,24 +8,24 @@ import pytest
 from forgery import links, spoil
 
 from delever.journal import JournalError, SqliteJournal
-from delever.journal.record import EMPTY, Head, Snapshot, seal_snapshot
+from delever.journal.record import EMPTY_HEAD, Head, Snapshot, seal_snapshot
 
 
 def test_a_new_journal_is_empty_and_starts_a_chain(tmp_path: Path) -> None:
     with SqliteJournal(tmp_path / "new.db") as journal:
-        assert journal.head() == EMPTY
+        assert journal.head() == EMPTY_HEAD
         assert list(journal.records()) == []
         assert list(journal.snapshots()) == []
 
 
-def test_commits_reach_the_disk_before_they_count(tmp_path: Path) -> None:
+def test_commits_are_synchronous(tmp_path: Path) -> None:
     full = 2
     with SqliteJournal(tmp_path / "new.db") as journal:
         assert journal._pragma("journal_mode") == b"wal"
         assert journal._pragma("synchronous") == full
 
 
-def test_what_was_appended_is_there_for_another_reader_at_once(tmp_path: Path) -> None:
+def test_appended_records_are_readable_at_once(tmp_path: Path) -> None:
     path = tmp_path / "new.db"
     with SqliteJournal(path) as writer, SqliteJournal(path, readonly=True) as reader:
         for start in (0, 4):
@@ -51,7 +51,7 @@ def test_snapshots_come_newest_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("first", [0, 1, 3])
-def test_records_that_do_not_follow_the_head_are_refused_whole(tmp_path: Path, first: int) -> None:
+def test_records_that_do_not_follow_the_head_are_rejected_whole(tmp_path: Path, first: int) -> None:
     with SqliteJournal(tmp_path / "new.db") as journal:
         journal.append(links(2))
         with pytest.raises(JournalError, match=f"record {first + 1} does not follow the head"):
@@ -89,7 +89,7 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
         with pytest.raises(JournalError, match="readonly"):
             reader.append(links(1))
         with pytest.raises(JournalError, match="readonly"):
-            reader.add_snapshot(seal_snapshot(EMPTY, b""))
+            reader.add_snapshot(seal_snapshot(EMPTY_HEAD, b""))
 
 
 def test_a_worker_thread_may_write(tmp_path: Path) -> None:
@@ -100,12 +100,12 @@ def test_a_worker_thread_may_write(tmp_path: Path) -> None:
         assert journal.head() == links(3)[-1].head
 
 
-def test_odd_file_names_are_just_names(tmp_path: Path) -> None:
+def test_special_characters_in_a_path_are_literal(tmp_path: Path) -> None:
     path = tmp_path / "a b?mode=rw#%41.db"
     SqliteJournal(path).close()
     assert path.exists()
     with SqliteJournal(path, readonly=True) as journal:
-        assert journal.head() == EMPTY
+        assert journal.head() == EMPTY_HEAD
 
 
 def make_text(path: Path) -> None:
@@ -135,7 +135,7 @@ def make_folder(path: Path) -> None:
         (make_folder, "cannot be opened"),
     ],
 )
-def test_what_is_no_journal_is_refused_by_name(
+def test_a_file_that_is_no_journal_is_rejected_by_name(
     tmp_path: Path, make: Callable[[Path], None], why: str, *, readonly: bool
 ) -> None:
     path = tmp_path / "odd.db"
@@ -144,7 +144,7 @@ def test_what_is_no_journal_is_refused_by_name(
         SqliteJournal(path, readonly=readonly)
 
 
-def test_reading_creates_nothing(tmp_path: Path) -> None:
+def test_a_reader_does_not_create_the_file(tmp_path: Path) -> None:
     path = tmp_path / "absent.db"
     with pytest.raises(JournalError, match="unable to open"):
         SqliteJournal(path, readonly=True)
@@ -157,10 +157,10 @@ def test_an_empty_file_becomes_a_journal_only_for_a_writer(tmp_path: Path) -> No
     with pytest.raises(JournalError, match="is not a journal"):
         SqliteJournal(path, readonly=True)
     with SqliteJournal(path) as journal:
-        assert journal.head() == EMPTY
+        assert journal.head() == EMPTY_HEAD
 
 
-def test_a_closed_journal_says_so(tmp_path: Path) -> None:
+def test_a_closed_journal_raises_on_use(tmp_path: Path) -> None:
     journal = SqliteJournal(tmp_path / "new.db")
     journal.close()
     with pytest.raises(JournalError, match="closed"):

@@ -1,4 +1,4 @@
-"""Whatever happened to the file, `verify` says what and where, or the content is what it was."""
+"""Whatever happens to the file, `verify` reports the problem and its place, or nothing was lost."""
 
 import shutil
 import tempfile
@@ -13,9 +13,8 @@ from sessions import crash
 
 from delever.core import messages as m
 from delever.core.messages import Side
-from delever.journal import Finding, JournalError, Problem, Recorder, SqliteJournal, verify
-from delever.journal.codec import encode_command
-from delever.journal.record import EMPTY, Snapshot, seal_snapshot
+from delever.journal import Finding, JournalError, JournalProblem, Recorder, SqliteJournal, verify
+from delever.journal.record import EMPTY_HEAD, Snapshot, encode_command, seal_snapshot
 from delever.journal.snapshot import decode_book, encode_book
 
 LAST = len(crash())
@@ -23,7 +22,7 @@ LAST = len(crash())
 
 @pytest.fixture(scope="module")
 def sound() -> Iterator[Path]:
-    """The crash on disk, with snapshots after records 12 and 24; not to be changed."""
+    """The crash on disk, with snapshots after records 12 and 24; not to be modified."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sound.db"
         record(path, crash(), snapshot_every=12)
@@ -40,20 +39,20 @@ def found(path: Path, *, deep: bool = True) -> list[str]:
     return [str(finding) for finding in verify(path, deep=deep).findings]
 
 
-def test_a_sound_journal_is_proved(sound: Path) -> None:
+def test_a_sound_journal_has_no_findings(sound: Path) -> None:
     with SqliteJournal(sound, readonly=True) as journal:
         head = journal.head()
-    verdict = verify(sound)
-    assert verdict.ok
-    assert (verdict.records, verdict.snapshots, verdict.replayed) == (LAST, 2, LAST)
-    assert verdict.head == head
+    verification = verify(sound)
+    assert verification.ok
+    assert (verification.records, verification.snapshots, verification.replayed) == (LAST, 2, LAST)
+    assert verification.head == head
     assert verify(sound, deep=False).replayed == 0
 
 
 def test_an_empty_journal_is_sound(tmp_path: Path) -> None:
     SqliteJournal(tmp_path / "new.db").close()
-    verdict = verify(tmp_path / "new.db")
-    assert (verdict.ok, verdict.records, verdict.head) == (True, 0, EMPTY)
+    verification = verify(tmp_path / "new.db")
+    assert (verification.ok, verification.records, verification.head) == (True, 0, EMPTY_HEAD)
 
 
 def test_a_journal_in_use_can_be_verified(tmp_path: Path) -> None:
@@ -70,10 +69,10 @@ def test_verifying_changes_nothing(sound: Path) -> None:
     assert sound.read_bytes() == before
 
 
-def test_progress_covers_the_walk_and_both_replays(sound: Path) -> None:
-    told: list[tuple[int, int]] = []
-    verify(sound, progress=lambda *told_now: told.append(told_now))
-    assert told == [(passes * LAST, 3 * LAST) for passes in (1, 2, 3)]
+def test_progress_covers_the_chain_and_both_replays(sound: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    verify(sound, progress=lambda *call: calls.append(call))
+    assert calls == [(passes * LAST, 3 * LAST) for passes in (1, 2, 3)]
 
 
 SWAP = (
@@ -120,20 +119,20 @@ DAMAGED = "the file is damaged: {path}: cannot be read: no such table:"
         (
             SWAP,
             [
-                "record 17: stands in the wrong place, it was record 18",
-                "record 18: stands in the wrong place, it was record 17",
+                "record 17: is out of order, it was record 18",
+                "record 18: is out of order, it was record 17",
             ],
         ),
         (
             ROTATE,
             [
-                "record 15: stands in the wrong place, it was record 18",
-                "record 16: stands in the wrong place, it was record 15",
-                "record 17: stands in the wrong place, it was record 16",
-                "record 18: stands in the wrong place, it was record 17",
+                "record 15: is out of order, it was record 18",
+                "record 16: is out of order, it was record 15",
+                "record 17: is out of order, it was record 16",
+                "record 18: is out of order, it was record 17",
             ],
         ),
-        (MOVE, ["record 17 is missing", "record 18: stands in the wrong place, it was record 17"]),
+        (MOVE, ["record 17 is missing", "record 18: is out of order, it was record 17"]),
         (
             [f"DELETE FROM records WHERE sequence = {LAST}"],
             [f"record {LAST} is missing at the end, but the head names more"],
@@ -157,7 +156,7 @@ DAMAGED = "the file is damaged: {path}: cannot be read: no such table:"
         ),
         (
             ["UPDATE head SET sequence = 31"],
-            [f"the head names record 31, but record {LAST} is there"],
+            [f"the head names record 31, but record {LAST} exists"],
         ),
         (
             [f"UPDATE records SET hash = flip(hash, 0) WHERE sequence = {LAST}"],
@@ -175,24 +174,24 @@ DAMAGED = "the file is damaged: {path}: cannot be read: no such table:"
         (["DROP TABLE records"], [f"after record 0 {DAMAGED} records"]),
     ],
 )
-def test_every_fault_is_told_once_and_where_it_is(
+def test_each_problem_is_reported_once_at_its_place(
     path: Path, statements: list[str], findings: list[str]
 ) -> None:
     spoil(path, *statements)
-    told = [text.format(path=path) for text in findings]
-    assert found(path, deep=False) == told
-    assert set(told) <= set(found(path))
+    expected = [text.format(path=path) for text in findings]
+    assert found(path, deep=False) == expected
+    assert set(expected) <= set(found(path))
 
 
-def test_a_replay_covers_what_is_sound(path: Path) -> None:
+def test_replays_cover_the_sound_records(path: Path) -> None:
     spoil(path, "DELETE FROM records WHERE sequence = 18")
-    verdict = verify(path)
-    assert verdict.replayed == 17
-    assert verdict.records == LAST - 1
-    assert [finding.sequence for finding in verdict.findings] == [18]
+    verification = verify(path)
+    assert verification.replayed == 17
+    assert verification.records == LAST - 1
+    assert [finding.sequence for finding in verification.findings] == [18]
 
 
-def test_one_record_sealed_again_no_longer_joins_the_next(path: Path) -> None:
+def test_a_record_sealed_again_is_not_linked_to_the_next(path: Path) -> None:
     with SqliteJournal(path, readonly=True) as journal:
         old = journal.record(17)
     assert old is not None
@@ -205,14 +204,14 @@ def test_one_record_sealed_again_no_longer_joins_the_next(path: Path) -> None:
     assert found(path, deep=False) == ["record 18: does not follow record 17, which was replaced"]
 
 
-def test_a_chain_sealed_again_as_a_whole_is_found_by_replaying(path: Path) -> None:
+def test_a_whole_chain_sealed_again_is_found_by_replay(path: Path) -> None:
     forge(path, 17, command=encode_command(m.SetTime(time_ms=4)))
     assert verify(path, deep=False).ok
     (finding,) = verify(path).findings
-    assert (finding.sequence, finding.problem) == (17, Problem.EVENTS_DIFFER)
+    assert (finding.sequence, finding.problem) == (17, JournalProblem.EVENTS_MISMATCH)
 
 
-def test_a_snapshot_sealed_again_is_found_by_replaying(path: Path) -> None:
+def test_a_snapshot_sealed_again_is_found_by_replay(path: Path) -> None:
     with SqliteJournal(path) as journal:
         newest = next(journal.snapshots())
         book = decode_book(newest.body)
@@ -221,57 +220,61 @@ def test_a_snapshot_sealed_again_is_found_by_replaying(path: Path) -> None:
         journal.add_snapshot(seal_snapshot(head, encode_book(book)))
     assert verify(path, deep=False).ok
     assert verify(path).findings == (
-        Finding(24, Problem.SNAPSHOT_DIFFERS, "snapshot 24: is not the book that the records make"),
+        Finding(
+            24,
+            JournalProblem.SNAPSHOT_BOOK_MISMATCH,
+            "snapshot 24: is not the book that the records make",
+        ),
     )
 
 
-def test_a_snapshot_of_another_chain_does_not_belong(path: Path, tmp_path: Path) -> None:
+def test_a_snapshot_of_another_chain_is_unlinked(path: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.db"
     record(other, [m.SetTime(time_ms=7)] * 24, snapshot_every=12)
-    with SqliteJournal(other) as journal, SqliteJournal(path) as spoilt:
-        spoilt.add_snapshot(next(journal.snapshots()))
+    with SqliteJournal(other) as journal, SqliteJournal(path) as other_journal:
+        other_journal.add_snapshot(next(journal.snapshots()))
     assert found(path) == ["snapshot 24: does not belong to record 24 of this journal"]
 
 
-def test_a_snapshot_of_another_version_is_no_fault(path: Path) -> None:
+def test_a_snapshot_of_another_version_is_no_problem(path: Path) -> None:
     with SqliteJournal(path) as journal:
         newest = next(journal.snapshots())
         journal.add_snapshot(seal_snapshot((newest.sequence, newest.record_hash), b"\x80"))
     assert verify(path).ok
 
 
-def test_a_file_so_broken_has_nothing_more_to_say(tmp_path: Path) -> None:
+def test_verification_ends_after_the_maximum_of_findings(tmp_path: Path) -> None:
     path = tmp_path / "broken.db"
     with SqliteJournal(path) as journal:
         journal.append(links(1000))
     spoil(path, "UPDATE records SET book_hash = x'00'")
-    verdict = verify(path)
-    assert verdict.records == len(verdict.findings) == 100
+    verification = verify(path)
+    assert verification.records == len(verification.findings) == 100
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (None, Problem.FILE_IS_MISSING),
-        (b"", Problem.FILE_IS_NOT_A_JOURNAL),
-        (b"not a database" * 1000, Problem.FILE_IS_NOT_A_JOURNAL),
-        (bytes(4096), Problem.FILE_IS_NOT_A_JOURNAL),
+        (None, JournalProblem.FILE_MISSING),
+        (b"", JournalProblem.NOT_A_JOURNAL),
+        (b"not a database" * 1000, JournalProblem.NOT_A_JOURNAL),
+        (bytes(4096), JournalProblem.NOT_A_JOURNAL),
     ],
 )
-def test_what_is_no_journal_is_one_finding(
-    tmp_path: Path, content: bytes | None, problem: Problem
+def test_a_file_that_is_no_journal_is_one_finding(
+    tmp_path: Path, content: bytes | None, problem: JournalProblem
 ) -> None:
     path = tmp_path / "odd.db"
     if content is not None:
         path.write_bytes(content)
-    verdict = verify(path)
-    assert [finding.problem for finding in verdict.findings] == [problem]
-    assert str(path) in str(verdict.findings[0])
+    verification = verify(path)
+    assert [finding.problem for finding in verification.findings] == [problem]
+    assert str(path) in str(verification.findings[0])
     assert path.exists() == (content is not None)
 
 
 BITS = st.integers(0, 2**20)
-"""Places in a file of 50 kB, or, counted round and round, in anything smaller."""
+"""Bits of a file of 50 kB, or, modulo its size, of anything smaller."""
 
 COLUMNS = st.sampled_from(["command", "events", "previous_hash", "book_hash", "hash"])
 
@@ -287,13 +290,13 @@ def test_any_flipped_bit_of_any_record_is_found_there(
         assert found(path, deep=False) == [f"record {sequence}: content does not match its hash"]
 
 
-def check_told_or_unchanged(sound: Path, content: bytes) -> None:
-    """Fail where a file with this content passes as sound and yet holds something else."""
+def check_found_or_harmless(sound: Path, content: bytes) -> None:
+    """Fail if a file with this content verifies, yet differs from the sound journal."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "spoilt.db"
         path.write_bytes(content)
-        verdict = verify(path, deep=False)
-        if verdict.ok:
+        verification = verify(path, deep=False)
+        if verification.ok:
             trusted = contents(path)
             lost = [row for row in contents(sound) if row not in trusted]
             assert all(isinstance(row, Snapshot) for row in lost)
@@ -302,12 +305,12 @@ def check_told_or_unchanged(sound: Path, content: bytes) -> None:
 
 @given(BITS)
 def test_any_flipped_bit_of_the_file_is_found_or_harmless(sound: Path, bit: int) -> None:
-    check_told_or_unchanged(sound, flipped(sound.read_bytes(), bit))
+    check_found_or_harmless(sound, flipped(sound.read_bytes(), bit))
 
 
 @given(st.integers(0, 800))
 def test_any_flipped_bit_of_the_header_is_found_or_harmless(sound: Path, bit: int) -> None:
-    check_told_or_unchanged(sound, flipped(sound.read_bytes(), bit))
+    check_found_or_harmless(sound, flipped(sound.read_bytes(), bit))
 
 
 @given(BITS, st.binary(max_size=64))
@@ -316,13 +319,13 @@ def test_a_file_cut_off_or_overwritten_is_found_or_harmless(
 ) -> None:
     content = sound.read_bytes()
     place %= len(content)
-    check_told_or_unchanged(sound, content[:place] + overwritten)
+    check_found_or_harmless(sound, content[:place] + overwritten)
     rest = content[place + len(overwritten) :]
-    check_told_or_unchanged(sound, content[:place] + overwritten + rest)
+    check_found_or_harmless(sound, content[:place] + overwritten + rest)
 
 
 @given(BITS)
-def test_a_spoilt_file_is_opened_as_it_was_or_not_at_all(sound: Path, bit: int) -> None:
+def test_a_spoilt_file_opens_with_the_same_book_or_not_at_all(sound: Path, bit: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "spoilt.db"
         path.write_bytes(flipped(sound.read_bytes(), bit))

@@ -16,7 +16,7 @@ from siege import Played, played
 from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.rules import RULE_SETS
-from delever.journal.codec import decode_command, encode_command, encode_events
+from delever.journal.record import decode_command, encode_command, encode_events
 from delever.journal.recorder import Recorder
 from delever.journal.replay import replay_commands, replay_events
 from delever.journal.snapshot import decode_book, encode_book

@@ -1,19 +1,17 @@
-"""Memory that survives: what was commanded, what happened, and proof that nobody changed it.
+"""The journal: every command with its events, sealed into a chain of hashes that can be verified.
 
-    findings    what can be wrong with a journal, as values
-    codec       commands and events <-> bytes
+    record      one command with its events, as bytes, with the hash that links it to the previous
+    chain       whether records are complete, unchanged and in order; findings as values
     snapshot    the whole book <-> bytes
-    record      one command with its events, sealed into a chain of hashes
-    chain       whether records follow one another unbroken
-    sqlite      the journal as one SQLite file, durable before acknowledgement
-    replay      the book again, from events or from commands
-    recorder    engine and journal together: submit commands, get events that will not be lost
-    verify      what is wrong with a journal, and where
+    sqlite      the journal as one SQLite file; appended records are durable
+    replay      the book rebuilt from recorded events, or by running recorded commands again
+    recorder    engine and journal together: submit commands, get events that are durable
+    verify      every check of a journal, and what is wrong where
 
 Nothing here reads a clock; times are those of the commands.
 """
 
-from delever.journal.findings import Finding, Problem, Verdict
+from delever.journal.chain import Finding, JournalProblem, Verification
 from delever.journal.record import Head, Record, Snapshot
 from delever.journal.recorder import Recorder
 from delever.journal.replay import Replay, replay_commands, replay_events
@@ -24,13 +22,13 @@ __all__ = [
     "Finding",
     "Head",
     "JournalError",
-    "Problem",
+    "JournalProblem",
     "Record",
     "Recorder",
     "Replay",
     "Snapshot",
     "SqliteJournal",
-    "Verdict",
+    "Verification",
     "replay_commands",
     "replay_events",
     "verify",

@@ -1,37 +1,90 @@
-"""One command with its events, sealed into a chain: each hash covers the one before."""
+"""One command with its events, as bytes, sealed into a chain: each hash covers the previous one.
+
+Commands and events are MessagePack with field names, so that a record can be read without this
+program. Equal values give equal bytes, and bytes decode to the value. The order of a mapping is
+part of its value (marks are applied in the given order) and is preserved.
+"""
 
 import hashlib
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
+from delever.core.messages import AnyCommand, AnyEvent, Command, Event
+
 _encoder = msgspec.msgpack.Encoder()
+_command_decoder: msgspec.msgpack.Decoder[AnyCommand] = msgspec.msgpack.Decoder(AnyCommand)
+_events_decoder = msgspec.msgpack.Decoder(tuple[AnyEvent, ...])
+
+LONG_BYTES = 2**16
+"""A bytes field of at least this length is hashed in place instead of being copied."""
+
+
+# --- commands and events <-> bytes ---
+
+
+def encode_command(command: Command) -> bytes:
+    """Return the bytes of a command; an integer beyond 64 bits is encoded as text."""
+    try:
+        return _encoder.encode(command)
+    except OverflowError:
+        return _encoder.encode(_with_long_integers_as_text(msgspec.to_builtins(command)))
+
+
+def decode_command(body: bytes) -> AnyCommand:
+    """Return a command; raises msgspec.MsgspecError, naming the field, for invalid bytes."""
+    return _command_decoder.decode(body)
+
+
+def encode_events(events: Sequence[Event]) -> bytes:
+    """Return the bytes of all events of one command."""
+    return _encoder.encode(events)
+
+
+def decode_events(body: bytes) -> tuple[AnyEvent, ...]:
+    """Return events; raises msgspec.MsgspecError for invalid bytes."""
+    return _events_decoder.decode(body)
+
+
+def _with_long_integers_as_text(value: Any) -> Any:
+    """Return a value in which integers that MessagePack cannot encode are text."""
+    if isinstance(value, dict):
+        return {key: _with_long_integers_as_text(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_long_integers_as_text(inner) for inner in value]
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return str(value)
+    return value
+
+
+# --- records and their hashes ---
 
 
 def digest(content: bytes) -> bytes:
-    """Return the 32-byte BLAKE2b hash that everything in a journal is sealed with."""
+    """Return the 32-byte BLAKE2b hash of some content."""
     return hashlib.blake2b(content, digest_size=32).digest()
 
 
 GENESIS = digest(b"delever journal 1")
-"""What the first record follows. It names the format, so that formats never share a chain."""
+"""Previous hash of the first record. It names the format: two formats never share a chain."""
 
 
 class Head(NamedTuple):
-    """The newest record: its sequence (0 where there is none yet) and its hash."""
+    """The newest record: its sequence (0 for an empty journal) and its hash."""
 
     sequence: int
     hash: bytes
 
 
-EMPTY = Head(0, GENESIS)
+EMPTY_HEAD = Head(0, GENESIS)
 
 
 class Record(NamedTuple):
-    """One command and all that followed from it.
+    """One command and its events.
 
-    `time_ms` is the engine's time after the command. `command` and `events` are bytes that
-    `codec` reads. `book_hash` covers what the events changed in the book.
+    `time_ms` is the engine's time after the command. `command` and `events` are encoded as above.
+    `book_hash` covers the changes that the events made to the book.
     """
 
     sequence: int
@@ -43,8 +96,8 @@ class Record(NamedTuple):
     hash: bytes
 
     def content_hash(self) -> bytes:
-        """Return the hash that this content should carry."""
-        return _sealed(self[:6])
+        """Return the hash of the record's content, which `hash` must equal."""
+        return _hash_content(self[:6])
 
     @property
     def head(self) -> Head:
@@ -52,7 +105,7 @@ class Record(NamedTuple):
         return Head(self.sequence, self.hash)
 
 
-def seal(
+def seal_record(
     sequence: int,
     time_ms: int,
     command: bytes,
@@ -60,18 +113,18 @@ def seal(
     previous_hash: bytes,
     book_hash: bytes,
 ) -> Record:
-    """Return the record of this content, with its hash."""
+    """Return a record with its hash."""
     content = (sequence, time_ms, command, events, previous_hash, book_hash)
-    return Record(*content, _sealed(content))
+    return Record(*content, _hash_content(content))
 
 
-def _sealed(content: tuple[int, int, bytes, bytes, bytes, bytes]) -> bytes:
-    """Return the hash of the content as MessagePack; what is long is not copied for it."""
-    if len(content[2]) + len(content[3]) < 2**16:
+def _hash_content(content: tuple[int, int, bytes, bytes, bytes, bytes]) -> bytes:
+    """Return the hash of the content as MessagePack, without copying long fields."""
+    if len(content[2]) + len(content[3]) < LONG_BYTES:
         return digest(_encoder.encode(content))
     hashed = hashlib.blake2b(bytes([0x90 + len(content)]), digest_size=32)
     for part in content:
-        if isinstance(part, bytes) and len(part) >= 2**16:
+        if isinstance(part, bytes) and len(part) >= LONG_BYTES:
             hashed.update(b"\xc6" + len(part).to_bytes(4, "big"))
             hashed.update(part)
         else:
@@ -80,7 +133,7 @@ def _sealed(content: tuple[int, int, bytes, bytes, bytes, bytes]) -> bytes:
 
 
 class Snapshot(NamedTuple):
-    """The whole book as it stood after one record; `body` is what `snapshot` reads."""
+    """The whole book after one record; `body` is what `snapshot.encode_book` returns."""
 
     sequence: int
     record_hash: bytes
@@ -88,10 +141,10 @@ class Snapshot(NamedTuple):
     hash: bytes
 
     def content_hash(self) -> bytes:
-        """Return the hash that this content should carry."""
+        """Return the hash of the snapshot's content, which `hash` must equal."""
         return digest(_encoder.encode(self[:3]))
 
 
 def seal_snapshot(head: Head, body: bytes) -> Snapshot:
-    """Return the snapshot of a book as it stands after the head, with its hash."""
+    """Return the snapshot of the book after the head, with its hash."""
     return Snapshot(*head, body, digest(_encoder.encode((*head, body))))

@@ -1,4 +1,4 @@
-"""Engine and journal together: what `submit` returns will not be lost."""
+"""Engine and journal together: the events that `submit` returns are durable."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,23 +9,38 @@ from delever.core.accounting.invariants import audit
 from delever.core.engine import step
 from delever.core.kernels import ParallelMap
 from delever.core.messages import Command, Event
-from delever.journal.codec import decode_command, encode_command, encode_events
-from delever.journal.record import Head, Record, digest, seal, seal_snapshot
+from delever.journal.record import (
+    Head,
+    Record,
+    decode_command,
+    digest,
+    encode_command,
+    encode_events,
+    seal_record,
+    seal_snapshot,
+)
 from delever.journal.replay import Progress, replay_events
 from delever.journal.snapshot import encode_book
 from delever.journal.sqlite import JournalError, SqliteJournal
 
 SNAPSHOT_EVERY = 50_000
-"""Records between two snapshots: what a restart has to replay at most."""
+"""Default number of records between two snapshots: the most that a restart replays."""
 
 
 class Recorder:
-    """The one writer of a journal, with the book that its records make.
+    """The single writer of a journal, with the book that its records make.
 
-    Opening restores the book from the newest usable snapshot and the events after it; JournalError
-    where the journal is not sound. `snapshot_every` counts records; `parallel_map` is what `step` is given.
-    After any error inside `submit` the book may be ahead of the journal: the recorder takes nothing
-    more, and the journal has to be opened again.
+    Opening restores the book from the newest usable snapshot and the events after it; raises
+    JournalError if the journal is not sound. `snapshot_every` counts records; `parallel_map` is
+    passed to `step`. After an error inside `submit` the book may be ahead of the journal: the
+    recorder then rejects everything, and the journal must be opened again.
+
+        >>> import delever
+        >>> from delever.core.messages import DefineAccount
+        >>> with delever.Recorder.open(":memory:") as recorder:
+        ...     events = recorder.submit([DefineAccount(time_ms=0, account="ann")])
+        ...     recorder.head.sequence
+        1
     """
 
     def __init__(
@@ -56,7 +71,7 @@ class Recorder:
         progress: Progress | None = None,
         parallel_map: ParallelMap = map,
     ) -> Self:
-        """Open the journal at a path, or begin one; ':memory:' begins one that is not kept."""
+        """Open the journal at a path, or create one; ':memory:' creates one without a file."""
         journal = SqliteJournal(path)
         try:
             return cls(
@@ -67,14 +82,14 @@ class Recorder:
             raise
 
     def submit(self, commands: Iterable[Command]) -> list[tuple[Event, ...]]:
-        """Run commands and keep them in one commit; return each one's events once that is durable.
+        """Run commands, append them in one commit, and return the events of each once durable.
 
-        Raises msgspec.MsgspecError, with nothing done, where a command holds what no command can
-        hold, such as a float.
+        Raises msgspec.MsgspecError, before anything runs, for a command with a value that no
+        command can have, such as a float.
         """
-        self._ensure_going()
+        self._check_running()
         bodies = [encode_command(command) for command in commands]
-        # The engine gets what the journal keeps, so that a replay starts from the same values.
+        # The engine gets the decoded bytes, so that a replay starts from the same values.
         decoded = [decode_command(body) for body in bodies]
         self._stopped = True
         outcomes: list[tuple[Event, ...]] = []
@@ -89,12 +104,12 @@ class Recorder:
         self.journal.append(records)
         self.head = head
         if head.sequence - self._snapshot_sequence >= self._snapshot_every:
-            self._keep_book()
+            self._add_snapshot()
         self._stopped = False
         return outcomes
 
     def _record(self, head: Head, command: bytes, events: tuple[Event, ...]) -> Record:
-        return seal(
+        return seal_record(
             head.sequence + 1,
             self.book.time_ms,
             command,
@@ -104,24 +119,24 @@ class Recorder:
         )
 
     def snapshot(self) -> None:
-        """Keep the book as it stands, so that a restart begins here.
+        """Audit the book and append its snapshot, from which the next restart begins.
 
-        It is audited first: raises InvariantBrokenError rather than keep a book that is not sound.
+        Raises InvariantBrokenError, without a snapshot, if the book is not sound.
         """
-        self._ensure_going()
-        self._keep_book()
+        self._check_running()
+        self._add_snapshot()
 
-    def _keep_book(self) -> None:
+    def _add_snapshot(self) -> None:
         audit(self.book)
         self.journal.add_snapshot(seal_snapshot(self.head, encode_book(self.book)))
         self._snapshot_sequence = self.head.sequence
 
-    def _ensure_going(self) -> None:
+    def _check_running(self) -> None:
         if self._stopped:
             raise JournalError(f"{self.journal.path}: stopped by an error; open the journal again")
 
     def close(self, *, snapshot: bool = False) -> None:
-        """Close the journal, with a last snapshot if asked for (and not stopped by an error)."""
+        """Close the journal, after a last snapshot if requested and not stopped by an error."""
         if snapshot and not self._stopped and self.head.sequence > self._snapshot_sequence:
             self.snapshot()
         self.journal.close()

@@ -1,9 +1,9 @@
-"""The whole book as bytes, and back: a book restored goes on exactly as the first would have.
+"""The whole book as bytes, and back: a restored book continues exactly as the original would.
 
-Equal books give equal bytes, so that a snapshot can be compared with a book that was replayed. Each
-class below keeps the fields of one class of the core under the same names; what is not kept
-follows from the rest. A test fails where the core has a field that is neither kept nor named as
-following.
+Equal books give equal bytes, so that a snapshot can be compared with a replayed book. Each record
+class below stores fields of one class of the core under the same names; the other fields are
+derived from them. A test fails for a field of the core that is neither stored nor listed as
+derived.
 """
 
 from typing import TypeVar
@@ -30,37 +30,37 @@ from delever.core.messages import (
 )
 
 
-class Kept(msgspec.Struct, forbid_unknown_fields=True):
-    """What a snapshot keeps of one object."""
+class StateRecord(msgspec.Struct, forbid_unknown_fields=True):
+    """The stored fields of one object."""
 
 
-KeptT = TypeVar("KeptT", bound=Kept)
+RecordT = TypeVar("RecordT", bound=StateRecord)
 
 
-class KeptTable(Kept):
-    """A table: its columns, row after row, as arrays hold them."""
+class TableRecord(StateRecord):
+    """A table: its size and the bytes of each column."""
 
     size: int
     columns: dict[str, bytes]
 
 
-class KeptAccounts(KeptTable):
-    """Of `Accounts`."""
+class AccountsRecord(TableRecord):
+    """Fields of `Accounts`."""
 
     names: list[str]
 
 
-class KeptWallets(KeptTable):
-    """Of `Wallets`."""
+class WalletsRecord(TableRecord):
+    """Fields of `Wallets`."""
 
     total: int
     largest: int
 
 
-class KeptLane(KeptTable):
-    """Of `PositionTable`; its totals and index of rows follow from the columns.
+class PositionTableRecord(TableRecord):
+    """Fields of `PositionTable`; its totals and row index are derived from the columns.
 
-    Its position numbers do not: those of positions that are closed still count for a bound.
+    `labels` are stored: position ids of closed positions still count towards a bound.
     """
 
     largest_lots: int
@@ -68,54 +68,54 @@ class KeptLane(KeptTable):
     labels: list[int]
 
 
-class KeptPeak(Kept):
-    """Of `RollingPeak`."""
+class RollingPeakRecord(StateRecord):
+    """Fields of `RollingPeak`."""
 
     window_ms: int
     entries: list[tuple[int, int]]
 
 
-class KeptMean(Kept):
-    """Of `RollingMean`."""
+class RollingMeanRecord(StateRecord):
+    """Fields of `RollingMean`."""
 
     window_ms: int
     entries: list[tuple[int, int]]
 
 
-class KeptVolatility(Kept):
-    """Of `RollingVolatility`."""
+class RollingVolatilityRecord(StateRecord):
+    """Fields of `RollingVolatility`."""
 
     entries: list[tuple[int, int]]
 
 
-class KeptAsset(Kept):
-    """Of `AssetState`."""
+class AssetRecord(StateRecord):
+    """Fields of `AssetState`."""
 
     name: str
     cash_decimals: int
-    wallets: KeptWallets
+    wallets: WalletsRecord
     pool_balance: int
     inventory_cost: int
     fees: int
 
 
-class KeptContract(Kept):
-    """Of `ContractState`; an inventory is kept as its tranches, in their order."""
+class ContractRecord(StateRecord):
+    """Fields of `ContractState`; an inventory is stored as its tranches, in order."""
 
     definition: DefineContract
     pool: str
     mark: int
     previous_mark: int
-    marks: KeptVolatility
+    marks: RollingVolatilityRecord
     bids: tuple[tuple[int, int], ...]
     asks: tuple[tuple[int, int], ...]
     depth_known: bool
     depth_missing_since_ms: dict[Side, int | None]
-    tables: dict[Side, KeptLane]
+    tables: dict[Side, PositionTableRecord]
     inventory: dict[Side, list[Tranche]]
     realized: int
     injected: int
-    contract_pnl_peak: KeptPeak
+    contract_pnl_peak: RollingPeakRecord
     active: dict[str, int]
     near: list[str]
     exhausted: dict[Side, int]
@@ -124,27 +124,27 @@ class KeptContract(Kept):
     paused: bool = False
 
 
-class KeptPool(Kept):
-    """Of `PoolState`."""
+class PoolRecord(StateRecord):
+    """Fields of `PoolState`."""
 
     definition: DefinePool
     balance: int
-    balance_peak: KeptPeak
-    equity_peak: KeptPeak
-    equity_mean: KeptMean
+    balance_peak: RollingPeakRecord
+    equity_peak: RollingPeakRecord
+    equity_mean: RollingMeanRecord
     withdrawal_cut_ppm: int
     observed: PoolObserved | None
 
 
-class KeptBook(Kept):
-    """Of `Book`; assets, contracts and pools in the order of their definition."""
+class BookRecord(StateRecord):
+    """Fields of `Book`; assets, contracts and pools are in order of definition."""
 
     sequence: int
     time_ms: int
-    accounts: KeptAccounts
-    assets: list[KeptAsset]
-    contracts: list[KeptContract]
-    pools: list[KeptPool]
+    accounts: AccountsRecord
+    assets: list[AssetRecord]
+    contracts: list[ContractRecord]
+    pools: list[PoolRecord]
     open_orders: dict[tuple[str, str], tuple[str, ...]]
     outstanding: dict[int, AdlFilled]
     losses: dict[str, list[OutstandingLoss]]
@@ -155,45 +155,45 @@ class KeptBook(Kept):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(KeptBook)
+_decoder = msgspec.msgpack.Decoder(BookRecord)
 
 
 def encode_book(book: Book) -> bytes:
-    """Return the book's bytes. Changes not yet taken (`take_changes`) are not part of them."""
-    return _encoder.encode(keep(book))
+    """Return the bytes of a book, without the changes that `take_changes` has yet to return."""
+    return _encoder.encode(record_of(book))
 
 
 def decode_book(body: bytes) -> Book:
-    """Return a book that goes on where the other stood.
+    """Return the book of some bytes.
 
-    Raises msgspec.MsgspecError where the bytes are of another version of the book.
+    Raises msgspec.MsgspecError for bytes of another version of the book.
     """
-    return restore(_decoder.decode(body))
+    return restore_book(_decoder.decode(body))
 
 
-def keep(book: Book) -> KeptBook:
-    """Return what is kept of a book."""
-    return _copy(
-        KeptBook,
+def record_of(book: Book) -> BookRecord:
+    """Return the stored fields of a book."""
+    return _copy_fields(
+        BookRecord,
         book,
-        accounts=_copy(
-            KeptAccounts,
+        accounts=_copy_fields(
+            AccountsRecord,
             book.accounts,
             columns=book.accounts.state(),
             names=list(book.accounts.names),
         ),
         assets=[
-            _copy(KeptAsset, asset, wallets=_keep_table(KeptWallets, asset.wallets))
+            _copy_fields(AssetRecord, asset, wallets=_table_record(WalletsRecord, asset.wallets))
             for asset in book.assets.values()
         ],
-        contracts=[_keep_contract(state, book.time_ms) for state in book.contracts.values()],
+        contracts=[_contract_record(state, book.time_ms) for state in book.contracts.values()],
         pools=[
-            _copy(
-                KeptPool,
+            _copy_fields(
+                PoolRecord,
                 pool,
-                balance_peak=_keep_peak(pool.balance_peak, book.time_ms),
-                equity_peak=_keep_peak(pool.equity_peak, book.time_ms),
-                equity_mean=_keep_mean(pool.equity_mean, book.time_ms),
+                balance_peak=_peak_record(pool.balance_peak, book.time_ms),
+                equity_peak=_peak_record(pool.equity_peak, book.time_ms),
+                equity_mean=_mean_record(pool.equity_mean, book.time_ms),
             )
             for pool in book.pools.values()
         ],
@@ -201,99 +201,103 @@ def keep(book: Book) -> KeptBook:
     )
 
 
-def _keep_contract(state: ContractState, time_ms: int) -> KeptContract:
-    return _copy(
-        KeptContract,
+def _contract_record(state: ContractState, time_ms: int) -> ContractRecord:
+    return _copy_fields(
+        ContractRecord,
         state,
-        tables={side: _keep_lane(table) for side, table in state.tables.items()},
+        tables={side: _position_table_record(table) for side, table in state.tables.items()},
         inventory={side: list(held.tranches.values()) for side, held in state.inventory.items()},
-        marks=KeptVolatility(entries=state.marks.entries()),
-        contract_pnl_peak=_keep_peak(state.contract_pnl_peak, time_ms),
+        marks=RollingVolatilityRecord(entries=state.marks.entries()),
+        contract_pnl_peak=_peak_record(state.contract_pnl_peak, time_ms),
         near=sorted(state.near),
     )
 
 
-def _keep_lane(table: PositionTable) -> KeptLane:
-    return _copy(KeptLane, table, columns=table.state(), labels=sorted(table.labels))
+def _position_table_record(table: PositionTable) -> PositionTableRecord:
+    return _copy_fields(
+        PositionTableRecord, table, columns=table.state(), labels=sorted(table.labels)
+    )
 
 
-def _keep_table(kept: type[KeptT], table: Table) -> KeptT:
-    return _copy(kept, table, columns=table.state())
+def _table_record(kind: type[RecordT], table: Table) -> RecordT:
+    return _copy_fields(kind, table, columns=table.state())
 
 
-def _keep_peak(peak: RollingPeak, time_ms: int) -> KeptPeak:
-    # Asking for the peak forgets what lies before the window. It is asked here because some books
-    # were asked before and others were not, and they are equal.
+def _peak_record(peak: RollingPeak, time_ms: int) -> RollingPeakRecord:
+    # Reading the peak drops the entries before the window. Equal books may differ in whether the
+    # peak has been read, so it is read here.
     peak.peak(time_ms)
-    return KeptPeak(window_ms=peak.window_ms, entries=peak.entries())
+    return RollingPeakRecord(window_ms=peak.window_ms, entries=peak.entries())
 
 
-def _keep_mean(mean: RollingMean, time_ms: int) -> KeptMean:
-    mean.area(time_ms)  # forgets what lies before the window, as asking for a peak does
-    return KeptMean(window_ms=mean.window_ms, entries=mean.entries())
+def _mean_record(mean: RollingMean, time_ms: int) -> RollingMeanRecord:
+    mean.area(time_ms)  # drops the entries before the window, as for a peak
+    return RollingMeanRecord(window_ms=mean.window_ms, entries=mean.entries())
 
 
-def _copy(kept: type[KeptT], source: object, **translated: object) -> KeptT:
-    """Return what is kept of the source: fields as they are, but for the translated ones."""
-    names = [name for name in kept.__struct_fields__ if name not in translated]
-    return kept(**{name: getattr(source, name) for name in names}, **translated)
+def _copy_fields(kind: type[RecordT], source: object, **translated: object) -> RecordT:
+    """Return a record of the source's fields, some of them translated."""
+    names = [name for name in kind.__struct_fields__ if name not in translated]
+    return kind(**{name: getattr(source, name) for name in names}, **translated)
 
 
-def restore(kept: KeptBook) -> Book:
-    """Return the book of which this was kept."""
+def restore_book(record: BookRecord) -> Book:
+    """Return the book of a record."""
     book = Book()
-    _assign(book, kept, but=("accounts", "assets", "contracts", "pools", "unobserved"))
-    book.unobserved = set(kept.unobserved)
-    _load(book.accounts, kept.accounts)
-    book.accounts.load_names(kept.accounts.names)
-    book.assets = {asset.name: _restore_asset(asset) for asset in kept.assets}
-    for pool in kept.pools:
+    _assign_fields(book, record, skip=("accounts", "assets", "contracts", "pools", "unobserved"))
+    book.unobserved = set(record.unobserved)
+    _load_table(book.accounts, record.accounts)
+    book.accounts.load_names(record.accounts.names)
+    book.assets = {asset.name: _restore_asset(asset) for asset in record.assets}
+    for pool in record.pools:
         decimals = book.assets[pool.definition.asset].cash_decimals
         book.pools[pool.definition.pool] = _restore_pool(pool, decimals)
-    for contract in kept.contracts:
+    for contract in record.contracts:
         decimals = book.assets[contract.definition.settle].cash_decimals
         book.contracts[contract.definition.contract] = _restore_contract(contract, decimals)
     book.reindex()
     return book
 
 
-def _restore_asset(kept: KeptAsset) -> AssetState:
-    asset = AssetState(kept.name, kept.cash_decimals)
-    _assign(asset, kept, but=("wallets",))
-    asset.wallets = _load(Wallets(), kept.wallets)
+def _restore_asset(record: AssetRecord) -> AssetState:
+    asset = AssetState(record.name, record.cash_decimals)
+    _assign_fields(asset, record, skip=("wallets",))
+    asset.wallets = _load_table(Wallets(), record.wallets)
     return asset
 
 
-def _restore_pool(kept: KeptPool, cash_decimals: int) -> PoolState:
-    limits = exact_limits(kept.definition.limits, cash_decimals)
-    pool = PoolState(kept.definition, limits, slippage_ppm(kept.definition))
-    _assign(pool, kept, but=("balance_peak", "equity_peak", "equity_mean"))
-    pool.balance_peak = _restore_peak(kept.balance_peak)
-    pool.equity_peak = _restore_peak(kept.equity_peak)
-    pool.equity_mean = RollingMean(kept.equity_mean.window_ms, kept.equity_mean.entries)
+def _restore_pool(record: PoolRecord, cash_decimals: int) -> PoolState:
+    limits = exact_limits(record.definition.limits, cash_decimals)
+    pool = PoolState(record.definition, limits, slippage_ppm(record.definition))
+    _assign_fields(pool, record, skip=("balance_peak", "equity_peak", "equity_mean"))
+    pool.balance_peak = _restore_peak(record.balance_peak)
+    pool.equity_peak = _restore_peak(record.equity_peak)
+    pool.equity_mean = RollingMean(record.equity_mean.window_ms, record.equity_mean.entries)
     return pool
 
 
-def _restore_contract(kept: KeptContract, cash_decimals: int) -> ContractState:
-    terms = terms_of(kept.definition, cash_decimals)
-    limits = exact_limits(kept.definition.limits, cash_decimals)
-    state = ContractState(kept.definition, terms, limits, kept.contract_pnl_peak.window_ms)
-    _assign(state, kept, but=("tables", "inventory", "marks", "contract_pnl_peak", "near"))
-    state.tables = {side: _restore_lane(table) for side, table in kept.tables.items()}
-    state.inventory = {side: _restore_parcels(held) for side, held in kept.inventory.items()}
-    state.marks = RollingVolatility(kept.marks.entries)
-    state.contract_pnl_peak = _restore_peak(kept.contract_pnl_peak)
-    state.near = set(kept.near)
+def _restore_contract(record: ContractRecord, cash_decimals: int) -> ContractState:
+    terms = terms_of(record.definition, cash_decimals)
+    limits = exact_limits(record.definition.limits, cash_decimals)
+    state = ContractState(record.definition, terms, limits, record.contract_pnl_peak.window_ms)
+    _assign_fields(
+        state, record, skip=("tables", "inventory", "marks", "contract_pnl_peak", "near")
+    )
+    state.tables = {side: _restore_position_table(table) for side, table in record.tables.items()}
+    state.inventory = {side: _restore_inventory(held) for side, held in record.inventory.items()}
+    state.marks = RollingVolatility(record.marks.entries)
+    state.contract_pnl_peak = _restore_peak(record.contract_pnl_peak)
+    state.near = set(record.near)
     return state
 
 
-def _restore_lane(kept: KeptLane) -> PositionTable:
-    table = _load(PositionTable(), kept)
-    table.labels = set(kept.labels)
+def _restore_position_table(record: PositionTableRecord) -> PositionTable:
+    table = _load_table(PositionTable(), record)
+    table.labels = set(record.labels)
     return table
 
 
-def _restore_parcels(tranches: list[Tranche]) -> Inventory:
+def _restore_inventory(tranches: list[Tranche]) -> Inventory:
     inventory = Inventory()
     for tranche in tranches:
         inventory.add(tranche)
@@ -301,27 +305,27 @@ def _restore_parcels(tranches: list[Tranche]) -> Inventory:
     return inventory
 
 
-def _restore_peak(kept: KeptPeak) -> RollingPeak:
-    return RollingPeak(kept.window_ms, kept.entries)
+def _restore_peak(record: RollingPeakRecord) -> RollingPeak:
+    return RollingPeak(record.window_ms, record.entries)
 
 
 TableT = TypeVar("TableT", bound=Table)
 
 
-def _load(table: TableT, kept: KeptTable) -> TableT:
-    """Give the table back its columns, then what it had counted over its life."""
-    table.load(kept.columns, kept.size)
-    _assign(table, kept, but=("size", "columns", "names", "labels"))
+def _load_table(table: TableT, record: TableRecord) -> TableT:
+    """Load the columns of a table, then its other stored fields."""
+    table.load(record.columns, record.size)
+    _assign_fields(table, record, skip=("size", "columns", "names", "labels"))
     return table
 
 
-def _assign(target: object, kept: Kept, but: tuple[str, ...]) -> None:
-    """Give the target the fields that were kept as they are."""
-    for name in kept.__struct_fields__:
-        if name not in but:
-            setattr(target, name, getattr(kept, name))
+def _assign_fields(target: object, record: StateRecord, skip: tuple[str, ...]) -> None:
+    """Set the stored fields on the target, except some."""
+    for name in record.__struct_fields__:
+        if name not in skip:
+            setattr(target, name, getattr(record, name))
 
 
 def copy_of(book: Book) -> Book:
-    """Return a book that is equal and independent."""
+    """Return an equal, independent book."""
     return decode_book(encode_book(book))

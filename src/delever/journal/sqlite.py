@@ -13,22 +13,22 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from delever.journal.record import EMPTY, Head, Record, Snapshot
+from delever.journal.record import EMPTY_HEAD, Head, Record, Snapshot
 
 APPLICATION_ID = 0x64656C76
-"""Marks the file as a journal of this program: the letters 'delv'."""
+"""SQLite application id that marks the file as a journal: the letters 'delv'."""
 
-FORMAT = 1
-"""Version of the tables below."""
+SCHEMA_VERSION = 1
+"""Version of the tables below, stored as SQLite's user_version."""
 
 PAGE_BYTES = 16_384
-"""Of a new file: records of many rows are long, and each page of them is summed and logged."""
+"""Page size of a new file: large, because records can be long and every page is logged."""
 
 CACHE_KIB = 65_536
-"""What one commit may hold before it spills into the log page by page."""
+"""Page cache: a larger commit spills into the log page by page."""
 
-LAST = 2**63 - 1
-"""No sequence is beyond this."""
+MAX_SEQUENCE = 2**63 - 1
+"""Upper bound on any sequence."""
 
 _TABLES = (
     """CREATE TABLE records (
@@ -57,18 +57,18 @@ _RECORDS = "SELECT sequence, time_ms, command, events, previous_hash, book_hash,
 _SNAPSHOTS = "SELECT sequence, record_hash, body, hash FROM snapshots"
 
 _SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
-"""What reading a damaged file raises; the second where SQLite's own message quotes the damage."""
+"""Errors of reading a damaged file; the second is raised if SQLite's message quotes the damage."""
 
 
 class JournalError(Exception):
-    """A journal that cannot be opened, trusted or written any further."""
+    """Raised for a journal that cannot be opened, trusted or written."""
 
 
 class SqliteJournal:
-    """Records, head and snapshots in one file; ':memory:' keeps them for the process only.
+    """Records, head and snapshots in one file; ':memory:' stores them for this process only.
 
     One writer at a time: an append that does not follow the head is rejected. Readers may open the
-    same file while it is written. Raises JournalError where the file is not a journal.
+    same file while it is written. Raises JournalError if the file is not a journal.
     """
 
     def __init__(self, path: str | Path, *, readonly: bool = False) -> None:
@@ -89,11 +89,9 @@ class SqliteJournal:
     def _open(self, *, readonly: bool) -> None:
         if self._pragma("page_count") == 0 and not readonly:
             self._create()
-        if (self._pragma("application_id"), self._pragma("user_version")) != (
-            APPLICATION_ID,
-            FORMAT,
-        ):
-            raise JournalError(f"{self.path}: is not a journal of format {FORMAT}")
+        version = self._pragma("application_id"), self._pragma("user_version")
+        if version != (APPLICATION_ID, SCHEMA_VERSION):
+            raise JournalError(f"{self.path}: is not a journal of format {SCHEMA_VERSION}")
         if not readonly:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
@@ -103,10 +101,10 @@ class SqliteJournal:
         self._connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         with self._transaction() as connection:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {FORMAT}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             for table in _TABLES:
                 connection.execute(table)
-            connection.execute("INSERT INTO head VALUES (1, ?, ?)", EMPTY)
+            connection.execute("INSERT INTO head VALUES (1, ?, ?)", EMPTY_HEAD)
 
     def _pragma(self, name: str) -> object:
         return self._connection.execute(f"PRAGMA {name}").fetchone()[0]
@@ -114,10 +112,10 @@ class SqliteJournal:
     # --- writing ---
 
     def append(self, records: Sequence[Record]) -> None:
-        """Keep records that follow the head, in one commit; on return they are on disk.
+        """Append records that follow the head in one commit; on return they are on disk.
 
-        Raises JournalError, with none of them kept, where another writer has moved the head or the
-        disk does not take them.
+        Raises JournalError, with no record written, if another writer has moved the head or the
+        write fails.
         """
         if not records:
             return
@@ -129,18 +127,18 @@ class SqliteJournal:
             )
             if moved.rowcount != 1:
                 raise JournalError(f"{self.path}: record {first.sequence} does not follow the head")
-            # What is bytes is first asked how it wants to be kept; a bytearray is taken as it is.
+            # sqlite3 looks for an adapter of each bytes object, but stores a bytearray directly.
             rows = [(*record[:4], *map(bytearray, record[4:])) for record in records]
             connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def add_snapshot(self, snapshot: Snapshot) -> None:
-        """Keep a snapshot, in place of another one of the same sequence."""
+        """Store a snapshot, replacing one of the same sequence."""
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)", snapshot)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Commit what is done inside, or on any error none of it."""
+        """Commit the writes of the block, or none of them after an error."""
         try:
             with self._connection as connection:
                 connection.execute("BEGIN IMMEDIATE")
@@ -148,11 +146,11 @@ class SqliteJournal:
         except _SQLITE_ERRORS as error:
             raise JournalError(f"{self.path}: cannot be written: {error}") from error
 
-    # --- reading; JournalError where the file is damaged ---
+    # --- reading; raises JournalError for a damaged file ---
 
     @contextmanager
-    def held_still(self) -> Iterator[None]:
-        """Let all reads inside see one moment, whatever is appended meanwhile."""
+    def read_transaction(self) -> Iterator[None]:
+        """Run all reads of the block against one state, whatever is appended meanwhile."""
         if self._connection.in_transaction:
             yield
             return
@@ -163,28 +161,28 @@ class SqliteJournal:
             self._connection.rollback()
 
     def head(self) -> Head | None:
-        """Return the newest sequence and hash; None where the file has lost them."""
+        """Return the newest sequence and hash; None if the file has lost them."""
         row = next(self._rows("SELECT sequence, hash FROM head"), None)
         if row is None or (type(row[0]), type(row[1])) != (int, bytes):
             return None
         return Head(*row)
 
-    def records(self, after: int = 0, until: int = LAST) -> Iterator[Record]:
+    def records(self, after: int = 0, until: int = MAX_SEQUENCE) -> Iterator[Record]:
         """Return the records with after < sequence <= until, in order."""
         query = f"{_RECORDS} WHERE sequence > ? AND sequence <= ? ORDER BY sequence"
         return map(Record._make, self._rows(query, after, until))
 
     def record(self, sequence: int) -> Record | None:
-        """Return one record, or None where it is not there."""
+        """Return one record, or None if it does not exist."""
         return next(self.records(sequence - 1, sequence), None)
 
-    def snapshots(self, until: int = LAST) -> Iterator[Snapshot]:
+    def snapshots(self, until: int = MAX_SEQUENCE) -> Iterator[Snapshot]:
         """Return the snapshots up to a sequence, newest first."""
         query = f"{_SNAPSHOTS} WHERE sequence <= ? ORDER BY sequence DESC"
         return map(Snapshot._make, self._rows(query, until))
 
     def damage(self) -> str | None:
-        """Return what SQLite itself finds wrong with the file, or None."""
+        """Return the report of SQLite's integrity check, or None for an intact file."""
         rows = self._rows("PRAGMA integrity_check(3)")
         text = "; ".join(row[0].decode(errors="replace") for row in rows)
         return None if text == "ok" else text
@@ -214,9 +212,9 @@ class SqliteJournal:
 
 
 def _connect(path: str, *, readonly: bool) -> sqlite3.Connection:
-    """Open the file; the caller begins and ends transactions, and may be a worker thread."""
+    """Open the file; the caller begins and ends transactions, possibly on a worker thread."""
     name = f"file:{quote(path)}?mode=ro" if readonly else path
     connection = sqlite3.connect(name, uri=readonly, isolation_level=None, check_same_thread=False)
-    # No column holds text: where damage makes one look so, its bytes are what counts.
+    # No column is text: a damaged value that looks like text is returned as its bytes.
     connection.text_factory = bytes
     return connection

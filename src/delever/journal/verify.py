@@ -1,4 +1,4 @@
-"""Proof of a journal: walk it, replay it, and say what is wrong and where."""
+"""Every check of a journal: its chain, its snapshots, and its replays by events and by commands."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,28 +7,34 @@ from functools import partial
 from pathlib import Path
 
 from delever.core.book import Book
-from delever.journal.chain import Chain, changed_at, misplaced
-from delever.journal.findings import Finding, Problem, Verdict
+from delever.journal.chain import (
+    ChainVerifier,
+    Finding,
+    JournalProblem,
+    Verification,
+    hash_mismatch,
+    moved_record,
+)
 from delever.journal.record import Head, Record
 from delever.journal.replay import (
-    EVERY,
+    PROGRESS_INTERVAL,
     Progress,
     advance_by_command,
     advance_by_events,
-    book_of,
-    fault_of,
     replay,
+    snapshot_book,
+    snapshot_finding,
 )
 from delever.journal.snapshot import encode_book
 from delever.journal.sqlite import JournalError, SqliteJournal
 
-MOST_FINDINGS = 100
-"""A walk ends after this many: a file so broken has nothing more to say."""
+MAX_FINDINGS = 100
+"""Verification of the chain ends after this many findings."""
 
 
 @dataclass(slots=True)
-class _Walk:
-    """What has been seen so far. `sound` is the last record before which nothing is wrong."""
+class _State:
+    """Results so far. `sound` is the last record up to which nothing is wrong."""
 
     progress: Progress | None
     passes: int
@@ -39,108 +45,121 @@ class _Walk:
     snapshots: list[int] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
-    def tell(self, finished_passes: int, done: int, records: int) -> None:
+    def report_progress(self, finished_passes: int, done: int, records: int) -> None:
         """Report progress over all passes together."""
         if self.progress is not None:
             self.progress(finished_passes * records + done, self.passes * records)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Turn a file that cannot be read on into a finding."""
+        """Turn an error of reading the file into a finding."""
         try:
             yield
         except JournalError as error:
             text = f"after record {self.sound} the file is damaged: {error}"
-            self.findings.append(Finding(self.sound, Problem.FILE_IS_DAMAGED, text))
+            self.findings.append(Finding(self.sound, JournalProblem.FILE_DAMAGED, text))
 
-    def verdict(self) -> Verdict:
-        """Return what was found, each thing once, in order of sequence."""
+    def verification(self) -> Verification:
+        """Return the findings without repetitions, in order of sequence."""
         findings = sorted(dict.fromkeys(self.findings), key=lambda finding: finding.sequence)
-        return Verdict(self.records, len(self.snapshots), self.replayed, self.head, tuple(findings))
+        return Verification(
+            self.records, len(self.snapshots), self.replayed, self.head, tuple(findings)
+        )
 
 
-def verify(path: str | Path, *, deep: bool = True, progress: Progress | None = None) -> Verdict:
-    """Walk the whole chain and the snapshots; if deep, replay all by events and by commands.
+def verify(
+    path: str | Path, *, deep: bool = True, progress: Progress | None = None
+) -> Verification:
+    """Verify the whole chain and the snapshots; if deep, also replay by events and by commands.
 
-    The file is only read, and may be in use. What is wrong comes back as findings, in order of
-    sequence; replays stop before the first record that is wrong.
+    The file is only read, and may be in use. Problems are returned as findings, in order of
+    sequence; replays stop before the first record with a problem.
+
+        >>> import delever
+        >>> commands = delever.read_scenario("examples/crash.ndjson")
+        >>> with delever.Recorder.open(folder / "journal.db") as recorder:
+        ...     events = recorder.submit(commands)
+        >>> verification = delever.verify(folder / "journal.db")
+        >>> verification.ok, verification.records == verification.replayed == len(commands)
+        (True, True)
     """
-    walk = _Walk(progress, passes=3 if deep else 1)
+    state = _State(progress, passes=3 if deep else 1)
     if not Path(path).is_file():
         text = f"{path}: there is no such file"
-        walk.findings.append(Finding(0, Problem.FILE_IS_MISSING, text))
-        return walk.verdict()
+        state.findings.append(Finding(0, JournalProblem.FILE_MISSING, text))
+        return state.verification()
     try:
         with SqliteJournal(path, readonly=True) as journal:
-            _verify(journal, walk, deep=deep)
+            _verify(journal, state, deep=deep)
     except JournalError as error:
-        walk.findings.append(Finding(0, Problem.FILE_IS_NOT_A_JOURNAL, str(error)))
-    return walk.verdict()
+        state.findings.append(Finding(0, JournalProblem.NOT_A_JOURNAL, str(error)))
+    return state.verification()
 
 
-def _verify(journal: SqliteJournal, walk: _Walk, *, deep: bool) -> None:
-    with journal.held_still(), walk.reading():
-        walk.head = journal.head()
-        _follow_chain(journal, walk)
-    with walk.reading():
-        _check_snapshots(journal, walk)
+def _verify(journal: SqliteJournal, state: _State, *, deep: bool) -> None:
+    with journal.read_transaction(), state.reading():
+        state.head = journal.head()
+        _verify_chain(journal, state)
+    with state.reading():
+        _verify_snapshots(journal, state)
     if deep:
-        with walk.reading():
-            _replay_both_ways(journal, walk)
-    with walk.reading():
+        with state.reading():
+            _verify_replays(journal, state)
+    with state.reading():
         damage = journal.damage()
         if damage is not None:
-            walk.findings.append(Finding(0, Problem.FILE_IS_DAMAGED, f"SQLite says: {damage}"))
+            text = f"SQLite reports: {damage}"
+            state.findings.append(Finding(0, JournalProblem.FILE_DAMAGED, text))
 
 
-def _follow_chain(journal: SqliteJournal, walk: _Walk) -> None:
-    """Check every record, the places of those that changed, and the head."""
-    chain = Chain()
-    changed: list[Record] = []
-    total = walk.head.sequence if walk.head else 0
+def _verify_chain(journal: SqliteJournal, state: _State) -> None:
+    """Check every record, the original places of mismatched ones, and the head."""
+    chain = ChainVerifier()
+    mismatched: list[Record] = []
+    total = state.head.sequence if state.head else 0
     for record in journal.records():
-        walk.records += 1
-        faults = chain.check(record)
-        walk.findings += faults
-        if changed_at(record.sequence) in faults:
-            changed.append(record)
-        if not walk.findings:
-            walk.sound = record.sequence
-        if walk.records % EVERY == 0:
-            walk.tell(0, walk.records, total)
-        if len(walk.findings) >= MOST_FINDINGS:
+        state.records += 1
+        findings = chain.check(record)
+        state.findings += findings
+        if hash_mismatch(record.sequence) in findings:
+            mismatched.append(record)
+        if not state.findings:
+            state.sound = record.sequence
+        if state.records % PROGRESS_INTERVAL == 0:
+            state.report_progress(0, state.records, total)
+        if len(state.findings) >= MAX_FINDINGS:
             return
-    walk.findings += chain.check_head(walk.head)
-    walk.tell(0, walk.records, total)
-    _find_places(walk, changed)
+    state.findings += chain.check_head(state.head)
+    state.report_progress(0, state.records, total)
+    _find_moved_records(state, mismatched)
 
 
-def _find_places(walk: _Walk, changed: list[Record]) -> None:
-    """Say of each changed record whether it is whole, but was written where another is broken."""
-    broken = [finding.sequence for finding in walk.findings]
-    for record in changed:
-        found = misplaced(record, broken)
+def _find_moved_records(state: _State, mismatched: list[Record]) -> None:
+    """Replace the mismatch of a record that is intact at another damaged place by its move."""
+    damaged = [finding.sequence for finding in state.findings]
+    for record in mismatched:
+        found = moved_record(record, damaged)
         if found is not None:
-            walk.findings[walk.findings.index(changed_at(record.sequence))] = found
+            state.findings[state.findings.index(hash_mismatch(record.sequence))] = found
 
 
-def _check_snapshots(journal: SqliteJournal, walk: _Walk) -> None:
-    """Check every snapshot's hash and its place in the chain."""
+def _verify_snapshots(journal: SqliteJournal, state: _State) -> None:
+    """Check the hash of every snapshot and its link to the chain."""
     for snapshot in journal.snapshots():
-        fault = fault_of(journal, snapshot)
-        if fault is None:
-            walk.snapshots.append(snapshot.sequence)
+        finding = snapshot_finding(journal, snapshot)
+        if finding is None:
+            state.snapshots.append(snapshot.sequence)
         else:
-            walk.findings.append(fault)
+            state.findings.append(finding)
 
 
-def _replay_both_ways(journal: SqliteJournal, walk: _Walk) -> None:
+def _verify_replays(journal: SqliteJournal, state: _State) -> None:
     """Replay the sound records by events, comparing each snapshot on the way, and by commands."""
 
     def by_events(book: Book, record: Record) -> Finding | None:
         finding = advance_by_events(book, record)
-        if finding is None and record.sequence in walk.snapshots:
-            walk.findings += _compare_snapshot(journal, book)
+        if finding is None and record.sequence in state.snapshots:
+            state.findings += _compare_snapshot(journal, book)
         return finding
 
     reached = []
@@ -149,22 +168,22 @@ def _replay_both_ways(journal: SqliteJournal, walk: _Walk) -> None:
             journal,
             advance,
             from_zero=True,
-            until=walk.sound,
-            progress=partial(walk.tell, finished),
+            until=state.sound,
+            progress=partial(state.report_progress, finished),
         )
         if replayed.finding is not None:
-            walk.findings.append(replayed.finding)
+            state.findings.append(replayed.finding)
         reached.append(replayed.head.sequence)
-    walk.replayed = min(reached)
+    state.replayed = min(reached)
 
 
 def _compare_snapshot(journal: SqliteJournal, book: Book) -> list[Finding]:
-    """Return the finding that a snapshot is not the book that its records make.
+    """Return the finding that a snapshot differs from the replayed book.
 
-    One that this version cannot read proves nothing: it is never used either.
+    A snapshot that this version cannot decode proves nothing, and is never used either.
     """
     snapshot = next(journal.snapshots(book.sequence))
-    if book_of(snapshot) is None or snapshot.body == encode_book(book):
+    if snapshot_book(snapshot) is None or snapshot.body == encode_book(book):
         return []
     text = f"snapshot {book.sequence}: is not the book that the records make"
-    return [Finding(book.sequence, Problem.SNAPSHOT_DIFFERS, text)]
+    return [Finding(book.sequence, JournalProblem.SNAPSHOT_BOOK_MISMATCH, text)]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from delever.core.messages import Command
 from delever.journal import JournalError, SqliteJournal, verify
-from delever.journal.codec import decode_command
+from delever.journal.record import decode_command
 from delever.lab.errors import InputError
 
 

@@ -98,7 +98,7 @@ class Rows:
             | {
                 "contract": contract,
                 "pool": event.pool,
-                "profit_cash": profit,
+                "contract_pnl_cash": profit,
                 "pool_balance_cash": event.balance_cash,
             }
             for contract, profit in profits.items()

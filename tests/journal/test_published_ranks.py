@@ -1,4 +1,4 @@
-"""What is published after any step is what a book that never published anything would show."""
+"""Ranks published step by step equal those that a fresh copy of the book publishes at once."""
 
 import functools
 from concurrent.futures import ThreadPoolExecutor
@@ -18,16 +18,16 @@ from delever.journal.snapshot import decode_book, encode_book
 
 
 @given(sessions())
-def test_lanes_that_are_not_ranked_again_show_what_they_would(commands: list[Command]) -> None:
+def test_tables_that_are_not_ranked_again_publish_the_same_ranks(commands: list[Command]) -> None:
     book = Book()
     for command in commands:
         step(book, command)
-        shown = publish(book)
-        anew = publish(decode_book(encode_book(book)))
-        assert shown.as_of == anew.as_of
+        cached = publish(book)
+        fresh = publish(decode_book(encode_book(book)))
+        assert cached.as_of == fresh.as_of
         assert {
-            key: (table.digest(), table.rank.tolist()) for key, table in shown.tables.items()
-        } == {key: (table.digest(), table.rank.tolist()) for key, table in anew.tables.items()}
+            key: (table.digest(), table.rank.tolist()) for key, table in cached.tables.items()
+        } == {key: (table.digest(), table.rank.tolist()) for key, table in fresh.tables.items()}
 
 
 NAMES = ["BTC", "SOL", "XRP"]
@@ -35,7 +35,7 @@ NAMES = ["BTC", "SOL", "XRP"]
 
 @functools.cache
 def large() -> bytes:
-    """Three contracts of two rule sets, large enough to be handed to threads in parts."""
+    """Three contracts of two rule sets, large enough to be divided among threads."""
     rng = np.random.default_rng(5)
     book, count = Book(), 50_000
     more = [contract(name, m.ContractKind.LINEAR, "USDT", "side") for name in NAMES[1:]]
@@ -61,17 +61,17 @@ def large() -> bytes:
     return encode_book(book)
 
 
-def test_any_number_of_threads_shows_the_same() -> None:
+def test_any_number_of_threads_publishes_the_same_ranks() -> None:
     alone = publish(decode_book(large()))
     digests = {key: table.digest() for key, table in alone.tables.items()}
     assert sum(int(table.rank.max()) for table in alone.tables.values()) > 100_000
     with ThreadPoolExecutor(4) as pool:
-        for _ in range(8):  # a book that knows nothing yet: threads meet where it is first asked
-            shown = publish(decode_book(large()), pool.map)
-            assert {key: table.digest() for key, table in shown.tables.items()} == digests
+        for _ in range(8):  # a fresh book: threads race to its first valuation
+            threaded = publish(decode_book(large()), pool.map)
+            assert {key: table.digest() for key, table in threaded.tables.items()} == digests
 
 
-def test_any_number_of_threads_takes_marks_alike() -> None:
+def test_any_number_of_threads_applies_marks_equally() -> None:
     one, other = decode_book(large()), decode_book(large())
     moved = m.SetMarks(time_ms=2, marks={"BTC": 97, "SOL": 100, "XRP": 104})
     with ThreadPoolExecutor(4) as pool:

@@ -1,7 +1,7 @@
-"""Nothing that a venue can say stops the engine: it is taken or rejected, kept, and replayed.
+"""Random sessions, with extreme numbers: every command is accepted or rejected, and replayed.
 
-Sessions of single rows and of columns under every rule set; now and then a number is as large, as
-small or as negative as its field can carry.
+Sessions mix single rows and columns under every rule set; some numbers are as large, as small or
+as negative as their fields can be.
 """
 
 import random
@@ -18,19 +18,19 @@ from delever.journal import Recorder, replay_events
 from delever.journal.snapshot import encode_book
 
 FACTOR = settings().max_examples // 50
-"""1 as a rule; 100 under `make fuzz`."""
+"""1 by default; 100 under `make fuzz`."""
 
 SESSIONS = range(40 * FACTOR)
 LENGTH = 150
 
 ACCOUNTS = tuple(f"a{number}" for number in range(12))
 CONTRACTS = ("A", "B", "I")
-WHOLE = [0, 1, -1, 5, 10**9, 2**31, 2**53, 2**62, 2**63 - 1, -(2**63)]
+EXTREMES = [0, 1, -1, 5, 10**9, 2**31, 2**53, 2**62, 2**63 - 1, -(2**63)]
 TEXTS = ["0", "-0", "-1", "0.00000001", "46116860184.27387903", "92233720368", "9" * 19, "1e3", ""]
 
 
-class Anything:
-    """What a venue may say next, by a seed."""
+class ExtremeWorkload:
+    """Draws a venue's commands from a seed."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -73,12 +73,18 @@ class Anything:
     def next(self) -> m.Command:
         self.time_ms += self.random.choice([0, 1, 1000])
         self.version += 1
-        told = {"time_ms": self.time_ms, "version": self.version}
+        header = {"time_ms": self.time_ms, "version": self.version}
         if self.rarely():
-            told["last_fill"] = self.random.choice([1, 2, 2**53, 2**62])
-        says = [self.positions, self.columns, self.columns, self.balances, self.balance_columns]
+            header["last_fill"] = self.random.choice([1, 2, 2**53, 2**62])
+        snapshots = [
+            self.positions,
+            self.columns,
+            self.columns,
+            self.balances,
+            self.balance_columns,
+        ]
         if self.random.random() < 0.6:
-            return self.random.choice(says)(told)
+            return self.random.choice(snapshots)(header)
         return self.random.choice([self.mark, self.mark, self.takeover, self.money, self.other])()
 
     def rarely(self) -> bool:
@@ -88,16 +94,16 @@ class Anything:
         return self.random.choice(TEXTS if self.rarely() else usual)
 
     def column(self, size: int, kind: str, top: int) -> bytes:
-        """Return numbers from 0 to below `top`, or rarely any that the type can hold."""
+        """Return numbers from 0 to below `top`, or rarely any numbers of the type."""
         bounds = np.iinfo(kind)
-        wild = [each for each in WHOLE if bounds.min <= each <= bounds.max]
+        extreme = [number for number in EXTREMES if bounds.min <= number <= bounds.max]
         rare = self.rarely()
         numbers = [
-            self.random.choice(wild) if rare else self.random.randrange(top) for _ in range(size)
+            self.random.choice(extreme) if rare else self.random.randrange(top) for _ in range(size)
         ]
         return np.array(numbers, kind).tobytes()
 
-    def positions(self, told: dict[str, int]) -> m.Command:
+    def positions(self, header: dict[str, int]) -> m.Command:
         rows = [
             m.PositionRow(
                 account=account,
@@ -110,12 +116,12 @@ class Anything:
             )
             for account in self.random.sample(ACCOUNTS, 3)
         ]
-        return m.SetPositions(**told, positions=tuple(rows))
+        return m.SetPositions(**header, positions=tuple(rows))
 
-    def columns(self, told: dict[str, int]) -> m.Command:
+    def columns(self, header: dict[str, int]) -> m.Command:
         size = self.random.randrange(6)
         return m.SetPositionColumns(
-            **told,
+            **header,
             contracts=CONTRACTS,
             account=self.column(size, "<i4", len(ACCOUNTS)),
             contract=self.column(size, "<i4", len(CONTRACTS)),
@@ -127,18 +133,18 @@ class Anything:
             leverage_hundredths=self.column(size, "<i4", 10_000) if self.rarely() else b"",
         )
 
-    def balances(self, told: dict[str, int]) -> m.Command:
+    def balances(self, header: dict[str, int]) -> m.Command:
         row = m.BalanceRow(
             account=self.random.choice(ACCOUNTS),
             asset=self.random.choice(["USDT", "BTC"]),
             balance=self.text("0", "5", "100000"),
         )
-        return m.SetBalances(**told, balances=(row,))
+        return m.SetBalances(**header, balances=(row,))
 
-    def balance_columns(self, told: dict[str, int]) -> m.Command:
+    def balance_columns(self, header: dict[str, int]) -> m.Command:
         accounts = tuple(self.random.sample(ACCOUNTS, 3))
         cash = self.column(3, "<i8", 10**12)
-        return m.SetBalanceColumns(**told, asset="USDT", accounts=accounts, balance_cash=cash)
+        return m.SetBalanceColumns(**header, asset="USDT", accounts=accounts, balance_cash=cash)
 
     def mark(self) -> m.Command:
         price = self.text("1", "100", "59000", "60000", "90000")
@@ -155,7 +161,7 @@ class Anything:
         return m.FundPool(time_ms=self.time_ms, pool=pool, amount=amount, reason=reason)
 
     def other(self) -> m.Command:
-        """Unwind, rate or indicator."""
+        """Return an unwind fill, or a refresh of ratings or indicators."""
         contract = self.random.choice(CONTRACTS)
         closed = {"side": self.random.choice(list(Side)), "quantity": self.text("1", "40000")}
         unwind = m.UnwindFill(
@@ -169,13 +175,13 @@ class Anything:
 
 
 @pytest.mark.parametrize("seed", SESSIONS)
-def test_a_session_is_taken_or_refused_kept_and_replayed(seed: int) -> None:
-    anything = Anything(seed)
+def test_any_session_is_recorded_and_replays_to_the_same_book(seed: int) -> None:
+    workload = ExtremeWorkload(seed)
     with Recorder.open(":memory:") as recorder:
-        for command in anything.opening():
+        for command in workload.opening():
             recorder.submit([command])
         for _ in range(LENGTH):
-            recorder.submit([anything.next()])
+            recorder.submit([workload.next()])
         audit(recorder.book)
         replayed = replay_events(recorder.journal)
         assert replayed.finding is None

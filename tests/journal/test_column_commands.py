@@ -1,4 +1,4 @@
-"""Commands in columns do what the same commands in rows do, and are rejected by row and field."""
+"""Column commands have the effect of the same rows, and name row and field when rejected."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +22,7 @@ from delever.journal.snapshot import encode_book
 
 
 def in_columns(book: Book, command: m.Command) -> m.Command | None:
-    """Return the command in columns, or None where columns cannot say it."""
+    """Return the command in columns, or None if columns cannot express it."""
     try:
         match command:
             case m.DefineAccount():
@@ -72,11 +72,13 @@ def positions_in_columns(book: Book, command: m.SetPositions) -> m.Command:
         last_fill=command.last_fill,
         accounts=accounts,
         contracts=contracts,
-        columns={name: column for name, column in columns.items() if any(column) or name in TOLD},
+        columns={
+            name: column for name, column in columns.items() if any(column) or name in REQUIRED
+        },
     )
 
 
-TOLD = {"account", "contract", "side", "lots", "cost_cash", "leverage_hundredths"}
+REQUIRED = {"account", "contract", "side", "lots", "cost_cash", "leverage_hundredths"}
 
 
 def key(row: m.PositionRow) -> tuple[str, str]:
@@ -84,7 +86,7 @@ def key(row: m.PositionRow) -> tuple[str, str]:
 
 
 def in_rows(book: Book, event: Event) -> Iterator[Event]:
-    """Return an event of columns as the events of rows that say the same."""
+    """Return an event of columns as the equivalent events of rows."""
     names = book.accounts.names
 
     def column(body: bytes, kind: str, size: int = 0, default: int = 0) -> list[int]:
@@ -141,12 +143,12 @@ def without_orders(command: m.Command) -> m.Command:
 
 
 @given(sessions())
-def test_columns_do_what_rows_do(commands: list[m.Command]) -> None:
+def test_columns_have_the_effect_of_rows(commands: list[m.Command]) -> None:
     book, other = Book(), Book()
     for command in map(without_orders, commands):
-        told = in_columns(book, command) or command
-        events, others = step(book, command), step(other, told)
-        if isinstance(events[0], m.Rejected) and told is not command:
+        converted = in_columns(book, command) or command
+        events, others = step(book, command), step(other, converted)
+        if isinstance(events[0], m.Rejected) and converted is not command:
             assert isinstance(others[0], m.Rejected)
         else:
             assert [row for event in others for row in in_rows(other, event)] == list(events)
@@ -155,8 +157,8 @@ def test_columns_do_what_rows_do(commands: list[m.Command]) -> None:
     assert encode_book(book) == encode_book(other)
 
 
-def standing() -> Book:
-    """Return the book of a crash in the middle, with fills that nobody has acknowledged."""
+def crashed_book() -> Book:
+    """Return the book after a crash, with fills that the venue has not acknowledged."""
     book = Book()
     for command in crash():
         step(book, command)
@@ -170,7 +172,7 @@ def one_row(**columns: Any) -> dict[str, Any]:
 
 TWICE = {name: column * 2 for name, column in one_row().items()}
 
-REFUSED = [
+REJECTED = [
     (one_row(), ["nobody"], Reason.UNKNOWN_ACCOUNT, "accounts[0]"),
     (one_row(account=[1]), ["ann"], Reason.OUT_OF_RANGE, "account[0]"),
     (one_row(account=[99]), [], Reason.OUT_OF_RANGE, "account[0]"),
@@ -203,12 +205,12 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("columns", "accounts", "reason", "field"), REFUSED)
-def test_a_bad_row_stops_all_rows(
+@pytest.mark.parametrize(("columns", "accounts", "reason", "field"), REJECTED)
+def test_an_invalid_row_rejects_the_whole_command(
     columns: dict[str, Any], accounts: list[str], reason: Reason, field: str
 ) -> None:
     """CORE-14: a bulk command is rejected whole, with the row and the field."""
-    book = standing()
+    book = crashed_book()
     before = encode_book(book)
     command = position_columns(
         time_ms=10**9, version=99, accounts=accounts, contracts=["BTC"], columns=columns
@@ -221,7 +223,7 @@ def test_a_bad_row_stops_all_rows(
 
 
 @pytest.mark.parametrize(
-    ("columns", "said"),
+    ("columns", "message"),
     [
         (one_row(lots=[1.5]), "columns.lots: float64 is not a column of whole numbers"),
         (one_row(side=[300]), "columns.side: does not fit into 8 bits"),
@@ -229,8 +231,8 @@ def test_a_bad_row_stops_all_rows(
         (one_row(lots=[[1]]), "columns.lots: int64 is not a column of whole numbers"),
     ],
 )
-def test_what_is_no_column_is_said_before_it_is_sent(columns: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_an_invalid_column_is_not_packed(columns: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         position_columns(time_ms=1, version=1, contracts=["BTC"], columns=columns)
 
 
@@ -266,7 +268,7 @@ def bulk(count: int, version: int) -> list[m.Command]:
     ]
 
 
-def test_a_snapshot_told_in_bulk_replays_and_tells_the_next_one_over_it() -> None:
+def test_bulk_snapshots_replay_and_a_stale_one_is_ignored() -> None:
     """Large enough for the compiled kernels: both kinds of replay give the same book."""
     count = 30_000
     with Recorder.open(":memory:") as recorder:
@@ -284,9 +286,9 @@ def test_a_snapshot_told_in_bulk_replays_and_tells_the_next_one_over_it() -> Non
             assert replayed.finding is None
             assert encode_book(replayed.book) == encode_book(recorder.book)
         stale = bulk(count, 2)[2]
-        told = msgspec.structs.replace(stale, time_ms=30)
+        late = msgspec.structs.replace(stale, time_ms=30)
         before = encode_book(recorder.book)
-        ((accepted, ignored),) = recorder.submit([told])
+        ((accepted, ignored),) = recorder.submit([late])
         assert isinstance(ignored, m.RowsIgnored)
         assert len(ignored.rows) == 4 * count
         assert isinstance(accepted, m.Accepted)

@@ -1,4 +1,4 @@
-"""Every fill of any session explains itself the same, and a journal that is not sound is told."""
+"""Every fill of any session is recomputed equally, and an unsound journal is reported."""
 
 import tempfile
 from pathlib import Path
@@ -12,7 +12,7 @@ from sessions import crash, sessions
 
 from delever.core.messages import AdlFilled, Command
 from delever.journal import SqliteJournal
-from delever.journal.codec import decode_events, encode_events
+from delever.journal.record import decode_events, encode_events
 from delever.lab.errors import InputError
 from delever.lab.queries.fill_explanation import explain_fill
 
@@ -29,19 +29,19 @@ def test_every_fill_is_recomputed_the_same(commands: list[Command], snapshot_eve
         path = Path(directory) / "journal.db"
         record(path, commands, snapshot_every=snapshot_every)
         for fill in fills_of(path):
-            told = explain_fill(path, fill.fill)
-            assert told.fill == fill
-            assert told.recomputed == "the same"
-            assert (told.start is None) == bool(told.forced)
-            closed = {(each.account, each.position) for each in told.ahead}
-            assert len(closed) + len(told.skipped) == fill.rank - 1
-            assert sum(each.lots for each in told.ahead) <= fill.quantity_ahead_lots
-            assert str(told).startswith(f"Fill {fill.fill} closed ")
-            msgspec.json.encode(told.facts())
+            why = explain_fill(path, fill.fill)
+            assert why.fill == fill
+            assert why.recomputed == "the same"
+            assert (why.start is None) == bool(why.forced)
+            closed = {(each.account, each.position) for each in why.ahead}
+            assert len(closed) + len(why.skipped) == fill.rank - 1
+            assert sum(each.lots for each in why.ahead) <= fill.quantity_ahead_lots
+            assert str(why).startswith(f"Fill {fill.fill} closed ")
+            msgspec.json.encode(why.facts())
 
 
 def first_fill(path: Path) -> int:
-    """The record that holds the first fill."""
+    """Return the record of the first fill."""
     with SqliteJournal(path, readonly=True) as journal:
         return next(each.sequence for each in journal.records() if b"adl_filled" in each.events)
 
@@ -54,42 +54,42 @@ def journal(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("before", [0, 1, 5])
-def test_a_record_that_was_changed_is_told(journal: Path, before: int) -> None:
+def test_a_changed_record_is_reported(journal: Path, before: int) -> None:
     sequence = first_fill(journal) - before
     spoil(journal, f"UPDATE records SET time_ms = time_ms + 1 WHERE sequence = {sequence}")
     with pytest.raises(InputError, match=f"is not sound: record {sequence}: content does not"):
         explain_fill(journal, 1)
 
 
-def test_a_record_that_is_gone_is_told(journal: Path) -> None:
+def test_a_missing_record_is_reported(journal: Path) -> None:
     spoil(journal, "DELETE FROM records WHERE sequence = 9")
     with pytest.raises(InputError, match="is not sound: record 9 is missing"):
         explain_fill(journal, 1)
 
 
-def test_a_fill_that_was_forged_and_sealed_again_is_told(journal: Path) -> None:
-    """Another rank, sealed by whoever could: the hashes agree, the computation does not."""
+def test_a_forged_fill_with_valid_hashes_is_reported(journal: Path) -> None:
+    """A forged rank in a chain sealed again: the hashes agree, the computation does not."""
     sequence = first_fill(journal)
     with SqliteJournal(journal, readonly=True) as opened:
-        kept = opened.record(sequence)
-    assert kept is not None
+        stored = opened.record(sequence)
+    assert stored is not None
     events = [
         msgspec.structs.replace(event, rank=7, score=0.5) if isinstance(event, AdlFilled) else event
-        for event in decode_events(kept.events)
+        for event in decode_events(stored.events)
     ]
     forge(journal, sequence, events=encode_events(events))
-    told = explain_fill(journal, 1)
-    assert told.differs == ("rank", "score")
-    assert "Recomputed: NOT the same: rank, score came out otherwise" in str(told)
-    assert told.facts()["recomputed"] == "rank, score differ"
+    why = explain_fill(journal, 1)
+    assert why.differs == ("rank", "score")
+    assert "Recomputed: NOT the same: rank, score came out otherwise" in str(why)
+    assert why.facts()["recomputed"] == "rank, score differ"
 
 
-def test_a_round_without_an_end_is_told(journal: Path) -> None:
+def test_a_round_without_an_end_is_reported(journal: Path) -> None:
     sequence = first_fill(journal)
     with SqliteJournal(journal, readonly=True) as opened:
-        kept = opened.record(sequence)
-    assert kept is not None
-    events = decode_events(kept.events)
+        stored = opened.record(sequence)
+    assert stored is not None
+    events = decode_events(stored.events)
     cut = next(place for place, event in enumerate(events) if isinstance(event, AdlFilled)) + 1
     forge(journal, sequence, events=encode_events(events[:cut]))
     with pytest.raises(InputError, match=f"is not sound: record {sequence}: "):
