@@ -1,4 +1,4 @@
-"""The project's own files as text and syntax trees, for the tests that keep house."""
+"""The repository's own files as text and syntax trees, for the tests of style and structure."""
 
 import ast
 import functools
@@ -14,7 +14,7 @@ TESTS = ROOT / "tests"
 
 @functools.cache
 def tracked() -> list[Path]:
-    """Return every file that is, or is about to be, in the repository."""
+    """Return every file that is tracked by git, or new and not ignored."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
     paths = [ROOT / name for name in names.split("\0") if name]
@@ -26,19 +26,19 @@ def python_files(folder: Path) -> list[Path]:
     return [path for path in tracked() if path.suffix == ".py" and path.is_relative_to(folder)]
 
 
-def words(path: Path) -> str:
+def source_text(path: Path) -> str:
     """Return a file's text."""
     return path.read_text(encoding="utf-8")
 
 
 @functools.cache
-def tree(path: Path) -> ast.Module:
+def syntax_tree(path: Path) -> ast.Module:
     """Return a Python file's syntax tree."""
-    return ast.parse(words(path))
+    return ast.parse(source_text(path))
 
 
-def shown(path: Path, line: int | None = None) -> str:
-    """Return a path as people click it: relative to the repository, with the line."""
+def location(path: Path, line: int | None = None) -> str:
+    """Return a path relative to the repository, with the line, as terminals link it."""
     name = str(path.relative_to(ROOT))
     return name if line is None else f"{name}:{line}"
 
@@ -56,12 +56,14 @@ def modules() -> dict[str, Path]:
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Return (line, dotted name) of everything a file imports, names of modules where they are.
+    """Yield (line, dotted name) of every import of a file.
 
+    An imported name that is a module counts as that module, every other one as its module:
     `from delever.core import messages` gives `delever.core.messages`, and
-    `from delever.core.units import Cash` gives `delever.core.units`. Relative imports keep dots.
+    `from delever.core.units import Cash` gives `delever.core.units`. Relative imports keep
+    their dots.
     """
-    for node in ast.walk(tree(path)):
+    for node in ast.walk(syntax_tree(path)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -72,6 +74,6 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def report(violations: list[str]) -> None:
-    """Fail with one violation a line."""
+    """Fail with one violation on each line, or pass without any."""
     if violations:
         raise AssertionError("\n" + "\n".join(sorted(set(violations))))

@@ -1,7 +1,6 @@
-"""The core reads from top to bottom, is pure, and has one object that changes.
+"""Imports go one way, the core is pure, and the book is its one mutable object.
 
-The reading order is the numbered list in the docstring of delever/core/__init__.py: what a newcomer
-reads is what these tests enforce.
+The order of the core's modules is the numbered list in the docstring of delever/core/__init__.py.
 """
 
 import ast
@@ -16,12 +15,12 @@ from sources import (
     PACKAGE,
     TESTS,
     imports,
+    location,
     module_name,
     modules,
     python_files,
     report,
-    shown,
-    tree,
+    syntax_tree,
 )
 
 PURE_IMPORTS = {
@@ -45,17 +44,17 @@ PURE_IMPORTS = {
 }
 
 IMPURE_NAMES = {
-    "__import__": "imports stand at the top",
-    "breakpoint": "a test that fails shows more",
-    "compile": "write the code itself",
-    "eval": "write the code itself",
-    "exec": "write the code itself",
+    "__import__": "an import at the top of the module",
+    "breakpoint": "a failing test",
+    "compile": "the code itself",
+    "eval": "the code itself",
+    "exec": "the code itself",
     "globals": "an argument",
-    "hash": "hashlib: hash() of text differs from run to run",
-    "id": "a name or an index: addresses differ from run to run",
+    "hash": "hashlib: hash() of a string differs between runs",
+    "id": "a name or an index: addresses differ between runs",
     "input": "a command",
-    "open": "an argument; files belong to journal/ and lab/",
-    "print": "an event; the command line prints",
+    "open": "an argument: journal/ and lab/ open files",
+    "print": "an event: the CLI prints",
     "round": "the division in units.py that names its rounding",
 }
 
@@ -64,7 +63,7 @@ IMPURE_NUMPY = {"datetime64", "fromfile", "load", "loadtxt", "memmap", "random",
 DIVIDERS = {"divide", "divmod", "floor_divide", "floordiv", "true_divide", "truediv"}
 
 COMPILED = set((CORE / "kernels").glob("compiled*.py"))
-"""The only modules that know Numba. They are loaded late, and nobody else imports them."""
+"""The only modules that import Numba. Only `kernels_for` imports them, on its first call."""
 
 NUMBA = {"llvmlite", "numba", "numba.core", "numba.extending"}
 
@@ -82,12 +81,12 @@ MONEY = {
     "valuation/insurance",
     "valuation/numeric_range",
 }
-"""The modules in which nothing becomes a float; the others hand scores on."""
+"""The modules that never convert to float; the others compute scores."""
 
 MUTABLE = {"book", "kernels", "market/rolling_windows"}
 """The modules of the one mutable object; all others take values and return values.
 
-A kernel fills the columns that it is given.
+Kernels write to the columns that they receive.
 """
 
 STATE_CHANGES = {"assign", "define", "reset_bounds", "give_back", "observe", "put", "restate"}
@@ -120,13 +119,13 @@ MAY_IMPORT = {
     "__init__": {"core", "journal", "lab"},
     "__main__": {"cli"},
 }
-"""What each part of the package may import besides itself."""
+"""The packages that each package may import besides itself."""
 
 HEAVY = {"cyclopts", "litestar", "nicegui", "numba", "polars", "ray", "rich", "uvicorn"}
 
 
 def reading_order() -> list[str]:
-    docstring = ast.get_docstring(tree(CORE / "__init__.py")) or ""
+    docstring = ast.get_docstring(syntax_tree(CORE / "__init__.py")) or ""
     numbered = re.findall(r"^ *(\d+)\. +(\w+)", docstring, re.MULTILINE)
     assert [int(number) for number, _ in numbered] == list(range(1, len(numbered) + 1))
     return [name for _, name in numbered]
@@ -138,7 +137,7 @@ def item(module: str) -> str:
 
 
 def part(module: str) -> str:
-    """Return the part of the package that a dotted module belongs to."""
+    """Return the top-level package of a dotted module."""
     return module.removeprefix("delever").lstrip(".").partition(".")[0] or "__init__"
 
 
@@ -151,12 +150,12 @@ def core_items() -> set[str]:
 
 
 def core_name(path: Path) -> str:
-    """Return the name of a core file or package as the lists spell it: `market/validation`."""
+    """Return the name of a core module in the lists above: `market/validation`."""
     return path.relative_to(CORE).with_suffix("").as_posix()
 
 
 def is_listed(path: Path, names: set[str]) -> bool:
-    """Return whether a core file, or a package around it, is in a list."""
+    """Return whether a list has a core module or a package that contains it."""
     own = core_name(path)
     return any(own == name or own.startswith(f"{name}/") for name in names)
 
@@ -164,11 +163,11 @@ def is_listed(path: Path, names: set[str]) -> bool:
 def nodes(files: Iterable[Path]) -> Iterator[tuple[str, ast.AST]]:
     """Yield (file:line, node) of files."""
     for path in files:
-        for node in ast.walk(tree(path)):
-            yield shown(path, getattr(node, "lineno", None)), node
+        for node in ast.walk(syntax_tree(path)):
+            yield location(path, getattr(node, "lineno", None)), node
 
 
-def test_every_name_in_the_lists_exists() -> None:
+def test_every_listed_name_exists() -> None:
     folders = {
         core_name(parent)
         for path in python_files(CORE)
@@ -176,9 +175,23 @@ def test_every_name_in_the_lists_exists() -> None:
         if parent.is_relative_to(CORE) and parent != CORE
     }
     known = {core_name(path) for path in python_files(CORE)} | folders
-    found = [f"core/{name} is in a list but absent" for name in (MONEY | MUTABLE) - known]
-    found += [f"{name} is in MAY_IMPORT but absent" for name in MAY_IMPORT.keys() - parts()]
+    functions = {
+        node.name
+        for _, node in nodes(path for path in python_files(CORE) if is_listed(path, MUTABLE))
+        if isinstance(node, ast.FunctionDef)
+    }
+    listed_parts = MAY_IMPORT.keys() | set().union(*MAY_IMPORT.values())
+    found = [f"core/{name} is listed but absent" for name in (MONEY | MUTABLE) - known]
+    found += [f"{name} is in MAY_IMPORT but absent" for name in listed_parts - parts()]
+    found += [f"{name} is in STATE_CHANGES but absent" for name in STATE_CHANGES - functions]
     report(found)
+
+
+def test_packages_import_every_package_they_may() -> None:
+    used: dict[str, set[str]] = {name: set() for name in MAY_IMPORT}
+    for name, path in modules().items():
+        used[part(name)] |= {part(to) for _, to in imports(path) if to.startswith("delever")}
+    report([f"{n} never imports {to}" for n in MAY_IMPORT for to in MAY_IMPORT[n] - used[n]])
 
 
 def test_reading_order_names_every_core_module_and_no_other() -> None:
@@ -188,7 +201,7 @@ def test_reading_order_names_every_core_module_and_no_other() -> None:
     report(missing + unlisted)
 
 
-def test_core_imports_only_what_stands_above_it_and_what_is_pure() -> None:
+def test_core_imports_only_pure_libraries_and_modules_above() -> None:
     order = {name: place for place, name in enumerate(reading_order())}
     found = []
     for path in python_files(CORE):
@@ -197,11 +210,11 @@ def test_core_imports_only_what_stands_above_it_and_what_is_pure() -> None:
             if target in PURE_IMPORTS or (path in COMPILED and target in NUMBA):
                 continue
             if not target.startswith("delever.core."):
-                found.append(f"{shown(path, line)}: core must not import {target}")
+                found.append(f"{location(path, line)}: core must not import {target}")
             elif own == "__init__" or (
                 item(target) != own and order.get(item(target), 999) > order.get(own, 0)
             ):
-                found.append(f"{shown(path, line)}: {item(target)} stands below {own}")
+                found.append(f"{location(path, line)}: {item(target)} is below {own} in the list")
     report(found)
 
 
@@ -221,17 +234,17 @@ def test_modules_import_each_other_without_cycles() -> None:
     report([f"{name} and {sorted(targets)} import each other" for name, targets in edges.items()])
 
 
-def test_compiled_kernels_are_loaded_late_and_by_the_kernels_only() -> None:
+def test_only_kernels_for_imports_the_compiled_kernels_on_its_first_call() -> None:
     names = {module_name(path) for path in COMPILED}
     found = [
-        f"{shown(path, line)}: {target} is for kernels_for to choose"
+        f"{location(path, line)}: only kernels_for imports {target}"
         for path in python_files(PACKAGE)
         for line, target in imports(path)
         if target in names and path not in COMPILED and path != CORE / "kernels" / "__init__.py"
     ]
-    top = tree(CORE / "kernels" / "__init__.py").body
+    top = syntax_tree(CORE / "kernels" / "__init__.py").body
     found += [
-        f"{ast.unparse(node)}: load it late"
+        f"{ast.unparse(node)}: import it in kernels_for"
         for node in top
         if "compiled" in ast.unparse(node) and isinstance(node, ast.ImportFrom)
     ]
@@ -240,7 +253,7 @@ def test_compiled_kernels_are_loaded_late_and_by_the_kernels_only() -> None:
 
 def test_no_relative_imports() -> None:
     found = [
-        f"{shown(path, line)}: write {target} from delever on"
+        f"{location(path, line)}: write the absolute name of {target}"
         for path in python_files(PACKAGE)
         for line, target in imports(path)
         if target.startswith(".")
@@ -248,16 +261,16 @@ def test_no_relative_imports() -> None:
     report(found)
 
 
-def test_parts_outside_the_core_import_only_what_stands_below_them() -> None:
+def test_packages_import_only_the_packages_they_may() -> None:
     found = []
     for name, path in modules().items():
         own = part(name)
         if own not in MAY_IMPORT:
-            found.append(f"{name}: say in MAY_IMPORT what {own} may import")
+            found.append(f"{name}: MAY_IMPORT has no entry for {own}")
             continue
         for line, target in imports(path):
             if target.split(".")[0] == "delever" and part(target) not in MAY_IMPORT[own] | {own}:
-                found.append(f"{shown(path, line)}: {own} must not import {target}")
+                found.append(f"{location(path, line)}: {own} must not import {target}")
     report(found)
 
 
@@ -266,17 +279,17 @@ def test_core_calls_nothing_impure() -> None:
     for where, node in nodes(python_files(CORE)):
         match node:
             case ast.Call(func=ast.Name(id=name)) if name in IMPURE_NAMES:
-                found.append(f"{where}: not {name}(), but {IMPURE_NAMES[name]}")
+                found.append(f"{where}: use {IMPURE_NAMES[name]} instead of {name}()")
             case ast.Attribute(value=ast.Name(id="np"), attr=name) if name in IMPURE_NUMPY:
-                found.append(f"{where}: np.{name} reaches outside the core")
+                found.append(f"{where}: np.{name} is I/O or randomness")
             case ast.Global() | ast.Nonlocal():
-                found.append(f"{where}: state belongs to the book")
+                found.append(f"{where}: only the book has state")
     report(found)
 
 
 def test_core_divides_in_units_only() -> None:
     found = []
-    # What is compiled cannot call units.py; it is compared with twins that do.
+    # Compiled kernels cannot call units.py; tests compare them with plain twins that do.
     files = {*python_files(CORE)} - COMPILED - {CORE / "units.py"}
     for where, node in nodes(files):
         match node:
@@ -284,11 +297,17 @@ def test_core_divides_in_units_only() -> None:
                 ast.BinOp(op=ast.Div() | ast.FloorDiv())
                 | ast.AugAssign(op=ast.Div() | ast.FloorDiv())
             ):
-                found.append(f"{where}: divide with units.py, which names the rounding")
+                found.append(
+                    f"{where}: divide with a function of units.py, which names its rounding"
+                )
             case ast.Name(id="divmod"):
-                found.append(f"{where}: divide with units.py, which names the rounding")
+                found.append(
+                    f"{where}: divide with a function of units.py, which names its rounding"
+                )
             case ast.Attribute(attr=name) if name in DIVIDERS:
-                found.append(f"{where}: not {name}, but units.py, which names the rounding")
+                found.append(
+                    f"{where}: use a function of units.py, which names its rounding, not {name}"
+                )
     report(found)
 
 
@@ -323,7 +342,7 @@ def _owners(target: ast.expr) -> Iterator[str]:
 
 
 def _changed(node: ast.AST) -> Iterator[str]:
-    """Yield the objects that a node changes: by assignment, deletion or a call known to change."""
+    """Yield the objects that a node changes by assignment, deletion or a mutating call."""
     match node:
         case ast.Assign(targets=targets) | ast.Delete(targets=targets):
             yield from (owner for target in targets for owner in _owners(target))
@@ -340,7 +359,7 @@ def _changed(node: ast.AST) -> Iterator[str]:
 
 
 def _made_here(function: ast.AST) -> set[str]:
-    """Return the names that a function gives to objects it makes: `row = Row(...)`."""
+    """Return the variables of a function that refer to its own objects: `row = Row(...)`."""
     made = {"self", "np"}
     for node in ast.walk(function):
         match node:
@@ -350,8 +369,8 @@ def _made_here(function: ast.AST) -> set[str]:
 
 
 def _changes_of_others(path: Path) -> Iterator[ast.AST]:
-    """Yield what changes an object that its function did not make (nor is part of)."""
-    functions = [n for n in ast.walk(tree(path)) if isinstance(n, ast.FunctionDef)]
+    """Yield the nodes that change an object which their function did not create."""
+    functions = [n for n in ast.walk(syntax_tree(path)) if isinstance(n, ast.FunctionDef)]
     own = {
         id(node)
         for function in functions
@@ -359,13 +378,13 @@ def _changes_of_others(path: Path) -> Iterator[ast.AST]:
         for node in ast.walk(function)
         if made.issuperset(_changed(node))
     }
-    yield from (n for n in ast.walk(tree(path)) if any(_changed(n)) and id(n) not in own)
+    yield from (n for n in ast.walk(syntax_tree(path)) if any(_changed(n)) and id(n) not in own)
 
 
-def test_only_the_book_and_what_it_holds_change() -> None:
+def test_only_the_book_changes() -> None:
     found = [
-        f"{shown(path, getattr(node, 'lineno', None))}: {ast.unparse(node)[:50]!r} changes an "
-        "object; return an event or a new value"
+        f"{location(path, getattr(node, 'lineno', None))}: {ast.unparse(node)[:50]!r} changes an "
+        "argument; return an event or a new value"
         for path in python_files(CORE)
         if not is_listed(path, MUTABLE)
         for node in _changes_of_others(path)
@@ -373,23 +392,27 @@ def test_only_the_book_and_what_it_holds_change() -> None:
     report(found)
 
 
-def test_engine_imports_without_the_weight_of_tables_and_screens() -> None:
+def test_the_engine_imports_no_heavy_library() -> None:
     program = "import delever, delever.core.engine, sys; print(*sys.modules)"
     run = subprocess.run(
         [sys.executable, "-c", program], check=False, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
-    report([f"delever.core.engine brings {name} along" for name in HEAVY & {*run.stdout.split()}])
+    report([f"delever.core.engine imports {name}" for name in HEAVY & {*run.stdout.split()}])
 
 
-def test_the_auditor_knows_nothing_of_the_engine() -> None:
-    """Who judges the engine's events has only the messages in common with it."""
-    judged = {"playing", "test_simulation", "test_properties", "workload", "market"}
-    judged |= {"siege", "witness", "retelling", "test_rule_sets", "test_retold", "test_judged"}
+def test_the_auditor_imports_nothing_of_the_engine() -> None:
+    """The auditor checks the engine's events and shares only the messages with it."""
+    folder = TESTS / "simulation"
+    unread, read = {folder / "auditor.py"}, set()
+    while unread:
+        path = unread.pop()
+        read.add(path)
+        siblings = {folder / f"{target}.py" for _, target in imports(path)}
+        unread |= {sibling for sibling in siblings if sibling.is_file()} - read
     found = [
-        f"{shown(path, line)}: the auditor imports {target}"
-        for path in python_files(TESTS / "simulation")
-        if path.stem not in judged
+        f"{location(path, line)}: the auditor imports {target}"
+        for path in read
         for line, target in imports(path)
         if target.startswith("delever.") and not target.startswith("delever.core.messages")
     ]

@@ -1,4 +1,4 @@
-"""Documents that cannot drift: what they name exists, what exists is named, what they show runs."""
+"""Documents are current: links resolve, examples run, generated pages are up to date."""
 
 import importlib
 import itertools
@@ -15,7 +15,7 @@ from cyclopts import CycloptsError, ValidationError
 from delever.config import parse
 from delever.core.messages import PoolKind, Reason
 from delever.core.rules import RULE_SETS
-from sources import ROOT, TESTS, report, shown, tracked, words
+from sources import ROOT, TESTS, location, report, source_text, tracked
 from table import RULE_ID
 
 DOCS = ROOT / "docs"
@@ -43,14 +43,16 @@ MARKDOWN = [path for path in tracked() if path.suffix == ".md"]
 
 
 def text_of(path: Path) -> str:
-    """Return a required document, or fail with its name."""
-    assert path.is_file(), f"{shown(path)} is missing"
-    return words(path)
+    """Return the text of a required document."""
+    assert path.is_file(), f"{location(path)} is missing"
+    return source_text(path)
 
 
 def blocks(path: Path, languages: set[str]) -> Iterator[str]:
     """Yield the fenced blocks of a document in these languages."""
-    yield from (code for language, code in FENCE.findall(words(path)) if language in languages)
+    yield from (
+        code for language, code in FENCE.findall(source_text(path)) if language in languages
+    )
 
 
 def is_argument(word: str) -> bool:
@@ -58,7 +60,7 @@ def is_argument(word: str) -> bool:
 
 
 def shell_lines() -> Iterator[tuple[Path, list[str]]]:
-    """Yield the words of every command line shown, up to a pipe or a redirection."""
+    """Yield the words of every command line in a shell block, up to a pipe or a redirection."""
     for path in MARKDOWN:
         for block in blocks(path, SHELLS):
             for line in block.replace("\\\n", " ").splitlines():
@@ -68,84 +70,84 @@ def shell_lines() -> Iterator[tuple[Path, list[str]]]:
 
 
 def slug(heading: str) -> str:
-    """Return the anchor that a heading gets."""
+    """Return the anchor of a heading, as code hosts generate it."""
     plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
     return re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
 
 
 def anchors(path: Path) -> set[str]:
-    prose = FENCE.sub("", words(path))
+    prose = FENCE.sub("", source_text(path))
     return {slug(heading) for heading in re.findall(r"^#+ (.+)", prose, re.MULTILINE)}
 
 
-@pytest.mark.parametrize("path", REQUIRED, ids=shown)
-def test_document_is_there(path: Path) -> None:
-    assert len(text_of(path)) > 200, f"{shown(path)} says next to nothing"
+@pytest.mark.parametrize("path", REQUIRED, ids=location)
+def test_required_document_exists(path: Path) -> None:
+    assert len(text_of(path)) > 200, f"{location(path)} is a stub"
 
 
 def test_links_resolve() -> None:
     found = []
     for path in MARKDOWN:
-        for target in LINK.findall(FENCE.sub("", words(path))):
+        for target in LINK.findall(FENCE.sub("", source_text(path))):
             name, _, anchor = target.partition("#")
             linked = path.parent / name if name else path
             if re.match(r"[a-z]+:", target):
                 continue
             if not linked.exists():
-                found.append(f"{shown(path)}: {target} does not exist")
+                found.append(f"{location(path)}: {target} does not exist")
             elif anchor and linked.suffix == ".md" and anchor not in anchors(linked):
-                found.append(f"{shown(path)}: {target} names no heading")
+                found.append(f"{location(path)}: {target} names no heading")
     report(found)
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in MARKDOWN if any(blocks(path, {"python"}))], ids=shown
+    "path", [path for path in MARKDOWN if any(blocks(path, {"python"}))], ids=location
 )
 def test_python_in_documents_runs(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All blocks of a document run one after the other, in an empty directory with examples/."""
+    """Run all blocks of a document in order, in an empty directory with examples/."""
     if (ROOT / "examples").is_dir():
         (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
-    lines = [""] * (words(path).count("\n") + 1)
-    for match in FENCE.finditer(words(path)):
+    lines = [""] * (source_text(path).count("\n") + 1)
+    for match in FENCE.finditer(source_text(path)):
         if match[1] == "python":
-            start = words(path)[: match.start(2)].count("\n")
+            start = source_text(path)[: match.start(2)].count("\n")
             code = match[2].splitlines()
             lines[start : start + len(code)] = code
     exec(compile("\n".join(lines), str(path), "exec"), {"__name__": "__main__"})
 
 
-def test_shell_in_documents_names_commands_that_exist() -> None:
+def test_delever_commands_in_shell_blocks_parse() -> None:
     app = importlib.import_module("delever.cli").app
     found = []
     for path, command in shell_lines():
         if command and Path(command[0]).name == "delever":
             try:
                 app.parse_args(command[1:], exit_on_error=False, print_error=False)
-            except ValidationError:  # a file that is not there while the tests run
+            except ValidationError:  # a file that the reader creates first
                 continue
             except CycloptsError as error:
-                found.append(f"{shown(path)}: {shlex.join(command)}: {error}")
+                found.append(f"{location(path)}: {shlex.join(command)}: {error}")
     report(found)
 
 
 def test_commands_in_sentences_exist() -> None:
     names = set(importlib.import_module("delever.cli").app)
     found = [
-        f"{shown(path)}: `delever {name}` is no command"
+        f"{location(path)}: `delever {name}` is no command"
         for path in MARKDOWN
-        for name in re.findall(r"`delever ([\w-]+)", FENCE.sub("", words(path)))
+        for name in re.findall(r"`delever ([\w-]+)", FENCE.sub("", source_text(path)))
         if name not in names
     ]
     report(found)
 
 
-def test_shell_in_documents_names_targets_that_exist() -> None:
-    targets = set(re.findall(r"^([\w-]+):", words(ROOT / "Makefile"), re.MULTILINE))
+def test_make_targets_in_shell_blocks_exist() -> None:
+    targets = set(re.findall(r"^([\w-]+):", source_text(ROOT / "Makefile"), re.MULTILINE))
     found = [
-        f"{shown(path)}: make {word}: no such target"
+        f"{location(path)}: make {word}: no such target"
         for path, command in shell_lines()
         if command[:1] == ["make"]
         for word in command[1:]
@@ -154,18 +156,21 @@ def test_shell_in_documents_names_targets_that_exist() -> None:
     report(found)
 
 
-def test_generated_pages_are_what_the_code_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generated_pages_are_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(DOCS))
     generator = runpy.run_path(str(DOCS / "generate.py"))
     report(
-        [f"docs/generate.py: say what {r} means" for r in set(Reason) ^ {*generator["MEANINGS"]}]
+        [
+            f"docs/generate.py: MEANINGS and Reason differ in {r}"
+            for r in set(Reason) ^ {*generator["MEANINGS"]}
+        ]
     )
     pages = generator["pages"]()
-    stale = [path for path, text in pages.items() if not path.exists() or words(path) != text]
-    report([f"{shown(path)} is not up to date: run `make docs`" for path in stale])
+    stale = [path for path, text in pages.items() if not path.exists() or source_text(path) != text]
+    report([f"{location(path)} is not up to date: run `make docs`" for path in stale])
 
 
-def test_reference_names_every_command_of_the_command_line() -> None:
+def test_cli_reference_lists_every_command() -> None:
     app = importlib.import_module("delever.cli").app
     names = [name for name in app if not name.startswith("-")]
     text = text_of(REFERENCE / "cli.md")
@@ -173,22 +178,22 @@ def test_reference_names_every_command_of_the_command_line() -> None:
     report([f"delever {name} has no help text" for name in names if not app[name].help])
 
 
-def test_reference_names_every_pool_kind() -> None:
-    text = "\n".join(words(path) for path in REFERENCE.glob("*.md"))
-    report([f"docs/reference says nothing of `{kind}`" for kind in PoolKind if kind not in text])
+def test_reference_lists_every_pool_kind() -> None:
+    text = "\n".join(source_text(path) for path in REFERENCE.glob("*.md"))
+    report([f"docs/reference does not mention `{kind}`" for kind in PoolKind if kind not in text])
 
 
 def test_rules_page_states_every_rule_of_every_rule_set() -> None:
     text = text_of(DOCS / "rules.md")
     rules = {rule for rule_set in RULE_SETS.values() for rule in rule_set.rules}
     ids = [rule.id for rule in rules]
-    found = [f"docs/rules.md says nothing of `{n}`" for n in RULE_SETS if f"`{n}`" not in text]
+    found = [f"docs/rules.md does not mention `{n}`" for n in RULE_SETS if f"`{n}`" not in text]
     found += [f"docs/rules.md does not state {rule}" for rule in ids if rule not in text]
     report(found + [f"{rule} is the id of two rules" for rule in ids if ids.count(rule) > 1])
 
 
 def test_every_rule_set_has_one_worked_example() -> None:
-    pages = "\n".join(map(words, sorted((DOCS / "venues").glob("*.md"))))
+    pages = "\n".join(map(source_text, sorted((DOCS / "venues").glob("*.md"))))
     examples = re.findall(r"^<!-- example: (\w+) -->$", pages, re.MULTILINE)
     assert sorted(examples) == sorted(RULE_SETS)
 
@@ -199,20 +204,20 @@ def test_readme_counts_rule_sets_and_venues() -> None:
     assert claim in " ".join(text_of(ROOT / "README.md").split())
 
 
-def test_every_rule_is_cited_by_a_test_and_every_citation_is_a_rule() -> None:
+def test_tests_cite_every_rule_and_no_unknown_rule() -> None:
     rules = set(RULE_ID.findall(text_of(DOCS / "rules.md")))
-    silent = {TESTS / "table.py", TESTS / "test_table.py"}
+    examples = {TESTS / "table.py", TESTS / "test_table.py"}  # with made-up rule ids
     cited = {
         rule: path
         for path in tracked()
-        if path.is_relative_to(TESTS) and path.suffix in {".py", ".txt"} and path not in silent
-        for rule in RULE_ID.findall(words(path))
+        if path.is_relative_to(TESTS) and path.suffix in {".py", ".txt"} and path not in examples
+        for rule in RULE_ID.findall(source_text(path))
     }
-    found = [f"{shown(cited[rule])}: docs/rules.md has no {rule}" for rule in cited.keys() - rules]
-    report(found + [f"{rule} is cited by no test and no table" for rule in rules - cited.keys()])
+    found = [f"{location(cited[rule])}: unknown rule {rule}" for rule in cited.keys() - rules]
+    report(found + [f"no test and no table cites {rule}" for rule in rules - cited.keys()])
 
 
-def test_changelog_says_what_is_in_the_making_or_out() -> None:
+def test_changelog_has_a_section_per_version() -> None:
     heading = r"^## \[?(Unreleased|\d+\.\d+\.\d+)\]?"
     assert re.search(heading, text_of(ROOT / "CHANGELOG.md"), re.MULTILINE)
 
@@ -226,11 +231,11 @@ def test_public_names_are_few_sorted_and_documented() -> None:
     report([f"delever.{n} has no docstring" for n, value in public.items() if not value.__doc__])
 
 
-def test_every_key_of_the_configuration_says_what_it_is() -> None:
+def test_every_configuration_key_is_documented() -> None:
     page = text_of(REFERENCE / "config.md")
     report([line for line in page.splitlines() if line.startswith("| `") and line.endswith("|  |")])
 
 
-def test_the_example_of_the_configuration_can_be_used() -> None:
+def test_the_configuration_example_is_valid() -> None:
     (example,) = blocks(REFERENCE / "config.md", {"toml"})
     assert parse(tomllib.loads(example)).listen.port == 8080

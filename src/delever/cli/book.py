@@ -50,14 +50,14 @@ def rank(
     out: Output = TO_STDOUT,
 ) -> None:
     """List the ADL queue of one side of a contract, highest rank first."""
-    from delever.lab.queries import queries  # noqa: PLC0415 - slow to import
+    from delever.lab.queries import position_queries  # noqa: PLC0415 - slow to import
     from delever.lab.tables.book_reader import read_book  # noqa: PLC0415
 
     loaded = read_book(book)
-    queue = queries.rank(loaded, contract, side, rules=rules)
+    queue = position_queries.rank(loaded, contract, side, rules=rules)
     if (queue["position"] == 0).all() and out.resolved_format == "table":
         queue = queue.drop("position")
-    used = queries.rules_named(rules, loaded, queries.contract_of(loaded, contract))
+    used = position_queries.rules_named(rules, loaded, position_queries.contract_of(loaded, contract))
     metadata = {"contract": contract, "side": side, "rules": used.name, "as_of": loaded.sequence}
     write_rows(queue, out, schema="delever.rank/1", metadata=metadata, top=top)
 
@@ -117,10 +117,10 @@ def explain(
         return
     if book is None or account is None or contract is None:
         raise UsageError("expected BOOK --account A --contract C, or --journal J --fill N")
-    from delever.lab.queries import queries  # noqa: PLC0415 - slow to import
+    from delever.lab.queries import position_queries  # noqa: PLC0415 - slow to import
     from delever.lab.tables.book_reader import read_book  # noqa: PLC0415
 
-    explanation = queries.explain(
+    explanation = position_queries.explain(
         read_book(book), contract, account, side=side, position=position, rules=rules
     )
     _write_answer(str(explanation), explanation.facts(), "delever.explanation/1", json=json)
@@ -158,12 +158,12 @@ def whatif(
     json: Json = False,
 ) -> None:
     """Show how one change would move a position in the ADL queue."""
-    from delever.lab.queries import queries  # noqa: PLC0415 - slow to import
+    from delever.lab.queries import position_queries  # noqa: PLC0415 - slow to import
     from delever.lab.tables.book_reader import read_book  # noqa: PLC0415
 
     if sum(change is not None for change in (leverage, add_margin, close, hedge)) != 1:
         raise UsageError("expected one of --leverage, --add-margin, --close and --hedge")
-    outcome = queries.what_if(
+    outcome = position_queries.what_if(
         read_book(book),
         contract,
         account,

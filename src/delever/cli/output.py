@@ -17,6 +17,7 @@ import msgspec
 from cyclopts import Parameter
 
 from delever.cli import UsageError
+from delever.formatting import decimal_text, significant
 
 if TYPE_CHECKING:
     import polars as pl
@@ -171,8 +172,7 @@ def cell(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case Decimal():
-            text = f"{value:f}"
-            return text.rstrip("0").rstrip(".") if "." in text else text
+            return decimal_text(value)
     return str(value)
 
 
@@ -225,7 +225,7 @@ def table(rows: Sequence[Row]) -> str:
 
 def _short(value: object) -> str:
     """Return a value as a table displays it: six digits of a float, every digit of money."""
-    return f"{value:.6g}" if isinstance(value, float) else cell(value)
+    return significant(value) if isinstance(value, float) else cell(value)
 
 
 def _is_number(value: object) -> bool:

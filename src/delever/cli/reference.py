@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from delever.cli.output import TO_STDOUT, Output, json_text, write, write_rows
-from delever.lab.errors import in_words
+from delever.formatting import humanize
 
 if TYPE_CHECKING:
     from delever.core.rules import RuleSet
@@ -29,7 +29,7 @@ def rules(
     if name is None:
         rows = [_summary(rule_set) for rule_set in RULE_SETS.values()]
         if on_terminal:
-            rows = [{key: in_words(row[key]) for key in TERMINAL_COLUMNS} for row in rows]
+            rows = [{key: humanize(row[key]) for key in TERMINAL_COLUMNS} for row in rows]
         write_rows(rows, out, schema="delever.rules/1")
         return
     if name not in RULE_SETS:
@@ -37,7 +37,7 @@ def rules(
     rule_set = RULE_SETS[name]
     if on_terminal:
         for key, text in _summary(rule_set).items():
-            write(f"{in_words(key)}: {in_words(text)}")
+            write(f"{humanize(key)}: {humanize(text)}")
         write("")
     listed = [dataclasses.asdict(rule) for rule in rule_set.rules]
     write_rows(listed, out, schema="delever.rule_set/1", metadata=_summary(rule_set))

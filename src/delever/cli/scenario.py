@@ -12,7 +12,8 @@ from cyclopts import Parameter
 from delever.cli import ExitCode, UsageError
 from delever.cli.journal import Json, readable
 from delever.cli.output import TO_STDOUT, Output, log, progress, write, write_rows, write_sections
-from delever.lab.errors import InputError, in_words
+from delever.formatting import humanize
+from delever.lab.errors import InputError
 
 if TYPE_CHECKING:
     from delever.core.book import Book
@@ -107,7 +108,7 @@ def _log_rejections(result: "Result", scenario: str, lines: Sequence["Line"]) ->
 
     for index, rejected in result.rejected.items():
         error = InputError(
-            f"rejected: {in_words(rejected.reason)}",
+            f"rejected: {humanize(rejected.reason)}",
             file=named(scenario),
             line=lines[index].number,
             column=rejected.field,
@@ -141,7 +142,7 @@ def _starts_and_stops(episodes: Sequence[dict[str, Any]]) -> list[dict[str, Any]
         {
             "time_ms": episode[f"{event}_ms"],
             "contract": episode["contract"],
-            "trigger": in_words(episode["trigger"]),
+            "trigger": humanize(episode["trigger"]),
             "adl": event,
             "numbers": episode[numbers],
         }

@@ -76,7 +76,7 @@ def _settings(path: Path | None, host: str | None, port: int | None, *, demo: bo
         raise UsageError(str(error)) from None
     if demo and path is None:  # a demo needs neither a durable journal nor API keys
         journal = msgspec.structs.replace(settings.journal, path=":memory:")
-        api = msgspec.structs.replace(settings.api, open_read=True, open_accounts=True)
+        api = msgspec.structs.replace(settings.api, anonymous_read=True, anonymous_accounts=True)
         settings = msgspec.structs.replace(settings, journal=journal, api=api)
     return settings
 
