@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 from api_page import api_page
+from architecture_picture import pictures
 from config_page import config_page
 from rule_pages import rules_page, venues_filled
 
@@ -139,6 +140,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "events.md": events_page(),
         REFERENCE / "reasons.md": reasons_page(),
         **venues_filled(),
+        **pictures(),
     }
 
 
