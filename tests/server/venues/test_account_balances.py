@@ -1,7 +1,7 @@
 """The account's money as the served venues' clients read it, where it is not all in one wallet."""
 
 from delever.core.messages import Side
-from delever.server.engine.account_view import Position
+from delever.server.engine.account_snapshot import Position
 from delever.server.venues.binance.account_payloads import asset_row
 from delever.server.venues.okx.payloads import balance_row
 
@@ -15,7 +15,7 @@ def held(profit: int, margin: int) -> Position:
         number=0,
         lots=1,
         cost_cash=30_000 * UNIT,
-        profit_cash=profit * UNIT,
+        unrealized_pnl_cash=profit * UNIT,
         margin_cash=margin * UNIT,
         isolated=margin > 0,
         leverage_hundredths=1_000,

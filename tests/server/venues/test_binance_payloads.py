@@ -22,13 +22,12 @@ from delever.core.messages import (
     Side,
     TakenOver,
 )
-from delever.server.venues.binance import account_payloads as words
-from delever.server.venues.binance import payloads as wire
+from delever.server.venues.binance import account_payloads, payloads
 from delever.server.venues.symbols import instrument
 from table import Row, cases
 
 
-def market(contract: str, *, mark: int = 0, spelling: str = "", **fields: Any) -> wire.Market:
+def market(contract: str, *, mark: int = 0, spelling: str = "", **fields: Any) -> payloads.Market:
     definition = DefineContract(
         **{
             "time_ms": 1,
@@ -42,10 +41,10 @@ def market(contract: str, *, mark: int = 0, spelling: str = "", **fields: Any) -
         }
     )
     spelled = instrument(definition, ContractSymbols(binance=spelling))
-    return wire.Market(spelled, definition, terms_of(definition, 8), 8, mark, 5)
+    return payloads.Market(spelled, definition, terms_of(definition, 8), 8, mark, 5)
 
 
-def inverse(contract: str, spelling: str) -> wire.Market:
+def inverse(contract: str, spelling: str) -> payloads.Market:
     return market(
         contract,
         spelling=spelling,
@@ -64,7 +63,7 @@ class Held:
     side: Side
     lots: int
     cost_cash: int
-    profit_cash: int
+    unrealized_pnl_cash: int
     margin_cash: int = 0
     isolated: bool = False
     leverage_hundredths: int = 100
@@ -87,12 +86,12 @@ def same(made: object, sample: str, changed: Mapping[str, object] | None = None)
     expected = json.loads(sample)
     if changed:
         expected |= changed
-    assert json.loads(wire.encode(made)) == expected
+    assert json.loads(payloads.encode(made)) == expected
 
 
 def test_adl_risk_of_one_symbol() -> None:
     same(
-        wire.adl_risk("BTCUSDT", rating(RiskLevel.LOW, 1597370495002), "documented"),
+        payloads.adl_risk("BTCUSDT", rating(RiskLevel.LOW, 1597370495002), "documented"),
         '{"symbol":"BTCUSDT","adlRisk":"low","updateTime":1597370495002}',
     )
 
@@ -108,33 +107,33 @@ def test_adl_risk_of_one_symbol() -> None:
 )
 def test_adl_risk_has_two_vocabularies(level: RiskLevel, documented: str, live: str) -> None:
     rated = rating(level, 1)
-    said = [wire.adl_risk("X", rated, choice)["adlRisk"] for choice in ("documented", "live")]
+    said = [payloads.adl_risk("X", rated, choice)["adlRisk"] for choice in ("documented", "live")]
     assert said == [documented, live]
 
 
 def test_a_symbol_that_was_never_rated_has_no_risk_rather_than_a_low_one() -> None:
     unrated = {"symbol": "X", "adlRisk": "", "updateTime": 0}
-    assert wire.adl_risk("X", None, "live") == unrated
+    assert payloads.adl_risk("X", None, "live") == unrated
 
 
 def test_insurance_balance_of_one_pool() -> None:
     same(
-        wire.insurance_balance(["BTCUSDT", "BNBUSDT"], "USDT", 79393057931584800, 8, 1745366402000),
+        payloads.insurance_balance(["BTCUSDT", "BNBUSDT"], "USDT", 79393057931584800, 8, 1745366402000),
         """{"symbols":["BNBUSDT","BTCUSDT"],"assets":[
         {"asset":"USDT","marginBalance":"793930579.315848","updateTime":1745366402000}]}""",
     )
 
 
 def test_adl_quantiles_of_a_cross_hedge_and_of_the_rest() -> None:
-    hedge = words.adl_quantile(
+    hedge = account_payloads.adl_quantile(
         "BTCUSD_200925", {Side.LONG: 4, Side.SHORT: 4}, hedge_mode=True, isolated=False
     )
     same(hedge, '{"symbol":"BTCUSD_200925","adlQuantile":{"LONG":3,"SHORT":3,"HEDGE":0}}')
-    isolated = words.adl_quantile(
+    isolated = account_payloads.adl_quantile(
         "BTCUSD_201225", {Side.LONG: 2, Side.SHORT: 3}, hedge_mode=True, isolated=True
     )
     same(isolated, '{"symbol":"BTCUSD_201225","adlQuantile":{"LONG":1,"SHORT":2,"BOTH":0}}')
-    one_way = words.adl_quantile("X", {Side.SHORT: 5}, hedge_mode=False, isolated=False)
+    one_way = account_payloads.adl_quantile("X", {Side.SHORT: 5}, hedge_mode=False, isolated=False)
     same(one_way, '{"symbol":"X","adlQuantile":{"LONG":0,"SHORT":0,"BOTH":4}}')
 
 
@@ -146,7 +145,7 @@ ADA = """{"symbol":"ADAUSDT","positionSide":"BOTH","positionAmt":"30","entryPric
 "askNotional":"0","updateTime":1720736417660}"""
 
 
-def ada() -> tuple[wire.Market, Held]:
+def ada() -> tuple[payloads.Market, Held]:
     tiers = (MarginTier(notional_from=0, maintenance_rate="0.0065"),)
     traded = market("ADAUSDT", mark=4104759, tick_size="0.0000001", lot_size=1, margin_tiers=tiers)
     cost = traded.terms.value_cash(30, 3850000)
@@ -157,7 +156,7 @@ def ada() -> tuple[wire.Market, Held]:
 
 def test_position_of_version_3() -> None:
     traded, held = ada()
-    made = words.position_v3(
+    made = account_payloads.position_v3(
         traded, held, hedge_mode=False, indicator=3, liquidation=None, time_ms=1720736417660
     )
     # Fees are not known here, and maintenance margin is rounded up.
@@ -166,14 +165,14 @@ def test_position_of_version_3() -> None:
 
 def test_position_of_version_2_has_leverage_and_margin_type_but_no_adl() -> None:
     traded, held = ada()
-    made = words.position_v2(
+    made = account_payloads.position_v2(
         traded, held, hedge_mode=False, liquidation=Fraction(10**7, 3), time_ms=1
     )
     assert "adl" not in made
     assert (made["leverage"], made["marginType"]) == ("20", "cross")
     assert made["liquidationPrice"] == "0.33333333"
-    isolated = Held(Side.SHORT, 30, -held.cost_cash, -held.profit_cash, 10**9, isolated=True)
-    made = words.position_v2(traded, isolated, hedge_mode=True, liquidation=None, time_ms=1)
+    isolated = Held(Side.SHORT, 30, -held.cost_cash, -held.unrealized_pnl_cash, 10**9, isolated=True)
+    made = account_payloads.position_v2(traded, isolated, hedge_mode=True, liquidation=None, time_ms=1)
     assert (made["positionSide"], made["positionAmt"]) == ("SHORT", "-30")
     assert (made["isolatedWallet"], made["isolatedMargin"]) == ("10.00000000", "9.23572300")
     assert made["notional"] == "-12.31427700"
@@ -182,10 +181,10 @@ def test_position_of_version_2_has_leverage_and_margin_type_but_no_adl() -> None
 def test_an_inverse_position_has_its_notional_in_the_base_asset() -> None:
     traded = inverse("BTCUSD", "BTCUSD_PERP")
     cost = traded.terms.value_cash(2, 376431)
-    made = words.position_v2(
+    made = account_payloads.position_v2(
         traded, Held(Side.LONG, 2, cost, 6413), hedge_mode=False, liquidation=None, time_ms=1
     )
-    assert made["notionalValue"] == wire.fixed(-(cost + 6413), 8)
+    assert made["notionalValue"] == payloads.fixed(-(cost + 6413), 8)
     assert made["unRealizedProfit"] == "0.00006413"
     assert made["entryPrice"] == "37643.0907989"  # 200 USD / 0.00531306 BTC
 
@@ -201,7 +200,7 @@ FORCED = """{"orderId":6072734303,"symbol":"BTCUSDT","status":"FILLED",
 def test_adl_as_a_forced_order() -> None:
     traded = market("BTCUSDT")
     closed = fill(fill=7, lots=1, price_ticks=1097982, value_cash=-1097982000)
-    made = words.force_order(traded, closed, hedge_mode=True, time_ms=1596110725059)
+    made = account_payloads.force_order(traded, closed, hedge_mode=True, time_ms=1596110725059)
     one_price = {"price": "10979.82", "avgPrice": "10979.82", "orderId": 14}
     same(made, FORCED, one_price | {"updateTime": 1596110725059})
 
@@ -224,9 +223,9 @@ def test_a_takeover_as_a_forced_order_of_an_inverse_contract() -> None:
     traded = inverse("BTCUSD", "BTCUSD_200925")
     value = traded.terms.trade_cash(1, 113269)
     gone = taken(takeover=6, lots=1, price_ticks=113269, value_cash=value)
-    made = words.force_order(traded, gone, hedge_mode=False, time_ms=1596542005019)
+    made = account_payloads.force_order(traded, gone, hedge_mode=False, time_ms=1596542005019)
     numbered = {"orderId": 13, "clientOrderId": "autoclose-6", "updateTime": 1596542005019}
-    same(made, INVERSE_FORCED, numbered | {"cumBase": wire.fixed(abs(value), 8)})
+    same(made, INVERSE_FORCED, numbered | {"cumBase": payloads.fixed(abs(value), 8)})
     assert made["cumBase"] in {"0.00882854", "0.00882855"}
 
 
@@ -243,8 +242,8 @@ def test_adl_on_the_stream_is_new_and_then_filled() -> None:
         fill=12345, lots=1, price_ticks=1097982, value_cash=-1097982000, realized_pnl_cash=150000000
     )
 
-    def made(status: str) -> wire.Json:
-        return words.order_update(
+    def made(status: str) -> payloads.Json:
+        return account_payloads.order_update(
             market("BTCUSDT"),
             closed,
             status,
@@ -255,27 +254,27 @@ def test_adl_on_the_stream_is_new_and_then_filled() -> None:
 
     sample = json.loads(ORDER)
     sample["o"] |= {"p": "10979.82", "i": 24690}
-    same(made(words.FILLED), json.dumps(sample))
-    new = made(words.NEW)["o"]
+    same(made(account_payloads.FILLED), json.dumps(sample))
+    new = made(account_payloads.NEW)["o"]
     assert (new["c"], new["X"], new["x"]) == ("adl_autoclose", "NEW", "NEW")
     assert (new["z"], new["l"], new["ap"], new["rp"], new["t"]) == ("0", "0", "0", "0", 0)
     assert new.keys() == sample["o"].keys()
 
 
 def test_no_fill_and_no_takeover_share_an_order_id() -> None:
-    ids = [words.order_id(fill(fill=n)) for n in range(1, 9)]
-    ids += [words.order_id(taken(takeover=n)) for n in range(1, 9)]
+    ids = [account_payloads.order_id(fill(fill=n)) for n in range(1, 9)]
+    ids += [account_payloads.order_id(taken(takeover=n)) for n in range(1, 9)]
     assert len(set(ids)) == 16
 
 
 def test_what_an_account_is_left_with() -> None:
     traded, held = ada()
-    made = words.account_update(
+    made = account_payloads.account_update(
         "ORDER",
-        [words.balance_row("USDT", 10_010_000_000, 50_000_000, 8)],
+        [account_payloads.balance_row("USDT", 10_010_000_000, 50_000_000, 8)],
         [
-            words.position_row(traded, held, hedge_mode=False),
-            words.closed_row(traded, Side.SHORT, hedge_mode=True, isolated=True),
+            account_payloads.position_row(traded, held, hedge_mode=False),
+            account_payloads.closed_row(traded, Side.SHORT, hedge_mode=True, isolated=True),
         ],
         time_ms=1,
         sent_ms=2,
@@ -296,12 +295,12 @@ def test_leverage_brackets_go_from_tier_to_tier() -> None:
         MarginTier(notional_from=10_000, maintenance_rate="0.01"),
     )
     same(
-        wire.leverage_bracket(market("BTCUSDT", margin_tiers=tiers))["brackets"][0],
+        payloads.leverage_bracket(market("BTCUSDT", margin_tiers=tiers))["brackets"][0],
         """{"bracket":1,"initialLeverage":75,"notionalCap":10000,"notionalFloor":0,
         "maintMarginRatio":0.0065,"cum":0}""",
         {"initialLeverage": 153},
     )
-    second = wire.leverage_bracket(market("BTCUSDT", margin_tiers=tiers))["brackets"][1]
+    second = payloads.leverage_bracket(market("BTCUSDT", margin_tiers=tiers))["brackets"][1]
     assert (second["notionalFloor"], second["maintMarginRatio"], second["cum"]) == (10000, 0.01, 35)
 
 
@@ -309,7 +308,7 @@ def test_a_multiplier_counts_into_linear_quantities_and_is_the_size_of_inverse_c
     thousand = market("1000PEPEUSDT", lot_size=1, multiplier=1000)
     coin = inverse("BTCUSD", "BTCUSD_PERP")
     assert (thousand.quantity(-3), coin.quantity(3)) == ("-3000", "3")
-    shown = wire.exchange_info([thousand, coin], 1, 2400)["symbols"]
+    shown = payloads.exchange_info([thousand, coin], 1, 2400)["symbols"]
     assert [each.get("contractSize") for each in shown] == [None, 100]
     assert [each["filters"][1]["stepSize"] for each in shown] == ["1000", "1"]
     assert [(each["pricePrecision"], each["quantityPrecision"]) for each in shown] == [
@@ -319,18 +318,18 @@ def test_a_multiplier_counts_into_linear_quantities_and_is_the_size_of_inverse_c
 
 
 def test_premium_index_says_what_is_known() -> None:
-    made = wire.premium_index(market("BTCUSDT", mark=1179363))
+    made = payloads.premium_index(market("BTCUSDT", mark=1179363))
     same(made, '{"symbol":"BTCUSDT","markPrice":"11793.63000000","time":5}')
 
 
 @pytest.mark.parametrize("row", cases("binance_times.txt"))
 def test_time_of_a_request(row: Row) -> None:
     numbers = (int(row[name]) for name in ("timestamp", "recv_window", "now"))
-    problem = wire.timing_problem(*numbers)
+    problem = payloads.timing_error(*numbers)
     assert {"code": str(problem.code) if problem else ""} == row.expected
 
 
 @pytest.mark.parametrize("row", cases("binance_payloads.txt"))
 def test_what_is_signed(row: Row) -> None:
-    payload, signature = wire.split_signature(row["query"].encode(), row["body"].encode())
+    payload, signature = payloads.split_signature(row["query"].encode(), row["body"].encode())
     assert {"payload": payload.decode(), "signature": signature or ""} == row.expected

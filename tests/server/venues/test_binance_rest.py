@@ -16,11 +16,11 @@ from trading import KEYS, SECRET, opening
 
 from delever.config import Config, Role
 from delever.core.messages import SetMarks
-from delever.server.engine.service import Runner
-from delever.server.transport.api_keys import Holder, Keyring
+from delever.server.engine.runner import Runner
+from delever.server.transport.api_keys import ApiKey, Keyring
 from delever.server.transport.asgi import Reply, Request
-from delever.server.venues.binance.authentication import Access, BinanceRequestError
-from delever.server.venues.binance.rest import Binance
+from delever.server.venues.binance.authentication import RequestAuthenticator, BinanceRequestError
+from delever.server.venues.binance.rest import BinanceApi
 from delever.server.venues.fill_log import FillLog
 from table import Row, cases
 
@@ -47,14 +47,14 @@ def signed(path: str, query: str = "", *, key: str = "ann-key", at_ms: int = NOW
     return request(path, f"{query}&signature={signature}", key=key)
 
 
-def access(holder: Holder) -> Access:
+def access(holder: ApiKey) -> RequestAuthenticator:
     keyring = Keyring(())
     keyring.add(holder)
-    return Access(keyring, lambda: NOW_MS)
+    return RequestAuthenticator(keyring, lambda: NOW_MS)
 
 
-def own(**material: object) -> Holder:
-    return Holder("k", frozenset({Role.TRADE_ACCOUNT}), ("ann",), **material)  # type: ignore[arg-type]
+def own(**material: object) -> ApiKey:
+    return ApiKey("k", frozenset({Role.TRADE_ACCOUNT}), ("ann",), **material)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("signature", [VECTOR_SIGNATURE, VECTOR_SIGNATURE.upper()])
@@ -104,9 +104,9 @@ class Served:
         self.runner = Runner(config, self.clock)
         keyring = Keyring(())
         for key, account in KEYS.items():
-            keyring.add(Holder(key, frozenset({Role.TRADE_ACCOUNT}), (account,), SECRET.encode()))
-        keyring.add(Holder("desk-key", frozenset({Role.READ}), (), SECRET.encode()))
-        self.venue = Binance(config, self.runner, keyring, FillLog(self.runner))
+            keyring.add(ApiKey(key, frozenset({Role.TRADE_ACCOUNT}), (account,), SECRET.encode()))
+        keyring.add(ApiKey("desk-key", frozenset({Role.READ}), (), SECRET.encode()))
+        self.venue = BinanceApi(config, self.runner, keyring, FillLog(self.runner))
         self.loop = asyncio.new_event_loop()
         self.loop.run_until_complete(self._open())
 
@@ -117,7 +117,7 @@ class Served:
     def ask(self, asked: Request) -> Reply:
         """Answer as the front does."""
         if asked.method == "GET":
-            reply = self.venue.answer_now(asked.path, asked.query, asked.address)
+            reply = self.venue.cached_reply(asked.path, asked.query, asked.address)
             if reply is not None:
                 return reply
         return self.loop.run_until_complete(self.venue.answer(asked))

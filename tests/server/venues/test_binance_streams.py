@@ -16,8 +16,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from delever.core.messages import CancelAdl, SetMarks
-from delever.server.engine.service import NOW
-from delever.server.venues.binance.streams import MOST_STREAMS, VALID_MS
+from delever.server.engine.runner import NOW
+from delever.server.venues.binance.streams import MAX_STREAMS, VALID_MS
 
 WAIT_S = 5
 
@@ -182,7 +182,7 @@ def test_words_that_are_no_request_are_told_so(server: Served) -> None:
     key = listen_key(server)
     with connect(f"{server.ws}/private/ws?listenKey={key}") as connection:
         many = json.dumps(
-            {"method": "SUBSCRIBE", "params": [f"s@{n}" for n in range(MOST_STREAMS)]}
+            {"method": "SUBSCRIBE", "params": [f"s@{n}" for n in range(MAX_STREAMS)]}
         )
         for sent in (
             "{",
@@ -247,7 +247,7 @@ async def watched(server: Served) -> list[Any]:
 def crash_once_watched(server: Served) -> None:
     waited = threading.Event()
     for _ in range(100 * 4 * WAIT_S):
-        if server.service.app.held:
+        if server.service.app.open_sockets:
             break
         waited.wait(0.01)
     tell(server.service, fall())

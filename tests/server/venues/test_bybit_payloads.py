@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 
 from delever.config import ContractSymbols
-from delever.core.market.contract_terms import Terms, terms_of
+from delever.core.market.contract_terms import ContractTerms, terms_of
 from delever.core.messages import AdlFilled, ContractKind, DefineContract, Reason, Side, TakenOver
-from delever.server.engine.account_view import Position
+from delever.server.engine.account_snapshot import Position
 from delever.server.venues import amounts
-from delever.server.venues.bybit import account_payloads as account
-from delever.server.venues.bybit import payloads as wire
+from delever.server.venues.bybit import account_payloads, payloads
 from delever.server.venues.symbols import instrument
 
 SAMPLE_ALERT = {
@@ -79,10 +78,10 @@ def fill(**more: Any) -> AdlFilled:
 
 
 def test_alert_as_documented() -> None:
-    made = wire.alert("USDT", "BTCUSDT", 8, 9220350469499632000, (0, 0), LIMITS)
+    made = payloads.alert("USDT", "BTCUSDT", 8, 9220350469499632000, (0, 0), LIMITS)
     assert made.rest() == SAMPLE_ALERT
-    result = wire.listed([made.rest()], 1757733960000)
-    assert json.loads(wire.answer(result, 1757734022014)) == {
+    result = payloads.listed([made.rest()], 1757733960000)
+    assert json.loads(payloads.answer(result, 1757734022014)) == {
         "retCode": 0,
         "retMsg": "OK",
         "result": {"updatedTime": "1757733960000", "list": [SAMPLE_ALERT]},
@@ -93,8 +92,8 @@ def test_alert_as_documented() -> None:
 
 def test_alert_of_the_stream_as_documented_to_the_last_digit() -> None:
     numbers = {**LIMITS, "pnl_ratio_ppm": 0}
-    made = wire.alert("USDT", "FWOGUSDT", 8, -542129889888, (0, 0), numbers)
-    assert wire.push("adlAlert.USDT", "snapshot", 1757736794000, [made.frame()]) == (
+    made = payloads.alert("USDT", "FWOGUSDT", 8, -542129889888, (0, 0), numbers)
+    assert payloads.push("adlAlert.USDT", "snapshot", 1757736794000, [made.frame()]) == (
         '{"topic":"adlAlert.USDT","type":"snapshot","ts":1757736794000,"data":[{"c":"USDT",'
         '"s":"FWOGUSDT","b":-5421.29889888,"mb":"","i_pr":-0.3,"pr":0,"adl_tt":10000,'
         '"adl_sr":-0.25}]}'
@@ -108,13 +107,13 @@ def test_alert_of_the_stream_as_documented_to_the_last_digit() -> None:
 def test_without_a_contract_drawdown_the_ratio_stands_and_limits_are_empty(
     drawdown: tuple[int, int], ratio: str
 ) -> None:
-    made = wire.alert("USDT", "X", 8, 5, drawdown, None)
+    made = payloads.alert("USDT", "X", 8, 5, drawdown, None)
     assert made.rest()["pnlRatio"] == ratio
     assert made.frame()["i_pr"] == made.rest()["adlTriggerThreshold"] == ""
 
 
 def test_pool_as_documented() -> None:
-    shared = wire.Pool(
+    shared = payloads.Pool(
         "USDT",
         "USDT",
         ("MERLUSDT", "ZEUSUSDT"),
@@ -128,10 +127,10 @@ def test_pool_as_documented() -> None:
         "balance": "902178.57602476",
         "value": "901897.99848762",
     }
-    alone = wire.Pool(
+    alone = payloads.Pool(
         "USDT", "USDT", ("GRIFFAINUSDT",), "25614.92972633", "0", isolated=True
     ).frame(1747722930000)
-    assert json.loads(wire.push("insurance.USDT", "delta", 1747722930000, [alone])) == {
+    assert json.loads(payloads.push("insurance.USDT", "delta", 1747722930000, [alone])) == {
         "topic": "insurance.USDT",
         "type": "delta",
         "ts": 1747722930000,
@@ -147,7 +146,7 @@ def test_pool_as_documented() -> None:
 
 
 def test_time_as_documented_to_the_millisecond() -> None:
-    assert json.loads(wire.server_time(1688639403423)) == {
+    assert json.loads(payloads.server_time(1688639403423)) == {
         "timeSecond": "1688639403",
         "timeNano": "1688639403423000000",
     }
@@ -155,7 +154,7 @@ def test_time_as_documented_to_the_millisecond() -> None:
 
 def test_position_as_documented() -> None:
     """BTCUSD, short 300 from 27464.50441675, at a mark of 28224.50."""
-    terms: Terms = INVERSE.terms
+    terms: ContractTerms = INVERSE.terms
     mark = 56449
     cost = terms.cost_cash(Side.SHORT, 300, (2746450441675, 8))
     held = Position(
@@ -164,7 +163,7 @@ def test_position_as_documented() -> None:
         number=0,
         lots=300,
         cost_cash=cost,
-        profit_cash=int(terms.value_cash(-300, mark)) - cost,
+        unrealized_pnl_cash=int(terms.value_cash(-300, mark)) - cost,
         margin_cash=0,
         isolated=False,
         leverage_hundredths=1000,
@@ -261,7 +260,7 @@ def test_quantities_follow_the_multiplier() -> None:
     small = contract("PEPEUSDT", ContractKind.LINEAR, tick="0.001", lot=1, multiplier="1000")
     assert amounts.units(small.terms, 3) == "3000"
     assert amounts.contracts(small.terms, 3) == "3"
-    row = wire.contract_row(small.instrument, small.terms)
+    row = payloads.contract_row(small.instrument, small.terms)
     assert row["lotSizeFilter"]["qtyStep"] == "1000"
     assert row["priceScale"] == "3"
 
@@ -270,19 +269,19 @@ def test_quantities_follow_the_multiplier() -> None:
     ("made", "documented"),
     [
         (
-            wire.acknowledgement("subscribe", "test", "c"),
+            payloads.acknowledgement("subscribe", "test", "c"),
             {"success": True, "ret_msg": "", "conn_id": "c", "req_id": "test", "op": "subscribe"},
         ),
         (
-            wire.pong("100001", "c", 5, private=False),
+            payloads.pong("100001", "c", 5, private=False),
             {"success": True, "ret_msg": "pong", "conn_id": "c", "req_id": "100001", "op": "ping"},
         ),
         (
-            wire.pong("test", "c", 1675418560633, private=True),
+            payloads.pong("test", "c", 1675418560633, private=True),
             {"req_id": "test", "op": "pong", "args": ["1675418560633"], "conn_id": "c"},
         ),
         (
-            wire.acknowledgement("auth", 1, "c", "error:x"),
+            payloads.acknowledgement("auth", 1, "c", "error:x"),
             {
                 "success": False,
                 "ret_msg": "error:x",

@@ -20,12 +20,12 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from delever.config import ApiKeyConfig, Role
 from delever.config import Bybit as Settings
 from delever.core.messages import CancelAdl
-from delever.server.engine.service import NOW, Runner
-from delever.server.transport.api_keys import Holder, Keyring
+from delever.server.engine.runner import NOW, Runner
+from delever.server.transport.api_keys import ApiKey, Keyring
 from delever.server.transport.asgi import Reply, Request
-from delever.server.venues.bybit import payloads as wire
-from delever.server.venues.bybit.authentication import BAN_MS, LATER_MS, authenticate
-from delever.server.venues.bybit.rest import WEEK_MS, Bybit
+from delever.server.venues.bybit import payloads
+from delever.server.venues.bybit.authentication import BAN_MS, RESET_DELAY_MS, authenticate
+from delever.server.venues.bybit.rest import WEEK_MS, BybitApi
 from delever.server.venues.fill_log import FillLog
 from table import Row, cases
 
@@ -61,7 +61,7 @@ class Caller:
         self.clock = clock
 
     async def reply(self, path: str, query: str = "", **more: Any) -> Reply:
-        hot = self.venue.answer_now(path, query.encode(), more.get("address", "10.0.0.1"))
+        hot = self.venue.cached_reply(path, query.encode(), more.get("address", "10.0.0.1"))
         return hot or await self.venue.answer(request(path, query, **more))
 
     async def ask(self, path: str, query: str = "", key: str = "", **more: Any) -> Any:
@@ -77,7 +77,7 @@ def calling(use: Callable[[Caller, Runner], Awaitable[None]], **limits: int) -> 
     config = msgspec.structs.replace(CONFIG, bybit=Settings(**limits))
 
     async def go(runner: Runner, keyring: Keyring) -> None:
-        await use(Caller(Bybit(runner, keyring, FillLog(runner)), clock), runner)
+        await use(Caller(BybitApi(runner, keyring, FillLog(runner)), clock), runner)
 
     in_place(go, clock, config)
 
@@ -88,21 +88,21 @@ def calling(use: Callable[[Caller, Runner], Awaitable[None]], **limits: int) -> 
 @pytest.mark.parametrize("row", cases("bybit_times.txt"))
 def test_the_time_of_a_request(row: Row) -> None:
     keyring = Keyring(())
-    keyring.add(Holder("k", frozenset({Role.READ}), (), SECRET.encode()))
+    keyring.add(ApiKey("k", frozenset({Role.READ}), (), SECRET.encode()))
     headers = signed("k", row["timestamp"], row["window"], "a=1")
     found = authenticate(request("/v5/x", "a=1", headers), keyring, int(row["now"]))
-    assert {"code": str(found.code if isinstance(found, wire.Fault) else 0)} == row.expected
+    assert {"code": str(found.code if isinstance(found, payloads.ErrorCode) else 0)} == row.expected
 
 
 def test_what_is_signed_are_the_bytes_as_they_came() -> None:
     keyring = Keyring(())
-    keyring.add(Holder("k", frozenset({Role.READ}), (), SECRET.encode()))
+    keyring.add(ApiKey("k", frozenset({Role.READ}), (), SECRET.encode()))
 
     def code(content: str, **more: Any) -> int:
         headers = signed("k", "100", "5000", content)
         asked = request("/v5/x", headers=headers | more.pop("headers", {}), **more)
         found = authenticate(asked, keyring, 100)
-        return found.code if isinstance(found, wire.Fault) else 0
+        return found.code if isinstance(found, payloads.ErrorCode) else 0
 
     assert code("b=%5B1%5D&a=2", query="b=%5B1%5D&a=2") == 0
     assert code("a=2&b=%5B1%5D", query="b=%5B1%5D&a=2") == 10004
@@ -122,13 +122,13 @@ def test_an_rsa_key_signs_in_base64(tmp_path: Path) -> None:
     key = ApiKeyConfig(id="r", roles=(Role.READ,), public_key_file=str(tmp_path / "public.pem"))
     keyring = Keyring([key])
 
-    def found(content: bytes) -> Holder | wire.Fault:
+    def found(content: bytes) -> ApiKey | payloads.ErrorCode:
         sign = base64.b64encode(private.sign(content, padding.PKCS1v15(), hashes.SHA256()))
         headers = signed("r", "100", "5000", "", sign.decode())
         return authenticate(request("/v5/x", "a=1", headers), keyring, 100)
 
-    assert isinstance(found(b"100r5000a=1"), Holder)
-    assert found(b"100r5000a=2") == wire.WRONG_SIGNATURE
+    assert isinstance(found(b"100r5000a=1"), ApiKey)
+    assert found(b"100r5000a=2") == payloads.WRONG_SIGNATURE
 
 
 def test_a_key_without_an_account_sees_no_positions() -> None:
@@ -160,7 +160,7 @@ def test_an_address_that_asks_too_often_is_banned_for_ten_minutes_and_nobody_els
             assert headers_of(reply)[b"x-bapi-limit-reset-timestamp"] == b"%d" % clock.ms
         for path in (ALERT, "/v5/market/time", "/v5/position/list"):
             reply = await caller.reply(path)
-            assert (reply.status, reply.body) == (403, wire.TOO_FREQUENT)
+            assert (reply.status, reply.body) == (403, payloads.TOO_FREQUENT)
             assert headers_of(reply)[b"content-type"] == b"text/plain"
         assert (await caller.reply(ALERT, address="10.0.0.2")).status == 200
         clock.ms += BAN_MS - 1
@@ -188,7 +188,7 @@ def test_a_key_that_asks_too_often_gets_a_reset_that_lies_ahead() -> None:
         assert msgspec.json.decode(late.body)["retCode"] == 10006
         second_ends = 1_757_734_001_000
         reset = int(headers_of(late)[b"x-bapi-limit-reset-timestamp"])
-        assert reset == second_ends + LATER_MS
+        assert reset == second_ends + RESET_DELAY_MS
         assert msgspec.json.decode((await reply("cyd-key")).body)["retCode"] == 0
         clock.ms = second_ends
         assert msgspec.json.decode((await reply("bob-key")).body)["retCode"] == 0

@@ -16,7 +16,7 @@ from trading import tell
 
 from delever.server.app import wall_clock_ms
 from delever.server.transport.websockets import POLICY
-from delever.server.venues.bybit.streams import MOST_ARGUMENT_CHARACTERS
+from delever.server.venues.bybit.streams import MAX_ARGUMENT_CHARACTERS
 
 WAIT_S = 10
 SILENCE_S = 0.3
@@ -113,7 +113,7 @@ def test_answers_carry_the_number_of_the_request(market: Served, number: object)
         ({"op": "subscribe", "args": "adlAlert.USDT"}, "args must be a list of topics"),
         ({"op": "subscribe"}, "args must be a list of topics"),
         ({"op": "subscribe", "args": [1]}, "args must be a list of topics"),
-        ({"op": "subscribe", "args": ["x" * (MOST_ARGUMENT_CHARACTERS + 1)]}, "args are longer"),
+        ({"op": "subscribe", "args": ["x" * (MAX_ARGUMENT_CHARACTERS + 1)]}, "args are longer"),
         ({"op": "order.create"}, "invalid op"),
         ({"op": ["subscribe"]}, "invalid op"),
         ({}, "invalid op"),

@@ -9,7 +9,7 @@ from trading import fall, opening
 
 from delever.config import Config
 from delever.core.messages import AdlFilled, CancelAdl, TakenOver
-from delever.server.engine.service import NOW, Runner
+from delever.server.engine.runner import NOW, Runner
 from delever.server.venues.fill_log import FillLog
 
 

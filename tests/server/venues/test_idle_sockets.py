@@ -13,16 +13,16 @@ from serving import MEMORY
 
 from delever.config import Config, ListenConfig
 from delever.server.app import bind, wall_clock_ms
-from delever.server.engine.service import Runner
+from delever.server.engine.runner import Runner
 from delever.server.transport.api_keys import Keyring
 from delever.server.transport.asgi import Receive, Scope, Send
-from delever.server.transport.router import Front, Venue
+from delever.server.transport.router import Router, Venue
 from delever.server.transport.websockets import POLICY
 from delever.server.venues.bybit import streams as bybit_stream
-from delever.server.venues.bybit.rest import Bybit
+from delever.server.venues.bybit.rest import BybitApi
 from delever.server.venues.fill_log import FillLog
 from delever.server.venues.okx import streams as okx_stream
-from delever.server.venues.okx.rest import Okx
+from delever.server.venues.okx.rest import OkxApi
 
 IDLE_S = 0.3
 BYBIT, OKX = "/v5/public/linear", "/ws/v5/public"
@@ -41,13 +41,13 @@ def connected(path: str, use: Callable[[Client], Awaitable[None]]) -> None:
     async def go() -> None:
         runner, keyring = Runner(MEMORY, wall_clock_ms), Keyring(())
         venue: Venue = (
-            Bybit(runner, keyring, FillLog(runner), IDLE_S)
+            BybitApi(runner, keyring, FillLog(runner), IDLE_S)
             if path == BYBIT
-            else Okx(runner, keyring, FillLog(runner), IDLE_S)
+            else OkxApi(runner, keyring, FillLog(runner), IDLE_S)
         )
-        front = Front(ListenConfig(), (venue,), nobody, {}, nobody)
+        router = Router(ListenConfig(), (venue,), nobody, {}, nobody)
         server = uvicorn.Server(
-            uvicorn.Config(front, ws="websockets-sansio", log_config=None, lifespan="off")
+            uvicorn.Config(router, ws="websockets-sansio", log_config=None, lifespan="off")
         )
         await runner.start()
         await runner.submit(opening())
@@ -70,7 +70,7 @@ async def is_cut(client: Client) -> None:
     begun = time.monotonic()
     await client.wait_closed()
     assert time.monotonic() - begun > IDLE_S * 0.9
-    assert (client.close_code, client.close_reason) == (POLICY, "nothing heard for 0.3 seconds")
+    assert (client.close_code, client.close_reason) == (POLICY, "idle for 0.3 seconds")
 
 
 @pytest.mark.parametrize("path", [BYBIT, OKX])

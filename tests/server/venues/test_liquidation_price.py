@@ -22,7 +22,7 @@ from delever.core.messages import (
     SetPositions,
     Side,
 )
-from delever.server.engine.account_view import holdings_of
+from delever.server.engine.account_snapshot import account_snapshot_of
 from delever.server.venues.account_reader import liquidation_ticks
 
 TIERS = (
@@ -81,7 +81,7 @@ class Market:
 
     def prices(self, name: str) -> list[Fraction | None]:
         """Return the liquidation price of each of an account's positions, in ticks."""
-        holdings = holdings_of(self.book, name)
+        holdings = account_snapshot_of(self.book, name)
         assert holdings is not None
         state = self.book.contracts["C"]
         return [
@@ -153,7 +153,7 @@ def test_without_a_mark_there_is_none() -> None:
     market = Market()
     market.account("ann", 10)
     market.hold("ann", Side.LONG, 10, 100, margin=100)
-    holdings = holdings_of(market.book, "ann")
+    holdings = account_snapshot_of(market.book, "ann")
     assert holdings is not None
     terms = market.book.contracts["C"].terms
     assert liquidation_ticks(holdings.positions[0], holdings, terms, 0) is None

@@ -8,21 +8,21 @@ from delever.config import ContractSymbols
 from delever.core.market.contract_terms import terms_of
 from delever.core.messages import ContractKind, DefineContract, Reason, Side
 from delever.core.rules import RULE_SETS
-from delever.server.engine.account_view import Position
-from delever.server.venues.okx import payloads as wire
+from delever.server.engine.account_snapshot import Position
+from delever.server.venues.okx import payloads
 from delever.server.venues.symbols import instrument
 
 
 def test_fund_as_documented() -> None:
-    entry = wire.FundEntry(
-        wire.FundType.ADL,
+    entry = payloads.FundEntry(
+        payloads.FundType.ADL,
         1597026383085,
         balance_cash=999912,
         peak_cash=1200050,
-        adl=wire.adl_start(Reason.POOL_DRAWDOWN_LIMIT),
+        adl=payloads.adl_start(Reason.POOL_DRAWDOWN_LIMIT),
     )
-    fund = wire.fund("BTC-USDT", "1369179138.7489", [entry.row("USDT", 2)])
-    assert json.loads(wire.answer([fund])) == {
+    fund = payloads.fund("BTC-USDT", "1369179138.7489", [entry.row("USDT", 2)])
+    assert json.loads(payloads.answer([fund])) == {
         "code": "0",
         "msg": "",
         "data": [
@@ -46,13 +46,13 @@ def test_fund_as_documented() -> None:
             }
         ],
     }
-    regular = wire.FundEntry(wire.FundType.REGULAR, 5, 134313080000).row("ETH", 8)
+    regular = payloads.FundEntry(payloads.FundType.REGULAR, 5, 134313080000).row("ETH", 8)
     assert (regular["balance"], regular["amt"], regular["maxBal"]) == ("1343.1308", "", "")
 
 
 def test_every_trigger_of_every_rule_set_is_one_of_three_starts() -> None:
     starts = {
-        case.trigger.reason: wire.adl_start(case.trigger.reason)
+        case.trigger.reason: payloads.adl_start(case.trigger.reason)
         for rules in RULE_SETS.values()
         for case in rules.cases
     }
@@ -62,9 +62,9 @@ def test_every_trigger_of_every_rule_set_is_one_of_three_starts() -> None:
 
 
 def test_warning_as_documented() -> None:
-    row = wire.warning_row("BTC-USDT", wire.State.WARNING, "280784384.95642282", 1700210763001)
+    row = payloads.warning_row("BTC-USDT", payloads.State.WARNING, "280784384.95642282", 1700210763001)
     argument = {"channel": "adl-warning", "instType": "SWAP", "instFamily": "BTC-USDT"}
-    assert json.loads(wire.push(argument, [row])) == {
+    assert json.loads(payloads.push(argument, [row])) == {
         "arg": argument,
         "data": [
             {
@@ -89,19 +89,19 @@ def test_warning_as_documented() -> None:
 
 def test_frames_as_documented() -> None:
     argument = {"channel": "adl-warning", "instType": "FUTURES", "instFamily": "BTC-USDT"}
-    assert json.loads(wire.event("subscribe", "1512", argument, "48d8960a")) == {
+    assert json.loads(payloads.event("subscribe", "1512", argument, "48d8960a")) == {
         "id": "1512",
         "event": "subscribe",
         "arg": argument,
         "connId": "48d8960a",
     }
-    assert json.loads(wire.error(wire.ILLEGAL.saying(text="x"), None, "48d8960a")) == {
+    assert json.loads(payloads.error(payloads.ILLEGAL.with_values(text="x"), None, "48d8960a")) == {
         "event": "error",
         "code": "60012",
         "msg": "Illegal request: x",
         "connId": "48d8960a",
     }
-    assert json.loads(wire.refusal(wire.EMPTY.saying(name="instType"))) == {
+    assert json.loads(payloads.error_answer(payloads.EMPTY.with_values(name="instType"))) == {
         "code": "50014",
         "msg": "Parameter instType can not be empty.",
         "data": [],
@@ -136,7 +136,7 @@ def test_positions(side: Side, *, hedge_mode: bool, isolated: bool, shown: dict[
         number=0,
         lots=2,
         cost_cash=side.sign * 110 * unit,
-        profit_cash=side.sign * 10 * unit,
+        unrealized_pnl_cash=side.sign * 10 * unit,
         margin_cash=30 * unit if isolated else 0,
         isolated=isolated,
         leverage_hundredths=1000,
@@ -144,9 +144,9 @@ def test_positions(side: Side, *, hedge_mode: bool, isolated: bool, shown: dict[
         under_liquidation=False,
     )
     named = instrument(definition, ContractSymbols())
-    standing = wire.Standing("a", 60000, 4, None, (1, 0), 0, 9)
-    row = wire.position_row(named, terms, 8, held, standing, hedge_mode=hedge_mode)
+    standing = payloads.Standing("a", 60000, 4, None, (1, 0), 0, 9)
+    row = payloads.position_row(named, terms, 8, held, standing, hedge_mode=hedge_mode)
     assert {name: row[name] for name in shown} == shown
     assert (row["adl"], row["avgPx"], row["notionalUsd"]) == ("4", "5500", "120")
     assert all(isinstance(value, str) for value in row.values())
-    assert wire.contract_row(named, terms)["ctVal"] == "0.01"
+    assert payloads.contract_row(named, terms)["ctVal"] == "0.01"

@@ -22,14 +22,14 @@ from delever.config import Okx as Settings
 from delever.config import Role
 from delever.core.messages import SetTime, Side
 from delever.journal import verify
-from delever.server.engine.service import NOW, Runner
-from delever.server.transport.api_keys import Holder, Keyring
+from delever.server.engine.runner import NOW, Runner
+from delever.server.transport.api_keys import ApiKey, Keyring
 from delever.server.transport.asgi import Reply, Request
 from delever.server.venues.fill_log import FillLog
-from delever.server.venues.okx import payloads as wire
+from delever.server.venues.okx import payloads
 from delever.server.venues.okx.authentication import FUND, authenticate
-from delever.server.venues.okx.bill_payloads import Bill
-from delever.server.venues.okx.rest import Okx
+from delever.server.venues.okx.bills import Bill
+from delever.server.venues.okx.rest import OkxApi
 from table import Row, cases
 
 NOON = "2020-12-08T09:08:57.715Z"
@@ -65,8 +65,8 @@ def keyring() -> Keyring:
     return keys
 
 
-def code_of(found: Holder | wire.Fault) -> str:
-    return found.code if isinstance(found, wire.Fault) else "0"
+def code_of(found: ApiKey | payloads.ErrorCode) -> str:
+    return found.code if isinstance(found, payloads.ErrorCode) else "0"
 
 
 @pytest.mark.parametrize("row", cases("okx_times.txt"))
@@ -105,7 +105,7 @@ def test_a_key_that_sees_no_account() -> None:
 
 
 def test_a_key_without_a_secret_signs_nothing(keyring: Keyring) -> None:
-    keyring.add(Holder("public", frozenset({Role.READ}), (), _passphrase=SECRET.encode()))
+    keyring.add(ApiKey("public", frozenset({Role.READ}), (), _passphrase=SECRET.encode()))
     empty = hmac.new(b"", f"{NOON}GET{POSITIONS}".encode(), hashlib.sha256).digest()
     headers = signed("public", NOON, POSITIONS)
     headers["OK-ACCESS-SIGN"] = base64.b64encode(empty).decode()
@@ -133,7 +133,7 @@ def calling(use: Callable[[Caller, Runner], Awaitable[None]], **limits: int) -> 
     config = msgspec.structs.replace(CONFIG, okx=Settings(**limits))
 
     async def go(runner: Runner, keys: Keyring) -> None:
-        await use(Caller(Okx(runner, keys, FillLog(runner)), clock), runner)
+        await use(Caller(OkxApi(runner, keys, FillLog(runner)), clock), runner)
 
     in_place(go, clock, config)
 
@@ -214,7 +214,7 @@ def test_the_fund_is_found_again_after_a_restart(tmp_path: Any) -> None:
     answers = []
 
     async def crash(runner: Runner, keys: Keyring) -> None:
-        venue = Okx(runner, keys, FillLog(runner))
+        venue = OkxApi(runner, keys, FillLog(runner))
         await runner.submit(fall())
         await runner.tick()
         answers.append(await Caller(venue, Clock(0)).ask(FUND, query))
@@ -223,7 +223,7 @@ def test_the_fund_is_found_again_after_a_restart(tmp_path: Any) -> None:
 
     async def again() -> None:
         runner = Runner(config, Clock(NOON_MS))
-        venue = Okx(runner, Keyring(()), FillLog(runner))
+        venue = OkxApi(runner, Keyring(()), FillLog(runner))
         await runner.start()
         await runner.submit([SetTime(time_ms=NOW)])
         answers.append(await Caller(venue, Clock(0)).ask(FUND, query))

@@ -11,50 +11,54 @@ import numpy as np
 
 from delever.config import Role
 from delever.core.book import Book
-from delever.core.market.contract_terms import Terms
+from delever.core.market.contract_terms import ContractTerms
 from delever.core.units import PPM, div_floor
-from delever.server.engine.account_view import Holdings, Position, holdings_of
-from delever.server.engine.market_snapshot import Board
-from delever.server.transport.api_keys import Holder
+from delever.server.engine.account_snapshot import (
+    AccountSnapshot,
+    PositionSnapshot,
+    account_snapshot_of,
+)
+from delever.server.engine.market_snapshot import MarketSnapshot
+from delever.server.transport.api_keys import ApiKey
 
 
 @dataclass(frozen=True, slots=True)
-class AccountSnapshot:
-    """An account's holdings, every contract's mark, and the contracts of its open orders."""
+class AccountReading:
+    """An account, every contract's mark, and the contracts of its open orders."""
 
-    holdings: Holdings
+    account: AccountSnapshot
     marks: Mapping[str, int]
     orders: Mapping[str, str]
 
-    def liquidation(self, held: Position, terms: Terms) -> int | None:
+    def liquidation(self, position: PositionSnapshot, terms: ContractTerms) -> int | None:
         """Return a position's liquidation price to the nearest tick, or None without one."""
-        mark = self.marks[held.contract]
-        ticks = liquidation_ticks(held, self.holdings, terms, mark)
+        mark = self.marks[position.contract]
+        ticks = liquidation_ticks(position, self.account, terms, mark)
         if ticks is None:
             return None
         half_up = ticks + Fraction(1, 2)
         return div_floor(half_up.numerator, half_up.denominator)
 
-    def indicator(self, board: Board, held: Position) -> int:
+    def indicator(self, snapshot: MarketSnapshot, position: PositionSnapshot) -> int:
         """Return a position's ADL indicator as last published, or 0 without one."""
-        published = board.indicators
+        published = snapshot.indicators
         if not published:
             return 0
-        return published.indicator(held.contract, held.side, self.holdings.index)
+        return published.indicator(position.contract, position.side, self.account.index)
 
 
-def readable_account(holder: Holder) -> str | None:
+def readable_account(key: ApiKey) -> str | None:
     """Return the account that an API key may read, or None if it may not read accounts."""
-    may = holder.may(Role.TRADE_ACCOUNT) or holder.may(Role.READ)
-    return holder.account if may else None
+    may = key.has_role(Role.TRADE_ACCOUNT) or key.has_role(Role.READ)
+    return key.account if may else None
 
 
-def account_query(name: str) -> Callable[[Book], AccountSnapshot | None]:
+def account_query(name: str) -> Callable[[Book], AccountReading | None]:
     """Return a function that reads an account from a book; it returns None if unknown."""
 
-    def read(book: Book) -> AccountSnapshot | None:
-        holdings = holdings_of(book, name)
-        if holdings is None:
+    def read(book: Book) -> AccountReading | None:
+        account = account_snapshot_of(book, name)
+        if account is None:
             return None
         marks = {state.name: state.mark for state in book.contracts.values()}
         orders = {
@@ -62,13 +66,13 @@ def account_query(name: str) -> Callable[[Book], AccountSnapshot | None]:
             for contract in marks
             for order in book.open_orders.get((name, contract), ())
         }
-        return AccountSnapshot(holdings, marks, orders)
+        return AccountReading(account, marks, orders)
 
     return read
 
 
 def liquidation_ticks(
-    held: Position, holdings: Holdings, terms: Terms, mark_ticks: int
+    position: PositionSnapshot, account: AccountSnapshot, terms: ContractTerms, mark_ticks: int
 ) -> Fraction | None:
     """Return the mark, in ticks, at which equity equals maintenance margin, or None.
 
@@ -76,11 +80,14 @@ def liquidation_ticks(
     position moves alone. Maintenance follows the margin tier of the present notional, as venues'
     own calculators do. None if no positive price qualifies, or without a mark.
     """
-    moving: Sequence[Position] = (held,)
-    equity, maintenance = held.margin_cash + held.profit_cash, held.maintenance_cash
-    if not held.isolated:
-        moving = [p for p in holdings.of(held.contract) if not p.isolated]
-        wallet = next(wallet for wallet in holdings.wallets if wallet.asset == terms.settle)
+    moving: Sequence[PositionSnapshot] = (position,)
+    equity, maintenance = (
+        position.margin_cash + position.unrealized_pnl_cash,
+        position.maintenance_cash,
+    )
+    if not position.isolated:
+        moving = [p for p in account.positions_in(position.contract) if not p.isolated]
+        wallet = next(wallet for wallet in account.wallets if wallet.asset == terms.settle)
         equity, maintenance = wallet.equity_cash, wallet.maintenance_cash
     if not mark_ticks:
         return None
@@ -88,13 +95,17 @@ def liquidation_ticks(
 
 
 def _solve(
-    moving: Sequence[Position], terms: Terms, mark_ticks: int, equity: int, maintenance: int
+    moving: Sequence[PositionSnapshot],
+    terms: ContractTerms,
+    mark_ticks: int,
+    equity: int,
+    maintenance: int,
 ) -> Fraction | None:
     """Solve equity(price) = maintenance(price), both affine in the price or in its inverse."""
     signed = sum(p.side.sign * p.lots for p in moving) * terms.factor
     rated, fixed_part = Fraction(), maintenance - sum(p.maintenance_cash for p in moving)
     for position in moving:
-        notional = abs(position.cost_cash + position.profit_cash)
+        notional = abs(position.cost_cash + position.unrealized_pnl_cash)
         tier = int(np.searchsorted(terms.tier_from_cash, notional, side="right")) - 1
         rated += Fraction(position.lots * terms.factor * int(terms.tier_rate_ppm[tier]), PPM)
         fixed_part -= int(terms.tier_deduction_cash[tier])

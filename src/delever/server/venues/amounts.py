@@ -4,9 +4,9 @@ A quantity is printed in whole units of the underlying (`units`, Bybit) or in co
 (`contracts`, OKX); the two differ by the contract's multiplier.
 """
 
-from delever.core.market.contract_terms import Terms
+from delever.core.market.contract_terms import ContractTerms
 from delever.core.units import PPM, div_ceil, div_nearest, format_scaled
-from delever.server.engine.account_view import Position
+from delever.server.engine.account_snapshot import PositionSnapshot
 
 ENTRY_DECIMALS = 8
 """Decimals of an average entry price at least; it is rounded to nearest."""
@@ -32,23 +32,23 @@ def number(decimal: tuple[int, int]) -> str:
     return format_scaled(*decimal)
 
 
-def units(terms: Terms, lots: int) -> str:
+def units(terms: ContractTerms, lots: int) -> str:
     """Return lots in units of the underlying (linear) or in money of the quote (inverse)."""
     decimals = terms.lot[1] + terms.multiplier[1]
     return format_scaled(lots * terms.lot[0] * terms.multiplier[0], decimals)
 
 
-def contracts(terms: Terms, lots: int) -> str:
+def contracts(terms: ContractTerms, lots: int) -> str:
     """Return lots in contracts."""
     return format_scaled(lots * terms.lot[0], terms.lot[1])
 
 
-def price(terms: Terms, ticks: int) -> str:
+def price(terms: ContractTerms, ticks: int) -> str:
     """Return a price as text."""
     return format_scaled(ticks * terms.tick[0], terms.tick[1])
 
 
-def entry_price(terms: Terms, lots: int, cost_cash: int) -> str:
+def entry_price(terms: ContractTerms, lots: int, cost_cash: int) -> str:
     """Return the average price of lots from their cost, to nearest; "0" without lots or cost."""
     cost, size = abs(cost_cash), lots * terms.factor
     if not cost or not size:
@@ -59,14 +59,14 @@ def entry_price(terms: Terms, lots: int, cost_cash: int) -> str:
     return format_scaled(div_nearest(scaled, bottom), decimals)
 
 
-def notional_cash(held: Position) -> int:
+def notional_cash(position: PositionSnapshot) -> int:
     """Return a position's unsigned notional at the mark."""
-    return abs(held.cost_cash + held.profit_cash)
+    return abs(position.cost_cash + position.unrealized_pnl_cash)
 
 
-def initial_margin_cash(held: Position) -> int:
+def initial_margin_cash(position: PositionSnapshot) -> int:
     """Return the initial margin at the mark by the chosen leverage, rounded up."""
-    return div_ceil(notional_cash(held) * 100, max(held.leverage_hundredths, 1))
+    return div_ceil(notional_cash(position) * 100, max(position.leverage_hundredths, 1))
 
 
 def part(amount: int, whole: int) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from delever.core.messages import AdlFilled, FillCancelled, TakenOver
-from delever.journal.sqlite import LAST
-from delever.server.engine.service import Committed, Runner
+from delever.journal.sqlite import MAX_SEQUENCE
+from delever.server.engine.runner import Committed, Runner
 
 MAX_ORDERS_PER_ACCOUNT = 1_000
 """Forced orders in memory for one account; older ones are in the journal only."""
@@ -40,7 +40,7 @@ class FillLog:
 
     def __init__(self, runner: Runner) -> None:
         self._orders: dict[str, deque[ForcedOrder]] = {}
-        runner.remember(self._apply)
+        runner.replay_to(self._apply)
 
     def of(
         self,
@@ -48,7 +48,7 @@ class FillLog:
         contract: str | None = None,
         *,
         since_ms: int = 0,
-        until_ms: int = LAST,
+        until_ms: int = MAX_SEQUENCE,
         limit: int = MAX_ORDERS_PER_ACCOUNT,
         adl: bool | None = None,
     ) -> list[ForcedOrder]:

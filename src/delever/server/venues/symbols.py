@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from delever.config import ContractSymbols
 from delever.core.messages import ContractKind, DefineContract
-from delever.server.engine.market_snapshot import Board
+from delever.server.engine.market_snapshot import MarketSnapshot
 
 _SPLIT = re.compile(r"[-_/:]")
 _SUFFIXES = ("PERP", "SWAP")
@@ -92,20 +92,20 @@ class SymbolMapCache:
         self._configured = configured
         self._symbols = SymbolMap((), configured)
 
-    def of(self, board: Board) -> SymbolMap:
+    def of(self, snapshot: MarketSnapshot) -> SymbolMap:
         """Return the symbol map of a snapshot's contracts."""
-        if len(self._symbols.all) != len(board.contracts):
-            definitions = [contract.definition for contract in board.contracts.values()]
+        if len(self._symbols.all) != len(snapshot.contracts):
+            definitions = [contract.definition for contract in snapshot.contracts.values()]
             self._symbols = SymbolMap(definitions, self._configured)
         return self._symbols
 
 
-def usd_price(board: Board, symbols: SymbolMap, asset: str) -> tuple[int, int] | None:
+def usd_price(snapshot: MarketSnapshot, symbols: SymbolMap, asset: str) -> tuple[int, int] | None:
     """Return one unit of an asset in dollars as (mantissa, decimals), by a mark, or None."""
     if asset in QUOTES:
         return 1, 0
     for listed in symbols.all:
-        contract = board.contracts[listed.contract]
+        contract = snapshot.contracts[listed.contract]
         if listed.base == asset and listed.quote in QUOTES and contract.mark_ticks:
             return contract.mark_ticks * contract.terms.tick[0], contract.terms.tick[1]
     return None

@@ -1,23 +1,24 @@
-"""Binance's words for one account: quantiles, positions, forced orders, and its stream's events."""
+"""Binance's JSON of one account: quantiles, positions, forced orders and stream events."""
 
 from collections.abc import Iterable
 from fractions import Fraction
 
-from delever.core.messages import AdlFilled, Side, TakenOver
+from delever.core.messages import AdlFilled, Side
 from delever.core.rules.ranking import QUANTILE
 from delever.core.units import div_nearest, format_scaled
+from delever.server.engine.account_snapshot import PositionSnapshot
 from delever.server.venues import amounts
 from delever.server.venues.binance.payloads import Json, Market, fixed, pair_of
-from delever.server.venues.amounts import Held
+from delever.server.venues.fill_log import ForcedEvent
 
 ADL = "adl_autoclose"
-"""The client order id that announces ADL."""
+"""The client order id of an ADL fill."""
 
 NEW, FILLED = "NEW", "FILLED"
 
 
 def quantile(indicator: int) -> int:
-    """Return 0-4, 4 next in line, for an internal indicator of 0-5."""
+    """Return Binance's quantile 0-4, 4 first in the queue, of an ADL indicator 0-5."""
     return int(QUANTILE.to_venue(indicator))
 
 
@@ -26,8 +27,8 @@ def adl_quantile(
 ) -> Json:
     """Return the quantiles of an account's positions in one symbol.
 
-    One-way positions stand under BOTH. In hedge mode each side has its own; across cross positions
-    HEDGE stands in place of BOTH, as a sign without a value.
+    One-way positions are under BOTH. In hedge mode position side has its own quantile; with cross
+    positions HEDGE replaces BOTH, as a marker whose value is 0.
     """
     sides = {side.name: quantile(indicators.get(side, 0)) if hedge_mode else 0 for side in Side}
     if hedge_mode and not isolated:
@@ -36,31 +37,35 @@ def adl_quantile(
     return {"symbol": symbol, "adlQuantile": sides | {"BOTH": both}}
 
 
-def _computed(market: Market, ticks: Fraction) -> str:
-    """Return a price between ticks, to nearest, as short as it can be."""
+def _fractional_price(market: Market, ticks: Fraction) -> str:
+    """Return the price of a fractional number of ticks, to nearest, without trailing zeros."""
     decimals = max(amounts.ENTRY_DECIMALS, market.terms.tick[1])
     scaled = market.exact_price(ticks) * 10**decimals
     return format_scaled(div_nearest(scaled.numerator, scaled.denominator), decimals)
 
 
-def _entry(market: Market, held: Held) -> str:
-    return amounts.entry_price(market.terms, held.lots, held.cost_cash)
+def _entry(market: Market, position: PositionSnapshot) -> str:
+    return amounts.entry_price(market.terms, position.lots, position.cost_cash)
 
 
-def _shared(market: Market, held: Held, *, hedge_mode: bool, liquidation: Fraction | None) -> Json:
-    """Return what every form of a position has."""
-    entry = _entry(market, held)
+def _shared(
+    market: Market, position: PositionSnapshot, *, hedge_mode: bool, liquidation: Fraction | None
+) -> Json:
+    """Return the fields that both versions of a position have."""
+    entry = _entry(market, position)
     return {
         "symbol": market.symbol,
-        "positionSide": position_side(held.side, hedge_mode=hedge_mode),
-        "positionAmt": market.quantity(held.side.sign * held.lots),
+        "positionSide": position_side(position.side, hedge_mode=hedge_mode),
+        "positionAmt": market.quantity(position.side.sign * position.lots),
         "entryPrice": entry,
         "breakEvenPrice": entry,
         "markPrice": market.mark,
-        "unRealizedProfit": market.cash(held.profit_cash),
-        "liquidationPrice": "0" if liquidation is None else _computed(market, liquidation),
-        "isolatedMargin": market.cash(held.margin_cash + held.profit_cash if held.isolated else 0),
-        "isolatedWallet": market.cash(held.margin_cash if held.isolated else 0),
+        "unRealizedProfit": market.cash(position.unrealized_pnl_cash),
+        "liquidationPrice": "0" if liquidation is None else _fractional_price(market, liquidation),
+        "isolatedMargin": market.cash(
+            position.margin_cash + position.unrealized_pnl_cash if position.isolated else 0
+        ),
+        "isolatedWallet": market.cash(position.margin_cash if position.isolated else 0),
     }
 
 
@@ -71,25 +76,24 @@ def position_side(side: Side, *, hedge_mode: bool) -> str:
 
 def position_v3(
     market: Market,
-    held: Held,
+    position: PositionSnapshot,
     *,
     hedge_mode: bool,
     indicator: int,
     liquidation: Fraction | None,
     time_ms: int,
 ) -> Json:
-    """Return a linear position as /fapi/v3/positionRisk has it. Initial margin is rounded up.
+    """Return a linear position as in /fapi/v3/positionRisk. Initial margin is rounded up.
 
-    Fees are the venue's business: the break-even price is the entry price. Open orders carry no
-    margin here.
+    Fees are unknown here, so the break-even price is the entry price; open orders have no margin.
     """
-    notional = amounts.notional_cash(held)
-    initial = market.cash(amounts.initial_margin_cash(held))
-    return _shared(market, held, hedge_mode=hedge_mode, liquidation=liquidation) | {
-        "notional": market.cash(held.side.sign * notional),
+    notional = amounts.notional_cash(position)
+    initial = market.cash(amounts.initial_margin_cash(position))
+    return _shared(market, position, hedge_mode=hedge_mode, liquidation=liquidation) | {
+        "notional": market.cash(position.side.sign * notional),
         "marginAsset": market.terms.settle,
         "initialMargin": initial,
-        "maintMargin": market.cash(held.maintenance_cash),
+        "maintMargin": market.cash(position.maintenance_cash),
         "positionInitialMargin": initial,
         "openOrderInitialMargin": "0",
         "adl": quantile(indicator),
@@ -100,57 +104,64 @@ def position_v3(
 
 
 def position_v2(
-    market: Market, held: Held, *, hedge_mode: bool, liquidation: Fraction | None, time_ms: int
+    market: Market,
+    position: PositionSnapshot,
+    *,
+    hedge_mode: bool,
+    liquidation: Fraction | None,
+    time_ms: int,
 ) -> Json:
-    """Return a position as /fapi/v2/positionRisk, or for inverse /dapi/v1/positionRisk, has it."""
-    notional = market.cash(held.side.sign * amounts.notional_cash(held))
+    """Return a position as in /fapi/v2/positionRisk or, if inverse, /dapi/v1/positionRisk."""
+    notional = market.cash(position.side.sign * amounts.notional_cash(position))
     linear = market.instrument.linear
-    return _shared(market, held, hedge_mode=hedge_mode, liquidation=liquidation) | {
+    return _shared(market, position, hedge_mode=hedge_mode, liquidation=liquidation) | {
         "notional" if linear else "notionalValue": notional,
-        "leverage": amounts.leverage(held.leverage_hundredths),
-        "marginType": "isolated" if held.isolated else "cross",
+        "leverage": amounts.leverage(position.leverage_hundredths),
+        "marginType": "isolated" if position.isolated else "cross",
         "isAutoAddMargin": "false",
         "updateTime": time_ms,
     }
 
 
-def asset_row(asset: str, decimals: int, balance_cash: int, held: Iterable[Held]) -> Json:
-    """Return the money in one asset as /fapi/v3/account has it, isolated margins apart."""
-    mine = list(held)
-    alone = sum(each.margin_cash for each in mine if each.isolated)
-    profit = sum(each.profit_cash for each in mine)
-    shown = {
-        "walletBalance": balance_cash + alone,
-        "unrealizedProfit": profit,
-        "marginBalance": balance_cash + alone + profit,
-        "maintMargin": sum(each.maintenance_cash for each in mine),
-        "initialMargin": sum(amounts.initial_margin_cash(each) for each in mine),
+def asset_row(
+    asset: str, decimals: int, balance_cash: int, positions: Iterable[PositionSnapshot]
+) -> Json:
+    """Return the balance in one asset as in /fapi/v3/account, with isolated margins separate."""
+    own = list(positions)
+    isolated = sum(position.margin_cash for position in own if position.isolated)
+    unrealized_pnl = sum(position.unrealized_pnl_cash for position in own)
+    fields = {
+        "walletBalance": balance_cash + isolated,
+        "unrealizedProfit": unrealized_pnl,
+        "marginBalance": balance_cash + isolated + unrealized_pnl,
+        "maintMargin": sum(position.maintenance_cash for position in own),
+        "initialMargin": sum(amounts.initial_margin_cash(position) for position in own),
         "crossWalletBalance": balance_cash,
-        "crossUnPnl": sum(each.profit_cash for each in mine if not each.isolated),
+        "crossUnPnl": sum(
+            position.unrealized_pnl_cash for position in own if not position.isolated
+        ),
     }
-    return {"asset": asset} | {name: amounts.cash(n, decimals) for name, n in shown.items()}
+    return {"asset": asset} | {name: amounts.cash(n, decimals) for name, n in fields.items()}
 
 
 # --- forced orders ---
 
 
-def order_id(event: AdlFilled | TakenOver) -> int:
-    """Return a number that no other fill or takeover has: twice its own, takeovers plus one."""
+def order_id(event: ForcedEvent) -> int:
+    """Return a unique order id: twice the fill's number, or twice the takeover's plus one."""
     return 2 * event.fill if isinstance(event, AdlFilled) else 2 * event.takeover + 1
 
 
-def client_order_id(event: AdlFilled | TakenOver) -> str:
-    """Return what tells traders why: adl_autoclose, or autoclose- and the takeover's number."""
+def client_order_id(event: ForcedEvent) -> str:
+    """Return adl_autoclose for ADL, or autoclose- and the takeover's number."""
     return ADL if isinstance(event, AdlFilled) else f"autoclose-{event.takeover}"
 
 
-def _closing_side(event: AdlFilled | TakenOver) -> str:
+def _closing_side(event: ForcedEvent) -> str:
     return "SELL" if event.side is Side.LONG else "BUY"
 
 
-def force_order(
-    market: Market, event: AdlFilled | TakenOver, *, hedge_mode: bool, time_ms: int
-) -> Json:
+def force_order(market: Market, event: ForcedEvent, *, hedge_mode: bool, time_ms: int) -> Json:
     """Return an ADL fill or a takeover as a row of forceOrders."""
     linear = market.instrument.linear
     quantity, price = market.quantity(event.lots), market.price(event.price_ticks)
@@ -184,13 +195,7 @@ def force_order(
 
 
 def order_update(
-    market: Market,
-    event: AdlFilled | TakenOver,
-    status: str,
-    *,
-    hedge_mode: bool,
-    time_ms: int,
-    sent_ms: int,
+    market: Market, event: ForcedEvent, status: str, *, hedge_mode: bool, time_ms: int, sent_ms: int
 ) -> Json:
     """Return the stream's ORDER_TRADE_UPDATE of an ADL fill or a takeover, NEW or FILLED."""
     adl, done = isinstance(event, AdlFilled), status == FILLED
@@ -238,7 +243,7 @@ def order_update(
     return {"e": "ORDER_TRADE_UPDATE", "E": sent_ms, "T": time_ms, "o": order}
 
 
-# --- what the account is left with ---
+# --- balances and positions after a fill ---
 
 
 def balance_row(asset: str, cross_cash: int, isolated_cash: int, cash_decimals: int) -> Json:
@@ -251,23 +256,23 @@ def balance_row(asset: str, cross_cash: int, isolated_cash: int, cash_decimals: 
     }
 
 
-def position_row(market: Market, held: Held, *, hedge_mode: bool) -> Json:
+def position_row(market: Market, position: PositionSnapshot, *, hedge_mode: bool) -> Json:
     """Return an open position's row of ACCOUNT_UPDATE."""
-    entry = _entry(market, held)
+    entry = _entry(market, position)
     return {
         "s": market.symbol,
-        "pa": market.quantity(held.side.sign * held.lots),
+        "pa": market.quantity(position.side.sign * position.lots),
         "ep": entry,
         "bep": entry,
-        "up": market.cash(held.profit_cash),
-        "mt": "isolated" if held.isolated else "cross",
-        "iw": market.cash(held.margin_cash if held.isolated else 0),
-        "ps": position_side(held.side, hedge_mode=hedge_mode),
+        "up": market.cash(position.unrealized_pnl_cash),
+        "mt": "isolated" if position.isolated else "cross",
+        "iw": market.cash(position.margin_cash if position.isolated else 0),
+        "ps": position_side(position.side, hedge_mode=hedge_mode),
     }
 
 
 def closed_row(market: Market, side: Side, *, hedge_mode: bool, isolated: bool) -> Json:
-    """Return the row of ACCOUNT_UPDATE of a position that is gone."""
+    """Return a closed position's row of ACCOUNT_UPDATE."""
     return {
         "s": market.symbol,
         "pa": "0",
@@ -283,11 +288,11 @@ def closed_row(market: Market, side: Side, *, hedge_mode: bool, isolated: bool) 
 def account_update(
     reason: str, balances: Iterable[Json], positions: Iterable[Json], *, time_ms: int, sent_ms: int
 ) -> Json:
-    """Return the stream's ACCOUNT_UPDATE. `reason` is Binance's word: ORDER or ADJUSTMENT."""
-    told = {"m": reason, "B": list(balances), "P": list(positions)}
-    return {"e": "ACCOUNT_UPDATE", "E": sent_ms, "T": time_ms, "a": told}
+    """Return the stream's ACCOUNT_UPDATE. `reason` is Binance's: ORDER or ADJUSTMENT."""
+    update = {"m": reason, "B": list(balances), "P": list(positions)}
+    return {"e": "ACCOUNT_UPDATE", "E": sent_ms, "T": time_ms, "a": update}
 
 
 def listen_key_expired(listen_key: str, sent_ms: int) -> Json:
-    """Return the last event of a stream whose key was not kept alive."""
+    """Return the last event of a stream whose listen key has expired."""
     return {"e": "listenKeyExpired", "E": sent_ms, "listenKey": listen_key}

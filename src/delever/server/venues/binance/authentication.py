@@ -1,72 +1,72 @@
-"""Who asks the Binance-compatible API, and what of: keys, signatures, times, parameters."""
+"""Authentication of the Binance-compatible API: keys, signatures, timestamps and parameters."""
 
 import re
 from collections.abc import Callable
 
 from delever.config import Role
-from delever.server.transport.api_keys import Holder, Keyring
+from delever.server.transport.api_keys import ApiKey, Keyring
 from delever.server.transport.asgi import Request
-from delever.server.venues.binance import payloads as wire
+from delever.server.venues.binance import payloads
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
 
 
 class BinanceRequestError(Exception):
-    """A request that Binance would refuse, with its answer."""
+    """A request that Binance would reject, with the error code to answer."""
 
-    def __init__(self, problem: payloads.ErrorResponse) -> None:
-        super().__init__(problem.msg)
-        self.problem = problem
+    def __init__(self, code: payloads.BinanceErrorCode) -> None:
+        super().__init__(code.msg)
+        self.code = code
 
 
-class Access:
-    """Lets requests of accounts in by their key and signature."""
+class RequestAuthenticator:
+    """Authenticates private requests by API key and signature."""
 
     def __init__(self, keyring: Keyring, now_ms: Callable[[], int]) -> None:
         self._keyring = keyring
         self._now_ms = now_ms
 
-    def by_key(self, request: Request) -> Holder:
-        """Return who sends this API key; refused unless it belongs to an account."""
+    def by_key(self, request: Request) -> ApiKey:
+        """Return the holder of a request's API key; BinanceRequestError without an account."""
         key_id = request.headers.get("x-mbx-apikey", "")
         if not _KEY.fullmatch(key_id):
-            raise BinanceRequestError(wire.BAD_KEY)
+            raise BinanceRequestError(payloads.BAD_KEY)
         holder = self._keyring.find(key_id)
-        if holder is None or not holder.may(Role.TRADE_ACCOUNT) or holder.account is None:
-            raise BinanceRequestError(wire.UNKNOWN_KEY)
+        if holder is None or not holder.has_role(Role.TRADE_ACCOUNT) or holder.account is None:
+            raise BinanceRequestError(payloads.UNKNOWN_KEY)
         return holder
 
-    def by_signature(self, request: Request) -> Holder:
-        """Return who signed this request, just now."""
+    def by_signature(self, request: Request) -> ApiKey:
+        """Return the holder of the API key that signed a request within its time window."""
         holder = self.by_key(request)
         timestamp_ms = whole(request, "timestamp")
         if timestamp_ms is None:
-            raise BinanceRequestError(wire.missing("timestamp"))
+            raise BinanceRequestError(payloads.missing_parameter("timestamp"))
         window_ms = whole(request, "recvWindow")
-        window_ms = wire.RECV_WINDOW_MS if window_ms is None else window_ms
-        payload, signature = wire.split_signature(request.query, request.body)
+        window_ms = payloads.RECV_WINDOW_MS if window_ms is None else window_ms
+        payload, signature = payloads.split_signature(request.query, request.body)
         if not signature:
-            raise BinanceRequestError(wire.missing("signature"))
-        problem = wire.timing_problem(timestamp_ms, window_ms, self._now_ms())
-        if problem is None and not holder.signed_hex(payload, signature):
-            problem = wire.BAD_SIGNATURE
-        if problem is not None:
-            raise BinanceRequestError(problem)
+            raise BinanceRequestError(payloads.missing_parameter("signature"))
+        error = payloads.timing_error(timestamp_ms, window_ms, self._now_ms())
+        if error is None and not holder.verifies_hex(payload, signature):
+            error = payloads.BAD_SIGNATURE
+        if error is not None:
+            raise BinanceRequestError(error)
         return holder
 
 
 def text(request: Request, parameter: str) -> str | None:
-    """Return a parameter, None where it was not sent; refused where it is empty."""
+    """Return a parameter, or None if it was not sent; BinanceRequestError if it is empty."""
     value = request.params.get(parameter)
     if value == "":
-        raise BinanceRequestError(wire.empty(parameter))
+        raise BinanceRequestError(payloads.empty_parameter(parameter))
     return value
 
 
 def whole(request: Request, parameter: str) -> int | None:
-    """Return a whole number, None where it was not sent; refused where it is none."""
+    """Return a whole number, or None if it was not sent; BinanceRequestError for other text."""
     value = request.params.get(parameter)
     if value is not None and not _WHOLE.fullmatch(value):
-        raise BinanceRequestError(wire.missing(parameter))
+        raise BinanceRequestError(payloads.missing_parameter(parameter))
     return None if value is None else int(value)

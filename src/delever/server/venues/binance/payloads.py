@@ -1,8 +1,7 @@
-"""Binance's words: requests that are refused, signatures, and what is public of a market.
+"""Binance's JSON: error codes, signatures and public market data.
 
-What belongs to one account is in `binance_account`. Amounts and prices become plain decimal text,
-whole numbers and times JSON numbers. Sources: Binance's derivatives API documentation, page by
-page as docs/reference/binance.md lists it.
+Amounts and prices are plain decimal text; whole numbers and times are JSON numbers. Source:
+Binance's derivatives API documentation, by the pages that docs/reference/binance.md lists.
 """
 
 import re
@@ -13,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from delever.core.market.contract_terms import MAX_TICKS, Terms
+from delever.core.market.contract_terms import MAX_TICKS, ContractTerms
 from delever.core.messages import DefineContract, Rating, RiskLevel
-from delever.core.units import LIMIT, PPM, div_floor, format_scaled
+from delever.core.units import COLUMN_LIMIT, PPM, div_floor, format_scaled
 from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
 
@@ -24,14 +23,14 @@ Json = dict[str, Any]
 encode = msgspec.json.Encoder().encode
 
 RECV_WINDOW_MS = 5_000
-LONGEST_RECV_WINDOW_MS = 60_000
-AHEAD_MS = 1_000
-"""A request may be stamped less than this ahead of the server."""
+MAX_RECV_WINDOW_MS = 60_000
+MAX_AHEAD_MS = 1_000
+"""A request's timestamp must be less than this ahead of the server's clock."""
 
 PERPETUAL_MS = 4_133_404_800_000
-"""The delivery date that Binance gives to contracts without one."""
+"""The delivery date that Binance states for perpetual contracts."""
 
-_LIVE_WORDS = {
+_LIVE_LABELS = {
     RiskLevel.LOW: "LOW",
     RiskLevel.MEDIUM: "MIDDLE",
     RiskLevel.HIGH: "HIGH",
@@ -40,8 +39,8 @@ _LIVE_WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a request is refused: HTTP status, Binance's code, and its text."""
+class BinanceErrorCode:
+    """The error of a rejected request: HTTP status, Binance's code and its text."""
 
     status: int
     code: int
@@ -49,69 +48,75 @@ class Problem:
 
     @property
     def body(self) -> bytes:
-        """The JSON that says so."""
+        """The JSON body of the reply."""
         return encode({"code": self.code, "msg": self.msg})
 
 
-BUSY = Problem(503, -1001, "Internal error; unable to process your request. Please try again.")
-OUTSIDE_WINDOW = Problem(400, -1021, "Timestamp for this request is outside of the recvWindow.")
-AHEAD = Problem(400, -1021, "Timestamp for this request was 1000ms ahead of the server's time.")
-BAD_SIGNATURE = Problem(400, -1022, "Signature for this request is not valid.")
-BAD_SYMBOL = Problem(400, -1121, "Invalid symbol.")
-NO_LISTEN_KEY = Problem(400, -1125, "This listenKey does not exist.")
-LONG_WINDOW = Problem(400, -1131, "recvWindow must be less than 60000")
-BAD_KEY = Problem(401, -2014, "API-key format invalid.")
-UNKNOWN_KEY = Problem(401, -2015, "Invalid API-key, IP, or permissions for action.")
+BUSY = BinanceErrorCode(
+    503, -1001, "Internal error; unable to process your request. Please try again."
+)
+OUTSIDE_WINDOW = BinanceErrorCode(
+    400, -1021, "Timestamp for this request is outside of the recvWindow."
+)
+AHEAD = BinanceErrorCode(
+    400, -1021, "Timestamp for this request was 1000ms ahead of the server's time."
+)
+BAD_SIGNATURE = BinanceErrorCode(400, -1022, "Signature for this request is not valid.")
+BAD_SYMBOL = BinanceErrorCode(400, -1121, "Invalid symbol.")
+NO_LISTEN_KEY = BinanceErrorCode(400, -1125, "This listenKey does not exist.")
+LONG_WINDOW = BinanceErrorCode(400, -1131, "recvWindow must be less than 60000")
+BAD_KEY = BinanceErrorCode(401, -2014, "API-key format invalid.")
+UNKNOWN_KEY = BinanceErrorCode(401, -2015, "Invalid API-key, IP, or permissions for action.")
 
 
-def missing(parameter: str) -> Problem:
-    """Return the refusal of a parameter that must be there and be well-formed."""
+def missing_parameter(parameter: str) -> BinanceErrorCode:
+    """Return the error of a mandatory parameter that is missing or malformed."""
     text = f"Mandatory parameter '{parameter}' was not sent, was empty/null, or malformed."
-    return Problem(400, -1102, text)
+    return BinanceErrorCode(400, -1102, text)
 
 
-def empty(parameter: str) -> Problem:
-    """Return the refusal of a parameter that was sent without a value."""
-    return Problem(400, -1105, f"Parameter '{parameter}' was empty.")
+def empty_parameter(parameter: str) -> BinanceErrorCode:
+    """Return the error of a parameter that was sent without a value."""
+    return BinanceErrorCode(400, -1105, f"Parameter '{parameter}' was empty.")
 
 
-def invalid(parameter: str) -> Problem:
-    """Return the refusal of a parameter's value."""
-    return Problem(400, -1130, f"Data sent for parameter '{parameter}' is not valid.")
+def invalid_parameter(parameter: str) -> BinanceErrorCode:
+    """Return the error of an invalid parameter value."""
+    return BinanceErrorCode(400, -1130, f"Data sent for parameter '{parameter}' is not valid.")
 
 
-def no_such_path(path: str, method: str) -> Problem:
-    """Return the refusal of a path or method that is not served."""
-    return Problem(404, -5000, f"Path {path}, Method {method} is invalid")
+def unknown_path(path: str, method: str) -> BinanceErrorCode:
+    """Return the error of a path or method that is not served."""
+    return BinanceErrorCode(404, -5000, f"Path {path}, Method {method} is invalid")
 
 
-def too_many(limit: int) -> Problem:
-    """Return the refusal of a request beyond the weight of a minute."""
+def too_many_requests(limit: int) -> BinanceErrorCode:
+    """Return the error of a request beyond the weight limit of a minute."""
     text = (
         f"Too many requests; current limit is {limit} requests per minute. "
         "Please use the websocket for live updates to avoid polling the API."
     )
-    return Problem(429, -1003, text)
+    return BinanceErrorCode(429, -1003, text)
 
 
-def banned(until_ms: int) -> Problem:
-    """Return the refusal of an address that asked on after being told to stop."""
+def banned(until_ms: int) -> BinanceErrorCode:
+    """Return the error of an address that continued after too many requests."""
     text = (
         f"Way too many requests; IP banned until {until_ms}. "
         "Please use the websocket for live updates to avoid bans."
     )
-    return Problem(418, -1003, text)
+    return BinanceErrorCode(418, -1003, text)
 
 
-# --- who asks, and when ---
+# --- signatures and timestamps ---
 
 _SIGNATURE = re.compile(rb"(?:^|&)signature=([^&]*)")
 
 
 def split_signature(query: bytes, body: bytes) -> tuple[bytes, str | None]:
-    """Return what was signed, byte for byte as it came, and the signature, or None without one.
+    """Return the signed bytes as they were received, and the signature, or None without one.
 
-    What is signed is the query and the body with nothing between them, less the signature.
+    The signed bytes are the query and the body, concatenated, without the signature parameter.
     """
     parts = [query, body]
     for place, part in enumerate(parts):
@@ -122,11 +127,11 @@ def split_signature(query: bytes, body: bytes) -> tuple[bytes, str | None]:
     return b"".join(parts), None
 
 
-def timing_problem(timestamp_ms: int, recv_window_ms: int, now_ms: int) -> Problem | None:
-    """Return what is wrong with a request's time, or None."""
-    if recv_window_ms > LONGEST_RECV_WINDOW_MS:
+def timing_error(timestamp_ms: int, recv_window_ms: int, now_ms: int) -> BinanceErrorCode | None:
+    """Return the error of a request's timestamp or window, or None."""
+    if recv_window_ms > MAX_RECV_WINDOW_MS:
         return LONG_WINDOW
-    if timestamp_ms >= now_ms + AHEAD_MS:
+    if timestamp_ms >= now_ms + MAX_AHEAD_MS:
         return AHEAD
     return OUTSIDE_WINDOW if now_ms - timestamp_ms > recv_window_ms else None
 
@@ -136,41 +141,41 @@ def timing_problem(timestamp_ms: int, recv_window_ms: int, now_ms: int) -> Probl
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """One contract as Binance's words need it; the mark is 0 where there was none yet."""
+    """One contract with what Binance's JSON needs of it; the mark is 0 before the first."""
 
     instrument: Instrument
     definition: DefineContract
-    terms: Terms
+    terms: ContractTerms
     cash_decimals: int
     mark_ticks: int = 0
     marked_ms: int = 0
 
     @property
     def symbol(self) -> str:
-        """Its symbol at Binance."""
+        """The contract's symbol at Binance."""
         return self.instrument.binance
 
     def cash(self, amount_cash: int) -> str:
-        """Return an amount of its settle asset to the last digit, plain 0 for nothing."""
+        """Return an amount of the settle asset with all its decimals; 0 is "0"."""
         return fixed(amount_cash, self.cash_decimals)
 
     def price(self, ticks: int) -> str:
-        """Return a price as short as it can be."""
+        """Return a price without trailing zeros."""
         return amounts.price(self.terms, ticks)
 
     def exact_price(self, ticks: Fraction) -> Fraction:
-        """Return a price between ticks, exactly."""
+        """Return the exact price of a fractional number of ticks."""
         mantissa, decimals = self.terms.tick
         return ticks * Fraction(mantissa, 10**decimals)
 
     def quantity(self, lots: int) -> str:
-        """Return a quantity, with its sign: of the base asset (linear), or contracts (inverse)."""
-        counted = amounts.units if self.terms.linear else amounts.contracts
-        return counted(self.terms, lots)
+        """Return a signed quantity, in the base asset (linear) or in contracts (inverse)."""
+        convert = amounts.units if self.terms.linear else amounts.contracts
+        return convert(self.terms, lots)
 
     @property
     def mark(self) -> str:
-        """Its mark with at least eight decimals; 0.00000000 where there was none yet."""
+        """The mark price with at least eight decimals; 0.00000000 before the first."""
         decimals = max(self.terms.tick[1], 8)
         ticks = self.mark_ticks * self.terms.tick[0] * 10 ** (decimals - self.terms.tick[1])
         return fixed(ticks, decimals) if ticks else "0." + "0" * 8
@@ -185,22 +190,22 @@ def fixed(amount: int, decimals: int) -> str:
     return f"{sign}{whole}.{fraction:0{decimals}d}" if decimals else f"{sign}{whole}"
 
 
-def adl_risk(symbol: str, rating: Rating | None, words: str) -> Json:
-    """Return a symbol's ADL risk; empty, of time 0, where it was never rated.
+def adl_risk(symbol: str, rating: Rating | None, labels: str) -> Json:
+    """Return a symbol's ADL risk; empty and with time 0 without a rating.
 
-    `words` is `documented` (low, medium, high) or `live` (LOW to EXTREMELY_HIGH).
+    `labels` is `documented` (low, medium, high) or `live` (LOW to EXTREMELY_HIGH).
     """
     if rating is None:
         return {"symbol": symbol, "adlRisk": "", "updateTime": 0}
-    live = words == "live"
-    risk = _LIVE_WORDS[rating.level] if live else rating.level.of_three.value
+    live = labels == "live"
+    risk = _LIVE_LABELS[rating.level] if live else rating.level.on_three_levels.value
     return {"symbol": symbol, "adlRisk": risk, "updateTime": rating.time_ms}
 
 
 def insurance_balance(
     symbols: Iterable[str], asset: str, equity_cash: int, cash_decimals: int, time_ms: int
 ) -> Json:
-    """Return what one insurance pool is worth, with the symbols it stands behind."""
+    """Return one insurance fund's balance with the symbols that it insures."""
     balance = format_scaled(equity_cash, cash_decimals)
     return {
         "symbols": sorted(symbols),
@@ -209,19 +214,19 @@ def insurance_balance(
 
 
 def premium_index(market: Market) -> Json:
-    """Return a contract's mark. Index price and funding are not known here and left out."""
+    """Return a contract's mark price. Index price and funding are unknown here and left out."""
     pair = {} if market.instrument.linear else {"pair": pair_of(market.instrument)}
     return {"symbol": market.symbol, **pair, "markPrice": market.mark, "time": market.marked_ms}
 
 
 def pair_of(instrument: Instrument) -> str:
-    """Return the pair that a contract follows, such as BTCUSD."""
+    """Return a contract's underlying pair, such as BTCUSD."""
     return f"{instrument.base}{instrument.quote}"
 
 
 def exchange_info(markets: Iterable[Market], time_ms: int, weight_per_minute: int) -> Json:
-    """Return the terms of all contracts, and the limit on requests."""
-    shown = list(markets)
+    """Return the terms of all contracts and the rate limit."""
+    listed = list(markets)
     limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1}
     return {
         "timezone": "UTC",
@@ -230,9 +235,9 @@ def exchange_info(markets: Iterable[Market], time_ms: int, weight_per_minute: in
         "exchangeFilters": [],
         "assets": [
             {"asset": asset, "marginAvailable": True, "autoAssetExchange": "0"}
-            for asset in sorted({market.terms.settle for market in shown})
+            for asset in sorted({market.terms.settle for market in listed})
         ],
-        "symbols": [_terms(market) for market in shown],
+        "symbols": [_terms(market) for market in listed],
     }
 
 
@@ -261,17 +266,17 @@ def _terms(market: Market) -> Json:
         "underlyingType": "COIN",
         "underlyingSubType": [],
         "filters": _filters(market),
-        "orderTypes": ["LIMIT", "MARKET"],
+        "orderTypes": ["COLUMN_LIMIT", "MARKET"],
         "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
     }
 
 
 def _filters(market: Market) -> list[Json]:
-    """Return the bounds of price and quantity: the engine's own, for venues tell it no others."""
-    most_lots = div_floor(LIMIT, market.terms.factor)
+    """Return the price and quantity filters: the engine's own bounds, as it knows no others."""
+    max_lots = div_floor(COLUMN_LIMIT, market.terms.factor)
     lots = {
         "minQty": market.quantity(1),
-        "maxQty": market.quantity(most_lots),
+        "maxQty": market.quantity(max_lots),
         "stepSize": market.quantity(1),
     }
     return [
@@ -288,12 +293,12 @@ def _filters(market: Market) -> list[Json]:
 
 
 def _decimals(step: str) -> int:
-    """Return how many decimals a step has."""
+    """Return the number of decimals of a step."""
     return len(step.partition(".")[2])
 
 
 def _number(decimal: tuple[int, int]) -> int | float:
-    """Return a decimal as the JSON number that Binance sends in its place."""
+    """Return a decimal as a JSON number, as Binance sends it."""
     text = format_scaled(*decimal)
     return float(text) if "." in text else int(text)
 
@@ -301,15 +306,15 @@ def _number(decimal: tuple[int, int]) -> int | float:
 def leverage_bracket(market: Market) -> Json:
     """Return a contract's margin tiers: by notional (linear) or by quantity of the base asset.
 
-    The venue's own limit on leverage is not told to the engine: what stands there is the most that
-    the maintenance rate leaves room for.
+    The engine does not know the venue's leverage limits: `initialLeverage` is the inverse of the
+    maintenance rate.
     """
     terms, decimals = market.terms, market.cash_decimals
     floors = [int(start) for start in terms.tier_from_cash]
     cap, floor = ("notionalCap", "notionalFloor") if terms.linear else ("qtyCap", "qtyFloor")
     tiers = zip(
         floors,
-        [*floors[1:], LIMIT],
+        [*floors[1:], COLUMN_LIMIT],
         terms.tier_rate_ppm.tolist(),
         terms.tier_deduction_cash.tolist(),
         strict=True,

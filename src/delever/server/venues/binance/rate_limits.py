@@ -1,34 +1,34 @@
-"""How much one address may ask of the Binance-compatible API: weights, 429, and bans with 418.
+"""Rate limits of the Binance-compatible API by address: request weights, 429, and bans with 418.
 
-Every request counts, refused ones too; what comes after the weight is used up counts towards a ban.
+Every request counts, rejected ones too; requests beyond the weight limit count towards a ban.
 """
 
 from collections.abc import Callable
 
-from delever.config import Binance as Settings
+from delever.config import BinanceConfig
 from delever.core.units import div_ceil
 from delever.server.transport.asgi import Headers, Reply
-from delever.server.transport.rate_limits import Bans, Windows
-from delever.server.venues.binance import payloads as wire
+from delever.server.transport.rate_limits import AddressBans, RateLimiter
+from delever.server.venues.binance import payloads
 
 MINUTE_MS = 60_000
-LONGEST_BAN_MS = 3 * 24 * 3_600_000
+MAX_BAN_MS = 3 * 24 * 3_600_000
 
 USED = b"x-mbx-used-weight-1m"
 RETRY = b"retry-after"
 
 
-class Gate:
-    """Lets requests in by address, by the server's clock."""
+class BinanceRateLimiter:
+    """Counts each address's request weight by the server's clock and rejects the excess."""
 
-    def __init__(self, settings: Settings, now_ms: Callable[[], int]) -> None:
+    def __init__(self, settings: BinanceConfig, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
-        self._weights = Windows(settings.weight_per_minute, MINUTE_MS, now_ms)
-        self._excess = Windows(settings.ban_after, MINUTE_MS, now_ms)
-        self._bans = Bans(settings.ban_ms, LONGEST_BAN_MS, now_ms)
+        self._weights = RateLimiter(settings.weight_per_minute, MINUTE_MS, now_ms)
+        self._excess = RateLimiter(settings.ban_after, MINUTE_MS, now_ms)
+        self._bans = AddressBans(settings.ban_ms, MAX_BAN_MS, now_ms)
 
     def admit(self, address: str, weight: int) -> tuple[Headers, Reply | None]:
-        """Count a request; return the headers of its answer, and the answer if it is refused."""
+        """Count a request; return its reply's headers, and the reply itself if it is rejected."""
         usage = self._weights.use(address, weight)
         headers = [(USED, b"%d" % usage.used)]
         until_ms = self._bans.until(address)
@@ -37,9 +37,12 @@ class Gate:
         if until_ms is None and self._excess.use(address).exceeded:
             until_ms = self._bans.ban(address)
         if until_ms is not None:
-            return headers, self._refusal(wire.banned(until_ms), until_ms, headers)
-        return headers, self._refusal(wire.too_many(usage.limit), usage.resets_ms, headers)
+            return headers, self._rejection(payloads.banned(until_ms), until_ms, headers)
+        error = payloads.too_many_requests(usage.limit)
+        return headers, self._rejection(error, usage.resets_ms, headers)
 
-    def _refusal(self, problem: payloads.ErrorResponse, until_ms: int, headers: Headers) -> Reply:
+    def _rejection(
+        self, error: payloads.BinanceErrorCode, until_ms: int, headers: Headers
+    ) -> Reply:
         wait = (RETRY, b"%d" % div_ceil(until_ms - self._now_ms(), 1_000))
-        return Reply(problem.body, problem.status, [*headers, wait])
+        return Reply(error.body, error.status, [*headers, wait])

@@ -1,99 +1,114 @@
-"""What one account sees at Bybit: its positions as the book has them, indicators as last published."""
+"""One account at Bybit: positions from the book, ADL indicators as last published."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from delever.api_types.market import MarketState
 from delever.core.messages import Side
-from delever.server.engine.account_view import Position
-from delever.server.engine.market_snapshot import Board, ContractShown
+from delever.server.engine.account_snapshot import PositionSnapshot
+from delever.server.engine.market_snapshot import ContractSnapshot, MarketSnapshot
 from delever.server.venues import amounts
-from delever.server.venues.account_reader import AccountSnapshot
-from delever.server.venues.bybit import account_payloads as wire
-from delever.server.venues.symbols import usd_price
-from delever.server.venues.symbols import SymbolMap
+from delever.server.venues.account_reader import AccountReading
+from delever.server.venues.bybit import account_payloads
+from delever.server.venues.symbols import SymbolMap, usd_price
 
 IN_ADL = (MarketState.ADL, MarketState.EXHAUSTED)
 
 
-class View:
-    """One account, as seen at one moment, beside a board."""
+class BybitAccount:
+    """One account's positions and wallet coins, beside a market snapshot."""
 
-    def __init__(self, board: Board, symbols: SymbolMap, seen: AccountSnapshot) -> None:
-        self._board = board
-        self._symbols = names
-        self._seen = seen
-        self.hedge_mode = seen.holdings.hedge_mode
+    def __init__(
+        self, snapshot: MarketSnapshot, symbols: SymbolMap, reading: AccountReading
+    ) -> None:
+        self._snapshot = snapshot
+        self._symbols = symbols
+        self._reading = reading
+        self.hedge_mode = reading.account.hedge_mode
 
-    def listing(self, contract: str) -> wire.Listing:
-        """Return a contract as the payloads need it."""
-        return listing(self._board, self._symbols, contract)
+    def market(self, contract: str) -> account_payloads.BybitMarket:
+        """Return the market of a contract."""
+        return market_of(self._snapshot, self._symbols, contract)
 
     def rows(self, contract: str) -> Iterator[dict[str, Any]]:
-        """Yield the rows of what the account holds in one contract, the long side first."""
-        for held in self._seen.holdings.of(contract):
-            standing = self._standing(held)
-            terms = self.listing(contract)
-            yield wire.position_row(terms, held, standing, hedge_mode=self.hedge_mode)
+        """Yield the account's position rows in one contract, the long side first."""
+        for position in self._reading.account.positions_in(contract):
+            yield account_payloads.position_row(
+                self.market(contract), position, self._context(position), hedge_mode=self.hedge_mode
+            )
 
     def empty_rows(self, contract: str) -> Iterator[dict[str, Any]]:
-        """Yield a row for each side that the account could hold of a contract and does not."""
-        held = {position.side for position in self._seen.holdings.of(contract)}
-        missing = [side for side in Side if side not in held]
-        indexes = [wire.position_index(side, hedge_mode=self.hedge_mode) for side in missing]
+        """Yield a row for each side of a contract in which the account has no position."""
+        account = self._reading.account
+        open_sides = {position.side for position in account.positions_in(contract)}
+        missing = [side for side in Side if side not in open_sides]
+        indexes = [
+            account_payloads.position_index(side, hedge_mode=self.hedge_mode) for side in missing
+        ]
         if not self.hedge_mode:
-            indexes = indexes[:1] if not held else []
-        mark, holdings = self._seen.marks[contract], self._seen.holdings
-        nothing = wire.Standing(mark, 0, "Normal", None, holdings.as_of, holdings.time_ms)
+            indexes = indexes[:1] if not open_sides else []
+        context = account_payloads.BybitPositionContext(
+            mark_ticks=self._reading.marks[contract],
+            indicator=0,
+            status="Normal",
+            liquidation_ticks=None,
+            sequence=account.as_of,
+            time_ms=account.time_ms,
+        )
         for index in indexes:
-            yield wire.empty_position_row(self.listing(contract), nothing, index)
+            yield account_payloads.empty_position_row(self.market(contract), context, index)
 
-    def coins(self, assets: Iterable[str]) -> Iterator[wire.Coin]:
+    def coins(self, assets: Iterable[str]) -> Iterator[account_payloads.WalletCoin]:
         """Yield the account's settle assets, isolated margins and positions included."""
-        settled = {name: shown.terms.settle for name, shown in self._board.contracts.items()}
+        contracts = self._snapshot.contracts
+        settle = {name: contract.terms.settle for name, contract in contracts.items()}
         decimals = {
-            shown.terms.settle: shown.cash_decimals for shown in self._board.contracts.values()
+            contract.terms.settle: contract.cash_decimals for contract in contracts.values()
         }
-        for wallet in self._seen.holdings.wallets:
+        for wallet in self._reading.account.wallets:
             if wallet.asset in assets:
-                mine = [
-                    held
-                    for held in self._seen.holdings.positions
-                    if settled.get(held.contract) == wallet.asset
+                own = [
+                    position
+                    for position in self._reading.account.positions
+                    if settle.get(position.contract) == wallet.asset
                 ]
-                alone = sum(held.margin_cash for held in mine if held.isolated)
-                yield wire.Coin(
+                isolated_cash = sum(p.margin_cash for p in own if p.isolated)
+                yield account_payloads.WalletCoin(
                     name=wallet.asset,
                     decimals=decimals[wallet.asset],
-                    balance_cash=wallet.balance_cash + alone,
-                    profit_cash=sum(held.profit_cash for held in mine),
-                    initial_cash=sum(amounts.initial_margin_cash(held) for held in mine),
-                    maintenance_cash=sum(held.maintenance_cash for held in mine),
-                    usd_price=usd_price(self._board, self._symbols, wallet.asset),
+                    balance_cash=wallet.balance_cash + isolated_cash,
+                    unrealized_pnl_cash=sum(p.unrealized_pnl_cash for p in own),
+                    initial_cash=sum(amounts.initial_margin_cash(p) for p in own),
+                    maintenance_cash=sum(p.maintenance_cash for p in own),
+                    usd_price=usd_price(self._snapshot, self._symbols, wallet.asset),
                 )
 
-    def _standing(self, held: Position) -> wire.Standing:
-        shown = self._board.contracts[held.contract]
-        indicator = self._seen.indicator(self._board, held)
-        return wire.Standing(
-            mark_ticks=self._seen.marks[held.contract],
+    def _context(self, position: PositionSnapshot) -> account_payloads.BybitPositionContext:
+        contract = self._snapshot.contracts[position.contract]
+        indicator = self._reading.indicator(self._snapshot, position)
+        return account_payloads.BybitPositionContext(
+            mark_ticks=self._reading.marks[position.contract],
             indicator=indicator,
-            status=_status(shown, held, indicator),
-            liquidation_ticks=self._seen.liquidation(held, shown.terms),
-            sequence=self._seen.holdings.as_of,
-            time_ms=self._seen.holdings.time_ms,
+            status=_status(contract, position, indicator),
+            liquidation_ticks=self._reading.liquidation(position, contract.terms),
+            sequence=self._reading.account.as_of,
+            time_ms=self._reading.account.time_ms,
         )
 
 
-def listing(board: Board, symbols: SymbolMap, contract: str) -> wire.Listing:
-    """Return a contract as the payloads need it."""
-    shown = board.contracts[contract]
-    return wire.Listing(symbols.by_contract[contract], shown.terms, shown.cash_decimals)
+def market_of(
+    snapshot: MarketSnapshot, symbols: SymbolMap, contract: str
+) -> account_payloads.BybitMarket:
+    """Return the market of a contract."""
+    found = snapshot.contracts[contract]
+    return account_payloads.BybitMarket(
+        symbols.by_contract[contract], found.terms, found.cash_decimals
+    )
 
 
-def _status(shown: ContractShown, held: Position, indicator: int) -> str:
-    """Return Liq under liquidation, Adl in line while ADL is on against its side, else Normal."""
-    if held.under_liquidation:
+def _status(contract: ContractSnapshot, position: PositionSnapshot, indicator: int) -> str:
+    """Return Liq under liquidation, Adl if ranked while ADL is on against its side, else Normal."""
+    if position.under_liquidation:
         return "Liq"
-    closing = shown.state in IN_ADL and shown.inventory_lots[held.side.opposite] > 0
+    closing = contract.state in IN_ADL and contract.inventory_lots[position.side.opposite] > 0
     return "Adl" if closing and indicator else "Normal"

@@ -1,7 +1,7 @@
-"""Bybit V5, what only one account sees: positions, executions, orders, wallet.
+"""Bybit V5's JSON of one account: positions, executions, orders and wallet.
 
-What delever does not keep is empty text: cumulative profit, times of creation. An ADL fill is an
-execution of type AdlTrade in an order of its own, a takeover one of type BustTrade.
+Fields that delever does not store, such as cumulative PnL and creation times, are empty text. An
+ADL fill is an execution of type AdlTrade in its own order, a takeover one of type BustTrade.
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,11 @@ from typing import Any
 
 import msgspec
 
-from delever.core.market.contract_terms import Terms
-from delever.core.messages import AdlFilled, Side, TakenOver
+from delever.core.market.contract_terms import ContractTerms
+from delever.core.messages import AdlFilled, Side
+from delever.server.engine.account_snapshot import PositionSnapshot
 from delever.server.venues import amounts
+from delever.server.venues.fill_log import ForcedEvent, ForcedOrder
 from delever.server.venues.symbols import Instrument
 
 BUY, SELL = "Buy", "Sell"
@@ -22,26 +24,26 @@ CANCELLED_BY_ADL = "CancelAllBeforeAdl"
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """A contract as this venue knows it: spelling, terms, decimals of its money, and category."""
+class BybitMarket:
+    """A contract with its symbol, terms, category and the decimals of its settle asset."""
 
     instrument: Instrument
-    terms: Terms
+    terms: ContractTerms
     cash_decimals: int
 
     @property
     def category(self) -> str:
-        """Linear or inverse."""
+        """The category: linear or inverse."""
         return "linear" if self.instrument.linear else "inverse"
 
     def cash(self, amount: int) -> str:
-        """Return money of its settle asset as text."""
+        """Return an amount of the settle asset as text."""
         return amounts.cash(amount, self.cash_decimals)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """What is said of a position besides its own numbers: its place in line, and as of when."""
+class BybitPositionContext:
+    """What a position row states besides the position: mark, ADL indicator, status and time."""
 
     mark_ticks: int
     indicator: int
@@ -59,44 +61,50 @@ def position_index(side: Side, *, hedge_mode: bool) -> int:
 
 
 def position_row(
-    listing: Listing, held: amounts.Held, standing: Standing, *, hedge_mode: bool
+    market: BybitMarket,
+    position: PositionSnapshot,
+    context: BybitPositionContext,
+    *,
+    hedge_mode: bool,
 ) -> dict[str, Any]:
-    """Return an open position as /v5/position/list shows it."""
-    terms = listing.terms
-    margin = held.margin_cash if held.isolated else amounts.initial_margin_cash(held)
+    """Return an open position as in /v5/position/list."""
+    terms = market.terms
+    margin = position.margin_cash if position.isolated else amounts.initial_margin_cash(position)
     return {
-        **_empty(listing, standing, position_index(held.side, hedge_mode=hedge_mode)),
-        "side": BUY if held.side is Side.LONG else SELL,
-        "size": amounts.units(terms, held.lots),
-        "avgPrice": amounts.entry_price(terms, held.lots, held.cost_cash),
-        "positionValue": listing.cash(abs(held.cost_cash)),
-        "tradeMode": int(held.isolated),
-        "positionStatus": standing.status,
-        "adlRankIndicator": standing.indicator,
-        "leverage": amounts.leverage(held.leverage_hundredths),
-        "positionBalance": listing.cash(margin),
-        "positionMM": listing.cash(held.maintenance_cash),
-        "positionIM": listing.cash(amounts.initial_margin_cash(held)),
-        "liqPrice": _price(terms, standing.liquidation_ticks),
-        "unrealisedPnl": listing.cash(held.profit_cash),
+        **_empty(market, context, position_index(position.side, hedge_mode=hedge_mode)),
+        "side": BUY if position.side is Side.LONG else SELL,
+        "size": amounts.units(terms, position.lots),
+        "avgPrice": amounts.entry_price(terms, position.lots, position.cost_cash),
+        "positionValue": market.cash(abs(position.cost_cash)),
+        "tradeMode": int(position.isolated),
+        "positionStatus": context.status,
+        "adlRankIndicator": context.indicator,
+        "leverage": amounts.leverage(position.leverage_hundredths),
+        "positionBalance": market.cash(margin),
+        "positionMM": market.cash(position.maintenance_cash),
+        "positionIM": market.cash(amounts.initial_margin_cash(position)),
+        "liqPrice": _price(terms, context.liquidation_ticks),
+        "unrealisedPnl": market.cash(position.unrealized_pnl_cash),
     }
 
 
-def _price(terms: Terms, ticks: int | None) -> str:
+def _price(terms: ContractTerms, ticks: int | None) -> str:
     return "" if ticks is None else amounts.price(terms, ticks)
 
 
-def empty_position_row(listing: Listing, standing: Standing, index: int) -> dict[str, Any]:
-    """Return the row of a contract in which nothing is held: the answer to a question by symbol."""
-    return _empty(listing, standing, index)
+def empty_position_row(
+    market: BybitMarket, context: BybitPositionContext, index: int
+) -> dict[str, Any]:
+    """Return the row of a contract without a position, as in an answer by symbol."""
+    return _empty(market, context, index)
 
 
-def _empty(listing: Listing, standing: Standing, index: int) -> dict[str, Any]:
+def _empty(market: BybitMarket, context: BybitPositionContext, index: int) -> dict[str, Any]:
     return {
         "positionIdx": index,
         "riskId": 0,
         "riskLimitValue": "",
-        "symbol": listing.instrument.bybit,
+        "symbol": market.instrument.bybit,
         "side": "",
         "size": "0",
         "avgPrice": "0",
@@ -107,7 +115,7 @@ def _empty(listing: Listing, standing: Standing, index: int) -> dict[str, Any]:
         "adlRankIndicator": 0,
         "leverage": "",
         "positionBalance": "0",
-        "markPrice": amounts.price(listing.terms, standing.mark_ticks),
+        "markPrice": amounts.price(market.terms, context.mark_ticks),
         "liqPrice": "",
         "bustPrice": "",
         "positionMM": "0",
@@ -118,20 +126,20 @@ def _empty(listing: Listing, standing: Standing, index: int) -> dict[str, Any]:
         "trailingStop": "",
         "unrealisedPnl": "0",
         "cumRealisedPnl": "",
-        "seq": standing.sequence,
+        "seq": context.sequence,
         "isReduceOnly": False,
         "mmrSysUpdatedTime": "",
         "leverageSysUpdatedTime": "",
         "createdTime": "",
-        "updatedTime": str(standing.time_ms),
+        "updatedTime": str(context.time_ms),
     }
 
 
-def position_frame(listing: Listing, row: dict[str, Any]) -> dict[str, Any]:
-    """Return a position's row as the stream shows it."""
+def position_frame(market: BybitMarket, row: dict[str, Any]) -> dict[str, Any]:
+    """Return a position's row as in the stream."""
     frame = {key: value for key, value in row.items() if key != "avgPrice"}
     return {
-        "category": listing.category,
+        "category": market.category,
         **frame,
         "entryPrice": row["avgPrice"],
         "curRealisedPnl": "",
@@ -141,45 +149,41 @@ def position_frame(listing: Listing, row: dict[str, Any]) -> dict[str, Any]:
 
 # --- executions and orders ---
 
-Closed = AdlFilled | TakenOver
-"""What closes a position: ADL, or the pool that takes it over."""
 
-
-def closing_name(event: Closed) -> str:
-    """Return what a closing is called, as execution and as order: the same in every replay."""
+def order_id(event: ForcedEvent) -> str:
+    """Return the id of a forced order and of its execution: the same in every replay."""
     return f"adl-{event.fill}" if isinstance(event, AdlFilled) else f"takeover-{event.takeover}"
 
 
-def execution_type(event: Closed) -> str:
-    """Return what kind of execution a closing is."""
+def execution_type(event: ForcedEvent) -> str:
+    """Return Bybit's execution type of a forced order."""
     return ADL_TRADE if isinstance(event, AdlFilled) else TAKEOVER_TRADE
 
 
-def execution_row(
-    listing: Listing, event: Closed, time_ms: int, sequence: int
-) -> dict[str, object]:
-    """Return a closing as /v5/execution/list shows it; its side is the one that closes."""
-    quantity = amounts.units(listing.terms, event.lots)
-    price = amounts.price(listing.terms, event.price_ticks)
+def execution_row(market: BybitMarket, order: ForcedOrder) -> dict[str, object]:
+    """Return a forced order as in /v5/execution/list; its side is the closing side."""
+    event = order.event
+    quantity = amounts.units(market.terms, event.lots)
+    price = amounts.price(market.terms, event.price_ticks)
     value, fee = abs(event.value_cash), _fee_cash(event)
     return {
-        "symbol": listing.instrument.bybit,
-        "orderId": closing_name(event),
+        "symbol": market.instrument.bybit,
+        "orderId": order_id(event),
         "orderLinkId": "",
-        "side": _closing(event),
+        "side": _closing_side(event),
         "orderPrice": price,
         "orderQty": quantity,
         "leavesQty": "0",
-        "createType": _created(event),
+        "createType": _create_type(event),
         "orderType": "Market",
         "stopOrderType": "UNKNOWN",
-        "execFee": listing.cash(fee),
-        "execId": closing_name(event),
+        "execFee": market.cash(fee),
+        "execId": order_id(event),
         "execPrice": price,
         "execQty": quantity,
         "execType": execution_type(event),
-        "execValue": listing.cash(value),
-        "execTime": str(time_ms),
+        "execValue": market.cash(value),
+        "execTime": str(order.time_ms),
         "feeCurrency": "",
         "isMaker": False,
         "feeRate": amounts.part(fee, value),
@@ -190,34 +194,32 @@ def execution_row(
         "underlyingPrice": "",
         "blockTradeId": "",
         "closedSize": quantity,
-        "seq": sequence,
+        "seq": order.sequence,
         "extraFees": "",
     }
 
 
-def execution_frame(
-    listing: Listing, event: Closed, time_ms: int, sequence: int
-) -> dict[str, object]:
-    """Return a closing as the stream shows it."""
+def execution_frame(market: BybitMarket, order: ForcedOrder) -> dict[str, object]:
+    """Return a forced order's execution as in the stream."""
     return {
-        "category": listing.category,
-        **execution_row(listing, event, time_ms, sequence),
-        "execPnl": listing.cash(event.realized_pnl_cash),
+        "category": market.category,
+        **execution_row(market, order),
+        "execPnl": market.cash(order.event.realized_pnl_cash),
         "isLeverage": "0",
     }
 
 
 def order_frame(
-    listing: Listing, event: Closed, time_ms: int, *, hedge_mode: bool
+    market: BybitMarket, event: ForcedEvent, time_ms: int, *, hedge_mode: bool
 ) -> dict[str, object]:
-    """Return the order, filled whole, that a closing stands for."""
-    quantity = amounts.units(listing.terms, event.lots)
-    price = amounts.price(listing.terms, event.price_ticks)
+    """Return a forced order, completely filled, as in the stream."""
+    quantity = amounts.units(market.terms, event.lots)
+    price = amounts.price(market.terms, event.price_ticks)
     return {
-        **_order(listing, closing_name(event), time_ms),
-        "side": _closing(event),
+        **_order(market, order_id(event), time_ms),
+        "side": _closing_side(event),
         "positionIdx": position_index(event.side, hedge_mode=hedge_mode),
-        "createType": _created(event),
+        "createType": _create_type(event),
         "orderStatus": "Filled",
         "price": price,
         "qty": quantity,
@@ -225,40 +227,40 @@ def order_frame(
         "leavesQty": "0",
         "leavesValue": "0",
         "cumExecQty": quantity,
-        "cumExecValue": listing.cash(abs(event.value_cash)),
-        "cumExecFee": listing.cash(_fee_cash(event)),
-        "closedPnl": listing.cash(event.realized_pnl_cash),
+        "cumExecValue": market.cash(abs(event.value_cash)),
+        "cumExecFee": market.cash(_fee_cash(event)),
+        "closedPnl": market.cash(event.realized_pnl_cash),
         "reduceOnly": True,
     }
 
 
-def cancelled_frame(listing: Listing, order: str, time_ms: int) -> dict[str, object]:
-    """Return an open order that is cancelled with an ADL fill; only its id is known."""
+def cancelled_frame(market: BybitMarket, order: str, time_ms: int) -> dict[str, object]:
+    """Return an open order that was cancelled with an ADL fill; only its id is known."""
     return {
-        **_order(listing, order, time_ms),
+        **_order(market, order, time_ms),
         "orderStatus": "Cancelled",
         "cancelType": CANCELLED_BY_ADL,
     }
 
 
-def _closing(event: Closed) -> str:
+def _closing_side(event: ForcedEvent) -> str:
     return SELL if event.side is Side.LONG else BUY
 
 
-def _created(event: Closed) -> str:
+def _create_type(event: ForcedEvent) -> str:
     return CREATED_BY_ADL if isinstance(event, AdlFilled) else CREATED_BY_TAKEOVER
 
 
-def _fee_cash(event: Closed) -> int:
+def _fee_cash(event: ForcedEvent) -> int:
     return event.fee_cash if isinstance(event, AdlFilled) else 0
 
 
-def _order(listing: Listing, order: str, time_ms: int) -> dict[str, object]:
+def _order(market: BybitMarket, order: str, time_ms: int) -> dict[str, object]:
     return {
-        "category": listing.category,
+        "category": market.category,
         "orderId": order,
         "orderLinkId": "",
-        "symbol": listing.instrument.bybit,
+        "symbol": market.instrument.bybit,
         "side": "",
         "positionIdx": 0,
         "createType": "",
@@ -291,28 +293,28 @@ def _order(listing: Listing, order: str, time_ms: int) -> dict[str, object]:
 
 
 @dataclass(frozen=True, slots=True)
-class Coin:
-    """One settle asset of an account: money, profit and maintenance of all its positions there."""
+class WalletCoin:
+    """An account's balance, PnL and margins in one settle asset, over all its positions there."""
 
     name: str
     decimals: int
     balance_cash: int
-    profit_cash: int
+    unrealized_pnl_cash: int
     initial_cash: int
     maintenance_cash: int
     usd_price: tuple[int, int] | None
 
     @property
     def equity_cash(self) -> int:
-        """Money and unrealized profit."""
-        return self.balance_cash + self.profit_cash
+        """Balance and unrealized PnL."""
+        return self.balance_cash + self.unrealized_pnl_cash
 
     def frame(self) -> dict[str, str]:
         """Return the coin's row."""
         return {
             "coin": self.name,
             "equity": amounts.cash(self.equity_cash, self.decimals),
-            "usdValue": amounts.worth(self.equity_cash, self.decimals, self.usd_price),
+            "usdValue": amounts.value_at(self.equity_cash, self.decimals, self.usd_price),
             "walletBalance": amounts.cash(self.balance_cash, self.decimals),
             "availableToWithdraw": "",
             "availableToBorrow": "",
@@ -321,14 +323,14 @@ class Coin:
             "totalOrderIM": "",
             "totalPositionIM": amounts.cash(self.initial_cash, self.decimals),
             "totalPositionMM": amounts.cash(self.maintenance_cash, self.decimals),
-            "unrealisedPnl": amounts.cash(self.profit_cash, self.decimals),
+            "unrealisedPnl": amounts.cash(self.unrealized_pnl_cash, self.decimals),
             "cumRealisedPnl": "",
             "bonus": "0",
         }
 
 
-def wallet_frame(coins: Sequence[Coin]) -> dict[str, object]:
-    """Return a wallet; totals in USD are empty, as Bybit's are outside unified accounts."""
+def wallet_frame(coins: Sequence[WalletCoin]) -> dict[str, object]:
+    """Return a wallet; its totals in USD are empty, as at Bybit outside unified accounts."""
     return {
         "accountType": "CONTRACT",
         "accountLTV": "",
@@ -346,7 +348,7 @@ def wallet_frame(coins: Sequence[Coin]) -> dict[str, object]:
 
 
 def key_info(key_id: str) -> bytes:
-    """Return the result of /v5/user/query-api: a key that reads, of a unified trading account."""
+    """Return the result of /v5/user/query-api: a read-only key of a unified trading account."""
     return msgspec.json.encode(
         {
             "id": key_id,
@@ -386,4 +388,4 @@ def account_info(now_ms: int) -> bytes:
 
 
 NO_COINS = b'{"rows":[]}'
-"""The result of /v5/asset/coin/query-info: delever knows of no deposits."""
+"""The result of /v5/asset/coin/query-info: delever has no deposits."""

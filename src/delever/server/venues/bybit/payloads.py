@@ -1,8 +1,8 @@
-"""Bybit V5, what everybody may see: adlAlert, insurance pools, contracts, time, errors, frames.
+"""Bybit V5's JSON: errors, envelopes, adlAlert, insurance pools, contracts and stream messages.
 
-REST speaks in text throughout, the adlAlert stream in numbers; `maxBalance` and `mb` are always
-empty, as Bybit's are since 2025-12-18. A contract whose rule set has no contract drawdown shows its
-ratio and leaves the three limits empty.
+REST values are text, those of the adlAlert stream numbers; `maxBalance` and `mb` are always empty,
+as Bybit's are since 2025-12-18. A contract whose rule set has no contract drawdown has a ratio and
+empty limits.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,57 +11,59 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from delever.core.market.contract_terms import Terms
+from delever.core.market.contract_terms import ContractTerms
 from delever.core.units import PPM, div_floor, div_nearest
 from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
 
 GROUPS = ("USDT", "USDC", "inverse")
-"""What the public topics are divided by: the settle asset, or inverse."""
+"""The groups of the public topics: the settle asset, or inverse."""
 
 CATEGORIES = ("linear", "inverse", "option")
 
 
-class Fault(NamedTuple):
-    """Why a request is not answered: Bybit's code and text; HTTP says 200 all the same."""
+class BybitErrorCode(NamedTuple):
+    """The error of a rejected request: Bybit's code and text, sent with HTTP 200."""
 
     code: int
     message: str
 
-    def saying(self, **values: object) -> "Fault":
-        """Return the fault with its text filled in."""
-        return Fault(self.code, self.message.format(**values))
+    def with_values(self, **values: object) -> "BybitErrorCode":
+        """Return the error with its text filled in."""
+        return BybitErrorCode(self.code, self.message.format(**values))
 
 
-PARAMETER = Fault(10001, "params error: {why}")
-OUTSIDE_WINDOW = Fault(
+PARAMETER = BybitErrorCode(10001, "params error: {why}")
+OUTSIDE_WINDOW = BybitErrorCode(
     10002,
     "invalid request, please check your server timestamp or recv_window param. "
     "req_timestamp[{sent}],server_timestamp[{now}],recv_window[{window}]",
 )
-UNKNOWN_KEY = Fault(10003, "API key is invalid.")
-WRONG_SIGNATURE = Fault(10004, "error sign! please check your signature generation algorithm.")
-NOT_PERMITTED = Fault(10005, "Permission denied, please check your API key permissions.")
-TOO_MANY_VISITS = Fault(10006, "Too many visits. Exceeded the API Rate Limit.")
-SERVER_ERROR = Fault(10016, "Server error.")
-NO_ROUTE = Fault(10017, "Route not found.")
+UNKNOWN_KEY = BybitErrorCode(10003, "API key is invalid.")
+WRONG_SIGNATURE = BybitErrorCode(
+    10004, "error sign! please check your signature generation algorithm."
+)
+NOT_PERMITTED = BybitErrorCode(10005, "Permission denied, please check your API key permissions.")
+TOO_MANY_VISITS = BybitErrorCode(10006, "Too many visits. Exceeded the API Rate Limit.")
+SERVER_ERROR = BybitErrorCode(10016, "Server error.")
+NO_ROUTE = BybitErrorCode(10017, "Route not found.")
 
 TOO_FREQUENT = b"403, access too frequent"
-"""What an address that asks too often is sent; plain text, with HTTP 403."""
+"""The plain text that a rate-limited address is sent, with HTTP 403."""
 
 
 def answer(result: bytes, now_ms: int) -> bytes:
-    """Return a whole answer around an encoded result."""
+    """Return a complete answer with an encoded result."""
     head = b'{"retCode":0,"retMsg":"OK","result":'
     return b"%b%b%b%d}" % (head, result, b',"retExtInfo":{},"time":', now_ms)
 
 
-def refusal(fault: Fault, now_ms: int) -> bytes:
-    """Return a whole answer that says why there is none."""
+def error_answer(error: BybitErrorCode, now_ms: int) -> bytes:
+    """Return a complete answer with an error and an empty result."""
     return msgspec.json.encode(
         {
-            "retCode": fault.code,
-            "retMsg": fault.message,
+            "retCode": error.code,
+            "retMsg": error.message,
             "result": {},
             "retExtInfo": {},
             "time": now_ms,
@@ -70,12 +72,12 @@ def refusal(fault: Fault, now_ms: int) -> bytes:
 
 
 def category_of(instrument: Instrument) -> str:
-    """Return the category that a contract belongs to."""
+    """Return a contract's category."""
     return "linear" if instrument.linear else "inverse"
 
 
 def group_of(instrument: Instrument) -> str:
-    """Return which of the public topics shows a contract."""
+    """Return the group of the public topics that has a contract."""
     return instrument.settle if instrument.linear else "inverse"
 
 
@@ -83,8 +85,8 @@ def group_of(instrument: Instrument) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Alert:
-    """How near a contract is to ADL, in text; the limits are empty where its rules have none."""
+class AdlAlert:
+    """A contract's distance to ADL, as text; the limits are empty if its rules have none."""
 
     coin: str
     symbol: str
@@ -108,7 +110,7 @@ class Alert:
         }
 
     def frame(self) -> dict[str, object]:
-        """Return the row of the stream: numbers, digit by digit those of REST."""
+        """Return the row of the stream: numbers with exactly the digits of REST."""
         return {
             "c": self.coin,
             "s": self.symbol,
@@ -121,25 +123,25 @@ class Alert:
         }
 
 
-def alert(
+def adl_alert(
     coin: str,
     symbol: str,
     decimals: int,
     equity_cash: int,
     drawdown_cash: tuple[int, int],
     limits: Mapping[str, int] | None,
-) -> Alert:
+) -> AdlAlert:
     """Return a contract's alert.
 
-    `drawdown_cash` is the fall of its profit from the peak and the pool's peak balance; `limits`
-    are the numbers of its contract drawdown trigger, which decide where they are given.
+    `drawdown_cash` is the fall of the contract PnL from its peak, and the pool's peak balance;
+    `limits` are the numbers of its contract drawdown trigger and take precedence.
     """
     balance = amounts.cash(equity_cash, decimals)
     if limits is None:
         fall, peak = drawdown_cash
         ppm = -div_nearest(fall * PPM, peak) if peak > 0 else 0
-        return Alert(coin, symbol, balance, amounts.ratio(ppm))
-    return Alert(
+        return AdlAlert(coin, symbol, balance, amounts.ratio(ppm))
+    return AdlAlert(
         coin=coin,
         symbol=symbol,
         balance=balance,
@@ -151,12 +153,12 @@ def alert(
 
 
 def _number(text: str) -> object:
-    """Return a JSON number with exactly these digits; empty stays empty text."""
+    """Return a JSON number with exactly these digits; empty text is returned as it is."""
     return msgspec.Raw(text.encode()) if text else ""
 
 
 def listed(rows: Sequence[Mapping[str, str]], updated_ms: int) -> bytes:
-    """Return the result of a public list with the time of its numbers."""
+    """Return the result of a public list with the time of its values."""
     return msgspec.json.encode({"updatedTime": str(updated_ms), "list": rows})
 
 
@@ -164,8 +166,8 @@ def listed(rows: Sequence[Mapping[str, str]], updated_ms: int) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
-    """One insurance pool in text; an isolated one stands behind one symbol and is streamed."""
+class InsurancePool:
+    """One insurance pool as text; an isolated one insures one symbol and is streamed."""
 
     group: str
     coin: str
@@ -193,7 +195,7 @@ class Pool:
         }
 
 
-# --- the rest of the market ---
+# --- time and contracts ---
 
 
 def server_time(now_ms: int) -> bytes:
@@ -201,9 +203,9 @@ def server_time(now_ms: int) -> bytes:
     return b'{"timeSecond":"%d","timeNano":"%d000000"}' % (div_floor(now_ms, 1000), now_ms)
 
 
-def contract_row(instrument: Instrument, terms: Terms) -> dict[str, Any]:
-    """Return a contract as instruments-info shows it; what delever does not know is empty."""
-    least = amounts.units(terms, 1)
+def contract_row(instrument: Instrument, terms: ContractTerms) -> dict[str, Any]:
+    """Return a contract as in instruments-info; fields unknown to delever are empty."""
+    min_quantity = amounts.units(terms, 1)
     tick = amounts.price(terms, 1)
     return {
         "symbol": instrument.bybit,
@@ -221,8 +223,8 @@ def contract_row(instrument: Instrument, terms: Terms) -> dict[str, Any]:
             "minNotionalValue": "",
             "maxOrderQty": "",
             "maxMktOrderQty": "",
-            "minOrderQty": least,
-            "qtyStep": least,
+            "minOrderQty": min_quantity,
+            "qtyStep": min_quantity,
             "postOnlyMaxOrderQty": "",
         },
         "unifiedMarginTrade": True,
@@ -233,7 +235,7 @@ def contract_row(instrument: Instrument, terms: Terms) -> dict[str, Any]:
 
 
 def page(rows: Sequence[Mapping[str, Any]], category: str, cursor: str) -> bytes:
-    """Return the result of a list that goes on at a cursor."""
+    """Return the result of a list that continues at a cursor."""
     return msgspec.json.encode({"list": rows, "nextPageCursor": cursor, "category": category})
 
 
@@ -246,22 +248,24 @@ def push(topic: str, kind: str, now_ms: int, rows: Sequence[Mapping[str, object]
     return msgspec.json.encode(message).decode()
 
 
-def private_push(topic: str, number: str, now_ms: int, rows: Sequence[Mapping[str, object]]) -> str:
+def private_push(
+    topic: str, message_id: str, now_ms: int, rows: Sequence[Mapping[str, object]]
+) -> str:
     """Return a message of a private topic."""
-    message = {"id": number, "topic": topic, "creationTime": now_ms, "data": rows}
+    message = {"id": message_id, "topic": topic, "creationTime": now_ms, "data": rows}
     return msgspec.json.encode(message).decode()
 
 
-def acknowledgement(op: str, request_id: object, connection: str, fault: str = "") -> str:
-    """Return the answer to subscribe, unsubscribe or auth; `fault` says why not."""
+def acknowledgement(op: str, request_id: object, connection: str, error: str = "") -> str:
+    """Return the answer to subscribe, unsubscribe or auth; a failed request has an error."""
     message = {
-        "success": not fault,
-        "ret_msg": fault,
+        "success": not error,
+        "ret_msg": error,
         "conn_id": connection,
         "req_id": request_id,
         "op": op,
     }
-    if fault and op == "auth":  # ccxt knows by this that it was the key that was refused
+    if error and op == "auth":  # ccxt recognizes a refused key by this field
         message["request"] = {"op": op, "args": None}
     return msgspec.json.encode(message).decode()
 

@@ -1,7 +1,7 @@
-"""What ADL (or a takeover) does to one account, told to whoever listens.
+"""Bybit's private topics: executions, orders, positions and wallet after ADL or a takeover.
 
-Executions go out with the commit; orders, positions and the wallet follow from one reading of the
-book after it, so that they show at least what the fill has left.
+Executions are pushed with the commit; orders, positions and the wallet follow from one reading of
+the book after it, so that they include at least the effect of the fill.
 """
 
 import asyncio
@@ -11,154 +11,155 @@ from itertools import count
 from typing import NamedTuple
 
 from delever.core.messages import AdlFilled, Event, FillCancelled, LossSocialized, TakenOver
-from delever.server.engine.service import Committed, Runner, StoppedError
+from delever.server.engine.runner import Committed, Runner, StoppedError
 from delever.server.transport.websockets import Hub, Socket
 from delever.server.venues.account_reader import account_query
-from delever.server.venues.bybit import account as account
-from delever.server.venues.bybit import account_payloads as payloads
-from delever.server.venues.bybit import payloads as wire
+from delever.server.venues.bybit import account_payloads, payloads
+from delever.server.venues.bybit.account import BybitAccount, market_of
+from delever.server.venues.fill_log import ForcedEvent, ForcedOrder
 from delever.server.venues.symbols import SymbolMapCache
 
 Frames = dict[str, list[Mapping[str, object]]]
 """Rows by topic."""
 
 
-class _Touched(NamedTuple):
-    """What one commit has done to one account: closings with time and sequence, and contracts."""
+class _AccountChange(NamedTuple):
+    """The forced orders and the affected contracts of one account in some commits."""
 
-    closings: list[tuple[payloads.Closed, int, int]]
+    orders: list[ForcedOrder]
     contracts: dict[str, None]
 
 
-class AccountFeed:
-    """The private topics of all accounts. `hub` holds who listens, by account and topic."""
+class PrivateTopics:
+    """The private topics of all accounts; the topics of `hub` are "topic:account"."""
 
     def __init__(self, runner: Runner, symbol_maps: SymbolMapCache) -> None:
         self.hub = Hub()
         self._runner = runner
-        self._symbol_maps = listings
-        self._numbers = count(1)
-        self._telling: set[asyncio.Task[None]] = set()
-        runner.listeners.append(self._hear)
+        self._symbol_maps = symbol_maps
+        self._message_ids = count(1)
+        self._tasks: set[asyncio.Task[None]] = set()
+        runner.listeners.append(self._on_commits)
 
-    def join(self, topic: str, name: str, socket: Socket) -> None:
-        """Let a socket hear a topic of an account."""
-        self.hub.join(_key(topic, name), socket)
+    def subscribe(self, topic: str, account: str, socket: Socket) -> None:
+        """Subscribe a socket to a topic of an account."""
+        self.hub.subscribe(_key(topic, account), socket)
 
-    def leave(self, topic: str, name: str, socket: Socket) -> None:
-        """Let a socket hear a topic of an account no more."""
-        self.hub.leave(_key(topic, name), socket)
+    def unsubscribe(self, topic: str, account: str, socket: Socket) -> None:
+        """Unsubscribe a socket from a topic of an account."""
+        self.hub.unsubscribe(_key(topic, account), socket)
 
-    def _hear(self, fresh: Sequence[Committed]) -> None:
-        listening = {topic.partition(":")[2] for topic in self.hub.topics}
-        if not listening:
+    def _on_commits(self, commits: Sequence[Committed]) -> None:
+        accounts = {topic.partition(":")[2] for topic in self.hub.topics}
+        if not accounts:
             return
-        known = self._runner.board.contracts
-        for name, touched in _touched(fresh, listening, known).items():
-            task = asyncio.create_task(self._tell(name, touched))
-            self._telling.add(task)
-            task.add_done_callback(self._telling.discard)
+        contracts = self._runner.market_snapshot.contracts
+        for account, change in _changes(commits, accounts, contracts).items():
+            task = asyncio.create_task(self._publish(account, change))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    async def _tell(self, name: str, touched: _Touched) -> None:
-        """Tell an account's executions; then orders, positions and wallet as the book has them."""
-        self._send(name, self._executions(touched))
+    async def _publish(self, account: str, change: _AccountChange) -> None:
+        """Push an account's executions, then its orders, positions and wallet from the book."""
+        self._send(account, self._executions(change))
         with contextlib.suppress(StoppedError):
-            seen = await self._runner.read(account_query(name))
-            if seen is not None:
-                board = self._runner.board
-                view = account.View(board, self._symbol_maps.of(board), seen)
-                self._send(name, self._orders(touched, view, seen.orders))
-                self._send(name, self._positions(touched, view))
-                self._send(name, self._wallet(touched, view))
+            reading = await self._runner.read(account_query(account))
+            if reading is not None:
+                snapshot = self._runner.market_snapshot
+                owner = BybitAccount(snapshot, self._symbol_maps.of(snapshot), reading)
+                self._send(account, self._orders(change, owner, reading.orders))
+                self._send(account, self._positions(change, owner))
+                self._send(account, self._wallet(change, owner))
 
-    def _send(self, name: str, frames: Frames) -> None:
-        """Send rows to the whole topic and to that of their category."""
+    def _send(self, account: str, frames: Frames) -> None:
+        """Send rows to the topic of all categories and to the topic of their category."""
         now_ms = self._runner.now_ms()
         for topic, rows in frames.items():
-            if rows and self.hub.count(_key(topic, name)):
-                number = f"{now_ms}-{next(self._numbers)}"
-                text = wire.private_push(topic, number, now_ms, rows)
-                self.hub.publish(_key(topic, name), text)
+            if rows and self.hub.count(_key(topic, account)):
+                message_id = f"{now_ms}-{next(self._message_ids)}"
+                text = payloads.private_push(topic, message_id, now_ms, rows)
+                self.hub.publish(_key(topic, account), text)
 
-    def _executions(self, touched: _Touched) -> Frames:
-        board = self._runner.board
-        names = self._symbol_maps.of(board)
+    def _executions(self, change: _AccountChange) -> Frames:
+        snapshot = self._runner.market_snapshot
+        symbols = self._symbol_maps.of(snapshot)
         rows = [
-            payloads.execution_frame(
-                account.listing(board, names, event.contract), event, time_ms, sequence
+            account_payloads.execution_frame(
+                market_of(snapshot, symbols, order.event.contract), order
             )
-            for event, time_ms, sequence in touched.closings
+            for order in change.orders
         ]
         return _by_topic("execution", rows)
 
     @staticmethod
-    def _orders(touched: _Touched, view: account.View, orders: Mapping[str, str]) -> Frames:
+    def _orders(change: _AccountChange, owner: BybitAccount, orders: Mapping[str, str]) -> Frames:
         rows: list[dict[str, object]] = []
         cancelled: dict[str, tuple[str, int]] = {}
-        for event, time_ms, _ in touched.closings:
-            listing = view.listing(event.contract)
-            row = payloads.order_frame(listing, event, time_ms, hedge_mode=view.hedge_mode)
+        for _, time_ms, event in change.orders:
+            market = owner.market(event.contract)
+            row = account_payloads.order_frame(market, event, time_ms, hedge_mode=owner.hedge_mode)
             rows.append(row)
             if isinstance(event, AdlFilled):
                 for order in event.cancel_orders:
                     cancelled.setdefault(order, (orders.get(order, event.contract), time_ms))
         for order, (contract, time_ms) in cancelled.items():
-            rows.append(payloads.cancelled_frame(view.listing(contract), order, time_ms))
+            rows.append(account_payloads.cancelled_frame(owner.market(contract), order, time_ms))
         return _by_topic("order", rows)
 
     @staticmethod
-    def _positions(touched: _Touched, view: account.View) -> Frames:
+    def _positions(change: _AccountChange, owner: BybitAccount) -> Frames:
         rows: list[dict[str, object]] = []
-        for contract in touched.contracts:
-            found = (*view.rows(contract), *view.empty_rows(contract))
-            listing = view.listing(contract)
-            rows += [payloads.position_frame(listing, row) for row in found]
+        for contract in change.contracts:
+            found = (*owner.rows(contract), *owner.empty_rows(contract))
+            market = owner.market(contract)
+            rows += [account_payloads.position_frame(market, row) for row in found]
         return _by_topic("position", rows)
 
     @staticmethod
-    def _wallet(touched: _Touched, view: account.View) -> Frames:
-        assets = {view.listing(contract).terms.settle for contract in touched.contracts}
-        return {"wallet": [payloads.wallet_frame([*view.coins(assets)])]}
+    def _wallet(change: _AccountChange, owner: BybitAccount) -> Frames:
+        assets = {owner.market(contract).terms.settle for contract in change.contracts}
+        return {"wallet": [account_payloads.wallet_frame([*owner.coins(assets)])]}
 
 
-def _key(topic: str, name: str) -> str:
-    return f"{topic}:{name}"
+def _key(topic: str, account: str) -> str:
+    return f"{topic}:{account}"
 
 
 def _by_topic(topic: str, rows: Sequence[Mapping[str, object]]) -> Frames:
-    """Return rows under the whole topic, and each under that of its category."""
+    """Return rows under the topic of all categories, and each under its category's topic."""
     frames: Frames = {topic: [*rows]}
     for row in rows:
         frames.setdefault(f"{topic}.{row['category']}", []).append(row)
     return frames
 
 
-def _touched(
-    fresh: Sequence[Committed], listening: Container[str], known: Container[str]
-) -> dict[str, _Touched]:
-    """Return what commits have done to accounts that somebody listens to, in known contracts."""
-    found: dict[str, _Touched] = {}
-    for sequence, _, command, events in fresh:
+def _changes(
+    commits: Sequence[Committed], accounts: Container[str], contracts: Container[str]
+) -> dict[str, _AccountChange]:
+    """Return the changes of subscribed accounts in known contracts, by account."""
+    found: dict[str, _AccountChange] = {}
+    for sequence, _, command, events in commits:
         for event in events:
-            for name, contract in _accounts(event):
-                if name in listening and contract in known:
-                    touched = found.setdefault(name, _Touched([], {}))
-                    touched.contracts[contract] = None
-                    if isinstance(event, AdlFilled | TakenOver):
-                        touched.closings.append((event, command.time_ms, sequence))
+            for account, contract in _affected(event):
+                if account in accounts and contract in contracts:
+                    change = found.setdefault(account, _AccountChange([], {}))
+                    change.contracts[contract] = None
+                    if isinstance(event, ForcedEvent):
+                        change.orders.append(ForcedOrder(sequence, command.time_ms, event))
     return found
 
 
-def _accounts(event: Event) -> list[tuple[str, str]]:
-    """Return whose position in which contract an event of ADL changes."""
+def _affected(event: Event) -> list[tuple[str, str]]:
+    """Return (account, contract) of each position that an event changes."""
     match event:
         case (
-            AdlFilled(account=name, contract=contract) | TakenOver(account=name, contract=contract)
+            AdlFilled(account=account, contract=contract)
+            | TakenOver(account=account, contract=contract)
         ):
-            return [(name, contract)]
+            return [(account, contract)]
         case FillCancelled(fill=fill):
             return [(fill.account, fill.contract)]
-        case LossSocialized(accounts=names, contract=contract):
-            return [(name, contract) for name in names]
+        case LossSocialized(accounts=accounts, contract=contract):
+            return [(account, contract) for account in accounts]
         case _:
             return []

@@ -1,7 +1,7 @@
-"""Bybit's V5 API as far as ADL goes: REST here, streams in `bybit_stream`.
+"""The REST routes of the Bybit-compatible V5 API.
 
-Every question is answered with HTTP 200 and a retCode, as Bybit's clients expect; only an address
-that asks too often, a path that does not exist and a method that is not GET get another status.
+Every request is answered with HTTP 200 and a retCode, as Bybit's clients expect, except a
+rate-limited address, an unknown path, and a method other than GET.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -10,30 +10,28 @@ from typing import Any
 import msgspec
 
 from delever.core.messages import AdlFilled
-from delever.server.engine.service import Runner
-from delever.server.transport.api_keys import Holder, Keyring
+from delever.server.engine.runner import Runner
+from delever.server.transport.api_keys import ApiKey, Keyring
 from delever.server.transport.asgi import Headers, Reply, Request
 from delever.server.transport.websockets import Socket
-from delever.server.venues.account_reader import readable_account, account_query
-from delever.server.venues.bybit import account as account
-from delever.server.venues.bybit import account_payloads as bybit_account
-from delever.server.venues.bybit import payloads as wire
-from delever.server.venues.bybit.authentication import Gate, authenticate
-from delever.server.venues.bybit.markets import ALERTS, INSURANCE, Kept
-from delever.server.venues.bybit.streams import IDLE_S, BybitStream
-from delever.server.venues.fill_log import ForcedOrder, FillLog
-from delever.server.venues.symbols import SymbolMapCache
-from delever.server.venues.symbols import Instrument, SymbolMap
+from delever.server.venues.account_reader import account_query, readable_account
+from delever.server.venues.bybit import account_payloads, payloads
+from delever.server.venues.bybit.account import BybitAccount, market_of
+from delever.server.venues.bybit.authentication import BybitRateLimiter, authenticate
+from delever.server.venues.bybit.markets import ALERTS, INSURANCE, MarketDataCache
+from delever.server.venues.bybit.streams import IDLE_S, BybitStreams
+from delever.server.venues.fill_log import FillLog, ForcedOrder
+from delever.server.venues.symbols import Instrument, SymbolMap, SymbolMapCache
 
 WEEK_MS = 7 * 24 * 3_600_000
-MOST_SYMBOLS = 10
+MAX_SYMBOLS = 10
 
-Result = bytes | wire.Fault
+Result = bytes | payloads.BybitErrorCode
 Params = Mapping[str, str]
 
 
-class Bybit:
-    """The venue behind the front. Made before the runner starts."""
+class BybitApi:
+    """The Bybit-compatible venue behind the router. Construct it before the runner starts."""
 
     parts = ("v5",)
 
@@ -44,17 +42,17 @@ class Bybit:
         self._keyring = keyring
         self._fills = fills
         self._symbol_maps = SymbolMapCache(runner.config.contracts)
-        self._kept = Kept(runner.config, self._symbol_maps, runner.board)
-        self._gate = Gate(runner.config.bybit, runner.now_ms)
-        self._stream = BybitStream(runner, keyring, self._symbol_maps, idle_s)
-        runner.board_listeners.append(self._kept.take)
+        self._cache = MarketDataCache(runner.config, self._symbol_maps, runner.market_snapshot)
+        self._limiter = BybitRateLimiter(runner.config.bybit, runner.now_ms)
+        self._streams = BybitStreams(runner, keyring, self._symbol_maps, idle_s)
+        runner.snapshot_listeners.append(self._cache.update)
         self._public: dict[str, Callable[[Params], Result]] = {
             ALERTS: self._alert,
             INSURANCE: self._insurance,
-            "/v5/market/time": lambda _: wire.server_time(runner.now_ms()),
+            "/v5/market/time": lambda _: payloads.server_time(runner.now_ms()),
             "/v5/market/instruments-info": self._contracts,
         }
-        self._private: dict[str, Callable[[Holder, Params], Awaitable[Result]]] = {
+        self._private: dict[str, Callable[[ApiKey, Params], Awaitable[Result]]] = {
             "/v5/position/list": self._positions,
             "/v5/execution/list": self._executions,
             "/v5/account/wallet-balance": self._wallet,
@@ -65,225 +63,239 @@ class Bybit:
 
     @property
     def _symbols(self) -> SymbolMap:
-        return self._symbol_maps.of(self._runner.board)
+        return self._symbol_maps.of(self._runner.market_snapshot)
 
-    # --- what the front asks ---
+    # --- what the router calls ---
 
-    def answer_now(self, path: str, query: bytes, address: str) -> Reply | None:
-        """Return an adlAlert or an insurance list that is encoded already, or None."""
-        result = self._kept.results.get((path, query))
+    def cached_reply(self, path: str, query: bytes, address: str) -> Reply | None:
+        """Return the cached reply to an adlAlert or insurance request, or None for others."""
+        result = self._cache.results.get((path, query))
         if result is None:
             return None
-        headers, refused = self._gate.admit(address)
-        return refused or Reply(wire.answer(result, self._runner.now_ms()), 200, headers)
+        headers, rejection = self._limiter.admit(address)
+        return rejection or Reply(payloads.answer(result, self._runner.now_ms()), 200, headers)
 
     async def answer(self, request: Request) -> Reply:
-        """Return the answer to any request."""
-        headers, refused = self._gate.admit(request.address)
-        if refused:
-            return refused
+        """Return the reply to any request."""
+        headers, rejection = self._limiter.admit(request.address)
+        if rejection:
+            return rejection
         if request.path not in self._public and request.path not in self._private:
-            return self._reply(wire.NO_ROUTE, headers, 404)
+            return self._reply(payloads.NO_ROUTE, headers, 404)
         if request.method != "GET":
-            fault = wire.PARAMETER.saying(why=f"method {request.method} is not allowed")
-            return self._reply(fault, headers, 400)
+            why = f"method {request.method} is not allowed"
+            return self._reply(payloads.PARAMETER.with_values(why=why), headers, 400)
         public = self._public.get(request.path)
         if public is None:
             return await self._answer_private(request, headers)
         return self._reply(public(request.params), headers)
 
     async def _answer_private(self, request: Request, headers: Headers) -> Reply:
-        holder = authenticate(request, self._keyring, self._runner.now_ms())
-        if isinstance(holder, wire.Fault):
-            return self._reply(holder, headers)
-        headers, fault = self._gate.admit_key(holder.id, request.path)
-        if fault is not None:
-            return self._reply(fault, headers)
-        return self._reply(await self._private[request.path](holder, request.params), headers)
+        key = authenticate(request, self._keyring, self._runner.now_ms())
+        if isinstance(key, payloads.BybitErrorCode):
+            return self._reply(key, headers)
+        headers, error = self._limiter.admit_key(key.id, request.path)
+        if error is not None:
+            return self._reply(error, headers)
+        return self._reply(await self._private[request.path](key, request.params), headers)
 
-    async def converse(self, socket: Socket) -> None:
-        """Serve a stream."""
-        await self._stream.converse(socket)
+    async def serve_socket(self, socket: Socket) -> None:
+        """Serve a stream until its socket closes."""
+        await self._streams.serve_socket(socket)
 
     def _reply(self, result: Result, headers: Headers, status: int = 200) -> Reply:
         now_ms = self._runner.now_ms()
-        if isinstance(result, wire.Fault):
-            return Reply(wire.refusal(result, now_ms), status, headers)
-        return Reply(wire.answer(result, now_ms), status, headers)
+        if isinstance(result, payloads.BybitErrorCode):
+            return Reply(payloads.error_answer(result, now_ms), status, headers)
+        return Reply(payloads.answer(result, now_ms), status, headers)
 
     # --- public ---
 
     def _alert(self, params: Params) -> Result:
-        return self._kept_of(ALERTS, "symbol", params)
+        return self._cached(ALERTS, "symbol", params)
 
     def _insurance(self, params: Params) -> Result:
-        return self._kept_of(INSURANCE, "coin", params)
+        return self._cached(INSURANCE, "coin", params)
 
-    def _kept_of(self, path: str, field: str, params: Params) -> Result:
+    def _cached(self, path: str, field: str, params: Params) -> Result:
         wanted = params.get(field, "")
-        result = self._kept.results.get((path, f"{field}={wanted}".encode() if wanted else b""))
-        return result or wire.PARAMETER.saying(why=f"{field} {wanted!r} is unknown")
+        result = self._cache.results.get((path, f"{field}={wanted}".encode() if wanted else b""))
+        return result or payloads.PARAMETER.with_values(why=f"{field} {wanted!r} is unknown")
 
     def _contracts(self, params: Params) -> Result:
         category = params.get("category", "")
-        if category not in {*wire.CATEGORIES, "spot"}:
-            return wire.PARAMETER.saying(why=f"category {category!r} is unknown")
+        if category not in {*payloads.CATEGORIES, "spot"}:
+            return payloads.PARAMETER.with_values(why=f"category {category!r} is unknown")
         symbol, base = params.get("symbol"), params.get("baseCoin")
-        listed = params.get("status", "Trading") == "Trading"
+        trading = params.get("status", "Trading") == "Trading"
         found = [
-            each
-            for each in sorted(self._symbols.all, key=lambda each: each.bybit)
-            if listed and wire.category_of(each) == category
-            if symbol in {None, each.bybit} and base in {None, each.base}
+            listed
+            for listed in sorted(self._symbols.all, key=lambda listed: listed.bybit)
+            if trading and payloads.category_of(listed) == category
+            if symbol in {None, listed.bybit} and base in {None, listed.base}
         ]
-        if symbol and not found and listed:
-            return wire.PARAMETER.saying(why=f"symbol {symbol!r} is unknown")
-        shown = self._runner.board.contracts
-        rows = [(each.bybit, wire.contract_row(each, shown[each.contract].terms)) for each in found]
-        return _paged(rows, category, params, usual=500, most=1000)
+        if symbol and not found and trading:
+            return payloads.PARAMETER.with_values(why=f"symbol {symbol!r} is unknown")
+        contracts = self._runner.market_snapshot.contracts
+        rows = [
+            (listed.bybit, payloads.contract_row(listed, contracts[listed.contract].terms))
+            for listed in found
+        ]
+        return _page_of(rows, category, params, default_limit=500, max_limit=1000)
 
     # --- private ---
 
-    async def _positions(self, holder: Holder, params: Params) -> Result:
-        name = readable_account(holder)
-        if name is None:
-            return wire.NOT_PERMITTED
+    async def _positions(self, key: ApiKey, params: Params) -> Result:
+        account = readable_account(key)
+        if account is None:
+            return payloads.NOT_PERMITTED
         category = params.get("category", "")
-        chosen = _chosen(self._symbols, category, params)
-        if isinstance(chosen, wire.Fault):
+        chosen = _requested_contracts(self._symbols, category, params)
+        if isinstance(chosen, payloads.BybitErrorCode):
             return chosen
-        seen = await self._runner.read(account_query(name))
-        if seen is None:
-            return wire.page([], category, "")
-        view = account.View(self._runner.board, self._symbols, seen)
+        reading = await self._runner.read(account_query(account))
+        if reading is None:
+            return payloads.page([], category, "")
+        owner = BybitAccount(self._runner.market_snapshot, self._symbols, reading)
         rows: list[tuple[str, dict[str, Any]]] = []
-        for instrument in sorted(chosen, key=lambda each: each.bybit):
-            found = [*view.rows(instrument.contract)]
+        for instrument in sorted(chosen, key=lambda listed: listed.bybit):
+            found = [*owner.rows(instrument.contract)]
             if params.get("symbol"):
-                found += view.empty_rows(instrument.contract)
+                found += owner.empty_rows(instrument.contract)
             for place, row in enumerate(found):
                 rows.append((f"{instrument.bybit},{place:06}", row))
-        return _paged(rows, category, params, usual=20, most=200)
+        return _page_of(rows, category, params, default_limit=20, max_limit=200)
 
-    async def _executions(self, holder: Holder, params: Params) -> Result:
-        name = readable_account(holder)
-        if name is None:
-            return wire.NOT_PERMITTED
+    async def _executions(self, key: ApiKey, params: Params) -> Result:
+        account = readable_account(key)
+        if account is None:
+            return payloads.NOT_PERMITTED
         category, symbol = params.get("category", ""), params.get("symbol", "")
-        times = _times(params, self._runner.now_ms())
-        wanted = _in_category(self._symbols, category, symbol)
-        fault = _first_fault(times, wanted)
-        if fault or isinstance(times, wire.Fault) or isinstance(wanted, wire.Fault):
-            return fault or wire.SERVER_ERROR
-        since_ms, until_ms = times
-        contracts = {each.contract for each in wanted}
-        closings = self._fills.of(name, since_ms=since_ms, until_ms=until_ms)
+        period = _period(params, self._runner.now_ms())
+        if isinstance(period, payloads.BybitErrorCode):
+            return period
+        listed = _in_category(self._symbols, category, symbol)
+        if isinstance(listed, payloads.BybitErrorCode):
+            return listed
+        since_ms, until_ms = period
+        contracts = {instrument.contract for instrument in listed}
+        orders = self._fills.of(account, since_ms=since_ms, until_ms=until_ms)
         kind = params.get("execType", "")
         rows = [
-            self._execution(closing)
-            for closing in reversed(closings)
-            if closing.event.contract in contracts
-            if kind in {"", bybit_account.execution_type(closing.event)}
+            self._execution(order)
+            for order in reversed(orders)
+            if order.event.contract in contracts
+            if kind in {"", account_payloads.execution_type(order.event)}
         ]
-        return _paged(rows, category, params, usual=50, most=100, descending=True)
+        return _page_of(rows, category, params, default_limit=50, max_limit=100, descending=True)
 
-    def _execution(self, closing: ForcedOrder) -> tuple[str, dict[str, object]]:
-        event = closing.event
-        listing = account.listing(self._runner.board, self._symbols, event.contract)
-        row = bybit_account.execution_row(listing, event, closing.time_ms, closing.sequence)
+    def _execution(self, order: ForcedOrder) -> tuple[str, dict[str, object]]:
+        event = order.event
+        market = market_of(self._runner.market_snapshot, self._symbols, event.contract)
+        row = account_payloads.execution_row(market, order)
         number = event.fill if isinstance(event, AdlFilled) else event.takeover
-        return f"{closing.sequence:015},{int(closing.adl)},{number:015}", row
+        return f"{order.sequence:015},{int(order.is_adl)},{number:015}", row
 
-    async def _wallet(self, holder: Holder, _params: Params) -> Result:
-        """Return the account's money, as the wallet topic of the stream does."""
-        if holder.account is None:
-            return wire.NOT_PERMITTED
-        seen = await self._runner.read(account_query(holder.account))
-        if seen is None:
+    async def _wallet(self, key: ApiKey, _params: Params) -> Result:
+        """Return the account's balances, as in the wallet topic of the stream."""
+        if key.account is None:
+            return payloads.NOT_PERMITTED
+        reading = await self._runner.read(account_query(key.account))
+        if reading is None:
             return msgspec.json.encode({"list": []})
-        assets = {shown.terms.settle for shown in self._runner.board.contracts.values()}
-        view = account.View(self._runner.board, self._symbols, seen)
-        frame = bybit_account.wallet_frame([*view.coins(assets)])
+        snapshot = self._runner.market_snapshot
+        assets = {contract.terms.settle for contract in snapshot.contracts.values()}
+        owner = BybitAccount(snapshot, self._symbols, reading)
+        frame = account_payloads.wallet_frame([*owner.coins(assets)])
         return msgspec.json.encode({"list": [frame]})
 
-    async def _key_info(self, holder: Holder, _params: Params) -> Result:
-        return bybit_account.key_info(holder.id)
+    async def _key_info(self, key: ApiKey, _params: Params) -> Result:
+        return account_payloads.key_info(key.id)
 
-    async def _account_info(self, _holder: Holder, _params: Params) -> Result:
-        return bybit_account.account_info(self._runner.now_ms())
+    async def _account_info(self, _key: ApiKey, _params: Params) -> Result:
+        return account_payloads.account_info(self._runner.now_ms())
 
-    async def _no_coins(self, _holder: Holder, _params: Params) -> Result:
-        return bybit_account.NO_COINS
+    async def _no_coins(self, _key: ApiKey, _params: Params) -> Result:
+        return account_payloads.NO_COINS
 
 
 # --- parameters ---
 
 
-def _in_category(symbols: SymbolMap, category: str, symbol: str) -> list[Instrument] | wire.Fault:
+def _in_category(
+    symbols: SymbolMap, category: str, symbol: str
+) -> list[Instrument] | payloads.BybitErrorCode:
     """Return the contracts of a category, or those of a comma-separated list of symbols."""
-    if category not in wire.CATEGORIES:
-        return wire.PARAMETER.saying(why=f"category {category!r} is unknown")
+    if category not in payloads.CATEGORIES:
+        return payloads.PARAMETER.with_values(why=f"category {category!r} is unknown")
     if not symbol:
-        return [each for each in symbols.all if wire.category_of(each) == category]
+        return [listed for listed in symbols.all if payloads.category_of(listed) == category]
     wanted = symbol.split(",")
-    if len(wanted) > MOST_SYMBOLS:
-        return wire.PARAMETER.saying(why=f"symbol names more than {MOST_SYMBOLS} symbols")
+    if len(wanted) > MAX_SYMBOLS:
+        why = f"symbol names more than {MAX_SYMBOLS} symbols"
+        return payloads.PARAMETER.with_values(why=why)
     found = []
-    for each in dict.fromkeys(wanted):
-        instrument = symbols.by_bybit.get(each)
-        if instrument is None or wire.category_of(instrument) != category:
-            return wire.PARAMETER.saying(why=f"symbol {each!r} is unknown in {category}")
+    for name in dict.fromkeys(wanted):
+        instrument = symbols.by_bybit.get(name)
+        if instrument is None or payloads.category_of(instrument) != category:
+            why = f"symbol {name!r} is unknown in {category}"
+            return payloads.PARAMETER.with_values(why=why)
         found.append(instrument)
     return found
 
 
-def _chosen(symbols: SymbolMap, category: str, params: Params) -> list[Instrument] | wire.Fault:
-    """Return the contracts whose positions are asked for."""
+def _requested_contracts(
+    symbols: SymbolMap, category: str, params: Params
+) -> list[Instrument] | payloads.BybitErrorCode:
+    """Return the contracts whose positions are requested."""
     symbol, settle, base = (params.get(name, "") for name in ("symbol", "settleCoin", "baseCoin"))
-    found = _in_category(names, category, symbol)
-    if isinstance(found, wire.Fault) or symbol:
+    found = _in_category(symbols, category, symbol)
+    if isinstance(found, payloads.BybitErrorCode) or symbol:
         return found
     if category == "linear" and not settle and not base:
-        return wire.PARAMETER.saying(why="symbol or settleCoin must be given for linear")
-    return [each for each in found if settle in {"", each.settle} and base in {"", each.base}]
+        why = "symbol or settleCoin must be given for linear"
+        return payloads.PARAMETER.with_values(why=why)
+    return [
+        listed for listed in found if settle in {"", listed.settle} and base in {"", listed.base}
+    ]
 
 
-def _times(params: Params, now_ms: int) -> tuple[int, int] | wire.Fault:
-    """Return the first and last millisecond asked for: seven days at most, the last by default."""
+def _period(params: Params, now_ms: int) -> tuple[int, int] | payloads.BybitErrorCode:
+    """Return the first and last millisecond of a request: at most, and by default, seven days."""
     texts = [params.get(name, "") for name in ("startTime", "endTime")]
     for name, text in zip(("startTime", "endTime"), texts, strict=True):
         if text and not (text.isascii() and text.isdigit() and len(text) < 17):
-            return wire.PARAMETER.saying(why=f"{name} {text!r} is not a number of milliseconds")
+            why = f"{name} {text!r} is not a number of milliseconds"
+            return payloads.PARAMETER.with_values(why=why)
     since, until = (int(text) if text else None for text in texts)
     if until is None:
         until = now_ms if since is None else since + WEEK_MS
     if since is None:
         since = until - WEEK_MS
     if not since <= until <= since + WEEK_MS:
-        return wire.PARAMETER.saying(why="endTime must lie in the seven days after startTime")
+        why = "endTime must be within the seven days after startTime"
+        return payloads.PARAMETER.with_values(why=why)
     return since, until
 
 
-def _first_fault(*values: object) -> wire.Fault | None:
-    return next((value for value in values if isinstance(value, wire.Fault)), None)
-
-
-def _paged(
+def _page_of(
     rows: Sequence[tuple[str, Mapping[str, Any]]],
     category: str,
     params: Params,
     *,
-    usual: int,
-    most: int,
+    default_limit: int,
+    max_limit: int,
     descending: bool = False,
 ) -> Result:
-    """Return one page of rows sorted by their keys; the cursor is the key of the last one."""
-    limit = params.get("limit", "") or str(usual)
-    if not (limit.isascii() and limit.isdigit() and len(limit) < 5 and 1 <= int(limit) <= most):
-        return wire.PARAMETER.saying(why=f"limit {limit!r} must be between 1 and {most}")
+    """Return one page of rows sorted by their keys; the cursor is the last row's key."""
+    limit = params.get("limit", "") or str(default_limit)
+    is_number = limit.isascii() and limit.isdigit() and len(limit) < 5
+    if not (is_number and 1 <= int(limit) <= max_limit):
+        why = f"limit {limit!r} must be between 1 and {max_limit}"
+        return payloads.PARAMETER.with_values(why=why)
     cursor = params.get("cursor", "")
     if cursor:
         rows = [row for row in rows if (row[0] < cursor if descending else row[0] > cursor)]
     page = rows[: int(limit)]
     more = len(rows) > len(page)
-    return wire.page([row for _, row in page], category, page[-1][0] if more else "")
+    return payloads.page([row for _, row in page], category, page[-1][0] if more else "")

@@ -1,86 +1,176 @@
-"""What account/bills answers: the account's ADL fills and takeovers of the last seven days."""
+"""OKX's account/bills: an account's ADL fills and takeovers of the last seven days.
+
+A bill's type is 9 for ADL and 5 for liquidation. Its subtype also states how the position was
+closed: `close long` in long/short mode and `sell` in net mode, both of a long.
+"""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from delever.server.engine.service import Runner
-from delever.server.venues.account_reader import AccountSnapshot
-from delever.server.venues.fill_log import FillLog
-from delever.server.venues.okx import payloads as wire
-from delever.server.venues.okx.bill_payloads import TYPES, Bill
-from delever.server.venues.symbols import SymbolMapCache
-from delever.server.venues.symbols import Instrument
+from delever.core.market.contract_terms import ContractTerms
+from delever.core.messages import AdlFilled, Side, TakenOver
+from delever.server.engine.runner import Runner
+from delever.server.venues import amounts
+from delever.server.venues.account_reader import AccountReading
+from delever.server.venues.fill_log import FillLog, ForcedEvent
+from delever.server.venues.okx import payloads
+from delever.server.venues.symbols import Instrument, SymbolMapCache
 
 WEEK_MS = 7 * 24 * 3_600_000
-MOST = 100
+MAX_BILLS = 100
+
+ADL, LIQUIDATION = "9", "5"
+TYPES = tuple(map(str, range(1, 40)))
+"""OKX's bill types; only ADL and LIQUIDATION occur here."""
+
+_SUBTYPES = {  # by type and hedge mode: of a long, of a short
+    (ADL, True): ("125", "126"),
+    (ADL, False): ("128", "127"),
+    (LIQUIDATION, True): ("104", "105"),
+    (LIQUIDATION, False): ("107", "106"),
+}
+_IDS_PER_SEQUENCE = 10**10
+_NUMBERS = ("before", "after", "begin", "end", "limit")
 
 Params = Mapping[str, str]
 
 
-class Bills:
-    """The bills of every account, out of the log of closings."""
+class Bill(NamedTuple):
+    """One ADL fill or takeover with its sequence and time in the journal."""
+
+    sequence: int
+    time_ms: int
+    event: ForcedEvent
+
+    @property
+    def id(self) -> int:
+        """A unique number that grows with time."""
+        event = self.event
+        number = 2 * event.fill if isinstance(event, AdlFilled) else 2 * event.takeover + 1
+        return self.sequence * _IDS_PER_SEQUENCE + number
+
+    @property
+    def type(self) -> str:
+        """OKX's type: ADL or LIQUIDATION."""
+        return ADL if isinstance(self.event, AdlFilled) else LIQUIDATION
+
+    def subtype(self, *, hedge_mode: bool) -> str:
+        """Return OKX's subtype: how the position was closed."""
+        long, short = _SUBTYPES[self.type, hedge_mode]
+        return long if self.event.side is Side.LONG else short
+
+    def row(
+        self, instrument: Instrument, terms: ContractTerms, decimals: int, *, hedge_mode: bool
+    ) -> dict[str, str]:
+        """Return the bill as in account/bills; past balances, which are not stored, are empty."""
+        event = self.event
+        isolated = event.isolated if isinstance(event, AdlFilled) else event.margin_cash > 0
+        bill_id = str(self.id)
+        return {
+            "bal": "",
+            "balChg": amounts.cash(_wallet_change_cash(event), decimals),
+            "billId": bill_id,
+            "ccy": instrument.settle,
+            "clOrdId": "",
+            "earnAmt": "",
+            "earnApr": "",
+            "execType": "T",
+            "fee": amounts.cash(-_fee_cash(event), decimals),
+            "fillTime": str(self.time_ms),
+            "from": "",
+            "instId": instrument.okx,
+            "instType": payloads.SWAP,
+            "interest": "0",
+            "mgnMode": "isolated" if isolated else "cross",
+            "notes": "",
+            "ordId": bill_id,
+            "pnl": amounts.cash(event.realized_pnl_cash, decimals),
+            "posBal": "",
+            "posBalChg": "",
+            "px": amounts.price(terms, event.price_ticks),
+            "subType": self.subtype(hedge_mode=hedge_mode),
+            "sz": amounts.contracts(terms, event.lots),
+            "tag": "",
+            "to": "",
+            "tradeId": "",
+            "ts": str(self.time_ms),
+            "type": self.type,
+        }
+
+
+def _wallet_change_cash(event: ForcedEvent) -> int:
+    """Return the change of the account's wallet."""
+    if isinstance(event, TakenOver):
+        return event.to_wallet_cash
+    return event.realized_pnl_cash + event.margin_returned_cash - event.fee_cash
+
+
+def _fee_cash(event: ForcedEvent) -> int:
+    return event.fee_cash if isinstance(event, AdlFilled) else 0
+
+
+class BillQuery:
+    """Answers account/bills from the fill log."""
 
     def __init__(self, runner: Runner, symbol_maps: SymbolMapCache, fills: FillLog) -> None:
         self._runner, self._symbol_maps, self._fills = runner, symbol_maps, fills
 
-    def of(self, seen: AccountSnapshot, params: Params) -> list[dict[str, str]] | wire.Fault:
-        """Return what is asked for, newest first; a parameter that cannot be used is a fault."""
-        fault = _fault(params)
-        if fault is not None:
-            return fault
-        asked = {name: int(params[name]) for name in _NUMBERS if params.get(name)}
-        now_ms, hedge_mode = self._runner.now_ms(), seen.holdings.hedge_mode
-        closings = self._fills.of(
-            seen.holdings.account,
-            since_ms=max(asked.get("begin", 0), now_ms - WEEK_MS),
-            until_ms=asked.get("end", now_ms),
+    def of(
+        self, reading: AccountReading, params: Params
+    ) -> list[dict[str, str]] | payloads.OkxErrorCode:
+        """Return an account's matching bills, newest first, or the error of a parameter."""
+        error = _params_error(params)
+        if error is not None:
+            return error
+        numbers = {name: int(params[name]) for name in _NUMBERS if params.get(name)}
+        now_ms, hedge_mode = self._runner.now_ms(), reading.account.hedge_mode
+        orders = self._fills.of(
+            reading.account.account,
+            since_ms=max(numbers.get("begin", 0), now_ms - WEEK_MS),
+            until_ms=numbers.get("end", now_ms),
         )
-        found = [Bill(*closing) for closing in reversed(closings)]
+        found = [Bill(*order) for order in reversed(orders)]
         rows = [
             row
             for bill in found
-            if asked.get("before", -1) < bill.id < asked.get("after", bill.id + 1)
+            if numbers.get("before", -1) < bill.id < numbers.get("after", bill.id + 1)
             if (row := self._row(bill, hedge_mode=hedge_mode)) is not None
-            if self._fits(row, params)
+            if self._matches(row, params)
         ]
-        return rows[: min(asked.get("limit", MOST), MOST)]
+        return rows[: min(numbers.get("limit", MAX_BILLS), MAX_BILLS)]
 
     def _row(self, bill: Bill, *, hedge_mode: bool) -> dict[str, str] | None:
-        """Return a bill's row, or None for a contract that is not listed."""
-        instrument = self._instrument(bill.event.contract)
+        """Return a bill's row, or None if its contract is not listed."""
+        snapshot = self._runner.market_snapshot
+        instrument = self._symbol_maps.of(snapshot).by_contract.get(bill.event.contract)
         if instrument is None:
             return None
-        shown = self._runner.board.contracts[bill.event.contract]
-        return bill.row(instrument, shown.terms, shown.cash_decimals, hedge_mode=hedge_mode)
+        contract = snapshot.contracts[bill.event.contract]
+        return bill.row(instrument, contract.terms, contract.cash_decimals, hedge_mode=hedge_mode)
 
-    def _instrument(self, contract: str) -> Instrument | None:
-        return self._symbol_maps.of(self._runner.board).by_contract.get(contract)
-
-    def _fits(self, row: Mapping[str, str], params: Params) -> bool:
-        """Return whether a bill is among those asked for by the values of its own fields."""
+    def _matches(self, row: Mapping[str, str], params: Params) -> bool:
+        """Return whether a bill's fields have the values that a request names."""
         names = ("instType", "instId", "ccy", "mgnMode", "type", "subType")
         if any(params.get(name, "") not in {"", row[name]} for name in names):
             return False
-        instrument = self._symbol_maps.of(self._runner.board).by_okx[row["instId"]]
-        kind = "linear" if instrument.linear else "inverse"
+        symbols = self._symbol_maps.of(self._runner.market_snapshot)
+        kind = "linear" if symbols.by_okx[row["instId"]].linear else "inverse"
         return params.get("ctType", "") in {"", kind}
 
 
-_NUMBERS = ("before", "after", "begin", "end", "limit")
-
-
-def _fault(params: Params) -> wire.Fault | None:
-    """Return the fault of the first parameter that cannot be used."""
+def _params_error(params: Params) -> payloads.OkxErrorCode | None:
+    """Return the error of the first invalid parameter, or None."""
     allowed = {
-        "instType": wire.INSTRUMENT_TYPES,
+        "instType": payloads.INSTRUMENT_TYPES,
         "mgnMode": ("isolated", "cross"),
         "ctType": ("linear", "inverse"),
         "type": TYPES,
     }
     for name, values in allowed.items():
         if params.get(name, "") not in {"", *values}:
-            return wire.WRONG.saying(name=name)
+            return payloads.WRONG.with_values(name=name)
     for name in (*_NUMBERS, "subType"):
         text = params.get(name, "")
         if text and not (text.isascii() and text.isdigit() and len(text) < 24):
-            return wire.WRONG.saying(name=name)
+            return payloads.WRONG.with_values(name=name)
     return None

@@ -1,8 +1,8 @@
-"""The past of each contract's security fund: what moved it, and when ADL began and ended.
+"""The history of each contract's security fund: changes, and the start and end of ADL.
 
-The newest lines are kept in memory, as the runner remembers and tells what they follow from. A line
-is what one command has done to a fund for one contract; balances are the pool's equity, which is
-what OKX's rules compare.
+The newest entries are in memory; the runner replays the journal's at a restart. An entry is one
+command's change of a fund by one contract. Balances are the pool's equity, which OKX's rules
+compare.
 """
 
 from collections import deque
@@ -18,48 +18,50 @@ from delever.core.messages import (
     Unwound,
     WalletSettled,
 )
-from delever.server.engine.service import Committed, Runner
+from delever.server.engine.runner import Committed, Runner
 from delever.server.venues.okx.payloads import ADL_ENDS, FundEntry, FundType, adl_start
 
-PER_CONTRACT = 1_000
-"""Lines kept of one contract; older ones stand in the journal only."""
+MAX_ENTRIES_PER_CONTRACT = 1_000
+"""Entries in memory for one contract; older ones are in the journal only."""
 
 
 class FundLog:
-    """Lines by contract. Made before the runner starts; used on the event loop only."""
+    """Fund entries by contract. Construct it before the runner starts; event loop only."""
 
     def __init__(self, runner: Runner) -> None:
         self._entries: dict[str, deque[FundEntry]] = {}
         self._equity: dict[str, int] = {}
-        runner.remember(self._hear)
+        runner.replay_to(self._on_commits)
 
     def of(self, contracts: Iterable[str]) -> list[FundEntry]:
-        """Return the lines of some contracts, newest first."""
+        """Return the entries of some contracts, newest first."""
         found = [entry for name in contracts for entry in reversed(self._entries.get(name, ()))]
         return sorted(found, key=lambda entry: -entry.time_ms)
 
-    def _hear(self, commits: Sequence[Committed]) -> None:
+    def _on_commits(self, commits: Sequence[Committed]) -> None:
         for _, time_ms, _, events in commits:
-            self._take(time_ms, events)
+            self._apply(time_ms, events)
 
-    def _take(self, time_ms: int, events: Sequence[Event]) -> None:
-        """Add what one command has done; its observations say what the funds are worth after it."""
-        moved: dict[str, int] = {}
+    def _apply(self, time_ms: int, events: Sequence[Event]) -> None:
+        """Add the entries of one command; its PoolObserved events have the equity after it."""
+        changes: dict[str, int] = {}
         for event in events:
             if isinstance(event, PoolObserved):
                 self._equity |= dict.fromkeys(event.contracts, event.equity_cash)
-            for contract, amount in _moved(event):
-                moved[contract] = moved.get(contract, 0) + amount
+            change = _fund_change(event)
+            if change is not None:
+                contract, amount = change
+                changes[contract] = changes.get(contract, 0) + amount
             if isinstance(event, AdlStarted | AdlStopped):
-                self._add(event.contract, self._turn(event, time_ms))
-        for contract, amount in moved.items():
+                self._add(event.contract, self._adl_entry(event, time_ms))
+        for contract, amount in changes.items():
             if amount:
                 kind = FundType.DEPOSIT if amount > 0 else FundType.LOSS
                 balance = self._equity.get(contract, 0)
                 self._add(contract, FundEntry(kind, time_ms, balance, amount))
 
-    def _turn(self, event: AdlStarted | AdlStopped, time_ms: int) -> FundEntry:
-        """Return the line of ADL that begins or ends, with the numbers that were compared."""
+    def _adl_entry(self, event: AdlStarted | AdlStopped, time_ms: int) -> FundEntry:
+        """Return the entry of a start or end of ADL, with the numbers that were compared."""
         numbers, starts = event.numbers, isinstance(event, AdlStarted)
         known = self._equity.get(event.contract, 0)
         return FundEntry(
@@ -71,19 +73,20 @@ class FundLog:
         )
 
     def _add(self, contract: str, entry: FundEntry) -> None:
-        self._entries.setdefault(contract, deque(maxlen=PER_CONTRACT)).append(entry)
+        entries = self._entries.setdefault(contract, deque(maxlen=MAX_ENTRIES_PER_CONTRACT))
+        entries.append(entry)
 
 
-def _moved(event: Event) -> list[tuple[str, int]]:
-    """Return the money that an event has brought into, or taken out of, a contract's pool."""
+def _fund_change(event: Event) -> tuple[str, int] | None:
+    """Return (contract, signed amount) of an event that changes a contract's pool, or None."""
     match event:
         case TakenOver(contract=contract, to_pool_cash=amount):
-            return [(contract, amount)]
+            return contract, amount
         case WalletSettled(contract=contract, amount_cash=amount):
-            return [(contract, amount)]
+            return contract, amount
         case Unwound(contract=contract, realized_pnl_cash=amount):
-            return [(contract, amount)]
+            return contract, amount
         case AdlFilled(contract=contract, pool_realized_pnl_cash=amount):
-            return [(contract, amount)]
+            return contract, amount
         case _:
-            return []
+            return None

@@ -1,6 +1,6 @@
-"""OKX V5: security fund, ADL warnings, contracts, positions, and the error envelope.
+"""OKX V5's JSON: security fund, ADL warnings, contracts, positions and errors.
 
-Every value is text. Fields that OKX has deprecated stay, empty. Quantities are in contracts.
+Every value is text. Fields that OKX has deprecated are included, empty. Quantities are contracts.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,62 +10,65 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from delever.core.market.contract_terms import Terms
+from delever.core.market.contract_terms import ContractTerms
 from delever.core.messages import Reason, Side
+from delever.server.engine.account_snapshot import PositionSnapshot
 from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
 
 SWAP = "SWAP"
 INSTRUMENT_TYPES = ("SPOT", "MARGIN", SWAP, "FUTURES", "OPTION", "EVENTS")
 FUND_TYPES = ("MARGIN", SWAP, "FUTURES", "OPTION")
-WARNED_TYPES = (SWAP, "FUTURES", "OPTION")
+WARNING_TYPES = (SWAP, "FUTURES", "OPTION")
 CHANNEL = "adl-warning"
 
 
-class Fault(NamedTuple):
-    """Why a request is not answered: OKX's code and text, and the HTTP status it comes with."""
+class OkxErrorCode(NamedTuple):
+    """The error of a rejected request: OKX's code and text, and the HTTP status."""
 
     code: str
     message: str
     status: int = 400
 
-    def saying(self, **values: object) -> "Fault":
-        """Return the fault with its text filled in."""
+    def with_values(self, **values: object) -> "OkxErrorCode":
+        """Return the error with its text filled in."""
         return self._replace(message=self.message.format(**values))
 
 
-TOO_MANY_REQUESTS = Fault("50011", "Too Many Requests", 429)
-EMPTY = Fault("50014", "Parameter {name} can not be empty.")
-EXPIRED = Fault("50102", "Timestamp request expired", 401)
-NO_KEY = Fault("50103", 'Request header "OK-ACCESS-KEY" can not be empty.', 401)
-NO_PASSPHRASE = Fault("50104", 'Request header "OK-ACCESS-PASSPHRASE" can not be empty.', 401)
-WRONG_PASSPHRASE = Fault("50105", 'Request header "OK-ACCESS-PASSPHRASE" incorrect.', 401)
-NO_SIGN = Fault("50106", 'Request header "OK-ACCESS-SIGN" can not be empty.', 401)
-NO_TIMESTAMP = Fault("50107", 'Request header "OK-ACCESS-TIMESTAMP" can not be empty.', 401)
-UNKNOWN_KEY = Fault("50111", "Invalid OK-ACCESS-KEY", 401)
-WRONG_TIMESTAMP = Fault("50112", "Invalid OK-ACCESS-TIMESTAMP", 401)
-WRONG_SIGN = Fault("50113", "Invalid Sign", 401)
-NOT_PERMITTED = Fault("50114", "Invalid Authority", 401)
-WRONG_METHOD = Fault("50115", "Invalid request method", 405)
-WRONG = Fault("51000", "Parameter {name} error")
-UNKNOWN_CONTRACT = Fault("51001", "Instrument ID does not exist", 200)
-NO_ROUTE = Fault("404", "Not Found", 404)
-ILLEGAL = Fault("60012", "Illegal request: {text}")
-NO_CHANNEL = Fault("60018", "Wrong URL or channel:{text} doesn't exist.")
+TOO_MANY_REQUESTS = OkxErrorCode("50011", "Too Many Requests", 429)
+EMPTY = OkxErrorCode("50014", "Parameter {name} can not be empty.")
+EXPIRED = OkxErrorCode("50102", "Timestamp request expired", 401)
+NO_KEY = OkxErrorCode("50103", 'Request header "OK-ACCESS-KEY" can not be empty.', 401)
+NO_PASSPHRASE = OkxErrorCode(
+    "50104", 'Request header "OK-ACCESS-PASSPHRASE" can not be empty.', 401
+)
+WRONG_PASSPHRASE = OkxErrorCode("50105", 'Request header "OK-ACCESS-PASSPHRASE" incorrect.', 401)
+NO_SIGN = OkxErrorCode("50106", 'Request header "OK-ACCESS-SIGN" can not be empty.', 401)
+NO_TIMESTAMP = OkxErrorCode("50107", 'Request header "OK-ACCESS-TIMESTAMP" can not be empty.', 401)
+UNKNOWN_KEY = OkxErrorCode("50111", "Invalid OK-ACCESS-KEY", 401)
+WRONG_TIMESTAMP = OkxErrorCode("50112", "Invalid OK-ACCESS-TIMESTAMP", 401)
+WRONG_SIGN = OkxErrorCode("50113", "Invalid Sign", 401)
+NOT_PERMITTED = OkxErrorCode("50114", "Invalid Authority", 401)
+WRONG_METHOD = OkxErrorCode("50115", "Invalid request method", 405)
+WRONG = OkxErrorCode("51000", "Parameter {name} error")
+UNKNOWN_CONTRACT = OkxErrorCode("51001", "Instrument ID does not exist", 200)
+NO_ROUTE = OkxErrorCode("404", "Not Found", 404)
+ILLEGAL = OkxErrorCode("60012", "Illegal request: {text}")
+NO_CHANNEL = OkxErrorCode("60018", "Wrong URL or channel:{text} doesn't exist.")
 
 
 def answer(data: Sequence[object]) -> bytes:
-    """Return a whole answer."""
+    """Return a complete answer."""
     return msgspec.json.encode({"code": "0", "msg": "", "data": data})
 
 
-def refusal(fault: Fault) -> bytes:
-    """Return a whole answer that says why there is none."""
-    return msgspec.json.encode({"code": fault.code, "msg": fault.message, "data": []})
+def error_answer(error: OkxErrorCode) -> bytes:
+    """Return a complete answer with an error and no data."""
+    return msgspec.json.encode({"code": error.code, "msg": error.message, "data": []})
 
 
-def contract_row(instrument: Instrument, terms: Terms) -> dict[str, str]:
-    """Return a contract as public/instruments shows it; what delever does not know is empty."""
+def contract_row(instrument: Instrument, terms: ContractTerms) -> dict[str, str]:
+    """Return a contract as in public/instruments; fields unknown to delever are empty."""
     lot = amounts.contracts(terms, 1)
     return {
         "instType": SWAP,
@@ -96,20 +99,19 @@ def contract_row(instrument: Instrument, terms: Terms) -> dict[str, str]:
 # --- positions ---
 
 
-class Standing(NamedTuple):
-    """What is said of a position besides its own numbers: its place in line, and as of when."""
+class OkxPositionContext(NamedTuple):
+    """What a position row states besides the position: mark, ADL indicator and time."""
 
     account: str
     mark_ticks: int
     indicator: int
     liquidation_ticks: int | None
     usd_price: tuple[int, int] | None
-    number: int
     time_ms: int
 
 
 def balance_row(asset: str, decimals: int, balance_cash: int, equity_cash: int) -> dict[str, str]:
-    """Return the money in one asset as a detail of account/balance shows it."""
+    """Return the balance in one asset as in the details of account/balance."""
     return {
         "ccy": asset,
         "cashBal": amounts.cash(balance_cash, decimals),
@@ -121,51 +123,51 @@ def balance_row(asset: str, decimals: int, balance_cash: int, equity_cash: int) 
 
 def position_row(
     instrument: Instrument,
-    terms: Terms,
+    terms: ContractTerms,
     decimals: int,
-    held: amounts.Held,
-    standing: Standing,
+    position: PositionSnapshot,
+    context: OkxPositionContext,
     *,
     hedge_mode: bool,
 ) -> dict[str, str]:
-    """Return an open position as account/positions shows it; `adl` is "0" without a place."""
-    notional = amounts.notional_cash(held)
-    initial = amounts.initial_margin_cash(held)
-    margin = held.margin_cash + held.profit_cash
-    quantity = amounts.contracts(terms, held.lots)
-    short = held.side is Side.SHORT and not hedge_mode
-    ticks = standing.liquidation_ticks
+    """Return an open position as in account/positions; `adl` is "0" if it is not ranked."""
+    notional = amounts.notional_cash(position)
+    initial = amounts.initial_margin_cash(position)
+    margin = position.margin_cash + position.unrealized_pnl_cash
+    quantity = amounts.contracts(terms, position.lots)
+    short = position.side is Side.SHORT and not hedge_mode
+    ticks = context.liquidation_ticks
     return {
-        "adl": str(standing.indicator),
+        "adl": str(context.indicator),
         "availPos": "",
-        "avgPx": amounts.entry_price(terms, held.lots, held.cost_cash),
+        "avgPx": amounts.entry_price(terms, position.lots, position.cost_cash),
         "cTime": "",
         "ccy": instrument.settle,
-        "imr": "" if held.isolated else amounts.cash(initial, decimals),
+        "imr": "" if position.isolated else amounts.cash(initial, decimals),
         "instId": instrument.okx,
         "instType": SWAP,
         "interest": "",
         "last": "",
-        "lever": amounts.leverage(held.leverage_hundredths),
+        "lever": amounts.leverage(position.leverage_hundredths),
         "liab": "",
         "liabCcy": "",
         "liqPx": "" if ticks is None else amounts.price(terms, ticks),
-        "margin": amounts.cash(held.margin_cash, decimals) if held.isolated else "",
-        "markPx": amounts.price(terms, standing.mark_ticks),
-        "mgnMode": "isolated" if held.isolated else "cross",
-        "mgnRatio": amounts.part(margin, held.maintenance_cash) if held.isolated else "",
-        "mmr": amounts.cash(held.maintenance_cash, decimals),
-        "notionalUsd": amounts.worth(notional, decimals, standing.usd_price),
+        "margin": amounts.cash(position.margin_cash, decimals) if position.isolated else "",
+        "markPx": amounts.price(terms, context.mark_ticks),
+        "mgnMode": "isolated" if position.isolated else "cross",
+        "mgnRatio": amounts.part(margin, position.maintenance_cash) if position.isolated else "",
+        "mmr": amounts.cash(position.maintenance_cash, decimals),
+        "notionalUsd": amounts.value_at(notional, decimals, context.usd_price),
         "optVal": "",
         "pos": f"-{quantity}" if short else quantity,
         "posCcy": "",
-        "posId": f"{standing.account}-{instrument.okx}-{held.side}-{standing.number}",
-        "posSide": str(held.side) if hedge_mode else "net",
+        "posId": f"{context.account}-{instrument.okx}-{position.side}-{position.position_id}",
+        "posSide": str(position.side) if hedge_mode else "net",
         "realizedPnl": "",
         "tradeId": "",
-        "uTime": str(standing.time_ms),
-        "upl": amounts.cash(held.profit_cash, decimals),
-        "uplRatio": amounts.part(held.profit_cash, initial),
+        "uTime": str(context.time_ms),
+        "upl": amounts.cash(position.unrealized_pnl_cash, decimals),
+        "uplRatio": amounts.part(position.unrealized_pnl_cash, initial),
     }
 
 
@@ -173,7 +175,7 @@ def position_row(
 
 
 class FundType(StrEnum):
-    """What has moved the fund, or that ADL began or ended."""
+    """The cause of a change of the fund, or a start or end of ADL."""
 
     REGULAR = "regular_update"
     DEPOSIT = "liquidation_balance_deposit"
@@ -195,7 +197,7 @@ _BY_SIZE = {Reason.INSUFFICIENT_DEPTH, Reason.INVENTORY_NOT_UNWOUND}
 
 
 def adl_start(reason: Reason) -> str:
-    """Return which of OKX's three starts a reason is: rate of fall, orders unfilled, or balance."""
+    """Return OKX's kind of start for a reason: rate of fall, unfilled orders, or balance."""
     if reason in _BY_RATE:
         return ADL_BY_RATE
     return ADL_BY_SIZE if reason in _BY_SIZE else ADL_BY_BALANCE
@@ -203,7 +205,7 @@ def adl_start(reason: Reason) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FundEntry:
-    """One line of a security fund's history; `peak_cash` and `adl` for lines of type adl only."""
+    """One entry of a security fund's history; `peak_cash` and `adl` for the type adl only."""
 
     kind: FundType
     time_ms: int
@@ -213,7 +215,7 @@ class FundEntry:
     adl: str = ""
 
     def row(self, currency: str, decimals: int) -> dict[str, str]:
-        """Return the line as insurance-fund shows it."""
+        """Return the entry as in insurance-fund."""
         amount, peak = self.amount_cash, self.peak_cash
         return {
             "balance": amounts.cash(self.balance_cash, decimals),
@@ -236,15 +238,15 @@ def fund(family: str, total: str, details: Sequence[Mapping[str, str]]) -> dict[
 # --- ADL warnings ---
 
 
-class State(StrEnum):
-    """How near a family is to ADL; the later the worse."""
+class WarningState(StrEnum):
+    """A family's ADL state, in order of severity."""
 
     NORMAL = "normal"
     WARNING = "warning"
     ADL = "adl"
 
 
-def warning_row(family: str, state: State, balance: str, now_ms: int) -> dict[str, str]:
+def warning_row(family: str, state: WarningState, balance: str, now_ms: int) -> dict[str, str]:
     """Return one family's warning."""
     return {
         "instType": SWAP,
@@ -275,9 +277,9 @@ def event(name: str, request_id: object, argument: Mapping[str, Any], connection
     return _with_id(message, request_id)
 
 
-def error(fault: Fault, request_id: object, connection: str) -> str:
-    """Return the answer to what cannot be done."""
-    message = {"event": "error", "code": fault.code, "msg": fault.message, "connId": connection}
+def error(code: OkxErrorCode, request_id: object, connection: str) -> str:
+    """Return the answer to a request that cannot be carried out."""
+    message = {"event": "error", "code": code.code, "msg": code.message, "connId": connection}
     return _with_id(message, request_id)
 
 
