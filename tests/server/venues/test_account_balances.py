@@ -1,15 +1,15 @@
 """The account's money as the served venues' clients read it, where it is not all in one wallet."""
 
 from delever.core.messages import Side
-from delever.server.engine.account_snapshot import Position
+from delever.server.engine.account_snapshot import PositionSnapshot
 from delever.server.venues.binance.account_payloads import asset_row
 from delever.server.venues.okx.payloads import balance_row
 
 UNIT = 100_000_000
 
 
-def held(profit: int, margin: int) -> Position:
-    return Position(
+def held(profit: int, margin: int) -> PositionSnapshot:
+    return PositionSnapshot(
         contract="BTCUSDT",
         side=Side.LONG,
         number=0,
@@ -24,7 +24,7 @@ def held(profit: int, margin: int) -> Position:
     )
 
 
-def test_binance_tells_isolated_margins_apart_from_the_cross_wallet() -> None:
+def test_binance_balances_separate_isolated_margins_from_the_cross_wallet() -> None:
     row = asset_row("USDT", 8, 1_000 * UNIT, [held(40, 0), held(-15, 300)])
     assert row == {
         "asset": "USDT",
@@ -38,6 +38,6 @@ def test_binance_tells_isolated_margins_apart_from_the_cross_wallet() -> None:
     }
 
 
-def test_okx_tells_cash_and_equity() -> None:
+def test_okx_balances_state_cash_and_equity() -> None:
     row = balance_row("USDT", 8, 1_000 * UNIT, 1_040 * UNIT)
     assert (row["ccy"], float(row["cashBal"]), float(row["eq"])) == ("USDT", 1_000, 1_040)

@@ -34,7 +34,7 @@ def calm() -> Iterator[Served]:
         yield server
 
 
-def pointed(exchange: Any, url: str) -> Any:
+def client_at(exchange: Any, url: str) -> Any:
     """Point a client at a server as its documentation says: every base URL replaced."""
 
     def moved(there: Any) -> Any:
@@ -49,12 +49,12 @@ def pointed(exchange: Any, url: str) -> Any:
 
 def usdm(server: Served, key: str = "ann-key", secret: str = SECRET) -> Any:
     keys = {"apiKey": key, "secret": secret, "enableRateLimit": False}
-    return pointed(ccxt.binanceusdm(keys), server.url)
+    return client_at(ccxt.binanceusdm(keys), server.url)
 
 
 def coinm(server: Served, key: str = "inv-key") -> Any:
     keys = {"apiKey": key, "secret": SECRET, "enableRateLimit": False}
-    return pointed(ccxt.binancecoinm(keys), server.url)
+    return client_at(ccxt.binancecoinm(keys), server.url)
 
 
 def test_markets_parse_in_full(calm: Served) -> None:
@@ -74,7 +74,7 @@ def test_adl_rank_of_a_symbol(calm: Served) -> None:
     assert (unrated["rating"], unrated["rank"]) == (None, None)
 
 
-def test_adl_risk_in_live_words_passes_through_ccxt() -> None:
+def test_adl_risk_with_live_labels_passes_through_ccxt() -> None:
     live = msgspec.convert({"adl_risk_labels": "live"}, type(MEMORY.binance))
     with served(msgspec.structs.replace(MEMORY, binance=live)) as server:
         grant(server.service)
@@ -175,7 +175,7 @@ def test_error_classes(calm: Served) -> None:
         usdm(calm).fapiPrivateGetBalance()
 
 
-def test_a_client_that_asks_on_is_told_to_wait_and_then_banned() -> None:
+def test_a_client_over_its_limit_gets_429_and_then_a_ban() -> None:
     limits = msgspec.convert({"weight_per_minute": 40, "ban_after": 3}, type(MEMORY.binance))
     config = msgspec.structs.replace(MEMORY, binance=limits)
     with served(config, now_ms=lambda: 1_795_000_000_000) as server:
@@ -190,12 +190,12 @@ def test_a_client_that_asks_on_is_told_to_wait_and_then_banned() -> None:
 
 
 def test_keyed_clients_load_without_options(calm: Served) -> None:
-    client = pointed(ccxt.binance({"apiKey": "ann-key", "secret": SECRET}), calm.url)
+    client = client_at(ccxt.binance({"apiKey": "ann-key", "secret": SECRET}), calm.url)
     assert client.sapiGetMarginAllPairs() == []
     assert client.sapiGetCapitalConfigGetall() == []
 
 
-def test_raw_answers_as_any_client_gets_them(calm: Served) -> None:
+def test_raw_answers_of_public_and_private_endpoints(calm: Served) -> None:
     """The headers and forms that ccxt hides; signed over raw, unsorted, percent-encoded bytes."""
     reply = httpx.get(calm.url + "/fapi/v1/symbolAdlRisk", headers={"x-mbx-apikey": ""})
     assert reply.headers["content-type"] == "application/json"

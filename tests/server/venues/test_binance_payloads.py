@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -22,6 +21,7 @@ from delever.core.messages import (
     Side,
     TakenOver,
 )
+from delever.server.engine.account_snapshot import PositionSnapshot
 from delever.server.venues.binance import account_payloads, payloads
 from delever.server.venues.symbols import instrument
 from table import Row, cases
@@ -56,18 +56,29 @@ def inverse(contract: str, spelling: str) -> payloads.Market:
     )
 
 
-@dataclass
-class Held:
-    """An open position, as the account's holdings have it."""
-
-    side: Side
-    lots: int
-    cost_cash: int
-    unrealized_pnl_cash: int
-    margin_cash: int = 0
-    isolated: bool = False
-    leverage_hundredths: int = 100
-    maintenance_cash: int = 0
+def position(
+    side: Side,
+    lots: int,
+    cost_cash: int,
+    unrealized_pnl_cash: int,
+    margin_cash: int = 0,
+    *,
+    leverage_hundredths: int = 100,
+    maintenance_cash: int = 0,
+) -> PositionSnapshot:
+    return PositionSnapshot(
+        contract="C",
+        side=side,
+        position_id=0,
+        lots=lots,
+        cost_cash=cost_cash,
+        unrealized_pnl_cash=unrealized_pnl_cash,
+        margin_cash=margin_cash,
+        isolated=margin_cash > 0,
+        leverage_hundredths=leverage_hundredths,
+        maintenance_cash=maintenance_cash,
+        under_liquidation=False,
+    )
 
 
 def fill(**fields: Any) -> AdlFilled:
@@ -105,20 +116,24 @@ def test_adl_risk_of_one_symbol() -> None:
         (RiskLevel.EXTREMELY_HIGH, "high", "EXTREMELY_HIGH"),
     ],
 )
-def test_adl_risk_has_two_vocabularies(level: RiskLevel, documented: str, live: str) -> None:
+def test_adl_risk_has_documented_and_live_labels(
+    level: RiskLevel, documented: str, live: str
+) -> None:
     rated = rating(level, 1)
     said = [payloads.adl_risk("X", rated, choice)["adlRisk"] for choice in ("documented", "live")]
     assert said == [documented, live]
 
 
-def test_a_symbol_that_was_never_rated_has_no_risk_rather_than_a_low_one() -> None:
+def test_an_unrated_symbol_has_an_empty_risk() -> None:
     unrated = {"symbol": "X", "adlRisk": "", "updateTime": 0}
     assert payloads.adl_risk("X", None, "live") == unrated
 
 
 def test_insurance_balance_of_one_pool() -> None:
     same(
-        payloads.insurance_balance(["BTCUSDT", "BNBUSDT"], "USDT", 79393057931584800, 8, 1745366402000),
+        payloads.insurance_balance(
+            ["BTCUSDT", "BNBUSDT"], "USDT", 79393057931584800, 8, 1745366402000
+        ),
         """{"symbols":["BNBUSDT","BTCUSDT"],"assets":[
         {"asset":"USDT","marginBalance":"793930579.315848","updateTime":1745366402000}]}""",
     )
@@ -145,13 +160,15 @@ ADA = """{"symbol":"ADAUSDT","positionSide":"BOTH","positionAmt":"30","entryPric
 "askNotional":"0","updateTime":1720736417660}"""
 
 
-def ada() -> tuple[payloads.Market, Held]:
+def ada() -> tuple[payloads.Market, PositionSnapshot]:
     tiers = (MarginTier(notional_from=0, maintenance_rate="0.0065"),)
     traded = market("ADAUSDT", mark=4104759, tick_size="0.0000001", lot_size=1, margin_tiers=tiers)
     cost = traded.terms.value_cash(30, 3850000)
     value = traded.terms.value_cash(30, 4104759)
-    kept = int(traded.terms.maintenance_cash(np.array([value]))[0])
-    return traded, Held(Side.LONG, 30, cost, value - cost, 0, False, 2000, kept)
+    maintenance = int(traded.terms.maintenance_cash(np.array([value]))[0])
+    return traded, position(
+        Side.LONG, 30, cost, value - cost, leverage_hundredths=2000, maintenance_cash=maintenance
+    )
 
 
 def test_position_of_version_3() -> None:
@@ -171,8 +188,10 @@ def test_position_of_version_2_has_leverage_and_margin_type_but_no_adl() -> None
     assert "adl" not in made
     assert (made["leverage"], made["marginType"]) == ("20", "cross")
     assert made["liquidationPrice"] == "0.33333333"
-    isolated = Held(Side.SHORT, 30, -held.cost_cash, -held.unrealized_pnl_cash, 10**9, isolated=True)
-    made = account_payloads.position_v2(traded, isolated, hedge_mode=True, liquidation=None, time_ms=1)
+    isolated = position(Side.SHORT, 30, -held.cost_cash, -held.unrealized_pnl_cash, 10**9)
+    made = account_payloads.position_v2(
+        traded, isolated, hedge_mode=True, liquidation=None, time_ms=1
+    )
     assert (made["positionSide"], made["positionAmt"]) == ("SHORT", "-30")
     assert (made["isolatedWallet"], made["isolatedMargin"]) == ("10.00000000", "9.23572300")
     assert made["notional"] == "-12.31427700"
@@ -182,7 +201,7 @@ def test_an_inverse_position_has_its_notional_in_the_base_asset() -> None:
     traded = inverse("BTCUSD", "BTCUSD_PERP")
     cost = traded.terms.value_cash(2, 376431)
     made = account_payloads.position_v2(
-        traded, Held(Side.LONG, 2, cost, 6413), hedge_mode=False, liquidation=None, time_ms=1
+        traded, position(Side.LONG, 2, cost, 6413), hedge_mode=False, liquidation=None, time_ms=1
     )
     assert made["notionalValue"] == payloads.fixed(-(cost + 6413), 8)
     assert made["unRealizedProfit"] == "0.00006413"
@@ -197,7 +216,7 @@ FORCED = """{"orderId":6072734303,"symbol":"BTCUSDT","status":"FILLED",
 "updateTime":1596110725071}"""
 
 
-def test_adl_as_a_forced_order() -> None:
+def test_an_adl_fill_is_a_forced_order() -> None:
     traded = market("BTCUSDT")
     closed = fill(fill=7, lots=1, price_ticks=1097982, value_cash=-1097982000)
     made = account_payloads.force_order(traded, closed, hedge_mode=True, time_ms=1596110725059)
@@ -219,7 +238,7 @@ def taken(**fields: Any) -> TakenOver:
     return TakenOver(**(values | fields))
 
 
-def test_a_takeover_as_a_forced_order_of_an_inverse_contract() -> None:
+def test_a_takeover_is_a_forced_order_of_an_inverse_contract() -> None:
     traded = inverse("BTCUSD", "BTCUSD_200925")
     value = traded.terms.trade_cash(1, 113269)
     gone = taken(takeover=6, lots=1, price_ticks=113269, value_cash=value)
@@ -237,7 +256,7 @@ ORDER = """{"e":"ORDER_TRADE_UPDATE","E":1568879465651,"T":1568879465650,"o":{"s
 "V":"NONE","pm":"NONE","gtd":0,"er":"0"}}"""
 
 
-def test_adl_on_the_stream_is_new_and_then_filled() -> None:
+def test_an_adl_fill_on_the_stream_is_new_and_then_filled() -> None:
     closed = fill(
         fill=12345, lots=1, price_ticks=1097982, value_cash=-1097982000, realized_pnl_cash=150000000
     )
@@ -261,13 +280,13 @@ def test_adl_on_the_stream_is_new_and_then_filled() -> None:
     assert new.keys() == sample["o"].keys()
 
 
-def test_no_fill_and_no_takeover_share_an_order_id() -> None:
+def test_order_ids_of_fills_and_takeovers_are_unique() -> None:
     ids = [account_payloads.order_id(fill(fill=n)) for n in range(1, 9)]
     ids += [account_payloads.order_id(taken(takeover=n)) for n in range(1, 9)]
     assert len(set(ids)) == 16
 
 
-def test_what_an_account_is_left_with() -> None:
+def test_account_update_has_balances_and_open_and_closed_positions() -> None:
     traded, held = ada()
     made = account_payloads.account_update(
         "ORDER",
@@ -289,7 +308,7 @@ def test_what_an_account_is_left_with() -> None:
     )
 
 
-def test_leverage_brackets_go_from_tier_to_tier() -> None:
+def test_leverage_brackets_follow_the_margin_tiers() -> None:
     tiers = (
         MarginTier(notional_from=0, maintenance_rate="0.0065"),
         MarginTier(notional_from=10_000, maintenance_rate="0.01"),
@@ -304,32 +323,32 @@ def test_leverage_brackets_go_from_tier_to_tier() -> None:
     assert (second["notionalFloor"], second["maintMarginRatio"], second["cum"]) == (10000, 0.01, 35)
 
 
-def test_a_multiplier_counts_into_linear_quantities_and_is_the_size_of_inverse_contracts() -> None:
+def test_a_multiplier_scales_linear_quantities_and_is_the_size_of_inverse_contracts() -> None:
     thousand = market("1000PEPEUSDT", lot_size=1, multiplier=1000)
     coin = inverse("BTCUSD", "BTCUSD_PERP")
     assert (thousand.quantity(-3), coin.quantity(3)) == ("-3000", "3")
-    shown = payloads.exchange_info([thousand, coin], 1, 2400)["symbols"]
-    assert [each.get("contractSize") for each in shown] == [None, 100]
-    assert [each["filters"][1]["stepSize"] for each in shown] == ["1000", "1"]
-    assert [(each["pricePrecision"], each["quantityPrecision"]) for each in shown] == [
+    symbols = payloads.exchange_info([thousand, coin], 1, 2400)["symbols"]
+    assert [each.get("contractSize") for each in symbols] == [None, 100]
+    assert [each["filters"][1]["stepSize"] for each in symbols] == ["1000", "1"]
+    assert [(each["pricePrecision"], each["quantityPrecision"]) for each in symbols] == [
         (2, 0),
         (1, 0),
     ]
 
 
-def test_premium_index_says_what_is_known() -> None:
+def test_premium_index_has_the_mark_price_only() -> None:
     made = payloads.premium_index(market("BTCUSDT", mark=1179363))
     same(made, '{"symbol":"BTCUSDT","markPrice":"11793.63000000","time":5}')
 
 
 @pytest.mark.parametrize("row", cases("binance_times.txt"))
-def test_time_of_a_request(row: Row) -> None:
+def test_request_timestamps_are_checked_against_the_window(row: Row) -> None:
     numbers = (int(row[name]) for name in ("timestamp", "recv_window", "now"))
-    problem = payloads.timing_error(*numbers)
-    assert {"code": str(problem.code) if problem else ""} == row.expected
+    error = payloads.timing_error(*numbers)
+    assert {"code": str(error.code) if error else ""} == row.expected
 
 
 @pytest.mark.parametrize("row", cases("binance_payloads.txt"))
-def test_what_is_signed(row: Row) -> None:
+def test_signed_bytes_are_query_and_body_without_the_signature(row: Row) -> None:
     payload, signature = payloads.split_signature(row["query"].encode(), row["body"].encode())
     assert {"payload": payload.decode(), "signature": signature or ""} == row.expected

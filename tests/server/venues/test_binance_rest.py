@@ -19,7 +19,7 @@ from delever.core.messages import SetMarks
 from delever.server.engine.runner import Runner
 from delever.server.transport.api_keys import ApiKey, Keyring
 from delever.server.transport.asgi import Reply, Request
-from delever.server.venues.binance.authentication import RequestAuthenticator, BinanceRequestError
+from delever.server.venues.binance.authentication import BinanceRequestError, RequestAuthenticator
 from delever.server.venues.binance.rest import BinanceApi
 from delever.server.venues.fill_log import FillLog
 from table import Row, cases
@@ -47,26 +47,30 @@ def signed(path: str, query: str = "", *, key: str = "ann-key", at_ms: int = NOW
     return request(path, f"{query}&signature={signature}", key=key)
 
 
-def access(holder: ApiKey) -> RequestAuthenticator:
+def authenticator(holder: ApiKey) -> RequestAuthenticator:
     keyring = Keyring(())
     keyring.add(holder)
     return RequestAuthenticator(keyring, lambda: NOW_MS)
 
 
-def own(**material: object) -> ApiKey:
+def trader_key(**material: object) -> ApiKey:
     return ApiKey("k", frozenset({Role.TRADE_ACCOUNT}), ("ann",), **material)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("signature", [VECTOR_SIGNATURE, VECTOR_SIGNATURE.upper()])
 @pytest.mark.parametrize("where", ["query", "body", "both"])
 def test_hmac_vector_of_the_documentation(signature: str, where: str) -> None:
-    sent = f"{VECTOR}&signature={signature}"
-    query, body = {"query": (sent, ""), "body": ("", sent), "both": (sent, "")}[where]
+    signed_text = f"{VECTOR}&signature={signature}"
+    query, body = {
+        "query": (signed_text, ""),
+        "body": ("", signed_text),
+        "both": (signed_text, ""),
+    }[where]
     if where == "both":  # the documentation's mixed form: query and body signed end to end
         query, rest = VECTOR[:40], VECTOR[40:]
         body = f"{rest}&signature={signature}"
-    asked = request("/fapi/v1/order", query, method="POST", key="k", body=body)
-    assert access(own(_secret=VECTOR_SECRET)).by_signature(asked).account == "ann"
+    sent = request("/fapi/v1/order", query, method="POST", key="k", body=body)
+    assert authenticator(trader_key(_secret=VECTOR_SECRET)).by_signature(sent).account == "ann"
 
 
 @pytest.mark.parametrize("encode", [quote, str], ids=["percent-encoded", "plain"])
@@ -75,17 +79,17 @@ def test_public_key_signatures(kind: str, encode: type[str]) -> None:
     if kind == "rsa":
         rsa_key = rsa.generate_private_key(65537, 2048)
         raw = rsa_key.sign(VECTOR.encode(), padding.PKCS1v15(), hashes.SHA256())
-        holder = own(_public=rsa_key.public_key())
+        holder = trader_key(_public=rsa_key.public_key())
     else:
         ed_key = ed25519.Ed25519PrivateKey.generate()
         raw = ed_key.sign(VECTOR.encode())
-        holder = own(_public=ed_key.public_key())
+        holder = trader_key(_public=ed_key.public_key())
     signature = encode(base64.b64encode(raw).decode())
-    asked = request("/fapi/v1/order", f"{VECTOR}&signature={signature}", key="k")
-    assert access(holder).by_signature(asked) is holder
+    sent = request("/fapi/v1/order", f"{VECTOR}&signature={signature}", key="k")
+    assert authenticator(holder).by_signature(sent) is holder
     forged = request("/fapi/v1/order", f"{VECTOR}&a=1&signature={signature}", key="k")
     with pytest.raises(BinanceRequestError, match="Signature"):
-        access(holder).by_signature(forged)
+        authenticator(holder).by_signature(forged)
 
 
 class Clock:
@@ -114,13 +118,13 @@ class Served:
         await self.runner.start()
         await self.runner.submit(opening())
 
-    def ask(self, asked: Request) -> Reply:
-        """Answer as the front does."""
-        if asked.method == "GET":
-            reply = self.venue.cached_reply(asked.path, asked.query, asked.address)
+    def get(self, sent: Request) -> Reply:
+        """Reply as the router does."""
+        if sent.method == "GET":
+            reply = self.venue.cached_reply(sent.path, sent.query, sent.address)
             if reply is not None:
                 return reply
-        return self.loop.run_until_complete(self.venue.answer(asked))
+        return self.loop.run_until_complete(self.venue.answer(sent))
 
     def close(self) -> None:
         self.loop.run_until_complete(self.runner.stop())
@@ -141,25 +145,25 @@ def strict() -> Iterator[Served]:
     server.close()
 
 
-@pytest.mark.parametrize("row", cases("binance_refusals.txt"))
-def test_refusals(served: Served, row: Row) -> None:
+@pytest.mark.parametrize("row", cases("binance_errors.txt"))
+def test_invalid_requests_get_binance_error_codes(served: Served, row: Row) -> None:
     method, path = row["method"], row["path"]
     query, key = row["query"].replace("NOW", str(NOW_MS)), row["key"]
     if row["signed"]:
-        asked = signed(path, query, key=key)
+        sent = signed(path, query, key=key)
     else:
-        asked = request(path, query, method=method, key=key)
-    reply = served.ask(asked)
+        sent = request(path, query, method=method, key=key)
+    reply = served.get(sent)
     said = json.loads(reply.body)
     assert {"status": str(reply.status), "code": str(said["code"])} == row.expected
     assert said["msg"]
     assert reply.headers[0][0] == b"x-mbx-used-weight-1m"
 
 
-def test_public_paths_take_no_notice_of_signatures(served: Served) -> None:
-    plain = served.ask(request("/fapi/v1/symbolAdlRisk", "symbol=BTCUSDT"))
+def test_public_paths_ignore_signatures(served: Served) -> None:
+    plain = served.get(request("/fapi/v1/symbolAdlRisk", "symbol=BTCUSDT"))
     query = "recvWindow=10000&symbol=BTCUSDT&timestamp=1&signature=00"
-    assert served.ask(request("/fapi/v1/symbolAdlRisk", query)).body == plain.body
+    assert served.get(request("/fapi/v1/symbolAdlRisk", query)).body == plain.body
     assert json.loads(plain.body)["adlRisk"] == "medium"
 
 
@@ -183,33 +187,33 @@ def test_public_paths_take_no_notice_of_signatures(served: Served) -> None:
 )
 def test_weights(served: Served, path: str, query: str, weight: int) -> None:
     public = "adlQuantile" not in path and "positionRisk" not in path and "force" not in path
-    asked = request(path, query) if public else signed(path, query)
-    reply = served.ask(asked)
+    sent = request(path, query) if public else signed(path, query)
+    reply = served.get(sent)
     assert reply.status == (404 if "unknown" in path else 200)
     assert reply.headers == [(b"x-mbx-used-weight-1m", b"%d" % weight)]
 
 
-def test_weight_is_used_up_then_comes_429_then_a_ban_and_then_it_is_over(strict: Served) -> None:
+def test_requests_over_the_weight_limit_get_429_then_a_ban_that_expires(strict: Served) -> None:
     ping = request("/fapi/v1/ping")
     start = strict.clock.ms
-    assert [strict.ask(ping).status for _ in range(10)] == [200] * 10
-    over = strict.ask(signed("/fapi/v1/adlQuantile"))
+    assert [strict.get(ping).status for _ in range(10)] == [200] * 10
+    over = strict.get(signed("/fapi/v1/adlQuantile"))
     headers = dict(over.headers)
     left_ms = 60_000 - start % 60_000
     assert (over.status, json.loads(over.body)["code"]) == (429, -1003)
     assert headers == {b"x-mbx-used-weight-1m": b"15", b"retry-after": b"%d" % -(-left_ms // 1_000)}
     assert "limit is 10 requests" in json.loads(over.body)["msg"]
-    assert strict.ask(ping).status == 429
-    banned = strict.ask(ping)
+    assert strict.get(ping).status == 429
+    banned = strict.get(ping)
     assert banned.status == 418
     assert dict(banned.headers)[b"retry-after"] == b"1"
     assert f"banned until {start + 1_000}." in json.loads(banned.body)["msg"]
     strict.clock.ms += 999
-    assert strict.ask(ping).status == 418
+    assert strict.get(ping).status == 418
     other = Request(ping_scope(), "10.0.0.2")
-    assert strict.ask(other).status == 200
+    assert strict.get(other).status == 200
     strict.clock.ms = start + left_ms
-    assert strict.ask(ping).status == 200
+    assert strict.get(ping).status == 200
 
 
 def ping_scope() -> dict[str, object]:
@@ -220,47 +224,50 @@ def test_the_next_ban_is_twice_as_long(strict: Served) -> None:
     ping = request("/fapi/v1/ping")
     waits = []
     for _ in range(3):
-        while (reply := strict.ask(ping)).status != 418:
+        while (reply := strict.get(ping)).status != 418:
             pass
         waits.append(int(dict(reply.headers)[b"retry-after"]))
         strict.clock.ms += 120_000
     assert waits == [1, 2, 4]
 
 
-def test_a_board_that_changes_changes_what_is_answered(served: Served) -> None:
-    asked = request("/fapi/v1/premiumIndex", "symbol=BTCUSDT")
-    assert json.loads(served.ask(asked).body)["markPrice"] == "60000.00000000"
+def test_a_new_market_snapshot_replaces_the_encoded_answers(served: Served) -> None:
+    sent = request("/fapi/v1/premiumIndex", "symbol=BTCUSDT")
+    assert json.loads(served.get(sent).body)["markPrice"] == "60000.00000000"
     served.clock.ms += 2_000
     served.loop.run_until_complete(served.runner.submit([_mark("61000")]))
-    assert json.loads(served.ask(asked).body)["markPrice"] == "61000.00000000"
+    assert json.loads(served.get(sent).body)["markPrice"] == "61000.00000000"
 
 
-def test_a_position_is_shown_at_the_mark_that_it_is_valued_at(served: Served) -> None:
-    """Positions are read from the book, which may be ahead of the board by a second."""
+def test_a_position_has_the_mark_of_its_own_valuation(served: Served) -> None:
+    """Positions are read from the book, which may be ahead of the market snapshot by a second."""
     served.loop.run_until_complete(served.runner.submit([_mark("60500")]))
-    stale = served.ask(request("/fapi/v1/premiumIndex", "symbol=BTCUSDT"))
+    stale = served.get(request("/fapi/v1/premiumIndex", "symbol=BTCUSDT"))
     assert json.loads(stale.body)["markPrice"] == "60000.00000000"
-    (shown,) = json.loads(served.ask(signed("/fapi/v3/positionRisk")).body)
-    assert (shown["markPrice"], shown["unRealizedProfit"]) == ("60500.00000000", "300.00000000")
-    assert shown["liquidationPrice"] == "63184.07960199"
+    (position,) = json.loads(served.get(signed("/fapi/v3/positionRisk")).body)
+    assert (position["markPrice"], position["unRealizedProfit"]) == (
+        "60500.00000000",
+        "300.00000000",
+    )
+    assert position["liquidationPrice"] == "63184.07960199"
 
 
 def _mark(price: str) -> SetMarks:
     return SetMarks(time_ms=0, marks={"BTCUSDT": price})
 
 
-def test_listen_keys_live_for_an_hour_and_belong_to_their_api_key(served: Served) -> None:
-    def ask(method: str, key: str = "ann-key") -> Reply:
-        return served.ask(request("/fapi/v1/listenKey", method=method, key=key))
+def test_listen_keys_expire_after_an_hour_and_belong_to_their_api_key(served: Served) -> None:
+    def send(method: str, key: str = "ann-key") -> Reply:
+        return served.get(request("/fapi/v1/listenKey", method=method, key=key))
 
-    first = json.loads(ask("POST").body)["listenKey"]
-    assert json.loads(ask("POST").body)["listenKey"] == first
-    assert json.loads(ask("POST", "bob-key").body)["listenKey"] != first
+    first = json.loads(send("POST").body)["listenKey"]
+    assert json.loads(send("POST").body)["listenKey"] == first
+    assert json.loads(send("POST", "bob-key").body)["listenKey"] != first
     served.clock.ms += 59 * 60_000
-    assert json.loads(ask("PUT").body) == {"listenKey": first}
+    assert json.loads(send("PUT").body) == {"listenKey": first}
     served.clock.ms += 59 * 60_000
     served.loop.run_until_complete(served.runner.submit([_mark("60000")]))
-    assert ask("PUT").status == 200
-    assert json.loads(ask("PUT", "bob-key").body)["code"] == -1125
-    assert ask("DELETE").body == b"{}"
-    assert json.loads(ask("PUT").body)["code"] == -1125
+    assert send("PUT").status == 200
+    assert json.loads(send("PUT", "bob-key").body)["code"] == -1125
+    assert send("DELETE").body == b"{}"
+    assert json.loads(send("PUT").body)["code"] == -1125

@@ -10,7 +10,7 @@ import ccxt.pro
 import httpx2 as httpx
 import pytest
 from serving import Served, served
-from test_binance_clients import pointed
+from test_binance_clients import client_at
 from trading import SECRET, fall, grant, opening, tell
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -49,23 +49,25 @@ def listen_key(server: Served, key: str = "ann-key", api: str = "fapi") -> str:
     return str(reply.json()["listenKey"])
 
 
-def heard(connection: ClientConnection, count: int) -> list[Any]:
+def receive_events(connection: ClientConnection, count: int) -> list[Any]:
     return [json.loads(connection.recv(WAIT_S)) for _ in range(count)]
 
 
-def subscribed(connection: ClientConnection, *names: str) -> Any:
+def subscribe(connection: ClientConnection, *names: str) -> Any:
     connection.send(json.dumps({"method": "SUBSCRIBE", "params": names, "id": "u-1"}))
-    return heard(connection, 1)[0]
+    return receive_events(connection, 1)[0]
 
 
 @pytest.mark.parametrize(
     "path", ["/ws/{}", "/private/ws?listenKey={}", "/private/ws/{}", "/stream?streams={}"]
 )
-def test_an_adl_fill_is_announced_filled_and_booked(server: Served, path: str) -> None:
+def test_an_adl_fill_sends_new_and_filled_orders_and_an_account_update(
+    server: Served, path: str
+) -> None:
     key = listen_key(server)
     with connect(server.ws + path.format(key)) as connection:
         tell(server.service, fall())
-        events = heard(connection, 3)
+        events = receive_events(connection, 3)
     if path.startswith("/stream"):
         assert {event["stream"] for event in events} == {key}
         events = [event["data"] for event in events]
@@ -104,18 +106,18 @@ def test_an_adl_fill_is_announced_filled_and_booked(server: Served, path: str) -
     }
 
 
-def test_the_sdk_s_layout_subscribes_and_gets_events_wrapped(server: Served) -> None:
+def test_the_sdk_layout_subscribes_and_gets_wrapped_events(server: Served) -> None:
     key = listen_key(server, "bob-key")
     with (
         connect(server.ws + "/private/stream") as private,
         connect(server.ws + "/market/stream") as market,
         connect(server.ws + "/public/stream") as public,
     ):
-        assert subscribed(private, key) == {"result": None, "id": "u-1"}
-        assert subscribed(market, "btcusdt@markPrice") == {"result": None, "id": "u-1"}
-        assert subscribed(public, "btcusdt@depth")["result"] is None
+        assert subscribe(private, key) == {"result": None, "id": "u-1"}
+        assert subscribe(market, "btcusdt@markPrice") == {"result": None, "id": "u-1"}
+        assert subscribe(public, "btcusdt@depth")["result"] is None
         tell(server.service, fall())
-        new, filled, update = heard(private, 3)
+        new, filled, update = receive_events(private, 3)
         assert {each["stream"] for each in (new, filled, update)} == {key}
         assert filled["data"]["o"]["c"] == "adl_autoclose"
         assert update["data"]["a"]["P"][0]["pa"] == "-0.8"
@@ -123,11 +125,11 @@ def test_the_sdk_s_layout_subscribes_and_gets_events_wrapped(server: Served) -> 
             market.recv(0.1)
 
 
-def test_the_liquidated_account_hears_of_its_takeover(server: Served) -> None:
+def test_the_liquidated_account_receives_its_takeover(server: Served) -> None:
     grant_dan(server)
     with connect(f"{server.ws}/ws/{listen_key(server, 'dan-key')}") as connection:
         tell(server.service, fall())
-        new, filled, update = heard(connection, 3)
+        new, filled, update = receive_events(connection, 3)
     assert new["o"]["c"] == filled["o"]["c"] == "autoclose-1"
     assert (filled["o"]["x"], filled["o"]["X"], filled["o"]["S"]) == (
         "CALCULATED",
@@ -143,22 +145,22 @@ def grant_dan(server: Served) -> None:
     server.service.keyring.add(type(found)("dan-key", found.roles, ("dan",), SECRET.encode()))
 
 
-def test_a_fill_taken_back_is_an_adjustment(server: Served) -> None:
+def test_a_cancelled_fill_is_an_adjustment(server: Served) -> None:
     tell(server.service, fall())
     with connect(f"{server.ws}/ws/{listen_key(server)}") as connection:
         tell(server.service, [CancelAdl(time_ms=NOW, fill=1, note="the venue could not apply it")])
-        (update, *_) = heard(connection, 1)
+        (update, *_) = receive_events(connection, 1)
     assert (update["e"], update["a"]["m"]) == ("ACCOUNT_UPDATE", "ADJUSTMENT")
 
 
-def test_each_stream_tells_its_own_kind_of_contract(server: Served) -> None:
+def test_each_stream_has_only_its_own_kind_of_contract(server: Served) -> None:
     coin, margin = listen_key(server, api="dapi"), listen_key(server, api="papi")
     with (
         connect(f"{server.ws}/ws/{coin}") as inverse,
         connect(f"{server.ws}/pm/ws/{margin}") as both,
     ):
         tell(server.service, fall())
-        assert [event["fs"] for event in heard(both, 3)] == ["UM"] * 3
+        assert [event["fs"] for event in receive_events(both, 3)] == ["UM"] * 3
         with pytest.raises(TimeoutError):
             inverse.recv(0.1)
 
@@ -175,15 +177,13 @@ def test_an_unknown_listen_key_is_refused(server: Served) -> None:
         "This listenKey does not exist.",
     )
     with connect(server.ws + "/private/stream") as connection:
-        assert subscribed(connection, "nothing")["error"]["code"] == -1125
+        assert subscribe(connection, "nothing")["error"]["code"] == -1125
 
 
-def test_words_that_are_no_request_are_told_so(server: Served) -> None:
+def test_invalid_socket_requests_get_an_error_and_the_socket_stays_open(server: Served) -> None:
     key = listen_key(server)
     with connect(f"{server.ws}/private/ws?listenKey={key}") as connection:
-        many = json.dumps(
-            {"method": "SUBSCRIBE", "params": [f"s@{n}" for n in range(MAX_STREAMS)]}
-        )
+        many = json.dumps({"method": "SUBSCRIBE", "params": [f"s@{n}" for n in range(MAX_STREAMS)]})
         for sent in (
             "{",
             "[]",
@@ -192,29 +192,29 @@ def test_words_that_are_no_request_are_told_so(server: Served) -> None:
             '{"method":"SHOUT","id":7}',
         ):
             connection.send(sent)
-        answers = heard(connection, 5)
+        answers = receive_events(connection, 5)
         assert [each["error"]["code"] for each in answers] == [2] * 5
         assert [each["id"] for each in answers] == [None] * 4 + [7]
         connection.send('{"method":"LIST_SUBSCRIPTIONS","id":8}')
-        assert heard(connection, 1) == [{"result": [key], "id": 8}]
+        assert receive_events(connection, 1) == [{"result": [key], "id": 8}]
         connection.send(json.dumps({"method": "UNSUBSCRIBE", "params": [key], "id": 9}))
-        assert heard(connection, 1) == [{"result": None, "id": 9}]
+        assert receive_events(connection, 1) == [{"result": None, "id": 9}]
         tell(server.service, fall())
         with pytest.raises(TimeoutError):
             connection.recv(0.1)
 
 
-def test_a_listen_key_that_nobody_keeps_alive_expires(server: Served, clock: Clock) -> None:
+def test_a_listen_key_that_is_not_extended_expires(server: Served, clock: Clock) -> None:
     key = listen_key(server)
     with connect(f"{server.ws}/ws/{key}") as connection:
         clock.ms += VALID_MS
         tell(server.service, [SetMarks(time_ms=NOW, marks={"BTCUSDT": "59999"})])
-        (event,) = heard(connection, 1)
+        (event,) = receive_events(connection, 1)
         assert (event["e"], event["listenKey"]) == ("listenKeyExpired", key)
     assert listen_key(server) != key
 
 
-def test_ccxt_pro_watches_the_order_that_closed_it() -> None:
+def test_ccxt_pro_watches_the_order_of_an_adl_fill() -> None:
     """The real client, on the real clock: it signs, opens the stream, and parses what it gets."""
     with served() as server:
         grant(server.service)
@@ -232,7 +232,7 @@ async def watched(server: Served) -> list[Any]:
         "watchBalance": {"fetchBalanceSnapshot": False},
     }
     keys = {"apiKey": "ann-key", "secret": SECRET, "options": quiet}
-    client = pointed(ccxt.pro.binanceusdm(keys), server.url)
+    client = client_at(ccxt.pro.binanceusdm(keys), server.url)
     crash = asyncio.create_task(asyncio.to_thread(crash_once_watched, server))
     try:
         orders: list[Any] = []

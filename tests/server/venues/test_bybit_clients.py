@@ -17,8 +17,7 @@ from pybit.exceptions import FailedRequestError, InvalidRequestError
 from serving import MEMORY, Served, served
 from trading import tell
 
-from delever.config import Bybit as Settings
-from delever.config import Config
+from delever.config import BybitConfig, Config
 
 LINEAR, INVERSE = "BTC/USDT:USDT", "BTC/USD:BTC"
 WAIT_S = 10
@@ -111,13 +110,13 @@ def test_ccxt_raises_its_own_errors(
         broken.fetch_positions()
 
 
-def test_ccxt_takes_wrong_parameters_for_bad_requests(calm: Served) -> None:
+def test_ccxt_raises_bad_request_for_invalid_parameters(calm: Served) -> None:
     with pytest.raises(ccxt.BadRequest, match="'NONE' is unknown"):
         ccxt_of(calm).publicGetV5MarketAdlAlert({"symbol": "NONE"})
 
 
-def test_ccxt_and_pybit_meet_the_limits_of_keys_and_addresses() -> None:
-    limits = Settings(private_per_second=2, requests_per_5s=60)
+def test_ccxt_and_pybit_handle_the_rate_limits_of_keys_and_addresses() -> None:
+    limits = BybitConfig(private_per_second=2, requests_per_5s=60)
     with market(msgspec.structs.replace(MEMORY, bybit=limits)) as server:
         client = ccxt_of(server, "bob-key")
         client.load_markets()
@@ -166,16 +165,16 @@ def pybit_stream(server: Served, kind: str, **keys: str) -> Iterator[Any]:
         module.PUBLIC_WSS, module.PRIVATE_WSS = before
 
 
-def test_pybit_hears_alerts_every_second_and_pools_when_they_change(calm: Served) -> None:
-    told: queue.Queue[dict[str, Any]] = queue.Queue()
+def test_pybit_receives_alerts_every_second_and_pools_on_change(calm: Served) -> None:
+    messages: queue.Queue[dict[str, Any]] = queue.Queue()
     pools: queue.Queue[dict[str, Any]] = queue.Queue()
     with pybit_stream(calm, "linear") as stream:
-        stream.subscribe("adlAlert.{symbol}", told.put, "USDT")
+        stream.subscribe("adlAlert.{symbol}", messages.put, "USDT")
         stream.insurance_pool_stream(["USDT"], pools.put)
         snapshot = pools.get(timeout=WAIT_S)
         assert (snapshot["topic"], snapshot["type"]) == ("insurance.USDT", "snapshot")
         assert [row["symbols"] for row in snapshot["data"]] == ["ALTUSDT"]
-        first, second = told.get(timeout=WAIT_S), told.get(timeout=WAIT_S)
+        first, second = messages.get(timeout=WAIT_S), messages.get(timeout=WAIT_S)
         assert 900 <= second["ts"] - first["ts"] <= 5_000
         assert [row["s"] for row in second["data"]] == ["ALTUSDT", "BTCUSDT"]
         assert second["data"][1]["b"] == 1_000_000
@@ -186,38 +185,38 @@ def test_pybit_hears_alerts_every_second_and_pools_when_they_change(calm: Served
         assert (delta["type"], delta["data"][0]["balance"]) == ("delta", "20007")
 
 
-def test_pybit_hears_what_adl_does_to_its_account() -> None:
+def test_pybit_receives_the_effect_of_adl_on_its_account() -> None:
     with market() as server:
-        told: queue.Queue[dict[str, Any]] = queue.Queue()
+        messages: queue.Queue[dict[str, Any]] = queue.Queue()
         keys = {"api_key": "bob-key", "api_secret": SECRET}
         with pybit_stream(server, "private", **keys) as stream:
             for subscribe in ("execution", "order", "position", "wallet"):
-                getattr(stream, f"{subscribe}_stream")(told.put)
-            wait_until(lambda: len(feed_topics(server)) == 4)
+                getattr(stream, f"{subscribe}_stream")(messages.put)
+            wait_until(lambda: len(private_topics(server)) == 4)
             tell(server.service, fall())
-            heard = {message["topic"]: message["data"] for message in received(told, 4)}
-        (execution,) = heard["execution"]
+            by_topic = {message["topic"]: message["data"] for message in received(messages, 4)}
+        (execution,) = by_topic["execution"]
         assert (execution["execType"], execution["createType"]) == (
             "AdlTrade",
             "CreateByAdl_PassThrough",
         )
         assert (execution["side"], execution["execQty"]) == ("Buy", "50")
         assert execution["execPnl"] == "175000"
-        closing, cancelled = heard["order"]
+        closing, cancelled = by_topic["order"]
         assert (closing["orderStatus"], closing["orderId"]) == ("Filled", execution["orderId"])
         assert (cancelled["orderId"], cancelled["cancelType"]) == ("bob-17", "CancelAllBeforeAdl")
-        (position,) = heard["position"]
+        (position,) = by_topic["position"]
         assert (position["symbol"], position["size"]) == ("BTCUSDT", "0")
-        (coin,) = heard["wallet"][0]["coin"]
+        (coin,) = by_topic["wallet"][0]["coin"]
         assert (coin["coin"], coin["walletBalance"], coin["equity"]) == ("USDT", "575000", "575000")
         (listed,) = pybit_of(server, "bob-key").get_executions(category="linear")["result"]["list"]
         assert {name: execution[name] for name in listed} == listed
 
 
-def feed_topics(server: Served) -> tuple[str, ...]:
+def private_topics(server: Served) -> tuple[str, ...]:
     """Return what the accounts' streams are listened to for."""
     (venue,) = {each for each in server.service.app._venues.values() if "v5" in each.parts}
-    return tuple(venue._stream._feed.hub.topics)  # type: ignore[attr-defined]
+    return tuple(venue._streams._private.hub.topics)  # type: ignore[attr-defined]
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
@@ -228,8 +227,8 @@ def wait_until(holds: Callable[[], bool]) -> None:
     raise TimeoutError
 
 
-def received(told: "queue.Queue[dict[str, Any]]", many: int) -> list[dict[str, Any]]:
-    return [told.get(timeout=WAIT_S) for _ in range(many)]
+def received(messages: "queue.Queue[dict[str, Any]]", many: int) -> list[dict[str, Any]]:
+    return [messages.get(timeout=WAIT_S) for _ in range(many)]
 
 
 # --- ccxt.pro ---
@@ -247,7 +246,7 @@ def test_ccxt_pro_watches_an_adl_fill() -> None:
             }
             try:
                 watching = asyncio.create_task(client.watch_my_trades(LINEAR))
-                await asyncio.to_thread(wait_until, lambda: bool(feed_topics(server)))
+                await asyncio.to_thread(wait_until, lambda: bool(private_topics(server)))
                 await asyncio.to_thread(tell, server.service, fall())
                 return list(await asyncio.wait_for(watching, WAIT_S))
             finally:

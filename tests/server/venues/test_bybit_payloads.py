@@ -8,7 +8,7 @@ import pytest
 from delever.config import ContractSymbols
 from delever.core.market.contract_terms import ContractTerms, terms_of
 from delever.core.messages import AdlFilled, ContractKind, DefineContract, Reason, Side, TakenOver
-from delever.server.engine.account_snapshot import Position
+from delever.server.engine.account_snapshot import PositionSnapshot
 from delever.server.venues import amounts
 from delever.server.venues.bybit import account_payloads, payloads
 from delever.server.venues.symbols import instrument
@@ -44,7 +44,7 @@ def contract(name: str, kind: ContractKind, *, tick: str, lot: str | int, **more
         **more,
     )
     terms = terms_of(definition, 8)
-    return account.Listing(instrument(definition, ContractSymbols()), terms, 8)
+    return account_payloads.BybitMarket(instrument(definition, ContractSymbols()), terms, 8)
 
 
 EXECUTION = """
@@ -78,7 +78,7 @@ def fill(**more: Any) -> AdlFilled:
 
 
 def test_alert_as_documented() -> None:
-    made = payloads.alert("USDT", "BTCUSDT", 8, 9220350469499632000, (0, 0), LIMITS)
+    made = payloads.adl_alert("USDT", "BTCUSDT", 8, 9220350469499632000, (0, 0), LIMITS)
     assert made.rest() == SAMPLE_ALERT
     result = payloads.listed([made.rest()], 1757733960000)
     assert json.loads(payloads.answer(result, 1757734022014)) == {
@@ -92,7 +92,7 @@ def test_alert_as_documented() -> None:
 
 def test_alert_of_the_stream_as_documented_to_the_last_digit() -> None:
     numbers = {**LIMITS, "pnl_ratio_ppm": 0}
-    made = payloads.alert("USDT", "FWOGUSDT", 8, -542129889888, (0, 0), numbers)
+    made = payloads.adl_alert("USDT", "FWOGUSDT", 8, -542129889888, (0, 0), numbers)
     assert payloads.push("adlAlert.USDT", "snapshot", 1757736794000, [made.frame()]) == (
         '{"topic":"adlAlert.USDT","type":"snapshot","ts":1757736794000,"data":[{"c":"USDT",'
         '"s":"FWOGUSDT","b":-5421.29889888,"mb":"","i_pr":-0.3,"pr":0,"adl_tt":10000,'
@@ -104,16 +104,16 @@ def test_alert_of_the_stream_as_documented_to_the_last_digit() -> None:
     ("drawdown", "ratio"),
     [((0, 100), "0"), ((30, 100), "-0.3"), ((1, 3), "-0.333333"), ((5, 0), "0"), ((5, -1), "0")],
 )
-def test_without_a_contract_drawdown_the_ratio_stands_and_limits_are_empty(
+def test_without_a_contract_drawdown_the_alert_has_a_ratio_and_empty_limits(
     drawdown: tuple[int, int], ratio: str
 ) -> None:
-    made = payloads.alert("USDT", "X", 8, 5, drawdown, None)
+    made = payloads.adl_alert("USDT", "X", 8, 5, drawdown, None)
     assert made.rest()["pnlRatio"] == ratio
     assert made.frame()["i_pr"] == made.rest()["adlTriggerThreshold"] == ""
 
 
 def test_pool_as_documented() -> None:
-    shared = payloads.Pool(
+    shared = payloads.InsurancePool(
         "USDT",
         "USDT",
         ("MERLUSDT", "ZEUSUSDT"),
@@ -127,7 +127,7 @@ def test_pool_as_documented() -> None:
         "balance": "902178.57602476",
         "value": "901897.99848762",
     }
-    alone = payloads.Pool(
+    alone = payloads.InsurancePool(
         "USDT", "USDT", ("GRIFFAINUSDT",), "25614.92972633", "0", isolated=True
     ).frame(1747722930000)
     assert json.loads(payloads.push("insurance.USDT", "delta", 1747722930000, [alone])) == {
@@ -157,7 +157,7 @@ def test_position_as_documented() -> None:
     terms: ContractTerms = INVERSE.terms
     mark = 56449
     cost = terms.cost_cash(Side.SHORT, 300, (2746450441675, 8))
-    held = Position(
+    held = PositionSnapshot(
         contract="BTCUSD",
         side=Side.SHORT,
         number=0,
@@ -170,8 +170,10 @@ def test_position_as_documented() -> None:
         maintenance_cash=150,
         under_liquidation=False,
     )
-    standing = account.Standing(mark, 2, "Normal", None, 5723621632, 1697673600012)
-    row = account.position_row(INVERSE, held, standing, hedge_mode=False)
+    standing = account_payloads.BybitPositionContext(
+        mark, 2, "Normal", None, 5723621632, 1697673600012
+    )
+    row = account_payloads.position_row(INVERSE, held, standing, hedge_mode=False)
     documented = {
         "positionIdx": 0,
         "symbol": "BTCUSD",
@@ -197,7 +199,7 @@ def test_position_as_documented() -> None:
     assert {name: row[name] for name in documented} == documented
 
     assert type(row["adlRankIndicator"]) is int
-    frame = account.position_frame(INVERSE, row)
+    frame = account_payloads.position_frame(INVERSE, row)
     assert (frame["category"], frame["entryPrice"]) == ("inverse", row["avgPrice"])
     assert "avgPrice" not in frame
 
@@ -207,12 +209,12 @@ def test_position_as_documented() -> None:
     [(False, Side.LONG, 0), (False, Side.SHORT, 0), (True, Side.LONG, 1), (True, Side.SHORT, 2)],
 )
 def test_position_index(*, hedge_mode: bool, side: Side, index: int) -> None:
-    assert account.position_index(side, hedge_mode=hedge_mode) == index
+    assert account_payloads.position_index(side, hedge_mode=hedge_mode) == index
 
 
 def test_execution_of_an_adl_fill_as_observed() -> None:
     event = fill(fill=7, lots=500, price_ticks=959001, value_cash=4795005000000)
-    frame = account.execution_frame(LINEAR, event, 1746270400353, 140612148849382)
+    frame = account_payloads.execution_frame(LINEAR, event, 1746270400353, 140612148849382)
     observed = {
         "category": "linear",
         "symbol": "BTCUSDT",
@@ -229,7 +231,7 @@ def test_execution_of_an_adl_fill_as_observed() -> None:
     }
     assert {name: frame[name] for name in observed} == observed
     assert (frame["execId"], frame["execValue"]) == ("adl-7", "47950.05")
-    row = account.execution_row(LINEAR, event, 0, 1)
+    row = account_payloads.execution_row(LINEAR, event, 0, 1)
     assert row.keys() == DOCUMENTED | {"createType"}
 
 
@@ -251,7 +253,7 @@ def test_execution_of_a_takeover_is_a_bust_trade() -> None:
         equity_cash=0,
         reason=Reason.VENUE_TAKEOVER,
     )
-    row = account.execution_frame(LINEAR, event, 0, 1)
+    row = account_payloads.execution_frame(LINEAR, event, 0, 1)
     assert (row["execType"], row["createType"]) == ("BustTrade", "CreateByTakeOver_PassThrough")
     assert (row["side"], row["execId"], row["execValue"]) == ("Buy", "takeover-3", "60")
 

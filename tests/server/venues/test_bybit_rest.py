@@ -1,6 +1,6 @@
 """Bybit's REST API in place, on a clock turned by hand: who is let in, how often, and what is said.
 
-The clients themselves ask in test_bybit_clients.py.
+The real clients are in test_bybit_clients.py.
 """
 
 import asyncio
@@ -17,8 +17,7 @@ from crashing import CONFIG, SECRET, Clock, fall, fund_alone, in_place, rescue
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from delever.config import ApiKeyConfig, Role
-from delever.config import Bybit as Settings
+from delever.config import ApiKeyConfig, BybitConfig, Role
 from delever.core.messages import CancelAdl
 from delever.server.engine.runner import NOW, Runner
 from delever.server.transport.api_keys import ApiKey, Keyring
@@ -54,9 +53,9 @@ def signed(key: str, sent: str, window: str, content: str, sign: str = "") -> di
 
 
 class Caller:
-    """Asks a venue in place."""
+    """Calls a venue in process."""
 
-    def __init__(self, venue: Bybit, clock: Clock) -> None:
+    def __init__(self, venue: BybitApi, clock: Clock) -> None:
         self.venue = venue
         self.clock = clock
 
@@ -64,7 +63,7 @@ class Caller:
         hot = self.venue.cached_reply(path, query.encode(), more.get("address", "10.0.0.1"))
         return hot or await self.venue.answer(request(path, query, **more))
 
-    async def ask(self, path: str, query: str = "", key: str = "", **more: Any) -> Any:
+    async def get(self, path: str, query: str = "", key: str = "", **more: Any) -> Any:
         headers = signed(key, str(self.clock.ms), "5000", query) if key else None
         reply = await self.reply(path, query, headers=headers, **more)
         answer = msgspec.json.decode(reply.body)
@@ -72,9 +71,9 @@ class Caller:
         return answer["result"] if answer["retCode"] == 0 else answer["retCode"]
 
 
-def calling(use: Callable[[Caller, Runner], Awaitable[None]], **limits: int) -> None:
+def with_caller(use: Callable[[Caller, Runner], Awaitable[None]], **limits: int) -> None:
     clock = Clock(START_MS)
-    config = msgspec.structs.replace(CONFIG, bybit=Settings(**limits))
+    config = msgspec.structs.replace(CONFIG, bybit=BybitConfig(**limits))
 
     async def go(runner: Runner, keyring: Keyring) -> None:
         await use(Caller(BybitApi(runner, keyring, FillLog(runner)), clock), runner)
@@ -86,23 +85,25 @@ def calling(use: Callable[[Caller, Runner], Awaitable[None]], **limits: int) -> 
 
 
 @pytest.mark.parametrize("row", cases("bybit_times.txt"))
-def test_the_time_of_a_request(row: Row) -> None:
+def test_request_timestamps_are_checked_against_the_window(row: Row) -> None:
     keyring = Keyring(())
     keyring.add(ApiKey("k", frozenset({Role.READ}), (), SECRET.encode()))
     headers = signed("k", row["timestamp"], row["window"], "a=1")
     found = authenticate(request("/v5/x", "a=1", headers), keyring, int(row["now"]))
-    assert {"code": str(found.code if isinstance(found, payloads.ErrorCode) else 0)} == row.expected
+    assert {
+        "code": str(found.code if isinstance(found, payloads.BybitErrorCode) else 0)
+    } == row.expected
 
 
-def test_what_is_signed_are_the_bytes_as_they_came() -> None:
+def test_the_signature_covers_the_bytes_as_received() -> None:
     keyring = Keyring(())
     keyring.add(ApiKey("k", frozenset({Role.READ}), (), SECRET.encode()))
 
     def code(content: str, **more: Any) -> int:
         headers = signed("k", "100", "5000", content)
-        asked = request("/v5/x", headers=headers | more.pop("headers", {}), **more)
-        found = authenticate(asked, keyring, 100)
-        return found.code if isinstance(found, payloads.ErrorCode) else 0
+        sent = request("/v5/x", headers=headers | more.pop("headers", {}), **more)
+        found = authenticate(sent, keyring, 100)
+        return found.code if isinstance(found, payloads.BybitErrorCode) else 0
 
     assert code("b=%5B1%5D&a=2", query="b=%5B1%5D&a=2") == 0
     assert code("a=2&b=%5B1%5D", query="b=%5B1%5D&a=2") == 10004
@@ -122,7 +123,7 @@ def test_an_rsa_key_signs_in_base64(tmp_path: Path) -> None:
     key = ApiKeyConfig(id="r", roles=(Role.READ,), public_key_file=str(tmp_path / "public.pem"))
     keyring = Keyring([key])
 
-    def found(content: bytes) -> ApiKey | payloads.ErrorCode:
+    def found(content: bytes) -> ApiKey | payloads.BybitErrorCode:
         sign = base64.b64encode(private.sign(content, padding.PKCS1v15(), hashes.SHA256()))
         headers = signed("r", "100", "5000", "", sign.decode())
         return authenticate(request("/v5/x", "a=1", headers), keyring, 100)
@@ -131,17 +132,17 @@ def test_an_rsa_key_signs_in_base64(tmp_path: Path) -> None:
     assert found(b"100r5000a=2") == payloads.WRONG_SIGNATURE
 
 
-def test_a_key_without_an_account_sees_no_positions() -> None:
+def test_a_key_without_an_account_reads_no_positions() -> None:
     async def use(caller: Caller, _runner: Runner) -> None:
-        asked = "category=linear&symbol=BTCUSDT"
+        sent = "category=linear&symbol=BTCUSDT"
         for key in ("desk-key", "engine-key"):
-            assert await caller.ask("/v5/position/list", asked, key=key) == 10005
-            assert await caller.ask("/v5/execution/list", asked, key=key) == 10005
-        info = await caller.ask("/v5/user/query-api", key="desk-key")
+            assert await caller.get("/v5/position/list", sent, key=key) == 10005
+            assert await caller.get("/v5/execution/list", sent, key=key) == 10005
+        info = await caller.get("/v5/user/query-api", key="desk-key")
         assert (info["apiKey"], info["readOnly"], info["secret"]) == ("desk-key", 1, "")
-        assert await caller.ask("/v5/position/list", asked) == 10003
+        assert await caller.get("/v5/position/list", sent) == 10003
 
-    calling(use)
+    with_caller(use)
 
 
 # --- how often ---
@@ -151,7 +152,7 @@ def headers_of(reply: Reply) -> dict[bytes, bytes]:
     return dict(reply.headers)
 
 
-def test_an_address_that_asks_too_often_is_banned_for_ten_minutes_and_nobody_else() -> None:
+def test_an_address_over_its_limit_is_banned_for_ten_minutes_and_others_are_not() -> None:
     async def use(caller: Caller, _runner: Runner) -> None:
         clock = caller.clock
         for left in (2, 1, 0):
@@ -168,10 +169,10 @@ def test_an_address_that_asks_too_often_is_banned_for_ten_minutes_and_nobody_els
         clock.ms += 1
         assert (await caller.reply(ALERT)).status == 200
 
-    calling(use, requests_per_5s=3)
+    with_caller(use, requests_per_5s=3)
 
 
-def test_a_key_that_asks_too_often_gets_a_reset_that_lies_ahead() -> None:
+def test_a_key_over_its_limit_gets_a_reset_time_in_the_future() -> None:
     async def use(caller: Caller, _runner: Runner) -> None:
         clock, path = caller.clock, "/v5/account/info"
 
@@ -193,15 +194,15 @@ def test_a_key_that_asks_too_often_gets_a_reset_that_lies_ahead() -> None:
         clock.ms = second_ends
         assert msgspec.json.decode((await reply("bob-key")).body)["retCode"] == 0
 
-    calling(use, private_per_second=2)
+    with_caller(use, private_per_second=2)
 
 
 # --- what is said ---
 
 
-def test_alerts_are_a_snapshot_of_a_minute() -> None:
+def test_rest_alerts_are_renewed_every_minute() -> None:
     async def use(caller: Caller, runner: Runner) -> None:
-        before = await caller.ask(ALERT)
+        before = await caller.get(ALERT)
         assert [row["symbol"] for row in before["list"]] == ["ALTUSDT", "BTCUSD", "BTCUSDT"]
         first = before["list"][2]
         assert (first["coin"], first["balance"], first["pnlRatio"]) == ("USDT", "1000000", "0")
@@ -209,32 +210,32 @@ def test_alerts_are_a_snapshot_of_a_minute() -> None:
         await runner.submit(fall())
         caller.clock.ms += 1_000
         await runner.tick()
-        assert await caller.ask(ALERT) == before
+        assert await caller.get(ALERT) == before
         caller.clock.ms = START_MS - START_MS % 60_000 + 60_000
         await runner.tick()
-        after = await caller.ask(ALERT, "symbol=BTCUSDT")
+        after = await caller.get(ALERT, "symbol=BTCUSDT")
         (row,) = after["list"]
         assert (row["pnlRatio"], row["insurancePnlRatio"]) == ("-0.3", "-0.3")
         assert row["balance"] == "700000"
         assert int(after["updatedTime"]) == caller.clock.ms
-        assert await caller.ask(ALERT, "symbol=BTCUSDT&x=1") == after
-        assert await caller.ask(ALERT, "symbol=btcusdt") == 10001
+        assert await caller.get(ALERT, "symbol=BTCUSDT&x=1") == after
+        assert await caller.get(ALERT, "symbol=btcusdt") == 10001
 
-    calling(use)
+    with_caller(use)
 
 
-def test_isolated_pools_change_by_the_minute_and_shared_ones_by_the_day() -> None:
+def test_isolated_pools_are_renewed_every_minute_and_shared_ones_every_day() -> None:
     path = "/v5/market/insurance"
 
     async def use(caller: Caller, runner: Runner) -> None:
         async def balances() -> dict[str, str]:
-            rows = (await caller.ask(path))["list"]
+            rows = (await caller.get(path))["list"]
             return {row["symbols"]: row["balance"] for row in rows}
 
         assert await balances() == {"BTCUSD": "2", "ALTUSDT": "20000", "BTCUSDT": "1000000"}
-        (coin,) = (await caller.ask(path, "coin=BTC"))["list"]
+        (coin,) = (await caller.get(path, "coin=BTC"))["list"]
         assert coin == {"coin": "BTC", "symbols": "BTCUSD", "balance": "2", "value": "120000"}
-        assert await caller.ask(path, "coin=btc") == 10001
+        assert await caller.get(path, "coin=btc") == 10001
         await runner.submit([*fall(), fund_alone(5)])
         await runner.tick()
         assert (await balances())["ALTUSDT"] == "20000"
@@ -245,40 +246,40 @@ def test_isolated_pools_change_by_the_minute_and_shared_ones_by_the_day() -> Non
         await runner.tick()
         assert (await balances())["BTCUSDT"] == "700000"
 
-    calling(use)
+    with_caller(use)
 
 
-def test_positions_with_indicators_and_what_stands_against_them() -> None:
+def test_positions_have_indicators_and_hedges_have_an_index_a_side() -> None:
     path = "/v5/position/list"
 
     async def use(caller: Caller, runner: Runner) -> None:
-        (bob,) = (await caller.ask(path, "category=linear&symbol=BTCUSDT", key="bob-key"))["list"]
+        (bob,) = (await caller.get(path, "category=linear&symbol=BTCUSDT", key="bob-key"))["list"]
         assert (bob["side"], bob["size"], bob["positionIdx"]) == ("Sell", "50", 0)
         assert (bob["adlRankIndicator"], bob["positionStatus"]) == (5, "Normal")
-        (dan,) = (await caller.ask(path, "category=linear&symbol=BTCUSDT", key="dan-key"))["list"]
-        assert 0 < dan["adlRankIndicator"] < 5  # nobody has won yet, so names decide
+        (dan,) = (await caller.get(path, "category=linear&symbol=BTCUSDT", key="dan-key"))["list"]
+        assert 0 < dan["adlRankIndicator"] < 5  # all scores are equal, so account ids decide
         assert (bob["avgPrice"], bob["markPrice"], bob["unrealisedPnl"]) == ("60000", "60000", "0")
         hedged = "category=linear&settleCoin=USDT"
-        long, short = (await caller.ask(path, hedged, key="hed-key"))["list"]
+        long, short = (await caller.get(path, hedged, key="hed-key"))["list"]
         assert [(each["positionIdx"], each["side"]) for each in (long, short)] == [
             (1, "Buy"),
             (2, "Sell"),
         ]
         assert (long["unrealisedPnl"], short["unrealisedPnl"]) == ("20", "-10")
-        (inverse,) = (await caller.ask(path, "category=inverse", key="inv-key"))["list"]
+        (inverse,) = (await caller.get(path, "category=inverse", key="inv-key"))["list"]
         assert (inverse["symbol"], inverse["size"], inverse["tradeMode"]) == ("BTCUSD", "600", 1)
         assert (inverse["positionBalance"], inverse["positionValue"]) == ("0.01", "0.012")
         await runner.submit(fall())
-        (ann,) = (await caller.ask(path, "category=linear&symbol=BTCUSDT", key="ann-key"))["list"]
+        (ann,) = (await caller.get(path, "category=linear&symbol=BTCUSDT", key="ann-key"))["list"]
         assert (ann["size"], ann["side"], ann["adlRankIndicator"]) == ("0", "", 0)
-        empty = await caller.ask(path, "category=linear&symbol=BTCUSDT", key="hed-key")
+        empty = await caller.get(path, "category=linear&symbol=BTCUSDT", key="hed-key")
         assert [(row["positionIdx"], row["size"]) for row in empty["list"]] == [(1, "0"), (2, "0")]
-        nothing = await caller.ask(path, "category=option", key="bob-key")
+        nothing = await caller.get(path, "category=option", key="bob-key")
         assert nothing == {"list": [], "nextPageCursor": "", "category": "option"}
-        unknown = await caller.ask(path, "category=inverse", key="nobody-yet-key")
+        unknown = await caller.get(path, "category=inverse", key="nobody-yet-key")
         assert unknown["list"] == []
 
-    calling(use)
+    with_caller(use)
 
 
 @pytest.mark.parametrize(
@@ -296,26 +297,26 @@ def test_positions_with_indicators_and_what_stands_against_them() -> None:
         "category=linear&settleCoin=USDT&limit=00000000000000000000050",
     ],
 )
-def test_positions_asked_for_wrongly(query: str) -> None:
+def test_invalid_position_queries_get_10001(query: str) -> None:
     async def use(caller: Caller, _runner: Runner) -> None:
-        assert await caller.ask("/v5/position/list", query, key="bob-key") == 10001
+        assert await caller.get("/v5/position/list", query, key="bob-key") == 10001
 
-    calling(use)
+    with_caller(use)
 
 
-def test_executions_newest_first_by_page_time_and_kind() -> None:
+def test_executions_are_newest_first_and_filtered_by_page_time_and_kind() -> None:
     path = "/v5/execution/list"
 
     async def use(caller: Caller, runner: Runner) -> None:
         async def found(key: str, query: str) -> Any:
-            return await caller.ask(path, f"category=linear{query}", key=key)
+            return await caller.get(path, f"category=linear{query}", key=key)
 
         assert (await found("bob-key", ""))["list"] == []
         await runner.submit(fall())
-        fell = caller.clock.ms
+        crash_ms = caller.clock.ms
         (bob,) = (await found("bob-key", ""))["list"]
         assert (bob["execType"], bob["side"], bob["execPrice"]) == ("AdlTrade", "Buy", "56500")
-        assert (bob["execQty"], bob["execFee"], bob["execTime"]) == ("50", "0", str(fell))
+        assert (bob["execQty"], bob["execFee"], bob["execTime"]) == ("50", "0", str(crash_ms))
         (ann,) = (await found("ann-key", "&execType=BustTrade"))["list"]
         assert (ann["side"], ann["execPrice"]) == ("Sell", "59500")
         assert (await found("ann-key", "&execType=AdlTrade"))["list"] == []
@@ -323,62 +324,62 @@ def test_executions_newest_first_by_page_time_and_kind() -> None:
         assert len((await found("bob-key", ""))["list"]) == 1
         caller.clock.ms += 1
         assert (await found("bob-key", ""))["list"] == []
-        assert len((await found("bob-key", f"&startTime={fell}"))["list"]) == 1
-        assert (await found("bob-key", f"&endTime={fell - 1}"))["list"] == []
-        assert (await found("bob-key", f"&symbol=ALTUSDT&startTime={fell}"))["list"] == []
-        long = f"&startTime={fell}&endTime={fell + WEEK_MS + 1}"
+        assert len((await found("bob-key", f"&startTime={crash_ms}"))["list"]) == 1
+        assert (await found("bob-key", f"&endTime={crash_ms - 1}"))["list"] == []
+        assert (await found("bob-key", f"&symbol=ALTUSDT&startTime={crash_ms}"))["list"] == []
+        long = f"&startTime={crash_ms}&endTime={crash_ms + WEEK_MS + 1}"
         for wrong in (long, "&startTime=5&endTime=4", "&startTime=x", "&limit=101"):
             assert await found("bob-key", wrong) == 10001
 
-    calling(use)
+    with_caller(use)
 
 
 def test_a_cancelled_fill_is_no_execution() -> None:
     async def use(caller: Caller, runner: Runner) -> None:
         await runner.submit(fall())
         path, query = "/v5/execution/list", "category=linear"
-        (row,) = (await caller.ask(path, query, key="bob-key"))["list"]
+        (row,) = (await caller.get(path, query, key="bob-key"))["list"]
         number = int(row["execId"].removeprefix("adl-"))
         await runner.submit([*rescue(), CancelAdl(time_ms=NOW, fill=number, note="late")])
-        assert (await caller.ask(path, query, key="bob-key"))["list"] == []
+        assert (await caller.get(path, query, key="bob-key"))["list"] == []
 
-    calling(use)
+    with_caller(use)
 
 
-def test_contracts_by_category_and_page() -> None:
+def test_contracts_are_filtered_by_category_and_page() -> None:
     path = "/v5/market/instruments-info"
 
     async def use(caller: Caller, _runner: Runner) -> None:
-        first = await caller.ask(path, "category=linear&limit=1")
+        first = await caller.get(path, "category=linear&limit=1")
         assert [row["symbol"] for row in first["list"]] == ["ALTUSDT"]
         cursor = first["nextPageCursor"]
-        last = await caller.ask(path, f"category=linear&limit=1&cursor={cursor}")
+        last = await caller.get(path, f"category=linear&limit=1&cursor={cursor}")
         assert [row["symbol"] for row in last["list"]] == ["BTCUSDT"]
         assert last["nextPageCursor"] == ""
-        (inverse,) = (await caller.ask(path, "category=inverse"))["list"]
+        (inverse,) = (await caller.get(path, "category=inverse"))["list"]
         assert (inverse["contractType"], inverse["settleCoin"]) == ("InversePerpetual", "BTC")
-        assert (await caller.ask(path, "category=linear&status=PreLaunch"))["list"] == []
-        assert (await caller.ask(path, "category=spot"))["list"] == []
-        assert await caller.ask(path, "category=futures") == 10001
-        assert await caller.ask(path, "category=linear&symbol=NONE") == 10001
+        assert (await caller.get(path, "category=linear&status=PreLaunch"))["list"] == []
+        assert (await caller.get(path, "category=spot"))["list"] == []
+        assert await caller.get(path, "category=futures") == 10001
+        assert await caller.get(path, "category=linear&symbol=NONE") == 10001
 
-    calling(use)
+    with_caller(use)
 
 
-def test_other_paths_and_methods() -> None:
+def test_unknown_paths_and_other_methods_are_rejected() -> None:
     async def use(caller: Caller, _runner: Runner) -> None:
         lost = await caller.reply("/v5/order/create", method="POST")
         assert (lost.status, msgspec.json.decode(lost.body)["retCode"]) == (404, 10017)
         assert (await caller.reply("/v5/market/time", method="POST")).status == 400
 
-    calling(use)
+    with_caller(use)
 
 
-def test_nothing_is_answered_twice_from_the_clock_of_the_machine() -> None:
+def test_answers_use_the_server_clock_not_the_machine_clock() -> None:
     async def use(caller: Caller, _runner: Runner) -> None:
-        time = await caller.ask("/v5/market/time")
+        time = await caller.get("/v5/market/time")
         assert time == {"timeSecond": "1757734000", "timeNano": "1757734000123000000"}
         await asyncio.sleep(0.01)
-        assert await caller.ask("/v5/market/time") == time
+        assert await caller.get("/v5/market/time") == time
 
-    calling(use)
+    with_caller(use)

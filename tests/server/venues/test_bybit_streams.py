@@ -30,23 +30,23 @@ def market() -> Iterator[Served]:
         yield server
 
 
-class Talk:
+class Connection:
     """One connection."""
 
     def __init__(self, socket: websockets.ClientConnection) -> None:
         self.socket = socket
 
-    async def say(self, **frame: object) -> None:
+    async def send(self, **frame: object) -> None:
         await self.socket.send(json.dumps(frame))
 
-    async def hear(self) -> Any:
+    async def receive(self) -> Any:
         return json.loads(await asyncio.wait_for(self.socket.recv(), WAIT_S))
 
-    async def ask(self, **frame: object) -> Any:
-        await self.say(**frame)
-        return await self.hear()
+    async def request(self, **frame: object) -> Any:
+        await self.send(**frame)
+        return await self.receive()
 
-    async def hears_nothing(self) -> bool:
+    async def is_silent(self) -> bool:
         try:
             await asyncio.wait_for(self.socket.recv(), SILENCE_S)
         except TimeoutError:
@@ -54,12 +54,12 @@ class Talk:
         return False
 
 
-def talking(
-    server: Served, use: Callable[[Talk], Awaitable[None]], path: str = "/v5/public/linear"
+def with_connection(
+    server: Served, use: Callable[[Connection], Awaitable[None]], path: str = "/v5/public/linear"
 ) -> None:
     async def go() -> None:
         async with websockets.connect(server.ws + path, origin="https://elsewhere") as socket:
-            await use(Talk(socket))
+            await use(Connection(socket))
 
     asyncio.run(go())
 
@@ -70,33 +70,33 @@ def signed(key: str, expires: object) -> list[object]:
 
 
 @pytest.mark.parametrize("number", ["uuid-1", 7, None])
-def test_answers_carry_the_number_of_the_request(market: Served, number: object) -> None:
+def test_acknowledgements_have_the_id_of_the_request(market: Served, number: object) -> None:
     named = {} if number is None else {"req_id": number}
     expected = "" if number is None else number
 
-    async def use(talk: Talk) -> None:
+    async def use(connection: Connection) -> None:
         begun = time.monotonic()
-        answer = await talk.ask(op="subscribe", args=["insurance.USDC"], **named)
+        answer = await connection.request(op="subscribe", args=["insurance.USDC"], **named)
         assert time.monotonic() - begun >= 0.01  # pybit looks for its request only after sending
         assert (answer["success"], answer["ret_msg"], answer["op"]) == (True, "", "subscribe")
         assert answer["req_id"] == expected
-        assert await talk.hear() | {"ts": 0} == {
+        assert await connection.receive() | {"ts": 0} == {
             "topic": "insurance.USDC",
             "type": "snapshot",
             "ts": 0,
             "data": [],
         }
-        answer = await talk.ask(op="unsubscribe", args=["insurance.USDC"], **named)
+        answer = await connection.request(op="unsubscribe", args=["insurance.USDC"], **named)
         assert (answer["success"], answer["op"], answer["req_id"]) == (
             True,
             "unsubscribe",
             expected,
         )
-        pong = await talk.ask(op="ping", **named)
+        pong = await connection.request(op="ping", **named)
         assert (pong["ret_msg"], pong["op"], pong["req_id"]) == ("pong", "ping", expected)
         assert pong["conn_id"] == answer["conn_id"]
 
-    talking(market, use)
+    with_connection(market, use)
 
 
 @pytest.mark.parametrize(
@@ -119,25 +119,25 @@ def test_answers_carry_the_number_of_the_request(market: Served, number: object)
         ({}, "invalid op"),
     ],
 )
-def test_what_is_not_served_is_refused_whole(
+def test_a_request_with_one_unknown_topic_subscribes_to_none(
     market: Served, frame: dict[str, Any], fault: str
 ) -> None:
-    async def use(talk: Talk) -> None:
-        answer = await talk.ask(**frame)
+    async def use(connection: Connection) -> None:
+        answer = await connection.request(**frame)
         assert answer["success"] is False
         assert answer["ret_msg"].startswith(f"error:{fault}")
-        assert await talk.hears_nothing()
+        assert await connection.is_silent()
 
-    talking(market, use)
+    with_connection(market, use)
 
 
-def test_what_is_no_json_object_is_refused(market: Served) -> None:
-    async def use(talk: Talk) -> None:
+def test_a_request_that_is_not_a_json_object_gets_an_error(market: Served) -> None:
+    async def use(connection: Connection) -> None:
         for text in ("{", "[1]", "null", "\x00"):
-            await talk.socket.send(text)
-            assert (await talk.hear())["ret_msg"] == "error:request is not a JSON object"
+            await connection.socket.send(text)
+            assert (await connection.receive())["ret_msg"] == "error:request is not a JSON object"
 
-    talking(market, use)
+    with_connection(market, use)
 
 
 @pytest.mark.parametrize(
@@ -153,21 +153,23 @@ def test_what_is_no_json_object_is_refused(market: Served) -> None:
         (signed("engine-key", 10**13), "the key has no account"),
     ],
 )
-def test_who_is_not_believed_hears_nothing(market: Served, args: object, fault: str) -> None:
-    async def use(talk: Talk) -> None:
-        answer = await talk.ask(op="auth", args=args)
+def test_a_failed_authentication_subscribes_to_nothing(
+    market: Served, args: object, fault: str
+) -> None:
+    async def use(connection: Connection) -> None:
+        answer = await connection.request(op="auth", args=args)
         assert answer["ret_msg"].startswith(f"error:{fault}")
         assert (answer["success"], answer["request"]["op"]) == (False, "auth")
-        answer = await talk.ask(op="subscribe", args=["execution"])
+        answer = await connection.request(op="subscribe", args=["execution"])
         assert answer["ret_msg"] == "error:request is not authorized"
 
-    talking(market, use, "/v5/private")
+    with_connection(market, use, "/v5/private")
 
 
 def test_only_known_private_topics_are_served(market: Served) -> None:
-    async def use(talk: Talk) -> None:
+    async def use(connection: Connection) -> None:
         expires = str(wall_clock_ms() + 5_000)  # as text, as ccxt sends it
-        answer = await talk.ask(op="auth", args=signed("bob-key", expires))
+        answer = await connection.request(op="auth", args=signed("bob-key", expires))
         assert (answer["success"], answer["op"]) == (True, "auth")
         for topic in (
             "greeks",
@@ -176,57 +178,60 @@ def test_only_known_private_topics_are_served(market: Served) -> None:
             "execution.fast",
             "adlAlert.USDT",
         ):
-            answer = await talk.ask(op="subscribe", args=[topic])
+            answer = await connection.request(op="subscribe", args=[topic])
             assert answer["ret_msg"] == f"error:handler not found,topic:{topic}"
-        pong = await talk.ask(op="ping", req_id="p")
+        pong = await connection.request(op="ping", req_id="p")
         assert (pong["op"], pong["req_id"], len(pong["args"])) == ("pong", "p", 1)
 
-    talking(market, use, "/v5/private")
+    with_connection(market, use, "/v5/private")
 
 
 def test_other_paths_are_closed(market: Served) -> None:
-    async def use(talk: Talk) -> None:
+    async def use(connection: Connection) -> None:
         with pytest.raises(websockets.ConnectionClosed) as closed:
-            await talk.hear()
+            await connection.receive()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == POLICY
 
-    talking(market, use, "/v5/trade")
+    with_connection(market, use, "/v5/trade")
 
 
-def test_pools_are_told_anew_to_each_and_then_only_as_they_change(market: Served) -> None:
-    async def use(talk: Talk) -> None:
-        await talk.ask(op="subscribe", args=["insurance.USDT", "insurance.inverse"])
-        first = {message["topic"]: message for message in (await talk.hear(), await talk.hear())}
+def test_each_subscriber_gets_a_snapshot_of_pools_and_then_their_changes(market: Served) -> None:
+    async def use(connection: Connection) -> None:
+        await connection.request(op="subscribe", args=["insurance.USDT", "insurance.inverse"])
+        first = {
+            message["topic"]: message
+            for message in (await connection.receive(), await connection.receive())
+        }
         assert {message["type"] for message in first.values()} == {"snapshot"}
         (pool,) = first["insurance.inverse"]["data"]
         assert (pool["coin"], pool["symbols"], pool["balance"]) == ("BTC", "BTCUSD", "2")
         before = int(first["insurance.USDT"]["data"][0]["balance"])
         await asyncio.to_thread(tell, market.service, [fund_alone(3)])
-        delta = await talk.hear()
+        delta = await connection.receive()
         assert (delta["topic"], delta["type"]) == ("insurance.USDT", "delta")
         assert [row["balance"] for row in delta["data"]] == [str(before + 3)]
         async with websockets.connect(f"{market.ws}/v5/public/inverse") as socket:
-            later = Talk(socket)
-            await later.ask(op="subscribe", args=["insurance.USDT"])
-            assert (await later.hear())["data"][0]["balance"] == str(before + 3)
+            later = Connection(socket)
+            await later.request(op="subscribe", args=["insurance.USDT"])
+            assert (await later.receive())["data"][0]["balance"] == str(before + 3)
 
-    talking(market, use)
+    with_connection(market, use)
 
 
-def test_categories_of_private_topics_and_only_ones_own_account() -> None:
+def test_private_topics_have_categories_and_only_the_own_account() -> None:
     async def go(server: Served) -> None:
         private = f"{server.ws}/v5/private"
         async with websockets.connect(private) as one, websockets.connect(private) as other:
-            dan, hed = Talk(one), Talk(other)
-            for talk, key, topics in (
+            dan, hed = Connection(one), Connection(other)
+            for connection, key, topics in (
                 (dan, "dan-key", ["execution.linear", "execution.inverse", "position"]),
                 (hed, "hed-key", ["execution", "position", "wallet", "order"]),
             ):
-                await talk.ask(op="auth", args=signed(key, wall_clock_ms() + 5_000))
-                assert (await talk.ask(op="subscribe", args=topics))["success"]
+                await connection.request(op="auth", args=signed(key, wall_clock_ms() + 5_000))
+                assert (await connection.request(op="subscribe", args=topics))["success"]
             await asyncio.to_thread(tell, server.service, [*fall(), *rescue()])
-            execution, position = await dan.hear(), await dan.hear()
+            execution, position = await dan.receive(), await dan.receive()
             assert (execution["topic"], execution["data"][0]["execQty"]) == (
                 "execution.linear",
                 "20",
@@ -234,8 +239,8 @@ def test_categories_of_private_topics_and_only_ones_own_account() -> None:
             assert execution["id"] != position["id"]
             (row,) = position["data"]
             assert (row["size"], row["side"], row["positionIdx"]) == ("20", "Sell", 0)
-            assert await hed.hears_nothing()
-            assert await dan.hears_nothing()
+            assert await hed.is_silent()
+            assert await dan.is_silent()
 
     with served(MEMORY) as server:
         grant(server.service.keyring)

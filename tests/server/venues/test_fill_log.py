@@ -57,7 +57,7 @@ def test_fills_and_takeovers_are_found_by_account_contract_time_and_kind() -> No
     assert log.of("ann", limit=0) == []
 
 
-def test_a_restart_finds_them_in_the_journal_as_they_were_told(tmp_path: Path) -> None:
+def test_a_restart_reads_the_same_orders_from_the_journal(tmp_path: Path) -> None:
     times = iter(range(1_000, 1_000_000, 10))
     told = running(tmp_path / "j.db", lambda: next(times), crash)
     found = running(tmp_path / "j.db", lambda: next(times), nothing)
@@ -65,7 +65,7 @@ def test_a_restart_finds_them_in_the_journal_as_they_were_told(tmp_path: Path) -
         assert found.of(account) == told.of(account) != []
 
 
-def test_the_newest_are_kept_oldest_first(tmp_path: Path) -> None:
+def test_cancelled_fills_are_removed_and_the_newest_orders_are_oldest_first(tmp_path: Path) -> None:
     async def again_and_again(runner: Runner, log: FillLog) -> None:
         await crash(runner, log)
         for fill in range(1, 5):  # each fill taken back is filled anew, under the next number

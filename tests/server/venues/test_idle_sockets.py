@@ -74,12 +74,12 @@ async def is_cut(client: Client) -> None:
 
 
 @pytest.mark.parametrize("path", [BYBIT, OKX])
-def test_a_socket_on_which_nothing_is_heard_is_cut(path: str) -> None:
+def test_an_idle_socket_is_closed(path: str) -> None:
     connected(path, is_cut)
 
 
 @pytest.mark.parametrize("path", [BYBIT, OKX])
-def test_a_ping_keeps_a_socket_for_as_long_again(path: str) -> None:
+def test_a_ping_restarts_the_idle_time(path: str) -> None:
     async def use(client: Client) -> None:
         for _ in range(5):
             await asyncio.sleep(IDLE_S / 2)
@@ -90,7 +90,7 @@ def test_a_ping_keeps_a_socket_for_as_long_again(path: str) -> None:
     connected(path, use)
 
 
-def test_whoever_has_subscribed_at_bybit_must_be_heard_all_the_same() -> None:
+def test_a_subscribed_bybit_socket_is_closed_when_idle() -> None:
     async def use(client: Client) -> None:
         await client.send(json.dumps({"op": "subscribe", "args": ["adlAlert.USDT"]}))
         assert "subscribe" in str(await client.recv())
@@ -99,7 +99,7 @@ def test_whoever_has_subscribed_at_bybit_must_be_heard_all_the_same() -> None:
     connected(BYBIT, use)
 
 
-def test_whoever_has_subscribed_at_okx_may_be_silent_until_it_hears_nothing_any_more() -> None:
+def test_an_okx_socket_may_be_idle_while_it_is_subscribed() -> None:
     argument = {"channel": "adl-warning", "instType": "SWAP"}
 
     async def use(client: Client) -> None:
@@ -117,5 +117,5 @@ def test_whoever_has_subscribed_at_okx_may_be_silent_until_it_hears_nothing_any_
     connected(OKX, use)
 
 
-def test_the_periods_are_those_of_the_venues() -> None:
+def test_idle_times_are_those_of_the_venues() -> None:
     assert (bybit_stream.IDLE_S, okx_stream.IDLE_S) == (600, 30)

@@ -107,7 +107,9 @@ class Market:
         (ContractKind.INVERSE, Side.SHORT, 900, 2),
     ],
 )
-def test_cross(kind: ContractKind, side: Side, quantity: int, balance: int) -> None:
+def test_a_cross_position_is_liquidated_just_past_its_liquidation_price(
+    kind: ContractKind, side: Side, quantity: int, balance: int
+) -> None:
     market = Market(kind)
     market.account("ann", balance)
     market.hold("ann", side, quantity, 90)
@@ -122,14 +124,14 @@ def test_cross(kind: ContractKind, side: Side, quantity: int, balance: int) -> N
     assert found[0] > 0 > found[1]
 
 
-def test_an_inverse_short_that_is_covered_is_never_liquidated() -> None:
+def test_a_covered_inverse_short_has_no_liquidation_price() -> None:
     market = Market(ContractKind.INVERSE)
     market.account("ann", 2)
     market.hold("ann", Side.SHORT, 100, 100)
     assert market.prices("ann") == [None]
 
 
-def test_a_hedge_moves_as_one() -> None:
+def test_both_sides_of_a_hedge_have_one_liquidation_price() -> None:
     market = Market()
     market.account("ann", 500, hedge_mode=True)
     market.hold("ann", Side.LONG, 100, 100)
@@ -138,7 +140,7 @@ def test_a_hedge_moves_as_one() -> None:
     assert market.prices("ann") == [Fraction(3_500 * 1000 * 100, 39_200)] * 2
 
 
-def test_an_isolated_position_stands_alone_and_a_safe_one_has_none() -> None:
+def test_an_isolated_position_has_its_own_liquidation_price_and_a_safe_one_has_none() -> None:
     market = Market()
     market.account("ann", 10**6)
     market.hold("ann", Side.LONG, 10, 100, margin=100)
@@ -149,7 +151,7 @@ def test_an_isolated_position_stands_alone_and_a_safe_one_has_none() -> None:
     assert market.prices("bea") == [None]
 
 
-def test_without_a_mark_there_is_none() -> None:
+def test_without_a_mark_there_is_no_liquidation_price() -> None:
     market = Market()
     market.account("ann", 10)
     market.hold("ann", Side.LONG, 10, 100, margin=100)

@@ -8,7 +8,7 @@ from delever.config import ContractSymbols
 from delever.core.market.contract_terms import terms_of
 from delever.core.messages import ContractKind, DefineContract, Reason, Side
 from delever.core.rules import RULE_SETS
-from delever.server.engine.account_snapshot import Position
+from delever.server.engine.account_snapshot import PositionSnapshot
 from delever.server.venues.okx import payloads
 from delever.server.venues.symbols import instrument
 
@@ -50,7 +50,7 @@ def test_fund_as_documented() -> None:
     assert (regular["balance"], regular["amt"], regular["maxBal"]) == ("1343.1308", "", "")
 
 
-def test_every_trigger_of_every_rule_set_is_one_of_three_starts() -> None:
+def test_every_trigger_of_every_rule_set_has_an_okx_start() -> None:
     starts = {
         case.trigger.reason: payloads.adl_start(case.trigger.reason)
         for rules in RULE_SETS.values()
@@ -62,7 +62,9 @@ def test_every_trigger_of_every_rule_set_is_one_of_three_starts() -> None:
 
 
 def test_warning_as_documented() -> None:
-    row = payloads.warning_row("BTC-USDT", payloads.State.WARNING, "280784384.95642282", 1700210763001)
+    row = payloads.warning_row(
+        "BTC-USDT", payloads.WarningState.WARNING, "280784384.95642282", 1700210763001
+    )
     argument = {"channel": "adl-warning", "instType": "SWAP", "instFamily": "BTC-USDT"}
     assert json.loads(payloads.push(argument, [row])) == {
         "arg": argument,
@@ -109,7 +111,7 @@ def test_frames_as_documented() -> None:
 
 
 @pytest.mark.parametrize(
-    ("side", "hedge_mode", "isolated", "shown"),
+    ("side", "hedge_mode", "isolated", "fields"),
     [
         (Side.LONG, False, False, {"pos": "2", "posSide": "net", "imr": "12", "margin": ""}),
         (Side.SHORT, False, False, {"pos": "-2", "posSide": "net", "mgnMode": "cross"}),
@@ -117,7 +119,9 @@ def test_frames_as_documented() -> None:
         (Side.LONG, True, True, {"posSide": "long", "mgnRatio": "80", "mgnMode": "isolated"}),
     ],
 )
-def test_positions(side: Side, *, hedge_mode: bool, isolated: bool, shown: dict[str, str]) -> None:
+def test_position_rows_follow_side_hedge_mode_and_margin_mode(
+    side: Side, *, hedge_mode: bool, isolated: bool, fields: dict[str, str]
+) -> None:
     """Two contracts of 0.01 from 5,500, at a mark of 6,000: 10 won by a long."""
     definition = DefineContract(
         time_ms=0,
@@ -130,10 +134,10 @@ def test_positions(side: Side, *, hedge_mode: bool, isolated: bool, shown: dict[
         multiplier="0.01",
     )
     terms, unit = terms_of(definition, 8), 10**8
-    held = Position(
+    position = PositionSnapshot(
         contract=definition.contract,
         side=side,
-        number=0,
+        position_id=0,
         lots=2,
         cost_cash=side.sign * 110 * unit,
         unrealized_pnl_cash=side.sign * 10 * unit,
@@ -144,9 +148,9 @@ def test_positions(side: Side, *, hedge_mode: bool, isolated: bool, shown: dict[
         under_liquidation=False,
     )
     named = instrument(definition, ContractSymbols())
-    standing = payloads.Standing("a", 60000, 4, None, (1, 0), 0, 9)
-    row = payloads.position_row(named, terms, 8, held, standing, hedge_mode=hedge_mode)
-    assert {name: row[name] for name in shown} == shown
+    context = payloads.OkxPositionContext("a", 60000, 4, None, (1, 0), 9)
+    row = payloads.position_row(named, terms, 8, position, context, hedge_mode=hedge_mode)
+    assert {name: row[name] for name in fields} == fields
     assert (row["adl"], row["avgPx"], row["notionalUsd"]) == ("4", "5500", "120")
     assert all(isinstance(value, str) for value in row.values())
     assert payloads.contract_row(named, terms)["ctVal"] == "0.01"

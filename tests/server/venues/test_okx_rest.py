@@ -18,8 +18,7 @@ from crashing import CONFIG, SECRET, Clock, fall, grant, in_place, opening, resc
 from serving import MEMORY, Served, served
 from trading import tell
 
-from delever.config import Okx as Settings
-from delever.config import Role
+from delever.config import OkxConfig, Role
 from delever.core.messages import SetTime, Side
 from delever.journal import verify
 from delever.server.engine.runner import NOW, Runner
@@ -65,12 +64,12 @@ def keyring() -> Keyring:
     return keys
 
 
-def code_of(found: ApiKey | payloads.ErrorCode) -> str:
-    return found.code if isinstance(found, payloads.ErrorCode) else "0"
+def code_of(found: ApiKey | payloads.OkxErrorCode) -> str:
+    return found.code if isinstance(found, payloads.OkxErrorCode) else "0"
 
 
 @pytest.mark.parametrize("row", cases("okx_times.txt"))
-def test_the_time_of_a_request(row: Row, keyring: Keyring) -> None:
+def test_request_timestamps_are_checked_against_the_window(row: Row, keyring: Keyring) -> None:
     headers = signed("bob-key", row["timestamp"], POSITIONS)
     found = authenticate(request(POSITIONS, "", headers), keyring, NOON_MS)
     assert {"code": code_of(found)} == row.expected
@@ -94,17 +93,17 @@ def test_keys_and_signatures(changed: dict[str, str], code: str, keyring: Keyrin
     assert code_of(found) == code
 
 
-def test_a_key_that_sees_no_account() -> None:
+def test_a_key_without_an_account_reads_no_positions() -> None:
     async def use(caller: Caller, _runner: Runner) -> None:
         for key, expected in (("engine-key", "50114"), ("desk-key", "50114"), ("bob-key", "0")):
             headers = signed(key, NOON, POSITIONS)
             reply = await caller.venue.answer(request(POSITIONS, "", headers))
             assert msgspec.json.decode(reply.body)["code"] == expected
 
-    calling(use)
+    with_caller(use)
 
 
-def test_a_key_without_a_secret_signs_nothing(keyring: Keyring) -> None:
+def test_a_key_without_a_secret_has_no_valid_signature(keyring: Keyring) -> None:
     keyring.add(ApiKey("public", frozenset({Role.READ}), (), _passphrase=SECRET.encode()))
     empty = hmac.new(b"", f"{NOON}GET{POSITIONS}".encode(), hashlib.sha256).digest()
     headers = signed("public", NOON, POSITIONS)
@@ -116,21 +115,21 @@ def test_a_key_without_a_secret_signs_nothing(keyring: Keyring) -> None:
 
 
 class Caller:
-    """Asks a venue in place, on a clock turned by hand."""
+    """Calls a venue in process, on a clock turned by hand."""
 
-    def __init__(self, venue: Okx, clock: Clock) -> None:
+    def __init__(self, venue: OkxApi, clock: Clock) -> None:
         self.venue = venue
         self.clock = clock
 
-    async def ask(self, path: str, query: str = "") -> Any:
+    async def get(self, path: str, query: str = "") -> Any:
         reply: Reply = await self.venue.answer(request(path, query))
         answer = msgspec.json.decode(reply.body)
         return answer["data"] if answer["code"] == "0" else (reply.status, answer["code"])
 
 
-def calling(use: Callable[[Caller, Runner], Awaitable[None]], **limits: int) -> None:
+def with_caller(use: Callable[[Caller, Runner], Awaitable[None]], **limits: int) -> None:
     clock = Clock(NOON_MS)
-    config = msgspec.structs.replace(CONFIG, okx=Settings(**limits))
+    config = msgspec.structs.replace(CONFIG, okx=OkxConfig(**limits))
 
     async def go(runner: Runner, keys: Keyring) -> None:
         await use(Caller(OkxApi(runner, keys, FillLog(runner)), clock), runner)
@@ -138,10 +137,10 @@ def calling(use: Callable[[Caller, Runner], Awaitable[None]], **limits: int) -> 
     in_place(go, clock, config)
 
 
-def test_the_fund_tells_what_moved_it_and_when_adl_ran() -> None:
+def test_the_fund_lists_its_changes_and_the_start_and_end_of_adl() -> None:
     async def use(caller: Caller, runner: Runner) -> None:
         async def fund(more: str = "") -> Any:
-            (data,) = await caller.ask(FUND, f"instType=SWAP&instFamily=BTC-USDT{more}")
+            (data,) = await caller.get(FUND, f"instType=SWAP&instFamily=BTC-USDT{more}")
             return data
 
         before = await fund()
@@ -163,10 +162,10 @@ def test_the_fund_tells_what_moved_it_and_when_adl_ran() -> None:
         assert len((await fund("&limit=1"))["details"]) == 1
         assert (await fund(f"&after={NOON_MS}"))["details"] == []
 
-    calling(use)
+    with_caller(use)
 
 
-def test_what_is_asked_for_wrongly() -> None:
+def test_invalid_parameters_get_okx_error_codes() -> None:
     async def use(caller: Caller, _runner: Runner) -> None:
         contracts = "/api/v5/public/instruments"
         for path, query, rejected in (
@@ -181,33 +180,33 @@ def test_what_is_asked_for_wrongly() -> None:
             (POSITIONS, "", (401, "50103")),
             ("/api/v5/trade/order", "", (404, "404")),
         ):
-            assert await caller.ask(path, query) == rejected
+            assert await caller.get(path, query) == rejected
             caller.clock.ms += 2_000
-        assert await caller.ask(FUND, "instType=MARGIN") == []
-        assert await caller.ask(FUND, "instType=OPTION&uly=BTC-USDT") == []
-        found = await caller.ask(contracts, "instType=SWAP&uly=BTC-USD")
+        assert await caller.get(FUND, "instType=MARGIN") == []
+        assert await caller.get(FUND, "instType=OPTION&uly=BTC-USDT") == []
+        found = await caller.get(contracts, "instType=SWAP&uly=BTC-USD")
         assert [(row["instId"], row["ctType"]) for row in found] == [("BTC-USD-SWAP", "inverse")]
-        assert await caller.ask(contracts, "instType=FUTURES") == []
+        assert await caller.get(contracts, "instType=FUTURES") == []
         posted = await caller.venue.answer(request(FUND, method="POST"))
         assert posted.status == 405
 
-    calling(use)
+    with_caller(use)
 
 
-def test_an_address_asks_for_the_fund_only_so_often() -> None:
+def test_the_fund_has_its_own_rate_limit() -> None:
     async def use(caller: Caller, _runner: Runner) -> None:
         caller.clock.ms -= caller.clock.ms % 2_000
         query = "instType=SWAP&instFamily=BTC-USDT"
-        answers = [await caller.ask(FUND, query) for _ in range(3)]
+        answers = [await caller.get(FUND, query) for _ in range(3)]
         assert answers[2] == (429, "50011")
         assert answers[1][0]["instFamily"] == "BTC-USDT"
         caller.clock.ms += 2_000
-        assert (await caller.ask(FUND, query))[0]["instFamily"] == "BTC-USDT"
+        assert (await caller.get(FUND, query))[0]["instFamily"] == "BTC-USDT"
 
-    calling(use, insurance_per_2s=2)
+    with_caller(use, insurance_per_2s=2)
 
 
-def test_the_fund_is_found_again_after_a_restart(tmp_path: Any) -> None:
+def test_a_restart_reads_the_fund_history_from_the_journal(tmp_path: Any) -> None:
     path = tmp_path / "j.db"
     config = msgspec.convert({"journal": {"path": str(path)}}, type(CONFIG))
     query = "instType=SWAP&instFamily=BTC-USDT&type=adl"
@@ -217,7 +216,7 @@ def test_the_fund_is_found_again_after_a_restart(tmp_path: Any) -> None:
         venue = OkxApi(runner, keys, FillLog(runner))
         await runner.submit(fall())
         await runner.tick()
-        answers.append(await Caller(venue, Clock(0)).ask(FUND, query))
+        answers.append(await Caller(venue, Clock(0)).get(FUND, query))
 
     in_place(crash, Clock(NOON_MS), config)
 
@@ -226,7 +225,7 @@ def test_the_fund_is_found_again_after_a_restart(tmp_path: Any) -> None:
         venue = OkxApi(runner, Keyring(()), FillLog(runner))
         await runner.start()
         await runner.submit([SetTime(time_ms=NOW)])
-        answers.append(await Caller(venue, Clock(0)).ask(FUND, query))
+        answers.append(await Caller(venue, Clock(0)).get(FUND, query))
         await runner.stop()
 
     asyncio.run(again())
@@ -235,14 +234,14 @@ def test_the_fund_is_found_again_after_a_restart(tmp_path: Any) -> None:
 
 
 async def bills(caller: Caller, key: str, query: str = "") -> Any:
-    """Return an account's bills, asked for at the time of the clock."""
+    """Return an account's bills, sent for at the time of the clock."""
     sent = f"{datetime.fromtimestamp(caller.clock.ms / 1000, UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
     headers = signed(key, sent, f"{BILLS}?{query}" if query else BILLS)
     answer = msgspec.json.decode((await caller.venue.answer(request(BILLS, query, headers))).body)
     return answer["data"] if answer["code"] == "0" else answer["code"]
 
 
-def test_bills_tell_adl_and_liquidation_for_a_week() -> None:
+def test_bills_list_adl_and_liquidation_for_a_week() -> None:
     async def use(caller: Caller, runner: Runner) -> None:
         assert await bills(caller, "bob-key") == []
         await runner.submit(fall())
@@ -253,8 +252,8 @@ def test_bills_tell_adl_and_liquidation_for_a_week() -> None:
         entry, price = Decimal(60_000), Decimal(fill["px"])
         assert Decimal(fill["pnl"]) == 50 * (entry - price) == Decimal(fill["balChg"])
         (taken,) = await bills(caller, "ann-key")
-        told = [taken[name] for name in ("type", "subType", "sz", "mgnMode", "balChg")]
-        assert told == ["5", "107", "100", "isolated", "0"]
+        fields = [taken[name] for name in ("type", "subType", "sz", "mgnMode", "balChg")]
+        assert fields == ["5", "107", "100", "isolated", "0"]
         number = fill["billId"]
         for query in ("type=5", "instId=BTC-USD-SWAP", "mgnMode=isolated", "ctType=inverse"):
             assert await bills(caller, "bob-key", query) == []
@@ -268,7 +267,7 @@ def test_bills_tell_adl_and_liquidation_for_a_week() -> None:
         caller.clock.ms += 7 * 24 * 3_600_000 + 1
         assert await bills(caller, "bob-key") == []
 
-    calling(use)
+    with_caller(use)
 
 
 SUBTYPES = {  # type, side, long/short mode
@@ -283,19 +282,19 @@ SUBTYPES = {  # type, side, long/short mode
 }
 
 
-def test_a_bill_s_subtype_says_which_side_was_closed_in_which_mode() -> None:
+def test_a_bill_subtype_states_the_closed_side_and_the_mode() -> None:
     async def go(runner: Runner, _: Keyring) -> None:
         fills = FillLog(runner)
         await runner.submit(fall())
-        bills = [Bill(*closing) for name in ("bob", "ann") for closing in fills.of(name)]
-        told = {}
+        bills = [Bill(*order) for name in ("bob", "ann") for order in fills.of(name)]
+        subtypes = {}
         for bill in bills:
             for side in Side:
                 turned = bill._replace(event=msgspec.structs.replace(bill.event, side=side))
                 for hedged in (True, False):
                     subtype = turned.subtype(hedge_mode=hedged)
-                    told[turned.type, str(side), hedged] = subtype
-        assert told == SUBTYPES
+                    subtypes[turned.type, str(side), hedged] = subtype
+        assert subtypes == SUBTYPES
         assert len({bill.id for bill in bills}) == len(bills) == 2
 
     in_place(go, Clock(NOON_MS))
@@ -329,7 +328,7 @@ def test_ccxt_reads_positions_and_the_fund(market: Served) -> None:
     assert fund["data"][0]["total"] == "1000000"
 
 
-def test_ccxt_reads_adl_out_of_the_bills() -> None:
+def test_ccxt_reads_adl_fills_from_the_bills() -> None:
     with served(MEMORY) as server:
         grant(server.service.keyring)
         tell(server.service, opening())
@@ -354,12 +353,12 @@ def test_ccxt_raises_its_own_errors(
         ccxt_of(market, key, passphrase).privateGetAccountPositions()
 
 
-def test_ccxt_takes_wrong_parameters_for_bad_requests(market: Served) -> None:
+def test_ccxt_raises_bad_request_for_invalid_parameters(market: Served) -> None:
     with pytest.raises(ccxt.BadRequest):
         ccxt_of(market).publicGetPublicInsuranceFund({"instType": "SWAP"})
 
 
-def test_warnings_come_every_second_while_adl_runs() -> None:
+def test_warnings_are_sent_every_second_during_adl() -> None:
     argument = {"channel": "adl-warning", "instType": "SWAP", "instFamily": "BTC-USDT"}
     subscribe = {"id": "1512", "op": "subscribe", "args": [argument]}
 
@@ -369,27 +368,27 @@ def test_warnings_come_every_second_while_adl_runs() -> None:
             websockets.connect(f"{server.ws}/ws/v5/public") as socket,
         ):
 
-            async def hear() -> Any:
+            async def receive() -> Any:
                 return json.loads(await socket.recv())
 
             await socket.send("ping")
             assert await socket.recv() == "pong"
             await socket.send("{")
-            assert (await hear())["code"] == "60012"
+            assert (await receive())["code"] == "60012"
             await socket.send(json.dumps({**subscribe, "args": [{**argument, "instType": "X"}]}))
-            assert (await hear())["code"] == "60018"
+            assert (await receive())["code"] == "60018"
             await socket.send(json.dumps(subscribe))
-            answer = await hear()
+            answer = await receive()
             assert (answer["event"], answer["id"], answer["arg"]) == ("subscribe", "1512", argument)
-            assert [row["state"] for row in (await hear())["data"]] == ["normal"]
+            assert [row["state"] for row in (await receive())["data"]] == ["normal"]
             await asyncio.to_thread(tell, server.service, fall())
-            told = [await hear(), await hear()]
-            states = [each["data"][0] for each in told]
+            messages = [await receive(), await receive()]
+            states = [each["data"][0] for each in messages]
             assert [row["state"] for row in states] == ["adl", "adl"]
             assert 900 <= int(states[1]["ts"]) - int(states[0]["ts"]) <= 5_000
             assert states[1]["bal"] == "700000"
             await socket.send(json.dumps({**subscribe, "op": "unsubscribe"}))
-            assert (await hear())["event"] == "unsubscribe"
+            assert (await receive())["event"] == "unsubscribe"
 
     with served(MEMORY) as server:
         tell(server.service, opening())
