@@ -1,9 +1,9 @@
-"""docs/reference/api.md: every path of the native API, asked of a server that has played a crash.
+"""docs/reference/api.md: every path of the native API, with answers of a server after a crash.
 
-The server runs in this process, by a clock that stands still, so that the answers are always the
-same. What an answer lists is shown up to its first entry.
+The server runs in this process with a clock that stands still, so that the answers never change.
+The page has the first entry of each list.
 """
-# ruff: noqa: INP001 - a script, not a package
+# ruff: noqa: INP001 - part of a script, not a package
 
 import asyncio
 import json
@@ -17,51 +17,55 @@ from delever.config import Config, Role
 from delever.core.messages import Command
 from delever.lab.runs.scenario import read_scenario
 from delever.server.api.app import ROUTES
-from delever.server.api.masking import PUBLIC
+from delever.server.api.requests.masking import PUBLIC
 from delever.server.app import Service
-from delever.server.transport.api_keys import Holder
+from delever.server.transport.api_keys import ApiKey
 
 ROOT = Path(__file__).parent.parent
 CRASH = ROOT / "examples" / "crash.ndjson"
 UNTIL = 13
-"""How many commands of the crash are played first: the others would stop ADL again."""
+"""Commands of the crash that run first: the others would stop ADL again."""
 
 HEAD = """\
 # The native API
 
-What `delever serve` answers under `/v1`. `docs/generate.py` writes this page: it asks a server that
-has played `examples/crash.ndjson`. Lists are shown up to their first entry, and long texts cut. The
-server has the same as an OpenAPI document at `/schema/openapi.json`, and as a page to try it from
-at `/schema`, which loads nothing from elsewhere.
+The paths of `delever serve` under `/v1`. `docs/generate.py` writes this page with the answers of a
+server that has run `examples/crash.ndjson`; lists have their first entry only, and long strings
+are cut. The server has the same as an OpenAPI document at `/schema/openapi.json`, and as an
+explorer at `/schema` that works offline.
 
-**Who.** `Authorization: Bearer ID.SECRET`, by the keys of the [configuration](config.md). `read`
-reads everything; `trade-account` the market and its own accounts; `ingest` submits commands;
-`operate` also those of an operator: fund_pool, move_contract, cancel_adl, pause_adl and force_adl,
-with a note that says why. With `[api] anonymous_read` a visitor needs no key for the market, for queues
-and for ADL as it was.
+```sh
+url=http://127.0.0.1:8080/v1
+curl -H 'Authorization: Bearer ID.SECRET' "$url/contracts/BTCUSDT/queue?side=short"
+```
 
-**Names.** Where several accounts are shown at once (queues, episodes, fills, streams), `read` sees
-all of them by name, an account's own key its own name, a visitor none: the others come as
-`masked:...`, the same mark for the same account as long as the server runs. What is one account's
-own, and the journal's events with all that they hold, no visitor sees. `[api] anonymous_accounts` shows
-a visitor everything; it is for demonstrations.
+**Authentication.** `Authorization: Bearer ID.SECRET`, with a key of the
+[configuration](config.md). The role `read` reads everything; `trade-account` the market and its
+own accounts; `ingest` submits commands; `operate` also an operator's: fund_pool, move_contract,
+cancel_adl, pause_adl and force_adl, with a note that gives the reason. With `[api] anonymous_read`
+the market, queues and ADL episodes need no key.
 
-A new name, and a command's `id`, has at most 200 characters, all of them printable. In a path it is
-percent-encoded, a slash as `%2F`: `/v1/contracts/BTC%2FUSDT`.
+**Names.** Where an answer lists several accounts (queues, episodes, fills, streams), `read` sees
+all names, an account's key its own, and an anonymous visitor none: the others are `masked:...`,
+the same mask for the same account while the server runs. An anonymous visitor sees neither a
+single account's data nor the journal's events; `[api] anonymous_accounts` opens both, for demos.
 
-**Numbers.** Money, prices and quantities are exact decimals as text; `_ppm` are parts per million,
-`_ms` milliseconds since the epoch. `as_of` is the record of the journal up to which the book was
-read. [Commands](commands.md) and [events](events.md) are the core's own.
+A new name, and a command's `id`, has at most 200 characters, all of them printable. Percent-encode
+it in a path, a slash as `%2F`: `/v1/contracts/BTC%2FUSDT`.
+
+**Numbers.** Money, prices and quantities are exact decimals as strings; `_ppm` are parts per
+million, `_ms` milliseconds since the epoch. `as_of` is the journal's record that the answer is
+based on. [Commands](commands.md) and [events](events.md) are the core's own.
 
 **Errors.** `{"error": {"reason", "field", "value", "message", "sequence"}}` with the status: 400
-malformed, 401 no key of this server, 403 a role or an account is missing, 404 a name is not known,
-409 the id belongs to another command, or the journal ends before `after`; 413 too large, 415 packed
-(gzip or the like), 422 rejected by the engine (with the [reason](reasons.md), and the `sequence` of
-its record), 429 too many streams from one address, 503 busy or stopped. `time_ms` of a command is
-best left out: the server's clock then says it. Time cannot run backwards, and no command's may be
-more than 10 s ahead of that clock.
+malformed, 401 unknown key, 403 a role or an account is missing, 404 unknown name, 409 the id
+belongs to another command, or the journal ends before `after`; 413 too large, 415 compressed, 422
+rejected by the engine (with the [reason](reasons.md), and the `sequence` of its record), 429 too
+many streams from one address, 503 busy or stopped. Leave out a command's `time_ms`: the server's
+clock stamps it. Time cannot run backwards, and no command may be more than 10 s ahead of that
+clock.
 
-**Metrics.** `GET /metrics` answers Prometheus. It needs no key: keep it inside.
+**Metrics.** `GET /metrics` answers Prometheus. It needs no key: do not expose it.
 """
 
 STREAMS = """\
@@ -69,12 +73,12 @@ STREAMS = """\
 
 ### `GET /v1/events/stream`
 
-Every record as it happens, as Server-Sent Events; needs read. With `?types=adl_started,adl_stopped`
-only events of these types are told, and types of the market (TYPES) need no more than `GET
-/v1/contracts` does. The `id` of each is its sequence:
-`?after=12` or the header `Last-Event-ID: 12` goes on after it without a gap, out of the journal as
-far as that is needed. Without either it begins with what happens next. A comment every 15 s keeps
-the line open. Who takes nothing for `send_timeout_ms` is dropped, and resumes where it was.
+Every record, as Server-Sent Events; needs read. `?types=adl_started,adl_stopped` selects types of
+events, and types of the market (TYPES) need no more than `GET /v1/contracts` does. The `id` of
+each is its sequence: `?after=12` or the header `Last-Event-ID: 12` resumes after it without a gap,
+from the journal where necessary. Without either the stream starts with the next event. A comment
+every 15 s keeps the connection open. A client that receives nothing for `send_timeout_ms` is
+disconnected, and can resume.
 
 ```text
 id: 13
@@ -83,8 +87,8 @@ data: {"sequence":13,"time_ms":3000,"command":"set_marks","id":"","events":[{"ty
 
 ### `GET /v1/events/socket`
 
-The same over a WebSocket: one text message a record, the JSON above. `?after=12` goes on after it.
-A reader who takes nothing is closed with 1008.
+The same over a WebSocket: one text message for each record, with the JSON above. `?after=12`
+resumes after it. A client that receives nothing is closed with 1008.
 """
 
 NEEDS = {
@@ -108,7 +112,7 @@ TITLES = {
 
 ARROW = "an Arrow IPC stream with the columns of {rows}, as application/vnd.apache.arrow.stream"
 
-ASKED: dict[str, tuple[str, str]] = {
+REQUESTS: dict[str, tuple[str, str]] = {
     "POST /v1/commands": (
         "/v1/commands",
         '{"type":"set_marks","id":"m-1","marks":{"BTCUSDT":"56500"}}',
@@ -130,7 +134,7 @@ ASKED: dict[str, tuple[str, str]] = {
     "GET /v1/accounts/{account}": ("/v1/accounts/dan", ""),
 }
 NAMES = {"contract": "BTCUSDT", "pool": "main", "name": "bybit", "episode": "1", "fill": "2"}
-NOT_SHOWN = {
+BINARY = {
     "POST /v1/positions/arrow": ARROW.format(rows="position rows"),
     "POST /v1/balances/arrow": ARROW.format(rows="balance rows"),
 }
@@ -143,7 +147,10 @@ def api_page() -> str:
 
 async def _page() -> str:
     clock = _Clock()
-    raw = {"journal": {"path": ":memory:"}, "api": {"anonymous_read": True, "anonymous_accounts": True}}
+    raw = {
+        "journal": {"path": ":memory:"},
+        "api": {"anonymous_read": True, "anonymous_accounts": True},
+    }
     service = Service(msgspec.convert(raw, Config), clock)
     service.runner.tick = _still  # type: ignore[method-assign]
     await service.start()
@@ -161,9 +168,9 @@ async def _page() -> str:
                 method, operation = next(iter(item.items()))
                 if "text/event-stream" in str(operation) or plain.endswith("/socket"):
                     continue
-                told = await _told(caller, service, f"{method.upper()} {plain}")
+                exchange = await _exchange(caller, service, f"{method.upper()} {plain}")
                 title = TITLES[operation["tags"][0]]
-                sections[title].append(_section(route, method.upper(), plain, operation, told))
+                sections[title].append(_section(route, method.upper(), plain, operation, exchange))
     await service.stop()
     parts = ["\n".join(section) for section in sections.values()]
     streams = STREAMS.replace("TYPES", ", ".join(sorted(PUBLIC)))
@@ -171,11 +178,11 @@ async def _page() -> str:
 
 
 async def _still() -> None:
-    """Let no time pass while the server is asked."""
+    """Do nothing: the server's clock stands still."""
 
 
 class _Clock:
-    """A clock that stands where the crash has come to."""
+    """A clock that stands at the last command's time."""
 
     ms = 1
 
@@ -188,29 +195,28 @@ def _crash() -> list[Command]:
 
 
 def _section(
-    route: Any, method: str, path: str, operation: dict[str, Any], told: tuple[str, str]
+    route: Any, method: str, path: str, operation: dict[str, Any], exchange: tuple[str, str]
 ) -> str:
     guards = [NEEDS[guard.__name__] for guard in route.guards or ()]
-    asked, answer = told
+    request, answer = exchange
     table = ""
-    given = [each for each in operation.get("parameters", []) if each["in"] == "query"]
-    if given:
-        rows = [f"| `{each['name']}` | {_kind(each)} | {_default(each)} |" for each in given]
-        table = "\n".join(["| parameter | type | if left out |", "|---|---|---|", *rows]) + "\n\n"
+    query = [p for p in operation.get("parameters", []) if p["in"] == "query"]
+    if query:
+        rows = [f"| `{p['name']}` | {_kind(p)} | {_default(p)} |" for p in query]
+        table = "\n".join(["| parameter | type | default |", "|---|---|---|", *rows]) + "\n\n"
     needs = f"Needs {guards[0]}." if guards else "Needs no key."
-    shown = f"```text\n{asked}\n```\n" if asked else ""
-    shown += f"```json\n{answer}\n```\n" if answer else ""
-    return (
-        f"### `{method} {path}`\n\n{operation['description'].strip()}\n\n{needs}\n\n{table}{shown}"
-    )
+    example = f"```text\n{request}\n```\n" if request else ""
+    example += f"```json\n{answer}\n```\n" if answer else ""
+    description = operation["description"].strip()
+    return f"### `{method} {path}`\n\n{description}\n\n{needs}\n\n{table}{example}"
 
 
 def _kind(parameter: dict[str, Any]) -> str:
     schema = parameter["schema"]
-    words = schema.get("enum") or [
+    values = schema.get("enum") or [
         "long, short" if "$ref" in schema else schema.get("type", "text")
     ]
-    return ", ".join(map(str, words)).replace("string", "text")
+    return ", ".join(map(str, values)).replace("string", "text")
 
 
 def _default(parameter: dict[str, Any]) -> str:
@@ -220,36 +226,36 @@ def _default(parameter: dict[str, Any]) -> str:
     return "" if default in {None, ""} else f"`{default}`"
 
 
-async def _told(caller: httpx2.AsyncClient, service: Service, name: str) -> tuple[str, str]:
-    """Return what was asked, and the answer; both as they are shown."""
-    if name in NOT_SHOWN:
-        return f"{name}?version=7&id=p-7\n\n{NOT_SHOWN[name]}", (
+async def _exchange(caller: httpx2.AsyncClient, service: Service, name: str) -> tuple[str, str]:
+    """Return request and answer as the page has them."""
+    if name in BINARY:
+        return f"{name}?version=7&id=p-7\n\n{BINARY[name]}", (
             '{"sequence":15,"time_ms":3000,"repeated":false,"rows":2,"ignored":0}'
         )
     method, path = name.split()
     for word, value in NAMES.items():
         path = path.replace(f"{{{word}}}", value)
-    path, body = ASKED.get(name, (path, ""))
+    path, body = REQUESTS.get(name, (path, ""))
     answer = await caller.request(method, path, content=body, headers=_key(service))
     if answer.status_code not in {200, 503}:
         raise RuntimeError(f"{name}: {answer.status_code}: {answer.text}")
-    asked = f"{method} {path}" + (f"\n\n{body}" if body else "")
-    return asked, json.dumps(_cut(answer.json()), indent=1)
+    request = f"{method} {path}" + (f"\n\n{body}" if body else "")
+    return request, json.dumps(_cut(answer.json()), indent=1)
 
 
 def _key(service: Service) -> dict[str, str]:
-    """Return the header of a key that may do everything, which the server is told here."""
-    service.keyring.add(Holder("all", frozenset(Role), (), b"secret"))
+    """Add a key with every role to the server and return its header."""
+    service.keyring.add(ApiKey("all", frozenset(Role), (), b"secret"))
     return {"Authorization": "Bearer all.secret"}
 
 
-def _cut(told: Any) -> Any:
-    """Return an answer with lists up to their first entry, and texts up to a line."""
-    match told:
+def _cut(answer: Any) -> Any:
+    """Return an answer with one entry of each list, and long strings cut."""
+    match answer:
         case dict():
-            return {name: _cut(value) for name, value in told.items()}
+            return {name: _cut(value) for name, value in answer.items()}
         case list():
-            return [_cut(value) for value in told[:1]]
-        case str() if len(told) > 90:
-            return told[:87] + "..."
-    return told
+            return [_cut(value) for value in answer[:1]]
+        case str() if len(answer) > 90:
+            return answer[:87] + "..."
+    return answer

@@ -1,5 +1,5 @@
-"""The page of the configuration: structs of delever.config, and the words below each key."""
-# ruff: noqa: INP001 - a script, not a package
+"""The page of the configuration: the structs of delever.config with each key's description."""
+# ruff: noqa: INP001 - part of a script, not a package
 
 import ast
 from pathlib import Path
@@ -13,10 +13,9 @@ SOURCE = Path(config.__file__)
 HEAD = """\
 # Configuration
 
-`delever serve -c delever.toml` reads one TOML file; every key may be left out.
-`delever config check delever.toml` says whether it can be used, and names the key and the value
-where it cannot. Unknown keys are rejected. Secrets do not stand in the file: it names the
-environment variable that holds one, or a file that only its owner can read.
+`delever serve -c delever.toml` reads one TOML file; every key has a default. `delever config check
+delever.toml` validates it and names the invalid key and value. Unknown keys are refused. The file
+contains no secrets: it names an environment variable, or a file that only its owner can read.
 
 ```toml
 [listen]
@@ -40,7 +39,7 @@ secret_env = "DELEVER_KEY_ANN"
 
 
 def config_page() -> str:
-    """Return the page: a section a struct, in the order of the source, a row a key."""
+    """Return the page: a section for each struct in the order of the source, a row for each key."""
     tree = ast.parse(SOURCE.read_text(encoding="utf-8"))
     sections = [
         _section(node)
@@ -58,15 +57,15 @@ def _section(node: ast.ClassDef) -> str:
     defaults = {
         field.name: field.default for field in msgspec.structs.fields(getattr(config, node.name))
     }
-    rows = ["| key | default | what it is |", "|---|---|---|"]
-    told = {**_words(node)}
+    rows = ["| key | default | description |", "|---|---|---|"]
+    descriptions = _descriptions(node)
     for name, default in defaults.items():
-        rows.append(f"| `{name}` | {_default(default)} | {told.get(name, '')} |")
+        rows.append(f"| `{name}` | {_default(default)} | {descriptions.get(name, '')} |")
     return f"## {title}\n\n{says[:1].upper()}{says[1:]}\n\n" + "\n".join(rows) + "\n"
 
 
-def _words(node: ast.ClassDef) -> dict[str, str]:
-    """Return the text that stands below each key."""
+def _descriptions(node: ast.ClassDef) -> dict[str, str]:
+    """Return the docstring below each key."""
     found = {}
     for field, below in zip(node.body, [*node.body[1:], None], strict=True):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
@@ -79,7 +78,7 @@ def _words(node: ast.ClassDef) -> dict[str, str]:
 
 def _default(default: object) -> str:
     if default is msgspec.NODEFAULT:
-        return "needed"
+        return "required"
     if isinstance(default, msgspec.Struct):
         return "a section"
     if default == ():

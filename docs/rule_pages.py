@@ -1,9 +1,9 @@
-"""The page of rules, the table that compares the venues, and what is generated in docs/venues.
+"""The page of rules, the table that compares the venues, and the generated blocks of docs/venues.
 
 A page of docs/venues is written by hand around blocks: `<!-- example: bybit -->` or
-`<!-- table -->`, up to `<!-- end -->`. Only what stands between is replaced.
+`<!-- table -->`, up to `<!-- end -->`. The generator replaces only the text between the two marks.
 """
-# ruff: noqa: INP001 - a script's part, not a package
+# ruff: noqa: INP001 - part of a script, not a package
 
 import inspect
 import re
@@ -27,46 +27,45 @@ Part = Trigger | PriceRule | LastResort
 
 BLOCK = re.compile(r"(<!-- (table|example: (\w+)) -->\n).*?(<!-- end -->)", re.DOTALL)
 PLACE = re.compile(r", (case|example)s? ?\d*$")
-"""A place within a source, which the table of venues leaves out."""
+"""A location within a source, which the table of venues leaves out."""
 
 INTRO = """\
 # Rules
 
-Every rule that delever follows has an id, and the tests cite it. Those called CORE are delever's
-own, and those called RSK [rate a contract's risk](risk.md); both hold under every rule set. The
-others belong to venues, and are told in our words: with the place where the venue says it, how sure
-we are of that, and what delever assumes where the venue says nothing. [Venues](venues/README.md)
-compares the rule sets in one table and works an example for each. This page is written from the
-code by `make docs`.
+Every rule that delever implements has an id that tests cite. Rules with CORE are delever's own,
+and rules with RSK [rate a contract's risk](risk.md); both apply under every rule set. The others
+belong to venues. Each is a paraphrase, with its source, a confidence, and delever's assumption
+where the venue publishes nothing. [Venues](venues/README.md) compares the rule sets in one table,
+with a worked example of each. `make docs` generates this page from the code.
 
-## How sure we are
+## Confidence
 
 """
 
 TAGS = {
     "official": "read in the venue's own text or code",
-    "partly read": "the venue's own text, read in an excerpt or a mirror only",
-    "third party": "somebody's paraphrase of the venue's text",
-    "not documented": "no text was found; what stands behind *assumed* is our choice",
+    "partly read": "read in an excerpt or a mirror of the venue's own text",
+    "third party": "read in a third party's paraphrase of the venue's text",
+    "not documented": "no text was found; the text after *Assumed* is our choice",
 }
 """What each confidence tag means."""
 
 
 def rules_page() -> str:
-    """Return the page of rules: tags, delever's own, the parts they are made of, each venue's."""
+    """Return the page of rules: confidence tags, general rules, triggers and prices, each venue."""
     stated: set[str] = set()
     venues = [_rule_set(rules, stated) for rules in RULE_SETS.values()]
     contents = " · ".join(f"[{name}](#{name})" for name in RULE_SETS)
     parts = [
         INTRO + _tags(),
         f"Rule sets: {contents}.\n",
-        "## Everywhere\n",
+        "## General rules\n",
         *map(_rule, GENERAL),
-        "## Triggers\n\nWhen ADL starts, and stops; a trigger stays on until its stop holds.\n",
+        "## Triggers\n\nWhen ADL starts; it stays active until the trigger's stop condition is met.\n",
         _parts(case.trigger for rules in RULE_SETS.values() for case in rules.cases),
-        "## Prices\n\nThe price at which counterparties are closed.\n",
+        "## Prices\n\nThe price of ADL fills.\n",
         _parts(case.price for rules in RULE_SETS.values() for case in rules.cases),
-        "## Last resorts\n\nWhat happens to a deficit where nobody is closed.\n",
+        "## Last resorts\n\nHow a deficit is paid without ADL, or after it.\n",
         _parts(rules.last_resort for rules in RULE_SETS.values() if rules.last_resort),
         *venues,
     ]
@@ -74,7 +73,7 @@ def rules_page() -> str:
 
 
 def venues_filled() -> dict[Path, str]:
-    """Return every page of docs/venues with its blocks as the code now makes them."""
+    """Return every page of docs/venues with its blocks generated again."""
     pages = sorted(VENUES.glob("*.md"))
     return {page: BLOCK.sub(_block, page.read_text(encoding="utf-8")) for page in pages}
 
@@ -85,7 +84,7 @@ def _block(found: re.Match[str]) -> str:
 
 
 def _tags() -> str:
-    """Return the confidence tags, what each means, and how many rules of venues carry it."""
+    """Return a table of the confidence tags, with the number of venue rules that have each."""
     rules = {rule.id: rule for rules in RULE_SETS.values() for rule in rules.rules}
     counts = Counter(rule.confidence for rule in rules.values())
     rows = [[f"*{tag}*", TAGS[tag], str(counts[tag])] for tag in get_args(Confidence)]
@@ -93,13 +92,13 @@ def _tags() -> str:
 
 
 def _parts(parts: Iterable[Part]) -> str:
-    """Return a table of triggers, prices or last resorts, each name once."""
+    """Return a table of triggers, prices or last resorts without repetitions."""
     said = {part.name: _says(part) for part in parts}
     return table([["name", "says"], *([f"`{name}`", says] for name, says in said.items())])
 
 
 def _says(part: Part) -> str:
-    """Return what a part's docstring says; of a shared loss, what its own division says."""
+    """Return a part's docstring; for a socialized loss, with that of its own division."""
     if isinstance(part, SocializedLoss):
         shares = _flat(part.shares).removeprefix("Return ")
         return f"{_flat(type(part)).partition('.')[0]}: {shares}"
@@ -107,7 +106,7 @@ def _says(part: Part) -> str:
 
 
 def _venue_table() -> str:
-    columns = ["rule set", "ADL starts at", "first in line", "price", "fee", "shown as"]
+    columns = ["rule set", "trigger", "ranked by", "ADL price", "fee", "published as"]
     heading = [*columns, "sources", "confidence"]
     return table([heading, *map(_venue_row, RULE_SETS.values())])
 
@@ -123,14 +122,14 @@ def _venue_row(rules: RuleSet) -> list[str]:
         _score(rules),
         prices,
         _fee(rules),
-        rules.indicator_scale.says if rules.cases else "-",
+        rules.indicator_scale.description if rules.cases else "-",
         "<br>".join(_sources(rules)),
         "<br>".join(_confidence(rules)),
     ]
 
 
 def _fee(rules: RuleSet) -> str:
-    return f"{rules.fee_ppm} ppm of value" if rules.fee_ppm else "none"
+    return f"{rules.fee_ppm} ppm of notional" if rules.fee_ppm else "none"
 
 
 def _linked(names: Iterable[str], target: str) -> str:
@@ -143,7 +142,7 @@ def _score(rules: RuleSet) -> str:
 
 
 def _sources(rules: RuleSet) -> Iterator[str]:
-    """Yield what the rules cite; a place within a source that is there already is left out."""
+    """Yield the sources of the rules, without the location within a source."""
     sources = sorted({PLACE.sub("", rule.source) for rule in rules.rules})
     for source in sources:
         if not any(source.startswith(other) for other in sources if other != source):
@@ -156,20 +155,19 @@ def _confidence(rules: RuleSet) -> list[str]:
 
 
 def _rule_set(rules: RuleSet, stated: set[str]) -> str:
-    """Return a rule set as a section: how it is composed, and those rules not stated yet."""
+    """Return a rule set as a section: its parts, and its rules that are not stated yet."""
     parts = [f"## `{rules.name}`\n\n{rules.venue}; [worked example]({_page_of(rules.name)}).\n"]
     parts += [
-        f"- ADL starts at [`{case.trigger.name}`](#triggers) and closes at "
-        f"[`{case.price.name}`](#prices)"
+        f"- trigger [`{case.trigger.name}`](#triggers), ADL price [`{case.price.name}`](#prices)"
         for case in rules.cases
     ]
-    parts += ["- nobody is closed"] if not rules.cases else []
-    parts += [f"- first in line: {_score(rules)}"] if rules.cases else []
-    parts += [f"- passed over: `{skip.reason}`" for skip in rules.skips if rules.cases]
+    parts += ["- no ADL"] if not rules.cases else []
+    parts += [f"- ranked by: {_score(rules)}"] if rules.cases else []
+    parts += [f"- ineligible: `{rule.reason}`" for rule in rules.filters if rules.cases]
     if rules.last_resort:
         parts.append(f"- last resort: [`{rules.last_resort.name}`](#last-resorts)")
     else:
-        parts.append(f"- shown as: {rules.indicator_scale.says}")
+        parts.append(f"- published as: {rules.indicator_scale.description}")
         parts.append(f"- open orders cancelled: {_cancelled(rules)}; fee: {_fee(rules)}")
     parts.append("")
     if shared := [rule.id for rule in rules.rules if rule.id in stated]:
@@ -181,23 +179,28 @@ def _rule_set(rules: RuleSet, stated: set[str]) -> str:
 
 
 def _cancelled(rules: RuleSet) -> str:
-    words = {"none": "none", "contract": "those in the contract", "account": "all of the account"}
-    return words[rules.cancels]
+    scopes = {"none": "none", "contract": "those in the contract", "account": "all of the account"}
+    return scopes[rules.cancel_scope]
 
 
 def _page_of(name: str) -> str:
     """Return the link to the worked example of a rule set."""
     pages = sorted(VENUES.glob("*.md"))
     mark = f"<!-- example: {name} -->"
-    page = next(page for page in pages if mark in page.read_text(encoding="utf-8"))
-    return f"venues/{page.name}#{name}"
+    for page in pages:
+        if mark in page.read_text(encoding="utf-8"):
+            return f"venues/{page.name}#{name}"
+    raise SystemExit(
+        f"docs/venues has no worked example of rule set {name!r}: add a heading '## `{name}`' and "
+        f"the lines '{mark}' and '<!-- end -->' to a page (docs/contributing/add-a-venue.md)"
+    )
 
 
 def _rule(rule: Rule) -> str:
-    """Return a rule under a heading of its own, so that it can be linked."""
-    lines = [f"### {rule.id}\n", rule.says]
-    if rule.assumes:
-        lines.append(f"Assumed: {rule.assumes}.")
+    """Return a rule with a heading, so that other pages can link it."""
+    lines = [f"### {rule.id}\n", rule.text]
+    if rule.assumption:
+        lines.append(f"Assumed: {rule.assumption}.")
     if rule.source:
         lines.append(f"*{rule.confidence.capitalize()}: {rule.source}.*")
     return "\n".join([lines[0], "\\\n".join(lines[1:]), ""])

@@ -1,9 +1,9 @@
-"""The worked examples of docs/venues: a scenario of examples/venues, run and told in tables.
+"""The worked examples of docs/venues: each a scenario of examples/venues, run and tabulated.
 
-Every number comes from the engine's events and from the book that they have made. What is written
-as arithmetic is written from the same numbers, so that a reader can do it again.
+Every number, also inside arithmetic, comes from the engine's events and from the book that they
+produced, so that a reader can check the arithmetic.
 """
-# ruff: noqa: INP001 - a script's part, not a package
+# ruff: noqa: INP001 - part of a script, not a package
 
 import re
 from collections.abc import Callable, Iterator
@@ -29,43 +29,52 @@ ROOT = Path(__file__).parent.parent
 SCENARIOS = ROOT / "examples" / "venues"
 
 INPUTS = {
-    "return_on_entry": ("profit", "value at entry"),
-    "return_on_mark": ("profit", "value at mark"),
-    "return_on_wallet": ("profit", "balance"),
-    "return_on_initial_margin": ("profit", "initial margin"),
-    "price_move": ("value at entry", "value at mark"),
-    "effective_leverage": ("value at mark", "equity"),
-    "account_leverage": ("value at mark", "equity"),
-    "leverage_on_margin": ("value at entry", "margin"),
+    "return_on_entry": ("unrealized PnL", "entry notional"),
+    "return_on_mark": ("unrealized PnL", "notional"),
+    "return_on_wallet": ("unrealized PnL", "balance"),
+    "return_on_initial_margin": ("unrealized PnL", "initial margin"),
+    "price_move": ("entry notional", "notional"),
+    "effective_leverage": ("notional", "equity"),
+    "account_leverage": ("notional", "equity"),
+    "leverage_on_margin": ("entry notional", "margin"),
     "margin_ratio": ("maintenance", "equity"),
 }
-"""What each part of a score is made of, so that the table shows it beside the part."""
+"""The inputs of each factor of a score, which the table has beside the factor."""
 
 
 def worked_example(name: str) -> str:
-    """Return the scenario of a rule set as Markdown: who is there, what happens, what is left."""
+    """Return the scenario of a rule set as Markdown: positions, events, queue, balances."""
+    if not (SCENARIOS / f"{name}.ndjson").is_file():
+        raise SystemExit(
+            f"examples/venues/{name}.ndjson is missing: write the scenario of rule set {name!r}"
+        )
     example = _Example(name)
     path = f"examples/venues/{name}.ndjson"
     asset = example.state.terms.settle
     intro = (
-        f"[`{path}`](../../{path}), to be run with `delever run {path}`. Contract "
+        f"[`{path}`](../../{path}), run with `delever run {path}`. Contract "
         f"{example.state.name} ({example.state.terms.kind}), amounts in {asset}."
     )
-    tables = [table(example.cast), table(example.story), *example.lines, table(example.ending())]
+    tables = [
+        table(example.positions),
+        table(example.timeline),
+        *example.queues,
+        table(example.ending()),
+    ]
     return "\n".join([f"{intro}\n", *tables])
 
 
 class _Example:
-    """A scenario, applied event by event, and what is to be told of it."""
+    """A scenario, applied event by event, and the tables of its page."""
 
     def __init__(self, name: str) -> None:
         self.rules = RULE_SETS[name]
         self.book = Book()
-        self.cast: list[list[str]] = []
-        self.story = [["at", "what happens", "pool balance", "profit of inventory", "pool equity"]]
-        self.lines: list[str] = []
+        self.positions: list[list[str]] = []
+        self.timeline = [["at", "event", "fund balance", "inventory PnL", "fund equity"]]
+        self.queues: list[str] = []
         self.realized: dict[str, int] = {}
-        self.given_up: dict[str, int] = {}
+        self.haircut: dict[str, int] = {}
         engine = Book()
         for command in read_scenario(SCENARIOS / f"{name}.ndjson"):
             self._play(command, step(engine, command))
@@ -84,34 +93,34 @@ class _Example:
 
     @property
     def figures(self) -> Figures:
-        """How numbers of the contract are written."""
+        """The formatting of the contract's numbers."""
         return Figures.of(self.book, self.state)
 
     def cash(self, amount: int) -> str:
-        """Return an amount, its thousands apart."""
+        """Return an amount with thousands separators."""
         return grouped(self.figures.cash(amount))
 
     def price(self, ticks: int) -> str:
-        """Return a price, its thousands apart."""
+        """Return a price with thousands separators."""
         return grouped(self.figures.price(ticks))
 
     def quantity(self, lots: int) -> str:
-        """Return a quantity, its thousands apart."""
+        """Return a quantity with thousands separators."""
         return grouped(self.figures.quantity(lots))
 
     def _play(self, command: m.Command, events: tuple[m.Event, ...]) -> None:
         at = _clock(command.time_ms)
         for event in events:
             if isinstance(event, m.AdlStarted | m.LossSocialized):
-                self._show_line(event)
+                self._add_queue(event)
             self.book.apply(event)
-            if text := self._told(event):
-                self.story.append([at, text, *self._pool_now()])
+            if text := self._describe(event):
+                self.timeline.append([at, text, *self._pool_numbers()])
                 at = ""
         if isinstance(command, m.SetPositions):
-            self._introduce(command)
+            self._add_positions(command)
 
-    def _introduce(self, command: m.SetPositions) -> None:
+    def _add_positions(self, command: m.SetPositions) -> None:
         columns = ["account", "side", "quantity", "entry", "margin", "leverage"]
         rows = []
         for row in command.positions:
@@ -123,14 +132,14 @@ class _Example:
             marked = " (under liquidation)" if row.under_liquidation else ""
             numbers = [grouped(str(row.quantity)), grouped(str(row.entry_price))]
             rows.append([row.account + marked, str(row.side), *numbers, margin, str(row.leverage)])
-        self.cast = [columns, *rows]
+        self.positions = [columns, *rows]
 
-    def _pool_now(self) -> list[str]:
+    def _pool_numbers(self) -> list[str]:
         equity = self.cash(pool_equity(self.book, self.pool))
         return [self.cash(self.pool.balance), self._arithmetic(), equity]
 
     def _arithmetic(self) -> str:
-        """Return the unrealized profit of inventory as a sum that can be done by hand."""
+        """Return the unrealized PnL of the inventory as a sum that can be checked by hand."""
         inventory, mark = self.state.inventory, self.price(self.state.mark)
         terms = []
         for side in Side:
@@ -140,46 +149,46 @@ class _Example:
                 if not self.state.terms.linear:
                     pair = [f"1/{each}" for each in reversed(pair)]
                 terms.append(f"{self.quantity(tranche.lots)} x ({' - '.join(pair)})")
-        profit = sum(self.state.inventory_pnl(side) for side in Side)
-        return f"{' + '.join(terms)} = {self.cash(profit)}" if terms else "-"
+        pnl = sum(self.state.inventory_pnl(side) for side in Side)
+        return f"{' + '.join(terms)} = {self.cash(pnl)}" if terms else "-"
 
-    def _told(self, event: m.Event) -> str:
-        """Return what an event is to a reader, or nothing."""
-        tellers: dict[type[m.Event], Callable[[Any], str]] = {
+    def _describe(self, event: m.Event) -> str:
+        """Return an event as a sentence; empty for an event that the page leaves out."""
+        descriptions: dict[type[m.Event], Callable[[Any], str]] = {
             m.PoolFunded: self._funded,
             m.MarksSet: self._marked,
             m.TakenOver: self._taken_over,
             m.Unwound: self._unwound,
-            m.DepthWatched: self._depth,
+            m.DepthSufficiencySet: self._depth,
             m.AdlStarted: self._started,
             m.AdlFilled: self._filled,
             m.RoundClosed: self._round,
             m.AdlStopped: self._stopped,
             m.LossSocialized: self._socialized,
-            m.WithdrawalCutSet: self._cut,
+            m.WithdrawalHaircutSet: self._cut,
         }
-        teller = tellers.get(type(event))
-        return teller(event) if teller else ""
+        describe = descriptions.get(type(event))
+        return describe(event) if describe else ""
 
     def _funded(self, event: m.PoolFunded) -> str:
         booked = f", booked to {event.contract}" if event.contract else ""
-        return f"the pool receives {self.cash(event.amount_cash)} ({event.reason}{booked})"
+        return f"the fund receives {self.cash(event.amount_cash)} ({event.reason}{booked})"
 
     def _marked(self, _event: m.MarksSet) -> str:
         return f"mark {self.price(self.state.mark)}"
 
     def _taken_over(self, event: m.TakenOver) -> str:
         what = f"{event.account}'s {event.side} {self.quantity(event.lots)}"
-        return f"the pool takes over {what} at {self.price(event.price_ticks)}"
+        return f"the fund takes over {what} at {self.price(event.price_ticks)}"
 
     def _unwound(self, event: m.Unwound) -> str:
-        sold = f"{self.quantity(event.lots)} of the inventory is closed in the market"
+        sold = f"{self.quantity(event.lots)} of the inventory is unwound in the market"
         price = self.price(event.price_ticks)
-        return f"{sold} at {price}: {self._signed(event.realized_pnl_cash)} for the pool"
+        return f"{sold} at {price}: {self._signed(event.realized_pnl_cash)} for the fund"
 
-    def _depth(self, event: m.DepthWatched) -> str:
-        if not event.missing:
-            return "no inventory waits for depth any more"
+    def _depth(self, event: m.DepthSufficiencySet) -> str:
+        if event.sufficient:
+            return "depth suffices for the inventory"
         bids = [f"{self.quantity(lots)} at {self.price(ticks)}" for ticks, lots in self.state.bids]
         return f"depth is less than the inventory: bids for {', '.join(bids)}"
 
@@ -198,22 +207,22 @@ class _Example:
         gains = self._signed(event.realized_pnl_cash), self._signed(event.pool_realized_pnl_cash)
         orders = ", ".join(event.cancel_orders)
         end = f"; orders {orders} are cancelled" if orders else ""
-        return f"{closed}, {gains[0]} for {name}, {gains[1]} for the pool{end}"
+        return f"{closed}, {gains[0]} for {name}, {gains[1]} for the fund{end}"
 
     def _round(self, event: m.RoundClosed) -> str:
         closed = f"{self.quantity(event.filled_lots)} of {self.quantity(event.wanted_lots)} closed"
         return f"{closed}; price `{event.price_rule}`, {self._numbers(event.numbers)}"
 
     def _socialized(self, event: m.LossSocialized) -> str:
-        self.given_up |= dict(zip(event.accounts, event.amount_cash, strict=True))
-        missing, left = self.cash(event.loss_cash), self.cash(event.left_cash)
-        return f"**the loss is shared**: `{event.rule}`, {missing} is missing, {left} stays unpaid"
+        self.haircut |= dict(zip(event.accounts, event.amount_cash, strict=True))
+        missing, left = self.cash(event.loss_cash), self.cash(event.unfunded_cash)
+        return f"**the loss is socialized**: `{event.rule}`, deficit {missing}, unfunded {left}"
 
-    def _cut(self, event: m.WithdrawalCutSet) -> str:
-        if not event.cut_ppm:
+    def _cut(self, event: m.WithdrawalHaircutSet) -> str:
+        if not event.haircut_ppm:
             return "**withdrawals are paid in full again**"
         total = f"{self.cash(event.deficit_cash)} of {self.cash(event.total_cash)}"
-        return f"**every withdrawal leaves {percent(event.cut_ppm)} behind**: {total}"
+        return f"**every withdrawal takes a haircut of {percent(event.haircut_ppm)}**: {total}"
 
     def _numbers(self, numbers: dict[str, int]) -> str:
         return grouped(self.figures.numbers(numbers))
@@ -221,33 +230,33 @@ class _Example:
     def _signed(self, amount: int) -> str:
         return f"{'+' if amount > 0 else ''}{self.cash(amount)}"
 
-    def _show_line(self, event: m.AdlStarted | m.LossSocialized) -> None:
-        """Keep who stands where, before anything is done about it."""
+    def _add_queue(self, event: m.AdlStarted | m.LossSocialized) -> None:
+        """Add the positions of the other side in order of rank, before the round changes them."""
         mark = self.price(self.state.mark)
         if isinstance(event, m.LossSocialized):
-            self.lines.append(f"The positions as the loss is shared at mark {mark}:\n")
-            self.lines.append(table(self._claims(event)))
+            self.queues.append(f"The positions when the loss is socialized at mark {mark}:\n")
+            self.queues.append(table(self._claims(event)))
             return
         sides = [side for side in Side if self.state.inventory[side].total_lots]
         for side in sides:
             queue = rank_side(value_side(self.book, self.state, side.opposite), self.rules.ranking)
-            self.lines.append(f"The {side.opposite} line as ADL starts at mark {mark}:\n")
-            self.lines.append(table(self._line(queue)))
+            self.queues.append(f"The {side.opposite} queue when ADL starts at mark {mark}:\n")
+            self.queues.append(table(self._line(queue)))
 
     def _line(self, queue: Queue) -> list[list[str]]:
-        """Return the queue as rows; whoever does not stand in line comes last, with the reason."""
+        """Return the queue as rows; ineligible positions are last, with the reason."""
         parts = [part for part in queue.score.parts if not part.endswith("_cash")]
         inputs = dict.fromkeys(each for part in parts for each in INPUTS.get(part, ()))
-        shown = [name.replace("_", " ") for name in parts]
-        table = [["place", "account", "quantity", *inputs, *shown, "score", "shown as"]]
+        names = [name.replace("_", " ") for name in parts]
+        table = [["rank", "account", "quantity", *inputs, *names, "score", "published as"]]
         rows = [*queue.order.tolist(), *(r for rows in queue.ineligible.values() for r in rows)]
         for row in rows:
             reason = queue.reason(row)
-            view = queue.view
-            place = str(queue.rank[row]) if reason is None else f"- ({_words(reason)})"
+            view = queue.valuation
+            rank = str(queue.rank[row]) if reason is None else f"- ({_words(reason)})"
             table.append(
                 [
-                    place,
+                    rank,
                     self.book.accounts.names[int(view.account[row])],
                     self.quantity(int(view.lots[row])),
                     *(self.cash(_input(view, row, name)) for name in inputs),
@@ -260,32 +269,38 @@ class _Example:
 
     def _score(self, queue: Queue, row: int) -> str:
         value = float(queue.score.value[row])
-        return self.cash(int(value)) if "unrealized_pnl_cash" in queue.score.parts else _short(value)
+        return (
+            self.cash(int(value)) if "unrealized_pnl_cash" in queue.score.parts else _short(value)
+        )
 
     def _claims(self, event: m.LossSocialized) -> list[list[str]]:
         paid = dict(zip(event.accounts, event.amount_cash, strict=True))
-        table = [["account", "side", "quantity", "profit", "equity", "gives up"]]
+        table = [["account", "side", "quantity", "unrealized PnL", "equity", "haircut"]]
         for side in Side:
             view = value_side(self.book, self.state, side)
             for row in range(view.size):
                 account = self.book.accounts.names[int(view.account[row])]
-                amounts = [int(view.unrealized_pnl[row]), int(view.equity[row]), paid.get(account, 0)]
+                amounts = [
+                    int(view.unrealized_pnl[row]),
+                    int(view.equity[row]),
+                    paid.get(account, 0),
+                ]
                 quantity = self.quantity(int(view.lots[row]))
                 table.append([account, str(side), quantity, *map(self.cash, amounts)])
         return table
 
     def ending(self) -> list[list[str]]:
-        """Return what everybody has at the end, the pool in the last row."""
-        told = "realized by ADL" if self.rules.cases else "given up"
-        table = [["at the end", told, "wallet", "position"]]
+        """Return every account and, in the last row, the fund as they are at the end."""
+        change = "realized by ADL" if self.rules.cases else "haircut"
+        table = [["at the end", change, "wallet", "position"]]
         wallets = self.book.asset_of(self.state).wallets
-        changed = self.given_up or self.realized
+        changed = self.haircut or self.realized
         for name, index in self.book.accounts.index.items():
             wallet = self.cash(int(wallets.balance[index]))
             table.append([name, self.cash(changed.get(name, 0)), wallet, self._position(index)])
         inventory = sum(each.total_lots for each in self.state.inventory.values())
         held = self.quantity(inventory) if inventory else "nothing"
-        table.append([f"pool `{self.pool.name}`", "", self.cash(self.pool.balance), held])
+        table.append([f"fund `{self.pool.name}`", "", self.cash(self.pool.balance), held])
         return table
 
     def _position(self, account: int) -> str:
@@ -293,24 +308,24 @@ class _Example:
         return ", ".join(held) or "none"
 
     def _holdings(self, account: int) -> Iterator[str]:
-        for side, lane in self.state.lanes.items():
-            for row, (holder, _) in enumerate(lane.pairs()):
+        for side, positions in self.state.lanes.items():
+            for row, (holder, _) in enumerate(positions.keys()):
                 if holder == account:
-                    yield f"{side} {self.quantity(int(lane.lots[row]))}"
+                    yield f"{side} {self.quantity(int(positions.lots[row]))}"
 
 
 def grouped(text: str) -> str:
-    """Return text with the thousands of its numbers apart; what follows a point stays."""
+    """Return text with thousands separators in its numbers."""
     pattern = re.compile(r"(?<![\d.])\d{4,}")
     return pattern.sub(lambda found: f"{int(found[0]):,}", text)
 
 
 def _input(view: SideValuation, row: int, name: str) -> int:
-    """Return one number that a score is made of, in Cash."""
+    """Return one input of a score, in Cash."""
     columns = {
-        "profit": view.unrealized_pnl,
-        "value at mark": view.notional,
-        "value at entry": view.entry_notional,
+        "unrealized PnL": view.unrealized_pnl,
+        "notional": view.notional,
+        "entry notional": view.entry_notional,
         "equity": view.equity,
         "balance": view.balance,
         "maintenance": view.bucket_maintenance,
@@ -321,7 +336,7 @@ def _input(view: SideValuation, row: int, name: str) -> int:
 
 
 def _short(number: float) -> str:
-    """Return a score with four digits that count, never in powers of ten."""
+    """Return a score with four significant digits, never in scientific notation."""
     rounded = Decimal(f"{number + 0:.4g}")
     return f"{rounded.normalize():,f}"
 
@@ -338,7 +353,7 @@ def _words(reason: str) -> str:
 
 
 def table(rows: list[list[str]]) -> str:
-    """Return rows as a table, the first as its heading; a bar inside a cell stays a bar."""
+    """Return rows as a Markdown table, the first as its heading."""
     heading, *body = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     lines = [heading, ["---"] * len(heading), *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
