@@ -1,17 +1,17 @@
-"""The cycle: one command in, its events out, and the book moved on by exactly those events.
+"""The cycle: one command in, its events out, each applied to the book before the next is computed.
 
 1. intake        the command is rejected whole, or becomes events
-2. liquidation   (managed pools) accounts below maintenance margin are taken over
+2. liquidation   (managed pools) accounts at or below maintenance margin are taken over
 3. unwinding     (managed pools) inventory is closed against depth
-4. observation   pools are measured; peaks move
-5. triggers      ADL starts, stops, or comes near
-6. rounds        inventory meets the queue, contract by contract
-7. last resort   what no queue has covered is shared out, where the venue does that
+4. observation   depth is compared with inventory, pools are measured, peaks move
+5. triggers      ADL starts or stops; the operator is warned when a trigger comes near
+6. rounds        inventory is closed against the ADL queue, contract by contract
+7. last resort   a deficit that no queue covers is socialized, where the rule set does that
 8. publication   ratings and indicators, where the command asks for them
-9. invariants    or the step raises and must not be acknowledged
+9. invariants    checked, or the step raises and must not be acknowledged
 
-Steps 4 to 7 run twice, so that a round that ends a trigger's condition also stops it; once is
-enough where nothing comes of them.
+Steps 4 to 7 run twice, so that a trigger whose condition a round has ended also stops; they run
+once if they yield no events.
 """
 
 from collections.abc import Iterable, Iterator
@@ -35,70 +35,63 @@ from delever.core.messages import (
     Rejected,
     Side,
 )
-from delever.core.messages.fill_batch import Fills
-from delever.core.risk.publication import published
-from delever.core.rules import RULE_SETS, RuleSet
-from delever.core.rules.triggers import WARNING_PPM, Reading, Trigger
+from delever.core.messages.fill_batch import FillBatch
+from delever.core.risk.publication.schedule import refresh
+from delever.core.rules import RULE_SETS, rule_set_of
+from delever.core.rules.triggers import WARNING_PPM, Trigger, TriggerEvaluation
 from delever.core.valuation.insurance import absorb, observe, watch_depth
 from delever.core.valuation.liquidation import liquidate_cross, liquidate_isolated
 
-FAR_PPM = WARNING_PPM - 100_000
-"""A warning is withdrawn 10 points below where it is given, so that it does not flicker."""
+WARNING_CLEARED_PPM = WARNING_PPM - 100_000
+"""A warning is cleared 10 points below its level, so that it does not come and go."""
 
 
 def step(book: Book, command: Command, parallel_map: ParallelMap = map) -> tuple[Event, ...]:
-    """Run one command; return everything that happened. A refusal is one event and no change.
+    """Apply one command to the book and return its events; a rejected one is a single event.
 
-    `parallel_map` runs independent parts of the work, as `map` does: that of a pool of threads is faster
-    on a large book and gives the same.
+    `parallel_map` runs independent parts of the work, with the contract of the built-in `map`; that
+    of a thread pool is faster on a large book and gives the same events.
     """
     admitted = admit(book, command)
     if isinstance(admitted, Rejected):
         book.apply(admitted)
         return (admitted,)
     accepted = Accepted(sequence=book.sequence + 1, time_ms=command.time_ms)
-    run = _Run(book, accepted, parallel_map)
+    run = _Step(book, accepted, parallel_map)
     run.emit(admitted)
-    if book.managed:
-        managed = {
-            state.name: rules_of(book, state).takeover_share
+    if book.has_managed_pools:
+        shares = {
+            state.name: rule_set_of(book, state).takeover_share
             for state in book.contracts.values()
-            if _managed(book, state)
+            if book.pool_of(state).definition.managed and state.mark > 0
         }
-        run.emit(liquidate_isolated(book, managed))
-        run.emit(liquidate_cross(book, managed))
-        run.emit(_unwind(book, managed))
-    if not _is_quiet(book):
-        _watch_pools(run, command.contract if isinstance(command, ForceAdl) else "")
-    run.emit(published(book, command, parallel_map))
+        run.emit(liquidate_isolated(book, shares))
+        run.emit(liquidate_cross(book, shares))
+        run.emit(_unwind(book, shares))
+    if not _is_idle(book):
+        _run_pools(run, command.contract if isinstance(command, ForceAdl) else "")
+    run.emit(refresh(book, command, parallel_map))
     run.check.close()
-    return (*run.events, *notices_of(run.events))  # these only tell: no book changes by them
+    return (*run.events, *notices_of(run.events))  # notices change no book
 
 
-def _is_quiet(book: Book) -> bool:
-    """Whether no pool has anything to watch: then steps 4 to 7 have nothing to say."""
-    if book.engaged() or book.unobserved:
-        return False
-    return not any(pool.balance < 0 or pool.withdrawal_cut_ppm for pool in book.pools.values())
-
-
-def _watch_pools(run: "_Run", forced: str) -> None:
-    """Run steps 4 to 7 twice, or once where nothing comes of them; observe what they have left."""
+def _run_pools(run: "_Step", forced: str) -> None:
+    """Run steps 4 to 7 twice, or once if they yield nothing; then measure the pools again."""
     book = run.book
-    for each_forced in (forced, ""):
+    for forced_now in (forced, ""):
         before = len(run.events)
         run.emit(_watch_depth(book))
         run.emit(observe(book))
-        run.emit(_read_triggers(book))
-        run.emit(_run_rounds(book, each_forced))
+        run.emit(_evaluate_triggers(book))
+        run.emit(_run_rounds(book, forced_now))
         run.emit(_resolve_deficits(book))
         if len(run.events) == before:
             break
     run.emit(observe(book))
 
 
-class _Run:
-    """Collects the events of one step and applies each (or a round's fills) before the next."""
+class _Step:
+    """The events of one step; each event, or all fills of a round, is applied before the next."""
 
     def __init__(self, book: Book, accepted: Accepted, parallel_map: ParallelMap) -> None:
         self.book = book
@@ -107,9 +100,10 @@ class _Run:
         self.check = StepCheck(book)
         book.apply(accepted)
 
-    def emit(self, events: Iterable[Event | Fills]) -> None:
+    def emit(self, events: Iterable[Event | FillBatch]) -> None:
+        """Check, apply and collect events."""
         for event in events:
-            if isinstance(event, Fills):
+            if isinstance(event, FillBatch):
                 self.check.before_fills(event)
                 self.book.apply_fills(event)
                 self.events += event.events
@@ -119,84 +113,81 @@ class _Run:
                 self.events.append(event)
 
 
-def rules_of(book: Book, state: ContractState) -> RuleSet:
-    """Return the rule set of the pool that stands behind a contract."""
-    return RULE_SETS[book.pool_of(state).definition.rules]
+def _is_idle(book: Book) -> bool:
+    """Return whether steps 4 to 7 would yield nothing: no pool has anything to measure or pay."""
+    if book.monitored() or book.unobserved_pools:
+        return False
+    return not any(pool.balance < 0 or pool.withdrawal_haircut_ppm for pool in book.pools.values())
 
 
-def _managed(book: Book, state: ContractState) -> bool:
-    return book.pool_of(state).definition.managed and state.mark > 0
-
-
-def _unwind(book: Book, managed: Iterable[str]) -> Iterator[Event]:
-    """Yield the closing of inventory into depth; a contract in ADL leaves it to the queue."""
-    for state in map(book.contracts.__getitem__, managed):
+def _unwind(book: Book, contracts: Iterable[str]) -> Iterator[Event]:
+    """Yield the unwinding of inventory into depth; a contract in ADL leaves it to the queue."""
+    for state in map(book.contracts.__getitem__, contracts):
         if not state.active:
             for side in Side:
                 yield from absorb(state, side, book.pool_of(state).max_slippage_ppm)
 
 
 def _watch_depth(book: Book) -> Iterator[Event]:
-    for state in book.engaged():
+    for state in book.monitored():
         yield from watch_depth(book, state)
 
 
-def _read_triggers(book: Book) -> Iterator[Event]:
-    """Yield the starts and stops of ADL, and the notices that it is near."""
-    for state in book.engaged():
-        for case in rules_of(book, state).cases:
-            yield from _read_trigger(book, state, case.trigger)
+def _evaluate_triggers(book: Book) -> Iterator[Event]:
+    """Yield the starts and stops of ADL, and warnings that a trigger is near."""
+    for state in book.monitored():
+        for case in rule_set_of(book, state).cases:
+            yield from _evaluate(book, state, case.trigger)
 
 
-def _read_trigger(book: Book, state: ContractState, trigger: Trigger) -> Iterator[Event]:
-    reading = trigger.read(book, state)
+def _evaluate(book: Book, state: ContractState, trigger: Trigger) -> Iterator[Event]:
+    evaluation = trigger.evaluate(book, state)
     if trigger.name in state.active:
-        if reading.stops:
+        if evaluation.stops:
             yield AdlStopped(
                 contract=state.name,
                 pool=state.pool,
                 trigger=trigger.name,
                 reason=trigger.reason,
-                numbers=reading.numbers,
+                numbers=evaluation.numbers,
             )
-    elif reading.starts:
+    elif evaluation.starts:
         yield AdlStarted(
             contract=state.name,
             pool=state.pool,
             trigger=trigger.name,
             reason=trigger.reason,
-            numbers=reading.numbers,
+            numbers=evaluation.numbers,
         )
     else:
-        yield from _warn(state, trigger, reading)
+        yield from _warn(state, trigger, evaluation)
 
 
-def _warn(state: ContractState, trigger: Trigger, reading: Reading) -> Iterator[Event]:
-    """Yield the notice that a trigger has come near, or that it is far again (hysteresis)."""
-    was_near = trigger.name in state.near
-    if not was_near and reading.trigger_used_ppm >= WARNING_PPM:
+def _warn(state: ContractState, trigger: Trigger, evaluation: TriggerEvaluation) -> Iterator[Event]:
+    """Yield the warning that a trigger has come near, or that the warning is cleared."""
+    warned, used_ppm = trigger.name in state.warned, evaluation.trigger_used_ppm
+    if not warned and used_ppm >= WARNING_PPM:
         kind = NoticeKind.ADL_WARNING
-    elif was_near and reading.trigger_used_ppm < FAR_PPM:
+    elif warned and used_ppm < WARNING_CLEARED_PPM:
         kind = NoticeKind.ADL_WARNING_CLEARED
     else:
         return
-    yield Notice(
-        kind=kind, subject=trigger.name, account="", contract=state.name, numbers=reading.numbers
-    )
+    numbers = evaluation.numbers
+    yield Notice(kind=kind, subject=trigger.name, account="", contract=state.name, numbers=numbers)
 
 
-def _run_rounds(book: Book, forced: str) -> Iterator[Event | Fills]:
+def _run_rounds(book: Book, forced: str) -> Iterator[Event | FillBatch]:
     """Yield one round for each contract in ADL and each side of its inventory.
 
-    Where several triggers are on, the first of the rule set that has inventory to close decides;
-    in the contract that is forced, as if all of them were on. Rounds that are paused wait.
+    If several triggers are on, the first of the rule set that has inventory to close decides; in
+    the forced contract all triggers count as on. A paused contract has no rounds.
     """
-    for state in book.engaged():
-        now = state.name == forced
-        if state.mark == 0 or not (now or (state.active and not state.paused)):
+    for state in book.monitored():
+        is_forced = state.name == forced
+        if state.mark == 0 or not (is_forced or (state.active and not state.paused)):
             continue
-        rules = rules_of(book, state)
-        cases = [case for case in rules.cases if now or case.trigger.name in state.active]
+        rules = rule_set_of(book, state)
+        cases = [case for case in rules.cases if is_forced or case.trigger.name in state.active]
         for side in Side:
             for case in cases:
                 if case.trigger.tranches(book, state, side):
@@ -205,23 +196,23 @@ def _run_rounds(book: Book, forced: str) -> Iterator[Event | Fills]:
 
 
 def _resolve_deficits(book: Book) -> Iterator[Event]:
-    """Yield what venues with a last resort do: those without a queue, or whose queue is used up."""
-    engaged = book.engaged()
-    short = {name for name, p in book.pools.items() if p.balance < 0 or p.withdrawal_cut_ppm}
-    for name in sorted(short.union(state.pool for state in engaged)):
+    """Yield the last resort of rule sets that have one, without a queue or with it exhausted."""
+    monitored = book.monitored()
+    names = {n for n, p in book.pools.items() if p.balance < 0 or p.withdrawal_haircut_ppm}
+    for name in sorted(names.union(state.pool for state in monitored)):
         pool = book.pools[name]
         rules = RULE_SETS[pool.definition.rules]
-        members = [state for state in engaged if state.pool == name]
-        if rules.last_resort and (not rules.cases or _queue_is_used_up(members)):
+        members = [state for state in monitored if state.pool == name]
+        if rules.last_resort and (not rules.cases or _queue_is_exhausted(members)):
             yield from rules.last_resort.resolve(book, pool)
 
 
-def _queue_is_used_up(members: list[ContractState]) -> bool:
-    """Whether there is inventory, and ADL has found nobody left to close any of it against."""
-    held = [
+def _queue_is_exhausted(members: list[ContractState]) -> bool:
+    """Return whether there is inventory, and no counterparty is left to close any of it against."""
+    exhausted = [
         bool(state.active) and side in state.exhausted
         for state in members
         for side in Side
         if state.inventory[side].tranches
     ]
-    return bool(held) and all(held)
+    return bool(exhausted) and all(exhausted)

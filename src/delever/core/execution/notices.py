@@ -1,4 +1,4 @@
-"""Who must be told of a step: each deleveraged account once a contract, and the operator."""
+"""Notices of a step: one for each deleveraged account and contract, and those for the operator."""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,45 +12,45 @@ from delever.core.messages import (
     NoticeKind,
 )
 
-_TELLING = frozenset({AdlFilled, AdlStarted, AdlStopped, AdlExhausted})
+_NOTIFIED = frozenset({AdlFilled, AdlStarted, AdlStopped, AdlExhausted})
 
 
 def notices_of(events: Iterable[Event]) -> Iterator[Notice]:
-    """Yield the notices that a step's events ask for, operator first."""
-    closed: dict[tuple[str, str], Notice] = {}
+    """Yield the notices of a step's events: the operator's first, then by account and contract."""
+    by_account: dict[tuple[str, str], Notice] = {}
     for event in events:
-        if type(event) not in _TELLING:
+        if type(event) not in _NOTIFIED:
             continue
         match event:
             case AdlFilled():
                 key = event.account, event.contract
-                if key in closed:
-                    _add(closed[key].numbers, event)
+                if key in by_account:
+                    _add(by_account[key].numbers, event)
                 else:
-                    closed[key] = _of_fill(event)
+                    by_account[key] = _fill_notice(event)
             case AdlStarted():
-                yield _of_trigger(NoticeKind.ADL_STARTED, event)
+                yield _trigger_notice(NoticeKind.ADL_STARTED, event)
             case AdlStopped():
-                yield _of_trigger(NoticeKind.ADL_STOPPED, event)
+                yield _trigger_notice(NoticeKind.ADL_STOPPED, event)
             case AdlExhausted():
                 yield Notice(
                     kind=NoticeKind.ADL_EXHAUSTED,
                     subject=event.reason,
                     account="",
                     contract=event.contract,
-                    numbers={"left_lots": event.left_lots},
+                    numbers={"remaining_lots": event.remaining_lots},
                 )
-    yield from (closed[key] for key in sorted(closed))
+    yield from (by_account[key] for key in sorted(by_account))
 
 
-def _of_trigger(kind: NoticeKind, event: AdlStarted | AdlStopped) -> Notice:
+def _trigger_notice(kind: NoticeKind, event: AdlStarted | AdlStopped) -> Notice:
     return Notice(
         kind=kind, subject=event.trigger, account="", contract=event.contract, numbers=event.numbers
     )
 
 
-def _of_fill(fill: AdlFilled) -> Notice:
-    """Return an account's notice: how much was closed, for what, and where it stood in line."""
+def _fill_notice(fill: AdlFilled) -> Notice:
+    """Return an account's notice: the quantity closed, its value and PnL, and the rank it had."""
     numbers = {
         "first_fill": fill.fill,
         "last_fill": fill.fill,
@@ -65,7 +65,7 @@ def _of_fill(fill: AdlFilled) -> Notice:
 
 
 def _add(numbers: dict[str, int], fill: AdlFilled) -> None:
-    """Add another fill of the same account and contract to what its notice says."""
+    """Add another fill of the same account and contract to the numbers of its notice."""
     numbers["last_fill"] = fill.fill
     numbers["lots"] += fill.lots
     numbers["value_cash"] += abs(fill.value_cash)

@@ -1,7 +1,7 @@
-"""Commands in columns: many accounts, balances or positions at once, checked a column at a time.
+"""Absolute balances and positions in columns: many rows at once, validated a column at a time.
 
-What they mean is what `positions` says of rows; only the numbers come as integers, so that a batch
-of an Arrow table is a command without a loop over its rows. `packing` makes one.
+They mean what the rows of `snapshots` mean, with exact integers instead of decimal text, so that a
+batch of an Arrow table is one command without a loop over its rows. `column_packing` makes one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,14 +16,14 @@ from delever.core.book.contract_state import ContractState
 from delever.core.intake.column_packing import POSITION_TYPES
 from delever.core.intake.snapshots import (
     MAX_LEVERAGE_HUNDREDTHS,
-    Standing,
-    check_told,
-    not_included,
-    outstanding,
+    SubmittedPosition,
+    check_version,
+    outstanding_changes,
+    outstanding_fills,
 )
 from delever.core.market.validation import (
     Rejection,
-    column_bytes,
+    pack_column,
     read_column,
     read_flags,
     read_names,
@@ -32,21 +32,24 @@ from delever.core.market.validation import (
     reject_unless,
 )
 from delever.core.messages import Event, Reason, Side
-from delever.core.units import LIMIT, Bools, Ints, div_floor, exact_sum
+from delever.core.units import COLUMN_LIMIT, Bools, Ints, div_floor, exact_sum
 from delever.core.valuation.numeric_range import ContractSide, Growth, check_range
 
 SIDES = tuple(Side)
-UNNUMBERED = -1
-"""The row number of a position that is closed because its other side was told."""
+NO_ROW = -1
+"""The row index of a position that is closed because a row opens its other side."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """The rows of a command, or those of one table; `number` says where each stands in it."""
+class SnapshotRows:
+    """The rows of a command, or those of one side; `row` is their index in the command.
 
-    number: Ints
+    `side` counts the sides of all contracts: 2 * contract for longs, and one more for shorts.
+    """
+
+    row: Ints
     account: Ints
-    table: Ints
+    side: Ints
     position: Ints
     lots: Ints
     cost: Ints
@@ -55,15 +58,15 @@ class Rows:
     leverage: Ints
     under_liquidation: Ints
 
-    def __getitem__(self, chosen: Any) -> "Rows":
-        """Return some of the rows; a column that holds one number for all stays one."""
-        size = len(self.number[chosen])
+    def __getitem__(self, chosen: Any) -> "SnapshotRows":
+        """Return some of the rows; a column of one broadcast number stays broadcast."""
+        size = len(self.row[chosen])
         columns = (getattr(self, name) for name in self.__slots__)
-        return Rows(*(c[:size] if c.strides == (0,) else c[chosen] for c in columns))
+        return SnapshotRows(*(c[:size] if c.strides == (0,) else c[chosen] for c in columns))
 
 
 def define_accounts(_book: Book, command: m.DefineAccounts) -> list[Event]:
-    """Return the accounts as told."""
+    """Return the accounts submitted."""
     names = command.accounts
     if "" in names:
         field = f"accounts[{names.index('')}]"
@@ -71,42 +74,44 @@ def define_accounts(_book: Book, command: m.DefineAccounts) -> list[Event]:
     reject_duplicates("accounts", names)
     for field in ("hedge_mode", "adl_exempt"):
         read_flags(field, getattr(command, field), len(names))
-    told = m.AccountsDefined(
+    defined = m.AccountsDefined(
         accounts=names, hedge_mode=command.hedge_mode, adl_exempt=command.adl_exempt
     )
-    return [told] if names else []
+    return [defined] if names else []
 
 
 def set_balance_columns(book: Book, command: m.SetBalanceColumns) -> list[Event]:
-    """Return the balances as told, plus what outstanding fills have paid since."""
-    check_told(book, command)
+    """Return the balances submitted, plus what outstanding fills have paid since."""
+    check_version(book, command)
     reject_unless(command.asset in book.assets, "asset", command.asset, Reason.UNKNOWN_ASSET)
     account = _balance_accounts(book, command)
     cash = read_column("balance_cash", command.balance_cash, "<i8", len(account), None)
-    outside = (cash <= -LIMIT) | (cash >= LIMIT)  # the least int64 has no absolute value
+    outside = (cash <= -COLUMN_LIMIT) | (
+        cash >= COLUMN_LIMIT
+    )  # int64's minimum has no absolute value
     reject_first(outside, "balance_cash", cash, Reason.EXCEEDS_NUMERIC_RANGE)
     known = book.accounts.balances_version[account]
-    kept = known <= command.version
-    events = _ignored(np.flatnonzero(~kept), account, command.version, known)
-    for row in np.flatnonzero(kept & _has_later(book, account)).tolist():
+    current = known <= command.version
+    events = _ignored(np.flatnonzero(~current), account, command.version, known)
+    for row in np.flatnonzero(current & _has_outstanding(book, account)).tolist():
         name = book.accounts.names[int(account[row])]
-        for fill in outstanding(book, name, command.last_fill):
+        for fill in outstanding_fills(book, name, command.last_fill):
             if book.contracts[fill.contract].terms.settle == command.asset:
                 cash[row] += fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
-    account, cash = account[kept], cash[kept]
-    check_range(book, {}, largest_wallet={command.asset: int(abs(cash).max(initial=0))})
-    told = m.BalanceColumnsSet(
+    account, cash = account[current], cash[current]
+    check_range(book, {}, max_balance={command.asset: int(abs(cash).max(initial=0))})
+    balances = m.BalanceColumnsSet(
         version=command.version,
         last_fill=command.last_fill,
         asset=command.asset,
-        account=column_bytes(account, "<i4"),
-        balance_cash=column_bytes(cash, "<i8"),
+        account=pack_column(account, "<i4"),
+        balance_cash=pack_column(cash, "<i8"),
     )
-    return [*events, told] if len(account) else events
+    return [*events, balances] if len(account) else events
 
 
 def _balance_accounts(book: Book, command: m.SetBalanceColumns) -> Ints:
-    """Return the account of each balance, by name or by number, each once."""
+    """Return the account index of each balance, which names or indices give; each only once."""
     if not command.account:
         reject_duplicates("accounts", command.accounts)
         return _accounts(book, command.accounts)
@@ -116,39 +121,38 @@ def _balance_accounts(book: Book, command: m.SetBalanceColumns) -> Ints:
     reject_first(outside, "account", account, Reason.OUT_OF_RANGE)
     if command.accounts:
         account = _accounts(book, command.accounts)[account]
-    repeated = np.ones(size, bool)
-    repeated[np.unique(account, return_index=True)[1]] = False
-    reject_first(repeated, "account", account, Reason.DUPLICATE_ROW)
+    duplicate = np.ones(size, bool)
+    duplicate[np.unique(account, return_index=True)[1]] = False
+    reject_first(duplicate, "account", account, Reason.DUPLICATE_ROW)
     return account
 
 
 def _accounts(book: Book, names: Sequence[str]) -> Ints:
-    """Return the numbers of accounts, or refuse a name that is not known."""
+    """Return the indices of accounts; rejected if a name is unknown."""
     found = book.accounts.names.find_all(names)
     return read_names("accounts", names, found, Reason.UNKNOWN_ACCOUNT)
 
 
 def set_position_columns(book: Book, command: m.SetPositionColumns) -> list[Event]:
-    """Return the positions as told, table by table, with outstanding fills taken off.
+    """Return the positions submitted, side by side, with outstanding fills and losses applied.
 
-    In one-way mode an account's other side is closed with it.
+    In one-way mode a new position closes the account's position on the other side.
     """
-    check_told(book, command)
+    check_version(book, command)
     states = _contracts(book, command.contracts)
     rows = _read_rows(book, command, states)
-    told = _lanes(states, rows)
-    _check_keys(book, rows, told)
+    submitted = _by_side(states, rows)
+    _check_keys(book, rows, submitted)
     known = book.accounts.positions_version[rows.account]
-    kept = known <= command.version
-    events = _ignored(np.flatnonzero(~kept), rows.account, command.version, known)
-    later = _has_later(book, rows.account)
-    if kept.all() and not later.any():
-        tables = told
+    current = known <= command.version
+    events = _ignored(np.flatnonzero(~current), rows.account, command.version, known)
+    if current.all() and not _has_outstanding(book, rows.account).any():
+        sides = submitted
     else:
-        tables = _lanes(states, _bear(book, command, states, rows[kept]))
-    tables = _with_closed(book, tables, told)
-    check_range(book, {}, growth={key: _growth(book, key, tables[key]) for key in tables})
-    return [*events, *(_lane_event(command, key, tables[key]) for key in sorted(tables))]
+        sides = _by_side(states, _apply_outstanding(book, command, states, rows[current]))
+    sides = _with_closed(book, sides, submitted)
+    check_range(book, {}, growth={key: _growth(book, key, sides[key]) for key in sides})
+    return [*events, *(_columns_set(command, key, sides[key]) for key in sorted(sides))]
 
 
 def _contracts(book: Book, names: tuple[str, ...]) -> list[ContractState]:
@@ -158,8 +162,10 @@ def _contracts(book: Book, names: tuple[str, ...]) -> list[ContractState]:
     return [book.contracts[name] for name in names]
 
 
-def _read_rows(book: Book, command: m.SetPositionColumns, states: list[ContractState]) -> Rows:
-    """Return the rows in exact numbers, costs signed as values are; what is closed holds 0s."""
+def _read_rows(
+    book: Book, command: m.SetPositionColumns, states: list[ContractState]
+) -> SnapshotRows:
+    """Return the validated rows; costs have the sign of values, closed positions are all 0."""
     size = div_floor(len(command.account), 4)
 
     def read(name: str, default: int | None = None) -> Ints:
@@ -177,192 +183,205 @@ def _read_rows(book: Book, command: m.SetPositionColumns, states: list[ContractS
     contract = bounded("contract", read("contract"), 0, len(states) - 1)
     side = bounded("side", read("side"), 0, 1)
     lots = read("lots")
-    most = np.array([div_floor(LIMIT - 1, state.terms.factor) for state in states], np.int64)
+    max_lots = np.array(
+        [div_floor(COLUMN_LIMIT - 1, state.terms.factor) for state in states], np.int64
+    )
     reject_first(lots < 0, "lots", lots, Reason.NEGATIVE_NOT_ALLOWED)
     if size:
-        reject_first(lots > most[contract], "lots", lots, Reason.EXCEEDS_NUMERIC_RANGE)
+        reject_first(lots > max_lots[contract], "lots", lots, Reason.EXCEEDS_NUMERIC_RANGE)
     is_open = lots > 0
     position = bounded("position", read("position", 0), 0, 2**31 - 1)
     cost, leverage = read("cost_cash") * is_open, read("leverage_hundredths", 100)
     reject_first(is_open & (cost <= 0), "cost_cash", cost, Reason.NOT_POSITIVE)
-    reject_first(cost >= LIMIT, "cost_cash", cost, Reason.EXCEEDS_NUMERIC_RANGE)
+    reject_first(cost >= COLUMN_LIMIT, "cost_cash", cost, Reason.EXCEEDS_NUMERIC_RANGE)
     bounded("leverage_hundredths", leverage, 1, MAX_LEVERAGE_HUNDREDTHS)
-    initial_fits = cost <= div_floor(LIMIT, 100) * np.minimum(leverage, 100)
+    initial_fits = cost <= div_floor(COLUMN_LIMIT, 100) * np.minimum(leverage, 100)
     reject_first(~initial_fits, "leverage_hundredths", leverage, Reason.EXCEEDS_NUMERIC_RANGE)
     isolated = bounded("isolated", _where(is_open, read("isolated", 0), 0), 0, 1)
     margin = _where(is_open, read("margin_cash", 0), 0)
     reject_first(margin < 0, "margin_cash", margin, Reason.NEGATIVE_NOT_ALLOWED)
-    reject_first(margin >= LIMIT, "margin_cash", margin, Reason.EXCEEDS_NUMERIC_RANGE)
-    loose = (margin > 0) & (isolated == 0)
-    reject_first(loose, "margin_cash", margin, Reason.OUT_OF_RANGE)
+    reject_first(margin >= COLUMN_LIMIT, "margin_cash", margin, Reason.EXCEEDS_NUMERIC_RANGE)
+    not_isolated = (margin > 0) & (isolated == 0)
+    reject_first(not_isolated, "margin_cash", margin, Reason.OUT_OF_RANGE)
     under = bounded("under_liquidation", read("under_liquidation", 0), 0, 1)
     signs = np.array([state.terms.cost_sign(Side.LONG) for state in states], np.int64)
     if size:
         cost = cost * signs[contract] * (1 - 2 * side)
     leverage, under = _where(is_open, leverage, 100), _where(is_open, under, 0)
-    row, table = np.arange(size), 2 * contract + side
-    return Rows(row, account, table, position, lots, cost, isolated, margin, leverage, under)
+    row, side_index = np.arange(size), 2 * contract + side
+    return SnapshotRows(
+        row, account, side_index, position, lots, cost, isolated, margin, leverage, under
+    )
 
 
 def _where(is_open: Bools, column: Ints, closed: int) -> Ints:
-    """Return the column with what a closed position holds where one is closed."""
-    if column.strides == (0,):  # all hold the default, which is what closed ones hold
+    """Return the column with the value of closed positions where one is closed."""
+    if column.strides == (0,):  # the default for all rows, which is that of closed positions
         return column
     return np.where(is_open, column, closed)
 
 
-def _by_contract(tables: Mapping[ContractSide, Rows]) -> Iterator[Ints]:
+def _by_contract(sides: Mapping[ContractSide, SnapshotRows]) -> Iterator[Ints]:
     """Yield the accounts of each contract's rows, of both sides."""
-    for (name, side), rows in tables.items():
-        other = tables.get((name, side.opposite))
+    for (name, side), rows in sides.items():
+        other = sides.get((name, side.opposite))
         if other is None:
             yield rows.account
         elif side is Side.LONG:
             yield np.concatenate((rows.account, other.account))
 
 
-def _repeats(accounts: Ints) -> bool:
+def _has_duplicates(accounts: Ints) -> bool:
     ordered = np.sort(accounts)
     return bool((ordered[1:] == ordered[:-1]).any())
 
 
-def _check_keys(book: Book, rows: Rows, tables: Mapping[ContractSide, Rows]) -> None:
-    """Refuse a repeated row, and two open sides of one position in one-way mode."""
-    if rows.position.strides == (0,) and not any(map(_repeats, _by_contract(tables))):
+def _check_keys(book: Book, rows: SnapshotRows, sides: Mapping[ContractSide, SnapshotRows]) -> None:
+    """Reject a duplicate row, and two open sides of one position in one-way mode."""
+    if rows.position.strides == (0,) and not any(map(_has_duplicates, _by_contract(sides))):
         return
-    told = np.lexsort((rows.number, rows.table & 1, rows.position, rows.account, rows.table >> 1))
-    same = np.ones(max(len(told) - 1, 0), bool)
-    for column in (rows.table >> 1, rows.account, rows.position):
-        same &= column[told[1:]] == column[told[:-1]]
-    again = same & (rows.table[told[1:]] == rows.table[told[:-1]])
-    repeated = np.zeros(len(told), bool)
-    repeated[told[1:][again]] = True
-    reject_first(repeated, "account", rows.account, Reason.DUPLICATE_ROW)
+    contract, side = rows.side >> 1, rows.side & 1
+    order = np.lexsort((rows.row, side, rows.position, rows.account, contract))
+    first, second = order[:-1], order[1:]  # each row and the next one
+    same = np.ones(max(len(order) - 1, 0), bool)
+    for column in (contract, rows.account, rows.position):
+        same &= column[second] == column[first]
+    duplicate = np.zeros(len(order), bool)
+    duplicate[second[same & (side[second] == side[first])]] = True
+    reject_first(duplicate, "account", rows.account, Reason.DUPLICATE_ROW)
     is_open = rows.lots > 0
     one_way = ~book.accounts.hedge_mode[rows.account]
-    both = same & is_open[told[1:]] & is_open[told[:-1]] & one_way[told[1:]]
-    against = np.zeros(len(told), bool)
-    against[np.maximum(told[1:][both], told[:-1][both])] = True
-    reject_first(against, "side", rows.table & 1, Reason.HEDGE_MODE_REQUIRED)
+    both_open = same & is_open[second] & is_open[first] & one_way[second]
+    hedged = np.zeros(len(order), bool)
+    hedged[np.maximum(second[both_open], first[both_open])] = True
+    reject_first(hedged, "side", side, Reason.HEDGE_MODE_REQUIRED)
 
 
-def _bear(
-    book: Book, command: m.SetPositionColumns, states: list[ContractState], rows: Rows
-) -> Rows:
-    """Return the rows with the fills and losses on top that they do not include."""
-    later = np.flatnonzero(_has_later(book, rows.account)).tolist()
-    if not later:
+def _apply_outstanding(
+    book: Book, command: m.SetPositionColumns, states: list[ContractState], rows: SnapshotRows
+) -> SnapshotRows:
+    """Return the rows with the fills and losses applied that the command does not include."""
+    with_outstanding = np.flatnonzero(_has_outstanding(book, rows.account)).tolist()
+    if not with_outstanding:
         return rows
     lots, cost, margin = rows.lots.copy(), rows.cost.copy(), rows.margin.copy()
-    for row in later:
-        account, table = book.accounts.names[int(rows.account[row])], int(rows.table[row])
-        key = states[table >> 1].name, SIDES[table & 1], int(rows.position[row])
-        held = int(lots[row]), int(cost[row])
-        standing = Standing(account, key[2], *held, margin_cash=int(margin[row]))
-        for change in not_included(book, account, command.last_fill):
+    for row in with_outstanding:
+        account, side = book.accounts.names[int(rows.account[row])], int(rows.side[row])
+        key = states[side >> 1].name, SIDES[side & 1], int(rows.position[row])
+        amounts = int(lots[row]), int(cost[row])
+        position = SubmittedPosition(account, key[2], *amounts, margin_cash=int(margin[row]))
+        for change in outstanding_changes(book, account, command.last_fill):
             if (change.contract, change.side, change.position) == key:
-                standing.bear(change)
-        lots[row], cost[row] = standing.lots, standing.cost_cash
-        margin[row] = standing.margin_cash
+                position.apply_outstanding(change)
+        lots[row], cost[row] = position.lots, position.cost_cash
+        margin[row] = position.margin_cash
     return replace(rows, lots=lots, cost=cost, margin=margin)
 
 
-def _has_later(book: Book, accounts: Ints) -> Bools:
-    """Return which accounts have fills or losses that the venue's numbers may not include."""
-    names = book.with_outstanding()
+def _has_outstanding(book: Book, accounts: Ints) -> Bools:
+    """Return which accounts have fills or losses that the venue may not have included yet."""
+    names = book.accounts_with_outstanding()
     return np.isin(accounts, [book.accounts.index[name] for name in names])
 
 
-def _lanes(states: list[ContractState], rows: Rows) -> dict[ContractSide, Rows]:
-    """Return the rows by table, in the order told."""
-    if not len(rows.table):
+def _by_side(states: list[ContractState], rows: SnapshotRows) -> dict[ContractSide, SnapshotRows]:
+    """Return the rows by side, in the order of the command."""
+    if not len(rows.side):
         return {}
-    small = np.uint16 if len(states) < 2**15 else np.int64  # which sorts faster
-    if np.any(rows.table[1:] < rows.table[:-1]):
-        rows = rows[np.argsort(rows.table.astype(small), kind="stable")]
-    starts = np.flatnonzero(np.diff(rows.table, prepend=-1))
-    tables = rows.table[starts].tolist()
-    ends = [*starts[1:].tolist(), len(rows.table)]
+    narrow = np.uint16 if len(states) < 2**15 else np.int64  # sorts faster
+    if np.any(rows.side[1:] < rows.side[:-1]):
+        rows = rows[np.argsort(rows.side.astype(narrow), kind="stable")]
+    starts = np.flatnonzero(np.diff(rows.side, prepend=-1))
+    sides = rows.side[starts].tolist()
+    ends = [*starts[1:].tolist(), len(rows.side)]
     return {
-        (states[table >> 1].name, SIDES[table & 1]): rows[start:end]
-        for table, start, end in zip(tables, starts.tolist(), ends, strict=True)
+        (states[side >> 1].name, SIDES[side & 1]): rows[start:end]
+        for side, start, end in zip(sides, starts.tolist(), ends, strict=True)
     }
 
 
 def _with_closed(
-    book: Book, tables: Mapping[ContractSide, Rows], told: Mapping[ContractSide, Rows]
-) -> dict[ContractSide, Rows]:
-    """Return the rows by table with what a one-way account held on the side that is replaced."""
-    closing: dict[ContractSide, Rows] = {}
-    for (name, side), rows in tables.items():
+    book: Book,
+    sides: Mapping[ContractSide, SnapshotRows],
+    submitted: Mapping[ContractSide, SnapshotRows],
+) -> dict[ContractSide, SnapshotRows]:
+    """Return the rows, and the closing of positions that one-way accounts replace by others."""
+    closing: dict[ContractSide, SnapshotRows] = {}
+    for (name, side), rows in sides.items():
         table = book.contracts[name].tables[side.opposite]
         if table.size == 0:
             continue
         flips = (rows.lots > 0) & ~book.accounts.hedge_mode[rows.account]
         flips &= table.index.find_all(rows.account, rows.position) >= 0
-        if flips.any() and (name, side.opposite) in told:
-            flips &= ~np.isin(_key(rows), _key(told[name, side.opposite]))
+        if flips.any() and (name, side.opposite) in submitted:
+            flips &= ~np.isin(_key(rows), _key(submitted[name, side.opposite]))
         if flips.any():
             closing[name, side.opposite] = _closed(rows[flips])
-    joined = {k: _joined(tables[k], rows) if k in tables else rows for k, rows in closing.items()}
-    return {**tables, **joined}
+    joined = {
+        key: _concatenated(sides[key], rows) if key in sides else rows
+        for key, rows in closing.items()
+    }
+    return {**sides, **joined}
 
 
-def _key(rows: Rows) -> Ints:
+def _key(rows: SnapshotRows) -> Ints:
+    """Return account and position as one number a row."""
     return rows.account << 32 | rows.position
 
 
-def _closed(rows: Rows) -> Rows:
-    none = np.zeros(len(rows.account), np.int64)
-    number, table = none + UNNUMBERED, rows.table ^ 1
-    held = none, none, none, none, none + 100, none
-    return Rows(number, rows.account, table, rows.position, *held)
+def _closed(rows: SnapshotRows) -> SnapshotRows:
+    """Return rows that close the positions with the same keys on the other side."""
+    zero = np.zeros(len(rows.account), np.int64)
+    row, side = zero + NO_ROW, rows.side ^ 1
+    amounts = zero, zero, zero, zero, zero + 100, zero
+    return SnapshotRows(row, rows.account, side, rows.position, *amounts)
 
 
-def _joined(first: Rows, second: Rows) -> Rows:
-    names = Rows.__slots__
-    return Rows(*(np.concatenate((getattr(first, n), getattr(second, n))) for n in names))
+def _concatenated(first: SnapshotRows, second: SnapshotRows) -> SnapshotRows:
+    names = SnapshotRows.__slots__
+    return SnapshotRows(*(np.concatenate((getattr(first, n), getattr(second, n))) for n in names))
 
 
-def _growth(book: Book, key: ContractSide, rows: Rows) -> Growth:
-    constant = rows.position.strides == (0,)
-    labels = [0] if constant else np.unique(rows.position).tolist()
+def _growth(book: Book, key: ContractSide, rows: SnapshotRows) -> Growth:
+    broadcast = rows.position.strides == (0,)
+    new_ids = [0] if broadcast else np.unique(rows.position).tolist()
+    known_ids = book.contracts[key[0]].tables[key[1]].position_ids
     return Growth(
         total_lots=exact_sum(rows.lots),
-        largest_lots=int(rows.lots.max(initial=0)),
-        largest_cost=int((abs(rows.cost) + rows.margin).max(initial=0)),
-        numbers=len(book.contracts[key[0]].tables[key[1]].labels.union(labels)),
+        max_lots=int(rows.lots.max(initial=0)),
+        max_cost=int((abs(rows.cost) + rows.margin).max(initial=0)),
+        position_ids=len(known_ids.union(new_ids)),
     )
 
 
 def _ignored(rows: Ints, account: Ints, version: int, known: Ints) -> list[Event]:
-    """Return the event that names rows older than what is known of their accounts."""
+    """Return the event of rows older than the known version of their accounts."""
     if not len(rows):
         return []
     return [
         m.RowsIgnored(
-            rows=column_bytes(rows, "<i4"),
-            account=column_bytes(account[rows], "<i4"),
+            rows=pack_column(rows, "<i4"),
+            account=pack_column(account[rows], "<i4"),
             version=version,
-            known_versions=column_bytes(known[rows], "<i8"),
+            known_versions=pack_column(known[rows], "<i8"),
         )
     ]
 
 
-def _lane_event(
-    command: m.SetPositionColumns, key: ContractSide, rows: Rows
+def _columns_set(
+    command: m.SetPositionColumns, key: ContractSide, rows: SnapshotRows
 ) -> m.PositionColumnsSet:
     return m.PositionColumnsSet(
         version=command.version,
         last_fill=command.last_fill,
         contract=key[0],
         side=key[1],
-        account=column_bytes(rows.account, "<i4"),
-        position=column_bytes(rows.position, "<i4", 0),
-        lots=column_bytes(rows.lots, "<i8"),
-        cost_cash=column_bytes(rows.cost, "<i8"),
-        isolated=column_bytes(rows.isolated, "<i1", 0),
-        margin_cash=column_bytes(rows.margin, "<i8", 0),
-        leverage_hundredths=column_bytes(rows.leverage, "<i4", 100),
-        under_liquidation=column_bytes(rows.under_liquidation, "<i1", 0),
+        account=pack_column(rows.account, "<i4"),
+        position=pack_column(rows.position, "<i4", 0),
+        lots=pack_column(rows.lots, "<i8"),
+        cost_cash=pack_column(rows.cost, "<i8"),
+        isolated=pack_column(rows.isolated, "<i1", 0),
+        margin_cash=pack_column(rows.margin, "<i8", 0),
+        leverage_hundredths=pack_column(rows.leverage, "<i4", 100),
+        under_liquidation=pack_column(rows.under_liquidation, "<i1", 0),
     )

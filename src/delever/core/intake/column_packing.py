@@ -1,4 +1,4 @@
-"""Columns -> a command in columns: what an entrance for tables calls, batch by batch."""
+"""Columns of any kind -> a command in columns, for readers of Arrow tables and files."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,14 +30,13 @@ def position_columns(
     columns: Mapping[str, Any],
     accounts: Sequence[str] = (),
     last_fill: int = 0,
-    id: str = "",  # noqa: A002 - the command's own word
+    id: str = "",  # noqa: A002 - the command's field
 ) -> SetPositionColumns:
     """Return the command that sets positions to these columns.
 
-    `columns` maps the command's column names to anything that makes an array of whole numbers;
-    `account` and `contract` are places in the names. Arrow's dictionary arrays give both: their
-    indices and their dictionary. ValueError names a column that is unknown or not of whole numbers
-    in its range.
+    `columns` maps the command's column names to array-likes of whole numbers; `account` and
+    `contract` are indices into the names, as Arrow's dictionary arrays have them. Raises ValueError
+    for a column that is unknown, or whose numbers are not whole or out of its range.
     """
     unknown = set(columns) - POSITION_TYPES.keys()
     if unknown:

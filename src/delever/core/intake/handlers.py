@@ -1,8 +1,8 @@
-"""Commands -> events, or a refusal that names field and value.
+"""Commands -> events, or a rejection with field, value and reason.
 
-Everything a command says is checked here, before anything happens, so a command is applied whole or
-not at all. What a venue may legitimately send late or twice is not rejected but ignored with a
-reason: rows older than what the book knows.
+Every field of a command is validated here, before anything is applied, so that a command is applied
+whole or not at all. Rows that a venue may well send late or twice, with a version older than the
+book's, are not rejected but ignored, with a reason.
 """
 
 from collections.abc import Callable
@@ -26,8 +26,8 @@ from delever.core.market.validation import (
     reject_unless,
 )
 from delever.core.messages import Event, FundingReason, PoolKind, Reason, Side, TriggerLimits
-from delever.core.rules import RULE_SETS
-from delever.core.units import LIMIT, PPM, Ticks
+from delever.core.rules import RULE_SETS, rule_set_of
+from delever.core.units import COLUMN_LIMIT, PPM, Ticks
 from delever.core.valuation.bankruptcy import holdings_of, take_over
 from delever.core.valuation.insurance import unwind
 from delever.core.valuation.numeric_range import check_inventory, check_range, takeover_fits
@@ -36,17 +36,17 @@ MAX_CASH_DECIMALS = 12
 
 
 def admit(book: Book, command: m.Command) -> list[Event] | m.Rejected:
-    """Return the events that a command itself causes, or why it is rejected."""
+    """Return the events of the command itself, or its rejection."""
     try:
         time_ms = read_count("time_ms", command.time_ms)
         reject_unless(time_ms >= book.time_ms, "time_ms", time_ms, Reason.TIME_IN_PAST)
-        return list(_ADMIT[type(command)](book, command))
-    except Rejection as refusal:
+        return list(_HANDLERS[type(command)](book, command))
+    except Rejection as rejection:
         return m.Rejected(
             command=str(command.__struct_config__.tag),
-            reason=refusal.reason,
-            field=refusal.field,
-            value=refusal.value,
+            reason=rejection.reason,
+            field=rejection.field,
+            value=rejection.value,
         )
 
 
@@ -76,7 +76,7 @@ def _define_pool(book: Book, command: m.DefinePool) -> list[Event]:
 
 def _define_contract(book: Book, command: m.DefineContract) -> list[Event]:
     _check_new_name("contract", command.contract, book.contracts)
-    _check_pool_takes(book, command.pool, command.settle)
+    _check_pool_accepts(book, command.pool, command.settle)
     terms_of(command, book.cash_decimals(command.settle))
     _check_limits(book, command.settle, command.limits)
     return [m.ContractDefined(definition=command)]
@@ -97,7 +97,7 @@ def _set_marks(book: Book, command: m.SetMarks) -> list[Event]:
         field = f"marks.{name}"
         state = _contract(book, field, name)
         ticks[name] = state.terms.read_ticks(field, price)
-        fits = state.terms.in_range(1, ticks[name])
+        fits = state.terms.fits_int64(1, ticks[name])
         reject_unless(fits, field, price, Reason.EXCEEDS_NUMERIC_RANGE)
     check_range(book, ticks)
     check_inventory(book, ticks)
@@ -118,14 +118,14 @@ def _set_depth(book: Book, command: m.SetDepth) -> list[Event]:
 def _levels(
     state: ContractState, field: str, levels: tuple[tuple[m.Amount, m.Amount], ...], closes: Side
 ) -> tuple[tuple[int, int], ...]:
-    """Return levels in ticks and lots; bids fall (they close longs), asks rise."""
+    """Return price levels in ticks and lots; bids must fall (they close longs), asks must rise."""
     exact: list[tuple[int, int]] = []
     for number, (price, quantity) in enumerate(levels):
         ticks = state.terms.read_ticks(f"{field}[{number}].price", price)
         lots = state.terms.read_lots(f"{field}[{number}].quantity", quantity)
         reject_unless(lots > 0, f"{field}[{number}].quantity", quantity, Reason.NOT_POSITIVE)
-        worse = not exact or closes.sign * (exact[-1][0] - ticks) > 0
-        reject_unless(worse, f"{field}[{number}].price", price, Reason.INVALID_DEPTH_ORDER)
+        in_order = not exact or closes.sign * (exact[-1][0] - ticks) > 0
+        reject_unless(in_order, f"{field}[{number}].price", price, Reason.INVALID_DEPTH_ORDER)
         exact.append((ticks, lots))
     return tuple(exact)
 
@@ -152,7 +152,7 @@ def _takeover(book: Book, command: m.Takeover) -> list[Event]:
         ticks = holdings[0].state.terms.read_ticks("price", command.price)
         for holding in holdings:
             lots = int(holding.state.tables[holding.side].lots[holding.row])
-            fits = holding.state.terms.in_range(lots, ticks)
+            fits = holding.state.terms.fits_int64(lots, ticks)
             reject_unless(fits, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
     taken = take_over(book, holdings, ticks, Reason.VENUE_TAKEOVER)
     fits = takeover_fits(book, taken)
@@ -164,19 +164,19 @@ def _unwind_fill(book: Book, command: m.UnwindFill) -> list[Event]:
     state = _contract(book, "contract", command.contract)
     lots = state.terms.read_lots("quantity", command.quantity)
     reject_unless(lots > 0, "quantity", command.quantity, Reason.NOT_POSITIVE)
-    held = state.inventory[command.side].total_lots
-    reject_unless(lots <= held, "quantity", command.quantity, Reason.EXCEEDS_INVENTORY)
+    inventory = state.inventory[command.side].total_lots
+    reject_unless(lots <= inventory, "quantity", command.quantity, Reason.EXCEEDS_INVENTORY)
     ticks = state.terms.read_ticks("price", command.price)
-    fits = state.terms.in_range(lots, ticks)
+    fits = state.terms.fits_int64(lots, ticks)
     reject_unless(fits, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
     unwound = tuple(unwind(state, command.side, lots, ticks))
-    left = book.pool_of(state).balance + sum(each.realized_pnl_cash for each in unwound)
-    reject_unless(abs(left) < LIMIT, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
+    balance = book.pool_of(state).balance + sum(event.realized_pnl_cash for event in unwound)
+    reject_unless(abs(balance) < COLUMN_LIMIT, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
     return [*unwound]
 
 
 _OUTFLOWS = {FundingReason.WITHDRAWAL}
-_EITHER = {FundingReason.CORRECTION}
+_EITHER_SIGN = {FundingReason.CORRECTION}
 
 
 def _fund_pool(book: Book, command: m.FundPool) -> list[Event]:
@@ -184,13 +184,15 @@ def _fund_pool(book: Book, command: m.FundPool) -> list[Event]:
     if pool is None:
         raise Rejection("pool", command.pool, Reason.UNKNOWN_POOL)
     amount = read_cash("amount", command.amount, book.asset(pool.asset).cash_decimals)
-    agrees = amount != 0 and (
-        command.reason in _EITHER or (amount < 0) == (command.reason in _OUTFLOWS)
+    sign_fits = amount != 0 and (
+        command.reason in _EITHER_SIGN or (amount < 0) == (command.reason in _OUTFLOWS)
     )
-    reject_unless(agrees, "amount", command.amount, Reason.AMOUNT_SIGN_MISMATCH)
-    left = pool.balance + amount
-    reject_unless(abs(left) < LIMIT, "amount", command.amount, Reason.EXCEEDS_NUMERIC_RANGE)
-    covered = amount > 0 or left >= 0 or command.reason is FundingReason.CORRECTION
+    reject_unless(sign_fits, "amount", command.amount, Reason.AMOUNT_SIGN_MISMATCH)
+    balance = pool.balance + amount
+    reject_unless(
+        abs(balance) < COLUMN_LIMIT, "amount", command.amount, Reason.EXCEEDS_NUMERIC_RANGE
+    )
+    covered = amount > 0 or balance >= 0 or command.reason is FundingReason.CORRECTION
     reject_unless(covered, "amount", command.amount, Reason.EXCEEDS_POOL_BALANCE)
     if command.contract is not None:
         member = _contract(book, "contract", command.contract).pool == pool.name
@@ -210,7 +212,7 @@ def _move_contract(book: Book, command: m.MoveContract) -> list[Event]:
     state = _contract(book, "contract", command.contract)
     moves = command.pool != state.pool
     reject_unless(moves, "pool", command.pool, Reason.CONTRACT_ALREADY_IN_POOL)
-    _check_pool_takes(book, command.pool, state.terms.settle)
+    _check_pool_accepts(book, command.pool, state.terms.settle)
     stopped = [
         m.AdlStopped(
             contract=state.name,
@@ -228,7 +230,7 @@ def _move_contract(book: Book, command: m.MoveContract) -> list[Event]:
 
 
 def _cancel_adl(book: Book, command: m.CancelAdl) -> list[Event]:
-    fill = book.outstanding.get(command.fill)
+    fill = book.outstanding_fills.get(command.fill)
     if fill is None:
         raise Rejection("fill", command.fill, Reason.FILL_NOT_OUTSTANDING)
     account = book.accounts.index[fill.account]
@@ -245,10 +247,10 @@ def _pause_adl(book: Book, command: m.PauseAdl) -> list[Event]:
 def _force_adl(book: Book, command: m.ForceAdl) -> list[Event]:
     state = _contract(book, "contract", command.contract)
     reject_unless(state.mark > 0, "contract", state.name, Reason.MISSING_MARK_PRICE)
-    rules = RULE_SETS[book.pool_of(state).definition.rules]
+    rules = rule_set_of(book, state)
     reject_unless(bool(rules.cases), "contract", state.name, Reason.ADL_QUEUE_NOT_SUPPORTED)
-    held = any(case.trigger.tranches(book, state, side) for case in rules.cases for side in Side)
-    reject_unless(held, "contract", state.name, Reason.NO_INVENTORY_TO_CLOSE)
+    closes = any(case.trigger.tranches(book, state, side) for case in rules.cases for side in Side)
+    reject_unless(closes, "contract", state.name, Reason.NO_INVENTORY_TO_CLOSE)
     return [m.AdlForced(contract=state.name, note=command.note)]
 
 
@@ -281,8 +283,8 @@ def _check_new_name(field: str, name: str, known: dict[str, Any]) -> None:
     reject_unless(name not in known, field, name, Reason.ALREADY_DEFINED)
 
 
-def _check_pool_takes(book: Book, name: str, asset: str) -> None:
-    """Refuse a pool that is unknown, settles in another asset, or is isolated and occupied."""
+def _check_pool_accepts(book: Book, name: str, asset: str) -> None:
+    """Reject a pool that is unknown, has another asset, or is isolated and has a contract."""
     pool = book.pools.get(name)
     if pool is None:
         raise Rejection("pool", name, Reason.UNKNOWN_POOL)
@@ -297,11 +299,11 @@ def _check_limits(book: Book, asset: str, limits: TriggerLimits) -> None:
         amount = getattr(limits, field)
         if amount is not None:
             ratios[field] = read_scaled(f"limits.{field}", amount, 6)
-            inside = 0 < ratios[field] <= 10 * PPM
-            reject_unless(inside, f"limits.{field}", amount, Reason.OUT_OF_RANGE)
+            in_range = 0 < ratios[field] <= 10 * PPM
+            reject_unless(in_range, f"limits.{field}", amount, Reason.OUT_OF_RANGE)
     if len(ratios) == 2:
-        beyond = ratios["start"] >= ratios["stop"]
-        reject_unless(beyond, "limits.start", limits.start, Reason.INVALID_TRIGGER_LIMITS)
+        in_order = ratios["start"] >= ratios["stop"]
+        reject_unless(in_order, "limits.start", limits.start, Reason.INVALID_TRIGGER_LIMITS)
     if limits.trigger_threshold is not None:
         decimals = book.cash_decimals(asset)
         read_cash("limits.trigger_threshold", limits.trigger_threshold, decimals)
@@ -309,7 +311,7 @@ def _check_limits(book: Book, asset: str, limits: TriggerLimits) -> None:
         read_count("limits.wait_ms", limits.wait_ms)
 
 
-_ADMIT: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {
+_HANDLERS: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {
     m.DefineAsset: _define_asset,
     m.DefinePool: _define_pool,
     m.DefineContract: _define_contract,

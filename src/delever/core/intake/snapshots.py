@@ -1,6 +1,7 @@
-"""Absolute balances and positions: what a venue tells, checked, with what it does not know yet.
+"""Absolute balances and positions, row by row: validated, and corrected for outstanding fills.
 
-That is outstanding fills and socialized losses, in the order of their numbers.
+A venue's snapshot may not include the latest ADL fills and socialized losses. Those that it does
+not include are applied on top of it, in the order in which they happened.
 """
 
 import functools
@@ -21,21 +22,21 @@ from delever.core.market.validation import (
     reject_unless,
 )
 from delever.core.messages import Event, PositionRow, Reason, Side
-from delever.core.units import LIMIT, share_floor
+from delever.core.units import COLUMN_LIMIT, share_floor
 from delever.core.valuation.numeric_range import ContractSide, Growth, check_range
 
-Told = dict[tuple[str, str, int, Side], bool]
-"""The positions that a command has named so far, and whether each is open."""
+Submitted = dict[tuple[str, str, int, Side], bool]
+"""The positions of a command's rows so far, and whether each is open."""
 
 MAX_LEVERAGE_HUNDREDTHS = 100_000
-MAX_POSITION_NUMBER = 2**31 - 1
+MAX_POSITION_ID = 2**31 - 1
 
 
 @dataclass(slots=True)
-class Standing:
-    """One position as it is to stand in the book, in the order of an event's columns.
+class SubmittedPosition:
+    """One position as it will be in the book; fields in the order of the event's columns.
 
-    The cost is signed as values are.
+    The cost has the sign of the position's value.
     """
 
     account: str
@@ -47,23 +48,23 @@ class Standing:
     leverage_hundredths: int = 100
     under_liquidation: bool = False
 
-    def bear(self, change: m.AdlFilled | OutstandingLoss) -> None:
-        """Apply a fill, as far as it fits, or a loss that the venue's numbers do not include."""
-        if isinstance(change, OutstandingLoss):
-            self.cost_cash += change.amount_cash if self.lots else 0
+    def apply_outstanding(self, outstanding: m.AdlFilled | OutstandingLoss) -> None:
+        """Apply a fill, as far as the position has lots, or a socialized loss."""
+        if isinstance(outstanding, OutstandingLoss):
+            self.cost_cash += outstanding.amount_cash if self.lots else 0
             return
-        lots = min(change.lots, self.lots)
+        lots = min(outstanding.lots, self.lots)
         if lots:
             self.cost_cash -= share_floor(self.cost_cash, lots, self.lots)
             self.margin_cash -= share_floor(self.margin_cash, lots, self.lots)
             self.lots -= lots
 
 
-_columns_of = attrgetter(*[field.name for field in fields(Standing)])
+_columns_of = attrgetter(*[field.name for field in fields(SubmittedPosition)])
 
 
-def check_told(book: Book, command: Any) -> None:
-    """Refuse the version of a snapshot, or a fill that it says to include and nobody has made."""
+def check_version(book: Book, command: Any) -> None:
+    """Validate the version and the last included fill of a snapshot; reject an unknown fill."""
     read_count("version", command.version)
     read_count("last_fill", command.last_fill)
     unknown = command.last_fill > book.last_fill
@@ -71,27 +72,27 @@ def check_told(book: Book, command: Any) -> None:
 
 
 def set_balances(book: Book, command: m.SetBalances) -> list[Event]:
-    """Return the balances as told, plus what outstanding fills have paid since."""
+    """Return the balances submitted, plus what outstanding fills have paid since."""
     events: list[Event] = []
     columns: list[tuple[str, str, int]] = []
-    largest: dict[str, int] = {}
-    check_told(book, command)
-    seen: set[tuple[str, str]] = set()
+    max_cash: dict[str, int] = {}
+    check_version(book, command)
+    submitted: set[tuple[str, str]] = set()
     for number, row in enumerate(command.balances):
         try:
-            account, cash = _read_balance(book, row, seen)
-        except Rejection as refusal:
-            raise refusal.inside(f"balances[{number}]") from None
+            account, cash = _read_balance(book, row, submitted)
+        except Rejection as rejection:
+            raise rejection.inside(f"balances[{number}]") from None
         known = book.accounts.balances_version.item(account)
         if command.version < known:
             events.append(_ignored(number, row.account, command.version, known))
             continue
-        for fill in outstanding(book, row.account, command.last_fill):
+        for fill in outstanding_fills(book, row.account, command.last_fill):
             if book.contracts[fill.contract].terms.settle == row.asset:
                 cash += fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
         columns.append((row.account, row.asset, cash))
-        largest[row.asset] = max(largest.get(row.asset, 0), abs(cash))
-    check_range(book, {}, largest_wallet=largest)
+        max_cash[row.asset] = max(max_cash.get(row.asset, 0), abs(cash))
+    check_range(book, {}, max_balance=max_cash)
     if columns:
         events.append(
             m.BalancesSet(command.version, command.last_fill, *zip(*columns, strict=True))
@@ -99,75 +100,80 @@ def set_balances(book: Book, command: m.SetBalances) -> list[Event]:
     return events
 
 
-def _read_balance(book: Book, row: m.BalanceRow, seen: set[tuple[str, str]]) -> tuple[int, int]:
-    """Return the account's number and the balance in Cash."""
+def _read_balance(
+    book: Book, row: m.BalanceRow, submitted: set[tuple[str, str]]
+) -> tuple[int, int]:
+    """Return the account's index and the balance in Cash."""
     account = _account(book, row.account)
     asset = book.assets.get(row.asset)
     if asset is None:
         raise Rejection("asset", row.asset, Reason.UNKNOWN_ASSET)
-    if (row.account, row.asset) in seen:
+    if (row.account, row.asset) in submitted:
         raise Rejection("", row.account, Reason.DUPLICATE_ROW)
-    seen.add((row.account, row.asset))
+    submitted.add((row.account, row.asset))
     return account, read_cash("balance", row.balance, asset.cash_decimals)
 
 
 def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
-    """Return the positions as told, table by table, with outstanding fills taken off.
+    """Return the positions submitted, side by side, with outstanding fills and losses applied.
 
-    In one-way mode an account's other side is closed with it.
+    In one-way mode a new position closes the account's position on the other side.
     """
     events: list[Event] = []
-    tables: dict[ContractSide, list[Standing]] = {}
+    sides: dict[ContractSide, list[SubmittedPosition]] = {}
     accounts: dict[str, int] = {}
-    told: Told = {}
-    taken: list[PositionRow] = []
-    check_told(book, command)
+    submitted: Submitted = {}
+    accepted: list[PositionRow] = []
+    check_version(book, command)
     for number, row in enumerate(command.positions):
         try:
             account = accounts[row.account] = _account(book, row.account)
-            standing = _read_row(book, row)
-            _check_sides(book, row, account, told, standing.lots > 0)
-        except Rejection as refusal:
-            raise refusal.inside(f"positions[{number}]") from None
+            position = _read_row(book, row)
+            _check_sides(book, row, account, submitted, position.lots > 0)
+        except Rejection as rejection:
+            raise rejection.inside(f"positions[{number}]") from None
         known = book.accounts.positions_version.item(account)
         if command.version < known:
             events.append(_ignored(number, row.account, command.version, known))
             continue
-        for change in not_included(book, row.account, command.last_fill):
-            about = change.contract, change.side, change.position
-            if about == (row.contract, row.side, row.position):
-                standing.bear(change)
-        tables.setdefault((row.contract, row.side), []).append(standing)
-        taken.append(row)
-    _close_other_sides(book, tables, accounts, told)
-    check_range(book, {}, growth={key: _growth(book, key, tables[key]) for key in tables})
-    events += [_lane_event(command, key, tables[key]) for key in sorted(tables)]
-    events += _order_events(book, taken)
+        for change in outstanding_changes(book, row.account, command.last_fill):
+            if (change.contract, change.side, change.position) == (
+                row.contract,
+                row.side,
+                row.position,
+            ):
+                position.apply_outstanding(change)
+        sides.setdefault((row.contract, row.side), []).append(position)
+        accepted.append(row)
+    _close_other_sides(book, sides, accounts, submitted)
+    check_range(book, {}, growth={key: _growth(book, key, sides[key]) for key in sides})
+    events += [_positions_set(command, key, sides[key]) for key in sorted(sides)]
+    events += _order_events(book, accepted)
     return events
 
 
-def _read_row(book: Book, row: PositionRow) -> Standing:
-    """Return one row in exact numbers."""
+def _read_row(book: Book, row: PositionRow) -> SubmittedPosition:
+    """Return one row in exact integers."""
     state = book.contracts.get(row.contract)
     if state is None:
         raise Rejection("contract", row.contract, Reason.UNKNOWN_CONTRACT)
-    if not 0 <= row.position <= MAX_POSITION_NUMBER:
+    if not 0 <= row.position <= MAX_POSITION_ID:
         raise Rejection("position", row.position, Reason.OUT_OF_RANGE)
     lots = state.terms.read_lots("quantity", row.quantity)
-    if not _agrees(row, lots):
+    if not _sign_fits_side(row, lots):
         raise Rejection("side", row.side, Reason.SIDE_SIGN_MISMATCH)
     if lots == 0:
-        return Standing(row.account, row.position)
+        return SubmittedPosition(row.account, row.position)
     cost = _read_cost(book, row, state, abs(lots))
     leverage = _read_leverage(row, cost)
     isolated = row.isolated_margin is not None
     margin = _read_margin(book, row, state) if isolated else 0
     numbers = abs(lots), cost, isolated, margin, leverage, row.under_liquidation
-    return Standing(row.account, row.position, *numbers)
+    return SubmittedPosition(row.account, row.position, *numbers)
 
 
-def _agrees(row: PositionRow, lots: int) -> bool:
-    """Whether the side is that of the quantity's sign, where it has one."""
+def _sign_fits_side(row: PositionRow, lots: int) -> bool:
+    """Return whether the quantity's sign, if it has one, is that of the side."""
     if row.side is Side.SHORT:
         return str(row.quantity)[:1] != "+"
     return lots >= 0
@@ -177,14 +183,14 @@ def _read_leverage(row: PositionRow, cost_cash: int) -> int:
     leverage = _hundredths(row.leverage)
     if not 0 < leverage <= MAX_LEVERAGE_HUNDREDTHS:
         raise Rejection("leverage", row.leverage, Reason.OUT_OF_RANGE)
-    if share_floor(abs(cost_cash), 100, leverage) >= LIMIT:
+    if share_floor(abs(cost_cash), 100, leverage) >= COLUMN_LIMIT:
         raise Rejection("leverage", row.leverage, Reason.EXCEEDS_NUMERIC_RANGE)
     return leverage
 
 
 @functools.lru_cache(maxsize=1024)
 def _hundredths(leverage: m.Amount) -> int:
-    """Return a leverage in hundredths; remembered, because accounts share a few."""
+    """Return a leverage in hundredths; cached, because accounts use a few values."""
     return read_scaled("leverage", leverage, 2)
 
 
@@ -197,7 +203,7 @@ def _read_margin(book: Book, row: PositionRow, state: ContractState) -> int:
 
 
 def _read_cost(book: Book, row: PositionRow, state: ContractState, lots: int) -> int:
-    """Return the signed cost from the entry price (to nearest) or the exact entry cost."""
+    """Return the signed cost: from the entry price, rounded to nearest, or the exact entry cost."""
     price, whole = row.entry_price, row.entry_cost
     if (price is None) == (whole is None):
         value = "neither" if price is None else "both"
@@ -210,74 +216,79 @@ def _read_cost(book: Book, row: PositionRow, state: ContractState, lots: int) ->
     if entry[0] <= 0:
         raise Rejection("entry_price", price, Reason.NOT_POSITIVE)
     cost = state.terms.cost_cash(row.side, lots, entry)
-    if abs(cost) >= LIMIT:
+    if abs(cost) >= COLUMN_LIMIT:
         raise Rejection("entry_price", price, Reason.EXCEEDS_NUMERIC_RANGE)
     return cost
 
 
-def _check_sides(book: Book, row: PositionRow, account: int, told: Told, is_open: bool) -> None:
-    """Refuse a repeated row, and two open sides of one position in one-way mode."""
+def _check_sides(
+    book: Book, row: PositionRow, account: int, submitted: Submitted, is_open: bool
+) -> None:
+    """Reject a duplicate row, and two open sides of one position in one-way mode."""
     key = row.account, row.contract, row.position, row.side
-    if key in told:
+    if key in submitted:
         raise Rejection("", row.account, Reason.DUPLICATE_ROW)
-    told[key] = is_open
-    if is_open and len(told) > 1 and not book.accounts.hedge_mode.item(account):
-        free = not told.get((*key[:3], row.side.opposite), False)
+    submitted[key] = is_open
+    if is_open and len(submitted) > 1 and not book.accounts.hedge_mode.item(account):
+        free = not submitted.get((*key[:3], row.side.opposite), False)
         reject_unless(free, "side", row.side, Reason.HEDGE_MODE_REQUIRED)
 
 
 def _close_other_sides(
-    book: Book, tables: dict[ContractSide, list[Standing]], accounts: Mapping[str, int], told: Told
+    book: Book,
+    sides: dict[ContractSide, list[SubmittedPosition]],
+    accounts: Mapping[str, int],
+    submitted: Submitted,
 ) -> None:
-    """Close what a one-way account holds on the side that its new position replaces."""
-    for (contract, side), rows in list(tables.items()):
+    """Add the closing of positions that one-way accounts have on the other side of a new one."""
+    for (contract, side), rows in list(sides.items()):
         opposite = side.opposite
-        other = book.contracts[contract].tables[opposite]
-        if other.size == 0:
+        table = book.contracts[contract].tables[opposite]
+        if table.size == 0:
             continue
-        for standing in list(rows):
-            account = accounts[standing.account]
+        for row in list(rows):
+            account = accounts[row.account]
             if (
-                standing.lots
+                row.lots
                 and not book.accounts.hedge_mode.item(account)
-                and other.find(account, standing.position) is not None
-                and (standing.account, contract, standing.position, opposite) not in told
+                and table.find(account, row.position) is not None
+                and (row.account, contract, row.position, opposite) not in submitted
             ):
-                closed = Standing(standing.account, standing.position)
-                tables.setdefault((contract, opposite), []).append(closed)
+                closed = SubmittedPosition(row.account, row.position)
+                sides.setdefault((contract, opposite), []).append(closed)
 
 
-def _growth(book: Book, key: ContractSide, rows: list[Standing]) -> Growth:
-    labels = book.contracts[key[0]].tables[key[1]].labels
-    total = largest_lots = largest_cost = 0
+def _growth(book: Book, key: ContractSide, rows: list[SubmittedPosition]) -> Growth:
+    position_ids = book.contracts[key[0]].tables[key[1]].position_ids
+    total = max_lots = max_cost = 0
     new = set()
     for row in rows:
         total += row.lots
-        largest_lots = max(largest_lots, row.lots)
-        largest_cost = max(largest_cost, abs(row.cost_cash) + row.margin_cash)
-        if row.position not in labels:
+        max_lots = max(max_lots, row.lots)
+        max_cost = max(max_cost, abs(row.cost_cash) + row.margin_cash)
+        if row.position not in position_ids:
             new.add(row.position)
-    return Growth(total, largest_lots, largest_cost, len(labels) + len(new))
+    return Growth(total, max_lots, max_cost, len(position_ids) + len(new))
 
 
-def _lane_event(
-    command: m.SetPositions, key: ContractSide, standings: list[Standing]
+def _positions_set(
+    command: m.SetPositions, key: ContractSide, rows: list[SubmittedPosition]
 ) -> m.PositionsSet:
-    columns = zip(*map(_columns_of, standings), strict=True)
+    columns = zip(*map(_columns_of, rows), strict=True)
     return m.PositionsSet(command.version, command.last_fill, *key, *columns)
 
 
 def _order_events(book: Book, rows: list[PositionRow]) -> list[Event]:
-    """Return the open orders that differ from what is known; its rows name them together."""
+    """Return the open orders that have changed; all rows of an account and contract add to them."""
     if not (book.open_orders or any(row.open_orders for row in rows)):
         return []
     orders: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         orders.setdefault((row.account, row.contract), []).extend(row.open_orders)
-    told = {key: tuple(dict.fromkeys(ids)) for key, ids in orders.items()}
+    unique = {key: tuple(dict.fromkeys(ids)) for key, ids in orders.items()}
     return [
         m.OpenOrdersSet(account=key[0], contract=key[1], orders=ids)
-        for key, ids in told.items()
+        for key, ids in unique.items()
         if ids != book.open_orders.get(key, ())
     ]
 
@@ -289,18 +300,20 @@ def _account(book: Book, name: str) -> int:
     return account
 
 
-def outstanding(book: Book, account: str, last_fill: int) -> list[m.AdlFilled]:
-    """Return the account's fills that numbers told up to `last_fill` do not include."""
-    return [fill for fill in book.outstanding_of(account) if fill.fill > last_fill]
+def outstanding_fills(book: Book, account: str, last_fill: int) -> list[m.AdlFilled]:
+    """Return the account's fills after `last_fill`, which a snapshot does not include yet."""
+    return [fill for fill in book.outstanding_fills_of(account) if fill.fill > last_fill]
 
 
-def not_included(book: Book, account: str, last_fill: int) -> list[m.AdlFilled | OutstandingLoss]:
-    """Return the same with the account's losses, in order."""
-    fills = outstanding(book, account, last_fill)
-    if not fills and account not in book.losses:
+def outstanding_changes(
+    book: Book, account: str, last_fill: int
+) -> list[m.AdlFilled | OutstandingLoss]:
+    """Return the account's fills and socialized losses after `last_fill`, in order."""
+    fills = outstanding_fills(book, account, last_fill)
+    if not fills and account not in book.outstanding_losses:
         return []
-    losses = [loss for loss in book.losses.get(account, ()) if loss.fill > last_fill]
-    return sorted([*fills, *losses], key=lambda each: each.fill)
+    losses = [loss for loss in book.outstanding_losses.get(account, ()) if loss.fill > last_fill]
+    return sorted([*fills, *losses], key=lambda change: change.fill)
 
 
 def _ignored(row: int, account: str, version: int, known: int) -> m.RowIgnored:

@@ -1,19 +1,18 @@
-"""What a move of the mark would leave for ADL: the price -> ADL curve of one contract.
+"""The stress curve of a contract: how much a move of the mark would leave for ADL.
 
-The mark is put elsewhere, at once, and everything else stays: other contracts keep their marks and
-depth keeps its distance from this one. Who is then at or below maintenance is read from the tables
-themselves, as the engine would. All that they hold of the contract is to be closed, with what the
-pool holds of it already:
+The mark moves at once and everything else stays: other contracts' marks, and the distance of depth
+from this mark. Accounts that are then at or below maintenance margin are liquidated, as the engine
+would do it. What they hold of the contract is to be closed, together with the pool's inventory:
 
 1. depth within the pool's slippage absorbs what it can, each side for itself;
-2. what closing everything at the worst price within that slippage costs beyond each account's own
-   equity is the loss; one account's equity never pays for another's;
-3. the pool bears the loss while it has room: what it can lose before a trigger starts;
-4. where the loss reaches the room, all that depth has left goes to ADL.
+2. the loss is what closing all of it at the worst price within that slippage costs beyond each
+   account's own equity; the equity of one account never pays for another's;
+3. the pool pays the loss up to its fund capacity: what it can lose before a trigger starts;
+4. if the loss reaches the fund capacity, all that depth has not absorbed goes to ADL.
 
-Each assumption errs on the side of more ADL, so the engine itself never leaves more (a test runs
-it); and each quantity moves one way with what it is made of: more equity, depth or money never
-leaves more, more liquidations never less.
+Each assumption errs toward more ADL, so the engine itself never leaves more (tested), and each
+quantity is monotone: more equity, depth or fund balance never leaves more, and more liquidations
+never leave less.
 """
 
 from collections.abc import Iterable
@@ -25,46 +24,46 @@ from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import Side, StressPoint
-from delever.core.rules import RULE_SETS
+from delever.core.rules import rule_set_of
 from delever.core.rules.triggers import (
     AccountEquity,
     ContractDrawdown,
+    OpenInventory,
+    PnlToPool,
     PoolBelowMean,
     PoolDrawdown,
-    ProfitToPool,
     Trigger,
-    Unplaced,
     limits_of,
 )
-from delever.core.units import PPM, Bools, Ints, div_ceil, div_nearest, share_floor, told
+from delever.core.units import PPM, Bools, Ints, clamp_int64, div_ceil, div_nearest, share_floor
 from delever.core.valuation.insurance import usable_depth, worst_ticks
 from delever.core.valuation.liquidation import Share, part_of
 
-RUNGS_PPM = (
+SHOCKS_PPM = (
     *(1_000, 2_000, 3_000, 5_000, 7_000),
     *(10_000, 15_000, 20_000, 30_000, 40_000, 50_000, 70_000),
     *(100_000, 150_000, 200_000, 300_000, 500_000),
 )
-"""How far the mark is moved, in either direction.
+"""How far the mark is moved, in both directions.
 
-The rungs are the same for every contract and every volatility, which only says how many of them
-count: so more volatility can add rungs, and never take one away.
+The shocks are the same for every contract and volatility. Volatility decides only how many of them
+count for the rating, so that more volatility can add a shock and never remove one.
 """
 
-LEAST_VOLATILITY_PPM = 10_000
-"""No contract is taken to move less than 1 % a day, however quiet or young it is."""
+MIN_VOLATILITY_PPM = 10_000
+"""Every contract is assumed to move at least 1 % a day, however quiet or new it is."""
 
-
-NO_POOL_PAYS: dict[type, int] = {AccountEquity: 1, Unplaced: 0}
-"""The loss from which these triggers start: the first unit, or none."""
+CAPACITY_WITHOUT_FUND: dict[type, int] = {AccountEquity: 1, OpenInventory: 0}
+"""The loss at which triggers start that use no fund: the first unit of Cash, or none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """The margin buckets that hold a contract: cross accounts first, then isolated positions.
+    """The margin buckets with positions in a contract: cross accounts, then isolated positions.
 
-    `number` gives the bucket of each row of a table; `equity` and `maintenance` are what a bucket
-    has besides the contract's own profit and maintenance, in Cash. `cross` counts the accounts.
+    `number` is the bucket of each row of a side; `equity` and `maintenance` are those of a bucket
+    without the contract's own unrealized PnL and maintenance margin, in Cash. `cross` is the number
+    of cross accounts.
     """
 
     cross: int
@@ -74,8 +73,8 @@ class Buckets:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
-    """The buckets at one mark: equity, maintenance and the cost of closing, in Cash."""
+class ValuedBuckets:
+    """The buckets at one mark: equity, maintenance margin and the cost of closing, in Cash."""
 
     cross: int
     equity: Ints
@@ -83,9 +82,9 @@ class Moved:
     closing: Ints
 
     def below(self, share: Share) -> Bools:
-        """Return which buckets are to be taken over: at or below a share of maintenance.
+        """Return which buckets are liquidated: equity at or below a share of maintenance margin.
 
-        An account that needs no maintenance at all is when it is below 0.
+        A cross account without maintenance margin is liquidated below 0.
         """
         below = self.equity <= part_of(self.maintenance, share)
         exposed = (self.maintenance > 0) | (self.equity < 0)
@@ -99,7 +98,7 @@ def buckets_of(book: Book, state: ContractState) -> Buckets:
     tables = state.tables.items()
     cross = [table.account[: table.size][~table.isolated[: table.size]] for _, table in tables]
     accounts = np.unique(np.concatenate(cross)).astype(np.int64)
-    equity = [wallets.balance[accounts] + wallets.profit[accounts]]
+    equity = [wallets.balance[accounts] + wallets.unrealized_pnl[accounts]]
     maintenance = [wallets.maintenance[accounts]]
     number, count = {}, len(accounts)
     for side, table in tables:
@@ -108,7 +107,7 @@ def buckets_of(book: Book, state: ContractState) -> Buckets:
         alone = int(np.count_nonzero(isolated))
         own[isolated] = np.arange(count, count + alone)
         count += alone
-        np.subtract.at(equity[0], own[~isolated], table.profit[: table.size][~isolated])
+        np.subtract.at(equity[0], own[~isolated], table.unrealized_pnl[: table.size][~isolated])
         np.subtract.at(maintenance[0], own[~isolated], table.maintenance[: table.size][~isolated])
         equity.append(table.margin[: table.size][isolated])
         maintenance.append(np.zeros(alone, np.int64))
@@ -116,7 +115,9 @@ def buckets_of(book: Book, state: ContractState) -> Buckets:
     return Buckets(len(accounts), number, np.concatenate(equity), np.concatenate(maintenance))
 
 
-def move(state: ContractState, buckets: Buckets, mark_ticks: int, slippage_ppm: int) -> Moved:
+def value_at(
+    state: ContractState, buckets: Buckets, mark_ticks: int, slippage_ppm: int
+) -> ValuedBuckets:
     """Return the buckets at another mark."""
     equity, maintenance = buckets.equity.copy(), buckets.maintenance.copy()
     closing = np.zeros_like(equity)
@@ -124,35 +125,35 @@ def move(state: ContractState, buckets: Buckets, mark_ticks: int, slippage_ppm: 
         table, n = state.tables[side], len(number)
         signed = side.sign * table.lots[:n]
         value = state.terms.value_cash(signed, mark_ticks)
-        worst = _worst(state, side, mark_ticks, slippage_ppm)
+        worst = _worst_ticks(state, side, mark_ticks, slippage_ppm)
         np.add.at(equity, number, value - table.cost[:n])
         np.add.at(maintenance, number, state.terms.maintenance_cash(abs(value)))
         np.add.at(closing, number, value - state.terms.value_cash(signed, worst))
-    return Moved(buckets.cross, equity, maintenance, closing)
+    return ValuedBuckets(buckets.cross, equity, maintenance, closing)
 
 
-def room_of(book: Book, state: ContractState) -> int:
-    """Return what the pool can lose on the contract before ADL starts, in Cash.
+def fund_capacity(book: Book, state: ContractState) -> int:
+    """Return what the pool can lose in the contract before ADL starts, in Cash.
 
-    0 where ADL is on: the pool pays no more. Otherwise the least that any trigger of the rule set
-    leaves, its minimum balance and its waiting time left aside. Less than 0 where a start is due.
+    0 while ADL is on, as the pool pays no more. Otherwise the smallest headroom of any trigger of
+    the rule set, without its threshold and waiting time; negative if a start is due.
     """
     if state.active:
         return 0
     pool = book.pool_of(state)
     others = (member for member in book.members(pool) if member is not state)
-    losses = sum(min(each.inventory_pnl(side), 0) for each in others for side in Side)
+    losses = sum(min(other.inventory_pnl(side), 0) for other in others for side in Side)
     money = pool.balance + losses
-    cases = RULE_SETS[pool.definition.rules].cases
-    return min([money, *(_room(book, state, case.trigger, money) for case in cases)])
+    cases = rule_set_of(book, state).cases
+    return min([money, *(_headroom(book, state, case.trigger, money) for case in cases)])
 
 
-def _room(book: Book, state: ContractState, trigger: Trigger, money: int) -> int:
-    """Return what is left until a trigger starts, losses of the contract's inventory left out."""
+def _headroom(book: Book, state: ContractState, trigger: Trigger, money: int) -> int:
+    """Return the loss at which a trigger starts, without losses of the contract's inventory."""
     pool = book.pool_of(state)
     match trigger:
         case ContractDrawdown(limits=own):
-            settled = state.realized + state.injected
+            settled = state.realized_pnl + state.injected
             fall = state.contract_pnl_peak.peak(book.time_ms, settled) - settled
             peak = pool.balance_peak.peak(book.time_ms, pool.balance)
             return _part_of_limit(book, state, own, peak) - fall
@@ -160,27 +161,27 @@ def _room(book: Book, state: ContractState, trigger: Trigger, money: int) -> int
             own = by_contract.get(state.name, general)
             peak = pool.equity_peak.peak(book.time_ms, money)
             return _part_of_limit(book, state, own, peak) - (peak - money)
-        case PoolBelowMean(limits=own, least_units=units):
+        case PoolBelowMean(limits=own, min_units=units):
             area, span_ms = pool.equity_mean.area(book.time_ms, money)
             mean = div_ceil(area, span_ms)
             least = units * state.terms.cash_unit
             return max(_part_of_limit(book, state, own, mean), least) - (mean - money)
-        case ProfitToPool(limits=own):
+        case PnlToPool(limits=own):
             return _part_of_limit(book, state, own, pool.balance)
-        case AccountEquity() | Unplaced():
-            return NO_POOL_PAYS[type(trigger)]
+        case AccountEquity() | OpenInventory():
+            return CAPACITY_WITHOUT_FUND[type(trigger)]
         case _:
             return money
 
 
 def _part_of_limit(book: Book, state: ContractState, own: Limits, amount: int) -> int:
-    """Return the part of an amount that may be lost before the start, rounded down."""
+    """Return the part of an amount at which a trigger starts, rounded down."""
     return share_floor(amount, limits_of(book, state, own).start_ppm, PPM)
 
 
 @dataclass(frozen=True, slots=True)
-class Stress:
-    """All that is the same at every rung."""
+class StressTest:
+    """The inputs that are the same at every shock."""
 
     state: ContractState
     buckets: Buckets
@@ -190,21 +191,21 @@ class Stress:
     share: Share
 
     def point(self, shock_ppm: int) -> StressPoint:
-        """Return what would follow from one move of the mark."""
+        """Return the outcome of one move of the mark."""
         state = self.state
-        mark = _held(state, div_nearest(state.mark * (PPM + shock_ppm), PPM))
-        moved = move(state, self.buckets, mark, self.slippage_ppm)
-        below = moved.below(self.share)
+        mark = _in_range(state, div_nearest(state.mark * (PPM + shock_ppm), PPM))
+        buckets = value_at(state, self.buckets, mark, self.slippage_ppm)
+        below = buckets.below(self.share)
         liquidated = {
             side: int(state.tables[side].lots[: len(number)][below[number]].sum())
             for side, number in self.buckets.number.items()
         }
-        loss = sum(np.maximum(moved.closing - moved.equity, 0)[below].tolist())
+        loss = sum(np.maximum(buckets.closing - buckets.equity, 0)[below].tolist())
         absorbed = left = 0
         for side, inventory in state.inventory.items():
-            worst = _worst(state, side, mark, self.slippage_ppm)
-            worth = state.terms.value_cash(side.sign * inventory.total_lots, worst)
-            loss += max(inventory.total_cost - worth, 0)
+            worst = _worst_ticks(state, side, mark, self.slippage_ppm)
+            value = state.terms.value_cash(side.sign * inventory.total_lots, worst)
+            loss += max(inventory.total_cost - value, 0)
             to_close, depth = inventory.total_lots + liquidated[side], self.depth_lots[side]
             absorbed += min(to_close, depth)
             left += max(to_close - depth, 0)
@@ -214,47 +215,48 @@ class Stress:
             liquidated_long_lots=liquidated[Side.LONG],
             liquidated_short_lots=liquidated[Side.SHORT],
             absorbed_lots=absorbed,
-            loss_cash=told(loss),
-            fund_pays_cash=told(max(min(loss, self.fund_capacity_cash), 0)),
+            loss_cash=clamp_int64(loss),
+            fund_pays_cash=clamp_int64(max(min(loss, self.fund_capacity_cash), 0)),
             adl_lots=left if loss >= self.fund_capacity_cash else 0,
         )
 
 
-def stress_of(book: Book, state: ContractState) -> Stress:
-    """Return a contract as its stress estimate begins; in ADL, depth is left to others."""
+def stress_test_of(book: Book, state: ContractState) -> StressTest:
+    """Return the stress test of a contract; while ADL is on, no depth counts."""
     pool = book.pool_of(state)
     depth = {side: usable_depth(state, side, pool.max_slippage_ppm) for side in Side}
-    return Stress(
+    depth_lots = {
+        side: 0 if state.active else sum(lots for _, lots in levels)
+        for side, levels in depth.items()
+    }
+    return StressTest(
         state,
         buckets_of(book, state),
-        room_of(book, state),
-        {
-            side: 0 if state.active else sum(lots for _, lots in levels)
-            for side, levels in depth.items()
-        },
+        fund_capacity(book, state),
+        depth_lots,
         pool.max_slippage_ppm,
-        RULE_SETS[pool.definition.rules].takeover_share,
+        rule_set_of(book, state).takeover_share,
     )
 
 
 def curve_of(book: Book, state: ContractState) -> tuple[StressPoint, ...]:
-    """Return the price -> ADL curve, from the lowest mark to the highest; the mark must be known.
+    """Return the stress curve, from the lowest mark to the highest; the contract needs a mark.
 
-    ADL lots do not fall away from the mark: a move that reaches a rung has passed all before it.
+    ADL lots never decrease away from the mark: a move to one shock passes all smaller ones.
     """
-    stress = stress_of(book, state)
-    here = stress.point(0)
+    test = stress_test_of(book, state)
+    unmoved = test.point(0)
     halves = []
     for sign in (-1, 1):
-        half = [here]
-        for rung in RUNGS_PPM:
-            half.append(_at_least(stress.point(sign * rung), half[-1].adl_lots))
+        half = [unmoved]
+        for shock in SHOCKS_PPM:
+            half.append(_at_least(test.point(sign * shock), half[-1].adl_lots))
         halves.append(half[1:])
-    return (*reversed(halves[0]), here, *halves[1])
+    return (*reversed(halves[0]), unmoved, *halves[1])
 
 
 def adl_from(curve: Iterable[StressPoint]) -> int | None:
-    """Return the smallest move, in ppm without sign, that leaves anything for ADL, or None."""
+    """Return the smallest move, in ppm without sign, that leaves lots for ADL, or None."""
     return min((abs(point.shock_ppm) for point in curve if point.adl_lots), default=None)
 
 
@@ -265,12 +267,12 @@ def _at_least(point: StressPoint, lots: int) -> StressPoint:
     return StressPoint(**{**fields, "adl_lots": lots})
 
 
-def _worst(state: ContractState, side: Side, mark_ticks: int, slippage_ppm: int) -> int:
-    """Return the worst price at which the pool closes at a mark, a price that exists."""
-    return _held(state, worst_ticks(mark_ticks, side, slippage_ppm))
+def _worst_ticks(state: ContractState, side: Side, mark_ticks: int, slippage_ppm: int) -> int:
+    """Return the worst price at which the pool closes at a mark."""
+    return _in_range(state, worst_ticks(mark_ticks, side, slippage_ppm))
 
 
-def _held(state: ContractState, ticks: int) -> int:
-    """Return the price, held where the largest position is still worth less than int64 holds."""
-    largest = max(table.largest_lots for table in state.tables.values())
-    return max(min(ticks, state.terms.most_ticks(max(largest, 1))), 1)
+def _in_range(state: ContractState, ticks: int) -> int:
+    """Return the price, at least 1 tick and so low that the largest position's value fits int64."""
+    largest = max(table.max_lots for table in state.tables.values())
+    return max(min(ticks, state.terms.max_ticks(max(largest, 1))), 1)

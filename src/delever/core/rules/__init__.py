@@ -1,11 +1,21 @@
-"""Every venue's rules by name. A new venue is one file and one row here.
+"""Every venue's rules by name. A new venue is one file in `venues` and one row here.
 
-A rule set with a queue can be had with another policy: `bybit+pro_rata`.
+A rule set with a queue can be used with another policy: `bybit+pro_rata`.
+
+1. ranking             score, queue and indicator of the positions of one side
+2. eligibility         whether a fill at the round's price leaves the counterparty solvent
+3. policies            how a quantity is divided over the queue, in exact lots
+4. triggers            when ADL starts and stops
+5. adl_price           the price of ADL fills
+6. loss_socialization  what happens instead of ADL, or after it
+7. ruleset             a venue's rules, composed of the parts above
+8. venues              a rule set a venue, and the rules under every venue
 """
 
 from dataclasses import replace
 
-from delever.core.rules.general_rules import GENERAL
+from delever.core.book import Book
+from delever.core.book.contract_state import ContractState
 from delever.core.rules.policies import POLICIES
 from delever.core.rules.ranking import IndicatorScale
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
@@ -21,6 +31,7 @@ from delever.core.rules.venues.deribit import DERIBIT
 from delever.core.rules.venues.drift import DRIFT
 from delever.core.rules.venues.dydx import DYDX
 from delever.core.rules.venues.ethereal import ETHEREAL
+from delever.core.rules.venues.every_venue import GENERAL
 from delever.core.rules.venues.gate import GATE
 from delever.core.rules.venues.gmx import GMX
 from delever.core.rules.venues.hyperliquid import HYPERLIQUID
@@ -59,7 +70,7 @@ _ALL = (
 
 
 class _RuleSets(dict[str, RuleSet]):
-    """Rule sets by name; those with another policy are there without being listed."""
+    """Rule sets by name; `<venue>+<policy>` is found although it is not listed."""
 
     def __missing__(self, name: str) -> RuleSet:
         if name not in self:
@@ -75,4 +86,19 @@ class _RuleSets(dict[str, RuleSet]):
 
 RULE_SETS: dict[str, RuleSet] = _RuleSets((rules.name, rules) for rules in _ALL)
 
-__all__ = ["GENERAL", "RULE_SETS", "Case", "IndicatorScale", "OrderScope", "Rule", "RuleSet"]
+
+def rule_set_of(book: Book, state: ContractState) -> RuleSet:
+    """Return the rule set of the pool behind a contract."""
+    return RULE_SETS[book.pool_of(state).definition.rules]
+
+
+__all__ = [
+    "GENERAL",
+    "RULE_SETS",
+    "Case",
+    "IndicatorScale",
+    "OrderScope",
+    "Rule",
+    "RuleSet",
+    "rule_set_of",
+]

@@ -1,7 +1,7 @@
-"""The price at which ADL closes, for each tranche of inventory, in whole ticks.
+"""The ADL price: at which each tranche of inventory is closed, in whole ticks.
 
-Pool-level prices are rounded in the pool's favour, so that the pool is never beyond its limit; what
-that leaves, less than one tick on the quantity closed, stays with the pool and is shown.
+A pool-level price is rounded in the pool's favor, so that the pool is never beyond its limit. The
+rounding residual, less than one tick on the quantity closed, stays with the pool and is reported.
 """
 
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from delever.core.market.trigger_limits import Limits
 from delever.core.messages import Side
 from delever.core.rules.triggers import limits_of
 from delever.core.units import PPM, Ticks, div_ceil, div_floor, share_floor
-from delever.core.valuation.insurance import pool_equity, profit_of
+from delever.core.valuation.insurance import contract_pnl_of, pool_equity
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A price for each tranche, and what it was computed from.
+    """One price a tranche, and the numbers from which it was computed.
 
-    `target_cash` is what the inventory is to be worth at a pool-level price, or None for a price
-    that does not depend on the pool.
+    `target_cash` is the value that a pool-level price gives to the inventory; None for a price that
+    does not depend on the pool.
     """
 
     ticks: tuple[Ticks, ...]
@@ -32,7 +32,7 @@ class Quote:
 
 
 class PriceRule(Protocol):
-    """How a venue prices ADL."""
+    """How a venue prices ADL fills."""
 
     @property
     def name(self) -> str:
@@ -41,7 +41,7 @@ class PriceRule(Protocol):
     def quote(
         self, book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
-        """Return the price for each tranche of inventory of one side."""
+        """Return the price of each tranche of inventory of one side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +53,14 @@ class AtBankruptcyPrice:
     def quote(
         self, _book: Book, state: ContractState, _side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
-        """Return each tranche's own price."""
+        """Return each tranche's takeover price."""
         ticks = tuple(Ticks(tranche.price_ticks) for tranche in tranches)
         return Quote(ticks, {"mark_ticks": state.mark})
 
 
 @dataclass(frozen=True, slots=True)
 class AtMark:
-    """The current mark: the pool keeps its loss, counterparties close as if in the market."""
+    """The current mark price: the pool takes the loss, counterparties have no haircut."""
 
     name: str = field(default="mark", init=False)
 
@@ -73,7 +73,7 @@ class AtMark:
 
 @dataclass(frozen=True, slots=True)
 class AtPreviousMark:
-    """The mark before the current one (Hyperliquid)."""
+    """The mark price before the current one (Hyperliquid)."""
 
     name: str = field(default="previous_mark", init=False)
 
@@ -86,39 +86,43 @@ class AtPreviousMark:
 
 
 @dataclass(frozen=True, slots=True)
-class AtMarkUnlessSpent:
-    """The current mark, or the bankruptcy price where the pool has next to nothing left.
+class AtMarkUnlessDepleted:
+    """The current mark price, or the bankruptcy price if the fund is nearly depleted.
 
-    Nearly spent: equity <= spent * peak equity over the pool's window.
+    Nearly depleted: pool equity <= depleted_ppm * peak equity over the pool's window.
     """
 
-    spent_ppm: int
-    name: str = field(default="mark_unless_spent", init=False)
+    depleted_ppm: int
+    name: str = field(default="mark_unless_depleted", init=False)
 
     def quote(
         self, book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
-        """Return the mark, or each tranche's own price."""
+        """Return the mark, or each tranche's takeover price."""
         pool = book.pool_of(state)
         equity = pool_equity(book, pool)
         peak = pool.equity_peak.peak(book.time_ms, equity)
-        spent = equity * PPM <= self.spent_ppm * peak
-        rule = AtBankruptcyPrice() if spent else AtMark()
+        depleted = equity * PPM <= self.depleted_ppm * peak
+        rule = AtBankruptcyPrice() if depleted else AtMark()
         quote = rule.quote(book, state, side, tranches)
-        numbers = {"equity_cash": equity, "equity_peak_cash": peak, "spent_ppm": self.spent_ppm}
+        numbers = {
+            "equity_cash": equity,
+            "equity_peak_cash": peak,
+            "depleted_ppm": self.depleted_ppm,
+        }
         return Quote(quote.ticks, quote.numbers | numbers)
 
 
 @dataclass(frozen=True, slots=True)
 class AtCappedMark:
-    """The current mark, but never worse for the pool than the price of the takeover."""
+    """The current mark price, but never worse for the pool than the takeover price."""
 
     name: str = field(default="capped_mark", init=False)
 
     def quote(
         self, _book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
-        """Return the mark where it is the better one for the pool, else the tranche's own price."""
+        """Return the better of mark and takeover price for the pool, for each tranche."""
         better = max if side is Side.LONG else min
         ticks = tuple(Ticks(better(tranche.price_ticks, state.mark)) for tranche in tranches)
         return Quote(ticks, {"mark_ticks": state.mark})
@@ -126,9 +130,9 @@ class AtCappedMark:
 
 @dataclass(frozen=True, slots=True)
 class AtTransferPrice:
-    """The current mark moved by a spread in favour of whoever takes the inventory.
+    """The current mark price less a spread in favor of the counterparties.
 
-    Long inventory goes below the mark (rounded down), short inventory above it (rounded up).
+    Long inventory closes below the mark (rounded down), short inventory above it (rounded up).
     """
 
     spread_ppm: int
@@ -146,10 +150,10 @@ class AtTransferPrice:
 
 @dataclass(frozen=True, slots=True)
 class AtDrawdownLimit:
-    """The price at which the contract's profit sits exactly at its drawdown limit.
+    """The price at which the contract's PnL is exactly at its drawdown limit.
 
-    limit = peak profit - start * peak balance. The inventory of this side is to realize
-    limit - (profit without it); its worth at the price is that much above its cost.
+    limit = peak PnL - start * peak balance. The inventory of this side realizes limit - (PnL
+    without this inventory): its value at the price is its cost plus that amount.
     """
 
     limits: Limits
@@ -160,31 +164,32 @@ class AtDrawdownLimit:
     ) -> Quote:
         """Return one price for all tranches."""
         pool, limits = book.pool_of(state), limits_of(book, state, self.limits)
-        profit = profit_of(state)
-        contract_pnl_peak = state.contract_pnl_peak.peak(book.time_ms, profit)
+        contract_pnl = contract_pnl_of(state)
+        pnl_peak = state.contract_pnl_peak.peak(book.time_ms, contract_pnl)
         balance_peak = pool.balance_peak.peak(book.time_ms, pool.balance)
-        limit = contract_pnl_peak - _part_floor(limits.start_ppm, balance_peak)
+        # Rounded down: a limit is never wider than its ratio allows.
+        limit = pnl_peak - share_floor(balance_peak, limits.start_ppm, PPM)
         cost = state.inventory[side].total_cost
-        rest = profit - state.inventory_pnl(side)
+        other_pnl = contract_pnl - state.inventory_pnl(side)
         numbers = {
             "limit_cash": limit,
-            "profit_cash": profit,
-            "profit_peak_cash": contract_pnl_peak,
+            "contract_pnl_cash": contract_pnl,
+            "contract_pnl_peak_cash": pnl_peak,
             "balance_peak_cash": balance_peak,
             "inventory_cost_cash": cost,
         }
-        return _pool_level(state, side, tranches, cost + limit - rest, numbers)
+        return _pool_level(state, side, tranches, cost + limit - other_pnl, numbers)
 
 
 @dataclass(frozen=True, slots=True)
 class AtDeficitShare:
-    """The pool's deficit, shared over its losing inventory in proportion to the losses.
+    """The mark price less the inventory's pro-rata share of the pool's deficit.
 
-    Each price is the mark moved against the counterparties by the contract's share; after all are
-    closed, the pool's equity is 0.
+    The deficit is shared over the pool's losing inventory in proportion to the losses; when all of
+    it is closed, the pool's equity is 0.
     """
 
-    name: str = field(default="shared_deficit", init=False)
+    name: str = field(default="deficit_share", init=False)
 
     def quote(
         self, book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
@@ -194,24 +199,20 @@ class AtDeficitShare:
         equity = pool_equity(book, pool)
         deficit = max(-equity, 0)
         losses = sum(
-            max(-member.inventory_pnl(each), 0) for member in book.members(pool) for each in Side
+            max(-member.inventory_pnl(other_side), 0)
+            for member in book.members(pool)
+            for other_side in Side
         )
-        own = max(-state.inventory_pnl(side), 0)
-        share = div_ceil(deficit * own, losses) if losses else 0
-        value = state.inventory_value(side)
+        own_loss = max(-state.inventory_pnl(side), 0)
+        share = div_ceil(deficit * own_loss, losses) if losses else 0
         numbers = {
             "equity_cash": equity,
             "pool_losses_cash": losses,
-            "own_loss_cash": own,
+            "own_loss_cash": own_loss,
             "share_cash": share,
             "mark_ticks": state.mark,
         }
-        return _pool_level(state, side, tranches, value + share, numbers)
-
-
-def _part_floor(rate_ppm: int, amount: int) -> int:
-    """Return rate * amount rounded down: a limit is never wider than its ratio allows."""
-    return share_floor(amount, rate_ppm, PPM)
+        return _pool_level(state, side, tranches, state.inventory_value(side) + share, numbers)
 
 
 def _pool_level(
@@ -221,13 +222,12 @@ def _pool_level(
     target_cash: int,
     numbers: dict[str, int],
 ) -> Quote:
-    """Return the price at which all inventory of the side is worth the target.
+    """Return the price at which the inventory of one side is worth the target.
 
-    The pool is given no more than its inventory's cost, and counterparties nothing better than the mark
-    (inventory in profit is closed at the mark).
+    The target is at most the inventory's cost, so that the pool does not profit, and at least its
+    value at the mark, so that counterparties get nothing better than the mark.
     """
     inventory = state.inventory[side]
     target = max(min(target_cash, inventory.total_cost), state.inventory_value(side))
-    ticks = state.terms.price_reaching(side.sign * inventory.total_lots, target)
-    numbers["target_cash"] = target
-    return Quote((ticks,) * len(tranches), numbers, target)
+    ticks = state.terms.price_at_value(side.sign * inventory.total_lots, target)
+    return Quote((ticks,) * len(tranches), numbers | {"target_cash": target}, target)

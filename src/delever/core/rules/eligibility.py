@@ -1,6 +1,7 @@
-"""Why a counterparty in line is passed over: what closing at the round's price would do to it.
+"""Eligibility of a counterparty: what a fill at the round's price would do to its account.
 
-Each test takes the worst price of the round and is made for the whole queue before the first fill.
+Every filter assumes the worst price of the round and is applied to the whole queue before the first
+fill.
 """
 
 from collections.abc import Sequence
@@ -14,81 +15,94 @@ from delever.core.units import Bools, Ints, share_floor
 from delever.core.valuation.side_valuation import SideValuation
 
 
-class Skip(Protocol):
-    """A test that a counterparty must pass, with the number that it compares."""
+class EligibilityFilter(Protocol):
+    """A condition that every counterparty of a round must meet."""
 
     @property
     def reason(self) -> Reason:
-        """Why a counterparty that fails is passed over."""
+        """Why a counterparty that fails is skipped."""
 
     @property
     def number(self) -> str:
-        """The name of the amount that must not be negative, as events show it."""
+        """The name, in events, of the amount that must not be negative."""
 
-    def left_cash(self, view: SideValuation, wanted_lots: int, ticks: Sequence[int]) -> Ints:
-        """Return that amount by row; a negative one means that the counterparty is passed over."""
+    def remaining_cash(
+        self, valuation: SideValuation, wanted_lots: int, ticks: Sequence[int]
+    ) -> Ints:
+        """Return that amount by row, in Cash; a counterparty with a negative one is skipped."""
 
 
 @dataclass(frozen=True, slots=True)
-class WouldBankrupt:
-    """The fill would leave the counterparty's margin bucket with less than nothing.
+class SolvencyFilter:
+    """The counterparty's margin bucket must have equity of at least 0 after the fill.
 
-    The fill is as large as it can become; an account with several positions in the table bears all
-    of them.
+    The fill is assumed to be as large as it can be, the smaller of position and quantity wanted; an
+    account with several positions on this side is assumed to be filled on all of them.
     """
 
     reason: Reason = field(default=Reason.FILL_WOULD_BANKRUPT_COUNTERPARTY, init=False)
     number: str = field(default="equity_after_cash", init=False)
 
-    def left_cash(self, view: SideValuation, wanted_lots: int, ticks: Sequence[int]) -> Ints:
-        """Return the equity of each margin bucket after the largest fill."""
-        change = _change_cash(view, np.minimum(view.lots, wanted_lots), ticks)
-        if not view.position.any():  # then everybody has one position here at most
-            return view.equity + change
-        by_account = np.zeros(int(view.account.max(initial=-1)) + 1, np.int64)
-        np.add.at(by_account, view.account[~view.isolated], change[~view.isolated])
-        return view.equity + np.where(view.isolated, change, by_account[view.account])
+    def remaining_cash(
+        self, valuation: SideValuation, wanted_lots: int, ticks: Sequence[int]
+    ) -> Ints:
+        """Return the equity of each margin bucket after the largest possible fill."""
+        change = _equity_change(valuation, np.minimum(valuation.lots, wanted_lots), ticks)
+        if not valuation.position.any():  # at most one position an account on this side
+            return valuation.equity + change
+        cross, account = ~valuation.isolated, valuation.account
+        by_account = np.zeros(int(account.max(initial=-1)) + 1, np.int64)
+        np.add.at(by_account, account[cross], change[cross])
+        return valuation.equity + np.where(cross, by_account[account], change)
 
 
 @dataclass(frozen=True, slots=True)
-class ZeroPricesApart:
-    """The price lies beyond the counterparty's own zero price, so its account would stand worse.
+class ZeroPriceFilter:
+    """The zero prices of both positions must cross, so that neither account's health gets worse.
 
-    The zero price is where the position has lost its part of the equity, by maintenance margin; a
-    trade there leaves equity / maintenance margin as it was (Lighter).
+    A position's zero price is the price at which it has lost its share of the account's equity, by
+    maintenance margin. A trade there leaves equity / maintenance margin as it is (Lighter).
     """
 
     reason: Reason = field(default=Reason.ZERO_PRICES_NOT_CROSSED, init=False)
-    number: str = field(default="part_of_equity_after_cash", init=False)
+    number: str = field(default="equity_share_after_cash", init=False)
 
-    def left_cash(self, view: SideValuation, _wanted_lots: int, ticks: Sequence[int]) -> Ints:
-        """Return what the price leaves of the position's part of the equity, all of it closed."""
-        columns = view.equity.tolist(), view.maintenance.tolist(), view.bucket_maintenance.tolist()
-        parts = [
-            share_floor(equity, part, whole) if whole else equity
-            for equity, part, whole in zip(*columns, strict=True)
+    def remaining_cash(
+        self, valuation: SideValuation, _wanted_lots: int, ticks: Sequence[int]
+    ) -> Ints:
+        """Return what is left of each position's share of the equity if it is closed whole."""
+        equity, maintenance = valuation.equity.tolist(), valuation.maintenance.tolist()
+        buckets = valuation.bucket_maintenance.tolist()
+        shares = [
+            share_floor(cash, part, whole) if whole else cash
+            for cash, part, whole in zip(equity, maintenance, buckets, strict=True)
         ]
-        return np.array(parts, np.int64) + _change_cash(view, view.lots, ticks)
+        return np.array(shares, np.int64) + _equity_change(valuation, valuation.lots, ticks)
 
 
-def _change_cash(view: SideValuation, lots: Ints, ticks: Sequence[int]) -> Ints:
-    """Return what closing lots at the worst of the prices, instead of at the mark, changes."""
-    if view.size == 0:
+def _equity_change(valuation: SideValuation, lots: Ints, ticks: Sequence[int]) -> Ints:
+    """Return what closing lots at the worst of the prices, not at the mark, adds to equity."""
+    if valuation.size == 0:
         return lots
-    closed = view.side.sign * lots
-    worst = min(ticks) if view.side.sign > 0 else max(ticks)
-    worst = min(worst, view.terms.most_ticks(int(abs(closed).max())))
-    return view.terms.value_cash(closed, worst) - view.terms.value_cash(closed, view.mark_ticks)
+    terms, sign = valuation.terms, valuation.side.sign
+    closed = sign * lots
+    worst = min(ticks) if sign > 0 else max(ticks)
+    worst = min(worst, terms.max_ticks(int(abs(closed).max())))
+    return terms.value_cash(closed, worst) - terms.value_cash(closed, valuation.mark_ticks)
 
 
-def rejected(
-    skips: Sequence[Skip], view: SideValuation, wanted_lots: int, ticks: Sequence[int]
-) -> list[tuple[Skip, Bools, Ints]]:
-    """Return, for each test, who fails it first of all, and what would be left of each."""
-    found: list[tuple[Skip, Bools, Ints]] = []
-    seen = np.zeros(view.size, bool)
-    for skip in skips:
-        left = skip.left_cash(view, wanted_lots, ticks)
-        found.append((skip, (left < 0) & ~seen, left))
-        seen |= left < 0
-    return found
+def apply_filters(
+    filters: Sequence[EligibilityFilter],
+    valuation: SideValuation,
+    wanted_lots: int,
+    ticks: Sequence[int],
+) -> list[tuple[EligibilityFilter, Bools, Ints]]:
+    """Return, for each filter, which rows fail it and no filter before it, and its amounts."""
+    results: list[tuple[EligibilityFilter, Bools, Ints]] = []
+    failed = np.zeros(valuation.size, bool)
+    for eligibility in filters:
+        remaining = eligibility.remaining_cash(valuation, wanted_lots, ticks)
+        fails = remaining < 0
+        results.append((eligibility, fails & ~failed, remaining))
+        failed |= fails
+    return results

@@ -1,8 +1,8 @@
-"""What happens instead of a queue, or after it is exhausted: the loss is shared out.
+"""Loss socialization: what happens instead of ADL, or after the queue is exhausted.
 
 A deficit is a pool's negative equity. It is divided over the pool's losing contracts by their
-losses, and in each over open positions, whose cost rises by their shares: equity falls at once, and
-a holder pays where the position is closed. The pool receives what the positions give up.
+losses, and in each contract over open positions. A position's share raises its cost: its equity
+falls at once, and its account pays when the position is closed. The pool receives all shares.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,18 +12,18 @@ from typing import NamedTuple, Protocol
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.pool_state import PoolState
-from delever.core.messages import Event, LossSocialized, Side, WithdrawalCutSet
-from delever.core.rules.allocation import share
+from delever.core.messages import Event, LossSocialized, Side, WithdrawalHaircutSet
+from delever.core.rules.policies.allocation import share
 from delever.core.units import PPM, ratio_ppm
 from delever.core.valuation.bankruptcy import Holding, cover_of
-from delever.core.valuation.insurance import pool_equity, profit_of
+from delever.core.valuation.insurance import contract_pnl_of, pool_equity
 
 
-class Claim(NamedTuple):
-    """One open position as a loss meets it.
+class LossClaim(NamedTuple):
+    """One open position that a socialized loss can claim from.
 
-    `gain_cash` is its unrealized profit and `payout_cash` its part of the margin bucket's equity,
-    by maintenance margin; neither is below 0.
+    `gain_cash` is its unrealized PnL and `payout_cash` its share of the margin bucket's equity, by
+    maintenance margin; both are at least 0.
     """
 
     account: str
@@ -34,8 +34,8 @@ class Claim(NamedTuple):
     payout_cash: int
 
 
-Shares = Callable[[Sequence[Claim], int], list[int]]
-"""(claims, loss in Cash) -> what each position gives up in Cash, in the order of the claims."""
+Shares = Callable[[Sequence[LossClaim], int], list[int]]
+"""(claims, loss in Cash) -> each position's share of the loss in Cash, in the order of claims."""
 
 
 class LastResort(Protocol):
@@ -46,14 +46,14 @@ class LastResort(Protocol):
         """The rule's name in events and documents."""
 
     def resolve(self, book: Book, pool: PoolState) -> Iterator[Event]:
-        """Yield what follows from the pool's equity as it is now."""
+        """Yield the events that follow from the pool's current equity."""
 
 
 @dataclass(frozen=True, slots=True)
 class SocializedLoss:
-    """Open positions give up what the pool is short of.
+    """Open positions pay the pool's deficit.
 
-    Under `after_unwinding` a contract is left alone while the pool still holds inventory of it.
+    Under `after_unwinding` a contract is not socialized while the pool has inventory in it.
     """
 
     name: str
@@ -61,17 +61,17 @@ class SocializedLoss:
     after_unwinding: bool = False
 
     def resolve(self, book: Book, pool: PoolState) -> Iterator[Event]:
-        """Yield one loss a contract, where there is a deficit and somebody to bear it."""
+        """Yield one socialized loss a losing contract, if there is a deficit."""
         deficit = max(-pool_equity(book, pool), 0)
-        losing = [state for state in book.members(pool) if profit_of(state) < 0]
-        losses = [-profit_of(state) for state in losing]
+        losing = [state for state in book.members(pool) if contract_pnl_of(state) < 0]
+        losses = [-contract_pnl_of(state) for state in losing]
         parts = share(deficit, [deficit] * len(losses), losses)
         for state, part in zip(losing, parts, strict=True):
             if part and not (self.after_unwinding and state.has_inventory):
                 yield from self._socialize(book, state, part)
 
     def _socialize(self, book: Book, state: ContractState, loss_cash: int) -> Iterator[Event]:
-        claims = claims_of(book, state)
+        claims = loss_claims(book, state)
         shares = self.shares(claims, loss_cash)
         paying = [(claim, paid) for claim, paid in zip(claims, shares, strict=True) if paid]
         if paying:
@@ -80,7 +80,7 @@ class SocializedLoss:
                 contract=state.name,
                 rule=self.name,
                 loss_cash=loss_cash,
-                left_cash=max(loss_cash - sum(shares), 0),
+                unfunded_cash=max(loss_cash - sum(shares), 0),
                 accounts=tuple(claim.account for claim, _ in paying),
                 sides=tuple(claim.side for claim, _ in paying),
                 positions=tuple(claim.position for claim, _ in paying),
@@ -89,40 +89,40 @@ class SocializedLoss:
 
 
 @dataclass(frozen=True, slots=True)
-class WithdrawalCut:
-    """Nobody pays; whoever withdraws while the pool is short leaves a public part behind.
+class WithdrawalHaircut:
+    """No position pays; while the pool has a deficit, a public fraction of each withdrawal is cut.
 
-    The part is deficit / (equity of all accounts and pools of the asset).
+    The fraction is deficit / (equity of all accounts and pools of the asset).
     """
 
-    name: str = field(default="withdrawal_cut", init=False)
+    name: str = field(default="withdrawal_haircut", init=False)
 
     def resolve(self, book: Book, pool: PoolState) -> Iterator[Event]:
-        """Yield the part where it has changed."""
+        """Yield the fraction if it has changed."""
         deficit = max(-pool_equity(book, pool), 0)
         total = total_equity(book, pool.asset) if deficit else 0
-        cut_ppm = min(max(ratio_ppm(deficit, total), 0), PPM)
-        if cut_ppm != pool.withdrawal_cut_ppm:
-            yield WithdrawalCutSet(
-                pool=pool.name, cut_ppm=cut_ppm, deficit_cash=deficit, total_cash=total
+        haircut_ppm = min(max(ratio_ppm(deficit, total), 0), PPM)
+        if haircut_ppm != pool.withdrawal_haircut_ppm:
+            yield WithdrawalHaircutSet(
+                pool=pool.name, haircut_ppm=haircut_ppm, deficit_cash=deficit, total_cash=total
             )
 
 
-def claims_of(book: Book, state: ContractState) -> list[Claim]:
-    """Return a contract's open positions, by account name, side and number."""
+def loss_claims(book: Book, state: ContractState) -> list[LossClaim]:
+    """Return a contract's open positions, by account id, side and position id."""
     claims = []
     for side, table in state.tables.items():
-        for row, (account, position) in enumerate(table.pairs()):
+        for row, (account, position) in enumerate(table.keys()):
             holding = Holding(state, side, account, position)
-            profit = int(table.profit[row])
+            unrealized_pnl = int(table.unrealized_pnl[row])
             claims.append(
-                Claim(
+                LossClaim(
                     account=book.accounts.names[account],
                     side=side,
                     position=position,
                     lots=int(table.lots[row]),
-                    gain_cash=max(profit, 0),
-                    payout_cash=max(cover_of(book, holding) + profit, 0),
+                    gain_cash=max(unrealized_pnl, 0),
+                    payout_cash=max(cover_of(book, holding) + unrealized_pnl, 0),
                 )
             )
     return sorted(claims, key=lambda claim: claim[:3])
@@ -135,6 +135,6 @@ def total_equity(book: Book, asset: str) -> int:
         if state.terms.settle == asset:
             for table in state.tables.values():
                 isolated = table.isolated[: table.size]
-                held = table.margin[: table.size] + table.profit[: table.size]
-                total += sum(map(int, held[isolated]))
+                equity = table.margin[: table.size] + table.unrealized_pnl[: table.size]
+                total += sum(map(int, equity[isolated]))
     return total + sum(pool_equity(book, p) for p in book.pools.values() if p.asset == asset)

@@ -1,13 +1,13 @@
-"""What a venue's file composes: when, who, at which price, and where the rule is published."""
+"""A rule set: what one venue's file composes from triggers, prices, a ranking and its sources."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
 from delever.core.rules.adl_price import PriceRule
-from delever.core.rules.eligibility import Skip, WouldBankrupt
+from delever.core.rules.eligibility import EligibilityFilter, SolvencyFilter
 from delever.core.rules.loss_socialization import LastResort
-from delever.core.rules.policies import InOrder, Policy
+from delever.core.rules.policies import Policy, QueuePolicy
 from delever.core.rules.ranking import INDICATORS, IndicatorScale, Ranking
 from delever.core.rules.triggers import Trigger
 
@@ -15,7 +15,7 @@ Confidence = Literal["official", "partly read", "third party", "not documented"]
 
 
 class OrderScope(StrEnum):
-    """Which open orders of a deleveraged account are to be cancelled."""
+    """Which open orders of a deleveraged account the venue cancels."""
 
     NONE = "none"
     CONTRACT = "contract"
@@ -24,21 +24,21 @@ class OrderScope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule of a venue in our words, with where it comes from.
+    """One rule of a venue, paraphrased, with its source and how sure we are of it.
 
-    `assumes` says what delever does where the venue publishes nothing.
+    `assumption` is what delever does where the venue publishes nothing.
     """
 
     id: str
-    says: str
+    text: str
     source: str
     confidence: Confidence
-    assumes: str = ""
+    assumption: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One way into ADL, with the price that goes with it."""
+    """A trigger of ADL, and the price at which ADL closes under it."""
 
     trigger: Trigger
     price: PriceRule
@@ -46,10 +46,11 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """How one venue deleverages. Where several cases hold at once, the first decides the price.
+    """How one venue deleverages. If several triggers hold at once, the first case sets the price.
 
-    A venue without a queue has no cases, and a last resort. `takeover_share` (numerator and
-    denominator) is the part of maintenance margin at or below which a managed pool takes over.
+    A venue without a queue has no cases, but a last resort. `takeover_share` (numerator and
+    denominator) is the fraction of maintenance margin at which a managed pool takes an account
+    over.
     """
 
     name: str
@@ -58,13 +59,13 @@ class RuleSet:
     ranking: Ranking
     rules: tuple[Rule, ...]
     indicator_scale: IndicatorScale = INDICATORS
-    policy: Policy = InOrder()  # noqa: RUF009 - stateless
-    skips: tuple[Skip, ...] = (WouldBankrupt(),)
+    policy: Policy = QueuePolicy()  # noqa: RUF009 - stateless
+    filters: tuple[EligibilityFilter, ...] = (SolvencyFilter(),)
     last_resort: LastResort | None = None
     takeover_share: tuple[int, int] = (1, 1)
     fee_ppm: int = 0
-    cancels: OrderScope = OrderScope.CONTRACT
+    cancel_scope: OrderScope = OrderScope.CONTRACT
 
     def case(self, trigger: str) -> Case:
-        """Return the case of a trigger by name."""
+        """Return the case of a trigger, by the trigger's name."""
         return next(case for case in self.cases if case.trigger.name == trigger)

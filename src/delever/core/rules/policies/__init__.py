@@ -1,9 +1,17 @@
-"""Policies only say who stands in line, and with what weight; `allocate` does the arithmetic."""
+"""Policies: how the quantity to close is divided over the queue.
 
-from delever.core.rules.policies.base import Line, Policy
-from delever.core.rules.policies.pro_rata import ProRata
-from delever.core.rules.policies.queue import InOrder
+A policy only arranges the queue in weighted tiers; `allocation` does the arithmetic for them all.
 
-POLICIES: dict[str, Policy] = {policy.name: policy for policy in (InOrder(), ProRata())}
+1. policy      tiers of counterparties, and the protocol of a policy
+2. queue       in order of rank
+3. pro_rata    by size of position
+4. allocation  tiers -> exact lots
+"""
 
-__all__ = ["POLICIES", "InOrder", "Line", "Policy", "ProRata"]
+from delever.core.rules.policies.policy import AllocationTiers, Policy
+from delever.core.rules.policies.pro_rata import ProRataPolicy
+from delever.core.rules.policies.queue import QueuePolicy
+
+POLICIES: dict[str, Policy] = {policy.name: policy for policy in (QueuePolicy(), ProRataPolicy())}
+
+__all__ = ["POLICIES", "AllocationTiers", "Policy", "ProRataPolicy", "QueuePolicy"]

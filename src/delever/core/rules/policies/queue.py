@@ -1,18 +1,18 @@
-"""The queue: one after the other, in order of rank. What every venue with a ranking does."""
+"""Queue: one counterparty after the other, in order of rank. Every venue with a ranking does it."""
 
 import numpy as np
 
-from delever.core.rules.policies.base import Line
+from delever.core.rules.policies.policy import AllocationTiers
 from delever.core.rules.ranking import Queue
 from delever.core.units import Ints
 
 
-class InOrder:
+class QueuePolicy:
     """Each counterparty is a tier of its own."""
 
     name = "queue"
 
-    def line(self, queue: Queue, rows: Ints) -> Line:
-        """Return the rows in order of rank."""
-        tiers = np.arange(len(rows))
-        return Line(rows, queue.view.lots[rows], tiers, np.ones(len(rows), np.int64))
+    def tiers(self, queue: Queue, rows: Ints) -> AllocationTiers:
+        """Return one tier a row, in order of rank."""
+        lots, tiers = queue.valuation.lots[rows], np.arange(len(rows))
+        return AllocationTiers(rows, lots, tiers, np.ones(len(rows), np.int64))

@@ -1,27 +1,32 @@
-"""When ADL starts and when it stops, with every number that was compared.
+"""Triggers: when ADL starts and when it stops, with every number that was compared.
 
-A trigger reads the book and says whether its start and its stop condition hold; the engine keeps
-the state between them, so a trigger between its two limits leaves ADL as it is. Ratios are compared
-by cross-multiplication, never by division: a limit is met exactly or not at all.
+A trigger evaluates its start and its stop condition in the book; the engine stores which triggers
+are on, so that between the two limits ADL stays as it is. Ratios are compared by
+cross-multiplication, never by division, so that a limit is compared exactly.
+
+1. trigger   the protocol, limits by level, inventory
+2. pool      the pool's equity, drawdown, distance from its mean, PnL owed to traders
+3. contract  drawdown of contract PnL, illiquidity, open inventory
+4. account   negative account equity, depleted fund
 """
 
-from delever.core.rules.triggers.account import AccountEquity, FundExhausted
-from delever.core.rules.triggers.base import WARNING_PPM, Reading, Trigger, limits_of
-from delever.core.rules.triggers.contract import ContractDrawdown, Illiquidity, Unplaced
-from delever.core.rules.triggers.pool import PoolBelowMean, PoolDrawdown, PoolEquity, ProfitToPool
+from delever.core.rules.triggers.account import AccountEquity, FundDepleted
+from delever.core.rules.triggers.contract import ContractDrawdown, Illiquidity, OpenInventory
+from delever.core.rules.triggers.pool import PnlToPool, PoolBelowMean, PoolDrawdown, PoolEquity
+from delever.core.rules.triggers.trigger import WARNING_PPM, Trigger, TriggerEvaluation, limits_of
 
 __all__ = [
     "WARNING_PPM",
     "AccountEquity",
     "ContractDrawdown",
-    "FundExhausted",
+    "FundDepleted",
     "Illiquidity",
+    "OpenInventory",
+    "PnlToPool",
     "PoolBelowMean",
     "PoolDrawdown",
     "PoolEquity",
-    "ProfitToPool",
-    "Reading",
     "Trigger",
-    "Unplaced",
+    "TriggerEvaluation",
     "limits_of",
 ]

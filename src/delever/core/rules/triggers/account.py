@@ -1,4 +1,4 @@
-"""Triggers that look at the accounts taken over: inventory whose takeover price is passed."""
+"""Triggers on bankrupt accounts: inventory whose takeover price the mark has passed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,70 +7,71 @@ from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.inventory import Tranche
 from delever.core.messages import Reason, Side
-from delever.core.rules.triggers.base import Reading, under_water
+from delever.core.rules.triggers.trigger import TriggerEvaluation, underwater, underwater_lots
 from delever.core.units import PPM, ratio_ppm
 from delever.core.valuation.insurance import observed_equity
 
 
 @dataclass(frozen=True, slots=True)
 class AccountEquity:
-    """An account taken over is worth less than nothing: the mark is past its takeover price.
+    """The equity of an account taken over is negative: the mark has passed its takeover price.
 
-    No pool pays. Start: any inventory is under water. Stop: none is. With a `backstop`, a managed
-    pool is a vault that stands in between: ADL waits until its equity is negative too.
+    The insurance fund does not pay. Start: any inventory is underwater. Stop: none is. With a
+    `backstop`, a managed pool is a vault that takes losses first: ADL waits until the vault's
+    equity is negative too.
     """
 
     backstop: bool = False
     name: str = field(default="account_equity", init=False)
     reason: Reason = field(default=Reason.NEGATIVE_ACCOUNT_EQUITY, init=False)
 
-    def read(self, book: Book, state: ContractState) -> Reading:
-        """Return what holds now."""
+    def evaluate(self, book: Book, state: ContractState) -> TriggerEvaluation:
+        """Return whether any inventory is underwater."""
         pool = book.pool_of(state)
         equity = observed_equity(book, pool)
-        lots = sum(tranche.lots for side in Side for tranche in under_water(state, side))
-        waits = self.backstop and pool.definition.managed and equity >= 0
-        starts = lots > 0 and not waits
-        return Reading(
+        lots = underwater_lots(state)
+        vault_pays = self.backstop and pool.definition.managed and equity >= 0
+        starts = lots > 0 and not vault_pays
+        return TriggerEvaluation(
             starts=starts,
             stops=not starts,
             trigger_used_ppm=PPM if starts else 0,
-            numbers={"mark_ticks": state.mark, "under_water_lots": lots, "equity_cash": equity},
+            numbers={"mark_ticks": state.mark, "underwater_lots": lots, "equity_cash": equity},
         )
 
     def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
-        """Return the inventory that is under water."""
-        return under_water(state, side)
+        """Return the inventory that is underwater."""
+        return underwater(state, side)
 
 
 @dataclass(frozen=True, slots=True)
-class FundExhausted:
-    """The mark has passed the takeover price of inventory, and the pool has nothing left.
+class FundDepleted:
+    """The mark has passed the takeover price of inventory, and the insurance fund is depleted.
 
-    Start: equity <= 0 and any inventory under water. Stop: either no longer holds.
+    Start: pool equity <= 0 and any inventory underwater. Stop: either no longer holds.
     """
 
-    name: str = field(default="fund_exhausted", init=False)
+    name: str = field(default="fund_depleted", init=False)
     reason: Reason = field(default=Reason.MARK_THROUGH_BANKRUPTCY_PRICE, init=False)
 
-    def read(self, book: Book, state: ContractState) -> Reading:
-        """Return what holds now."""
+    def evaluate(self, book: Book, state: ContractState) -> TriggerEvaluation:
+        """Return whether the fund is depleted and any inventory is underwater."""
         pool = book.pool_of(state)
         equity = observed_equity(book, pool)
         peak = pool.equity_peak.peak(book.time_ms, equity)
-        lots = sum(tranche.lots for side in Side for tranche in under_water(state, side))
-        return Reading(
+        lots = underwater_lots(state)
+        return TriggerEvaluation(
             starts=equity <= 0 and lots > 0,
             stops=equity > 0 or lots == 0,
             trigger_used_ppm=ratio_ppm(peak - equity, peak) if peak > 0 and lots else 0,
             numbers={
                 "mark_ticks": state.mark,
-                "under_water_lots": lots,
+                "underwater_lots": lots,
                 "equity_cash": equity,
                 "equity_peak_cash": peak,
             },
         )
 
     def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
-        """Return the inventory that is under water."""
-        return under_water(state, side)
+        """Return the inventory that is underwater."""
+        return underwater(state, side)

@@ -1,4 +1,4 @@
-"""Triggers that look at the pool behind a contract: its equity, and where that came from."""
+"""Triggers on the pool behind a contract: its equity, its drawdown, the PnL it owes to traders."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,28 +8,28 @@ from delever.core.book.contract_state import ContractState
 from delever.core.book.inventory import Tranche
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import Reason, Side
-from delever.core.rules.triggers.base import Reading, all_tranches, limits_of
+from delever.core.rules.triggers.trigger import TriggerEvaluation, all_tranches, limits_of
 from delever.core.units import PPM, div_floor, ratio_ppm, share_floor
 from delever.core.valuation.insurance import observed_equity
 
 
 @dataclass(frozen=True, slots=True)
 class PoolEquity:
-    """The pool's equity is used up. Start: <= 0 with inventory to close. Stop: > 0.
+    """The insurance fund is depleted. Start: pool equity <= 0 with inventory. Stop: equity > 0.
 
-    Under `until_empty` it goes on, once started, until no inventory is left either.
+    Under `until_empty` ADL, once started, goes on until no inventory is left.
     """
 
     until_empty: bool = False
     name: str = field(default="pool_equity", init=False)
     reason: Reason = field(default=Reason.POOL_EQUITY_NOT_POSITIVE, init=False)
 
-    def read(self, book: Book, state: ContractState) -> Reading:
-        """Return what holds now; the way to the trigger is measured from the peak of equity."""
+    def evaluate(self, book: Book, state: ContractState) -> TriggerEvaluation:
+        """Return whether the pool is depleted; the way to the start begins at its peak equity."""
         pool = book.pool_of(state)
         equity = observed_equity(book, pool)
         peak = pool.equity_peak.peak(book.time_ms, equity)
-        return Reading(
+        return TriggerEvaluation(
             starts=equity <= 0 and state.has_inventory,
             stops=not state.has_inventory if self.until_empty else equity > 0,
             trigger_used_ppm=ratio_ppm(peak - equity, peak) if peak > 0 else 0,
@@ -37,16 +37,16 @@ class PoolEquity:
         )
 
     def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
-        """Return all inventory."""
+        """Return the whole inventory."""
         return all_tranches(state, side)
 
 
 @dataclass(frozen=True, slots=True)
 class PoolDrawdown:
-    """The pool's available funds (its equity) have fallen too far below their own peak.
+    """The pool's equity has fallen too far below its peak.
 
-    Start: (peak - equity) / peak >= start, inclusive, with inventory to close. Stop: < stop.
-    `by_contract` holds the start and stop of single contracts.
+    Start: (peak - equity) / peak >= start, inclusive, with inventory. Stop: that ratio < stop.
+    `by_contract` overrides start and stop for single contracts.
     """
 
     limits: Limits
@@ -54,53 +54,57 @@ class PoolDrawdown:
     name: str = field(default="pool_drawdown", init=False)
     reason: Reason = field(default=Reason.POOL_DRAWDOWN_LIMIT, init=False)
 
-    def read(self, book: Book, state: ContractState) -> Reading:
-        """Return what holds now."""
+    def evaluate(self, book: Book, state: ContractState) -> TriggerEvaluation:
+        """Return whether the drawdown has reached the limits."""
         pool = book.pool_of(state)
         limits = limits_of(book, state, self.by_contract.get(state.name, self.limits))
         equity = observed_equity(book, pool)
         peak = pool.equity_peak.peak(book.time_ms, equity)
-        fall = peak - equity
-        return Reading(
-            starts=peak > 0 and fall * PPM >= limits.start_ppm * peak and state.has_inventory,
-            stops=fall == 0 or fall * PPM < limits.stop_ppm * peak,
-            trigger_used_ppm=ratio_ppm(fall * PPM, limits.start_ppm * peak) if peak > 0 else 0,
+        drawdown = peak - equity
+        reached = peak > 0 and drawdown * PPM >= limits.start_ppm * peak
+        return TriggerEvaluation(
+            starts=reached and state.has_inventory,
+            stops=drawdown == 0 or drawdown * PPM < limits.stop_ppm * peak,
+            trigger_used_ppm=ratio_ppm(drawdown * PPM, limits.start_ppm * peak) if peak > 0 else 0,
             numbers={
                 "equity_cash": equity,
                 "equity_peak_cash": peak,
-                "drawdown_ppm": ratio_ppm(fall, peak),
+                "drawdown_ppm": ratio_ppm(drawdown, peak),
                 "start_ppm": limits.start_ppm,
                 "stop_ppm": limits.stop_ppm,
             },
         )
 
     def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
-        """Return all inventory."""
+        """Return the whole inventory."""
         return all_tranches(state, side)
 
 
 @dataclass(frozen=True, slots=True)
 class PoolBelowMean:
-    """The pool's equity has fallen too far below its own time-weighted mean.
+    """The pool's equity has fallen too far below its time-weighted mean.
 
-    Start: equity < mean - max(start * mean, `least_units` whole units of the asset), with inventory
-    to close. Stop: equity at or above the same with `stop`. The mean is over the pool's window.
+    Start: equity < mean - max(start * mean, `min_units` whole units of the asset), with inventory.
+    Stop: equity at or above the same limit with `stop`. The mean is over the pool's window.
     """
 
     limits: Limits
-    least_units: int
+    min_units: int
     name: str = field(default="pool_below_mean", init=False)
     reason: Reason = field(default=Reason.POOL_EQUITY_BELOW_MEAN, init=False)
 
-    def read(self, book: Book, state: ContractState) -> Reading:
-        """Return what holds now; mean and threshold are shown rounded down, compared exactly."""
+    def evaluate(self, book: Book, state: ContractState) -> TriggerEvaluation:
+        """Return whether equity is below its limits.
+
+        The mean is compared exactly; mean and threshold in `numbers` are rounded down.
+        """
         pool, limits = book.pool_of(state), limits_of(book, state, self.limits)
         equity = observed_equity(book, pool)
         area, span_ms = pool.equity_mean.area(book.time_ms, equity)
-        least = self.least_units * state.terms.cash_unit * span_ms * PPM
+        minimum = self.min_units * state.terms.cash_unit * span_ms * PPM
         fall = area * PPM - equity * span_ms * PPM
-        start, stop = (max(area * ppm, least) for ppm in (limits.start_ppm, limits.stop_ppm))
-        return Reading(
+        start, stop = (max(area * ppm, minimum) for ppm in (limits.start_ppm, limits.stop_ppm))
+        return TriggerEvaluation(
             starts=fall > start and state.has_inventory,
             stops=fall <= stop,
             trigger_used_ppm=ratio_ppm(fall, start),
@@ -114,63 +118,66 @@ class PoolBelowMean:
         )
 
     def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
-        """Return all inventory."""
+        """Return the whole inventory."""
         return all_tranches(state, side)
 
 
 @dataclass(frozen=True, slots=True)
-class ProfitToPool:
-    """One side's profit has become too large a part of the pool that stands against it.
+class PnlToPool:
+    """The unrealized PnL of one side's traders is too large a part of the pool that pays it.
 
-    The pool's inventory is the counter-position of its liquidity providers: what that has lost is
-    what the other side has won. Start: profit / balance > start, strictly. Stop: <= start. Only as
-    much is closed as brings the ratio down to `stop`, and never below it.
+    The pool's inventory is the position of its liquidity providers: its loss is the PnL of the
+    traders on the other side. Start: PnL / balance > start, strictly. Stop: PnL / balance <= start.
+    A round closes no more than brings the ratio down to `stop`, and never below `stop`.
     """
 
     limits: Limits
-    name: str = field(default="profit_to_pool", init=False)
+    name: str = field(default="pnl_to_pool", init=False)
     reason: Reason = field(default=Reason.PNL_TO_POOL_LIMIT, init=False)
 
-    def read(self, book: Book, state: ContractState) -> Reading:
-        """Return what holds now, for the side that has won more."""
+    def evaluate(self, book: Book, state: ContractState) -> TriggerEvaluation:
+        """Return whether the ratio of the side with the larger PnL exceeds the start."""
         balance = book.pool_of(state).balance
         limits = limits_of(book, state, self.limits)
-        profit = max(-state.inventory_pnl(side) for side in Side)
-        exceeds = self._exceeds(profit, balance, limits)
-        return Reading(
+        trader_pnl = max(-state.inventory_pnl(side) for side in Side)
+        exceeds = self._exceeds(trader_pnl, balance, limits)
+        return TriggerEvaluation(
             starts=exceeds,
             stops=not exceeds,
-            trigger_used_ppm=ratio_ppm(profit * PPM, limits.start_ppm * balance),
+            trigger_used_ppm=ratio_ppm(trader_pnl * PPM, limits.start_ppm * balance),
             numbers={
-                "profit_cash": profit,
+                "trader_pnl_cash": trader_pnl,
                 "balance_cash": balance,
-                "ratio_ppm": ratio_ppm(profit, balance),
+                "ratio_ppm": ratio_ppm(trader_pnl, balance),
                 "start_ppm": limits.start_ppm,
                 "stop_ppm": limits.stop_ppm,
             },
         )
 
     def tranches(self, book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
-        """Return the losing inventory, oldest first, up to what brings the ratio to `stop`.
+        """Return the losing inventory, oldest first, that brings the ratio down to `stop`.
 
-        Closing realises R: (profit - R) / (balance - R) >= stop gives the largest R.
+        Closing realizes R: the largest R with (PnL - R) / (balance - R) >= stop.
         """
-        balance, profit = book.pool_of(state).balance, -state.inventory_pnl(side)
+        balance, trader_pnl = book.pool_of(state).balance, -state.inventory_pnl(side)
         limits = limits_of(book, state, self.limits)
-        if not self._exceeds(profit, balance, limits):
+        if not self._exceeds(trader_pnl, balance, limits):
             return []
         if limits.stop_ppm >= PPM:
             return all_tranches(state, side)
-        realized = div_floor(profit * PPM - limits.stop_ppm * balance, PPM - limits.stop_ppm)
-        return list(_losing(state, side, realized))
+        realized = div_floor(trader_pnl * PPM - limits.stop_ppm * balance, PPM - limits.stop_ppm)
+        return list(_losing_tranches(state, side, realized))
 
     @staticmethod
-    def _exceeds(profit_cash: int, balance_cash: int, limits: Limits) -> bool:
-        return balance_cash > 0 and profit_cash * PPM > limits.start_ppm * balance_cash
+    def _exceeds(trader_pnl: int, balance_cash: int, limits: Limits) -> bool:
+        return balance_cash > 0 and trader_pnl * PPM > limits.start_ppm * balance_cash
 
 
-def _losing(state: ContractState, side: Side, loss_cash: int) -> Iterator[Tranche]:
-    """Yield losing tranches, oldest first and the last one cut, that lose at most this together."""
+def _losing_tranches(state: ContractState, side: Side, loss_cash: int) -> Iterator[Tranche]:
+    """Yield losing tranches, oldest first, whose losses sum to at most `loss_cash`.
+
+    Of the last one only the lots that fit; lots and cost are rounded down.
+    """
     for tranche in state.inventory[side].tranches.values():
         loss = tranche.cost - state.terms.value_cash(side.sign * tranche.lots, state.mark)
         if loss <= 0:

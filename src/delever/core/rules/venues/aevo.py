@@ -1,8 +1,8 @@
-"""Aevo: at the mark, and never in the majors or in options."""
+"""Aevo: closed at the mark; never in options, nor in the perpetuals of BTC, ETH and SOL."""
 
 import re
 
-from delever.core.market.contract_terms import Terms
+from delever.core.market.contract_terms import ContractTerms
 from delever.core.rules.adl_price import AtMark
 from delever.core.rules.ranking import Ranking, Score, wallet_return
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
@@ -14,14 +14,14 @@ DOCS = "Aevo docs, auto-deleveraging"
 EXEMPT = re.compile(r"(BTC|ETH|SOL)-PERP|.+-[CP]")
 
 
-def exempt(terms: Terms) -> bool:
-    """Whether the name is that of a major's perpetual or of an option."""
+def exempt(terms: ContractTerms) -> bool:
+    """Return whether the contract's name is that of an option or a major perpetual."""
     return EXEMPT.fullmatch(terms.name) is not None
 
 
-def score(view: SideValuation) -> Score:
+def score(valuation: SideValuation) -> Score:
     """Return the return on the wallet times the margin ratio."""
-    return wallet_return(view.profit, view)
+    return wallet_return(valuation.unrealized_pnl, valuation)
 
 
 AEVO = RuleSet(
@@ -29,21 +29,21 @@ AEVO = RuleSet(
     venue="Aevo",
     cases=(Case(AccountEquity(), AtMark()),),
     ranking=Ranking(
-        "max(0, profit) / max(1, balance) x maintenance margin / equity", score, exempts=exempt
+        "max(0, PnL) / max(1, balance) x maintenance margin / equity", score, exempts=exempt
     ),
-    cancels=OrderScope.NONE,
+    cancel_scope=OrderScope.NONE,
     rules=(
         Rule(
             "AEV-01",
             "ADL closes a bankrupt position that cannot be liquidated.",
             DOCS,
             "official",
-            "the mark has passed the price of the takeover",
+            "the mark has passed the takeover price",
         ),
         Rule(
             "AEV-02",
-            "Score = profit / max(1, balance) x maintenance margin / (balance + profit); 0 or less "
-            "counts as 0.",
+            "Score = PnL / max(1, balance) x maintenance margin / (balance + PnL); negative scores "
+            "count as 0.",
             DOCS,
             "official",
         ),
@@ -53,14 +53,14 @@ AEVO = RuleSet(
             "Options and the perpetuals of BTC, ETH and SOL are never deleveraged.",
             DOCS,
             "official",
-            "by name: BTC-PERP, ETH-PERP, SOL-PERP, and what ends in -C or -P",
+            "by name: BTC-PERP, ETH-PERP, SOL-PERP, and names that end in -C or -P",
         ),
         Rule(
             "AEV-05",
-            "Bars, fee and open orders.",
+            "Indicator, fee and open orders.",
             DOCS,
             "not documented",
-            "five indicators by count; no fee; no orders are cancelled",
+            "indicator 1-5 by count; no fee; no open orders are cancelled",
         ),
     ),
 )

@@ -1,7 +1,7 @@
-"""Binance USDS-M and COIN-M: the current ranking, and the one it replaced."""
+"""Binance USDS-M and COIN-M: the current ranking, and the one that it replaced."""
 
 from delever.core.rules.adl_price import AtBankruptcyPrice
-from delever.core.rules.ranking import QUANTILE, Product, Ranking, Score, wallet_return
+from delever.core.rules.ranking import QUANTILE, ProductScore, Ranking, Score, wallet_return
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import PoolEquity
 from delever.core.valuation.side_valuation import SideValuation
@@ -11,41 +11,41 @@ FAQ = "Binance support FAQ 360033525471"
 _SHARED = (
     Rule(
         "BIN-01",
-        "ADL starts when the loss of bankrupt positions is more than the insurance pool can take.",
+        "ADL starts when bankrupt positions lose more than the insurance fund can pay.",
         FAQ,
         "partly read",
-        "pool equity (balance plus unrealized profit of inventory) <= 0; it stops above 0",
+        "pool equity (balance + unrealized PnL of inventory) <= 0; ADL stops above 0",
     ),
     Rule(
         "BIN-02",
-        "A counterparty is closed at the bankruptcy price of the liquidated order, without fee.",
+        "A counterparty is closed at the bankruptcy price of the liquidated order, without a fee.",
         FAQ,
         "official",
     ),
     Rule("BIN-03", "The open orders of a deleveraged account are cancelled.", FAQ, "official"),
     Rule(
         "BIN-04",
-        "A quantile 0-4, from low to high, refreshed every 30 s, by count of accounts.",
+        "The ADL quantile runs from 0 (low) to 4 (high), by count of accounts, every 30 seconds.",
         "Binance COIN-M API, Position ADL Quantile Estimation",
         "official",
-        "quantile = indicator - 1, five equal parts of the queue by count",
+        "quantile = indicator - 1: five equal parts of the queue by count of positions",
     ),
     Rule(
         "BIN-05",
-        "Cross positions of both sides in hedge mode share one value, from both profits.",
+        "In hedge mode, cross positions of both sides share one quantile, from the PnL of both.",
         "Binance COIN-M API, Position ADL Quantile Estimation",
         "official",
-        "one score from the sums of profit and of notional; each side shows the higher of both "
+        "one score from the sums of PnL and of notional; both sides show the higher of their two "
         "indicators",
     ),
 )
 
 
-current_score = Product(
-    ("return_on_mark", "joint_profit", "joint_notional"),
+current_score = ProductScore(
+    ("return_on_mark", "joint_pnl", "joint_notional"),
     ("effective_leverage", "joint_notional", "equity"),
 )
-"""PNL% x effective leverage, divided for losers; joint for cross hedges."""
+"""PnL % x effective leverage (for losers, / leverage), joint for cross hedges."""
 
 
 BINANCE = RuleSet(
@@ -53,29 +53,29 @@ BINANCE = RuleSet(
     venue="Binance USDⓈ-M and COIN-M, since 2023 or later",
     cases=(Case(PoolEquity(), AtBankruptcyPrice()),),
     ranking=Ranking(
-        "profit / notional x leverage, / leverage when losing; leverage = notional / equity",
+        "PnL / notional x leverage, for losers / leverage; leverage = notional / equity",
         current_score,
         joint=True,
     ),
     indicator_scale=QUANTILE,
-    cancels=OrderScope.ACCOUNT,
+    cancel_scope=OrderScope.ACCOUNT,
     rules=(
         *_SHARED,
         Rule(
             "BIN-06",
-            "PNL% = profit / notional, effective leverage = notional / (wallet + profit); "
-            "their product ranks winners, their quotient losers.",
+            "PnL % = PnL / notional; effective leverage = notional / (wallet balance + PnL). "
+            "Winners are ranked by their product, losers by PnL % / leverage.",
             FAQ + ", current text",
             "third party",
-            "profit and notional are the position's, the equity is its margin bucket's",
+            "PnL and notional are those of the position, equity is that of its margin bucket",
         ),
     ),
 )
 
 
-def legacy_score(view: SideValuation) -> Score:
+def legacy_score(valuation: SideValuation) -> Score:
     """Return the return on the wallet times the margin ratio; joint for cross hedges."""
-    return wallet_return(view.joint_profit, view)
+    return wallet_return(valuation.joint_pnl, valuation)
 
 
 BINANCE_LEGACY = RuleSet(
@@ -83,19 +83,19 @@ BINANCE_LEGACY = RuleSet(
     venue="Binance USDⓈ-M and COIN-M, 2019 to about 2023",
     cases=(Case(PoolEquity(), AtBankruptcyPrice()),),
     ranking=Ranking(
-        "max(0, profit) / max(1, wallet) x maintenance margin / equity", legacy_score, joint=True
+        "max(0, PnL) / max(1, wallet) x maintenance margin / equity", legacy_score, joint=True
     ),
     indicator_scale=QUANTILE,
-    cancels=OrderScope.ACCOUNT,
+    cancel_scope=OrderScope.ACCOUNT,
     rules=(
         *_SHARED,
         Rule(
             "BIN-07",
-            "Profit percent = max(0, profit) / max(1, wallet balance), times the margin ratio "
-            "(0 where equity <= 0).",
+            "Profit percent = max(0, PnL) / max(1, wallet balance), times the margin ratio (0 "
+            "where equity <= 0).",
             FAQ + ", 2019 text; dev.binance.vision topic 17801",
             "partly read",
-            "profit is the position's, wallet and margin ratio its margin bucket's",
+            "PnL is that of the position; wallet and margin ratio are those of its margin bucket",
         ),
     ),
 )

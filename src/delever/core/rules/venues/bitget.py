@@ -1,4 +1,4 @@
-"""Bitget: when the coin's fund is used up, by return and margin ratio."""
+"""Bitget: when the coin's insurance fund is depleted; ranked by return and margin ratio."""
 
 from delever.core.rules.adl_price import AtBankruptcyPrice
 from delever.core.rules.ranking import Ranking, margin_ratio_return
@@ -12,37 +12,40 @@ BITGET = RuleSet(
     venue="Bitget",
     cases=(Case(PoolEquity(), AtBankruptcyPrice()),),
     ranking=Ranking(
-        "profit / entry value x maintenance margin / equity, / when losing", margin_ratio_return
+        "PnL / entry value x maintenance margin / equity, for losers /", margin_ratio_return
     ),
     rules=(
         Rule(
             "BGT-01",
-            "ADL starts when the fund of the coin is fully used up and stops when it is positive.",
+            "ADL starts when the coin's insurance fund is depleted, and stops when it is positive.",
             HELP,
             "official",
-            "pool equity <= 0 and > 0; an earlier text (a fall of 30 % from the peak, until 90 % "
-            "of the threshold) no longer holds",
+            "pool equity <= 0 and > 0; an earlier text (a drawdown of 30 % from the peak, until 90 "
+            "% of the threshold) no longer applies",
         ),
         Rule(
             "BGT-02",
-            "ROI x the account's maintenance margin rate ranks winners, ROI / the rate losers; ROI "
-            "is on the value at average entry.",
+            "Winners are ranked by ROI x the account's margin ratio, losers by ROI / margin ratio; "
+            "ROI is on the value at average entry price.",
             HELP,
             "official",
         ),
         Rule(
             "BGT-03",
-            "Isolated positions are ranked by another rate.",
+            "Isolated positions are ranked by a margin ratio of their own.",
             HELP,
             "partly read",
-            "the position's own maintenance margin / (margin + profit)",
+            "the position's maintenance margin / (margin + PnL)",
         ),
         Rule(
-            "BGT-04", "Counterparties close at the bankruptcy price without fee.", HELP, "official"
+            "BGT-04",
+            "Counterparties close at the bankruptcy price, without a fee.",
+            HELP,
+            "official",
         ),
         Rule(
             "BGT-05",
-            "Winners go before losers; a position under liquidation counts as 0.",
+            "Winners rank before losers; the score of a position under liquidation is 0.",
             HELP + " and 360059239211",
             "partly read",
             "a position under liquidation is never closed by ADL",
@@ -52,7 +55,7 @@ BITGET = RuleSet(
             "Open orders of a counterparty, and the indicator.",
             HELP,
             "not documented",
-            "orders in the same contract are cancelled; five indicators by count",
+            "open orders in the same contract are cancelled; indicator 1-5 by count",
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""BitMart: three triggers, return on initial margin."""
+"""BitMart: three triggers, ranked by return on initial margin."""
 
 import numpy as np
 
@@ -10,17 +10,17 @@ from delever.core.rules.triggers import Illiquidity, PoolDrawdown, PoolEquity
 from delever.core.units import ratio
 from delever.core.valuation.side_valuation import SideValuation
 
-HELP = "BitMart help centre, What is ADL"
+HELP = "BitMart help center, What is ADL"
 
 MAJORS = Limits(start_ppm=500_000, stop_ppm=500_000, wait_ms=0)
 OTHERS = Limits(start_ppm=200_000, stop_ppm=200_000, wait_ms=0)
 WAIT = Limits(wait_ms=60_000)
 
 
-def score(view: SideValuation) -> Score:
-    """Return profit / initial margin; 0 for losers and for positions under liquidation."""
-    gain = ratio(view.profit, view.initial_margin)
-    gain = np.where(view.under_liquidation | (gain < 0), 0.0, gain)
+def score(valuation: SideValuation) -> Score:
+    """Return PnL / initial margin; 0 for losers and for positions under liquidation."""
+    gain = ratio(valuation.unrealized_pnl, valuation.initial_margin)
+    gain = np.where(valuation.under_liquidation | (gain < 0), 0.0, gain)
     return Score(gain, {"return_on_initial_margin": gain})
 
 
@@ -32,52 +32,52 @@ BITMART = RuleSet(
         Case(PoolDrawdown(OTHERS, {"BTCUSDT": MAJORS, "ETHUSDT": MAJORS}), AtBankruptcyPrice()),
         Case(Illiquidity(WAIT), AtBankruptcyPrice()),
     ),
-    ranking=Ranking("profit / initial margin; 0 when losing or under liquidation", score),
-    cancels=OrderScope.ACCOUNT,
+    ranking=Ranking("PnL / initial margin; 0 for losers or under liquidation", score),
+    cancel_scope=OrderScope.ACCOUNT,
     rules=(
         Rule(
             "BMT-01",
-            "ADL starts when the reserve is completely used up.",
+            "ADL starts when the insurance fund is completely depleted.",
             HELP,
             "official",
-            "pool equity <= 0; it stops above 0",
+            "pool equity <= 0; ADL stops above 0",
         ),
         Rule(
             "BMT-02",
-            "ADL starts when the available reserve has fallen 50 % from its peak for BTCUSDT and "
-            "ETHUSDT, 20 % for others.",
+            "ADL starts when the available insurance fund has fallen 50 % from its peak for "
+            "BTCUSDT and ETHUSDT, 20 % for other contracts.",
             HELP,
             "official",
-            "available = balance with unrealized profit of inventory; peak over 8 h; it stops as "
-            "soon as the fall is smaller again",
+            "available = balance + unrealized PnL of inventory; peak over 8 h; ADL stops as soon "
+            "as the drawdown is smaller",
         ),
         Rule(
             "BMT-03",
-            "ADL starts when liquidity is too thin to reduce liquidated positions in the market.",
+            "ADL starts when liquidity is too low to reduce liquidated positions in the market.",
             HELP,
             "official",
             "depth within the pool's slippage has been less than inventory for 60 s",
         ),
         Rule(
             "BMT-04",
-            "Return rate = unrealized profit / initial margin, highest first, winners in front.",
+            "Return rate = unrealized PnL / initial margin, highest first, winners before losers.",
             HELP,
             "official",
-            "initial margin = entry value / leverage; ties go by account name",
+            "initial margin = entry value / leverage; ties go by account id",
         ),
         Rule(
             "BMT-05",
-            "A negative return, or a position under liquidation or reduction, counts as 0.",
+            "The return rate of losers, and of positions under liquidation or reduction, is 0.",
             HELP,
             "official",
             "a position under liquidation is never closed by ADL",
         ),
         Rule(
             "BMT-06",
-            "Counterparties are closed at the bankruptcy price; their orders are cancelled.",
-            "BitMart help centre, article 360043020334",
+            "Counterparties are closed at the bankruptcy price; their open orders are cancelled.",
+            "BitMart help center, article 360043020334",
             "official",
-            "an older article; the current one names no price",
+            "from an older article; the current one gives no price",
         ),
     ),
 )

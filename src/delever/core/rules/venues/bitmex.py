@@ -1,49 +1,50 @@
-"""BitMEX: the design that most venues copied."""
+"""BitMEX: the design that most venues have copied."""
 
 from delever.core.rules.adl_price import AtBankruptcyPrice
 from delever.core.rules.ranking import Ranking, leveraged_return
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
-from delever.core.rules.triggers import FundExhausted
+from delever.core.rules.triggers import FundDepleted
 
 PAGE = "BitMEX, Auto-Deleveraging"
 
 BITMEX = RuleSet(
     name="bitmex",
     venue="BitMEX, and venues with the same text",
-    cases=(Case(FundExhausted(), AtBankruptcyPrice()),),
+    cases=(Case(FundDepleted(), AtBankruptcyPrice()),),
     ranking=Ranking(
-        "profit / entry value x leverage, / leverage when losing; leverage = mark value / "
-        "(mark value - bankrupt value)",
+        "PnL / entry value x leverage, for losers / leverage; leverage = mark value / (mark value "
+        "- bankruptcy value)",
         leveraged_return,
         weighting="quantity",
     ),
-    cancels=OrderScope.CONTRACT,
+    cancel_scope=OrderScope.CONTRACT,
     rules=(
         Rule(
             "BMX-01",
             "ADL starts when the mark reaches the bankruptcy price of a position not yet closed "
-            "and the fund is depleted for the contract.",
+            "and the insurance fund is depleted.",
             PAGE,
             "official",
-            "the mark is beyond the takeover price and pool equity <= 0; it stops when either ends",
+            "the mark is beyond the takeover price and pool equity <= 0; ADL stops when either "
+            "ends",
         ),
         Rule(
             "BMX-02",
-            "Ranking = PNL% x effective leverage for winners, / effective leverage for losers.",
+            "Ranking = PnL % x effective leverage for winners, PnL % / leverage for losers.",
             PAGE,
             "official",
         ),
         Rule(
             "BMX-03",
-            "Effective leverage = mark value / (mark value - bankrupt value).",
+            "Effective leverage = mark value / (mark value - bankruptcy value).",
             PAGE,
             "official",
-            "a cross position's bankrupt value takes its share of the equity by maintenance margin",
+            "a cross position has its share of the account's equity, by maintenance margin",
         ),
         Rule(
             "BMX-04",
-            "Indicators show the place in the queue by cumulative quantity, a boundary included in "
-            "front.",
+            "Indicators show the place in the queue by cumulative quantity; a boundary belongs to "
+            "the level in front.",
             PAGE + ", examples",
             "official",
         ),

@@ -1,4 +1,4 @@
-"""CoinEx: price ratio times leverage of the margin."""
+"""CoinEx: price ratio times leverage on margin."""
 
 import numpy as np
 
@@ -15,10 +15,10 @@ HELP = "CoinEx help, auto-deleveraging (Chinese)"
 WAIT = Limits(wait_ms=60_000)
 
 
-def score(view: SideValuation) -> Score:
-    """Return mark value / open value (turned over for shorts) x open value / margin."""
-    margin = np.where(view.isolated, view.margin, view.initial_margin)
-    move, leverage = price_move(view), ratio(view.entry_notional, margin)
+def score(valuation: SideValuation) -> Score:
+    """Return mark value / open value (inverted for shorts) x open value / margin."""
+    margin = np.where(valuation.isolated, valuation.margin, valuation.initial_margin)
+    move, leverage = price_move(valuation), ratio(valuation.entry_notional, margin)
     return Score(move * leverage, {"price_move": move, "leverage_on_margin": leverage})
 
 
@@ -27,32 +27,32 @@ COINEX = RuleSet(
     venue="CoinEx",
     cases=(Case(PoolEquity(), AtBankruptcyPrice()), Case(Illiquidity(WAIT), AtBankruptcyPrice())),
     ranking=Ranking("(mark / open value, open / mark for shorts) x open value / margin", score),
-    cancels=OrderScope.ACCOUNT,
+    cancel_scope=OrderScope.ACCOUNT,
     rules=(
         Rule(
             "CEX-01",
-            "ADL starts when the fund does not suffice, or there is no liquidity.",
+            "ADL starts when the insurance fund does not suffice, or there is no liquidity.",
             HELP,
             "official",
-            "pool equity <= 0; or depth within slippage less than inventory for 60 s",
+            "pool equity <= 0; or depth within the pool's slippage less than inventory for 60 s",
         ),
         Rule(
             "CEX-02",
-            "Score = profit ratio x actual leverage; the ratio is mark value / open value for "
-            "longs, open / mark value for shorts, without minus 1.",
+            "Score = profit ratio x actual leverage; the profit ratio is mark value / open value "
+            "for longs and open value / mark value for shorts, without subtracting 1.",
             HELP,
             "official",
-            "inverse: the ratio that rises with profit",
+            "inverse contracts: the ratio that rises with PnL",
         ),
         Rule(
             "CEX-03",
             "Actual leverage = open value / margin.",
             HELP,
             "official",
-            "a cross position's margin is its initial margin",
+            "the margin of a cross position is its initial margin",
         ),
-        Rule("CEX-04", "Five indicators of 20 % each.", HELP, "official", "by count"),
-        Rule("CEX-05", "The orders of a counterparty are cancelled.", HELP, "official"),
+        Rule("CEX-04", "Five indicator levels of 20 % each.", HELP, "official", "by count"),
+        Rule("CEX-05", "Open orders of a counterparty are cancelled.", HELP, "official"),
         Rule(
             "CEX-06", "Closing price and fee.", HELP, "not documented", "bankruptcy price, no fee"
         ),

@@ -12,30 +12,29 @@ DELTA = RuleSet(
     venue="Delta Exchange",
     cases=(Case(AccountEquity(), AtBankruptcyPrice()),),
     ranking=Ranking(
-        "profit / entry value x leverage, / leverage when losing; leverage = mark value / "
-        "(mark value - bankrupt value)",
+        "PnL / entry value x leverage, for losers / leverage; leverage = mark value / (mark value "
+        "- bankruptcy value)",
         leveraged_return,
     ),
-    cancels=OrderScope.CONTRACT,
+    cancel_scope=OrderScope.CONTRACT,
     rules=(
         Rule(
             "DEL-01",
             "ADL starts when the engine cannot close at the bankruptcy price or better.",
             DOCS,
             "official",
-            "the mark has passed the price of the takeover, whatever the pool holds",
+            "the mark has passed the takeover price, whatever the pool equity is",
         ),
         Rule(
             "DEL-02",
-            "Rank = PnL% x position leverage for winners, / leverage for losers.",
+            "Rank = PnL % x position leverage for winners, PnL % / leverage for losers.",
             DOCS,
             "official",
-            "the ordinals printed for losers contradict the formula, which is followed; ties go by "
-            "account name",
+            "the formula; the example's ranks of losers contradict it; ties go by account id",
         ),
         Rule(
             "DEL-03",
-            "The quintile of the position among all of its side.",
+            "The indicator is the quintile of the position among all positions of its side.",
             DOCS,
             "official",
             "by count of positions",

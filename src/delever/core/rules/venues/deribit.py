@@ -1,39 +1,39 @@
-"""Deribit: what nobody took is transferred at once, a spread beside the mark."""
+"""Deribit: inventory is transferred at once, at a small spread from the mark."""
 
-from delever.core.market.contract_terms import Terms
+from delever.core.market.contract_terms import ContractTerms
 from delever.core.rules.adl_price import AtTransferPrice
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, leveraged_return
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
-from delever.core.rules.triggers import Unplaced
+from delever.core.rules.triggers import OpenInventory
 
 DOCS = "Deribit docs, articles/lsp-api-guide"
 
 
-def not_linear(terms: Terms) -> bool:
-    """Whether the contract is inverse."""
+def not_linear(terms: ContractTerms) -> bool:
+    """Return whether the contract is inverse."""
     return not terms.linear
 
 
 DERIBIT = RuleSet(
     name="deribit",
     venue="Deribit linear perpetuals",
-    cases=(Case(Unplaced(), AtTransferPrice(spread_ppm=1_000)),),
+    cases=(Case(OpenInventory(), AtTransferPrice(spread_ppm=1_000)),),
     ranking=Ranking(
-        "profit / entry value x leverage, / leverage when losing (assumed)",
+        "PnL / entry value x leverage, for losers / leverage (assumed)",
         leveraged_return,
         exempts=not_linear,
     ),
     indicator_scale=UNPUBLISHED,
-    cancels=OrderScope.NONE,
+    cancel_scope=OrderScope.NONE,
     rules=(
         Rule(
             "DER-01",
-            "A position in breach goes to liquidity providers with capacity, then to ADL, and only "
-            "then to the order book.",
+            "A position in breach is offered to liquidity providers with capacity, then closed by "
+            "ADL, and only then in the order book.",
             DOCS,
             "official",
-            "what providers take is told as smaller positions before the takeover; inventory is "
-            "closed at once",
+            "what providers take is submitted as smaller positions before the takeover; inventory "
+            "is closed at once",
         ),
         Rule(
             "DER-02",
@@ -45,24 +45,24 @@ DERIBIT = RuleSet(
         ),
         Rule(
             "DER-03",
-            "Only linear perpetuals; never options, dated futures or inverse contracts.",
+            "ADL applies only to linear perpetuals, never to options, dated or inverse futures.",
             DOCS,
             "official",
-            "inverse contracts are exempt; define others with adl_exempt",
+            "inverse contracts are exempt; others are defined with adl_exempt",
         ),
         Rule(
             "DER-04",
             "The order of counterparties.",
             DOCS,
             "not documented",
-            "the BitMEX form; own accounts of the same owner are not closed first",
+            "the BitMEX formula; other accounts of the same owner are not closed first",
         ),
         Rule(
             "DER-05",
-            "The commission falls on the liquidated account.",
+            "The liquidated account pays the commission.",
             DOCS,
             "official",
-            "a counterparty pays no fee; the venue books the commission itself",
+            "a counterparty pays no fee; the venue charges the commission itself",
         ),
         Rule("DER-06", "Open orders.", DOCS, "not documented", "none are cancelled"),
     ),

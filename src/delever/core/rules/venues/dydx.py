@@ -1,4 +1,4 @@
-"""dYdX v4: no ranking, but a scan over the other side from a start that replays the same."""
+"""dYdX v4: no ranking; a scan over the other side from a pseudo-random start that replays."""
 
 import hashlib
 
@@ -15,14 +15,14 @@ CODE = "dydxprotocol v4-chain @84d4664, x/clob/keeper/deleveraging.go"
 SEED = "dydx"
 
 
-def scan(view: SideValuation) -> Score:
-    """Return minus the steps from the start; it is drawn from a seed and the engine's time."""
-    order = np.lexsort((view.position, view.account_order))
-    place = np.empty(view.size, np.int64)
-    place[order] = np.arange(view.size)
-    drawn = hashlib.blake2b(f"{SEED} {view.time_ms}".encode(), digest_size=8).digest()
-    start = int.from_bytes(drawn, "big") % max(view.size, 1)
-    steps = (place - start) % max(view.size, 1)
+def scan(valuation: SideValuation) -> Score:
+    """Return minus the steps from the start, which is drawn from a seed and the engine's time."""
+    order = np.lexsort((valuation.position, valuation.account_order))
+    place = np.empty(valuation.size, np.int64)
+    place[order] = np.arange(valuation.size)
+    drawn = hashlib.blake2b(f"{SEED} {valuation.time_ms}".encode(), digest_size=8).digest()
+    start = int.from_bytes(drawn, "big") % max(valuation.size, 1)
+    steps = (place - start) % max(valuation.size, 1)
     return Score((-steps).astype(np.float64), {"steps_from_start": steps.astype(np.float64)})
 
 
@@ -32,39 +32,39 @@ DYDX = RuleSet(
     cases=(Case(AccountEquity(), AtBankruptcyPrice()),),
     ranking=Ranking("none: a scan over accounts from a pseudo-random start", scan, timed=True),
     indicator_scale=UNPUBLISHED,
-    cancels=OrderScope.NONE,
+    cancel_scope=OrderScope.NONE,
     rules=(
         Rule(
             "DYX-01",
-            "A position is deleveraged when its account's net collateral is below 0 and its "
+            "A position is deleveraged when its account's total net collateral is negative and its "
             "liquidation has filled nothing.",
             CODE,
             "official",
-            "the mark has passed the price of the takeover; final settlement is not covered",
+            "the mark has passed the takeover price; final settlement is not modeled",
         ),
         Rule(
             "DYX-02",
-            "Accounts on the other side are tried from a pseudo-random start, then in order.",
+            "Accounts on the other side are tried in order, from a pseudo-random start.",
             CODE,
             "official",
-            "the start follows from a seed and the engine's time, so that it replays; all are "
-            "tried, not 500",
+            "the start is drawn from a seed and the engine's time, so that it replays; all "
+            "accounts are tried, not 500",
         ),
         Rule(
             "DYX-03",
-            "An account that the fill would leave without collateral is passed over; what is "
-            "filled stays filled.",
+            "An account that the fill would leave with negative collateral is skipped; fills made "
+            "before stay.",
             CODE,
             "official",
-            "the test takes the fill as large as it can become",
+            "the check assumes the largest possible fill",
         ),
         Rule(
             "DYX-04",
-            "Bankruptcy price: minus net notional minus net collateral x its part of maintenance, "
-            "rounded in favour of the liquidated account.",
+            "Bankruptcy price: -(net notional) - net collateral x the position's share of "
+            "maintenance margin, rounded in favor of the liquidated account.",
             CODE,
             "official",
-            "rounded to a tick in the same direction, and never below one tick",
+            "rounded to a tick in the same direction, and at least one tick",
         ),
         Rule("DYX-05", "Neither side pays a fee; open orders stay.", CODE, "official"),
     ),

@@ -1,4 +1,4 @@
-"""Ethereal: one criterion after the other, until the fund is solvent and empty."""
+"""Ethereal: ranked by several criteria, until the fund is solvent and has no inventory."""
 
 from delever.core.rules.adl_price import AtCappedMark
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score, account_leverage
@@ -9,10 +9,10 @@ from delever.core.valuation.side_valuation import SideValuation
 DOCS = "Ethereal docs, auto-deleveraging"
 
 
-def score(view: SideValuation) -> Score:
-    """Return effective leverage; ties: more profit, less balance, the higher account name."""
-    leverage = account_leverage(view.notional, view)
-    ties = (view.profit, -view.balance, view.account_order)
+def score(valuation: SideValuation) -> Score:
+    """Return effective leverage; ties: higher PnL, lower balance, higher account id."""
+    leverage = account_leverage(valuation.notional, valuation)
+    ties = (valuation.unrealized_pnl, -valuation.balance, valuation.account_order)
     return Score(leverage, {"effective_leverage": leverage}, ties)
 
 
@@ -20,11 +20,9 @@ ETHEREAL = RuleSet(
     name="ethereal",
     venue="Ethereal",
     cases=(Case(PoolEquity(until_empty=True), AtCappedMark()),),
-    ranking=Ranking(
-        "notional / equity; then more profit, less balance, the higher account name", score
-    ),
+    ranking=Ranking("notional / equity; then higher PnL, lower balance, higher account id", score),
     indicator_scale=UNPUBLISHED,
-    cancels=OrderScope.NONE,
+    cancel_scope=OrderScope.NONE,
     rules=(
         Rule(
             "ETR-01",
@@ -35,31 +33,31 @@ ETHEREAL = RuleSet(
         ),
         Rule(
             "ETR-02",
-            "It runs, without checks in between, until the fund is solvent and holds no position.",
+            "ADL runs, without checks in between, until the fund is solvent and has no position.",
             DOCS,
             "official",
         ),
         Rule(
             "ETR-03",
-            "Ranked by effective leverage, then unrealized profit, both highest first, then lowest "
+            "Ranked by effective leverage, then unrealized PnL, both highest first, then lowest "
             "balance, then highest account id.",
             DOCS,
             "official",
-            "leverage = notional / equity; the account's name is its id",
+            "leverage = notional / equity",
         ),
         Rule(
             "ETR-04",
             "The price is the oracle mark, capped at the bankruptcy price.",
             DOCS,
             "official",
-            "never worse for the fund than the price of the takeover",
+            "never worse for the fund than the takeover price",
         ),
         Rule(
             "ETR-05",
             "Fee and open orders of counterparties.",
             DOCS,
             "not documented",
-            "no fee; none are cancelled",
+            "no fee; no open orders are cancelled",
         ),
     ),
 )

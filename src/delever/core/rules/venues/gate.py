@@ -1,7 +1,7 @@
-"""Gate: a scale that runs backwards."""
+"""Gate: a rank of 1 is next to be deleveraged."""
 
 from delever.core.rules.adl_price import AtBankruptcyPrice
-from delever.core.rules.ranking import BACKWARDS, Ranking, margin_ratio_return
+from delever.core.rules.ranking import REVERSED, Ranking, margin_ratio_return
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import PoolEquity
 
@@ -12,45 +12,45 @@ GATE = RuleSet(
     venue="Gate",
     cases=(Case(PoolEquity(), AtBankruptcyPrice()),),
     ranking=Ranking(
-        "profit / entry value x maintenance margin / equity, / when losing", margin_ratio_return
+        "PnL / entry value x maintenance margin / equity, for losers /", margin_ratio_return
     ),
-    indicator_scale=BACKWARDS,
-    cancels=OrderScope.ACCOUNT,
+    indicator_scale=REVERSED,
+    cancel_scope=OrderScope.ACCOUNT,
     rules=(
         Rule(
             "GAT-01",
-            "ADL starts when the fund cannot cover a liquidated position.",
+            "ADL starts when the insurance fund cannot cover a liquidated position.",
             HELP,
             "partly read",
-            "pool equity <= 0; it stops above 0",
+            "pool equity <= 0; ADL stops above 0",
         ),
         Rule(
             "GAT-02",
-            "The place in line follows from return rate and maintenance margin rate.",
+            "The rank follows from the return rate and the maintenance margin rate.",
             "Gate announcement, October 2025",
             "not documented",
-            "the formula is not published: the product that Bitget publishes; until 2022 profit "
-            "against entry, then profit x leverage",
+            "the formula is not published; Bitget's is used (until 2022 Gate's was PnL on entry "
+            "value, later PnL x leverage)",
         ),
         Rule(
             "GAT-03",
-            "adl_ranking is 1 for who is next to 5, and 6 without a position or in liquidation.",
+            "adl_ranking runs from 1 (next) to 5; it is 6 without a position or under liquidation.",
             "Gate API v4, positions",
             "official",
             "6 - indicator, by count",
         ),
         Rule(
             "GAT-04",
-            "Counterparties are matched at the bankruptcy price of the liquidated position.",
+            "Counterparties are closed at the bankruptcy price of the liquidated position.",
             HELP,
             "partly read",
         ),
         Rule(
             "GAT-05",
-            "Unfilled orders of a counterparty are cancelled; the fee is not stated.",
+            "Open orders of a counterparty are cancelled; the fee is not stated.",
             HELP,
             "partly read",
-            "all orders of the account; no fee",
+            "all open orders of the account; no fee",
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Hyperliquid: whoever is under water is closed against winners at the previous mark."""
+"""Hyperliquid: bankrupt accounts are closed against winners at the previous mark."""
 
 from delever.core.rules.adl_price import AtPreviousMark
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score, account_leverage, price_move
@@ -9,9 +9,9 @@ from delever.core.valuation.side_valuation import SideValuation
 DOCS = "Hyperliquid docs, Auto-deleveraging"
 
 
-def score(view: SideValuation) -> Score:
+def score(valuation: SideValuation) -> Score:
     """Return (mark / entry) x (notional / account value); entry / mark for shorts."""
-    move, leverage = price_move(view), account_leverage(view.notional, view)
+    move, leverage = price_move(valuation), account_leverage(valuation.notional, valuation)
     return Score(move * leverage, {"price_move": move, "account_leverage": leverage})
 
 
@@ -26,21 +26,21 @@ HYPERLIQUID = RuleSet(
     ),
     indicator_scale=UNPUBLISHED,
     takeover_share=(2, 3),
-    cancels=OrderScope.NONE,
+    cancel_scope=OrderScope.NONE,
     rules=(
         Rule(
             "HYP-01",
-            "ADL starts when an account's value, or an isolated position's, is negative.",
+            "ADL starts when the value of an account or of an isolated position is negative.",
             DOCS,
             "official",
-            "the mark has passed the price at which the position was taken over",
+            "the mark has passed the takeover price",
         ),
         Rule(
             "HYP-02",
             "Winners are sorted by (mark price / entry price) x (notional / account value).",
             DOCS,
             "official",
-            "for shorts entry / mark: read to the letter, the index would fall with their profit",
+            "entry / mark for shorts: taken literally, the index would fall with their PnL",
         ),
         Rule("HYP-03", "Positions close at the previous mark price.", DOCS, "official"),
         Rule("HYP-04", "Only users in profit are affected.", DOCS, "official"),
@@ -49,16 +49,16 @@ HYPERLIQUID = RuleSet(
             "Open orders of the affected users.",
             DOCS,
             "not documented",
-            "none are cancelled",
+            "no open orders are cancelled",
         ),
         Rule(
             "HYP-06",
-            "Below 2/3 of maintenance margin a vault takes positions over with their margin; it "
-            "has no special place in ADL, which begins when its own value is negative.",
+            "Below 2/3 of maintenance margin a vault takes positions over with their margin; the "
+            "vault has no priority in ADL, which starts when its own value is negative.",
             "Hyperliquid docs, Liquidations",
             "official",
             "a managed pool is that vault: it takes over at 2/3, and ADL waits until its equity is "
-            "negative; the market orders before that are the venue's",
+            "negative; the venue sends the market orders that come before",
         ),
     ),
 )

@@ -1,19 +1,19 @@
-"""Injective: no ADL; a market that settles short takes profits, then payouts."""
+"""Injective: no ADL; a market that settles with a deficit pays it from profits, then payouts."""
 
 from collections.abc import Sequence
 
-from delever.core.rules.allocation import share
-from delever.core.rules.loss_socialization import Claim, SocializedLoss
+from delever.core.rules.loss_socialization import LossClaim, SocializedLoss
+from delever.core.rules.policies.allocation import share
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, unranked
 from delever.core.rules.ruleset import OrderScope, Rule, RuleSet
 
 CODE = "injective-core @151e3f0, exchange/keeper/markets_settlement.go"
 
 
-def of_profits_then_payouts(claims: Sequence[Claim], loss_cash: int) -> list[int]:
-    """Return shares of the profits, then of what else the positions would pay out.
+def of_profits_then_payouts(claims: Sequence[LossClaim], loss_cash: int) -> list[int]:
+    """Return each position's share of a loss: first from profits, then from the rest of payouts.
 
-    In each tier by its amounts, to the largest remainder; beyond both tiers nothing is taken.
+    Each tier is shared pro rata by largest remainder; what both tiers cannot pay is not socialized.
     """
     profits = [min(claim.gain_cash, claim.payout_cash) for claim in claims]
     rests = [claim.payout_cash - profit for claim, profit in zip(claims, profits, strict=True)]
@@ -30,36 +30,36 @@ INJECTIVE = RuleSet(
     ranking=Ranking("none: losses are socialized", unranked, closes=False),
     indicator_scale=UNPUBLISHED,
     last_resort=SocializedLoss("of_profits_then_payouts", of_profits_then_payouts),
-    cancels=OrderScope.NONE,
+    cancel_scope=OrderScope.NONE,
     rules=(
         Rule(
             "INJ-01",
-            "When a market settles, its insurance fund pays what negative positions leave unpaid.",
+            "When a market settles, its insurance fund pays what bankrupt positions owe.",
             CODE,
             "official",
-            "any time the pool's equity is below 0; positions stay open, the market is not paused",
+            "whenever pool equity is negative; positions stay open, the market is not paused",
         ),
         Rule(
             "INJ-02",
-            "First tier: every profitable position loses profit x missing / sum of profits.",
+            "First tier: every position in profit pays profit x deficit / sum of profits.",
             CODE,
             "official",
-            "to the last unit, by largest remainder",
+            "exact to one unit of Cash, by largest remainder",
         ),
         Rule(
             "INJ-03",
-            "Second tier: with all profit gone, the rest is taken from all positive payouts.",
+            "Second tier: when all profits are used, the rest is paid from all positive payouts.",
             CODE,
             "official",
-            "payout = margin + profit, in cross the share of the equity by maintenance margin",
+            "payout = margin + PnL; in cross margin, the share of equity by maintenance margin",
         ),
         Rule(
             "INJ-04",
-            "Third tier: where that is not enough either, all payouts are 0 and the rest is "
-            "reported as missing.",
+            "Third tier: if that does not suffice either, all payouts are 0 and the rest is "
+            "reported as missing funds.",
             CODE,
             "official",
-            "reported as left_cash",
+            "reported as unfunded_cash",
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""KuCoin Futures: return on entry times account leverage."""
+"""KuCoin Futures: return on entry value times account leverage."""
 
 from delever.core.rules.adl_price import AtBankruptcyPrice
 from delever.core.rules.ranking import PERCENTILE, Ranking, account_leveraged_return
@@ -12,27 +12,27 @@ KUCOIN = RuleSet(
     venue="KuCoin Futures",
     cases=(Case(PoolEquity(), AtBankruptcyPrice()),),
     ranking=Ranking(
-        "profit / entry value x notional / equity, / when losing", account_leveraged_return
+        "PnL / entry value x notional / equity, for losers /", account_leveraged_return
     ),
     indicator_scale=PERCENTILE,
     rules=(
         Rule(
             "KUC-01",
-            "ADL starts when the fund does not suffice for what closed beyond bankruptcy.",
+            "ADL starts when the insurance fund cannot pay the loss beyond bankruptcy.",
             HELP,
             "official",
-            "pool equity <= 0; it stops above 0",
+            "pool equity <= 0; ADL stops above 0",
         ),
         Rule(
             "KUC-02",
-            "Position return rate = profit / value at average entry, linear and inverse.",
+            "Position return rate = PnL / value at average entry price, for linear and inverse.",
             HELP + " and 35084312224281",
             "official",
         ),
         Rule(
             "KUC-03",
-            "The return rate is multiplied by effective leverage for winners, divided for losers; "
-            "leverage = value at mark / (margin + profit), in cross / the margin balance.",
+            "Winners are ranked by return rate x effective leverage, losers by return rate / "
+            "leverage; leverage = value at mark / (margin + PnL), in cross / margin balance.",
             HELP,
             "official",
             "the cross margin balance is the account's equity",
@@ -40,7 +40,7 @@ KUCOIN = RuleSet(
         Rule("KUC-04", "Counterparties close at the bankruptcy price.", HELP, "official", "no fee"),
         Rule(
             "KUC-05",
-            "Five indicators of 20 % each; delevPercentage is the percentile, 0-1.",
+            "Five indicator levels of 20 % each; delevPercentage is the percentile, 0-1.",
             HELP + "; KuCoin futures API, positions",
             "official",
             "indicator / 5, by count",
@@ -50,7 +50,7 @@ KUCOIN = RuleSet(
             "Open orders of a deleveraged account.",
             HELP,
             "not documented",
-            "those in the same contract are cancelled",
+            "open orders in the same contract are cancelled",
         ),
     ),
 )

@@ -1,53 +1,52 @@
-"""Lighter: only where zero prices cross, so that no account stands worse."""
+"""Lighter: ADL only where zero prices cross, so that no account's health gets worse."""
 
 from delever.core.rules.adl_price import AtBankruptcyPrice
-from delever.core.rules.eligibility import WouldBankrupt, ZeroPricesApart
+from delever.core.rules.eligibility import SolvencyFilter, ZeroPriceFilter
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, account_leveraged_return
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
-from delever.core.rules.triggers import FundExhausted
+from delever.core.rules.triggers import FundDepleted
 
 DOCS = "Lighter docs, liquidations"
 
 LIGHTER = RuleSet(
     name="lighter",
     venue="Lighter",
-    cases=(Case(FundExhausted(), AtBankruptcyPrice()),),
+    cases=(Case(FundDepleted(), AtBankruptcyPrice()),),
     ranking=Ranking(
-        "profit / entry value x notional / equity, / when losing (assumed)",
-        account_leveraged_return,
+        "PnL / entry value x notional / equity, for losers / (assumed)", account_leveraged_return
     ),
     indicator_scale=UNPUBLISHED,
-    skips=(WouldBankrupt(), ZeroPricesApart()),
-    cancels=OrderScope.NONE,
+    filters=(SolvencyFilter(), ZeroPriceFilter()),
+    cancel_scope=OrderScope.NONE,
     rules=(
         Rule(
             "LIT-01",
-            "ADL takes what is worth less than nothing and the liquidity pool cannot take over.",
+            "ADL closes accounts with negative value that the liquidity pool cannot take over.",
             DOCS,
             "official",
-            "the mark has passed the price of the takeover and pool equity <= 0",
+            "the mark has passed the takeover price and pool equity <= 0",
         ),
         Rule(
             "LIT-02",
             "Zero price = mark x (1 - account value x margin fraction / margin requirement) for "
-            "longs, + for shorts: a trade there leaves the account's health as it is.",
+            "longs, + for shorts: a trade at that price leaves the account's health unchanged.",
             DOCS,
             "official",
-            "the bankruptcy price with its share of equity by maintenance margin is the same",
+            "equal to the bankruptcy price with equity shared by maintenance margin",
         ),
         Rule(
             "LIT-03",
             "Two accounts are matched only if their zero prices cross.",
             DOCS,
             "official",
-            "at the zero price of the position taken over",
+            "at the zero price of the position that was taken over",
         ),
         Rule(
             "LIT-04",
             "Counterparties are ranked by leverage and unrealized profit.",
             DOCS,
             "not documented",
-            "weights are not published: return on entry x account leverage",
+            "the weights are not published: return on entry value x account leverage",
         ),
         Rule("LIT-05", "Neither side pays a fee.", "re-implementations", "third party"),
         Rule(

@@ -1,7 +1,7 @@
-"""OKX: a reserve that fell too fast, then one measured by its mean; closed at the mark."""
+"""OKX: drawdown of the insurance fund from its peak (to 2025) or its mean, closed at the mark."""
 
 from delever.core.market.trigger_limits import Limits
-from delever.core.rules.adl_price import AtMarkUnlessSpent
+from delever.core.rules.adl_price import AtMarkUnlessDepleted
 from delever.core.rules.ranking import Ranking, margin_ratio_return
 from delever.core.rules.ruleset import Case, Rule, RuleSet
 from delever.core.rules.triggers import Illiquidity, PoolBelowMean, PoolDrawdown, PoolEquity
@@ -11,19 +11,19 @@ STAGE = "OKX help, early liquidation; docs-v5 adl-warning channel"
 
 THIRD = Limits(start_ppm=300_000, stop_ppm=300_000)
 WAIT = Limits(wait_ms=60_000)
-PRICE = AtMarkUnlessSpent(spent_ppm=100_000)
+PRICE = AtMarkUnlessDepleted(depleted_ppm=100_000)
 
 RANKING = Ranking(
-    "profit / entry value / (equity / maintenance margin), x when losing", margin_ratio_return
+    "PnL / entry value / (equity / maintenance margin), for losers x", margin_ratio_return
 )
 
 _SHARED = (
     Rule(
         "OKX-01",
-        "ADL starts when the fund is used up.",
+        "ADL starts when the insurance fund is depleted.",
         STAGE,
         "official",
-        "pool equity <= 0; it stops above 0",
+        "pool equity <= 0; ADL stops above 0",
     ),
     Rule(
         "OKX-02",
@@ -31,36 +31,41 @@ _SHARED = (
         STAGE,
         "official",
         "the threshold is not published: depth within the pool's slippage has been less than "
-        "inventory for 60 s, in any contract whose depth is told",
+        "inventory for 60 s, in any contract with known depth",
     ),
     Rule(
         "OKX-03",
-        "Return divided by the account's margin ratio ranks winners, multiplied by it losers; the "
-        "ratio is equity / maintenance margin, so that 1 is liquidation from above.",
+        "Winners are ranked by return / margin ratio, losers by return x margin ratio; the margin "
+        "ratio is the account's equity / maintenance margin, with liquidation at 1.",
         HELP,
         "third party",
-        "return on entry value; an isolated position's own ratio",
+        "return on entry value; an isolated position has its own margin ratio",
     ),
     Rule(
         "OKX-04",
-        "Counterparties are matched at the current mark price, outside the order book.",
+        "Counterparties are closed at the current mark price, outside the order book.",
         HELP,
         "third party",
     ),
     Rule(
         "OKX-05",
-        "The bankruptcy price is used instead where the fund is nearly spent.",
+        "The bankruptcy price is used instead if the fund is nearly depleted.",
         HELP,
         "third party",
-        "nearly spent: pool equity at or below 10 % of its 8 h peak",
+        "nearly depleted: pool equity at or below 10 % of its 8 h peak",
     ),
-    Rule("OKX-06", "The position field adl shows 0-5, 5 first in line.", "OKX docs-v5", "official"),
+    Rule(
+        "OKX-06",
+        "The position field adl runs from 0 to 5, 5 next to be deleveraged.",
+        "OKX docs-v5",
+        "official",
+    ),
     Rule(
         "OKX-07",
         "Fee and open orders of a counterparty.",
         HELP,
         "not documented",
-        "no fee; the open orders in the same contract are cancelled",
+        "no fee; open orders in the same contract are cancelled",
     ),
 )
 
@@ -77,11 +82,11 @@ OKX = RuleSet(
         *_SHARED,
         Rule(
             "OKX-08",
-            "ADL starts when the fund has fallen 30 % from its peak of 8 h.",
+            "ADL starts when the fund has fallen 30 % from its 8 h peak.",
             STAGE,
             "official",
-            "inclusive; the level at which it stops is set by contract and not published: below "
-            "30 % again",
+            "inclusive; the stop level is set by contract and not published: ADL stops as soon as "
+            "the drawdown is below 30 %",
         ),
     ),
 )
@@ -91,7 +96,7 @@ OKX_2025 = RuleSet(
     venue="OKX since 2025: distance from the mean",
     cases=(
         Case(PoolEquity(), PRICE),
-        Case(PoolBelowMean(THIRD, least_units=50_000), PRICE),
+        Case(PoolBelowMean(THIRD, min_units=50_000), PRICE),
         Case(Illiquidity(WAIT), PRICE),
     ),
     ranking=RANKING,
@@ -99,11 +104,11 @@ OKX_2025 = RuleSet(
         *_SHARED,
         Rule(
             "OKX-09",
-            "ADL starts when the fund is below its 8 h mean less the larger of 30 % of it and "
-            "50,000 USD.",
-            "OKX article of March 2025, as told by ukcamo",
+            "ADL starts when the fund is below its 8 h mean by more than 30 % of the mean and by "
+            "more than 50,000 USD.",
+            "OKX article of March 2025, quoted by ukcamo",
             "third party",
-            "time-weighted mean; 50,000 units of the settle asset; it stops at that level again",
+            "time-weighted mean; 50,000 units of the settle asset; ADL stops at the same level",
         ),
     ),
 )

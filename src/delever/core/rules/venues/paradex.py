@@ -1,6 +1,6 @@
-"""Paradex: no ADL; a public part of every withdrawal stays behind while the fund is short."""
+"""Paradex: no ADL; while the fund has a deficit, withdrawals take a public haircut."""
 
-from delever.core.rules.loss_socialization import WithdrawalCut
+from delever.core.rules.loss_socialization import WithdrawalHaircut
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, unranked
 from delever.core.rules.ruleset import OrderScope, Rule, RuleSet
 
@@ -10,34 +10,34 @@ PARADEX = RuleSet(
     name="paradex",
     venue="Paradex",
     cases=(),
-    ranking=Ranking("none: withdrawals are cut", unranked, closes=False),
+    ranking=Ranking("none: withdrawals take a haircut", unranked, closes=False),
     indicator_scale=UNPUBLISHED,
-    last_resort=WithdrawalCut(),
-    cancels=OrderScope.NONE,
+    last_resort=WithdrawalHaircut(),
+    cancel_scope=OrderScope.NONE,
     rules=(
         Rule(
             "PDX-01",
             "The deficit is what bankrupt accounts owe beyond the insurance fund.",
             DOCS,
             "partly read",
-            "bankrupt positions are taken over by the pool: the deficit is its negative equity",
+            "the pool takes bankrupt positions over: the deficit is its negative equity",
         ),
         Rule(
             "PDX-02",
-            "A public factor of every withdrawal stays behind; who does not withdraw is not "
-            "affected.",
+            "A public factor is deducted from every withdrawal; accounts that do not withdraw are "
+            "not affected.",
             DOCS,
             "partly read",
-            "deficit / total equity, as the example computes it (25 %); the printed formula, "
-            "deficit / (total + deficit), would give 20 %",
+            "deficit / total equity, as in the example (25 %); the printed formula, deficit / "
+            "(total + deficit), would give 20 %",
         ),
         Rule("PDX-03", "The factor returns to 0 when the fund has recovered.", DOCS, "partly read"),
         Rule(
             "PDX-04",
-            "A last resort settles positions after a visible delay.",
+            "As a last resort, positions are settled after an announced delay.",
             DOCS,
             "partly read",
-            "not modelled",
+            "not modeled",
         ),
     ),
 )

@@ -1,8 +1,8 @@
-"""Vega: no ADL; whoever gains gets as much less as is missing."""
+"""Vega: no ADL; every gain is paid in proportion to what was collected."""
 
 from collections.abc import Sequence
 
-from delever.core.rules.loss_socialization import Claim, SocializedLoss
+from delever.core.rules.loss_socialization import LossClaim, SocializedLoss
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, unranked
 from delever.core.rules.ruleset import OrderScope, Rule, RuleSet
 from delever.core.units import share_floor
@@ -10,11 +10,11 @@ from delever.core.units import share_floor
 CODE = "vegaprotocol vega @a50750c, core/collateral"
 
 
-def of_gains(claims: Sequence[Claim], loss_cash: int) -> list[int]:
-    """Return what each gain falls short of where the gains share what is there.
+def of_gains(claims: Sequence[LossClaim], loss_cash: int) -> list[int]:
+    """Return the unpaid part of each gain: the cash collected is shared over gains, floored.
 
-    Each gets floor(gain * collected / expected); what that leaves over goes to the last that gains,
-    as the venue's own code does it, but never beyond the gain itself: then to the one before.
+    Each position is paid floor(gain * collected / expected). The remainder goes to the last gain,
+    as in the venue's code, but never beyond the gain itself: then to the one before.
     """
     expected = sum(claim.gain_cash for claim in claims)
     collected = max(expected - loss_cash, 0)
@@ -34,30 +34,30 @@ VEGA = RuleSet(
     ranking=Ranking("none: losses are socialized", unranked, closes=False),
     indicator_scale=UNPUBLISHED,
     last_resort=SocializedLoss("of_gains", of_gains),
-    cancels=OrderScope.NONE,
+    cancel_scope=OrderScope.NONE,
     rules=(
         Rule(
             "VEG-01",
-            "At each settlement losses are taken from margin, then from the account, then from "
-            "the market's insurance pool; what is still missing is socialized.",
+            "At each settlement, losses are collected from margin, then from the account, then "
+            "from the market's insurance pool; the rest is socialized.",
             CODE,
             "official",
-            "a settlement is every command after which the pool's equity is below 0",
+            "every command after which pool equity is negative is a settlement",
         ),
         Rule(
             "VEG-02",
             "Each gain is paid floor(gain x collected / expected).",
             CODE,
             "official",
-            "the gain is a position's unrealized profit since entry, not since the last mark",
+            "the gain is a position's unrealized PnL since entry, not since the last mark",
         ),
         Rule(
             "VEG-03",
-            "The remainder of whole units goes to the last in the list.",
+            "The remainder of whole units goes to the last position in the list.",
             CODE,
             "official",
-            "the last by account name, and never more than its gain (the venue's code does not "
-            "look); delever's own rule elsewhere is the largest remainder",
+            "the last by account id, and never more than its gain (the venue's code does not check "
+            "that); delever's own rule elsewhere is the largest remainder",
         ),
     ),
 )

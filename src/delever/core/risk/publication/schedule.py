@@ -1,0 +1,74 @@
+"""Refreshes of ratings and indicators: when they are due, and what their commands publish.
+
+Both are asked for by commands, so that they are in the journal and replay; `due_refreshes` returns
+the commands that whoever has the clock submits. A rating is small and stored in the book. There are
+as many indicators as positions: the event has a digest of each side, and `publish` computes them
+again, from the same book, for those who need them.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from delever.core.book import Book
+from delever.core.kernels import ParallelMap
+from delever.core.messages import (
+    Command,
+    Event,
+    IndicatorsPublished,
+    RatingsSet,
+    RefreshIndicators,
+    RefreshRatings,
+    Side,
+    SideIndicators,
+)
+from delever.core.risk.publication.cache import publish
+from delever.core.risk.publication.ranking import RankedSide
+from delever.core.risk.rating import rate_all
+
+
+def due_refreshes(
+    book: Book, time_ms: int, *, ratings_interval_ms: int, indicators_interval_ms: int
+) -> tuple[Command, ...]:
+    """Return the refreshes that are due at a time: their interval has passed, or they never ran.
+
+    Before the first mark nothing is due. A contract whose first mark came after the last ratings is
+    rated with the next ones.
+    """
+    if not any(state.mark for state in book.contracts.values()):
+        return ()
+    rated = [state.rating.time_ms for state in book.contracts.values() if state.rating]
+    commands: list[Command] = []
+    if not rated or time_ms - max(rated) >= ratings_interval_ms:
+        commands.append(RefreshRatings(time_ms=time_ms))
+    if book.indicators is None or time_ms - book.indicators.time_ms >= indicators_interval_ms:
+        commands.append(RefreshIndicators(time_ms=time_ms))
+    return tuple(commands)
+
+
+def refresh(book: Book, command: Command, parallel_map: ParallelMap) -> Iterator[Event]:
+    """Yield the event of a refresh, from the book as the step leaves it; nothing otherwise."""
+    match command:
+        case RefreshRatings(contracts=contracts):
+            yield RatingsSet(ratings=rate_all(book, contracts))
+        case RefreshIndicators():
+            published = publish(book, parallel_map)
+            tables = tuple(
+                _side_indicators(contract, side, ranked)
+                for (contract, side), ranked in published.sides.items()
+            )
+            yield IndicatorsPublished(
+                as_of=published.as_of, time_ms=published.time_ms, tables=tables
+            )
+        case _:
+            return
+
+
+def _side_indicators(contract: str, side: Side, ranked: RankedSide) -> SideIndicators:
+    return SideIndicators(
+        contract=contract,
+        side=side,
+        positions=len(ranked.account),
+        ranked=int(np.count_nonzero(ranked.rank)),
+        digest=ranked.digest(),
+    )

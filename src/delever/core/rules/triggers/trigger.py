@@ -1,0 +1,80 @@
+"""The protocol of a trigger, its limits, and the inventory that ADL closes under it."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from delever.core.book import Book
+from delever.core.book.contract_state import ContractState
+from delever.core.book.inventory import Tranche
+from delever.core.market.trigger_limits import Limits
+from delever.core.messages import Reason, Side
+
+WARNING_PPM = 800_000
+"""The operator is warned when this much of the way to a trigger's start is used: 80 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerEvaluation:
+    """Whether a trigger's start and stop conditions hold, and how much of the way is used.
+
+    `numbers` is every amount that was compared.
+    """
+
+    starts: bool
+    stops: bool
+    trigger_used_ppm: int
+    numbers: dict[str, int]
+
+
+class Trigger(Protocol):
+    """A start and a stop condition of ADL in one contract."""
+
+    @property
+    def name(self) -> str:
+        """The trigger's name in events and documents."""
+
+    @property
+    def reason(self) -> Reason:
+        """The start condition, as a predicate."""
+
+    def evaluate(self, book: Book, state: ContractState) -> TriggerEvaluation:
+        """Return whether the conditions hold in the book as it is."""
+
+    def tranches(self, book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
+        """Return the inventory of one side that ADL closes while the trigger is on."""
+
+
+def limits_of(book: Book, state: ContractState, default: Limits) -> Limits:
+    """Return the limits that apply: the contract's, else its pool's, else the rule set's default.
+
+    A stop above the start, which can come from another level, is lowered to the start, so that ADL
+    never stops at the numbers at which it starts.
+    """
+    return _merged(state.limits, book.pool_of(state).limits, default)
+
+
+@functools.cache
+def _merged(contract: Limits, pool: Limits, default: Limits) -> Limits:
+    limits = contract.over(pool).over(default)
+    return replace(limits, stop_ppm=min(limits.stop_ppm, limits.start_ppm))
+
+
+def all_tranches(state: ContractState, side: Side) -> Sequence[Tranche]:
+    """Return the whole inventory of one side, oldest takeover first."""
+    return list(state.inventory[side].tranches.values())
+
+
+def underwater(state: ContractState, side: Side) -> Sequence[Tranche]:
+    """Return the inventory of one side that the mark values below its takeover price."""
+    return [
+        tranche
+        for tranche in state.inventory[side].tranches.values()
+        if side.sign * (tranche.price_ticks - state.mark) > 0
+    ]
+
+
+def underwater_lots(state: ContractState) -> int:
+    """Return the lots of underwater inventory on both sides."""
+    return sum(tranche.lots for side in Side for tranche in underwater(state, side))

@@ -1,0 +1,151 @@
+"""The rules that apply under every rule set: the engine's own, and those of the risk rating."""
+
+from delever.core.rules.ruleset import Rule
+
+_TEXTS = (
+    (
+        "A bankruptcy price is rounded in favor of the position's account (up for a long, down for "
+        "a short) and is between one tick and the highest price."
+    ),
+    (
+        "The equity of a cross account is shared over its positions by maintenance margin, or by "
+        "notional if there is none."
+    ),
+    (
+        "Profit and loss of inventory against its takeover price belong to the pool. If the venue "
+        "sets the takeover price, a cross surplus stays in the wallet; the pool pays a cross "
+        "deficit when no cross position is left."
+    ),
+    (
+        "Lots are neither lost nor created: tiers are used up in order, the last one by largest "
+        "remainder, oldest inventory first. A fill's part of cost and margin is rounded down; the "
+        "rest stays with the position."
+    ),
+    (
+        "Ties go by account id, then by position id; the order in which rows are submitted does "
+        "not matter."
+    ),
+    (
+        "An indicator by quantity is the level that contains a position's last lot, a boundary "
+        "belonging to the level in front. Indicators by count do the same with ranks, and rank 1 "
+        "always has the highest level."
+    ),
+    (
+        "A counterparty whose equity a fill would make negative is skipped (exactly 0 is allowed), "
+        "and so is the liquidated account itself. Skips are reported only if they moved another "
+        "counterparty forward."
+    ),
+    (
+        "An exhausted queue is reported once for each quantity and tried again at every step; "
+        "positions that are not ranked are counted by reason."
+    ),
+    (
+        "A pool-level price is a whole tick, rounded for the pool, never better than the mark for "
+        "counterparties, and never above cost for the pool unless the mark is. The rounding "
+        "residual is reported."
+    ),
+    (
+        "Peaks are exact over their window; a value counts from the start to the end of the time "
+        "in which it applied, both included."
+    ),
+    (
+        "A start includes its limit; between start and stop the state stays. A contract's own "
+        "limits override its pool's, and those the rule set's. The operator is warned when 80 % of "
+        "the way to a trigger is used; the warning is cleared below 70 %."
+    ),
+    ("A withdrawal is no drawdown, and only an injection booked to a contract counts for its PnL."),
+    (
+        "A contract that is moved to another pool starts again there: its PnL and peaks at their "
+        "current values, its triggers off."
+    ),
+    "A command is applied whole, or rejected whole with a reason, the field and the value.",
+    (
+        "Exact numbers are text or whole JSON numbers; a number too fine for its unit is rejected, "
+        "never rounded."
+    ),
+    (
+        "A managed pool takes over at equity at or below maintenance margin (tiers are marginal), "
+        "and unwinds into the best depth within its slippage."
+    ),
+    (
+        "A row with an older version than its account's is ignored alone; a row with the same "
+        "version is accepted."
+    ),
+    (
+        "Outstanding fills are applied again on top of snapshots that do not include them, and "
+        "dropped when both positions and balances include them; socialized losses, which have "
+        "numbers in the sequence of fills, when positions do."
+    ),
+    "A cancelled fill leaves no trace, and its inventory is tried again while ADL is on.",
+    (
+        "Submitted positions are absolute: they replace what is known, and in one-way mode close "
+        "the other side. An entry cost is rounded to nearest from a price, or given exactly."
+    ),
+)
+
+API = "Binance USDⓈ-M API, ADL Risk"
+
+
+def _own_rule(number: int, text: str) -> Rule:
+    return Rule(f"RSK-{number:02d}", text, "", "official")
+
+
+RISK = (
+    Rule(
+        "RSK-01",
+        "A contract's ADL risk is low, medium or high, rated from the fund balance, position "
+        "concentration, depth, price volatility, average leverage, unrealized PnL and margin "
+        "utilization.",
+        API,
+        "official",
+        "how the inputs become a level is not published: RSK-02 to RSK-06 are delever's own; a "
+        "fourth level, extremely high, is published as high on scales of three levels",
+    ),
+    _own_rule(
+        2,
+        "Scorecard: each input gives 0 to 3 points by fixed limits; their sum gives a level, which "
+        "the rating is at least.",
+    ),
+    _own_rule(
+        3,
+        "Stress estimate: the mark moves at once, by shocks of increasing size. Accounts that fall "
+        "to maintenance margin are closed at the worst price within the pool's slippage; depth "
+        "absorbs what it can, the pool pays until a trigger would start, and what depth has not "
+        "absorbed is left for ADL. The smallest such shock, in daily volatilities, gives a level, "
+        "which the rating is at least. The engine itself never leaves more.",
+    ),
+    _own_rule(
+        4,
+        "The rating is the higher of both levels; both are reported, with the method that decided.",
+    ),
+    _own_rule(
+        5,
+        "More fund balance or depth never raises the rating; more concentration, volatility, "
+        "leverage, PnL or utilization never lowers it. The stress curve never decreases away from "
+        "the mark.",
+    ),
+    _own_rule(
+        6,
+        "Volatility is realized over 24 hours: the root of the sum of squared relative changes of "
+        "the mark from minute to minute, and at least 1 % in the stress estimate.",
+    ),
+    Rule(
+        "RSK-07",
+        "Ratings are refreshed every 30 minutes.",
+        API,
+        "official",
+        "and on demand, by a command in the journal; each rating has the sequence it is as of",
+    ),
+    Rule(
+        "RSK-08",
+        "Indicators are refreshed every 30 seconds.",
+        "Binance COIN-M API, Position ADL Quantile Estimation",
+        "official",
+        "by a command in the journal, whose event has a digest of the indicators of each side",
+    ),
+)
+
+GENERAL: tuple[Rule, ...] = (
+    *(Rule(f"CORE-{number:02d}", text, "", "official") for number, text in enumerate(_TEXTS, 1)),
+    *RISK,
+)
