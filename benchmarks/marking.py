@@ -5,20 +5,14 @@ from collections.abc import Iterator
 
 import numpy as np
 from large_book import CONTRACTS, build, large, marks
-from measure import Row, in_turns, main, ms, seconds
+from measure import Row, in_turns, main, ms
 from reference import Reference
 
 from delever.core.engine import step
-from delever.core.kernels import fastest
-from delever.core.messages import Side
-from delever.core.risk.publication import publish, show
-from delever.core.rules import RULE_SETS
-from delever.core.rules.ranking import rank_side
-from delever.core.valuation.side_valuation import value_side
+from delever.core.risk.publication.cache import publish, rank_contracts
 
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:
-    kernels = fastest()
     book = large(options.positions)
     built, reference = build(book), Reference(book)
     publish(built)
@@ -29,7 +23,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
 
         def ranked(turn: int, number: int = number, state: object = state) -> None:
             step(built, marks(book, turn, number))
-            show(built, [state])
+            rank_contracts(built, [state])
 
         taken = in_turns(
             max(options.rounds * 4, 20),
@@ -44,22 +38,6 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
         )
         yield Row("  with both tables ranked again", ms(taken["ranked"]))
         yield Row("  both tables ranked in C", ms(taken["c"]))
-    state = built.contracts["C000"]
-    queue = rank_side(value_side(built, state, Side.LONG), RULE_SETS["kucoin"].ranking)
-    order, wanted = queue.order.astype(np.int32), state.tables[Side.LONG].total_lots // 100
-    times = np.array(
-        [seconds(lambda: kernels.until_filled(order, queue.view.lots, wanted)) for _ in range(50)]
-    )
-    taken_rows = kernels.until_filled(order, queue.view.lots, wanted)
-    through = np.cumsum(queue.view.lots[order])
-    if taken_rows != int(np.searchsorted(through, wanted)) + 1:
-        raise SystemExit("another selection than the running sum gives")
-    yield Row(
-        f"select 1 % of the open interest ({taken_rows:,} counterparties)",
-        ms(times),
-        "< 0.2 ms",
-        float(np.median(times)) < 2e-4,
-    )
 
 
 if __name__ == "__main__":

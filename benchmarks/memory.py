@@ -10,7 +10,7 @@ from large_book import build, large, told
 from measure import Row, main
 
 from delever.core.kernels import fastest
-from delever.core.risk.publication import publish
+from delever.core.risk.publication.cache import publish
 
 
 def resident() -> int:
@@ -32,7 +32,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
     published = publish(built)
     each = (resident() - before) / book.size
     yield Row(
-        f"memory a position, {book.size:,} in {len(published.tables):,} tables",
+        f"memory a position, {book.size:,} in {len(published.sides):,} tables",
         f"{each:.0f} bytes",
         "<= 120 bytes",
         each <= 120,

@@ -18,19 +18,20 @@ from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.kernels import fastest
 from delever.core.messages import Side
-from delever.core.risk.publication import ParallelMap, Published, publish
+from delever.core.kernels import ParallelMap
+from delever.core.risk.publication.cache import PublishedIndicators, publish
 
 THREADS = 2
 
 
-def shown(published: Published, book: Large) -> tuple[np.ndarray, np.ndarray]:
+def shown(published: PublishedIndicators, book: Large) -> tuple[np.ndarray, np.ndarray]:
     """What is published, in the order of the large book's rows."""
     rank, indicator = np.zeros(book.size, np.int64), np.zeros(book.size, np.int64)
     starts = book.lane_starts
     for table in range(len(starts) - 1):
         rows = np.arange(starts[table], starts[table + 1])
         place = rows[np.argsort(book.account[rows])]
-        found = published.tables[f"C{table // 2:03d}", list(Side)[table % 2]]
+        found = published.sides[f"C{table // 2:03d}", list(Side)[table % 2]]
         rank[place], indicator[place] = found.rank, found.indicator
     return rank, indicator
 
@@ -42,7 +43,7 @@ def same(name: str, ours: tuple[np.ndarray, ...], theirs: tuple[np.ndarray, ...]
             raise SystemExit(f"{name}: {wrong} of {len(one)} positions have another {what}")
 
 
-def refreshed(built: Book, book: Large, number: int, parallel_map: ParallelMap = map) -> Published:
+def refreshed(built: Book, book: Large, number: int, parallel_map: ParallelMap = map) -> PublishedIndicators:
     step(built, marks(book, number))
     return publish(built, parallel_map)
 

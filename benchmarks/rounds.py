@@ -24,7 +24,7 @@ from delever.core.intake.column_packing import position_columns
 from delever.core.kernels import fastest
 from delever.core.messages import Side
 from delever.core.rules import RULE_SETS
-from delever.core.rules.allocation import allocate
+from delever.core.rules.policies.allocation import allocate
 from delever.core.rules.ranking import Queue, rank_side
 from delever.core.valuation.side_valuation import value_side
 from delever.journal import Recorder
@@ -115,11 +115,11 @@ class Timed:
         queues.append(rank_side(views[0], rules.ranking))
         lots = int(views[0].lots[queues[0].order[:TOUCHED]].sum())
 
-        def line_up() -> None:
+        def sort_queue() -> None:
             queue: Queue = rank_side(views[0], rules.ranking)
             allocate(lots, rules.policy.line(queue, queue.order))
 
-        self.lined_up.append(seconds(line_up))
+        self.lined_up.append(seconds(sort_queue))
         return lots
 
     def rows(self) -> Iterator[Row]:

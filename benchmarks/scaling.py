@@ -13,11 +13,12 @@ from reference import Reference, library
 
 from delever.core.engine import step
 from delever.core.kernels import fastest
-from delever.core.risk.publication import PublishedContract, publish, show
+from delever.core.risk.publication.cache import publish, rank_contracts
+from delever.core.risk.publication.ranking import RankedContract
 
 
-def ranks(shown: dict[str, PublishedContract]) -> list[str]:
-    return [table.digest() for contract in shown.values() for table in contract.tables.values()]
+def ranks(shown: dict[str, RankedContract]) -> list[str]:
+    return [table.digest() for contract in shown.values() for table in contract.sides.values()]
 
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:
@@ -28,17 +29,17 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
         built, reference = build(book), Reference(book)
         publish(built)
         states = list(built.contracts.values())
-        found: dict[int, dict[str, PublishedContract]] = {}
+        found: dict[int, dict[str, RankedContract]] = {}
 
         def published(threads: int, states: list = states, built: object = built) -> None:
             for state in states:
                 for table in state.tables.values():
                     table.changed_at = built.sequence + 1  # so that it is ranked again
             if threads == 1:
-                found[1] = show(built, states)
+                found[1] = rank_contracts(built, states)
                 return
             with ThreadPoolExecutor(threads) as pool:
-                found[threads] = show(built, states, pool.map)
+                found[threads] = rank_contracts(built, states, pool.map)
 
         c, n = library(), ctypes.c_int64(book.size)
         target = np.zeros(book.size, np.int64)

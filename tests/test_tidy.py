@@ -98,7 +98,8 @@ REGISTRIES = {
     "core/rules/venues": "one file per venue",
     "dashboard/pages": "one file per page",
     "server/api": "one file per group of endpoints",
-    "server/migrations/versions": "one file per migration",
+    "server/storage/migrations": "the layout of alembic",
+    "server/storage/migrations/versions": "one file per migration",
 }
 """Packages that may have any number of files, with the reason."""
 

@@ -1,20 +1,24 @@
-"""What is answered about accounts, as types; see answers."""
+"""Responses about accounts."""
 
-from delever.api_types.market import Answer
+from delever.api_types.market import ApiResponse
+from delever.core.explain.explanation import TriggerState
 from delever.core.messages import Side
 
 
-class WalletShown(Answer, frozen=True, kw_only=True):
-    """Cross margin of one asset: balance, equity with unrealized profit, maintenance margin."""
+class WalletResponse(ApiResponse, frozen=True, kw_only=True):
+    """Cross margin in one asset: balance, equity with unrealized PnL, maintenance margin."""
 
     asset: str
     balance: str
     equity: str
-    maintenance: str
+    maintenance_margin: str
 
 
-class PositionShown(Answer, frozen=True, kw_only=True):
-    """One position and its place in line; rank and indicator are null where `reason` keeps it out."""
+class PositionResponse(ApiResponse, frozen=True, kw_only=True):
+    """One position with its place in its queue of `ranked` positions.
+
+    Rank, indicator and quantity ahead are null if `reason` excludes it from the queue.
+    """
 
     contract: str
     side: Side
@@ -22,57 +26,49 @@ class PositionShown(Answer, frozen=True, kw_only=True):
     quantity: str
     entry_price: str
     mark: str | None
-    profit: str
+    unrealized_pnl: str
     margin_mode: str
     isolated_margin: str | None
     leverage: str
-    maintenance: str
+    maintenance_margin: str
     under_liquidation: bool
     rank: int | None
-    of: int
+    ranked: int
     indicator: int | None
-    ahead: str | None
+    quantity_ahead: str | None
     reason: str | None
 
 
-class AccountShown(Answer, frozen=True, kw_only=True):
-    """What one account holds."""
+class AccountResponse(ApiResponse, frozen=True, kw_only=True):
+    """Wallets and open positions of one account."""
 
     as_of: int
     time_ms: int
     account: str
     hedge_mode: bool
     adl_exempt: bool
-    wallets: tuple[WalletShown, ...]
-    positions: tuple[PositionShown, ...]
+    wallets: tuple[WalletResponse, ...]
+    positions: tuple[PositionResponse, ...]
 
 
-class StandingShown(Answer, frozen=True, kw_only=True):
-    """Where a position stands; rank, indicator and ahead are null where `reason` keeps it out."""
+class QueuePositionResponse(ApiResponse, frozen=True, kw_only=True):
+    """A position's place in its queue of `ranked` positions, with the terms of its score.
+
+    Rank, indicator and quantity ahead are null if `reason` excludes it from the queue.
+    """
 
     quantity: str
     rank: int | None
-    of: int
+    ranked: int
     indicator: int | None
-    ahead: str | None
+    quantity_ahead: str | None
     score: float
     parts: dict[str, float]
     reason: str | None
 
 
-class ExplainedTrigger(Answer, frozen=True, kw_only=True):
-    """A trigger with the integers that it compares; the unit stands in the name."""
-
-    trigger: str
-    on: bool
-    since_ms: int | None
-    trigger_used_ppm: int
-    price_rule: str
-    numbers: dict[str, int]
-
-
-class Explained(StandingShown, frozen=True, kw_only=True):
-    """Why a position stands where it stands; `lines` is the numbered arithmetic."""
+class ExplanationResponse(QueuePositionResponse, frozen=True, kw_only=True):
+    """Why a position has its place in the queue; `lines` is the arithmetic as text."""
 
     as_of: int
     time_ms: int
@@ -85,20 +81,20 @@ class Explained(StandingShown, frozen=True, kw_only=True):
     margin_mode: str
     mark: str
     asset: str
-    profit: str
-    value_at_mark: str
-    value_at_entry: str
+    unrealized_pnl: str
+    notional: str
+    entry_notional: str
     equity: str
     maintenance_margin: str
-    margin_rate_ppm: int
+    margin_ratio_ppm: int
     queue_quantity: str
-    inventory_against: str
-    triggers: tuple[ExplainedTrigger, ...]
+    opposite_inventory: str
+    triggers: tuple[TriggerState, ...]
     lines: tuple[str, ...]
 
 
-class Supposed(Answer, frozen=True, kw_only=True):
-    """A position before and after one change, everybody else as they are."""
+class WhatIfResponse(ApiResponse, frozen=True, kw_only=True):
+    """A position before and after one change, with all other accounts unchanged."""
 
     as_of: int
     time_ms: int
@@ -108,13 +104,13 @@ class Supposed(Answer, frozen=True, kw_only=True):
     account: str
     position: int
     change: str
-    before: StandingShown
-    after: StandingShown
+    before: QueuePositionResponse
+    after: QueuePositionResponse
     text: str
 
 
-class Delivery(Answer, frozen=True, kw_only=True):
-    """What became of one notice on one channel; times that there are none of are null."""
+class DeliveryResponse(ApiResponse, frozen=True, kw_only=True):
+    """The delivery of one notice on one channel; times that do not apply are null."""
 
     notice: str
     sequence: int
@@ -125,6 +121,6 @@ class Delivery(Answer, frozen=True, kw_only=True):
     state: str
     attempts: int
     last_error: str
-    made_ms: int
+    created_ms: int
     next_try_ms: int | None
     ended_ms: int | None

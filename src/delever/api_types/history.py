@@ -1,37 +1,37 @@
-"""What is answered about the past, as types; see answers."""
+"""Responses about the history."""
 
 from typing import Any
 
-from delever.api_types.market import Answer, PoolShown
+from delever.api_types.market import ApiResponse, PoolResponse
 from delever.core.messages import Side
 
 
-class PoolDetail(PoolShown, frozen=True, kw_only=True):
-    """One pool, with the deepest falls of its equity below its own earlier peak."""
+class PoolDetail(PoolResponse, frozen=True, kw_only=True):
+    """One insurance fund with the largest drawdowns of its equity below its earlier peak."""
 
     worst_drawdown_1d_ppm: int
     worst_drawdown_30d_ppm: int
     worst_drawdown_ppm: int
 
 
-class PoolMoment(Answer, frozen=True, kw_only=True):
-    """A pool as it was; `contracts` is the cumulative profit of each member."""
+class PoolValues(ApiResponse, frozen=True, kw_only=True):
+    """An insurance fund after one record, with the cumulative PnL of each of its contracts."""
 
     sequence: int
     time_ms: int
     balance: str
     equity: str
-    contracts: dict[str, str]
+    contract_pnl: dict[str, str]
 
 
-class PoolPoint(PoolMoment, frozen=True, kw_only=True):
-    """A pool as it was, with the peak of its balance over its window."""
+class PoolHistoryPoint(PoolValues, frozen=True, kw_only=True):
+    """An insurance fund after one record, with the rolling peak of its balance."""
 
     balance_peak: str
 
 
-class Flow(Answer, frozen=True, kw_only=True):
-    """Money that an operator moved into or out of a pool."""
+class PoolFlow(ApiResponse, frozen=True, kw_only=True):
+    """A deposit to an insurance fund, or a withdrawal from it."""
 
     sequence: int
     time_ms: int
@@ -41,34 +41,34 @@ class Flow(Answer, frozen=True, kw_only=True):
     note: str
 
 
-class PoolHistory(Answer, frozen=True, kw_only=True):
-    """A pool's points, thinned with all extremes kept, and its flows."""
+class PoolHistory(ApiResponse, frozen=True, kw_only=True):
+    """Points of an insurance fund, downsampled with all extremes, and its flows."""
 
     as_of: int
     pool: str
     asset: str
-    points: tuple[PoolPoint, ...]
-    flows: tuple[Flow, ...]
+    points: tuple[PoolHistoryPoint, ...]
+    flows: tuple[PoolFlow, ...]
 
 
-class ContractPoint(Answer, frozen=True, kw_only=True):
-    """A contract as it was; `pnl_ratio_ppm` is its fall below its peak by the pool's peak.
+class ContractHistoryPoint(ApiResponse, frozen=True, kw_only=True):
+    """A contract after one record; `pnl_ratio_ppm` is its PnL below its peak, by the fund's peak.
 
-    Both peaks are those over the pool's window at that moment.
+    Both peaks are rolling peaks over the fund's window at that time.
     """
 
     sequence: int
     time_ms: int
     pool: str
-    profit: str
+    contract_pnl: str
     contract_pnl_peak: str
     pool_balance: str
     pool_balance_peak: str
     pnl_ratio_ppm: int
 
 
-class Episode(Answer, frozen=True, kw_only=True):
-    """One trigger's ADL from start to stop, with how much was closed, and how many accounts."""
+class EpisodeResponse(ApiResponse, frozen=True, kw_only=True):
+    """The ADL of one trigger from start to stop, with the totals of its fills."""
 
     episode: int
     contract: str
@@ -86,8 +86,8 @@ class Episode(Answer, frozen=True, kw_only=True):
     accounts: int
 
 
-class TakeoverShown(Answer, frozen=True, kw_only=True):
-    """What a pool has taken over; `to_pool` is negative where the pool paid."""
+class TakeoverResponse(ApiResponse, frozen=True, kw_only=True):
+    """One takeover; `to_pool` is negative where the fund paid."""
 
     takeover: int
     sequence: int
@@ -101,8 +101,8 @@ class TakeoverShown(Answer, frozen=True, kw_only=True):
     reason: str
 
 
-class UnwindShown(Answer, frozen=True, kw_only=True):
-    """Inventory that was closed in the market."""
+class UnwindResponse(ApiResponse, frozen=True, kw_only=True):
+    """Inventory that was unwound in the market."""
 
     takeover: int
     sequence: int
@@ -110,11 +110,11 @@ class UnwindShown(Answer, frozen=True, kw_only=True):
     side: Side
     quantity: str
     price: str
-    realized: str
+    realized_pnl: str
 
 
-class FillShown(Answer, frozen=True, kw_only=True):
-    """One ADL fill; `cancelled_sequence` is the record that took it back."""
+class FillResponse(ApiResponse, frozen=True, kw_only=True):
+    """One ADL fill; `cancelled_sequence` is the record that cancelled it."""
 
     fill: int
     sequence: int
@@ -128,7 +128,7 @@ class FillShown(Answer, frozen=True, kw_only=True):
     quantity: str
     price: str
     price_rule: str
-    realized: str
+    realized_pnl: str
     pool_realized_pnl: str
     fee: str
     takeover: int
@@ -136,12 +136,12 @@ class FillShown(Answer, frozen=True, kw_only=True):
     rank: int
     score: float
     indicator: int
-    ahead: str
+    quantity_ahead: str
     cancelled_sequence: int | None
 
 
-class RoundShown(Answer, frozen=True, kw_only=True):
-    """One ADL round with its fills; `hash` is that of its record."""
+class RoundResponse(ApiResponse, frozen=True, kw_only=True):
+    """One ADL round with its fills; `hash` is the hash of its record."""
 
     sequence: int
     time_ms: int
@@ -152,33 +152,33 @@ class RoundShown(Answer, frozen=True, kw_only=True):
     numbers: dict[str, str]
     wanted: str
     filled: str
-    left: str
+    unfilled: str
     rounding_residual: str
     counterparties: int
-    fills: tuple[FillShown, ...]
+    fills: tuple[FillResponse, ...]
 
 
-class Waterfall(Episode, frozen=True, kw_only=True):
-    """An episode from top to bottom: takeovers, unwinds, the pool before and after, rounds."""
+class Waterfall(EpisodeResponse, frozen=True, kw_only=True):
+    """An episode in full: takeovers, unwinds, the fund before and after, rounds."""
 
-    takeovers: tuple[TakeoverShown, ...]
-    unwinds: tuple[UnwindShown, ...]
-    pool_before: PoolMoment | None
-    pool_after: PoolMoment | None
-    rounds: tuple[RoundShown, ...]
+    takeovers: tuple[TakeoverResponse, ...]
+    unwinds: tuple[UnwindResponse, ...]
+    pool_before: PoolValues | None
+    pool_after: PoolValues | None
+    rounds: tuple[RoundResponse, ...]
 
 
-class Recomputed(Answer, frozen=True, kw_only=True):
-    """A record run again on the book of that moment; `differs` says what came out otherwise."""
+class RecomputeResponse(ApiResponse, frozen=True, kw_only=True):
+    """A record recomputed on the book before it; `difference` is null where everything matches."""
 
     sequence: int
     hash: str
-    same: bool
-    differs: str | None
+    matches: bool
+    difference: str | None
 
 
-class ExplainedFill(Answer, frozen=True, kw_only=True):
-    """Why a fill closed whom it closed: facts by name, and the same as numbered arithmetic."""
+class FillExplanationResponse(ApiResponse, frozen=True, kw_only=True):
+    """Why an ADL fill closed its position: facts by name, and the same as numbered lines."""
 
     fill: int
     record: int

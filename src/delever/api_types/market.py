@@ -1,9 +1,4 @@
-"""What the native API answers, as types: of server and page, and of the OpenAPI document.
-
-Money, prices and quantities are exact decimals as text, in units of the asset or the contract;
-`_ppm` are parts per million, `_ms` milliseconds. `as_of` is the sequence of the book that was
-asked. What does not apply is null.
-"""
+"""Responses about commands, the market, events, rule sets and the service."""
 
 from enum import StrEnum
 
@@ -21,11 +16,11 @@ from delever.core.messages import (
 )
 
 MASK = "masked:"
-"""What the name of an account begins with that the caller is not told."""
+"""Prefix of an account's name that the caller may not read."""
 
 
 class MarketState(StrEnum):
-    """How near a contract is to ADL."""
+    """The state of a contract: calm, ADL warning, ADL, or ADL with an exhausted queue."""
 
     CALM = "calm"
     WATCH = "watch"
@@ -33,15 +28,15 @@ class MarketState(StrEnum):
     EXHAUSTED = "exhausted"
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that is answered."""
+class ApiResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A response of the native API."""
 
 
 # --- commands ---
 
 
-class CommandAccepted(Answer, frozen=True, kw_only=True):
-    """A command that is durable, and all that followed; `repeated` where its id had run before."""
+class CommandResponse(ApiResponse, frozen=True, kw_only=True):
+    """A durable command with its events; `repeated` where its id had been run before."""
 
     sequence: int
     time_ms: int
@@ -49,8 +44,8 @@ class CommandAccepted(Answer, frozen=True, kw_only=True):
     events: tuple[AnyEvent, ...]
 
 
-class Told(Answer, frozen=True, kw_only=True):
-    """A table of rows that is durable; `ignored` rows were older than what the book knows."""
+class RowsResponse(ApiResponse, frozen=True, kw_only=True):
+    """A durable table of rows; `ignored` rows were older than those in the book."""
 
     sequence: int
     time_ms: int
@@ -59,8 +54,8 @@ class Told(Answer, frozen=True, kw_only=True):
     ignored: int
 
 
-class LineRefused(Answer, frozen=True, kw_only=True):
-    """One line that the engine has rejected."""
+class RejectedLine(ApiResponse, frozen=True, kw_only=True):
+    """One line of a bulk that the engine rejected."""
 
     line: int
     reason: str
@@ -68,21 +63,21 @@ class LineRefused(Answer, frozen=True, kw_only=True):
     value: str
 
 
-class BulkAccepted(Answer, frozen=True, kw_only=True):
-    """What came of many commands; sequences are 0 where there was none."""
+class BulkResponse(ApiResponse, frozen=True, kw_only=True):
+    """The result of many commands; sequences are 0 where no command was run."""
 
     accepted: int
     rejected: int
     first_sequence: int
     last_sequence: int
-    refusals: tuple[LineRefused, ...]
+    rejections: tuple[RejectedLine, ...]
 
 
 # --- the market ---
 
 
-class TriggerShown(Answer, frozen=True, kw_only=True):
-    """How far one way into ADL is; amounts of `numbers` as text, `_ppm` and `_ms` as integers."""
+class TriggerResponse(ApiResponse, frozen=True, kw_only=True):
+    """The state of one trigger; `numbers` are what it compares, with amounts as text."""
 
     trigger: str
     on: bool
@@ -92,8 +87,8 @@ class TriggerShown(Answer, frozen=True, kw_only=True):
     numbers: dict[str, str]
 
 
-class ContractShown(Answer, frozen=True, kw_only=True):
-    """One contract as it stands; `trigger_used_ppm` is that of its nearest trigger."""
+class ContractResponse(ApiResponse, frozen=True, kw_only=True):
+    """One contract; `trigger_used_ppm` is that of its nearest trigger."""
 
     as_of: int
     time_ms: int
@@ -116,25 +111,25 @@ class ContractShown(Answer, frozen=True, kw_only=True):
     positions_short: int
     inventory_long: str
     inventory_short: str
-    profit: str
+    contract_pnl: str
     contract_pnl_peak: str
     risk: RiskLevel | None
     last_adl_ms: int | None
-    triggers: tuple[TriggerShown, ...]
+    triggers: tuple[TriggerResponse, ...]
 
-    def trigger(self, name: str) -> TriggerShown | None:
+    def trigger(self, name: str) -> TriggerResponse | None:
         """Return one of its triggers."""
-        return next((each for each in self.triggers if each.trigger == name), None)
+        return next((state for state in self.triggers if state.trigger == name), None)
 
 
-class ContractDetail(ContractShown, frozen=True, kw_only=True):
-    """One contract as it stands, with the command that defined it."""
+class ContractDetail(ContractResponse, frozen=True, kw_only=True):
+    """One contract with the command that defined it."""
 
     definition: DefineContract
 
 
-class RatingPartShown(Answer, frozen=True, kw_only=True):
-    """One input of the scorecard: its value, the limits it is held against, and its points."""
+class RatingPartResponse(ApiResponse, frozen=True, kw_only=True):
+    """One input of the scorecard: its value, its limits and its points."""
 
     input: RatingInput
     value_ppm: int
@@ -144,8 +139,8 @@ class RatingPartShown(Answer, frozen=True, kw_only=True):
     numbers: dict[str, str]
 
 
-class StressShown(Answer, frozen=True, kw_only=True):
-    """What a move of the mark would leave for ADL."""
+class StressPointResponse(ApiResponse, frozen=True, kw_only=True):
+    """One point of the stress curve: what a move of the mark would leave for ADL."""
 
     shock_ppm: int
     mark: str
@@ -153,12 +148,12 @@ class StressShown(Answer, frozen=True, kw_only=True):
     liquidated_short: str
     absorbed: str
     loss: str
-    pool_pays: str
+    fund_pays: str
     adl: str
 
 
-class RatingShown(Answer, frozen=True, kw_only=True):
-    """A contract's ADL risk, taken apart."""
+class RatingResponse(ApiResponse, frozen=True, kw_only=True):
+    """The ADL risk of a contract with its scorecard and stress curve."""
 
     as_of: int
     time_ms: int
@@ -167,16 +162,16 @@ class RatingShown(Answer, frozen=True, kw_only=True):
     decided_by: tuple[RatingMethod, ...]
     points: int
     scorecard_level: RiskLevel
-    parts: tuple[RatingPartShown, ...]
+    parts: tuple[RatingPartResponse, ...]
     stress_level: RiskLevel
     adl_from_ppm: int | None
     volatility_ppm: int
-    room: str
-    curve: tuple[StressShown, ...]
+    fund_capacity: str
+    curve: tuple[StressPointResponse, ...]
 
 
-class QueueRow(Answer, frozen=True, kw_only=True):
-    """One position; rank, indicator, ahead and cumulative are null where `reason` keeps it out."""
+class QueueRow(ApiResponse, frozen=True, kw_only=True):
+    """One position of a queue; rank, indicator and quantities are null if `reason` excludes it."""
 
     rank: int | None
     account: str
@@ -184,18 +179,18 @@ class QueueRow(Answer, frozen=True, kw_only=True):
     quantity: str
     score: float
     indicator: int | None
-    ahead: str | None
-    cumulative: str | None
+    quantity_ahead: str | None
+    cumulative_quantity: str | None
     leverage: str
     margin_mode: str
-    profit: str
+    unrealized_pnl: str
     equity: str
-    mark_value: str
+    notional: str
     reason: str | None
 
 
-class QueuePage(Answer, frozen=True, kw_only=True):
-    """A page of a queue, next first; after those in line come those who are not."""
+class QueuePage(ApiResponse, frozen=True, kw_only=True):
+    """A page of a queue, next counterparty first; ineligible positions follow the ranked ones."""
 
     as_of: int
     time_ms: int
@@ -209,10 +204,10 @@ class QueuePage(Answer, frozen=True, kw_only=True):
     rows: tuple[QueueRow, ...]
 
 
-class PoolShown(Answer, frozen=True, kw_only=True):
-    """One pool as it stands; drawdown is that of its equity below its own peak of balance.
+class PoolResponse(ApiResponse, frozen=True, kw_only=True):
+    """One insurance fund; its drawdown is that of its equity below its balance peak.
 
-    That peak is the highest balance of the last `peak_window_ms`.
+    The peak is the highest balance of the last `peak_window_ms`.
     """
 
     as_of: int
@@ -227,15 +222,15 @@ class PoolShown(Answer, frozen=True, kw_only=True):
     balance_peak: str
     peak_window_ms: int
     drawdown_ppm: int
-    withdrawal_cut_ppm: int
+    withdrawal_haircut_ppm: int
     members: tuple[str, ...]
 
 
 # --- events ---
 
 
-class EventShown(Answer, frozen=True, kw_only=True):
-    """One event of a record; `index` is its place among the events of its sequence, from 0."""
+class EventResponse(ApiResponse, frozen=True, kw_only=True):
+    """One event of a record; `index` is its index among the record's events, from 0."""
 
     sequence: int
     time_ms: int
@@ -243,15 +238,15 @@ class EventShown(Answer, frozen=True, kw_only=True):
     event: AnyEvent
 
 
-class EventPage(Answer, frozen=True, kw_only=True):
-    """Events, oldest first; ask again after `next_after`, the last record that was looked at."""
+class EventPage(ApiResponse, frozen=True, kw_only=True):
+    """Events, oldest first; `next_after` is the last record read, and the next page's `after`."""
 
-    events: tuple[EventShown, ...]
+    events: tuple[EventResponse, ...]
     next_after: int
 
 
-class RecordShown(Answer, frozen=True, kw_only=True):
-    """One record of a stream: which command, its id, and all that followed."""
+class RecordResponse(ApiResponse, frozen=True, kw_only=True):
+    """One record of a stream: the type and id of its command, and its events."""
 
     sequence: int
     time_ms: int
@@ -263,30 +258,30 @@ class RecordShown(Answer, frozen=True, kw_only=True):
 # --- rules and service ---
 
 
-class CaseShown(Answer, frozen=True, kw_only=True):
-    """One way into ADL: its trigger, the condition as a reason, and the price that goes with it."""
+class RuleSetCaseResponse(ApiResponse, frozen=True, kw_only=True):
+    """One case of a rule set: its trigger, the reason of its start, and its price rule."""
 
     trigger: str
     reason: str
     price_rule: str
 
 
-class RuleShown(Answer, frozen=True, kw_only=True):
-    """One rule in our words, and where it is published; `assumes` is what no venue says."""
+class RuleResponse(ApiResponse, frozen=True, kw_only=True):
+    """One rule with its source; `assumption` is what the source leaves open."""
 
     id: str
-    says: str
+    text: str
     source: str
     confidence: str
-    assumes: str
+    assumption: str
 
 
-class RulesShown(Answer, frozen=True, kw_only=True):
-    """A rule set: when, who, at which price, and where that is published."""
+class RuleSetResponse(ApiResponse, frozen=True, kw_only=True):
+    """A rule set: triggers, ranking, price, policy, and the sources of its rules."""
 
     name: str
     venue: str
-    cases: tuple[CaseShown, ...]
+    cases: tuple[RuleSetCaseResponse, ...]
     formula: str
     profitable_only: bool
     joint: bool
@@ -294,32 +289,32 @@ class RulesShown(Answer, frozen=True, kw_only=True):
     policy: str
     last_resort: str | None
     fee_ppm: int
-    cancels: str
-    rules: tuple[RuleShown, ...]
+    cancel_scope: str
+    rules: tuple[RuleResponse, ...]
 
 
-class Health(Answer, frozen=True, kw_only=True):
-    """Whether the engine runs; `failed` says what stopped it."""
+class Health(ApiResponse, frozen=True, kw_only=True):
+    """Whether the engine runs; `failed` is the error that stopped it."""
 
     healthy: bool
     failed: str | None
 
 
-class Readiness(Answer, frozen=True, kw_only=True):
-    """Whether requests are answered as they should be; `waits_for` is what is not there yet."""
+class Readiness(ApiResponse, frozen=True, kw_only=True):
+    """Whether the server is ready; `waiting_for` is the part that is not ready yet."""
 
     ready: bool
-    waits_for: str | None
+    waiting_for: str | None
 
 
-class Status(Answer, frozen=True, kw_only=True):
-    """Where the journal stands, and how much waits."""
+class Status(ApiResponse, frozen=True, kw_only=True):
+    """The head of the journal, and the number of queued commands."""
 
     sequence: int
     head_hash: str
     time_ms: int
     now_ms: int
-    waiting: int
+    commands_queued: int
     accounts: int
     journal: str
     version: str

@@ -12,14 +12,14 @@ from cyclopts import Parameter
 from delever.cli import ExitCode, UsageError
 from delever.cli.journal import Json, readable
 from delever.cli.output import TO_STDOUT, Output, log, progress, write, write_rows, write_sections
-from delever.formatting import humanize
+from delever.formatting import count, humanize
 from delever.lab.errors import InputError
 
 if TYPE_CHECKING:
     from delever.core.book import Book
     from delever.core.messages import Command, Event
-    from delever.lab.runs.run import Result
-    from delever.lab.runs.scenario import Line
+    from delever.lab.runs.run import RunResult
+    from delever.lab.runs.scenario import ScenarioLine
 
 MAX_LISTED_FILLS = 20
 """Fills that `delever run` lists; --out and --json have all of them."""
@@ -32,7 +32,7 @@ FILL_COLUMNS = (
     "account",
     "quantity",
     "price",
-    "realized",
+    "realized_pnl",
     "rank",
     "indicator",
     "liquidated_account",
@@ -79,10 +79,10 @@ def run(
             book_reader.load(tables, submit)
         with progress("run") as report_progress:
             commands = [line.command for line in lines]
-            result = runs.play(engine_book, submit, commands, report_progress)
+            result = runs.run_commands(engine_book, submit, commands, report_progress)
     _log_rejections(result, scenario, lines)
     if out is not None:
-        run_store.keep(result, out)
+        run_store.write_run(result, out)
     _write_result(result, json=json)
     return ExitCode.INVALID_INPUT if result.rejected else ExitCode.SUCCESS
 
@@ -103,13 +103,13 @@ def _engine(journal: Path | None) -> Iterator[tuple["Book", Submit]]:
         yield recorder.book, lambda command: recorder.submit([command])[0]
 
 
-def _log_rejections(result: "Result", scenario: str, lines: Sequence["Line"]) -> None:
-    from delever.lab.runs.scenario import named  # noqa: PLC0415 - slow to import
+def _log_rejections(result: "RunResult", scenario: str, lines: Sequence["ScenarioLine"]) -> None:
+    from delever.lab.runs.scenario import scenario_name  # noqa: PLC0415 - slow to import
 
     for index, rejected in result.rejected.items():
         error = InputError(
             f"rejected: {humanize(rejected.reason)}",
-            file=named(scenario),
+            file=scenario_name(scenario),
             line=lines[index].number,
             column=rejected.field,
             value=rejected.value,
@@ -118,7 +118,7 @@ def _log_rejections(result: "Result", scenario: str, lines: Sequence["Line"]) ->
         log(f"delever: {error}")
 
 
-def _write_result(result: "Result", *, json: bool) -> None:
+def _write_result(result: "RunResult", *, json: bool) -> None:
     """Write a run's ADL episodes, contracts, fills and funds under a headline."""
     summary = msgspec.structs.asdict(result.summary)
     episodes, contracts, pools = (
@@ -147,7 +147,7 @@ def _starts_and_stops(episodes: Sequence[dict[str, Any]]) -> list[dict[str, Any]
             "numbers": episode[numbers],
         }
         for episode in episodes
-        for event, numbers in (("started", "why"), ("stopped", "why_stopped"))
+        for event, numbers in (("started", "start_numbers"), ("stopped", "stop_numbers"))
         if episode[f"{event}_ms"] is not None
     ]
     return sorted(rows, key=lambda row: int(row["time_ms"]))
@@ -155,15 +155,11 @@ def _starts_and_stops(episodes: Sequence[dict[str, Any]]) -> list[dict[str, Any]
 
 def _headline(summary: dict[str, Any]) -> str:
     commands, takeovers, fills, accounts = (
-        _plural(summary[f"{noun}s"], noun) for noun in ("command", "takeover", "fill", "account")
+        count(summary[f"{noun}s"], noun) for noun in ("command", "takeover", "fill", "account")
     )
     rejected = f" ({summary['rejected']} rejected)" if summary["rejected"] else ""
     period = f"from {summary['from_ms']} to {summary['until_ms']} ms"
     return f"{commands}{rejected} {period}: {takeovers}, {fills} of ADL on {accounts}"
-
-
-def _plural(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def report(
@@ -183,9 +179,9 @@ def report(
     """Write a run or comparison as one self-contained HTML file, or as plots."""
     if output is None and plots is None:
         raise UsageError("expected -o FILE.html, --plots DIRECTORY, or both")
-    from delever.lab.reports.run_store import read_kept  # noqa: PLC0415 - slow to import
+    from delever.lab.reports.run_store import read_run_or_comparison  # noqa: PLC0415 - slow to import
 
-    stored = read_kept(result)
+    stored = read_run_or_comparison(result)
     try:
         from delever.lab.reports import html_report, run_plots  # noqa: PLC0415 - slow to import
     except ModuleNotFoundError as error:

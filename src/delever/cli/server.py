@@ -35,12 +35,12 @@ def serve(
     from delever.journal import JournalError  # noqa: PLC0415 - slow to import
     from delever.server.app import Service, run  # noqa: PLC0415
     from delever.server.demo import Scale  # noqa: PLC0415
-    from delever.server.observability.logs import secrets_of, set_up  # noqa: PLC0415
+    from delever.server.observability.logs import secrets_of, configure_logging  # noqa: PLC0415
 
     settings = _settings(config, host, port, demo=demo)
     if speed < 1:
         raise UsageError(f"--speed {speed}: must be at least 1")
-    set_up(settings.logs.level, sys.stderr, secrets_of(settings))
+    configure_logging(settings.logs.level, sys.stderr, secrets_of(settings))
     scale = Scale(seed, accounts, contracts, speed) if demo else None
     try:
         service = Service(settings, demo=scale)

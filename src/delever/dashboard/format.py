@@ -1,10 +1,10 @@
 """Numbers, times and states as text: exact, in UTC, one word a thing."""
 
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from html import escape
 
-from delever.api_types.market import ContractShown, TriggerShown
+from delever import formatting
+from delever.api_types.market import ContractResponse, TriggerResponse
 
 NOTHING = "-"
 """What stands where nothing applies."""
@@ -22,10 +22,7 @@ ADL_STATES = {"adl", "exhausted"}
 
 def utc(time_ms: int | None) -> str:
     """Return a time as UTC with milliseconds."""
-    if time_ms is None:
-        return NOTHING
-    told = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)
-    return f"{told:%Y-%m-%d %H:%M:%S}.{time_ms % 1000:03d}"
+    return NOTHING if time_ms is None else formatting.utc(time_ms)
 
 
 def clock(time_ms: int | None) -> str:
@@ -35,15 +32,12 @@ def clock(time_ms: int | None) -> str:
 
 def percent(ppm: int | str | None) -> str:
     """Return parts per million as percent, exactly."""
-    if ppm is None:
-        return NOTHING
-    text = f"{Decimal(ppm).scaleb(-4):f}"
-    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
+    return NOTHING if ppm is None else formatting.percent(int(ppm))
 
 
 def words(name: str | None) -> str:
     """Return a name as people read it: 'contract drawdown'."""
-    return NOTHING if name is None else name.replace("_", " ")
+    return NOTHING if name is None else formatting.humanize(name)
 
 
 def indicators(indicator: int | None) -> str:
@@ -65,25 +59,25 @@ def grouped(number: str | None) -> str:
     return f'<span class="number">{sign}{inner}{dot}{escape(part)}</span>'
 
 
-def state_of(contract: ContractShown) -> str:
+def state_of(contract: ContractResponse) -> str:
     """Return a contract's state; ADL goes before stale input, stale input before the rest."""
     if contract.stale and contract.state not in ADL_STATES:
         return "stale"
     return contract.state
 
 
-def nearest(contract: ContractShown) -> TriggerShown | None:
+def nearest(contract: ContractResponse) -> TriggerResponse | None:
     """Return the trigger that is on, or the one that is farthest on its way."""
     return max(contract.triggers, key=lambda each: (each.on, each.trigger_used_ppm), default=None)
 
 
-def pnl_ratio(contract: ContractShown) -> str:
+def pnl_ratio(contract: ContractResponse) -> str:
     """Return the contract's profit below its peak by the pool's peak balance, where it counts."""
     drawdown = contract.trigger("contract_drawdown")
     return percent(drawdown.numbers.get("pnl_ratio_ppm")) if drawdown else NOTHING
 
 
-def banner(contract: ContractShown) -> str:
+def banner(contract: ContractResponse) -> str:
     """Return the state of a contract in one sentence with its numbers."""
     trigger = nearest(contract)
     way = "no trigger"
@@ -98,18 +92,18 @@ def banner(contract: ContractShown) -> str:
     return f"{way}{held}{stale}{paused}"
 
 
-def inventory(contract: ContractShown) -> str:
+def inventory(contract: ContractResponse) -> str:
     """Return what the pool holds of a contract, or nothing."""
     sides = (("long", contract.inventory_long), ("short", contract.inventory_short))
     return " and ".join(f"{held} {side}" for side, held in sides if Decimal(held))
 
 
-def loss_room(drawdown: TriggerShown) -> Decimal:
+def loss_room(drawdown: TriggerResponse) -> Decimal:
     """Return how much more the contract may lose before its drawdown starts ADL."""
-    return Decimal(drawdown.numbers["profit"]) - level(drawdown, "start_ppm")
+    return Decimal(drawdown.numbers["contract_pnl"]) - level(drawdown, "start_ppm")
 
 
-def level(drawdown: TriggerShown, limit: str) -> Decimal:
+def level(drawdown: TriggerResponse, limit: str) -> Decimal:
     """Return the profit at which the drawdown meets a limit: peak + limit * the pool's peak."""
     numbers = drawdown.numbers
     share = Decimal(numbers[limit]).scaleb(-6) * Decimal(numbers["balance_peak"])
@@ -118,5 +112,4 @@ def level(drawdown: TriggerShown, limit: str) -> Decimal:
 
 def plain(number: Decimal) -> str:
     """Return a number without trailing zeros."""
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return formatting.decimal_text(number)

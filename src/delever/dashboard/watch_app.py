@@ -14,7 +14,7 @@ from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from nicegui import run, ui
 
 from delever.dashboard.pages import watch
-from delever.watch.run import Watch
+from delever.watch.watch_loop import Watch
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 

@@ -1,9 +1,9 @@
-"""All of a server put together, from its configuration and a clock to one ASGI app.
+"""A server assembled from its configuration and a clock: one ASGI app.
 
     service = Service(config, now_ms)      opens the journal
-    uvicorn serves service.app             lifespan starts and stops everything
+    uvicorn serves service.app             its lifespan starts and stops the service
 
-`run` is what `delever serve` does: bind, say where, serve until SIGTERM, close in order.
+`run` implements `delever serve`: bind, report the URL, serve until SIGTERM, stop in order.
 """
 
 import asyncio
@@ -24,34 +24,34 @@ from delever.core.kernels import fastest
 from delever.dashboard.mount import dashboard_app
 from delever.server.api.app import native_app
 from delever.server.demo import Demo, Scale
-from delever.server.engine.service import Runner
+from delever.server.engine.runner import Runner
 from delever.server.notifications.notifier import Notifier
 from delever.server.observability.logs import RequestLog
 from delever.server.observability.metrics import Metrics
 from delever.server.storage.database import migrate, open_database
-from delever.server.storage.projector import History
+from delever.server.storage.projector import HistoryProjector
 from delever.server.transport.api_keys import Keyring
 from delever.server.transport.asgi import Asgi, Receive, Reply, Scope, Send, send_reply
-from delever.server.transport.router import Front, Venue
-from delever.server.venues.binance.rest import Binance
-from delever.server.venues.bybit.rest import Bybit
+from delever.server.transport.router import Router, VenueApi
+from delever.server.venues.binance.rest import BinanceApi
+from delever.server.venues.bybit.rest import BybitApi
 from delever.server.venues.fill_log import FillLog
-from delever.server.venues.okx.rest import Okx
+from delever.server.venues.okx.rest import OkxApi
 
 if TYPE_CHECKING:
-    from delever.server.api.dependencies import Parts
+    from delever.server.api.requests.dependencies import ApiServices
 
-PARTS = ("v1", "schema", "metrics", "dashboard")
-"""First parts of paths that are counted apart, besides those of the venues."""
+PATH_PARTS = ("v1", "schema", "metrics", "dashboard")
+"""First parts of paths that metrics label, besides those of the venues."""
 
 
 def wall_clock_ms() -> int:
-    """Return the time of day in milliseconds: the one clock of a served process."""
+    """Return the time of day in milliseconds: the only clock of a server process."""
     return time.time_ns() // 1_000_000
 
 
 class Service:
-    """One server's parts, in the order in which they start; they stop in the reverse order."""
+    """The parts of one server, in the order in which they start; they stop in reverse order."""
 
     def __init__(
         self, config: Config, now_ms: Callable[[], int] = wall_clock_ms, demo: Scale | None = None
@@ -65,34 +65,34 @@ class Service:
         self.metrics.watch(self.runner, self.notifier)
         self.fills = FillLog(self.runner)
         self.demo = Demo(self.runner, self.keyring, demo) if demo else None
-        self.history = History(self.runner, self.database)
+        self.history = HistoryProjector(self.runner, self.database)
         self.native = native_app(self.runner, self.keyring, config, self.history, self.notifier)
         self.on_started: Callable[[], None] = lambda: None
         self._lifespans = contextlib.AsyncExitStack()
-        self._playing: asyncio.Task[None] | None = None
+        self._demo_task: asyncio.Task[None] | None = None
         native = cast("Asgi", self.native)
         self.dashboard = dashboard_app(native)
-        self.app = Front(config.listen, self._venues(), native, self._mounts(), self._lifespan)
+        self.app = Router(config.listen, self._venues(), native, self._mounts(), self._lifespan)
         self._observe()
 
     def _observe(self) -> None:
         """Count and log all requests and sockets."""
-        parts = (*PARTS, *self.app.parts)
-        counted = self.metrics.counted(self.app.others, parts)
+        parts = (*PATH_PARTS, *self.app.parts)
+        counted = self.metrics.counted(self.app.other_app, parts)
         log = RequestLog(counted, trust_forwarded=self.config.listen.trust_forwarded)
-        count = self.metrics.count_of(parts)
+        count = self.metrics.request_counter(parts)
 
-        def answered(scope: Scope, status: int) -> None:
+        def on_reply(scope: Scope, status: int) -> None:
             count(scope, status)
-            log.tell(scope, status)
+            log.log(scope, status)
 
-        self.app.others, self.app.answered = log, answered
+        self.app.other_app, self.app.on_reply = log, on_reply
 
-    def _venues(self) -> tuple[Venue, ...]:
+    def _venues(self) -> tuple[VenueApi, ...]:
         return (
-            Binance(self.config, self.runner, self.keyring, self.fills),
-            Bybit(self.runner, self.keyring, self.fills),
-            Okx(self.runner, self.keyring, self.fills),
+            BinanceApi(self.config, self.runner, self.keyring, self.fills),
+            BybitApi(self.runner, self.keyring, self.fills),
+            OkxApi(self.runner, self.keyring, self.fills),
         )
 
     def _mounts(self) -> Mapping[str, Asgi]:
@@ -103,7 +103,7 @@ class Service:
         await send_reply(send, Reply(self.metrics.render(), headers=[kind]))
 
     async def _lifespan(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        """Start on startup, stop on shutdown; a failed start is told to the server."""
+        """Start on startup, stop on shutdown; report a failed start to uvicorn."""
         await receive()
         try:
             await self.start()
@@ -118,8 +118,8 @@ class Service:
         await send({"type": "lifespan.shutdown.complete"})
 
     def end_streams(self) -> None:
-        """End the streams of records that are open."""
-        cast("Parts", self.native.state.parts).feed.close()
+        """End all open event streams."""
+        cast("ApiServices", self.native.state.services).feed.close()
 
     async def start(self) -> None:
         """Start every part."""
@@ -130,14 +130,14 @@ class Service:
         await self._lifespans.enter_async_context(self.native.lifespan())
         if self.demo is not None:
             await self.demo.prepare()
-            self._playing = asyncio.create_task(self.demo.play())
+            self._demo_task = asyncio.create_task(self.demo.play())
 
     async def stop(self) -> None:
         """Stop every part, the engine last."""
-        if self._playing is not None:
-            self._playing.cancel()
+        if self._demo_task is not None:
+            self._demo_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._playing
+                await self._demo_task
         await self.dashboard.stop()
         await self._lifespans.aclose()
         await self.notifier.stop()
@@ -147,7 +147,7 @@ class Service:
 
 
 def bind(config: Config) -> socket.socket:
-    """Return the listening socket; OSError where the address is taken."""
+    """Return the listening socket; raise OSError where the address is in use."""
     family = socket.AF_INET6 if ":" in config.listen.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -161,7 +161,7 @@ def bind(config: Config) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Ends the streams of the native API first: they have no end of their own to wait for."""
+    """Ends the event streams at shutdown first, as they would never end by themselves."""
 
     def __init__(self, service: Service, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -172,11 +172,11 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def server_of(service: Service) -> uvicorn.Server:
-    """Return the HTTP server of a service, set up as it should be.
+def http_server(service: Service) -> uvicorn.Server:
+    """Return the configured HTTP server of a service.
 
-    Messages are not compressed: a stream's text is the same for thousands, and compressing it for
-    each would cost more than sending it.
+    WebSocket messages are not compressed: thousands receive the same text, and compressing it for
+    each of them would cost more than sending it.
     """
     listen = service.config.listen
     return _Server(
@@ -199,22 +199,22 @@ def server_of(service: Service) -> uvicorn.Server:
     )
 
 
-def run(service: Service, say: Callable[[str], None]) -> bool:
-    """Serve until told to stop; `say` is told where, once all is up. Return whether it was up."""
+def run(service: Service, on_ready: Callable[[str], None]) -> bool:
+    """Serve until SIGTERM; call `on_ready` with the URL once ready. Return whether it was ready."""
     with bind(service.config) as listening:
         host, port = listening.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        service.on_started = partial(_started, say, f"http://{shown}:{port}")
-        # A large book should not wait for its kernels to be compiled when it is first told.
+        authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        service.on_started = partial(_started, on_ready, f"http://{authority}")
+        # The first snapshot of a large book should not wait for kernels to be compiled.
         threading.Thread(target=fastest, name="kernels", daemon=True).start()
-        server = server_of(service)
-        with contextlib.suppress(SystemExit):  # of a start that failed: the log says why
+        server = http_server(service)
+        with contextlib.suppress(SystemExit):  # after a failed start, which is in the log
             server.run(sockets=[listening])
     return bool(server.started)
 
 
-def _started(say: Callable[[str], None], where: str) -> None:
-    """Say where the server is; what it has made so far, the collector need not look at again."""
+def _started(on_ready: Callable[[str], None], url: str) -> None:
+    """Report the URL; exclude all objects made so far from garbage collection."""
     gc.collect()
     gc.freeze()
-    say(where)
+    on_ready(url)

@@ -15,7 +15,6 @@ import numpy as np
 
 from delever.config import Role
 from delever.core.book import Book
-from delever.core.engine import rules_of
 from delever.core.messages import (
     BalanceRow,
     Command,
@@ -36,13 +35,14 @@ from delever.core.messages import (
     SetPositions,
     Side,
 )
+from delever.core.rules import rule_set_of
 from delever.core.rules.ranking import rank_side
 from delever.core.units import div_floor
 from delever.core.valuation.side_valuation import value_side
 from delever.demo.simulation import Crash, draw, market, opening, operator
 from delever.journal import JournalError
-from delever.server.engine.service import NOW, IdReusedError, Runner
-from delever.server.transport.api_keys import Holder, Keyring
+from delever.server.engine.runner import NOW, DuplicateIdError, Runner
+from delever.server.transport.api_keys import ApiKey, Keyring
 
 BATCH = 2_000
 """Commands of one submission while the book is told."""
@@ -77,7 +77,7 @@ class Demo:
         self._keyring = keyring
         self._scale = scale
         self._crash = draw(scale.seed, scale.accounts, scale.contracts)
-        if runner.board.sequence:
+        if runner.market_snapshot.sequence:
             where = runner.journal_path
             raise JournalError(f"{where}: the demonstration needs a journal of its own")
         self.second = 0
@@ -96,12 +96,12 @@ class Demo:
     def _next_to_be_closed(self, book: Book) -> str:
         """Return who stands first among the shorts of the largest contract: the crash closes it."""
         state = next(iter(book.contracts.values()))
-        queue = rank_side(value_side(book, state, Side.SHORT), rules_of(book, state).ranking)
-        return book.accounts.names[int(queue.view.account[queue.order[0]])]
+        queue = rank_side(value_side(book, state, Side.SHORT), rule_set_of(book, state).ranking)
+        return book.accounts.names[int(queue.valuation.account[queue.order[0]])]
 
     def _grant(self, key_id: str, roles: frozenset[Role], accounts: tuple[str, ...]) -> None:
         self._keyring.add(
-            Holder(key_id, roles, accounts, SECRET.encode(), _passphrase=SECRET.encode())
+            ApiKey(key_id, roles, accounts, SECRET.encode(), _passphrase=SECRET.encode())
         )
 
     async def play(self) -> None:
@@ -126,7 +126,7 @@ class Demo:
     async def _submit(self, commands: Sequence[Command]) -> None:
         timed = [msgspec.structs.replace(command, time_ms=NOW) for command in commands]
         for outcome in await self._runner.submit(timed):
-            if isinstance(outcome, IdReusedError):
+            if isinstance(outcome, DuplicateIdError):
                 raise outcome
             if isinstance(outcome.committed.events[0], Rejected):
                 raise TypeError(f"the crash was drawn wrongly: {outcome.committed.events[0]}")

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
-from delever.api_types.history import ContractPoint
-from delever.api_types.market import ContractShown, PoolShown
+from delever.api_types.history import ContractHistoryPoint
+from delever.api_types.market import ContractResponse, PoolResponse
 from delever.dashboard.charts.time_series import (
     AMBER,
     BLUE,
@@ -51,24 +51,24 @@ class Past:
         """Whether so much has come that the past should be asked for again."""
         return len(self._lines["balance"]) > 2 * MOMENTS
 
-    def from_ms(self, contract: ContractShown) -> int:
+    def from_ms(self, contract: ContractResponse) -> int:
         """Return when the range that is chosen begins."""
         span_ms = RANGES[self.range]
         return 0 if span_ms is None else max(contract.time_ms - span_ms, 0)
 
-    def begin(self, contract: ContractShown, moments: Sequence[ContractPoint]) -> None:
+    def begin(self, contract: ContractResponse, moments: Sequence[ContractHistoryPoint]) -> None:
         """Take up the past in place of what was there."""
         self._lines.clear()
         for each in moments:
             balances = Decimal(each.pool_balance), Decimal(each.pool_balance_peak)
-            profits = Decimal(each.profit), Decimal(each.contract_pnl_peak)
+            profits = Decimal(each.contract_pnl), Decimal(each.contract_pnl_peak)
             self._take(each.time_ms, balances, profits, contract)
 
-    def add(self, contract: ContractShown, pool: PoolShown) -> bool:
+    def add(self, contract: ContractResponse, pool: PoolResponse) -> bool:
         """Take up what is now; return whether anything has changed."""
         before = {name: points[-1][1] for name, points in self._lines.items()}
         balances = Decimal(pool.balance), Decimal(pool.balance_peak)
-        profits = Decimal(contract.profit), Decimal(contract.contract_pnl_peak)
+        profits = Decimal(contract.contract_pnl), Decimal(contract.contract_pnl_peak)
         self._take(contract.time_ms, balances, profits, contract)
         return before != {name: points[-1][1] for name, points in self._lines.items()}
 
@@ -77,7 +77,7 @@ class Past:
         time_ms: int,
         balances: tuple[Decimal, Decimal],
         profits: tuple[Decimal, Decimal],
-        contract: ContractShown,
+        contract: ContractResponse,
     ) -> None:
         self._until_ms = max(self._until_ms, time_ms)
         self._append("balance", time_ms, balances[0])
@@ -99,7 +99,7 @@ class Past:
         if not points or points[-1] != (time_ms, number):
             points.append((time_ms, number))
 
-    def options(self, contract: ContractShown, pool: PoolShown) -> dict[str, Any]:
+    def options(self, contract: ContractResponse, pool: PoolResponse) -> dict[str, Any]:
         """Return both charts as they are now."""
         lines = self._lines
         peak = f"{window(pool.peak_window_ms)} peak"
@@ -127,7 +127,7 @@ class Past:
         )
         return time_charts(titles, series, spans, time=self._time(contract))
 
-    def _time(self, contract: ContractShown) -> tuple[int, int] | None:
+    def _time(self, contract: ContractResponse) -> tuple[int, int] | None:
         """Return the ends of the time axis; where all is shown, the points say them.
 
         A market that is younger than the range fills the chart, from a minute on.
@@ -143,7 +143,7 @@ _LEVELS: dict[Line, str] = {"start": RED, "stop": GREEN}
 _PROFITS: tuple[Line, ...] = ("profit", "contract_pnl_peak", "start", "stop")
 
 
-def limits_of(contract: ContractShown) -> dict[Line, Decimal]:
+def limits_of(contract: ContractResponse) -> dict[Line, Decimal]:
     """Return the ratios at which the contract's drawdown starts and stops ADL, where it has one."""
     drawdown = contract.trigger("contract_drawdown")
     if drawdown is None:

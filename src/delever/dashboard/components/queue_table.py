@@ -54,7 +54,7 @@ class Ladder:
             account=self._account or None,
         )
         self._offset = page.offset
-        most = max((Decimal(row.cumulative or 0) for row in page.rows), default=Decimal(0))
+        most = max((Decimal(row.cumulative_quantity or 0) for row in page.rows), default=Decimal(0))
         self._table.rows = [self._row(row, most) for row in page.rows]
         last = min(page.offset + PAGE, page.total)
         self._where.set_text(
@@ -65,7 +65,7 @@ class Ladder:
         self._view.keep_url(side=self._side, offset=self._offset or "", account=self._account)
 
     def _row(self, row: QueueRow, most: Decimal) -> dict[str, Any]:
-        share = float(Decimal(row.cumulative) / most * 100) if row.cumulative and most else 0.0
+        share = float(Decimal(row.cumulative_quantity) / most * 100) if row.cumulative_quantity and most else 0.0
         return {
             "id": f"{row.account}/{row.position}",
             "rank": row.rank,
@@ -77,8 +77,8 @@ class Ladder:
             "quantity": row.quantity,
             "leverage": _leverage(row),
             "score": f"{row.score:.6g}" if row.reason is None else None,
-            "profit": row.profit,
-            "cumulative": row.cumulative,
+            "profit": row.unrealized_pnl,
+            "cumulative": row.cumulative_quantity,
             "share": share,
         }
 
@@ -98,7 +98,7 @@ class Ladder:
 def _leverage(row: QueueRow) -> str | None:
     """Return value at the mark by equity to two digits: what most rules call effective leverage."""
     equity = Decimal(row.equity)
-    return f"{Decimal(row.mark_value) / equity:.2f}" if equity > 0 else None
+    return f"{Decimal(row.notional) / equity:.2f}" if equity > 0 else None
 
 
 def _formula(page: QueuePage) -> str:

@@ -366,6 +366,6 @@ def _closed(name: str, fill: Any) -> dict[str, Any]:
         "side": fill.side,
         "quantity": plain(fill.quantity),
         "price": plain(fill.price),
-        "realized": plain(fill.realized),
+        "realized": plain(fill.realized_pnl),
         "rank": fill.rank,
     }

@@ -16,22 +16,22 @@ from delever.dashboard.charts.time_series import (
 )
 from delever.dashboard.components.table import Column
 from delever.dashboard.format import NOTHING, plain, utc
-from delever.watch.scale import RISKS
-from delever.watch.store import KEEP_EVERY_MS, Delivery, Kept
-from delever.watch.view import (
+from delever.watch.market_data.indicator_scale import RISKS
+from delever.watch.screen.view import (
     Advice,
     ContractView,
     PoolView,
     PositionView,
     SourceView,
     VenueView,
-    View,
+    WatchView,
     against,
     age,
 )
+from delever.watch.store import KEEP_EVERY_MS, AlertDelivery, HistoryRecord
 
 Row = dict[str, Any]
-_Line = tuple[str, list[Point], str, str]
+_Record = tuple[str, list[Point], str, str]
 
 POSITIONS = (
     Column("venue", "Venue"),
@@ -108,9 +108,9 @@ _RATIOS = {"pnl_ratio": ("profit ratio", BLUE, "solid"), "start_ratio": ("start"
 _RATIOS |= {"stop_ratio": ("stop", AMBER, "dashed")}
 
 
-def positions(view: View) -> Iterator[Row]:
+def positions(view: WatchView) -> Iterator[Row]:
     """Yield a row a position: its indicator, and how its contract stands."""
-    standing = {(c.situation.venue, c.situation.contract): c for c in view.contracts}
+    standing = {(c.status.venue, c.status.contract): c for c in view.contracts}
     for held in view.positions:
         contract = standing.get((held.position.venue, held.position.name))
         yield _position(held) | _standing(contract) | _distances(contract)
@@ -120,7 +120,7 @@ def _position(held: PositionView) -> Row:
     position, indicator = held.position, held.indicator
     old = age(None)
     if indicator is not None and held.indicator_age_ms is not None:
-        old = against("", held.indicator_age_ms, indicator.cadence_ms)
+        old = against("", held.indicator_age_ms, indicator.refresh_ms)
     return {
         "id": "/".join(position.key),
         "venue": position.venue,
@@ -140,7 +140,7 @@ def _aged(old: str, *, stale: bool) -> Row:
 def _standing(contract: ContractView | None) -> Row:
     if contract is None:
         return {"state": NOTHING, "state_kind": "none", "risk": NOTHING}
-    state, risk = contract.situation.state, contract.risk
+    state, risk = contract.status.state, contract.risk
     told = NOTHING if risk is None else f"{RISKS[risk.level - 1]} ({risk.raw})"
     return {"state": str(state), "state_kind": str(state), "risk": told}
 
@@ -152,23 +152,23 @@ def _distances(contract: ContractView | None) -> Row:
     return {"ratio": str(contract.drawdown.pnl_ratio), "start": start, "stop": stop}
 
 
-def contracts(view: View) -> Iterator[Row]:
+def contracts(view: WatchView) -> Iterator[Row]:
     """Yield a row a contract: its state and why, and how old each number is."""
     for contract in view.contracts:
-        situation = contract.situation
+        status = contract.status
         yield {
-            "id": f"{situation.venue}/{situation.contract}",
-            "venue": situation.venue,
-            "contract": situation.contract,
-            "for": age(view.time_ms - situation.since_ms),
+            "id": f"{status.venue}/{status.contract}",
+            "venue": status.venue,
+            "contract": status.contract,
+            "for": age(view.time_ms - status.since_ms),
             "ages": contract.ages,
-            "why": situation.why,
+            "why": status.why,
             **_standing(contract),
             **_distances(contract),
         }
 
 
-def advice(view: View) -> Iterator[Row]:
+def advice(view: WatchView) -> Iterator[Row]:
     """Yield what could be done about each position; below 1, then / now is further back."""
     for held in view.positions:
         position = held.position
@@ -185,12 +185,12 @@ def _advised(told: Advice) -> Iterator[Row]:
         yield {
             "change": option.change,
             "score": None if option.score is None else f"{option.score:.4g}",
-            "times": None if option.times is None else f"{option.times:.2f}",
+            "times": None if option.score_ratio is None else f"{option.score_ratio:.2f}",
             "note": option.note,
         }
 
 
-def unknown(view: View) -> str:
+def unknown(view: WatchView) -> str:
     """Return HTML of what nobody outside a venue can know, each once."""
     told: dict[str, dict[str, None]] = {}
     for held in view.positions:
@@ -200,7 +200,7 @@ def unknown(view: View) -> str:
     return f"Not known from outside:<ul>{_items(lines)}</ul>" if told else ""
 
 
-def deliveries(told: Sequence[Delivery]) -> Iterator[Row]:
+def deliveries(told: Sequence[AlertDelivery]) -> Iterator[Row]:
     """Yield a row a delivery of an alert."""
     kinds = {"sent": "calm", "waiting": "watch", "failed": "adl"}
     for delivery in told:
@@ -216,12 +216,12 @@ def deliveries(told: Sequence[Delivery]) -> Iterator[Row]:
         }
 
 
-def fills(view: View) -> Iterator[Row]:
+def fills(view: WatchView) -> Iterator[Row]:
     """Yield a row an ADL fill of the account, newest first."""
     for fill in view.fills:
         yield {
             "id": "/".join(fill.key),
-            "time": utc(fill.of_ms),
+            "time": utc(fill.venue_time_ms),
             "venue": fill.venue,
             "contract": fill.name,
             "side": fill.side,
@@ -230,7 +230,7 @@ def fills(view: View) -> Iterator[Row]:
         }
 
 
-def pools(view: View) -> Iterator[Row]:
+def pools(view: WatchView) -> Iterator[Row]:
     """Yield a row a pool."""
     yield from map(_pool, view.pools)
 
@@ -243,12 +243,12 @@ def _pool(shown: PoolView) -> Row:
         "pool": pool.name,
         "balance": plain(pool.balance),
         "asset": pool.asset,
-        "fell": f"{shown.fall_percent:.1f}",
-        **_aged(against("", shown.age_ms, pool.cadence_ms), stale=shown.stale),
+        "fell": f"{shown.drawdown_percent:.1f}",
+        **_aged(against("", shown.age_ms, pool.refresh_ms), stale=shown.stale),
     }
 
 
-def sources(view: View) -> Iterator[Row]:
+def sources(view: WatchView) -> Iterator[Row]:
     """Yield a row a source: when it answered, when it is asked again, and what is wrong."""
     for venue in view.venues:
         for source in venue.sources:
@@ -258,31 +258,31 @@ def sources(view: View) -> Iterator[Row]:
 
 
 def _source(source: SourceView, now_ms: int) -> Row:
-    fault, answered = source.fault, source.answered_ms
-    due_ms = fault.retry_ms if fault else source.due_ms
+    failure, answered = source.failure, source.answered_ms
+    due_ms = failure.retry_ms if failure else source.due_ms
     streams = not source.every_ms
     return {
         "source": source.name,
         "last": NOTHING if answered is None else f"{age(now_ms - answered)} ago",
-        "next": "streams" if streams and not fault else age(max(0, due_ms - now_ms)),
+        "next": "streams" if streams and not failure else age(max(0, due_ms - now_ms)),
         "every": "as it comes" if streams else age(source.every_ms),
         "weight": None if streams else str(source.weight),
-        "state": fault.kind if fault else "listens" if streams else _ANSWERS[answered is None],
-        "state_kind": "adl" if fault else "calm" if streams or answered else "none",
-        "text": f"for {age(now_ms - fault.since_ms)}: {fault.text}" if fault else "",
+        "state": failure.kind if failure else "listens" if streams else _ANSWERS[answered is None],
+        "state_kind": "adl" if failure else "calm" if streams or answered else "none",
+        "text": f"for {age(now_ms - failure.since_ms)}: {failure.text}" if failure else "",
     }
 
 
-def banners(view: View) -> str:
+def banners(view: WatchView) -> str:
     """Return HTML of the rules that hold and of what cannot be read; never nothing."""
     held: dict[str, list[str]] = {}
     for alert in view.alerts:
         line = f"{alert.text} (for {age(view.time_ms - alert.since_ms)})"
         held.setdefault(alert.rule, []).append(line)
-    for fault in view.faults:
-        since, wait = age(view.time_ms - fault.since_ms), max(0, fault.retry_ms - view.time_ms)
-        line = f"{fault.source}: {fault.text} (for {since}, tried again in {age(wait)})"
-        held.setdefault(f"{fault.venue}: {fault.kind.replace('_', ' ')}", []).append(line)
+    for failure in view.failures:
+        since, wait = age(view.time_ms - failure.since_ms), max(0, failure.retry_ms - view.time_ms)
+        line = f"{failure.source}: {failure.text} (for {since}, tried again in {age(wait)})"
+        held.setdefault(f"{failure.venue}: {failure.kind.replace('_', ' ')}", []).append(line)
     if not held:
         return '<div class="banner"><b>No rule holds, and everything can be read.</b></div>'
     return "".join(_banner(title, lines) for title, lines in held.items())
@@ -297,7 +297,7 @@ def _items(lines: Sequence[str]) -> str:
     return "".join(f"<li>{escape(line)}</li>" for line in lines)
 
 
-def budgets(view: View) -> str:
+def budgets(view: WatchView) -> str:
     """Return HTML of what asking has cost of each venue's limit, and how its clock goes."""
     rows = "".join(f"<dt>{escape(v.venue)}</dt><dd>{_budget(v)}</dd>" for v in view.venues)
     return f'<dl class="pairs">{rows}</dl>'
@@ -309,7 +309,7 @@ def _budget(venue: VenueView) -> str:
     return f"{used}; clock {venue.skew_ms:+} ms; {key}"
 
 
-def drawn(kept: Sequence[Kept], since_ms: int, now_ms: int) -> tuple[int, dict[str, Any]]:
+def drawn(kept: Sequence[HistoryRecord], since_ms: int, now_ms: int) -> tuple[int, dict[str, Any]]:
     """Return how many charts there are of a contract's past, and the charts."""
     by_chart = {chart: list(_lines(kept, chart, now_ms)) for chart in CHARTS}
     shown = [chart for chart, lines in by_chart.items() if lines] or ["indicator"]
@@ -326,14 +326,14 @@ def drawn(kept: Sequence[Kept], since_ms: int, now_ms: int) -> tuple[int, dict[s
     return len(shown), options
 
 
-def _span(chart: str, lines: Sequence[_Line]) -> tuple[float, float]:
+def _span(chart: str, lines: Sequence[_Record]) -> tuple[float, float]:
     """Return what a chart has to show: the whole scale, or from what was lowest up to 0."""
     whole = CHARTS[chart][1]
     values = [value for _, points, _, _ in lines for _, value in points]
     return whole or (min(0.0, *values), max(0.0, *values))
 
 
-def _lines(kept: Sequence[Kept], chart: str, now_ms: int) -> Iterator[_Line]:
+def _lines(kept: Sequence[HistoryRecord], chart: str, now_ms: int) -> Iterator[_Record]:
     """Yield the lines of one chart: name, points, colour, solid or dashed."""
     names = tuple(_RATIOS) if chart == "ratio" else (chart,)
     sides = sorted({(line.what, line.side) for line in kept if line.what in names})

@@ -13,17 +13,17 @@ from urllib.parse import quote
 import httpx2
 import msgspec
 
-from delever.api_types.accounts import AccountShown, Explained, Supposed
+from delever.api_types.accounts import AccountResponse, ExplanationResponse, WhatIfResponse
 from delever.api_types.history import (
-    ContractPoint,
-    Episode,
-    FillShown,
+    ContractHistoryPoint,
+    EpisodeResponse,
+    FillResponse,
     PoolDetail,
     PoolHistory,
-    Recomputed,
+    RecomputeResponse,
     Waterfall,
 )
-from delever.api_types.market import ContractShown, EventPage, PoolShown, QueuePage, RatingShown
+from delever.api_types.market import ContractResponse, EventPage, PoolResponse, QueuePage, RatingResponse
 from delever.dashboard.data.asgi_transport import Inside
 from delever.dashboard.mount import Asgi
 
@@ -97,17 +97,17 @@ class Source:
 
     # --- the market ---
 
-    async def contracts(self) -> list[ContractShown]:
+    async def contracts(self) -> list[ContractResponse]:
         """Return every contract as it stands."""
-        return await self._get("/v1/contracts", list[ContractShown])
+        return await self._get("/v1/contracts", list[ContractResponse])
 
-    async def contract(self, contract: str) -> ContractShown:
+    async def contract(self, contract: str) -> ContractResponse:
         """Return one contract as it stands."""
-        return await self._get(f"/v1/contracts/{_part(contract)}", ContractShown)
+        return await self._get(f"/v1/contracts/{_part(contract)}", ContractResponse)
 
-    async def rating(self, contract: str) -> RatingShown | None:
+    async def rating(self, contract: str) -> RatingResponse | None:
         """Return a contract's risk taken apart, or None before it was first rated."""
-        return await self._get(f"/v1/contracts/{_part(contract)}/rating", RatingShown | None)  # type: ignore[arg-type]
+        return await self._get(f"/v1/contracts/{_part(contract)}/rating", RatingResponse | None)  # type: ignore[arg-type]
 
     async def queue(
         self, contract: str, side: str, *, offset: int, limit: int, account: str | None = None
@@ -116,9 +116,9 @@ class Source:
         query: Query = {"side": side, "offset": offset, "limit": limit, "account": account}
         return await self._get(f"/v1/contracts/{_part(contract)}/queue", QueuePage, query)
 
-    async def pools(self) -> list[PoolShown]:
+    async def pools(self) -> list[PoolResponse]:
         """Return every pool as it stands."""
-        return await self._get("/v1/pools", list[PoolShown])
+        return await self._get("/v1/pools", list[PoolResponse])
 
     async def pool(self, pool: str) -> PoolDetail:
         """Return one pool as it stands, with its worst drawdowns."""
@@ -134,22 +134,22 @@ class Source:
 
     # --- accounts ---
 
-    async def account(self, account: str) -> AccountShown:
+    async def account(self, account: str) -> AccountResponse:
         """Return what an account holds."""
-        return await self._get(f"/v1/accounts/{_part(account)}", AccountShown)
+        return await self._get(f"/v1/accounts/{_part(account)}", AccountResponse)
 
-    async def explain(self, account: str, contract: str, side: str, position: int) -> Explained:
+    async def explain(self, account: str, contract: str, side: str, position: int) -> ExplanationResponse:
         """Return why a position stands where it stands."""
         query: Query = {"contract": contract, "side": side, "position": position}
-        return await self._get(f"/v1/accounts/{_part(account)}/explain", Explained, query)
+        return await self._get(f"/v1/accounts/{_part(account)}/explain", ExplanationResponse, query)
 
     async def what_if(
         self, account: str, contract: str, side: str, position: int, change: Mapping[str, str]
-    ) -> Supposed:
+    ) -> WhatIfResponse:
         """Return what one change would make of a position's place."""
         asked = {"contract": contract, "side": side, "position": position, "change": change}
         return await self._ask(
-            "POST", f"/v1/accounts/{_part(account)}/what-if", Supposed, body=asked
+            "POST", f"/v1/accounts/{_part(account)}/what-if", WhatIfResponse, body=asked
         )
 
     async def notices(self, account: str) -> list[dict[str, Any]]:
@@ -190,34 +190,34 @@ class Source:
 
     async def contract_history(
         self, contract: str, *, from_ms: int, until_ms: int | None = None, limit: int
-    ) -> list[ContractPoint]:
+    ) -> list[ContractHistoryPoint]:
         """Return a contract's past between two times, thinned to about `limit` points."""
         path = f"/v1/contracts/{_part(contract)}/history"
         query: Query = {"from_ms": from_ms, "until_ms": until_ms, "limit": limit}
-        return await self._get(path, list[ContractPoint], query)
+        return await self._get(path, list[ContractHistoryPoint], query)
 
-    async def fills(self, contract: str, *, after: int, limit: int) -> list[FillShown]:
+    async def fills(self, contract: str, *, after: int, limit: int) -> list[FillResponse]:
         """Return a contract's ADL fills after a number, oldest first."""
         query: Query = {"contract": contract, "after": after, "limit": limit}
-        return await self._get("/v1/fills", list[FillShown], query)
+        return await self._get("/v1/fills", list[FillResponse], query)
 
     async def check_reads(self) -> None:
         """Raise SourceError where the visitor may not read everything here."""
         await self._get("/v1/notices", list[dict[str, Any]], {"limit": 1})
 
-    async def episodes(self, contract: str = "", *, limit: int = 200) -> list[Episode]:
+    async def episodes(self, contract: str = "", *, limit: int = 200) -> list[EpisodeResponse]:
         """Return ADL episodes, newest first, of one contract or of all."""
         return await self._get(
-            "/v1/adl", list[Episode], {"contract": contract or None, "limit": limit}
+            "/v1/adl", list[EpisodeResponse], {"contract": contract or None, "limit": limit}
         )
 
     async def waterfall(self, episode: int) -> Waterfall:
         """Return one episode from top to bottom."""
         return await self._get(f"/v1/adl/{episode}", Waterfall)
 
-    async def recompute(self, sequence: int) -> Recomputed:
+    async def recompute(self, sequence: int) -> RecomputeResponse:
         """Let the server run a record's command again and compare all that follows."""
-        return await self._get(f"/v1/adl/rounds/{sequence}/recompute", Recomputed)
+        return await self._get(f"/v1/adl/rounds/{sequence}/recompute", RecomputeResponse)
 
     async def submit(self, command: Mapping[str, object]) -> Any:
         """Submit one command; return what came of it."""

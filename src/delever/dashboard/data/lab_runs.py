@@ -36,10 +36,10 @@ from delever.core.messages import (
 )
 from delever.demo.simulation import draw, market, opening
 from delever.lab.errors import InputError
-from delever.lab.measures.fairness import Measures, measures
-from delever.lab.queries.queries import venue_of
-from delever.lab.reports.run_store import Kept, kept_of
-from delever.lab.runs.journal_commands import read_recorded
+from delever.lab.measures.adl_distribution import AdlDistribution, adl_distributions
+from delever.lab.queries.position_queries import venue_of
+from delever.lab.reports.run_store import StoredRun, stored_run
+from delever.lab.runs.journal_commands import read_journal_commands
 from delever.lab.runs.run import run
 from delever.lab.runs.scenario import lines_of, read_scenario
 
@@ -60,11 +60,11 @@ SQLITE = b"SQLite format 3\0"
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One rule set's run of the scenario: what is kept, measured, and how much was rejected."""
+    """One rule set's run of the scenario: what is stored, its distribution of ADL, and how many were rejected."""
 
     rules: str
-    kept: Kept
-    measures: dict[str, Measures]
+    stored: StoredRun
+    distributions: dict[str, AdlDistribution]
     rejected: int
 
 
@@ -85,7 +85,7 @@ def play_file(path: Path, name: str) -> Trial | str:
     try:
         with path.open("rb") as file:
             begins = file.read(len(SQLITE))
-        commands = read_recorded(path) if begins == SQLITE else read_scenario(path)
+        commands = read_journal_commands(path) if begins == SQLITE else read_scenario(path)
     except InputError as error:
         why = str(error).replace(str(path), name)
         return why.replace(path.name, name)
@@ -94,7 +94,9 @@ def play_file(path: Path, name: str) -> Trial | str:
 
 def _trial(rules: str, commands: Iterable[Command]) -> Trial:
     result = run(Book(), commands)
-    return Trial(rules, kept_of(result), measures(result), len(result.rejected))
+    stored = stored_run(result)
+    distributions = adl_distributions(result.events, stored.summary.contracts)
+    return Trial(rules, stored, distributions, len(result.rejected))
 
 
 def own_commands(text: str) -> list[Command]:

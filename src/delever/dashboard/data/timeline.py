@@ -12,8 +12,8 @@ from math import inf
 from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
-from delever.api_types.history import ContractPoint, FillShown, PoolPoint
-from delever.lab.reports.run_store import Kept
+from delever.api_types.history import ContractHistoryPoint, FillResponse, PoolHistoryPoint
+from delever.lab.reports.run_store import StoredRun
 
 
 class PoolAt(NamedTuple):
@@ -105,34 +105,34 @@ def _held(points: Sequence[HeldT], time_ms: int) -> HeldT | None:
     return points[place - 1] if place else None
 
 
-def course_of_run(name: str, kept: Kept) -> Course:
+def course_of_run(name: str, stored: StoredRun) -> Course:
     """Return a run's course."""
     course = Course(name)
-    for row in kept.pools.iter_rows(named=True):
+    for row in stored.pools.iter_rows(named=True):
         point = (row["time_ms"], row["sequence"], row["balance"], row["equity"])
         course.pools.setdefault(row["pool"], []).append(PoolAt(*point, row["balance_peak"]))
-    for row in kept.contracts.iter_rows(named=True):
+    for row in stored.contracts.iter_rows(named=True):
         moment = ContractAt(
             row["time_ms"],
             row["sequence"],
             row["pool"],
-            row["profit"],
+            row["contract_pnl"],
             row["contract_pnl_peak"],
-            row["starts_at"],
-            row["stops_at"],
+            row["adl_start_pnl"],
+            row["adl_stop_pnl"],
         )
         course.contracts.setdefault(row["contract"], []).append(moment)
-    for row in kept.fills.iter_rows(named=True):
-        names = ("time_ms", "fill", "account", "side", "quantity", "price", "realized", "rank")
+    for row in stored.fills.iter_rows(named=True):
+        names = ("time_ms", "fill", "account", "side", "quantity", "price", "realized_pnl", "rank")
         course.fills.setdefault(row["contract"], []).append(Closed(*(row[name] for name in names)))
     return course
 
 
 def course_of_past(
     contract: str,
-    moments: Iterable[ContractPoint],
-    pools: Mapping[str, Iterable[PoolPoint]],
-    fills: Iterable[FillShown],
+    moments: Iterable[ContractHistoryPoint],
+    pools: Mapping[str, Iterable[PoolHistoryPoint]],
+    fills: Iterable[FillResponse],
     limits: tuple[Decimal, Decimal] | None,
 ) -> Course:
     """Return the course of one contract that a server tells.
@@ -147,13 +147,13 @@ def course_of_past(
     return course
 
 
-def _pool_at(told: PoolPoint) -> PoolAt:
+def _pool_at(told: PoolHistoryPoint) -> PoolAt:
     money = [Decimal(each) for each in (told.balance, told.equity, told.balance_peak)]
     return PoolAt(told.time_ms, told.sequence, money[0], money[1], money[2])
 
 
-def _contract_at(told: ContractPoint, limits: tuple[Decimal, Decimal] | None) -> ContractAt:
-    profit, peak = Decimal(told.profit), Decimal(told.contract_pnl_peak)
+def _contract_at(told: ContractHistoryPoint, limits: tuple[Decimal, Decimal] | None) -> ContractAt:
+    profit, peak = Decimal(told.contract_pnl), Decimal(told.contract_pnl_peak)
     most = Decimal(told.pool_balance_peak)
     start = stop = None
     if limits is not None and most > 0:
@@ -161,7 +161,7 @@ def _contract_at(told: ContractPoint, limits: tuple[Decimal, Decimal] | None) ->
     return ContractAt(told.time_ms, told.sequence, told.pool, profit, peak, start, stop)
 
 
-def _closed(told: FillShown) -> Closed:
+def _closed(told: FillResponse) -> Closed:
     return Closed(
         told.time_ms,
         told.fill,
@@ -169,6 +169,6 @@ def _closed(told: FillShown) -> Closed:
         told.side,
         Decimal(told.quantity),
         Decimal(told.price),
-        Decimal(told.realized),
+        Decimal(told.realized_pnl),
         told.rank,
     )

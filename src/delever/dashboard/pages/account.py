@@ -8,11 +8,11 @@ from typing import Any
 from nicegui import ui
 
 from delever.api_types.accounts import (
-    AccountShown,
-    Explained,
-    PositionShown,
-    StandingShown,
-    Supposed,
+    AccountResponse,
+    ExplanationResponse,
+    PositionResponse,
+    QueuePositionResponse,
+    WhatIfResponse,
 )
 from delever.dashboard.components.frame import View, grid, html, panel
 from delever.dashboard.components.table import Column, table
@@ -136,7 +136,7 @@ async def show(
     await view.every(tell, 10 * REFRESH_S)
 
 
-def _choose(account: AccountShown, contract: str, side: str, position: int) -> _Chosen | None:
+def _choose(account: AccountResponse, contract: str, side: str, position: int) -> _Chosen | None:
     """Return the position that is asked for, or the one that is nearest to being closed."""
     held = [
         each
@@ -150,7 +150,7 @@ def _choose(account: AccountShown, contract: str, side: str, position: int) -> _
     return _Chosen(first.contract, first.side, first.position, Decimal(first.quantity))
 
 
-def _row(view: View, account: str, held: PositionShown) -> dict[str, Any]:
+def _row(view: View, account: str, held: PositionResponse) -> dict[str, Any]:
     query = {"contract": held.contract, "side": held.side, "position": held.position or ""}
     return {
         "id": f"{held.contract}/{held.side}/{held.position}",
@@ -159,14 +159,14 @@ def _row(view: View, account: str, held: PositionShown) -> dict[str, Any]:
         "side": held.side if not held.position else f"{held.side} {held.position}",
         "indicator": held.indicator,
         "rank": held.rank,
-        "of": held.of,
+        "of": held.ranked,
         "quantity": held.quantity,
         "entry": held.entry_price,
         "mark": held.mark,
-        "profit": held.profit,
+        "profit": held.unrealized_pnl,
         "leverage": held.leverage,
         "mode": held.margin_mode,
-        "ahead": held.ahead,
+        "ahead": held.quantity_ahead,
     }
 
 
@@ -175,18 +175,18 @@ def _wallet(wallet: Any) -> dict[str, Any]:
         "asset": wallet.asset,
         "balance": wallet.balance,
         "equity": wallet.equity,
-        "maintenance": wallet.maintenance,
+        "maintenance": wallet.maintenance_margin,
     }
 
 
 def _counts(wallet: Any) -> bool:
-    return {wallet.balance, wallet.equity, wallet.maintenance} != {"0"}
+    return {wallet.balance, wallet.equity, wallet.maintenance_margin} != {"0"}
 
 
 # --- why me ---
 
 
-def _why(chosen: _Chosen, told: Explained) -> str:
+def _why(chosen: _Chosen, told: ExplanationResponse) -> str:
     """Return the arithmetic as a numbered list."""
     items = "".join(f"<li>{escape(line)}</li>" for line in told.lines)
     place = (
@@ -272,7 +272,7 @@ class _Supposing:
         await self._view.attempt(ask)
 
 
-def _compared(told: Supposed) -> str:
+def _compared(told: WhatIfResponse) -> str:
     rows = [("", "now", "then")]
     rows += [
         (name, show_it(told.before), show_it(told.after))
@@ -281,7 +281,7 @@ def _compared(told: Supposed) -> str:
             ("indicator", lambda standing: indicators(standing.indicator)),
             ("score", lambda standing: f"{standing.score:.6g}"),
             ("quantity", lambda standing: grouped(standing.quantity)),
-            ("closed only beyond a residual of", lambda standing: grouped(standing.ahead)),
+            ("closed only beyond a residual of", lambda standing: grouped(standing.quantity_ahead)),
         )
     ]
     cells = "".join(
@@ -292,10 +292,10 @@ def _compared(told: Supposed) -> str:
     return f'<table class="compared" {ranks}>{cells}</table>'
 
 
-def _rank(standing: StandingShown) -> str:
+def _rank(standing: QueuePositionResponse) -> str:
     if standing.reason is not None:
         return f"not in line: {words(standing.reason)}"
-    return f"{standing.rank} of {standing.of}"
+    return f"{standing.rank} of {standing.ranked}"
 
 
 # --- notices ---

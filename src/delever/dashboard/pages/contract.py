@@ -8,7 +8,7 @@ from typing import Any
 
 from nicegui import ui
 
-from delever.api_types.market import ContractShown, PoolShown, RatingShown, TriggerShown
+from delever.api_types.market import ContractResponse, PoolResponse, RatingResponse, TriggerResponse
 from delever.dashboard.charts.contract_history import MOMENTS, NAMES, Past, window
 from delever.dashboard.charts.time_series import curve, pixels, time_charts
 from delever.dashboard.components.frame import View, grid, html, panel
@@ -27,7 +27,7 @@ from delever.dashboard.format import (
     utc,
     words,
 )
-from delever.lab.queries.risk_tables import measured
+from delever.lab.queries.risk_tables import input_value
 
 LADDER_S, RATING_S, PAST_S, DRAWN_S = 2.0, 30.0, 60.0, 5.0
 """How often each is asked for; a chart on which nothing has changed is drawn less often."""
@@ -105,7 +105,7 @@ class _Charts:
             ranges.props("dense no-caps unelevated")
         self._chart = ui.echart(time_charts(["", ""], [])).style(f"height: {pixels(2)}px")
 
-    async def follow(self, contract: ContractShown, pool: PoolShown) -> None:
+    async def follow(self, contract: ContractResponse, pool: PoolResponse) -> None:
         """Take up what is now, and what was wherever it is time to ask for it."""
         now_s, past = monotonic(), self._past
         if now_s - self._asked_s >= PAST_S or past.is_long:
@@ -156,7 +156,7 @@ def _actions(contract: str) -> list[Action]:
 # --- the state ---
 
 
-def _head(view: View, contract: ContractShown) -> str:
+def _head(view: View, contract: ContractResponse) -> str:
     state = state_of(contract)
     return (
         f'<div class="banner banner-{state}" data-state="{state}">'
@@ -168,13 +168,13 @@ def _head(view: View, contract: ContractShown) -> str:
     )
 
 
-def _distance(contract: ContractShown, pool: PoolShown) -> str:
+def _distance(contract: ContractResponse, pool: PoolResponse) -> str:
     """Return the gauge of each trigger, and the drawdown's numbers written out."""
     drawdown = contract.trigger("contract_drawdown")
     told = _drawdown(drawdown, contract.settle) if drawdown else ""
     others = [_gauge(each) for each in contract.triggers if each is not drawdown]
     pairs = {
-        "contract profit": grouped(contract.profit),
+        "contract profit": grouped(contract.contract_pnl),
         f"profit, {window(pool.peak_window_ms)} peak": grouped(contract.contract_pnl_peak),
         f"pool {pool.pool}, balance": grouped(pool.balance),
         f"balance, {window(pool.peak_window_ms)} peak": grouped(pool.balance_peak),
@@ -187,12 +187,12 @@ def _distance(contract: ContractShown, pool: PoolShown) -> str:
     return f"{told}{''.join(others)}{_pairs(pairs)}"
 
 
-def _drawdown(trigger: TriggerShown, asset: str) -> str:
+def _drawdown(trigger: TriggerResponse, asset: str) -> str:
     numbers = trigger.numbers
     start, stop = numbers["start_ppm"], numbers["stop_ppm"]
     band = 100 * Decimal(stop) / Decimal(start)
     arithmetic = (
-        f"({grouped(numbers['profit'])} - {grouped(numbers['contract_pnl_peak'])}) ÷ "
+        f"({grouped(numbers['contract_pnl'])} - {grouped(numbers['contract_pnl_peak'])}) ÷ "
         f"{grouped(numbers['balance_peak'])} = <b>{percent(numbers['pnl_ratio_ppm'])}</b>"
     )
     return (
@@ -203,7 +203,7 @@ def _drawdown(trigger: TriggerShown, asset: str) -> str:
     )
 
 
-def _gauge(trigger: TriggerShown, band: float | None = None, marks: Sequence[str] = ()) -> str:
+def _gauge(trigger: TriggerResponse, band: float | None = None, marks: Sequence[str] = ()) -> str:
     """Return how far a trigger is; `band` is where it stops, in percent of the way."""
     filled = min(max(trigger.trigger_used_ppm / 10_000, 0), 100)
     shaded = f'<span class="band" style="left:{band:.2f}%;right:0"></span>' if band else ""
@@ -234,7 +234,7 @@ def _pairs(pairs: dict[str, str]) -> str:
 # --- the rating ---
 
 
-def _level(rating: RatingShown) -> str:
+def _level(rating: RatingResponse) -> str:
     start = "no move up to the last rung"
     if rating.adl_from_ppm is not None:
         start = f"a move of {percent(rating.adl_from_ppm)}"
@@ -245,7 +245,7 @@ def _level(rating: RatingShown) -> str:
     )
 
 
-def _moves(rating: RatingShown) -> list[dict[str, float]]:
+def _moves(rating: RatingResponse) -> list[dict[str, float]]:
     return [
         {
             "move": each.shock_ppm / 10_000,
@@ -257,11 +257,11 @@ def _moves(rating: RatingShown) -> list[dict[str, float]]:
     ]
 
 
-def _parts(rating: RatingShown) -> list[dict[str, Any]]:
+def _parts(rating: RatingResponse) -> list[dict[str, Any]]:
     return [
         {
             "input": words(part.input),
-            "value": measured(part.input, part.value_ppm),
+            "value": input_value(part.input, part.value_ppm),
             "points": part.points,
         }
         for part in rating.parts

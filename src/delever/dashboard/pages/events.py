@@ -10,7 +10,7 @@ import msgspec
 import polars as pl
 from nicegui import ui
 
-from delever.api_types.history import Episode, FillShown, RoundShown, Waterfall
+from delever.api_types.history import EpisodeResponse, FillResponse, RoundResponse, Waterfall
 from delever.dashboard.charts.time_series import AMBER, BLUE, GREY, RED, waterfall
 from delever.dashboard.components.frame import View, grid, html, panel
 from delever.dashboard.components.operator_actions import Action, action_button
@@ -139,7 +139,7 @@ async def show(source: Source, episode: int) -> None:
     await view.every(refresh, REFRESH_S)
 
 
-def _row(view: View, episode: Episode) -> dict[str, Any]:
+def _row(view: View, episode: EpisodeResponse) -> dict[str, Any]:
     state = "calm" if episode.stopped_ms else "adl"
     return {
         "episode": episode.episode,
@@ -231,7 +231,7 @@ def _before(told: Waterfall) -> Iterator[dict[str, Any]]:
         yield _step(taken, "takeover", detail, taken.quantity, taken.price, taken.to_pool)
     for sold in told.unwinds:
         yield _step(
-            sold, "unwound in the market", sold.side, sold.quantity, sold.price, sold.realized
+            sold, "unwound in the market", sold.side, sold.quantity, sold.price, sold.realized_pnl
         )
     yield {
         **_step(None, "ADL starts", f"{words(told.trigger)}: {_numbers(told.numbers)}"),
@@ -272,7 +272,7 @@ def _step(
     }
 
 
-def _round(told: RoundShown) -> dict[str, Any]:
+def _round(told: RoundResponse) -> dict[str, Any]:
     return {
         "id": f"{told.sequence}/{told.side}",
         "sequence": told.sequence,
@@ -281,13 +281,13 @@ def _round(told: RoundShown) -> dict[str, Any]:
         "rule": words(told.price_rule),
         "wanted": told.wanted,
         "filled": told.filled,
-        "left": told.left,
+        "left": told.unfilled,
         "counterparties": told.counterparties,
         "hash": told.hash,
     }
 
 
-def _fill(view: View, fill: FillShown) -> dict[str, Any]:
+def _fill(view: View, fill: FillResponse) -> dict[str, Any]:
     taken_back = fill.cancelled_sequence
     return {
         "fill": fill.fill,
@@ -295,10 +295,10 @@ def _fill(view: View, fill: FillShown) -> dict[str, Any]:
         "account_href": view.account(fill.account, contract=fill.contract, side=fill.side),
         "quantity": fill.quantity,
         "price": fill.price,
-        "realized": fill.realized,
+        "realized": fill.realized_pnl,
         "rank": fill.rank,
         "indicator": fill.indicator,
-        "ahead": fill.ahead,
+        "ahead": fill.quantity_ahead,
         "liquidated": fill.liquidated_account,
         "liquidated_href": view.account(fill.liquidated_account),
         "sequence": fill.sequence,
@@ -331,9 +331,9 @@ class _Proof:
 
         async def ask() -> None:
             told = await self._view.source.recompute(int(self._round.value))
-            verdict = "the same bytes" if told.same else f"differs: {told.differs or NOTHING}"
+            verdict = "the same bytes" if told.matches else f"differs: {told.difference or NOTHING}"
             self._told.set_content(
-                f'<p data-same="{str(told.same).lower()}">Record {told.sequence} computed again: '
+                f'<p data-same="{str(told.matches).lower()}">Record {told.sequence} computed again: '
                 f'<b>{escape(verdict)}</b> <span class="hash">{escape(told.hash)}</span></p>'
             )
 
@@ -360,7 +360,7 @@ class _Files:
             ui.download.content(parquet_of(fills), f"{self._name}-fills.parquet")
 
 
-def parquet_of(fills: Sequence[FillShown]) -> bytes:
+def parquet_of(fills: Sequence[FillResponse]) -> bytes:
     """Return fills as Parquet, a row a fill, money and quantities as exact decimals."""
     exact = {"quantity", "price", "realized", "pool_realized_pnl", "fee", "ahead"}
     rows = [

@@ -26,29 +26,29 @@ _TOTALS = (
     Column("taken_over", "Taken over", "number"),
     Column("unwound", "Unwound", "number"),
     Column("closed", "Closed by ADL", "number"),
-    Column("left", "Left", "number"),
-    Column("realized", "Counterparties' profit", "number"),
-    Column("borne", "OutstandingLoss by them", "number"),
-    Column("pool_profit", "Pool profit", "number"),
+    Column("inventory", "Inventory", "number"),
+    Column("realized_pnl", "Realized PnL", "number"),
+    Column("haircut", "Haircut", "number"),
+    Column("pool_pnl", "Pool PnL", "number"),
 )
 
 _SHARED = (
     Column("rules", "Rules + policy"),
-    Column("borne", "OutstandingLoss", "number"),
-    Column("haircut", "Haircut %", "number"),
+    Column("haircut", "Haircut", "number"),
+    Column("haircut_ratio", "Haircut ratio %", "number"),
     Column("accounts", "Accounts affected", "number"),
-    Column("ranked", "Positions in line", "number"),
-    Column("largest", "Largest part %", "number"),
+    Column("ranked", "Ranked positions", "number"),
+    Column("largest_share", "Largest share %", "number"),
     Column("gini", "Gini", "number"),
 )
 
 _BARS = {
-    "borne": "OutstandingLoss by counterparties",
-    "pool_profit": "Pool profit",
-    "haircut": "Haircut, %",
+    "haircut": "Haircut",
+    "pool_pnl": "Pool PnL",
+    "haircut_ratio": "Haircut ratio, %",
     "accounts": "Accounts affected",
-    "largest": "Largest part, %",
-    "gini": "Gini of what was given up",
+    "largest_share": "Largest share, %",
+    "gini": "Gini of quantity closed",
 }
 """What is drawn side by side: cost first, then fairness."""
 
@@ -163,7 +163,7 @@ class _Bench:
     def _show(self) -> None:
         self._totals.rows = [row for trial in self._trials for row in _rows(trial)]
         contracts = sorted({row["contract"] for row in self._totals.rows})
-        courses = [course_of_run(trial.rules, trial.kept) for trial in self._trials]
+        courses = [course_of_run(trial.rules, trial.stored) for trial in self._trials]
         self._scrubber.show(courses, contracts)
         self._compare()
 
@@ -196,13 +196,13 @@ def _rows(trial: Trial) -> list[dict[str, Any]]:
             **msgspec.structs.asdict(total),
             **_measured(trial, total.contract),
         }
-        for total in trial.kept.summary.contracts
+        for total in trial.stored.summary.contracts
     ]
 
 
 def _measured(trial: Trial, contract: str) -> dict[str, Any]:
-    found = trial.measures.get(contract)
-    names = ("haircut", "largest", "gini")
+    found = trial.distributions.get(contract)
+    names = ("haircut_ratio", "largest_share", "gini")
     if found is None:
         return {"ranked": None, **dict.fromkeys(names)}
     shares = {name: getattr(found, name) for name in names}

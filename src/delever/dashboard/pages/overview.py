@@ -6,7 +6,7 @@ from typing import Any
 
 from nicegui import ui
 
-from delever.api_types.market import ContractShown, PoolShown
+from delever.api_types.market import ContractResponse, PoolResponse
 from delever.dashboard.components.frame import View, grid, html, panel
 from delever.dashboard.components.table import Column, table
 from delever.dashboard.data.api_client import RecordTold, Source
@@ -94,7 +94,7 @@ async def show(source: Source) -> None:
 _EMPTY = '<p class="quiet">No contract is defined yet.</p>'
 
 
-def _banner(view: View, contract: ContractShown) -> str:
+def _banner(view: View, contract: ContractResponse) -> str:
     state = state_of(contract)
     quiet = state == "calm" and not contract.paused
     detail = "" if quiet else f'<span class="quiet">{escape(banner(contract))}</span>'
@@ -106,7 +106,7 @@ def _banner(view: View, contract: ContractShown) -> str:
     )
 
 
-def _row(view: View, contract: ContractShown, pool: PoolShown | None) -> dict[str, Any]:
+def _row(view: View, contract: ContractResponse, pool: PoolResponse | None) -> dict[str, Any]:
     state = state_of(contract)
     ratio = pnl_ratio(contract).removesuffix(" %")
     return {
@@ -128,7 +128,7 @@ def _row(view: View, contract: ContractShown, pool: PoolShown | None) -> dict[st
     }
 
 
-def _since(contract: ContractShown) -> str:
+def _since(contract: ContractResponse) -> str:
     """Return the time of the last ADL, with its date where that is another day's."""
     last, now = utc(contract.last_adl_ms), utc(contract.time_ms)
     return last.rpartition(" ")[2] if last[:10] == now[:10] else last

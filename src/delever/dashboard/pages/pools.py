@@ -9,8 +9,8 @@ from typing import Any
 
 from nicegui import ui
 
-from delever.api_types.history import Flow, PoolDetail, PoolPoint
-from delever.api_types.market import PoolShown
+from delever.api_types.history import PoolFlow, PoolDetail, PoolHistoryPoint
+from delever.api_types.market import PoolResponse
 from delever.dashboard.charts.contract_history import window
 from delever.dashboard.charts.time_series import (
     AMBER,
@@ -120,7 +120,7 @@ async def show(source: Source, pool: str) -> None:
     await view.every(remember, HISTORY_S)
 
 
-def _row(view: View, pool: PoolShown) -> dict[str, Any]:
+def _row(view: View, pool: PoolResponse) -> dict[str, Any]:
     return {
         "pool": pool.pool,
         "pool_href": view.pool(pool.pool),
@@ -131,7 +131,7 @@ def _row(view: View, pool: PoolShown) -> dict[str, Any]:
         "equity": pool.equity,
         "peak": pool.balance_peak,
         "drawdown": percent(pool.drawdown_ppm).removesuffix(" %"),
-        "cut": percent(pool.withdrawal_cut_ppm).removesuffix(" %"),
+        "cut": percent(pool.withdrawal_haircut_ppm).removesuffix(" %"),
         "members": ", ".join(pool.members),
     }
 
@@ -148,7 +148,7 @@ def _now(view: View, pool: PoolDetail) -> str:
         "worst of 1 day": percent(pool.worst_drawdown_1d_ppm),
         "worst of 30 days": percent(pool.worst_drawdown_30d_ppm),
         "worst ever": percent(pool.worst_drawdown_ppm),
-        "withdrawals cut": percent(pool.withdrawal_cut_ppm),
+        "withdrawals cut": percent(pool.withdrawal_haircut_ppm),
         "rules": escape(pool.rules),
         "contracts": members,
     }
@@ -166,7 +166,7 @@ def _fund(pool: str) -> Action:
     )
 
 
-def _drawn(past: Sequence[PoolPoint]) -> dict[str, Any]:
+def _drawn(past: Sequence[PoolHistoryPoint]) -> dict[str, Any]:
     balance = [(each.time_ms, float(each.balance)) for each in past]
     equity = [(each.time_ms, float(each.equity)) for each in past]
     peak = [(each.time_ms, float(each.balance_peak)) for each in past]
@@ -193,7 +193,7 @@ def _falls(equity: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
     return falls
 
 
-def _flow(flow: Flow) -> dict[str, Any]:
+def _flow(flow: PoolFlow) -> dict[str, Any]:
     return {
         "id": f"{flow.sequence}/{flow.amount}/{flow.reason}",
         "time": utc(flow.time_ms),
@@ -205,7 +205,7 @@ def _flow(flow: Flow) -> dict[str, Any]:
     }
 
 
-def _flows_csv(flows: Sequence[Flow]) -> bytes:
+def _flows_csv(flows: Sequence[PoolFlow]) -> bytes:
     """Return in- and outflows, exact, with their reasons."""
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
@@ -215,14 +215,14 @@ def _flows_csv(flows: Sequence[Flow]) -> bytes:
     return written.getvalue().encode()
 
 
-def _csv(past: Sequence[PoolPoint]) -> bytes:
+def _csv(past: Sequence[PoolHistoryPoint]) -> bytes:
     """Return points as rows, to the last digit."""
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
-    contracts = sorted({name for each in past for name in each.contracts})
+    contracts = sorted({name for each in past for name in each.contract_pnl})
     writer.writerow(["sequence", "time_ms", "balance", "equity", "balance_peak", *contracts])
     for each in past:
-        profits = [each.contracts.get(name, "") for name in contracts]
+        profits = [each.contract_pnl.get(name, "") for name in contracts]
         money = [each.balance, each.equity, each.balance_peak]
         writer.writerow([each.sequence, each.time_ms, *money, *profits])
     return written.getvalue().encode()

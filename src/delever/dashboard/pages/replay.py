@@ -10,7 +10,7 @@ from typing import Any
 
 from nicegui import run, ui
 
-from delever.api_types.history import FillShown
+from delever.api_types.history import FillResponse
 from delever.dashboard.charts.contract_history import limits_of
 from delever.dashboard.components.frame import View, grid, panel
 from delever.dashboard.components.scrubber import ALONE, Scrubber
@@ -172,9 +172,9 @@ class _Stretch:
         course = course_of_past(contract, moments, pools, fills, ratios)
         return course, len(moments) > POINTS // 2
 
-    async def _fills(self, contract: str, ends: _Ends) -> list[FillShown]:
+    async def _fills(self, contract: str, ends: _Ends) -> list[FillResponse]:
         """Return the fills of a stretch, page by page."""
-        found: list[FillShown] = []
+        found: list[FillResponse] = []
         after = 0
         while len(found) < MOST_FILLS:
             page = await self._view.source.fills(contract, after=after, limit=FILLS)
@@ -207,8 +207,8 @@ class _Stretch:
         if isinstance(trial, str):
             self._told.set_text(f"Not played: {trial}")
             return
-        self._file = course_of_run(name, trial.kept)
-        summary = trial.kept.summary
+        self._file = course_of_run(name, trial.stored)
+        summary = trial.stored.summary
         rejected = f", {trial.rejected} of them rejected" if trial.rejected else ""
         self._told.set_text(
             f"{name}: {summary.commands} commands{rejected}, {utc(summary.from_ms)} to "

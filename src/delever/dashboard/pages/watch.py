@@ -1,4 +1,4 @@
-"""The page of `delever watch`: indicators, states, distances, what can be done, alerts, faults."""
+"""The page of `delever watch`: indicators, states, distances, what can be done, alerts, failures."""
 
 import asyncio
 import sqlite3
@@ -14,9 +14,9 @@ from delever.dashboard.components import watch_tables as rows
 from delever.dashboard.components.frame import REFRESH_S, STYLE, grid, html, panel
 from delever.dashboard.components.table import Column, table
 from delever.dashboard.format import utc
-from delever.watch.run import Watch
-from delever.watch.store import Kept, history, thinned
-from delever.watch.view import View
+from delever.watch.screen.view import WatchView
+from delever.watch.store import HistoryRecord, downsample, read_history
+from delever.watch.watch_loop import Watch
 
 PAST_S = 10.0
 POINTS = 600
@@ -37,11 +37,11 @@ class Watched:
     watch: Watch
     history: str
 
-    def past(self, key: str, since_ms: int) -> list[Kept]:
-        """Return what is kept of a contract, given as venue/contract, thinned for a chart."""
+    def past(self, key: str, since_ms: int) -> list[HistoryRecord]:
+        """Return what is kept of a contract, given as venue/contract, downsample for a chart."""
         venue, _, name = key.partition("/")
-        kept = history(self.history, since_ms=since_ms, name=name)
-        return thinned([line for line in kept if line.venue == venue], POINTS)
+        kept = read_history(self.history, since_ms=since_ms, name=name)
+        return downsample([line for line in kept if line.venue == venue], POINTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class _Panel:
     title: str
     about: str
     columns: tuple[Column, ...]
-    rows: Callable[[View], Iterable[dict[str, Any]]]
+    rows: Callable[[WatchView], Iterable[dict[str, Any]]]
     nothing: str = "Nothing."
 
 
@@ -61,7 +61,7 @@ _NOW = (
         "indicator 5 is next to be closed",
         rows.POSITIONS,
         rows.positions,
-        "None is known. Reading them takes a key of the account.",
+        "None is known. Observation them takes a key of the account.",
     ),
     _Panel("Contracts", "distances in percent of the pool's peak", rows.CONTRACTS, rows.contracts),
     _Panel("What can I do", "every other account as it is", rows.ADVICE, rows.advice),
@@ -77,7 +77,7 @@ async def show(told: Watched, contract: str = "", hours: int = 24) -> None:
     """Show everything; `contract` is venue/contract, whose past of so many hours is drawn."""
     dark = _top()
     with ui.element("main").classes("page"):
-        html("<h1>Risk of ADL</h1>")
+        html("<h1>RiskObservation of ADL</h1>")
         asof = ui.label("").classes("asof")
         banners = html().classes("banners").props("role=status")
         with grid():
@@ -146,10 +146,10 @@ class _Past:
         for chosen in (self._contract, self._hours):
             chosen.props("dense outlined").style("min-width: 12rem").on_value_change(self._choose)
 
-    def offer(self, view: View) -> None:
+    def offer(self, view: WatchView) -> None:
         """Offer the contracts that there are now; the first of them where none is chosen."""
         held = [f"{p.position.venue}/{p.position.name}" for p in view.positions]
-        named = [f"{c.situation.venue}/{c.situation.contract}" for c in view.contracts]
+        named = [f"{c.status.venue}/{c.status.contract}" for c in view.contracts]
         chosen = self._contract.value
         names = list(dict.fromkeys([*held, *named, *filter(None, [chosen])]))
         if names and names != self._contract.options:

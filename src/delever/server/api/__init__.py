@@ -1,22 +1,19 @@
-"""The native API /v1, on Litestar; read in the direction in which data flows.
+"""The native API /v1 on Litestar, in reading order.
 
-    paths       names with a slash in a path, and HEAD
-    errors      one envelope for everything that goes wrong
-    access      who asks, and what their roles allow
-    decoding    commands out of JSON, NDJSON and Arrow, or the line and field that are wrong
-    naming      what a new name may be
-    sight       whose names a caller is told
-    written     the book's integers as this API writes them
-    commands    in: one command, many, or a table of positions
-    market      out: contracts, ratings, queues, pools as they stand
-    accounts    out: one account, why it stands where it stands, and what if
-    events      out: the journal's events, page by page
-    feed        out: the same as they happen, over Server-Sent Events and WebSocket
-    rules       out: the rule sets, with their sources
-    service     out: health, readiness, status
-    openapi     the document of all this, and a page to try it from
-    app         all of it put together
+ 1. requests       errors, authorization, masking and decoding, before a route runs
+ 2. formatting     integers of the book as text of this API
+ 3. commands       in: one command, or many
+ 4. arrow          in: tables of positions and balances
+ 5. market         out: contracts, ratings, queues, insurance funds
+ 6. accounts       out: accounts, explanations, what-ifs, deliveries of notices
+ 7. history        out: insurance funds and contracts over time
+ 8. adl            out: the history of ADL in episodes, rounds and fills
+ 9. event_stream   the feed of records for streams
+10. events         out: the events of the journal, page by page or as a stream
+11. rules          out: the rule sets with their sources
+12. health         out: health, readiness and status
+13. openapi        the OpenAPI document, and a page to try the API
+14. app            all of it as one ASGI app
 
-What is answered are the types of wire/native*.py; commands and events are the core's own. Money,
-prices and quantities are exact decimals as text; times are milliseconds.
+Responses are the types of `delever.api_types`; commands and events are the core's own messages.
 """

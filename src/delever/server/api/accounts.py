@@ -1,4 +1,4 @@
-"""Out: one account, why it stands where it stands, and what one change would make of it."""
+"""Routes out: accounts, explanations, what-ifs and deliveries of notices."""
 
 from typing import Annotated, Any
 
@@ -7,143 +7,152 @@ from litestar import get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from delever.api_types.accounts import (
-    AccountShown,
-    Delivery,
-    Explained,
-    PositionShown,
-    Supposed,
-    WalletShown,
+    AccountResponse,
+    DeliveryResponse,
+    ExplanationResponse,
+    PositionResponse,
+    WalletResponse,
+    WhatIfResponse,
 )
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.engine import rules_of
 from delever.core.messages import Amount, Side
+from delever.core.rules import rule_set_of
 from delever.core.rules.ranking import Queue, rank_side
 from delever.core.units import format_scaled
 from delever.core.valuation.side_valuation import value_side
-from delever.formatting import Figures
+from delever.formatting import ContractFormatter
 from delever.lab.errors import InputError
-from delever.lab.queries.queries import explain as explain_position
-from delever.lab.queries.queries import what_if as suppose
-from delever.server.api.authorization import reads_account, reads_everything
-from delever.server.api.dependencies import Parts, PartsOf
-from delever.server.api.errors import Fault, Problem
-from delever.server.api.formatting import entry_price, leverage, margin_mode, moment
-from delever.server.api.market import account_index, ask, check_contract, check_rules
-from delever.server.engine.account_view import Holdings, Position, holdings_of
+from delever.lab.queries.position_queries import explain as explain_position
+from delever.lab.queries.position_queries import what_if as what_if_position
+from delever.server.api.formatting import entry_price, leverage, margin_mode, time_or_none
+from delever.server.api.market import account_index, check_contract, check_rules, read_book
+from delever.server.api.requests.authorization import reads_account, reads_everything
+from delever.server.api.requests.dependencies import ApiServices, Services
+from delever.server.api.requests.errors import ApiError, RequestError
+from delever.server.engine.account_snapshot import (
+    AccountSnapshot,
+    PositionSnapshot,
+    account_snapshot_of,
+)
 
-Deliveries = Annotated[int, QueryParameter(ge=1, le=1_000)]
+Limit = Annotated[int, QueryParameter(ge=1, le=1_000)]
 
 
-class Change(
+class ChangeRequest(
     msgspec.Struct, frozen=True, kw_only=True, tag_field="change", forbid_unknown_fields=True
 ):
-    """What a holder could do. Exactly one of the subclasses."""
+    """One change of a position: exactly one of the subclasses."""
 
 
-class SetLeverage(Change, tag="set_leverage", frozen=True, kw_only=True):
-    """Choose another leverage, from 0.01 to 1000."""
+class SetLeverageRequest(ChangeRequest, tag="set_leverage", frozen=True, kw_only=True):
+    """Set another leverage, from 0.01 to 1000."""
 
     leverage: Amount
 
 
-class AddMargin(Change, tag="add_margin", frozen=True, kw_only=True):
-    """Put cash from outside into the margin (or, negative, take it out)."""
+class AddMarginRequest(ChangeRequest, tag="add_margin", frozen=True, kw_only=True):
+    """Add margin from outside, or withdraw it (negative)."""
 
     amount: Amount
 
 
-class PartialClose(Change, tag="partial_close", frozen=True, kw_only=True):
+class PartialCloseRequest(ChangeRequest, tag="partial_close", frozen=True, kw_only=True):
     """Close a quantity at the mark."""
 
     quantity: Amount
 
 
-class OpenHedge(Change, tag="open_hedge", frozen=True, kw_only=True):
+class OpenHedgeRequest(ChangeRequest, tag="open_hedge", frozen=True, kw_only=True):
     """Open a quantity on the other side at the mark."""
 
     quantity: Amount
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which position, under which rules, and the one change; `side` where both are held."""
+AnyChangeRequest = SetLeverageRequest | AddMarginRequest | PartialCloseRequest | OpenHedgeRequest
+
+
+class WhatIfRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A position, the rules to rank it by, and the change; `side` is needed where both are open."""
 
     contract: str
     side: Side | None = None
     position: int = 0
     rules: str | None = None
-    change: SetLeverage | AddMargin | PartialClose | OpenHedge
+    change: AnyChangeRequest
 
 
 @get("/v1/accounts/{account:str}", guards=[reads_account], tags=["accounts"])
-async def account(parts: PartsOf, account: FromPath[str]) -> AccountShown:
-    """Return what an account holds, with the place in line of each position."""
-    return await ask(parts, lambda book: _account(book, account))
+async def account(services: Services, account: FromPath[str]) -> AccountResponse:
+    """Return an account's wallets and positions, each position with its place in the queue."""
+    return await read_book(services, lambda book: _account(book, account))
 
 
 @get("/v1/accounts/{account:str}/explain", guards=[reads_account], tags=["accounts"])
 async def explain(
-    parts: PartsOf,
+    services: Services,
     account: FromPath[str],
     contract: FromQuery[str],
     side: FromQuery[Side | None] = None,
     position: FromQuery[int] = 0,
     rules: FromQuery[str | None] = None,
-) -> Explained:
-    """Return why a position stands where it stands; `side` may be left out where one is held."""
+) -> ExplanationResponse:
+    """Return why a position has its place in the queue; `side` is needed where both are open."""
 
-    def question(book: Book) -> Explained:
+    def explanation(book: Book) -> ExplanationResponse:
         _check_names(book, account, contract, rules)
         why = explain_position(book, contract, account, side=side, position=position, rules=rules)
-        return msgspec.convert({**why.facts(), "lines": why.lines()}, Explained)
+        return msgspec.convert({**why.facts(), "lines": why.lines()}, ExplanationResponse)
 
-    return await ask(parts, question)
+    return await read_book(services, explanation)
 
 
 @post(
     "/v1/accounts/{account:str}/what-if", status_code=200, guards=[reads_account], tags=["accounts"]
 )
-async def what_if(parts: PartsOf, account: FromPath[str], data: JSONBody[Question]) -> Supposed:
-    """Return what one change would make of a position's place, everybody else as they are."""
+async def what_if(
+    services: Services, account: FromPath[str], data: JSONBody[WhatIfRequest]
+) -> WhatIfResponse:
+    """Return a position's place in the queue before and after one change, all else unchanged."""
 
-    def question(book: Book) -> Supposed:
+    def outcome(book: Book) -> WhatIfResponse:
         _check_names(book, account, data.contract, data.rules)
-        return _supposed(book, account, data)
+        return _what_if(book, account, data)
 
-    return await ask(parts, question)
+    return await read_book(services, outcome)
 
 
 @get("/v1/accounts/{account:str}/notices", guards=[reads_account], tags=["accounts"])
 async def notices(
-    parts: PartsOf, account: FromPath[str], limit: Deliveries = 100
-) -> list[Delivery]:
-    """Return what became of an account's notices, newest first."""
-    return await _deliveries(parts, account, limit)
+    services: Services, account: FromPath[str], limit: Limit = 100
+) -> list[DeliveryResponse]:
+    """Return the deliveries of an account's notices, newest first."""
+    return await _deliveries(services, account, limit)
 
 
 @get("/v1/notices", guards=[reads_everything], tags=["service"])
-async def operator_notices(parts: PartsOf, limit: Deliveries = 100) -> list[Delivery]:
-    """Return what became of the operator's notices, newest first."""
-    return await _deliveries(parts, "", limit)
+async def operator_notices(services: Services, limit: Limit = 100) -> list[DeliveryResponse]:
+    """Return the deliveries of the operator's notices, newest first."""
+    return await _deliveries(services, "", limit)
 
 
-async def _deliveries(parts: Parts, account: str, limit: int) -> list[Delivery]:
+async def _deliveries(services: ApiServices, account: str, limit: int) -> list[DeliveryResponse]:
     return [
-        Delivery(
-            notice=each.notice,
-            sequence=each.sequence,
-            kind=each.kind,
-            contract=each.contract,
-            channel=str(each.channel),
-            address=each.address,
-            state=str(each.state),
-            attempts=each.attempts,
-            last_error=each.last_error,
-            made_ms=each.made_ms,
-            next_try_ms=moment(each.next_try_ms),
-            ended_ms=moment(each.ended_ms),
+        DeliveryResponse(
+            notice=delivery.notice,
+            sequence=delivery.sequence,
+            kind=delivery.kind,
+            contract=delivery.contract,
+            channel=delivery.channel,
+            address=delivery.address,
+            state=str(delivery.state),
+            attempts=delivery.attempts,
+            last_error=delivery.last_error,
+            created_ms=delivery.created_ms,
+            next_try_ms=time_or_none(delivery.next_try_ms),
+            ended_ms=time_or_none(delivery.ended_ms),
         )
-        for each in await parts.notifier.deliveries_of(account, limit)
+        for delivery in await services.notifier.deliveries_of(account, limit)
     ]
 
 
@@ -153,103 +162,109 @@ def _check_names(book: Book, account: str, contract: str, rules: str | None) -> 
     check_rules(book, contract, rules)
 
 
-# --- what it holds ---
+# --- wallets and positions ---
 
 
-def _account(book: Book, name: str) -> AccountShown:
+def _account(book: Book, name: str) -> AccountResponse:
     account_index(book, name)
-    holdings = holdings_of(book, name)
-    if holdings is None:
+    snapshot = account_snapshot_of(book, name)
+    if snapshot is None:
         raise LookupError(name)
     decimals = {asset.name: asset.cash_decimals for asset in book.assets.values()}
-    return AccountShown(
-        as_of=holdings.as_of,
-        time_ms=holdings.time_ms,
-        account=holdings.account,
-        hedge_mode=holdings.hedge_mode,
-        adl_exempt=holdings.adl_exempt,
+    return AccountResponse(
+        as_of=snapshot.as_of,
+        time_ms=snapshot.time_ms,
+        account=snapshot.account,
+        hedge_mode=snapshot.hedge_mode,
+        adl_exempt=snapshot.adl_exempt,
         wallets=tuple(
-            WalletShown(
+            WalletResponse(
                 asset=wallet.asset,
                 balance=format_scaled(wallet.balance_cash, decimals[wallet.asset]),
                 equity=format_scaled(wallet.equity_cash, decimals[wallet.asset]),
-                maintenance=format_scaled(wallet.maintenance_cash, decimals[wallet.asset]),
+                maintenance_margin=format_scaled(wallet.maintenance_cash, decimals[wallet.asset]),
             )
-            for wallet in holdings.wallets
+            for wallet in snapshot.wallets
         ),
-        positions=_positions(book, holdings),
+        positions=_positions(book, snapshot),
     )
 
 
-def _positions(book: Book, holdings: Holdings) -> tuple[PositionShown, ...]:
-    """Return the positions with their places; each table is ranked once."""
+def _positions(book: Book, account: AccountSnapshot) -> tuple[PositionResponse, ...]:
+    """Return the positions with their places in the queues; each queue is ranked once."""
     queues: dict[tuple[str, Side], Queue] = {}
     found = []
-    for held in holdings.positions:
-        state, key = book.contracts[held.contract], (held.contract, held.side)
+    for position in account.positions:
+        state, key = book.contracts[position.contract], (position.contract, position.side)
         if key not in queues:
-            ranking = rules_of(book, state).ranking
-            queues[key] = rank_side(value_side(book, state, held.side), ranking)
-        row = state.tables[held.side].find(holdings.index, held.number)
+            ranking = rule_set_of(book, state).ranking
+            queues[key] = rank_side(value_side(book, state, position.side), ranking)
+        row = state.tables[position.side].find(account.index, position.position_id)
         if row is not None:
-            found.append(_position(Figures.of(book, state), state, held, queues[key], row))
+            formatter = ContractFormatter.of(book, state)
+            found.append(_position(formatter, state, position, queues[key], row))
     return tuple(found)
 
 
 def _position(
-    figures: Figures, state: ContractState, held: Position, queue: Queue, row: int
-) -> PositionShown:
+    formatter: ContractFormatter,
+    state: ContractState,
+    position: PositionSnapshot,
+    queue: Queue,
+    row: int,
+) -> PositionResponse:
     reason = queue.reason(row)
-    stands = reason is None
-    return PositionShown(
-        contract=held.contract,
-        side=held.side,
-        position=held.number,
-        quantity=figures.quantity(held.lots),
-        entry_price=entry_price(figures.terms, held.lots, held.cost_cash),
-        mark=figures.price(state.mark) if state.mark else None,
-        profit=figures.cash(held.profit_cash),
-        margin_mode=margin_mode(held.isolated),
-        isolated_margin=figures.cash(held.margin_cash) if held.isolated else None,
-        leverage=leverage(held.leverage_hundredths),
-        maintenance=figures.cash(held.maintenance_cash),
-        under_liquidation=held.under_liquidation,
-        rank=int(queue.rank[row]) if stands else None,
-        of=len(queue.order),
-        indicator=int(queue.indicator[row]) if stands else None,
-        ahead=figures.quantity(int(queue.quantity_ahead_lots[row])) if stands else None,
+    is_ranked = reason is None
+    ahead_lots = int(queue.quantity_ahead_lots[row])
+    return PositionResponse(
+        contract=position.contract,
+        side=position.side,
+        position=position.position_id,
+        quantity=formatter.quantity(position.lots),
+        entry_price=entry_price(formatter.terms, position.lots, position.cost_cash),
+        mark=formatter.price(state.mark) if state.mark else None,
+        unrealized_pnl=formatter.cash(position.unrealized_pnl_cash),
+        margin_mode=margin_mode(position.isolated),
+        isolated_margin=formatter.cash(position.margin_cash) if position.isolated else None,
+        leverage=leverage(position.leverage_hundredths),
+        maintenance_margin=formatter.cash(position.maintenance_cash),
+        under_liquidation=position.under_liquidation,
+        rank=int(queue.rank[row]) if is_ranked else None,
+        ranked=len(queue.order),
+        indicator=int(queue.indicator[row]) if is_ranked else None,
+        quantity_ahead=formatter.quantity(ahead_lots) if is_ranked else None,
         reason=None if reason is None else str(reason),
     )
 
 
-# --- what if ---
+# --- what-ifs ---
 
 
-def _supposed(book: Book, account: str, asked: Question) -> Supposed:
+def _what_if(book: Book, account: str, request: WhatIfRequest) -> WhatIfResponse:
     try:
-        outcome = suppose(
+        outcome = what_if_position(
             book,
-            asked.contract,
+            request.contract,
             account,
-            side=asked.side,
-            position=asked.position,
-            rules=asked.rules,
-            **_change(asked.change),
+            side=request.side,
+            position=request.position,
+            rules=request.rules,
+            **_change_argument(request.change),
         )
     except InputError as error:
-        raise Problem(422, _refusal(error)) from None
+        raise RequestError(422, _change_error(error)) from None
     facts = {**outcome.facts(), "time_ms": outcome.explanation.time_ms, "text": str(outcome)}
-    return msgspec.convert(facts, Supposed)
+    return msgspec.convert(facts, WhatIfResponse)
 
 
-def _change(change: SetLeverage | AddMargin | PartialClose | OpenHedge) -> dict[str, Any]:
-    """Return the change as the one argument that says it."""
+def _change_argument(change: AnyChangeRequest) -> dict[str, Any]:
+    """Return the argument of the lab's what-if for a change."""
     match change:
-        case SetLeverage():
+        case SetLeverageRequest():
             return {"leverage": change.leverage}
-        case AddMargin():
+        case AddMarginRequest():
             return {"add_margin": change.amount}
-        case PartialClose():
+        case PartialCloseRequest():
             return {"close": change.quantity}
     return {"hedge": change.quantity}
 
@@ -257,10 +272,10 @@ def _change(change: SetLeverage | AddMargin | PartialClose | OpenHedge) -> dict[
 _FIELDS = {"leverage": "leverage", "add_margin": "amount", "close": "quantity", "hedge": "quantity"}
 
 
-def _refusal(error: InputError) -> Fault:
+def _change_error(error: InputError) -> ApiError:
     field = f"change.{_FIELDS.get(error.column, error.column)}"
-    return Fault(
-        reason=str(error.reason or "number_cannot_be_used"),
+    return ApiError(
+        reason=str(error.reason or "invalid_number"),
         field=field,
         value="" if error.value is None else str(error.value),
         message=f"{field} {error.why}",

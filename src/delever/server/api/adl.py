@@ -1,4 +1,4 @@
-"""Out: ADL as it was. Episodes from start to stop, rounds, fills."""
+"""Routes out: the history of ADL in episodes, rounds and fills."""
 
 from dataclasses import replace
 from typing import Annotated, Any
@@ -8,139 +8,139 @@ from litestar import get
 from litestar.params import FromQuery, PathParameter, QueryParameter
 
 from delever.api_types.history import (
-    Episode,
-    ExplainedFill,
-    FillShown,
-    Recomputed,
-    RoundShown,
-    TakeoverShown,
-    UnwindShown,
+    EpisodeResponse,
+    FillExplanationResponse,
+    FillResponse,
+    RecomputeResponse,
+    RoundResponse,
+    TakeoverResponse,
+    UnwindResponse,
     Waterfall,
 )
-from delever.formatting import Figures
+from delever.formatting import ContractFormatter
 from delever.journal import JournalError, SqliteJournal
 from delever.journal.replay import advance_by_command, replay_events
 from delever.lab.errors import InputError, UnknownNameError
 from delever.lab.queries.fill_explanation import explain_fill_of
-from delever.lab.queries.fill_report import WhyFilled
-from delever.server.api.authorization import (
-    check_sees,
+from delever.lab.queries.fill_report import FillExplanation
+from delever.server.api.formatting import numbers_of
+from delever.server.api.history import pool_of, pool_values_of
+from delever.server.api.market import contract_snapshot_of, formatter_of
+from delever.server.api.requests.authorization import (
+    check_can_read,
+    masking_of,
     reads_everything,
     reads_market,
     reads_masked,
-    sight_of,
 )
-from delever.server.api.dependencies import Parts, PartsOf
-from delever.server.api.errors import AnyRequest, unknown
-from delever.server.api.formatting import numbers_of
-from delever.server.api.history import point_of, pool_of
-from delever.server.api.market import contract_shown, figures_of
-from delever.server.api.masking import Sight
-from delever.server.storage.queries import EVER_MS, Rows
+from delever.server.api.requests.dependencies import ApiServices, Services
+from delever.server.api.requests.errors import AnyRequest, not_found
+from delever.server.api.requests.masking import Masking
+from delever.server.storage.queries import MAX_TIME_MS, SqlRows
 
-PAGE = 1_000
-"""Episodes or fills that one answer holds at the most."""
+MAX_ROWS = 1_000
+"""Episodes or fills in one response at most."""
 
-Limit = Annotated[int, QueryParameter(ge=1, le=PAGE)]
-After = Annotated[int, QueryParameter(ge=0, le=EVER_MS)]
-Number = Annotated[int, PathParameter(ge=0, le=EVER_MS)]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_ROWS)]
+After = Annotated[int, QueryParameter(ge=0, le=MAX_TIME_MS)]
+Id = Annotated[int, PathParameter(ge=0, le=MAX_TIME_MS)]
 
 
 @get("/v1/adl", guards=[reads_market], tags=["adl"])
 async def episodes(
-    parts: PartsOf,
+    services: Services,
     contract: FromQuery[str | None] = None,
-    before: After = EVER_MS,
+    before: After = MAX_TIME_MS,
     limit: Limit = 100,
-) -> list[Episode]:
-    """Return ADL episodes, newest first; `before` an episode goes on to older ones."""
-    await parts.history.current()
-    rows = await parts.past.episodes(contract, before, limit)
-    return [Episode(**_episode(parts, row)) for row in rows]
+) -> list[EpisodeResponse]:
+    """Return ADL episodes, newest first, with ids below `before`."""
+    await services.projector.current()
+    rows = await services.queries.episodes(contract, before, limit)
+    return [EpisodeResponse(**_episode(services, row)) for row in rows]
 
 
 @get("/v1/adl/{episode:int}", guards=[reads_masked], tags=["adl"])
-async def episode(request: AnyRequest, parts: PartsOf, episode: Number) -> Waterfall:
-    """Return one episode from top to bottom: takeovers, unwinds, the pool, rounds with fills.
+async def episode(request: AnyRequest, services: Services, episode: Id) -> Waterfall:
+    """Return one episode in full: takeovers, unwinds, the insurance fund, rounds with fills.
 
-    Accounts that the caller does not see are masked.
+    Accounts that the caller may not read are masked.
     """
-    await parts.history.current()
-    row = await parts.past.episode(episode)
+    await services.projector.current()
+    row = await services.queries.episode(episode)
     if row is None:
-        raise unknown("episode_is_unknown", "episode", episode)
-    return sight_of(request).told(await _waterfall(parts, row))
+        raise not_found("unknown_episode", "episode", episode)
+    return masking_of(request).mask(await _waterfall(services, row))
 
 
 @get("/v1/adl/rounds/{sequence:int}/recompute", guards=[reads_everything], tags=["adl"])
-async def recompute(parts: PartsOf, sequence: Number) -> Recomputed:
-    """Run a record's command again on the book of that moment, and compare all that follows."""
-    told = await parts.runner.look_up(lambda journal: _recomputed(journal, sequence))
-    if told is None:
-        raise unknown("record_is_unknown", "sequence", sequence)
-    return told
+async def recompute(services: Services, sequence: Id) -> RecomputeResponse:
+    """Run the command of a record again on the book before it, and compare the events."""
+    response = await services.runner.look_up(lambda journal: _recomputed(journal, sequence))
+    if response is None:
+        raise not_found("unknown_record", "sequence", sequence)
+    return response
 
 
 @get("/v1/fills", guards=[reads_market], tags=["adl"])
 async def fills(
     request: AnyRequest,
-    parts: PartsOf,
+    services: Services,
     account: FromQuery[str | None] = None,
     contract: FromQuery[str | None] = None,
     after: After = 0,
     limit: Limit = 100,
-) -> list[FillShown]:
-    """Return ADL fills after a number, oldest first; without the role read, an account's own."""
-    check_sees(request, account)
-    await parts.history.current()
-    rows = await parts.past.fills(account, contract, after, limit)
-    sight = sight_of(request)
-    return [sight.told(_fill(parts, row)) for row in rows]
+) -> list[FillResponse]:
+    """Return ADL fills with ids above `after`, oldest first; without the role read, one's own."""
+    check_can_read(request, account)
+    await services.projector.current()
+    rows = await services.queries.fills(account, contract, after, limit)
+    masking = masking_of(request)
+    return [masking.mask(_fill(services, row)) for row in rows]
 
 
 @get("/v1/fills/{fill:int}", guards=[reads_market], tags=["adl"])
-async def fill(request: AnyRequest, parts: PartsOf, fill: Number) -> ExplainedFill:
-    """Return why a fill closed whom it closed, computed again from the journal."""
-    await parts.history.current()
-    row = await parts.past.fill(fill)
+async def fill(request: AnyRequest, services: Services, fill: Id) -> FillExplanationResponse:
+    """Return why an ADL fill closed its position, recomputed from the journal."""
+    await services.projector.current()
+    row = await services.queries.fill(fill)
     if row is None:
-        raise unknown("unknown_fill", "fill", fill)
-    check_sees(request, row.account)
+        raise not_found("unknown_fill", "fill", fill)
+    check_can_read(request, row.account)
     try:
-        why = await parts.runner.look_up(lambda journal: explain_fill_of(journal, fill))
+        why = await services.runner.look_up(lambda journal: explain_fill_of(journal, fill))
     except UnknownNameError as error:
-        raise unknown("unknown_fill", "fill", fill, str(error)) from None
+        raise not_found("unknown_fill", "fill", fill, str(error)) from None
     except InputError as error:
         raise JournalError(str(error)) from error
-    why = _masked(why, sight_of(request))
-    return ExplainedFill(
+    why = _masked(why, masking_of(request))
+    return FillExplanationResponse(
         fill=fill, record=why.sequence, recomputed=why.recomputed, facts=why.facts(), text=str(why)
     )
 
 
-def _masked(why: WhyFilled, sight: Sight) -> WhyFilled:
-    """Return the same with the names that the caller is told."""
+def _masked(why: FillExplanation, masking: Masking) -> FillExplanation:
+    """Return the explanation with the names that the caller may read."""
     return replace(
         why,
-        fill=sight.told(why.fill),
-        ahead=tuple(map(sight.told, why.ahead)),
-        skipped=tuple(map(sight.told, why.skipped)),
+        fill=masking.mask(why.fill),
+        filled_before=tuple(map(masking.mask, why.filled_before)),
+        skipped=tuple(map(masking.mask, why.skipped)),
     )
 
 
 # --- episodes ---
 
 
-def _figures(parts: Parts, contract: str) -> Figures:
-    return figures_of(contract_shown(parts.runner.board, contract))
+def _formatter(services: ApiServices, contract: str) -> ContractFormatter:
+    return formatter_of(contract_snapshot_of(services.runner.market_snapshot, contract))
 
 
-def _numbers(figures: Figures, encoded: str) -> dict[str, str]:
-    return numbers_of(figures, msgspec.json.decode(encoded))
+def _numbers(formatter: ContractFormatter, encoded: str) -> dict[str, str]:
+    return numbers_of(formatter, msgspec.json.decode(encoded))
 
 
-def _episode(parts: Parts, row: Any) -> dict[str, Any]:
-    figures = _figures(parts, row.contract)
+def _episode(services: ApiServices, row: Any) -> dict[str, Any]:
+    formatter = _formatter(services, row.contract)
     stopped = row.stop_numbers
     return {
         "episode": row.episode,
@@ -152,93 +152,97 @@ def _episode(parts: Parts, row: Any) -> dict[str, Any]:
         "started_ms": row.started_ms,
         "stopped_sequence": row.stopped_sequence,
         "stopped_ms": row.stopped_ms,
-        "numbers": _numbers(figures, row.numbers),
-        "stop_numbers": None if stopped is None else _numbers(figures, stopped),
+        "numbers": _numbers(formatter, row.numbers),
+        "stop_numbers": None if stopped is None else _numbers(formatter, stopped),
         "fills": int(row.fills),
-        "quantity": figures.quantity(int(row.lots)),
+        "quantity": formatter.quantity(int(row.lots)),
         "accounts": int(row.accounts),
     }
 
 
-async def _waterfall(parts: Parts, row: Any) -> Waterfall:
-    """Return an episode's rounds and fills, and all that led to them."""
-    figures, past = _figures(parts, row.contract), parts.past
-    last = row.stopped_sequence or parts.history.sequence
-    told, closed = await past.rounds(row.episode)
-    taken = await past.brought(sorted({each.takeover for each in closed}))
-    since, unwound = await past.moves(row.contract, row.started_sequence, last)
-    known = {each.takeover: each for each in (*taken, *since)}
-    before, after = await past.pool_around(row.pool, row.started_sequence, last)
-    pool = pool_of(parts.runner.board, row.pool)
-    hashes = await parts.runner.look_up(lambda journal: _hashes(journal, told))
+async def _waterfall(services: ApiServices, row: Any) -> Waterfall:
+    """Return an episode with its rounds, fills, takeovers and unwinds."""
+    formatter, queries = _formatter(services, row.contract), services.queries
+    last = row.stopped_sequence or services.projector.sequence
+    rounds, fills = await queries.rounds(row.episode)
+    of_fills = await queries.takeovers(sorted({fill.takeover for fill in fills}))
+    since, unwinds = await queries.takeovers_and_unwinds(row.contract, row.started_sequence, last)
+    takeovers = {taken.takeover: taken for taken in (*of_fills, *since)}
+    before, after = await queries.pool_around(row.pool, row.started_sequence, last)
+    pool = pool_of(services.runner.market_snapshot, row.pool)
+    hashes = await services.runner.look_up(lambda journal: _hashes(journal, rounds))
     return Waterfall(
-        **_episode(parts, row),
-        takeovers=tuple(_takeover(each, figures) for _, each in sorted(known.items())),
-        unwinds=tuple(_unwind(each, figures) for each in unwound),
-        pool_before=None if before is None else point_of(before, pool),
-        pool_after=None if after is None else point_of(after, pool),
-        rounds=tuple(_round(parts, each, closed, hashes, figures) for each in told),
+        **_episode(services, row),
+        takeovers=tuple(_takeover(taken, formatter) for _, taken in sorted(takeovers.items())),
+        unwinds=tuple(_unwind(unwound, formatter) for unwound in unwinds),
+        pool_before=None if before is None else pool_values_of(before, pool),
+        pool_after=None if after is None else pool_values_of(after, pool),
+        rounds=tuple(_round(services, row, fills, hashes, formatter) for row in rounds),
     )
 
 
-def _hashes(journal: SqliteJournal, rounds: Rows) -> dict[int, str]:
-    records = (journal.record(sequence) for sequence in {each.sequence for each in rounds})
+def _hashes(journal: SqliteJournal, rounds: SqlRows) -> dict[int, str]:
+    records = (journal.record(sequence) for sequence in {row.sequence for row in rounds})
     return {record.sequence: record.hash.hex() for record in records if record is not None}
 
 
-def _takeover(row: Any, figures: Figures) -> TakeoverShown:
-    return TakeoverShown(
+def _takeover(row: Any, formatter: ContractFormatter) -> TakeoverResponse:
+    return TakeoverResponse(
         takeover=row.takeover,
         sequence=row.sequence,
         time_ms=row.time_ms,
         side=row.side,
         account=row.account,
         position=row.position,
-        quantity=figures.quantity(row.lots),
-        price=figures.price(row.price_ticks),
-        to_pool=figures.cash(row.to_pool_cash),
+        quantity=formatter.quantity(row.lots),
+        price=formatter.price(row.price_ticks),
+        to_pool=formatter.cash(row.to_pool_cash),
         reason=row.reason,
     )
 
 
-def _unwind(row: Any, figures: Figures) -> UnwindShown:
-    return UnwindShown(
+def _unwind(row: Any, formatter: ContractFormatter) -> UnwindResponse:
+    return UnwindResponse(
         takeover=row.takeover,
         sequence=row.sequence,
         time_ms=row.time_ms,
         side=row.side,
-        quantity=figures.quantity(row.lots),
-        price=figures.price(row.price_ticks),
-        realized=figures.cash(row.realized_pnl_cash),
+        quantity=formatter.quantity(row.lots),
+        price=formatter.price(row.price_ticks),
+        realized_pnl=formatter.cash(row.realized_pnl_cash),
     )
 
 
 def _round(
-    parts: Parts, row: Any, closed: Rows, hashes: dict[int, str], figures: Figures
-) -> RoundShown:
-    place = row.sequence, row.place
-    return RoundShown(
+    services: ApiServices,
+    row: Any,
+    fills: SqlRows,
+    hashes: dict[int, str],
+    formatter: ContractFormatter,
+) -> RoundResponse:
+    key = row.sequence, row.event_index
+    return RoundResponse(
         sequence=row.sequence,
         time_ms=row.time_ms,
         hash=hashes.get(row.sequence, ""),
         side=row.side,
         trigger=row.trigger,
         price_rule=row.price_rule,
-        numbers=_numbers(figures, row.numbers),
-        wanted=figures.quantity(row.wanted_lots),
-        filled=figures.quantity(row.filled_lots),
-        left=figures.quantity(row.wanted_lots - row.filled_lots),
-        rounding_residual=figures.cash(row.rounding_residual_cash),
+        numbers=_numbers(formatter, row.numbers),
+        wanted=formatter.quantity(row.wanted_lots),
+        filled=formatter.quantity(row.filled_lots),
+        unfilled=formatter.quantity(row.wanted_lots - row.filled_lots),
+        rounding_residual=formatter.cash(row.rounding_residual_cash),
         counterparties=row.counterparties,
         fills=tuple(
-            _fill(parts, each) for each in closed if (each.sequence, each.round_place) == place
+            _fill(services, fill) for fill in fills if (fill.sequence, fill.round_index) == key
         ),
     )
 
 
-def _fill(parts: Parts, row: Any) -> FillShown:
-    figures = _figures(parts, row.contract)
-    return FillShown(
+def _fill(services: ApiServices, row: Any) -> FillResponse:
+    formatter = _formatter(services, row.contract)
+    return FillResponse(
         fill=row.fill,
         sequence=row.sequence,
         time_ms=row.time_ms,
@@ -248,34 +252,34 @@ def _fill(parts: Parts, row: Any) -> FillShown:
         side=row.side,
         account=row.account,
         position=row.position,
-        quantity=figures.quantity(row.lots),
-        price=figures.price(row.price_ticks),
+        quantity=formatter.quantity(row.lots),
+        price=formatter.price(row.price_ticks),
         price_rule=row.price_rule,
-        realized=figures.cash(row.realized_pnl_cash),
-        pool_realized_pnl=figures.cash(row.pool_realized_pnl_cash),
-        fee=figures.cash(row.fee_cash),
+        realized_pnl=formatter.cash(row.realized_pnl_cash),
+        pool_realized_pnl=formatter.cash(row.pool_realized_pnl_cash),
+        fee=formatter.cash(row.fee_cash),
         takeover=row.takeover,
         liquidated_account=row.liquidated_account,
         rank=row.rank,
         score=row.score,
         indicator=row.indicator,
-        ahead=figures.quantity(row.quantity_ahead_lots),
+        quantity_ahead=formatter.quantity(row.quantity_ahead_lots),
         cancelled_sequence=row.cancelled_sequence,
     )
 
 
-def _recomputed(journal: SqliteJournal, sequence: int) -> Recomputed | None:
+def _recomputed(journal: SqliteJournal, sequence: int) -> RecomputeResponse | None:
     """Replay the journal up to a record and run its command; None where there is no record."""
     record = journal.record(sequence)
     if record is None:
         return None
     before = replay_events(journal, until=sequence - 1)
     finding = before.finding or advance_by_command(before.book, record)
-    return Recomputed(
+    return RecomputeResponse(
         sequence=sequence,
         hash=record.hash.hex(),
-        same=finding is None,
-        differs=None if finding is None else str(finding),
+        matches=finding is None,
+        difference=None if finding is None else str(finding),
     )
 
 

@@ -1,47 +1,51 @@
-"""In: one command, many, or a table of rows; answered when all of it is durable."""
+"""Routes in: one command or many; the response is sent when everything is durable."""
 
 import asyncio
 from typing import Any
 
+import msgspec
 from litestar import Request, post
 
-from delever.api_types.market import BulkAccepted, CommandAccepted, LineRefused
+from delever.api_types.market import BulkResponse, CommandResponse, RejectedLine
 from delever.core.messages import Command, Rejected
-from delever.lab.errors import in_words
-from delever.server.api.authorization import check_command, status_of, submits
-from delever.server.api.decoding import command_of, commands_of
-from delever.server.api.dependencies import Parts, PartsOf
-from delever.server.api.errors import Fault, Problem, malformed
-from delever.server.api.name_validation import unfit_name
-from delever.server.engine.service import BusyError, Committed, IdReusedError, Outcome
+from delever.formatting import humanize
+from delever.server.api.requests.authorization import check_command, status_of, submits
+from delever.server.api.requests.decoding import command_of, commands_of
+from delever.server.api.requests.dependencies import ApiServices, Services
+from delever.server.api.requests.errors import ApiError, RequestError, invalid_request
+from delever.server.api.requests.name_validation import check_names
+from delever.server.engine.runner import BusyError, Committed, DuplicateIdError, Outcome
 
-CHUNK = 1_000
-"""Lines of a bulk that share one commit, so that others get their turn in between."""
+CHUNK_LINES = 1_000
+"""Lines of a bulk that share one commit, so that other requests run in between."""
 
-WAIT_S = 0.05
-"""How long a bulk that has begun waits before it asks a busy engine again."""
+BUSY_WAIT_S = 0.05
+"""How long a bulk that has begun waits before it submits to a busy engine again."""
 
-AHEAD_MS = 10_000
-"""How far a command's time may be ahead of the server's clock: time that has come does not go."""
+MAX_CLOCK_SKEW_MS = 10_000
+"""How far a command's time may be ahead of the server's clock: time never runs backwards."""
+
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1
+"""The integers that a journal can store."""
 
 AnyRequest = Request[Any, Any, Any]
 
 
 @post("/v1/commands", status_code=200, guards=[submits], tags=["commands"])
-async def command(request: AnyRequest, parts: PartsOf) -> CommandAccepted:
-    """Run one command; answered when it is durable, with all that followed.
+async def command(request: AnyRequest, services: Services) -> CommandResponse:
+    """Run one command; return its events once it is durable.
 
-    A command with an `id` runs once, however often it is sent. What the engine refuses is answered
-    with 422, with its reason, field and value; it is recorded, too. An operator's command (such as
-    fund_pool or move_contract) needs the role operate and a note.
+    A command with an `id` runs once, however often it is sent. A command that the engine rejects is
+    recorded, and the response is 422 with its reason, field and value. An operator's command (such
+    as fund_pool or move_contract) needs the role operate and a note.
     """
-    asked = command_of(await request.body())
-    fault = _fault(request, parts, asked)
-    if fault is not None:
-        raise Problem(status_of(fault), fault)
-    outcome = await submitted(parts, asked)
+    submitted = command_of(await request.body())
+    error = _error(request, services, submitted)
+    if error is not None:
+        raise RequestError(status_of(error), error)
+    outcome = await submit_one(services, submitted)
     committed = outcome.committed
-    return CommandAccepted(
+    return CommandResponse(
         sequence=committed.sequence,
         time_ms=committed.time_ms,
         repeated=outcome.repeated,
@@ -50,97 +54,122 @@ async def command(request: AnyRequest, parts: PartsOf) -> CommandAccepted:
 
 
 @post("/v1/commands/bulk", status_code=200, guards=[submits], tags=["commands"])
-async def bulk(request: AnyRequest, parts: PartsOf) -> BulkAccepted:
-    """Run many commands, one a line (NDJSON), in their order.
+async def bulk(request: AnyRequest, services: Services) -> BulkResponse:
+    """Run many commands, one per line (NDJSON), in their order.
 
-    A line that is no command, or that the key may not submit, is answered with an error that names
-    it, and nothing is run. What the engine refuses is listed by line, and the others run.
+    If a line is not a command, or the key may not submit it, the response is an error that names
+    the line, and nothing is run. Lines that the engine rejects are listed, and the others run.
     """
     body = await request.body()
     lines = await asyncio.to_thread(commands_of, body)
-    for number, asked in lines:
-        fault = _fault(request, parts, asked)
-        if fault is not None:
-            raise Problem(status_of(fault), _on_line(number, fault))
-    outcomes: list[Outcome | IdReusedError] = []
-    for begin in range(0, len(lines), CHUNK):
-        chunk = [asked for _, asked in lines[begin : begin + CHUNK]]
-        outcomes += await _run(parts, chunk, begun=begin > 0)
+    for number, submitted in lines:
+        error = _error(request, services, submitted)
+        if error is not None:
+            raise RequestError(status_of(error), _on_line(number, error))
+    outcomes: list[Outcome | DuplicateIdError] = []
+    for begin in range(0, len(lines), CHUNK_LINES):
+        chunk = [submitted for _, submitted in lines[begin : begin + CHUNK_LINES]]
+        outcomes += await _submit_chunk(services, chunk, begun=begin > 0)
     return _summary(lines, outcomes)
 
 
-async def submitted(parts: Parts, asked: Command) -> Outcome:
-    """Return what came of a command; raises Problem where its id is reused, or it is rejected."""
+async def submit_one(services: ApiServices, submitted: Command) -> Outcome:
+    """Return the outcome of a command; raise RequestError where it is rejected or its id taken."""
     try:
-        (outcome,) = await parts.runner.submit([asked])
-    except ValueError as error:
-        raise _unkept(error) from None
-    if isinstance(outcome, IdReusedError):
-        raise Problem(409, _reused(asked.id, outcome))
-    rejected = refusal_of(outcome.committed)
+        (outcome,) = await services.runner.submit([submitted])
+    except ValueError:
+        raise _not_storable([submitted]) from None
+    if isinstance(outcome, DuplicateIdError):
+        raise RequestError(409, _duplicate_id(submitted.id, outcome))
+    rejected = rejection_of(outcome.committed)
     if rejected is not None:
-        raise Problem(422, _refused(rejected, outcome.committed.sequence))
+        raise RequestError(422, _rejection(rejected, outcome.committed.sequence))
     return outcome
 
 
-async def _run(
-    parts: Parts, commands: list[Command], *, begun: bool
-) -> list[Outcome | IdReusedError]:
-    """Submit a chunk; once a bulk has begun, a busy engine is waited for."""
+async def _submit_chunk(
+    services: ApiServices, commands: list[Command], *, begun: bool
+) -> list[Outcome | DuplicateIdError]:
+    """Submit a chunk; once a bulk has begun, wait while the engine is busy."""
     while True:
         try:
-            return await parts.runner.submit(commands)
+            return await services.runner.submit(commands)
         except BusyError:
             if not begun:
                 raise
-            await asyncio.sleep(WAIT_S)
-        except ValueError as error:
-            raise _unkept(error) from None
+            await asyncio.sleep(BUSY_WAIT_S)
+        except ValueError:
+            raise _not_storable(commands) from None
 
 
-def _fault(request: AnyRequest, parts: Parts, asked: Command) -> Fault | None:
-    """Return why a command is not for the engine, or None."""
-    return check_command(request, asked) or unfit_name(asked) or _too_early(parts, asked)
-
-
-def _too_early(parts: Parts, asked: Command) -> Fault | None:
-    """Return why a command's time cannot be: everybody's time would stand still until then."""
-    ahead_ms = asked.time_ms - parts.runner.now_ms()
-    if ahead_ms <= AHEAD_MS:
-        return None
-    return Fault(
-        reason="time_is_ahead",
-        field="time_ms",
-        value=str(asked.time_ms),
-        message=f"time_ms is {ahead_ms} ms ahead of the server's clock; {AHEAD_MS} are allowed",
+def _error(request: AnyRequest, services: ApiServices, submitted: Command) -> ApiError | None:
+    """Return why a command is not submitted to the engine, or None."""
+    return (
+        check_command(request, submitted)
+        or check_names(submitted)
+        or _time_error(services, submitted)
     )
 
 
-def _unkept(error: ValueError) -> Problem:
-    """Return the answer to a number that no journal can hold, by the journal's own words."""
-    field = str(error).partition(" - at ")[2].strip("`").removeprefix("$.")
-    return malformed(field, "", f"{field} is beyond 64 bits")
+def _time_error(services: ApiServices, submitted: Command) -> ApiError | None:
+    """Return the error of a time in the future: time would stand still until then."""
+    ahead_ms = submitted.time_ms - services.runner.now_ms()
+    if ahead_ms <= MAX_CLOCK_SKEW_MS:
+        return None
+    return ApiError(
+        reason="time_in_future",
+        field="time_ms",
+        value=str(submitted.time_ms),
+        message=f"time_ms is {ahead_ms} ms ahead of the server's clock; "
+        f"{MAX_CLOCK_SKEW_MS} ms are allowed",
+    )
 
 
-def refusal_of(committed: Committed) -> Rejected | None:
-    """Return the refusal where a command was rejected."""
+def _not_storable(commands: list[Command]) -> RequestError:
+    """Return the response to a number that a journal cannot store."""
+    fields = (_large_integer(msgspec.to_builtins(submitted), "") for submitted in commands)
+    field = next(filter(None, fields), "")
+    return invalid_request(field, "", f"{field} is beyond 64 bits")
+
+
+def _large_integer(value: Any, path: str) -> str:
+    """Return the path of the first integer beyond 64 bits, or an empty text."""
+    match value:
+        case bool():
+            return ""
+        case int():
+            return "" if MIN_INTEGER <= value <= MAX_INTEGER else path
+        case dict():
+            items = [
+                (f"{path}.{name}" if path else str(name), item) for name, item in value.items()
+            ]
+        case list() | tuple():
+            items = [(f"{path}[{index}]", item) for index, item in enumerate(value)]
+        case _:
+            return ""
+    return next(filter(None, (_large_integer(item, where) for where, item in items)), "")
+
+
+def rejection_of(committed: Committed) -> Rejected | None:
+    """Return the rejection of a command, or None where it was accepted."""
     first = committed.events[0]
     return first if isinstance(first, Rejected) else None
 
 
-def _refused(rejected: Rejected, sequence: int) -> Fault:
-    return Fault(
+def _rejection(rejected: Rejected, sequence: int) -> ApiError:
+    field = f"{rejected.field} {rejected.value!r}"
+    return ApiError(
         reason=str(rejected.reason),
         field=rejected.field,
         value=rejected.value,
-        message=f"{rejected.command}: {rejected.field} {rejected.value!r}: {in_words(rejected.reason)}",
+        message=f"{rejected.command}: {field}: {humanize(rejected.reason)}",
         sequence=sequence,
     )
 
 
-def _reused(command_id: str, error: IdReusedError) -> Fault:
-    return Fault(
-        reason="id_is_reused",
+def _duplicate_id(command_id: str, error: DuplicateIdError) -> ApiError:
+    return ApiError(
+        reason="duplicate_id",
         field="id",
         value=command_id,
         message=str(error),
@@ -148,36 +177,37 @@ def _reused(command_id: str, error: IdReusedError) -> Fault:
     )
 
 
-def _on_line(number: int, fault: Fault) -> Fault:
-    return Fault(
-        reason=fault.reason,
-        field=f"line {number}, {fault.field}",
-        value=fault.value,
-        message=f"line {number}: {fault.message}",
+def _on_line(number: int, error: ApiError) -> ApiError:
+    return ApiError(
+        reason=error.reason,
+        field=f"line {number}, {error.field}",
+        value=error.value,
+        message=f"line {number}: {error.message}",
     )
 
 
 def _summary(
-    lines: list[tuple[int, Command]], outcomes: list[Outcome | IdReusedError]
-) -> BulkAccepted:
-    refusals = []
+    lines: list[tuple[int, Command]], outcomes: list[Outcome | DuplicateIdError]
+) -> BulkResponse:
+    rejections = []
     sequences = []
-    for (line, asked), outcome in zip(lines, outcomes, strict=True):
-        if isinstance(outcome, IdReusedError):
-            reused = LineRefused(line=line, reason="id_is_reused", field="id", value=asked.id)
-            refusals.append(reused)
+    for (line, submitted), outcome in zip(lines, outcomes, strict=True):
+        if isinstance(outcome, DuplicateIdError):
+            rejections.append(
+                RejectedLine(line=line, reason="duplicate_id", field="id", value=submitted.id)
+            )
             continue
         sequences.append(outcome.committed.sequence)
-        rejected = refusal_of(outcome.committed)
+        rejected = rejection_of(outcome.committed)
         if rejected is not None:
             reason, field, value = str(rejected.reason), rejected.field, rejected.value
-            refusals.append(LineRefused(line=line, reason=reason, field=field, value=value))
-    return BulkAccepted(
-        accepted=len(outcomes) - len(refusals),
-        rejected=len(refusals),
+            rejections.append(RejectedLine(line=line, reason=reason, field=field, value=value))
+    return BulkResponse(
+        accepted=len(outcomes) - len(rejections),
+        rejected=len(rejections),
         first_sequence=min(sequences, default=0),
         last_sequence=max(sequences, default=0),
-        refusals=tuple(refusals),
+        rejections=tuple(rejections),
     )
 
 

@@ -1,7 +1,8 @@
-"""Records as they happen, for any number of readers, each at a place of its own.
+"""The feed of records as they are committed, for any number of readers.
 
-The newest records are kept encoded, once for all; a reader who is behind them reads the journal. So
-nobody misses a record, and a reader costs no memory of its own: where it stands is one number.
+The newest records are buffered in encoded form, once for all readers; a reader that is behind them
+reads the journal. No reader misses a record, and a reader costs no memory: its position is one
+number.
 """
 
 import asyncio
@@ -12,24 +13,24 @@ from typing import NamedTuple
 
 import msgspec
 
-from delever.api_types.market import RecordShown
+from delever.api_types.market import RecordResponse
 from delever.journal import SqliteJournal
-from delever.server.api.masking import Sight
+from delever.server.api.requests.masking import Masking
 from delever.server.engine.commit import committed_of
-from delever.server.engine.service import Committed, Runner
+from delever.server.engine.runner import Committed, Runner
 
-KEPT_BYTES = 16 * 1024 * 1024
-"""Encoded records that are kept for readers who keep up."""
+BUFFER_BYTES = 16 * 1024 * 1024
+"""Encoded records that are buffered for readers that keep up."""
 
-PAGE = 200
-"""Records that a reader who is behind takes from the journal at a time."""
+PAGE_RECORDS = 200
+"""Records that a reader reads from the journal at one time."""
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(RecordShown)
+_decoder = msgspec.json.Decoder(RecordResponse)
 
 
-class Kept(NamedTuple):
-    """A record as JSON, and the types of its events."""
+class EncodedRecord(NamedTuple):
+    """A record as JSON, with the types of its events."""
 
     sequence: int
     encoded: bytes
@@ -37,109 +38,111 @@ class Kept(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """What a reader is told of each record: events of some types (None: all), as `sight` says."""
+class StreamFilter:
+    """What one reader receives: events of some types (None: all), with masked names."""
 
     types: frozenset[str] | None
-    sight: Sight
+    masking: Masking
 
-    def of(self, kept: Kept) -> bytes:
-        """Return a record as this reader is told it, or nothing."""
-        if self.types is None and self.sight.everybody:
-            return kept.encoded
-        if self.types is not None and self.types.isdisjoint(kept.types):
+    def apply(self, record: EncodedRecord) -> bytes:
+        """Return the record as this reader receives it, or nothing."""
+        if self.types is None and self.masking.sees_all:
+            return record.encoded
+        if self.types is not None and self.types.isdisjoint(record.types):
             return b""
-        record = _decoder.decode(kept.encoded)
-        told = [
-            self.sight.told(event)
-            for event in record.events
+        decoded = _decoder.decode(record.encoded)
+        events = tuple(
+            self.masking.mask(event)
+            for event in decoded.events
             if self.types is None or type_of(event) in self.types
-        ]
-        named = record.id if self.sight.everybody else ""
-        return _encoder.encode(msgspec.structs.replace(record, id=named, events=tuple(told)))
+        )
+        command_id = decoded.id if self.masking.sees_all else ""
+        return _encoder.encode(msgspec.structs.replace(decoded, id=command_id, events=events))
 
 
-class Feed:
-    """Keeps the newest records while anybody reads; `tell` is told of every commit.
+class EventFeed:
+    """Buffers the newest records while there are readers; `add` is called with every commit.
 
-    `held` counts the streams of each address.
+    `open_streams` counts the streams of each address.
     """
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
-        self._kept: deque[Kept] = deque()
-        self._kept_bytes = 0
-        self._news = asyncio.Event()
+        self._buffer: deque[EncodedRecord] = deque()
+        self._buffer_bytes = 0
+        self._added = asyncio.Event()
         self._closed = False
         self.readers = 0
-        self.held: Counter[str] = Counter()
+        self.open_streams: Counter[str] = Counter()
 
-    def tell(self, committed: Sequence[Committed]) -> None:
-        """Keep new records, and wake those who wait."""
+    def add(self, commits: Sequence[Committed]) -> None:
+        """Buffer new records, and wake the readers that wait."""
         if self.readers:
-            for each in committed:
-                self._keep(each)
-            self._news.set()
-            self._news = asyncio.Event()
+            for committed in commits:
+                self._add(committed)
+            self._added.set()
+            self._added = asyncio.Event()
 
     def close(self) -> None:
-        """End every reading: the server is being shut down, and should not wait for its readers."""
+        """End all streams at the shutdown of the server."""
         self._closed = True
-        self._news.set()
+        self._added.set()
 
-    def _keep(self, committed: Committed) -> None:
-        kept = kept_of(committed)
-        self._kept.append(kept)
-        self._kept_bytes += len(kept.encoded)
-        while self._kept_bytes > KEPT_BYTES:
-            self._kept_bytes -= len(self._kept.popleft().encoded)
+    def _add(self, committed: Committed) -> None:
+        record = encoded_record_of(committed)
+        self._buffer.append(record)
+        self._buffer_bytes += len(record.encoded)
+        while self._buffer_bytes > BUFFER_BYTES:
+            self._buffer_bytes -= len(self._buffer.popleft().encoded)
 
     async def after(
-        self, sequence: int, idle_s: float, choice: Choice
+        self, sequence: int, idle_s: float, stream_filter: StreamFilter
     ) -> AsyncGenerator[tuple[int, bytes], None]:
         """Yield each record after a sequence as (sequence, JSON), without a gap, until closed.
 
-        While nothing is told for `idle_s`, (the sequence so far, nothing).
+        After `idle_s` without a record, yield the last sequence read and nothing.
         """
         now_s = asyncio.get_running_loop().time
-        told_s = now_s()
+        sent_s = now_s()
         self.readers += 1
         try:
             while not self._closed:
-                news = self._news
+                added = self._added
                 page = await self._page(sequence)
-                for kept in page:
-                    sequence = kept.sequence
-                    if told := choice.of(kept):
-                        yield sequence, told
-                        told_s = now_s()
-                left_s = told_s + idle_s - now_s()
-                if left_s <= 0 or not (page or await _happened(news, left_s)):
+                for record in page:
+                    sequence = record.sequence
+                    if encoded := stream_filter.apply(record):
+                        yield sequence, encoded
+                        sent_s = now_s()
+                left_s = sent_s + idle_s - now_s()
+                if left_s <= 0 or not (page or await _is_set(added, left_s)):
                     yield sequence, b""
-                    told_s = now_s()
+                    sent_s = now_s()
         finally:
             self.readers -= 1
             if not self.readers:
-                self._kept.clear()
-                self._kept_bytes = 0
+                self._buffer.clear()
+                self._buffer_bytes = 0
 
-    async def _page(self, after: int) -> list[Kept]:
-        """Return what follows a sequence: of what is kept, else from the journal."""
-        if self._kept and self._kept[0].sequence <= after + 1:
-            first = after + 1 - self._kept[0].sequence
-            return [self._kept[at] for at in range(first, min(first + PAGE, len(self._kept)))]
+    async def _page(self, after: int) -> list[EncodedRecord]:
+        """Return the records after a sequence, from the buffer or else from the journal."""
+        if self._buffer and self._buffer[0].sequence <= after + 1:
+            first = after + 1 - self._buffer[0].sequence
+            end = min(first + PAGE_RECORDS, len(self._buffer))
+            return [self._buffer[index] for index in range(first, end)]
         return await self._runner.look_up(lambda journal: _read(journal, after))
 
 
-def _read(journal: SqliteJournal, after: int) -> list[Kept]:
+def _read(journal: SqliteJournal, after: int) -> list[EncodedRecord]:
     """Return a page of the journal, encoded on the thread that reads it."""
-    return [kept_of(committed_of(each)) for each in journal.records(after, after + PAGE)]
+    records = journal.records(after, after + PAGE_RECORDS)
+    return [encoded_record_of(committed_of(record)) for record in records]
 
 
-def kept_of(committed: Committed) -> Kept:
+def encoded_record_of(committed: Committed) -> EncodedRecord:
     """Return a record as JSON, with the types of its events."""
     encoded = _encoder.encode(
-        RecordShown(
+        RecordResponse(
             sequence=committed.sequence,
             time_ms=committed.time_ms,
             command=str(committed.command.__struct_config__.tag),
@@ -147,17 +150,18 @@ def kept_of(committed: Committed) -> Kept:
             events=committed.events,  # type: ignore[arg-type]
         )
     )
-    return Kept(committed.sequence, encoded, frozenset(map(type_of, committed.events)))
+    return EncodedRecord(committed.sequence, encoded, frozenset(map(type_of, committed.events)))
 
 
 def type_of(event: msgspec.Struct) -> str:
-    """Return an event's type as JSON says it."""
+    """Return the type of an event in JSON."""
     return str(event.__struct_config__.tag)
 
 
-async def _happened(news: asyncio.Event, idle_s: float) -> bool:
+async def _is_set(event: asyncio.Event, timeout_s: float) -> bool:
+    """Wait for an event; return whether it was set in time."""
     try:
-        await asyncio.wait_for(news.wait(), idle_s)
+        await asyncio.wait_for(event.wait(), timeout_s)
     except TimeoutError:
         return False
     return True

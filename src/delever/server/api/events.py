@@ -1,4 +1,4 @@
-"""Out: what the journal holds, page by page, and as it happens."""
+"""Routes out: the events of the journal, page by page or as a stream."""
 
 import asyncio
 import contextlib
@@ -10,196 +10,208 @@ from litestar import asgi, get
 from litestar.connection import ASGIConnection
 from litestar.params import FromQuery, QueryParameter
 
-from delever.api_types.market import EventPage, EventShown
+from delever.api_types.market import EventPage, EventResponse
 from delever.core.messages import AnyEvent, Event
-from delever.server.api.authorization import (
+from delever.server.api.event_stream import StreamFilter
+from delever.server.api.requests.authorization import (
     Connection,
-    check_sees,
+    check_can_read,
+    masking_of,
     reads_everything,
     reads_masked,
-    sight_of,
 )
-from delever.server.api.dependencies import Parts, PartsOf
-from delever.server.api.errors import Fault, Problem, malformed
-from delever.server.api.event_stream import Choice
-from delever.server.api.masking import PUBLIC
-from delever.server.engine.service import Committed
+from delever.server.api.requests.dependencies import ApiServices, Services
+from delever.server.api.requests.errors import ApiError, RequestError, invalid_request
+from delever.server.api.requests.masking import PUBLIC_EVENTS
+from delever.server.engine.runner import Committed
 from delever.server.transport.asgi import Receive, Scope, Send, address_of
 from delever.server.transport.websockets import POLICY, ClosedError, Socket
 
-PAGE = 1_000
-"""Records that one page looks at, at the most."""
+MAX_RECORDS = 1_000
+"""Records that one page reads at most."""
 
 IDLE_S = 15.0
-"""A stream on which nothing happens says so this often, so that proxies keep it open."""
+"""Interval of the comments on an idle stream, so that proxies keep it open."""
 
-TAGS = {str(kind.__struct_config__.tag) for kind in get_args(AnyEvent)}
+EVENT_TYPES = {str(kind.__struct_config__.tag) for kind in get_args(AnyEvent)}
 
-Limit = Annotated[int, QueryParameter(ge=1, le=PAGE)]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_RECORDS)]
 After = Annotated[int, QueryParameter(ge=0, le=2**53)]
 Type = Annotated[str | None, QueryParameter(name="type")]
 
 
 @get("/v1/events", guards=[reads_everything], tags=["events"])
 async def events(
-    parts: PartsOf,
+    services: Services,
     kind: Type = None,
     contract: FromQuery[str | None] = None,
     account: FromQuery[str | None] = None,
     after: After = 0,
-    limit: Limit = PAGE,
+    limit: Limit = MAX_RECORDS,
 ) -> EventPage:
-    """Return the events of at most `limit` records after a sequence, of a type, contract, account.
+    """Return the events of up to `limit` records after a sequence, by type, contract and account.
 
-    A page may be empty although more follows: go on from `next_after` until it stays the same.
+    A page may be empty although more events follow: continue from `next_after` until it no longer
+    changes.
     """
-    if kind is not None and kind not in TAGS:
-        raise malformed("type", kind, f"there is no event {kind!r}")
-    await _check_reached(parts, after)
-    records = await parts.runner.records(after, limit)
-    number = None
+    if kind is not None and kind not in EVENT_TYPES:
+        raise invalid_request("type", kind, f"there is no event {kind!r}")
+    await _check_reached(services, after)
+    records = await services.runner.records(after, limit)
+    index = None
     if account is not None:
-        number = await parts.runner.read(lambda book: book.accounts.index.get(account))
+        index = await services.runner.read(lambda book: book.accounts.index.get(account))
     return EventPage(
         events=tuple(
-            EventShown(sequence=each.sequence, time_ms=each.time_ms, index=index, event=event)  # type: ignore[arg-type]
-            for each in records
-            for index, event in _chosen(each, kind)
-            if (contract is None or contract in names_of(event, _CONTRACTS))
-            and (account is None or _is_of(account, number, event))
+            EventResponse(
+                sequence=committed.sequence,
+                time_ms=committed.time_ms,
+                index=event_index,
+                event=event,  # type: ignore[arg-type]
+            )
+            for committed in records
+            for event_index, event in _of_type(committed, kind)
+            if (contract is None or contract in names_of(event, _CONTRACT_FIELDS))
+            and (account is None or _concerns(event, account, index))
         ),
         next_after=records[-1].sequence if records else after,
     )
 
 
-def _chosen(committed: Committed, kind: str | None) -> Iterator[tuple[int, Event]]:
+def _of_type(committed: Committed, kind: str | None) -> Iterator[tuple[int, Event]]:
     for index, event in enumerate(committed.events):
         if kind in {None, event.__struct_config__.tag}:
             yield index, event
 
 
-def _is_of(account: str, number: int | None, event: Event) -> bool:
-    """Whether an event is about an account: it says its name, or a column holds its number."""
+def _concerns(event: Event, account: str, index: int | None) -> bool:
+    """Whether an event concerns an account, by its name or by its index in a column."""
     column = getattr(event, "account", None)
     if isinstance(column, bytes):
-        return number is not None and number in np.frombuffer(column, "<i4")
-    return account in names_of(event, _ACCOUNTS)
+        return index is not None and index in np.frombuffer(column, "<i4")
+    return account in names_of(event, _ACCOUNT_FIELDS)
 
 
-_CONTRACTS = ("contract", "contracts", "definition", "fill", "ratings", "tables")
-_ACCOUNTS = ("account", "accounts", "liquidated_account", "fill")
+_CONTRACT_FIELDS = ("contract", "contracts", "definition", "fill", "ratings", "tables")
+_ACCOUNT_FIELDS = ("account", "accounts", "liquidated_account", "fill")
 
 
 def names_of(event: Any, fields: tuple[str, ...]) -> Iterator[str]:
-    """Yield the contracts or accounts that an event is about; events inside events count."""
+    """Yield the contracts or accounts in these fields of an event, and of events inside it."""
     for field in fields:
-        told = getattr(event, field, None)
-        for each in told if isinstance(told, tuple) else (told,):
-            if isinstance(each, str):
-                yield each
-            elif each is not None and not isinstance(each, int):
-                yield from names_of(each, fields)
+        value = getattr(event, field, None)
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, str):
+                yield item
+            elif item is not None and not isinstance(item, int):
+                yield from names_of(item, fields)
 
 
-# --- as they happen ---
+# --- streams ---
 
 
 @asgi("/v1/events/stream", guards=[reads_masked], copy_scope=False)
 async def stream(scope: Scope, receive: Receive, send: Send) -> None:
-    """Send every record as a Server-Sent Event; its id is the sequence, for Last-Event-ID."""
-    parts, after, choice = await _begin(scope)
+    """Send every record as a Server-Sent Event, with its sequence as id for Last-Event-ID."""
+    services, after, stream_filter = await _begin(scope)
     headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
-    with _seat(parts, scope):
+    with _counted(services, scope):
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        pouring = asyncio.create_task(_pour_events(parts, after, choice, send))
-        gone = asyncio.create_task(_gone(receive))
-        await _first_of(pouring, gone)
+        sending = asyncio.create_task(_send_events(services, after, stream_filter, send))
+        closing = asyncio.create_task(_disconnected(receive))
+        await _first_of(sending, closing)
 
 
 @asgi("/v1/events/socket", guards=[reads_masked], copy_scope=False)
 async def socket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Send every record as a text message of a WebSocket, from a sequence on."""
-    parts, after, choice = await _begin(scope)
-    connection = Socket(scope, receive, send, _address(parts, scope))
+    """Send every record after a sequence as a text message of a WebSocket."""
+    services, after, stream_filter = await _begin(scope)
+    connection = Socket(scope, receive, send, _address(services, scope))
     with contextlib.suppress(ClosedError):
         await connection.accept()
-        with _seat(parts, scope):
-            pouring = asyncio.create_task(_pour_texts(parts, after, choice, connection))
-            gone = asyncio.create_task(_closed(connection))
-            await _first_of(pouring, gone)
+        with _counted(services, scope):
+            sending = asyncio.create_task(_send_texts(services, after, stream_filter, connection))
+            closing = asyncio.create_task(_closed(connection))
+            await _first_of(sending, closing)
 
 
-async def _begin(scope: Scope) -> tuple[Parts, int, Choice]:
-    """Return the parts, after which sequence to begin (from now on, if not said), and with what."""
+async def _begin(scope: Scope) -> tuple[ApiServices, int, StreamFilter]:
+    """Return the services, the sequence to begin after (default: the newest), and the filter."""
     connection = ASGIConnection[Any, Any, Any, Any](scope)  # type: ignore[arg-type]
-    parts: Parts = connection.app.state.parts
-    choice = _choice(connection)
-    asked = connection.headers.get("last-event-id") or connection.query_params.get("after")
-    if asked is None:
-        return parts, await parts.runner.read(lambda book: book.sequence), choice
-    if not (asked.isascii() and asked.isdigit() and len(asked) <= 16):
-        raise malformed("after", asked, "after must be a sequence: an integer from 0")
-    await _check_reached(parts, int(asked))
-    return parts, int(asked), choice
+    services: ApiServices = connection.app.state.services
+    stream_filter = _stream_filter(connection)
+    after = connection.headers.get("last-event-id") or connection.query_params.get("after")
+    if after is None:
+        return services, await services.runner.read(lambda book: book.sequence), stream_filter
+    if not (after.isascii() and after.isdigit() and len(after) <= 16):
+        raise invalid_request("after", after, "after must be a sequence: an integer from 0")
+    await _check_reached(services, int(after))
+    return services, int(after), stream_filter
 
 
-async def _check_reached(parts: Parts, after: int) -> None:
-    """Refuse a reader of another journal: of an older copy, it would miss what comes next."""
-    if after <= parts.runner.board.sequence:
+async def _check_reached(services: ApiServices, after: int) -> None:
+    """Raise RequestError for a sequence beyond the journal: the reader has read another journal."""
+    if after <= services.runner.market_snapshot.sequence:
         return
-    head = await parts.runner.look_up(lambda journal: journal.head())
+    head = await services.runner.look_up(lambda journal: journal.head())
     ends = head.sequence if head else 0
     if after > ends:
-        message = f"this journal ends at {ends}: it is not the one that was read up to {after}"
-        fault = Fault(reason="sequence_is_ahead", field="after", value=str(after), message=message)
-        raise Problem(409, fault)
+        message = f"this journal ends at {ends}; the reader's journal was another one"
+        fault = ApiError(
+            reason="sequence_beyond_journal", field="after", value=str(after), message=message
+        )
+        raise RequestError(409, fault)
 
 
-def _choice(connection: Connection) -> Choice:
-    """Return what is told: all, or the types asked for; without the role read only public ones."""
-    asked: str | None = connection.query_params.get("types")
-    types = None if asked is None else frozenset(asked.split(","))
-    sight = sight_of(connection)
-    if not sight.everybody and (types is None or not types <= PUBLIC):
-        check_sees(connection, None)
-    if types is not None and (strange := sorted(types - TAGS)):
-        raise malformed("types", strange[0], f"there is no event {strange[0]!r}")
-    return Choice(types, sight)
+def _stream_filter(connection: Connection) -> StreamFilter:
+    """Return the filter of the requested types; without the role read only public types."""
+    requested: str | None = connection.query_params.get("types")
+    types = None if requested is None else frozenset(requested.split(","))
+    masking = masking_of(connection)
+    if not masking.sees_all and (types is None or not types <= PUBLIC_EVENTS):
+        check_can_read(connection, None)
+    if types is not None and (unknown := sorted(types - EVENT_TYPES)):
+        raise invalid_request("types", unknown[0], f"there is no event {unknown[0]!r}")
+    return StreamFilter(types, masking)
 
 
-async def _pour_events(parts: Parts, after: int, choice: Choice, send: Send) -> None:
-    async for sequence, record in _records(parts, after, choice):
-        data = b"data: %b\n" % record if record else b": nothing new\n"
+async def _send_events(
+    services: ApiServices, after: int, stream_filter: StreamFilter, send: Send
+) -> None:
+    async for sequence, record in _records(services, after, stream_filter):
+        data = b"data: %b\n" % record if record else b": idle\n"
         text = b"id: %d\n%b\n" % (sequence, data)
         message = {"type": "http.response.body", "body": text, "more_body": True}
         try:
-            await asyncio.wait_for(send(message), parts.patience_s)
+            await asyncio.wait_for(send(message), services.send_timeout_s)
         except TimeoutError:
             return
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _pour_texts(parts: Parts, after: int, choice: Choice, connection: Socket) -> None:
-    async for _, record in _records(parts, after, choice):
+async def _send_texts(
+    services: ApiServices, after: int, stream_filter: StreamFilter, connection: Socket
+) -> None:
+    async for _, record in _records(services, after, stream_filter):
         if record:
             connection.offer(record.decode())
         try:
-            await asyncio.wait_for(connection.drain(), parts.patience_s)
+            await asyncio.wait_for(connection.drain(), services.send_timeout_s)
         except TimeoutError:
             connection.close(POLICY, "too slow")
             return
 
 
 async def _records(
-    parts: Parts, after: int, choice: Choice
+    services: ApiServices, after: int, stream_filter: StreamFilter
 ) -> AsyncGenerator[tuple[int, bytes], None]:
-    records = parts.feed.after(after, IDLE_S, choice)
+    records = services.feed.after(after, IDLE_S, stream_filter)
     async with contextlib.aclosing(records):
-        async for each in records:
-            yield each
+        async for record in records:
+            yield record
 
 
-async def _gone(receive: Receive) -> None:
+async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -211,7 +223,7 @@ async def _closed(connection: Socket) -> None:
 
 
 async def _first_of(*tasks: "asyncio.Task[None]") -> None:
-    """Wait for the first task to end, and end the others; its error is raised."""
+    """Wait until one task ends and cancel the others; raise the error of the one that ended."""
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -222,24 +234,26 @@ async def _first_of(*tasks: "asyncio.Task[None]") -> None:
         task.result()
 
 
-def _address(parts: Parts, scope: Scope) -> str:
-    return address_of(scope, trust_forwarded=parts.config.listen.trust_forwarded)
+def _address(services: ApiServices, scope: Scope) -> str:
+    return address_of(scope, trust_forwarded=services.config.listen.trust_forwarded)
 
 
 @contextlib.contextmanager
-def _seat(parts: Parts, scope: Scope) -> Iterator[None]:
-    """Hold one of the streams that an address may hold; Problem where it holds all."""
-    address, held = _address(parts, scope), parts.feed.held
-    if held[address] >= parts.config.listen.max_connections_per_ip:
+def _counted(services: ApiServices, scope: Scope) -> Iterator[None]:
+    """Count an open stream of an address; raise RequestError where it has too many."""
+    address, counts = _address(services, scope), services.feed.open_streams
+    if counts[address] >= services.config.listen.max_connections_per_ip:
         message = "too many streams from this address"
-        raise Problem(429, Fault(reason="too_many_requests", value=address, message=message))
-    held[address] += 1
+        raise RequestError(
+            429, ApiError(reason="too_many_requests", value=address, message=message)
+        )
+    counts[address] += 1
     try:
         yield
     finally:
-        held[address] -= 1
-        if not held[address]:
-            del held[address]
+        counts[address] -= 1
+        if not counts[address]:
+            del counts[address]
 
 
 ROUTES = [events, stream, socket]

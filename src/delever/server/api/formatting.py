@@ -1,48 +1,36 @@
-"""The book's integers as this API writes them: plain decimals, units left out of names."""
+"""Integers of the book as text of this API: plain decimals, without units in names."""
 
 from collections.abc import Mapping
 
-from delever.api_types.market import TriggerShown
+from delever.api_types.market import TriggerResponse
 from delever.core.explain.explanation import TriggerState
-from delever.core.market.contract_terms import Terms
+from delever.core.market.contract_terms import ContractTerms
 from delever.core.units import div_nearest, format_scaled
-from delever.formatting import Figures
-from delever.server.engine.market_snapshot import NEVER
+from delever.formatting import ContractFormatter
+from delever.server.engine.market_snapshot import NO_TIME_MS
 
 ENTRY_DECIMALS = 8
-"""An average entry price has this many decimals more than a tick."""
+"""Decimals of an average entry price beyond those of a tick."""
 
 
-def numbers_of(figures: Figures, numbers: Mapping[str, int]) -> dict[str, str]:
-    """Return named numbers as text; `_cash`, `_lots` and `_ticks` become decimals without it."""
-    return dict(_number(figures, name, amount) for name, amount in numbers.items())
+def numbers_of(formatter: ContractFormatter, numbers: Mapping[str, int]) -> dict[str, str]:
+    """Return numbers as text, without `_cash`, `_lots` and `_ticks` in their names."""
+    return dict(formatter.amount(name, amount) for name, amount in numbers.items())
 
 
-def _number(figures: Figures, name: str, amount: int) -> tuple[str, str]:
-    what, _, unit = name.rpartition("_")
-    match unit:
-        case "cash":
-            return what, figures.cash(amount)
-        case "ticks":
-            return what, figures.price(amount)
-        case "lots":
-            return what, figures.quantity(amount)
-    return name, str(amount)
-
-
-def trigger_of(state: TriggerState, figures: Figures) -> TriggerShown:
-    """Return a trigger's state with amounts as text."""
-    return TriggerShown(
+def trigger_of(state: TriggerState, formatter: ContractFormatter) -> TriggerResponse:
+    """Return the response of a trigger's state, with amounts as text."""
+    return TriggerResponse(
         trigger=state.trigger,
         on=state.on,
         since_ms=state.since_ms,
         trigger_used_ppm=state.trigger_used_ppm,
         price_rule=state.price_rule,
-        numbers=numbers_of(figures, state.numbers),
+        numbers=numbers_of(formatter, state.numbers),
     )
 
 
-def entry_price(terms: Terms, lots: int, cost_cash: int) -> str:
+def entry_price(terms: ContractTerms, lots: int, cost_cash: int) -> str:
     """Return the average entry price, 8 decimals finer than a tick, to nearest."""
     size, cost = lots * terms.factor, abs(cost_cash)
     top, bottom = (cost, size) if terms.linear else (size, cost)
@@ -56,10 +44,10 @@ def leverage(hundredths: int) -> str:
 
 
 def margin_mode(isolated: bool) -> str:
-    """Return the word for how a position is margined."""
+    """Return the margin mode of a position."""
     return "isolated" if isolated else "cross"
 
 
-def moment(time_ms: int) -> int | None:
-    """Return a time, or None where there was none yet."""
-    return None if time_ms == NEVER else time_ms
+def time_or_none(time_ms: int) -> int | None:
+    """Return a time, or None for NO_TIME_MS."""
+    return None if time_ms == NO_TIME_MS else time_ms

@@ -1,46 +1,47 @@
-"""Out: whether the server is well, and where its journal stands."""
+"""Routes out: health, readiness and status of the server."""
 
 from importlib.metadata import version
 
 from litestar import Response, get
 
 from delever.api_types.market import Health, Readiness, Status
-from delever.server.api.authorization import reads_market
-from delever.server.api.dependencies import PartsOf
-from delever.server.api.errors import Fault, Problem
+from delever.server.api.requests.authorization import reads_market
+from delever.server.api.requests.dependencies import Services
+from delever.server.api.requests.errors import ApiError, RequestError
 
 
 @get("/v1/health", tags=["service"])
-async def health(parts: PartsOf) -> Response[Health]:
-    """Answer 200 while the engine runs, 503 once an error has stopped it. Needs no key."""
-    failed = parts.runner.failed
-    told = Health(healthy=failed is None, failed=None if failed is None else type(failed).__name__)
-    return Response(told, status_code=200 if failed is None else 503)
+async def health(services: Services) -> Response[Health]:
+    """Return 200 while the engine runs, 503 after an error has stopped it. Needs no key."""
+    failed = services.runner.failed
+    error = None if failed is None else type(failed).__name__
+    body = Health(healthy=failed is None, failed=error)
+    return Response(body, status_code=200 if failed is None else 503)
 
 
 @get("/v1/ready", tags=["service"])
-async def ready(parts: PartsOf) -> Response[Readiness]:
-    """Answer 200 once everything is up and the history has caught up, else 503. Needs no key."""
-    waits_for = parts.waits_for()
-    told = Readiness(ready=waits_for is None, waits_for=waits_for)
-    return Response(told, status_code=503 if waits_for else 200)
+async def ready(services: Services) -> Response[Readiness]:
+    """Return 200 once engine and history are ready, else 503. Needs no key."""
+    waiting_for = services.waiting_for()
+    body = Readiness(ready=waiting_for is None, waiting_for=waiting_for)
+    return Response(body, status_code=503 if waiting_for else 200)
 
 
 @get("/v1/status", guards=[reads_market], tags=["service"])
-async def status(parts: PartsOf) -> Status:
-    """Return where the journal stands, and how much waits for the engine."""
-    runner = parts.runner
+async def status(services: Services) -> Status:
+    """Return the head of the journal, and the number of queued commands."""
+    runner = services.runner
     head = await runner.look_up(lambda journal: journal.head())
     if head is None:
-        message = "the journal has lost its head"
-        raise Problem(500, Fault(reason="journal_cannot_be_read", message=message))
+        message = "the journal has no head"
+        raise RequestError(500, ApiError(reason="journal_unreadable", message=message))
     return Status(
         sequence=head.sequence,
         head_hash=head.hash.hex(),
-        time_ms=runner.board.time_ms,
+        time_ms=runner.market_snapshot.time_ms,
         now_ms=runner.now_ms(),
-        waiting=runner.waiting,
-        accounts=runner.board.accounts,
+        commands_queued=runner.queued,
+        accounts=runner.market_snapshot.accounts,
         journal=str(runner.journal_path or ":memory:"),
         version=version("delever"),
     )

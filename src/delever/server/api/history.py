@@ -1,4 +1,4 @@
-"""Out: pools and contracts as they were."""
+"""Routes out: insurance funds and contracts over time."""
 
 from bisect import bisect_left
 from typing import Annotated, Any
@@ -8,74 +8,76 @@ from litestar import get
 from litestar.params import FromPath, QueryParameter
 
 from delever.api_types.history import (
-    ContractPoint,
-    Flow,
+    ContractHistoryPoint,
     PoolDetail,
+    PoolFlow,
     PoolHistory,
-    PoolMoment,
-    PoolPoint,
+    PoolHistoryPoint,
+    PoolValues,
 )
 from delever.core.messages import Reason
 from delever.core.units import format_scaled, ratio_ppm
-from delever.formatting import Figures
-from delever.server.api.authorization import reads_market
-from delever.server.api.dependencies import Parts, PartsOf
-from delever.server.api.errors import unknown
-from delever.server.api.market import contract_shown, figures_of, pool_shown
-from delever.server.engine import market_snapshot as shown
-from delever.server.storage.queries import EVER_MS, Rows, Stretch, thinned
-from delever.server.storage.rolling_peaks import Place, balance_peaks, profit_peaks
+from delever.formatting import ContractFormatter
+from delever.server.api.market import contract_snapshot_of, formatter_of, pool_response_of
+from delever.server.api.requests.authorization import reads_market
+from delever.server.api.requests.dependencies import ApiServices, Services
+from delever.server.api.requests.errors import not_found
+from delever.server.engine.market_snapshot import MarketSnapshot, PoolSnapshot
+from delever.server.storage.queries import MAX_TIME_MS, PointRange, SqlRows, downsample
+from delever.server.storage.rolling_peaks import EventKey, balance_peaks, contract_pnl_peaks
 
-PAGE = 10_000
-"""Points that one answer holds at the most."""
+MAX_POINTS = 10_000
+"""Points in one response at most."""
 
-Limit = Annotated[int, QueryParameter(ge=1, le=PAGE)]
-From = Annotated[int, QueryParameter(ge=0, le=EVER_MS)]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_POINTS)]
+From = Annotated[int, QueryParameter(ge=0, le=MAX_TIME_MS)]
 
 
 @get("/v1/pools/{pool:str}", guards=[reads_market], tags=["pools"])
-async def pool(parts: PartsOf, pool: FromPath[str]) -> PoolDetail:
-    """Return one pool as it stands, with its worst drawdowns of a day, of 30 days, and ever."""
-    await parts.history.current()
-    board = parts.runner.board
-    each = pool_of(board, pool)
-    day, month, ever = await parts.past.worst_drawdowns(pool, board.time_ms)
+async def pool(services: Services, pool: FromPath[str]) -> PoolDetail:
+    """Return one insurance fund with its largest drawdowns in a day, in 30 days and ever."""
+    await services.projector.current()
+    snapshot = services.runner.market_snapshot
+    found = pool_of(snapshot, pool)
+    day, month, all_time = await services.queries.worst_drawdowns(pool, snapshot.time_ms)
     return PoolDetail(
-        **msgspec.structs.asdict(pool_shown(board, each)),
+        **msgspec.structs.asdict(pool_response_of(snapshot, found)),
         worst_drawdown_1d_ppm=day,
         worst_drawdown_30d_ppm=month,
-        worst_drawdown_ppm=ever,
+        worst_drawdown_ppm=all_time,
     )
 
 
 @get("/v1/pools/{pool:str}/history", guards=[reads_market], tags=["pools"])
 async def pool_history(
-    parts: PartsOf,
+    services: Services,
     pool: FromPath[str],
     from_ms: From = 0,
-    until_ms: From = EVER_MS,
+    until_ms: From = MAX_TIME_MS,
     limit: Limit = 500,
 ) -> PoolHistory:
-    """Return a pool over time with its rolling peak, and its flows.
+    """Return an insurance fund over time with its rolling peak, and its flows.
 
-    In about `limit` points, with every extreme of balance and equity; the first is the one that
-    held when the time asked for began.
+    There are about `limit` points, with every extreme of balance and equity; the first one was
+    valid at the beginning of the requested time.
     """
-    as_of = await parts.history.current()
-    each = pool_of(parts.runner.board, pool)
-    peaks, seen = await _pool_points(parts, each, from_ms, until_ms)
-    kept = thinned(_shown(seen, from_ms), limit, [_balance, _equity])
-    flows = await parts.past.flows(pool, from_ms, until_ms, limit)
+    as_of = await services.projector.current()
+    found = pool_of(services.runner.market_snapshot, pool)
+    peaks, points = await _pool_points(services, found, from_ms, until_ms)
+    sampled = downsample(_since(points, from_ms), limit, [_balance, _equity])
+    flows = await services.queries.flows(pool, from_ms, until_ms, limit)
     return PoolHistory(
         as_of=as_of,
         pool=pool,
-        asset=each.definition.asset,
-        points=tuple(_pool_point(row, each, peaks[row.sequence, row.place]) for row in kept),
+        asset=found.definition.asset,
+        points=tuple(
+            _pool_point(row, found, peaks[row.sequence, row.event_index]) for row in sampled
+        ),
         flows=tuple(
-            Flow(
+            PoolFlow(
                 sequence=row.sequence,
                 time_ms=row.time_ms,
-                amount=format_scaled(row.amount_cash, each.cash_decimals),
+                amount=format_scaled(row.amount_cash, found.cash_decimals),
                 reason=row.reason,
                 contract=row.contract,
                 note=row.note,
@@ -87,99 +89,105 @@ async def pool_history(
 
 @get("/v1/contracts/{contract:str}/history", guards=[reads_market], tags=["market"])
 async def contract_history(
-    parts: PartsOf,
+    services: Services,
     contract: FromPath[str],
     from_ms: From = 0,
-    until_ms: From = EVER_MS,
+    until_ms: From = MAX_TIME_MS,
     limit: Limit = 500,
-) -> list[ContractPoint]:
-    """Return a contract's profit over time, and its pool's balance, each with its rolling peak.
+) -> list[ContractHistoryPoint]:
+    """Return a contract's PnL over time and its fund's balance, each with its rolling peak.
 
-    In about `limit` points, with every extreme of both; the first is the one that held when the
-    time asked for began.
+    There are about `limit` points, with every extreme of both; the first one was valid at the
+    beginning of the requested time.
     """
-    await parts.history.current()
-    board = parts.runner.board
-    figures = figures_of(contract_shown(board, contract))
-    windows = {name: each.definition.peak_window_ms for name, each in board.pools.items()}
+    await services.projector.current()
+    snapshot = services.runner.market_snapshot
+    formatter = formatter_of(contract_snapshot_of(snapshot, contract))
+    windows = {name: pool.definition.peak_window_ms for name, pool in snapshot.pools.items()}
     since_ms = from_ms - max(windows.values())
-    seen = await parts.past.contract(contract, since_ms, until_ms)
-    flows = await parts.past.booked(contract, since_ms, until_ms)
-    profits = profit_peaks(seen, flows, windows)
-    balances: dict[Place, int] = {}
-    for pool in {row.pool for row in seen.rows}:
-        peaks, _ = await _pool_points(parts, board.pools[pool], from_ms, until_ms)
-        balances |= peaks
-    told = [row for row in _shown(seen, from_ms) if (row.sequence, row.place) in balances]
-    kept = thinned(told, limit, [_profit, _pool_balance])
-    places = [(row.sequence, row.place) for row in kept]
+    points = await services.queries.contract(contract, since_ms, until_ms)
+    flows = await services.queries.contract_flows(contract, since_ms, until_ms)
+    pnl_peaks = contract_pnl_peaks(points, flows, windows)
+    balance_peaks_at: dict[EventKey, int] = {}
+    for pool in {row.pool for row in points.rows}:
+        peaks, _ = await _pool_points(services, snapshot.pools[pool], from_ms, until_ms)
+        balance_peaks_at |= peaks
+    rows = [
+        row
+        for row in _since(points, from_ms)
+        if (row.sequence, row.event_index) in balance_peaks_at
+    ]
+    sampled = downsample(rows, limit, [_contract_pnl, _pool_balance])
+    keys = [(row.sequence, row.event_index) for row in sampled]
     return [
-        _contract_point(row, figures, profits[place], balances[place])
-        for row, place in zip(kept, places, strict=True)
+        _contract_point(row, formatter, pnl_peaks[key], balance_peaks_at[key])
+        for row, key in zip(sampled, keys, strict=True)
     ]
 
 
-# --- pools and contracts ---
+# --- points ---
 
 
-def pool_of(board: shown.Board, name: str) -> shown.PoolShown:
-    """Return a pool of the board; Problem where there is none."""
-    each = board.pools.get(name)
-    if each is None:
-        raise unknown(Reason.UNKNOWN_POOL, "pool", name)
-    return each
+def pool_of(snapshot: MarketSnapshot, name: str) -> PoolSnapshot:
+    """Return a pool of the market snapshot; raise RequestError for an unknown one."""
+    found = snapshot.pools.get(name)
+    if found is None:
+        raise not_found(Reason.UNKNOWN_POOL, "pool", name)
+    return found
 
 
-def point_of(row: Any, pool: shown.PoolShown) -> PoolMoment:
-    """Return a row as a moment of a pool."""
-    return PoolMoment(**_moment(row, pool))
+def pool_values_of(row: Any, pool: PoolSnapshot) -> PoolValues:
+    """Return a row as the values of an insurance fund."""
+    return PoolValues(**_pool_values(row, pool))
 
 
-def _pool_point(row: Any, pool: shown.PoolShown, peak_cash: int) -> PoolPoint:
+def _pool_point(row: Any, pool: PoolSnapshot, peak_cash: int) -> PoolHistoryPoint:
     peak = format_scaled(peak_cash, pool.cash_decimals)
-    return PoolPoint(**_moment(row, pool), balance_peak=peak)
+    return PoolHistoryPoint(**_pool_values(row, pool), balance_peak=peak)
 
 
-def _moment(row: Any, pool: shown.PoolShown) -> dict[str, Any]:
-    profits: dict[str, int] = msgspec.json.decode(row.profits)
+def _pool_values(row: Any, pool: PoolSnapshot) -> dict[str, Any]:
+    contract_pnl: dict[str, int] = msgspec.json.decode(row.contract_pnl)
     decimals = pool.cash_decimals
     return {
         "sequence": row.sequence,
         "time_ms": row.time_ms,
         "balance": format_scaled(row.balance_cash, decimals),
         "equity": format_scaled(row.equity_cash, decimals),
-        "contracts": {name: format_scaled(cash, decimals) for name, cash in profits.items()},
+        "contract_pnl": {
+            name: format_scaled(cash, decimals) for name, cash in contract_pnl.items()
+        },
     }
 
 
 async def _pool_points(
-    parts: Parts, pool: shown.PoolShown, from_ms: int, until_ms: int
-) -> tuple[dict[Place, int], Stretch]:
-    """Return a pool's points from its window before a time on, and its peak at each."""
+    services: ApiServices, pool: PoolSnapshot, from_ms: int, until_ms: int
+) -> tuple[dict[EventKey, int], PointRange]:
+    """Return the peak at each point of a pool, and its points from a window earlier on."""
     window_ms = pool.definition.peak_window_ms
-    seen = await parts.past.pool(pool.name, from_ms - window_ms, until_ms)
-    return balance_peaks(seen, window_ms), seen
+    points = await services.queries.pool(pool.name, from_ms - window_ms, until_ms)
+    return balance_peaks(points, window_ms), points
 
 
-def _shown(seen: Stretch, from_ms: int) -> Rows:
-    """Return the rows since a time, and the one that held when it began."""
-    first = bisect_left(seen.rows, from_ms, key=lambda row: int(row.time_ms))
-    return seen.rows[max(first - 1, 0) :]
+def _since(points: PointRange, from_ms: int) -> SqlRows:
+    """Return the rows since a time, and the last one before it."""
+    first = bisect_left(points.rows, from_ms, key=lambda row: int(row.time_ms))
+    return points.rows[max(first - 1, 0) :]
 
 
 def _contract_point(
-    row: Any, figures: Figures, peak_cash: int, pool_peak_cash: int
-) -> ContractPoint:
-    fallen_cash = row.profit_cash - peak_cash
-    return ContractPoint(
+    row: Any, formatter: ContractFormatter, peak_cash: int, pool_peak_cash: int
+) -> ContractHistoryPoint:
+    below_peak_cash = row.contract_pnl_cash - peak_cash
+    return ContractHistoryPoint(
         sequence=row.sequence,
         time_ms=row.time_ms,
         pool=row.pool,
-        profit=figures.cash(row.profit_cash),
-        contract_pnl_peak=figures.cash(peak_cash),
-        pool_balance=figures.cash(row.pool_balance_cash),
-        pool_balance_peak=figures.cash(pool_peak_cash),
-        pnl_ratio_ppm=ratio_ppm(fallen_cash, pool_peak_cash) if pool_peak_cash > 0 else 0,
+        contract_pnl=formatter.cash(row.contract_pnl_cash),
+        contract_pnl_peak=formatter.cash(peak_cash),
+        pool_balance=formatter.cash(row.pool_balance_cash),
+        pool_balance_peak=formatter.cash(pool_peak_cash),
+        pnl_ratio_ppm=ratio_ppm(below_peak_cash, pool_peak_cash) if pool_peak_cash > 0 else 0,
     )
 
 
@@ -191,8 +199,8 @@ def _equity(row: Any) -> int:
     return int(row.equity_cash)
 
 
-def _profit(row: Any) -> int:
-    return int(row.profit_cash)
+def _contract_pnl(row: Any) -> int:
+    return int(row.contract_pnl_cash)
 
 
 def _pool_balance(row: Any) -> int:

@@ -1,4 +1,4 @@
-"""Out: contracts, ratings, queues and pools as they stand."""
+"""Routes out: contracts, ratings, queues and insurance funds."""
 
 from collections.abc import Callable
 from typing import Annotated, TypeVar
@@ -10,64 +10,75 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 
 from delever.api_types.market import (
     ContractDetail,
-    ContractShown,
-    PoolShown,
+    ContractResponse,
+    PoolResponse,
     QueuePage,
     QueueRow,
-    RatingPartShown,
-    RatingShown,
-    StressShown,
+    RatingPartResponse,
+    RatingResponse,
+    StressPointResponse,
 )
 from delever.core.book import Book
 from delever.core.messages import Rating, Reason, Side
 from delever.core.rules.ranking import Queue, rank_side
 from delever.core.units import Ints, format_scaled, ratio_ppm
 from delever.core.valuation.side_valuation import value_side
-from delever.formatting import Figures
+from delever.formatting import ContractFormatter
 from delever.lab.errors import UnknownNameError
-from delever.lab.queries.queries import contract_of, rules_named
-from delever.server.api.authorization import check_sees, reads_market, reads_masked, sight_of
-from delever.server.api.dependencies import Parts, PartsOf
-from delever.server.api.errors import AnyRequest, unknown
-from delever.server.api.formatting import leverage, margin_mode, moment, numbers_of, trigger_of
-from delever.server.engine import market_snapshot as shown
+from delever.lab.queries.position_queries import contract_of, rules_named
+from delever.server.api.formatting import (
+    leverage,
+    margin_mode,
+    numbers_of,
+    time_or_none,
+    trigger_of,
+)
+from delever.server.api.requests.authorization import (
+    check_can_read,
+    masking_of,
+    reads_market,
+    reads_masked,
+)
+from delever.server.api.requests.dependencies import ApiServices, Services
+from delever.server.api.requests.errors import AnyRequest, not_found
+from delever.server.engine.market_snapshot import ContractSnapshot, MarketSnapshot, PoolSnapshot
 
 AnswerT = TypeVar("AnswerT")
 
-PAGE = 1_000
-"""Rows of a queue that one answer holds at the most."""
+MAX_ROWS = 1_000
+"""Rows of a queue in one response at most."""
 
-Limit = Annotated[int, QueryParameter(ge=1, le=PAGE)]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_ROWS)]
 Offset = Annotated[int, QueryParameter(ge=0)]
 
 
 @get("/v1/contracts", guards=[reads_market], tags=["market"])
-async def contracts(parts: PartsOf) -> list[ContractShown]:
-    """Return every contract as it stands: mark, open interest, inventory, profit, triggers."""
-    board = parts.runner.board
-    return [_contract(parts, board, each) for each in board.contracts.values()]
+async def contracts(services: Services) -> list[ContractResponse]:
+    """Return every contract: mark, open interest, inventory, PnL, triggers."""
+    snapshot = services.runner.market_snapshot
+    return [_contract(services, snapshot, contract) for contract in snapshot.contracts.values()]
 
 
 @get("/v1/contracts/{contract:str}", guards=[reads_market], tags=["market"])
-async def contract(parts: PartsOf, contract: FromPath[str]) -> ContractDetail:
-    """Return one contract as it stands, with its definition."""
-    board = parts.runner.board
-    each = contract_shown(board, contract)
-    facts = msgspec.structs.asdict(_contract(parts, board, each))
-    return ContractDetail(**facts, definition=each.definition)
+async def contract(services: Services, contract: FromPath[str]) -> ContractDetail:
+    """Return one contract with its definition."""
+    snapshot = services.runner.market_snapshot
+    found = contract_snapshot_of(snapshot, contract)
+    facts = msgspec.structs.asdict(_contract(services, snapshot, found))
+    return ContractDetail(**facts, definition=found.definition)
 
 
 @get("/v1/contracts/{contract:str}/rating", guards=[reads_market], tags=["market"])
-async def rating(parts: PartsOf, contract: FromPath[str]) -> RatingShown | None:
-    """Return a contract's ADL risk taken apart; null before it was first rated."""
-    each = contract_shown(parts.runner.board, contract)
-    return None if each.rating is None else _rating(each.rating, figures_of(each))
+async def rating(services: Services, contract: FromPath[str]) -> RatingResponse | None:
+    """Return the ADL risk of a contract with its inputs; null before its first rating."""
+    found = contract_snapshot_of(services.runner.market_snapshot, contract)
+    return None if found.rating is None else _rating(found.rating, formatter_of(found))
 
 
 @get("/v1/contracts/{contract:str}/queue", guards=[reads_masked], tags=["market"])
 async def queue(
     request: AnyRequest,
-    parts: PartsOf,
+    services: Services,
     contract: FromPath[str],
     side: FromQuery[Side],
     rules: FromQuery[str | None] = None,
@@ -75,107 +86,111 @@ async def queue(
     offset: Offset = 0,
     limit: Limit = 100,
 ) -> QueuePage:
-    """Return a page of the queue of one side, next first, under the pool's rules or others.
+    """Return a page of one side's queue, next counterparty first, by the fund's or other rules.
 
-    With `account` it is the page that holds the account's first position, and `offset` counts for
-    nothing. Accounts that the caller does not see are masked.
+    With `account`, return the page with the account's first position and ignore `offset`. Accounts
+    that the caller may not read are masked.
     """
     if account is not None:
-        check_sees(request, account)
-    page = await ask(parts, lambda book: _page(book, contract, side, rules, account, offset, limit))
-    return sight_of(request).told(page)
+        check_can_read(request, account)
+    page = await read_book(
+        services, lambda book: _page(book, contract, side, rules, account, offset, limit)
+    )
+    return masking_of(request).mask(page)
 
 
 @get("/v1/pools", guards=[reads_market], tags=["market"])
-async def pools(parts: PartsOf) -> list[PoolShown]:
-    """Return every insurance pool as it stands."""
-    board = parts.runner.board
-    return [pool_shown(board, pool) for pool in board.pools.values()]
+async def pools(services: Services) -> list[PoolResponse]:
+    """Return every insurance fund."""
+    snapshot = services.runner.market_snapshot
+    return [pool_response_of(snapshot, pool) for pool in snapshot.pools.values()]
 
 
-async def ask(parts: Parts, question: Callable[[Book], AnswerT]) -> AnswerT:
-    """Return a function of the book; a name that it does not know is answered with 404."""
+async def read_book(services: ApiServices, question: Callable[[Book], AnswerT]) -> AnswerT:
+    """Return a function of the book; raise RequestError (404) for an unknown position."""
     try:
-        return await parts.runner.read(question)
+        return await services.runner.read(question)
     except UnknownNameError as error:
-        raise unknown("unknown_position", "position", "", str(error)) from None
+        raise not_found("unknown_position", "position", "", str(error)) from None
 
 
 def check_contract(book: Book, name: str) -> None:
-    """Refuse a contract that is not there."""
+    """Raise RequestError for an unknown contract."""
     try:
         contract_of(book, name)
     except UnknownNameError as error:
-        raise unknown(Reason.UNKNOWN_CONTRACT, "contract", name, str(error)) from None
+        raise not_found(Reason.UNKNOWN_CONTRACT, "contract", name, str(error)) from None
 
 
 def check_rules(book: Book, contract: str, name: str | None) -> None:
-    """Refuse a rule set that is not there."""
+    """Raise RequestError for an unknown rule set."""
     try:
         rules_named(name, book, book.contracts[contract])
     except UnknownNameError as error:
-        raise unknown(Reason.UNKNOWN_RULE_SET, "rules", name, str(error)) from None
+        raise not_found(Reason.UNKNOWN_RULE_SET, "rules", name, str(error)) from None
 
 
 def account_index(book: Book, name: str) -> int:
-    """Return an account's index, or refuse it."""
+    """Return the index of an account; raise RequestError for an unknown one."""
     index = book.accounts.index.get(name)
     if index is None:
-        raise unknown(Reason.UNKNOWN_ACCOUNT, "account", name)
+        raise not_found(Reason.UNKNOWN_ACCOUNT, "account", name)
     return index
 
 
 # --- contracts ---
 
 
-def contract_shown(board: shown.Board, name: str) -> shown.ContractShown:
-    """Return a contract of the board; Problem where there is none."""
-    each = board.contracts.get(name)
-    if each is None:
-        raise unknown(Reason.UNKNOWN_CONTRACT, "contract", name)
-    return each
+def contract_snapshot_of(snapshot: MarketSnapshot, name: str) -> ContractSnapshot:
+    """Return a contract of the market snapshot; raise RequestError for an unknown one."""
+    found = snapshot.contracts.get(name)
+    if found is None:
+        raise not_found(Reason.UNKNOWN_CONTRACT, "contract", name)
+    return found
 
 
-def figures_of(each: shown.ContractShown) -> Figures:
-    """Return how a contract's numbers are written."""
-    return Figures(each.terms, each.cash_decimals)
+def formatter_of(contract: ContractSnapshot) -> ContractFormatter:
+    """Return the formatter of a contract."""
+    return ContractFormatter(contract.terms, contract.cash_decimals)
 
 
-def _contract(parts: Parts, board: shown.Board, each: shown.ContractShown) -> ContractShown:
-    figures, now_ms = figures_of(each), parts.runner.now_ms()
-    stale_ms = parts.config.publication.stale_after_ms
-    return ContractShown(
-        as_of=board.sequence,
-        time_ms=board.time_ms,
-        contract=each.name,
-        kind=each.terms.kind,
-        settle=each.terms.settle,
-        pool=each.pool,
-        rules=each.rules,
-        tick_size=format_scaled(*each.terms.tick),
-        lot_size=format_scaled(*each.terms.lot),
-        mark=figures.price(each.mark_ticks) if each.mark_ticks else None,
-        marked_ms=moment(each.marked_ms),
-        stale=not each.mark_ticks or now_ms - each.marked_ms > stale_ms,
-        state=each.state,
-        paused=each.paused,
-        trigger_used_ppm=each.trigger_used_ppm,
-        open_interest_long=figures.quantity(each.open_lots[Side.LONG]),
-        open_interest_short=figures.quantity(each.open_lots[Side.SHORT]),
-        positions_long=each.positions[Side.LONG],
-        positions_short=each.positions[Side.SHORT],
-        inventory_long=figures.quantity(each.inventory_lots[Side.LONG]),
-        inventory_short=figures.quantity(each.inventory_lots[Side.SHORT]),
-        profit=figures.cash(each.profit_cash),
-        contract_pnl_peak=figures.cash(each.contract_pnl_peak_cash),
-        risk=each.rating.level if each.rating else None,
-        last_adl_ms=moment(each.last_adl_ms),
-        triggers=tuple(trigger_of(state, figures) for state in each.triggers),
+def _contract(
+    services: ApiServices, snapshot: MarketSnapshot, contract: ContractSnapshot
+) -> ContractResponse:
+    formatter, now_ms = formatter_of(contract), services.runner.now_ms()
+    stale_ms = services.config.publication.stale_after_ms
+    return ContractResponse(
+        as_of=snapshot.sequence,
+        time_ms=snapshot.time_ms,
+        contract=contract.name,
+        kind=contract.terms.kind,
+        settle=contract.terms.settle,
+        pool=contract.pool,
+        rules=contract.rules,
+        tick_size=format_scaled(*contract.terms.tick),
+        lot_size=format_scaled(*contract.terms.lot),
+        mark=formatter.price(contract.mark_ticks) if contract.mark_ticks else None,
+        marked_ms=time_or_none(contract.marked_ms),
+        stale=not contract.mark_ticks or now_ms - contract.marked_ms > stale_ms,
+        state=contract.state,
+        paused=contract.paused,
+        trigger_used_ppm=contract.trigger_used_ppm,
+        open_interest_long=formatter.quantity(contract.open_lots[Side.LONG]),
+        open_interest_short=formatter.quantity(contract.open_lots[Side.SHORT]),
+        positions_long=contract.positions[Side.LONG],
+        positions_short=contract.positions[Side.SHORT],
+        inventory_long=formatter.quantity(contract.inventory_lots[Side.LONG]),
+        inventory_short=formatter.quantity(contract.inventory_lots[Side.SHORT]),
+        contract_pnl=formatter.cash(contract.contract_pnl_cash),
+        contract_pnl_peak=formatter.cash(contract.contract_pnl_peak_cash),
+        risk=contract.rating.level if contract.rating else None,
+        last_adl_ms=time_or_none(contract.last_adl_ms),
+        triggers=tuple(trigger_of(state, formatter) for state in contract.triggers),
     )
 
 
-def _rating(rating: Rating, figures: Figures) -> RatingShown:
-    return RatingShown(
+def _rating(rating: Rating, formatter: ContractFormatter) -> RatingResponse:
+    return RatingResponse(
         as_of=rating.as_of,
         time_ms=rating.time_ms,
         contract=rating.contract,
@@ -184,30 +199,30 @@ def _rating(rating: Rating, figures: Figures) -> RatingShown:
         points=rating.points,
         scorecard_level=rating.scorecard_level,
         parts=tuple(
-            RatingPartShown(
+            RatingPartResponse(
                 input=part.input,
                 value_ppm=part.value_ppm,
                 limits_ppm=part.limits_ppm,
                 more_is_safer=part.more_is_safer,
                 points=part.points,
-                numbers=numbers_of(figures, part.numbers),
+                numbers=numbers_of(formatter, part.numbers),
             )
             for part in rating.parts
         ),
         stress_level=rating.stress_level,
         adl_from_ppm=rating.adl_from_ppm,
         volatility_ppm=rating.volatility_ppm,
-        room=figures.cash(rating.fund_capacity_cash),
+        fund_capacity=formatter.cash(rating.fund_capacity_cash),
         curve=tuple(
-            StressShown(
+            StressPointResponse(
                 shock_ppm=point.shock_ppm,
-                mark=figures.price(point.mark_ticks),
-                liquidated_long=figures.quantity(point.liquidated_long_lots),
-                liquidated_short=figures.quantity(point.liquidated_short_lots),
-                absorbed=figures.quantity(point.absorbed_lots),
-                loss=figures.cash(point.loss_cash),
-                pool_pays=figures.cash(point.fund_pays_cash),
-                adl=figures.quantity(point.adl_lots),
+                mark=formatter.price(point.mark_ticks),
+                liquidated_long=formatter.quantity(point.liquidated_long_lots),
+                liquidated_short=formatter.quantity(point.liquidated_short_lots),
+                absorbed=formatter.quantity(point.absorbed_lots),
+                loss=formatter.cash(point.loss_cash),
+                fund_pays=formatter.cash(point.fund_pays_cash),
+                adl=formatter.quantity(point.adl_lots),
             )
             for point in rating.curve
         ),
@@ -234,7 +249,7 @@ def _page(
     rows, reasons = _rows(queue)
     if account is not None:
         offset = _place(book, queue, rows, account) // limit * limit
-    figures = Figures.of(book, state)
+    formatter = ContractFormatter.of(book, state)
     leverages = state.tables[side].leverage
     return QueuePage(
         as_of=book.sequence,
@@ -247,49 +262,58 @@ def _page(
         ranked=len(queue.order),
         offset=offset,
         rows=tuple(
-            _row(book, queue, row, reasons.get(row), int(leverages[row]), figures)
+            _row(book, queue, row, reasons.get(row), int(leverages[row]), formatter)
             for row in rows[offset : offset + limit].tolist()
         ),
     )
 
 
 def _rows(queue: Queue) -> tuple[Ints, dict[int, str]]:
-    """Return the rows in line, then the others by reason, and each of the others' reason."""
+    """Return the ranked rows, then the ineligible ones, and the reason of each ineligible one."""
     rows = np.concatenate([queue.order, *queue.ineligible.values()])
     reasons = {
-        row: str(reason) for reason, others in queue.ineligible.items() for row in others.tolist()
+        row: str(reason) for reason, rows in queue.ineligible.items() for row in rows.tolist()
     }
     return rows, reasons
 
 
 def _place(book: Book, queue: Queue, rows: Ints, account: str) -> int:
     index = account_index(book, account)
-    places = np.flatnonzero(queue.view.account[rows] == index)
+    places = np.flatnonzero(queue.valuation.account[rows] == index)
     if len(places) == 0:
-        message = f"{account} holds nothing on this side of {queue.view.terms.name}"
-        raise unknown("unknown_position", "account", account, message)
+        message = f"{account} has no position on this side of {queue.valuation.terms.name}"
+        raise not_found("unknown_position", "account", account, message)
     return int(places[0])
 
 
 def _row(
-    book: Book, queue: Queue, row: int, reason: str | None, hundredths: int, figures: Figures
+    book: Book,
+    queue: Queue,
+    row: int,
+    reason: str | None,
+    hundredths: int,
+    formatter: ContractFormatter,
 ) -> QueueRow:
-    view, lots, ahead = queue.view, int(queue.view.lots[row]), int(queue.quantity_ahead_lots[row])
-    stands = reason is None
+    view, lots, ahead = (
+        queue.valuation,
+        int(queue.valuation.lots[row]),
+        int(queue.quantity_ahead_lots[row]),
+    )
+    is_ranked = reason is None
     return QueueRow(
-        rank=int(queue.rank[row]) if stands else None,
+        rank=int(queue.rank[row]) if is_ranked else None,
         account=book.accounts.names[int(view.account[row])],
         position=int(view.position[row]),
-        quantity=figures.quantity(lots),
+        quantity=formatter.quantity(lots),
         score=float(queue.score.value[row]),
-        indicator=int(queue.indicator[row]) if stands else None,
-        ahead=figures.quantity(ahead) if stands else None,
-        cumulative=figures.quantity(ahead + lots) if stands else None,
+        indicator=int(queue.indicator[row]) if is_ranked else None,
+        quantity_ahead=formatter.quantity(ahead) if is_ranked else None,
+        cumulative_quantity=formatter.quantity(ahead + lots) if is_ranked else None,
         leverage=leverage(hundredths),
         margin_mode=margin_mode(bool(view.isolated[row])),
-        profit=figures.cash(int(view.unrealized_pnl[row])),
-        equity=figures.cash(int(view.equity[row])),
-        mark_value=figures.cash(int(view.notional[row])),
+        unrealized_pnl=formatter.cash(int(view.unrealized_pnl[row])),
+        equity=formatter.cash(int(view.equity[row])),
+        notional=formatter.cash(int(view.notional[row])),
         reason=reason,
     )
 
@@ -297,13 +321,13 @@ def _row(
 # --- pools ---
 
 
-def pool_shown(board: shown.Board, pool: shown.PoolShown) -> PoolShown:
-    """Return a pool with amounts as text."""
+def pool_response_of(snapshot: MarketSnapshot, pool: PoolSnapshot) -> PoolResponse:
+    """Return the response of an insurance fund."""
     decimals, peak = pool.cash_decimals, pool.balance_peak_cash
-    fallen = max(peak - pool.equity_cash, 0)
-    return PoolShown(
-        as_of=board.sequence,
-        time_ms=board.time_ms,
+    drawdown = max(peak - pool.equity_cash, 0)
+    return PoolResponse(
+        as_of=snapshot.sequence,
+        time_ms=snapshot.time_ms,
         pool=pool.name,
         kind=pool.definition.kind,
         asset=pool.definition.asset,
@@ -313,8 +337,8 @@ def pool_shown(board: shown.Board, pool: shown.PoolShown) -> PoolShown:
         equity=format_scaled(pool.equity_cash, decimals),
         balance_peak=format_scaled(peak, decimals),
         peak_window_ms=pool.definition.peak_window_ms,
-        drawdown_ppm=ratio_ppm(fallen, peak) if peak > 0 else 0,
-        withdrawal_cut_ppm=pool.withdrawal_cut_ppm,
+        drawdown_ppm=ratio_ppm(drawdown, peak) if peak > 0 else 0,
+        withdrawal_haircut_ppm=pool.withdrawal_haircut_ppm,
         members=pool.members,
     )
 

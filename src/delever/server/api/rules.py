@@ -1,61 +1,61 @@
-"""Out: the rule sets, with their sources."""
+"""Routes out: the rule sets with their sources."""
 
 from litestar import get
 from litestar.params import FromPath
 
-from delever.api_types.market import CaseShown, RuleShown, RulesShown
+from delever.api_types.market import RuleResponse, RuleSetCaseResponse, RuleSetResponse
 from delever.core.messages import Reason
 from delever.core.rules import RULE_SETS, RuleSet
 from delever.lab.errors import UnknownNameError
-from delever.lab.queries.queries import rule_set
-from delever.server.api.authorization import reads_market
-from delever.server.api.errors import unknown
+from delever.lab.queries.position_queries import rule_set
+from delever.server.api.requests.authorization import reads_market
+from delever.server.api.requests.errors import not_found
 
 
 @get("/v1/rules", guards=[reads_market], tags=["rules"])
-async def rules() -> list[RulesShown]:
+async def rules() -> list[RuleSetResponse]:
     """Return every rule set."""
-    return [_shown(each) for each in RULE_SETS.values()]
+    return list(map(_response, RULE_SETS.values()))
 
 
 @get("/v1/rules/{name:str}", guards=[reads_market], tags=["rules"])
-async def rules_named(name: FromPath[str]) -> RulesShown:
+async def rules_named(name: FromPath[str]) -> RuleSetResponse:
     """Return one rule set."""
     try:
-        return _shown(rule_set(name))
+        return _response(rule_set(name))
     except UnknownNameError as error:
-        raise unknown(Reason.UNKNOWN_RULE_SET, "name", name, str(error)) from None
+        raise not_found(Reason.UNKNOWN_RULE_SET, "name", name, str(error)) from None
 
 
-def _shown(chosen: RuleSet) -> RulesShown:
-    return RulesShown(
-        name=chosen.name,
-        venue=chosen.venue,
+def _response(rules: RuleSet) -> RuleSetResponse:
+    return RuleSetResponse(
+        name=rules.name,
+        venue=rules.venue,
         cases=tuple(
-            CaseShown(
+            RuleSetCaseResponse(
                 trigger=case.trigger.name,
                 reason=str(case.trigger.reason),
                 price_rule=case.price.name,
             )
-            for case in chosen.cases
+            for case in rules.cases
         ),
-        formula=chosen.ranking.formula,
-        profitable_only=chosen.ranking.profitable_only,
-        joint=chosen.ranking.joint,
-        indicator_scale=chosen.indicator_scale.says,
-        policy=chosen.policy.name,
-        last_resort=chosen.last_resort.name if chosen.last_resort else None,
-        fee_ppm=chosen.fee_ppm,
-        cancels=str(chosen.cancels),
+        formula=rules.ranking.formula,
+        profitable_only=rules.ranking.profitable_only,
+        joint=rules.ranking.joint,
+        indicator_scale=rules.indicator_scale.description,
+        policy=rules.policy.name,
+        last_resort=rules.last_resort.name if rules.last_resort else None,
+        fee_ppm=rules.fee_ppm,
+        cancel_scope=str(rules.cancel_scope),
         rules=tuple(
-            RuleShown(
+            RuleResponse(
                 id=rule.id,
-                says=rule.says,
+                text=rule.text,
                 source=rule.source,
                 confidence=rule.confidence,
-                assumes=rule.assumes,
+                assumption=rule.assumption,
             )
-            for rule in chosen.rules
+            for rule in rules.rules
         ),
     )
 

@@ -1,1 +1,8 @@
-"""engine."""
+"""The engine of a server, in reading order.
+
+1. journal_lock       one process writes a journal at a time
+2. market_snapshot    the whole market as of one sequence, immutable
+3. account_snapshot   one account's wallets and positions
+4. commit             commits on the engine's thread: time stamps, idempotency, the market snapshot
+5. runner             the single writer: engine, journal and clock behind asynchronous methods
+"""

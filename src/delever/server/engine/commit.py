@@ -1,7 +1,8 @@
-"""The engine's side of the runner: everything here runs on the engine's one thread.
+"""Commits: everything here runs on the engine's own thread.
 
-A commit's commands are stamped, each id is run only once, and what the board shows of the past is
-kept: when a contract was last marked and last deleveraged, and the indicators last published.
+A commit stamps its commands with the server's clock and runs each command id once. The writer also
+stores what the market snapshot reports of the past: when a contract was last marked, when it was
+last deleveraged, and the indicators last published.
 """
 
 from collections import OrderedDict
@@ -28,16 +29,16 @@ from delever.core.messages import (
     RatingsSet,
     RefreshIndicators,
 )
-from delever.core.risk.publication import publish
+from delever.core.risk.publication.cache import publish
 from delever.journal import JournalError, Record, Recorder
 from delever.journal.record import decode_command, decode_events, encode_command
-from delever.server.engine.journal_lock import Claim
-from delever.server.engine.market_snapshot import Board, board_of
+from delever.server.engine.journal_lock import JournalLock
+from delever.server.engine.market_snapshot import MarketSnapshot, market_snapshot_of
 
 NOW = 0
-"""As a command's time: the server's clock says it, when the command's turn has come."""
+"""The `time_ms` of a command that is stamped with the server's clock when it is committed."""
 
-LOUD = (
+SNAPSHOT_EVENTS = (
     AdlPaused,
     AdlStarted,
     AdlStopped,
@@ -47,14 +48,14 @@ LOUD = (
     PoolFunded,
     RatingsSet,
 )
-"""Events after which the board is made anew at once."""
+"""Events after which the market snapshot is refreshed at once."""
 
-TAIL = 200_000
-"""Records of the journal that a restart reads again, or as many as ids are remembered."""
+RESTORED_RECORDS = 200_000
+"""Newest records that a restart reads again; more where the idempotency window is longer."""
 
 
 class Committed(NamedTuple):
-    """One command that is durable, with all that followed from it."""
+    """One durable command with the events that followed from it."""
 
     sequence: int
     time_ms: int
@@ -63,7 +64,7 @@ class Committed(NamedTuple):
 
 
 def committed_of(record: Record) -> Committed:
-    """Return what a record of the journal holds; msgspec.MsgspecError where it cannot be read."""
+    """Return the command and events of a journal record; may raise msgspec.MsgspecError."""
     return Committed(
         record.sequence,
         record.time_ms,
@@ -72,8 +73,8 @@ def committed_of(record: Record) -> Committed:
     )
 
 
-class IdReusedError(Exception):
-    """A command's id was used before, by a command that says something else."""
+class DuplicateIdError(Exception):
+    """The id of a command belongs to an earlier, different command."""
 
     def __init__(self, command_id: str, sequence: int) -> None:
         super().__init__(f"id {command_id!r} belongs to another command, of sequence {sequence}")
@@ -81,22 +82,22 @@ class IdReusedError(Exception):
 
 
 class Outcome(NamedTuple):
-    """What came of one command; `repeated` where it had been run before under the same id."""
+    """The result of one command; `repeated` where its id had been run before."""
 
     committed: Committed
     repeated: bool
 
 
-class Writer:
-    """Recorder, remembered ids and board. Opening raises JournalError where that is not sound.
+class CommitWriter:
+    """Recorder, idempotency window and market snapshot; opening may raise JournalError.
 
-    `parallel_map` is what a step is given to rank a large book by.
+    Steps of a large book are ranked with `parallel_map`.
     """
 
     def __init__(
         self, config: Config, now_ms: Callable[[], int], parallel_map: ParallelMap
     ) -> None:
-        self._claim = Claim(config.journal.path)
+        self._lock = JournalLock(config.journal.path)
         self.recorder = self._opened(config, parallel_map)
         self._config = config
         self._now_ms = now_ms
@@ -107,7 +108,7 @@ class Writer:
         self._indicators = (
             publish(self.recorder.book, parallel_map) if self.recorder.book.indicators else None
         )
-        self.board = self.make_board()
+        self.market_snapshot = self.refresh_snapshot()
 
     def _opened(self, config: Config, parallel_map: ParallelMap) -> Recorder:
         journal = config.journal
@@ -116,52 +117,52 @@ class Writer:
                 journal.path, snapshot_every=journal.snapshot_every, parallel_map=parallel_map
             )
         except BaseException:
-            self._claim.close()
+            self._lock.close()
             raise
 
     def close(self, *, snapshot: bool) -> None:
-        """Close the journal, with a last snapshot if asked for, and let the next one have it."""
+        """Close the journal, after a last snapshot of the book if asked for, and unlock it."""
         try:
             self.recorder.close(snapshot=snapshot)
         finally:
-            self._claim.close()
+            self._lock.close()
 
     def commit(
-        self, asked: Sequence[Command]
-    ) -> tuple[list[Outcome | IdReusedError], Board | None]:
-        """Run one commit's commands, each id only once."""
-        known: dict[int, Outcome | IdReusedError] = {}
+        self, commands: Sequence[Command]
+    ) -> tuple[list[Outcome | DuplicateIdError], MarketSnapshot | None]:
+        """Run one commit, each id once; return the outcomes, and a new market snapshot if due."""
+        outcomes: dict[int, Outcome | DuplicateIdError] = {}
         fresh: list[tuple[int, Command]] = []
-        again: dict[int, int] = {}
-        claimed: dict[str, int] = {}
+        repeats: dict[int, int] = {}
+        first_by_id: dict[str, int] = {}
         time_ms = max(self._now_ms(), self.recorder.book.time_ms)
-        for place, command in enumerate(asked):
+        for place, command in enumerate(commands):
             if command.id and command.id in self._ids:
-                known[place] = self._repeat(command, self._ids[command.id])
-            elif command.id and command.id in claimed:
-                again[place] = claimed[command.id]
+                outcomes[place] = self._repeat(command, self._ids[command.id])
+            elif command.id and command.id in first_by_id:
+                repeats[place] = first_by_id[command.id]
             else:
                 time_ms = max(time_ms, command.time_ms)
-                fresh.append((place, _timed(command, time_ms)))
+                fresh.append((place, _stamped(command, time_ms)))
                 if command.id:
-                    claimed[command.id] = place
-        known |= self._run(fresh)
-        for place, first in again.items():
-            outcome = known[first]
+                    first_by_id[command.id] = place
+        outcomes |= self._run(fresh)
+        for place, first in repeats.items():
+            outcome = outcomes[first]
             if not isinstance(outcome, Outcome):
-                raise TypeError("an id that is new was run before")
-            known[place] = _repeated(asked[place], outcome.committed)
-        board = self._board_if_due(known.values())
-        return [known[place] for place in range(len(asked))], board
+                raise TypeError("the first command of a new id has no outcome")
+            outcomes[place] = _repeated(commands[place], outcome.committed)
+        snapshot = self._snapshot_if_due(outcomes.values())
+        return [outcomes[place] for place in range(len(commands))], snapshot
 
-    def _run(self, fresh: list[tuple[int, Command]]) -> dict[int, Outcome | IdReusedError]:
+    def _run(self, fresh: list[tuple[int, Command]]) -> dict[int, Outcome | DuplicateIdError]:
         first = self.recorder.head.sequence + 1
         time_ms = self.recorder.book.time_ms
         results = self.recorder.submit(command for _, command in fresh)
-        outcomes: dict[int, Outcome | IdReusedError] = {}
+        outcomes: dict[int, Outcome | DuplicateIdError] = {}
         numbered = enumerate(zip(fresh, results, strict=True), start=first)
         for sequence, ((place, command), events) in numbered:
-            if isinstance(events[0], Accepted):  # a rejected command moves no clock
+            if isinstance(events[0], Accepted):  # a rejected command does not move the clock
                 time_ms = events[0].time_ms
             committed = Committed(sequence, time_ms, command, events)
             outcomes[place] = Outcome(committed, repeated=False)
@@ -171,7 +172,7 @@ class Writer:
         return outcomes
 
     def _remember(self, committed: Committed) -> None:
-        """Remember the id, and what the board shows of what has happened."""
+        """Store the command's id, and the past that the market snapshot reports."""
         sequence, time_ms, command, events = committed
         if command.id:
             self._ids[command.id] = sequence
@@ -186,10 +187,11 @@ class Writer:
                 case _:
                     pass
 
-    def recall(self) -> Iterator[Committed]:
-        """Remember again, after a restart, the journal's newest records; yield each of them."""
-        newest = max(TAIL, self._config.journal.idempotency_window)
-        for record in self.recorder.journal.records(max(0, self.recorder.head.sequence - newest)):
+    def restore(self) -> Iterator[Committed]:
+        """Read the journal's newest records again after a restart, and yield each of them."""
+        count = max(RESTORED_RECORDS, self._config.journal.idempotency_window)
+        after = max(0, self.recorder.head.sequence - count)
+        for record in self.recorder.journal.records(after):
             try:
                 committed = committed_of(record)
             except msgspec.MsgspecError as error:
@@ -198,51 +200,56 @@ class Writer:
             self._remember(committed)
             yield committed
 
-    def _repeat(self, command: Command, sequence: int) -> Outcome | IdReusedError:
-        """Return what came of a command that was run before."""
+    def _repeat(self, command: Command, sequence: int) -> Outcome | DuplicateIdError:
+        """Return the outcome of a command whose id was run before."""
         record = self.recorder.journal.record(sequence)
         if record is None:
-            raise JournalError(f"record {sequence} is gone")
+            raise JournalError(f"record {sequence} is missing")
         return _repeated(command, committed_of(record))
 
-    def _board_if_due(self, outcomes: Iterable[Outcome | IdReusedError]) -> Board | None:
-        old = self.board.is_old(self._now_ms(), self._config.publication.snapshot_interval_ms)
-        loud = any(
-            isinstance(event, LOUD)
+    def _snapshot_if_due(
+        self, outcomes: Iterable[Outcome | DuplicateIdError]
+    ) -> MarketSnapshot | None:
+        interval_ms = self._config.publication.snapshot_interval_ms
+        is_old = self.market_snapshot.is_old(self._now_ms(), interval_ms)
+        has_changed = any(
+            isinstance(event, SNAPSHOT_EVENTS)
             for outcome in outcomes
             if isinstance(outcome, Outcome) and not outcome.repeated
             for event in outcome.committed.events
         )
-        new = self._indicators is not self.board.indicators
-        return self.make_board() if old or loud or new else None
+        has_new_indicators = self._indicators is not self.market_snapshot.indicators
+        due = is_old or has_changed or has_new_indicators
+        return self.refresh_snapshot() if due else None
 
-    def make_board(self) -> Board:
-        """Return what readers see, as the book stands; it is the board from now on."""
-        self.board = board_of(
+    def refresh_snapshot(self) -> MarketSnapshot:
+        """Take a new market snapshot of the book, store it and return it."""
+        self.market_snapshot = market_snapshot_of(
             self.recorder.book,
-            made_ms=self._now_ms(),
+            taken_ms=self._now_ms(),
             indicators=self._indicators,
             last_adl_ms=self._last_adl_ms,
             marked_ms=self._marked_ms,
         )
-        return self.board
+        return self.market_snapshot
 
 
-def _timed(command: Command, time_ms: int) -> Command:
-    """Return the command with the clock's time where it names none."""
+def _stamped(command: Command, time_ms: int) -> Command:
+    """Return the command with the clock's time where it has none of its own."""
     if command.time_ms != NOW:
         return command
     return msgspec.structs.replace(command, time_ms=time_ms)
 
 
-def _repeated(command: Command, before: Committed) -> Outcome | IdReusedError:
-    """Return the earlier outcome if the command is the same but for its time."""
-    same = _timed_alike(command, before.command)
-    return Outcome(before, repeated=True) if same else IdReusedError(command.id, before.sequence)
+def _repeated(command: Command, before: Committed) -> Outcome | DuplicateIdError:
+    """Return the earlier outcome where the command differs in nothing but its time."""
+    if _same_but_for_time(command, before.command):
+        return Outcome(before, repeated=True)
+    return DuplicateIdError(command.id, before.sequence)
 
 
-def _timed_alike(one: Command, other: Command) -> bool:
+def _same_but_for_time(one: Command, other: Command) -> bool:
     if type(one) is not type(other):
         return False
-    timed = msgspec.structs.replace(one, time_ms=other.time_ms)
-    return encode_command(timed) == encode_command(other)
+    stamped = msgspec.structs.replace(one, time_ms=other.time_ms)
+    return encode_command(stamped) == encode_command(other)

@@ -1,8 +1,8 @@
-"""What readers see: the market's numbers as of one sequence, immutable, replaced as a whole.
+"""The whole market as of one sequence: immutable, replaced as a whole.
 
-Made on the engine's thread, read on the event loop without a lock. It holds what public endpoints
-show: terms, marks, open interest, pools, triggers, ratings, indicators. What only one account or one
-page asks for is read from the book on demand (`Runner.read`).
+A market snapshot is taken on the engine's thread and read on the event loop without a lock. It has
+the data of all public endpoints: terms, marks, open interest, insurance funds, triggers, ratings,
+indicators. Data of a single account or queue is read from the book on request (`Runner.read`).
 """
 
 from collections.abc import Mapping
@@ -12,27 +12,26 @@ from delever.api_types.market import MarketState
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.pool_state import PoolState
-from delever.core.engine import rules_of
 from delever.core.explain.explanation import TriggerState, trigger_states
-from delever.core.market.contract_terms import Terms
+from delever.core.market.contract_terms import ContractTerms
 from delever.core.messages import DefineContract, DefinePool, Rating, Side
-from delever.core.risk.publication import Published
+from delever.core.risk.publication.cache import PublishedIndicators
+from delever.core.rules import rule_set_of
 from delever.core.rules.ranking import IndicatorScale
 from delever.core.rules.triggers import WARNING_PPM
 from delever.core.valuation.insurance import contract_pnl_of, pool_equity
 
-NEVER = 0
-"""A time that lies before everything."""
+NO_TIME_MS = 0
+"""The time of an event that has not happened yet."""
 
 
 @dataclass(frozen=True, slots=True)
-class ContractShown:
-    """One contract; lots, ticks and Cash as in the book, times in ms (NEVER: not yet)."""
+class ContractSnapshot:
+    """One contract, in lots, ticks and Cash; a time of something not yet seen is NO_TIME_MS."""
 
     name: str
-    number: int
     definition: DefineContract
-    terms: Terms
+    terms: ContractTerms
     cash_decimals: int
     pool: str
     rules: str
@@ -43,7 +42,7 @@ class ContractShown:
     open_lots: Mapping[Side, int]
     positions: Mapping[Side, int]
     inventory_lots: Mapping[Side, int]
-    profit_cash: int
+    contract_pnl_cash: int
     contract_pnl_peak_cash: int
     state: MarketState
     paused: bool
@@ -53,13 +52,13 @@ class ContractShown:
 
     @property
     def trigger_used_ppm(self) -> int:
-        """How far the nearest trigger is on its way."""
+        """Share of its threshold that the nearest trigger has used."""
         return max((trigger.trigger_used_ppm for trigger in self.triggers), default=0)
 
 
 @dataclass(frozen=True, slots=True)
-class PoolShown:
-    """One insurance pool; equity is balance and unrealized profit of inventory, in Cash."""
+class PoolSnapshot:
+    """One insurance fund, in Cash; equity is the balance plus the PnL of its inventory."""
 
     name: str
     definition: DefinePool
@@ -67,46 +66,49 @@ class PoolShown:
     balance_cash: int
     equity_cash: int
     balance_peak_cash: int
-    withdrawal_cut_ppm: int
+    withdrawal_haircut_ppm: int
     members: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
-    """The whole market as of `sequence`, made at `made_ms` of the server's clock."""
+class MarketSnapshot:
+    """The whole market as of `sequence`, taken at `taken_ms` of the server's clock."""
 
     sequence: int
     time_ms: int
-    made_ms: int
+    taken_ms: int
     accounts: int
-    contracts: Mapping[str, ContractShown]
-    pools: Mapping[str, PoolShown]
-    indicators: Published | None
+    contracts: Mapping[str, ContractSnapshot]
+    pools: Mapping[str, PoolSnapshot]
+    indicators: PublishedIndicators | None
 
-    def is_old(self, now_ms: int, every_ms: int) -> bool:
-        """Whether it was made that long ago, by a clock that may have been set back since."""
-        return abs(now_ms - self.made_ms) >= every_ms
+    def is_old(self, now_ms: int, interval_ms: int) -> bool:
+        """Whether the snapshot is due for a refresh; the clock may have been set back since."""
+        return abs(now_ms - self.taken_ms) >= interval_ms
 
 
-def board_of(
+def market_snapshot_of(
     book: Book,
     *,
-    made_ms: int,
-    indicators: Published | None,
+    taken_ms: int,
+    indicators: PublishedIndicators | None,
     last_adl_ms: Mapping[str, int],
     marked_ms: Mapping[str, int],
-) -> Board:
-    """Return the board of a book as it stands."""
+) -> MarketSnapshot:
+    """Return the market snapshot of a book."""
     contracts = {
         state.name: _contract(
-            book, state, last_adl_ms.get(state.name, NEVER), marked_ms.get(state.name, NEVER)
+            book,
+            state,
+            last_adl_ms.get(state.name, NO_TIME_MS),
+            marked_ms.get(state.name, NO_TIME_MS),
         )
         for state in book.contracts.values()
     }
-    return Board(
+    return MarketSnapshot(
         sequence=book.sequence,
         time_ms=book.time_ms,
-        made_ms=made_ms,
+        taken_ms=taken_ms,
         accounts=book.accounts.size,
         contracts=contracts,
         pools={pool.name: _pool(book, pool) for pool in book.pools.values()},
@@ -114,13 +116,14 @@ def board_of(
     )
 
 
-def _contract(book: Book, state: ContractState, last_adl_ms: int, marked_ms: int) -> ContractShown:
-    rules = rules_of(book, state)
+def _contract(
+    book: Book, state: ContractState, last_adl_ms: int, marked_ms: int
+) -> ContractSnapshot:
+    rules = rule_set_of(book, state)
     triggers = trigger_states(book, state, rules) if state.mark else ()
-    profit_cash = contract_pnl_of(state)
-    return ContractShown(
+    contract_pnl_cash = contract_pnl_of(state)
+    return ContractSnapshot(
         name=state.name,
-        number=state.number,
         definition=state.definition,
         terms=state.terms,
         cash_decimals=book.asset_of(state).cash_decimals,
@@ -133,8 +136,8 @@ def _contract(book: Book, state: ContractState, last_adl_ms: int, marked_ms: int
         open_lots={side: table.total_lots for side, table in state.tables.items()},
         positions={side: table.size for side, table in state.tables.items()},
         inventory_lots={side: held.total_lots for side, held in state.inventory.items()},
-        profit_cash=profit_cash,
-        contract_pnl_peak_cash=state.contract_pnl_peak.peak(book.time_ms, profit_cash),
+        contract_pnl_cash=contract_pnl_cash,
+        contract_pnl_peak_cash=state.contract_pnl_peak.peak(book.time_ms, contract_pnl_cash),
         state=_market_state(state, triggers),
         paused=state.paused,
         triggers=triggers,
@@ -147,17 +150,17 @@ def _market_state(state: ContractState, triggers: tuple[TriggerState, ...]) -> M
     if state.active:
         return MarketState.EXHAUSTED if state.exhausted else MarketState.ADL
     near = any(trigger.trigger_used_ppm >= WARNING_PPM for trigger in triggers)
-    return MarketState.WATCH if near or state.near else MarketState.CALM
+    return MarketState.WATCH if near or state.warned else MarketState.CALM
 
 
-def _pool(book: Book, pool: PoolState) -> PoolShown:
-    return PoolShown(
+def _pool(book: Book, pool: PoolState) -> PoolSnapshot:
+    return PoolSnapshot(
         name=pool.name,
         definition=pool.definition,
         cash_decimals=book.cash_decimals(pool.asset),
         balance_cash=pool.balance,
         equity_cash=pool_equity(book, pool),
         balance_peak_cash=pool.balance_peak.peak(book.time_ms, pool.balance),
-        withdrawal_cut_ppm=pool.withdrawal_cut_ppm,
+        withdrawal_haircut_ppm=pool.withdrawal_haircut_ppm,
         members=tuple(sorted(state.name for state in book.members(pool))),
     )

@@ -1,15 +1,13 @@
-"""Telling people what happened to them: at least once, and never before it is durable.
+"""Notices to accounts and to the operator: delivered at least once, and only once durable.
 
-    told        what of a committed record somebody must be told
-    wording     a notice in words and numbers: why, which rank, which price, which arithmetic
-    tables      the outbox: a cursor into the journal and one row for each recipient and channel
-    outbox      rows filled with the cursor, claimed by one sender at a time, kept as a log
-    recipients  who gets a notice, by which channel, with which facts
-    page        the frame around the words; a directory of templates can replace it
-    mail        a batch of notices over one SMTP connection
-    webhook     signed requests, as Standard Webhooks says
-    courier     claims what is due, sends it, and notes what came of it
-    notifier    all of it beside a runner
+1. selection        the notices of a committed record, and their ids
+2. message_text     the text of a notice: why, which rank, which price, which arithmetic
+3. outbox           rows to deliver, claimed by one process at a time, then a log; also the watch's
+4. recipients       notifications for the recipients of a configuration
+5. templates        mails around the text, replaceable by a directory
+6. delivery_worker  claims notifications that are due, sends them, records the results
+7. channels         SMTP and signed webhooks
+8. notifier         all of it for a runner
 
-Receivers tell a repetition by its id: `webhook-id`, or `Message-ID` of a mail.
+Receivers recognize a repeated delivery by its id: `webhook-id`, or the mail's `Message-ID`.
 """

@@ -1,69 +1,97 @@
-"""One channel's worker: claims what is due, sends it, notes what came of it."""
+"""The worker of a channel: claims notifications that are due, sends them, records the results."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import NamedTuple, Protocol
 
-from delever.config import NoticesConfig
-from delever.server.notifications.outbox import Channel, Outbox
-from delever.server.notifications.sender import TIMEOUT_MS, Result, Sender
+from delever.server.notifications.outbox import ClaimedNotification, Outbox
 
-BATCH = 50
-"""Letters claimed at one time."""
+BATCH_SIZE = 50
+"""Notifications claimed at one time."""
 
-HOLD_MS = 6 * TIMEOUT_MS
-"""How long a claim holds: beyond it another sender may try, and this one must not."""
+ATTEMPT_TIMEOUT_MS = 10_000
+"""How long one attempt may take."""
 
+CLAIM_MS = 6 * ATTEMPT_TIMEOUT_MS
+"""How long a claim is valid; afterwards another process may send the notification."""
 
-def wait_ms(attempts: int, notices: NoticesConfig) -> int:
-    """Return how long to wait after so many failures: doubling from the first, up to the longest.
-
-    From a hundred doublings on it is the longest in any case.
-    """
-    doubled = notices.retry_initial_ms << min(attempts - 1, 100)
-    return min(doubled, notices.retry_max_ms)
+MAX_DOUBLINGS = 100
+"""Doublings of the first wait after which it exceeds any configured maximum."""
 
 
-class Courier:
-    """Sends one channel's letters."""
+class DeliveryFailure(NamedTuple):
+    """Why a notification was not delivered; `permanent` where a retry would fail, too."""
+
+    error: str
+    permanent: bool = False
+
+
+class DeliveryResult(NamedTuple):
+    """The result of one attempt; without a failure the notification was delivered."""
+
+    claimed: ClaimedNotification
+    failure: DeliveryFailure | None
+
+
+class ChannelSender(Protocol):
+    """Sends the notifications of one channel."""
+
+    def send(self, batch: Sequence[ClaimedNotification]) -> AsyncIterator[DeliveryResult]:
+        """Yield the result of each attempt; a notification without a result was not tried."""
+
+
+class RetryPolicy(NamedTuple):
+    """Waits after failures: the first one doubles up to the maximum, until the delivery expires."""
+
+    initial_ms: int
+    max_ms: int
+    give_up_after_ms: int
+
+    def wait_ms(self, attempts: int) -> int:
+        """Return how long to wait after this many failed attempts, from 1."""
+        return min(self.initial_ms << min(attempts - 1, MAX_DOUBLINGS), self.max_ms)
+
+
+class DeliveryWorker:
+    """Sends the notifications of one channel."""
 
     def __init__(
         self,
-        channel: Channel,
-        sender: Sender,
+        channel: str,
+        sender: ChannelSender,
         outbox: Outbox,
-        notices: NoticesConfig,
+        retry: RetryPolicy,
         now_ms: Callable[[], int],
     ) -> None:
         self.channel = channel
         self._sender = sender
         self._outbox = outbox
-        self._notices = notices
+        self._retry = retry
         self._now_ms = now_ms
 
-    async def round(self) -> list[Result]:
-        """Send one batch of what is due; return what came of each letter tried."""
-        batch = await self._outbox.claim(self.channel, limit=BATCH, hold_ms=HOLD_MS)
-        untried = {claimed.number: claimed for claimed in batch}
+    async def deliver(self) -> list[DeliveryResult]:
+        """Send one batch of notifications that are due; return the result of each attempt."""
+        batch = await self._outbox.claim(self.channel, limit=BATCH_SIZE, claim_ms=CLAIM_MS)
+        untried = {claimed.id: claimed for claimed in batch}
         results = []
         if batch:
             async for result in self._sender.send(batch):
-                await self._note(result)
-                del untried[result.claimed.number]
+                await self._record(result)
+                del untried[result.claimed.id]
                 results.append(result)
         for claimed in untried.values():
             await self._outbox.release(claimed)
         return results
 
-    async def _note(self, result: Result) -> None:
-        """Keep what came of a letter: arrived, given up, or to be tried again and when."""
+    async def _record(self, result: DeliveryResult) -> None:
+        """Record a result: delivered, failed for good, or to be tried again and when."""
         claimed, failure = result
         if failure is None:
-            await self._outbox.sent(claimed)
+            await self._outbox.mark_sent(claimed)
             return
-        now_ms = self._now_ms()
-        next_try_ms = now_ms + wait_ms(claimed.attempts + 1, self._notices)
+        next_try_ms = self._now_ms() + self._retry.wait_ms(claimed.attempts + 1)
         if failure.permanent:
-            await self._outbox.failed(claimed, failure.error)
-        elif next_try_ms > claimed.made_ms + self._notices.give_up_after_ms:
-            await self._outbox.failed(claimed, f"given up: {failure.error}")
+            await self._outbox.mark_failed(claimed, failure.error)
+        elif next_try_ms > claimed.created_ms + self._retry.give_up_after_ms:
+            await self._outbox.mark_failed(claimed, f"given up: {failure.error}")
         else:
-            await self._outbox.later(claimed, failure.error, next_try_ms)
+            await self._outbox.retry(claimed, failure.error, next_try_ms)

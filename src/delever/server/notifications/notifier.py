@@ -1,63 +1,78 @@
-"""Notices beside a runner: the outbox follows the journal, and couriers empty it.
+"""Notices of a runner: the outbox follows the journal, and delivery workers empty it.
 
-A record is told only after it is durable: live ones by the runner's listener, those that an earlier
-process did not get to out of the journal. The cursor says where the one ends.
+A record is notified only after it is durable. New records come from the runner's listener, those
+that an earlier process did not finish from the journal; the cursor separates them.
 """
 
 import asyncio
 import contextlib
 import functools
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
+import sqlalchemy as sa
+import standardwebhooks
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from delever.config import Config, MailConfig, NoticesConfig, secret
+from delever.config import Config, ConfigError, MailConfig, NoticesConfig, secret
 from delever.journal import SqliteJournal
-from delever.server.engine.service import Committed, Runner
-from delever.server.notifications.delivery_worker import Courier
-from delever.server.notifications.outbox import Backlog, Channel, Delivery, Letter, Outbox
+from delever.server.engine.runner import Committed, Runner
+from delever.server.notifications.channels import MailSender, WebhookEndpoint, WebhookSender
+from delever.server.notifications.delivery_worker import DeliveryResult, DeliveryWorker, RetryPolicy
+from delever.server.notifications.outbox import (
+    DeliveryRecord,
+    JournalOutbox,
+    NoticeChannel,
+    Notification,
+    OutboxBacklog,
+    Transact,
+)
 from delever.server.notifications.recipients import Recipients
-from delever.server.notifications.selection import Lexicon, Told, lexicon_of, told_by
-from delever.server.notifications.sender import Result
-from delever.server.notifications.smtp import MailSender
-from delever.server.notifications.templates import Templates
-from delever.server.notifications.webhook import WebhookSender, keys_of
+from delever.server.notifications.selection import (
+    NoticeContext,
+    RecordNotices,
+    notice_context_of,
+    notices_of,
+)
+from delever.server.notifications.templates import MailComposer, Templates
 
-PAGE = 500
+JOURNAL_PAGE = 500
 """Records read from the journal at one time."""
 
-REMEMBERED = 10_000
-"""Records with notices that may wait in memory; beyond it they are read from the journal."""
+MAX_QUEUED = 10_000
+"""Records with notices that may be queued in memory; beyond it they are read from the journal."""
 
 IDLE_S = 0.5
-"""How often the outbox is looked at, and how long a worker rests after an error."""
+"""How often the outbox is polled, and how long a worker pauses after an error."""
 
 BACKLOG_S = 5
-"""How often listeners are told what waits."""
+"""How often the backlog listeners are called."""
 
-FORGET_S = 600
-"""How often the delivery log is rid of what is too old."""
+CLEANUP_S = 600
+"""How often old rows of the delivery log are deleted."""
 
-FORGOTTEN = 1_000
-"""Rows that go in one transaction, so that nobody waits for it long."""
+CLEANUP_ROWS = 1_000
+"""Rows deleted in one transaction, so that others do not wait for it."""
 
-CURSOR_EVERY = 1_000
+CURSOR_INTERVAL = 1_000
 """Records without a notice after which the cursor moves nevertheless."""
 
-GRACE_S = 2
-"""How long a worker may take to end what it is sending when the server stops."""
+SHUTDOWN_S = 2
+"""How long a worker may take to finish its batch when the server stops."""
+
+ResultT = TypeVar("ResultT")
 
 log = structlog.get_logger()
 
-DeliveryListener = Callable[[Channel, Sequence[Result]], None]
-BacklogListener = Callable[[Backlog], None]
+DeliveryListener = Callable[[str, Sequence[DeliveryResult]], None]
+BacklogListener = Callable[[OutboxBacklog], None]
 
 
 class Notifier:
-    """Fills the outbox and sends what is in it. `start` before use, `stop` at the end.
+    """Fills the outbox and delivers from it; call `start` before use and `stop` at the end.
 
-    Raises ConfigError where a secret or a template cannot be had.
+    Raises ConfigError where a secret or a template cannot be read.
     """
 
     def __init__(
@@ -67,153 +82,167 @@ class Notifier:
         self.backlog_listeners: list[BacklogListener] = []
         self._runner = runner
         self._now_ms = now_ms
-        self._keep_ms = config.notices.retention_ms
+        self._retention_ms = config.notices.retention_ms
         self._recipients = Recipients(config.notices)
-        self._outbox = Outbox(database, now_ms)
-        self._couriers = _couriers(config.notices, self._outbox, now_ms)
-        self._lexicon = Lexicon({}, {})
-        self._live: list[Told] = []
-        self._seen = self._unread = self._filled = 0
+        self._outbox = JournalOutbox(transactions_of(database), now_ms)
+        self._workers = _workers(config.notices, self._outbox, now_ms)
+        self._context = NoticeContext({}, {})
+        self._queue: list[RecordNotices] = []
+        self._committed = self._unread = self._filled = 0
         self._wake, self._stopping = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
-        """Take up where the last process ended; `fill` and `deliver` then work when called."""
+        """Continue where the last process ended; `fill` and `deliver` then work when called."""
         self._runner.listeners.append(self._listen)
         head = await self._runner.look_up(_head)
         self._filled = await self._outbox.open(head)
-        self._unread, self._seen = head, max(self._seen, head)
+        self._unread, self._committed = head, max(self._committed, head)
 
     async def start(self) -> None:
-        """Take up where the last process ended, and begin to fill and to send."""
+        """Continue where the last process ended, and begin to fill and to deliver."""
         await self.open()
         self._wake.set()
         self._tasks = [
             asyncio.create_task(self._follow()),
             *(
-                asyncio.create_task(self._again(functools.partial(self._round, each)))
-                for each in self._couriers
+                asyncio.create_task(self._repeat(functools.partial(self._deliver, worker)))
+                for worker in self._workers
             ),
-            asyncio.create_task(self._again(self.tell_backlog, BACKLOG_S)),
-            asyncio.create_task(self._again(self.forget, FORGET_S)),
+            asyncio.create_task(self._repeat(self.report_backlog, BACKLOG_S)),
+            asyncio.create_task(self._repeat(self.delete_old, CLEANUP_S)),
         ]
 
     async def stop(self) -> None:
-        """Fill what is known, and stop sending; what waits is sent by the next process."""
+        """Fill the outbox, and stop delivering; the next process delivers the rest."""
         self._stopping.set()
         self._wake.set()
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=GRACE_S)
+            _, late = await asyncio.wait(self._tasks, timeout=SHUTDOWN_S)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         if self._listen in self._runner.listeners:
             self._runner.listeners.remove(self._listen)
 
-    async def deliveries_of(self, account: str, limit: int) -> list[Delivery]:
+    async def deliveries_of(self, account: str, limit: int) -> list[DeliveryRecord]:
         """Return the newest deliveries of an account's notices ('' is the operator's)."""
         return await self._outbox.of_account(account, limit)
 
-    # --- filling ---
+    # --- filling the outbox ---
 
     def _listen(self, commits: Sequence[Committed]) -> None:
-        """Remember what durable records tell; never waits."""
+        """Queue the notices of durable records; never wait."""
         if not commits:
             return
-        told = [each for each in map(told_by, commits) if each is not None]
-        self._seen = commits[-1].sequence
-        self._live += told
-        if len(self._live) > REMEMBERED:
-            self._live, self._unread = [], self._seen
-        if told or self._seen - self._filled >= CURSOR_EVERY:
+        found = [notices for notices in map(notices_of, commits) if notices is not None]
+        self._committed = commits[-1].sequence
+        self._queue += found
+        if len(self._queue) > MAX_QUEUED:
+            self._queue, self._unread = [], self._committed
+        if found or self._committed - self._filled >= CURSOR_INTERVAL:
             self._wake.set()
 
     async def fill(self) -> None:
-        """Bring the outbox up to what is durable; where that fails, nothing is lost."""
-        while self._filled < self._seen:
+        """Add the notices of all durable records to the outbox; an error loses none of them."""
+        while self._filled < self._committed:
             if self._filled < self._unread:
-                records = await self._runner.records(self._filled, PAGE)
-                told = [each for each in map(told_by, records) if each is not None]
-                await self._keep(told, records[-1].sequence)
+                records = await self._runner.records(self._filled, JOURNAL_PAGE)
+                found = [notices for notices in map(notices_of, records) if notices is not None]
+                await self._add(found, records[-1].sequence)
             else:
-                until = self._seen
-                await self._keep([each for each in self._live if each.sequence <= until], until)
-            self._live = [each for each in self._live if each.sequence > self._filled]
+                until = self._committed
+                await self._add([n for n in self._queue if n.sequence <= until], until)
+            self._queue = [n for n in self._queue if n.sequence > self._filled]
 
-    async def _keep(self, told: Sequence[Told], until: int) -> None:
-        """Write letters and cursor; where another process was first, take up its cursor."""
-        for each in told:
-            if not self._lexicon.knows(each):
-                self._lexicon = await self._runner.read(lexicon_of)
-        letters = await asyncio.to_thread(self._letters, told)
-        if await self._outbox.fill(self._filled, until, letters):
+    async def _add(self, found: Sequence[RecordNotices], until: int) -> None:
+        """Write notifications and cursor; where another process was first, continue there."""
+        for notices in found:
+            if not self._context.covers(notices):
+                self._context = await self._runner.read(notice_context_of)
+        notifications = await asyncio.to_thread(self._notifications, found)
+        if await self._outbox.fill(self._filled, until, notifications):
             self._filled = until
         else:
             self._filled = await self._outbox.position()
-            self._unread = self._seen
+            self._unread = self._committed
 
-    def _letters(self, told: Sequence[Told]) -> list[Letter]:
-        return [letter for each in told for letter in self._recipients.letters(each, self._lexicon)]
+    def _notifications(self, found: Sequence[RecordNotices]) -> list[Notification]:
+        return [
+            notification
+            for notices in found
+            for notification in self._recipients.notifications(notices, self._context)
+        ]
 
-    # --- sending ---
+    # --- delivering ---
 
-    async def deliver(self) -> list[Result]:
-        """Send one batch on each channel; return what came of it."""
-        return [result for courier in self._couriers for result in await self._round(courier)]
+    async def deliver(self) -> list[DeliveryResult]:
+        """Send one batch on each channel; return the results."""
+        return [result for worker in self._workers for result in await self._deliver(worker)]
 
-    async def _round(self, courier: Courier) -> list[Result]:
-        results = await courier.round()
+    async def _deliver(self, worker: DeliveryWorker) -> list[DeliveryResult]:
+        results = await worker.deliver()
         if results:
-            _log(courier.channel, results)
+            _log_failures(worker.channel, results)
             for listener in self.delivery_listeners:
-                listener(courier.channel, results)
+                listener(worker.channel, results)
         return results
 
-    async def tell_backlog(self) -> list[Result]:
-        """Tell listeners what waits; nothing was sent, so there is a rest before the next time."""
+    async def report_backlog(self) -> list[DeliveryResult]:
+        """Call the backlog listeners; return no results."""
         if self.backlog_listeners:
             backlog = await self._outbox.backlog()
             for listener in self.backlog_listeners:
                 listener(backlog)
         return []
 
-    async def forget(self) -> list[Result]:
-        """Rid the delivery log of what ended too long ago; nothing was sent."""
-        before_ms = self._now_ms() - self._keep_ms
-        while await self._outbox.forget(before_ms, FORGOTTEN) == FORGOTTEN:
+    async def delete_old(self) -> list[DeliveryResult]:
+        """Delete rows of the delivery log beyond the retention time; return no results."""
+        before_ms = self._now_ms() - self._retention_ms
+        while await self._outbox.delete_ended(before_ms, CLEANUP_ROWS) == CLEANUP_ROWS:
             pass
         return []
 
-    # --- the tasks ---
+    # --- tasks ---
 
     async def _follow(self) -> None:
-        """Fill whenever there is something to fill, and once more at the end."""
+        """Fill the outbox whenever there is something to add, and once more at the end."""
         while not self._stopping.is_set():
             await self._wake.wait()
             self._wake.clear()
             try:
                 await self.fill()
-            except Exception:  # whatever it is, the next try may go well
-                log.exception("notices_not_kept")
+            except Exception:  # whatever it is, the next attempt may succeed
+                log.exception("outbox_not_filled")
                 self._wake.set()
-                await self._rest()
+                await self._pause()
 
-    async def _again(
-        self, work: Callable[[], Awaitable[list[Result]]], rest_s: float = IDLE_S
+    async def _repeat(
+        self, work: Callable[[], Awaitable[list[DeliveryResult]]], pause_s: float = IDLE_S
     ) -> None:
-        """Work as long as there is something to do; rest when idle and after an error."""
+        """Repeat work until the server stops; pause without results and after an error."""
         while not self._stopping.is_set():
             try:
                 results = await work()
-            except Exception:  # a worker that ended would tell nobody any more
+            except Exception:  # a worker that ended would deliver nothing any more
                 log.exception("notices_not_sent")
                 results = []
             if not results:
-                await self._rest(rest_s)
+                await self._pause(pause_s)
 
-    async def _rest(self, rest_s: float = IDLE_S) -> None:
+    async def _pause(self, pause_s: float = IDLE_S) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), rest_s)
+            await asyncio.wait_for(self._stopping.wait(), pause_s)
+
+
+def transactions_of(database: AsyncEngine) -> Transact:
+    """Return how an outbox runs its transactions in a database."""
+
+    async def transact(work: Callable[[sa.Connection], ResultT]) -> ResultT:
+        async with database.begin() as connection:
+            return await connection.run_sync(work)
+
+    return transact
 
 
 def _head(journal: SqliteJournal) -> int:
@@ -222,36 +251,55 @@ def _head(journal: SqliteJournal) -> int:
 
 
 def check_material(notices: NoticesConfig) -> None:
-    """Read all that notices need from elsewhere; ConfigError where a secret or template is not."""
+    """Read all secrets and templates of notices; raise ConfigError where one cannot be used."""
     _password(notices.mail)
     Templates(notices.templates)
-    keys_of(notices)
+    webhook_endpoints(notices)
 
 
 def _password(mail: MailConfig) -> str:
     return secret("notices.mail", env=mail.password_env) if mail.password_env else ""
 
 
-def _couriers(notices: NoticesConfig, outbox: Outbox, now_ms: Callable[[], int]) -> list[Courier]:
-    """Return a courier for each channel that is configured."""
-    found = []
+def webhook_endpoints(notices: NoticesConfig) -> dict[str, WebhookEndpoint]:
+    """Return the endpoint of each webhook; raise ConfigError where its secret cannot be used."""
+    endpoints = {}
+    for number, recipient in enumerate(notices.recipients):
+        if recipient.webhook:
+            where = f"notices.recipients[{number}].webhook_secret_env"
+            text = secret(where, env=recipient.webhook_secret_env)
+            try:
+                key = standardwebhooks.Webhook(text)
+            except (ValueError, RuntimeError) as error:
+                raise ConfigError(f"{where}: the secret is not base64: {error}") from None
+            endpoints[recipient.webhook] = WebhookEndpoint(recipient.webhook, key)
+    return endpoints
+
+
+def _workers(
+    notices: NoticesConfig, outbox: JournalOutbox, now_ms: Callable[[], int]
+) -> list[DeliveryWorker]:
+    """Return a worker for each configured channel."""
+    retry = RetryPolicy(notices.retry_initial_ms, notices.retry_max_ms, notices.give_up_after_ms)
+    workers = []
     if notices.mail.host:
-        mail, templates = notices.mail, Templates(notices.templates)
-        by_mail = MailSender(mail, _password(mail), templates, now_ms)
-        found.append(Courier(Channel.MAIL, by_mail, outbox, notices, now_ms))
-    by_webhook = WebhookSender(keys_of(notices), now_ms)
-    found.append(Courier(Channel.WEBHOOK, by_webhook, outbox, notices, now_ms))
-    return found
+        mail = notices.mail
+        compose = MailComposer(mail.sender, Templates(notices.templates), now_ms)
+        by_mail = MailSender(mail, _password(mail), compose, now_ms)
+        workers.append(DeliveryWorker(NoticeChannel.MAIL, by_mail, outbox, retry, now_ms))
+    by_webhook = WebhookSender(webhook_endpoints(notices).get, now_ms)
+    workers.append(DeliveryWorker(NoticeChannel.WEBHOOK, by_webhook, outbox, retry, now_ms))
+    return workers
 
 
-def _log(channel: Channel, results: Sequence[Result]) -> None:
-    """Log failures; the address stays in the delivery log."""
+def _log_failures(channel: str, results: Sequence[DeliveryResult]) -> None:
+    """Log failed attempts, without the address."""
     for claimed, failure in results:
         if failure is not None:
             log.warning(
                 "notice_not_delivered",
                 channel=str(channel),
-                notice=claimed.letter.notice,
+                notice=claimed.notification.notice,
                 attempts=claimed.attempts + 1,
                 error=failure.error,
                 permanent=failure.permanent,

@@ -1,268 +1,335 @@
-"""Rows to be sent: filled together with the cursor, claimed by one sender at a time, then a log.
+"""The outbox in SQL: notifications to deliver, claimed by one process at a time, then a log.
 
-The cursor into the journal moves in the same transaction as the rows of the records it has passed.
-A process killed before that commit fills them again, one killed after it has them: at least once.
+The server and `delever watch` share it. Rows are added in the transaction that also stores their
+cause: the server's cursor into the journal, or the watch's active rules. A process killed before
+the commit adds them again, one killed after it has stored them: delivery is at least once.
 Every transaction begins with the write that decides it, so that two never wait for each other.
+
+Times are milliseconds of the caller's clock. A claim (`claimed_by`) is valid until
+`claimed_until_ms`; the claim of a process that died ends by itself.
 """
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from delever.server.notifications.tables import cursor, deliveries
+from delever.server.storage.sql_text import SqlText
 
-ONLY = 1
-"""The cursor's only row."""
+ResultT = TypeVar("ResultT")
 
-NEVER = 0
-"""A time before everything: nobody holds the row, or it has not ended."""
+NO_TIME_MS = 0
+"""The time of something that has not happened: no claim, or no end."""
+
+_ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""SQLite generates ids only for the type INTEGER."""
+
+metadata = sa.MetaData()
+"""The tables of the outbox."""
+
+deliveries = sa.Table(
+    "notice_deliveries",
+    metadata,
+    sa.Column("id", _ROW_ID, primary_key=True, autoincrement=True),
+    sa.Column("notice", SqlText, nullable=False),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+    sa.Column("kind", SqlText, nullable=False),
+    sa.Column("account", SqlText, nullable=False),
+    sa.Column("contract", SqlText, nullable=False),
+    sa.Column("channel", SqlText, nullable=False),
+    sa.Column("address", SqlText, nullable=False),
+    sa.Column("body", SqlText, nullable=False),
+    sa.Column("state", SqlText, nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_try_ms", sa.BigInteger, nullable=False),
+    sa.Column("last_error", SqlText, nullable=False),
+    sa.Column("ended_ms", sa.BigInteger, nullable=False),
+    sa.Column("claimed_by", SqlText, nullable=False),
+    sa.Column("claimed_until_ms", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("notice", "channel", "address", name="notice_deliveries_once"),
+    sa.Index("notice_deliveries_due", "state", "channel", "next_try_ms", "id"),
+    sa.Index("notice_deliveries_account", "account", "id"),
+)
+
+cursor = sa.Table(
+    "notice_cursor",
+    metadata,
+    sa.Column("only", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+)
+"""The journal sequence up to which notices are in the outbox: one row."""
 
 
-class Channel(StrEnum):
-    """How a notice travels."""
+class NoticeChannel(StrEnum):
+    """The channels of the server."""
 
     MAIL = "mail"
     WEBHOOK = "webhook"
 
 
-class State(StrEnum):
-    """What has come of a delivery."""
+class DeliveryState(StrEnum):
+    """The state of a delivery."""
 
     WAITING = "waiting"
     SENT = "sent"
     FAILED = "failed"
 
 
-class Letter(NamedTuple):
-    """A notice to one recipient on one channel; `body` is the webhook's JSON, facts inside."""
+class Notification(NamedTuple):
+    """A notice to one recipient on one channel; `body` is the JSON of a webhook."""
 
     notice: str
     sequence: int
     kind: str
     account: str
     contract: str
-    channel: Channel
+    channel: str
     address: str
     body: str
 
 
-class Claimed(NamedTuple):
-    """A letter that only who holds it may send, until `until_ms`."""
+class ClaimedNotification(NamedTuple):
+    """A notification that only the owner of the claim may send, until `until_ms`."""
 
-    number: int
-    hold: str
-    letter: Letter
+    id: int
+    claim: str
+    notification: Notification
     attempts: int
-    made_ms: int
+    created_ms: int
     until_ms: int
 
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the delivery log. `next_try_ms` and `ended_ms` are 0 where there is none."""
+class DeliveryRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the delivery log; `next_try_ms` and `ended_ms` are 0 where there is none."""
 
     notice: str
     sequence: int
     kind: str
     account: str
     contract: str
-    channel: Channel
+    channel: str
     address: str
-    state: State
+    state: DeliveryState
     attempts: int
     last_error: str
-    made_ms: int
+    created_ms: int
     next_try_ms: int
     ended_ms: int
 
 
-class Backlog(NamedTuple):
-    """How much waits, for how long the oldest has, and how much was given up."""
+class OutboxBacklog(NamedTuple):
+    """Number of waiting deliveries, age of the oldest in ms, and number of failed deliveries."""
 
     waiting: int
     lag_ms: int
     failed: int
 
 
-class Outbox:
-    """The outbox in one database; several processes may share it."""
+class Transact(Protocol):
+    """Runs a function of a connection in one transaction and returns its result."""
 
-    def __init__(self, database: AsyncEngine, now_ms: Callable[[], int]) -> None:
-        self._database = database
+    def __call__(self, work: Callable[[sa.Connection], ResultT]) -> Awaitable[ResultT]:
+        """Return the result of `work`, committed."""
+
+
+class Outbox:
+    """The outbox of one database; several processes may share it."""
+
+    def __init__(self, transact: Transact, now_ms: Callable[[], int]) -> None:
+        self._transact = transact
         self._now_ms = now_ms
 
-    # --- filling ---
-
-    async def open(self, head: int) -> int:
-        """Return the sequence up to which notices are in the outbox, for a journal with this head.
-
-        The first time, and where the journal is shorter than what was read of it (it was restored
-        from a backup), that is the head: what happened before is told to nobody any more.
-        """
-        async with self._database.begin() as connection:
-            known = await self._cursor(connection)
-            if known is None:
-                await connection.execute(sa.insert(cursor).values(only=ONLY, sequence=head))
-            elif known > head:
-                await connection.execute(sa.update(cursor).values(sequence=head))
-            return head if known is None else min(known, head)
-
-    async def _cursor(self, connection: AsyncConnection) -> int | None:
-        return (await connection.execute(sa.select(cursor.c.sequence))).scalar_one_or_none()
-
-    async def fill(self, after: int, until: int, letters: Sequence[Letter]) -> bool:
-        """Keep the letters of the records (after, until] and move the cursor, or do neither.
-
-        Returns False where another process has moved the cursor; the letters are its business.
-        """
-        now_ms = self._now_ms()
-        async with self._database.begin() as connection:
-            moved = await connection.execute(
-                sa.update(cursor).where(cursor.c.sequence == after).values(sequence=until)
-            )
-            if moved.rowcount != 1:
-                return False
-            if letters:
-                rows = [{**each._asdict(), **_fresh(now_ms)} for each in letters]
-                await connection.execute(sa.insert(deliveries), rows)
-        return True
-
-    async def position(self) -> int:
-        """Return the sequence up to which notices are in the outbox."""
-        async with self._database.connect() as connection:
-            return await self._cursor(connection) or 0
-
-    # --- sending ---
-
-    async def claim(self, channel: Channel, *, limit: int, hold_ms: int) -> list[Claimed]:
-        """Return what is due on a channel, oldest first, now held by nobody else."""
-        now_ms, hold, table = self._now_ms(), uuid.uuid4().hex, deliveries.c
-        free = table.claimed_until_ms <= now_ms
+    async def claim(self, channel: str, *, limit: int, claim_ms: int) -> list[ClaimedNotification]:
+        """Claim up to `limit` notifications that are due on a channel, oldest first."""
+        now_ms, claim, column = self._now_ms(), uuid.uuid4().hex, deliveries.c
         due = sa.and_(
-            table.state == State.WAITING, table.channel == channel, table.next_try_ms <= now_ms
+            column.state == DeliveryState.WAITING,
+            column.channel == channel,
+            column.next_try_ms <= now_ms,
         )
-        order = table.next_try_ms, table.number
-        first = sa.select(table.number).where(due, free).order_by(*order).limit(limit)
-        first = first.with_for_update(skip_locked=True)  # PostgreSQL: rivals take what follows
-        async with self._database.begin() as connection:
-            await connection.execute(
-                sa.update(deliveries)
-                .where(table.number.in_(first))
-                .values(claimed_by=hold, claimed_until_ms=now_ms + hold_ms)
-            )
-            rows = await connection.execute(
-                sa.select(deliveries).where(due, table.claimed_by == hold).order_by(table.number)
-            )
-            return [_claimed(row) for row in rows.mappings()]
+        free = column.claimed_until_ms <= now_ms
+        oldest = sa.select(column.id).where(due, free).order_by(column.next_try_ms, column.id)
+        # PostgreSQL: concurrent claims take the rows that follow
+        oldest = oldest.limit(limit).with_for_update(skip_locked=True)
 
-    async def sent(self, claimed: Claimed) -> None:
-        """Note that a letter has arrived."""
-        await self._end(claimed, State.SENT, claimed.attempts + 1, "")
+        def claimed(connection: sa.Connection) -> list[ClaimedNotification]:
+            values = {"claimed_by": claim, "claimed_until_ms": now_ms + claim_ms}
+            connection.execute(sa.update(deliveries).where(column.id.in_(oldest)).values(**values))
+            rows = sa.select(deliveries).where(due, column.claimed_by == claim).order_by(column.id)
+            return [_claimed(row) for row in connection.execute(rows).mappings()]
 
-    async def failed(self, claimed: Claimed, error: str) -> None:
-        """Note that a letter will never arrive."""
-        await self._end(claimed, State.FAILED, claimed.attempts + 1, error)
+        return await self._transact(claimed)
 
-    async def later(self, claimed: Claimed, error: str, next_try_ms: int) -> None:
-        """Note that a letter did not arrive, and when to try again."""
-        await self._note(
+    async def mark_sent(self, claimed: ClaimedNotification) -> None:
+        """Record that a notification was delivered."""
+        await self._end(claimed, DeliveryState.SENT, "")
+
+    async def mark_failed(self, claimed: ClaimedNotification, error: str) -> None:
+        """Record that a notification will not be tried again."""
+        await self._end(claimed, DeliveryState.FAILED, error)
+
+    async def retry(self, claimed: ClaimedNotification, error: str, next_try_ms: int) -> None:
+        """Record a failed attempt, and when to try again."""
+        await self._update(
             claimed,
             attempts=claimed.attempts + 1,
             last_error=error,
             next_try_ms=next_try_ms,
-            claimed_until_ms=NEVER,
+            claimed_until_ms=NO_TIME_MS,
         )
 
-    async def release(self, claimed: Claimed) -> None:
-        """Let go of a letter that was not tried."""
-        await self._note(claimed, claimed_until_ms=NEVER)
+    async def release(self, claimed: ClaimedNotification) -> None:
+        """End the claim of a notification that was not tried."""
+        await self._update(claimed, claimed_until_ms=NO_TIME_MS)
 
-    async def _end(self, claimed: Claimed, state: State, attempts: int, error: str) -> None:
-        await self._note(
-            claimed, state=state, attempts=attempts, last_error=error, ended_ms=self._now_ms()
+    async def _end(self, claimed: ClaimedNotification, state: DeliveryState, error: str) -> None:
+        await self._update(
+            claimed,
+            state=state,
+            attempts=claimed.attempts + 1,
+            last_error=error,
+            ended_ms=self._now_ms(),
         )
 
-    async def _note(self, claimed: Claimed, **values: Any) -> None:
-        """Change a row as long as it is held: who came too late changes nothing."""
-        table = deliveries.c
-        held = (table.number == claimed.number) & (table.claimed_by == claimed.hold)
-        waiting = table.state == State.WAITING
-        async with self._database.begin() as connection:
-            await connection.execute(sa.update(deliveries).where(held, waiting).values(values))
+    async def _update(self, claimed: ClaimedNotification, **values: Any) -> None:
+        """Change a row while its claim is valid; a claim that was lost changes nothing."""
+        column = deliveries.c
+        own = (column.id == claimed.id) & (column.claimed_by == claimed.claim)
+        waiting = column.state == DeliveryState.WAITING
+        change = sa.update(deliveries).where(own, waiting).values(values)
+        await self._transact(lambda connection: connection.execute(change))
 
-    # --- the log ---
+    # --- the delivery log ---
 
-    async def forget(self, before_ms: int, limit: int) -> int:
+    async def delete_ended(self, before_ms: int, limit: int) -> int:
         """Delete the oldest rows that ended before a time, at most `limit`; return how many."""
-        table = deliveries.c
-        old = sa.select(table.number).where(
-            table.state != State.WAITING, table.ended_ms < before_ms
-        )
-        oldest = old.order_by(table.number).limit(limit)
-        async with self._database.begin() as connection:
-            gone = await connection.execute(sa.delete(deliveries).where(table.number.in_(oldest)))
-            return gone.rowcount
+        column = deliveries.c
+        ended = (column.state != DeliveryState.WAITING) & (column.ended_ms < before_ms)
+        oldest = sa.select(column.id).where(ended).order_by(column.id).limit(limit)
+        delete = sa.delete(deliveries).where(column.id.in_(oldest))
+        return await self._transact(lambda connection: connection.execute(delete).rowcount)
 
-    async def of_account(self, account: str, limit: int) -> list[Delivery]:
+    async def of_account(self, account: str, limit: int) -> list[DeliveryRecord]:
         """Return the newest deliveries of an account's notices, newest first."""
-        table = deliveries.c
-        newest = sa.select(deliveries).where(table.account == account).order_by(table.number.desc())
-        async with self._database.connect() as connection:
-            rows = await connection.execute(newest.limit(limit))
-            return [_delivery(row) for row in rows.mappings()]
+        column = deliveries.c
+        newest = sa.select(deliveries).where(column.account == account).order_by(column.id.desc())
 
-    async def backlog(self) -> Backlog:
-        """Return how much waits and how much has failed."""
-        table, count = deliveries.c, sa.func.count()
-        waits = sa.select(count, sa.func.min(table.made_ms)).where(table.state == State.WAITING)
-        gone = sa.select(count).select_from(deliveries).where(table.state == State.FAILED)
-        async with self._database.connect() as connection:
-            waiting, oldest_ms = (await connection.execute(waits)).one()
-            failed = (await connection.execute(gone)).scalar_one()
-        return Backlog(waiting, self._now_ms() - oldest_ms if waiting else 0, failed)
+        def read(connection: sa.Connection) -> list[DeliveryRecord]:
+            rows = connection.execute(newest.limit(limit)).mappings()
+            return [_delivery_record(row) for row in rows]
+
+        return await self._transact(read)
+
+    async def backlog(self) -> OutboxBacklog:
+        """Return the backlog of all channels."""
+        now_ms = self._now_ms()
+        return await self._transact(lambda connection: backlog_of(connection, now_ms))
 
 
-def _fresh(now_ms: int) -> dict[str, Any]:
-    return {
-        "state": State.WAITING,
-        "made_ms": now_ms,
+class JournalOutbox(Outbox):
+    """An outbox that is filled from a journal: its cursor moves together with the new rows."""
+
+    async def open(self, head: int) -> int:
+        """Return the sequence up to which notices are in the outbox, for a journal with this head.
+
+        That is the head for a new outbox, and where the cursor is beyond the journal (it was
+        restored from a backup): earlier records are not notified again.
+        """
+
+        def opened(connection: sa.Connection) -> int:
+            position = _position(connection)
+            if position is None:
+                connection.execute(sa.insert(cursor).values(only=1, sequence=head))
+            elif position > head:
+                connection.execute(sa.update(cursor).values(sequence=head))
+            return head if position is None else min(position, head)
+
+        return await self._transact(opened)
+
+    async def fill(self, after: int, until: int, notifications: Sequence[Notification]) -> bool:
+        """Add the notifications of the records (after, until] and move the cursor, or do neither.
+
+        Returns False where another process has moved the cursor; it adds the notifications.
+        """
+        now_ms = self._now_ms()
+
+        def filled(connection: sa.Connection) -> bool:
+            move = sa.update(cursor).where(cursor.c.sequence == after).values(sequence=until)
+            if connection.execute(move).rowcount != 1:
+                return False
+            add(connection, notifications, now_ms)
+            return True
+
+        return await self._transact(filled)
+
+    async def position(self) -> int:
+        """Return the sequence up to which notices are in the outbox."""
+        return await self._transact(lambda connection: _position(connection) or 0)
+
+
+def add(connection: sa.Connection, notifications: Sequence[Notification], now_ms: int) -> None:
+    """Add notifications, due now, in the caller's transaction."""
+    fresh = {
+        "state": DeliveryState.WAITING,
+        "created_ms": now_ms,
         "attempts": 0,
         "next_try_ms": now_ms,
         "last_error": "",
-        "ended_ms": NEVER,
+        "ended_ms": NO_TIME_MS,
         "claimed_by": "",
-        "claimed_until_ms": NEVER,
+        "claimed_until_ms": NO_TIME_MS,
     }
+    if notifications:
+        rows = [{**notification._asdict(), **fresh} for notification in notifications]
+        connection.execute(sa.insert(deliveries), rows)
 
 
-def _claimed(row: sa.RowMapping) -> Claimed:
-    letter = Letter(*(row[name] for name in Letter._fields))
-    return Claimed(
-        row["number"],
+def backlog_of(connection: sa.Connection, now_ms: int) -> OutboxBacklog:
+    """Return the backlog of all channels."""
+    column, count = deliveries.c, sa.func.count()
+    waits = sa.select(count, sa.func.min(column.created_ms)).where(
+        column.state == DeliveryState.WAITING
+    )
+    failures = sa.select(count).where(column.state == DeliveryState.FAILED)
+    waiting, oldest_ms = connection.execute(waits).one()
+    failed = connection.execute(failures).scalar_one()
+    return OutboxBacklog(waiting, now_ms - oldest_ms if waiting else 0, failed)
+
+
+def _position(connection: sa.Connection) -> int | None:
+    position: int | None = connection.execute(sa.select(cursor.c.sequence)).scalar_one_or_none()
+    return position
+
+
+def _claimed(row: sa.RowMapping) -> ClaimedNotification:
+    return ClaimedNotification(
+        row["id"],
         row["claimed_by"],
-        letter._replace(channel=Channel(letter.channel)),
+        Notification(*(row[name] for name in Notification._fields)),
         row["attempts"],
-        row["made_ms"],
+        row["created_ms"],
         row["claimed_until_ms"],
     )
 
 
-def _delivery(row: sa.RowMapping) -> Delivery:
-    """Return a row as the log shows it: of a webhook's address only the host, never a token."""
-    channel, state = Channel(row["channel"]), State(row["state"])
-    values = {name: row[name] for name in Delivery.__struct_fields__}
-    address = row["address"] if channel is Channel.MAIL else host_of(row["address"])
-    next_try_ms = row["next_try_ms"] if state is State.WAITING else NEVER
-    shown = {"channel": channel, "state": state, "address": address, "next_try_ms": next_try_ms}
-    return Delivery(**values | shown)
+def _delivery_record(row: sa.RowMapping) -> DeliveryRecord:
+    """Return a row of the log; of a webhook's URL only scheme and host, which have no token."""
+    state = DeliveryState(row["state"])
+    values = {name: row[name] for name in DeliveryRecord.__struct_fields__}
+    values["state"] = state
+    if row["channel"] == NoticeChannel.WEBHOOK:
+        values["address"] = origin_of(row["address"])
+    if state is not DeliveryState.WAITING:
+        values["next_try_ms"] = NO_TIME_MS
+    return DeliveryRecord(**values)
 
 
-def host_of(url: str) -> str:
-    """Return scheme, host and port of an address, without path and credentials."""
+def origin_of(url: str) -> str:
+    """Return scheme, host and port of a URL, without path and credentials."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -1,4 +1,4 @@
-"""Who gets a notice, by which channel, with which facts inside."""
+"""Notifications of a record: the text of each notice, for each recipient and channel."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -7,21 +7,21 @@ from typing import Any
 import msgspec
 
 from delever.config import NoticesConfig, RecipientConfig
-from delever.server.notifications.message_text import Worded, worded
-from delever.server.notifications.outbox import Channel, Letter
+from delever.server.notifications.message_text import NoticeText, notice_text
+from delever.server.notifications.outbox import NoticeChannel, Notification
 from delever.server.notifications.selection import (
     OPERATOR,
-    Lexicon,
-    Subject,
-    Told,
+    NoticeContext,
+    NoticeSubject,
+    RecordNotices,
     fills_of,
     subjects_of,
 )
 
 EVERY_ACCOUNT = "*"
 
-LATEST_MS = 253_402_300_799_999
-"""The last millisecond that a date of four digits can say."""
+MAX_DATE_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999."""
 
 
 class Recipients:
@@ -32,32 +32,36 @@ class Recipients:
         for recipient in notices.recipients:
             self._of.setdefault(recipient.account, []).append(recipient)
 
-    def letters(self, told: Told, lexicon: Lexicon) -> Iterator[Letter]:
-        """Yield a letter for each notice of a record, recipient and channel."""
-        fills = fills_of(told)
-        for subject in subjects_of(told):
+    def notifications(
+        self, notices: RecordNotices, context: NoticeContext
+    ) -> Iterator[Notification]:
+        """Yield one notification for each notice of a record, recipient and channel."""
+        fills = fills_of(notices)
+        for subject in subjects_of(notices):
             addresses = dict.fromkeys(self._addresses(subject.account))
             if addresses:
-                body = _body(told, subject, worded(subject, fills, lexicon))
+                body = _body(notices, subject, notice_text(subject, fills, context))
                 for channel, address in addresses:
-                    yield _letter(told, subject, channel, address, body)
+                    yield _notification(notices, subject, channel, address, body)
 
-    def _addresses(self, account: str) -> Iterator[tuple[Channel, str]]:
-        """Yield where an account's notices go; the same address may come twice."""
-        found = list(self._of.get(account, ()))
+    def _addresses(self, account: str) -> Iterator[tuple[NoticeChannel, str]]:
+        """Yield the addresses for an account's notices; an address may be yielded twice."""
+        recipients = list(self._of.get(account, ()))
         if account != OPERATOR:
-            found += self._of.get(EVERY_ACCOUNT, ())
-        for recipient in found:
+            recipients += self._of.get(EVERY_ACCOUNT, ())
+        for recipient in recipients:
             if recipient.mail:
-                yield Channel.MAIL, recipient.mail
+                yield NoticeChannel.MAIL, recipient.mail
             if recipient.webhook:
-                yield Channel.WEBHOOK, recipient.webhook
+                yield NoticeChannel.WEBHOOK, recipient.webhook
 
 
-def _letter(told: Told, subject: Subject, channel: Channel, address: str, body: str) -> Letter:
-    return Letter(
+def _notification(
+    notices: RecordNotices, subject: NoticeSubject, channel: NoticeChannel, address: str, body: str
+) -> Notification:
+    return Notification(
         notice=subject.id,
-        sequence=told.sequence,
+        sequence=notices.sequence,
         kind=subject.kind,
         account=subject.account,
         contract=subject.contract,
@@ -67,26 +71,26 @@ def _letter(told: Told, subject: Subject, channel: Channel, address: str, body: 
     )
 
 
-def _body(told: Told, subject: Subject, words: Worded) -> str:
-    """Return the payload that Standard Webhooks asks for: type, timestamp, data."""
+def _body(notices: RecordNotices, subject: NoticeSubject, text: NoticeText) -> str:
+    """Return the payload of Standard Webhooks: type, timestamp and data."""
     data: dict[str, Any] = {
         "notice": subject.id,
         "kind": subject.kind,
         "account": subject.account,
         "contract": subject.contract,
-        "sequence": told.sequence,
-        "time_ms": told.time_ms,
-        "time": date_text(told.time_ms),
-        "title": words.title,
-        "lines": words.lines,
-        "numbers": words.numbers,
+        "sequence": notices.sequence,
+        "time_ms": notices.time_ms,
+        "time": date_text(notices.time_ms),
+        "title": text.title,
+        "lines": text.lines,
+        "numbers": text.numbers,
     }
     body = {"type": subject.kind, "timestamp": data["time"], "data": data}
     return msgspec.json.encode(body).decode()
 
 
 def date_text(time_ms: int) -> str:
-    """Return a time of the engine as a date, in UTC to the millisecond."""
-    seconds, ms = divmod(min(max(time_ms, 0), LATEST_MS), 1_000)
+    """Return a time of the engine as an ISO 8601 date in UTC, with milliseconds."""
+    seconds, ms = divmod(min(max(time_ms, 0), MAX_DATE_MS), 1_000)
     date = datetime.fromtimestamp(seconds, UTC).replace(microsecond=ms * 1_000)
     return date.isoformat(timespec="milliseconds").replace("+00:00", "Z")

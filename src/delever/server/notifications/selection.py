@@ -1,7 +1,7 @@
-"""What of a committed record somebody must be told, and by which id.
+"""The notices of a committed record, and their ids.
 
-The core says whom ADL has closed and what the operator must know. Two things it does not say are
-told besides: a fill that was taken back, and a loss that was shared out among open positions.
+Most are Notice events of the core: deleveraged positions, and alarms for the operator. Cancelled
+fills and socialized losses are notified, too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,32 +17,32 @@ from delever.core.messages import (
     RoundClosed,
 )
 from delever.core.rules import RULE_SETS, RuleSet
-from delever.formatting import Figures
-from delever.server.engine.service import Committed
+from delever.formatting import ContractFormatter
+from delever.server.engine.runner import Committed
 
 FILL_CANCELLED, LOSS_SOCIALIZED = "fill_cancelled", "loss_socialized"
-"""The kinds of notice besides those of the core."""
+"""The kinds of notice that are not in the core's NoticeKind."""
 
 OPERATOR = ""
-"""The account of notices to whoever runs the venue."""
+"""The account of the operator's notices."""
 
-_TELLING = (Notice, FillCancelled, LossSocialized)
-_KEPT = (*_TELLING, AdlFilled, RoundClosed)
+_NOTIFIED = (Notice, FillCancelled, LossSocialized)
+_SELECTED = (*_NOTIFIED, AdlFilled, RoundClosed)
 
 
-class Told(NamedTuple):
-    """What a record tells: its notices, and the events that explain them, by their place in it."""
+class RecordNotices(NamedTuple):
+    """The events of a record that are notified or explain notices, with their index in it."""
 
     sequence: int
     time_ms: int
     events: tuple[tuple[int, Event], ...]
 
 
-class Subject(NamedTuple):
-    """One notice: its id, what it is about, and the events that it is made of.
+class NoticeSubject(NamedTuple):
+    """One notice: its id, kind, recipient's account, contract and event.
 
     The id is the same whenever the record is read: the record's time and sequence, the event's
-    place in it, and, where one event tells many, the place among them (`row`).
+    index, and for an event with several recipients the recipient's row in it.
     """
 
     id: str
@@ -53,62 +53,64 @@ class Subject(NamedTuple):
     row: int
 
 
-class Lexicon(NamedTuple):
-    """What the words of notices need of the book, and what never changes once it is defined."""
+class NoticeContext(NamedTuple):
+    """What the text of notices needs from the book; it never changes once it is defined."""
 
-    figures: Mapping[str, Figures]
+    formatters: Mapping[str, ContractFormatter]
     rules: Mapping[str, RuleSet]
 
-    def knows(self, told: Told) -> bool:
-        """Whether every contract and pool named is known."""
-        return all(
-            subject.contract in self.figures for subject in subjects_of(told)
-        ) and self.rules.keys() >= {e.pool for _, e in told.events if isinstance(e, AdlFilled)}
+    def covers(self, notices: RecordNotices) -> bool:
+        """Whether every contract and pool of a record is in the context."""
+        pools = {event.pool for _, event in notices.events if isinstance(event, AdlFilled)}
+        contracts = {subject.contract for subject in subjects_of(notices)}
+        return contracts <= self.formatters.keys() and pools <= self.rules.keys()
 
 
-def lexicon_of(book: Book) -> Lexicon:
-    """Return how each contract's numbers are written, and which rules each pool follows."""
-    return Lexicon(
-        {state.name: Figures.of(book, state) for state in book.contracts.values()},
+def notice_context_of(book: Book) -> NoticeContext:
+    """Return the formatter of each contract and the rule set of each pool."""
+    return NoticeContext(
+        {state.name: ContractFormatter.of(book, state) for state in book.contracts.values()},
         {pool.name: RULE_SETS[pool.definition.rules] for pool in book.pools.values()},
     )
 
 
-def told_by(committed: Committed) -> Told | None:
-    """Return what a record tells, or None where nobody must be told of it."""
-    if not any(isinstance(event, _TELLING) for event in committed.events):
+def notices_of(committed: Committed) -> RecordNotices | None:
+    """Return the notices of a record, or None where it has none."""
+    if not any(isinstance(event, _NOTIFIED) for event in committed.events):
         return None
-    kept = tuple(
-        (place, event) for place, event in enumerate(committed.events) if isinstance(event, _KEPT)
+    selected = tuple(
+        (index, event)
+        for index, event in enumerate(committed.events)
+        if isinstance(event, _SELECTED)
     )
-    return Told(committed.sequence, committed.time_ms, kept)
+    return RecordNotices(committed.sequence, committed.time_ms, selected)
 
 
-def subjects_of(told: Told) -> Iterator[Subject]:
-    """Yield the notices of a record, in its order."""
-    for place, event in told.events:
-        name = f"n-{told.time_ms}-{told.sequence}-{place}"
+def subjects_of(notices: RecordNotices) -> Iterator[NoticeSubject]:
+    """Yield the notices of a record in the order of its events."""
+    for index, event in notices.events:
+        name = f"n-{notices.time_ms}-{notices.sequence}-{index}"
         match event:
             case Notice():
-                yield Subject(name, event.kind, event.account, event.contract, event, 0)
+                yield NoticeSubject(name, event.kind, event.account, event.contract, event, 0)
             case FillCancelled(fill=fill):
-                yield Subject(name, FILL_CANCELLED, fill.account, fill.contract, event, 0)
+                yield NoticeSubject(name, FILL_CANCELLED, fill.account, fill.contract, event, 0)
             case LossSocialized():
                 for row, account in enumerate(event.accounts):
-                    yield Subject(
+                    yield NoticeSubject(
                         f"{name}-{row}", LOSS_SOCIALIZED, account, event.contract, event, row
                     )
 
 
 Fills = Mapping[tuple[str, str], Sequence[tuple[AdlFilled, RoundClosed | None]]]
-"""Fills by account and contract, each with its round's account."""
+"""Fills by account and contract, each with the end of its round."""
 
 
-def fills_of(told: Told) -> Fills:
-    """Return the fills of a record, in its order."""
+def fills_of(notices: RecordNotices) -> Fills:
+    """Return the fills of a record in the order of its events."""
     found: dict[tuple[str, str], list[tuple[AdlFilled, RoundClosed | None]]] = {}
     end: RoundClosed | None = None
-    for _, event in reversed(told.events):
+    for _, event in reversed(notices.events):
         if isinstance(event, RoundClosed):
             end = event
         elif isinstance(event, AdlFilled):

@@ -1,8 +1,8 @@
-"""JSON lines without secrets: what structlog and the standard library's loggers write.
+"""Log lines in JSON without secrets, for structlog and the standard library's loggers.
 
-Every line passes `Redactor` last. It knows three things: names whose values are secret, wherever
-they stand (a key, a header, a query, a line of text); shapes that are secret by themselves; and the
-server's own secrets, letter by letter. API keys are hidden, too: no reader of a log needs them.
+Every line passes `Redactor` last. It hides the values of secret names wherever they are (a key, a
+header, a query, a line of text), text in the shape of a secret, and the server's own secrets. API
+keys are hidden, too: no reader of a log needs them.
 """
 
 import contextlib
@@ -52,8 +52,8 @@ SECRET_NAMES = frozenset(
 )
 """Names of secrets, in lower case and with underscores."""
 
-SHORTEST = 6
-"""Characters that a secret of the server has at least to be looked for in every text."""
+MIN_SECRET_LENGTH = 6
+"""Shorter secrets of the server are not searched for in every text."""
 
 _NAMES = "|".join(sorted((n.replace("_", "[-_]") for n in SECRET_NAMES), key=len, reverse=True))
 _VALUE = (
@@ -75,10 +75,12 @@ _SHAPES = re.compile(
 
 
 class Redactor:
-    """A structlog processor that hides secrets in every value of a line, however deep."""
+    """A structlog processor that hides secrets in all values of a line, nested ones included."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        known = sorted({each for each in secrets if len(each) >= SHORTEST}, key=len, reverse=True)
+        known = sorted(
+            {text for text in secrets if len(text) >= MIN_SECRET_LENGTH}, key=len, reverse=True
+        )
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
 
     def __call__(
@@ -90,31 +92,31 @@ class Redactor:
     def _value(self, name: str, value: Any) -> Any:
         if is_secret(name):
             return HIDDEN
-        return self.hidden(value)
+        return self.redact(value)
 
-    def hidden(self, value: Any) -> Any:
-        """Return a value without secrets; what is no text, number or container becomes text."""
+    def redact(self, value: Any) -> Any:
+        """Return a value without secrets; objects other than numbers and containers become text."""
         match value:
             case None | bool() | int() | float():
                 return value
             case Mapping():
-                return {self.text(str(n)): self._value(str(n), each) for n, each in value.items()}
-            case (str() | bytes() as name, each) if is_secret(_decoded(name)):  # a header
-                return [self.text(_decoded(name)), HIDDEN if each else each]
+                return {self.text(str(n)): self._value(str(n), item) for n, item in value.items()}
+            case (str() | bytes() as name, item) if is_secret(_decoded(name)):  # a header
+                return [self.text(_decoded(name)), HIDDEN if item else item]
             case list() | tuple() | set() | frozenset():
-                return [self.hidden(each) for each in value]
+                return [self.redact(item) for item in value]
         return self.text(_decoded(value))
 
     def text(self, text: str) -> str:
         """Return a text without secrets."""
         if self._known is not None:
             text = self._known.sub(HIDDEN, text)
-        for shape, shown in (
+        for shape, replacement in (
             (_SHAPES, HIDDEN),
             (_NAMED, rf"\1{HIDDEN}"),
             (_BESIDE, rf"\1{HIDDEN}"),
         ):
-            text = shape.sub(shown, text)
+            text = shape.sub(replacement, text)
         return text
 
 
@@ -123,13 +125,13 @@ def _decoded(value: Any) -> str:
 
 
 def is_secret(name: str) -> bool:
-    """Whether what has this name is a secret."""
+    """Whether the value of this name is secret."""
     plain = name.lower().replace("-", "_")
     return plain in SECRET_NAMES or plain.endswith(("_secret", "_password", "_token"))
 
 
 def secrets_of(config: Config) -> set[str]:
-    """Return the secrets of a configuration, as far as they can be had."""
+    """Return the secrets of a configuration, as far as they can be read."""
     wanted = [(key.secret_env, key.secret_file) for key in config.keys]
     wanted += [(key.passphrase_env, "") for key in config.keys]
     wanted += [(config.notices.mail.password_env, "")]
@@ -137,16 +139,16 @@ def secrets_of(config: Config) -> set[str]:
     found = {recipient.webhook for recipient in config.notices.recipients}
     for env, file in wanted:
         if env or file:
-            with contextlib.suppress(ConfigError):  # who needs it says that it is missing
+            with contextlib.suppress(ConfigError):  # reported where the secret is used
                 found.add(secret("logs", env=env, file=file))
     return found
 
 
-def set_up(level: str, stream: TextIO, secrets: Iterable[str] = ()) -> None:
-    """Let structlog and the standard library write JSON lines to a stream, from a level on.
+def configure_logging(level: str, stream: TextIO, secrets: Iterable[str] = ()) -> None:
+    """Configure structlog and the standard library to write JSON lines to a stream from a level on.
 
-    The HTTP client's own lines are left out: they show whole addresses at every request. So are the
-    HTTP server's of every socket: what is told of connections is told by RequestLog and metrics.
+    Lines of the HTTP client, which have whole URLs, and lines of the HTTP server about each socket
+    are dropped: RequestLog and the metrics report connections.
     """
     redactor = Redactor(secrets)
     shared: list[structlog.typing.Processor] = [
@@ -176,8 +178,8 @@ def set_up(level: str, stream: TextIO, secrets: Iterable[str] = ()) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(number)
-    for chatty in ("alembic", "httpx2", "httpcore2", "aiosqlite", "uvicorn.error"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for verbose in ("alembic", "httpx2", "httpcore2", "aiosqlite", "uvicorn.error"):
+        logging.getLogger(verbose).setLevel(logging.WARNING)
 
 
 def _encoded(line: Any, **_: Any) -> str:
@@ -185,36 +187,36 @@ def _encoded(line: Any, **_: Any) -> str:
 
 
 class RequestLog:
-    """An ASGI app that tells of requests: what failed here as error, all others as debug.
+    """An ASGI app that logs requests: server errors as error, all others as debug.
 
-    Of the query only the names are told; a listen key in the path is hidden by the redactor.
+    Of the query only the names are logged; the redactor hides a listen key in the path.
     """
 
     def __init__(self, app: Asgi, *, trust_forwarded: bool) -> None:
         self._app = app
         self._trust_forwarded = trust_forwarded
-        self._log = structlog.get_logger().bind()  # made once: a lazy one is made at each call
+        self._log = structlog.get_logger().bind()  # bound once: a lazy logger is bound at each call
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a connection, and tell of it when it has been answered."""
+        """Serve a connection, and log it after the response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         status = 500
 
-        async def noting(message: Message) -> None:
+        async def observe(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, observe)
         finally:
-            self.tell(scope, status)
+            self.log(scope, status)
 
-    def tell(self, scope: Scope, status: int) -> None:
-        """Tell of a request that has been answered."""
+    def log(self, scope: Scope, status: int) -> None:
+        """Log a request that has been responded to."""
         level = logging.ERROR if status >= 500 else logging.DEBUG
         if not self._log.is_enabled_for(level):
             return

@@ -1,12 +1,12 @@
-"""What Prometheus may ask of a server: one registry, fed by listeners, read at /metrics.
+"""Prometheus metrics of a server: one registry, fed by listeners and read at /metrics.
 
-Counters and histograms are bound to their labels once. What the board shows is made into samples
-when somebody asks, so that a contract that has gone leaves nothing behind. Labels are contracts,
-pools, triggers, reasons and parts of paths; never accounts.
+Counters and histograms are bound to their labels once. Gauges of the market are sampled from the
+market snapshot on request, so that a removed contract leaves no series behind. Labels are
+contracts, pools, triggers, reasons and parts of paths; never accounts.
 """
 
 import functools
-from collections import Counter as Tally
+from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from prometheus_client import (
@@ -31,49 +31,51 @@ from delever.core.messages import (
     TakenOver,
 )
 from delever.core.units import PPM
-from delever.server.engine.market_snapshot import Board, ContractShown, PoolShown
-from delever.server.engine.service import Committed, Runner
+from delever.server.engine.market_snapshot import ContractSnapshot, MarketSnapshot, PoolSnapshot
+from delever.server.engine.runner import Committed, Runner
+from delever.server.notifications.delivery_worker import DeliveryResult
 from delever.server.notifications.notifier import Notifier
-from delever.server.notifications.outbox import Backlog, Channel
-from delever.server.notifications.sender import Result
+from delever.server.notifications.outbox import OutboxBacklog
 from delever.server.transport.asgi import Asgi, Message, Receive, Scope, Send, first_part
 from delever.server.transport.websockets import DROPPED
 
 OTHER = "other"
-"""The part of all paths that nobody is known to answer: strangers must not invent labels."""
+"""The label of all unknown paths, so that requests cannot create labels."""
 
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _COMMANDS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000)
 
 _COUNTED = {AdlFilled: "fills", TakenOver: "takeovers", AdlExhausted: "exhausted"}
-"""Events that are counted by contract, by the counter's name."""
+"""Counters of events by contract, by the counter's name."""
 
 
 class Metrics:
-    """All metrics of one server, in a registry of their own or the one given."""
+    """All metrics of one server, in the given registry or one of their own."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
-        self._board = BoardSamples()
-        self.registry.register(self._board)
+        self._market = MarketCollector()
+        self.registry.register(self._market)
         ProcessCollector(registry=self.registry)
-        self._make = _Maker(self.registry)
+        self._make = _MetricFactory(self.registry)
         self._make_engine()
         self._make_notices()
         self._make_requests()
 
     def render(self) -> bytes:
-        """Return all metrics in Prometheus' text format."""
+        """Return all metrics in the text format of Prometheus."""
         return generate_latest(self.registry)
 
     def watch(self, runner: Runner, notifier: Notifier | None = None) -> None:
         """Listen to a runner, and to a notifier if there is one."""
-        self._board.show(runner.board)
-        runner.board_listeners.append(self._board.show)
+        self._market.update(runner.market_snapshot)
+        runner.snapshot_listeners.append(self._market.update)
         runner.listeners.append(lambda commits: self.committed(commits, runner.commit_seconds))
-        self._waiting.set_function(lambda: float(runner.waiting))
+        self._queued.set_function(lambda: float(runner.queued))
         self._running.set_function(lambda: float(runner.failed is None))
-        self._board_age.set_function(lambda: (runner.now_ms() - runner.board.made_ms) / 1_000)
+        self._snapshot_age.set_function(
+            lambda: (runner.now_ms() - runner.market_snapshot.taken_ms) / 1_000
+        )
         if notifier is not None:
             notifier.delivery_listeners.append(self.delivered)
             notifier.backlog_listeners.append(self.backlog)
@@ -84,53 +86,57 @@ class Metrics:
         make = self._make
         self._commands = make.counter("commands", "Commands run", "type", "outcome")
         self._by_name = {
-            "refusals": make.counter("refusals", "Commands refused", "reason"),
+            "rejections": make.counter("rejections", "Commands rejected", "reason"),
             "fills": make.counter("adl_fills", "Positions closed by ADL", "contract"),
             "takeovers": make.counter("takeovers", "Positions taken over", "contract"),
-            "exhausted": make.counter("adl_exhausted", "Rounds that left inventory", "contract"),
+            "exhausted": make.counter(
+                "adl_exhausted", "Rounds with an exhausted queue", "contract"
+            ),
         }
-        self._commit = make.histogram("commit_seconds", "From taking up commands to durable")
-        self._step = make.histogram("step_seconds", "The same, shared out over its commands")
-        self._size = make.histogram("commit_commands", "Commands of a commit", buckets=_COMMANDS)
-        self._refresh = make.histogram("refresh_seconds", "Commits that publish anew", "what")
-        self._waiting = make.gauge("commands_waiting", "Commands that wait for the engine")
-        self._running = make.gauge("engine_running", "1, or 0 after an error inside")
-        self._board_age = make.gauge("board_age_seconds", "Age of what readers see")
+        self._commit = make.histogram("commit_seconds", "Time from start to durable of a commit")
+        self._step = make.histogram("step_seconds", "The same, divided by its commands")
+        self._size = make.histogram("commit_commands", "Commands in a commit", buckets=_COMMANDS)
+        self._refresh = make.histogram(
+            "refresh_seconds", "Commits that refresh indicators or ratings", "refresh"
+        )
+        self._queued = make.gauge("commands_queued", "Commands queued for the engine")
+        self._running = make.gauge("engine_running", "1, or 0 after an internal error")
+        self._snapshot_age = make.gauge("market_snapshot_age_seconds", "Age of the market snapshot")
 
     def committed(self, commits: Sequence[Committed], seconds: float) -> None:
-        """Count one commit and what happened in it; `seconds` is how long it took."""
+        """Count a commit and its events; `seconds` is its duration."""
         if not commits:
             return
         self._commit.observe(seconds)
         self._size.observe(len(commits))
         self._step.observe(seconds / len(commits))
-        commands, events = _tallies(commits)
+        commands, events = _counts_of(commits)
         for (kind, outcome), count in commands.items():
             self._commands.labels(kind, outcome).inc(count)
         for (name, label), count in events.items():
             self._by_name[name].labels(label).inc(count)
-        asked = {type(commit.command) for commit in commits}
-        for command, what in ((RefreshIndicators, "indicators"), (RefreshRatings, "ratings")):
-            if command in asked:
-                self._refresh.labels(what).observe(seconds)
+        types = {type(commit.command) for commit in commits}
+        for command, label in ((RefreshIndicators, "indicators"), (RefreshRatings, "ratings")):
+            if command in types:
+                self._refresh.labels(label).observe(seconds)
 
     # --- notices ---
 
     def _make_notices(self) -> None:
         make = self._make
         self._deliveries = make.counter("deliveries", "Attempts to deliver", "channel", "outcome")
-        self._notices = make.gauge("notices_waiting", "Deliveries that wait")
-        self._lag = make.gauge("notices_lag_seconds", "Age of the oldest delivery that waits")
-        self._failed = make.gauge("notices_failed", "Deliveries that were given up")
+        self._notices = make.gauge("notices_waiting", "Deliveries in the outbox")
+        self._lag = make.gauge("notices_lag_seconds", "Age of the oldest delivery in the outbox")
+        self._failed = make.gauge("notices_failed", "Deliveries given up")
 
-    def delivered(self, channel: Channel, results: Sequence[Result]) -> None:
-        """Count attempts: sent, failed for now, or refused for good."""
+    def delivered(self, channel: str, results: Sequence[DeliveryResult]) -> None:
+        """Count attempts by outcome: sent, failed (to be retried), or rejected for good."""
         for _, failure in results:
-            outcome = "sent" if failure is None else "refused" if failure.permanent else "failed"
+            outcome = "sent" if failure is None else "rejected" if failure.permanent else "failed"
             self._deliveries.labels(channel, outcome).inc()
 
-    def backlog(self, backlog: Backlog) -> None:
-        """Show what waits in the outbox."""
+    def backlog(self, backlog: OutboxBacklog) -> None:
+        """Report the backlog of the outbox."""
         self._notices.set(backlog.waiting)
         self._lag.set(backlog.lag_ms / 1_000)
         self._failed.set(backlog.failed)
@@ -139,12 +145,12 @@ class Metrics:
 
     def _make_requests(self) -> None:
         make = self._make
-        self._requests = make.counter("http_requests", "Requests answered", "part", "status")
+        self._requests = make.counter("http_requests", "HTTP requests", "part", "status")
         self._sockets = make.gauge("sockets_open", "Open WebSockets", "part")
-        self._dropped = make.counter("sockets_dropped", "WebSockets that were too slow", "part")
+        self._dropped = make.counter("sockets_dropped", "WebSockets closed as too slow", "part")
 
-    def count_of(self, parts: Iterable[str]) -> Callable[[Scope, int], None]:
-        """Return what counts an answered request, by these parts of paths."""
+    def request_counter(self, parts: Iterable[str]) -> Callable[[Scope, int], None]:
+        """Return a function that counts a request by these parts of paths."""
         known = frozenset(parts)
         bound = functools.cache(self._requests.labels)
 
@@ -154,9 +160,9 @@ class Metrics:
         return count
 
     def counted(self, app: Asgi, parts: Iterable[str]) -> Asgi:
-        """Return the app with its requests and sockets counted, by these parts of paths."""
+        """Return the app with its requests and sockets counted by these parts of paths."""
         known = frozenset(parts)
-        count = self.count_of(known)
+        count = self.request_counter(known)
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
             kind = scope["type"]
@@ -179,7 +185,7 @@ class Metrics:
     async def _socket(
         self, app: Asgi, part: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Serve a socket; its messages pass untouched."""
+        """Serve a socket, and count it while it is open."""
         self._sockets.labels(part).inc()
         try:
             await app(scope, receive, send)
@@ -194,8 +200,8 @@ def _part(scope: Scope, known: frozenset[str]) -> str:
     return part if part in known else OTHER
 
 
-class _Maker:
-    """Makes metrics of one registry."""
+class _MetricFactory:
+    """Creates metrics in one registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -213,17 +219,19 @@ class _Maker:
         return Histogram(f"delever_{name}", text, labels, registry=of, buckets=buckets)
 
 
-def _tallies(commits: Sequence[Committed]) -> tuple[Tally[tuple[str, str]], Tally[tuple[str, str]]]:
-    """Return how often each (type, outcome) of commands and (counter, label) of events came."""
-    commands: Tally[tuple[str, str]] = Tally()
-    events: Tally[tuple[str, str]] = Tally()
+def _counts_of(
+    commits: Sequence[Committed],
+) -> tuple[Counts[tuple[str, str]], Counts[tuple[str, str]]]:
+    """Return the counts of commands by (type, outcome) and of events by (counter, label)."""
+    commands: Counts[tuple[str, str]] = Counts()
+    events: Counts[tuple[str, str]] = Counts()
     for commit in commits:
         first = commit.events[0]
         rejected = isinstance(first, Rejected)
         kind = str(type(commit.command).__struct_config__.tag)
         commands[kind, "rejected" if rejected else "accepted"] += 1
         if isinstance(first, Rejected):
-            events["refusals", first.reason] += 1
+            events["rejections", first.reason] += 1
         for event in commit.events:
             name = _COUNTED.get(type(event))
             if name is not None:
@@ -231,57 +239,57 @@ def _tallies(commits: Sequence[Committed]) -> tuple[Tally[tuple[str, str]], Tall
     return commands, events
 
 
-class BoardSamples(Collector):
-    """The market as of the newest board, as gauges."""
+class MarketCollector(Collector):
+    """Gauges of the newest market snapshot."""
 
     def __init__(self) -> None:
-        self._board: Board | None = None
+        self._snapshot: MarketSnapshot | None = None
 
-    def show(self, board: Board) -> None:
-        """Take a new board."""
-        self._board = board
+    def update(self, snapshot: MarketSnapshot) -> None:
+        """Replace the market snapshot."""
+        self._snapshot = snapshot
 
     def describe(self) -> Iterable[Metric]:
-        """Yield the gauges' names, without samples."""
+        """Return the gauges without samples."""
         return _families().values()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all gauges of the board."""
-        families, board = _families(), self._board
-        if board is not None:
-            families["sequence"].add_metric([], board.sequence)
-            families["accounts"].add_metric([], board.accounts)
-            for pool in board.pools.values():
+        """Yield all gauges of the market snapshot."""
+        families, snapshot = _families(), self._snapshot
+        if snapshot is not None:
+            families["sequence"].add_metric([], snapshot.sequence)
+            families["accounts"].add_metric([], snapshot.accounts)
+            for pool in snapshot.pools.values():
                 _add_pool(families, pool)
-            for shown in board.contracts.values():
-                _add_contract(families, shown, board)
+            for contract in snapshot.contracts.values():
+                _add_contract(families, contract, snapshot)
         yield from families.values()
 
 
 def _families() -> dict[str, GaugeMetricFamily]:
-    told: dict[str, tuple[str, list[str]]] = {
-        "sequence": ("Sequence of the newest record that readers see", []),
+    families: dict[str, tuple[str, list[str]]] = {
+        "sequence": ("Sequence of the market snapshot", []),
         "accounts": ("Accounts in the book", []),
-        "pool_balance": ("Settled cash of a pool, in its asset", ["pool", "asset"]),
-        "pool_equity": ("Balance and unrealized profit of its inventory", ["pool", "asset"]),
-        "pool_balance_peak": ("Highest balance of the pool's window", ["pool", "asset"]),
-        "contract_state": ("1 for the state a contract is in, else 0", ["contract", "state"]),
-        "contract_profit": ("The pool's profit with a contract", ["contract"]),
-        "pnl_ratio": ("Fall of that profit from its peak, by the pool's peak", ["contract"]),
+        "pool_balance": ("Balance of an insurance fund, in its asset", ["pool", "asset"]),
+        "pool_equity": ("Balance plus unrealized PnL of the fund's inventory", ["pool", "asset"]),
+        "pool_balance_peak": ("Highest balance in the fund's rolling window", ["pool", "asset"]),
+        "contract_state": ("1 for the state of a contract, else 0", ["contract", "state"]),
+        "contract_pnl": ("PnL of the insurance fund in a contract", ["contract"]),
+        "pnl_ratio": ("Contract PnL below its peak, divided by the fund's peak", ["contract"]),
         "trigger_distance_ratio": (
-            "Way left to a trigger: 1 is far, 0 is ADL",
+            "Share of a trigger's threshold that is not used: 0 is ADL",
             ["contract", "trigger"],
         ),
-        "inventory": ("Taken over and not yet closed, in units", ["contract", "side"]),
-        "mark_age_seconds": ("Age of a contract's mark on the board", ["contract"]),
+        "inventory": ("Inventory of the insurance fund, in units", ["contract", "side"]),
+        "mark_age_seconds": ("Age of a contract's mark", ["contract"]),
     }
     return {
         name: GaugeMetricFamily(f"delever_{name}", text, labels=labels)
-        for name, (text, labels) in told.items()
+        for name, (text, labels) in families.items()
     }
 
 
-def _add_pool(families: dict[str, GaugeMetricFamily], pool: PoolShown) -> None:
+def _add_pool(families: dict[str, GaugeMetricFamily], pool: PoolSnapshot) -> None:
     labels, scale = [pool.name, pool.definition.asset], 10**pool.cash_decimals
     families["pool_balance"].add_metric(labels, pool.balance_cash / scale)
     families["pool_equity"].add_metric(labels, pool.equity_cash / scale)
@@ -289,22 +297,22 @@ def _add_pool(families: dict[str, GaugeMetricFamily], pool: PoolShown) -> None:
 
 
 def _add_contract(
-    families: dict[str, GaugeMetricFamily], shown: ContractShown, board: Board
+    families: dict[str, GaugeMetricFamily], contract: ContractSnapshot, snapshot: MarketSnapshot
 ) -> None:
-    name, peak_cash = shown.name, board.pools[shown.pool].balance_peak_cash
+    name, peak_cash = contract.name, snapshot.pools[contract.pool].balance_peak_cash
     for state in MarketState:
-        families["contract_state"].add_metric([name, state], float(shown.state is state))
-    scale = 10**shown.cash_decimals
-    families["contract_profit"].add_metric([name], shown.profit_cash / scale)
-    fall_cash = shown.profit_cash - shown.contract_pnl_peak_cash
+        families["contract_state"].add_metric([name, state], float(contract.state is state))
+    scale = 10**contract.cash_decimals
+    families["contract_pnl"].add_metric([name], contract.contract_pnl_cash / scale)
+    fall_cash = contract.contract_pnl_cash - contract.contract_pnl_peak_cash
     families["pnl_ratio"].add_metric([name], fall_cash / peak_cash if peak_cash else 0)
-    for trigger in shown.triggers:
-        left = 1 - trigger.trigger_used_ppm / PPM
-        families["trigger_distance_ratio"].add_metric([name, trigger.trigger], left)
-    mantissa, decimals = shown.terms.lot
+    for trigger in contract.triggers:
+        unused = 1 - trigger.trigger_used_ppm / PPM
+        families["trigger_distance_ratio"].add_metric([name, trigger.trigger], unused)
+    mantissa, decimals = contract.terms.lot
     for side in Side:
-        quantity = shown.inventory_lots[side] * mantissa / 10**decimals
+        quantity = contract.inventory_lots[side] * mantissa / 10**decimals
         families["inventory"].add_metric([name, side], quantity)
-    if shown.marked_ms:
-        age = (board.made_ms - shown.marked_ms) / 1_000
+    if contract.marked_ms:
+        age = (snapshot.taken_ms - contract.marked_ms) / 1_000
         families["mark_age_seconds"].add_metric([name], age)

@@ -1,9 +1,10 @@
-"""The past in SQL: a projection of the journal that can be thrown away and made again.
+"""The SQL database next to the journal: a projection that can be dropped and made again.
 
-    tables      what is kept: pool points, flows, takeovers, unwinds, rounds, fills, episodes
-    projection  records -> rows, pure
-    history     follows the journal; the cursor moves in the transaction of its rows
-    queries     what is asked of it
-
-One schema for SQLite and PostgreSQL; amounts are the book's own integers.
+1. sql_text        the text type of all tables
+2. tables          points of pools and contracts, flows, takeovers, rounds, fills, episodes
+3. rows            rows of records, a pure function
+4. database        SQLite or PostgreSQL, and its migrations/
+5. projector       follows the journal; the cursor moves in the transaction of its rows
+6. queries         queries of the history
+7. rolling_peaks   rolling peaks at each point, as the engine had them
 """

@@ -1,7 +1,7 @@
-"""Follows the journal into SQL: at start from where the cursor stands, then as records come.
+"""Projects the journal into SQL: at start from the cursor on, then record by record.
 
-Rows and cursor are written in one transaction, so a record is projected exactly once, whenever the
-process is killed. A database that cannot be reached is asked again; the engine does not wait.
+Rows and cursor are written in one transaction, so a record is projected exactly once even if the
+process is killed. A database that cannot be reached is tried again; the engine does not wait.
 """
 
 import asyncio
@@ -15,18 +15,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from delever.journal import Record
-from delever.server.engine.service import Committed, Runner, StoppedError
+from delever.server.engine.runner import Committed, Runner, StoppedError
 from delever.server.storage import tables
-from delever.server.storage.rows import Rows, rows_of
+from delever.server.storage.rows import HistoryRows, rows_of
 
-PAGE = 500
+PAGE_RECORDS = 500
 """Records of one transaction."""
 
 RETRY_S = 1.0
-"""How long a database that has failed is left alone."""
+"""Pause after an error of the database."""
 
-PATIENCE_S = 2.0
-"""How long a question about the past waits for the projection of what was just committed."""
+CATCH_UP_S = 2.0
+"""How long a query waits for the projection of the newest commit."""
 
 ONLY = 1
 """The cursor's one row."""
@@ -34,73 +34,78 @@ ONLY = 1
 log = structlog.get_logger()
 
 
-class History:
-    """The projection of a runner's journal into a database. `start` before use, `stop` at the end.
+class HistoryProjector:
+    """Projects a runner's journal into a database; call `start` before use and `stop` at the end.
 
-    `sequence` is the last record that is in it; a transaction takes `page` records.
+    `sequence` is the last record in the database; a transaction has up to `page_records` records.
     """
 
-    def __init__(self, runner: Runner, database: AsyncEngine, page: int = PAGE) -> None:
+    def __init__(
+        self, runner: Runner, database: AsyncEngine, page_records: int = PAGE_RECORDS
+    ) -> None:
         self.database = database
-        self._page = page
+        self._page_records = page_records
         self.sequence = 0
         self.caught_up = False
-        self._told = 0
+        self._committed = 0
         self._runner = runner
-        self._news = asyncio.Event()
+        self._wake = asyncio.Event()
         self._moved = asyncio.Condition()
         self._following: asyncio.Task[None] | None = None
-        runner.listeners.append(self._tell)
+        runner.listeners.append(self._listen)
 
     async def start(self) -> None:
-        """Open and begin to follow; database errors are raised."""
+        """Open the database and begin to follow the journal; may raise database errors."""
         await self.open()
         self._following = asyncio.create_task(self._follow())
 
     async def open(self) -> None:
-        """Take up where the cursor stands; `advance` then works."""
+        """Read the cursor; `advance` then works."""
         async with self.database.connect() as connection:
             self.sequence = await _cursor(connection)
 
     async def stop(self) -> None:
-        """Cease to follow; what is missing then is caught up at the next start."""
+        """Stop following; the next start catches up."""
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
 
     async def current(self) -> int:
-        """Wait a moment until all that is durable now is in the database; return what is."""
-        told = self._told
-        if self.sequence < told:
+        """Wait until all commits so far are in the database, or a moment; return its sequence."""
+        committed = self._committed
+        if self.sequence < committed:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE_S), self._moved:
-                    await self._moved.wait_for(lambda: self.sequence >= told)
+                async with asyncio.timeout(CATCH_UP_S), self._moved:
+                    await self._moved.wait_for(lambda: self.sequence >= committed)
         return self.sequence
 
-    def _tell(self, committed: Sequence[Committed]) -> None:
-        if committed:
-            self._told = committed[-1].sequence
-        self._news.set()
+    def _listen(self, commits: Sequence[Committed]) -> None:
+        if commits:
+            self._committed = commits[-1].sequence
+        self._wake.set()
 
     async def _follow(self) -> None:
         while True:
-            self._news.clear()
+            self._wake.clear()
             try:
                 moved = await self.advance()
             except (SQLAlchemyError, OSError) as error:
-                told = {"error": repr(error), "sequence": self.sequence}
-                log.warning("history cannot be written; it is tried again", **told)
+                log.warning(
+                    "history cannot be written; it is tried again",
+                    error=repr(error),
+                    sequence=self.sequence,
+                )
                 await asyncio.sleep(RETRY_S)
                 continue
             except StoppedError:
                 return
             if not moved:
                 self.caught_up = True
-                await self._news.wait()
+                await self._wake.wait()
 
     async def advance(self) -> bool:
         """Project the next records; return whether there were any."""
-        after, until = self.sequence, self.sequence + self._page
+        after, until = self.sequence, self.sequence + self._page_records
         records = await self._runner.look_up(lambda journal: list(journal.records(after, until)))
         if not records:
             return False
@@ -119,7 +124,7 @@ async def _cursor(connection: AsyncConnection) -> int:
 
 
 async def _move_cursor(connection: AsyncConnection, after: int, sequence: int) -> bool:
-    """Move the cursor from where we believe it is; False where another process has moved it."""
+    """Move the cursor from `after`; return False where another process has moved it."""
     if after == 0 and await _cursor(connection) == 0:
         await connection.execute(sa.delete(tables.cursor))
         row = {"only": ONLY, "sequence": sequence}
@@ -133,7 +138,7 @@ async def _move_cursor(connection: AsyncConnection, after: int, sequence: int) -
 
 
 async def _write(connection: AsyncConnection, records: Sequence[Record]) -> None:
-    """Write what the records add and change."""
+    """Write the rows that records add and change."""
     episodes, fills = tables.episodes, tables.fills
     on = await connection.execute(
         sa.select(episodes.c.contract, episodes.c.trigger, episodes.c.episode).where(
@@ -150,9 +155,9 @@ async def _write(connection: AsyncConnection, records: Sequence[Record]) -> None
 
 
 async def _change(
-    connection: AsyncConnection, rows: Rows, episodes: sa.Table, fills: sa.Table
+    connection: AsyncConnection, rows: HistoryRows, episodes: sa.Table, fills: sa.Table
 ) -> None:
-    """Write what ends earlier episodes, and takes earlier fills back."""
+    """Write the ends of earlier episodes, and cancellations of earlier fills."""
     stop = sa.update(episodes).where(episodes.c.episode == sa.bindparam("of"))
     stop = stop.values(
         stopped_sequence=sa.bindparam("by"),

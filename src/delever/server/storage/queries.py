@@ -1,4 +1,4 @@
-"""What is asked of the past. Rows come as named tuples; amounts are the book's integers."""
+"""Queries of the history; rows are named tuples, amounts are integers of the book."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -9,93 +9,93 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from delever.core.units import ratio_ppm
 from delever.server.storage import tables
 
-Rows = Sequence[sa.Row[Any]]
+SqlRows = Sequence[sa.Row[Any]]
 
 DAY_MS = 24 * 3_600_000
-EVER_MS = 2**62
+MAX_TIME_MS = 2**62
 
-KEPT_MS = 10_000
-"""How long a worst drawdown is shown before it is looked for again."""
+CACHE_MS = 10_000
+"""How long the worst drawdowns of a pool are cached."""
 
-CLOSE = 1 - 1e-9
-"""Falls whose floats are nearer to each other than this are compared as whole numbers."""
+TIE_FACTOR = 1 - 1e-9
+"""Drawdowns whose floats are closer than this factor are compared as integers."""
 
 
-class Stretch(NamedTuple):
-    """Points in order, from the one that held when a window opened; `whole`: none was before."""
+class PointRange(NamedTuple):
+    """Points in order, from the last one before a time on; `whole` where none was before it."""
 
-    rows: Rows
+    rows: SqlRows
     whole: bool
 
 
-class Past:
-    """Queries of a database of the past; each is one read transaction."""
+class HistoryQueries:
+    """Queries of the history; each is one read transaction."""
 
     def __init__(self, database: AsyncEngine) -> None:
         self._database = database
         self._worst: dict[str, tuple[int, tuple[int, int, int]]] = {}
 
-    async def _all(self, *queries: sa.Select[Any]) -> list[Rows]:
+    async def _all(self, *queries: sa.Select[Any]) -> list[SqlRows]:
         async with self._database.connect() as connection:
             return [(await connection.execute(query)).all() for query in queries]
 
-    async def pool(self, pool: str, from_ms: int, until_ms: int) -> Stretch:
-        """Return a pool's points, all of them."""
+    async def pool(self, pool: str, from_ms: int, until_ms: int) -> PointRange:
+        """Return the points of a pool in a time range."""
         points = tables.pool_points
-        return await self._stretch(points, points.c.pool == pool, from_ms, until_ms)
+        return await self._point_range(points, points.c.pool == pool, from_ms, until_ms)
 
-    async def contract(self, contract: str, from_ms: int, until_ms: int) -> Stretch:
-        """Return a contract's points, all of them."""
+    async def contract(self, contract: str, from_ms: int, until_ms: int) -> PointRange:
+        """Return the points of a contract in a time range."""
         points = tables.contract_points
-        return await self._stretch(points, points.c.contract == contract, from_ms, until_ms)
+        return await self._point_range(points, points.c.contract == contract, from_ms, until_ms)
 
-    async def _stretch(
+    async def _point_range(
         self, points: sa.Table, of: sa.ColumnElement[bool], from_ms: int, until_ms: int
-    ) -> Stretch:
+    ) -> PointRange:
         held = sa.select(points).where(of, points.c.time_ms < from_ms)
         newest = [column.desc() for column in _order(points)]
         before, since = await self._all(
             held.order_by(points.c.time_ms.desc(), *newest).limit(1),
             _between(points, of, from_ms, until_ms),
         )
-        return Stretch([*before, *since], not before)
+        return PointRange([*before, *since], not before)
 
-    async def flows(self, pool: str, from_ms: int, until_ms: int, limit: int) -> Rows:
-        """Return what operators have moved into a pool and out of it, oldest first."""
+    async def flows(self, pool: str, from_ms: int, until_ms: int, limit: int) -> SqlRows:
+        """Return the operator's deposits to and withdrawals from a pool, oldest first."""
         flows = tables.flows
         of_pool = _between(flows, flows.c.pool == pool, from_ms, until_ms)
         (moved,) = await self._all(of_pool.limit(limit))
         return moved
 
-    async def booked(self, contract: str, from_ms: int, until_ms: int) -> Rows:
-        """Return the flows that were booked to a contract, oldest first."""
+    async def contract_flows(self, contract: str, from_ms: int, until_ms: int) -> SqlRows:
+        """Return the flows that are booked to a contract, oldest first."""
         flows = tables.flows
         (moved,) = await self._all(_between(flows, flows.c.contract == contract, from_ms, until_ms))
         return moved
 
     async def worst_drawdowns(self, pool: str, now_ms: int) -> tuple[int, int, int]:
-        """Return the deepest fall of a pool's equity below its own earlier peak, in ppm.
+        """Return the largest drawdowns of a pool's equity below its earlier peak, in ppm.
 
-        Over the last day, the last 30 days, and ever; a withdrawal moves the peak with it. Looked
-        at anew every 10 s.
+        They are those of the last day, of the last 30 days and of all time. A withdrawal lowers the
+        peak, too. The result is cached for 10 s.
         """
-        seen_ms, worst = self._worst.get(pool, (-KEPT_MS, (0, 0, 0)))
-        if now_ms - seen_ms >= KEPT_MS:
+        cached_ms, worst = self._worst.get(pool, (-CACHE_MS, (0, 0, 0)))
+        if now_ms - cached_ms >= CACHE_MS:
             worst = await self._worst_drawdowns(pool, now_ms)
             self._worst[pool] = now_ms, worst
         return worst
 
     async def _worst_drawdowns(self, pool: str, now_ms: int) -> tuple[int, int, int]:
         since = (now_ms - DAY_MS, now_ms - 30 * DAY_MS, 0)
-        found = await self._all(*(_deepest(pool, each) for each in since))
-        day, month, ever = (
+        found = await self._all(*(_deepest(pool, since_ms) for since_ms in since))
+        day, month, all_time = (
             max((ratio_ppm(int(row.loss), int(row.peak)) for row in rows), default=0)
             for rows in found
         )
-        return day, month, ever
+        return day, month, all_time
 
-    async def episodes(self, contract: str | None, before: int, limit: int) -> Rows:
-        """Return episodes, newest first, with how much was closed in each."""
+    async def episodes(self, contract: str | None, before: int, limit: int) -> SqlRows:
+        """Return episodes, newest first, with the totals of their fills."""
         query = _episodes().where(tables.episodes.c.episode < before)
         if contract is not None:
             query = query.where(tables.episodes.c.contract == contract)
@@ -104,21 +104,23 @@ class Past:
         return found
 
     async def episode(self, episode: int) -> sa.Row[Any] | None:
-        """Return one episode with how much was closed in it, or None."""
+        """Return one episode with the totals of its fills, or None."""
         (found,) = await self._all(_episodes().where(tables.episodes.c.episode == episode))
         return found[0] if found else None
 
-    async def rounds(self, episode: int) -> tuple[Rows, Rows]:
-        """Return an episode's rounds and all their fills."""
+    async def rounds(self, episode: int) -> tuple[SqlRows, SqlRows]:
+        """Return the rounds of an episode and their fills."""
         rounds, fills = tables.rounds, tables.fills
-        told, closed = await self._all(
+        episode_rounds, episode_fills = await self._all(
             sa.select(rounds).where(rounds.c.episode == episode).order_by(*_order(rounds)),
             sa.select(fills).where(fills.c.episode == episode).order_by(fills.c.fill),
         )
-        return told, closed
+        return episode_rounds, episode_fills
 
-    async def moves(self, contract: str, first: int, last: int) -> tuple[Rows, Rows]:
-        """Return the takeovers and unwinds of a contract between two records, both included."""
+    async def takeovers_and_unwinds(
+        self, contract: str, first: int, last: int
+    ) -> tuple[SqlRows, SqlRows]:
+        """Return the takeovers and unwinds of a contract in the records first to last."""
         queries = [
             sa.select(table)
             .where(table.c.contract == contract, table.c.sequence.between(first, last))
@@ -128,18 +130,18 @@ class Past:
         taken, unwound = await self._all(*queries)
         return taken, unwound
 
-    async def brought(self, takeovers: Sequence[int]) -> Rows:
-        """Return these takeovers."""
+    async def takeovers(self, takeovers: Sequence[int]) -> SqlRows:
+        """Return takeovers by their ids."""
         table = tables.takeovers
         query = sa.select(table).where(table.c.takeover.in_(takeovers)).order_by(table.c.takeover)
         (found,) = await self._all(query)
         return found
 
     async def pool_around(self, pool: str, first: int, last: int) -> tuple[Any, Any]:
-        """Return a pool's last point before a record, and its last one up to another."""
+        """Return the last point of a pool before record `first`, and its last one up to `last`."""
         points = tables.pool_points
         newest = sa.select(points).where(points.c.pool == pool)
-        newest = newest.order_by(points.c.sequence.desc(), points.c.place.desc()).limit(1)
+        newest = newest.order_by(points.c.sequence.desc(), points.c.event_index.desc()).limit(1)
         before, after = await self._all(
             newest.where(points.c.sequence < first), newest.where(points.c.sequence <= last)
         )
@@ -147,8 +149,8 @@ class Past:
 
     async def fills(
         self, account: str | None, contract: str | None, after: int, limit: int
-    ) -> Rows:
-        """Return ADL fills after a number, oldest first."""
+    ) -> SqlRows:
+        """Return ADL fills with ids above `after`, oldest first."""
         table = tables.fills
         query = sa.select(table).where(table.c.fill > after)
         for column, wanted in ((table.c.account, account), (table.c.contract, contract)):
@@ -163,7 +165,7 @@ class Past:
 
 
 def _order(table: sa.Table) -> tuple[sa.Column[Any], sa.Column[Any]]:
-    return table.c.sequence, table.c.place
+    return table.c.sequence, table.c.event_index
 
 
 def _between(
@@ -174,41 +176,41 @@ def _between(
 
 
 def _deepest(pool: str, since_ms: int) -> sa.Select[Any]:
-    """Return the query for the deepest falls (loss, peak) below the highest equity since a time.
+    """Return the query for the largest drawdowns (loss, peak) of a pool's equity since a time.
 
-    What stood when the time began is part of it. A withdrawal is no loss: it lowers all that stood
-    before it, so equity is compared as if withdrawals had never been. The database's quotients are
-    floats; what they cannot tell from the deepest is returned with it.
+    The equity at the beginning of that time counts as a peak. A withdrawal is not a loss: it lowers
+    all earlier equity, so levels are compared as if nothing had ever been withdrawn. The database
+    divides in floats; drawdowns that floats cannot order are all returned.
     """
-    seen = _without_withdrawals(pool, since_ms)
-    order = seen.c.sequence, seen.c.place
-    top = sa.func.max(seen.c.level).over(order_by=order)
-    loss = (top - seen.c.level).label("loss")
-    falls = sa.select(loss, (loss + seen.c.equity_cash).label("peak")).subquery()
+    levels = _without_withdrawals(pool, since_ms)
+    order = levels.c.sequence, levels.c.event_index
+    top = sa.func.max(levels.c.level).over(order_by=order)
+    loss = (top - levels.c.level).label("loss")
+    falls = sa.select(loss, (loss + levels.c.equity_cash).label("peak")).subquery()
     depth = sa.cast(falls.c.loss, sa.Double) / falls.c.peak
     ranked = (
         sa.select(falls, depth.label("depth"), sa.func.max(depth).over().label("deepest"))
         .where(falls.c.loss > 0, falls.c.peak > 0)
         .subquery()
     )
-    close = ranked.c.depth >= ranked.c.deepest * CLOSE
+    close = ranked.c.depth >= ranked.c.deepest * TIE_FACTOR
     return sa.select(ranked.c.loss, ranked.c.peak).where(close).distinct()
 
 
 def _without_withdrawals(pool: str, since_ms: int) -> sa.Subquery:
-    """Return a pool's points since a time, with `level`, its equity had nothing been withdrawn."""
+    """Return the points of a pool since a time, with `level`: equity without any withdrawals."""
     points, flows = tables.pool_points, tables.flows
     moved = sa.literal(0).label("moved")
-    seen = sa.select(*_order(points), points.c.equity_cash, moved).where(points.c.pool == pool)
-    newest = (each.desc() for each in (points.c.time_ms, *_order(points)))
-    stood = seen.where(points.c.time_ms < since_ms).order_by(*newest).limit(1).subquery()
+    rows = sa.select(*_order(points), points.c.equity_cash, moved).where(points.c.pool == pool)
+    newest = (column.desc() for column in (points.c.time_ms, *_order(points)))
+    before = rows.where(points.c.time_ms < since_ms).order_by(*newest).limit(1).subquery()
     withdrawn = sa.select(flows.c.sequence, sa.literal(-1), sa.null(), flows.c.amount_cash).where(
         flows.c.pool == pool, flows.c.amount_cash < 0, flows.c.time_ms >= since_ms
     )
-    seen = seen.where(points.c.time_ms >= since_ms)
-    all_ = sa.union_all(seen, withdrawn, sa.select(stood)).subquery()
-    moves = sa.func.sum(all_.c.moved).over(order_by=(all_.c.sequence, all_.c.place))
-    return sa.select(all_, (all_.c.equity_cash - moves).label("level")).subquery()
+    since = rows.where(points.c.time_ms >= since_ms)
+    merged = sa.union_all(since, withdrawn, sa.select(before)).subquery()
+    moves = sa.func.sum(merged.c.moved).over(order_by=(merged.c.sequence, merged.c.event_index))
+    return sa.select(merged, (merged.c.equity_cash - moves).label("level")).subquery()
 
 
 def _episodes() -> sa.Select[Any]:
@@ -230,28 +232,30 @@ def _episodes() -> sa.Select[Any]:
     return sa.select(episodes, *counts).outerjoin(closed, closed.c.episode == episodes.c.episode)
 
 
-def thinned(
-    rows: Rows, limit: int, values: Sequence[Callable[[sa.Row[Any]], int]]
+def downsample(
+    rows: SqlRows, limit: int, values: Sequence[Callable[[sa.Row[Any]], int]]
 ) -> list[sa.Row[Any]]:
-    """Return about `limit` rows: of each stretch the first, and each value's extremes; the last.
+    """Return about `limit` rows that include every peak and trough of each value.
 
-    So every trough and peak of each value is among them.
+    Rows are divided into stretches; of each the first and the extremes of each value are returned,
+    and the last row of all.
     """
     if len(rows) <= limit:
         return list(rows)
     stretches = max((limit - 1) // (1 + 2 * len(values)), 1)
-    kept: set[int] = {len(rows) - 1}
+    selected: set[int] = {len(rows) - 1}
     for stretch in range(stretches):
-        begin, end = (len(rows) * each // stretches for each in (stretch, stretch + 1))
-        kept |= {begin, *_extremes(rows, range(begin, end), values)}
-    return [rows[place] for place in sorted(kept)]
+        begin = len(rows) * stretch // stretches
+        end = len(rows) * (stretch + 1) // stretches
+        selected |= {begin, *_extremes(rows, range(begin, end), values)}
+    return [rows[index] for index in sorted(selected)]
 
 
 def _extremes(
-    rows: Rows, places: range, values: Sequence[Callable[[sa.Row[Any]], int]]
+    rows: SqlRows, indexes: range, values: Sequence[Callable[[sa.Row[Any]], int]]
 ) -> Iterable[int]:
-    """Yield where each value is lowest and where it is highest."""
+    """Yield the indexes of the minimum and the maximum of each value."""
     for value in values:
-        told = [value(rows[place]) for place in places]
-        yield places[told.index(min(told))]
-        yield places[told.index(max(told))]
+        numbers = [value(rows[index]) for index in indexes]
+        yield indexes[numbers.index(min(numbers))]
+        yield indexes[numbers.index(max(numbers))]

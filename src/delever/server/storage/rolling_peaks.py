@@ -1,7 +1,7 @@
-"""The rolling peaks of the past, again: what the engine's windows said at each point. Pure.
+"""Rolling peaks at each point of the history, equal to those of the engine's windows. Pure.
 
-Rows are those of the history, in the order of the journal, and begin with the last one before the
-window that is asked about opens: a value holds until the next one.
+Rows are in the order of the journal and begin with the last one before the requested window, whose
+value is valid until the next row.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,29 +11,31 @@ from typing import Any
 import sqlalchemy as sa
 
 from delever.core.market.rolling_windows import RollingPeak
-from delever.server.storage.queries import Rows, Stretch
+from delever.server.storage.queries import PointRange, SqlRows
 
-Place = tuple[int, int]
-"""A record's sequence and an event's place in it."""
+EventKey = tuple[int, int]
+"""The sequence of a record and the index of an event in it."""
 
 
-def balance_peaks(points: Stretch, window_ms: int) -> dict[Place, int]:
-    """Return the peak of a pool's balance at each of its points; it begins with nothing."""
+def balance_peaks(points: PointRange, window_ms: int) -> dict[EventKey, int]:
+    """Return the peak of a pool's balance at each of its points."""
     peak = _peak(points, window_ms)
-    peaks: dict[Place, int] = {}
+    peaks: dict[EventKey, int] = {}
     for row in points.rows:
         peak.observe(row.time_ms, row.balance_cash)
-        peaks[row.sequence, row.place] = peak.peak(row.time_ms)
+        peaks[row.sequence, row.event_index] = peak.peak(row.time_ms)
     return peaks
 
 
-def profit_peaks(points: Stretch, flows: Rows, windows_ms: Mapping[str, int]) -> dict[Place, int]:
-    """Return the peak of a contract's profit at each of its points.
+def contract_pnl_peaks(
+    points: PointRange, flows: SqlRows, windows_ms: Mapping[str, int]
+) -> dict[EventKey, int]:
+    """Return the peak of a contract's PnL at each of its points.
 
-    Money taken out and booked to the contract moves its past with it. A contract begins at 0, and
-    one that has moved to another pool begins anew.
+    A withdrawal that is booked to the contract shifts its earlier PnL, too. A contract begins at 0,
+    and again at 0 where it moves to another pool.
     """
-    peaks: dict[Place, int] = {}
+    peaks: dict[EventKey, int] = {}
     if not points.rows:
         return peaks
     pool = points.rows[0].pool
@@ -44,24 +46,24 @@ def profit_peaks(points: Stretch, flows: Rows, windows_ms: Mapping[str, int]) ->
             continue
         if row.pool != pool:
             peak, pool = RollingPeak(windows_ms[row.pool]), row.pool
-        peak.observe(row.time_ms, row.profit_cash)
-        peaks[row.sequence, row.place] = peak.peak(row.time_ms)
+        peak.observe(row.time_ms, row.contract_pnl_cash)
+        peaks[row.sequence, row.event_index] = peak.peak(row.time_ms)
     return peaks
 
 
-def _peak(points: Stretch, window_ms: int) -> RollingPeak:
-    """Return a peak to begin with: of 0, where nothing was before the first point."""
+def _peak(points: PointRange, window_ms: int) -> RollingPeak:
+    """Return the initial peak: 0 where the first point is the pool's or contract's first one."""
     peak = RollingPeak(window_ms)
     if points.rows and points.whole:
         peak.observe(points.rows[0].time_ms, 0)
     return peak
 
 
-def _in_order(points: Rows, flows: Rows) -> Iterator[tuple[sa.Row[Any], int]]:
-    """Yield each point with 0, and each withdrawal with its (negative) amount, as they came."""
+def _in_order(points: SqlRows, flows: SqlRows) -> Iterator[tuple[sa.Row[Any], int]]:
+    """Yield each point with 0, and each withdrawal with its negative amount, in journal order."""
     withdrawals = ((row, int(row.amount_cash)) for row in flows if row.amount_cash < 0)
-    return merge(((row, 0) for row in points), withdrawals, key=_place)
+    return merge(((row, 0) for row in points), withdrawals, key=_event_key)
 
 
-def _place(each: tuple[sa.Row[Any], int]) -> Place:
-    return each[0].sequence, each[0].place
+def _event_key(item: tuple[sa.Row[Any], int]) -> EventKey:
+    return item[0].sequence, item[0].event_index

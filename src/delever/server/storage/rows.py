@@ -1,4 +1,4 @@
-"""Records -> rows. Pure: the same records give the same rows, wherever the projection begins."""
+"""Rows of records. Pure: the same records give the same rows, wherever the projection begins."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,7 @@ from delever.journal import Record
 from delever.journal.record import decode_events
 from delever.server.storage import tables
 
-TAGS = tuple(
+PROJECTED_TAGS = tuple(
     str(kind.__struct_config__.tag).encode()
     for kind in (
         AdlFilled,
@@ -37,17 +37,18 @@ TAGS = tuple(
         Unwound,
     )
 )
-"""Where none of these stands in a record's bytes, nothing of it is kept."""
+"""A record without any of these tags in its bytes has no rows."""
 
 Row = dict[str, Any]
 Trigger = tuple[str, str]
 """A contract and one of its triggers."""
 
 
-class Rows:
-    """What records add to the tables, and what they change of earlier rows.
+class HistoryRows:
+    """New rows of the tables, and changes of earlier rows.
 
-    `open_episodes` are those that are on before the first record, and `last_episode` the newest.
+    `open_episodes` are the episodes that are open before the first record; `last_episode` is the
+    newest id.
     """
 
     def __init__(self, open_episodes: Mapping[Trigger, int], last_episode: int) -> None:
@@ -60,51 +61,51 @@ class Rows:
 
     def add(self, record: Record) -> None:
         """Add the rows of one record."""
-        if not any(tag in record.events for tag in TAGS):
+        if not any(tag in record.events for tag in PROJECTED_TAGS):
             return
-        for place, event in enumerate(decode_events(record.events)):
-            where = {"sequence": record.sequence, "place": place, "time_ms": record.time_ms}
-            self._event(where, event)
+        for index, event in enumerate(decode_events(record.events)):
+            origin = {"sequence": record.sequence, "event_index": index, "time_ms": record.time_ms}
+            self._event(origin, event)
 
-    def _event(self, where: Row, event: Event) -> None:
+    def _event(self, origin: Row, event: Event) -> None:
         match event:
             case PoolObserved():
-                self._observed(where, event)
+                self._observed(origin, event)
             case PoolFunded():
-                self.new[tables.flows].append(where | _fields(event, tables.flows))
+                self.new[tables.flows].append(origin | _fields(event, tables.flows))
             case TakenOver():
-                self.new[tables.takeovers].append(where | _fields(event, tables.takeovers))
+                self.new[tables.takeovers].append(origin | _fields(event, tables.takeovers))
             case Unwound():
-                self.new[tables.unwinds].append(where | _fields(event, tables.unwinds))
+                self.new[tables.unwinds].append(origin | _fields(event, tables.unwinds))
             case AdlStarted():
-                self._started(where, event)
+                self._started(origin, event)
             case AdlStopped():
-                self._stopped(where, event)
+                self._stopped(origin, event)
             case AdlFilled():
-                self._fills.append(where | _fields(event, tables.fills))
+                self._fills.append(origin | _fields(event, tables.fills))
             case RoundClosed():
-                self._round(where, event)
+                self._round(origin, event)
             case FillCancelled():
-                self.cancelled.append({"of": event.fill.fill, "by": where["sequence"]})
+                self.cancelled.append({"of": event.fill.fill, "by": origin["sequence"]})
             case _:
                 pass
 
-    def _observed(self, where: Row, event: PoolObserved) -> None:
-        profits = dict(zip(event.contracts, event.contract_pnl_cash, strict=True))
-        row = where | _fields(event, tables.pool_points) | {"profits": _json(profits)}
+    def _observed(self, origin: Row, event: PoolObserved) -> None:
+        contract_pnl = dict(zip(event.contracts, event.contract_pnl_cash, strict=True))
+        row = origin | _fields(event, tables.pool_points) | {"contract_pnl": _json(contract_pnl)}
         self.new[tables.pool_points].append(row)
         self.new[tables.contract_points] += [
-            where
+            origin
             | {
                 "contract": contract,
                 "pool": event.pool,
-                "contract_pnl_cash": profit,
+                "contract_pnl_cash": pnl_cash,
                 "pool_balance_cash": event.balance_cash,
             }
-            for contract, profit in profits.items()
+            for contract, pnl_cash in contract_pnl.items()
         ]
 
-    def _started(self, where: Row, event: AdlStarted) -> None:
+    def _started(self, origin: Row, event: AdlStarted) -> None:
         self._last_episode += 1
         self._open[event.contract, event.trigger] = self._last_episode
         self.new[tables.episodes].append(
@@ -112,43 +113,46 @@ class Rows:
             | {
                 "episode": self._last_episode,
                 "numbers": _json(event.numbers),
-                "started_sequence": where["sequence"],
-                "started_ms": where["time_ms"],
+                "started_sequence": origin["sequence"],
+                "started_ms": origin["time_ms"],
             }
         )
 
-    def _stopped(self, where: Row, event: AdlStopped) -> None:
+    def _stopped(self, origin: Row, event: AdlStopped) -> None:
         episode = self._open.pop((event.contract, event.trigger))
         self.stopped.append(
             {
                 "of": episode,
-                "by": where["sequence"],
-                "at_ms": where["time_ms"],
+                "by": origin["sequence"],
+                "at_ms": origin["time_ms"],
                 "with": _json(event.numbers),
             }
         )
 
-    def _round(self, where: Row, event: RoundClosed) -> None:
-        """Keep a round with its fills, which stand before it; a forced one is of no episode."""
+    def _round(self, origin: Row, event: RoundClosed) -> None:
+        """Add a round with the fills before it; a forced round belongs to no episode."""
         episode = self._open.get((event.contract, event.trigger))
-        row = where | _fields(event, tables.rounds)
+        row = origin | _fields(event, tables.rounds)
         self.new[tables.rounds].append(row | {"episode": episode, "numbers": _json(event.numbers)})
         self.new[tables.fills] += [
-            fill | {"episode": episode, "round_place": where["place"]} for fill in self._fills
+            fill | {"episode": episode, "round_index": origin["event_index"]}
+            for fill in self._fills
         ]
         self._fills.clear()
 
 
-def rows_of(records: Iterable[Record], open_episodes: Mapping[Trigger, int], last: int) -> Rows:
-    """Return what records add and change."""
-    rows = Rows(open_episodes, last)
+def rows_of(
+    records: Iterable[Record], open_episodes: Mapping[Trigger, int], last: int
+) -> HistoryRows:
+    """Return the rows that records add and change."""
+    rows = HistoryRows(open_episodes, last)
     for record in records:
         rows.add(record)
     return rows
 
 
 def _fields(event: Event, table: sa.Table) -> Row:
-    """Return the event's fields that the table has, words as text."""
+    """Return the event's fields that the table has, enum members as text."""
     names = [name for name in event.__struct_fields__ if name in table.c]
     return {name: _plain(getattr(event, name)) for name in names}
 

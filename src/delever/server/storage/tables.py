@@ -1,61 +1,64 @@
-"""What is kept of the past. Amounts are the book's integers, their unit in the name.
+"""Tables of the history. Amounts are integers of the book, with the unit in the column's name.
 
-A row is known by the record it comes from (`sequence`) and its event's place there (`place`), so
-that nothing can be kept twice.
+The key of a row is the sequence of its record and the index of its event in that record, so no
+event can be stored twice.
 """
 
 import sqlalchemy as sa
 
-from delever.server.storage.database import Words, metadata
+from delever.server.storage.sql_text import SqlText
+
+metadata = sa.MetaData()
+"""All tables of the history."""
 
 
-def _whole(name: str, *, nullable: bool = False) -> "sa.Column[int]":
+def _integer(name: str, *, nullable: bool = False) -> "sa.Column[int]":
     return sa.Column(name, sa.BigInteger, nullable=nullable)
 
 
 def _text(name: str, *, nullable: bool = False) -> "sa.Column[str]":
-    return sa.Column(name, Words, nullable=nullable)
+    return sa.Column(name, SqlText, nullable=nullable)
 
 
 def _key(name: str) -> "sa.Column[int]":
     return sa.Column(name, sa.BigInteger, primary_key=True, autoincrement=False)
 
 
-def _place() -> "list[sa.Column[int]]":
-    return [_key("sequence"), _key("place"), _whole("time_ms")]
+def _event_key() -> "list[sa.Column[int]]":
+    return [_key("sequence"), _key("event_index"), _integer("time_ms")]
 
 
-cursor = sa.Table("history_cursor", metadata, _key("only"), _whole("sequence"))
+cursor = sa.Table("history_cursor", metadata, _key("only"), _integer("sequence"))
 
 pool_points = sa.Table(
     "pool_points",
     metadata,
-    *_place(),
+    *_event_key(),
     _text("pool"),
-    _whole("balance_cash"),
-    _whole("equity_cash"),
-    _text("profits"),
+    _integer("balance_cash"),
+    _integer("equity_cash"),
+    _text("contract_pnl"),
     sa.Index("pool_points_time", "pool", "time_ms"),
 )
 
 contract_points = sa.Table(
     "contract_points",
     metadata,
-    *_place(),
-    sa.Column("contract", Words, primary_key=True),
+    *_event_key(),
+    sa.Column("contract", SqlText, primary_key=True),
     _text("pool"),
-    _whole("profit_cash"),
-    _whole("pool_balance_cash"),
+    _integer("contract_pnl_cash"),
+    _integer("pool_balance_cash"),
     sa.Index("contract_points_time", "contract", "time_ms"),
 )
 
 flows = sa.Table(
     "flows",
     metadata,
-    *_place(),
+    *_event_key(),
     _text("pool"),
     _text("contract", nullable=True),
-    _whole("amount_cash"),
+    _integer("amount_cash"),
     _text("reason"),
     _text("note"),
     sa.Index("flows_time", "pool", "time_ms"),
@@ -64,16 +67,16 @@ flows = sa.Table(
 takeovers = sa.Table(
     "takeovers",
     metadata,
-    *_place(),
-    _whole("takeover"),
+    *_event_key(),
+    _integer("takeover"),
     _text("contract"),
     _text("side"),
     _text("account"),
-    _whole("position"),
-    _whole("lots"),
-    _whole("price_ticks"),
-    _whole("value_cash"),
-    _whole("to_pool_cash"),
+    _integer("position"),
+    _integer("lots"),
+    _integer("price_ticks"),
+    _integer("value_cash"),
+    _integer("to_pool_cash"),
     _text("reason"),
     sa.Index("takeovers_number", "takeover", unique=True),
 )
@@ -81,13 +84,13 @@ takeovers = sa.Table(
 unwinds = sa.Table(
     "unwinds",
     metadata,
-    *_place(),
-    _whole("takeover"),
+    *_event_key(),
+    _integer("takeover"),
     _text("contract"),
     _text("side"),
-    _whole("lots"),
-    _whole("price_ticks"),
-    _whole("realized_pnl_cash"),
+    _integer("lots"),
+    _integer("price_ticks"),
+    _integer("realized_pnl_cash"),
     sa.Index("unwinds_contract", "contract", "sequence"),
 )
 
@@ -100,10 +103,10 @@ episodes = sa.Table(
     _text("trigger"),
     _text("reason"),
     _text("numbers"),
-    _whole("started_sequence"),
-    _whole("started_ms"),
-    _whole("stopped_sequence", nullable=True),
-    _whole("stopped_ms", nullable=True),
+    _integer("started_sequence"),
+    _integer("started_ms"),
+    _integer("stopped_sequence", nullable=True),
+    _integer("stopped_ms", nullable=True),
     _text("stop_numbers", nullable=True),
     sa.Index("episodes_contract", "contract", "episode"),
 )
@@ -111,17 +114,17 @@ episodes = sa.Table(
 rounds = sa.Table(
     "rounds",
     metadata,
-    *_place(),
-    _whole("episode", nullable=True),
+    *_event_key(),
+    _integer("episode", nullable=True),
     _text("contract"),
     _text("side"),
     _text("trigger"),
     _text("price_rule"),
     _text("numbers"),
-    _whole("wanted_lots"),
-    _whole("filled_lots"),
-    _whole("rounding_residual_cash"),
-    _whole("counterparties"),
+    _integer("wanted_lots"),
+    _integer("filled_lots"),
+    _integer("rounding_residual_cash"),
+    _integer("counterparties"),
     sa.Index("rounds_episode", "episode"),
 )
 
@@ -129,30 +132,30 @@ fills = sa.Table(
     "fills",
     metadata,
     _key("fill"),
-    _whole("sequence"),
-    _whole("place"),
-    _whole("round_place"),
-    _whole("time_ms"),
-    _whole("episode", nullable=True),
+    _integer("sequence"),
+    _integer("event_index"),
+    _integer("round_index"),
+    _integer("time_ms"),
+    _integer("episode", nullable=True),
     _text("contract"),
     _text("pool"),
     _text("side"),
     _text("account"),
-    _whole("position"),
-    _whole("lots"),
-    _whole("price_ticks"),
+    _integer("position"),
+    _integer("lots"),
+    _integer("price_ticks"),
     _text("price_rule"),
-    _whole("value_cash"),
-    _whole("realized_pnl_cash"),
-    _whole("pool_realized_pnl_cash"),
-    _whole("fee_cash"),
-    _whole("takeover"),
+    _integer("value_cash"),
+    _integer("realized_pnl_cash"),
+    _integer("pool_realized_pnl_cash"),
+    _integer("fee_cash"),
+    _integer("takeover"),
     _text("liquidated_account"),
-    _whole("rank"),
+    _integer("rank"),
     sa.Column("score", sa.Double, nullable=False),
-    _whole("indicator"),
-    _whole("quantity_ahead_lots"),
-    _whole("cancelled_sequence", nullable=True),
+    _integer("indicator"),
+    _integer("quantity_ahead_lots"),
+    _integer("cancelled_sequence", nullable=True),
     sa.Index("fills_account", "account", "fill"),
     sa.Index("fills_contract", "contract", "fill"),
     sa.Index("fills_episode", "episode"),

@@ -1,6 +1,6 @@
-"""Who asks: API keys with roles and accounts, and signatures over the bytes as they came.
+"""API keys with roles and accounts, and signatures over the bytes of a request as received.
 
-Secrets are compared in constant time, held only here, and are part of no message or error.
+Secrets are compared in constant time, stored only here, and never part of a message or error.
 """
 
 import base64
@@ -23,8 +23,8 @@ PublicKey = rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
-    """One key and who holds it. `accounts` are those a trade-account key may see."""
+class ApiKey:
+    """One API key; `accounts` are those that a trade-account key may read."""
 
     id: str
     roles: frozenset[Role]
@@ -33,30 +33,30 @@ class Holder:
     _passphrase: bytes = field(default=b"", repr=False)
     _public: PublicKey | None = field(default=None, repr=False)
 
-    def may(self, role: Role) -> bool:
+    def has_role(self, role: Role) -> bool:
         """Whether the key has a role."""
         return role in self.roles
 
-    def sees(self, account: str) -> bool:
-        """Whether the key may see an account: any with the role read, else its own."""
+    def can_read(self, account: str) -> bool:
+        """Whether the key may read an account: any with the role read, else its own ones."""
         return Role.READ in self.roles or account in self.accounts
 
     @property
     def account(self) -> str | None:
-        """The account that venue APIs show to this key, or None."""
+        """The account that the venue APIs return to this key, or None."""
         return self.accounts[0] if self.accounts else None
 
-    def knows(self, secret_text: str) -> bool:
-        """Whether this is the key's secret, in constant time."""
+    def matches_secret(self, secret_text: str) -> bool:
+        """Whether a text is the key's secret, in constant time."""
         given = secret_text.encode(errors="replace")
         return bool(self._secret) and hmac.compare_digest(given, self._secret)
 
-    def passes(self, passphrase: str) -> bool:
-        """Whether this is the key's passphrase, in constant time."""
+    def matches_passphrase(self, passphrase: str) -> bool:
+        """Whether a text is the key's passphrase, in constant time."""
         return hmac.compare_digest(passphrase.encode(errors="replace"), self._passphrase)
 
-    def signed_hex(self, payload: bytes, signature: str) -> bool:
-        """Whether a signature in the venues' text form is this key's over the payload.
+    def verifies_hex(self, payload: bytes, signature: str) -> bool:
+        """Whether a signature of the payload is this key's, in the text form of Binance and Bybit.
 
         HMAC-SHA256 in hexadecimal, of any case; RSA (PKCS #1 v1.5, SHA-256) and Ed25519 in base64,
         percent-encoded or not.
@@ -66,10 +66,10 @@ class Holder:
         expected = hmac.new(self._secret, payload, hashlib.sha256).hexdigest()
         return hmac.compare_digest(signature.lower().encode(errors="replace"), expected.encode())
 
-    def signed_base64(self, payload: bytes, signature: str) -> bool:
-        """Whether a base64 HMAC-SHA256 (OKX's form) is this key's over the payload.
+    def verifies_base64(self, payload: bytes, signature: str) -> bool:
+        """Whether a base64 HMAC-SHA256 of the payload (the form of OKX) is this key's.
 
-        Never for a key that has a public key instead of a secret.
+        False for a key that has a public key instead of a secret.
         """
         if not self._secret:
             return False
@@ -90,36 +90,36 @@ def _verified(public: PublicKey, payload: bytes, encoded: bytes) -> bool:
 
 
 class Keyring:
-    """All keys of a server. Raises ConfigError where a key's material cannot be had."""
+    """All API keys of a server; raises ConfigError where a key's secret cannot be read."""
 
     def __init__(self, keys: Iterable[ApiKeyConfig]) -> None:
-        self._holders = {key.id: _holder(key) for key in keys}
+        self._keys = {key.id: _load(key) for key in keys}
 
-    def add(self, holder: Holder) -> None:
-        """Let a key in that no configuration names."""
-        self._holders[holder.id] = holder
+    def add(self, key: ApiKey) -> None:
+        """Add a key that is not in the configuration."""
+        self._keys[key.id] = key
 
-    def find(self, key_id: str) -> Holder | None:
-        """Return the holder of an API key, or None."""
-        return self._holders.get(key_id)
+    def find(self, key_id: str) -> ApiKey | None:
+        """Return the key with an id, or None."""
+        return self._keys.get(key_id)
 
-    def bearer(self, authorization: str) -> Holder | None:
-        """Return who sends `Authorization: Bearer ID.SECRET`, or None."""
+    def bearer(self, authorization: str) -> ApiKey | None:
+        """Return the key of `Authorization: Bearer ID.SECRET`, or None."""
         scheme, _, token = authorization.partition(" ")
         key_id, _, secret_text = token.strip().partition(".")
-        holder = self._holders.get(key_id)
-        if scheme.lower() != "bearer" or holder is None or not holder.knows(secret_text):
+        key = self._keys.get(key_id)
+        if scheme.lower() != "bearer" or key is None or not key.matches_secret(secret_text):
             return None
-        return holder
+        return key
 
 
-def _holder(key: ApiKeyConfig) -> Holder:
+def _load(key: ApiKeyConfig) -> ApiKey:
     where = f"key {key.id!r}"
     material = b""
     if key.secret_env or key.secret_file:
         material = secret(where, env=key.secret_env, file=key.secret_file).encode()
     passphrase = secret(where, env=key.passphrase_env) if key.passphrase_env else ""
-    return Holder(
+    return ApiKey(
         id=key.id,
         roles=frozenset(key.roles),
         accounts=key.accounts,

@@ -1,7 +1,7 @@
-"""Requests and replies of the venue APIs, on bare ASGI: raw query bytes stay raw.
+"""Requests and replies of the venue APIs, on bare ASGI: the query stays as received.
 
-Venues sign the query exactly as it was sent, answer errors in shapes of their own, and are asked
-thousands of times a second; a framework's routing and parsing would stand in the way of all three.
+Venues sign the query exactly as it was sent, have error shapes of their own, and receive thousands
+of requests a second; a framework's routing and parsing would hinder all three.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -22,11 +22,11 @@ JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
 
 
 class TooLargeError(Exception):
-    """A request's body is larger than the server takes."""
+    """The body of a request exceeds the limit."""
 
 
 class Request:
-    """One HTTP request: `query` as it came, without the question mark; `address` of the client."""
+    """One HTTP request: `query` as received, without the question mark; the client's `address`."""
 
     def __init__(self, scope: Scope, address: str, body: bytes = b"") -> None:
         self.method: str = scope["method"]
@@ -38,12 +38,12 @@ class Request:
 
     @cached_property
     def headers(self) -> Mapping[str, str]:
-        """Headers by lower-case name."""
+        """The headers by lower-case name."""
         return {name.decode("latin-1"): value.decode("latin-1") for name, value in self._headers}
 
     @cached_property
     def params(self) -> Mapping[str, str]:
-        """Parameters of query and form body; the last one where a name stands twice."""
+        """The parameters of query and form body; of a repeated name the last value."""
         return dict(parse_qsl(self.query.decode("latin-1"), keep_blank_values=True)) | dict(
             parse_qsl(self.body.decode("latin-1"), keep_blank_values=True)
         )
@@ -51,7 +51,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer: its body is JSON unless the headers say otherwise."""
+    """An HTTP response; its body is JSON unless the headers say otherwise."""
 
     body: bytes
     status: int = 200
@@ -67,25 +67,25 @@ async def send_reply(send: Send, reply: Reply) -> None:
     await send({"type": "http.response.body", "body": reply.body})
 
 
-async def read_body(receive: Receive, most: int) -> bytes:
-    """Return the request's body; TooLargeError where it is larger than `most` bytes."""
+async def read_body(receive: Receive, max_bytes: int) -> bytes:
+    """Return the body of a request; raise TooLargeError where it exceeds `max_bytes`."""
     chunks: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size > most:
-            raise TooLargeError(f"the body is larger than {most} bytes")
+        if size > max_bytes:
+            raise TooLargeError(f"the body is larger than {max_bytes} bytes")
         chunks.append(chunk)
         if not message.get("more_body", False):
             return b"".join(chunks)
 
 
 def address_of(scope: Scope, *, trust_forwarded: bool) -> str:
-    """Return the client's address; the last of X-Forwarded-For where a proxy is trusted.
+    """Return the client's address; behind a trusted proxy the last one of X-Forwarded-For.
 
-    The last is what the proxy itself saw; those before it are what clients claim.
+    The proxy added the last address itself; those before it are claims of the client.
     """
     if trust_forwarded:
         for name, value in scope["headers"]:

@@ -1,8 +1,8 @@
-"""The first ASGI layer: venue paths are answered here, everything else goes on to the native app.
+"""The first ASGI layer: it routes paths to the venue APIs, the mounted apps or the native API.
 
-A path's first parts say whose it is; where two venues fit, the longer prefix decides. A venue
-answers at once where it can (`answer_now`: hot public endpoints, out of bytes encoded once a
-refresh), else with the request read whole.
+The longest prefix of a path decides which venue serves it. A venue replies at once where it can
+(`cached_reply`: public endpoints whose bodies are encoded once per refresh), else to the request
+with its whole body.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 
 from delever.config import ListenConfig
-from delever.server.engine.service import BusyError, StoppedError
+from delever.server.engine.runner import BusyError, StoppedError
 from delever.server.transport.asgi import (
     Asgi,
     Receive,
@@ -30,49 +30,49 @@ from delever.server.transport.asgi import (
 )
 from delever.server.transport.websockets import POLICY, ClosedError, Socket
 
-BROKEN = b'{"error":{"reason":"internal_error","message":"the server has logged what went wrong"}}'
-AWAY = b'{"error":{"reason":"engine_is_not_available","message":"try again later"}}'
-LARGE = b'{"error":{"reason":"body_is_too_large","message":"%s"}}'
+INTERNAL_ERROR = b'{"error":{"reason":"internal_error","message":"the error has been logged"}}'
+UNAVAILABLE = b'{"error":{"reason":"engine_unavailable","message":"try again later"}}'
+BODY_TOO_LARGE = b'{"error":{"reason":"body_too_large","message":"%s"}}'
 
-PATHS = 4_096
-"""Paths whose venue is remembered."""
+PATH_CACHE_SIZE = 4_096
+"""Paths whose venue is cached."""
 
-SMALL_BODY = 64 * 1024
-"""Venue APIs take small bodies only."""
+MAX_VENUE_BODY = 64 * 1024
+"""Largest body of a request to a venue API, in bytes."""
 
 log = structlog.get_logger()
 
 
-class Venue(Protocol):
-    """One venue's API behind the front."""
+class VenueApi(Protocol):
+    """One venue-compatible API."""
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What the paths that belong to it begin with: one part, or several as in "ws/v5"."""
+        """The prefixes of the venue's paths: one part, or several as in "ws/v5"."""
 
-    def answer_now(self, path: str, query: bytes, address: str) -> Reply | None:
-        """Return the answer to a GET out of what is encoded already, limits included, or None."""
+    def cached_reply(self, path: str, query: bytes, address: str) -> Reply | None:
+        """Return the reply to a GET from bodies encoded already, limits applied, or None."""
 
     async def answer(self, request: Request) -> Reply:
-        """Return the answer to any request."""
+        """Return the reply to any request."""
 
-    async def converse(self, socket: Socket) -> None:
-        """Serve a WebSocket until it ends (raise ClosedError, or return)."""
+    async def serve_socket(self, socket: Socket) -> None:
+        """Serve a WebSocket until it ends: return, or raise ClosedError."""
 
 
-class Front:
-    """The server's ASGI app; `lifespan` starts and stops everything.
+class Router:
+    """The server's ASGI app; `lifespan` starts and stops the server.
 
-    `mounts` are other apps by the first part of their paths. `answered` is told of each request
-    that a venue has answered, with its status: a wrapper around the app would cost as much again.
-    `others` serves what is no such request, and may be wrapped. `held` counts the sockets of each
-    address.
+    `mounts` are other apps by the first part of their paths. `on_reply` is called with each request
+    that a venue has replied to, and its status: a wrapper around the app would cost as much again.
+    `other_app` serves everything else, and may be wrapped. `open_sockets` counts the venue sockets
+    of each address.
     """
 
     def __init__(
         self,
         listen: ListenConfig,
-        venues: tuple[Venue, ...],
+        venues: tuple[VenueApi, ...],
         native: Asgi,
         mounts: Mapping[str, Asgi],
         lifespan: Asgi,
@@ -83,10 +83,10 @@ class Front:
         self._native = native
         self._mounts = mounts
         self._lifespan = lifespan
-        self._venue_of = functools.lru_cache(PATHS)(self._find_venue)
-        self.answered: Callable[[Scope, int], None] = _nobody_is_told
-        self.others: Asgi = self._serve_other
-        self.held: Counter[str] = Counter()
+        self._venue_of = functools.lru_cache(PATH_CACHE_SIZE)(self._find_venue)
+        self.on_reply: Callable[[Scope, int], None] = _ignore_reply
+        self.other_app: Asgi = self._serve_other
+        self.open_sockets: Counter[str] = Counter()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -98,12 +98,12 @@ class Front:
         if scope["type"] == "http":
             venue = self._venue_of(scope["path"])
             if venue is not None:
-                await self._answer(venue, scope, receive, send)
+                await self._handle(venue, scope, receive, send)
                 return
-        await self.others(scope, receive, send)
+        await self.other_app(scope, receive, send)
 
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve sockets, other apps' requests, and start and end of the server."""
+        """Serve sockets, requests of other apps, and the lifespan of the server."""
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
@@ -112,10 +112,10 @@ class Front:
             app = self._mounts.get(first_part(scope["path"]), self._native)
             await app(scope, receive, send)
         else:
-            await self._converse(venue, scope, receive, send)
+            await self._handle_socket(venue, scope, receive, send)
 
-    def _find_venue(self, path: str) -> Venue | None:
-        """Return the venue with the longest prefix that a path begins with."""
+    def _find_venue(self, path: str) -> VenueApi | None:
+        """Return the venue with the longest prefix of a path, or None."""
         parts = path.split("/", self._depth + 1)[1 : self._depth + 1]
         for length in range(len(parts), 0, -1):
             venue = self._venues.get("/".join(parts[:length]))
@@ -123,46 +123,48 @@ class Front:
                 return venue
         return None
 
-    async def _answer(self, venue: Venue, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _handle(self, venue: VenueApi, scope: Scope, receive: Receive, send: Send) -> None:
         address = address_of(scope, trust_forwarded=self._listen.trust_forwarded)
         try:
             reply = await _reply(venue, scope, receive, address)
         except TooLargeError as error:
-            reply = Reply(LARGE % str(error).encode(), 413)
+            reply = Reply(BODY_TOO_LARGE % str(error).encode(), 413)
         except (BusyError, StoppedError):
-            reply = Reply(AWAY, 503)
+            reply = Reply(UNAVAILABLE, 503)
         except Exception:
             log.exception("request failed", method=scope["method"], path=scope["path"])
-            reply = Reply(BROKEN, 500)
+            reply = Reply(INTERNAL_ERROR, 500)
         await send_reply(send, reply)
-        self.answered(scope, reply.status)
+        self.on_reply(scope, reply.status)
 
-    async def _converse(self, venue: Venue, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _handle_socket(
+        self, venue: VenueApi, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         address = address_of(scope, trust_forwarded=self._listen.trust_forwarded)
         socket = Socket(scope, receive, send, address)
         with contextlib.suppress(ClosedError):
             await socket.accept()
-            if self.held[address] >= self._listen.max_connections_per_ip:
+            if self.open_sockets[address] >= self._listen.max_connections_per_ip:
                 socket.close(POLICY, "too many connections from this address")
                 return
-            self.held[address] += 1
+            self.open_sockets[address] += 1
             try:
-                await venue.converse(socket)
+                await venue.serve_socket(socket)
             finally:
-                self.held[address] -= 1
-                if not self.held[address]:
-                    del self.held[address]
+                self.open_sockets[address] -= 1
+                if not self.open_sockets[address]:
+                    del self.open_sockets[address]
 
 
-def _nobody_is_told(_scope: Scope, _status: int) -> None:
-    """Tell nobody."""
+def _ignore_reply(_scope: Scope, _status: int) -> None:
+    """Do nothing."""
 
 
-async def _reply(venue: Venue, scope: Scope, receive: Receive, address: str) -> Reply:
-    """Return a venue's answer, out of what is encoded already where that is enough."""
+async def _reply(venue: VenueApi, scope: Scope, receive: Receive, address: str) -> Reply:
+    """Return a venue's reply, from bodies encoded already where possible."""
     if scope["method"] == "GET":
-        reply = venue.answer_now(scope["path"], scope["query_string"], address)
+        reply = venue.cached_reply(scope["path"], scope["query_string"], address)
         if reply is not None:
             return reply
-    body = await read_body(receive, SMALL_BODY)
+    body = await read_body(receive, MAX_VENUE_BODY)
     return await venue.answer(Request(scope, address, body))

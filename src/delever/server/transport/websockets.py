@@ -1,8 +1,8 @@
-"""Subscribers of streams: one message to many, and a slow one never holds up the others.
+"""WebSockets and the subscribers of topics; a slow subscriber never delays the others.
 
-A message is offered to each subscriber and sent at once where its connection takes it: the sending
-coroutine is begun in place, and only one that has to wait becomes a task. What comes while a
-connection is busy waits in its backlog; a backlog that grows too long closes it (1008).
+A message is sent to each subscriber at once where its connection accepts it: the sending coroutine
+is started in place, and only one that has to wait becomes a task. Messages for a busy connection
+are queued in its backlog; a backlog beyond its limit closes the connection (1008).
 """
 
 import asyncio
@@ -13,21 +13,21 @@ from typing import Any
 
 from delever.server.transport.asgi import Message, Receive, Scope, Send
 
-BACKLOG = 256
-"""Messages that may wait for one slow subscriber."""
+MAX_BACKLOG = 256
+"""Messages that may be queued for one slow subscriber."""
 
 GOING_AWAY, POLICY, RESTART = 1001, 1008, 1012
 
 DROPPED = "delever.dropped"
-"""Stands in the ASGI scope of a connection that was closed because it was too slow."""
+"""Key in the ASGI scope of a connection that was closed because it was too slow."""
 
 
 class ClosedError(Exception):
-    """The other end has gone."""
+    """The client has closed the connection."""
 
 
 class Socket:
-    """One WebSocket connection. `address` is the client's, `path` what it asked for."""
+    """One WebSocket connection, with the client's address and the requested path."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, address: str) -> None:
         self.path: str = scope["path"]
@@ -43,14 +43,14 @@ class Socket:
         self._closed = False
 
     async def accept(self) -> None:
-        """Accept the connection; ClosedError where it has gone."""
+        """Accept the connection; raise ClosedError where the client has gone."""
         message = await self._receive()
         if message["type"] != "websocket.connect":
             raise ClosedError
         await self._send({"type": "websocket.accept"})
 
     async def receive(self) -> str:
-        """Return the next text (or bytes, as text); ClosedError at the end."""
+        """Return the next message as text; raise ClosedError at the end."""
         message = await self._receive()
         if message["type"] != "websocket.receive":
             self._closed = True
@@ -61,43 +61,43 @@ class Socket:
         return str((message.get("bytes") or b"").decode(errors="replace"))
 
     def offer(self, text: str) -> None:
-        """Send a text now, or when the connection takes it; never waits."""
-        self.pass_on(_message(text))
+        """Send a text now, or once the connection accepts it; never wait."""
+        self.enqueue(_message(text))
 
     async def drain(self) -> None:
-        """Wait until all that was offered is with the connection."""
+        """Wait until everything offered has been sent."""
         if self._busy is not None:
             await asyncio.shield(self._busy)
 
     def close(self, code: int = GOING_AWAY, reason: str = "") -> None:
-        """Close the connection, after what was offered before."""
-        self.pass_on({"type": "websocket.close", "code": code, "reason": reason})
+        """Close the connection, after the messages offered before."""
+        self.enqueue({"type": "websocket.close", "code": code, "reason": reason})
         self._closed = True
 
-    def pass_on(self, message: Message) -> None:
-        """Offer a message that others get, too; nobody changes it."""
+    def enqueue(self, message: Message) -> None:
+        """Send a message, shared with other sockets, now or once the connection accepts it."""
         if self._closed:
             return
         if self._busy is not None:
             self._backlog.append(message)
-            if len(self._backlog) > BACKLOG:
+            if len(self._backlog) > MAX_BACKLOG:
                 self._drop()
             return
         sending = self._send(message)
-        waits_for = _begin(sending)
-        if waits_for is not None:
-            self._busy = asyncio.create_task(self._go_on(sending, waits_for))
+        awaited = _start(sending)
+        if awaited is not None:
+            self._busy = asyncio.create_task(self._finish(sending, awaited))
 
-    async def _go_on(self, sending: Any, waits_for: Any) -> None:
-        """Finish a sending that has to wait, then the backlog."""
-        with contextlib.suppress(Exception):  # a connection that breaks is found by `receive`
-            await _Begun(sending, waits_for)
+    async def _finish(self, sending: Any, awaited: Any) -> None:
+        """Finish a message that has to wait, then send the backlog."""
+        with contextlib.suppress(Exception):  # `receive` reports a broken connection
+            await _Started(sending, awaited)
             while self._backlog:
                 await self._send(self._backlog.popleft())
         self._busy = None
 
     def _drop(self) -> None:
-        """Close a connection that does not keep up; its backlog is lost."""
+        """Close a connection that does not keep up, without its backlog."""
         self.dropped = self._closed = self._scope[DROPPED] = True
         self._backlog.clear()
         self._backlog.append(
@@ -109,69 +109,69 @@ def _message(text: str) -> Message:
     return {"type": "websocket.send", "text": text}
 
 
-def _begin(sending: Any) -> Any:
-    """Run a coroutine until it ends (return None) or has to wait (return what for)."""
+def _start(sending: Any) -> Any:
+    """Run a coroutine until it ends (return None) or waits (return the awaited object)."""
     try:
         return sending.send(None)
     except StopIteration:
         return None
-    except Exception:  # noqa: BLE001 - a broken connection is found by `receive`
+    except Exception:  # noqa: BLE001 - `receive` reports a broken connection
         return None
 
 
-class _Begun:
-    """Awaits a coroutine that has been begun already and now waits for something."""
+class _Started:
+    """Awaits the rest of a coroutine that has been started already."""
 
-    def __init__(self, sending: Coroutine[Any, Any, None], waits_for: Any) -> None:
+    def __init__(self, sending: Coroutine[Any, Any, None], awaited: Any) -> None:
         self._sending = sending
-        self._waits_for = waits_for
+        self._awaited = awaited
 
     def __await__(self) -> Generator[Any, Any, None]:
-        waits_for = self._waits_for
+        awaited = self._awaited
         while True:
-            got = yield waits_for
+            got = yield awaited
             try:
-                waits_for = self._sending.send(got)
+                awaited = self._sending.send(got)
             except StopIteration:
                 return
 
 
 class Hub:
-    """Topics and who listens to them."""
+    """Topics with their subscribers."""
 
     def __init__(self) -> None:
-        self._listening: dict[str, set[Socket]] = {}
+        self._subscribers: dict[str, set[Socket]] = {}
 
     @property
     def topics(self) -> Iterable[str]:
-        """The topics that somebody listens to."""
-        return tuple(self._listening)
+        """The topics with a subscriber."""
+        return tuple(self._subscribers)
 
     def count(self, topic: str) -> int:
-        """Return how many listen to a topic."""
-        return len(self._listening.get(topic, ()))
+        """Return the number of subscribers of a topic."""
+        return len(self._subscribers.get(topic, ()))
 
-    def join(self, topic: str, socket: Socket) -> None:
-        """Let a socket hear a topic."""
-        self._listening.setdefault(topic, set()).add(socket)
+    def subscribe(self, topic: str, socket: Socket) -> None:
+        """Subscribe a socket to a topic."""
+        self._subscribers.setdefault(topic, set()).add(socket)
         socket.topics.add(topic)
 
-    def leave(self, topic: str, socket: Socket) -> None:
-        """Let a socket hear a topic no more."""
+    def unsubscribe(self, topic: str, socket: Socket) -> None:
+        """End a socket's subscription of a topic."""
         socket.topics.discard(topic)
-        listening = self._listening.get(topic)
-        if listening is not None:
-            listening.discard(socket)
-            if not listening:
-                del self._listening[topic]
+        subscribers = self._subscribers.get(topic)
+        if subscribers is not None:
+            subscribers.discard(socket)
+            if not subscribers:
+                del self._subscribers[topic]
 
-    def forget(self, socket: Socket) -> None:
-        """Let a socket hear nothing any more."""
+    def unsubscribe_all(self, socket: Socket) -> None:
+        """End all subscriptions of a socket."""
         for topic in tuple(socket.topics):
-            self.leave(topic, socket)
+            self.unsubscribe(topic, socket)
 
     def publish(self, topic: str, text: str) -> None:
-        """Offer a text to all who listen to a topic."""
+        """Send a text to all subscribers of a topic."""
         message = _message(text)
-        for socket in tuple(self._listening.get(topic, ())):
-            socket.pass_on(message)
+        for socket in tuple(self._subscribers.get(topic, ())):
+            socket.enqueue(message)

@@ -1,4 +1,4 @@
-"""The outbox of notices; an earlier delever made the same tables itself, and they are kept."""
+"""Tables of the notification outbox; those that exist already are left as they are."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Create the cursor and the deliveries where they are missing."""
+    """Create the cursor and the deliveries where they do not exist."""
     op.create_table(
         "notice_cursor",
         sa.Column("only", sa.Integer, primary_key=True, autoincrement=False),
@@ -19,10 +19,10 @@ def upgrade() -> None:
 
 
 def _create_deliveries() -> None:
-    number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    row_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     op.create_table(
         "notice_deliveries",
-        sa.Column("number", number, primary_key=True, autoincrement=True),
+        sa.Column("id", row_id, primary_key=True, autoincrement=True),
         sa.Column("notice", sa.Text, nullable=False),
         sa.Column("sequence", sa.BigInteger, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
@@ -32,7 +32,7 @@ def _create_deliveries() -> None:
         sa.Column("address", sa.Text, nullable=False),
         sa.Column("body", sa.Text, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
-        sa.Column("made_ms", sa.BigInteger, nullable=False),
+        sa.Column("created_ms", sa.BigInteger, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("next_try_ms", sa.BigInteger, nullable=False),
         sa.Column("last_error", sa.Text, nullable=False),
@@ -42,7 +42,7 @@ def _create_deliveries() -> None:
         sa.UniqueConstraint("notice", "channel", "address", name="notice_deliveries_once"),
         if_not_exists=True,
     )
-    due, of_account = ["state", "channel", "next_try_ms", "number"], ["account", "number"]
+    due, of_account = ["state", "channel", "next_try_ms", "id"], ["account", "id"]
     for name, columns in (("due", due), ("account", of_account)):
         index = f"notice_deliveries_{name}"
         op.create_index(index, "notice_deliveries", columns, if_not_exists=True)

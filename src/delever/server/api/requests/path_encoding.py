@@ -1,7 +1,8 @@
-"""What Litestar's router would not let through: names that hold a slash, and HEAD.
+"""Two things that Litestar's router does not accept: names with a slash in a path, and HEAD.
 
-A server hands paths on decoded, so that a name's own slash (`%2F`) would part it in two. On the way
-through the router another character stands for it; handlers get the name as it is.
+An HTTP server decodes a path before the router sees it, so the slash of a name (`%2F`) would split
+it in two. On its way through the router another character replaces that slash; handlers get the
+original name.
 """
 
 import re
@@ -12,13 +13,13 @@ from litestar import Litestar
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 SLASH = "\ufdd0"
-"""No character of any text: Unicode keeps it for a program's own use."""
+"""Replaces a name's slash: a noncharacter, which Unicode reserves for internal use."""
 
 _ENCODED = re.compile("%2f", re.IGNORECASE)
 
 
 class NativeApp(Litestar):
-    """Litestar behind paths that may hold names with a slash; HEAD is GET without its body."""
+    """Litestar with names that have a slash in a path, and HEAD as GET without its body."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one connection."""
@@ -31,15 +32,15 @@ class NativeApp(Litestar):
         await super().__call__(scope, receive, send)
 
 
-def slashes_back(app: ASGIApp) -> ASGIApp:
-    """Return a middleware that gives the names in a path their slashes back."""
+def restore_slashes(app: ASGIApp) -> ASGIApp:
+    """Return a middleware that restores the slashes of names in path parameters."""
 
-    async def given_back(scope: Scope, receive: Receive, send: Send) -> None:
-        named = scope["path_params"].items()
+    async def restored(scope: Scope, receive: Receive, send: Send) -> None:
+        parameters = scope["path_params"].items()
         scope["path_params"] = {
             name: value.replace(SLASH, "/") if isinstance(value, str) else value
-            for name, value in named
+            for name, value in parameters
         }
         await app(scope, receive, send)
 
-    return given_back
+    return restored

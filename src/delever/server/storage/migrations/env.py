@@ -1,4 +1,4 @@
-"""Run by alembic: on the connection that it is given, in that connection's transaction."""
+"""Environment of alembic: migrates the given connection in the transaction of its caller."""
 
 from alembic import context
 

@@ -1,6 +1,6 @@
-"""One account's positions and wallets, read from the book on the engine's thread.
+"""One account's wallets and positions, read from the book on the engine's thread.
 
-A question per account costs a look-up per contract and side; nothing of the book is kept.
+A snapshot costs one look-up per contract and side, and holds no reference to the book.
 """
 
 from collections.abc import Iterator
@@ -13,15 +13,15 @@ from delever.core.messages import Side
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
-    """One open position; lots without sign, cost and profit in Cash, signed as values are."""
+class PositionSnapshot:
+    """One open position: unsigned lots; cost and unrealized PnL in Cash with the book's signs."""
 
     contract: str
     side: Side
-    number: int
+    position_id: int
     lots: int
     cost_cash: int
-    profit_cash: int
+    unrealized_pnl_cash: int
     margin_cash: int
     isolated: bool
     leverage_hundredths: int
@@ -30,23 +30,23 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Wallet:
-    """One account's money in one settle asset; profit and maintenance of cross positions."""
+class WalletSnapshot:
+    """One account's wallet in one settle asset; PnL and maintenance are of cross positions."""
 
     asset: str
     balance_cash: int
-    profit_cash: int
+    unrealized_pnl_cash: int
     maintenance_cash: int
 
     @property
     def equity_cash(self) -> int:
-        """Cross equity."""
-        return self.balance_cash + self.profit_cash
+        """Cross equity: balance and unrealized PnL."""
+        return self.balance_cash + self.unrealized_pnl_cash
 
 
 @dataclass(frozen=True, slots=True)
-class Holdings:
-    """Everything that one account holds, as of a sequence."""
+class AccountSnapshot:
+    """Wallets and open positions of one account as of a sequence."""
 
     as_of: int
     time_ms: int
@@ -54,20 +54,20 @@ class Holdings:
     index: int
     hedge_mode: bool
     adl_exempt: bool
-    wallets: tuple[Wallet, ...]
-    positions: tuple[Position, ...]
+    wallets: tuple[WalletSnapshot, ...]
+    positions: tuple[PositionSnapshot, ...]
 
-    def of(self, contract: str) -> tuple[Position, ...]:
+    def positions_in(self, contract: str) -> tuple[PositionSnapshot, ...]:
         """Return the positions in one contract."""
-        return tuple(held for held in self.positions if held.contract == contract)
+        return tuple(position for position in self.positions if position.contract == contract)
 
 
-def holdings_of(book: Book, account: str) -> Holdings | None:
-    """Return what an account holds, or None where it is unknown."""
+def account_snapshot_of(book: Book, account: str) -> AccountSnapshot | None:
+    """Return the snapshot of an account, or None where the account is unknown."""
     index = book.accounts.index.get(account)
     if index is None:
         return None
-    return Holdings(
+    return AccountSnapshot(
         as_of=book.sequence,
         time_ms=book.time_ms,
         account=account,
@@ -76,38 +76,38 @@ def holdings_of(book: Book, account: str) -> Holdings | None:
         adl_exempt=bool(book.accounts.adl_exempt[index]),
         wallets=tuple(_wallets(book, index)),
         positions=tuple(
-            position for state in book.contracts.values() for position in _held(state, index)
+            position for state in book.contracts.values() for position in _positions(state, index)
         ),
     )
 
 
-def _wallets(book: Book, index: int) -> Iterator[Wallet]:
+def _wallets(book: Book, index: int) -> Iterator[WalletSnapshot]:
     for asset in book.assets.values():
         wallets = asset.wallets
-        yield Wallet(
+        yield WalletSnapshot(
             asset=asset.name,
             balance_cash=int(wallets.balance[index]),
-            profit_cash=int(wallets.unrealized_pnl[index]),
+            unrealized_pnl_cash=int(wallets.unrealized_pnl[index]),
             maintenance_cash=int(wallets.maintenance[index]),
         )
 
 
-def _held(state: ContractState, index: int) -> Iterator[Position]:
+def _positions(state: ContractState, index: int) -> Iterator[PositionSnapshot]:
     for side, table in state.tables.items():
-        for number in table.positions_of(index):
-            row = table.find(index, number)
+        for position_id in table.positions_of(index):
+            row = table.find(index, position_id)
             if row is not None:
                 yield _position(state.name, side, table, row)
 
 
-def _position(contract: str, side: Side, table: PositionTable, row: int) -> Position:
-    return Position(
+def _position(contract: str, side: Side, table: PositionTable, row: int) -> PositionSnapshot:
+    return PositionSnapshot(
         contract=contract,
         side=side,
-        number=int(table.position[row]),
+        position_id=int(table.position[row]),
         lots=int(table.lots[row]),
         cost_cash=int(table.cost[row]),
-        profit_cash=int(table.unrealized_pnl[row]),
+        unrealized_pnl_cash=int(table.unrealized_pnl[row]),
         margin_cash=int(table.margin[row]),
         isolated=bool(table.isolated[row]),
         leverage_hundredths=int(table.leverage[row]),

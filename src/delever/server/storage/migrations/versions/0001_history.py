@@ -1,6 +1,6 @@
-"""The first schema: what the journal's records add.
+"""Tables of the history, which is projected from the journal's records.
 
-SQLite makes each table for good at once: where a process was killed among them, the next goes on.
+SQLite commits each table by itself; after a process was killed between two, the next continues.
 """
 
 import sqlalchemy as sa
@@ -27,11 +27,11 @@ def _create_contract_points() -> None:
     op.create_table(
         "contract_points",
         sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
-        sa.Column("place", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("event_index", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("time_ms", sa.BigInteger, nullable=False),
         sa.Column("contract", sa.Text, primary_key=True),
         sa.Column("pool", sa.Text, nullable=False),
-        sa.Column("profit_cash", sa.BigInteger, nullable=False),
+        sa.Column("contract_pnl_cash", sa.BigInteger, nullable=False),
         sa.Column("pool_balance_cash", sa.BigInteger, nullable=False),
         if_not_exists=True,
     )
@@ -64,8 +64,8 @@ def _create_fills() -> None:
         "fills",
         sa.Column("fill", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("sequence", sa.BigInteger, nullable=False),
-        sa.Column("place", sa.BigInteger, nullable=False),
-        sa.Column("round_place", sa.BigInteger, nullable=False),
+        sa.Column("event_index", sa.BigInteger, nullable=False),
+        sa.Column("round_index", sa.BigInteger, nullable=False),
         sa.Column("time_ms", sa.BigInteger, nullable=False),
         sa.Column("episode", sa.BigInteger, nullable=True),
         sa.Column("contract", sa.Text, nullable=False),
@@ -98,7 +98,7 @@ def _create_flows() -> None:
     op.create_table(
         "flows",
         sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
-        sa.Column("place", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("event_index", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("time_ms", sa.BigInteger, nullable=False),
         sa.Column("pool", sa.Text, nullable=False),
         sa.Column("contract", sa.Text, nullable=True),
@@ -123,12 +123,12 @@ def _create_pool_points() -> None:
     op.create_table(
         "pool_points",
         sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
-        sa.Column("place", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("event_index", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("time_ms", sa.BigInteger, nullable=False),
         sa.Column("pool", sa.Text, nullable=False),
         sa.Column("balance_cash", sa.BigInteger, nullable=False),
         sa.Column("equity_cash", sa.BigInteger, nullable=False),
-        sa.Column("profits", sa.Text, nullable=False),
+        sa.Column("contract_pnl", sa.Text, nullable=False),
         if_not_exists=True,
     )
     op.create_index("pool_points_time", "pool_points", ["pool", "time_ms"], if_not_exists=True)
@@ -138,7 +138,7 @@ def _create_rounds() -> None:
     op.create_table(
         "rounds",
         sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
-        sa.Column("place", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("event_index", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("time_ms", sa.BigInteger, nullable=False),
         sa.Column("episode", sa.BigInteger, nullable=True),
         sa.Column("contract", sa.Text, nullable=False),
@@ -159,7 +159,7 @@ def _create_takeovers() -> None:
     op.create_table(
         "takeovers",
         sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
-        sa.Column("place", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("event_index", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("time_ms", sa.BigInteger, nullable=False),
         sa.Column("takeover", sa.BigInteger, nullable=False),
         sa.Column("contract", sa.Text, nullable=False),
@@ -180,7 +180,7 @@ def _create_unwinds() -> None:
     op.create_table(
         "unwinds",
         sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
-        sa.Column("place", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("event_index", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("time_ms", sa.BigInteger, nullable=False),
         sa.Column("takeover", sa.BigInteger, nullable=False),
         sa.Column("contract", sa.Text, nullable=False),

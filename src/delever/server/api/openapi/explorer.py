@@ -1,4 +1,4 @@
-"""A page to try the API from: plain HTML out of the OpenAPI document, nothing from elsewhere."""
+"""A page to try the API: plain HTML made from the OpenAPI document, without external resources."""
 
 from html import escape
 from importlib.resources import files
@@ -9,29 +9,29 @@ Document = dict[str, Any]
 
 def page(document: Document) -> str:
     """Return the page of a document."""
-    frame = files("delever.server.api").joinpath("explorer.html").read_text("utf-8")
+    frame = files("delever.server.api.openapi").joinpath("explorer.html").read_text("utf-8")
     operations = [
         _operation(path, method, operation)
         for path, item in document["paths"].items()
         for method, operation in item.items()
     ]
     schemas = [_schema(name, each) for name, each in document["components"]["schemas"].items()]
-    shown = {
+    parts = {
         "TITLE": escape(f"{document['info']['title']} {document['info']['version']}"),
         "OPERATIONS": "\n".join(operations),
         "SCHEMAS": "\n".join(schemas),
     }
-    for name, text in shown.items():
+    for name, text in parts.items():
         frame = frame.replace(f"<!--{name}-->", text)
     return frame
 
 
 def _operation(path: str, method: str, operation: Document) -> str:
     """Return one operation with a form to try it."""
-    fields = [_parameter(each) for each in operation.get("parameters", [])]
-    told = escape(operation.get("description", ""))
+    fields = [_parameter(item) for item in operation.get("parameters", [])]
+    description = escape(operation.get("description", ""))
     return f"""<details class="operation"><summary><b>{method.upper()}</b>
-<code>{escape(path)}</code> {escape(operation.get("summary", ""))}</summary><p>{told}</p>
+<code>{escape(path)}</code> {escape(operation.get("summary", ""))}</summary><p>{description}</p>
 <form data-method="{method.upper()}" data-path="{escape(path)}">{"".join(fields)}{_body(operation)}
 <button>Send</button> <button type="button" class="stop">Stop</button></form>
 <ul>{"".join(_response(*each) for each in operation["responses"].items())}</ul>
@@ -65,29 +65,29 @@ def _response(code: str, response: Document) -> str:
 
 
 def _schema(name: str, schema: Document) -> str:
-    """Return one type: what it says, and its fields or its words."""
+    """Return one type: its description, and its fields or values."""
     rows = [
         f"<tr><td><code>{escape(field)}</code></td><td>{_type(each)}</td></tr>"
         for field, each in schema.get("properties", {}).items()
     ]
-    told = escape(schema.get("description", ""))
-    words = f"<p>{_type(schema)}</p>" if "enum" in schema or not rows else ""
+    description = escape(schema.get("description", ""))
+    values = f"<p>{_type(schema)}</p>" if "enum" in schema or not rows else ""
     return (
-        f'<section id="{escape(name)}"><h3>{escape(name)}</h3><p>{told}</p>{words}'
+        f'<section id="{escape(name)}"><h3>{escape(name)}</h3><p>{description}</p>{values}'
         f"<table>{''.join(rows)}</table></section>"
     )
 
 
 def _type(schema: Document) -> str:
-    """Return a type in words, with a link where it is described."""
+    """Return a type as text, with a link to its description."""
     match schema:
         case {"$ref": ref}:
             name = escape(ref.rpartition("/")[2])
             return f'<a href="#{name}">{name}</a>'
         case {"anyOf": several} | {"oneOf": several}:
             return " or ".join(map(_type, several))
-        case {"enum": words}:
-            return " | ".join(escape(str(word)) for word in words)
+        case {"enum": values}:
+            return " | ".join(escape(str(value)) for value in values)
         case {"type": "array", "items": dict(each)}:
             return f"list of {_type(each)}"
         case {"type": "object", "additionalProperties": dict(each)}:

@@ -1,6 +1,6 @@
-"""What a new name may be: short enough for every index, and without what no screen shows.
+"""Rules for new names: short enough for every index, and printable.
 
-Only what a command defines is looked at; everything else has to be known already.
+Only names that a command defines are checked; all other names must exist already.
 """
 
 from collections.abc import Iterator
@@ -13,21 +13,24 @@ from delever.core.messages import (
     DefineContract,
     DefinePool,
 )
-from delever.server.api.errors import Fault
+from delever.server.api.requests.errors import ApiError
 
-MOST = 200
+MAX_NAME_LENGTH = 200
 """Characters of a name, and of a command's id."""
 
 
-def unfit_name(command: Command) -> Fault | None:
-    """Return which name of a command cannot be one, or None."""
+def check_names(command: Command) -> ApiError | None:
+    """Return the error of the first invalid name that a command defines, or None."""
     for field, name in _names(command):
-        why = f"is longer than {MOST} characters" if len(name) > MOST else ""
+        why = ""
+        if len(name) > MAX_NAME_LENGTH:
+            why = f"is longer than {MAX_NAME_LENGTH} characters"
         if not name.isprintable():
-            why = "holds characters that cannot be shown"
+            why = "has characters that are not printable"
         if why:
-            shown = ascii(name[:MOST])[1:-1]
-            return Fault(reason="name_is_unfit", field=field, value=shown, message=f"{field} {why}")
+            value = ascii(name[:MAX_NAME_LENGTH])[1:-1]
+            message = f"{field} {why}"
+            return ApiError(reason="invalid_name", field=field, value=value, message=message)
     return None
 
 
@@ -37,8 +40,8 @@ def _names(command: Command) -> Iterator[tuple[str, str]]:
         case DefineAccount():
             yield "account", command.account
         case DefineAccounts():
-            for place, name in enumerate(command.accounts):
-                yield f"accounts[{place}]", name
+            for index, name in enumerate(command.accounts):
+                yield f"accounts[{index}]", name
         case DefineAsset():
             yield "asset", command.asset
         case DefinePool():

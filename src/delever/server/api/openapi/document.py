@@ -1,8 +1,8 @@
-"""The OpenAPI document of all this.
+"""The OpenAPI document of the native API.
 
-Litestar writes paths and parameters; the types are written by msgspec, which also decodes them, so
-that the document says what is really taken. Bodies that the routes read by themselves, streams and
-errors are added here.
+Litestar writes paths and parameters. The schemas come from msgspec, which also decodes the bodies,
+so they match what the server accepts. Bodies that routes read by themselves, streams and errors are
+added here.
 """
 
 from importlib.metadata import version
@@ -14,13 +14,12 @@ from litestar.enums import OpenAPIMediaType
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 
-from delever.api_types import accounts as native_accounts
-from delever.api_types import history as native_past
-from delever.api_types import market as native
+from delever.api_types import accounts, history, market
+from delever.api_types.market import ApiResponse
 from delever.core.messages import AnyCommand, AnyEvent
-from delever.server.api.accounts import Question
-from delever.server.api.errors import Failure
-from delever.server.api.explorer import page
+from delever.server.api.accounts import WhatIfRequest
+from delever.server.api.openapi.explorer import page
+from delever.server.api.requests.errors import ErrorResponse
 
 Document = dict[str, Any]
 AnyRequest = Request[Any, Any, Any]
@@ -37,7 +36,7 @@ BODIES: dict[str, Document] = {
     "/v1/commands": {"application/json": {"schema": COMMAND}},
     "/v1/commands/bulk": {
         "application/x-ndjson": {
-            "schema": {"type": "string", "description": "One command as JSON a line."}
+            "schema": {"type": "string", "description": "One command as JSON per line."}
         }
     },
     "/v1/positions/arrow": ARROW,
@@ -45,8 +44,8 @@ BODIES: dict[str, Document] = {
 }
 """Bodies that routes read by themselves."""
 
-NEEDS_NO_KEY = {"/v1/health", "/v1/ready", "/metrics"}
-REFUSES = {
+PUBLIC_PATHS = {"/v1/health", "/v1/ready", "/metrics"}
+ERROR_STATUSES = {
     "/v1/commands": ("409", "422"),
     "/v1/positions/arrow": ("409", "422"),
     "/v1/balances/arrow": ("409", "422"),
@@ -54,63 +53,64 @@ REFUSES = {
     "/v1/events": ("409",),
 }
 
-FAILURES = {
-    "400": "The request cannot be read; field and value say what is wrong.",
-    "401": "No key was sent, or it is none of this server.",
-    "403": "The key lacks the role, or does not see the account.",
-    "404": "A name is not known.",
-    "409": "The command's id belongs to another command, or the journal ends before `after`.",
-    "413": "The body is larger than the server takes.",
-    "415": "The body is packed (gzip or the like).",
-    "422": "Rejected: reason, field and value say why.",
-    "429": "Too many streams from this address.",
+ERROR_DESCRIPTIONS = {
+    "400": "The request is invalid; see field and value.",
+    "401": "The API key is missing or invalid.",
+    "403": "The key lacks the role, or may not read the account.",
+    "404": "A name is unknown.",
+    "409": "The id belongs to another command, or `after` is beyond the journal.",
+    "413": "The body is too large.",
+    "415": "The body is compressed.",
+    "422": "The engine rejected the command; see reason, field and value.",
+    "429": "Too many streams from one address.",
     "503": "The engine is busy or has stopped; try again later.",
 }
 
-STREAM = """The id of each is its sequence, and Last-Event-ID resumes after it; without `after` it
-begins with what happens next. Each datum is a RecordShown. `types=adl_started,adl_stopped` tells
-those events only; the id moves on meanwhile. Without the role read, types of the market are told,
-with accounts masked. Who takes nothing for some seconds is dropped, and resumes where it was."""
+STREAM = """The id of an event is its record's sequence, and Last-Event-ID resumes after it; without
+`after` the stream begins with the next record. The data are RecordResponse objects.
+`types=adl_started,adl_stopped` selects types of events; ids continue meanwhile. Without the role
+read, only public types are available, with masked accounts. A reader that does not read for
+`send_timeout_ms` is disconnected, and can resume."""
 
 RECORDS = {
-    "/v1/events/stream": ("Every record as it happens, as Server-Sent Events", STREAM, "200"),
+    "/v1/events/stream": ("Every new record, as Server-Sent Events", STREAM, "200"),
     "/v1/events/socket": (
-        "Every record as it happens, over a WebSocket",
-        "The same as text messages, one RecordShown each.",
+        "Every new record, over a WebSocket",
+        "The same as text messages, one RecordResponse each.",
         "101",
     ),
 }
-"""Streams: what they are in short and at length, and the status of success."""
+"""Streams: summary, description and the status of success."""
 
 
 class _Json(JsonRenderPlugin):
-    """The document as JSON, written once."""
+    """The document as JSON, encoded once."""
 
     _body = b""
 
     def render(self, _request: AnyRequest, openapi_schema: Document) -> bytes:
-        """Return the document's bytes."""
+        """Return the document as bytes."""
         self._body = self._body or msgspec.json.encode(_document(openapi_schema))
         return self._body
 
 
 class _Explorer(OpenAPIRenderPlugin):
-    """The document as a page, written once."""
+    """The document as a page, rendered once."""
 
     _body = b""
 
     def render(self, _request: AnyRequest, openapi_schema: Document) -> bytes:
-        """Return the page's bytes."""
+        """Return the page as bytes."""
         self._body = self._body or page(_document(openapi_schema)).encode()
         return self._body
 
 
 def openapi_config() -> OpenAPIConfig:
-    """Return how the document is served: /schema/openapi.json, and /schema to try it from."""
+    """Return the configuration of /schema/openapi.json and of the page at /schema."""
     return OpenAPIConfig(
         title="delever",
         version=version("delever"),
-        summary="Auto-deleveraging: commands in, markets, queues, explanations and events out.",
+        summary="Auto-deleveraging: submit commands, read markets, queues and explanations.",
         use_handler_docstrings=True,
         path="/schema",
         render_plugins=[
@@ -120,13 +120,13 @@ def openapi_config() -> OpenAPIConfig:
     )
 
 
-def _document(written: Document) -> Document:
-    """Return the whole document out of what Litestar wrote."""
-    paths = {path: _path(path, item) for path, item in written["paths"].items()}
+def _document(generated: Document) -> Document:
+    """Return the document that Litestar generated, completed."""
+    paths = {path: _path(path, item) for path, item in generated["paths"].items()}
     paths |= {path: _stream(path) for path in RECORDS}
     bearer = {"type": "http", "scheme": "bearer", "bearerFormat": "ID.SECRET"}
     return {
-        **written,
+        **generated,
         "paths": dict(sorted(paths.items())),
         "components": {"schemas": _schemas(), "securitySchemes": {"key": bearer}},
     }
@@ -140,15 +140,15 @@ def _path(path: str, item: Document) -> Document:
 
 
 def _operation(path: str, operation: Document) -> Document:
-    """Return an operation with its body, its key and its failures."""
+    """Return an operation with its body, security and errors."""
     operation = {**operation, "responses": {**operation["responses"]}}
-    operation["parameters"] = [_parameter(each) for each in operation.get("parameters", [])]
+    operation["parameters"] = [_parameter(item) for item in operation.get("parameters", [])]
     codes = ["400", "503"]
     if path in BODIES:
         operation["requestBody"] = {"required": True, "content": BODIES[path]}
     if "requestBody" in operation:
         codes += ["413", "415"]
-    if path not in NEEDS_NO_KEY:
+    if path not in PUBLIC_PATHS:
         operation["security"] = [{"key": []}]
         codes += ["401", "403"]
     if "{" in path:
@@ -156,25 +156,28 @@ def _operation(path: str, operation: Document) -> Document:
     if path in {"/v1/health", "/v1/ready"}:
         operation["responses"]["503"] = operation["responses"]["200"]
         codes.remove("503")
-    for code in (*codes, *REFUSES.get(path, ())):
-        operation["responses"][code] = _failure(code)
+    for code in (*codes, *ERROR_STATUSES.get(path, ())):
+        operation["responses"][code] = _error_response(code)
     return operation
 
 
 def _parameter(parameter: Document) -> Document:
-    """Return a parameter that may be left out, but cannot be null: a query has no such word."""
+    """Return an optional parameter without null, which a query cannot express."""
     kinds = parameter["schema"].get("oneOf", [])
-    given = [kind for kind in kinds if kind != {"type": "null"}]
-    return {**parameter, "schema": given[0]} if len(given) == 1 else parameter
+    types = [kind for kind in kinds if kind != {"type": "null"}]
+    return {**parameter, "schema": types[0]} if len(types) == 1 else parameter
 
 
-def _failure(code: str) -> Document:
-    schema = {"$ref": REF.format(name="Failure")}
-    return {"description": FAILURES[code], "content": {"application/json": {"schema": schema}}}
+def _error_response(code: str) -> Document:
+    schema = {"$ref": REF.format(name="ErrorResponse")}
+    return {
+        "description": ERROR_DESCRIPTIONS[code],
+        "content": {"application/json": {"schema": schema}},
+    }
 
 
 def _stream(path: str) -> Document:
-    """Return the path of a stream, which Litestar does not describe."""
+    """Return the path of a stream, which Litestar does not document."""
     summary, description, success = RECORDS[path]
     media: Document = {"text/event-stream": {}} if success == "200" else {}
     after = {
@@ -183,7 +186,7 @@ def _stream(path: str) -> Document:
         "required": False,
         "schema": {"type": "integer", "minimum": 0, "maximum": 9_999_999_999_999_999},
     }
-    responses = {code: _failure(code) for code in ("400", "401", "403", "409", "429")}
+    responses = {code: _error_response(code) for code in ("400", "401", "403", "409", "429")}
     return {
         "get": {
             "tags": ["events"],
@@ -198,21 +201,21 @@ def _stream(path: str) -> Document:
 
 
 def _schemas() -> Document:
-    """Return every type by name, as msgspec decodes and encodes it."""
-    named = {**vars(native), **vars(native_accounts), **vars(native_past)}
-    own = [kind for kind in named.values() if _is_answer(kind)]
-    types = [AnyCommand, AnyEvent, Question, Failure, *own]
+    """Return the schema of every type by name, as msgspec decodes and encodes it."""
+    named = {**vars(market), **vars(accounts), **vars(history)}
+    responses = [kind for kind in named.values() if _is_response(kind)]
+    types = [AnyCommand, AnyEvent, WhatIfRequest, ErrorResponse, *responses]
     _, schemas = msgspec.json.schema_components(types, ref_template=REF)
     for command in get_args(AnyCommand):
-        described = schemas[command.__name__]
-        described["required"].remove("time_ms")
-        described["properties"]["time_ms"] = {
+        schema = schemas[command.__name__]
+        schema["required"].remove("time_ms")
+        schema["properties"]["time_ms"] = {
             "type": "integer",
             "default": 0,
-            "description": "Left out or 0: the server's clock.",
+            "description": "Omitted or 0: the server's clock.",
         }
     return dict(sorted(schemas.items()))
 
 
-def _is_answer(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, native.Answer) and kind is not native.Answer
+def _is_response(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, ApiResponse) and kind is not ApiResponse

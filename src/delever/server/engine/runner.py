@@ -1,0 +1,297 @@
+"""The single writer: it owns engine, journal and clock, on a thread of its own.
+
+    submit              run commands; returns their outcomes once they are durable
+    read                call a function of the book between two commits
+    market_snapshot     the market as readers see it: immutable, replaced as a whole
+    listeners           called with every commit, on the event loop
+    replay_to           the same, and at start with the journal's newest records
+
+The event loop never waits for the engine with a lock held: whatever waits is a future. Commands
+that arrive while a commit is being written share the next one. After an error inside the engine the
+runner accepts no more commands and reports the error as `failed`.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple, TypeVar
+
+import msgspec
+import structlog
+
+from delever.config import Config
+from delever.core.book import Book
+from delever.core.messages import Command, SetTime
+from delever.core.risk.publication.schedule import due_refreshes
+from delever.journal import SqliteJournal
+from delever.server.engine.commit import (
+    NOW,
+    Committed,
+    CommitWriter,
+    DuplicateIdError,
+    Outcome,
+    committed_of,
+)
+from delever.server.engine.market_snapshot import MarketSnapshot
+
+__all__ = ["NOW", "BusyError", "Committed", "DuplicateIdError", "Outcome", "Runner", "StoppedError"]
+
+AnswerT = TypeVar("AnswerT")
+
+log = structlog.get_logger()
+
+TICK_MS = 1_000
+"""Monitored contracts see time pass at least this often: windows slide, waits end."""
+
+
+class BusyError(Exception):
+    """The queue of commands is full; try again later."""
+
+
+class StoppedError(Exception):
+    """The engine has stopped: after an error, or because the server shuts down."""
+
+
+class _Pending(NamedTuple):
+    commands: Sequence[Command]
+    done: "asyncio.Future[list[Outcome | DuplicateIdError]]"
+
+
+class Runner:
+    """The engine of one server; call `start` before use and `stop` at the end.
+
+    `now_ms` is the only clock. Opening raises JournalError where the journal cannot be used.
+    """
+
+    def __init__(self, config: Config, now_ms: Callable[[], int]) -> None:
+        self.config = config
+        self.now_ms = now_ms
+        self.failed: BaseException | None = None
+        self.commit_seconds = 0.0  # of the commit that listeners are called with
+        self.listeners: list[Callable[[Sequence[Committed]], None]] = []
+        self.snapshot_listeners: list[Callable[[MarketSnapshot], None]] = []
+        self._replaying: list[Callable[[Sequence[Committed]], None]] = []
+        self._engine = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._ranking = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="ranking")
+        self._queue: list[_Pending] = []
+        self._queued_commands = 0
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = self._behind = False
+        self._writer = CommitWriter(config, now_ms, self._ranking.map)
+        self.market_snapshot = self._writer.market_snapshot
+
+    @property
+    def journal_path(self) -> Path | None:
+        """The journal's file, or None for a journal in memory."""
+        path = self.config.journal.path
+        return None if path == ":memory:" else Path(path)
+
+    @property
+    def queued(self) -> int:
+        """Number of commands that wait for the engine."""
+        return self._queued_commands
+
+    def replay_to(self, listener: Callable[[Sequence[Committed]], None]) -> None:
+        """Call a listener with the journal's newest records at start, then with every commit."""
+        self._replaying.append(listener)
+        self.listeners.append(listener)
+
+    async def start(self) -> None:
+        """Restore the newest records; then begin to accept commands and to let time pass."""
+        for committed in self._writer.restore():
+            for listener in self._replaying:
+                listener((committed,))
+        self._publish([], [], self._writer.refresh_snapshot())
+        self._tasks = [asyncio.create_task(self._pump()), asyncio.create_task(self._tick())]
+
+    async def stop(self) -> None:
+        """Finish queued commands, take a last snapshot of the book, and close the journal."""
+        self._stopping = True
+        self._wake.set()
+        if self._tasks:
+            pump, tick = self._tasks
+            tick.cancel()
+            await asyncio.gather(pump, tick, return_exceptions=True)
+        last = self.failed is None and self.journal_path is not None
+        closing = self._engine.submit(self._writer.close, snapshot=last)
+        await asyncio.wrap_future(closing)
+        self._engine.shutdown()
+        self._ranking.shutdown()
+
+    # --- requests ---
+
+    async def submit(self, commands: Sequence[Command]) -> list[Outcome | DuplicateIdError]:
+        """Run commands in their order and in one commit; return their outcomes once durable.
+
+        Commands with time NOW are stamped with the clock. Raises BusyError, StoppedError, or
+        ValueError for a number that the journal cannot store; nothing is run then.
+        """
+        if self.failed is not None or self._stopping:
+            raise StoppedError("the engine has stopped")
+        if not commands:
+            return []
+        if self._queued_commands + len(commands) > self.config.journal.queue_limit:
+            raise BusyError(f"{self._queued_commands} commands are queued already")
+        done: asyncio.Future[list[Outcome | DuplicateIdError]] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self._queue.append(_Pending(commands, done))
+        self._queued_commands += len(commands)
+        self._wake.set()
+        return await done
+
+    async def read(self, question: Callable[[Book], AnswerT]) -> AnswerT:
+        """Return a function of the book, called between two commits; it must not change the book.
+
+        Raises StoppedError at shutdown, and after an error: the book may then be ahead of the
+        journal.
+        """
+        if self._stopping:
+            raise StoppedError("the server is shutting down")
+        if self.failed is not None:
+            raise StoppedError("the engine has stopped")
+        return await asyncio.wrap_future(self._engine.submit(question, self._writer.recorder.book))
+
+    async def look_up(self, question: Callable[[SqliteJournal], AnswerT]) -> AnswerT:
+        """Return a function of the journal, called on another thread; StoppedError at shutdown."""
+        if self._stopping:
+            raise StoppedError("the server is shutting down")
+        path = self.journal_path
+        if path is None:  # only its own connection can read a journal in memory
+            return await asyncio.wrap_future(
+                self._engine.submit(question, self._writer.recorder.journal)
+            )
+        return await asyncio.to_thread(_ask, path, question)
+
+    async def records(self, after: int, limit: int) -> list[Committed]:
+        """Return the commits after a sequence, oldest first."""
+
+        def read(journal: SqliteJournal) -> list[Committed]:
+            return [committed_of(record) for record in journal.records(after, after + limit)]
+
+        return await self.look_up(read)
+
+    # --- the event loop's side ---
+
+    async def _pump(self) -> None:
+        while self.failed is None and not (self._stopping and not self._queue):
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue and self.failed is None:
+                await self._write(self._next_commit())
+
+    async def _write(self, batch: list[_Pending]) -> None:
+        """Write one commit; where the journal cannot store a command, each request by itself."""
+        loop, began = asyncio.get_running_loop(), perf_counter()
+        commands = [command for pending in batch for command in pending.commands]
+        try:
+            outcomes, snapshot = await loop.run_in_executor(
+                self._engine, self._writer.commit, commands
+            )
+        except msgspec.MsgspecError as error:
+            if len(batch) == 1:
+                batch[0].done.set_exception(ValueError(str(error)))
+                return
+            for pending in batch:
+                await self._write([pending])
+        except BaseException as error:  # noqa: BLE001 - after any error the engine must stop
+            self._fail(error, batch)
+        else:
+            self.commit_seconds = perf_counter() - began
+            self._publish(batch, outcomes, snapshot)
+
+    def _next_commit(self) -> list[_Pending]:
+        """Return the requests that share the next commit: all queued ones, up to the limit."""
+        size = end = 0
+        for pending in self._queue:
+            size += len(pending.commands)
+            if end and size > self.config.journal.batch_limit:
+                size -= len(pending.commands)
+                break
+            end += 1
+        batch, self._queue = self._queue[:end], self._queue[end:]
+        self._queued_commands -= size
+        return batch
+
+    def _publish(
+        self,
+        batch: list[_Pending],
+        outcomes: list[Outcome | DuplicateIdError],
+        snapshot: MarketSnapshot | None,
+    ) -> None:
+        """Call the listeners, and return each request its outcomes."""
+        if snapshot is not None:
+            self.market_snapshot = snapshot
+            for snapshot_listener in self.snapshot_listeners:
+                snapshot_listener(snapshot)
+        fresh = [o.committed for o in outcomes if isinstance(o, Outcome) and not o.repeated]
+        for listener in self.listeners:
+            listener(fresh)
+        begin = 0
+        for pending in batch:
+            end = begin + len(pending.commands)
+            if not pending.done.done():  # the caller may have gone
+                pending.done.set_result(outcomes[begin:end])
+            begin = end
+
+    def _fail(self, error: BaseException, batch: list[_Pending]) -> None:
+        self.failed = error
+        log.critical("the engine has stopped", error=repr(error), exc_info=error)
+        for pending in (*batch, *self._queue):
+            if not pending.done.done():
+                pending.done.set_exception(StoppedError(f"the engine has stopped: {error!r}"))
+        self._queue.clear()
+        self._queued_commands = 0
+
+    async def _tick(self) -> None:
+        """Call `tick` once per TICK_MS."""
+        while True:
+            await asyncio.sleep(TICK_MS / 1000)
+            with contextlib.suppress(BusyError, StoppedError):
+                await self.tick()
+
+    async def tick(self) -> None:
+        """Submit the commands that are due, and refresh the market snapshot where it is old."""
+        self._check_clock()
+        commands = await self.read(self._due)
+        if commands:
+            await self.submit(commands)
+            return
+        interval_ms = self.config.publication.snapshot_interval_ms
+        if self.market_snapshot.is_old(self.now_ms(), interval_ms):
+            snapshot = await self.read(lambda _: self._writer.refresh_snapshot())
+            self._publish([], [], snapshot)
+
+    def _check_clock(self) -> None:
+        """Log, once per change, that the clock is behind the journal, so that time stands still."""
+        behind_ms = self.market_snapshot.time_ms - self.now_ms()
+        if (behind_ms > TICK_MS) == self._behind:
+            return
+        self._behind = not self._behind
+        if self._behind:
+            log.warning("the clock is behind the journal", behind_ms=behind_ms)
+        else:
+            log.info("the clock has caught up", behind_ms=behind_ms)
+
+    def _due(self, book: Book) -> list[Command]:
+        """Return the commands that are due; they are stamped when they are committed."""
+        publication = self.config.publication
+        refreshes = due_refreshes(
+            book,
+            self.now_ms(),
+            ratings_interval_ms=publication.ratings_interval_ms,
+            indicators_interval_ms=publication.indicators_interval_ms,
+        )
+        if not refreshes and book.monitored():
+            return [SetTime(time_ms=NOW)]
+        return [msgspec.structs.replace(refresh, time_ms=NOW) for refresh in refreshes]
+
+
+def _ask(path: Path, question: Callable[[SqliteJournal], AnswerT]) -> AnswerT:
+    with SqliteJournal(path, readonly=True) as journal:
+        return question(journal)
