@@ -12,10 +12,10 @@ from world import World
 
 from delever.core import messages as m
 from delever.core.accounting.invariants import InvariantBrokenError, StepCheck, audit
-from delever.core.book.book import TOGETHER, Book
+from delever.core.book.book import BATCH_THRESHOLD, Book
 from delever.core.execution.deleveraging import deleverage
 from delever.core.messages import ContractKind, Side
-from delever.core.messages.fill_batch import Fills
+from delever.core.messages.fill_batch import FillBatch
 from delever.core.rules import RULE_SETS, Case, RuleSet
 from delever.core.rules.adl_price import AtBankruptcyPrice, AtMark, PriceRule
 from delever.core.rules.policies import QueuePolicy, ProRataPolicy
@@ -54,7 +54,7 @@ def played(book: Book, rules: RuleSet, price: PriceRule) -> Iterator[m.Event]:
     """Yield the events of a round that the book applies together, as the engine does."""
     case = Case(PoolEquity(), price)
     for event in deleverage(book, book.contracts["X"], Side.LONG, rules, case):
-        if isinstance(event, Fills):
+        if isinstance(event, FillBatch):
             book.apply_fills(event)
             yield from event.events
         else:
@@ -94,8 +94,8 @@ def test_fills_applied_together_leave_what_each_leaves(
 
 def traits(book: Book) -> Iterator[str]:
     """Yield what is special about the round that a book has just seen."""
-    fills, table = list(book.outstanding.values()), book.contracts["X"].tables[Side.SHORT]
-    yield "together" if len(fills) >= TOGETHER else "one by one"
+    fills, table = list(book.outstanding_fills.values()), book.contracts["X"].tables[Side.SHORT]
+    yield "together" if len(fills) >= BATCH_THRESHOLD else "one by one"
     positions = Counter((book.accounts.index[fill.account], fill.position) for fill in fills)
     different = {
         "several tranches": {fill.takeover for fill in fills},
@@ -127,10 +127,10 @@ def test_who_is_closed_beyond_what_is_held_stops_the_step(field: str, more: int,
     book = crowd(3, ContractKind.LINEAR, 20).book
     rules, case = replace(RULE_SETS["kucoin"], policy=ProRataPolicy()), Case(PoolEquity(), AtMark())
     events = deleverage(book, book.contracts["X"], Side.LONG, rules, case)
-    fills = next(event for event in events if isinstance(event, Fills))
+    fills = next(event for event in events if isinstance(event, FillBatch))
     amounts = list(fills.columns[field])
     amounts[fills.columns["isolated"].index(True)] += more
-    forged = Fills.of({**fills.columns, field: amounts}, fills.accounts)
+    forged = FillBatch.of({**fills.columns, field: amounts}, fills.accounts)
     honest, check = StepCheck(book), StepCheck(book)
     honest.before_fills(fills)
     check.before_fills(forged)

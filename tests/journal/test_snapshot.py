@@ -19,13 +19,13 @@ from delever.core.messages import Command, Event, Side
 from delever.journal import snapshot
 from delever.journal.snapshot import decode_book, encode_book
 
-NOT_CHANGED = {"changed", "_changed", "_changed_lanes", "changed_at", "opened_or_closed"}
-NOT_CHANGED |= {"changed_together"}
+NOT_CHANGED = {"changed", "_changed", "_changed_sides", "changed_at", "layout_version"}
+NOT_CHANGED |= {"changed_batches"}
 """Changes since the last hash, of which a snapshot has none, and the steps of those changes."""
 
 DERIVED = {
-    Book: {"managed", "shown", "_engaged", "_fills_of"},
-    Accounts: {"index", "any_exempt", "any_hedges", "_by_name", "_order", "_capacity"},
+    Book: {"has_managed_pools", "publication_cache", "_monitored", "_fills_of"},
+    Accounts: {"index", "any_exempt", "any_hedges", "_sorted_by_name", "_name_order", "_capacity"},
     Wallets: {"sequence", "rows", "_capacity"},
     PositionTable: {
         "index",
@@ -34,11 +34,11 @@ DERIVED = {
         "total_margin",
         "_capacity",
         "_columns",
-        "_where",
+        "_addresses",
     },
     AssetState: {"exposure"},
-    ContractState: {"name", "number", "terms", "limits", "counted", "measured_exposure"}
-    | {"key", "most_held"},
+    ContractState: {"name", "definition_order", "terms", "limits", "is_observed", "exposure_bound"}
+    | {"key", "largest_holding"},
     PoolState: {"name", "asset", "limits", "max_slippage_ppm"},
     RollingPeak: set(),
     RollingMean: {"_closed_area"},
@@ -75,7 +75,7 @@ def objects_in(book: Book) -> Iterator[object]:
     asset, state = next(iter(book.assets.values())), next(iter(book.contracts.values()))
     pool = next(iter(book.pools.values()))
     yield from (book, book.accounts, asset, asset.wallets, state, state.tables[Side.LONG], pool)
-    yield from (pool.balance_peak, pool.equity_mean, state.marks)
+    yield from (pool.balance_peak, pool.equity_mean, state.volatility)
 
 
 def test_every_field_of_the_book_is_stored_or_derived() -> None:
@@ -121,12 +121,12 @@ def test_bounds_that_outlive_closed_positions_are_restored() -> None:
     run(book, crash())
     table, wallets = book.contracts["BTC"].tables[Side.LONG], book.assets["USDT"].wallets
     assert table.size == 0
-    assert table.largest_lots > 0
+    assert table.max_lots > 0
     restored = decode_book(encode_book(book))
     restored_table = restored.contracts["BTC"].tables[Side.LONG]
-    assert restored_table.largest_lots == table.largest_lots
-    assert restored_table.largest_cost == table.largest_cost
-    assert restored_table.labels == table.labels == {0}
+    assert restored_table.max_lots == table.max_lots
+    assert restored_table.max_cost == table.max_cost
+    assert restored_table.position_ids == table.position_ids == {0}
     assert restored.assets["USDT"].wallets.largest == wallets.largest
 
 

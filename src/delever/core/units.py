@@ -1,8 +1,8 @@
-"""Money, quantity and price as integers, and the only places where they are divided.
+"""Money, quantity and price as integers, and every division of them.
 
-`Cash` counts the smallest unit of a settle asset (10^-8 unless the asset says otherwise), `Lots`
-the smallest tradable quantity of a contract, `Ticks` the smallest step of its price. Text becomes
-an integer here and nowhere else; what is not exactly representable is rejected, never rounded.
+`Cash` counts the smallest unit of a settle asset (10^-8 unless the asset defines another), `Lots`
+the smallest tradable quantity of a contract, `Ticks` the smallest price step. Decimal text becomes
+an integer here and nowhere else; a number without an exact integer is rejected, never rounded.
 """
 
 import re
@@ -23,22 +23,29 @@ IntLike = TypeVar("IntLike", int, Ints)
 PPM = 1_000_000
 """Ratios are integers in parts per million: 0.30 is 300,000."""
 
-MOST_PPM = 10**15
-"""No ratio is told beyond a thousand million times: any number is exact in any JSON reader."""
+MAX_RATIO_PPM = 10**15
+"""Upper bound, in ppm, on the absolute value of a reported ratio: exact in any JSON reader."""
 
-LIMIT = 2**62
-"""Every product and every sum of int64 columns stays inside (-LIMIT, LIMIT)."""
+COLUMN_LIMIT = 2**62
+"""Every product and every sum of int64 columns stays inside (-COLUMN_LIMIT, COLUMN_LIMIT)."""
 
-INT64 = 2**63
-"""What an event tells is at least -INT64 and below INT64."""
+INT64_LIMIT = 2**63
+"""Every integer of an event is inside [-INT64_LIMIT, INT64_LIMIT)."""
 
 _DECIMAL = re.compile(r"([+-]?\d{1,30})(?:\.(\d{1,30}))?", re.ASCII)
 
 
-def parse_decimal(text: str | int) -> tuple[int, int] | None:
-    """Return (mantissa, decimals) such that the number is mantissa * 10^-decimals, or None.
+# --- decimal text ---
 
-    Plain decimals only: no exponent, NaN, infinity, spaces, underscores or bare point.
+
+def parse_decimal(text: str | int) -> tuple[int, int] | None:
+    """Return (mantissa, decimals) of a plain decimal, or None where the text is not one.
+
+    The number is mantissa * 10^-decimals. Exponents, NaN, infinity, spaces, underscores and a bare
+    point are not plain decimals.
+
+    >>> parse_decimal("-10.50")
+    (-1050, 2)
     """
     match = _DECIMAL.fullmatch(str(text))
     if match is None:
@@ -48,7 +55,11 @@ def parse_decimal(text: str | int) -> tuple[int, int] | None:
 
 
 def scaled(number: tuple[int, int], decimals: int) -> int | None:
-    """Return the number in units of 10^-decimals, or None where it is not a whole number."""
+    """Return a decimal in units of 10^-decimals, or None where the result is not whole.
+
+    >>> scaled((1050, 2), 8)
+    1050000000
+    """
     mantissa, own_decimals = number
     if own_decimals <= decimals:
         return int(mantissa * 10 ** (decimals - own_decimals))
@@ -57,7 +68,7 @@ def scaled(number: tuple[int, int], decimals: int) -> int | None:
 
 
 def steps(number: tuple[int, int], step: tuple[int, int]) -> int | None:
-    """Return how many steps make the number, or None where it is not a multiple of the step."""
+    """Return a decimal divided by a step (a tick or a lot), or None where it is no multiple."""
     amount, unit = number[0] * int(10 ** step[1]), step[0] * int(10 ** number[1])
     if unit == 0 or amount % unit:
         return None
@@ -65,18 +76,36 @@ def steps(number: tuple[int, int], step: tuple[int, int]) -> int | None:
 
 
 def format_scaled(amount: int, decimals: int) -> str:
-    """Return amount * 10^-decimals as plain text, without trailing zeros: (1050, 2) -> '10.5'."""
+    """Return amount * 10^-decimals as plain text without trailing zeros.
+
+    >>> format_scaled(1050, 2)
+    '10.5'
+    """
     sign = "-" if amount < 0 else ""
     whole, fraction = divmod(abs(amount), 10**decimals)
     digits = f"{fraction:0{decimals}d}".rstrip("0") if decimals else ""
     return f"{sign}{whole}.{digits}" if digits else f"{sign}{whole}"
 
 
-def exact_sum(column: Ints, largest: int = LIMIT) -> int:
-    """Return the sum of a column of int64, exact at any size; none of it is beyond `largest`."""
-    if largest * len(column) < LIMIT:
+# --- sums ---
+
+
+def exact_sum(column: Ints, max_abs: int = COLUMN_LIMIT) -> int:
+    """Return the exact sum of an int64 column, of any size.
+
+    `max_abs` is an upper bound on the absolute value of each entry: a small one makes it faster.
+    """
+    if max_abs * len(column) < COLUMN_LIMIT:
         return int(column.sum())
     return (int((column >> 32).sum()) << 32) + int((column & 0xFFFFFFFF).sum())
+
+
+def clamp_int64(amount: int) -> int:
+    """Return an amount clamped to int64, for an event: sums over accounts may exceed it."""
+    return min(max(amount, -INT64_LIMIT), INT64_LIMIT - 1)
+
+
+# --- divisions ---
 
 
 def div_floor(numerator: IntLike, denominator: Any) -> IntLike:
@@ -96,42 +125,31 @@ def div_nearest(numerator: int, denominator: int) -> int:
     return sign * ((2 * numerator + denominator) // (2 * denominator))
 
 
-def root_floor(square: int) -> int:
-    """Return the square root of a non-negative integer rounded down, exact at any size."""
-    if square == 0:
-        return 0
-    root = 1 << (square.bit_length() + 1 >> 1)
-    while (nearer := (root + square // root) >> 1) < root:
-        root = nearer
-    return root
-
-
 def share_floor(amount: int, part: int, whole: int) -> int:
-    """Return amount * part / whole rounded towards minus infinity, exact in between."""
+    """Return amount * part / whole rounded towards minus infinity; the product is exact."""
     return amount * part // whole
 
 
 def ratio_ppm(numerator: int, denominator: int) -> int:
-    """Return numerator / denominator in parts per million, to nearest; 0 where undefined.
+    """Return numerator / denominator in ppm, rounded to nearest; 0 where the denominator is 0.
 
-    Beyond MOST_PPM it stands there: a denominator may be the last unit of a pool.
+    The result is clamped to +-MAX_RATIO_PPM, because a denominator may be a pool's last unit.
     """
     if denominator == 0:
         return 0
-    return min(max(div_nearest(numerator * PPM, denominator), -MOST_PPM), MOST_PPM)
+    ppm = div_nearest(numerator * PPM, denominator)
+    return min(max(ppm, -MAX_RATIO_PPM), MAX_RATIO_PPM)
 
 
 def scale_ppm(amount: IntLike, rate_ppm: Any) -> IntLike:
-    """Return ceil(amount * rate) for a non-negative amount, without leaving int64 on the way."""
+    """Return amount * rate rounded up; the amount is not negative.
+
+    The amount is split so that no intermediate product leaves int64.
+    """
     millions = amount // PPM
     return cast(
         "IntLike", millions * rate_ppm + div_ceil((amount - millions * PPM) * rate_ppm, PPM)
     )
-
-
-def told(amount: int) -> int:
-    """Return an amount as an event tells it: what many accounts add up to may be beyond int64."""
-    return min(max(amount, -INT64), INT64 - 1)
 
 
 def ratio(numerator: Ints | Floats, denominator: Ints | Floats) -> Floats:

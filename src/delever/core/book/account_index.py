@@ -1,7 +1,8 @@
-"""Account names <-> account numbers, a few bytes each beside the letters themselves.
+"""Account names and their indices, with a few bytes an account beside the name itself.
 
-A list and a dictionary of a million names would weigh more than the positions of their holders. So
-the letters stand one after the other, and a table with open addressing finds the number.
+A list and a dictionary of a million names would need more memory than all positions. So the UTF-8
+bytes of all names are stored one after the other, and an open-addressing hash table maps a name to
+its index.
 """
 
 from array import array
@@ -10,19 +11,24 @@ from typing import overload
 from zlib import crc32
 
 FIRST_SLOTS = 32
-RECENT = 1024
-"""How many names found last are found at once again: a step asks for the same few over and over."""
-SPREAD = 0x9E3779B1
-"""Takes the checksum of a name to its slot, by the upper bits of their product."""
+RECENT_NAMES = 1024
+"""Size of the cache of recent lookups: a step looks the same few names up several times."""
+HASH_MULTIPLIER = 0x9E3779B1
+"""Fibonacci hashing: the upper bits of checksum * multiplier select the slot."""
 
 
-class Names(Sequence[str]):
-    """Names in order of their numbers, from 0; each stands once. It only grows."""
+class AccountIndex(Sequence[str]):
+    """All account names, ordered by account index: 0, 1, 2, ... Names are unique, none is removed.
 
-    __slots__ = ("_ends", "_letters", "_recent", "_shift", "_slots")
+    >>> accounts = AccountIndex(["ann", "bob"])
+    >>> accounts.add("cyd"), accounts.find("bob"), accounts.find("dan"), accounts[0]
+    (2, 1, -1, 'ann')
+    """
+
+    __slots__ = ("_bytes", "_ends", "_recent", "_shift", "_slots")
 
     def __init__(self, names: Sequence[str] = ()) -> None:
-        self._letters = bytearray()
+        self._bytes = bytearray()
         self._ends = array("Q", [0])
         self._slots = array("i", [-1]) * FIRST_SLOTS
         self._shift = 33 - FIRST_SLOTS.bit_length()
@@ -33,111 +39,111 @@ class Names(Sequence[str]):
         return len(self._ends) - 1
 
     @overload
-    def __getitem__(self, number: int) -> str: ...
+    def __getitem__(self, index: int) -> str: ...
     @overload
-    def __getitem__(self, number: slice) -> list[str]: ...
-    def __getitem__(self, number: int | slice) -> str | list[str]:
-        """Return the name of a number; IndexError where there is none."""
-        if isinstance(number, slice):
-            return [self[each] for each in range(*number.indices(len(self)))]
-        if number < 0 or number >= len(self):
-            raise IndexError(number)
-        letters = self._letters[self._ends[number] : self._ends[number + 1]]
-        return letters.decode("utf-8", "surrogatepass")
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        """Return the name at an index; raises IndexError where there is none."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if index < 0 or index >= len(self):
+            raise IndexError(index)
+        encoded = self._bytes[self._ends[index] : self._ends[index + 1]]
+        return encoded.decode("utf-8", "surrogatepass")
 
-    def of(self, numbers: Iterable[int]) -> list[str]:
-        """Return the names of numbers that are known."""
-        letters, ends = self._letters, self._ends
-        return [letters[ends[n] : ends[n + 1]].decode("utf-8", "surrogatepass") for n in numbers]
+    def names_of(self, indices: Iterable[int]) -> list[str]:
+        """Return the names at indices that exist."""
+        text, ends = self._bytes, self._ends
+        return [text[ends[i] : ends[i + 1]].decode("utf-8", "surrogatepass") for i in indices]
 
     def find(self, name: str) -> int:
-        """Return the number of a name, or -1."""
-        number = self._recent.get(name)
-        if number is None:
-            number = self.find_all((name,))[0]
-            if number >= 0:
-                if len(self._recent) >= RECENT:
+        """Return the index of a name, or -1 where the account does not exist."""
+        index = self._recent.get(name)
+        if index is None:
+            index = self.find_all((name,))[0]
+            if index >= 0:
+                if len(self._recent) >= RECENT_NAMES:
                     self._recent.clear()
-                self._recent[name] = number
-        return number
+                self._recent[name] = index
+        return index
 
     def find_all(self, names: Iterable[str]) -> list[int]:
-        """Return the number of each name, or -1."""
-        letters, ends, slots = self._letters, self._ends, self._slots
+        """Return the index of each name, or -1 where the account does not exist."""
+        text, ends, slots = self._bytes, self._ends, self._slots
         shift, last = self._shift, len(slots) - 1
         found = []
         for name in names:
-            sought = name.encode("utf-8", "surrogatepass")
-            place = (crc32(sought) * SPREAD & 0xFFFFFFFF) >> shift
-            while (number := slots[place]) >= 0:
-                if letters[ends[number] : ends[number + 1]] == sought:
+            encoded = name.encode("utf-8", "surrogatepass")
+            slot = (crc32(encoded) * HASH_MULTIPLIER & 0xFFFFFFFF) >> shift
+            while (index := slots[slot]) >= 0:
+                if text[ends[index] : ends[index + 1]] == encoded:
                     break
-                place = (place + 1) & last
-            found.append(number)
+                slot = (slot + 1) & last
+            found.append(index)
         return found
 
     def add(self, name: str) -> int:
-        """Return the number of a name, the next one where it is new."""
+        """Return the index of a name; a new name gets the next index."""
         return self.add_all((name,))[0]
 
     def add_all(self, names: Sequence[str]) -> list[int]:
-        """Return the number of each name, the next one where it is new."""
-        self._widen(len(self) + len(names))
-        letters, ends, slots = self._letters, self._ends, self._slots
+        """Return the index of each name; new names get the next indices."""
+        self._reserve(len(self) + len(names))
+        text, ends, slots = self._bytes, self._ends, self._slots
         shift, last = self._shift, len(slots) - 1
-        numbers = []
+        indices = []
         for name in names:
-            sought = name.encode("utf-8", "surrogatepass")
-            place = (crc32(sought) * SPREAD & 0xFFFFFFFF) >> shift
-            while (number := slots[place]) >= 0:
-                if letters[ends[number] : ends[number + 1]] == sought:
+            encoded = name.encode("utf-8", "surrogatepass")
+            slot = (crc32(encoded) * HASH_MULTIPLIER & 0xFFFFFFFF) >> shift
+            while (index := slots[slot]) >= 0:
+                if text[ends[index] : ends[index + 1]] == encoded:
                     break
-                place = (place + 1) & last
-            if number < 0:
-                number = slots[place] = len(ends) - 1
-                letters += sought
-                ends.append(len(letters))
-            numbers.append(number)
-        return numbers
+                slot = (slot + 1) & last
+            if index < 0:
+                index = slots[slot] = len(ends) - 1
+                text += encoded
+                ends.append(len(text))
+            indices.append(index)
+        return indices
 
-    def _widen(self, size: int) -> None:
-        """Have a table for so many names, with room that keeps a search short."""
+    def _reserve(self, size: int) -> None:
+        """Rebuild the hash table where this many names would fill over three quarters of it."""
         slots = len(self._slots)
         while 4 * size > 3 * slots:
             slots, self._shift = 2 * slots, self._shift - 1
         if slots == len(self._slots):
             return
-        held = list(self)
-        self._letters, self._ends = bytearray(), array("Q", [0])
+        names = list(self)
+        self._bytes, self._ends = bytearray(), array("Q", [0])
         self._slots = array("i", [-1]) * slots
-        self.add_all(held)
+        self.add_all(names)
 
 
-class NumberOf(Mapping[str, int]):
-    """The numbers of names, as a mapping."""
+class IndexByName(Mapping[str, int]):
+    """The account index of each name, as a read-only mapping over an `AccountIndex`."""
 
-    __slots__ = ("_names",)
+    __slots__ = ("_accounts",)
 
-    def __init__(self, names: Names) -> None:
-        self._names = names
+    def __init__(self, accounts: AccountIndex) -> None:
+        self._accounts = accounts
 
     def __getitem__(self, name: str) -> int:
-        """Return the number of a name; KeyError where it is not known."""
-        number = self._names.find(name)
-        if number < 0:
+        """Return the index of a name; raises KeyError where the account does not exist."""
+        index = self._accounts.find(name)
+        if index < 0:
             raise KeyError(name)
-        return number
+        return index
 
     def get(self, name: str, default: int | None = None) -> int | None:  # type: ignore[override]
-        """Return the number of a name, or the default."""
-        number = self._names.find(name)
-        return default if number < 0 else number
+        """Return the index of a name, or the default where the account does not exist."""
+        index = self._accounts.find(name)
+        return default if index < 0 else index
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self._names.find(name) >= 0
+        return isinstance(name, str) and self._accounts.find(name) >= 0
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(self._accounts)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._accounts)

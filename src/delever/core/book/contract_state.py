@@ -1,13 +1,13 @@
-"""The state of one contract: terms, mark, depth, positions, inventory and PnL."""
+"""The state of one contract: terms, mark, depth, positions, inventory, PnL and ADL."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from delever.core.book.account_tables import Wallets
 from delever.core.book.inventory import Inventory
-from delever.core.book.position_table import PositionTable
-from delever.core.kernels import Revalued, kernels_for
-from delever.core.market.contract_terms import Terms
+from delever.core.book.position_table import PositionBounds, PositionTable
+from delever.core.kernels import Revaluation, kernels_for
+from delever.core.market.contract_terms import ContractTerms
 from delever.core.market.rolling_windows import RollingPeak, RollingVolatility
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import AdlFilled, DefineContract, Rating, Side
@@ -16,7 +16,7 @@ from delever.core.units import Ints
 
 @dataclass(frozen=True, slots=True)
 class OutstandingLoss:
-    """One position's part of a socialized loss that the venue's numbers may not include yet."""
+    """A position's share of a socialized loss that the venue's snapshots may not include yet."""
 
     fill: int
     contract: str
@@ -26,12 +26,18 @@ class OutstandingLoss:
 
 
 class ContractState:
-    """One contract: terms, mark, depth, positions, inventory, profit, and whether ADL runs."""
+    """One contract: terms, mark, depth, positions, inventory, PnL and ADL.
+
+    `realized_pnl` and `injected` are what the contract's inventory and operators have paid into its
+    pool, in Cash. `active` maps each trigger that is on to the time of its start; `warned` are the
+    triggers that a warning has announced; `exhausted` is the inventory, in lots, that the last
+    round of a side left open. `is_observed`: an observation of the pool has included the contract.
+    """
 
     def __init__(
-        self, definition: DefineContract, terms: Terms, limits: Limits, window_ms: int
+        self, definition: DefineContract, terms: ContractTerms, limits: Limits, window_ms: int
     ) -> None:
-        self.number = 0
+        self.definition_order = 0
         self.definition = definition
         self.terms = terms
         self.limits = limits
@@ -40,62 +46,132 @@ class ContractState:
         self.pool = definition.pool
         self.mark = 0
         self.previous_mark = 0
-        self.marks = RollingVolatility()
+        self.volatility = RollingVolatility()
         self.bids: tuple[tuple[int, int], ...] = ()
         self.asks: tuple[tuple[int, int], ...] = ()
         self.depth_known = False
-        self.depth_missing_since_ms: dict[Side, int | None] = {Side.LONG: None, Side.SHORT: None}
+        self.depth_insufficient_since_ms: dict[Side, int | None] = dict.fromkeys(Side)
         self.tables = {side: PositionTable() for side in Side}
         self.inventory = {side: Inventory() for side in Side}
-        self.realized = 0
+        self.realized_pnl = 0
         self.injected = 0
         self.contract_pnl_peak = RollingPeak(window_ms)
         self.active: dict[str, int] = {}
-        self.near: set[str] = set()
+        self.warned: set[str] = set()
         self.paused = False
         self.exhausted: dict[Side, int] = {}
         self.rating: Rating | None = None
-        self.counted = False
-        self.measured_exposure = 0
-        self.most_held = 0, 0
+        self.is_observed = False
+        self.largest_holding = 0, 0
+        self.exposure_bound = 0
 
     def reset_for_pool(self, pool: str, window_ms: int, time_ms: int) -> None:
-        """Stand behind another pool with no past: profit, peak and ADL state begin anew."""
+        """Move to another pool: contract PnL, its peak and the ADL state start again there."""
         self.pool = pool
-        self.realized = 0
+        self.realized_pnl = 0
         self.injected = 0
         self.contract_pnl_peak = RollingPeak(window_ms)
-        self.contract_pnl_peak.observe(
-            time_ms, self.unrealized_pnl
-        )  # a loss brought along is no drawdown
+        # Unrealized PnL moves with the inventory: the peak starts there, a loss is no drawdown.
+        self.contract_pnl_peak.observe(time_ms, self.unrealized_pnl)
         self.active.clear()
-        self.near.clear()
+        self.warned.clear()
         self.exhausted.clear()
-        self.counted = False
+        self.is_observed = False
 
-    def valued(self, side: Side, lots: Ints, cost: Ints) -> tuple[Ints, Ints]:
-        """Return the rows' profit and maintenance at the mark in Cash; 0 before the first mark."""
+    # --- marks and values ---
+
+    def set_mark(self, time_ms: int, mark_ticks: int, sequence: int) -> list[Revaluation]:
+        """Set the mark; return the position tables that are to be valued at it."""
+        self.previous_mark, self.mark = self.mark or mark_ticks, mark_ticks
+        self.volatility.observe(time_ms, mark_ticks)
+        long, short = self.tables.values()
+        long.changed_at = short.changed_at = sequence
+        factor, ticks = self.terms.value_factor(Side.LONG, mark_ticks)
+        revalued: list[Revaluation] = [(long, factor, ticks, self.terms)] if long.size else []
+        if short.size:
+            revalued.append((short, -factor, ticks, self.terms))
+        return revalued
+
+    def pnl_and_maintenance(self, side: Side, lots: Ints, cost: Ints) -> tuple[Ints, Ints]:
+        """Return unrealized PnL and maintenance margin of rows in Cash; 0 before the first mark."""
         if self.mark == 0:
             return lots * 0, lots * 0
         value = self.terms.value_cash(side.sign * lots, self.mark)
         return value - cost, self.terms.maintenance_cash(abs(value))
 
-    def withdraw(self, side: Side, rows: Ints, wallets: Wallets) -> None:
-        """Take the rows' profit and maintenance out of their cross wallets."""
-        self._move(side, rows, wallets, -1)
+    # --- one position ---
 
-    def contribute(self, side: Side, rows: Ints, wallets: Wallets) -> None:
-        """Value the rows at the mark and add them to their cross wallets."""
+    def set_position(
+        self,
+        side: Side,
+        key: tuple[int, int],
+        amounts: tuple[int, int, int],
+        flags: tuple[bool, int, bool],
+        wallets: Wallets,
+    ) -> None:
+        """Set a position's (lots, cost, margin) and (isolated, leverage, under_liquidation).
+
+        The position is valued at the mark, and its account's cross wallet changes by the
+        difference. A position without lots remains until it is removed.
+        """
+        table, (lots, cost, margin) = self.tables[side], amounts
+        table.changed_at = wallets.sequence
+        row = table.upsert(*key)
+        was_isolated, is_isolated = table.isolated.item(row), flags[0]
+        before = (
+            (0, 0)
+            if was_isolated
+            else (table.unrealized_pnl.item(row), table.maintenance.item(row))
+        )
+        table.set_row(row, lots, cost, margin)
+        table.isolated[row], table.leverage[row], table.under_liquidation[row] = flags
+        pnl = maintenance = 0
+        if self.mark:
+            value = self.terms.value_cash(side.sign * lots, self.mark)
+            pnl, maintenance = value - cost, self.terms.maintenance_of(abs(value))
+        table.unrealized_pnl[row], table.maintenance[row] = pnl, maintenance
+        if is_isolated:
+            pnl = maintenance = 0
+        if not (was_isolated and is_isolated):
+            wallets.shift(key[0], pnl - before[0], maintenance - before[1])
+
+    def reduce_position(
+        self, side: Side, key: tuple[int, int], amounts: tuple[int, int, int], wallets: Wallets
+    ) -> None:
+        """Subtract (lots, cost, margin) from a position; negative amounts reverse a reduction."""
         table = self.tables[side]
-        table.unrealized_pnl[rows], table.maintenance[rows] = self.valued(
+        row = table.upsert(*key)
+        lots, cost, margin = table.amounts_at(row)
+        rest = lots - amounts[0], cost - amounts[1], margin - amounts[2]
+        self.set_position(side, key, rest, table.flags_at(row), wallets)
+        if rest[0] == 0:
+            table.remove(row)
+
+    def reopen_position(self, key: tuple[int, int], fill: AdlFilled) -> None:
+        """Open the position of a cancelled fill where the fill closed all of it."""
+        table = self.tables[fill.side]
+        if table.find(*key) is None:
+            row = table.upsert(*key)
+            table.isolated[row], table.leverage[row] = fill.isolated, fill.leverage_hundredths
+
+    # --- many rows ---
+
+    def subtract_from_wallets(self, side: Side, rows: Ints, wallets: Wallets) -> None:
+        """Subtract the rows' unrealized PnL and maintenance margin from their cross wallets."""
+        self._shift_wallets(side, rows, wallets, -1)
+
+    def add_to_wallets(self, side: Side, rows: Ints, wallets: Wallets) -> None:
+        """Value rows at the mark; add unrealized PnL and maintenance margin to cross wallets."""
+        table = self.tables[side]
+        table.unrealized_pnl[rows], table.maintenance[rows] = self.pnl_and_maintenance(
             side, table.lots[rows], table.cost[rows]
         )
-        self._move(side, rows, wallets, 1)
+        self._shift_wallets(side, rows, wallets, 1)
 
-    def _move(self, side: Side, rows: Ints, wallets: Wallets, sign: int) -> None:
+    def _shift_wallets(self, side: Side, rows: Ints, wallets: Wallets, sign: int) -> None:
         table = self.tables[side]
         table.changed_at = wallets.sequence
-        kernels_for(len(rows)).contribute(
+        kernels_for(len(rows)).shift_wallets(
             rows,
             table.account,
             table.isolated,
@@ -106,150 +182,95 @@ class ContractState:
             wallets.sequence,
         )
 
-    def mark_at(self, time_ms: int, mark_ticks: int, sequence: int) -> list[Revalued]:
-        """Stand at a new mark from this time on; return the tables to be valued at it."""
-        self.previous_mark, self.mark = self.mark or mark_ticks, mark_ticks
-        self.marks.observe(time_ms, mark_ticks)
-        long, short = self.tables.values()
-        long.changed_at = short.changed_at = sequence
-        factor, ticks = self.terms.per_lot(Side.LONG, mark_ticks)
-        moved: list[Revalued] = [(long, factor, ticks, self.terms)] if long.size else []
-        if short.size:
-            moved.append((short, -factor, ticks, self.terms))
-        return moved
-
-    def restate(
-        self,
-        side: Side,
-        key: tuple[int, int],
-        amounts: tuple[int, int, int],
-        terms: tuple[bool, int, bool],
-        wallets: Wallets,
-    ) -> None:
-        """Have a position stand at (lots, cost, margin) and (isolated, leverage, in liquidation).
-
-        It is valued at the mark; its cross wallet, before and after, gets the differences. One
-        without lots stays until it is removed.
-        """
-        table, (lots, cost, margin) = self.tables[side], amounts
-        table.changed_at = wallets.sequence
-        row = table.put(*key)
-        was_isolated, is_isolated = table.isolated.item(row), terms[0]
-        gone = (
-            (0, 0)
-            if was_isolated
-            else (table.unrealized_pnl.item(row), table.maintenance.item(row))
-        )
-        table.set_row(row, lots, cost, margin)
-        table.isolated[row], table.leverage[row], table.under_liquidation[row] = terms
-        unrealized_pnl = maintenance = 0
-        if self.mark:
-            value = self.terms.value_cash(side.sign * lots, self.mark)
-            unrealized_pnl, maintenance = value - cost, self.terms.maintenance_of(abs(value))
-        table.unrealized_pnl[row], table.maintenance[row] = unrealized_pnl, maintenance
-        if is_isolated:
-            unrealized_pnl = maintenance = 0
-        if not (was_isolated and is_isolated):
-            wallets.shift(key[0], unrealized_pnl - gone[0], maintenance - gone[1])
-
-    def reduce(
-        self, side: Side, key: tuple[int, int], amounts: tuple[int, int, int], wallets: Wallets
-    ) -> None:
-        """Take (lots, cost, margin) out of a position; negative amounts put them back."""
-        table = self.tables[side]
-        row = table.put(*key)
-        lots, cost, margin = table.amounts_of(row)
-        left = lots - amounts[0], cost - amounts[1], margin - amounts[2]
-        self.restate(side, key, left, table.terms_of(row), wallets)
-        if left[0] == 0:
-            table.remove(row)
-
-    def reopen(self, key: tuple[int, int], fill: AdlFilled) -> None:
-        """Have a position to put a fill back into, with the terms that it had."""
-        table = self.tables[fill.side]
-        if table.find(*key) is None:
-            row = table.put(*key)
-            table.isolated[row], table.leverage[row] = fill.isolated, fill.leverage_hundredths
+    # --- inventory ---
 
     def inventory_value(self, side: Side) -> int:
-        """Return what inventory is worth at the mark in Cash; its cost before the first mark."""
+        """Return the value of inventory at the mark in Cash; its cost before the first mark."""
         inventory = self.inventory[side]
         if self.mark == 0:
             return inventory.total_cost
         return self.terms.value_cash(side.sign * inventory.total_lots, self.mark)
 
     def inventory_pnl(self, side: Side) -> int:
-        """Return the unrealized profit of inventory of one side at the mark, in Cash."""
+        """Return the unrealized PnL of inventory of one side at the mark, in Cash."""
         return self.inventory_value(side) - self.inventory[side].total_cost
 
     @property
     def unrealized_pnl(self) -> int:
-        """Unrealized profit of inventory on both sides, in Cash."""
+        """Unrealized PnL of the inventory of both sides, in Cash."""
         return self.inventory_pnl(Side.LONG) + self.inventory_pnl(Side.SHORT)
 
     @property
     def has_inventory(self) -> bool:
-        """Whether its pool holds any of it."""
+        """Whether the contract's pool has open inventory in it."""
         long, short = self.inventory.values()
         return bool(long.tranches or short.tranches)
 
     @property
-    def engaged(self) -> bool:
-        """Whether it keeps its pool busy: inventory, profit, a trigger on or near, a wait.
+    def is_monitored(self) -> bool:
+        """Whether each step observes the contract and evaluates its triggers.
 
-        Once counted with its pool it stays so: a profit that returns to 0 still has its peak.
+        It does while there is inventory, PnL, an active or announced trigger, or insufficient
+        depth. An observed contract stays monitored: PnL that returned to 0 still has a peak.
         """
-        waits = set(self.depth_missing_since_ms.values()) != {None}
-        unrealized_pnl = self.realized or self.injected
-        busy = unrealized_pnl or self.active or self.near or waits or self.has_inventory
-        return bool(self.counted or busy)
+        waits = set(self.depth_insufficient_since_ms.values()) != {None}
+        pnl = self.realized_pnl or self.injected
+        busy = pnl or self.active or self.warned or waits or self.has_inventory
+        return bool(self.is_observed or busy)
+
+    # --- bounds ---
 
     def exposure(
-        self, mark: int, more: Mapping[Side, tuple[int, int, int]], *, now: bool = False
+        self, mark: int, bounds: Mapping[Side, PositionBounds], *, exact: bool = False
     ) -> int:
-        """Return a bound on what one account can gain or lose here in Cash.
+        """Return an upper bound, in Cash, on what one account can gain or lose in the contract.
 
-        The largest position of each side at the mark plus the largest cost, times the position
-        numbers in use; `more` is the (lots, cost, numbers) about to be set. It grows with the book
-        and does not fall with it: `now` looks through the positions that are there instead.
+        The bound is the largest position of each side at a mark plus the largest cost, times the
+        position ids in use. `bounds` are those of positions about to be set. Bounds grow with the
+        book and do not shrink with it; `exact` scans the open positions instead.
         """
-        lots, cost = self.most(more, now=now) if more or now else self.most_held
-        return lots * self.worth(mark) + cost
+        lots, cost = self.largest_holding
+        if bounds or exact:
+            lots, cost = self.largest_holding_with(bounds, exact=exact)
+        return lots * self.max_lot_value(mark) + cost
 
-    def worth(self, mark: int) -> int:
-        """Return what a lot is worth at a mark in Cash, at most: inverse ones at one tick."""
+    def max_lot_value(self, mark: int) -> int:
+        """Return an upper bound, in Cash, on a lot's value at a mark; for inverse at 1 tick."""
         return self.terms.factor * (mark if self.terms.linear else 1)
 
-    def most(
-        self, more: Mapping[Side, tuple[int, int, int]], *, now: bool = False
+    def largest_holding_with(
+        self, bounds: Mapping[Side, PositionBounds], *, exact: bool = False
     ) -> tuple[int, int]:
-        """Return the lots and cost of somebody who holds the largest position of every number."""
-        all_lots = all_costs = 0
+        """Return lots and cost of an account with the largest position under every position id."""
+        total_lots = total_cost = 0
         for side, table in self.tables.items():
-            lots, cost, numbers = table.current_bounds() if now else table.most
-            if side in more:
-                most = more[side]
-                lots, cost = max(lots, most[0]), max(cost, most[1])
-                numbers = max(numbers, most[2])
-            all_lots, all_costs = all_lots + lots * numbers, all_costs + cost * numbers
-        return all_lots, all_costs
+            lots, cost, position_ids = table.current_bounds() if exact else table.bounds
+            if side in bounds:
+                new = bounds[side]
+                lots, cost = max(lots, new.lots), max(cost, new.cost)
+                position_ids = max(position_ids, new.position_ids)
+            total_lots += lots * position_ids
+            total_cost += cost * position_ids
+        return total_lots, total_cost
+
+    # --- changes ---
 
     def scalars(self) -> tuple[object, ...]:
-        """Return the contract's own numbers for the hash of changes."""
+        """Return the contract's own numbers, for the hash of changes."""
         return (
             self.pool,
             self.mark,
             self.previous_mark,
-            self.realized,
+            self.realized_pnl,
             self.injected,
             self.bids,
             self.asks,
             sorted(self.active.items()),
-            sorted(self.depth_missing_since_ms.items()),
+            sorted(self.depth_insufficient_since_ms.items()),
             self.rating and (self.rating.level, self.rating.as_of),
             *(("paused",) if self.paused else ()),
         )
 
     def take_changes(self, side: Side) -> list[tuple[object, ...]]:
-        """Return the positions and tranches of one side that changed, as they are now."""
+        """Return the positions and tranches of one side that changed since the last call."""
         return [*self.tables[side].take_changes(), *self.inventory[side].take_changes()]

@@ -1,4 +1,4 @@
-"""What a pool has taken over of one contract and side and not yet closed, tranche by tranche."""
+"""The inventory of an insurance pool: positions taken over, in tranches of one takeover each."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from delever.core.messages import AdlFilled
 
 @dataclass(slots=True)
 class Tranche:
-    """What one takeover brought into inventory and is not yet closed; cost in Cash."""
+    """The open part of one takeover; cost in Cash."""
 
     takeover: int
     account: str
@@ -17,9 +17,9 @@ class Tranche:
 
 
 class Inventory:
-    """What a pool has taken over of one contract and side, oldest takeover first."""
+    """A pool's open tranches of one contract and side, oldest takeover first."""
 
-    __slots__ = ("changed", "tranches", "total_cost", "total_lots")
+    __slots__ = ("changed", "total_cost", "total_lots", "tranches")
 
     def __init__(self) -> None:
         self.tranches: dict[int, Tranche] = {}
@@ -28,14 +28,14 @@ class Inventory:
         self.changed: set[int] = set()
 
     def add(self, tranche: Tranche) -> None:
-        """Take a tranche in."""
+        """Add the tranche of a new takeover."""
         self.tranches[tranche.takeover] = tranche
         self.total_lots += tranche.lots
         self.total_cost += tranche.cost
         self.changed.add(tranche.takeover)
 
-    def take(self, takeover: int, lots: int, cost_cash: int) -> None:
-        """Close lots of one tranche, with their part of its cost."""
+    def reduce(self, takeover: int, lots: int, cost_cash: int) -> None:
+        """Close lots of a tranche, and the cost that belongs to them."""
         tranche = self.tranches[takeover]
         tranche.lots -= lots
         tranche.cost -= cost_cash
@@ -45,18 +45,21 @@ class Inventory:
         if tranche.lots == 0:
             del self.tranches[takeover]
 
-    def give_back(self, fill: AdlFilled) -> None:
-        """Put back what an ADL fill had closed; a tranche that was gone stands last."""
+    def restore(self, fill: AdlFilled) -> None:
+        """Reopen what an ADL fill closed; a tranche that was closed whole is added last."""
         if fill.takeover not in self.tranches:
             self.tranches[fill.takeover] = Tranche(
                 fill.takeover, fill.liquidated_account, 0, 0, fill.takeover_price_ticks
             )
-        self.take(fill.takeover, -fill.lots, -fill.pool_cost_cash)
+        self.reduce(fill.takeover, -fill.lots, -fill.pool_cost_cash)
 
     def take_changes(self) -> list[tuple[object, ...]]:
-        """Return what is left of the tranches that changed, and forget which."""
+        """Return (takeover, lots, cost) of the tranches that changed since the last call.
+
+        A closed tranche is (takeover,).
+        """
         if not self.changed:
             return []
         changed = [(takeover, self.tranches.get(takeover)) for takeover in sorted(self.changed)]
         self.changed.clear()
-        return [(takeover, p.lots, p.cost) if p else (takeover,) for takeover, p in changed]
+        return [(takeover, t.lots, t.cost) if t else (takeover,) for takeover, t in changed]

@@ -1,4 +1,4 @@
-"""The state of one settle asset and of one insurance fund."""
+"""The state of one settle asset and of one insurance pool."""
 
 from delever.core.book.account_tables import Wallets
 from delever.core.market.rolling_windows import RollingMean, RollingPeak
@@ -7,7 +7,10 @@ from delever.core.messages import DefinePool, PoolObserved
 
 
 class AssetState:
-    """One settle asset: its unit, its wallets, and the totals that the ledger must meet."""
+    """One settle asset: its smallest unit, its wallets, and totals for the ledger, in Cash.
+
+    `exposure` is the sum of the exposure bounds of the contracts that settle in the asset.
+    """
 
     def __init__(self, name: str, cash_decimals: int) -> None:
         self.name = name
@@ -19,13 +22,13 @@ class AssetState:
         self.exposure = 0
 
     @property
-    def bound(self) -> int:
-        """What no account's equity is beyond: all that one could gain or lose, and a wallet."""
+    def equity_bound(self) -> int:
+        """Upper bound, in Cash, on any account's absolute equity."""
         return self.exposure + self.wallets.largest
 
 
 class PoolState:
-    """One insurance pool: settled cash, its peaks, and what was last observed of it."""
+    """One insurance pool: its settled balance, rolling peaks and means, and last observation."""
 
     def __init__(self, definition: DefinePool, limits: Limits, max_slippage_ppm: int) -> None:
         self.definition = definition
@@ -37,20 +40,20 @@ class PoolState:
         self.balance_peak = RollingPeak(definition.peak_window_ms)
         self.equity_peak = RollingPeak(definition.peak_window_ms)
         self.equity_mean = RollingMean(definition.peak_window_ms)
-        self.withdrawal_cut_ppm = 0
+        self.withdrawal_haircut_ppm = 0
         self.observed: PoolObserved | None = None
 
     def track(self, time_ms: int, balance_cash: int, equity_cash: int) -> None:
-        """Follow the pool's balance and equity over its window."""
+        """Add the balance and the equity of this moment to the rolling windows."""
         self.balance_peak.observe(time_ms, balance_cash)
         self.equity_peak.observe(time_ms, equity_cash)
         self.equity_mean.observe(time_ms, equity_cash)
 
     def shift_past(self, amount_cash: int) -> None:
-        """Move what equity was so far: money that left by decision is not a loss."""
+        """Shift past equity by a withdrawal: money that an operator moved is no drawdown."""
         self.equity_peak.shift(amount_cash)
         self.equity_mean.shift(amount_cash)
 
     def scalars(self) -> tuple[object, ...]:
-        """Return the pool's own numbers for the hash of changes."""
-        return (self.balance, self.withdrawal_cut_ppm)
+        """Return the pool's own numbers, for the hash of changes."""
+        return (self.balance, self.withdrawal_haircut_ppm)

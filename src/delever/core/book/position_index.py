@@ -1,7 +1,7 @@
-"""Where the position of an account stands in its table: a table with open addressing.
+"""(account, position id) -> row of a position table: an open-addressing hash table.
 
-Eleven bytes a position or less, none of them Python objects; finding, entering and leaving cost
-the same however large the table is.
+It needs at most eleven bytes a position and creates no Python object for it; lookup, insertion and
+removal take the same time at any size.
 """
 
 from typing import Protocol
@@ -9,14 +9,14 @@ from typing import Protocol
 import numpy as np
 
 from delever.core.kernels import kernels_for
-from delever.core.kernels.plain import home_of
+from delever.core.kernels.plain import home_slot
 from delever.core.units import Ints
 
 FIRST_SLOTS = 32
 
 
-class Rows(Protocol):
-    """What the index is of: rows with an account and a position number each."""
+class KeyColumns(Protocol):
+    """The indexed table: its key columns, account and position id, and its number of rows."""
 
     account: np.ndarray
     position: np.ndarray
@@ -24,41 +24,41 @@ class Rows(Protocol):
 
 
 class RowIndex:
-    """(account, position) -> row. Slots hold a row, or -1 where a search ends."""
+    """(account, position id) -> row. A slot contains a row, or -1 where a search ends."""
 
-    __slots__ = ("_found", "_rows", "_slots")
+    __slots__ = ("_last_lookup", "_slots", "_table")
 
-    def __init__(self, rows: Rows) -> None:
-        self._rows = rows
+    def __init__(self, table: KeyColumns) -> None:
+        self._table = table
         self._slots: Ints = np.full(FIRST_SLOTS, -1, np.int32)
-        self._found = (-1, -1, -1)
+        self._last_lookup = (-1, -1, -1)
 
     def find(self, account: int, position: int) -> int:
-        """Return the row of a position, or -1."""
-        of, at, row = self._found  # what was sought last: a step seeks it several times
-        if of == account and at == position:
+        """Return the row of a position, or -1 where there is none."""
+        last_account, last_position, row = self._last_lookup  # a step repeats the same lookup
+        if last_account == account and last_position == position:
             return row
-        slots, rows = self._slots, self._rows
-        place, last = home_of(slots, account, position), len(slots) - 1
-        while (row := slots.item(place)) >= 0:
-            if rows.account.item(row) == account and rows.position.item(row) == position:
+        slots, table = self._slots, self._table
+        slot, last = home_slot(slots, account, position), len(slots) - 1
+        while (row := slots.item(slot)) >= 0:
+            if table.account.item(row) == account and table.position.item(row) == position:
                 break
-            place = (place + 1) & last
-        self._found = account, position, row
+            slot = (slot + 1) & last
+        self._last_lookup = account, position, row
         return row
 
     def find_all(self, accounts: Ints, positions: Ints) -> Ints:
-        """Return the row of each position, or -1."""
+        """Return the row of each position, or -1 where there is none."""
         kernels = kernels_for(len(accounts))
-        columns = self._rows.account, self._rows.position
-        # Compiled kernels take no view that cannot be written, as a default column is.
+        columns = self._table.account, self._table.position
+        # The compiled kernels accept no read-only view, as a broadcast default column is.
         keys = (np.require(key, np.int64, ["C", "W"]) for key in (accounts, positions))
         found: Ints = kernels.find_rows(self._slots, *columns, *keys)
         return found
 
-    def enter(self, first: int, end: int) -> None:
-        """Enter the rows first..end-1, which are new."""
-        self._found = -1, -1, -1
+    def insert(self, first: int, end: int) -> None:
+        """Insert the new rows first..end-1."""
+        self._last_lookup = -1, -1, -1
         if 4 * end > 3 * len(self._slots):
             size = len(self._slots)
             while 4 * end > 3 * size:
@@ -66,32 +66,32 @@ class RowIndex:
             self._slots = np.full(size, -1, np.int32)
             first = 0
         if end - first == 1:
-            self._slots[self._free(first)] = first
+            self._slots[self._free_slot(first)] = first
             return
-        columns = self._rows.account, self._rows.position
-        kernels_for(end - first).place_rows(self._slots, *columns, first, end)
+        columns = self._table.account, self._table.position
+        kernels_for(end - first).insert_rows(self._slots, *columns, first, end)
 
-    def leave(self, accounts: Ints, positions: Ints) -> Ints:
-        """Take positions out in turn; the row that is last then moves into the gap of each.
+    def remove(self, accounts: Ints, positions: Ints) -> Ints:
+        """Remove positions one after the other; the table's last row then moves into each gap.
 
-        Return the gaps: the rows in which they stood when their turn had come.
+        Return the row of each gap, as of the removal that made it.
         """
-        self._found = -1, -1, -1
-        rows = self._rows
-        gaps: Ints = kernels_for(len(accounts)).leave_rows(
-            self._slots, rows.account, rows.position, accounts, positions, rows.size
+        self._last_lookup = -1, -1, -1
+        table = self._table
+        gaps: Ints = kernels_for(len(accounts)).remove_rows(
+            self._slots, table.account, table.position, accounts, positions, table.size
         )
         return gaps
 
     def rebuild(self) -> None:
-        """Enter all rows anew."""
+        """Build the index of all rows from scratch."""
         self._slots = np.full(FIRST_SLOTS, -1, np.int32)
-        self.enter(0, self._rows.size)
+        self.insert(0, self._table.size)
 
-    def _free(self, row: int) -> int:
-        """Return the slot that a new row takes."""
-        key = self._rows.account.item(row), self._rows.position.item(row)
-        place, end = home_of(self._slots, *key), len(self._slots) - 1
-        while self._slots.item(place) >= 0:
-            place = (place + 1) & end
-        return place
+    def _free_slot(self, row: int) -> int:
+        """Return the slot for a new row."""
+        key = self._table.account.item(row), self._table.position.item(row)
+        slot, last = home_slot(self._slots, *key), len(self._slots) - 1
+        while self._slots.item(slot) >= 0:
+            slot = (slot + 1) & last
+        return slot

@@ -1,4 +1,7 @@
-"""Positions: all of one contract and side as arrays that grow; a removal moves the last row."""
+"""All positions of one side of a contract: NumPy columns that grow.
+
+Closing a position moves the last row into its place, so rows are always contiguous and unordered.
+"""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,15 +10,18 @@ import numpy as np
 
 from delever.core.book.account_tables import Table, digest_of
 from delever.core.book.position_index import RowIndex
-from delever.core.kernels import where_of
-from delever.core.market.validation import column_of
+from delever.core.kernels import addresses_of
+from delever.core.market.validation import unpack_column
 from delever.core.messages import PositionColumnsSet
 from delever.core.units import Bools, Ints, exact_sum
 
+SCALAR_LOOKUP_MAX = 16
+"""Fewer positions than this are looked up one by one, which is then faster than in a batch."""
+
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
-    """What positions of one table are told to be: columns of equal length, as a table holds them."""
+class PositionColumns:
+    """Submitted positions of one table: columns of equal length, typed like its own."""
 
     lots: Ints
     cost: Ints
@@ -25,26 +31,22 @@ class Numbers:
     under_liquidation: Bools
 
     @classmethod
-    def told(cls, event: PositionColumnsSet) -> "Numbers":
-        """Return the numbers of an event."""
-        lots = column_of(event.lots, "<i8", 0)
+    def of_event(cls, event: PositionColumnsSet) -> "PositionColumns":
+        """Return the columns of an event, with defaults for those that it leaves out."""
+        lots = unpack_column(event.lots, "<i8", 0)
         n = len(lots)
         return cls(
             lots,
-            column_of(event.cost_cash, "<i8", n),
-            column_of(event.isolated, "<i1", n).astype(bool),
-            column_of(event.margin_cash, "<i8", n),
-            column_of(event.leverage_hundredths, "<i4", n, 100),
-            column_of(event.under_liquidation, "<i1", n).astype(bool),
+            unpack_column(event.cost_cash, "<i8", n),
+            unpack_column(event.isolated, "<i1", n).astype(bool),
+            unpack_column(event.margin_cash, "<i8", n),
+            unpack_column(event.leverage_hundredths, "<i4", n, 100),
+            unpack_column(event.under_liquidation, "<i1", n).astype(bool),
         )
 
 
-FEW = 16
-"""Fewer positions than that are found one by one: quicker than together."""
-
-
 class KernelColumns(NamedTuple):
-    """The columns that the kernels take, by name; a table of tables has them in this order."""
+    """The columns that kernels read, in the order of `PositionTable.addresses`."""
 
     account: np.ndarray
     position: np.ndarray
@@ -57,11 +59,21 @@ class KernelColumns(NamedTuple):
     maintenance: Ints
 
 
-class PositionTable(Table):
-    """All positions of one contract and side, contiguous.
+class PositionBounds(NamedTuple):
+    """Upper bounds on any position of a table, and how many position ids are in use."""
 
-    `lots` are without sign; `cost` and `profit` are Cash, cost signed as values are. `profit` and
-    `maintenance` are at the contract's current mark.
+    lots: int
+    cost: int
+    position_ids: int
+
+
+class PositionTable(Table):
+    """All positions of one side of a contract, contiguous.
+
+    `lots` are unsigned; `cost`, signed like values, `margin`, `unrealized_pnl` and `maintenance`
+    are Cash, the last two at the contract's current mark. `max_lots` and `max_cost` bound every
+    position since the last `reset_bounds`. `layout_version` changes when a position is opened or
+    closed, `changed_at` is the sequence of the last change of any row.
     """
 
     COLUMNS = {  # noqa: RUF012
@@ -87,8 +99,8 @@ class PositionTable(Table):
     isolated: np.ndarray
     under_liquidation: np.ndarray
 
-    KEPT = ("account", "position", "lots", "cost", "margin", "leverage", "isolated")
-    """What a position is; profit and maintenance follow from it and the mark."""
+    HASHED = ("account", "position", "lots", "cost", "margin", "leverage", "isolated")
+    """Columns in the hash of changes; unrealized PnL and maintenance follow from them and marks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,38 +108,17 @@ class PositionTable(Table):
         self.total_lots = 0
         self.total_cost = 0
         self.total_margin = 0
-        self.largest_lots = 0
-        self.largest_cost = 0
-        self.labels: set[int] = set()
+        self.max_lots = 0
+        self.max_cost = 0
+        self.position_ids: set[int] = set()
         self.changed: set[tuple[int, int]] = set()
-        self.changed_together: list[tuple[Ints, Ints]] = []
+        self.changed_batches: list[tuple[Ints, Ints]] = []
         self.changed_at = 0
-        self.opened_or_closed = 0
+        self.layout_version = 0
         self._columns: tuple[int, KernelColumns] = (-1, self._sliced())
-        self._where: tuple[int, bytes] = (0, b"")
+        self._addresses: tuple[int, bytes] = (0, b"")
 
-    @property
-    def most(self) -> tuple[int, int, int]:
-        """The most lots, the largest cost and the most numbers of a position that ever were."""
-        return self.largest_lots, self.largest_cost, len(self.labels)
-
-    def current_bounds(self) -> tuple[int, int, int]:
-        """Return the same of the positions that are there."""
-        lots, cost = self.lots[: self.size], abs(self.cost[: self.size])
-        return int(lots.max(initial=0)), int(cost.max(initial=0)), len(self._labels_now())
-
-    def reset_bounds(self) -> None:
-        """Let the largest be what is there."""
-        self.largest_lots, self.largest_cost, _ = self.current_bounds()
-        self.labels = self._labels_now()
-
-    def _labels_now(self) -> set[int]:
-        return set(np.unique(self.position[: self.size]).tolist())
-
-    def holds_less_than(self, most: tuple[int, int, int]) -> bool:
-        """Whether no position here ever had so many lots, such a cost, or so many numbers."""
-        lots, cost, numbers = most
-        return lots > self.largest_lots or cost > self.largest_cost or numbers > len(self.labels)
+    # --- lookup ---
 
     def find(self, account: int, position: int) -> int | None:
         """Return the row of a position, or None where there is none."""
@@ -135,55 +126,103 @@ class PositionTable(Table):
         return None if row < 0 else row
 
     def row_of(self, account: int, position: int) -> int:
-        """Return the row of a position that is there; KeyError where it is not."""
+        """Return the row of an open position; raises KeyError where there is none."""
         row = self.index.find(account, position)
         if row < 0:
             raise KeyError((account, position))
         return row
 
-    def pairs(self) -> list[tuple[int, int]]:
-        """Return account and position number, row by row."""
+    def positions_of(self, account: int) -> list[int]:
+        """Return the ids of an account's open positions in this table, ascending."""
+        return [p for p in sorted(self.position_ids) if self.index.find(account, p) >= 0]
+
+    def keys(self) -> list[tuple[int, int]]:
+        """Return (account, position id) of every row."""
         columns = self.account[: self.size].tolist(), self.position[: self.size].tolist()
         return list(zip(*columns, strict=True))
 
-    def columns(self) -> "KernelColumns":
-        """Return the columns without their spare rows; they are the table's own, not copies."""
-        since, columns = self._columns
-        if since != self.opened_or_closed:
+    def amounts_at(self, row: int) -> tuple[int, int, int]:
+        """Return a row's lots, cost and margin."""
+        return self.lots.item(row), self.cost.item(row), self.margin.item(row)
+
+    def flags_at(self, row: int) -> tuple[bool, int, bool]:
+        """Return whether a row is isolated, its leverage, and whether it is under liquidation."""
+        return (self.isolated.item(row), self.leverage.item(row), self.under_liquidation.item(row))
+
+    def row_values(self, row: int) -> tuple[int, ...]:
+        """Return a row's hashed columns as integers."""
+        return (
+            self.account.item(row),
+            self.position.item(row),
+            *self.amounts_at(row),
+            self.leverage.item(row),
+            int(self.isolated.item(row)),
+        )
+
+    # --- columns for kernels ---
+
+    def columns(self) -> KernelColumns:
+        """Return views of the columns without spare rows."""
+        version, columns = self._columns
+        if version != self.layout_version:
             columns = self._sliced()
-            self._columns = self.opened_or_closed, columns
+            self._columns = self.layout_version, columns
         return columns
 
-    def where(self) -> bytes:
-        """Return where these columns lie in memory: until the table grows."""
-        capacity, where = self._where
+    def addresses(self) -> bytes:
+        """Return the memory addresses of the columns, valid until the table grows."""
+        capacity, addresses = self._addresses
         if capacity != self._capacity:
-            where = where_of(*(getattr(self, name) for name in KernelColumns._fields))
-            self._where = self._capacity, where
-        return where
+            addresses = addresses_of(*(getattr(self, name) for name in KernelColumns._fields))
+            self._addresses = self._capacity, addresses
+        return addresses
 
-    def _sliced(self) -> "KernelColumns":
+    def _sliced(self) -> KernelColumns:
         return KernelColumns(*(getattr(self, name)[: self.size] for name in KernelColumns._fields))
 
-    def positions_of(self, account: int) -> list[int]:
-        """Return the position numbers that an account holds in this table, ascending."""
-        return [label for label in sorted(self.labels) if self.index.find(account, label) >= 0]
+    # --- bounds ---
 
-    def put(self, account: int, position: int) -> int:
-        """Return the row of a position, opened with nothing in it where there was none."""
+    @property
+    def bounds(self) -> PositionBounds:
+        """Bounds on every position since the last reset."""
+        return PositionBounds(self.max_lots, self.max_cost, len(self.position_ids))
+
+    def current_bounds(self) -> PositionBounds:
+        """Compute the bounds on the open positions."""
+        lots, cost = self.lots[: self.size], abs(self.cost[: self.size])
+        ids = len(self._current_position_ids())
+        return PositionBounds(int(lots.max(initial=0)), int(cost.max(initial=0)), ids)
+
+    def reset_bounds(self) -> None:
+        """Set the bounds to those of the open positions."""
+        self.max_lots, self.max_cost, _ = self.current_bounds()
+        self.position_ids = self._current_position_ids()
+
+    def is_exceeded_by(self, bounds: PositionBounds) -> bool:
+        """Return whether any of the given bounds is beyond this table's."""
+        lots, cost, position_ids = bounds
+        return lots > self.max_lots or cost > self.max_cost or position_ids > len(self.position_ids)
+
+    def _current_position_ids(self) -> set[int]:
+        return set(np.unique(self.position[: self.size]).tolist())
+
+    # --- opening and changing rows ---
+
+    def upsert(self, account: int, position: int) -> int:
+        """Return the row of a position; a new one is opened empty."""
         self.changed.add((account, position))
         row = self.index.find(account, position)
         if row < 0:
             row = self.size
             self._open(row + 1)
-            self.labels.add(position)
+            self.position_ids.add(position)
             self.account[row], self.position[row] = account, position
-            self.index.enter(row, row + 1)
+            self.index.insert(row, row + 1)
         return row
 
     def upsert_all(self, accounts: Ints, positions: Ints) -> Ints:
-        """Return the rows of many positions, each named once, opened where there were none."""
-        self.changed_together.append((accounts, positions))
+        """Return the rows of positions, each named once; new ones are opened empty."""
+        self.changed_batches.append((accounts, positions))
         rows, first = self.index.find_all(accounts, positions), self.size
         new = rows < 0
         opened = int(np.count_nonzero(new))
@@ -192,134 +231,119 @@ class PositionTable(Table):
             rows[new] = np.arange(first, self.size)
             self.account[first : self.size] = accounts[new]
             self.position[first : self.size] = positions[new]
-            self.index.enter(first, self.size)
-            self.labels.update(np.unique(positions).tolist() if positions.any() else (0,))
+            self.index.insert(first, self.size)
+            self.position_ids.update(np.unique(positions).tolist() if positions.any() else (0,))
         return rows
 
     def _open(self, size: int) -> None:
-        """Have rows with nothing in them up to this size."""
-        self._grow(size)
+        """Add empty rows up to this size."""
+        self._reserve(size)
         for name in self.COLUMNS:
             getattr(self, name)[self.size : size] = 0
         self.size = size
-        self.opened_or_closed += 1
-
-    def assign(self, rows: Ints, numbers: "Numbers") -> None:
-        """Give rows these numbers, and the totals the differences."""
-        self.total_lots += int(numbers.lots.sum()) - int(self.lots[rows].sum())
-        self.largest_lots = max(self.largest_lots, int(numbers.lots.max(initial=0)))
-        self.largest_cost = max(self.largest_cost, int(abs(numbers.cost).max(initial=0)))
-        before, most = self.cost[rows], self.largest_cost
-        self.total_cost += exact_sum(numbers.cost, most) - exact_sum(before, most)
-        if numbers.margin.any() or self.total_margin:
-            self.total_margin += exact_sum(numbers.margin) - exact_sum(self.margin[rows])
-        self.lots[rows] = numbers.lots
-        self.cost[rows] = numbers.cost
-        self.margin[rows] = numbers.margin
-        self.leverage[rows] = numbers.leverage
-        self.isolated[rows] = numbers.isolated
-        self.under_liquidation[rows] = numbers.under_liquidation
+        self.layout_version += 1
 
     def set_row(self, row: int, lots: int, cost: int, margin: int) -> None:
-        """Give a row that was put lots, cost and margin, and the totals the differences."""
+        """Set the lots, cost and margin of a row that `upsert` returned."""
         self.total_lots += lots - self.lots.item(row)
         self.total_cost += cost - self.cost.item(row)
         self.total_margin += margin - self.margin.item(row)
         self.lots[row], self.cost[row], self.margin[row] = lots, cost, margin
-        self.largest_lots = max(self.largest_lots, lots)
-        self.largest_cost = max(self.largest_cost, abs(cost))
+        self.max_lots = max(self.max_lots, lots)
+        self.max_cost = max(self.max_cost, abs(cost))
 
-    def amounts_of(self, row: int) -> tuple[int, int, int]:
-        """Return a row's lots, cost and margin."""
-        return self.lots.item(row), self.cost.item(row), self.margin.item(row)
+    def set_rows(self, rows: Ints, columns: PositionColumns) -> None:
+        """Set all columns of rows that `upsert_all` returned."""
+        self.total_lots += int(columns.lots.sum()) - int(self.lots[rows].sum())
+        self.max_lots = max(self.max_lots, int(columns.lots.max(initial=0)))
+        self.max_cost = max(self.max_cost, int(abs(columns.cost).max(initial=0)))
+        before, bound = self.cost[rows], self.max_cost
+        self.total_cost += exact_sum(columns.cost, bound) - exact_sum(before, bound)
+        if columns.margin.any() or self.total_margin:
+            self.total_margin += exact_sum(columns.margin) - exact_sum(self.margin[rows])
+        self.lots[rows] = columns.lots
+        self.cost[rows] = columns.cost
+        self.margin[rows] = columns.margin
+        self.leverage[rows] = columns.leverage
+        self.isolated[rows] = columns.isolated
+        self.under_liquidation[rows] = columns.under_liquidation
 
-    def terms_of(self, row: int) -> tuple[bool, int, bool]:
-        """Return whether a row is isolated, its leverage, and whether it is under liquidation."""
-        flags = self.isolated.item(row), self.under_liquidation.item(row)
-        return flags[0], self.leverage.item(row), flags[1]
-
-    def take_off(self, rows: Ints, lots: Ints, cost: Ints, margin: Ints) -> None:
-        """Take from rows, none of which grows by it; one that is named again loses again."""
+    def subtract(self, rows: Ints, lots: Ints, cost: Ints, margin: Ints) -> None:
+        """Subtract amounts from rows; a row may occur several times, none grows by it."""
         np.subtract.at(self.lots, rows, lots)
         np.subtract.at(self.cost, rows, cost)
         np.subtract.at(self.margin, rows, margin)
         self.total_lots -= exact_sum(lots)
         self.total_cost -= exact_sum(cost)
         self.total_margin -= exact_sum(margin)
-        self._note(rows)
+        self._record_changes(rows)
 
-    def _note(self, rows: Ints) -> None:
-        columns = self.account[rows].tolist(), self.position[rows].tolist()
-        self.changed.update(zip(*columns, strict=True))
+    # --- closing rows ---
 
     def remove(self, row: int) -> None:
-        """Close a row that has nothing left in it; the last row takes its place."""
+        """Close an empty row; the last row moves into its place."""
         last, only = self.size - 1, slice(row, row + 1)
         self.changed.add((self.account.item(row), self.position.item(row)))
-        self.index.leave(self.account[only], self.position[only])
+        self.index.remove(self.account[only], self.position[only])
         for name in self.COLUMNS:
             column = getattr(self, name)
             column[row] = column[last]
         self.size = last
-        self.opened_or_closed += 1
+        self.layout_version += 1
 
     def remove_each(self, rows: Ints) -> None:
-        """Close rows known to have changed, one after the other as `remove` does."""
-        gaps = self.index.leave(self.account[rows], self.position[rows])
+        """Close empty rows, already recorded as changed, one after the other as `remove` does."""
+        gaps = self.index.remove(self.account[rows], self.position[rows])
         filled: dict[int, int] = {}
         for turn, gap in enumerate(gaps.tolist(), 1):
             last = self.size - turn
             filled[gap] = filled.pop(last, last)
         self.size -= len(rows)
-        self.opened_or_closed += 1
-        left = np.array([gap for gap in filled if gap < self.size], np.int64)
-        moved = np.array([filled[gap] for gap in left.tolist()], np.int64)
+        self.layout_version += 1
+        remaining = np.array([gap for gap in filled if gap < self.size], np.int64)
+        moved = np.array([filled[gap] for gap in remaining.tolist()], np.int64)
         for name in self.COLUMNS:
             column = getattr(self, name)
-            column[left] = column[moved]
+            column[remaining] = column[moved]
 
     def remove_all(self, rows: Ints) -> None:
-        """Close rows, told together, that have nothing left in them, one after the other."""
-        if 16 * len(rows) < self.size:  # so few are named in the hash of changes, since journal 1
-            self._note(rows)
+        """Close the empty rows of a batch, one after the other."""
+        if 16 * len(rows) < self.size:  # only then does the hash of changes list closed rows
+            self._record_changes(rows)
         self.remove_each(rows)
 
-    def load(self, state: dict[str, bytes], size: int) -> None:
-        """Take the table back from a snapshot."""
-        super().load(state, size)
-        self.opened_or_closed += 1
-        self.index.rebuild()
-        self.total_lots = int(self.lots[:size].sum())
-        self.total_cost = sum(self.cost[:size].tolist())
-        self.total_margin = sum(self.margin[:size].tolist())
+    # --- changes and snapshots ---
+
+    def _record_changes(self, rows: Ints) -> None:
+        columns = self.account[rows].tolist(), self.position[rows].tolist()
+        self.changed.update(zip(*columns, strict=True))
 
     def take_changes(self) -> list[tuple[object, ...]]:
-        """Return the positions that changed, as they are now, and forget which.
+        """Return the positions that changed since the last call, as they are now.
 
-        A closed one is its key; those that were told together are a digest of their columns.
+        An open position is its hashed columns, a closed one its key, a batch a digest.
         """
         keys = sorted(self.changed)
-        if len(keys) < FEW:
+        if len(keys) < SCALAR_LOOKUP_MAX:
             found = [self.index.find(*key) for key in keys]
         else:
             found = self.index.find_all(*np.array(keys).T).tolist()
         changes: list[tuple[object, ...]] = [
-            key if row < 0 else self.kept(row) for key, row in zip(keys, found, strict=True)
+            key if row < 0 else self.row_values(row) for key, row in zip(keys, found, strict=True)
         ]
-        for accounts, positions in self.changed_together:
+        for accounts, positions in self.changed_batches:
             rows = self.index.find_all(accounts, positions)
-            held = [getattr(self, name)[rows[rows >= 0]] for name in self.KEPT[2:]]
-            changes.append((digest_of(accounts, positions, rows >= 0, *held),))
+            columns = [getattr(self, name)[rows[rows >= 0]] for name in self.HASHED[2:]]
+            changes.append((digest_of(accounts, positions, rows >= 0, *columns),))
         self.changed.clear()
-        self.changed_together.clear()
+        self.changed_batches.clear()
         return changes
 
-    def kept(self, row: int) -> tuple[int, ...]:
-        """Return what a position is, as plain integers."""
-        return (
-            self.account.item(row),
-            self.position.item(row),
-            *self.amounts_of(row),
-            self.leverage.item(row),
-            int(self.isolated.item(row)),
-        )
+    def load(self, state: dict[str, bytes], size: int) -> None:
+        """Restore the table from a snapshot."""
+        super().load(state, size)
+        self.layout_version += 1
+        self.index.rebuild()
+        self.total_lots = int(self.lots[:size].sum())
+        self.total_cost = sum(self.cost[:size].tolist())
+        self.total_margin = sum(self.margin[:size].tolist())

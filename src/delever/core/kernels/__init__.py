@@ -1,12 +1,14 @@
-"""Work on whole columns: one function a task, in plain NumPy and compiled, with equal results.
+"""Work on whole columns: each kernel in plain NumPy and compiled, with equal results.
 
-    plain       NumPy; what each function does is written there
-    compiled    Numba (the extra `fast`), loaded when a book is first large enough for it:
-                `compiled_scores` scores and `compiled_lines` sorts, on `compiled_types`
+ 1. plain            NumPy; the reference, which documents what each kernel does
+ 2. compiled_types   Numba types, compilation options, and columns by memory address
+ 3. compiled_queue   sorting a queue, ranks and indicators
+ 4. compiled_scores  scores, and ranking of many sides in one call
+ 5. compiled         all compiled kernels: those above, lookup and revaluation
 
-Arrays are one entry a row, money is Cash, quantities are lots. A kernel fills the arrays that it is
-given for its results and keeps nothing. `kernels_for(size)` gives the module to use; no other part
-of delever knows which one it is.
+An array has one entry a row, money is Cash, quantities are lots. A kernel writes its results into
+arrays that the caller passes, and retains nothing. `kernels_for(size)` returns the module to use;
+the compiled one needs Numba (the extra `fast`) and is imported for the first large book.
 """
 
 import functools
@@ -15,11 +17,19 @@ from typing import Any
 import numpy as np
 
 from delever.core.kernels import plain
-from delever.core.kernels.plain import ParallelMap, Revalued, Shown
+from delever.core.kernels.plain import ParallelMap, RankableSide, Revaluation
 
-__all__ = ["PARTS", "ParallelMap", "Revalued", "Shown", "fastest", "kernels_for", "where_of"]
+__all__ = [
+    "SCORE_COLUMNS",
+    "ParallelMap",
+    "RankableSide",
+    "Revaluation",
+    "addresses_of",
+    "fastest",
+    "kernels_for",
+]
 
-PARTS = (
+SCORE_COLUMNS = (
     "unrealized_pnl",
     "notional",
     "entry_notional",
@@ -29,19 +39,20 @@ PARTS = (
     "joint_notional",
     "cover",
 )
-"""What a score may be made of, by place: columns of a table's view, and its cover."""
+"""The columns that a score may use; kernels take them by index. `cover` is a position's share of
+its margin bucket's equity, by maintenance margin."""
 
-WORTH_COMPILING = 20_000
-"""Rows (of a table, or accounts of a book) from which loading the compiled kernels pays."""
+COMPILE_THRESHOLD = 20_000
+"""Rows of a table, or accounts of a book, from which importing the compiled kernels pays."""
 
 
 def kernels_for(size: int) -> Any:
-    """Return the kernels to use for a book or table of this size: the fast ones once loaded."""
-    return fastest() if size >= WORTH_COMPILING or fastest.cache_info().currsize else plain
+    """Return the kernels for a table or book of this size: the compiled ones once imported."""
+    return fastest() if size >= COMPILE_THRESHOLD or fastest.cache_info().currsize else plain
 
 
-def where_of(*columns: np.ndarray) -> bytes:
-    """Return where columns lie in memory, as the kernels take it: for as long as they live."""
+def addresses_of(*columns: np.ndarray) -> bytes:
+    """Return the memory addresses of columns as int64 bytes, valid as long as the columns live."""
     return np.array([column.ctypes.data for column in columns], np.int64).tobytes()
 
 
@@ -49,7 +60,7 @@ def where_of(*columns: np.ndarray) -> bytes:
 def fastest() -> Any:
     """Return the compiled kernels, or the plain ones where Numba is not installed."""
     try:
-        from delever.core.kernels import compiled  # noqa: PLC0415 - loaded late, it takes a second
+        from delever.core.kernels import compiled  # noqa: PLC0415 - importing it takes a second
     except ImportError:
         return plain
     return compiled

@@ -1,33 +1,33 @@
-"""The kernels compiled by Numba: serial, without the GIL, kept on disk between runs.
+"""All kernels compiled by Numba: serial, without the GIL, cached on disk between runs.
 
-Only `delever.core.kernels` imports this module, and only when a book is large enough. ParallelMap function
-equals the one of its name in `plain`, where it is described. No fast-math: every operation is
-rounded as IEEE 754 says, so results are the same bits. Here are those that find and value rows;
-`compiled_scores` and `compiled_lines` rank them.
+Only `delever.core.kernels` imports this module, and only for a large book. Each function equals the
+one of its name in `plain`, which documents it. Without fast-math every operation is rounded as
+IEEE 754 says, so the results are the same bits. Lookup and valuation are here, ranking is in
+`compiled_queue` and `compiled_scores`.
 """
 
 # mypy: ignore-errors
-# ruff: noqa: D103 - described in `plain`; what Numba compiles is written out
+# ruff: noqa: D103 - documented in `plain`; code for Numba is written out
 
 import numpy as np
 from numba import types as t
 
-from delever.core.kernels.compiled_lines import line_up, spread, until_filled
-from delever.core.kernels.compiled_scores import rank_sides, score_products
+from delever.core.kernels.compiled_queue import fill_ranks, sort_queue
+from delever.core.kernels.compiled_scores import rank_sides, score_rows
 from delever.core.kernels.compiled_types import (
-    AHEAD,
     B1,
     I4,
     I8,
+    PREFETCH_DISTANCE,
     TABLE,
     WALLETS,
+    address_table,
     bool_at,
     compiled,
     int32_at,
     int64_at,
-    parts_of,
     prefetch,
-    table_at,
+    tasks_of,
 )
 from delever.core.kernels.plain import (
     CHANGED_AT,
@@ -38,23 +38,22 @@ from delever.core.kernels.plain import (
 )
 
 __all__ = [
-    "contribute",
+    "fill_ranks",
     "find_rows",
+    "insert_rows",
     "is_stale",
-    "leave_rows",
-    "line_up",
-    "place_rows",
+    "rank_sides",
+    "remove_rows",
     "revalue",
     "revalue_sides",
-    "score_products",
-    "rank_sides",
-    "spread",
-    "until_filled",
+    "score_rows",
+    "shift_wallets",
+    "sort_queue",
 ]
 
 
 @compiled(t.int64(t.int64, t.int64, t.int64))
-def _home(size, account, position):
+def _home_slot(size, account, position):
     bits = 0
     while (1 << bits) < size:
         bits += 1
@@ -68,7 +67,7 @@ def find_rows(slots, row_account, row_position, accounts, positions):
     last = len(slots) - 1
     found = np.empty(len(accounts), np.int64)
     for i in range(len(accounts)):
-        place = _home(len(slots), accounts[i], positions[i])
+        place = _home_slot(len(slots), accounts[i], positions[i])
         while True:
             row = slots[place]
             if row < 0 or (row_account[row] == accounts[i] and row_position[row] == positions[i]):
@@ -79,34 +78,34 @@ def find_rows(slots, row_account, row_position, accounts, positions):
 
 
 @compiled(t.void(I4, I4, I4, t.int64, t.int64))
-def place_rows(slots, row_account, row_position, first, end):
+def insert_rows(slots, row_account, row_position, first, end):
     last = len(slots) - 1
     for row in range(first, end):
-        place = _home(len(slots), row_account[row], row_position[row])
+        place = _home_slot(len(slots), row_account[row], row_position[row])
         while slots[place] >= 0:
             place = (place + 1) & last
         slots[place] = row
 
 
 @compiled(I8(I4, I4, I4, I4, I4, t.int64))
-def leave_rows(slots, row_account, row_position, accounts, positions, size):
+def remove_rows(slots, row_account, row_position, accounts, positions, size):
     end, gaps = len(slots) - 1, np.empty(len(accounts), np.int64)
     for turn in range(len(accounts)):
         account, position, last = accounts[turn], positions[turn], size - 1 - turn
-        hole = _home(len(slots), account, position)
+        hole = _home_slot(len(slots), account, position)
         while row_account[slots[hole]] != account or row_position[slots[hole]] != position:
             hole = (hole + 1) & end
         gap, place = slots[hole], (hole + 1) & end
         while slots[place] >= 0:
             other = slots[place]
-            first = _home(len(slots), row_account[other], row_position[other])
+            first = _home_slot(len(slots), row_account[other], row_position[other])
             if (place - first) & end >= (place - hole) & end:
                 slots[hole] = other
                 hole = place
             place = (place + 1) & end
         slots[hole] = -1
         if gap != last:
-            place = _home(len(slots), row_account[last], row_position[last])
+            place = _home_slot(len(slots), row_account[last], row_position[last])
             while slots[place] != last:
                 place = (place + 1) & end
             slots[place] = gap
@@ -116,15 +115,15 @@ def leave_rows(slots, row_account, row_position, accounts, positions, size):
 
 
 @compiled(t.int64(t.int64, t.int64))
-def _over(number, divisor):
-    """Return the quotient rounded down; the divisor is positive."""
+def _div_floor(number, divisor):
+    """Return the quotient rounded towards minus infinity; the divisor is positive."""
     return number // divisor
 
 
 @compiled(t.int64(t.int64, I8, I8, I8))
 def _maintenance(notional, tier_from, tier_rate, tier_deduction):
     tier = 0
-    for higher in range(1, len(tier_from)):  # without a branch that sizes make hard to foretell
+    for higher in range(1, len(tier_from)):  # branch-free: notionals are unpredictable
         tier += np.int64(tier_from[higher] <= notional)
     millions = np.uint64(notional) // np.uint64(1_000_000)
     rest = np.uint64(notional) - millions * np.uint64(1_000_000)
@@ -149,38 +148,38 @@ def revalue(
     wallets,
     sequence,
 ):
-    # Or differences to be added up later: a table of these two columns only.
+    # A matrix of two columns collects differences only, which are added to wallets later.
     stamps = wallets.shape[1] > 2
-    at, last = UNREALIZED_PNL if stamps else 0, len(lots) - 1
+    first, last = UNREALIZED_PNL if stamps else 0, len(lots) - 1
     for i in range(len(lots)):
-        prefetch(wallets, np.int64(account[min(i + AHEAD, last)]))
+        prefetch(wallets, np.int64(account[min(i + PREFETCH_DISTANCE, last)]))
         value = lots[i] * factor
         if ticks:
-            value = _over(value, ticks)
+            value = _div_floor(value, ticks)
         now = value - cost[i]
         margin = _maintenance(abs(value), tier_from, tier_rate, tier_deduction)
-        moved, margin_moved = now - unrealized_pnl[i], margin - maintenance[i]
+        pnl_change, maintenance_change = now - unrealized_pnl[i], margin - maintenance[i]
         unrealized_pnl[i], maintenance[i] = now, margin
-        if not isolated[i] and (moved | margin_moved) != 0:
+        if not isolated[i] and (pnl_change | maintenance_change) != 0:
             owner = np.uint64(account[i])
-            wallets[owner, at] += moved
-            wallets[owner, at + 1] += margin_moved
+            wallets[owner, first] += pnl_change
+            wallets[owner, first + 1] += maintenance_change
             if stamps:
                 wallets[owner, CHANGED_AT] = sequence
 
 
 @compiled(t.void(WALLETS, WALLETS, t.int64))
-def _add_up(differences, wallets, sequence):
+def _add_differences(differences, wallets, sequence):
     for owner in range(len(differences)):
-        moved, margin_moved = differences[owner]
-        if (moved | margin_moved) != 0:
-            wallets[owner, UNREALIZED_PNL] += moved
-            wallets[owner, MAINTENANCE] += margin_moved
+        pnl_change, maintenance_change = differences[owner]
+        if (pnl_change | maintenance_change) != 0:
+            wallets[owner, UNREALIZED_PNL] += pnl_change
+            wallets[owner, MAINTENANCE] += maintenance_change
             wallets[owner, CHANGED_AT] = sequence
 
 
 @compiled(t.void(I8, I4, B1, I8, I8, t.int64, WALLETS, t.int64))
-def contribute(rows, account, isolated, unrealized_pnl, maintenance, sign, wallets, sequence):
+def shift_wallets(rows, account, isolated, unrealized_pnl, maintenance, sign, wallets, sequence):
     for row in rows:
         if not isolated[row]:
             owner = account[row]
@@ -193,24 +192,25 @@ def contribute(rows, account, isolated, unrealized_pnl, maintenance, sign, walle
 def is_stale(account, wallets, since):
     last = len(account) - 1
     for i in range(len(account)):
-        prefetch(wallets, np.int64(account[min(i + AHEAD, last)]))
+        prefetch(wallets, np.int64(account[min(i + PREFETCH_DISTANCE, last)]))
         if wallets[account[i], CHANGED_AT] > since:
             return True
     return False
 
 
 @compiled(t.void(TABLE, TABLE, WALLETS, t.int64))
-def _revalue_table(numbers, columns, wallets, sequence):
-    for table in range(len(numbers)):
-        size, at = numbers[table, 0], columns[table]
-        tiers = (at[10] - at[9]) // 8  # three rows of one table, one after the other
+def _revalue_tables(parameters, addresses, wallets, sequence):
+    """Value tables: a row (size, factor, ticks) and a row of column addresses each."""
+    for table in range(len(parameters)):
+        size, at = parameters[table, 0], addresses[table]
+        tiers = (at[10] - at[9]) // 8  # the three rows of a tier table are contiguous
         revalue(
             int32_at(at[0], size),
             bool_at(at[2], size),
             int64_at(at[4], size),
             int64_at(at[5], size),
-            numbers[table, 1],
-            numbers[table, 2],
+            parameters[table, 1],
+            parameters[table, 2],
             int64_at(at[9], tiers),
             int64_at(at[10], tiers),
             int64_at(at[11], tiers),
@@ -221,28 +221,31 @@ def _revalue_table(numbers, columns, wallets, sequence):
         )
 
 
-def revalue_sides(tables, wallets, sequence, each):
-    of_lanes = [n for table, factor, ticks, _ in tables for n in (table.size, factor, ticks)]
-    numbers, rows = np.array(of_lanes).reshape(-1, 3), sum(of_lanes[::3])
-    columns = table_at([table.where() + terms.tiers_at for table, _, _, terms in tables])
+def revalue_sides(sides, wallets, sequence, parallel_map):
+    flat = [n for table, factor, ticks, _ in sides for n in (table.size, factor, ticks)]
+    parameters, rows = np.array(flat).reshape(-1, 3), sum(flat[::3])
+    addresses = address_table(
+        [table.addresses() + terms.tier_addresses for table, _, _, terms in sides]
+    )
     if rows < len(wallets):
-        _revalue_table(numbers, columns, wallets, sequence)
+        _revalue_tables(parameters, addresses, wallets, sequence)
         return
 
-    # Differences lie closer together than wallets, and each thread can have its own.
-    def revalued(part):
+    # Differences are denser in memory than wallets, and each thread gets its own.
+    def revalue_task(tables):
         differences = np.zeros((len(wallets), 2), np.int64)
-        _revalue_table(numbers[part], columns[part], differences, sequence)
+        _revalue_tables(parameters[tables], addresses[tables], differences, sequence)
         return differences
 
-    size = rows if each is map else rows // (rows // len(wallets))
-    found = list(each(revalued, [part for part, _ in parts_of(numbers[:, 0], rows, size)]))
-    owners = -(-len(wallets) // len(found))
+    size = rows if parallel_map is map else rows // (rows // len(wallets))
+    tasks = [tables for tables, _ in tasks_of(parameters[:, 0], rows, size)]
+    results = list(parallel_map(revalue_task, tasks))
+    owners = -(-len(wallets) // len(results))
 
-    def added_up(first):
+    def add_task(first):
         part = slice(first, first + owners)
-        for differences in found:
-            _add_up(differences[part], wallets[part], sequence)
+        for differences in results:
+            _add_differences(differences[part], wallets[part], sequence)
 
-    for _ in each(added_up, range(0, len(wallets), owners)):
+    for _ in parallel_map(add_task, range(0, len(wallets), owners)):
         pass

@@ -1,4 +1,4 @@
-"""What the compiled kernels share: their types, how they are compiled, and where columns lie."""
+"""Shared by the compiled kernels: Numba types, compilation options, columns by memory address."""
 
 # mypy: ignore-errors
 
@@ -17,20 +17,20 @@ U8, F8, B1 = t.uint64[::1], t.float64[::1], t.boolean[::1]
 WALLETS = TABLE = TIERS = t.int64[:, ::1]
 PAIR = t.UniTuple(t.int64, 2)
 
-AHEAD = 32
-"""How many rows ahead a wallet is asked for."""
-PART_SIZE = 50_000
-"""Rows from which a part of the tables is worth a thread."""
+PREFETCH_DISTANCE = 32
+"""Distance in rows at which a wallet is prefetched."""
+ROWS_PER_TASK = 50_000
+"""Rows that are worth a task on a thread of its own."""
 
 
 def compiled(signature):
-    """Compile at once for these types, or take what an earlier run has kept on disk."""
+    """Compile a function for one signature, eagerly, or load it from Numba's cache on disk."""
     options = {"nogil": True, "error_model": "numpy"}
 
     def decorate(function):
         try:
             return numba.njit(signature, cache=True, **options)(function)
-        except (OSError, RuntimeError):  # there is nowhere to keep it
+        except (OSError, RuntimeError):  # no cache directory is writable
             return numba.njit(signature, **options)(function)
 
     return decorate
@@ -38,7 +38,7 @@ def compiled(signature):
 
 @intrinsic
 def prefetch(_typing_context, table, row):
-    """Ask for a row of a table ahead of its use: what is gathered is rarely in the cache."""
+    """Prefetch a row of a matrix: rows that are gathered by index are rarely in the cache."""
 
     def build(context, builder, signature, arguments):
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -70,30 +70,30 @@ _to_int32, _to_int64, _to_bool = (_pointer_to(kind) for kind in (t.int32, t.int6
 
 @compiled(I4(t.int64, t.int64))
 def int32_at(address, size):
-    """Return the column of int32 that lies there."""
+    """Return the int32 column at an address."""
     return carray(_to_int32(address), size)
 
 
 @compiled(I8(t.int64, t.int64))
 def int64_at(address, size):
-    """Return the column of int64 that lies there."""
+    """Return the int64 column at an address."""
     return carray(_to_int64(address), size)
 
 
 @compiled(B1(t.int64, t.int64))
 def bool_at(address, size):
-    """Return the column of bool that lies there."""
+    """Return the bool column at an address."""
     return carray(_to_bool(address), size)
 
 
-def table_at(places: list[bytes]) -> np.ndarray:
-    """Return a table of addresses, as `delever.core.kernels.where_of` has them, one row each."""
-    numbers = np.frombuffer(bytearray().join(places), np.int64)
-    return numbers.reshape(len(places), -1)
+def address_table(addresses: list[bytes]) -> np.ndarray:
+    """Return a matrix with one row of addresses (`delever.core.kernels.addresses_of`) a table."""
+    numbers = np.frombuffer(bytearray().join(addresses), np.int64)
+    return numbers.reshape(len(addresses), -1)
 
 
-def parts_of(sizes: np.ndarray, rows: int, size: int = PART_SIZE) -> list[tuple[slice, slice]]:
-    """Return tables in parts that are worth a thread each: which tables, and which of all rows."""
+def tasks_of(sizes: np.ndarray, rows: int, size: int = ROWS_PER_TASK) -> list[tuple[slice, slice]]:
+    """Return slices of the tables, each worth a thread, with the slices of all their rows."""
     if rows <= size:
         return [(slice(None), slice(None))]
     ends = np.cumsum(sizes)

@@ -1,6 +1,6 @@
-"""The kernels in plain NumPy: what the compiled ones must equal, bit for bit.
+"""The kernels in plain NumPy: the reference that the compiled kernels equal bit for bit.
 
-They run where Numba is not installed, and for books too small to pay for loading it.
+They run where Numba is not installed, and for books too small to pay for importing it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -12,134 +12,137 @@ from delever.core.units import Bools, Floats, Ints, div_ceil, div_floor, ratio, 
 
 HASH_ACCOUNT = 0x9E3779B97F4A7C15
 HASH_POSITION = 0xC2B2AE3D27D4EB4F
-WORD = 2**64 - 1
+MASK_64 = 2**64 - 1
 
 BALANCE, UNREALIZED_PNL, MAINTENANCE, CHANGED_AT = range(4)
-"""The columns of a table of wallets, one row an account: what kernels take as `wallets`."""
+"""The columns of `wallets` arguments: a matrix with one row an account."""
 
 
 ParallelMap = Callable[..., Iterable[Any]]
-"""`map`, or what does the same: on threads, where the caller has some."""
+"""`map`, or a function like it that runs the calls on threads."""
 
 
-class Rows(Protocol):
-    """A table, for kernels that take many in one call."""
+class TableColumns(Protocol):
+    """A position table, for kernels that process many in one call."""
 
     size: int
 
     def columns(self) -> Any:
-        """Return the columns of a table (`KernelColumns`), by name: arrays of `size`."""
+        """Return the columns by name (`KernelColumns`): arrays of `size` rows."""
 
-    def where(self) -> bytes:
-        """Return where these columns lie in memory."""
+    def addresses(self) -> bytes:
+        """Return the memory addresses of the columns."""
 
 
-class Shown(Protocol):
-    """A table to be shown: its columns, and the place of each row."""
+class RankableSide(Protocol):
+    """A side of a contract to be ranked: its columns, and the output index of each row."""
 
     @property
     def columns(self) -> Any:
-        """The columns of the table (`KernelColumns`), by name."""
+        """The columns by name (`KernelColumns`)."""
 
     @property
     def place(self) -> np.ndarray:
-        """Where each row's rank and indicator are put."""
+        """The output index of each row's rank and indicator."""
 
     @property
-    def where(self) -> bytes:
-        """Where the columns and `place` lie in memory."""
+    def addresses(self) -> bytes:
+        """The memory addresses of the columns and of `place`."""
 
 
-class Tiered(Protocol):
-    """What says how much maintenance margin a notional needs."""
+class TierTable(Protocol):
+    """The margin tiers of a contract."""
 
     @property
     def tiers(self) -> Ints:
-        """Three rows: from which notional, at which rate, less what."""
+        """Three rows: notional from which a tier applies, its rate in ppm, its deduction."""
 
     @property
-    def tiers_at(self) -> bytes:
-        """Where these rows lie in memory: one after the other."""
+    def tier_addresses(self) -> bytes:
+        """The memory addresses of the three rows, which are contiguous."""
 
 
-Revalued = tuple[Rows, int, int, Tiered]
-"""A table, factor and ticks as `value_rows` takes them, and what has the tiers."""
+Revaluation = tuple[TableColumns, int, int, TierTable]
+"""A position table, `factor` and `ticks` as in `value_rows`, and the contract's margin tiers."""
 
 
-def home(slots: Ints, accounts: Ints, positions: Ints) -> Ints:
-    """Return the slot at which the search for each key begins; there are 2^n slots."""
+# --- lookup: (account, position id) -> row, in an open-addressing hash table of 2^n slots ---
+
+
+def home_slots(slots: Ints, accounts: Ints, positions: Ints) -> Ints:
+    """Return the slot at which the search for each key begins."""
     shift = 65 - len(slots).bit_length()
     mixed = accounts.astype(np.uint64) * np.uint64(HASH_ACCOUNT)
     mixed ^= positions.astype(np.uint64) * np.uint64(HASH_POSITION)
     return (mixed >> np.uint64(shift)).astype(np.int64)
 
 
-def find_rows(
-    slots: Ints, row_account: Ints, row_position: Ints, accounts: Ints, positions: Ints
-) -> Ints:
-    """Return the row of each key, or -1.
-
-    `slots` is a table with open addressing: a row, or -1 where a search ends.
-    """
-    place, last = home(slots, accounts, positions), len(slots) - 1
-    found = np.full(len(accounts), -1, np.int64)
-    left = np.arange(len(accounts))
-    while len(left):
-        row = slots[place[left]]
-        same = (row_account[row] == accounts[left]) & (row_position[row] == positions[left])
-        same &= row >= 0
-        found[left[same]] = row[same]
-        left = left[(row >= 0) & ~same]
-        place[left] = (place[left] + 1) & last
-    return found
-
-
-def place_rows(slots: Ints, row_account: Ints, row_position: Ints, first: int, end: int) -> None:
-    """Enter the rows first..end-1, whose keys are not in the table yet."""
-    rows = np.arange(first, end)
-    place, last = home(slots, row_account[first:end], row_position[first:end]), len(slots) - 1
-    left = np.arange(end - first)
-    while len(left):
-        free = left[slots[place[left]] < 0]
-        slots[place[free]] = rows[free]
-        left = left[slots[place[left]] != rows[left]]
-        place[left] = (place[left] + 1) & last
-
-
-def home_of(slots: Ints, account: int, position: int) -> int:
-    """Return the slot at which the search for one key begins, as `home` does."""
-    mixed = (account * HASH_ACCOUNT & WORD) ^ (position * HASH_POSITION & WORD)
+def home_slot(slots: Ints, account: int, position: int) -> int:
+    """Return the slot at which the search for one key begins, as `home_slots` does."""
+    mixed = (account * HASH_ACCOUNT & MASK_64) ^ (position * HASH_POSITION & MASK_64)
     return mixed >> (65 - len(slots).bit_length())
 
 
-def leave_rows(
+def find_rows(
+    slots: Ints, row_account: Ints, row_position: Ints, accounts: Ints, positions: Ints
+) -> Ints:
+    """Return the row of each key, or -1. A slot contains a row, or -1 where a search ends."""
+    slot, last = home_slots(slots, accounts, positions), len(slots) - 1
+    found = np.full(len(accounts), -1, np.int64)
+    pending = np.arange(len(accounts))
+    while len(pending):
+        row = slots[slot[pending]]
+        same = (row_account[row] == accounts[pending]) & (row_position[row] == positions[pending])
+        same &= row >= 0
+        found[pending[same]] = row[same]
+        pending = pending[(row >= 0) & ~same]
+        slot[pending] = (slot[pending] + 1) & last
+    return found
+
+
+def insert_rows(slots: Ints, row_account: Ints, row_position: Ints, first: int, end: int) -> None:
+    """Insert the rows first..end-1, whose keys are new."""
+    rows = np.arange(first, end)
+    slot, last = home_slots(slots, row_account[first:end], row_position[first:end]), len(slots) - 1
+    pending = np.arange(end - first)
+    while len(pending):
+        free = pending[slots[slot[pending]] < 0]
+        slots[slot[free]] = rows[free]
+        pending = pending[slots[slot[pending]] != rows[pending]]
+        slot[pending] = (slot[pending] + 1) & last
+
+
+def remove_rows(
     slots: Ints, row_account: Ints, row_position: Ints, accounts: Ints, positions: Ints, size: int
 ) -> Ints:
-    """Take keys out of the table in turn; the last of `size` rows moves into each gap.
+    """Remove keys one after the other; the last of `size` rows moves into each gap.
 
-    Their key columns move along. Return the row of each gap, as of its turn.
+    The key columns of the moved row are copied. Return the row of each gap, as of its removal.
     """
     end, gaps = len(slots) - 1, np.empty(len(accounts), np.int64)
     for turn, key in enumerate(zip(accounts.tolist(), positions.tolist(), strict=True)):
-        hole, last = home_of(slots, *key), size - 1 - turn
+        hole, last = home_slot(slots, *key), size - 1 - turn
         while (row_account.item(slots[hole]), row_position.item(slots[hole])) != key:
             hole = (hole + 1) & end
-        gap, place = slots.item(hole), (hole + 1) & end
-        # What stands further on may have been pushed there by this key: it moves up.
-        while (other := slots.item(place)) >= 0:
-            first = home_of(slots, row_account.item(other), row_position.item(other))
-            if (place - first) & end >= (place - hole) & end:
-                slots[hole], hole = other, place
-            place = (place + 1) & end
+        gap, slot = slots.item(hole), (hole + 1) & end
+        # Later rows of the probe sequence that the hole would cut off move up.
+        while (other := slots.item(slot)) >= 0:
+            first = home_slot(slots, row_account.item(other), row_position.item(other))
+            if (slot - first) & end >= (slot - hole) & end:
+                slots[hole], hole = other, slot
+            slot = (slot + 1) & end
         slots[hole] = -1
         if gap != last:
-            place = home_of(slots, row_account.item(last), row_position.item(last))
-            while slots[place] != last:
-                place = (place + 1) & end
-            slots[place] = gap
+            slot = home_slot(slots, row_account.item(last), row_position.item(last))
+            while slots[slot] != last:
+                slot = (slot + 1) & end
+            slots[slot] = gap
             row_account[gap], row_position[gap] = row_account[last], row_position[last]
         gaps[turn] = gap
     return gaps
+
+
+# --- valuation ---
 
 
 def value_rows(
@@ -153,10 +156,11 @@ def value_rows(
     unrealized_pnl: Ints,
     maintenance: Ints,
 ) -> None:
-    """Fill in profit and maintenance in Cash at a mark, of the same rows.
+    """Compute unrealized PnL and maintenance margin at a mark, in Cash.
 
-    `factor` is Cash a lot, with the side's sign: linear at the mark, with `ticks` 0; inverse times
-    ticks, and values are then floored. The tier columns are those of the contract's terms.
+    `factor` is Cash a lot, with the sign of the side. Linear contracts: at the mark, with `ticks`
+    0. Inverse contracts: times ticks, and values are floored after division by `ticks`. The tier
+    columns are the rows of `TierTable.tiers`.
     """
     value = div_floor(lots * factor, ticks) if ticks else lots * factor
     notional = abs(value)
@@ -180,51 +184,51 @@ def revalue(
     wallets: Ints,
     sequence: int,
 ) -> None:
-    """Value a table at a new mark as `value_rows` does; cross wallets get the differences.
+    """Value a table at a new mark as `value_rows` does; add the differences to cross wallets.
 
-    A wallet whose profit or maintenance changes is stamped with the sequence.
+    A wallet whose unrealized PnL or maintenance margin changes is stamped with the sequence.
     """
-    before, margin_before = unrealized_pnl.copy(), maintenance.copy()
+    pnl_before, maintenance_before = unrealized_pnl.copy(), maintenance.copy()
     tiers = tier_from, tier_rate, tier_deduction
     value_rows(lots, cost, factor, ticks, *tiers, unrealized_pnl, maintenance)
-    moved, margin_moved = unrealized_pnl - before, maintenance - margin_before
-    cross = ~isolated & ((moved != 0) | (margin_moved != 0))
+    pnl_change, maintenance_change = unrealized_pnl - pnl_before, maintenance - maintenance_before
+    cross = ~isolated & ((pnl_change != 0) | (maintenance_change != 0))
     owner = account[cross]
-    np.add.at(wallets[:, UNREALIZED_PNL], owner, moved[cross])
-    np.add.at(wallets[:, MAINTENANCE], owner, margin_moved[cross])
+    np.add.at(wallets[:, UNREALIZED_PNL], owner, pnl_change[cross])
+    np.add.at(wallets[:, MAINTENANCE], owner, maintenance_change[cross])
     wallets[owner, CHANGED_AT] = sequence
 
 
 def revalue_sides(
-    tables: Sequence[Revalued],
+    sides: Sequence[Revaluation],
     wallets: Ints,
     sequence: int,
-    parallel_map: ParallelMap,  # noqa: ARG001 - so few rows are worth no thread
+    parallel_map: ParallelMap,  # noqa: ARG001 - small books are not worth a thread
 ) -> None:
     """Value many tables, each at its new mark, as `revalue` does.
 
-    A wallet whose differences add up to none may stay unstamped.
+    A wallet whose differences add up to 0 may remain unstamped.
     """
-    for table, factor, ticks, terms in tables:
-        own, tiers = table.columns(), terms.tiers
+    for table, factor, ticks, terms in sides:
+        columns, tiers = table.columns(), terms.tiers
         revalue(
-            own.account,
-            own.isolated,
-            own.lots,
-            own.cost,
+            columns.account,
+            columns.isolated,
+            columns.lots,
+            columns.cost,
             factor,
             ticks,
             tiers[0],
             tiers[1],
             tiers[2],
-            own.unrealized_pnl,
-            own.maintenance,
+            columns.unrealized_pnl,
+            columns.maintenance,
             wallets,
             sequence,
         )
 
 
-def contribute(
+def shift_wallets(
     rows: Ints,
     account: Ints,
     isolated: Bools,
@@ -234,9 +238,9 @@ def contribute(
     wallets: Ints,
     sequence: int,
 ) -> None:
-    """Add profit and maintenance of some rows of a table to their cross wallets, or take them out.
+    """Add unrealized PnL and maintenance margin of rows to cross wallets (sign 1), or subtract.
 
-    `sign` is 1 or -1. The wallets are stamped with the sequence.
+    The wallets are stamped with the sequence.
     """
     cross = rows[~isolated[rows]]
     owner = account[cross]
@@ -246,11 +250,14 @@ def contribute(
 
 
 def is_stale(account: Ints, wallets: Ints, since: int) -> bool:
-    """Whether any of the accounts' wallets has changed after a sequence."""
+    """Return whether the wallet of any of the accounts has changed after a sequence."""
     return bool(np.any(wallets[account, CHANGED_AT] > since))
 
 
-def score_products(
+# --- ranking ---
+
+
+def score_rows(
     account: Ints,
     isolated: Bools,
     under_liquidation: Bools,
@@ -266,13 +273,13 @@ def score_products(
     leverage: tuple[int, int],
     profitable_only: bool,
     score: Floats,
-    standing: Bools,
+    ranked: Bools,
 ) -> None:
-    """Fill in each position's score, gain x leverage (/ when losing), and whether it is in line.
+    """Compute each position's score and whether it is ranked, that is, in the queue.
 
-    `gain` and `leverage` are (numerator, denominator) as places in `delever.core.kernels.PARTS`.
-    The joint columns may be empty: then they are those of the position itself. So may `exempt`:
-    then nobody is.
+    The score is gain x leverage, or gain / leverage for a loss. `gain` and `leverage` are pairs
+    (numerator, denominator) of indices into `delever.core.kernels.SCORE_COLUMNS`. Empty joint
+    columns stand for the position's own PnL and notional; an empty `exempt` for no account.
     """
     equity = np.where(isolated, margin, wallets[account, BALANCE])
     equity += np.where(isolated, unrealized_pnl, wallets[account, UNREALIZED_PNL])
@@ -280,7 +287,7 @@ def score_products(
     notional = abs(cost + unrealized_pnl)
     share = ratio(maintenance, bucket_maintenance)
     share[bucket_maintenance == 0] = 1
-    parts: tuple[Ints | Floats, ...] = (
+    columns: tuple[Ints | Floats, ...] = (
         unrealized_pnl,
         notional,
         abs(cost),
@@ -290,27 +297,27 @@ def score_products(
         joint_notional if len(joint_notional) else notional,
         equity.astype(np.float64) * share,
     )
-    gained = ratio(parts[gain[0]], parts[gain[1]])
-    levered = ratio(parts[leverage[0]], parts[leverage[1]])
-    score[:] = np.where(gained > 0, gained * levered, ratio(gained, levered))
-    standing[:] = (equity > 0) & ~under_liquidation
-    standing &= ~exempt[account] if len(exempt) else True
-    standing &= (unrealized_pnl > 0) | (not profitable_only)
+    gains = ratio(columns[gain[0]], columns[gain[1]])
+    leverages = ratio(columns[leverage[0]], columns[leverage[1]])
+    score[:] = np.where(gains > 0, gains * leverages, ratio(gains, leverages))
+    ranked[:] = (equity > 0) & ~under_liquidation
+    ranked &= ~exempt[account] if len(exempt) else True
+    ranked &= (unrealized_pnl > 0) | (not profitable_only)
 
 
-def line_up(
-    score: Floats, standing: Bools, account: Ints, account_order: Ints, position: Ints
+def sort_queue(
+    score: Floats, ranked: Bools, account: Ints, account_order: Ints, position: Ints
 ) -> Ints:
-    """Return the rows that stand in line: highest score first, ties by account, then position.
+    """Return the ranked rows in queue order: highest score first, ties by account, then position.
 
-    `account_order` is each account's place in the order that breaks ties.
+    `account_order` is each account's rank in the order of names.
     """
-    rows = np.flatnonzero(standing)
+    rows = np.flatnonzero(ranked)
     ties = position[rows], account_order[account[rows]]
     return rows[np.lexsort((*ties, -score[rows]))].astype(np.int32)
 
 
-def spread(
+def fill_ranks(
     order: Ints,
     place: Ints,
     lots: Ints,
@@ -320,27 +327,27 @@ def spread(
     indicator: np.ndarray,
     ahead: Ints,
 ) -> None:
-    """Fill in rank (from 1), indicator and lots ahead of the rows in line; 0 elsewhere.
+    """Compute rank (from 1), indicator and lots ahead of the rows of a queue; 0 for other rows.
 
-    A row's numbers are put where `place` says. `ahead` may be empty: then it is not wanted.
-    Indicators are spread by count, where the first shows all levels, or by cumulative lots, where a
-    position that ends exactly on a boundary still belongs to the level in front of it.
+    Results are written at the row's `place`; an empty `ahead` is not wanted. Indicators divide the
+    queue into levels by count, where the first row has the highest, or by cumulative lots, where a
+    position that ends exactly on a boundary belongs to the higher level.
     """
     rank[:], indicator[:], ahead[:] = 0, 0, 0
     if len(order) == 0:
         return
-    through, target = np.cumsum(lots[order]), place[order]
-    spread_over = np.arange(1, len(order) + 1) if by_count else through
+    cumulative, target = np.cumsum(lots[order]), place[order]
+    weight = np.arange(1, len(order) + 1) if by_count else cumulative
     rank[target] = np.arange(1, len(order) + 1)
-    indicator[target] = levels + 1 - div_ceil(levels * spread_over, spread_over[-1])
+    indicator[target] = levels + 1 - div_ceil(levels * weight, weight[-1])
     if by_count:
         indicator[target[0]] = levels
     if len(ahead):
-        ahead[target] = through - lots[order]
+        ahead[target] = cumulative - lots[order]
 
 
 def rank_sides(
-    tables: Sequence[Shown],
+    sides: Sequence[RankableSide],
     joint: Sequence[tuple[Ints, Ints]],
     wallets: Ints,
     exempt: Bools,
@@ -354,23 +361,23 @@ def rank_sides(
     indicator: np.ndarray,
     parallel_map: ParallelMap,  # noqa: ARG001
 ) -> None:
-    """Fill in rank and indicator of many tables: each scored, in line, and spread over.
+    """Compute rank and indicator of many sides: each is scored, sorted, and divided into levels.
 
-    One table stands after the other. `joint` is each one's joint profit and notional, or empty where
-    nobody hedges.
+    Results of one side follow those of the one before. `joint` is each side's joint PnL and
+    notional, or empty where no account hedges.
     """
-    end, nothing = 0, np.empty(0, np.int64)
-    for table, joined in zip(tables, joint or [(nothing, nothing)] * len(tables), strict=True):
-        own, size = table.columns, len(table.place)
-        score, standing = np.empty(size), np.empty(size, bool)
-        score_products(
-            own.account,
-            own.isolated,
-            own.under_liquidation,
-            own.cost,
-            own.margin,
-            own.unrealized_pnl,
-            own.maintenance,
+    end, empty = 0, np.empty(0, np.int64)
+    for side, joined in zip(sides, joint or [(empty, empty)] * len(sides), strict=True):
+        columns, size = side.columns, len(side.place)
+        score, ranked = np.empty(size), np.empty(size, bool)
+        score_rows(
+            columns.account,
+            columns.isolated,
+            columns.under_liquidation,
+            columns.cost,
+            columns.margin,
+            columns.unrealized_pnl,
+            columns.maintenance,
             *joined,
             wallets,
             exempt,
@@ -378,15 +385,9 @@ def rank_sides(
             leverage,
             profitable_only,
             score,
-            standing,
+            ranked,
         )
-        order = line_up(score, standing, own.account, account_order, own.position)
+        order = sort_queue(score, ranked, columns.account, account_order, columns.position)
         first, end = end, end + size
-        shown = rank[first:end], indicator[first:end]
-        spread(order, table.place, own.lots, levels, by_count, *shown, nothing)
-
-
-def until_filled(order: Ints, lots: Ints, wanted: int) -> int:
-    """Return how many rows of a line it takes to fill the lots wanted: all where it never does."""
-    through = np.cumsum(lots[order])
-    return min(int(np.searchsorted(through, wanted)) + 1, len(order)) if wanted > 0 else 0
+        results = rank[first:end], indicator[first:end]
+        fill_ranks(order, side.place, columns.lots, levels, by_count, *results, empty)

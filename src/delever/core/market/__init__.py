@@ -1,1 +1,9 @@
-"""market."""
+"""Terms and data of contracts.
+
+Read the modules in this order:
+
+1. validation       exact numbers from the fields of a command, or a rejection
+2. contract_terms   ticks, lots, value of a quantity at a price, margin tiers
+3. trigger_limits   limits of triggers in exact numbers
+4. rolling_windows  maximum, mean and realized volatility over a window of time
+"""

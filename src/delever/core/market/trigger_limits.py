@@ -10,7 +10,7 @@ UNSET = -1
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """A trigger's limits in exact numbers; what is UNSET is left to the next more general level."""
+    """Limits in exact numbers; an UNSET limit is that of the pool, or else of the rule set."""
 
     start_ppm: int = UNSET
     stop_ppm: int = UNSET
@@ -18,7 +18,7 @@ class Limits:
     wait_ms: int = UNSET
 
     def over(self, general: "Limits") -> "Limits":
-        """Return these limits, with the general ones where these say nothing."""
+        """Return these limits, completed by more general ones."""
         return Limits(
             start_ppm=general.start_ppm if self.start_ppm == UNSET else self.start_ppm,
             stop_ppm=general.stop_ppm if self.stop_ppm == UNSET else self.stop_ppm,
@@ -30,7 +30,7 @@ class Limits:
 
 
 def exact_limits(limits: TriggerLimits, cash_decimals: int) -> Limits:
-    """Return the limits that intake has accepted, in exact numbers."""
+    """Return validated limits in exact numbers."""
 
     def exact(amount: Amount | None, decimals: int) -> int:
         number = None if amount is None else parse_decimal(amount)
@@ -46,6 +46,6 @@ def exact_limits(limits: TriggerLimits, cash_decimals: int) -> Limits:
 
 
 def slippage_ppm(definition: DefinePool) -> int:
-    """Return a fund's largest slippage from the mark, in parts per million."""
+    """Return a pool's maximum slippage from the mark in ppm."""
     slippage = parse_decimal(definition.max_slippage)
     return (slippage and scaled(slippage, 6)) or 0

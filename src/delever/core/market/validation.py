@@ -1,6 +1,6 @@
-"""Reads the numbers of a command exactly, or refuses them by field and value.
+"""Exact numbers from the fields of a command, or a rejection that names field and value.
 
-What needs a contract's own lot and tick is read by its terms (`contracts`).
+Prices and quantities are read by the terms of their contract (`contract_terms`).
 """
 
 from collections.abc import Sequence
@@ -8,13 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from delever.core.messages import Amount, Reason
-from delever.core.units import LIMIT, Bools, Cash, Ints, parse_decimal, scaled
+from delever.core.units import COLUMN_LIMIT, Bools, Cash, Ints, parse_decimal, scaled
 
 MAX_COUNT = 2**53
+"""Upper bound on times, versions and ids: exact in any JSON reader."""
 
 
-class Rejection(Exception):  # noqa: N818 - not an error: how a check several calls deep says no
-    """A command or a what-if cannot be. Never leaves the core, where it becomes a value."""
+class Rejection(Exception):  # noqa: N818 - not an error: raised to leave a check several calls deep
+    """A command or a what-if is rejected. The core turns it into a value before it returns."""
 
     def __init__(self, field: str, value: object, reason: Reason) -> None:
         super().__init__(f"{field}: {value!r} ({reason})")
@@ -23,18 +24,21 @@ class Rejection(Exception):  # noqa: N818 - not an error: how a check several ca
         self.reason = reason
 
     def inside(self, path: str) -> "Rejection":
-        """Return the same of a field inside of another, or of all of that where none is named."""
+        """Return the rejection with its field below a path, or with the path as its field."""
         return Rejection(f"{path}.{self.field}" if self.field else path, self.value, self.reason)
 
 
-def reject_unless(holds: bool, field: str, value: object, reason: Reason) -> None:
-    """Refuse the command unless the condition holds."""
-    if not holds:
+# --- one field ---
+
+
+def reject_unless(condition: bool, field: str, value: object, reason: Reason) -> None:
+    """Reject the command unless a condition holds."""
+    if not condition:
         raise Rejection(field, value, reason)
 
 
 def read_count(field: str, count: int) -> int:
-    """Return a time, version or number that counts from 0 and stays exact in any JSON reader."""
+    """Return a time, version or id: a count from 0 to MAX_COUNT."""
     if not 0 <= count <= MAX_COUNT:
         raise Rejection(field, count, Reason.OUT_OF_RANGE)
     return count
@@ -49,7 +53,7 @@ def read_decimal(field: str, amount: Amount) -> tuple[int, int]:
 
 
 def read_scaled(field: str, amount: Amount, decimals: int) -> int:
-    """Return the number in units of 10^-decimals; rejected where it is finer than that."""
+    """Return a number in units of 10^-decimals; reject one with more decimals."""
     number = scaled(read_decimal(field, amount), decimals)
     if number is None:
         raise Rejection(field, amount, Reason.TOO_MANY_DECIMALS)
@@ -57,18 +61,21 @@ def read_scaled(field: str, amount: Amount, decimals: int) -> int:
 
 
 def read_cash(field: str, amount: Amount, decimals: int) -> Cash:
-    """Return an amount of a settle asset, inside the numeric range."""
+    """Return an amount of a settle asset in Cash, inside the numeric range."""
     cash = read_scaled(field, amount, decimals)
-    if abs(cash) >= LIMIT:
+    if abs(cash) >= COLUMN_LIMIT:
         raise Rejection(field, amount, Reason.EXCEEDS_NUMERIC_RANGE)
     return Cash(cash)
 
 
-def read_column(field: str, body: bytes, kind: str, size: int, default: int | None) -> Ints:
-    """Return a column of whole numbers as int64; `kind` is how they are packed.
+# --- columns ---
 
-    Rejected where it is not of `size` numbers. An empty one holds the default, where it has one: one
-    number for all rows, with a stride of 0.
+
+def read_column(field: str, body: bytes, kind: str, size: int, default: int | None) -> Ints:
+    """Return a packed column of `size` integers of NumPy type `kind` as int64.
+
+    A column of another length is rejected. An empty column is the default in every row, if there
+    is one, as a broadcast array with stride 0.
     """
     if not body and default is not None:
         return np.broadcast_to(np.int64(default), size)
@@ -79,50 +86,50 @@ def read_column(field: str, body: bytes, kind: str, size: int, default: int | No
 
 
 def read_flags(field: str, body: bytes, size: int) -> Bools:
-    """Return a column of bytes that are 0 or 1; an empty one is 0 for all."""
+    """Return a column of bytes 0 or 1 as booleans; an empty column is false in every row."""
     flags = read_column(field, body, "<i1", size, 0)
     reject_first((flags < 0) | (flags > 1), field, flags, Reason.OUT_OF_RANGE)
     return flags.astype(bool)
 
 
 def read_names(field: str, names: Sequence[str], found: list[int], reason: Reason) -> Ints:
-    """Return the numbers found of names, or refuse the first that has none."""
-    numbers = np.array(found, np.int64)
-    unknown = numbers < 0
+    """Return the indices found for names; reject the first name with index -1."""
+    indices = np.array(found, np.int64)
+    unknown = indices < 0
     if unknown.any():
         first = int(unknown.argmax())
         raise Rejection(f"{field}[{first}]", names[first], reason)
-    return numbers
+    return indices
 
 
 def reject_duplicates(field: str, names: Sequence[str]) -> None:
-    """Refuse the first name that stands twice."""
+    """Reject the first name that occurs twice."""
     if len(set(names)) == len(names):
         return
-    seen: set[str] = set()
+    earlier: set[str] = set()
     for row, name in enumerate(names):
-        reject_unless(name not in seen, f"{field}[{row}]", name, Reason.DUPLICATE_ROW)
-        seen.add(name)
+        reject_unless(name not in earlier, f"{field}[{row}]", name, Reason.DUPLICATE_ROW)
+        earlier.add(name)
 
 
 def reject_first(fails: Bools, field: str, column: Ints, reason: Reason) -> None:
-    """Refuse the command for the first row that fails, with what the column holds there."""
+    """Reject the command for the first row that fails, with the column's value in that row."""
     if fails.any():
         row = int(fails.argmax())
         raise Rejection(f"{field}[{row}]", int(column[row]), reason)
 
 
-def column_bytes(column: Ints | Bools, kind: str, default: int | None = None) -> bytes:
-    """Return a column packed as `kind`; nothing where all of it is the default."""
+def pack_column(column: Ints | Bools, kind: str, default: int | None = None) -> bytes:
+    """Return the bytes of a column as `kind`; empty where every row is the default."""
     if default is not None:
-        shown = column[:1] if column.strides == (0,) else column
-        if np.all(shown == default):
+        values = column[:1] if column.strides == (0,) else column
+        if np.all(values == default):
             return b""
     return column.astype(kind).tobytes()
 
 
-def column_of(body: bytes, kind: str, size: int, default: int = 0) -> Ints:
-    """Return what `column_bytes` has packed, as int64."""
+def unpack_column(body: bytes, kind: str, size: int, default: int = 0) -> Ints:
+    """Return a column that `pack_column` packed, as int64."""
     if body:
         return np.frombuffer(body, kind).astype(np.int64)
     return np.full(size, default, np.int64) if default else np.zeros(size, np.int64)

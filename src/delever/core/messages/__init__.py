@@ -1,13 +1,20 @@
-"""Every command, event and reason. Nothing else crosses the engine's boundary.
+"""Commands, events and reasons: nothing else crosses the engine's boundary.
 
-Commands speak decimal text ("0.001"), as venues do; events speak exact integers, because they are
-what the book applies and the journal keeps. The same types are the NDJSON of a scenario, the
+ 1. enums            sides, kinds, risk levels, and the reason of every decision
+ 2. commands         what a venue submits
+ 3. risk_ratings     ADL risk ratings and the digest of published indicators
+ 4. snapshot_events  the events of accounts, balances, positions, marks and depth
+ 5. events           all other events, and the union of all of them
+ 6. fill_batch       the fills of one round as columns
+
+Commands carry decimal text ("0.001"), as venue APIs do; events carry exact integers, because the
+book applies them and the journal stores them. The same types are the NDJSON of a scenario, the
 records of the journal and the schema of the API.
 
-Integers carry their unit in the name: `_cash` (10^-8 of the settle asset unless the asset says
-otherwise), `_lots`, `_ticks`, `_ppm` (parts per million), `_ms` (engine time since the epoch).
-Costs and values are signed like the position: linear long positive, linear short negative, inverse
-the other way round, so that profit is always value minus cost.
+The name of an integer ends in its unit: `_cash` (the settle asset's smallest unit, 10^-8 unless the
+asset defines another), `_lots`, `_ticks`, `_ppm` (parts per million), `_ms` (engine time since the
+epoch). Costs and values are signed like the position: positive for linear long and inverse short,
+negative for the others, so that PnL is always value minus cost.
 """
 
 from delever.core.messages.commands import *

@@ -1,4 +1,7 @@
-"""What a venue tells the engine, in decimal text, absolute wherever that is possible."""
+"""Commands: everything that a venue submits to the engine.
+
+Amounts are decimal text, and absolute wherever possible: a balance, not a change of it.
+"""
 
 import msgspec
 
@@ -16,25 +19,28 @@ class Command(
     forbid_unknown_fields=True,
     gc=False,
 ):
-    """What a venue tells the engine. Time comes in here and never runs backwards."""
+    """A command of the venue. `time_ms` is the engine's only clock and never decreases.
+
+    `id` identifies the command to the venue, for example for de-duplication; it may be empty.
+    """
 
     time_ms: int
     id: str = ""
 
 
 class DefineAsset(Command, tag="define_asset", frozen=True, kw_only=True):
-    """Give a settle asset its smallest unit before it is used; 10^-8 where never said."""
+    """Define the smallest unit of a settle asset, before its first use. The default is 10^-8."""
 
     asset: str
     cash_decimals: int = 8
 
 
 class TriggerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Overrides of a rule set's own constants, for a pool or for one contract in it.
+    """Limits that override those of the rule set, for a pool or for one of its contracts.
 
-    `start` and `stop` are ratios of drawdown ("0.30" means 30 % below the peak); `trigger_threshold` is
-    the pool balance above which a contract drawdown counts; `wait_ms` is how long inventory may
-    stand without depth.
+    `start` and `stop` are drawdown ratios ("0.30" is 30 % below the peak). `trigger_threshold` is
+    the pool balance above which a contract drawdown starts ADL. `wait_ms` is the time for which
+    depth may be insufficient for the inventory.
     """
 
     start: Amount | None = None
@@ -44,7 +50,11 @@ class TriggerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class DefinePool(Command, tag="define_pool", frozen=True, kw_only=True):
-    """Open an insurance pool. `managed` lets the engine liquidate and unwind by itself."""
+    """Open an insurance pool. In a `managed` pool the engine takes over and unwinds by itself.
+
+    `max_slippage` limits the distance from the mark at which inventory is unwound. `peak_window_ms`
+    is the rolling window of balance, equity and contract PnL peaks.
+    """
 
     pool: str
     kind: PoolKind
@@ -57,14 +67,18 @@ class DefinePool(Command, tag="define_pool", frozen=True, kw_only=True):
 
 
 class MarginTier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Maintenance margin ratio for the part of a position's notional above `notional_from`."""
+    """Maintenance margin rate for the part of a position's notional above `notional_from`."""
 
     notional_from: Amount
     maintenance_rate: Amount
 
 
 class DefineContract(Command, tag="define_contract", frozen=True, kw_only=True):
-    """Fix a contract's terms and the pool behind it."""
+    """Define a perpetual contract: its terms and its insurance pool.
+
+    Tiers start at 0 and ascend in notional and rate. No position of an `adl_exempt` contract is
+    deleveraged.
+    """
 
     contract: str
     kind: ContractKind
@@ -79,7 +93,11 @@ class DefineContract(Command, tag="define_contract", frozen=True, kw_only=True):
 
 
 class DefineAccount(Command, tag="define_account", frozen=True, kw_only=True):
-    """Open an account, or change its mode. An exempt account is never a counterparty."""
+    """Open an account, or change its modes.
+
+    In hedge mode the account may have positions on both sides of a contract. An `adl_exempt`
+    account is never a counterparty of ADL.
+    """
 
     account: str
     hedge_mode: bool = False
@@ -87,7 +105,7 @@ class DefineAccount(Command, tag="define_account", frozen=True, kw_only=True):
 
 
 class BalanceRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
-    """One wallet balance: cash without unrealized profit and without isolated margins."""
+    """The balance of one wallet: cash without unrealized PnL and without isolated margins."""
 
     account: str
     asset: str
@@ -95,7 +113,11 @@ class BalanceRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class SetBalances(Command, tag="set_balances", frozen=True, kw_only=True):
-    """Absolute balances, with the venue's version and the last ADL fill they include."""
+    """Set balances.
+
+    `version` is the venue's and does not decrease; older rows are ignored. `last_fill` is the last
+    ADL fill that the balances include; later fills are added to them.
+    """
 
     version: int
     last_fill: int = 0
@@ -103,12 +125,13 @@ class SetBalances(Command, tag="set_balances", frozen=True, kw_only=True):
 
 
 class PositionRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
-    """One position, absolute; quantity 0 closes it.
+    """One position; quantity 0 closes it.
 
-    The sign of `quantity` may be left out; where it is there, it must agree with `side`. Entry is a
-    price (any number of decimals; the cost is rounded to nearest) or an exact cost without sign.
-    `isolated_margin` makes the position isolated. `open_orders` are the venue's ids of the
-    account's open orders in this contract: an ADL fill lists those that are to be cancelled.
+    `quantity` may be signed; its sign must then agree with `side`. The entry is either a price of
+    any precision (the cost is rounded to nearest) or an exact cost without sign. A position with
+    `isolated_margin` is isolated, one without is cross. `position` is the position id where an
+    account may have several on one side. `open_orders` are the ids of the account's open orders in
+    the contract: ADL fills list those to cancel.
     """
 
     account: str
@@ -125,7 +148,11 @@ class PositionRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class SetPositions(Command, tag="set_positions", frozen=True, kw_only=True):
-    """Absolute positions, with the venue's version and the last ADL fill they include."""
+    """Set positions.
+
+    `version` is the venue's and does not decrease; older rows are ignored. `last_fill` is the last
+    ADL fill that the positions include; later fills are subtracted from them.
+    """
 
     version: int
     last_fill: int = 0
@@ -133,9 +160,9 @@ class SetPositions(Command, tag="set_positions", frozen=True, kw_only=True):
 
 
 class DefineAccounts(Command, tag="define_accounts", frozen=True, kw_only=True):
-    """Open accounts, or change their modes, many at once.
+    """Open accounts, or change their modes, as columns: `define_account` for many.
 
-    The other columns hold one byte an account, 0 or 1; one that is left out holds 0 for all.
+    `hedge_mode` and `adl_exempt` have one byte an account, 0 or 1; an omitted column is 0 for all.
     """
 
     accounts: tuple[str, ...]
@@ -144,11 +171,11 @@ class DefineAccounts(Command, tag="define_accounts", frozen=True, kw_only=True):
 
 
 class SetBalanceColumns(Command, tag="set_balance_columns", frozen=True, kw_only=True):
-    """Absolute balances of one asset as columns: `set_balances` for many accounts.
+    """Set balances of one asset, as columns: `set_balances` for many accounts.
 
-    `balance_cash` holds 64-bit little-endian integers, one an account, in the asset's smallest
-    unit. The rows are those of `accounts`; with a column `account` they are its 32-bit places in
-    `accounts` (with no `accounts`, the numbers of accounts in order of their definition, from 0).
+    `balance_cash` has one 64-bit little-endian integer a row, in the asset's smallest unit. Row by
+    row the accounts are those of `accounts` or, with a column `account`, its 32-bit indices into
+    `accounts`. Without `accounts` the indices count accounts in order of definition, from 0.
     """
 
     version: int
@@ -160,14 +187,14 @@ class SetBalanceColumns(Command, tag="set_balance_columns", frozen=True, kw_only
 
 
 class SetPositionColumns(Command, tag="set_position_columns", frozen=True, kw_only=True):
-    """Absolute positions as columns: `set_positions` for many rows.
+    """Set positions, as columns: `set_positions` for many rows.
 
-    Columns hold little-endian integers, one a row, as Arrow arrays do: `account` and `contract`
-    are 32-bit places in `accounts` and `contracts` (with no `accounts`, the numbers of accounts in
-    order of their definition, from 0), `side` is a byte (0 long, 1 short), `lots` and
-    `cost_cash` are 64-bit, without sign; 0 lots close a position. A column that is left out holds
-    its default for all: position number 0 (32-bit), not isolated (a byte), no margin (64-bit, of
-    isolated positions only), leverage 1 (32-bit hundredths), not under liquidation (a byte).
+    Columns have one little-endian integer a row, as Arrow arrays do. `account` and `contract` are
+    32-bit indices into `accounts` and `contracts`; without `accounts`, account indices count
+    accounts in order of definition, from 0. `side` is a byte (0 long, 1 short); `lots` and
+    `cost_cash` are 64-bit and unsigned; 0 lots close a position. Omitted columns have defaults:
+    position id 0 (32-bit), not isolated (a byte), margin 0 (64-bit, isolated positions only),
+    leverage 1 (32-bit, in hundredths), not under liquidation (a byte).
     """
 
     version: int
@@ -187,13 +214,13 @@ class SetPositionColumns(Command, tag="set_position_columns", frozen=True, kw_on
 
 
 class SetMarks(Command, tag="set_marks", frozen=True, kw_only=True):
-    """New mark prices by contract."""
+    """Set mark prices, by contract."""
 
     marks: dict[str, Amount]
 
 
 class SetDepth(Command, tag="set_depth", frozen=True, kw_only=True):
-    """The order book that could absorb inventory: (price, quantity) levels, best first."""
+    """Set the order book that may absorb inventory: (price, quantity) levels, best price first."""
 
     contract: str
     bids: tuple[tuple[Amount, Amount], ...] = ()
@@ -201,9 +228,9 @@ class SetDepth(Command, tag="set_depth", frozen=True, kw_only=True):
 
 
 class Takeover(Command, tag="takeover", frozen=True, kw_only=True):
-    """The pool takes over one position, or with no contract all of the account's positions.
+    """Take over a position into its insurance pool; without a contract, all of the account's.
 
-    Without a price each position goes at its own bankruptcy price.
+    Without a price each position is taken over at its own bankruptcy price.
     """
 
     account: str
@@ -213,7 +240,7 @@ class Takeover(Command, tag="takeover", frozen=True, kw_only=True):
 
 
 class UnwindFill(Command, tag="unwind_fill", frozen=True, kw_only=True):
-    """The venue has closed inventory of this side in the market."""
+    """Report that the venue closed inventory of this side in the market."""
 
     contract: str
     side: Side
@@ -222,7 +249,7 @@ class UnwindFill(Command, tag="unwind_fill", frozen=True, kw_only=True):
 
 
 class FundPool(Command, tag="fund_pool", frozen=True, kw_only=True):
-    """Move money into (positive) or out of (negative) a pool, booked to a contract if named."""
+    """Move money into a pool (positive) or out of it (negative); book it to a contract if named."""
 
     pool: str
     amount: Amount
@@ -232,7 +259,7 @@ class FundPool(Command, tag="fund_pool", frozen=True, kw_only=True):
 
 
 class MoveContract(Command, tag="move_contract", frozen=True, kw_only=True):
-    """Put a contract behind another pool; its profit and its peaks start again there."""
+    """Move a contract to another pool; its contract PnL and peak start again there."""
 
     contract: str
     pool: str
@@ -240,16 +267,16 @@ class MoveContract(Command, tag="move_contract", frozen=True, kw_only=True):
 
 
 class CancelAdl(Command, tag="cancel_adl", frozen=True, kw_only=True):
-    """Take back an ADL fill that the venue could not apply; the inventory returns."""
+    """Cancel an ADL fill that the venue could not apply; the inventory is open again."""
 
     fill: int
     note: str
 
 
 class PauseAdl(Command, tag="pause_adl", frozen=True, kw_only=True):
-    """Hold back the contract's rounds until it is said that they may go on.
+    """Pause the ADL rounds of a contract, or resume them.
 
-    Triggers are read and notices told as before; a last resort that shares losses is not held back.
+    Triggers are still evaluated and notices sent; the socialization of losses is not paused.
     """
 
     contract: str
@@ -258,10 +285,9 @@ class PauseAdl(Command, tag="pause_adl", frozen=True, kw_only=True):
 
 
 class ForceAdl(Command, tag="force_adl", frozen=True, kw_only=True):
-    """Close the contract's inventory against the queue now, once, whether or not a trigger is on.
+    """Run one ADL round of a contract now, whether or not a trigger is on or ADL is paused.
 
-    The first case of the rule set that has inventory to close decides the price. A contract whose
-    rounds are held back has this one.
+    The first case of the rule set with inventory to close decides the price.
     """
 
     contract: str
@@ -269,17 +295,17 @@ class ForceAdl(Command, tag="force_adl", frozen=True, kw_only=True):
 
 
 class RefreshRatings(Command, tag="refresh_ratings", frozen=True, kw_only=True):
-    """Rate these contracts' ADL risk anew, or all that have a mark; every 30 min and on demand."""
+    """Rate the ADL risk of contracts, or of all with a mark; every 30 min and on demand."""
 
     contracts: tuple[str, ...] = ()
 
 
 class RefreshIndicators(Command, tag="refresh_indicators", frozen=True, kw_only=True):
-    """Publish the indicators of all tables anew; every 30 s."""
+    """Publish the ADL indicators of all positions; every 30 s."""
 
 
 class SetTime(Command, tag="set_time", frozen=True, kw_only=True):
-    """Only let time pass: windows slide, waits end."""
+    """Advance the time: rolling windows move and waits end."""
 
 
 AnyCommand = (

@@ -1,10 +1,10 @@
-"""The words that commands and events share: sides, kinds, and every reason."""
+"""Enumerations shared by commands and events: sides, kinds, risk levels and reasons."""
 
 from enum import StrEnum
 
 
 class Side(StrEnum):
-    """Which way a position gains."""
+    """The side of a position."""
 
     LONG = "long"
     SHORT = "short"
@@ -12,24 +12,24 @@ class Side(StrEnum):
     sign: int
     """+1 for long, -1 for short."""
 
-    def __init__(self, word: str) -> None:
-        self.sign = 1 if word == "long" else -1
+    def __init__(self, value: str) -> None:
+        self.sign = 1 if value == "long" else -1
 
     @property
     def opposite(self) -> "Side":
-        """The side that stands against this one."""
+        """The other side."""
         return Side.SHORT if self is Side.LONG else Side.LONG
 
 
 class ContractKind(StrEnum):
-    """How price becomes money: in the quote asset (linear) or in the base asset (inverse)."""
+    """Whether a contract settles in its quote asset (linear) or in its base asset (inverse)."""
 
     LINEAR = "linear"
     INVERSE = "inverse"
 
 
 class PoolKind(StrEnum):
-    """What an insurance pool stands behind."""
+    """The scope of an insurance pool; an isolated pool covers one contract."""
 
     SHARED = "shared"
     PORTFOLIO = "portfolio"
@@ -38,7 +38,7 @@ class PoolKind(StrEnum):
 
 
 class FundingReason(StrEnum):
-    """Why an operator moves money into or out of a pool."""
+    """The reason for which an operator moves money into or out of a pool."""
 
     SEED = "seed"
     INJECTION = "injection"
@@ -48,7 +48,7 @@ class FundingReason(StrEnum):
 
 
 class RiskLevel(StrEnum):
-    """How likely a liquidation in a contract is to end in ADL."""
+    """ADL risk of a contract: how likely a liquidation in it is to end in ADL."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -56,18 +56,18 @@ class RiskLevel(StrEnum):
     EXTREMELY_HIGH = "extremely_high"
 
     @property
-    def place(self) -> int:
-        """0 for low and up from there; levels compare by it."""
+    def ordinal(self) -> int:
+        """0 for low up to 3 for extremely high; levels are compared by it."""
         return list(RiskLevel).index(self)
 
     @property
-    def of_three(self) -> "RiskLevel":
-        """The level where only three are published: what is beyond high is high."""
+    def on_three_levels(self) -> "RiskLevel":
+        """The level on a scale of three, where extremely high counts as high."""
         return RiskLevel.HIGH if self is RiskLevel.EXTREMELY_HIGH else self
 
 
 class RatingInput(StrEnum):
-    """What a contract's ADL risk is rated by: these seven and nothing else."""
+    """The inputs of a contract's ADL risk rating."""
 
     FUND_BALANCE = "fund_balance"
     POSITION_CONCENTRATION = "position_concentration"
@@ -79,33 +79,17 @@ class RatingInput(StrEnum):
 
 
 class RatingMethod(StrEnum):
-    """The two views of a contract's ADL risk; each says what the rating is at least."""
+    """The two methods that rate ADL risk; the higher level of the two is the rating."""
 
     SCORECARD = "scorecard"
     STRESS = "stress"
 
 
 class Reason(StrEnum):
-    """Why something was rejected, skipped, started or stopped; each reads as a predicate."""
+    """The reason of a rejection, a skip, a start, a stop or a takeover."""
 
-    # A command is rejected.
-    TIME_IN_PAST = "time_in_past"
+    # Command rejected: a field is invalid.
     EMPTY_NAME = "empty_name"
-    ALREADY_DEFINED = "already_defined"
-    DUPLICATE_ROW = "duplicate_row"
-    COLUMN_LENGTH_MISMATCH = "column_length_mismatch"
-    ASSET_ALREADY_DEFINED = "asset_already_defined"
-    UNKNOWN_CONTRACT = "unknown_contract"
-    UNKNOWN_POOL = "unknown_pool"
-    UNKNOWN_ACCOUNT = "unknown_account"
-    UNKNOWN_ASSET = "unknown_asset"
-    UNKNOWN_RULE_SET = "unknown_rule_set"
-    FILL_NOT_OUTSTANDING = "fill_not_outstanding"
-    UNKNOWN_FILL = "unknown_fill"
-    POOL_ASSET_MISMATCH = "pool_asset_mismatch"
-    CONTRACT_NOT_IN_POOL = "contract_not_in_pool"
-    CONTRACT_ALREADY_IN_POOL = "contract_already_in_pool"
-    SECOND_CONTRACT_NOT_ALLOWED = "second_contract_not_allowed"
     INVALID_DECIMAL = "invalid_decimal"
     NOT_POSITIVE = "not_positive"
     NEGATIVE_NOT_ALLOWED = "negative_not_allowed"
@@ -113,27 +97,47 @@ class Reason(StrEnum):
     OUT_OF_RANGE = "out_of_range"
     INVALID_LOT_MULTIPLE = "invalid_lot_multiple"
     INVALID_TICK_MULTIPLE = "invalid_tick_multiple"
-    PRICE_WITHOUT_CONTRACT = "price_without_contract"
-    VALUE_OF_LOT_MUST_BE_WHOLE_CASH = "fractional_lot_value"
+    FRACTIONAL_LOT_VALUE = "fractional_lot_value"
     INVALID_MARGIN_TIERS = "invalid_margin_tiers"
     INVALID_TRIGGER_LIMITS = "invalid_trigger_limits"
-    MISSING_ENTRY_PRICE = "missing_entry_price"
+    INVALID_DEPTH_ORDER = "invalid_depth_order"
+    AMOUNT_SIGN_MISMATCH = "amount_sign_mismatch"
     SIDE_SIGN_MISMATCH = "side_sign_mismatch"
+    MISSING_ENTRY_PRICE = "missing_entry_price"
+    PRICE_WITHOUT_CONTRACT = "price_without_contract"
+    DUPLICATE_ROW = "duplicate_row"
+    COLUMN_LENGTH_MISMATCH = "column_length_mismatch"
+
+    # Command rejected: a name is unknown, or defined already.
+    UNKNOWN_ASSET = "unknown_asset"
+    UNKNOWN_POOL = "unknown_pool"
+    UNKNOWN_CONTRACT = "unknown_contract"
+    UNKNOWN_ACCOUNT = "unknown_account"
+    UNKNOWN_RULE_SET = "unknown_rule_set"
+    UNKNOWN_FILL = "unknown_fill"
+    ALREADY_DEFINED = "already_defined"
+    ASSET_ALREADY_DEFINED = "asset_already_defined"
+
+    # Command rejected: the book does not allow it.
+    TIME_IN_PAST = "time_in_past"
+    POOL_ASSET_MISMATCH = "pool_asset_mismatch"
+    CONTRACT_NOT_IN_POOL = "contract_not_in_pool"
+    CONTRACT_ALREADY_IN_POOL = "contract_already_in_pool"
+    SECOND_CONTRACT_NOT_ALLOWED = "second_contract_not_allowed"
     HEDGE_MODE_REQUIRED = "hedge_mode_required"
+    FILL_NOT_OUTSTANDING = "fill_not_outstanding"
     EXCEEDS_NUMERIC_RANGE = "exceeds_numeric_range"
     EXCEEDS_INVENTORY = "exceeds_inventory"
     EXCEEDS_POOL_BALANCE = "exceeds_pool_balance"
-    AMOUNT_SIGN_MISMATCH = "amount_sign_mismatch"
-    INVALID_DEPTH_ORDER = "invalid_depth_order"
     NO_OPEN_POSITION = "no_open_position"
     MISSING_MARK_PRICE = "missing_mark_price"
     NO_INVENTORY_TO_CLOSE = "no_inventory_to_close"
     ADL_QUEUE_NOT_SUPPORTED = "adl_queue_not_supported"
 
-    # A row is ignored.
+    # Row ignored.
     STALE_VERSION = "stale_version"
 
-    # ADL starts (and the same word says why it stops: the condition no longer holds).
+    # ADL started, or stopped because the condition no longer holds.
     CONTRACT_DRAWDOWN_LIMIT = "contract_drawdown_limit"
     POOL_EQUITY_NOT_POSITIVE = "pool_equity_not_positive"
     POOL_DRAWDOWN_LIMIT = "pool_drawdown_limit"
@@ -145,7 +149,7 @@ class Reason(StrEnum):
     PNL_TO_POOL_LIMIT = "pnl_to_pool_limit"
     CONTRACT_MOVED_TO_OTHER_POOL = "contract_moved_to_other_pool"
 
-    # A counterparty is skipped, or a round ends early.
+    # Counterparty skipped, position not ranked, or round ended early.
     FILL_WOULD_BANKRUPT_COUNTERPARTY = "fill_would_bankrupt_counterparty"
     ZERO_PRICES_NOT_CROSSED = "zero_prices_not_crossed"
     ADL_NOT_USED = "adl_not_used"
@@ -158,17 +162,17 @@ class Reason(StrEnum):
     NO_OPEN_POSITIONS = "no_open_positions"
     QUEUE_EXHAUSTED = "queue_exhausted"
 
-    # A position is taken over.
+    # Position taken over.
     VENUE_TAKEOVER = "venue_takeover"
     EQUITY_BELOW_MAINTENANCE = "equity_below_maintenance"
 
-    # A what-if cannot be answered, or leaves nothing to stand in line.
+    # What-if not answered, or its position not ranked.
     EXCEEDS_POSITION = "exceeds_position"
     POSITION_CLOSED = "position_closed"
 
 
 class NoticeKind(StrEnum):
-    """What a notice is about."""
+    """The subject of a notice."""
 
     ADL_WARNING = "adl_warning"
     ADL_WARNING_CLEARED = "adl_warning_cleared"

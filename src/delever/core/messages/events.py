@@ -1,4 +1,4 @@
-"""What has happened, in exact integers: the book applies them and the journal keeps them."""
+"""Events: facts in exact integers, which the book applies and the journal stores."""
 
 from delever.core.messages.commands import DefineContract, DefinePool
 from delever.core.messages.enums import FundingReason, NoticeKind, Reason, Side
@@ -19,14 +19,14 @@ from delever.core.messages.snapshot_events import (
 
 
 class Accepted(Event, tag="accepted", frozen=True, kw_only=True):
-    """First event of every accepted command: the engine's clock and sequence move on."""
+    """A command was accepted: the first event of its step, with the new sequence and time."""
 
     sequence: int
     time_ms: int
 
 
 class Rejected(Event, tag="rejected", frozen=True, kw_only=True):
-    """The command changed nothing; `field` is its path and `value` what stood there."""
+    """A command was rejected and changed nothing; `field` is the path of the rejected value."""
 
     command: str
     reason: Reason
@@ -35,26 +35,26 @@ class Rejected(Event, tag="rejected", frozen=True, kw_only=True):
 
 
 class AssetDefined(Event, tag="asset_defined", frozen=True, kw_only=True):
-    """A settle asset has its smallest unit."""
+    """The smallest unit of a settle asset was defined."""
 
     asset: str
     cash_decimals: int
 
 
 class PoolDefined(Event, tag="pool_defined", frozen=True, kw_only=True):
-    """A pool is open, with a balance of 0."""
+    """An insurance pool was opened, with a balance of 0."""
 
     definition: DefinePool
 
 
 class ContractDefined(Event, tag="contract_defined", frozen=True, kw_only=True):
-    """A contract's terms are fixed."""
+    """A contract was defined."""
 
     definition: DefineContract
 
 
 class AccountDefined(Event, tag="account_defined", frozen=True, kw_only=True):
-    """An account is open, or its mode has changed."""
+    """An account was opened, or its modes changed."""
 
     account: str
     hedge_mode: bool
@@ -72,7 +72,7 @@ class PoolFunded(Event, tag="pool_funded", frozen=True, kw_only=True):
 
 
 class ContractMoved(Event, tag="contract_moved", frozen=True, kw_only=True):
-    """A contract stands behind another pool and starts again there, inventory included."""
+    """A contract moved to another pool, with its inventory; its contract PnL starts again there."""
 
     contract: str
     source: str
@@ -81,11 +81,12 @@ class ContractMoved(Event, tag="contract_moved", frozen=True, kw_only=True):
 
 
 class TakenOver(Event, tag="taken_over", frozen=True, kw_only=True):
-    """A pool has assumed a position.
+    """A pool took over a position.
 
-    `value_cash` is what the position was worth at the takeover price, and becomes the inventory's
-    cost. `to_wallet_cash` and `to_pool_cash` share out what the account had in the position:
-    realized profit plus isolated margin. `to_pool_cash` is negative where the pool pays.
+    `value_cash` is the position's value at the takeover price, and the cost of the new inventory.
+    `to_wallet_cash` and `to_pool_cash` divide realized PnL plus isolated margin between the
+    account's wallet and the pool; `to_pool_cash` is negative where the pool pays. `equity_cash` is
+    the equity of the position's margin bucket before the takeover.
     """
 
     takeover: int
@@ -106,7 +107,7 @@ class TakenOver(Event, tag="taken_over", frozen=True, kw_only=True):
 
 
 class WalletSettled(Event, tag="wallet_settled", frozen=True, kw_only=True):
-    """After a takeover of all cross positions the remainder goes to the pool (or comes from it)."""
+    """An account's wallet was settled with the pool after a takeover of all cross positions."""
 
     account: str
     asset: str
@@ -116,7 +117,7 @@ class WalletSettled(Event, tag="wallet_settled", frozen=True, kw_only=True):
 
 
 class Unwound(Event, tag="unwound", frozen=True, kw_only=True):
-    """Inventory of one takeover was closed in the market; profit belongs to the pool."""
+    """Inventory of one takeover was closed in the market; its realized PnL is the pool's."""
 
     takeover: int
     contract: str
@@ -128,16 +129,16 @@ class Unwound(Event, tag="unwound", frozen=True, kw_only=True):
     realized_pnl_cash: int
 
 
-class DepthWatched(Event, tag="depth_watched", frozen=True, kw_only=True):
-    """Depth has begun (or ceased) to be less than the inventory of this side."""
+class DepthSufficiencySet(Event, tag="depth_sufficiency_set", frozen=True, kw_only=True):
+    """Depth became insufficient, or sufficient again, for the inventory of this side."""
 
     contract: str
     side: Side
-    missing: bool
+    sufficient: bool
 
 
 class PoolObserved(Event, tag="pool_observed", frozen=True, kw_only=True):
-    """A pool's numbers at this moment: a point of its history, and what its peaks are made of."""
+    """A pool's balance, equity and contract PnL were observed: a point of its history and peaks."""
 
     pool: str
     balance_cash: int
@@ -147,7 +148,7 @@ class PoolObserved(Event, tag="pool_observed", frozen=True, kw_only=True):
 
 
 class AdlStarted(Event, tag="adl_started", frozen=True, kw_only=True):
-    """A trigger holds for this contract; `numbers` is all that was compared."""
+    """A trigger started ADL for a contract; `numbers` are all numbers that it compared."""
 
     contract: str
     pool: str
@@ -157,7 +158,7 @@ class AdlStarted(Event, tag="adl_started", frozen=True, kw_only=True):
 
 
 class AdlStopped(Event, tag="adl_stopped", frozen=True, kw_only=True):
-    """The trigger has released the contract; `numbers` is all that was compared."""
+    """A trigger stopped ADL for a contract; `numbers` are all numbers that it compared."""
 
     contract: str
     pool: str
@@ -167,7 +168,7 @@ class AdlStopped(Event, tag="adl_stopped", frozen=True, kw_only=True):
 
 
 class AdlPaused(Event, tag="adl_paused", frozen=True, kw_only=True):
-    """An operator holds the contract's rounds back, or lets them go on."""
+    """An operator paused the ADL rounds of a contract, or resumed them."""
 
     contract: str
     paused: bool
@@ -175,19 +176,20 @@ class AdlPaused(Event, tag="adl_paused", frozen=True, kw_only=True):
 
 
 class AdlForced(Event, tag="adl_forced", frozen=True, kw_only=True):
-    """An operator has the contract's inventory closed now; the rounds of this step follow."""
+    """An operator forced an ADL round; the events of the round follow."""
 
     contract: str
     note: str
 
 
-# A round makes thousands of fills and notices: they may be made without naming every field, and the
-# collector need not look at them, because they are part of no cycle.
+# A round has thousands of fills and notices: positional fields make them faster to create.
 class AdlFilled(Event, tag="adl_filled", frozen=True, gc=False):
-    """A counterparty's position was closed, in part or whole, against inventory.
+    """A counterparty's position was closed against inventory, in part or whole.
 
-    `value_cash` is what the closed lots of the counterparty were worth at the price; the inventory's
-    side is its negative. `margin_returned_cash` is the isolated margin set free with them.
+    `value_cash` is the value of the closed lots at the fill price, and the negative value of the
+    inventory closed. `margin_returned_cash` is the isolated margin that returned to the wallet.
+    `rank`, `score`, `indicator` and `quantity_ahead_lots` are the counterparty's place in the queue
+    of the round. `cancel_orders` are open orders that the venue must cancel.
     """
 
     fill: int
@@ -219,14 +221,14 @@ class AdlFilled(Event, tag="adl_filled", frozen=True, gc=False):
 
 
 class FillCancelled(Event, tag="fill_cancelled", frozen=True, kw_only=True):
-    """An ADL fill was taken back, to the last unit."""
+    """An ADL fill was cancelled and fully reversed."""
 
     fill: AdlFilled
     note: str
 
 
 class CounterpartySkipped(Event, tag="counterparty_skipped", frozen=True, kw_only=True):
-    """A counterparty in line was passed over; `numbers` is what the rule compared."""
+    """A ranked counterparty was ineligible and skipped; `numbers` are what the rule compared."""
 
     contract: str
     side: Side
@@ -238,10 +240,10 @@ class CounterpartySkipped(Event, tag="counterparty_skipped", frozen=True, kw_onl
 
 
 class RoundClosed(Event, tag="round_closed", frozen=True, kw_only=True):
-    """One ADL round: what was wanted, what was closed, and who never stood in line.
+    """An ADL round ended: quantity wanted, quantity filled, and positions that were not ranked.
 
-    `rounding_residual_cash` is what rounding prices to whole ticks left with the pool. `ineligible`
-    counts positions by the reason that kept them out of the queue.
+    `rounding_residual_cash` is the pool's gain from rounding prices to whole ticks. `ineligible`
+    counts positions outside the queue by reason.
     """
 
     contract: str
@@ -257,50 +259,50 @@ class RoundClosed(Event, tag="round_closed", frozen=True, kw_only=True):
 
 
 class AdlExhausted(Event, tag="adl_exhausted", frozen=True, kw_only=True):
-    """Inventory is left and nobody stands in line; tried again when the book moves."""
+    """The queue was exhausted with inventory open; the next change of the book retries."""
 
     contract: str
     side: Side
-    left_lots: int
+    remaining_lots: int
     reason: Reason
 
 
 class LossSocialized(Event, tag="loss_socialized", frozen=True, kw_only=True):
-    """What a pool was short of is borne by open positions; columns of equal length.
+    """A pool's deficit was socialized over open positions; columns of equal length.
 
-    `amount_cash` is what each gives up: its cost rises by that much. Together they are the loss,
-    less `left_cash` that nobody could bear, plus what the rule rounds up. `fill` counts on in the
-    numbers of fills: positions told with a `last_fill` below it do not include the loss yet.
+    `amount_cash` is each position's haircut: its cost rises by it. The haircuts sum to the loss,
+    less `unfunded_cash` that no position could pay, plus the rounding of the rule. `fill` continues
+    the numbering of fills: positions submitted with a lower `last_fill` do not include the loss.
     """
 
     fill: int
     contract: str
     rule: str
     loss_cash: int
-    left_cash: int
+    unfunded_cash: int
     accounts: tuple[str, ...]
     sides: tuple[Side, ...]
     positions: tuple[int, ...]
     amount_cash: tuple[int, ...]
 
 
-class WithdrawalCutSet(Event, tag="withdrawal_cut_set", frozen=True, kw_only=True):
-    """From now on this part of every withdrawal stays behind with the pool; 0 is all clear."""
+class WithdrawalHaircutSet(Event, tag="withdrawal_haircut_set", frozen=True, kw_only=True):
+    """The haircut on withdrawals changed: the pool retains this part of each; 0 is none."""
 
     pool: str
-    cut_ppm: int
+    haircut_ppm: int
     deficit_cash: int
     total_cash: int
 
 
 class RatingsSet(Event, tag="ratings_set", frozen=True, kw_only=True):
-    """Contracts are rated anew, as the step leaves them."""
+    """The ADL risk of contracts was rated, as of the end of the step."""
 
     ratings: tuple[Rating, ...]
 
 
 class IndicatorsPublished(Event, tag="indicators_published", frozen=True, kw_only=True):
-    """The indicators of all tables are published anew, as the step leaves them."""
+    """The ADL indicators of all positions were published, as of the end of the step."""
 
     as_of: int
     time_ms: int
@@ -308,9 +310,9 @@ class IndicatorsPublished(Event, tag="indicators_published", frozen=True, kw_onl
 
 
 class Notice(Event, tag="notice", frozen=True, gc=False):
-    """Somebody must be told: the account named, or the operator where none is.
+    """A notice to an account, or to the operator where `account` is empty.
 
-    `subject` is the trigger that the notice is about, or empty.
+    `subject` is the name of the trigger concerned, or empty.
     """
 
     kind: NoticeKind
@@ -342,7 +344,7 @@ AnyEvent = (
     | TakenOver
     | WalletSettled
     | Unwound
-    | DepthWatched
+    | DepthSufficiencySet
     | PoolObserved
     | AdlStarted
     | AdlStopped
@@ -354,7 +356,7 @@ AnyEvent = (
     | RoundClosed
     | AdlExhausted
     | LossSocialized
-    | WithdrawalCutSet
+    | WithdrawalHaircutSet
     | RatingsSet
     | IndicatorsPublished
     | Notice

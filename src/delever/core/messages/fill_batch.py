@@ -1,4 +1,4 @@
-"""The fills of one round together: the events, and their fields as columns for who adds them up."""
+"""The ADL fills of one round: as events, and as columns for code that adds them up."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from delever.core.messages import AdlFilled
 
 
 @dataclass(frozen=True, slots=True)
-class Fills:
-    """Fills of one contract and side, in their order, at least one.
+class FillBatch:
+    """At least one fill of one contract and side, in order of execution.
 
-    `columns` has every field of the `events` by name. `accounts` are the numbers of the accounts.
-    No fill closes more than the ones before it leave of its position and tranche.
+    `columns` contains every field of the `events` by name; `accounts` are the account indices. No
+    fill closes more than its predecessors leave of its position and of its tranche.
     """
 
     events: tuple[AdlFilled, ...]
@@ -20,13 +20,13 @@ class Fills:
     accounts: Sequence[int]
 
     @classmethod
-    def of(cls, columns: Mapping[str, Sequence[Any]], accounts: Sequence[int]) -> "Fills":
-        """Make the events of their columns: ten times as fast as naming every field of each."""
-        in_order = [columns[name] for name in AdlFilled.__struct_fields__]
-        events = tuple([AdlFilled(*fields) for fields in zip(*in_order, strict=True)])
+    def of(cls, columns: Mapping[str, Sequence[Any]], accounts: Sequence[int]) -> "FillBatch":
+        """Create the events of columns, ten times as fast as with keyword arguments."""
+        ordered = [columns[name] for name in AdlFilled.__struct_fields__]
+        events = tuple([AdlFilled(*fields) for fields in zip(*ordered, strict=True)])
         return cls(events, columns, accounts)
 
     @property
     def first(self) -> AdlFilled:
-        """The first of them, whose contract, side and pool are those of all."""
+        """The first fill; contract, side and pool are the same for all."""
         return self.events[0]

@@ -1,4 +1,4 @@
-"""What is published of whole contracts: ADL risk, taken apart, and indicators, as a digest."""
+"""ADL risk of a contract: rating, scorecard and stress curve; and the digest of indicators."""
 
 import msgspec
 
@@ -6,10 +6,10 @@ from delever.core.messages.enums import RatingInput, RatingMethod, RiskLevel, Si
 
 
 class RatingPart(msgspec.Struct, frozen=True, kw_only=True):
-    """What one input adds to the scorecard.
+    """One input of the scorecard and its points.
 
-    A point for each limit that the value has reached (or, for fund and depth, of which more is
-    safer, that it stays below). `numbers` is what the value was made of.
+    The input gets a point for each limit that its value has reached or, where more is safer (fund
+    and depth), stays below. `numbers` are the terms of the value.
     """
 
     input: RatingInput
@@ -21,12 +21,13 @@ class RatingPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StressPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """What would follow if the mark stood here at once: a point of the price -> ADL curve.
+    """One point of the stress curve: the effect of an instant move of the mark.
 
-    Liquidated: accounts at or below maintenance. Absorbed: by depth, of what they held and of
-    inventory. `loss_cash` is what their equity does not cover when all is closed at the worst price
-    that the pool accepts, and `fund_pays_cash` the part of it that the pool can bear before ADL
-    starts. `adl_lots` is what is left for ADL, here or at any smaller move of the same direction.
+    Liquidated: the lots of accounts at or below maintenance margin. Absorbed: the part of those
+    lots, and of inventory, that depth takes. `loss_cash` is the loss beyond the accounts' equity
+    when the rest is closed at the worst price that the pool accepts, `fund_pays_cash` the part of
+    it that the pool pays before ADL starts. `adl_lots` is the quantity left for ADL, at this move
+    or at any smaller one in the same direction.
     """
 
     shock_ppm: int
@@ -40,11 +41,11 @@ class StressPoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rating(msgspec.Struct, frozen=True, kw_only=True):
-    """A contract's ADL risk as of a sequence: the higher of what two views say it is at least.
+    """The ADL risk of a contract as of a sequence: the higher of scorecard level and stress level.
 
-    `adl_from_ppm` is the smallest move of the mark, in either direction, that leaves anything for
-    ADL, or null where none of the curve does. `volatility_ppm` is what the stress view measures it
-    by: the day's realized volatility, or the least that is assumed.
+    `adl_from_ppm` is the smallest move of the mark, in either direction, that leaves lots for ADL;
+    null where no point of the curve does. `volatility_ppm` scales the stress level: the day's
+    realized volatility, or the floor assumed for it.
     """
 
     contract: str
@@ -63,10 +64,11 @@ class Rating(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SideIndicators(msgspec.Struct, frozen=True, kw_only=True):
-    """What was published of one table: how many positions, how many of them stand in line.
+    """The published indicators of one side of a contract: counts and a digest.
 
-    `digest` is the BLAKE2b-256 of account, position, rank and indicator of each, so that a replay
-    proves what was shown without the journal holding it all.
+    `ranked` of the `positions` are in the queue. `digest` is the BLAKE2b-256 of account, position,
+    rank and indicator of each position: a replay proves what was published, and the journal need
+    not store it.
     """
 
     contract: str

@@ -1,9 +1,8 @@
-"""What a venue has told of accounts and markets, by name or in bulk, as the book takes it in.
+"""Events of the venue's snapshots: accounts, balances, positions, marks and depth.
 
-Columns in bytes are little-endian: 32-bit for numbers of accounts, positions and rows, 64-bit for
-amounts, a byte for what is yes or no. An account's number counts accounts in order of their
-definition, from 0. Columns of one event are of equal length; an empty one holds its default for
-all.
+Byte columns are little-endian: 32-bit account indices, position ids and row numbers, 64-bit
+amounts, one byte a flag. An account index counts accounts in order of definition, from 0. The
+columns of one event have equal length; an empty column stands for its default in every row.
 """
 
 import msgspec
@@ -12,14 +11,14 @@ from delever.core.messages.enums import Reason, Side
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", gc=False):
-    """What has happened. The book changes by events only.
+    """A fact. Only events change the book.
 
-    Python's collector passes events and commands over: they hold values only, and are in no cycle.
+    Events and commands are exempt from garbage collection: they contain values only, no cycles.
     """
 
 
 class BalancesSet(Event, tag="balances_set", frozen=True):
-    """Wallet balances are now these; columns of equal length."""
+    """Wallet balances were set; columns of equal length."""
 
     version: int
     last_fill: int
@@ -29,7 +28,7 @@ class BalancesSet(Event, tag="balances_set", frozen=True):
 
 
 class PositionsSet(Event, tag="positions_set", frozen=True):
-    """Positions of one table are now these; columns of equal length; 0 lots closes a position."""
+    """Positions of one side of a contract were set; columns of equal length; 0 lots: closed."""
 
     version: int
     last_fill: int
@@ -46,7 +45,7 @@ class PositionsSet(Event, tag="positions_set", frozen=True):
 
 
 class OpenOrdersSet(Event, tag="open_orders_set", frozen=True, kw_only=True):
-    """The account's open orders in this contract are now these."""
+    """An account's open orders in a contract were set."""
 
     account: str
     contract: str
@@ -54,7 +53,7 @@ class OpenOrdersSet(Event, tag="open_orders_set", frozen=True, kw_only=True):
 
 
 class RowIgnored(Event, tag="row_ignored", frozen=True, kw_only=True):
-    """An account's row was older than what the book holds and changed nothing."""
+    """A row was older than the account's newest snapshot, and changed nothing."""
 
     row: int
     account: str
@@ -64,14 +63,14 @@ class RowIgnored(Event, tag="row_ignored", frozen=True, kw_only=True):
 
 
 class MarksSet(Event, tag="marks_set", frozen=True, kw_only=True):
-    """Marks are now these."""
+    """Mark prices were set; columns of equal length."""
 
     contracts: tuple[str, ...]
     mark_ticks: tuple[int, ...]
 
 
 class DepthSet(Event, tag="depth_set", frozen=True, kw_only=True):
-    """The book that could absorb inventory is now this: (ticks, lots), best first."""
+    """The order book of a contract was set: (ticks, lots) levels, best price first."""
 
     contract: str
     bids: tuple[tuple[int, int], ...]
@@ -79,7 +78,7 @@ class DepthSet(Event, tag="depth_set", frozen=True, kw_only=True):
 
 
 class AccountsDefined(Event, tag="accounts_defined", frozen=True, kw_only=True):
-    """Accounts are open, or their modes have changed."""
+    """Accounts were opened, or their modes changed."""
 
     accounts: tuple[str, ...]
     hedge_mode: bytes
@@ -87,7 +86,7 @@ class AccountsDefined(Event, tag="accounts_defined", frozen=True, kw_only=True):
 
 
 class BalanceColumnsSet(Event, tag="balance_columns_set", frozen=True, kw_only=True):
-    """Wallet balances of one asset are now these."""
+    """Wallet balances of one asset were set."""
 
     version: int
     last_fill: int
@@ -97,9 +96,9 @@ class BalanceColumnsSet(Event, tag="balance_columns_set", frozen=True, kw_only=T
 
 
 class PositionColumnsSet(Event, tag="position_columns_set", frozen=True, kw_only=True):
-    """Positions of one table are now these; 0 lots closes a position.
+    """Positions of one side of a contract were set; 0 lots: closed.
 
-    Defaults: position number 0, not isolated, no margin, leverage 1, not under liquidation.
+    Defaults: position id 0, not isolated, no margin, leverage 1, not under liquidation.
     """
 
     version: int
@@ -117,7 +116,7 @@ class PositionColumnsSet(Event, tag="position_columns_set", frozen=True, kw_only
 
 
 class RowsIgnored(Event, tag="rows_ignored", frozen=True, kw_only=True):
-    """Rows of a command in columns were older than what the book holds and changed nothing."""
+    """Rows of a command were older than their accounts' newest snapshots, and changed nothing."""
 
     rows: bytes
     account: bytes

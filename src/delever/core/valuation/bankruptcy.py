@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.market.contract_terms import Terms
+from delever.core.market.contract_terms import ContractTerms
 from delever.core.messages import Event, Reason, Side, TakenOver, WalletSettled
 from delever.core.units import Ticks, share_floor
 
@@ -35,14 +35,16 @@ class Holding:
         return bool(self.state.tables[self.side].isolated[self.row])
 
 
-def bankruptcy_price(terms: Terms, side: Side, lots: int, cost_cash: int, cover_cash: int) -> Ticks:
+def bankruptcy_price(
+    terms: ContractTerms, side: Side, lots: int, cost_cash: int, cover_cash: int
+) -> Ticks:
     """Return the price at which the position has lost its cover: value = cost - cover.
 
     Rounded in the holder's favour (up for a long, down for a short), so that what a takeover leaves
     is never negative and less than one tick on the lots. A bankrupt position's price lies beyond
     the mark.
     """
-    return terms.price_reaching(side.sign * lots, cost_cash - cover_cash)
+    return terms.price_at_value(side.sign * lots, cost_cash - cover_cash)
 
 
 def cover_of(book: Book, holding: Holding) -> int:

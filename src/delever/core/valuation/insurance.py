@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.pool_state import PoolState
-from delever.core.messages import DepthSet, DepthWatched, Event, PoolObserved, Side, Unwound
+from delever.core.messages import DepthSet, DepthSufficiencySet, Event, PoolObserved, Side, Unwound
 from delever.core.units import PPM, div_floor, share_floor
 
 
 def pool_equity(book: Book, pool: PoolState) -> int:
     """Return balance plus unrealized profit of the pool's inventory, in Cash."""
     return pool.balance + sum(
-        state.unrealized_pnl for state in book.engaged() if state.pool == pool.name
+        state.unrealized_pnl for state in book.monitored() if state.pool == pool.name
     )
 
 
@@ -28,13 +28,13 @@ def observed_equity(book: Book, pool: PoolState) -> int:
 
 def contract_pnl_of(state: ContractState) -> int:
     """Return the contract's cumulative profit in its pool, in Cash."""
-    return state.realized + state.injected + state.unrealized_pnl
+    return state.realized_pnl + state.injected + state.unrealized_pnl
 
 
 def observe(book: Book) -> Iterator[Event]:
     """Yield the numbers of each pool that has changed since it was last observed."""
-    engaged = book.engaged()
-    names = book.unobserved | {state.pool for state in engaged}
+    engaged = book.monitored()
+    names = book.unobserved_pools | {state.pool for state in engaged}
     for pool in [book.pools[name] for name in sorted(names)]:
         members = [state for state in engaged if state.pool == pool.name]
         seen = PoolObserved(
@@ -122,5 +122,5 @@ def watch_depth(book: Book, state: ContractState) -> Iterator[Event]:
         missing = held > 0 and held > sum(
             lots for _, lots in usable_depth(state, side, slippage_ppm)
         )
-        if missing != (state.depth_missing_since_ms[side] is not None):
-            yield DepthWatched(contract=state.name, side=side, missing=missing)
+        if missing != (state.depth_insufficient_since_ms[side] is not None):
+            yield DepthSufficiencySet(contract=state.name, side=side, sufficient=not missing)

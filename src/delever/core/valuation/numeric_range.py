@@ -1,7 +1,7 @@
-"""What could leave int64 is rejected before anything happens, and never wraps.
+"""Checks that every result stays inside int64: a command that could leave it is rejected whole.
 
-The products and sums of columns stay inside because no account, no table and no pool can come to
-hold as much as LIMIT, at any step between.
+Products and sums of columns stay inside because the equity of an account, the totals of a position
+table and the worth of a pool are bounded before each command, at any intermediate state.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,27 +9,33 @@ from typing import NamedTuple
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
+from delever.core.book.position_table import PositionBounds
 from delever.core.market.validation import Rejection
 from delever.core.messages import Event, Reason, Side, TakenOver, WalletSettled
-from delever.core.units import INT64, LIMIT
+from delever.core.units import COLUMN_LIMIT, INT64_LIMIT
 
-POOL_LIMIT = INT64
-"""What a pool has is one number that is told, not a sum of columns: int64 itself is its limit."""
+POOL_LIMIT = INT64_LIMIT
+"""Upper bound, in Cash, on a pool's worth: events report it as one int64, no column sums it."""
 
 ContractSide = tuple[str, Side]
-"""A table by the name of its contract and its side."""
+"""A position table, by contract name and side."""
 
 
 class Growth(NamedTuple):
-    """What a command brings into a table: lots, its largest position, position numbers then in use.
+    """The positions that a command sets in a table: total lots, and the bounds on each of them.
 
-    The largest cost includes the isolated margin.
+    `max_cost` includes isolated margin; `position_ids` counts all ids in use after the command.
     """
 
     total_lots: int
-    largest_lots: int
-    largest_cost: int
-    numbers: int
+    max_lots: int
+    max_cost: int
+    position_ids: int
+
+    @property
+    def bounds(self) -> PositionBounds:
+        """The bounds on each position that the command sets."""
+        return PositionBounds(self.max_lots, self.max_cost, self.position_ids)
 
 
 def check_range(
@@ -37,87 +43,95 @@ def check_range(
     marks: Mapping[str, int],
     *,
     growth: Mapping[ContractSide, Growth] | None = None,
-    largest_wallet: Mapping[str, int] | None = None,
+    max_balance: Mapping[str, int] | None = None,
 ) -> None:
-    """Refuse what could take an account's equity, or a table's total, out of int64.
+    """Reject a command after which an account's equity or a table's total could leave int64.
 
-    Bounded from above by the largest position of every table at its mark and cost, plus the largest
-    wallet: no account can hold more. Only where the largest there ever were leave no room, those
-    that are there now are looked for.
+    No account's equity exceeds the largest position of every table at its mark and cost, plus the
+    largest wallet. The bounds since the last reset are tried first; only where they leave no room,
+    the current positions are scanned.
     """
-    growth, largest_wallet = growth or {}, largest_wallet or {}
-    more: dict[str, dict[Side, tuple[int, int, int]]] = {}
+    growth, max_balance = growth or {}, max_balance or {}
+    new_bounds: dict[str, dict[Side, PositionBounds]] = {}
     for (name, side), grown in growth.items():
         table = book.contracts[name].tables[side]
-        if 8 * (table.total_lots + grown.total_lots) >= LIMIT:
+        if 8 * (table.total_lots + grown.total_lots) >= COLUMN_LIMIT:
             raise Rejection("positions", name, Reason.EXCEEDS_NUMERIC_RANGE)
-        if table.holds_less_than(most := grown[1:]):
-            more.setdefault(name, {})[side] = most
-    bound = {name: asset.bound for name, asset in book.assets.items()}
-    for name, cash in largest_wallet.items():
-        bound[name] += max(cash - book.asset(name).wallets.largest, 0)
-    for name in more.keys() | marks.keys():
+        if table.is_exceeded_by(grown.bounds):
+            new_bounds.setdefault(name, {})[side] = grown.bounds
+    equity = {name: asset.equity_bound for name, asset in book.assets.items()}
+    for name, cash in max_balance.items():
+        equity[name] += max(cash - book.asset(name).wallets.largest, 0)
+    for name in new_bounds.keys() | marks.keys():
         state = book.contracts[name]
-        exposure = state.exposure(marks.get(name, state.mark), more.get(name, {}))
-        bound[state.terms.settle] += exposure - state.measured_exposure
-    for name, largest in bound.items():
-        if largest >= LIMIT and _bound_now(book, name, marks, growth, largest_wallet) >= LIMIT:
+        exposure = state.exposure(marks.get(name, state.mark), new_bounds.get(name, {}))
+        equity[state.terms.settle] += exposure - state.exposure_bound
+    for name, bound in equity.items():
+        if (
+            bound >= COLUMN_LIMIT
+            and _exact_equity_bound(book, name, marks, growth, max_balance) >= COLUMN_LIMIT
+        ):
             field = "positions" if growth else "marks" if marks else "balances"
             raise Rejection(field, name, Reason.EXCEEDS_NUMERIC_RANGE)
 
 
-def _bound_now(
+def _exact_equity_bound(
     book: Book,
     asset: str,
     marks: Mapping[str, int],
     growth: Mapping[ContractSide, Growth],
-    largest_wallet: Mapping[str, int],
+    max_balance: Mapping[str, int],
 ) -> int:
-    """Return the bound of what is there and what is told."""
-    bound = max(book.asset(asset).wallets.max_balance(), largest_wallet.get(asset, 0))
+    """Return the bound on equity computed from the current and the submitted positions."""
+    bound = max(book.asset(asset).wallets.max_balance(), max_balance.get(asset, 0))
     for state in book.contracts.values():
         if state.terms.settle == asset:
-            told = {
-                side: growth[state.name, side][1:] for side in Side if (state.name, side) in growth
+            new_bounds = {
+                side: growth[state.name, side].bounds
+                for side in Side
+                if (state.name, side) in growth
             }
-            bound += state.exposure(marks.get(state.name, state.mark), told, now=True)
+            mark = marks.get(state.name, state.mark)
+            bound += state.exposure(mark, new_bounds, exact=True)
     return bound
 
 
 def check_inventory(book: Book, marks: Mapping[str, int]) -> None:
-    """Refuse marks at which inventory could be worth more than a pool can be told to have."""
-    if book.engaged():
+    """Reject marks at which the worth of a pool with its inventory could exceed the pool limit."""
+    if book.monitored():
         for asset in {book.contracts[name].terms.settle for name in marks}:
-            if _held_by_pools(book, asset, marks) >= POOL_LIMIT:
+            if _pool_worth_bound(book, asset, marks) >= POOL_LIMIT:
                 raise Rejection("marks", asset, Reason.EXCEEDS_NUMERIC_RANGE)
 
 
 def takeover_fits(book: Book, events: Iterable[Event]) -> bool:
-    """Whether pools can hold what takeovers about to be made would bring them, beside what is."""
-    brought: dict[str, int] = {}
+    """Return whether the worth of pools stays inside the pool limit after these takeovers."""
+    added: dict[str, int] = {}
     for event in events:
         if isinstance(event, TakenOver):
             state = book.contracts[event.contract]
-            worth = event.lots * _most_worth(state)
-            moved = worth + abs(event.value_cash) + abs(event.to_pool_cash)
-            brought[state.terms.settle] = brought.get(state.terms.settle, 0) + moved
+            value = event.lots * _max_lot_value(state)
+            moved = value + abs(event.value_cash) + abs(event.to_pool_cash)
+            added[state.terms.settle] = added.get(state.terms.settle, 0) + moved
         elif isinstance(event, WalletSettled):
-            brought[event.asset] = brought.get(event.asset, 0) + abs(event.amount_cash)
-    return all(_held_by_pools(book, each, {}) + cash < POOL_LIMIT for each, cash in brought.items())
+            added[event.asset] = added.get(event.asset, 0) + abs(event.amount_cash)
+    return all(
+        _pool_worth_bound(book, asset, {}) + cash < POOL_LIMIT for asset, cash in added.items()
+    )
 
 
-def _held_by_pools(book: Book, asset: str, marks: Mapping[str, int]) -> int:
-    """Return a bound on what pools have of an asset, and what inventory could gain or lose."""
+def _pool_worth_bound(book: Book, asset: str, marks: Mapping[str, int]) -> int:
+    """Return a bound on the balances of an asset's pools and on the PnL of their inventory."""
     bound = sum(abs(pool.balance) for pool in book.pools.values() if pool.asset == asset)
-    for state in book.engaged():
+    for state in book.monitored():
         if state.terms.settle == asset:
-            worth = _most_worth(state, marks.get(state.name, 0))
-            held = state.inventory.values()
-            bound += sum(each.total_lots * worth + abs(each.total_cost) for each in held)
-            bound += abs(state.realized + state.injected)
+            lot_value = _max_lot_value(state, marks.get(state.name, 0))
+            for inventory in state.inventory.values():
+                bound += inventory.total_lots * lot_value + abs(inventory.total_cost)
+            bound += abs(state.realized_pnl + state.injected)
     return bound
 
 
-def _most_worth(state: ContractState, mark: int = 0) -> int:
-    """Return what a lot may be closed at in Cash: at this mark, the last, or the one before."""
-    return state.worth(max(mark, state.mark, state.previous_mark))
+def _max_lot_value(state: ContractState, mark: int = 0) -> int:
+    """Return a bound on a lot's value in Cash at a new mark, the current or the previous one."""
+    return state.max_lot_value(max(mark, state.mark, state.previous_mark))

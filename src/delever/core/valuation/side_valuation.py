@@ -12,7 +12,7 @@ import numpy as np
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.position_table import PositionTable
-from delever.core.market.contract_terms import Terms
+from delever.core.market.contract_terms import ContractTerms
 from delever.core.messages import Side
 from delever.core.units import Bools, Ints, div_floor
 
@@ -27,7 +27,7 @@ class SideValuation:
     other side where one account holds both across, in hedge mode. `account_order` breaks ties.
     """
 
-    terms: Terms
+    terms: ContractTerms
     side: Side
     mark_ticks: int
     previous_mark_ticks: int
@@ -93,7 +93,7 @@ def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
         as_of=book.sequence,
         time_ms=book.time_ms,
         account=account,
-        account_order=book.accounts.order()[account].astype(np.int64),
+        account_order=book.accounts.name_order()[account].astype(np.int64),
         position=table.position[:n].astype(np.int64),
         lots=table.lots[:n].copy(),
         cost=table.cost[:n].copy(),
@@ -152,17 +152,17 @@ def _joint(
     return joint_pnl, joint_notional
 
 
-FEW_NUMBERS = 8
+LOOKUP_MAX_POSITION_IDS = 8
 """Up to so many position numbers a table is searched by account; beyond, it is summed whole."""
 
 
 def _of_accounts(table: PositionTable, accounts: Ints) -> tuple[Ints, Ints]:
     """Return profit and notional of a table's cross positions, summed for each of the accounts."""
-    if len(table.labels) > FEW_NUMBERS:
+    if len(table.position_ids) > LOOKUP_MAX_POSITION_IDS:
         unrealized_pnl, notional = _by_account(table, int(accounts.max(initial=0)) + 1)
         return unrealized_pnl[accounts], notional[accounts]
     unrealized_pnl, notional = np.zeros((2, len(accounts)), np.int64)
-    for label in sorted(table.labels):
+    for label in sorted(table.position_ids):
         rows = table.index.find_all(accounts, np.full(len(accounts), label))
         held = np.flatnonzero((rows >= 0) & ~table.isolated[rows])
         rows = rows[held]

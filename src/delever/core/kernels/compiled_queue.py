@@ -1,31 +1,31 @@
-"""The compiled kernels that put positions in line and spread ranks and indicators over them.
+"""Compiled kernels that sort a queue and compute ranks and indicators.
 
-Gainers and losers are sorted apart, so that what is left of their scores varies in few bits. Those
-are packed above the row's number and sorted digit by digit; what the kept bits leave equal is
-settled run by run, with its ties.
+Positive and other scores are sorted separately, so that each part varies in few bits. The leading
+varying bits are packed above the row number and radix-sorted; rows that are equal in those bits are
+sorted run by run, by full score and ties.
 """
 
 # mypy: ignore-errors
-# ruff: noqa: D103 - described in `plain`; what Numba compiles is written out
+# ruff: noqa: D103 - documented in `plain`; code for Numba is written out
 
 import numpy as np
 from numba import types as t
 
 from delever.core.kernels.compiled_types import B1, F8, I1, I4, I8, U8, compiled
 
-WIDE_DIGIT = 2048
-"""Rows from which digits of 11 bits sort faster than digits of 8."""
-SHORT_RUN = 24
-"""Up to so many rows are put in order by insertion."""
-ROW_BITS, ROW = 32, 0xFFFFFFFF
-"""The low half of a packed key is the row."""
-FEW_BITS = 60
-"""Scores that vary in no more bits are told apart well enough by two digits, others by three."""
+WIDE_DIGIT_MIN_ROWS = 2048
+"""Rows from which digits of 11 bits sort faster than digits of 8 bits."""
+INSERTION_SORT_MAX = 24
+"""Rows up to which insertion sort is used."""
+ROW_BITS, ROW_MASK = 32, 0xFFFFFFFF
+"""A packed key has the row in its low half and leading bits of the score in the high half."""
+TWO_DIGITS_MAX_BITS = 60
+"""Up to this many varying bits two digits distinguish scores well enough; more need three."""
 
 
 @compiled(t.uint64(t.uint64))
 def _descending(bits):
-    """Return a key that falls as the float of these bits rises; 0 and -0 have the same."""
+    """Return a key that is smaller for a larger float with these bits; 0 and -0 are equal."""
     top = np.uint64(1) << np.uint64(63)
     if bits > top:
         return bits
@@ -33,21 +33,21 @@ def _descending(bits):
 
 
 @compiled(U8(U8, U8, t.int64, t.int64))
-def _sort_by_digits(keys, spare, kept_bits, width):
-    """Sort packed keys by the kept bits above their rows; equal ones stay as they stand."""
+def _radix_sort(keys, spare, key_bits, width):
+    """Sort packed keys by the key bits above their rows; the sort is stable."""
     counts = np.empty(1 << width, np.uint32)
     mask = np.uint64((1 << width) - 1)
     source, target = keys, spare
-    for bit in range(ROW_BITS, ROW_BITS + kept_bits, width):
+    for bit in range(ROW_BITS, ROW_BITS + key_bits, width):
         shift = np.uint64(bit)
         counts[:] = 0
         for i in range(len(source)):
             counts[(source[i] >> shift) & mask] += np.uint32(1)
         place = np.uint32(0)
         for digit in range(len(counts)):
-            here = counts[digit]
+            count = counts[digit]
             counts[digit] = place
-            place += here
+            place += count
         for i in range(len(source)):
             digit = (source[i] >> shift) & mask
             place = counts[digit]
@@ -58,7 +58,7 @@ def _sort_by_digits(keys, spare, kept_bits, width):
 
 
 @compiled(t.boolean(t.int32, t.int32, U8, I4, I4, I4))
-def _stands_before(row, other, bits, account, account_order, position):
+def _precedes(row, other, bits, account, account_order, position):
     key, other_key = _descending(bits[row]), _descending(bits[other])
     if key != other_key:
         return key < other_key
@@ -69,67 +69,65 @@ def _stands_before(row, other, bits, account, account_order, position):
 
 
 @compiled(t.void(I4, U8, I4, I4, I4))
-def _insert(rows, bits, account, account_order, position):
+def _insertion_sort(rows, bits, account, account_order, position):
     for i in range(1, len(rows)):
         row, place = rows[i], i
-        while place > 0 and _stands_before(
-            row, rows[place - 1], bits, account, account_order, position
-        ):
+        while place > 0 and _precedes(row, rows[place - 1], bits, account, account_order, position):
             rows[place] = rows[place - 1]
             place -= 1
         rows[place] = row
 
 
 @compiled(t.void(U8, U8, I4))
-def _resort(keys, spare, rows):
-    """Sort rows by the keys of 32 bits filled in for them; equal ones stay as they stand."""
+def _sort_by_key(keys, spare, rows):
+    """Sort rows by 32-bit keys, one a row; the sort is stable."""
     for i in range(len(rows)):
         keys[i] = keys[i] << np.uint64(ROW_BITS) | np.uint64(rows[i])
-    found = _sort_by_digits(keys, spare, ROW_BITS, 11)
+    found = _radix_sort(keys, spare, ROW_BITS, 11)
     for i in range(len(rows)):
-        rows[i] = np.int32(found[i] & np.uint64(ROW))
+        rows[i] = np.int32(found[i] & np.uint64(ROW_MASK))
 
 
 @compiled(t.void(I4, U8, I4, I4, I4))
-def _settle(rows, bits, account, account_order, position):
-    """Sort a long run of equal leading bits by all there is: position, account, then score."""
+def _sort_ties(rows, bits, account, account_order, position):
+    """Sort a long run with equal leading bits: by position, then account, then score, stably."""
     keys, spare = np.empty(len(rows), np.uint64), np.empty(len(rows), np.uint64)
     for i in range(len(rows)):
         keys[i] = np.uint64(position[rows[i]])
-    _resort(keys, spare, rows)
+    _sort_by_key(keys, spare, rows)
     for i in range(len(rows)):
         keys[i] = np.uint64(account_order[account[rows[i]]])
-    _resort(keys, spare, rows)
+    _sort_by_key(keys, spare, rows)
     for i in range(len(rows)):
-        keys[i] = _descending(bits[rows[i]]) & np.uint64(ROW)
-    _resort(keys, spare, rows)
+        keys[i] = _descending(bits[rows[i]]) & np.uint64(ROW_MASK)
+    _sort_by_key(keys, spare, rows)
     for i in range(len(rows)):
         keys[i] = _descending(bits[rows[i]]) >> np.uint64(ROW_BITS)
-    _resort(keys, spare, rows)
+    _sort_by_key(keys, spare, rows)
 
 
 @compiled(t.void(U8, I4, U8, I4, I4, I4))
-def _settle_runs(keys, rows, bits, account, account_order, position):
-    """Put those in order whose packed keys, sorted, are equal but for the row."""
+def _sort_runs(keys, rows, bits, account, account_order, position):
+    """Sort each run of rows whose packed keys are equal except for the row."""
     end, above = 0, np.uint64(ROW_BITS)
     while end < len(rows):
         first, leading = end, keys[end] >> above
         end += 1
         while end < len(rows) and keys[end] >> above == leading:
             end += 1
-        if end - first > SHORT_RUN:
-            _settle(rows[first:end], bits, account, account_order, position)
+        if end - first > INSERTION_SORT_MAX:
+            _sort_ties(rows[first:end], bits, account, account_order, position)
         elif end - first > 1:
-            _insert(rows[first:end], bits, account, account_order, position)
+            _insertion_sort(rows[first:end], bits, account, account_order, position)
 
 
 @compiled(t.void(U8, U8, I4, U8, I4, I4, I4))
 def _sort_part(keys, spare, rows, bits, account, account_order, position):
-    """Put in line the rows that stand in `keys`."""
-    if len(rows) <= SHORT_RUN:
+    """Sort the rows that `keys` contains into queue order."""
+    if len(rows) <= INSERTION_SORT_MAX:
         for i in range(len(rows)):
             rows[i] = np.int32(keys[i])
-        _insert(rows, bits, account, account_order, position)
+        _insertion_sort(rows, bits, account, account_order, position)
         return
     lowest, highest = ~np.uint64(0), np.uint64(0)
     for i in range(len(rows)):
@@ -139,27 +137,27 @@ def _sort_part(keys, spare, rows, bits, account, account_order, position):
     while span > 0:
         span >>= np.uint64(1)
         varying += 1
-    width = 11 if len(rows) >= WIDE_DIGIT else 8
-    kept = min(varying, width * (2 if varying <= FEW_BITS else 3), ROW_BITS)
-    shift, above = np.uint64(varying - kept), np.uint64(ROW_BITS)
+    width = 11 if len(rows) >= WIDE_DIGIT_MIN_ROWS else 8
+    key_bits = min(varying, width * (2 if varying <= TWO_DIGITS_MAX_BITS else 3), ROW_BITS)
+    shift, above = np.uint64(varying - key_bits), np.uint64(ROW_BITS)
     for i in range(len(rows)):
         keys[i] = (spare[i] - lowest) >> shift << above | keys[i]
-    found = _sort_by_digits(keys, spare, kept, width)
+    found = _radix_sort(keys, spare, key_bits, width)
     for i in range(len(rows)):
-        rows[i] = np.int32(found[i] & np.uint64(ROW))
-    _settle_runs(found, rows, bits, account, account_order, position)
+        rows[i] = np.int32(found[i] & np.uint64(ROW_MASK))
+    _sort_runs(found, rows, bits, account, account_order, position)
 
 
 @compiled(I4(F8, B1, I4, I4, I4, U8, U8, I4))
-def line_up_in(score, standing, account, account_order, position, keys, spare, rows):
-    """Put rows in line in the room given, of their number or more."""
+def sort_queue_in(score, ranked, account, account_order, position, keys, spare, rows):
+    """Sort a queue with the scratch arrays `keys`, `spare` and `rows`, each of enough rows."""
     gainers, losers = np.uint64(0), np.uint64(0)
     for i in range(len(score)):
-        stands = np.uint64(standing[i])
-        gains = np.uint64(score[i] > 0) & stands
+        is_ranked = np.uint64(ranked[i])
+        is_gainer = np.uint64(score[i] > 0) & is_ranked
         keys[gainers], spare[losers] = i, i
-        gainers += gains
-        losers += stands - gains
+        gainers += is_gainer
+        losers += is_ranked - is_gainer
     first, n = np.int64(gainers), np.int64(gainers + losers)
     keys[first:n] = spare[: n - first]
     ties = score.view(np.uint64), account, account_order, position
@@ -168,15 +166,15 @@ def line_up_in(score, standing, account, account_order, position, keys, spare, r
     return rows[:n]
 
 
-def line_up(score, standing, account, account_order, position):
+def sort_queue(score, ranked, account, account_order, position):
     n = len(score)
-    room = np.empty(n, np.uint64), np.empty(n, np.uint64), np.empty(n, np.int32)
-    return line_up_in(score, standing, account, account_order, position, *room)
+    scratch = np.empty(n, np.uint64), np.empty(n, np.uint64), np.empty(n, np.int32)
+    return sort_queue_in(score, ranked, account, account_order, position, *scratch)
 
 
 @compiled(t.void(I4, t.int64, t.int64, I1))
 def _indicator_by_count(rank, n, levels, indicator):
-    """Fill in indicators from ranks: a plain loop for each level that a row may have."""
+    """Compute indicators from ranks: one vectorizable loop for each level."""
     indicator[:] = 0
     for level in range(levels):
         last = np.uint32(n * (levels - level) // levels)
@@ -187,39 +185,29 @@ def _indicator_by_count(rank, n, levels, indicator):
 @compiled(t.void(I4, I4, I8, t.int64, I1))
 def _indicator_by_lots(order, place, lots, levels, indicator):
     indicator[:] = 0
-    level, through, whole = levels, 0, lots[order].sum()
-    # Levels fall as the line goes on: a boundary is a multiplication, not a division a row.
+    level, cumulative, total = levels, 0, lots[order].sum()
+    # Levels only fall along the queue, so a boundary needs a multiplication, not a division.
     for row in order:
-        through += lots[row]
-        while (levels - level + 1) * whole < levels * through:
+        cumulative += lots[row]
+        while (levels - level + 1) * total < levels * cumulative:
             level -= 1
         indicator[place[row]] = level
 
 
 @compiled(t.void(I4, I4, I8, t.int64, t.boolean, I4, I1, I8))
-def spread(order, place, lots, levels, by_count, rank, indicator, ahead):
+def fill_ranks(order, place, lots, levels, by_count, rank, indicator, ahead):
     rank[:] = 0
     ahead[:] = 0
-    through = 0
+    cumulative = 0
     for i in range(len(order)):
         target = place[order[i]]
         rank[target] = i + 1
         if len(ahead):
-            ahead[target] = through
-            through += lots[order[i]]
+            ahead[target] = cumulative
+            cumulative += lots[order[i]]
     if by_count:
         _indicator_by_count(rank, len(order), levels, indicator)
         if len(order):
             indicator[place[order[0]]] = levels
     else:
         _indicator_by_lots(order, place, lots, levels, indicator)
-
-
-@compiled(t.int64(I4, I8, t.int64))
-def until_filled(order, lots, wanted):
-    through = 0
-    for i in range(len(order)):
-        if through >= wanted:
-            return i
-        through += lots[order[i]]
-    return len(order)

@@ -1,0 +1,199 @@
+"""Event -> balanced postings: no movement of money or lots has only one side."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from delever.core import messages as m
+from delever.core.accounting.ledger import LedgerAccount, Posting, lots_unit
+from delever.core.book import Book
+from delever.core.book.position_table import PositionColumns
+from delever.core.market.validation import unpack_column
+from delever.core.messages import Event
+from delever.core.messages.fill_batch import FillBatch
+from delever.core.units import exact_sum
+
+
+def postings(book: Book, event: Event) -> Iterable[Posting]:
+    """Return the postings of an event that is about to be applied to the book."""
+    post = _POSTINGS.get(type(event))
+    return () if post is None else post(book, event)
+
+
+def postings_of_fills(book: Book, fills: FillBatch) -> Iterator[Posting]:
+    """Return the postings of a batch of fills: the sums of the postings of each."""
+    return _closed(book, fills.first, [sum(fills.columns[name]) for name in _FILL_AMOUNTS])
+
+
+def _against_outside(moved: Iterable[Posting], unit: str) -> Iterator[Posting]:
+    """Yield postings, and the posting to OUTSIDE that balances them."""
+    total = 0
+    for posting in moved:
+        total += posting.amount
+        yield posting
+    yield Posting(LedgerAccount.OUTSIDE, unit, unit, -total)
+
+
+# --- snapshots ---
+
+
+def _balances_set(book: Book, event: m.BalancesSet) -> Iterator[Posting]:
+    for account, asset, balance in zip(
+        event.accounts, event.assets, event.balance_cash, strict=True
+    ):
+        known = book.asset(asset).wallets.balance.item(book.accounts.index[account])
+        moved = Posting(LedgerAccount.WALLETS, asset, asset, balance - known, account)
+        yield from _against_outside([moved], asset)
+
+
+def _balance_columns_set(book: Book, event: m.BalanceColumnsSet) -> Iterator[Posting]:
+    """Yield the change of the wallets' total: a bulk command is one movement."""
+    accounts = unpack_column(event.account, "<i4", 0)
+    submitted = exact_sum(unpack_column(event.balance_cash, "<i8", len(accounts)))
+    known = exact_sum(book.asset(event.asset).wallets.balance[accounts])
+    moved = [Posting(LedgerAccount.WALLETS, event.asset, event.asset, submitted - known)]
+    yield from _against_outside(moved, event.asset)
+
+
+def _positions_set(book: Book, event: m.PositionsSet) -> Iterator[Posting]:
+    """Yield the change of the table's totals: a command is one movement."""
+    table, index = book.contracts[event.contract].tables[event.side], book.accounts.index
+    cost, margin, lots = sum(event.cost_cash), sum(event.margin_cash), sum(event.lots)
+    for account, position in zip(event.accounts, event.positions, strict=True):
+        row = table.find(index[account], position)
+        if row is not None:
+            old_lots, old_cost, old_margin = table.amounts_at(row)
+            lots, cost, margin = lots - old_lots, cost - old_cost, margin - old_margin
+    return _side_moved(book, event, cost, margin, lots)
+
+
+def _position_columns_set(book: Book, event: m.PositionColumnsSet) -> Iterator[Posting]:
+    table = book.contracts[event.contract].tables[event.side]
+    columns, accounts = PositionColumns.of_event(event), unpack_column(event.account, "<i4", 0)
+    rows = table.index.find_all(accounts, unpack_column(event.position, "<i4", len(accounts)))
+    rows = rows[rows >= 0]
+    max_cost = max(table.max_cost, int(abs(columns.cost).max(initial=0)))
+    cost = exact_sum(columns.cost, max_cost) - exact_sum(table.cost[rows], max_cost)
+    margin = exact_sum(columns.margin) - exact_sum(table.margin[rows])
+    lots = int(columns.lots.sum()) - int(table.lots[rows].sum())
+    return _side_moved(book, event, cost, margin, lots)
+
+
+def _side_moved(
+    book: Book, event: m.PositionsSet | m.PositionColumnsSet, cost: int, margin: int, lots: int
+) -> Iterator[Posting]:
+    name, asset = event.contract, book.contracts[event.contract].terms.settle
+    unit, lots = lots_unit(name), event.side.sign * lots
+    yield Posting(LedgerAccount.POSITIONS, name, asset, -cost)
+    if margin:
+        yield Posting(LedgerAccount.MARGINS, name, asset, margin)
+    yield Posting(LedgerAccount.OUTSIDE, asset, asset, cost - margin)
+    yield Posting(LedgerAccount.POSITIONS, name, unit, lots)
+    yield Posting(LedgerAccount.OUTSIDE, unit, unit, -lots)
+
+
+# --- pools, takeover, unwinding ---
+
+
+def _pool_funded(book: Book, event: m.PoolFunded) -> Iterator[Posting]:
+    asset = book.pools[event.pool].asset
+    moved = [Posting(LedgerAccount.POOL, event.pool, asset, event.amount_cash)]
+    return _against_outside(moved, asset)
+
+
+def _wallet_settled(_book: Book, event: m.WalletSettled) -> Iterator[Posting]:
+    asset, amount = event.asset, event.amount_cash
+    yield Posting(LedgerAccount.WALLETS, asset, asset, -amount, event.account)
+    yield Posting(LedgerAccount.POOL, event.pool, asset, amount)
+
+
+def _taken_over(book: Book, event: m.TakenOver) -> Iterator[Posting]:
+    state = book.contracts[event.contract]
+    asset, name = state.terms.settle, event.contract
+    yield Posting(LedgerAccount.POSITIONS, name, asset, event.cost_cash, event.account)
+    yield Posting(LedgerAccount.MARGINS, name, asset, -event.margin_cash, event.account)
+    yield Posting(LedgerAccount.WALLETS, asset, asset, event.to_wallet_cash, event.account)
+    yield Posting(LedgerAccount.POOL, state.pool, asset, event.to_pool_cash)
+    yield Posting(LedgerAccount.INVENTORY, name, asset, -event.value_cash)
+    unit, lots = lots_unit(name), event.side.sign * event.lots
+    yield Posting(LedgerAccount.POSITIONS, name, unit, -lots, event.account)
+    yield Posting(LedgerAccount.INVENTORY, name, unit, lots)
+
+
+def _unwound(book: Book, event: m.Unwound) -> Iterator[Posting]:
+    state = book.contracts[event.contract]
+    asset, unit = state.terms.settle, lots_unit(event.contract)
+    moved = [
+        Posting(LedgerAccount.INVENTORY, event.contract, asset, event.cost_cash),
+        Posting(LedgerAccount.POOL, state.pool, asset, event.realized_pnl_cash),
+    ]
+    yield from _against_outside(moved, asset)
+    signed = -event.side.sign * event.lots
+    yield from _against_outside(
+        [Posting(LedgerAccount.INVENTORY, event.contract, unit, signed)], unit
+    )
+
+
+# --- ADL ---
+
+_FILL_AMOUNTS = (
+    "lots",
+    "cost_cash",
+    "realized_pnl_cash",
+    "margin_returned_cash",
+    "fee_cash",
+    "pool_cost_cash",
+    "pool_realized_pnl_cash",
+)
+
+
+def _filled(book: Book, fill: m.AdlFilled, direction: int = 1) -> Iterator[Posting]:
+    amounts = [direction * getattr(fill, name) for name in _FILL_AMOUNTS]
+    return _closed(book, fill, amounts, fill.account)
+
+
+def _fill_cancelled(book: Book, event: m.FillCancelled) -> Iterator[Posting]:
+    return _filled(book, event.fill, -1)
+
+
+def _closed(
+    book: Book, fill: m.AdlFilled, amounts: Sequence[int], account: str = ""
+) -> Iterator[Posting]:
+    """Yield the postings of closing counterparty and inventory, by the _FILL_AMOUNTS."""
+    state = book.contracts[fill.contract]
+    asset, name = state.terms.settle, fill.contract
+    lots, cost, realized_pnl, margin_returned, fee, pool_cost, pool_realized_pnl = amounts
+    to_wallet = realized_pnl + margin_returned - fee
+    yield Posting(LedgerAccount.POSITIONS, name, asset, cost, account)
+    if margin_returned:
+        yield Posting(LedgerAccount.MARGINS, name, asset, -margin_returned, account)
+    yield Posting(LedgerAccount.WALLETS, asset, asset, to_wallet, account)
+    if fee:
+        yield Posting(LedgerAccount.FEES, asset, asset, fee)
+    yield Posting(LedgerAccount.INVENTORY, name, asset, pool_cost)
+    yield Posting(LedgerAccount.POOL, fill.pool, asset, pool_realized_pnl)
+    unit, lots = lots_unit(name), fill.side.sign * lots
+    yield Posting(LedgerAccount.POSITIONS, name, unit, -lots, account)
+    yield Posting(LedgerAccount.INVENTORY, name, unit, lots)
+
+
+def _loss_socialized(book: Book, event: m.LossSocialized) -> Iterator[Posting]:
+    state = book.contracts[event.contract]
+    asset = state.terms.settle
+    for account, amount in zip(event.accounts, event.amount_cash, strict=True):
+        yield Posting(LedgerAccount.POSITIONS, event.contract, asset, -amount, account)
+    yield Posting(LedgerAccount.POOL, state.pool, asset, sum(event.amount_cash))
+
+
+_POSTINGS: dict[type[Event], Callable[[Book, Any], Iterator[Posting]]] = {
+    m.BalancesSet: _balances_set,
+    m.BalanceColumnsSet: _balance_columns_set,
+    m.PositionsSet: _positions_set,
+    m.PositionColumnsSet: _position_columns_set,
+    m.PoolFunded: _pool_funded,
+    m.TakenOver: _taken_over,
+    m.WalletSettled: _wallet_settled,
+    m.Unwound: _unwound,
+    m.AdlFilled: _filled,
+    m.FillCancelled: _fill_cancelled,
+    m.LossSocialized: _loss_socialized,
+}
