@@ -61,7 +61,7 @@ def rules_page() -> str:
         f"Rule sets: {contents}.\n",
         "## General rules\n",
         *map(_rule, GENERAL),
-        "## Triggers\n\nWhen ADL starts; it stays active until the trigger's stop condition is met.\n",
+        "## Triggers\n\nWhen ADL starts, and stops: a trigger is active until its stop holds.\n",
         _parts(case.trigger for rules in RULE_SETS.values() for case in rules.cases),
         "## Prices\n\nThe price of ADL fills.\n",
         _parts(case.price for rules in RULE_SETS.values() for case in rules.cases),
