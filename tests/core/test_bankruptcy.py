@@ -51,7 +51,7 @@ def test_fund_flow(row: Row) -> None:
         world.unwind("X", side, row["quantity"], row["fill"])
         assert world.state("X").inventory[side].total_lots == 0
     assert cash_text(world.book.pools["main"].balance - 1000 * 10**8) == row["pool"]
-    assert cash_text(world.state("X").realized) == row["pool"]
+    assert cash_text(world.state("X").realized_pnl) == row["pool"]
 
 
 @pytest.mark.parametrize("rows", grouped_cases("offsets.txt", by="case"))

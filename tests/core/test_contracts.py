@@ -8,14 +8,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from delever.core import messages as m
-from delever.core.market.contract_terms import MAX_TICKS, Terms, terms_of
+from delever.core.market.contract_terms import MAX_TICKS, ContractTerms, terms_of
 from delever.core.messages import ContractKind, Side
 
 kinds = st.sampled_from(ContractKind)
 lots_of_both_signs = st.integers(1, 10**6).flatmap(lambda n: st.sampled_from([n, -n]))
 
 
-def terms(kind: ContractKind = ContractKind.LINEAR, **more: object) -> Terms:
+def terms(kind: ContractKind = ContractKind.LINEAR, **more: object) -> ContractTerms:
     fields = {"tick_size": "0.5", "lot_size": "0.01", **more}
     definition = m.DefineContract(
         time_ms=0, contract="X", kind=kind, settle="USDT", pool="main", **fields
@@ -48,7 +48,7 @@ def test_the_price_that_reaches_a_value_is_the_tightest(
     """CORE-01: it is worth the target; one tick worse for the holder, it is not."""
     x = terms(kind)
     target = x.value_cash(lots, ticks) + off_cash
-    price = x.price_reaching(lots, target)
+    price = x.price_at_value(lots, target)
     worse = price - (1 if lots > 0 else -1)
     assert 1 <= price <= MAX_TICKS
     held = price in {1, MAX_TICKS}
@@ -64,7 +64,7 @@ def test_the_price_that_reaches_the_value_at_a_price_is_that_price(
     value = x.value_cash(lots, ticks)
     # With enough quantity each tick of an inverse contract has a value of its own.
     assume(value not in (x.value_cash(lots, ticks + 1), x.value_cash(lots, ticks - 1)))
-    assert x.price_reaching(lots, value) == ticks
+    assert x.price_at_value(lots, value) == ticks
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_price_out_of_reach_is_held_at_the_end(
     kind: ContractKind, lots: int, target: int, ticks: int
 ) -> None:
     """CORE-01: no price is below one tick or beyond the highest."""
-    assert terms(kind).price_reaching(lots, target) == ticks
+    assert terms(kind).price_at_value(lots, target) == ticks
 
 
 @given(kinds, st.sampled_from(Side), st.integers(1, 10**6), st.integers(1, 10**9))

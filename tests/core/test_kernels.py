@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delever.core.book.position_table import KernelColumns
-from delever.core.kernels import PARTS, compiled, plain, where_of
+from delever.core.kernels import SCORE_COLUMNS, compiled, plain, addresses_of
 from delever.core.kernels.plain import CHANGED_AT, MAINTENANCE, UNREALIZED_PNL
 from delever.core.units import div_ceil
 
@@ -62,8 +62,8 @@ def test_every_key_is_found_in_its_row(
     rows = np.zeros((2, 64), np.int32)  # columns have room, as a table's have
     rows[:, : len(held)] = np.array(held, np.int32).reshape(-1, 2).T
     middle = len(held) // 2
-    kernels.place_rows(slots, *rows, 0, middle)
-    kernels.place_rows(slots, *rows, middle, len(held))
+    kernels.insert_rows(slots, *rows, 0, middle)
+    kernels.insert_rows(slots, *rows, middle, len(held))
     keys = np.array(asked, np.int64).reshape(-1, 2).T.copy()
     found = kernels.find_rows(slots, *rows, *keys).tolist()
     assert found == [held.index(key) if key in held else -1 for key in asked]
@@ -81,9 +81,9 @@ def test_the_last_row_moves_into_the_gap_of_each_that_leaves(
     slots = np.full(64, -1, np.int32)
     rows = np.zeros((2, 64), np.int32)
     rows[:, : len(held)] = np.array(held, np.int32).reshape(-1, 2).T
-    kernels.place_rows(slots, *rows, 0, len(held))
+    kernels.insert_rows(slots, *rows, 0, len(held))
     keys = np.array(leaving, np.int32).reshape(-1, 2).T.copy()
-    gaps = kernels.leave_rows(slots, *rows, *keys, len(held)).tolist()
+    gaps = kernels.remove_rows(slots, *rows, *keys, len(held)).tolist()
     left = list(held)
     for key, gap in zip(leaving, gaps, strict=True):
         assert left.index(key) == gap
@@ -142,7 +142,7 @@ def score_of(rows: dict[str, Any], table: np.ndarray, row: int, factors: Any) ->
     share = float(maintenance) / float(bucket[2]) if bucket[2] else 1.0
     parts = dict(
         zip(
-            PARTS,
+            SCORE_COLUMNS,
             (
                 unrealized_pnl,
                 notional,
@@ -166,8 +166,8 @@ def score_of(rows: dict[str, Any], table: np.ndarray, row: int, factors: Any) ->
 
 
 FACTORS = st.tuples(
-    st.tuples(st.sampled_from(["unrealized_pnl", "joint_pnl"]), st.sampled_from(PARTS)),
-    st.tuples(st.sampled_from(PARTS), st.sampled_from(["equity", "cover"])),
+    st.tuples(st.sampled_from(["unrealized_pnl", "joint_pnl"]), st.sampled_from(SCORE_COLUMNS)),
+    st.tuples(st.sampled_from(SCORE_COLUMNS), st.sampled_from(["equity", "cover"])),
 )
 
 
@@ -178,7 +178,7 @@ def test_scores_are_gain_times_leverage(
 ) -> None:
     rows, (table, exempt) = side_columns(seed, size), wallets(seed)
     score, standing = np.empty(size), np.empty(size, bool)
-    gain, leverage = (tuple(map(PARTS.index, factor)) for factor in factors)
+    gain, leverage = (tuple(map(SCORE_COLUMNS.index, factor)) for factor in factors)
     names = (
         "account",
         "isolated",
@@ -191,7 +191,7 @@ def test_scores_are_gain_times_leverage(
     columns = [rows[name] for name in names]
     none = np.empty(0, np.int64)
     asked = gain, leverage, profitable_only, score, standing
-    kernels.score_products(*columns, none, none, table, exempt, *asked)
+    kernels.score_rows(*columns, none, none, table, exempt, *asked)
     assert score.tolist() == [score_of(rows, table, row, factors) for row in range(size)]
     for row in range(size):
         account = int(rows["account"][row])
@@ -218,7 +218,7 @@ def test_a_line_is_by_score_then_tie_then_number(
     account = rng.integers(0, 50, size).astype(np.int32)
     position = rng.integers(0, 3 + size // 10, size).astype(np.int32)
     order, standing = rng.integers(0, 40, 50).astype(np.int32), rng.random(size) < 0.9
-    line = kernels.line_up(score, standing, account, order, position).tolist()
+    line = kernels.sort_queue(score, standing, account, order, position).tolist()
     keys = [(-score[row], order[account[row]], position[row]) for row in line]
     assert sorted(line) == np.flatnonzero(standing).tolist()
     assert keys == sorted(keys)
@@ -238,7 +238,7 @@ def test_indicators_fall_from_the_front_to_one(
     rank, indicator = np.full(size, 9, np.int32), np.full(size, 9, np.int8)
     ahead = np.full(size, 9, np.int64)
     order, place = np.array(line, np.int32), np.array(places, np.int32)
-    kernels.spread(order, place, held, levels, by_count, rank, indicator, ahead)
+    kernels.fill_ranks(order, place, held, levels, by_count, rank, indicator, ahead)
     through = 0
     total = len(lots) if by_count else sum(lots)
     for number, row in enumerate(line):
@@ -274,15 +274,15 @@ class Rows:
     def columns(self) -> KernelColumns:
         return self._columns
 
-    def where(self) -> bytes:
-        return where_of(*self._columns)
+    def addresses(self) -> bytes:
+        return addresses_of(*self._columns)
 
 
 class Tiered:
     """What the tiers are told by, as a contract's terms do."""
 
     tiers = np.array(TIERS)
-    tiers_at = where_of(*tiers)
+    tier_addresses = addresses_of(*tiers)
 
 
 class Placed:
@@ -291,7 +291,7 @@ class Placed:
     def __init__(self, rows: Rows) -> None:
         self.columns = rows.columns()
         self.place = np.arange(rows.size, dtype=np.int32)[::-1].copy()
-        self.where = rows.where() + where_of(self.place)
+        self.addresses = rows.addresses() + addresses_of(self.place)
 
 
 def joint(seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -310,7 +310,7 @@ def test_whole_lanes_are_shown_alike(
     order = np.arange(40, dtype=np.int32)[::-1].copy()
     tables = [Placed(Rows(side_columns(seed, size))) for seed, size in seeds]
     joined = [joint(seed, size) for seed, size in seeds] if seeds[0][0] % 3 else []
-    gain, leverage = (tuple(map(PARTS.index, factor)) for factor in factors)
+    gain, leverage = (tuple(map(SCORE_COLUMNS.index, factor)) for factor in factors)
     around = table, exempt, order, gain, leverage, profitable_only, 5, by_count
     size = sum(size for _, size in seeds)
     shown = [(np.full(size, 9, np.int32), np.full(size, 9, np.int8)) for _ in range(2)]

@@ -63,6 +63,6 @@ def test_what_a_forced_round_leaves_is_told_and_not_tried_again() -> None:
     world.inventory("BTC", Side.LONG, 5, 100, account="gus")
     world.submit(m.ForceAdl, contract="BTC", note="at once")
     (left,) = world.events(m.AdlExhausted)
-    assert left.left_lots == 300
+    assert left.remaining_lots == 300
     world.short("eve", "BTC", 3, at=100)
     assert not world.events(m.RoundClosed)

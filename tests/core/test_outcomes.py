@@ -43,7 +43,7 @@ def test_nobody_can_be_closed(rows: list[Row]) -> None:
     for row in rows:
         assert row.expected == {
             "counted": "".join(closed.ineligible),
-            "left": str(exhausted.left_lots),
+            "left": str(exhausted.remaining_lots),
             "why": exhausted.reason,
         }
     assert sum(closed.ineligible.values()) == counted
@@ -55,13 +55,13 @@ def test_an_exhausted_queue_is_told_once_and_tried_again() -> None:
     world.contract("X")
     world.mark(X=100)
     world.inventory("X", Side.LONG, 10, 100)
-    assert [e.left_lots for e in world.events(m.AdlExhausted)] == [10]
+    assert [e.remaining_lots for e in world.events(m.AdlExhausted)] == [10]
     for price in (99, 98, 98):
         world.mark(X=price)
         assert not world.events(m.AdlExhausted) + world.events(m.RoundClosed)
     world.short("ann", "X", 4, at=110, margin=100)
     assert world.filled() == {"ann": 4}
-    assert [e.left_lots for e in world.events(m.AdlExhausted)] == [6]
+    assert [e.remaining_lots for e in world.events(m.AdlExhausted)] == [6]
     world.mark(X=97)
     assert not world.events(m.AdlExhausted)
     world.short("bob", "X", 9, at=110, margin=100)
@@ -77,9 +77,9 @@ def test_more_inventory_is_told_again() -> None:
     world.inventory("X", Side.LONG, 10, 100)
     world.inventory("X", Side.LONG, 5, 100, account="second")
     (exhausted,) = world.events(m.AdlExhausted)
-    assert (exhausted.left_lots, exhausted.reason) == (15, Reason.NO_OPEN_POSITIONS)
+    assert (exhausted.remaining_lots, exhausted.reason) == (15, Reason.NO_OPEN_POSITIONS)
     notices = [n.numbers for n in world.events(m.Notice) if n.kind is NoticeKind.ADL_EXHAUSTED]
-    assert notices == [{"left_lots": 15}]
+    assert notices == [{"remaining_lots": 15}]
 
 
 def test_one_counterparty_meets_several_takeovers_in_order() -> None:
@@ -98,7 +98,7 @@ def test_one_counterparty_meets_several_takeovers_in_order() -> None:
 
 
 def _all_fills(world: World) -> list[m.AdlFilled]:
-    return [fill for fill in world.book.outstanding.values() if fill.account == "ann"]
+    return [fill for fill in world.book.outstanding_fills.values() if fill.account == "ann"]
 
 
 def test_both_sides_of_inventory_are_closed_against_their_own_opposite() -> None:
@@ -138,7 +138,7 @@ def test_depth_that_was_never_told_or_is_empty_absorbs_nothing() -> None:
     assert world.events(m.TakenOver)[0].reason is Reason.EQUITY_BELOW_MAINTENANCE
     assert (world.events(m.Unwound), world.state("X").inventory[Side.LONG].total_lots) == ([], 10)
     world.submit(m.SetDepth, contract="X")
-    assert world.events(m.DepthWatched)[0].missing
+    assert not world.events(m.DepthSufficiencySet)[0].sufficient
     world.wait(60_000)
     assert world.on("X") == "illiquidity"
     assert world.state("X").inventory[Side.LONG].total_lots == 10
@@ -229,4 +229,4 @@ def test_only_the_skips_that_moved_somebody_up_are_told() -> None:
         ("cyd", 1),
         ("ann", 2),
     ]
-    assert world.events(m.AdlExhausted)[0].left_lots == 1
+    assert world.events(m.AdlExhausted)[0].remaining_lots == 1

@@ -12,7 +12,8 @@ from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.explain.explanation import AccountIndicators, account_indicators
 from delever.core.messages import Side
-from delever.core.risk.publication import due, publish
+from delever.core.risk.publication.cache import publish
+from delever.core.risk.publication.schedule import due_refreshes
 from delever.journal.recorder import Recorder
 from delever.journal.replay import replay_commands, replay_events
 from delever.journal.snapshot import decode_book, encode_book
@@ -63,7 +64,7 @@ def test_the_event_proves_what_was_shown_without_holding_it() -> None:
     assert (before.as_of, before.time_ms) == (book.sequence, book.time_ms)
     tables = {(table.contract, table.side): table for table in before.tables}
     shown = publish(book)
-    assert {key: table.digest() for key, table in shown.tables.items()} == {
+    assert {key: table.digest() for key, table in shown.sides.items()} == {
         key: table.digest for key, table in tables.items()
     }
     assert (tables["BTC", Side.LONG].positions, tables["BTC", Side.LONG].ranked) == (2, 2)
@@ -79,8 +80,8 @@ def test_digests_do_not_depend_on_where_rows_stand() -> None:
     for row in (gone, back):
         told(other, m.SetPositions, version=2, positions=(row,))
     assert (
-        one.contracts["BTC"].tables[Side.LONG].pairs()
-        != other.contracts["BTC"].tables[Side.LONG].pairs()
+        one.contracts["BTC"].tables[Side.LONG].keys()
+        != other.contracts["BTC"].tables[Side.LONG].keys()
     )
     assert refreshed(one).tables == refreshed(other).tables
 
@@ -91,10 +92,10 @@ def test_refreshes_are_due_when_their_time_has_passed() -> None:
     start = book.time_ms
 
     def kinds(time_ms: int) -> list[str]:
-        return [str(command.__struct_config__.tag) for command in due(book, time_ms, **PERIODS)]
+        return [str(command.__struct_config__.tag) for command in due_refreshes(book, time_ms, **PERIODS)]
 
     assert kinds(start) == ["refresh_ratings", "refresh_indicators"]
-    for command in due(book, start, **PERIODS):
+    for command in due_refreshes(book, start, **PERIODS):
         step(book, command)
     assert kinds(start + 29_999) == []
     assert kinds(start + 30_000) == ["refresh_indicators"]
@@ -106,7 +107,7 @@ def test_nothing_is_due_before_the_first_mark() -> None:
     for command in commands_of(HEDGED)[:2]:
         step(book, command)
     assert book.contracts
-    assert due(book, 10**9, **PERIODS) == ()
+    assert due_refreshes(book, 10**9, **PERIODS) == ()
 
 
 def test_a_replay_gives_the_same_ratings_and_digests() -> None:
@@ -159,7 +160,7 @@ def commands_of(market: Market) -> list[m.Command]:
 
 def test_a_restored_book_still_has_its_ratings_its_marks_and_its_last_refresh() -> None:
     book = book_of(replace(HEDGED, swing=4))
-    for command in due(book, book.time_ms, **PERIODS):
+    for command in due_refreshes(book, book.time_ms, **PERIODS):
         step(book, command)
     restored = decode_book(encode_book(book))
     assert restored.indicators == book.indicators
@@ -184,7 +185,7 @@ def test_many_position_numbers_join_as_few_do() -> None:
                 world.short(account, "BTC", lots and 3, at=at + 20, position=number)
         world.short("cyd", "BTC", 30, at=101)
         world.mark(BTC=100)
-        tables = publish(world.book).tables
+        tables = publish(world.book).sides
         shown.append(
             {key: (table.rank.tolist(), table.indicator.tolist()) for key, table in tables.items()}
         )

@@ -31,7 +31,7 @@ def test_a_position_that_is_closed_makes_room_for_marks_and_positions() -> None:
     assert rejected(world, m.SetMarks, marks={"X": 200}) == ("marks", "USDT")
     world.long("ann", "X", 0)
     world.mark(X=200)
-    assert world.book.assets["USDT"].bound < COLUMN_LIMIT
+    assert world.book.assets["USDT"].equity_bound < COLUMN_LIMIT
     again = world.row("ann", "X", Side.LONG, BILLION // 5, at=100)
     assert rejected(world, m.SetPositions, version=9, positions=(again,)) == ("positions", "USDT")
     world.long("ann", "X", BILLION // 10, at=100)
@@ -44,11 +44,11 @@ def test_a_balance_that_has_left_makes_room_for_positions() -> None:
     assert rejected(world, m.SetPositions, version=9, positions=(large,)) == ("positions", "USDT")
     world.wallets(bob=1)
     world.positions(large)
-    assert world.book.assets["USDT"].bound > COLUMN_LIMIT  # of bob's balance, until the next mark
+    assert world.book.assets["USDT"].equity_bound > COLUMN_LIMIT  # of bob's balance, until the next mark
     richest = m.BalanceRow(account="bob", asset="USDT", balance=7 * BILLION)
     assert rejected(world, m.SetBalances, version=9, balances=(richest,)) == ("balances", "USDT")
     world.mark(X=100)
-    assert world.book.assets["USDT"].bound < COLUMN_LIMIT
+    assert world.book.assets["USDT"].equity_bound < COLUMN_LIMIT
 
 
 def test_a_mark_at_which_one_lot_is_out_of_range_is_refused() -> None:

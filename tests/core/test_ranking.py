@@ -51,7 +51,7 @@ def test_cross_positions_share_the_equity_behind_their_leverage() -> None:
     assert leverage == {"X": pytest.approx(1000 * 30 / 2600), "Y": pytest.approx(1000 * 30 / 1300)}
 
 
-def line_up(rows: list[Row]) -> World:
+def sort_queue(rows: list[Row]) -> World:
     """Return a world in which the accounts of the rows stand in line."""
     first = rows[0]
     world = World(first["rules"])
@@ -74,7 +74,7 @@ def line_up(rows: list[Row]) -> World:
 
 @pytest.mark.parametrize("rows", grouped_cases("queues.txt", by="case"))
 def test_queue(rows: list[Row]) -> None:
-    world, side = line_up(rows), Side(rows[0]["side"])
+    world, side = sort_queue(rows), Side(rows[0]["side"])
     before = [
         scored(world, "X", side, row["account"], int(row["position"])).queue_position for row in rows
     ]

@@ -148,7 +148,7 @@ def test_a_contract_without_equity_uses_all_of_its_margin() -> None:
 
 def test_three_levels_fold_what_is_beyond_high() -> None:
     """RSK-01."""
-    assert [level.of_three for level in RiskLevel] == ["low", "medium", "high", "high"]
+    assert [level.on_three_levels for level in RiskLevel] == ["low", "medium", "high", "high"]
 
 
 # --- the two views ---
@@ -162,7 +162,7 @@ def test_the_rating_is_the_higher_of_both_views(market: Market) -> None:
         RatingMethod.SCORECARD: rating.scorecard_level,
         RatingMethod.STRESS: rating.stress_level,
     }
-    assert rating.level.place == max(level.place for level in levels.values())
+    assert rating.level.ordinal == max(level.ordinal for level in levels.values())
     assert {*rating.decided_by} == {v for v, level in levels.items() if level is rating.level}
     assert rating.points == sum(each.points for each in rating.parts)
 
@@ -172,9 +172,9 @@ def test_the_rating_is_the_higher_of_both_views(market: Market) -> None:
 
 def never_safer(before: Rating, after: Rating, moved: RatingInput | None = None) -> None:
     """Check that no view and no point of the curve is milder, and which parts stayed."""
-    assert after.level.place >= before.level.place
-    assert after.scorecard_level.place >= before.scorecard_level.place
-    assert after.stress_level.place >= before.stress_level.place
+    assert after.level.ordinal >= before.level.ordinal
+    assert after.scorecard_level.ordinal >= before.scorecard_level.ordinal
+    assert after.stress_level.ordinal >= before.stress_level.ordinal
     for old, new in zip(before.parts, after.parts, strict=True):
         assert new.points >= old.points
         assert moved in (None, new.input) or new.value_ppm == old.value_ppm, new.input

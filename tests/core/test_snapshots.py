@@ -61,7 +61,7 @@ def test_outstanding_fills(row: Row) -> None:
     assert row.expected == {
         "lots": str(world.lots("ann", "X", Side.SHORT)),
         "wallet": world.wallet("ann"),
-        "open": str(len(world.book.outstanding)),
+        "open": str(len(world.book.outstanding_fills)),
     }
 
 
@@ -83,7 +83,7 @@ def test_a_fill_is_kept_from_other_positions_and_other_assets() -> None:
 def position_of(world: World, account: str, side: Side) -> tuple[object, ...]:
     table = world.state("X").tables[side]
     row = table.find(world.book.accounts.index[account], 0)
-    return () if row is None else (*table.kept(row), int(table.unrealized_pnl[row]))
+    return () if row is None else (*table.row_values(row), int(table.unrealized_pnl[row]))
 
 
 @given(
@@ -120,7 +120,7 @@ def test_a_cancelled_fill_leaves_no_trace(
     assert position_of(world, "ann", Side.LONG) == before
     assert (world.wallet("ann"), world.balance()) == (wallet, "1")
     assert (inventory.total_lots, inventory.total_cost) == held
-    assert world.book.outstanding == {}
+    assert world.book.outstanding_fills == {}
     assert world.rejected(m.CancelAdl(time_ms=0, fill=1, note="")).value == "1"
 
 

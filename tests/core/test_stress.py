@@ -13,7 +13,7 @@ from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.market.contract_terms import MAX_TICKS
 from delever.core.messages import ContractKind, Side, StressPoint
-from delever.core.risk.stress_curve import RUNGS_PPM, curve_of
+from delever.core.risk.stress_curve import SHOCKS_PPM, curve_of
 from delever.core.units import PPM, div_nearest
 from delever.journal.snapshot import decode_book, encode_book
 
@@ -69,9 +69,9 @@ def at(book: Book, shock_ppm: int) -> StressPoint:
     return next(point for point in curve(book) if point.shock_ppm == shock_ppm)
 
 
-far = [rung for rung in RUNGS_PPM if rung >= 50_000]
+far = [rung for rung in SHOCKS_PPM if rung >= 50_000]
 points = st.builds(
-    int.__mul__, st.sampled_from((-1, 1)), st.sampled_from([0, *RUNGS_PPM, *2 * far])
+    int.__mul__, st.sampled_from((-1, 1)), st.sampled_from([0, *SHOCKS_PPM, *2 * far])
 )
 
 
@@ -211,7 +211,7 @@ def test_the_curve_never_falls_away_from_the_mark(market: Market) -> None:
     """RSK-05."""
     book = book_of(market)
     told_at = [point.shock_ppm for point in curve(book)]
-    assert told_at == sorted({0, *RUNGS_PPM, *(-rung for rung in RUNGS_PPM)})
+    assert told_at == sorted({0, *SHOCKS_PPM, *(-rung for rung in SHOCKS_PPM)})
     lots = [point.adl_lots for point in curve(book)]
     middle = len(lots) // 2
     assert lots[: middle + 1] == sorted(lots[: middle + 1], reverse=True)

@@ -64,7 +64,7 @@ class Played:
         for loss in self.told(m.LossSocialized):
             for account, amount in zip(loss.accounts, loss.amount_cash, strict=True):
                 yield f"{account}:{format_scaled(amount, 8)}"
-        yield from (format_scaled(cut.cut_ppm, 6) for cut in self.told(m.WithdrawalCutSet))
+        yield from (format_scaled(cut.haircut_ppm, 6) for cut in self.told(m.WithdrawalHaircutSet))
 
     def outcome(self) -> dict[str, str]:
         wallets = self.book.assets[self.pool.asset].wallets.balance

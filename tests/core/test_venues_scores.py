@@ -99,7 +99,7 @@ def test_an_exempt_contract_is_not_deleveraged_and_the_shortage_is_told() -> Non
     world.inventory("BTC-PERP", Side.LONG, 5, 101)
     (exhausted,) = world.events(m.AdlExhausted)
     (closed,) = world.events(m.RoundClosed)
-    assert (exhausted.left_lots, world.filled()) == (5, {})
+    assert (exhausted.remaining_lots, world.filled()) == (5, {})
     assert closed.ineligible == {Reason.EXEMPT_CONTRACT: 1}
 
 

@@ -11,15 +11,15 @@ from world import World, cash_text
 from delever.core import messages as m
 from delever.core.messages import Side
 from delever.core.rules import RULE_SETS
-from delever.core.rules.loss_socialization import Claim, SocializedLoss, total_equity
+from delever.core.rules.loss_socialization import LossClaim, SocializedLoss, total_equity
 from delever.core.rules.venues.drift import per_lot
 from delever.core.rules.venues.injective import of_profits_then_payouts
 from delever.core.rules.venues.vega import of_gains
 from table import Row, grouped_cases
 
 
-def claim(name: str, lots: int, gain: int, payout: int) -> Claim:
-    return Claim(name, Side.LONG, 0, lots, gain, payout)
+def claim(name: str, lots: int, gain: int, payout: int) -> LossClaim:
+    return LossClaim(name, Side.LONG, 0, lots, gain, payout)
 
 
 @pytest.mark.parametrize("rows", grouped_cases("socialized.txt", by="case"))
@@ -50,7 +50,7 @@ claims_drawn = st.lists(
 
 
 @given(claims_drawn, amounts)
-def test_nobody_gives_more_than_the_rule_lets_them(claims: list[Claim], loss: int) -> None:
+def test_nobody_gives_more_than_the_rule_lets_them(claims: list[LossClaim], loss: int) -> None:
     gains, payouts = (sum(column) for column in list(zip(*claims, strict=True))[-2:])
     of_gain, of_payout = of_gains(claims, loss), of_profits_then_payouts(claims, loss)
     assert sum(of_gain) == min(loss, gains)
@@ -89,7 +89,7 @@ def test_gains_fall_by_what_is_missing_and_the_pool_is_whole() -> None:
     """VEG-01 VEG-02: 100 missing of 300; ann gains 180, bob 120, and the positions stay open."""
     world = short_of("vega", 200)
     (loss,) = world.events(m.LossSocialized)
-    assert (loss.loss_cash, loss.left_cash, loss.rule) == (100 * 10**8, 0, "of_gains")
+    assert (loss.loss_cash, loss.unfunded_cash, loss.rule) == (100 * 10**8, 0, "of_gains")
     assert (loss.accounts, loss.sides) == (("ann", "bob"), (Side.SHORT, Side.SHORT))
     assert equities(world) == ("1120", "130")
     assert (world.balance(), world.lots("ann", "X", Side.SHORT)) == ("300", 6)
@@ -133,7 +133,7 @@ def test_what_nobody_can_bear_is_told() -> None:
     world.inventory("X", Side.LONG, 100, 100)
     world.mark(X=70)
     (loss,) = world.events(m.LossSocialized)
-    assert (loss.loss_cash, loss.left_cash) == (3000 * 10**8, 2650 * 10**8)
+    assert (loss.loss_cash, loss.unfunded_cash) == (3000 * 10**8, 2650 * 10**8)
     assert world.events(m.PoolObserved)[-1].equity_cash == -2650 * 10**8
 
 
@@ -161,16 +161,16 @@ def test_a_cut_of_withdrawals_is_public_while_the_fund_is_short() -> None:
     world.short("b", "X", 50, at=100)
     world.takeover("a")
     world.mark(X=40)
-    (cut,) = world.events(m.WithdrawalCutSet)
+    (cut,) = world.events(m.WithdrawalHaircutSet)
     assert (cut.deficit_cash, cut.total_cash) == (1000 * 10**8, 4000 * 10**8)
-    assert world.book.pools["main"].withdrawal_cut_ppm == 250_000
+    assert world.book.pools["main"].withdrawal_haircut_ppm == 250_000
     assert total_equity(world.book, "USDT") == 4000 * 10**8
-    assert 500 * world.book.pools["main"].withdrawal_cut_ppm == 125 * 1_000_000
+    assert 500 * world.book.pools["main"].withdrawal_haircut_ppm == 125 * 1_000_000
     world.wait(1)
-    assert not world.events(m.WithdrawalCutSet)
+    assert not world.events(m.WithdrawalHaircutSet)
     world.mark(X=70)
-    (cut,) = world.events(m.WithdrawalCutSet)
-    assert (cut.cut_ppm, cut.deficit_cash, cut.total_cash) == (0, 0, 0)
+    (cut,) = world.events(m.WithdrawalHaircutSet)
+    assert (cut.haircut_ppm, cut.deficit_cash, cut.total_cash) == (0, 0, 0)
 
 
 def test_a_last_resort_may_stand_behind_a_queue(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +187,7 @@ def test_a_last_resort_may_stand_behind_a_queue(monkeypatch: pytest.MonkeyPatch)
     world.mark(X=80)
     (exhausted,) = world.events(m.AdlExhausted)
     (loss,) = world.events(m.LossSocialized)
-    assert (world.filled(), exhausted.left_lots) == ({"ann": 4}, 6)
+    assert (world.filled(), exhausted.remaining_lots) == ({"ann": 4}, 6)
     assert (loss.accounts, loss.amount_cash) == (("safe",), (20 * 10**8,))
 
 
@@ -211,11 +211,11 @@ def test_a_withdrawal_cut_ends_even_where_no_contract_is_left() -> None:
     world.pool("other", rules="paradex")
     world.unwind("X", Side.LONG, 10, 70)
     world.submit(m.MoveContract, contract="X", pool="other", note="ejected")
-    assert world.book.pools["main"].withdrawal_cut_ppm > 0
+    assert world.book.pools["main"].withdrawal_haircut_ppm > 0
     world.fund(1000)
-    assert world.book.pools["main"].withdrawal_cut_ppm == 0
+    assert world.book.pools["main"].withdrawal_haircut_ppm == 0
     world.fund(-2000, reason=m.FundingReason.CORRECTION)
-    assert world.book.pools["main"].withdrawal_cut_ppm > 0
+    assert world.book.pools["main"].withdrawal_haircut_ppm > 0
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_positions_told_without_a_loss_still_bear_it(
     world.fund(1000)
     world.positions(world.row("ann", "X", Side.SHORT, 6, at=100), last_fill=last_fill)
     assert equities(world)[0] == then
-    assert len(world.book.losses.get("ann", [])) == losses
+    assert len(world.book.outstanding_losses.get("ann", [])) == losses
     world.positions(world.row("ann", "X", Side.SHORT, 0, at=100), last_fill=0)
     world.positions(world.row("ann", "X", Side.SHORT, 3, at=100, position=1), last_fill=0)
     assert equities(world)[0] == "1090"

@@ -15,7 +15,8 @@ from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.engine import step
-from delever.core.explain.explanation import Explanation, QueuePosition, explain
+from delever.core.explain.explanation import Explanation, explain
+from delever.core.explain.queue_position import QueuePosition
 from delever.core.explain.what_if import (
     AddMargin,
     AnyChange,

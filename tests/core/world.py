@@ -12,7 +12,7 @@ from delever.core.accounting.invariants import audit
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.engine import step
-from delever.core.market.contract_terms import Terms
+from delever.core.market.contract_terms import ContractTerms
 from delever.core.messages import Amount, Side
 from delever.core.rules import RULE_SETS
 from delever.core.units import format_scaled, parse_decimal, scaled
@@ -56,7 +56,7 @@ class World:
         kind = more.pop("kind", m.PoolKind.SHARED)
         self.submit(m.DefinePool, pool=name, kind=kind, asset=asset, rules=rules, **more)
 
-    def contract(self, name: str, *, rate: Amount = "0.005", **more: Any) -> Terms:
+    def contract(self, name: str, *, rate: Amount = "0.005", **more: Any) -> ContractTerms:
         """Define a contract: linear, tick 0.01, lot 1, unless said otherwise."""
         fields = {"kind": m.ContractKind.LINEAR, "settle": "USDT", "pool": "main"}
         steps = {"tick_size": "0.01", "lot_size": 1}
