@@ -1,5 +1,7 @@
 """The library as the README shows it: ten lines from positions to a comparison."""
 
+import doctest
+import io
 import subprocess
 import sys
 from decimal import Decimal
@@ -35,7 +37,7 @@ def test_the_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     table.write_csv("compare.csv")
 
     assert queue["account"].to_list() == ["cyd", "bob", "dan"]
-    assert queue["ahead"].to_list() == [0, 4, 9]
+    assert queue["quantity_ahead"].to_list() == [0, 4, 9]
     assert str(why).startswith("bob holds 5 BTCUSDT short, isolated, at mark 64000.5")
     assert "2 of 3" in str(then)
     assert result.summary.fills == result.fills.height > 0
@@ -44,18 +46,32 @@ def test_the_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert pl.read_csv("compare.csv").height == table.height
 
 
-def test_import_is_light_and_names_load_when_they_are_used() -> None:
+def test_public_names_are_imported_when_they_are_first_used() -> None:
     program = (
         "import sys, delever; before = set(sys.modules); delever.Shock;"
         "print('polars' in before, 'numpy' in before, 'polars' in sys.modules)"
     )
-    told = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
-    assert told.stdout.split() == ["False", "False", "True"]
+    assert process.stdout.split() == ["False", "False", "True"]
 
 
-def test_names_that_are_not_public_are_not_there() -> None:
+@pytest.mark.parametrize("name", delever.__all__)
+def test_every_public_name_has_an_example_that_runs(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Examples run in the root of the repository, with an empty `folder` to write to."""
+    monkeypatch.chdir(Path(__file__).parent.parent)
+    finder = doctest.DocTestFinder(recurse=False)
+    (examples,) = finder.find(getattr(delever, name), name, globs={"folder": tmp_path})
+    assert examples.examples
+    report = io.StringIO()
+    doctest.DocTestRunner().run(examples, out=report.write)
+    assert not report.getvalue(), report.getvalue()
+
+
+def test_a_name_that_is_not_public_raises_attribute_error() -> None:
     assert set(delever.__all__) <= set(dir(delever))
     with pytest.raises(AttributeError, match="module 'delever' has no attribute 'ranke'"):
         delever.ranke  # noqa: B018 - the look-up is what is tested

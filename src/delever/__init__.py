@@ -1,12 +1,19 @@
-"""Auto-deleveraging for derivatives venues: run it, check it, explain it, improve it.
+"""Auto-deleveraging (ADL) for derivatives venues: the engine, its journal, and analysis.
 
-    core       the engine, pure: step(book, command) -> events; read core/__init__.py first
-    journal    memory that survives: what was commanded, what happened, and proof of both
-    lab        books from tables, queues and runs as data frames, shocks, comparisons
-    cli        the command `delever`
+    core         the engine, pure: step(book, command) -> events; read core/__init__.py first
+    formatting   integers, names and times as text
+    config       the configuration of a server
+    journal      commands and events in a chain of hashes that can be verified and replayed
+    lab          books from tables, queues and runs as data frames, stress tests, comparisons
+    demo         a synthetic crash, for the command line, a demo server, the lab and tests
+    api_types    the types of the HTTP API, shared by server and dashboard
+    server       the engine behind HTTP, with the APIs of Binance, Bybit and OKX
+    watch        positions watched over the APIs of venues
+    dashboard    pages of a server and of a watch, in a browser
+    cli          the command `delever`
 
-The names below are what most programs need; each is loaded when it is first used, so that
-`import delever` costs nothing. Commands and events are in `delever.core.messages`.
+The names below are what most programs need; each is imported when it is first used, so that
+`import delever` is quick. Commands and events are in `delever.core.messages`.
 
     book = delever.read_book("examples/book")
     print(delever.rank(book, "BTCUSDT", "short"))
@@ -21,8 +28,8 @@ if TYPE_CHECKING:
     from delever.core.engine import step
     from delever.journal import Recorder, verify
     from delever.lab.errors import InputError, UnknownNameError
-    from delever.lab.queries.queries import explain, rank, what_if
-    from delever.lab.runs.run import Result, run
+    from delever.lab.queries.position_queries import explain, rank, what_if
+    from delever.lab.runs.run import RunResult, run
     from delever.lab.runs.scenario import read_scenario, schema
     from delever.lab.runs.stress_test import Shock, compare, simulate
     from delever.lab.tables.book_reader import book_of, read_book, write_book
@@ -31,7 +38,7 @@ __all__ = [
     "Book",
     "InputError",
     "Recorder",
-    "Result",
+    "RunResult",
     "Shock",
     "UnknownNameError",
     "book_of",
@@ -55,15 +62,15 @@ _HOMES = {
     "delever.journal": ("Recorder", "verify"),
     "delever.lab.errors": ("InputError", "UnknownNameError"),
     "delever.lab.tables.book_reader": ("book_of", "read_book", "write_book"),
-    "delever.lab.queries.queries": ("explain", "rank", "what_if"),
-    "delever.lab.runs.run": ("Result", "run"),
+    "delever.lab.queries.position_queries": ("explain", "rank", "what_if"),
+    "delever.lab.runs.run": ("RunResult", "run"),
     "delever.lab.runs.scenario": ("read_scenario", "schema"),
     "delever.lab.runs.stress_test": ("Shock", "compare", "simulate"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used."""
+    """Import a public name when it is first used."""
     for module, names in _HOMES.items():
         if name in names:
             found = getattr(importlib.import_module(module), name)
@@ -73,5 +80,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Return the public names, loaded or not."""
+    """Return all public names, imported or not."""
     return sorted({*globals(), *__all__})

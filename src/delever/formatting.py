@@ -1,34 +1,40 @@
-"""The book's integers as people read them: plain decimals in units of asset and contract."""
+"""Integers, names and times as text: the one place, for server, lab, dashboard and command line.
+
+Decimals are exact and without trailing zeros; nothing here rounds, except `significant`.
+"""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from delever.core.book import Book
-from delever.core.book.contract_state import ContractState
-from delever.core.market.contract_terms import Terms
 from delever.core.units import format_scaled
+
+if TYPE_CHECKING:
+    from delever.core.book import Book
+    from delever.core.book.contract_state import ContractState
+    from delever.core.market.contract_terms import ContractTerms
 
 PPM_DECIMALS = 6
 
 PERCENT_DECIMALS = 4
-"""Parts per million as percent: -300000 is -30."""
+"""Decimals of parts per million as percent: -300000 is -30 %."""
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """How the numbers of one contract are written; exact, without trailing zeros."""
+class ContractFormatter:
+    """Formats the integers of one contract: Cash, Ticks and Lots."""
 
-    terms: Terms
+    terms: "ContractTerms"
     cash_decimals: int
 
     @classmethod
-    def of(cls, book: Book, state: ContractState) -> Self:
-        """Return the figures of a contract in a book."""
+    def of(cls, book: "Book", state: "ContractState") -> Self:
+        """Return the formatter of a contract in a book."""
         return cls(state.terms, book.asset_of(state).cash_decimals)
 
     def cash(self, amount_cash: int) -> str:
-        """Return an amount in whole units of the settle asset."""
+        """Return an amount in units of the settle asset."""
         return format_scaled(amount_cash, self.cash_decimals)
 
     def price(self, ticks: int) -> str:
@@ -39,39 +45,98 @@ class Figures:
         """Return a quantity."""
         return format_scaled(lots * self.terms.lot[0], self.terms.lot[1])
 
-    def number(self, name: str, amount: int) -> tuple[str, str]:
-        """Return (what, how much) of a number whose name ends in its unit."""
-        what, _, unit = name.rpartition("_")
-        what = what.replace("_", " ")
+    def exact_cash(self, amount_cash: int) -> Decimal:
+        """Return an amount in units of the settle asset, as a decimal."""
+        return exact_decimal(amount_cash, self.cash_decimals)
+
+    def exact_price(self, ticks: int) -> Decimal:
+        """Return a price as a decimal."""
+        return exact_decimal(ticks * self.terms.tick[0], self.terms.tick[1])
+
+    def exact_quantity(self, lots: int) -> Decimal:
+        """Return a quantity as a decimal."""
+        return exact_decimal(lots * self.terms.lot[0], self.terms.lot[1])
+
+    def amount(self, name: str, amount: int) -> tuple[str, str]:
+        """Return (name, text) of an integer whose name ends in its unit.
+
+        `_cash`, `_ticks` and `_lots` become decimals and leave the name; other units stay.
+        """
+        stem, _, unit = name.rpartition("_")
         match unit:
             case "cash":
-                return what, f"{self.cash(amount)} {self.terms.settle}"
+                return stem, self.cash(amount)
             case "ticks":
-                return what, self.price(amount)
+                return stem, self.price(amount)
             case "lots":
-                return what, self.quantity(amount)
-            case "ppm":
-                return what, percent(amount)
-            case "ms":
-                return what, f"{amount} ms"
-        return name.replace("_", " "), str(amount)
+                return stem, self.quantity(amount)
+        return name, str(amount)
 
-    def numbers(self, numbers: dict[str, int]) -> str:
-        """Return named numbers in one line."""
-        pairs = [self.number(name, amount) for name, amount in numbers.items()]
-        return ", ".join(f"{what} {amount}" for what, amount in pairs)
+    def labeled_amount(self, name: str, amount: int) -> tuple[str, str]:
+        """Return (label, text) of an integer whose name ends in its unit, with the unit in text."""
+        stem, _, unit = name.rpartition("_")
+        match unit:
+            case "ppm":
+                return humanize(stem), percent(amount)
+            case "ms":
+                return humanize(stem), f"{amount} ms"
+            case "cash":
+                return humanize(stem), f"{self.cash(amount)} {self.terms.settle}"
+        name, text = self.amount(name, amount)
+        return humanize(name), text
+
+    def labeled_amounts(self, amounts: dict[str, int]) -> str:
+        """Return 'label text, label text, ...' of integers whose names end in their units."""
+        pairs = (self.labeled_amount(name, amount) for name, amount in amounts.items())
+        return ", ".join(f"{label} {text}" for label, text in pairs)
+
+
+# --- numbers ---
 
 
 def percent(ppm: int) -> str:
-    """Return parts per million as percent."""
+    """Return parts per million as percent: '-30 %'."""
     return f"{format_scaled(ppm, PERCENT_DECIMALS)} %"
 
 
-def times(ppm: int) -> str:
-    """Return parts per million as a multiple: 6500000 is 6.5x."""
+def multiple(ppm: int) -> str:
+    """Return parts per million as a multiple: '6.5x'."""
     return f"{format_scaled(ppm, PPM_DECIMALS)}x"
 
 
-def exact(amount: int, decimals: int) -> Decimal:
-    """Return amount * 10^-decimals, exactly (a book's integers have at most 19 digits)."""
+def exact_decimal(amount: int, decimals: int) -> Decimal:
+    """Return amount * 10^-decimals, exactly (integers of the book have at most 19 digits)."""
     return Decimal(amount).scaleb(-decimals)
+
+
+def decimal_text(number: Decimal) -> str:
+    """Return a decimal as plain text, without exponent and trailing zeros."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def significant(number: float) -> str:
+    """Return a float, such as a score, rounded to six significant digits."""
+    return f"{number:.6g}"
+
+
+# --- words and times ---
+
+
+_ABBREVIATIONS = {"adl": "ADL", "pnl": "PnL"}
+
+
+def humanize(name: str) -> str:
+    """Return an identifier as words: 'contract PnL'."""
+    return " ".join(_ABBREVIATIONS.get(word, word) for word in name.split("_"))
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun: '1 position', '2 positions'."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def utc(time_ms: int) -> str:
+    """Return a time as UTC with milliseconds: '2025-10-10 21:16:04.123'."""
+    time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)
+    return f"{time:%Y-%m-%d %H:%M:%S}.{time_ms % 1000:03d}"

@@ -33,9 +33,9 @@ def test_every_fill_is_recomputed_the_same(commands: list[Command], snapshot_eve
             assert why.fill == fill
             assert why.recomputed == "the same"
             assert (why.start is None) == bool(why.forced)
-            closed = {(each.account, each.position) for each in why.ahead}
+            closed = {(earlier.account, earlier.position) for earlier in why.filled_before}
             assert len(closed) + len(why.skipped) == fill.rank - 1
-            assert sum(each.lots for each in why.ahead) <= fill.quantity_ahead_lots
+            assert sum(earlier.lots for earlier in why.filled_before) <= fill.quantity_ahead_lots
             assert str(why).startswith(f"Fill {fill.fill} closed ")
             msgspec.json.encode(why.facts())
 
@@ -79,8 +79,8 @@ def test_a_forged_fill_with_valid_hashes_is_reported(journal: Path) -> None:
     ]
     forge(journal, sequence, events=encode_events(events))
     why = explain_fill(journal, 1)
-    assert why.differs == ("rank", "score")
-    assert "Recomputed: NOT the same: rank, score came out otherwise" in str(why)
+    assert why.differences == ("rank", "score")
+    assert "Recomputed: NOT the same: rank, score differ (" in str(why)
     assert why.facts()["recomputed"] == "rank, score differ"
 
 

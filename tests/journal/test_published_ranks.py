@@ -13,7 +13,7 @@ from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.intake.column_packing import position_columns
 from delever.core.messages import Command
-from delever.core.risk.publication import publish
+from delever.core.risk.publication.cache import publish
 from delever.journal.snapshot import decode_book, encode_book
 
 
@@ -26,8 +26,8 @@ def test_tables_that_are_not_ranked_again_publish_the_same_ranks(commands: list[
         fresh = publish(decode_book(encode_book(book)))
         assert cached.as_of == fresh.as_of
         assert {
-            key: (table.digest(), table.rank.tolist()) for key, table in cached.tables.items()
-        } == {key: (table.digest(), table.rank.tolist()) for key, table in fresh.tables.items()}
+            key: (table.digest(), table.rank.tolist()) for key, table in cached.sides.items()
+        } == {key: (table.digest(), table.rank.tolist()) for key, table in fresh.sides.items()}
 
 
 NAMES = ["BTC", "SOL", "XRP"]
@@ -63,12 +63,12 @@ def large() -> bytes:
 
 def test_any_number_of_threads_publishes_the_same_ranks() -> None:
     alone = publish(decode_book(large()))
-    digests = {key: table.digest() for key, table in alone.tables.items()}
-    assert sum(int(table.rank.max()) for table in alone.tables.values()) > 100_000
+    digests = {key: table.digest() for key, table in alone.sides.items()}
+    assert sum(int(table.rank.max()) for table in alone.sides.values()) > 100_000
     with ThreadPoolExecutor(4) as pool:
         for _ in range(8):  # a fresh book: threads race to its first valuation
             threaded = publish(decode_book(large()), pool.map)
-            assert {key: table.digest() for key, table in threaded.tables.items()} == digests
+            assert {key: table.digest() for key, table in threaded.sides.items()} == digests
 
 
 def test_any_number_of_threads_applies_marks_equally() -> None:

@@ -1,4 +1,4 @@
-"""Books from data frames: what is not given follows from what is, exactly or not at all."""
+"""Books from data frames: missing tables are inferred exactly, or rejected."""
 
 from decimal import Decimal
 from typing import Any
@@ -25,7 +25,7 @@ def with_column(name: str, values: list[Any]) -> dict[str, list[Any]]:
     return {**POSITIONS, name: values}
 
 
-def test_contract_pool_accounts_and_margins_follow_from_the_positions() -> None:
+def test_contracts_pools_accounts_and_margins_are_inferred_from_positions() -> None:
     book = book_of(POSITIONS, MARKS, pool="1000", rules="bitmart")
     state = book.contracts["BTCUSDT"]
     assert (state.definition.tick_size, state.definition.lot_size) == ("0.1", "0.01")
@@ -48,7 +48,7 @@ def test_contract_pool_accounts_and_margins_follow_from_the_positions() -> None:
     ],
     ids=["polars", "rows", "decimals", "whole numbers", "categories"],
 )
-def test_every_form_of_a_table_makes_the_same_book(positions: object) -> None:
+def test_every_type_of_a_table_gives_the_same_book(positions: object) -> None:
     book = book_of(positions, MARKS)
     state = book.contracts["BTCUSDT"]
     assert state.definition.lot_size == "0.01"
@@ -58,7 +58,7 @@ def test_every_form_of_a_table_makes_the_same_book(positions: object) -> None:
     ]
 
 
-def test_floats_are_refused_unless_rounding_is_asked_for() -> None:
+def test_floats_are_rejected_unless_rounding_is_requested() -> None:
     floats = with_column("quantity", [1.25, 0.1 + 0.2])
     with pytest.raises(InputError, match=r"positions, quantity: holds floats, which are not exact"):
         book_of(floats, MARKS)
@@ -80,7 +80,7 @@ def test_marks_by_name_are_as_exact_as_a_column() -> None:
     assert rounded.contracts["BTCUSDT"].mark == 640_005
 
 
-def test_what_a_book_cannot_do_without_is_named() -> None:
+def test_a_missing_required_table_or_mark_is_rejected() -> None:
     nothing: Any = None
     with pytest.raises(InputError, match=r"^positions, account: the column is missing$"):
         book_of(nothing, MARKS)
@@ -90,9 +90,9 @@ def test_what_a_book_cannot_do_without_is_named() -> None:
         book_of(POSITIONS, {})
 
 
-def test_what_stands_behind_a_position_must_be_said() -> None:
+def test_positions_need_a_margin_a_leverage_or_balances() -> None:
     bare = {name: cells for name, cells in POSITIONS.items() if name != "leverage"}
-    with pytest.raises(InputError, match="positions: nothing says what stands behind"):
+    with pytest.raises(InputError, match="positions: the margin of the positions is missing"):
         book_of(bare, MARKS)
     given = {**bare, "isolated_margin": ["100", None]}
     tables = book_of(given, MARKS).contracts["BTCUSDT"].tables
@@ -109,14 +109,14 @@ def test_an_account_on_both_sides_is_in_hedge_mode() -> None:
     assert not book_of(POSITIONS, MARKS).accounts.hedge_mode.any()
 
 
-def test_fine_prices_and_quantities_make_the_asset_finer() -> None:
+def test_fine_prices_and_quantities_give_the_asset_more_decimals() -> None:
     book = book_of(with_column("quantity", ["1.2500001", "0.5"]), {"BTCUSDT": "64000.5001"})
     assert book.assets["USDT"].cash_decimals == 11
     with pytest.raises(InputError, match=r"assets \(inferred\), row 1, cash_decimals '14'"):
         book_of(with_column("quantity", ["1.2500001", "0.5"]), {"BTCUSDT": "64000.5000001"})
 
 
-def test_inverse_contracts_take_their_margin_in_coins() -> None:
+def test_the_margin_of_an_inverse_contract_is_in_coins() -> None:
     contracts = {
         "contract": ["BTCUSDT"],
         "kind": ["inverse"],
@@ -132,7 +132,7 @@ def test_inverse_contracts_take_their_margin_in_coins() -> None:
 
 
 @pytest.mark.parametrize(
-    ("positions", "said"),
+    ("positions", "message"),
     [
         ([{"account": "a"}, 3], "positions: is not a table"),
         (with_column("quantity", [1, "x"]), "positions: is not a table"),
@@ -142,6 +142,6 @@ def test_inverse_contracts_take_their_margin_in_coins() -> None:
         (with_column("quantity", ["-1", "1"]), "row 1, side 'long': side sign mismatch"),
     ],
 )
-def test_what_is_no_table_of_positions_is_refused(positions: object, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_an_invalid_table_of_positions_is_rejected(positions: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         book_of(positions, MARKS)

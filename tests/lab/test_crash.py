@@ -54,10 +54,10 @@ def test_totals_are_the_sums_of_the_time_line(outcome: Outcome) -> None:
 def test_the_most_affected_are_explained(outcome: Outcome) -> None:
     assert len(outcome.affected) == 5
     for each, text in zip(outcome.affected, outcome.reasons(), strict=True):
-        assert each.before.standing.score == pytest.approx(
-            np.prod(list(each.before.standing.parts.values()))
+        assert each.before.queue_position.score == pytest.approx(
+            np.prod(list(each.before.queue_position.parts.values()))
         )
-        assert f"rank {each.before.standing.rank:,}" in text
+        assert f"rank {each.before.queue_position.rank:,}" in text
         assert each.account in text
     given = outcome.accounts["value"].to_list()
     assert given == sorted(given, reverse=True)

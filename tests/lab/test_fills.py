@@ -1,4 +1,4 @@
-"""A past fill explained out of the journal: to the digit, with who was passed over and why."""
+"""Past fills explained from the journal, to the digit, with skipped counterparties and reasons."""
 
 from pathlib import Path
 from typing import Any
@@ -18,39 +18,39 @@ WHY_BOB = """\
 Fill 2 closed 50 of the 50 BTCUSDT short of bob at 56500, mark 56000; rules of bybit, record 13,
 3000 ms. When the round began:
 
- 1. Profit: 3000000 at entry - 2800000 at mark = 200000 USDT.
- 2. The account's cross margin has 600000 USDT of equity; maintenance margin is 14000 USDT, 2.3333 %
-    of it.
+ 1. Unrealized PnL: 3000000 at entry - 2800000 at mark = 200000 USDT.
+ 2. The account's cross margin has 600000 USDT of equity; maintenance margin is 14000 USDT, a margin
+    ratio of 2.3333 %.
  3. Return on entry = 0.0666667.
  4. Effective leverage = 4.66667.
- 5. Score = profit / entry value x leverage, / leverage when losing; leverage = mark value / (mark
-    value - bankrupt value) = 0.311111.
- 6. Rank 2 of 3, highest score first; ahead: 1 position with 30, of 120 in line. Indicator 2 of 5.
- 7. Recomputed: the same (rank, score, indicator, quantity ahead and price; the book was replayed from
-    record 1 to the round in record 13).
+ 5. Score = PnL / entry value x leverage, for losers / leverage; leverage = mark value / (mark value
+    - bankruptcy value) = 0.311111.
+ 6. Rank 2 of 3, highest score first; quantity ahead: 30 of 1 position; whole queue: 120. Indicator
+    2 of 5.
+ 7. Recomputed: the same (rank, score, indicator, quantity ahead and price; the book was replayed
+    from record 1 to the round in record 13).
  8. ADL by contract drawdown was on since 3000 ms; it compared balance 1000000 USDT, trigger
-    USDT, balance peak 1000000 USDT, profit -350000 USDT, profit peak 0 USDT, pnl ratio -35 %, start
-    -30 %, stop -25 %.
- 9. Price: drawdown limit (limit -300000 USDT, profit -350000 USDT, profit peak 0 USDT, balance peak
-    1000000 USDT, inventory cost 5950000 USDT, target 5650000 USDT) gave 56500.
+    threshold 1 USDT, balance peak 1000000 USDT, contract PnL -350000 USDT, contract PnL peak 0
+    USDT, PnL ratio -35 %, start -30 %, stop -25 %.
+ 9. Price: drawdown limit (limit -300000 USDT, contract PnL -350000 USDT, contract PnL peak 0 USDT,
+    balance peak 1000000 USDT, inventory cost 5950000 USDT, target 5650000 USDT) gave 56500.
 10. Closed before it in the same round: 30 of 1 position.
-11. Not in line: nobody.
+11. Ineligible: none.
 12. Closed against takeover 1: BTCUSDT long of ann, taken over at 59500 (the bankruptcy price,
     unless the venue named another).
-13. Realized 175000 USDT; at the mark it would have been 200000 USDT, a difference of 25000 USDT.
-    Fee: 0 USDT.
+13. Realized PnL: 175000 USDT; at the mark: 200000 USDT; haircut: 25000 USDT. Fee: 0 USDT.
 14. Open orders to cancel: bob-17.
-15. Left: 0 of the position; of the 100 that the pool wanted closed in the round 0."""
+15. Remaining: 0 of the position, and 0 of the round's inventory of 100."""
 
 
 @pytest.fixture(scope="module")
 def crash(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("journal") / "crash.db"
-    keep(path, read_scenario(EXAMPLES / "crash.ndjson"))
+    record(path, read_scenario(EXAMPLES / "crash.ndjson"))
     return path
 
 
-def keep(path: Path, commands: list[m.Command], *, snapshot_every: int = 10**9) -> None:
+def record(path: Path, commands: list[m.Command], *, snapshot_every: int = 10**9) -> None:
     with Recorder.open(path, snapshot_every=snapshot_every) as recorder:
         for command in commands:
             (first, *_) = recorder.submit([command])[0]
@@ -61,34 +61,37 @@ def test_a_fill_is_explained_as_numbered_arithmetic(crash: Path) -> None:
     assert str(explain_fill(crash, 2)) == WHY_BOB
 
 
-def test_a_fill_in_part_says_what_is_left(crash: Path) -> None:
-    told = str(explain_fill(crash, 3))
-    assert told.startswith("Fill 3 closed 20 of the 40 BTCUSDT short of dan at 56500")
-    assert "Rank 3 of 3, highest score first; ahead: 2 positions with 80, of 120 in line." in told
-    assert "Closed before it in the same round: 80 of 2 positions." in told
-    assert "Left: 20 of the position" in told
+def test_a_partial_fill_has_the_remaining_quantity(crash: Path) -> None:
+    text = str(explain_fill(crash, 3))
+    assert text.startswith("Fill 3 closed 20 of the 40 BTCUSDT short of dan at 56500")
+    assert (
+        "Rank 3 of 3, highest score first; quantity ahead: 80 of 2 positions; whole queue: 120."
+        in text
+    )
+    assert "Closed before it in the same round: 80 of 2 positions." in text
+    assert "Remaining: 20 of the position" in text
 
 
-def test_facts_are_the_same_as_exact_text(crash: Path) -> None:
+def test_facts_are_exact_text(crash: Path) -> None:
     facts = explain_fill(crash, 3).facts()
     wanted = {"record": 13, "recomputed": "the same", "price": "56500", "mark": "56000"}
-    wanted |= {"realized": "70000", "realized_at_mark": "80000", "borne": "10000"}
+    wanted |= {"realized_pnl": "70000", "pnl_at_mark": "80000", "haircut": "10000"}
     assert wanted.items() <= facts.items()
-    assert [each["account"] for each in facts["ahead"]] == ["cyd", "bob"]
+    assert [fill["account"] for fill in facts["filled_before"]] == ["cyd", "bob"]
     assert facts["takeover"] == {"takeover": 1, "account": "ann", "price": "59500"}
     assert facts["trigger"]["since_ms"] == 3000
-    assert facts["trigger"]["numbers"] == facts["trigger"]["started_with"]
+    assert facts["trigger"]["numbers"] == facts["trigger"]["start_numbers"]
 
 
 @pytest.mark.parametrize("fill", [4, 0, -1])
-def test_a_fill_that_is_not_there_is_told_with_those_that_are(crash: Path, fill: int) -> None:
+def test_an_unknown_fill_is_rejected_with_the_known_ones(crash: Path, fill: int) -> None:
     with pytest.raises(UnknownNameError, match=f"no fill {fill} in .*; the fills are 1 to 3"):
         explain_fill(crash, fill)
 
 
-def test_a_journal_without_fills_and_a_file_that_is_none(tmp_path: Path) -> None:
+def test_a_journal_without_fills_and_a_file_that_is_no_journal_are_rejected(tmp_path: Path) -> None:
     empty = tmp_path / "empty.db"
-    keep(empty, [m.SetTime(time_ms=1)])
+    record(empty, [m.SetTime(time_ms=1)])
     with pytest.raises(UnknownNameError, match=r"no fill 1 in .*; there is none"):
         explain_fill(empty, 1)
     with pytest.raises(InputError, match="not found"):
@@ -107,27 +110,27 @@ def test_every_fill_of_every_venue_is_recomputed_the_same(scenario: Path, tmp_pa
         outcomes = recorder.submit(read_scenario(scenario))
     fills = [event for events in outcomes for event in events if isinstance(event, m.AdlFilled)]
     for fill in fills:
-        told = explain_fill(journal, fill.fill)
-        assert told.recomputed == "the same"
-        assert len(told.ahead) + len(told.skipped) >= fill.rank - 1
-        assert str(told)
+        why = explain_fill(journal, fill.fill)
+        assert why.recomputed == "the same"
+        assert len(why.filled_before) + len(why.skipped) >= fill.rank - 1
+        assert str(why)
 
 
-# --- a round in which some are passed over and something is left ---
+# --- a round with skipped counterparties and remaining inventory ---
 
 
 def positions(time_ms: int, *rows: tuple[str, Side, int, dict[str, Any]]) -> m.SetPositions:
-    told = tuple(
+    text = tuple(
         m.PositionRow(account=account, contract="X", side=side, quantity=quantity, **more)
         for account, side, quantity, more in rows
     )
-    return m.SetPositions(time_ms=time_ms, version=time_ms, positions=told)
+    return m.SetPositions(time_ms=time_ms, version=time_ms, positions=text)
 
 
 def squeezed() -> list[m.Command]:
-    """Bitmex rules: longs taken over at 100, the mark at 90, and a pool that has nothing left.
+    """Return a round under BitMEX rules that cannot close all: takeover at 100, mark 90, fund empty.
 
-    Ann is first in line and would be bankrupt at 100; eve is exempt; bob and cyd do not suffice.
+    Ann has rank 1 and would be bankrupt at 100; eve is exempt; bob and cyd do not suffice.
     """
     names = ("bust", "ann", "bob", "cyd")
     short, long = Side.SHORT, Side.LONG
@@ -159,57 +162,56 @@ def squeezed() -> list[m.Command]:
     ]
 
 
-def test_who_was_passed_over_is_told_with_the_reason(tmp_path: Path) -> None:
+def test_a_skipped_counterparty_is_named_with_the_reason(tmp_path: Path) -> None:
     journal = tmp_path / "squeezed.db"
     commands = squeezed()
     ann = ("ann", Side.SHORT, 5, {"entry_price": 92, "isolated_margin": 1})
     commands[-1:] = [positions(3, ann), commands[-1]]
-    keep(journal, commands)
+    record(journal, commands)
     last = explain_fill(journal, 3)
-    told = " ".join(str(last).split())
-    assert "Passed over ahead of it: ann, rank 1: fill would bankrupt counterparty (equity" in told
-    assert "Not in line: 1 position because exempt account." in told
-    assert "of the 30 that the pool wanted closed in the round 8." in told
-    assert last.facts()["round"]["left_over"] == "8"
+    text = " ".join(str(last).split())
+    assert "Skipped ahead of it: ann, rank 1: fill would bankrupt counterparty (equity" in text
+    assert "Ineligible: 1 position because exempt account." in text
+    assert "8 of the round's inventory of 30." in text
+    assert last.facts()["round"]["unfilled"] == "8"
     assert [skip["account"] for skip in last.facts()["skipped"]] == ["ann"]
     assert (last.recomputed, last.unfilled_lots) == ("the same", 8)
     number = explain_fill(journal, 2)
     assert "short of bob (position 2) at" in str(number)
 
 
-def test_a_trigger_that_was_on_before_is_told_with_both_numbers(tmp_path: Path) -> None:
-    """ADL starts at 90; at 80 somebody new holds the other side and is closed."""
+def test_a_trigger_that_was_on_before_has_the_numbers_of_both_moments(tmp_path: Path) -> None:
+    """ADL starts at 90; at 80 a new position on the other side is closed."""
     journal = tmp_path / "later.db"
     dan = ("cyd", Side.SHORT, 20, {"entry_price": 130, "isolated_margin": 900})
     more = [m.SetMarks(time_ms=4, marks={"X": 80}), positions(5, dan)]
-    keep(journal, [*squeezed(), *more], snapshot_every=5)
+    record(journal, [*squeezed(), *more], snapshot_every=5)
     later = explain_fill(journal, 5)
-    told = " ".join(str(later).split())
-    assert "ADL by fund exhausted was on since 3 ms, when it compared mark 90, under" in told
-    assert "When the round began it compared mark 80, under water lots" not in told
-    assert "When the round began it compared mark 80, under water" in told
+    text = " ".join(str(later).split())
+    assert "ADL by fund depleted was on since 3 ms, when it compared mark 90, underwater 30" in text
+    assert "When the round began it compared mark 80, underwater 3, equity" in text
     assert later.replayed_from > 1
     assert later.recomputed == "the same"
 
 
-def test_a_fill_that_was_taken_back_says_so(tmp_path: Path) -> None:
+def test_a_cancelled_fill_names_the_record_that_cancelled_it(tmp_path: Path) -> None:
     journal = tmp_path / "cancelled.db"
     commands = squeezed()
-    keep(journal, [*commands, m.CancelAdl(time_ms=9, fill=2, note="late")])
-    told = explain_fill(journal, 2)
-    assert told.cancelled == len(commands) + 1
-    assert f"The fill was taken back later, by record {len(commands) + 1}." in str(told)
+    record(journal, [*commands, m.CancelAdl(time_ms=9, fill=2, note="late")])
+    why = explain_fill(journal, 2)
+    assert why.cancelled == len(commands) + 1
+    assert f"The fill was cancelled later, by record {len(commands) + 1}." in str(why)
     assert explain_fill(journal, 1).cancelled is None
-    assert told.facts()["cancelled_by_record"] == len(commands) + 1
+    assert why.facts()["cancelled_by_record"] == len(commands) + 1
 
 
-def test_a_fill_of_a_forced_round_names_the_order(tmp_path: Path) -> None:
+def test_a_fill_of_a_forced_round_has_the_operators_note(tmp_path: Path) -> None:
     journal = tmp_path / "forced.db"
     crash = read_scenario(Path(__file__).parents[2] / "examples" / "crash.ndjson")
-    keep(journal, [*crash[:12], m.ForceAdl(time_ms=9_000, contract="BTCUSDT", note="delisted")])
-    told = explain_fill(journal, 1)
-    text = " ".join(str(told).split())
+    record(journal, [*crash[:12], m.ForceAdl(time_ms=9_000, contract="BTCUSDT", note="delisted")])
+    why = explain_fill(journal, 1)
+    text = " ".join(str(why).split())
     assert "An operator forced the round ('delisted'); its price is that of ADL by" in text
-    assert told.recomputed == "the same"
-    assert (told.forced, told.facts()["trigger"]["forced"]) == ("delisted", "delisted")
-    assert told.start is None
+    assert why.recomputed == "the same"
+    assert (why.forced, why.facts()["trigger"]["forced"]) == ("delisted", "delisted")
+    assert why.start is None

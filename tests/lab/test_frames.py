@@ -17,12 +17,12 @@ from delever.core.messages import Reason, SetMarks, SetTime, Side, Takeover
 from delever.lab.errors import InputError
 from delever.lab.tables.book_reader import book_of, build, read_book, write_book
 from delever.lab.tables.book_writer import frames_of
-from delever.lab.tables.table import SHAPES, table_of
+from delever.lab.tables.table import SCHEMAS, table_of
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "book"
 
-# file, what stands there, what stands there instead, what is said of it
-WRONG = [
+# file, text, its replacement, message
+INVALID = [
     ("positions", "bob,BTCUSDT,short,4,", "bob,BTCUSDT,short,4.0005,",
      "row 3 (line 4), quantity '4.0005': invalid lot multiple"),
     ("positions", "bob,BTCUSDT,short,4,", "bob,BTCUSDT,short,NaN,",
@@ -52,7 +52,7 @@ WRONG = [
     ("positions", ",bob-17 bob-18", ",bob-17,bob-18",
      "row 3 (line 4): has 9 cells under 8 columns"),
     ("positions", "leverage", "leverge", "'leverge': unknown column; did you mean 'leverage'?"),
-    ("positions", "side,quantity", "side,side", "side: the column stands there twice"),
+    ("positions", "side,quantity", "side,side", "side: the column is there twice"),
     ("marks", "contract,mark,", "contract,price,", "'price': unknown column; there is "),
     ("marks", "64000.5", "64000.3",
      "row 1 (line 2), mark '64000.3': invalid tick multiple"),
@@ -100,50 +100,52 @@ def replace(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new, 1))
 
 
-@pytest.mark.parametrize(("name", "old", "new", "said"), WRONG, ids=[row[3] for row in WRONG])
-def test_what_is_wrong_with_a_table_is_named_to_the_cell(
-    folder: Path, name: str, old: str, new: str, said: str
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"), INVALID, ids=[row[3] for row in INVALID]
+)
+def test_an_invalid_cell_is_rejected_with_its_place(
+    folder: Path, name: str, old: str, new: str, message: str
 ) -> None:
     replace(folder / f"{name}.csv", old, new)
-    # An account's mode is wrong only by what its positions say, so they are named.
-    named = "positions" if "one way" in said else name
+    # An account's mode is invalid only because of its positions, which are named.
+    named = "positions" if "hedge mode" in message else name
     with pytest.raises(
-        InputError, match=f"^{re.escape(f'{folder}/{named}.csv, {said}')}"
+        InputError, match=f"^{re.escape(f'{folder}/{named}.csv, {message}')}"
     ) as caught:
         read_book(folder)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "coding", "said"),
+    ("old", "new", "coding", "message"),
     [
-        (",", ";", "utf-8", "is parted by semicolons; a table is parted by commas"),
-        (",", "\t", "utf-8", "is parted by tabs; a table is parted by commas"),
+        (",", ";", "utf-8", "is separated by semicolons; a table is separated by commas"),
+        (",", "\t", "utf-8", "is separated by tabs; a table is separated by commas"),
         (",", "\t", "utf-16", "is not UTF-8 text"),
     ],
 )
-def test_what_a_spreadsheet_writes_beside_commas_is_named(
-    folder: Path, old: str, new: str, coding: str, said: str
+def test_a_table_without_commas_or_utf_8_is_rejected(
+    folder: Path, old: str, new: str, coding: str, message: str
 ) -> None:
     file = folder / "positions.csv"
     file.write_bytes(file.read_text().replace(old, new).encode(coding))
-    with pytest.raises(InputError, match=f"^{re.escape(f'{file}: {said}')}$"):
+    with pytest.raises(InputError, match=f"^{re.escape(f'{file}: {message}')}$"):
         read_book(folder)
 
 
-def test_a_position_without_a_mark_has_no_place(folder: Path) -> None:
-    """Its profit would be told as 0; without positions a contract may do without a mark."""
+def test_a_position_without_a_mark_is_rejected(folder: Path) -> None:
+    """Its unrealized PnL would be 0; a contract without positions needs no mark."""
     replace(folder / "marks.csv", "ETHUSDT,3150.25,3166.4\n", "")
-    said = f"{folder}/positions.csv, row 2 (line 3), contract 'ETHUSDT': has no mark"
-    with pytest.raises(InputError, match=f"^{re.escape(said)}"):
+    message = f"{folder}/positions.csv, row 2 (line 3), contract 'ETHUSDT': has no mark"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
         read_book(folder)
     table = folder / "positions.csv"
-    kept = [line for line in table.read_text().splitlines() if ",ETHUSDT," not in line]
-    table.write_text("\n".join(kept))
+    lines = [line for line in table.read_text().splitlines() if ",ETHUSDT," not in line]
+    table.write_text("\n".join(lines))
     assert read_book(folder).contracts["ETHUSDT"].mark == 0
 
 
-def test_an_engine_s_refusal_keeps_its_reason(folder: Path) -> None:
+def test_the_error_of_a_rejection_has_its_reason(folder: Path) -> None:
     replace(folder / "marks.csv", "64000.5", "64000.3")
     with pytest.raises(InputError) as caught:
         read_book(folder)
@@ -153,7 +155,7 @@ def test_an_engine_s_refusal_keeps_its_reason(folder: Path) -> None:
     assert error.file.endswith("marks.csv")
 
 
-def test_missing_empty_and_misspelt_files_are_named(folder: Path) -> None:
+def test_missing_empty_and_misspelled_files_are_rejected(folder: Path) -> None:
     (folder / "depth.csv").rename(folder / "depht.csv")
     with pytest.raises(InputError, match=r"depht\.csv: is no table of a book; did you mean 'depth"):
         read_book(folder)
@@ -170,9 +172,9 @@ def test_missing_empty_and_misspelt_files_are_named(folder: Path) -> None:
         read_book(folder / "marks.csv")
 
 
-def test_a_table_twice_and_bytes_that_are_no_text_are_refused(folder: Path) -> None:
+def test_a_repeated_table_and_invalid_utf_8_are_rejected(folder: Path) -> None:
     pl.DataFrame({"contract": ["BTCUSDT"]}).write_parquet(folder / "depth.parquet")
-    with pytest.raises(InputError, match=r"depth\.csv: is there as depth\.parquet too"):
+    with pytest.raises(InputError, match=r"depth\.csv: exists as depth\.parquet too"):
         read_book(folder)
     (folder / "depth.csv").write_bytes(b"contract,side,price,quantity\n\xff,bid,1,1\n")
     (folder / "depth.parquet").unlink()
@@ -184,7 +186,7 @@ def test_a_table_twice_and_bytes_that_are_no_text_are_refused(folder: Path) -> N
         read_book(folder)
 
 
-def test_blank_lines_are_no_rows_and_keep_the_count_of_lines(folder: Path) -> None:
+def test_blank_lines_are_no_rows_but_count_as_lines(folder: Path) -> None:
     before = read_book(folder)
     replace(folder / "marks.csv", "ETHUSDT", "\nETHUSDT")
     (folder / "accounts.csv").write_text((folder / "accounts.csv").read_text() + "\n\n")
@@ -194,7 +196,7 @@ def test_blank_lines_are_no_rows_and_keep_the_count_of_lines(folder: Path) -> No
         read_book(folder)
 
 
-def test_a_header_alone_is_a_table_without_rows(folder: Path) -> None:
+def test_a_header_alone_is_an_empty_table(folder: Path) -> None:
     for name in ("positions", "balances", "depth", "accounts"):
         header = (folder / f"{name}.csv").read_text().partition("\n")[0]
         (folder / f"{name}.csv").write_text(header + "\n")
@@ -204,7 +206,7 @@ def test_a_header_alone_is_a_table_without_rows(folder: Path) -> None:
     assert book.contracts["BTCUSDT"].previous_mark == 128_420
 
 
-def test_the_example_book_is_what_its_files_say() -> None:
+def test_the_example_book_has_the_values_of_its_files() -> None:
     book = read_book(EXAMPLE)
     assert list(book.contracts) == ["BTCUSDT", "ETHUSDT", "BTCUSD"]
     assert book.accounts.size == 12
@@ -223,7 +225,7 @@ def tables(book: Book) -> dict[str, list[dict[str, str]]]:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_a_book_written_is_read_as_it_was(tmp_path: Path, suffix: str) -> None:
+def test_a_written_book_is_read_unchanged(tmp_path: Path, suffix: str) -> None:
     book = read_book(EXAMPLE)
     write_book(book, tmp_path / "copy", suffix=suffix)
     copy = read_book(tmp_path / "copy")
@@ -235,8 +237,8 @@ def test_a_book_written_is_read_as_it_was(tmp_path: Path, suffix: str) -> None:
     assert {file.suffix for file in (tmp_path / "copy").iterdir()} == {".csv"}
 
 
-def test_odd_things_come_back_too(tmp_path: Path) -> None:
-    """Pools in debt, finer units, limits, orders without position, several positions a side."""
+def test_unusual_books_are_written_and_read_unchanged(tmp_path: Path) -> None:
+    """Negative balances, finer units, limits, orders without a position, several position ids."""
     book = book_of(
         positions={
             "account": ["a", "a", "b"],
@@ -279,11 +281,13 @@ def test_odd_things_come_back_too(tmp_path: Path) -> None:
     assert again.contracts["XUSD"].limits == book.contracts["XUSD"].limits
 
 
-def test_what_tables_cannot_carry_is_refused(tmp_path: Path) -> None:
+def test_a_book_with_inventory_is_not_written(tmp_path: Path) -> None:
     book = read_book(EXAMPLE)
     step(book, SetMarks(time_ms=1, marks={"BTCUSDT": "66000"}))
     step(book, Takeover(time_ms=1, account="ann", contract="BTCUSDT"))
-    with pytest.raises(InputError, match=r"inventory \(long 2\.5 BTCUSDT\), which no table"):
+    with pytest.raises(
+        InputError, match=r"cannot express the book's inventory \(long 2\.5 BTCUSDT\)"
+    ):
         write_book(book, tmp_path / "book")
     assert not (tmp_path / "book").exists()
 
@@ -310,7 +314,7 @@ amounts = st.decimals(
     ),
     marks=st.tuples(amounts, amounts),
 )
-def test_any_book_survives_its_tables(
+def test_any_book_round_trips_through_its_tables(
     rows: list[tuple[str | None, ...]], marks: tuple[str, str]
 ) -> None:
     columns = ("account", "contract", "side", "quantity", "entry_price", "isolated_margin")
@@ -322,6 +326,6 @@ def test_any_book_survives_its_tables(
     )
     step(book, SetTime(time_ms=5))
     frames = frames_of(book)
-    again = build({name: table_of(frame, SHAPES[name], name) for name, frame in frames.items()})
+    again = build({name: table_of(frame, SCHEMAS[name], name) for name, frame in frames.items()})
     assert tables(again) == tables(book)
     audit(again)

@@ -1,4 +1,4 @@
-"""The risk of ADL as rows, in the library and on the command line."""
+"""ADL risk ratings as rows, in the library and on the command line."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ BOOK = read_book(EXAMPLE)
 
 
 def test_every_contract_is_rated() -> None:
-    """RSK-01: one row a contract, the higher of two views."""
+    """RSK-01: one row per contract, with the higher of two levels."""
     rows = levels(rate(BOOK))
     assert [row["contract"] for row in rows] == list(BOOK.contracts)
     order = ["low", "medium", "high", "extremely_high"]
@@ -27,22 +27,22 @@ def test_every_contract_is_rated() -> None:
         assert order.index(row["risk"]) == max(map(order.index, (row["scorecard"], row["stress"])))
 
 
-def test_a_rating_taken_apart_adds_up() -> None:
+def test_the_points_of_a_scorecard_sum_to_the_rating() -> None:
     rating = rating_of(BOOK, "BTCUSDT")
     assert rating is not None
     parts = inputs(BOOK, rating)
     assert len(parts) == 7
     assert sum(part["points"] for part in parts) == rating.points
-    told = {part["input"]: (part["value"], part["points_at"]) for part in parts}
-    assert told["average leverage"] == ("6.906533x", "10x, 20x, 40x")
-    assert told["fund balance"] == ("4.041 %", "below 2 %, 0.5 %, 0.1 %")
+    values = {part["input"]: (part["value"], part["points_at"]) for part in parts}
+    assert values["average leverage"] == ("6.906533x", "10x, 20x, 40x")
+    assert values["fund balance"] == ("4.041 %", "below 2 %, 0.5 %, 0.1 %")
     points = curve(BOOK, rating)
     assert [point["move"] for point in points][:1] == ["-50 %"]
     assert [point["move"] for point in points][-1:] == ["50 %"]
     assert any(point["adl"] != "0" for point in points)
 
 
-def test_what_cannot_be_rated_is_named() -> None:
+def test_a_contract_that_cannot_be_rated_is_rejected() -> None:
     with pytest.raises(UnknownNameError, match="no contract 'BTCUSDC'"):
         rate(BOOK, ["BTCUSDC"])
     contract = DefineContract(
@@ -57,14 +57,14 @@ def test_what_cannot_be_rated_is_named() -> None:
         rate(book, ["X"])
 
 
-def test_the_command_tells_levels_or_one_contract(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_levels_or_one_contract(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["risk", str(EXAMPLE)]) == ExitCode.SUCCESS
     assert capsys.readouterr().out.splitlines()[:2] == [
         "# risk",
         "contract\trisk\tdecided_by\tscorecard\tpoints\tstress\tadl_from\tvolatility",
     ]
     assert call(["risk", str(EXAMPLE), "--contract", "ETHUSDT", "--json"]) == ExitCode.SUCCESS
-    told = json.loads(capsys.readouterr().out)
-    assert told["schema"] == "delever.risk/1"
-    assert [len(told[part]) for part in ("risk", "inputs")] == [1, 7]
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["schema"] == "delever.risk/1"
+    assert [len(answer[part]) for part in ("risk", "inputs")] == [1, 7]
     assert call(["risk", str(EXAMPLE), "--contract", "X"]) == ExitCode.USAGE_ERROR

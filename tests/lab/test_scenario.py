@@ -1,4 +1,4 @@
-"""Scenarios: one command a line, and what is wrong named by line, field and value."""
+"""Scenarios: one command a line; errors name line, field and value."""
 
 from pathlib import Path
 from typing import get_args
@@ -12,7 +12,7 @@ from delever.lab.runs.scenario import read_lines, read_scenario, schema
 
 TIME = '{"type": "set_time", "time_ms": 5}'
 
-WRONG = [
+INVALID = [
     ('{"type": "set_time", "time_ms": 5', "is cut off: the JSON ends too early"),
     ('{"type": "set_tim", "time_ms": 5}', "type 'set_tim': is no command; did you mean 'set_time"),
     ('{"time_ms": 5}', "object missing required field 'type'"),
@@ -41,41 +41,43 @@ WRONG = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("line", "said"), WRONG, ids=[said for _, said in WRONG])
-def test_a_line_that_is_no_command_is_named(tmp_path: Path, line: str, said: str) -> None:
+@pytest.mark.parametrize(("line", "message"), INVALID, ids=[message for _, message in INVALID])
+def test_an_invalid_line_is_rejected_with_line_field_and_value(
+    tmp_path: Path, line: str, message: str
+) -> None:
     file = tmp_path / "s.ndjson"
-    file.write_text(f"# a remark\n\n{TIME}\n{line}\n")
+    file.write_text(f"# a comment\n\n{TIME}\n{line}\n")
     with pytest.raises(InputError) as caught:
         read_scenario(file)
     assert str(caught.value).startswith(f"{file}, line 4")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert caught.value.line == 4
 
 
-def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
+def test_bytes_that_are_not_utf_8_are_rejected(tmp_path: Path) -> None:
     file = tmp_path / "s.ndjson"
     file.write_bytes(b'{"type": "set_time", "time_ms": 1, "id": "\xff"}\n')
     with pytest.raises(InputError, match=r"line 1: is not UTF-8 text"):
         read_scenario(file)
 
 
-def test_files_without_commands_are_refused(tmp_path: Path) -> None:
+def test_files_without_commands_are_rejected(tmp_path: Path) -> None:
     file = tmp_path / "s.ndjson"
     file.write_text("# nothing\n\n")
-    with pytest.raises(InputError, match="holds no command"):
+    with pytest.raises(InputError, match="has no commands"):
         read_scenario(file)
     with pytest.raises(InputError, match="cannot be read: No such file"):
         read_scenario(tmp_path / "none.ndjson")
 
 
-def test_remarks_and_blank_lines_count_as_lines(tmp_path: Path) -> None:
+def test_comments_and_blank_lines_count_as_lines(tmp_path: Path) -> None:
     file = tmp_path / "s.ndjson"
     file.write_text(f"# one\n\n  {TIME}  \r\n\n{TIME}")
     assert [line.number for line in read_lines(file)] == [3, 5]
     assert read_scenario(file) == [SetTime(time_ms=5)] * 2
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_command(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     file = tmp_path / "s.ndjson"
     file.write_bytes(f"\ufeff{TIME}\r\n{TIME}\r\n".encode())
     assert read_scenario(file) == [SetTime(time_ms=5)] * 2

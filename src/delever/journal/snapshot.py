@@ -63,9 +63,9 @@ class PositionTableRecord(TableRecord):
     `labels` are stored: position ids of closed positions still count towards a bound.
     """
 
-    largest_lots: int
-    largest_cost: int
-    labels: list[int]
+    max_lots: int
+    max_cost: int
+    position_ids: list[int]
 
 
 class RollingPeakRecord(StateRecord):
@@ -106,20 +106,20 @@ class ContractRecord(StateRecord):
     pool: str
     mark: int
     previous_mark: int
-    marks: RollingVolatilityRecord
+    volatility: RollingVolatilityRecord
     bids: tuple[tuple[int, int], ...]
     asks: tuple[tuple[int, int], ...]
     depth_known: bool
-    depth_missing_since_ms: dict[Side, int | None]
+    depth_insufficient_since_ms: dict[Side, int | None]
     tables: dict[Side, PositionTableRecord]
     inventory: dict[Side, list[Tranche]]
-    realized: int
+    realized_pnl: int
     injected: int
     contract_pnl_peak: RollingPeakRecord
     active: dict[str, int]
-    near: list[str]
+    warned: list[str]
     exhausted: dict[Side, int]
-    counted: bool
+    is_observed: bool
     rating: Rating | None
     paused: bool = False
 
@@ -132,7 +132,7 @@ class PoolRecord(StateRecord):
     balance_peak: RollingPeakRecord
     equity_peak: RollingPeakRecord
     equity_mean: RollingMeanRecord
-    withdrawal_cut_ppm: int
+    withdrawal_haircut_ppm: int
     observed: PoolObserved | None
 
 
@@ -146,12 +146,12 @@ class BookRecord(StateRecord):
     contracts: list[ContractRecord]
     pools: list[PoolRecord]
     open_orders: dict[tuple[str, str], tuple[str, ...]]
-    outstanding: dict[int, AdlFilled]
-    losses: dict[str, list[OutstandingLoss]]
+    outstanding_fills: dict[int, AdlFilled]
+    outstanding_losses: dict[str, list[OutstandingLoss]]
     last_fill: int
     last_takeover: int
     indicators: IndicatorsPublished | None
-    unobserved: list[str]
+    unobserved_pools: list[str]
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -197,7 +197,7 @@ def record_of(book: Book) -> BookRecord:
             )
             for pool in book.pools.values()
         ],
-        unobserved=sorted(book.unobserved),
+        unobserved_pools=sorted(book.unobserved_pools),
     )
 
 
@@ -207,15 +207,15 @@ def _contract_record(state: ContractState, time_ms: int) -> ContractRecord:
         state,
         tables={side: _position_table_record(table) for side, table in state.tables.items()},
         inventory={side: list(held.tranches.values()) for side, held in state.inventory.items()},
-        marks=RollingVolatilityRecord(entries=state.marks.entries()),
+        volatility=RollingVolatilityRecord(entries=state.volatility.entries()),
         contract_pnl_peak=_peak_record(state.contract_pnl_peak, time_ms),
-        near=sorted(state.near),
+        warned=sorted(state.warned),
     )
 
 
 def _position_table_record(table: PositionTable) -> PositionTableRecord:
     return _copy_fields(
-        PositionTableRecord, table, columns=table.state(), labels=sorted(table.labels)
+        PositionTableRecord, table, columns=table.state(), position_ids=sorted(table.position_ids)
     )
 
 
@@ -244,8 +244,10 @@ def _copy_fields(kind: type[RecordT], source: object, **translated: object) -> R
 def restore_book(record: BookRecord) -> Book:
     """Return the book of a record."""
     book = Book()
-    _assign_fields(book, record, skip=("accounts", "assets", "contracts", "pools", "unobserved"))
-    book.unobserved = set(record.unobserved)
+    _assign_fields(
+        book, record, skip=("accounts", "assets", "contracts", "pools", "unobserved_pools")
+    )
+    book.unobserved_pools = set(record.unobserved_pools)
     _load_table(book.accounts, record.accounts)
     book.accounts.load_names(record.accounts.names)
     book.assets = {asset.name: _restore_asset(asset) for asset in record.assets}
@@ -281,19 +283,19 @@ def _restore_contract(record: ContractRecord, cash_decimals: int) -> ContractSta
     limits = exact_limits(record.definition.limits, cash_decimals)
     state = ContractState(record.definition, terms, limits, record.contract_pnl_peak.window_ms)
     _assign_fields(
-        state, record, skip=("tables", "inventory", "marks", "contract_pnl_peak", "near")
+        state, record, skip=("tables", "inventory", "volatility", "contract_pnl_peak", "warned")
     )
     state.tables = {side: _restore_position_table(table) for side, table in record.tables.items()}
     state.inventory = {side: _restore_inventory(held) for side, held in record.inventory.items()}
-    state.marks = RollingVolatility(record.marks.entries)
+    state.volatility = RollingVolatility(record.volatility.entries)
     state.contract_pnl_peak = _restore_peak(record.contract_pnl_peak)
-    state.near = set(record.near)
+    state.warned = set(record.warned)
     return state
 
 
 def _restore_position_table(record: PositionTableRecord) -> PositionTable:
     table = _load_table(PositionTable(), record)
-    table.labels = set(record.labels)
+    table.position_ids = set(record.position_ids)
     return table
 
 
@@ -315,7 +317,7 @@ TableT = TypeVar("TableT", bound=Table)
 def _load_table(table: TableT, record: TableRecord) -> TableT:
     """Load the columns of a table, then its other stored fields."""
     table.load(record.columns, record.size)
-    _assign_fields(table, record, skip=("size", "columns", "names", "labels"))
+    _assign_fields(table, record, skip=("size", "columns", "names", "position_ids"))
     return table
 
 

@@ -1,30 +1,13 @@
-"""The laboratory: books from tables, queues and runs as data frames, shocks, comparisons.
+"""The lab: books from tables, queues and runs as data frames, stress tests, comparisons, studies.
 
-    errors      what is wrong with an input, and where
-    tables      one CSV file, Parquet file or data frame, read as text
-    frames      a book directory or data frames <-> a book
-    scenario    one command a line
-    figures     the book's integers as people read them
-    results     queue, explanation and what-if of a book
-    fills       any past fill out of a journal, explained
-    comparing   where the same positions stand under every venue's rules
-    ratings     the ADL risk of contracts, taken apart
-    runs        a book and commands -> what happened, in total and fill by fill
-    history     the path of a run: pools and contracts whenever they were observed
-    measures    how ADL was shared out, and what it cost
-    recorded    the commands of a journal, to be played again
-    kept        a finished run in a directory, a comparison in a file
-    plots       pictures of either, with matplotlib
-    report      either as one HTML file
-    shocks      marks that move at once, under one rule set or several
-    market      a synthetic market calibrated to the crash of 10 October 2025
-    crash       that market played from the first liquidation to the end of ADL
-    hyperliquid the real ADL of that day under each venue's rules
+    errors      errors that name what is wrong with an input, and where
+    tables      book directories and data frames <-> a book
+    measures    what a run did to contracts and pools: totals, time series, distribution of ADL
+    runs        scenarios, journals and shocks run through the engine
+    queries     queue, explanation, what-if of positions; fills explained; rules compared; ratings
+    studies     the ADL of Hyperliquid on 2025-10-10 under every venue's rules
+    reports     finished runs and comparisons stored, drawn, and as one HTML file
 
-Beside them: `inference` and `export` (of `frames`), `explaining` (of `results`), `filled` (of
-`fills`), `tally` (of `runs`), `compared` (of `kept`), `places` (of `plots`), `aftermath` (of
-`crash`), `hyperreplay` and `orders` (of `hyperliquid`).
-
-Tables come in and go out as polars data frames. A book changes only by the engine's `step`, so what
-is wrong with a table is found by the same checks that a venue's commands go through.
+Tables come in and go out as polars data frames. A book changes only by the engine's `step`, so an
+invalid table is rejected by the same checks as a venue's commands.
 """

@@ -1,18 +1,25 @@
-"""What is wrong with an input, and where: one readable line each."""
+"""Errors that name what is wrong with an input, and where, in one readable line."""
 
 import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # the command line needs the errors' names, and not the messages
+if TYPE_CHECKING:  # the command line imports these errors without the engine's messages
     from delever.core.messages import Reason
 
 
 class InputError(ValueError):
-    """Input that cannot be used; says where it stands and why, and nothing of it was applied.
+    """Raised for input that cannot be used; none of it has been applied.
 
-    `row` counts the rows of a table from 1; `line` is the line of a text file. What does not apply
-    is None or empty. `reason` is the engine's, where the engine rejected.
+    `row` counts the rows of a table from 1, `line` the lines of a text file; fields that do not
+    apply are None or empty. `reason` is the engine's, if the engine rejected the input.
+
+        >>> import delever
+        >>> try:
+        ...     delever.Shock({"BTCUSDT": "10%"}).ratio("BTCUSDT")
+        ... except delever.InputError as error:
+        ...     print(error)
+        BTCUSDT '10%': must be exact text, such as "-0.10"
     """
 
     def __init__(
@@ -36,37 +43,41 @@ class InputError(ValueError):
         super().__init__(self._text())
 
     def _text(self) -> str:
-        """Return place, field and value, then why."""
+        """Return 'file, row, column value: why', without the parts that do not apply."""
         place = [self.file] if self.file else []
         if self.row is not None:
             line = "" if self.line is None else f" (line {self.line})"
             place.append(f"row {self.row}{line}")
         elif self.line is not None:
             place.append(f"line {self.line}")
-        shown = "" if self.value is None else f" {str(self.value)!r}"
-        if self.column or shown:
-            place.append(f"{self.column}{shown}".strip())
+        value = "" if self.value is None else f" {str(self.value)!r}"
+        if self.column or value:
+            place.append(f"{self.column}{value}".strip())
         return f"{', '.join(place)}: {self.why}" if place else self.why
 
 
 class UnknownNameError(LookupError):
-    """Something was asked for by a name that is not there."""
+    """Raised for a name that does not exist, with the names that resemble it.
+
+    >>> import delever
+    >>> book = delever.read_book("examples/book")
+    >>> try:
+    ...     delever.rank(book, "ETHUSDC", "short")
+    ... except delever.UnknownNameError as error:
+    ...     print(error)
+    there is no contract 'ETHUSDC'; did you mean 'ETHUSDT'?
+    """
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
-    """Return the error for a name that is not known, with the names that come near it."""
+    """Return the error for an unknown name of a kind."""
     return UnknownNameError(f"there is no {kind} {name!r}{suggestion(name, known)}")
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return '; did you mean ...?', or the names there are where they are few, or nothing."""
+    """Return '; did you mean ...?', or all known names if there are few, or nothing."""
     names = sorted(map(str, known))
     near = difflib.get_close_matches(name, names, n=1)
     if near:
         return f"; did you mean {near[0]!r}?"
     return f"; there is {', '.join(names)}" if 0 < len(names) <= 12 else ""
-
-
-def in_words(reason: str) -> str:
-    """Return a reason as people read it: 'side contradicts sign'."""
-    return reason.replace("_", " ")

@@ -1,89 +1,69 @@
-"""An explanation as numbered arithmetic, in words and numbers."""
+"""Explanations and what-ifs as text, numbered line by line, and as named values."""
 
 import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from delever.core.explain.explanation import Explanation, Standing, TriggerState
+from delever.core.explain.explanation import Explanation, TriggerState
+from delever.core.explain.queue_position import QueuePosition
 from delever.core.explain.what_if import AddMargin, AnyChange, OpenHedge, PartialClose, WhatIf
 from delever.core.units import format_scaled
-from delever.formatting import Figures, percent
-from delever.lab.errors import in_words
+from delever.formatting import ContractFormatter, humanize, percent, significant
 
 WIDTH = 100
-"""Where lines of an explanation end."""
+"""Columns after which the lines of an explanation are wrapped."""
 
 
-def text(told: Explanation, figures: Figures) -> str:
-    """Return an explanation as numbered lines."""
-    return numbered(_heading(told, figures), lines_of(told, figures))
+# --- explanations ---
 
 
-def lines_of(told: Explanation, figures: Figures) -> list[str]:
-    """Return an explanation's lines of arithmetic, neither numbered nor wrapped."""
+def explanation_text(explanation: Explanation, formatter: ContractFormatter) -> str:
+    """Return an explanation as a heading and numbered lines."""
+    return numbered(_heading(explanation, formatter), explanation_lines(explanation, formatter))
+
+
+def explanation_lines(explanation: Explanation, formatter: ContractFormatter) -> list[str]:
+    """Return the lines of an explanation, neither numbered nor wrapped."""
     return [
-        *position_lines(told, figures),
-        *_place(told, figures),
-        _inventory(told, figures),
-        *(_trigger(state, figures) for state in told.triggers),
+        *position_lines(explanation, formatter),
+        *_place_lines(explanation, formatter),
+        _inventory_line(explanation, formatter),
+        *(_trigger_line(state, formatter) for state in explanation.triggers),
+    ]
+
+
+def position_lines(explanation: Explanation, formatter: ContractFormatter) -> list[str]:
+    """Return the lines on PnL, equity and every term of the score."""
+    return [
+        _pnl_line(explanation, formatter),
+        _equity_line(explanation, formatter),
+        *_score_lines(explanation, formatter),
     ]
 
 
 def numbered(heading: str, lines: Sequence[str]) -> str:
     """Return a heading and numbered lines, wrapped."""
-    counted = [f"{number:>2}. {line}" for number, line in enumerate(lines, start=1)]
-    return "\n".join([_wrapped(heading, ""), "", *map(_wrapped, counted)])
+    with_numbers = [f"{number:>2}. {line}" for number, line in enumerate(lines, start=1)]
+    return "\n".join([_wrapped(heading, ""), "", *map(_wrapped, with_numbers)])
 
 
-def position_lines(told: Explanation, figures: Figures) -> list[str]:
-    """Return profit, equity and the score taken apart, each as a line."""
-    return [_profit(told, figures), _equity(told, figures), *_score(told, figures)]
-
-
-def what_if_text(told: Explanation, outcome: WhatIf, figures: Figures) -> str:
-    """Return a position's place before and after a change, side by side."""
-    before, after = (_cells(standing, figures) for standing in (outcome.before, outcome.after))
-    rows = [("", "now", "then"), *((name, before[name], after[name]) for name in before)]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    table = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    change = f"What if {change_text(outcome.change, figures)}? Everybody else stays as they are."
-    return "\n".join([_wrapped(_heading(told, figures), ""), change, "", *table])
-
-
-def change_text(change: AnyChange, figures: Figures) -> str:
-    """Return a change in words."""
-    match change:
-        case AddMargin():
-            amount = figures.cash(abs(change.amount_cash))
-            moved = "put in" if change.amount_cash >= 0 else "taken out"
-            return f"{amount} {figures.terms.settle} of margin were {moved}"
-        case PartialClose():
-            return f"{figures.quantity(change.lots)} were closed at the mark"
-        case OpenHedge():
-            return f"{figures.quantity(change.lots)} were opened on the other side at the mark"
-    return f"leverage were {format_scaled(change.leverage_hundredths, 2)}"
-
-
-def facts(told: Explanation, figures: Figures) -> dict[str, Any]:
+def explanation_facts(explanation: Explanation, formatter: ContractFormatter) -> dict[str, Any]:
     """Return an explanation as named values, exact numbers as text."""
     return {
-        "as_of": told.as_of,
-        "time_ms": told.time_ms,
-        "rules": told.rules,
-        "formula": told.formula,
-        "contract": told.contract,
-        "side": str(told.side),
-        "account": told.account,
-        "position": told.position,
-        "margin_mode": _mode(told),
-        "mark": figures.price(told.mark_ticks),
-        "asset": figures.terms.settle,
-        **position_facts(told, figures),
-        "queue_quantity": figures.quantity(told.queue_lots),
-        "inventory_against": figures.quantity(told.opposite_inventory_lots),
+        "as_of": explanation.as_of,
+        "time_ms": explanation.time_ms,
+        "rules": explanation.rules,
+        "formula": explanation.formula,
+        "contract": explanation.contract,
+        "side": str(explanation.side),
+        "account": explanation.account,
+        "position": explanation.position,
+        "margin_mode": _margin_mode(explanation),
+        "mark": formatter.price(explanation.mark_ticks),
+        "asset": formatter.terms.settle,
+        **position_facts(explanation, formatter),
+        "queue_quantity": formatter.quantity(explanation.queue_lots),
+        "opposite_inventory": formatter.quantity(explanation.opposite_inventory_lots),
         "triggers": [
             {
                 "trigger": state.trigger,
@@ -93,156 +73,192 @@ def facts(told: Explanation, figures: Figures) -> dict[str, Any]:
                 "price_rule": state.price_rule,
                 "numbers": state.numbers,
             }
-            for state in told.triggers
+            for state in explanation.triggers
         ],
     }
 
 
-def position_facts(told: Explanation, figures: Figures) -> dict[str, Any]:
-    """Return what a position is worth and where it stands as named values."""
+def position_facts(explanation: Explanation, formatter: ContractFormatter) -> dict[str, Any]:
+    """Return the valuation of a position and its place in the queue as named values."""
     return {
-        "profit": figures.cash(told.profit_cash),
-        "value_at_mark": figures.cash(told.notional_cash),
-        "value_at_entry": figures.cash(told.entry_notional_cash),
-        "equity": figures.cash(told.equity_cash),
-        "maintenance_margin": figures.cash(told.maintenance_cash),
-        "margin_rate_ppm": told.margin_rate_ppm,
-        **_standing(told.standing, figures),
+        "unrealized_pnl": formatter.cash(explanation.unrealized_pnl_cash),
+        "notional": formatter.cash(explanation.notional_cash),
+        "entry_notional": formatter.cash(explanation.entry_notional_cash),
+        "equity": formatter.cash(explanation.equity_cash),
+        "maintenance_margin": formatter.cash(explanation.maintenance_cash),
+        "margin_ratio_ppm": explanation.margin_ratio_ppm,
+        **_queue_position_facts(explanation.queue_position, formatter),
     }
 
 
-def what_if_facts(told: Explanation, outcome: WhatIf, figures: Figures) -> dict[str, Any]:
+def _queue_position_facts(place: QueuePosition, formatter: ContractFormatter) -> dict[str, Any]:
+    is_ranked = place.reason is None
+    return {
+        "quantity": formatter.quantity(place.lots),
+        "rank": place.rank if is_ranked else None,
+        "ranked": place.ranked,
+        "indicator": place.indicator if is_ranked else None,
+        "quantity_ahead": formatter.quantity(place.quantity_ahead_lots) if is_ranked else None,
+        "score": place.score,
+        "parts": place.parts,
+        "reason": None if is_ranked else str(place.reason),
+    }
+
+
+# --- what-ifs ---
+
+
+def what_if_text(explanation: Explanation, outcome: WhatIf, formatter: ContractFormatter) -> str:
+    """Return a position's place before and after a change, side by side."""
+    before, after = (_cells(place, formatter) for place in (outcome.before, outcome.after))
+    rows = [("", "now", "then"), *((name, before[name], after[name]) for name in before)]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    table = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    change = f"What if {change_text(outcome.change, formatter)}? All other accounts are unchanged."
+    return "\n".join([_wrapped(_heading(explanation, formatter), ""), change, "", *table])
+
+
+def change_text(change: AnyChange, formatter: ContractFormatter) -> str:
+    """Return a change in words."""
+    match change:
+        case AddMargin():
+            amount = formatter.cash(abs(change.amount_cash))
+            moved = "added" if change.amount_cash >= 0 else "withdrawn"
+            return f"{amount} {formatter.terms.settle} of margin were {moved}"
+        case PartialClose():
+            return f"{formatter.quantity(change.lots)} were closed at the mark"
+        case OpenHedge():
+            return f"{formatter.quantity(change.lots)} were opened on the other side at the mark"
+    return f"leverage were {format_scaled(change.leverage_hundredths, 2)}"
+
+
+def what_if_facts(
+    explanation: Explanation, outcome: WhatIf, formatter: ContractFormatter
+) -> dict[str, Any]:
     """Return a what-if as named values, exact numbers as text."""
     return {
-        "as_of": told.as_of,
-        "rules": told.rules,
-        "contract": told.contract,
-        "side": str(told.side),
-        "account": told.account,
-        "position": told.position,
-        "change": change_text(outcome.change, figures),
-        "before": _standing(outcome.before, figures),
-        "after": _standing(outcome.after, figures),
+        "as_of": explanation.as_of,
+        "rules": explanation.rules,
+        "contract": explanation.contract,
+        "side": str(explanation.side),
+        "account": explanation.account,
+        "position": explanation.position,
+        "change": change_text(outcome.change, formatter),
+        "before": _queue_position_facts(outcome.before, formatter),
+        "after": _queue_position_facts(outcome.after, formatter),
     }
 
 
-def _standing(standing: Standing, figures: Figures) -> dict[str, Any]:
-    ranked = standing.reason is None
-    return {
-        "quantity": figures.quantity(standing.lots),
-        "rank": standing.rank if ranked else None,
-        "of": standing.of,
-        "indicator": standing.indicator if ranked else None,
-        "ahead": figures.quantity(standing.ahead_lots) if ranked else None,
-        "score": standing.score,
-        "parts": standing.parts,
-        "reason": None if ranked else str(standing.reason),
-    }
-
-
-def _cells(standing: Standing, figures: Figures) -> dict[str, str]:
-    """Return what a what-if compares, as text."""
-    cells = {"quantity": figures.quantity(standing.lots)}
-    if standing.reason is None:
-        cells["rank"] = f"{standing.rank} of {standing.of}"
-        cells["indicator"] = f"{standing.indicator} of 5"
-        cells["ahead"] = figures.quantity(standing.ahead_lots)
+def _cells(place: QueuePosition, formatter: ContractFormatter) -> dict[str, str]:
+    """Return the rows that a what-if compares, as text."""
+    cells = {"quantity": formatter.quantity(place.lots)}
+    if place.reason is None:
+        cells["rank"] = f"{place.rank} of {place.ranked}"
+        cells["indicator"] = f"{place.indicator} of 5"
+        cells["quantity ahead"] = formatter.quantity(place.quantity_ahead_lots)
     else:
-        why = in_words(standing.reason)
-        cells |= {"rank": f"not in line: {why}", "indicator": "-", "ahead": "-"}
-    cells["score"] = short(standing.score)
-    return cells | dict(_part(name, part, figures) for name, part in standing.parts.items())
+        why = humanize(place.reason)
+        cells |= {"rank": f"not ranked: {why}", "indicator": "-", "quantity ahead": "-"}
+    cells["score"] = significant(place.score)
+    return cells | dict(_score_part(name, part, formatter) for name, part in place.parts.items())
 
 
-def _part(name: str, part: float, figures: Figures) -> tuple[str, str]:
-    """Return (what, how much) of a part of a score: most are ratios, some are money."""
-    if name.endswith("_cash"):
-        return figures.number(name, int(part))
-    return in_words(name), short(part)
+# --- lines ---
 
 
 def _wrapped(line: str, indent: str = "    ") -> str:
-    """Return a line in several where it is long; numbers and names stay whole."""
+    """Return a line wrapped at WIDTH, without breaking numbers and names."""
     return textwrap.fill(
         line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
 
 
-def short(number: float) -> str:
-    """Return a score with six digits that count."""
-    return f"{number:.6g}"
-
-
-# --- the lines ---
-
-
-def _heading(told: Explanation, figures: Figures) -> str:
-    quantity = figures.quantity(told.standing.lots)
-    number = f" (position {told.position})" if told.position else ""
+def _heading(explanation: Explanation, formatter: ContractFormatter) -> str:
+    quantity = formatter.quantity(explanation.queue_position.lots)
+    position = f" (position {explanation.position})" if explanation.position else ""
     return (
-        f"{told.account}{number} holds {quantity} {told.contract} {told.side}, {_mode(told)}, "
-        f"at mark {figures.price(told.mark_ticks)}; rules of {told.rules}, as of sequence "
-        f"{told.as_of}."
+        f"{explanation.account}{position} holds {quantity} {explanation.contract} "
+        f"{explanation.side}, {_margin_mode(explanation)}, at mark "
+        f"{formatter.price(explanation.mark_ticks)}; rules of {explanation.rules}, as of sequence "
+        f"{explanation.as_of}."
     )
 
 
-def _mode(told: Explanation) -> str:
-    return "isolated" if told.isolated else "cross"
+def _margin_mode(explanation: Explanation) -> str:
+    return "isolated" if explanation.isolated else "cross"
 
 
-def _profit(told: Explanation, figures: Figures) -> str:
-    asset = figures.terms.settle
-    mark, entry = figures.cash(told.notional_cash), figures.cash(told.entry_notional_cash)
-    rises = figures.terms.cost_sign(told.side) > 0
-    terms = [f"{mark} at mark", f"{entry} at entry"]
-    arithmetic = " - ".join(terms if rises else reversed(terms))
-    return f"Profit: {arithmetic} = {figures.cash(told.profit_cash)} {asset}."
+def _pnl_line(explanation: Explanation, formatter: ContractFormatter) -> str:
+    mark = f"{formatter.cash(explanation.notional_cash)} at mark"
+    entry = f"{formatter.cash(explanation.entry_notional_cash)} at entry"
+    gains_with_mark = formatter.terms.cost_sign(explanation.side) > 0
+    arithmetic = f"{mark} - {entry}" if gains_with_mark else f"{entry} - {mark}"
+    pnl = formatter.cash(explanation.unrealized_pnl_cash)
+    return f"Unrealized PnL: {arithmetic} = {pnl} {formatter.terms.settle}."
 
 
-def _equity(told: Explanation, figures: Figures) -> str:
-    asset = figures.terms.settle
-    own = "The position has" if told.isolated else "The account's cross margin has"
-    rate = "" if told.equity_cash <= 0 else (
-        f", {percent(told.margin_rate_ppm)} of it"
-    )  # fmt: skip
+def _equity_line(explanation: Explanation, formatter: ContractFormatter) -> str:
+    asset = formatter.terms.settle
+    owner = "The position has" if explanation.isolated else "The account's cross margin has"
+    ratio = ""
+    if explanation.equity_cash > 0:
+        ratio = f", a margin ratio of {percent(explanation.margin_ratio_ppm)}"
     return (
-        f"{own} {figures.cash(told.equity_cash)} {asset} of equity; maintenance margin is "
-        f"{figures.cash(told.maintenance_cash)} {asset}{rate}."
+        f"{owner} {formatter.cash(explanation.equity_cash)} {asset} of equity; maintenance margin "
+        f"is {formatter.cash(explanation.maintenance_cash)} {asset}{ratio}."
     )
 
 
-def _score(told: Explanation, figures: Figures) -> list[str]:
-    parts = [_part(name, part, figures) for name, part in told.standing.parts.items()]
-    told_parts = [f"{what.capitalize()} = {amount}." for what, amount in parts]
-    return [*told_parts, f"Score = {told.formula} = {short(told.standing.score)}."]
+def _score_lines(explanation: Explanation, formatter: ContractFormatter) -> list[str]:
+    place = explanation.queue_position
+    parts = [_score_part(name, part, formatter) for name, part in place.parts.items()]
+    return [
+        *(f"{label[:1].upper()}{label[1:]} = {text}." for label, text in parts),
+        f"Score = {explanation.formula} = {significant(place.score)}.",
+    ]
 
 
-def _place(told: Explanation, figures: Figures) -> list[str]:
-    standing = told.standing
-    if standing.reason is not None:
-        why = in_words(standing.reason)
-        return [f"Not in line, and never closed as long as that is so: {why}."]
-    ahead = figures.quantity(standing.ahead_lots) if standing.ahead_lots else "nobody"
-    line = figures.quantity(told.queue_lots)
-    place = f"Rank {standing.rank} of {standing.of}, highest score first"
-    return [f"{place}; ahead: {ahead}, of {line} in line.", f"Indicator {standing.indicator} of 5."]
+def _score_part(name: str, part: float, formatter: ContractFormatter) -> tuple[str, str]:
+    """Return (label, text) of a part of a score: a ratio, or an amount of money."""
+    if name.endswith("_cash"):
+        return formatter.labeled_amount(name, int(part))
+    return humanize(name), significant(part)
 
 
-def _inventory(told: Explanation, figures: Figures) -> str:
-    held = figures.quantity(told.opposite_inventory_lots)
-    against = f"The pool holds {held} {told.side.opposite} to be closed against this side"
-    if told.standing.reason is not None:
-        return f"{against}."
-    if told.standing.ahead_lots == 0:
-        return f"{against}; the next to be closed is this position."
-    return f"{against}; beyond {figures.quantity(told.standing.ahead_lots)} it is its turn."
+def _place_lines(explanation: Explanation, formatter: ContractFormatter) -> list[str]:
+    place = explanation.queue_position
+    if place.reason is not None:
+        why = humanize(place.reason)
+        return [f"Not ranked, and not deleveraged as long as this applies: {why}."]
+    ahead = formatter.quantity(place.quantity_ahead_lots)
+    queue = formatter.quantity(explanation.queue_lots)
+    rank = f"Rank {place.rank} of {place.ranked}, highest score first"
+    return [
+        f"{rank}; quantity ahead: {ahead} of {queue} in the queue.",
+        f"Indicator {place.indicator} of 5.",
+    ]
 
 
-def _trigger(state: TriggerState, figures: Figures) -> str:
-    way = "on" if state.on else f"off, {percent(state.trigger_used_ppm)} of the way"
+def _inventory_line(explanation: Explanation, formatter: ContractFormatter) -> str:
+    place = explanation.queue_position
+    inventory = formatter.quantity(explanation.opposite_inventory_lots)
+    opposite = f"The fund's inventory on the opposite side is {inventory}"
+    if place.reason is not None:
+        return f"{opposite}."
+    if place.quantity_ahead_lots == 0:
+        return f"{opposite}; this position is the first to be deleveraged against it."
+    ahead = formatter.quantity(place.quantity_ahead_lots)
+    return f"{opposite}; this position is deleveraged once more than {ahead} must be closed."
+
+
+def _trigger_line(state: TriggerState, formatter: ContractFormatter) -> str:
+    status = "on" if state.on else f"off, trigger used {percent(state.trigger_used_ppm)}"
     since = "" if state.since_ms is None else f" since {state.since_ms} ms"
-    numbers = figures.numbers(state.numbers)
+    numbers = formatter.labeled_amounts(state.numbers)
     return (
-        f"ADL by {in_words(state.trigger)} is {way}{since} ({numbers}); it would close at the "
-        f"{in_words(state.price_rule)}."
+        f"ADL by {humanize(state.trigger)} is {status}{since} ({numbers}); its ADL price is the "
+        f"{humanize(state.price_rule)}."
     )

@@ -1,4 +1,4 @@
-"""Any past ADL fill, out of the journal: the book of that moment again, and what it then says."""
+"""A past ADL fill, explained from the journal by replaying the book to its round."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 import msgspec
 
 from delever.core.book import Book
-from delever.core.engine import rules_of
 from delever.core.explain import explanation as core
 from delever.core.explain.explanation import Explanation
 from delever.core.messages import (
@@ -19,29 +18,30 @@ from delever.core.messages import (
     FillCancelled,
     RoundClosed,
 )
-from delever.core.rules import RULE_SETS
-from delever.formatting import Figures
+from delever.core.rules import RULE_SETS, rule_set_of
+from delever.formatting import ContractFormatter
 from delever.journal import JournalError, Record, SqliteJournal, replay_events
-from delever.journal.chain import Chain
-from delever.journal.codec import decode_events
-from delever.journal.findings import Finding
+from delever.journal.chain import ChainVerifier, Finding
+from delever.journal.record import decode_events
 from delever.journal.replay import Progress, advance_by_events, newest_book
 from delever.journal.snapshot import copy_of
-from delever.journal.sqlite import LAST
+from delever.journal.sqlite import MAX_SEQUENCE
 from delever.lab.errors import InputError, UnknownNameError
-from delever.lab.queries.fill_report import WhyFilled
+from delever.lab.queries.fill_report import FillExplanation
 
 FILLED, CANCELLED, STARTED = b"adl_filled", b"fill_cancelled", b"adl_started"
-"""Tags of events: where one does not stand in a record's bytes, the record holds no such event."""
+"""Tags of events: a record without a tag in its bytes has no event of that type."""
 
 
-def explain_fill(journal: str | Path, fill: int, *, progress: Progress | None = None) -> WhyFilled:
-    """Return why an ADL fill of a journal closed whom it closed, years later.
+def explain_fill(
+    journal: str | Path, fill: int, *, progress: Progress | None = None
+) -> FillExplanation:
+    """Return the explanation of an ADL fill of a journal.
 
-    The book is replayed to the moment at which the round began, and rank, score, indicator, quantity
+    The book is replayed to the moment at which the round began; rank, score, indicator, quantity
     ahead and price are computed again and compared with the fill. The file is only read. Raises
-    UnknownNameError where there is no such fill, and InputError where the file is no journal, or
-    not sound up to the record of the fill.
+    UnknownNameError for an unknown fill, and InputError for a file that is no journal, or not sound
+    up to the record of the fill.
     """
     if not Path(journal).is_file():
         raise InputError("not found", file=str(journal))
@@ -54,68 +54,68 @@ def explain_fill(journal: str | Path, fill: int, *, progress: Progress | None = 
 
 def explain_fill_of(
     journal: SqliteJournal, fill: int, *, progress: Progress | None = None
-) -> WhyFilled:
-    """Return the same of a journal that is open already; JournalError where it is damaged."""
-    with journal.held_still():
-        return _explain(journal, _search(journal, fill), progress)
+) -> FillExplanation:
+    """Return the explanation of a fill of an open journal; raises JournalError if damaged."""
+    with journal.read_transaction():
+        return _explain(journal, _locate(journal, fill), progress)
 
 
-# --- finding it ---
+# --- locating the fill ---
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """A fill, the events of its record, its place there, and the record that took it back."""
+class _LocatedFill:
+    """A fill, its record, the events there with its index, and the record that cancelled it."""
 
     record: Record
     events: tuple[Event, ...]
     fill: AdlFilled
-    place: int
+    index: int
     cancelled: int | None
 
     @property
-    def first(self) -> int:
-        """The place of the first event of the round, which is what its skips and fills are."""
-        place = self.place
-        while place and isinstance(self.events[place - 1], CounterpartySkipped | AdlFilled):
-            place -= 1
-        return place
+    def round_start(self) -> int:
+        """The index of the first skip or fill of the round."""
+        index = self.index
+        while index and isinstance(self.events[index - 1], CounterpartySkipped | AdlFilled):
+            index -= 1
+        return index
 
     @property
-    def end(self) -> tuple[RoundClosed | None, int]:
-        """The round's account, and what inventory the round left over."""
-        after = self.events[self.place :]
-        for told, left in zip(after, (*after[1:], None), strict=True):
-            if isinstance(told, RoundClosed):
-                return told, left.left_lots if isinstance(left, AdlExhausted) else 0
+    def round_end(self) -> tuple[RoundClosed | None, int]:
+        """The event that closed the round, and the lots of inventory that the round left."""
+        after = self.events[self.index :]
+        for event, following in zip(after, (*after[1:], None), strict=True):
+            if isinstance(event, RoundClosed):
+                return event, following.remaining_lots if isinstance(following, AdlExhausted) else 0
         return None, 0
 
 
-def _search(journal: SqliteJournal, fill: int) -> _Found:
-    """Return where a fill stands; fills are numbered in the order of their records."""
-    after, last = _just_before(journal, fill)
+def _locate(journal: SqliteJournal, fill: int) -> _LocatedFill:
+    """Return where a fill is; fills are numbered in the order of their records."""
+    after, last = _newest_before(journal, fill)
     found: tuple[Record, tuple[Event, ...], AdlFilled, int] | None = None
     cancelled: int | None = None
     for record in journal.records(after):
         if FILLED not in record.events and CANCELLED not in record.events:
             continue
         events = _events(journal, record)
-        for place, event in enumerate(events):
+        for index, event in enumerate(events):
             if isinstance(event, AdlFilled):
                 last = event.fill
                 if event.fill == fill:
-                    found = record, events, event, place
+                    found = record, events, event, index
             elif isinstance(event, FillCancelled) and event.fill.fill == fill:
                 cancelled = record.sequence
     if found is None:
-        there = f"the fills are 1 to {last}" if last else "there is none"
-        raise UnknownNameError(f"there is no fill {fill} in {journal.path}; {there}")
-    return _Found(*found, cancelled)
+        known = f"the fills are 1 to {last}" if last else "there is none"
+        raise UnknownNameError(f"there is no fill {fill} in {journal.path}; {known}")
+    return _LocatedFill(*found, cancelled)
 
 
-def _just_before(journal: SqliteJournal, fill: int) -> tuple[int, int]:
-    """Return the newest snapshot's record before a fill, and the last fill it knows."""
-    until = LAST
+def _newest_before(journal: SqliteJournal, fill: int) -> tuple[int, int]:
+    """Return the sequence of the newest snapshot before a fill, and the last fill in it."""
+    until = MAX_SEQUENCE
     while True:
         book, head = newest_book(journal, until)
         if book.last_fill < fill or head.sequence == 0:
@@ -137,53 +137,59 @@ def _unsound(journal: SqliteJournal, finding: Finding | str) -> InputError:
 # --- explaining it ---
 
 
-def _explain(journal: SqliteJournal, found: _Found, progress: Progress | None) -> WhyFilled:
-    book, began_after = _book_before(journal, found, progress)
-    for event in found.events[: found.first]:
+def _explain(
+    journal: SqliteJournal, located: _LocatedFill, progress: Progress | None
+) -> FillExplanation:
+    book, began_after = _book_before(journal, located, progress)
+    for event in located.events[: located.round_start]:
         book.apply(event)
-    fill, (told, unfilled) = found.fill, found.end
-    if told is None:
-        raise _unsound(journal, f"record {found.record.sequence}: a round has no end")
+    fill, (closed_round, unfilled_lots) = located.fill, located.round_end
+    if closed_round is None:
+        raise _unsound(journal, f"record {located.record.sequence}: a round has no end")
     explanation = _explanation(journal, book, fill)
     triggers = {state.trigger: state for state in explanation.triggers}
-    trigger = triggers.pop(told.trigger, None)
+    trigger = triggers.pop(closed_round.trigger, None)
     if trigger is None:
-        raise InputError(f"rules {explanation.rules} know no {told.trigger} now", file=journal.path)
-    round_events = found.events[found.first : found.place]
+        why = f"rules {explanation.rules} have no trigger {closed_round.trigger} in this version"
+        raise InputError(why, file=journal.path)
+    round_events = located.events[located.round_start : located.index]
     fills = [event for event in round_events if isinstance(event, AdlFilled)]
     skips = [event for event in round_events if isinstance(event, CounterpartySkipped)]
     position = (fill.account, fill.position)
-    closed = sum(e.lots for e in (*fills, fill) if (e.account, e.position) == position)
+    closed_lots = sum(e.lots for e in (*fills, fill) if (e.account, e.position) == position)
     state = book.contracts[fill.contract]
     value = state.terms.value_cash(fill.side.sign * fill.lots, state.mark)
-    return WhyFilled(
-        sequence=found.record.sequence,
+    return FillExplanation(
+        sequence=located.record.sequence,
         replayed_from=began_after + 1,
         explanation=explanation,
         fill=fill,
-        round=told,
+        round=closed_round,
         trigger=trigger,
         also_on=tuple(name for name, state in triggers.items() if state.on),
-        forced=_order(found) if trigger.since_ms is None else "",
-        start=_start(journal, found, told, trigger.since_ms),
-        ahead=tuple(e for e in fills if (e.account, e.position) != position),
+        forced=_operator_note(located) if trigger.since_ms is None else "",
+        start=_start(journal, located, closed_round, trigger.since_ms),
+        filled_before=tuple(e for e in fills if (e.account, e.position) != position),
         skipped=tuple(skip for skip in skips if skip.rank < fill.rank),
-        differs=_differences(book, fill, told, explanation),
-        at_mark_cash=value - fill.cost_cash,
-        left_lots=explanation.standing.lots - closed,
-        unfilled_lots=unfilled,
-        cancelled=found.cancelled,
-        figures=Figures.of(book, state),
+        differences=_differences(book, fill, closed_round, explanation),
+        pnl_at_mark_cash=value - fill.cost_cash,
+        remaining_lots=explanation.queue_position.lots - closed_lots,
+        unfilled_lots=unfilled_lots,
+        cancelled=located.cancelled,
+        formatter=ContractFormatter.of(book, state),
     )
 
 
 def _book_before(
-    journal: SqliteJournal, found: _Found, progress: Progress | None
+    journal: SqliteJournal, located: _LocatedFill, progress: Progress | None
 ) -> tuple[Book, int]:
-    """Return the book before the fill's record and where its replay began; both are checked."""
-    record = found.record
+    """Return the book before the fill's record and the snapshot its replay began after.
+
+    Raises InputError if the replay or the record itself is not sound.
+    """
+    record = located.record
     replayed = replay_events(journal, until=record.sequence - 1, progress=progress)
-    finding = replayed.finding or next(iter(Chain(replayed.head).check(record)), None)
+    finding = replayed.finding or next(iter(ChainVerifier(replayed.head).check(record)), None)
     finding = finding or advance_by_events(copy_of(replayed.book), record)
     if finding is not None:
         raise _unsound(journal, finding)
@@ -194,47 +200,51 @@ def _explanation(journal: SqliteJournal, book: Book, fill: AdlFilled) -> Explana
     rules = book.pool_of(book.contracts[fill.contract]).definition.rules
     if rules not in RULE_SETS:
         raise InputError(f"there are no rules {rules} in this version", file=journal.path)
-    told = core.explain(book, fill.contract, fill.side, fill.account, position=fill.position)
-    if isinstance(told, str):
-        raise _unsound(journal, f"fill {fill.fill}: {told}")
-    return told
+    found = core.explain(book, fill.contract, fill.side, fill.account, position=fill.position)
+    if isinstance(found, str):
+        raise _unsound(journal, f"fill {fill.fill}: {found}")
+    return found
 
 
 def _differences(
-    book: Book, fill: AdlFilled, told: RoundClosed, explanation: Explanation
+    book: Book, fill: AdlFilled, closed_round: RoundClosed, explanation: Explanation
 ) -> tuple[str, ...]:
-    """Return what comes out otherwise than in the fill when it is computed again."""
-    state, side, standing = book.contracts[fill.contract], told.side, explanation.standing
-    case = rules_of(book, state).case(told.trigger)
+    """Return the names of the numbers that differ from the fill when computed again."""
+    state, side, place = (
+        book.contracts[fill.contract],
+        closed_round.side,
+        explanation.queue_position,
+    )
+    case = rule_set_of(book, state).case(closed_round.trigger)
     tranches = case.trigger.tranches(book, state, side)
     quote = case.price.quote(book, state, side, tranches)
     prices = dict(zip((tranche.takeover for tranche in tranches), quote.ticks, strict=True))
     compared = {
-        "rank": (fill.rank, standing.rank),
-        "score": (fill.score, standing.score),
-        "indicator": (fill.indicator, standing.indicator),
-        "quantity ahead": (fill.quantity_ahead_lots, standing.ahead_lots),
+        "rank": (fill.rank, place.rank),
+        "score": (fill.score, place.score),
+        "indicator": (fill.indicator, place.indicator),
+        "quantity ahead": (fill.quantity_ahead_lots, place.quantity_ahead_lots),
         "price": (fill.price_ticks, prices.get(fill.takeover)),
     }
-    return tuple(name for name, (was, now) in compared.items() if was != now)
+    return tuple(name for name, (recorded, now) in compared.items() if recorded != now)
 
 
-def _order(found: _Found) -> str:
-    """Return the note of the operator who had the round run."""
-    orders = (event for event in found.events if isinstance(event, AdlForced))
-    return next((order.note for order in orders if order.contract == found.fill.contract), "")
+def _operator_note(located: _LocatedFill) -> str:
+    """Return the note of the operator who forced the round."""
+    forced = (event for event in located.events if isinstance(event, AdlForced))
+    return next((event.note for event in forced if event.contract == located.fill.contract), "")
 
 
 # --- when ADL started ---
 
 
 def _start(
-    journal: SqliteJournal, found: _Found, told: RoundClosed, since_ms: int | None
+    journal: SqliteJournal, located: _LocatedFill, closed_round: RoundClosed, since_ms: int | None
 ) -> AdlStarted | None:
-    """Return the start of ADL under which a round ran: the last one of its time and trigger."""
+    """Return the start of the ADL under which a round ran: the last one of its time and trigger."""
     if since_ms is None:
         return None
-    last = found.record.sequence
+    last = located.record.sequence
     start: AdlStarted | None = None
     for record in journal.records(_first_at(journal, since_ms, last) - 1, last):
         if record.time_ms > since_ms:
@@ -244,16 +254,16 @@ def _start(
         if record.content_hash() != record.hash:
             raise _unsound(journal, f"record {record.sequence}: content does not match its hash")
         events = _events(journal, record)
-        for event in events[: found.first] if record.sequence == last else events:
+        for event in events[: located.round_start] if record.sequence == last else events:
             if isinstance(event, AdlStarted) and (
-                (event.contract, event.trigger) == (told.contract, told.trigger)
+                (event.contract, event.trigger) == (closed_round.contract, closed_round.trigger)
             ):
                 start = event
     return start
 
 
 def _first_at(journal: SqliteJournal, time_ms: int, last: int) -> int:
-    """Return the first record of a time, by halving; time never runs backwards."""
+    """Return the first record of a time, by binary search; times never decrease."""
     low, high = 1, last
     while low < high:
         middle = (low + high) // 2

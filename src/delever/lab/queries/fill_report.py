@@ -1,29 +1,29 @@
-"""One past ADL fill, told in words and numbers."""
+"""The explanation of one past ADL fill as text, and as named values."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from delever.core.explain.explanation import Explanation, TriggerState
 from delever.core.messages import AdlFilled, AdlStarted, CounterpartySkipped, RoundClosed
-from delever.formatting import Figures
-from delever.lab.errors import in_words
+from delever.formatting import ContractFormatter, count, humanize
 from delever.lab.queries.explanation_text import numbered, position_facts, position_lines
 
-SKIPS_SHOWN = 10
-"""Skipped counterparties that the text names; `facts` holds all."""
+MAX_SKIPS_IN_TEXT = 10
+"""Skipped counterparties that the text names; `facts` has all."""
 
 
 @dataclass(frozen=True, slots=True)
-class WhyFilled:
-    """Why a position was closed, as the journal has it; its text is numbered arithmetic.
+class FillExplanation:
+    """Why a position was deleveraged, from the journal; its text is numbered arithmetic.
 
-    `explanation` is that of the position when the round began, replayed from `replayed_from` (a
-    record) up to `sequence`, which holds the fill. `differs` names what came out otherwise than in
-    the fill when it was computed again. `ahead` are the fills of the round before this one, and
-    `skipped` the counterparties of a better rank that were passed over; `start` is the event that put
-    the trigger on, `also_on` names others that were on, and `forced` is the note of an operator who
-    had the round run. `left_lots` is what the position held after the fill, `unfilled_lots` the
-    inventory that the round left over. `cancelled` is the record that took the fill back.
+    `explanation` is that of the position when the round began, replayed from the record
+    `replayed_from` up to `sequence`, the record of the fill. `differences` names the numbers that
+    differ from the fill when computed again. `filled_before` are the fills of the round before this
+    one, `skipped` the counterparties of a better rank that were skipped as ineligible. `start` is
+    the event that set the trigger on, `also_on` names other triggers that were on, and `forced` is
+    the note of an operator who forced the round. `remaining_lots` is the position after the fill,
+    `unfilled_lots` the inventory that the round left. `cancelled` is the record that cancelled the
+    fill.
     """
 
     sequence: int
@@ -35,104 +35,104 @@ class WhyFilled:
     also_on: tuple[str, ...]
     forced: str
     start: AdlStarted | None
-    ahead: tuple[AdlFilled, ...]
+    filled_before: tuple[AdlFilled, ...]
     skipped: tuple[CounterpartySkipped, ...]
-    differs: tuple[str, ...]
-    at_mark_cash: int
-    left_lots: int
+    differences: tuple[str, ...]
+    pnl_at_mark_cash: int
+    remaining_lots: int
     unfilled_lots: int
     cancelled: int | None
-    figures: Figures
+    formatter: ContractFormatter
 
     @property
     def recomputed(self) -> str:
-        """What came of computing it again: 'the same', or what differs."""
-        return f"{', '.join(self.differs)} differ" if self.differs else "the same"
+        """The outcome of computing the fill again: 'the same', or what differs."""
+        return f"{', '.join(self.differences)} differ" if self.differences else "the same"
 
     @property
-    def borne_cash(self) -> int:
-        """What the account would have had more at the mark, in Cash."""
-        return self.at_mark_cash - self.fill.realized_pnl_cash
+    def haircut_cash(self) -> int:
+        """The account's loss against the mark, in Cash."""
+        return self.pnl_at_mark_cash - self.fill.realized_pnl_cash
 
     def __str__(self) -> str:
         lines = [
-            *position_lines(self.explanation, self.figures),
-            _place(self),
-            _check(self),
-            *_trigger(self),
-            _price(self),
-            *_passed_over(self),
-            _not_in_line(self),
-            _takeover(self),
-            _money(self),
-            _orders(self),
-            _leftover(self),
+            *position_lines(self.explanation, self.formatter),
+            _place_line(self),
+            _recomputed_line(self),
+            *_trigger_lines(self),
+            _price_line(self),
+            *_ahead_lines(self),
+            _ineligible_line(self),
+            _takeover_line(self),
+            _money_line(self),
+            _orders_line(self),
+            _remaining_line(self),
         ]
         if self.cancelled is not None:
-            lines.append(f"The fill was taken back later, by record {self.cancelled}.")
+            lines.append(f"The fill was cancelled later, by record {self.cancelled}.")
         return numbered(_heading(self), lines)
 
     def facts(self) -> dict[str, Any]:
-        """Return the same as named values, exact numbers as text."""
-        fill, told, figures = self.fill, self.explanation, self.figures
+        """Return the explanation as named values, exact numbers as text."""
+        fill, explanation, formatter = self.fill, self.explanation, self.formatter
         return {
             "fill": fill.fill,
             "record": self.sequence,
-            "time_ms": told.time_ms,
+            "time_ms": explanation.time_ms,
             "replayed_from": self.replayed_from,
             "recomputed": self.recomputed,
-            "differs": list(self.differs),
+            "differences": list(self.differences),
             "cancelled_by_record": self.cancelled,
-            "rules": told.rules,
-            "formula": told.formula,
+            "rules": explanation.rules,
+            "formula": explanation.formula,
             "contract": fill.contract,
             "side": str(fill.side),
             "account": fill.account,
             "position": fill.position,
-            "closed": figures.quantity(fill.lots),
-            "position_left": figures.quantity(self.left_lots),
-            "price": figures.price(fill.price_ticks),
-            "mark": figures.price(told.mark_ticks),
-            "asset": figures.terms.settle,
-            "realized": figures.cash(fill.realized_pnl_cash),
-            "realized_at_mark": figures.cash(self.at_mark_cash),
-            "borne": figures.cash(self.borne_cash),
-            "released_margin": figures.cash(fill.margin_returned_cash),
-            "fee": figures.cash(fill.fee_cash),
+            "closed": formatter.quantity(fill.lots),
+            "remaining": formatter.quantity(self.remaining_lots),
+            "price": formatter.price(fill.price_ticks),
+            "mark": formatter.price(explanation.mark_ticks),
+            "asset": formatter.terms.settle,
+            "realized_pnl": formatter.cash(fill.realized_pnl_cash),
+            "pnl_at_mark": formatter.cash(self.pnl_at_mark_cash),
+            "haircut": formatter.cash(self.haircut_cash),
+            "margin_returned": formatter.cash(fill.margin_returned_cash),
+            "fee": formatter.cash(fill.fee_cash),
             "cancel_orders": list(fill.cancel_orders),
-            "when_the_round_began": position_facts(told, figures),
+            "before_round": position_facts(explanation, formatter),
             "trigger": _trigger_facts(self),
             "takeover": {
                 "takeover": fill.takeover,
                 "account": fill.liquidated_account,
-                "price": figures.price(fill.takeover_price_ticks),
+                "price": formatter.price(fill.takeover_price_ticks),
             },
-            "ahead": [_ahead_facts(each, figures) for each in self.ahead],
-            "skipped": [_skip_facts(each) for each in self.skipped],
+            "filled_before": [_fill_facts(earlier, formatter) for earlier in self.filled_before],
+            "skipped": [_skip_facts(skip) for skip in self.skipped],
             "round": _round_facts(self),
         }
 
 
-def _trigger_facts(why: WhyFilled) -> dict[str, Any]:
+def _trigger_facts(why: FillExplanation) -> dict[str, Any]:
     state, start = why.trigger, why.start
     return {
         "trigger": state.trigger,
         "forced": why.forced or None,
         "since_ms": state.since_ms,
         "also_on": list(why.also_on),
-        "started_with": None if start is None else start.numbers,
+        "start_numbers": None if start is None else start.numbers,
         "numbers": state.numbers,
         "price_rule": why.fill.price_rule,
         "price_numbers": why.round.numbers,
     }
 
 
-def _ahead_facts(fill: AdlFilled, figures: Figures) -> dict[str, Any]:
+def _fill_facts(fill: AdlFilled, formatter: ContractFormatter) -> dict[str, Any]:
     return {
         "rank": fill.rank,
         "account": fill.account,
         "position": fill.position,
-        "closed": figures.quantity(fill.lots),
+        "closed": formatter.quantity(fill.lots),
     }
 
 
@@ -146,151 +146,153 @@ def _skip_facts(skip: CounterpartySkipped) -> dict[str, Any]:
     }
 
 
-def _round_facts(why: WhyFilled) -> dict[str, Any]:
-    told, figures = why.round, why.figures
+def _round_facts(why: FillExplanation) -> dict[str, Any]:
+    closed_round, formatter = why.round, why.formatter
     return {
-        "inventory": figures.quantity(told.wanted_lots),
-        "closed": figures.quantity(told.filled_lots),
-        "left_over": figures.quantity(why.unfilled_lots),
-        "rounding_residual": figures.cash(told.rounding_residual_cash),
-        "counterparties": told.counterparties,
-        "not_in_line": told.ineligible,
+        "inventory": formatter.quantity(closed_round.wanted_lots),
+        "closed": formatter.quantity(closed_round.filled_lots),
+        "unfilled": formatter.quantity(why.unfilled_lots),
+        "rounding_residual": formatter.cash(closed_round.rounding_residual_cash),
+        "counterparties": closed_round.counterparties,
+        "ineligible": closed_round.ineligible,
     }
 
 
-# --- the lines ---
+# --- lines ---
 
 
-def _heading(why: WhyFilled) -> str:
-    fill, told, figures = why.fill, why.explanation, why.figures
-    number = f" (position {fill.position})" if fill.position else ""
-    held = figures.quantity(told.standing.lots)
+def _heading(why: FillExplanation) -> str:
+    fill, explanation, formatter = why.fill, why.explanation, why.formatter
+    position = f" (position {fill.position})" if fill.position else ""
+    quantity = formatter.quantity(explanation.queue_position.lots)
     return (
-        f"Fill {fill.fill} closed {figures.quantity(fill.lots)} of the {held} {fill.contract} "
-        f"{fill.side} of {fill.account}{number} at {figures.price(fill.price_ticks)}, mark "
-        f"{figures.price(told.mark_ticks)}; rules of {told.rules}, record {why.sequence}, "
-        f"{told.time_ms} ms. When the round began:"
+        f"Fill {fill.fill} closed {formatter.quantity(fill.lots)} of the {quantity} "
+        f"{fill.contract} {fill.side} of {fill.account}{position} at "
+        f"{formatter.price(fill.price_ticks)}, mark {formatter.price(explanation.mark_ticks)}; "
+        f"rules of {explanation.rules}, record {why.sequence}, {explanation.time_ms} ms. When the "
+        "round began:"
     )
 
 
-def _place(why: WhyFilled) -> str:
-    fill, figures = why.fill, why.figures
-    ahead = fill.rank - 1
-    who = "nobody" if ahead == 0 else f"{counted(ahead)} with "
-    lots = figures.quantity(fill.quantity_ahead_lots) if ahead else ""
-    line = figures.quantity(why.explanation.queue_lots)
+def _place_line(why: FillExplanation) -> str:
+    fill, formatter = why.fill, why.formatter
+    ahead = formatter.quantity(fill.quantity_ahead_lots)
+    if fill.rank > 1:
+        ahead += f" of {count(fill.rank - 1, 'position')}"
+    queue = formatter.quantity(why.explanation.queue_lots)
     return (
-        f"Rank {fill.rank} of {why.round.counterparties}, highest score first; ahead: {who}{lots}, of "
-        f"{line} in line. Indicator {fill.indicator} of 5."
+        f"Rank {fill.rank} of {why.round.counterparties}, highest score first; quantity ahead: "
+        f"{ahead}; whole queue: {queue}. Indicator {fill.indicator} of 5."
     )
 
 
-def counted(positions: int) -> str:
-    """Return how many positions, in words."""
-    return "1 position" if positions == 1 else f"{positions} positions"
-
-
-def _check(why: WhyFilled) -> str:
+def _recomputed_line(why: FillExplanation) -> str:
     replayed = f"the book was replayed from record {why.replayed_from} to the round in record"
-    what = "rank, score, indicator, quantity ahead and price"
-    if not why.differs:
-        return f"Recomputed: the same ({what}; {replayed} {why.sequence})."
+    numbers = "rank, score, indicator, quantity ahead and price"
+    if not why.differences:
+        return f"Recomputed: the same ({numbers}; {replayed} {why.sequence})."
     return (
-        f"Recomputed: NOT the same: {', '.join(why.differs)} came out otherwise ({replayed} "
-        f"{why.sequence}; this version ranks or prices otherwise than the one that wrote it)."
+        f"Recomputed: NOT the same: {', '.join(why.differences)} differ ({replayed} "
+        f"{why.sequence}; this version ranks or prices differently from the one that wrote it)."
     )
 
 
-def _trigger(why: WhyFilled) -> list[str]:
-    state, figures = why.trigger, why.figures
-    name = in_words(state.trigger)
-    now = f"it compared {figures.numbers(state.numbers)}."
+def _trigger_lines(why: FillExplanation) -> list[str]:
+    state, formatter = why.trigger, why.formatter
+    name = humanize(state.trigger)
+    now = f"it compared {formatter.labeled_amounts(state.numbers)}."
     since = f"ADL by {name} was on since {state.since_ms} ms"
     if state.since_ms is None:
         since = f"An operator forced the round ({why.forced!r}); its price is that of ADL by {name}"
     others = [
-        f"ADL by {in_words(other)} was on, too; the first of the rules that has inventory to close "
-        "decides."
+        f"ADL by {humanize(other)} was on, too; the rule set's first trigger with inventory to "
+        "close decides."
         for other in why.also_on
     ]
     if why.start is None or why.start.numbers == state.numbers:
         return [f"{since}; {now}", *others]
     return [
-        f"{since}, when it compared {figures.numbers(why.start.numbers)}.",
+        f"{since}, when it compared {formatter.labeled_amounts(why.start.numbers)}.",
         f"When the round began {now}",
         *others,
     ]
 
 
-def _price(why: WhyFilled) -> str:
-    fill, figures = why.fill, why.figures
-    inputs = figures.numbers(why.round.numbers)
-    return f"Price: {in_words(fill.price_rule)} ({inputs}) gave {figures.price(fill.price_ticks)}."
+def _price_line(why: FillExplanation) -> str:
+    fill, formatter = why.fill, why.formatter
+    inputs = formatter.labeled_amounts(why.round.numbers)
+    price = formatter.price(fill.price_ticks)
+    return f"Price: {humanize(fill.price_rule)} ({inputs}) gave {price}."
 
 
-def _passed_over(why: WhyFilled) -> list[str]:
-    """Return who ahead was closed first, and who was passed over, with the reason."""
-    figures = why.figures
+def _ahead_lines(why: FillExplanation) -> list[str]:
+    """Return the lines on counterparties ahead: those closed first, and those skipped."""
+    formatter = why.formatter
     lines = []
-    if why.ahead:
-        closed = {(fill.account, fill.position) for fill in why.ahead}
-        lots = figures.quantity(sum(fill.lots for fill in why.ahead))
-        lines.append(f"Closed before it in the same round: {lots} of {counted(len(closed))}.")
-    for skip in why.skipped[:SKIPS_SHOWN]:
-        numbers = figures.numbers(skip.numbers)
-        number = f" (position {skip.position})" if skip.position else ""
+    if why.filled_before:
+        positions = {(fill.account, fill.position) for fill in why.filled_before}
+        quantity = formatter.quantity(sum(fill.lots for fill in why.filled_before))
         lines.append(
-            f"Passed over ahead of it: {skip.account}{number}, rank {skip.rank}: "
-            f"{in_words(skip.reason)}{numbers and f' ({numbers})'}."
+            f"Closed before it in the same round: {quantity} of "
+            f"{count(len(positions), 'position')}."
         )
-    more = len(why.skipped) - SKIPS_SHOWN
+    for skip in why.skipped[:MAX_SKIPS_IN_TEXT]:
+        numbers = formatter.labeled_amounts(skip.numbers)
+        position = f" (position {skip.position})" if skip.position else ""
+        lines.append(
+            f"Skipped ahead of it: {skip.account}{position}, rank {skip.rank}: "
+            f"{humanize(skip.reason)}{numbers and f' ({numbers})'}."
+        )
+    more = len(why.skipped) - MAX_SKIPS_IN_TEXT
     if more > 0:
-        lines.append(f"Passed over ahead of it: {counted(more)} more.")
-    return lines or ["Nobody ahead was closed or passed over."]
+        lines.append(f"Skipped ahead of it: {count(more, 'position')} more.")
+    return lines or ["No position ahead was closed or skipped."]
 
 
-def _not_in_line(why: WhyFilled) -> str:
-    told = [
-        f"{counted(count)} because {in_words(reason)}"
-        for reason, count in why.round.ineligible.items()
+def _ineligible_line(why: FillExplanation) -> str:
+    reasons = [
+        f"{count(number, 'position')} because {humanize(reason)}"
+        for reason, number in why.round.ineligible.items()
     ]
-    return f"Not in line: {', '.join(told) or 'nobody'}."
+    return f"Ineligible: {', '.join(reasons) or 'none'}."
 
 
-def _takeover(why: WhyFilled) -> str:
+def _takeover_line(why: FillExplanation) -> str:
     fill = why.fill
     return (
         f"Closed against takeover {fill.takeover}: {fill.contract} {fill.side.opposite} of "
-        f"{fill.liquidated_account}, taken over at {why.figures.price(fill.takeover_price_ticks)} "
-        "(the bankruptcy price, unless the venue named another)."
+        f"{fill.liquidated_account}, taken over at "
+        f"{why.formatter.price(fill.takeover_price_ticks)} (the bankruptcy price, unless the venue "
+        "named another)."
     )
 
 
-def _money(why: WhyFilled) -> str:
-    fill, figures = why.fill, why.figures
-    asset = figures.terms.settle
-    released = (
-        f" {figures.cash(fill.margin_returned_cash)} {asset} of isolated margin were set free."
-        if fill.margin_returned_cash
-        else ""
-    )
+def _money_line(why: FillExplanation) -> str:
+    fill, formatter = why.fill, why.formatter
+    asset = formatter.terms.settle
+    returned = ""
+    if fill.margin_returned_cash:
+        returned = f" Margin returned: {formatter.cash(fill.margin_returned_cash)} {asset}."
     return (
-        f"Realized {figures.cash(fill.realized_pnl_cash)} {asset}; at the mark it would have been "
-        f"{figures.cash(why.at_mark_cash)} {asset}, a difference of "
-        f"{figures.cash(why.borne_cash)} {asset}. Fee: {figures.cash(fill.fee_cash)} {asset}."
-        f"{released}"
+        f"Realized PnL: {formatter.cash(fill.realized_pnl_cash)} {asset}; at the mark: "
+        f"{formatter.cash(why.pnl_at_mark_cash)} {asset}; haircut: "
+        f"{formatter.cash(why.haircut_cash)} {asset}. Fee: {formatter.cash(fill.fee_cash)} {asset}."
+        f"{returned}"
     )
 
 
-def _orders(why: WhyFilled) -> str:
+def _orders_line(why: FillExplanation) -> str:
     return f"Open orders to cancel: {', '.join(why.fill.cancel_orders) or 'none'}."
 
 
-def _leftover(why: WhyFilled) -> str:
-    told, figures = why.round, why.figures
-    kept = f", {figures.cash(told.rounding_residual_cash)} {figures.terms.settle} of rounding kept"
+def _remaining_line(why: FillExplanation) -> str:
+    closed_round, formatter = why.round, why.formatter
+    residual = ""
+    if closed_round.rounding_residual_cash:
+        amount = formatter.cash(closed_round.rounding_residual_cash)
+        residual = f", with {amount} {formatter.terms.settle} of rounding residual for the fund"
     return (
-        f"Left: {figures.quantity(why.left_lots)} of the position; of the "
-        f"{figures.quantity(told.wanted_lots)} that the pool wanted closed in the round "
-        f"{figures.quantity(why.unfilled_lots)}{kept if told.rounding_residual_cash else ''}."
+        f"Remaining: {formatter.quantity(why.remaining_lots)} of the position, and "
+        f"{formatter.quantity(why.unfilled_lots)} of the round's inventory of "
+        f"{formatter.quantity(closed_round.wanted_lots)}{residual}."
     )

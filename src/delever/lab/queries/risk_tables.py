@@ -1,21 +1,21 @@
-"""The ADL risk of a book's contracts as rows: levels side by side, and one rating taken apart."""
+"""ADL risk ratings of contracts as rows: levels, the scorecard and the stress curve."""
 
 from collections.abc import Iterable
 
 from delever.core.book import Book
 from delever.core.messages import Rating, RatingInput
 from delever.core.risk.rating import rating_of
-from delever.formatting import Figures, percent, times
+from delever.formatting import ContractFormatter, humanize, multiple, percent
 from delever.lab.errors import InputError
-from delever.lab.queries.queries import contract_of
+from delever.lab.queries.position_queries import contract_of
 
 Row = dict[str, object]
 
 
 def rate(book: Book, contracts: Iterable[str] | None = None) -> list[Rating]:
-    """Return the ratings of some contracts, or of all that have a mark.
+    """Return the ratings of some contracts, or of all with a mark.
 
-    Raises UnknownNameError for a contract that is not there, InputError for one without a mark.
+    Raises UnknownNameError for an unknown contract, InputError for one without a mark.
     """
     if contracts is None:
         return [r for name in book.contracts if (r := rating_of(book, name)) is not None]
@@ -32,7 +32,7 @@ def _rating(book: Book, contract: str) -> Rating:
 
 
 def levels(ratings: Iterable[Rating]) -> list[Row]:
-    """Return one row a contract: its level, who decided, and how far ADL is."""
+    """Return one row per contract: its level, what decided it, and the move that starts ADL."""
     return [
         {
             "contract": rating.contract,
@@ -49,39 +49,39 @@ def levels(ratings: Iterable[Rating]) -> list[Row]:
 
 
 def inputs(book: Book, rating: Rating) -> list[Row]:
-    """Return the scorecard: one row an input, with its points and what it was made of."""
-    figures = Figures.of(book, contract_of(book, rating.contract))
+    """Return the scorecard: one row per input, with its points and the numbers behind it."""
+    formatter = ContractFormatter.of(book, contract_of(book, rating.contract))
     return [
         {
-            "input": part.input.replace("_", " "),
-            "value": measured(part.input, part.value_ppm),
+            "input": humanize(part.input),
+            "value": input_value(part.input, part.value_ppm),
             "points": part.points,
             "points_at": ("below " if part.more_is_safer else "")
-            + ", ".join(measured(part.input, limit) for limit in part.limits_ppm),
-            "made_of": figures.numbers(part.numbers),
+            + ", ".join(input_value(part.input, limit) for limit in part.limits_ppm),
+            "numbers": formatter.labeled_amounts(part.numbers),
         }
         for part in rating.parts
     ]
 
 
-def measured(name: str, ppm: int) -> str:
-    """Return the value of an input in its unit: leverage as a multiple, all others in percent."""
-    return times(ppm) if name == RatingInput.AVERAGE_LEVERAGE else percent(ppm)
+def input_value(name: str, ppm: int) -> str:
+    """Return the value of an input in its unit: leverage as a multiple, others in percent."""
+    return multiple(ppm) if name == RatingInput.AVERAGE_LEVERAGE else percent(ppm)
 
 
 def curve(book: Book, rating: Rating) -> list[Row]:
-    """Return the price -> ADL curve: one row a rung, from the deepest fall to the highest rise."""
-    figures = Figures.of(book, contract_of(book, rating.contract))
+    """Return the stress curve: one row per move of the mark, from the lowest to the highest."""
+    formatter = ContractFormatter.of(book, contract_of(book, rating.contract))
     return [
         {
             "move": percent(point.shock_ppm),
-            "mark": figures.price(point.mark_ticks),
-            "liquidated_long": figures.quantity(point.liquidated_long_lots),
-            "liquidated_short": figures.quantity(point.liquidated_short_lots),
-            "absorbed": figures.quantity(point.absorbed_lots),
-            "loss": figures.cash(point.loss_cash),
-            "pool_pays": figures.cash(point.fund_pays_cash),
-            "adl": figures.quantity(point.adl_lots),
+            "mark": formatter.price(point.mark_ticks),
+            "liquidated_long": formatter.quantity(point.liquidated_long_lots),
+            "liquidated_short": formatter.quantity(point.liquidated_short_lots),
+            "absorbed": formatter.quantity(point.absorbed_lots),
+            "loss": formatter.cash(point.loss_cash),
+            "fund_pays": formatter.cash(point.fund_pays_cash),
+            "adl": formatter.quantity(point.adl_lots),
         }
         for point in rating.curve
     ]

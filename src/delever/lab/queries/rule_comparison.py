@@ -1,4 +1,4 @@
-"""Where the same positions stand under every venue's rules."""
+"""The same positions ranked under every venue's rules."""
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
@@ -13,12 +13,12 @@ from delever.core.rules import RULE_SETS, RuleSet
 from delever.core.rules.ranking import Queue, rank_side
 from delever.core.units import PPM
 from delever.core.valuation.side_valuation import SideValuation, value_side
-from delever.formatting import PERCENT_DECIMALS, exact
-from delever.lab.errors import in_words, unknown
-from delever.lab.queries.queries import contract_of, rule_set
+from delever.formatting import PERCENT_DECIMALS, decimal_text, exact_decimal, humanize
+from delever.lab.errors import unknown
+from delever.lab.queries.position_queries import contract_of, rule_set
 
 POSITION = ("contract", "side", "account", "position", "quantity")
-"""What names a row of positions."""
+"""The columns that identify a position."""
 
 
 def compare_rules(
@@ -28,39 +28,39 @@ def compare_rules(
     account: str | None = None,
     rules: Iterable[str | RuleSet] | None = None,
 ) -> pl.DataFrame:
-    """Return a row for each position and rule set: rank, indicator and score, and the trigger.
+    """Return the rank of each position under each rule set, with the trigger that starts ADL.
 
-    `rank` counts from 1 `of` those in line, `indicator` from 5 in front, both empty with a `reason` for
-    who is not in line; `shown` is the indicator on the venue's own scale; `ahead` is the quantity
-    closed before. `trigger` is the one by which the
-    rule set would start ADL in the contract: the first whose start `holds` now, or else the one
-    that is farthest on its way, at `progress` percent (its first where none is on its way); both
-    are empty where there is no queue. Pools, peaks and limits are those of the book; a rule set's
-    own limits count where these say nothing. Positions are in order of contract, side, account and
-    number, rule sets as given, or all. Raises UnknownNameError.
+    `rank` counts from 1 among `ranked` positions, `indicator` from 5 at the front; both are empty,
+    with a `reason`, for an ineligible position. `venue_indicator` is the indicator on the venue's
+    own scale; `quantity_ahead` is the quantity closed before. `trigger` is the one by which the
+    rule set would start ADL in the contract: the first that `holds` now, or else the one with the
+    largest `trigger_used` in percent; both are empty without a queue. Pools, peaks and limits are
+    those of the book, with a rule set's own limits as defaults. Rows are in order of contract,
+    side, account and position id, rule sets as given, or all. Raises UnknownNameError.
     """
     states = [*book.contracts.values()] if contract is None else [contract_of(book, contract)]
     if account is not None and account not in book.accounts.index:
         raise unknown("account", account, book.accounts.names)
-    chosen = [*RULE_SETS.values()] if rules is None else [rule_set(each) for each in rules]
+    chosen = [*RULE_SETS.values()] if rules is None else [rule_set(name) for name in rules]
     places = max((state.terms.lot[1] for state in states), default=0)
     rows = [row for state in states for row in _contract_rows(book, state, account, chosen)]
     quantity = pl.Decimal(38, places)
-    return pl.DataFrame(rows, schema=PLACES_SCHEMA | {"quantity": quantity, "ahead": quantity})
+    exacts = {"quantity": quantity, "quantity_ahead": quantity}
+    return pl.DataFrame(rows, schema=COMPARISON_SCHEMA | exacts)
 
 
-def at_a_glance(compared: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return what fits a screen: rule sets side by side, or below one another if they are more."""
+def terminal_table(compared: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return a table for a terminal: a column per rule set, or a row if they are more."""
     rule_sets = compared["rules"].n_unique()
-    few = compared.height < rule_sets * rule_sets
-    return turned(compared) if few else side_by_side(compared)
+    fewer_positions = compared.height < rule_sets * rule_sets
+    return rows_by_rule_set(compared) if fewer_positions else columns_by_rule_set(compared)
 
 
-def side_by_side(compared: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return a row for each position with a column for each rule set: rank, of how many, indicator.
+def columns_by_rule_set(compared: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return a row for each position, with its rank and indicator in a column per rule set.
 
-    After the positions of a contract a row says by which trigger each rule set would start ADL.
-    Numbers of positions are left out where there is none but 0.
+    The positions of a contract are followed by a row with the trigger that would start ADL.
+    Position ids are omitted if all are 0.
     """
     names = [name for name in POSITION if name != "position" or (compared[name] != 0).any()]
     positions: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -77,18 +77,18 @@ def side_by_side(compared: pl.DataFrame) -> list[dict[str, Any]]:
     return [row for contract in triggers for row in (*by_contract[contract], triggers[contract])]
 
 
-def turned(compared: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return the same with a row for each rule set and a column for each position and trigger."""
+def rows_by_rule_set(compared: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return a row for each rule set, with a column per position and trigger."""
     rows: dict[str, dict[str, Any]] = {}
-    for place in side_by_side(compared):
-        named = [place.pop(name) for name in POSITION if name in place]
+    for position in columns_by_rule_set(compared):
+        named = [position.pop(name) for name in POSITION if name in position]
         heading = "_".join(str(name) for name in named[:-1] if name not in {None, 0})
-        for rules, cell in place.items():
+        for rules, cell in position.items():
             rows.setdefault(rules, {"rules": rules})[heading] = cell
     return list(rows.values())
 
 
-PLACES_SCHEMA: dict[str, Any] = {
+COMPARISON_SCHEMA: dict[str, Any] = {
     "contract": pl.String,
     "side": pl.String,
     "account": pl.String,
@@ -96,15 +96,15 @@ PLACES_SCHEMA: dict[str, Any] = {
     "quantity": pl.Decimal,
     "rules": pl.String,
     "rank": pl.Int64,
-    "of": pl.Int64,
+    "ranked": pl.Int64,
     "indicator": pl.Int64,
-    "shown": pl.String,
-    "ahead": pl.Decimal,
+    "venue_indicator": pl.String,
+    "quantity_ahead": pl.Decimal,
     "score": pl.Float64,
     "reason": pl.String,
     "trigger": pl.String,
     "holds": pl.Boolean,
-    "progress": pl.Decimal(38, 4),
+    "trigger_used": pl.Decimal(38, PERCENT_DECIMALS),
 }
 
 
@@ -119,19 +119,19 @@ def _contract_rows(
         for row in _rows_of(book, view, account):
             position = _position(book, state, view, row)
             for (rules, queue), reason in zip(queues, reasons, strict=True):
-                place = _standing(state, queue, row, reason.get(row))
-                shown = str(rules.indicator_scale.to_venue(place["indicator"] or 0))
-                named = {"rules": rules.name, "shown": shown}
+                place = _queue_place(state, queue, row, reason.get(row))
+                indicator = str(rules.indicator_scale.to_venue(place["indicator"] or 0))
+                named = {"rules": rules.name, "venue_indicator": indicator}
                 yield {**position, **named, **place, **starts[rules.name]}
 
 
 def _reasons(queue: Queue) -> dict[int, Reason]:
-    """Return why rows do not stand in line."""
+    """Return the reason of each ineligible row."""
     return {row: reason for reason, rows in queue.ineligible.items() for row in rows.tolist()}
 
 
 def _rows_of(book: Book, view: SideValuation, account: str | None) -> list[int]:
-    """Return the rows of a table, or of one account in it, by account name and position number."""
+    """Return the rows of a side, or of one account, by account name and position id."""
     rows = list(range(view.size))
     if account is not None:
         index = book.accounts.index[account]
@@ -149,48 +149,53 @@ def _position(book: Book, state: ContractState, view: SideValuation, row: int) -
     }
 
 
-def _standing(
+def _queue_place(
     state: ContractState, queue: Queue, row: int, reason: Reason | None
 ) -> dict[str, Any]:
-    ranked = reason is None
+    is_ranked = reason is None
+    ahead_lots = int(queue.quantity_ahead_lots[row])
     return {
-        "rank": int(queue.rank[row]) if ranked else None,
-        "of": len(queue.order),
-        "indicator": int(queue.indicator[row]) if ranked else None,
-        "ahead": _quantity(state, int(queue.ahead_lots[row])) if ranked else None,
+        "rank": int(queue.rank[row]) if is_ranked else None,
+        "ranked": len(queue.order),
+        "indicator": int(queue.indicator[row]) if is_ranked else None,
+        "quantity_ahead": _quantity(state, ahead_lots) if is_ranked else None,
         "score": float(queue.score.value[row]),
         "reason": None if reason is None else str(reason),
     }
 
 
 def _start(book: Book, state: ContractState, rules: RuleSet) -> dict[str, Any]:
-    """Return the trigger that would start ADL: the first that holds, or the one farthest on."""
+    """Return the trigger that would start ADL: the first that holds, or the most used."""
     if not rules.cases:
-        return {"trigger": None, "holds": False, "progress": None}
-    readings = [(case.trigger.name, case.trigger.read(book, state)) for case in rules.cases]
-    name, reading = max(
-        readings, key=lambda read: (read[1].starts, read[1].starts or read[1].trigger_used_ppm)
+        return {"trigger": None, "holds": False, "trigger_used": None}
+    evaluations = [(case.trigger.name, case.trigger.evaluate(book, state)) for case in rules.cases]
+    name, evaluation = max(
+        evaluations, key=lambda pair: (pair[1].starts, pair[1].starts or pair[1].trigger_used_ppm)
     )
-    progress = min(max(reading.trigger_used_ppm, 0), PPM)
-    return {"trigger": name, "holds": reading.starts, "progress": exact(progress, PERCENT_DECIMALS)}
+    used_ppm = min(max(evaluation.trigger_used_ppm, 0), PPM)
+    return {
+        "trigger": name,
+        "holds": evaluation.starts,
+        "trigger_used": exact_decimal(used_ppm, PERCENT_DECIMALS),
+    }
 
 
 def _quantity(state: ContractState, lots: int) -> Decimal:
     mantissa, places = state.terms.lot
-    return exact(lots * mantissa, places)
+    return exact_decimal(lots * mantissa, places)
 
 
-# --- for the screen ---
+# --- cells of a terminal table ---
 
 
 def _place(row: dict[str, Any]) -> str:
     if row["reason"] is not None:
-        return in_words(row["reason"])
-    return f"{row['rank']} of {row['of']}, indicator {row['indicator']}"
+        return humanize(row["reason"])
+    return f"{row['rank']} of {row['ranked']}, indicator {row['indicator']}"
 
 
 def _trigger_text(row: dict[str, Any]) -> str:
     if row["trigger"] is None:
         return "none"
-    way = "holds" if row["holds"] else f"{row['progress'].normalize():f} %"
-    return f"{in_words(row['trigger'])}: {way}"
+    used = "holds" if row["holds"] else f"{decimal_text(row['trigger_used'])} %"
+    return f"{humanize(row['trigger'])}: {used}"

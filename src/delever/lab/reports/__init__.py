@@ -1,1 +1,8 @@
-"""reports."""
+"""Finished runs and comparisons: stored, drawn, and as one HTML file.
+
+comparison_store    a comparison in a file of any format, read with its types
+run_store           a finished run in a directory
+run_plots           pictures of a run, and of a shock under several rule sets
+comparison_plots    pictures of positions ranked under several rule sets
+html_report         one HTML file of any of them
+"""

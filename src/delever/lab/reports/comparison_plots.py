@@ -1,4 +1,4 @@
-"""Pictures of where positions stand under several rule sets, and by what ADL would start."""
+"""Pictures of positions ranked under several rule sets, and of the triggers that start ADL."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -7,41 +7,42 @@ import matplotlib as mpl
 import polars as pl
 from matplotlib.figure import Figure
 
-from delever.lab.errors import InputError, in_words
+from delever.formatting import humanize
+from delever.lab.errors import InputError
 from delever.lab.reports.run_plots import BLUE, INK, RED, STYLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 POSITIONS = 40
-"""Positions that one picture shows: those that stand foremost over all rule sets."""
+"""Positions in one picture: those nearest to the front over all rule sets."""
 
 SHADES = ("#e9edf1", "#fde3d3", "#fbbf9d", "#f58e63", "#dd5440", "#a81d2d")
-"""Not in line, then one to five indicators: from pale to dark, so that they differ in grey, too."""
+"""Colors of ineligible positions and of indicators 1 to 5, pale to dark, distinct in gray, too."""
 
 DARK_FROM = 4
 _ON_PALE, _ON_DARK = "#16202a", "#ffffff"
 
 
-def place_figures(compared: pl.DataFrame) -> dict[str, Figure]:
-    """Return the pictures of `compare_rules` by name: a map a contract and side, its triggers.
+def rank_figures(compared: pl.DataFrame) -> dict[str, Figure]:
+    """Return the pictures of `compare_rules` by name: ranks of each side, triggers of contracts.
 
-    Raises InputError where there is no position.
+    Raises InputError without positions.
     """
     figures: dict[str, Figure] = {}
     with mpl.rc_context(STYLE):
         for (contract,), rows in compared.group_by(["contract"], maintain_order=True):
             for (side,), table in rows.group_by(["side"], maintain_order=True):
-                figures[f"places-{contract}-{side}"] = _map(table, str(contract), str(side))
+                figures[f"ranks-{contract}-{side}"] = _rank_map(table, str(contract), str(side))
             figures[f"triggers-{contract}"] = _triggers(rows, str(contract))
     if not figures:
-        raise InputError("holds no position: there is nothing to draw")
+        raise InputError("has no positions: there is nothing to draw")
     return figures
 
 
 def foremost(table: pl.DataFrame) -> list[tuple[str, int]]:
-    """Return the positions that are drawn, as account and number: by mean share of the queue."""
-    share = pl.col("rank").fill_null(pl.col("of") + 1) / (pl.col("of") + 1)
+    """Return the positions to draw, as account and position id, by mean relative rank."""
+    share = pl.col("rank").fill_null(pl.col("ranked") + 1) / (pl.col("ranked") + 1)
     ordered = (
         table.with_columns(share=share)
         .group_by("account", "position", maintain_order=True)
@@ -52,8 +53,8 @@ def foremost(table: pl.DataFrame) -> list[tuple[str, int]]:
     return list(ordered.select("account", "position").iter_rows())
 
 
-def _map(table: pl.DataFrame, contract: str, side: str) -> Figure:
-    """Draw a row a position, a column a rule set: colour is the indicator, the number the rank."""
+def _rank_map(table: pl.DataFrame, contract: str, side: str) -> Figure:
+    """Draw a row per position and a column per rule set: color is the indicator, text the rank."""
     positions = foremost(table)
     rules = table["rules"].unique(maintain_order=True).to_list()
     cells = {(row["account"], row["position"], row["rules"]): row for row in table.to_dicts()}
@@ -69,7 +70,7 @@ def _map(table: pl.DataFrame, contract: str, side: str) -> Figure:
     names = [f"{account} {number}" if number else account for account, number in positions]
     axis.set_yticks(range(len(positions)), names)
     axis.grid(visible=False)
-    axis.set_title(f"{contract}, {side}: rank; the darker, the more indicators")
+    axis.set_title(f"{contract}, {side}: rank; darker is a higher indicator")
     return figure
 
 
@@ -84,30 +85,28 @@ def _cell(axis: "Axes", x: int, y: int, row: dict[str, Any]) -> None:
 
 
 def _triggers(rows: pl.DataFrame, contract: str) -> Figure:
-    """Draw how far each rule set is from ADL, by the trigger that is nearest."""
+    """Draw the trigger used of each rule set, of the trigger that would start ADL first."""
     nearest = rows.unique("rules", keep="first", maintain_order=True).to_dicts()[::-1]
     names = [row["rules"] for row in nearest]
-    progress = [float(row["progress"] or 0) for row in nearest]
+    used = [float(row["trigger_used"] or 0) for row in nearest]
     figure = Figure(figsize=(9, 1.1 + 0.22 * len(names)))
     axis = figure.subplots()
     colours = [RED if row["holds"] else BLUE for row in nearest]
-    axis.barh(names, progress, color=colours)
-    _name_triggers(axis, nearest, progress)
+    axis.barh(names, used, color=colours)
+    _name_triggers(axis, nearest, used)
     axis.set(xlim=(0, 100))
     axis.grid(visible=False, axis="y")
     axis.margins(y=0.01)
-    axis.set_title(f"{contract}: how far ADL is on its way, %, and by which trigger")
+    axis.set_title(f"{contract}: trigger used, %")
     return figure
 
 
-def _name_triggers(
-    axis: "Axes", nearest: Sequence[dict[str, Any]], progress: Sequence[float]
-) -> None:
-    for y, (row, way) in enumerate(zip(nearest, progress, strict=True)):
-        name = in_words(row["trigger"]) if row["trigger"] else "no queue"
-        inside = way > 60
+def _name_triggers(axis: "Axes", nearest: Sequence[dict[str, Any]], used: Sequence[float]) -> None:
+    for y, (row, percent) in enumerate(zip(nearest, used, strict=True)):
+        name = humanize(row["trigger"]) if row["trigger"] else "no queue"
+        inside = percent > 60
         axis.text(
-            way - 1 if inside else way + 1,
+            percent - 1 if inside else percent + 1,
             y,
             name,
             ha="right" if inside else "left",

@@ -1,7 +1,7 @@
-"""A comparison in a file, in every form in which it may have been kept, read again as it was.
+"""A comparison stored in a file of any format, read with the types of its columns.
 
-There are two: what a shock does under several rule sets (`delever.compare`), and where the same
-positions stand under them (`delever compare-rules`).
+There are two kinds: a stress test under several rule sets (`delever.compare`), and the same
+positions ranked under them (`delever compare-rules`).
 """
 
 import io
@@ -14,43 +14,53 @@ import msgspec
 import polars as pl
 
 from delever.lab.errors import InputError
-from delever.lab.queries.rule_comparison import PLACES_SCHEMA
+from delever.lab.queries.rule_comparison import COMPARISON_SCHEMA
 from delever.lab.runs.stress_test import COMPARED_EXACT, COMPARED_SCHEMA
 
-_NEEDED = ("rules", "contract", "borne", "pool_profit")
-"""What a comparison of a shock has at the least."""
+_STRESS_TEST_COLUMNS = ("rules", "contract", "haircut", "pool_pnl")
+"""Columns that a stress test always has."""
 
-_PLACED = ("rules", "contract", "side", "account", "quantity", "rank", "of", "indicator", "trigger")
-"""What a comparison of places has at the least."""
+_RANKING_COLUMNS = (
+    "rules",
+    "contract",
+    "side",
+    "account",
+    "quantity",
+    "rank",
+    "ranked",
+    "indicator",
+    "trigger",
+)
+"""Columns that ranked positions always have."""
 
 
-def of_places(compared: pl.DataFrame) -> bool:
-    """Whether a comparison says where positions stand, not what a shock does."""
-    return "rank" in compared.columns
+def has_ranks(comparison: pl.DataFrame) -> bool:
+    """Return whether a comparison has ranked positions, not the results of a stress test."""
+    return "rank" in comparison.columns
 
 
-def read_compared(path: Path) -> pl.DataFrame:
-    """Return a comparison kept as Parquet, CSV, TSV, JSON or JSON lines.
+def read_comparison(path: Path) -> pl.DataFrame:
+    """Return a comparison stored as Parquet, CSV, TSV, JSON or JSON lines.
 
-    Raises InputError where it is none, naming the file, and the column or the value.
+    Raises InputError for an invalid file, naming the file, and the column or the value.
     """
     read = _READERS.get(path.suffix, pl.read_parquet)
     try:
         frame = read(path)
     except OSError as error:
-        why = error.strerror or "it is not there"
+        why = error.strerror or "it does not exist"
         raise InputError(f"cannot be read: {why}", file=str(path)) from None
     except (pl.exceptions.PolarsError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        form = path.suffix.removeprefix(".").upper() if path.suffix in _READERS else "Parquet"
-        raise InputError(f"is no {form} file: {error}", file=str(path)) from None
-    needed = _PLACED if of_places(frame) else _NEEDED
+        kind = path.suffix.removeprefix(".").upper() if path.suffix in _READERS else "Parquet"
+        raise InputError(f"is no {kind} file: {error}", file=str(path)) from None
+    needed = _RANKING_COLUMNS if has_ranks(frame) else _STRESS_TEST_COLUMNS
     missing = [name for name in needed if name not in frame.columns]
     if missing:
         raise InputError(f"is no comparison: there is no column {missing[0]}", file=str(path))
     return frame if path.suffix not in _READERS else _typed(frame, str(path))
 
 
-# --- forms ---
+# --- formats ---
 
 
 def _separated(separator: str) -> Callable[[Path], pl.DataFrame]:
@@ -61,8 +71,8 @@ def _separated(separator: str) -> Callable[[Path], pl.DataFrame]:
 
 
 def _json(path: Path) -> pl.DataFrame:
-    told = msgspec.json.decode(path.read_bytes())
-    rows = told.get("rows") if isinstance(told, dict) else None
+    document = msgspec.json.decode(path.read_bytes())
+    rows = document.get("rows") if isinstance(document, dict) else None
     return _of_rows(rows if isinstance(rows, list) else [])
 
 
@@ -72,7 +82,7 @@ def _lines(path: Path) -> pl.DataFrame:
 
 
 def _of_rows(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """Return rows as text, as a table of text would hold them."""
+    """Return rows as a frame of text."""
     names = list(rows[0]) if rows else []
     text = [{name: _text(row.get(name)) for name in names} for row in rows]
     return pl.DataFrame(text, schema=dict.fromkeys(names, pl.String))
@@ -97,9 +107,9 @@ _READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
 
 
 def _typed(frame: pl.DataFrame, file: str) -> pl.DataFrame:
-    """Return columns of text as what they were."""
-    schema = PLACES_SCHEMA if of_places(frame) else COMPARED_SCHEMA
-    exact: set[str] = set() if of_places(frame) else set(COMPARED_EXACT)
+    """Return columns of text in their types."""
+    schema = COMPARISON_SCHEMA if has_ranks(frame) else COMPARED_SCHEMA
+    exact: set[str] = set() if has_ranks(frame) else set(COMPARED_EXACT)
     columns = [
         _column(frame[name], pl.Decimal if name in exact else schema[name], file)
         for name in frame.columns
@@ -115,12 +125,12 @@ def _column(text: pl.Series, kind: Any, file: str) -> pl.Series:
         return text == "yes"
     number: Callable[[str], Any] = {pl.Int64: int, pl.Float64: float}.get(kind, Decimal)
     values: list[Any] = []
-    for row, each in enumerate(text, start=1):
+    for row, cell in enumerate(text, start=1):
         try:
-            values.append(None if each is None else number(each))
+            values.append(None if cell is None else number(cell))
         except (ValueError, InvalidOperation):
             raise InputError(
-                "is no number", file=file, row=row, column=text.name, value=each
+                "is no number", file=file, row=row, column=text.name, value=cell
             ) from None
     if number is not Decimal:
         return pl.Series(text.name, values, dtype=kind)

@@ -1,13 +1,12 @@
-"""A finished run or comparison as one HTML file: it opens from disk, and asks nobody for anything.
+"""A finished run or comparison as one HTML file, which opens from disk without requests.
 
-Pictures are SVG inside the file, in the reader's own indicator or dark; there is no script. Tables hold
-the result's numbers to the last digit. A policy in the file's head forbids every request.
+Pictures are inline SVG that follows the reader's light or dark theme; there is no script. Tables
+have the numbers of the result to the last digit. A content security policy forbids every request.
 """
 
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -15,25 +14,25 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import polars as pl
 
-from delever.lab.errors import in_words
-from delever.lab.reports.comparison_plots import place_figures
-from delever.lab.reports.comparison_store import of_places
-from delever.lab.reports.run_plots import INK, STYLE, comparison_figures, run_figures
-from delever.lab.reports.run_store import Kept
+from delever.formatting import decimal_text, humanize, significant, utc
+from delever.lab.reports.comparison_plots import rank_figures
+from delever.lab.reports.comparison_store import has_ranks
+from delever.lab.reports.run_plots import INK, STYLE, run_figures, stress_test_figures
+from delever.lab.reports.run_store import StoredRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FILLS_SHOWN = 1_000
+MAX_FILLS = 1_000
 """Fills that a report lists; the run's directory has all."""
 
-ROWS_SHOWN = 2_000
-"""Rows of positions under rule sets that a report lists."""
+MAX_ROWS = 2_000
+"""Rows of ranked positions that a report lists."""
 
 _NUMBER = re.compile(r"-?[\d,]+(\.\d+)?")
 
 _STYLE = """
-:root { color-scheme: indicator dark; }
+:root { color-scheme: light dark; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 68rem; padding: 1.5rem; }
 h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .5rem; }
 .about { opacity: .75; margin: .2rem 0 0; }
@@ -68,76 +67,78 @@ _PAGE = """<!doctype html>
 """
 
 
-def report_of(kept: Kept | pl.DataFrame, title: str) -> str:
-    """Return the HTML of a run or of a comparison; `title` is shown as its heading."""
-    if isinstance(kept, Kept):
-        sections = _run(kept)
+def report_of(stored: StoredRun | pl.DataFrame, title: str) -> str:
+    """Return the HTML of a run or of a comparison under a title."""
+    if isinstance(stored, StoredRun):
+        sections = _run(stored)
     else:
-        sections = _places(kept) if of_places(kept) else _comparison(kept)
+        sections = _ranks(stored) if has_ranks(stored) else _stress_test(stored)
     body = "\n".join([f"<h1>{escape(title)}</h1>", *sections])
     return _PAGE.format(title=escape(title), style=_STYLE, body=body)
 
 
-def figures_of(kept: Kept | pl.DataFrame) -> "dict[str, Figure]":
+def figures_of(stored: StoredRun | pl.DataFrame) -> "dict[str, Figure]":
     """Return the pictures of a run or of a comparison."""
-    if isinstance(kept, Kept):
-        return run_figures(kept)
-    return place_figures(kept) if of_places(kept) else comparison_figures(kept)
+    if isinstance(stored, StoredRun):
+        return run_figures(stored)
+    return rank_figures(stored) if has_ranks(stored) else stress_test_figures(stored)
 
 
-def _run(kept: Kept) -> Iterator[str]:
-    summary = kept.summary
+def _run(run: StoredRun) -> Iterator[str]:
+    summary = run.summary
     rejected = f" ({summary.rejected} rejected)" if summary.rejected else ""
     yield (
         f'<p class="about">{summary.commands} commands{rejected}, {utc(summary.from_ms)} to '
         f"{utc(summary.until_ms)} UTC: takeovers {summary.takeovers}, fills of "
         f"ADL {summary.fills}, accounts affected {summary.accounts}</p>"
     )
-    yield _titled("When ADL ran", _table([_episode(each) for each in summary.episodes]))
-    figures = {name: _inline(figure) for name, figure in run_figures(kept).items()}
+    yield _section("Episodes of ADL", _table([_episode(episode) for episode in summary.episodes]))
+    figures = {name: _inline(figure) for name, figure in run_figures(run).items()}
     closed = [svg for name, svg in figures.items() if name.startswith("fills-")]
-    yield _titled("What the pools saw", *(svg for svg in figures.values() if svg not in closed))
-    yield _titled("Contracts", _table([msgspec.structs.asdict(c) for c in summary.contracts]))
-    yield _titled("Pools", _table([msgspec.structs.asdict(pool) for pool in summary.pools]))
-    if kept.fills.height:
-        yield _titled("Who was closed", *closed, *_fills(kept.fills))
+    yield _section(
+        "Contracts and pools over time", *(svg for svg in figures.values() if svg not in closed)
+    )
+    yield _section("Contracts", _table([msgspec.structs.asdict(c) for c in summary.contracts]))
+    yield _section("Pools", _table([msgspec.structs.asdict(pool) for pool in summary.pools]))
+    if run.fills.height:
+        yield _section("Deleveraged accounts", *closed, *_fills(run.fills))
 
 
 def _fills(fills: pl.DataFrame) -> Iterator[str]:
-    if fills.height > FILLS_SHOWN:
-        yield f"<p>The first {FILLS_SHOWN} of {fills.height} fills; fills.parquet has all.</p>"
-    yield _table(fills.head(FILLS_SHOWN).to_dicts())
+    if fills.height > MAX_FILLS:
+        yield f"<p>The first {MAX_FILLS} of {fills.height} fills; fills.parquet has all.</p>"
+    yield _table(fills.head(MAX_FILLS).to_dicts())
 
 
-def _comparison(compared: pl.DataFrame) -> Iterator[str]:
+def _stress_test(compared: pl.DataFrame) -> Iterator[str]:
     count = compared["rules"].n_unique()
-    yield f'<p class="about">The same shock on the same book under {count} rule sets</p>'
-    figures = comparison_figures(compared)
-    yield _titled("Who pays", *map(_inline, figures.values()))
-    yield _titled("Rule set by rule set", _table(compared.to_dicts()))
+    yield f'<p class="about">The same shock of the same book under {count} rule sets</p>'
+    figures = stress_test_figures(compared)
+    yield _section("Cost and distribution", *map(_inline, figures.values()))
+    yield _section("By rule set", _table(compared.to_dicts()))
 
 
-def _places(compared: pl.DataFrame) -> Iterator[str]:
+def _ranks(compared: pl.DataFrame) -> Iterator[str]:
     positions = compared.unique(["contract", "side", "account", "position"]).height
     count = compared["rules"].n_unique()
     yield f'<p class="about">{positions} positions under {count} rule sets</p>'
-    figures = {name: _inline(figure) for name, figure in place_figures(compared).items()}
-    maps = [svg for name, svg in figures.items() if name.startswith("places-")]
+    figures = {name: _inline(figure) for name, figure in rank_figures(compared).items()}
+    maps = [svg for name, svg in figures.items() if name.startswith("ranks-")]
     triggers = [svg for name, svg in figures.items() if name.startswith("triggers-")]
-    yield _titled("Where they stand", *maps)
-    yield _titled("What would start ADL", *triggers)
-    more = compared.height - ROWS_SHOWN
+    yield _section("Ranks", *maps)
+    yield _section("Triggers", *triggers)
+    more = compared.height - MAX_ROWS
     if more > 0:
-        yield f"<p>The first {ROWS_SHOWN} of {compared.height} rows; the file has all.</p>"
-    yield _titled("Position by position", _table(compared.head(ROWS_SHOWN).to_dicts()))
+        yield f"<p>The first {MAX_ROWS} of {compared.height} rows; the file has all.</p>"
+    yield _section("By position", _table(compared.head(MAX_ROWS).to_dicts()))
 
 
 def _episode(episode: msgspec.Struct) -> dict[str, Any]:
-    told = msgspec.structs.asdict(episode)
-    return told | {"trigger": in_words(told["trigger"])}
+    cells = msgspec.structs.asdict(episode)
+    return cells | {"trigger": humanize(cells["trigger"])}
 
 
-def _titled(title: str, *parts: str) -> str:
+def _section(title: str, *parts: str) -> str:
     body = "\n".join(part for part in parts if part) or "<p>Nothing.</p>"
     return f"<section>\n<h2>{escape(title)}</h2>\n{body}\n</section>"
 
@@ -145,14 +146,8 @@ def _titled(title: str, *parts: str) -> str:
 # --- tables and pictures ---
 
 
-def utc(time_ms: int) -> str:
-    """Return a time as UTC with milliseconds."""
-    told = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)
-    return f"{told:%Y-%m-%d %H:%M:%S}.{time_ms % 1000:03d}"
-
-
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows as a table; numbers stand right, columns that say nothing are left out."""
+    """Return rows as a table; numbers are aligned right, empty columns omitted."""
     if not rows:
         return ""
     names = [name for name in rows[0] if any(row[name] not in {None, ""} for row in rows)]
@@ -165,12 +160,12 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     return f'<div class="rows"><table>\n<tr>{head}</tr>\n{body}\n</table></div>'
 
 
-_IN_PERCENT = {"haircut", "largest", "pnl_ratio", "progress"}
+_PERCENT_COLUMNS = {"haircut_ratio", "largest_share", "pnl_ratio", "trigger_used"}
 
 
 def _heading(name: str) -> str:
-    unit = ", %" if name in _IN_PERCENT else ""
-    return in_words(name.removesuffix("_ms")) + unit
+    unit = ", %" if name in _PERCENT_COLUMNS else ""
+    return humanize(name.removesuffix("_ms")) + unit
 
 
 def _cell(tag: str, right: bool, text: str) -> str:
@@ -185,10 +180,9 @@ def _text(name: str, value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case Decimal():
-            text = f"{value:f}"
-            return text.rstrip("0").rstrip(".") if "." in text else text
+            return decimal_text(value)
         case float():
-            return f"{value:.6g}"
+            return significant(value)
         case int() if name.endswith("_ms"):
             return utc(value)
     return str(value)
@@ -199,7 +193,7 @@ def _is_number(value: object) -> bool:
 
 
 def _inline(figure: "Figure") -> str:
-    """Return a figure as SVG whose ink is the reader's own text colour."""
+    """Return a figure as SVG in the text color of the page."""
     import matplotlib as mpl  # noqa: PLC0415 - only when there is a figure
 
     written = io.StringIO()

@@ -1,8 +1,8 @@
-"""Pictures of a finished run or comparison, with matplotlib (the extra `plot`), for paper and page.
+"""Pictures of a run, and of a stress test under several rule sets, with matplotlib (extra `plot`).
 
-Money is drawn as floats and written nowhere: exact numbers stand in tables. Lines are steps,
-because a number holds until the next; marks are dots, because one moves on while nothing observes
-its pool. Of a long path each stretch keeps its first, last, least and largest.
+Money is drawn as floats; exact numbers are in the tables. Lines are steps, because a number is
+valid until the next; marks are dots, because they also move while their pool is not observed. A
+long series is thinned to the first, last, smallest and largest value of each stretch.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from delever.lab.errors import InputError
-from delever.lab.reports.run_store import Kept
-from delever.lab.runs.run import Episode
+from delever.lab.reports.run_store import StoredRun
+from delever.lab.runs.run import AdlEpisode
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,46 +53,46 @@ STYLE: dict[Any, Any] = {
 }
 
 POINTS = 1_000
-"""Stretches that a long path is drawn in, at most."""
+"""Largest number of stretches to which a long series is thinned."""
 
 BARS = 20
-"""Accounts that the picture of fills names."""
+"""Accounts in the picture of fills."""
 
 FORMATS = ("png", "svg")
 
 
-def run_figures(kept: Kept) -> dict[str, Figure]:
-    """Return every picture of a run by name: contracts that ADL or takeovers touched, pools, fills.
+def run_figures(run: StoredRun) -> dict[str, Figure]:
+    """Return every picture of a run by name: contracts with takeovers or ADL, pools, fills.
 
-    Raises InputError where nothing happened that could be drawn.
+    Raises InputError if there is nothing to draw.
     """
     with mpl.rc_context(STYLE):
         figures: dict[str, Figure] = {}
-        for total in kept.summary.contracts:
-            path = kept.contracts.filter(pl.col("contract") == total.contract)
+        for total in run.summary.contracts:
+            path = run.contracts.filter(pl.col("contract") == total.contract)
             if path.height:
-                figures[f"contract-{total.contract}"] = _contract(path, kept)
-        for pool in kept.summary.pools:
-            path = kept.pools.filter(pl.col("pool") == pool.pool)
+                figures[f"contract-{total.contract}"] = _contract(path, run)
+        for pool in run.summary.pools:
+            path = run.pools.filter(pl.col("pool") == pool.pool)
             if path.height:
-                figures[f"pool-{pool.pool}"] = _pool(path, kept.summary.until_ms)
-        for asset, fills in _by_asset(kept):
+                figures[f"pool-{pool.pool}"] = _pool(path, run.summary.until_ms)
+        for asset, fills in _by_asset(run):
             figures[f"fills-{asset}"] = _fills(fills, asset)
     if not figures:
-        raise InputError("holds no path of a pool and no fill: there is nothing to draw")
+        raise InputError("has no observations of a pool and no fills: there is nothing to draw")
     return figures
 
 
-def comparison_figures(compared: pl.DataFrame) -> dict[str, Figure]:
-    """Return the pictures of a comparison by name: one a contract, a bar a rule set."""
+def stress_test_figures(compared: pl.DataFrame) -> dict[str, Figure]:
+    """Return the pictures of a stress test by name: one per contract, with a bar per rule set."""
     with mpl.rc_context(STYLE):
         contracts = compared["contract"].drop_nulls().unique(maintain_order=True)
         figures = {
-            f"comparison-{contract}": _comparison(compared.filter(pl.col("contract") == contract))
+            f"comparison-{contract}": _stress_test(compared.filter(pl.col("contract") == contract))
             for contract in contracts
         }
     if not figures:
-        raise InputError("no rule set closed or took over anything: there is nothing to draw")
+        raise InputError("has no takeover and no ADL under any rule set: there is nothing to draw")
     return figures
 
 
@@ -110,26 +110,26 @@ def write_plots(figures: dict[str, Figure], directory: Path) -> list[Path]:
     return written
 
 
-# --- one picture each ---
+# --- pictures ---
 
 
-def _contract(path: pl.DataFrame, kept: Kept) -> Figure:
-    """Draw a contract's profit against its peak and ADL's levels, above the mark it goes with."""
+def _contract(path: pl.DataFrame, run: StoredRun) -> Figure:
+    """Draw the PnL of a contract with its peak and ADL levels, above its mark."""
     contract, asset = path["contract"][0], path["asset"][0]
-    path = _thinned(path, "profit")
-    until_ms = kept.summary.until_ms
+    path = _thinned(path, "contract_pnl")
+    until_ms = run.summary.until_ms
     figure = Figure(figsize=(9, 4.6))
     axes = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    profit, mark = axes
-    profit.set_title(f"{contract}: profit of its pool's inventory, {asset}")
-    _steps(profit, path, "profit", BLUE, "profit", until_ms)
-    _steps(profit, path, "contract_pnl_peak", GRID, "rolling peak", until_ms, "--")
-    if path["starts_at"].null_count() < path.height:
-        _steps(profit, path, "starts_at", RED, "ADL starts", until_ms, ":")
-        _steps(profit, path, "stops_at", GREEN, "ADL stops", until_ms, ":")
-    _shade(profit, kept.summary.episodes, contract, until_ms)
+    pnl, mark = axes
+    pnl.set_title(f"{contract}: contract PnL, {asset}")
+    _steps(pnl, path, "contract_pnl", BLUE, "contract PnL", until_ms)
+    _steps(pnl, path, "contract_pnl_peak", GRID, "rolling peak", until_ms, "--")
+    if path["adl_start_pnl"].null_count() < path.height:
+        _steps(pnl, path, "adl_start_pnl", RED, "ADL starts", until_ms, ":")
+        _steps(pnl, path, "adl_stop_pnl", GREEN, "ADL stops", until_ms, ":")
+    _shade(pnl, run.summary.episodes, contract, until_ms)
     mark.plot(_times(path), path["mark"].cast(pl.Float64).to_numpy(), ".", color=INK, markersize=2)
-    mark.set_title("Mark, whenever the pool was observed")
+    mark.set_title("Mark, when the pool was observed")
     _finish(axes)
     return figure
 
@@ -147,31 +147,31 @@ def _pool(path: pl.DataFrame, until_ms: int) -> Figure:
     return figure
 
 
-def _by_asset(kept: Kept) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Yield the fills of the contracts that settle in one asset: two assets make no sum."""
+def _by_asset(run: StoredRun) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Yield the fills by settle asset, as amounts of two assets cannot be added."""
     contracts: dict[str, list[str]] = {}
-    for total in kept.summary.contracts:
+    for total in run.summary.contracts:
         contracts.setdefault(total.asset, []).append(total.contract)
     for asset, names in contracts.items():
-        fills = kept.fills.filter(pl.col("contract").is_in(names))
+        fills = run.fills.filter(pl.col("contract").is_in(names))
         if fills.height:
             yield asset, fills
 
 
 def _fills(fills: pl.DataFrame, asset: str) -> Figure:
-    """Draw who was closed: the profit that ADL realized, largest first, and how it adds up."""
+    """Draw the PnL realized by ADL by account, largest first, and its cumulative share."""
     by_account = (
         fills.group_by("account", maintain_order=True)
-        .agg(pl.col("realized").sum())
-        .sort("realized", descending=True, maintain_order=True)
+        .agg(pl.col("realized_pnl").sum())
+        .sort("realized_pnl", descending=True, maintain_order=True)
     )
-    values = by_account["realized"].cast(pl.Float64).to_numpy()
+    values = by_account["realized_pnl"].cast(pl.Float64).to_numpy()
     figure = Figure(figsize=(9, 3.2))
     largest, shares = figure.subplots(1, 2, width_ratios=(3, 2))
     names = by_account["account"].to_list()[:BARS]
     largest.bar(names, values[:BARS], color=BLUE)
     more = len(values) - BARS
-    largest.set_title(f"Profit realized by ADL, {asset}")
+    largest.set_title(f"PnL realized by ADL, {asset}")
     largest.set_xlabel(f"the largest {BARS} of {len(values)} accounts" if more > 0 else "account")
     largest.tick_params(axis="x", rotation=60 if len(names) > 6 else 0)
     largest.grid(visible=False, axis="x")
@@ -184,29 +184,29 @@ def _fills(fills: pl.DataFrame, asset: str) -> Figure:
         color=BLUE,
     )
     shares.plot([0, 100], [0, 100], color=GRID, linestyle="--", linewidth=0.8)
-    shares.set_title("Share of it, %")
-    shares.set_xlabel("accounts, %, the largest profit first")
+    shares.set_title("Cumulative share, %")
+    shares.set_xlabel("accounts, %, largest PnL first")
     return figure
 
 
-def _comparison(compared: pl.DataFrame) -> Figure:
-    """Draw a bar a rule set: what it costs, and where it is known, how it is shared out."""
+def _stress_test(compared: pl.DataFrame) -> Figure:
+    """Draw a bar per rule set: cost, and the distribution of ADL where it is known."""
     asset = compared["asset"][0]
     panels = [
-        ("borne", f"OutstandingLoss by counterparties, {asset}", RED),
-        ("pool_profit", f"Pool profit, {asset}", BLUE),
+        ("haircut", f"Haircut, {asset}", RED),
+        ("pool_pnl", f"Pool PnL, {asset}", BLUE),
         ("accounts", "Accounts affected", AMBER),
-        ("haircut", "Haircut, %", RED),
-        ("largest", "Largest part, %", AMBER),
-        ("gini", "Gini of what was given up", GREEN),
+        ("haircut_ratio", "Haircut ratio, %", RED),
+        ("largest_share", "Largest share, %", AMBER),
+        ("gini", "Gini of quantity closed", GREEN),
     ]
-    told = [each for each in panels if each[0] in compared.columns]
-    told = [each for each in told if compared[each[0]].null_count() < compared.height]
-    rows = -(-len(told) // 3)
+    drawn = [panel for panel in panels if panel[0] in compared.columns]
+    drawn = [panel for panel in drawn if compared[panel[0]].null_count() < compared.height]
+    rows = -(-len(drawn) // 3)
     figure = Figure(figsize=(9, (1.2 + 0.24 * compared.height) * rows + 0.2))
     axes = figure.subplots(rows, 3, sharey=True, squeeze=False).flatten()
     names = compared["rules"].to_list()[::-1]
-    for axis, (column, title, colour) in zip(axes, told, strict=False):
+    for axis, (column, title, colour) in zip(axes, drawn, strict=False):
         values = compared[column].cast(pl.Float64).fill_null(0).to_list()
         axis.barh(names, values[::-1], color=colour)
         axis.set_title(title, fontsize=9)
@@ -215,26 +215,26 @@ def _comparison(compared: pl.DataFrame) -> Figure:
         axis.margins(y=0.01)
         axis.xaxis.set_major_locator(MaxNLocator(4, integer=column != "gini"))
         axis.xaxis.set_major_formatter("{x:,.10g}")
-    for axis in axes[len(told) :]:
+    for axis in axes[len(drawn) :]:
         axis.set_visible(False)
     figure.suptitle(compared["contract"][0], x=0.01, ha="left", fontweight="bold")
     return figure
 
 
-# --- what they are drawn with ---
+# --- parts of pictures ---
 
 
 def _thinned(path: pl.DataFrame, extreme: str) -> pl.DataFrame:
-    """Return a path in at most POINTS stretches, each with its first, last and extreme rows."""
+    """Return a series thinned to the first, last and extreme rows of at most POINTS stretches."""
     if path.height <= 4 * POINTS:
         return path
     edges = np.linspace(0, path.height, POINTS + 1).astype(int)
     values = path[extreme].cast(pl.Float64).to_numpy()
-    kept = sorted({row for begin, end in pairwise(edges) for row in _telling(values, begin, end)})
-    return path[kept]
+    rows = {row for begin, end in pairwise(edges) for row in _key_rows(values, begin, end)}
+    return path[sorted(rows)]
 
 
-def _telling(
+def _key_rows(
     values: "np.ndarray[tuple[int], np.dtype[np.float64]]", begin: int, end: int
 ) -> set[int]:
     part = values[begin:end]
@@ -254,7 +254,7 @@ def _steps(
     until_ms: int,
     line: str = "-",
 ) -> None:
-    """Draw a number that holds until the next, the last one until the end of the run."""
+    """Draw a step line; the last value is valid until the end of the run."""
     values = path[column].cast(pl.Float64).to_numpy()
     width = 1.6 if line == "-" else 1.1
     axis.step(
@@ -268,7 +268,7 @@ def _steps(
     )
 
 
-def _shade(axis: "Axes", episodes: Sequence[Episode], contract: str, until_ms: int) -> None:
+def _shade(axis: "Axes", episodes: Sequence[AdlEpisode], contract: str, until_ms: int) -> None:
     """Shade the time during which ADL was on."""
     label = "ADL on"
     for begin, end in _spans(episodes, contract, until_ms):
@@ -277,7 +277,9 @@ def _shade(axis: "Axes", episodes: Sequence[Episode], contract: str, until_ms: i
         label = "_"
 
 
-def _spans(episodes: Sequence[Episode], contract: str, until_ms: int) -> Iterator[tuple[int, int]]:
+def _spans(
+    episodes: Sequence[AdlEpisode], contract: str, until_ms: int
+) -> Iterator[tuple[int, int]]:
     for episode in episodes:
         if episode.contract == contract:
             yield episode.started_ms, episode.stopped_ms or until_ms

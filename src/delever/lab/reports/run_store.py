@@ -1,7 +1,7 @@
-"""A finished run in a directory, or a comparison in a file: written, and read again.
+"""A finished run stored in a directory, and read again.
 
-A run is `summary.json`, `fills.parquet`, `pools.parquet`, `contracts.parquet` (its path) and
-`events.ndjson`; a comparison is one of those in `compared`.
+The directory has `summary.json`, `fills.parquet`, `pools.parquet` and `contracts.parquet` (the
+observations), and `events.ndjson`. A comparison is a single file; see `comparison_store`.
 """
 
 from dataclasses import dataclass
@@ -11,63 +11,63 @@ import msgspec
 import polars as pl
 
 from delever.lab.errors import InputError
-from delever.lab.reports.comparison_store import read_compared
-from delever.lab.runs.run import Result, Summary
+from delever.lab.reports.comparison_store import read_comparison
+from delever.lab.runs.run import RunResult, RunSummary
 
 _FRAMES = ("fills", "pools", "contracts")
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A finished run: what it came to, every fill, and the path of pools and contracts."""
+class StoredRun:
+    """A finished run: its summary, every fill, and the observations of pools and contracts."""
 
-    summary: Summary
+    summary: RunSummary
     fills: pl.DataFrame
     pools: pl.DataFrame
     contracts: pl.DataFrame
 
 
-def kept_of(result: Result) -> Kept:
-    """Return what is kept of a run."""
-    return Kept(result.summary, result.fills, result.pools, result.contracts)
+def stored_run(result: RunResult) -> StoredRun:
+    """Return what is stored of a run."""
+    return StoredRun(result.summary, result.fills, result.pools, result.contracts)
 
 
-def keep(result: Result, out: Path) -> None:
-    """Write a run into a directory, which is made where it is not there."""
-    out.mkdir(parents=True, exist_ok=True)
-    kept = kept_of(result)
+def write_run(result: RunResult, directory: Path) -> None:
+    """Write a run into a directory, which is created if it does not exist."""
+    directory.mkdir(parents=True, exist_ok=True)
+    run = stored_run(result)
     events = b"".join(msgspec.json.encode(event) + b"\n" for event in result.events)
-    (out / "events.ndjson").write_bytes(events)
+    (directory / "events.ndjson").write_bytes(events)
     for name in _FRAMES:
-        getattr(kept, name).write_parquet(out / f"{name}.parquet")
-    summary = msgspec.json.encode(kept.summary)
-    (out / "summary.json").write_bytes(msgspec.json.format(summary) + b"\n")
+        getattr(run, name).write_parquet(directory / f"{name}.parquet")
+    summary = msgspec.json.encode(run.summary)
+    (directory / "summary.json").write_bytes(msgspec.json.format(summary) + b"\n")
 
 
-def read_kept(path: Path) -> Kept | pl.DataFrame:
-    """Return the run kept in a directory, or the comparison kept in a file (see `compared`).
+def read_run_or_comparison(path: Path) -> StoredRun | pl.DataFrame:
+    """Return the run stored in a directory, or the comparison stored in a file.
 
-    Raises InputError where it is neither, naming the file.
+    Raises InputError, naming the file, if it is neither.
     """
-    return _run(path) if path.is_dir() else read_compared(path)
+    return _read_run(path) if path.is_dir() else read_comparison(path)
 
 
-def _run(path: Path) -> Kept:
+def _read_run(path: Path) -> StoredRun:
     file = path / "summary.json"
     try:
-        summary = msgspec.json.decode(file.read_bytes(), type=Summary)
+        summary = msgspec.json.decode(file.read_bytes(), type=RunSummary)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", file=str(file)) from None
     except msgspec.DecodeError as error:
         raise InputError(f"is no summary of a run: {error}", file=str(file)) from None
-    return Kept(summary, *(_frame(path / f"{name}.parquet") for name in _FRAMES))
+    return StoredRun(summary, *(_read_frame(path / f"{name}.parquet") for name in _FRAMES))
 
 
-def _frame(file: Path) -> pl.DataFrame:
+def _read_frame(file: Path) -> pl.DataFrame:
     try:
         return pl.read_parquet(file)
     except OSError as error:
-        why = error.strerror or "it is not there"
+        why = error.strerror or "it does not exist"
         raise InputError(f"cannot be read: {why}", file=str(file)) from None
     except pl.exceptions.PolarsError as error:
         raise InputError(f"is no Parquet file: {error}", file=str(file)) from None

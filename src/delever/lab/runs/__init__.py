@@ -1,1 +1,7 @@
-"""runs."""
+"""Commands run through the engine: from a scenario, from a journal, or as a stress test.
+
+scenario            one command a line (NDJSON), read with readable errors
+journal_commands    the commands of a verified journal
+run                 a book and commands -> events, fills, observations and a summary
+stress_test         a shock of the marks, under one rule set or several
+"""

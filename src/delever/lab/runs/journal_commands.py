@@ -1,4 +1,4 @@
-"""The commands of a journal, once nothing is found wrong with it: to be played again elsewhere."""
+"""The commands of a verified journal, to be run again elsewhere."""
 
 from pathlib import Path
 
@@ -8,23 +8,25 @@ from delever.journal.record import decode_command
 from delever.lab.errors import InputError
 
 
-def read_recorded(path: str | Path) -> list[Command]:
+def read_journal_commands(path: str | Path) -> list[Command]:
     """Return every command of a journal, oldest first.
 
-    Its chain of hashes and its snapshots are checked before, its events are not played again.
-    Raises InputError, naming the file and what is wrong with it.
+    Its chain of hashes and its snapshots are verified first; its events are not replayed. Raises
+    InputError, naming the file and the problem.
     """
     file = Path(path)
     if not file.is_file():
         raise InputError("not found", file=file.name)
     try:
-        verdict = verify(file, deep=False)
-        if verdict.findings:
-            raise InputError(f"is not sound: {verdict.findings[0].detail}", file=file.name)
+        verification = verify(file, deep=False)
+        if verification.findings:
+            raise InputError(f"is not sound: {verification.findings[0].detail}", file=file.name)
         with SqliteJournal(file, readonly=True) as journal:
-            commands: list[Command] = [decode_command(each.command) for each in journal.records()]
+            commands: list[Command] = [
+                decode_command(record.command) for record in journal.records()
+            ]
     except JournalError as error:
         raise InputError(str(error).removeprefix(f"{file}: "), file=file.name) from None
     if not commands:
-        raise InputError("holds no record", file=file.name)
+        raise InputError("has no records", file=file.name)
     return commands

@@ -1,6 +1,6 @@
-"""A book and commands -> what happened: every event, every fill as a row, and totals.
+"""A book and commands -> what happened: every event, every fill as a row, and a summary.
 
-Totals are kept by contract and by pool, each in its own asset; quantities and money are exact.
+Totals are by contract and by pool, each in its own asset; quantities and money are exact.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,19 +23,23 @@ from delever.core.messages import (
 )
 from delever.core.units import format_scaled
 from delever.core.valuation.insurance import pool_equity
-from delever.formatting import Figures, exact
+from delever.formatting import ContractFormatter, humanize
 from delever.journal.snapshot import copy_of
-from delever.lab.errors import in_words
-from delever.lab.runs.time_series import PoolPoint, contracts_frame, points_after, pools_frame
-from delever.lab.runs.totals import ContractTotal, Tally
+from delever.lab.measures.contract_totals import ContractTotal, EventTotals
+from delever.lab.measures.time_series import (
+    PoolObservation,
+    contracts_frame,
+    observations,
+    pools_frame,
+)
 
 Submit = Callable[[Command], Sequence[Event]]
 Progress = Callable[[int, int], None]
-"""Is told (commands done, commands in all)."""
+"""Called with (commands done, commands in total)."""
 
 
 class PoolTotal(msgspec.Struct, frozen=True, kw_only=True):
-    """A pool at the end; equity is balance plus unrealized profit of its inventory."""
+    """An insurance fund at the end; equity is balance plus unrealized PnL of its inventory."""
 
     pool: str
     rules: str
@@ -44,19 +48,22 @@ class PoolTotal(msgspec.Struct, frozen=True, kw_only=True):
     equity: str
 
 
-class Episode(msgspec.Struct, frozen=True, kw_only=True):
-    """One time of ADL in a contract; `stopped_ms` is None while it is on."""
+class AdlEpisode(msgspec.Struct, frozen=True, kw_only=True):
+    """One episode of ADL in a contract, with the numbers that its trigger compared.
+
+    `stopped_ms` is None while ADL is on.
+    """
 
     contract: str
     trigger: str
     started_ms: int
-    why: str
+    start_numbers: str
     stopped_ms: int | None = None
-    why_stopped: str = ""
+    stop_numbers: str = ""
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run came to; numbers of money and quantity are exact text."""
+class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The summary of a run; money and quantities are exact text."""
 
     commands: int
     rejected: int
@@ -65,31 +72,39 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     accounts: int
     from_ms: int
     until_ms: int
-    episodes: tuple[Episode, ...]
+    episodes: tuple[AdlEpisode, ...]
     contracts: tuple[ContractTotal, ...]
     pools: tuple[PoolTotal, ...]
 
     def __str__(self) -> str:
         rejected = f", {self.rejected} rejected" if self.rejected else ""
         head = f"{self.commands} commands{rejected}, {self.from_ms} to {self.until_ms} ms"
-        told = [*map(_episode_text, self.episodes), *map(_contract_text, self.contracts)]
+        contracts = [*map(_episode_text, self.episodes), *map(_contract_text, self.contracts)]
         pools = [
             f"pool {pool.pool}: balance {pool.balance}, equity {pool.equity} {pool.asset}"
             for pool in self.pools
         ]
-        return "\n".join([head, *told, *pools])
+        return "\n".join([head, *contracts, *pools])
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What commands have done: the book after them, and the events of each.
+class RunResult:
+    """What commands did: the book after them, the events of each command, and observations.
 
-    `marks` are those before the first command, in ticks.
+    `marks` are those before the first command, in Ticks.
+
+        >>> import delever
+        >>> commands = delever.read_scenario("examples/crash.ndjson")
+        >>> result = delever.run(delever.Book(), commands)
+        >>> isinstance(result, delever.RunResult), result.rejected
+        (True, {})
+        >>> result.fills.select("account", "quantity", "price").row(0)
+        ('cyd', Decimal('30.000'), Decimal('56500.0'))
     """
 
     book: Book
     outcomes: tuple[tuple[Event, ...], ...]
-    path: tuple[PoolPoint, ...]
+    observations: tuple[PoolObservation, ...]
     marks: Mapping[str, int]
 
     @property
@@ -99,7 +114,7 @@ class Result:
 
     @property
     def rejected(self) -> dict[int, Rejected]:
-        """The refusals by number of the command, from 0."""
+        """The rejections by number of the command, from 0."""
         return {
             number: event
             for number, events in enumerate(self.outcomes)
@@ -109,52 +124,66 @@ class Result:
 
     @property
     def fills(self) -> pl.DataFrame:
-        """Every ADL fill as a row."""
+        """Every ADL fill as a row; see `fills_frame`."""
         return fills_frame(self.book, self.events)
 
     @property
     def pools(self) -> pl.DataFrame:
-        """Balance, equity and peak of every pool whenever it was observed."""
-        return pools_frame(self.path)
+        """Balance, equity and peak at each observation of each pool."""
+        return pools_frame(self.observations)
 
     @property
     def contracts(self) -> pl.DataFrame:
-        """Mark, profit and the levels of ADL of every contract whenever it was observed."""
-        return contracts_frame(self.path)
+        """Mark, contract PnL and ADL levels at each observation of each contract."""
+        return contracts_frame(self.observations)
 
     @property
-    def summary(self) -> Summary:
-        """What it came to."""
-        return summarise(self.book, self.outcomes, self.marks)
+    def summary(self) -> RunSummary:
+        """The totals of the run."""
+        return summarize(self.book, self.outcomes, self.marks)
 
 
-def run(book: Book, commands: Iterable[Command], *, progress: Progress | None = None) -> Result:
-    """Return what commands do to a book; the book given stays as it is.
+def run(book: Book, commands: Iterable[Command], *, progress: Progress | None = None) -> RunResult:
+    """Return what commands do to a copy of the book.
 
-    A rejected command changes nothing, is told in `rejected`, and the run goes on.
+    A rejected command changes nothing, is reported in `rejected`, and the run continues.
+
+        >>> import delever
+        >>> commands = delever.read_scenario("examples/crash.ndjson")
+        >>> summary = delever.run(delever.Book(), commands).summary
+        >>> summary.takeovers, summary.fills, summary.contracts[0].closed
+        (1, 3, '100')
     """
     after = copy_of(book)
-    return play(after, lambda command: step(after, command), list(commands), progress)
+    return run_commands(after, lambda command: step(after, command), list(commands), progress)
 
 
-def play(
+def run_commands(
     book: Book, submit: Submit, commands: Sequence[Command], progress: Progress | None = None
-) -> Result:
-    """Return what commands do when they are submitted one by one to what moves this book."""
+) -> RunResult:
+    """Submit commands one by one to the engine of this book, and return what they did."""
     marks = {name: state.mark for name, state in book.contracts.items()}
     outcomes: list[tuple[Event, ...]] = []
-    path: list[PoolPoint] = []
+    observed: list[PoolObservation] = []
     for done, command in enumerate(commands, start=1):
         outcomes.append(tuple(submit(command)))
-        path += points_after(book, outcomes[-1])
+        observed += observations(book, outcomes[-1])
         if progress is not None:
             progress(done, len(commands))
-    return Result(book, tuple(outcomes), tuple(path), marks)
+    return RunResult(book, tuple(outcomes), tuple(observed), marks)
 
 
 # --- fills ---
 
-_EXACT = ("quantity", "price", "realized", "released", "fee", "pool_realized_pnl", "ahead")
+_EXACT = (
+    "quantity",
+    "price",
+    "realized_pnl",
+    "margin_returned",
+    "fee",
+    "pool_realized_pnl",
+    "quantity_ahead",
+)
 _COLUMNS: dict[str, type[pl.DataType] | pl.DataType] = {
     "fill": pl.Int64,
     "time_ms": pl.Int64,
@@ -176,7 +205,8 @@ _COLUMNS: dict[str, type[pl.DataType] | pl.DataType] = {
 def fills_frame(book: Book, events: Iterable[Event]) -> pl.DataFrame:
     """Return every ADL fill as a row, in order; money and quantities are exact decimals.
 
-    `realized` is the counterparty's profit, `pool_realized_pnl` that of the pool on the inventory closed.
+    `realized_pnl` is the counterparty's, `pool_realized_pnl` that of the fund on the inventory
+    closed.
     """
     rows = list(_fills(book, events))
     places = {
@@ -196,21 +226,20 @@ def _fills(book: Book, events: Iterable[Event]) -> Iterable[dict[str, Any]]:
 
 
 def _fill_row(book: Book, fill: AdlFilled) -> dict[str, Any]:
-    state = book.contracts[fill.contract]
-    terms, cash = state.terms, book.asset_of(state).cash_decimals
+    formatter = ContractFormatter.of(book, book.contracts[fill.contract])
     return {
         "fill": fill.fill,
         "contract": fill.contract,
         "side": str(fill.side),
         "account": fill.account,
         "position": fill.position,
-        "quantity": exact(fill.lots * terms.lot[0], terms.lot[1]),
-        "price": exact(fill.price_ticks * terms.tick[0], terms.tick[1]),
-        "realized": exact(fill.realized_pnl_cash, cash),
-        "released": exact(fill.margin_returned_cash, cash),
-        "fee": exact(fill.fee_cash, cash),
-        "pool_realized_pnl": exact(fill.pool_realized_pnl_cash, cash),
-        "ahead": exact(fill.quantity_ahead_lots * terms.lot[0], terms.lot[1]),
+        "quantity": formatter.exact_quantity(fill.lots),
+        "price": formatter.exact_price(fill.price_ticks),
+        "realized_pnl": formatter.exact_cash(fill.realized_pnl_cash),
+        "margin_returned": formatter.exact_cash(fill.margin_returned_cash),
+        "fee": formatter.exact_cash(fill.fee_cash),
+        "pool_realized_pnl": formatter.exact_cash(fill.pool_realized_pnl_cash),
+        "quantity_ahead": formatter.exact_quantity(fill.quantity_ahead_lots),
         "price_rule": fill.price_rule,
         "rank": fill.rank,
         "score": fill.score,
@@ -221,34 +250,36 @@ def _fill_row(book: Book, fill: AdlFilled) -> dict[str, Any]:
     }
 
 
-# --- totals ---
+# --- summary ---
 
 
-def summarise(book: Book, outcomes: Sequence[Sequence[Event]], marks: Mapping[str, int]) -> Summary:
-    """Return what events came to; `book` is the one after them, `marks` those before, in ticks."""
-    tally = Tally(book, marks)
+def summarize(
+    book: Book, outcomes: Sequence[Sequence[Event]], marks: Mapping[str, int]
+) -> RunSummary:
+    """Return the summary of events; `book` is as after them, `marks` as before, in Ticks."""
+    totals = EventTotals(book, marks)
     for events in outcomes:
         for event in events:
-            tally.add(event)
+            totals.add(event)
     times = [
         event.time_ms for events in outcomes for event in events if isinstance(event, Accepted)
     ]
-    return Summary(
+    return RunSummary(
         commands=len(outcomes),
-        rejected=tally.rejected,
-        takeovers=tally.takeovers,
-        fills=tally.fills,
-        accounts=tally.accounts,
+        rejected=totals.rejected,
+        takeovers=totals.takeovers,
+        fills=totals.fills,
+        accounts=totals.accounts,
         from_ms=times[0] if times else book.time_ms,
         until_ms=times[-1] if times else book.time_ms,
         episodes=tuple(_episodes(book, outcomes)),
-        contracts=tally.contracts(),
+        contracts=totals.contracts(),
         pools=tuple(pool_totals(book)),
     )
 
 
 def pool_totals(book: Book) -> Iterable[PoolTotal]:
-    """Yield every pool as it stands."""
+    """Yield the total of every pool of the book."""
     for pool in book.pools.values():
         decimals = book.asset(pool.asset).cash_decimals
         yield PoolTotal(
@@ -260,9 +291,9 @@ def pool_totals(book: Book) -> Iterable[PoolTotal]:
         )
 
 
-def _episodes(book: Book, outcomes: Sequence[Sequence[Event]]) -> list[Episode]:
+def _episodes(book: Book, outcomes: Sequence[Sequence[Event]]) -> list[AdlEpisode]:
     """Return every start of ADL with the stop that ended it, in order of the starts."""
-    episodes: dict[tuple[str, str, int], Episode] = {}
+    episodes: dict[tuple[str, str, int], AdlEpisode] = {}
     running: dict[tuple[str, str], tuple[str, str, int]] = {}
     time_ms = 0
     for event in (event for events in outcomes for event in events):
@@ -271,35 +302,35 @@ def _episodes(book: Book, outcomes: Sequence[Sequence[Event]]) -> list[Episode]:
         elif isinstance(event, AdlStarted):
             key = (event.contract, event.trigger, len(episodes))
             running[event.contract, event.trigger] = key
-            episodes[key] = Episode(
+            episodes[key] = AdlEpisode(
                 contract=event.contract,
                 trigger=event.trigger,
                 started_ms=time_ms,
-                why=_numbers(book, event),
+                start_numbers=_numbers_text(book, event),
             )
         elif isinstance(event, AdlStopped) and (event.contract, event.trigger) in running:
             key = running.pop((event.contract, event.trigger))
             episodes[key] = msgspec.structs.replace(
-                episodes[key], stopped_ms=time_ms, why_stopped=_numbers(book, event)
+                episodes[key], stopped_ms=time_ms, stop_numbers=_numbers_text(book, event)
             )
     return list(episodes.values())
 
 
-def _numbers(book: Book, event: AdlStarted | AdlStopped) -> str:
-    """Return the condition with the numbers that were compared."""
-    figures = Figures.of(book, book.contracts[event.contract])
-    return figures.numbers(event.numbers) or in_words(event.reason)
+def _numbers_text(book: Book, event: AdlStarted | AdlStopped) -> str:
+    """Return the numbers that a trigger compared, or else its reason."""
+    formatter = ContractFormatter.of(book, book.contracts[event.contract])
+    return formatter.labeled_amounts(event.numbers) or humanize(event.reason)
 
 
-def _episode_text(episode: Episode) -> str:
-    start = f"{episode.contract}: ADL by {in_words(episode.trigger)} from {episode.started_ms} ms"
+def _episode_text(episode: AdlEpisode) -> str:
+    start = f"{episode.contract}: ADL by {humanize(episode.trigger)} from {episode.started_ms} ms"
     end = "still on" if episode.stopped_ms is None else f"to {episode.stopped_ms} ms"
-    return f"{start}, {end} ({episode.why})"
+    return f"{start}, {end} ({episode.start_numbers})"
 
 
 def _contract_text(total: ContractTotal) -> str:
     return (
         f"{total.contract}: {total.taken_over} taken over, {total.unwound} unwound, {total.closed} "
-        f"closed by ADL of {total.accounts} accounts, who bear {total.borne} {total.asset}; "
-        f"{total.left} left with the pool, whose profit is {total.pool_profit} {total.asset}"
+        f"closed by ADL of {total.accounts} accounts, haircut {total.haircut} {total.asset}; "
+        f"inventory {total.inventory}, pool PnL {total.pool_pnl} {total.asset}"
     )

@@ -1,7 +1,6 @@
-"""A scenario: one command a line, as JSON (NDJSON), in the schema that journal and API take, too.
+"""Scenarios: one command a line, as JSON (NDJSON), in the schema of the journal and the API.
 
-Blank lines and lines that open with # are no commands. A byte order mark, as some editors write
-one, is passed over.
+Blank lines, lines that begin with # and a byte order mark are ignored.
 """
 
 import re
@@ -27,8 +26,8 @@ from delever.lab.errors import InputError, suggestion
 STDIN = "-"
 
 
-class Line(NamedTuple):
-    """A command, and the line of the file on which it stands."""
+class ScenarioLine(NamedTuple):
+    """A command and the number of its line, from 1."""
 
     number: int
     command: Command
@@ -37,30 +36,40 @@ class Line(NamedTuple):
 def read_scenario(path: str | Path) -> list[Command]:
     """Return the commands of a scenario file ('-' is standard input).
 
-    Raises InputError, naming line, field and value, for the first line that is no command; and for
-    a file without any.
+    Raises InputError, naming line, field and value, for the first invalid line, and for a file
+    without commands.
+
+        >>> import delever
+        >>> commands = delever.read_scenario("examples/crash.ndjson")
+        >>> type(commands[0]).__name__, len(commands)
+        ('DefinePool', 14)
     """
     return [line.command for line in read_lines(path)]
 
 
-def read_lines(path: str | Path) -> list[Line]:
-    """Return the commands of a scenario file with the lines on which they stand."""
+def read_lines(path: str | Path) -> list[ScenarioLine]:
+    """Return the commands of a scenario file with their line numbers."""
     if str(path) == STDIN:
-        return lines_of(sys.stdin.buffer, named(path))
+        return lines_of(sys.stdin.buffer, scenario_name(path))
     try:
         with Path(path).open("rb") as file:
-            return lines_of(file, named(path))
+            return lines_of(file, scenario_name(path))
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=named(path)) from None
+        raise InputError(f"cannot be read: {error.strerror}", file=scenario_name(path)) from None
 
 
-def named(path: str | Path) -> str:
-    """Return how a scenario is called in messages."""
+def scenario_name(path: str | Path) -> str:
+    """Return the name of a scenario in messages."""
     return "standard input" if str(path) == STDIN else str(path)
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema of a command: what one line of a scenario may be."""
+    """Return the JSON Schema of a command, thus of one line of a scenario.
+
+    >>> import delever
+    >>> delever.schema()["title"]
+    'delever command'
+    """
     described = msgspec.json.schema(AnyCommand)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -73,19 +82,19 @@ _decoder: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
 _types = {str(kind.__struct_config__.tag): kind for kind in get_args(AnyCommand)}
 
 
-def lines_of(source: Iterable[bytes], file: str) -> list[Line]:
-    """Return the commands of lines; `file` is what messages call it."""
+def lines_of(source: Iterable[bytes], file: str) -> list[ScenarioLine]:
+    """Return the commands of lines; `file` is their name in messages."""
     lines = list(_commands(source, file))
     if not lines:
-        raise InputError("holds no command", file=file)
+        raise InputError("has no commands", file=file)
     return lines
 
 
-def _commands(source: Iterable[bytes], file: str) -> Iterator[Line]:
+def _commands(source: Iterable[bytes], file: str) -> Iterator[ScenarioLine]:
     for number, raw in enumerate(source, start=1):
         line = (raw.removeprefix(BOM_UTF8) if number == 1 else raw).strip()
         if line and not line.startswith(b"#"):
-            yield Line(number, decode(line, file, number))
+            yield ScenarioLine(number, decode(line, file, number))
 
 
 def decode(line: bytes, file: str, number: int) -> Command:

@@ -1,9 +1,9 @@
-"""Marks that move at once: what a venue's rules, or several venues', would make of it.
+"""Stress tests: marks move at once, under the rules of one venue or of several.
 
-The book is set up anew from its own tables, in pools that are managed: the engine liquidates,
-unwinds into depth, and deleverages, first at the marks as they are, then at those of the shock.
-Depth moves with its mark. After the shock a minute passes, so that waits end. The shock is a single
-step: a rule that closes at the previous mark (Hyperliquid) closes at the mark before it.
+The book is rebuilt from its own tables, with managed pools: the engine liquidates, unwinds into
+depth and deleverages, first at the current marks, then at those of the shock. Depth moves with its
+mark. A minute passes after the shock, so that waiting times of triggers end. The shock is a single
+step: an ADL price that is the previous mark (Hyperliquid) is the mark before it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,28 +20,35 @@ from delever.core.messages import Amount, Command, SetDepth, SetMarks, SetTime
 from delever.core.rules import RULE_SETS
 from delever.core.rules.policies import POLICIES
 from delever.core.units import div_nearest, parse_decimal
-from delever.formatting import Figures
+from delever.formatting import ContractFormatter
 from delever.lab.errors import InputError, unknown
-from delever.lab.measures.fairness import PLACES, Measures, measures
-from delever.lab.queries.queries import contract_of, rule_set, venue_of
-from delever.lab.runs.run import Result, run
+from delever.lab.measures.adl_distribution import PLACES, AdlDistribution, adl_distributions
+from delever.lab.measures.contract_totals import ContractTotal
+from delever.lab.queries.position_queries import contract_of, rule_set, venue_of
+from delever.lab.runs.run import RunResult, run
 from delever.lab.tables.book_reader import build
 from delever.lab.tables.book_writer import frames_of
-from delever.lab.tables.table import SHAPES, Table, Tabular, table_of
+from delever.lab.tables.table import SCHEMAS, Tabular, TextTable, table_of
 
 PAUSE_MS = 60_000
+"""Time between the shock and the end of the simulation."""
 
 Levels = Sequence[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Shock:
-    """By how much each mark moves, by contract: "-0.10" is 10 % down. The others stay."""
+    """Relative moves of marks by contract: "-0.10" is 10 % down; other marks do not move.
+
+    >>> import delever
+    >>> delever.Shock({"BTCUSDT": "-0.10"}).ratio("BTCUSDT")
+    Fraction(9, 10)
+    """
 
     moves: Mapping[str, Amount]
 
     def ratio(self, contract: str) -> Fraction:
-        """Return new mark / old mark, exactly; raises InputError where it is not above 0."""
+        """Return new mark / old mark, exactly; raises InputError unless it is above 0."""
         move = self.moves.get(contract, 0)
         number = parse_decimal(move) if isinstance(move, str | int) else None
         if number is None:
@@ -59,21 +66,32 @@ def simulate(
     rules: str | None = None,
     pool: Amount | Mapping[str, Amount] | None = None,
     depth: Tabular | None = None,
-) -> Result:
-    """Return what a shock does to a book; the book given stays as it is.
+) -> RunResult:
+    """Return what a shock does to a copy of the book.
 
-    `rules` replaces the rule set of every pool (and drops limits set for another venue's), `pool`
-    the balance of every pool (or of those named), `depth` the order books. Shocked prices are
-    rounded to the nearest tick. Raises InputError and UnknownNameError for what cannot be used.
+    `rules` replaces the rule set of every pool (and drops limits of another venue), `pool` the
+    balance of every pool (or of the pools that it names), `depth` the order books. Shocked prices
+    are rounded to the nearest tick. Raises InputError and UnknownNameError for invalid arguments.
+
+        >>> import delever
+        >>> book = delever.read_book("examples/book")
+        >>> result = delever.simulate(book, delever.Shock({"BTCUSDT": "-0.10"}), rules="bybit")
+        >>> total = result.summary.contracts[0]
+        >>> total.taken_over, total.unwound, total.closed, total.haircut
+        ('2.5', '0.95', '1.55', '2552.075')
     """
     for contract in shock.moves:
         if contract_of(book, contract).mark == 0:
-            raise InputError("has no mark that could move", column=contract)
+            raise InputError("has no mark to move", column=contract)
     managed = _managed(book, rules, pool, depth)
-    calm = run(managed, _marked(book))
-    shocked = run(calm.book, _shocked(calm.book, shock))
-    outcomes, path = calm.outcomes + shocked.outcomes, calm.path + shocked.path
-    return Result(shocked.book, outcomes, path, calm.marks)
+    calm = run(managed, _calm_commands(book))
+    shocked = run(calm.book, _shock_commands(calm.book, shock))
+    return RunResult(
+        shocked.book,
+        calm.outcomes + shocked.outcomes,
+        calm.observations + shocked.observations,
+        calm.marks,
+    )
 
 
 def compare(
@@ -85,20 +103,28 @@ def compare(
     pool: Amount | Mapping[str, Amount] | None = None,
     depth: Tabular | None = None,
 ) -> pl.DataFrame:
-    """Return what a shock does under several rule sets: one row a rule set and contract.
+    """Return what a shock does under several rule sets: one row per rule set and contract.
 
-    `rules` and `policies` are names, or one name. With `policies` a rule set with a queue is tried
-    with each of them in place of its own, as `bybit+pro_rata`. Columns as in
-    `Result.summary.contracts`, as exact decimals, and those of `delever.lab.measures`;
-    `exhausted` says that inventory is left although ADL is on. A rule set under which nothing happens has one
-    row without contract.
+    `rules` and `policies` are names, or one name. With `policies`, a rule set with a queue is
+    simulated with each of them in place of its own, named like `bybit+pro_rata`. Columns are those
+    of `RunResult.summary.contracts`, as exact decimals, and of
+    `delever.lab.measures.adl_distribution`; `exhausted` is true if inventory remains although ADL
+    is on. A rule set under which nothing happens has one row without a contract.
+
+        >>> import delever
+        >>> book = delever.read_book("examples/book")
+        >>> shock = delever.Shock({"BTCUSDT": "-0.10"})
+        >>> table = delever.compare(book, shock, rules=["bybit", "binance"])
+        >>> table.select("rules", "closed").rows()
+        [('bybit', Decimal('1.55')), ('binance', Decimal('0.00'))]
     """
     rows: list[dict[str, Any]] = []
-    for name in variants(_several(rules), _several(policies)):
+    for name in variants(_as_sequence(rules), _as_sequence(policies)):
         result = simulate(book, shock, rules=name, pool=pool, depth=depth)
-        totals, shared = result.summary.contracts, measures(result)
+        totals = result.summary.contracts
+        distributions = adl_distributions(result.events, totals)
         rows += [
-            {"rules": name, **_row(result, total.contract, total), **_shared(shared, total)}
+            {"rules": name, **_total_row(result, total), **_distribution_row(distributions, total)}
             for total in totals
         ] or [{"rules": name}]
     return pl.DataFrame(rows, schema=COMPARED_SCHEMA).with_columns(
@@ -106,7 +132,15 @@ def compare(
     )
 
 
-COMPARED_EXACT = ("taken_over", "unwound", "closed", "left", "realized", "borne", "pool_profit")
+COMPARED_EXACT = (
+    "taken_over",
+    "unwound",
+    "closed",
+    "inventory",
+    "realized_pnl",
+    "haircut",
+    "pool_pnl",
+)
 COMPARED_SCHEMA: dict[str, Any] = {
     "rules": pl.String,
     "contract": pl.String,
@@ -114,39 +148,41 @@ COMPARED_SCHEMA: dict[str, Any] = {
     "taken_over": pl.String,
     "unwound": pl.String,
     "closed": pl.String,
-    "left": pl.String,
+    "inventory": pl.String,
     "accounts": pl.Int64,
-    "realized": pl.String,
-    "borne": pl.String,
-    "pool_profit": pl.String,
+    "realized_pnl": pl.String,
+    "haircut": pl.String,
+    "pool_pnl": pl.String,
     "exhausted": pl.Boolean,
     "ranked": pl.Int64,
-    "haircut": pl.Decimal(38, PLACES),
-    "largest": pl.Decimal(38, PLACES),
+    "haircut_ratio": pl.Decimal(38, PLACES),
+    "largest_share": pl.Decimal(38, PLACES),
     "gini": pl.Decimal(38, PLACES),
 }
 
 
-def _row(result: Result, contract: str, total: Any) -> dict[str, Any]:
-    state = result.book.contracts[contract]
-    told = {name: getattr(total, name) for name in total.__struct_fields__}
-    return {**told, "exhausted": bool(state.exhausted and state.active)}
+def _total_row(result: RunResult, total: ContractTotal) -> dict[str, Any]:
+    state = result.book.contracts[total.contract]
+    exhausted = bool(state.exhausted and state.active)
+    return {**msgspec.structs.asdict(total), "exhausted": exhausted}
 
 
-def _shared(shared: Mapping[str, Measures], total: Any) -> dict[str, Any]:
-    found = shared.get(total.contract)
-    return {} if found is None else msgspec.structs.asdict(found)
+def _distribution_row(
+    distributions: Mapping[str, AdlDistribution], total: ContractTotal
+) -> dict[str, Any]:
+    distribution = distributions.get(total.contract)
+    return {} if distribution is None else msgspec.structs.asdict(distribution)
 
 
-def _several(names: str | Sequence[str]) -> Sequence[str]:
-    """Return names; a single one may be told as it is."""
+def _as_sequence(names: str | Sequence[str]) -> Sequence[str]:
+    """Return names, of which there may be a single one."""
     return [names] if isinstance(names, str) else names
 
 
 def variants(rules: Iterable[str], policies: Sequence[str]) -> list[str]:
-    """Return the names of rule sets, each with a queue once a policy; none is its own policy.
+    """Return the names of rule sets, those with a queue combined with each of the policies.
 
-    Raises UnknownNameError.
+    A rule set keeps its plain name with its own policy. Raises UnknownNameError.
     """
     for policy in policies:
         if policy not in POLICIES:
@@ -160,22 +196,22 @@ def variants(rules: Iterable[str], policies: Sequence[str]) -> list[str]:
 
 
 def _places(rows: Sequence[Mapping[str, Any]], name: str) -> int:
-    """Return how many decimals a column needs."""
+    """Return the decimals that a column needs."""
     return max((len(row.get(name, "").partition(".")[2]) for row in rows), default=0)
 
 
 def _managed(
     book: Book, rules: str | None, pool: Amount | Mapping[str, Amount] | None, depth: Tabular | None
 ) -> Book:
-    """Return the book set up anew, its pools managed, with what is to be replaced.
+    """Return the book rebuilt with managed pools and its replacements, still without marks.
 
-    It has no marks yet: from the first one on its pools liquidate, and that is to be told.
+    Managed pools liquidate from the first mark on, which belongs into the result.
     """
     frames: dict[str, Tabular] = dict(frames_of(book))
     frames["marks"] = frames["marks"].clear()
     if depth is not None:
         frames["depth"] = depth
-    tables = {name: table_of(frame, SHAPES[name], name) for name, frame in frames.items()}
+    tables = {name: table_of(frame, SCHEMAS[name], name) for name, frame in frames.items()}
     balances = pool if isinstance(pool, Mapping) else dict.fromkeys(book.pools, pool)
     for name in balances:
         if name not in book.pools:
@@ -189,8 +225,8 @@ def _managed(
     return build(tables)
 
 
-def _replace_rules(tables: Mapping[str, Table], rules: str) -> None:
-    """Put every pool under a rule set; limits set for another venue's do not hold for it."""
+def _replace_rules(tables: Mapping[str, TextTable], rules: str) -> None:
+    """Set the rule set of every pool; limits of another venue do not apply to it."""
     venue = venue_of(rules)
     foreign = {row["pool"] for row in tables["pools"].rows if venue_of(row["rules"]) != venue}
     for name in ("pools", "contracts"):
@@ -202,18 +238,18 @@ def _replace_rules(tables: Mapping[str, Table], rules: str) -> None:
         row["rules"] = rules
 
 
-def _marked(book: Book) -> list[Command]:
-    """Return the marks before the shock."""
+def _calm_commands(book: Book) -> list[Command]:
+    """Return the command that sets the marks before the shock."""
     marks: dict[str, Amount] = {
-        name: Figures.of(book, state).price(state.mark)
+        name: ContractFormatter.of(book, state).price(state.mark)
         for name, state in book.contracts.items()
         if state.mark
     }
     return [SetMarks(time_ms=0, marks=marks)]
 
 
-def _shocked(book: Book, shock: Shock) -> list[Command]:
-    """Return depth and marks as the shock leaves them, and the minute after."""
+def _shock_commands(book: Book, shock: Shock) -> list[Command]:
+    """Return the commands that set depth and marks of the shock, and the minute after."""
     time_ms = book.time_ms + 1
     states = [book.contracts[name] for name in shock.moves]
     depths: list[Command] = [
@@ -222,29 +258,34 @@ def _shocked(book: Book, shock: Shock) -> list[Command]:
         if state.depth_known
     ]
     marks: dict[str, Amount] = {
-        state.name: Figures.of(book, state).price(_moved(state.mark, shock.ratio(state.name)))
+        state.name: ContractFormatter.of(book, state).price(
+            _moved_ticks(state.mark, shock.ratio(state.name))
+        )
         for state in states
     }
-    told: list[Command] = [SetMarks(time_ms=time_ms, marks=marks)] if marks else []
-    return [*depths, *told, SetTime(time_ms=time_ms + PAUSE_MS)]
+    moved: list[Command] = [SetMarks(time_ms=time_ms, marks=marks)] if marks else []
+    return [*depths, *moved, SetTime(time_ms=time_ms + PAUSE_MS)]
 
 
 def _moved_depth(book: Book, state: ContractState, ratio: Fraction, time_ms: int) -> SetDepth:
-    figures = Figures.of(book, state)
+    formatter = ContractFormatter.of(book, state)
 
-    def moved(levels: Levels) -> tuple[tuple[str, str], ...]:
-        """Return levels at their new prices; those that now share a tick become one."""
+    def moved_levels(levels: Levels) -> tuple[tuple[str, str], ...]:
+        """Return levels at their new prices; levels that share a tick are merged."""
         lots_at: dict[int, int] = {}
         for ticks, lots in levels:
-            price = _moved(ticks, ratio)
+            price = _moved_ticks(ticks, ratio)
             lots_at[price] = lots_at.get(price, 0) + lots
-        return tuple((figures.price(t), figures.quantity(lots)) for t, lots in lots_at.items())
+        return tuple((formatter.price(t), formatter.quantity(lots)) for t, lots in lots_at.items())
 
     return SetDepth(
-        time_ms=time_ms, contract=state.name, bids=moved(state.bids), asks=moved(state.asks)
+        time_ms=time_ms,
+        contract=state.name,
+        bids=moved_levels(state.bids),
+        asks=moved_levels(state.asks),
     )
 
 
-def _moved(ticks: int, ratio: Fraction) -> int:
-    """Return a price moved, to the nearest tick, at least one."""
+def _moved_ticks(ticks: int, ratio: Fraction) -> int:
+    """Return a moved price, to the nearest tick, at least one tick."""
     return max(div_nearest(ticks * ratio.numerator, ratio.denominator), 1)

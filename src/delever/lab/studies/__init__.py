@@ -1,1 +1,6 @@
-"""studies."""
+"""The ADL of Hyperliquid on 2025-10-10, under every venue's rules.
+
+hyperliquid_dataset    HyperReplay's record of the fills, read exactly
+rank_correlation       how similar two orders are; formulas fitted to a real order
+hyperliquid_replay     the real queues under each rule set, compared with the real fills
+"""

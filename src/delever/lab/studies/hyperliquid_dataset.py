@@ -1,7 +1,7 @@
-"""HyperReplay's record of one ADL instant on Hyperliquid, read exactly.
+"""HyperReplay's record of one instant of ADL on Hyperliquid, read exactly.
 
-One row a position that was closed, in the venue's own order. Every number is text; a row that is
-not a short in profit, closed by no more than it held, is rejected with its place.
+One row per deleveraged position, in the venue's order. Every number is text; a row that is not a
+profitable short, closed by at most its size, is rejected with its place.
 """
 
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ FINEST = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One real fill. Sizes and prices as in the file; cash and profit are the whole account's."""
+class RecordedFill:
+    """One real fill: sizes and prices as in the file; cash and unrealized PnL of the account."""
 
     number: int
     account: str
@@ -40,22 +40,22 @@ class Row:
     time_ms: int
     price: str
     closed: str
-    held: str
+    size: str
     entry: str
     cash: str
-    profit: str
+    unrealized_pnl: str
     liquidated: str
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
-    """One coin: its real fills in order, and the grid that its decimals span."""
+class CoinQueue:
+    """The real fills of one coin in order, with the decimals of its prices and sizes."""
 
     coin: str
     price: str
     price_decimals: int
     size_decimals: int
-    rows: tuple[Row, ...]
+    fills: tuple[RecordedFill, ...]
 
     def lots(self, size: str) -> int:
         """Return a size in lots, without sign."""
@@ -63,27 +63,27 @@ class Queue:
 
     @property
     def real_lots(self) -> int:
-        """Everything that the venue closed."""
-        return sum(self.lots(row.closed) for row in self.rows)
+        """The lots that the venue closed."""
+        return sum(self.lots(fill.closed) for fill in self.fills)
 
 
 @dataclass(frozen=True, slots=True)
-class Real:
-    """The file, understood: queues in its order, and each account's equity in Cash.
+class RecordedAdl:
+    """The whole file: queues in its order, and each account's equity in Cash.
 
-    `repaired` are the accounts whose published equity is not positive although they were closed as
-    winners; their cash alone stands for it.
+    `repaired` are the accounts with a published equity of at most 0, although they were
+    deleveraged as winners; their cash is used as equity.
     """
 
     time_ms: int
     liquidated: str
-    queues: tuple[Queue, ...]
+    queues: tuple[CoinQueue, ...]
     equity_cash: dict[str, int]
     repaired: tuple[str, ...]
 
 
-def read(path: str | Path) -> Real:
-    """Return the file in exact numbers; InputError names the row and column that is wrong."""
+def read_recorded_adl(path: str | Path) -> RecordedAdl:
+    """Return the file in exact numbers; raises InputError, naming row and column."""
     rows = _rows(Path(path))
     first = rows[0]
     for row in rows:
@@ -95,30 +95,30 @@ def read(path: str | Path) -> Real:
                 why = f"one instant and one bankrupt account at a time, here {same}"
                 raise InputError(why, file=str(path), row=row.number, column=column, value=value)
         if row.account == row.liquidated:
-            why = "the bankrupt account cannot stand in the queue against itself"
+            why = "the bankrupt account cannot be a counterparty of itself"
             raise InputError(why, file=str(path), row=row.number, column="user", value=row.account)
     coins = dict.fromkeys(row.coin for row in rows)
     queues = tuple(_queue([row for row in rows if row.coin == coin], path) for coin in coins)
     equity, repaired = _equities(rows)
-    return Real(first.time_ms, first.liquidated, queues, equity, repaired)
+    return RecordedAdl(first.time_ms, first.liquidated, queues, equity, repaired)
 
 
-def _equities(rows: list[Row]) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Return each account's equity from its first row, and whose was not positive."""
+def _equities(rows: list[RecordedFill]) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Return each account's equity from its first row, and the accounts that were repaired."""
     equity: dict[str, int] = {}
     repaired: list[str] = []
     for row in rows:
         if row.account not in equity:
             own_cash = cash(row.cash)
-            equity[row.account] = own_cash + cash(row.profit)
+            equity[row.account] = own_cash + cash(row.unrealized_pnl)
             if equity[row.account] <= 0:
                 equity[row.account] = own_cash
                 repaired.append(row.account)
     return equity, tuple(repaired)
 
 
-def _rows(path: Path) -> list[Row]:
-    """Return the rows as text, each number checked to be a plain decimal."""
+def _rows(path: Path) -> list[RecordedFill]:
+    """Return the rows as text; raises InputError unless each number is a plain decimal."""
     try:
         frame = pl.read_csv(path, infer_schema=False)
     except pl.exceptions.NoDataError:
@@ -134,61 +134,61 @@ def _rows(path: Path) -> list[Row]:
     for number, cells in enumerate(frame.select(COLUMNS).iter_rows(), start=1):
         _check(path, number, dict(zip(COLUMNS, cells, strict=True)))
         user, coin, time, *rest = cells
-        rows.append(Row(number, user, coin, int(time), *rest))
+        rows.append(RecordedFill(number, user, coin, int(time), *rest))
     return rows
 
 
 def _check(path: Path, number: int, cells: dict[str, str | None]) -> None:
-    """Refuse a row that is not a short in profit, closed by no more than it held."""
+    """Raise InputError unless the row is a profitable short, closed by at most its size."""
     for name, cell in cells.items():
         if not cell:
             raise InputError("is empty", file=str(path), row=number, column=name)
         if name in NUMBERS and parse_decimal(cell) is None:
             why = "must be a plain decimal"
             raise InputError(why, file=str(path), row=number, column=name, value=cell)
-    time, price, closed, held, entry = (exact(cells[name] or "", FINEST) for name in NUMBERS[:5])
-    faults = {
+    time, price, closed, size, entry = (exact(cells[name] or "", FINEST) for name in NUMBERS[:5])
+    violations = {
         "time": time < 0 or time % 10**FINEST != 0,
         "adl_price": price <= 0,
-        "adl_size": not 0 < closed <= -held,
+        "adl_size": not 0 < closed <= -size,
         "entry_price": entry <= price,
     }
-    for name, fault in faults.items():
-        if fault:
-            why = "is not of a short in profit, closed by no more than it held"
+    for name, violated in violations.items():
+        if violated:
+            why = "is not of a profitable short, closed by at most its size"
             raise InputError(why, file=str(path), row=number, column=name, value=cells[name])
 
 
-def _queue(rows: list[Row], path: str | Path) -> Queue:
-    """Return one coin's queue; its tick and lot are the finest decimals of its prices and sizes."""
-    seen: set[str] = set()
+def _queue(rows: list[RecordedFill], path: str | Path) -> CoinQueue:
+    """Return one coin's queue, with the finest decimals of its price and sizes."""
+    accounts: set[str] = set()
     for row in rows:
         if row.price != rows[0].price:
             why = f"every fill of a coin has one price, here {rows[0].price}"
             raise InputError(
                 why, file=str(path), row=row.number, column="adl_price", value=row.price
             )
-        if row.account in seen:
-            why = "the account stands twice in one queue"
+        if row.account in accounts:
+            why = "the account is in the queue twice"
             raise InputError(why, file=str(path), row=row.number, column="user", value=row.account)
-        seen.add(row.account)
-    sizes = [size for row in rows for size in (row.closed, row.held)]
-    return Queue(
+        accounts.add(row.account)
+    sizes = [size for row in rows for size in (row.closed, row.size)]
+    return CoinQueue(
         coin=rows[0].coin,
         price=rows[0].price,
         price_decimals=_decimals(rows[0].price),
         size_decimals=max(map(_decimals, sizes)),
-        rows=tuple(rows),
+        fills=tuple(rows),
     )
 
 
 def _decimals(text: str) -> int:
-    """Return the decimals that carry anything: '5.0' has none."""
+    """Return the decimals of a number without trailing zeros: '5.0' has none."""
     return len(text.partition(".")[2].rstrip("0"))
 
 
 def exact(text: str, decimals: int) -> int:
-    """Return a checked number in units of 10^-decimals, which it must be a multiple of."""
+    """Return a number in units of 10^-decimals; raises InputError if it is finer."""
     number = parse_decimal(text)
     amount = None if number is None else scaled(number, decimals)
     if amount is None:
@@ -197,6 +197,6 @@ def exact(text: str, decimals: int) -> int:
 
 
 def cash(text: str) -> int:
-    """Return an amount in Cash, to nearest: the file has up to 14 decimals."""
+    """Return an amount in Cash, rounded to nearest: the file has up to 14 decimals."""
     number = parse_decimal(text) or (0, 0)
     return div_nearest(number[0] * 10**CASH_DECIMALS, 10 ** number[1])

@@ -1,8 +1,8 @@
 """The ADL of Hyperliquid on 2025-10-10, replayed under any rule set.
 
-The file is HyperReplay's, and whoever runs this brings it: one row a position that was closed, in
-the venue's own order. So the data give the queue, coin by coin from front to cut, and nobody who
-was spared; the pool is ours. What was closed is therefore nearly forced, and what is measured is
+The user provides HyperReplay's file: one row per deleveraged position, in the venue's order. The
+data have the queue of each coin from its front to the last fill, and no position behind; the
+insurance fund is assumed. The total closed is therefore nearly determined, and the study measures
 the order in which a rule set would have closed it.
 """
 
@@ -14,7 +14,7 @@ import polars as pl
 
 from delever.core.book import Book
 from delever.core.engine import step
-from delever.core.market.contract_terms import Terms, terms_of
+from delever.core.market.contract_terms import ContractTerms, terms_of
 from delever.core.market.validation import Rejection
 from delever.core.messages import (
     AdlFilled,
@@ -38,33 +38,49 @@ from delever.core.rules import RULE_SETS
 from delever.core.rules.ranking import rank_side
 from delever.core.units import format_scaled, parse_decimal
 from delever.core.valuation.side_valuation import value_side
-from delever.lab.errors import InputError, in_words, unknown
-from delever.lab.studies.hyperliquid_dataset import CASH_DECIMALS, Queue, Real, Row, exact, read
-from delever.lab.studies.rank_correlation import Closed, fits, in_step, spearman
+from delever.formatting import humanize
+from delever.lab.errors import InputError, unknown
+from delever.lab.studies.hyperliquid_dataset import (
+    CASH_DECIMALS,
+    CoinQueue,
+    RecordedAdl,
+    RecordedFill,
+    exact,
+    read_recorded_adl,
+)
+from delever.lab.studies.rank_correlation import (
+    ClosedPosition,
+    fit_formulas,
+    longest_nonincreasing_subsequence,
+    spearman,
+)
 
 ASSET = "USDC"
 POOL = "backstop"
 Progress = Callable[[int, int], None]
-"""Is told (steps done, steps in all)."""
+"""Called with (steps done, steps in total)."""
 
 
-WITH_QUEUE = tuple(
+QUEUE_RULE_SETS = tuple(
     name
     for name, told in RULE_SETS.items()
-    if any(case.trigger.name != "profit_to_pool" for case in told.cases)
+    if any(case.trigger.name != "pnl_to_pool" for case in told.cases)
 )
-"""The rule sets under which what a bankrupt account leaves meets a queue, whatever the pool holds:
-not those that share losses, nor one that closes who has won too much of its pool."""
+"""Rule sets that close the inventory of a takeover against a queue, whatever the fund's balance.
+
+Excluded are those that socialize losses, and one that closes positions with too large a part of
+their pool's profit.
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """One real event under several rule sets.
+class HyperliquidStudy:
+    """The real event under several rule sets.
 
-    `by_coin` has a row a coin and rule set, `by_rules` one a rule set (means weighted by
-    positions), `formulas` one a formula that could have given the real order, `marks` one a coin:
-    the price at which the file valued profits, where several accounts agree on it. Quantities are
-    exact decimals as text.
+    `by_coin` has a row per coin and rule set, `by_rules` one per rule set (means weighted by
+    positions), `formulas` one per formula fitted to the real order, `marks` one per coin: the price
+    at which the file values positions, if several accounts agree on it. Quantities are exact
+    decimals as text.
     """
 
     by_coin: pl.DataFrame
@@ -78,73 +94,77 @@ class Comparison:
 
 def replay(
     path: str | Path, rule_names: Iterable[str] | None = None, progress: Progress | None = None
-) -> Comparison:
-    """Return what each rule set makes of the real queues; all in `WITH_QUEUE` where none is named.
+) -> HyperliquidStudy:
+    """Return the real queues under each rule set, by default under all `QUEUE_RULE_SETS`.
 
-    Raises InputError, naming row and column, where the file is not what it should be.
+    Raises InputError, naming row and column, for an invalid file.
     """
-    names = list(WITH_QUEUE if rule_names is None else rule_names)
+    names = list(QUEUE_RULE_SETS if rule_names is None else rule_names)
     for name in names:
         if name not in RULE_SETS:
             raise unknown("rule set", name, RULE_SETS)
-    real = read(path)
-    total = len(names) * len(real.queues)
+    recorded = read_recorded_adl(path)
+    total = len(names) * len(recorded.queues)
     records: list[dict[str, object]] = []
     for name in names:
-        book = build(real, name)
-        for queue in real.queues:
-            records.append({"rules": name, **close(book, real, queue)})
+        book = build(recorded, name)
+        for queue in recorded.queues:
+            records.append({"rules": name, **close(book, recorded, queue)})
             if progress is not None:
                 progress(len(records), total)
     by_coin = pl.DataFrame(records)
-    found = fits([[closed_row(row, queue) for row in queue.rows] for queue in real.queues])
-    return Comparison(
+    fits = fit_formulas(
+        [[closed_position(fill, queue) for fill in queue.fills] for queue in recorded.queues]
+    )
+    return HyperliquidStudy(
         by_coin=by_coin.select("coin", pl.exclude("coin")),
         by_rules=_by_rules(by_coin),
-        formulas=pl.DataFrame([asdict(each) for each in found]),
-        marks=pl.DataFrame([_implied_mark(queue) for queue in real.queues]),
-        positions=sum(len(queue.rows) for queue in real.queues),
-        accounts=len(real.equity_cash),
-        repaired=real.repaired,
+        formulas=pl.DataFrame([asdict(fit) for fit in fits]),
+        marks=pl.DataFrame([_implied_mark(queue) for queue in recorded.queues]),
+        positions=sum(len(queue.fills) for queue in recorded.queues),
+        accounts=len(recorded.equity_cash),
+        repaired=recorded.repaired,
     )
 
 
 # --- the book ---
 
 
-def build(real: Real, rules: str) -> Book:
-    """Return the real book at the marks of the event, the bankrupt account's longs included.
+def build(recorded: RecordedAdl, rules: str) -> Book:
+    """Return the book at the marks of the event, with the longs of the bankrupt account.
 
-    Wallets are set so that each account's equity at the marks is what the file says, to 10^-8.
+    Wallets are set so that each account's equity at the marks is that of the file, to 10^-8.
     """
     book = Book()
-    for command in commands(real, rules):
+    for command in commands(recorded, rules):
         _run(book, command)
     return book
 
 
-def commands(real: Real, rules: str) -> list[Command]:
-    """Return what makes the book: an empty pool, and all that the file knows."""
-    time_ms = real.time_ms
-    contracts = [_contract(queue, time_ms) for queue in real.queues]
+def commands(recorded: RecordedAdl, rules: str) -> list[Command]:
+    """Return the commands that make the book: an empty pool, and everything in the file."""
+    time_ms = recorded.time_ms
+    contracts = [_contract(queue, time_ms) for queue in recorded.queues]
     pool = DefinePool(time_ms=time_ms, pool=POOL, kind=PoolKind.SHARED, asset=ASSET, rules=rules)
-    accounts = [*real.equity_cash, real.liquidated]
-    balances = _wallets(real, contracts)
+    accounts = [*recorded.equity_cash, recorded.liquidated]
+    balances = _wallets(recorded, contracts)
     return [
         *(DefineAccount(time_ms=time_ms, account=account) for account in accounts),
         pool,
         *contracts,
-        SetMarks(time_ms=time_ms, marks={queue.coin: queue.price for queue in real.queues}),
+        SetMarks(time_ms=time_ms, marks={queue.coin: queue.price for queue in recorded.queues}),
         SetBalances(time_ms=time_ms, version=1, balances=balances),
         SetPositions(
             time_ms=time_ms,
             version=1,
-            positions=tuple(row for queue in real.queues for row in _positions(real, queue)),
+            positions=tuple(
+                row for queue in recorded.queues for row in _positions(recorded, queue)
+            ),
         ),
     ]
 
 
-def _contract(queue: Queue, time_ms: int) -> DefineContract:
+def _contract(queue: CoinQueue, time_ms: int) -> DefineContract:
     return DefineContract(
         time_ms=time_ms,
         contract=queue.coin,
@@ -156,21 +176,21 @@ def _contract(queue: Queue, time_ms: int) -> DefineContract:
     )
 
 
-def _terms(queue: Queue, contract: DefineContract) -> Terms:
+def _terms(queue: CoinQueue, contract: DefineContract) -> ContractTerms:
     try:
         return terms_of(contract, CASH_DECIMALS)
     except Rejection:
         raise InputError(f"the decimals of {queue.coin} are too fine", value=queue.price) from None
 
 
-def _wallets(real: Real, contracts: list[DefineContract]) -> tuple[BalanceRow, ...]:
-    """Return each account's equity less the profit of its known positions at the marks."""
-    balance = {**real.equity_cash, real.liquidated: 0}
-    for queue, contract in zip(real.queues, contracts, strict=True):
+def _wallets(recorded: RecordedAdl, contracts: list[DefineContract]) -> tuple[BalanceRow, ...]:
+    """Return each account's equity less the unrealized PnL of its known positions at the marks."""
+    balance = {**recorded.equity_cash, recorded.liquidated: 0}
+    for queue, contract in zip(recorded.queues, contracts, strict=True):
         terms = _terms(queue, contract)
         mark = exact(queue.price, queue.price_decimals)
-        for row in queue.rows:
-            lots, entry = queue.lots(row.held), parse_decimal(row.entry) or (0, 0)
+        for row in queue.fills:
+            lots, entry = queue.lots(row.size), parse_decimal(row.entry) or (0, 0)
             cost = terms.cost_cash(Side.SHORT, lots, entry)
             balance[row.account] -= terms.value_cash(-lots, mark) - cost
     return tuple(
@@ -179,20 +199,20 @@ def _wallets(real: Real, contracts: list[DefineContract]) -> tuple[BalanceRow, .
     )
 
 
-def _positions(real: Real, queue: Queue) -> list[PositionRow]:
-    """Return the shorts in the file's order, and the long that stands against all that closed."""
+def _positions(recorded: RecordedAdl, queue: CoinQueue) -> list[PositionRow]:
+    """Return the shorts in the file's order, and the long against which all of them were closed."""
     shorts = [
         PositionRow(
             account=row.account,
             contract=queue.coin,
             side=Side.SHORT,
-            quantity=row.held,
+            quantity=row.size,
             entry_price=row.entry,
         )
-        for row in queue.rows
+        for row in queue.fills
     ]
     long = PositionRow(
-        account=real.liquidated,
+        account=recorded.liquidated,
         contract=queue.coin,
         side=Side.LONG,
         quantity=format_scaled(queue.real_lots, queue.size_decimals),
@@ -201,8 +221,8 @@ def _positions(real: Real, queue: Queue) -> list[PositionRow]:
     return [*shorts, long]
 
 
-def _takeover_price(queue: Queue) -> str:
-    """Return one tick above the mark: the pool takes over what is already under water."""
+def _takeover_price(queue: CoinQueue) -> str:
+    """Return one tick above the mark, so that the pool takes over at a loss."""
     mark = exact(queue.price, queue.price_decimals)
     return format_scaled(mark + 1, queue.price_decimals)
 
@@ -212,7 +232,7 @@ def _run(book: Book, command: Command) -> tuple[Event, ...]:
     if isinstance(events[0], Rejected):
         rejected = events[0]
         raise InputError(
-            in_words(rejected.reason),
+            humanize(rejected.reason),
             column=rejected.field,
             value=rejected.value,
             reason=rejected.reason,
@@ -223,42 +243,43 @@ def _run(book: Book, command: Command) -> tuple[Event, ...]:
 # --- one queue under one rule set ---
 
 
-def close(book: Book, real: Real, queue: Queue) -> dict[str, object]:
-    """Take over the bankrupt account's long in one coin, and compare the ADL that follows."""
+def close(book: Book, recorded: RecordedAdl, queue: CoinQueue) -> dict[str, object]:
+    """Take over the bankrupt account's long in one coin, and compare the ADL with the real one."""
     scores = _scores(book, queue)
     command = Takeover(
-        time_ms=real.time_ms,
-        account=real.liquidated,
+        time_ms=recorded.time_ms,
+        account=recorded.liquidated,
         contract=queue.coin,
         price=_takeover_price(queue),
     )
-    ours: dict[str, int] = {}
+    simulated: dict[str, int] = {}
     for event in _run(book, command):
         if isinstance(event, AdlFilled):
-            ours[event.account] = ours.get(event.account, 0) + event.lots
-    theirs = {row.account: queue.lots(row.closed) for row in queue.rows}
-    same = sum(min(ours.get(account, 0), lots) for account, lots in theirs.items())
+            simulated[event.account] = simulated.get(event.account, 0) + event.lots
+    real = {fill.account: queue.lots(fill.closed) for fill in queue.fills}
+    overlap = sum(min(simulated.get(account, 0), lots) for account, lots in real.items())
+    ordered = longest_nonincreasing_subsequence(scores)
     return {
         "coin": queue.coin,
-        "positions": len(queue.rows),
+        "positions": len(queue.fills),
         "real_quantity": format_scaled(queue.real_lots, queue.size_decimals),
-        "closed_quantity": format_scaled(sum(ours.values()), queue.size_decimals),
-        "accounts_touched": len(ours),
-        "overlap_quantity": same / queue.real_lots,
-        "overlap_accounts": len(ours.keys() & theirs.keys()) / len(theirs),
+        "closed_quantity": format_scaled(sum(simulated.values()), queue.size_decimals),
+        "accounts_closed": len(simulated),
+        "overlap_quantity": overlap / queue.real_lots,
+        "overlap_accounts": len(simulated.keys() & real.keys()) / len(real),
         "rank_correlation": spearman(scores),
-        "in_step": in_step(scores) / len(scores),
+        "ordered_share": ordered / len(scores),
     }
 
 
-def _scores(book: Book, queue: Queue) -> list[float]:
-    """Return the rule set's scores in the real order; the last of all for who is not in line."""
+def _scores(book: Book, queue: CoinQueue) -> list[float]:
+    """Return the rule set's scores in the real order; minus infinity for ineligible positions."""
     state = book.contracts[queue.coin]
     ranking = RULE_SETS[book.pool_of(state).definition.rules].ranking
-    line = rank_side(value_side(book, state, Side.SHORT), ranking)
+    ranked = rank_side(value_side(book, state, Side.SHORT), ranking)
     table = state.tables[Side.SHORT]
-    rows = [table.row_of(book.accounts.index[row.account], 0) for row in queue.rows]
-    return [float(line.score.value[row]) if line.rank[row] else float("-inf") for row in rows]
+    rows = [table.row_of(book.accounts.index[row.account], 0) for row in queue.fills]
+    return [float(ranked.score.value[row]) if ranked.rank[row] else float("-inf") for row in rows]
 
 
 def _by_rules(by_coin: pl.DataFrame) -> pl.DataFrame:
@@ -273,39 +294,45 @@ def _by_rules(by_coin: pl.DataFrame) -> pl.DataFrame:
         pl.col("positions").sum(),
         equal.sum().alias("coins_exact"),
         pl.len().alias("coins"),
-        pl.col("accounts_touched").sum(),
+        pl.col("accounts_closed").sum(),
         *(
             mean(name).alias(name)
-            for name in ("overlap_quantity", "overlap_accounts", "rank_correlation", "in_step")
+            for name in (
+                "overlap_quantity",
+                "overlap_accounts",
+                "rank_correlation",
+                "ordered_share",
+            )
         ),
     )
 
 
-# --- what the file says of its own order ---
+# --- the order and the marks of the file itself ---
 
 
-def closed_row(row: Row, queue: Queue) -> Closed:
-    """Return a row in floats, for scores only; the account's figures are the row's own."""
-    price, entry, size = float(queue.price), float(row.entry), abs(float(row.held))
-    cash = float(row.cash)
-    return Closed(
+def closed_position(fill: RecordedFill, queue: CoinQueue) -> ClosedPosition:
+    """Return a fill in floats, which are for scores only."""
+    price, entry, size = float(queue.price), float(fill.entry), abs(float(fill.size))
+    cash = float(fill.cash)
+    return ClosedPosition(
         price=price,
         entry=entry,
-        value=size * price,
-        profit=size * (entry - price),
-        equity=cash + float(row.profit),
+        notional=size * price,
+        unrealized_pnl=size * (entry - price),
+        equity=cash + float(fill.unrealized_pnl),
         cash=cash,
     )
 
 
-def _implied_mark(queue: Queue) -> dict[str, object]:
-    """Return the price at which the file must have valued the coin, and how many accounts say so.
+def _implied_mark(queue: CoinQueue) -> dict[str, object]:
+    """Return the price at which the file values the coin, and the number of accounts that agree.
 
-    An account with no other position has profit = size x (entry - mark): the mark follows, and all
-    such accounts must give the same one. None where no two do.
+    The PnL of an account without another position is size x (entry - mark), which gives the mark;
+    all such accounts must give the same one. None if no two do.
     """
     marks = [
-        f"{float(row.entry) - float(row.profit) / abs(float(row.held)):.5g}" for row in queue.rows
+        f"{float(fill.entry) - float(fill.unrealized_pnl) / abs(float(fill.size)):.5g}"
+        for fill in queue.fills
     ]
     most = max(marks, key=marks.count)
     agreeing = marks.count(most)
@@ -315,6 +342,6 @@ def _implied_mark(queue: Queue) -> dict[str, object]:
         "closed_at": float(queue.price),
         "valued_at": mark,
         "accounts_agreeing": agreeing,
-        "positions": len(queue.rows),
+        "positions": len(queue.fills),
         "below": None if mark is None else 1 - mark / float(queue.price),
     }

@@ -1,4 +1,4 @@
-"""How alike two orders are, and which formula would have given an order that really happened."""
+"""How similar two orders are, and how well ranking formulas explain an order that happened."""
 
 import bisect
 import math
@@ -14,7 +14,7 @@ from delever.core.units import div_nearest
 def average_ranks(scores: Sequence[float]) -> list[int]:
     """Return twice the rank of each score, highest first; equal scores share their average rank.
 
-    Doubled, so that the average of neighbouring ranks stays an integer.
+    Doubled, so that averages of neighboring ranks are integers.
     """
     in_order = sorted(range(len(scores)), key=lambda i: -scores[i])
     ranks = [0] * len(scores)
@@ -28,9 +28,9 @@ def average_ranks(scores: Sequence[float]) -> list[int]:
 
 
 def spearman(scores: Sequence[float]) -> float | None:
-    """Return Spearman's rank correlation between the scores' order and the order they stand in.
+    """Return Spearman's rank correlation of descending scores with the order of the sequence.
 
-    +1 where the scores fall from first to last; None where all are equal, or there are not two.
+    +1 if the scores fall from first to last; None if all are equal, or there are fewer than two.
     """
     ours, theirs = average_ranks(scores), [2 * place for place in range(1, len(scores) + 1)]
     mean = len(scores) + 1
@@ -40,10 +40,10 @@ def spearman(scores: Sequence[float]) -> float | None:
     return top / math.sqrt(bottom) if bottom else None
 
 
-def in_step(scores: Sequence[float]) -> int:
-    """Return the length of the longest run of rows, not all adjacent, whose scores never rise.
+def longest_nonincreasing_subsequence(scores: Sequence[float]) -> int:
+    """Return the length of the longest subsequence of scores that never rises.
 
-    Rows that are far out of place cost one each here, while they may turn a correlation.
+    A score far out of place costs one here, while it can reverse the sign of a correlation.
     """
     ends: list[float] = []
     for score in scores:
@@ -53,110 +53,115 @@ def in_step(scores: Sequence[float]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
-    """One position that really was closed, in whole units of price and quote; `profit` at price.
+class ClosedPosition:
+    """One position that was really closed, in units of the quote asset, valued at the ADL price.
 
-    `equity` and `cash` are the account's, the first with unrealized profit and the second without.
+    `equity` and `cash` are the account's, with and without unrealized PnL.
     """
 
     price: float
     entry: float
-    value: float
-    profit: float
+    notional: float
+    unrealized_pnl: float
     equity: float
     cash: float
 
 
-LEAST = 1e-9
-"""What stands for an account value that is not positive: such an account would be first."""
+MIN_ACCOUNT_VALUE = 1e-9
+"""Lower bound on equity and cash in a formula: an account with less is ranked first."""
 
 
-def _over(part: float, whole: float) -> float:
-    return part / max(whole, LEAST)
+def _ratio(numerator: float, account_value: float) -> float:
+    return numerator / max(account_value, MIN_ACCOUNT_VALUE)
 
 
-def _return(row: Closed) -> float:
-    return row.profit * row.price / (row.value * row.entry)
+def _return_rate(row: ClosedPosition) -> float:
+    return row.unrealized_pnl * row.price / (row.notional * row.entry)
 
 
-LETTER = "(mark / entry) x (value / equity): the letter"
+PUBLISHED = "(mark / entry) x (notional / equity): as published"
 
-FORMULAS: dict[str, Callable[[Closed], float]] = {
-    LETTER: lambda row: row.price / row.entry * _over(row.value, row.equity),
-    "(entry / mark) x (value / equity): by side": lambda row: (
-        row.entry / row.price * _over(row.value, row.equity)
+FORMULAS: dict[str, Callable[[ClosedPosition], float]] = {
+    PUBLISHED: lambda row: row.price / row.entry * _ratio(row.notional, row.equity),
+    "(entry / mark) x (notional / equity): by side": lambda row: (
+        row.entry / row.price * _ratio(row.notional, row.equity)
     ),
-    "(profit / entry value) x (value / equity)": lambda row: (
-        _return(row) * _over(row.value, row.equity)
+    "(PnL / entry notional) x (notional / equity)": lambda row: (
+        _return_rate(row) * _ratio(row.notional, row.equity)
     ),
-    "(mark / entry) x (value / cash)": lambda row: (
-        row.price / row.entry * _over(row.value, row.cash)
+    "(mark / entry) x (notional / cash)": lambda row: (
+        row.price / row.entry * _ratio(row.notional, row.cash)
     ),
-    "(entry / mark) x (value / cash)": lambda row: (
-        row.entry / row.price * _over(row.value, row.cash)
+    "(entry / mark) x (notional / cash)": lambda row: (
+        row.entry / row.price * _ratio(row.notional, row.cash)
     ),
-    "(profit / entry value) x (value / cash)": lambda row: (
-        _return(row) * _over(row.value, row.cash)
+    "(PnL / entry notional) x (notional / cash)": lambda row: (
+        _return_rate(row) * _ratio(row.notional, row.cash)
     ),
-    "value / equity: leverage alone": lambda row: _over(row.value, row.equity),
-    "profit / equity": lambda row: _over(row.profit, row.equity),
-    "profit / entry value: return alone": _return,
-    "profit alone": lambda row: row.profit,
-    "value alone": lambda row: row.value,
-    "least equity first": lambda row: -row.equity,
+    "notional / equity: leverage alone": lambda row: _ratio(row.notional, row.equity),
+    "PnL / equity": lambda row: _ratio(row.unrealized_pnl, row.equity),
+    "PnL / entry notional: return alone": _return_rate,
+    "PnL alone": lambda row: row.unrealized_pnl,
+    "notional alone": lambda row: row.notional,
+    "smallest equity first": lambda row: -row.equity,
 }
-"""Scores for shorts, the higher the earlier. Mark is the price at which the venue closed."""
+"""Scores of shorts, the highest first. The mark is the price at which the venue closed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class FormulaFit:
     """How well one formula explains several queues.
 
     `correlation` is the mean of the queues' rank correlations, weighted by their positions;
-    `in_step` the share of positions in the longest run of each queue that the formula orders as
-    the venue did; `above_letter` counts the queues of LONG positions or more in which the formula
-    correlates better than the venue's published one, read to the letter.
+    `ordered_share` is the share of positions in the longest subsequence of each queue that the
+    formula orders as the venue did; `above_published` counts the queues of at least
+    MIN_QUEUE_LENGTH positions with a better correlation than that of the published formula.
     """
 
     formula: str
     correlation: float
-    in_step: float
-    above_letter: int
+    ordered_share: float
+    above_published: int
 
 
-LONG = 10
-"""A queue shorter than this says little by itself."""
+MIN_QUEUE_LENGTH = 10
+"""Shorter queues are not compared one by one."""
 
 
-def fit(formula: str, queues: Sequence[Sequence[float]], letter: Sequence[Sequence[float]]) -> Fit:
-    """Return how well scores, given queue by queue in the real order, explain that order."""
-    told = [(len(q), rho) for q in queues if (rho := spearman(q)) is not None]
-    correlation = sum(n * rho for n, rho in told) / max(sum(n for n, _ in told), 1)
+def fit_formula(
+    formula: str, queues: Sequence[Sequence[float]], published: Sequence[Sequence[float]]
+) -> FormulaFit:
+    """Return how well scores, queue by queue in the real order, explain that order."""
+    defined = [(len(q), rho) for q in queues if (rho := spearman(q)) is not None]
+    correlation = sum(n * rho for n, rho in defined) / max(sum(n for n, _ in defined), 1)
     size = sum(map(len, queues))
     above = sum(
-        len(own) >= LONG and (spearman(own) or 0.0) > (spearman(other) or 0.0)
-        for own, other in zip(queues, letter, strict=True)
+        len(own) >= MIN_QUEUE_LENGTH and (spearman(own) or 0.0) > (spearman(other) or 0.0)
+        for own, other in zip(queues, published, strict=True)
     )
-    return Fit(formula, correlation, sum(map(in_step, queues)) / max(size, 1), above)
+    ordered = sum(map(longest_nonincreasing_subsequence, queues))
+    return FormulaFit(formula, correlation, ordered / max(size, 1), above)
 
 
-def fits(queues: Sequence[Sequence[Closed]], *, shuffles: int = 100, seed: int = 0) -> list[Fit]:
-    """Return every formula's fit, best first, then what chance gives: the mean of some shuffles."""
+def fit_formulas(
+    queues: Sequence[Sequence[ClosedPosition]], *, shuffles: int = 100, seed: int = 0
+) -> list[FormulaFit]:
+    """Return the fit of every formula, best first, then the mean fit of random shuffles."""
     scores = {
         name: [[score(row) for row in queue] for queue in queues]
         for name, score in FORMULAS.items()
     }
-    letter = scores[LETTER]
-    found = [fit(name, own, letter) for name, own in scores.items()]
+    published = scores[PUBLISHED]
+    fits = [fit_formula(name, own, published) for name, own in scores.items()]
     generator = np.random.default_rng(seed)
     chance = [
-        fit("", [generator.permutation(len(queue)).tolist() for queue in queues], letter)
+        fit_formula("", [generator.permutation(len(q)).tolist() for q in queues], published)
         for _ in range(shuffles)
     ]
-    mean = Fit(
+    mean = FormulaFit(
         "chance",
-        fmean(each.correlation for each in chance),
-        fmean(each.in_step for each in chance),
-        div_nearest(sum(each.above_letter for each in chance), shuffles),
+        fmean(fit.correlation for fit in chance),
+        fmean(fit.ordered_share for fit in chance),
+        div_nearest(sum(fit.above_published for fit in chance), shuffles),
     )
-    return [*sorted(found, key=lambda each: -each.correlation), mean]
+    return [*sorted(fits, key=lambda fit: -fit.correlation), mean]

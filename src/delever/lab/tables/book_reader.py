@@ -1,12 +1,12 @@
-"""A book directory, or data frames, and the book that they make.
+"""Tables -> a book: a book directory, or data frames.
 
-A *book directory* holds one table a file, `.csv` or `.parquet`: pools, contracts, accounts,
-balances, positions and marks, and where wanted depth, margin_tiers (a contract without any keeps
-0.5 %) and assets (smallest units other than 10^-8). It says where everybody stands, not how it came
-to that: peaks and ADL states begin anew.
+A *book directory* has one table per file, `.csv` or `.parquet`: pools, contracts, accounts,
+balances, positions and marks, and optionally depth, margin_tiers (0.5 % for a contract without
+tiers) and assets (units other than 10^-8). It has the current state only: rolling peaks begin with
+it, and no ADL is on.
 
-Tables become commands and go through the engine, positions last, so that whatever is wrong with
-them is the engine's refusal, told with file, row, column and value.
+Tables become commands of the engine, positions last. An invalid table is rejected by the engine,
+and the rejection is raised as an InputError with file, row, column and value.
 """
 
 import re
@@ -20,16 +20,17 @@ from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.messages import Command, Event, Rejected
-from delever.lab.errors import InputError, in_words, suggestion
+from delever.formatting import humanize
+from delever.lab.errors import InputError, suggestion
 from delever.lab.tables.book_writer import frames_of
 from delever.lab.tables.defaults import complete
 from delever.lab.tables.table import (
-    SHAPES,
+    SCHEMAS,
     DepthRow,
     MarkRow,
     PoolRow,
-    Table,
     Tabular,
+    TextTable,
     TierRow,
     read_table,
     table_of,
@@ -39,13 +40,18 @@ SUFFIXES = (".csv", ".parquet")
 
 Submit = Callable[[Command], Sequence[Event]]
 Locate = Callable[[Rejected], InputError]
-Tables = Mapping[str, Table]
+Tables = Mapping[str, TextTable]
 
 
 def read_book(path: str | Path) -> Book:
     """Return the book of a book directory.
 
-    Raises InputError, naming file, row, column and value, for anything that cannot be taken.
+    Raises InputError, naming file, row, column and value, for an invalid table.
+
+        >>> import delever
+        >>> book = delever.read_book("examples/book")
+        >>> list(book.contracts)
+        ['BTCUSDT', 'ETHUSDT', 'BTCUSD']
     """
     return _valued(read_tables(path))
 
@@ -53,8 +59,14 @@ def read_book(path: str | Path) -> Book:
 def write_book(book: Book, path: str | Path, *, suffix: str = ".csv") -> None:
     """Write a book as a book directory; reading it gives equal tables, to the last digit.
 
-    Raises InputError where the book holds what tables cannot carry: inventory, fills that the venue
-    has not included yet, or ADL under way. A journal keeps those.
+    Raises InputError for a book with inventory, with fills that the venue has not included, or
+    with ADL on: tables cannot express these, a journal can.
+
+        >>> import delever
+        >>> book = delever.read_book("examples/book")
+        >>> delever.write_book(book, folder / "copy")
+        >>> sorted(path.name for path in (folder / "copy").iterdir())[:3]
+        ['accounts.csv', 'balances.csv', 'contracts.csv']
     """
     folder = Path(path)
     frames = frames_of(book)
@@ -82,19 +94,31 @@ def book_of(
     asset: str = "USDT",
     floats: str | None = None,
 ) -> Book:
-    """Return the book of some tables; what is not given follows from what is.
+    """Return the book of some tables; missing tables are inferred.
 
     Tables are polars or pandas frames, Arrow tables, dicts of lists or lists of dicts; `marks` may
-    be {contract: price}. Without `contracts` each is linear, settles in `asset`, and has the tick
-    and lot of the finest price and quantity seen. Without `pools` each settle asset has a shared
-    pool of its name that holds `pool` under `rules`. Without `balances` a position that has no
-    `isolated_margin` gets entry value / leverage. An account that holds both sides of a contract is
-    in hedge mode. `floats="round:8"` rounds columns of floats to 8 decimals; else they are rejected.
+    be {contract: price}. Without `contracts`, each is linear, settles in `asset`, and has the tick
+    and lot of its finest price and quantity. Without `pools`, each settle asset has a shared pool
+    of its name with the balance `pool` under `rules`. Without `balances`, a position without
+    `isolated_margin` gets entry notional / leverage. An account with both sides of a contract is in
+    hedge mode. `floats="round:8"` rounds columns of floats to 8 decimals; otherwise they are
+    rejected.
 
-    Raises InputError, naming table, row, column and value, for anything that cannot be taken.
+    Raises InputError, naming table, row, column and value, for an invalid table.
+
+        >>> import delever
+        >>> positions = [
+        ...     {"account": "ann", "contract": "BTC", "side": "long", "quantity": 2,
+        ...      "entry_price": 60000, "leverage": 10},
+        ...     {"account": "bob", "contract": "BTC", "side": "short", "quantity": 2,
+        ...      "entry_price": 60000, "leverage": 5},
+        ... ]
+        >>> book = delever.book_of(positions, {"BTC": 58000}, pool=1000)
+        >>> delever.rank(book, "BTC", "short")["account"].to_list()
+        ['bob']
     """
     if isinstance(marks, Mapping) and "contract" not in marks:
-        marks = {"contract": list(marks), "mark": _alike([*marks.values()])}
+        marks = {"contract": list(marks), "mark": _as_column([*marks.values()])}
     given = {
         "positions": positions,
         "marks": marks,
@@ -111,24 +135,26 @@ def book_of(
 
 
 def build(tables: Tables) -> Book:
-    """Return the book that tables make; raises InputError."""
+    """Return the book of tables; raises InputError."""
     book = Book()
     load(tables, partial(step, book))
     return book
 
 
 def _valued(tables: Tables) -> Book:
-    """Return the book that tables make; raises InputError for a position that has no mark, too."""
+    """Return the book of tables; raises InputError, also for a position without a mark."""
     book = build(tables)
     for name, state in book.contracts.items():
         if state.mark == 0 and any(table.size for table in state.tables.values()):
             row = tables["positions"].column("contract").index(name)
-            raise tables["positions"].error(row, "contract", "has no mark: nothing says its worth")
+            raise tables["positions"].error(
+                row, "contract", "has no mark, so its positions have no value"
+            )
     return book
 
 
 def load(tables: Tables, submit: Submit) -> None:
-    """Tell tables to an engine, as commands at time 0; raises InputError at the first refusal."""
+    """Submit tables as commands at time 0; raises InputError at the first rejection."""
     for command, locate in commands_of(tables):
         for event in submit(command):
             if isinstance(event, Rejected):
@@ -138,49 +164,49 @@ def load(tables: Tables, submit: Submit) -> None:
 # --- reading ---
 
 
-def read_tables(path: str | Path) -> dict[str, Table]:
+def read_tables(path: str | Path) -> dict[str, TextTable]:
     """Return the tables of a book directory; raises InputError."""
     folder = Path(path)
     if not folder.is_dir():
         why = "is no directory; a book is a directory of tables" if folder.exists() else "not found"
         raise InputError(why, file=str(folder))
-    found = {name: _file_of(folder, name) for name in SHAPES}
+    found = {name: _file_of(folder, name) for name in SCHEMAS}
     _check_stray(folder, {name for name, file in found.items() if file is None})
-    return {name: read_table(file, SHAPES[name]) for name, file in found.items() if file}
+    return {name: read_table(file, SCHEMAS[name]) for name, file in found.items() if file}
 
 
 def _file_of(folder: Path, name: str) -> Path | None:
-    """Return the file that holds a table, or None where an optional one is not there."""
+    """Return the file of a table, or None for a missing optional one."""
     files = [folder / f"{name}{suffix}" for suffix in SUFFIXES]
     there = [file for file in files if file.is_file()]
     if len(there) == 2:
-        raise InputError(f"is there as {files[1].name} too", file=str(files[0]))
-    if not there and SHAPES[name].required:
+        raise InputError(f"exists as {files[1].name} too", file=str(files[0]))
+    if not there and SCHEMAS[name].required:
         raise InputError(f"is missing (and so is {name}.parquet)", file=str(files[0]))
     return there[0] if there else None
 
 
 def _check_stray(folder: Path, absent: set[str]) -> None:
-    """Refuse a file that looks like a misspelt table."""
+    """Raise InputError for a file that looks like a misspelled table."""
     for file in sorted(folder.iterdir()):
-        if file.suffix in SUFFIXES and file.stem not in SHAPES:
+        if file.suffix in SUFFIXES and file.stem not in SCHEMAS:
             meant = suggestion(file.stem, absent)
             if meant.startswith("; did"):
                 raise InputError(f"is no table of a book{meant}", file=str(file))
 
 
-def _tables(given: Mapping[str, Tabular | None], floats: int | None) -> dict[str, Table]:
-    """Return the data that are given as tables; contracts need no pool where there are none."""
+def _tables(given: Mapping[str, Tabular | None], floats: int | None) -> dict[str, TextTable]:
+    """Return the given data as tables; contracts need no pool column without pools."""
     without = "pool" if given["pools"] is None else ""
     return {
-        name: table_of(data, SHAPES[name], name, floats=floats, without=without)
+        name: table_of(data, SCHEMAS[name], name, floats=floats, without=without)
         for name, data in given.items()
         if data is not None or name in ("positions", "marks")
     }
 
 
-def _alike(amounts: list[m.Amount | float]) -> list[str] | list[m.Amount | float]:
-    """Return amounts as a column can hold them: as text, unless there are floats among them."""
+def _as_column(amounts: list[m.Amount | float]) -> list[str] | list[m.Amount | float]:
+    """Return amounts of one type, as a column needs them: as text, unless there are floats."""
     floats = any(isinstance(amount, float) for amount in amounts)
     return amounts if floats else [str(amount) for amount in amounts]
 
@@ -199,7 +225,7 @@ def _float_decimals(floats: str | None) -> int | None:
 
 
 def commands_of(tables: Tables) -> Iterator[tuple[Command, Locate]]:
-    """Yield the commands of tables, each with what turns its refusal into an error of a table."""
+    """Yield the commands of tables, each with a function that locates its rejection."""
     yield from _one_a_row(tables, "assets", m.DefineAsset)
     yield from _pools(tables["pools"])
     yield from _contracts(tables)
@@ -219,8 +245,8 @@ def _one_a_row(
             yield command, partial(_at_row, tables[name], index)
 
 
-def _pools(table: Table) -> Iterator[tuple[Command, Locate]]:
-    """Yield pools, and the money in them; a pool in debt is a correction, for seeds are money."""
+def _pools(table: TextTable) -> Iterator[tuple[Command, Locate]]:
+    """Yield pools and their balances; a negative balance is a correction, as seeds are positive."""
     for index, row in enumerate(table.read(PoolRow)):
         fields = {name: getattr(row, name) for name in m.DefinePool.__struct_fields__}
         yield m.DefinePool(**fields), partial(_at_row, table, index)
@@ -247,13 +273,13 @@ def _contracts(tables: Tables) -> Iterator[tuple[Command, Locate]]:
             if row.contract == command.contract
         )
         if own:
-            told = msgspec.structs.replace(command, margin_tiers=own)
-            yield told, partial(_at_contract, table, index, tiers)
+            tiered = msgspec.structs.replace(command, margin_tiers=own)
+            yield tiered, partial(_at_contract, table, index, tiers)
         else:
             yield command, partial(_at_row, table, index)
 
 
-def _marks(table: Table) -> Iterator[tuple[Command, Locate]]:
+def _marks(table: TextTable) -> Iterator[tuple[Command, Locate]]:
     rows = table.read(MarkRow)
     where = {row.contract: index for index, row in enumerate(rows)}
     previous = {row.contract: row.previous_mark for row in rows if row.previous_mark is not None}
@@ -265,19 +291,19 @@ def _marks(table: Table) -> Iterator[tuple[Command, Locate]]:
             yield m.SetMarks(time_ms=0, marks=marks), partial(_at_mark, table, where, column)
 
 
-def _balances(table: Table) -> Iterator[tuple[Command, Locate]]:
+def _balances(table: TextTable) -> Iterator[tuple[Command, Locate]]:
     if rows := table.read(m.BalanceRow):
         command = m.SetBalances(time_ms=0, version=0, balances=tuple(rows))
-        yield command, partial(_at_place, table)
+        yield command, partial(_at_field, table)
 
 
-def _positions(table: Table) -> Iterator[tuple[Command, Locate]]:
+def _positions(table: TextTable) -> Iterator[tuple[Command, Locate]]:
     if rows := table.read(m.PositionRow):
         command = m.SetPositions(time_ms=0, version=0, positions=tuple(rows))
-        yield command, partial(_at_place, table)
+        yield command, partial(_at_field, table)
 
 
-def _depth(table: Table) -> Iterator[tuple[Command, Locate]]:
+def _depth(table: TextTable) -> Iterator[tuple[Command, Locate]]:
     rows = list(enumerate(table.read(DepthRow)))
     for name in dict.fromkeys(row.contract for _, row in rows):
         sides: dict[str, list[tuple[int, DepthRow]]] = {"bid": [], "ask": []}
@@ -292,20 +318,22 @@ def _depth(table: Table) -> Iterator[tuple[Command, Locate]]:
         yield command, partial(_at_level, table, where)
 
 
-# --- refusals -> errors of a table ---
+# --- rejections -> errors of a table ---
 
 
-def _at_row(table: Table, index: int, rejected: Rejected, *, column: str = "") -> InputError:
+def _at_row(table: TextTable, index: int, rejected: Rejected, *, column: str = "") -> InputError:
     return table.error(
         index,
         column or rejected.field,
-        in_words(rejected.reason),
+        humanize(rejected.reason),
         reason=rejected.reason,
         value=rejected.value,
     )
 
 
-def _at_contract(table: Table, index: int, tiers: Table | None, rejected: Rejected) -> InputError:
+def _at_contract(
+    table: TextTable, index: int, tiers: TextTable | None, rejected: Rejected
+) -> InputError:
     """Return the error of a contract, or of one of its tiers: `margin_tiers[1].notional_from`."""
     place = re.match(r"margin_tiers\[(\d+)\](?:\.(\w+))?", rejected.field)
     if place is None or tiers is None:
@@ -315,30 +343,32 @@ def _at_contract(table: Table, index: int, tiers: Table | None, rejected: Reject
     return _at_row(tiers, own[int(place[1])], rejected, column=place[2] or "notional_from")
 
 
-def _at_mark(table: Table, where: Mapping[str, int], column: str, rejected: Rejected) -> InputError:
-    """Return the error of one mark; a mark too large for the book names no single one."""
+def _at_mark(
+    table: TextTable, where: Mapping[str, int], column: str, rejected: Rejected
+) -> InputError:
+    """Return the error of one mark; the rejection of a mark too large for the book names none."""
     name = rejected.field.removeprefix("marks.")
     index = where.get(name, where.get(rejected.value, 0))
     named = "contract" if rejected.reason is m.Reason.UNKNOWN_CONTRACT else column
-    return table.error(index, named, in_words(rejected.reason), reason=rejected.reason)
+    return table.error(index, named, humanize(rejected.reason), reason=rejected.reason)
 
 
-def _at_place(table: Table, rejected: Rejected) -> InputError:
-    """Return the error of `positions[3].quantity`, or of the table where no row is named."""
+def _at_field(table: TextTable, rejected: Rejected) -> InputError:
+    """Return the error of a field such as `positions[3].quantity`, or of the whole table."""
     place = re.match(r"\w+\[(\d+)\](?:\.(\w+))?", rejected.field)
     if place is None:
         return InputError(
-            in_words(rejected.reason),
+            humanize(rejected.reason),
             file=table.source,
             value=rejected.value,
             reason=rejected.reason,
         )
-    column = place[2] or table.shape.key[0]
+    column = place[2] or table.schema.key[0]
     return _at_row(table, int(place[1]), rejected, column=column)
 
 
-def _at_level(table: Table, where: Mapping[str, list[int]], rejected: Rejected) -> InputError:
-    """Return the error of `bids[2].price`, or of the contract's first level."""
+def _at_level(table: TextTable, where: Mapping[str, list[int]], rejected: Rejected) -> InputError:
+    """Return the error of a field such as `bids[2].price`, or of the contract's first level."""
     place = re.match(r"(bids|asks)\[(\d+)\]\.(\w+)", rejected.field)
     if place:
         return _at_row(table, where[place[1]][int(place[2])], rejected, column=place[3])

@@ -1,4 +1,4 @@
-"""A book as tables: text, exact, in the columns that reading takes."""
+"""A book -> tables of exact text, in the columns that `book_reader` takes."""
 
 from collections.abc import Iterator
 
@@ -8,20 +8,20 @@ from delever.core.book.book import DEFAULT_CASH_DECIMALS, Book
 from delever.core.book.contract_state import ContractState
 from delever.core.messages import PositionRow, Side
 from delever.core.units import format_scaled
-from delever.formatting import Figures
+from delever.formatting import ContractFormatter
 from delever.lab.errors import InputError
-from delever.lab.tables.table import SHAPES, Cells, Shape
+from delever.lab.tables.table import SCHEMAS, Cells, TableSchema
 
 LEVERAGE_DECIMALS = 2
 OPTIONAL = ("assets", "margin_tiers", "depth")
 
 
 def frames_of(book: Book) -> dict[str, pl.DataFrame]:
-    """Return a book's tables by name; optional ones only where they say something.
+    """Return a book's tables by name, optional ones only if they have rows.
 
-    Raises InputError where the book holds what tables cannot carry.
+    Raises InputError for a book with state that tables cannot express.
     """
-    _check_plain(book)
+    _check_expressible(book)
     rows = {
         "assets": list(_assets(book)),
         "pools": list(_pools(book)),
@@ -33,33 +33,34 @@ def frames_of(book: Book) -> dict[str, pl.DataFrame]:
         "depth": list(_depth(book)),
         "positions": [*_positions(book), *_lone_orders(book)],
     }
-    return {name: _frame(SHAPES[name], rows[name]) for name in rows if _kept(name, rows[name])}
+    return {
+        name: _frame(schema, rows[name])
+        for name, schema in SCHEMAS.items()
+        if rows[name] or schema.required
+    }
 
 
-def _kept(name: str, rows: list[Cells]) -> bool:
-    return bool(rows) or SHAPES[name].required
-
-
-def _frame(shape: Shape, rows: list[Cells]) -> pl.DataFrame:
-    """Return rows under the columns they use, in the order of the shape."""
+def _frame(schema: TableSchema, rows: list[Cells]) -> pl.DataFrame:
+    """Return rows as a frame of the columns that they use, in the order of the schema."""
     used = {name for row in rows for name in row}
-    columns = [name for name, needed in shape.columns().items() if needed or name in used]
+    columns = [name for name, needed in schema.columns().items() if needed or name in used]
     return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String))
 
 
-def _check_plain(book: Book) -> None:
-    """Refuse a book whose tables would not add up to it."""
+def _check_expressible(book: Book) -> None:
+    """Raise InputError for inventory, ADL under way, or fills that the venue has not included."""
     for state in book.contracts.values():
         for side in Side:
             lots = state.inventory[side].total_lots
             if lots:
-                held = f"{side} {Figures.of(book, state).quantity(lots)} {state.name}"
-                raise InputError(f"the book holds inventory ({held}), which no table carries")
+                quantity = ContractFormatter.of(book, state).quantity(lots)
+                inventory = f"{side} {quantity} {state.name}"
+                raise InputError(f"tables cannot express the book's inventory ({inventory})")
         if state.active:
-            raise InputError(f"ADL is under way in {state.name}, which no table carries")
-    if book.outstanding:
-        count = len(book.outstanding)
-        raise InputError(f"the venue has yet to include {count} ADL fills, which no table carries")
+            raise InputError(f"tables cannot express that ADL is on in {state.name}")
+    if book.outstanding_fills:
+        count = len(book.outstanding_fills)
+        raise InputError(f"tables cannot express {count} ADL fills that the venue has not included")
 
 
 def _assets(book: Book) -> Iterator[Cells]:
@@ -70,41 +71,41 @@ def _assets(book: Book) -> Iterator[Cells]:
 
 def _pools(book: Book) -> Iterator[Cells]:
     for pool in book.pools.values():
-        told = pool.definition
+        definition = pool.definition
         decimals = book.asset(pool.asset).cash_decimals
         yield {
-            "pool": told.pool,
-            "kind": str(told.kind),
-            "asset": told.asset,
-            "rules": told.rules,
-            "managed": _flag(told.managed),
-            "max_slippage": str(told.max_slippage),
-            "peak_window_ms": str(told.peak_window_ms),
-            **_limits(told.limits),
+            "pool": definition.pool,
+            "kind": str(definition.kind),
+            "asset": definition.asset,
+            "rules": definition.rules,
+            "managed": _flag(definition.managed),
+            "max_slippage": str(definition.max_slippage),
+            "peak_window_ms": str(definition.peak_window_ms),
+            **_limits(definition.limits),
             "balance": format_scaled(pool.balance, decimals),
         }
 
 
 def _contracts(book: Book) -> Iterator[Cells]:
     for state in book.contracts.values():
-        told = state.definition
+        definition = state.definition
         yield {
-            "contract": told.contract,
-            "kind": str(told.kind),
-            "settle": told.settle,
+            "contract": definition.contract,
+            "kind": str(definition.kind),
+            "settle": definition.settle,
             "pool": state.pool,
-            "tick_size": str(told.tick_size),
-            "lot_size": str(told.lot_size),
-            "multiplier": str(told.multiplier),
-            "adl_exempt": _flag(told.adl_exempt),
-            **_limits(told.limits),
+            "tick_size": str(definition.tick_size),
+            "lot_size": str(definition.lot_size),
+            "multiplier": str(definition.multiplier),
+            "adl_exempt": _flag(definition.adl_exempt),
+            **_limits(definition.limits),
         }
 
 
 def _limits(limits: object) -> Cells:
     names = ("start", "stop", "trigger_threshold", "wait_ms")
-    told = {name: getattr(limits, name) for name in names}
-    return {f"limits.{name}": str(limit) for name, limit in told.items() if limit is not None}
+    values = {name: getattr(limits, name) for name in names}
+    return {f"limits.{name}": str(limit) for name, limit in values.items() if limit is not None}
 
 
 def _tiers(book: Book) -> Iterator[Cells]:
@@ -129,11 +130,11 @@ def _accounts(book: Book) -> Iterator[Cells]:
 
 def _marks(book: Book) -> Iterator[Cells]:
     for state in book.contracts.values():
-        figures = Figures.of(book, state)
+        formatter = ContractFormatter.of(book, state)
         if state.mark:
-            row = {"contract": state.name, "mark": figures.price(state.mark)}
+            row = {"contract": state.name, "mark": formatter.price(state.mark)}
             if state.previous_mark != state.mark:
-                row["previous_mark"] = figures.price(state.previous_mark)
+                row["previous_mark"] = formatter.price(state.previous_mark)
             yield row
 
 
@@ -151,34 +152,34 @@ def _balances(book: Book) -> Iterator[Cells]:
 
 def _depth(book: Book) -> Iterator[Cells]:
     for state in book.contracts.values():
-        figures = Figures.of(book, state)
+        formatter = ContractFormatter.of(book, state)
         for side, levels in (("bid", state.bids), ("ask", state.asks)):
             for ticks, lots in levels:
                 yield {
                     "contract": state.name,
                     "side": side,
-                    "price": figures.price(ticks),
-                    "quantity": figures.quantity(lots),
+                    "price": formatter.price(ticks),
+                    "quantity": formatter.quantity(lots),
                 }
 
 
 def _positions(book: Book) -> Iterator[Cells]:
-    """Yield every position, with the account's open orders in the contract on its first one."""
-    told: set[tuple[str, str]] = set()
+    """Yield every position, the account's first one in a contract with its open orders there."""
+    with_orders: set[tuple[str, str]] = set()
     for state in book.contracts.values():
         for side in Side:
             for row in _in_order(book, state, side):
                 cells = _position(book, state, side, row)
                 key = (cells["account"], state.name)
                 orders = book.open_orders.get(key, ())
-                if orders and key not in told:
-                    told.add(key)
+                if orders and key not in with_orders:
+                    with_orders.add(key)
                     cells["open_orders"] = " ".join(orders)
                 yield cells
 
 
 def _in_order(book: Book, state: ContractState, side: Side) -> list[int]:
-    """Return the rows of a table by account and position number: rows move, names do not."""
+    """Return the rows of a side by account name and position id, whatever their place in memory."""
     table, names = state.tables[side], book.accounts.names
     return sorted(
         range(table.size),
@@ -187,17 +188,17 @@ def _in_order(book: Book, state: ContractState, side: Side) -> list[int]:
 
 
 def _position(book: Book, state: ContractState, side: Side, row: int) -> Cells:
-    table, figures = state.tables[side], Figures.of(book, state)
+    table, formatter = state.tables[side], ContractFormatter.of(book, state)
     cells = {
         "account": book.accounts.names[int(table.account[row])],
         "contract": state.name,
         "side": str(side),
-        "quantity": figures.quantity(int(table.lots[row])),
-        "entry_cost": figures.cash(abs(int(table.cost[row]))),
+        "quantity": formatter.quantity(int(table.lots[row])),
+        "entry_cost": formatter.cash(abs(int(table.cost[row]))),
         "leverage": format_scaled(int(table.leverage[row]), LEVERAGE_DECIMALS),
     }
     if table.isolated[row]:
-        cells["isolated_margin"] = figures.cash(int(table.margin[row]))
+        cells["isolated_margin"] = formatter.cash(int(table.margin[row]))
     if table.position[row]:
         cells["position"] = str(int(table.position[row]))
     if table.under_liquidation[row]:
@@ -206,7 +207,7 @@ def _position(book: Book, state: ContractState, side: Side, row: int) -> Cells:
 
 
 def _lone_orders(book: Book) -> Iterator[Cells]:
-    """Yield a closed position for orders in a contract in which the account holds none."""
+    """Yield a closed position for open orders in a contract without positions of the account."""
     for (account, contract), orders in book.open_orders.items():
         index = book.accounts.index[account]
         tables = book.contracts[contract].tables.values()

@@ -1,9 +1,9 @@
 """One table, read as text: a CSV file, a Parquet file, or a data frame.
 
 The columns of a table are the fields of the command or row that its rows become, under the same
-names (docs/reference/commands.md); a field inside `limits` is the column `limits.start` and so on.
-Numbers are text, whole numbers or exact decimals. A column of floats is rejected unless rounding is
-asked for; an unknown column is rejected, because a misspelt one would change a result in silence.
+names (docs/reference/commands.md); a field of `limits` is a column such as `limits.start`. Numbers
+are text, integers or exact decimals. A column of floats is rejected unless rounding is requested;
+an unknown column is rejected, because a misspelled one would silently change a result.
 """
 
 import csv
@@ -35,7 +35,7 @@ Tabular = Any
 
 
 class PoolRow(DefinePool, tag="define_pool", frozen=True, kw_only=True):
-    """A pool, with the money in it."""
+    """A pool with its balance."""
 
     balance: Amount = "0"
 
@@ -49,7 +49,7 @@ class TierRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class MarkRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A contract's mark, and the one before where it matters (Hyperliquid's price)."""
+    """A contract's mark, and the previous one, which Hyperliquid's ADL price needs."""
 
     contract: str
     mark: Amount
@@ -57,7 +57,7 @@ class MarkRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class DepthRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One level of a contract's order book; levels of one side stand best first."""
+    """One level of a contract's order book; the best level of a side comes first."""
 
     contract: str
     side: Literal["bid", "ask"]
@@ -66,8 +66,8 @@ class DepthRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What a table of a book holds: what a row becomes, and which columns tell two rows apart."""
+class TableSchema:
+    """The schema of a table: the type of its rows, and the columns that identify a row."""
 
     name: str
     row: type[msgspec.Struct]
@@ -75,7 +75,7 @@ class Shape:
     required: bool = True
 
     def columns(self) -> dict[str, bool]:
-        """Return the columns, with whether each must be there."""
+        """Return the columns, each with whether it is required."""
         columns: dict[str, bool] = {}
         for info in msgspec.structs.fields(self.row):
             if info.type is TriggerLimits:
@@ -87,42 +87,42 @@ class Shape:
 
 _NOT_COLUMNS = {*Command.__struct_fields__, "margin_tiers"}
 
-SHAPES = {
-    shape.name: shape
-    for shape in (
-        Shape("assets", DefineAsset, ("asset",), required=False),
-        Shape("pools", PoolRow, ("pool",)),
-        Shape("contracts", DefineContract, ("contract",)),
-        Shape("margin_tiers", TierRow, ("contract", "notional_from"), required=False),
-        Shape("accounts", DefineAccount, ("account",)),
-        Shape("marks", MarkRow, ("contract",)),
-        Shape("balances", BalanceRow, ("account", "asset")),
-        Shape("depth", DepthRow, ("contract", "side", "price"), required=False),
-        Shape("positions", PositionRow, ("account", "contract", "side", "position")),
+SCHEMAS = {
+    schema.name: schema
+    for schema in (
+        TableSchema("assets", DefineAsset, ("asset",), required=False),
+        TableSchema("pools", PoolRow, ("pool",)),
+        TableSchema("contracts", DefineContract, ("contract",)),
+        TableSchema("margin_tiers", TierRow, ("contract", "notional_from"), required=False),
+        TableSchema("accounts", DefineAccount, ("account",)),
+        TableSchema("marks", MarkRow, ("contract",)),
+        TableSchema("balances", BalanceRow, ("account", "asset")),
+        TableSchema("depth", DepthRow, ("contract", "side", "price"), required=False),
+        TableSchema("positions", PositionRow, ("account", "contract", "side", "position")),
     )
 }
-"""Every table of a book, in the order in which they are told to the engine."""
+"""Every table of a book, in the order in which they are submitted to the engine."""
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 Cells = dict[str, str]
 
 
 @dataclass(slots=True)
-class Table:
-    """Rows of text; a cell without text is not there.
+class TextTable:
+    """Rows of text; an empty cell is missing from its row.
 
-    `numbers` are the rows as counted in the source, from 1; `header_lines` is how many lines stand
+    `numbers` are the numbers of the rows in the source, from 1; `header_lines` counts the lines
     before them in a text file.
     """
 
-    shape: Shape
+    schema: TableSchema
     source: str
     rows: list[Cells]
     numbers: Sequence[int] = field(default=())
     header_lines: int | None = None
 
     def column(self, name: str) -> list[str]:
-        """Return the cells of a column, where it has any."""
+        """Return the cells of a column that are not empty."""
         return [row[name] for row in self.rows if name in row]
 
     def error(self, index: int, column: str, why: str, **more: Any) -> InputError:
@@ -135,7 +135,7 @@ class Table:
         )
 
     def read(self, kind: type[StructT]) -> list[StructT]:
-        """Return every row as a value; InputError names the first cell that cannot be one."""
+        """Return every row as a value; raises InputError for the first invalid cell."""
         return [self._read_row(index, row, kind) for index, row in enumerate(self.rows)]
 
     def _read_row(self, index: int, row: Cells, kind: type[StructT]) -> StructT:
@@ -150,11 +150,11 @@ class Table:
             raise self.error(index, column, _expected(kind, column, text)) from None
 
 
-def read_table(path: Path, shape: Shape) -> Table:
+def read_table(path: Path, schema: TableSchema) -> TextTable:
     """Return a CSV or Parquet file as a table."""
     try:
         if path.suffix == ".parquet":
-            return table_of(pl.read_parquet(path), shape, str(path))
+            return table_of(pl.read_parquet(path), schema, str(path))
         frame = pl.read_csv(path, infer_schema=False)
     except pl.exceptions.NoDataError:
         raise InputError("is empty; a table has at least a header", file=str(path)) from None
@@ -162,20 +162,22 @@ def read_table(path: Path, shape: Shape) -> Table:
         _check_ragged(path)
         raise InputError(f"cannot be read: {_first_line(error)}", file=str(path)) from None
     _check_header(frame.columns, path)
-    return table_of(frame, shape, str(path), header_lines=1)
+    return table_of(frame, schema, str(path), header_lines=1)
 
 
 def _check_header(columns: Sequence[str], path: Path) -> None:
-    """Say so where a spreadsheet has written something else than commas and UTF-8."""
+    """Raise InputError for a file without commas or UTF-8, as spreadsheets may write one."""
     if any("\0" in name for name in columns):
         raise InputError("is not UTF-8 text", file=str(path))
-    for mark, parted in ((";", "semicolons"), ("\t", "tabs")):
+    for mark, separators in ((";", "semicolons"), ("\t", "tabs")):
         if len(columns) == 1 and mark in columns[0]:
-            raise InputError(f"is parted by {parted}; a table is parted by commas", file=str(path))
+            raise InputError(
+                f"is separated by {separators}; a table is separated by commas", file=str(path)
+            )
 
 
 def _check_ragged(path: Path) -> None:
-    """Name the first row with more cells than the header, where that is what is wrong."""
+    """Raise InputError for the first row with more cells than the header, if there is one."""
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         lines = csv.reader(file)
         width = len(next(lines, []))
@@ -187,26 +189,26 @@ def _check_ragged(path: Path) -> None:
 
 def table_of(
     data: Tabular,
-    shape: Shape,
+    schema: TableSchema,
     source: str,
     *,
     floats: int | None = None,
     header_lines: int | None = None,
     without: str = "",
-) -> Table:
-    """Return data as a table; `floats` is the decimals to which columns of floats are rounded.
+) -> TextTable:
+    """Return data as a table; columns of floats are rounded to `floats` decimals.
 
-    `without` names a column that may be missing although the shape needs it.
+    `without` names a required column that may be missing.
     """
     frame = _frame(data, source)
-    _check_columns(frame.columns, shape, source, without)
+    _check_columns(frame.columns, schema, source, without)
     cells = {name: _texts(frame[name], source, floats) for name in frame.columns}
     rows = [
         {name: cell for name, cell in zip(cells, row, strict=True) if cell is not None}
         for row in zip(*cells.values(), strict=True)
     ]
     numbers = [number for number, row in enumerate(rows, start=1) if row]
-    table = Table(shape, source, [row for row in rows if row], numbers, header_lines)
+    table = TextTable(schema, source, [row for row in rows if row], numbers, header_lines)
     _check_repeated(table)
     return table
 
@@ -221,15 +223,15 @@ def _frame(data: Tabular, source: str) -> pl.DataFrame:
         raise InputError(f"is not a table: {_first_line(error)}", file=source) from None
 
 
-def _check_columns(columns: Sequence[str], shape: Shape, source: str, without: str) -> None:
-    """Refuse columns that a table does not have, and miss those it must have."""
-    known = shape.columns()
+def _check_columns(columns: Sequence[str], schema: TableSchema, source: str, without: str) -> None:
+    """Raise InputError for an unknown column, a repeated one, or a missing one."""
+    known = schema.columns()
     for name in columns:
         if name in known:
             continue
         original, _, copy = name.rpartition("_duplicated_")
         if original in known and copy.isdecimal():
-            raise InputError("the column stands there twice", file=source, column=original)
+            raise InputError("the column is there twice", file=source, column=original)
         raise InputError(
             f"unknown column{suggestion(name, known)}", file=source, column="", value=name
         )
@@ -262,24 +264,24 @@ _TEXT = (pl.String, pl.Boolean, pl.Categorical, pl.Enum, pl.Null)
 
 
 def _rounded(cell: float, decimals: int) -> str:
-    """Return a float rounded to decimals, without trailing zeros; NaN and infinity stay words."""
+    """Return a float rounded to decimals, without trailing zeros; NaN and infinity stay text."""
     text = f"{cell:.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _check_repeated(table: Table) -> None:
-    """Refuse two rows about the same thing."""
-    seen: dict[tuple[str | None, ...], int] = {}
+def _check_repeated(table: TextTable) -> None:
+    """Raise InputError for two rows with the same key."""
+    first: dict[tuple[str | None, ...], int] = {}
     for index, row in enumerate(table.rows):
-        key = tuple(row.get(name) for name in table.shape.key)
-        if key in seen:
-            why = f"duplicate row: row {table.numbers[seen[key]]} is about the same"
-            raise table.error(index, table.shape.key[0], why)
-        seen[key] = index
+        key = tuple(row.get(name) for name in table.schema.key)
+        if key in first:
+            why = f"duplicate row: row {table.numbers[first[key]]} is about the same"
+            raise table.error(index, table.schema.key[0], why)
+        first[key] = index
 
 
 def _nested(row: Cells, kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """Return cells as fields of a value; dots open an inner one, blanks part orders."""
+    """Return cells as fields of a value; a dot separates inner fields, blanks separate orders."""
     fields: dict[str, Any] = {"time_ms": 0} if issubclass(kind, Command) else {}
     for name, cell in row.items():
         outer, _, inner = name.partition(".")

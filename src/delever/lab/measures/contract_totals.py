@@ -1,4 +1,4 @@
-"""Adds up a run's events, contract by contract."""
+"""Totals of a run by contract, added up from its events."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -19,18 +19,17 @@ from delever.core.messages import (
     Unwound,
     WalletSettled,
 )
-from delever.formatting import Figures
+from delever.formatting import ContractFormatter
 
 
 class ContractTotal(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened to one contract in a run; exact text in its quantity and its settle asset.
+    """What happened to one contract in a run; numbers are exact text.
 
-    `taken_over`, `unwound` in the market, `closed` by ADL and `left` with the pool are quantities
-    of inventory. `accounts` were closed, or gave up something to a socialized loss; `realized` is
-    the profit of the counterparties on what was closed, `borne` what they would have had more at the
-    mark of that moment, with what open positions gave up to a socialized loss, `pool_profit` what
-    takeovers, unwinding, ADL and socializing brought the pool, with what is left valued at the
-    mark.
+    `taken_over`, `unwound` (in the market), `closed` (by ADL) and `inventory` (still with the pool)
+    are quantities. `accounts` counts those deleveraged or charged for a socialized loss. In the
+    settle asset: `realized_pnl` is that of the counterparties on the quantity closed; `haircut` is
+    what they lost against the mark of the moment, with socialized losses; `pool_pnl` is that of
+    the pool from takeovers, unwinding, ADL and loss socialization, with its inventory at the mark.
     """
 
     contract: str
@@ -38,11 +37,11 @@ class ContractTotal(msgspec.Struct, frozen=True, kw_only=True):
     taken_over: str
     unwound: str
     closed: str
-    left: str
+    inventory: str
     accounts: int
-    realized: str
-    borne: str
-    pool_profit: str
+    realized_pnl: str
+    haircut: str
+    pool_pnl: str
 
 
 @dataclass(slots=True)
@@ -52,30 +51,30 @@ class _Sums:
     taken_over: int = 0
     unwound: int = 0
     closed: int = 0
-    realized: int = 0
-    borne: int = 0
-    pool_profit: int = 0
+    realized_pnl: int = 0
+    haircut: int = 0
+    pool_pnl: int = 0
     accounts: Counter[str] = field(default_factory=Counter)
 
 
-class Tally:
-    """Adds events up; `book` (as it is after them) gives the contracts' terms and what is left.
+class EventTotals:
+    """Adds up events. `book`, as it is after them, gives the terms and the inventory of contracts.
 
-    `marks` are those before the first event, in ticks.
+    `marks` are those before the first event, in Ticks.
     """
 
     def __init__(self, book: Book, marks: Mapping[str, int]) -> None:
         self._book = book
         self._sums: defaultdict[str, _Sums] = defaultdict(_Sums)
         self._marks = dict(marks)
-        self._borne: dict[int, int] = {}
+        self._haircuts: dict[int, int] = {}
         self.rejected = 0
         self.takeovers = 0
         self.fills = 0
 
     @property
     def accounts(self) -> int:
-        """How many accounts were closed, or gave up something to a socialized loss."""
+        """How many accounts were deleveraged, or charged for a socialized loss."""
         return len(+sum((sums.accounts for sums in self._sums.values()), Counter[str]()))
 
     def add(self, event: Event) -> None:
@@ -88,41 +87,41 @@ class Tally:
             case TakenOver():
                 self.takeovers += 1
                 self._sums[event.contract].taken_over += event.lots
-                self._sums[event.contract].pool_profit += event.to_pool_cash
+                self._sums[event.contract].pool_pnl += event.to_pool_cash
             case WalletSettled():
-                self._sums[event.contract].pool_profit += event.amount_cash
+                self._sums[event.contract].pool_pnl += event.amount_cash
             case Unwound():
                 self._sums[event.contract].unwound += event.lots
-                self._sums[event.contract].pool_profit += event.realized_pnl_cash
+                self._sums[event.contract].pool_pnl += event.realized_pnl_cash
             case AdlFilled():
-                self._borne[event.fill] = self._borne_by(event)
-                self._fill(event, 1)
+                self._haircuts[event.fill] = self._haircut_cash(event)
+                self._add_fill(event, 1)
             case FillCancelled():
-                self._fill(event.fill, -1)
+                self._add_fill(event.fill, -1)
             case LossSocialized():
                 paid = sum(event.amount_cash)
-                self._sums[event.contract].borne += paid
-                self._sums[event.contract].pool_profit += paid
+                self._sums[event.contract].haircut += paid
+                self._sums[event.contract].pool_pnl += paid
                 self._sums[event.contract].accounts.update(event.accounts)
 
-    def _borne_by(self, fill: AdlFilled) -> int:
-        """Return what a counterparty would have had more at the mark; 0 where there is none."""
+    def _haircut_cash(self, fill: AdlFilled) -> int:
+        """Return the loss of a fill's counterparty against the mark; 0 without a mark."""
         mark = self._marks.get(fill.contract, 0)
         terms = self._book.contracts[fill.contract].terms
         return terms.trade_cash(fill.side.sign * fill.lots, mark) - fill.value_cash if mark else 0
 
-    def _fill(self, fill: AdlFilled, direction: int) -> None:
-        """Add a fill, or take it out again."""
+    def _add_fill(self, fill: AdlFilled, direction: int) -> None:
+        """Add a fill, or subtract a cancelled one."""
         sums = self._sums[fill.contract]
         self.fills += direction
         sums.accounts[fill.account] += direction
         sums.closed += direction * fill.lots
-        sums.realized += direction * fill.realized_pnl_cash
-        sums.borne += direction * self._borne.get(fill.fill, 0)
-        sums.pool_profit += direction * fill.pool_realized_pnl_cash
+        sums.realized_pnl += direction * fill.realized_pnl_cash
+        sums.haircut += direction * self._haircuts.get(fill.fill, 0)
+        sums.pool_pnl += direction * fill.pool_realized_pnl_cash
 
     def contracts(self) -> tuple[ContractTotal, ...]:
-        """Return the total of each contract of which anything was taken over or closed."""
+        """Return the totals of contracts with a takeover, an unwind, ADL or a socialized loss."""
         return tuple(
             self._total(name, self._sums[name])
             for name in self._book.contracts
@@ -131,16 +130,16 @@ class Tally:
 
     def _total(self, name: str, sums: _Sums) -> ContractTotal:
         state = self._book.contracts[name]
-        figures = Figures.of(self._book, state)
+        formatter = ContractFormatter.of(self._book, state)
         return ContractTotal(
             contract=name,
             asset=state.terms.settle,
-            taken_over=figures.quantity(sums.taken_over),
-            unwound=figures.quantity(sums.unwound),
-            closed=figures.quantity(sums.closed),
-            left=figures.quantity(sum(state.inventory[side].total_lots for side in Side)),
+            taken_over=formatter.quantity(sums.taken_over),
+            unwound=formatter.quantity(sums.unwound),
+            closed=formatter.quantity(sums.closed),
+            inventory=formatter.quantity(sum(state.inventory[side].total_lots for side in Side)),
             accounts=len(+sums.accounts),
-            realized=figures.cash(sums.realized),
-            borne=figures.cash(sums.borne),
-            pool_profit=figures.cash(sums.pool_profit + state.unrealized),
+            realized_pnl=formatter.cash(sums.realized_pnl),
+            haircut=formatter.cash(sums.haircut),
+            pool_pnl=formatter.cash(sums.pool_pnl + state.unrealized_pnl),
         )
