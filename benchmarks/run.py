@@ -1,4 +1,4 @@
-"""Runs every benchmark and writes docs/results/performance.md."""
+"""Run every benchmark and write docs/results/performance.md."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ PAGE = HERE.parent / "docs" / "results" / "performance.md"
 
 SCRIPTS = {
     "refresh": "Full refresh",
-    "marking": "One mark, one selection",
+    "marking": "Marks",
     "recording": "Through the engine, with the journal",
     "rounds": "An ADL round",
     "memory": "Memory",
@@ -28,32 +28,33 @@ SCRIPTS = {
 HEAD = """\
 # Performance, measured
 
-`make bench` writes this page (`benchmarks/`, one script a claim). The large book has 500 contracts
-of Zipf sizes, long and short, held across by a third as many accounts; rule set `kucoin`, whose
-score is profit / entry value x notional / equity, / when losing. Whatever is compared is first
-proven equal: the ranks and indicators of C, DuckDB and Polars position by position, a replayed book
-byte for byte. Times are medians of several runs in turns, the best in brackets; the machine is
-shared, so only ratios carry over. What was wanted and is missed says so.
+`make bench` writes this page; `benchmarks/` has one script for each section. The large book has 500
+contracts of Zipf sizes, long and short, with a third as many accounts as positions; its rule set is
+`kucoin`, whose score is return on entry x notional / equity (divided when losing). Compared
+implementations first prove that their results are equal: the ranks and indicators of C, DuckDB and
+Polars position by position, a replayed book byte for byte. Times are medians of several runs in
+turns, the best in brackets; the machine is shared, so only ratios carry over. Every missed target
+is listed.
 
 C is `benchmarks/reference.c`: radix sort on the score's bits, `gcc -O3`, one thread. It values,
-scores, ranks and indicators; delever also keeps margins by tier, wallets by difference, what changed
-for the journal, and an engine that refuses.
+scores, ranks and computes indicators; delever also updates margins by tier, wallets by difference,
+the changes for the journal, and an engine that validates.
 
-What is missed, and why:
+Missed targets, and why:
 
 - **The refresh against C, at a million positions**: the compiled kernels take about as long as C on
-  one thread; Python costs some 12 us a contract, most of it memory that the columns have pushed out
-  of the cache. Two threads make up for it where both cores are free; at ten million it no longer
-  counts (see Scaling). C itself is 11 times as fast as DuckDB and 7 times as fast as Polars here,
-  so 15 of either is out of reach of one thread.
-- **The ADL round's p99** is a shared machine's: its kernels alone vary as much. The median is the
-  figure to look at.
-- **Single commands.** A position told alone takes some 65 us of Python: read from text, bounded,
-  made an event, posted to the ledger, applied, checked, hashed. Marks and balances take half of
-  that. Whoever has many positions to tell has commands in columns.
-- **Alerts to 1,000 sockets** lie about the line: 1.1 to 1.45 from run to run.
-- **Invariants** of single commands are an eighth of such a step: they post and add up what is
-  otherwise little work. Of a round they are within noise of nothing.
+  one thread; Python costs some 12 us per contract, mostly memory that the columns have evicted from
+  the cache. Two threads compensate where both cores are free; at ten million positions it no longer
+  counts (see Scaling). C itself is 11 times as fast as DuckDB and 7 times as fast as Polars here, so
+  15 times either is out of reach of one thread.
+- **The ADL round's p99** is that of a shared machine: its kernels alone vary as much. The median is
+  the relevant figure.
+- **Single commands.** A single position takes some 65 us of Python: parsed from text, bounded, made
+  an event, posted to the ledger, applied, checked, hashed. Marks and balances take half of that.
+  Submit many positions in columns.
+- **Alerts to 1,000 sockets** are near the target: 1.1 to 1.45 from run to run.
+- **Invariants** of single commands are an eighth of such a step: they post and add up in a step
+  that otherwise has little work. In a round they are within noise of nothing.
 """
 
 
@@ -79,7 +80,7 @@ def conditions() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--positions", type=int, help="in place of what each script takes")
+    parser.add_argument("--positions", type=int, help="positions of every script; default: each script's own")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--output", type=Path, default=PAGE)
     options = parser.parse_args()
@@ -94,13 +95,13 @@ def main() -> None:
             subprocess.run(program, check=True)
             parts.append(section(title, script, json.loads(found.read_text())))
     minutes = (time.monotonic() - start) / 60
-    parts.append(f"All of it took {minutes:.1f} minutes.\n")
+    parts.append(f"The whole run took {minutes:.1f} minutes.\n")
     options.output.write_text("\n".join(parts))
 
 
 def section(title: str, script: str, rows: list[dict[str, object]]) -> str:
     lines = [f"## {title}", "", f"`benchmarks/{script}.py`", ""]
-    lines += ["| what | measured | wanted | |", "|---|---|---|---|"]
+    lines += ["| measurement | result | target | |", "|---|---|---|---|"]
     for row in rows:
         verdict = {True: "met", False: "**missed**", None: ""}[row["met"]]
         what = str(row["what"])
