@@ -17,7 +17,7 @@ from delever.config import Config, Role
 from delever.core.messages import Command
 from delever.lab.runs.scenario import read_scenario
 from delever.server.api.app import ROUTES
-from delever.server.api.requests.masking import PUBLIC
+from delever.server.api.requests.masking import PUBLIC_EVENTS
 from delever.server.app import Service
 from delever.server.transport.api_keys import ApiKey
 
@@ -173,7 +173,7 @@ async def _page() -> str:
                 sections[title].append(_section(route, method.upper(), plain, operation, exchange))
     await service.stop()
     parts = ["\n".join(section) for section in sections.values()]
-    streams = STREAMS.replace("TYPES", ", ".join(sorted(PUBLIC)))
+    streams = STREAMS.replace("TYPES", ", ".join(sorted(PUBLIC_EVENTS)))
     return "\n".join([HEAD, *parts, streams])
 
 

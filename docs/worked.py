@@ -22,7 +22,7 @@ from delever.core.rules.ranking import Queue, rank_side
 from delever.core.units import format_scaled
 from delever.core.valuation.insurance import pool_equity
 from delever.core.valuation.side_valuation import SideValuation, value_side
-from delever.formatting import Figures, percent
+from delever.formatting import ContractFormatter, percent
 from delever.lab.runs.scenario import read_scenario
 
 ROOT = Path(__file__).parent.parent
@@ -92,21 +92,21 @@ class _Example:
         return pool
 
     @property
-    def figures(self) -> Figures:
+    def formatter(self) -> ContractFormatter:
         """The formatting of the contract's numbers."""
-        return Figures.of(self.book, self.state)
+        return ContractFormatter.of(self.book, self.state)
 
     def cash(self, amount: int) -> str:
         """Return an amount with thousands separators."""
-        return grouped(self.figures.cash(amount))
+        return grouped(self.formatter.cash(amount))
 
     def price(self, ticks: int) -> str:
         """Return a price with thousands separators."""
-        return grouped(self.figures.price(ticks))
+        return grouped(self.formatter.price(ticks))
 
     def quantity(self, lots: int) -> str:
         """Return a quantity with thousands separators."""
-        return grouped(self.figures.quantity(lots))
+        return grouped(self.formatter.quantity(lots))
 
     def _play(self, command: m.Command, events: tuple[m.Event, ...]) -> None:
         at = _clock(command.time_ms)
@@ -225,7 +225,7 @@ class _Example:
         return f"**every withdrawal takes a haircut of {percent(event.haircut_ppm)}**: {total}"
 
     def _numbers(self, numbers: dict[str, int]) -> str:
-        return grouped(self.figures.numbers(numbers))
+        return grouped(self.formatter.labeled_amounts(numbers))
 
     def _signed(self, amount: int) -> str:
         return f"{'+' if amount > 0 else ''}{self.cash(amount)}"
@@ -308,7 +308,7 @@ class _Example:
         return ", ".join(held) or "none"
 
     def _holdings(self, account: int) -> Iterator[str]:
-        for side, positions in self.state.lanes.items():
+        for side, positions in self.state.tables.items():
             for row, (holder, _) in enumerate(positions.keys()):
                 if holder == account:
                     yield f"{side} {self.quantity(int(positions.lots[row]))}"
