@@ -1,8 +1,8 @@
-"""The price at which a position's equity is exactly zero, and the takeover at that price.
+"""The bankruptcy price of a position, at which its equity is exactly zero, and its takeover.
 
-A cross account has one equity for all of its positions; it is shared over them in proportion to
-their maintenance margins, as the two venues that publish a rule do (dYdX, Lighter), so that closing
-all of them at their own prices leaves nothing, and closing one leaves the others' part untouched.
+A cross account has one equity for all of its positions. It is divided over them in proportion to
+maintenance margin, as the two venues with a published rule do (dYdX, Lighter): closing all of them
+at their own bankruptcy prices leaves nothing, and closing one leaves the shares of the others.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from delever.core.units import Ticks, share_floor
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
-    """One position, named: a row of a table that may move."""
+class OpenPosition:
+    """One open position, by its key: its row in the table may change."""
 
     state: ContractState
     side: Side
@@ -26,140 +26,140 @@ class Holding:
 
     @property
     def row(self) -> int:
-        """Where the position stands in its table now."""
+        """The current row of the position in its table."""
         return self.state.tables[self.side].row_of(self.account, self.position)
 
     @property
     def isolated(self) -> bool:
-        """Whether the position is its own margin bucket."""
+        """Whether the position has isolated margin."""
         return bool(self.state.tables[self.side].isolated[self.row])
 
 
 def bankruptcy_price(
     terms: ContractTerms, side: Side, lots: int, cost_cash: int, cover_cash: int
 ) -> Ticks:
-    """Return the price at which the position has lost its cover: value = cost - cover.
+    """Return the price at which a position has lost its cover: value = cost - cover.
 
-    Rounded in the holder's favour (up for a long, down for a short), so that what a takeover leaves
-    is never negative and less than one tick on the lots. A bankrupt position's price lies beyond
-    the mark.
+    Rounded in favor of the account (up for a long, down for a short), so the remainder of a
+    takeover is never negative and less than one tick on the lots. The bankruptcy price of a
+    position with negative equity is beyond the mark.
     """
     return terms.price_at_value(side.sign * lots, cost_cash - cover_cash)
 
 
-def cover_of(book: Book, holding: Holding) -> int:
-    """Return what a position can lose from its entry before its part of the equity is gone.
+def cover_of(book: Book, position: OpenPosition) -> int:
+    """Return the cover of a position in Cash: its loss from entry at which its equity is zero.
 
-    In Cash. Isolated: its margin. Cross: its share of the equity, less the unrealized profit that
-    is already in it. Shares are floored; with no maintenance margin at all they follow notional.
+    Isolated: its margin. Cross: its share of the account's equity, less the unrealized PnL that
+    the equity includes. Shares are floored; without any maintenance margin they follow notional.
     """
-    table, row = holding.state.tables[holding.side], holding.row
+    table, row = position.state.tables[position.side], position.row
     if table.isolated[row]:
         return int(table.margin[row])
-    wallets = book.asset_of(holding.state).wallets
-    equity = int(wallets.balance[holding.account] + wallets.unrealized_pnl[holding.account])
-    whole = int(wallets.maintenance[holding.account])
+    wallets = book.asset_of(position.state).wallets
+    equity = int(wallets.balance[position.account] + wallets.unrealized_pnl[position.account])
+    whole = int(wallets.maintenance[position.account])
     part = int(table.maintenance[row])
     if whole == 0:
-        others = cross_holdings(book, holding.account, holding.state.terms.settle)
-        part, whole = _notional(holding), sum(map(_notional, others)) or 1
+        others = cross_positions(book, position.account, position.state.terms.settle)
+        part, whole = _notional(position), sum(map(_notional, others)) or 1
     return share_floor(equity, part, whole) - int(table.unrealized_pnl[row])
 
 
-def equity_of(book: Book, holding: Holding) -> int:
-    """Return the equity of the position's margin bucket in Cash."""
-    table, row = holding.state.tables[holding.side], holding.row
+def equity_of(book: Book, position: OpenPosition) -> int:
+    """Return the equity of a position's margin bucket in Cash."""
+    table, row = position.state.tables[position.side], position.row
     if table.isolated[row]:
         return int(table.margin[row] + table.unrealized_pnl[row])
-    wallets = book.asset_of(holding.state).wallets
-    return int(wallets.balance[holding.account] + wallets.unrealized_pnl[holding.account])
+    wallets = book.asset_of(position.state).wallets
+    return int(wallets.balance[position.account] + wallets.unrealized_pnl[position.account])
 
 
-def holdings_of(book: Book, account: int) -> list[Holding]:
-    """Return an account's positions, in order of contract, side and position."""
+def open_positions(book: Book, account: int) -> list[OpenPosition]:
+    """Return an account's open positions, ordered by contract, side and position id."""
     return [
-        Holding(state, side, account, position)
+        OpenPosition(state, side, account, position)
         for state in book.contracts.values()
         for side, table in state.tables.items()
         for position in table.positions_of(account)
     ]
 
 
-def cross_holdings(book: Book, account: int, asset: str) -> list[Holding]:
+def cross_positions(book: Book, account: int, asset: str) -> list[OpenPosition]:
     """Return an account's cross positions that settle in one asset."""
     return [
-        holding
-        for holding in holdings_of(book, account)
-        if holding.state.terms.settle == asset and not holding.isolated
+        position
+        for position in open_positions(book, account)
+        if position.state.terms.settle == asset and not position.isolated
     ]
 
 
 def take_over(
-    book: Book, holdings: Sequence[Holding], price_ticks: Ticks | None, reason: Reason
+    book: Book, positions: Sequence[OpenPosition], price_ticks: Ticks | None, reason: Reason
 ) -> list[Event]:
-    """Return the takeover of one account's positions, each at its bankruptcy price or at the given.
+    """Return the takeover of one account's positions, at bankruptcy prices or at a given price.
 
-    At its own price a position leaves less than one tick on its lots, which goes to the pool. At a
-    given price an isolated position's remainder goes to the pool, whatever its sign (a surplus is
-    what the liquidation earned), while a cross remainder stays in the wallet unless it is negative
-    and no cross position is left to carry it: then the pool pays it.
+    At its bankruptcy price a position leaves less than one tick on its lots, which the pool gets.
+    At a given price the pool gets the remainder of an isolated position, whatever its sign (a
+    surplus is the gain of the liquidation). The remainder of a cross position stays in the wallet;
+    where it is negative and no cross position is left, the pool pays it.
     """
     events: list[Event] = []
-    dust: dict[str, int] = {}
-    spent: dict[str, int] = {}
-    for number, holding in enumerate(holdings, book.last_takeover + 1):
-        taken = _take_over_one(book, holding, price_ticks, number, reason)
+    rest_bound: dict[str, int] = {}
+    to_wallets: dict[str, int] = {}
+    for number, position in enumerate(positions, book.last_takeover + 1):
+        taken = _take_over_one(book, position, price_ticks, number, reason)
         events.append(taken)
-        if not holding.isolated:
-            asset = holding.state.terms.settle
-            bound = 0 if price_ticks else _tick_cash(holding, taken.price_ticks, taken.lots)
-            dust[asset] = dust.get(asset, 0) + bound
-            spent[asset] = spent.get(asset, 0) + taken.to_wallet_cash
-    for asset, bound in dust.items():
-        taken_here = [h for h in holdings if h.state.terms.settle == asset and not h.isolated]
-        if len(taken_here) == len(cross_holdings(book, holdings[0].account, asset)):
-            settled = _settle_wallet(book, taken_here[-1], spent[asset], bound)
+        if not position.isolated:
+            asset = position.state.terms.settle
+            bound = 0 if price_ticks else _tick_cash(position, taken.price_ticks, taken.lots)
+            rest_bound[asset] = rest_bound.get(asset, 0) + bound
+            to_wallets[asset] = to_wallets.get(asset, 0) + taken.to_wallet_cash
+    for asset, bound in rest_bound.items():
+        taken_here = [p for p in positions if p.state.terms.settle == asset and not p.isolated]
+        if len(taken_here) == len(cross_positions(book, positions[0].account, asset)):
+            settled = _settle_wallet(book, taken_here[-1], to_wallets[asset], bound)
             events.extend(settled)
     return events
 
 
 def _take_over_one(
-    book: Book, holding: Holding, price_ticks: Ticks | None, number: int, reason: Reason
+    book: Book, position: OpenPosition, price_ticks: Ticks | None, number: int, reason: Reason
 ) -> TakenOver:
-    """Return the takeover of one position, as of now, before any of the batch is applied."""
-    state, side, row = holding.state, holding.side, holding.row
+    """Return the takeover of one position, before any event of the batch is applied."""
+    state, side, row = position.state, position.side, position.row
     table = state.tables[side]
     lots, cost, margin = int(table.lots[row]), int(table.cost[row]), int(table.margin[row])
-    own_price = bankruptcy_price(state.terms, side, lots, cost, cover_of(book, holding))
-    ticks = own_price if price_ticks is None else price_ticks
+    own_ticks = bankruptcy_price(state.terms, side, lots, cost, cover_of(book, position))
+    ticks = own_ticks if price_ticks is None else price_ticks
     value = state.terms.trade_cash(side.sign * lots, ticks)
-    realized = value - cost
+    realized_pnl = value - cost
     to_pool = 0
-    if holding.isolated:
-        to_pool = margin + realized
+    if position.isolated:
+        to_pool = margin + realized_pnl
         if price_ticks is None:
-            to_pool = min(to_pool, _tick_cash(holding, ticks, lots))
+            to_pool = min(to_pool, _tick_cash(position, ticks, lots))
     return TakenOver(
         takeover=number,
         contract=state.name,
         side=side,
-        account=book.accounts.names[holding.account],
-        position=holding.position,
+        account=book.accounts.names[position.account],
+        position=position.position,
         lots=lots,
         price_ticks=ticks,
         value_cash=value,
         cost_cash=cost,
         margin_cash=margin,
-        realized_pnl_cash=realized,
-        to_wallet_cash=margin + realized - to_pool,
+        realized_pnl_cash=realized_pnl,
+        to_wallet_cash=margin + realized_pnl - to_pool,
         to_pool_cash=to_pool,
-        equity_cash=equity_of(book, holding),
+        equity_cash=equity_of(book, position),
         reason=reason,
     )
 
 
-def _settle_wallet(book: Book, last: Holding, to_wallet: int, bound: int) -> list[Event]:
-    """Return what the pool takes or pays when the last cross position of a wallet is taken over."""
+def _settle_wallet(book: Book, last: OpenPosition, to_wallet: int, bound: int) -> list[Event]:
+    """Return the pool's settlement of a wallet whose last cross position is taken over."""
     wallets = book.asset_of(last.state).wallets
     remainder = int(wallets.balance[last.account]) + to_wallet
     amount = min(remainder, bound)
@@ -176,13 +176,13 @@ def _settle_wallet(book: Book, last: Holding, to_wallet: int, bound: int) -> lis
     ]
 
 
-def _tick_cash(holding: Holding, ticks: int, lots: int) -> int:
-    """Return what one tick (and one unit of rounding) is worth on these lots, in Cash."""
-    terms, signed = holding.state.terms, holding.side.sign * lots
-    worse = max(ticks - holding.side.sign, 1)
+def _tick_cash(position: OpenPosition, ticks: int, lots: int) -> int:
+    """Return the value of one tick on these lots, plus one unit of rounding, in Cash."""
+    terms, signed = position.state.terms, position.side.sign * lots
+    worse = max(ticks - position.side.sign, 1)
     return abs(terms.value_cash(signed, ticks) - terms.value_cash(signed, worse)) + 1
 
 
-def _notional(holding: Holding) -> int:
-    table, row = holding.state.tables[holding.side], holding.row
+def _notional(position: OpenPosition) -> int:
+    table, row = position.state.tables[position.side], position.row
     return abs(int(table.cost[row] + table.unrealized_pnl[row]))

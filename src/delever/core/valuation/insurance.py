@@ -1,8 +1,7 @@
-"""What stands behind bankrupt accounts: inventory, its profit, the pool's equity, funding.
+"""Insurance pools: equity, contract PnL, unwinding of inventory, depth for it.
 
-A pool's `balance` is settled cash; its `equity` adds the unrealized profit of all its inventory. A
-contract's profit in its pool is what its inventory has realized, plus what it would realize at the
-mark, plus injections booked to it.
+A pool's balance is settled cash; its equity adds the unrealized PnL of its inventory. The PnL of a
+contract in its pool is realized plus unrealized PnL of its inventory, plus injections booked to it.
 """
 
 from collections.abc import Iterator
@@ -15,43 +14,43 @@ from delever.core.units import PPM, div_floor, share_floor
 
 
 def pool_equity(book: Book, pool: PoolState) -> int:
-    """Return balance plus unrealized profit of the pool's inventory, in Cash."""
+    """Return a pool's equity in Cash: balance plus unrealized PnL of its inventory."""
     return pool.balance + sum(
         state.unrealized_pnl for state in book.monitored() if state.pool == pool.name
     )
 
 
 def observed_equity(book: Book, pool: PoolState) -> int:
-    """Return the pool's equity as last observed: the engine observes before it reads triggers."""
+    """Return a pool's equity as last observed; each step observes it before it reads triggers."""
     return pool.observed.equity_cash if pool.observed else pool_equity(book, pool)
 
 
 def contract_pnl_of(state: ContractState) -> int:
-    """Return the contract's cumulative profit in its pool, in Cash."""
+    """Return a contract's cumulative PnL in its pool, in Cash."""
     return state.realized_pnl + state.injected + state.unrealized_pnl
 
 
 def observe(book: Book) -> Iterator[Event]:
-    """Yield the numbers of each pool that has changed since it was last observed."""
-    engaged = book.monitored()
-    names = book.unobserved_pools | {state.pool for state in engaged}
+    """Yield an observation of each pool that changed since the last one."""
+    monitored = book.monitored()
+    names = book.unobserved_pools | {state.pool for state in monitored}
     for pool in [book.pools[name] for name in sorted(names)]:
-        members = [state for state in engaged if state.pool == pool.name]
-        seen = PoolObserved(
+        members = [state for state in monitored if state.pool == pool.name]
+        observed = PoolObserved(
             pool=pool.name,
             balance_cash=pool.balance,
             equity_cash=pool.balance + sum(state.unrealized_pnl for state in members),
             contracts=tuple(state.name for state in members),
             contract_pnl_cash=tuple(contract_pnl_of(state) for state in members),
         )
-        if seen != pool.observed:
-            yield seen
+        if observed != pool.observed:
+            yield observed
 
 
 def unwind(state: ContractState, side: Side, lots: int, price_ticks: int) -> Iterator[Unwound]:
-    """Yield the closing of inventory in the market, oldest takeover first.
+    """Yield the unwinding of inventory in the market, oldest takeover first.
 
-    A tranche's cost is split by lots and floored; what is left keeps the rest, so nothing is lost.
+    The cost of closed lots is floored, and the open lots retain the rest, so no unit is lost.
     """
     for tranche in list(state.inventory[side].tranches.values()):
         if lots == 0:
@@ -73,17 +72,17 @@ def unwind(state: ContractState, side: Side, lots: int, price_ticks: int) -> Ite
 
 
 def worst_ticks(mark_ticks: int, side: Side, slippage_ppm: int) -> int:
-    """Return the worst price at which inventory of this side is closed at a mark, rounded down."""
+    """Return the worst price, in ticks, at which inventory of a side is unwound, rounded down."""
     return div_floor(mark_ticks * (PPM - side.sign * slippage_ppm), PPM)
 
 
 def usable_depth(
     state: ContractState, side: Side, slippage_ppm: int
 ) -> tuple[tuple[int, int], ...]:
-    """Return the levels that inventory of this side may be closed into, best first.
+    """Return the levels of depth that inventory of a side may be unwound into, best first.
 
-    Long inventory is sold into bids, short inventory bought from asks, no further from the mark
-    than the slippage allows.
+    Long inventory is sold to bids, short inventory is bought from asks, within the maximum
+    slippage from the mark.
     """
     worst = worst_ticks(state.mark, side, slippage_ppm)
     levels = state.bids if side is Side.LONG else state.asks
@@ -91,36 +90,36 @@ def usable_depth(
 
 
 def absorb(state: ContractState, side: Side, slippage_ppm: int) -> Iterator[Event]:
-    """Yield the closing of inventory into depth, as far as depth reaches (managed mode)."""
-    reach = len(usable_depth(state, side, slippage_ppm))
+    """Yield the unwinding of inventory into depth, as far as depth reaches (managed pools)."""
+    usable = len(usable_depth(state, side, slippage_ppm))
     levels = list(state.bids if side is Side.LONG else state.asks)
-    taken = 0
-    while taken < reach and (left := state.inventory[side].total_lots):
-        ticks, offered = levels[taken]
-        closed = min(left, offered)
+    consumed = 0
+    while consumed < usable and (open_lots := state.inventory[side].total_lots):
+        ticks, offered = levels[consumed]
+        closed = min(open_lots, offered)
         yield from unwind(state, side, closed, ticks)
         if closed < offered:
-            levels[taken] = (ticks, offered - closed)
+            levels[consumed] = (ticks, offered - closed)
             break
-        taken += 1
-    rest = tuple(levels[taken:])
+        consumed += 1
+    rest = tuple(levels[consumed:])
     bids, asks = (rest, state.asks) if side is Side.LONG else (state.bids, rest)
     if (bids, asks) != (state.bids, state.asks):
         yield DepthSet(contract=state.name, bids=bids, asks=asks)
 
 
 def watch_depth(book: Book, state: ContractState) -> Iterator[Event]:
-    """Yield the moments at which depth begins or ceases to be less than inventory.
+    """Yield the moments at which depth becomes insufficient or sufficient for the inventory.
 
-    A contract whose depth was never told is not watched.
+    A contract without submitted depth is not watched.
     """
     if not state.depth_known:
         return
     slippage_ppm = book.pool_of(state).max_slippage_ppm
     for side in Side:
-        held = state.inventory[side].total_lots
-        missing = held > 0 and held > sum(
+        inventory_lots = state.inventory[side].total_lots
+        sufficient = inventory_lots == 0 or inventory_lots <= sum(
             lots for _, lots in usable_depth(state, side, slippage_ppm)
         )
-        if missing != (state.depth_insufficient_since_ms[side] is not None):
-            yield DepthSufficiencySet(contract=state.name, side=side, sufficient=not missing)
+        if sufficient != (state.depth_insufficient_since_ms[side] is None):
+            yield DepthSufficiencySet(contract=state.name, side=side, sufficient=sufficient)

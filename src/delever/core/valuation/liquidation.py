@@ -1,9 +1,9 @@
-"""Managed pools: the engine itself finds the accounts that must be taken over.
+"""Managed pools: the accounts that the engine itself takes over.
 
-An account is taken over when its equity is at or below its maintenance margin, or the part of it
-that the venue's rules name: an isolated position alone, a cross account with all positions that
-stand behind managed pools. In order of account name, then of position, so that the result does not
-depend on where rows happen to stand.
+An account is taken over when its equity is at or below its maintenance margin, or the share of it
+that the rule set names: an isolated position alone, a cross account with all positions in contracts
+of managed pools. The order is by account name, then by position id, so the result does not depend
+on the order of rows.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,55 +14,55 @@ from delever.core.book import Book
 from delever.core.book.pool_state import AssetState
 from delever.core.messages import Event, Reason, Side
 from delever.core.units import Ints, div_floor
-from delever.core.valuation.bankruptcy import Holding, cross_holdings, take_over
+from delever.core.valuation.bankruptcy import OpenPosition, cross_positions, take_over
 from delever.core.valuation.numeric_range import takeover_fits
 
 Share = tuple[int, int]
-"""Numerator and denominator of the part of maintenance margin at which a pool takes over."""
+"""Numerator and denominator of the share of maintenance margin at which a pool takes over."""
 
 
 def liquidate_isolated(book: Book, managed: Mapping[str, Share]) -> Iterator[Event]:
-    """Yield the takeover of isolated positions at or below their share of maintenance."""
+    """Yield the takeover of isolated positions at or below their share of maintenance margin."""
     for name, share in managed.items():
         state = book.contracts[name]
         for side in Side:
             table = state.tables[side]
             n = table.size
             equity = table.margin[:n] + table.unrealized_pnl[:n]
-            below = table.isolated[:n] & (equity <= part_of(table.maintenance[:n], share))
+            below = table.isolated[:n] & (equity <= share_of(table.maintenance[:n], share))
             for account, position in _in_order(
                 book, table.account[:n][below], table.position[:n][below]
             ):
-                yield from _take_over(book, [Holding(state, side, account, position)])
+                yield from _take_over(book, [OpenPosition(state, side, account, position)])
 
 
 def liquidate_cross(book: Book, managed: Mapping[str, Share]) -> Iterator[Event]:
-    """Yield the takeover of managed cross positions of accounts at or below their share."""
+    """Yield the takeover of cross positions of accounts at or below their share of maintenance."""
     settled = {name: book.contracts[name].terms.settle for name in managed}
     for asset in book.assets.values():
         shares = {share for name, share in managed.items() if settled[name] == asset.name}
         for share in sorted(shares):
             for account in _below_maintenance(book, asset, share):
-                holdings = [
-                    holding
-                    for holding in cross_holdings(book, account, asset.name)
-                    if managed.get(holding.state.name) == share
+                positions = [
+                    position
+                    for position in cross_positions(book, account, asset.name)
+                    if managed.get(position.state.name) == share
                 ]
-                if holdings:
-                    yield from _take_over(book, holdings)
+                if positions:
+                    yield from _take_over(book, positions)
 
 
-def _take_over(book: Book, holdings: list[Holding]) -> list[Event]:
-    """Return the takeover; an account whose positions no pool has room for stands as it is."""
-    taken = take_over(book, holdings, None, Reason.EQUITY_BELOW_MAINTENANCE)
+def _take_over(book: Book, positions: list[OpenPosition]) -> list[Event]:
+    """Return the takeover, or nothing where it would exceed the pool limit."""
+    taken = take_over(book, positions, None, Reason.EQUITY_BELOW_MAINTENANCE)
     return taken if takeover_fits(book, taken) else []
 
 
-def part_of(maintenance: Ints, share: Share) -> Ints:
+def share_of(maintenance: Ints, share: Share) -> Ints:
     """Return the share of each maintenance margin in Cash, rounded down."""
     part, whole = share
-    times = div_floor(maintenance, whole)
-    return times * part + div_floor((maintenance - times * whole) * part, whole)
+    quotient = div_floor(maintenance, whole)  # split, so that no product leaves int64
+    return quotient * part + div_floor((maintenance - quotient * whole) * part, whole)
 
 
 def _below_maintenance(book: Book, asset: AssetState, share: Share) -> list[int]:
@@ -70,7 +70,7 @@ def _below_maintenance(book: Book, asset: AssetState, share: Share) -> list[int]
     maintenance = wallets.maintenance[: wallets.size]
     equity = wallets.equity()
     exposed = (maintenance > 0) | (equity < 0)  # a tier may ask for no maintenance at all
-    below = np.flatnonzero(exposed & (equity <= part_of(maintenance, share)))
+    below = np.flatnonzero(exposed & (equity <= share_of(maintenance, share)))
     return sorted(below.tolist(), key=book.accounts.names.__getitem__)
 
 

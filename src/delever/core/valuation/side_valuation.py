@@ -1,7 +1,7 @@
-"""Everything a ranking may look at, for a whole table at once, in integer Cash.
+"""The inputs of a ranking: valuation of all positions of a side, as columns in integer Cash.
 
-The margin bucket of an isolated position is the position itself; that of a cross position is its
-account's wallet in the settle asset, with all of its cross positions.
+The margin bucket of an isolated position is the position itself; the margin bucket of a cross
+position is its account's wallet in the settle asset, with all of its cross positions.
 """
 
 from collections.abc import Mapping
@@ -19,12 +19,12 @@ from delever.core.units import Bools, Ints, div_floor
 
 @dataclass(frozen=True, slots=True)
 class SideValuation:
-    """A table's positions, valued at one mark; all columns have one entry a position.
+    """The positions of a side, valued at one mark; every column has one entry a position.
 
-    `notional`, `entry_notional` are absolute values at mark and at entry; `profit` is unrealized.
-    `balance`, `equity`, `bucket_profit`, `bucket_maintenance` belong to the margin bucket;
-    `maintenance` and `initial_margin` to the position. `joint_profit` and `joint_notional` add the
-    other side where one account holds both across, in hedge mode. `account_order` breaks ties.
+    `notional` and `entry_notional` are absolute values at the mark and at entry, `unrealized_pnl`,
+    `maintenance` and `initial_margin` those of the position. `balance`, `equity`, `bucket_pnl` and
+    `bucket_maintenance` belong to the margin bucket. `joint_pnl` and `joint_notional` add the other
+    side where an account in hedge mode has both sides cross. `account_order` breaks ties.
     """
 
     terms: ContractTerms
@@ -56,11 +56,11 @@ class SideValuation:
 
     @property
     def size(self) -> int:
-        """How many positions the table holds."""
+        """The number of positions."""
         return len(self.lots)
 
     def with_rows(self, changes: Mapping[int, Mapping[str, int]]) -> "SideValuation":
-        """Return the view with numbers of some rows replaced: what a what-if ranks."""
+        """Return a copy with numbers of some rows replaced, for a what-if."""
         names = {name for numbers in changes.values() for name in numbers}
         columns = {name: getattr(self, name).copy() for name in names}
         for row, numbers in changes.items():
@@ -70,21 +70,17 @@ class SideValuation:
 
 
 def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
-    """Return the table as it stands at the contract's current mark and the book's sequence."""
+    """Return the valuation of a side at the contract's current mark and the book's sequence."""
     table = state.tables[side]
     n = table.size
     account, isolated = table.account[:n].astype(np.int64), table.isolated[:n]
     wallets = book.asset_of(state).wallets
-    unrealized_pnl, margin, maintenance = (
-        table.unrealized_pnl[:n],
-        table.margin[:n],
-        table.maintenance[:n],
-    )
+    pnl, margin, maintenance = table.unrealized_pnl[:n], table.margin[:n], table.maintenance[:n]
     balance = np.where(isolated, margin, wallets.balance[account])
-    bucket_pnl = np.where(isolated, unrealized_pnl, wallets.unrealized_pnl[account])
+    bucket_pnl = np.where(isolated, pnl, wallets.unrealized_pnl[account])
     entry_notional = abs(table.cost[:n])
-    notional = abs(table.cost[:n] + unrealized_pnl)
-    joint_pnl, joint_notional = _joint(book, state, side, unrealized_pnl, notional)
+    notional = abs(table.cost[:n] + pnl)
+    joint_pnl, joint_notional = _joint(book, state, side, pnl, notional)
     return SideValuation(
         terms=state.terms,
         side=side,
@@ -99,7 +95,7 @@ def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
         cost=table.cost[:n].copy(),
         notional=notional,
         entry_notional=entry_notional,
-        unrealized_pnl=unrealized_pnl.copy(),
+        unrealized_pnl=pnl.copy(),
         margin=margin.copy(),
         isolated=isolated.copy(),
         balance=balance,
@@ -116,14 +112,14 @@ def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
 
 
 def joint_columns(book: Book, state: ContractState, side: Side) -> tuple[Ints, Ints]:
-    """Return joint profit and notional of a table, as a view has them."""
+    """Return joint PnL and joint notional of a side, as in its valuation."""
     columns = state.tables[side].columns()
     notional = abs(columns.cost + columns.unrealized_pnl)
     return _joint(book, state, side, columns.unrealized_pnl, notional)
 
 
 def initial_margin(entry_notional_cash: Ints, leverage_hundredths: Ints) -> Ints:
-    """Return entry notional / leverage in Cash, rounded down; leverage counts in hundredths."""
+    """Return entry notional / leverage in Cash, rounded down; leverage is in hundredths."""
     leverage = leverage_hundredths.astype(np.int64)
     whole = div_floor(entry_notional_cash, leverage)
     rest = entry_notional_cash - whole * leverage
@@ -131,51 +127,51 @@ def initial_margin(entry_notional_cash: Ints, leverage_hundredths: Ints) -> Ints
 
 
 def _joint(
-    book: Book, state: ContractState, side: Side, unrealized_pnl: Ints, notional: Ints
+    book: Book, state: ContractState, side: Side, pnl: Ints, notional: Ints
 ) -> tuple[Ints, Ints]:
-    """Return profit and notional, of both sides together where an account holds both across.
+    """Return PnL and notional, with those of the other side where an account hedges cross.
 
-    In hedge mode only; the account's cross positions of either side then all show the same sums.
+    All cross positions of such an account, on either side, have the same sums.
     """
     own, other = state.tables[side], state.tables[side.opposite]
     account = own.account[: own.size]
     joins = book.accounts.hedge_mode[account] & ~own.isolated[: own.size]
     if not joins.any():
-        return unrealized_pnl.copy(), notional
+        return pnl.copy(), notional
     rows = np.flatnonzero(joins)
     own_pnl, own_notional = _of_accounts(own, account[rows])
     other_pnl, other_notional = _of_accounts(other, account[rows])
     both = other_notional > 0
-    rows, joint_pnl, joint_notional = rows[both], unrealized_pnl.copy(), notional.copy()
+    rows, joint_pnl, joint_notional = rows[both], pnl.copy(), notional.copy()
     joint_pnl[rows] = (own_pnl + other_pnl)[both]
     joint_notional[rows] = (own_notional + other_notional)[both]
     return joint_pnl, joint_notional
 
 
 LOOKUP_MAX_POSITION_IDS = 8
-"""Up to so many position numbers a table is searched by account; beyond, it is summed whole."""
+"""Position ids up to which rows are looked up by account; with more, the table is summed."""
 
 
 def _of_accounts(table: PositionTable, accounts: Ints) -> tuple[Ints, Ints]:
-    """Return profit and notional of a table's cross positions, summed for each of the accounts."""
+    """Return PnL and notional of a table's cross positions, summed for each of the accounts."""
     if len(table.position_ids) > LOOKUP_MAX_POSITION_IDS:
-        unrealized_pnl, notional = _by_account(table, int(accounts.max(initial=0)) + 1)
-        return unrealized_pnl[accounts], notional[accounts]
-    unrealized_pnl, notional = np.zeros((2, len(accounts)), np.int64)
-    for label in sorted(table.position_ids):
-        rows = table.index.find_all(accounts, np.full(len(accounts), label))
-        held = np.flatnonzero((rows >= 0) & ~table.isolated[rows])
-        rows = rows[held]
-        unrealized_pnl[held] += table.unrealized_pnl[rows]
-        notional[held] += abs(table.cost[rows] + table.unrealized_pnl[rows])
-    return unrealized_pnl, notional
+        pnl, notional = _by_account(table, int(accounts.max(initial=0)) + 1)
+        return pnl[accounts], notional[accounts]
+    pnl, notional = np.zeros((2, len(accounts)), np.int64)
+    for position in sorted(table.position_ids):
+        rows = table.index.find_all(accounts, np.full(len(accounts), position))
+        found = np.flatnonzero((rows >= 0) & ~table.isolated[rows])
+        rows = rows[found]
+        pnl[found] += table.unrealized_pnl[rows]
+        notional[found] += abs(table.cost[rows] + table.unrealized_pnl[rows])
+    return pnl, notional
 
 
 def _by_account(table: PositionTable, accounts: int) -> tuple[Ints, Ints]:
-    """Return the profit and notional of a table's cross positions by account, below a number."""
-    unrealized_pnl, notional = np.zeros((2, accounts), np.int64)
+    """Return PnL and notional of a table's cross positions, summed for accounts 0..n-1."""
+    pnl, notional = np.zeros((2, accounts), np.int64)
     chosen = ~table.isolated[: table.size] & (table.account[: table.size] < accounts)
     account, rows = table.account[: table.size][chosen], np.flatnonzero(chosen)
-    np.add.at(unrealized_pnl, account, table.unrealized_pnl[rows])
+    np.add.at(pnl, account, table.unrealized_pnl[rows])
     np.add.at(notional, account, abs(table.cost[rows] + table.unrealized_pnl[rows]))
-    return unrealized_pnl, notional
+    return pnl, notional
