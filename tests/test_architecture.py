@@ -72,7 +72,7 @@ MONEY = {
     "book",
     "market/contract_terms",
     "rules/adl_price",
-    "rules/allocation",
+    "rules/policies/allocation",
     "rules/eligibility",
     "rules/loss_socialization",
     "rules/triggers",

@@ -51,6 +51,12 @@ def step(book: Book, command: Command, parallel_map: ParallelMap = map) -> tuple
 
     `parallel_map` runs independent parts of the work, with the contract of the built-in `map`; that
     of a thread pool is faster on a large book and gives the same events.
+
+        >>> import delever
+        >>> from delever.core.messages import DefineAccount
+        >>> events = delever.step(delever.Book(), DefineAccount(time_ms=0, account="ann"))
+        >>> [type(event).__name__ for event in events]
+        ['Accepted', 'AccountDefined']
     """
     admitted = admit(book, command)
     if isinstance(admitted, Rejected):

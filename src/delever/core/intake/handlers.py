@@ -28,7 +28,7 @@ from delever.core.market.validation import (
 from delever.core.messages import Event, FundingReason, PoolKind, Reason, Side, TriggerLimits
 from delever.core.rules import RULE_SETS, rule_set_of
 from delever.core.units import COLUMN_LIMIT, PPM, Ticks
-from delever.core.valuation.bankruptcy import holdings_of, take_over
+from delever.core.valuation.bankruptcy import open_positions, take_over
 from delever.core.valuation.insurance import unwind
 from delever.core.valuation.numeric_range import check_inventory, check_range, takeover_fits
 
@@ -138,7 +138,7 @@ def _takeover(book: Book, command: m.Takeover) -> list[Event]:
         _contract(book, "contract", command.contract)
     holdings = [
         holding
-        for holding in holdings_of(book, account)
+        for holding in open_positions(book, account)
         if command.contract in (None, holding.state.name) and command.side in (None, holding.side)
     ]
     reject_unless(bool(holdings), "account", command.account, Reason.NO_OPEN_POSITION)

@@ -37,7 +37,7 @@ from delever.core.rules.triggers import (
 )
 from delever.core.units import PPM, Bools, Ints, clamp_int64, div_ceil, div_nearest, share_floor
 from delever.core.valuation.insurance import usable_depth, worst_ticks
-from delever.core.valuation.liquidation import Share, part_of
+from delever.core.valuation.liquidation import Share, share_of
 
 SHOCKS_PPM = (
     *(1_000, 2_000, 3_000, 5_000, 7_000),
@@ -86,7 +86,7 @@ class ValuedBuckets:
 
         A cross account without maintenance margin is liquidated below 0.
         """
-        below = self.equity <= part_of(self.maintenance, share)
+        below = self.equity <= share_of(self.maintenance, share)
         exposed = (self.maintenance > 0) | (self.equity < 0)
         below[: self.cross] &= exposed[: self.cross]
         return below

@@ -15,7 +15,7 @@ from delever.core.book.pool_state import PoolState
 from delever.core.messages import Event, LossSocialized, Side, WithdrawalHaircutSet
 from delever.core.rules.policies.allocation import share
 from delever.core.units import PPM, ratio_ppm
-from delever.core.valuation.bankruptcy import Holding, cover_of
+from delever.core.valuation.bankruptcy import OpenPosition, cover_of
 from delever.core.valuation.insurance import contract_pnl_of, pool_equity
 
 
@@ -113,7 +113,7 @@ def loss_claims(book: Book, state: ContractState) -> list[LossClaim]:
     claims = []
     for side, table in state.tables.items():
         for row, (account, position) in enumerate(table.keys()):
-            holding = Holding(state, side, account, position)
+            holding = OpenPosition(state, side, account, position)
             unrealized_pnl = int(table.unrealized_pnl[row])
             claims.append(
                 LossClaim(

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rated_market import Holder, Market, book_of, markets, rated, told
+from rated_market import Holder, Market, book_of, markets, rated, submit
 
 from delever.core import messages as m
 from delever.core.engine import step
@@ -34,22 +34,22 @@ def part(rating: Rating, which: RatingInput) -> m.RatingPart:
 
 @pytest.mark.parametrize("row", cases("rating_points.txt"))
 def test_points_of_an_input(row: Row) -> None:
-    measure = next(each for each in SCORECARD if each.input == row["input"])
-    stands = replace(measure, read=lambda _book, _state: (int(row["value_ppm"]), {}))
+    measure = next(measure for measure in SCORECARD if measure.input == row["input"])
+    measured = replace(measure, read=lambda _book, _state: (int(row["value_ppm"]), {}))
     book = book_of(STEADY)
-    points = stands.part(book, book.contracts["BTC"]).points
+    points = measured.part(book, book.contracts["BTC"]).points
     assert {"points": str(points)} == row.expected
 
 
 @pytest.mark.parametrize("row", cases("rating_levels.txt"))
-def test_level_of_each_view(row: Row) -> None:
+def test_level_of_each_method(row: Row) -> None:
     nearest = int(row["adl_from_ppm"]) if row["adl_from_ppm"] else None
     scorecard = level_of_points(int(row["points"]))
     stress = level_of_distance(nearest, int(row["volatility_ppm"]))
     assert {"scorecard": scorecard, "stress": stress} == row.expected
 
 
-# --- what is read ---
+# --- inputs ---
 
 
 def test_the_scorecard_reads_exactly_the_seven_published_inputs() -> None:
@@ -59,7 +59,7 @@ def test_the_scorecard_reads_exactly_the_seven_published_inputs() -> None:
 
 
 def test_the_worked_example_of_the_document() -> None:
-    """RSK-02, RSK-03, RSK-04: docs/risk.md works these numbers out by hand."""
+    """RSK-02, RSK-03, RSK-04: docs/risk.md computes these numbers by hand."""
     rating = rated(WORKED)
     assert {each.input: (each.value_ppm, each.points) for each in rating.parts} == {
         RatingInput.FUND_BALANCE: (15_000, 1),
@@ -74,7 +74,7 @@ def test_the_worked_example_of_the_document() -> None:
     assert (rating.adl_from_ppm, rating.stress_level) == (50_000, RiskLevel.LOW)
 
 
-def test_the_worked_example_on_a_rough_day() -> None:
+def test_the_worked_example_on_a_volatile_day() -> None:
     """RSK-04: docs/risk.md."""
     rating = rated(replace(WORKED, swing=2))
     assert (rating.points, rating.scorecard_level) == (8, RiskLevel.MEDIUM)
@@ -86,7 +86,7 @@ def test_the_document_states_the_limits_and_the_curve() -> None:
     text = (ROOT / "docs" / "risk.md").read_text(encoding="utf-8")
     unit = 10**8
     for measure in SCORECARD:
-        cells = " | ".join(shown_limit(measure, limit) for limit in measure.limits_ppm)
+        cells = " | ".join(limit_text(measure, limit) for limit in measure.limits_ppm)
         assert re.search(rf"\| `{measure.input}` \| .* \| {re.escape(cells)} \|", text), cells
     for point in rated(WORKED).curve:
         if point.shock_ppm in (-500_000, -70_000, -50_000, -40_000, 500_000):
@@ -96,7 +96,7 @@ def test_the_document_states_the_limits_and_the_curve() -> None:
             assert end in text
 
 
-def shown_limit(measure: Measure, limit_ppm: int) -> str:
+def limit_text(measure: Measure, limit_ppm: int) -> str:
     if measure.input is RatingInput.AVERAGE_LEVERAGE:
         return f"{limit_ppm // 1_000_000}x"
     percent = f"{limit_ppm / 10_000:g} %"
@@ -116,14 +116,14 @@ WORKED = Market(
 )
 
 
-def test_numbers_of_each_part_are_what_its_value_is_made_of() -> None:
+def test_each_part_has_the_numbers_of_its_value() -> None:
     parts = {each.input: each.numbers for each in rated(WORKED).parts}
     assert parts[RatingInput.DEPTH] == {"bid_lots": 10, "ask_lots": 10, "open_interest_lots": 100}
     assert parts[RatingInput.POSITION_CONCENTRATION] == {"long_ppm": 680_000, "short_ppm": 500_000}
     assert parts[RatingInput.FUND_BALANCE]["balance_cash"] == 150 * 10**8
 
 
-def test_volatility_is_that_of_the_marks_told() -> None:
+def test_volatility_is_that_of_the_submitted_marks() -> None:
     """RSK-06: 59 moves of about 2 % make 15.2 % a day."""
     quiet, rough = rated(STEADY), rated(replace(STEADY, swing=2))
     assert part(quiet, RatingInput.PRICE_VOLATILITY).value_ppm == 0
@@ -131,7 +131,7 @@ def test_volatility_is_that_of_the_marks_told() -> None:
     assert quiet.volatility_ppm == 10_000
 
 
-def test_depth_that_was_never_told_is_none() -> None:
+def test_unknown_depth_counts_as_zero() -> None:
     depth = part(rated(STEADY), RatingInput.DEPTH)
     assert (depth.value_ppm, depth.points) == (0, 3)
 
@@ -146,16 +146,16 @@ def test_a_contract_without_equity_uses_all_of_its_margin() -> None:
     assert part(rated(broke), RatingInput.MARGIN_UTILIZATION).value_ppm == 1_000_000
 
 
-def test_three_levels_fold_what_is_beyond_high() -> None:
+def test_extremely_high_is_high_on_three_levels() -> None:
     """RSK-01."""
     assert [level.on_three_levels for level in RiskLevel] == ["low", "medium", "high", "high"]
 
 
-# --- the two views ---
+# --- the two methods ---
 
 
 @given(markets)
-def test_the_rating_is_the_higher_of_both_views(market: Market) -> None:
+def test_the_rating_is_the_higher_of_both_levels(market: Market) -> None:
     """RSK-04."""
     rating = rated(market)
     levels = {
@@ -171,7 +171,7 @@ def test_the_rating_is_the_higher_of_both_views(market: Market) -> None:
 
 
 def never_safer(before: Rating, after: Rating, moved: RatingInput | None = None) -> None:
-    """Check that no view and no point of the curve is milder, and which parts stayed."""
+    """Check that no level, part or point of the curve is milder, and that other inputs stayed."""
     assert after.level.ordinal >= before.level.ordinal
     assert after.scorecard_level.ordinal >= before.scorecard_level.ordinal
     assert after.stress_level.ordinal >= before.stress_level.ordinal
@@ -219,8 +219,8 @@ def test_more_leverage_is_never_safer(market: Market, place: int, more: int) -> 
 
 
 @given(markets, st.integers(0), st.integers(1, 30))
-def test_more_profit_is_never_safer(market: Market, place: int, more: int) -> None:
-    """The same equity, more of it as profit: a better entry, and so much less cash."""
+def test_more_unrealized_pnl_is_never_safer(market: Market, place: int, more: int) -> None:
+    """The same equity, more of it unrealized: a better entry price, and less cash."""
     alike = tuple(replace(holder, leverage=1) for holder in market.holders)
     market = replace(market, kind=ContractKind.LINEAR, holders=alike)
     place %= len(alike)
@@ -261,37 +261,37 @@ def test_more_concentration_is_never_safer(market: Market, place: int) -> None:
 # --- commands and events ---
 
 
-def test_ratings_are_refreshed_by_command_and_kept_with_their_sequence() -> None:
+def test_ratings_are_refreshed_by_command_and_stored_with_their_sequence() -> None:
     """RSK-07."""
     book = book_of(WORKED)
-    events = told(book, m.RefreshRatings)
+    events = submit(book, m.RefreshRatings)
     (event,) = [event for event in events if isinstance(event, m.RatingsSet)]
     assert [rating.contract for rating in event.ratings] == ["BTC", "OTHER"]
-    kept = book.contracts["BTC"].rating
-    assert kept == event.ratings[0] == rating_of(book, "BTC")
-    assert kept is not None
-    assert (kept.as_of, kept.time_ms) == (book.sequence, book.time_ms)
-    told(book, m.SetTime)
-    assert book.contracts["BTC"].rating == kept
+    rating = book.contracts["BTC"].rating
+    assert rating == event.ratings[0] == rating_of(book, "BTC")
+    assert rating is not None
+    assert (rating.as_of, rating.time_ms) == (book.sequence, book.time_ms)
+    submit(book, m.SetTime)
+    assert book.contracts["BTC"].rating == rating
 
 
 def test_only_the_contracts_named_are_rated() -> None:
     book = book_of(WORKED)
-    told(book, m.RefreshRatings, contracts=("OTHER",))
+    submit(book, m.RefreshRatings, contracts=("OTHER",))
     assert book.contracts["BTC"].rating is None
     assert book.contracts["OTHER"].rating is not None
 
 
-def test_what_cannot_be_rated_is_refused_by_name() -> None:
+def test_refreshing_an_unknown_or_unmarked_contract_is_rejected() -> None:
     book = book_of(STEADY)
     new = book.contracts["BTC"].definition
-    told(book, m.DefineContract, **{**fields_of(new), "contract": "NEW"})
-    refusals = {
+    submit(book, m.DefineContract, **{**fields_of(new), "contract": "NEW"})
+    rejections = {
         ("DOGE",): ("contracts[0]", "unknown_contract"),
         ("BTC", "NEW"): ("contracts[1]", "missing_mark_price"),
         ("BTC", "BTC"): ("contracts[1]", "duplicate_row"),
     }
-    for contracts, (field, reason) in refusals.items():
+    for contracts, (field, reason) in rejections.items():
         (event,) = step(book, m.RefreshRatings(time_ms=book.time_ms, contracts=contracts))
         assert isinstance(event, m.Rejected)
         assert (event.field, event.reason) == (field, reason)

@@ -1,4 +1,4 @@
-"""What a venue tells late, twice or without our fills; and fills that are taken back."""
+"""Snapshots that come late, twice or without the latest fills; and cancelled fills."""
 
 import pytest
 from hypothesis import given
@@ -21,7 +21,7 @@ def test_versions(row: Row) -> None:
     world.long("ann", "X", 100, at=100)
     world.account("bob")
     world.version = int(row["version"]) - 1
-    if row["told"] == "balances":
+    if row["kind"] == "balances":
         world.wallets(ann=7, bob=7)
         now = {"ann": world.wallet("ann"), "bob": world.wallet("bob")}
     else:
@@ -29,8 +29,8 @@ def test_versions(row: Row) -> None:
         world.positions(*rows)
         now = {name: str(world.lots(name, "X", Side.LONG)) for name in ("ann", "bob")}
     ignored = world.events(m.RowIgnored)
-    told = [f"{e.account}:{e.version}<{e.known_version}" for e in ignored]
-    assert {**now, "ignored": ",".join(told)} == row.expected
+    rows = [f"{e.account}:{e.version}<{e.known_version}" for e in ignored]
+    assert {**now, "ignored": ",".join(rows)} == row.expected
     assert {event.reason for event in ignored} <= {Reason.STALE_VERSION}
     assert [event.row for event in ignored] == list(range(len(ignored)))
 
@@ -65,8 +65,8 @@ def test_outstanding_fills(row: Row) -> None:
     }
 
 
-def test_a_fill_is_kept_from_other_positions_and_other_assets() -> None:
-    """CORE-18: it is applied to its own contract, side and position, and to its settle asset."""
+def test_a_fill_does_not_apply_to_other_positions_and_assets() -> None:
+    """CORE-18: a fill applies to its own contract, side and position, and to its settle asset."""
     world = deleveraged()
     world.contract("Y")
     world.pool("coin", asset="COIN")
@@ -97,7 +97,7 @@ def position_of(world: World, account: str, side: Side) -> tuple[object, ...]:
 def test_a_cancelled_fill_leaves_no_trace(
     lots: int, wanted: int, margin: int, odd_cash: int, isolated: bool, kind: m.ContractKind
 ) -> None:
-    """CORE-19: position, wallet, inventory and pool are as they were, to the last unit."""
+    """CORE-19: position, wallet, inventory and pool are as before, to the last unit."""
     world = World("binance")
     world.contract("X", kind=kind)
     world.mark(X=100)
@@ -125,14 +125,14 @@ def test_a_cancelled_fill_leaves_no_trace(
 
 
 def test_a_cancelled_fill_is_tried_again_while_adl_is_on() -> None:
-    """CORE-19: the inventory is back, so the next in line is met; the fill has a new number."""
+    """CORE-19: the inventory is back and is closed again; the fill has a new number."""
     world = deleveraged()
     world.submit(m.CancelAdl, fill=1, note="the venue could not apply it")
     (fill,) = world.events(m.AdlFilled)
     assert (fill.fill, fill.account, fill.lots) == (2, "ann", 4)
 
 
-def test_a_one_way_account_that_turns_round_holds_the_new_side_only() -> None:
+def test_a_one_way_account_that_flips_has_only_the_new_side() -> None:
     """CORE-20: absolute positions replace each other; in hedge mode both sides stay."""
     world = World("binance", balance=1)
     world.contract("X")
@@ -144,7 +144,7 @@ def test_a_one_way_account_that_turns_round_holds_the_new_side_only() -> None:
     assert sides == {"one": [0, 3], "two": [5, 3]}
 
 
-def test_quantities_may_carry_the_sign_of_their_side() -> None:
+def test_quantities_may_have_the_sign_of_their_side() -> None:
     world = World("binance", balance=1)
     world.contract("X", lot_size="0.001")
     for number, (side, text) in enumerate(
@@ -154,8 +154,8 @@ def test_quantities_may_carry_the_sign_of_their_side() -> None:
         assert world.lots(f"a{number}", "X", side) == 500
 
 
-def test_an_exact_cost_and_a_price_of_any_precision() -> None:
-    """CORE-20: an entry price is averaged by the venue; its cost is rounded to nearest."""
+def test_entry_cost_is_exact_or_from_a_price_of_any_precision() -> None:
+    """CORE-20: the cost of an entry price of any precision is rounded to nearest."""
     world = World("binance", balance=1)
     world.contract("X")
     world.contract("I", kind=m.ContractKind.INVERSE)

@@ -1,4 +1,4 @@
-"""The worked examples of Bybit's documentation, from the first loss to the end of ADL."""
+"""The worked examples of Bybit's documentation, from the first loss to the stop of ADL."""
 
 from fractions import Fraction
 
@@ -16,12 +16,12 @@ DRAWDOWN = RULE_SETS["bybit"].case("contract_drawdown").trigger
 
 def ratio(world: World, contract: str) -> str:
     """Return the pnlRatio of a contract, to six digits."""
-    numbers = DRAWDOWN.read(world.book, world.state(contract)).numbers
+    numbers = DRAWDOWN.evaluate(world.book, world.state(contract)).numbers
     return format_scaled(numbers["pnl_ratio_ppm"], 6)
 
 
-def opposite(world: World, contract: str, side: Side, lots: str) -> None:
-    """Put three counterparties into line who can bear any price of these tables."""
+def open_counterparties(world: World, contract: str, side: Side, lots: str) -> None:
+    """Open positions of three counterparties that stay solvent at any price of these tables."""
     for number, name in enumerate(("ann", "bob", "cyd"), 1):
         entry = 400_000 if side is Side.LONG else 1
         margin = 10**9 * number
@@ -30,8 +30,8 @@ def opposite(world: World, contract: str, side: Side, lots: str) -> None:
         world.positions(row)
 
 
-def borne(world: World, fills: list[m.AdlFilled]) -> int:
-    """Return what the counterparties gave up against the mark, in Cash."""
+def haircut(world: World, fills: list[m.AdlFilled]) -> int:
+    """Return the counterparties' haircut against the mark, in Cash."""
     total = 0
     for fill in fills:
         state = world.state(fill.contract)
@@ -41,7 +41,7 @@ def borne(world: World, fills: list[m.AdlFilled]) -> int:
 
 
 @pytest.mark.parametrize("row", cases("bybit_drawdown.txt"))
-def test_a_contract_falls_to_its_limit_and_not_beyond(row: Row) -> None:
+def test_a_drawdown_ends_at_its_limit(row: Row) -> None:
     side = Side(row["side"])
     world = World(balance=row["seed"], limits=m.TriggerLimits(trigger_threshold=row["above"]))
     for name in "ABC":
@@ -55,23 +55,23 @@ def test_a_contract_falls_to_its_limit_and_not_beyond(row: Row) -> None:
     world.positions(bust)
     (taken,) = [e for e in world.takeover("bust") if isinstance(e, m.TakenOver)]
     assert (world.price(taken), taken.to_pool_cash) == (row["taken"], 0)
-    opposite(world, "A", side, row["lots"])
+    open_counterparties(world, "A", side, row["lots"])
     world.mark(A=row["mark"])
     fills, started = world.events(m.AdlFilled), world.events(m.AdlStarted)
-    kept = [cash_text(closed.rounding_residual_cash) for closed in world.events(m.RoundClosed)]
+    residuals = [cash_text(closed.rounding_residual_cash) for closed in world.events(m.RoundClosed)]
     before = started[0].numbers["pnl_ratio_ppm"] if started else None
     assert row.expected == {
         "on": world.on("A"),
         "ratio": ratio(world, "A") if before is None else format_scaled(before, 6),
         "price": "".join({world.price(fill) for fill in fills}),
-        "borne": cash_text(borne(world, fills)),
-        "kept": "".join(kept),
-        "profit": cash_text(world.book.pools["main"].observed.contract_pnl_cash[0]),
+        "haircut": cash_text(haircut(world, fills)),
+        "residual": "".join(residuals),
+        "contract_pnl": cash_text(world.book.pools["main"].observed.contract_pnl_cash[0]),
         "pool": world.balance(),
     }
     if fills:
         assert sum(fill.lots for fill in fills) == int(row["lots"])
-    if kept == ["0"]:
+    if residuals == ["0"]:
         assert ratio(world, "A") == "-0.3"
 
 
@@ -81,7 +81,7 @@ def test_a_drawdown_lasts_until_its_ratio_is_above_the_stop(row: Row) -> None:
     world.contract("A")
     world.mark(A=98)
     world.inventory("A", Side.LONG, 10_000, 98)
-    opposite(world, "A", Side.LONG, "10000")
+    open_counterparties(world, "A", Side.LONG, "10000")
     world.mark(A=63)
     assert (ratio(world, "A"), world.balance()) == ("-0.3", "700000")
     if row["happens"] == "wait":
@@ -96,13 +96,13 @@ def test_a_drawdown_lasts_until_its_ratio_is_above_the_stop(row: Row) -> None:
     )
 
 
-def test_what_is_taken_over_in_a_drawdown_is_closed_at_once() -> None:
-    """BYB-02: the state stays on without inventory, and a new takeover adds nothing to the loss."""
+def test_inventory_taken_over_in_a_drawdown_is_closed_at_once() -> None:
+    """BYB-02: the trigger stays on without inventory; a new takeover adds nothing to the loss."""
     world = World(balance=1_000_000)
     world.contract("A")
     world.mark(A=98)
     world.inventory("A", Side.LONG, 10_000, 98)
-    opposite(world, "A", Side.LONG, "20000")
+    open_counterparties(world, "A", Side.LONG, "20000")
     world.mark(A=63)
     assert world.on("A") == "contract_drawdown"
     world.inventory("A", Side.LONG, 1_000, 65)
@@ -110,27 +110,27 @@ def test_what_is_taken_over_in_a_drawdown_is_closed_at_once() -> None:
     assert (ratio(world, "A"), world.on("A")) == ("-0.3", "contract_drawdown")
 
 
-def test_what_is_lost_already_is_not_taken_from_counterparties() -> None:
-    """BYB-03 CORE-09: where losses went beyond the limit, inventory goes at its cost."""
+def test_counterparties_do_not_pay_losses_realized_before() -> None:
+    """BYB-03 CORE-09: if losses are beyond the limit, inventory is closed at its cost."""
     world = World(balance=1_000_000)
     world.contract("A")
     world.mark(A=98)
     world.inventory("A", Side.LONG, 20_000, 98)
-    opposite(world, "A", Side.LONG, "20000")
+    open_counterparties(world, "A", Side.LONG, "20000")
     world.unwind("A", Side.LONG, 10_000, 63)
     assert {world.price(fill) for fill in world.events(m.AdlFilled)} == {"98"}
     assert (ratio(world, "A"), world.balance()) == ("-0.35", "650000")
 
 
 def shared_world(rows: list[Row]) -> World:
-    """Return a world whose pool holds the inventory of the rows, before their marks."""
+    """Return a world whose pool has the inventory of the rows, before their marks."""
     limits = m.TriggerLimits(start=rows[0]["start"] or None)
     world = World(balance=rows[0]["seed"], limits=limits)
     for row in rows:
         world.contract(row["contract"])
         world.mark(**{row["contract"]: row["taken"]})
         world.inventory(row["contract"], Side(row["side"]), row["lots"], row["taken"])
-        opposite(world, row["contract"], Side(row["side"]), row["lots"])
+        open_counterparties(world, row["contract"], Side(row["side"]), row["lots"])
     return world
 
 
@@ -147,7 +147,7 @@ def test_a_deficit_is_shared_over_the_losing_contracts(rows: list[Row]) -> None:
     for row in rows:
         fills = [fill for fill in world.events(m.AdlFilled) if fill.contract == row["contract"]]
         assert row.expected == {
-            "share": cash_text(borne(world, fills)) if fills else "",
+            "share": cash_text(haircut(world, fills)) if fills else "",
             "price": "".join({world.price(fill) for fill in fills}),
             "on": world.on(row["contract"]),
             "equity": cash_text(equity(world)),
@@ -157,8 +157,8 @@ def test_a_deficit_is_shared_over_the_losing_contracts(rows: list[Row]) -> None:
         assert {world.on(row["contract"]) for row in rows} == {""}
 
 
-def test_a_share_that_is_no_whole_tick_is_rounded_for_the_pool() -> None:
-    """CORE-09: the first price is rounded up; what that leaves lessens the shares after it."""
+def test_a_share_of_a_fractional_tick_is_rounded_for_the_pool() -> None:
+    """CORE-09: the first price is rounded up; the residual reduces the shares after it."""
     rows = rows_of("bybit_shared.txt")[:4]
     for row, lots in zip(rows, ("997", "1003", "1009", "991"), strict=True):
         row["lots"] = lots
@@ -179,7 +179,7 @@ def test_a_share_that_is_no_whole_tick_is_rounded_for_the_pool() -> None:
 
 
 @pytest.mark.parametrize("row", cases("bybit_samples.txt"))
-def test_published_samples_are_in_the_state_they_show(row: Row) -> None:
+def test_published_samples_have_the_documented_state(row: Row) -> None:
     world = World(balance=0)
     world.submit(m.DefineAsset, asset="USD", cash_decimals=int(row["decimals"]))
     world.pool("live", asset="USD", limits=m.TriggerLimits(trigger_threshold=row["above"]))
@@ -200,7 +200,7 @@ def test_published_samples_are_in_the_state_they_show(row: Row) -> None:
 
 
 @pytest.mark.parametrize("row", cases("bybit_ejected.txt"))
-def test_an_ejected_contract_lives_by_the_equity_of_its_own_pool(row: Row) -> None:
+def test_a_contract_in_an_isolated_pool_depends_on_its_own_pool_equity(row: Row) -> None:
     world = World(balance=1_000_000)
     world.pool("own", kind=m.PoolKind.ISOLATED)
     for name in "AB":
@@ -214,7 +214,7 @@ def test_an_ejected_contract_lives_by_the_equity_of_its_own_pool(row: Row) -> No
     world.submit(m.MoveContract, contract="A", pool="own", note="protects the others")
     (stopped,) = world.events(m.AdlStopped)
     assert (stopped.pool, stopped.reason) == ("main", m.Reason.CONTRACT_MOVED_TO_OTHER_POOL)
-    opposite(world, "A", Side.LONG, "10000")
+    open_counterparties(world, "A", Side.LONG, "10000")
     fills = world.events(m.AdlFilled)
     world.mark(A=row["mark"])
     fills += world.events(m.AdlFilled)

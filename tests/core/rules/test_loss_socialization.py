@@ -1,4 +1,4 @@
-"""Venues without a queue: who bears what a pool is short of, and that it adds up."""
+"""Venues without a queue: who pays a pool's deficit, and that all shares add up."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -32,8 +32,8 @@ def test_shares(rows: list[Row]) -> None:
     ]
     loss = int(rows[0]["loss"])
     shares = rule.shares(claims, loss)
-    assert [str(share) for share in shares] == [row["gives"] for row in rows]
-    assert max(loss - sum(shares), 0) == int(rows[0]["left"])
+    assert [str(share) for share in shares] == [row["share"] for row in rows]
+    assert max(loss - sum(shares), 0) == int(rows[0]["unfunded"])
 
 
 amounts = st.integers(0, 10**12)
@@ -50,7 +50,7 @@ claims_drawn = st.lists(
 
 
 @given(claims_drawn, amounts)
-def test_nobody_gives_more_than_the_rule_lets_them(claims: list[LossClaim], loss: int) -> None:
+def test_no_share_exceeds_its_claim(claims: list[LossClaim], loss: int) -> None:
     gains, payouts = (sum(column) for column in list(zip(*claims, strict=True))[-2:])
     of_gain, of_payout = of_gains(claims, loss), of_profits_then_payouts(claims, loss)
     assert sum(of_gain) == min(loss, gains)
@@ -63,8 +63,8 @@ def test_nobody_gives_more_than_the_rule_lets_them(claims: list[LossClaim], loss
     assert len({Fraction(part, each.lots) for part, each in zip(by_lot, claims, strict=True)}) == 1
 
 
-def short_of(rules: str, seed: int) -> World:
-    """Return a world at 70 whose pool has taken over 10 longs at 100: 300 less than it cost."""
+def world_with_deficit(rules: str, seed: int) -> World:
+    """Return a world at mark 70, whose pool has taken over 10 longs at 100: a loss of 300."""
     world = World(rules, balance=seed)
     world.contract("X")
     world.mark(X=100)
@@ -85,9 +85,9 @@ def equities(world: World) -> tuple[str, str]:
     return cash_text(ann), cash_text(int(table.margin[row] + table.unrealized_pnl[row]))
 
 
-def test_gains_fall_by_what_is_missing_and_the_pool_is_whole() -> None:
-    """VEG-01 VEG-02: 100 missing of 300; ann gains 180, bob 120, and the positions stay open."""
-    world = short_of("vega", 200)
+def test_gains_pay_the_deficit_and_the_pool_is_at_zero() -> None:
+    """VEG-01 VEG-02: a deficit of 100 of 300; ann gains 180, bob 120; positions stay open."""
+    world = world_with_deficit("vega", 200)
     (loss,) = world.events(m.LossSocialized)
     assert (loss.loss_cash, loss.unfunded_cash, loss.rule) == (100 * 10**8, 0, "of_gains")
     assert (loss.accounts, loss.sides) == (("ann", "bob"), (Side.SHORT, Side.SHORT))
@@ -98,14 +98,14 @@ def test_gains_fall_by_what_is_missing_and_the_pool_is_whole() -> None:
 
 
 def test_a_loss_reaches_payouts_only_after_profits() -> None:
-    """INJ-01 INJ-02: the same world, the same tier."""
-    world = short_of("injective", 200)
+    """INJ-01 INJ-02: the first tier suffices."""
+    world = world_with_deficit("injective", 200)
     assert equities(world) == ("1120", "130")
 
 
 def test_drift_waits_until_the_position_is_closed() -> None:
-    """DRI-01 DRI-03 DRI-04: 10 lots bear 10 each, whoever gains."""
-    world = short_of("drift", 200)
+    """DRI-01 DRI-03 DRI-04: 10 lots pay 10 each, whether in profit or not."""
+    world = world_with_deficit("drift", 200)
     assert not world.events(m.LossSocialized)
     world.long("cyd", "X", 10, at=70, margin=100)
     world.unwind("X", Side.LONG, 10, 70)
@@ -114,8 +114,8 @@ def test_drift_waits_until_the_position_is_closed() -> None:
     assert (equities(world), world.balance()) == (("1150", "150"), "0")
 
 
-def test_without_anybody_the_loss_stays_with_the_pool() -> None:
-    """DRI-04: no lot is open that could bear it."""
+def test_a_loss_without_open_positions_stays_with_the_pool() -> None:
+    """DRI-04: no lot is open that could pay it."""
     world = World("drift")
     world.contract("X")
     world.mark(X=100)
@@ -124,8 +124,8 @@ def test_without_anybody_the_loss_stays_with_the_pool() -> None:
     assert (world.events(m.LossSocialized), world.balance()) == ([], "-300")
 
 
-def test_what_nobody_can_bear_is_told() -> None:
-    """INJ-04: all payouts are taken, and the rest is left with the pool."""
+def test_an_unfunded_loss_is_reported() -> None:
+    """INJ-04: all payouts are used, and the rest stays with the pool."""
     world = World("injective")
     world.contract("X")
     world.mark(X=100)
@@ -137,8 +137,8 @@ def test_what_nobody_can_bear_is_told() -> None:
     assert world.events(m.PoolObserved)[-1].equity_cash == -2650 * 10**8
 
 
-def test_contracts_bear_a_deficit_by_their_losses() -> None:
-    """VEG-01: 150 are missing; X has lost 300 and Y 150, which gives 100 and 50."""
+def test_contracts_pay_a_deficit_pro_rata_to_their_losses() -> None:
+    """VEG-01: a deficit of 150; X has lost 300 and Y 150, so they pay 100 and 50."""
     world = World("vega", balance=300)
     for name in "XY":
         world.contract(name)
@@ -151,7 +151,7 @@ def test_contracts_bear_a_deficit_by_their_losses() -> None:
     assert losses == {"X": 100 * 10**8, "Y": 50 * 10**8}
 
 
-def test_a_cut_of_withdrawals_is_public_while_the_fund_is_short() -> None:
+def test_withdrawals_take_a_haircut_while_the_pool_has_a_deficit() -> None:
     """PDX-01 PDX-02 PDX-03 PDX-04: venues W8: 1,000 of 4,000 is 25 %; 500 withdrawn leave 125."""
     world = World("paradex", balance=1000)
     world.contract("X")
@@ -161,20 +161,20 @@ def test_a_cut_of_withdrawals_is_public_while_the_fund_is_short() -> None:
     world.short("b", "X", 50, at=100)
     world.takeover("a")
     world.mark(X=40)
-    (cut,) = world.events(m.WithdrawalHaircutSet)
-    assert (cut.deficit_cash, cut.total_cash) == (1000 * 10**8, 4000 * 10**8)
+    (haircut,) = world.events(m.WithdrawalHaircutSet)
+    assert (haircut.deficit_cash, haircut.total_cash) == (1000 * 10**8, 4000 * 10**8)
     assert world.book.pools["main"].withdrawal_haircut_ppm == 250_000
     assert total_equity(world.book, "USDT") == 4000 * 10**8
     assert 500 * world.book.pools["main"].withdrawal_haircut_ppm == 125 * 1_000_000
     world.wait(1)
     assert not world.events(m.WithdrawalHaircutSet)
     world.mark(X=70)
-    (cut,) = world.events(m.WithdrawalHaircutSet)
-    assert (cut.haircut_ppm, cut.deficit_cash, cut.total_cash) == (0, 0, 0)
+    (haircut,) = world.events(m.WithdrawalHaircutSet)
+    assert (haircut.haircut_ppm, haircut.deficit_cash, haircut.total_cash) == (0, 0, 0)
 
 
-def test_a_last_resort_may_stand_behind_a_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    """VEG-02: what the queue has left over is borne by those who were passed over."""
+def test_a_last_resort_may_follow_a_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """VEG-02: what the queue leaves is paid by the positions that were not ranked."""
     rules = replace(RULE_SETS["bitget"], last_resort=RULE_SETS["vega"].last_resort)
     monkeypatch.setitem(RULE_SETS, "bitget", rules)
     world = World("bitget", balance=100)
@@ -191,9 +191,7 @@ def test_a_last_resort_may_stand_behind_a_queue(monkeypatch: pytest.MonkeyPatch)
     assert (loss.accounts, loss.amount_cash) == (("safe",), (20 * 10**8,))
 
 
-def test_a_queue_that_suffices_leaves_nothing_to_a_last_resort(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_no_loss_is_socialized_if_the_queue_suffices(monkeypatch: pytest.MonkeyPatch) -> None:
     rules = replace(RULE_SETS["bitget"], last_resort=RULE_SETS["vega"].last_resort)
     monkeypatch.setitem(RULE_SETS, "bitget", rules)
     world = World("bitget", balance=100)
@@ -205,9 +203,9 @@ def test_a_queue_that_suffices_leaves_nothing_to_a_last_resort(
     assert (world.filled(), world.events(m.LossSocialized)) == ({"ann": 10}, [])
 
 
-def test_a_withdrawal_cut_ends_even_where_no_contract_is_left() -> None:
-    """PDX-03: a pool whose contract was moved away is still short, then recovers."""
-    world = short_of("paradex", 100)
+def test_a_withdrawal_haircut_ends_in_a_pool_without_contracts() -> None:
+    """PDX-03: a pool whose contract was moved away still has a deficit, then recovers."""
+    world = world_with_deficit("paradex", 100)
     world.pool("other", rules="paradex")
     world.unwind("X", Side.LONG, 10, 70)
     world.submit(m.MoveContract, contract="X", pool="other", note="ejected")
@@ -221,11 +219,11 @@ def test_a_withdrawal_cut_ends_even_where_no_contract_is_left() -> None:
 @pytest.mark.parametrize(
     ("last_fill", "then", "losses"), [(0, "1120", 1), (1, "1180", 0)], ids=["older", "newer"]
 )
-def test_positions_told_without_a_loss_still_bear_it(
+def test_positions_submitted_without_a_loss_still_include_it(
     last_fill: int, then: str, losses: int
 ) -> None:
-    """CORE-18: ann's 6 lots gave up 60; numbers that include it show it in their entry."""
-    world = short_of("vega", 200)
+    """CORE-18: ann's 6 lots paid 60; a snapshot that includes it has it in the entry price."""
+    world = world_with_deficit("vega", 200)
     assert [event.fill for event in world.events(m.LossSocialized)] == [1]
     world.fund(1000)
     world.positions(world.row("ann", "X", Side.SHORT, 6, at=100), last_fill=last_fill)

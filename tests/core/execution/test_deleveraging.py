@@ -1,4 +1,4 @@
-"""What a round leaves behind: nobody in line, part of it closed, orders to cancel, notices."""
+"""Outcomes of a round: exhausted queues, partial fills, cancelled orders, skips and notices."""
 
 import pytest
 from world import World, cash_text
@@ -25,7 +25,7 @@ def test_orders_to_cancel(row: Row) -> None:
 
 
 @pytest.mark.parametrize("rows", grouped_cases("ineligible.txt", by="case"))
-def test_nobody_can_be_closed(rows: list[Row]) -> None:
+def test_no_counterparty_is_eligible(rows: list[Row]) -> None:
     first = rows[0]
     world = World(first["rules"])
     world.contract("X", adl_exempt=first["flag"] == "contract")
@@ -49,8 +49,8 @@ def test_nobody_can_be_closed(rows: list[Row]) -> None:
     assert sum(closed.ineligible.values()) == counted
 
 
-def test_an_exhausted_queue_is_told_once_and_tried_again() -> None:
-    """CORE-08: no second word while nothing changes; a new counterparty is met at the next step."""
+def test_an_exhausted_queue_is_reported_once_and_tried_again() -> None:
+    """CORE-08: reported once while nothing changes; a new counterparty is used at the next step."""
     world = World("bybit")
     world.contract("X")
     world.mark(X=100)
@@ -69,8 +69,8 @@ def test_an_exhausted_queue_is_told_once_and_tried_again() -> None:
     assert world.state("X").exhausted == {}
 
 
-def test_more_inventory_is_told_again() -> None:
-    """CORE-08: the quantity that is left is what the operator was told last."""
+def test_an_exhausted_queue_is_reported_again_with_more_inventory() -> None:
+    """CORE-08: reported again because the quantity has changed."""
     world = World("bybit")
     world.contract("X")
     world.mark(X=100)
@@ -82,7 +82,7 @@ def test_more_inventory_is_told_again() -> None:
     assert notices == [{"remaining_lots": 15}]
 
 
-def test_one_counterparty_meets_several_takeovers_in_order() -> None:
+def test_one_counterparty_is_closed_against_several_takeovers_in_order() -> None:
     """CORE-04: the oldest inventory is closed first, each tranche at its own price."""
     world = World("binance")
     world.contract("X")
@@ -101,7 +101,7 @@ def _all_fills(world: World) -> list[m.AdlFilled]:
     return [fill for fill in world.book.outstanding_fills.values() if fill.account == "ann"]
 
 
-def test_both_sides_of_inventory_are_closed_against_their_own_opposite() -> None:
+def test_inventory_of_each_side_is_closed_against_the_other_side() -> None:
     """BIN-01: longs are closed with shorts, and shorts with longs; never the same side."""
     world = World("binance")
     world.contract("X")
@@ -114,8 +114,8 @@ def test_both_sides_of_inventory_are_closed_against_their_own_opposite() -> None
     assert world.filled() == {"ann": 3}
 
 
-def test_a_partial_fill_splits_cost_and_margin_to_the_last_unit() -> None:
-    """CORE-04: what a fill takes is floored, what stays keeps the rest, and nothing is lost."""
+def test_a_partial_fill_divides_cost_and_margin_to_the_last_unit() -> None:
+    """CORE-04: a fill's part is rounded down, the rest stays, and nothing is lost."""
     world = World("binance")
     world.contract("X")
     world.mark(X=100)
@@ -129,8 +129,8 @@ def test_a_partial_fill_splits_cost_and_margin_to_the_last_unit() -> None:
     assert world.wallet("ann") == cash_text(fill.realized_pnl_cash + fill.margin_returned_cash)
 
 
-def test_depth_that_was_never_told_or_is_empty_absorbs_nothing() -> None:
-    """BMT-03: zero depth keeps the inventory where it is, and ADL waits its time."""
+def test_unknown_or_empty_depth_absorbs_nothing() -> None:
+    """BMT-03: without depth nothing is unwound, and ADL starts after its waiting time."""
     world = World("bitmart", balance=1_000_000, managed=True)
     world.contract("X")
     world.mark(X=100)
@@ -178,15 +178,19 @@ def test_a_managed_pool_takes_over_at_maintenance_and_not_above(
     assert [world.price(event) for event in world.events(m.TakenOver)] == ["90"] * bool(taken)
 
 
-def test_a_pool_with_no_contracts_only_keeps_money() -> None:
+def test_a_pool_without_contracts_only_has_a_balance() -> None:
     world = World(balance=500)
     world.fund(-500, reason=m.FundingReason.WITHDRAWAL)
-    assert [type(event) for event in world.last_events] == [m.Accepted, m.PoolFunded, m.PoolObserved]
+    assert [type(event) for event in world.last_events] == [
+        m.Accepted,
+        m.PoolFunded,
+        m.PoolObserved,
+    ]
     world.wait(10**9)
     assert world.balance() == "0"
 
 
-def test_an_account_is_told_once_for_all_its_fills() -> None:
+def test_an_account_gets_one_notice_for_all_its_fills() -> None:
     world = World("binance")
     world.contract("X")
     world.mark(X=100)
@@ -211,8 +215,8 @@ def test_an_account_is_told_once_for_all_its_fills() -> None:
     )
 
 
-def test_only_the_skips_that_moved_somebody_up_are_told() -> None:
-    """CORE-07: ann, at -0.5 after a fill at 98, stands behind the last fill."""
+def test_only_skips_that_moved_a_counterparty_forward_are_reported() -> None:
+    """CORE-07: ann, at -0.5 after a fill at 98, ranks behind the last fill."""
     world = World("binance")
     world.contract("X")
     world.mark(X=100)

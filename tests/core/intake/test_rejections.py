@@ -1,4 +1,4 @@
-"""Bad input: rejected with its reason, field and value, and nothing of it applied."""
+"""Invalid commands: rejected with reason, field and value, and nothing of them applied."""
 
 import json
 
@@ -15,8 +15,8 @@ from table import Row, cases, rows_of
 
 DECODER = msgspec.json.Decoder(m.AnyCommand)
 
-NOT_OF_COMMANDS = list(Reason).index(Reason.STALE_VERSION)
-"""Where the reasons begin that no command is rejected for."""
+FIRST_OTHER_REASON = list(Reason).index(Reason.STALE_VERSION)
+"""The index of the first reason that rejects no command."""
 
 
 def body(row: Row, time_ms: int) -> bytes:
@@ -29,8 +29,8 @@ def body(row: Row, time_ms: int) -> bytes:
     return (fields.removesuffix("}") + (", " if own != "}" else "") + own).encode()
 
 
-def standing() -> World:
-    """Return a world with a bit of everything, and everything in it open."""
+def open_world() -> World:
+    """Return a world with pools, contracts, positions, inventory and open orders."""
     world = World(balance=1000)
     world.pool("own", kind=m.PoolKind.ISOLATED)
     world.pool("coin", asset="COIN")
@@ -51,8 +51,8 @@ def standing() -> World:
 
 
 @pytest.mark.parametrize("row", cases("refusals.txt"))
-def test_refused(row: Row) -> None:
-    world = standing()
+def test_rejected(row: Row) -> None:
+    world = open_world()
     world.book.take_changes()
     before = encode_book(world.book)
     rejected = world.rejected(DECODER.decode(body(row, 1000)))
@@ -63,17 +63,17 @@ def test_refused(row: Row) -> None:
     }
     assert rejected.command == row["command"]
     assert world.book.take_changes() == msgspec.msgpack.encode([])
-    world.book.sequence -= 1  # a refusal is counted, and that is all
+    world.book.sequence -= 1  # a rejection only increments the sequence
     assert encode_book(world.book) == before
 
 
-def test_every_reason_to_refuse_is_in_the_table() -> None:
-    told = {row["reason"] for row in rows_of("refusals.txt")}
-    assert told == {str(reason) for reason in list(Reason)[:NOT_OF_COMMANDS]}
+def test_every_rejection_reason_is_in_the_table() -> None:
+    reasons = {row["reason"] for row in rows_of("refusals.txt")}
+    assert reasons == {str(reason) for reason in list(Reason)[:FIRST_OTHER_REASON]}
 
 
 @pytest.mark.parametrize("row", cases("decoding.txt"))
-def test_not_decoded(row: Row) -> None:
+def test_undecodable_commands_have_a_path(row: Row) -> None:
     with pytest.raises(msgspec.DecodeError) as caught:
         DECODER.decode(body(row, 0))
     said = str(caught.value)
@@ -81,9 +81,9 @@ def test_not_decoded(row: Row) -> None:
     assert (place, row["word"] in said) == (row["at"], True), said
 
 
-def test_a_refusal_does_not_stop_what_comes_after_it() -> None:
-    """CORE-14: the same command, put right, is accepted at the same time."""
-    world = standing()
+def test_a_rejection_does_not_affect_the_next_command() -> None:
+    """CORE-14: the corrected command is accepted at the same time."""
+    world = open_world()
     bad = m.SetMarks(time_ms=2000, marks={"BTC": "100.1"})
     assert world.rejected(bad).reason is Reason.INVALID_TICK_MULTIPLE
     assert world.book.time_ms == 1000
@@ -93,9 +93,9 @@ def test_a_refusal_does_not_stop_what_comes_after_it() -> None:
 
 
 @pytest.mark.parametrize("place", range(5))
-def test_one_bad_row_stops_all_rows(place: int) -> None:
-    """CORE-14: a bulk command is applied whole or not at all, wherever its bad row stands."""
-    world = standing()
+def test_one_invalid_row_rejects_all_rows(place: int) -> None:
+    """CORE-14: a bulk command is applied whole or not at all, whichever row is invalid."""
+    world = open_world()
     before = encode_book(world.book)
     rows = [world.row("bob", "BTC", Side.LONG, n + 1, at=100) for n in range(5)]
     rows = [replace(row, position=n) for n, row in enumerate(rows)]

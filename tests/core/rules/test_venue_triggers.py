@@ -1,4 +1,4 @@
-"""When each venue's ADL starts and stops, and at which price it closes."""
+"""Each venue's starts and stops of ADL, and its ADL price."""
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ from table import Row, cases
 
 
 def take_step(world: World, row: Row, text: str) -> None:
-    """Run one step of the table's small language."""
+    """Run one step of a table row."""
     word, _, value = text.partition(":")
     amount, _, second = value.partition("@")
     contract, side = row["contract"], Side(row["side"])
@@ -66,8 +66,8 @@ def test_price(row: Row) -> None:
     assert {"price": "".join(prices), "pool": world.balance()} == row.expected
 
 
-def test_a_capped_mark_is_the_better_one_for_the_pool() -> None:
-    """ETR-04: of two tranches, one is closed at the mark and one at the price of its takeover."""
+def test_a_capped_mark_is_the_better_price_for_the_pool() -> None:
+    """ETR-04: of two tranches, one is closed at the mark and one at its takeover price."""
     world = World("ethereal", balance=100)
     world.contract("X")
     world.mark(X=100)
@@ -89,17 +89,17 @@ changes = st.lists(st.tuples(st.integers(0, 30), st.integers(-100, 100)), min_si
 
 
 @given(changes, st.integers(1, 50), st.integers(1, 40))
-def test_a_mean_is_the_sum_over_every_moment_of_its_window(
+def test_a_mean_is_the_average_over_every_moment_of_its_window(
     steps: list[tuple[int, int]], window_ms: int, later_ms: int
 ) -> None:
-    mean, held, time_ms = RollingMean(window_ms), {}, 0
+    mean, values_at, time_ms = RollingMean(window_ms), {}, 0
     for pause_ms, value in steps:
         time_ms += pause_ms
         mean.observe(time_ms, value)
-        held[time_ms] = value
-        first_ms = max(next(iter(held)), time_ms - window_ms)
+        values_at[time_ms] = value
+        first_ms = max(next(iter(values_at)), time_ms - window_ms)
         span = range(first_ms, time_ms)
-        values = [held[max(t for t in held if t <= moment)] for moment in span]
+        values = [values_at[max(t for t in values_at if t <= ms)] for ms in span]
         assert mean.area(time_ms) == ((sum(values), len(values)) if values else (value, 1))
     now = time_ms + later_ms
     area, span_ms = mean.area(now)
@@ -109,7 +109,7 @@ def test_a_mean_is_the_sum_over_every_moment_of_its_window(
     assert mean.area(now) == (area + 7 * span_ms, span_ms)
 
 
-def backstop(managed: bool) -> World:
+def vault_world(managed: bool) -> World:
     """Return a Hyperliquid world with a funded pool and an account at 10 times leverage."""
     world = World("hyperliquid", balance=100, managed=managed)
     world.contract("X", rate="0.03")
@@ -123,14 +123,14 @@ def backstop(managed: bool) -> World:
 @pytest.mark.parametrize(("mark", "taken"), [("92", 0), ("91.84", 0), ("91.83", 1), ("91", 1)])
 def test_a_vault_takes_over_below_two_thirds_of_maintenance(mark: str, taken: int) -> None:
     """HYP-06: at 91.84 the equity, 18.4, is still above 2/3 of 27.552; at 91.83 it is below."""
-    world = backstop(managed=True)
+    world = vault_world(managed=True)
     world.mark(X=mark)
     assert len(world.events(m.TakenOver)) == taken
 
 
-def test_a_vault_bears_losses_until_its_own_value_is_negative() -> None:
+def test_a_vault_takes_losses_until_its_equity_is_negative() -> None:
     """HYP-06: taken over at 90; with 100 in the vault, ADL waits until the mark is below 80."""
-    world = backstop(managed=True)
+    world = vault_world(managed=True)
     world.mark(X=91)
     world.mark(X=80)
     assert (world.on("X"), world.filled()) == ("", {})
@@ -139,16 +139,16 @@ def test_a_vault_bears_losses_until_its_own_value_is_negative() -> None:
     assert [event.reason for event in world.events(m.AdlStarted)] == ["negative_account_equity"]
 
 
-def test_without_a_vault_whoever_is_under_water_is_closed_at_once() -> None:
-    """HYP-06 HYP-01: where the venue itself takes over, the pool does not stand in between."""
-    world = backstop(managed=False)
+def test_underwater_inventory_is_closed_at_once_without_a_vault() -> None:
+    """HYP-06 HYP-01: if the venue takes over itself, no vault takes losses first."""
+    world = vault_world(managed=False)
     world.mark(X=91)
     world.takeover("bust")
     world.mark(X="89.99")
     assert world.filled() == {"ann": 10}
 
 
-def test_a_mean_that_nobody_asks_for_keeps_one_window() -> None:
+def test_an_unread_mean_stores_one_window() -> None:
     mean = RollingMean(100)
     for time_ms in range(1000):
         mean.observe(time_ms, time_ms)

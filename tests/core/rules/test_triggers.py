@@ -1,4 +1,4 @@
-"""When ADL starts and when it stops, rule set by rule set."""
+"""Starts and stops of ADL, rule set by rule set."""
 
 import pytest
 from world import World
@@ -9,7 +9,7 @@ from table import Row, cases
 
 
 def take_step(world: World, contract: str, side: Side, text: str) -> None:
-    """Run one step of the table's small language."""
+    """Run one step of a table row."""
     word, _, value = text.partition(":")
     amount, _, second = value.partition("@")
     match word:
@@ -47,7 +47,7 @@ def test_trigger(row: Row) -> None:
     assert {"on": world.on(contract), "started": "+".join(reasons)} == row.expected
 
 
-def test_start_and_stop_carry_what_was_compared() -> None:
+def test_start_and_stop_have_every_number_compared() -> None:
     world = World(balance=1_000_000)
     world.contract("A")
     world.mark(A=98)
@@ -72,21 +72,21 @@ def test_start_and_stop_carry_what_was_compared() -> None:
     assert kinds == [NoticeKind.ADL_STOPPED]
 
 
-def test_a_warning_comes_at_80_percent_and_goes_below_70() -> None:
-    """CORE-11: the way to the start at -0.30: -0.24 is 80 %, -0.21 is 70 %."""
+def test_a_warning_is_raised_at_80_percent_and_cleared_below_70() -> None:
+    """CORE-11: of the way to the start at -0.30, -0.24 is 80 % and -0.21 is 70 %."""
     world = World(balance=1_000_000)
     world.contract("A")
     world.mark(A=1000)
     world.inventory("A", Side.LONG, 1000, 1000)
-    told = []
+    kinds = []
     for price in ("760.01", "760", "750", "790", "760", "790.01", "760"):
         world.mark(A=price)
-        told.append("+".join(notice.kind for notice in world.events(m.Notice)))
-    assert told == ["", "adl_warning", "", "", "", "adl_warning_cleared", "adl_warning"]
+        kinds.append("+".join(notice.kind for notice in world.events(m.Notice)))
+    assert kinds == ["", "adl_warning", "", "", "", "adl_warning_cleared", "adl_warning"]
 
 
-def test_limits_of_a_contract_go_before_those_of_its_pool() -> None:
-    """CORE-11: what a contract leaves open is the pool's, and then the rule set's."""
+def test_limits_of_a_contract_override_those_of_its_pool() -> None:
+    """CORE-11: limits that a contract does not set are its pool's, then the rule set's."""
     world = World(balance=1_000_000, limits=m.TriggerLimits(start="0.4", stop="0.35"))
     world.contract("A")
     world.contract("B", limits=m.TriggerLimits(start="0.1", stop="0.05"))

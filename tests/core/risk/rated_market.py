@@ -1,7 +1,7 @@
-"""Small markets to rate: a few words make a book through the engine, and Hypothesis draws them.
+"""Small random markets for the rating, built by commands through the engine.
 
-Everything is told by commands. Prices are whole numbers and maintenance is 0.5 % flat, so that in
-the linear contract nothing is rounded and two equal holders are exactly one of twice the size.
+Prices are whole numbers and maintenance margin is 0.5 % flat, so that nothing is rounded in the
+linear contract and two equal holders equal one of twice the size.
 """
 
 from dataclasses import dataclass, replace
@@ -55,7 +55,7 @@ class Market:
         return replace(self, holders=tuple(holders))
 
 
-def told(book: Book, kind: type[m.Command], /, **fields: Any) -> tuple[m.Event, ...]:
+def submit(book: Book, kind: type[m.Command], /, **fields: Any) -> tuple[m.Event, ...]:
     """Run one command that is accepted."""
     events = step(book, kind(**{"time_ms": book.time_ms, **fields}))
     assert not isinstance(events[0], m.Rejected), events[0]
@@ -65,7 +65,7 @@ def told(book: Book, kind: type[m.Command], /, **fields: Any) -> tuple[m.Event, 
 def book_of(market: Market) -> Book:
     """Return the book of a market, an hour after its first mark."""
     book = Book()
-    told(
+    submit(
         book,
         m.DefinePool,
         pool="main",
@@ -76,7 +76,7 @@ def book_of(market: Market) -> Book:
         max_slippage=market.slippage,
     )
     for name, kind in (("BTC", market.kind), ("OTHER", ContractKind.LINEAR)):
-        told(
+        submit(
             book,
             m.DefineContract,
             contract=name,
@@ -89,19 +89,19 @@ def book_of(market: Market) -> Book:
             margin_tiers=(m.MarginTier(notional_from=0, maintenance_rate=market.rate),),
         )
     if market.fund:
-        told(book, m.FundPool, pool="main", amount=market.fund, reason=m.FundingReason.SEED)
+        submit(book, m.FundPool, pool="main", amount=market.fund, reason=m.FundingReason.SEED)
     for minute in range(60):
         mark = MARK + (market.swing if minute % 2 == 0 else 0)
-        told(book, m.SetMarks, time_ms=minute * MINUTE_MS, marks={"BTC": mark, "OTHER": MARK})
-    tell_holders(book, market.holders)
-    told(book, m.SetDepth, contract="BTC", bids=market.bids, asks=market.asks)
+        submit(book, m.SetMarks, time_ms=minute * MINUTE_MS, marks={"BTC": mark, "OTHER": MARK})
+    submit_holders(book, market.holders)
+    submit(book, m.SetDepth, contract="BTC", bids=market.bids, asks=market.asks)
     return book
 
 
-def tell_holders(book: Book, holders: tuple[Holder, ...]) -> None:
+def submit_holders(book: Book, holders: tuple[Holder, ...]) -> None:
     names = [f"h{number:02d}" for number in range(len(holders))]
     for name in names:
-        told(book, m.DefineAccount, account=name, hedge_mode=True)
+        submit(book, m.DefineAccount, account=name, hedge_mode=True)
     balances = [
         m.BalanceRow(account=name, asset="USDT", balance=0 if holder.isolated else holder.cash)
         for name, holder in zip(names, holders, strict=True)
@@ -109,8 +109,8 @@ def tell_holders(book: Book, holders: tuple[Holder, ...]) -> None:
     rows = [
         row for name, holder in zip(names, holders, strict=True) for row in rows_of(name, holder)
     ]
-    told(book, m.SetBalances, version=1, balances=tuple(balances))
-    told(book, m.SetPositions, version=1, positions=tuple(rows))
+    submit(book, m.SetBalances, version=1, balances=tuple(balances))
+    submit(book, m.SetPositions, version=1, positions=tuple(rows))
 
 
 def rows_of(name: str, holder: Holder) -> list[m.PositionRow]:
@@ -144,7 +144,7 @@ def levels_at(*prices: str) -> st.SearchStrategy[tuple[tuple[str, int], ...]]:
 
 
 def sound(side: Side, lots: int, margin: int, **more: Any) -> Holder:
-    """Return a holder with so much cash a lot: nobody starts at maintenance."""
+    """Return a holder with this much cash a lot, above maintenance margin."""
     return Holder(side, lots=lots, cash=lots * margin, **more)
 
 

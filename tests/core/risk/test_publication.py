@@ -1,10 +1,10 @@
-"""Ratings and indicators published by command: as of one sequence, and the same in every replay."""
+"""Ratings and indicators published by command, as of one sequence, equal in every replay."""
 
 from dataclasses import replace
 
 import msgspec
 from hypothesis import given
-from rated_market import Holder, Market, book_of, markets, told
+from rated_market import Holder, Market, book_of, markets, submit
 from world import World
 
 from delever.core import messages as m
@@ -19,66 +19,66 @@ from delever.journal.replay import replay_commands, replay_events
 from delever.journal.snapshot import decode_book, encode_book
 
 HEDGED = Market(holders=tuple(Holder(side, lots=n, entry=90 + n) for side in Side for n in (5, 9)))
-PERIODS = {"ratings_interval_ms": 30 * 60_000, "indicators_interval_ms": 30_000}
+INTERVALS = {"ratings_interval_ms": 30 * 60_000, "indicators_interval_ms": 30_000}
 
 
 def refreshed(book: Book) -> m.IndicatorsPublished:
-    events = told(book, m.RefreshIndicators)
+    events = submit(book, m.RefreshIndicators)
     return next(event for event in events if isinstance(event, m.IndicatorsPublished))
 
 
 def hedge(book: Book) -> None:
-    """Give the first account the other side as well."""
+    """Open a position of the first account on the other side."""
     row = m.PositionRow(
         account="h00", contract="BTC", side=Side.SHORT, quantity=30, entry_price=120
     )
-    told(book, m.SetPositions, version=2, positions=(row,))
+    submit(book, m.SetPositions, version=2, positions=(row,))
 
 
 @given(markets)
-def test_indicators_published_are_those_that_an_explanation_shows(market: Market) -> None:
+def test_published_indicators_equal_explained_ones(market: Market) -> None:
     """RSK-08."""
     book = book_of(market)
     hedge(book)
-    shown = publish(book)
-    assert (shown.as_of, shown.time_ms) == (book.sequence, book.time_ms)
+    published = publish(book)
+    assert (published.as_of, published.time_ms) == (book.sequence, book.time_ms)
     for name, index in book.accounts.index.items():
         for contract in book.contracts:
-            told_now = account_indicators(book, contract, name)
-            assert isinstance(told_now, AccountIndicators)
-            assert shown.indicator(contract, Side.LONG, index) == told_now.long
-            assert shown.indicator(contract, Side.SHORT, index) == told_now.short
+            explained = account_indicators(book, contract, name)
+            assert isinstance(explained, AccountIndicators)
+            assert published.indicator(contract, Side.LONG, index) == explained.long
+            assert published.indicator(contract, Side.SHORT, index) == explained.short
 
 
-def test_a_contract_that_is_not_published_shows_no_indicator() -> None:
-    shown = publish(book_of(HEDGED))
-    assert shown.indicator("DOGE", Side.LONG, 0) == 0
-    assert shown.indicator("BTC", Side.LONG, 99) == 0
+def test_an_unpublished_contract_or_account_has_indicator_zero() -> None:
+    published = publish(book_of(HEDGED))
+    assert published.indicator("DOGE", Side.LONG, 0) == 0
+    assert published.indicator("BTC", Side.LONG, 99) == 0
 
 
-def test_the_event_proves_what_was_shown_without_holding_it() -> None:
+def test_the_event_has_a_digest_of_published_indicators() -> None:
     """RSK-08."""
     book = book_of(HEDGED)
     before = refreshed(book)
     assert book.indicators == before
     assert (before.as_of, before.time_ms) == (book.sequence, book.time_ms)
     tables = {(table.contract, table.side): table for table in before.tables}
-    shown = publish(book)
-    assert {key: table.digest() for key, table in shown.sides.items()} == {
+    published = publish(book)
+    assert {key: table.digest() for key, table in published.sides.items()} == {
         key: table.digest for key, table in tables.items()
     }
     assert (tables["BTC", Side.LONG].positions, tables["BTC", Side.LONG].ranked) == (2, 2)
     row = m.PositionRow(account="h01", contract="BTC", side=Side.LONG, quantity=9, entry_price=50)
-    told(book, m.SetPositions, version=2, positions=(row,))
+    submit(book, m.SetPositions, version=2, positions=(row,))
     assert refreshed(book).tables[0].digest != before.tables[0].digest
 
 
-def test_digests_do_not_depend_on_where_rows_stand() -> None:
+def test_digests_do_not_depend_on_the_order_of_rows() -> None:
     one, other = book_of(HEDGED), book_of(HEDGED)
     gone = m.PositionRow(account="h00", contract="BTC", side=Side.LONG, quantity=0, entry_price=1)
     back = msgspec.structs.replace(gone, quantity=5, entry_price=95, leverage=10)
     for row in (gone, back):
-        told(other, m.SetPositions, version=2, positions=(row,))
+        submit(other, m.SetPositions, version=2, positions=(row,))
     assert (
         one.contracts["BTC"].tables[Side.LONG].keys()
         != other.contracts["BTC"].tables[Side.LONG].keys()
@@ -86,16 +86,19 @@ def test_digests_do_not_depend_on_where_rows_stand() -> None:
     assert refreshed(one).tables == refreshed(other).tables
 
 
-def test_refreshes_are_due_when_their_time_has_passed() -> None:
+def test_refreshes_are_due_when_their_interval_has_passed() -> None:
     """RSK-07, RSK-08."""
     book = book_of(HEDGED)
     start = book.time_ms
 
     def kinds(time_ms: int) -> list[str]:
-        return [str(command.__struct_config__.tag) for command in due_refreshes(book, time_ms, **PERIODS)]
+        return [
+            str(command.__struct_config__.tag)
+            for command in due_refreshes(book, time_ms, **INTERVALS)
+        ]
 
     assert kinds(start) == ["refresh_ratings", "refresh_indicators"]
-    for command in due_refreshes(book, start, **PERIODS):
+    for command in due_refreshes(book, start, **INTERVALS):
         step(book, command)
     assert kinds(start + 29_999) == []
     assert kinds(start + 30_000) == ["refresh_indicators"]
@@ -107,7 +110,7 @@ def test_nothing_is_due_before_the_first_mark() -> None:
     for command in commands_of(HEDGED)[:2]:
         step(book, command)
     assert book.contracts
-    assert due_refreshes(book, 10**9, **PERIODS) == ()
+    assert due_refreshes(book, 10**9, **INTERVALS) == ()
 
 
 def test_a_replay_gives_the_same_ratings_and_digests() -> None:
@@ -158,9 +161,9 @@ def commands_of(market: Market) -> list[m.Command]:
     return commands
 
 
-def test_a_restored_book_still_has_its_ratings_its_marks_and_its_last_refresh() -> None:
+def test_a_restored_book_has_its_ratings_marks_and_last_refresh() -> None:
     book = book_of(replace(HEDGED, swing=4))
-    for command in due_refreshes(book, book.time_ms, **PERIODS):
+    for command in due_refreshes(book, book.time_ms, **INTERVALS):
         step(book, command)
     restored = decode_book(encode_book(book))
     assert restored.indicators == book.indicators
@@ -169,16 +172,16 @@ def test_a_restored_book_still_has_its_ratings_its_marks_and_its_last_refresh() 
     assert first == second
 
 
-def test_many_position_numbers_join_as_few_do() -> None:
-    """A table with few position numbers is searched by account, one with many is summed whole."""
-    shown = []
+def test_joint_indicators_do_not_depend_on_the_number_of_position_ids() -> None:
+    """A side with few position ids is searched by account, one with many is summed whole."""
+    published = []
     for numbers in (3, 20):
         world = World("binance")
         world.contract("BTC")
         for name in ("ann", "bob", "cyd"):
             world.account(name, hedge_mode=True)
         world.wallets(ann=5_000, bob=5_000, cyd=5_000)
-        for number in range(numbers):  # those beyond the first are closed again
+        for number in range(numbers):  # positions beyond the first are closed again
             lots = 5 if number < 3 else 0
             for account, at in (("ann", 90), ("bob", 95)):
                 world.long(account, "BTC", lots, at=at, position=number)
@@ -186,7 +189,7 @@ def test_many_position_numbers_join_as_few_do() -> None:
         world.short("cyd", "BTC", 30, at=101)
         world.mark(BTC=100)
         tables = publish(world.book).sides
-        shown.append(
+        published.append(
             {key: (table.rank.tolist(), table.indicator.tolist()) for key, table in tables.items()}
         )
-    assert shown[0] == shown[1]
+    assert published[0] == published[1]

@@ -1,4 +1,4 @@
-"""The stress estimate against the engine itself, run on a copy of the book."""
+"""The stress curve compared with the engine, which runs on a copy of the book."""
 
 from collections import Counter
 from dataclasses import replace
@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from rated_market import Holder, Market, book_of, markets, sound_markets, told
+from rated_market import Holder, Market, book_of, markets, sound_markets, submit
 
 from delever.core import messages as m
 from delever.core.book import Book
@@ -32,7 +32,7 @@ CRASH = Market(
 
 
 class Outcome:
-    """What the engine did when the mark moved at once, and depth with it."""
+    """The engine's events when the mark moves at once, and depth with it."""
 
     def __init__(self, book: Book, point: StressPoint) -> None:
         copy = decode_book(encode_book(book))
@@ -45,7 +45,7 @@ class Outcome:
 
         copy.apply(m.DepthSet(contract="BTC", bids=moved(state.bids), asks=moved(state.asks)))
         price = f"{point.mark_ticks // 100}.{point.mark_ticks % 100:02d}"
-        events = told(copy, m.SetMarks, marks={"BTC": price})
+        events = submit(copy, m.SetMarks, marks={"BTC": price})
         here = [event for event in events if getattr(event, "contract", "") == "BTC"]
         self.taken = [event for event in here if isinstance(event, m.TakenOver)]
         self.liquidated = Counter[Side]()
@@ -69,16 +69,14 @@ def at(book: Book, shock_ppm: int) -> StressPoint:
     return next(point for point in curve(book) if point.shock_ppm == shock_ppm)
 
 
-far = [rung for rung in SHOCKS_PPM if rung >= 50_000]
+far = [shock for shock in SHOCKS_PPM if shock >= 50_000]
 points = st.builds(
     int.__mul__, st.sampled_from((-1, 1)), st.sampled_from([0, *SHOCKS_PPM, *2 * far])
 )
 
 
 @given(sound_markets, points)
-def test_the_engine_liquidates_and_absorbs_what_the_estimate_says(
-    market: Market, shock_ppm: int
-) -> None:
+def test_the_engine_liquidates_and_absorbs_as_estimated(market: Market, shock_ppm: int) -> None:
     """RSK-03: lot for lot, as long as ADL is not on already."""
     book = book_of(market)
     assume(not book.contracts["BTC"].active)
@@ -90,7 +88,7 @@ def test_the_engine_liquidates_and_absorbs_what_the_estimate_says(
 
 
 @given(sound_markets, points)
-def test_the_engine_never_leaves_more_for_adl_than_the_estimate_says(
+def test_the_engine_never_leaves_more_for_adl_than_estimated(
     market: Market, shock_ppm: int
 ) -> None:
     """RSK-03."""
@@ -100,7 +98,7 @@ def test_the_engine_never_leaves_more_for_adl_than_the_estimate_says(
 
 
 @given(sound_markets, points)
-def test_the_estimate_is_exact_where_nobody_has_anything_left(
+def test_the_estimate_is_exact_if_every_account_taken_over_is_bankrupt(
     market: Market, shock_ppm: int
 ) -> None:
     """RSK-03: no slippage, no inventory before, and every account taken over is bankrupt."""
@@ -108,7 +106,7 @@ def test_the_estimate_is_exact_where_nobody_has_anything_left(
     book = book_of(market)
     state = book.contracts["BTC"]
     assume(not state.active and not state.has_inventory)
-    # The rungs before this one count as well, so what they leave is looked at on its own.
+    # Smaller shocks count as well, so this one is checked only where they leave nothing.
     before = [p for p in curve(book) if p.shock_ppm * shock_ppm > 0 and p.adl_lots]
     point = at(book, shock_ppm)
     assume(all(abs(p.shock_ppm) >= abs(shock_ppm) for p in before))
@@ -130,29 +128,29 @@ def test_a_crash_by_hand() -> None:
     assert all(point.liquidated_short_lots == 0 for point in curve(book))
 
 
-ROOMS = {
+FUND_CAPACITY = {
     "binance": 150,
     "bybit": 45,  # 30 % of the peak
     "bitmart": 30,  # 20 %
     "okx": 45,  # 30 %
-    "okx_2025": 150,  # 50,000 below the mean is further than the pool is deep
-    "gmx": 127.5,  # 85 % of the pool is what the other side may win
-    "deribit": 0,  # what depth leaves is closed at once
+    "okx_2025": 150,  # 50,000 below the mean is more than the pool has
+    "gmx": 127.5,  # traders may win 85 % of the pool
+    "deribit": 0,  # the rest beyond depth is closed at once
     "hyperliquid": 0.00000001,  # the first unit of loss
     "drift": 150,
 }
 
 
-@pytest.mark.parametrize(("rules", "room"), ROOMS.items())
-def test_the_rule_set_says_how_much_the_pool_pays(rules: str, room: float) -> None:
+@pytest.mark.parametrize(("rules", "capacity"), FUND_CAPACITY.items())
+def test_fund_capacity_depends_on_the_rule_set(rules: str, capacity: float) -> None:
     """RSK-03: until a trigger starts; 80 lots lose more than all of it at 93."""
     lost = at(book_of(replace(CRASH.with_holder(0, cash=300), rules=rules)), -70_000)
-    assert lost.fund_pays_cash == int(room * 10**8)
+    assert lost.fund_pays_cash == int(capacity * 10**8)
     assert lost.adl_lots == 70
 
 
 @pytest.mark.parametrize(("fund", "lots"), [(159, 70), (160, 70), (161, 0)])
-def test_a_pool_that_is_just_used_up_leaves_the_rest_to_adl(fund: int, lots: int) -> None:
+def test_a_pool_that_is_just_depleted_leaves_the_rest_to_adl(fund: int, lots: int) -> None:
     """RSK-03: the loss at 93 is 160, and a pool at 0 with inventory starts ADL."""
     book = book_of(replace(CRASH, fund=fund))
     point = at(book, -70_000)
@@ -181,7 +179,7 @@ def test_a_contract_without_maintenance_margin(isolated: bool, cash: int, lots: 
 def test_inventory_is_closed_with_what_is_liquidated() -> None:
     """RSK-03: 80 lots taken over at 95 lose 400 at 90; depth takes ten of them."""
     book = book_of(replace(CRASH, managed=False))
-    told(book, m.Takeover, account="h00", contract="BTC", price="95")
+    submit(book, m.Takeover, account="h00", contract="BTC", price="95")
     assert not book.contracts["BTC"].active
     held, lost = at(book, -50_000), at(book, -100_000)
     assert (held.loss_cash, held.absorbed_lots, held.adl_lots) == (0, 10, 0)
@@ -192,14 +190,14 @@ def test_inventory_is_closed_with_what_is_liquidated() -> None:
 def test_what_the_pool_loses_elsewhere_it_cannot_pay_here() -> None:
     """RSK-03: five lots of OTHER, taken over at 110 and worth 100, leave 100 of 150."""
     book = book_of(replace(CRASH, managed=False).with_holder(1, elsewhere=5))
-    told(book, m.Takeover, account="h01", contract="OTHER", price="110")
+    submit(book, m.Takeover, account="h01", contract="OTHER", price="110")
     assert at(book, -70_000).fund_pays_cash == 100 * 10**8
 
 
-def test_while_adl_is_on_neither_depth_nor_the_pool_takes_anything() -> None:
+def test_neither_depth_nor_the_pool_takes_anything_while_adl_is_on() -> None:
     """RSK-03."""
     book = book_of(replace(CRASH, fund=0, managed=False))
-    told(book, m.Takeover, account="h01", contract="BTC", price="101")
+    submit(book, m.Takeover, account="h01", contract="BTC", price="101")
     assert book.contracts["BTC"].active
     point = at(book, -70_000)
     assert (point.liquidated_long_lots, point.absorbed_lots) == (80, 0)
@@ -207,11 +205,11 @@ def test_while_adl_is_on_neither_depth_nor_the_pool_takes_anything() -> None:
 
 
 @given(markets)
-def test_the_curve_never_falls_away_from_the_mark(market: Market) -> None:
+def test_the_curve_never_decreases_away_from_the_mark(market: Market) -> None:
     """RSK-05."""
     book = book_of(market)
-    told_at = [point.shock_ppm for point in curve(book)]
-    assert told_at == sorted({0, *SHOCKS_PPM, *(-rung for rung in SHOCKS_PPM)})
+    shocks = [point.shock_ppm for point in curve(book)]
+    assert shocks == sorted({0, *SHOCKS_PPM, *(-shock for shock in SHOCKS_PPM)})
     lots = [point.adl_lots for point in curve(book)]
     middle = len(lots) // 2
     assert lots[: middle + 1] == sorted(lots[: middle + 1], reverse=True)
@@ -228,14 +226,14 @@ def test_nobody_pays_twice_and_nothing_is_lost(market: Market) -> None:
         assert point.loss_cash == 0 or liquidated
 
 
-def test_a_price_near_the_numeric_range_is_held_inside_it() -> None:
+def test_prices_stay_inside_the_numeric_range() -> None:
     book = book_of(Market())
-    told(book, m.SetMarks, marks={"BTC": 10**6})
-    told(book, m.DefineAccount, account="whale")
+    submit(book, m.SetMarks, marks={"BTC": 10**6})
+    submit(book, m.DefineAccount, account="whale")
     row = m.PositionRow(
         account="whale", contract="BTC", side=Side.SHORT, quantity=20_000, entry_price=10**6
     )
-    told(book, m.SetPositions, version=1, positions=(row,))
+    submit(book, m.SetPositions, version=1, positions=(row,))
     for point in curve(book):
         assert point.loss_cash >= 0
         assert point.adl_lots in (0, 20_000)
@@ -245,6 +243,6 @@ def test_a_price_near_the_numeric_range_is_held_inside_it() -> None:
 def test_an_inverse_contract_and_a_price_of_one_tick() -> None:
     holder = Holder(Side.LONG, lots=5, cash=1)
     book = book_of(Market(holders=(holder,), kind=ContractKind.INVERSE, slippage="1"))
-    told(book, m.SetMarks, marks={"BTC": "0.01"})
+    submit(book, m.SetMarks, marks={"BTC": "0.01"})
     assert all(point.mark_ticks >= 1 for point in curve(book))
     assert step(book, m.RefreshRatings(time_ms=book.time_ms))

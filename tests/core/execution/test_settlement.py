@@ -1,4 +1,4 @@
-"""The fills of a round, made and applied together, leave what each would leave by itself."""
+"""Fills of a round applied as one batch leave the same book as the same fills one by one."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ from delever.core.messages import ContractKind, Side
 from delever.core.messages.fill_batch import FillBatch
 from delever.core.rules import RULE_SETS, Case, RuleSet
 from delever.core.rules.adl_price import AtBankruptcyPrice, AtMark, PriceRule
-from delever.core.rules.policies import QueuePolicy, ProRataPolicy
+from delever.core.rules.policies import ProRataPolicy, QueuePolicy
 from delever.core.rules.triggers import PoolEquity
 from delever.journal.snapshot import decode_book, encode_book
 
 
-def crowd(seed: int, kind: ContractKind, counterparties: int) -> World:
-    """Return a world in which several accounts were taken over, and as many counterparties wait."""
+def crowded_world(seed: int, kind: ContractKind, counterparties: int) -> World:
+    """Return a world with several takeovers and this many counterparties."""
     rng = np.random.default_rng(seed)
     world = World("kucoin")
     world.contract("X", kind=kind, multiplier=1 if kind is ContractKind.LINEAR else 1000)
@@ -50,8 +50,8 @@ def crowd(seed: int, kind: ContractKind, counterparties: int) -> World:
     return world
 
 
-def played(book: Book, rules: RuleSet, price: PriceRule) -> Iterator[m.Event]:
-    """Yield the events of a round that the book applies together, as the engine does."""
+def round_events(book: Book, rules: RuleSet, price: PriceRule) -> Iterator[m.Event]:
+    """Yield the events of a round, applied to the book as the engine does."""
     case = Case(PoolEquity(), price)
     for event in deleverage(book, book.contracts["X"], Side.LONG, rules, case):
         if isinstance(event, FillBatch):
@@ -65,13 +65,14 @@ def played(book: Book, rules: RuleSet, price: PriceRule) -> Iterator[m.Event]:
 def compare(
     seed: int, kind: ContractKind, counterparties: int, *, pro_rata: bool, fee: int
 ) -> Book:
-    """Play a round on one book and its events one by one on the twin; return the first."""
-    book = crowd(seed, kind, counterparties).book
+    """Run a round on one book, and its events one by one on a copy; return the book."""
+    book = crowded_world(seed, kind, counterparties).book
     book.take_changes()
     twin = decode_book(encode_book(book))
-    policy, price = ProRataPolicy() if pro_rata else QueuePolicy(), (AtBankruptcyPrice(), AtMark())[seed % 2]
+    policy = ProRataPolicy() if pro_rata else QueuePolicy()
+    price = (AtBankruptcyPrice(), AtMark())[seed % 2]
     rules = replace(RULE_SETS["kucoin"], policy=policy, fee_ppm=fee)
-    for event in played(book, rules, price):
+    for event in round_events(book, rules, price):
         twin.apply(event)
     assert book.take_changes() == twin.take_changes()
     assert encode_book(book) == encode_book(twin)
@@ -86,14 +87,14 @@ def compare(
     st.booleans(),
     st.sampled_from([0, 750]),
 )
-def test_fills_applied_together_leave_what_each_leaves(
+def test_a_batch_of_fills_equals_the_fills_one_by_one(
     seed: int, kind: ContractKind, counterparties: int, pro_rata: bool, fee: int
 ) -> None:
     compare(seed, kind, counterparties, pro_rata=pro_rata, fee=fee)
 
 
 def traits(book: Book) -> Iterator[str]:
-    """Yield what is special about the round that a book has just seen."""
+    """Yield the traits of the round that a book has just had."""
     fills, table = list(book.outstanding_fills.values()), book.contracts["X"].tables[Side.SHORT]
     yield "together" if len(fills) >= BATCH_THRESHOLD else "one by one"
     positions = Counter((book.accounts.index[fill.account], fill.position) for fill in fills)
@@ -109,11 +110,11 @@ def traits(book: Book) -> Iterator[str]:
 
 
 def test_rounds_of_every_kind_are_compared() -> None:
-    seen: Counter[str] = Counter()
+    covered: Counter[str] = Counter()
     for seed in range(12):
         kind = list(ContractKind)[seed % 2]
-        seen.update(traits(compare(seed, kind, 1 + seed, pro_rata=seed % 3 == 0, fee=0)))
-    assert len(seen) == 8, seen
+        covered.update(traits(compare(seed, kind, 1 + seed, pro_rata=seed % 3 == 0, fee=0)))
+    assert len(covered) == 8, covered
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ def test_rounds_of_every_kind_are_compared() -> None:
     ],
 )
 def test_who_is_closed_beyond_what_is_held_stops_the_step(field: str, more: int, what: str) -> None:
-    book = crowd(3, ContractKind.LINEAR, 20).book
+    book = crowded_world(3, ContractKind.LINEAR, 20).book
     rules, case = replace(RULE_SETS["kucoin"], policy=ProRataPolicy()), Case(PoolEquity(), AtMark())
     events = deleverage(book, book.contracts["X"], Side.LONG, rules, case)
     fills = next(event for event in events if isinstance(event, FillBatch))

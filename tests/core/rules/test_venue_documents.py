@@ -1,4 +1,4 @@
-"""Numbers that venues print in their documents and tests, met to the last unit."""
+"""Numbers in venues' documents and tests, reproduced to the last unit."""
 
 import pytest
 from world import World, cash
@@ -26,12 +26,12 @@ def dydx() -> World:
     return world
 
 
-def hold(world: World, account: str, quote: int, **quantities: str) -> None:
-    """Give an account a quote balance and positions, as dYdX counts: equity = quote + values."""
-    held = {name: quantity for name, quantity in quantities.items() if quantity}
-    cost = sum(cash(quantity, 8) * PRICES[name] for name, quantity in held.items())
+def set_account(world: World, account: str, quote: int, **quantities: str) -> None:
+    """Set an account's quote balance and positions; in dYdX, equity = quote balance + values."""
+    open_quantities = {name: quantity for name, quantity in quantities.items() if quantity}
+    cost = sum(cash(quantity, 8) * PRICES[name] for name, quantity in open_quantities.items())
     world.wallets(asset="USD", **{account: format_scaled(quote * 10**8 + cost, 8)})
-    for name, quantity in held.items():
+    for name, quantity in open_quantities.items():
         side = Side.SHORT if quantity.startswith("-") else Side.LONG
         row = world.row(account, name, side, quantity.lstrip("-"), at=PRICES[name])
         world.positions(row)
@@ -40,7 +40,7 @@ def hold(world: World, account: str, quote: int, **quantities: str) -> None:
 @pytest.mark.parametrize("row", cases("dydx_prices.txt"))
 def test_dydx_bankruptcy_price(row: Row) -> None:
     world = dydx()
-    hold(world, "carl", int(row["quote"]), BTC=row["btc"], ETH=row["eth"])
+    set_account(world, "carl", int(row["quote"]), BTC=row["btc"], ETH=row["eth"])
     world.takeover("carl", contract=row["leg"])
     (taken,) = world.events(m.TakenOver)
     lots = taken.side.sign * cash(row["delta"])
@@ -52,9 +52,9 @@ def test_dydx_bankruptcy_price(row: Row) -> None:
 @pytest.mark.parametrize("rows", grouped_cases("dydx_offsets.txt", by="case"))
 def test_dydx_offsets(rows: list[Row]) -> None:
     world, case = dydx(), rows[0]
-    hold(world, "carl", int(case["quote"]), BTC=case["btc"], ETH=case["eth"])
+    set_account(world, "carl", int(case["quote"]), BTC=case["btc"], ETH=case["eth"])
     for row in rows:
-        hold(world, row["account"], int(row["has"]), BTC=row["holds"])
+        set_account(world, row["account"], int(row["has"]), BTC=row["holds"])
     world.takeover("carl", contract="BTC")
     events = world.last_events + world.mark(BTC=case["mark"])
     fills = {event.account: event for event in events if isinstance(event, m.AdlFilled)}

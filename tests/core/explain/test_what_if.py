@@ -1,6 +1,7 @@
-"""A what-if says what then comes true, to the last digit: both sides held, several positions each.
+"""A what-if equals the real outcome to the last digit, with positions on both sides.
 
-The engine is told the book as it would be after the change, and must give the very same standing.
+The book as it would be after the change is submitted to the engine, which must answer with the same
+place in the queue.
 """
 
 import random
@@ -37,11 +38,11 @@ KINDS = list(m.ContractKind)
 FIELDS = ("lots", "cost", "isolated", "margin", "leverage")
 
 Row = dict[str, int]
-"""A position in exact integers; the cost is signed as the book signs it."""
+"""A position in exact integers; the cost has the sign of the book."""
 
 
 def opened(kind: m.ContractKind, rules: str) -> Book:
-    """A contract in which everybody may hold both sides, but for the last account."""
+    """Return a contract whose accounts are in hedge mode, except the last one."""
     book = Book()
     tiers = ((0, "0.01"), (3_000, "0.05"))
     commands: list[m.Command] = [
@@ -66,12 +67,12 @@ def opened(kind: m.ContractKind, rules: str) -> Book:
 
 
 def table(seed: int, kind: m.ContractKind, rules: str) -> Book:
-    """Six accounts with up to two positions on each side, isolated and cross."""
+    """Return six accounts with up to two positions on each side, isolated and cross."""
     draw = random.Random(seed)
     book = opened(kind, rules)
     state = book.contracts["C"]
     for name in NAMES:
-        tell_balance(book, name, draw.randint(2_000 * UNIT, 40_000 * UNIT))
+        submit_balance(book, name, draw.randint(2_000 * UNIT, 40_000 * UNIT))
         for number in (0, 1):
             sides = [Side.SHORT]
             if name != NAMES[-1] and draw.random() < 0.5:
@@ -86,14 +87,14 @@ def table(seed: int, kind: m.ContractKind, rules: str) -> Book:
                     "margin": lots * draw.randint(20, 100) * UNIT // 100 if isolated else 0,
                     "leverage": draw.randint(1, 50) * 100,
                 }
-                tell(book, name, side, number, row)
+                submit_position(book, name, side, number, row)
     return book
 
 
-def tell(book: Book, account: str, side: Side, number: int, row: Row) -> None:
+def submit_position(book: Book, account: str, side: Side, number: int, row: Row) -> None:
     lots, cost, margin = (row[name] for name in ("lots", "cost", "margin"))
     lot = book.contracts["C"].terms.lot
-    said = m.PositionRow(
+    position = m.PositionRow(
         account=account,
         contract="C",
         side=side,
@@ -103,26 +104,26 @@ def tell(book: Book, account: str, side: Side, number: int, row: Row) -> None:
         isolated_margin=format_scaled(margin, 6) if row["isolated"] else None,
         leverage=str(Decimal(row["leverage"]) / 100),
     )
-    (accepted, *_) = step(book, m.SetPositions(time_ms=0, version=1, positions=(said,)))
+    (accepted, *_) = step(book, m.SetPositions(time_ms=0, version=1, positions=(position,)))
     assert isinstance(accepted, m.Accepted)
 
 
-def tell_balance(book: Book, account: str, cash: int) -> None:
+def submit_balance(book: Book, account: str, cash: int) -> None:
     row = m.BalanceRow(account=account, asset="USDT", balance=format_scaled(cash, 6))
     step(book, m.SetBalances(time_ms=0, version=1, balances=(row,)))
 
 
-def held(state: ContractState, side: Side, account: int, number: int) -> Row | None:
+def open_position(state: ContractState, side: Side, account: int, number: int) -> Row | None:
     shorts = state.tables[side]
     row = shorts.find(account, number)
     return None if row is None else {name: int(getattr(shorts, name)[row]) for name in FIELDS}
 
 
-def make_true(book: Book, account: str, number: int, change: AnyChange) -> None:
-    """Tell the engine what the venue would have booked for the change."""
+def submit_change(book: Book, account: str, number: int, change: AnyChange) -> None:
+    """Submit the positions and balances that the venue would have after the change."""
     state, index, sequence = book.contracts["C"], book.accounts.index[account], book.sequence
     cash = int(book.assets["USDT"].wallets.balance[index])
-    row = held(state, Side.SHORT, index, number)
+    row = open_position(state, Side.SHORT, index, number)
     assert row is not None
     if isinstance(change, OpenHedge) and account == NAMES[-1]:
         change = PartialClose(lots=change.lots)
@@ -132,9 +133,9 @@ def make_true(book: Book, account: str, number: int, change: AnyChange) -> None:
             cash += 0 if row["isolated"] else change.amount_cash
         case PartialClose():
             lots, value = change.lots, state.terms.value_cash(-change.lots, state.mark)
-            gone, released = (row[name] * lots // row["lots"] for name in ("cost", "margin"))
-            cash += value - gone + released
-            row |= {"cost": row["cost"] - gone, "margin": row["margin"] - released}
+            closed_cost, returned = (row[name] * lots // row["lots"] for name in ("cost", "margin"))
+            cash += value - closed_cost + returned
+            row |= {"cost": row["cost"] - closed_cost, "margin": row["margin"] - returned}
             row["lots"] -= lots
         case SetLeverage():
             row["leverage"] = change.leverage_hundredths
@@ -144,32 +145,32 @@ def make_true(book: Book, account: str, number: int, change: AnyChange) -> None:
                 cash -= row["margin"]
         case OpenHedge():
             cash -= open_hedge(book, account, number, row, change.lots)
-    tell(book, account, Side.SHORT, number, row)
-    tell_balance(book, account, cash)
-    book.sequence = sequence  # a score may be drawn by it
+    submit_position(book, account, Side.SHORT, number, row)
+    submit_balance(book, account, cash)
+    book.sequence = sequence  # a score may depend on it
 
 
 def open_hedge(book: Book, account: str, number: int, own: Row, lots: int) -> int:
     """Open longs at the mark; return what the wallet pays as their isolated margin."""
     state, index = book.contracts["C"], book.accounts.index[account]
     new = {**own, "lots": 0, "cost": 0, "margin": 0}
-    hedge = held(state, Side.LONG, index, number) or new
+    hedge = open_position(state, Side.LONG, index, number) or new
     value = state.terms.value_cash(lots, state.mark)
     margin = abs(value) * 100 // hedge["leverage"] if hedge["isolated"] else 0
     hedge["lots"] += lots
     hedge["cost"] += value
     hedge["margin"] += margin
-    tell(book, account, Side.LONG, number, hedge)
+    submit_position(book, account, Side.LONG, number, hedge)
     return margin
 
 
-def stands(book: Book, account: str, number: int) -> QueuePosition:
+def queue_position(book: Book, account: str, number: int) -> QueuePosition:
     explained = explain(book, "C", Side.SHORT, account, position=number)
     assert isinstance(explained, Explanation)
     return explained.queue_position
 
 
-def asked(book: Book, account: str, number: int, change: AnyChange) -> WhatIf:
+def answered(book: Book, account: str, number: int, change: AnyChange) -> WhatIf:
     answer = what_if(book, "C", Side.SHORT, account, change, position=number)
     assert isinstance(answer, WhatIf)
     return answer
@@ -188,39 +189,40 @@ books = st.builds(
 
 
 @given(books, st.sampled_from(NAMES), st.integers(0, 1), changes)
-def test_a_what_if_says_what_then_comes_true(
+def test_a_what_if_equals_the_outcome_of_the_change(
     book: Book, account: str, number: int, change: AnyChange
 ) -> None:
-    answer = asked(book, account, number, change)
-    assert answer.before == stands(book, account, number)
-    make_true(book, account, number, change)
-    assert answer.after == stands(book, account, number)
+    answer = answered(book, account, number, change)
+    assert answer.before == queue_position(book, account, number)
+    submit_change(book, account, number, change)
+    assert answer.after == queue_position(book, account, number)
 
 
 @given(books, st.sampled_from(NAMES[:-1]), st.integers(0, 1), hedges)
-def test_a_hedge_of_any_size_stands_as_it_then_does(
+def test_a_what_if_of_a_hedge_equals_its_outcome(
     book: Book, account: str, number: int, change: OpenHedge
 ) -> None:
-    answer = asked(book, account, number, change)
-    make_true(book, account, number, change)
-    assert answer.after == stands(book, account, number)
+    answer = answered(book, account, number, change)
+    submit_change(book, account, number, change)
+    assert answer.after == queue_position(book, account, number)
 
 
 @given(books, st.integers(1, 99))
-def test_in_one_way_mode_a_hedge_closes(book: Book, lots: int) -> None:
-    hedged = asked(book, NAMES[-1], 0, OpenHedge(lots=lots))
-    assert hedged.after == asked(book, NAMES[-1], 0, PartialClose(lots=lots)).after
+def test_a_hedge_in_one_way_mode_closes(book: Book, lots: int) -> None:
+    hedged = answered(book, NAMES[-1], 0, OpenHedge(lots=lots))
+    assert hedged.after == answered(book, NAMES[-1], 0, PartialClose(lots=lots)).after
     assert hedged.after.lots == hedged.before.lots - lots
 
 
 @given(books, st.sampled_from(NAMES))
-def test_a_position_closed_whole_stands_in_no_line(book: Book, account: str) -> None:
-    before = stands(book, account, 1)
-    after = asked(book, account, 1, PartialClose(lots=before.lots)).after
+def test_a_position_closed_whole_is_not_ranked(book: Book, account: str) -> None:
+    before = queue_position(book, account, 1)
+    after = answered(book, account, 1, PartialClose(lots=before.lots)).after
     assert (after.lots, after.rank, after.indicator, after.quantity_ahead_lots) == (0, 0, 0, 0)
     assert after.reason is Reason.POSITION_CLOSED
-    make_true(book, account, 1, PartialClose(lots=before.lots - 1))  # one lot is left
-    assert after.of == stands(book, account, 1).of - (stands(book, account, 1).reason is None)
+    submit_change(book, account, 1, PartialClose(lots=before.lots - 1))  # one lot is left
+    left = queue_position(book, account, 1)
+    assert after.ranked == left.ranked - (left.reason is None)
 
 
 @pytest.mark.parametrize(
@@ -240,11 +242,11 @@ def test_a_position_closed_whole_stands_in_no_line(book: Book, account: str) -> 
         (AddMargin(amount_cash=-(2**63)), "change", "exceeds_numeric_range"),
     ],
 )
-def test_what_cannot_be_is_a_value_that_says_why(
+def test_an_impossible_change_has_a_field_and_a_reason(
     change: AnyChange, field: str, reason: str
 ) -> None:
     book = opened(m.ContractKind.LINEAR, "binance")
-    tell(book, "a0", Side.SHORT, 0, cross(100))
+    submit_position(book, "a0", Side.SHORT, 0, cross(100))
     answer = what_if(book, "C", Side.SHORT, "a0", change)
     assert isinstance(answer, ImpossibleChange)
     assert answer.field == field
@@ -255,39 +257,39 @@ def cross(lots: int, **more: Any) -> Row:
     return {"lots": lots, "cost": -lots * UNIT, "isolated": 0, "margin": 0, "leverage": 100} | more
 
 
-def test_no_more_margin_is_taken_out_than_there_is() -> None:
+def test_withdrawing_more_margin_than_there_is_is_impossible() -> None:
     book = opened(m.ContractKind.LINEAR, "bybit")
-    tell(book, "a0", Side.SHORT, 0, cross(100, isolated=1, margin=5 * UNIT))
+    submit_position(book, "a0", Side.SHORT, 0, cross(100, isolated=1, margin=5 * UNIT))
     answer = what_if(book, "C", Side.SHORT, "a0", AddMargin(amount_cash=-5 * UNIT - 1))
     wanted = ImpossibleChange(field="amount_cash", reason=Reason.NEGATIVE_NOT_ALLOWED)
     assert answer == wanted
-    assert asked(book, "a0", 0, AddMargin(amount_cash=-5 * UNIT)).after.lots == 100
+    assert answered(book, "a0", 0, AddMargin(amount_cash=-5 * UNIT)).after.lots == 100
 
 
 @pytest.mark.parametrize("change", [PartialClose(lots=1), OpenHedge(lots=1)])
-def test_nothing_is_closed_or_opened_without_a_mark(change: AnyChange) -> None:
+def test_closing_or_hedging_without_a_mark_is_impossible(change: AnyChange) -> None:
     book = opened(m.ContractKind.LINEAR, "bybit")
-    tell(book, "a0", Side.SHORT, 0, cross(100))
+    submit_position(book, "a0", Side.SHORT, 0, cross(100))
     book.contracts["C"].mark = 0
     answer = what_if(book, "C", Side.SHORT, "a0", change)
     assert answer == ImpossibleChange(field="contract", reason=Reason.MISSING_MARK_PRICE)
 
 
-def test_a_cross_hedge_shares_one_score_and_needs_more_maintenance() -> None:
-    """Short 100 from 110 at mark 100: 10 % of profit; 100 longs at 100 halve it (BIN-05)."""
+def test_a_cross_hedge_shares_one_score_and_adds_maintenance() -> None:
+    """Short 100 from 110 at mark 100: a return of 10 %; 100 longs at 100 halve it (BIN-05)."""
     book = opened(m.ContractKind.LINEAR, "binance")
-    tell_balance(book, "a0", 1_000 * UNIT)
-    tell(book, "a0", Side.SHORT, 0, cross(100, cost=-110 * UNIT))
-    alone = asked(book, "a0", 0, OpenHedge(lots=100))
+    submit_balance(book, "a0", 1_000 * UNIT)
+    submit_position(book, "a0", Side.SHORT, 0, cross(100, cost=-110 * UNIT))
+    alone = answered(book, "a0", 0, OpenHedge(lots=100))
     gain = "return_on_mark"
     assert (alone.before.parts[gain], alone.after.parts[gain]) == (0.1, 0.05)
-    margins = asked(opened_legacy(), "a0", 0, OpenHedge(lots=100))
+    margins = answered(opened_legacy(), "a0", 0, OpenHedge(lots=100))
     rate = "margin_ratio"
     assert margins.after.parts[rate] == 2 * margins.before.parts[rate]
 
 
 def opened_legacy() -> Book:
     book = opened(m.ContractKind.LINEAR, "binance_legacy")
-    tell_balance(book, "a0", 1_000 * UNIT)
-    tell(book, "a0", Side.SHORT, 0, cross(100, cost=-110 * UNIT))
+    submit_balance(book, "a0", 1_000 * UNIT)
+    submit_position(book, "a0", Side.SHORT, 0, cross(100, cost=-110 * UNIT))
     return book

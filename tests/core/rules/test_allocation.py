@@ -1,4 +1,4 @@
-"""Who gives up how many lots: exact, whatever the weights."""
+"""The lots that each counterparty closes: exact under any weights."""
 
 import itertools
 from fractions import Fraction
@@ -8,36 +8,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from delever.core.rules.policies import AllocationTiers
 from delever.core.rules.policies.allocation import allocate, match_tranches
-from delever.core.rules.policies import Line
 from table import Row, cases
 
-people = st.lists(
+counterparty_lists = st.lists(
     st.tuples(st.integers(0, 50), st.integers(0, 3), st.integers(0, 9)), min_size=1, max_size=12
 )
 
 
-def line(counterparties: list[tuple[int, int, int]]) -> Line:
-    """Return a line of (cap, tier, weight), in order."""
+def tiers_of(counterparties: list[tuple[int, int, int]]) -> AllocationTiers:
+    """Return tiers of (cap, tier, weight), in order."""
     caps, tiers, weights = (np.array(column) for column in zip(*counterparties, strict=True))
-    return Line(np.arange(len(counterparties)), caps, tiers, weights)
+    return AllocationTiers(np.arange(len(counterparties)), caps, tiers, weights)
 
 
 @pytest.mark.parametrize("row", cases("allocations.txt"))
 def test_allocation(row: Row) -> None:
     columns = ([int(n) for n in row[name].split(",")] for name in ("caps", "tiers", "weights"))
     counterparties = list(zip(*columns, strict=True))
-    given_lots = allocate(int(row["wanted"]), line(counterparties)).tolist()
-    assert ",".join(map(str, given_lots)) == row["given"]
+    lots = allocate(int(row["wanted"]), tiers_of(counterparties)).tolist()
+    assert ",".join(map(str, lots)) == row["lots"]
 
 
-@given(people, st.integers(0, 700))
+@given(counterparty_lists, st.integers(0, 700))
 def test_lots_are_neither_lost_nor_created_and_tiers_are_used_up_in_order(
     counterparties: list[tuple[int, int, int]], wanted: int
 ) -> None:
     """CORE-04"""
     counterparties.sort(key=lambda counterparty: counterparty[1])
-    lots = allocate(wanted, line(counterparties)).tolist()
+    lots = allocate(wanted, tiers_of(counterparties)).tolist()
     caps = [cap for cap, _, _ in counterparties]
     assert sum(lots) == min(wanted, sum(caps))
     assert all(0 <= own <= cap for own, cap in zip(lots, caps, strict=True))
@@ -49,19 +49,19 @@ def test_lots_are_neither_lost_nor_created_and_tiers_are_used_up_in_order(
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=12), st.integers(0, 700))
-def test_a_queue_is_the_cumulative_fill(caps: list[int], wanted: int) -> None:
-    """CORE-04: everybody in front is closed whole before the next is touched."""
-    lots = allocate(wanted, line([(cap, place, 1) for place, cap in enumerate(caps)]))
+def test_a_queue_is_filled_in_order(caps: list[int], wanted: int) -> None:
+    """CORE-04: every counterparty in front is closed whole before the next one."""
+    lots = allocate(wanted, tiers_of([(cap, place, 1) for place, cap in enumerate(caps)]))
     ahead = [sum(caps[:place]) for place in range(len(caps))]
     assert lots.tolist() == [min(max(wanted - a, 0), c) for a, c in zip(ahead, caps, strict=True)]
 
 
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=12), st.integers(0, 10_000))
-def test_without_caps_a_share_is_within_one_lot_of_its_weight(
+def test_a_share_without_caps_is_within_one_lot_of_its_weight(
     weights: list[int], wanted: int
 ) -> None:
-    """CORE-04: and the lots rounded up belong to the largest remainders."""
-    lots = allocate(wanted, line([(10**6, 0, weight) for weight in weights])).tolist()
+    """CORE-04: the lots rounded up belong to the largest remainders."""
+    lots = allocate(wanted, tiers_of([(10**6, 0, weight) for weight in weights])).tolist()
     exact = [Fraction(wanted * weight, sum(weights)) for weight in weights]
     assert all(abs(own - share) < 1 for own, share in zip(lots, exact, strict=True))
     up = [share % 1 for own, share in zip(lots, exact, strict=True) if own > share]
@@ -69,27 +69,29 @@ def test_without_caps_a_share_is_within_one_lot_of_its_weight(
     assert not up or not down or min(up) >= max(down)
 
 
-@given(people, st.integers(0, 700), st.randoms(use_true_random=False))
-def test_the_order_inside_a_tier_matters_only_for_equal_remainders(
+@given(counterparty_lists, st.integers(0, 700), st.randoms(use_true_random=False))
+def test_order_in_a_tier_matters_only_for_equal_remainders(
     counterparties: list[tuple[int, int, int]], wanted: int, random: object
 ) -> None:
-    """CORE-04: the same counterparties in another order get the same, but for one lot of a tie."""
+    """CORE-04: in another order each counterparty has the same lots, but for one lot of a tie."""
     counterparties = [(cap, 0, weight + 1) for cap, _, weight in counterparties]
     shuffled = sorted(range(len(counterparties)), key=lambda _: random.random())
-    first = allocate(wanted, line(counterparties)).tolist()
-    second = allocate(wanted, line([counterparties[i] for i in shuffled])).tolist()
+    first = allocate(wanted, tiers_of(counterparties)).tolist()
+    second = allocate(wanted, tiers_of([counterparties[i] for i in shuffled])).tolist()
     for place, i in enumerate(shuffled):
         assert abs(second[place] - first[i]) <= 1
 
 
 @given(st.lists(st.integers(0, 20), max_size=10), st.lists(st.integers(1, 20), max_size=10))
-def test_counterparties_meet_parcels_first_come_first(lots: list[int], tranches: list[int]) -> None:
-    """CORE-04: the n-th lot given meets the n-th lot held."""
+def test_counterparties_are_matched_with_tranches_in_order(
+    lots: list[int], tranches: list[int]
+) -> None:
+    """CORE-04: the n-th lot closed is matched with the n-th lot of inventory."""
     lots = lots if sum(lots) <= sum(tranches) else []
-    meetings = list(zip(*match_tranches(np.array(lots, np.int64), tranches), strict=True))
-    given_to = [c for c, own in enumerate(lots) for _ in range(own)]
+    matches = list(zip(*match_tranches(np.array(lots, np.int64), tranches), strict=True))
+    closed_by = [c for c, own in enumerate(lots) for _ in range(own)]
     held_by = [p for p, own in enumerate(tranches) for _ in range(own)]
-    assert [(c, p) for c, p, met in meetings for _ in range(met)] == list(
-        zip(given_to, held_by, strict=False)
+    assert [(c, p) for c, p, matched in matches for _ in range(matched)] == list(
+        zip(closed_by, held_by, strict=False)
     )
-    assert all(met > 0 for _, _, met in meetings)
+    assert all(matched > 0 for _, _, matched in matches)

@@ -1,4 +1,4 @@
-"""What each venue makes of a position: its score, its place among others, its own scale."""
+"""Each venue's score of a position, its queue, and its scale of indicators."""
 
 import itertools
 
@@ -15,7 +15,7 @@ from table import Row, cases, grouped_cases
 
 
 def explained(world: World, account: str, side: Side) -> Explanation:
-    """Return the explanation of a position in X that is there."""
+    """Return the explanation of an open position in X."""
     explanation = explain(world.book, "X", side, account)
     assert isinstance(explanation, Explanation), explanation
     return explanation
@@ -34,8 +34,8 @@ def test_score(row: Row) -> None:
         world.long("ann", "Y", row["other"], at=100)
     held = world.row("ann", "X", side, row["lots"], at=row["entry"], margin=row["margin"] or None)
     world.positions(replace(held, leverage=row["leverage"]))
-    standing = explained(world, "ann", side).queue_position
-    value = standing.parts[row["part"]] if row["part"] else standing.score
+    place = explained(world, "ann", side).queue_position
+    value = place.parts[row["part"]] if row["part"] else place.score
     assert f"{value:.6f}" == row["score"]
 
 
@@ -53,18 +53,18 @@ def test_queue(rows: list[Row]) -> None:
     world.inventory("X", side.opposite, wanted, price)
     closed = world.filled()
     for row in rows:
-        standing = before[row["account"]]
+        place = before[row["account"]]
         assert row.expected == {
-            "score": f"{standing.score:.6f}",
-            "rank": str(standing.rank),
-            "indicator": str(standing.indicator),
+            "score": f"{place.score:.6f}",
+            "rank": str(place.rank),
+            "indicator": str(place.indicator),
             "closed": str(closed.get(row["account"], 0)),
         }
     assert {world.price(fill) for fill in world.events(m.AdlFilled)} <= {price}
 
 
 @pytest.mark.parametrize("row", cases("venue_indicators.txt"))
-def test_an_indicator_on_the_venues_own_scale(row: Row) -> None:
+def test_indicators_have_the_venues_own_scale(row: Row) -> None:
     scale = RULE_SETS[row["rules"]].indicator_scale
     values = {str(indicator): str(scale.to_venue(indicator)) for indicator in range(6)}
     assert {"kind": scale.kind, **values} == row.expected
@@ -75,7 +75,7 @@ def test_every_rule_set_has_an_indicator_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("row", cases("venue_exempt.txt"))
-def test_a_contract_that_the_venue_exempts(row: Row) -> None:
+def test_venues_exempt_contracts(row: Row) -> None:
     rules = RULE_SETS[row["rules"]]
     definition = m.DefineContract(
         time_ms=0,
@@ -90,8 +90,8 @@ def test_a_contract_that_the_venue_exempts(row: Row) -> None:
     assert {"exempt": "yes" if exempt else "no"} == row.expected
 
 
-def test_an_exempt_contract_is_not_deleveraged_and_the_shortage_is_told() -> None:
-    """AEV-04: what the exemption leaves over is reported with its quantity."""
+def test_an_exempt_contract_is_not_deleveraged_and_the_rest_is_reported() -> None:
+    """AEV-04: the quantity that the exemption leaves is reported."""
     world = World("aevo")
     world.contract("BTC-PERP")
     world.submit(m.SetMarks, marks={"BTC-PERP": 100})
@@ -103,29 +103,29 @@ def test_an_exempt_contract_is_not_deleveraged_and_the_shortage_is_told() -> Non
     assert closed.ineligible == {Reason.EXEMPT_CONTRACT: 1}
 
 
-def test_under_a_rule_set_without_queue_nobody_stands_in_line() -> None:
-    """DRI-01: adl_not_used is why."""
+def test_no_position_is_ranked_without_a_queue() -> None:
+    """DRI-01: the reason is adl_not_used."""
     world = World("drift")
     world.contract("X")
     world.mark(X=100)
     world.long("ann", "X", 1, at=90, margin=50)
-    standing = explained(world, "ann", Side.LONG).queue_position
-    assert (standing.rank, standing.indicator, standing.reason) == (0, 0, Reason.ADL_NOT_USED)
+    place = explained(world, "ann", Side.LONG).queue_position
+    assert (place.rank, place.indicator, place.reason) == (0, 0, Reason.ADL_NOT_USED)
 
 
 def ethereal_order(*rows: tuple[str, int, int, int]) -> str:
-    """Return the accounts in line; each has lots, entry price and isolated margin."""
+    """Return the accounts in order of rank; rows have lots, entry price and isolated margin."""
     world = World("ethereal")
     world.contract("X")
     world.mark(X=100)
     for account, lots, entry, margin in rows:
         world.long(account, "X", lots, at=entry, margin=margin)
-    standings = {name: explained(world, name, Side.LONG).queue_position.rank for name, *_ in rows}
-    return "".join(sorted(standings, key=standings.__getitem__))
+    places = {name: explained(world, name, Side.LONG).queue_position.rank for name, *_ in rows}
+    return "".join(sorted(places, key=places.__getitem__))
 
 
-def test_ties_are_broken_one_criterion_after_the_other() -> None:
-    """ETR-03: leverage, then profit, then less balance, then the higher name."""
+def test_ties_go_by_the_criteria_in_order() -> None:
+    """ETR-03: leverage, then PnL, then lower balance, then higher account id."""
     assert ethereal_order(("a", 10, 100, 100), ("b", 10, 100, 50)) == "ba"
     same_leverage = ("a", 10, 100, 100), ("b", 10, 95, 50), ("c", 20, 100, 200)
     assert ethereal_order(*same_leverage) == "bac"
@@ -133,7 +133,7 @@ def test_ties_are_broken_one_criterion_after_the_other() -> None:
 
 
 def scan_order(names: str, time_ms: int) -> str:
-    """Return the accounts of a dYdX world as they are tried at a time."""
+    """Return the accounts of a dYdX world in the order of the scan at a time."""
     world = World("dydx")
     world.contract("X")
     world.mark(X=100)
@@ -144,8 +144,8 @@ def scan_order(names: str, time_ms: int) -> str:
     return "".join(sorted(ranks, key=ranks.__getitem__))
 
 
-def test_a_scan_goes_round_once_from_a_start_that_replays() -> None:
-    """DYX-02: neither the order of input nor anything but the time moves the start."""
+def test_a_scan_passes_each_account_once_from_a_start_that_replays() -> None:
+    """DYX-02: the start depends on the time only, not on the order of input."""
     rotations = {"abcdefgh"[start:] + "abcdefgh"[:start] for start in range(8)}
     orders = [scan_order("abcdefgh", time_ms) for time_ms in range(30)]
     assert set(orders) == rotations
@@ -154,7 +154,7 @@ def test_a_scan_goes_round_once_from_a_start_that_replays() -> None:
 
 @pytest.mark.parametrize("name", sorted(RULE_SETS))
 def test_ranks_are_one_to_n_in_any_order_of_input(name: str) -> None:
-    """The same places, whoever was told first."""
+    """Ranks do not depend on which account was submitted first."""
     orders = set()
     for names in itertools.islice(itertools.permutations("abcd"), 0, None, 5):
         world = World(name)
@@ -162,7 +162,7 @@ def test_ranks_are_one_to_n_in_any_order_of_input(name: str) -> None:
         world.mark(X=100)
         for account in names:
             world.long(account, "X", 10, at=90 + ord(account) % 3, margin=100)
-        standings = [explained(world, account, Side.LONG).queue_position for account in "abcd"]
-        orders.add(tuple(standing.rank for standing in standings))
+        places = [explained(world, account, Side.LONG).queue_position for account in "abcd"]
+        orders.add(tuple(place.rank for place in places))
     (ranks,) = orders
     assert sorted(ranks) == ([1, 2, 3, 4] if RULE_SETS[name].ranking.closes else [0] * 4)

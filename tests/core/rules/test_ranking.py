@@ -1,4 +1,4 @@
-"""Who would be next: scores, order, indicators, and whom the inventory meets."""
+"""Scores, queue order and indicators, and which positions the inventory is closed against."""
 
 import pytest
 from hypothesis import given
@@ -7,13 +7,13 @@ from msgspec.structs import replace
 from world import World
 
 from delever.core import messages as m
-from delever.core.explain.explanation import Explanation, explain, account_indicators
+from delever.core.explain.explanation import Explanation, account_indicators, explain
 from delever.core.messages import ContractKind, Side
 from table import Row, cases, grouped_cases
 
 
 def scored(world: World, contract: str, side: Side, account: str, position: int = 0) -> Explanation:
-    """Return the explanation of a position that is there."""
+    """Return the explanation of an open position."""
     explained = explain(world.book, contract, side, account, position=position)
     assert isinstance(explained, Explanation), explained
     return explained
@@ -30,8 +30,8 @@ def test_score(row: Row) -> None:
     margin, leverage = row["margin"] or None, row["leverage"]
     held = world.row("ann", "X", side, row["lots"], at=row["entry"], margin=margin)
     world.positions(replace(held, leverage=leverage))
-    standing = scored(world, "X", side, "ann").queue_position
-    value = standing.parts[row["part"]] if row["part"] else standing.score
+    place = scored(world, "X", side, "ann").queue_position
+    value = place.parts[row["part"]] if row["part"] else place.score
     assert f"{value:.6f}" == row["score"]
 
 
@@ -51,8 +51,8 @@ def test_cross_positions_share_the_equity_behind_their_leverage() -> None:
     assert leverage == {"X": pytest.approx(1000 * 30 / 2600), "Y": pytest.approx(1000 * 30 / 1300)}
 
 
-def sort_queue(rows: list[Row]) -> World:
-    """Return a world in which the accounts of the rows stand in line."""
+def queue_world(rows: list[Row]) -> World:
+    """Return a world with the positions of the rows."""
     first = rows[0]
     world = World(first["rules"])
     world.contract("X")
@@ -74,26 +74,24 @@ def sort_queue(rows: list[Row]) -> World:
 
 @pytest.mark.parametrize("rows", grouped_cases("queues.txt", by="case"))
 def test_queue(rows: list[Row]) -> None:
-    world, side = sort_queue(rows), Side(rows[0]["side"])
-    before = [
-        scored(world, "X", side, row["account"], int(row["position"])).queue_position for row in rows
-    ]
+    world, side = queue_world(rows), Side(rows[0]["side"])
+    keys = [(row["account"], int(row["position"])) for row in rows]
+    before = [scored(world, "X", side, *key).queue_position for key in keys]
     world.inventory("X", side.opposite, rows[0]["wanted"], rows[0]["price"])
-    for row, standing in zip(rows, before, strict=True):
-        who = (row["account"], int(row["position"]))
-        fills = [f for f in world.events(m.AdlFilled) if (f.account, f.position) == who]
+    for row, key, place in zip(rows, keys, before, strict=True):
+        fills = [f for f in world.events(m.AdlFilled) if (f.account, f.position) == key]
         assert row.expected == {
-            "score": f"{standing.score:.6f}",
-            "rank": str(standing.rank),
-            "indicator": str(standing.indicator),
-            "ahead": str(standing.quantity_ahead_lots),
+            "score": f"{place.score:.6f}",
+            "rank": str(place.rank),
+            "indicator": str(place.indicator),
+            "ahead": str(place.quantity_ahead_lots),
             "closed": str(sum(fill.lots for fill in fills)),
             "at": "".join(world.price(fill) for fill in fills),
-            "reason": standing.reason or "",
+            "reason": place.reason or "",
         }
-        shown = {(f.rank, f.indicator, f.quantity_ahead_lots, f.score) for f in fills}
-        at_the_time = (standing.rank, standing.indicator, standing.quantity_ahead_lots, standing.score)
-        assert shown <= {at_the_time}
+        indicators = {(f.rank, f.indicator, f.quantity_ahead_lots, f.score) for f in fills}
+        explained = (place.rank, place.indicator, place.quantity_ahead_lots, place.score)
+        assert indicators <= {explained}
 
 
 @pytest.mark.parametrize("row", cases("joint.txt"))
@@ -102,7 +100,7 @@ def test_joint_score(row: Row) -> None:
     world.contract("LIN")
     world.contract("INV", kind=ContractKind.INVERSE)
     world.mark(LIN=100, INV=100)
-    for other in ("LIN", "INV"):  # before it among the longs, behind it among the shorts
+    for other in ("LIN", "INV"):  # rank 1 of the longs, last of the shorts
         world.long("x", other, 1, at=1, margin=1)
         world.short("y", other, 1, at=1, margin=1000)
     name, contract, hedge = row["account"], row["contract"], row["hedge"] == "yes"
@@ -112,7 +110,7 @@ def test_joint_score(row: Row) -> None:
         margin = row[f"{side}_margin"] or None
         held = world.row(name, contract, side, row[side], at=row[f"{side}_entry"], margin=margin)
         world.positions(replace(held, position=0 if hedge else number))
-    shown = account_indicators(world.book, contract, name)
+    indicators = account_indicators(world.book, contract, name)
     scores = {}
     for number, side in enumerate(Side):
         scores[side] = ""
@@ -121,12 +119,12 @@ def test_joint_score(row: Row) -> None:
             scores[side] = f"{place.score:.6f}"
             assert place.indicator == (1 if side is Side.LONG else 5)
     assert {
-        "joint": "yes" if shown.joint else "no",
+        "joint": "yes" if indicators.joint else "no",
         "long_score": scores[Side.LONG],
         "short_score": scores[Side.SHORT],
     } == row.expected
     own_indicators = (1, 5 if row["short"] != "0" else 0)
-    assert (shown.long, shown.short) == ((5, 5) if shown.joint else own_indicators)
+    assert (indicators.long, indicators.short) == ((5, 5) if indicators.joint else own_indicators)
 
 
 @given(
@@ -141,21 +139,23 @@ def test_joint_score(row: Row) -> None:
     st.sampled_from(["bitmex", "binance", "binance_legacy", "bitmart", "bybit"]),
     st.randoms(use_true_random=False),
 )
-def test_a_queue_does_not_depend_on_the_order_in_which_it_was_told(
+def test_a_queue_does_not_depend_on_the_order_of_submission(
     rows: list[tuple[str, int, int, int]], rules: str, random: object
 ) -> None:
-    """CORE-05: rank, indicator and quantity ahead follow from score, account and position alone."""
+    """CORE-05: rank, indicator and quantity ahead depend on score, account and position only."""
     shuffled = sorted(rows, key=lambda _: random.random())
     ranks = []
-    for told in (rows, shuffled):
+    for submitted in (rows, shuffled):
         world = World(rules)
         world.contract("X")
         world.mark(X=100)
-        for account, position, lots, entry in told:
+        for account, position, lots, entry in submitted:
             held = world.row(account, "X", Side.LONG, lots, at=entry, margin=500)
             world.positions(replace(held, position=position))
-        standings = {key[:2]: scored(world, "X", Side.LONG, *key[:2]).queue_position for key in rows}
-        ranks.append({key: (s.rank, s.indicator, s.quantity_ahead_lots) for key, s in standings.items()})
+        places = {key[:2]: scored(world, "X", Side.LONG, *key[:2]).queue_position for key in rows}
+        ranks.append(
+            {key: (s.rank, s.indicator, s.quantity_ahead_lots) for key, s in places.items()}
+        )
     assert ranks[0] == ranks[1]
     in_order = sorted(rows, key=lambda row: ranks[0][row[:2]][0])
     assert [ranks[0][row[:2]][2] for row in in_order] == [

@@ -1,4 +1,4 @@
-"""Each rule set from the first loss to the last book: the scenarios of examples/venues."""
+"""Each rule set from the first loss to the final book: the scenarios of examples/venues."""
 
 from collections.abc import Iterator
 from typing import TypeVar
@@ -29,7 +29,7 @@ def commands(name: str) -> list[m.Command]:
 
 
 def run(book: Book, session: list[m.Command]) -> list[tuple[m.Event, ...]]:
-    """Run commands of which none is rejected."""
+    """Run commands; none may be rejected."""
     steps = []
     for command in session:
         events = step(book, command)
@@ -39,8 +39,8 @@ def run(book: Book, session: list[m.Command]) -> list[tuple[m.Event, ...]]:
     return steps
 
 
-class Played:
-    """A scenario that was run, and its outcome in the words of the table."""
+class ScenarioRun:
+    """A scenario that was run, and its outcome as in the table."""
 
     def __init__(self, name: str) -> None:
         self.book = Book()
@@ -48,33 +48,35 @@ class Played:
         (self.state,) = self.book.contracts.values()
         (self.pool,) = self.book.pools.values()
 
-    def told(self, kind: type[E]) -> Iterator[E]:
+    def events(self, kind: type[E]) -> Iterator[E]:
         return (event for events in self.steps for event in events if isinstance(event, kind))
 
     def fills(self) -> Iterator[str]:
         """Yield account:quantity@price of each fill, in order."""
         terms = self.state.terms
-        for fill in self.told(m.AdlFilled):
+        for fill in self.events(m.AdlFilled):
             quantity = format_scaled(fill.lots * terms.lot[0], terms.lot[1])
             price = format_scaled(fill.price_ticks * terms.tick[0], terms.tick[1])
             yield f"{fill.account}:{quantity}@{price}"
 
-    def shared(self) -> Iterator[str]:
-        """Yield account:amount of each loss borne, or the part of withdrawals that is cut."""
-        for loss in self.told(m.LossSocialized):
+    def socialized(self) -> Iterator[str]:
+        """Yield account:amount of each socialized loss, or the withdrawal haircut."""
+        for loss in self.events(m.LossSocialized):
             for account, amount in zip(loss.accounts, loss.amount_cash, strict=True):
                 yield f"{account}:{format_scaled(amount, 8)}"
-        yield from (format_scaled(cut.haircut_ppm, 6) for cut in self.told(m.WithdrawalHaircutSet))
+        yield from (
+            format_scaled(haircut.haircut_ppm, 6) for haircut in self.events(m.WithdrawalHaircutSet)
+        )
 
     def outcome(self) -> dict[str, str]:
         wallets = self.book.assets[self.pool.asset].wallets.balance
         accounts = self.book.accounts.index
         left = sum(inventory.total_lots for inventory in self.state.inventory.values())
         return {
-            "started": "+".join(event.trigger for event in self.told(m.AdlStarted)),
+            "started": "+".join(event.trigger for event in self.events(m.AdlStarted)),
             "fills": ",".join(self.fills()),
-            "shared": ",".join(self.shared()),
-            "stopped": "+".join(event.trigger for event in self.told(m.AdlStopped)),
+            "socialized": ",".join(self.socialized()),
+            "stopped": "+".join(event.trigger for event in self.events(m.AdlStopped)),
             "left": str(left),
             "pool": format_scaled(self.pool.balance, 8),
             "wallets": ",".join(
@@ -85,7 +87,7 @@ class Played:
 
 @pytest.mark.parametrize("row", cases("venue_scenarios.txt"))
 def test_scenario(row: Row) -> None:
-    assert Played(row["rules"]).outcome() == row.expected
+    assert ScenarioRun(row["rules"]).outcome() == row.expected
 
 
 def test_every_rule_set_has_a_scenario_and_a_row() -> None:
@@ -94,7 +96,7 @@ def test_every_rule_set_has_a_scenario_and_a_row() -> None:
 
 
 @pytest.mark.parametrize("name", RULE_SETS)
-def test_a_scenario_goes_on_the_same_from_any_snapshot_of_it(name: str) -> None:
+def test_a_scenario_continues_the_same_from_any_snapshot(name: str) -> None:
     session, first = commands(name), Book()
     for place, command in enumerate(session):
         restored = decode_book(encode_book(first))
@@ -106,10 +108,10 @@ def test_a_scenario_goes_on_the_same_from_any_snapshot_of_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RULE_SETS)
-def test_orders_to_cancel_are_those_the_venue_cancels(name: str) -> None:
+def test_cancelled_orders_are_those_of_the_venues_scope(name: str) -> None:
     """BGT-06 KUC-06 OKX-07 CEX-05 DEL-05 DER-06 LIT-06 AEV-05 ETR-05 DYX-05 GAT-05."""
-    fills = [fill for fill in Played(name).told(m.AdlFilled) if fill.account == "ann"]
+    fills = [fill for fill in ScenarioRun(name).events(m.AdlFilled) if fill.account == "ann"]
     cancelled = ("a-1", "a-2") if RULE_SETS[name].cancel_scope != "none" else ()
-    told = "a-1" in (SCENARIOS / f"{name}.ndjson").read_text(encoding="utf-8")
-    assert {fill.cancel_orders for fill in fills} <= {cancelled if told else ()}
+    has_orders = "a-1" in (SCENARIOS / f"{name}.ndjson").read_text(encoding="utf-8")
+    assert {fill.cancel_orders for fill in fills} <= {cancelled if has_orders else ()}
     assert {fill.fee_cash for fill in fills} <= {0}
