@@ -31,7 +31,7 @@ def test_rank_writes_tab_separated_rows_to_a_pipe(delever: Call) -> None:
     code, out, err = delever(*RANK, "-n", "2")
     assert (code, err) == (ExitCode.SUCCESS, "")
     header, *rows = [line.split("\t") for line in out.splitlines()]
-    assert header[:6] == ["rank", "account", "position", "quantity", "leverage", "profit"]
+    assert header[:6] == ["rank", "account", "position", "quantity", "leverage", "unrealized_pnl"]
     assert [row[:6] for row in rows] == [
         ["1", "bob", "0", "4", "25", "16479"],
         ["2", "cyd", "0", "1.25", "20", "2475"],
@@ -50,7 +50,7 @@ def test_rank_writes_json_with_schema_and_metadata(delever: Call) -> None:
         "as_of": 26,
     }
     assert [row["account"] for row in answer["rows"]] == ["bob", "cyd", "dan", "eve", "mm-1"]
-    assert answer["rows"][3]["profit"] == "-832.875"
+    assert answer["rows"][3]["unrealized_pnl"] == "-832.875"
     assert answer["rows"][4]["rank"] is None
 
 
@@ -66,7 +66,7 @@ def test_rank_writes_a_file_in_the_format_of_its_suffix(
             accounts = pl.read_csv(file, separator=separator)["account"].to_list()
         case "parquet":
             frame = pl.read_parquet(file)
-            assert frame["profit"][3] == Decimal("-832.875")
+            assert frame["unrealized_pnl"][3] == Decimal("-832.875")
             accounts = frame["account"].to_list()
         case "jsonl":
             accounts = [json.loads(line)["account"] for line in file.read_text().splitlines()]
@@ -97,7 +97,7 @@ def test_explain_writes_text_or_json(delever: Call) -> None:
     assert code == ExitCode.SUCCESS
     assert " 272481 at entry - 256002 at mark = 16479 USDT." in out
     answer = json.loads(delever("explain", *POSITION, "--json")[1])
-    assert (answer["schema"], answer["rank"], answer["of"]) == ("delever.explanation/1", 1, 4)
+    assert (answer["schema"], answer["rank"], answer["ranked"]) == ("delever.explanation/1", 1, 4)
     assert " = 16479 USDT." in delever("explain", *POSITION, "--rules", "gmx")[1]
 
 
@@ -114,7 +114,11 @@ def test_whatif_writes_text_or_json(delever: Call) -> None:
     [
         ([], ExitCode.USAGE_ERROR, "expected one of --leverage, --add-margin, --close and --hedge"),
         (["--close", "1", "--leverage", "2"], ExitCode.USAGE_ERROR, "expected one of "),
-        (["--close", "9"], ExitCode.INVALID_INPUT, "close '9': must be at most 4, "),
+        (
+            ["--close", "9"],
+            ExitCode.INVALID_INPUT,
+            "close '9': must be at most the position's quantity, 4",
+        ),
     ],
 )
 def test_whatif_rejects_no_change_two_changes_and_an_impossible_change(
@@ -131,13 +135,13 @@ def test_whatif_hedge_closes_the_position_in_one_way_mode(delever: Call) -> None
     assert "What if 2 were opened on the other side at the mark?" in out
     answer = json.loads(delever(*HEDGE, "4", "--account", "bob", "--json")[1])
     assert (answer["schema"], answer["after"]["reason"]) == ("delever.whatif/1", "position_closed")
-    assert (answer["before"]["of"], answer["after"]["of"]) == (4, 3)
+    assert (answer["before"]["ranked"], answer["after"]["ranked"]) == (4, 3)
 
 
 def test_whatif_rejects_a_hedge_larger_than_the_position(delever: Call) -> None:
     code, out, err = delever(*HEDGE, "4.5", "--account", "bob")
     assert (code, out) == (ExitCode.INVALID_INPUT, "")
-    assert err.startswith("delever: hedge '4.5': must be at most 4, ")
+    assert err == "delever: hedge '4.5': must be at most the position's quantity, 4\n"
 
 
 # --- explain a past fill ---
@@ -151,7 +155,7 @@ def test_explain_writes_a_past_fill_as_text_or_json(delever: Call, journal: str)
     assert "Recomputed: the same (" in out
     answer = json.loads(delever(*past_fill, "--json")[1])
     assert (answer["schema"], answer["recomputed"]) == ("delever.fill/1", "the same")
-    assert answer["when_the_round_began"]["rank"] == 2
+    assert answer["before_round"]["rank"] == 2
     assert answer["cancel_orders"] == ["bob-17"]
 
 

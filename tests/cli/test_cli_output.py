@@ -18,7 +18,7 @@ def test_rows_are_a_table_on_a_terminal_wider_than_the_terminal_where_numbers_ne
     assert (code, err) == (0, "")
     lines = text.splitlines()
     assert lines[2].split() == [
-        "rank", "account", "quantity", "leverage", "profit", "score", "indicator", "ahead", "entry",
+        "rank", "account", "quantity", "leverage", "pnl", "score", "indicator", "ahead", "entry",
         "leverage", "reason",
     ]  # fmt: skip
     assert lines[4].split() == [

@@ -16,18 +16,19 @@ CRASH_SUMMARY = """\
 # adl
 time_ms | contract | trigger | adl | numbers
 3000 | BTCUSDT | contract drawdown | started | balance 1000000 USDT, trigger threshold 1 USDT, \
-balance peak 1000000 USDT, contract pnl -350000 USDT, contract pnl peak 0 USDT, pnl ratio -35 %, \
+balance peak 1000000 USDT, contract PnL -350000 USDT, contract PnL peak 0 USDT, PnL ratio -35 %, \
 start -30 %, stop -25 %
 4000 | BTCUSDT | contract drawdown | stopped | balance 760000 USDT, trigger threshold 1 USDT, \
-balance peak 1000000 USDT, contract pnl -240000 USDT, contract pnl peak 0 USDT, pnl ratio -24 %, \
+balance peak 1000000 USDT, contract PnL -240000 USDT, contract PnL peak 0 USDT, PnL ratio -24 %, \
 start -30 %, stop -25 %
 
 # contracts
-contract | asset | taken_over | unwound | closed | left | accounts | realized | borne | pool_profit
+contract | asset | taken_over | unwound | closed | inventory | accounts | realized_pnl | haircut | \
+pool_pnl
 BTCUSDT | USDT | 100 | 0 | 100 | 0 | 3 | 350000 | 50000 | -300000
 
 # fills
-fill | time_ms | contract | side | account | quantity | price | realized | rank | indicator | \
+fill | time_ms | contract | side | account | quantity | price | realized_pnl | rank | indicator | \
 liquidated_account
 1 | 3000 | BTCUSDT | short | cyd | 30 | 56500 | 105000 | 1 | 5 | ann
 2 | 3000 | BTCUSDT | short | bob | 50 | 56500 | 175000 | 2 | 2 | ann

@@ -57,7 +57,9 @@ def rank(
     queue = position_queries.rank(loaded, contract, side, rules=rules)
     if (queue["position"] == 0).all() and out.resolved_format == "table":
         queue = queue.drop("position")
-    used = position_queries.rules_named(rules, loaded, position_queries.contract_of(loaded, contract))
+    used = position_queries.rules_named(
+        rules, loaded, position_queries.contract_of(loaded, contract)
+    )
     metadata = {"contract": contract, "side": side, "rules": used.name, "as_of": loaded.sequence}
     write_rows(queue, out, schema="delever.rank/1", metadata=metadata, top=top)
 
@@ -87,7 +89,7 @@ def compare_rules(
     )
     metadata = {"contract": contract, "account": account, "as_of": loaded.sequence}
     on_terminal = out.resolved_format == "table"
-    rows = rule_comparison.at_a_glance(compared) if on_terminal else compared
+    rows = rule_comparison.terminal_table(compared) if on_terminal else compared
     write_rows(rows, out, schema="delever.compare_rules/1", metadata=metadata)
 
 

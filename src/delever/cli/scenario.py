@@ -205,24 +205,24 @@ def demo(
     ] = None,
 ) -> int:
     """Run a seeded crash, from first liquidation to end of ADL, and verify its journal."""
-    from delever.demo import simulation  # noqa: PLC0415 - slow to import
+    from delever.demo.crash_run import run_crash  # noqa: PLC0415 - slow to import
 
     path = journal or Path(":memory:")
     try:
         with readable(path), progress("crash") as report_progress:
-            outcome = simulation.play(seed, accounts, contracts, str(path), report_progress)
+            crash = run_crash(seed, accounts, contracts, str(path), report_progress)
     except InputError:
         raise
     except ValueError as error:
         raise UsageError(str(error)) from None
-    totals = [{"measure": name, "value": value} for name, value in outcome.summary()]
-    sections = {"crash": totals, "adl": outcome.triggers.to_dicts()}
+    totals = [{"measure": name, "value": value} for name, value in crash.summary()]
+    sections = {"crash": totals, "adl": crash.triggers.to_dicts()}
     write_sections(sections, json=False, schema="delever.demo/1", metadata={})
     write("\n# why these accounts")
-    for sentence in outcome.reasons():
+    for sentence in crash.explanations():
         write(f"- {sentence}")
-    write(f"\n{outcome.verdict()}")
-    return ExitCode.SUCCESS if outcome.verified else ExitCode.CHECK_FAILED
+    write(f"\n{crash.verification()}")
+    return ExitCode.SUCCESS if crash.verified else ExitCode.CHECK_FAILED
 
 
 def replay_hyperliquid(

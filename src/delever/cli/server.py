@@ -32,18 +32,18 @@ def serve(
     ] = 1,
 ) -> int:
     """Run engine, journal, the Binance-, Bybit-, OKX-compatible and native APIs, and dashboard."""
+    from delever.demo.served_crash import DemoSize  # noqa: PLC0415
     from delever.journal import JournalError  # noqa: PLC0415 - slow to import
     from delever.server.app import Service, run  # noqa: PLC0415
-    from delever.server.demo import Scale  # noqa: PLC0415
-    from delever.server.observability.logs import secrets_of, configure_logging  # noqa: PLC0415
+    from delever.server.observability.logs import configure_logging, secrets_of  # noqa: PLC0415
 
     settings = _settings(config, host, port, demo=demo)
     if speed < 1:
         raise UsageError(f"--speed {speed}: must be at least 1")
     configure_logging(settings.logs.level, sys.stderr, secrets_of(settings))
-    scale = Scale(seed, accounts, contracts, speed) if demo else None
+    size = DemoSize(seed, accounts, contracts, speed) if demo else None
     try:
-        service = Service(settings, demo=scale)
+        service = Service(settings, demo=size)
     except ConfigError as error:
         raise InputError(str(error)) from None
     except (JournalError, ValueError) as error:

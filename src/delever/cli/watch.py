@@ -20,10 +20,10 @@ from delever.config import ConfigError
 from delever.lab.errors import InputError
 
 if TYPE_CHECKING:
-    from delever.watch.run import Watch
-    from delever.watch.settings import Settings
-    from delever.watch.store import Delivery
-    from delever.watch.view import View
+    from delever.watch.screen.view import WatchView
+    from delever.watch.settings import WatchSettings
+    from delever.watch.store import AlertDelivery
+    from delever.watch.watch_loop import Watch
 
 DAY_MS = 24 * 3_600_000
 
@@ -72,18 +72,18 @@ def watch(
     port: Annotated[int, Parameter(help="Port of --page; 0 picks a free one.")] = 8082,
 ) -> int:
     """Display indicators, states, distances, funds and ADL fills, with ages, until interrupted."""
-    from delever.watch.store import Store  # noqa: PLC0415 - slow to import
+    from delever.watch.store import WatchStore  # noqa: PLC0415 - slow to import
 
     if page and (once or json):
         raise UsageError("--page cannot be combined with --once or --json")
     settings = _settings(config, venues, base_url, contract, history)
-    with closing(_store(Store, settings.history)) as store:
+    with closing(_store(WatchStore, settings.history)) as store:
         watching = _watch(settings, store)
         _silence_libraries()
         try:
             if once:
                 _write_view(asyncio.run(watching.once()), json=json)
-                return ExitCode.CHECK_FAILED if watching.holds else ExitCode.SUCCESS
+                return ExitCode.CHECK_FAILED if watching.has_active_alerts else ExitCode.SUCCESS
             if page:
                 return _serve(watching, settings.history, host, port)
             display = partial(_stream, json=json) if json else _display()
@@ -97,7 +97,7 @@ def watch(
 def _silence_libraries() -> None:
     """Drop the log lines of client libraries, which would overwrite the table.
 
-    Their errors are displayed as faults of the venue or the channel.
+    Their errors are displayed as failures of the venue or the channel.
     """
     for name in ("pybit", "websocket", "apprise", "ccxt", "asyncio"):
         logging.getLogger(name).addHandler(logging.NullHandler())
@@ -110,7 +110,7 @@ def _settings(
     base_urls: Sequence[str],
     contracts: Sequence[str],
     history: Path | None,
-) -> "Settings":
+) -> "WatchSettings":
     """Return the settings of the file or the named venues, with the command line's overrides."""
     import msgspec  # noqa: PLC0415 - slow to import
 
@@ -154,18 +154,18 @@ def _store(kind: Any, path: str) -> Any:
         raise InputError(f"history = {path!r}: {error}") from None
 
 
-def _watch(settings: "Settings", store: Any) -> "Watch":
-    from delever.watch.run import Watch  # noqa: PLC0415 - slow to import
-    from delever.watch.venues import MAKERS  # noqa: PLC0415
+def _watch(settings: "WatchSettings", store: Any) -> "Watch":
+    from delever.watch.venues import ADAPTERS  # noqa: PLC0415
+    from delever.watch.watch_loop import Watch  # noqa: PLC0415 - slow to import
 
     try:
-        adapters = [MAKERS[venue.venue](venue, wall_clock_ms) for venue in settings.venues]
+        adapters = [ADAPTERS[venue.venue](venue, wall_clock_ms) for venue in settings.venues]
         return Watch(settings, adapters, store, wall_clock_ms)
     except ConfigError as error:
         raise InputError(str(error)) from None
 
 
-def _write_view(view: "View", *, json: bool) -> None:
+def _write_view(view: "WatchView", *, json: bool) -> None:
     import msgspec  # noqa: PLC0415 - slow to import
 
     if json:
@@ -174,7 +174,7 @@ def _write_view(view: "View", *, json: bool) -> None:
         return
     from rich.console import Console  # noqa: PLC0415 - slow to import
 
-    from delever.watch.screen import screen  # noqa: PLC0415
+    from delever.watch.screen.terminal import screen  # noqa: PLC0415
 
     width = None if sys.stdout.isatty() else 200
     Console(width=width).print(screen(view))
@@ -227,7 +227,7 @@ async def _stream(watching: "Watch", running: "asyncio.Task[None]", *, json: boo
 async def _draw(watching: "Watch", running: "asyncio.Task[None]") -> None:
     from rich.live import Live  # noqa: PLC0415 - slow to import
 
-    from delever.watch.screen import screen  # noqa: PLC0415
+    from delever.watch.screen.terminal import screen  # noqa: PLC0415
 
     with Live(screen(watching.view()), screen=True, auto_refresh=False) as live:
         while not running.done():
@@ -253,11 +253,11 @@ def history_command(
     path = _settings(config, (), (), (), history).history
     since_ms = wall_clock_ms() - round(days * DAY_MS)
     try:
-        points = store.history(path, since_ms=since_ms, name=contract)
+        points = store.read_history(path, since_ms=since_ms, name=contract)
     except sqlite3.Error as error:
         raise InputError(f"{path}: {error}; `delever watch` creates it") from None
     if plot is not None:
-        from delever.watch.plot import draw  # noqa: PLC0415 - slow to import
+        from delever.watch.screen.history_plot import draw  # noqa: PLC0415 - slow to import
 
         if plot.suffix not in {".png", ".svg"}:
             raise UsageError(f"a plot is a .png or .svg file, not {plot.suffix}")
@@ -281,13 +281,13 @@ def deliveries(
     path = _settings(config, (), (), (), history).history
     since_ms = wall_clock_ms() - round(days * DAY_MS)
     try:
-        listed = store.delivery_log(path, since_ms=since_ms)
+        listed = store.read_deliveries(path, since_ms=since_ms)
     except sqlite3.Error as error:
         raise InputError(f"{path}: {error}; `delever watch` creates it") from None
     write_rows(list(map(_delivery_row, listed)), out, schema="delever.watch.deliveries/1")
 
 
-def _delivery_row(delivery: "Delivery") -> dict[str, object]:
+def _delivery_row(delivery: "AlertDelivery") -> dict[str, object]:
     return {
         "made_ms": delivery.made_ms,
         "channel": delivery.channel,
@@ -303,7 +303,7 @@ def _delivery_row(delivery: "Delivery") -> dict[str, object]:
 @app.command
 def test_alert(*, config: Annotated[Path, Parameter(name=("--config", "-c"))]) -> int:
     """Send a test alert to every channel and report each result; exit code 1 if any failed."""
-    from delever.watch.alerts import attempt, senders, trial  # noqa: PLC0415 - slow to import
+    from delever.watch.alerts.delivery import sample_alert, send_once, senders  # noqa: PLC0415 - slow to import
 
     settings = _settings(config, (), (), (), None)
     try:
@@ -315,7 +315,9 @@ def test_alert(*, config: Annotated[Path, Parameter(name=("--config", "-c"))]) -
 
     async def send_all() -> list[str]:
         now = wall_clock_ms()
-        attempts = (attempt(send, f"delever-test-{now}", trial(now)) for send in channels.values())
+        attempts = (
+            send_once(send, f"delever-test-{now}", sample_alert(now)) for send in channels.values()
+        )
         return await asyncio.gather(*attempts)
 
     _silence_libraries()
