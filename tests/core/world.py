@@ -1,7 +1,7 @@
-"""Small worlds: one book, and a short word for each command that tests say often.
+"""Small test worlds: one book, and a short method for each frequent command.
 
-Amounts and prices are decimal text or whole numbers, as in commands. Every step is audited. A
-refusal fails the test, except through `rejected`.
+Amounts and prices are decimal text or integers, as in commands. Every step is audited. A rejected
+command fails the test, except through `World.rejected`.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ E = TypeVar("E", bound=m.Event)
 
 
 class World:
-    """A book with one pool, `main`, in USDT; more is added as a test needs it."""
+    """A book with one pool, `main`, in USDT."""
 
     def __init__(self, rules: str = "bybit", balance: Amount = 0, **pool: Any) -> None:
         self.book = Book()
@@ -33,20 +33,21 @@ class World:
         if str(balance) != "0":
             self.fund(balance, reason=m.FundingReason.SEED)
 
-    # --- saying it ---
+    # --- commands ---
 
     def run(self, command: m.Command) -> tuple[m.Event, ...]:
-        """Run one command that is accepted."""
+        """Run a command that must be accepted; return its events."""
         self.last_events = step(self.book, command)
         audit(self.book)
         assert not isinstance(self.last_events[0], m.Rejected), self.last_events[0]
         return self.last_events
 
     def submit(self, command: type[m.Command], /, **fields: Any) -> tuple[m.Event, ...]:
+        """Run a command of a type, at the world's time; return its events."""
         return self.run(command(time_ms=self.time_ms, **fields))
 
     def rejected(self, command: m.Command) -> m.Rejected:
-        """Run one command that is rejected."""
+        """Run a command that must be rejected; return its rejection."""
         (event,) = step(self.book, command)
         audit(self.book)
         assert isinstance(event, m.Rejected), event
@@ -57,7 +58,7 @@ class World:
         self.submit(m.DefinePool, pool=name, kind=kind, asset=asset, rules=rules, **more)
 
     def contract(self, name: str, *, rate: Amount = "0.005", **more: Any) -> ContractTerms:
-        """Define a contract: linear, tick 0.01, lot 1, unless said otherwise."""
+        """Define a contract; by default linear, with tick 0.01 and lot 1."""
         fields = {"kind": m.ContractKind.LINEAR, "settle": "USDT", "pool": "main"}
         steps = {"tick_size": "0.01", "lot_size": 1}
         tiers = (m.MarginTier(notional_from=0, maintenance_rate=rate),)
@@ -70,9 +71,9 @@ class World:
         self.submit(m.DefineAccount, account=name, **more)
 
     def wallets(self, *, asset: str = "USDT", last_fill: int = 0, **amounts: Amount) -> None:
-        self._meet(amounts)
+        self._define_accounts(amounts)
         rows = tuple(m.BalanceRow(account=a, asset=asset, balance=v) for a, v in amounts.items())
-        self.submit(m.SetBalances, version=self._next(), last_fill=last_fill, balances=rows)
+        self.submit(m.SetBalances, version=self._next_version(), last_fill=last_fill, balances=rows)
 
     def long(self, account: str, contract: str, quantity: Amount, **more: Any) -> None:
         self.positions(self.row(account, contract, Side.LONG, quantity, **more))
@@ -83,7 +84,7 @@ class World:
     def row(
         self, account: str, contract: str, side: Side, quantity: Amount, **more: Any
     ) -> m.PositionRow:
-        """Return a position; `at` is its entry price, `margin` makes it isolated."""
+        """Return a position row; `at` is its entry price, `margin` makes it isolated."""
         names = {"at": "entry_price", "margin": "isolated_margin", "cost": "entry_cost"}
         fields = {names.get(name, name): value for name, value in more.items()}
         return m.PositionRow(
@@ -91,9 +92,9 @@ class World:
         )
 
     def positions(self, *rows: m.PositionRow, last_fill: int = 0) -> tuple[m.Event, ...]:
-        self._meet(row.account for row in rows)
+        self._define_accounts(row.account for row in rows)
         return self.submit(
-            m.SetPositions, version=self._next(), last_fill=last_fill, positions=tuple(rows)
+            m.SetPositions, version=self._next_version(), last_fill=last_fill, positions=tuple(rows)
         )
 
     def mark(self, **prices: Amount) -> tuple[m.Event, ...]:
@@ -105,7 +106,7 @@ class World:
     def inventory(
         self, contract: str, side: Side, quantity: Amount, price: Amount, account: str = "bust"
     ) -> tuple[m.Event, ...]:
-        """Let the pool take over a position that goes at exactly this price and leaves nothing."""
+        """Have the pool take over a position whose bankruptcy price is exactly this price."""
         row = self.row(account, contract, side, quantity, at=price, margin=0)
         self.positions(row)
         return self.takeover(account, contract=contract, side=side)
@@ -113,7 +114,9 @@ class World:
     def unwind(
         self, contract: str, side: Side, quantity: Amount, price: Amount
     ) -> tuple[m.Event, ...]:
-        return self.submit(m.UnwindFill, contract=contract, side=side, quantity=quantity, price=price)
+        return self.submit(
+            m.UnwindFill, contract=contract, side=side, quantity=quantity, price=price
+        )
 
     def fund(self, amount: Amount, **more: Any) -> tuple[m.Event, ...]:
         fields = {"pool": "main", "reason": m.FundingReason.INJECTION, **more}
@@ -123,31 +126,31 @@ class World:
         self.time_ms += ms
         return self.submit(m.SetTime)
 
-    # --- asking ---
+    # --- the book, and the events of the last step ---
 
     def state(self, contract: str) -> ContractState:
         return self.book.contracts[contract]
 
     def on(self, contract: str) -> str:
-        """Return the triggers that are on, in the order of the rule set, joined by a plus."""
+        """Return the active triggers in the order of the rule set, joined by a plus."""
         state = self.state(contract)
         rules = RULE_SETS[self.book.pool_of(state).definition.rules]
         names = (case.trigger.name for case in rules.cases)
         return "+".join(name for name in names if name in state.active)
 
     def events(self, kind: type[E]) -> list[E]:
-        """Return the events of one kind of the last step."""
+        """Return the events of one type in the last step."""
         return [event for event in self.last_events if isinstance(event, kind)]
 
     def filled(self) -> dict[str, int]:
-        """Return the lots that the last step closed, by account, in order."""
+        """Return the lots that ADL closed in the last step, by account, in order."""
         lots: dict[str, int] = {}
         for fill in self.events(m.AdlFilled):
             lots[fill.account] = lots.get(fill.account, 0) + fill.lots
         return lots
 
     def price(self, event: m.AdlFilled | m.TakenOver | m.Unwound) -> str:
-        """Return the price of an event as text."""
+        """Return the price of an event as decimal text."""
         mantissa, decimals = self.state(event.contract).terms.tick
         return format_scaled(event.price_ticks * mantissa, decimals)
 
@@ -163,12 +166,12 @@ class World:
         row = table.find(self.book.accounts.index[account], position)
         return 0 if row is None else int(table.lots[row])
 
-    def _next(self) -> int:
+    def _next_version(self) -> int:
         self.version += 1
         return self.version
 
-    def _meet(self, accounts: Iterable[str]) -> None:
-        """Open the accounts that the book does not know yet."""
+    def _define_accounts(self, accounts: Iterable[str]) -> None:
+        """Define the accounts that the book does not have yet."""
         for account in dict.fromkeys(accounts):
             if account not in self.book.accounts.index:
                 self.account(account)

@@ -1,4 +1,4 @@
-"""What could leave int64 is rejected; what has gone takes no room from what comes."""
+"""Commands whose result could leave int64 are rejected; closed positions free their room."""
 
 from world import World
 
@@ -8,7 +8,7 @@ from delever.core.units import COLUMN_LIMIT, MAX_RATIO_PPM
 from delever.journal.record import decode_events, encode_events
 
 BILLION = 10**9
-"""Of USDT; 46 of them are the range, in units of 10^-8."""
+"""In USDT; the numeric range is 46 billion USDT, in units of 10^-8."""
 
 
 def rejected(world: World, command: type[m.Command], **fields: object) -> tuple[str, str]:
@@ -18,7 +18,7 @@ def rejected(world: World, command: type[m.Command], **fields: object) -> tuple[
 
 
 def world_of(lots: int) -> World:
-    """Return a world in which ann is long so many at 100, the mark."""
+    """Return a world with a long of ann at 100, the mark."""
     world = World()
     world.contract("X")
     world.mark(X=100)
@@ -26,8 +26,8 @@ def world_of(lots: int) -> World:
     return world
 
 
-def test_a_position_that_is_closed_makes_room_for_marks_and_positions() -> None:
-    world = world_of(BILLION // 5)  # worth 20 billion, which cost as much
+def test_a_closed_position_makes_room_for_marks_and_positions() -> None:
+    world = world_of(BILLION // 5)  # value and cost of 20 billion each
     assert rejected(world, m.SetMarks, marks={"X": 200}) == ("marks", "USDT")
     world.long("ann", "X", 0)
     world.mark(X=200)
@@ -37,22 +37,22 @@ def test_a_position_that_is_closed_makes_room_for_marks_and_positions() -> None:
     world.long("ann", "X", BILLION // 10, at=100)
 
 
-def test_a_balance_that_has_left_makes_room_for_positions() -> None:
+def test_a_withdrawn_balance_makes_room_for_positions() -> None:
     world = world_of(0)
     world.wallets(bob=30 * BILLION)
     large = world.row("ann", "X", Side.LONG, BILLION // 5, at=100)
     assert rejected(world, m.SetPositions, version=9, positions=(large,)) == ("positions", "USDT")
     world.wallets(bob=1)
     world.positions(large)
-    assert world.book.assets["USDT"].equity_bound > COLUMN_LIMIT  # of bob's balance, until the next mark
+    assert world.book.assets["USDT"].equity_bound > COLUMN_LIMIT  # reset at the next mark
     richest = m.BalanceRow(account="bob", asset="USDT", balance=7 * BILLION)
     assert rejected(world, m.SetBalances, version=9, balances=(richest,)) == ("balances", "USDT")
     world.mark(X=100)
     assert world.book.assets["USDT"].equity_bound < COLUMN_LIMIT
 
 
-def test_a_mark_at_which_one_lot_is_out_of_range_is_refused() -> None:
-    """Nothing is held yet; ratings and depth value lots that may come."""
+def test_a_mark_at_which_one_lot_leaves_the_range_is_rejected() -> None:
+    """Even without positions: ratings and depth compute the value of lots, too."""
     world = World()
     world.contract("X", lot_size=100, multiplier=59_000)
     marks = {"X": 10_000}  # a lot is worth 59 billion
@@ -62,10 +62,10 @@ def test_a_mark_at_which_one_lot_is_out_of_range_is_refused() -> None:
 
 
 LARGE = BILLION // 5
-"""Lots worth 20 billion at 100; three pools' full are more than int64 holds."""
+"""20 billion at a price of 100; the inventory of three such positions exceeds the pool limit."""
 
 
-def test_a_pool_takes_over_what_it_can_be_told_to_have_and_no_more() -> None:
+def test_a_takeover_beyond_the_pool_limit_is_rejected() -> None:
     world = World()
     world.contract("X", tick_size=1)
     world.mark(X=100)
@@ -80,7 +80,7 @@ def test_a_pool_takes_over_what_it_can_be_told_to_have_and_no_more() -> None:
     world.mark(X=150)
 
 
-def test_an_account_that_no_pool_has_room_for_stands_as_it_is() -> None:
+def test_a_managed_takeover_beyond_the_pool_limit_waits_for_room() -> None:
     world = World(managed=True)
     world.contract("X", tick_size=1)
     world.mark(X=100)
@@ -94,7 +94,7 @@ def test_an_account_that_no_pool_has_room_for_stands_as_it_is() -> None:
     assert [event.account for event in world.events(m.TakenOver)] == ["cyd"]
 
 
-def test_a_pool_down_to_its_last_units_tells_a_ratio_that_can_be_kept() -> None:
+def test_a_ratio_to_the_last_units_of_a_pool_is_clamped() -> None:
     world = World("gmx")
     world.contract("X")
     world.fund("0.00000002", reason=m.FundingReason.SEED)

@@ -1,4 +1,4 @@
-"""Contract terms: values, prices that reach them, costs and maintenance."""
+"""Contract terms: value at a price, price at a value, cost and maintenance margin."""
 
 from fractions import Fraction
 
@@ -12,7 +12,7 @@ from delever.core.market.contract_terms import MAX_TICKS, ContractTerms, terms_o
 from delever.core.messages import ContractKind, Side
 
 kinds = st.sampled_from(ContractKind)
-lots_of_both_signs = st.integers(1, 10**6).flatmap(lambda n: st.sampled_from([n, -n]))
+signed_lots = st.integers(1, 10**6).flatmap(lambda n: st.sampled_from([n, -n]))
 
 
 def terms(kind: ContractKind = ContractKind.LINEAR, **more: object) -> ContractTerms:
@@ -23,8 +23,10 @@ def terms(kind: ContractKind = ContractKind.LINEAR, **more: object) -> ContractT
     return terms_of(definition, 8)
 
 
-@given(kinds, lots_of_both_signs, st.integers(1, 10**7))
-def test_a_value_is_exact_or_floored(kind: ContractKind, lots: int, ticks: int) -> None:
+@given(kinds, signed_lots, st.integers(1, 10**7))
+def test_a_linear_value_is_exact_and_an_inverse_value_floored(
+    kind: ContractKind, lots: int, ticks: int
+) -> None:
     x = terms(kind)
     quantity, price = Fraction(lots, 100), Fraction(ticks, 2)
     exact = (quantity * price if x.linear else -quantity / price) * 10**8
@@ -34,35 +36,37 @@ def test_a_value_is_exact_or_floored(kind: ContractKind, lots: int, ticks: int) 
     assert x.value_cash(np.array([lots]), ticks).tolist() == [value]
 
 
-@given(kinds, lots_of_both_signs, st.integers(1, 10**7))
-def test_the_two_sides_of_a_trade_book_the_same(kind: ContractKind, lots: int, ticks: int) -> None:
+@given(kinds, signed_lots, st.integers(1, 10**7))
+def test_both_sides_of_a_trade_have_the_same_absolute_value(
+    kind: ContractKind, lots: int, ticks: int
+) -> None:
     x = terms(kind)
     assert x.trade_cash(lots, ticks) == -x.trade_cash(-lots, ticks)
     assert 0 <= x.trade_cash(lots, ticks) - x.value_cash(lots, ticks) <= 1
 
 
-@given(kinds, lots_of_both_signs, st.integers(1, 10**6), st.integers(-(10**15), 10**15))
-def test_the_price_that_reaches_a_value_is_the_tightest(
-    kind: ContractKind, lots: int, ticks: int, off_cash: int
+@given(kinds, signed_lots, st.integers(1, 10**6), st.integers(-(10**15), 10**15))
+def test_the_price_at_a_value_is_the_least_favorable_that_reaches_it(
+    kind: ContractKind, lots: int, ticks: int, offset_cash: int
 ) -> None:
-    """CORE-01: it is worth the target; one tick worse for the holder, it is not."""
+    """CORE-01: one tick less favorable, the value is below the target."""
     x = terms(kind)
-    target = x.value_cash(lots, ticks) + off_cash
+    target = x.value_cash(lots, ticks) + offset_cash
     price = x.price_at_value(lots, target)
     worse = price - (1 if lots > 0 else -1)
     assert 1 <= price <= MAX_TICKS
-    held = price in {1, MAX_TICKS}
-    assert held or x.value_cash(lots, price) >= target
-    assert held or worse == 0 or x.value_cash(lots, worse) < target
+    clamped = price in {1, MAX_TICKS}
+    assert clamped or x.value_cash(lots, price) >= target
+    assert clamped or worse == 0 or x.value_cash(lots, worse) < target
 
 
-@given(kinds, lots_of_both_signs, st.integers(2, 10**6))
-def test_the_price_that_reaches_the_value_at_a_price_is_that_price(
+@given(kinds, signed_lots, st.integers(2, 10**6))
+def test_the_price_at_the_value_of_a_price_is_that_price(
     kind: ContractKind, lots: int, ticks: int
 ) -> None:
     x = terms(kind, lot_size=10**6 if kind is ContractKind.INVERSE else "0.01")
     value = x.value_cash(lots, ticks)
-    # With enough quantity each tick of an inverse contract has a value of its own.
+    # Only with a large quantity does each tick of an inverse contract have a distinct value.
     assume(value not in (x.value_cash(lots, ticks + 1), x.value_cash(lots, ticks - 1)))
     assert x.price_at_value(lots, value) == ticks
 
@@ -83,15 +87,15 @@ def test_the_price_that_reaches_the_value_at_a_price_is_that_price(
         (ContractKind.INVERSE, -1, 10**30, 1),
     ],
 )
-def test_a_price_out_of_reach_is_held_at_the_end(
+def test_a_price_that_does_not_exist_is_clamped(
     kind: ContractKind, lots: int, target: int, ticks: int
 ) -> None:
-    """CORE-01: no price is below one tick or beyond the highest."""
+    """CORE-01: prices are between one tick and MAX_TICKS."""
     assert terms(kind).price_at_value(lots, target) == ticks
 
 
 @given(kinds, st.sampled_from(Side), st.integers(1, 10**6), st.integers(1, 10**9))
-def test_a_cost_is_to_nearest_and_signed_as_values_are(
+def test_a_cost_is_rounded_to_nearest_and_signed_like_values(
     kind: ContractKind, side: Side, lots: int, entry: int
 ) -> None:
     x = terms(kind)
@@ -112,7 +116,9 @@ TIERS = tuple(
     ("notional", "margin"),
     [(0, 0), (1, "0.005"), (1000, 5), (1001, "5.01"), (5000, 45), (6000, 95), (100_000, 4795)],
 )
-def test_maintenance_applies_each_rate_to_its_own_part(notional: int, margin: object) -> None:
+def test_each_maintenance_rate_applies_to_the_notional_of_its_tier(
+    notional: int, margin: object
+) -> None:
     """CORE-16"""
     x = terms(margin_tiers=TIERS)
     exact = Fraction(str(margin)) * 10**8
@@ -120,8 +126,8 @@ def test_maintenance_applies_each_rate_to_its_own_part(notional: int, margin: ob
 
 
 @given(st.integers(0, 10**13), st.integers(0, 10**9))
-def test_maintenance_never_falls_as_a_position_grows(notional: int, more: int) -> None:
-    """CORE-16: nor at the border of a tier."""
+def test_maintenance_never_decreases_with_notional(notional: int, more: int) -> None:
+    """CORE-16: between tiers, too."""
     x = terms(margin_tiers=TIERS)
     less, greater = x.maintenance_cash(np.array([notional, notional + more])).tolist()
     assert 0 <= less <= greater
@@ -137,5 +143,5 @@ def test_maintenance_never_falls_as_a_position_grows(notional: int, more: int) -
         ({"kind": ContractKind.INVERSE, "tick_size": "0.5", "lot_size": 100}, 20_000_000_000),
     ],
 )
-def test_factor(fields: dict[str, object], factor: int) -> None:
+def test_the_factor_is_cash_per_lot_and_tick(fields: dict[str, object], factor: int) -> None:
     assert terms(**fields).factor == factor

@@ -1,4 +1,4 @@
-"""Bankruptcy prices, what a takeover leaves, and who can be closed at such a price."""
+"""Bankruptcy prices, the remainder of a takeover, and counterparties closed at such prices."""
 
 import pytest
 from world import World, cash_text
@@ -9,7 +9,7 @@ from table import Row, cases, grouped_cases
 
 
 @pytest.mark.parametrize("rows", grouped_cases("bankruptcy.txt", by="account"))
-def test_bankruptcy_price(rows: list[Row]) -> None:
+def test_a_takeover_at_the_bankruptcy_price_leaves_nothing(rows: list[Row]) -> None:
     world, name = World("binance"), rows[0]["account"]
     world.account(name, hedge_mode=True)
     for row in rows:
@@ -20,10 +20,10 @@ def test_bankruptcy_price(rows: list[Row]) -> None:
             )
             world.mark(**{row["contract"]: row["mark"]})
         side, margin = Side(row["side"]), row["margin"] or None
-        held = world.row(
+        position = world.row(
             name, row["contract"], side, row["quantity"], at=row["entry"], margin=margin
         )
-        world.positions(held)
+        world.positions(position)
     world.wallets(**{name: rows[0]["wallet"] or 0})
     world.takeover(name)
     taken = {(e.contract, e.side): e for e in world.events(m.TakenOver)}
@@ -38,12 +38,12 @@ def test_bankruptcy_price(rows: list[Row]) -> None:
 
 
 @pytest.mark.parametrize("row", cases("fund_flow.txt"))
-def test_fund_flow(row: Row) -> None:
+def test_the_pool_gets_the_difference_to_the_bankruptcy_price(row: Row) -> None:
     world, side = World("binance", balance=1000), Side(row["side"])
     world.contract("X", kind=ContractKind(row["kind"]))
     world.mark(X=row["bankruptcy"])
-    held = world.row("bust", "X", side, row["quantity"], at=row["bankruptcy"], margin=0)
-    world.positions(held)
+    position = world.row("bust", "X", side, row["quantity"], at=row["bankruptcy"], margin=0)
+    world.positions(position)
     if row["how"] == "takeover":
         world.takeover("bust", contract="X", price=row["fill"])
     else:
@@ -55,7 +55,7 @@ def test_fund_flow(row: Row) -> None:
 
 
 @pytest.mark.parametrize("rows", grouped_cases("offsets.txt", by="case"))
-def test_offset(rows: list[Row]) -> None:
+def test_a_counterparty_that_the_fill_would_bankrupt_is_skipped(rows: list[Row]) -> None:
     world, first = World("binance"), rows[0]
     side = Side(first["side"])
     world.contract("X")
@@ -64,23 +64,25 @@ def test_offset(rows: list[Row]) -> None:
         world.account(row["account"], hedge_mode=True)
         world.wallets(**{row["account"]: row["wallet"]})
         margin = row["margin"] or None
-        held = world.row(row["account"], "X", side, row["quantity"], at=row["entry"], margin=margin)
-        world.positions(held)
+        position = world.row(
+            row["account"], "X", side, row["quantity"], at=row["entry"], margin=margin
+        )
+        world.positions(position)
     world.account("bust", hedge_mode=True)
     world.inventory("X", side.opposite, 1, first["price"])
     skipped = {skip.account: str(skip.reason) for skip in world.events(m.CounterpartySkipped)}
     (closed,) = [e for e in world.events(m.RoundClosed) if e.filled_lots]
     for row in rows:
-        kept_out = "".join(closed.ineligible) if row["reason"] in closed.ineligible else ""
+        not_ranked = "".join(closed.ineligible) if row["reason"] in closed.ineligible else ""
         assert row.expected == {
             "closed": str(world.filled().get(row["account"], 0)),
-            "reason": skipped.get(row["account"], kept_out),
+            "reason": skipped.get(row["account"], not_ranked),
             "after": world.wallet(row["account"]),
         }
 
 
-def test_a_takeover_at_a_given_price_leaves_the_rest_with_the_cross_account() -> None:
-    """CORE-03: cash stays in a cross wallet while a position is left that it may have to carry."""
+def test_a_cross_deficit_at_a_given_price_stays_until_the_last_position() -> None:
+    """CORE-03: then the pool pays it."""
     world = World("binance", balance=1000)
     for name in ("X", "Y"):
         world.contract(name)
@@ -94,8 +96,8 @@ def test_a_takeover_at_a_given_price_leaves_the_rest_with_the_cross_account() ->
     assert (world.wallet("ann"), world.balance()) == ("0", "900")
 
 
-def test_a_takeover_at_a_better_price_leaves_the_surplus_to_the_cross_account() -> None:
-    """CORE-03: the pool earns the surplus of isolated positions only."""
+def test_a_cross_surplus_at_a_given_price_stays_in_the_wallet() -> None:
+    """CORE-03: the pool gets the surplus of isolated positions only."""
     world = World("binance", balance=1000)
     world.contract("X")
     world.mark(X=100)
