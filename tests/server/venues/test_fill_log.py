@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
-from trading import fall, opening
+from binance_market import fall, opening
 
 from delever.config import Config
 from delever.core.messages import AdlFilled, CancelAdl, TakenOver
@@ -46,7 +46,7 @@ def test_fills_and_takeovers_are_found_by_account_contract_time_and_kind() -> No
     log = running(":memory:", lambda: 7_000, crash)
     (taken,), (first,), (second,) = (log.of(name) for name in ("dan", "ann", "bob"))
     assert isinstance(taken.event, TakenOver)
-    assert not taken.adl
+    assert not taken.is_adl
     assert isinstance(first.event, AdlFilled)
     assert [first.event.fill, second.event.lots] == [1, 200]
     assert taken.sequence < first.sequence == second.sequence
