@@ -34,6 +34,7 @@ PURE_IMPORTS = {
     "hashlib",
     "heapq",
     "itertools",
+    "math",
     "msgspec",
     "numpy",
     "numpy.typing",
@@ -89,8 +90,11 @@ MUTABLE = {"book", "kernels", "market/rolling_windows"}
 Kernels write to the columns that they receive.
 """
 
-STATE_CHANGES = {"assign", "define", "reset_bounds", "give_back", "observe", "put", "restate"}
-STATE_CHANGES |= {"shift_past", "reset_for_pool", "take", "track"}
+STATE_CHANGES = {"add_all", "add_to_wallets", "define", "define_all", "observe", "reduce"}
+STATE_CHANGES |= {"reduce_position", "remove_all", "remove_each", "reopen_position"}
+STATE_CHANGES |= {"reset_bounds", "reset_for_pool", "resize", "restore", "revalue", "set_all"}
+STATE_CHANGES |= {"set_mark", "set_position", "set_row", "set_rows", "shift", "shift_past"}
+STATE_CHANGES |= {"subtract", "subtract_from_wallets", "track", "upsert", "upsert_all"}
 CONTAINER_CHANGES = {"add", "append", "clear", "extend", "insert", "pop", "remove", "update"}
 
 MAY_IMPORT = {
@@ -98,7 +102,7 @@ MAY_IMPORT = {
     "formatting": {"core"},
     "config": set(),
     "journal": {"core"},
-    "demo": {"core", "formatting", "journal", "lab"},
+    "demo": {"config", "core", "formatting", "journal", "lab"},
     "lab": {"core", "formatting", "journal"},
     "api_types": {"core"},
     "server": {"api_types", "config", "core", "dashboard", "demo", "formatting", "journal", "lab"},
