@@ -29,7 +29,7 @@ from statistics import median
 from measure import Row, main
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from delever.demo.simulation import play
+from delever.demo.crash_run import run_crash
 
 ROUNDS, SECONDS = 3, 3
 SUBSCRIBERS = 1_000, 5_000
@@ -207,7 +207,7 @@ def rows(_options: argparse.Namespace) -> Iterator[Row]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(20_000, most), most))
     with tempfile.TemporaryDirectory() as folder:
         journal, config = Path(folder) / "journal.db", Path(folder) / "delever.toml"
-        play(accounts=300, contracts=20, journal=journal)
+        run_crash(accounts=300, contracts=20, journal=journal)
         config.write_text(CONFIG.format(journal=journal, account=ACCOUNT))
         command = (sys.executable, "-m", "delever", "serve", "-c", str(config), "--port", "0")
         with served(*command) as url:

@@ -34,7 +34,7 @@ from delever.core.messages import (
     Takeover,
     TriggerLimits,
 )
-from delever.demo.simulation import draw, market, opening
+from delever.demo.crash_generator import draw_crash, market_commands, opening_commands
 from delever.lab.errors import InputError
 from delever.lab.measures.adl_distribution import AdlDistribution, adl_distributions
 from delever.lab.queries.position_queries import venue_of
@@ -46,7 +46,7 @@ from delever.lab.runs.scenario import lines_of, read_scenario
 OWN = "own"
 """The preset that stands for the visitor's own text."""
 
-CRASH_ACCOUNTS, CRASH_CONTRACTS = 300, 3
+CRASH_ACCOUNTS, CRASH_CONTRACTS = 300, 4
 
 LARGEST = 2_000_000
 """Characters of a visitor's own scenario."""
@@ -60,7 +60,7 @@ SQLITE = b"SQLite format 3\0"
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One rule set's run of the scenario: what is stored, its distribution of ADL, and how many were rejected."""
+    """One rule set's run of a scenario: its data, its distribution of ADL, and its rejections."""
 
     rules: str
     stored: StoredRun
@@ -172,15 +172,17 @@ def _fall(start: int, end: int, from_ms: int, steps: int = 4) -> Iterator[Comman
 
 
 def crash() -> list[Command]:
-    """Return the demonstration's crash, smaller, and without the operator who ends it there."""
-    drawn = draw(10, CRASH_ACCOUNTS, CRASH_CONTRACTS)
-    generator = np.random.default_rng(10)
-    seconds = range(drawn.path.seconds)
-    return [*opening(drawn), *(told for at in seconds for told in market(drawn, at, generator))]
+    """Return the crash of the demo, smaller, without the operator's injections."""
+    drawn = draw_crash(10, CRASH_ACCOUNTS, CRASH_CONTRACTS)
+    depth = np.random.default_rng(10)
+    commands = list(opening_commands(drawn))
+    for second in range(drawn.path.seconds):
+        commands += market_commands(drawn, second, depth)
+    return commands
 
 
 PRESETS: dict[str, tuple[str, Callable[[], list[Command]]]] = {
     "one_long_falls": ("One bankrupt long of 100 BTC, three shorts", one_long_falls),
-    "crash": ("A crash: 300 accounts, 3 contracts", crash),
+    "crash": ("A crash: 300 accounts, 4 contracts", crash),
 }
 """Every preset by name: what it is called, and its commands."""
