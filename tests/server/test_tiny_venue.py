@@ -13,14 +13,14 @@ from typing import Any
 import httpx2
 import msgspec
 import pytest
-from serving import served
+from live_server import live_server
 
 from delever.config import Config, Role
 from delever.core.book import Book
 from delever.core.messages import Side
 from delever.core.valuation.insurance import pool_equity
 from delever.journal import Recorder, verify
-from delever.server.transport.api_keys import Holder
+from delever.server.transport.api_keys import ApiKey
 
 sys.path.append(str(Path(__file__).parents[2] / "examples"))
 import tiny_venue
@@ -115,7 +115,7 @@ def check(venue: Venue, path: Path, money: int) -> None:
         inventory = {side: held.total_lots for side, held in state.inventory.items()}
         assert inventory[Side.LONG] - inventory[Side.SHORT] == venue.inventory
         assert sum(account.lots for account in market.accounts.values()) == -venue.inventory
-        assert not book.outstanding
+        assert not book.outstanding_fills
         equity = sum(account.equity(market.mark) for account in market.accounts.values())
         assert equity + pool_equity(book, book.pools[POOL]) == money
 
@@ -126,7 +126,7 @@ def money_of(venue: Venue) -> int:
 
 
 @pytest.mark.parametrize("seed", [1, 5, 7])
-def test_both_hold_the_same_book_over_an_unkind_network(tmp_path: Path, seed: int) -> None:
+def test_venue_and_engine_agree_over_an_unreliable_network(tmp_path: Path, seed: int) -> None:
     async def play(url: str) -> tuple[Venue, Network, int]:
         rng = random.Random(seed)
         async with client_of(url) as client:
@@ -138,8 +138,8 @@ def test_both_hold_the_same_book_over_an_unkind_network(tmp_path: Path, seed: in
             return venue, network, money
 
     path = tmp_path / "j.db"
-    with served(served_from(path)) as server:
-        server.service.keyring.add(Holder("engine", ROLES, (), SECRET.encode()))
+    with live_server(served_from(path)) as server:
+        server.service.keyring.add(ApiKey("engine", ROLES, (), SECRET.encode()))
         venue, network, money = asyncio.run(play(server.url))
     check(venue, path, money)
     assert network.lost > 5
@@ -153,7 +153,7 @@ def sorted_by_number(answered: list[tuple[str, int]]) -> list[tuple[str, int]]:
     return sorted(set(answered), key=lambda each: int(each[0].rpartition("-")[2]))
 
 
-def test_a_fill_that_was_traded_away_is_taken_back_and_adl_looks_again(tmp_path: Path) -> None:
+def test_a_fill_of_a_traded_position_is_cancelled_and_adl_runs_again(tmp_path: Path) -> None:
     """Whether a trade comes before its fill is a race: sessions are played until one does."""
 
     async def play(url: str, seed: int) -> tuple[Venue, int]:
@@ -166,8 +166,8 @@ def test_a_fill_that_was_traded_away_is_taken_back_and_adl_looks_again(tmp_path:
 
     for seed in range(5, 5 + SESSIONS):
         path = tmp_path / f"{seed}.db"
-        with served(served_from(path)) as server:
-            server.service.keyring.add(Holder("engine", ROLES, (), SECRET.encode()))
+        with live_server(served_from(path)) as server:
+            server.service.keyring.add(ApiKey("engine", ROLES, (), SECRET.encode()))
             venue, money = asyncio.run(play(server.url, seed))
         check(venue, path, money)
         if venue.cancelled:

@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
-from calling import CLOSED, client, let_in, tell
-from serving import Served, served
+from api_clients import CLOSED_CONFIG, add_role_keys, client, submit_lines
+from live_server import LiveServer, live_server
 
 NAMES = ["a/b", "/", "a%2Fb", "BTC/USDT:USDT", "ünï", "日本", 'q"?#&x', "a b", "null", "explain"]
 POOL = {"type": "define_pool", "kind": "shared", "asset": "USDT", "rules": "bybit"}
@@ -16,10 +16,10 @@ PINGS = ("/v1/health", "/v1/ready", "/metrics")
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
+def server() -> Iterator[LiveServer]:
     """A server whose pools, contracts and accounts have every name of the list."""
-    with served(CLOSED) as serving:
-        let_in(serving.service)
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
         lines = [
             line
             for name in NAMES
@@ -29,12 +29,12 @@ def server() -> Iterator[Served]:
                 {"type": "define_account", "account": name},
             )
         ]
-        assert tell(serving, b"\n".join(map(msgspec.json.encode, lines)))["rejected"] == 0
+        assert submit_lines(serving, b"\n".join(map(msgspec.json.encode, lines)))["rejected"] == 0
         yield serving
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_is_found_by_a_path_that_holds_it_encoded(server: Served, name: str) -> None:
+def test_a_percent_encoded_name_in_a_path_is_found(server: LiveServer, name: str) -> None:
     with client(server, "read") as reader:
         for kind in ("account", "contract", "pool"):
             answer = reader.get(f"/v1/{kind}s/{quote(name, safe='')}")
@@ -45,13 +45,13 @@ def test_a_name_is_found_by_a_path_that_holds_it_encoded(server: Served, name: s
         assert unknown.json()["error"]["value"] == f"no/{name}"
 
 
-def test_the_owner_of_a_name_with_a_slash_sees_it_and_nobody_else(server: Served) -> None:
+def test_a_name_with_a_slash_is_authorized_as_a_whole(server: LiveServer) -> None:
     with client(server, "trade") as trader:
         answer = trader.get("/v1/accounts/a%2fb")
         assert (answer.status_code, answer.json()["error"]["value"]) == (403, "a/b")
 
 
-def test_head_is_get_without_a_body(server: Served) -> None:
+def test_head_is_get_without_a_body(server: LiveServer) -> None:
     with client(server, "read") as reader:
         for path in (*PINGS, "/v1/contracts", "/schema"):
             answer = reader.head(path)
@@ -59,7 +59,7 @@ def test_head_is_get_without_a_body(server: Served) -> None:
         assert reader.head("/v1/accounts/none").status_code == 404
 
 
-def test_a_packed_body_is_not_taken_for_a_malformed_one(server: Served) -> None:
+def test_a_compressed_body_is_rejected_with_415(server: LiveServer) -> None:
     packed = gzip.compress(b'{"type":"define_account","account":"zoe"}')
     with client(server, "ingest") as venue:
         for path in ("/v1/commands", "/v1/commands/bulk", "/v1/positions/arrow?version=1"):
@@ -69,7 +69,7 @@ def test_a_packed_body_is_not_taken_for_a_malformed_one(server: Served) -> None:
             assert error["value"] == "gzip"
 
 
-def test_a_missing_body_is_called_so(server: Served) -> None:
+def test_a_missing_body_is_reported(server: LiveServer) -> None:
     with client(server, "read") as reader:
         error = reader.post("/v1/accounts/null/what-if").json()["error"]
         assert (error["field"], error["message"]) == ("body", "the body is missing")

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import httpx2
 import msgspec
 import pytest
-from calling import CLOSED, SECRET, WAIT_S, client, let_in
-from serving import Served, served
+from api_clients import CLOSED_CONFIG, SECRET, TIMEOUT_S, add_role_keys, client
+from live_server import LiveServer, live_server
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -22,14 +22,14 @@ HEADERS = {"Authorization": f"Bearer read.{SECRET}"}
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    with served(CLOSED) as serving:
-        let_in(serving.service)
+def server() -> Iterator[LiveServer]:
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
         yield serving
 
 
 @contextmanager
-def load(server: Served, each: int = 5) -> Iterator[None]:
+def load(server: LiveServer, each: int = 5) -> Iterator[None]:
     """Have commands committed all the time, until the block ends."""
     stop = threading.Event()
 
@@ -45,18 +45,18 @@ def load(server: Served, each: int = 5) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        sender.join(WAIT_S)
+        sender.join(TIMEOUT_S)
 
 
 def events(
-    server: Served, wanted: int, after: int | None = None, last: int | None = None
+    server: LiveServer, wanted: int, after: int | None = None, last: int | None = None
 ) -> list[int]:
     """Read this many records of the SSE stream; return their sequences."""
     headers = HEADERS if last is None else HEADERS | {"Last-Event-ID": str(last)}
     params = {} if after is None else {"after": after}
     seen: list[int] = []
     with (
-        httpx2.Client(base_url=server.url, timeout=WAIT_S, verify=False) as reader,
+        httpx2.Client(base_url=server.url, timeout=TIMEOUT_S, verify=False) as reader,
         reader.stream("GET", "/v1/events/stream", headers=headers, params=params) as stream,
     ):
         assert stream.headers["content-type"].startswith("text/event-stream")
@@ -75,15 +75,15 @@ def events(
 
 
 def texts(connection: ClientConnection, wanted: int) -> list[int]:
-    return [json.loads(connection.recv(WAIT_S))["sequence"] for _ in range(wanted)]
+    return [json.loads(connection.recv(TIMEOUT_S))["sequence"] for _ in range(wanted)]
 
 
-def listen(server: Served, after: str = "") -> ClientConnection:
+def listen(server: LiveServer, after: str = "") -> ClientConnection:
     url = f"{server.ws}/v1/events/socket{after}"
     return connect(url, additional_headers=HEADERS, max_queue=None)
 
 
-def test_server_sent_events_resume_without_a_gap_under_load(server: Served) -> None:
+def test_server_sent_events_resume_without_a_gap_under_load(server: LiveServer) -> None:
     with load(server):
         seen = events(server, 300, after=0)
         while len(seen) < 1_200:
@@ -91,7 +91,7 @@ def test_server_sent_events_resume_without_a_gap_under_load(server: Served) -> N
     assert seen == list(range(1, len(seen) + 1))
 
 
-def test_a_web_socket_resumes_without_a_gap_under_load(server: Served) -> None:
+def test_a_web_socket_resumes_without_a_gap_under_load(server: LiveServer) -> None:
     with load(server):
         seen: list[int] = []
         while len(seen) < 900:
@@ -100,27 +100,27 @@ def test_a_web_socket_resumes_without_a_gap_under_load(server: Served) -> None:
     assert seen == list(range(1, len(seen) + 1))
 
 
-def test_without_a_place_to_begin_it_begins_with_what_happens_next(server: Served) -> None:
+def test_a_stream_without_after_begins_with_the_next_record(server: LiveServer) -> None:
     with client(server, "read") as reader:
         now = reader.get("/v1/status").json()["sequence"]
     with listen(server) as connection, load(server, each=1):
         assert texts(connection, 3) == [now + 1, now + 2, now + 3]
 
 
-def test_who_has_read_further_than_the_journal_goes_is_told(server: Served) -> None:
+def test_a_sequence_beyond_the_journal_is_rejected_with_409(server: LiveServer) -> None:
     with client(server, "read") as reader:
         now = reader.get("/v1/status").json()["sequence"]
         assert reader.get("/v1/events", params={"after": now}).status_code == 200
         for path in ("/v1/events", "/v1/events/stream"):
             answer = reader.get(path, params={"after": now + 1})
             error = answer.json()["error"]
-            assert (answer.status_code, error["reason"]) == (409, "sequence_is_ahead")
+            assert (answer.status_code, error["reason"]) == (409, "sequence_beyond_journal")
             assert error["message"].startswith(f"this journal ends at {now}: ")
     with pytest.raises(InvalidStatus), listen(server, f"?after={now + 1}"):
         pass
 
 
-def test_pages_of_events_join_and_can_be_narrowed(server: Served) -> None:
+def test_pages_of_events_are_complete_and_can_be_filtered(server: LiveServer) -> None:
     with client(server, "ingest") as venue:
         for name in ("joe", "kim", "joe"):
             venue.post("/v1/commands", json={"type": "define_account", "account": name})
@@ -139,18 +139,18 @@ def test_pages_of_events_join_and_can_be_narrowed(server: Served) -> None:
     assert {row["event"]["type"] for row in kinds["events"]} == {"accepted"}
 
 
-def test_a_socket_needs_a_key(server: Served) -> None:
+def test_a_socket_without_a_key_is_rejected(server: LiveServer) -> None:
     with pytest.raises(InvalidStatus) as rejected:
         connect(f"{server.ws}/v1/events/socket")
     assert rejected.value.response.status_code == 403
 
 
-def test_an_address_holds_only_so_many_streams() -> None:
+def test_streams_per_address_are_limited_and_released() -> None:
     config = msgspec.convert(
         {"journal": {"path": ":memory:"}, "listen": {"max_connections_per_ip": 2}}, Config
     )
-    with served(config) as serving:
-        let_in(serving.service)
+    with live_server(config) as serving:
+        add_role_keys(serving.service)
         with listen(serving), listen(serving):
             with client(serving, "read") as reader:
                 rejected = reader.get("/v1/events/stream")
@@ -171,12 +171,12 @@ LONG = msgspec.json.encode({"type": "set_marks", "marks": {"x" * 50_000: "1"}})
 RECORDS = 200
 
 
-def stuck_reader(server: Served, request: str) -> socket.socket:
+def stuck_reader(server: LiveServer, request: str) -> socket.socket:
     """Return a connection that has asked for the stream, and has room for a few bytes only."""
     host, port = server.url.removeprefix("http://").split(":")
     reader = socket.socket()
     reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-    reader.settimeout(WAIT_S)
+    reader.settimeout(TIMEOUT_S)
     reader.connect((host, int(port)))
     reader.sendall(f"{request}Authorization: {HEADERS['Authorization']}\r\n\r\n".encode())
     return reader
@@ -192,11 +192,11 @@ def drained(reader: socket.socket) -> int:
 
 
 @pytest.mark.parametrize("request_text", [PLAIN, UPGRADE], ids=["events", "socket"])
-def test_a_reader_who_takes_nothing_is_dropped_and_harms_nobody(request_text: str) -> None:
+def test_a_reader_that_does_not_read_is_dropped_without_delaying_others(request_text: str) -> None:
     """Beside one that never reads, another one gets every record at once."""
     listening = ListenConfig(send_timeout_ms=500)
-    with served(msgspec.structs.replace(CLOSED, listen=listening)) as serving:
-        let_in(serving.service)
+    with live_server(msgspec.structs.replace(CLOSED_CONFIG, listen=listening)) as serving:
+        add_role_keys(serving.service)
         with (
             stuck_reader(serving, request_text) as stuck,
             listen(serving, "?after=0") as connection,

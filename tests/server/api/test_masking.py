@@ -7,16 +7,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from calling import CRASH, WAIT_S, client, crash, let_in, tell
-from serving import Served, served
+from api_clients import CRASH, TIMEOUT_S, add_role_keys, client, crash_lines, submit_lines
+from live_server import LiveServer, live_server
 
 from delever.api_types.market import MASK
 from delever.config import Config
 from delever.core.messages import AdlFilled, FillCancelled
 from delever.lab.runs.scenario import read_scenario
-from delever.server.api.event_stream import Choice, Feed
-from delever.server.api.masking import PUBLIC, Sight
-from delever.server.engine.service import Runner
+from delever.server.api.event_stream import EventFeed, StreamFilter
+from delever.server.api.requests.masking import PUBLIC_EVENTS, Masking
+from delever.server.engine.runner import Runner
 
 VISITED = msgspec.convert(
     {"journal": {"path": ":memory:"}, "api": {"anonymous_read": True}}, Config
@@ -45,27 +45,25 @@ path
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    """A server that anybody may visit, after the crash of the examples."""
-    with served(VISITED) as serving:
-        let_in(serving.service)
-        tell(serving, crash())
+def server() -> Iterator[LiveServer]:
+    """A server that anybody may visit, after the crash_lines of the examples."""
+    with live_server(VISITED) as serving:
+        add_role_keys(serving.service)
+        submit_lines(serving, crash_lines())
         yield serving
 
 
 @pytest.mark.parametrize("path", OWN.split()[1:])
-def test_a_visitor_is_asked_for_a_key_where_it_is_an_account_s_own(
-    server: Served, path: str
-) -> None:
+def test_an_anonymous_caller_needs_a_key_for_account_data(server: LiveServer, path: str) -> None:
     with client(server) as visitor:
         answer = visitor.get(path)
         assert answer.status_code == 401
-        assert answer.json()["error"]["reason"] == "key_is_unknown"
+        assert answer.json()["error"]["reason"] == "invalid_api_key"
         assert not any(f'"{name}"' in answer.text for name in EVERYBODY)
 
 
 @pytest.mark.parametrize(("key", "named"), [("", set()), ("trade", {"bob"}), ("read", EVERYBODY)])
-def test_names_are_told_by_role(server: Served, key: str, named: set[str]) -> None:
+def test_names_are_masked_by_role(server: LiveServer, key: str, named: set[str]) -> None:
     """Bob's own key sees bob; the role read sees all; the numbers beside them are the same."""
     with client(server, key) as caller, client(server, "read") as desk:
         for path in ("/v1/contracts/BTCUSDT/queue?side=short", "/v1/adl/1"):
@@ -85,7 +83,7 @@ def test_names_are_told_by_role(server: Served, key: str, named: set[str]) -> No
             assert why["facts"]["account"] == "bob"
             assert "short of bob" in why["text"]
             assert (" of ann," in why["text"]) == ("ann" in named)
-            ahead = {each["account"] for each in why["facts"]["ahead"]}
+            ahead = {each["account"] for each in why["facts"]["filled_before"]}
             assert (ahead == {"cyd"}) == ("cyd" in named)
 
 
@@ -113,7 +111,7 @@ def followed(caller: Any, types: str) -> list[dict[str, Any]]:
     """Return the events of a stream of some types, up to the end of ADL."""
     wanted = {"types": f"{types},adl_stopped", "after": "0"}
     seen: list[dict[str, Any]] = []
-    with caller.stream("GET", "/v1/events/stream", params=wanted, timeout=WAIT_S) as stream:
+    with caller.stream("GET", "/v1/events/stream", params=wanted, timeout=TIMEOUT_S) as stream:
         for line in stream.iter_lines():
             if line.startswith("data: "):
                 seen += json.loads(line.removeprefix("data: "))["events"]
@@ -122,15 +120,15 @@ def followed(caller: Any, types: str) -> list[dict[str, Any]]:
     return seen
 
 
-def test_a_stream_of_few_types_moves_its_cursor_while_it_tells_nothing() -> None:
+def test_a_filtered_stream_reports_its_position_while_idle() -> None:
     """So that who comes back does not have all that was passed over looked through again."""
 
     async def question() -> list[tuple[int, bytes]]:
         runner = Runner(VISITED, lambda: 1_000)
         await runner.start()
-        feed = Feed(runner)
-        runner.listeners.append(feed.tell)
-        choice = Choice(frozenset({"adl_started"}), Sight(b"salt", everybody=True))
+        feed = EventFeed(runner)
+        runner.listeners.append(feed.add)
+        choice = StreamFilter(frozenset({"adl_started"}), Masking(b"salt", sees_all=True))
         lines = feed.after(0, 0.05, choice)
         commands = read_scenario(CRASH)[:5]
         await runner.submit(commands)
@@ -149,33 +147,33 @@ def test_a_stream_of_few_types_moves_its_cursor_while_it_tells_nothing() -> None
     assert {event["type"] for event in json.loads(seen[-1][1])["events"]} == {"adl_started"}
 
 
-def test_where_accounts_are_open_a_visitor_sees_what_the_desk_sees() -> None:
-    with served(SHOWN) as serving:
-        let_in(serving.service)
-        tell(serving, crash())
+def test_with_anonymous_accounts_nothing_is_masked() -> None:
+    with live_server(SHOWN) as serving:
+        add_role_keys(serving.service)
+        submit_lines(serving, crash_lines())
         with client(serving) as visitor, client(serving, "read") as desk:
             for path in OWN.split()[1:]:
                 if "stream" not in path:
                     assert visitor.get(path).json() == desk.get(path).json()
 
 
-def test_a_mark_says_nothing_but_who_is_the_same() -> None:
-    sight, other = Sight(b"one", everybody=False), Sight(b"two", everybody=False)
-    assert sight.name("ann") == sight.name("ann") != sight.name("bob")
-    assert sight.name("ann") != other.name("ann")
-    assert sight.name("") == ""
-    assert Sight(b"one", everybody=True).name("ann") == "ann"
-    assert "positions_set" not in PUBLIC
-    assert "balances_set" not in PUBLIC
+def test_a_mask_is_stable_and_depends_on_the_salt() -> None:
+    masking, other = Masking(b"one", sees_all=False), Masking(b"two", sees_all=False)
+    assert masking.name("ann") == masking.name("ann") != masking.name("bob")
+    assert masking.name("ann") != other.name("ann")
+    assert masking.name("") == ""
+    assert Masking(b"one", sees_all=True).name("ann") == "ann"
+    assert "positions_set" not in PUBLIC_EVENTS
+    assert "balances_set" not in PUBLIC_EVENTS
 
 
-def test_an_account_s_orders_go_with_its_name() -> None:
+def test_orders_of_a_masked_account_are_removed() -> None:
     numbers = dict.fromkeys(AdlFilled.__struct_fields__, 0)
     words = {"account": "ann", "liquidated_account": "bob", "cancel_orders": ("o1", "o2")}
     fill = AdlFilled(**(numbers | words))  # type: ignore[arg-type]
     cancelled = FillCancelled(fill=fill, note="")
-    visitor = Sight(b"one", everybody=False)
-    owner = Sight(b"one", everybody=False, accounts=frozenset({"ann"}))
-    assert visitor.told(cancelled).fill.cancel_orders == ()
-    assert owner.told(cancelled).fill.cancel_orders == ("o1", "o2")
-    assert owner.told(cancelled).fill.liquidated_account == visitor.name("bob")
+    visitor = Masking(b"one", sees_all=False)
+    owner = Masking(b"one", sees_all=False, accounts=frozenset({"ann"}))
+    assert visitor.mask(cancelled).fill.cancel_orders == ()
+    assert owner.mask(cancelled).fill.cancel_orders == ("o1", "o2")
+    assert owner.mask(cancelled).fill.liquidated_account == visitor.name("bob")

@@ -6,8 +6,8 @@ from typing import Any
 import httpx2
 import pyarrow as pa
 import pytest
-from calling import CLOSED, client, crash, let_in, tell
-from serving import Served, served
+from api_clients import CLOSED_CONFIG, add_role_keys, client, crash_lines, submit_lines
+from live_server import LiveServer, live_server
 
 from delever.core.kernels import fastest
 
@@ -16,11 +16,11 @@ UNIT = 100_000_000
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
+def server() -> Iterator[LiveServer]:
     fastest()  # loaded, as in a process that serves
-    with served(CLOSED) as serving:
-        let_in(serving.service)
-        tell(serving, crash())
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
+        submit_lines(serving, crash_lines())
         yield serving
 
 
@@ -32,7 +32,7 @@ def stream(columns: dict[str, Any]) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
-def sent(server: Served, version: int, columns: dict[str, Any]) -> httpx2.Response:
+def sent(server: LiveServer, version: int, columns: dict[str, Any]) -> httpx2.Response:
     with client(server, "ingest") as venue:
         return venue.post(f"/v1/positions/arrow?version={version}", content=stream(columns))
 
@@ -49,7 +49,7 @@ def rows(**columns: Any) -> dict[str, Any]:
     return {name: column for name, column in (whole | columns).items() if column is not None}
 
 
-def test_columns_make_the_book_that_rows_make(server: Served) -> None:
+def test_columns_and_rows_give_the_same_positions(server: LiveServer) -> None:
     told = {
         "quantity": ["1.5", "2"],
         "entry_price": ["60000", "61000"],
@@ -67,7 +67,7 @@ def test_columns_make_the_book_that_rows_make(server: Served) -> None:
     assert sent(server, 19, rows()).json()["ignored"] == 2
 
 
-def test_accounts_find_their_rows_among_the_events(server: Served) -> None:
+def test_events_of_columns_are_found_by_account(server: LiveServer) -> None:
     def found(account: str, after: int) -> list[str]:
         page = reader.get("/v1/events", params={"account": account, "after": after}).json()
         return [row["event"]["type"] for row in page["events"]]
@@ -82,7 +82,7 @@ def test_accounts_find_their_rows_among_the_events(server: Served) -> None:
         assert found("bob", before) == found("nobody", before) == []
 
 
-def test_text_may_be_encoded_or_not(server: Served) -> None:
+def test_text_columns_may_be_dictionary_encoded(server: LiveServer) -> None:
     for place, kind in enumerate((pa.large_string(), pa.dictionary(pa.int8(), pa.string()))):
         text = {name: pa.array(rows()[name], pa.string()) for name in ("account", "side")}
         encoded = {name: column.cast(kind) for name, column in text.items()}
@@ -105,8 +105,8 @@ def test_text_may_be_encoded_or_not(server: Served) -> None:
         ({"contract": ["BTCUSDT", "NONE"]}, 422, "contracts[1]"),
     ],
 )
-def test_a_bad_column_is_named_and_nothing_of_it_applied(
-    server: Served, columns: dict[str, Any], status: int, field: str
+def test_an_invalid_column_is_rejected_whole_with_its_name(
+    server: LiveServer, columns: dict[str, Any], status: int, field: str
 ) -> None:
     with client(server, "read") as reader:
         before = reader.get("/v1/accounts/ann").json()["positions"]

@@ -11,10 +11,16 @@ import httpx2
 import pytest
 import structlog
 import uvicorn
-from posting import SECRET, SECRET_ENV
+from mail_servers import SECRET, SECRET_ENV
 
 from delever.config import parse
-from delever.server.observability.logs import HIDDEN, Redactor, RequestLog, secrets_of, set_up
+from delever.server.observability.logs import (
+    HIDDEN,
+    Redactor,
+    RequestLog,
+    configure_logging,
+    secrets_of,
+)
 
 S3CRET = "s3cr3t0000a1b2c3d4e5f6"
 
@@ -46,7 +52,7 @@ https://someone:S3CRET@hooks.test/path
 
 
 @pytest.mark.parametrize("text", TEXTS.strip().splitlines())
-def test_a_secret_is_hidden_in_a_text_and_the_rest_is_not(text: str) -> None:
+def test_a_secret_in_a_text_is_hidden(text: str) -> None:
     shown = Redactor().text(text.replace("S3CRET", S3CRET))
     assert S3CRET not in shown
     assert HIDDEN in shown
@@ -65,19 +71,19 @@ NESTED: list[Any] = [
 
 
 @pytest.mark.parametrize("line", NESTED)
-def test_a_secret_is_hidden_however_deep(line: dict[str, Any]) -> None:
+def test_a_secret_in_a_nested_value_is_hidden(line: dict[str, Any]) -> None:
     shown = json.dumps(Redactor()(None, "info", line))
     assert S3CRET not in shown
     assert HIDDEN in shown
 
 
-def test_what_is_no_secret_stays() -> None:
+def test_other_values_are_unchanged() -> None:
     line = {"event": "request", "status": 200, "path": "/fapi/v1/ping", "none": None, "up": True}
     line |= {"sequence": 17, "hash": "ab" * 32, "text": "adl_started in BTCUSDT: design"}
     assert Redactor()(None, "info", dict(line)) == line
 
 
-def test_the_servers_own_secrets_are_hidden_letter_by_letter(
+def test_the_servers_own_secrets_are_hidden_in_any_text(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     file = tmp_path / "key"
@@ -102,7 +108,7 @@ def test_the_servers_own_secrets_are_hidden_letter_by_letter(
     assert hidden == " and ".join([f"say {HIDDEN}!"] * len(found))
 
 
-def test_a_path_does_not_show_a_listen_key() -> None:
+def test_a_listen_key_in_a_path_is_hidden() -> None:
     key = "pqia91ma19a5s61cv6a81va65sdf19v8a65a1a5s61cv6a81va65sdf19v8a65a1"
     for text in ("/ws/{}", '"WebSocket /ws/{}" [accepted]', "/stream?streams={}/btc@adl"):
         assert Redactor().text(text.format(key)) == text.format(HIDDEN)
@@ -114,7 +120,7 @@ def stream() -> Iterator[io.StringIO]:
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     written = io.StringIO()
-    set_up("debug", written)
+    configure_logging("debug", written)
     yield written
     structlog.reset_defaults()
     root.handlers = handlers
@@ -130,7 +136,7 @@ async def answers(scope: dict[str, Any], _receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def test_no_secret_of_served_requests_reaches_the_log(stream: io.StringIO) -> None:
+def test_the_log_of_requests_has_no_secret(stream: io.StringIO) -> None:
     app: Any = RequestLog(answers, trust_forwarded=False)
     server = uvicorn.Server(
         uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="off")
@@ -141,7 +147,7 @@ def test_no_secret_of_served_requests_reaches_the_log(stream: io.StringIO) -> No
         thread.join(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     names = ("X-MBX-APIKEY", "X-BAPI-SIGN", "OK-ACCESS-PASSPHRASE", "Cookie", "OK-ACCESS-SIGN")
-    headers = dict.fromkeys(names, S3CRET) | {"Authorization": f"Bearer desk.{S3CRET}"}
+    headers = dict.fromkeys(names, S3CRET) | {"Authorization": f"Bearer running_notifier.{S3CRET}"}
     query = f"symbol=BTCUSDT&timestamp=1&signature={S3CRET}"
     with httpx2.Client(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
         for method, path in (
@@ -167,12 +173,12 @@ def test_no_secret_of_served_requests_reaches_the_log(stream: io.StringIO) -> No
     assert not [each for each in lines if "HTTP Request" in each["event"]]
 
 
-def test_the_level_is_the_least_that_is_told() -> None:
+def test_lines_below_the_level_are_dropped() -> None:
     written = io.StringIO()
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     try:
-        set_up("warning", written)
+        configure_logging("warning", written)
         structlog.get_logger().info("quiet")
         structlog.get_logger().warning("loud", password=S3CRET)
         logging.getLogger("uvicorn.error").info("quiet")

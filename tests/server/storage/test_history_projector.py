@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 import sqlalchemy as sa
-from calling import CRASH
+from api_clients import CRASH
 from hypothesis import given
 from hypothesis import strategies as st
+from manual_clock import ManualClock
 
 from delever.config import Config
 from delever.core.book import Book
@@ -32,15 +33,15 @@ from delever.core.messages import (
 )
 from delever.lab.runs.run import run
 from delever.lab.runs.scenario import read_scenario
-from delever.server.engine.service import Runner
+from delever.server.engine.runner import Runner
 from delever.server.storage import tables
 from delever.server.storage.database import migrate, open_database
-from delever.server.storage.projector import History
-from delever.server.storage.queries import EVER_MS, Past, thinned
-from delever.server.storage.rolling_peaks import balance_peaks, profit_peaks
+from delever.server.storage.projector import HistoryProjector
+from delever.server.storage.queries import MAX_TIME_MS, HistoryQueries, downsample
+from delever.server.storage.rolling_peaks import balance_peaks, contract_pnl_peaks
 
 T = TypeVar("T")
-Asked = Callable[[Runner, History, Past], Awaitable[T]]
+Asked = Callable[[Runner, HistoryProjector, HistoryQueries], Awaitable[T]]
 
 DAY_MS = 24 * 3_600_000
 TABLES = [
@@ -53,14 +54,6 @@ TABLES = [
     tables.rounds,
     tables.fills,
 ]
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.ms = 1_000
-
-    def __call__(self) -> int:
-        return self.ms
 
 
 @pytest.fixture
@@ -78,15 +71,15 @@ def asked(config: Config, question: Asked[T], *, follow: bool = True) -> T:
     """Return what a question of runner and past gives, with the projection caught up."""
 
     async def go() -> T:
-        runner = Runner(config, Clock())
+        runner = Runner(config, ManualClock(1_000))
         database = open_database(config)
-        history = History(runner, database)
+        history = HistoryProjector(runner, database)
         await migrate(database)
         await runner.start()
         if follow:
             await history.start()
         try:
-            return await question(runner, history, Past(database))
+            return await question(runner, history, HistoryQueries(database))
         finally:
             await history.stop()
             await runner.stop()
@@ -95,7 +88,7 @@ def asked(config: Config, question: Asked[T], *, follow: bool = True) -> T:
     return asyncio.run(go())
 
 
-async def all_rows(history: History) -> dict[str, list[tuple[Any, ...]]]:
+async def all_rows(history: HistoryProjector) -> dict[str, list[tuple[Any, ...]]]:
     async with history.database.connect() as connection:
         found = {}
         for table in TABLES:
@@ -105,11 +98,11 @@ async def all_rows(history: History) -> dict[str, list[tuple[Any, ...]]]:
     return found
 
 
-def test_a_crash_is_told_in_rows(config: Config) -> None:
-    async def question(runner: Runner, history: History, past: Past) -> None:
+def test_a_crash_is_projected_into_rows(config: Config) -> None:
+    async def question(runner: Runner, history: HistoryProjector, past: HistoryQueries) -> None:
         await runner.submit(crash())
         assert await history.current() == len(crash())
-        (episode,) = await past.episodes(None, EVER_MS, 10)
+        (episode,) = await past.episodes(None, MAX_TIME_MS, 10)
         told = (episode.contract, episode.trigger, episode.started_ms, episode.stopped_ms)
         assert told == ("BTCUSDT", "contract_drawdown", 3_000, 4_000)
         assert (episode.fills, int(episode.lots), episode.accounts) == (3, 100_000, 3)
@@ -118,11 +111,11 @@ def test_a_crash_is_told_in_rows(config: Config) -> None:
         assert [(fill.account, fill.rank) for fill in fills] == [("cyd", 1), ("bob", 2), ("dan", 3)]
         assert [row.fill for row in await past.fills("bob", None, 0, 10)] == [2]
         assert [row.fill for row in await past.fills(None, "BTCUSDT", 1, 1)] == [2]
-        ((takeover,), unwinds) = await past.moves("BTCUSDT", 1, EVER_MS)
+        ((takeover,), unwinds) = await past.takeovers_and_unwinds("BTCUSDT", 1, MAX_TIME_MS)
         assert (takeover.account, takeover.lots, list(unwinds)) == ("ann", 100_000, [])
-        points, whole = await past.pool("main", 0, EVER_MS)
+        points, whole = await past.pool("main", 0, MAX_TIME_MS)
         assert whole
-        flows = await past.flows("main", 0, EVER_MS, 100)
+        flows = await past.flows("main", 0, MAX_TIME_MS, 100)
         assert [flow.amount_cash for flow in flows] == [10**14, 6 * 10**12]
         assert points[-1].equity_cash == 76 * 10**12
         assert await past.worst_drawdowns("main", 4_000) == (350_000, 350_000, 350_000)
@@ -130,11 +123,11 @@ def test_a_crash_is_told_in_rows(config: Config) -> None:
     asked(config, question)
 
 
-def test_a_name_that_a_database_cannot_hold_does_not_hold_up_all_others(config: Config) -> None:
+def test_a_name_with_nul_does_not_block_later_records(config: Config) -> None:
     told = msgspec.json.encode(crash()).replace(b'"bob"', b'"bo\\u0000b"')
     commands = msgspec.json.decode(told, type=list[AnyCommand])
 
-    async def question(runner: Runner, history: History, past: Past) -> None:
+    async def question(runner: Runner, history: HistoryProjector, past: HistoryQueries) -> None:
         await runner.submit(commands)
         assert await history.current() == len(commands)
         assert [row.fill for row in await past.fills("bo\0b", None, 0, 10)] == [2]
@@ -143,16 +136,16 @@ def test_a_name_that_a_database_cannot_hold_does_not_hold_up_all_others(config: 
     asked(config, question)
 
 
-def test_a_projection_that_was_cut_off_goes_on_and_nothing_is_kept_twice(config: Config) -> None:
+def test_an_interrupted_projection_continues_without_duplicates(config: Config) -> None:
     """Cut off after any record, in a new process each time; it ends as if it had never been."""
 
-    async def tell(runner: Runner, _history: History, _past: Past) -> None:
+    async def tell(runner: Runner, _history: HistoryProjector, _past: HistoryQueries) -> None:
         await runner.submit(crash())
         late = [SetMarks(time_ms=5_000, marks={"BTCUSDT": "61000"}), SetTime(time_ms=9_000)]
         await runner.submit([*late, CancelAdl(time_ms=9_000, fill=2, note="not applied")])
         await runner.submit([ForceAdl(time_ms=9_500, contract="BTCUSDT", note="once more")])
 
-    async def rows(_runner: Runner, history: History, _past: Past) -> Any:
+    async def rows(_runner: Runner, history: HistoryProjector, _past: HistoryQueries) -> Any:
         await history.open()
         while await history.advance():
             pass
@@ -164,16 +157,16 @@ def test_a_projection_that_was_cut_off_goes_on_and_nothing_is_kept_twice(config:
     (cancelled,) = [row for row in whole["fills"] if row[-1] is not None]
     assert cancelled[0] == 2
 
-    async def forget(_runner: Runner, history: History, _past: Past) -> None:
+    async def forget(_runner: Runner, history: HistoryProjector, _past: HistoryQueries) -> None:
         async with history.database.begin() as connection:
             for table in (*TABLES, tables.cursor):
                 await connection.execute(sa.delete(table))
 
     asked(config, forget, follow=False)
 
-    async def some(runner: Runner, history: History, _past: Past) -> int:
+    async def some(runner: Runner, history: HistoryProjector, _past: HistoryQueries) -> int:
         """Project a few records, and be gone."""
-        few = History(runner, history.database, page=3)
+        few = HistoryProjector(runner, history.database, page_records=3)
         await few.open()
         await few.advance()
         return few.sequence
@@ -183,9 +176,9 @@ def test_a_projection_that_was_cut_off_goes_on_and_nothing_is_kept_twice(config:
     assert asked(config, rows, follow=False) == whole
 
 
-def test_two_projections_of_one_database_keep_each_record_once(config: Config) -> None:
-    async def question(runner: Runner, history: History, _past: Past) -> None:
-        other = History(runner, open_database(config))
+def test_two_projectors_of_one_database_project_each_record_once(config: Config) -> None:
+    async def question(runner: Runner, history: HistoryProjector, _past: HistoryQueries) -> None:
+        other = HistoryProjector(runner, open_database(config))
         await other.start()
         for command in crash():
             await runner.submit([command])
@@ -242,7 +235,7 @@ def restless() -> list[Command]:
     return told
 
 
-def test_peaks_of_the_past_are_those_that_the_engine_had(config: Config) -> None:
+def test_rolling_peaks_equal_those_of_the_engine(config: Config) -> None:
     """From the beginning, and from the middle, where only the window before it is looked at."""
     result = run(Book(), restless())
     assert not result.rejected
@@ -251,25 +244,25 @@ def test_peaks_of_the_past_are_those_that_the_engine_had(config: Config) -> None
     balances = {(row["sequence"], row["pool"]): row["balance_peak"] for row in pools}
     assert len(set(had.values())) > 10
 
-    async def question(runner: Runner, history: History, past: Past) -> None:
+    async def question(runner: Runner, history: HistoryProjector, past: HistoryQueries) -> None:
         await runner.submit(restless())
         await history.current()
         windows = {"main": WINDOW_MS, "other": 2_000}
         for from_ms in (0, 9_000, 20_000, 30_000):
-            seen = await past.contract("BTCUSDT", from_ms - WINDOW_MS, EVER_MS)
-            flows = await past.booked("BTCUSDT", from_ms - WINDOW_MS, EVER_MS)
-            peaks = profit_peaks(seen, flows, windows)
+            seen = await past.contract("BTCUSDT", from_ms - WINDOW_MS, MAX_TIME_MS)
+            flows = await past.contract_flows("BTCUSDT", from_ms - WINDOW_MS, MAX_TIME_MS)
+            peaks = contract_pnl_peaks(seen, flows, windows)
             last = {row.sequence: row for row in seen.rows if row.time_ms >= from_ms}
             assert len(last) > 15
             for row in last.values():
-                told = Decimal(peaks[row.sequence, row.place]).scaleb(-8)
+                told = Decimal(peaks[row.sequence, row.event_index]).scaleb(-8)
                 assert told == had[row.sequence], (from_ms, row.time_ms)
             for pool, window_ms in windows.items():
-                seen = await past.pool(pool, from_ms - window_ms, EVER_MS)
+                seen = await past.pool(pool, from_ms - window_ms, MAX_TIME_MS)
                 peaks = balance_peaks(seen, window_ms)
                 last = {row.sequence: row for row in seen.rows if row.time_ms >= from_ms}
                 for row in last.values():
-                    told = Decimal(peaks[row.sequence, row.place]).scaleb(-8)
+                    told = Decimal(peaks[row.sequence, row.event_index]).scaleb(-8)
                     assert told == balances[row.sequence, pool], (pool, from_ms, row.time_ms)
 
     asked(config, question)
@@ -286,9 +279,9 @@ def points(*equities: int) -> list[Any]:
 
 
 @given(equities=st.lists(st.integers(-1_000, 1_000), max_size=300), limit=st.integers(1, 100))
-def test_thinning_keeps_order_ends_and_extremes(equities: list[int], limit: int) -> None:
+def test_downsampling_keeps_order_ends_and_extremes(equities: list[int], limit: int) -> None:
     rows = points(*equities)
-    kept = thinned(rows, limit, [lambda row: int(row.equity_cash)])
+    kept = downsample(rows, limit, [lambda row: int(row.equity_cash)])
     assert len(kept) <= max(limit, 4)
     assert [row.sequence for row in kept] == sorted({row.sequence for row in kept})
     if rows:

@@ -1,8 +1,8 @@
-"""A small market that Binance's clients can ask about, told to a served engine.
+"""A small market for clients of the Binance-compatible API, submitted to a live server.
 
 BTCUSDT is the worked example of Binance's rules, up to its crash (`fall`): dan is taken over, ann
-and bob are deleveraged. Beside it stand a hedger of each margin mode in ETHUSDT, an inverse
-contract, and a contract that was never marked.
+and bob are deleveraged. There are also a hedger of each margin mode in ETHUSDT, an inverse
+contract, and a contract without a mark.
 """
 
 import asyncio
@@ -33,8 +33,8 @@ from delever.core.messages import (
 )
 from delever.lab.runs.scenario import read_scenario
 from delever.server.app import Service
-from delever.server.engine.service import NOW, Outcome
-from delever.server.transport.api_keys import Holder
+from delever.server.engine.runner import NOW, Outcome
+from delever.server.transport.api_keys import ApiKey
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "venues" / "binance.ndjson"
 SECRET = "s3cret"
@@ -53,7 +53,7 @@ def _example() -> list[Command]:
 
 
 def opening() -> list[Command]:
-    """Return everything up to the crash; indicators and ratings are published, then one contract."""
+    """Return everything up to the crash, with published indicators and ratings."""
     return [
         *_example()[:10],
         *_hedgers(),
@@ -66,7 +66,7 @@ def opening() -> list[Command]:
 
 
 def fall() -> list[Command]:
-    """Return the crash: a takeover, and the ADL that follows."""
+    """Return the crash: a takeover and the ADL that follows."""
     return _example()[10:]
 
 
@@ -137,18 +137,18 @@ def _inverse() -> Iterable[Command]:
     yield SetPositions(time_ms=NOW, version=1, positions=tuple(rows))
 
 
-def grant(service: Service) -> None:
-    """Let the accounts' keys in, and one that may not trade."""
+def add_account_keys(service: Service) -> None:
+    """Add a key for each account, and one without the role trade-account."""
     for key, account in KEYS.items():
         roles = frozenset({Role.TRADE_ACCOUNT})
-        service.keyring.add(Holder(key, roles, (account,), SECRET.encode()))
-    service.keyring.add(Holder("desk-key", frozenset({Role.READ}), (), SECRET.encode()))
+        service.keyring.add(ApiKey(key, roles, (account,), SECRET.encode()))
+    service.keyring.add(ApiKey("desk-key", frozenset({Role.READ}), (), SECRET.encode()))
 
 
-def tell(service: Service, commands: Iterable[Command]) -> None:
-    """Run commands in a served engine from another thread; each must be accepted."""
+def submit_to(service: Service, commands: Iterable[Command]) -> None:
+    """Run commands in a live server from another thread; each must be accepted."""
     loop = service.runner._tasks[0].get_loop()
-    told = asyncio.run_coroutine_threadsafe(service.runner.submit(list(commands)), loop)
-    for outcome in told.result(20):
+    outcomes = asyncio.run_coroutine_threadsafe(service.runner.submit(list(commands)), loop)
+    for outcome in outcomes.result(20):
         assert isinstance(outcome, Outcome)
         assert not isinstance(outcome.committed.events[0], Rejected), outcome.committed.events[0]

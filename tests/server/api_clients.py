@@ -1,4 +1,4 @@
-"""Callers of the native API: keys of every role, and clients that carry them."""
+"""Clients of the native API with API keys of every role."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -6,13 +6,13 @@ from typing import Any
 
 import httpx2
 import msgspec
-from serving import Served
+from live_server import LiveServer
 
 from delever.config import Config, Role
 from delever.core.messages import Command
 from delever.lab.runs.scenario import read_scenario
 from delever.server.app import Service
-from delever.server.transport.api_keys import Holder
+from delever.server.transport.api_keys import ApiKey
 
 CRASH = Path(__file__).parents[2] / "examples" / "crash.ndjson"
 SECRET = "s3cret"
@@ -22,25 +22,25 @@ ROLES = {
     "ingest": Role.INGEST,
     "operate": Role.OPERATE,
 }
-WAIT_S = 20
+TIMEOUT_S = 20
 
-CLOSED = msgspec.convert({"journal": {"path": ":memory:"}}, Config)
+CLOSED_CONFIG = msgspec.convert({"journal": {"path": ":memory:"}}, Config)
 
 
-def let_in(service: Service) -> None:
-    """Give each role a key of its own; the trader's account is bob."""
+def add_role_keys(service: Service) -> None:
+    """Add one key for each role; the account of the trader's key is bob."""
     for name, role in ROLES.items():
         accounts = ("bob",) if role is Role.TRADE_ACCOUNT else ()
-        service.keyring.add(Holder(name, frozenset([role]), accounts, SECRET.encode()))
+        service.keyring.add(ApiKey(name, frozenset([role]), accounts, SECRET.encode()))
 
 
-def client(server: Served, key: str = "") -> httpx2.Client:
+def client(server: LiveServer, key: str = "") -> httpx2.Client:
     headers = {"Authorization": f"Bearer {key}.{SECRET}"} if key else {}
-    return httpx2.Client(base_url=server.url, headers=headers, timeout=WAIT_S, verify=False)
+    return httpx2.Client(base_url=server.url, headers=headers, timeout=TIMEOUT_S, verify=False)
 
 
 def untimed(commands: Iterable[Command]) -> bytes:
-    """Return commands as NDJSON without their times: the server's clock says them."""
+    """Return commands as NDJSON without their times, which the server stamps."""
     lines = [msgspec.to_builtins(command) for command in commands]
     for line in lines:
         del line["time_ms"]
@@ -49,14 +49,14 @@ def untimed(commands: Iterable[Command]) -> bytes:
     return b"\n".join(map(msgspec.json.encode, lines))
 
 
-def crash() -> bytes:
+def crash_lines() -> bytes:
     return untimed(read_scenario(CRASH))
 
 
-def tell(server: Served, lines: bytes) -> dict[str, Any]:
-    """Send commands in bulk as the operator; return the answer."""
+def submit_lines(server: LiveServer, lines: bytes) -> dict[str, Any]:
+    """Submit commands in bulk as the operator; return the response."""
     with client(server, "operate") as operator:
         answer = operator.post("/v1/commands/bulk", content=lines)
         assert answer.status_code == 200, answer.text
-        told: dict[str, Any] = answer.json()
-        return told
+        response: dict[str, Any] = answer.json()
+        return response

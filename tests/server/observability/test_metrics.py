@@ -15,17 +15,18 @@ import httpx2
 import msgspec
 import pytest
 import uvicorn
-from posting import Clock, config, crash, desk, hook_sink
+from mail_servers import crash_commands, notices_config, running_notifier, webhook_server
+from manual_clock import ManualClock
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
 
 from delever.core.messages import RefreshIndicators, RefreshRatings, SetMarks
-from delever.server.engine.service import NOW
+from delever.server.engine.runner import NOW
 from delever.server.observability.metrics import Metrics
 from delever.server.transport.asgi import Asgi
 from delever.server.transport.websockets import ClosedError, Socket
 
-OPERATIONS = Path(__file__).parents[2] / "docs" / "operations"
+OPERATIONS = Path(__file__).parents[3] / "docs" / "operations"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -42,17 +43,17 @@ def one(found: Samples, name: str, **labels: str) -> float:
     return found[f"delever_{name}", frozenset(labels.items())]
 
 
-def test_the_documented_crash_as_prometheus_sees_it(tmp_path: Path) -> None:
-    """The numbers are those of examples/crash.ndjson: a pool of 1,000,000 that falls by 30 %."""
+def test_metrics_of_the_documented_crash(tmp_path: Path) -> None:
+    """The numbers are those of examples/crash.ndjson: a fund of 1,000,000 that falls by 30 %."""
 
     async def go() -> tuple[Samples, Samples]:
-        clock = Clock(1_000)
-        async with desk(config(tmp_path, []), clock, tmp_path) as opened:
+        clock = ManualClock(1_000)
+        async with running_notifier(notices_config(tmp_path, []), clock, tmp_path) as opened:
             metrics = Metrics()
             metrics.watch(opened.runner, opened.notifier)
-            await opened.runner.submit(crash()[:-1])
+            await opened.runner.submit(crash_commands()[:-1])
             during = samples(metrics)
-            await opened.runner.submit(crash()[-1:])
+            await opened.runner.submit(crash_commands()[-1:])
             await opened.runner.submit([SetMarks(time_ms=NOW, marks={"NONE": 1})])
             await opened.runner.submit(
                 [RefreshIndicators(time_ms=NOW), RefreshRatings(time_ms=NOW)]
@@ -65,7 +66,7 @@ def test_the_documented_crash_as_prometheus_sees_it(tmp_path: Path) -> None:
     assert one(during, "contract_state", **of, state="calm") == 0
     assert one(during, "pnl_ratio", **of) == pytest.approx(-0.3)
     assert one(during, "trigger_distance_ratio", **of, trigger="contract_drawdown") == 0
-    assert one(during, "contract_profit", **of) == -300_000
+    assert one(during, "contract_pnl", **of) == -300_000
     assert one(during, "pool_balance", pool="main", asset="USDT") == 700_000
     assert one(during, "pool_balance_peak", pool="main", asset="USDT") == 1_000_000
     assert one(during, "inventory", **of, side="long") == 0
@@ -74,42 +75,42 @@ def test_the_documented_crash_as_prometheus_sees_it(tmp_path: Path) -> None:
     assert one(during, "takeovers_total", **of) == 1
     assert one(after, "commands_total", type="set_marks", outcome="accepted") == 3
     assert one(after, "commands_total", type="set_marks", outcome="rejected") == 1
-    assert one(after, "refusals_total", reason="unknown_contract") == 1
-    assert one(after, "commit_commands_sum") == len(crash()) + 3
+    assert one(after, "rejections_total", reason="unknown_contract") == 1
+    assert one(after, "commit_commands_sum") == len(crash_commands()) + 3
     assert one(after, "commit_seconds_count") == 4
     assert one(after, "step_seconds_count") == 4
     assert one(after, "commit_seconds_sum") > one(after, "step_seconds_sum") > 0
-    assert one(after, "refresh_seconds_count", what="indicators") == 1
-    assert one(after, "refresh_seconds_count", what="ratings") == 1
+    assert one(after, "refresh_seconds_count", refresh="indicators") == 1
+    assert one(after, "refresh_seconds_count", refresh="ratings") == 1
     assert one(after, "engine_running") == 1
-    assert one(after, "commands_waiting") == 0
+    assert one(after, "commands_queued") == 0
     assert one(after, "accounts") == 4
 
 
-def test_the_outbox_as_prometheus_sees_it(tmp_path: Path) -> None:
+def test_metrics_of_the_outbox(tmp_path: Path) -> None:
     async def go(url: str) -> list[Samples]:
-        clock, metrics = Clock(1_000), Metrics()
-        settings = config(tmp_path, [{"account": "*", "webhook": url}])
+        clock, metrics = ManualClock(1_000), Metrics()
+        settings = notices_config(tmp_path, [{"account": "*", "webhook": url}])
         seen = []
-        async with desk(settings, clock, tmp_path) as opened:
+        async with running_notifier(settings, clock, tmp_path) as opened:
             metrics.watch(opened.runner, opened.notifier)
-            await opened.runner.submit(crash())
+            await opened.runner.submit(crash_commands())
             await opened.notifier.fill()
             clock.ms += 7_000
             for _ in range(2):
-                await opened.notifier.tell_backlog()
+                await opened.notifier.report_backlog()
                 seen.append(samples(metrics))
                 await opened.notifier.deliver()
-            await opened.notifier.tell_backlog()
+            await opened.notifier.report_backlog()
         return [*seen, samples(metrics)]
 
-    with hook_sink(503, 410) as hook:
+    with webhook_server(503, 410) as hook:
         before, between, after = asyncio.run(go(hook.url))
     assert one(before, "notices_waiting") == 3
     assert one(before, "notices_lag_seconds") == pytest.approx(7)
     assert one(between, "deliveries_total", channel="webhook", outcome="sent") == 1
     assert one(between, "deliveries_total", channel="webhook", outcome="failed") == 1
-    assert one(between, "deliveries_total", channel="webhook", outcome="refused") == 1
+    assert one(between, "deliveries_total", channel="webhook", outcome="rejected") == 1
     assert one(after, "notices_waiting") == 1
     assert one(after, "notices_failed") == 1
 
@@ -167,7 +168,7 @@ def deaf_client(host: str, path: str) -> Iterator[socket.socket]:
         yield deaf
 
 
-def test_requests_and_sockets_are_counted_by_known_parts_only() -> None:
+def test_requests_and_sockets_are_counted_by_known_parts() -> None:
     metrics = Metrics()
 
     with serving(metrics.counted(app, ["fapi", "v5"])) as host:
@@ -202,13 +203,13 @@ def names() -> set[str]:
 
 
 @pytest.mark.parametrize("file", ["alerts.yml", "grafana.json"])
-def test_rules_and_dashboard_ask_for_series_that_there_are(file: str) -> None:
+def test_alerts_and_dashboard_query_existing_series(file: str) -> None:
     asked = set(re.findall(r"\b(?:delever|process)_\w+", (OPERATIONS / file).read_text()))
     assert len(asked) > 10
     assert asked <= names()
 
 
-def test_the_dashboard_asks_for_every_series() -> None:
+def test_the_dashboard_queries_every_series() -> None:
     text = (OPERATIONS / "grafana.json").read_text()
     ours = {name for name in names() if name.startswith("delever_")}
     ours = {name for name in ours if not name.endswith(("_sum", "_count"))}
@@ -235,7 +236,7 @@ class Dashboard(msgspec.Struct):
     panels: list[Panel]
 
 
-def test_the_dashboard_is_one_that_loads() -> None:
+def test_the_dashboard_has_valid_panels() -> None:
     """Its panels are numbered apart, stand beside each other without overlap, and ask something."""
     board = msgspec.json.decode((OPERATIONS / "grafana.json").read_bytes(), type=Dashboard)
     assert len({panel.id for panel in board.panels}) == len(board.panels)
@@ -256,7 +257,7 @@ def test_the_dashboard_is_one_that_loads() -> None:
             assert target.expr.count("{") == target.expr.count("}")
 
 
-def test_every_alert_says_what_to_do_in_the_operations_page() -> None:
+def test_the_operations_page_documents_every_alert() -> None:
     alerts = re.findall(r"- alert: (\w+)", (OPERATIONS / "alerts.yml").read_text())
     page = (OPERATIONS.parent / "operations.md").read_text()
     assert len(alerts) == len(set(alerts)) > 10

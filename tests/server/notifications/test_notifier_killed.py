@@ -1,9 +1,10 @@
-"""A server killed between a durable fill and its notice tells everybody after a restart.
+"""A server killed between a durable fill and its notice sends the notice after a restart.
 
-Run as a program, this file is the process that gets killed.
+Run as a program, this file is the process that is killed.
 """
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -11,34 +12,42 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from posting import Clock, config, crash, desk, hook_sink, mail_sink, numbers
+from mail_servers import (
+    crash_commands,
+    mail_server,
+    notices_config,
+    running_notifier,
+    webhook_data,
+    webhook_server,
+)
+from manual_clock import ManualClock
 
 from delever.config import Config
 from delever.core.messages import AdlFilled
 from delever.journal import SqliteJournal
 from delever.journal.record import decode_events
 from delever.server.app import wall_clock_ms
-from delever.server.notifications.delivery_worker import HOLD_MS
-from delever.server.notifications.outbox import State
+from delever.server.notifications.delivery_worker import CLAIM_MS
+from delever.server.notifications.outbox import DeliveryState
 
 PEOPLE = ("bob", "cyd", "dan")
 
 
 def settings(folder: Path, url: str, mail_port: int) -> Config:
     people = [{"account": each, "webhook": url, "mail": f"{each}@mail.test"} for each in PEOPLE]
-    return config(folder, people, mail_port=mail_port)
+    return notices_config(folder, people, mail_port=mail_port)
 
 
 def serve_until_killed(folder: Path, url: str, mail_port: int, moment: str) -> None:
-    """Play the crash; stop for good right after the fills are durable, or send on."""
+    """Play the crash_commands; stop for good right after the fills are durable, or send on."""
 
     async def go() -> None:
-        async with desk(
+        async with running_notifier(
             settings(folder, url, mail_port), wall_clock_ms, folder, working=True
         ) as opened:
             if moment == "durable":
                 opened.runner.listeners.insert(0, lambda _: signal.raise_signal(signal.SIGKILL))
-            await opened.runner.submit(crash())
+            await opened.runner.submit(crash_commands())
             await asyncio.sleep(60)
 
     asyncio.run(go())
@@ -46,7 +55,10 @@ def serve_until_killed(folder: Path, url: str, mail_port: int, moment: str) -> N
 
 def killed(folder: Path, url: str, mail_port: int, moment: str) -> "subprocess.Popen[bytes]":
     arguments = [str(folder), url, str(mail_port), moment]
-    return subprocess.Popen([sys.executable, __file__, *arguments])
+    helpers = str(Path(__file__).parents[1])
+    return subprocess.Popen(
+        [sys.executable, __file__, *arguments], env=os.environ | {"PYTHONPATH": helpers}
+    )
 
 
 def fills(folder: Path) -> set[str]:
@@ -59,9 +71,11 @@ def restarted(folder: Path, url: str, mail_port: int, clock: Callable[[], int]) 
     """Serve again until nothing waits any more."""
 
     async def go() -> None:
-        async with desk(settings(folder, url, mail_port), clock, folder, working=True) as opened:
-            states: list[State] = []
-            while states != [State.SENT] * 2 * len(PEOPLE):
+        async with running_notifier(
+            settings(folder, url, mail_port), clock, folder, working=True
+        ) as opened:
+            states: list[DeliveryState] = []
+            while states != [DeliveryState.SENT] * 2 * len(PEOPLE):
                 await asyncio.sleep(0.02)
                 logs = [await opened.notifier.deliveries_of(each, 9) for each in PEOPLE]
                 states = [each.state for log in logs for each in log]
@@ -69,8 +83,10 @@ def restarted(folder: Path, url: str, mail_port: int, clock: Callable[[], int]) 
     asyncio.run(asyncio.wait_for(go(), 20))
 
 
-def test_killed_when_the_fills_were_durable_and_nothing_else(tmp_path: Path) -> None:
-    with hook_sink() as hook, mail_sink() as mail:
+def test_a_server_killed_before_the_outbox_is_filled_notifies_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    with webhook_server() as hook, mail_server() as mail:
         process = killed(tmp_path, hook.url, mail.port, "durable")
         assert process.wait(30) == -signal.SIGKILL
         assert fills(tmp_path) == set(PEOPLE)
@@ -78,13 +94,13 @@ def test_killed_when_the_fills_were_durable_and_nothing_else(tmp_path: Path) -> 
         assert not mail.mails
         restarted(tmp_path, hook.url, mail.port, wall_clock_ms)
         restarted(tmp_path, hook.url, mail.port, wall_clock_ms)
-    assert sorted(numbers(body)["account"] for _, body in hook.posts) == list(PEOPLE)
+    assert sorted(webhook_data(body)["account"] for _, body in hook.posts) == list(PEOPLE)
     assert sorted(each["To"] for each in mail.mails) == [f"{each}@mail.test" for each in PEOPLE]
 
 
-def test_killed_while_sending_sends_again_under_the_same_id(tmp_path: Path) -> None:
+def test_a_server_killed_while_sending_sends_again_under_the_same_id(tmp_path: Path) -> None:
     """The receiver has the first request when the sender dies: the id says that it is a second."""
-    with hook_sink() as hook, mail_sink() as mail:
+    with webhook_server() as hook, mail_server() as mail:
         running: list[subprocess.Popen[bytes]] = []
 
         def kill() -> None:
@@ -97,7 +113,7 @@ def test_killed_while_sending_sends_again_under_the_same_id(tmp_path: Path) -> N
         assert running[0].wait(30) == -signal.SIGKILL
         before = len(hook.posts)
         assert before >= 1
-        clock = Clock(wall_clock_ms() + HOLD_MS)  # what the dead process held is free again
+        clock = ManualClock(wall_clock_ms() + CLAIM_MS)  # what the dead process held is free again
         restarted(tmp_path, hook.url, mail.port, clock)
     times = Counter(hook.ids)
     assert len(times) == len(PEOPLE)

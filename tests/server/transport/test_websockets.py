@@ -1,16 +1,16 @@
-"""One message to many: a slow subscriber loses its place, and nobody else waits for it."""
+"""Messages to many subscribers: a slow one is dropped, and no other waits for it."""
 
 import asyncio
 from collections.abc import MutableMapping
 from typing import Any
 
-from delever.server.transport.websockets import BACKLOG, POLICY, Hub, Socket
+from delever.server.transport.websockets import MAX_BACKLOG, POLICY, Hub, Socket
 
 SCOPE: dict[str, Any] = {"path": "/x", "query_string": b""}
 
 
 class End:
-    """The other end of a connection; it takes messages only while its gate is open."""
+    """The client of a connection; it accepts messages only while its gate is open."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
@@ -31,7 +31,7 @@ class End:
         return [each["text"] for each in self.got if each["type"] == "websocket.send"]
 
 
-def test_what_a_connection_takes_is_sent_in_place() -> None:
+def test_a_message_is_sent_at_once_if_the_connection_accepts_it() -> None:
     async def go() -> None:
         end = End()
         end.socket().offer("now")
@@ -40,13 +40,13 @@ def test_what_a_connection_takes_is_sent_in_place() -> None:
     asyncio.run(go())
 
 
-def test_a_stopped_connection_gets_everything_in_order_once_it_goes_on() -> None:
+def test_a_paused_connection_gets_all_messages_in_order_later() -> None:
     async def go() -> None:
         end, other = End(), End()
         hub = Hub()
         slow, fast = end.socket(), other.socket()
-        hub.join("t", slow)
-        hub.join("t", fast)
+        hub.subscribe("t", slow)
+        hub.subscribe("t", fast)
         end.gate.clear()
         for number in range(5):
             hub.publish("t", str(number))
@@ -60,18 +60,18 @@ def test_a_stopped_connection_gets_everything_in_order_once_it_goes_on() -> None
     asyncio.run(go())
 
 
-def test_a_backlog_that_grows_too_long_closes_the_connection() -> None:
+def test_a_backlog_beyond_the_limit_closes_the_connection() -> None:
     async def go() -> None:
         end, other = End(), End()
         hub = Hub()
         slow, fast = end.socket(), other.socket()
-        hub.join("t", slow)
-        hub.join("t", fast)
+        hub.subscribe("t", slow)
+        hub.subscribe("t", fast)
         end.gate.clear()
-        for number in range(BACKLOG + 10):
+        for number in range(MAX_BACKLOG + 10):
             hub.publish("t", str(number))
         assert slow.dropped
-        assert len(other.texts()) == BACKLOG + 10
+        assert len(other.texts()) == MAX_BACKLOG + 10
         end.gate.set()
         await asyncio.sleep(0.01)
         assert [each.get("code") for each in end.got][-1] == POLICY
@@ -80,14 +80,14 @@ def test_a_backlog_that_grows_too_long_closes_the_connection() -> None:
     asyncio.run(go())
 
 
-def test_leaving_and_forgetting_empty_the_hub() -> None:
+def test_unsubscribing_empties_the_hub() -> None:
     async def go() -> None:
         hub, socket = Hub(), End().socket()
-        hub.join("a", socket)
-        hub.join("b", socket)
-        hub.leave("a", socket)
+        hub.subscribe("a", socket)
+        hub.subscribe("b", socket)
+        hub.unsubscribe("a", socket)
         assert set(hub.topics) == {"b"}
-        hub.forget(socket)
+        hub.unsubscribe_all(socket)
         assert set(hub.topics) == set()
         assert hub.count("b") == 0
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from delever.core.units import ratio_ppm
 from delever.server.storage.database import migrate
-from delever.server.storage.queries import DAY_MS, Past
+from delever.server.storage.queries import DAY_MS, HistoryQueries
 from delever.server.storage.tables import flows, pool_points
 
 LARGE = 2**60
@@ -52,12 +52,12 @@ async def keep(database: AsyncEngine, records: Sequence[Told]) -> int:
         first = len(told.moved)
         for place, moved in enumerate(told.moved):
             flow = {"contract": None, "amount_cash": moved, "reason": "withdrawal", "note": ""}
-            flow_rows.append({**row, "place": place, "pool": "main", **flow})
+            flow_rows.append({**row, "event_index": place, "pool": "main", **flow})
         for place, equity in enumerate(told.equities, start=first):
-            point = {"balance_cash": 0, "equity_cash": equity, "profits": "{}"}
-            point_rows.append({**row, "place": place, "pool": "main", **point})
-        other = {"balance_cash": 0, "equity_cash": (-1) ** sequence, "profits": "{}"}
-        point_rows.append({**row, "place": 99, "pool": "other", **other})
+            point = {"balance_cash": 0, "equity_cash": equity, "contract_pnl": "{}"}
+            point_rows.append({**row, "event_index": place, "pool": "main", **point})
+        other = {"balance_cash": 0, "equity_cash": (-1) ** sequence, "contract_pnl": "{}"}
+        point_rows.append({**row, "event_index": 99, "pool": "other", **other})
     async with database.begin() as connection:
         for table, rows in ((flows, flow_rows), (pool_points, point_rows)):
             await connection.execute(sa.delete(table))
@@ -67,7 +67,7 @@ async def keep(database: AsyncEngine, records: Sequence[Told]) -> int:
 
 
 async def worst(database: AsyncEngine, records: Sequence[Told]) -> tuple[int, int, int]:
-    return await Past(database).worst_drawdowns("main", await keep(database, records))
+    return await HistoryQueries(database).worst_drawdowns("main", await keep(database, records))
 
 
 @contextmanager
@@ -100,13 +100,15 @@ def equities(*each: int) -> list[Told]:
         (equities(10**18 + 1, 5 * 10**17, 10**18, 5 * 10**17 - 1), 500_000),
     ],
 )
-def test_the_deepest_fall_ever(records: list[Told], expected: int, empty_database: str) -> None:
+def test_worst_drawdown_of_all_time(
+    records: list[Told], expected: int, empty_database: str
+) -> None:
     with opened(empty_database) as (loop, database):
         *_, ever = loop.run(worst(database, records))
     assert ever == expected == plainly(records, 0)
 
 
-def test_a_window_begins_with_what_stood_when_it_began(empty_database: str) -> None:
+def test_a_drawdown_window_begins_with_the_last_equity_before_it(empty_database: str) -> None:
     records = [*equities(100, 70, 90), Told(1, (), (60,)), Told(40, (), (54, 57))]
     with opened(empty_database) as (loop, database):
         assert loop.run(worst(database, records)) == (100_000, 100_000, 460_000)
@@ -122,7 +124,7 @@ told = st.builds(
 )
 
 
-def test_the_database_finds_what_a_walk_over_all_points_finds(empty_database: str) -> None:
+def test_worst_drawdowns_equal_those_of_a_scan_of_all_points(empty_database: str) -> None:
     with opened(empty_database) as (loop, database):
 
         @given(records=st.lists(told, max_size=30))

@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 import pytest
 import structlog.testing
+from manual_clock import ManualClock
 
 from delever.api_types.market import MarketState
 from delever.config import Config
@@ -22,28 +23,18 @@ from delever.core.messages import (
 )
 from delever.journal import JournalError, Recorder, SqliteJournal, verify
 from delever.lab.runs.scenario import read_scenario
-from delever.server.engine.service import (
+from delever.server.engine.runner import (
     NOW,
     BusyError,
     Committed,
-    IdReusedError,
+    DuplicateIdError,
     Outcome,
     Runner,
     StoppedError,
 )
 
 T = TypeVar("T")
-EXAMPLE = Path(__file__).parents[2] / "examples" / "crash.ndjson"
-
-
-class Clock:
-    """A clock that a test turns by hand."""
-
-    def __init__(self, ms: int) -> None:
-        self.ms = ms
-
-    def __call__(self) -> int:
-        return self.ms
+EXAMPLE = Path(__file__).parents[3] / "examples" / "crash.ndjson"
 
 
 def config(path: Path | str, **journal: int) -> Config:
@@ -65,20 +56,22 @@ def crash() -> list[Command]:
     return list(read_scenario(EXAMPLE))
 
 
-def committed(outcome: Outcome | IdReusedError) -> Committed:
+def committed(outcome: Outcome | DuplicateIdError) -> Committed:
     assert isinstance(outcome, Outcome)
     return outcome.committed
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock(1_000)
+def clock() -> ManualClock:
+    return ManualClock(1_000)
 
 
-def test_outcomes_are_durable_in_order_and_told_to_listeners(tmp_path: Path, clock: Clock) -> None:
+def test_outcomes_are_durable_in_order_and_reported_to_listeners(
+    tmp_path: Path, clock: ManualClock
+) -> None:
     told: list[Committed] = []
 
-    async def use(runner: Runner) -> list[Outcome | IdReusedError]:
+    async def use(runner: Runner) -> list[Outcome | DuplicateIdError]:
         runner.listeners.append(told.extend)
         answers = await asyncio.gather(*(runner.submit([command]) for command in crash()))
         with SqliteJournal(tmp_path / "j.db", readonly=True) as journal:
@@ -97,12 +90,12 @@ def test_outcomes_are_durable_in_order_and_told_to_listeners(tmp_path: Path, clo
 
 
 def test_an_id_runs_once_in_one_commit_later_and_after_a_restart(
-    tmp_path: Path, clock: Clock
+    tmp_path: Path, clock: ManualClock
 ) -> None:
     one = DefineAccount(time_ms=NOW, id="a-1", account="ann")
     other = DefineAccount(time_ms=NOW, id="a-1", account="bea")
 
-    async def twice(runner: Runner) -> list[Outcome | IdReusedError]:
+    async def twice(runner: Runner) -> list[Outcome | DuplicateIdError]:
         together = await runner.submit([one, one])
         clock.ms += 5
         return [*together, *await runner.submit([one, other])]
@@ -111,21 +104,23 @@ def test_an_id_runs_once_in_one_commit_later_and_after_a_restart(
     assert [committed(each).sequence for each in outcomes[:3]] == [1, 1, 1]
     assert [isinstance(o, Outcome) and o.repeated for o in outcomes[:3]] == [False, True, True]
     reused = outcomes[3]
-    assert isinstance(reused, IdReusedError)
+    assert isinstance(reused, DuplicateIdError)
     assert reused.sequence == 1
 
-    async def once_more(runner: Runner) -> list[Outcome | IdReusedError]:
+    async def once_more(runner: Runner) -> list[Outcome | DuplicateIdError]:
         return await runner.submit([one])
 
     (repeated,) = running(Runner(config(tmp_path / "j.db"), clock), once_more)
     assert committed(repeated).sequence == 1
 
 
-def test_a_restart_recalls_what_was_told_before_anything_new(tmp_path: Path, clock: Clock) -> None:
+def test_a_restart_replays_the_journal_to_listeners_first(
+    tmp_path: Path, clock: ManualClock
+) -> None:
     class Memory:
         def __init__(self, runner: Runner) -> None:
             self.heard: list[Committed] = []
-            runner.remember(self.heard.extend)
+            runner.replay_to(self.heard.extend)
 
     async def nothing(_runner: Runner) -> None:
         pass
@@ -134,8 +129,8 @@ def test_a_restart_recalls_what_was_told_before_anything_new(tmp_path: Path, clo
         await runner.submit(crash()[:-1])
 
     async def go_on(runner: Runner) -> None:
-        assert runner.board.contracts["BTCUSDT"].last_adl_ms == 3_000
-        assert runner.board.contracts["BTCUSDT"].marked_ms == 3_000
+        assert runner.market_snapshot.contracts["BTCUSDT"].last_adl_ms == 3_000
+        assert runner.market_snapshot.contracts["BTCUSDT"].marked_ms == 3_000
         await runner.submit(crash()[-1:])
 
     heard = []
@@ -148,8 +143,8 @@ def test_a_restart_recalls_what_was_told_before_anything_new(tmp_path: Path, clo
     assert [sequence for sequence, _, _ in heard[2]] == [*range(1, len(crash()) + 1)]
 
 
-def test_as_many_ids_are_remembered_as_asked_for_before_and_after_a_restart(
-    tmp_path: Path, clock: Clock
+def test_the_idempotency_window_limits_ids_before_and_after_a_restart(
+    tmp_path: Path, clock: ManualClock
 ) -> None:
     settings = config(tmp_path / "j.db", idempotency_window=2)
     commands = [SetTime(time_ms=NOW, id=f"t-{number}") for number in range(3)]
@@ -157,7 +152,7 @@ def test_as_many_ids_are_remembered_as_asked_for_before_and_after_a_restart(
     async def tell(runner: Runner) -> None:
         await runner.submit([*commands, SetTime(time_ms=NOW), SetTime(time_ms=NOW)])
 
-    async def again(runner: Runner) -> list[Outcome | IdReusedError]:
+    async def again(runner: Runner) -> list[Outcome | DuplicateIdError]:
         return await runner.submit(commands[::-1])
 
     running(Runner(settings, clock), tell)
@@ -165,20 +160,22 @@ def test_as_many_ids_are_remembered_as_asked_for_before_and_after_a_restart(
     assert [isinstance(o, Outcome) and o.repeated for o in outcomes] == [True, True, False]
 
 
-def test_another_command_of_the_same_commit_with_the_same_id_is_refused(clock: Clock) -> None:
+def test_a_duplicate_id_in_one_commit_is_rejected(clock: ManualClock) -> None:
     one = DefineAccount(time_ms=NOW, id="x", account="ann")
     other = DefineAccount(time_ms=NOW, id="x", account="bea")
 
-    async def use(runner: Runner) -> list[Outcome | IdReusedError]:
+    async def use(runner: Runner) -> list[Outcome | DuplicateIdError]:
         outcomes = await runner.submit([one, other])
         assert await runner.read(lambda book: list(book.accounts.names)) == ["ann"]
         return outcomes
 
     outcomes = running(Runner(config(":memory:"), clock), use)
-    assert isinstance(outcomes[1], IdReusedError)
+    assert isinstance(outcomes[1], DuplicateIdError)
 
 
-def test_the_clock_stamps_what_has_no_time_and_never_runs_backwards(clock: Clock) -> None:
+def test_commands_without_a_time_are_stamped_and_time_never_runs_backwards(
+    clock: ManualClock,
+) -> None:
     async def use(runner: Runner) -> list[int]:
         times = []
         for ms, command_ms in ((1_000, NOW), (900, NOW), (950, 2_000), (1_500, NOW), (3_000, NOW)):
@@ -190,18 +187,18 @@ def test_the_clock_stamps_what_has_no_time_and_never_runs_backwards(clock: Clock
     assert running(Runner(config(":memory:"), clock), use) == [1_000, 1_000, 2_000, 2_000, 3_000]
 
 
-def test_too_many_waiting_commands_are_turned_away_whole(clock: Clock) -> None:
+def test_commands_beyond_the_queue_limit_are_refused_whole(clock: ManualClock) -> None:
     async def use(runner: Runner) -> None:
         many = [SetTime(time_ms=NOW)] * 11
         with pytest.raises(BusyError):
             await runner.submit(many)
-        assert runner.waiting == 0
+        assert runner.queued == 0
         await runner.submit(many[:10])
 
     running(Runner(config(":memory:", queue_limit=10), clock), use)
 
 
-def test_a_refusal_is_an_outcome_and_a_stopped_runner_says_so(clock: Clock) -> None:
+def test_a_rejection_is_an_outcome_and_a_stopped_runner_raises(clock: ManualClock) -> None:
     async def use(runner: Runner) -> None:
         (outcome,) = await runner.submit([crash()[-1]])
         assert isinstance(committed(outcome).events[0], Rejected)
@@ -216,7 +213,7 @@ def test_a_refusal_is_an_outcome_and_a_stopped_runner_says_so(clock: Clock) -> N
         asyncio.run(late())
 
 
-def test_a_number_that_no_journal_holds_fails_alone(tmp_path: Path, clock: Clock) -> None:
+def test_a_number_beyond_the_journal_fails_alone(tmp_path: Path, clock: ManualClock) -> None:
     async def use(runner: Runner) -> None:
         good, bad = SetTime(time_ms=NOW), SetTime(time_ms=2**70)
         answers = await asyncio.gather(
@@ -229,7 +226,9 @@ def test_a_number_that_no_journal_holds_fails_alone(tmp_path: Path, clock: Clock
     assert not verify(tmp_path / "j.db").findings
 
 
-def test_a_journal_moved_by_another_writer_stops_the_engine(tmp_path: Path, clock: Clock) -> None:
+def test_a_journal_written_by_another_process_stops_the_engine(
+    tmp_path: Path, clock: ManualClock
+) -> None:
     path = tmp_path / "j.db"
 
     async def use(runner: Runner) -> None:
@@ -246,8 +245,8 @@ def test_a_journal_moved_by_another_writer_stops_the_engine(tmp_path: Path, cloc
     assert not verify(path).findings
 
 
-def test_a_tick_asks_for_what_is_due_by_the_configured_periods() -> None:
-    clock = Clock(0)
+def test_a_tick_submits_refreshes_at_the_configured_intervals() -> None:
+    clock = ManualClock(0)
     told: list[Command] = []
     periods = {"publication": {"ratings_interval_ms": 5_000, "indicators_interval_ms": 2_000}}
     settings = msgspec.convert({"journal": {"path": ":memory:"}, **periods}, Config)
@@ -276,35 +275,35 @@ def test_a_tick_asks_for_what_is_due_by_the_configured_periods() -> None:
     ]
 
 
-def test_board_follows_its_period_but_shows_adl_at_once(clock: Clock) -> None:
+def test_the_market_snapshot_is_refreshed_per_interval_and_at_once_for_adl(
+    clock: ManualClock,
+) -> None:
     async def use(runner: Runner) -> None:
         seen: list[int] = []
-        runner.board_listeners.append(lambda board: seen.append(board.sequence))
+        runner.snapshot_listeners.append(lambda snapshot: seen.append(snapshot.sequence))
         commands = crash()
         for command in commands[:7]:
             await runner.submit([command])
-        assert list(runner.board.contracts) == ["BTCUSDT"], "shown once defined"
+        assert list(runner.market_snapshot.contracts) == ["BTCUSDT"], "shown once defined"
         seen.clear()
         for command in commands[7:-1]:
             await runner.submit([command])
         assert len(seen) <= 1
         outcomes = await runner.submit(commands[-1:])
         await runner.submit([RefreshIndicators(time_ms=NOW)])
-        assert runner.board.indicators is not None
-        assert committed(outcomes[0]).sequence <= runner.board.sequence
-        shown = runner.board.contracts["BTCUSDT"]
+        assert runner.market_snapshot.indicators is not None
+        assert committed(outcomes[0]).sequence <= runner.market_snapshot.sequence
+        shown = runner.market_snapshot.contracts["BTCUSDT"]
         assert shown.last_adl_ms > 0
         assert shown.state in MarketState
         clock.ms += 60_000
         await runner.tick()
-        assert runner.board.made_ms == clock.ms
+        assert runner.market_snapshot.taken_ms == clock.ms
 
     running(Runner(config(":memory:"), clock), use)
 
 
-def test_a_second_server_on_a_journal_is_turned_away_before_it_moves_anything(
-    tmp_path: Path, clock: Clock
-) -> None:
+def test_a_second_process_on_a_journal_is_refused(tmp_path: Path, clock: ManualClock) -> None:
     path = tmp_path / "j.db"
 
     async def use(runner: Runner) -> None:
@@ -316,9 +315,7 @@ def test_a_second_server_on_a_journal_is_turned_away_before_it_moves_anything(
     running(Runner(config(path), clock), use)
 
 
-def test_an_engine_that_stops_says_why_in_the_log_and_shows_nothing_that_is_not_kept(
-    tmp_path: Path, clock: Clock
-) -> None:
+def test_a_stopped_engine_logs_why_and_cannot_be_read(tmp_path: Path, clock: ManualClock) -> None:
     path = tmp_path / "j.db"
 
     async def use(runner: Runner) -> None:
@@ -335,7 +332,7 @@ def test_an_engine_that_stops_says_why_in_the_log_and_shows_nothing_that_is_not_
     running(Runner(config(path), clock), use)
 
 
-def test_a_clock_that_is_set_back_is_told_and_readers_still_see_what_happens(clock: Clock) -> None:
+def test_a_clock_set_back_is_logged_and_snapshots_continue(clock: ManualClock) -> None:
     async def use(runner: Runner) -> None:
         for command in read_scenario(EXAMPLE):
             await runner.submit([msgspec.structs.replace(command, time_ms=NOW)])
@@ -343,17 +340,17 @@ def test_a_clock_that_is_set_back_is_told_and_readers_still_see_what_happens(clo
         with structlog.testing.capture_logs() as lines:
             for _ in range(2):
                 await runner.tick()
-                assert runner.board.made_ms == clock.ms
+                assert runner.market_snapshot.taken_ms == clock.ms
                 clock.ms += 1_000
             await runner.submit([DefineAccount(time_ms=NOW, account="zoe")])
             await runner.tick()
-            accounts = runner.board.accounts
+            accounts = runner.market_snapshot.accounts
             clock.ms += 3_600_000
             await runner.tick()
         events = [line["event"] for line in lines]
         assert events == ["the clock is behind the journal", "the clock has caught up"]
         assert lines[0]["behind_ms"] == 3_600_000
-        assert accounts == runner.board.accounts
+        assert accounts == runner.market_snapshot.accounts
 
     clock.ms += 7_200_000
     running(Runner(config(":memory:"), clock), use)

@@ -1,8 +1,8 @@
-"""A small market under Bybit's rules that falls when it is told to, in a served engine or in place.
+"""A small market by Bybit's rules with a fall on request, for a live server or a bare engine.
 
 BTCUSDT is `examples/crash.ndjson`: ann is taken over, then cyd, bob and dan are deleveraged
-(`fall`), and an injection stops ADL (`rescue`). Beside it stand a contract behind an isolated pool
-with a hedger in it, and an inverse contract.
+(`fall`), and an injection stops ADL (`rescue`). There are also a contract with an isolated pool and
+a hedger, and an inverse contract.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import msgspec
+from manual_clock import ManualClock
 
 from delever.config import Config, Role
 from delever.core.messages import (
@@ -30,8 +31,8 @@ from delever.core.messages import (
     Side,
 )
 from delever.lab.runs.scenario import read_scenario
-from delever.server.engine.service import NOW, Runner
-from delever.server.transport.api_keys import Holder, Keyring
+from delever.server.engine.runner import NOW, Runner
+from delever.server.transport.api_keys import ApiKey, Keyring
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "crash.ndjson"
 SECRET = "s3cret"
@@ -39,27 +40,17 @@ ACCOUNTS = ("ann", "bob", "cyd", "dan", "hed", "inv", "nobody-yet")
 CONFIG = msgspec.convert({"journal": {"path": ":memory:"}}, Config)
 
 
-class Clock:
-    """A clock that a test turns by hand."""
-
-    def __init__(self, ms: int) -> None:
-        self.ms = ms
-
-    def __call__(self) -> int:
-        return self.ms
-
-
 def _example() -> list[Command]:
     return [msgspec.structs.replace(command, time_ms=NOW) for command in read_scenario(EXAMPLE)]
 
 
 def opening() -> list[Command]:
-    """Return everything up to the fall; indicators are published."""
-    return [*_example()[:10], *_alone(), *_inverse(), RefreshIndicators(time_ms=NOW)]
+    """Return everything up to the fall, with published indicators."""
+    return [*_example()[:10], *_isolated_pool(), *_inverse(), RefreshIndicators(time_ms=NOW)]
 
 
 def fall() -> list[Command]:
-    """Return a takeover, and the fall that brings ADL."""
+    """Return a takeover, and the fall that starts ADL."""
     return _example()[10:13]
 
 
@@ -87,7 +78,7 @@ def _contract(name: str, kind: ContractKind, settle: str, pool: str) -> Iterator
     )
 
 
-def _alone() -> Iterator[Command]:
+def _isolated_pool() -> Iterator[Command]:
     """Yield ALTUSDT: `hed` is long 2 and short 1 across, both from 90."""
     yield from _contract("ALTUSDT", ContractKind.LINEAR, "USDT", "alone")
     yield fund_alone(20_000)
@@ -136,27 +127,27 @@ def _inverse() -> Iterator[Command]:
     )
 
 
-def grant(keyring: Keyring) -> None:
-    """Let each account's key in, all with one secret and passphrase; two keys see no account."""
+def add_account_keys(keyring: Keyring) -> None:
+    """Add a key for each account, all with one secret, and two keys that may not read accounts."""
     for name in ACCOUNTS:
         keyring.add(_holder(f"{name}-key", Role.TRADE_ACCOUNT, (name,)))
     keyring.add(_holder("desk-key", Role.READ, ()))
     keyring.add(_holder("engine-key", Role.INGEST, ("bob",)))
 
 
-def _holder(key: str, role: Role, accounts: tuple[str, ...]) -> Holder:
+def _holder(key: str, role: Role, accounts: tuple[str, ...]) -> ApiKey:
     secret = SECRET.encode()
-    return Holder(key, frozenset({role}), accounts, secret, _passphrase=secret)
+    return ApiKey(key, frozenset({role}), accounts, secret, _passphrase=secret)
 
 
-def in_place(
-    use: Callable[[Runner, Keyring], Awaitable[None]], clock: Clock, config: Config = CONFIG
+def run_with_engine(
+    use: Callable[[Runner, Keyring], Awaitable[None]], clock: ManualClock, config: Config = CONFIG
 ) -> None:
-    """Run `use` with an engine that was told the opening, on a clock turned by hand."""
+    """Run `use` with an engine after the opening, with a manual clock."""
 
     async def go() -> None:
         runner, keyring = Runner(config, clock), Keyring(())
-        grant(keyring)
+        add_account_keys(keyring)
         await runner.start()
         try:
             await runner.submit(opening())

@@ -4,13 +4,21 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
-from calling import CLOSED, CRASH, client, crash, let_in, tell, untimed
-from serving import Served, served
+from api_clients import (
+    CLOSED_CONFIG,
+    CRASH,
+    add_role_keys,
+    client,
+    crash_lines,
+    submit_lines,
+    untimed,
+)
+from live_server import LiveServer, live_server
 
 from delever.config import Config, ListenConfig
 from delever.core.book import Book
 from delever.core.engine import step
-from delever.lab.queries.queries import explain, what_if
+from delever.lab.queries.position_queries import explain, what_if
 from delever.lab.runs.scenario import read_scenario
 
 ROLES = """
@@ -70,19 +78,21 @@ BODIES = {
 
 HEADING, *CALLS = ROLES.strip().splitlines()
 
+FORBIDDEN = {401: {"invalid_api_key"}, 403: {"missing_role", "account_not_allowed"}}
+
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    """A server that nobody may read without a key, after the crash of the examples."""
-    with served(CLOSED) as serving:
-        let_in(serving.service)
-        told = tell(serving, crash())
+def server() -> Iterator[LiveServer]:
+    """A server that nobody may read without a key, after the crash_lines of the examples."""
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
+        told = submit_lines(serving, crash_lines())
         assert told["rejected"] == 0
         yield serving
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: " ".join(call.split()[:2]))
-def test_who_may_call_what(server: Served, call: str) -> None:
+def test_roles_allow_and_forbid_routes(server: LiveServer, call: str) -> None:
     method, path, *rest = call.split()
     command = rest.pop(0) if not rest[0].isdigit() else ""
     body = {"type": command, **BODIES[command]} if command else {}
@@ -91,13 +101,13 @@ def test_who_may_call_what(server: Served, call: str) -> None:
             answer = caller.request(method, path, content=msgspec.json.encode(body))
             assert answer.status_code == status, (key, answer.text)
             if status in {401, 403}:
-                assert answer.json()["error"]["reason"].startswith("key_")
+                assert answer.json()["error"]["reason"] in FORBIDDEN[status]
 
 
 @pytest.mark.parametrize(
     "authorization", ["Bearer read.wrong", "Bearer none.s3cret", "Basic read.s3cret", "read"]
 )
-def test_a_wrong_key_is_nobody(server: Served, authorization: str) -> None:
+def test_a_wrong_key_is_rejected_with_401(server: LiveServer, authorization: str) -> None:
     with client(server) as caller:
         for path in ("/v1/contracts", "/v1/fills"):
             answer = caller.get(path, headers={"Authorization": authorization})
@@ -107,33 +117,33 @@ def test_a_wrong_key_is_nobody(server: Served, authorization: str) -> None:
 
 
 ERRORS = """
-call                                                  status reason                field     value
-GET  /v1/nowhere                                      404    path_is_unknown       -         -
-GET  /v1/contracts/DOGE                               404    unknown_contract   contract  DOGE
-GET  /v1/contracts/DOGE/queue?side=long               404    unknown_contract   contract  DOGE
-GET  /v1/contracts/BTCUSDT/queue?side=up              400    request_is_malformed  side      up
-GET  /v1/contracts/BTCUSDT/queue                      400    request_is_malformed  side      -
-GET  /v1/contracts/BTCUSDT/queue?side=long&limit=0    400    request_is_malformed  limit     0
-GET  /v1/contracts/BTCUSDT/queue?side=long&rules=no   404    unknown_rule_set     rules     no
-GET  /v1/contracts/BTCUSDT/queue?side=long&account=x  404    unknown_account    account   x
-GET  /v1/pools/none                                   404    unknown_pool       pool      none
-GET  /v1/pools/none/history                           404    unknown_pool       pool      none
-GET  /v1/accounts/none                                404    unknown_account    account   none
-GET  /v1/accounts/ann/explain?contract=BTCUSDT        404    unknown_position   position  -
-GET  /v1/events?type=nothing                          400    request_is_malformed  type      nothing
-GET  /v1/events?after=-1                              400    request_is_malformed  after     -1
-GET  /v1/events/stream?after=x                        400    request_is_malformed  after     x
-GET  /v1/events/stream?types=adl_started,none         400    request_is_malformed  types     none
-GET  /v1/adl/99                                       404    episode_is_unknown    episode   99
-GET  /v1/adl/rounds/99999/recompute                   404    record_is_unknown     sequence  99999
-GET  /v1/fills/99                                     404    unknown_fill       fill      99
-GET  /v1/rules/none                                   404    unknown_rule_set     name      none
-DELETE /v1/contracts                                  405    method_is_not_allowed -         -
+call                                                    status  reason              field     value
+GET /v1/nowhere                                      404     not_found           -         -
+GET /v1/contracts/DOGE                               404     unknown_contract    contract  DOGE
+GET /v1/contracts/DOGE/queue?side=long               404     unknown_contract    contract  DOGE
+GET /v1/contracts/BTCUSDT/queue?side=up              400     invalid_request     side      up
+GET /v1/contracts/BTCUSDT/queue                      400     invalid_request     side      -
+GET /v1/contracts/BTCUSDT/queue?side=long&limit=0    400     invalid_request     limit     0
+GET /v1/contracts/BTCUSDT/queue?side=long&rules=no   404     unknown_rule_set    rules     no
+GET /v1/contracts/BTCUSDT/queue?side=long&account=x  404     unknown_account     account   x
+GET /v1/pools/none                                   404     unknown_pool        pool      none
+GET /v1/pools/none/history                           404     unknown_pool        pool      none
+GET /v1/accounts/none                                404     unknown_account     account   none
+GET /v1/accounts/ann/explain?contract=BTCUSDT        404     unknown_position    position  -
+GET /v1/events?type=nothing                          400     invalid_request     type      nothing
+GET /v1/events?after=-1                              400     invalid_request     after     -1
+GET /v1/events/stream?after=x                        400     invalid_request     after     x
+GET /v1/events/stream?types=adl_started,none         400     invalid_request     types     none
+GET /v1/adl/99                                       404     unknown_episode     episode   99
+GET /v1/adl/rounds/99999/recompute                   404     unknown_record      sequence  99999
+GET /v1/fills/99                                     404     unknown_fill        fill      99
+GET /v1/rules/none                                   404     unknown_rule_set    name      none
+DELETE /v1/contracts                                    405     method_not_allowed  -         -
 """
 
 
 @pytest.mark.parametrize("row", ERRORS.strip().splitlines()[1:], ids=lambda row: row[:50].strip())
-def test_errors_name_reason_field_and_value(server: Served, row: str) -> None:
+def test_errors_name_reason_field_and_value(server: LiveServer, row: str) -> None:
     method, path, status, *expected = row.split()
     with client(server, "read") as caller:
         answer = caller.request(method, path)
@@ -143,29 +153,29 @@ def test_errors_name_reason_field_and_value(server: Served, row: str) -> None:
 
 
 COMMANDS = """
-status reason                 field       type            body
-400    command_is_malformed   -           -               [
-400    command_is_malformed   -           -               []
-400    command_is_malformed   -           define_account  {}
-400    command_is_malformed   type        nothing         {}
-400    command_is_malformed   amount      fund_pool       {"pool":"main","amount":1.5}
-400    note_must_not_be_empty note        fund_pool       {"pool":"main","amount":1,"reason":"seed"}
-400    note_must_not_be_empty note        force_adl       {"contract":"BTCUSDT","note":" "}
-400    time_is_ahead          time_ms     set_time        {"time_ms":99999999999999999999}
-400    time_is_ahead          time_ms     set_time        {"time_ms":4000000000000}
-400    request_is_malformed   fill        cancel_adl      {"fill":99999999999999999999,"note":"x"}
-400    name_is_unfit          account     define_account  {"account":"a\\u0000b"}
-400    name_is_unfit          accounts[1] define_accounts {"accounts":["a","b\\nc"]}
-400    name_is_unfit          asset       define_asset    {"asset":"LONG"}
-400    name_is_unfit          id          set_time        {"id":"LONG"}
-422    empty_name account     define_account  {"account":""}
-422    unknown_contract    marks.DOGE  set_marks       {"marks":{"DOGE":"1"}}
-422    time_in_past    time_ms     set_time        {"time_ms":1}
+status  reason            field        type             body
+400     invalid_command   -            -                [
+400     invalid_command   -            -                []
+400     invalid_command   -            define_account   {}
+400     invalid_command   type         nothing          {}
+400     invalid_command   amount       fund_pool        {"pool":"main","amount":1.5}
+400     missing_note      note         fund_pool        {"pool":"main","amount":1,"reason":"seed"}
+400     missing_note      note         force_adl        {"contract":"BTCUSDT","note":" "}
+400     time_in_future    time_ms      set_time         {"time_ms":99999999999999999999}
+400     time_in_future    time_ms      set_time         {"time_ms":4000000000000}
+400     invalid_request   fill         cancel_adl       {"fill":99999999999999999999,"note":"x"}
+400     invalid_name      account      define_account   {"account":"a\\u0000b"}
+400     invalid_name      accounts[1]  define_accounts  {"accounts":["a","b\\nc"]}
+400     invalid_name      asset        define_asset     {"asset":"LONG"}
+400     invalid_name      id           set_time         {"id":"LONG"}
+422     empty_name        account      define_account   {"account":""}
+422     unknown_contract  marks.DOGE   set_marks        {"marks":{"DOGE":"1"}}
+422     time_in_past      time_ms      set_time         {"time_ms":1}
 """
 
 
 @pytest.mark.parametrize("row", COMMANDS.strip().splitlines()[1:])
-def test_a_command_that_cannot_be_says_why(server: Served, row: str) -> None:
+def test_an_invalid_command_is_rejected_with_its_reason(server: LiveServer, row: str) -> None:
     status, reason, field, kind, body = row.replace("LONG", "n" * 201).split(maxsplit=4)
     if kind != "-":
         body = msgspec.json.encode({"type": kind, **msgspec.json.decode(body)}).decode()
@@ -180,15 +190,15 @@ def test_a_command_that_cannot_be_says_why(server: Served, row: str) -> None:
         assert bool(error["sequence"]) == (status == "422"), "what the engine refuses is recorded"
 
 
-def test_a_body_that_is_too_large_is_refused() -> None:
-    small = msgspec.structs.replace(CLOSED, listen=ListenConfig(max_body_bytes=1_000))
-    with served(small) as serving:
-        let_in(serving.service)
+def test_a_body_beyond_the_limit_is_rejected_with_413() -> None:
+    small = msgspec.structs.replace(CLOSED_CONFIG, listen=ListenConfig(max_body_bytes=1_000))
+    with live_server(small) as serving:
+        add_role_keys(serving.service)
         with client(serving, "operate") as operator:
             for path in ("/v1/commands", "/v1/commands/bulk"):
                 answer = operator.post(path, content=b" " * 1_001)
                 assert answer.status_code == 413
-                assert answer.json()["error"]["reason"] == "body_is_too_large"
+                assert answer.json()["error"]["reason"] == "body_too_large"
 
 
 # --- what is answered is what the core says ---
@@ -198,15 +208,15 @@ def facts(answer: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in answer.items() if name not in {"as_of", "time_ms"}}
 
 
-def test_an_explanation_is_that_of_the_core() -> None:
+def test_explanations_and_what_ifs_equal_those_of_the_core() -> None:
     """Before the fall, while everybody still holds something."""
     before = read_scenario(CRASH)[:11]
     own = Book()
     for command in before:
         step(own, command)
-    with served(CLOSED) as serving:
-        let_in(serving.service)
-        tell(serving, untimed(before))
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
+        submit_lines(serving, untimed(before))
         with client(serving, "read") as reader:
             for account in ("bob", "cyd", "dan"):
                 path = f"/v1/accounts/{account}/explain"
@@ -254,9 +264,9 @@ def test_a_queue_is_paged_and_finds_an_account() -> None:
         rows.append({"account": name, "contract": "C", "side": "long", "quantity": 1 + number % 7})
         rows[-1] |= {"entry_price": str(60 + number % 35), "isolated_margin": 40 if number else 0}
     lines.append(msgspec.json.encode({"type": "set_positions", "version": 1, "positions": rows}))
-    with served(CLOSED) as serving:
-        let_in(serving.service)
-        assert tell(serving, b"\n".join(lines))["rejected"] == 0
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
+        assert submit_lines(serving, b"\n".join(lines))["rejected"] == 0
         with client(serving, "read") as reader:
             path = "/v1/contracts/C/queue"
             pages = [
@@ -277,18 +287,18 @@ def test_a_queue_is_paged_and_finds_an_account() -> None:
     ]
     ahead = 0
     for row in whole[: len(ranks)]:
-        assert row["ahead"] == str(ahead)
+        assert row["quantity_ahead"] == str(ahead)
         ahead += int(row["quantity"])
-        assert row["cumulative"] == str(ahead)
+        assert row["cumulative_quantity"] == str(ahead)
     assert found["rows"] == whole[found["offset"] : found["offset"] + 100]
     assert "a123" in {row["account"] for row in found["rows"]}
 
 
-def test_open_read_needs_no_key_and_still_none_to_write() -> None:
+def test_anonymous_read_allows_reading_but_not_commands() -> None:
     config = msgspec.convert(
         {"journal": {"path": ":memory:"}, "api": {"anonymous_read": True}}, Config
     )
-    with served(config) as serving, client(serving) as nobody:
+    with live_server(config) as serving, client(serving) as nobody:
         assert nobody.get("/v1/contracts").json() == []
         assert nobody.get("/v1/pools").json() == []
         assert nobody.post("/v1/commands", content=b"{}").status_code == 401

@@ -15,8 +15,8 @@ import httpx2
 import msgspec
 import pyarrow as pa
 import pytest
-from calling import CLOSED, WAIT_S, client, crash, let_in, tell
-from serving import Served, served
+from api_clients import CLOSED_CONFIG, TIMEOUT_S, add_role_keys, client, crash_lines, submit_lines
+from live_server import LiveServer, live_server
 
 from delever.config import Config
 from delever.journal import SqliteJournal, verify
@@ -29,29 +29,29 @@ def on_disk(path: Path) -> Config:
     return msgspec.convert({"journal": {"path": str(path)}}, Config)
 
 
-def sequence(server: Served) -> int:
+def sequence(server: LiveServer) -> int:
     with client(server, "read") as reader:
         return int(reader.get("/v1/status").json()["sequence"])
 
 
-def test_an_id_runs_once_also_after_a_restart(tmp_path: Path) -> None:
+def test_an_id_runs_once_even_after_a_restart(tmp_path: Path) -> None:
     config = on_disk(tmp_path / "j.db")
-    with served(config) as serving:
-        let_in(serving.service)
+    with live_server(config) as serving:
+        add_role_keys(serving.service)
         with client(serving, "ingest") as venue:
             first = venue.post("/v1/commands", json=ANN).json()
             again = venue.post("/v1/commands", json=ANN).json()
             assert (first["repeated"], again["repeated"]) == (False, True)
             assert first | {"repeated": True} == again
-    with served(config) as serving:
-        let_in(serving.service)
+    with live_server(config) as serving:
+        add_role_keys(serving.service)
         with client(serving, "ingest") as venue:
             later = venue.post("/v1/commands", json=ANN).json()
             assert later == again
             reused = venue.post("/v1/commands", json=ANN | {"account": "bea"})
             assert reused.status_code == 409
             assert reused.json()["error"] | {"message": ""} == {
-                "reason": "id_is_reused",
+                "reason": "duplicate_id",
                 "field": "id",
                 "value": "a-1",
                 "message": "",
@@ -59,17 +59,19 @@ def test_an_id_runs_once_also_after_a_restart(tmp_path: Path) -> None:
             }
 
 
-def test_a_bulk_names_the_id_that_it_uses_twice() -> None:
-    with served(CLOSED) as serving:
-        let_in(serving.service)
-        told = tell(serving, b"\n".join(map(msgspec.json.encode, [ANN, ANN | {"account": "bea"}])))
-        (refusal,) = told["refusals"]
-        assert refusal == {"line": 2, "reason": "id_is_reused", "field": "id", "value": "a-1"}
+def test_a_bulk_reports_a_duplicate_id() -> None:
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
+        told = submit_lines(
+            serving, b"\n".join(map(msgspec.json.encode, [ANN, ANN | {"account": "bea"}]))
+        )
+        (refusal,) = told["rejections"]
+        assert refusal == {"line": 2, "reason": "duplicate_id", "field": "id", "value": "a-1"}
 
 
-def test_a_refused_command_with_an_id_is_refused_again_without_a_record() -> None:
-    with served(CLOSED) as serving:
-        let_in(serving.service)
+def test_a_rejected_command_with_an_id_is_rejected_again_without_a_record() -> None:
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
         with client(serving, "ingest") as venue:
             bad = {"type": "define_account", "account": "", "id": "b-1"}
             errors = [venue.post("/v1/commands", json=bad).json()["error"] for _ in range(2)]
@@ -83,16 +85,18 @@ GOOD = b'{"type":"define_account","account":"zoe"}'
 @pytest.mark.parametrize(
     ("bad", "status", "reason"),
     [
-        (b'{"type":"define_account","acount":"x"}', 400, "command_is_malformed"),
-        (b'{"type":"define_account"', 400, "command_is_malformed"),
-        (b"\xff\xfe", 400, "command_is_malformed"),
-        (b"[" * 100_000, 400, "command_is_malformed"),
-        (b'{"type":"cancel_adl","fill":1,"note":"x"}', 403, "key_lacks_role"),
+        (b'{"type":"define_account","acount":"x"}', 400, "invalid_command"),
+        (b'{"type":"define_account"', 400, "invalid_command"),
+        (b"\xff\xfe", 400, "invalid_command"),
+        (b"[" * 100_000, 400, "invalid_command"),
+        (b'{"type":"cancel_adl","fill":1,"note":"x"}', 403, "missing_role"),
     ],
 )
-def test_a_bad_line_is_named_and_nothing_is_run(bad: bytes, status: int, reason: str) -> None:
-    with served(CLOSED) as serving:
-        let_in(serving.service)
+def test_a_bulk_with_an_invalid_line_is_rejected_whole_with_its_number(
+    bad: bytes, status: int, reason: str
+) -> None:
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
         with client(serving, "ingest") as venue:
             lines = b"\n".join([GOOD] * 1_500 + [b"", bad, GOOD])
             answer = venue.post("/v1/commands/bulk", content=lines)
@@ -102,17 +106,17 @@ def test_a_bad_line_is_named_and_nothing_is_run(bad: bytes, status: int, reason:
         assert sequence(serving) == 0
 
 
-def test_a_bulk_says_which_lines_the_engine_refused() -> None:
+def test_a_bulk_reports_the_lines_that_the_engine_rejected() -> None:
     empty = b'{"type":"define_account","account":""}'
-    with served(CLOSED) as serving:
-        let_in(serving.service)
-        told = tell(serving, b"\n".join([GOOD, b"", empty, *[GOOD] * 2_000, empty]))
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
+        told = submit_lines(serving, b"\n".join([GOOD, b"", empty, *[GOOD] * 2_000, empty]))
         assert told == {
             "accepted": 2_001,
             "rejected": 2,
             "first_sequence": 1,
             "last_sequence": 2_003,
-            "refusals": [
+            "rejections": [
                 {"line": n, "reason": "empty_name", "field": "account", "value": ""}
                 for n in (3, 2_004)
             ],
@@ -132,14 +136,14 @@ def stream(**columns: Any) -> bytes:
 
 
 @pytest.fixture
-def crashed() -> Iterator[Served]:
-    with served(CLOSED) as serving:
-        let_in(serving.service)
-        tell(serving, crash())
+def crashed() -> Iterator[LiveServer]:
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
+        submit_lines(serving, crash_lines())
         yield serving
 
 
-def test_arrow_tables_are_one_command_each(crashed: Served) -> None:
+def test_arrow_tables_are_one_command_each(crashed: LiveServer) -> None:
     balances = stream(account=["ann", "bob"], asset=["USDT"] * 2, balance=[Decimal("1.50"), None])
     positions = {
         "account": ["ann", "dan"],
@@ -172,8 +176,8 @@ def test_arrow_tables_are_one_command_each(crashed: Served) -> None:
         ({"balance": ["1"], "account": ["nobody"]}, 422, "balances[0].account"),
     ],
 )
-def test_a_bad_table_is_named_and_nothing_of_it_applied(
-    crashed: Served, columns: dict[str, Any], status: int, field: str
+def test_an_invalid_table_is_rejected_whole_with_its_field(
+    crashed: LiveServer, columns: dict[str, Any], status: int, field: str
 ) -> None:
     body = stream(**{"account": ["ann"], "asset": ["USDT"], **columns})
     with client(crashed, "ingest") as venue:
@@ -197,7 +201,7 @@ secret_env = "DELEVER_TEST_KEY"
 """
 
 
-def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
+def test_acknowledged_commands_survive_a_kill(tmp_path: Path) -> None:
     """Four clients send without pause; the process is killed in the middle of it."""
     (tmp_path / "delever.toml").write_text(TOML)
     process = subprocess.Popen(
@@ -216,10 +220,10 @@ def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
     while len(acknowledged) < 200 and any(each.is_alive() for each in clients):
         clients[0].join(0.01)
     process.send_signal(signal.SIGKILL)
-    process.wait(WAIT_S)
+    process.wait(TIMEOUT_S)
     process.stdout.close()
     for each in clients:
-        each.join(WAIT_S)
+        each.join(TIMEOUT_S)
     assert len(acknowledged) >= 200
     assert not verify(tmp_path / "j.db").findings
     with SqliteJournal(tmp_path / "j.db", readonly=True) as journal:
@@ -231,7 +235,7 @@ def send(url: str, number: int, acknowledged: dict[int, str]) -> None:
     headers = {"Authorization": "Bearer ingest.s3cret"}
     with (
         contextlib.suppress(httpx2.TransportError),
-        httpx2.Client(base_url=url, headers=headers, timeout=WAIT_S, verify=False) as venue,
+        httpx2.Client(base_url=url, headers=headers, timeout=TIMEOUT_S, verify=False) as venue,
     ):
         for count in range(100_000):
             name = f"{number}-{count}"
@@ -241,9 +245,9 @@ def send(url: str, number: int, acknowledged: dict[int, str]) -> None:
 
 
 def test_every_line_of_the_crash_is_accepted() -> None:
-    with served(CLOSED) as serving:
-        let_in(serving.service)
-        told = tell(serving, crash())
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
+        told = submit_lines(serving, crash_lines())
         with client(serving, "read") as reader:
             (episode,) = reader.get("/v1/adl").json()
     assert (told["rejected"], episode["fills"], episode["quantity"]) == (0, 3, "100")

@@ -1,4 +1,4 @@
-"""Real receivers of notices: an SMTP server and a web server on free ports, and an outbox."""
+"""Real receivers of notices: an SMTP server and a web server on free ports, and a notifier."""
 
 import asyncio
 import os
@@ -15,12 +15,13 @@ import msgspec
 import uvicorn
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from manual_clock import ManualClock
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from delever.config import Config, parse
 from delever.core.messages import Command
 from delever.lab.runs.scenario import read_scenario
-from delever.server.engine.service import Runner
+from delever.server.engine.runner import Runner
 from delever.server.notifications.notifier import Notifier
 from delever.server.storage.database import migrate
 
@@ -29,18 +30,8 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SECRET_ENV = "DELEVER_TEST_WEBHOOK"
 
 
-class Clock:
-    """A clock that a test turns by hand."""
-
-    def __init__(self, ms: int) -> None:
-        self.ms = ms
-
-    def __call__(self) -> int:
-        return self.ms
-
-
-class MailSink:
-    """An SMTP server that keeps what it gets; `refuse` is a reply to recipients, if any."""
+class MailServer:
+    """An SMTP server that stores its mails; `refuse` is a reply to recipients, if any."""
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
@@ -76,9 +67,9 @@ class MailSink:
 
 
 @contextmanager
-def mail_sink(port: int = 0) -> Iterator[MailSink]:
+def mail_server(port: int = 0) -> Iterator[MailServer]:
     """Serve SMTP on a port (0: a free one) until the block ends."""
-    sink = MailSink()
+    sink = MailServer()
     controller = Controller(sink, hostname="127.0.0.1", port=port or free_port())
     controller.start()
     sink.port = controller.port
@@ -89,8 +80,8 @@ def mail_sink(port: int = 0) -> Iterator[MailSink]:
 
 
 @dataclass
-class HookSink:
-    """A web server that keeps what is posted; `answers` are the next statuses, then 200."""
+class WebhookServer:
+    """A web server that stores requests; `answers` are the next statuses, then 200."""
 
     url: str = ""
     answers: list[int] = field(default_factory=list)
@@ -118,9 +109,9 @@ class HookSink:
 
 
 @contextmanager
-def hook_sink(*answers: int) -> Iterator[HookSink]:
+def webhook_server(*answers: int) -> Iterator[WebhookServer]:
     """Serve the receiver on a free port until the block ends."""
-    sink = HookSink(answers=list(answers))
+    sink = WebhookServer(answers=list(answers))
     server = uvicorn.Server(
         uvicorn.Config(sink, host="127.0.0.1", port=0, log_config=None, lifespan="off")
     )
@@ -138,7 +129,7 @@ def hook_sink(*answers: int) -> Iterator[HookSink]:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     import socket  # noqa: PLC0415
 
     with socket.socket() as probe:
@@ -146,19 +137,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def config(
+def notices_config(
     folder: Path, recipients: list[dict[str, str]], *, mail_port: int = 0, **notices: Any
 ) -> Config:
     """Return a configuration with a journal in a folder and these recipients."""
     os.environ[SECRET_ENV] = SECRET
-    told = [
+    complete = [
         {**each, "webhook_secret_env": SECRET_ENV} if "webhook" in each else each
         for each in recipients
     ]
     mail = {"host": "127.0.0.1", "port": mail_port, "start_tls": False, "sender": "adl@venue.test"}
     raw = {
         "journal": {"path": str(folder / "j.db")},
-        "notices": {"recipients": told, **({"mail": mail} if mail_port else {}), **notices},
+        "notices": {"recipients": complete, **({"mail": mail} if mail_port else {}), **notices},
     }
     return parse(raw)
 
@@ -173,39 +164,39 @@ async def database(folder: Path) -> AsyncIterator[AsyncEngine]:
         await engine.dispose()
 
 
-def crash() -> list[Command]:
-    """Return the documented crash: cyd, bob and dan are closed by its last command but one."""
+def crash_commands() -> list[Command]:
+    """Return the documented crash: its last command but one deleverages cyd, bob and dan."""
     return list(read_scenario(EXAMPLE))
 
 
 @dataclass
-class Desk:
-    """A running runner with its notifier; the workers rest, the test says when they work."""
+class RunningNotifier:
+    """A runner with its notifier, which fills and delivers when the test calls it."""
 
     runner: Runner
     notifier: Notifier
 
 
 @asynccontextmanager
-async def desk(
+async def running_notifier(
     settings: Config, clock: Callable[[], int], folder: Path, *, working: bool = False
-) -> AsyncIterator[Desk]:
+) -> AsyncIterator[RunningNotifier]:
     """Open journal and outbox; `working` lets the notifier work by itself.
 
-    The runner has a clock of its own, at which the documented crash may happen.
+    The runner has a clock of its own, at which the documented crash_commands may happen.
     """
-    runner = Runner(settings, Clock(1_000))
+    runner = Runner(settings, ManualClock(1_000))
     await runner.start()
     async with database(folder) as engine:
         notifier = Notifier(settings, runner, engine, clock)
         try:
             await (notifier.start() if working else notifier.open())
-            yield Desk(runner, notifier)
+            yield RunningNotifier(runner, notifier)
         finally:
             await notifier.stop()
             await runner.stop()
 
 
-def numbers(body: bytes) -> dict[str, Any]:
+def webhook_data(body: bytes) -> dict[str, Any]:
     """Return the `data` of a webhook."""
     return dict(msgspec.json.decode(body)["data"])

@@ -1,27 +1,27 @@
-"""The first layer: whose path it is, what becomes of failures, and what one address may hold."""
+"""The router: which venue serves a path, responses to errors, sockets per address."""
 
 import asyncio
 from collections.abc import MutableMapping
 from typing import Any
 
 from delever.config import ListenConfig
-from delever.server.engine.service import BusyError
+from delever.server.engine.runner import BusyError
 from delever.server.transport.asgi import Receive, Reply, Request, Scope, Send
-from delever.server.transport.router import SMALL_BODY, Front
+from delever.server.transport.router import MAX_VENUE_BODY, Router
 from delever.server.transport.websockets import POLICY, Socket
 
 Sent = list[MutableMapping[str, Any]]
 
 
 class Echo:
-    """A venue that says what it was asked."""
+    """A venue that returns the request."""
 
     parts = ("echo",)
 
     def __init__(self, *parts: str) -> None:
         self.parts = parts or self.parts
 
-    def answer_now(self, path: str, query: bytes, address: str) -> Reply | None:
+    def cached_reply(self, path: str, query: bytes, address: str) -> Reply | None:
         return Reply(b"hot " + query + address.encode()) if path == "/echo/hot" else None
 
     async def answer(self, request: Request) -> Reply:
@@ -33,7 +33,7 @@ class Echo:
         params = ",".join(f"{name}={value}" for name, value in request.params.items())
         return Reply(f"{request.method} {params}".encode(), 201, [(b"x-a", b"b")])
 
-    async def converse(self, socket: Socket) -> None:
+    async def serve_socket(self, socket: Socket) -> None:
         while True:
             socket.offer(await socket.receive())
 
@@ -49,7 +49,7 @@ def ask(
     headers: tuple[tuple[bytes, bytes], ...] = (),
     venues: tuple[Echo, ...] = (Echo(),),
 ) -> Sent:
-    """Return what the front sends for one request."""
+    """Return what the router sends for one request."""
     sent: Sent = []
 
     async def receive() -> MutableMapping[str, Any]:
@@ -67,12 +67,12 @@ def ask(
         "headers": list(headers),
         "client": ("10.0.0.1", 1),
     }
-    front = Front(ListenConfig(trust_forwarded=True), venues, native, {}, native)
-    asyncio.run(front(scope, receive, send))
+    router = Router(ListenConfig(trust_forwarded=True), venues, native, {}, native)
+    asyncio.run(router(scope, receive, send))
     return sent
 
 
-def test_venue_paths_are_answered_and_others_go_on() -> None:
+def test_venue_paths_go_to_venues_and_others_to_the_native_api() -> None:
     assert ask("/v1/x") == [{"type": "native", "path": "/v1/x"}]
     start, body = ask("/echo/it?a=1&b=%20")
     assert (start["status"], body["body"]) == (201, b"GET a=1,b= ")
@@ -96,30 +96,30 @@ def test_the_longest_prefix_decides_between_venues() -> None:
     assert [value for name, value in headers if b"type" in name] == [b"text/plain"]
 
 
-def test_the_address_is_the_one_forwarded_last_where_a_proxy_is_trusted() -> None:
+def test_behind_a_trusted_proxy_the_address_is_the_last_forwarded_one() -> None:
     headers = ((b"x-forwarded-for", b"6.6.6.6, 1.2.3.4"),)
     assert ask("/echo/hot", headers=headers)[1]["body"] == b"hot 1.2.3.4"
 
 
-def test_failures_are_answered_without_telling_what_broke() -> None:
+def test_errors_have_a_status_and_no_details() -> None:
     start, body = ask("/echo/broken")
     assert start["status"] == 500
     assert b"secret" not in body["body"]
     assert ask("/echo/busy")[0]["status"] == 503
-    assert ask("/echo/it", "POST", b"x" * (SMALL_BODY + 1))[0]["status"] == 413
+    assert ask("/echo/it", "POST", b"x" * (MAX_VENUE_BODY + 1))[0]["status"] == 413
 
 
-def test_what_a_venue_has_answered_is_told_with_its_status() -> None:
-    told = []
-    front = Front(ListenConfig(), (Echo(),), native, {}, native)
-    front.answered = lambda scope, status: told.append((scope["path"], status))
-    served, others = front.others, []
+def test_on_reply_is_called_with_the_status_of_venue_replies_only() -> None:
+    replies = []
+    router = Router(ListenConfig(), (Echo(),), native, {}, native)
+    router.on_reply = lambda scope, status: replies.append((scope["path"], status))
+    live_server, others = router.other_app, []
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         others.append(scope["path"])
-        await served(scope, receive, send)
+        await live_server(scope, receive, send)
 
-    front.others = wrapped
+    router.other_app = wrapped
 
     async def receive() -> MutableMapping[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}
@@ -129,13 +129,13 @@ def test_what_a_venue_has_answered_is_told_with_its_status() -> None:
 
     for path in ("/echo/hot", "/echo/busy", "/v1/x"):
         scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}
-        asyncio.run(front(scope, receive, send))
-    assert told == [("/echo/hot", 200), ("/echo/busy", 503)]
+        asyncio.run(router(scope, receive, send))
+    assert replies == [("/echo/hot", 200), ("/echo/busy", 503)]
     assert others == ["/v1/x"]
 
 
-def test_one_address_holds_only_so_many_sockets_and_gives_them_back() -> None:
-    front = Front(ListenConfig(max_connections_per_ip=1), (Echo(),), native, {}, native)
+def test_sockets_per_address_are_limited_and_released() -> None:
+    router = Router(ListenConfig(max_connections_per_ip=1), (Echo(),), native, {}, native)
 
     async def connect(texts: asyncio.Queue[MutableMapping[str, Any]]) -> Sent:
         sent: Sent = []
@@ -150,7 +150,7 @@ def test_one_address_holds_only_so_many_sockets_and_gives_them_back() -> None:
             "headers": [],
             "client": ("10.0.0.1", 1),
         }
-        await front(scope, texts.get, send)
+        await router(scope, texts.get, send)
         return sent
 
     async def go() -> None:
@@ -165,7 +165,7 @@ def test_one_address_holds_only_so_many_sockets_and_gives_them_back() -> None:
         first.put_nowait({"type": "websocket.receive", "text": "hello"})
         first.put_nowait({"type": "websocket.disconnect"})
         assert [each.get("text") for each in await held] == [None, "hello"]
-        assert not front.held
+        assert not router.open_sockets
         second.put_nowait({"type": "websocket.connect"})
         second.put_nowait({"type": "websocket.disconnect"})
         assert [each["type"] for each in await connect(second)] == ["websocket.accept"]
@@ -173,8 +173,8 @@ def test_one_address_holds_only_so_many_sockets_and_gives_them_back() -> None:
     asyncio.run(go())
 
 
-def test_sockets_of_one_address_that_come_together_are_all_counted() -> None:
-    front = Front(ListenConfig(max_connections_per_ip=2), (Echo(),), native, {}, native)
+def test_concurrent_sockets_of_one_address_are_all_counted() -> None:
+    router = Router(ListenConfig(max_connections_per_ip=2), (Echo(),), native, {}, native)
     scope = {"type": "websocket", "path": "/echo/ws", "query_string": b"", "headers": []}
 
     async def connect() -> Sent:
@@ -189,13 +189,13 @@ def test_sockets_of_one_address_that_come_together_are_all_counted() -> None:
             await asyncio.sleep(0.01)
             sent.append(message)
 
-        await front({**scope, "client": ("10.0.0.1", 1)}, receive, send)
+        await router({**scope, "client": ("10.0.0.1", 1)}, receive, send)
         await asyncio.sleep(0.05)  # what was offered goes out
         return sent
 
     async def go() -> list[Sent]:
         return await asyncio.gather(*(connect() for _ in range(3)))
 
-    told = asyncio.run(go())
-    assert [sent[-1].get("code") for sent in told] == [None, None, POLICY]
-    assert not front.held
+    messages = asyncio.run(go())
+    assert [sent[-1].get("code") for sent in messages] == [None, None, POLICY]
+    assert not router.open_sockets

@@ -1,6 +1,6 @@
-"""The schema on SQLite and on PostgreSQL: made once, brought up to date, never at the cost of rows.
+"""Migrations on SQLite and on PostgreSQL: created once, upgraded without losing rows.
 
-A database of 0.1.0's first builds is one at version 0001 whose outbox was made beside alembic.
+The older version is 0001, with the tables of the outbox created outside alembic.
 """
 
 import asyncio
@@ -15,12 +15,15 @@ from alembic.config import Config as Settings
 from alembic.migration import MigrationContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from delever.server.notifications.outbox import Channel, Letter, Outbox
-from delever.server.notifications.tables import cursor, deliveries
+from delever.server.notifications import outbox
+from delever.server.notifications.notifier import transactions_of
+from delever.server.notifications.outbox import JournalOutbox, NoticeChannel, Notification
 from delever.server.storage import tables
-from delever.server.storage.database import metadata, migrate
+from delever.server.storage.database import migrate
 
-LETTER = Letter("n-1", 1, "kind", "bob", "BTC", Channel.MAIL, "bob@mail.test", "{}")
+NOTIFICATION = Notification(
+    "n-1", 1, "kind", "bob", "BTC", NoticeChannel.MAIL, "bob@mail.test", "{}"
+)
 
 
 def using(url: str, use: Callable[[AsyncEngine], Awaitable[None]]) -> None:
@@ -35,23 +38,24 @@ def using(url: str, use: Callable[[AsyncEngine], Awaitable[None]]) -> None:
 
 
 async def differences(database: AsyncEngine) -> list[Any]:
-    """Return in what the database differs from what the code says of it."""
+    """Return the differences between the database and the tables in the code."""
 
     def compare(connection: sa.Connection) -> list[Any]:
+        metadata = [tables.metadata, outbox.metadata]
         found = compare_metadata(MigrationContext.configure(connection), metadata)
-        return [each for each in found if "history_version" not in str(each)]
+        return [difference for difference in found if "history_version" not in str(difference)]
 
     async with database.connect() as connection:
         return await connection.run_sync(compare)
 
 
-def make_as_before(connection: sa.Connection) -> None:
-    """Make what the version before 0002 made: the past by alembic, the outbox by itself."""
+def create_older_version(connection: sa.Connection) -> None:
+    """Create a database of version 0001, and the outbox without alembic."""
     settings = Settings()
-    settings.set_main_option("script_location", str(files("delever.server") / "migrations"))
+    settings.set_main_option("script_location", str(files("delever.server.storage") / "migrations"))
     settings.attributes["connection"] = connection
     command.upgrade(settings, "0001")
-    metadata.create_all(connection, [cursor, deliveries])
+    outbox.metadata.create_all(connection)
 
 
 async def version(database: AsyncEngine) -> str:
@@ -60,7 +64,7 @@ async def version(database: AsyncEngine) -> str:
         return str(found)
 
 
-def test_an_empty_database_gets_every_table_once(empty_database: str) -> None:
+def test_migrations_create_every_table_once(empty_database: str) -> None:
     async def use(database: AsyncEngine) -> None:
         await migrate(database)
         assert await differences(database) == []
@@ -70,33 +74,33 @@ def test_an_empty_database_gets_every_table_once(empty_database: str) -> None:
     using(empty_database, use)
 
 
-def test_a_database_of_the_version_before_is_taken_over_with_its_rows(empty_database: str) -> None:
+def test_migrations_keep_the_rows_of_an_older_version(empty_database: str) -> None:
     async def use(database: AsyncEngine) -> None:
         async with database.begin() as connection:
-            await connection.run_sync(make_as_before)
+            await connection.run_sync(create_older_version)
             await connection.execute(sa.insert(tables.cursor), {"only": 1, "sequence": 7})
-        outbox = Outbox(database, lambda: 1_000)
-        assert await outbox.open(5) == 5
-        assert await outbox.fill(5, 6, [LETTER])
-        before = await outbox.of_account("bob", 9)
+        notices = JournalOutbox(transactions_of(database), lambda: 1_000)
+        assert await notices.open(5) == 5
+        assert await notices.fill(5, 6, [NOTIFICATION])
+        before = await notices.of_account("bob", 9)
         assert await version(database) == "0001"
         await migrate(database)
         assert await version(database) == "0002"
         assert await differences(database) == []
-        assert await outbox.of_account("bob", 9) == before != []
-        assert await outbox.position() == 6
+        assert await notices.of_account("bob", 9) == before != []
+        assert await notices.position() == 6
         async with database.connect() as connection:
             assert await connection.scalar(sa.select(tables.cursor.c.sequence)) == 7
 
     using(empty_database, use)
 
 
-def test_a_process_killed_while_it_made_the_tables_holds_up_nobody(empty_database: str) -> None:
+def test_migrations_continue_after_a_process_was_killed(empty_database: str) -> None:
     async def use(database: AsyncEngine) -> None:
         await migrate(database)
         async with database.begin() as connection:
             await connection.execute(sa.text("DELETE FROM history_version"))
-            await connection.run_sync(deliveries.drop)
+            await connection.run_sync(outbox.deliveries.drop)
             await connection.run_sync(tables.unwinds.drop)
         await migrate(database)
         assert await differences(database) == []
@@ -104,7 +108,7 @@ def test_a_process_killed_while_it_made_the_tables_holds_up_nobody(empty_databas
     using(empty_database, use)
 
 
-def test_servers_that_start_together_make_the_tables_once(postgres: str) -> None:
+def test_concurrent_migrations_create_every_table_once(postgres: str) -> None:
     async def use(database: AsyncEngine) -> None:
         together = [migrate(database) for _ in range(3)]
         assert await asyncio.gather(*together, return_exceptions=True) == [None] * 3
