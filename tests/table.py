@@ -1,28 +1,28 @@
 """Rule tables: one case a row, in aligned text, the expected outcome behind a bar.
 
     # rule: ABC-01  source: the venue's help page, example 1
-    balance    peak       profit     | outcome  price
+    balance    peak       pnl        | outcome  price
     1000000    1000000    -300000    | start    99.5
     1000000    1000000    -299999    | -        -
 
     # rule: ABC-02 ABC-03  source: the same page, "Release"
     1000000    1000000    -250000    | start    99.0
 
-A file in tests/tables/ holds one table. Its first line that is neither blank nor a comment names
-the columns; every later one is a row with as many cells. Cells are parted by blanks and hold none
-themselves; `-` is an empty cell. One bar parts what is given from what must come out, and stands
-in the same place on every line. Blank lines and comments may stand anywhere; a comment that holds
-`rule:` gives the rule ids (of docs/rules.md) of the rows below it, until the next such comment.
+A file in tests/tables/ is one table. Its first line that is neither blank nor a comment names the
+columns; every later one is a row with as many cells. Cells are separated by blanks and contain none;
+`-` is an empty cell. One bar separates inputs from expected outcomes, in the same column of every
+line. Blank lines and comments may occur anywhere; a comment with `rule:` lists the rule ids (of
+docs/rules.md) of the rows below it, until the next such comment.
 
-A test takes a table whole:
+A test is parametrized by a whole table:
 
     @pytest.mark.parametrize("row", cases("triggers.txt"))
     def test_trigger(row: Row) -> None:
         assert {"outcome": decide(row["balance"], ...)} == row.expected
 
-Each case is named by file, line and rules (`triggers.txt:5-ABC-01`), so a failing row is found at
-once. Rows that belong together (the counterparties of one round) carry the same word in a column and
-come together, as a list, from `grouped_cases("rounds.txt", by="round")`.
+Each case is named by file, line and rules (`triggers.txt:5-ABC-01`), so a failing row is easy to
+find. Rows that belong together (the counterparties of one round) have the same word in a column and
+come as one list from `grouped_cases("rounds.txt", by="round")`.
 """
 
 import itertools
@@ -37,7 +37,7 @@ RULE_ID = re.compile(r"\b[A-Z]{2,8}-\d{2}\b")
 
 
 class Row(dict[str, str]):
-    """All cells by column; `expected` holds those behind the bar, `where` is file:line."""
+    """All cells by column; `expected` are the cells behind the bar, `where` is file:line."""
 
     def __init__(self, cells: dict[str, str], outcomes: set[str], where: str, rules: list[str]):
         super().__init__(cells)
@@ -58,7 +58,7 @@ def parse(text: str, name: str) -> list[Row]:
         elif line.strip():
             given, bar, expected = (part.split() for part in line.partition("|"))
             if not bar or "|" in expected:
-                raise ValueError(f"{name}:{number}: one bar parts given and expected: {line!r}")
+                raise ValueError(f"{name}:{number}: one bar separates given and expected: {line!r}")
             if columns is None:
                 columns, outcomes = given + expected, set(expected)
                 width = len(given)
