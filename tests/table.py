@@ -9,10 +9,10 @@
     1000000    1000000    -250000    | start    99.0
 
 A file in tests/tables/ is one table. Its first line that is neither blank nor a comment names the
-columns; every later one is a row with as many cells. Cells are separated by blanks and contain none;
-`-` is an empty cell. One bar separates inputs from expected outcomes, in the same column of every
-line. Blank lines and comments may occur anywhere; a comment with `rule:` lists the rule ids (of
-docs/rules.md) of the rows below it, until the next such comment.
+columns; every later one is a row with as many cells. Cells are separated by blanks; `-` is an empty
+cell. One bar separates inputs from expected outcomes, in the same column of every line. Blank lines
+and comments may occur anywhere; a comment with `rule:` lists the rule ids (of docs/rules.md) of the
+rows below it, until the next such comment.
 
 A test is parametrized by a whole table:
 

@@ -35,10 +35,10 @@ _encoder = msgspec.msgpack.Encoder()
 class Book:
     """All accounts, contracts and pools of one venue, at one sequence and one time.
 
-        >>> import delever
-        >>> book = delever.Book()
-        >>> book.sequence, book.contracts
-        (0, {})
+    >>> import delever
+    >>> book = delever.Book()
+    >>> book.sequence, book.contracts
+    (0, {})
     """
 
     def __init__(self) -> None:
@@ -573,7 +573,7 @@ class Book:
         state.exposure_bound = exposure
 
     def _reset_bounds(self, asset: AssetState) -> None:
-        """Reset an asset's bounds to the open positions, once past ones leave no room for new ones."""
+        """Reset an asset's bounds to the open positions, once past positions leave no room."""
         asset.wallets.largest = asset.wallets.max_balance()
         for state in self.contracts.values():
             if self.asset_of(state) is asset:
