@@ -25,10 +25,10 @@ from delever.watch.screen.view import (
     SourceView,
     VenueView,
     WatchView,
-    against,
+    age_of_refresh,
     age,
 )
-from delever.watch.store import KEEP_EVERY_MS, AlertDelivery, HistoryRecord
+from delever.watch.store import RECORD_INTERVAL_MS, AlertDelivery, HistoryRecord
 
 Row = dict[str, Any]
 _Record = tuple[str, list[Point], str, str]
@@ -120,7 +120,7 @@ def _position(held: PositionView) -> Row:
     position, indicator = held.position, held.indicator
     old = age(None)
     if indicator is not None and held.indicator_age_ms is not None:
-        old = against("", held.indicator_age_ms, indicator.refresh_ms)
+        old = age_of_refresh("", held.indicator_age_ms, indicator.refresh_ms)
     return {
         "id": "/".join(position.key),
         "venue": position.venue,
@@ -162,7 +162,7 @@ def contracts(view: WatchView) -> Iterator[Row]:
             "contract": status.contract,
             "for": age(view.time_ms - status.since_ms),
             "ages": contract.ages,
-            "why": status.why,
+            "why": status.reason,
             **_standing(contract),
             **_distances(contract),
         }
@@ -244,7 +244,7 @@ def _pool(shown: PoolView) -> Row:
         "balance": plain(pool.balance),
         "asset": pool.asset,
         "fell": f"{shown.drawdown_percent:.1f}",
-        **_aged(against("", shown.age_ms, pool.refresh_ms), stale=shown.stale),
+        **_aged(age_of_refresh("", shown.age_ms, pool.refresh_ms), stale=shown.stale),
     }
 
 
@@ -260,12 +260,12 @@ def sources(view: WatchView) -> Iterator[Row]:
 def _source(source: SourceView, now_ms: int) -> Row:
     failure, answered = source.failure, source.answered_ms
     due_ms = failure.retry_ms if failure else source.due_ms
-    streams = not source.every_ms
+    streams = not source.interval_ms
     return {
         "source": source.name,
         "last": NOTHING if answered is None else f"{age(now_ms - answered)} ago",
         "next": "streams" if streams and not failure else age(max(0, due_ms - now_ms)),
-        "every": "as it comes" if streams else age(source.every_ms),
+        "every": "as it comes" if streams else age(source.interval_ms),
         "weight": None if streams else str(source.weight),
         "state": failure.kind if failure else "listens" if streams else _ANSWERS[answered is None],
         "state_kind": "adl" if failure else "calm" if streams or answered else "none",
@@ -336,11 +336,11 @@ def _span(chart: str, lines: Sequence[_Record]) -> tuple[float, float]:
 def _lines(kept: Sequence[HistoryRecord], chart: str, now_ms: int) -> Iterator[_Record]:
     """Yield the lines of one chart: name, points, colour, solid or dashed."""
     names = tuple(_RATIOS) if chart == "ratio" else (chart,)
-    sides = sorted({(line.what, line.side) for line in kept if line.what in names})
+    sides = sorted({(line.metric, line.side) for line in kept if line.metric in names})
     for place, (what, side) in enumerate(sides):
-        points = [(k.at_ms, k.value or 0.0) for k in kept if (k.what, k.side) == (what, side)]
+        points = [(k.at_ms, k.value or 0.0) for k in kept if (k.metric, k.side) == (what, side)]
         last_ms, last = points[-1]
-        points.append((min(now_ms, last_ms + KEEP_EVERY_MS), last))  # it would be kept again then
+        points.append((min(now_ms, last_ms + RECORD_INTERVAL_MS), last))  # it would be kept again then
         told = (f"{what} {side}".strip(), _COLOURS[place % len(_COLOURS)], "solid")
         name, colour, line = _RATIOS.get(what, told)
         yield name, points, colour, line

@@ -1,7 +1,7 @@
-"""Every socket of every venue through its library: what it tells, drops, garbage; and recovery.
+"""Every stream of every venue through its library: pushes, drops, garbage, and recovery.
 
-All sockets are listened to at once, as the watch does, against one stub that says the same wrong
-thing on each of them.
+All sockets are open at once, as in the watch, against one stub that sends the same wrong push on
+each of them.
 """
 
 import asyncio
@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import answer_samples as samples
 import pytest
-import samples
-from stub import Stub, stubbed
+from stub_server import Stub, stubbed
 
-from delever.watch.asking import Asking
-from delever.watch.faults import Fault
-from delever.watch.reading import Reading
+from delever.watch.market_data.errors import SourceFailure
+from delever.watch.market_data.observations import Observation
+from delever.watch.poller import VenuePoller
 from delever.watch.settings import parse
-from delever.watch.venues import MAKERS
+from delever.watch.venues import ADAPTERS
 
 PATIENCE_S = 20.0
 
@@ -33,7 +33,7 @@ SOCKETS = {
     ("bybit", "account stream"): PRIVATE,
     ("okx", "ADL warnings"): OKX,
 }
-"""Each stream of the watch, and the path that its library opens."""
+"""Each stream of the watch, with the path that its library opens."""
 
 SIGNED_IN = {"success": True, "ret_msg": "", "op": "auth", "conn_id": "1"}
 
@@ -44,14 +44,14 @@ def now_ms() -> int:
 
 def order(symbol: str, **more: Any) -> dict[str, Any]:
     """Return Binance's update of an order that ADL has filled."""
-    told = {
+    fields = {
         "s": symbol, "c": "adl_autoclose", "S": "BUY", "o": "LIMIT", "f": "GTC", "q": "12",
         "p": "0", "ap": "60000", "sp": "0", "x": "TRADE", "X": "FILLED", "i": 6072734303, "l": "12",
         "z": "12", "L": "60000", "N": "USDT", "n": "0", "T": now_ms(), "t": 12345, "ps": "BOTH",
         "rp": "1.5", "ot": "LIMIT",
     }  # fmt: skip
-    told = {name: value for name, value in (told | more).items() if value is not None}
-    return {"e": "ORDER_TRADE_UPDATE", "E": now_ms(), "T": now_ms(), "o": told}
+    fields = {name: value for name, value in (fields | more).items() if value is not None}
+    return {"e": "ORDER_TRADE_UPDATE", "E": now_ms(), "T": now_ms(), "o": fields}
 
 
 def alert(group: str, symbol: str, **more: Any) -> dict[str, Any]:
@@ -66,8 +66,8 @@ def pool(group: str, symbol: str) -> dict[str, Any]:
 
 
 def pushed(topic: str, row: dict[str, Any]) -> dict[str, Any]:
-    told = {name: value for name, value in row.items() if value is not None}
-    return {"topic": topic, "type": "snapshot", "ts": now_ms(), "data": [told]}
+    fields = {name: value for name, value in row.items() if value is not None}
+    return {"topic": topic, "type": "snapshot", "ts": now_ms(), "data": [fields]}
 
 
 def execution(**more: Any) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def warning(**more: Any) -> dict[str, Any]:
 
 
 def good() -> dict[str, list[Any]]:
-    """Return what every socket says when all is well."""
+    """Return valid pushes of every socket."""
     return {
         BINANCE: [order("BTCUSDT")],
         COIN: [order("BTCUSD_PERP", N="BTC")],
@@ -100,7 +100,7 @@ def everywhere(frame: Any) -> dict[str, list[Any]]:
 
 
 def garbage() -> dict[str, list[Any]]:
-    """Return pushes that are no JSON, and such as are cut short."""
+    """Return pushes that are no JSON or truncated JSON."""
     plain, cut = everywhere("<html>"), everywhere('{"topic": "adlAl')
     return plain | {path: cut[path] for path in (COIN, INVERSE, OKX)}
 
@@ -118,7 +118,7 @@ def missing() -> dict[str, list[Any]]:
 
 
 def mistyped() -> dict[str, list[Any]]:
-    """Return pushes in which a number is none."""
+    """Return pushes with text instead of a number."""
     return {
         BINANCE: [order("BTCUSDT", ap="much")],
         COIN: [order("BTCUSD_PERP", ap="much")],
@@ -129,11 +129,11 @@ def mistyped() -> dict[str, list[Any]]:
     }
 
 
-WRONG: dict[str, tuple[Callable[[], dict[str, list[Any]]], set[str]]] = {
+WRONG_PUSHES: dict[str, tuple[Callable[[], dict[str, list[Any]]], set[str]]] = {
     "cut off": (lambda: everywhere(None), {"socket_dropped"}),
     "garbage": (garbage, {"malformed"}),
     "a field is missing": (missing, {"malformed"}),
-    "a number is none": (mistyped, {"malformed"}),
+    "a number is text": (mistyped, {"malformed"}),
 }
 
 
@@ -148,62 +148,66 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
 
 
 class Listening:
-    """All streams of all venues, without what is asked for."""
+    """All streams of all venues, without polled sources."""
 
     def __init__(self, url: str) -> None:
-        self.readings: list[Reading] = []
-        self.askings = [self._asking(name, url) for name in MAKERS]
+        self.observations: list[Observation] = []
+        self.pollers = [self._poller(name, url) for name in ADAPTERS]
 
-    def _asking(self, name: str, url: str) -> Asking:
+    def _poller(self, name: str, url: str) -> VenuePoller:
         key = {"key_env": "WATCH_KEY", "secret_env": "WATCH_SECRET"}
         key |= {"passphrase_env": "WATCH_SECRET"} if name == "okx" else {}
         raw = {"venue": name, "base_url": url, "families": ["ETH-USDT"], **key}
         (venue,) = parse({"venues": [raw]}).venues
-        adapter = replace(MAKERS[name](venue, now_ms), sources=())
-        return Asking(adapter, now_ms, self._take)
+        adapter = replace(ADAPTERS[name](venue, now_ms), sources=())
+        return VenuePoller(adapter, now_ms, self._store)
 
-    def _take(self, read: Sequence[Reading], whole: tuple[type[Reading], ...] = ()) -> None:
-        del whole
-        self.readings.extend(read)
+    def _store(
+        self, read: Sequence[Observation], complete: tuple[type[Observation], ...] = ()
+    ) -> None:
+        del complete
+        self.observations.extend(read)
 
     @property
-    def faults(self) -> dict[tuple[str, str], Fault]:
-        return {(f.venue, f.source): f for asking in self.askings for f in asking.faults}
+    def failures(self) -> dict[tuple[str, str], SourceFailure]:
+        return {(f.venue, f.source): f for poller in self.pollers for f in poller.failures}
 
-    def told(self) -> set[tuple[str, str, str]]:
-        return {(type(r).__name__, r.venue, r.name) for r in self.readings}
+    def observed(self) -> set[tuple[str, str, str]]:
+        return {(r.kind, r.venue, r.name) for r in self.observations}
 
-    async def until(self, holds: Callable[[], object], what: str) -> None:
+    async def until(self, condition: Callable[[], object], what: str) -> None:
         end = time.monotonic() + PATIENCE_S
-        while not holds():
-            assert time.monotonic() < end, f"never {what}: {self.faults}, {self.told()}"
+        while not condition():
+            assert time.monotonic() < end, f"never {what}: {self.failures}, {self.observed()}"
             await asyncio.sleep(0.05)
 
 
-ALL_TOLD = {
-    ("Fill", "binance", "BTCUSDT"),
-    ("Fill", "binance-coin", "BTCUSD_PERP"),
-    ("Fill", "bybit", "XRPUSDT"),
-    ("Drawdown", "bybit", "BTCUSDT"),
-    ("Drawdown", "bybit", "BTCUSD"),
-    ("Pool", "bybit", "GRIFFAINUSDT"),
-    ("Pool", "bybit", "XRPUSD"),
-    ("Warned", "okx", "BTC-USDT-SWAP"),
+ALL_OBSERVED = {
+    ("fill", "binance", "BTCUSDT"),
+    ("fill", "binance-coin", "BTCUSD_PERP"),
+    ("fill", "bybit", "XRPUSDT"),
+    ("drawdown", "bybit", "BTCUSDT"),
+    ("drawdown", "bybit", "BTCUSD"),
+    ("pool", "bybit", "GRIFFAINUSDT"),
+    ("pool", "bybit", "XRPUSD"),
+    ("warning", "okx", "BTC-USDT-SWAP"),
 }
 
 
-async def fall_and_recover(stub: Stub, wrong: dict[str, list[Any]], kinds: set[str]) -> None:
+async def fail_and_recover(stub: Stub, wrong: dict[str, list[Any]], kinds: set[str]) -> None:
     stub.pushes = wrong
     listening = Listening(stub.url)
-    running = [asyncio.create_task(asking.run()) for asking in listening.askings]
+    running = [asyncio.create_task(poller.run()) for poller in listening.pollers]
     try:
-        await listening.until(lambda: listening.faults.keys() == SOCKETS.keys(), "all at fault")
-        assert {fault.kind for fault in listening.faults.values()} <= kinds
-        assert not {"Drawdown", "Fill"} & {type(r).__name__ for r in listening.readings}
-        assert all(fault.retry_ms > fault.since_ms for fault in listening.faults.values())
+        await listening.until(lambda: listening.failures.keys() == SOCKETS.keys(), "all failed")
+        assert {failure.kind for failure in listening.failures.values()} <= kinds
+        assert not {"DrawdownObservation", "FillObservation"} & {
+            type(r).__name__ for r in listening.observations
+        }
+        assert all(failure.retry_ms > failure.since_ms for failure in listening.failures.values())
         stub.pushes = good()
-        await listening.until(lambda: listening.told() >= ALL_TOLD, "all told again")
-        await listening.until(lambda: not listening.faults, "without a fault again")
+        await listening.until(lambda: listening.observed() >= ALL_OBSERVED, "all observed again")
+        await listening.until(lambda: not listening.failures, "recovered")
         assert not any(task.done() for task in running)
     finally:
         for task in running:
@@ -211,7 +215,7 @@ async def fall_and_recover(stub: Stub, wrong: dict[str, list[Any]], kinds: set[s
         await asyncio.gather(*running, return_exceptions=True)
 
 
-@pytest.mark.parametrize("wrong", WRONG)
-def test_every_socket_falls_and_recovers(stub: Stub, wrong: str) -> None:
-    pushes, kinds = WRONG[wrong]
-    asyncio.run(fall_and_recover(stub, pushes(), kinds))
+@pytest.mark.parametrize("wrong", WRONG_PUSHES)
+def test_every_stream_fails_and_recovers(stub: Stub, wrong: str) -> None:
+    pushes, kinds = WRONG_PUSHES[wrong]
+    asyncio.run(fail_and_recover(stub, pushes(), kinds))

@@ -1,6 +1,6 @@
-"""The whole watch against a served engine: calm, a indicator, ADL, a fill, the end; killed in between.
+"""The whole watch against a served engine: calm, an indicator, ADL, a fill, a kill, the end.
 
-The engine is `delever serve` in a process of its own, reached through unmodified ccxt, ccxt.pro and
+The engine is `delever serve` in a process of its own, reached by unmodified ccxt, ccxt.pro and
 pybit; the market is the worked example of Bybit's rules (examples/venues/bybit.ndjson).
 """
 
@@ -17,13 +17,13 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from stub import Stub, stubbed
+from stub_server import Stub, stubbed
 
-from delever.watch.run import Watch
-from delever.watch.settings import Settings, parse
-from delever.watch.store import Store, history
-from delever.watch.venues import MAKERS
-from delever.watch.view import ContractView, View
+from delever.watch.screen.view import ContractView, WatchView
+from delever.watch.settings import WatchSettings, parse
+from delever.watch.store import WatchStore, read_history
+from delever.watch.venues import ADAPTERS
+from delever.watch.watch_loop import Watch
 from sources import ROOT
 
 EXAMPLE = ROOT / "examples" / "venues" / "bybit.ndjson"
@@ -83,26 +83,26 @@ class Engine:
             assert self.process.stdout is not None
             self.process.stdout.close()
 
-    def tell(self, *kinds: str, place: slice = slice(None)) -> None:
-        """Tell the example's commands of some kinds, at the time of the server's own clock."""
+    def submit(self, *kinds: str, place: slice = slice(None)) -> None:
+        """Submit the example's commands of some kinds, by the server's own clock."""
         commands = [json.loads(line) for line in EXAMPLE.read_text().splitlines()]
         chosen = [command for command in commands if command["type"] in kinds][place]
         for command in chosen:
             del command["time_ms"]
             if command["type"] == "fund_pool":
-                command["note"] = "as the example does"
+                command["note"] = "as in the example"
             headers = {"Authorization": f"Bearer engine.{os.environ['WATCH_SECRET']}"}
             answer = httpx2.post(f"{self.url}/v1/commands", json=command, headers=headers)
             assert answer.status_code == 200, answer.text
 
 
-def settings(url: str, hook: str) -> Settings:
-    cadence = {"indicator_ms": 3_000, "alert_ms": 1_000, "risk_ms": 5_000, "fill_ms": 3_000}
+def settings(url: str, hook: str) -> WatchSettings:
+    refresh = {"indicator_ms": 3_000, "alert_ms": 1_000, "risk_ms": 5_000, "fill_ms": 3_000}
     keys = {"key_env": "WATCH_KEY", "secret_env": "WATCH_SECRET", "base_url": url}
     venues = [
-        {"venue": "binance", "cadence": cadence, **keys},
-        {"venue": "bybit", "cadence": cadence, "contracts": ["BTCUSDT"], **keys},
-        {"venue": "okx", "cadence": cadence, "passphrase_env": "WATCH_SECRET", **keys},
+        {"venue": "binance", "refresh": refresh, **keys},
+        {"venue": "bybit", "refresh": refresh, "contracts": ["BTCUSDT"], **keys},
+        {"venue": "okx", "refresh": refresh, "passphrase_env": "WATCH_SECRET", **keys},
     ]
     rules = [
         {"when": "fill", "name": "hit", "urgent": True},
@@ -114,57 +114,59 @@ def settings(url: str, hook: str) -> Settings:
 
 
 @asynccontextmanager
-async def watching(told: Settings, store: Path) -> AsyncIterator[Watch]:
-    adapters = [MAKERS[venue.venue](venue, now_ms) for venue in told.venues]
-    kept = Store(store)
-    watch, stop = Watch(told, adapters, kept, now_ms), asyncio.Event()
+async def watching(configured: WatchSettings, path: Path) -> AsyncIterator[Watch]:
+    adapters = [ADAPTERS[venue.venue](venue, now_ms) for venue in configured.venues]
+    store = WatchStore(path)
+    watch, stop = Watch(configured, adapters, store, now_ms), asyncio.Event()
     running = asyncio.create_task(watch.run(stop))
     try:
         yield watch
     finally:
         stop.set()
         await running
-        kept.close()
+        store.close()
 
 
-async def until(watch: Watch, holds: Callable[[View], object], what: str) -> View:
+async def until(watch: Watch, condition: Callable[[WatchView], object], what: str) -> WatchView:
     end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
         view = watch.view()
-        if holds(view):
+        if condition(view):
             return view
         await asyncio.sleep(0.25)
-    states = [(c.situation.venue, c.situation.state, c.situation.why) for c in view.contracts]
-    raise AssertionError(f"never {what}: {states}, {[f.text for f in view.faults]}")
+    states = [(c.status.venue, c.status.state, c.status.reason) for c in view.contracts]
+    raise AssertionError(f"never {what}: {states}, {[f.text for f in view.failures]}")
 
 
-def contract(view: View, venue: str) -> ContractView | None:
-    return next((c for c in view.contracts if c.situation.venue == venue), None)
+def contract(view: WatchView, venue: str) -> ContractView | None:
+    return next((c for c in view.contracts if c.status.venue == venue), None)
 
 
-def state(view: View, venue: str = "bybit") -> str:
+def state(view: WatchView, venue: str = "bybit") -> str:
     found = contract(view, venue)
-    return found.situation.state if found else ""
+    return found.status.state if found else ""
 
 
-def begun(view: View) -> bool:
-    """Return whether Bybit's own numbers say that ADL has begun, whatever fills say."""
+def has_started(view: WatchView) -> bool:
+    """Return whether ADL has started by Bybit's own values, regardless of fills."""
     found = contract(view, "bybit")
-    return found is not None and found.drawdown is not None and found.drawdown.to_start <= 0
+    return (
+        found is not None and found.drawdown is not None and found.drawdown.distance_to_start <= 0
+    )
 
 
-def hooked(stub: Stub) -> list[str]:
-    """Return what the webhook has been told: rule and kind of each alert."""
-    return [f"{told['data']['rule']} {told['data']['kind']}" for told in stub.bodies]
+def received_alerts(stub: Stub) -> list[str]:
+    """Return the rule and kind of each alert that the webhook has received."""
+    return [f"{sent['data']['rule']} {sent['data']['kind']}" for sent in stub.bodies]
 
 
-async def story(engine: Engine, stub: Stub, folder: Path) -> None:
-    told = settings(engine.url, stub.url)
-    async with watching(told, folder / "watch.db") as watch:
+async def scenario(engine: Engine, stub: Stub, folder: Path) -> None:
+    configured = settings(engine.url, stub.url)
+    async with watching(configured, folder / "watch.db") as watch:
         await until(watch, lambda v: state(v) == "calm", "calm")
-        engine.tell("set_balances", "set_positions")
+        engine.submit("set_balances", "set_positions")
         view = await until(
-            watch, lambda v: len(v.positions) == 3 and state(v) == "watch", "a indicator"
+            watch, lambda v: len(v.positions) == 3 and state(v) == "watch", "an indicator"
         )
         indicators = {
             p.position.venue: p.indicator and (p.indicator.indicator, p.indicator.raw)
@@ -173,61 +175,67 @@ async def story(engine: Engine, stub: Stub, folder: Path) -> None:
         assert indicators == {"binance": (5, "4"), "bybit": (5, "5"), "okx": (5, "5")}
         scores = {p.position.venue: p.advice and p.advice.score for p in view.positions}
         assert all(score is not None for score in scores.values()), scores
-        engine.tell("set_marks", place=slice(1, 2))
-        engine.tell("takeover")
-        engine.tell("set_marks", place=slice(2, 3))
-        engine.tell("unwind_fill")
-        engine.tell("set_marks", place=slice(3, 4))
+        engine.submit("set_marks", place=slice(1, 2))
+        engine.submit("takeover")
+        engine.submit("set_marks", place=slice(2, 3))
+        engine.submit("unwind_fill")
+        engine.submit("set_marks", place=slice(3, 4))
         view = await until(
-            watch, lambda v: state(v) == "adl" and begun(v) and len(v.fills) >= 3, "ADL and fills"
+            watch,
+            lambda v: state(v) == "adl" and has_started(v) and len(v.fills) >= 3,
+            "ADL and fills",
         )
         assert {fill.venue for fill in view.fills} == {"binance", "bybit", "okx"}
 
         engine.kill()
         view = await until(watch, lambda v: state(v) == "stale", "stale")
-        assert {fault.venue for fault in view.faults} == {"binance", "bybit", "okx"}
-        assert not any(p.advice is None for p in view.positions)  # shown still, with its age
+        assert {failure.venue for failure in view.failures} == {"binance", "bybit", "okx"}
+        assert not any(p.advice is None for p in view.positions)  # still displayed, with its age
         engine.start()
-        await until(watch, lambda v: state(v) == "adl" and not v.faults, "back")
-        engine.tell("fund_pool", place=slice(1, 2))
+        await until(watch, lambda v: state(v) == "adl" and not v.failures, "back")
+        engine.submit("fund_pool", place=slice(1, 2))
         await until(watch, lambda v: state(v) == "stopped", "stopped")
-        await until(watch, lambda _: "adl raised" in hooked(stub)[-3:], "told of the end")
+        await until(
+            watch, lambda _: "adl raised" in received_alerts(stub)[-3:], "notified of the end"
+        )
 
 
-async def again(engine: Engine, stub: Stub, folder: Path) -> View:
-    """Start the watch anew: it remembers, and tells nothing twice."""
+async def restarted(engine: Engine, stub: Stub, folder: Path) -> WatchView:
+    """Restart the watch: it repeats no alert."""
     async with watching(settings(engine.url, stub.url), folder / "watch.db") as watch:
-        await until(watch, lambda v: len(v.fills) >= 3 and contract(v, "bybit"), "known again")
+        await until(watch, lambda v: len(v.fills) >= 3 and contract(v, "bybit"), "observed again")
         await asyncio.sleep(2.5)
         return watch.view()
 
 
-def test_from_calm_to_fill_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_from_calm_to_fill_to_stop_with_a_killed_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("WATCH_KEY", "ann")
     monkeypatch.setenv("WATCH_SECRET", "s3cret-of-the-test")
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
     engine = Engine(tmp_path)
     with stubbed() as stub:
-        stub.say("/hook", {})
+        stub.set_answer("/hook", {})
         try:
             engine.start()
-            engine.tell("define_pool", "define_contract", "define_account")
-            engine.tell("fund_pool", "set_marks", place=slice(0, 1))
-            engine.tell("set_marks", place=slice(0, 1))
-            asyncio.run(story(engine, stub, tmp_path))
-            told = hooked(stub)
-            assert told.count("hit raised") == 3  # one fill, as three venues tell it; once each
-            assert told.count("front raised") == 1
-            assert told.count("adl raised") >= 2  # ADL and its end; again after the blind time
-            view = asyncio.run(again(engine, stub, tmp_path))
+            engine.submit("define_pool", "define_contract", "define_account")
+            engine.submit("fund_pool", "set_marks", place=slice(0, 1))
+            engine.submit("set_marks", place=slice(0, 1))
+            asyncio.run(scenario(engine, stub, tmp_path))
+            alerts = received_alerts(stub)
+            assert alerts.count("hit raised") == 3  # one fill at three venues, once each
+            assert alerts.count("front raised") == 1
+            assert alerts.count("adl raised") >= 2  # ADL and its end; again after the stale state
+            view = asyncio.run(restarted(engine, stub, tmp_path))
         finally:
             engine.kill()
-    assert hooked(stub)[: len(told)] == told
-    assert hooked(stub).count("hit raised") == 3
+    assert received_alerts(stub)[: len(alerts)] == alerts
+    assert received_alerts(stub).count("hit raised") == 3
     assert state(view) == "stopped"
-    states = [line.raw for line in history(tmp_path / "watch.db") if line.what == "state"]
+    states = [line.raw for line in read_history(tmp_path / "watch.db") if line.metric == "state"]
     assert {"calm", "watch", "adl", "stale", "stopped"} <= set(states)
-    kept = {line.what for line in history(tmp_path / "watch.db")}
-    assert {"indicator", "risk", "pnl_ratio", "pool", "fill", "state"} <= kept
+    metrics = {line.metric for line in read_history(tmp_path / "watch.db")}
+    assert {"indicator", "risk", "pnl_ratio", "pool", "fill", "state"} <= metrics
     secret = b"s3cret-of-the-test"
     assert not [file for file in tmp_path.glob("watch.db*") if secret in file.read_bytes()]
