@@ -1,4 +1,4 @@
-"""A reading head that moves over one step's events; what it passes, happens to the model."""
+"""A cursor over the events of one step; each event that it passes is applied to the model."""
 
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ EventT = TypeVar("EventT", bound=Event)
 
 
 class Reader:
-    """The model, and what is left to read of a step."""
+    """The model, and the events of a step that are not read yet."""
 
     def __init__(self, model: Model, events: tuple[Event, ...]) -> None:
         self.model = model
@@ -22,19 +22,19 @@ class Reader:
     def rest(self) -> tuple[Event, ...]:
         return self.events[self.at :]
 
-    def see(self, kind: type[EventT], *about: object) -> EventT:
-        """The next event, which must be of this kind; it has not happened yet."""
+    def expect_next(self, kind: type[EventT], *about: object) -> EventT:
+        """Return the next event, which must be of this kind, without applying it."""
         event = self.rest[0] if self.rest else None
         expect(isinstance(event, kind), f"{kind.__name__} is missing before {event!r}", *about)
         assert isinstance(event, kind)
         return event
 
-    def do(self) -> None:
-        """The next event happens."""
+    def consume(self) -> None:
+        """Apply the next event to the model."""
         apply(self.model, self.rest[0])
         self.at += 1
 
     def take(self, right: Event) -> None:
-        """The next event must be this one; it happens."""
-        same("event", self.see(type(right), right), right)
-        self.do()
+        """Expect the next event to equal this one, and apply it."""
+        same("event", self.expect_next(type(right), right), right)
+        self.consume()

@@ -1,4 +1,4 @@
-"""Under every rule set a session told differently closes the same people, to the last bit."""
+"""Under every rule set a transformed session deleverages the same accounts, to the last bit."""
 
 import hashlib
 import os
@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 import pytest
 from hypothesis import settings
-from retelling import closed, mixed, renamed
-from siege import Played, played
+from metamorphic import outcomes_of, renamed, reordered
+from venue_workloads import RecordedSession, recorded_session
 
 from delever.core.book import Book
 from delever.core.engine import step
@@ -30,26 +30,26 @@ every_session = pytest.mark.parametrize(
 )
 
 
-def session(rules: str, seed: int) -> Played:
-    return played(rules, seed, LENGTH)
+def session(rules: str, seed: int) -> RecordedSession:
+    return recorded_session(rules, seed, LENGTH)
 
 
 @every_session
-def test_order_and_names_never_change_who_is_closed(rules: str, seed: int) -> None:
+def test_order_and_names_never_change_the_outcome(rules: str, seed: int) -> None:
     """Rows permuted, accounts and pools defined in another order, accounts renamed in order."""
     commands = session(rules, seed).commands
-    right = closed(commands)
-    assert closed(mixed(commands, seed)) == right
-    told, names = renamed(commands)
-    assert closed(told) == closed(commands, names)
+    right = outcomes_of(commands)
+    assert outcomes_of(reordered(commands, seed)) == right
+    transformed, names = renamed(commands)
+    assert outcomes_of(transformed) == outcomes_of(commands, names)
 
 
 @every_session
-def test_splitting_a_batch_and_replaying_it_give_the_same_hashes(rules: str, seed: int) -> None:
-    kept, draw = session(rules, seed), random.Random(f"{rules} {seed}")
+def test_batch_sizes_and_replays_give_the_same_hashes(rules: str, seed: int) -> None:
+    original, draw = session(rules, seed), random.Random(f"{rules} {seed}")
     with Recorder.open(":memory:") as whole, Recorder.open(":memory:", snapshot_every=29) as parts:
-        assert whole.submit(kept.commands) == kept.events
-        left = list(kept.commands)
+        assert whole.submit(original.commands) == original.events
+        left = list(original.commands)
         while left:
             size = draw.choice([1, 1, 2, 5, 20])
             parts.submit(left[:size])
@@ -64,44 +64,44 @@ def test_splitting_a_batch_and_replaying_it_give_the_same_hashes(rules: str, see
 
 
 @every_session
-def test_a_book_restored_anywhere_goes_on_as_the_first_would_have(rules: str, seed: int) -> None:
-    kept, book = session(rules, seed), Book()
+def test_a_restored_book_continues_with_the_same_events(rules: str, seed: int) -> None:
+    original, book = session(rules, seed), Book()
     cut = random.Random(f"{seed} {rules}").randrange(LENGTH)
-    for command in kept.commands[:cut]:
+    for command in original.commands[:cut]:
         step(book, command)
     restored = decode_book(encode_book(book))
     book.take_changes()
-    for command, events in list(zip(kept.commands, kept.events, strict=True))[cut:]:
+    for command, events in list(zip(original.commands, original.events, strict=True))[cut:]:
         assert step(restored, command) == step(book, command) == events
         assert restored.take_changes() == book.take_changes()
     assert encode_book(restored) == encode_book(book)
 
 
-def digest(commands: list[bytes]) -> str:
-    """Every event and the final book of a session, in one hash."""
-    book, told = Book(), hashlib.sha256()
+def session_digest(commands: list[bytes]) -> str:
+    """Return a hash of every event and of the final book of a session."""
+    book, digest = Book(), hashlib.sha256()
     for command in commands:
-        told.update(encode_events(step(book, decode_command(command))))
-    told.update(encode_book(book))
-    return told.hexdigest()
+        digest.update(encode_events(step(book, decode_command(command))))
+    digest.update(encode_book(book))
+    return digest.hexdigest()
 
 
 ELSEWHERE = """
 import sys
 sys.path[:0] = {path!r}
 import msgspec
-from test_retold import digest
+from test_metamorphic import session_digest
 sessions = msgspec.msgpack.decode(sys.stdin.buffer.read())
-print(*map(digest, sessions), sep="\\n")
+print(*map(session_digest, sessions), sep="\\n")
 """
 
 
-def test_threads_never_change_who_is_closed() -> None:
-    """Neither those of numerical libraries in another process, nor several engines in one."""
+def test_threads_never_change_the_outcome() -> None:
+    """Neither threads of numerical libraries in another process, nor several engines in one."""
     sessions = [[encode_command(c) for c in session(rules, 0).commands] for rules in RULE_SETS]
-    right = list(map(digest, sessions))
+    right = list(map(session_digest, sessions))
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(digest, sessions)) == right
+        assert list(pool.map(session_digest, sessions)) == right
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     done = subprocess.run(
         [sys.executable, "-c", ELSEWHERE.format(path=sys.path)],

@@ -1,19 +1,19 @@
-"""What a valid command must do by itself, or the reason for which it must be rejected."""
+"""The events that a valid command must have by itself, or the reason of its rejection."""
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
-import judge
-import observing
-from model import SIDES, Contract, Model, Position, nearest, other, sign
+import round_oracle
+import trigger_oracle
+from model import SIDES, Contract, Model, Position, PositionLoss, nearest, other, sign
 
 from delever.core import messages as m
 from delever.core.messages import Event, Reason, Side
 
 
-class NoError(Exception):
-    """How a check several calls deep says no."""
+class RejectedError(Exception):
+    """A check several calls deep rejects the command."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
@@ -21,13 +21,13 @@ class NoError(Exception):
 
 
 def answer(model: Model, command: m.Command) -> list[Event] | Reason | None:
-    """The events of a command, why it is rejected, or None for a takeover (judged, not foretold)."""
+    """Return a command's events or rejection reason; None for a takeover, checked later."""
     if command.time_ms < model.time_ms:
         return Reason.TIME_IN_PAST
     try:
         return ANSWERS[type(command)](model, command)
-    except NoError as no:
-        return no.reason
+    except RejectedError as rejected:
+        return rejected.reason
 
 
 def _asset(_model: Model, command: m.DefineAsset) -> list[Event]:
@@ -39,15 +39,15 @@ def _pool(_model: Model, command: m.DefinePool) -> list[Event]:
 
 
 def _new_contract(model: Model, command: m.DefineContract) -> list[Event]:
-    _pool_takes(model, command.pool, command.settle)
+    _check_pool(model, command.pool, command.settle)
     return [m.ContractDefined(definition=command)]
 
 
 def _account(_model: Model, command: m.DefineAccount) -> list[Event]:
-    told = m.AccountDefined(
+    event = m.AccountDefined(
         account=command.account, hedge_mode=command.hedge_mode, adl_exempt=command.adl_exempt
     )
-    return [told]
+    return [event]
 
 
 def _marks(model: Model, command: m.SetMarks) -> list[Event]:
@@ -67,7 +67,7 @@ def _depth(model: Model, command: m.SetDepth) -> list[Event]:
 def _cancelled(model: Model, command: m.CancelAdl) -> list[Event]:
     fill = model.fills.get(command.fill)
     if fill is None or command.fill <= max(model.accounts[fill.account].fills.values()):
-        raise NoError(Reason.FILL_NOT_OUTSTANDING)
+        raise RejectedError(Reason.FILL_NOT_OUTSTANDING)
     return [m.FillCancelled(fill=fill, note=command.note)]
 
 
@@ -75,27 +75,27 @@ def _unwind(model: Model, command: m.UnwindFill) -> list[Event]:
     contract = _contract(model, command.contract)
     lots = _lots(contract, command.quantity)
     if lots > contract.inventory(command.side)[0]:
-        raise NoError(Reason.EXCEEDS_INVENTORY)
+        raise RejectedError(Reason.EXCEEDS_INVENTORY)
     return list(unwound(contract, command.side, lots, _ticks(contract, command.price)))
 
 
 def _contract(model: Model, name: str) -> Contract:
     if name not in model.contracts:
-        raise NoError(Reason.UNKNOWN_CONTRACT)
+        raise RejectedError(Reason.UNKNOWN_CONTRACT)
     return model.contracts[name]
 
 
 def _ticks(contract: Contract, price: m.Amount) -> int:
     ticks = Fraction(price) / contract.tick
     if ticks.denominator != 1:
-        raise NoError(Reason.INVALID_TICK_MULTIPLE)
+        raise RejectedError(Reason.INVALID_TICK_MULTIPLE)
     return ticks.numerator
 
 
 def _lots(contract: Contract, quantity: m.Amount) -> int:
     lots = Fraction(quantity) / contract.lot
     if lots.denominator != 1:
-        raise NoError(Reason.INVALID_LOT_MULTIPLE)
+        raise RejectedError(Reason.INVALID_LOT_MULTIPLE)
     return lots.numerator
 
 
@@ -104,12 +104,12 @@ def _balances(model: Model, command: m.SetBalances) -> list[Event]:
     columns: list[tuple[str, str, int]] = []
     for number, row in enumerate(command.balances):
         if row.account not in model.accounts:
-            raise NoError(Reason.UNKNOWN_ACCOUNT)
+            raise RejectedError(Reason.UNKNOWN_ACCOUNT)
         if row.asset not in model.units:
-            raise NoError(Reason.UNKNOWN_ASSET)
+            raise RejectedError(Reason.UNKNOWN_ASSET)
         cash = Fraction(row.balance) * model.units[row.asset]
         if cash.denominator != 1:
-            raise NoError(Reason.TOO_MANY_DECIMALS)
+            raise RejectedError(Reason.TOO_MANY_DECIMALS)
         if ignored := _stale(model, "balances", number, row.account, command.version):
             events.append(ignored)
             continue
@@ -121,14 +121,14 @@ def _balances(model: Model, command: m.SetBalances) -> list[Event]:
         columns.append((row.account, row.asset, cash.numerator + sum(later)))
     if columns:
         accounts, assets, balances = zip(*columns, strict=True)
-        told = m.BalancesSet(
+        event = m.BalancesSet(
             version=command.version,
             last_fill=command.last_fill,
             accounts=accounts,
             assets=assets,
             balance_cash=balances,
         )
-        events.append(told)
+        events.append(event)
     return events
 
 
@@ -137,28 +137,34 @@ def _positions(model: Model, command: m.SetPositions) -> list[Event]:
     tables: dict[tuple[str, Side], dict[tuple[str, int], Position]] = {}
     orders: dict[tuple[str, str], list[str]] = {}
     opened: set[tuple[str, str, int, Side]] = set()
-    told = {(row.account, row.contract, row.position, row.side) for row in command.positions}
+    submitted = {(row.account, row.contract, row.position, row.side) for row in command.positions}
     for number, row in enumerate(command.positions):
         if row.account not in model.accounts:
-            raise NoError(Reason.UNKNOWN_ACCOUNT)
+            raise RejectedError(Reason.UNKNOWN_ACCOUNT)
         held = _position(_contract(model, row.contract), row)
         if held.lots:
             _check_one_way(model, row, opened)
         if stale := _stale(model, "positions", number, row.account, command.version):
             ignored.append(stale)
             continue
-        for fill in _later_fills(model, row.account, command.last_fill):
-            if (fill.contract, fill.side, fill.position) == (row.contract, row.side, row.position):
-                _take_off(held, fill.lots)
+        for change in _later_changes(model, row.account, command.last_fill):
+            key = (change.contract, change.side, change.position)
+            if key == (row.contract, row.side, row.position):
+                _apply_later(held, change)
         tables.setdefault((row.contract, row.side), {})[row.account, row.position] = held
         orders.setdefault((row.account, row.contract), []).extend(row.open_orders)
     for (name, side), rows in list(tables.items()):
         for (account, number), held in list(rows.items()):
             against = (account, name, number, other(side))
             stands = (account, number) in model.contracts[name].positions[other(side)]
-            if held.lots and stands and not model.accounts[account].hedge and against not in told:
+            if (
+                held.lots
+                and stands
+                and not model.accounts[account].hedge
+                and against not in submitted
+            ):
                 tables.setdefault((name, other(side)), {})[account, number] = Position()
-    events = [_lane(command, *key, tables[key]) for key in sorted(tables)]
+    events = [_positions_set(command, *key, tables[key]) for key in sorted(tables)]
     changed = [
         m.OpenOrdersSet(account=account, contract=name, orders=tuple(dict.fromkeys(ids)))
         for (account, name), ids in orders.items()
@@ -172,7 +178,7 @@ def _check_one_way(
 ) -> None:
     against = (row.account, row.contract, row.position, other(row.side))
     if against in opened and not model.accounts[row.account].hedge:
-        raise NoError(Reason.HEDGE_MODE_REQUIRED)
+        raise RejectedError(Reason.HEDGE_MODE_REQUIRED)
     opened.add((row.account, row.contract, row.position, row.side))
 
 
@@ -193,9 +199,12 @@ def _position(contract: Contract, row: m.PositionRow) -> Position:
     return held
 
 
-def _take_off(held: Position, lots: int) -> None:
-    """Take a fill's lots off, as far as it fits, with their part of cost and margin."""
-    lots = min(lots, held.lots)
+def _apply_later(held: Position, change: m.AdlFilled | PositionLoss) -> None:
+    """Apply a loss, or a fill as far as there are lots, with their part of cost and margin."""
+    if isinstance(change, PositionLoss):
+        held.cost += change.amount if held.lots else 0
+        return
+    lots = min(change.lots, held.lots)
     if lots:
         held.cost -= held.cost * lots // held.lots
         held.margin -= held.margin * lots // held.lots
@@ -215,7 +224,14 @@ def _later_fills(model: Model, account: str, last_fill: int) -> Iterator[m.AdlFi
             yield fill
 
 
-def _lane(
+def _later_changes(model: Model, account: str, last_fill: int) -> list[m.AdlFilled | PositionLoss]:
+    """Return fills and losses that a snapshot does not include, in order."""
+    losses = [loss for loss in model.losses.get(account, ()) if loss.fill > last_fill]
+    changes = [*_later_fills(model, account, last_fill), *losses]
+    return sorted(changes, key=lambda change: change.fill)
+
+
+def _positions_set(
     command: m.SetPositions, name: str, side: Side, rows: dict[tuple[str, int], Position]
 ) -> m.PositionsSet:
     held = list(rows.values())
@@ -237,31 +253,31 @@ def _lane(
 
 def _funded(model: Model, command: m.FundPool) -> list[Event]:
     if command.pool not in model.pools:
-        raise NoError(Reason.UNKNOWN_POOL)
+        raise RejectedError(Reason.UNKNOWN_POOL)
     pool = model.pools[command.pool]
     amount = int(Fraction(command.amount) * model.units[pool.asset])
     inwards, either = command.reason != "withdrawal", command.reason == "correction"
     if amount == 0 or not (either or (amount > 0) == inwards):
-        raise NoError(Reason.AMOUNT_SIGN_MISMATCH)
+        raise RejectedError(Reason.AMOUNT_SIGN_MISMATCH)
     if amount < 0 and not either and pool.balance + amount < 0:
-        raise NoError(Reason.EXCEEDS_POOL_BALANCE)
+        raise RejectedError(Reason.EXCEEDS_POOL_BALANCE)
     if command.contract is not None and _contract(model, command.contract).pool != pool.name:
-        raise NoError(Reason.CONTRACT_NOT_IN_POOL)
-    told = m.PoolFunded(
+        raise RejectedError(Reason.CONTRACT_NOT_IN_POOL)
+    event = m.PoolFunded(
         pool=pool.name,
         contract=command.contract,
         amount_cash=amount,
         reason=command.reason,
         note=command.note,
     )
-    return [told]
+    return [event]
 
 
 def _moved(model: Model, command: m.MoveContract) -> list[Event]:
     contract = _contract(model, command.contract)
     if command.pool == contract.pool:
-        raise NoError(Reason.CONTRACT_ALREADY_IN_POOL)
-    _pool_takes(model, command.pool, contract.settle)
+        raise RejectedError(Reason.CONTRACT_ALREADY_IN_POOL)
+    _check_pool(model, command.pool, contract.settle)
     stopped = [
         m.AdlStopped(
             contract=contract.name,
@@ -286,38 +302,42 @@ def _paused(model: Model, command: m.PauseAdl) -> list[Event]:
 def _forced(model: Model, command: m.ForceAdl) -> list[Event]:
     contract = _contract(model, command.contract)
     if contract.mark == 0:
-        raise NoError(Reason.MISSING_MARK_PRICE)
-    triggers = observing.TRIGGERS[model.pools[contract.pool].told.rules]
-    if not any(judge.parcels_of(contract, side, t) for side in SIDES for t in triggers):
-        raise NoError(Reason.NO_INVENTORY_TO_CLOSE)
+        raise RejectedError(Reason.MISSING_MARK_PRICE)
+    triggers = trigger_oracle.TRIGGERS[model.pools[contract.pool].definition.rules]
+    if not triggers:
+        raise RejectedError(Reason.ADL_QUEUE_NOT_SUPPORTED)
+    if not any(
+        round_oracle.tranches_of(model, contract, side, t) for side in SIDES for t in triggers
+    ):
+        raise RejectedError(Reason.NO_INVENTORY_TO_CLOSE)
     return [m.AdlForced(contract=contract.name, note=command.note)]
 
 
-def _pool_takes(model: Model, name: str, asset: str) -> None:
+def _check_pool(model: Model, name: str, asset: str) -> None:
     if name not in model.pools:
-        raise NoError(Reason.UNKNOWN_POOL)
+        raise RejectedError(Reason.UNKNOWN_POOL)
     if model.pools[name].asset != asset:
-        raise NoError(Reason.POOL_ASSET_MISMATCH)
-    if model.pools[name].told.kind == "isolated" and model.members(name):
-        raise NoError(Reason.SECOND_CONTRACT_NOT_ALLOWED)
+        raise RejectedError(Reason.POOL_ASSET_MISMATCH)
+    if model.pools[name].definition.kind == "isolated" and model.members(name):
+        raise RejectedError(Reason.SECOND_CONTRACT_NOT_ALLOWED)
 
 
 def _taken_over(model: Model, command: m.Takeover) -> None:
     if command.account not in model.accounts:
-        raise NoError(Reason.UNKNOWN_ACCOUNT)
+        raise RejectedError(Reason.UNKNOWN_ACCOUNT)
     if command.contract is not None:
         _contract(model, command.contract)
     rows = named(model, command)
     if not rows:
-        raise NoError(Reason.NO_OPEN_POSITION)
+        raise RejectedError(Reason.NO_OPEN_POSITION)
     if any(contract.mark == 0 for contract, *_ in rows):
-        raise NoError(Reason.MISSING_MARK_PRICE)
+        raise RejectedError(Reason.MISSING_MARK_PRICE)
     if command.price is not None and command.contract is None:
-        raise NoError(Reason.PRICE_WITHOUT_CONTRACT)
+        raise RejectedError(Reason.PRICE_WITHOUT_CONTRACT)
 
 
 def named(model: Model, command: m.Takeover) -> list[tuple[Contract, Side, int, Position]]:
-    """The positions that a takeover is about."""
+    """Return the positions that a takeover names."""
     return [
         row
         for row in model.held(command.account)
@@ -326,7 +346,7 @@ def named(model: Model, command: m.Takeover) -> list[tuple[Contract, Side, int, 
 
 
 def unwound(contract: Contract, side: Side, lots: int, ticks: int) -> Iterator[m.Unwound]:
-    """The closing of inventory, first in, first out; costs split by lots and rounded down."""
+    """Yield the unwinding of inventory, first in, first out; costs are split and rounded down."""
     for takeover, tranche in list(contract.tranches[side].items()):
         closed = min(lots, tranche.lots)
         if closed:
@@ -346,7 +366,7 @@ def unwound(contract: Contract, side: Side, lots: int, ticks: int) -> Iterator[m
 
 
 def absorbed(model: Model, contract: Contract) -> Iterator[Event]:
-    """What a managed pool must close into depth: each side's levels, best first, within reach."""
+    """Yield the unwinding of a managed pool into depth: best level first, within its slippage."""
     reach = model.pools[contract.pool].slippage
     for side in SIDES:
         bids, asks = contract.bids, contract.asks

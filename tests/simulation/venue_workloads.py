@@ -1,4 +1,4 @@
-"""Workloads of one venue each, in which its pools fall short again and again; played and kept."""
+"""Workloads of one rule set each, in which its pools have a deficit again and again."""
 
 import functools
 import random
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from effects import apply
-from market import Market, opening, text
 from model import SIDES, Contract, Model, other, sign
+from random_market import RandomMarket, opening, text
 from workload import Move, Workload
 
 from delever.core import messages as m
@@ -17,26 +17,26 @@ from delever.core.engine import step
 from delever.core.messages import Event, Side
 
 NAMES = ("XRP", "BTC-PERP", "BTCUSDT")
-"""With contracts among them that some venues treat in their own way."""
+"""Contract names, among them some that venues treat specially."""
 
 SCALES = (1, 1_000)
-"""Some venues look at falls only from 50,000 units on."""
+"""Sizes of markets; some triggers need a drawdown of at least 50,000 units."""
 
 
-class Arena(Market):
+class VenueMarket(RandomMarket):
     """A market in which wallets are as large as positions."""
 
     def balance(self, asset: str) -> str:
         return text(Fraction(super().balance(asset)) * self.scale)
 
 
-class Siege(Workload):
-    """One rule set, few contracts, many positions, and takeovers at which the pools lose."""
+class VenueWorkload(Workload):
+    """One rule set, few contracts, many positions, and takeovers at which pools lose."""
 
     def __init__(self, rules: str, seed: int) -> None:
         super().__init__(seed)
         self.random = random.Random(f"{rules} {seed}")
-        self.market = Arena(
+        self.market = VenueMarket(
             self.random,
             scale=SCALES[seed % len(SCALES)],
             coarse=seed % 4 == 2,
@@ -45,8 +45,8 @@ class Siege(Workload):
         )
         self.opening = [Move(command) for command in opening(self.market)]
 
-    def _makers(self) -> dict[Callable[[Model], m.Command], int]:
-        return super()._makers() | {
+    def _draws(self) -> dict[Callable[[Model], m.Command], int]:
+        return super()._draws() | {
             self._positions: 30,
             self._takeover: 24,
             self._fund: 3,
@@ -60,7 +60,7 @@ class Siege(Workload):
         return self.random.sample(self.market.accounts, self.random.randint(1, 5))
 
     def _takeover(self, model: Model) -> m.Command:
-        """Mostly one position, often at a price that is too good for the account."""
+        """Return the takeover of mostly one position, often at a price too good for the account."""
         held = [
             (contract, side, account)
             for contract in model.contracts.values()
@@ -80,7 +80,7 @@ class Siege(Workload):
         )
 
     def _clear(self, model: Model) -> m.Command:
-        """The market takes all inventory of one contract, far from the mark."""
+        """Return the unwinding of all inventory of one contract, far from the mark."""
         held = [
             (contract, side)
             for contract in model.contracts.values()
@@ -111,8 +111,8 @@ class Siege(Workload):
 
 
 @dataclass
-class Played:
-    """A session: its commands, and the events of each."""
+class RecordedSession:
+    """The commands of a session, and the events of each."""
 
     rules: str
     commands: list[m.Command] = field(default_factory=list)
@@ -120,14 +120,15 @@ class Played:
 
 
 @functools.lru_cache(maxsize=200)
-def played(rules: str, seed: int, length: int) -> Played:
-    """Play a session; money and lots are conserved by each event (`apply` sees to it)."""
-    siege, model, book, kept = Siege(rules, seed), Model(), Book(), Played(rules)
+def recorded_session(rules: str, seed: int, length: int) -> RecordedSession:
+    """Run a workload; `apply` checks that each event conserves money and lots."""
+    workload, session = VenueWorkload(rules, seed), RecordedSession(rules)
+    model, book = Model(), Book()
     for _ in range(length):
-        command = siege.next(model).command
+        command = workload.next(model).command
         events = step(book, command)
         for event in events:
             apply(model, event)
-        kept.commands.append(command)
-        kept.events.append(events)
-    return kept
+        session.commands.append(command)
+        session.events.append(events)
+    return session

@@ -1,8 +1,8 @@
-"""Takeovers, judged: by the venue's word or, behind managed pools, by the engine's own."""
+"""Takeovers, checked: by the venue's command or, behind managed pools, by the engine itself."""
 
-from admission import absorbed
+from command_oracle import absorbed
+from event_reader import Reader
 from model import SIDES, TOP_TICKS, Contract, Model, Position, expect, same, sign
-from reader import Reader
 
 from delever.core import messages as m
 from delever.core.messages import Reason, Side
@@ -13,37 +13,37 @@ Row = tuple[Contract, Side, int, Position]
 def take_over(
     reader: Reader, account: str, rows: list[Row], ticks: int | None, reason: Reason
 ) -> None:
-    """Judge the takeover of these positions: one price each, shares of one equity."""
+    """Check the takeover of these positions: one price each, shares of one equity."""
     model = reader.model
     if reason is Reason.EQUITY_BELOW_MAINTENANCE:
         _expect_taken(reader, account, rows)
-    before = [_covered(model, account, row) for row in rows]
-    left_over: dict[str, int] = {}
-    apart: dict[str, int] = {}
+    before = [covered(model, account, row) for row in rows]
+    remainders: dict[str, int] = {}
+    to_wallets: dict[str, int] = {}
     for row, (cover, equity) in zip(rows, before, strict=True):
-        event = reader.see(m.TakenOver, account, row[0].name, *row[1:])
+        event = reader.expect_next(m.TakenOver, account, row[0].name, *row[1:])
         same("reason", event.reason, reason)
         bound = _check(event, account, row, cover, ticks)
         same("equity", event.equity_cash, equity)
         same("takeover number", event.takeover, model.last_takeover + 1)
-        reader.do()
+        reader.consume()
         asset = row[0].settle
         if row[3].isolated:
-            apart[asset] = apart.get(asset, 0) + event.to_wallet_cash
+            to_wallets[asset] = to_wallets.get(asset, 0) + event.to_wallet_cash
         else:
-            left_over[asset] = left_over.get(asset, 0) + bound
-    for asset, bound in left_over.items():
+            remainders[asset] = remainders.get(asset, 0) + bound
+    for asset, bound in remainders.items():
         if not model.cross(account, asset):
-            wallet = model.wallet(account, asset) - apart.get(asset, 0)
+            wallet = model.wallet(account, asset) - to_wallets.get(asset, 0)
             _settle(reader, account, asset, min(wallet, bound))
 
 
-class OutOfRoomError(Exception):
-    """The engine lets an account stand that no pool has room for: too vast to go on."""
+class PoolRangeError(Exception):
+    """An account is not taken over because a pool's amounts would leave int64: the session ends."""
 
 
 def _expect_taken(reader: Reader, account: str, rows: list[Row]) -> None:
-    """Expect the account's takeover next, unless pools can be told of no more."""
+    """Expect the account's takeover next, unless a pool's amounts would leave int64."""
     contract, side, number, _ = rows[0]
     event, who = reader.rest[0] if reader.rest else None, (contract.name, side, account, number)
     if isinstance(event, m.TakenOver) and who == (
@@ -54,13 +54,13 @@ def _expect_taken(reader: Reader, account: str, rows: list[Row]) -> None:
     ):
         return
     size = sum(_size(each, held.lots, held.cost) for each, _, _, held in rows)
-    if 2 * (_most(reader.model, contract.settle) + size) >= 2**63:
-        raise OutOfRoomError(who)
+    if 2 * (_pool_bound(reader.model, contract.settle) + size) >= 2**63:
+        raise PoolRangeError(who)
 
 
-def _most(model: Model, asset: str) -> int:
-    """What pools have of an asset, and what they have taken over is worth, at most."""
-    pools = [pool for pool in model.pools.values() if pool.told.asset == asset]
+def _pool_bound(model: Model, asset: str) -> int:
+    """Return an upper bound of the pools' balances and the value of their inventory."""
+    pools = [pool for pool in model.pools.values() if pool.definition.asset == asset]
     members = [contract for contract in model.contracts.values() if contract.settle == asset]
     held = [
         _size(contract, tranche.lots, tranche.cost)
@@ -77,8 +77,8 @@ def _size(contract: Contract, lots: int, cost: int) -> int:
     return lots * contract.step * mark + abs(cost)
 
 
-def _covered(model: Model, account: str, row: Row) -> tuple[int, int]:
-    """What a position can lose from its entry, and the equity of its bucket."""
+def covered(model: Model, account: str, row: Row) -> tuple[int, int]:
+    """Return what a position can lose from its entry, and the equity of its margin bucket."""
     contract, side, _, held = row
     balance, profit, maintenance = model.bucket(account, contract, side, held)
     equity = balance + profit
@@ -89,11 +89,11 @@ def _covered(model: Model, account: str, row: Row) -> tuple[int, int]:
         rows = model.cross(account, contract.settle)
         part = contract.notional(side, held)
         maintenance = sum(c.notional(s, p) for c, s, _, p in rows) or 1
-    return equity * part // maintenance - contract.profit(side, held), equity
+    return equity * part // maintenance - contract.unrealized_pnl(side, held), equity
 
 
 def _check(event: m.TakenOver, account: str, row: Row, cover: int, ticks: int | None) -> int:
-    """Judge one takeover; return how much of what it leaves is only rounding to a tick."""
+    """Check one takeover; return the largest remainder that rounding to a tick can leave."""
     contract, side, number, held = row
     who = (event.contract, event.side, event.account, event.position)
     same("position taken over", who, (contract.name, side, account, number))
@@ -123,32 +123,32 @@ def _check(event: m.TakenOver, account: str, row: Row, cover: int, ticks: int | 
 def _check_bankruptcy_price(
     contract: Contract, side: Side, held: Position, target: int, ticks: int
 ) -> None:
-    """At this price what covers the position is gone; one tick worse, more than that."""
+    """Check that at this price the position's equity share is gone, and one tick worse more."""
     worse = ticks - sign(side)
     if ticks < TOP_TICKS and (side == "long" or ticks > 1):
         enough = contract.value(side, held.lots, ticks) >= target
         expect(enough, "beyond the bankruptcy price", ticks, target)
     if 1 <= worse <= TOP_TICKS:
         less = contract.exact(side, held.lots, worse) < target
-        expect(less, "a tick worse would do", ticks, target)
+        expect(less, "a tick worse would consume", ticks, target)
 
 
 def _settle(reader: Reader, account: str, asset: str, amount: int) -> None:
-    """What is left when no cross position is: the pool takes up to a tick, or pays."""
+    """Expect the settlement of a wallet without cross positions, with the pool."""
     if amount:
-        event = reader.see(m.WalletSettled, account, asset, amount)
+        event = reader.expect_next(m.WalletSettled, account, asset, amount)
         settled = (event.account, event.asset, event.amount_cash)
         same("settled", settled, (account, asset, amount))
-        reader.do()
+        reader.consume()
 
 
 def manage(reader: Reader) -> None:
-    """Judge what the engine does by itself behind managed pools."""
+    """Check liquidation and unwinding behind managed pools."""
     model = reader.model
     managed = [
         contract
         for contract in model.contracts.values()
-        if model.pools[contract.pool].told.managed and contract.mark > 0
+        if model.pools[contract.pool].definition.managed and contract.mark > 0
     ]
     for contract in managed:
         for side in SIDES:
@@ -167,7 +167,7 @@ def _liquidate_isolated(reader: Reader, contract: Contract, side: Side) -> None:
         (account, number, held)
         for (account, number), held in sorted(contract.positions[side].items(), key=lambda i: i[0])
         if held.isolated
-        and held.margin + contract.profit(side, held)
+        and held.margin + contract.unrealized_pnl(side, held)
         <= _taken_at(reader.model, contract, contract.maintenance(side, held))
     ]
     for account, number, held in below:
@@ -176,7 +176,7 @@ def _liquidate_isolated(reader: Reader, contract: Contract, side: Side) -> None:
 
 
 def _liquidate_cross(reader: Reader, asset: str, managed: list[Contract]) -> None:
-    """Pools that take over at the whole maintenance margin go first, then vaults."""
+    """Check cross accounts: pools that take over at maintenance margin first, then vaults."""
     for vault in (False, True):
         theirs = [c for c in managed if c.settle == asset and _is_vault(reader.model, c) == vault]
         for account in _below(reader.model, asset, theirs) if theirs else []:
@@ -189,7 +189,7 @@ def _below(model: Model, asset: str, contracts: list[Contract]) -> list[str]:
     below = []
     for account in sorted(model.accounts):
         rows = model.cross(account, asset)
-        equity = model.wallet(account, asset) + sum(c.profit(s, p) for c, s, _, p in rows)
+        equity = model.wallet(account, asset) + sum(c.unrealized_pnl(s, p) for c, s, _, p in rows)
         maintenance = sum(c.maintenance(s, p) for c, s, _, p in rows)
         exposed = maintenance or equity < 0
         if exposed and equity <= _taken_at(model, contracts[0], maintenance):
@@ -198,9 +198,9 @@ def _below(model: Model, asset: str, contracts: list[Contract]) -> list[str]:
 
 
 def _is_vault(model: Model, contract: Contract) -> bool:
-    return model.pools[contract.pool].told.rules == "hyperliquid"
+    return model.pools[contract.pool].definition.rules == "hyperliquid"
 
 
 def _taken_at(model: Model, contract: Contract, maintenance: int) -> int:
-    """The equity at which a managed pool takes over: maintenance, or 2/3 of it for a vault."""
+    """Return the equity at which a managed pool takes over: 2/3 of maintenance for a vault."""
     return 2 * maintenance // 3 if _is_vault(model, contract) else maintenance

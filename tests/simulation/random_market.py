@@ -1,4 +1,4 @@
-"""The world of a workload: what is listed, who trades it, how prices and sizes are drawn."""
+"""Random markets: their pools, contracts and accounts, and draws of prices and sizes."""
 
 import random
 from collections.abc import Iterator
@@ -37,18 +37,18 @@ COARSE_TIERS = (((0, 0),), ((0, "0.1"),))
 
 
 def text(number: Fraction | int) -> str:
-    """A fraction with a decimal end as plain text."""
+    """Return a fraction with finitely many decimals as plain text."""
     scaled = Fraction(number) * 10**30
     assert scaled.denominator == 1
     digits = f"{abs(scaled.numerator):031d}"
-    shown = f"{digits[:-30]}.{digits[-30:]}".rstrip("0").rstrip(".")
-    return f"-{shown}" if scaled < 0 else shown
+    decimal = f"{digits[:-30]}.{digits[-30:]}".rstrip("0").rstrip(".")
+    return f"-{decimal}" if scaled < 0 else decimal
 
 
-class Market:
-    """Contracts with prices, accounts with names; draws everything else.
+class RandomMarket:
+    """Contracts with prices, and accounts; everything else is drawn.
 
-    A `coarse` market knows round numbers only, so that limits are met exactly again and again.
+    A `coarse` market has round numbers only, so that limits are often met exactly.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Market:
     # --- draws ---
 
     def moved(self, name: str, shift: float) -> str:
-        """The contract's price after a relative move, at least one tick."""
+        """Return the contract's price after a relative move, at least one tick."""
         contract = next(c for c in self.contracts if c.contract == name)
         tick = Fraction(contract.tick_size)
         factor = Fraction(max(1 + shift, 0.01) * self.random.uniform(0.995, 1.005))
@@ -162,13 +162,13 @@ class Market:
         )
 
     def near(self, ticks: int) -> int:
-        """A price in ticks near another, as a liquidation or the market might find it."""
+        """Return a price in ticks near another, as of a liquidation or a trade."""
         if self.coarse:
             return max(ticks + self.random.choice([-20, -10, 0, 10, 20]), 10)
         return max(int(ticks * self.random.uniform(0.85, 1.15)), 1)
 
     def seed_money(self, asset: str) -> Fraction:
-        """What an operator puts into a pool at once."""
+        """Return an amount that an operator adds to a pool."""
         unit = 10 ** ASSETS[asset]
         if self.coarse:
             return Fraction(self.random.choice([50, 100, 400]))
@@ -183,7 +183,7 @@ class Market:
         return text(Fraction(cash * self.scale, unit))
 
     def lots(self, contract: m.DefineContract) -> int:
-        """As many lots as are worth up to some thousand units at the price."""
+        """Return lots whose value at the price is up to some thousand units."""
         if self.coarse:
             return self.random.randint(1, 5)
         worth = Fraction(contract.lot_size) * Fraction(contract.multiplier)
@@ -273,8 +273,8 @@ class Market:
         def balance(amount: m.Amount, named: str = account) -> m.SetBalances:
             good = m.BalanceRow(account=self.accounts[0], asset=asset, balance=1)
             bad = m.BalanceRow(account=named, asset=asset, balance=amount)
-            told = (bad,) if named == self.accounts[0] else (good, bad)
-            return m.SetBalances(time_ms=time_ms, version=version, balances=told)
+            rows = (bad,) if named == self.accounts[0] else (good, bad)
+            return m.SetBalances(time_ms=time_ms, version=version, balances=rows)
 
         fine = text(Fraction(contract.lot_size) / 3 // Fraction(1, 10**25) * Fraction(1, 10**25))
         tick = text(Fraction(contract.tick_size) / 2)
@@ -313,8 +313,8 @@ class Market:
         ]
 
 
-def opening(market: Market) -> list[m.Command]:
-    """The definitions, first marks and first money."""
+def opening(market: RandomMarket) -> list[m.Command]:
+    """Return the definitions, first marks and first funding."""
     assets = sorted({pool.asset for pool in market.pools})
     seeds = [
         m.FundPool(
