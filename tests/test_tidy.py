@@ -176,9 +176,10 @@ def test_files_are_named_for_their_content() -> None:
 
 def test_no_file_has_an_unfinished_mark() -> None:
     found = [
-        f"{location(path)}: {match[0]}"
+        f"{location(path, number)}: {line.strip()}"
         for path, text in texts()
-        for match in UNFINISHED.finditer(text)
+        for number, line in enumerate(text.splitlines(), start=1)
+        if UNFINISHED.search(line)
     ]
     report(found)
 
