@@ -156,10 +156,10 @@ def _positions(model: Model, command: m.SetPositions) -> list[Event]:
     for (name, side), rows in list(tables.items()):
         for (account, number), held in list(rows.items()):
             against = (account, name, number, other(side))
-            stands = (account, number) in model.contracts[name].positions[other(side)]
+            is_open = (account, number) in model.contracts[name].positions[other(side)]
             if (
                 held.lots
-                and stands
+                and is_open
                 and not model.accounts[account].hedge
                 and against not in submitted
             ):

@@ -58,7 +58,7 @@ def valuations_of(rules: str) -> list[tuple[RuleSet, SideValuation]]:
 
 @every_rule_set
 def test_workloads_cover_what_the_rule_set_does(rules: str) -> None:
-    """An auditor that never sees a rule cannot find a fault in it; rare ones need more sessions."""
+    """An auditor finds no fault in a rule that never applies; rare ones need more sessions."""
     rule_set = RULE_SETS[rules]
     wanted = {"equity_below_maintenance"}  # takeovers by the engine itself
     for case in rule_set.cases:

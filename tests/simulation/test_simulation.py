@@ -1,7 +1,7 @@
 """Seeded sessions in which an independent auditor checks every step of the engine.
 
 A failure prints the seed and the shortest session found that fails: lines of a scenario, which
-`delever run` takes as they stand.
+`delever run` accepts as they are.
 """
 
 import functools
@@ -53,7 +53,7 @@ BULK_EVENTS = {m.AccountsDefined, m.BalanceColumnsSet, m.PositionColumnsSet, m.R
 
 
 def test_sessions_cover_every_rule() -> None:
-    """An auditor that never sees a rule cannot find a fault in it."""
+    """An auditor finds no fault in a rule that never applies."""
     wanted = {name for rules in RULES for name in TRIGGERS[rules]} | set(RULES)
     wanted |= {"bankruptcy_price", "previous_mark", "drawdown_limit", "deficit_share"}
     wanted |= {event.__struct_config__.tag for event in Event.__subclasses__()}

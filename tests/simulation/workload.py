@@ -90,7 +90,7 @@ class Workload:
     def _refresh(self, _model: Model) -> m.Command:
         return self.random.choice([m.RefreshRatings, m.RefreshIndicators])(time_ms=self.time_ms)
 
-    # --- what the venue tells of accounts ---
+    # --- the venue's snapshots of accounts ---
 
     def _account(self, _model: Model) -> m.Command:
         return self.market.account(self.random.choice(self.market.accounts), self.time_ms)
