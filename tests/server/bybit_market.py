@@ -60,7 +60,7 @@ def rescue() -> list[Command]:
 
 
 def fund_alone(amount: int) -> Command:
-    """Return money for the isolated pool."""
+    """Return a deposit to the isolated pool."""
     reason = FundingReason.SEED
     return FundPool(time_ms=NOW, pool="alone", amount=amount, reason=reason)
 

@@ -1,4 +1,4 @@
-"""The served app as a whole: every kind of request is counted once."""
+"""The whole app: requests of every kind are counted once."""
 
 import httpx2
 from live_server import live_server

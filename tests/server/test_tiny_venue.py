@@ -1,4 +1,4 @@
-"""The venue of examples/tiny_venue.py against a served delever, over a network that is not kind.
+"""The venue of examples/tiny_venue.py and a live server, over an unreliable network.
 
 Commands are delayed, sent twice, overtake each other, and answers get lost; records are read late
 and again. In the end both must hold the same book, to the last unit, and no money may be missing.
@@ -33,7 +33,7 @@ TURNS = 60
 
 
 class Network:
-    """Loses, repeats, delays: by chance, but the same chances for the same seed."""
+    """Loses, repeats and delays messages at random, repeatable by its seed."""
 
     def __init__(self, client: httpx2.AsyncClient, seed: int) -> None:
         self._client = client
@@ -60,13 +60,13 @@ class Network:
         self.answered.append((command["id"], sequence_of(answer)))
 
     async def quiet(self) -> int:
-        """Wait for all that is on its way; return how many repetitions there were."""
+        """Wait for messages in flight; return the number of repetitions."""
         await asyncio.gather(*self._repeats)
         return len(self._repeats)
 
 
 class LateLink(Link):
-    """Reads records late, and some of them again."""
+    """Reads records late, and some of them twice."""
 
     def __init__(self, client: httpx2.AsyncClient, network: Network, seed: int) -> None:
         super().__init__(client, network.post)
@@ -91,7 +91,7 @@ def client_of(url: str) -> httpx2.AsyncClient:
 
 
 def held(book: Book, account: Account) -> tuple[int, int, int]:
-    """Return wallet, signed lots and cost of an account as delever has them."""
+    """Return wallet, signed lots and cost of an account in the engine's book."""
     row, state = book.accounts.index[account.name], book.contracts[CONTRACT]
     wallet = int(book.asset(tiny_venue.ASSET).wallets.balance[row])
     lots = cost = 0
@@ -104,7 +104,7 @@ def held(book: Book, account: Account) -> tuple[int, int, int]:
 
 
 def check(venue: Venue, path: Path, money: int) -> None:
-    """Compare the venue's truth with the journal's book, which is replayed and proven first."""
+    """Verify the journal, and compare the venue's accounts with its book."""
     assert verify(path).ok
     market = venue.market
     with Recorder.open(path) as recorder:
@@ -154,7 +154,7 @@ def sorted_by_number(answered: list[tuple[str, int]]) -> list[tuple[str, int]]:
 
 
 def test_a_fill_of_a_traded_position_is_cancelled_and_adl_runs_again(tmp_path: Path) -> None:
-    """Whether a trade comes before its fill is a race: sessions are played until one does."""
+    """Whether a trade precedes its fill is a race: repeat sessions until one does."""
 
     async def play(url: str, seed: int) -> tuple[Venue, int]:
         rng = random.Random(seed)

@@ -1,4 +1,4 @@
-"""Commands in: one run an id, nothing of a bad body, and what is acknowledged is there."""
+"""Routes for commands: idempotency, invalid bodies rejected whole, acknowledged means durable."""
 
 import contextlib
 import os
@@ -62,11 +62,11 @@ def test_an_id_runs_once_even_after_a_restart(tmp_path: Path) -> None:
 def test_a_bulk_reports_a_duplicate_id() -> None:
     with live_server(CLOSED_CONFIG) as serving:
         add_role_keys(serving.service)
-        told = submit_lines(
+        response = submit_lines(
             serving, b"\n".join(map(msgspec.json.encode, [ANN, ANN | {"account": "bea"}]))
         )
-        (refusal,) = told["rejections"]
-        assert refusal == {"line": 2, "reason": "duplicate_id", "field": "id", "value": "a-1"}
+        (rejection,) = response["rejections"]
+        assert rejection == {"line": 2, "reason": "duplicate_id", "field": "id", "value": "a-1"}
 
 
 def test_a_rejected_command_with_an_id_is_rejected_again_without_a_record() -> None:
@@ -110,8 +110,8 @@ def test_a_bulk_reports_the_lines_that_the_engine_rejected() -> None:
     empty = b'{"type":"define_account","account":""}'
     with live_server(CLOSED_CONFIG) as serving:
         add_role_keys(serving.service)
-        told = submit_lines(serving, b"\n".join([GOOD, b"", empty, *[GOOD] * 2_000, empty]))
-        assert told == {
+        response = submit_lines(serving, b"\n".join([GOOD, b"", empty, *[GOOD] * 2_000, empty]))
+        assert response == {
             "accepted": 2_001,
             "rejected": 2,
             "first_sequence": 1,
@@ -155,9 +155,13 @@ def test_arrow_tables_are_one_command_each(crashed: LiveServer) -> None:
     }
     with client(crashed, "ingest") as venue, client(crashed, "read") as reader:
         path = "/v1/positions/arrow?version=2&last_fill=3&id=p-1"
-        told = [venue.post(path, content=stream(**positions)).json() for _ in range(2)]
-        assert (told[0]["rows"], told[0]["ignored"], told[0]["repeated"]) == (2, 0, False)
-        assert told[1] == told[0] | {"repeated": True}
+        response = [venue.post(path, content=stream(**positions)).json() for _ in range(2)]
+        assert (response[0]["rows"], response[0]["ignored"], response[0]["repeated"]) == (
+            2,
+            0,
+            False,
+        )
+        assert response[1] == response[0] | {"repeated": True}
         (held,) = reader.get("/v1/accounts/ann").json()["positions"]
         assert (held["quantity"], held["isolated_margin"]) == ("1.5", "5000.25")
         late = venue.post("/v1/positions/arrow?version=1", content=stream(**positions)).json()
@@ -187,7 +191,7 @@ def test_an_invalid_table_is_rejected_whole_with_its_field(
         assert (none.status_code, none.json()["error"]["field"]) == (400, "body")
 
 
-# --- what is acknowledged survives ---
+# --- durability ---
 
 TOML = """
 [listen]
@@ -202,7 +206,7 @@ secret_env = "DELEVER_TEST_KEY"
 
 
 def test_acknowledged_commands_survive_a_kill(tmp_path: Path) -> None:
-    """Four clients send without pause; the process is killed in the middle of it."""
+    """Four clients send without a pause while the process is killed."""
     (tmp_path / "delever.toml").write_text(TOML)
     process = subprocess.Popen(
         [sys.executable, "-m", "delever", "serve", "--config", "delever.toml"],
@@ -227,8 +231,8 @@ def test_acknowledged_commands_survive_a_kill(tmp_path: Path) -> None:
     assert len(acknowledged) >= 200
     assert not verify(tmp_path / "j.db").findings
     with SqliteJournal(tmp_path / "j.db", readonly=True) as journal:
-        kept = {each.sequence: decode_command(each.command).id for each in journal.records()}
-    assert acknowledged.items() <= kept.items()
+        stored = {each.sequence: decode_command(each.command).id for each in journal.records()}
+    assert acknowledged.items() <= stored.items()
 
 
 def send(url: str, number: int, acknowledged: dict[int, str]) -> None:
@@ -240,14 +244,14 @@ def send(url: str, number: int, acknowledged: dict[int, str]) -> None:
         for count in range(100_000):
             name = f"{number}-{count}"
             body = {"type": "define_account", "account": name, "id": name}
-            told = venue.post("/v1/commands", json=body).json()
-            acknowledged[told["sequence"]] = name
+            response = venue.post("/v1/commands", json=body).json()
+            acknowledged[response["sequence"]] = name
 
 
 def test_every_line_of_the_crash_is_accepted() -> None:
     with live_server(CLOSED_CONFIG) as serving:
         add_role_keys(serving.service)
-        told = submit_lines(serving, crash_lines())
+        response = submit_lines(serving, crash_lines())
         with client(serving, "read") as reader:
             (episode,) = reader.get("/v1/adl").json()
-    assert (told["rejected"], episode["fills"], episode["quantity"]) == (0, 3, "100")
+    assert (response["rejected"], episode["fills"], episode["quantity"]) == (0, 3, "100")

@@ -1,4 +1,4 @@
-"""Records as they happen: no gap, whoever reads from where, and nobody waits for the slow."""
+"""Event streams: no gaps from any position, and slow readers delay nobody."""
 
 import contextlib
 import json
@@ -30,7 +30,7 @@ def server() -> Iterator[LiveServer]:
 
 @contextmanager
 def load(server: LiveServer, each: int = 5) -> Iterator[None]:
-    """Have commands committed all the time, until the block ends."""
+    """Submit commands without a pause until the block ends."""
     stop = threading.Event()
 
     def send() -> None:
@@ -54,7 +54,7 @@ def events(
     """Read this many records of the SSE stream; return their sequences."""
     headers = HEADERS if last is None else HEADERS | {"Last-Event-ID": str(last)}
     params = {} if after is None else {"after": after}
-    seen: list[int] = []
+    sequences: list[int] = []
     with (
         httpx2.Client(base_url=server.url, timeout=TIMEOUT_S, verify=False) as reader,
         reader.stream("GET", "/v1/events/stream", headers=headers, params=params) as stream,
@@ -68,10 +68,10 @@ def events(
                 record = json.loads(line.removeprefix("data: "))
                 assert record["sequence"] == number
                 assert record["events"][0]["type"] == "accepted"
-                seen.append(record["sequence"])
-            if len(seen) == wanted:
-                return seen
-    return seen
+                sequences.append(record["sequence"])
+            if len(sequences) == wanted:
+                return sequences
+    return sequences
 
 
 def texts(connection: ClientConnection, wanted: int) -> list[int]:
@@ -85,19 +85,19 @@ def listen(server: LiveServer, after: str = "") -> ClientConnection:
 
 def test_server_sent_events_resume_without_a_gap_under_load(server: LiveServer) -> None:
     with load(server):
-        seen = events(server, 300, after=0)
-        while len(seen) < 1_200:
-            seen += events(server, 150, last=seen[-1])
-    assert seen == list(range(1, len(seen) + 1))
+        sequences = events(server, 300, after=0)
+        while len(sequences) < 1_200:
+            sequences += events(server, 150, last=sequences[-1])
+    assert sequences == list(range(1, len(sequences) + 1))
 
 
 def test_a_web_socket_resumes_without_a_gap_under_load(server: LiveServer) -> None:
     with load(server):
-        seen: list[int] = []
-        while len(seen) < 900:
-            with listen(server, f"?after={seen[-1] if seen else 0}") as connection:
-                seen += texts(connection, 300)
-    assert seen == list(range(1, len(seen) + 1))
+        sequences: list[int] = []
+        while len(sequences) < 900:
+            with listen(server, f"?after={sequences[-1] if sequences else 0}") as connection:
+                sequences += texts(connection, 300)
+    assert sequences == list(range(1, len(sequences) + 1))
 
 
 def test_a_stream_without_after_begins_with_the_next_record(server: LiveServer) -> None:
@@ -131,11 +131,11 @@ def test_pages_of_events_are_complete_and_can_be_filtered(server: LiveServer) ->
             page = reader.get("/v1/events", params={"after": after, "limit": 777}).json()
             rows += page["events"]
             after = page["next_after"]
-        told = reader.get("/v1/events", params={"account": "joe", "after": until - 3}).json()
+        response = reader.get("/v1/events", params={"account": "joe", "after": until - 3}).json()
         accepted = {"type": "accepted", "after": until - 3}
         kinds = reader.get("/v1/events", params=accepted).json()
     assert [row["sequence"] for row in rows if row["index"] == 0] == list(range(1, after + 1))
-    assert [row["sequence"] for row in told["events"]] == [until - 2, until]
+    assert [row["sequence"] for row in response["events"]] == [until - 2, until]
     assert {row["event"]["type"] for row in kinds["events"]} == {"accepted"}
 
 
@@ -156,10 +156,10 @@ def test_streams_per_address_are_limited_and_released() -> None:
                 rejected = reader.get("/v1/events/stream")
             assert rejected.status_code == 429
         with load(serving, each=1):
-            assert len(events(serving, 1)) == 1, "places are given back"
+            assert len(events(serving, 1)) == 1, "places are released"
 
 
-# --- the slow ---
+# --- slow readers ---
 
 PLAIN = "GET /v1/events/stream?after=0 HTTP/1.1\r\nHost: x\r\n"
 UPGRADE = PLAIN.replace("stream", "socket") + (
@@ -167,12 +167,12 @@ UPGRADE = PLAIN.replace("stream", "socket") + (
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 )
 LONG = msgspec.json.encode({"type": "set_marks", "marks": {"x" * 50_000: "1"}})
-"""Rejected, and recorded with what it held."""
+"""A rejected command, which is recorded with its long name."""
 RECORDS = 200
 
 
 def stuck_reader(server: LiveServer, request: str) -> socket.socket:
-    """Return a connection that has asked for the stream, and has room for a few bytes only."""
+    """Return a connection that has requested the stream, with a small receive buffer."""
     host, port = server.url.removeprefix("http://").split(":")
     reader = socket.socket()
     reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
@@ -183,7 +183,7 @@ def stuck_reader(server: LiveServer, request: str) -> socket.socket:
 
 
 def drained(reader: socket.socket) -> int:
-    """Return how many bytes come until the other end closes."""
+    """Return how many bytes are received until the server closes the connection."""
     total = 0
     with contextlib.suppress(ConnectionResetError):
         while part := reader.recv(1 << 16):
@@ -193,7 +193,7 @@ def drained(reader: socket.socket) -> int:
 
 @pytest.mark.parametrize("request_text", [PLAIN, UPGRADE], ids=["events", "socket"])
 def test_a_reader_that_does_not_read_is_dropped_without_delaying_others(request_text: str) -> None:
-    """Beside one that never reads, another one gets every record at once."""
+    """While one reader never reads, another one receives every record at once."""
     listening = ListenConfig(send_timeout_ms=500)
     with live_server(msgspec.structs.replace(CLOSED_CONFIG, listen=listening)) as serving:
         add_role_keys(serving.service)

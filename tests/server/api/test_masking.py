@@ -1,4 +1,4 @@
-"""Whose names a caller is told: the risk desk everybody's, an owner its own, a visitor nobody's."""
+"""Masked names: the role read sees all names, an owner its own, an anonymous caller none."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from api_clients import CRASH, TIMEOUT_S, add_role_keys, client, crash_lines, submit_lines
-from live_server import LiveServer, live_server
+from live_server import ANONYMOUS_CONFIG, LiveServer, live_server
 
 from delever.api_types.market import MASK
 from delever.config import Config
@@ -18,15 +18,11 @@ from delever.server.api.event_stream import EventFeed, StreamFilter
 from delever.server.api.requests.masking import PUBLIC_EVENTS, Masking
 from delever.server.engine.runner import Runner
 
-VISITED = msgspec.convert(
+ANONYMOUS_READ_CONFIG = msgspec.convert(
     {"journal": {"path": ":memory:"}, "api": {"anonymous_read": True}}, Config
 )
-SHOWN = msgspec.convert(
-    {"journal": {"path": ":memory:"}, "api": {"anonymous_read": True, "anonymous_accounts": True}},
-    Config,
-)
-EVERYBODY = {"ann", "bob", "cyd", "dan"}
-OWN = """
+ALL_ACCOUNTS = {"ann", "bob", "cyd", "dan"}
+ACCOUNT_PATHS = """
 path
 /v1/accounts/bob
 /v1/accounts/bob/explain?contract=BTCUSDT
@@ -41,40 +37,42 @@ path
 /v1/adl/rounds/13/recompute
 /v1/contracts/BTCUSDT/queue?side=short&account=dan
 """
-"""What is one account's own, or everybody's: a visitor is asked for a key."""
+"""Paths with data of one account, or of all accounts unmasked: they need a key."""
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LiveServer]:
-    """A server that anybody may visit, after the crash_lines of the examples."""
-    with live_server(VISITED) as serving:
+    """A server with anonymous read, after the crash of the examples."""
+    with live_server(ANONYMOUS_READ_CONFIG) as serving:
         add_role_keys(serving.service)
         submit_lines(serving, crash_lines())
         yield serving
 
 
-@pytest.mark.parametrize("path", OWN.split()[1:])
+@pytest.mark.parametrize("path", ACCOUNT_PATHS.split()[1:])
 def test_an_anonymous_caller_needs_a_key_for_account_data(server: LiveServer, path: str) -> None:
     with client(server) as visitor:
         answer = visitor.get(path)
         assert answer.status_code == 401
         assert answer.json()["error"]["reason"] == "invalid_api_key"
-        assert not any(f'"{name}"' in answer.text for name in EVERYBODY)
+        assert not any(f'"{name}"' in answer.text for name in ALL_ACCOUNTS)
 
 
-@pytest.mark.parametrize(("key", "named"), [("", set()), ("trade", {"bob"}), ("read", EVERYBODY)])
+@pytest.mark.parametrize(
+    ("key", "named"), [("", set()), ("trade", {"bob"}), ("read", ALL_ACCOUNTS)]
+)
 def test_names_are_masked_by_role(server: LiveServer, key: str, named: set[str]) -> None:
-    """Bob's own key sees bob; the role read sees all; the numbers beside them are the same."""
+    """Bob's key sees bob, the role read sees all; all other fields are equal."""
     with client(server, key) as caller, client(server, "read") as desk:
         for path in ("/v1/contracts/BTCUSDT/queue?side=short", "/v1/adl/1"):
-            told, whole = caller.get(path).json(), desk.get(path).json()
-            seen, there = set(names(told)), set(names(whole))
-            assert {name for name in seen if not name.startswith(MASK)} == there & named
-            assert len(seen) == len(there)
-            assert veiled(told) == veiled(whole)
-        told = followed(caller, "round_closed,taken_over,fill_cancelled")
-        assert [event["type"] for event in told] == ["taken_over", "round_closed"]
-        assert (told[0]["account"] == "ann") == ("ann" in named)
+            response, whole = caller.get(path).json(), desk.get(path).json()
+            received, there = set(names(response)), set(names(whole))
+            assert {name for name in received if not name.startswith(MASK)} == there & named
+            assert len(received) == len(there)
+            assert without_names(response) == without_names(whole)
+        response = streamed_events(caller, "round_closed,taken_over,fill_cancelled")
+        assert [event["type"] for event in response] == ["taken_over", "round_closed"]
+        assert (response[0]["account"] == "ann") == ("ann" in named)
         if key:
             fill = caller.get("/v1/fills?account=bob").json()[0]
             assert fill["account"] == "bob"
@@ -87,44 +85,44 @@ def test_names_are_masked_by_role(server: LiveServer, key: str, named: set[str])
             assert (ahead == {"cyd"}) == ("cyd" in named)
 
 
-def names(told: Any) -> Iterator[str]:
-    """Yield every account that an answer names."""
-    if isinstance(told, dict):
-        for field, value in told.items():
+def names(response: Any) -> Iterator[str]:
+    """Yield every account name in a response."""
+    if isinstance(response, dict):
+        for field, value in response.items():
             if field in {"account", "liquidated_account"}:
                 yield value
             yield from names(value)
-    elif isinstance(told, list):
-        for each in told:
+    elif isinstance(response, list):
+        for each in response:
             yield from names(each)
 
 
-def veiled(told: Any) -> str:
-    """Return an answer without the accounts it names."""
-    text = json.dumps(told, sort_keys=True)
-    for name in set(names(told)):
+def without_names(response: Any) -> str:
+    """Return a response as text without its account names."""
+    text = json.dumps(response, sort_keys=True)
+    for name in set(names(response)):
         text = text.replace(json.dumps(name), '"?"')
     return text
 
 
-def followed(caller: Any, types: str) -> list[dict[str, Any]]:
-    """Return the events of a stream of some types, up to the end of ADL."""
+def streamed_events(caller: Any, types: str) -> list[dict[str, Any]]:
+    """Return the events of some types up to the end of ADL."""
     wanted = {"types": f"{types},adl_stopped", "after": "0"}
-    seen: list[dict[str, Any]] = []
+    received: list[dict[str, Any]] = []
     with caller.stream("GET", "/v1/events/stream", params=wanted, timeout=TIMEOUT_S) as stream:
         for line in stream.iter_lines():
             if line.startswith("data: "):
-                seen += json.loads(line.removeprefix("data: "))["events"]
-            if seen and seen[-1]["type"] == "adl_stopped":
-                return seen[:-1]
-    return seen
+                received += json.loads(line.removeprefix("data: "))["events"]
+            if received and received[-1]["type"] == "adl_stopped":
+                return received[:-1]
+    return received
 
 
 def test_a_filtered_stream_reports_its_position_while_idle() -> None:
-    """So that who comes back does not have all that was passed over looked through again."""
+    """A reader that reconnects need not read the filtered records again."""
 
     async def question() -> list[tuple[int, bytes]]:
-        runner = Runner(VISITED, lambda: 1_000)
+        runner = Runner(ANONYMOUS_READ_CONFIG, lambda: 1_000)
         await runner.start()
         feed = EventFeed(runner)
         runner.listeners.append(feed.add)
@@ -132,27 +130,27 @@ def test_a_filtered_stream_reports_its_position_while_idle() -> None:
         lines = feed.after(0, 0.05, choice)
         commands = read_scenario(CRASH)[:5]
         await runner.submit(commands)
-        seen = [await anext(lines), await anext(lines)]
+        received = [await anext(lines), await anext(lines)]
         await runner.submit(read_scenario(CRASH)[5:])
-        while not seen[-1][1]:
-            seen.append(await anext(lines))
+        while not received[-1][1]:
+            received.append(await anext(lines))
         await lines.aclose()
         await runner.stop()
-        return seen
+        return received
 
-    seen = asyncio.run(question())
-    assert seen[0] == (5, b"")
-    assert seen[1] == (5, b"")
-    assert json.loads(seen[-1][1])["events"][0]["type"] == "adl_started"
-    assert {event["type"] for event in json.loads(seen[-1][1])["events"]} == {"adl_started"}
+    received = asyncio.run(question())
+    assert received[0] == (5, b"")
+    assert received[1] == (5, b"")
+    assert json.loads(received[-1][1])["events"][0]["type"] == "adl_started"
+    assert {event["type"] for event in json.loads(received[-1][1])["events"]} == {"adl_started"}
 
 
 def test_with_anonymous_accounts_nothing_is_masked() -> None:
-    with live_server(SHOWN) as serving:
+    with live_server(ANONYMOUS_CONFIG) as serving:
         add_role_keys(serving.service)
         submit_lines(serving, crash_lines())
         with client(serving) as visitor, client(serving, "read") as desk:
-            for path in OWN.split()[1:]:
+            for path in ACCOUNT_PATHS.split()[1:]:
                 if "stream" not in path:
                     assert visitor.get(path).json() == desk.get(path).json()
 

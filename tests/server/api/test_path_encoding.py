@@ -1,4 +1,4 @@
-"""Names of any kind in a path, HEAD, and bodies that are packed or missing."""
+"""Names of any kind in a path, HEAD, and compressed or missing bodies."""
 
 import gzip
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Positions in the engine's own units, as Arrow columns: the same book, or nothing at all."""
+"""Positions as Arrow columns in units of the engine: equal to rows, or rejected whole."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +17,7 @@ UNIT = 100_000_000
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LiveServer]:
-    fastest()  # loaded, as in a process that serves
+    fastest()  # compiled kernels, as in a server process
     with live_server(CLOSED_CONFIG) as serving:
         add_role_keys(serving.service)
         submit_lines(serving, crash_lines())
@@ -38,7 +38,7 @@ def sent(server: LiveServer, version: int, columns: dict[str, Any]) -> httpx2.Re
 
 
 def rows(**columns: Any) -> dict[str, Any]:
-    """Two rows in the engine's units, with some columns given otherwise."""
+    """Return two rows in units of the engine, with some columns replaced."""
     whole = {
         "account": ["ann", "dan"],
         "contract": ["BTCUSDT", "BTCUSDT"],
@@ -50,19 +50,19 @@ def rows(**columns: Any) -> dict[str, Any]:
 
 
 def test_columns_and_rows_give_the_same_positions(server: LiveServer) -> None:
-    told = {
+    decimals = {
         "quantity": ["1.5", "2"],
         "entry_price": ["60000", "61000"],
         "lots": None,
         "cost_cash": None,
     }
     held = []
-    for version, columns in ((20, rows(**told)), (21, rows())):
+    for version, columns in ((20, rows(**decimals)), (21, rows())):
         answer = sent(server, version, columns).json()
         assert (answer["rows"], answer["ignored"]) == (2, 0)
         with client(server, "read") as reader:
-            shown = [reader.get(f"/v1/accounts/{name}").json() for name in ("ann", "dan")]
-        held.append([each["positions"] for each in shown])
+            accounts = [reader.get(f"/v1/accounts/{name}").json() for name in ("ann", "dan")]
+        held.append([each["positions"] for each in accounts])
     assert held[0] == held[1]
     assert sent(server, 19, rows()).json()["ignored"] == 2
 

@@ -1,4 +1,4 @@
-"""The native API as its callers meet it: roles, errors, ids, queues, explanations."""
+"""Routes of the native API: roles, errors, explanations, queues."""
 
 from collections.abc import Iterator
 
@@ -83,11 +83,11 @@ FORBIDDEN = {401: {"invalid_api_key"}, 403: {"missing_role", "account_not_allowe
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LiveServer]:
-    """A server that nobody may read without a key, after the crash_lines of the examples."""
+    """A server without anonymous read, after the crash of the examples."""
     with live_server(CLOSED_CONFIG) as serving:
         add_role_keys(serving.service)
-        told = submit_lines(serving, crash_lines())
-        assert told["rejected"] == 0
+        response = submit_lines(serving, crash_lines())
+        assert response["rejected"] == 0
         yield serving
 
 
@@ -148,8 +148,8 @@ def test_errors_name_reason_field_and_value(server: LiveServer, row: str) -> Non
     with client(server, "read") as caller:
         answer = caller.request(method, path)
     error = answer.json()["error"]
-    told = [error[name] or "-" for name in ("reason", "field", "value")]
-    assert [answer.status_code, *told] == [int(status), *expected]
+    response = [error[name] or "-" for name in ("reason", "field", "value")]
+    assert [answer.status_code, *response] == [int(status), *expected]
 
 
 COMMANDS = """
@@ -187,7 +187,7 @@ def test_an_invalid_command_is_rejected_with_its_reason(server: LiveServer, row:
             reason,
             field,
         ), answer.text
-        assert bool(error["sequence"]) == (status == "422"), "what the engine refuses is recorded"
+        assert bool(error["sequence"]) == (status == "422"), "a rejection by the engine is recorded"
 
 
 def test_a_body_beyond_the_limit_is_rejected_with_413() -> None:
@@ -201,7 +201,7 @@ def test_a_body_beyond_the_limit_is_rejected_with_413() -> None:
                 assert answer.json()["error"]["reason"] == "body_too_large"
 
 
-# --- what is answered is what the core says ---
+# --- responses equal the core ---
 
 
 def facts(answer: dict[str, object]) -> dict[str, object]:
@@ -209,7 +209,7 @@ def facts(answer: dict[str, object]) -> dict[str, object]:
 
 
 def test_explanations_and_what_ifs_equal_those_of_the_core() -> None:
-    """Before the fall, while everybody still holds something."""
+    """Before the fall, while all accounts have a position."""
     before = read_scenario(CRASH)[:11]
     own = Book()
     for command in before:
@@ -220,10 +220,10 @@ def test_explanations_and_what_ifs_equal_those_of_the_core() -> None:
         with client(serving, "read") as reader:
             for account in ("bob", "cyd", "dan"):
                 path = f"/v1/accounts/{account}/explain"
-                told = reader.get(path, params={"contract": "BTCUSDT"}).json()
+                response = reader.get(path, params={"contract": "BTCUSDT"}).json()
                 why = explain(own, "BTCUSDT", account)
-                lines = told.pop("lines")
-                assert facts(told) == facts(msgspec.to_builtins(why.facts()))
+                lines = response.pop("lines")
+                assert facts(response) == facts(msgspec.to_builtins(why.facts()))
                 assert lines == why.lines()
             changes = {
                 "set_leverage": ("leverage", "leverage", "2"),
@@ -233,10 +233,10 @@ def test_explanations_and_what_ifs_equal_those_of_the_core() -> None:
             }
             for change, (field, argument, amount) in changes.items():
                 question = {"contract": "BTCUSDT", "change": {"change": change, field: amount}}
-                told = reader.post("/v1/accounts/bob/what-if", json=question).json()
+                response = reader.post("/v1/accounts/bob/what-if", json=question).json()
                 outcome = what_if(own, "BTCUSDT", "bob", **{argument: amount})
-                assert told.pop("text").splitlines()[1:] == str(outcome).splitlines()[1:]
-                assert facts(told) == facts(msgspec.to_builtins(outcome.facts()))
+                assert response.pop("text").splitlines()[1:] == str(outcome).splitlines()[1:]
+                assert facts(response) == facts(msgspec.to_builtins(outcome.facts()))
             question = {
                 "contract": "BTCUSDT",
                 "change": {"change": "partial_close", "quantity": 999},

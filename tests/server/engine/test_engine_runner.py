@@ -1,4 +1,4 @@
-"""The single writer: order, durability, one run per id, and what readers see."""
+"""The engine's runner: order, durability, idempotency, market snapshots."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -69,10 +69,10 @@ def clock() -> ManualClock:
 def test_outcomes_are_durable_in_order_and_reported_to_listeners(
     tmp_path: Path, clock: ManualClock
 ) -> None:
-    told: list[Committed] = []
+    reported: list[Committed] = []
 
     async def use(runner: Runner) -> list[Outcome | DuplicateIdError]:
-        runner.listeners.append(told.extend)
+        runner.listeners.append(reported.extend)
         answers = await asyncio.gather(*(runner.submit([command]) for command in crash()))
         with SqliteJournal(tmp_path / "j.db", readonly=True) as journal:
             head = journal.head()
@@ -83,8 +83,8 @@ def test_outcomes_are_durable_in_order_and_reported_to_listeners(
     outcomes = running(Runner(config(tmp_path / "j.db"), clock), use)
     sequences = [committed(outcome).sequence for outcome in outcomes]
     assert sequences == list(range(1, len(crash()) + 1))
-    assert [each.sequence for each in told] == sequences
-    fills = [e for each in told for e in each.events if isinstance(e, AdlFilled)]
+    assert [each.sequence for each in reported] == sequences
+    fills = [e for each in reported for e in each.events if isinstance(e, AdlFilled)]
     assert [fill.account for fill in fills] == ["cyd", "bob", "dan"]
     assert not verify(tmp_path / "j.db").findings
 
@@ -247,28 +247,28 @@ def test_a_journal_written_by_another_process_stops_the_engine(
 
 def test_a_tick_submits_refreshes_at_the_configured_intervals() -> None:
     clock = ManualClock(0)
-    told: list[Command] = []
+    reported: list[Command] = []
     periods = {"publication": {"ratings_interval_ms": 5_000, "indicators_interval_ms": 2_000}}
     settings = msgspec.convert({"journal": {"path": ":memory:"}, **periods}, Config)
 
     async def use(runner: Runner) -> None:
         await runner.submit(crash()[:7])
-        runner.listeners.append(lambda fresh: told.extend(each.command for each in fresh))
+        runner.listeners.append(lambda fresh: reported.extend(each.command for each in fresh))
         for clock.ms in (0, 1_000):
             await runner.tick()
-        assert told == [], "no mark, nothing to publish"
+        assert reported == [], "no mark, nothing to publish"
         await runner.submit(crash()[7:])
-        told.clear()
+        reported.clear()
         for clock.ms in (20_000, 21_000, 22_000, 25_000):
             await runner.tick()
 
     running(Runner(settings, clock), use)
     ratings, indicators = RefreshRatings, RefreshIndicators
-    kinds = [(type(command), command.time_ms) for command in told]
+    kinds = [(type(command), command.time_ms) for command in reported]
     assert kinds == [
         (ratings, 20_000),
         (indicators, 20_000),
-        (SetTime, 21_000),  # an engaged contract sees time pass
+        (SetTime, 21_000),  # time passes for a monitored contract
         (indicators, 22_000),
         (ratings, 25_000),
         (indicators, 25_000),
@@ -279,23 +279,23 @@ def test_the_market_snapshot_is_refreshed_per_interval_and_at_once_for_adl(
     clock: ManualClock,
 ) -> None:
     async def use(runner: Runner) -> None:
-        seen: list[int] = []
-        runner.snapshot_listeners.append(lambda snapshot: seen.append(snapshot.sequence))
+        sequences: list[int] = []
+        runner.snapshot_listeners.append(lambda snapshot: sequences.append(snapshot.sequence))
         commands = crash()
         for command in commands[:7]:
             await runner.submit([command])
-        assert list(runner.market_snapshot.contracts) == ["BTCUSDT"], "shown once defined"
-        seen.clear()
+        assert list(runner.market_snapshot.contracts) == ["BTCUSDT"], "refreshed once defined"
+        sequences.clear()
         for command in commands[7:-1]:
             await runner.submit([command])
-        assert len(seen) <= 1
+        assert len(sequences) <= 1
         outcomes = await runner.submit(commands[-1:])
         await runner.submit([RefreshIndicators(time_ms=NOW)])
         assert runner.market_snapshot.indicators is not None
         assert committed(outcomes[0]).sequence <= runner.market_snapshot.sequence
-        shown = runner.market_snapshot.contracts["BTCUSDT"]
-        assert shown.last_adl_ms > 0
-        assert shown.state in MarketState
+        contract = runner.market_snapshot.contracts["BTCUSDT"]
+        assert contract.last_adl_ms > 0
+        assert contract.state in MarketState
         clock.ms += 60_000
         await runner.tick()
         assert runner.market_snapshot.taken_ms == clock.ms

@@ -91,7 +91,7 @@ def test_a_mail_explains_the_fill(tmp_path: Path, clock: ManualClock) -> None:
 
 def test_a_webhook_is_signed_and_retried_until_it_succeeds(tmp_path: Path) -> None:
     """503, 503, 200: the same id and body each time, at 1 s and 2 s; the signature is verified."""
-    clock = ManualClock(wall_clock_ms())  # the verifier refuses times that are not now
+    clock = ManualClock(wall_clock_ms())  # the verifier rejects old times
     with webhook_server(503, 503) as sink:
         settings = notices_config(tmp_path, [{"account": "bob", "webhook": sink.url}])
 
@@ -101,17 +101,17 @@ def test_a_webhook_is_signed_and_retried_until_it_succeeds(tmp_path: Path) -> No
                 clock.ms += wait
                 await opened.notifier.deliver()
                 assert len(sink.posts) == (1, 1, 2, 2, 3, 3)[turn - 1]
-                (kept,) = await opened.notifier.deliveries_of("bob", 10)
-                assert kept.attempts == len(sink.posts)
-                if kept.attempts < 3:
-                    assert kept.state is DeliveryState.WAITING
-                    assert kept.last_error == "HTTP 503: said the receiver"
-                    assert kept.next_try_ms > clock.ms - wait
-            assert kept.state is DeliveryState.SENT
-            assert kept.last_error == ""
-            assert kept.next_try_ms == 0
-            assert kept.ended_ms == clock.ms - 60_000
-            assert kept.address == sink.url.partition("/hook")[0]
+                (delivery,) = await opened.notifier.deliveries_of("bob", 10)
+                assert delivery.attempts == len(sink.posts)
+                if delivery.attempts < 3:
+                    assert delivery.state is DeliveryState.WAITING
+                    assert delivery.last_error == "HTTP 503: said the receiver"
+                    assert delivery.next_try_ms > clock.ms - wait
+            assert delivery.state is DeliveryState.SENT
+            assert delivery.last_error == ""
+            assert delivery.next_try_ms == 0
+            assert delivery.ended_ms == clock.ms - 60_000
+            assert delivery.address == sink.url.partition("/hook")[0]
 
         with_notifier(settings, clock, tmp_path, use)
     assert len(set(sink.ids)) == 1
@@ -139,10 +139,10 @@ def test_operator_notices_and_notices_of_every_account_are_delivered(
             await opened.notifier.deliver()
 
         with_notifier(settings, clock, tmp_path, use)
-    told = sorted(
+    kinds = sorted(
         (each["kind"], each["account"]) for each in (webhook_data(b) for _, b in sink.posts)
     )
-    assert told == [
+    assert kinds == [
         ("adl_started", ""),
         ("adl_stopped", ""),
         ("adl_warning", ""),
@@ -190,9 +190,9 @@ def test_an_error_in_a_template_is_recorded_in_the_delivery_log(
         async def use(opened: RunningNotifier) -> None:
             await play(opened)
             await opened.notifier.deliver()
-            (kept,) = await opened.notifier.deliveries_of("bob", 10)
-            assert kept.state is DeliveryState.WAITING
-            assert "notice.txt: UndefinedError: 'nothing' is undefined" in kept.last_error
+            (delivery,) = await opened.notifier.deliveries_of("bob", 10)
+            assert delivery.state is DeliveryState.WAITING
+            assert "notice.txt: UndefinedError: 'nothing' is undefined" in delivery.last_error
 
         with_notifier(settings, clock, tmp_path, use)
 
@@ -200,7 +200,7 @@ def test_an_error_in_a_template_is_recorded_in_the_delivery_log(
 def test_a_delivery_without_a_server_is_given_up_after_the_timeout(
     tmp_path: Path, clock: ManualClock
 ) -> None:
-    """No SMTP server at all: tried until the time is up. A rejected recipient: once."""
+    """Without an SMTP server the delivery is retried until it expires."""
     settings = notices_config(
         tmp_path,
         [{"account": "bob", "mail": "bob@mail.test"}],
@@ -213,16 +213,16 @@ def test_a_delivery_without_a_server_is_given_up_after_the_timeout(
         waits = []
         while True:
             await opened.notifier.deliver()
-            (kept,) = await opened.notifier.deliveries_of("bob", 10)
-            if kept.state is not DeliveryState.WAITING:
+            (delivery,) = await opened.notifier.deliveries_of("bob", 10)
+            if delivery.state is not DeliveryState.WAITING:
                 break
-            waits.append(kept.next_try_ms - clock.ms)
-            clock.ms = kept.next_try_ms
+            waits.append(delivery.next_try_ms - clock.ms)
+            clock.ms = delivery.next_try_ms
         assert waits == [1_000, 2_000, 4_000]
-        assert kept.state is DeliveryState.FAILED
-        assert kept.attempts == 4
-        assert kept.last_error.startswith("given up: SMTPConnectError")
-        assert kept.ended_ms == clock.ms
+        assert delivery.state is DeliveryState.FAILED
+        assert delivery.attempts == 4
+        assert delivery.last_error.startswith("given up: SMTPConnectError")
+        assert delivery.ended_ms == clock.ms
 
     with_notifier(settings, clock, tmp_path, use)
 
@@ -263,9 +263,9 @@ def test_a_refused_mailbox_is_retried_only_after_a_temporary_error(
         async def use(opened: RunningNotifier) -> None:
             await play(opened)
             await opened.notifier.deliver()
-            (kept,) = await opened.notifier.deliveries_of("bob", 10)
-            assert kept.state is state
-            assert reply.partition(" ")[2] in kept.last_error
+            (delivery,) = await opened.notifier.deliveries_of("bob", 10)
+            assert delivery.state is state
+            assert reply.partition(" ")[2] in delivery.last_error
 
         with_notifier(settings, clock, tmp_path, use)
     assert not sink.mails
@@ -279,9 +279,9 @@ def test_mail_is_not_sent_without_starttls(tmp_path: Path, clock: ManualClock) -
         async def use(opened: RunningNotifier) -> None:
             await play(opened)
             await opened.notifier.deliver()
-            (kept,) = await opened.notifier.deliveries_of("bob", 10)
-            assert kept.state is DeliveryState.WAITING
-            assert "STARTTLS" in kept.last_error.upper()
+            (delivery,) = await opened.notifier.deliveries_of("bob", 10)
+            assert delivery.state is DeliveryState.WAITING
+            assert "STARTTLS" in delivery.last_error.upper()
 
         with_notifier(settings, clock, tmp_path, use)
     assert not sink.mails

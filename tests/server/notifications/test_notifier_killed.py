@@ -39,7 +39,7 @@ def settings(folder: Path, url: str, mail_port: int) -> Config:
 
 
 def serve_until_killed(folder: Path, url: str, mail_port: int, moment: str) -> None:
-    """Play the crash_commands; stop for good right after the fills are durable, or send on."""
+    """Submit the crash; be killed once the fills are durable, or go on sending."""
 
     async def go() -> None:
         async with running_notifier(
@@ -68,7 +68,7 @@ def fills(folder: Path) -> set[str]:
 
 
 def restarted(folder: Path, url: str, mail_port: int, clock: Callable[[], int]) -> None:
-    """Serve again until nothing waits any more."""
+    """Restart, and run until everything is sent."""
 
     async def go() -> None:
         async with running_notifier(
@@ -99,7 +99,7 @@ def test_a_server_killed_before_the_outbox_is_filled_notifies_after_a_restart(
 
 
 def test_a_server_killed_while_sending_sends_again_under_the_same_id(tmp_path: Path) -> None:
-    """The receiver has the first request when the sender dies: the id says that it is a second."""
+    """The receiver has the first request when the sender is killed; the second has the same id."""
     with webhook_server() as hook, mail_server() as mail:
         running: list[subprocess.Popen[bytes]] = []
 
@@ -113,7 +113,7 @@ def test_a_server_killed_while_sending_sends_again_under_the_same_id(tmp_path: P
         assert running[0].wait(30) == -signal.SIGKILL
         before = len(hook.posts)
         assert before >= 1
-        clock = ManualClock(wall_clock_ms() + CLAIM_MS)  # what the dead process held is free again
+        clock = ManualClock(wall_clock_ms() + CLAIM_MS)  # its claims have ended
         restarted(tmp_path, hook.url, mail.port, clock)
     times = Counter(hook.ids)
     assert len(times) == len(PEOPLE)

@@ -76,7 +76,7 @@ def test_two_processes_never_claim_the_same_notification(opened: Opened) -> None
     asyncio.run(go())
 
 
-def test_old_ended_deliveries_are_deleted_and_waiting_ones_kept(opened: Opened) -> None:
+def test_old_ended_deliveries_are_deleted_and_waiting_ones_stay(opened: Opened) -> None:
     clock = ManualClock(START_MS)
 
     async def go() -> None:

@@ -1,4 +1,4 @@
-"""No secret reaches the log: not by name, not by shape, not in a traceback of a served request."""
+"""The log has no secrets: by name, by shape, or in the traceback of a request."""
 
 import io
 import json
@@ -53,9 +53,9 @@ https://someone:S3CRET@hooks.test/path
 
 @pytest.mark.parametrize("text", TEXTS.strip().splitlines())
 def test_a_secret_in_a_text_is_hidden(text: str) -> None:
-    shown = Redactor().text(text.replace("S3CRET", S3CRET))
-    assert S3CRET not in shown
-    assert HIDDEN in shown
+    redacted = Redactor().text(text.replace("S3CRET", S3CRET))
+    assert S3CRET not in redacted
+    assert HIDDEN in redacted
 
 
 NESTED: list[Any] = [
@@ -72,9 +72,9 @@ NESTED: list[Any] = [
 
 @pytest.mark.parametrize("line", NESTED)
 def test_a_secret_in_a_nested_value_is_hidden(line: dict[str, Any]) -> None:
-    shown = json.dumps(Redactor()(None, "info", line))
-    assert S3CRET not in shown
-    assert HIDDEN in shown
+    redacted = json.dumps(Redactor()(None, "info", line))
+    assert S3CRET not in redacted
+    assert HIDDEN in redacted
 
 
 def test_other_values_are_unchanged() -> None:
@@ -128,7 +128,7 @@ def stream() -> Iterator[io.StringIO]:
 
 
 async def answers(scope: dict[str, Any], _receive: Any, send: Any) -> None:
-    """Answer, or fail with everything that a careless error could hold."""
+    """Respond, or fail with headers and query in the error."""
     if "fail" in scope["path"]:
         raise RuntimeError(f"cannot do {scope['headers']} {scope['query_string']!r}")
     status = 503 if "busy" in scope["path"] else 200
@@ -163,8 +163,14 @@ def test_the_log_of_requests_has_no_secret(stream: io.StringIO) -> None:
     text = stream.getvalue()
     lines = [json.loads(line) for line in text.splitlines()]
     assert S3CRET not in text
-    told = [(each["level"], each["status"]) for each in lines if each["event"] == "request"]
-    assert told == [("debug", 200), ("debug", 200), ("error", 503), ("error", 500), ("debug", 200)]
+    levels = [(each["level"], each["status"]) for each in lines if each["event"] == "request"]
+    assert levels == [
+        ("debug", 200),
+        ("debug", 200),
+        ("error", 503),
+        ("error", 500),
+        ("debug", 200),
+    ]
     assert lines[-1]["timestamp"].endswith("Z")
     first = next(each for each in lines if each["event"] == "request")
     assert first["parameters"] == ["symbol", "timestamp", "signature"]

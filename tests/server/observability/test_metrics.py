@@ -1,4 +1,4 @@
-"""What Prometheus gets of a real engine, and that rules and dashboard ask for nothing else."""
+"""Metrics of a real engine, and the series that alerts and dashboard query."""
 
 import asyncio
 import contextlib
@@ -91,7 +91,7 @@ def test_metrics_of_the_outbox(tmp_path: Path) -> None:
     async def go(url: str) -> list[Samples]:
         clock, metrics = ManualClock(1_000), Metrics()
         settings = notices_config(tmp_path, [{"account": "*", "webhook": url}])
-        seen = []
+        collected = []
         async with running_notifier(settings, clock, tmp_path) as opened:
             metrics.watch(opened.runner, opened.notifier)
             await opened.runner.submit(crash_commands())
@@ -99,10 +99,10 @@ def test_metrics_of_the_outbox(tmp_path: Path) -> None:
             clock.ms += 7_000
             for _ in range(2):
                 await opened.notifier.report_backlog()
-                seen.append(samples(metrics))
+                collected.append(samples(metrics))
                 await opened.notifier.deliver()
             await opened.notifier.report_backlog()
-        return [*seen, samples(metrics)]
+        return [*collected, samples(metrics)]
 
     with webhook_server(503, 410) as hook:
         before, between, after = asyncio.run(go(hook.url))
@@ -138,7 +138,7 @@ TEXT = "x" * 1_000_000
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Answer 418 to HTTP; once asked, pour more into a socket than a deaf client takes."""
+    """Respond 418 to HTTP; send more to a socket than a client that does not read accepts."""
     if scope["type"] == "http":
         await send({"type": "http.response.start", "status": 418, "headers": []})
         await send({"type": "http.response.body", "body": b""})
@@ -154,18 +154,18 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 @contextmanager
-def deaf_client(host: str, path: str) -> Iterator[socket.socket]:
-    """Open a WebSocket by hand that reads nothing beyond the handshake."""
+def silent_client(host: str, path: str) -> Iterator[socket.socket]:
+    """Open a WebSocket that reads nothing after the handshake."""
     address, port = host.split(":")
-    with socket.socket() as deaf:
-        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        deaf.connect((address, int(port)))
+    with socket.socket() as silent:
+        silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        silent.connect((address, int(port)))
         key = "dGhlIHNhbXBsZSBub25jZQ=="
         asked = [f"GET {path} HTTP/1.1", f"Host: {host}", "Upgrade: websocket"]
         asked += ["Connection: Upgrade", f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13"]
-        deaf.sendall("\r\n".join([*asked, "", ""]).encode())
-        assert b" 101 " in deaf.recv(1024)
-        yield deaf
+        silent.sendall("\r\n".join([*asked, "", ""]).encode())
+        assert b" 101 " in silent.recv(1024)
+        yield silent
 
 
 def test_requests_and_sockets_are_counted_by_known_parts() -> None:
@@ -176,10 +176,10 @@ def test_requests_and_sockets_are_counted_by_known_parts() -> None:
             for path in ("/fapi/v1/ping", "/fapi/v1/time", "/strange/one", "/strange2", "/"):
                 client.get(path)
         with connect(f"ws://{host}/v5/public/linear") as quiet:
-            with deaf_client(host, "/v5/private") as deaf:
+            with silent_client(host, "/v5/private") as silent:
                 quiet.ping().wait(5)
                 assert one(samples(metrics), "sockets_open", part="v5") == 2
-                deaf.sendall(bytes([0x81, 0x84, 0, 0, 0, 0]) + b"pour")
+                silent.sendall(bytes([0x81, 0x84, 0, 0, 0, 0]) + b"pour")
                 time.sleep(0.2)
             quiet.ping().wait(5)
     found = samples(metrics)
@@ -190,11 +190,11 @@ def test_requests_and_sockets_are_counted_by_known_parts() -> None:
     assert len([name for name, _ in found if name == "delever_http_requests_total"]) == 2
 
 
-# --- rules and dashboard ---
+# --- alerts and dashboard ---
 
 
 def names() -> set[str]:
-    """Return every series that a server can give, whether or not it has samples yet."""
+    """Return every series of a server, with or without samples."""
     found = set()
     for family in Metrics().registry.collect():
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
@@ -237,11 +237,11 @@ class Dashboard(msgspec.Struct):
 
 
 def test_the_dashboard_has_valid_panels() -> None:
-    """Its panels are numbered apart, stand beside each other without overlap, and ask something."""
-    board = msgspec.json.decode((OPERATIONS / "grafana.json").read_bytes(), type=Dashboard)
-    assert len({panel.id for panel in board.panels}) == len(board.panels)
+    """Panels have distinct ids, do not overlap, and have a query."""
+    dashboard = msgspec.json.decode((OPERATIONS / "grafana.json").read_bytes(), type=Dashboard)
+    assert len({panel.id for panel in dashboard.panels}) == len(dashboard.panels)
     cells: set[tuple[int, int]] = set()
-    for panel in board.panels:
+    for panel in dashboard.panels:
         at = panel.gridPos
         covered = {
             (x, y)

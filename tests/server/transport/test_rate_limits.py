@@ -1,4 +1,4 @@
-"""RateLimiter are aligned to the clock; bans double."""
+"""Rate limits in windows aligned to the clock, and bans that double."""
 
 from delever.server.transport.rate_limits import BAN_HISTORY_MS, AddressBans, RateLimiter
 

@@ -190,7 +190,7 @@ def test_concurrent_sockets_of_one_address_are_all_counted() -> None:
             sent.append(message)
 
         await router({**scope, "client": ("10.0.0.1", 1)}, receive, send)
-        await asyncio.sleep(0.05)  # what was offered goes out
+        await asyncio.sleep(0.05)  # until offered messages are sent
         return sent
 
     async def go() -> list[Sent]:
