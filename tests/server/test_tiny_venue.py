@@ -146,7 +146,7 @@ def test_venue_and_engine_agree_over_an_unreliable_network(tmp_path: Path, seed:
     assert len(set(network.answered)) == len({name for name, _ in network.answered})
     in_turn = [sequence for _, sequence in sorted_by_number(network.answered)]
     assert in_turn != sorted(in_turn), "nothing overtook anything"
-    assert {"taken_over", "adl_started", "adl_filled", "unwound"} <= set(venue.happened)
+    assert {"taken_over", "adl_started", "adl_filled", "unwound"} <= set(venue.event_types)
 
 
 def sorted_by_number(answered: list[tuple[str, int]]) -> list[tuple[str, int]]:
@@ -173,4 +173,4 @@ def test_a_fill_of_a_traded_position_is_cancelled_and_adl_runs_again(tmp_path: P
         if venue.cancelled:
             break
     assert venue.cancelled
-    assert venue.happened.count("adl_filled") > venue.happened.count("fill_cancelled") > 0
+    assert venue.event_types.count("adl_filled") > venue.event_types.count("fill_cancelled") > 0
