@@ -96,7 +96,7 @@ def test_deliveries_lists_channel_state_and_error(tmp_path: Path, stub: Stub, ru
     assert (delivery["rule"], delivery["kind"], delivery["error"]) == (
         "risky",
         "raised",
-        "HTTP 500",
+        "HTTP 500: {}",
     )
 
 
@@ -138,8 +138,8 @@ def test_json_writes_one_object_a_line_until_sigterm(tmp_path: Path, stub: Stub)
         ),
         (["kraken"], 4, "Invalid enum value 'kraken'"),
         (["--base-url", "host:80"], 2, "expected URL or VENUE=URL"),
-        (["history", "--history", "absent.db"], 4, "it is made by `delever watch`"),
-        (["deliveries", "--history", "absent.db"], 4, "it is made by `delever watch`"),
+        (["history", "--history", "absent.db"], 4, "`delever watch` creates it"),
+        (["deliveries", "--history", "absent.db"], 4, "`delever watch` creates it"),
         (["test-alert", "-c", "watch.toml"], 2, "has no [[channels]]"),
     ],
 )
@@ -159,7 +159,7 @@ def test_a_test_alert_goes_to_every_channel(tmp_path: Path, stub: Stub, run: Run
     assert "this is a test" in stub.bodies[0]["data"]["text"]
     stub.set_answer("/hook", {}, 500)
     done = run("test-alert", "-c", "watch.toml")
-    assert (done.returncode, done.stdout) == (1, "hook: HTTP 500\n")
+    assert (done.returncode, done.stdout) == (1, "hook: HTTP 500: {}\n")
 
 
 def test_a_plot_extends_each_value_to_the_end_and_labels_every_line(tmp_path: Path) -> None:

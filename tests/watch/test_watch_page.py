@@ -95,14 +95,14 @@ def row(page: Any, panel: str, *texts: str) -> Any:
 def test_the_page_displays_the_whole_view(browser: Watched, site: Site, form: str) -> None:
     size = DESKTOP if form == "desktop" else PHONE
     page = browser.page(site.url, size, dark=form == "desktop")
-    expect(page.locator("h1")).to_have_text("Risk of ADL")
+    expect(page.locator("h1")).to_have_text("ADL risk")
     expect(page.locator(".asof")).to_contain_text("UTC")
     position = row(page, "Positions", "ADAUSDT")
     expect(position).to_contain_text("5 of 5")
     expect(position).to_contain_text("4 (0-4, 4 next)")
     expect(position).to_contain_text("of 2 s")
     expect(position.locator(".indicators")).to_have_attribute("data-indicator", "5")
-    expect(row(page, "What can I do", "close 15, half of it")).to_have_count(1)
+    expect(row(page, "Options", "close 15, half of it")).to_have_count(1)
     expect(row(page, "Contracts", "ETHUSDT", "extremely high (EXTREMELY_HIGH)")).to_have_count(1)
     expect(page.locator("[role=status]")).to_contain_text("ADAUSDT: indicator 5 of the long")
     expect(row(page, "Deliveries", "desk", "sent").first).to_be_visible()

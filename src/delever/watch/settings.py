@@ -34,11 +34,11 @@ class RefreshIntervals(_Section, frozen=True, kw_only=True):
     risk_ms: int = 30 * 60_000
     """Binance's symbol ADL risk: 30 min."""
     alert_ms: int = 60_000
-    """Bybit's adlAlert by REST and its isolated pools: 1 min."""
+    """Bybit's adlAlert by REST and its isolated insurance pools: 1 min."""
     stream_ms: int = 1_000
     """Bybit's adlAlert and OKX's adl-warning by WebSocket: 1 s."""
     pool_ms: int = 60_000
-    """Binance's insurance pools: assumed, as Binance does not document it."""
+    """Binance's insurance funds: assumed, as Binance does not document it."""
     shared_pool_ms: int = 24 * 3_600_000
     """Bybit's shared pools and OKX's security funds: 1 day."""
     fill_ms: int = 60_000
@@ -128,7 +128,7 @@ class DistanceRule(AlertRule, tag="distance", frozen=True, kw_only=True):
     """A contract is near the start of ADL (Bybit)."""
 
     below: Decimal
-    """Percent of the pool's peak balance that the contract may still lose before ADL starts."""
+    """Percent of the fund's peak balance that the contract may still lose before ADL starts."""
     clear_above: Decimal | None = None
     """The alert clears when the distance is above this; default 1.25 times `below`."""
 
@@ -141,7 +141,7 @@ class StateRule(AlertRule, tag="state", frozen=True, kw_only=True):
 
 
 class PoolDrawdownRule(AlertRule, tag="pool_drawdown", frozen=True, kw_only=True):
-    """An insurance pool has fallen from its highest balance."""
+    """An insurance fund has fallen from its highest balance."""
 
     percent: Decimal
     """The fall at which the rule holds."""
@@ -155,7 +155,7 @@ class FillRule(AlertRule, tag="fill", frozen=True, kw_only=True):
     """ADL has closed part of a position of the account."""
 
 
-class SourceFailureRule(AlertRule, tag="failure", frozen=True, kw_only=True):
+class SourceFailureRule(AlertRule, tag="source_failure", frozen=True, kw_only=True):
     """A source of a venue cannot be read."""
 
     after_min: int = 5

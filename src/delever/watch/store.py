@@ -6,14 +6,18 @@ a minute repeats an alert.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
+import sqlalchemy as sa
+from sqlalchemy.pool import StaticPool
 
+from delever.server.notifications import outbox
+from delever.server.notifications.outbox import DeliveryState, Notification, Outbox
 from delever.watch.alerts.alert_rules import ActiveAlert, ActiveAlerts, Alert
 from delever.watch.alerts.contract_status import ContractStatus
 from delever.watch.market_data.observations import (
@@ -48,23 +52,36 @@ create table if not exists contract_statuses (
     venue text not null, contract text not null, body blob not null,
     primary key (venue, contract)
 );
-create table if not exists deliveries (
-    id integer primary key, made_ms integer not null, channel text not null, state text not null,
-    attempts integer not null, due_ms integer not null, error text not null, alert blob not null
-);
-create index if not exists deliveries_by_state on deliveries (state, due_ms);
 """
 
 
-class AlertDelivery(msgspec.Struct, frozen=True, kw_only=True):
+_DELIVERIES = (
+    "select id, created_ms, channel, state, attempts, next_try_ms, last_error, body "
+    "from notice_deliveries"
+)
+
+MAX_DELETED_ROWS = 10_000
+"""Finished deliveries deleted at one time."""
+
+ResultT = TypeVar("ResultT")
+
+
+class AlertPayload(msgspec.Struct, frozen=True):
+    """The body of an alert's notification."""
+
+    type: str
+    data: Alert
+
+
+class AlertDelivery(NamedTuple):
     """The delivery of one alert to one channel."""
 
     id: int
-    made_ms: int
+    created_ms: int
     channel: str
     state: str  # waiting, sent or failed
     attempts: int
-    due_ms: int
+    next_try_ms: int
     error: str
     alert: Alert
 
@@ -77,12 +94,36 @@ class WatchStore:
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = normal")
         self._db.executescript(_TABLES)
+        self._engine = sa.create_engine("sqlite://", creator=lambda: self._db, poolclass=StaticPool)
+        sa.event.listen(self._engine, "begin", _begin)
+        with self._transaction() as connection:
+            outbox.deliveries.create(connection, checkfirst=True)
         self._last: dict[tuple[str, ...], tuple[_Metric, int]] = {}
         self._last_statuses: dict[tuple[str, str], ContractStatus] = {}
 
     def close(self) -> None:
         """Close the file."""
+        self._engine.dispose()
         self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        """Run a block in one transaction; raise sqlite3.Error if the file cannot be used."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except sa.exc.DBAPIError as error:
+            if isinstance(error.orig, sqlite3.Error):
+                raise error.orig from error
+            raise
+
+    async def _transact(self, work: Callable[[sa.Connection], ResultT]) -> ResultT:
+        with self._transaction() as connection:
+            return work(connection)
+
+    def outbox(self, now_ms: Callable[[], int]) -> Outbox:
+        """Return the outbox of alerts."""
+        return Outbox(self._transact, now_ms)
 
     # --- history ---
 
@@ -136,10 +177,9 @@ class WatchStore:
     def delete_old(self, days: int, now_ms: int) -> None:
         """Delete history and finished deliveries older than so many days."""
         before = now_ms - days * DAY_MS
-        self._db.execute("delete from history where at_ms < ?", (before,))
-        self._db.execute(
-            "delete from deliveries where made_ms < ? and state != 'waiting'", (before,)
-        )
+        with self._transaction() as connection:
+            self._db.execute("delete from history where at_ms < ?", (before,))
+            outbox.delete_ended(connection, before, MAX_DELETED_ROWS)
 
     def pool_balances(self, since_ms: int) -> dict[tuple[str, ...], list[tuple[int, Decimal]]]:
         """Return (time, balance) of pools since a time, by their observations' key."""
@@ -167,58 +207,67 @@ class WatchStore:
         self, active: ActiveAlerts, alerts: Sequence[Alert], channels: Sequence[str], now_ms: int
     ) -> None:
         """Store the active alerts and queue new alerts for delivery, in one transaction."""
-        self._db.execute("begin immediate")
-        self._db.execute("delete from active_alerts")
         rows = [(r, s, msgspec.msgpack.encode(alert)) for (r, s), alert in active.items()]
-        self._db.executemany("insert into active_alerts values (?, ?, ?)", rows)
-        for alert in alerts:
-            for channel in channels:
-                if not alert.channels or channel in alert.channels:
-                    self._db.execute(
-                        "insert into deliveries (made_ms, channel, state, attempts, due_ms, error,"
-                        " alert) values (?, ?, 'waiting', 0, ?, '', ?)",
-                        (now_ms, channel, now_ms, msgspec.msgpack.encode(alert)),
-                    )
-        self._db.execute("commit")
+        addressed = [
+            (alert, channel)
+            for alert in alerts
+            for channel in channels
+            if not alert.channels or channel in alert.channels
+        ]
+        with self._transaction() as connection:
+            self._db.execute("delete from active_alerts")
+            self._db.executemany("insert into active_alerts values (?, ?, ?)", rows)
+            last = connection.execute(sa.select(sa.func.max(outbox.deliveries.c.id))).scalar() or 0
+            notifications = [
+                notification_of(alert, channel, f"delever-{now_ms}-{number}")
+                for number, (alert, channel) in enumerate(addressed, start=last + 1)
+            ]
+            outbox.add(connection, notifications, now_ms)
 
     # --- deliveries ---
 
-    def due(self, now_ms: int) -> list[AlertDelivery]:
-        """Return the deliveries that are due, oldest first."""
-        return self._deliveries("where state = 'waiting' and due_ms <= ? order by id", (now_ms,))
-
     def deliveries(self, limit: int) -> list[AlertDelivery]:
         """Return the newest deliveries, newest first."""
-        return self._deliveries("order by id desc limit ?", (limit,))
+        rows = self._db.execute(f"{_DELIVERIES} order by id desc limit ?", (limit,))
+        return list(map(_delivery, rows))
 
     def waiting(self) -> int:
         """Return the number of deliveries that have not arrived yet."""
-        (count,) = self._db.execute(
-            "select count(*) from deliveries where state = 'waiting'"
-        ).fetchone()
-        return int(count)
+        return sum(self.waiting_by_channel().values())
 
-    def update_delivery(self, delivery: AlertDelivery, state: str, due_ms: int, error: str) -> None:
-        """Store the result of an attempt."""
-        self._db.execute(
-            "update deliveries set state = ?, attempts = attempts + 1, due_ms = ?, error = ? "
-            "where id = ?",
-            (state, due_ms, error, delivery.id),
-        )
-
-    def _deliveries(self, where: str, values: tuple[Any, ...]) -> list[AlertDelivery]:
-        return _select_deliveries(self._db, where, values)
+    def waiting_by_channel(self) -> dict[str, int]:
+        """Return the number of deliveries that have not arrived yet, by channel."""
+        query = "select channel, count(*) from notice_deliveries where state = ? group by channel"
+        return dict(self._db.execute(query, (DeliveryState.WAITING,)).fetchall())
 
 
-def _select_deliveries(
-    db: sqlite3.Connection, where: str, values: tuple[Any, ...]
-) -> list[AlertDelivery]:
-    rows = db.execute(f"select * from deliveries {where}", values)  # noqa: S608
-    names = [column for (column, *_) in rows.description]
-    return [
-        AlertDelivery(**{**fields, "alert": msgspec.msgpack.decode(fields["alert"], type=Alert)})
-        for fields in (dict(zip(names, row, strict=True)) for row in rows)
-    ]
+def notification_of(alert: Alert, channel: str, message_id: str) -> Notification:
+    """Return the notification of an alert; its address is that of the channel's settings."""
+    payload = AlertPayload("delever.watch.alert", alert)
+    return Notification(
+        notice=message_id,
+        sequence=0,
+        kind=alert.kind,
+        account="",
+        contract=alert.subject,
+        channel=channel,
+        address="",
+        body=msgspec.json.encode(payload).decode(),
+    )
+
+
+def alert_of(body: str) -> Alert:
+    """Return the alert of a notification's body."""
+    return msgspec.json.decode(body, type=AlertPayload).data
+
+
+def _delivery(row: tuple[int, int, str, str, int, int, str, str]) -> AlertDelivery:
+    *fields, body = row
+    return AlertDelivery(*fields, alert_of(body))  # type: ignore[call-arg, arg-type]
+
+
+def _begin(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("begin immediate")
 
 
 class _Metric(NamedTuple):
@@ -288,7 +337,8 @@ def read_deliveries(path: str | Path, *, since_ms: int = 0) -> list[AlertDeliver
     Raises sqlite3.Error if the file is missing or is no history of a watch.
     """
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
-        return _select_deliveries(db, "where made_ms >= ? order by id", (since_ms,))
+        rows = db.execute(f"{_DELIVERIES} where created_ms >= ? order by id", (since_ms,))
+        return list(map(_delivery, rows))
 
 
 def downsample(records: Sequence[HistoryRecord], max_points: int) -> list[HistoryRecord]:

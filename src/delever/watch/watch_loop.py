@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from delever.watch.alerts.alert_rules import (
     RuleInputs,
@@ -14,7 +15,7 @@ from delever.watch.alerts.alert_rules import (
     update_alerts,
 )
 from delever.watch.alerts.contract_status import AdlState, next_status
-from delever.watch.alerts.delivery import AlertSender, deliver, senders
+from delever.watch.alerts.delivery import deliver, senders
 from delever.watch.market_data.observations import (
     DrawdownObservation,
     FillObservation,
@@ -40,6 +41,9 @@ from delever.watch.screen.view import (
 from delever.watch.settings import PoolDrawdownRule, WatchSettings
 from delever.watch.store import AlertDelivery, WatchStore
 from delever.watch.venues.adapter import VenueAdapter
+
+if TYPE_CHECKING:
+    from delever.server.notifications.delivery_worker import ChannelSender
 
 TICK_S = 1.0
 NEAREST = 5
@@ -68,7 +72,7 @@ class Watch:
         self._settings = settings
         self._store = store
         self._now_ms = now_ms
-        self._senders: Mapping[str, AlertSender] = senders(settings, now_ms)
+        self._senders: Mapping[str, ChannelSender] = senders(settings, now_ms)
         self._pollers = [VenuePoller(adapter, now_ms, self._sink(adapter)) for adapter in adapters]
         self._observations: dict[Key, Observation] = {}
         self._fills: dict[Key, FillObservation] = {}

@@ -166,7 +166,7 @@ def test_a_distance_alert_clears_a_quarter_further_away() -> None:
     ]  # below the trigger threshold a drawdown starts no ADL
     assert apply_rule(rule, below) == ({}, [])
     (alert,) = apply_rule(rule, [drawdown("0", balance="0")])[1]
-    assert "30.00 % of the pool's peak left" in alert.text
+    assert "30.00 % of the fund's peak left" in alert.text
 
 
 def test_risk_and_fills_alert() -> None:
@@ -215,7 +215,7 @@ def test_a_pool_drawdown_is_measured_from_the_peak_of_the_window() -> None:
     peaks = {now.key: [(NOW - 61 * MINUTE, Decimal(5_000)), (NOW - 59 * MINUTE, Decimal(1_000))]}
     active, alerts = apply_rule(rule, [now], pool_balances=peaks)
     assert [alert.text for alert in alerts] == [
-        "bybit pool BTCUSDT +1 USDT: 790, 21.0 % below its peak of 60 min"
+        "bybit fund BTCUSDT +1 USDT: 790, 21.0 % below its peak of 60 min"
     ]
     assert (
         kinds(apply_rule(rule, [pool("895")], active, pool_balances=peaks)[1]) == []

@@ -119,12 +119,12 @@ def test_a_failed_delivery_is_retried_with_backoff_and_fails_after_a_day(
     stub.set_answer("/hook", {}, 503)
     assert send(settings, store) == 0
     (row,) = store.deliveries(5)
-    assert (row.state, row.attempts, row.error) == ("waiting", 1, "HTTP 503")
-    assert row.due_ms == NOW + 5_000
+    assert (row.state, row.attempts, row.error) == ("waiting", 1, "HTTP 503: {}")
+    assert row.next_try_ms == NOW + 5_000
     assert retry(settings, store, NOW + 4_999) == 0
     assert store.deliveries(1)[0].attempts == 1  # not before it is due
     retry(settings, store, NOW + 5_000)
-    assert store.deliveries(1)[0].due_ms == NOW + 15_000
+    assert store.deliveries(1)[0].next_try_ms == NOW + 15_000
     stub.set_answer("/hook", {})
     assert retry(settings, store, NOW + 15_000) == 1
     (row,) = store.deliveries(5)

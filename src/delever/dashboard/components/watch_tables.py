@@ -42,7 +42,7 @@ POSITIONS = (
     Column("quantity", "Quantity", "number"),
     Column("age", "Age", "state"),
     Column("state", "State", "state"),
-    Column("risk", "Contract's risk"),
+    Column("risk", "Contract's ADL risk"),
     Column("start", "To start"),
     Column("stop", "To stop"),
 )
@@ -52,26 +52,26 @@ CONTRACTS = (
     Column("state", "State", "state"),
     Column("for", "For"),
     Column("risk", "ADL risk"),
-    Column("ratio", "Profit ratio", "number"),
+    Column("ratio", "PnL ratio", "number"),
     Column("start", "To start"),
     Column("stop", "To stop"),
     Column("ages", "Age of each number", "wrapped"),
-    Column("why", "Why", "wrapped"),
+    Column("why", "Reason", "wrapped"),
 )
 ADVICE = (
     Column("position", "Position"),
-    Column("times", "Then / now", "number"),
+    Column("times", "Score ratio", "number"),
     Column("score", "Score", "number"),
-    Column("change", "What can I do"),
+    Column("change", "Option"),
     Column("note", "", "wrapped"),
 )
 DELIVERIES = (
     Column("time", "Made (UTC)"),
     Column("channel", "Channel"),
     Column("state", "State", "state"),
-    Column("attempts", "Tries", "number"),
-    Column("text", "What", "wrapped"),
-    Column("error", "Why not", "wrapped"),
+    Column("attempts", "Attempts", "number"),
+    Column("text", "Alert", "wrapped"),
+    Column("error", "Error", "wrapped"),
 )
 FILLS = (
     Column("time", "Time (UTC)"),
@@ -83,7 +83,7 @@ FILLS = (
 )
 POOLS = (
     Column("venue", "Venue"),
-    Column("pool", "Pool"),
+    Column("pool", "Fund"),
     Column("balance", "Balance", "number"),
     Column("asset", "Asset"),
     Column("fell", "Below its peak %", "number"),
@@ -93,18 +93,18 @@ SOURCES = (
     Column("venue", "Venue"),
     Column("source", "Source"),
     Column("last", "Last answer"),
-    Column("next", "Asked again in"),
-    Column("every", "Every"),
+    Column("next", "Next poll in"),
+    Column("every", "Interval"),
     Column("weight", "Weight", "number"),
     Column("state", "State", "state"),
     Column("text", "", "wrapped"),
 )
 
-CHARTS = {"indicator": ("Indicator (5 is next)", (0, 5)), "ratio": ("Profit ratio", None)}
+CHARTS = {"indicator": ("Indicator (5 is next)", (0, 5)), "ratio": ("PnL ratio", None)}
 CHARTS |= {"risk": ("ADL risk (4 is extremely high)", (1, 4))}
-_ANSWERS = ("answers", "not asked yet")
+_ANSWERS = ("answers", "not polled yet")
 _COLOURS = (BLUE, GREEN, AMBER, GREY)
-_RATIOS = {"pnl_ratio": ("profit ratio", BLUE, "solid"), "start_ratio": ("start", RED, "dashed")}
+_RATIOS = {"pnl_ratio": ("PnL ratio", BLUE, "solid"), "start_ratio": ("start", RED, "dashed")}
 _RATIOS |= {"stop_ratio": ("stop", AMBER, "dashed")}
 
 
@@ -128,7 +128,7 @@ def _position(held: PositionView) -> Row:
         "side": position.side,
         "quantity": plain(position.quantity),
         "indicator": None if indicator is None else indicator.indicator,
-        "raw": "not read" if indicator is None else f"{indicator.raw} ({indicator.scale})",
+        "raw": "not observed" if indicator is None else f"{indicator.raw} ({indicator.scale})",
         **_aged(old, stale=held.stale),
     }
 
@@ -179,7 +179,7 @@ def advice(view: WatchView) -> Iterator[Row]:
 
 def _advised(told: Advice) -> Iterator[Row]:
     score = None if told.score is None else f"{told.score:.4g}"
-    now = f"as it is, by {told.rules} rules"
+    now = f"unchanged, by {told.rules} rules"
     yield {"change": now, "score": score, "times": None, "note": told.formula}
     for option in told.options:
         yield {
@@ -197,7 +197,7 @@ def unknown(view: WatchView) -> str:
         for text in held.advice.unknown if held.advice else ():
             told.setdefault(text, {})[held.position.venue] = None
     lines = [f"{', '.join(venues)}: {text}" for text, venues in told.items()]
-    return f"Not known from outside:<ul>{_items(lines)}</ul>" if told else ""
+    return f"Unknown:<ul>{_items(lines)}</ul>" if told else ""
 
 
 def deliveries(told: Sequence[AlertDelivery]) -> Iterator[Row]:
@@ -206,7 +206,7 @@ def deliveries(told: Sequence[AlertDelivery]) -> Iterator[Row]:
     for delivery in told:
         yield {
             "id": delivery.id,
-            "time": utc(delivery.made_ms),
+            "time": utc(delivery.created_ms),
             "channel": delivery.channel,
             "state": delivery.state,
             "state_kind": kinds.get(delivery.state, "none"),
@@ -264,10 +264,10 @@ def _source(source: SourceView, now_ms: int) -> Row:
     return {
         "source": source.name,
         "last": NOTHING if answered is None else f"{age(now_ms - answered)} ago",
-        "next": "streams" if streams and not failure else age(max(0, due_ms - now_ms)),
-        "every": "as it comes" if streams else age(source.interval_ms),
+        "next": "stream" if streams and not failure else age(max(0, due_ms - now_ms)),
+        "every": "streamed" if streams else age(source.interval_ms),
         "weight": None if streams else str(source.weight),
-        "state": failure.kind if failure else "listens" if streams else _ANSWERS[answered is None],
+        "state": failure.kind if failure else "connected" if streams else _ANSWERS[answered is None],
         "state_kind": "adl" if failure else "calm" if streams or answered else "none",
         "text": f"for {age(now_ms - failure.since_ms)}: {failure.text}" if failure else "",
     }
@@ -281,10 +281,10 @@ def banners(view: WatchView) -> str:
         held.setdefault(alert.rule, []).append(line)
     for failure in view.failures:
         since, wait = age(view.time_ms - failure.since_ms), max(0, failure.retry_ms - view.time_ms)
-        line = f"{failure.source}: {failure.text} (for {since}, tried again in {age(wait)})"
+        line = f"{failure.source}: {failure.text} (for {since}, retry in {age(wait)})"
         held.setdefault(f"{failure.venue}: {failure.kind.replace('_', ' ')}", []).append(line)
     if not held:
-        return '<div class="banner"><b>No rule holds, and everything can be read.</b></div>'
+        return '<div class="banner"><b>No alert is active, and every source can be read.</b></div>'
     return "".join(_banner(title, lines) for title, lines in held.items())
 
 

@@ -38,7 +38,7 @@ class Watched:
     history: str
 
     def past(self, key: str, since_ms: int) -> list[HistoryRecord]:
-        """Return what is kept of a contract, given as venue/contract, downsample for a chart."""
+        """Return the history of a contract, given as venue/contract, downsampled for a chart."""
         venue, _, name = key.partition("/")
         kept = read_history(self.history, since_ms=since_ms, name=name)
         return downsample([line for line in kept if line.venue == venue], POINTS)
@@ -61,15 +61,15 @@ _NOW = (
         "indicator 5 is next to be closed",
         rows.POSITIONS,
         rows.positions,
-        "None is known. Observation them takes a key of the account.",
+        "No positions. Reading them requires an API key of the account.",
     ),
-    _Panel("Contracts", "distances in percent of the pool's peak", rows.CONTRACTS, rows.contracts),
-    _Panel("What can I do", "every other account as it is", rows.ADVICE, rows.advice),
+    _Panel("Contracts", "distances in percent of the fund's peak", rows.CONTRACTS, rows.contracts),
+    _Panel("Options", "all other accounts unchanged", rows.ADVICE, rows.advice),
 )
 _BESIDE = (
     _Panel("ADL fills of the account", "newest first", rows.FILLS, rows.fills),
-    _Panel("Insurance pools", "peak of what this watch has seen", rows.POOLS, rows.pools),
-    _Panel("Sources", "asked when the venue has a new number", rows.SOURCES, rows.sources),
+    _Panel("Insurance funds", "fall from the highest observed balance", rows.POOLS, rows.pools),
+    _Panel("Sources", "polled when the venue has a new value", rows.SOURCES, rows.sources),
 )
 
 
@@ -77,7 +77,7 @@ async def show(told: Watched, contract: str = "", hours: int = 24) -> None:
     """Show everything; `contract` is venue/contract, whose past of so many hours is drawn."""
     dark = _top()
     with ui.element("main").classes("page"):
-        html("<h1>RiskObservation of ADL</h1>")
+        html("<h1>ADL risk</h1>")
         asof = ui.label("").classes("asof")
         banners = html().classes("banners").props("role=status")
         with grid():

@@ -153,7 +153,7 @@ def _is_near(rule: DistanceRule, observation: DrawdownObservation) -> bool | Non
 def _distance_text(observation: DrawdownObservation) -> str:
     return (
         f"{observation.venue} {observation.name}: {100 * observation.distance_to_start:.2f} % of "
-        f"the pool's peak left before ADL starts "
+        f"the fund's peak left before ADL starts "
         f"(PnL ratio {observation.pnl_ratio}, start {observation.start_ratio})"
     )
 
@@ -226,7 +226,7 @@ def _pool_drawdowns(
         percent = drawdown_percent(pool, balances, now_ms - rule.within_min * MINUTE_MS)
         clear = rule.percent / 2 if rule.clear_below is None else rule.clear_below
         holds = _hysteresis(percent >= rule.percent, percent < clear)
-        name = f"{pool.venue} pool {pool.name} {pool.asset}"
+        name = f"{pool.venue} fund {pool.name} {pool.asset}"
         text = f"{name}: {pool.balance}, {percent:.1f} % below its peak of {rule.within_min} min"
         yield RuleEvaluation(rule, name, None if pool.is_stale(now_ms) else holds, text)
 

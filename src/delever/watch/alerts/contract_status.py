@@ -119,7 +119,7 @@ def _recent_fill(fresh: Sequence[Observation], now_ms: int, stopped_ms: int | No
 
 def _drawdown_text(observation: DrawdownObservation) -> str:
     if observation.balance <= 0:
-        return f"the pool's balance is {observation.balance} {observation.asset}"
+        return f"the fund's balance is {observation.balance} {observation.asset}"
     ratios = f"start {observation.start_ratio}, stop {observation.stop_ratio}"
     return f"PnL ratio {observation.pnl_ratio} ({ratios})"
 

@@ -1,97 +1,90 @@
-"""Deliver alerts: mail by aiosmtplib, signed webhooks by httpx2, chat by apprise.
+"""Deliver alerts from the outbox: by mail, by signed webhook, or to a chat by apprise.
 
-A failed delivery is retried with exponential backoff for a day; the store has every delivery's
-state.
+A failed delivery is retried with exponential backoff for a day, unless a retry would fail, too; the
+store has every delivery's state.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
-from typing import Protocol
 
-import msgspec
-
-from delever.config import MailConfig, secret
+from delever.config import ConfigError, MailConfig, secret
+from delever.server.notifications.delivery_worker import (
+    ATTEMPT_TIMEOUT_MS,
+    ChannelSender,
+    DeliveryFailure,
+    DeliveryResult,
+    DeliveryWorker,
+    RetryPolicy,
+)
+from delever.server.notifications.outbox import ClaimedNotification, Notification
 from delever.watch.alerts.alert_rules import Alert
 from delever.watch.market_data.errors import error_text
 from delever.watch.settings import AlertChannel, WatchSettings
-from delever.watch.store import AlertDelivery, WatchStore
+from delever.watch.store import WatchStore, alert_of, notification_of
 
-TIMEOUT_S = 15
-FIRST_RETRY_MS, MAX_RETRY_MS = 5_000, 15 * 60_000
-EXPIRES_MS = 24 * 3_600_000
-BATCH_LIMIT = 20
+RETRY = RetryPolicy(initial_ms=5_000, max_ms=15 * 60_000, give_up_after_ms=24 * 3_600_000)
 
 
-class UndeliveredError(Exception):
-    """The receiver of a channel did not accept an alert."""
-
-
-class AlertSender(Protocol):
-    """Sends an alert to one channel, or raises."""
-
-    async def __call__(self, message_id: str, alert: Alert) -> None:
-        """Send an alert; every attempt has the same `message_id`."""
-
-
-def senders(settings: WatchSettings, now_ms: Callable[[], int]) -> dict[str, AlertSender]:
+def senders(settings: WatchSettings, now_ms: Callable[[], int]) -> dict[str, ChannelSender]:
     """Return the sender of each channel; ConfigError if a secret is missing."""
-    return {channel.name: _sender(channel, settings.mail, now_ms) for channel in settings.channels}
+    return {
+        channel.name: _ContainedSender(_sender(channel, settings.mail, now_ms))
+        for channel in settings.channels
+    }
 
 
-def _sender(channel: AlertChannel, mail: MailConfig, now_ms: Callable[[], int]) -> AlertSender:
+def _sender(channel: AlertChannel, mail: MailConfig, now_ms: Callable[[], int]) -> ChannelSender:
+    from delever.server.notifications.channels import MailSender  # noqa: PLC0415 - slow to import
+
     where = f"channels ({channel.name})"
     if channel.mail:
         password = secret(where, env=mail.password_env) if mail.password_env else ""
-        return _Mailer(channel.mail, mail, password)
+        return MailSender(mail, password, _MailComposer(channel.mail, mail.sender), now_ms)
     if channel.apprise_env:
-        return _Chat(secret(where, env=channel.apprise_env))
+        return _ChatSender(secret(where, env=channel.apprise_env))
+    return _webhook_sender(channel, where, now_ms)
+
+
+def _webhook_sender(channel: AlertChannel, where: str, now_ms: Callable[[], int]) -> ChannelSender:
+    from standardwebhooks import Webhook  # noqa: PLC0415 - slow to import
+
+    from delever.server.notifications.channels import WebhookEndpoint, WebhookSender  # noqa: PLC0415 - slow to import
+
     url = secret(where, env=channel.webhook_env) if channel.webhook_env else channel.webhook
-    signing_env = channel.webhook_secret_env
-    return _Webhook(url, secret(where, env=signing_env) if signing_env else "", now_ms)
+    key = None
+    if channel.webhook_secret_env:
+        text = secret(where, env=channel.webhook_secret_env)
+        try:
+            key = Webhook(text)
+        except (ValueError, RuntimeError) as error:
+            raise ConfigError(f"{where}: the signing secret is not base64: {error}") from None
+    return WebhookSender(lambda _address: WebhookEndpoint(url, key), now_ms, trust_env=True)
 
 
 async def deliver(
-    store: WatchStore, by_channel: Mapping[str, AlertSender], now_ms: Callable[[], int]
+    store: WatchStore, channels: Mapping[str, ChannelSender], now_ms: Callable[[], int]
 ) -> int:
-    """Try the deliveries that are due; return the number sent."""
-    due = store.due(now_ms())[:BATCH_LIMIT]
-    errors = await asyncio.gather(*(_try(delivery, by_channel) for delivery in due))
-    for delivery, error in zip(due, errors, strict=True):
-        record_attempt(store, delivery, error, now_ms())
-    return errors.count("")
+    """Send the deliveries that are due; return how many were delivered."""
+    removed = store.waiting_by_channel().keys() - channels.keys()
+    every: dict[str, ChannelSender] = {**channels, **{name: _RemovedChannel() for name in removed}}
+    outbox = store.outbox(now_ms)
+    workers = [
+        DeliveryWorker(name, sender, outbox, RETRY, now_ms) for name, sender in every.items()
+    ]
+    results = await asyncio.gather(*(worker.deliver() for worker in workers))
+    return sum(result.failure is None for own in results for result in own)
 
 
-def record_attempt(store: WatchStore, delivery: AlertDelivery, error: str, now_ms: int) -> None:
-    """Store the result of an attempt: sent, to be retried, or failed for good."""
-    wait_ms = min(FIRST_RETRY_MS * 2 ** min(delivery.attempts, 12), MAX_RETRY_MS)
-    if not error:
-        store.update_delivery(delivery, "sent", now_ms, "")
-    elif now_ms + wait_ms - delivery.made_ms > EXPIRES_MS:
-        store.update_delivery(delivery, "failed", now_ms, error)
-    else:
-        store.update_delivery(delivery, "waiting", now_ms + wait_ms, error)
-
-
-async def _try(delivery: AlertDelivery, by_channel: Mapping[str, AlertSender]) -> str:
-    """Return "" or the error of a delivery."""
-    send = by_channel.get(delivery.channel)
-    if send is None:
-        return f"channel {delivery.channel} is no longer configured"
-    return await send_once(send, f"delever-{delivery.made_ms}-{delivery.id}", delivery.alert)
-
-
-async def send_once(send: AlertSender, message_id: str, alert: Alert) -> str:
-    """Send once; return "" or the error. A channel's failure never ends the watch."""
-    try:
-        await asyncio.wait_for(send(message_id, alert), TIMEOUT_S)
-    except TimeoutError:
-        return f"no answer within {TIMEOUT_S} s"
-    except Exception as error:  # noqa: BLE001 - any error of a channel's library is its result
-        return error_text(error)
-    return ""
+async def send_once(sender: ChannelSender, message_id: str, alert: Alert) -> str:
+    """Send an alert once, without the outbox; return "" or the error."""
+    notification = notification_of(alert, "", message_id)
+    until_ms = alert.at_ms + 2 * ATTEMPT_TIMEOUT_MS
+    claimed = ClaimedNotification(0, "", notification, 0, alert.at_ms, until_ms)
+    errors = [failure.error async for _, failure in sender.send([claimed]) if failure is not None]
+    return "".join(errors)
 
 
 def subject(alert: Alert) -> str:
@@ -105,69 +98,77 @@ def body(alert: Alert) -> str:
     return f"{alert.text}\n\nRule {alert.rule} ({alert.kind}), {at}.\n"
 
 
-class _Mailer:
-    def __init__(self, to: str, mail: MailConfig, password: str) -> None:
-        self._to, self._mail, self._password = to, mail, password
+class _MailComposer:
+    """Composes the mail of an alert."""
 
-    async def __call__(self, message_id: str, alert: Alert) -> None:
-        import aiosmtplib  # noqa: PLC0415 - slow to import
+    def __init__(self, to: str, sender: str) -> None:
+        self._to, self._sender = to, sender
 
+    def __call__(self, notification: Notification) -> EmailMessage:
+        alert = alert_of(notification.body)
         message = EmailMessage()
         message["Subject"] = subject(alert)
-        message["From"], message["To"] = self._mail.sender, self._to
-        message["Message-ID"] = f"<{message_id}@delever.invalid>"
+        message["From"], message["To"] = self._sender, self._to
+        message["Message-ID"] = f"<{notification.notice}@delever.invalid>"
         message["Date"] = format_datetime(datetime.fromtimestamp(alert.at_ms / 1000, UTC))
         message.set_content(body(alert))
-        await aiosmtplib.send(
-            message,
-            hostname=self._mail.host,
-            port=self._mail.port,
-            username=self._mail.username or None,
-            password=self._password or None,
-            start_tls=self._mail.start_tls,
-            timeout=TIMEOUT_S,
-        )
+        return message
 
 
-class _Webhook:
-    def __init__(self, url: str, signing_secret: str, now_ms: Callable[[], int]) -> None:
-        self._url, self._signing_secret, self._now_ms = url, signing_secret, now_ms
+class _ChatSender:
+    """Sends alerts to a chat by apprise."""
 
-    async def __call__(self, message_id: str, alert: Alert) -> None:
-        import httpx2  # noqa: PLC0415 - slow to import
-
-        content = msgspec.json.encode({"type": "delever.watch.alert", "data": alert})
-        headers = {"Content-Type": "application/json", **self._signed(message_id, content)}
-        async with httpx2.AsyncClient(timeout=TIMEOUT_S) as client:
-            answer = await client.post(self._url, content=content, headers=headers)
-        if not answer.is_success:
-            raise UndeliveredError(f"HTTP {answer.status_code}")
-
-    def _signed(self, message_id: str, content: bytes) -> dict[str, str]:
-        """Return the headers of Standard Webhooks, with the time of this attempt."""
-        seconds = self._now_ms() // 1000
-        headers = {"webhook-id": message_id, "webhook-timestamp": str(seconds)}
-        if self._signing_secret:
-            from standardwebhooks import Webhook  # noqa: PLC0415 - slow to import
-
-            at = datetime.fromtimestamp(seconds, UTC)
-            signature = Webhook(self._signing_secret).sign(message_id, at, content.decode())
-            headers["webhook-signature"] = signature
-        return headers
-
-
-class _Chat:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    async def __call__(self, message_id: str, alert: Alert) -> None:  # noqa: ARG002 - chat has no ids
+    async def send(self, batch: Sequence[ClaimedNotification]) -> AsyncIterator[DeliveryResult]:
+        """Yield the result of each message."""
+        for claimed in batch:
+            error = await self._send_one(alert_of(claimed.notification.body))
+            yield DeliveryResult(claimed, DeliveryFailure(error) if error else None)
+
+    async def _send_one(self, alert: Alert) -> str:
         import apprise  # noqa: PLC0415 - slow to import
 
         chat = apprise.Apprise()
         if not chat.add(self._url):
-            raise UndeliveredError("apprise does not know this kind of URL")
-        if not await chat.async_notify(title=subject(alert), body=body(alert)):
-            raise UndeliveredError("the service did not accept the message")
+            return "apprise does not know this kind of URL"
+        try:
+            async with asyncio.timeout(ATTEMPT_TIMEOUT_MS / 1_000):
+                accepted = await chat.async_notify(title=subject(alert), body=body(alert))
+        except TimeoutError:
+            return f"no answer within {ATTEMPT_TIMEOUT_MS} ms"
+        return "" if accepted else "the service did not accept the message"
+
+
+class _ContainedSender:
+    """A sender whose exceptions are results, so that no channel ever ends the watch."""
+
+    def __init__(self, sender: ChannelSender) -> None:
+        self._sender = sender
+
+    async def send(self, batch: Sequence[ClaimedNotification]) -> AsyncIterator[DeliveryResult]:
+        """Yield the result of each notification."""
+        untried = list(batch)
+        try:
+            async for result in self._sender.send(batch):
+                untried.remove(result.claimed)
+                yield result
+        except Exception as error:  # noqa: BLE001 - any error of a channel's library is its result
+            for claimed in untried:
+                yield DeliveryResult(claimed, DeliveryFailure(error_text(error)))
+
+
+class _RemovedChannel:
+    """The sender of a channel that is no longer configured: every attempt fails."""
+
+    async def send(self, batch: Sequence[ClaimedNotification]) -> AsyncIterator[DeliveryResult]:
+        """Yield a failure for each notification."""
+        for claimed in batch:
+            channel = claimed.notification.channel
+            yield DeliveryResult(
+                claimed, DeliveryFailure(f"channel {channel} is no longer configured")
+            )
 
 
 def sample_alert(now_ms: int) -> Alert:

@@ -150,8 +150,8 @@ def _fills(view: WatchView) -> Table:
 
 
 def _pools(view: WatchView) -> Table:
-    columns = ("venue", "pool", "balance", "asset", "below peak", "age")
-    table = _table("Insurance pools", columns)
+    columns = ("venue", "fund", "balance", "asset", "below peak", "age")
+    table = _table("Insurance funds", columns)
     for row in view.pools:
         pool = row.pool
         late = " STALE" if row.stale else ""
@@ -180,7 +180,7 @@ def _venue(venue: VenueView) -> Sequence[str]:
 def _source(source: SourceView, now_ms: int) -> Sequence[str]:
     answered = None if source.answered_ms is None else now_ms - source.answered_ms
     failure = source.failure
-    due = "streams" if not source.due_ms else age(max(0, source.due_ms - now_ms))
+    due = "stream" if not source.due_ms else age(max(0, source.due_ms - now_ms))
     text = f"{failure.kind} for {age(now_ms - failure.since_ms)}: {failure.text}" if failure else ""
     if failure:
         due = age(max(0, failure.retry_ms - now_ms))

@@ -95,7 +95,7 @@ class ContractView(msgspec.Struct, frozen=True, kw_only=True):
             return "", ""
         start, stop = f"{self.start_percent:.2f} %", f"{self.stop_percent:.2f} %"
         if not drawdown.is_armed:
-            start = f"off: pool not above {drawdown.trigger_threshold.normalize():f}"
+            start = f"off: fund not above {drawdown.trigger_threshold.normalize():f}"
         return start, stop
 
     @property
