@@ -289,7 +289,7 @@ def deliveries(
 
 def _delivery_row(delivery: "AlertDelivery") -> dict[str, object]:
     return {
-        "made_ms": delivery.made_ms,
+        "created_ms": delivery.created_ms,
         "channel": delivery.channel,
         "state": delivery.state,
         "attempts": delivery.attempts,

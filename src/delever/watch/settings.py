@@ -341,6 +341,6 @@ def _limit_errors(rule: AnyRule) -> Iterator[str]:
             yield "states: must name at least one state"
 
 
-def risk_level(word: str) -> int:
+def risk_level(label: str) -> int:
     """Return the level of a risk label."""
-    return RISKS.index(word) + 1
+    return RISKS.index(label) + 1

@@ -95,7 +95,7 @@ def side_of(row: Mapping[str, Any]) -> Side:
 
 
 def _is_isolated(row: Mapping[str, Any], raw: Mapping[str, Any], fields: PositionFields) -> bool:
-    """Return whether a position is isolated, by ccxt or, without its word, by the venue's row."""
+    """Return whether a position is isolated, by ccxt's margin mode or else by the venue's row."""
     mode = row.get("marginMode")
     if mode is None:
         return str(raw.get("tradeMode")) == "1" and bool(optional(raw, fields.margin))
