@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from delever.config import Config
+from delever.dashboard.mount import dashboard_app
 from delever.demo.served_crash import DemoSize
 from delever.server.app import Service, bind, http_server, wall_clock_ms
 
@@ -38,7 +39,7 @@ def live_server(
     """Serve until the block ends; the server is ready when the block begins."""
     listen = msgspec.structs.replace(config.listen, port=0, shutdown_ms=1_000)
     config = msgspec.structs.replace(config, listen=listen)
-    service = Service(config, now_ms, demo)
+    service = Service(config, now_ms, demo, dashboard_app)
     server = http_server(service)
     with bind(config) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

@@ -32,6 +32,7 @@ def serve(
     ] = 1,
 ) -> int:
     """Run engine, journal, the Binance-, Bybit-, OKX-compatible and native APIs, and dashboard."""
+    from delever.dashboard.mount import dashboard_app  # noqa: PLC0415
     from delever.demo.served_crash import DemoSize  # noqa: PLC0415
     from delever.journal import JournalError  # noqa: PLC0415 - slow to import
     from delever.server.app import Service, run  # noqa: PLC0415
@@ -43,7 +44,7 @@ def serve(
     configure_logging(settings.logs.level, sys.stderr, secrets_of(settings))
     size = DemoSize(seed, accounts, contracts, speed) if demo else None
     try:
-        service = Service(settings, demo=size)
+        service = Service(settings, demo=size, mount_dashboard=dashboard_app)
     except ConfigError as error:
         raise InputError(str(error)) from None
     except (JournalError, ValueError) as error:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
 import uvicorn
@@ -23,7 +23,6 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from delever.config import Config
 from delever.core.kernels import fastest
 from delever.core.messages import Command, Event
-from delever.dashboard.mount import dashboard_app
 from delever.demo.served_crash import SECRET as DEMO_SECRET
 from delever.demo.served_crash import DemoSize, ServedCrash
 from delever.journal import JournalError
@@ -54,14 +53,29 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+class MountedDashboard(Protocol):
+    """The ASGI app at /dashboard."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+
+    async def stop(self) -> None:
+        """Close the dashboard."""
+
+
 class Service:
-    """The parts of one server, in the order in which they start; they stop in reverse order."""
+    """The parts of one server, in the order in which they start; they stop in reverse order.
+
+    `mount_dashboard` returns the dashboard of the native API. It is an argument because the
+    dashboard is above the server in the order of imports.
+    """
 
     def __init__(
         self,
         config: Config,
         now_ms: Callable[[], int] = wall_clock_ms,
         demo: DemoSize | None = None,
+        mount_dashboard: Callable[[Asgi], MountedDashboard] | None = None,
     ) -> None:
         self.config = config
         self.keyring = Keyring(config.keys)
@@ -78,7 +92,7 @@ class Service:
         self._lifespans = contextlib.AsyncExitStack()
         self._demo_task: asyncio.Task[None] | None = None
         native = cast("Asgi", self.native)
-        self.dashboard = dashboard_app(native)
+        self.dashboard = mount_dashboard(native) if mount_dashboard else None
         self.app = Router(config.listen, self._venues(), native, self._mounts(), self._lifespan)
         self._observe()
 
@@ -121,7 +135,10 @@ class Service:
         )
 
     def _mounts(self) -> Mapping[str, Asgi]:
-        return {"metrics": self._metrics, "dashboard": self.dashboard}
+        mounts: dict[str, Asgi] = {"metrics": self._metrics}
+        if self.dashboard is not None:
+            mounts["dashboard"] = self.dashboard
+        return mounts
 
     async def _metrics(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         kind = (b"content-type", CONTENT_TYPE_LATEST.encode())
@@ -165,7 +182,8 @@ class Service:
             self._demo_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._demo_task
-        await self.dashboard.stop()
+        if self.dashboard is not None:
+            await self.dashboard.stop()
         await self._lifespans.aclose()
         await self.notifier.stop()
         await self.history.stop()
