@@ -12,7 +12,7 @@ from delever.lab.errors import InputError, UnknownNameError
 from delever.lab.queries.fill_explanation import explain_fill
 from delever.lab.runs.scenario import read_scenario
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 WHY_BOB = """\
 Fill 2 closed 50 of the 50 BTCUSDT short of bob at 56500, mark 56000; rules of bybit, record 13,
@@ -207,7 +207,7 @@ def test_a_cancelled_fill_names_the_record_that_cancelled_it(tmp_path: Path) -> 
 
 def test_a_fill_of_a_forced_round_has_the_operators_note(tmp_path: Path) -> None:
     journal = tmp_path / "forced.db"
-    crash = read_scenario(Path(__file__).parents[2] / "examples" / "crash.ndjson")
+    crash = read_scenario(Path(__file__).parents[3] / "examples" / "crash.ndjson")
     record(journal, [*crash[:12], m.ForceAdl(time_ms=9_000, contract="BTCUSDT", note="delisted")])
     why = explain_fill(journal, 1)
     text = " ".join(str(why).split())

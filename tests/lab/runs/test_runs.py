@@ -17,7 +17,7 @@ from delever.lab.runs.scenario import read_scenario
 from delever.lab.runs.stress_test import Shock, compare, simulate
 from delever.lab.tables.book_reader import read_book, write_book
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 SCENARIO = read_scenario(EXAMPLES / "crash.ndjson")
 BOOK = read_book(EXAMPLES / "book")
 

@@ -14,7 +14,7 @@ from delever.lab.errors import InputError, UnknownNameError
 from delever.lab.queries.risk_tables import curve, inputs, levels, rate
 from delever.lab.tables.book_reader import read_book
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "book"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "book"
 BOOK = read_book(EXAMPLE)
 
 

@@ -10,7 +10,7 @@ from delever.lab.errors import InputError, UnknownNameError
 from delever.lab.queries.position_queries import explain, rank, what_if
 from delever.lab.tables.book_reader import book_of, read_book
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "book"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "book"
 BOOK = read_book(EXAMPLE)
 
 WHY_EVE = """\

@@ -30,7 +30,7 @@ from delever.lab.runs.scenario import read_scenario
 from delever.lab.runs.stress_test import Shock, compare, variants
 from delever.lab.tables.book_reader import read_book, write_book
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 def crash(rules: str) -> RunResult:

@@ -19,7 +19,7 @@ from delever.lab.tables.book_reader import book_of, build, read_book, write_book
 from delever.lab.tables.book_writer import frames_of
 from delever.lab.tables.table import SCHEMAS, table_of
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "book"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "book"
 
 # file, text, its replacement, message
 INVALID = [

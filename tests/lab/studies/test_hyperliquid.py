@@ -25,7 +25,7 @@ from delever.lab.studies.rank_correlation import (
 )
 
 NAME = "hyperliquid-2025-10-10/adl_wave1_excerpt.csv"
-DATA = Path(os.environ.get("DELEVER_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("DELEVER_DATA", Path(__file__).parents[4] / "shared" / "data"))
 REAL = DATA / NAME
 
 HEADER = (

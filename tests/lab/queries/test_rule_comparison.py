@@ -15,7 +15,7 @@ from delever.lab.queries.rule_comparison import columns_by_rule_set, compare_rul
 from delever.lab.runs.scenario import read_scenario
 from delever.lab.tables.book_reader import book_of, read_book
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 BOOK = read_book(EXAMPLES / "book")
 
 
