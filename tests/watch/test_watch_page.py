@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import expect
 from stub_server import Stub, stubbed
 
-from browser import DESKTOP, PHONE, Watched, artefact, browsing
+from browser import DESKTOP, PHONE, BrowserSession, artifact, open_browser
 from delever.cli import call
 from sources import ROOT
 
@@ -77,9 +77,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Watched]:
-    with browsing() as watched:
-        yield watched
+def browser() -> Iterator[BrowserSession]:
+    with open_browser() as session:
+        yield session
 
 
 def row(page: Any, panel: str, *texts: str) -> Any:
@@ -92,7 +92,7 @@ def row(page: Any, panel: str, *texts: str) -> Any:
 
 
 @pytest.mark.parametrize("form", ["desktop", "phone"])
-def test_the_page_displays_the_whole_view(browser: Watched, site: Site, form: str) -> None:
+def test_the_page_displays_the_whole_view(browser: BrowserSession, site: Site, form: str) -> None:
     size = DESKTOP if form == "desktop" else PHONE
     page = browser.page(site.url, size, dark=form == "desktop")
     expect(page.locator("h1")).to_have_text("ADL risk")
@@ -112,15 +112,15 @@ def test_the_page_displays_the_whole_view(browser: Watched, site: Site, form: st
     expect(page.locator("canvas")).to_have_count(1)
     expect(page.locator(".page")).to_contain_text("it needs all other accounts' positions")
     page.wait_for_timeout(400)
-    page.screenshot(path=artefact(f"watch-{form}.png"), full_page=True)
+    page.screenshot(path=artifact(f"watch-{form}.png"), full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
     assert [url for url in browser.requests if not url.startswith(site.url)] == []
-    assert browser.complaints == []
+    assert browser.console_errors == []
     assert SECRET not in page.content()
     assert KEY not in page.content()
 
 
-def test_the_chosen_history_is_in_the_url(browser: Watched, site: Site) -> None:
+def test_the_chosen_history_is_in_the_url(browser: BrowserSession, site: Site) -> None:
     page = browser.page(f"{site.url}?contract=binance/ETHUSDT&hours=6")
     expect(page.locator(".page")).to_contain_text("binance/ETHUSDT")
     page.get_by_label("time").click()
@@ -130,7 +130,7 @@ def test_the_chosen_history_is_in_the_url(browser: Watched, site: Site) -> None:
     expect(page.locator("body")).to_have_class("desktop no-touch body--dark")
 
 
-def test_a_failure_is_displayed_until_it_is_over(browser: Watched, site: Site) -> None:
+def test_a_failure_is_displayed_until_it_is_over(browser: BrowserSession, site: Site) -> None:
     page = browser.page(site.url)
     expect(row(page, "Positions", "ADAUSDT")).to_have_count(1)
     site.stub.set_answer(

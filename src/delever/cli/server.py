@@ -120,7 +120,7 @@ def dashboard(
     if key_env and key_env not in os.environ:
         raise UsageError(f"--key-env {key_env}: environment variable is not set")
     try:
-        from delever.dashboard.app import serve as serve_dashboard  # noqa: PLC0415 - slow
+        from delever.dashboard.apps.dashboard import serve as serve_dashboard  # noqa: PLC0415 - slow
     except ModuleNotFoundError as error:
         raise UsageError(f"{error.name} is not installed: install delever[dashboard]") from None
     key = os.environ[key_env] if key_env else ""

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from browser import Watched, browsing
+from browser import BrowserSession, open_browser
 from delever.cli import ExitCode, call
 from delever.core.book import Book
 from delever.formatting import decimal_text, humanize
@@ -50,9 +50,9 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Watched]:
-    with browsing() as watched:
-        yield watched
+def browser() -> Iterator[BrowserSession]:
+    with open_browser() as session:
+        yield session
 
 
 def test_observations_of_a_run_include_the_fall_before_the_round(result: RunResult) -> None:
@@ -76,7 +76,7 @@ def test_a_stored_run_is_read_unchanged(result: RunResult, stored: Path) -> None
 
 
 def test_the_report_of_a_run_opens_from_disk_with_the_run_s_numbers(
-    browser: Watched, result: RunResult, stored: Path, tmp_path: Path
+    browser: BrowserSession, result: RunResult, stored: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "report.html"
     assert (
@@ -93,11 +93,11 @@ def test_the_report_of_a_run_opens_from_disk_with_the_run_s_numbers(
     contracts = table(page.locator("section", has_text="taken over").inner_html())
     assert [(row["haircut"], row["pool PnL"]) for row in contracts] == [("50000", "-300000")]
     assert browser.requests == [file.as_uri()]
-    assert browser.complaints == []
+    assert browser.console_errors == []
 
 
 def test_the_report_of_a_comparison_has_every_rule_set(
-    browser: Watched, compared: Path, tmp_path: Path
+    browser: BrowserSession, compared: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "compared.html"
     assert call(["report", str(compared), "-o", str(file)]) == ExitCode.SUCCESS
@@ -109,7 +109,7 @@ def test_the_report_of_a_comparison_has_every_rule_set(
     ]
     assert [(row["rules"], row["haircut"], row["pool PnL"]) for row in rows] == wanted
     assert browser.requests == [file.as_uri()]
-    assert browser.complaints == []
+    assert browser.console_errors == []
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ FORMATS = ("parquet", "csv", "tsv", "json", "jsonl")
 
 
 def test_the_report_of_ranked_positions_is_the_same_from_every_format(
-    browser: Watched, ranked: Path, tmp_path: Path
+    browser: BrowserSession, ranked: Path, tmp_path: Path
 ) -> None:
     pages = set()
     for form in FORMATS:
@@ -147,7 +147,7 @@ def test_the_report_of_ranked_positions_is_the_same_from_every_format(
     assert "BTCUSDT, long: rank" in first
     assert "okx_2025" in first
     assert browser.requests == [(tmp_path / "csv.html").as_uri()]
-    assert browser.complaints == []
+    assert browser.console_errors == []
 
 
 def test_the_positions_nearest_to_the_front_are_drawn() -> None:
