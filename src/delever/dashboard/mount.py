@@ -26,7 +26,7 @@ class _LoadedDashboard(Protocol):
     async def stop(self) -> None: ...
 
 
-class MountedDashboard:
+class LazyDashboard:
     """The ASGI app for /dashboard.
 
     `server` is the base URL of the API, or the server's own ASGI app.
@@ -69,10 +69,10 @@ class MountedDashboard:
         return cast("_LoadedDashboard", module.Dashboard(self._server, self._key))
 
 
-def dashboard_app(server: str | AsgiApp, key: str = "") -> MountedDashboard:
+def dashboard_app(server: str | AsgiApp, key: str = "") -> LazyDashboard:
     """Return the dashboard of a server, given by its URL or as its ASGI app.
 
     `key` is the `ID.SECRET` of a key that may read what anonymous visitors may not; visitors can
     also enter a key of their own.
     """
-    return MountedDashboard(server, key)
+    return LazyDashboard(server, key)
