@@ -15,7 +15,7 @@ from cyclopts import CycloptsError, ValidationError
 from delever.config import parse
 from delever.core.messages import PoolKind, Reason
 from delever.core.rules import RULE_SETS
-from sources import ROOT, TESTS, location, report, source_text, tracked
+from sources import PACKAGE, ROOT, TESTS, location, report, source_text, tracked
 from table import RULE_ID
 
 DOCS = ROOT / "docs"
@@ -97,6 +97,19 @@ def test_links_resolve() -> None:
                 found.append(f"{location(path)}: {target} does not exist")
             elif anchor and linked.suffix == ".md" and anchor not in anchors(linked):
                 found.append(f"{location(path)}: {target} names no heading")
+    report(found)
+
+
+def test_paths_in_the_architecture_exist() -> None:
+    page = DOCS / "architecture.md"
+    found = []
+    for name in re.findall(r"(?<![\w/.-])\w+/[\w/]+(?:\.\w+)?", source_text(page)):
+        for base in (PACKAGE, ROOT):
+            path = base / name
+            if (base / name.partition("/")[0]).is_dir():
+                if not path.exists() and not path.with_suffix(".py").exists():
+                    found.append(f"{location(page)}: {name} does not exist")
+                break
     report(found)
 
 
