@@ -128,7 +128,7 @@ def positions(time_ms: int, *rows: tuple[str, Side, int, dict[str, Any]]) -> m.S
 
 
 def squeezed() -> list[m.Command]:
-    """Return a round under BitMEX rules that cannot close all: takeover at 100, mark 90, fund empty.
+    """Return a round under BitMEX rules that cannot close all: takeover at 100, mark 90, no fund.
 
     Ann has rank 1 and would be bankrupt at 100; eve is exempt; bob and cyd do not suffice.
     """
