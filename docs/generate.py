@@ -59,6 +59,7 @@ MEANINGS = {
     "fractional_lot_value": "One lot times one tick is not a whole number of cash units.",
     "invalid_margin_tiers": "Margin tiers do not start at 0, or do not ascend.",
     "invalid_trigger_limits": "ADL would stop at a larger drawdown than it starts at.",
+    "limit_not_supported": "No trigger of the rule set reads the limit; the value is the rule set.",
     "missing_entry_price": "Exactly one of entry price and entry cost is required.",
     "side_sign_mismatch": "The sign of the quantity contradicts the side.",
     "hedge_mode_required": "An account in one-way mode has positions on both sides.",

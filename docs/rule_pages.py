@@ -162,6 +162,8 @@ def _rule_set(rules: RuleSet, stated: set[str]) -> str:
         for case in rules.cases
     ]
     parts += ["- no ADL"] if not rules.cases else []
+    limits = ", ".join(f"`{name}`" for name in sorted(rules.limit_fields))
+    parts += [f"- limits that a fund or contract may override: {limits or 'none'}"]
     parts += [f"- ranked by: {_score(rules)}"] if rules.cases else []
     parts += [f"- ineligible: `{rule.reason}`" for rule in rules.filters if rules.cases]
     if rules.last_resort:

@@ -104,7 +104,7 @@ BUILDERS = {
         "pool": st.sampled_from(["main", "spare"]),
         "kind": st.sampled_from(m.PoolKind),
         "asset": st.sampled_from(["USDT", "NEW", ""]),
-        "rules": st.sampled_from(["hyperliquid", "unknown"]),
+        "rules": st.sampled_from(["bybit", "hyperliquid", "unknown"]),
         "limits": st.builds(m.TriggerLimits, trigger_threshold=amounts),
     },
     m.DefineAccount: {"account": names, "hedge_mode": st.booleans(), "adl_exempt": st.booleans()},

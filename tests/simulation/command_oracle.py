@@ -35,11 +35,18 @@ def _asset(_model: Model, command: m.DefineAsset) -> list[Event]:
 
 
 def _pool(_model: Model, command: m.DefinePool) -> list[Event]:
+    _check_limits(command.limits, command.rules)
     return [m.PoolDefined(definition=command)]
+
+
+def _check_limits(limits: object, rules: str) -> None:
+    if trigger_oracle.ignores_a_limit(limits, rules):
+        raise RejectedError(Reason.LIMIT_NOT_SUPPORTED)
 
 
 def _new_contract(model: Model, command: m.DefineContract) -> list[Event]:
     _check_pool(model, command.pool, command.settle)
+    _check_limits(command.limits, model.pools[command.pool].definition.rules)
     return [m.ContractDefined(definition=command)]
 
 
@@ -278,6 +285,7 @@ def _moved(model: Model, command: m.MoveContract) -> list[Event]:
     if command.pool == contract.pool:
         raise RejectedError(Reason.CONTRACT_ALREADY_IN_POOL)
     _check_pool(model, command.pool, contract.settle)
+    _check_limits(contract.limits, model.pools[command.pool].definition.rules)
     stopped = [
         m.AdlStopped(
             contract=contract.name,

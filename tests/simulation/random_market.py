@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from model import SIDES, Model
+from trigger_oracle import limits_read
 
 from delever.core import messages as m
 from delever.core.messages import ContractKind, PoolKind, Reason, Side
@@ -76,28 +77,31 @@ class RandomMarket:
         assets = ["POINT"] if self.coarse else self.random.sample(fine, self.random.randint(1, 3))
         owners = [asset for asset in assets for _ in range(self.random.randint(2, 3))]
         for number, asset in enumerate(owners, 1):
+            kind, rules = self.random.choice(list(PoolKind)), self.random.choice(self.rules)
             yield m.DefinePool(
                 time_ms=0,
                 pool=f"pool-{number}",
-                kind=self.random.choice(list(PoolKind)),
+                kind=kind,
                 asset=asset,
-                rules=self.random.choice(self.rules),
+                rules=rules,
                 managed=self.random.random() < 0.35,
                 max_slippage=self.random.choice(["0.025", "0.1", 0, 1]),
                 peak_window_ms=self.random.choice([8 * HOUR_MS, 8 * HOUR_MS, 10_000]),
-                limits=self._limits(),
+                limits=self._limits(rules),
             )
 
-    def _limits(self) -> m.TriggerLimits:
+    def _limits(self, rules: str) -> m.TriggerLimits:
+        """Return limits of which a trigger of the rule set reads each one."""
         if self.random.random() < 0.5:
             return m.TriggerLimits()
         starts = (None, "0.2", "0.5") if self.coarse else (None, "0.3", "0.05", "0.123456")
-        return m.TriggerLimits(
+        limits = m.TriggerLimits(
             start=self.random.choice(starts),
             stop=self.random.choice([None, "0.1" if self.coarse else "0.05", "0.02"]),
             trigger_threshold=self.random.choice([0, 100] if self.coarse else [None, 0, 100]),
             wait_ms=self.random.choice([None, 0, 7_000]),
         )
+        return m.TriggerLimits(**{name: getattr(limits, name) for name in limits_read(rules)})
 
     def _contracts(self) -> Iterator[m.DefineContract]:
         taken: set[str] = set()
@@ -128,7 +132,7 @@ class RandomMarket:
                 m.MarginTier(notional_from=start, maintenance_rate=rate) for start, rate in tiers
             ),
             adl_exempt=self.random.random() < 0.05,
-            limits=self._limits() if self.random.random() < 0.2 else m.TriggerLimits(),
+            limits=self._limits(pool.rules) if self.random.random() < 0.2 else m.TriggerLimits(),
         )
 
     @staticmethod
@@ -310,6 +314,17 @@ class RandomMarket:
             ),
             Move(m.CancelAdl(time_ms=time_ms, fill=-1, note=""), Reason.FILL_NOT_OUTSTANDING),
             Move(self.contracts[0], Reason.TIME_IN_PAST),
+            Move(
+                m.DefinePool(
+                    time_ms=time_ms,
+                    pool="another",
+                    kind=PoolKind.SHARED,
+                    asset=asset,
+                    rules="binance",
+                    limits=m.TriggerLimits(start="0.3"),
+                ),
+                Reason.LIMIT_NOT_SUPPORTED,
+            ),
         ]
 
 

@@ -49,6 +49,15 @@ REASONS = {
     "pnl_to_pool": "pnl_to_pool_limit",
 }
 
+LIMITS = {
+    "contract_drawdown": {"start", "stop", "trigger_threshold"},
+    "pool_drawdown": {"start", "stop"},
+    "pool_below_mean": {"start", "stop"},
+    "pnl_to_pool": {"start", "stop"},
+    "illiquidity": {"wait_ms"},
+}
+"""The limits that a trigger reads, where it reads any; the others are rejected."""
+
 WARNING, WARNING_CLEARED = Fraction(8, 10), Fraction(7, 10)
 
 
@@ -57,6 +66,17 @@ class Evaluation:
     starts: bool
     stops: bool
     used: Fraction
+
+
+def ignores_a_limit(limits: object, rules: str) -> bool:
+    """Return whether no trigger of the rule set reads one of the limits."""
+    ignored = {"start", "stop", "trigger_threshold", "wait_ms"} - set(limits_read(rules))
+    return any(getattr(limits, name) is not None for name in ignored)
+
+
+def limits_read(rules: str) -> list[str]:
+    """Return the limits that a trigger of the rule set reads."""
+    return sorted({name for trigger in TRIGGERS[rules] for name in LIMITS.get(trigger, ())})
 
 
 def limits_of(model: Model, contract: Contract, trigger: str) -> Limits:

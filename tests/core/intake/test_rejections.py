@@ -38,6 +38,7 @@ def open_world() -> World:
         world.contract(name, pool=pool, tick_size="0.5", lot_size="0.01")
     world.pool("sharing", rules="drift")
     world.contract("SHARED", pool="sharing", tick_size="0.5", lot_size="0.01")
+    world.contract("LIMITED", limits=m.TriggerLimits(start="0.10"))
     world.mark(BTC=100, SOLO=100, SHARED=100)
     world.account("bob", hedge_mode=True)
     world.wallets(ann=500, cyd=500)

@@ -1,9 +1,11 @@
 """Starts and stops of ADL, rule set by rule set."""
 
+import msgspec
 import pytest
 from world import World
 
 from delever.core import messages as m
+from delever.core.engine import step
 from delever.core.messages import FundingReason, NoticeKind, Side
 from table import Row, cases
 
@@ -83,6 +85,36 @@ def test_a_warning_is_raised_at_80_percent_and_cleared_below_70() -> None:
         world.mark(A=price)
         kinds.append("+".join(notice.kind for notice in world.events(m.Notice)))
     assert kinds == ["", "adl_warning", "", "", "", "adl_warning_cleared", "adl_warning"]
+
+
+@pytest.mark.parametrize("row", cases("limits.txt"))
+def test_only_limits_that_a_trigger_reads_are_accepted(row: Row) -> None:
+    world = World(row["rules"])
+    values: dict[str, m.Amount] = {
+        "start": "0.3",
+        "stop": "0.2",
+        "trigger_threshold": 1,
+        "wait_ms": 1,
+    }
+    accepted = []
+    for name, value in values.items():
+        limits = msgspec.convert({name: value}, m.TriggerLimits)
+        pool = m.DefinePool(
+            time_ms=0,
+            pool=name,
+            kind=m.PoolKind.SHARED,
+            asset="USDT",
+            rules=row["rules"],
+            limits=limits,
+        )
+        (*_, event) = step(world.book, pool)
+        if isinstance(event, m.Rejected):
+            found = event.reason, event.field, event.value
+            assert found == (m.Reason.LIMIT_NOT_SUPPORTED, f"limits.{name}", row["rules"])
+        else:
+            accepted.append(name)
+            world.contract(name, limits=limits)
+    assert {"overridable": "+".join(accepted)} == row.expected
 
 
 def test_limits_of_a_contract_override_those_of_its_pool() -> None:

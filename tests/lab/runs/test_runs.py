@@ -135,9 +135,10 @@ def test_a_comparison_has_a_row_per_rule_set_and_contract() -> None:
 
 def test_limits_of_another_venue_are_dropped(tmp_path: Path) -> None:
     write_book(BOOK, tmp_path)
-    for name, column in (("pools", "limits.start"), ("contracts", "limits.wait_ms")):
+    main = pl.when(pl.col("pool") == "main").then(pl.lit("1"))  # under Bybit's rules
+    for name, column in (("pools", "limits.start"), ("contracts", "limits.stop")):
         frame = pl.read_csv(tmp_path / f"{name}.csv", infer_schema=False)
-        frame.with_columns(pl.lit("1").alias(column)).write_csv(tmp_path / f"{name}.csv")
+        frame.with_columns(main.alias(column)).write_csv(tmp_path / f"{name}.csv")
     limited, shock = read_book(tmp_path), Shock({"BTCUSDT": "-0.10"})
     assert simulate(limited, shock).summary.fills == 0
     assert simulate(BOOK, shock).summary.fills > 0

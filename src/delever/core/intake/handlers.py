@@ -70,7 +70,7 @@ def _define_pool(book: Book, command: m.DefinePool) -> list[Event]:
     reject_unless(0 <= slippage <= PPM, "max_slippage", command.max_slippage, Reason.OUT_OF_RANGE)
     window_ms = read_count("peak_window_ms", command.peak_window_ms)
     reject_unless(window_ms > 0, "peak_window_ms", window_ms, Reason.NOT_POSITIVE)
-    _check_limits(book, command.asset, command.limits)
+    _check_limits(book, command.asset, command.rules, command.limits)
     return [m.PoolDefined(definition=command)]
 
 
@@ -78,7 +78,8 @@ def _define_contract(book: Book, command: m.DefineContract) -> list[Event]:
     _check_new_name("contract", command.contract, book.contracts)
     _check_pool_accepts(book, command.pool, command.settle)
     terms_of(command, book.cash_decimals(command.settle))
-    _check_limits(book, command.settle, command.limits)
+    rules = book.pools[command.pool].definition.rules
+    _check_limits(book, command.settle, rules, command.limits)
     return [m.ContractDefined(definition=command)]
 
 
@@ -213,6 +214,9 @@ def _move_contract(book: Book, command: m.MoveContract) -> list[Event]:
     moves = command.pool != state.pool
     reject_unless(moves, "pool", command.pool, Reason.CONTRACT_ALREADY_IN_POOL)
     _check_pool_accepts(book, command.pool, state.terms.settle)
+    rules = book.pools[command.pool].definition.rules
+    supported = not _unsupported_limits(state.definition.limits, rules)
+    reject_unless(supported, "pool", rules, Reason.LIMIT_NOT_SUPPORTED)
     stopped = [
         m.AdlStopped(
             contract=state.name,
@@ -293,7 +297,8 @@ def _check_pool_accepts(book: Book, name: str, asset: str) -> None:
     reject_unless(free, "pool", name, Reason.SECOND_CONTRACT_NOT_ALLOWED)
 
 
-def _check_limits(book: Book, asset: str, limits: TriggerLimits) -> None:
+def _check_limits(book: Book, asset: str, rules: str, limits: TriggerLimits) -> None:
+    """Reject limits that are invalid, and those that no trigger of the rule set reads."""
     ratios = {}
     for field in ("start", "stop"):
         amount = getattr(limits, field)
@@ -309,6 +314,15 @@ def _check_limits(book: Book, asset: str, limits: TriggerLimits) -> None:
         read_cash("limits.trigger_threshold", limits.trigger_threshold, decimals)
     if limits.wait_ms is not None:
         read_count("limits.wait_ms", limits.wait_ms)
+    for field in _unsupported_limits(limits, rules):
+        raise Rejection(f"limits.{field}", rules, Reason.LIMIT_NOT_SUPPORTED)
+
+
+def _unsupported_limits(limits: TriggerLimits, rules: str) -> list[str]:
+    """Return the fields with a limit that no trigger of the rule set reads."""
+    read = RULE_SETS[rules].limit_fields
+    fields = limits.__struct_fields__
+    return [name for name in fields if getattr(limits, name) is not None and name not in read]
 
 
 _HANDLERS: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {

@@ -40,7 +40,8 @@ class TriggerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     `start` and `stop` are drawdown ratios ("0.30" is 30 % below the peak). `trigger_threshold` is
     the pool balance above which a contract drawdown starts ADL. `wait_ms` is the time for which
-    depth may be insufficient for the inventory.
+    depth may be insufficient for the inventory. A limit that no trigger of the rule set reads is
+    rejected.
     """
 
     start: Amount | None = None

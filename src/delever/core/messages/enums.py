@@ -100,6 +100,7 @@ class Reason(StrEnum):
     FRACTIONAL_LOT_VALUE = "fractional_lot_value"
     INVALID_MARGIN_TIERS = "invalid_margin_tiers"
     INVALID_TRIGGER_LIMITS = "invalid_trigger_limits"
+    LIMIT_NOT_SUPPORTED = "limit_not_supported"
     INVALID_DEPTH_ORDER = "invalid_depth_order"
     AMOUNT_SIGN_MISMATCH = "amount_sign_mismatch"
     SIDE_SIGN_MISMATCH = "side_sign_mismatch"

@@ -66,6 +66,11 @@ class RuleSet:
     fee_ppm: int = 0
     cancel_scope: OrderScope = OrderScope.CONTRACT
 
+    @property
+    def limit_fields(self) -> frozenset[str]:
+        """The fields of `TriggerLimits` that a trigger of the rule set reads."""
+        return frozenset(field for case in self.cases for field in case.trigger.limit_fields)
+
     def case(self, trigger: str) -> Case:
         """Return the case of a trigger, by the trigger's name."""
         return next(case for case in self.cases if case.trigger.name == trigger)

@@ -24,6 +24,7 @@ class AccountEquity:
     backstop: bool = False
     name: str = field(default="account_equity", init=False)
     reason: Reason = field(default=Reason.NEGATIVE_ACCOUNT_EQUITY, init=False)
+    limit_fields: tuple[str, ...] = field(default=(), init=False)
 
     def evaluate(self, book: Book, state: ContractState) -> TriggerEvaluation:
         """Return whether any inventory is underwater."""
@@ -53,6 +54,7 @@ class FundDepleted:
 
     name: str = field(default="fund_depleted", init=False)
     reason: Reason = field(default=Reason.MARK_THROUGH_BANKRUPTCY_PRICE, init=False)
+    limit_fields: tuple[str, ...] = field(default=(), init=False)
 
     def evaluate(self, book: Book, state: ContractState) -> TriggerEvaluation:
         """Return whether the fund is depleted and any inventory is underwater."""

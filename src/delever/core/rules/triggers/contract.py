@@ -25,6 +25,9 @@ class ContractDrawdown:
     limits: Limits
     name: str = field(default="contract_drawdown", init=False)
     reason: Reason = field(default=Reason.CONTRACT_DRAWDOWN_LIMIT, init=False)
+    limit_fields: tuple[str, ...] = field(
+        default=("start", "stop", "trigger_threshold"), init=False
+    )
 
     def evaluate(self, book: Book, state: ContractState) -> TriggerEvaluation:
         """Return whether the limits are reached; `pnl_ratio_ppm` is negative below the peak."""
@@ -68,6 +71,7 @@ class Illiquidity:
     limits: Limits
     name: str = field(default="illiquidity", init=False)
     reason: Reason = field(default=Reason.INSUFFICIENT_DEPTH, init=False)
+    limit_fields: tuple[str, ...] = field(default=("wait_ms",), init=False)
 
     def evaluate(self, book: Book, state: ContractState) -> TriggerEvaluation:
         """Return whether depth has been insufficient for `wait_ms`."""
@@ -96,6 +100,7 @@ class OpenInventory:
 
     name: str = field(default="open_inventory", init=False)
     reason: Reason = field(default=Reason.INVENTORY_NOT_UNWOUND, init=False)
+    limit_fields: tuple[str, ...] = field(default=(), init=False)
 
     def evaluate(self, _book: Book, state: ContractState) -> TriggerEvaluation:
         """Return whether there is inventory."""

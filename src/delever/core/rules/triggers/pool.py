@@ -23,6 +23,7 @@ class PoolEquity:
     until_empty: bool = False
     name: str = field(default="pool_equity", init=False)
     reason: Reason = field(default=Reason.POOL_EQUITY_NOT_POSITIVE, init=False)
+    limit_fields: tuple[str, ...] = field(default=(), init=False)
 
     def evaluate(self, book: Book, state: ContractState) -> TriggerEvaluation:
         """Return whether the pool is depleted; the way to the start begins at its peak equity."""
@@ -53,6 +54,7 @@ class PoolDrawdown:
     by_contract: dict[str, Limits] = field(default_factory=dict)
     name: str = field(default="pool_drawdown", init=False)
     reason: Reason = field(default=Reason.POOL_DRAWDOWN_LIMIT, init=False)
+    limit_fields: tuple[str, ...] = field(default=("start", "stop"), init=False)
 
     def evaluate(self, book: Book, state: ContractState) -> TriggerEvaluation:
         """Return whether the drawdown has reached the limits."""
@@ -92,6 +94,7 @@ class PoolBelowMean:
     min_units: int
     name: str = field(default="pool_below_mean", init=False)
     reason: Reason = field(default=Reason.POOL_EQUITY_BELOW_MEAN, init=False)
+    limit_fields: tuple[str, ...] = field(default=("start", "stop"), init=False)
 
     def evaluate(self, book: Book, state: ContractState) -> TriggerEvaluation:
         """Return whether equity is below its limits.
@@ -134,6 +137,7 @@ class PnlToPool:
     limits: Limits
     name: str = field(default="pnl_to_pool", init=False)
     reason: Reason = field(default=Reason.PNL_TO_POOL_LIMIT, init=False)
+    limit_fields: tuple[str, ...] = field(default=("start", "stop"), init=False)
 
     def evaluate(self, book: Book, state: ContractState) -> TriggerEvaluation:
         """Return whether the ratio of the side with the larger PnL exceeds the start."""

@@ -39,6 +39,10 @@ class Trigger(Protocol):
     def reason(self) -> Reason:
         """The start condition, as a predicate."""
 
+    @property
+    def limit_fields(self) -> tuple[str, ...]:
+        """The fields of `TriggerLimits` that the trigger reads."""
+
     def evaluate(self, book: Book, state: ContractState) -> TriggerEvaluation:
         """Return whether the conditions hold in the book as it is."""
 

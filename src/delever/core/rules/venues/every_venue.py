@@ -81,6 +81,10 @@ _TEXTS = (
         "Submitted positions are absolute: they replace what is known, and in one-way mode close "
         "the other side. An entry cost is rounded to nearest from a price, or given exactly."
     ),
+    (
+        "A limit of a pool or a contract that no trigger of the pool's rule set reads is rejected, "
+        "and so is a contract's move to a pool whose rule set does not read the contract's limits."
+    ),
 )
 
 API = "Binance USDⓈ-M API, ADL Risk"
