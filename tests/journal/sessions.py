@@ -141,7 +141,10 @@ BUILDERS = {
             max_size=6,
         ).map(tuple),
     },
-    m.SetMarks: {"marks": st.dictionaries(contracts, prices, max_size=2)},
+    m.SetMarks: {
+        "marks": st.dictionaries(contracts, prices | st.just("0.1"), max_size=2),
+        "strict": st.booleans(),
+    },
     m.SetDepth: {
         "contract": contracts,
         "bids": st.tuples(st.tuples(prices, st.integers(1, 9))),

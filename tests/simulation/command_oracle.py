@@ -58,8 +58,36 @@ def _account(_model: Model, command: m.DefineAccount) -> list[Event]:
 
 
 def _marks(model: Model, command: m.SetMarks) -> list[Event]:
-    ticks = [_ticks(_contract(model, name), price) for name, price in command.marks.items()]
-    return [m.MarksSet(contracts=tuple(command.marks), mark_ticks=tuple(ticks))]
+    ticks: dict[str, int] = {}
+    rejected: list[Event] = []
+    notices: list[Event] = []
+    for name, price in command.marks.items():
+        fault = _mark_fault(model, name, price)
+        if fault is None:
+            ticks[name] = _ticks(model.contracts[name], price)
+            continue
+        if command.strict:
+            raise RejectedError(fault)
+        unknown = fault is Reason.UNKNOWN_CONTRACT
+        value = name if unknown else str(price)
+        event = m.MarkRejected(contract=name, reason=fault, field=f"marks.{name}", value=value)
+        rejected.append(event)
+        if not unknown and not model.contracts[name].mark_rejected:
+            kind = m.NoticeKind.MARK_REJECTED
+            notices.append(m.Notice(kind, fault, "", name, {}))
+    if not ticks and rejected:
+        return [*rejected, *notices]
+    marks = m.MarksSet(contracts=tuple(ticks), mark_ticks=tuple(ticks.values()))
+    return [*rejected, *notices, marks]
+
+
+def _mark_fault(model: Model, name: str, price: m.Amount) -> Reason | None:
+    if name not in model.contracts:
+        return Reason.UNKNOWN_CONTRACT
+    if Fraction(price) <= 0:
+        return Reason.NOT_POSITIVE
+    whole = Fraction(price) % model.contracts[name].tick == 0
+    return None if whole else Reason.INVALID_TICK_MULTIPLE
 
 
 def _depth(model: Model, command: m.SetDepth) -> list[Event]:

@@ -124,6 +124,7 @@ def _marks(model: Model, event: m.MarksSet) -> None:
     for name, ticks in zip(event.contracts, event.mark_ticks, strict=True):
         contract = model.contracts[name]
         contract.previous_mark, contract.mark = contract.mark or ticks, ticks
+        contract.mark_rejected = False
 
 
 def _depth(model: Model, event: m.DepthSet) -> None:
@@ -264,6 +265,11 @@ def _paused(model: Model, event: m.AdlPaused) -> None:
     model.contracts[event.contract].paused = event.paused
 
 
+def _mark_rejected(model: Model, event: m.MarkRejected) -> None:
+    if event.contract in model.contracts:
+        model.contracts[event.contract].mark_rejected = True
+
+
 def _notice(model: Model, event: m.Notice) -> None:
     if event.kind == "adl_warning":
         model.contracts[event.contract].near.add(event.subject)
@@ -289,6 +295,7 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.PositionsSet: _positions,
     m.OpenOrdersSet: _orders,
     m.MarksSet: _marks,
+    m.MarkRejected: _mark_rejected,
     m.DepthSet: _depth,
     m.DepthSufficiencySet: _watched,
     m.PoolFunded: _funded,

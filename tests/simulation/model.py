@@ -152,6 +152,7 @@ class Contract:
         self.active: dict[str, None] = {}  # in order of their starts
         self.near: set[str] = set()
         self.paused = False
+        self.mark_rejected = False
         self.exhausted_lots: dict[Side, int] = {}
 
     def exact(self, side: Side, lots: int, ticks: int) -> Fraction:

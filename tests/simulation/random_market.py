@@ -302,9 +302,17 @@ class RandomMarket:
             Move(balance("0.0000000000001"), Reason.TOO_MANY_DECIMALS),
             Move(balance(1, "nobody"), Reason.UNKNOWN_ACCOUNT),
             Move(balance(2**63), Reason.EXCEEDS_NUMERIC_RANGE),
-            Move(m.SetMarks(time_ms=time_ms, marks={name: "-1"}), Reason.NOT_POSITIVE),
-            Move(m.SetMarks(time_ms=time_ms, marks={"NONE": 1}), Reason.UNKNOWN_CONTRACT),
-            Move(m.SetMarks(time_ms=time_ms, marks={name: tick}), Reason.INVALID_TICK_MULTIPLE),
+            Move(m.SetMarks(time_ms=time_ms, marks={name: "-1"}, strict=True), Reason.NOT_POSITIVE),
+            Move(
+                m.SetMarks(time_ms=time_ms, marks={"NONE": 1}, strict=True), Reason.UNKNOWN_CONTRACT
+            ),
+            Move(
+                m.SetMarks(time_ms=time_ms, marks={name: tick}, strict=True),
+                Reason.INVALID_TICK_MULTIPLE,
+            ),
+            Move(m.SetMarks(time_ms=time_ms, marks={name: "-1"})),
+            Move(m.SetMarks(time_ms=time_ms, marks={"NONE": 1, name: tick})),
+            Move(m.SetMarks(time_ms=time_ms, marks={"NONE": 1, name: text(self.price[name])})),
             Move(m.Takeover(time_ms=time_ms, account="nobody"), Reason.UNKNOWN_ACCOUNT),
             Move(
                 m.SetBalances(

@@ -85,6 +85,7 @@ def compare(model: Model, book: Book) -> None:
             contract.pool,
         )
         same(f"numbers of {name}", numbers, right_numbers)
+        same(f"rejected mark of {name}", held.mark_rejected, contract.mark_rejected)
         same(f"ADL of {name}", list(held.active), list(contract.active))
         for side in SIDES:
             table = held.tables[side]

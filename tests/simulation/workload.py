@@ -80,7 +80,9 @@ class Workload:
         drift = self.random.choice([0.01, 0.01, 0.03, 0.1, 0.3])
         shift = self.random.gauss(0, drift)
         return m.SetMarks(
-            time_ms=self.time_ms, marks={name: self.market.moved(name, shift) for name in moved}
+            time_ms=self.time_ms,
+            marks={name: self.market.moved(name, shift) for name in moved},
+            strict=self.market.scale > 1,  # the model does not know which mark is too large
         )
 
     def _depth(self, _model: Model) -> m.Command:

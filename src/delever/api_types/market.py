@@ -55,7 +55,7 @@ class RowsResponse(ApiResponse, frozen=True, kw_only=True):
 
 
 class RejectedLine(ApiResponse, frozen=True, kw_only=True):
-    """One line of a bulk that the engine rejected."""
+    """One line of a bulk that the engine rejected, or one part of a line."""
 
     line: int
     reason: str
@@ -64,13 +64,18 @@ class RejectedLine(ApiResponse, frozen=True, kw_only=True):
 
 
 class BulkResponse(ApiResponse, frozen=True, kw_only=True):
-    """The result of many commands; sequences are 0 where no command was run."""
+    """The result of many commands; sequences are 0 where no command was run.
+
+    `rejections` are the rejected lines, `partial_rejections` the parts (marks) that were rejected
+    alone, in lines that were accepted.
+    """
 
     accepted: int
     rejected: int
     first_sequence: int
     last_sequence: int
     rejections: tuple[RejectedLine, ...]
+    partial_rejections: tuple[RejectedLine, ...] = ()
 
 
 # --- the market ---
@@ -104,6 +109,7 @@ class ContractResponse(ApiResponse, frozen=True, kw_only=True):
     stale: bool
     state: MarketState
     paused: bool
+    mark_rejected: bool
     trigger_used_ppm: int
     open_interest_long: str
     open_interest_short: str

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,7 +18,7 @@ from delever.lab.errors import InputError
 
 if TYPE_CHECKING:
     from delever.core.book import Book
-    from delever.core.messages import Command, Event
+    from delever.core.messages import Command, Event, MarkRejected, Rejected
     from delever.lab.runs.run import RunResult
     from delever.lab.runs.scenario import ScenarioLine
 
@@ -64,7 +65,7 @@ def run(
     ] = None,
     json: Json = False,
 ) -> int:
-    """Run a scenario and summarize its ADL, fills and funds; exit code 4 if a line is rejected."""
+    """Run a scenario and summarize its ADL, fills and funds; exit code 4 after a rejection."""
     from delever.lab.reports import run_store  # noqa: PLC0415 - slow to import
     from delever.lab.runs import run as runs  # noqa: PLC0415
     from delever.lab.runs.scenario import read_lines  # noqa: PLC0415
@@ -84,7 +85,8 @@ def run(
     if out is not None:
         run_store.write_run(result, out)
     _write_result(result, json=json)
-    return ExitCode.INVALID_INPUT if result.rejected else ExitCode.SUCCESS
+    is_invalid = result.rejected or result.partial_rejections
+    return ExitCode.INVALID_INPUT if is_invalid else ExitCode.SUCCESS
 
 
 @contextmanager
@@ -106,7 +108,11 @@ def _engine(journal: Path | None) -> Iterator[tuple["Book", Submit]]:
 def _log_rejections(result: "RunResult", scenario: str, lines: Sequence["ScenarioLine"]) -> None:
     from delever.lab.runs.scenario import scenario_name  # noqa: PLC0415 - slow to import
 
-    for index, rejected in result.rejected.items():
+    rejections: list[tuple[int, Rejected | MarkRejected]] = [
+        *result.rejected.items(),
+        *result.partial_rejections,
+    ]
+    for index, rejected in sorted(rejections, key=itemgetter(0)):
         error = InputError(
             f"rejected: {humanize(rejected.reason)}",
             file=scenario_name(scenario),

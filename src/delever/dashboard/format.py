@@ -114,6 +114,8 @@ def banner_text(contract: ContractResponse) -> str:
         text += f"; the insurance fund holds {inventory}"
     if contract.stale:
         text += f"; no mark since {clock(contract.marked_ms)}"
+    if contract.mark_rejected:
+        text += "; the newest mark was rejected"
     if contract.paused:
         text += "; ADL rounds are paused by the operator"
     return text

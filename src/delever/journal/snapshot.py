@@ -122,6 +122,7 @@ class ContractRecord(StateRecord):
     is_observed: bool
     rating: Rating | None
     paused: bool = False
+    mark_rejected: bool = False
 
 
 class PoolRecord(StateRecord):

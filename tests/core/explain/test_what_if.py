@@ -229,7 +229,7 @@ def test_a_position_closed_whole_is_not_ranked(book: Book, account: str) -> None
     ("change", "field", "reason"),
     [
         (SetLeverage(leverage_hundredths=0), "leverage_hundredths", "out_of_range"),
-        (SetLeverage(leverage_hundredths=100_001), "leverage_hundredths", "out_of_range"),
+        (SetLeverage(leverage_hundredths=1_000_001), "leverage_hundredths", "out_of_range"),
         (SetLeverage(leverage_hundredths=2**80), "leverage_hundredths", "out_of_range"),
         (PartialClose(lots=0), "lots", "not_positive"),
         (PartialClose(lots=-5), "lots", "not_positive"),

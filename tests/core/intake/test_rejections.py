@@ -10,10 +10,13 @@ from world import World
 from delever.core import messages as m
 from delever.core.engine import step
 from delever.core.messages import Reason, Side
-from delever.journal.snapshot import encode_book
+from delever.journal.snapshot import decode_book, encode_book
 from table import Row, cases, rows_of
 
 DECODER = msgspec.json.Decoder(m.AnyCommand)
+
+STRICT = {"set_marks"}
+"""The commands that reject a part alone, unless they are strict."""
 
 FIRST_OTHER_REASON = list(Reason).index(Reason.STALE_VERSION)
 """The index of the first reason that rejects no command."""
@@ -26,6 +29,8 @@ def body(row: Row, time_ms: int) -> bytes:
     for name in ("type", "time_ms"):
         if own.startswith(f'"{name}"'):
             fields = json.dumps({k: v for k, v in json.loads(fields).items() if k != name})
+    if row["command"] in STRICT and own != "}":
+        own = '"strict": true, ' + own
     return (fields.removesuffix("}") + (", " if own != "}" else "") + own).encode()
 
 
@@ -85,12 +90,58 @@ def test_undecodable_commands_have_a_path(row: Row) -> None:
 def test_a_rejection_does_not_affect_the_next_command() -> None:
     """CORE-14: the corrected command is accepted at the same time."""
     world = open_world()
-    bad = m.SetMarks(time_ms=2000, marks={"BTC": "100.1"})
+    bad = m.SetMarks(time_ms=2000, marks={"BTC": "100.1"}, strict=True)
     assert world.rejected(bad).reason is Reason.INVALID_TICK_MULTIPLE
     assert world.book.time_ms == 1000
     assert world.run(replace(bad, marks={"BTC": "100.5"}))[0] == m.Accepted(
         sequence=world.book.sequence, time_ms=2000
     )
+
+
+@pytest.mark.parametrize("row", cases("rejected_marks.txt"))
+def test_a_bad_mark_is_rejected_alone(row: Row) -> None:
+    world = open_world()
+    pairs = [text.split(":") for text in row["marks"].split("+")]
+    before = {name: state.mark for name, state in world.book.contracts.items()}
+    _, *events = world.submit(m.SetMarks, marks=dict(pairs))
+    taken = {name: state.mark for name, state in world.book.contracts.items() if state.mark}
+    changed = [f"{name}:{mark}" for name, mark in taken.items() if mark != before[name]]
+    bad = [event for event in events if isinstance(event, m.MarkRejected)]
+    notices = [event.contract for event in events if isinstance(event, m.Notice)]
+    assert row.expected == {
+        "changed_ticks": "+".join(changed),
+        "rejected": "+".join(f"{event.contract}:{event.reason}" for event in bad),
+        "notices": "+".join(notices),
+    }
+    for event in bad:
+        assert event.field == f"marks.{event.contract}"
+    flagged = {name for name, state in world.book.contracts.items() if state.mark_rejected}
+    assert flagged == {event.contract for event in bad} & world.book.contracts.keys()
+
+
+def test_a_rejected_mark_is_noticed_once_and_cleared_by_the_next_good_one() -> None:
+    world = open_world()
+    kinds = []
+    for price in ("0", "0", "100.5", "0"):
+        events = world.mark(BTC=price, SOLO=101)
+        kinds += [[event.kind for event in events if isinstance(event, m.Notice)]]
+    assert kinds == [["mark_rejected"], [], [], ["mark_rejected"]]
+    assert decode_book(encode_book(world.book)).contracts["BTC"].mark_rejected
+    assert world.book.contracts["BTC"].mark == 201
+
+
+def test_marks_that_are_too_large_together_are_taken_as_far_as_they_fit() -> None:
+    """1,000,000 lots of each at 30,000: 3 x 10^18 units each, 6 x 10^18 together exceed 2^62."""
+    world = World()
+    for name in ("X", "Y", "Z"):
+        world.contract(name)
+        world.long("ann", name, 1_000_000, at=1)
+    events = world.mark(X=30_000, Y=30_000, Z=2)
+    (rejected,) = [event for event in events if isinstance(event, m.MarkRejected)]
+    assert rejected == m.MarkRejected(
+        contract="Y", reason=Reason.EXCEEDS_NUMERIC_RANGE, field="marks.Y", value="30000"
+    )
+    assert [state.mark for state in world.book.contracts.values()] == [3_000_000, 0, 200]
 
 
 @pytest.mark.parametrize("place", range(5))

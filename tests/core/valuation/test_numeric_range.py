@@ -28,7 +28,7 @@ def world_of(lots: int) -> World:
 
 def test_a_closed_position_makes_room_for_marks_and_positions() -> None:
     world = world_of(BILLION // 5)  # value and cost of 20 billion each
-    assert rejected(world, m.SetMarks, marks={"X": 200}) == ("marks", "USDT")
+    assert rejected(world, m.SetMarks, strict=True, marks={"X": 200}) == ("marks", "USDT")
     world.long("ann", "X", 0)
     world.mark(X=200)
     assert world.book.assets["USDT"].equity_bound < COLUMN_LIMIT
@@ -56,7 +56,7 @@ def test_a_mark_at_which_one_lot_leaves_the_range_is_rejected() -> None:
     world = World()
     world.contract("X", lot_size=100, multiplier=59_000)
     marks = {"X": 10_000}  # a lot is worth 59 billion
-    assert rejected(world, m.SetMarks, marks=marks) == ("marks.X", "10000")
+    assert rejected(world, m.SetMarks, strict=True, marks=marks) == ("marks.X", "10000")
     world.mark(X=5_000)
     world.submit(m.RefreshRatings)
 
@@ -75,7 +75,7 @@ def test_a_takeover_beyond_the_pool_limit_is_rejected() -> None:
     world.takeover("bob")
     assert rejected(world, m.Takeover, account="cyd") == ("account", "cyd")
     world.long("cyd", "X", 0)
-    assert rejected(world, m.SetMarks, marks={"X": 150}) == ("marks", "USDT")
+    assert rejected(world, m.SetMarks, strict=True, marks={"X": 150}) == ("marks", "USDT")
     world.unwind("X", Side.LONG, LARGE, 100)
     world.mark(X=150)
 

@@ -107,7 +107,7 @@ def test_a_what_if_has_the_place_before_and_after() -> None:
         ({"close": "-1"}, "close '-1': must be above 0"),
         ({"close": "0.0005"}, "close '0.0005': must be a multiple of 0.001"),
         ({"leverage": "0"}, "leverage '0': must be from 0.01 to 1000"),
-        ({"leverage": "1000.01"}, "leverage '1000.01': must be from 0.01 to 1000"),
+        ({"leverage": "10000.01"}, "leverage '10000.01': must be from 0.01 to 10000"),
         ({"leverage": "2.123"}, "leverage '2.123': must be from 0.01 to 1000"),
         ({"add_margin": "0.000000001"}, "add_margin '0.000000001': has too many decimals"),
         ({"add_margin": "9" * 30}, "exceeds numeric range"),

@@ -120,7 +120,20 @@ def test_a_bulk_reports_the_lines_that_the_engine_rejected() -> None:
                 {"line": n, "reason": "empty_name", "field": "account", "value": ""}
                 for n in (3, 2_004)
             ],
+            "partial_rejections": [],
         }
+
+
+def test_a_bulk_reports_the_marks_that_were_rejected_alone() -> None:
+    marks = b'{"type":"set_marks","marks":{"DOGE":1,"PEPE":2}}'
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
+        response = submit_lines(serving, b"\n".join([GOOD, marks]))
+        assert (response["accepted"], response["rejected"]) == (2, 0)
+        assert response["partial_rejections"] == [
+            {"line": 2, "reason": "unknown_contract", "field": f"marks.{name}", "value": name}
+            for name in ("DOGE", "PEPE")
+        ]
 
 
 # --- tables ---

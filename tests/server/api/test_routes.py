@@ -169,7 +169,7 @@ status  reason            field        type             body
 400     invalid_name      asset        define_asset     {"asset":"LONG"}
 400     invalid_name      id           set_time         {"id":"LONG"}
 422     empty_name        account      define_account   {"account":""}
-422     unknown_contract  marks.DOGE   set_marks        {"marks":{"DOGE":"1"}}
+422     unknown_contract  marks.DOGE   set_marks        {"marks":{"DOGE":"1"},"strict":true}
 422     time_in_past      time_ms      set_time         {"time_ms":1}
 """
 

@@ -17,6 +17,7 @@ import pytest
 import uvicorn
 from mail_servers import crash_commands, notices_config, running_notifier, webhook_server
 from manual_clock import ManualClock
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
 
@@ -54,7 +55,8 @@ def test_metrics_of_the_documented_crash(tmp_path: Path) -> None:
             await opened.runner.submit(crash_commands()[:-1])
             during = samples(metrics)
             await opened.runner.submit(crash_commands()[-1:])
-            await opened.runner.submit([SetMarks(time_ms=NOW, marks={"NONE": 1})])
+            unknown = SetMarks(time_ms=NOW, marks={"NONE": 1}, strict=True)
+            await opened.runner.submit([unknown, replace(unknown, strict=False)])
             await opened.runner.submit(
                 [RefreshIndicators(time_ms=NOW), RefreshRatings(time_ms=NOW)]
             )
@@ -73,10 +75,11 @@ def test_metrics_of_the_documented_crash(tmp_path: Path) -> None:
     assert one(during, "mark_age_seconds", **of) == pytest.approx(-2)  # marks are stamped later
     assert one(during, "adl_fills_total", **of) == 3
     assert one(during, "takeovers_total", **of) == 1
-    assert one(after, "commands_total", type="set_marks", outcome="accepted") == 3
+    assert one(after, "commands_total", type="set_marks", outcome="accepted") == 4
     assert one(after, "commands_total", type="set_marks", outcome="rejected") == 1
     assert one(after, "rejections_total", reason="unknown_contract") == 1
-    assert one(after, "commit_commands_sum") == len(crash_commands()) + 3
+    assert one(after, "parts_rejected_total", reason="unknown_contract") == 1
+    assert one(after, "commit_commands_sum") == len(crash_commands()) + 4
     assert one(after, "commit_seconds_count") == 4
     assert one(after, "step_seconds_count") == 4
     assert one(after, "commit_seconds_sum") > one(after, "step_seconds_sum") > 0

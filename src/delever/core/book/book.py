@@ -328,6 +328,12 @@ class Book:
             if asset.equity_bound >= COLUMN_LIMIT:
                 self._reset_bounds(asset)
 
+    def _mark_rejected(self, event: m.MarkRejected) -> None:
+        state = self.contracts.get(event.contract)
+        if state is not None and not state.mark_rejected:
+            state.mark_rejected = True
+            self._changed[state.key] = state
+
     def _depth_set(self, event: m.DepthSet) -> None:
         state = self.contracts[event.contract]
         state.bids, state.asks, state.depth_known = event.bids, event.asks, True

@@ -31,7 +31,9 @@ class ContractState:
     `realized_pnl` and `injected` are what the contract's inventory and operators have paid into its
     pool, in Cash. `active` maps each trigger that is on to the time of its start; `warned` are the
     triggers that a warning has announced; `exhausted` is the inventory, in lots, that the last
-    round of a side left open. `is_observed`: an observation of the pool has included the contract.
+    round of a side left open. `mark_rejected`: the newest submitted mark was rejected, so that the
+    mark is older than the market. `is_observed`: an observation of the pool has included the
+    contract.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class ContractState:
         self.active: dict[str, int] = {}
         self.warned: set[str] = set()
         self.paused = False
+        self.mark_rejected = False
         self.exhausted: dict[Side, int] = {}
         self.rating: Rating | None = None
         self.is_observed = False
@@ -83,6 +86,7 @@ class ContractState:
     def set_mark(self, time_ms: int, mark_ticks: int, sequence: int) -> list[Revaluation]:
         """Set the mark; return the position tables that are to be valued at it."""
         self.previous_mark, self.mark = self.mark or mark_ticks, mark_ticks
+        self.mark_rejected = False
         self.volatility.observe(time_ms, mark_ticks)
         long, short = self.tables.values()
         long.changed_at = short.changed_at = sequence
@@ -269,6 +273,7 @@ class ContractState:
             sorted(self.depth_insufficient_since_ms.items()),
             self.rating and (self.rating.level, self.rating.as_of),
             *(("paused",) if self.paused else ()),
+            *(("mark_rejected",) if self.mark_rejected else ()),
         )
 
     def take_changes(self, side: Side) -> list[tuple[object, ...]]:

@@ -93,16 +93,75 @@ def _define_account(_book: Book, command: m.DefineAccount) -> list[Event]:
 
 
 def _set_marks(book: Book, command: m.SetMarks) -> list[Event]:
-    ticks = {}
+    """Return the marks that can be taken, and the others as rejected, with a notice for each."""
+    ticks: dict[str, int] = {}
+    rejections: dict[str, Rejection] = {}
     for name, price in command.marks.items():
-        field = f"marks.{name}"
-        state = _contract(book, field, name)
-        ticks[name] = state.terms.read_ticks(field, price)
-        fits = state.terms.fits_int64(1, ticks[name])
-        reject_unless(fits, field, price, Reason.EXCEEDS_NUMERIC_RANGE)
+        try:
+            ticks[name] = _read_mark(book, name, price)
+        except Rejection as rejection:
+            if command.strict:
+                raise
+            rejections[name] = rejection
+    try:
+        _check_marks(book, ticks)
+    except Rejection:
+        if command.strict:
+            raise
+        ticks, too_large = _fitting_marks(book, command, ticks)
+        rejections |= too_large
+    rejected = [name for name in command.marks if name in rejections]
+    events: list[Event] = [_mark_rejected(name, rejections[name]) for name in rejected]
+    events += [
+        _mark_notice(name, rejections[name])
+        for name in rejected
+        if name in book.contracts and not book.contracts[name].mark_rejected
+    ]
+    if ticks or not rejected:
+        events.append(m.MarksSet(contracts=tuple(ticks), mark_ticks=tuple(ticks.values())))
+    return events
+
+
+def _read_mark(book: Book, name: str, price: m.Amount) -> int:
+    field = f"marks.{name}"
+    state = _contract(book, field, name)
+    ticks = state.terms.read_ticks(field, price)
+    fits = state.terms.fits_int64(1, ticks)
+    reject_unless(fits, field, price, Reason.EXCEEDS_NUMERIC_RANGE)
+    return ticks
+
+
+def _check_marks(book: Book, ticks: dict[str, int]) -> None:
     check_range(book, ticks)
     check_inventory(book, ticks)
-    return [m.MarksSet(contracts=tuple(ticks), mark_ticks=tuple(ticks.values()))]
+
+
+def _fitting_marks(
+    book: Book, command: m.SetMarks, ticks: dict[str, int]
+) -> tuple[dict[str, int], dict[str, Rejection]]:
+    """Return the marks, in the command's order, that fit the numeric range together; the rest."""
+    taken: dict[str, int] = {}
+    too_large: dict[str, Rejection] = {}
+    for name, mark in ticks.items():
+        try:
+            _check_marks(book, {**taken, name: mark})
+        except Rejection as rejection:
+            price = command.marks[name]
+            too_large[name] = Rejection(f"marks.{name}", price, rejection.reason)
+        else:
+            taken[name] = mark
+    return taken, too_large
+
+
+def _mark_rejected(name: str, rejection: Rejection) -> m.MarkRejected:
+    return m.MarkRejected(
+        contract=name, reason=rejection.reason, field=rejection.field, value=rejection.value
+    )
+
+
+def _mark_notice(name: str, rejection: Rejection) -> m.Notice:
+    kind = m.NoticeKind.MARK_REJECTED
+    return m.Notice(kind=kind, subject=rejection.reason, account="", contract=name, numbers={})
 
 
 def _set_depth(book: Book, command: m.SetDepth) -> list[Event]:

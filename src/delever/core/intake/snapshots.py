@@ -28,7 +28,7 @@ from delever.core.valuation.numeric_range import ContractSide, Growth, check_ran
 Submitted = dict[tuple[str, str, int, Side], bool]
 """The positions of a command's rows so far, and whether each is open."""
 
-MAX_LEVERAGE_HUNDREDTHS = 100_000
+MAX_LEVERAGE_HUNDREDTHS = 1_000_000
 MAX_POSITION_ID = 2**31 - 1
 
 

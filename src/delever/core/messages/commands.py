@@ -215,9 +215,14 @@ class SetPositionColumns(Command, tag="set_position_columns", frozen=True, kw_on
 
 
 class SetMarks(Command, tag="set_marks", frozen=True, kw_only=True):
-    """Set mark prices, by contract."""
+    """Set mark prices, by contract.
+
+    A mark that cannot be taken is rejected alone, and its contract keeps the mark before; `strict`
+    rejects the whole command instead.
+    """
 
     marks: dict[str, Amount]
+    strict: bool = False
 
 
 class SetDepth(Command, tag="set_depth", frozen=True, kw_only=True):

@@ -180,4 +180,5 @@ class NoticeKind(StrEnum):
     ADL_STARTED = "adl_started"
     ADL_STOPPED = "adl_stopped"
     ADL_EXHAUSTED = "adl_exhausted"
+    MARK_REJECTED = "mark_rejected"
     POSITION_DELEVERAGED = "position_deleveraged"

@@ -9,6 +9,7 @@ from delever.core.messages.snapshot_events import (
     BalancesSet,
     DepthSet,
     Event,
+    MarkRejected,
     MarksSet,
     OpenOrdersSet,
     PositionColumnsSet,
@@ -338,6 +339,7 @@ AnyEvent = (
     | OpenOrdersSet
     | RowIgnored
     | MarksSet
+    | MarkRejected
     | DepthSet
     | PoolFunded
     | ContractMoved

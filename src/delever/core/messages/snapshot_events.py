@@ -69,6 +69,15 @@ class MarksSet(Event, tag="marks_set", frozen=True, kw_only=True):
     mark_ticks: tuple[int, ...]
 
 
+class MarkRejected(Event, tag="mark_rejected", frozen=True, kw_only=True):
+    """One mark of a command was rejected; its contract, if there is one, keeps the mark before."""
+
+    contract: str
+    reason: Reason
+    field: str
+    value: str
+
+
 class DepthSet(Event, tag="depth_set", frozen=True, kw_only=True):
     """The order book of a contract was set: (ticks, lots) levels, best price first."""
 

@@ -40,7 +40,7 @@ from delever.lab.queries.explanation_text import (
 )
 
 LEVERAGE_DECIMALS = 2
-LEVERAGE_RANGE = "must be from 0.01 to 1000, in steps of 0.01"
+LEVERAGE_RANGE = "must be from 0.01 to 10000, in steps of 0.01"
 
 
 def rank(

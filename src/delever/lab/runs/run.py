@@ -19,6 +19,7 @@ from delever.core.messages import (
     AdlStopped,
     Command,
     Event,
+    MarkRejected,
     Rejected,
 )
 from delever.core.units import format_scaled
@@ -121,6 +122,16 @@ class RunResult:
             for event in events
             if isinstance(event, Rejected)
         }
+
+    @property
+    def partial_rejections(self) -> list[tuple[int, MarkRejected]]:
+        """The marks that were rejected alone, each with the number of its command, from 0."""
+        return [
+            (number, event)
+            for number, events in enumerate(self.outcomes)
+            for event in events
+            if isinstance(event, MarkRejected)
+        ]
 
     @property
     def fills(self) -> pl.DataFrame:

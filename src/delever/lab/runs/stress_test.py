@@ -245,7 +245,7 @@ def _calm_commands(book: Book) -> list[Command]:
         for name, state in book.contracts.items()
         if state.mark
     }
-    return [SetMarks(time_ms=0, marks=marks)]
+    return [SetMarks(time_ms=0, marks=marks, strict=True)]
 
 
 def _shock_commands(book: Book, shock: Shock) -> list[Command]:
@@ -263,7 +263,7 @@ def _shock_commands(book: Book, shock: Shock) -> list[Command]:
         )
         for state in states
     }
-    moved: list[Command] = [SetMarks(time_ms=time_ms, marks=marks)] if marks else []
+    moved: list[Command] = [SetMarks(time_ms=time_ms, marks=marks, strict=True)] if marks else []
     return [*depths, *moved, SetTime(time_ms=time_ms + PAUSE_MS)]
 
 

@@ -152,7 +152,11 @@ def commands(recorded: RecordedAdl, rules: str) -> list[Command]:
         *(DefineAccount(time_ms=time_ms, account=account) for account in accounts),
         pool,
         *contracts,
-        SetMarks(time_ms=time_ms, marks={queue.coin: queue.price for queue in recorded.queues}),
+        SetMarks(
+            strict=True,
+            time_ms=time_ms,
+            marks={queue.coin: queue.price for queue in recorded.queues},
+        ),
         SetBalances(time_ms=time_ms, version=1, balances=balances),
         SetPositions(
             time_ms=time_ms,

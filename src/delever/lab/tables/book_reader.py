@@ -288,7 +288,10 @@ def _marks(table: TextTable) -> Iterator[tuple[Command, Locate]]:
         ("mark", {row.contract: row.mark for row in rows}),
     ):
         if marks:
-            yield m.SetMarks(time_ms=0, marks=marks), partial(_at_mark, table, where, column)
+            yield (
+                m.SetMarks(time_ms=0, marks=marks, strict=True),
+                partial(_at_mark, table, where, column),
+            )
 
 
 def _balances(table: TextTable) -> Iterator[tuple[Command, Locate]]:

@@ -46,7 +46,7 @@ class ChangeRequest(
 
 
 class SetLeverageRequest(ChangeRequest, tag="set_leverage", frozen=True, kw_only=True):
-    """Set another leverage, from 0.01 to 1000."""
+    """Set another leverage, from 0.01 to 10000."""
 
     leverage: Amount
 

@@ -7,7 +7,7 @@ import msgspec
 from litestar import Request, post
 
 from delever.api_types.market import BulkResponse, CommandResponse, RejectedLine
-from delever.core.messages import Command, Rejected
+from delever.core.messages import Command, MarkRejected, Rejected
 from delever.formatting import humanize
 from delever.server.api.requests.authorization import check_command, status_of, submits
 from delever.server.api.requests.decoding import command_of, commands_of
@@ -189,7 +189,7 @@ def _on_line(number: int, error: ApiError) -> ApiError:
 def _summary(
     lines: list[tuple[int, Command]], outcomes: list[Outcome | DuplicateIdError]
 ) -> BulkResponse:
-    rejections = []
+    rejections, partial = [], []
     sequences = []
     for (line, submitted), outcome in zip(lines, outcomes, strict=True):
         if isinstance(outcome, DuplicateIdError):
@@ -200,15 +200,25 @@ def _summary(
         sequences.append(outcome.committed.sequence)
         rejected = rejection_of(outcome.committed)
         if rejected is not None:
-            reason, field, value = str(rejected.reason), rejected.field, rejected.value
-            rejections.append(RejectedLine(line=line, reason=reason, field=field, value=value))
+            rejections.append(_rejected_line(line, rejected))
+        partial += [
+            _rejected_line(line, event)
+            for event in outcome.committed.events
+            if isinstance(event, MarkRejected)
+        ]
     return BulkResponse(
         accepted=len(outcomes) - len(rejections),
         rejected=len(rejections),
         first_sequence=min(sequences, default=0),
         last_sequence=max(sequences, default=0),
         rejections=tuple(rejections),
+        partial_rejections=tuple(partial),
     )
+
+
+def _rejected_line(line: int, rejected: Rejected | MarkRejected) -> RejectedLine:
+    reason, field, value = str(rejected.reason), rejected.field, rejected.value
+    return RejectedLine(line=line, reason=reason, field=field, value=value)
 
 
 ROUTES = [command, bulk]

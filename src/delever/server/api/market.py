@@ -174,6 +174,7 @@ def _contract(
         stale=not contract.mark_ticks or now_ms - contract.marked_ms > stale_ms,
         state=contract.state,
         paused=contract.paused,
+        mark_rejected=contract.mark_rejected,
         trigger_used_ppm=contract.trigger_used_ppm,
         open_interest_long=formatter.quantity(contract.open_lots[Side.LONG]),
         open_interest_short=formatter.quantity(contract.open_lots[Side.SHORT]),

@@ -46,6 +46,7 @@ class ContractSnapshot:
     contract_pnl_peak_cash: int
     state: MarketState
     paused: bool
+    mark_rejected: bool
     triggers: tuple[TriggerState, ...]
     rating: Rating | None
     last_adl_ms: int
@@ -140,6 +141,7 @@ def _contract(
         contract_pnl_peak_cash=state.contract_pnl_peak.peak(book.time_ms, contract_pnl_cash),
         state=_market_state(state, triggers),
         paused=state.paused,
+        mark_rejected=state.mark_rejected,
         triggers=triggers,
         rating=state.rating,
         last_adl_ms=last_adl_ms,

@@ -26,6 +26,7 @@ _OPERATOR_TITLES = {
     ),
     NoticeKind.ADL_STARTED: "ADL started in {contract}: {subject}",
     NoticeKind.ADL_STOPPED: "ADL stopped in {contract}: {subject}",
+    NoticeKind.MARK_REJECTED: "Mark of {contract} rejected: {subject}; the mark before stays",
     NoticeKind.ADL_EXHAUSTED: "ADL queue exhausted in {contract}: {subject}",
 }
 

@@ -24,6 +24,7 @@ from delever.api_types.market import MarketState
 from delever.core.messages import (
     AdlExhausted,
     AdlFilled,
+    MarkRejected,
     RefreshIndicators,
     RefreshRatings,
     Rejected,
@@ -87,6 +88,9 @@ class Metrics:
         self._commands = make.counter("commands", "Commands run", "type", "outcome")
         self._by_name = {
             "rejections": make.counter("rejections", "Commands rejected", "reason"),
+            "parts_rejected": make.counter(
+                "parts_rejected", "Marks rejected alone, without their command", "reason"
+            ),
             "fills": make.counter("adl_fills", "Positions closed by ADL", "contract"),
             "takeovers": make.counter("takeovers", "Positions taken over", "contract"),
             "exhausted": make.counter(
@@ -233,6 +237,8 @@ def _counts_of(
         if isinstance(first, Rejected):
             events["rejections", first.reason] += 1
         for event in commit.events:
+            if isinstance(event, MarkRejected):
+                events["parts_rejected", event.reason] += 1
             name = _COUNTED.get(type(event))
             if name is not None:
                 events[name, event.contract] += 1  # type: ignore[attr-defined]

@@ -58,7 +58,10 @@ _TEXTS = (
         "A contract that is moved to another pool starts again there: its PnL and peaks at their "
         "current values, its triggers off."
     ),
-    "A command is applied whole, or rejected whole with a reason, the field and the value.",
+    (
+        "A command is applied whole, or rejected whole with a reason, the field and the value; "
+        "marks are rejected one by one (CORE-22)."
+    ),
     (
         "Exact numbers are text or whole JSON numbers; a number too fine for its unit is rejected, "
         "never rounded."
@@ -84,6 +87,10 @@ _TEXTS = (
     (
         "A limit of a pool or a contract that no trigger of the pool's rule set reads is rejected, "
         "and so is a contract's move to a pool whose rule set does not read the contract's limits."
+    ),
+    (
+        "A mark that cannot be taken is rejected alone, with a notice: its contract keeps the mark "
+        "before, and the other marks of the command are taken. A strict command is rejected whole."
     ),
 )
 
