@@ -27,7 +27,7 @@ from delever.watch.watch_loop import Watch
 from sources import ROOT
 
 EXAMPLE = ROOT / "examples" / "venues" / "bybit.ndjson"
-PATIENCE_S = 40.0
+PATIENCE_S = 120.0
 
 SERVER = """
 [listen]

@@ -20,7 +20,7 @@ from delever.watch.poller import VenuePoller
 from delever.watch.settings import parse
 from delever.watch.venues import ADAPTERS
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 LINEAR, INVERSE, PRIVATE = "/v5/public/linear", "/v5/public/inverse", "/v5/private"
 BINANCE, COIN, OKX = "/private/ws", "/ws/coin-key", "/ws/v5/public"
