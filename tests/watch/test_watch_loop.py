@@ -130,7 +130,7 @@ async def watching(configured: WatchSettings, path: Path) -> AsyncIterator[Watch
 
 
 async def until(watch: Watch, condition: Callable[[WatchView], object], what: str) -> WatchView:
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + 3 * PATIENCE_S  # a rate limit's minute may have to pass
     while time.monotonic() < end:
         view = watch.view()
         if condition(view):

@@ -205,9 +205,8 @@ def test_a_reader_that_does_not_read_is_dropped_without_delaying_others(request_
             for number in range(RECORDS):
                 venue.post("/v1/commands", content=LONG)
                 assert texts(connection, 1) == [number + 1]
-            wait_until(
-                lambda: sum(serving.service.native.state.services.feed.open_streams.values()) == 1, "dropped"
-            )
+            feed = serving.service.native.state.services.feed
+            wait_until(lambda: sum(feed.open_streams.values()) == 1, "dropped")
             assert drained(stuck) < RECORDS * len(LONG), "it was dropped before the end"
             venue.post("/v1/commands", content=LONG)
             assert texts(connection, 1) == [RECORDS + 1]
