@@ -43,7 +43,7 @@ def config(path: Path | str, **journal: int) -> Config:
 
 def running(runner: Runner, use: Callable[[Runner], Awaitable[T]]) -> T:
     async def go() -> T:
-        await runner.start()
+        await runner.start(auto_tick=False)
         try:
             return await use(runner)
         finally:

@@ -75,7 +75,7 @@ def with_history(config: Config, question: Question[T], *, follow: bool = True) 
         database = open_database(config)
         history = HistoryProjector(runner, database)
         await migrate(database)
-        await runner.start()
+        await runner.start(auto_tick=False)
         if follow:
             await history.start()
         try:
