@@ -27,7 +27,7 @@ NO_TIME_MS = 0
 
 @dataclass(frozen=True, slots=True)
 class ContractSnapshot:
-    """One contract, in lots, ticks and Cash; NO_TIME_MS is the time of what has not happened yet."""
+    """One contract, in lots, ticks and Cash; NO_TIME_MS is the time of an event yet to happen."""
 
     name: str
     definition: DefineContract
