@@ -81,14 +81,17 @@ BANNED_IN_TESTS = {
 REPLACED_WORDS = {
     "anew": "again",
     "borne": "haircut",
+    "candidate": "counterparty",
     "kept": "stored, or what it is",
     "lane": "side, or table",
     "parcel": "tranche",
     "realised": "realized",
     "refusal": "rejection",
     "seen": "what it is",
+    "shortfall": "deficit",
     "shown": "displayed, or what it is",
     "socialised": "socialized",
+    "standing": "queue position",
     "told": "submitted, reported, or what it is",
     "unrealised": "unrealized",
 }
