@@ -63,7 +63,8 @@ MEANINGS = {
     "missing_entry_price": "Exactly one of entry price and entry cost is required.",
     "side_sign_mismatch": "The sign of the quantity contradicts the side.",
     "hedge_mode_required": "An account in one-way mode has positions on both sides.",
-    "exceeds_numeric_range": "The result could leave the range of 64-bit integers.",
+    "exceeds_numeric_range": "The result could leave 64-bit integers: define the asset with fewer "
+    "`cash_decimals`.",
     "exceeds_inventory": "The quantity is larger than the pool's inventory.",
     "exceeds_pool_balance": "The withdrawal is larger than the pool's balance.",
     "amount_sign_mismatch": "The amount is 0, or its sign contradicts its reason.",

@@ -126,9 +126,22 @@ def significant(number: float) -> str:
 _ABBREVIATIONS = {"adl": "ADL", "pnl": "PnL"}
 
 
+_REMEDIES = {"exceeds_numeric_range": "define the asset with fewer `cash_decimals`"}
+
+
 def humanize(name: str) -> str:
     """Return an identifier as words: 'contract PnL'."""
     return " ".join(_ABBREVIATIONS.get(word, word) for word in name.split("_"))
+
+
+def rejection_text(reason: str) -> str:
+    """Return the reason of a rejection as words, with the remedy where there is one.
+
+    >>> rejection_text("exceeds_numeric_range")
+    'exceeds numeric range: define the asset with fewer `cash_decimals`'
+    """
+    remedy = _REMEDIES.get(reason)
+    return f"{humanize(reason)}: {remedy}" if remedy else humanize(reason)
 
 
 def count(number: int, noun: str) -> str:

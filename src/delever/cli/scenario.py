@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from delever.cli import ExitCode, UsageError
 from delever.cli.journal import Json, readable
 from delever.cli.output import TO_STDOUT, Output, log, progress, write, write_rows, write_sections
-from delever.formatting import count, humanize
+from delever.formatting import count, humanize, rejection_text
 from delever.lab.errors import InputError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _log_rejections(result: "RunResult", scenario: str, lines: Sequence["Scenari
     ]
     for index, rejected in sorted(rejections, key=itemgetter(0)):
         error = InputError(
-            f"rejected: {humanize(rejected.reason)}",
+            f"rejected: {rejection_text(rejected.reason)}",
             file=scenario_name(scenario),
             line=lines[index].number,
             column=rejected.field,

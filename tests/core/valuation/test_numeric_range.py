@@ -1,11 +1,16 @@
 """Commands whose result could leave int64 are rejected; closed positions free their room."""
 
+import pytest
 from world import World
 
 from delever.core import messages as m
+from delever.core.accounting.invariants import audit
+from delever.core.engine import step
 from delever.core.messages import Reason, Side
 from delever.core.units import COLUMN_LIMIT, MAX_RATIO_PPM
 from delever.journal.record import decode_events, encode_events
+from delever.journal.snapshot import decode_book, encode_book
+from table import Row, cases
 
 BILLION = 10**9
 """In USDT; the numeric range is 46 billion USDT, in units of 10^-8."""
@@ -59,6 +64,37 @@ def test_a_mark_at_which_one_lot_leaves_the_range_is_rejected() -> None:
     assert rejected(world, m.SetMarks, strict=True, marks=marks) == ("marks.X", "10000")
     world.mark(X=5_000)
     world.submit(m.RefreshRatings)
+
+
+@pytest.mark.parametrize("row", cases("large_funds.txt"))
+def test_a_fund_may_use_the_whole_range_of_int64(row: Row) -> None:
+    world = World()
+    if row["decimals"] != "8":
+        world.submit(m.DefineAsset, asset="BIG", cash_decimals=int(row["decimals"]))
+    world.pool("big", asset="BIG")
+    results = []
+    for amount in row["funded"].split("+"):
+        fund = m.FundPool(time_ms=0, pool="big", amount=amount, reason=m.FundingReason.CORRECTION)
+        event = step(world.book, fund)[0]
+        results.append(str(event.reason) if isinstance(event, m.Rejected) else "accepted")
+    audit(world.book)
+    world.submit(m.SetTime)
+    assert decode_events(encode_events(world.last_events)) == world.last_events
+    assert decode_book(encode_book(world.book)).pools["big"].balance == int(row["balance_cash"])
+    assert "+".join(results) == row["result"]
+
+
+def test_a_fund_of_fifty_billion_pays_for_adl() -> None:
+    """1,000 lots taken over at 100 and sold at 99: 1,000 of 92,203,504,694.99632 are paid."""
+    world = World(balance="92203504694.99632")
+    world.contract("X")
+    world.mark(X=100)
+    world.inventory("X", Side.LONG, 1_000, 100)
+    world.mark(X=99)
+    world.submit(m.RefreshRatings)
+    world.unwind("X", Side.LONG, 1_000, 99)
+    assert world.book.pools["main"].balance == 9_220_350_369_499_632_000
+    assert encode_book(decode_book(encode_book(world.book))) == encode_book(world.book)
 
 
 LARGE = BILLION // 5

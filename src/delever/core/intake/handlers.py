@@ -27,10 +27,16 @@ from delever.core.market.validation import (
 )
 from delever.core.messages import Event, FundingReason, PoolKind, Reason, Side, TriggerLimits
 from delever.core.rules import RULE_SETS, rule_set_of
-from delever.core.units import COLUMN_LIMIT, PPM, Ticks
+from delever.core.units import PPM, Ticks
 from delever.core.valuation.bankruptcy import open_positions, take_over
 from delever.core.valuation.insurance import unwind
-from delever.core.valuation.numeric_range import check_inventory, check_range, takeover_fits
+from delever.core.valuation.numeric_range import (
+    POOL_LIMIT,
+    check_inventory,
+    check_range,
+    funding_fits,
+    takeover_fits,
+)
 
 MAX_CASH_DECIMALS = 12
 
@@ -231,7 +237,7 @@ def _unwind_fill(book: Book, command: m.UnwindFill) -> list[Event]:
     reject_unless(fits, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
     unwound = tuple(unwind(state, command.side, lots, ticks))
     balance = book.pool_of(state).balance + sum(event.realized_pnl_cash for event in unwound)
-    reject_unless(abs(balance) < COLUMN_LIMIT, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
+    reject_unless(abs(balance) < POOL_LIMIT, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
     return [*unwound]
 
 
@@ -243,15 +249,15 @@ def _fund_pool(book: Book, command: m.FundPool) -> list[Event]:
     pool = book.pools.get(command.pool)
     if pool is None:
         raise Rejection("pool", command.pool, Reason.UNKNOWN_POOL)
-    amount = read_cash("amount", command.amount, book.asset(pool.asset).cash_decimals)
+    decimals = book.asset(pool.asset).cash_decimals
+    amount = read_cash("amount", command.amount, decimals, POOL_LIMIT)
     sign_fits = amount != 0 and (
         command.reason in _EITHER_SIGN or (amount < 0) == (command.reason in _OUTFLOWS)
     )
     reject_unless(sign_fits, "amount", command.amount, Reason.AMOUNT_SIGN_MISMATCH)
     balance = pool.balance + amount
-    reject_unless(
-        abs(balance) < COLUMN_LIMIT, "amount", command.amount, Reason.EXCEEDS_NUMERIC_RANGE
-    )
+    fits = funding_fits(book, pool, amount, command.contract)
+    reject_unless(fits, "amount", command.amount, Reason.EXCEEDS_NUMERIC_RANGE)
     covered = amount > 0 or balance >= 0 or command.reason is FundingReason.CORRECTION
     reject_unless(covered, "amount", command.amount, Reason.EXCEEDS_POOL_BALANCE)
     if command.contract is not None:

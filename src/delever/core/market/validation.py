@@ -60,10 +60,10 @@ def read_scaled(field: str, amount: Amount, decimals: int) -> int:
     return number
 
 
-def read_cash(field: str, amount: Amount, decimals: int) -> Cash:
+def read_cash(field: str, amount: Amount, decimals: int, limit: int = COLUMN_LIMIT) -> Cash:
     """Return an amount of a settle asset in Cash, inside the numeric range."""
     cash = read_scaled(field, amount, decimals)
-    if abs(cash) >= COLUMN_LIMIT:
+    if abs(cash) >= limit:
         raise Rejection(field, amount, Reason.EXCEEDS_NUMERIC_RANGE)
     return Cash(cash)
 

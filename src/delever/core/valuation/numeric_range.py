@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
+from delever.core.book.pool_state import PoolState
 from delever.core.book.position_table import PositionBounds
 from delever.core.market.validation import Rejection
 from delever.core.messages import Event, Reason, Side, TakenOver, WalletSettled
@@ -118,6 +119,17 @@ def takeover_fits(book: Book, events: Iterable[Event]) -> bool:
     return all(
         _pool_worth_bound(book, asset, {}) + cash < POOL_LIMIT for asset, cash in added.items()
     )
+
+
+def funding_fits(book: Book, pool: PoolState, amount: int, contract: str | None) -> bool:
+    """Return whether the worth of an asset's pools stays inside the pool limit after a funding.
+
+    What lowers a balance towards 0 always fits.
+    """
+    growth = max(abs(pool.balance + amount) - abs(pool.balance), 0)
+    if contract is not None:
+        growth += abs(amount)  # also counted in the contract's PnL
+    return growth == 0 or _pool_worth_bound(book, pool.asset, {}) + growth < POOL_LIMIT
 
 
 def _pool_worth_bound(book: Book, asset: str, marks: Mapping[str, int]) -> int:

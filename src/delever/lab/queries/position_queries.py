@@ -28,7 +28,7 @@ from delever.core.rules import RULE_SETS, RuleSet, rule_set_of
 from delever.core.rules.ranking import Queue, rank_side
 from delever.core.units import Ints, format_scaled, parse_decimal, scaled, steps
 from delever.core.valuation.side_valuation import value_side
-from delever.formatting import ContractFormatter, exact_decimal, humanize
+from delever.formatting import ContractFormatter, exact_decimal, rejection_text
 from delever.lab.errors import InputError, UnknownNameError, unknown
 from delever.lab.queries.explanation_text import (
     change_text,
@@ -294,7 +294,7 @@ def _why_impossible(why: PositionExplanation, impossible: ImpossibleChange) -> s
         ("lots", Reason.EXCEEDS_POSITION): f"must be at most the position's quantity, {quantity}",
         ("amount_cash", Reason.NEGATIVE_NOT_ALLOWED): "withdraws more than the margin",
     }
-    return texts.get((impossible.field, impossible.reason), humanize(impossible.reason))
+    return texts.get((impossible.field, impossible.reason), rejection_text(impossible.reason))
 
 
 def _listed(names: Iterable[str]) -> str:

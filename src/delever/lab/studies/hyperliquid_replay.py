@@ -38,7 +38,7 @@ from delever.core.rules import RULE_SETS
 from delever.core.rules.ranking import rank_side
 from delever.core.units import format_scaled, parse_decimal
 from delever.core.valuation.side_valuation import value_side
-from delever.formatting import humanize
+from delever.formatting import rejection_text
 from delever.lab.errors import InputError, unknown
 from delever.lab.studies.hyperliquid_dataset import (
     CASH_DECIMALS,
@@ -236,7 +236,7 @@ def _run(book: Book, command: Command) -> tuple[Event, ...]:
     if isinstance(events[0], Rejected):
         rejected = events[0]
         raise InputError(
-            humanize(rejected.reason),
+            rejection_text(rejected.reason),
             column=rejected.field,
             value=rejected.value,
             reason=rejected.reason,

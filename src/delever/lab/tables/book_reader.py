@@ -20,7 +20,7 @@ from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.messages import Command, Event, Rejected
-from delever.formatting import humanize
+from delever.formatting import rejection_text
 from delever.lab.errors import InputError
 from delever.lab.tables.book_writer import frames_of
 from delever.lab.tables.defaults import complete
@@ -329,7 +329,7 @@ def _at_row(table: TextTable, index: int, rejected: Rejected, *, column: str = "
     return table.error(
         index,
         column or rejected.field,
-        humanize(rejected.reason),
+        rejection_text(rejected.reason),
         reason=rejected.reason,
         value=rejected.value,
     )
@@ -354,7 +354,7 @@ def _at_mark(
     name = rejected.field.removeprefix("marks.")
     index = where.get(name, where.get(rejected.value, 0))
     named = "contract" if rejected.reason is m.Reason.UNKNOWN_CONTRACT else column
-    return table.error(index, named, humanize(rejected.reason), reason=rejected.reason)
+    return table.error(index, named, rejection_text(rejected.reason), reason=rejected.reason)
 
 
 def _at_field(table: TextTable, rejected: Rejected) -> InputError:
@@ -362,7 +362,7 @@ def _at_field(table: TextTable, rejected: Rejected) -> InputError:
     place = re.match(r"\w+\[(\d+)\](?:\.(\w+))?", rejected.field)
     if place is None:
         return InputError(
-            humanize(rejected.reason),
+            rejection_text(rejected.reason),
             file=table.source,
             value=rejected.value,
             reason=rejected.reason,

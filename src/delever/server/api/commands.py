@@ -8,7 +8,7 @@ from litestar import Request, post
 
 from delever.api_types.market import BulkResponse, CommandResponse, RejectedLine
 from delever.core.messages import Command, MarkRejected, Rejected
-from delever.formatting import humanize
+from delever.formatting import rejection_text
 from delever.server.api.requests.authorization import check_command, status_of, submits
 from delever.server.api.requests.decoding import command_of, commands_of
 from delever.server.api.requests.dependencies import ApiServices, Services
@@ -162,7 +162,7 @@ def _rejection(rejected: Rejected, sequence: int) -> ApiError:
         reason=str(rejected.reason),
         field=rejected.field,
         value=rejected.value,
-        message=f"{rejected.command}: {field}: {humanize(rejected.reason)}",
+        message=f"{rejected.command}: {field}: {rejection_text(rejected.reason)}",
         sequence=sequence,
     )
 

@@ -60,7 +60,7 @@ _TEXTS = (
     ),
     (
         "A command is applied whole, or rejected whole with a reason, the field and the value; "
-        "marks are rejected one by one (CORE-22)."
+        "marks are rejected one by one (CORE-23)."
     ),
     (
         "Exact numbers are text or whole JSON numbers; a number too fine for its unit is rejected, "
@@ -87,6 +87,11 @@ _TEXTS = (
     (
         "A limit of a pool or a contract that no trigger of the pool's rule set reads is rejected, "
         "and so is a contract's move to a pool whose rule set does not read the contract's limits."
+    ),
+    (
+        "A command whose result could leave 64-bit integers is rejected. The balances of an "
+        "asset's pools sum to less than 2^63 of its smallest units, an account's equity to less "
+        "than 2^62; an asset with fewer `cash_decimals` has a larger range."
     ),
     (
         "A mark that cannot be taken is rejected alone, with a notice: its contract keeps the mark "
