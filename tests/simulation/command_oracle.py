@@ -109,9 +109,27 @@ def _cancelled(model: Model, command: m.CancelAdl) -> list[Event]:
 def _unwind(model: Model, command: m.UnwindFill) -> list[Event]:
     contract = _contract(model, command.contract)
     lots = _lots(contract, command.quantity)
-    if lots > contract.inventory(command.side)[0]:
+    held = contract.inventory(command.side)[0]
+    if not held:
         raise RejectedError(Reason.EXCEEDS_INVENTORY)
-    return list(unwound(contract, command.side, lots, _ticks(contract, command.price)))
+    events: list[Event] = list(
+        unwound(contract, command.side, min(lots, held), _ticks(contract, command.price))
+    )
+    if lots > held:
+        numbers = {"reported_lots": lots, "position_lots": held}
+        events.append(_too_large_fill(contract.name, command.side, numbers))
+    return events
+
+
+def _too_large_change(change: m.AdlFilled | PositionLoss, held: Position) -> list[Event]:
+    if not isinstance(change, m.AdlFilled) or change.lots <= held.lots:
+        return []
+    lots = {"reported_lots": change.lots, "position_lots": held.lots}
+    return [_too_large_fill(change.contract, change.side, {"fill": change.fill, **lots})]
+
+
+def _too_large_fill(contract: str, side: Side, numbers: dict[str, int]) -> m.Notice:
+    return m.Notice(m.NoticeKind.FILL_EXCEEDS_POSITION, side, "", contract, numbers)
 
 
 def _contract(model: Model, name: str) -> Contract:
@@ -169,6 +187,7 @@ def _balances(model: Model, command: m.SetBalances) -> list[Event]:
 
 def _positions(model: Model, command: m.SetPositions) -> list[Event]:
     ignored: list[Event] = []
+    notices: list[Event] = []
     tables: dict[tuple[str, Side], dict[tuple[str, int], Position]] = {}
     orders: dict[tuple[str, str], list[str]] = {}
     opened: set[tuple[str, str, int, Side]] = set()
@@ -185,6 +204,7 @@ def _positions(model: Model, command: m.SetPositions) -> list[Event]:
         for change in _later_changes(model, row.account, command.last_fill):
             key = (change.contract, change.side, change.position)
             if key == (row.contract, row.side, row.position):
+                notices += _too_large_change(change, held)
                 _apply_later(held, change)
         tables.setdefault((row.contract, row.side), {})[row.account, row.position] = held
         orders.setdefault((row.account, row.contract), []).extend(row.open_orders)
@@ -205,7 +225,7 @@ def _positions(model: Model, command: m.SetPositions) -> list[Event]:
         for (account, name), ids in orders.items()
         if tuple(dict.fromkeys(ids)) != model.orders.get((account, name), ())
     ]
-    return [*ignored, *events, *changed]
+    return [*ignored, *notices, *events, *changed]
 
 
 def _check_one_way(

@@ -186,6 +186,8 @@ def kinds_of(session: Iterable[tuple[Event, ...]]) -> set[str]:
         match event:
             case m.Rejected() | m.CounterpartySkipped() | m.AdlExhausted() | m.TakenOver():
                 kinds.add(str(event.reason))
+            case m.Notice():
+                kinds.add(event.kind)
             case m.AccountDefined():
                 hedging[event.account] = event.hedge_mode
             case m.ContractDefined(definition=contract):

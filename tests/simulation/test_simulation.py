@@ -61,7 +61,7 @@ def test_sessions_cover_every_rule() -> None:
     wanted -= {event.__struct_config__.tag for event in BULK_EVENTS}
     wanted |= {kind.value for kind in m.PoolKind}
     wanted |= {"no_open_positions", "queue_exhausted", "fill_would_bankrupt_counterparty"}
-    wanted |= {"liquidated_account_itself", "exceeds_inventory", "stale_version"}
+    wanted |= {"liquidated_account_itself", "fill_exceeds_position", "stale_version"}
     covered = {"stale_version"}  # the only reason of row_ignored, which is wanted too
     for seed in range(60):
         covered |= kinds_of(events for _, events in run_cached(seed, LENGTH))

@@ -65,6 +65,30 @@ def test_outstanding_fills(row: Row) -> None:
     }
 
 
+@pytest.mark.parametrize("row", cases("large_fills.txt"))
+def test_a_fill_larger_than_the_position_closes_what_is_there(row: Row) -> None:
+    word, _, value = row["step"].partition(":")
+    if word == "unwind":
+        world = World("binance", balance=100)
+        world.contract("X")
+        world.mark(X=102)
+        world.inventory("X", Side.LONG, 4, 102)
+        events = world.unwind("X", Side.LONG, value, 101)
+        lots = world.state("X").inventory[Side.LONG].total_lots
+    else:
+        world = deleveraged()
+        amount, _, fill = value.partition("@")
+        events = world.positions(
+            world.row("ann", "X", Side.SHORT, amount, at=110), last_fill=int(fill)
+        )
+        lots = world.lots("ann", "X", Side.SHORT)
+    kind = m.NoticeKind.FILL_EXCEEDS_POSITION
+    found = [e for e in events if isinstance(e, m.Notice) and e.kind is kind]
+    pairs = [(e.numbers["reported_lots"], e.numbers["position_lots"]) for e in found]
+    notices = "+".join(f"{reported}:{position}" for reported, position in pairs)
+    assert {"lots": str(lots), "notice": notices} == row.expected
+
+
 def test_a_fill_does_not_apply_to_other_positions_and_assets() -> None:
     """CORE-18: a fill applies to its own contract, side and position, and to its settle asset."""
     world = deleveraged()

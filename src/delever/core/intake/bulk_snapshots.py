@@ -18,6 +18,7 @@ from delever.core.intake.snapshots import (
     MAX_LEVERAGE_HUNDREDTHS,
     SubmittedPosition,
     check_version,
+    exceeding_notice,
     outstanding_changes,
     outstanding_fills,
 )
@@ -149,7 +150,9 @@ def set_position_columns(book: Book, command: m.SetPositionColumns) -> list[Even
     if current.all() and not _has_outstanding(book, rows.account).any():
         sides = submitted
     else:
-        sides = _by_side(states, _apply_outstanding(book, command, states, rows[current]))
+        applied, notices = _apply_outstanding(book, command, states, rows[current])
+        sides = _by_side(states, applied)
+        events += notices
     sides = _with_closed(book, sides, submitted)
     check_range(book, {}, growth={key: _growth(book, key, sides[key]) for key in sides})
     return [*events, *(_columns_set(command, key, sides[key]) for key in sorted(sides))]
@@ -259,11 +262,15 @@ def _check_keys(book: Book, rows: SnapshotRows, sides: Mapping[ContractSide, Sna
 
 def _apply_outstanding(
     book: Book, command: m.SetPositionColumns, states: list[ContractState], rows: SnapshotRows
-) -> SnapshotRows:
-    """Return the rows with the fills and losses applied that the command does not include."""
+) -> tuple[SnapshotRows, list[Event]]:
+    """Return the rows with the fills and losses applied that the command does not include.
+
+    The notices are of fills that are larger than the position submitted.
+    """
+    notices: list[Event] = []
     with_outstanding = np.flatnonzero(_has_outstanding(book, rows.account)).tolist()
     if not with_outstanding:
-        return rows
+        return rows, []
     lots, cost, margin = rows.lots.copy(), rows.cost.copy(), rows.margin.copy()
     for row in with_outstanding:
         account, side = book.accounts.names[int(rows.account[row])], int(rows.side[row])
@@ -272,10 +279,11 @@ def _apply_outstanding(
         position = SubmittedPosition(account, key[2], *amounts, margin_cash=int(margin[row]))
         for change in outstanding_changes(book, account, command.last_fill):
             if (change.contract, change.side, change.position) == key:
+                notices += exceeding_notice(change, position)
                 position.apply_outstanding(change)
         lots[row], cost[row] = position.lots, position.cost_cash
         margin[row] = position.margin_cash
-    return replace(rows, lots=lots, cost=cost, margin=margin)
+    return replace(rows, lots=lots, cost=cost, margin=margin), notices
 
 
 def _has_outstanding(book: Book, accounts: Ints) -> Bools:

@@ -16,7 +16,7 @@ from delever.core.intake.bulk_snapshots import (
     set_balance_columns,
     set_position_columns,
 )
-from delever.core.intake.snapshots import set_balances, set_positions
+from delever.core.intake.snapshots import fill_exceeds_position, set_balances, set_positions
 from delever.core.market.contract_terms import terms_of
 from delever.core.market.validation import (
     Rejection,
@@ -231,14 +231,17 @@ def _unwind_fill(book: Book, command: m.UnwindFill) -> list[Event]:
     lots = state.terms.read_lots("quantity", command.quantity)
     reject_unless(lots > 0, "quantity", command.quantity, Reason.NOT_POSITIVE)
     inventory = state.inventory[command.side].total_lots
-    reject_unless(lots <= inventory, "quantity", command.quantity, Reason.EXCEEDS_INVENTORY)
+    reject_unless(inventory > 0, "quantity", command.quantity, Reason.EXCEEDS_INVENTORY)
+    closed = min(lots, inventory)
     ticks = state.terms.read_ticks("price", command.price)
-    fits = state.terms.fits_int64(lots, ticks)
+    fits = state.terms.fits_int64(closed, ticks)
     reject_unless(fits, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
-    unwound = tuple(unwind(state, command.side, lots, ticks))
+    unwound = tuple(unwind(state, command.side, closed, ticks))
     balance = book.pool_of(state).balance + sum(event.realized_pnl_cash for event in unwound)
     reject_unless(abs(balance) < POOL_LIMIT, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
-    return [*unwound]
+    if lots <= inventory:
+        return [*unwound]
+    return [*unwound, fill_exceeds_position(state.name, command.side, lots, inventory)]
 
 
 _OUTFLOWS = {FundingReason.WITHDRAWAL}

@@ -63,6 +63,25 @@ class SubmittedPosition:
 _columns_of = attrgetter(*[field.name for field in fields(SubmittedPosition)])
 
 
+def fill_exceeds_position(
+    contract: str, side: Side, reported_lots: int, position_lots: int, fill: int = 0
+) -> m.Notice:
+    """Return the notice that a fill is larger than the position or inventory that it closes."""
+    numbers = {"reported_lots": reported_lots, "position_lots": position_lots}
+    kind = m.NoticeKind.FILL_EXCEEDS_POSITION
+    return m.Notice(kind, side, "", contract, {"fill": fill, **numbers} if fill else numbers)
+
+
+def exceeding_notice(
+    change: m.AdlFilled | OutstandingLoss, position: SubmittedPosition
+) -> list[Event]:
+    """Return the notice that an outstanding fill is larger than the submitted position, if so."""
+    if isinstance(change, OutstandingLoss) or change.lots <= position.lots:
+        return []
+    lots = change.lots, position.lots
+    return [fill_exceeds_position(change.contract, change.side, *lots, change.fill)]
+
+
 def check_version(book: Book, command: Any) -> None:
     """Validate the version and the last included fill of a snapshot; reject an unknown fill."""
     read_count("version", command.version)
@@ -120,6 +139,7 @@ def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
     In one-way mode a new position closes the account's position on the other side.
     """
     events: list[Event] = []
+    notices: list[Event] = []
     sides: dict[ContractSide, list[SubmittedPosition]] = {}
     accounts: dict[str, int] = {}
     submitted: Submitted = {}
@@ -142,11 +162,13 @@ def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
                 row.side,
                 row.position,
             ):
+                notices += exceeding_notice(change, position)
                 position.apply_outstanding(change)
         sides.setdefault((row.contract, row.side), []).append(position)
         accepted.append(row)
     _close_other_sides(book, sides, accounts, submitted)
     check_range(book, {}, growth={key: _growth(book, key, sides[key]) for key in sides})
+    events += notices
     events += [_positions_set(command, key, sides[key]) for key in sorted(sides)]
     events += _order_events(book, accepted)
     return events

@@ -246,7 +246,10 @@ class Takeover(Command, tag="takeover", frozen=True, kw_only=True):
 
 
 class UnwindFill(Command, tag="unwind_fill", frozen=True, kw_only=True):
-    """Report that the venue closed inventory of this side in the market."""
+    """Report that the venue closed inventory of this side in the market.
+
+    A quantity larger than the inventory closes all of it, with a notice of both quantities.
+    """
 
     contract: str
     side: Side

@@ -181,4 +181,5 @@ class NoticeKind(StrEnum):
     ADL_STOPPED = "adl_stopped"
     ADL_EXHAUSTED = "adl_exhausted"
     MARK_REJECTED = "mark_rejected"
+    FILL_EXCEEDS_POSITION = "fill_exceeds_position"
     POSITION_DELEVERAGED = "position_deleveraged"

@@ -49,7 +49,13 @@ FEED_EVENTS = {
 }
 """Event types of the feed, with their text."""
 
-FEED_NOTICES = {None, "adl_warning", "adl_warning_cleared", "mark_rejected"}
+FEED_NOTICES = {
+    None,
+    "adl_warning",
+    "adl_warning_cleared",
+    "mark_rejected",
+    "fill_exceeds_position",
+}
 """Kinds of notices on the feed; all others repeat an event that is on the feed itself."""
 
 _COLUMNS = (

@@ -97,6 +97,10 @@ _TEXTS = (
         "A mark that cannot be taken is rejected alone, with a notice: its contract keeps the mark "
         "before, and the other marks of the command are taken. A strict command is rejected whole."
     ),
+    (
+        "A fill larger than what it closes (an unwinding beyond the inventory, an outstanding ADL "
+        "fill on a smaller position) closes what is there, with a notice of both quantities."
+    ),
 )
 
 API = "Binance USDⓈ-M API, ADL Risk"
