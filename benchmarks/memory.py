@@ -37,9 +37,8 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
         "<= 120 bytes",
         per_position <= 120,
     )
-    tables = [table for state in built.contracts.values() for table in state.tables.values()]
-    columns = sum(table.account.base.nbytes for table in tables) / book.size
-    yield Row("  of which the tables' columns", f"{columns:.0f} bytes")
+    columns = built.positions.nbytes / book.size
+    yield Row("  of which the columns of positions, with rows in reserve", f"{columns:.0f} bytes")
 
 
 if __name__ == "__main__":

@@ -39,8 +39,10 @@ PURE_IMPORTS = {
     "numpy",
     "numpy.typing",
     "operator",
+    "pickle",
     "re",
     "typing",
+    "weakref",
     "zlib",
 }
 
@@ -253,6 +255,17 @@ def test_packages_import_each_other_without_cycles() -> None:
     while ready := {name for name, targets in waiting.items() if not targets & waiting.keys()}:
         waiting = {name: targets for name, targets in waiting.items() if name not in ready}
     report([f"{name} is in a cycle of packages" for name in waiting])
+
+
+def test_the_core_takes_no_memory_address() -> None:
+    found = [
+        f"{location(path, node.lineno)}: {node.attr} is an address, which no copy of a book shares"
+        for path in python_files(CORE)
+        for node in ast.walk(syntax_tree(path))
+        if isinstance(node, ast.Attribute)
+        if node.attr in {"ctypes", "__array_interface__", "inttoptr", "carray"}
+    ]
+    report(found)
 
 
 def test_only_kernels_for_imports_the_compiled_kernels_on_its_first_call() -> None:

@@ -69,6 +69,9 @@ BANNED_CALLS = {
 }
 """Calls that no module of the package makes, with what to use instead."""
 
+OWN_BYTES = {(PACKAGE / "core" / "book" / "book.py", "pickle.loads")}
+"""Exempt calls: a book is copied by pickling it, and the bytes never leave the call."""
+
 EDGES = {"cli", "config", "server"}
 """Packages that print, read the clock and read the environment."""
 
@@ -220,7 +223,7 @@ def test_package_makes_no_banned_call() -> None:
         if path.relative_to(PACKAGE).with_suffix("").parts[0] not in EDGES
         for node in ast.walk(syntax_tree(path))
         for call in called(node)
-        if call in BANNED_CALLS
+        if call in BANNED_CALLS and (path, call) not in OWN_BYTES
     ]
     report(found)
 

@@ -1,10 +1,11 @@
 """The kernels, plain and compiled, against the same computation in plain Python."""
 
+import itertools
 import subprocess
 import sys
 from fractions import Fraction
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delever.core.book.position_table import KernelColumns
-from delever.core.kernels import SCORE_COLUMNS, addresses_of, compiled, plain
+from delever.core.kernels import SCORE_COLUMNS, compiled, plain
 from delever.core.kernels.plain import CHANGED_AT, MAINTENANCE, UNREALIZED_PNL
 from delever.core.units import div_ceil
 
@@ -257,34 +258,36 @@ def test_indicators_decrease_along_the_queue_to_one(
     assert not indicator[outside].any()
 
 
-class StubTable:
-    """A position table, as kernels that process many take it."""
+class Range(NamedTuple):
+    """A table's range of rows."""
 
-    def __init__(self, columns: dict[str, Any]) -> None:
-        self.size = len(columns["lots"])
-        self._columns = KernelColumns(**columns)
+    start: int
+    size: int
 
-    def columns(self) -> KernelColumns:
-        return self._columns
 
-    def addresses(self) -> bytes:
-        return addresses_of(*self._columns)
+GAP = 3
+"""Rows between the ranges of two tables, which no kernel may touch."""
+
+
+def positions_of(tables: list[dict[str, Any]]) -> tuple[KernelColumns, list[Range]]:
+    """Return the columns of all tables, and their ranges; a table's places are in reverse."""
+    sizes = [len(table["lots"]) for table in tables]
+    starts = itertools.accumulate((size + GAP for size in sizes), initial=GAP)
+    ranges = [Range(start, size) for start, size in zip(starts, sizes, strict=False)]
+    places = [np.arange(size, dtype=np.int32)[::-1] for size in sizes]
+    parts = [table | {"place": place} for table, place in zip(tables, places, strict=True)]
+    columns = []
+    for name in KernelColumns._fields:
+        gap = np.full(GAP, 1, parts[0][name].dtype)
+        columns.append(np.concatenate([gap, *(x for part in parts for x in (part[name], gap))]))
+    return KernelColumns(*columns), ranges
 
 
 class StubTiers:
     """The margin tiers of a contract."""
 
     tiers = np.array(TIERS)
-    tier_addresses = addresses_of(*tiers)
-
-
-class StubSide:
-    """A side to be ranked, with its rows in reverse order."""
-
-    def __init__(self, rows: StubTable) -> None:
-        self.columns = rows.columns()
-        self.place = np.arange(rows.size, dtype=np.int32)[::-1].copy()
-        self.addresses = rows.addresses() + addresses_of(self.place)
+    tier_bytes = tiers.tobytes()
 
 
 def joint(seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -301,14 +304,14 @@ def test_compiled_ranks_and_indicators_equal_plain_ones(
     table, exempt = wallets(seeds[0][0])
     exempt = exempt if seeds[0][0] % 2 else exempt[:0]
     order = np.arange(40, dtype=np.int32)[::-1].copy()
-    sides = [StubSide(StubTable(side_columns(seed, size))) for seed, size in seeds]
+    positions = positions_of([side_columns(seed, size) for seed, size in seeds])
     joined = [joint(seed, size) for seed, size in seeds] if seeds[0][0] % 3 else []
     gain, leverage = (tuple(map(SCORE_COLUMNS.index, factor)) for factor in factors)
     arguments = table, exempt, order, gain, leverage, profitable_only, 5, by_count
     size = sum(size for _, size in seeds)
     results = [(np.full(size, 9, np.int32), np.full(size, 9, np.int8)) for _ in range(2)]
     for kernels, columns in zip((plain, compiled), results, strict=True):
-        kernels.rank_sides(sides, joined, *arguments, *columns, map)
+        kernels.rank_sides(*positions, joined, *arguments, *columns, map)
     expected, computed = ([column.tolist() for column in columns] for columns in results)
     assert computed == expected
 
@@ -321,11 +324,11 @@ def test_compiled_revaluation_of_many_sides_equals_plain_revaluation(
 ) -> None:
     results = []
     for kernels in (plain, compiled):
-        rows, (table, _) = [side_columns(seed, size) for seed, size in seeds], wallets(0)
-        marked = [(StubTable(columns), 7 + n, ticks, StubTiers()) for n, columns in enumerate(rows)]
-        kernels.revalue_sides(marked, table, 9, map)
-        columns = [[*c["unrealized_pnl"], *c["maintenance"]] for c in rows]
-        results.append([table.tolist(), *columns])
+        columns, ranges = positions_of([side_columns(seed, size) for seed, size in seeds])
+        table, _ = wallets(0)
+        marked = [(rows, 7 + n, ticks, StubTiers()) for n, rows in enumerate(ranges)]
+        kernels.revalue_sides(columns, marked, table, 9, map)
+        results.append([table.tolist(), *(column.tolist() for column in columns)])
     assert results[0] == results[1]
 
 
@@ -343,7 +346,14 @@ print(kernels_for(1_000).__name__)
     ("absent", "large"),
     [([], "delever.core.kernels.compiled"), (["numba"], "delever.core.kernels.plain")],
 )
-def test_compiled_kernels_are_imported_for_a_large_book_only(absent: list[str], large: str) -> None:
+def test_compiled_kernels_are_imported_and_used_for_a_large_book_only(
+    absent: list[str], large: str
+) -> None:
     command = [sys.executable, "-c", CHOOSE_KERNELS, *absent]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ["delever.core.kernels.plain", "False", large, large]
+    assert run.stdout.split() == [
+        "delever.core.kernels.plain",
+        "False",
+        large,
+        "delever.core.kernels.plain",
+    ]

@@ -1,12 +1,18 @@
 """Sessions of commands for the journal's tests: a crash written by hand, and random ones."""
 
+import functools
 import itertools
 
 import msgspec
+import numpy as np
 from hypothesis import strategies as st
 
 from delever.core import messages as m
+from delever.core.book import Book
+from delever.core.engine import step
+from delever.core.intake.column_packing import position_columns
 from delever.core.messages import Side
+from delever.journal.snapshot import encode_book
 
 ACCOUNTS = ("ann", "bob", "cyd", "dan", "eve")
 CONTRACTS = ("BTC", "ETH")
@@ -89,6 +95,37 @@ def crash(*, managed: bool = False) -> list[m.Command]:
         m.SetMarks(time_ms=35, marks={"BTC": 105}),
         m.SetTime(time_ms=9 * 3_600_000),
     ]
+
+
+LARGE_CONTRACTS = ["BTC", "SOL", "XRP"]
+
+
+@functools.cache
+def large() -> bytes:
+    """Three contracts of two rule sets, large enough to be divided among threads."""
+    rng = np.random.default_rng(5)
+    book, count = Book(), 50_000
+    more = [contract(name, m.ContractKind.LINEAR, "USDT", "side") for name in LARGE_CONTRACTS[1:]]
+    for command in (*opening(), *more):
+        step(book, command)
+    accounts = tuple(f"n{number:05d}" for number in range(count))
+    step(book, m.DefineAccounts(time_ms=1, accounts=accounts))
+    cash = rng.integers(1, 10**12, count)
+    numbers = np.arange(5, 5 + count, dtype="<i4")
+    command = m.SetBalanceColumns(
+        time_ms=1, version=1, asset="USDT", account=numbers.tobytes(), balance_cash=cash.tobytes()
+    )
+    step(book, command)
+    columns = {
+        "account": np.tile(numbers, 3),
+        "contract": np.repeat(np.arange(3), count),
+        "side": rng.integers(0, 2, 3 * count),
+        "lots": rng.integers(1, 9, 3 * count),
+        "cost_cash": rng.integers(1, 10**6, 3 * count),
+    }
+    step(book, position_columns(time_ms=1, version=1, contracts=LARGE_CONTRACTS, columns=columns))
+    step(book, m.SetMarks(time_ms=1, marks=dict.fromkeys(LARGE_CONTRACTS, 100)))
+    return encode_book(book)
 
 
 names = st.sampled_from([*ACCOUNTS * 8, "nobody"])

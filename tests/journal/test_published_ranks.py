@@ -1,17 +1,14 @@
 """Ranks published step by step equal those that a fresh copy of the book publishes at once."""
 
-import functools
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 from hypothesis import given
-from sessions import contract, opening, sessions
+from sessions import large, sessions
 
 from delever.core import messages as m
 from delever.core.accounting.invariants import audit
 from delever.core.book import Book
 from delever.core.engine import step
-from delever.core.intake.column_packing import position_columns
 from delever.core.messages import Command
 from delever.core.risk.publication.cache import publish
 from delever.journal.snapshot import decode_book, encode_book
@@ -28,37 +25,6 @@ def test_tables_that_are_not_ranked_again_publish_the_same_ranks(commands: list[
         assert {
             key: (table.digest(), table.rank.tolist()) for key, table in cached.sides.items()
         } == {key: (table.digest(), table.rank.tolist()) for key, table in fresh.sides.items()}
-
-
-NAMES = ["BTC", "SOL", "XRP"]
-
-
-@functools.cache
-def large() -> bytes:
-    """Three contracts of two rule sets, large enough to be divided among threads."""
-    rng = np.random.default_rng(5)
-    book, count = Book(), 50_000
-    more = [contract(name, m.ContractKind.LINEAR, "USDT", "side") for name in NAMES[1:]]
-    for command in (*opening(), *more):
-        step(book, command)
-    accounts = tuple(f"n{number:05d}" for number in range(count))
-    step(book, m.DefineAccounts(time_ms=1, accounts=accounts))
-    cash = rng.integers(1, 10**12, count)
-    numbers = np.arange(5, 5 + count, dtype="<i4")
-    command = m.SetBalanceColumns(
-        time_ms=1, version=1, asset="USDT", account=numbers.tobytes(), balance_cash=cash.tobytes()
-    )
-    step(book, command)
-    columns = {
-        "account": np.tile(numbers, 3),
-        "contract": np.repeat(np.arange(3), count),
-        "side": rng.integers(0, 2, 3 * count),
-        "lots": rng.integers(1, 9, 3 * count),
-        "cost_cash": rng.integers(1, 10**6, 3 * count),
-    }
-    step(book, position_columns(time_ms=1, version=1, contracts=NAMES, columns=columns))
-    step(book, m.SetMarks(time_ms=1, marks=dict.fromkeys(NAMES, 100)))
-    return encode_book(book)
 
 
 def test_any_number_of_threads_publishes_the_same_ranks() -> None:

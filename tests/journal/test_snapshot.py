@@ -24,18 +24,10 @@ NOT_CHANGED |= {"changed_batches"}
 """Changes since the last hash, of which a snapshot has none, and the steps of those changes."""
 
 DERIVED = {
-    Book: {"has_managed_pools", "publication_cache", "_monitored", "_fills_of"},
+    Book: {"has_managed_pools", "publication_cache", "positions", "_monitored", "_fills_of"},
     Accounts: {"index", "any_exempt", "any_hedges", "_sorted_by_name", "_name_order", "_capacity"},
     Wallets: {"sequence", "rows", "_capacity"},
-    PositionTable: {
-        "index",
-        "total_lots",
-        "total_cost",
-        "total_margin",
-        "_capacity",
-        "_columns",
-        "_addresses",
-    },
+    PositionTable: {"index", "total_lots", "total_cost", "total_margin", "block", "_number"},
     AssetState: {"exposure"},
     ContractState: {"name", "definition_order", "terms", "limits", "is_observed", "exposure_bound"}
     | {"key", "largest_holding"},
@@ -67,7 +59,7 @@ def run(book: Book, commands: list[Command]) -> list[tuple[tuple[Event, ...], by
 
 def fields_of(item: object) -> set[str]:
     names = getattr(type(item), "__slots__", None) or vars(item)
-    return {name.replace("_entries", "entries") for name in names}
+    return {name.replace("_entries", "entries") for name in names} - {"start"}
 
 
 def objects_in(book: Book) -> Iterator[object]:

@@ -14,7 +14,9 @@ from metamorphic import outcomes_of, renamed, reordered
 from venue_workloads import RecordedSession, recorded_session
 
 from delever.core.book import Book
+from delever.core.book.account_tables import Wallets
 from delever.core.engine import step
+from delever.core.risk.publication.cache import publish
 from delever.core.rules import RULE_SETS
 from delever.journal.record import decode_command, encode_command, encode_events
 from delever.journal.recorder import Recorder
@@ -75,6 +77,40 @@ def test_a_restored_book_continues_with_the_same_events(rules: str, seed: int) -
         assert step(restored, command) == step(book, command) == events
         assert restored.take_changes() == book.take_changes()
     assert encode_book(restored) == encode_book(book)
+
+
+def stale_ranks(rules: str) -> list[int]:
+    """Return the commands after which published ranks are not those of a fresh copy of the book."""
+    book, stale = Book(), []
+    for number, command in enumerate(session(rules, 0).commands):
+        step(book, command)
+        published, fresh = (
+            {key: ranked.digest() for key, ranked in publish(one).sides.items()}
+            for one in (book, book.copy())
+        )
+        if published != fresh:
+            stale.append(number)
+    return stale
+
+
+@pytest.mark.parametrize("rules", RULE_SETS)
+def test_cached_ranks_are_those_of_a_fresh_copy(rules: str) -> None:
+    assert stale_ranks(rules) == []
+
+
+def test_a_wallet_changed_without_its_stamp_publishes_stale_ranks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A planted fault, which the comparison above notices."""
+    add = Wallets.add
+
+    def add_unstamped(wallets: Wallets, account: int, amount_cash: int) -> None:
+        stamp = wallets.changed_at.item(account)
+        add(wallets, account, amount_cash)
+        wallets.changed_at[account] = stamp
+
+    monkeypatch.setattr(Wallets, "add", add_unstamped)
+    assert any(stale_ranks(rules) for rules in list(RULE_SETS)[:5])
 
 
 def session_digest(commands: list[bytes]) -> str:

@@ -15,7 +15,7 @@ from delever.core.book.account_tables import Table, Wallets
 from delever.core.book.contract_state import ContractState, OutstandingLoss
 from delever.core.book.inventory import Inventory, Tranche
 from delever.core.book.pool_state import AssetState, PoolState
-from delever.core.book.position_table import PositionTable
+from delever.core.book.position_table import PositionBlock, PositionTable
 from delever.core.market.contract_terms import terms_of
 from delever.core.market.rolling_windows import RollingMean, RollingPeak, RollingVolatility
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
@@ -259,7 +259,8 @@ def restore_book(record: BookRecord) -> Book:
         book.pools[pool.definition.pool] = _restore_pool(pool, decimals)
     for contract in record.contracts:
         decimals = book.assets[contract.definition.settle].cash_decimals
-        book.contracts[contract.definition.contract] = _restore_contract(contract, decimals)
+        state = _restore_contract(contract, decimals, book.positions)
+        book.contracts[state.name] = state
     book.reindex()
     return book
 
@@ -281,14 +282,19 @@ def _restore_pool(record: PoolRecord, cash_decimals: int) -> PoolState:
     return pool
 
 
-def _restore_contract(record: ContractRecord, cash_decimals: int) -> ContractState:
+def _restore_contract(
+    record: ContractRecord, cash_decimals: int, positions: PositionBlock
+) -> ContractState:
     terms = terms_of(record.definition, cash_decimals)
     limits = exact_limits(record.definition.limits, cash_decimals)
-    state = ContractState(record.definition, terms, limits, record.contract_pnl_peak.window_ms)
+    window_ms = record.contract_pnl_peak.window_ms
+    state = ContractState(record.definition, terms, limits, window_ms, positions)
     _assign_fields(
         state, record, skip=("tables", "inventory", "volatility", "contract_pnl_peak", "warned")
     )
-    state.tables = {side: _restore_position_table(table) for side, table in record.tables.items()}
+    for side, table in record.tables.items():
+        _load_table(state.tables[side], table)
+        state.tables[side].position_ids = set(table.position_ids)
     state.inventory = {
         side: _restore_inventory(tranches) for side, tranches in record.inventory.items()
     }
@@ -296,12 +302,6 @@ def _restore_contract(record: ContractRecord, cash_decimals: int) -> ContractSta
     state.contract_pnl_peak = _restore_peak(record.contract_pnl_peak)
     state.warned = set(record.warned)
     return state
-
-
-def _restore_position_table(record: PositionTableRecord) -> PositionTable:
-    table = _load_table(PositionTable(), record)
-    table.position_ids = set(record.position_ids)
-    return table
 
 
 def _restore_inventory(tranches: list[Tranche]) -> Inventory:
@@ -331,8 +331,3 @@ def _assign_fields(target: object, record: StateRecord, skip: tuple[str, ...]) -
     for name in record.__struct_fields__:
         if name not in skip:
             setattr(target, name, getattr(record, name))
-
-
-def copy_of(book: Book) -> Book:
-    """Return an equal, independent book."""
-    return decode_book(encode_book(book))

@@ -1,5 +1,7 @@
 """Contract terms: value at a price, price at a value, cost and maintenance margin."""
 
+import pickle
+from copy import deepcopy
 from fractions import Fraction
 
 import numpy as np
@@ -21,6 +23,14 @@ def terms(kind: ContractKind = ContractKind.LINEAR, **more: object) -> ContractT
         time_ms=0, contract="X", kind=kind, settle="USDT", pool="main", **fields
     )
     return terms_of(definition, 8)
+
+
+def test_terms_are_values() -> None:
+    """Equal definitions give equal terms with equal hashes; a different tier is different terms."""
+    tier = m.MarginTier(notional_from=0, maintenance_rate="0.01")
+    assert terms() == terms()
+    assert len({terms(), terms(), terms(margin_tiers=(tier,))}) == 2
+    assert pickle.loads(pickle.dumps(terms())) == deepcopy(terms()) == terms()
 
 
 @given(kinds, signed_lots, st.integers(1, 10**7))

@@ -12,7 +12,7 @@ from delever.core.messages import CancelAdl, Reason, SetMarks, Side
 from delever.core.rules import RULE_SETS
 from delever.journal.snapshot import encode_book
 from delever.lab.errors import InputError, UnknownNameError
-from delever.lab.runs.run import copy_of, run
+from delever.lab.runs.run import run
 from delever.lab.runs.scenario import read_scenario
 from delever.lab.runs.stress_test import Shock, compare, simulate
 from delever.lab.tables.book_reader import read_book, write_book
@@ -83,7 +83,7 @@ def test_a_run_does_not_change_the_given_book_and_continues_after_a_rejection() 
 
 
 def test_a_copy_is_equal_and_independent() -> None:
-    copy = copy_of(BOOK)
+    copy = BOOK.copy()
     assert encode_book(copy) == encode_book(BOOK)
     copy.accounts.hedge_mode[0] = True
     assert encode_book(copy) != encode_book(BOOK)

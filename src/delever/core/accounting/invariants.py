@@ -153,7 +153,7 @@ def _audit_positions(book: Book, state: ContractState, side: Side) -> None:
     pnl, maintenance = state.pnl_and_maintenance(side, table.lots[:n], table.cost[:n])
     ensure(np.array_equal(pnl, table.unrealized_pnl[:n]), "unrealized PnL", state.name, side)
     ensure(np.array_equal(maintenance, table.maintenance[:n]), "maintenance", state.name, side)
-    rows = table.index.find_all(table.account[:n], table.position[:n])
+    rows = table.find_all(table.account[:n], table.position[:n])
     ensure(np.array_equal(rows, np.arange(n)), "rows", state.name, side)
     ensure(int(table.account[:n].max(initial=-1)) < book.accounts.size, "accounts", state.name)
 

@@ -69,7 +69,7 @@ def _positions_set(book: Book, event: m.PositionsSet) -> Iterator[Posting]:
 def _position_columns_set(book: Book, event: m.PositionColumnsSet) -> Iterator[Posting]:
     table = book.contracts[event.contract].tables[event.side]
     columns, accounts = PositionColumns.of_event(event), unpack_column(event.account, "<i4", 0)
-    rows = table.index.find_all(accounts, unpack_column(event.position, "<i4", len(accounts)))
+    rows = table.find_all(accounts, unpack_column(event.position, "<i4", len(accounts)))
     rows = rows[rows >= 0]
     max_cost = max(table.max_cost, int(abs(columns.cost).max(initial=0)))
     cost = exact_sum(columns.cost, max_cost) - exact_sum(table.cost[rows], max_cost)

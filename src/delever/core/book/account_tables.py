@@ -5,7 +5,6 @@ Each table records which rows have changed (the journal hashes them) and maintai
 """
 
 import hashlib
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,23 +32,15 @@ class Table:
     COLUMNS: dict[str, type[np.generic]] = {}  # noqa: RUF012 - constant of each subclass
     TRANSIENT: frozenset[str] = frozenset()
     """Columns for use inside this process only; snapshots leave them out."""
+    _capacity = 0
 
     def __init__(self) -> None:
         self.size = 0
-        self._capacity = FIRST_CAPACITY
-        for name, column in self._allocate(FIRST_CAPACITY).items():
-            setattr(self, name, column)
+        self._reserve(FIRST_CAPACITY)
 
     def _allocate(self, capacity: int) -> dict[str, np.ndarray]:
-        """Return empty columns that share one block of memory, each aligned to 8 bytes."""
-        sizes = {name: capacity * np.dtype(kind).itemsize for name, kind in self.COLUMNS.items()}
-        padded = (size + 7 & ~7 for size in sizes.values())
-        *starts, end = itertools.accumulate(padded, initial=0)
-        block = np.zeros(end, np.uint8)
-        return {
-            name: block[start : start + sizes[name]].view(kind)
-            for start, (name, kind) in zip(starts, self.COLUMNS.items(), strict=True)
-        }
+        """Return empty columns."""
+        return {name: np.zeros(capacity, kind) for name, kind in self.COLUMNS.items()}
 
     def _reserve(self, size: int) -> None:
         """Grow the capacity to `size` rows, by a quarter at least: amortized O(1) a row."""
@@ -57,7 +48,8 @@ class Table:
             return
         self._capacity = max(size, self._capacity + (self._capacity >> 2))
         for name, column in self._allocate(self._capacity).items():
-            column[: self.size] = getattr(self, name)[: self.size]
+            if self.size:
+                column[: self.size] = getattr(self, name)[: self.size]
             setattr(self, name, column)
 
     def state(self) -> dict[str, bytes]:
@@ -182,7 +174,18 @@ class Wallets(Table):
     def _allocate(self, capacity: int) -> dict[str, np.ndarray]:
         """Return the columns of one row-major matrix: kernels read whole wallets."""
         self.rows = np.zeros((capacity, len(self.COLUMNS)), np.int64)
+        return self._columns_of_rows()
+
+    def _columns_of_rows(self) -> dict[str, np.ndarray]:
         return {name: self.rows[:, column] for column, name in enumerate(self.COLUMNS)}
+
+    def __getstate__(self) -> dict[str, object]:
+        """Return what a copy takes: the columns are views of `rows`."""
+        return {name: value for name, value in vars(self).items() if name not in self.COLUMNS}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        vars(self).update(self._columns_of_rows())
 
     def max_balance(self) -> int:
         """Return the largest absolute balance now; `largest` bounds those of the past, too."""
@@ -199,10 +202,16 @@ class Wallets(Table):
         self.maintenance[account] = self.maintenance.item(account) + maintenance_cash
         self.changed_at[account] = self.sequence
 
-    def revalue(self, sides: list[Revaluation], parallel_map: ParallelMap) -> None:
-        """Value position tables at new marks and add the exact differences to cross wallets."""
+    def revalue(
+        self, positions: object, sides: list[Revaluation], parallel_map: ParallelMap
+    ) -> None:
+        """Value position tables at new marks and add the exact differences to cross wallets.
+
+        `positions` are the columns of all positions, of which each table is a range.
+        """
         if sides:
-            kernels_for(self.size).revalue_sides(sides, self.rows, self.sequence, parallel_map)
+            kernels = kernels_for(self.size)
+            kernels.revalue_sides(positions, sides, self.rows, self.sequence, parallel_map)
 
     def add(self, account: int, amount_cash: int) -> None:
         """Add cash to an account's wallet; a negative amount is a debit."""

@@ -4,6 +4,7 @@ Events carry finished numbers, so `apply` only adds, subtracts and sets. Unreali
 maintenance margin at the current marks are updated along with it, so equity is never summed again.
 """
 
+import pickle
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
@@ -15,7 +16,7 @@ from delever.core.book.account_tables import Accounts
 from delever.core.book.contract_state import ContractState, OutstandingLoss
 from delever.core.book.inventory import Tranche
 from delever.core.book.pool_state import AssetState, PoolState
-from delever.core.book.position_table import PositionColumns
+from delever.core.book.position_table import PositionBlock, PositionColumns
 from delever.core.kernels import ParallelMap, Revaluation
 from delever.core.market.contract_terms import terms_of
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
@@ -47,6 +48,7 @@ class Book:
         self.accounts = Accounts()
         self.assets: dict[str, AssetState] = {}
         self.contracts: dict[str, ContractState] = {}
+        self.positions = PositionBlock()
         self.pools: dict[str, PoolState] = {}
         self.open_orders: dict[tuple[str, str], tuple[str, ...]] = {}
         self.outstanding_fills: dict[int, m.AdlFilled] = {}
@@ -118,6 +120,34 @@ class Book:
         self._changed.clear()
         self._changed_sides.clear()
         return _encoder.encode([row for row in rows if row[1]])
+
+    # --- copies ---
+
+    def copy(self) -> "Book":
+        """Return an equal, independent book; `pickle` and `copy.deepcopy` do the same.
+
+        >>> from delever.core.engine import step
+        >>> from delever.core.messages import SetTime
+        >>> book = Book()
+        >>> copied = book.copy()
+        >>> _ = step(copied, SetTime(time_ms=5))
+        >>> copied.time_ms, book.time_ms
+        (5, 0)
+        """
+        buffers: list[pickle.PickleBuffer] = []
+        rest = pickle.dumps(self, protocol=5, buffer_callback=buffers.append)
+        copied: Book = pickle.loads(rest, buffers=[np.array(buffer.raw()) for buffer in buffers])  # noqa: S301 - this book's own bytes
+        return copied
+
+    def __copy__(self) -> "Book":
+        return self.copy()
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> "Book":
+        return self.copy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy takes: all but the cache, which follows from the rest."""
+        return vars(self) | {"publication_cache": {}}
 
     # --- apply ---
 
@@ -191,7 +221,7 @@ class Book:
         decimals = self.asset(definition.settle).cash_decimals
         window_ms = self.pools[definition.pool].definition.peak_window_ms
         terms, limits = terms_of(definition, decimals), exact_limits(definition.limits, decimals)
-        state = ContractState(definition, terms, limits, window_ms)
+        state = ContractState(definition, terms, limits, window_ms, self.positions)
         state.contract_pnl_peak.observe(self.time_ms, 0)
         state.definition_order = len(self.contracts)
         self.contracts[definition.contract] = state
@@ -324,7 +354,7 @@ class Book:
             self._update_exposure(state)
         for name, sides in revalued.items():
             asset = self.asset(name)
-            asset.wallets.revalue(sides, parallel_map)
+            asset.wallets.revalue(self.positions.kernel_columns, sides, parallel_map)
             if asset.equity_bound >= COLUMN_LIMIT:
                 self._reset_bounds(asset)
 
@@ -532,7 +562,7 @@ class Book:
     ) -> None:
         """Subtract (lots, cost, margin) from open positions; a position may occur several times."""
         table, wallets = state.tables[side], self.asset_of(state).wallets
-        rows = table.index.find_all(accounts, positions)
+        rows = table.find_all(accounts, positions)
         _, from_end = np.unique(rows[::-1], return_index=True)
         unique = rows[np.sort(len(rows) - 1 - from_end)]  # in the order of their last fills
         state.subtract_from_wallets(side, unique, wallets)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from delever.core.book.account_tables import Wallets
 from delever.core.book.inventory import Inventory
-from delever.core.book.position_table import PositionBounds, PositionTable
+from delever.core.book.position_table import PositionBlock, PositionBounds, PositionTable
 from delever.core.kernels import Revaluation, kernels_for
 from delever.core.market.contract_terms import ContractTerms
 from delever.core.market.rolling_windows import RollingPeak, RollingVolatility
@@ -37,7 +37,12 @@ class ContractState:
     """
 
     def __init__(
-        self, definition: DefineContract, terms: ContractTerms, limits: Limits, window_ms: int
+        self,
+        definition: DefineContract,
+        terms: ContractTerms,
+        limits: Limits,
+        window_ms: int,
+        positions: PositionBlock,
     ) -> None:
         self.definition_order = 0
         self.definition = definition
@@ -53,7 +58,7 @@ class ContractState:
         self.asks: tuple[tuple[int, int], ...] = ()
         self.depth_known = False
         self.depth_insufficient_since_ms: dict[Side, int | None] = dict.fromkeys(Side)
-        self.tables = {side: PositionTable() for side in Side}
+        self.tables = {side: PositionTable(positions) for side in Side}
         self.inventory = {side: Inventory() for side in Side}
         self.realized_pnl = 0
         self.injected = 0
@@ -175,7 +180,7 @@ class ContractState:
     def _shift_wallets(self, side: Side, rows: Ints, wallets: Wallets, sign: int) -> None:
         table = self.tables[side]
         table.changed_at = wallets.sequence
-        kernels_for(len(rows)).shift_wallets(
+        kernels_for(wallets.size).shift_wallets(
             rows,
             table.account,
             table.isolated,

@@ -22,23 +22,29 @@ class KeyColumns(Protocol):
     position: np.ndarray
     size: int
 
+    @property
+    def book_rows(self) -> int:
+        """The number of rows of all tables of the book."""
+
 
 class RowIndex:
-    """(account, position id) -> row. A slot contains a row, or -1 where a search ends."""
+    """(account, position id) -> row of the table that is given to every call.
 
-    __slots__ = ("_last_lookup", "_slots", "_table")
+    A slot contains a row, or -1 where a search ends.
+    """
 
-    def __init__(self, table: KeyColumns) -> None:
-        self._table = table
+    __slots__ = ("_last_lookup", "_slots")
+
+    def __init__(self) -> None:
         self._slots: Ints = np.full(FIRST_SLOTS, -1, np.int32)
         self._last_lookup = (-1, -1, -1)
 
-    def find(self, account: int, position: int) -> int:
+    def find(self, table: KeyColumns, account: int, position: int) -> int:
         """Return the row of a position, or -1 where there is none."""
         last_account, last_position, row = self._last_lookup  # a step repeats the same lookup
         if last_account == account and last_position == position:
             return row
-        slots, table = self._slots, self._table
+        slots = self._slots
         slot, last = home_slot(slots, account, position), len(slots) - 1
         while (row := slots.item(slot)) >= 0:
             if table.account.item(row) == account and table.position.item(row) == position:
@@ -47,16 +53,16 @@ class RowIndex:
         self._last_lookup = account, position, row
         return row
 
-    def find_all(self, accounts: Ints, positions: Ints) -> Ints:
+    def find_all(self, table: KeyColumns, accounts: Ints, positions: Ints) -> Ints:
         """Return the row of each position, or -1 where there is none."""
-        kernels = kernels_for(len(accounts))
-        columns = self._table.account, self._table.position
+        kernels = kernels_for(table.book_rows)
+        columns = table.account, table.position
         # The compiled kernels accept no read-only view, as a broadcast default column is.
         keys = (np.require(key, np.int64, ["C", "W"]) for key in (accounts, positions))
         found: Ints = kernels.find_rows(self._slots, *columns, *keys)
         return found
 
-    def insert(self, first: int, end: int) -> None:
+    def insert(self, table: KeyColumns, first: int, end: int) -> None:
         """Insert the new rows first..end-1."""
         self._last_lookup = -1, -1, -1
         if 4 * end > 3 * len(self._slots):
@@ -66,31 +72,31 @@ class RowIndex:
             self._slots = np.full(size, -1, np.int32)
             first = 0
         if end - first == 1:
-            self._slots[self._free_slot(first)] = first
+            self._slots[self._free_slot(table, first)] = first
             return
-        columns = self._table.account, self._table.position
-        kernels_for(end - first).insert_rows(self._slots, *columns, first, end)
+        columns = table.account, table.position
+        kernels = kernels_for(table.book_rows)
+        kernels.insert_rows(self._slots, *columns, first, end)
 
-    def remove(self, accounts: Ints, positions: Ints) -> Ints:
+    def remove(self, table: KeyColumns, accounts: Ints, positions: Ints) -> Ints:
         """Remove positions one after the other; the table's last row then moves into each gap.
 
         Return the row of each gap, as of the removal that made it.
         """
         self._last_lookup = -1, -1, -1
-        table = self._table
-        gaps: Ints = kernels_for(len(accounts)).remove_rows(
-            self._slots, table.account, table.position, accounts, positions, table.size
-        )
+        columns = table.account, table.position
+        kernels = kernels_for(table.book_rows)
+        gaps: Ints = kernels.remove_rows(self._slots, *columns, accounts, positions, table.size)
         return gaps
 
-    def rebuild(self) -> None:
+    def rebuild(self, table: KeyColumns) -> None:
         """Build the index of all rows from scratch."""
         self._slots = np.full(FIRST_SLOTS, -1, np.int32)
-        self.insert(0, self._table.size)
+        self.insert(table, 0, table.size)
 
-    def _free_slot(self, row: int) -> int:
+    def _free_slot(self, table: KeyColumns, row: int) -> int:
         """Return the slot for a new row."""
-        key = self._table.account.item(row), self._table.position.item(row)
+        key = table.account.item(row), table.position.item(row)
         slot, last = home_slot(self._slots, *key), len(self._slots) - 1
         while self._slots.item(slot) >= 0:
             slot = (slot + 1) & last

@@ -1,16 +1,19 @@
-"""All positions of one side of a contract: NumPy columns that grow.
+"""All positions of a book in one block of columns, and those of one side of a contract.
 
-Closing a position moves the last row into its place, so rows are always contiguous and unordered.
+Each side of a contract is a range of rows, which grows by moving. Closing a position moves the last
+row of its range into its place, so the rows of a side are always contiguous and unordered.
 """
 
+from bisect import bisect_left, insort
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
+from weakref import WeakSet
 
 import numpy as np
 
-from delever.core.book.account_tables import Table, digest_of
+from delever.core.book.account_tables import FIRST_CAPACITY, Table, digest_of
 from delever.core.book.position_index import RowIndex
-from delever.core.kernels import addresses_of
 from delever.core.market.validation import unpack_column
 from delever.core.messages import PositionColumnsSet
 from delever.core.units import Bools, Ints, exact_sum
@@ -45,8 +48,16 @@ class PositionColumns:
         )
 
 
+class PositionBounds(NamedTuple):
+    """Upper bounds on any position of a table, and how many position ids are in use."""
+
+    lots: int
+    cost: int
+    position_ids: int
+
+
 class KernelColumns(NamedTuple):
-    """The columns that kernels read, in the order of `PositionTable.addresses`."""
+    """The columns that kernels read; `place` is a row's index in the order of publication."""
 
     account: np.ndarray
     position: np.ndarray
@@ -57,37 +68,157 @@ class KernelColumns(NamedTuple):
     margin: Ints
     unrealized_pnl: Ints
     maintenance: Ints
+    place: np.ndarray
 
 
-class PositionBounds(NamedTuple):
-    """Upper bounds on any position of a table, and how many position ids are in use."""
+POSITION_COLUMNS: dict[str, type[np.generic]] = {
+    "account": np.int32,
+    "position": np.int32,
+    "lots": np.int64,
+    "cost": np.int64,
+    "margin": np.int64,
+    "unrealized_pnl": np.int64,
+    "maintenance": np.int64,
+    "leverage": np.int32,
+    "isolated": np.bool_,
+    "under_liquidation": np.bool_,
+    "place": np.int32,
+}
+"""The columns of a position, and their types."""
 
-    lots: int
-    cost: int
-    position_ids: int
+
+class PositionBlock:
+    """All positions of a book: parallel columns in one block of memory, a range of rows a table.
+
+    Tables are numbered; `starts` and `capacities` are the first row and the number of rows of each
+    range. A range that is full moves into a gap or to the `end`. The block grows to twice its
+    rows, and closes gaps before they take a third of it; tables view their ranges again.
+    """
+
+    def __init__(self) -> None:
+        self.starts: list[int] = []
+        self.capacities: list[int] = []
+        self.end = 0
+        self._gaps: list[tuple[int, int]] = []
+        self._viewers: WeakSet[PositionTable] = WeakSet()
+        self._allocate(0)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all columns, with rows in reserve."""
+        return sum(column.nbytes for column in self.columns.values())
+
+    # --- ranges ---
+
+    def add(self) -> int:
+        """Return the number of a new table, whose range has room for a few rows."""
+        self.starts.append(self._take(FIRST_CAPACITY))
+        self.capacities.append(FIRST_CAPACITY)
+        return len(self.starts) - 1
+
+    def grow(self, number: int, size: int, used: int) -> None:
+        """Give a table room for `size` rows, and for a quarter more at least; move those in use."""
+        old = self.capacities[number]
+        capacity = max(size, old + (old >> 2))
+        if self.starts[number] + old == self.end <= self.capacity - (capacity - old):
+            self.end += capacity - old
+        else:
+            start = self._take(capacity)
+            before, self.starts[number] = self.starts[number], start
+            for column in self.columns.values():
+                column[start : start + used] = column[before : before + used]
+            insort(self._gaps, (old, before))
+        self.capacities[number] = capacity
+
+    def _take(self, rows: int) -> int:
+        """Return the first of some rows that no range has: in the smallest gap, or at the end."""
+        fits = bisect_left(self._gaps, (rows, 0))
+        if fits < len(self._gaps):
+            size, start = self._gaps.pop(fits)
+            if size > rows:
+                insort(self._gaps, (size - rows, start + rows))
+            return start
+        if self.end + rows > self.capacity or self.gap_rows > sum(self.capacities) >> 1:
+            self._rebuild(rows)
+        self.end += rows
+        return self.end - rows
+
+    @property
+    def gap_rows(self) -> int:
+        """The number of rows before the end that no range has."""
+        return sum([rows for rows, _ in self._gaps])
+
+    def _rebuild(self, rows: int) -> None:
+        """Make room for some rows at the end, in new memory; close gaps that are large."""
+        before, moves, used = self.columns, [(0, 0, self.end)], sum(self.capacities)
+        if self.gap_rows > used >> 2:
+            *targets, self.end = accumulate(self.capacities, initial=0)
+            moves = list(zip(self.starts, targets, self.capacities, strict=True))
+            self.starts[:] = targets
+            self._gaps.clear()
+        self._allocate(self.end + max(rows, self.end))
+        for source, target, size in moves:
+            for name, column in self.columns.items():
+                column[target : target + size] = before[name][source : source + size]
+
+    # --- views ---
+
+    def _allocate(self, capacity: int) -> None:
+        """Divide new memory into empty columns, each aligned to 8 bytes."""
+        self.capacity = capacity
+        sizes = {
+            name: capacity * np.dtype(kind).itemsize for name, kind in POSITION_COLUMNS.items()
+        }
+        *starts, end = accumulate((size + 7 & ~7 for size in sizes.values()), initial=0)
+        memory = np.zeros(end, np.uint8)
+        self.columns = {
+            name: memory[start : start + sizes[name]].view(kind)
+            for start, (name, kind) in zip(starts, POSITION_COLUMNS.items(), strict=True)
+        }
+        self._view()
+
+    def _view(self) -> None:
+        self.kernel_columns = KernelColumns(*map(self.columns.__getitem__, KernelColumns._fields))
+        for table in self._viewers:
+            table.view()
+
+    def add_viewer(self, table: "PositionTable") -> None:
+        """Let a table view its range now, and again whenever the block has moved."""
+        self._viewers.add(table)
+        table.view()
+
+    def columns_of(self, number: int) -> dict[str, np.ndarray]:
+        """Return the columns of a range."""
+        rows = slice(self.starts[number], self.starts[number] + self.capacities[number])
+        return {name: column[rows] for name, column in self.columns.items()}
+
+    def __getstate__(self) -> dict[str, object]:
+        """Return what a copy takes: ranges and columns, without rows in reserve and views."""
+        columns = {name: column[: self.end] for name, column in self.columns.items()}
+        copied = vars(self) | {"columns": columns, "capacity": self.end}
+        return {name: copied[name] for name in copied.keys() - {"kernel_columns", "_viewers"}}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        self._viewers = WeakSet()
+        self._view()
 
 
 class PositionTable(Table):
-    """All positions of one side of a contract, contiguous.
+    """All positions of one side of a contract: a range of rows of the book's block.
 
     `lots` are unsigned; `cost`, signed like values, `margin`, `unrealized_pnl` and `maintenance`
     are Cash, the last two at the contract's current mark. `max_lots` and `max_cost` bound every
     position since the last `reset_bounds`. `layout_version` changes when a position is opened or
     closed, `changed_at` is the sequence of the last change of any row.
+
+    The columns are views of the block from the row `start` on; nothing outside this class may hold
+    one while positions are opened.
     """
 
-    COLUMNS = {  # noqa: RUF012
-        "account": np.int32,
-        "position": np.int32,
-        "lots": np.int64,
-        "cost": np.int64,
-        "margin": np.int64,
-        "unrealized_pnl": np.int64,
-        "maintenance": np.int64,
-        "leverage": np.int32,
-        "isolated": np.bool_,
-        "under_liquidation": np.bool_,
-    }
+    COLUMNS = POSITION_COLUMNS
+    TRANSIENT = frozenset({"place"})
+    start: int
     account: np.ndarray
     position: np.ndarray
     lots: Ints
@@ -98,13 +229,17 @@ class PositionTable(Table):
     leverage: np.ndarray
     isolated: np.ndarray
     under_liquidation: np.ndarray
+    place: np.ndarray
 
     HASHED = ("account", "position", "lots", "cost", "margin", "leverage", "isolated")
     """Columns in the hash of changes; unrealized PnL and maintenance follow from them and marks."""
 
-    def __init__(self) -> None:
+    def __init__(self, block: PositionBlock | None = None) -> None:
+        self.block = block or PositionBlock()
+        self._number = self.block.add()
+        self.block.add_viewer(self)
         super().__init__()
-        self.index = RowIndex(self)
+        self.index = RowIndex()
         self.total_lots = 0
         self.total_cost = 0
         self.total_margin = 0
@@ -115,26 +250,54 @@ class PositionTable(Table):
         self.changed_batches: list[tuple[Ints, Ints]] = []
         self.changed_at = 0
         self.layout_version = 0
-        self._columns: tuple[int, KernelColumns] = (-1, self._sliced())
-        self._addresses: tuple[int, bytes] = (0, b"")
+
+    # --- views of the block ---
+
+    def view(self) -> None:
+        """View the range in the block, after it has moved or was copied."""
+        vars(self).update(self.block.columns_of(self._number))
+        self.start = self.block.starts[self._number]
+
+    def __getstate__(self) -> dict[str, object]:
+        """Return what a copy takes: all but the views of the block."""
+        views = {"start", *self.COLUMNS}
+        return {name: value for name, value in vars(self).items() if name not in views}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        self.block.add_viewer(self)
+
+    def _reserve(self, size: int) -> None:
+        if size > self.block.capacities[self._number]:
+            self.block.grow(self._number, size, self.size)
+            self.view()
+
+    @property
+    def book_rows(self) -> int:
+        """The number of rows of all tables of the book, with rows in reserve."""
+        return self.block.end
 
     # --- lookup ---
 
     def find(self, account: int, position: int) -> int | None:
         """Return the row of a position, or None where there is none."""
-        row = self.index.find(account, position)
+        row = self.index.find(self, account, position)
         return None if row < 0 else row
+
+    def find_all(self, accounts: Ints, positions: Ints) -> Ints:
+        """Return the row of each position, or -1 where there is none."""
+        return self.index.find_all(self, accounts, positions)
 
     def row_of(self, account: int, position: int) -> int:
         """Return the row of an open position; raises KeyError where there is none."""
-        row = self.index.find(account, position)
+        row = self.index.find(self, account, position)
         if row < 0:
             raise KeyError((account, position))
         return row
 
     def positions_of(self, account: int) -> list[int]:
         """Return the ids of an account's open positions in this table, ascending."""
-        return [p for p in sorted(self.position_ids) if self.index.find(account, p) >= 0]
+        return [p for p in sorted(self.position_ids) if self.index.find(self, account, p) >= 0]
 
     def keys(self) -> list[tuple[int, int]]:
         """Return (account, position id) of every row."""
@@ -159,26 +322,14 @@ class PositionTable(Table):
             int(self.isolated.item(row)),
         )
 
-    # --- columns for kernels ---
+    def arrange(self) -> Ints:
+        """Return the rows in the order of publication, by account and position id.
 
-    def columns(self) -> KernelColumns:
-        """Return views of the columns without spare rows."""
-        version, columns = self._columns
-        if version != self.layout_version:
-            columns = self._sliced()
-            self._columns = self.layout_version, columns
-        return columns
-
-    def addresses(self) -> bytes:
-        """Return the memory addresses of the columns, valid until the table grows."""
-        capacity, addresses = self._addresses
-        if capacity != self._capacity:
-            addresses = addresses_of(*(getattr(self, name) for name in KernelColumns._fields))
-            self._addresses = self._capacity, addresses
-        return addresses
-
-    def _sliced(self) -> KernelColumns:
-        return KernelColumns(*(getattr(self, name)[: self.size] for name in KernelColumns._fields))
+        The column `place` gets each row's index in it, until a position is opened or closed.
+        """
+        order: Ints = np.lexsort((self.position[: self.size], self.account[: self.size]))
+        self.place[order] = np.arange(self.size)
+        return order
 
     # --- bounds ---
 
@@ -211,19 +362,19 @@ class PositionTable(Table):
     def upsert(self, account: int, position: int) -> int:
         """Return the row of a position; a new one is opened empty."""
         self.changed.add((account, position))
-        row = self.index.find(account, position)
+        row = self.index.find(self, account, position)
         if row < 0:
             row = self.size
             self._open(row + 1)
             self.position_ids.add(position)
             self.account[row], self.position[row] = account, position
-            self.index.insert(row, row + 1)
+            self.index.insert(self, row, row + 1)
         return row
 
     def upsert_all(self, accounts: Ints, positions: Ints) -> Ints:
         """Return the rows of positions, each named once; new ones are opened empty."""
         self.changed_batches.append((accounts, positions))
-        rows, first = self.index.find_all(accounts, positions), self.size
+        rows, first = self.index.find_all(self, accounts, positions), self.size
         new = rows < 0
         opened = int(np.count_nonzero(new))
         if opened:
@@ -231,7 +382,7 @@ class PositionTable(Table):
             rows[new] = np.arange(first, self.size)
             self.account[first : self.size] = accounts[new]
             self.position[first : self.size] = positions[new]
-            self.index.insert(first, self.size)
+            self.index.insert(self, first, self.size)
             self.position_ids.update(np.unique(positions).tolist() if positions.any() else (0,))
         return rows
 
@@ -284,7 +435,7 @@ class PositionTable(Table):
         """Close an empty row; the last row moves into its place."""
         last, only = self.size - 1, slice(row, row + 1)
         self.changed.add((self.account.item(row), self.position.item(row)))
-        self.index.remove(self.account[only], self.position[only])
+        self.index.remove(self, self.account[only], self.position[only])
         for name in self.COLUMNS:
             column = getattr(self, name)
             column[row] = column[last]
@@ -293,7 +444,7 @@ class PositionTable(Table):
 
     def remove_each(self, rows: Ints) -> None:
         """Close empty rows, already recorded as changed, one after the other as `remove` does."""
-        gaps = self.index.remove(self.account[rows], self.position[rows])
+        gaps = self.index.remove(self, self.account[rows], self.position[rows])
         filled: dict[int, int] = {}
         for turn, gap in enumerate(gaps.tolist(), 1):
             last = self.size - turn
@@ -325,14 +476,14 @@ class PositionTable(Table):
         """
         keys = sorted(self.changed)
         if len(keys) < SCALAR_LOOKUP_MAX:
-            found = [self.index.find(*key) for key in keys]
+            found = [self.index.find(self, *key) for key in keys]
         else:
-            found = self.index.find_all(*np.array(keys).T).tolist()
+            found = self.index.find_all(self, *np.array(keys).T).tolist()
         changes: list[tuple[object, ...]] = [
             key if row < 0 else self.row_values(row) for key, row in zip(keys, found, strict=True)
         ]
         for accounts, positions in self.changed_batches:
-            rows = self.index.find_all(accounts, positions)
+            rows = self.index.find_all(self, accounts, positions)
             columns = [getattr(self, name)[rows[rows >= 0]] for name in self.HASHED[2:]]
             changes.append((digest_of(accounts, positions, rows >= 0, *columns),))
         self.changed.clear()
@@ -343,7 +494,7 @@ class PositionTable(Table):
         """Restore the table from a snapshot."""
         super().load(state, size)
         self.layout_version += 1
-        self.index.rebuild()
+        self.index.rebuild(self)
         self.total_lots = int(self.lots[:size].sum())
         self.total_cost = sum(self.cost[:size].tolist())
         self.total_margin = sum(self.margin[:size].tolist())

@@ -320,7 +320,7 @@ def _with_closed(
         if table.size == 0:
             continue
         flips = (rows.lots > 0) & ~book.accounts.hedge_mode[rows.account]
-        flips &= table.index.find_all(rows.account, rows.position) >= 0
+        flips &= table.find_all(rows.account, rows.position) >= 0
         if flips.any() and (name, side.opposite) in submitted:
             flips &= ~np.isin(_key(rows), _key(submitted[name, side.opposite]))
         if flips.any():

@@ -1,33 +1,25 @@
 """Work on whole columns: each kernel in plain NumPy and compiled, with equal results.
 
  1. plain            NumPy; the reference, which documents what each kernel does
- 2. compiled_types   Numba types, compilation options, and columns by memory address
+ 2. compiled_types   Numba types, compilation options, and tasks for threads
  3. compiled_queue   sorting a queue, ranks and indicators
  4. compiled_scores  scores, and ranking of many sides in one call
  5. compiled         all compiled kernels: those above, lookup and revaluation
 
 An array has one entry a row, money is Cash, quantities are lots. A kernel writes its results into
-arrays that the caller passes, and retains nothing. `kernels_for(size)` returns the module to use;
-the compiled one needs Numba (the extra `fast`) and is imported for the first large book.
+arrays that the caller passes, and retains nothing. Kernels that process many position tables take
+the columns of all positions, in which each table is a range of rows. `kernels_for(size)` returns
+the module to use; the compiled one needs Numba (the extra `fast`) and is imported for the first
+large book.
 """
 
 import functools
 from typing import Any
 
-import numpy as np
-
 from delever.core.kernels import plain
-from delever.core.kernels.plain import ParallelMap, RankableSide, Revaluation
+from delever.core.kernels.plain import ParallelMap, Revaluation, TableRange
 
-__all__ = [
-    "SCORE_COLUMNS",
-    "ParallelMap",
-    "RankableSide",
-    "Revaluation",
-    "addresses_of",
-    "fastest",
-    "kernels_for",
-]
+__all__ = ["SCORE_COLUMNS", "ParallelMap", "Revaluation", "TableRange", "fastest", "kernels_for"]
 
 SCORE_COLUMNS = (
     "unrealized_pnl",
@@ -47,13 +39,8 @@ COMPILE_THRESHOLD = 20_000
 
 
 def kernels_for(size: int) -> Any:
-    """Return the kernels for a table or book of this size: the compiled ones once imported."""
-    return fastest() if size >= COMPILE_THRESHOLD or fastest.cache_info().currsize else plain
-
-
-def addresses_of(*columns: np.ndarray) -> bytes:
-    """Return the memory addresses of columns as int64 bytes, valid as long as the columns live."""
-    return np.array([column.ctypes.data for column in columns], np.int64).tobytes()
+    """Return the kernels for a table or book of this size, and of no other book before it."""
+    return fastest() if size >= COMPILE_THRESHOLD else plain
 
 
 @functools.cache

@@ -21,11 +21,7 @@ from delever.core.kernels.compiled_types import (
     PREFETCH_DISTANCE,
     TABLE,
     WALLETS,
-    address_table,
-    bool_at,
     compiled,
-    int32_at,
-    int64_at,
     prefetch,
     tasks_of,
 )
@@ -198,47 +194,70 @@ def is_stale(account, wallets, since):
     return False
 
 
-@compiled(t.void(TABLE, TABLE, WALLETS, t.int64))
-def _revalue_tables(parameters, addresses, wallets, sequence):
-    """Value tables: a row (size, factor, ticks) and a row of column addresses each."""
-    for table in range(len(parameters)):
-        size, at = parameters[table, 0], addresses[table]
-        tiers = (at[10] - at[9]) // 8  # the three rows of a tier table are contiguous
+VALUED_COLUMNS = t.Tuple((I4, B1, I8, I8, I8, I8))
+
+
+@compiled(t.void(TABLE, I8, VALUED_COLUMNS, WALLETS, t.int64))
+def _revalue_ranges(ranges, tiers, columns, wallets, sequence):
+    """Value tables: a row (start, size, factor, ticks, number of tiers, first tier) each."""
+    account, isolated, lots, cost, unrealized_pnl, maintenance = columns
+    for table in range(len(ranges)):
+        first, end = ranges[table, 0], ranges[table, 0] + ranges[table, 1]
+        count, tier = ranges[table, 4], ranges[table, 5]
         revalue(
-            int32_at(at[0], size),
-            bool_at(at[2], size),
-            int64_at(at[4], size),
-            int64_at(at[5], size),
-            parameters[table, 1],
-            parameters[table, 2],
-            int64_at(at[9], tiers),
-            int64_at(at[10], tiers),
-            int64_at(at[11], tiers),
-            int64_at(at[7], size),
-            int64_at(at[8], size),
+            account[first:end],
+            isolated[first:end],
+            lots[first:end],
+            cost[first:end],
+            ranges[table, 2],
+            ranges[table, 3],
+            tiers[tier : tier + count],
+            tiers[tier + count : tier + 2 * count],
+            tiers[tier + 2 * count : tier + 3 * count],
+            unrealized_pnl[first:end],
+            maintenance[first:end],
             wallets,
             sequence,
         )
 
 
-def revalue_sides(sides, wallets, sequence, parallel_map):
-    flat = [n for table, factor, ticks, _ in sides for n in (table.size, factor, ticks)]
-    parameters, rows = np.array(flat).reshape(-1, 3), sum(flat[::3])
-    addresses = address_table(
-        [table.addresses() + terms.tier_addresses for table, _, _, terms in sides]
+def _ranges_and_tiers(sides):
+    """Return the rows that `_revalue_ranges` takes, and the tiers of all tables in one column."""
+    flat = [
+        number
+        for table, factor, ticks, terms in sides
+        for number in (table.start, table.size, factor, ticks, len(terms.tier_bytes), 0)
+    ]
+    ranges = np.array(flat).reshape(-1, 6)
+    ranges[:, 4] //= 3 * 8  # bytes to tiers: three rows of int64
+    ranges[1:, 5] = 3 * np.cumsum(ranges[:-1, 4])
+    tiers = bytearray().join([terms.tier_bytes for _, _, _, terms in sides])
+    return ranges, np.frombuffer(tiers, np.int64)
+
+
+def revalue_sides(columns, sides, wallets, sequence, parallel_map):
+    ranges, tiers = _ranges_and_tiers(sides)
+    rows = int(ranges[:, 1].sum())
+    valued = (
+        columns.account,
+        columns.isolated,
+        columns.lots,
+        columns.cost,
+        columns.unrealized_pnl,
+        columns.maintenance,
     )
     if rows < len(wallets):
-        _revalue_tables(parameters, addresses, wallets, sequence)
+        _revalue_ranges(ranges, tiers, valued, wallets, sequence)
         return
 
     # Differences are denser in memory than wallets, and each thread gets its own.
     def revalue_task(tables):
         differences = np.zeros((len(wallets), 2), np.int64)
-        _revalue_tables(parameters[tables], addresses[tables], differences, sequence)
+        _revalue_ranges(ranges[tables], tiers, valued, differences, sequence)
         return differences
 
     size = rows if parallel_map is map else rows // (rows // len(wallets))
-    tasks = [tables for tables, _ in tasks_of(parameters[:, 0], rows, size)]
+    tasks = [tables for tables, _ in tasks_of(ranges[:, 1], rows, size)]
     results = list(parallel_map(revalue_task, tasks))
     owners = -(-len(wallets) // len(results))
 

@@ -17,11 +17,7 @@ from delever.core.kernels.compiled_types import (
     PREFETCH_DISTANCE,
     TABLE,
     WALLETS,
-    address_table,
-    bool_at,
     compiled,
-    int32_at,
-    int64_at,
     prefetch,
     tasks_of,
 )
@@ -200,29 +196,38 @@ ACCOUNT_DATA = t.Tuple((WALLETS, I8, B1, I4))
 SCORE_RULE = t.Tuple((PAIR, PAIR, t.boolean))
 
 
-@compiled(t.void(I8, TABLE, TABLE, ACCOUNT_DATA, SCORE_RULE, t.int64, t.boolean, I4, I1))
-def _rank_sides(sizes, columns, joint, account_data, rule, levels, by_count, rank, indicator):
-    """Rank sides: `columns` has a row of addresses each, `joint` a size and two addresses."""
+EMPTY = np.empty(0, np.int64)
+RANKED_COLUMNS = t.Tuple((I4, I4, B1, B1, I8, I8, I8, I8, I8, I4))
+JOINT = t.UniTuple(I8, 2)
+
+
+@compiled(
+    t.void(TABLE, RANKED_COLUMNS, JOINT, ACCOUNT_DATA, SCORE_RULE, t.int64, t.boolean, I4, I1)
+)
+def _rank_ranges(ranges, columns, joint, account_data, rule, levels, by_count, rank, indicator):
+    """Rank sides: a row (start, size) each; `joint` has two columns of all sides, or empty ones."""
     wallets, equities, exempt, account_order = account_data
-    max_size = max(sizes)
+    account, position, isolated, under_liquidation, lots, cost, margin = columns[:7]
+    unrealized_pnl, maintenance, place = columns[7:]
+    joint_pnl, joint_notional = joint
+    max_size = max(ranges[:, 1])
     score, ranked = np.empty(max_size, np.float64), np.empty(max_size, np.bool_)
     keys, spare = np.empty(max_size, np.uint64), np.empty(max_size, np.uint64)
-    rows, not_wanted, end = np.empty(max_size, np.int32), np.empty(0, np.int64), 0
-    for side in range(len(sizes)):
-        size, at, joint_at = sizes[side], columns[side], joint[side]
-        first, end = end, end + size
-        account, position = int32_at(at[0], size), int32_at(at[1], size)
-        lots, place = int64_at(at[4], size), int32_at(at[9], size)
+    rows, not_wanted, done = np.empty(max_size, np.int32), np.empty(0, np.int64), 0
+    for side in range(len(ranges)):
+        first, size = ranges[side]
+        end, before = first + size, done
+        done += size
         _score_rows(
-            account,
-            bool_at(at[2], size),
-            bool_at(at[3], size),
-            int64_at(at[5], size),
-            int64_at(at[6], size),
-            int64_at(at[7], size),
-            int64_at(at[8], size),
-            int64_at(joint_at[1], joint_at[0]),
-            int64_at(joint_at[2], joint_at[0]),
+            account[first:end],
+            isolated[first:end],
+            under_liquidation[first:end],
+            cost[first:end],
+            margin[first:end],
+            unrealized_pnl[first:end],
+            maintenance[first:end],
+            joint_pnl[before:done],
+            joint_notional[before:done],
             wallets,
             equities,
             exempt,
@@ -230,10 +235,11 @@ def _rank_sides(sizes, columns, joint, account_data, rule, levels, by_count, ran
             score[:size],
             ranked[:size],
         )
-        ties = account, account_order, position
+        ties = account[first:end], account_order, position[first:end]
         order = sort_queue_in(score[:size], ranked[:size], *ties, keys, spare, rows)
-        results = rank[first:end], indicator[first:end]
-        fill_ranks(order, place, lots, levels, by_count, *results, not_wanted)
+        results = rank[before:done], indicator[before:done]
+        of_rows = place[first:end], lots[first:end]
+        fill_ranks(order, *of_rows, levels, by_count, *results, not_wanted)
 
 
 @compiled(I8(WALLETS))
@@ -244,22 +250,20 @@ def _equities(wallets):
     return equity
 
 
-def rank_sides(sides, joint, wallets, exempt, account_order, *ranking):
+def rank_sides(columns, sides, joint, wallets, exempt, account_order, *ranking):
     *rule, levels, by_count, rank, indicator, parallel_map = ranking
-    sizes = np.array([len(side.place) for side in sides])
-    columns = address_table([side.addresses for side in sides])
-    joint_columns = np.zeros((len(sides), 3), np.int64)
-    for side, (pnl, notional) in enumerate(joint):
-        joint_columns[side] = len(pnl), pnl.ctypes.data, notional.ctypes.data
+    ranges = np.array([(side.start, side.size) for side in sides])
+    # Without hedges both joint columns are empty, and so is any slice of them.
+    joined = [np.concatenate(parts) for parts in zip(*joint, strict=True)] or [EMPTY, EMPTY]
     # Many rows gather equity faster from a column of its own than from whole wallets.
     equities = _equities(wallets if len(rank) >= len(wallets) else wallets[:0])
     account_data = wallets, equities, exempt, account_order
 
     def rank_task(task):
         part, rows = task
-        tables = sizes[part], columns[part], joint_columns[part]
-        results = rank[rows], indicator[rows]
-        _rank_sides(*tables, account_data, tuple(rule), levels, by_count, *results)
+        joint_columns = joined[0][rows], joined[1][rows]
+        inputs = ranges[part], tuple(columns), joint_columns, account_data, tuple(rule)
+        _rank_ranges(*inputs, levels, by_count, rank[rows], indicator[rows])
 
-    for _ in parallel_map(rank_task, tasks_of(sizes, len(rank))):
+    for _ in parallel_map(rank_task, tasks_of(ranges[:, 1], len(rank))):
         pass

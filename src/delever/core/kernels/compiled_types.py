@@ -1,4 +1,4 @@
-"""Shared by the compiled kernels: Numba types, compilation options, columns by memory address."""
+"""Shared by the compiled kernels: Numba types, compilation options, tasks for threads."""
 
 # mypy: ignore-errors
 
@@ -7,7 +7,6 @@ import itertools
 import numba
 import numpy as np
 from llvmlite import ir
-from numba import carray
 from numba import types as t
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -43,8 +42,8 @@ def prefetch(_typing_context, table, row):
     def build(context, builder, signature, arguments):
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         bytes_in = builder.mul(arguments[1], builder.extract_value(array.strides, 0))
-        start = builder.ptrtoint(array.data, ir.IntType(64))
-        place = builder.inttoptr(builder.add(start, bytes_in), ir.IntType(8).as_pointer())
+        start = builder.bitcast(array.data, ir.IntType(8).as_pointer())
+        place = builder.gep(start, [bytes_in])
         number = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), number, number, number])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
@@ -52,44 +51,6 @@ def prefetch(_typing_context, table, row):
         return context.get_dummy_value()
 
     return t.void(table, row), build
-
-
-def _pointer_to(kind):
-    @intrinsic
-    def pointer(_typing_context, _address):
-        def build(context, builder, signature, arguments):
-            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
-
-        return t.CPointer(kind)(t.int64), build
-
-    return pointer
-
-
-_to_int32, _to_int64, _to_bool = (_pointer_to(kind) for kind in (t.int32, t.int64, t.boolean))
-
-
-@compiled(I4(t.int64, t.int64))
-def int32_at(address, size):
-    """Return the int32 column at an address."""
-    return carray(_to_int32(address), size)
-
-
-@compiled(I8(t.int64, t.int64))
-def int64_at(address, size):
-    """Return the int64 column at an address."""
-    return carray(_to_int64(address), size)
-
-
-@compiled(B1(t.int64, t.int64))
-def bool_at(address, size):
-    """Return the bool column at an address."""
-    return carray(_to_bool(address), size)
-
-
-def address_table(addresses: list[bytes]) -> np.ndarray:
-    """Return a matrix with one row of addresses (`delever.core.kernels.addresses_of`) a table."""
-    numbers = np.frombuffer(bytearray().join(addresses), np.int64)
-    return numbers.reshape(len(addresses), -1)
 
 
 def tasks_of(sizes: np.ndarray, rows: int, size: int = ROWS_PER_TASK) -> list[tuple[slice, slice]]:

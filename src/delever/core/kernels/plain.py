@@ -22,32 +22,16 @@ ParallelMap = Callable[..., Iterable[Any]]
 """`map`, or a function like it that runs the calls on threads."""
 
 
-class TableColumns(Protocol):
-    """A position table, for kernels that process many in one call."""
-
-    size: int
-
-    def columns(self) -> Any:
-        """Return the columns by name (`KernelColumns`): arrays of `size` rows."""
-
-    def addresses(self) -> bytes:
-        """Return the memory addresses of the columns."""
-
-
-class RankableSide(Protocol):
-    """A side of a contract to be ranked: its columns, and the output index of each row."""
+class TableRange(Protocol):
+    """A position table: a range of rows in the columns of all positions."""
 
     @property
-    def columns(self) -> Any:
-        """The columns by name (`KernelColumns`)."""
+    def start(self) -> int:
+        """The first row."""
 
     @property
-    def place(self) -> np.ndarray:
-        """The output index of each row's rank and indicator."""
-
-    @property
-    def addresses(self) -> bytes:
-        """The memory addresses of the columns and of `place`."""
+    def size(self) -> int:
+        """The number of rows."""
 
 
 class TierTable(Protocol):
@@ -58,11 +42,11 @@ class TierTable(Protocol):
         """Three rows: notional from which a tier applies, its rate in ppm, its deduction."""
 
     @property
-    def tier_addresses(self) -> bytes:
-        """The memory addresses of the three rows, which are contiguous."""
+    def tier_bytes(self) -> bytes:
+        """The three rows one after the other, as int64 bytes."""
 
 
-Revaluation = tuple[TableColumns, int, int, TierTable]
+Revaluation = tuple[TableRange, int, int, TierTable]
 """A position table, `factor` and `ticks` as in `value_rows`, and the contract's margin tiers."""
 
 
@@ -199,7 +183,14 @@ def revalue(
     wallets[owner, CHANGED_AT] = sequence
 
 
+def rows_in(columns: Any, table: TableRange) -> Any:
+    """Return the columns of a table, by the same names as those of all positions."""
+    rows = slice(table.start, table.start + table.size)
+    return type(columns)(*(column[rows] for column in columns))
+
+
 def revalue_sides(
+    columns: Any,
     sides: Sequence[Revaluation],
     wallets: Ints,
     sequence: int,
@@ -207,22 +198,23 @@ def revalue_sides(
 ) -> None:
     """Value many tables, each at its new mark, as `revalue` does.
 
-    A wallet whose differences add up to 0 may remain unstamped.
+    `columns` are those of all positions, by name (`KernelColumns`). A wallet whose differences add
+    up to 0 may remain unstamped.
     """
     for table, factor, ticks, terms in sides:
-        columns, tiers = table.columns(), terms.tiers
+        rows, tiers = rows_in(columns, table), terms.tiers
         revalue(
-            columns.account,
-            columns.isolated,
-            columns.lots,
-            columns.cost,
+            rows.account,
+            rows.isolated,
+            rows.lots,
+            rows.cost,
             factor,
             ticks,
             tiers[0],
             tiers[1],
             tiers[2],
-            columns.unrealized_pnl,
-            columns.maintenance,
+            rows.unrealized_pnl,
+            rows.maintenance,
             wallets,
             sequence,
         )
@@ -347,7 +339,8 @@ def fill_ranks(
 
 
 def rank_sides(
-    sides: Sequence[RankableSide],
+    columns: Any,
+    sides: Sequence[TableRange],
     joint: Sequence[tuple[Ints, Ints]],
     wallets: Ints,
     exempt: Bools,
@@ -363,21 +356,22 @@ def rank_sides(
 ) -> None:
     """Compute rank and indicator of many sides: each is scored, sorted, and divided into levels.
 
-    Results of one side follow those of the one before. `joint` is each side's joint PnL and
-    notional, or empty where no account hedges.
+    `columns` are those of all positions, by name (`KernelColumns`); `place` is the index of a row's
+    result on its side. Results of one side follow those of the one before. `joint` is each side's
+    joint PnL and notional, or empty where no account hedges.
     """
     end, empty = 0, np.empty(0, np.int64)
     for side, joined in zip(sides, joint or [(empty, empty)] * len(sides), strict=True):
-        columns, size = side.columns, len(side.place)
+        rows, size = rows_in(columns, side), side.size
         score, ranked = np.empty(size), np.empty(size, bool)
         score_rows(
-            columns.account,
-            columns.isolated,
-            columns.under_liquidation,
-            columns.cost,
-            columns.margin,
-            columns.unrealized_pnl,
-            columns.maintenance,
+            rows.account,
+            rows.isolated,
+            rows.under_liquidation,
+            rows.cost,
+            rows.margin,
+            rows.unrealized_pnl,
+            rows.maintenance,
             *joined,
             wallets,
             exempt,
@@ -387,7 +381,7 @@ def rank_sides(
             score,
             ranked,
         )
-        order = sort_queue(score, ranked, columns.account, account_order, columns.position)
+        order = sort_queue(score, ranked, rows.account, account_order, rows.position)
         first, end = end, end + size
         results = rank[first:end], indicator[first:end]
-        fill_ranks(order, side.place, columns.lots, levels, by_count, *results, empty)
+        fill_ranks(order, rows.place, rows.lots, levels, by_count, *results, empty)

@@ -5,13 +5,11 @@ A value is signed like its position. Linear: lots * ticks * factor, positive for
 kinds PnL is value(mark) - cost, and a higher value is better for the account.
 """
 
-import functools
 from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
 
-from delever.core.kernels import addresses_of
 from delever.core.market.validation import (
     Rejection,
     read_cash,
@@ -44,9 +42,9 @@ class ContractTerms:
 
     `tick`, `lot` and `multiplier` are decimals as (mantissa, decimals). `factor` is Cash per lot
     and tick (linear) or Cash * ticks per lot (inverse); `cash_unit` is one whole unit of the settle
-    asset in Cash. `tiers` has three rows: the notional from which a tier applies (Cash), its
+    asset in Cash. `tier_rows` has three rows: the notional from which a tier applies (Cash), its
     maintenance rate (ppm), and the deduction that confines the rate to the notional above (Cash).
-    `tier_rows` are the same as lists, `tier_addresses` their memory addresses, for kernels.
+    `tier_bytes` are the same as int64 bytes, for kernels.
     """
 
     name: str
@@ -58,9 +56,8 @@ class ContractTerms:
     multiplier: tuple[int, int]
     factor: int
     cash_unit: int
-    tiers: Ints
-    tier_addresses: bytes
-    tier_rows: tuple[list[int], ...]
+    tier_bytes: bytes
+    tier_rows: tuple[tuple[int, ...], ...]
     adl_exempt: bool
 
     def value_cash(self, lots: IntLike, ticks: int) -> IntLike:
@@ -77,6 +74,12 @@ class ContractTerms:
         if self.linear:
             return side.sign * ticks * self.factor, 0
         return -side.sign * self.factor, ticks
+
+    @property
+    def tiers(self) -> Ints:
+        """The rows of `tier_rows` as a matrix."""
+        numbers: Ints = np.frombuffer(self.tier_bytes, np.int64)
+        return numbers.reshape(3, -1)
 
     @property
     def tier_from_cash(self) -> Ints:
@@ -177,7 +180,6 @@ class ContractTerms:
         return size < COLUMN_LIMIT and (not self.linear or size * ticks < COLUMN_LIMIT)
 
 
-@functools.cache
 def terms_of(definition: DefineContract, cash_decimals: int) -> ContractTerms:
     """Return the exact terms of a contract definition, or reject it."""
     numbers = {}
@@ -200,9 +202,8 @@ def terms_of(definition: DefineContract, cash_decimals: int) -> ContractTerms:
         multiplier=numbers["multiplier"],
         factor=factor,
         cash_unit=10**cash_decimals,
-        tiers=tiers,
-        tier_addresses=addresses_of(*tiers),
-        tier_rows=tuple(tiers.tolist()),
+        tier_bytes=tiers.tobytes(),
+        tier_rows=tuple(map(tuple, tiers.tolist())),
         adl_exempt=definition.adl_exempt,
     )
 

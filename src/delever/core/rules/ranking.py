@@ -199,7 +199,7 @@ def rank_side(valuation: SideValuation, ranking: Ranking) -> Queue:
     ahead = np.zeros(size, np.int64)
     lots, by_count = np.ascontiguousarray(valuation.lots), ranking.weighting == "count"
     place = np.arange(size, dtype=np.int32)
-    kernels_for(size).fill_ranks(
+    kernels_for(valuation.book_accounts).fill_ranks(
         order, place, lots, ranking.levels, by_count, rank, indicator, ahead
     )
     columns: list[Ints] = [column.astype(np.int64) for column in (order, rank, indicator)]
@@ -213,7 +213,8 @@ def _order(valuation: SideValuation, score: Score, eligible: Bools) -> Ints:
         ids = (valuation.account_order, valuation.position)
         ties = (np.ascontiguousarray(column, np.int32) for column in ids)
         value = np.ascontiguousarray(score.value)
-        order: Ints = kernels_for(valuation.size).sort_queue(value, eligible, each_row, *ties)
+        kernels = kernels_for(valuation.book_accounts)
+        order: Ints = kernels.sort_queue(value, eligible, each_row, *ties)
         return order
     rows = np.flatnonzero(eligible)
     descending = (-column for column in reversed(score.tiebreakers))

@@ -24,7 +24,8 @@ class SideValuation:
     `notional` and `entry_notional` are absolute values at the mark and at entry, `unrealized_pnl`,
     `maintenance` and `initial_margin` those of the position. `balance`, `equity`, `bucket_pnl` and
     `bucket_maintenance` belong to the margin bucket. `joint_pnl` and `joint_notional` add the other
-    side where an account in hedge mode has both sides cross. `account_order` breaks ties.
+    side where an account in hedge mode has both sides cross. `account_order` breaks ties;
+    `book_accounts` is the number of accounts of the whole book.
     """
 
     terms: ContractTerms
@@ -33,6 +34,7 @@ class SideValuation:
     previous_mark_ticks: int
     as_of: int
     time_ms: int
+    book_accounts: int
     account: Ints
     account_order: Ints
     position: Ints
@@ -88,6 +90,7 @@ def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
         previous_mark_ticks=state.previous_mark,
         as_of=book.sequence,
         time_ms=book.time_ms,
+        book_accounts=book.accounts.size,
         account=account,
         account_order=book.accounts.name_order()[account].astype(np.int64),
         position=table.position[:n].astype(np.int64),
@@ -113,9 +116,9 @@ def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
 
 def joint_columns(book: Book, state: ContractState, side: Side) -> tuple[Ints, Ints]:
     """Return joint PnL and joint notional of a side, as in its valuation."""
-    columns = state.tables[side].columns()
-    notional = abs(columns.cost + columns.unrealized_pnl)
-    return _joint(book, state, side, columns.unrealized_pnl, notional)
+    table = state.tables[side]
+    pnl = table.unrealized_pnl[: table.size]
+    return _joint(book, state, side, pnl, abs(table.cost[: table.size] + pnl))
 
 
 def initial_margin(entry_notional_cash: Ints, leverage_hundredths: Ints) -> Ints:
@@ -159,7 +162,7 @@ def _of_accounts(table: PositionTable, accounts: Ints) -> tuple[Ints, Ints]:
         return pnl[accounts], notional[accounts]
     pnl, notional = np.zeros((2, len(accounts)), np.int64)
     for position in sorted(table.position_ids):
-        rows = table.index.find_all(accounts, np.full(len(accounts), position))
+        rows = table.find_all(accounts, np.full(len(accounts), position))
         found = np.flatnonzero((rows >= 0) & ~table.isolated[rows])
         rows = rows[found]
         pnl[found] += table.unrealized_pnl[rows]

@@ -24,7 +24,6 @@ from delever.journal import JournalError, Record, SqliteJournal, replay_events
 from delever.journal.chain import ChainVerifier, Finding
 from delever.journal.record import decode_events
 from delever.journal.replay import Progress, advance_by_events, newest_book
-from delever.journal.snapshot import copy_of
 from delever.journal.sqlite import MAX_SEQUENCE
 from delever.lab.errors import InputError, UnknownNameError
 from delever.lab.queries.fill_report import FillExplanation
@@ -190,7 +189,7 @@ def _book_before(
     record = located.record
     replayed = replay_events(journal, until=record.sequence - 1, progress=progress)
     finding = replayed.finding or next(iter(ChainVerifier(replayed.head).check(record)), None)
-    finding = finding or advance_by_events(copy_of(replayed.book), record)
+    finding = finding or advance_by_events(replayed.book.copy(), record)
     if finding is not None:
         raise _unsound(journal, finding)
     return replayed.book, replayed.began_after

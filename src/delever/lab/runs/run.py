@@ -25,7 +25,6 @@ from delever.core.messages import (
 from delever.core.units import format_scaled
 from delever.core.valuation.insurance import pool_equity
 from delever.formatting import ContractFormatter, humanize
-from delever.journal.snapshot import copy_of
 from delever.lab.measures.contract_totals import ContractTotal, EventTotals
 from delever.lab.measures.time_series import (
     ObservedPool,
@@ -165,7 +164,7 @@ def run(book: Book, commands: Iterable[Command], *, progress: Progress | None = 
         >>> summary.takeovers, summary.fills, summary.contracts[0].closed
         (1, 3, '100')
     """
-    after = copy_of(book)
+    after = book.copy()
     return run_commands(after, lambda command: step(after, command), list(commands), progress)
 
 

@@ -96,5 +96,5 @@ def _is_stale(book: Book, state: ContractState, cached: RankedContract, rules: s
         return True
     wallets = book.asset_of(state).wallets
     is_stale = kernels_for(wallets.size).is_stale
-    accounts = long.columns().account, short.columns().account
+    accounts = long.account[: long.size], short.account[: short.size]
     return any(is_stale(column, wallets.rows, cached.as_of) for column in accounts)

@@ -13,8 +13,8 @@ import numpy as np
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.book.position_table import KernelColumns, PositionTable
-from delever.core.kernels import ParallelMap, RankableSide, addresses_of, kernels_for
+from delever.core.book.position_table import PositionTable
+from delever.core.kernels import ParallelMap, TableRange, kernels_for
 from delever.core.messages import Side
 from delever.core.rules import RULE_SETS
 from delever.core.rules.ranking import ProductScore, Ranking, rank_side
@@ -27,33 +27,30 @@ from delever.core.valuation.side_valuation import joint_columns, value_side
 class SideLayout:
     """The positions of a side in the order of publication: by account index, then position id.
 
-    `place` maps a row of the table to its index in that order. A layout is valid until a position
-    is opened or closed.
+    The table's column `place` maps a row to its index in that order. A layout is valid until a
+    position is opened or closed.
     """
 
     layout_version: int
     account: np.ndarray
     position: np.ndarray
-    place: np.ndarray
-    columns: KernelColumns
-    addresses: bytes
+
+    @property
+    def size(self) -> int:
+        """The number of positions."""
+        return len(self.account)
 
 
 def layout_of(table: PositionTable, before: SideLayout | None) -> SideLayout:
-    """Return the layout of a side; the one before if it is still valid."""
+    """Return the layout of a side, and fill in `place`; the layout before if it is still valid."""
     if before is not None and before.layout_version == table.layout_version:
         return before
     size = table.size
     account, position = table.account[:size], table.position[:size]
-    order = np.lexsort((position, account))
-    place = np.empty(size, np.int32)
-    place[order] = np.arange(size)
+    order = table.arrange()
     only_zero = table.position_ids <= {0}  # then one broadcast number is enough
     positions = np.broadcast_to(np.int32(0), size) if only_zero else position[order]
-    addresses = table.addresses() + addresses_of(place)
-    return SideLayout(
-        table.layout_version, account[order], positions, place, table.columns(), addresses
-    )
+    return SideLayout(table.layout_version, account[order], positions)
 
 
 # --- the result ---
@@ -106,7 +103,7 @@ class RankedContract:
     @cached_property
     def sides(self) -> dict[Side, RankedSide]:
         """Both sides, each with its own columns."""
-        longs = len(self.layouts[0].place)
+        longs = self.layouts[0].size
         parts = slice(longs), slice(longs, None)
         return {
             side: RankedSide(layout.account, layout.position, self.rank[part], self.indicator[part])
@@ -141,11 +138,11 @@ def rank_group(
     the cache does not keep the memory of all others alive.
     """
     ranking = RULE_SETS[group.rules].ranking
-    size = sum([len(layout.place) for _, layouts in members for layout in layouts])
+    size = sum([layout.size for _, layouts in members for layout in layouts])
     rank, indicator = np.empty(size, np.int32), np.empty(size, np.int8)
     ranked, end = [], 0
     for _, layouts in members:  # made before ranking, which uses all of the processor's cache
-        first, end = end, end + len(layouts[0].place) + len(layouts[1].place)
+        first, end = end, end + layouts[0].size + layouts[1].size
         own = rank[first:end], indicator[first:end]
         ranked.append(RankedContract(book.sequence, group, layouts, *own))
     rank_members = _rank_in_one_pass if group.one_pass else _rank_side_by_side
@@ -169,7 +166,7 @@ def _rank_in_one_pass(
     indicator: np.ndarray,
 ) -> None:
     """Fill in rank and indicator of all members by one call of the kernel."""
-    sides: list[RankableSide] = [layout for _, layouts in members for layout in layouts]
+    sides: list[TableRange] = [table for state, _ in members for table in state.tables.values()]
     hedging = members if book.accounts.any_hedges else []
     hedged = ((state, side) for state, _ in hedging for side in Side)
     joint = list(parallel_map(lambda side: joint_columns(book, *side), hedged))
@@ -178,8 +175,16 @@ def _rank_in_one_pass(
     wallets, accounts = book.asset_of(members[0][0]).wallets, book.accounts
     exempt = accounts.adl_exempt if accounts.any_exempt else accounts.adl_exempt[:0]
     of_accounts = wallets.rows, exempt, accounts.name_order()
+    tables = book.positions.kernel_columns, sides
     kernels_for(accounts.size).rank_sides(
-        sides, joint, *of_accounts, *score.column_indices(), *options, rank, indicator, parallel_map
+        *tables,
+        joint,
+        *of_accounts,
+        *score.column_indices(),
+        *options,
+        rank,
+        indicator,
+        parallel_map,
     )
 
 
@@ -195,9 +200,10 @@ def _rank_side_by_side(
 
     def ranked(side: tuple[ContractState, Side, SideLayout]) -> tuple[np.ndarray, np.ndarray]:
         state, which, layout = side
-        queue, size = rank_side(value_side(book, state, which), ranking), len(layout.place)
+        queue, size = rank_side(value_side(book, state, which), ranking), layout.size
+        place = state.tables[which].place[:size]
         own_rank, own_indicator = np.empty(size, np.int32), np.empty(size, np.int8)
-        own_rank[layout.place], own_indicator[layout.place] = queue.rank, queue.indicator
+        own_rank[place], own_indicator[place] = queue.rank, queue.indicator
         return own_rank, own_indicator
 
     sides = [
