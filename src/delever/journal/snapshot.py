@@ -128,6 +128,7 @@ class PoolRecord(StateRecord):
     """Fields of `PoolState`."""
 
     definition: DefinePool
+    rules_digest: str
     balance: int
     balance_peak: RollingPeakRecord
     equity_peak: RollingPeakRecord
@@ -333,5 +334,7 @@ def _assign_fields(target: object, record: StateRecord, skip: tuple[str, ...]) -
 
 
 def copy_of(book: Book) -> Book:
-    """Return an equal, independent book."""
-    return decode_book(encode_book(book))
+    """Return an equal, independent book, with the same rule sets of one's own."""
+    copied = decode_book(encode_book(book))
+    copied.use_registry(book.registry)
+    return copied

@@ -26,7 +26,7 @@ from delever.core.market.validation import (
     reject_unless,
 )
 from delever.core.messages import Event, FundingReason, PoolKind, Reason, Side, TriggerLimits
-from delever.core.rules import RULE_SETS, rule_set_of
+from delever.core.rules import rule_set_of, rule_sets_of, rules_digest
 from delever.core.units import COLUMN_LIMIT, PPM, Ticks
 from delever.core.valuation.bankruptcy import open_positions, take_over
 from delever.core.valuation.insurance import unwind
@@ -65,13 +65,16 @@ def _define_asset(book: Book, command: m.DefineAsset) -> list[Event]:
 def _define_pool(book: Book, command: m.DefinePool) -> list[Event]:
     _check_new_name("pool", command.pool, book.pools)
     reject_unless(bool(command.asset), "asset", "", Reason.EMPTY_NAME)
-    reject_unless(command.rules in RULE_SETS, "rules", command.rules, Reason.UNKNOWN_RULE_SET)
+    reject_unless(
+        command.rules in rule_sets_of(book), "rules", command.rules, Reason.UNKNOWN_RULE_SET
+    )
     slippage = read_scaled("max_slippage", command.max_slippage, 6)
     reject_unless(0 <= slippage <= PPM, "max_slippage", command.max_slippage, Reason.OUT_OF_RANGE)
     window_ms = read_count("peak_window_ms", command.peak_window_ms)
     reject_unless(window_ms > 0, "peak_window_ms", window_ms, Reason.NOT_POSITIVE)
     _check_limits(book, command.asset, command.limits)
-    return [m.PoolDefined(definition=command)]
+    digest = rules_digest(book, command.rules)
+    return [m.PoolDefined(definition=command, rules_digest=digest)]
 
 
 def _define_contract(book: Book, command: m.DefineContract) -> list[Event]:

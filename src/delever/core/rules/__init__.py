@@ -12,13 +12,14 @@ A rule set with a queue can be used with another policy: `bybit+pro_rata`.
 8. venues              a rule set a venue, and the rules under every venue
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.rules.policies import POLICIES
 from delever.core.rules.ranking import IndicatorScale
-from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
+from delever.core.rules.ruleset import Case, OrderScope, RegisteredRules, Rule, RuleSet
 from delever.core.rules.venues.aevo import AEVO
 from delever.core.rules.venues.binance import BINANCE, BINANCE_LEGACY
 from delever.core.rules.venues.bitget import BITGET
@@ -87,9 +88,23 @@ class _RuleSets(dict[str, RuleSet]):
 RULE_SETS: dict[str, RuleSet] = _RuleSets((rules.name, rules) for rules in _ALL)
 
 
+def rule_sets_of(book: Book) -> Mapping[str, RuleSet]:
+    """Return the rule sets that the pools of a book may name: every venue's and the registry's."""
+    if not book.registry:
+        return RULE_SETS
+    own = {name: registered.rules for name, registered in book.registry.items()}
+    return _RuleSets({**own, **RULE_SETS})
+
+
 def rule_set_of(book: Book, state: ContractState) -> RuleSet:
     """Return the rule set of the pool behind a contract."""
-    return RULE_SETS[book.pool_of(state).definition.rules]
+    return rule_sets_of(book)[book.pool_of(state).definition.rules]
+
+
+def rules_digest(book: Book, name: str) -> str:
+    """Return the digest of a rule set of one's own; a venue's is empty."""
+    registered = book.registry.get(name.partition("+")[0])
+    return registered.digest if registered else ""
 
 
 __all__ = [
@@ -98,7 +113,10 @@ __all__ = [
     "Case",
     "IndicatorScale",
     "OrderScope",
+    "RegisteredRules",
     "Rule",
     "RuleSet",
     "rule_set_of",
+    "rule_sets_of",
+    "rules_digest",
 ]
