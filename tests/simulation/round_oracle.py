@@ -24,15 +24,18 @@ PRICES = {
     ("okx_2025", ""): "mark_unless_depleted",
     ("deribit", ""): "transfer_price",
     ("aevo", ""): "mark",
+    ("bullish", ""): "mark",
     ("ethereal", ""): "capped_mark",
     ("gmx", ""): "mark",
 }
 """ADL prices by rule set and trigger; all others are the bankruptcy price of the takeover."""
 
 BY_QUANTITY = {"bitmex"}
-WINNERS_ONLY = {"hyperliquid", "gmx"}
+WINNERS_ONLY = {"hyperliquid", "gmx", "whitebit"}
 CANCELS = dict.fromkeys(("bitmex", "okx", "okx_2025", "bitget", "kucoin", "delta"), "contract")
 CANCELS |= dict.fromkeys(("hyperliquid", "deribit", "lighter", "aevo"), "none")
+CANCELS |= dict.fromkeys(("htx", "htx_maintenance", "whitebit", "xcoin"), "contract")
+CANCELS |= dict.fromkeys(("cube", "bullish", "extended"), "contract")
 CANCELS |= dict.fromkeys(("ethereal", "dydx", "gmx"), "none")
 
 

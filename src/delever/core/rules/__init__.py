@@ -25,16 +25,20 @@ from delever.core.rules.venues.binance import BINANCE, BINANCE_LEGACY
 from delever.core.rules.venues.bitget import BITGET
 from delever.core.rules.venues.bitmart import BITMART
 from delever.core.rules.venues.bitmex import BITMEX
+from delever.core.rules.venues.bullish import BULLISH
 from delever.core.rules.venues.bybit import BYBIT
 from delever.core.rules.venues.coinex import COINEX
+from delever.core.rules.venues.cube import CUBE
 from delever.core.rules.venues.delta import DELTA
 from delever.core.rules.venues.deribit import DERIBIT
 from delever.core.rules.venues.drift import DRIFT
 from delever.core.rules.venues.dydx import DYDX
 from delever.core.rules.venues.ethereal import ETHEREAL
 from delever.core.rules.venues.every_venue import GENERAL
+from delever.core.rules.venues.extended import EXTENDED
 from delever.core.rules.venues.gate import GATE
 from delever.core.rules.venues.gmx import GMX
+from delever.core.rules.venues.htx import HTX, HTX_MAINTENANCE
 from delever.core.rules.venues.hyperliquid import HYPERLIQUID
 from delever.core.rules.venues.injective import INJECTIVE
 from delever.core.rules.venues.kucoin import KUCOIN
@@ -42,6 +46,8 @@ from delever.core.rules.venues.lighter import LIGHTER
 from delever.core.rules.venues.okx import OKX, OKX_2025
 from delever.core.rules.venues.paradex import PARADEX
 from delever.core.rules.venues.vega import VEGA
+from delever.core.rules.venues.whitebit import WHITEBIT
+from delever.core.rules.venues.xcoin import XCOIN
 
 _ALL = (
     BINANCE,
@@ -67,6 +73,13 @@ _ALL = (
     VEGA,
     INJECTIVE,
     PARADEX,
+    HTX,
+    HTX_MAINTENANCE,
+    WHITEBIT,
+    XCOIN,
+    CUBE,
+    BULLISH,
+    EXTENDED,
 )
 
 
