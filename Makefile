@@ -35,7 +35,7 @@ unit: .venv/dev browser ## run the tests
 	$(PYTEST)
 
 browser: ## install the browser of the tests, Debian's Chromium, where there is none
-	@command -v chromium-headless-shell chromium >/dev/null || { \
+	@command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null || { \
 		apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 			chromium-headless-shell >/dev/null; }

@@ -45,8 +45,8 @@ def test_the_first_field_that_does_not_fit_is_named(row: str) -> None:
     problem, path, name, value, body = row.split(maxsplit=4)
     found = find_field_error(msgspec.json.decode(body), AnyCommand)
     assert found is not None
-    told = (found.problem.name, found.path or "-", found.name or "-", str(found.value))
-    assert told == (problem, path, name, value)
+    actual = (found.problem.name, found.path or "-", found.name or "-", str(found.value))
+    assert actual == (problem, path, name, value)
 
 
 @pytest.mark.parametrize(

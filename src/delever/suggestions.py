@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return '; did you mean ...?', or the names there are where they are few, or nothing."""
+    """Return '; did you mean ...?', or up to 12 known names, or nothing."""
     names = sorted(map(str, known))
-    near = difflib.get_close_matches(name, names, n=1)
-    if near:
-        return f"; did you mean {near[0]!r}?"
+    similar = difflib.get_close_matches(name, names, n=1)
+    if similar:
+        return f"; did you mean {similar[0]!r}?"
     return f"; there is {', '.join(names)}" if 0 < len(names) <= 12 else ""

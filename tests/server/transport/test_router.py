@@ -194,13 +194,13 @@ def test_concurrent_sockets_of_one_address_are_all_counted() -> None:
         await router({**scope, "client": ("10.0.0.1", 1)}, receive, send)
 
     async def go() -> list[Sent]:
-        told: list[Sent] = [[], [], []]
+        sent_to: list[Sent] = [[], [], []]
         over = asyncio.Event()
-        sockets = [asyncio.create_task(connect(sent, over)) for sent in told]
-        await until(lambda: [len(sent) for sent in told] == [1, 1, 2], "all answered")
+        sockets = [asyncio.create_task(connect(sent, over)) for sent in sent_to]
+        await until(lambda: [len(sent) for sent in sent_to] == [1, 1, 2], "all answered")
         over.set()
         await asyncio.gather(*sockets)
-        return told
+        return sent_to
 
     messages = asyncio.run(go())
     assert [sent[-1].get("code") for sent in messages] == [None, None, POLICY]

@@ -122,7 +122,7 @@ def test_ccxt_and_pybit_handle_the_rate_limits_of_keys_and_addresses() -> None:
         with pytest.raises(ccxt.RateLimitExceeded):
             [client.fetch_positions() for _ in range(1_000)]
         session = pybit_of(server, "cyd-key")
-        answers = [session.get_account_info() for _ in range(5)]  # sleeps until it is let in
+        answers = [session.get_account_info() for _ in range(5)]  # sleeps until the limit resets
         assert {answer["retCode"] for answer in answers} == {0}
         with pytest.raises(ccxt.RateLimitExceeded, match="too frequent"):
             [client.publicGetV5MarketAdlAlert() for _ in range(1_000)]

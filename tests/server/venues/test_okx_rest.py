@@ -112,7 +112,7 @@ def test_a_key_without_a_secret_has_no_valid_signature(keyring: Keyring) -> None
     assert code_of(authenticate(request(POSITIONS, "", headers), keyring, NOON_MS)) == "50113"
 
 
-# --- in place ---
+# --- in process ---
 
 
 class Caller:
