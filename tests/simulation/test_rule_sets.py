@@ -140,6 +140,7 @@ NOT_BY_EQUITY = {
     "vega": "no queue",
     "injective": "no queue",
     "paradex": "no queue",
+    "paradex_example": "no queue",
 }
 """Rule sets under which equity does not change a position's rank, and why."""
 

@@ -22,7 +22,7 @@ from delever.core.rules.ranking import IndicatorScale
 from delever.core.rules.ruleset import Case, OrderScope, RegisteredRules, Rule, RuleSet
 from delever.core.rules.venues.aevo import AEVO
 from delever.core.rules.venues.binance import BINANCE, BINANCE_LEGACY
-from delever.core.rules.venues.bitget import BITGET
+from delever.core.rules.venues.bitget import BITGET, BITGET_PEAK, BITGET_THRESHOLD
 from delever.core.rules.venues.bitmart import BITMART
 from delever.core.rules.venues.bitmex import BITMEX
 from delever.core.rules.venues.bullish import BULLISH
@@ -33,7 +33,7 @@ from delever.core.rules.venues.delta import DELTA
 from delever.core.rules.venues.deribit import DERIBIT
 from delever.core.rules.venues.drift import DRIFT
 from delever.core.rules.venues.dydx import DYDX
-from delever.core.rules.venues.ethereal import ETHEREAL
+from delever.core.rules.venues.ethereal import ETHEREAL, ETHEREAL_STEP4
 from delever.core.rules.venues.every_venue import GENERAL
 from delever.core.rules.venues.extended import EXTENDED
 from delever.core.rules.venues.gate import GATE
@@ -44,7 +44,7 @@ from delever.core.rules.venues.injective import INJECTIVE
 from delever.core.rules.venues.kucoin import KUCOIN
 from delever.core.rules.venues.lighter import LIGHTER
 from delever.core.rules.venues.okx import OKX, OKX_2025
-from delever.core.rules.venues.paradex import PARADEX
+from delever.core.rules.venues.paradex import PARADEX, PARADEX_EXAMPLE
 from delever.core.rules.venues.vega import VEGA
 from delever.core.rules.venues.whitebit import WHITEBIT
 from delever.core.rules.venues.xcoin import XCOIN
@@ -80,6 +80,10 @@ _ALL = (
     CUBE,
     BULLISH,
     EXTENDED,
+    BITGET_PEAK,
+    BITGET_THRESHOLD,
+    ETHEREAL_STEP4,
+    PARADEX_EXAMPLE,
 )
 
 

@@ -14,7 +14,8 @@ DOCS = "cubexch/gitbook@62787cd"
 
 def score(valuation: SideValuation) -> Score:
     """Return PnL in whole units x (for losers, divided by) notional / account equity."""
-    pnl = valuation.unrealized_pnl / valuation.terms.cash_unit
+    unit = np.full(valuation.size, valuation.terms.cash_unit)
+    pnl = ratio(valuation.unrealized_pnl, unit)
     leverage = account_leverage(valuation.notional, valuation)
     value = np.where(pnl > 0, pnl * leverage, ratio(pnl, leverage))
     return Score(value, {"pnl": pnl, "account_leverage": leverage})
