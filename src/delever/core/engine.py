@@ -7,7 +7,7 @@
 5. triggers      ADL starts or stops; the operator is warned when 80 % of a trigger is used
 6. rounds        inventory is closed against the ADL queue, contract by contract
 7. last resort   a deficit that no queue covers is socialized, where the rule set does that
-8. publication   ratings and indicators, where the command asks for them
+8. publication   ratings of contracts whose state moved; ratings and indicators on command
 9. invariants    checked, or the step raises and must not be acknowledged
 
 Steps 4 to 7 run twice, so that a trigger whose condition a round has ended also stops; they run
@@ -36,7 +36,7 @@ from delever.core.messages import (
     Side,
 )
 from delever.core.messages.fill_batch import FillBatch
-from delever.core.risk.publication.schedule import refresh
+from delever.core.risk.publication.schedule import refresh, rerate
 from delever.core.rules import RegisteredRules, rule_set_of, rule_sets_of
 from delever.core.rules.triggers import WARNING_PPM, Trigger, TriggerEvaluation
 from delever.core.valuation.insurance import absorb, observe, watch_depth
@@ -88,6 +88,7 @@ def step(
         run.emit(_unwind(book, shares))
     if not _is_idle(book):
         _run_pools(run, command.contract if isinstance(command, ForceAdl) else "")
+        run.emit(rerate(book, run.events))
     run.emit(refresh(book, command, parallel_map))
     run.check.close()
     return (*run.events, *notices_of(run.events))  # notices change no book
