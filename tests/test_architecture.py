@@ -105,9 +105,10 @@ MAY_IMPORT = {
     "suggestions": set(),
     "field_errors": {"suggestions"},
     "config": {"field_errors"},
-    "journal": {"core"},
+    "rule_registry": {"core"},
+    "journal": {"core", "rule_registry"},
     "demo": {"config", "core", "formatting", "journal", "lab"},
-    "lab": {"core", "field_errors", "formatting", "journal", "suggestions"},
+    "lab": {"core", "field_errors", "formatting", "journal", "rule_registry", "suggestions"},
     "api_types": {"core"},
     "server": {
         "api_types",
@@ -118,6 +119,7 @@ MAY_IMPORT = {
         "formatting",
         "journal",
         "lab",
+        "rule_registry",
     },
     "watch": {"config", "core", "field_errors", "lab", "server"},
     "dashboard": {"api_types", "core", "demo", "formatting", "lab", "watch"},
@@ -129,10 +131,11 @@ MAY_IMPORT = {
         "formatting",
         "journal",
         "lab",
+        "rule_registry",
         "server",
         "watch",
     },
-    "__init__": {"core", "journal", "lab"},
+    "__init__": {"core", "journal", "lab", "rule_registry"},
     "__main__": {"cli"},
 }
 """The packages that each package may import besides itself."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from delever.lab.runs.scenario import read_scenario, schema
     from delever.lab.runs.stress_test import Shock, compare, simulate
     from delever.lab.tables.book_reader import book_of, read_book, write_book
+    from delever.rule_registry import registry
 
 __all__ = [
     "Book",
@@ -47,6 +48,7 @@ __all__ = [
     "rank",
     "read_book",
     "read_scenario",
+    "registry",
     "run",
     "schema",
     "simulate",
@@ -66,6 +68,7 @@ _HOMES = {
     "delever.lab.runs.run": ("RunResult", "run"),
     "delever.lab.runs.scenario": ("read_scenario", "schema"),
     "delever.lab.runs.stress_test": ("Shock", "compare", "simulate"),
+    "delever.rule_registry": ("registry",),
 }
 
 

@@ -82,6 +82,7 @@ class Auditor:
             check_rounds(reader, forced_now)
             check_last_resorts(reader)
         _check_pools(reader)
+        _check_rerated(reader)
         _check_refresh(reader, command)
         _check_notices(reader)
 
@@ -116,6 +117,43 @@ def _check_pools(reader: Reader) -> None:
         )
         if observed != pool.observed:
             reader.take(observed)
+
+
+def _check_rerated(reader: Reader) -> None:
+    """Expect new ratings of rated contracts that switched or passed a tenth of a trigger."""
+    model = reader.model
+    switches = (m.AdlStarted, m.AdlStopped)
+    switched = {event.contract for event in reader.events if isinstance(event, switches)}
+    names = [
+        contract.name
+        for contract in model.contracts.values()
+        if contract.rated_used is not None
+        and (contract.name in switched or _passed_a_tenth(model, contract))
+    ]
+    if not names:
+        return
+    rated = reader.expect_next(m.RatingsSet, "rated again").ratings
+    same("contracts rated again", [rating.contract for rating in rated], names)
+    for rating in rated:
+        contract = model.contracts[rating.contract]
+        same("trigger used", rating.trigger_used_ppm, _used_ppm(model, contract))
+        if contract.active:
+            same("level in ADL", rating.level, m.RiskLevel.EXTREMELY_HIGH)
+    reader.consume()
+
+
+def _passed_a_tenth(model: Model, contract: Contract) -> bool:
+    if not _is_monitored(model, contract):
+        return False
+    assert contract.rated_used is not None
+    used, tenth = _used_ppm(model, contract), contract.rated_used // 10**5 * 10**5
+    return used >= tenth + 10**5 or used < tenth - 20_000
+
+
+def _used_ppm(model: Model, contract: Contract) -> int:
+    triggers = trigger_oracle.TRIGGERS[model.pools[contract.pool].definition.rules]
+    used = [trigger_oracle.evaluate(model, contract, trigger).used for trigger in triggers]
+    return int(min(max([Fraction(0), *used]), Fraction(1)) * 10**6)
 
 
 def _check_refresh(reader: Reader, command: m.Command) -> None:

@@ -244,6 +244,11 @@ def _socialized(model: Model, event: m.LossSocialized) -> None:
         model.losses.setdefault(account, []).append(loss)
 
 
+def _ratings(model: Model, event: m.RatingsSet) -> None:
+    for rating in event.ratings:
+        model.contracts[rating.contract].rated_used = rating.trigger_used_ppm
+
+
 def _haircut(model: Model, event: m.WithdrawalHaircutSet) -> None:
     model.pools[event.pool].haircut_ppm = event.haircut_ppm
 
@@ -314,7 +319,7 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.WithdrawalHaircutSet: _haircut,
     m.RoundClosed: _round,
     m.AdlExhausted: _exhausted,
-    m.RatingsSet: lambda _model, _event: None,
+    m.RatingsSet: _ratings,
     m.IndicatorsPublished: lambda _model, _event: None,
     m.Notice: _notice,
 }

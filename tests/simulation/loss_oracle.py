@@ -77,7 +77,7 @@ SHARES: dict[str, tuple[str, Callable[[list[Claim], int], list[int]]]] = {
 def check_last_resorts(reader: Reader) -> None:
     """Expect what each pool's rule set does about its deficit now."""
     for _, pool in sorted(reader.model.pools.items()):
-        if pool.definition.rules == "paradex":
+        if pool.definition.rules in {"paradex", "paradex_example"}:
             _check_haircut(reader, pool)
         elif pool.definition.rules in SHARES:
             for event in _losses(reader.model, pool):
@@ -126,6 +126,7 @@ def _check_haircut(reader: Reader, pool: Pool) -> None:
     model = reader.model
     deficit = max(-model.pool_equity(pool.name), 0)
     total = _total_equity(model, pool.asset) if deficit else 0
+    total += deficit if pool.definition.rules == "paradex" else 0
     exact = Fraction(deficit * 10**6, total) if total else Fraction(0)
     haircut_ppm = min(max(nearest(exact), 0), 10**6)
     if haircut_ppm != pool.haircut_ppm:

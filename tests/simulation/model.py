@@ -151,6 +151,7 @@ class Contract:
         self.pnls.add(time_ms, 0)
         self.active: dict[str, None] = {}  # in order of their starts
         self.warned: set[str] = set()
+        self.rated_used: int | None = None  # trigger used at the last rating, ppm
         self.paused = False
         self.mark_rejected = False
         self.exhausted_lots: dict[Side, int] = {}

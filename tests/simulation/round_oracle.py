@@ -24,16 +24,21 @@ PRICES = {
     ("okx_2025", ""): "mark_unless_depleted",
     ("deribit", ""): "transfer_price",
     ("aevo", ""): "mark",
+    ("bullish", ""): "mark",
     ("ethereal", ""): "capped_mark",
+    ("ethereal_step4", ""): "capped_mark",
     ("gmx", ""): "mark",
 }
 """ADL prices by rule set and trigger; all others are the bankruptcy price of the takeover."""
 
 BY_QUANTITY = {"bitmex"}
-WINNERS_ONLY = {"hyperliquid", "gmx"}
+WINNERS_ONLY = {"hyperliquid", "gmx", "whitebit"}
 CANCELS = dict.fromkeys(("bitmex", "okx", "okx_2025", "bitget", "kucoin", "delta"), "contract")
 CANCELS |= dict.fromkeys(("hyperliquid", "deribit", "lighter", "aevo"), "none")
-CANCELS |= dict.fromkeys(("ethereal", "dydx", "gmx"), "none")
+CANCELS |= dict.fromkeys(("htx", "htx_maintenance", "whitebit", "xcoin"), "contract")
+CANCELS |= dict.fromkeys(("cube", "bullish", "extended"), "contract")
+CANCELS |= dict.fromkeys(("bitget_peak", "bitget_threshold"), "contract")
+CANCELS |= dict.fromkeys(("ethereal", "ethereal_step4", "dydx", "gmx"), "none")
 
 
 @dataclass
@@ -91,7 +96,7 @@ def sort_queue(
         score = score_of(model, contract, side, key)
         queue.append(Counterparty(*key, held, score, balance + profit))
     queue.sort(key=lambda c: (-c.score, c.account, c.number))
-    if model.pools[contract.pool].definition.rules == "ethereal":
+    if model.pools[contract.pool].definition.rules in {"ethereal", "ethereal_step4"}:
         _settle_by_criteria(model, contract, side, queue)
     queue = _settle_ties(queue, event_ranks)
     by_quantity = model.pools[contract.pool].definition.rules in BY_QUANTITY

@@ -24,6 +24,7 @@ class ScoreInputs:
     entry: int
     initial: int
     own_margin: int
+    own_maintenance: int
     equity_share: Fraction
     equity: int
     balance: int
@@ -74,6 +75,7 @@ def _inputs(
         entry=abs(held.cost),
         initial=initial,
         own_margin=held.margin if held.isolated else initial,
+        own_maintenance=own,
         equity_share=over(own, maintenance) if maintenance else Fraction(1),
         equity=balance + bucket_pnl,
         balance=balance,
@@ -119,20 +121,30 @@ SCORES: dict[str, Callable[[ScoreInputs], Fraction]] = {
     "binance": lambda n: _signed(over(n.unrealized_pnl, n.notional), n.leverage),
     "binance_legacy": _on_wallet,
     "bitget": _by_margin_ratio,
+    "bitget_peak": _by_margin_ratio,
+    "bitget_threshold": _by_margin_ratio,
     "bitmart": _on_initial_margin,
     "bitmex": _classic,
     "bybit": _classic,
+    "bullish": lambda n: over(n.initial, n.equity),
     "coinex": lambda n: n.move * over(n.entry, n.own_margin),
+    "cube": lambda n: _signed(Fraction(n.unrealized_pnl, n.unit), n.leverage),
     "delta": _classic,
     "deribit": _classic,
     "ethereal": lambda n: n.leverage,
+    "ethereal_step4": lambda n: n.leverage,
+    "extended": lambda n: _signed(n.gain, over(n.own_maintenance, max(n.equity, n.unit))),
     "gate": _by_margin_ratio,
     "gmx": lambda n: Fraction(n.unrealized_pnl),
+    "htx": _by_margin_ratio,
+    "htx_maintenance": lambda n: _signed(n.gain, over(n.equity, n.maintenance)),
     "hyperliquid": lambda n: n.move * n.leverage,
     "kucoin": _by_account,
     "lighter": _by_account,
     "okx": _by_margin_ratio,
     "okx_2025": _by_margin_ratio,
+    "whitebit": lambda n: _signed(over(n.unrealized_pnl, n.notional), n.leverage),
+    "xcoin": _by_margin_ratio,
 }
 
 JOINT = {"binance", "binance_legacy"}

@@ -10,6 +10,9 @@ from model import SIDES, Contract, Limits, Model, Pool, nearest, sign
 
 HALF, THIRTY, FIFTH = Fraction(1, 2), Fraction(3, 10), Fraction(1, 5)
 
+THIRD_OF_PEAK = {"bitget_threshold", "bitget_peak", "okx", "htx", "htx_maintenance", "xcoin"}
+"""Rule sets that start at 30 % below the peak in every contract."""
+
 TRIGGERS = {
     "binance": ("pool_equity",),
     "binance_legacy": ("pool_equity",),
@@ -30,9 +33,20 @@ TRIGGERS = {
     "ethereal": ("pool_equity",),
     "dydx": ("account_equity",),
     "gmx": ("pnl_to_pool",),
+    "htx": ("pool_equity", "pool_drawdown"),
+    "htx_maintenance": ("pool_equity", "pool_drawdown"),
+    "whitebit": ("account_equity",),
+    "xcoin": ("pool_equity", "pool_drawdown"),
+    "cube": ("account_equity",),
+    "bullish": ("open_inventory",),
+    "extended": ("fund_depleted",),
+    "bitget_peak": ("pool_equity", "pool_drawdown"),
+    "bitget_threshold": ("pool_equity", "pool_drawdown"),
+    "ethereal_step4": ("pool_equity",),
     "drift": (),
     "injective": (),
     "paradex": (),
+    "paradex_example": (),
     "vega": (),
 }
 """The triggers of each rule set, in the order in which they decide the price."""
@@ -81,11 +95,12 @@ def limits_read(rules: str) -> list[str]:
 
 def limits_of(model: Model, contract: Contract, trigger: str) -> Limits:
     own = Limits(None, None, None, None)
-    okx = model.pools[contract.pool].definition.rules == "okx"
+    third = model.pools[contract.pool].definition.rules in THIRD_OF_PEAK
     if trigger == "contract_drawdown":
         own = Limits(Fraction(3, 10), Fraction(1, 4), Fraction(10**8), 0)
-    elif trigger == "pool_below_mean" or (okx and trigger == "pool_drawdown"):
-        own = Limits(THIRTY, THIRTY, None, None)
+    elif trigger == "pool_below_mean" or (third and trigger == "pool_drawdown"):
+        to_peak = model.pools[contract.pool].definition.rules == "bitget_peak"
+        own = Limits(THIRTY, Fraction(1, 10) if to_peak else THIRTY, None, None)
     elif trigger == "pool_drawdown":
         ratio = HALF if contract.name in {"BTCUSDT", "ETHUSDT"} else FIFTH
         own = Limits(ratio, ratio, None, None)

@@ -159,10 +159,11 @@ class StressPointResponse(ApiResponse, frozen=True, kw_only=True):
 
 
 class RatingResponse(ApiResponse, frozen=True, kw_only=True):
-    """The ADL risk of a contract with its scorecard and stress curve."""
+    """The ADL risk of a contract with its scorecard and stress curve, and the age of both."""
 
     as_of: int
     time_ms: int
+    age_ms: int
     contract: str
     level: RiskLevel
     decided_by: tuple[RatingMethod, ...]
@@ -172,6 +173,7 @@ class RatingResponse(ApiResponse, frozen=True, kw_only=True):
     stress_level: RiskLevel
     adl_from_ppm: int | None
     volatility_ppm: int
+    trigger_used_ppm: int
     fund_capacity: str
     curve: tuple[StressPointResponse, ...]
 

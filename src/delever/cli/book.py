@@ -52,8 +52,9 @@ def rank(
     """List the ADL queue of one side of a contract, highest rank first."""
     from delever.lab.queries import position_queries  # noqa: PLC0415 - slow to import
     from delever.lab.tables.book_reader import read_book  # noqa: PLC0415
+    from delever.rule_registry import installed_rule_sets  # noqa: PLC0415
 
-    loaded = read_book(book)
+    loaded = read_book(book, rule_sets=installed_rule_sets())
     queue = position_queries.rank(loaded, contract, side, rules=rules)
     if (queue["position"] == 0).all() and out.resolved_format == "table":
         queue = queue.drop("position")
@@ -82,8 +83,9 @@ def compare_rules(
     """
     from delever.lab.queries import rule_comparison  # noqa: PLC0415 - slow to import
     from delever.lab.tables.book_reader import read_book  # noqa: PLC0415
+    from delever.rule_registry import installed_rule_sets  # noqa: PLC0415
 
-    loaded = read_book(book)
+    loaded = read_book(book, rule_sets=installed_rule_sets())
     compared = rule_comparison.compare_rules(
         loaded, contract=contract, account=account, rules=rules
     )
@@ -121,18 +123,27 @@ def explain(
         raise UsageError("expected BOOK --account A --contract C, or --journal J --fill N")
     from delever.lab.queries import position_queries  # noqa: PLC0415 - slow to import
     from delever.lab.tables.book_reader import read_book  # noqa: PLC0415
+    from delever.rule_registry import installed_rule_sets  # noqa: PLC0415
 
     explanation = position_queries.explain(
-        read_book(book), contract, account, side=side, position=position, rules=rules
+        read_book(book, rule_sets=installed_rule_sets()),
+        contract,
+        account,
+        side=side,
+        position=position,
+        rules=rules,
     )
     _write_answer(str(explanation), explanation.facts(), "delever.explanation/1", json=json)
 
 
 def _explain_fill(journal: Path, fill: int, *, json: bool) -> None:
     from delever.lab.queries.fill_explanation import explain_fill  # noqa: PLC0415 - slow
+    from delever.rule_registry import installed_rule_sets  # noqa: PLC0415
 
     with progress("replay") as report_progress:
-        explanation = explain_fill(journal, fill, progress=report_progress)
+        explanation = explain_fill(
+            journal, fill, progress=report_progress, rule_sets=installed_rule_sets()
+        )
     _write_answer(str(explanation), explanation.facts(), "delever.fill/1", json=json)
 
 
@@ -162,11 +173,12 @@ def whatif(
     """Show how one change would move a position in the ADL queue."""
     from delever.lab.queries import position_queries  # noqa: PLC0415 - slow to import
     from delever.lab.tables.book_reader import read_book  # noqa: PLC0415
+    from delever.rule_registry import installed_rule_sets  # noqa: PLC0415
 
     if sum(change is not None for change in (leverage, add_margin, close, hedge)) != 1:
         raise UsageError("expected one of --leverage, --add-margin, --close and --hedge")
     outcome = position_queries.what_if(
-        read_book(book),
+        read_book(book, rule_sets=installed_rule_sets()),
         contract,
         account,
         leverage=leverage,
@@ -192,8 +204,9 @@ def risk(
     """Rate how likely liquidations are to end in ADL; --contract adds the inputs and the curve."""
     from delever.lab.queries import risk_tables  # noqa: PLC0415 - slow to import
     from delever.lab.tables.book_reader import read_book  # noqa: PLC0415
+    from delever.rule_registry import installed_rule_sets  # noqa: PLC0415
 
-    loaded = read_book(book)
+    loaded = read_book(book, rule_sets=installed_rule_sets())
     ratings = risk_tables.rate(loaded, None if contract is None else [contract])
     sections = {"risk": risk_tables.levels(ratings)}
     if contract is not None:

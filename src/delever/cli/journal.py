@@ -36,15 +36,16 @@ def replay(
     from delever.journal import replay as replays  # noqa: PLC0415 - slow to import
     from delever.journal.sqlite import MAX_SEQUENCE, SqliteJournal  # noqa: PLC0415
     from delever.lab.runs.run import pool_totals  # noqa: PLC0415
+    from delever.rule_registry import installed_rule_sets, registry  # noqa: PLC0415
 
     methods = {"events": replays.replay_events, "commands": replays.replay_commands}
     last = MAX_SEQUENCE if until is None else until
-    results = {}
+    own, results = registry(installed_rule_sets()), {}
     with readable(journal), SqliteJournal(journal, readonly=True) as opened:
         for method in methods if by == "both" else (by,):
             with progress(f"replay by {method}") as report_progress:
                 results[method] = methods[method](
-                    opened, from_zero=True, until=last, progress=report_progress
+                    opened, from_zero=True, until=last, progress=report_progress, registry=own
                 )
     rows = [
         {
@@ -75,11 +76,14 @@ def verify(
 ) -> int:
     """Verify a journal: its hash chain, its snapshots, and both replays."""
     from delever.journal import verify as verify_journal  # noqa: PLC0415 - slow to import
+    from delever.rule_registry import installed_rule_sets  # noqa: PLC0415
 
     if not journal.is_file():
         raise InputError("not found", file=str(journal))
     with progress("verify") as report_progress:
-        verdict = verify_journal(journal, deep=deep, progress=report_progress)
+        verdict = verify_journal(
+            journal, deep=deep, progress=report_progress, rule_sets=installed_rule_sets()
+        )
     rows = [
         {"record": finding.sequence, "problem": str(finding.problem), "detail": finding.detail}
         for finding in verdict.findings

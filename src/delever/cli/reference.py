@@ -22,19 +22,19 @@ def rules(
     out: Output = TO_STDOUT,
 ) -> None:
     """List rule sets; with NAME, list its rules with source, confidence and assumption."""
-    from delever.core.rules import RULE_SETS  # noqa: PLC0415 - slow to import
-    from delever.lab.errors import unknown  # noqa: PLC0415
+    from delever.lab.queries.position_queries import rule_set as named  # noqa: PLC0415 - slow
+    from delever.rule_registry import installed_rule_sets, with_own  # noqa: PLC0415
+
+    known = with_own(installed_rule_sets())
 
     on_terminal = out.resolved_format == "table"
     if name is None:
-        rows = [_summary(rule_set) for rule_set in RULE_SETS.values()]
+        rows = [_summary(rule_set) for rule_set in known.values()]
         if on_terminal:
             rows = [{key: humanize(row[key]) for key in TERMINAL_COLUMNS} for row in rows]
         write_rows(rows, out, schema="delever.rules/1")
         return
-    if name not in RULE_SETS:
-        raise unknown("rule set", name, RULE_SETS)
-    rule_set = RULE_SETS[name]
+    rule_set = named(name, known)
     if on_terminal:
         for key, text in _summary(rule_set).items():
             write(f"{humanize(key)}: {humanize(text)}")

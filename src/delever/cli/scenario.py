@@ -95,13 +95,18 @@ def _engine(journal: Path | None) -> Iterator[tuple["Book", Submit]]:
     from delever.core.book import Book  # noqa: PLC0415 - slow to import
     from delever.core.engine import step  # noqa: PLC0415
     from delever.journal import Recorder  # noqa: PLC0415
+    from delever.rule_registry import installed_rule_sets, registry  # noqa: PLC0415
     from delever.server.engine.journal_lock import JournalLock  # noqa: PLC0415
 
     if journal is None:
-        book = Book()
+        book = Book(registry(installed_rule_sets()))
         yield book, partial(step, book)
         return
-    with readable(journal), closing(JournalLock(journal)), Recorder.open(journal) as recorder:
+    with (
+        readable(journal),
+        closing(JournalLock(journal)),
+        Recorder.open(journal, rule_sets=installed_rule_sets()) as recorder,
+    ):
         yield recorder.book, lambda command: recorder.submit([command])[0]
 
 

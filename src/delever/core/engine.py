@@ -7,14 +7,14 @@
 5. triggers      ADL starts or stops; the operator is warned when 80 % of a trigger is used
 6. rounds        inventory is closed against the ADL queue, contract by contract
 7. last resort   a deficit that no queue covers is socialized, where the rule set does that
-8. publication   ratings and indicators, where the command asks for them
+8. publication   ratings of contracts whose state moved; ratings and indicators on command
 9. invariants    checked, or the step raises and must not be acknowledged
 
 Steps 4 to 7 run twice, so that a trigger whose condition a round has ended also stops; they run
 once if they yield no events.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from delever.core.accounting.invariants import StepCheck
 from delever.core.book import Book
@@ -36,8 +36,8 @@ from delever.core.messages import (
     Side,
 )
 from delever.core.messages.fill_batch import FillBatch
-from delever.core.risk.publication.schedule import refresh
-from delever.core.rules import RULE_SETS, rule_set_of
+from delever.core.risk.publication.schedule import refresh, rerate
+from delever.core.rules import RegisteredRules, rule_set_of, rule_sets_of
 from delever.core.rules.triggers import WARNING_PPM, Trigger, TriggerEvaluation
 from delever.core.valuation.insurance import absorb, observe, watch_depth
 from delever.core.valuation.liquidation import liquidate_cross, liquidate_isolated
@@ -46,11 +46,17 @@ WARNING_CLEARED_PPM = WARNING_PPM - 100_000
 """A warning is cleared 10 points below its level, so that it does not come and go."""
 
 
-def step(book: Book, command: Command, parallel_map: ParallelMap = map) -> tuple[Event, ...]:
+def step(
+    book: Book,
+    command: Command,
+    parallel_map: ParallelMap = map,
+    registry: Mapping[str, RegisteredRules] | None = None,
+) -> tuple[Event, ...]:
     """Apply one command to the book and return its events; a rejected one is a single event.
 
     `parallel_map` runs independent parts of the work, with the contract of the built-in `map`; that
-    of a thread pool is faster on a large book and gives the same events.
+    of a thread pool is faster on a large book and gives the same events. `registry` replaces the
+    book's rule sets of one's own, for this step and later ones; see `delever.registry`.
 
     >>> import delever
     >>> from delever.core.messages import DefineAccount, SetTime
@@ -62,6 +68,8 @@ def step(book: Book, command: Command, parallel_map: ParallelMap = map) -> tuple
     >>> rejected.reason, rejected.field, rejected.value
     (<Reason.TIME_IN_PAST: 'time_in_past'>, 'time_ms', '4')
     """
+    if registry is not None:
+        book.use_registry(registry)
     admitted = admit(book, command)
     if isinstance(admitted, Rejected):
         book.apply(admitted)
@@ -80,6 +88,7 @@ def step(book: Book, command: Command, parallel_map: ParallelMap = map) -> tuple
         run.emit(_unwind(book, shares))
     if not _is_idle(book):
         _run_pools(run, command.contract if isinstance(command, ForceAdl) else "")
+        run.emit(rerate(book, run.events))
     run.emit(refresh(book, command, parallel_map))
     run.check.close()
     return (*run.events, *notices_of(run.events))  # notices change no book
@@ -211,7 +220,7 @@ def _resolve_deficits(book: Book) -> Iterator[Event]:
     names = {n for n, p in book.pools.items() if p.balance < 0 or p.withdrawal_haircut_ppm}
     for name in sorted(names.union(state.pool for state in monitored)):
         pool = book.pools[name]
-        rules = RULE_SETS[pool.definition.rules]
+        rules = rule_sets_of(book)[pool.definition.rules]
         members = [state for state in monitored if state.pool == name]
         if rules.last_resort and (not rules.cases or _queue_is_exhausted(members)):
             yield from rules.last_resort.resolve(book, pool)

@@ -6,9 +6,11 @@ from types import TracebackType
 from typing import Self
 
 from delever.core.accounting.invariants import audit
+from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.kernels import ParallelMap
 from delever.core.messages import Command, Event
+from delever.core.rules import RuleSet, rule_sets_of, rules_digest
 from delever.journal.record import (
     Head,
     Record,
@@ -22,6 +24,7 @@ from delever.journal.record import (
 from delever.journal.replay import Progress, replay_events
 from delever.journal.snapshot import encode_book
 from delever.journal.sqlite import JournalError, SqliteJournal
+from delever.rule_registry import registry
 
 SNAPSHOT_EVERY = 50_000
 """Default number of records between two snapshots: the most that a restart replays."""
@@ -32,8 +35,9 @@ class Recorder:
 
     Opening restores the book from the newest usable snapshot and the events after it; raises
     JournalError if the journal is not sound. `snapshot_every` counts records; `parallel_map` is
-    passed to `step`. After an error inside `submit` the book may be ahead of the journal: the
-    recorder then rejects everything, and the journal must be opened again.
+    passed to `step`; `rule_sets` are those of one's own that pools may name, and a journal does not
+    open with others than it was written with. After an error inside `submit` the book may be ahead
+    of the journal: the recorder then rejects everything, and the journal must be opened again.
 
         >>> import delever
         >>> from delever.core.messages import DefineAccount
@@ -50,10 +54,13 @@ class Recorder:
         snapshot_every: int = SNAPSHOT_EVERY,
         progress: Progress | None = None,
         parallel_map: ParallelMap = map,
+        rule_sets: Iterable[RuleSet] = (),
     ) -> None:
-        replayed = replay_events(journal, progress=progress)
+        replayed = replay_events(journal, progress=progress, registry=registry(rule_sets))
         if replayed.finding is not None:
             raise JournalError(f"{journal.path}: {replayed.finding}")
+        if problem := _rules_problem(replayed.book):
+            raise JournalError(f"{journal.path}: {problem}")
         self.journal = journal
         self.book = replayed.book
         self.head = replayed.head
@@ -70,12 +77,17 @@ class Recorder:
         snapshot_every: int = SNAPSHOT_EVERY,
         progress: Progress | None = None,
         parallel_map: ParallelMap = map,
+        rule_sets: Iterable[RuleSet] = (),
     ) -> Self:
         """Open the journal at a path, or create one; ':memory:' creates one without a file."""
         journal = SqliteJournal(path)
         try:
             return cls(
-                journal, snapshot_every=snapshot_every, progress=progress, parallel_map=parallel_map
+                journal,
+                snapshot_every=snapshot_every,
+                progress=progress,
+                parallel_map=parallel_map,
+                rule_sets=rule_sets,
             )
         except BaseException:
             journal.close()
@@ -151,3 +163,17 @@ class Recorder:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _rules_problem(book: Book) -> str:
+    """Return which pool's rule set is missing, or differs from the one in the journal, or ""."""
+    known = rule_sets_of(book)
+    for pool in book.pools.values():
+        name = pool.definition.rules
+        place = f"pool {pool.name}: rule set {name}"
+        if name not in known:
+            return f"{place} is not available; pass it as rule_sets, or install its package"
+        here = rules_digest(book, name)
+        if here != pool.rules_digest:
+            return f"{place} has digest {pool.rules_digest or 'none'} in the journal, {here} here"
+    return ""

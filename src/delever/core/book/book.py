@@ -36,13 +36,16 @@ _encoder = msgspec.msgpack.Encoder()
 class Book:
     """All accounts, contracts and pools of one venue, at one sequence and one time.
 
+    `registry` has the rule sets of one's own that pools may name, as `delever.registry` returns it.
+
     >>> import delever
     >>> book = delever.Book()
     >>> book.sequence, book.contracts
     (0, {})
     """
 
-    def __init__(self) -> None:
+    def __init__(self, registry: Mapping[str, Any] | None = None) -> None:
+        self.registry = dict(registry or {})
         self.sequence = 0
         self.time_ms = 0
         self.accounts = Accounts()
@@ -108,6 +111,10 @@ class Book:
         The cache follows from the rest of the book: snapshots and the hash of changes omit it.
         """
         self.publication_cache.update(published)
+
+    def use_registry(self, registry: Mapping[str, Any]) -> None:
+        """Replace the rule sets of one's own; snapshots and the hash of changes omit them."""
+        self.registry = dict(registry)
 
     def take_changes(self) -> bytes:
         """Return all changes since the last call, in one canonical encoding."""
@@ -211,6 +218,7 @@ class Book:
         self._add_asset(definition.asset, decimals)
         limits = exact_limits(definition.limits, decimals)
         pool = PoolState(definition, limits, slippage_ppm(definition))
+        pool.rules_digest = event.rules_digest
         pool.track(self.time_ms, 0, 0)
         self.pools[pool.name] = pool
         self.unobserved_pools.add(pool.name)

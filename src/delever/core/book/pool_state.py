@@ -28,7 +28,10 @@ class AssetState:
 
 
 class PoolState:
-    """One insurance pool: its settled balance, rolling peaks and means, and last observation."""
+    """One insurance pool: its settled balance, rolling peaks and means, and last observation.
+
+    `rules_digest` names the content of a rule set of one's own; it is empty for a venue's.
+    """
 
     def __init__(self, definition: DefinePool, limits: Limits, max_slippage_ppm: int) -> None:
         self.definition = definition
@@ -36,6 +39,7 @@ class PoolState:
         self.max_slippage_ppm = max_slippage_ppm
         self.name = definition.pool
         self.asset = definition.asset
+        self.rules_digest = ""
         self.balance = 0
         self.balance_peak = RollingPeak(definition.peak_window_ms)
         self.equity_peak = RollingPeak(definition.peak_window_ms)

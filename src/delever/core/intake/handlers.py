@@ -26,7 +26,7 @@ from delever.core.market.validation import (
     reject_unless,
 )
 from delever.core.messages import Event, FundingReason, PoolKind, Reason, Side, TriggerLimits
-from delever.core.rules import RULE_SETS, rule_set_of
+from delever.core.rules import rule_set_of, rule_sets_of, rules_digest
 from delever.core.units import PPM, Ticks
 from delever.core.valuation.bankruptcy import open_positions, take_over
 from delever.core.valuation.insurance import unwind
@@ -71,13 +71,16 @@ def _define_asset(book: Book, command: m.DefineAsset) -> list[Event]:
 def _define_pool(book: Book, command: m.DefinePool) -> list[Event]:
     _check_new_name("pool", command.pool, book.pools)
     reject_unless(bool(command.asset), "asset", "", Reason.EMPTY_NAME)
-    reject_unless(command.rules in RULE_SETS, "rules", command.rules, Reason.UNKNOWN_RULE_SET)
+    reject_unless(
+        command.rules in rule_sets_of(book), "rules", command.rules, Reason.UNKNOWN_RULE_SET
+    )
     slippage = read_scaled("max_slippage", command.max_slippage, 6)
     reject_unless(0 <= slippage <= PPM, "max_slippage", command.max_slippage, Reason.OUT_OF_RANGE)
     window_ms = read_count("peak_window_ms", command.peak_window_ms)
     reject_unless(window_ms > 0, "peak_window_ms", window_ms, Reason.NOT_POSITIVE)
     _check_limits(book, command.asset, command.rules, command.limits)
-    return [m.PoolDefined(definition=command)]
+    digest = rules_digest(book, command.rules)
+    return [m.PoolDefined(definition=command, rules_digest=digest)]
 
 
 def _define_contract(book: Book, command: m.DefineContract) -> list[Event]:
@@ -382,13 +385,13 @@ def _check_limits(book: Book, asset: str, rules: str, limits: TriggerLimits) -> 
         read_cash("limits.trigger_threshold", limits.trigger_threshold, decimals)
     if limits.wait_ms is not None:
         read_count("limits.wait_ms", limits.wait_ms)
-    for field in _unsupported_limits(limits, rules):
+    for field in _unsupported_limits(book, limits, rules):
         raise Rejection(f"limits.{field}", rules, Reason.LIMIT_NOT_SUPPORTED)
 
 
-def _unsupported_limits(limits: TriggerLimits, rules: str) -> list[str]:
+def _unsupported_limits(book: Book, limits: TriggerLimits, rules: str) -> list[str]:
     """Return the fields with a limit that no trigger of the rule set reads."""
-    read = RULE_SETS[rules].limit_fields
+    read = rule_sets_of(book)[rules].limit_fields
     fields = limits.__struct_fields__
     return [name for name in fields if getattr(limits, name) is not None and name not in read]
 

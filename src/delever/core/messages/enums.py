@@ -79,10 +79,11 @@ class RatingInput(StrEnum):
 
 
 class RatingMethod(StrEnum):
-    """The two methods that rate ADL risk; the higher level of the two is the rating."""
+    """The methods that rate ADL risk; the highest level is the rating."""
 
     SCORECARD = "scorecard"
     STRESS = "stress"
+    STATE = "state"
 
 
 class Reason(StrEnum):

@@ -43,9 +43,13 @@ class AssetDefined(Event, tag="asset_defined", frozen=True, kw_only=True):
 
 
 class PoolDefined(Event, tag="pool_defined", frozen=True, kw_only=True):
-    """An insurance pool was opened, with a balance of 0."""
+    """An insurance pool was opened, with a balance of 0.
+
+    `rules_digest` is the BLAKE2b-256 of a rule set of one's own, and empty for a venue's.
+    """
 
     definition: DefinePool
+    rules_digest: str = ""
 
 
 class ContractDefined(Event, tag="contract_defined", frozen=True, kw_only=True):

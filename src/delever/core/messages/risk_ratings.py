@@ -43,6 +43,8 @@ class StressPoint(msgspec.Struct, frozen=True, kw_only=True):
 class Rating(msgspec.Struct, frozen=True, kw_only=True):
     """The ADL risk of a contract as of a sequence: the higher of scorecard level and stress level.
 
+    While ADL is on, the state decides: the level is extremely high. `trigger_used_ppm` is how much
+    of the way to the nearest trigger is used; the contract is rated again when it passes a tenth.
     `adl_from_ppm` is the smallest move of the mark, in either direction, that leaves lots for ADL;
     null where no point of the curve does. `volatility_ppm` scales the stress level: the day's
     realized volatility, or the floor assumed for it.
@@ -61,6 +63,7 @@ class Rating(msgspec.Struct, frozen=True, kw_only=True):
     volatility_ppm: int
     fund_capacity_cash: int
     curve: tuple[StressPoint, ...]
+    trigger_used_ppm: int = 0
 
 
 class SideIndicators(msgspec.Struct, frozen=True, kw_only=True):

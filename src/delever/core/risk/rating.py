@@ -2,7 +2,8 @@
 
 Binance publishes the seven inputs and the levels, not how one becomes the other; what follows is
 delever's own (docs/risk.md). Two methods each give the lowest level that the rating can have, and
-the rating is the higher of the two, so that they cannot contradict each other:
+the rating is the higher of the two, so that they cannot contradict each other, and extremely high
+while ADL is on:
 
 - the scorecard gives each input 0 to 3 points by fixed limits, and adds them up;
 - the stress estimate (`stress_curve`) measures in daily volatilities how far the mark is from ADL.
@@ -28,6 +29,7 @@ from delever.core.risk.stress_curve import (
     fund_capacity,
     value_at,
 )
+from delever.core.rules import rule_set_of
 from delever.core.units import PPM, clamp_int64, ratio_ppm
 from delever.core.valuation.insurance import usable_depth
 from delever.core.valuation.side_valuation import initial_margin
@@ -84,13 +86,15 @@ def rate(book: Book, state: ContractState) -> Rating:
         RatingMethod.SCORECARD: level_of_points(points),
         RatingMethod.STRESS: level_of_distance(nearest, volatility),
     }
+    if state.active:
+        levels[RatingMethod.STATE] = RiskLevel.EXTREMELY_HIGH
     level = max(levels.values(), key=lambda level: level.ordinal)
     return Rating(
         contract=state.name,
         as_of=book.sequence,
         time_ms=book.time_ms,
         level=level,
-        decided_by=tuple(method for method in RatingMethod if levels[method] is level),
+        decided_by=tuple(method for method in RatingMethod if levels.get(method) is level),
         points=points,
         scorecard_level=levels[RatingMethod.SCORECARD],
         parts=parts,
@@ -99,7 +103,14 @@ def rate(book: Book, state: ContractState) -> Rating:
         volatility_ppm=volatility,
         fund_capacity_cash=clamp_int64(fund_capacity(book, state)),
         curve=curve,
+        trigger_used_ppm=trigger_used_ppm(book, state),
     )
+
+
+def trigger_used_ppm(book: Book, state: ContractState) -> int:
+    """Return how much of the way to the nearest trigger is used, from 0 to 100 %."""
+    evaluations = (case.trigger.evaluate(book, state) for case in rule_set_of(book, state).cases)
+    return min(max((0, *(each.trigger_used_ppm for each in evaluations))), PPM)
 
 
 def level_of_points(points: int) -> RiskLevel:

@@ -12,35 +12,42 @@ A rule set with a queue can be used with another policy: `bybit+pro_rata`.
 8. venues              a rule set a venue, and the rules under every venue
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.rules.policies import POLICIES
 from delever.core.rules.ranking import IndicatorScale
-from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
+from delever.core.rules.ruleset import Case, OrderScope, RegisteredRules, Rule, RuleSet
 from delever.core.rules.venues.aevo import AEVO
 from delever.core.rules.venues.binance import BINANCE, BINANCE_LEGACY
-from delever.core.rules.venues.bitget import BITGET
+from delever.core.rules.venues.bitget import BITGET, BITGET_PEAK, BITGET_THRESHOLD
 from delever.core.rules.venues.bitmart import BITMART
 from delever.core.rules.venues.bitmex import BITMEX
+from delever.core.rules.venues.bullish import BULLISH
 from delever.core.rules.venues.bybit import BYBIT
 from delever.core.rules.venues.coinex import COINEX
+from delever.core.rules.venues.cube import CUBE
 from delever.core.rules.venues.delta import DELTA
 from delever.core.rules.venues.deribit import DERIBIT
 from delever.core.rules.venues.drift import DRIFT
 from delever.core.rules.venues.dydx import DYDX
-from delever.core.rules.venues.ethereal import ETHEREAL
+from delever.core.rules.venues.ethereal import ETHEREAL, ETHEREAL_STEP4
 from delever.core.rules.venues.every_venue import GENERAL
+from delever.core.rules.venues.extended import EXTENDED
 from delever.core.rules.venues.gate import GATE
 from delever.core.rules.venues.gmx import GMX
+from delever.core.rules.venues.htx import HTX, HTX_MAINTENANCE
 from delever.core.rules.venues.hyperliquid import HYPERLIQUID
 from delever.core.rules.venues.injective import INJECTIVE
 from delever.core.rules.venues.kucoin import KUCOIN
 from delever.core.rules.venues.lighter import LIGHTER
 from delever.core.rules.venues.okx import OKX, OKX_2025
-from delever.core.rules.venues.paradex import PARADEX
+from delever.core.rules.venues.paradex import PARADEX, PARADEX_EXAMPLE
 from delever.core.rules.venues.vega import VEGA
+from delever.core.rules.venues.whitebit import WHITEBIT
+from delever.core.rules.venues.xcoin import XCOIN
 
 _ALL = (
     BINANCE,
@@ -66,6 +73,17 @@ _ALL = (
     VEGA,
     INJECTIVE,
     PARADEX,
+    HTX,
+    HTX_MAINTENANCE,
+    WHITEBIT,
+    XCOIN,
+    CUBE,
+    BULLISH,
+    EXTENDED,
+    BITGET_PEAK,
+    BITGET_THRESHOLD,
+    ETHEREAL_STEP4,
+    PARADEX_EXAMPLE,
 )
 
 
@@ -87,9 +105,23 @@ class _RuleSets(dict[str, RuleSet]):
 RULE_SETS: dict[str, RuleSet] = _RuleSets((rules.name, rules) for rules in _ALL)
 
 
+def rule_sets_of(book: Book) -> Mapping[str, RuleSet]:
+    """Return the rule sets that the pools of a book may name: every venue's and the registry's."""
+    if not book.registry:
+        return RULE_SETS
+    own = {name: registered.rules for name, registered in book.registry.items()}
+    return _RuleSets({**own, **RULE_SETS})
+
+
 def rule_set_of(book: Book, state: ContractState) -> RuleSet:
     """Return the rule set of the pool behind a contract."""
-    return RULE_SETS[book.pool_of(state).definition.rules]
+    return rule_sets_of(book)[book.pool_of(state).definition.rules]
+
+
+def rules_digest(book: Book, name: str) -> str:
+    """Return the digest of a rule set of one's own; a venue's is empty."""
+    registered = book.registry.get(name.partition("+")[0])
+    return registered.digest if registered else ""
 
 
 __all__ = [
@@ -98,7 +130,10 @@ __all__ = [
     "Case",
     "IndicatorScale",
     "OrderScope",
+    "RegisteredRules",
     "Rule",
     "RuleSet",
     "rule_set_of",
+    "rule_sets_of",
+    "rules_digest",
 ]

@@ -92,15 +92,19 @@ class SocializedLoss:
 class WithdrawalHaircut:
     """No position pays; while the pool has a deficit, a public fraction of each withdrawal is cut.
 
-    The fraction is deficit / (equity of all accounts and pools of the asset).
+    The fraction is deficit / claims: claims are the equity of all accounts and pools of the asset
+    plus the deficit, so that all withdrawals together are paid out exactly. Not `of_claims`, it is
+    deficit / that equity.
     """
 
+    of_claims: bool = True
     name: str = field(default="withdrawal_haircut", init=False)
 
     def resolve(self, book: Book, pool: PoolState) -> Iterator[Event]:
         """Yield the fraction if it has changed."""
         deficit = max(-pool_equity(book, pool), 0)
         total = total_equity(book, pool.asset) if deficit else 0
+        total += deficit if self.of_claims else 0
         haircut_ppm = min(max(ratio_ppm(deficit, total), 0), PPM)
         if haircut_ppm != pool.withdrawal_haircut_ppm:
             yield WithdrawalHaircutSet(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from delever.core.rules.adl_price import PriceRule
 from delever.core.rules.eligibility import EligibilityFilter, SolvencyFilter
@@ -74,3 +74,10 @@ class RuleSet:
     def case(self, trigger: str) -> Case:
         """Return the case of a trigger, by the trigger's name."""
         return next(case for case in self.cases if case.trigger.name == trigger)
+
+
+class RegisteredRules(NamedTuple):
+    """A rule set of one's own, with the digest by which events and journals name its content."""
+
+    rules: RuleSet
+    digest: str

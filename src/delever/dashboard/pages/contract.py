@@ -254,7 +254,8 @@ def _level(rating: RatingResponse) -> str:
     return (
         f'<div><span class="state state-{escape(rating.level)}">{humanize(rating.level)}</span> '
         f"scorecard {humanize(rating.scorecard_level)} with {rating.points} points, stress test "
-        f"{humanize(rating.stress_level)}: ADL starts at {start} · rated {utc(rating.time_ms)}"
+        f"{humanize(rating.stress_level)}: ADL starts at {start} · rated {utc(rating.time_ms)}, "
+        f"{rating.age_ms // 60_000} min ago"
         "</div>"
     )
 

@@ -1,6 +1,8 @@
 """A past ADL fill, explained from the journal by replaying the book to its round."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -18,24 +20,29 @@ from delever.core.messages import (
     FillCancelled,
     RoundClosed,
 )
-from delever.core.rules import RULE_SETS, rule_set_of
+from delever.core.rules import RuleSet, rule_set_of, rule_sets_of
 from delever.formatting import ContractFormatter
-from delever.journal import JournalError, Record, SqliteJournal, replay_events
+from delever.journal import JournalError, Record, Replay, SqliteJournal, replay_events
 from delever.journal.chain import ChainVerifier, Finding
 from delever.journal.record import decode_events
 from delever.journal.replay import Progress, advance_by_events, newest_book
 from delever.journal.sqlite import MAX_SEQUENCE
 from delever.lab.errors import InputError, UnknownNameError
 from delever.lab.queries.fill_report import FillExplanation
+from delever.rule_registry import registry
 
 FILLED, CANCELLED, STARTED = b"adl_filled", b"fill_cancelled", b"adl_started"
 """Tags of events: a record without a tag in its bytes has no event of that type."""
 
 
 def explain_fill(
-    journal: str | Path, fill: int, *, progress: Progress | None = None
+    journal: str | Path,
+    fill: int,
+    *,
+    progress: Progress | None = None,
+    rule_sets: Iterable[RuleSet] = (),
 ) -> FillExplanation:
-    """Return the explanation of an ADL fill of a journal.
+    """Return the explanation of an ADL fill of a journal, whose pools may name `rule_sets`.
 
     The book is replayed to the moment at which the round began; rank, score, indicator, quantity
     ahead and price are computed again and compared with the fill. The file is only read. Raises
@@ -46,17 +53,22 @@ def explain_fill(
         raise InputError("not found", file=str(journal))
     try:
         with SqliteJournal(journal, readonly=True) as opened:
-            return explain_fill_of(opened, fill, progress=progress)
+            return explain_fill_of(opened, fill, progress=progress, rule_sets=rule_sets)
     except JournalError as error:
         raise InputError(str(error).removeprefix(f"{journal}: "), file=str(journal)) from None
 
 
 def explain_fill_of(
-    journal: SqliteJournal, fill: int, *, progress: Progress | None = None
+    journal: SqliteJournal,
+    fill: int,
+    *,
+    progress: Progress | None = None,
+    rule_sets: Iterable[RuleSet] = (),
 ) -> FillExplanation:
     """Return the explanation of a fill of an open journal; raises JournalError if damaged."""
     with journal.read_transaction():
-        return _explain(journal, _locate(journal, fill), progress)
+        replay = partial(replay_events, progress=progress, registry=registry(rule_sets))
+        return _explain(journal, _locate(journal, fill), replay)
 
 
 # --- locating the fill ---
@@ -137,9 +149,9 @@ def _unsound(journal: SqliteJournal, finding: Finding | str) -> InputError:
 
 
 def _explain(
-    journal: SqliteJournal, located: _LocatedFill, progress: Progress | None
+    journal: SqliteJournal, located: _LocatedFill, replay: Callable[..., Replay]
 ) -> FillExplanation:
-    book, began_after = _book_before(journal, located, progress)
+    book, began_after = _book_before(journal, located, replay)
     for event in located.events[: located.round_start]:
         book.apply(event)
     fill, (closed_round, unfilled_lots) = located.fill, located.round_end
@@ -180,14 +192,14 @@ def _explain(
 
 
 def _book_before(
-    journal: SqliteJournal, located: _LocatedFill, progress: Progress | None
+    journal: SqliteJournal, located: _LocatedFill, replay: Callable[..., Replay]
 ) -> tuple[Book, int]:
     """Return the book before the fill's record and the snapshot its replay began after.
 
     Raises InputError if the replay or the record itself is not sound.
     """
     record = located.record
-    replayed = replay_events(journal, until=record.sequence - 1, progress=progress)
+    replayed = replay(journal, until=record.sequence - 1)
     finding = replayed.finding or next(iter(ChainVerifier(replayed.head).check(record)), None)
     finding = finding or advance_by_events(replayed.book.copy(), record)
     if finding is not None:
@@ -197,7 +209,7 @@ def _book_before(
 
 def _explanation(journal: SqliteJournal, book: Book, fill: AdlFilled) -> Explanation:
     rules = book.pool_of(book.contracts[fill.contract]).definition.rules
-    if rules not in RULE_SETS:
+    if rules not in rule_sets_of(book):
         raise InputError(f"there are no rules {rules} in this version", file=journal.path)
     found = core.explain(book, fill.contract, fill.side, fill.account, position=fill.position)
     if isinstance(found, str):

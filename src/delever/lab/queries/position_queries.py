@@ -3,7 +3,7 @@
 `rules` is the name of a rule set, or a `RuleSet`; None selects that of the contract's pool.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from delever.core.explain.what_if import (
     SetLeverage,
 )
 from delever.core.messages import Amount, Reason, Side
-from delever.core.rules import RULE_SETS, RuleSet, rule_set_of
+from delever.core.rules import RULE_SETS, RuleSet, rule_set_of, rule_sets_of
 from delever.core.rules.ranking import Queue, rank_side
 from delever.core.units import Ints, format_scaled, parse_decimal, scaled, steps
 from delever.core.valuation.side_valuation import value_side
@@ -79,7 +79,11 @@ def rank(
             quantities(
                 "quantity_ahead", _ranked_only(queue.quantity_ahead_lots[rows], reasons), formatter
             ),
-            *(pl.Series(name, part[rows]) for name, part in queue.score.parts.items()),
+            *(
+                pl.Series(name, part[rows])
+                for name, part in queue.score.parts.items()
+                if name != "unrealized_pnl"  # is a column already, exact
+            ),
             pl.Series("reason", reasons, pl.String),
         ]
     )
@@ -226,16 +230,16 @@ def rules_named(rules: str | RuleSet | None, book: Book, state: ContractState) -
     """Return a rule set by name, or that of the contract's pool; raises UnknownNameError."""
     if rules is None:
         return rule_set_of(book, state)
-    return rule_set(rules)
+    return rule_set(rules, rule_sets_of(book))
 
 
-def rule_set(rules: str | RuleSet) -> RuleSet:
+def rule_set(rules: str | RuleSet, known: Mapping[str, RuleSet] = RULE_SETS) -> RuleSet:
     """Return a rule set by name; raises UnknownNameError."""
     if isinstance(rules, RuleSet):
         return rules
-    if rules not in RULE_SETS:
-        raise unknown("rule set", rules, RULE_SETS)
-    return RULE_SETS[rules]
+    if rules not in known:
+        raise unknown("rule set", rules, known)
+    return known[rules]
 
 
 def venue_of(rules: str) -> str:

@@ -9,7 +9,7 @@ import polars as pl
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.messages import Reason, Side
-from delever.core.rules import RULE_SETS, RuleSet
+from delever.core.rules import RuleSet, rule_sets_of
 from delever.core.rules.ranking import Queue, rank_side
 from delever.core.units import PPM
 from delever.core.valuation.side_valuation import SideValuation, value_side
@@ -41,7 +41,8 @@ def compare_rules(
     states = [*book.contracts.values()] if contract is None else [contract_of(book, contract)]
     if account is not None and account not in book.accounts.index:
         raise unknown("account", account, book.accounts.names)
-    chosen = [*RULE_SETS.values()] if rules is None else [rule_set(name) for name in rules]
+    known = rule_sets_of(book)
+    chosen = [*known.values()] if rules is None else [rule_set(name, known) for name in rules]
     places = max((state.terms.lot[1] for state in states), default=0)
     rows = [row for state in states for row in _contract_rows(book, state, account, chosen)]
     quantity = pl.Decimal(38, places)

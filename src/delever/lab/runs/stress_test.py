@@ -17,7 +17,7 @@ import polars as pl
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.messages import Amount, Command, SetDepth, SetMarks, SetTime
-from delever.core.rules import RULE_SETS
+from delever.core.rules import RULE_SETS, RuleSet, rule_sets_of
 from delever.core.rules.policies import POLICIES
 from delever.core.units import div_nearest, parse_decimal
 from delever.formatting import ContractFormatter
@@ -29,6 +29,7 @@ from delever.lab.runs.run import RunResult, run
 from delever.lab.tables.book_reader import build
 from delever.lab.tables.book_writer import frames_of
 from delever.lab.tables.table import SCHEMAS, Tabular, TextTable, table_of
+from delever.rule_registry import own_registry
 
 PAUSE_MS = 60_000
 """Time between the shock and the end of the simulation."""
@@ -63,15 +64,16 @@ def simulate(
     book: Book,
     shock: Shock,
     *,
-    rules: str | None = None,
+    rules: str | RuleSet | None = None,
     pool: Amount | Mapping[str, Amount] | None = None,
     depth: Tabular | None = None,
 ) -> RunResult:
     """Return what a shock does to a copy of the book.
 
-    `rules` replaces the rule set of every pool (and drops limits of another venue), `pool` the
-    balance of every pool (or of the pools that it names), `depth` the order books. Shocked prices
-    are rounded to the nearest tick. Raises InputError and UnknownNameError for invalid arguments.
+    `rules`, a name or a `RuleSet`, replaces the rule set of every pool (and drops limits of another
+    venue), `pool` the balance of every pool (or of the pools that it names), `depth` the order
+    books. Shocked prices are rounded to the nearest tick. Raises InputError and UnknownNameError
+    for invalid arguments.
 
         >>> import delever
         >>> book = delever.read_book("examples/book")
@@ -98,16 +100,16 @@ def compare(
     book: Book,
     shock: Shock,
     *,
-    rules: str | Sequence[str] = tuple(RULE_SETS),
+    rules: str | RuleSet | Sequence[str | RuleSet] = tuple(RULE_SETS),
     policies: str | Sequence[str] = (),
     pool: Amount | Mapping[str, Amount] | None = None,
     depth: Tabular | None = None,
 ) -> pl.DataFrame:
     """Return what a shock does under several rule sets: one row per rule set and contract.
 
-    `rules` and `policies` are names, or one name. With `policies`, a rule set with a queue is
-    simulated with each of them in place of its own, named like `bybit+pro_rata`. Columns are those
-    of `RunResult.summary.contracts`, as exact decimals, and of
+    `rules` are names or `RuleSet` objects, or one of them, and `policies` names. With `policies`, a
+    rule set with a queue is simulated with each of them in place of its own, named like
+    `bybit+pro_rata`. Columns are those of `RunResult.summary.contracts`, as exact decimals, and of
     `delever.lab.measures.adl_distribution`; `exhausted` is true if inventory remains although ADL
     is on. A rule set under which nothing happens has one row without a contract.
 
@@ -119,8 +121,13 @@ def compare(
         [('bybit', Decimal('1.55')), ('binance', Decimal('0.00'))]
     """
     rows: list[dict[str, Any]] = []
-    for name in variants(_as_sequence(rules), _as_sequence(policies)):
-        result = simulate(book, shock, rules=name, pool=pool, depth=depth)
+    chosen = [rules] if isinstance(rules, str | RuleSet) else rules
+    own = [one for one in chosen if isinstance(one, RuleSet)]
+    known = book.copy()
+    known.use_registry({**book.registry, **own_registry(own)})
+    names = [one.name if isinstance(one, RuleSet) else one for one in chosen]
+    for name in variants(names, _as_sequence(policies), rule_sets_of(known)):
+        result = simulate(known, shock, rules=name, pool=pool, depth=depth)
         totals = result.summary.contracts
         distributions = adl_distributions(result.events, totals)
         rows += [
@@ -179,7 +186,9 @@ def _as_sequence(names: str | Sequence[str]) -> Sequence[str]:
     return [names] if isinstance(names, str) else names
 
 
-def variants(rules: Iterable[str], policies: Sequence[str]) -> list[str]:
+def variants(
+    rules: Iterable[str], policies: Sequence[str], known: Mapping[str, RuleSet] = RULE_SETS
+) -> list[str]:
     """Return the names of rule sets, those with a queue combined with each of the policies.
 
     A rule set keeps its plain name with its own policy. Raises UnknownNameError.
@@ -189,7 +198,7 @@ def variants(rules: Iterable[str], policies: Sequence[str]) -> list[str]:
             raise unknown("policy", policy, POLICIES)
     names: list[str] = []
     for name in rules:
-        chosen = rule_set(name)
+        chosen = rule_set(name, known)
         own = [name if policy == chosen.policy.name else f"{name}+{policy}" for policy in policies]
         names += own if own and chosen.cases else [name]
     return names
@@ -201,7 +210,10 @@ def _places(rows: Sequence[Mapping[str, Any]], name: str) -> int:
 
 
 def _managed(
-    book: Book, rules: str | None, pool: Amount | Mapping[str, Amount] | None, depth: Tabular | None
+    book: Book,
+    rules: str | RuleSet | None,
+    pool: Amount | Mapping[str, Amount] | None,
+    depth: Tabular | None,
 ) -> Book:
     """Return the book rebuilt with managed pools and its replacements, still without marks.
 
@@ -217,12 +229,13 @@ def _managed(
         if name not in book.pools:
             raise unknown("pool", name, book.pools)
     if rules is not None:
-        _replace_rules(tables, rule_set(rules).name)
+        _replace_rules(tables, rule_set(rules, rule_sets_of(book)).name)
     for row in tables["pools"].rows:
         row["managed"] = "true"
         if (balance := balances.get(row["pool"])) is not None:
             row["balance"] = str(balance)
-    return build(tables)
+    own = own_registry([rules] if isinstance(rules, RuleSet) else [])
+    return build(tables, {**book.registry, **own})
 
 
 def _replace_rules(tables: Mapping[str, TextTable], rules: str) -> None:

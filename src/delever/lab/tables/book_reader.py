@@ -10,7 +10,7 @@ and the rejection is raised as an InputError with file, row, column and value.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.messages import Command, Event, Rejected
+from delever.core.rules import RegisteredRules, RuleSet
 from delever.formatting import rejection_text
 from delever.lab.errors import InputError
 from delever.lab.tables.book_writer import frames_of
@@ -35,17 +36,19 @@ from delever.lab.tables.table import (
     read_table,
     table_of,
 )
+from delever.rule_registry import own_registry, registry
 from delever.suggestions import suggestion
 
 SUFFIXES = (".csv", ".parquet")
 
+Registry = Mapping[str, RegisteredRules]
 Submit = Callable[[Command], Sequence[Event]]
 Locate = Callable[[Rejected], InputError]
 Tables = Mapping[str, TextTable]
 
 
-def read_book(path: str | Path) -> Book:
-    """Return the book of a book directory.
+def read_book(path: str | Path, *, rule_sets: Iterable[RuleSet] = ()) -> Book:
+    """Return the book of a book directory; its pools may name `rule_sets` besides the venues'.
 
     Raises InputError, naming file, row, column and value, for an invalid table.
 
@@ -54,7 +57,7 @@ def read_book(path: str | Path) -> Book:
         >>> list(book.contracts)
         ['BTCUSDT', 'ETHUSDT', 'BTCUSD']
     """
-    return _valued(read_tables(path))
+    return _valued(read_tables(path), registry(rule_sets))
 
 
 def write_book(book: Book, path: str | Path, *, suffix: str = ".csv") -> None:
@@ -91,7 +94,7 @@ def book_of(
     pools: Tabular | None = None,
     assets: Tabular | None = None,
     pool: m.Amount = 0,
-    rules: str = "bybit",
+    rules: str | RuleSet = "bybit",
     asset: str = "USDT",
     floats: str | None = None,
 ) -> Book:
@@ -132,19 +135,22 @@ def book_of(
         "assets": assets,
     }
     decimals = _float_decimals(floats)
-    return _valued(complete(_tables(given, decimals), pool=str(pool), rules=rules, asset=asset))
+    own = own_registry([rules] if isinstance(rules, RuleSet) else [])
+    name = rules.name if isinstance(rules, RuleSet) else rules
+    tables = complete(_tables(given, decimals), pool=str(pool), rules=name, asset=asset)
+    return _valued(tables, own)
 
 
-def build(tables: Tables) -> Book:
-    """Return the book of tables; raises InputError."""
-    book = Book()
+def build(tables: Tables, own: Registry | None = None) -> Book:
+    """Return the book of tables, with a registry of rule sets of one's own; raises InputError."""
+    book = Book(own)
     load(tables, partial(step, book))
     return book
 
 
-def _valued(tables: Tables) -> Book:
+def _valued(tables: Tables, own: Registry) -> Book:
     """Return the book of tables; raises InputError, also for a position without a mark."""
-    book = build(tables)
+    book = build(tables, own)
     for name, state in book.contracts.items():
         if state.mark == 0 and any(table.size for table in state.tables.values()):
             row = tables["positions"].column("contract").index(name)

@@ -23,6 +23,7 @@ from delever.journal.replay import advance_by_command, replay_events
 from delever.lab.errors import InputError, UnknownNameError
 from delever.lab.queries.fill_explanation import explain_fill_of
 from delever.lab.queries.fill_report import FillExplanation
+from delever.rule_registry import installed_rule_sets, registry
 from delever.server.api.formatting import numbers_of
 from delever.server.api.history import pool_of, pool_values_of
 from delever.server.api.market import contract_snapshot_of, formatter_of
@@ -107,7 +108,9 @@ async def fill(request: AnyRequest, services: Services, fill: Id) -> FillExplana
         raise not_found("unknown_fill", "fill", fill)
     check_can_read(request, row.account)
     try:
-        why = await services.runner.look_up(lambda journal: explain_fill_of(journal, fill))
+        why = await services.runner.look_up(
+            lambda journal: explain_fill_of(journal, fill, rule_sets=installed_rule_sets())
+        )
     except UnknownNameError as error:
         raise not_found("unknown_fill", "fill", fill, str(error)) from None
     except InputError as error:
@@ -273,7 +276,8 @@ def _recomputed(journal: SqliteJournal, sequence: int) -> RecomputeResponse | No
     record = journal.record(sequence)
     if record is None:
         return None
-    before = replay_events(journal, until=sequence - 1)
+    own = registry(installed_rule_sets())
+    before = replay_events(journal, until=sequence - 1, registry=own)
     finding = before.finding or advance_by_command(before.book, record)
     return RecomputeResponse(
         sequence=sequence,

@@ -72,7 +72,10 @@ async def contract(services: Services, contract: FromPath[str]) -> ContractDetai
 async def rating(services: Services, contract: FromPath[str]) -> RatingResponse | None:
     """Return the ADL risk of a contract with its inputs; null before its first rating."""
     found = contract_snapshot_of(services.runner.market_snapshot, contract)
-    return None if found.rating is None else _rating(found.rating, formatter_of(found))
+    if found.rating is None:
+        return None
+    now_ms = services.runner.market_snapshot.time_ms
+    return _rating(found.rating, formatter_of(found), now_ms)
 
 
 @get("/v1/contracts/{contract:str}/queue", guards=[reads_masked], tags=["market"])
@@ -190,10 +193,11 @@ def _contract(
     )
 
 
-def _rating(rating: Rating, formatter: ContractFormatter) -> RatingResponse:
+def _rating(rating: Rating, formatter: ContractFormatter, now_ms: int) -> RatingResponse:
     return RatingResponse(
         as_of=rating.as_of,
         time_ms=rating.time_ms,
+        age_ms=now_ms - rating.time_ms,
         contract=rating.contract,
         level=rating.level,
         decided_by=rating.decided_by,
@@ -213,6 +217,7 @@ def _rating(rating: Rating, formatter: ContractFormatter) -> RatingResponse:
         stress_level=rating.stress_level,
         adl_from_ppm=rating.adl_from_ppm,
         volatility_ppm=rating.volatility_ppm,
+        trigger_used_ppm=rating.trigger_used_ppm,
         fund_capacity=formatter.cash(rating.fund_capacity_cash),
         curve=tuple(
             StressPointResponse(

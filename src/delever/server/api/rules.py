@@ -5,9 +5,10 @@ from litestar.params import FromPath
 
 from delever.api_types.market import RuleResponse, RuleSetCaseResponse, RuleSetResponse
 from delever.core.messages import Reason
-from delever.core.rules import RULE_SETS, RuleSet
+from delever.core.rules import RuleSet
 from delever.lab.errors import UnknownNameError
 from delever.lab.queries.position_queries import rule_set
+from delever.rule_registry import installed_rule_sets, with_own
 from delever.server.api.requests.authorization import reads_market
 from delever.server.api.requests.errors import not_found
 
@@ -15,14 +16,14 @@ from delever.server.api.requests.errors import not_found
 @get("/v1/rules", guards=[reads_market], tags=["rules"])
 async def rules() -> list[RuleSetResponse]:
     """Return every rule set."""
-    return list(map(_response, RULE_SETS.values()))
+    return list(map(_response, with_own(installed_rule_sets()).values()))
 
 
 @get("/v1/rules/{name:str}", guards=[reads_market], tags=["rules"])
 async def rules_named(name: FromPath[str]) -> RuleSetResponse:
     """Return one rule set."""
     try:
-        return _response(rule_set(name))
+        return _response(rule_set(name, with_own(installed_rule_sets())))
     except UnknownNameError as error:
         raise not_found(Reason.UNKNOWN_RULE_SET, "name", name, str(error)) from None
 

@@ -32,6 +32,7 @@ from delever.core.messages import (
 from delever.core.risk.publication.cache import publish
 from delever.journal import JournalError, Record, Recorder
 from delever.journal.record import decode_command, decode_events, encode_command
+from delever.rule_registry import installed_rule_sets
 from delever.server.engine.journal_lock import JournalLock
 from delever.server.engine.market_snapshot import MarketSnapshot, market_snapshot_of
 
@@ -114,7 +115,10 @@ class CommitWriter:
         journal = config.journal
         try:
             return Recorder.open(
-                journal.path, snapshot_every=journal.snapshot_every, parallel_map=parallel_map
+                journal.path,
+                snapshot_every=journal.snapshot_every,
+                parallel_map=parallel_map,
+                rule_sets=installed_rule_sets(),
             )
         except BaseException:
             self._lock.close()

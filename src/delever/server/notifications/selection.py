@@ -16,7 +16,7 @@ from delever.core.messages import (
     Notice,
     RoundClosed,
 )
-from delever.core.rules import RULE_SETS, RuleSet
+from delever.core.rules import RuleSet, rule_sets_of
 from delever.formatting import ContractFormatter
 from delever.server.engine.runner import Committed
 
@@ -70,7 +70,7 @@ def notice_context_of(book: Book) -> NoticeContext:
     """Return the formatter of each contract and the rule set of each pool."""
     return NoticeContext(
         {state.name: ContractFormatter.of(book, state) for state in book.contracts.values()},
-        {pool.name: RULE_SETS[pool.definition.rules] for pool in book.pools.values()},
+        {pool.name: rule_sets_of(book)[pool.definition.rules] for pool in book.pools.values()},
     )
 
 

@@ -23,7 +23,7 @@ from delever.core.risk.publication.ranking import (
     layout_of,
     rank_group,
 )
-from delever.core.rules import RULE_SETS
+from delever.core.rules import rule_sets_of
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def rank_contracts(
         before = cached.layouts if cached else (None, None)
         layouts = list(map(layout_of, state.tables.values(), before))
         same_rules = cached is not None and cached.group.rules == rules
-        group = cached.group if cached and same_rules else group_of(state, rules)
+        group = cached.group if cached and same_rules else group_of(book, state, rules)
         stale.setdefault(group, []).append((state, layouts))
     copied = sum(map(len, stale.values())) < len(states)
     for group, members in stale.items():
@@ -92,7 +92,7 @@ def _is_stale(book: Book, state: ContractState, cached: RankedContract, rules: s
     long, short = state.tables.values()
     if long.changed_at > cached.as_of or short.changed_at > cached.as_of:
         return True
-    if cached.group.rules != rules or RULE_SETS[rules].ranking.timed:
+    if cached.group.rules != rules or rule_sets_of(book)[rules].ranking.timed:
         return True
     wallets = book.asset_of(state).wallets
     is_stale = kernels_for(wallets.size).is_stale

@@ -16,7 +16,7 @@ from delever.core.book.contract_state import ContractState
 from delever.core.book.position_table import PositionTable
 from delever.core.kernels import ParallelMap, TableRange, kernels_for
 from delever.core.messages import Side
-from delever.core.rules import RULE_SETS
+from delever.core.rules import rule_sets_of
 from delever.core.rules.ranking import ProductScore, Ranking, rank_side
 from delever.core.valuation.side_valuation import joint_columns, value_side
 
@@ -116,9 +116,9 @@ class RankedContract:
 Member = tuple[ContractState, list[SideLayout]]
 
 
-def group_of(state: ContractState, rules: str) -> RankingGroup:
+def group_of(book: Book, state: ContractState, rules: str) -> RankingGroup:
     """Return the group of contracts that a contract can be ranked with."""
-    ranking = RULE_SETS[rules].ranking
+    ranking = rule_sets_of(book)[rules].ranking
     closes = ranking.closes and not state.terms.adl_exempt and not ranking.exempts(state.terms)
     one_pass = closes and isinstance(ranking.score, ProductScore)
     return RankingGroup(rules, state.terms.settle, one_pass)
@@ -137,7 +137,7 @@ def rank_group(
     All members share two arrays. If `copied`, each gets arrays of its own, so that one contract in
     the cache does not keep the memory of all others alive.
     """
-    ranking = RULE_SETS[group.rules].ranking
+    ranking = rule_sets_of(book)[group.rules].ranking
     size = sum([layout.size for _, layouts in members for layout in layouts])
     rank, indicator = np.empty(size, np.int32), np.empty(size, np.int8)
     ranked, end = [], 0

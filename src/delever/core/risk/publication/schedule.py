@@ -6,13 +6,16 @@ many indicators as positions: the event has a digest of each side, and readers c
 same book for the indicators themselves.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from delever.core.book import Book
+from delever.core.book.contract_state import ContractState
 from delever.core.kernels import ParallelMap
 from delever.core.messages import (
+    AdlStarted,
+    AdlStopped,
     Command,
     Event,
     IndicatorsPublished,
@@ -24,7 +27,13 @@ from delever.core.messages import (
 )
 from delever.core.risk.publication.cache import publish
 from delever.core.risk.publication.ranking import RankedSide
-from delever.core.risk.rating import rate_all
+from delever.core.risk.rating import rate_all, trigger_used_ppm
+
+TENTH_PPM = 100_000
+"""A rated contract is rated again when the trigger used passes a multiple of this."""
+
+TENTH_MARGIN_PPM = 20_000
+"""How far below the tenth the trigger used must fall to count as passed."""
 
 
 def due_refreshes(
@@ -39,11 +48,36 @@ def due_refreshes(
         return ()
     rated = [state.rating.time_ms for state in book.contracts.values() if state.rating]
     commands: list[Command] = []
-    if not rated or time_ms - max(rated) >= ratings_interval_ms:
+    if not rated or time_ms - min(rated) >= ratings_interval_ms:
         commands.append(RefreshRatings(time_ms=time_ms))
     if book.indicators is None or time_ms - book.indicators.time_ms >= indicators_interval_ms:
         commands.append(RefreshIndicators(time_ms=time_ms))
     return tuple(commands)
+
+
+def rerate(book: Book, events: Iterable[Event]) -> Iterator[Event]:
+    """Yield new ratings of rated contracts whose state has moved in a step with these events.
+
+    That is: ADL has started or stopped, or the trigger used has passed a tenth. A fall of less than
+    `TENTH_MARGIN_PPM` below the tenth does not count, so that ratings do not come and go.
+    """
+    switched = {event.contract for event in events if isinstance(event, AdlStarted | AdlStopped)}
+    moved = [
+        state.name
+        for state in book.contracts.values()
+        if state.rating and (state.name in switched or _has_passed_a_tenth(book, state))
+    ]
+    if moved:
+        yield RatingsSet(ratings=rate_all(book, moved))
+
+
+def _has_passed_a_tenth(book: Book, state: ContractState) -> bool:
+    if state.rating is None or not state.is_monitored:
+        return False
+    rated_ppm = state.rating.trigger_used_ppm
+    tenth_ppm = rated_ppm - rated_ppm % TENTH_PPM
+    used_ppm = trigger_used_ppm(book, state)
+    return used_ppm >= tenth_ppm + TENTH_PPM or used_ppm < tenth_ppm - TENTH_MARGIN_PPM
 
 
 def refresh(book: Book, command: Command, parallel_map: ParallelMap) -> Iterator[Event]:

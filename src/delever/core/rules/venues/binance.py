@@ -14,7 +14,8 @@ _SHARED = (
         "ADL starts when bankrupt positions lose more than the insurance fund can pay.",
         FAQ,
         "partly read",
-        "pool equity (balance + unrealized PnL of inventory) <= 0; ADL stops above 0",
+        "pool equity (balance + unrealized PnL of inventory) <= 0; ADL stops above 0; in the last "
+        "hour before a delisting the fund does not pay (third party), which is not modeled here",
     ),
     Rule(
         "BIN-02",

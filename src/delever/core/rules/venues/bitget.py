@@ -1,9 +1,12 @@
 """Bitget: when the coin's insurance fund is depleted; ranked by return and margin ratio."""
 
+from dataclasses import replace
+
+from delever.core.market.trigger_limits import Limits
 from delever.core.rules.adl_price import AtBankruptcyPrice
 from delever.core.rules.ranking import Ranking, margin_ratio_return
 from delever.core.rules.ruleset import Case, Rule, RuleSet
-from delever.core.rules.triggers import PoolEquity
+from delever.core.rules.triggers import PoolDrawdown, PoolEquity
 
 HELP = "Bitget support 12560603800805, 2025-09-27"
 
@@ -20,8 +23,9 @@ BITGET = RuleSet(
             "ADL starts when the coin's insurance fund is depleted, and stops when it is positive.",
             HELP,
             "official",
-            "pool equity <= 0 and > 0; an earlier text (a drawdown of 30 % from the peak, until 90 "
-            "% of the threshold) no longer applies",
+            "pool equity <= 0 and > 0; an earlier text also started 30 % below the peak, and "
+            "stopped at 90 % of the threshold (`bitget_threshold`) or, in an older official copy, "
+            "at 90 % of the peak (`bitget_peak`)",
         ),
         Rule(
             "BGT-02",
@@ -29,6 +33,8 @@ BITGET = RuleSet(
             "ROI is on the value at average entry price.",
             HELP,
             "official",
+            "an older text had leverage for the margin ratio: in cross, value of all positions / "
+            "equity",
         ),
         Rule(
             "BGT-03",
@@ -59,3 +65,25 @@ BITGET = RuleSet(
         ),
     ),
 )
+
+BITGET_PEAK = replace(
+    BITGET,
+    name="bitget_peak",
+    venue="Bitget, before 2025: until 90 % of the peak",
+    cases=(
+        *BITGET.cases,
+        Case(PoolDrawdown(Limits(start_ppm=300_000, stop_ppm=100_000)), AtBankruptcyPrice()),
+    ),
+)
+"""The older copy of BGT-01: ADL stops when the fund has recovered to more than 90 % of its peak."""
+
+BITGET_THRESHOLD = replace(
+    BITGET,
+    name="bitget_threshold",
+    venue="Bitget, before 2025: until 90 % of the threshold",
+    cases=(
+        *BITGET.cases,
+        Case(PoolDrawdown(Limits(start_ppm=300_000, stop_ppm=300_000)), AtBankruptcyPrice()),
+    ),
+)
+"""The newer copy of BGT-01: 90 % of the threshold is below it, so ADL stops above it."""

@@ -54,7 +54,11 @@ COINEX = RuleSet(
         Rule("CEX-04", "Five indicator levels of 20 % each.", HELP, "official", "by count"),
         Rule("CEX-05", "Open orders of a counterparty are cancelled.", HELP, "official"),
         Rule(
-            "CEX-06", "Closing price and fee.", HELP, "not documented", "bankruptcy price, no fee"
+            "CEX-06",
+            "Counterparties close at the bankruptcy price.",
+            "CoinEx help, 2021 text",
+            "third party",
+            "the current text is silent; no fee",
         ),
     ),
 )

@@ -23,7 +23,9 @@ DELTA = RuleSet(
             "ADL starts when the engine cannot close at the bankruptcy price or better.",
             DOCS,
             "official",
-            "the mark has passed the takeover price, whatever the pool equity is",
+            "the mark has passed the takeover price, whatever the pool equity is; the fund first "
+            "pays up to 5 % (BTC, ETH) or 2 % beyond it, in a help article 5 % everywhere: not "
+            "modeled",
         ),
         Rule(
             "DEL-02",

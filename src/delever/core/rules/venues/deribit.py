@@ -33,7 +33,8 @@ DERIBIT = RuleSet(
             DOCS,
             "official",
             "what providers take is submitted as smaller positions before the takeover; inventory "
-            "is closed at once",
+            "is closed at once; where the fund is exhausted, later losses are socialized among the "
+            "winners of the day, which has never happened and is not modeled",
         ),
         Rule(
             "DER-02",

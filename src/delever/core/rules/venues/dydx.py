@@ -48,7 +48,8 @@ DYDX = RuleSet(
             CODE,
             "official",
             "the start is drawn from a seed and the engine's time, so that it replays; all "
-            "accounts are tried, not 500",
+            "accounts are tried, not 500; help page 8581982 says that profit and leverage decide, "
+            "which the code contradicts",
         ),
         Rule(
             "DYX-03",

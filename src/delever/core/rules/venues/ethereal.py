@@ -1,5 +1,7 @@
 """Ethereal: ranked by several criteria, until the fund is solvent and has no inventory."""
 
+from dataclasses import replace
+
 from delever.core.rules.adl_price import AtCappedMark
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score, account_leverage
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
@@ -36,6 +38,8 @@ ETHEREAL = RuleSet(
             "ADL runs, without checks in between, until the fund is solvent and has no position.",
             DOCS,
             "official",
+            "contested: this is step 5 of the page; its step 4 closes just enough to offset the "
+            "shortfall, which is `ethereal_step4`",
         ),
         Rule(
             "ETR-03",
@@ -61,3 +65,11 @@ ETHEREAL = RuleSet(
         ),
     ),
 )
+
+ETHEREAL_STEP4 = replace(
+    ETHEREAL,
+    name="ethereal_step4",
+    venue="Ethereal, by step 4 of its page",
+    cases=(Case(PoolEquity(), AtCappedMark()),),
+)
+"""The other reading of ETR-02: ADL stops as soon as the fund is solvent."""

@@ -136,7 +136,8 @@ RISK = (
     ),
     _own_rule(
         4,
-        "The rating is the higher of both levels; both are reported, with the method that decided.",
+        "The rating is the higher of both levels; both are reported, with the method that decided. "
+        "A contract in ADL is rated extremely high, which is high on a scale of three.",
     ),
     _own_rule(
         5,
@@ -154,7 +155,9 @@ RISK = (
         "Ratings are refreshed every 30 minutes.",
         API,
         "official",
-        "and on demand, by a command in the journal; each rating has the sequence it is as of",
+        "and on demand, by a command in the journal; each rating has the sequence it is as of. A "
+        "rated contract is rated again when ADL starts or stops, and when the trigger used passes "
+        "a tenth",
     ),
     Rule(
         "RSK-08",

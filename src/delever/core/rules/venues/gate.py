@@ -44,6 +44,9 @@ GATE = RuleSet(
             "Counterparties are closed at the bankruptcy price of the liquidated position.",
             HELP,
             "partly read",
+            "cross, long: mark x (1 - (maintenance rate + taker fee) x margin ratio) / (1 - taker "
+            "fee); a takeover price that the venue sets is used as it is, and the engine's own has "
+            "no fee",
         ),
         Rule(
             "GAT-05",

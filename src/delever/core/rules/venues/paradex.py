@@ -1,10 +1,12 @@
 """Paradex: no ADL; while the fund has a deficit, withdrawals take a public haircut."""
 
+from dataclasses import replace
+
 from delever.core.rules.loss_socialization import WithdrawalHaircut
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, unranked
 from delever.core.rules.ruleset import OrderScope, Rule, RuleSet
 
-DOCS = "Paradex docs, socialized losses, with an example read in a fork"
+DOCS = "tradeparadex/paradex-docs, socialized-losses.mdx"
 
 PARADEX = RuleSet(
     name="paradex",
@@ -28,8 +30,9 @@ PARADEX = RuleSet(
             "not affected.",
             DOCS,
             "partly read",
-            "deficit / total equity, as in the example (25 %); the printed formula, deficit / "
-            "(total + deficit), would give 20 %",
+            "contested: the printed formula, deficit / (total + deficit), is used, because only it "
+            "pays out exactly (1,000 and 4,000: 20 %); the printed example has 25 %, which is "
+            "`paradex_example`",
         ),
         Rule("PDX-03", "The factor returns to 0 when the fund has recovered.", DOCS, "partly read"),
         Rule(
@@ -41,3 +44,11 @@ PARADEX = RuleSet(
         ),
     ),
 )
+
+PARADEX_EXAMPLE = replace(
+    PARADEX,
+    name="paradex_example",
+    venue="Paradex, by the printed example",
+    last_resort=WithdrawalHaircut(of_claims=False),
+)
+"""The other reading of PDX-02: deficit / total equity, 25 % in the example."""

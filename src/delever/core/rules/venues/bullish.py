@@ -1,0 +1,64 @@
+"""Bullish: a defaulting account's perpetuals are closed at the mark, by margin used."""
+
+from delever.core.rules.adl_price import AtMark
+from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score
+from delever.core.rules.ruleset import Case, Rule, RuleSet
+from delever.core.rules.triggers import OpenInventory
+from delever.core.units import ratio
+from delever.core.valuation.side_valuation import SideValuation
+
+HELP = "Bullish support 24436607098649"
+
+
+def score(valuation: SideValuation) -> Score:
+    """Return initial margin / equity of the margin bucket."""
+    used = ratio(valuation.initial_margin, valuation.equity)
+    return Score(used, {"margin_used": used})
+
+
+BULLISH = RuleSet(
+    name="bullish",
+    venue="Bullish",
+    cases=(Case(OpenInventory(), AtMark()),),
+    ranking=Ranking("initial margin / equity", score),
+    indicator_scale=UNPUBLISHED,
+    rules=(
+        Rule(
+            "BUL-01",
+            "All perpetual positions of a defaulting account are closed by ADL.",
+            HELP,
+            "partly read",
+            "at once, with whatever the pool has taken over",
+        ),
+        Rule(
+            "BUL-02",
+            "Counterparties are chosen by the highest initial margin / margin.",
+            HELP,
+            "partly read",
+            "the position's initial margin over the equity of its margin bucket",
+        ),
+        Rule(
+            "BUL-03",
+            "Positions close at the mark, as if the counterparties had posted maker orders.",
+            HELP,
+            "partly read",
+            "without a fee; the defaulting account pays its own fees at the venue",
+        ),
+        Rule(
+            "BUL-04",
+            "The unsettled loss is taken from holders of the opposite side by unsettled profit "
+            "per unit, then from flat accounts with unsettled profit, and stays a claim on the "
+            "defaulting account.",
+            HELP,
+            "partly read",
+            "not modeled: the pool pays the distance to the takeover price",
+        ),
+        Rule(
+            "BUL-05",
+            "The indicator, and the open orders of a counterparty.",
+            HELP,
+            "not documented",
+            "1-5 by count; open orders in the same contract are cancelled",
+        ),
+    ),
+)

@@ -1,0 +1,77 @@
+"""Extended: after the fund, at a bankruptcy price that leaves the margin ratio as it is."""
+
+import numpy as np
+
+from delever.core.rules.adl_price import AtBankruptcyPrice
+from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score
+from delever.core.rules.ruleset import Case, Rule, RuleSet
+from delever.core.rules.triggers import FundDepleted
+from delever.core.units import ratio
+from delever.core.valuation.side_valuation import SideValuation
+
+DOCS = "Extended docs, liquidation logic, 2026-04-06"
+CODE = "x10xchange/starknet-perpetual@b132070"
+
+
+def score(valuation: SideValuation) -> Score:
+    """Return return on entry x (for losers, /) own maintenance / equity of at least 1 unit."""
+    gain = ratio(valuation.unrealized_pnl, valuation.entry_notional)
+    equity = np.maximum(valuation.equity, valuation.terms.cash_unit)
+    margin = ratio(valuation.maintenance, equity)
+    value = np.where(gain > 0, gain * margin, ratio(gain, margin))
+    return Score(value, {"return_on_entry": gain, "position_margin_ratio": margin})
+
+
+EXTENDED = RuleSet(
+    name="extended",
+    venue="Extended",
+    cases=(Case(FundDepleted(), AtBankruptcyPrice()),),
+    ranking=Ranking("PnL / entry value x maintenance margin / equity, for losers /", score),
+    indicator_scale=UNPUBLISHED,
+    rules=(
+        Rule(
+            "EXT-01",
+            "ADL starts when a liquidation cannot be filled within 5 % of the bankruptcy price, "
+            "or the fund cannot pay; only accounts with negative equity are closed.",
+            DOCS,
+            "official",
+            "pool equity <= 0, and the mark has passed the takeover price",
+        ),
+        Rule(
+            "EXT-02",
+            "Winners are ranked by return x the position's margin ratio, losers by return / "
+            "ratio; the ratio is the position's maintenance margin / equity of at least 1 USD.",
+            DOCS,
+            "official",
+        ),
+        Rule(
+            "EXT-03",
+            "The price is the bankruptcy price, which leaves the account's margin ratio as it "
+            "is: the equity is shared by maintenance margin.",
+            DOCS,
+            "official",
+        ),
+        Rule(
+            "EXT-04",
+            "Both accounts must be healthy or healthier after the trade, and the price fair.",
+            CODE,
+            "official",
+            "a counterparty's equity must not become negative; the fair price follows from EXT-03",
+        ),
+        Rule(
+            "EXT-05",
+            "The fund's loss is limited by trade, by market group and day, and to 5 % of the "
+            "fund a day.",
+            DOCS,
+            "official",
+            "not modeled yet: the fund pays until it is depleted",
+        ),
+        Rule(
+            "EXT-06",
+            "The counterparty's orders in that market only are cancelled; no fee.",
+            DOCS,
+            "official",
+        ),
+        Rule("EXT-07", "The indicator.", DOCS, "not documented", "1-5 by count"),
+    ),
+)
