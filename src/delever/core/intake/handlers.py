@@ -286,7 +286,7 @@ def _move_contract(book: Book, command: m.MoveContract) -> list[Event]:
     reject_unless(moves, "pool", command.pool, Reason.CONTRACT_ALREADY_IN_POOL)
     _check_pool_accepts(book, command.pool, state.terms.settle)
     rules = book.pools[command.pool].definition.rules
-    supported = not _unsupported_limits(state.definition.limits, rules)
+    supported = not _unsupported_limits(book, state.definition.limits, rules)
     reject_unless(supported, "pool", rules, Reason.LIMIT_NOT_SUPPORTED)
     stopped = [
         m.AdlStopped(
