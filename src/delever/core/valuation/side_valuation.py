@@ -14,7 +14,7 @@ from delever.core.book.contract_state import ContractState
 from delever.core.book.position_table import PositionTable
 from delever.core.market.contract_terms import ContractTerms
 from delever.core.messages import Side
-from delever.core.units import Bools, Ints, div_floor
+from delever.core.units import Bools, Ints, div_floor, share_floor
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class SideValuation:
     `notional` and `entry_notional` are absolute values at the mark and at entry, `unrealized_pnl`,
     `maintenance` and `initial_margin` those of the position. `balance`, `equity`, `bucket_pnl` and
     `bucket_maintenance` belong to the margin bucket. `joint_pnl` and `joint_notional` add the other
-    side where an account in hedge mode has both sides cross. `account_order` breaks ties.
+    side where an account in hedge mode has both sides cross; of such an account's lots, `net_lots`
+    are those beyond the other side. `account_order` breaks ties.
     """
 
     terms: ContractTerms
@@ -37,6 +38,7 @@ class SideValuation:
     account_order: Ints
     position: Ints
     lots: Ints
+    net_lots: Ints
     cost: Ints
     notional: Ints
     entry_notional: Ints
@@ -92,6 +94,7 @@ def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
         account_order=book.accounts.name_order()[account].astype(np.int64),
         position=table.position[:n].astype(np.int64),
         lots=table.lots[:n].copy(),
+        net_lots=_net_lots(book, state, side),
         cost=table.cost[:n].copy(),
         notional=notional,
         entry_notional=entry_notional,
@@ -109,6 +112,23 @@ def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
         under_liquidation=table.under_liquidation[:n].copy(),
         account_exempt=book.accounts.adl_exempt[account],
     )
+
+
+def _net_lots(book: Book, state: ContractState, side: Side) -> Ints:
+    """Return lots, those of a cross hedge less its share of the other side's, rounded down."""
+    own, other = state.tables[side].columns(), state.tables[side.opposite].columns()
+    lots: Ints = own.lots.copy()
+    joins = book.accounts.hedge_mode[own.account] & ~own.isolated
+    if not joins.any():
+        return lots
+    totals = np.zeros((2, book.accounts.size), np.int64)
+    for total, columns in zip(totals, (own, other), strict=True):
+        cross = ~columns.isolated
+        np.add.at(total, columns.account[cross], columns.lots[cross])
+    for row in np.flatnonzero(joins & (totals[1][own.account] > 0)).tolist():
+        same, opposite = totals[:, int(own.account[row])].tolist()
+        lots[row] = share_floor(int(lots[row]), max(same - opposite, 0), same)
+    return lots
 
 
 def joint_columns(book: Book, state: ContractState, side: Side) -> tuple[Ints, Ints]:

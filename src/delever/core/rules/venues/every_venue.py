@@ -81,6 +81,11 @@ _TEXTS = (
         "Submitted positions are absolute: they replace what is known, and in one-way mode close "
         "the other side. An entry cost is rounded to nearest from a price, or given exactly."
     ),
+    (
+        "Under the option net_exposure of a rule set (bybit+net_exposure), of an account with "
+        "cross positions on both sides of a contract only the lots beyond the other side are "
+        "ranked and closed; several positions of a side share them by size, rounded down."
+    ),
 )
 
 API = "Binance USDⓈ-M API, ADL Risk"
