@@ -92,6 +92,7 @@ MEANINGS = {
     "exempt_account": "The account is exempt from ADL.",
     "exempt_contract": "The contract is exempt from ADL.",
     "equity_not_positive": "The equity of the position, or of its cross account, is 0 or less.",
+    "no_net_exposure": "The position is hedged by the other side, and only net exposure is ranked.",
     "unrealized_pnl_not_positive": "The rule set closes winning positions only.",
     "no_open_positions": "The other side has no open positions.",
     "queue_exhausted": "Every counterparty in the queue is closed or was skipped.",

@@ -98,7 +98,7 @@ def explain(
         maintenance_cash=maintenance,
         margin_ratio_ppm=ratio_ppm(maintenance, equity),
         queue_position=queue_position_of(queue, row),
-        queue_lots=int(valuation.lots[queue.order].sum()),
+        queue_lots=int(queue.closable_lots[queue.order].sum()),
         opposite_inventory_lots=state.inventory[side.opposite].total_lots,
         triggers=trigger_states(book, state, rules),
     )

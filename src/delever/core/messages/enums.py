@@ -161,6 +161,7 @@ class Reason(StrEnum):
     EXEMPT_CONTRACT = "exempt_contract"
     EQUITY_NOT_POSITIVE = "equity_not_positive"
     UNREALIZED_PNL_NOT_POSITIVE = "unrealized_pnl_not_positive"
+    NO_NET_EXPOSURE = "no_net_exposure"
     NO_OPEN_POSITIONS = "no_open_positions"
     QUEUE_EXHAUSTED = "queue_exhausted"
 

@@ -1,6 +1,7 @@
 """Every venue's rules by name. A new venue is one file in `venues` and one row here.
 
-A rule set with a queue can be used with another policy: `bybit+pro_rata`.
+A rule set with a queue can be used with another policy, and with the eligibility of hedged accounts
+by their net exposure: `bybit+pro_rata`, `bybit+net_exposure`.
 
 1. ranking             score, queue and indicator of the positions of one side
 2. eligibility         whether a fill at the round's price leaves the counterparty solvent
@@ -87,19 +88,33 @@ _ALL = (
 )
 
 
+NET_EXPOSURE = "net_exposure"
+"""Option of any rule set with a queue: of a hedged account only the net exposure is ranked."""
+
+
 class _RuleSets(dict[str, RuleSet]):
-    """Rule sets by name; `<venue>+<policy>` is found although it is not listed."""
+    """Rule sets by name; `<venue>+<option>` is found although it is not listed.
+
+    An option is a policy, or `net_exposure`; there can be several.
+    """
 
     def __missing__(self, name: str) -> RuleSet:
         if name not in self:
             raise KeyError(name)
-        venue, _, policy = name.partition("+")
-        return replace(self[venue], name=name, policy=POLICIES[policy])
+        venue, *options = name.split("+")
+        rules = self[venue]
+        for option in options:
+            if option == NET_EXPOSURE:
+                rules = replace(rules, ranking=replace(rules.ranking, net_exposure=True))
+            else:
+                rules = replace(rules, policy=POLICIES[option])
+        return replace(rules, name=name)
 
     def __contains__(self, name: object) -> bool:
-        venue, plus, policy = str(name).partition("+")
+        venue, *options = str(name).split("+")
         rules = self.get(venue)
-        return rules is not None and (not plus or (policy in POLICIES and bool(rules.cases)))
+        known = all(option == NET_EXPOSURE or option in POLICIES for option in options)
+        return rules is not None and known and (not options or bool(rules.cases))
 
 
 RULE_SETS: dict[str, RuleSet] = _RuleSets((rules.name, rules) for rules in _ALL)

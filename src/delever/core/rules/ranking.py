@@ -145,7 +145,8 @@ class Ranking:
     indicator over the queue: by count of positions, where rank 1 always shows the highest level, or
     by cumulative quantity, where a position shows the level that contains its last lot. Under
     `joint`, cross positions of both sides in hedge mode share one score and one indicator.
-    `exempts` returns whether the venue never deleverages a contract. A `timed` score depends on the
+    Under `net_exposure`, of a cross hedge only the lots beyond the other side are closed. `exempts`
+    returns whether the venue never deleverages a contract. A `timed` score depends on the
     engine's time as well. Without `closes` nobody is deleveraged: the venue socializes losses.
     """
 
@@ -158,6 +159,7 @@ class Ranking:
     levels: int = 5
     exempts: Callable[[ContractTerms], bool] = no_contract
     closes: bool = True
+    net_exposure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,8 @@ class Queue:
     `order` lists the rows of ranked positions, the next to be deleveraged first. The other columns
     have one entry a row: `rank` from 1, `indicator` from `levels` (front) to 1,
     `quantity_ahead_lots` the quantity that is closed first. They are 0 for positions that are not
-    ranked; `ineligible` has the rows of those by reason.
+    ranked; `ineligible` has the rows of those by reason. `closable_lots` is how much of each
+    position ADL may close: all of it, or its net exposure.
     """
 
     valuation: SideValuation
@@ -177,6 +180,7 @@ class Queue:
     indicator: Ints
     quantity_ahead_lots: Ints
     ineligible: dict[Reason, Ints]
+    closable_lots: Ints
 
     def reason(self, row: int) -> Reason | None:
         """Return why the position of a row is not ranked, or None if it is."""
@@ -197,13 +201,14 @@ def rank_side(valuation: SideValuation, ranking: Ranking) -> Queue:
     order = _order(valuation, score, eligible)
     rank, indicator = np.zeros(size, np.int32), np.zeros(size, np.int8)
     ahead = np.zeros(size, np.int64)
-    lots, by_count = np.ascontiguousarray(valuation.lots), ranking.weighting == "count"
+    closable = valuation.net_lots if ranking.net_exposure else valuation.lots
+    lots, by_count = np.ascontiguousarray(closable), ranking.weighting == "count"
     place = np.arange(size, dtype=np.int32)
     kernels_for(valuation.book_accounts).fill_ranks(
         order, place, lots, ranking.levels, by_count, rank, indicator, ahead
     )
     columns: list[Ints] = [column.astype(np.int64) for column in (order, rank, indicator)]
-    return Queue(valuation, score, columns[0], columns[1], columns[2], ahead, ineligible)
+    return Queue(valuation, score, columns[0], columns[1], columns[2], ahead, ineligible, closable)
 
 
 def _order(valuation: SideValuation, score: Score, eligible: Bools) -> Ints:
@@ -235,6 +240,8 @@ def _ineligible(valuation: SideValuation, ranking: Ranking) -> dict[Reason, Ints
     ]
     if ranking.profitable_only:
         reasons.append((Reason.UNREALIZED_PNL_NOT_POSITIVE, valuation.unrealized_pnl <= 0))
+    if ranking.net_exposure:
+        reasons.append((Reason.NO_NET_EXPOSURE, valuation.net_lots == 0))
     found: dict[Reason, Ints] = {}
     excluded = np.zeros(size, bool)
     for reason, applies in reasons:

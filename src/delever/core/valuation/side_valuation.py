@@ -14,7 +14,7 @@ from delever.core.book.contract_state import ContractState
 from delever.core.book.position_table import PositionTable
 from delever.core.market.contract_terms import ContractTerms
 from delever.core.messages import Side
-from delever.core.units import Bools, Ints, div_floor
+from delever.core.units import Bools, Ints, div_floor, share_floor
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,9 @@ class SideValuation:
     `notional` and `entry_notional` are absolute values at the mark and at entry, `unrealized_pnl`,
     `maintenance` and `initial_margin` those of the position. `balance`, `equity`, `bucket_pnl` and
     `bucket_maintenance` belong to the margin bucket. `joint_pnl` and `joint_notional` add the other
-    side where an account in hedge mode has both sides cross. `account_order` breaks ties;
-    `book_accounts` is the number of accounts of the whole book.
+    side where an account in hedge mode has both sides cross; of such an account's lots, `net_lots`
+    are those beyond the other side. `account_order` breaks ties; `book_accounts` is the number of
+    accounts of the whole book.
     """
 
     terms: ContractTerms
@@ -39,6 +40,7 @@ class SideValuation:
     account_order: Ints
     position: Ints
     lots: Ints
+    net_lots: Ints
     cost: Ints
     notional: Ints
     entry_notional: Ints
@@ -95,6 +97,7 @@ def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
         account_order=book.accounts.name_order()[account].astype(np.int64),
         position=table.position[:n].astype(np.int64),
         lots=table.lots[:n].copy(),
+        net_lots=_net_lots(book, state, side),
         cost=table.cost[:n].copy(),
         notional=notional,
         entry_notional=entry_notional,
@@ -112,6 +115,24 @@ def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
         under_liquidation=table.under_liquidation[:n].copy(),
         account_exempt=book.accounts.adl_exempt[account],
     )
+
+
+def _net_lots(book: Book, state: ContractState, side: Side) -> Ints:
+    """Return lots, those of a cross hedge less its share of the other side's, rounded down."""
+    own, other = state.tables[side], state.tables[side.opposite]
+    account, isolated = own.account[: own.size], own.isolated[: own.size]
+    lots: Ints = own.lots[: own.size].copy()
+    joins = book.accounts.hedge_mode[account] & ~isolated
+    if not joins.any():
+        return lots
+    totals = np.zeros((2, book.accounts.size), np.int64)
+    for total, table in zip(totals, (own, other), strict=True):
+        cross = np.flatnonzero(~table.isolated[: table.size])
+        np.add.at(total, table.account[cross], table.lots[cross])
+    for row in np.flatnonzero(joins & (totals[1][account] > 0)).tolist():
+        same, opposite = totals[:, int(account[row])].tolist()
+        lots[row] = share_floor(int(lots[row]), max(same - opposite, 0), same)
+    return lots
 
 
 def joint_columns(book: Book, state: ContractState, side: Side) -> tuple[Ints, Ints]:

@@ -120,7 +120,8 @@ def group_of(book: Book, state: ContractState, rules: str) -> RankingGroup:
     """Return the group of contracts that a contract can be ranked with."""
     ranking = rule_sets_of(book)[rules].ranking
     closes = ranking.closes and not state.terms.adl_exempt and not ranking.exempts(state.terms)
-    one_pass = closes and isinstance(ranking.score, ProductScore)
+    in_kernel = isinstance(ranking.score, ProductScore) and not ranking.net_exposure
+    one_pass = closes and in_kernel
     return RankingGroup(rules, state.terms.settle, one_pass)
 
 

@@ -14,5 +14,5 @@ class ProRataPolicy:
 
     def tiers(self, queue: Queue, rows: Ints) -> AllocationTiers:
         """Return all rows in one tier."""
-        lots = queue.valuation.lots[rows]
+        lots = queue.closable_lots[rows]
         return AllocationTiers(rows, lots, np.zeros(len(rows), np.int64), lots)

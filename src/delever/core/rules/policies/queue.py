@@ -14,5 +14,5 @@ class QueuePolicy:
 
     def tiers(self, queue: Queue, rows: Ints) -> AllocationTiers:
         """Return one tier a row, in order of rank."""
-        lots, tiers = queue.valuation.lots[rows], np.arange(len(rows))
+        lots, tiers = queue.closable_lots[rows], np.arange(len(rows))
         return AllocationTiers(rows, lots, tiers, np.ones(len(rows), np.int64))

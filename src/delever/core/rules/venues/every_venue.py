@@ -101,6 +101,11 @@ _TEXTS = (
         "A fill larger than what it closes (an unwinding beyond the inventory, an outstanding ADL "
         "fill on a smaller position) closes what is there, with a notice of both quantities."
     ),
+    (
+        "Under the option net_exposure of a rule set (bybit+net_exposure), of an account with "
+        "cross positions on both sides of a contract only the lots beyond the other side are "
+        "ranked and closed; several positions of a side share them by size, rounded down."
+    ),
 )
 
 API = "Binance USDⓈ-M API, ADL Risk"

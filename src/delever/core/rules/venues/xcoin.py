@@ -42,8 +42,7 @@ XCOIN = RuleSet(
             "delta of 0 is not ranked.",
             HELP,
             "partly read",
-            "portfolio margin is not modeled; in hedge mode an account whose cross legs offset "
-            "each other has no net delta",
+            "portfolio margin is not modeled; `xcoin+net_exposure` does not rank hedged cross legs",
         ),
         Rule(
             "XCN-04",
