@@ -87,6 +87,10 @@ POSITION_COLUMNS: dict[str, type[np.generic]] = {
 """The columns of a position, and their types."""
 
 
+COLUMN_GAP = 5 * 64
+"""Bytes between columns: the same row of two columns must not map to the same lines of a cache."""
+
+
 class PositionBlock:
     """All positions of a book: parallel columns in one block of memory, a range of rows a table.
 
@@ -164,12 +168,13 @@ class PositionBlock:
     # --- views ---
 
     def _allocate(self, capacity: int) -> None:
-        """Divide new memory into empty columns, each aligned to 8 bytes."""
+        """Divide new memory into empty columns, aligned to cache lines."""
         self.capacity = capacity
         sizes = {
             name: capacity * np.dtype(kind).itemsize for name, kind in POSITION_COLUMNS.items()
         }
-        *starts, end = accumulate((size + 7 & ~7 for size in sizes.values()), initial=0)
+        padded = ((size + 63 & ~63) + COLUMN_GAP for size in sizes.values())
+        *starts, end = accumulate(padded, initial=0)
         memory = np.zeros(end, np.uint8)
         self.columns = {
             name: memory[start : start + sizes[name]].view(kind)
