@@ -5,7 +5,7 @@
 3. unwinding     (managed pools) inventory is closed against depth
 4. observation   depth is compared with inventory, pools are measured, peaks move
 5. triggers      ADL starts or stops; the operator is warned when a trigger comes near
-6. rounds        inventory is closed against the ADL queue, contract by contract
+6. rounds        inventory is closed against the ADL queue; contracts take turns by loss
 7. last resort   a deficit that no queue covers is socialized, where the rule set does that
 8. publication   ratings and indicators, where the command asks for them
 9. invariants    checked, or the step raises and must not be acknowledged
@@ -89,7 +89,7 @@ def _run_pools(run: "_Step", forced: str) -> None:
         run.emit(_watch_depth(book))
         run.emit(observe(book))
         run.emit(_evaluate_triggers(book))
-        run.emit(_run_rounds(book, forced_now))
+        _run_rounds(run, forced_now)
         run.emit(_resolve_deficits(book))
         if len(run.events) == before:
             break
@@ -142,8 +142,12 @@ def _watch_depth(book: Book) -> Iterator[Event]:
 def _evaluate_triggers(book: Book) -> Iterator[Event]:
     """Yield the starts and stops of ADL, and warnings that a trigger is near."""
     for state in book.monitored():
-        for case in rule_set_of(book, state).cases:
-            yield from _evaluate(book, state, case.trigger)
+        yield from _evaluate_all(book, state)
+
+
+def _evaluate_all(book: Book, state: ContractState) -> Iterator[Event]:
+    for case in rule_set_of(book, state).cases:
+        yield from _evaluate(book, state, case.trigger)
 
 
 def _evaluate(book: Book, state: ContractState, trigger: Trigger) -> Iterator[Event]:
@@ -182,23 +186,42 @@ def _warn(state: ContractState, trigger: Trigger, evaluation: TriggerEvaluation)
     yield Notice(kind=kind, subject=trigger.name, account="", contract=state.name, numbers=numbers)
 
 
-def _run_rounds(book: Book, forced: str) -> Iterator[Event | FillBatch]:
-    """Yield one round for each contract in ADL and each side of its inventory.
+def _run_rounds(run: "_Step", forced: str) -> None:
+    """Run one round for each contract in ADL and each side of its inventory.
 
-    If several triggers are on, the first of the rule set that has inventory to close decides; in
-    the forced contract all triggers count as on. A paused contract has no rounds.
+    Contracts take turns by the loss of their inventory, the largest first. Pools are measured and a
+    contract's triggers evaluated again before its turn, so that the loss of one contract closes
+    nothing in another once the fund is above its stop. A paused contract has no rounds.
     """
-    for state in book.monitored():
-        is_forced = state.name == forced
-        if state.mark == 0 or not (is_forced or (state.active and not state.paused)):
+    book = run.book
+    for state in sorted(book.monitored(), key=_losses):
+        if not state.mark:
             continue
-        rules = rule_set_of(book, state)
-        cases = [case for case in rules.cases if is_forced or case.trigger.name in state.active]
-        for side in Side:
-            for case in cases:
-                if case.trigger.tranches(book, state, side):
-                    yield from deleverage(book, state, side, rules, case)
-                    break
+        if state.name == forced:
+            run.emit(_round(book, state, forced=True))
+        elif state.active and not state.paused:
+            run.emit(_evaluate_all(book, state))
+            run.emit(_round(book, state, forced=False))
+        run.emit(observe(book, changed_only=True))
+
+
+def _losses(state: ContractState) -> int:
+    """Return the losses of a contract's inventory at the mark in Cash, not positive."""
+    return sum(min(state.inventory_pnl(side), 0) for side in Side)
+
+
+def _round(book: Book, state: ContractState, *, forced: bool) -> Iterator[Event | FillBatch]:
+    """Yield one round a side, under the first active trigger that has inventory to close.
+
+    In a forced contract every trigger counts as active.
+    """
+    rules = rule_set_of(book, state)
+    cases = [case for case in rules.cases if forced or case.trigger.name in state.active]
+    for side in Side:
+        closing = (case for case in cases if case.trigger.tranches(book, state, side))
+        case = next(closing, cases[0] if forced else None)
+        if case is not None:
+            yield from deleverage(book, state, side, rules, case, forced=forced)
 
 
 def _resolve_deficits(book: Book) -> Iterator[Event]:

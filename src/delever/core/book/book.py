@@ -377,7 +377,13 @@ class Book:
         asset.wallets.add(account, event.to_wallet_cash)
         self._credit_pool(state, event.to_pool_cash)
         tranche = Tranche(
-            event.takeover, event.account, event.lots, event.value_cash, event.price_ticks
+            takeover=event.takeover,
+            account=event.account,
+            lots=event.lots,
+            cost=event.value_cash,
+            price_ticks=event.price_ticks,
+            equity=event.equity_cash,
+            maintenance=event.maintenance_cash,
         )
         state.inventory[event.side].add(tranche)
         self._changed_sides.add((state.name, event.side))

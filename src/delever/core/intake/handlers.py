@@ -249,8 +249,7 @@ def _force_adl(book: Book, command: m.ForceAdl) -> list[Event]:
     reject_unless(state.mark > 0, "contract", state.name, Reason.MISSING_MARK_PRICE)
     rules = rule_set_of(book, state)
     reject_unless(bool(rules.cases), "contract", state.name, Reason.ADL_QUEUE_NOT_SUPPORTED)
-    closes = any(case.trigger.tranches(book, state, side) for case in rules.cases for side in Side)
-    reject_unless(closes, "contract", state.name, Reason.NO_INVENTORY_TO_CLOSE)
+    reject_unless(state.has_inventory, "contract", state.name, Reason.NO_INVENTORY_TO_CLOSE)
     return [m.AdlForced(contract=state.name, note=command.note)]
 
 
@@ -307,6 +306,11 @@ def _check_limits(book: Book, asset: str, limits: TriggerLimits) -> None:
     if limits.trigger_threshold is not None:
         decimals = book.cash_decimals(asset)
         read_cash("limits.trigger_threshold", limits.trigger_threshold, decimals)
+    if limits.stop_equity is not None:
+        amount = read_cash("limits.stop_equity", limits.stop_equity, book.cash_decimals(asset))
+        reject_unless(
+            amount >= 0, "limits.stop_equity", limits.stop_equity, Reason.NEGATIVE_NOT_ALLOWED
+        )
     if limits.wait_ms is not None:
         read_count("limits.wait_ms", limits.wait_ms)
 

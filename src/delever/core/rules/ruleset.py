@@ -9,6 +9,7 @@ from delever.core.rules.eligibility import EligibilityFilter, SolvencyFilter
 from delever.core.rules.loss_socialization import LastResort
 from delever.core.rules.policies import Policy, QueuePolicy
 from delever.core.rules.ranking import INDICATORS, IndicatorScale, Ranking
+from delever.core.rules.sizing import Sizing
 from delever.core.rules.triggers import Trigger
 
 Confidence = Literal["official", "partly read", "third party", "not documented"]
@@ -48,7 +49,7 @@ class Case:
 class RuleSet:
     """How one venue deleverages. If several triggers hold at once, the first case sets the price.
 
-    A venue without a queue has no cases, but a last resort. `takeover_share` (numerator and
+    `sizing` is how much a round closes. A venue without a queue has no cases, but a last resort. `takeover_share` (numerator and
     denominator) is the fraction of maintenance margin at which a managed pool takes an account
     over.
     """
@@ -58,6 +59,7 @@ class RuleSet:
     cases: tuple[Case, ...]
     ranking: Ranking
     rules: tuple[Rule, ...]
+    sizing: Sizing = Sizing.RESIDUAL
     indicator_scale: IndicatorScale = INDICATORS
     policy: Policy = QueuePolicy()  # noqa: RUF009 - stateless
     filters: tuple[EligibilityFilter, ...] = (SolvencyFilter(),)

@@ -65,7 +65,11 @@ class Ladder:
         self._view.keep_url(side=self._side, offset=self._offset or "", account=self._account)
 
     def _row(self, row: QueueRow, most: Decimal) -> dict[str, Any]:
-        share = float(Decimal(row.cumulative_quantity) / most * 100) if row.cumulative_quantity and most else 0.0
+        share = (
+            float(Decimal(row.cumulative_quantity) / most * 100)
+            if row.cumulative_quantity and most
+            else 0.0
+        )
         return {
             "id": f"{row.account}/{row.position}",
             "rank": row.rank,

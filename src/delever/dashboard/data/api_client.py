@@ -23,7 +23,13 @@ from delever.api_types.history import (
     RecomputeResponse,
     Waterfall,
 )
-from delever.api_types.market import ContractResponse, EventPage, PoolResponse, QueuePage, RatingResponse
+from delever.api_types.market import (
+    ContractResponse,
+    EventPage,
+    PoolResponse,
+    QueuePage,
+    RatingResponse,
+)
 from delever.dashboard.data.asgi_transport import Inside
 from delever.dashboard.mount import Asgi
 
@@ -138,7 +144,9 @@ class Source:
         """Return what an account holds."""
         return await self._get(f"/v1/accounts/{_part(account)}", AccountResponse)
 
-    async def explain(self, account: str, contract: str, side: str, position: int) -> ExplanationResponse:
+    async def explain(
+        self, account: str, contract: str, side: str, position: int
+    ) -> ExplanationResponse:
         """Return why a position stands where it stands."""
         query: Query = {"contract": contract, "side": side, "position": position}
         return await self._get(f"/v1/accounts/{_part(account)}/explain", ExplanationResponse, query)

@@ -9,7 +9,7 @@ from typing import Any
 
 from nicegui import ui
 
-from delever.api_types.history import PoolFlow, PoolDetail, PoolHistoryPoint
+from delever.api_types.history import PoolDetail, PoolFlow, PoolHistoryPoint
 from delever.api_types.market import PoolResponse
 from delever.dashboard.charts.contract_history import window
 from delever.dashboard.charts.time_series import (

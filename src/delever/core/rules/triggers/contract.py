@@ -9,7 +9,7 @@ from delever.core.book.inventory import Tranche
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import Reason, Side
 from delever.core.rules.triggers.trigger import TriggerEvaluation, all_tranches, limits_of
-from delever.core.units import PPM, ratio_ppm
+from delever.core.units import PPM, ratio_ppm, share_floor
 from delever.core.valuation.insurance import contract_pnl_of
 
 
@@ -53,8 +53,16 @@ class ContractDrawdown:
         )
 
     def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
-        """Return the whole inventory."""
-        return all_tranches(state, side)
+        """Return the whole inventory of a side that loses; a side in profit is not deleveraged."""
+        return all_tranches(state, side) if state.inventory_pnl(side) < 0 else []
+
+    def deficit_cash(self, book: Book, state: ContractState) -> int:
+        """Return what the contract's PnL lacks to have a drawdown below the stop."""
+        pool, limits = book.pool_of(state), limits_of(book, state, self.limits)
+        pnl = contract_pnl_of(state)
+        peak = state.contract_pnl_peak.peak(book.time_ms, pnl)
+        balance_peak = pool.balance_peak.peak(book.time_ms, pool.balance)
+        return peak - share_floor(balance_peak, limits.stop_ppm, PPM) + 1 - pnl
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +94,9 @@ class Illiquidity:
         missing = state.depth_insufficient_since_ms[side] is not None
         return all_tranches(state, side) if missing else []
 
+    def deficit_cash(self, _book: Book, _state: ContractState) -> None:
+        """Return None: the trigger watches depth, not the fund."""
+
 
 @dataclass(frozen=True, slots=True)
 class OpenInventory:
@@ -110,3 +121,6 @@ class OpenInventory:
     def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
         """Return the whole inventory."""
         return all_tranches(state, side)
+
+    def deficit_cash(self, _book: Book, _state: ContractState) -> None:
+        """Return None: the trigger watches inventory, not the fund."""

@@ -6,6 +6,7 @@ from delever.core.market.contract_terms import ContractTerms
 from delever.core.rules.adl_price import AtMark
 from delever.core.rules.ranking import Ranking, Score, wallet_return
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
+from delever.core.rules.sizing import Sizing
 from delever.core.rules.triggers import AccountEquity
 from delever.core.valuation.side_valuation import SideValuation
 
@@ -28,6 +29,7 @@ AEVO = RuleSet(
     name="aevo",
     venue="Aevo",
     cases=(Case(AccountEquity(), AtMark()),),
+    sizing=Sizing.WHOLE,
     ranking=Ranking(
         "max(0, PnL) / max(1, balance) x maintenance margin / equity", score, exempts=exempt
     ),

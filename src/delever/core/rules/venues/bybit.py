@@ -4,6 +4,7 @@ from delever.core.market.trigger_limits import Limits
 from delever.core.rules.adl_price import AtDeficitShare, AtDrawdownLimit
 from delever.core.rules.ranking import Ranking, leveraged_return
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
+from delever.core.rules.sizing import Sizing
 from delever.core.rules.triggers import ContractDrawdown, PoolEquity
 
 API = "Bybit API v5, /v5/market/adlAlert"
@@ -21,6 +22,7 @@ BYBIT = RuleSet(
         Case(PoolEquity(), AtDeficitShare()),
         Case(ContractDrawdown(DRAWDOWN), AtDrawdownLimit(DRAWDOWN)),
     ),
+    sizing=Sizing.LEAST_TO_STOP,
     ranking=Ranking(
         "PnL / entry value x leverage, for losers / leverage; leverage = mark value / (mark value "
         "- bankruptcy value)",

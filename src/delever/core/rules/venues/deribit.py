@@ -4,6 +4,7 @@ from delever.core.market.contract_terms import ContractTerms
 from delever.core.rules.adl_price import AtTransferPrice
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, leveraged_return
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
+from delever.core.rules.sizing import Sizing
 from delever.core.rules.triggers import OpenInventory
 
 DOCS = "Deribit docs, articles/lsp-api-guide"
@@ -18,6 +19,7 @@ DERIBIT = RuleSet(
     name="deribit",
     venue="Deribit linear perpetuals",
     cases=(Case(OpenInventory(), AtTransferPrice(spread_ppm=1_000)),),
+    sizing=Sizing.FUND_AFTER,
     ranking=Ranking(
         "PnL / entry value x leverage, for losers / leverage (assumed)",
         leveraged_return,

@@ -7,6 +7,7 @@ import numpy as np
 from delever.core.rules.adl_price import AtBankruptcyPrice
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
+from delever.core.rules.sizing import Sizing
 from delever.core.rules.triggers import AccountEquity
 from delever.core.valuation.side_valuation import SideValuation
 
@@ -30,6 +31,7 @@ DYDX = RuleSet(
     name="dydx",
     venue="dYdX v4",
     cases=(Case(AccountEquity(), AtBankruptcyPrice()),),
+    sizing=Sizing.WHOLE,
     ranking=Ranking("none: a scan over accounts from a pseudo-random start", scan, timed=True),
     indicator_scale=UNPUBLISHED,
     cancel_scope=OrderScope.NONE,

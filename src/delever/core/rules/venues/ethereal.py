@@ -3,6 +3,7 @@
 from delever.core.rules.adl_price import AtCappedMark
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score, account_leverage
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
+from delever.core.rules.sizing import Sizing
 from delever.core.rules.triggers import PoolEquity
 from delever.core.valuation.side_valuation import SideValuation
 
@@ -20,6 +21,7 @@ ETHEREAL = RuleSet(
     name="ethereal",
     venue="Ethereal",
     cases=(Case(PoolEquity(until_empty=True), AtCappedMark()),),
+    sizing=Sizing.WHOLE,
     ranking=Ranking("notional / equity; then higher PnL, lower balance, higher account id", score),
     indicator_scale=UNPUBLISHED,
     cancel_scope=OrderScope.NONE,

@@ -6,6 +6,7 @@ from delever.core.market.trigger_limits import Limits
 from delever.core.rules.adl_price import AtMark
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
+from delever.core.rules.sizing import Sizing
 from delever.core.rules.triggers import PnlToPool
 from delever.core.valuation.side_valuation import SideValuation
 
@@ -24,6 +25,7 @@ GMX = RuleSet(
     name="gmx",
     venue="GMX v2",
     cases=(Case(PnlToPool(FACTORS), AtMark()),),
+    sizing=Sizing.LEAST_TO_STOP,
     ranking=Ranking("unrealized PnL (assumed)", score, profitable_only=True),
     indicator_scale=UNPUBLISHED,
     cancel_scope=OrderScope.NONE,

@@ -3,6 +3,7 @@
 from delever.core.rules.adl_price import AtPreviousMark
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score, account_leverage, price_move
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
+from delever.core.rules.sizing import Sizing
 from delever.core.rules.triggers import AccountEquity
 from delever.core.valuation.side_valuation import SideValuation
 
@@ -19,6 +20,7 @@ HYPERLIQUID = RuleSet(
     name="hyperliquid",
     venue="Hyperliquid",
     cases=(Case(AccountEquity(backstop=True), AtPreviousMark()),),
+    sizing=Sizing.WHOLE,
     ranking=Ranking(
         "(mark / entry) x (notional / account value), entry / mark for shorts",
         score,

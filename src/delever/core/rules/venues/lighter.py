@@ -4,6 +4,7 @@ from delever.core.rules.adl_price import AtBankruptcyPrice
 from delever.core.rules.eligibility import SolvencyFilter, ZeroPriceFilter
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, account_leveraged_return
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
+from delever.core.rules.sizing import Sizing
 from delever.core.rules.triggers import FundDepleted
 
 DOCS = "Lighter docs, liquidations"
@@ -12,6 +13,7 @@ LIGHTER = RuleSet(
     name="lighter",
     venue="Lighter",
     cases=(Case(FundDepleted(), AtBankruptcyPrice()),),
+    sizing=Sizing.WHOLE,
     ranking=Ranking(
         "PnL / entry value x notional / equity, for losers / (assumed)", account_leveraged_return
     ),

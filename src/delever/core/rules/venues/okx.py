@@ -4,6 +4,7 @@ from delever.core.market.trigger_limits import Limits
 from delever.core.rules.adl_price import AtMarkUnlessDepleted
 from delever.core.rules.ranking import Ranking, margin_ratio_return
 from delever.core.rules.ruleset import Case, Rule, RuleSet
+from delever.core.rules.sizing import Sizing
 from delever.core.rules.triggers import Illiquidity, PoolBelowMean, PoolDrawdown, PoolEquity
 
 HELP = "OKX help, Introduction to auto-deleveraging"
@@ -77,6 +78,7 @@ OKX = RuleSet(
         Case(PoolDrawdown(THIRD), PRICE),
         Case(Illiquidity(WAIT), PRICE),
     ),
+    sizing=Sizing.WHOLE,
     ranking=RANKING,
     rules=(
         *_SHARED,
@@ -99,6 +101,7 @@ OKX_2025 = RuleSet(
         Case(PoolBelowMean(THIRD, min_units=50_000), PRICE),
         Case(Illiquidity(WAIT), PRICE),
     ),
+    sizing=Sizing.WHOLE,
     ranking=RANKING,
     rules=(
         *_SHARED,

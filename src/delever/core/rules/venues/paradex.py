@@ -3,6 +3,7 @@
 from delever.core.rules.loss_socialization import WithdrawalHaircut
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, unranked
 from delever.core.rules.ruleset import OrderScope, Rule, RuleSet
+from delever.core.rules.sizing import Sizing
 
 DOCS = "Paradex docs, socialized losses, with an example read in a fork"
 
@@ -10,6 +11,7 @@ PARADEX = RuleSet(
     name="paradex",
     venue="Paradex",
     cases=(),
+    sizing=Sizing.NOT_APPLICABLE,
     ranking=Ranking("none: withdrawals take a haircut", unranked, closes=False),
     indicator_scale=UNPUBLISHED,
     last_resort=WithdrawalHaircut(),
