@@ -3,7 +3,7 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
 	echo $$python && break; done)
 
-.PHONY: demo serve test check unit browser fuzz bench bench-large docs clean
+.PHONY: demo serve test check unit browser fuzz bench bench-large docs venue clean
 
 demo: .venv/ready ## play a seeded crash from the first liquidation to the end of ADL
 	.venv/bin/delever demo
@@ -32,6 +32,9 @@ fuzz: .venv/ready ## the same property tests, at random and a hundred times as f
 
 docs: .venv/ready ## write the generated pages of docs
 	.venv/bin/python docs/generate.py
+
+venue: .venv/ready ## start the rule set of a new venue: make venue NAME=acme
+	.venv/bin/python docs/new_venue.py '$(NAME)'
 
 bench: .venv/ready ## measure delever beside C, DuckDB, Polars and Redis; writes docs/results/performance.md
 	.venv/bin/python benchmarks/run.py

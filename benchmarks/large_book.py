@@ -1,7 +1,7 @@
-"""A large venue, made the same way every time: columns, and the commands that tell them.
+"""A large venue, drawn from a seed: columns, and the commands that submit them.
 
-N positions over 500 contracts of Zipf sizes, long and short, held across by a third as many
-accounts. Sizes of positions are spread over four powers of ten; entries lie around the mark.
+N positions over 500 contracts of Zipf sizes, long and short, of a third as many accounts, cross.
+Position sizes are spread over four powers of ten; entry prices are around the mark.
 """
 
 from collections.abc import Iterator
@@ -17,17 +17,17 @@ from delever.core.intake.column_packing import position_columns
 
 CONTRACTS = 500
 TICKS = 10_000
-"""Every contract's first mark: 100.00 with a tick of 0.01."""
+"""First mark of every contract: 100.00 with a tick of 0.01."""
 CASH_PER_LOT_TICK = 1_000
 """A lot is 0.001, a tick 0.01, cash 10^-8."""
 CHUNK = 1_000_000
 RULES = "kucoin"
-"""Whose score is profit / entry value x notional / equity, / when losing: ours to compare by."""
+"""Its score is PnL / entry notional x leverage (divided for losers); the peers compute the same."""
 
 
 @dataclass(frozen=True)
-class Large:
-    """The columns, ordered by contract, side and account: one row a position."""
+class LargeBook:
+    """The columns, ordered by contract, side and account, with a row per position."""
 
     seed: int
     balance: np.ndarray
@@ -47,7 +47,7 @@ class Large:
 
     @cached_property
     def cost(self) -> np.ndarray:
-        """Cost without sign, in Cash."""
+        """Unsigned cost, in Cash."""
         return self.lots * self.entry_ticks * CASH_PER_LOT_TICK
 
     @cached_property
@@ -55,24 +55,24 @@ class Large:
         return 1 - 2 * self.side.astype(np.int64)
 
     @cached_property
-    def lane_starts(self) -> np.ndarray:
-        """Where each table begins; table = 2 x contract + side."""
-        table = 2 * self.contract.astype(np.int64) + self.side
-        return np.searchsorted(table, np.arange(2 * CONTRACTS + 1))
+    def side_starts(self) -> np.ndarray:
+        """First row of each side of a contract, which has the number 2 x contract + side."""
+        number = 2 * self.contract.astype(np.int64) + self.side
+        return np.searchsorted(number, np.arange(2 * CONTRACTS + 1))
 
     def marks(self, round_number: int) -> np.ndarray:
-        """New marks for all contracts, in ticks, a few percent from the first."""
+        """Return new marks of all contracts, in Ticks, a few percent from the first."""
         rng = np.random.default_rng((self.seed, round_number))
         return TICKS + rng.integers(-500, 500, CONTRACTS)
 
     def columns(self, rows: slice) -> dict[str, np.ndarray]:
-        """The command's columns of some rows."""
+        """Return the columns of a position command for some rows."""
         names = "contract", "side", "lots", "account"
         return {name: getattr(self, name)[rows] for name in names} | {"cost_cash": self.cost[rows]}
 
 
-def large(positions: int, seed: int = 7) -> Large:
-    """Make the columns; a few positions fewer, because nobody holds a contract twice."""
+def large(positions: int, seed: int = 7) -> LargeBook:
+    """Draw the columns; some positions fewer, because an account has a contract at most once."""
     rng = np.random.default_rng(seed)
     accounts = positions // 3
     weight = 1 / np.arange(1, CONTRACTS + 1)
@@ -80,14 +80,14 @@ def large(positions: int, seed: int = 7) -> Large:
     sizes = np.minimum(sizes, accounts)
     contract = np.repeat(np.arange(CONTRACTS, dtype=np.int64), sizes)
     account = rng.integers(0, accounts, len(contract))
-    held = np.unique(contract << 32 | account)  # one-way accounts: one position a contract
-    contract, account = held >> 32, held & 0xFFFFFFFF
-    side = rng.integers(0, 2, len(held))
-    order = np.lexsort((rng.random(len(held)), 2 * contract + side))
-    n = len(held)
+    keys = np.unique(contract << 32 | account)  # one-way accounts: one position per contract
+    contract, account = keys >> 32, keys & 0xFFFFFFFF
+    n = len(keys)
+    side = rng.integers(0, 2, n)
+    order = np.lexsort((rng.random(n), 2 * contract + side))
     lots = (10 ** rng.uniform(0, 4, n)).astype(np.int64)
     balance = (10 ** rng.uniform(11.5, 14, accounts)).astype(np.int64)
-    return Large(
+    return LargeBook(
         seed,
         balance,
         contract[order].astype(np.int32),
@@ -102,12 +102,12 @@ def contract_names() -> list[str]:
     return [f"C{number:03d}" for number in range(CONTRACTS)]
 
 
-def account_names(book: Large) -> tuple[str, ...]:
+def account_names(book: LargeBook) -> tuple[str, ...]:
     return tuple(f"a{number:08d}" for number in range(book.accounts))
 
 
-def opening(rules: str = RULES, pool_balance: int = 0) -> Iterator[m.Command]:
-    """The definitions of pool and contracts."""
+def definition_commands(rules: str = RULES, pool_balance: int = 0) -> Iterator[m.Command]:
+    """Yield the definitions of pool and contracts."""
     yield m.DefinePool(time_ms=0, pool="main", kind=m.PoolKind.SHARED, asset="USDT", rules=rules)
     tiers = tuple(
         m.MarginTier(notional_from=start, maintenance_rate=rate)
@@ -128,8 +128,8 @@ def opening(rules: str = RULES, pool_balance: int = 0) -> Iterator[m.Command]:
         yield m.FundPool(time_ms=0, pool="main", amount=pool_balance, reason=m.FundingReason.SEED)
 
 
-def holders(book: Large) -> Iterator[m.Command]:
-    """All accounts and their balances."""
+def account_commands(book: LargeBook) -> Iterator[m.Command]:
+    """Yield all accounts and their balances."""
     names = account_names(book)
     yield m.DefineAccounts(time_ms=0, accounts=names)
     yield m.SetBalanceColumns(
@@ -141,8 +141,8 @@ def holders(book: Large) -> Iterator[m.Command]:
     )
 
 
-def told(book: Large, version: int = 1, chunk: int = CHUNK) -> Iterator[m.Command]:
-    """All positions, in chunks, by account number."""
+def position_commands(book: LargeBook, version: int = 1, chunk: int = CHUNK) -> Iterator[m.Command]:
+    """Yield all positions in chunks, with accounts by index."""
     for start in range(0, book.size, chunk):
         yield position_columns(
             time_ms=0,
@@ -152,18 +152,23 @@ def told(book: Large, version: int = 1, chunk: int = CHUNK) -> Iterator[m.Comman
         )
 
 
-def marks(book: Large, round_number: int, *contracts: int) -> m.SetMarks:
-    """New marks for some contracts, or for all."""
+def marks(book: LargeBook, round_number: int, *contracts: int) -> m.SetMarks:
+    """Return new marks of some contracts, or of all."""
     ticks = book.marks(round_number).tolist()
     chosen = contracts or range(CONTRACTS)
     return m.SetMarks(time_ms=0, marks={f"C{c:03d}": f"{ticks[c] / 100:.2f}" for c in chosen})
 
 
-def build(book: Large, rules: str = RULES) -> Book:
-    """The book that holds it all, at the first marks."""
+def build(book: LargeBook, rules: str = RULES) -> Book:
+    """Return the book of all columns at the first marks."""
     built = Book()
     first = m.SetMarks(time_ms=0, marks=dict.fromkeys(contract_names(), TICKS // 100))
-    for command in (*opening(rules), *holders(book), *told(book), first):
+    for command in (
+        *definition_commands(rules),
+        *account_commands(book),
+        *position_commands(book),
+        first,
+    ):
         rejected = step(built, command)[0]
         if isinstance(rejected, m.Rejected):
             raise SystemExit(f"the large book is rejected: {rejected}")

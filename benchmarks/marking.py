@@ -1,4 +1,4 @@
-"""One contract's mark, and the ranks of its tables brought up to date; then a selection in line."""
+"""A new mark of one contract, and the ranks of its two sides updated."""
 
 import argparse
 from collections.abc import Iterator
@@ -29,15 +29,15 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
             max(options.rounds * 4, 20),
             step=lambda turn, number=number: step(built, marks(book, turn, number)),
             ranked=ranked,
-            c=lambda _, number=number: reference.rank_lanes(2 * number, 2 * number + 2),
+            c=lambda _, number=number: reference.rank_sides(2 * number, 2 * number + 2),
         )
         name = f"{which} contract ({size:,} positions)"
         middle = float(np.median(taken["step"])) * 1e3
         yield Row(
             f"mark of the {name}, as a step", ms(taken["step"]), f"< {limit} ms", middle < limit
         )
-        yield Row("  with both tables ranked again", ms(taken["ranked"]))
-        yield Row("  both tables ranked in C", ms(taken["c"]))
+        yield Row("  with both sides ranked again", ms(taken["ranked"]))
+        yield Row("  both sides ranked in C", ms(taken["c"]))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What every benchmark shares: rows of a table, and timing in turns.
+"""Rows of results, and timing in turns, for every benchmark.
 
 A benchmark is a script with `rows(options) -> Iterator[Row]`. `main` runs it, prints the rows, and
-writes them as JSON where `run.py` asks for that.
+writes them as JSON for `run.py`.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the results: what was measured, and whether that is what was asked for."""
+    """One result: what was measured, the target, and whether it was met."""
 
     what: str
     measured: str
@@ -50,9 +50,9 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def in_turns(rounds: int, **work: Callable[[int], object]) -> dict[str, np.ndarray]:
-    """Time each piece of work once a round, so that what disturbs the machine disturbs all.
+    """Time each piece of work once per round, so that disturbances of the machine affect all.
 
-    The first round warms up and is not counted.
+    The first round is a warm-up and not counted.
     """
     taken: dict[str, list[float]] = {name: [] for name in work}
     for number in range(rounds + 1):
@@ -62,7 +62,7 @@ def in_turns(rounds: int, **work: Callable[[int], object]) -> dict[str, np.ndarr
 
 
 def ms(times: np.ndarray) -> str:
-    """The median in milliseconds, with the fastest in brackets."""
+    """Return the median in milliseconds, with the fastest in brackets."""
     middle, best = float(np.median(times)) * 1e3, float(np.min(times)) * 1e3
     if middle >= 1e3:
         return f"{middle:,.0f} ms (best {best:,.0f})"

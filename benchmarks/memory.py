@@ -1,4 +1,4 @@
-"""Memory a position, all included: columns, indices, accounts, names, what is published."""
+"""Memory per position: columns, indices, accounts, names and published ranks."""
 
 import argparse
 import ctypes
@@ -6,7 +6,7 @@ import gc
 from collections.abc import Iterator
 from pathlib import Path
 
-from large_book import build, large, told
+from large_book import build, large, position_commands
 from measure import Row, main
 
 from delever.core.kernels import fastest
@@ -14,7 +14,7 @@ from delever.core.risk.publication.cache import publish
 
 
 def resident() -> int:
-    """Bytes held, once what is free has been given back."""
+    """Return the resident bytes after free memory has been returned to the system."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -25,17 +25,17 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
     fastest()
     publish(build(large(1_000)))
     book = large(options.positions)
-    for command in told(book):
+    for command in position_commands(book):
         del command
     before = resident()
     built = build(book)
     published = publish(built)
-    each = (resident() - before) / book.size
+    per_position = (resident() - before) / book.size
     yield Row(
-        f"memory a position, {book.size:,} in {len(published.sides):,} tables",
-        f"{each:.0f} bytes",
+        f"memory per position, {book.size:,} in {len(published.sides):,} sides",
+        f"{per_position:.0f} bytes",
         "<= 120 bytes",
-        each <= 120,
+        per_position <= 120,
     )
     tables = [table for state in built.contracts.values() for table in state.tables.values()]
     columns = sum(table.account.base.nbytes for table in tables) / book.size

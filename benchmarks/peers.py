@@ -1,8 +1,8 @@
-"""The same refresh in what people would reach for: DuckDB, Polars, Redis. Each is optional.
+"""The same refresh in DuckDB, Polars and Redis, each of which is optional.
 
 `ranks(ticks)` gives rank and indicator in the order of the large book's rows, or raises `Absent`.
 """
-# ruff: noqa: PLC0415 - a peer is loaded only where it is there
+# ruff: noqa: PLC0415 - a peer is imported only if it is installed
 
 import importlib.util
 import shutil
@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from large_book import CASH_PER_LOT_TICK, Large
+from large_book import CASH_PER_LOT_TICK, LargeBook
 
 
 class Absent(Exception):  # noqa: N818 - a peer that is not installed is no error
-    """Why a peer is left out."""
+    """Raised with the reason why a peer is omitted."""
 
 
 def _need(module: str) -> None:
@@ -30,7 +30,7 @@ def _need(module: str) -> None:
 class Polars:
     """Lazy frames over all cores."""
 
-    def __init__(self, book: Large) -> None:
+    def __init__(self, book: LargeBook) -> None:
         _need("polars")
         import polars as pl
 
@@ -58,23 +58,23 @@ class Polars:
         valued = (
             self.positions.lazy()
             .join(marks.lazy(), on="contract")
-            .with_columns(worth=c.lots * c.mark * CASH_PER_LOT_TICK)
-            .with_columns(profit=c.sign * (c.worth - c.cost))
+            .with_columns(notional=c.lots * c.mark * CASH_PER_LOT_TICK)
+            .with_columns(pnl=c.sign * (c.notional - c.cost))
         )
         equity = (
             valued.group_by("account")
-            .agg(c.profit.sum())
+            .agg(c.pnl.sum())
             .join(self.accounts.lazy(), on="account")
-            .select("account", equity=c.balance + c.profit)
+            .select("account", equity=c.balance + c.pnl)
         )
-        gain, leverage = c.profit / c.cost, c.worth / c.equity
-        table = ["contract", "side"]
+        return_rate, leverage = c.pnl / c.cost, c.notional / c.equity
+        queue = ["contract", "side"]
         found = (
             valued.join(equity, on="account")
             .filter(c.equity > 0)
-            .with_columns(score=pl.when(gain > 0).then(gain * leverage).otherwise(gain / leverage))
-            .sort([*table, "score", "account"], descending=[False, False, True, False])
-            .with_columns(rank=pl.int_range(1, pl.len() + 1).over(table), n=pl.len().over(table))
+            .with_columns(score=_score(pl, return_rate, leverage))
+            .sort([*queue, "score", "account"], descending=[False, False, True, False])
+            .with_columns(rank=pl.int_range(1, pl.len() + 1).over(queue), n=pl.len().over(queue))
             .with_columns(indicator=6 - -(-5 * c.rank // c.n))
             .select("row", "rank", "indicator")
             .collect()
@@ -82,10 +82,15 @@ class Polars:
         return _by_row(len(self.positions), found["row"], found["rank"], found["indicator"])
 
 
+def _score(pl: Any, return_rate: Any, leverage: Any) -> Any:
+    scaled = pl.when(return_rate > 0).then(return_rate * leverage)
+    return scaled.otherwise(return_rate / leverage)
+
+
 class DuckDB:
     """Window functions over tables in memory."""
 
-    def __init__(self, book: Large) -> None:
+    def __init__(self, book: LargeBook) -> None:
         _need("duckdb")
         import duckdb
         import polars as pl
@@ -107,8 +112,8 @@ class DuckDB:
             {"account": np.arange(book.accounts, dtype=np.int32), "balance": book.balance}
         ).to_arrow()
         for name, table in (("positions", positions), ("accounts", accounts)):
-            self.connection.register("told", table)
-            self.connection.execute(f"CREATE TABLE {name} AS SELECT * FROM told")
+            self.connection.register("source", table)
+            self.connection.execute(f"CREATE TABLE {name} AS SELECT * FROM source")
 
     def ranks(self, ticks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         import polars as pl
@@ -118,25 +123,25 @@ class DuckDB:
         found = self.connection.execute(
             f"""
             WITH valued AS (
-                SELECT p.*, lots * mark * {CASH_PER_LOT_TICK} AS worth,
-                       sign * (lots * mark * {CASH_PER_LOT_TICK} - cost) AS profit
+                SELECT p.*, lots * mark * {CASH_PER_LOT_TICK} AS notional,
+                       sign * (lots * mark * {CASH_PER_LOT_TICK} - cost) AS pnl
                 FROM positions p JOIN marks USING (contract)
             ), equities AS (
-                SELECT account, any_value(balance) + sum(profit)::BIGINT AS equity
+                SELECT account, any_value(balance) + sum(pnl)::BIGINT AS equity
                 FROM valued JOIN accounts USING (account) GROUP BY account
             ), scored AS (
                 SELECT row, contract, side, account,
-                       profit::DOUBLE / cost::DOUBLE AS gain,
-                       worth::DOUBLE / equity::DOUBLE AS leverage
+                       pnl::DOUBLE / cost::DOUBLE AS return_rate,
+                       notional::DOUBLE / equity::DOUBLE AS leverage
                 FROM valued JOIN equities USING (account) WHERE equity > 0
             ), ranked AS (
-                SELECT row, row_number() OVER table AS rank,
+                SELECT row, row_number() OVER queue AS rank,
                        count(*) OVER (PARTITION BY contract, side) AS n
                 FROM scored
-                WINDOW table AS (
+                WINDOW queue AS (
                     PARTITION BY contract, side
-                    ORDER BY CASE WHEN gain > 0 THEN gain * leverage ELSE gain / leverage END DESC,
-                             account
+                    ORDER BY CASE WHEN return_rate > 0 THEN return_rate * leverage
+                             ELSE return_rate / leverage END DESC, account
                 )
             )
             SELECT row, rank, 6 - (5 * rank + n - 1) // n AS indicator FROM ranked
@@ -153,31 +158,31 @@ def _by_row(size: int, row: Any, rank: Any, indicator: Any) -> tuple[np.ndarray,
 
 
 class Redis:
-    """A sorted set a table, rewritten with a pipeline; the scores are given to it."""
+    """A sorted set per side of a contract, rewritten with a pipeline; the scores are an input."""
 
-    def __init__(self, book: Large, client: Any) -> None:
+    def __init__(self, book: LargeBook, client: Any) -> None:
         self.book, self.client = book, client
         self.members = [f"a{account:08d}" for account in book.account.tolist()]
 
     def rewrite(self, scores: np.ndarray) -> None:
-        starts, values = self.book.lane_starts.tolist(), scores.tolist()
-        for table in range(len(starts) - 1):
-            rows = slice(starts[table], starts[table + 1])
+        starts, values = self.book.side_starts.tolist(), scores.tolist()
+        for number in range(len(starts) - 1):
+            rows = slice(starts[number], starts[number + 1])
             pipeline = self.client.pipeline(transaction=False)
-            pipeline.delete(f"table{table}")
+            pipeline.delete(f"queue{number}")
             if rows.start < rows.stop:
                 pipeline.zadd(
-                    f"table{table}", dict(zip(self.members[rows], values[rows], strict=True))
+                    f"queue{number}", dict(zip(self.members[rows], values[rows], strict=True))
                 )
             pipeline.execute()
 
-    def line(self, table: int) -> list[str]:
-        return [name.decode() for name in self.client.zrange(f"table{table}", 0, -1)]
+    def queue(self, number: int) -> list[str]:
+        return [name.decode() for name in self.client.zrange(f"queue{number}", 0, -1)]
 
 
 @contextmanager
 def redis_server() -> Iterator[Any]:
-    """Start a server of our own on a socket file, without persistence."""
+    """Start a server on a socket file, without persistence."""
     _need("redis")
     program = shutil.which("redis-server")
     if program is None:

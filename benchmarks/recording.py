@@ -1,5 +1,5 @@
-"""Through the engine with journal, ledger and invariants on: in bulk, one by one, and replayed."""
-# ruff: noqa: B023 - what is timed is called before the loop goes on
+"""The engine with journal, ledger and invariants: in bulk, one by one, and replayed."""
+# ruff: noqa: B023 - timed functions are called within their iteration
 
 import argparse
 import gc
@@ -10,7 +10,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from large_book import account_names, contract_names, holders, large, opening, told
+from large_book import (
+    account_commands,
+    account_names,
+    contract_names,
+    definition_commands,
+    large,
+    position_commands,
+)
 from measure import Row, main, seconds
 
 from delever.core import engine
@@ -19,7 +26,8 @@ from delever.core.kernels import fastest
 from delever.journal import Recorder, SqliteJournal, replay_commands, replay_events
 from delever.journal.snapshot import encode_book
 
-NEVER = 10**9
+NO_SNAPSHOTS = 10**9
+"""Records between snapshots: more than any benchmark writes."""
 COMMIT = 500
 UPDATES = 10_000_000
 """Position updates to replay, at least."""
@@ -31,7 +39,7 @@ def submit(recorder: Recorder, commands: list[m.Command]) -> None:
             raise SystemExit(f"rejected: {events[0]}")
 
 
-def each(recorder: Recorder, commands: list[m.Command]) -> float:
+def submit_one_by_one(recorder: Recorder, commands: list[m.Command]) -> float:
     return seconds(lambda: [submit(recorder, [command]) for command in commands])
 
 
@@ -40,21 +48,21 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
     book = large(options.positions)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal.db"
-        with Recorder.open(path, snapshot_every=NEVER) as recorder:
-            submit(recorder, list(opening()))
-            accounts, *balances = holders(book)
-            rate = book.accounts / each(recorder, [accounts])
+        with Recorder.open(path, snapshot_every=NO_SNAPSHOTS) as recorder:
+            submit(recorder, list(definition_commands()))
+            accounts, *balances = account_commands(book)
+            rate = book.accounts / submit_one_by_one(recorder, [accounts])
             yield Row("accounts defined in bulk", f"{rate:,.0f} /s")
-            rate = book.accounts / each(recorder, balances)
+            rate = book.accounts / submit_one_by_one(recorder, balances)
             yield Row("balances in bulk", f"{rate:,.0f} /s")
-            rate = book.size / each(recorder, list(told(book)))
+            rate = book.size / submit_one_by_one(recorder, list(position_commands(book)))
             yield Row("positions opened in bulk, journal durable", f"{rate:,.0f} /s")
             again = max(options.rounds, -(-UPDATES // book.size) - 1)
-            updates = [list(told(book, version)) for version in range(2, 2 + again)]
-            times = [each(recorder, commands) for commands in updates]
+            updates = [list(position_commands(book, version)) for version in range(2, 2 + again)]
+            times = [submit_one_by_one(recorder, commands) for commands in updates]
             rate = book.size / float(np.median(times))
             yield Row(
-                "positions told again in bulk, journal durable",
+                "positions updated in bulk, journal durable",
                 f"{rate:,.0f} /s (best {book.size / min(times):,.0f})",
                 ">= 1,000,000 /s",
                 rate >= 1e6,
@@ -62,7 +70,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
             taken_in = book.size * (1 + again) / (sum(times) + book.size / rate)
             final = encode_book(recorder.book)
         yield from _replayed(path, book.size * (1 + again), taken_in, final)
-        with Recorder.open(path, snapshot_every=NEVER) as recorder:
+        with Recorder.open(path, snapshot_every=NO_SNAPSHOTS) as recorder:
             submit(recorder, [m.SetMarks(time_ms=0, marks=dict.fromkeys(contract_names(), 100))])
             yield from _one_by_one(recorder, book, options.rounds)
 
@@ -78,19 +86,19 @@ def _replayed(path: Path, positions: int, taken_in: float, final: bytes) -> Iter
             yield Row(
                 f"{replay.__name__.replace('_', ' by ')}: {positions:,} position updates",
                 f"{rate:,.0f} /s",
-                f">= {taken_in:,.0f} /s, as taken in" if events else "",
+                f">= {taken_in:,.0f} /s, the rate of input" if events else "",
                 rate >= taken_in if events else None,
             )
 
 
 def singles(book: Any, count: int, version: int) -> list[m.Command]:
-    """Half positions, a quarter balances, a quarter marks of small contracts."""
+    """Return commands: half positions, a quarter balances, a quarter marks of small contracts."""
     rng, names = np.random.default_rng(version), account_names(book)
     commands: list[m.Command] = []
     for number, row in enumerate(rng.integers(0, book.size, count).tolist()):
         account, contract = names[book.account[row]], f"C{book.contract[row]:03d}"
         if number % 4 < 2:
-            told_row = m.PositionRow(
+            position = m.PositionRow(
                 account=account,
                 contract=contract,
                 side=list(m.Side)[book.side[row]],
@@ -98,8 +106,8 @@ def singles(book: Any, count: int, version: int) -> list[m.Command]:
                 entry_price=f"{95 + number % 10}.5",
                 leverage=10,
             )
-            told_rows = (told_row,)
-            commands.append(m.SetPositions(time_ms=0, version=version, positions=told_rows))
+            positions = (position,)
+            commands.append(m.SetPositions(time_ms=0, version=version, positions=positions))
         elif number % 4 == 2:
             balance = m.BalanceRow(account=account, asset="USDT", balance=str(10_000 + number))
             commands.append(m.SetBalances(time_ms=0, version=version, balances=(balance,)))
@@ -116,7 +124,7 @@ UNCHECKED = SimpleNamespace(
 
 def _one_by_one(recorder: Recorder, book: Any, rounds: int) -> Iterator[Row]:
     gc.collect()
-    gc.freeze()  # as the server does when it has its book
+    gc.freeze()  # as the server does after start
     checked: Any = engine.StepCheck
     times: dict[bool, list[float]] = {True: [], False: []}
     for turn in range(rounds):
@@ -129,13 +137,15 @@ def _one_by_one(recorder: Recorder, book: Any, rounds: int) -> Iterator[Row]:
     engine.StepCheck = checked
     rate = COMMIT / float(np.median(times[True]))
     yield Row(
-        f"single commands, {COMMIT} a commit, journal durable",
+        f"single commands, {COMMIT} per commit, journal durable",
         f"{rate:,.0f} /s (best {COMMIT / min(times[True]):,.0f})",
         ">= 20,000 /s",
         rate >= 20_000,
     )
     share = 1 - float(np.median(times[False])) / float(np.median(times[True]))
-    yield Row("invariants' part of a step, single commands", f"{share:.1%}", "< 10 %", share < 0.1)
+    yield Row(
+        "share of invariants in a step, single commands", f"{share:.1%}", "< 10 %", share < 0.1
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 /* The full refresh in plain C: what the machine allows one thread.
 
-   Lanes are contiguous, rows in any order. Cash is int64. For each lane: profit at
+   Sides are contiguous, rows in any order. Cash is int64. For each side: PnL at
    the mark, equity by account, score, rank by a radix sort on a composite key, ties by
    account, five indicators by count. gcc -O3, no fast-math. */
 #include <stdint.h>
@@ -53,41 +53,42 @@ static void settle_runs(u64 *keys, int32_t *rows, i64 n, int low, const int32_t 
     }
 }
 
-/* Profit of all positions; equity starts as balance and takes every profit up. */
+/* PnL of all positions; equity is the balance plus all PnL. */
 void value(i64 contracts, const i64 *starts, const i64 *marks, i64 factor, const i64 *lots,
-           const i64 *cost, const int32_t *account, i64 accounts, const i64 *balance, i64 *profit,
+           const i64 *cost, const int32_t *account, i64 accounts, const i64 *balance, i64 *pnl,
            i64 *equity)
 {
     memcpy(equity, balance, accounts * sizeof(i64));
-    for (i64 lane = 0; lane < 2 * contracts; lane++) {
-        i64 sign = lane & 1 ? -1 : 1, price = sign * marks[lane / 2] * factor;
-        for (i64 i = starts[lane]; i < starts[lane + 1]; i++) {
+    for (i64 side_number = 0; side_number < 2 * contracts; side_number++) {
+        i64 sign = side_number & 1 ? -1 : 1, price = sign * marks[side_number / 2] * factor;
+        for (i64 i = starts[side_number]; i < starts[side_number + 1]; i++) {
             i64 made = lots[i] * price - sign * cost[i];
-            profit[i] = made;
+            pnl[i] = made;
             equity[account[i]] += made;
         }
     }
 }
 
-/* Score, rank and indicator of the lanes first..end-1. */
-void rank_lanes(i64 first, i64 end, const i64 *starts, const i64 *cost, const int32_t *account,
-                const i64 *profit, const i64 *equity, int32_t *rank, int8_t *indicator)
+/* Score, rank and indicator of the sides first..end-1. */
+void rank_sides(i64 first, i64 end, const i64 *starts, const i64 *cost, const int32_t *account,
+                const i64 *pnl, const i64 *equity, int32_t *rank, int8_t *indicator)
 {
     i64 largest = 0;
-    for (i64 lane = first; lane < end; lane++)
-        if (starts[lane + 1] - starts[lane] > largest) largest = starts[lane + 1] - starts[lane];
+    for (i64 side_number = first; side_number < end; side_number++)
+        if (starts[side_number + 1] - starts[side_number] > largest)
+            largest = starts[side_number + 1] - starts[side_number];
     u64 *keys = malloc(largest * sizeof(u64) + 8), *keys2 = malloc(largest * sizeof(u64) + 8);
     int32_t *rows = malloc(largest * 4 + 8), *rows2 = malloc(largest * 4 + 8);
-    for (i64 lane = first; lane < end; lane++) {
-        i64 start = starts[lane], size = starts[lane + 1] - start, n = 0;
+    for (i64 side_number = first; side_number < end; side_number++) {
+        i64 start = starts[side_number], size = starts[side_number + 1] - start, n = 0;
         for (i64 i = start; i < start + size; i++) {
             i64 own = equity[account[i]];
-            i64 side = lane & 1 ? -cost[i] : cost[i], worth = side + profit[i];
+            i64 side = side_number & 1 ? -cost[i] : cost[i], worth = side + pnl[i];
             double notional = (double)(worth < 0 ? -worth : worth);
             rank[i] = 0;
             indicator[i] = 0;
             if (own <= 0) continue;
-            double gain = (double)profit[i] / (double)cost[i], lever = notional / (double)own;
+            double gain = (double)pnl[i] / (double)cost[i], lever = notional / (double)own;
             double score = gain > 0 ? gain * lever : (lever != 0 ? gain / lever : 0);
             score += 0.0;
             u64 bits;

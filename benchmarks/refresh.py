@@ -1,7 +1,7 @@
-"""The full refresh: new marks for all contracts; profit, equity, score, rank and indicators of all.
+"""The full refresh: new marks, then PnL, equity, score, rank and indicator of every position.
 
-Ours is the engine's own way: `step(SetMarks)` with its checks, then `publish`. Every peer's ranks
-and indicators are compared with ours, position by position.
+delever runs `step(SetMarks)` with its checks, then `publish`. The ranks and indicators of every
+peer are compared with those of delever, position by position.
 """
 
 import argparse
@@ -9,29 +9,30 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from large_book import Large, build, large, marks
+from large_book import LargeBook, build, large, marks
 from measure import Row, in_turns, main, ms, times_as_fast
 from peers import Absent, DuckDB, Polars, Redis, redis_server
 from reference import Reference
 
 from delever.core.book import Book
 from delever.core.engine import step
-from delever.core.kernels import fastest
+from delever.core.kernels import ParallelMap, fastest
 from delever.core.messages import Side
-from delever.core.kernels import ParallelMap
 from delever.core.risk.publication.cache import PublishedIndicators, publish
 
 THREADS = 2
 
 
-def shown(published: PublishedIndicators, book: Large) -> tuple[np.ndarray, np.ndarray]:
-    """What is published, in the order of the large book's rows."""
+def published_ranks(
+    published: PublishedIndicators, book: LargeBook
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return published ranks and indicators in the order of the large book's rows."""
     rank, indicator = np.zeros(book.size, np.int64), np.zeros(book.size, np.int64)
-    starts = book.lane_starts
-    for table in range(len(starts) - 1):
-        rows = np.arange(starts[table], starts[table + 1])
+    starts = book.side_starts
+    for number in range(len(starts) - 1):
+        rows = np.arange(starts[number], starts[number + 1])
         place = rows[np.argsort(book.account[rows])]
-        found = published.sides[f"C{table // 2:03d}", list(Side)[table % 2]]
+        found = published.sides[f"C{number // 2:03d}", list(Side)[number % 2]]
         rank[place], indicator[place] = found.rank, found.indicator
     return rank, indicator
 
@@ -43,7 +44,9 @@ def same(name: str, ours: tuple[np.ndarray, ...], theirs: tuple[np.ndarray, ...]
             raise SystemExit(f"{name}: {wrong} of {len(one)} positions have another {what}")
 
 
-def refreshed(built: Book, book: Large, number: int, parallel_map: ParallelMap = map) -> PublishedIndicators:
+def refreshed(
+    built: Book, book: LargeBook, number: int, parallel_map: ParallelMap = map
+) -> PublishedIndicators:
     step(built, marks(book, number))
     return publish(built, parallel_map)
 
@@ -53,7 +56,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
     book = large(options.positions)
     built, reference = build(book), Reference(book)
     names = f"{book.size:,} positions"
-    ours = shown(refreshed(built, book, 0), book)
+    ours = published_ranks(refreshed(built, book, 0), book)
     reference.refresh(book.marks(0))
     same("C", ours, (reference.rank, reference.indicator))
     with ThreadPoolExecutor(THREADS) as pool:
@@ -69,7 +72,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
     for name, threads in (("ours", 1), ("threads", THREADS)):
         ratio = 1 / times_as_fast(taken[name], taken["reference"])
         yield Row(
-            f"  {threads} of our threads against one of C",
+            f"  {threads} threads of delever against one of C",
             f"{ratio:.2f} x",
             "<= 1.3 x",
             ratio <= 1.3,
@@ -79,7 +82,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
         try:
             against = peer(book)
         except Absent as absent:
-            yield Row(f"full refresh, {peer.__name__}", f"left out: {absent}")
+            yield Row(f"full refresh, {peer.__name__}", f"omitted: {absent}")
             continue
         same(peer.__name__, ours, against.ranks(book.marks(0)))
         theirs = in_turns(rounds, it=lambda n, against=against: against.ranks(book.marks(n)))["it"]
@@ -89,23 +92,23 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
     yield from _redis(book, taken["threads"], reference)
 
 
-def _redis(book: Large, ours: np.ndarray, reference: Reference) -> Iterator[Row]:
+def _redis(book: LargeBook, ours: np.ndarray, reference: Reference) -> Iterator[Row]:
     try:
         with redis_server() as client:
             against = Redis(book, client)
             reference.refresh(book.marks(0))
-            # Ascending by minus the rank's own order: Redis is handed places as scores.
+            # Redis gets the ranks as scores, because it cannot compute them.
             against.rewrite(reference.rank.astype(np.float64))
-            largest = slice(*book.lane_starts[:2])
-            held = [against.members[i] for i in np.arange(book.size)[largest]]
+            largest = slice(*book.side_starts[:2])
+            members = [against.members[i] for i in np.arange(book.size)[largest]]
             order = np.argsort(reference.rank[largest], kind="stable")
-            ranked = [held[i] for i in order.tolist() if reference.rank[largest][i]]
-            if against.line(0)[-len(ranked) :] != ranked:
-                raise SystemExit("Redis: another order in the largest table")
+            ranked = [members[i] for i in order.tolist() if reference.rank[largest][i]]
+            if against.queue(0)[-len(ranked) :] != ranked:
+                raise SystemExit("Redis: another order in the largest queue")
             scores = reference.rank.astype(np.float64)
             theirs = in_turns(2, it=lambda _: against.rewrite(scores))["it"]
     except Absent as absent:
-        yield Row("full refresh, Redis", f"left out: {absent}")
+        yield Row("full refresh, Redis", f"omitted: {absent}")
         return
     yield Row(f"rewriting {book.size:,} scores, Redis, pipelined", ms(theirs))
     faster = times_as_fast(ours, theirs)

@@ -1,9 +1,9 @@
 """An ADL round that touches 1,000 accounts of a large book, through journal and invariants.
 
-Rounds are held back while the pool takes a position over, so that what is timed is the step that
-runs the round and nothing else: `force_adl`, from the command to the events that are durable. Its
-kernels are the table valued, scored, in line and lit, and the lots allocated along the line. What a
-round has closed is told again before the next, so that all of them meet the same table.
+ADL is paused while the pool takes a position over, so that only the step of the round is timed:
+`force_adl`, from the command to durable events. Its kernels value one side of a contract, compute
+scores, ranks and indicators, and allocate lots. Closed positions are resubmitted before the next
+round, so that all rounds have the same queue.
 """
 
 import argparse
@@ -13,9 +13,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from large_book import RULES, Large, contract_names, holders, large, opening, told
+from large_book import (
+    RULES,
+    LargeBook,
+    account_commands,
+    contract_names,
+    definition_commands,
+    large,
+    position_commands,
+)
 from measure import Row, main, ms, seconds
-from recording import NEVER, UNCHECKED, submit
+from recording import NO_SNAPSHOTS, UNCHECKED, submit
 
 from delever.core import engine
 from delever.core import messages as m
@@ -31,46 +39,50 @@ from delever.journal import Recorder
 
 TOUCHED = 1_000
 TURNS = 32
-"""Rounds timed for each round asked for, half of them unchecked."""
+"""Timed rounds per requested round, half of them without invariants."""
 
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:
     fastest()
     book = large(options.positions)
     with tempfile.TemporaryDirectory() as folder:
-        recorder = Recorder.open(Path(folder) / "journal.db", snapshot_every=NEVER)
+        recorder = Recorder.open(Path(folder) / "journal.db", snapshot_every=NO_SNAPSHOTS)
         with recorder:
-            for command in (*opening(), *holders(book), *told(book)):
+            for command in (
+                *definition_commands(),
+                *account_commands(book),
+                *position_commands(book),
+            ):
                 submit(recorder, [command])
             first = dict.fromkeys(contract_names(), 100)
             submit(recorder, [m.SetMarks(time_ms=0, marks=first)])
             submit(recorder, [m.DefineAccount(time_ms=0, account="bankrupt")])
             submit(recorder, [m.PauseAdl(time_ms=0, contract="C000", paused=True, note="timed")])
             gc.collect()
-            gc.freeze()  # as the server does when it has its book
-            timed = Timed(recorder, book)
+            gc.freeze()  # as the server does after start
+            timed = TimedRounds(recorder, book)
             for turn in range(TURNS * options.rounds):
                 timed.turn(turn, checked=turn % 2 == 0)
     yield from timed.rows()
 
 
-class Timed:
-    """What rounds and their parts have taken, in seconds."""
+class TimedRounds:
+    """Times of rounds and of their parts, in seconds."""
 
-    def __init__(self, recorder: Recorder, large_book: Large) -> None:
+    def __init__(self, recorder: Recorder, large_book: LargeBook) -> None:
         self.recorder = recorder
         self.large = large_book
         self.step_check = engine.StepCheck
         self.whole: list[float] = []
         self.unchecked: list[float] = []
         self.valued: list[float] = []
-        self.lined_up: list[float] = []
+        self.ranked: list[float] = []
         self.takeovers: list[float] = []
 
     def turn(self, turn: int, *, checked: bool) -> None:
-        """Time the kernels by themselves, a takeover, and the round that closes it."""
+        """Time the kernels alone, a takeover, and the round that closes it."""
         state = self.recorder.book.contracts["C000"]
-        self.tell_again(2 + turn)
+        self.resubmit(2 + turn)
         lots = self.kernels(state)
         row = m.PositionRow(
             account="bankrupt",
@@ -94,9 +106,9 @@ class Timed:
         if fills != TOUCHED:
             raise SystemExit(f"the round closed {fills} positions, not {TOUCHED}")
 
-    def tell_again(self, version: int) -> None:
-        """Tell the shorts of the largest contract, with all fills so far said to be included."""
-        shorts = slice(*self.large.lane_starts[1:3].tolist())
+    def resubmit(self, version: int) -> None:
+        """Resubmit the shorts of the largest contract, with all fills so far included."""
+        shorts = slice(*self.large.side_starts[1:3].tolist())
         columns = self.large.columns(shorts)
         command = position_columns(
             time_ms=0,
@@ -108,7 +120,7 @@ class Timed:
         submit(self.recorder, [command])
 
     def kernels(self, state: ContractState) -> int:
-        """Time the kernels; return the lots of the first accounts in line."""
+        """Time the kernels; return the lots of the first positions in the queue."""
         rules, views, queues = RULE_SETS[RULES], [], []
         view = lambda: views.append(value_side(self.recorder.book, state, Side.SHORT))  # noqa: E731
         self.valued.append(seconds(view))
@@ -117,19 +129,19 @@ class Timed:
 
         def sort_queue() -> None:
             queue: Queue = rank_side(views[0], rules.ranking)
-            allocate(lots, rules.policy.line(queue, queue.order))
+            allocate(lots, rules.policy.tiers(queue, queue.order))
 
-        self.lined_up.append(seconds(sort_queue))
+        self.ranked.append(seconds(sort_queue))
         return lots
 
     def rows(self) -> Iterator[Row]:
-        whole, valued, lined_up = map(np.array, (self.whole, self.valued, self.lined_up))
-        kernels, worst = float(np.median(valued + lined_up)), float(np.quantile(whole, 0.99))
+        whole, valued, ranked = map(np.array, (self.whole, self.valued, self.ranked))
+        kernels, worst = float(np.median(valued + ranked)), float(np.quantile(whole, 0.99))
         middle = float(np.median(whole))
         yield Row(f"ADL round of {TOUCHED:,} in {self.large.size:,} positions, durable", ms(whole))
         table = self.recorder.book.contracts["C000"].tables[Side.SHORT].size
-        yield Row(f"  its kernels: the table of {table:,} valued", ms(valued))
-        yield Row("  its kernels: scored, in line, lit, allocated", ms(lined_up))
+        yield Row(f"  its kernels: {table:,} positions valued", ms(valued))
+        yield Row("  its kernels: scored, ranked, indicated, allocated", ms(ranked))
         yield Row("  median against its kernels", f"{middle / kernels:.1f} x")
         yield Row(
             "  p99 against its kernels",
@@ -137,13 +149,15 @@ class Timed:
             "<= 3 x",
             worst <= 3 * kernels,
         )
-        alone = float(np.quantile(valued + lined_up, 0.99))
+        alone = float(np.quantile(valued + ranked, 0.99))
         beside = f"{alone * 1e3:.3g} ms, {worst / alone:.1f} x"
-        yield Row("  p99 against the p99 of its kernels, as disturbed", beside)
-        yield Row("  a fill, all included", f"{middle * 1e6 / TOUCHED:.0f} us")
-        quiet, bare = (float(np.quantile(each, 0.25)) for each in (whole, self.unchecked))
-        share = 1 - bare / quiet  # of the quicker ones: a median still has the machine in it
-        yield Row("invariants' part of the round", f"{share:.1%}", "< 10 %", share < 0.1)
+        yield Row("  p99 against the p99 of its kernels, equally disturbed", beside)
+        yield Row("  per fill, everything included", f"{middle * 1e6 / TOUCHED:.0f} us")
+        quiet, bare = (float(np.quantile(taken, 0.25)) for taken in (whole, self.unchecked))
+        share = (
+            1 - bare / quiet
+        )  # of the faster ones, which other load on the machine disturbs least
+        yield Row("share of invariants in the round", f"{share:.1%}", "< 10 %", share < 0.1)
         yield Row("the takeover before it, in 500 contracts", ms(np.array(self.takeovers)))
 
 

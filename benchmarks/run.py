@@ -45,8 +45,8 @@ Missed targets, and why:
 - **The refresh against C, at a million positions**: the compiled kernels take about as long as C on
   one thread; Python costs some 12 us per contract, mostly memory that the columns have evicted from
   the cache. Two threads compensate where both cores are free; at ten million positions it no longer
-  counts (see Scaling). C itself is 11 times as fast as DuckDB and 7 times as fast as Polars here, so
-  15 times either is out of reach of one thread.
+  counts (see Scaling). C itself is 11 times as fast as DuckDB and 7 times as fast as Polars here,
+  so 15 times either is out of reach of one thread.
 - **The ADL round's p99** is that of a shared machine: its kernels alone vary as much. The median is
   the relevant figure.
 - **Single commands.** A single position takes some 65 us of Python: parsed from text, bounded, made
@@ -80,7 +80,9 @@ def conditions() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--positions", type=int, help="positions of every script; default: each script's own")
+    parser.add_argument(
+        "--positions", type=int, help="positions of every script; default: each script's own"
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--output", type=Path, default=PAGE)
     options = parser.parse_args()

@@ -1,5 +1,5 @@
-"""Cost a position as the book grows, on one and two threads, beside what memory allows."""
-# ruff: noqa: B023 - what is timed is called before the loop goes on
+"""Cost per position as the book grows, on one and two threads, with the memory floor."""
+# ruff: noqa: B023 - timed functions are called within their iteration
 
 import argparse
 import ctypes
@@ -17,8 +17,8 @@ from delever.core.risk.publication.cache import publish, rank_contracts
 from delever.core.risk.publication.ranking import RankedContract
 
 
-def ranks(shown: dict[str, RankedContract]) -> list[str]:
-    return [table.digest() for contract in shown.values() for table in contract.sides.values()]
+def digests(ranked: dict[str, RankedContract]) -> list[str]:
+    return [side.digest() for contract in ranked.values() for side in contract.sides.values()]
 
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:
@@ -55,11 +55,11 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
             copy=lambda _: c.copy(at[0], at[1], n),
             gather=lambda _: c.gather(at[2], at[3], n),
         )
-        if ranks(found[1]) != ranks(found[2]):
+        if digests(found[1]) != digests(found[2]):
             raise SystemExit("two threads give other ranks than one")
         cost = {name: float(np.median(times)) * 1e9 / book.size for name, times in taken.items()}
         yield Row(
-            f"{book.size:,}: mark + ranks, ns a position, one thread",
+            f"{book.size:,}: mark + ranks, ns per position, one thread",
             f"{cost['mark']:.1f} + {cost['one']:.1f} = {cost['mark'] + cost['one']:.1f}",
         )
         yield Row("  ranks on two threads, the same digests", f"{cost['two']:.1f}")
@@ -67,7 +67,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
         one, two = ((cost["mark"] + cost[threads]) / cost["c"] for threads in ("one", "two"))
         wanted = size >= 1_000_000
         yield Row(
-            "  one of our threads / two, against one of C",
+            "  one / two threads of delever against one of C",
             f"{one:.2f} x / {two:.2f} x",
             "<= 1.3 x, one thread" if wanted else "",
             one <= 1.3 if wanted else None,

@@ -1,9 +1,9 @@
-"""The served APIs beside the least that could answer: requests a second, p99, and fan-out.
+"""The served APIs against minimal servers: requests per second, p99, and fan-out.
 
-Hot public endpoints beside a raw ASGI app that sends the same bytes on the same server; the signed
-adlQuantile beside a bare Litestar handler; one adlAlert to many subscribers beside the broadcast of
-the websockets library. Each pair is measured in turn, several times; the ratio is of medians. Needs
-`wrk` on the PATH. Every server is one process; the load comes from another.
+Hot public endpoints against a raw ASGI app that sends the same bytes on the same server; the signed
+adlQuantile against a bare Litestar handler; one adlAlert to many subscribers against the broadcast
+of the websockets library. Each pair is measured in turns, several times; ratios are of medians.
+Needs `wrk` on the PATH. Every server is one process; another one makes the load.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from statistics import median
 from measure import Row, main
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from delever.demo.simulation import play
+from delever.demo.crash_run import run_crash
 
 ROUNDS, SECONDS = 3, 3
 SUBSCRIBERS = 1_000, 5_000
@@ -59,7 +59,7 @@ secret_env = "DELEVER_BENCHMARK_SECRET"
 
 @contextmanager
 def served(*command: str) -> Iterator[str]:
-    """Run a server that prints its URL first; end it with the block."""
+    """Run a server that prints its URL first, until the block ends."""
     environment = os.environ | {"DELEVER_BENCHMARK_SECRET": SECRET}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     try:
@@ -77,24 +77,24 @@ def fetch(url: str, headers: dict[str, str]) -> bytes:
 
 
 def wrk(url: str, headers: dict[str, str]) -> tuple[float, float]:
-    """Return requests a second and the 99th percentile in ms, over 64 connections."""
-    given = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
-    told = subprocess.run(
-        ["wrk", "-t1", "-c64", f"-d{SECONDS}s", "--latency", *given, url],
+    """Return requests per second and the 99th percentile in ms, over 64 connections."""
+    options = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
+    report = subprocess.run(
+        ["wrk", "-t1", "-c64", f"-d{SECONDS}s", "--latency", *options, url],
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    assert "Non-2xx" not in told, told
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", told)
-    slow = re.search(r"99%\s+([\d.]+)(us|ms|s)", told)
+    assert "Non-2xx" not in report, report
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", report)
+    slow = re.search(r"99%\s+([\d.]+)(us|ms|s)", report)
     assert rate
     assert slow
     return float(rate[1]), float(slow[1]) * {"us": 0.001, "ms": 1, "s": 1000}[slow[2]]
 
 
 def in_turn(ours: str, peer: str, headers: dict[str, str]) -> tuple[list[float], ...]:
-    """Measure both, several times in turn: rates and p99 of ours, then of the peer."""
+    """Measure both in turns: rates and p99 of delever, then of the peer."""
     found: tuple[list[float], ...] = ([], [], [], [])
     for _ in range(ROUNDS):
         for place, url in ((0, ours), (2, peer)):
@@ -105,7 +105,7 @@ def in_turn(ours: str, peer: str, headers: dict[str, str]) -> tuple[list[float],
 
 
 def requests(url: str, kind: str, path: str, least: float) -> Iterator[Row]:
-    """Yield what one path gives beside the peer that sends the same bytes."""
+    """Yield rate and p99 of one path against the peer that sends the same bytes."""
     signed = kind == "litestar"
     headers = {"X-MBX-APIKEY": "bench"} if signed else {}
     body = fetch(url + (sign(path) if signed else path), headers)
@@ -118,7 +118,7 @@ def requests(url: str, kind: str, path: str, least: float) -> Iterator[Row]:
             rate, slow, peer_rate, peer_slow = in_turn(url + target, peer + target, headers)
     ratio = median(rate) / median(peer_rate)
     yield Row(
-        f"{path} beside {'bare Litestar' if signed else 'raw ASGI'}",
+        f"{path} against {'bare Litestar' if signed else 'raw ASGI'}",
         f"{ratio:.2f} ({median(rate):,.0f} / {median(peer_rate):,.0f} requests/s)",
         f">= {least}",
         ratio >= least,
@@ -130,7 +130,7 @@ def requests(url: str, kind: str, path: str, least: float) -> Iterator[Row]:
 
 
 def sign(path: str) -> str:
-    """Return the path with a signed query that holds for a minute."""
+    """Return the path with a signed query that is valid for a minute."""
     query = f"recvWindow=60000&timestamp={time.time_ns() // 1_000_000}"
     signature = hmac.new(SECRET.encode(), query.encode(), hashlib.sha256).hexdigest()
     return f"{path}?{query}&signature={signature}"
@@ -140,7 +140,7 @@ def sign(path: str) -> str:
 
 
 class Subscriber(WSListener):  # type: ignore[misc]
-    """Subscribes, and notes when each push arrives."""
+    """Subscribes, and records when each push arrives."""
 
     def __init__(self, arrivals: dict[bytes, list[float]]) -> None:
         self.arrivals = arrivals
@@ -157,7 +157,7 @@ class Subscriber(WSListener):  # type: ignore[misc]
 
 
 async def spread(url: str, subscribers: int, pushes: int) -> float:
-    """Return the ms from the first to the last client of one push, median of several."""
+    """Return the ms of one push from its first to its last client, median of several pushes."""
     arrivals: dict[bytes, list[float]] = defaultdict(list)
     address = url.replace("http", "ws", 1) + "/v5/public/linear"
     connections = []
@@ -175,12 +175,12 @@ async def spread(url: str, subscribers: int, pushes: int) -> float:
     whole = [times for times in arrivals.values() if len(times) == subscribers]
     for transport, _ in connections:
         transport.disconnect()
-    assert len(whole) >= pushes - 2, "pushes did not reach everybody"
+    assert len(whole) >= pushes - 2, "pushes did not reach every client"
     return median((max(times) - min(times)) * 1000 for times in whole)
 
 
 def fan_out(url: str, subscribers: int, most: float) -> Iterator[Row]:
-    """Yield how long one adlAlert takes to its last subscriber, beside a bare broadcast."""
+    """Yield the time of one adlAlert to its last subscriber, against a bare broadcast."""
     text = fetch(url + "/v5/market/adlAlert", {})
     rows = json.loads(text)["result"]["list"]
     size = len(json.dumps(rows))
@@ -191,7 +191,7 @@ def fan_out(url: str, subscribers: int, most: float) -> Iterator[Row]:
             theirs.append(asyncio.run(spread(peer, subscribers, 5)))
     ratio = median(ours) / median(theirs)
     yield Row(
-        f"adlAlert to {subscribers:,} sockets beside websockets.broadcast",
+        f"adlAlert to {subscribers:,} sockets against websockets.broadcast",
         f"{ratio:.2f} ({median(ours):.0f} / {median(theirs):.0f} ms to the last)",
         f"<= {most}",
         ratio <= most,
@@ -199,7 +199,7 @@ def fan_out(url: str, subscribers: int, most: float) -> Iterator[Row]:
 
 
 def rows(_options: argparse.Namespace) -> Iterator[Row]:
-    """Yield every claim."""
+    """Yield every result."""
     if shutil.which("wrk") is None:
         yield Row("the served APIs", "skipped: wrk is not installed")
         return
@@ -207,7 +207,7 @@ def rows(_options: argparse.Namespace) -> Iterator[Row]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(20_000, most), most))
     with tempfile.TemporaryDirectory() as folder:
         journal, config = Path(folder) / "journal.db", Path(folder) / "delever.toml"
-        play(accounts=300, contracts=20, journal=journal)
+        run_crash(accounts=300, contracts=20, journal=journal)
         config.write_text(CONFIG.format(journal=journal, account=ACCOUNT))
         command = (sys.executable, "-m", "delever", "serve", "-c", str(config), "--port", "0")
         with served(*command) as url:

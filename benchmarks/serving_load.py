@@ -1,8 +1,8 @@
-"""A large venue behind the API: a million positions in, then marks of all contracts every second.
+"""A large venue behind the API: a million positions, then marks of all contracts every second.
 
-Positions come as Arrow streams of the engine's own units over HTTP, each answered when it is
-durable. Then 500 marks a second are sent for a while, while others ask the API: every command must
-be answered in its second, every one must stand in the journal, and reads must go on.
+Positions are submitted over HTTP as Arrow streams in the engine's units, each answered once
+durable. Then 500 marks per second are submitted while clients read: every command must be answered
+within its second and be in the journal, and reads must be answered, too.
 """
 
 import argparse
@@ -23,7 +23,16 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
-from large_book import CONTRACTS, TICKS, Large, contract_names, holders, large, marks, opening
+from large_book import (
+    CONTRACTS,
+    TICKS,
+    LargeBook,
+    account_commands,
+    contract_names,
+    definition_commands,
+    large,
+    marks,
+)
 from measure import Row, main
 
 from delever.core import messages as m
@@ -48,7 +57,7 @@ secret_env = "DELEVER_BENCHMARK_SECRET"
 
 
 class Api:
-    """The served API, as a venue's engine uses it."""
+    """A client of the served API, as a venue's engine has one."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -63,23 +72,23 @@ class Api:
         with urllib.request.urlopen(self.url + path) as answer:
             return json.loads(answer.read())
 
-    def tell(self, command: m.Command) -> Any:
-        given = msgspec.to_builtins(command)
-        del given["time_ms"]  # the server's clock says it
-        return self.post("/v1/commands", msgspec.json.encode(given))
+    def submit(self, command: m.Command) -> Any:
+        fields = msgspec.to_builtins(command)
+        del fields["time_ms"]  # the server stamps the command
+        return self.post("/v1/commands", msgspec.json.encode(fields))
 
 
-def stream(book: Large, rows: slice) -> bytes:
-    """Rows of the book as an Arrow IPC stream."""
+def stream(book: LargeBook, rows: slice) -> bytes:
+    """Return rows of the book as an Arrow IPC stream."""
     contract = pa.DictionaryArray.from_arrays(book.contract[rows], contract_names())
     account, names = np.unique(book.account[rows], return_inverse=True)
-    held = pa.DictionaryArray.from_arrays(
+    accounts = pa.DictionaryArray.from_arrays(
         names.astype(np.int32), [f"a{number:08d}" for number in account.tolist()]
     )
     side = pa.DictionaryArray.from_arrays(book.side[rows], ["long", "short"])
     table = pa.table(
         {
-            "account": held,
+            "account": accounts,
             "contract": contract,
             "side": side,
             "lots": book.lots[rows],
@@ -92,25 +101,25 @@ def stream(book: Large, rows: slice) -> bytes:
     return sink.getvalue()
 
 
-def ingest(api: Api, book: Large) -> Iterator[Row]:
-    """Yield how fast accounts, balances and positions come in."""
-    for command in (*opening(), *holders(book)):
-        api.tell(command)
-    api.tell(m.SetMarks(time_ms=0, marks=dict.fromkeys(contract_names(), TICKS // 100)))
+def ingest(api: Api, book: LargeBook) -> Iterator[Row]:
+    """Yield the rate at which positions are ingested."""
+    for command in (*definition_commands(), *account_commands(book)):
+        api.submit(command)
+    api.submit(m.SetMarks(time_ms=0, marks=dict.fromkeys(contract_names(), TICKS // 100)))
     bodies = [stream(book, slice(at, at + CHUNK)) for at in range(0, book.size, CHUNK)]
     began = time.perf_counter()
-    told = [api.post("/v1/positions/arrow?version=1", body)["rows"] for body in bodies]
+    counts = [api.post("/v1/positions/arrow?version=1", body)["rows"] for body in bodies]
     took = time.perf_counter() - began
-    assert sum(told) == book.size
+    assert sum(counts) == book.size
     yield Row(f"{book.size:,} positions over HTTP, durable", f"{book.size / took:,.0f} positions/s")
 
 
-def marking(api: Api, book: Large) -> Iterator[Row]:
-    """Yield how 500 marks a second go, and reads meanwhile."""
+def marking(api: Api, book: LargeBook) -> Iterator[Row]:
+    """Yield the latency of 500 marks per second, and of reads meanwhile."""
     reads: list[float] = []
     stop = threading.Event()
 
-    def ask() -> None:
+    def read() -> None:
         while not stop.is_set():
             for path in ("/v1/contracts/C000", "/v1/accounts/a00000001", "/fapi/v1/ping"):
                 began = time.perf_counter()
@@ -118,20 +127,20 @@ def marking(api: Api, book: Large) -> Iterator[Row]:
                 reads.append((time.perf_counter() - began) * 1e3)
             time.sleep(0.05)
 
-    asking = threading.Thread(target=ask)
-    asking.start()
+    reader = threading.Thread(target=read)
+    reader.start()
     taken = []
     begun = time.perf_counter()
     for second in range(SECONDS):
         time.sleep(max(0.0, begun + second - time.perf_counter()))
         began = time.perf_counter()
-        api.tell(marks(book, second))
+        api.submit(marks(book, second))
         taken.append((time.perf_counter() - began) * 1e3)
     stop.set()
-    asking.join()
-    late = sum(each > 1000 for each in taken)
+    reader.join()
+    late = sum(latency_ms > 1000 for latency_ms in taken)
     yield Row(
-        f"{CONTRACTS} marks a second on {book.size:,} positions",
+        f"{CONTRACTS} marks per second on {book.size:,} positions",
         f"{median(taken):.0f} ms each (worst {max(taken):.0f})",
         "none later than its second",
         late == 0,
@@ -143,7 +152,7 @@ def marking(api: Api, book: Large) -> Iterator[Row]:
 
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:
-    """Yield every claim."""
+    """Yield every result."""
     book = large(options.positions)
     with tempfile.TemporaryDirectory() as folder:
         journal, config = Path(folder) / "journal.db", Path(folder) / "delever.toml"
@@ -160,8 +169,8 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
         finally:
             server.kill()
             server.wait()
-        with SqliteJournal(journal, readonly=True) as kept:
-            head = kept.head()
+        with SqliteJournal(journal, readonly=True) as opened:
+            head = opened.head()
         assert head is not None
         lost = max(acknowledged - head.sequence, 0)
         yield Row("records lost when the server is killed", f"{lost}", "none", lost == 0)

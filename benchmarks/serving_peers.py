@@ -1,8 +1,8 @@
-"""The least that could answer, each a server that prints its URL: peers of benchmarks/serving.py.
+"""Minimal servers for benchmarks/serving.py; each prints its URL.
 
 raw FILE        a raw ASGI app on uvicorn that sends the file's bytes
 litestar FILE   a bare Litestar handler on uvicorn that sends them
-broadcast SIZE  the websockets library, one message of that many bytes a second to everybody
+broadcast SIZE  the websockets library, one message of that many bytes per second to every client
 """
 
 import asyncio
@@ -57,7 +57,7 @@ async def broadcasting(size: int) -> None:
 
     async def handler(connection: Any) -> None:
         listening.add(connection)
-        with contextlib.suppress(ConnectionClosed):  # who listens goes without a word
+        with contextlib.suppress(ConnectionClosed):  # clients disconnect without closing
             async for _ in connection:
                 pass
         listening.discard(connection)
@@ -71,11 +71,11 @@ async def broadcasting(size: int) -> None:
 
 
 def main() -> None:
-    kind, given = sys.argv[1:]
+    kind, argument = sys.argv[1:]
     if kind == "broadcast":
-        asyncio.run(broadcasting(int(given)))
+        asyncio.run(broadcasting(int(argument)))
     else:
-        run({"raw": raw, "litestar": litestar}[kind](Path(given).read_bytes()))
+        run({"raw": raw, "litestar": litestar}[kind](Path(argument).read_bytes()))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long it takes to begin: the command line's help, and the first rank of a small book."""
+"""Start-up times: the help of the command line, and the first rank of a small book."""
 
 import argparse
 import subprocess
@@ -30,9 +30,9 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
     ratio = float(np.median(taken["help"]) / np.median(taken["bare"]))
     yield Row('python -c "import argparse, numpy"', ms(taken["bare"]))
     yield Row("delever --help", ms(taken["help"]), "<= 2 x the line above", ratio <= 2)
-    yield Row("  against it", f"{ratio:.2f} x")
-    yield Row("delever rank on a small book, nothing compiled", ms(taken["rank"]))
-    yield Row("compiled kernels out of their cache, with Numba", ms(taken["kernels"]))
+    yield Row("  ratio", f"{ratio:.2f} x")
+    yield Row("delever rank on a small book, plain kernels", ms(taken["rank"]))
+    yield Row("compiled kernels loaded from their cache, with Numba", ms(taken["kernels"]))
 
 
 if __name__ == "__main__":

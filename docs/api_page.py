@@ -77,7 +77,7 @@ Every record, as Server-Sent Events; needs read. `?types=adl_started,adl_stopped
 events, and types of the market (TYPES) need no more than `GET /v1/contracts` does. The `id` of
 each is its sequence: `?after=12` or the header `Last-Event-ID: 12` resumes after it without a gap,
 from the journal where necessary. Without either the stream starts with the next event. A comment
-every 15 s keeps the connection open. A client that receives nothing for `send_timeout_ms` is
+every 15 s keeps the connection open. A client that does not read for `send_timeout_ms` is
 disconnected, and can resume.
 
 ```text
@@ -88,7 +88,7 @@ data: {"sequence":13,"time_ms":3000,"command":"set_marks","id":"","events":[{"ty
 ### `GET /v1/events/socket`
 
 The same over a WebSocket: one text message for each record, with the JSON above. `?after=12`
-resumes after it. A client that receives nothing is closed with 1008.
+resumes after it. A client that does not read is closed with 1008.
 """
 
 NEEDS = {

@@ -1,4 +1,4 @@
-"""Generate docs/rules.md, docs/reference/, the tables of docs/venues and the import pictures.
+"""Generate docs/rules.md, docs/reference/, blocks of docs/venues and README, and pictures.
 
 `make docs` runs it; tests/test_docs.py fails while a page is out of date.
 """
@@ -19,6 +19,7 @@ from rule_pages import rules_page, venues_filled
 
 from delever.core import messages
 from delever.core.messages import AnyCommand, AnyEvent, Command, Reason
+from delever.core.rules import RULE_SETS
 
 ROOT = Path(__file__).parent.parent
 CORE = ROOT / "src" / "delever" / "core"
@@ -145,7 +146,16 @@ def pages() -> dict[Path, str]:
         REFERENCE / "reasons.md": reasons_page(),
         **venues_filled(),
         **pictures(),
+        ROOT / "README.md": readme(),
     }
+
+
+def readme() -> str:
+    """Return README.md with the current numbers of rule sets and venues."""
+    venues = {re.split(r"\W", rules.venue)[0] for rules in RULE_SETS.values()}
+    claim = f"[{len(RULE_SETS)} rule sets of {len(venues)} venues]"
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.sub(r"\[\d+ rule sets of \d+ venues\]", claim, text)
 
 
 def commands_page() -> str:

@@ -1,16 +1,16 @@
-"""A venue in one file, with delever as its last resort, over the API only.
+"""A venue in one file that uses delever for takeovers and ADL, over the API only.
 
-    Market    accounts, orders and trades of one contract: the venue's own truth, no network
-    Link      commands out (each until it is answered, under one id), records in
-    Venue     tells what has changed, liquidates, unwinds, and obeys what delever decides
+    Market    accounts, orders and trades of one contract, without any network
+    Link      submits commands (each under one id, until it is answered), and reads events
+    Venue     submits changes, liquidates, unwinds, and applies the events of delever
 
-`docs/integration.md` says why each step stands where it does. Run it against a server:
+`docs/integration.md` explains the order of the steps. Run it against a server:
 
     delever serve -c venue.toml &     (a key with the roles ingest, operate and read)
     python examples/tiny_venue.py http://127.0.0.1:8080 engine.SECRET
 
-All numbers are whole: lots of 0.001 BTC, ticks of 1 USDT, money in thousandths of a USDT, so that
-lots times ticks is money.
+All numbers are integers: lots of 0.001 BTC, ticks of 1 USDT, money in thousandths of a USDT, so
+that lots times ticks is money.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ import httpx2
 
 CONTRACT, ASSET, POOL = "BTCUSDT", "USDT", "fund"
 START, SEED_MONEY = 60_000, 8_000_000
-MAINTENANCE = 200  # the two-hundredth part of a position's value
+MAINTENANCE = 200  # maintenance margin is notional / 200
 LEVERAGE = 25
 RETRY_S = 0.02
 
@@ -39,12 +39,12 @@ def text(thousandths: int) -> str:
     return str(Decimal(thousandths) / 1000)
 
 
-# --- the venue's own truth ---
+# --- accounts and order book of the venue ---
 
 
 @dataclass
 class Account:
-    """One account: money, signed lots, and their cost, signed alike."""
+    """One account: money, signed lots, and their cost with the same sign."""
 
     name: str
     wallet: int
@@ -56,7 +56,7 @@ class Account:
         return self.wallet + self.lots * mark - self.cost
 
     def trade(self, lots: int, price: int) -> None:
-        """Add signed lots at a price; what is closed is realized at average cost."""
+        """Add signed lots at a price; closed lots are realized at average cost."""
         closed = min(abs(lots), abs(self.lots)) if lots * self.lots < 0 else 0
         if closed:
             share = self.cost * closed // abs(self.lots)
@@ -72,13 +72,13 @@ class Account:
 @dataclass
 class Order:
     account: str
-    lots: int  # signed: what is left to buy or sell
+    lots: int  # signed: the remaining lots to buy or sell
     price: int
 
 
 @dataclass
 class Market:
-    """Accounts and an order book; `changed` are the accounts that delever has to hear of."""
+    """Accounts and an order book; `changed` are the accounts to submit to delever."""
 
     accounts: dict[str, Account]
     mark: int = START
@@ -91,7 +91,7 @@ class Market:
         return not account.frozen and value <= LEVERAGE * max(account.equity(self.mark), 0)
 
     def place(self, name: str, lots: int, price: int) -> None:
-        """Match an order against the book; what is left of it rests."""
+        """Match an order against the book; the rest is added to the book."""
         if not self.may_open(self.accounts[name], lots):
             return
         order = Order(name, lots, price)
@@ -100,7 +100,7 @@ class Market:
         if order.lots:
             side = self.bids if lots > 0 else self.asks
             side.append(order)
-            side.sort(key=lambda each: -each.price if lots > 0 else each.price)
+            side.sort(key=lambda order: -order.price if lots > 0 else order.price)
 
     def take(self, order: Order) -> Iterator[tuple[Order, int]]:
         """Trade an order's lots against the book; yield (maker, the maker's signed lots)."""
@@ -125,7 +125,7 @@ class Market:
         self.changed.add(account.name)
 
     def freeze(self, account: Account) -> None:
-        """Let an account trade no more: its orders go, and nothing of it changes."""
+        """Stop an account from trading, and cancel its orders."""
         account.frozen = True
         self.bids = [order for order in self.bids if order.account != account.name]
         self.asks = [order for order in self.asks if order.account != account.name]
@@ -139,11 +139,11 @@ class Market:
         ]
 
 
-# --- talking to delever ---
+# --- the connection to delever ---
 
 
 class Link:
-    """Sends each command until it is answered, always under the same id; reads the records."""
+    """Submits each command under one id until it is answered, and reads events."""
 
     def __init__(self, client: httpx2.AsyncClient, post: Post | None = None) -> None:
         self._client = client
@@ -151,7 +151,7 @@ class Link:
         self._ids = 0
 
     async def send(self, kind: str, /, **fields: Any) -> dict[str, Any]:
-        """Return the answer, or the `error` of a refusal; a lost answer is asked for again."""
+        """Return the answer, or the `error` of a rejection; submit again after a lost answer."""
         self._ids += 1
         command = {"type": kind, "id": f"tiny-{self._ids}", **fields}
         while True:
@@ -168,7 +168,7 @@ class Link:
             return dict(answer.json())
 
     async def records(self, after: int) -> tuple[list[dict[str, Any]], int]:
-        """Return events after a sequence, and the sequence up to which they reach."""
+        """Return events after a sequence, and the last sequence of the page."""
         answer = await self._client.get("/v1/events", params={"after": after})
         answer.raise_for_status()
         page = answer.json()
@@ -176,7 +176,7 @@ class Link:
 
 
 class Venue:
-    """The market, delever, and what each knows of the other."""
+    """Keeps the market and delever consistent with each other."""
 
     def __init__(self, market: Market, link: Link) -> None:
         self.market = market
@@ -185,58 +185,60 @@ class Venue:
         self.last_fill = 0
         self.inventory = 0  # signed lots that the fund has taken over
         self.in_adl: set[str] = set()
-        self.seen = self.acknowledged = 0  # sequences: read up to, and of the last ordered answer
+        self.read_until = self.acknowledged = (
+            0  # sequences: of the last event read, the last answer
+        )
         self.cancelled: list[int] = []
-        self.happened: deque[str] = deque()
+        self.event_types: deque[str] = deque()
         self._snapshots: set[asyncio.Task[Any]] = set()
 
-    # --- telling ---
+    # --- submitting ---
 
     async def open(self) -> None:
-        """Say what there is; the ids make sure that it is said once."""
-        say = self.link.send
-        await say("define_asset", asset=ASSET, cash_decimals=3)
-        await say("define_pool", pool=POOL, kind="shared", asset=ASSET, rules="bybit")
-        await say(
+        """Submit definitions, balances and positions; ids make repeated commands harmless."""
+        send = self.link.send
+        await send("define_asset", asset=ASSET, cash_decimals=3)
+        await send("define_pool", pool=POOL, kind="shared", asset=ASSET, rules="bybit")
+        await send(
             "define_contract", contract=CONTRACT, kind="linear", settle=ASSET, pool=POOL,
             tick_size="1", lot_size="0.001",
         )  # fmt: skip
-        await say("fund_pool", pool=POOL, amount=text(SEED_MONEY), reason="seed", note="opening")
+        await send("fund_pool", pool=POOL, amount=text(SEED_MONEY), reason="seed", note="opening")
         for name in self.market.accounts:
-            await say("define_account", account=name)
+            await send("define_account", account=name)
         self.market.changed |= set(self.market.accounts)
-        await self.tell_mark(START)
-        self.tell_changes()
+        await self.submit_mark(START)
+        self.submit_changes()
         await self.settle()
 
     async def ordered(self, kind: str, /, **fields: Any) -> dict[str, Any]:
-        """Send a command whose place among others matters: the next one waits for its answer."""
+        """Submit a command that must be in order: the next one waits for its answer."""
         answer = await self.link.send(kind, **fields)
         sequence = answer.get("sequence") or answer["error"]["sequence"]
         self.acknowledged = max(self.acknowledged, sequence)
         return answer
 
-    async def tell_mark(self, mark: int) -> None:
+    async def submit_mark(self, mark: int) -> None:
         self.market.mark = mark
         await self.ordered("set_marks", marks={CONTRACT: str(mark)})
 
-    def tell_changes(self) -> None:
-        """Send the accounts that have changed, absolute; snapshots may overtake each other."""
+    def submit_changes(self) -> None:
+        """Submit snapshots of changed accounts, which need not arrive in order."""
         if not self.market.changed:
             return
         self.version += 1
         changed = [self.market.accounts[name] for name in sorted(self.market.changed)]
         self.market.changed.clear()
-        said = {"version": self.version, "last_fill": self.last_fill}
+        header = {"version": self.version, "last_fill": self.last_fill}
         balances = [{"account": a.name, "asset": ASSET, "balance": text(a.wallet)} for a in changed]
         positions = [row for account in changed for row in _rows(account)]
         for kind, rows in (("positions", positions), ("balances", balances)):
-            task = asyncio.create_task(self.link.send(f"set_{kind}", **said, **{kind: rows}))
+            task = asyncio.create_task(self.link.send(f"set_{kind}", **header, **{kind: rows}))
             self._snapshots.add(task)
             task.add_done_callback(self._snapshots.discard)
 
     async def settle(self) -> None:
-        """Wait until every snapshot has been answered; a rejected one is an error of the venue."""
+        """Wait until every snapshot is answered; a rejected one is an error of the venue."""
         for answer in await asyncio.gather(*self._snapshots):
             if "error" in answer:
                 raise RuntimeError(f"a snapshot was rejected: {answer}")
@@ -244,19 +246,19 @@ class Venue:
     # --- liquidating and unwinding ---
 
     async def liquidate(self) -> None:
-        """Hand over accounts below maintenance margin, once delever knows their last trade."""
+        """Submit takeovers of accounts below maintenance margin, after their last trade."""
         for account in self.market.bankrupt():
             self.market.freeze(account)
-            self.tell_changes()
+            self.submit_changes()
             await self.settle()
             answer = await self.ordered("takeover", account=account.name)
-            if "error" in answer:  # ADL has closed it meanwhile; the record will say so
+            if "error" in answer:  # ADL has closed it meanwhile, as its events will show
                 account.frozen = False
 
     async def unwind(self) -> None:
-        """Sell (or buy back) the fund's inventory in the market, while that is the venue's turn."""
-        await self.obey()
-        if self.seen < self.acknowledged or self.in_adl or not self.inventory:
+        """Trade the fund's inventory in the market, unless ADL is on."""
+        await self.read_and_apply()
+        if self.read_until < self.acknowledged or self.in_adl or not self.inventory:
             return
         sign = 1 if self.inventory > 0 else -1
         order = Order("", -self.inventory, self.market.mark * (100 - 2 * sign) // 100)
@@ -266,22 +268,22 @@ class Venue:
                 quantity=text(abs(traded)), price=str(maker.price),
             )  # fmt: skip
             if "error" in answer:
-                raise RuntimeError(f"the fund does not hold what was sold: {answer}")
+                raise RuntimeError(f"the fund does not have the inventory sold: {answer}")
 
-    # --- obeying ---
+    # --- applying events ---
 
-    async def obey(self) -> None:
-        """Read on, and do what is decided; what has been seen before changes nothing."""
-        records, until = await self.link.records(self.seen)
-        await self.obey_records(records)
-        self.seen = max(self.seen, until)
+    async def read_and_apply(self) -> None:
+        """Read and apply new events; events that were applied before are ignored."""
+        records, until = await self.link.records(self.read_until)
+        await self.apply_events(records)
+        self.read_until = max(self.read_until, until)
 
-    async def obey_records(self, records: list[dict[str, Any]]) -> None:
+    async def apply_events(self, records: list[dict[str, Any]]) -> None:
         for record in records:
-            if record["sequence"] > self.seen:
-                await self._obey(record["event"])
+            if record["sequence"] > self.read_until:
+                await self._apply(record["event"])
 
-    async def _obey(self, event: dict[str, Any]) -> None:
+    async def _apply(self, event: dict[str, Any]) -> None:
         kind = event["type"]
         account = self.market.accounts.get(event.get("account", ""))
         match kind:
@@ -296,7 +298,7 @@ class Venue:
             case "unwound":
                 self.inventory -= event["lots"] if event["side"] == "long" else -event["lots"]
             case "adl_filled" if account:
-                await self._obey_fill(event, account)
+                await self._apply_fill(event, account)
             case "fill_cancelled":
                 lots = event["fill"]["lots"]
                 self.inventory -= lots if event["fill"]["side"] == "long" else -lots
@@ -304,10 +306,10 @@ class Venue:
                 self.in_adl.add(event["trigger"])
             case "adl_stopped":
                 self.in_adl.discard(event["trigger"])
-        self.happened.append(kind)
+        self.event_types.append(kind)
 
-    async def _obey_fill(self, fill: dict[str, Any], account: Account) -> None:
-        """Close the position as decided, or say that it cannot be closed any more."""
+    async def _apply_fill(self, fill: dict[str, Any], account: Account) -> None:
+        """Close the position of a fill, or cancel the fill if the position has changed."""
         lots = fill["lots"] if fill["side"] == "long" else -fill["lots"]
         self.inventory += lots
         if lots * account.lots > 0 and abs(account.lots) >= abs(lots):
@@ -315,17 +317,17 @@ class Venue:
             self._changed(account)
             self.last_fill = fill["fill"]
         else:
-            await self._refuse(fill["fill"], account)
+            await self._cancel_fill(fill["fill"], account)
 
-    async def _refuse(self, fill: int, account: Account) -> None:
-        """Take a fill back, and tell what there is instead before ADL looks for somebody again."""
+    async def _cancel_fill(self, fill: int, account: Account) -> None:
+        """Cancel a fill, and submit the account while ADL is paused, before the next round."""
         pause = {"contract": CONTRACT, "note": f"fill {fill} was traded away"}
         await self.ordered("pause_adl", paused=True, **pause)
         await self.ordered("cancel_adl", fill=fill, note=pause["note"])
         self.cancelled.append(fill)
         self.last_fill = fill
         self._changed(account)
-        self.tell_changes()
+        self.submit_changes()
         await self.settle()
         await self.ordered("pause_adl", paused=False, **pause)
 
@@ -335,7 +337,7 @@ class Venue:
 
 
 def _rows(account: Account) -> list[Command]:
-    """Return a position as delever is told it; flat is said of both sides, whichever was open."""
+    """Return the position rows of an account; without a position, 0 on both sides."""
     row = {"account": account.name, "contract": CONTRACT}
     if not account.lots:
         return [{**row, "side": side, "quantity": "0"} for side in ("long", "short")]
@@ -348,7 +350,7 @@ def _rows(account: Account) -> list[Command]:
 
 
 def opened_market(rng: random.Random, accounts: int = 12) -> Market:
-    """Return a market in which half of the accounts are long of the other half."""
+    """Return a market in which half of the accounts are long, the other half short."""
     names = [f"acc{number}" for number in range(accounts)]
     market = Market({name: Account(name, rng.randrange(2_000_000, 9_000_000)) for name in names})
     for long, short in zip(names[::2], names[1::2], strict=True):
@@ -360,32 +362,32 @@ def opened_market(rng: random.Random, accounts: int = 12) -> Market:
 
 
 async def turn(venue: Venue, rng: random.Random) -> None:
-    """Let accounts trade, the mark move, and both sides hear of it."""
+    """Trade, move the mark, submit the changes, and apply events."""
     market = venue.market
     for name in rng.sample(sorted(market.accounts), 3):
         sign = rng.choice((1, -1))
         price = market.mark - sign * rng.randrange(-20, 400)
         market.place(name, sign * rng.randrange(1, 60), price)
-    venue.tell_changes()
-    await venue.tell_mark(market.mark + rng.randrange(-900, 500))
+    venue.submit_changes()
+    await venue.submit_mark(market.mark + rng.randrange(-900, 500))
     await venue.liquidate()
     if rng.random() < 0.6:
-        await venue.obey()
+        await venue.read_and_apply()
     await venue.unwind() if rng.random() < 0.7 else None
-    venue.tell_changes()
+    venue.submit_changes()
 
 
 async def session(venue: Venue, rng: random.Random, turns: int) -> None:
-    """Play some turns, then wait until nothing is on its way any more."""
+    """Run some turns, then wait until every change and event has arrived."""
     await venue.open()
     for _ in range(turns):
         await turn(venue, rng)
     while True:
-        venue.tell_changes()
+        venue.submit_changes()
         await venue.settle()
-        before = venue.seen
-        await venue.obey()
-        if venue.seen == before and not venue.market.changed:
+        before = venue.read_until
+        await venue.read_and_apply()
+        if venue.read_until == before and not venue.market.changed:
             return
 
 

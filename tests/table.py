@@ -1,28 +1,28 @@
-"""Rule tables: one case a row, in aligned text, the expected outcome behind a bar.
+"""Rule tables: one case per row, in aligned text, with the expected outcome after a bar.
 
     # rule: ABC-01  source: the venue's help page, example 1
-    balance    peak       profit     | outcome  price
+    balance    peak       pnl        | outcome  price
     1000000    1000000    -300000    | start    99.5
     1000000    1000000    -299999    | -        -
 
     # rule: ABC-02 ABC-03  source: the same page, "Release"
     1000000    1000000    -250000    | start    99.0
 
-A file in tests/tables/ holds one table. Its first line that is neither blank nor a comment names
-the columns; every later one is a row with as many cells. Cells are parted by blanks and hold none
-themselves; `-` is an empty cell. One bar parts what is given from what must come out, and stands
-in the same place on every line. Blank lines and comments may stand anywhere; a comment that holds
-`rule:` gives the rule ids (of docs/rules.md) of the rows below it, until the next such comment.
+A file in tests/tables/ is one table. The first line that is neither blank nor a comment names the
+columns; every later one is a row with as many cells. Cells are separated by blanks and contain
+none; `-` is an empty cell. One bar separates input from expected outcome, at the same position on
+every line. Blank lines and comments may be anywhere; a comment with `rule:` gives the rule ids (of
+docs/rules.md) of the rows below it, until the next such comment.
 
-A test takes a table whole:
+A test runs a whole table:
 
     @pytest.mark.parametrize("row", cases("triggers.txt"))
     def test_trigger(row: Row) -> None:
         assert {"outcome": decide(row["balance"], ...)} == row.expected
 
-Each case is named by file, line and rules (`triggers.txt:5-ABC-01`), so a failing row is found at
-once. Rows that belong together (the counterparties of one round) carry the same word in a column and
-come together, as a list, from `grouped_cases("rounds.txt", by="round")`.
+The name of a case has file, line and rules (`triggers.txt:5-ABC-01`), so that a failing row is
+found at once. Rows that belong together (the counterparties of one round) have the same word in a
+column and arrive together, as a list, from `grouped_cases("rounds.txt", by="round")`.
 """
 
 import itertools
@@ -37,7 +37,7 @@ RULE_ID = re.compile(r"\b[A-Z]{2,8}-\d{2}\b")
 
 
 class Row(dict[str, str]):
-    """All cells by column; `expected` holds those behind the bar, `where` is file:line."""
+    """All cells by column; `expected` are the cells behind the bar, `where` is file:line."""
 
     def __init__(self, cells: dict[str, str], outcomes: set[str], where: str, rules: list[str]):
         super().__init__(cells)
@@ -47,7 +47,7 @@ class Row(dict[str, str]):
 
 
 def parse(text: str, name: str) -> list[Row]:
-    """Return the rows of a table; a row that does not fit the header is named in the error."""
+    """Return the rows of a table; ValueError names a row that does not fit the header."""
     rows: list[Row] = []
     rules: list[str] = []
     columns: list[str] | None = None
@@ -58,7 +58,7 @@ def parse(text: str, name: str) -> list[Row]:
         elif line.strip():
             given, bar, expected = (part.split() for part in line.partition("|"))
             if not bar or "|" in expected:
-                raise ValueError(f"{name}:{number}: one bar parts given and expected: {line!r}")
+                raise ValueError(f"{name}:{number}: one bar separates given and expected: {line!r}")
             if columns is None:
                 columns, outcomes = given + expected, set(expected)
                 width = len(given)
@@ -77,11 +77,11 @@ def rows_of(name: str) -> list[Row]:
 
 
 def cases(name: str) -> list[Any]:
-    """Return one pytest case a row, named by file, line and rules."""
+    """Return a pytest case for each row, named by file, line and rules."""
     return [pytest.param(row, id="-".join([row.where, *row.rules])) for row in rows_of(name)]
 
 
 def grouped_cases(name: str, by: str) -> list[Any]:
-    """Return one pytest case a run of rows with the same word in a column, named by that word."""
+    """Return a pytest case for each run of rows with the same word in a column."""
     groups = [list(group) for _, group in itertools.groupby(rows_of(name), lambda row: row[by])]
     return [pytest.param(g, id="-".join([g[0].where, g[0][by], *g[0].rules])) for g in groups]

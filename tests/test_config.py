@@ -79,12 +79,12 @@ def test_a_bearer_token_is_id_and_secret(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_text("hush.hush")
     file.chmod(0o600)
-    key = {"id": "desk", "roles": ["read"], "secret_file": str(file)}
-    ring = Keyring(parse({"keys": [key]}).keys)
-    holder = ring.bearer("Bearer desk.hush.hush")
-    assert holder is not None
-    assert holder.may(Role.READ)
-    assert not holder.may(Role.OPERATE)
-    assert "hush" not in repr(holder)
+    config = {"id": "desk", "roles": ["read"], "secret_file": str(file)}
+    keyring = Keyring(parse({"keys": [config]}).keys)
+    key = keyring.bearer("Bearer desk.hush.hush")
+    assert key is not None
+    assert key.has_role(Role.READ)
+    assert not key.has_role(Role.OPERATE)
+    assert "hush" not in repr(key)
     for wrong in ("", "Bearer", "Bearer desk", "Bearer desk.", "Bearer desk.hush", "Basic desk.x"):
-        assert ring.bearer(wrong) is None
+        assert keyring.bearer(wrong) is None

@@ -176,9 +176,10 @@ def test_files_are_named_for_their_content() -> None:
 
 def test_no_file_has_an_unfinished_mark() -> None:
     found = [
-        f"{location(path)}: {match[0]}"
+        f"{location(path, number)}: {line.strip()}"
         for path, text in texts()
-        for match in UNFINISHED.finditer(text)
+        for number, line in enumerate(text.splitlines(), start=1)
+        if UNFINISHED.search(line)
     ]
     report(found)
 
@@ -315,11 +316,8 @@ def test_a_class_name_is_used_once() -> None:
 
 def entries(folder: Path) -> set[str]:
     """Return the names of a package's modules and subpackages."""
-    files = {path.stem for path in SOURCE if path.parent == folder}
-    packages = {path.parent.name for path in SOURCE if path.parent.parent == folder}
-    return (files | packages - {path.parent.name for path in SOURCE if path.parent == folder}) - {
-        "__init__"
-    }
+    members = {path if path.stem != "__init__" else path.parent for path in SOURCE}
+    return {member.stem for member in members if member.parent == folder}
 
 
 def test_packages_have_3_to_8_entries() -> None:
@@ -330,6 +328,17 @@ def test_packages_have_3_to_8_entries() -> None:
         exempt = name in REGISTRIES or folder in (PACKAGE, CORE)
         if not exempt and not minimum <= len(entries(folder)) <= maximum:
             found.append(f"{name} has {len(entries(folder))} entries")
+    report(found)
+
+
+def test_package_docstrings_list_their_entries() -> None:
+    found = []
+    for folder in {path.parent for path in SOURCE} - {PACKAGE}:
+        name = folder.relative_to(PACKAGE).as_posix()
+        docstring = ast.get_docstring(syntax_tree(folder / "__init__.py")) or ""
+        listed = set(re.findall(r"^ *(?:\d+\. +)?(\w+)", docstring, re.MULTILINE))
+        missing = entries(folder) - listed if name not in REGISTRIES else set()
+        found += [f"{name}/__init__.py: the docstring does not list {entry}" for entry in missing]
     report(found)
 
 

@@ -16,7 +16,7 @@ INVALID_CONFIGURATIONS = (
     ("[[keys]]\nid = 'a'\nroles = ['read']\nsecret_env = 'DELEVER_TEST_NOT_SET'", "key 'a': env"),
     (MAIL, "notices.mail: environment variable 'DELEVER_TEST_NOT_SET' is not set"),
     (HOOK + "'DELEVER_TEST_NOT_SET'", "notices.recipients[0].webhook_secret_env: environment"),
-    ("[notices]\ntemplates = '/nope'", "notices.templates = '/nope': is no directory"),
+    ("[notices]\ntemplates = '/nope'", "notices.templates = '/nope': is not a directory"),
     ("[history]\nurl = 'history.db'", "history.url: Could not parse"),
     ("[history]\nurl = 'sqlite:///history.db'", "history.url: The asyncio extension"),
     ("[history]\nurl = 'nosql://me:hush@host/db'", "history.url: Can't load plugin"),

@@ -1,98 +1,95 @@
-"""Whose names the page shows: a visitor's none, an account's own its own, the risk desk's all."""
+"""Account names by role: masked for visitors, own name for an account, all for the risk desk."""
 
 import re
 from collections.abc import Iterator
 
 import pytest
+from dashboard_server import BOB, DESK, MASKED, DashboardServer, enter_key, running_server
 from playwright.sync_api import Page, expect
-from stand import BOB, DESK, MASKED, Site, served_site
 
-from browser import Watched, artefact, browsing
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with served_site(tmp_path_factory.mktemp("site"), MASKED) as served:
-        served.open_market()
-        served.mark(59_500)
-        served.tell("takeover", account="ann", contract="BTCUSDT")
-        served.mark(56_000)
-        yield served
+from browser import BrowserSession, artifact
+from waiting import wait_until
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Watched]:
-    with browsing() as watched:
-        yield watched
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DashboardServer]:
+    with running_server(tmp_path_factory.mktemp("server"), MASKED) as running:
+        running.crash(56_000)
+        yield running
 
 
-def with_key(page: Page, key: str) -> None:
-    page.get_by_role("button", name="Key", exact=True).click()
-    page.get_by_label("key", exact=True).fill(key)
-    page.get_by_role("button", name="Use it").click()
-    expect(page.get_by_label("key", exact=True)).to_have_count(0)
+MASKED_NAME, LINK = r"masked:[0-9a-f]{10}", r"\[\w+\]"
+
+NAMES = """rows => rows.map(row => {
+    const name = row.cells[1].innerText;
+    return row.cells[1].querySelector("a") ? `[${name}]` : name;
+})"""
 
 
-def names(page: Page) -> list[str]:
-    """Return the accounts of the ladder's first page; those with a link stand in brackets."""
+def names(page: Page, pattern: str) -> list[str]:
+    """Return the 20 accounts of the queue's page once all match; links are in brackets."""
     rows = page.locator(".rows").first.locator("tbody tr")
-    expect(rows).to_have_count(20)
-    cells = [row.locator("td").nth(1) for row in rows.all()]
-    return [
-        f"[{cell.inner_text()}]" if cell.locator("a").count() else cell.inner_text()
-        for cell in cells
-    ]
+
+    def matching() -> list[str]:
+        found: list[str] = rows.evaluate_all(NAMES)
+        matches = len(found) == 20 and all(re.fullmatch(pattern, name) for name in found)
+        return found if matches else []
+
+    return wait_until(matching, pattern)
 
 
-def test_names_are_shown_by_role(browser: Watched, site: Site) -> None:
-    page = browser.page(f"{site.page}/contracts/BTCUSDT?side=short")
-    hidden = names(page)
-    assert all(re.fullmatch(r"masked:[0-9a-f]{10}", name) for name in hidden)
-    assert len(set(hidden)) == 20
-    page.screenshot(path=artefact("contract-masked.png"), full_page=True)
-    with_key(page, BOB)
+def test_queue_masks_names_unless_the_key_has_the_role_read(
+    browser: BrowserSession, server: DashboardServer
+) -> None:
+    page = browser.page(f"{server.page}/contracts/BTCUSDT?side=short")
+    assert len(set(names(page, MASKED_NAME))) == 20
+    page.screenshot(path=artifact("contract-masked.png"), full_page=True)
+    enter_key(page, BOB)
     page.get_by_label("find an account").fill("dan")
     page.get_by_label("find an account").press("Enter")
-    expect(page.locator("[role=alert]")).to_contain_text("does not see account 'dan'")
-    assert all(name.startswith("masked:") for name in names(page))
-    page.goto(f"{site.page}/contracts/BTCUSDT?side=short")
-    with_key(page, DESK)
+    expect(page.locator("[role=alert]")).to_contain_text("may not read account 'dan'")
+    names(page, MASKED_NAME)
+    page.goto(f"{server.page}/contracts/BTCUSDT?side=short")
+    enter_key(page, DESK)
     expect(page.get_by_role("link", name="short07")).to_be_visible()
-    named = names(page)
-    assert len(named) == len(hidden)
-    assert not any("masked" in name for name in named)
-    assert all(name.startswith("[") for name in named)
+    assert len(set(names(page, LINK))) == 20
 
 
-def test_an_episode_and_the_feed_are_shown_without_names(browser: Watched, site: Site) -> None:
-    page = browser.page(f"{site.page}/events/1")
+def test_episode_and_feed_have_no_names_for_a_visitor(
+    browser: BrowserSession, server: DashboardServer
+) -> None:
+    page = browser.page(f"{server.page}/events/1")
     fills = page.locator(".rows").last.locator("tbody tr")
-    expect(fills).to_have_count(len(site.get("/v1/fills")))
+    expect(fills).to_have_count(len(server.get("/v1/fills")))
     assert fills.locator("a").count() == 0
-    told = page.locator(".page").inner_text()
-    assert not re.search(r"\b(ann|bob|cyd|dan)\b", told)
+    text = page.locator(".page").inner_text()
+    assert not re.search(r"\b(ann|bob|cyd|dan)\b", text)
     page.get_by_role("button", name="Recompute").click()
     expect(page.locator("[role=alert]")).to_contain_text("Authorization")
-    page.goto(f"{site.page}/")
+    page.goto(f"{server.page}/")
     expect(page.locator(".feed")).to_contain_text("takeover")
     assert not re.search(r"\b(ann|bob|cyd|dan)\b", page.locator(".feed").inner_text())
 
 
-def test_an_account_s_page_is_for_its_owner_and_the_desk(browser: Watched, site: Site) -> None:
-    page = browser.page(f"{site.page}/accounts/dan")
+def test_account_page_is_for_its_owner_and_the_risk_desk_only(
+    browser: BrowserSession, server: DashboardServer
+) -> None:
+    page = browser.page(f"{server.page}/accounts/dan")
     expect(page.locator("[role=alert]")).to_contain_text("Authorization")
     expect(page.locator("ol.why li")).to_have_count(0)
-    with_key(page, BOB)
-    expect(page.locator("[role=alert]")).to_contain_text("does not see account 'dan'")
-    with_key(page, DESK)
+    enter_key(page, BOB)
+    expect(page.locator("[role=alert]")).to_contain_text("may not read account 'dan'")
+    enter_key(page, DESK)
     expect(page.locator("ol.why li").first).to_be_visible()
     expect(page.locator("[role=alert]")).to_have_text("")
 
 
-def test_a_name_with_a_slash_has_its_page(browser: Watched, site: Site) -> None:
-    site.tell("define_account", account="desk/7")
-    page = browser.page(f"{site.page}/accounts/desk%2F7")
-    with_key(page, DESK)
+def test_account_with_a_slash_in_its_name_has_a_page(
+    browser: BrowserSession, server: DashboardServer
+) -> None:
+    server.submit("define_account", account="desk/7")
+    page = browser.page(f"{server.page}/accounts/desk%2F7")
+    enter_key(page, DESK)
     expect(page.locator("h1")).to_contain_text("desk/7")
     expect(page.locator("[role=alert]")).to_have_text("")
-    expect(page.locator(".page")).to_contain_text("Notices sent")
+    expect(page.locator(".page")).to_contain_text("Notifications sent")

@@ -1,27 +1,19 @@
-"""The feed of events: over the server's stream, stale while that is gone, whole afterwards."""
+"""The feed of events: live over the server's stream, stale without it, complete afterwards."""
 
 import re
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
+from dashboard_server import CONFIG, DashboardServer, running
 from playwright.sync_api import expect
-from stand import CONFIG, Site, running
 
-from browser import Watched, artefact, browsing
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Watched]:
-    with browsing() as watched:
-        yield watched
+from browser import BrowserSession, artifact
 
 
-def test_the_feed_is_stale_while_the_server_is_gone_and_misses_nothing(
-    browser: Watched, tmp_path: Path
+def test_feed_is_stale_while_the_server_is_down_and_misses_no_event(
+    browser: BrowserSession, tmp_path: Path
 ) -> None:
-    """The page is served apart; its server stops, comes back on its journal, and has a crash."""
+    """The dashboard runs apart; its server stops, restarts from its journal, and has a crash."""
     journal = f'path = "{tmp_path / "journal.db"}"'
     config = tmp_path / "delever.toml"
 
@@ -30,29 +22,29 @@ def test_the_feed_is_stale_while_the_server_is_gone_and_misses_nothing(
         config.write_text(text)
         return ["serve", "--config", str(config)]
 
-    with ExitStack() as apart:
+    with ExitStack() as dashboard:
         with running(*serve("0")) as url:
-            Site(url).open_market()
-            page_url = apart.enter_context(running("dashboard", "--server", url, "--port", "0"))
+            DashboardServer(url).open_market()
+            page_url = dashboard.enter_context(running("dashboard", "--server", url, "--port", "0"))
             page = browser.page(page_url)
             stream, feed = page.locator("[data-stream]"), page.locator(".feed")
             expect(stream).to_have_attribute("data-stream", "live")
-            expect(feed).to_contain_text("pool funded")
-            before = page.locator(".feed > div").count()
+            expect(feed).to_contain_text("fund in- or outflow")
+            count = page.locator(".feed > div").count()
         expect(stream).to_have_attribute("data-stream", "stale")
         expect(feed).to_contain_class("stale")
-        page.screenshot(path=artefact("overview-stale.png"))
-        with running(*serve(url.rpartition(":")[2])) as again:
-            assert again == url
-            site = Site(again)
-            site.mark(59_500)
-            site.tell("takeover", account="ann", contract="BTCUSDT")
-            site.mark(56_000)
+        page.screenshot(path=artifact("overview-stale.png"))
+        with running(*serve(url.rpartition(":")[2])) as restarted_url:
+            assert restarted_url == url
+            server = DashboardServer(restarted_url)
+            server.mark(59_500)
+            server.submit("takeover", account="ann", contract="BTCUSDT")
+            server.mark(56_000)
             expect(stream).to_have_attribute("data-stream", "live")
             expect(feed).to_contain_text("ADL round")
-            texts = page.locator(".feed > div").all_inner_texts()
-            sequences = [int(re.findall(r"#(\d+)", text)[0]) for text in texts]
+            lines = page.locator(".feed > div").all_inner_texts()
+            sequences = [int(re.findall(r"#(\d+)", line)[0]) for line in lines]
             assert sequences == sorted(sequences, reverse=True)
-            assert len(texts) == len(set(texts)) > before
-            kinds = [line.split("\n")[1] for line in texts]
-            assert kinds.count("takeover") == kinds.count("ADL started") == 1
+            assert len(lines) == len(set(lines)) > count
+            events = [line.split("\n")[1] for line in lines]
+            assert events.count("takeover") == events.count("ADL started") == 1

@@ -1,4 +1,4 @@
-"""The databases that the server is tested on: SQLite, and a real PostgreSQL out of a wheel."""
+"""Databases of the server tests: SQLite, and a real PostgreSQL from a wheel."""
 
 import shutil
 import tempfile
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """A PostgreSQL for this session, on a socket of its own; it cannot be root's."""
+    """A PostgreSQL for this session on its own socket; it refuses to run as root."""
     folder = Path(tempfile.mkdtemp(prefix="delever-pg"))
     folder.chmod(0o755)
     (folder / "run").mkdir(mode=0o700)

@@ -1,11 +1,11 @@
-"""The served app as a whole: every kind of request is counted once."""
+"""The whole app: requests of every kind are counted once."""
 
 import httpx2
-from serving import served
+from live_server import live_server
 
 
 def test_requests_to_venues_and_to_the_native_api_are_counted() -> None:
-    with served() as server, httpx2.Client(base_url=server.url) as client:
+    with live_server() as server, httpx2.Client(base_url=server.url) as client:
         for path in ("/fapi/v1/ping", "/fapi/v1/nothing", "/v1/health", "/v1/health", "/nothing"):
             client.get(path)
         lines = client.get("/metrics").text.splitlines()

@@ -1,4 +1,4 @@
-"""The venue of examples/tiny_venue.py against a served delever, over a network that is not kind.
+"""The venue of examples/tiny_venue.py and a live server, over an unreliable network.
 
 Commands are delayed, sent twice, overtake each other, and answers get lost; records are read late
 and again. In the end both must hold the same book, to the last unit, and no money may be missing.
@@ -13,14 +13,14 @@ from typing import Any
 import httpx2
 import msgspec
 import pytest
-from serving import served
+from live_server import live_server
 
 from delever.config import Config, Role
 from delever.core.book import Book
 from delever.core.messages import Side
 from delever.core.valuation.insurance import pool_equity
 from delever.journal import Recorder, verify
-from delever.server.transport.api_keys import Holder
+from delever.server.transport.api_keys import ApiKey
 
 sys.path.append(str(Path(__file__).parents[2] / "examples"))
 import tiny_venue
@@ -33,7 +33,7 @@ TURNS = 60
 
 
 class Network:
-    """Loses, repeats, delays: by chance, but the same chances for the same seed."""
+    """Loses, repeats and delays messages at random, repeatable by its seed."""
 
     def __init__(self, client: httpx2.AsyncClient, seed: int) -> None:
         self._client = client
@@ -60,13 +60,13 @@ class Network:
         self.answered.append((command["id"], sequence_of(answer)))
 
     async def quiet(self) -> int:
-        """Wait for all that is on its way; return how many repetitions there were."""
+        """Wait for messages in flight; return the number of repetitions."""
         await asyncio.gather(*self._repeats)
         return len(self._repeats)
 
 
 class LateLink(Link):
-    """Reads records late, and some of them again."""
+    """Reads records late, and some of them twice."""
 
     def __init__(self, client: httpx2.AsyncClient, network: Network, seed: int) -> None:
         super().__init__(client, network.post)
@@ -91,7 +91,7 @@ def client_of(url: str) -> httpx2.AsyncClient:
 
 
 def held(book: Book, account: Account) -> tuple[int, int, int]:
-    """Return wallet, signed lots and cost of an account as delever has them."""
+    """Return wallet, signed lots and cost of an account in the engine's book."""
     row, state = book.accounts.index[account.name], book.contracts[CONTRACT]
     wallet = int(book.asset(tiny_venue.ASSET).wallets.balance[row])
     lots = cost = 0
@@ -104,7 +104,7 @@ def held(book: Book, account: Account) -> tuple[int, int, int]:
 
 
 def check(venue: Venue, path: Path, money: int) -> None:
-    """Compare the venue's truth with the journal's book, which is replayed and proven first."""
+    """Verify the journal, and compare the venue's accounts with its book."""
     assert verify(path).ok
     market = venue.market
     with Recorder.open(path) as recorder:
@@ -115,7 +115,7 @@ def check(venue: Venue, path: Path, money: int) -> None:
         inventory = {side: held.total_lots for side, held in state.inventory.items()}
         assert inventory[Side.LONG] - inventory[Side.SHORT] == venue.inventory
         assert sum(account.lots for account in market.accounts.values()) == -venue.inventory
-        assert not book.outstanding
+        assert not book.outstanding_fills
         equity = sum(account.equity(market.mark) for account in market.accounts.values())
         assert equity + pool_equity(book, book.pools[POOL]) == money
 
@@ -126,7 +126,7 @@ def money_of(venue: Venue) -> int:
 
 
 @pytest.mark.parametrize("seed", [1, 5, 7])
-def test_both_hold_the_same_book_over_an_unkind_network(tmp_path: Path, seed: int) -> None:
+def test_venue_and_engine_agree_over_an_unreliable_network(tmp_path: Path, seed: int) -> None:
     async def play(url: str) -> tuple[Venue, Network, int]:
         rng = random.Random(seed)
         async with client_of(url) as client:
@@ -138,23 +138,23 @@ def test_both_hold_the_same_book_over_an_unkind_network(tmp_path: Path, seed: in
             return venue, network, money
 
     path = tmp_path / "j.db"
-    with served(served_from(path)) as server:
-        server.service.keyring.add(Holder("engine", ROLES, (), SECRET.encode()))
+    with live_server(served_from(path)) as server:
+        server.service.keyring.add(ApiKey("engine", ROLES, (), SECRET.encode()))
         venue, network, money = asyncio.run(play(server.url))
     check(venue, path, money)
     assert network.lost > 5
     assert len(set(network.answered)) == len({name for name, _ in network.answered})
     in_turn = [sequence for _, sequence in sorted_by_number(network.answered)]
     assert in_turn != sorted(in_turn), "nothing overtook anything"
-    assert {"taken_over", "adl_started", "adl_filled", "unwound"} <= set(venue.happened)
+    assert {"taken_over", "adl_started", "adl_filled", "unwound"} <= set(venue.event_types)
 
 
 def sorted_by_number(answered: list[tuple[str, int]]) -> list[tuple[str, int]]:
     return sorted(set(answered), key=lambda each: int(each[0].rpartition("-")[2]))
 
 
-def test_a_fill_that_was_traded_away_is_taken_back_and_adl_looks_again(tmp_path: Path) -> None:
-    """Whether a trade comes before its fill is a race: sessions are played until one does."""
+def test_a_fill_of_a_traded_position_is_cancelled_and_adl_runs_again(tmp_path: Path) -> None:
+    """Whether a trade precedes its fill is a race: repeat sessions until one does."""
 
     async def play(url: str, seed: int) -> tuple[Venue, int]:
         rng = random.Random(seed)
@@ -166,11 +166,11 @@ def test_a_fill_that_was_traded_away_is_taken_back_and_adl_looks_again(tmp_path:
 
     for seed in range(5, 5 + SESSIONS):
         path = tmp_path / f"{seed}.db"
-        with served(served_from(path)) as server:
-            server.service.keyring.add(Holder("engine", ROLES, (), SECRET.encode()))
+        with live_server(served_from(path)) as server:
+            server.service.keyring.add(ApiKey("engine", ROLES, (), SECRET.encode()))
             venue, money = asyncio.run(play(server.url, seed))
         check(venue, path, money)
         if venue.cancelled:
             break
     assert venue.cancelled
-    assert venue.happened.count("adl_filled") > venue.happened.count("fill_cancelled") > 0
+    assert venue.event_types.count("adl_filled") > venue.event_types.count("fill_cancelled") > 0

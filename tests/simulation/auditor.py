@@ -1,33 +1,34 @@
-"""Follows the engine command by command and raises where it has given a wrong answer.
+"""The auditor checks the engine command by command and raises at the first wrong event.
 
-An independent model foretells every event that can be foretold and checks the arithmetic of the
-rest; it never looks at the engine's own state. One step has one shape:
+An independent model predicts every event that can be predicted and checks the arithmetic of the
+rest; it never reads the engine's state. Each step has the same order:
 
-    what the command says; liquidation and unwinding (managed pools);
-    twice: depth watched, pools observed, triggers read, rounds;
-    pools observed, what a refresh publishes, notices.
+    the command's own events; liquidation and unwinding (managed pools);
+    twice: depth, pools, triggers, rounds, last resort;
+    pools, the events of a refresh, notices.
 """
 
 from collections.abc import Iterable
 from fractions import Fraction
 
-import observing
-from admission import answer, named
+import trigger_oracle
+from command_oracle import answer, named
+from event_reader import Reader
+from loss_oracle import check_last_resorts
 from model import AuditError, Contract, Model, expect, same
-from reader import Reader
-from rounds import play_rounds
-from takeovers import manage, take_over
+from round_audit import check_rounds
+from takeover_audit import manage, take_over
 
 from delever.core import messages as m
 from delever.core.messages import Event, Reason
 
-Told = tuple[m.NoticeKind, str, str, str]
+NoticeKey = tuple[m.NoticeKind, str, str, str]
 
 
 class Auditor:
-    """Judges steps, one after the other.
+    """Check steps, one after the other.
 
-    `vast` amounts may be rejected for their size, whatever else would be right.
+    With `vast` amounts the engine may reject any command for its size.
     """
 
     def __init__(self, *, vast: bool = False) -> None:
@@ -37,30 +38,32 @@ class Auditor:
     def check(
         self, command: m.Command, events: tuple[Event, ...], fault: Reason | None = None
     ) -> None:
-        """Judge one step; `fault` is the reason for which the command must be rejected."""
+        """Check one step; `fault` is the reason for which the command must be rejected."""
         reader = Reader(self.model, events)
         try:
             right = fault or answer(self.model, command)
             if self._vast and too_large(events):
                 right = Reason.EXCEEDS_NUMERIC_RANGE
             if isinstance(right, Reason):
-                self._refused(reader, command, right)
+                self._check_rejected(reader, command, right)
             else:
-                self._accepted(reader, command, right)
-            expect(not reader.rest, "an event too many")
+                self._check_accepted(reader, command, right)
+            expect(not reader.rest, "unexpected event")
         except (AssertionError, LookupError, TypeError) as error:
-            here = reader.rest[:1] or "the end"
-            what = error if isinstance(error, AuditError) else repr(error)
-            raise AuditError(f"{what}\n  command: {command}\n  at: {here}") from error
+            next_event = reader.rest[:1] or "the end"
+            message = error if isinstance(error, AuditError) else repr(error)
+            raise AuditError(f"{message}\n  command: {command}\n  at: {next_event}") from error
 
-    def _refused(self, reader: Reader, command: m.Command, reason: Reason) -> None:
-        rejected = reader.see(m.Rejected, reason)
-        same("reason of refusal", rejected.reason, reason)
+    def _check_rejected(self, reader: Reader, command: m.Command, reason: Reason) -> None:
+        rejected = reader.expect_next(m.Rejected, reason)
+        same("rejection reason", rejected.reason, reason)
         same("rejected command", rejected.command, command.__struct_config__.tag)
-        reader.do()
+        reader.consume()
         self.model.sequence += 1
 
-    def _accepted(self, reader: Reader, command: m.Command, right: list[Event] | None) -> None:
+    def _check_accepted(
+        self, reader: Reader, command: m.Command, right: list[Event] | None
+    ) -> None:
         accepted = m.Accepted(sequence=self.model.sequence + 1, time_ms=command.time_ms)
         reader.take(accepted)
         if isinstance(command, m.Takeover):
@@ -72,122 +75,129 @@ class Auditor:
             reader.take(event)
         manage(reader)
         forced = command.contract if isinstance(command, m.ForceAdl) else ""
-        for each_forced in (forced, ""):
-            _watch_depth(reader)
-            _observe(reader)
-            _read_triggers(reader)
-            play_rounds(reader, each_forced)
-        _observe(reader)
-        _read_refresh(reader, command)
-        _read_notices(reader)
+        for forced_now in (forced, ""):
+            _check_depth(reader)
+            _check_pools(reader)
+            _check_triggers(reader)
+            check_rounds(reader, forced_now)
+            check_last_resorts(reader)
+        _check_pools(reader)
+        _check_refresh(reader, command)
+        _check_notices(reader)
 
 
 def too_large(events: tuple[Event, ...]) -> bool:
-    """Whether a command was rejected for its size."""
+    """Return whether a command was rejected for its size."""
     first = events[0]
     return isinstance(first, m.Rejected) and first.reason is Reason.EXCEEDS_NUMERIC_RANGE
 
 
-def _watch_depth(reader: Reader) -> None:
+def _check_depth(reader: Reader) -> None:
     for contract in reader.model.contracts.values():
         if contract.depth_known:
-            for side, missing in observing.depth_is_missing(reader.model, contract).items():
+            for side, missing in trigger_oracle.depth_is_missing(reader.model, contract).items():
                 if missing != (contract.missing_since[side] is not None):
                     name = contract.name
-                    reader.take(m.DepthWatched(contract=name, side=side, missing=missing))
+                    reader.take(
+                        m.DepthSufficiencySet(contract=name, side=side, sufficient=not missing)
+                    )
 
 
-def _observe(reader: Reader) -> None:
-    """Every pool whose numbers have changed says so; its peaks are made of that."""
+def _check_pools(reader: Reader) -> None:
+    """Expect an observation of every pool whose numbers have changed."""
     for name, pool in sorted(reader.model.pools.items()):
-        members = [c for c in reader.model.members(name) if _counts(reader.model, c)]
-        seen = m.PoolObserved(
+        members = [c for c in reader.model.members(name) if _is_monitored(reader.model, c)]
+        observed = m.PoolObserved(
             pool=name,
             balance_cash=pool.balance,
             equity_cash=reader.model.pool_equity(name),
             contracts=tuple(c.name for c in members),
-            contract_pnl_cash=tuple(c.pool_profit for c in members),
+            contract_pnl_cash=tuple(c.contract_pnl for c in members),
         )
-        if seen != pool.observed:
-            reader.take(seen)
+        if observed != pool.observed:
+            reader.take(observed)
 
 
-def _read_refresh(reader: Reader, command: m.Command) -> None:
-    """What is published says as of when it holds, and speaks of every contract with a mark."""
+def _check_refresh(reader: Reader, command: m.Command) -> None:
+    """Check that ratings and indicators are as of now and cover every contract with a mark."""
     model = reader.model
     marked = [contract for contract in model.contracts.values() if contract.mark]
     if isinstance(command, m.RefreshRatings):
-        rated = reader.see(m.RatingsSet, "ratings").ratings
+        rated = reader.expect_next(m.RatingsSet, "ratings").ratings
         same("contracts rated", [rating.contract for rating in rated], [c.name for c in marked])
         for rating, contract in zip(rated, marked, strict=True):
             same("rated as of", (rating.as_of, rating.time_ms), (model.sequence, model.time_ms))
             balance = model.pools[contract.pool].balance
             same("fund rated", rating.parts[0].numbers["balance_cash"], balance)
-        reader.do()
+        reader.consume()
     elif isinstance(command, m.RefreshIndicators):
-        shown = reader.see(m.IndicatorsPublished, "indicators")
-        same("indicators as of", (shown.as_of, shown.time_ms), (model.sequence, model.time_ms))
-        tables = [(c.name, side, len(c.positions[side])) for c in marked for side in m.Side]
-        same("tables shown", [(e.contract, e.side, e.positions) for e in shown.tables], tables)
-        reader.do()
+        published = reader.expect_next(m.IndicatorsPublished, "indicators")
+        as_of = (published.as_of, published.time_ms)
+        same("indicators as of", as_of, (model.sequence, model.time_ms))
+        sides = [(c.name, side, len(c.positions[side])) for c in marked for side in m.Side]
+        found = [(table.contract, table.side, table.positions) for table in published.tables]
+        same("sides published", found, sides)
+        reader.consume()
 
 
-def _counts(model: Model, contract: Contract) -> bool:
-    """Whether a contract has ever had to do with its pool."""
+def _is_monitored(model: Model, contract: Contract) -> bool:
+    """Return whether a contract has ever had inventory, PnL or a trigger in its pool."""
     if contract.has_inventory or contract.realized or contract.injected:
         return True
     waits = any(ms is not None for ms in contract.missing_since.values())
     if contract.active or contract.near or waits:
         return True
-    return contract.name in model.pools[contract.pool].counted
+    return contract.name in model.pools[contract.pool].monitored
 
 
-def _read_triggers(reader: Reader) -> None:
+def _check_triggers(reader: Reader) -> None:
     model = reader.model
     for contract in model.contracts.values():
-        if not _counts(model, contract):
+        if not _is_monitored(model, contract):
             continue
-        for trigger in observing.TRIGGERS[model.pools[contract.pool].told.rules]:
-            reading = observing.read(model, contract, trigger)
+        for trigger in trigger_oracle.TRIGGERS[model.pools[contract.pool].definition.rules]:
+            evaluation = trigger_oracle.evaluate(model, contract, trigger)
             if trigger in contract.active:
-                if reading.stops:
-                    _switch(reader, m.AdlStopped, contract, trigger)
-            elif reading.starts:
-                _switch(reader, m.AdlStarted, contract, trigger)
-            elif trigger not in contract.near and reading.progress >= observing.WARN:
-                _warn(reader, m.NoticeKind.ADL_WARNING, contract, trigger)
-            elif trigger in contract.near and reading.progress < observing.CALM:
-                _warn(reader, m.NoticeKind.ADL_WARNING_CLEARED, contract, trigger)
+                if evaluation.stops:
+                    _expect_switch(reader, m.AdlStopped, contract, trigger)
+            elif evaluation.starts:
+                _expect_switch(reader, m.AdlStarted, contract, trigger)
+            elif trigger not in contract.near and evaluation.used >= trigger_oracle.WARNING:
+                _expect_warning(reader, m.NoticeKind.ADL_WARNING, contract, trigger)
+            elif trigger in contract.near and evaluation.used < trigger_oracle.WARNING_CLEARED:
+                _expect_warning(reader, m.NoticeKind.ADL_WARNING_CLEARED, contract, trigger)
 
 
-def _switch(
+def _expect_switch(
     reader: Reader, kind: type[m.AdlStarted | m.AdlStopped], contract: Contract, trigger: str
 ) -> None:
-    event = reader.see(kind, contract.name, trigger)
-    told = (event.contract, event.pool, event.trigger, event.reason)
-    same("switch", told, (contract.name, contract.pool, trigger, observing.REASONS[trigger]))
-    reader.do()
+    event = reader.expect_next(kind, contract.name, trigger)
+    found = (event.contract, event.pool, event.trigger, event.reason)
+    reason = trigger_oracle.REASONS[trigger]
+    same("start or stop", found, (contract.name, contract.pool, trigger, reason))
+    reader.consume()
 
 
-def _warn(reader: Reader, kind: m.NoticeKind, contract: Contract, trigger: str) -> None:
-    event = reader.see(m.Notice, kind, contract.name, trigger)
-    told = (event.kind, event.subject, event.account, event.contract)
-    same("warning", told, (kind, trigger, "", contract.name))
-    reader.do()
+def _expect_warning(reader: Reader, kind: m.NoticeKind, contract: Contract, trigger: str) -> None:
+    event = reader.expect_next(m.Notice, kind, contract.name, trigger)
+    found = (event.kind, event.subject, event.account, event.contract)
+    same("warning", found, (kind, trigger, "", contract.name))
+    reader.consume()
 
 
-def _read_notices(reader: Reader) -> None:
-    """Who must be told of the step: the operator in order of events, then each account."""
-    for told, sums in _due(reader.events):
-        event = reader.see(m.Notice, told)
-        same("notice", (event.kind, event.subject, event.account, event.contract), told)
+def _check_notices(reader: Reader) -> None:
+    """Expect the notices of the step: the operator's in order of events, then each account's."""
+    for key, sums in _due_notices(reader.events):
+        event = reader.expect_next(m.Notice, key)
+        same("notice", (event.kind, event.subject, event.account, event.contract), key)
         if sums:
-            same("sums told", (event.numbers["lots"], event.numbers["realized_pnl_cash"]), sums)
-        reader.do()
+            found = (event.numbers["lots"], event.numbers["realized_pnl_cash"])
+            same("sums of a notice", found, sums)
+        reader.consume()
 
 
-def _due(events: Iterable[Event]) -> list[tuple[Told, tuple[int, int] | None]]:
-    due: list[tuple[Told, tuple[int, int] | None]] = []
+def _due_notices(events: Iterable[Event]) -> list[tuple[NoticeKey, tuple[int, int] | None]]:
+    due: list[tuple[NoticeKey, tuple[int, int] | None]] = []
     closed: dict[tuple[str, str], list[m.AdlFilled]] = {}
     for event in events:
         match event:

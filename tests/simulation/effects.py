@@ -1,4 +1,4 @@
-"""What each event does to the model, each in the plainest way, and that nothing is lost by it."""
+"""What each event does to the model, and that no event loses money or lots."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +11,7 @@ from model import (
     Model,
     Pool,
     Position,
+    PositionLoss,
     Tranche,
     expect,
     other,
@@ -25,7 +26,7 @@ MOVES_INSIDE = (m.TakenOver, m.WalletSettled, m.AdlFilled, m.FillCancelled, m.Lo
 
 
 def apply(model: Model, event: Event) -> None:
-    """Change the model by one event; money and lots are only moved by it."""
+    """Apply one event to the model; check that it only moves money and lots."""
     moves = isinstance(event, MOVES_INSIDE)
     before = totals(model, event) if moves else None
     if effect := EFFECTS.get(type(event)):
@@ -36,7 +37,7 @@ def apply(model: Model, event: Event) -> None:
 
 
 def totals(model: Model, event: Any) -> tuple[int, int]:
-    """Cash less what is owed in the settle asset, and long less short lots of the contract."""
+    """Return net Cash in the settle asset, and net lots of the contract."""
     name = event.fill.contract if isinstance(event, m.FillCancelled) else event.contract
     contract = model.contracts[name]
     asset = contract.settle
@@ -63,16 +64,16 @@ def _asset(model: Model, event: m.AssetDefined) -> None:
 
 
 def _pool(model: Model, event: m.PoolDefined) -> None:
-    told = event.definition
-    unit = model.units.setdefault(told.asset, 10**8)
-    model.pools[told.pool] = Pool(told, unit, model.time_ms)
+    definition = event.definition
+    unit = model.units.setdefault(definition.asset, 10**8)
+    model.pools[definition.pool] = Pool(definition, unit, model.time_ms)
 
 
 def _contract(model: Model, event: m.ContractDefined) -> None:
-    told = event.definition
-    window = model.pools[told.pool].told.peak_window_ms
-    contract = Contract(told, model.units[told.settle], window, model.time_ms)
-    model.contracts[told.contract] = contract
+    definition = event.definition
+    window = model.pools[definition.pool].definition.peak_window_ms
+    contract = Contract(definition, model.units[definition.settle], window, model.time_ms)
+    model.contracts[definition.contract] = contract
 
 
 def _account(model: Model, event: m.AccountDefined) -> None:
@@ -83,7 +84,7 @@ def _account(model: Model, event: m.AccountDefined) -> None:
 def _balances(model: Model, event: m.BalancesSet) -> None:
     for account, asset, cash in zip(event.accounts, event.assets, event.balance_cash, strict=True):
         model.wallets[account, asset] = cash
-        _told(model, account, "balances", event.version, event.last_fill)
+        _acknowledge(model, account, "balances", event.version, event.last_fill)
 
 
 def _positions(model: Model, event: m.PositionsSet) -> None:
@@ -100,17 +101,19 @@ def _positions(model: Model, event: m.PositionsSet) -> None:
                 event.leverage_hundredths[row],
                 event.under_liquidation[row],
             )
-        _told(model, account, "positions", event.version, event.last_fill)
+        _acknowledge(model, account, "positions", event.version, event.last_fill)
 
 
-def _told(model: Model, account: str, kind: str, version: int, last_fill: int) -> None:
-    """Forget the fills that balances and positions both include."""
+def _acknowledge(model: Model, account: str, kind: str, version: int, last_fill: int) -> None:
+    """Drop fills that balances and positions both include, and losses that positions include."""
     known = model.accounts[account]
     known.versions[kind] = version
     known.fills[kind] = max(known.fills[kind], last_fill)
     for number, fill in list(model.fills.items()):
         if fill.account == account and number <= min(known.fills.values()):
             del model.fills[number]
+    losses = model.losses.get(account, ())
+    model.losses[account] = [loss for loss in losses if loss.fill > known.fills["positions"]]
 
 
 def _orders(model: Model, event: m.OpenOrdersSet) -> None:
@@ -128,8 +131,8 @@ def _depth(model: Model, event: m.DepthSet) -> None:
     contract.bids, contract.asks, contract.depth_known = event.bids, event.asks, True
 
 
-def _watched(model: Model, event: m.DepthWatched) -> None:
-    since = model.time_ms if event.missing else None
+def _watched(model: Model, event: m.DepthSufficiencySet) -> None:
+    since = None if event.sufficient else model.time_ms
     model.contracts[event.contract].missing_since[event.side] = since
 
 
@@ -139,21 +142,21 @@ def _funded(model: Model, event: m.PoolFunded) -> None:
     contract = model.contracts[event.contract] if event.contract else None
     if contract:
         contract.injected += event.amount_cash
-    if event.amount_cash < 0:  # what the operator takes out is no loss
+    if event.amount_cash < 0:  # a withdrawal is no loss
         pool.equities.shift(event.amount_cash)
         if contract:
-            contract.profits.shift(event.amount_cash)
+            contract.pnls.shift(event.amount_cash)
 
 
 def _moved(model: Model, event: m.ContractMoved) -> None:
     contract, pool = model.contracts[event.contract], model.pools[event.target]
     contract.pool, contract.realized, contract.injected = pool.name, 0, 0
-    contract.profits = History(pool.told.peak_window_ms)
-    contract.profits.add(model.time_ms, contract.pool_profit)  # brought along, no drawdown
+    contract.pnls = History(pool.definition.peak_window_ms)
+    contract.pnls.add(model.time_ms, contract.contract_pnl)  # a loss from before is no drawdown
     expect(not contract.active, "ADL goes on in another pool", contract.name)
     contract.near.clear()
     for each in model.pools.values():
-        each.counted.discard(contract.name)
+        each.monitored.discard(contract.name)
 
 
 def _taken_over(model: Model, event: m.TakenOver) -> None:
@@ -179,7 +182,7 @@ def _unwound(model: Model, event: m.Unwound) -> None:
     contract = model.contracts[event.contract]
     model.take_inventory(contract, event.side, event.takeover, event.lots, event.cost_cash)
     model.earn(contract, event.realized_pnl_cash)
-    contract.told_left.pop(event.side, None)
+    contract.exhausted_lots.pop(event.side, None)
 
 
 def _observed(model: Model, event: m.PoolObserved) -> None:
@@ -188,8 +191,8 @@ def _observed(model: Model, event: m.PoolObserved) -> None:
     pool.balances.add(model.time_ms, event.balance_cash)
     pool.equities.add(model.time_ms, event.equity_cash)
     for name, profit in zip(event.contracts, event.contract_pnl_cash, strict=True):
-        model.contracts[name].profits.add(model.time_ms, profit)
-        pool.counted.add(name)
+        model.contracts[name].pnls.add(model.time_ms, profit)
+        pool.monitored.add(name)
 
 
 def _filled(model: Model, event: m.AdlFilled) -> None:
@@ -227,15 +230,21 @@ def _cancelled(model: Model, event: m.FillCancelled) -> None:
 
 
 def _socialized(model: Model, event: m.LossSocialized) -> None:
-    """Each position gives up its part: it cost that much more, and the pool has it."""
+    """Raise each position's cost by its share of the loss, and credit the pool."""
     contract = model.contracts[event.contract]
     same("number of a loss", event.fill, model.last_fill + 1)
     model.last_fill = event.fill
     columns = event.accounts, event.sides, event.positions, event.amount_cash
     for account, side, number, amount in zip(*columns, strict=True):
-        expect(amount > 0, "a position gains by a loss", account, amount)
+        expect(amount > 0, "a share of the loss is not positive", account, amount)
         contract.positions[side][account, number].cost += amount
         model.earn(contract, amount)
+        loss = PositionLoss(event.fill, event.contract, side, number, amount)
+        model.losses.setdefault(account, []).append(loss)
+
+
+def _haircut(model: Model, event: m.WithdrawalHaircutSet) -> None:
+    model.pools[event.pool].haircut_ppm = event.haircut_ppm
 
 
 def _started(model: Model, event: m.AdlStarted) -> None:
@@ -248,7 +257,7 @@ def _stopped(model: Model, event: m.AdlStopped) -> None:
     contract = model.contracts[event.contract]
     del contract.active[event.trigger]
     if not contract.active:
-        contract.told_left.clear()
+        contract.exhausted_lots.clear()
 
 
 def _paused(model: Model, event: m.AdlPaused) -> None:
@@ -263,11 +272,11 @@ def _notice(model: Model, event: m.Notice) -> None:
 
 
 def _round(model: Model, event: m.RoundClosed) -> None:
-    model.contracts[event.contract].told_left.pop(event.side, None)
+    model.contracts[event.contract].exhausted_lots.pop(event.side, None)
 
 
 def _exhausted(model: Model, event: m.AdlExhausted) -> None:
-    model.contracts[event.contract].told_left[Side(event.side)] = event.left_lots
+    model.contracts[event.contract].exhausted_lots[Side(event.side)] = event.remaining_lots
 
 
 EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
@@ -281,7 +290,7 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.OpenOrdersSet: _orders,
     m.MarksSet: _marks,
     m.DepthSet: _depth,
-    m.DepthWatched: _watched,
+    m.DepthSufficiencySet: _watched,
     m.PoolFunded: _funded,
     m.ContractMoved: _moved,
     m.TakenOver: _taken_over,
@@ -295,6 +304,7 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.AdlFilled: _filled,
     m.FillCancelled: _cancelled,
     m.LossSocialized: _socialized,
+    m.WithdrawalHaircutSet: _haircut,
     m.RoundClosed: _round,
     m.AdlExhausted: _exhausted,
     m.RatingsSet: lambda _model, _event: None,

@@ -1,4 +1,4 @@
-"""The right answer in plain integers and fractions: what accounts, contracts and pools hold.
+"""An independent model of accounts, contracts and pools, in plain integers and fractions.
 
 Written from the documents and not from the engine: dictionaries, sums over everything, histories
 that are never compressed. Slow and obvious. Amounts are Cash unless a name says otherwise.
@@ -16,7 +16,7 @@ TOP_TICKS = 10**12
 
 
 class AuditError(AssertionError):
-    """The engine has given a wrong answer."""
+    """The engine's events are wrong."""
 
 
 def expect(holds: bool, what: str, *values: object) -> None:
@@ -63,8 +63,19 @@ class Tranche:
     ticks: int
 
 
+@dataclass
+class PositionLoss:
+    """One position's share of a socialized loss, which snapshots may not include yet."""
+
+    fill: int
+    contract: str
+    side: Side
+    position: int
+    amount: int
+
+
 class History:
-    """Every value that ever held, with the times between which it held."""
+    """Every value with the times between which it applied."""
 
     def __init__(self, window_ms: int) -> None:
         self.window_ms = window_ms
@@ -85,7 +96,7 @@ class History:
         return max(v for _, end, v in self.values if end is None or end >= time_ms - self.window_ms)
 
     def mean(self, time_ms: int) -> Fraction:
-        """The mean over the window by time, of as much of it as is known."""
+        """Return the time-weighted mean over the known part of the window."""
         opens, area, span = time_ms - self.window_ms, 0, 0
         for start, end, value in self.values:
             held = (time_ms if end is None else end) - max(start or 0, opens)
@@ -101,30 +112,33 @@ class Limits:
     wait_ms: int | None
 
 
-def limits_from(told: m.TriggerLimits, unit: int) -> Limits:
+def limits_from(limits: m.TriggerLimits, unit: int) -> Limits:
     def number(text: m.Amount | None, scale: int = 1) -> Fraction | None:
         return None if text is None else Fraction(text) * scale
 
-    above = number(told.trigger_threshold, unit)
-    return Limits(number(told.start), number(told.stop), above, told.wait_ms)
+    threshold = number(limits.trigger_threshold, unit)
+    return Limits(number(limits.start), number(limits.stop), threshold, limits.wait_ms)
 
 
 class Contract:
-    def __init__(self, told: m.DefineContract, unit: int, window_ms: int, time_ms: int) -> None:
-        self.told, self.name, self.settle, self.pool = told, told.contract, told.settle, told.pool
-        self.linear = told.kind == "linear"
-        self.tick, self.lot = Fraction(told.tick_size), Fraction(told.lot_size)
+    def __init__(
+        self, definition: m.DefineContract, unit: int, window_ms: int, time_ms: int
+    ) -> None:
+        self.definition, self.name = definition, definition.contract
+        self.settle, self.pool = definition.settle, definition.pool
+        self.linear = definition.kind == "linear"
+        self.tick, self.lot = Fraction(definition.tick_size), Fraction(definition.lot_size)
         self.unit = unit
-        self.size = self.lot * Fraction(told.multiplier) * unit  # of a lot, at price 1
+        self.size = self.lot * Fraction(definition.multiplier) * unit  # of a lot, at price 1
         self.tiers = [
             (Fraction(tier.notional_from) * unit, Fraction(tier.maintenance_rate))
-            for tier in told.margin_tiers
+            for tier in definition.margin_tiers
         ]
         self.margins: dict[int, int] = {}
         step = self.size * self.tick if self.linear else self.size / self.tick
-        same("fraction of a unit in a lot", step.denominator, 1)
+        same("fraction of Cash in the value of a lot", step.denominator, 1)
         self.step = step.numerator  # of a lot: Cash a tick, or Cash times ticks
-        self.limits = limits_from(told.limits, unit)
+        self.limits = limits_from(definition.limits, unit)
         self.mark = self.previous_mark = 0
         self.bids: tuple[tuple[int, int], ...] = ()
         self.asks: tuple[tuple[int, int], ...] = ()
@@ -133,32 +147,32 @@ class Contract:
         self.positions: dict[Side, dict[tuple[str, int], Position]] = {side: {} for side in SIDES}
         self.tranches: dict[Side, dict[int, Tranche]] = {side: {} for side in SIDES}
         self.realized = self.injected = 0
-        self.profits = History(window_ms)
-        self.profits.add(time_ms, 0)
+        self.pnls = History(window_ms)
+        self.pnls.add(time_ms, 0)
         self.active: dict[str, None] = {}  # in order of their starts
         self.near: set[str] = set()
         self.paused = False
-        self.told_left: dict[Side, int] = {}
+        self.exhausted_lots: dict[Side, int] = {}
 
     def exact(self, side: Side, lots: int, ticks: int) -> Fraction:
-        """What lots of a side are worth at a price, to the last fraction."""
+        """Return the exact value of lots of a side at a price."""
         price = ticks * self.tick
         return sign(side) * lots * (self.size * price if self.linear else -self.size / price)
 
     def value(self, side: Side, lots: int, ticks: int) -> int:
-        """The same in whole Cash, rounded down."""
+        """Return the value in whole Cash, rounded down."""
         if self.linear:
             return sign(side) * lots * ticks * self.step
         return -sign(side) * lots * self.step // ticks
 
-    def profit(self, side: Side, held: Position) -> int:
+    def unrealized_pnl(self, side: Side, held: Position) -> int:
         return self.value(side, held.lots, self.mark) - held.cost if self.mark else 0
 
     def notional(self, side: Side, held: Position) -> int:
         return abs(self.value(side, held.lots, self.mark)) if self.mark else abs(held.cost)
 
     def maintenance(self, side: Side, held: Position) -> int:
-        """Each rate on its own part of the notional; up for the whole, down for each step."""
+        """Return maintenance margin by marginal tiers; rounded up, each tier's deduction down."""
         notional = self.notional(side, held) if self.mark else 0
         if notional not in self.margins:
             self.margins[notional] = self._maintenance(notional)
@@ -175,7 +189,7 @@ class Contract:
         return margin
 
     def inventory(self, side: Side) -> tuple[int, int]:
-        """Lots and cost of what the pool has taken over of one side."""
+        """Return lots and cost of the pool's inventory of one side."""
         tranches = self.tranches[side].values()
         return sum(p.lots for p in tranches), sum(p.cost for p in tranches)
 
@@ -188,21 +202,22 @@ class Contract:
         return any(self.tranches.values())
 
     @property
-    def pool_profit(self) -> int:
+    def contract_pnl(self) -> int:
         return self.realized + self.injected + sum(map(self.inventory_pnl, SIDES))
 
 
 class Pool:
-    def __init__(self, told: m.DefinePool, unit: int, time_ms: int) -> None:
-        self.told, self.name, self.asset = told, told.pool, told.asset
-        self.limits = limits_from(told.limits, unit)
-        self.slippage = Fraction(told.max_slippage)
+    def __init__(self, definition: m.DefinePool, unit: int, time_ms: int) -> None:
+        self.definition, self.name, self.asset = definition, definition.pool, definition.asset
+        self.limits = limits_from(definition.limits, unit)
+        self.slippage = Fraction(definition.max_slippage)
         self.balance = 0
-        self.balances, self.equities = (History(told.peak_window_ms) for _ in range(2))
+        self.balances, self.equities = (History(definition.peak_window_ms) for _ in range(2))
         self.balances.add(time_ms, 0)
         self.equities.add(time_ms, 0)
         self.observed: m.PoolObserved | None = None
-        self.counted: set[str] = set()
+        self.haircut_ppm = 0
+        self.monitored: set[str] = set()
 
 
 @dataclass
@@ -214,7 +229,7 @@ class Account:
 
 
 class Model:
-    """All of it, at one time."""
+    """The whole model at one time."""
 
     def __init__(self) -> None:
         self.time_ms = self.sequence = 0
@@ -226,6 +241,7 @@ class Model:
         self.pools: dict[str, Pool] = {}
         self.orders: dict[tuple[str, str], tuple[str, ...]] = {}
         self.fills: dict[int, m.AdlFilled] = {}
+        self.losses: dict[str, list[PositionLoss]] = {}
 
     def wallet(self, account: str, asset: str) -> int:
         return self.wallets.get((account, asset), 0)
@@ -241,7 +257,7 @@ class Model:
         return self.pools[pool].balance + sum(unrealized)
 
     def held(self, account: str) -> list[tuple[Contract, Side, int, Position]]:
-        """An account's positions in order of contract, side and number."""
+        """Return an account's positions in order of contract, side and position id."""
         return [
             (contract, side, number, contract.positions[side][account, number])
             for contract in self.contracts.values()
@@ -256,15 +272,19 @@ class Model:
     def bucket(
         self, account: str, contract: Contract, side: Side, held: Position
     ) -> tuple[int, int, int]:
-        """Balance, unrealized profit and maintenance of what backs a position."""
+        """Return balance, unrealized PnL and maintenance margin of a position's margin bucket."""
         if held.isolated:
-            return held.margin, contract.profit(side, held), contract.maintenance(side, held)
+            return (
+                held.margin,
+                contract.unrealized_pnl(side, held),
+                contract.maintenance(side, held),
+            )
         rows = self.cross(account, contract.settle)
-        profit = sum(c.profit(s, p) for c, s, _, p in rows)
+        pnl = sum(c.unrealized_pnl(s, p) for c, s, _, p in rows)
         maintenance = sum(c.maintenance(s, p) for c, s, _, p in rows)
-        return self.wallet(account, contract.settle), profit, maintenance
+        return self.wallet(account, contract.settle), pnl, maintenance
 
-    # --- what events do ---
+    # --- changes by events ---
 
     def reduce(
         self,

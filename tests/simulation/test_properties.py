@@ -1,4 +1,4 @@
-"""What must stay the same when a session is told differently, and what an answer must be worth."""
+"""Metamorphic properties of sessions, and answers compared with the outcomes they predict."""
 
 import functools
 import itertools
@@ -8,16 +8,17 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from market import RULES
+from metamorphic import changed, outcomes_of, renamed, reordered
 from model import SIDES, Model
-from playing import Played, play_seed
-from retelling import changed, closed, mixed, renamed
+from random_market import RULES
+from runner import SessionEvents, run_seed
 from workload import Workload
 
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.engine import step
-from delever.core.explain.explanation import Explanation, Standing, explain
+from delever.core.explain.explanation import Explanation, explain
+from delever.core.explain.queue_position import QueuePosition
 from delever.core.explain.what_if import (
     AddMargin,
     AnyChange,
@@ -35,32 +36,32 @@ SEEDS = range(12)
 
 
 @functools.cache
-def session(seed: int) -> Played:
-    return play_seed(seed, LENGTH)
+def session(seed: int) -> SessionEvents:
+    return run_seed(seed, LENGTH)
 
 
 def commands_of(seed: int) -> list[m.Command]:
     return [move.command for move, _ in session(seed)]
 
 
-# --- told differently ---
+# --- transformed sessions ---
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_order_of_rows_and_of_accounts_closes_nobody_else(seed: int) -> None:
+def test_the_order_of_rows_and_accounts_does_not_change_the_outcome(seed: int) -> None:
     commands = commands_of(seed)
-    assert closed(mixed(commands, seed)) == closed(commands)
+    assert outcomes_of(reordered(commands, seed)) == outcomes_of(commands)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_other_names_in_the_same_order_close_nobody_else(seed: int) -> None:
+def test_other_names_in_the_same_order_do_not_change_the_outcome(seed: int) -> None:
     commands = commands_of(seed)
-    told, names = renamed(commands)
-    assert closed(told) == closed(commands, names)
+    transformed, names = renamed(commands)
+    assert outcomes_of(transformed) == outcomes_of(commands, names)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_positions_told_in_parts_make_the_same_book(seed: int) -> None:
+def test_positions_submitted_in_parts_make_the_same_book(seed: int) -> None:
     workload, whole, parts = Workload(seed), Book(), Book()
     while workload.opening:
         command = workload.next(Model()).command
@@ -69,23 +70,23 @@ def test_positions_told_in_parts_make_the_same_book(seed: int) -> None:
         step(whole, command)
         step(parts, command)
     for _ in range(5):
-        told = workload._positions(Model())
-        assert isinstance(told, m.SetPositions)
-        step(whole, told)
-        by_account = itertools.groupby(told.positions, key=lambda row: row.account)
+        snapshot = workload._positions(Model())
+        assert isinstance(snapshot, m.SetPositions)
+        step(whole, snapshot)
+        by_account = itertools.groupby(snapshot.positions, key=lambda row: row.account)
         for _, rows in by_account:
-            step(parts, changed(told, positions=tuple(rows)))
-        assert standing(whole) == standing(parts)
+            step(parts, changed(snapshot, positions=tuple(rows)))
+        assert holdings(whole) == holdings(parts)
 
 
-def standing(book: Book) -> dict[object, object]:
-    """Everything that accounts hold, whatever the order of the rows it is kept in."""
+def holdings(book: Book) -> dict[object, object]:
+    """Return everything that accounts have, regardless of the order of rows."""
     names = book.accounts.names
     held: dict[object, object] = {
-        (name, side, names[account], number): table.kept(row)
+        (name, side, names[account], number): table.row_values(row)
         for name, state in book.contracts.items()
         for side, table in state.tables.items()
-        for row, (account, number) in enumerate(table.pairs())
+        for row, (account, number) in enumerate(table.keys())
     }
     held |= {name: asset.wallets.balance.tolist() for name, asset in book.assets.items()}
     return held | dict(book.open_orders)
@@ -97,7 +98,7 @@ UNIT = 10**6
 
 
 def table(seed: int, rules: str) -> Book:
-    """Ten shorts of all sorts against one mark."""
+    """Return a book with ten random shorts at one mark."""
     draw = random.Random(seed)
     book = Book()
     names = [f"a{number}" for number in range(10)]
@@ -126,12 +127,12 @@ def table(seed: int, rules: str) -> Book:
         entry, lots = draw.randint(90_00, 115_00), draw.randint(100, 20_000)
         cash = draw.randint(5_000 * UNIT, 50_000 * UNIT)
         margin = draw.randint(lots * 20 * UNIT // 100, lots * UNIT) if draw.random() < 0.5 else None
-        tell(book, name, lots, lots * entry * 100, margin, draw.randint(1, 50) * 100)
-        tell_balance(book, name, cash)
+        submit_position(book, name, lots, lots * entry * 100, margin, draw.randint(1, 50) * 100)
+        submit_balance(book, name, cash)
     return book
 
 
-def tell(
+def submit_position(
     book: Book, account: str, lots: int, cost: int, margin: int | None, leverage: int
 ) -> tuple[Event, ...]:
     row = m.PositionRow(
@@ -146,17 +147,17 @@ def tell(
     return step(book, m.SetPositions(time_ms=0, version=1, positions=(row,)))
 
 
-def tell_balance(book: Book, account: str, cash: int) -> None:
+def submit_balance(book: Book, account: str, cash: int) -> None:
     row = m.BalanceRow(account=account, asset="USDT", balance=f"{cash // UNIT}.{cash % UNIT:06d}")
     step(book, m.SetBalances(time_ms=0, version=1, balances=(row,)))
 
 
-def make_true(book: Book, account: str, change: AnyChange) -> None:
-    """Tell the engine what the book would be after the change."""
+def submit_change(book: Book, account: str, change: AnyChange) -> None:
+    """Submit the positions and balances that the venue would have after the change."""
     shorts = book.contracts["C"].tables[Side.SHORT]
     index = book.accounts.index[account]
     row = shorts.row_of(index, 0)
-    lots, cost, profit = (int(c[row]) for c in (shorts.lots, -shorts.cost, shorts.profit))
+    lots, cost, profit = (int(c[row]) for c in (shorts.lots, -shorts.cost, shorts.unrealized_pnl))
     leverage, isolated = int(shorts.leverage[row]), bool(shorts.isolated[row])
     margin = int(shorts.margin[row]) if isolated else None
     cash = int(book.assets["USDT"].wallets.balance[index])
@@ -175,17 +176,17 @@ def make_true(book: Book, account: str, change: AnyChange) -> None:
         case SetLeverage():
             leverage = change.leverage_hundredths
             margin = None if margin is None else cost * 100 // leverage
-    tell(book, account, lots, cost, margin, leverage)
-    tell_balance(book, account, cash)
+    submit_position(book, account, lots, cost, margin, leverage)
+    submit_balance(book, account, cash)
 
 
-def stands(book: Book, account: str) -> Standing:
+def place_of(book: Book, account: str) -> QueuePosition:
     explained = explain(book, "C", Side.SHORT, account)
     assert isinstance(explained, Explanation)
-    return explained.standing
+    return explained.queue_position
 
 
-def asked(book: Book, account: str, change: AnyChange) -> WhatIf:
+def answered(book: Book, account: str, change: AnyChange) -> WhatIf:
     answer = what_if(book, "C", Side.SHORT, account, change)
     assert isinstance(answer, WhatIf)
     return answer
@@ -201,27 +202,27 @@ seeds = st.integers(0, 2**32)
 
 
 @given(seed=seeds, rules=st.sampled_from(list(RULE_SETS)), number=st.integers(0, 9), change=changes)
-def test_a_what_if_says_what_then_comes_true(
+def test_a_what_if_equals_the_outcome_of_its_change(
     seed: int, rules: str, number: int, change: AnyChange
 ) -> None:
     book, account = table(seed, rules), f"a{number}"
-    answer = asked(book, account, change)
-    assert answer.before == stands(book, account)
-    make_true(book, account, change)
-    truth = stands(book, account)
+    answer = answered(book, account, change)
+    assert answer.before == place_of(book, account)
+    submit_change(book, account, change)
+    truth = place_of(book, account)
     assert answer.after.score == pytest.approx(truth.score, rel=1e-6, abs=1e-12)
     assert answer.after.reason == truth.reason
-    scores = [stands(book, f"a{each}").score for each in range(10) if each != number]
+    scores = [place_of(book, f"a{each}").score for each in range(10) if each != number]
     if all(abs(score - truth.score) > 1e-6 * abs(truth.score) for score in scores):
-        assert (answer.after.rank, answer.after.of) == (truth.rank, truth.of)
-        assert (answer.after.indicator, answer.after.ahead_lots) == (
+        assert (answer.after.rank, answer.after.ranked) == (truth.rank, truth.ranked)
+        assert (answer.after.indicator, answer.after.quantity_ahead_lots) == (
             truth.indicator,
-            truth.ahead_lots,
+            truth.quantity_ahead_lots,
         )
 
 
 @given(seed=seeds, rules=st.sampled_from(RULES), number=st.integers(0, 9), part=st.integers(1, 99))
-def test_more_leverage_never_moves_a_position_back(
+def test_more_leverage_never_lowers_a_rank_in_a_what_if(
     seed: int, rules: str, number: int, part: int
 ) -> None:
     """By less margin under every rule set, and by the setting itself where that counts."""
@@ -232,7 +233,7 @@ def test_more_leverage_never_moves_a_position_back(
     change: AnyChange = AddMargin(amount_cash=-taken * part // 100)
     if rules == "bitmart":
         change = SetLeverage(leverage_hundredths=leverage + part)
-    answer = asked(book, account, change)
+    answer = answered(book, account, change)
     if answer.after.rank:
         assert answer.after.rank <= answer.before.rank
         assert answer.after.score >= answer.before.score
@@ -242,7 +243,7 @@ def test_more_leverage_never_moves_a_position_back(
 
 
 def round_starts(events: tuple[Event, ...]) -> Iterator[tuple[int, list[m.AdlFilled]]]:
-    """Where each round begins, and its fills."""
+    """Yield where each round begins, and its fills."""
     start: int | None = None
     fills: list[m.AdlFilled] = []
     for place, event in enumerate(events):
@@ -256,8 +257,8 @@ def round_starts(events: tuple[Event, ...]) -> Iterator[tuple[int, list[m.AdlFil
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_what_was_explained_is_what_happens(seed: int) -> None:
-    """Rank, indicator and quantity ahead of every fill stood in its explanation right before."""
+def test_fills_have_the_explained_rank(seed: int) -> None:
+    """Rank, indicator and quantity ahead of each fill equal those explained right before."""
     book = Book()
     for _, events in session(seed):
         rounds = dict(round_starts(events))
@@ -267,14 +268,19 @@ def test_what_was_explained_is_what_happens(seed: int) -> None:
                     book, fill.contract, fill.side, fill.account, position=fill.position
                 )
                 assert isinstance(found, Explanation)
-                where = found.standing
-                told = (where.rank, where.indicator, where.ahead_lots, where.score)
-                assert told == (fill.rank, fill.indicator, fill.quantity_ahead_lots, fill.score)
+                where = found.queue_position
+                explained = (where.rank, where.indicator, where.quantity_ahead_lots, where.score)
+                assert explained == (
+                    fill.rank,
+                    fill.indicator,
+                    fill.quantity_ahead_lots,
+                    fill.score,
+                )
             book.apply(event)
 
 
-def test_both_sides_are_played() -> None:
-    """The sessions above close longs and shorts alike."""
+def test_sessions_close_both_sides() -> None:
+    """The sessions above close both longs and shorts, cross and isolated."""
     fills = [
         event
         for seed in SEEDS

@@ -1,7 +1,7 @@
-"""Seeded command lists: several assets, contracts, pools and accounts, and everything that happens.
+"""Seeded random commands: several assets, contracts, pools and accounts, and every kind of command.
 
-A workload looks at the auditor's model only to choose what makes sense (inventory to unwind, fills
-to take back); what it yields is a plain list of commands that can be played again.
+A workload reads the auditor's model only to choose sensible commands (inventory to unwind, fills to
+cancel); the result is a plain list of commands that can be run again.
 """
 
 import random
@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from market import Market, opening, text
 from model import SIDES, Contract, Model
+from random_market import RandomMarket, opening, text
 
 from delever.core import messages as m
 from delever.core.messages import FundingReason, Reason
@@ -25,12 +25,12 @@ class Move:
 
 
 class Workload:
-    """Makes the next command, at random but for the seed."""
+    """Draw the next command from a seed."""
 
     def __init__(self, seed: int, *, scale: int = 1) -> None:
         self.random = random.Random(seed)
         self.orders = random.Random(f"orders {seed}")
-        self.market = Market(self.random, scale=scale, coarse=scale == 1 and seed % 3 == 0)
+        self.market = RandomMarket(self.random, scale=scale, coarse=scale == 1 and seed % 3 == 0)
         self.time_ms = 1_000
         self.version = 1
         self.late: list[m.SetPositions | m.SetBalances] = []
@@ -45,11 +45,11 @@ class Workload:
         self._pass_time()
         if self.random.random() < 0.07:
             return self._faulty(model)
-        makers, weights = zip(*self._makers().items(), strict=True)
-        maker: Callable[[Model], m.Command] = self.random.choices(makers, weights)[0]
-        return Move(maker(model))
+        draws, weights = zip(*self._draws().items(), strict=True)
+        draw_command: Callable[[Model], m.Command] = self.random.choices(draws, weights)[0]
+        return Move(draw_command(model))
 
-    def _makers(self) -> dict[Callable[[Model], m.Command], int]:
+    def _draws(self) -> dict[Callable[[Model], m.Command], int]:
         return {
             self._marks: 30,
             self._positions: 24,
@@ -90,7 +90,7 @@ class Workload:
     def _refresh(self, _model: Model) -> m.Command:
         return self.random.choice([m.RefreshRatings, m.RefreshIndicators])(time_ms=self.time_ms)
 
-    # --- what the venue tells of accounts ---
+    # --- the venue's snapshots of accounts ---
 
     def _account(self, _model: Model) -> m.Command:
         return self.market.account(self.random.choice(self.market.accounts), self.time_ms)
@@ -104,13 +104,13 @@ class Workload:
             for asset in sorted(assets)
             if self.random.random() < 0.7
         )
-        told = m.SetBalances(
+        snapshot = m.SetBalances(
             time_ms=self.time_ms,
             version=self._new_version(),
             last_fill=self._known_fill(model),
             balances=rows,
         )
-        return self._keep(told)
+        return self._remember(snapshot)
 
     def _positions(self, model: Model) -> m.Command:
         rows: list[m.PositionRow] = []
@@ -127,37 +127,37 @@ class Workload:
                 for side in sides:
                     chosen = side or self.random.choice(SIDES)
                     rows.append(self.market.position(account, contract, chosen, number))
-        told = m.SetPositions(
+        snapshot = m.SetPositions(
             time_ms=self.time_ms,
             version=self._new_version(),
             last_fill=self._known_fill(model),
             positions=tuple(rows),
         )
-        return self._keep(told)
+        return self._remember(snapshot)
 
     def _late_snapshot(self, model: Model) -> m.Command:
-        """Something told before, once more: late, twice, or out of order."""
+        """Return an earlier snapshot again: late, twice, or out of order."""
         if not self.late:
             return self._positions(model)
-        told = self.random.choice(self.late)
-        fields = {name: getattr(told, name) for name in told.__struct_fields__}
-        return type(told)(**{**fields, "time_ms": self.time_ms})
+        snapshot = self.random.choice(self.late)
+        fields = {name: getattr(snapshot, name) for name in snapshot.__struct_fields__}
+        return type(snapshot)(**{**fields, "time_ms": self.time_ms})
 
-    def _keep(self, told: m.SetPositions | m.SetBalances) -> m.Command:
-        self.late = [*self.late[-5:], told]
-        return told
+    def _remember(self, snapshot: m.SetPositions | m.SetBalances) -> m.Command:
+        self.late = [*self.late[-5:], snapshot]
+        return snapshot
 
     def _some_accounts(self) -> list[str]:
         count = self.random.randint(1, 4)
         return self.random.sample(self.market.accounts, min(count, len(self.market.accounts)))
 
     def _new_version(self) -> int:
-        """Mostly newer; now and then as old as the last, or older."""
+        """Return a version that is mostly newer, sometimes equal to the last or older."""
         self.version += self.random.choice([0, 1, 1, 1, 2])
         return max(self.version - self.random.choice([0, 0, 0, 0, 0, 3]), 0)
 
     def _known_fill(self, model: Model) -> int:
-        """The newest fill that the venue has applied: all, none, or some."""
+        """Return the last fill that the venue has applied: the newest, or an earlier one."""
         if self.random.random() < 0.6:
             return model.last_fill
         return self.random.randint(0, model.last_fill)
@@ -237,7 +237,7 @@ class Workload:
         return m.MoveContract(time_ms=self.time_ms, contract=contract, pool=pool, note="moved")
 
     def _order(self, model: Model) -> m.Command:
-        """What an operator orders: drawn apart, so that the rest of a session stays as it was."""
+        """Return an operator's command, drawn from a generator of its own."""
         draw, time_ms = self.orders, self.time_ms
         held = [c.name for c in model.contracts.values() if c.has_inventory]
         contract = draw.choice(held or list(model.contracts))

@@ -11,16 +11,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import answer_samples as samples
 import polars as pl
 import pytest
-import samples
-from numbers_read import drawdown, indicator, risk
-from stub import Stub, stubbed
+from observation_samples import drawdown, indicator, risk
+from stub_server import Stub, stubbed
 
 from delever.cli import call
 from delever.cli.watch import wall_clock_ms
-from delever.watch.plot import figure_of
-from delever.watch.store import Store, history
+from delever.watch.screen.history_plot import figure_of
+from delever.watch.store import WatchStore, read_history
 from sources import ROOT
 
 
@@ -28,7 +28,7 @@ from sources import ROOT
 def stub() -> Iterator[Stub]:
     with stubbed() as served:
         samples.binance(served)
-        served.say("/hook", {})
+        served.set_answer("/hook", {})
         yield served
 
 
@@ -45,7 +45,7 @@ Run = Callable[..., Done]
 def run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., Done]:
-    """Return what runs the command line in this process, in an empty directory."""
+    """Return a function that runs the command line in this process, in an empty directory."""
     monkeypatch.chdir(tmp_path)
 
     def run_it(*arguments: str) -> Done:
@@ -56,7 +56,7 @@ def run(
     return run_it
 
 
-def written(folder: Path, stub: Stub, more: str = "") -> Path:
+def write_config(folder: Path, stub: Stub, more: str = "") -> Path:
     file = folder / "watch.toml"
     file.write_text(
         f'[[venues]]\nvenue = "binance"\nbase_url = "{stub.url}"\ncontracts = ["BTCUSDT"]\n{more}'
@@ -68,48 +68,48 @@ RULE = '[[rules]]\nwhen = "risk"\nname = "risky"\nat_least = "{level}"\n'
 HOOK = '[[channels]]\nname = "hook"\nwebhook = "{url}/hook"\n'
 
 
-def test_once_says_by_its_exit_code_whether_a_rule_holds(
-    tmp_path: Path, stub: Stub, run: Run
-) -> None:
+def test_the_exit_code_of_once_reports_active_alerts(tmp_path: Path, stub: Stub, run: Run) -> None:
     more = RULE.format(level="high") + HOOK.format(url=stub.url)
-    written(tmp_path, stub, more)
+    write_config(tmp_path, stub, more)
     for _ in range(2):  # as cron would
         done = run("-c", "watch.toml", "--once", "--json")
         assert done.returncode == 3, done.stderr
         view = json.loads(done.stdout)
         assert view["schema"] == "delever.watch/1"
-        assert [alert["about"] for alert in view["alerts"]] == ["binance ETHUSDT"]
-    assert [told["data"]["kind"] for told in stub.bodies] == ["raised"]  # told once, not twice
+        assert [alert["subject"] for alert in view["alerts"]] == ["binance ETHUSDT"]
+    assert [sent["data"]["kind"] for sent in stub.bodies] == ["raised"]  # once, not twice
     calm = [row | {"adlRisk": "low"} for row in samples.RISKS]
-    stub.say("/fapi/v1/symbolAdlRisk", calm)
+    stub.set_answer("/fapi/v1/symbolAdlRisk", calm)
     done = run("-c", "watch.toml", "--once")
     assert (done.returncode, done.stderr) == (0, "")
     assert "low (low)" in done.stdout
-    assert [told["data"]["kind"] for told in stub.bodies] == ["raised", "cleared"]
+    assert [sent["data"]["kind"] for sent in stub.bodies] == ["raised", "cleared"]
 
 
-def test_the_log_of_deliveries_says_what_became_of_each(
-    tmp_path: Path, stub: Stub, run: Run
-) -> None:
-    written(tmp_path, stub, RULE.format(level="high") + HOOK.format(url=stub.url))
-    stub.say("/hook", {}, 500)
+def test_deliveries_lists_channel_state_and_error(tmp_path: Path, stub: Stub, run: Run) -> None:
+    write_config(tmp_path, stub, RULE.format(level="high") + HOOK.format(url=stub.url))
+    stub.set_answer("/hook", {}, 500)
     assert run("-c", "watch.toml", "--once").returncode == 3
     done = run("deliveries", "--history", "delever-watch.db", "--json")
-    (told,) = json.loads(done.stdout)["rows"]
-    assert (told["channel"], told["state"], told["attempts"]) == ("hook", "waiting", 1)
-    assert (told["rule"], told["kind"], told["error"]) == ("risky", "raised", "HTTP 500")
+    (delivery,) = json.loads(done.stdout)["rows"]
+    assert (delivery["channel"], delivery["state"], delivery["attempts"]) == ("hook", "waiting", 1)
+    assert (delivery["rule"], delivery["kind"], delivery["error"]) == (
+        "risky",
+        "raised",
+        "HTTP 500: {}",
+    )
 
 
-def test_a_venue_without_settings_is_watched_in_public(stub: Stub, run: Run) -> None:
+def test_a_venue_without_a_key_is_watched_publicly(stub: Stub, run: Run) -> None:
     done = run("binance", "--base-url", stub.url, "--contract", "BTCUSDT", "--once")
     assert done.returncode == 0, done.stderr
     assert "binance (no key)" in done.stdout
     assert "BTCUSDT" in done.stdout
 
 
-def test_the_stream_is_one_json_a_line_until_it_is_stopped(tmp_path: Path, stub: Stub) -> None:
+def test_json_writes_one_object_a_line_until_sigterm(tmp_path: Path, stub: Stub) -> None:
     more = 'key_env = "WATCH_KEY"\nsecret_env = "WATCH_SECRET"\n'
-    written(tmp_path, stub, more)
+    write_config(tmp_path, stub, more)
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "WATCH_KEY": "key"}
     environment |= {"WATCH_SECRET": "do-not-show-this"}
     process = subprocess.Popen(
@@ -131,39 +131,43 @@ def test_the_stream_is_one_json_a_line_until_it_is_stopped(tmp_path: Path, stub:
     ("arguments", "code", "why"),
     [
         (["-c", "absent.toml"], 4, "absent.toml"),
-        (["-c", "watch.toml", "bybit"], 2, "--config names its venues: give --config or venues, not both"),
+        (
+            ["-c", "watch.toml", "bybit"],
+            2,
+            "--config names its venues: give --config or venues, not both",
+        ),
         (["kraken"], 4, "Invalid enum value 'kraken'"),
         (["--base-url", "host:80"], 2, "expected URL or VENUE=URL"),
-        (["history", "--history", "absent.db"], 4, "it is made by `delever watch`"),
-        (["deliveries", "--history", "absent.db"], 4, "it is made by `delever watch`"),
+        (["history", "--history", "absent.db"], 4, "`delever watch` creates it"),
+        (["deliveries", "--history", "absent.db"], 4, "`delever watch` creates it"),
         (["test-alert", "-c", "watch.toml"], 2, "has no [[channels]]"),
     ],
 )
-def test_wrong_use_is_told(
+def test_invalid_arguments_are_reported(
     tmp_path: Path, stub: Stub, run: Run, arguments: list[str], code: int, why: str
 ) -> None:
-    written(tmp_path, stub)
+    write_config(tmp_path, stub)
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (code, "")
     assert why in done.stderr
 
 
 def test_a_test_alert_goes_to_every_channel(tmp_path: Path, stub: Stub, run: Run) -> None:
-    written(tmp_path, stub, HOOK.format(url=stub.url))
+    write_config(tmp_path, stub, HOOK.format(url=stub.url))
     done = run("test-alert", "-c", "watch.toml")
     assert (done.returncode, done.stdout) == (0, "hook: sent\n")
     assert "this is a test" in stub.bodies[0]["data"]["text"]
-    stub.say("/hook", {}, 500)
+    stub.set_answer("/hook", {}, 500)
     done = run("test-alert", "-c", "watch.toml")
-    assert (done.returncode, done.stdout) == (1, "hook: HTTP 500\n")
+    assert (done.returncode, done.stdout) == (1, "hook: HTTP 500: {}\n")
 
 
-def test_a_plot_holds_each_number_to_the_end_and_names_every_line(tmp_path: Path) -> None:
+def test_a_plot_extends_each_value_to_the_end_and_labels_every_line(tmp_path: Path) -> None:
     now = wall_clock_ms()
-    with closing(Store(tmp_path / "h.db")) as kept:
-        kept.keep([indicator(2), drawdown("-0.1")], now - 3_600_000)
-        kept.keep([risk(2)], now)
-    figure = figure_of(history(tmp_path / "h.db"))
+    with closing(WatchStore(tmp_path / "h.db")) as store:
+        store.record([indicator(2), drawdown("-0.1")], now - 3_600_000)
+        store.record([risk(2)], now)
+    figure = figure_of(read_history(tmp_path / "h.db"))
     indicators, ratios, risks = figure.axes
     for axis in (indicators, risks):
         (line,) = axis.lines
@@ -174,17 +178,23 @@ def test_a_plot_holds_each_number_to_the_end_and_names_every_line(tmp_path: Path
     assert named[1:] == ["ADL starts -0.3", "ADL stops -0.25"]
 
 
-def test_history_becomes_parquet_and_a_plot(tmp_path: Path, run: Run) -> None:
-    kept = Store(tmp_path / "h.db")
+def test_history_exports_parquet_and_a_plot(tmp_path: Path, run: Run) -> None:
+    store = WatchStore(tmp_path / "h.db")
     now = wall_clock_ms()
     for minute in range(5):
         at = now - 60_000 * minute
-        kept.keep([indicator(minute + 1), drawdown(f"-0.{minute}"), risk(2)], at)
-    kept.close()
+        store.record([indicator(minute + 1), drawdown(f"-0.{minute}"), risk(2)], at)
+    store.close()
     done = run("history", "--history", "h.db", "-o", "h.parquet")
     assert done.returncode == 0, done.stderr
     frame = pl.read_parquet(tmp_path / "h.parquet")
-    assert frame.filter(pl.col("what") == "indicator")["value"].sort().to_list() == [1, 2, 3, 4, 5]
+    assert frame.filter(pl.col("metric") == "indicator")["value"].sort().to_list() == [
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]
     assert run("history", "--history", "h.db", "--plot", "h.png").returncode == 0
     assert (tmp_path / "h.png").read_bytes().startswith(b"\x89PNG")
     done = run("history", "--history", "h.db", "--plot", "h.gif")

@@ -32,6 +32,7 @@ def serve(
     ] = 1,
 ) -> int:
     """Run engine, journal, the Binance-, Bybit-, OKX-compatible and native APIs, and dashboard."""
+    from delever.dashboard.mount import dashboard_app  # noqa: PLC0415
     from delever.demo.served_crash import DemoSize  # noqa: PLC0415
     from delever.journal import JournalError  # noqa: PLC0415 - slow to import
     from delever.server.app import Service, run  # noqa: PLC0415
@@ -43,7 +44,7 @@ def serve(
     configure_logging(settings.logs.level, sys.stderr, secrets_of(settings))
     size = DemoSize(seed, accounts, contracts, speed) if demo else None
     try:
-        service = Service(settings, demo=size)
+        service = Service(settings, demo=size, mount_dashboard=dashboard_app)
     except ConfigError as error:
         raise InputError(str(error)) from None
     except (JournalError, ValueError) as error:
@@ -119,7 +120,7 @@ def dashboard(
     if key_env and key_env not in os.environ:
         raise UsageError(f"--key-env {key_env}: environment variable is not set")
     try:
-        from delever.dashboard.app import serve as serve_dashboard  # noqa: PLC0415 - slow
+        from delever.dashboard.apps.dashboard import serve as serve_dashboard  # noqa: PLC0415 - slow
     except ModuleNotFoundError as error:
         raise UsageError(f"{error.name} is not installed: install delever[dashboard]") from None
     key = os.environ[key_env] if key_env else ""

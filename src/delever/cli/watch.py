@@ -202,7 +202,8 @@ async def _run(watching: "Watch", display: Display) -> None:
 def _serve(watching: "Watch", history: str, host: str, port: int) -> int:
     """Watch and serve the web page until SIGINT or SIGTERM."""
     try:
-        from delever.dashboard.watch_app import app_of, bind, serve  # noqa: PLC0415 - slow
+        from delever.dashboard.apps.serving import bind  # noqa: PLC0415 - slow
+        from delever.dashboard.apps.watch import serve, watch_app  # noqa: PLC0415 - slow
     except ModuleNotFoundError as error:
         raise UsageError(f"{error.name} is not installed: install delever[dashboard]") from None
     try:
@@ -210,7 +211,7 @@ def _serve(watching: "Watch", history: str, host: str, port: int) -> int:
     except OSError as error:
         log(f"delever: {host}:{port}: {error}")
         return ExitCode.FAILURE
-    page = app_of(watching, history, host)
+    page = watch_app(watching, history, host)
     with listening:
         asyncio.run(_run(watching, lambda _, running: serve(page, listening, running, write)))
     return ExitCode.SUCCESS
@@ -289,7 +290,7 @@ def deliveries(
 
 def _delivery_row(delivery: "AlertDelivery") -> dict[str, object]:
     return {
-        "made_ms": delivery.made_ms,
+        "created_ms": delivery.created_ms,
         "channel": delivery.channel,
         "state": delivery.state,
         "attempts": delivery.attempts,

@@ -9,10 +9,10 @@ Read it in this order; a module imports only modules above it (a test enforces b
  5. book        tables of accounts and positions; Book.apply(event) is the only mutation
  6. accounting  event -> balanced postings; the invariants after every step
  7. valuation   equity, margin ratio, leverage; bankruptcy price; fund equity and contract PnL
- 8. rules       ranking, triggers, ADL price, eligibility, policies, allocation, venues
- 9. intake      command -> events, or a rejection that names field and value
-10. execution   one ADL round: fills, skipped counterparties, leftovers; notices
-11. risk        stress curve, ADL risk rating, publication of indicators
+ 8. rules       ranking, eligibility, policies, triggers, ADL price, loss socialization, venues
+ 9. intake      command -> events, or a rejection with field, value and reason
+10. execution   one ADL round: counterparties, fills, settlement; notices
+11. risk        stress curve, ADL risk rating, publication of ratings and indicators
 12. engine      step(book, command) -> events: the cycle on one screen
-13. explain     why me, why not me, and what one change would make of it
+13. explain     a position's place in the queue, and what one change would make of it
 """

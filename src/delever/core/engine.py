@@ -52,11 +52,15 @@ def step(book: Book, command: Command, parallel_map: ParallelMap = map) -> tuple
     `parallel_map` runs independent parts of the work, with the contract of the built-in `map`; that
     of a thread pool is faster on a large book and gives the same events.
 
-        >>> import delever
-        >>> from delever.core.messages import DefineAccount
-        >>> events = delever.step(delever.Book(), DefineAccount(time_ms=0, account="ann"))
-        >>> [type(event).__name__ for event in events]
-        ['Accepted', 'AccountDefined']
+    >>> import delever
+    >>> from delever.core.messages import DefineAccount, SetTime
+    >>> book = delever.Book()
+    >>> accepted, defined = delever.step(book, DefineAccount(time_ms=5, account="ann"))
+    >>> accepted.sequence, defined.account
+    (1, 'ann')
+    >>> (rejected,) = delever.step(book, SetTime(time_ms=4))
+    >>> rejected.reason, rejected.field, rejected.value
+    (<Reason.TIME_IN_PAST: 'time_in_past'>, 'time_ms', '4')
     """
     admitted = admit(book, command)
     if isinstance(admitted, Rejected):

@@ -1,22 +1,13 @@
-"""The page: what people look at before they read, fed by the native API and by nothing else.
+"""The dashboard: pages over the native API, and the page of `delever watch`.
 
-    source      asks the native API, in its own types, over HTTP or inside one process
-    inside      the same for a server in this process
-    following   its stream of events, taken up again where it broke off
-    past        a contract and its pool over time, over a range
-    shown       numbers, times and states as text
-    charts      what is drawn, as options of ECharts
-    tables      rows with sorting, indicators, links and exact numbers
-    frame       what every page has: navigation, search, keys, theme, the age of its data
-    ladder      the queue of one side, page by page
-    actions     what an operator may do, with a typed confirmation and a reason
-    laboratory  a scenario under several rule sets, for the page `lab`
-    pages/      one file a page
-    app         all of it as one ASGI app, beside the server or apart from it
-    watch_rows  what `delever watch` knows, as rows and lines
-    watching    its page, pages/watch, served beside its loop
-    mount       the same, loaded when somebody first looks
+Pages decide nothing: ranks, ADL indicators, explanations and what-ifs come from the server's
+engine, or from the watch. Packages and modules, in reading order:
 
-Nothing here decides anything: rank, indicator, explanation and what-if come from the server's engine,
-or from the watch.
+mount       the dashboard beside the server, imported with its first request
+format      times, states and triggers as text and HTML
+data        where the pages get their data: API, event stream, runs of the lab
+charts      ECharts options
+components  parts of pages: frame, tables, operator actions, scrubber
+pages       the pages, one a file
+apps        the pages as ASGI apps
 """

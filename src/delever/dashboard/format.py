@@ -1,4 +1,7 @@
-"""Numbers, times and states as text: exact, in UTC, one word a thing."""
+"""Times, states and triggers of the API as text and HTML.
+
+Integers are formatted by `delever.formatting`; here is only what is specific to the screens.
+"""
 
 from decimal import Decimal
 from html import escape
@@ -7,21 +10,24 @@ from delever import formatting
 from delever.api_types.market import ContractResponse, TriggerResponse
 
 NOTHING = "-"
-"""What stands where nothing applies."""
+"""Text of a value that does not apply."""
 
 STATES = {
     "stale": "Stale",
     "calm": "Calm",
     "watch": "Watch",
     "adl": "ADL running",
-    "exhausted": "ADL stopped short: nobody is left in line",
+    "exhausted": "ADL exhausted: no eligible counterparty left",
 }
+"""Text of every state of a contract; the part before the colon is its short form."""
 
 ADL_STATES = {"adl", "exhausted"}
 
+MINUTE_MS = 60_000
+
 
 def utc(time_ms: int | None) -> str:
-    """Return a time as UTC with milliseconds."""
+    """Return a time in UTC with milliseconds."""
     return NOTHING if time_ms is None else formatting.utc(time_ms)
 
 
@@ -30,86 +36,102 @@ def clock(time_ms: int | None) -> str:
     return utc(time_ms).rpartition(" ")[2]
 
 
+def window_length(window_ms: int) -> str:
+    """Return the length of a fund's rolling window: '8 h', or '90 min' if not whole hours."""
+    minutes = Decimal(window_ms) / MINUTE_MS
+    return f"{minutes / 60:f} h" if minutes % 60 == 0 else f"{minutes.normalize():f} min"
+
+
 def percent(ppm: int | str | None) -> str:
-    """Return parts per million as percent, exactly."""
+    """Return parts per million, an integer or its text, as percent."""
     return NOTHING if ppm is None else formatting.percent(int(ppm))
 
 
-def words(name: str | None) -> str:
-    """Return a name as people read it: 'contract drawdown'."""
+def humanize(name: str | None) -> str:
+    """Return a name of the API as words: 'contract drawdown'."""
     return NOTHING if name is None else formatting.humanize(name)
 
 
-def indicators(indicator: int | None) -> str:
-    """Return a indicator as dots and text: '●●●●○ 4 of 5'."""
-    if indicator is None:
-        return "not in line"
-    return f"{'●' * indicator}{'○' * (5 - indicator)} {indicator} of 5"
-
-
 def grouped(number: str | None) -> str:
-    """Return HTML of a number whose thousands stand apart, and which is copied as it is."""
+    """Return HTML of a number with its thousands spaced apart; copying gives the plain number."""
     if number is None:
         return NOTHING
     sign = "-" if number.startswith("-") else ""
-    whole, dot, part = number.removeprefix("-").partition(".")
+    whole, point, decimals = number.removeprefix("-").partition(".")
     first = len(whole) % 3 or 3
     groups = [whole[:first], *(whole[i : i + 3] for i in range(first, len(whole), 3))]
     inner = "".join(f"<span>{escape(group)}</span>" for group in groups)
-    return f'<span class="number">{sign}{inner}{dot}{escape(part)}</span>'
+    return f'<span class="number">{sign}{inner}{point}{escape(decimals)}</span>'
+
+
+def pairs(values: dict[str, str]) -> str:
+    """Return an HTML list of names and values; names are text, values HTML."""
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{value}</dd>" for name, value in values.items())
+    return f'<dl class="pairs">{rows}</dl>'
+
+
+def indicator_dots(indicator: int | None) -> str:
+    """Return an ADL indicator as dots and text: '●●●●○ 4 of 5'."""
+    if indicator is None:
+        return "not ranked"
+    return f"{'●' * indicator}{'○' * (5 - indicator)} {indicator} of 5"
+
+
+# --- contracts ---
 
 
 def state_of(contract: ContractResponse) -> str:
-    """Return a contract's state; ADL goes before stale input, stale input before the rest."""
+    """Return a contract's state; 'stale' replaces every state but those of ADL."""
     if contract.stale and contract.state not in ADL_STATES:
         return "stale"
     return contract.state
 
 
-def nearest(contract: ContractResponse) -> TriggerResponse | None:
-    """Return the trigger that is on, or the one that is farthest on its way."""
-    return max(contract.triggers, key=lambda each: (each.on, each.trigger_used_ppm), default=None)
+def nearest_trigger(contract: ContractResponse) -> TriggerResponse | None:
+    """Return the trigger that is on, otherwise the one of which most is used."""
+    return max(
+        contract.triggers, key=lambda trigger: (trigger.on, trigger.trigger_used_ppm), default=None
+    )
 
 
 def pnl_ratio(contract: ContractResponse) -> str:
-    """Return the contract's profit below its peak by the pool's peak balance, where it counts."""
+    """Return pnlRatio in percent: contract PnL below its peak, divided by the peak fund balance."""
     drawdown = contract.trigger("contract_drawdown")
     return percent(drawdown.numbers.get("pnl_ratio_ppm")) if drawdown else NOTHING
 
 
-def banner(contract: ContractResponse) -> str:
-    """Return the state of a contract in one sentence with its numbers."""
-    trigger = nearest(contract)
-    way = "no trigger"
-    if trigger is not None:
-        way = f"{words(trigger.trigger)} at {percent(trigger.trigger_used_ppm)} of the way"
-        if trigger.on:
-            way = f"{words(trigger.trigger)} since {clock(trigger.since_ms)}"
-    taken = inventory(contract)
-    held = f"; the pool holds {taken}" if taken else ""
-    stale = f"; no mark since {clock(contract.marked_ms)}" if contract.stale else ""
-    paused = "; rounds are paused by the operator" if contract.paused else ""
-    return f"{way}{held}{stale}{paused}"
+def banner_text(contract: ContractResponse) -> str:
+    """Return one sentence on a contract: nearest trigger, inventory, stale mark and pause."""
+    trigger = nearest_trigger(contract)
+    text = "no trigger"
+    if trigger is not None and trigger.on:
+        text = f"{humanize(trigger.trigger)} since {clock(trigger.since_ms)}"
+    elif trigger is not None:
+        used = percent(trigger.trigger_used_ppm)
+        text = f"{humanize(trigger.trigger)}: {used} of the trigger used"
+    inventory = inventory_text(contract)
+    if inventory:
+        text += f"; the insurance fund holds {inventory}"
+    if contract.stale:
+        text += f"; no mark since {clock(contract.marked_ms)}"
+    if contract.paused:
+        text += "; ADL rounds are paused by the operator"
+    return text
 
 
-def inventory(contract: ContractResponse) -> str:
-    """Return what the pool holds of a contract, or nothing."""
+def inventory_text(contract: ContractResponse) -> str:
+    """Return the insurance fund's inventory in a contract, or an empty text."""
     sides = (("long", contract.inventory_long), ("short", contract.inventory_short))
-    return " and ".join(f"{held} {side}" for side, held in sides if Decimal(held))
+    return " and ".join(f"{quantity} {side}" for side, quantity in sides if Decimal(quantity))
 
 
-def loss_room(drawdown: TriggerResponse) -> Decimal:
-    """Return how much more the contract may lose before its drawdown starts ADL."""
-    return Decimal(drawdown.numbers["contract_pnl"]) - level(drawdown, "start_ppm")
+def headroom(drawdown: TriggerResponse) -> Decimal:
+    """Return how much more the contract may lose before its drawdown trigger starts ADL."""
+    return Decimal(drawdown.numbers["contract_pnl"]) - trigger_level(drawdown, "start_ppm")
 
 
-def level(drawdown: TriggerResponse, limit: str) -> Decimal:
-    """Return the profit at which the drawdown meets a limit: peak + limit * the pool's peak."""
+def trigger_level(drawdown: TriggerResponse, limit: str) -> Decimal:
+    """Return the contract PnL at a limit of the drawdown: its peak + limit x peak fund balance."""
     numbers = drawdown.numbers
     share = Decimal(numbers[limit]).scaleb(-6) * Decimal(numbers["balance_peak"])
     return Decimal(numbers["contract_pnl_peak"]) + share
-
-
-def plain(number: Decimal) -> str:
-    """Return a number without trailing zeros."""
-    return formatting.decimal_text(number)

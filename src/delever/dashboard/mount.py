@@ -1,4 +1,8 @@
-"""The dashboard beside the server, loaded when somebody first looks: it is heavy, and optional."""
+"""The dashboard mounted beside the server, imported with its first request.
+
+NiceGUI is an optional dependency and slow to import: a server whose dashboard nobody opens never
+loads it.
+"""
 
 import asyncio
 import importlib
@@ -9,28 +13,31 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_MISSING = b"The dashboard is not installed: install delever[dashboard].\n"
+_NOT_INSTALLED = b"The dashboard is not installed: install delever[dashboard].\n"
 
 
-class _Loaded(Protocol):
-    """The dashboard itself."""
+class _LoadedDashboard(Protocol):
+    """The interface of `delever.dashboard.apps.dashboard.Dashboard` that is used here."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
     async def stop(self) -> None: ...
 
 
-class Mounted:
-    """The ASGI app for /dashboard. `server` is the API's URL, or its own ASGI app."""
+class LazyDashboard:
+    """The ASGI app for /dashboard.
 
-    def __init__(self, server: str | Asgi, key: str = "") -> None:
+    `server` is the base URL of the API, or the server's own ASGI app.
+    """
+
+    def __init__(self, server: str | AsgiApp, key: str = "") -> None:
         self._server, self._key = server, key
-        self._loading: asyncio.Task[_Loaded | None] | None = None
+        self._loading: asyncio.Task[_LoadedDashboard | None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection; the first one waits for the dashboard to be loaded."""
+        """Serve one connection; the first one waits until the dashboard is imported."""
         if self._loading is None:
             self._loading = asyncio.create_task(self._load())
         loaded = await asyncio.shield(self._loading)
@@ -39,31 +46,33 @@ class Mounted:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1011})
         else:
-            plain = [(b"content-type", b"text/plain; charset=utf-8")]
-            await send({"type": "http.response.start", "status": 501, "headers": plain})
-            await send({"type": "http.response.body", "body": _MISSING})
+            plain_text = [(b"content-type", b"text/plain; charset=utf-8")]
+            await send({"type": "http.response.start", "status": 501, "headers": plain_text})
+            await send({"type": "http.response.body", "body": _NOT_INSTALLED})
 
     async def stop(self) -> None:
-        """Close the dashboard, where it was ever loaded."""
+        """Stop the dashboard if it was ever loaded."""
         loaded = await self._loading if self._loading else None
         if loaded is not None:
             await loaded.stop()
 
-    async def _load(self) -> _Loaded | None:
-        """Return the dashboard, or None where what it needs is not installed."""
+    async def _load(self) -> _LoadedDashboard | None:
+        """Return the dashboard, or None if its dependencies are not installed."""
         try:
-            module = await asyncio.to_thread(importlib.import_module, "delever.dashboard.app")
+            module = await asyncio.to_thread(
+                importlib.import_module, "delever.dashboard.apps.dashboard"
+            )
         except ModuleNotFoundError as error:
             if error.name and error.name.startswith("delever"):
                 raise
             return None
-        return cast("_Loaded", module.Dashboard(self._server, self._key))
+        return cast("_LoadedDashboard", module.Dashboard(self._server, self._key))
 
 
-def dashboard_app(server: str | Asgi, key: str = "") -> Mounted:
-    """Return the dashboard of the server at a URL, or of the server that is this ASGI app.
+def dashboard_app(server: str | AsgiApp, key: str = "") -> LazyDashboard:
+    """Return the dashboard of a server, given by its URL or as its ASGI app.
 
-    `key` is ID.SECRET of a key that may read what is not open to all; visitors may type their own
-    into their tab.
+    `key` is the `ID.SECRET` of a key that may read what anonymous visitors may not; visitors can
+    also enter a key of their own.
     """
-    return Mounted(server, key)
+    return LazyDashboard(server, key)

@@ -206,7 +206,9 @@ def _contract_record(state: ContractState, time_ms: int) -> ContractRecord:
         ContractRecord,
         state,
         tables={side: _position_table_record(table) for side, table in state.tables.items()},
-        inventory={side: list(held.tranches.values()) for side, held in state.inventory.items()},
+        inventory={
+            side: list(inventory.tranches.values()) for side, inventory in state.inventory.items()
+        },
         volatility=RollingVolatilityRecord(entries=state.volatility.entries()),
         contract_pnl_peak=_peak_record(state.contract_pnl_peak, time_ms),
         warned=sorted(state.warned),
@@ -286,7 +288,9 @@ def _restore_contract(record: ContractRecord, cash_decimals: int) -> ContractSta
         state, record, skip=("tables", "inventory", "volatility", "contract_pnl_peak", "warned")
     )
     state.tables = {side: _restore_position_table(table) for side, table in record.tables.items()}
-    state.inventory = {side: _restore_inventory(held) for side, held in record.inventory.items()}
+    state.inventory = {
+        side: _restore_inventory(tranches) for side, tranches in record.inventory.items()
+    }
     state.volatility = RollingVolatility(record.volatility.entries)
     state.contract_pnl_peak = _restore_peak(record.contract_pnl_peak)
     state.warned = set(record.warned)

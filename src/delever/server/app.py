@@ -12,25 +12,28 @@ import gc
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
+import msgspec
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from delever.config import Config
 from delever.core.kernels import fastest
-from delever.dashboard.mount import dashboard_app
+from delever.core.messages import Command, Event
+from delever.demo.served_crash import SECRET as DEMO_SECRET
+from delever.demo.served_crash import DemoSize, ServedCrash
+from delever.journal import JournalError
 from delever.server.api.app import native_app
-from delever.server.demo import Demo, Scale
-from delever.server.engine.runner import Runner
+from delever.server.engine.runner import NOW, DuplicateIdError, Runner
 from delever.server.notifications.notifier import Notifier
 from delever.server.observability.logs import RequestLog
 from delever.server.observability.metrics import Metrics
 from delever.server.storage.database import migrate, open_database
 from delever.server.storage.projector import HistoryProjector
-from delever.server.transport.api_keys import Keyring
+from delever.server.transport.api_keys import ApiKey, Keyring
 from delever.server.transport.asgi import Asgi, Receive, Reply, Scope, Send, send_reply
 from delever.server.transport.router import Router, VenueApi
 from delever.server.venues.binance.rest import BinanceApi
@@ -50,11 +53,29 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+class MountedDashboard(Protocol):
+    """The ASGI app at /dashboard."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+
+    async def stop(self) -> None:
+        """Close the dashboard."""
+
+
 class Service:
-    """The parts of one server, in the order in which they start; they stop in reverse order."""
+    """The parts of one server, in the order in which they start; they stop in reverse order.
+
+    `mount_dashboard` returns the dashboard of the native API. It is an argument because the
+    dashboard is above the server in the order of imports.
+    """
 
     def __init__(
-        self, config: Config, now_ms: Callable[[], int] = wall_clock_ms, demo: Scale | None = None
+        self,
+        config: Config,
+        now_ms: Callable[[], int] = wall_clock_ms,
+        demo: DemoSize | None = None,
+        mount_dashboard: Callable[[Asgi], MountedDashboard] | None = None,
     ) -> None:
         self.config = config
         self.keyring = Keyring(config.keys)
@@ -64,14 +85,14 @@ class Service:
         self.metrics = Metrics()
         self.metrics.watch(self.runner, self.notifier)
         self.fills = FillLog(self.runner)
-        self.demo = Demo(self.runner, self.keyring, demo) if demo else None
+        self.demo = self._served_crash(demo) if demo else None
         self.history = HistoryProjector(self.runner, self.database)
         self.native = native_app(self.runner, self.keyring, config, self.history, self.notifier)
         self.on_started: Callable[[], None] = lambda: None
         self._lifespans = contextlib.AsyncExitStack()
         self._demo_task: asyncio.Task[None] | None = None
         native = cast("Asgi", self.native)
-        self.dashboard = dashboard_app(native)
+        self.dashboard = mount_dashboard(native) if mount_dashboard else None
         self.app = Router(config.listen, self._venues(), native, self._mounts(), self._lifespan)
         self._observe()
 
@@ -88,6 +109,24 @@ class Service:
 
         self.app.other_app, self.app.on_reply = log, on_reply
 
+    def _served_crash(self, size: DemoSize) -> ServedCrash:
+        """Return the demo of a size; raises JournalError for a journal with records."""
+        demo = ServedCrash(size, self._submit_demo, self.runner.read)
+        if self.runner.market_snapshot.sequence:
+            where = self.runner.journal_path
+            raise JournalError(f"{where}: the demo needs a journal of its own")
+        return demo
+
+    async def _submit_demo(self, commands: Sequence[Command]) -> list[Sequence[Event]]:
+        """Submit commands of the demo with the time of the server."""
+        timed = [msgspec.structs.replace(command, time_ms=NOW) for command in commands]
+        events: list[Sequence[Event]] = []
+        for outcome in await self.runner.submit(timed):
+            if isinstance(outcome, DuplicateIdError):
+                raise outcome
+            events.append(outcome.committed.events)
+        return events
+
     def _venues(self) -> tuple[VenueApi, ...]:
         return (
             BinanceApi(self.config, self.runner, self.keyring, self.fills),
@@ -96,7 +135,10 @@ class Service:
         )
 
     def _mounts(self) -> Mapping[str, Asgi]:
-        return {"metrics": self._metrics, "dashboard": self.dashboard}
+        mounts: dict[str, Asgi] = {"metrics": self._metrics}
+        if self.dashboard is not None:
+            mounts["dashboard"] = self.dashboard
+        return mounts
 
     async def _metrics(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         kind = (b"content-type", CONTENT_TYPE_LATEST.encode())
@@ -129,8 +171,10 @@ class Service:
         await self.notifier.start()
         await self._lifespans.enter_async_context(self.native.lifespan())
         if self.demo is not None:
-            await self.demo.prepare()
-            self._demo_task = asyncio.create_task(self.demo.play())
+            secret = DEMO_SECRET.encode()
+            for key in await self.demo.open_market():
+                self.keyring.add(ApiKey(key.id, key.roles, key.accounts, secret, secret))
+            self._demo_task = asyncio.create_task(self.demo.run())
 
     async def stop(self) -> None:
         """Stop every part, the engine last."""
@@ -138,7 +182,8 @@ class Service:
             self._demo_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._demo_task
-        await self.dashboard.stop()
+        if self.dashboard is not None:
+            await self.dashboard.stop()
         await self._lifespans.aclose()
         await self.notifier.stop()
         await self.history.stop()

@@ -1,18 +1,13 @@
-"""Watch the risk of ADL on venues' real accounts: `delever watch`.
+"""Watch the ADL risk of real accounts at Binance, Bybit and OKX: `delever watch`.
 
-Read it in this order:
+Read in this order:
 
- 1. scale      every venue's indicators and risk words on one scale
- 2. reading    what a venue has said, and how old it is against the venue's own cadence
- 3. faults     what can go wrong between a venue and here, as states
- 4. budget     when each source may be asked again, and what asking has cost
- 5. settings   the TOML file
- 6. venues     Binance, Bybit and OKX through ccxt, ccxt.pro and pybit
- 7. state      calm, watch, adl, stopped, stale
- 8. rules      which of the rules for alerts hold
- 9. advice     what one change would make of a position's score
-10. store      history, alerts and deliveries in SQLite
-11. alerts     mail, webhook and chat
-12. view       everything at one moment: what tables, JSON and pages show
-13. run        the loop
+    market_data/   observations of the venues, one indicator scale, and source failures
+    settings       the TOML file
+    alerts/        contract status, alert rules, delivery to mail, webhook and chat
+    screen/        the view that tables, JSON and pages display; advice; plots
+    venues/        adapters of Binance, Bybit and OKX over ccxt, ccxt.pro and pybit
+    poller         poll a venue's sources and listen to its streams
+    store          history, active alerts and deliveries in SQLite
+    watch_loop     the loop
 """

@@ -1,7 +1,7 @@
-"""The TOML file of `delever watch`: venues, keys, rules for alerts, channels, quiet hours.
+"""The TOML file of `delever watch`: venues, keys, alert rules, channels, quiet hours.
 
-Secrets never stand in the file: a key names environment variables, or a file that only its owner
-can read. Raises delever.config.ConfigError, which names the file, the key and the value.
+The file contains no secrets: it names environment variables, or files that only their owner can
+read. Raises delever.config.ConfigError, which names the file, the key and the value.
 """
 
 import tomllib
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from delever.config import ConfigError, MailConfig, secret
-from delever.watch.scale import RISKS
+from delever.watch.market_data.indicator_scale import RISKS
 
 VenueName = Literal["binance", "binance-coin", "bybit", "okx"]
 VENUES: tuple[VenueName, ...] = get_args(VenueName)
@@ -26,207 +26,207 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pass
 
 
-class Cadence(_Section, frozen=True, kw_only=True):
-    """`[venues.cadence]`: how often a venue has new numbers, where it is not the real one."""
+class RefreshIntervals(_Section, frozen=True, kw_only=True):
+    """`[venues.refresh]`: how often a server other than the real venue refreshes its values."""
 
     indicator_ms: int = 30_000
-    """Indicators: Binance's quantile every 30 s; assumed for Bybit and OKX, which say nothing."""
+    """Indicators: 30 s at Binance; assumed for Bybit and OKX, which do not document it."""
     risk_ms: int = 30 * 60_000
-    """Binance's symbol risk: every 30 min."""
+    """Binance's symbol ADL risk: 30 min."""
     alert_ms: int = 60_000
-    """Bybit's adlAlert by REST and its isolated pools: every minute."""
+    """Bybit's adlAlert by REST and its isolated insurance pools: 1 min."""
     stream_ms: int = 1_000
-    """Bybit's adlAlert and OKX's adl-warning by WebSocket: every second."""
+    """Bybit's adlAlert and OKX's adl-warning by WebSocket: 1 s."""
     pool_ms: int = 60_000
-    """Assumed for Binance's insurance pools, whose refresh is not documented."""
+    """Binance's insurance funds: assumed, as Binance does not document it."""
     shared_pool_ms: int = 24 * 3_600_000
-    """Bybit's shared pools and OKX's security fund: every day."""
+    """Bybit's shared pools and OKX's security funds: 1 day."""
     fill_ms: int = 60_000
-    """How often past ADL fills are asked for, beside the stream that tells them at once."""
+    """How often past ADL fills are polled, in addition to the stream."""
 
 
-class Venue(_Section, frozen=True, kw_only=True):
-    """`[[venues]]`: a venue, and who asks. Without a key only what is public is read."""
+class WatchedVenue(_Section, frozen=True, kw_only=True):
+    """`[[venues]]`: a venue and an API key. Without a key, only public data is read."""
 
     venue: VenueName
-    """Which one: binance (USDⓈ-M), binance-coin (COIN-M), bybit or okx."""
+    """binance (USDⓈ-M), binance-coin (COIN-M), bybit or okx."""
     key_env: str = ""
-    """Environment variable of the API key; reading is all it must be allowed."""
+    """Environment variable of the API key; a read-only key is sufficient."""
     key_file: str = ""
-    """Or a file with the key; refused where others than its owner can read it."""
+    """Or a file with the key; refused if others than its owner can read it."""
     secret_env: str = ""
-    """Environment variable of its secret."""
+    """Environment variable of the key's secret."""
     secret_file: str = ""
-    """Or a file with the secret; refused where others than its owner can read it."""
+    """Or a file with the secret; refused if others than its owner can read it."""
     passphrase_env: str = ""
     """Environment variable of the passphrase (OKX)."""
     passphrase_file: str = ""
-    """Or a file with it."""
+    """Or a file with the passphrase."""
     base_url: str = ""
-    """Another address that speaks the venue's API: a served delever."""
+    """Another server with the venue's API, such as `delever serve`."""
     ws_url: str = ""
-    """Its address for WebSockets; follows from base_url if empty."""
+    """That server's URL for WebSockets; derived from base_url if empty."""
     contracts: tuple[str, ...] = ()
-    """Contracts to show even without a position, as the venue spells them."""
+    """Contracts to display without a position, by the venue's symbols."""
     families: tuple[str, ...] = ()
-    """OKX: families of contracts whose security fund is read (BTC-USDT), beside those held."""
-    cadence: Cadence = Cadence()
-    """`[venues.cadence]`, below."""
+    """OKX: families (BTC-USDT) whose security fund is read without a position."""
+    refresh: RefreshIntervals = RefreshIntervals()
+    """`[venues.refresh]`, below."""
 
     @property
     def keyed(self) -> bool:
-        """Whether the account's own numbers can be read."""
+        """Whether private data can be read."""
         return bool(self.key_env or self.key_file)
 
 
-class Credentials(msgspec.Struct, frozen=True, kw_only=True):
-    """A key with what belongs to it; never shown."""
+class VenueCredentials(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key with its secret; its repr is masked."""
 
     key: str
     secret: str
     passphrase: str = ""
 
     def __repr__(self) -> str:
-        """Return nothing that must not be read."""
+        """Return a text without the key."""
         return "Credentials(...)"
 
 
-class Rule(_Section, frozen=True, kw_only=True, tag_field="when"):
-    """`[[rules]]`: when somebody is told, and by which channels. `when` says which of these."""
+class AlertRule(_Section, frozen=True, kw_only=True, tag_field="when"):
+    """`[[rules]]`: a condition for alerts, and their channels. `when` selects the subclass."""
 
     name: str
-    """What the rule is called in alerts."""
-    send: tuple[str, ...] = ()
-    """Channels by name; empty is all of them."""
+    """The rule's name in alerts."""
+    channels: tuple[str, ...] = ()
+    """Channels by name; empty means all."""
     venues: tuple[VenueName, ...] = ()
-    """Only these venues; empty is all."""
+    """Only these venues; empty means all."""
     contracts: tuple[str, ...] = ()
-    """Only these contracts, as the venue spells them; empty is all."""
+    """Only these contracts, by the venue's symbols; empty means all."""
     urgent: bool = False
-    """Told at once, in quiet hours too."""
+    """Alert in quiet hours too."""
     repeat_min: int = 0
-    """Told again after so many minutes while it holds; 0 is once."""
+    """Repeat the alert after so many minutes while the rule holds; 0 alerts once."""
 
 
-class LightRule(Rule, tag="indicator", frozen=True, kw_only=True):
-    """A position's indicator is at least so high."""
+class IndicatorRule(AlertRule, tag="indicator", frozen=True, kw_only=True):
+    """A position's ADL indicator is high."""
 
     at_least: int
-    """Indicator 1 to 5 from which the rule holds."""
+    """The lowest indicator, 1 to 5, at which the rule holds."""
     clear_below: int | None = None
-    """It holds until the indicator is below this; at_least if left out."""
+    """The alert clears when the indicator is below this; default `at_least`."""
 
 
-class RiskRule(Rule, tag="risk", frozen=True, kw_only=True):
-    """A contract's rating is at least so high."""
+class RiskRule(AlertRule, tag="risk", frozen=True, kw_only=True):
+    """A contract's ADL risk is high."""
 
     at_least: Literal["medium", "high", "extremely high"]
-    """The rating from which the rule holds."""
+    """The lowest risk at which the rule holds."""
 
 
-class DistanceRule(Rule, tag="distance", frozen=True, kw_only=True):
+class DistanceRule(AlertRule, tag="distance", frozen=True, kw_only=True):
     """A contract is near the start of ADL (Bybit)."""
 
-    under: Decimal
-    """Percent of the pool's peak balance that the contract may still lose before ADL starts."""
-    clear_over: Decimal | None = None
-    """It holds until the distance is over this; 1.25 times `under` if left out."""
+    below: Decimal
+    """Percent of the fund's peak balance that the contract may still lose before ADL starts."""
+    clear_above: Decimal | None = None
+    """The alert clears when the distance is above this; default 1.25 times `below`."""
 
 
-class StateRule(Rule, tag="state", frozen=True, kw_only=True):
-    """A contract has come into a state."""
+class StateRule(AlertRule, tag="state", frozen=True, kw_only=True):
+    """A contract is in one of some states."""
 
     states: tuple[StateName, ...]
-    """The states that are told."""
+    """The states that alert."""
 
 
-class PoolFallRule(Rule, tag="pool_fall", frozen=True, kw_only=True):
-    """A pool has fallen from its highest balance."""
+class PoolDrawdownRule(AlertRule, tag="pool_drawdown", frozen=True, kw_only=True):
+    """An insurance fund has fallen from its highest balance."""
 
     percent: Decimal
-    """How far it has fallen."""
+    """The fall at which the rule holds."""
     within_min: int = 60
-    """From the highest balance seen in so many minutes."""
+    """The window of the highest balance, in minutes."""
     clear_below: Decimal | None = None
-    """It holds until the fall is below this percent; half of `percent` if left out."""
+    """The alert clears when the fall is below this percent; default half of `percent`."""
 
 
-class FillRule(Rule, tag="fill", frozen=True, kw_only=True):
-    """ADL has closed some of a position of the account."""
+class FillRule(AlertRule, tag="fill", frozen=True, kw_only=True):
+    """ADL has closed part of a position of the account."""
 
 
-class FaultRule(Rule, tag="fault", frozen=True, kw_only=True):
-    """A venue's numbers cannot be read: the watch is blind."""
+class SourceFailureRule(AlertRule, tag="source_failure", frozen=True, kw_only=True):
+    """A source of a venue cannot be read."""
 
     after_min: int = 5
-    """How long it must last."""
+    """How long the failure must last."""
 
 
-class StaleRule(Rule, tag="stale", frozen=True, kw_only=True):
-    """A number is older than the venue renews it, whether or not anything is seen to fail."""
+class StaleRule(AlertRule, tag="stale", frozen=True, kw_only=True):
+    """A value is overdue, whether or not its source fails."""
 
     after_min: int = 1
-    """How long it has been stale: beyond two refreshes and 5 s."""
+    """How long it has been stale: since two refreshes and 5 s have passed."""
 
 
 AnyRule = (
-    LightRule
+    IndicatorRule
     | RiskRule
     | DistanceRule
     | StateRule
-    | PoolFallRule
+    | PoolDrawdownRule
     | FillRule
-    | FaultRule
+    | SourceFailureRule
     | StaleRule
 )
 
 
-class Channel(_Section, frozen=True, kw_only=True):
-    """`[[channels]]`: where alerts go. One of mail, webhook, webhook_env and apprise_env."""
+class AlertChannel(_Section, frozen=True, kw_only=True):
+    """`[[channels]]`: a receiver; one of mail, webhook, webhook_env and apprise_env."""
 
     name: str
-    """What rules call it."""
+    """The channel's name in rules."""
     mail: str = ""
-    """An address; needs [mail]."""
+    """A mail address; requires [mail]."""
     webhook: str = ""
-    """A URL that gets JSON by POST."""
+    """A URL that receives JSON by POST."""
     webhook_env: str = ""
-    """Environment variable of the URL, where the URL itself is a secret."""
+    """Environment variable of the URL, if the URL itself is a secret."""
     webhook_secret_env: str = ""
     """Environment variable of the Standard Webhooks secret (`whsec_...`); unsigned without."""
     apprise_env: str = ""
-    """Environment variable of an apprise URL: Slack, Telegram, PagerDuty and a hundred more."""
+    """Environment variable of an apprise URL: Slack, Telegram, PagerDuty and many more."""
 
 
-class Quiet(_Section, frozen=True, kw_only=True):
-    """`[quiet]`: hours in which only urgent rules are told; the others wait for the end."""
+class QuietHours(_Section, frozen=True, kw_only=True):
+    """`[quiet_hours]`: hours in which only urgent rules alert; other alerts wait for their end."""
 
     start: time
-    """When quiet begins, such as 22:00:00."""
+    """The start, such as 22:00:00."""
     end: time
-    """When it ends; before `start` is the next day."""
+    """The end; on the next day if before `start`."""
     zone: str = "UTC"
     """The time zone of both."""
 
 
-class Settings(_Section, frozen=True, kw_only=True):
+class WatchSettings(_Section, frozen=True, kw_only=True):
     """The whole file; every section may be left out."""
 
     history: str = "delever-watch.db"
-    """The SQLite file with history, alerts and deliveries; relative to where the watch runs."""
-    keep_days: int = 30
-    """How long history is kept."""
+    """The SQLite file with history, alerts and deliveries; relative to the working directory."""
+    retention_days: int = 30
+    """How long history is stored."""
     stopped_min: int = 30
-    """How long a contract is shown as stopped after an ADL."""
-    venues: tuple[Venue, ...] = ()
+    """How long a contract is in the state stopped after ADL."""
+    venues: tuple[WatchedVenue, ...] = ()
     rules: tuple[AnyRule, ...] = ()
-    channels: tuple[Channel, ...] = ()
+    channels: tuple[AlertChannel, ...] = ()
     mail: MailConfig = MailConfig()
-    quiet: Quiet | None = None
+    quiet_hours: QuietHours | None = None
 
 
-def load(path: str | Path) -> Settings:
-    """Return the settings of a TOML file; ConfigError where they cannot be used."""
+def load(path: str | Path) -> WatchSettings:
+    """Return the settings of a TOML file; ConfigError if they are invalid."""
     try:
         raw = tomllib.loads(Path(path).read_bytes().decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -234,113 +234,113 @@ def load(path: str | Path) -> Settings:
     return parse(raw, where=str(path))
 
 
-def parse(raw: Mapping[str, Any], where: str = "watch") -> Settings:
+def parse(raw: Mapping[str, Any], where: str = "watch") -> WatchSettings:
     """Return the settings of a decoded file; ConfigError names key and value."""
     try:
-        settings = msgspec.convert(raw, Settings, strict=False)
+        settings = msgspec.convert(raw, WatchSettings, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {error}") from error
-    for wrong in _wrong(settings):
-        raise ConfigError(f"{where}: {wrong}")
+    for problem in _errors(settings):
+        raise ConfigError(f"{where}: {problem}")
     return settings
 
 
-def credentials(venue: Venue) -> Credentials | None:
-    """Return a venue's key and secret, or None where it has none; ConfigError if they are not."""
+def credentials(venue: WatchedVenue) -> VenueCredentials | None:
+    """Return a venue's key and secret, None without a key; ConfigError if they cannot be read."""
     if not venue.keyed:
         return None
     where = f"venues ({venue.venue})"
     passphrase = ""
     if venue.passphrase_env or venue.passphrase_file:
         passphrase = secret(where, env=venue.passphrase_env, file=venue.passphrase_file)
-    return Credentials(
+    return VenueCredentials(
         key=secret(where, env=venue.key_env, file=venue.key_file),
         secret=secret(where, env=venue.secret_env, file=venue.secret_file),
         passphrase=passphrase,
     )
 
 
-def _wrong(settings: Settings) -> Iterator[str]:
-    """Yield what types alone do not refuse: key, value and why."""
-    yield from _wrong_venues(settings.venues)
+def _errors(settings: WatchSettings) -> Iterator[str]:
+    """Yield the errors beyond types, with key and value."""
+    yield from _venue_errors(settings.venues)
     names = [channel.name for channel in settings.channels]
     for number, channel in enumerate(settings.channels):
         where = f"channels[{number}] ({channel.name})"
         ways = (channel.mail, channel.webhook, channel.webhook_env, channel.apprise_env)
         if sum(map(bool, ways)) != 1:
-            yield f"{where}: needs exactly one of mail, webhook, webhook_env and apprise_env"
+            yield f"{where}: requires exactly one of mail, webhook, webhook_env and apprise_env"
         if channel.mail and not settings.mail.host:
-            yield f"{where}.mail = {channel.mail!r}: needs a server in [mail] host"
+            yield f"{where}.mail = {channel.mail!r}: requires a server in [mail] host"
         if names.count(channel.name) > 1:
-            yield f"{where}: stands there twice"
-    yield from _wrong_rules(settings.rules, names)
-    if settings.quiet is not None:
+            yield f"{where}: duplicate name"
+    yield from _rule_errors(settings.rules, names)
+    if settings.quiet_hours is not None:
         try:
-            ZoneInfo(settings.quiet.zone)
+            ZoneInfo(settings.quiet_hours.zone)
         except (ZoneInfoNotFoundError, ValueError):
-            yield f"quiet.zone = {settings.quiet.zone!r}: no such time zone"
+            yield f"quiet_hours.zone = {settings.quiet_hours.zone!r}: unknown time zone"
 
 
-def _wrong_venues(venues: tuple[Venue, ...]) -> Iterator[str]:
+def _venue_errors(venues: tuple[WatchedVenue, ...]) -> Iterator[str]:
     names = [venue.venue for venue in venues]
     for number, venue in enumerate(venues):
         where = f"venues[{number}] ({venue.venue})"
         if names.count(venue.venue) > 1:
-            yield f"{where}: stands there twice"
-        yield from (f"{where}: {wrong}" for wrong in _wrong_keys(venue))
+            yield f"{where}: duplicate name"
+        yield from (f"{where}: {error}" for error in _key_errors(venue))
         for field in ("base_url", "ws_url"):
             url, schemes = getattr(venue, field), {"base_url": "http", "ws_url": "ws"}
             if url and not url.startswith((f"{schemes[field]}://", f"{schemes[field]}s://")):
                 yield f"{where}.{field} = {url!r}: must begin with {schemes[field]}:// or its TLS"
-        for field in venue.cadence.__struct_fields__:
-            if getattr(venue.cadence, field) < 100:
-                yield f"{where}.cadence.{field}: must be at least 100"
+        for field in venue.refresh.__struct_fields__:
+            if getattr(venue.refresh, field) < 100:
+                yield f"{where}.refresh.{field}: must be at least 100"
 
 
-def _wrong_keys(venue: Venue) -> Iterator[str]:
+def _key_errors(venue: WatchedVenue) -> Iterator[str]:
     if venue.key_env and venue.key_file:
-        yield "say one of key_env and key_file"
+        yield "set only one of key_env and key_file"
     if venue.keyed and bool(venue.secret_env) == bool(venue.secret_file):
-        yield "a key needs exactly one of secret_env and secret_file"
+        yield "a key requires exactly one of secret_env and secret_file"
     phrases = bool(venue.passphrase_env) + bool(venue.passphrase_file)
     if venue.venue == "okx" and venue.keyed and phrases != 1:
-        yield "an OKX key needs exactly one of passphrase_env and passphrase_file"
+        yield "an OKX key requires exactly one of passphrase_env and passphrase_file"
 
 
-def _wrong_rules(rules: tuple[AnyRule, ...], channels: list[str]) -> Iterator[str]:
+def _rule_errors(rules: tuple[AnyRule, ...], channels: list[str]) -> Iterator[str]:
     names = [rule.name for rule in rules]
     for number, rule in enumerate(rules):
         where = f"rules[{number}] ({rule.name})"
         if names.count(rule.name) > 1:
-            yield f"{where}: stands there twice"
-        for channel in rule.send:
+            yield f"{where}: duplicate name"
+        for channel in rule.channels:
             if channel not in channels:
-                yield f"{where}.send: {channel!r} is no channel"
+                yield f"{where}.channels: unknown channel {channel!r}"
         if rule.repeat_min < 0:
             yield f"{where}.repeat_min = {rule.repeat_min}: must be at least 0"
-        yield from (f"{where}.{wrong}" for wrong in _wrong_limits(rule))
+        yield from (f"{where}.{error}" for error in _limit_errors(rule))
 
 
-def _wrong_limits(rule: AnyRule) -> Iterator[str]:
+def _limit_errors(rule: AnyRule) -> Iterator[str]:
     match rule:
-        case LightRule() if not 1 <= rule.at_least <= 5:
+        case IndicatorRule() if not 1 <= rule.at_least <= 5:
             yield f"at_least = {rule.at_least}: must be 1 to 5"
-        case LightRule(clear_below=int(clear)) if not 1 <= clear <= rule.at_least:
+        case IndicatorRule(clear_below=int(clear)) if not 1 <= clear <= rule.at_least:
             yield f"clear_below = {clear}: must be 1 to {rule.at_least}"
-        case DistanceRule() if rule.under <= 0:
-            yield f"under = {rule.under}: must be above 0"
-        case DistanceRule(clear_over=Decimal() as clear) if clear < rule.under:
-            yield f"clear_over = {clear}: must be at least {rule.under}"
-        case PoolFallRule() if not 0 < rule.percent <= 100:
+        case DistanceRule() if rule.below <= 0:
+            yield f"below = {rule.below}: must be above 0"
+        case DistanceRule(clear_above=Decimal() as clear) if clear < rule.below:
+            yield f"clear_above = {clear}: must be at least {rule.below}"
+        case PoolDrawdownRule() if not 0 < rule.percent <= 100:
             yield f"percent = {rule.percent}: must be above 0 and at most 100"
-        case PoolFallRule() if rule.within_min < 1:
+        case PoolDrawdownRule() if rule.within_min < 1:
             yield f"within_min = {rule.within_min}: must be at least 1"
-        case StaleRule() | FaultRule() if rule.after_min < 0:
+        case StaleRule() | SourceFailureRule() if rule.after_min < 0:
             yield f"after_min = {rule.after_min}: must be at least 0"
         case StateRule() if not rule.states:
             yield "states: must name at least one state"
 
 
-def risk_level(word: str) -> int:
-    """Return the level of a rule's word."""
-    return RISKS.index(word) + 1
+def risk_level(label: str) -> int:
+    """Return the level of a risk label."""
+    return RISKS.index(label) + 1

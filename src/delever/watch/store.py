@@ -1,309 +1,367 @@
-"""What is kept: history, rules that hold, and deliveries of alerts, in one SQLite file.
+"""The watch's SQLite file: history, contract statuses, active alerts and deliveries.
 
-A number is kept when it changes, and once in a while when it does not, so that a plot shows what
-was known when. Rules that hold are kept too, so that neither a restart nor a watch that cron starts
-once a minute tells the same thing twice.
+A value is recorded when it changes, and at intervals when it does not, so that a plot shows what
+was known when. Active alerts are stored so that neither a restart nor a watch that cron starts once
+a minute repeats an alert.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
+import sqlalchemy as sa
+from sqlalchemy.pool import StaticPool
 
-from delever.watch.reading import Drawdown, Fill, IndicatorReading, Pool, Reading, Risk
-from delever.watch.rules import Active, Actives, Alert
-from delever.watch.state import Situation
+from delever.server.notifications import outbox
+from delever.server.notifications.outbox import DeliveryState, Notification, Outbox
+from delever.watch.alerts.alert_rules import ActiveAlert, ActiveAlerts, Alert
+from delever.watch.alerts.contract_status import ContractStatus
+from delever.watch.market_data.observations import (
+    DrawdownObservation,
+    FillObservation,
+    IndicatorObservation,
+    Observation,
+    PoolObservation,
+    RiskObservation,
+)
 
-KEEP_EVERY_MS = 10 * 60_000
-"""A number that does not change is kept again after so long."""
+RECORD_INTERVAL_MS = 10 * 60_000
+"""A value that does not change is recorded again after this time."""
 
 POOL_STEP = 0.001
-"""A pool's balance is kept when it has changed by this part of it: real ones never stand still."""
+"""A pool's balance is recorded when it has changed by this ratio: real ones always change."""
 
 DAY_MS = 24 * 3_600_000
 
 _TABLES = """
 create table if not exists history (
-    at_ms integer not null, of_ms integer not null, venue text not null, name text not null,
-    what text not null, side text not null, value real, raw text not null
+    at_ms integer not null, venue_time_ms integer not null, venue text not null,
+    name text not null, metric text not null, side text not null, value real, raw text not null
 );
 create index if not exists history_by_time on history (at_ms);
 create index if not exists history_by_name on history (name, at_ms);
-create index if not exists fills on history (of_ms) where what = 'fill';
-create table if not exists active (
-    rule text not null, about text not null, body blob not null, primary key (rule, about)
+create index if not exists fills on history (venue_time_ms) where metric = 'fill';
+create table if not exists active_alerts (
+    rule text not null, subject text not null, body blob not null, primary key (rule, subject)
 );
-create table if not exists situations (
+create table if not exists contract_statuses (
     venue text not null, contract text not null, body blob not null,
     primary key (venue, contract)
 );
-create table if not exists deliveries (
-    id integer primary key, made_ms integer not null, channel text not null, state text not null,
-    attempts integer not null, due_ms integer not null, error text not null, alert blob not null
-);
-create index if not exists deliveries_by_state on deliveries (state, due_ms);
 """
 
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """One alert on its way to one channel."""
+_DELIVERIES = (
+    "select id, created_ms, channel, state, attempts, next_try_ms, last_error, body "
+    "from notice_deliveries"
+)
+
+MAX_DELETED_ROWS = 10_000
+"""Finished deliveries deleted at one time."""
+
+ResultT = TypeVar("ResultT")
+
+
+class AlertPayload(msgspec.Struct, frozen=True):
+    """The body of an alert's notification."""
+
+    type: str
+    data: Alert
+
+
+class AlertDelivery(NamedTuple):
+    """The delivery of one alert to one channel."""
 
     id: int
-    made_ms: int
+    created_ms: int
     channel: str
     state: str  # waiting, sent or failed
     attempts: int
-    due_ms: int
+    next_try_ms: int
     error: str
     alert: Alert
 
 
-class Store:
-    """The SQLite file of one watch. Raises sqlite3.Error where the file cannot be used."""
+class WatchStore:
+    """The SQLite file of one watch. Raises sqlite3.Error if the file cannot be used."""
 
     def __init__(self, path: str | Path) -> None:
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = normal")
         self._db.executescript(_TABLES)
-        self._kept: dict[tuple[str, ...], tuple[_Line, int]] = {}
-        self._remembered: dict[tuple[str, str], Situation] = {}
+        self._engine = sa.create_engine("sqlite://", creator=lambda: self._db, poolclass=StaticPool)
+        sa.event.listen(self._engine, "begin", _begin)
+        with self._transaction() as connection:
+            outbox.deliveries.create(connection, checkfirst=True)
+        self._last: dict[tuple[str, ...], tuple[_Metric, int]] = {}
+        self._last_statuses: dict[tuple[str, str], ContractStatus] = {}
 
     def close(self) -> None:
         """Close the file."""
+        self._engine.dispose()
         self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        """Run a block in one transaction; raise sqlite3.Error if the file cannot be used."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except sa.exc.DBAPIError as error:
+            if isinstance(error.orig, sqlite3.Error):
+                raise error.orig from error
+            raise
+
+    async def _transact(self, work: Callable[[sa.Connection], ResultT]) -> ResultT:
+        with self._transaction() as connection:
+            return work(connection)
+
+    def outbox(self, now_ms: Callable[[], int]) -> Outbox:
+        """Return the outbox of alerts."""
+        return Outbox(self._transact, now_ms)
 
     # --- history ---
 
-    def keep(self, readings: Sequence[Reading], now_ms: int) -> None:
-        """Keep what has changed, and what has not been kept for a while."""
-        lines = [line for reading in readings for line in _lines(reading)]
-        self._write([line for line in lines if self._is_news(line, now_ms)], now_ms)
+    def record(self, observations: Sequence[Observation], now_ms: int) -> None:
+        """Record the values that have changed or are due for a record."""
+        metrics = [metric for observation in observations for metric in _metrics(observation)]
+        self._write([metric for metric in metrics if self._is_due(metric, now_ms)], now_ms)
 
-    def keep_situations(self, situations: Sequence[Situation], now_ms: int) -> None:
-        """Keep states that have changed, and what is remembered with them."""
-        changed = [s for s in situations if self._remembered.get((s.venue, s.contract)) != s]
-        lines = [
-            _Line(s.venue, s.contract, "state", "", None, s.state, s.since_ms) for s in changed
+    def record_statuses(self, statuses: Sequence[ContractStatus], now_ms: int) -> None:
+        """Record the states that have changed, and store the statuses."""
+        changed = [s for s in statuses if self._last_statuses.get((s.venue, s.contract)) != s]
+        metrics = [
+            _Metric(s.venue, s.contract, "state", "", None, s.state, s.since_ms) for s in changed
         ]
-        self._write([line for line in lines if self._is_news(line, now_ms)], now_ms)
+        self._write([metric for metric in metrics if self._is_due(metric, now_ms)], now_ms)
         rows = [(s.venue, s.contract, msgspec.msgpack.encode(s)) for s in changed]
         if rows:
             self._db.execute("begin")
-            self._db.executemany("insert or replace into situations values (?, ?, ?)", rows)
+            self._db.executemany("insert or replace into contract_statuses values (?, ?, ?)", rows)
             self._db.execute("commit")
-        self._remembered |= {(s.venue, s.contract): s for s in changed}
+        self._last_statuses |= {(s.venue, s.contract): s for s in changed}
 
-    def _is_news(self, line: "_Line", now_ms: int) -> bool:
-        if line.what == "fill":
-            return not self._has_fill(line)
-        key = (line.venue, line.name, line.what, line.side)
-        kept, at_ms = self._kept.get(key, (None, 0))
-        if kept is not None and kept.like(line) and now_ms - at_ms < KEEP_EVERY_MS:
+    def _is_due(self, metric: "_Metric", now_ms: int) -> bool:
+        if metric.metric == "fill":
+            return not self._has_fill(metric)
+        key = (metric.venue, metric.name, metric.metric, metric.side)
+        last, at_ms = self._last.get(key, (None, 0))
+        if last is not None and last.is_close_to(metric) and now_ms - at_ms < RECORD_INTERVAL_MS:
             return False
-        self._kept[key] = (line, now_ms)
+        self._last[key] = (metric, now_ms)
         return True
 
-    def _has_fill(self, line: "_Line") -> bool:
+    def _has_fill(self, fill: "_Metric") -> bool:
         query = (
-            "select 1 from history where what = 'fill' and (of_ms, venue, name, side, raw) = "
-            "(?, ?, ?, ?, ?)"
+            "select 1 from history where metric = 'fill' and "
+            "(venue_time_ms, venue, name, side, raw) = (?, ?, ?, ?, ?)"
         )
-        wanted = (line.of_ms, line.venue, line.name, line.side, line.raw)
-        return self._db.execute(query, wanted).fetchone() is not None
+        values = (fill.venue_time_ms, fill.venue, fill.name, fill.side, fill.raw)
+        return self._db.execute(query, values).fetchone() is not None
 
-    def _write(self, lines: Sequence["_Line"], now_ms: int) -> None:
+    def _write(self, metrics: Sequence["_Metric"], now_ms: int) -> None:
         rows = [
-            (now_ms, line.of_ms, line.venue, line.name, line.what, line.side, line.value, line.raw)
-            for line in lines
+            (now_ms, m.venue_time_ms, m.venue, m.name, m.metric, m.side, m.value, m.raw)
+            for m in metrics
         ]
         if rows:
             self._db.execute("begin")
             self._db.executemany("insert into history values (?, ?, ?, ?, ?, ?, ?, ?)", rows)
             self._db.execute("commit")
 
-    def forget(self, days: int, now_ms: int) -> None:
+    def delete_old(self, days: int, now_ms: int) -> None:
         """Delete history and finished deliveries older than so many days."""
         before = now_ms - days * DAY_MS
-        self._db.execute("delete from history where at_ms < ?", (before,))
-        self._db.execute(
-            "delete from deliveries where made_ms < ? and state != 'waiting'", (before,)
-        )
+        with self._transaction() as connection:
+            self._db.execute("delete from history where at_ms < ?", (before,))
+            outbox.delete_ended(connection, before, MAX_DELETED_ROWS)
 
-    def peaks(self, since_ms: int) -> dict[tuple[str, ...], list[tuple[int, Decimal]]]:
-        """Return the balances of pools since a time, by their readings' key."""
+    def pool_balances(self, since_ms: int) -> dict[tuple[str, ...], list[tuple[int, Decimal]]]:
+        """Return (time, balance) of pools since a time, by their observations' key."""
         found: dict[tuple[str, ...], list[tuple[int, Decimal]]] = {}
         query = (
-            "select at_ms, venue, name, side, raw from history where what = 'pool' and at_ms >= ?"
+            "select at_ms, venue, name, side, raw from history where metric = 'pool' and at_ms >= ?"
         )
         for at_ms, venue, name, asset, raw in self._db.execute(query, (since_ms,)):
-            found.setdefault(("Pool", venue, name, asset), []).append((at_ms, Decimal(raw)))
+            found.setdefault(("pool", venue, name, asset), []).append((at_ms, Decimal(raw)))
         return found
 
-    # --- what is remembered ---
+    # --- statuses and active alerts ---
 
-    def situations(self) -> dict[tuple[str, str], Situation]:
-        """Return the situations of the last run: an ADL that was on stays on until it is read."""
-        rows = self._db.execute("select venue, contract, body from situations")
-        return {(v, c): msgspec.msgpack.decode(body, type=Situation) for v, c, body in rows}
+    def statuses(self) -> dict[tuple[str, str], ContractStatus]:
+        """Return the statuses of the last run: active ADL stays active until the next reading."""
+        rows = self._db.execute("select venue, contract, body from contract_statuses")
+        return {(v, c): msgspec.msgpack.decode(body, type=ContractStatus) for v, c, body in rows}
 
-    def active(self) -> Actives:
-        """Return the rules that held at the end of the last run."""
-        rows = self._db.execute("select rule, about, body from active")
-        return {(r, a): msgspec.msgpack.decode(body, type=Active) for r, a, body in rows}
+    def active_alerts(self) -> ActiveAlerts:
+        """Return the active alerts at the end of the last run."""
+        rows = self._db.execute("select rule, subject, body from active_alerts")
+        return {(r, s): msgspec.msgpack.decode(body, type=ActiveAlert) for r, s, body in rows}
 
-    def tell(
-        self, active: Actives, alerts: Sequence[Alert], channels: Sequence[str], now_ms: int
+    def save_alerts(
+        self, active: ActiveAlerts, alerts: Sequence[Alert], channels: Sequence[str], now_ms: int
     ) -> None:
-        """Keep which rules hold, and put alerts on their way; both or neither."""
-        self._db.execute("begin immediate")
-        self._db.execute("delete from active")
-        rows = [(r, a, msgspec.msgpack.encode(held)) for (r, a), held in active.items()]
-        self._db.executemany("insert into active values (?, ?, ?)", rows)
-        for alert in alerts:
-            for channel in channels:
-                if not alert.send or channel in alert.send:
-                    self._db.execute(
-                        "insert into deliveries (made_ms, channel, state, attempts, due_ms, error,"
-                        " alert) values (?, ?, 'waiting', 0, ?, '', ?)",
-                        (now_ms, channel, now_ms, msgspec.msgpack.encode(alert)),
-                    )
-        self._db.execute("commit")
+        """Store the active alerts and queue new alerts for delivery, in one transaction."""
+        rows = [(r, s, msgspec.msgpack.encode(alert)) for (r, s), alert in active.items()]
+        addressed = [
+            (alert, channel)
+            for alert in alerts
+            for channel in channels
+            if not alert.channels or channel in alert.channels
+        ]
+        with self._transaction() as connection:
+            self._db.execute("delete from active_alerts")
+            self._db.executemany("insert into active_alerts values (?, ?, ?)", rows)
+            last = connection.execute(sa.select(sa.func.max(outbox.deliveries.c.id))).scalar() or 0
+            notifications = [
+                notification_of(alert, channel, f"delever-{now_ms}-{number}")
+                for number, (alert, channel) in enumerate(addressed, start=last + 1)
+            ]
+            outbox.add(connection, notifications, now_ms)
 
     # --- deliveries ---
 
-    def due(self, now_ms: int) -> list[Delivery]:
-        """Return the deliveries that are to be tried now, oldest first."""
-        return self._deliveries("where state = 'waiting' and due_ms <= ? order by id", (now_ms,))
-
-    def deliveries(self, limit: int) -> list[Delivery]:
+    def deliveries(self, limit: int) -> list[AlertDelivery]:
         """Return the newest deliveries, newest first."""
-        return self._deliveries("order by id desc limit ?", (limit,))
+        rows = self._db.execute(f"{_DELIVERIES} order by id desc limit ?", (limit,))
+        return list(map(_delivery, rows))
 
     def waiting(self) -> int:
-        """Return how many deliveries have not arrived yet."""
-        (count,) = self._db.execute(
-            "select count(*) from deliveries where state = 'waiting'"
-        ).fetchone()
-        return int(count)
+        """Return the number of deliveries that have not arrived yet."""
+        return sum(self.waiting_by_channel().values())
 
-    def settle(self, delivery: Delivery, state: str, due_ms: int, error: str) -> None:
-        """Note how an attempt went."""
-        self._db.execute(
-            "update deliveries set state = ?, attempts = attempts + 1, due_ms = ?, error = ? "
-            "where id = ?",
-            (state, due_ms, error, delivery.id),
-        )
-
-    def _deliveries(self, where: str, values: tuple[Any, ...]) -> list[Delivery]:
-        return _read_deliveries(self._db, where, values)
+    def waiting_by_channel(self) -> dict[str, int]:
+        """Return the number of deliveries that have not arrived yet, by channel."""
+        query = "select channel, count(*) from notice_deliveries where state = ? group by channel"
+        return dict(self._db.execute(query, (DeliveryState.WAITING,)).fetchall())
 
 
-def _read_deliveries(db: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> list[Delivery]:
-    rows = db.execute(f"select * from deliveries {where}", values)  # noqa: S608
-    names = [column for (column, *_) in rows.description]
-    return [
-        Delivery(**{**told, "alert": msgspec.msgpack.decode(told["alert"], type=Alert)})
-        for told in (dict(zip(names, row, strict=True)) for row in rows)
-    ]
+def notification_of(alert: Alert, channel: str, message_id: str) -> Notification:
+    """Return the notification of an alert; its address is that of the channel's settings."""
+    payload = AlertPayload("delever.watch.alert", alert)
+    return Notification(
+        notice=message_id,
+        sequence=0,
+        kind=alert.kind,
+        account="",
+        contract=alert.subject,
+        channel=channel,
+        address="",
+        body=msgspec.json.encode(payload).decode(),
+    )
 
 
-class _Line(NamedTuple):
-    """One number of the history; `of_ms` is the venue's time."""
+def alert_of(body: str) -> Alert:
+    """Return the alert of a notification's body."""
+    return msgspec.json.decode(body, type=AlertPayload).data
+
+
+def _delivery(row: tuple[int, int, str, str, int, int, str, str]) -> AlertDelivery:
+    *fields, body = row
+    return AlertDelivery(*fields, alert_of(body))  # type: ignore[call-arg, arg-type]
+
+
+def _begin(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("begin immediate")
+
+
+class _Metric(NamedTuple):
+    """One value to record; `raw` is the venue's text."""
 
     venue: str
     name: str
-    what: str
+    metric: str
     side: str
     value: float | None
     raw: str
-    of_ms: int
+    venue_time_ms: int
 
-    def like(self, other: "_Line") -> bool:
-        """Return whether another line of the same number says nothing new."""
-        if self.what != "pool" or self.value is None or other.value is None:
+    def is_close_to(self, other: "_Metric") -> bool:
+        """Return whether another value of the same metric needs no record."""
+        if self.metric != "pool" or self.value is None or other.value is None:
             return self.raw == other.raw
         return abs(other.value - self.value) <= POOL_STEP * abs(self.value)
 
 
-def _lines(reading: Reading) -> Iterator[_Line]:
-    """Yield what is kept of a reading: one line a number."""
-    what = (reading.venue, reading.name)
-    match reading:
-        case IndicatorReading():
-            yield _Line(
-                *what, "indicator", reading.side, reading.indicator, reading.raw, reading.of_ms
-            )
-        case Risk():
-            yield _Line(*what, "risk", "", reading.level, reading.raw, reading.of_ms)
-        case Drawdown():
-            for name in ("pnl_ratio", "start_ratio", "stop_ratio"):
-                ratio = getattr(reading, name)
-                yield _Line(*what, name, "", float(ratio), str(ratio), reading.of_ms)
-        case Pool():
-            money = reading.balance
-            yield _Line(*what, "pool", reading.asset, float(money), str(money), reading.of_ms)
-        case Fill():
-            size = reading.quantity
-            yield _Line(*what, "fill", reading.side, float(size), str(size), reading.of_ms)
+def _metrics(observation: Observation) -> Iterator[_Metric]:
+    """Yield the values of an observation that the history records."""
+    at, name = observation.venue_time_ms, (observation.venue, observation.name)
+    match observation:
+        case IndicatorObservation(side=side, indicator=indicator, raw=raw):
+            yield _Metric(*name, "indicator", side, indicator, raw, at)
+        case RiskObservation(level=level, raw=raw):
+            yield _Metric(*name, "risk", "", level, raw, at)
+        case DrawdownObservation():
+            for metric in ("pnl_ratio", "start_ratio", "stop_ratio"):
+                ratio = getattr(observation, metric)
+                yield _Metric(*name, metric, "", float(ratio), str(ratio), at)
+        case PoolObservation(asset=asset, balance=balance):
+            yield _Metric(*name, "pool", asset, float(balance), str(balance), at)
+        case FillObservation(side=side, quantity=quantity):
+            yield _Metric(*name, "fill", side, float(quantity), str(quantity), at)
 
 
-class Kept(NamedTuple):
-    """One line of the history, as it is exported."""
+class HistoryRecord(NamedTuple):
+    """One record of the history, as exported."""
 
     at_ms: int
-    of_ms: int
+    venue_time_ms: int
     venue: str
     name: str
-    what: str
+    metric: str
     side: str
     value: float | None
     raw: str
 
 
-def history(path: str | Path, *, since_ms: int = 0, name: str | None = None) -> list[Kept]:
-    """Return the history in a file, oldest first, without changing it; of one contract if named.
+def read_history(
+    path: str | Path, *, since_ms: int = 0, name: str | None = None
+) -> list[HistoryRecord]:
+    """Return a file's history, oldest first, optionally of one contract or pool only.
 
-    Raises sqlite3.Error where the file is not there or is no history of a watch.
+    Raises sqlite3.Error if the file is missing or is no history of a watch.
     """
     query = "select * from history where at_ms >= ? and (? is null or name = ?) order by at_ms"
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
-        return [Kept(*row) for row in db.execute(query, (since_ms, name, name))]
+        return [HistoryRecord(*row) for row in db.execute(query, (since_ms, name, name))]
 
 
-def delivery_log(path: str | Path, *, since_ms: int = 0) -> list[Delivery]:
-    """Return the deliveries in a file, oldest first, without changing it.
+def read_deliveries(path: str | Path, *, since_ms: int = 0) -> list[AlertDelivery]:
+    """Return a file's deliveries, oldest first.
 
-    Raises sqlite3.Error where the file is not there or is no history of a watch.
+    Raises sqlite3.Error if the file is missing or is no history of a watch.
     """
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
-        return _read_deliveries(db, "where made_ms >= ? order by id", (since_ms,))
+        rows = db.execute(f"{_DELIVERIES} where created_ms >= ? order by id", (since_ms,))
+        return list(map(_delivery, rows))
 
 
-def thinned(kept: Sequence[Kept], most: int) -> list[Kept]:
-    """Return about `most` lines of each number at most: of each stretch the extremes and the last.
+def downsample(records: Sequence[HistoryRecord], max_points: int) -> list[HistoryRecord]:
+    """Return about `max_points` records a metric: the extremes and the last of each stretch.
 
-    Times stay in order, so that a step drawn through them holds what was known when.
+    Times stay in order, so that a step chart of the records shows what was known when.
     """
-    numbers: dict[tuple[str, ...], list[Kept]] = {}
-    for line in kept:
-        numbers.setdefault((line.venue, line.name, line.what, line.side), []).append(line)
-    found = [line for lines in numbers.values() for line in _extremes(lines, most)]
-    return sorted(found, key=lambda line: line.at_ms)
+    by_metric: dict[tuple[str, ...], list[HistoryRecord]] = {}
+    for record in records:
+        key = (record.venue, record.name, record.metric, record.side)
+        by_metric.setdefault(key, []).append(record)
+    found = [record for own in by_metric.values() for record in _extremes(own, max_points)]
+    return sorted(found, key=lambda record: record.at_ms)
 
 
-def _extremes(lines: Sequence[Kept], most: int) -> Iterator[Kept]:
-    """Yield the lowest, the highest and the last of each of `most / 3` stretches, in order."""
-    if len(lines) <= most:
-        yield from lines
+def _extremes(records: Sequence[HistoryRecord], max_points: int) -> Iterator[HistoryRecord]:
+    """Yield the lowest, highest and last record of each of `max_points / 3` stretches."""
+    if len(records) <= max_points:
+        yield from records
         return
-    size = -(-3 * len(lines) // most)
-    for begin in range(0, len(lines), size):
-        places = range(begin, min(begin + size, len(lines)))
-        lowest = min(places, key=lambda place: lines[place].value or 0.0)
-        highest = max(places, key=lambda place: lines[place].value or 0.0)
-        yield from (lines[place] for place in sorted({lowest, highest, places[-1]}))
+    size = -(-3 * len(records) // max_points)
+    for begin in range(0, len(records), size):
+        places = range(begin, min(begin + size, len(records)))
+        lowest = min(places, key=lambda place: records[place].value or 0.0)
+        highest = max(places, key=lambda place: records[place].value or 0.0)
+        yield from (records[place] for place in sorted({lowest, highest, places[-1]}))

@@ -50,7 +50,7 @@ def open_world() -> World:
     return world
 
 
-@pytest.mark.parametrize("row", cases("refusals.txt"))
+@pytest.mark.parametrize("row", cases("rejections.txt"))
 def test_rejected(row: Row) -> None:
     world = open_world()
     world.book.take_changes()
@@ -68,7 +68,7 @@ def test_rejected(row: Row) -> None:
 
 
 def test_every_rejection_reason_is_in_the_table() -> None:
-    reasons = {row["reason"] for row in rows_of("refusals.txt")}
+    reasons = {row["reason"] for row in rows_of("rejections.txt")}
     assert reasons == {str(reason) for reason in list(Reason)[:FIRST_OTHER_REASON]}
 
 

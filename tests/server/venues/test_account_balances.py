@@ -12,7 +12,7 @@ def held(profit: int, margin: int) -> PositionSnapshot:
     return PositionSnapshot(
         contract="BTCUSDT",
         side=Side.LONG,
-        number=0,
+        position_id=0,
         lots=1,
         cost_cash=30_000 * UNIT,
         unrealized_pnl_cash=profit * UNIT,

@@ -11,26 +11,26 @@ import ccxt
 import httpx2 as httpx
 import msgspec
 import pytest
-from serving import MEMORY, Served, served
-from trading import SECRET, fall, grant, opening, tell
+from binance_market import SECRET, add_account_keys, fall, opening, submit_to
+from live_server import ANONYMOUS_CONFIG, LiveServer, live_server
 
 BTC, ETH, COIN = "BTC/USDT:USDT", "ETH/USDT:USDT", "BTC/USD:BTC"
 
 
 @pytest.fixture(scope="module")
-def crashed() -> Iterator[Served]:
+def crashed() -> Iterator[LiveServer]:
     """A market after its crash: ann and bob were deleveraged, dan was taken over."""
-    with served() as server:
-        grant(server.service)
-        tell(server.service, [*opening(), *fall()])
+    with live_server() as server:
+        add_account_keys(server.service)
+        submit_to(server.service, [*opening(), *fall()])
         yield server
 
 
 @pytest.fixture(scope="module")
-def calm() -> Iterator[Served]:
-    with served() as server:
-        grant(server.service)
-        tell(server.service, opening())
+def calm() -> Iterator[LiveServer]:
+    with live_server() as server:
+        add_account_keys(server.service)
+        submit_to(server.service, opening())
         yield server
 
 
@@ -47,17 +47,17 @@ def client_at(exchange: Any, url: str) -> Any:
     return exchange
 
 
-def usdm(server: Served, key: str = "ann-key", secret: str = SECRET) -> Any:
+def usdm(server: LiveServer, key: str = "ann-key", secret: str = SECRET) -> Any:
     keys = {"apiKey": key, "secret": secret, "enableRateLimit": False}
     return client_at(ccxt.binanceusdm(keys), server.url)
 
 
-def coinm(server: Served, key: str = "inv-key") -> Any:
+def coinm(server: LiveServer, key: str = "inv-key") -> Any:
     keys = {"apiKey": key, "secret": SECRET, "enableRateLimit": False}
     return client_at(ccxt.binancecoinm(keys), server.url)
 
 
-def test_markets_parse_in_full(calm: Served) -> None:
+def test_markets_parse_in_full(calm: LiveServer) -> None:
     market = usdm(calm).load_markets()[BTC]
     assert (market["active"], market["linear"], market["settle"]) == (True, True, "USDT")
     assert market["precision"]["price"] == 0.1
@@ -66,7 +66,7 @@ def test_markets_parse_in_full(calm: Served) -> None:
     assert (inverse["inverse"], inverse["contractSize"], inverse["settle"]) == (True, 100, "BTC")
 
 
-def test_adl_rank_of_a_symbol(calm: Served) -> None:
+def test_adl_rank_of_a_symbol(calm: LiveServer) -> None:
     rank = usdm(calm).fetch_adl_rank(BTC)
     assert (rank["symbol"], rank["rating"]) == (BTC, "medium")
     assert abs(rank["timestamp"] - time.time() * 1000) < 60_000
@@ -75,16 +75,16 @@ def test_adl_rank_of_a_symbol(calm: Served) -> None:
 
 
 def test_adl_risk_with_live_labels_passes_through_ccxt() -> None:
-    live = msgspec.convert({"adl_risk_labels": "live"}, type(MEMORY.binance))
-    with served(msgspec.structs.replace(MEMORY, binance=live)) as server:
-        grant(server.service)
-        tell(server.service, opening())
+    live = msgspec.convert({"adl_risk_labels": "live"}, type(ANONYMOUS_CONFIG.binance))
+    with live_server(msgspec.structs.replace(ANONYMOUS_CONFIG, binance=live)) as server:
+        add_account_keys(server.service)
+        submit_to(server.service, opening())
         assert usdm(server).fetch_adl_rank(BTC)["rating"] == "middle"
         raw = usdm(server).fapiPublicGetSymbolAdlRisk()
         assert [row["adlRisk"] for row in raw] == ["MIDDLE", "MIDDLE"]
 
 
-def test_adl_ranks_of_positions(calm: Served) -> None:
+def test_adl_ranks_of_positions(calm: LiveServer) -> None:
     ranks = usdm(calm).fetch_positions_adl_rank()
     assert [(each["symbol"], each["rank"]) for each in ranks] == [(BTC, 4.0)]
     assert usdm(calm).fetch_position_adl_rank(BTC)["rank"] == 4.0
@@ -94,7 +94,7 @@ def test_adl_ranks_of_positions(calm: Served) -> None:
         usdm(calm).fetch_position_adl_rank(ETH)
 
 
-def test_adl_ranks_of_hedges(calm: Served) -> None:
+def test_adl_ranks_of_hedges(calm: LiveServer) -> None:
     (cross,) = usdm(calm, "hed-key").fetch_positions_adl_rank()
     assert cross["info"]["adlQuantile"] == {"LONG": 4, "SHORT": 4, "HEDGE": 0}
     assert cross["rank"] == 4.0
@@ -102,14 +102,14 @@ def test_adl_ranks_of_hedges(calm: Served) -> None:
     assert isolated["info"]["adlQuantile"] == {"LONG": 4, "SHORT": 0, "BOTH": 0}
 
 
-def test_adl_ranks_through_portfolio_margin(calm: Served) -> None:
+def test_adl_ranks_through_portfolio_margin(calm: LiveServer) -> None:
     client = usdm(calm)
     ranks = client.fetch_positions_adl_rank(params={"portfolioMargin": True})
     assert [each["rank"] for each in ranks] == [4.0]
     assert client.papiGetCmAdlQuantile() == []
 
 
-def test_positions(calm: Served) -> None:
+def test_positions(calm: LiveServer) -> None:
     (position,) = usdm(calm).fetch_positions()
     assert (position["side"], position["contracts"], position["marginMode"]) == (
         "short",
@@ -128,7 +128,7 @@ def test_positions(calm: Served) -> None:
     assert [(each["side"], each["hedged"]) for each in both] == [("long", True), ("short", True)]
 
 
-def test_insurance_balance(calm: Served) -> None:
+def test_insurance_balance(calm: LiveServer) -> None:
     pool = {"symbols": ["BTCUSDT", "ETHUSDT", "NEWUSDT"]}
     (shared,) = usdm(calm).fapiPublicGetInsuranceBalance()
     assert shared["symbols"] == pool["symbols"]
@@ -137,7 +137,7 @@ def test_insurance_balance(calm: Served) -> None:
     assert one["symbols"] == pool["symbols"]
 
 
-def test_forced_orders(crashed: Served) -> None:
+def test_forced_orders(crashed: LiveServer) -> None:
     client = usdm(crashed)
     (row,) = client.fapiPrivateGetForceOrders()
     assert (row["clientOrderId"], row["origQty"], row["avgPrice"]) == (
@@ -156,7 +156,7 @@ def test_forced_orders(crashed: Served) -> None:
     assert coinm(crashed).dapiPrivateGetForceOrders() == []
 
 
-def test_error_classes(calm: Served) -> None:
+def test_error_classes(calm: LiveServer) -> None:
     with pytest.raises(ccxt.BadSymbol):
         usdm(calm).fapiPublicGetSymbolAdlRisk({"symbol": "XYZ"})
     with pytest.raises(ccxt.AuthenticationError):
@@ -176,9 +176,11 @@ def test_error_classes(calm: Served) -> None:
 
 
 def test_a_client_over_its_limit_gets_429_and_then_a_ban() -> None:
-    limits = msgspec.convert({"weight_per_minute": 40, "ban_after": 3}, type(MEMORY.binance))
-    config = msgspec.structs.replace(MEMORY, binance=limits)
-    with served(config, now_ms=lambda: 1_795_000_000_000) as server:
+    limits = msgspec.convert(
+        {"weight_per_minute": 40, "ban_after": 3}, type(ANONYMOUS_CONFIG.binance)
+    )
+    config = msgspec.structs.replace(ANONYMOUS_CONFIG, binance=limits)
+    with live_server(config, now_ms=lambda: 1_795_000_000_000) as server:
         client = usdm(server)
         statuses = []
         for _ in range(45):
@@ -189,13 +191,13 @@ def test_a_client_over_its_limit_gets_429_and_then_a_ban() -> None:
         assert statuses == ["429", "429", "429", "418", "418"]
 
 
-def test_keyed_clients_load_without_options(calm: Served) -> None:
+def test_keyed_clients_load_without_options(calm: LiveServer) -> None:
     client = client_at(ccxt.binance({"apiKey": "ann-key", "secret": SECRET}), calm.url)
     assert client.sapiGetMarginAllPairs() == []
     assert client.sapiGetCapitalConfigGetall() == []
 
 
-def test_raw_answers_of_public_and_private_endpoints(calm: Served) -> None:
+def test_raw_answers_of_public_and_private_endpoints(calm: LiveServer) -> None:
     """The headers and forms that ccxt hides; signed over raw, unsorted, percent-encoded bytes."""
     reply = httpx.get(calm.url + "/fapi/v1/symbolAdlRisk", headers={"x-mbx-apikey": ""})
     assert reply.headers["content-type"] == "application/json"

@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
+from binance_market import KEYS, SECRET, opening
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
-from trading import KEYS, SECRET, opening
 
 from delever.config import Config, Role
 from delever.core.messages import SetMarks
@@ -92,19 +92,19 @@ def test_public_key_signatures(kind: str, encode: type[str]) -> None:
         authenticator(holder).by_signature(forged)
 
 
-class Clock:
+class FixedClock:
     ms = NOW_MS
 
     def __call__(self) -> int:
         return self.ms
 
 
-class Served:
+class EngineWithVenue:
     """The venue in process, over a real engine, without sockets."""
 
     def __init__(self, **settings: int) -> None:
         config = msgspec.convert({"journal": {"path": ":memory:"}, "binance": settings}, Config)
-        self.clock = Clock()
+        self.clock = FixedClock()
         self.runner = Runner(config, self.clock)
         keyring = Keyring(())
         for key, account in KEYS.items():
@@ -132,21 +132,21 @@ class Served:
 
 
 @pytest.fixture
-def served() -> Iterator[Served]:
-    server = Served()
+def served() -> Iterator[EngineWithVenue]:
+    server = EngineWithVenue()
     yield server
     server.close()
 
 
 @pytest.fixture
-def strict() -> Iterator[Served]:
-    server = Served(weight_per_minute=10, ban_after=2, ban_ms=1_000)
+def strict() -> Iterator[EngineWithVenue]:
+    server = EngineWithVenue(weight_per_minute=10, ban_after=2, ban_ms=1_000)
     yield server
     server.close()
 
 
 @pytest.mark.parametrize("row", cases("binance_errors.txt"))
-def test_invalid_requests_get_binance_error_codes(served: Served, row: Row) -> None:
+def test_invalid_requests_get_binance_error_codes(served: EngineWithVenue, row: Row) -> None:
     method, path = row["method"], row["path"]
     query, key = row["query"].replace("NOW", str(NOW_MS)), row["key"]
     if row["signed"]:
@@ -160,7 +160,7 @@ def test_invalid_requests_get_binance_error_codes(served: Served, row: Row) -> N
     assert reply.headers[0][0] == b"x-mbx-used-weight-1m"
 
 
-def test_public_paths_ignore_signatures(served: Served) -> None:
+def test_public_paths_ignore_signatures(served: EngineWithVenue) -> None:
     plain = served.get(request("/fapi/v1/symbolAdlRisk", "symbol=BTCUSDT"))
     query = "recvWindow=10000&symbol=BTCUSDT&timestamp=1&signature=00"
     assert served.get(request("/fapi/v1/symbolAdlRisk", query)).body == plain.body
@@ -185,7 +185,7 @@ def test_public_paths_ignore_signatures(served: Served) -> None:
         ("/fapi/v1/unknown", "", 1),
     ],
 )
-def test_weights(served: Served, path: str, query: str, weight: int) -> None:
+def test_weights(served: EngineWithVenue, path: str, query: str, weight: int) -> None:
     public = "adlQuantile" not in path and "positionRisk" not in path and "force" not in path
     sent = request(path, query) if public else signed(path, query)
     reply = served.get(sent)
@@ -193,7 +193,9 @@ def test_weights(served: Served, path: str, query: str, weight: int) -> None:
     assert reply.headers == [(b"x-mbx-used-weight-1m", b"%d" % weight)]
 
 
-def test_requests_over_the_weight_limit_get_429_then_a_ban_that_expires(strict: Served) -> None:
+def test_requests_over_the_weight_limit_get_429_then_a_ban_that_expires(
+    strict: EngineWithVenue,
+) -> None:
     ping = request("/fapi/v1/ping")
     start = strict.clock.ms
     assert [strict.get(ping).status for _ in range(10)] == [200] * 10
@@ -220,7 +222,7 @@ def ping_scope() -> dict[str, object]:
     return {"method": "GET", "path": "/fapi/v1/ping", "query_string": b"", "headers": []}
 
 
-def test_the_next_ban_is_twice_as_long(strict: Served) -> None:
+def test_the_next_ban_is_twice_as_long(strict: EngineWithVenue) -> None:
     ping = request("/fapi/v1/ping")
     waits = []
     for _ in range(3):
@@ -231,7 +233,7 @@ def test_the_next_ban_is_twice_as_long(strict: Served) -> None:
     assert waits == [1, 2, 4]
 
 
-def test_a_new_market_snapshot_replaces_the_encoded_answers(served: Served) -> None:
+def test_a_new_market_snapshot_replaces_the_encoded_answers(served: EngineWithVenue) -> None:
     sent = request("/fapi/v1/premiumIndex", "symbol=BTCUSDT")
     assert json.loads(served.get(sent).body)["markPrice"] == "60000.00000000"
     served.clock.ms += 2_000
@@ -239,7 +241,7 @@ def test_a_new_market_snapshot_replaces_the_encoded_answers(served: Served) -> N
     assert json.loads(served.get(sent).body)["markPrice"] == "61000.00000000"
 
 
-def test_a_position_has_the_mark_of_its_own_valuation(served: Served) -> None:
+def test_a_position_has_the_mark_of_its_own_valuation(served: EngineWithVenue) -> None:
     """Positions are read from the book, which may be ahead of the market snapshot by a second."""
     served.loop.run_until_complete(served.runner.submit([_mark("60500")]))
     stale = served.get(request("/fapi/v1/premiumIndex", "symbol=BTCUSDT"))
@@ -256,7 +258,9 @@ def _mark(price: str) -> SetMarks:
     return SetMarks(time_ms=0, marks={"BTCUSDT": price})
 
 
-def test_listen_keys_expire_after_an_hour_and_belong_to_their_api_key(served: Served) -> None:
+def test_listen_keys_expire_after_an_hour_and_belong_to_their_api_key(
+    served: EngineWithVenue,
+) -> None:
     def send(method: str, key: str = "ann-key") -> Reply:
         return served.get(request("/fapi/v1/listenKey", method=method, key=key))
 

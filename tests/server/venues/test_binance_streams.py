@@ -9,9 +9,9 @@ from typing import Any
 import ccxt.pro
 import httpx2 as httpx
 import pytest
-from serving import Served, served
+from binance_market import SECRET, add_account_keys, fall, opening, submit_to
+from live_server import LiveServer, live_server
 from test_binance_clients import client_at
-from trading import SECRET, fall, grant, opening, tell
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -22,7 +22,7 @@ from delever.server.venues.binance.streams import MAX_STREAMS, VALID_MS
 WAIT_S = 5
 
 
-class Clock:
+class FixedClock:
     """The server's clock, some milliseconds past a fixed time."""
 
     ms = 1_795_000_000_000
@@ -32,19 +32,19 @@ class Clock:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> FixedClock:
+    return FixedClock()
 
 
 @pytest.fixture
-def server(clock: Clock) -> Iterator[Served]:
-    with served(now_ms=clock) as running:
-        grant(running.service)
-        tell(running.service, opening())
+def server(clock: FixedClock) -> Iterator[LiveServer]:
+    with live_server(now_ms=clock) as running:
+        add_account_keys(running.service)
+        submit_to(running.service, opening())
         yield running
 
 
-def listen_key(server: Served, key: str = "ann-key", api: str = "fapi") -> str:
+def listen_key(server: LiveServer, key: str = "ann-key", api: str = "fapi") -> str:
     reply = httpx.post(f"{server.url}/{api}/v1/listenKey", headers={"X-MBX-APIKEY": key})
     return str(reply.json()["listenKey"])
 
@@ -62,11 +62,11 @@ def subscribe(connection: ClientConnection, *names: str) -> Any:
     "path", ["/ws/{}", "/private/ws?listenKey={}", "/private/ws/{}", "/stream?streams={}"]
 )
 def test_an_adl_fill_sends_new_and_filled_orders_and_an_account_update(
-    server: Served, path: str
+    server: LiveServer, path: str
 ) -> None:
     key = listen_key(server)
     with connect(server.ws + path.format(key)) as connection:
-        tell(server.service, fall())
+        submit_to(server.service, fall())
         events = receive_events(connection, 3)
     if path.startswith("/stream"):
         assert {event["stream"] for event in events} == {key}
@@ -106,7 +106,7 @@ def test_an_adl_fill_sends_new_and_filled_orders_and_an_account_update(
     }
 
 
-def test_the_sdk_layout_subscribes_and_gets_wrapped_events(server: Served) -> None:
+def test_the_sdk_layout_subscribes_and_gets_wrapped_events(server: LiveServer) -> None:
     key = listen_key(server, "bob-key")
     with (
         connect(server.ws + "/private/stream") as private,
@@ -116,7 +116,7 @@ def test_the_sdk_layout_subscribes_and_gets_wrapped_events(server: Served) -> No
         assert subscribe(private, key) == {"result": None, "id": "u-1"}
         assert subscribe(market, "btcusdt@markPrice") == {"result": None, "id": "u-1"}
         assert subscribe(public, "btcusdt@depth")["result"] is None
-        tell(server.service, fall())
+        submit_to(server.service, fall())
         new, filled, update = receive_events(private, 3)
         assert {each["stream"] for each in (new, filled, update)} == {key}
         assert filled["data"]["o"]["c"] == "adl_autoclose"
@@ -125,10 +125,10 @@ def test_the_sdk_layout_subscribes_and_gets_wrapped_events(server: Served) -> No
             market.recv(0.1)
 
 
-def test_the_liquidated_account_receives_its_takeover(server: Served) -> None:
+def test_the_liquidated_account_receives_its_takeover(server: LiveServer) -> None:
     grant_dan(server)
     with connect(f"{server.ws}/ws/{listen_key(server, 'dan-key')}") as connection:
-        tell(server.service, fall())
+        submit_to(server.service, fall())
         new, filled, update = receive_events(connection, 3)
     assert new["o"]["c"] == filled["o"]["c"] == "autoclose-1"
     assert (filled["o"]["x"], filled["o"]["X"], filled["o"]["S"]) == (
@@ -139,33 +139,35 @@ def test_the_liquidated_account_receives_its_takeover(server: Served) -> None:
     assert update["a"]["B"][0]["wb"] == "0"
 
 
-def grant_dan(server: Served) -> None:
+def grant_dan(server: LiveServer) -> None:
     found = server.service.keyring.find("ann-key")
     assert found is not None
     server.service.keyring.add(type(found)("dan-key", found.roles, ("dan",), SECRET.encode()))
 
 
-def test_a_cancelled_fill_is_an_adjustment(server: Served) -> None:
-    tell(server.service, fall())
+def test_a_cancelled_fill_is_an_adjustment(server: LiveServer) -> None:
+    submit_to(server.service, fall())
     with connect(f"{server.ws}/ws/{listen_key(server)}") as connection:
-        tell(server.service, [CancelAdl(time_ms=NOW, fill=1, note="the venue could not apply it")])
+        submit_to(
+            server.service, [CancelAdl(time_ms=NOW, fill=1, note="the venue could not apply it")]
+        )
         (update, *_) = receive_events(connection, 1)
     assert (update["e"], update["a"]["m"]) == ("ACCOUNT_UPDATE", "ADJUSTMENT")
 
 
-def test_each_stream_has_only_its_own_kind_of_contract(server: Served) -> None:
+def test_each_stream_has_only_its_own_kind_of_contract(server: LiveServer) -> None:
     coin, margin = listen_key(server, api="dapi"), listen_key(server, api="papi")
     with (
         connect(f"{server.ws}/ws/{coin}") as inverse,
         connect(f"{server.ws}/pm/ws/{margin}") as both,
     ):
-        tell(server.service, fall())
+        submit_to(server.service, fall())
         assert [event["fs"] for event in receive_events(both, 3)] == ["UM"] * 3
         with pytest.raises(TimeoutError):
             inverse.recv(0.1)
 
 
-def test_an_unknown_listen_key_is_refused(server: Served) -> None:
+def test_an_unknown_listen_key_is_refused(server: LiveServer) -> None:
     with (
         connect(server.ws + "/ws/nothing") as connection,
         pytest.raises(ConnectionClosed) as closed,
@@ -180,7 +182,7 @@ def test_an_unknown_listen_key_is_refused(server: Served) -> None:
         assert subscribe(connection, "nothing")["error"]["code"] == -1125
 
 
-def test_invalid_socket_requests_get_an_error_and_the_socket_stays_open(server: Served) -> None:
+def test_invalid_socket_requests_get_an_error_and_the_socket_stays_open(server: LiveServer) -> None:
     key = listen_key(server)
     with connect(f"{server.ws}/private/ws?listenKey={key}") as connection:
         many = json.dumps({"method": "SUBSCRIBE", "params": [f"s@{n}" for n in range(MAX_STREAMS)]})
@@ -199,16 +201,16 @@ def test_invalid_socket_requests_get_an_error_and_the_socket_stays_open(server: 
         assert receive_events(connection, 1) == [{"result": [key], "id": 8}]
         connection.send(json.dumps({"method": "UNSUBSCRIBE", "params": [key], "id": 9}))
         assert receive_events(connection, 1) == [{"result": None, "id": 9}]
-        tell(server.service, fall())
+        submit_to(server.service, fall())
         with pytest.raises(TimeoutError):
             connection.recv(0.1)
 
 
-def test_a_listen_key_that_is_not_extended_expires(server: Served, clock: Clock) -> None:
+def test_a_listen_key_that_is_not_extended_expires(server: LiveServer, clock: FixedClock) -> None:
     key = listen_key(server)
     with connect(f"{server.ws}/ws/{key}") as connection:
         clock.ms += VALID_MS
-        tell(server.service, [SetMarks(time_ms=NOW, marks={"BTCUSDT": "59999"})])
+        submit_to(server.service, [SetMarks(time_ms=NOW, marks={"BTCUSDT": "59999"})])
         (event,) = receive_events(connection, 1)
         assert (event["e"], event["listenKey"]) == ("listenKeyExpired", key)
     assert listen_key(server) != key
@@ -216,16 +218,16 @@ def test_a_listen_key_that_is_not_extended_expires(server: Served, clock: Clock)
 
 def test_ccxt_pro_watches_the_order_of_an_adl_fill() -> None:
     """The real client, on the real clock: it signs, opens the stream, and parses what it gets."""
-    with served() as server:
-        grant(server.service)
-        tell(server.service, opening())
+    with live_server() as server:
+        add_account_keys(server.service)
+        submit_to(server.service, opening())
         orders = asyncio.run(watched(server))
     closed = orders[-1]
     assert (closed["clientOrderId"], closed["side"]) == ("adl_autoclose", "buy")
     assert (closed["status"], closed["filled"], closed["average"]) == ("closed", 0.6, 57000.0)
 
 
-async def watched(server: Served) -> list[Any]:
+async def watched(server: LiveServer) -> list[Any]:
     # Without snapshots, which ccxt fetches in the background and does not wait for at the end.
     quiet = {
         "watchPositions": {"fetchPositionsSnapshot": False},
@@ -244,10 +246,10 @@ async def watched(server: Served) -> list[Any]:
         await crash
 
 
-def crash_once_watched(server: Served) -> None:
+def crash_once_watched(server: LiveServer) -> None:
     waited = threading.Event()
     for _ in range(100 * 4 * WAIT_S):
         if server.service.app.open_sockets:
             break
         waited.wait(0.01)
-    tell(server.service, fall())
+    submit_to(server.service, fall())

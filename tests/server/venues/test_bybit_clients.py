@@ -12,10 +12,10 @@ import ccxt.pro
 import msgspec
 import pybit.unified_trading
 import pytest
-from crashing import SECRET, fall, fund_alone, grant, opening
+from binance_market import submit_to
+from bybit_market import SECRET, add_account_keys, fall, fund_alone, opening
+from live_server import ANONYMOUS_CONFIG, LiveServer, live_server
 from pybit.exceptions import FailedRequestError, InvalidRequestError
-from serving import MEMORY, Served, served
-from trading import tell
 
 from delever.config import BybitConfig, Config
 
@@ -24,28 +24,28 @@ WAIT_S = 10
 
 
 @contextmanager
-def market(config: Config = MEMORY) -> Iterator[Served]:
+def market(config: Config = ANONYMOUS_CONFIG) -> Iterator[LiveServer]:
     """Serve the small market."""
-    with served(config) as server:
-        grant(server.service.keyring)
-        tell(server.service, opening())
+    with live_server(config) as server:
+        add_account_keys(server.service.keyring)
+        submit_to(server.service, opening())
         yield server
 
 
 @pytest.fixture(scope="module")
-def calm() -> Iterator[Served]:
+def calm() -> Iterator[LiveServer]:
     with market() as server:
         yield server
 
 
-def ccxt_of(server: Served, key: str = "", **options: Any) -> Any:
+def ccxt_of(server: LiveServer, key: str = "", **options: Any) -> Any:
     keys = {"apiKey": key, "secret": SECRET} if key else {}
     client = ccxt.bybit({**keys, "options": options, "enableRateLimit": False})
     client.urls["api"] = dict.fromkeys(client.urls["api"], server.url)
     return client
 
 
-def pybit_of(server: Served, key: str = "", **more: Any) -> Any:
+def pybit_of(server: LiveServer, key: str = "", **more: Any) -> Any:
     keys = {"api_key": key, "api_secret": SECRET} if key else {}
     session = pybit.unified_trading.HTTP(**keys, **more)
     session.endpoint = server.url
@@ -55,7 +55,7 @@ def pybit_of(server: Served, key: str = "", **more: Any) -> Any:
 # --- ccxt ---
 
 
-def test_ccxt_reads_ranks_and_positions(calm: Served) -> None:
+def test_ccxt_reads_ranks_and_positions(calm: LiveServer) -> None:
     client = ccxt_of(calm, "bob-key")
     (rank,) = client.fetch_positions_adl_rank([LINEAR])
     assert (rank["symbol"], rank["rank"]) == (LINEAR, 5)
@@ -72,7 +72,7 @@ def test_ccxt_reads_ranks_and_positions(calm: Served) -> None:
     assert (inverse["contracts"], inverse["leverage"]) == (600.0, 5.0)
 
 
-def test_ccxt_reads_alerts_and_pools(calm: Served) -> None:
+def test_ccxt_reads_alerts_and_pools(calm: LiveServer) -> None:
     client = ccxt_of(calm)
     assert set(client.load_markets()) == {LINEAR, INVERSE, "ALT/USDT:USDT"}
     alert = client.publicGetV5MarketAdlAlert({"symbol": "BTCUSDT"})
@@ -84,7 +84,7 @@ def test_ccxt_reads_alerts_and_pools(calm: Served) -> None:
 
 
 @pytest.fixture(scope="module")
-def broken(calm: Served) -> Any:
+def broken(calm: LiveServer) -> Any:
     """Return a client that has read the markets; the tests break it in turn."""
     client = ccxt_of(calm, "bob-key")
     client.load_markets()
@@ -110,14 +110,14 @@ def test_ccxt_raises_its_own_errors(
         broken.fetch_positions()
 
 
-def test_ccxt_raises_bad_request_for_invalid_parameters(calm: Served) -> None:
+def test_ccxt_raises_bad_request_for_invalid_parameters(calm: LiveServer) -> None:
     with pytest.raises(ccxt.BadRequest, match="'NONE' is unknown"):
         ccxt_of(calm).publicGetV5MarketAdlAlert({"symbol": "NONE"})
 
 
 def test_ccxt_and_pybit_handle_the_rate_limits_of_keys_and_addresses() -> None:
     limits = BybitConfig(private_per_second=2, requests_per_5s=60)
-    with market(msgspec.structs.replace(MEMORY, bybit=limits)) as server:
+    with market(msgspec.structs.replace(ANONYMOUS_CONFIG, bybit=limits)) as server:
         client = ccxt_of(server, "bob-key")
         client.load_markets()
         with pytest.raises(ccxt.RateLimitExceeded):
@@ -135,7 +135,7 @@ def test_ccxt_and_pybit_handle_the_rate_limits_of_keys_and_addresses() -> None:
 # --- pybit ---
 
 
-def test_pybit_reads_the_market_and_an_account(calm: Served) -> None:
+def test_pybit_reads_the_market_and_an_account(calm: LiveServer) -> None:
     session = pybit_of(calm, "bob-key")
     alert = session.get_adl_alert(symbol="BTCUSDT")
     assert alert["result"]["list"][0]["pnlRatio"] == "0"
@@ -150,7 +150,7 @@ def test_pybit_reads_the_market_and_an_account(calm: Served) -> None:
 
 
 @contextmanager
-def pybit_stream(server: Served, kind: str, **keys: str) -> Iterator[Any]:
+def pybit_stream(server: LiveServer, kind: str, **keys: str) -> Iterator[Any]:
     """Open pybit's WebSocket at the served process; its addresses are constants of its module."""
     module = pybit.unified_trading
     before = module.PUBLIC_WSS, module.PRIVATE_WSS
@@ -165,7 +165,7 @@ def pybit_stream(server: Served, kind: str, **keys: str) -> Iterator[Any]:
         module.PUBLIC_WSS, module.PRIVATE_WSS = before
 
 
-def test_pybit_receives_alerts_every_second_and_pools_on_change(calm: Served) -> None:
+def test_pybit_receives_alerts_every_second_and_pools_on_change(calm: LiveServer) -> None:
     messages: queue.Queue[dict[str, Any]] = queue.Queue()
     pools: queue.Queue[dict[str, Any]] = queue.Queue()
     with pybit_stream(calm, "linear") as stream:
@@ -180,7 +180,7 @@ def test_pybit_receives_alerts_every_second_and_pools_on_change(calm: Served) ->
         assert second["data"][1]["b"] == 1_000_000
         assert second["data"][1]["i_pr"] == -0.3
         assert pools.empty()
-        tell(calm.service, [fund_alone(7)])
+        submit_to(calm.service, [fund_alone(7)])
         delta = pools.get(timeout=WAIT_S)
         assert (delta["type"], delta["data"][0]["balance"]) == ("delta", "20007")
 
@@ -193,7 +193,7 @@ def test_pybit_receives_the_effect_of_adl_on_its_account() -> None:
             for subscribe in ("execution", "order", "position", "wallet"):
                 getattr(stream, f"{subscribe}_stream")(messages.put)
             wait_until(lambda: len(private_topics(server)) == 4)
-            tell(server.service, fall())
+            submit_to(server.service, fall())
             by_topic = {message["topic"]: message["data"] for message in received(messages, 4)}
         (execution,) = by_topic["execution"]
         assert (execution["execType"], execution["createType"]) == (
@@ -213,7 +213,7 @@ def test_pybit_receives_the_effect_of_adl_on_its_account() -> None:
         assert {name: execution[name] for name in listed} == listed
 
 
-def private_topics(server: Served) -> tuple[str, ...]:
+def private_topics(server: LiveServer) -> tuple[str, ...]:
     """Return what the accounts' streams are listened to for."""
     (venue,) = {each for each in server.service.app._venues.values() if "v5" in each.parts}
     return tuple(venue._streams._private.hub.topics)  # type: ignore[attr-defined]
@@ -247,7 +247,7 @@ def test_ccxt_pro_watches_an_adl_fill() -> None:
             try:
                 watching = asyncio.create_task(client.watch_my_trades(LINEAR))
                 await asyncio.to_thread(wait_until, lambda: bool(private_topics(server)))
-                await asyncio.to_thread(tell, server.service, fall())
+                await asyncio.to_thread(submit_to, server.service, fall())
                 return list(await asyncio.wait_for(watching, WAIT_S))
             finally:
                 await client.close()

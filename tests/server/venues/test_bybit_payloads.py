@@ -11,6 +11,7 @@ from delever.core.messages import AdlFilled, ContractKind, DefineContract, Reaso
 from delever.server.engine.account_snapshot import PositionSnapshot
 from delever.server.venues import amounts
 from delever.server.venues.bybit import account_payloads, payloads
+from delever.server.venues.fill_log import ForcedOrder
 from delever.server.venues.symbols import instrument
 
 SAMPLE_ALERT = {
@@ -118,7 +119,7 @@ def test_pool_as_documented() -> None:
         "USDT",
         ("MERLUSDT", "ZEUSUSDT"),
         amounts.cash(90217857602476, 8),
-        amounts.worth(90217857602476, 8, (999689, 6)),
+        amounts.value_at(90217857602476, 8, (999689, 6)),
         isolated=False,
     )
     assert shared.rest() == {
@@ -160,7 +161,7 @@ def test_position_as_documented() -> None:
     held = PositionSnapshot(
         contract="BTCUSD",
         side=Side.SHORT,
-        number=0,
+        position_id=0,
         lots=300,
         cost_cash=cost,
         unrealized_pnl_cash=int(terms.value_cash(-300, mark)) - cost,
@@ -170,10 +171,10 @@ def test_position_as_documented() -> None:
         maintenance_cash=150,
         under_liquidation=False,
     )
-    standing = account_payloads.BybitPositionContext(
+    context = account_payloads.BybitPositionContext(
         mark, 2, "Normal", None, 5723621632, 1697673600012
     )
-    row = account_payloads.position_row(INVERSE, held, standing, hedge_mode=False)
+    row = account_payloads.position_row(INVERSE, held, context, hedge_mode=False)
     documented = {
         "positionIdx": 0,
         "symbol": "BTCUSD",
@@ -214,7 +215,8 @@ def test_position_index(*, hedge_mode: bool, side: Side, index: int) -> None:
 
 def test_execution_of_an_adl_fill_as_observed() -> None:
     event = fill(fill=7, lots=500, price_ticks=959001, value_cash=4795005000000)
-    frame = account_payloads.execution_frame(LINEAR, event, 1746270400353, 140612148849382)
+    order = ForcedOrder(140612148849382, 1746270400353, event)
+    frame = account_payloads.execution_frame(LINEAR, order)
     observed = {
         "category": "linear",
         "symbol": "BTCUSDT",
@@ -231,7 +233,7 @@ def test_execution_of_an_adl_fill_as_observed() -> None:
     }
     assert {name: frame[name] for name in observed} == observed
     assert (frame["execId"], frame["execValue"]) == ("adl-7", "47950.05")
-    row = account_payloads.execution_row(LINEAR, event, 0, 1)
+    row = account_payloads.execution_row(LINEAR, order)
     assert row.keys() == DOCUMENTED | {"createType"}
 
 
@@ -253,7 +255,7 @@ def test_execution_of_a_takeover_is_a_bust_trade() -> None:
         equity_cash=0,
         reason=Reason.VENUE_TAKEOVER,
     )
-    row = account_payloads.execution_frame(LINEAR, event, 0, 1)
+    row = account_payloads.execution_frame(LINEAR, ForcedOrder(1, 0, event))
     assert (row["execType"], row["createType"]) == ("BustTrade", "CreateByTakeOver_PassThrough")
     assert (row["side"], row["execId"], row["execValue"]) == ("Buy", "takeover-3", "60")
 

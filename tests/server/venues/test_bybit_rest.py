@@ -13,9 +13,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from crashing import CONFIG, SECRET, Clock, fall, fund_alone, in_place, rescue
+from bybit_market import CONFIG, SECRET, fall, fund_alone, rescue, run_with_engine
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from manual_clock import ManualClock
 
 from delever.config import ApiKeyConfig, BybitConfig, Role
 from delever.core.messages import CancelAdl
@@ -55,7 +56,7 @@ def signed(key: str, sent: str, window: str, content: str, sign: str = "") -> di
 class Caller:
     """Calls a venue in process."""
 
-    def __init__(self, venue: BybitApi, clock: Clock) -> None:
+    def __init__(self, venue: BybitApi, clock: ManualClock) -> None:
         self.venue = venue
         self.clock = clock
 
@@ -72,13 +73,13 @@ class Caller:
 
 
 def with_caller(use: Callable[[Caller, Runner], Awaitable[None]], **limits: int) -> None:
-    clock = Clock(START_MS)
+    clock = ManualClock(START_MS)
     config = msgspec.structs.replace(CONFIG, bybit=BybitConfig(**limits))
 
     async def go(runner: Runner, keyring: Keyring) -> None:
         await use(Caller(BybitApi(runner, keyring, FillLog(runner)), clock), runner)
 
-    in_place(go, clock, config)
+    run_with_engine(go, clock, config)
 
 
 # --- who is let in ---

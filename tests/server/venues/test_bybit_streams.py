@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import websockets
-from crashing import SECRET, fall, fund_alone, grant, opening, rescue
-from serving import MEMORY, Served, served
-from trading import tell
+from binance_market import submit_to
+from bybit_market import SECRET, add_account_keys, fall, fund_alone, opening, rescue
+from live_server import ANONYMOUS_CONFIG, LiveServer, live_server
 
 from delever.server.app import wall_clock_ms
 from delever.server.transport.websockets import POLICY
@@ -23,10 +23,10 @@ SILENCE_S = 0.3
 
 
 @pytest.fixture(scope="module")
-def market() -> Iterator[Served]:
-    with served(MEMORY) as server:
-        grant(server.service.keyring)
-        tell(server.service, opening())
+def market() -> Iterator[LiveServer]:
+    with live_server(ANONYMOUS_CONFIG) as server:
+        add_account_keys(server.service.keyring)
+        submit_to(server.service, opening())
         yield server
 
 
@@ -55,7 +55,9 @@ class Connection:
 
 
 def with_connection(
-    server: Served, use: Callable[[Connection], Awaitable[None]], path: str = "/v5/public/linear"
+    server: LiveServer,
+    use: Callable[[Connection], Awaitable[None]],
+    path: str = "/v5/public/linear",
 ) -> None:
     async def go() -> None:
         async with websockets.connect(server.ws + path, origin="https://elsewhere") as socket:
@@ -70,7 +72,7 @@ def signed(key: str, expires: object) -> list[object]:
 
 
 @pytest.mark.parametrize("number", ["uuid-1", 7, None])
-def test_acknowledgements_have_the_id_of_the_request(market: Served, number: object) -> None:
+def test_acknowledgements_have_the_id_of_the_request(market: LiveServer, number: object) -> None:
     named = {} if number is None else {"req_id": number}
     expected = "" if number is None else number
 
@@ -120,7 +122,7 @@ def test_acknowledgements_have_the_id_of_the_request(market: Served, number: obj
     ],
 )
 def test_a_request_with_one_unknown_topic_subscribes_to_none(
-    market: Served, frame: dict[str, Any], fault: str
+    market: LiveServer, frame: dict[str, Any], fault: str
 ) -> None:
     async def use(connection: Connection) -> None:
         answer = await connection.request(**frame)
@@ -131,7 +133,7 @@ def test_a_request_with_one_unknown_topic_subscribes_to_none(
     with_connection(market, use)
 
 
-def test_a_request_that_is_not_a_json_object_gets_an_error(market: Served) -> None:
+def test_a_request_that_is_not_a_json_object_gets_an_error(market: LiveServer) -> None:
     async def use(connection: Connection) -> None:
         for text in ("{", "[1]", "null", "\x00"):
             await connection.socket.send(text)
@@ -154,7 +156,7 @@ def test_a_request_that_is_not_a_json_object_gets_an_error(market: Served) -> No
     ],
 )
 def test_a_failed_authentication_subscribes_to_nothing(
-    market: Served, args: object, fault: str
+    market: LiveServer, args: object, fault: str
 ) -> None:
     async def use(connection: Connection) -> None:
         answer = await connection.request(op="auth", args=args)
@@ -166,7 +168,7 @@ def test_a_failed_authentication_subscribes_to_nothing(
     with_connection(market, use, "/v5/private")
 
 
-def test_only_known_private_topics_are_served(market: Served) -> None:
+def test_only_known_private_topics_are_served(market: LiveServer) -> None:
     async def use(connection: Connection) -> None:
         expires = str(wall_clock_ms() + 5_000)  # as text, as ccxt sends it
         answer = await connection.request(op="auth", args=signed("bob-key", expires))
@@ -186,7 +188,7 @@ def test_only_known_private_topics_are_served(market: Served) -> None:
     with_connection(market, use, "/v5/private")
 
 
-def test_other_paths_are_closed(market: Served) -> None:
+def test_other_paths_are_closed(market: LiveServer) -> None:
     async def use(connection: Connection) -> None:
         with pytest.raises(websockets.ConnectionClosed) as closed:
             await connection.receive()
@@ -196,7 +198,9 @@ def test_other_paths_are_closed(market: Served) -> None:
     with_connection(market, use, "/v5/trade")
 
 
-def test_each_subscriber_gets_a_snapshot_of_pools_and_then_their_changes(market: Served) -> None:
+def test_each_subscriber_gets_a_snapshot_of_pools_and_then_their_changes(
+    market: LiveServer,
+) -> None:
     async def use(connection: Connection) -> None:
         await connection.request(op="subscribe", args=["insurance.USDT", "insurance.inverse"])
         first = {
@@ -207,7 +211,7 @@ def test_each_subscriber_gets_a_snapshot_of_pools_and_then_their_changes(market:
         (pool,) = first["insurance.inverse"]["data"]
         assert (pool["coin"], pool["symbols"], pool["balance"]) == ("BTC", "BTCUSD", "2")
         before = int(first["insurance.USDT"]["data"][0]["balance"])
-        await asyncio.to_thread(tell, market.service, [fund_alone(3)])
+        await asyncio.to_thread(submit_to, market.service, [fund_alone(3)])
         delta = await connection.receive()
         assert (delta["topic"], delta["type"]) == ("insurance.USDT", "delta")
         assert [row["balance"] for row in delta["data"]] == [str(before + 3)]
@@ -220,7 +224,7 @@ def test_each_subscriber_gets_a_snapshot_of_pools_and_then_their_changes(market:
 
 
 def test_private_topics_have_categories_and_only_the_own_account() -> None:
-    async def go(server: Served) -> None:
+    async def go(server: LiveServer) -> None:
         private = f"{server.ws}/v5/private"
         async with websockets.connect(private) as one, websockets.connect(private) as other:
             dan, hed = Connection(one), Connection(other)
@@ -230,7 +234,7 @@ def test_private_topics_have_categories_and_only_the_own_account() -> None:
             ):
                 await connection.request(op="auth", args=signed(key, wall_clock_ms() + 5_000))
                 assert (await connection.request(op="subscribe", args=topics))["success"]
-            await asyncio.to_thread(tell, server.service, [*fall(), *rescue()])
+            await asyncio.to_thread(submit_to, server.service, [*fall(), *rescue()])
             execution, position = await dan.receive(), await dan.receive()
             assert (execution["topic"], execution["data"][0]["execQty"]) == (
                 "execution.linear",
@@ -242,7 +246,7 @@ def test_private_topics_have_categories_and_only_the_own_account() -> None:
             assert await hed.is_silent()
             assert await dan.is_silent()
 
-    with served(MEMORY) as server:
-        grant(server.service.keyring)
-        tell(server.service, opening())
+    with live_server(ANONYMOUS_CONFIG) as server:
+        add_account_keys(server.service.keyring)
+        submit_to(server.service, opening())
         asyncio.run(go(server))

@@ -1,11 +1,11 @@
-"""What is remembered of ADL fills and takeovers, by account, over restarts."""
+"""The log of ADL fills and takeovers by account, across restarts."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
-from trading import fall, opening
+from binance_market import fall, opening
 
 from delever.config import Config
 from delever.core.messages import AdlFilled, CancelAdl, TakenOver
@@ -46,7 +46,7 @@ def test_fills_and_takeovers_are_found_by_account_contract_time_and_kind() -> No
     log = running(":memory:", lambda: 7_000, crash)
     (taken,), (first,), (second,) = (log.of(name) for name in ("dan", "ann", "bob"))
     assert isinstance(taken.event, TakenOver)
-    assert not taken.adl
+    assert not taken.is_adl
     assert isinstance(first.event, AdlFilled)
     assert [first.event.fill, second.event.lots] == [1, 200]
     assert taken.sequence < first.sequence == second.sequence
@@ -59,19 +59,19 @@ def test_fills_and_takeovers_are_found_by_account_contract_time_and_kind() -> No
 
 def test_a_restart_reads_the_same_orders_from_the_journal(tmp_path: Path) -> None:
     times = iter(range(1_000, 1_000_000, 10))
-    told = running(tmp_path / "j.db", lambda: next(times), crash)
+    before = running(tmp_path / "j.db", lambda: next(times), crash)
     found = running(tmp_path / "j.db", lambda: next(times), nothing)
     for account in ("ann", "bob", "dan"):
-        assert found.of(account) == told.of(account) != []
+        assert found.of(account) == before.of(account) != []
 
 
 def test_cancelled_fills_are_removed_and_the_newest_orders_are_oldest_first(tmp_path: Path) -> None:
-    async def again_and_again(runner: Runner, log: FillLog) -> None:
+    async def crash_and_cancel(runner: Runner, log: FillLog) -> None:
         await crash(runner, log)
-        for fill in range(1, 5):  # each fill taken back is filled anew, under the next number
+        for fill in range(1, 5):  # each cancelled fill is filled again under the next number
             await runner.submit([CancelAdl(time_ms=NOW, fill=2 * fill, note="again")])
 
-    log = running(tmp_path / "j.db", lambda: 7_000, again_and_again)
+    log = running(tmp_path / "j.db", lambda: 7_000, crash_and_cancel)
     fills = [c.event.fill for c in log.of("bob") if isinstance(c.event, AdlFilled)]
     assert 2 not in fills
     restarted = running(tmp_path / "j.db", lambda: 8_000, nothing)

@@ -8,15 +8,15 @@ from collections.abc import Awaitable, Callable
 import pytest
 import uvicorn
 import websockets
-from crashing import opening
-from serving import MEMORY
+from bybit_market import opening
+from live_server import ANONYMOUS_CONFIG
 
 from delever.config import Config, ListenConfig
 from delever.server.app import bind, wall_clock_ms
 from delever.server.engine.runner import Runner
 from delever.server.transport.api_keys import Keyring
 from delever.server.transport.asgi import Receive, Scope, Send
-from delever.server.transport.router import Router, Venue
+from delever.server.transport.router import Router, VenueApi
 from delever.server.transport.websockets import POLICY
 from delever.server.venues.bybit import streams as bybit_stream
 from delever.server.venues.bybit.rest import BybitApi
@@ -39,8 +39,8 @@ def connected(path: str, use: Callable[[Client], Awaitable[None]]) -> None:
     """Let a client use a path of a served venue that cuts sockets after IDLE_S."""
 
     async def go() -> None:
-        runner, keyring = Runner(MEMORY, wall_clock_ms), Keyring(())
-        venue: Venue = (
+        runner, keyring = Runner(ANONYMOUS_CONFIG, wall_clock_ms), Keyring(())
+        venue: VenueApi = (
             BybitApi(runner, keyring, FillLog(runner), IDLE_S)
             if path == BYBIT
             else OkxApi(runner, keyring, FillLog(runner), IDLE_S)

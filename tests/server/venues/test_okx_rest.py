@@ -14,9 +14,10 @@ import ccxt
 import msgspec
 import pytest
 import websockets
-from crashing import CONFIG, SECRET, Clock, fall, grant, in_place, opening, rescue
-from serving import MEMORY, Served, served
-from trading import tell
+from binance_market import submit_to
+from bybit_market import CONFIG, SECRET, add_account_keys, fall, opening, rescue, run_with_engine
+from live_server import ANONYMOUS_CONFIG, LiveServer, live_server
+from manual_clock import ManualClock
 
 from delever.config import OkxConfig, Role
 from delever.core.messages import SetTime, Side
@@ -60,7 +61,7 @@ def signed(key: str, sent: str, target: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def keyring() -> Keyring:
     keys = Keyring(())
-    grant(keys)
+    add_account_keys(keys)
     return keys
 
 
@@ -117,7 +118,7 @@ def test_a_key_without_a_secret_has_no_valid_signature(keyring: Keyring) -> None
 class Caller:
     """Calls a venue in process, on a clock turned by hand."""
 
-    def __init__(self, venue: OkxApi, clock: Clock) -> None:
+    def __init__(self, venue: OkxApi, clock: ManualClock) -> None:
         self.venue = venue
         self.clock = clock
 
@@ -128,13 +129,13 @@ class Caller:
 
 
 def with_caller(use: Callable[[Caller, Runner], Awaitable[None]], **limits: int) -> None:
-    clock = Clock(NOON_MS)
+    clock = ManualClock(NOON_MS)
     config = msgspec.structs.replace(CONFIG, okx=OkxConfig(**limits))
 
     async def go(runner: Runner, keys: Keyring) -> None:
         await use(Caller(OkxApi(runner, keys, FillLog(runner)), clock), runner)
 
-    in_place(go, clock, config)
+    run_with_engine(go, clock, config)
 
 
 def test_the_fund_lists_its_changes_and_the_start_and_end_of_adl() -> None:
@@ -216,16 +217,16 @@ def test_a_restart_reads_the_fund_history_from_the_journal(tmp_path: Any) -> Non
         venue = OkxApi(runner, keys, FillLog(runner))
         await runner.submit(fall())
         await runner.tick()
-        answers.append(await Caller(venue, Clock(0)).get(FUND, query))
+        answers.append(await Caller(venue, ManualClock(0)).get(FUND, query))
 
-    in_place(crash, Clock(NOON_MS), config)
+    run_with_engine(crash, ManualClock(NOON_MS), config)
 
     async def again() -> None:
-        runner = Runner(config, Clock(NOON_MS))
+        runner = Runner(config, ManualClock(NOON_MS))
         venue = OkxApi(runner, Keyring(()), FillLog(runner))
         await runner.start()
         await runner.submit([SetTime(time_ms=NOW)])
-        answers.append(await Caller(venue, Clock(0)).get(FUND, query))
+        answers.append(await Caller(venue, ManualClock(0)).get(FUND, query))
         await runner.stop()
 
     asyncio.run(again())
@@ -297,28 +298,28 @@ def test_a_bill_subtype_states_the_closed_side_and_the_mode() -> None:
         assert subtypes == SUBTYPES
         assert len({bill.id for bill in bills}) == len(bills) == 2
 
-    in_place(go, Clock(NOON_MS))
+    run_with_engine(go, ManualClock(NOON_MS))
 
 
 # --- served ---
 
 
 @pytest.fixture(scope="module")
-def market() -> Iterator[Served]:
-    with served(MEMORY) as server:
-        grant(server.service.keyring)
-        tell(server.service, opening())
+def market() -> Iterator[LiveServer]:
+    with live_server(ANONYMOUS_CONFIG) as server:
+        add_account_keys(server.service.keyring)
+        submit_to(server.service, opening())
         yield server
 
 
-def ccxt_of(server: Served, key: str = "", passphrase: str = SECRET) -> Any:
+def ccxt_of(server: LiveServer, key: str = "", passphrase: str = SECRET) -> Any:
     keys = {"apiKey": key, "secret": SECRET, "password": passphrase} if key else {}
     client = ccxt.okx({**keys, "enableRateLimit": False})
     client.urls["api"]["rest"] = server.url
     return client
 
 
-def test_ccxt_reads_positions_and_the_fund(market: Served) -> None:
+def test_ccxt_reads_positions_and_the_fund(market: LiveServer) -> None:
     client = ccxt_of(market, "bob-key")
     (position,) = client.fetch_positions()
     assert (position["symbol"], position["side"], position["contracts"]) == (LINEAR, "short", 50.0)
@@ -329,12 +330,12 @@ def test_ccxt_reads_positions_and_the_fund(market: Served) -> None:
 
 
 def test_ccxt_reads_adl_fills_from_the_bills() -> None:
-    with served(MEMORY) as server:
-        grant(server.service.keyring)
-        tell(server.service, opening())
+    with live_server(ANONYMOUS_CONFIG) as server:
+        add_account_keys(server.service.keyring)
+        submit_to(server.service, opening())
         client = ccxt_of(server, "hed-key")
         assert client.privateGetAccountBills({"type": "9"})["data"] == []
-        tell(server.service, fall())
+        submit_to(server.service, fall())
         client = ccxt_of(server, "dan-key")
         (entry,) = client.fetch_ledger("USDT", params={"type": "swap"})
         assert (entry["type"], entry["info"]["instId"]) == ("trade", "BTC-USDT-SWAP")
@@ -347,13 +348,13 @@ def test_ccxt_reads_adl_fills_from_the_bills() -> None:
     [("nobody", SECRET, ccxt.AuthenticationError), ("bob-key", "x", ccxt.AuthenticationError)],
 )
 def test_ccxt_raises_its_own_errors(
-    market: Served, key: str, passphrase: str, error: type[Exception]
+    market: LiveServer, key: str, passphrase: str, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
         ccxt_of(market, key, passphrase).privateGetAccountPositions()
 
 
-def test_ccxt_raises_bad_request_for_invalid_parameters(market: Served) -> None:
+def test_ccxt_raises_bad_request_for_invalid_parameters(market: LiveServer) -> None:
     with pytest.raises(ccxt.BadRequest):
         ccxt_of(market).publicGetPublicInsuranceFund({"instType": "SWAP"})
 
@@ -362,7 +363,7 @@ def test_warnings_are_sent_every_second_during_adl() -> None:
     argument = {"channel": "adl-warning", "instType": "SWAP", "instFamily": "BTC-USDT"}
     subscribe = {"id": "1512", "op": "subscribe", "args": [argument]}
 
-    async def go(server: Served) -> None:
+    async def go(server: LiveServer) -> None:
         async with (
             asyncio.timeout(WAIT_S),
             websockets.connect(f"{server.ws}/ws/v5/public") as socket,
@@ -381,7 +382,7 @@ def test_warnings_are_sent_every_second_during_adl() -> None:
             answer = await receive()
             assert (answer["event"], answer["id"], answer["arg"]) == ("subscribe", "1512", argument)
             assert [row["state"] for row in (await receive())["data"]] == ["normal"]
-            await asyncio.to_thread(tell, server.service, fall())
+            await asyncio.to_thread(submit_to, server.service, fall())
             messages = [await receive(), await receive()]
             states = [each["data"][0] for each in messages]
             assert [row["state"] for row in states] == ["adl", "adl"]
@@ -390,6 +391,6 @@ def test_warnings_are_sent_every_second_during_adl() -> None:
             await socket.send(json.dumps({**subscribe, "op": "unsubscribe"}))
             assert (await receive())["event"] == "unsubscribe"
 
-    with served(MEMORY) as server:
-        tell(server.service, opening())
+    with live_server(ANONYMOUS_CONFIG) as server:
+        submit_to(server.service, opening())
         asyncio.run(go(server))

@@ -1,4 +1,4 @@
-"""What must hold after every step, in production too: `StepCheck` tests what the step has touched.
+"""The invariants of every step; `StepCheck` verifies them, in production too.
 
 1. The step's cash postings sum to zero in each asset, its lot postings in each contract: longs
    equal shorts plus inventory, except for what the venue submitted.

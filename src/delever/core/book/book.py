@@ -33,7 +33,13 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 class Book:
-    """All accounts, contracts and pools of one venue, at one sequence and one time."""
+    """All accounts, contracts and pools of one venue, at one sequence and one time.
+
+    >>> import delever
+    >>> book = delever.Book()
+    >>> book.sequence, book.contracts
+    (0, {})
+    """
 
     def __init__(self) -> None:
         self.sequence = 0
@@ -573,7 +579,7 @@ class Book:
         state.exposure_bound = exposure
 
     def _reset_bounds(self, asset: AssetState) -> None:
-        """Compute an asset's bounds from open positions: those of the past need too much room."""
+        """Reset an asset's bounds to the open positions, once past positions leave no room."""
         asset.wallets.largest = asset.wallets.max_balance()
         for state in self.contracts.values():
             if self.asset_of(state) is asset:

@@ -111,7 +111,7 @@ def set_balance_columns(book: Book, command: m.SetBalanceColumns) -> list[Event]
 
 
 def _balance_accounts(book: Book, command: m.SetBalanceColumns) -> Ints:
-    """Return the account index of each balance, which names or indices give; each only once."""
+    """Return the account index of each balance, from names or indices; duplicates are rejected."""
     if not command.account:
         reject_duplicates("accounts", command.accounts)
         return _accounts(book, command.accounts)

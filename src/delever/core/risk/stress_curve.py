@@ -2,7 +2,7 @@
 
 The mark moves at once and everything else stays: other contracts' marks, and the distance of depth
 from this mark. Accounts that are then at or below maintenance margin are liquidated, as the engine
-would do it. What they hold of the contract is to be closed, together with the pool's inventory:
+would do it. Their positions in the contract are closed, together with the pool's inventory:
 
 1. depth within the pool's slippage absorbs what it can, each side for itself;
 2. the loss is what closing all of it at the worst price within that slippage costs beyond each

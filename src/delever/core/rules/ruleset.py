@@ -47,7 +47,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """How one venue deleverages. If several triggers hold at once, the first case sets the price.
+    """How one venue deleverages. If several triggers are on, the first case sets the price.
 
     `sizing` is how much a round closes. A venue without a queue has no cases, but a last resort. `takeover_share` (numerator and
     denominator) is the fraction of maintenance margin at which a managed pool takes an account

@@ -1,1 +1,9 @@
-"""charts."""
+"""ECharts options, in reading order; nothing here sends requests or knows NiceGUI.
+
+time_series       step lines over time, in charts with one time axis and cursor
+bars              bars, waterfalls and the stress curve
+contract_history  a contract and its insurance fund over a range
+pool_history      an insurance fund's balance, equity and drawdown
+timeline_charts   timelines with a movable cursor
+watch_history     what `delever watch` has recorded of a contract
+"""

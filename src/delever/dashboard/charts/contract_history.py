@@ -1,7 +1,8 @@
-"""A contract and its pool over time, as two charts with one cursor, over a range that is chosen.
+"""Charts of one contract and its insurance fund over a chosen range, with one cursor.
 
-The trigger is on the contract's profit: its levels are peak profit + ratio x the pool's peak
-balance, so they move with both peaks. The ratios are those of now, the peaks those of each moment.
+The drawdown trigger compares the contract PnL, so its start and stop are levels of the contract
+PnL: peak contract PnL + ratio x peak fund balance. They move with both peaks. The ratios are the
+current ones, the peaks those of each point.
 """
 
 from collections import defaultdict
@@ -14,84 +15,85 @@ from delever.api_types.market import ContractResponse, PoolResponse
 from delever.dashboard.charts.time_series import (
     AMBER,
     BLUE,
+    GRAY,
     GREEN,
-    GREY,
     RED,
     Point,
     level_line,
-    steps,
+    step_line,
     time_charts,
     with_levels,
 )
-from delever.dashboard.format import percent
+from delever.dashboard.format import percent, window_length
 
 RANGES = {"1h": 3_600_000, "8h": 8 * 3_600_000, "1d": 24 * 3_600_000, "all": None}
-"""Ranges by their name in the address, in milliseconds; None is all that is kept."""
+"""Ranges in milliseconds by their name in the URL; None is the whole stored history."""
 
-NAMES = {"1h": "1 hour", "8h": "8 hours", "1d": "1 day", "all": "all"}
+RANGE_NAMES = {"1h": "1 hour", "8h": "8 hours", "1d": "1 day", "all": "all"}
 
 MINUTE_MS = 60_000
 
-MOMENTS = 900
-"""Points of the past that are asked for; after as many more, they are asked for again."""
+HISTORY_POINTS = 900
+"""Points that are requested; the history is requested again once as many more have been added."""
 
-Line = Literal["balance", "balance_peak", "profit", "contract_pnl_peak", "start", "stop"]
+Line = Literal["balance", "balance_peak", "contract_pnl", "contract_pnl_peak", "start", "stop"]
 
 
-class Past:
-    """Points of the pool and of the contract, from history and as they come."""
+class ContractHistoryChart:
+    """The points of both charts: from the history first, then one a refresh."""
 
-    def __init__(self, chosen: str) -> None:
-        self.range = chosen if chosen in RANGES else "8h"
+    def __init__(self, range_name: str) -> None:
+        self.range = range_name if range_name in RANGES else "8h"
         self._lines: defaultdict[Line, list[Point]] = defaultdict(list)
         self._until_ms = 0
 
     @property
-    def is_long(self) -> bool:
-        """Whether so much has come that the past should be asked for again."""
-        return len(self._lines["balance"]) > 2 * MOMENTS
+    def needs_reload(self) -> bool:
+        """Whether so many points were added that the history should be requested again."""
+        return len(self._lines["balance"]) > 2 * HISTORY_POINTS
 
     def from_ms(self, contract: ContractResponse) -> int:
-        """Return when the range that is chosen begins."""
+        """Return the time at which the chosen range begins."""
         span_ms = RANGES[self.range]
         return 0 if span_ms is None else max(contract.time_ms - span_ms, 0)
 
-    def begin(self, contract: ContractResponse, moments: Sequence[ContractHistoryPoint]) -> None:
-        """Take up the past in place of what was there."""
+    def load(self, contract: ContractResponse, points: Sequence[ContractHistoryPoint]) -> None:
+        """Replace all points by those of the history."""
         self._lines.clear()
-        for each in moments:
-            balances = Decimal(each.pool_balance), Decimal(each.pool_balance_peak)
-            profits = Decimal(each.contract_pnl), Decimal(each.contract_pnl_peak)
-            self._take(each.time_ms, balances, profits, contract)
+        for point in points:
+            balances = Decimal(point.pool_balance), Decimal(point.pool_balance_peak)
+            pnl = Decimal(point.contract_pnl), Decimal(point.contract_pnl_peak)
+            self._add(point.time_ms, balances, pnl, contract)
 
     def add(self, contract: ContractResponse, pool: PoolResponse) -> bool:
-        """Take up what is now; return whether anything has changed."""
+        """Add the current values; return whether any of them has changed."""
         before = {name: points[-1][1] for name, points in self._lines.items()}
         balances = Decimal(pool.balance), Decimal(pool.balance_peak)
-        profits = Decimal(contract.contract_pnl), Decimal(contract.contract_pnl_peak)
-        self._take(contract.time_ms, balances, profits, contract)
+        pnl = Decimal(contract.contract_pnl), Decimal(contract.contract_pnl_peak)
+        self._add(contract.time_ms, balances, pnl, contract)
         return before != {name: points[-1][1] for name, points in self._lines.items()}
 
-    def _take(
+    def _add(
         self,
         time_ms: int,
         balances: tuple[Decimal, Decimal],
-        profits: tuple[Decimal, Decimal],
+        pnl: tuple[Decimal, Decimal],
         contract: ContractResponse,
     ) -> None:
+        """Add one point a line; `balances` and `pnl` are each a value and its peak."""
         self._until_ms = max(self._until_ms, time_ms)
         self._append("balance", time_ms, balances[0])
         self._append("balance_peak", time_ms, balances[1])
-        self._append("profit", time_ms, profits[0])
-        self._append("contract_pnl_peak", time_ms, profits[1])
-        for name, ratio in limits_of(contract).items():
+        self._append("contract_pnl", time_ms, pnl[0])
+        self._append("contract_pnl_peak", time_ms, pnl[1])
+        for name, ratio in drawdown_limits(contract).items():
             if balances[1] > 0:
-                self._append(name, time_ms, profits[1] + ratio * balances[1])
+                self._append(name, time_ms, pnl[1] + ratio * balances[1])
 
     def _append(self, name: Line, time_ms: int, value: Decimal) -> None:
-        """Append a point; one that only says that a value still holds takes the last one's place.
+        """Append a point; within a run of equal values only the first and the last are stored.
 
-        What came before the time known so far is a fall within one moment, and stands there, too.
+        Several values at one time are all stored: a trough within one millisecond stays visible.
         """
         points, number = self._lines[name], float(value)
         if len(points) > 1 and points[-1][1] == points[-2][1] == number:
@@ -100,51 +102,51 @@ class Past:
             points.append((time_ms, number))
 
     def options(self, contract: ContractResponse, pool: PoolResponse) -> dict[str, Any]:
-        """Return both charts as they are now."""
+        """Return both charts as ECharts options."""
         lines = self._lines
-        peak = f"{window(pool.peak_window_ms)} peak"
+        peak = f"{window_length(pool.peak_window_ms)} peak"
         titles = (
-            f"Pool {pool.pool}: balance and its {peak}, {pool.asset}",
-            f"Profit of {contract.contract} and its {peak}, {contract.settle}",
+            f"Insurance fund {pool.pool}: balance and {peak}, {pool.asset}",
+            f"Contract PnL of {contract.contract} and {peak}, {contract.settle}",
         )
         balance = with_levels(
-            steps("balance", lines["balance"], BLUE), [level_line(0, "0: empty", GREY)]
+            step_line("balance", lines["balance"], BLUE), [level_line(0, "0: empty", GRAY)]
         )
         series = [
             balance,
-            steps("peak balance", lines["balance_peak"], GREY, line="dashed"),
-            steps("profit", lines["profit"], AMBER, grid=1),
-            steps("peak profit", lines["contract_pnl_peak"], GREY, grid=1, line="dashed"),
+            step_line("peak balance", lines["balance_peak"], GRAY, line="dashed"),
+            step_line("contract PnL", lines["contract_pnl"], AMBER, grid=1),
+            step_line("peak contract PnL", lines["contract_pnl_peak"], GRAY, grid=1, line="dashed"),
         ]
-        limits = limits_of(contract)
-        for name, colour in _LEVELS.items():
+        limits = drawdown_limits(contract)
+        for name, color in _LEVELS.items():
             if name in limits:
                 label = f"ADL {name}s at pnlRatio {percent(int(limits[name] * 1_000_000))}"
-                series.append(steps(label, lines[name], colour, grid=1, line="dashed"))
+                series.append(step_line(label, lines[name], color, grid=1, line="dashed"))
         spans = (
             _span([lines["balance"], lines["balance_peak"]], [0]),
-            _span([lines[name] for name in _PROFITS if lines[name]], []),
+            _span([lines[name] for name in _PNL_LINES if lines[name]], []),
         )
         return time_charts(titles, series, spans, time=self._time(contract))
 
     def _time(self, contract: ContractResponse) -> tuple[int, int] | None:
-        """Return the ends of the time axis; where all is shown, the points say them.
+        """Return the ends of the time axis, None to let the points decide.
 
-        A market that is younger than the range fills the chart, from a minute on.
+        A market younger than the chosen range fills the chart, which covers at least a minute.
         """
         if RANGES[self.range] is None:
             return None
-        first = min((points[0][0] for points in self._lines.values() if points), default=0)
-        begins_ms = max(self.from_ms(contract), first)
-        return min(begins_ms, self._until_ms - MINUTE_MS), self._until_ms
+        first_ms = min((points[0][0] for points in self._lines.values() if points), default=0)
+        begin_ms = max(self.from_ms(contract), first_ms)
+        return min(begin_ms, self._until_ms - MINUTE_MS), self._until_ms
 
 
 _LEVELS: dict[Line, str] = {"start": RED, "stop": GREEN}
-_PROFITS: tuple[Line, ...] = ("profit", "contract_pnl_peak", "start", "stop")
+_PNL_LINES: tuple[Line, ...] = ("contract_pnl", "contract_pnl_peak", "start", "stop")
 
 
-def limits_of(contract: ContractResponse) -> dict[Line, Decimal]:
-    """Return the ratios at which the contract's drawdown starts and stops ADL, where it has one."""
+def drawdown_limits(contract: ContractResponse) -> dict[Line, Decimal]:
+    """Return the ratios at which the contract's drawdown trigger starts and stops ADL, if any."""
     drawdown = contract.trigger("contract_drawdown")
     if drawdown is None:
         return {}
@@ -154,13 +156,7 @@ def limits_of(contract: ContractResponse) -> dict[Line, Decimal]:
     }
 
 
-def window(window_ms: int) -> str:
-    """Return the length of a pool's window: '8 h', or '90 min' where it is not whole hours."""
-    minutes = Decimal(window_ms) / MINUTE_MS
-    return f"{minutes / 60:f} h" if minutes % 60 == 0 else f"{minutes.normalize():f} min"
-
-
 def _span(lines: Sequence[Sequence[Point]], levels: Sequence[float]) -> tuple[float, float]:
-    """Return the least and the largest of all points and levels."""
+    """Return the lowest and the highest of all points and levels."""
     values = [*levels, *(value for points in lines for _, value in points)]
     return min(values, default=0.0), max(values, default=0.0)

@@ -1,1 +1,9 @@
-"""components."""
+"""Parts of pages, in reading order.
+
+frame             what every page has: navigation, search, errors, age of the data; panels
+table             tables with sortable columns
+queue_table       the ADL queue of one side, page by page
+operator_actions  operator commands with a reason and a typed confirmation
+scrubber          controls to move through timelines
+watch_tables      what `delever watch` knows, as rows and banners
+"""

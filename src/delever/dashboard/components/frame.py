@@ -1,7 +1,8 @@
-"""What every page has: navigation, search, keys, theme, and how old its data are.
+"""The frame of every page: navigation, search, keyboard, theme, errors and the age of the data.
 
-A page opens a `View`, fills its `body`, and asks for `every` second; a server that cannot be
-reached, or wants a key, is said on the page and never hides what was there before.
+A page creates a `PageFrame`, fills its `body`, and registers functions that refresh it. If the
+server cannot be reached or asks for a key, the frame displays the error and the page keeps its last
+content.
 """
 
 import asyncio
@@ -15,215 +16,228 @@ from urllib.parse import quote, urlencode
 from nicegui import app, ui
 
 from delever.api_types.market import MASK
-from delever.dashboard.data.api_client import RecordTold, Source, SourceError
-from delever.dashboard.data.event_stream import Following
+from delever.dashboard.data.api_client import ApiClient, ApiClientError, StreamRecord
+from delever.dashboard.data.event_stream import EventStream
 from delever.dashboard.format import utc
 
 PAGES = {
     "/": "Overview",
-    "/pools": "Pools",
+    "/pools": "Insurance funds",
     "/events": "ADL events",
     "/accounts": "Accounts",
     "/lab": "Lab",
     "/replay": "Replay",
 }
+"""Title of every page in the navigation, by its path."""
 
 REFRESH_S = 1.0
 
 _HERE = Path(__file__).parent
 STYLE = (_HERE / "style.css").read_text(encoding="utf-8")
-KEYS = (_HERE / "keys.js").read_text(encoding="utf-8")
+KEYBOARD = (_HERE / "keyboard.js").read_text(encoding="utf-8")
 
 
-class View:
-    """One visitor's page. `source` asks with the key that was typed into this tab, if any."""
+class PageFrame:
+    """One visitor's page; `client` sends the key that was entered in this tab, if any."""
 
-    def __init__(self, source: Source, title: str, here: str) -> None:
-        self.source = source
+    def __init__(self, client: ApiClient, title: str, section: str) -> None:
+        self.client = client
         self.prefix = _prefix()
         request = ui.context.client.request
         self._path = quote(request.url.path.removeprefix(request.scope.get("root_path", "")))
         self._query: dict[str, object] = dict(request.query_params)
-        self._address = ""
-        self._troubles: dict[object, SourceError] = {}
+        self._url = ""
+        self._errors: dict[object, ApiClientError] = {}
         ui.page_title(f"{title} · delever")
         ui.add_css(STYLE)
-        ui.add_body_html(f"<script>{KEYS}</script>")
+        ui.add_body_html(f"<script>{KEYBOARD}</script>")
         self._dark = ui.dark_mode(None)
-        self._bar(here)
+        self._header(section)
         with ui.element("main").classes("page"):
             ui.html(f"<h1>{escape(title)}</h1>", sanitize=False)
-            self._asof = ui.label("").classes("asof")
-            self._trouble = ui.element("div").props("role=alert")
+            self._as_of = ui.label("").classes("asof")
+            self._alert = ui.element("div").props("role=alert")
             self.body = ui.element("div").style("width: 100%")
 
     async def connect(self) -> None:
-        """Wait for the visitor's browser, and take up the key and theme of its tab."""
+        """Wait for the browser's connection, then apply the key and theme stored for its tab."""
         await ui.context.client.connected(timeout=30.0)
         key = app.storage.tab.get("key", "")
         if key:
-            self.source = self.source.with_key(key)
+            self.client = self.client.with_key(key)
         self._dark.value = app.storage.tab.get("dark")
 
-    def href(self, path: str, **query: object) -> str:
-        """Return the address of a page of this dashboard."""
-        asked = {name: value for name, value in query.items() if value not in {None, ""}}
-        return f"{self.prefix}{path}{'?' + urlencode(asked) if asked else ''}"
+    # --- URLs ---
 
-    def contract(self, name: str) -> str:
-        """Return the address of a contract's page."""
-        return self.href(f"/contracts/{quote(name, safe='')}")
+    def url(self, path: str, **query: object) -> str:
+        """Return the URL of a page of this dashboard; empty query values are left out."""
+        params = {name: value for name, value in query.items() if value not in {None, ""}}
+        return f"{self.prefix}{path}{'?' + urlencode(params) if params else ''}"
 
-    def pool(self, name: str) -> str:
-        """Return the address of a pool's page."""
-        return self.href(f"/pools/{quote(name, safe='')}")
+    def contract_url(self, name: str) -> str:
+        """Return the URL of a contract's page."""
+        return self.url(f"/contracts/{quote(name, safe='')}")
 
-    def account(self, name: str, **query: object) -> str:
-        """Return the address of an account's page; a masked account has none."""
-        return (
-            "" if name.startswith(MASK) else self.href(f"/accounts/{quote(name, safe='')}", **query)
-        )
+    def pool_url(self, name: str) -> str:
+        """Return the URL of an insurance fund's page."""
+        return self.url(f"/pools/{quote(name, safe='')}")
 
-    def keep_url(self, **query: object) -> None:
-        """Let the address bar say what is shown, so that it can be shared and opened again.
+    def account_url(self, name: str, **query: object) -> str:
+        """Return the URL of an account's page, empty for a masked account."""
+        if name.startswith(MASK):
+            return ""
+        return self.url(f"/accounts/{quote(name, safe='')}", **query)
 
-        What is not named stays as it was said before, or as the page was opened.
+    def update_url(self, **query: object) -> None:
+        """Write query parameters into the address bar, so that the view can be shared.
+
+        Parameters that are not given keep their last value.
         """
         self._query |= query
-        address = self.href(self._path, **self._query)
-        if address != self._address:
-            self._address = address
-            ui.navigate.history.replace(address)
+        url = self.url(self._path, **self._query)
+        if url != self._url:
+            self._url = url
+            ui.navigate.history.replace(url)
+
+    # --- data ---
 
     def as_of(self, sequence: int, time_ms: int) -> None:
-        """Say which sequence the page shows."""
-        self._asof.set_text(f"as of sequence {sequence}, {utc(time_ms)} UTC")
+        """Display the sequence and the time of the page's data."""
+        self._as_of.set_text(f"as of sequence {sequence}, {utc(time_ms)} UTC")
 
     async def attempt(self, work: Callable[[], Awaitable[None]]) -> bool:
-        """Do something that asks the server; while it fails, the page says so."""
-        before = dict(self._troubles)
+        """Run a function that sends requests and return whether it succeeded.
+
+        The error of a request is displayed until the same function succeeds.
+        """
+        before = dict(self._errors)
         try:
             await work()
-            self._troubles.pop(work, None)
-        except SourceError as error:
-            self._troubles[work] = error
-        if {str(error) for error in before.values()} != {str(e) for e in self._troubles.values()}:
-            self._say()
-        return work not in self._troubles
+            self._errors.pop(work, None)
+        except ApiClientError as error:
+            self._errors[work] = error
+        if set(map(str, before.values())) != set(map(str, self._errors.values())):
+            self._display_errors()
+        return work not in self._errors
 
     async def every(self, work: Callable[[], Awaitable[None]], seconds: float = REFRESH_S) -> None:
-        """Do it now, and again and again as long as the page is open."""
+        """Run a function now, and repeatedly as long as the page is open."""
 
-        async def again() -> None:
+        async def attempt() -> None:
             await self.attempt(work)
 
-        await again()
-        ui.timer(seconds, again, immediate=False)
+        await attempt()
+        ui.timer(seconds, attempt, immediate=False)
 
     def follow(
-        self, following: Following, tell: Callable[[RecordTold], None], changed: Callable[[], None]
+        self,
+        stream: EventStream,
+        on_record: Callable[[StreamRecord], None],
+        on_change: Callable[[], None],
     ) -> None:
-        """Follow a stream as long as the page is open."""
+        """Read an event stream as long as the page is open."""
 
-        async def until_gone() -> None:
+        async def read() -> None:
             with contextlib.suppress(asyncio.CancelledError):
-                await following.follow(self.source, tell, changed)
+                await stream.run(self.client, on_record, on_change)
 
-        task = asyncio.create_task(until_gone())
-        self.source.tasks.add(task)
-        task.add_done_callback(self.source.tasks.discard)
+        task = asyncio.create_task(read())
+        self.client.tasks.add(task)
+        task.add_done_callback(self.client.tasks.discard)
         ui.context.client.on_delete(task.cancel)
 
-    def _say(self) -> None:
-        """Show every trouble there is, each once, and a button where a key would help."""
-        self._trouble.clear()
-        told = {str(error): error for error in self._troubles.values()}
-        for text, error in told.items():
-            with self._trouble, ui.element("div").classes("trouble"):
+    def _display_errors(self) -> None:
+        """Display every different error once, with a button where the server asks for a key."""
+        self._alert.clear()
+        errors = {str(error): error for error in self._errors.values()}
+        for text, error in errors.items():
+            with self._alert, ui.element("div").classes("api-error"):
                 ui.label(text)
-                if error.wants_key:
+                if error.needs_key:
                     ui.button("Enter a key", on_click=self._ask_key).props("flat dense no-caps")
 
-    def _bar(self, here: str) -> None:
+    # --- header ---
+
+    def _header(self, section: str) -> None:
         with ui.element("header").classes("top"):
-            ui.html('<span class="brand">◆ delever</span>', sanitize=False)
+            html('<span class="brand">◆ delever</span>')
             links = "".join(
-                f'<a href="{self.href(path)}"{_here(path == here)}>{name}</a>'
+                f'<a href="{self.url(path)}"{_current(path == section)}>{name}</a>'
                 for path, name in PAGES.items()
             )
-            ui.html(f'<nav aria-label="pages">{links}</nav>', sanitize=False)
+            html(f'<nav aria-label="pages">{links}</nav>')
             with ui.element("div").classes("tools"):
                 search = ui.input(placeholder="contract or account  ( / )")
                 search.classes("search").props('dense outlined aria-label="search"')
                 search.on("keydown.enter", lambda: self._find(search.value))
-                html(f'<a href="{escape(self.source.url or _forwarded())}/schema">API</a>')
+                html(f'<a href="{escape(self.client.url or _forwarded_prefix())}/schema">API</a>')
                 ui.button("Key", on_click=self._ask_key).props("flat dense no-caps")
-                ui.button("Theme", on_click=self._turn).props("flat dense no-caps")
+                ui.button("Theme", on_click=self._toggle_theme).props("flat dense no-caps")
 
     async def _find(self, name: str) -> None:
-        """Go to the contract of that name, or else to the account."""
+        """Open the page of the contract with that name, otherwise of the account."""
         name = name.strip()
         if not name or name.startswith(MASK):
             return
 
         async def find() -> None:
-            contracts = {each.contract for each in await self.source.contracts()}
-            found = name if name in contracts else name.upper() if name.upper() in contracts else ""
-            address = self.contract(found) if found else self.account(name)
-            ui.navigate.to(address.removeprefix(self.prefix))
+            contracts = {contract.contract for contract in await self.client.contracts()}
+            matches = [text for text in (name, name.upper()) if text in contracts]
+            url = self.contract_url(matches[0]) if matches else self.account_url(name)
+            ui.navigate.to(url.removeprefix(self.prefix))
 
         await self.attempt(find)
 
-    def _turn(self) -> None:
+    def _toggle_theme(self) -> None:
         self._dark.value = not self._dark.value
         app.storage.tab["dark"] = self._dark.value
 
     def _ask_key(self) -> None:
-        """Ask for the visitor's key; it stays in the server's memory for this tab only."""
+        """Ask for the visitor's key, which stays in this process's memory for the tab only."""
         with ui.dialog(value=True) as dialog, ui.card():
             ui.label("API key as ID.SECRET; kept in memory for this tab only.")
-            typed = ui.input("key", password=True).props("outlined dense autofocus")
+            key = ui.input("key", password=True).props("outlined dense autofocus")
 
             def use() -> None:
-                app.storage.tab["key"] = typed.value.strip()
+                app.storage.tab["key"] = key.value.strip()
                 dialog.close()
                 ui.navigate.reload()
 
-            typed.on("keydown.enter", use)
+            key.on("keydown.enter", use)
             ui.button("Use it", on_click=use).props("no-caps")
 
 
 @contextmanager
 def panel(title: str, size: str = "", *, about: str = "") -> Iterator[ui.element]:
-    """Give a titled panel: `wide` 8, `half` 6, `slim` 4 of 12 columns, all where not said."""
-    with ui.element("section").classes(f"panel {size}") as shown:
+    """Open a titled panel: `wide` is 8, `half` 6 and `slim` 4 of 12 columns; the default is 12."""
+    with ui.element("section").classes(f"panel {size}") as element:
         small = f"<small>{escape(about)}</small>" if about else ""
-        ui.html(f"<h2>{escape(title)}{small}</h2>", sanitize=False)
-        yield shown
+        html(f"<h2>{escape(title)}{small}</h2>")
+        yield element
 
 
 @contextmanager
 def grid() -> Iterator[ui.element]:
-    """Give the grid that panels stand in."""
-    with ui.element("div").classes("grid") as shown:
-        yield shown
+    """Open the grid of 12 columns that contains panels."""
+    with ui.element("div").classes("grid") as element:
+        yield element
 
 
 def html(text: str = "") -> ui.html:
-    """Show HTML that this package has made and escaped itself."""
+    """Display HTML in which this package has already escaped every name and text."""
     return ui.html(text, sanitize=False)
 
 
 def _prefix() -> str:
     """Return the path under which the dashboard is mounted."""
-    return _forwarded() + str(ui.context.client.request.scope.get("root_path", ""))
+    return _forwarded_prefix() + str(ui.context.client.request.scope.get("root_path", ""))
 
 
-def _forwarded() -> str:
-    """Return the path under which a proxy shows the server."""
-    forwarded: str = ui.context.client.request.headers.get("X-Forwarded-Prefix", "")
-    return forwarded
+def _forwarded_prefix() -> str:
+    """Return the path under which a reverse proxy serves the server."""
+    prefix: str = ui.context.client.request.headers.get("X-Forwarded-Prefix", "")
+    return prefix
 
 
-def _here(here: bool) -> str:
-    return ' class="here" aria-current="page"' if here else ""
+def _current(is_current: bool) -> str:
+    return ' class="here" aria-current="page"' if is_current else ""

@@ -1,7 +1,7 @@
-"""What an operator may do from the page: a key with the role, a reason, and a typed confirmation.
+"""Operator commands on the pages: each needs a key with the role, a reason and a confirmation.
 
-The page itself acts for nobody: a command goes out with the key that the visitor has typed into the
-tab, is rejected by the server where the key lacks the role, and lands in the journal with its note.
+A command is sent with the key that the visitor has entered in the tab. The server rejects it if
+that key lacks the role `operate`, and otherwise journals it with its reason.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,75 +10,76 @@ from dataclasses import dataclass, field
 from nicegui import ui
 
 from delever.core.messages import FundingReason
-from delever.dashboard.components.frame import View
-from delever.dashboard.data.api_client import SourceError
+from delever.dashboard.components.frame import PageFrame
+from delever.dashboard.data.api_client import ApiClientError
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
-    """One operator command: what the button says, and what has to be typed to confirm it.
+class OperatorAction:
+    """One operator command: the label of its button, and the text to type as confirmation.
 
-    `fixed` are fields that the page knows; `asked` those that the visitor fills in, with what they
-    are called; `chosen` those with a choice of words; those in `whole` are whole numbers.
+    `fixed` are the fields that the page sets, `inputs` the labels of fields that the visitor fills
+    in, `choices` the options of fields with a fixed set of values. The inputs named in `integers`
+    are sent as integers.
     """
 
     label: str
     confirm: str
     fixed: Mapping[str, object]
-    asked: Mapping[str, str] = field(default_factory=dict)
-    chosen: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    whole: frozenset[str] = frozenset()
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    integers: frozenset[str] = frozenset()
 
 
 FUNDING_REASONS = tuple(map(str, FundingReason))
 
 
-def action_button(view: View, action: Action) -> None:
-    """Show a button that opens the form of an action."""
-    ui.button(f"{action.label} …", on_click=lambda: _form(view, action)).props(
-        "flat dense no-caps"
-    ).classes("action")
+def action_button(frame: PageFrame, action: OperatorAction) -> None:
+    """Display a button that opens the form of an action."""
+    button = ui.button(f"{action.label} …", on_click=lambda: _form(frame, action))
+    button.props("flat dense no-caps").classes("action")
 
 
-def _form(view: View, action: Action) -> None:
+def _form(frame: PageFrame, action: OperatorAction) -> None:
     with ui.dialog(value=True) as dialog, ui.card().style("min-width: min(26rem, 92vw)"):
         ui.label(action.label).style("font-weight: 650")
-        typed = {
-            name: ui.input(label).props("outlined dense").style("width: 100%")
-            for name, label in action.asked.items()
-        }
-        chosen = {
+        inputs = {name: _input(label) for name, label in action.inputs.items()}
+        choices = {
             name: ui.select(list(options), label=name, value=options[0])
             .props("outlined dense")
             .style("width: 100%")
-            for name, options in action.chosen.items()
+            for name, options in action.choices.items()
         }
-        note = ui.input("reason (kept in the journal)").props("outlined dense")
-        note.style("width: 100%")
-        confirm = ui.input(f"type {action.confirm} to confirm").props("outlined dense")
-        confirm.style("width: 100%")
-        told = ui.label("").props("role=status")
+        note = _input("reason (stored in the journal)")
+        confirm = _input(f"type {action.confirm} to confirm")
+        status = ui.label("").props("role=status")
 
         async def submit() -> None:
             if confirm.value != action.confirm:
-                told.set_text(f"Not done: {confirm.value!r} is not {action.confirm!r}.")
+                status.set_text(f"Not done: {confirm.value!r} is not {action.confirm!r}.")
                 return
-            filled = {name: _value(action, name, each.value) for name, each in typed.items()}
-            picked = {name: each.value for name, each in chosen.items()}
-            command = {**action.fixed, **filled, **picked, "note": note.value.strip()}
+            typed = {name: _value(action, name, field.value) for name, field in inputs.items()}
+            chosen = {name: field.value for name, field in choices.items()}
+            command = {**action.fixed, **typed, **chosen, "note": note.value.strip()}
             try:
-                done = await view.source.submit(command)
-            except SourceError as error:
-                told.set_text(f"Not done: {error}.")
+                response = await frame.client.submit(command)
+            except ApiClientError as error:
+                status.set_text(f"Not done: {error}.")
                 return
-            told.set_text(f"Done, as sequence {done['sequence']}.")
+            status.set_text(f"Done, as sequence {response['sequence']}.")
 
         with ui.element("div").classes("bits"):
             ui.button("Submit", on_click=submit).props("no-caps unelevated")
             ui.button("Close", on_click=dialog.close).props("flat no-caps")
 
 
-def _value(action: Action, name: str, typed: str) -> str | int:
-    """Return what was typed; a whole number as one, so that the server sees what is meant."""
+def _input(label: str) -> ui.input:
+    element = ui.input(label).props("outlined dense")
+    element.style("width: 100%")
+    return element
+
+
+def _value(action: OperatorAction, name: str, typed: str) -> str | int:
+    """Return the value of an input; text that is no integer is left for the server to reject."""
     text = (typed or "").strip()
-    return int(text) if name in action.whole and text.isdecimal() else text
+    return int(text) if name in action.integers and text.isdecimal() else text

@@ -1,112 +1,113 @@
-"""The queue of one side as a ladder: who is closed first, and up to which residual."""
+"""The ADL queue of one side of a contract, page by page."""
 
 from decimal import Decimal
 from typing import Any
 
 from nicegui import ui
 
-from delever.api_types.market import QueuePage, QueueRow
-from delever.dashboard.components.frame import View, grid, panel
-from delever.dashboard.components.table import Column, table
+from delever.api_types.market import QueueRow
+from delever.dashboard.components.frame import PageFrame, grid, panel
+from delever.dashboard.components.table import Column, set_labels, table
+from delever.formatting import significant
 
-PAGE = 20
-"""Rows of the ladder on a page."""
+PAGE_ROWS = 20
 
-_LADDER = (
-    Column("rank", "#", "number"),
+_COLUMNS = (
+    Column("rank", "Rank", "number"),
     Column("account", "Account", "link"),
-    Column("indicator", "Indicator", "indicator"),
+    Column("indicator", "ADL indicator", "indicator"),
     Column("quantity", "Quantity", "number"),
-    Column("leverage", "Value ÷ equity", "number"),
+    Column("leverage", "Mark value ÷ equity", "number"),
     Column("score", "Score", "number"),
-    Column("profit", "Profit", "number"),
-    Column("cumulative", "Covers a residual up to", "number"),
+    Column("unrealized_pnl", "Unrealized PnL", "number"),
+    Column("cumulative", "Cumulative quantity", "number"),
     Column("share", "", "bar"),
 )
 
 
-class Ladder:
-    """One side's queue, page by page; the address bar says which."""
+class QueueTable:
+    """One side's queue; the URL stores side, page and searched account."""
 
-    def __init__(self, view: View, contract: str, side: str, offset: int, account: str) -> None:
-        self._view, self._contract = view, contract
+    def __init__(
+        self, frame: PageFrame, contract: str, side: str, offset: int, account: str
+    ) -> None:
+        self._frame, self._contract = frame, contract
         self._side, self._offset, self._account = side, offset, account
-        with grid(), panel("Queue ladder", about="next to be closed first"):
+        with grid(), panel("ADL queue", about="rank 1 is closed first"):
             with ui.element("div").classes("bits"):
-                sides = ui.toggle(["long", "short"], value=side, on_change=self._turn)
+                sides = ui.toggle(["long", "short"], value=side, on_change=self._side_changed)
                 sides.props("dense no-caps unelevated")
-                self._find = ui.input(placeholder="find an account", value=account)
-                self._find.props('dense outlined aria-label="find an account"')
-                self._find.on("keydown.enter", self._look)
-                ui.button("Previous", on_click=lambda: self._page(-1)).props("flat dense no-caps")
-                ui.button("Next", on_click=lambda: self._page(1)).props("flat dense no-caps")
-                self._where = ui.label("").classes("quiet")
-            self._table = table(_LADDER, [], "id")
+                self._search = ui.input(placeholder="find an account", value=account)
+                self._search.props('dense outlined aria-label="find an account"')
+                self._search.on("keydown.enter", self._find)
+                for label, pages in (("Previous", -1), ("Next", 1)):
+                    button = ui.button(label, on_click=lambda pages=pages: self._turn(pages))
+                    button.props("flat dense no-caps")
+                self._range = ui.label("").classes("quiet")
+            self._table = table(_COLUMNS, [], "id")
             self._formula = ui.label("").classes("note")
 
+    def set_asset(self, asset: str) -> None:
+        """Add the settle asset to the headings of amounts."""
+        set_labels(self._table, unrealized_pnl=f"Unrealized PnL, {asset}")
+
     async def refresh(self) -> None:
-        """Show the page as it is now."""
-        page = await self._view.source.queue(
+        """Request the current page and display it."""
+        page = await self._frame.client.queue(
             self._contract,
             self._side,
             offset=self._offset,
-            limit=PAGE,
+            limit=PAGE_ROWS,
             account=self._account or None,
         )
         self._offset = page.offset
-        most = max((Decimal(row.cumulative_quantity or 0) for row in page.rows), default=Decimal(0))
-        self._table.rows = [self._row(row, most) for row in page.rows]
-        last = min(page.offset + PAGE, page.total)
-        self._where.set_text(
-            f"{min(page.offset + 1, last)} to {last} of {page.total}, {page.ranked} in line, as "
-            f"of sequence {page.as_of}"
+        largest = max(
+            (Decimal(row.cumulative_quantity or 0) for row in page.rows), default=Decimal(0)
         )
-        self._formula.set_text(_formula(page))
-        self._view.keep_url(side=self._side, offset=self._offset or "", account=self._account)
+        self._table.rows = [self._row(row, largest) for row in page.rows]
+        last = min(page.offset + PAGE_ROWS, page.total)
+        self._range.set_text(
+            f"{min(page.offset + 1, last)} to {last} of {page.total}, {page.ranked} ranked, as of "
+            f"sequence {page.as_of}"
+        )
+        self._formula.set_text(
+            f"Rules of {page.rules}: score = {page.formula}; highest first, ties by account name, "
+            "then by position id."
+        )
+        self._frame.update_url(side=self._side, offset=self._offset or "", account=self._account)
 
-    def _row(self, row: QueueRow, most: Decimal) -> dict[str, Any]:
-        share = (
-            float(Decimal(row.cumulative_quantity) / most * 100)
-            if row.cumulative_quantity and most
-            else 0.0
-        )
+    def _row(self, row: QueueRow, largest: Decimal) -> dict[str, Any]:
+        cumulative = Decimal(row.cumulative_quantity or 0)
         return {
             "id": f"{row.account}/{row.position}",
             "rank": row.rank,
             "account": row.account,
-            "account_href": self._view.account(
+            "account_href": self._frame.account_url(
                 row.account, contract=self._contract, side=self._side, position=row.position or ""
             ),
             "indicator": row.indicator,
             "quantity": row.quantity,
             "leverage": _leverage(row),
-            "score": f"{row.score:.6g}" if row.reason is None else None,
-            "profit": row.unrealized_pnl,
+            "score": significant(row.score) if row.reason is None else None,
+            "unrealized_pnl": row.unrealized_pnl,
             "cumulative": row.cumulative_quantity,
-            "share": share,
+            "share": float(cumulative / largest * 100) if largest else 0.0,
         }
 
-    async def _turn(self, event: Any) -> None:
+    async def _side_changed(self, event: Any) -> None:
         self._side, self._offset, self._account = event.value, 0, ""
-        await self._view.attempt(self.refresh)
+        await self._frame.attempt(self.refresh)
 
-    async def _page(self, pages: int) -> None:
-        self._offset, self._account = max(0, self._offset + pages * PAGE), ""
-        await self._view.attempt(self.refresh)
+    async def _turn(self, pages: int) -> None:
+        self._offset, self._account = max(0, self._offset + pages * PAGE_ROWS), ""
+        await self._frame.attempt(self.refresh)
 
-    async def _look(self) -> None:
-        self._account = self._find.value.strip()
-        await self._view.attempt(self.refresh)
+    async def _find(self) -> None:
+        self._account = self._search.value.strip()
+        await self._frame.attempt(self.refresh)
 
 
 def _leverage(row: QueueRow) -> str | None:
-    """Return value at the mark by equity to two digits: what most rules call effective leverage."""
+    """Return notional at the mark divided by equity, with two digits; None without equity."""
     equity = Decimal(row.equity)
     return f"{Decimal(row.notional) / equity:.2f}" if equity > 0 else None
-
-
-def _formula(page: QueuePage) -> str:
-    return (
-        f"Rules of {page.rules}: score = {page.formula}; highest first, ties by account name, then "
-        "by number of the position."
-    )

@@ -1,9 +1,11 @@
-"""Rows with sorting, indicators, links and exact numbers, on Quasar's table.
+"""Tables with sortable columns, on Quasar's table, and the kinds of cells that they display.
 
-A cell of kind `number` shows its thousands apart and is copied as it is; one of kind `indicator` is
-dots and text; `link` leads to the address in the row's field `<name>_href`, where there is one;
-`state` is a coloured word, of the kind in `<name>_kind`; `bar` is a share in percent; `wrapped` and
-`hash` take more than one line.
+- `number`: thousands are spaced apart on the screen; copying gives the plain number.
+- `indicator`: an ADL indicator as dots and text.
+- `link`: text that leads to the URL in the row's field `<name>_href`, if it is not empty.
+- `state`: a colored word; its color class is in the row's field `<name>_kind`.
+- `bar`: a share in percent as a bar.
+- `wrapped`, `hash`: text that may take several lines.
 """
 
 from collections.abc import Sequence
@@ -14,21 +16,23 @@ from nicegui import ui
 
 Kind = Literal["text", "number", "indicator", "link", "state", "bar", "wrapped", "hash"]
 
-_NUMERIC = "(a, b) => (a === null ? -Infinity : Number(a)) - (b === null ? -Infinity : Number(b))"
+_COMPARE_NUMBERS = (
+    "(a, b) => (a === null ? -Infinity : Number(a)) - (b === null ? -Infinity : Number(b))"
+)
 
-_WHOLE = r"String(props.value).split('.')[0].replace(/\B(?=(\d{3})+$)/g, ' ').split(' ')"
+_THOUSANDS = r"String(props.value).split('.')[0].replace(/\B(?=(\d{3})+$)/g, ' ').split(' ')"
 
-_SLOTS: dict[str, str] = {
+_CELLS: dict[str, str] = {
     "number": (
         '<q-td :props="props"><span v-if="props.value === null">-</span>'
-        f'<span v-else class="number"><span v-for="part in {_WHOLE}">{{{{part}}}}</span>'
+        f'<span v-else class="number"><span v-for="part in {_THOUSANDS}">{{{{part}}}}</span>'
         "<template v-if=\"String(props.value).includes('.')\">"
         ".{{String(props.value).split('.')[1]}}</template></span></q-td>"
     ),
     "indicator": (
-        '<q-td :props="props"><span v-if="props.value === null" class="quiet">not in line</span>'
+        '<q-td :props="props"><span v-if="props.value === null" class="quiet">not ranked</span>'
         '<span v-else class="indicators" :data-indicator="props.value" '
-        ":aria-label=\"`indicator ${props.value} of 5`\">{{'●'.repeat(props.value)}}"
+        ":aria-label=\"`ADL indicator ${props.value} of 5`\">{{'●'.repeat(props.value)}}"
         "<i>{{'○'.repeat(5 - props.value)}}</i> <b>{{props.value}} of 5</b></span></q-td>"
     ),
     "link": (
@@ -51,35 +55,48 @@ _SLOTS: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: the field of the rows, its heading, and how it is shown."""
+    """One column: the field of the rows, its heading, and the kind of its cells."""
 
     name: str
     label: str
     kind: Kind = "text"
 
-    def told(self) -> dict[str, Any]:
-        """Return the column as Quasar wants it."""
-        right = self.kind == "number"
-        told = {"name": self.name, "label": self.label, "field": self.name, "sortable": True}
-        told["align"] = "right" if right else "left"
+    def quasar(self) -> dict[str, Any]:
+        """Return the column as Quasar's table expects it."""
+        align = "right" if self.kind == "number" else "left"
+        column = {"name": self.name, "label": self.label, "field": self.name, "sortable": True}
+        column["align"] = align
         if self.kind in {"number", "indicator"}:
-            told[":sort"] = _NUMERIC
-        return told
+            column[":sort"] = _COMPARE_NUMBERS
+        return column
 
 
 def table(
-    columns: Sequence[Column], rows: Sequence[dict[str, Any]], key: str, nothing: str = "Nothing."
+    columns: Sequence[Column], rows: Sequence[dict[str, Any]], key: str, empty: str = "No data."
 ) -> ui.table:
-    """Show rows, or `nothing`; `key` is the field that names a row; `.rows` can be set anew."""
-    shown = ui.table(
-        columns=[column.told() for column in columns],
+    """Display rows, or the text `empty`; `key` is the field that identifies a row.
+
+    Assign to `.rows` of the returned table to replace them.
+    """
+    element = ui.table(
+        columns=[column.quasar() for column in columns],
         rows=list(rows),
         row_key=key,
         pagination={"rowsPerPage": 0},
     )
-    shown.classes("rows").props("flat dense hide-pagination binary-state-sort")
-    shown.add_slot("no-data", f'<span class="quiet">{nothing}</span>')
+    element.classes("rows").props("flat dense hide-pagination binary-state-sort")
+    element.add_slot("no-data", f'<span class="quiet">{empty}</span>')
     for column in columns:
-        if column.kind in _SLOTS:
-            shown.add_slot(f"body-cell-{column.name}", _SLOTS[column.kind])
-    return shown
+        if column.kind in _CELLS:
+            element.add_slot(f"body-cell-{column.name}", _CELLS[column.kind])
+    return element
+
+
+def set_labels(element: ui.table, **labels: str) -> None:
+    """Change the headings of columns, given by name, for example once their unit is known."""
+    columns = [
+        {**column, "label": labels.get(column["name"], column["label"])}
+        for column in element.columns
+    ]
+    if columns != element.columns:
+        element.columns = columns

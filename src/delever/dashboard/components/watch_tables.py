@@ -1,21 +1,12 @@
-"""What `delever watch` knows, as rows of tables, as banners, and as lines of a chart."""
+"""What `delever watch` knows, as rows of tables and as the banners above them."""
 
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
-from delever.dashboard.charts.time_series import (
-    AMBER,
-    BLUE,
-    GREEN,
-    GREY,
-    RED,
-    Point,
-    steps,
-    time_charts,
-)
 from delever.dashboard.components.table import Column
-from delever.dashboard.format import NOTHING, plain, utc
+from delever.dashboard.format import NOTHING, humanize, pairs, utc
+from delever.formatting import decimal_text
 from delever.watch.market_data.indicator_scale import RISKS
 from delever.watch.screen.view import (
     Advice,
@@ -25,26 +16,25 @@ from delever.watch.screen.view import (
     SourceView,
     VenueView,
     WatchView,
-    against,
     age,
+    age_of_refresh,
 )
-from delever.watch.store import KEEP_EVERY_MS, AlertDelivery, HistoryRecord
+from delever.watch.store import AlertDelivery
 
 Row = dict[str, Any]
-_Record = tuple[str, list[Point], str, str]
 
 POSITIONS = (
     Column("venue", "Venue"),
     Column("contract", "Contract"),
-    Column("indicator", "Indicator", "indicator"),
+    Column("indicator", "ADL indicator", "indicator"),
     Column("raw", "Venue's value"),
     Column("side", "Side"),
     Column("quantity", "Quantity", "number"),
     Column("age", "Age", "state"),
     Column("state", "State", "state"),
-    Column("risk", "Contract's risk"),
-    Column("start", "To start"),
-    Column("stop", "To stop"),
+    Column("risk", "Contract's ADL risk"),
+    Column("start", "Distance to start"),
+    Column("stop", "Distance to stop"),
 )
 CONTRACTS = (
     Column("venue", "Venue"),
@@ -52,26 +42,26 @@ CONTRACTS = (
     Column("state", "State", "state"),
     Column("for", "For"),
     Column("risk", "ADL risk"),
-    Column("ratio", "Profit ratio", "number"),
-    Column("start", "To start"),
-    Column("stop", "To stop"),
+    Column("ratio", "PnL ratio", "number"),
+    Column("start", "Distance to start"),
+    Column("stop", "Distance to stop"),
     Column("ages", "Age of each number", "wrapped"),
-    Column("why", "Why", "wrapped"),
+    Column("why", "Reason", "wrapped"),
 )
 ADVICE = (
     Column("position", "Position"),
-    Column("times", "Then / now", "number"),
+    Column("times", "Score ratio", "number"),
     Column("score", "Score", "number"),
-    Column("change", "What can I do"),
+    Column("change", "Option"),
     Column("note", "", "wrapped"),
 )
 DELIVERIES = (
-    Column("time", "Made (UTC)"),
+    Column("time", "Created (UTC)"),
     Column("channel", "Channel"),
     Column("state", "State", "state"),
-    Column("attempts", "Tries", "number"),
-    Column("text", "What", "wrapped"),
-    Column("error", "Why not", "wrapped"),
+    Column("attempts", "Attempts", "number"),
+    Column("text", "Alert", "wrapped"),
+    Column("error", "Error", "wrapped"),
 )
 FILLS = (
     Column("time", "Time (UTC)"),
@@ -79,70 +69,66 @@ FILLS = (
     Column("contract", "Contract"),
     Column("side", "Side"),
     Column("quantity", "Quantity", "number"),
-    Column("price", "Price", "number"),
+    Column("price", "ADL price", "number"),
 )
 POOLS = (
     Column("venue", "Venue"),
-    Column("pool", "Pool"),
+    Column("pool", "Insurance fund"),
     Column("balance", "Balance", "number"),
     Column("asset", "Asset"),
-    Column("fell", "Below its peak %", "number"),
+    Column("drawdown", "Below peak, %", "number"),
     Column("age", "Age", "state"),
 )
 SOURCES = (
     Column("venue", "Venue"),
     Column("source", "Source"),
     Column("last", "Last answer"),
-    Column("next", "Asked again in"),
-    Column("every", "Every"),
+    Column("next", "Next poll in"),
+    Column("every", "Interval"),
     Column("weight", "Weight", "number"),
     Column("state", "State", "state"),
-    Column("text", "", "wrapped"),
+    Column("text", "Error", "wrapped"),
 )
 
-CHARTS = {"indicator": ("Indicator (5 is next)", (0, 5)), "ratio": ("Profit ratio", None)}
-CHARTS |= {"risk": ("ADL risk (4 is extremely high)", (1, 4))}
-_ANSWERS = ("answers", "not asked yet")
-_COLOURS = (BLUE, GREEN, AMBER, GREY)
-_RATIOS = {"pnl_ratio": ("profit ratio", BLUE, "solid"), "start_ratio": ("start", RED, "dashed")}
-_RATIOS |= {"stop_ratio": ("stop", AMBER, "dashed")}
+_DELIVERY_COLORS = {"sent": "calm", "waiting": "watch", "failed": "adl"}
 
 
 def positions(view: WatchView) -> Iterator[Row]:
-    """Yield a row a position: its indicator, and how its contract stands."""
-    standing = {(c.status.venue, c.status.contract): c for c in view.contracts}
-    for held in view.positions:
-        contract = standing.get((held.position.venue, held.position.name))
-        yield _position(held) | _standing(contract) | _distances(contract)
+    """Yield one row a position: its ADL indicator and the state of its contract."""
+    contracts = {(c.status.venue, c.status.contract): c for c in view.contracts}
+    for position_view in view.positions:
+        position = position_view.position
+        contract = contracts.get((position.venue, position.name))
+        yield _position(position_view) | _state(contract) | _distances(contract)
 
 
-def _position(held: PositionView) -> Row:
-    position, indicator = held.position, held.indicator
-    old = age(None)
-    if indicator is not None and held.indicator_age_ms is not None:
-        old = against("", held.indicator_age_ms, indicator.refresh_ms)
+def _position(view: PositionView) -> Row:
+    position, indicator = view.position, view.indicator
+    indicator_age = age(None)
+    if indicator is not None and view.indicator_age_ms is not None:
+        indicator_age = age_of_refresh("", view.indicator_age_ms, indicator.refresh_ms)
     return {
         "id": "/".join(position.key),
         "venue": position.venue,
         "contract": position.name,
         "side": position.side,
-        "quantity": plain(position.quantity),
+        "quantity": decimal_text(position.quantity),
         "indicator": None if indicator is None else indicator.indicator,
-        "raw": "not read" if indicator is None else f"{indicator.raw} ({indicator.scale})",
-        **_aged(old, stale=held.stale),
+        "raw": "not observed" if indicator is None else f"{indicator.raw} ({indicator.scale})",
+        **_age(indicator_age, stale=view.stale),
     }
 
 
-def _aged(old: str, *, stale: bool) -> Row:
-    return {"age": f"STALE: {old}" if stale else old, "age_kind": "stale" if stale else "calm"}
+def _age(text: str, *, stale: bool) -> Row:
+    return {"age": f"STALE: {text}" if stale else text, "age_kind": "stale" if stale else "calm"}
 
 
-def _standing(contract: ContractView | None) -> Row:
+def _state(contract: ContractView | None) -> Row:
     if contract is None:
         return {"state": NOTHING, "state_kind": "none", "risk": NOTHING}
-    state, risk = contract.status.state, contract.risk
-    told = NOTHING if risk is None else f"{RISKS[risk.level - 1]} ({risk.raw})"
-    return {"state": str(state), "state_kind": str(state), "risk": told}
+    state, risk = str(contract.status.state), contract.risk
+    risk_text = NOTHING if risk is None else f"{RISKS[risk.level - 1]} ({risk.raw})"
+    return {"state": state, "state_kind": state, "risk": risk_text}
 
 
 def _distances(contract: ContractView | None) -> Row:
@@ -153,7 +139,7 @@ def _distances(contract: ContractView | None) -> Row:
 
 
 def contracts(view: WatchView) -> Iterator[Row]:
-    """Yield a row a contract: its state and why, and how old each number is."""
+    """Yield one row a contract: its state with the reason, and the age of each number."""
     for contract in view.contracts:
         status = contract.status
         yield {
@@ -162,54 +148,61 @@ def contracts(view: WatchView) -> Iterator[Row]:
             "contract": status.contract,
             "for": age(view.time_ms - status.since_ms),
             "ages": contract.ages,
-            "why": status.why,
-            **_standing(contract),
+            "why": status.reason,
+            **_state(contract),
             **_distances(contract),
         }
 
 
 def advice(view: WatchView) -> Iterator[Row]:
-    """Yield what could be done about each position; below 1, then / now is further back."""
-    for held in view.positions:
-        position = held.position
+    """Yield rows of options for each position; a ratio of scores below 1 is further back."""
+    for position_view in view.positions:
+        position = position_view.position
         name = f"{position.venue} {position.name} {position.side}"
-        for place, row in enumerate(_advised(held.advice) if held.advice else ()):
+        rows = _options(position_view.advice) if position_view.advice else ()
+        for place, row in enumerate(rows):
             yield {"id": f"{name}/{place}", "position": "" if place else name, **row}
 
 
-def _advised(told: Advice) -> Iterator[Row]:
-    score = None if told.score is None else f"{told.score:.4g}"
-    now = f"as it is, by {told.rules} rules"
-    yield {"change": now, "score": score, "times": None, "note": told.formula}
-    for option in told.options:
+def _options(found: Advice) -> Iterator[Row]:
+    yield {
+        "change": f"unchanged, by {found.rules} rules",
+        "score": _score(found.score),
+        "times": None,
+        "note": found.formula,
+    }
+    for option in found.options:
         yield {
             "change": option.change,
-            "score": None if option.score is None else f"{option.score:.4g}",
+            "score": _score(option.score),
             "times": None if option.score_ratio is None else f"{option.score_ratio:.2f}",
             "note": option.note,
         }
 
 
+def _score(score: float | None) -> str | None:
+    return None if score is None else f"{score:.4g}"
+
+
 def unknown(view: WatchView) -> str:
-    """Return HTML of what nobody outside a venue can know, each once."""
-    told: dict[str, dict[str, None]] = {}
-    for held in view.positions:
-        for text in held.advice.unknown if held.advice else ():
-            told.setdefault(text, {})[held.position.venue] = None
-    lines = [f"{', '.join(venues)}: {text}" for text, venues in told.items()]
-    return f"Not known from outside:<ul>{_items(lines)}</ul>" if told else ""
+    """Return HTML of what only the venues know, each text once, with the venues it applies to."""
+    venues_of: dict[str, dict[str, None]] = {}
+    for position_view in view.positions:
+        for text in position_view.advice.unknown if position_view.advice else ():
+            venues_of.setdefault(text, {})[position_view.position.venue] = None
+    lines = [f"{', '.join(venues)}: {text}" for text, venues in venues_of.items()]
+    return f"Unknown:<ul>{_items(lines)}</ul>" if lines else ""
 
 
-def deliveries(told: Sequence[AlertDelivery]) -> Iterator[Row]:
-    """Yield a row a delivery of an alert."""
-    kinds = {"sent": "calm", "waiting": "watch", "failed": "adl"}
-    for delivery in told:
+def deliveries(found: Sequence[AlertDelivery]) -> Iterator[Row]:
+    """Yield one row a delivery of an alert."""
+    for delivery in found:
         yield {
             "id": delivery.id,
-            "time": utc(delivery.made_ms),
+            "time": utc(delivery.created_ms),
             "channel": delivery.channel,
             "state": delivery.state,
-            "state_kind": kinds.get(delivery.state, "none"),
+            "state_kind": _DELIVERY_COLORS.get(delivery.state, "none"),
             "attempts": str(delivery.attempts),
             "text": delivery.alert.text,
             "error": delivery.error,
@@ -217,7 +210,7 @@ def deliveries(told: Sequence[AlertDelivery]) -> Iterator[Row]:
 
 
 def fills(view: WatchView) -> Iterator[Row]:
-    """Yield a row an ADL fill of the account, newest first."""
+    """Yield one row an ADL fill of the account, newest first."""
     for fill in view.fills:
         yield {
             "id": "/".join(fill.key),
@@ -225,72 +218,79 @@ def fills(view: WatchView) -> Iterator[Row]:
             "venue": fill.venue,
             "contract": fill.name,
             "side": fill.side,
-            "quantity": plain(fill.quantity),
-            "price": None if fill.price is None else plain(fill.price),
+            "quantity": decimal_text(fill.quantity),
+            "price": None if fill.price is None else decimal_text(fill.price),
         }
 
 
 def pools(view: WatchView) -> Iterator[Row]:
-    """Yield a row a pool."""
+    """Yield one row an insurance fund."""
     yield from map(_pool, view.pools)
 
 
-def _pool(shown: PoolView) -> Row:
-    pool = shown.pool
+def _pool(view: PoolView) -> Row:
+    pool = view.pool
     return {
         "id": "/".join(pool.key),
         "venue": pool.venue,
         "pool": pool.name,
-        "balance": plain(pool.balance),
+        "balance": decimal_text(pool.balance),
         "asset": pool.asset,
-        "fell": f"{shown.drawdown_percent:.1f}",
-        **_aged(against("", shown.age_ms, pool.refresh_ms), stale=shown.stale),
+        "drawdown": f"{view.drawdown_percent:.1f}",
+        **_age(age_of_refresh("", view.age_ms, pool.refresh_ms), stale=view.stale),
     }
 
 
 def sources(view: WatchView) -> Iterator[Row]:
-    """Yield a row a source: when it answered, when it is asked again, and what is wrong."""
+    """Yield one row a source: its last answer, its next request and its error."""
     for venue in view.venues:
         for source in venue.sources:
-            yield {"id": f"{venue.venue}/{source.name}", "venue": venue.venue} | _source(
-                source, view.time_ms
-            )
+            row = _source(source, view.time_ms)
+            yield {"id": f"{venue.venue}/{source.name}", "venue": venue.venue} | row
 
 
 def _source(source: SourceView, now_ms: int) -> Row:
-    failure, answered = source.failure, source.answered_ms
-    due_ms = failure.retry_ms if failure else source.due_ms
-    streams = not source.every_ms
+    failure, answered_ms = source.failure, source.answered_ms
+    next_ms = failure.retry_ms if failure else source.due_ms
+    is_stream = not source.interval_ms
+    if failure:
+        state, color = str(failure.kind), "adl"
+    elif is_stream:
+        state, color = "connected", "calm"
+    elif answered_ms is None:
+        state, color = "not polled yet", "none"
+    else:
+        state, color = "answers", "calm"
     return {
         "source": source.name,
-        "last": NOTHING if answered is None else f"{age(now_ms - answered)} ago",
-        "next": "streams" if streams and not failure else age(max(0, due_ms - now_ms)),
-        "every": "as it comes" if streams else age(source.every_ms),
-        "weight": None if streams else str(source.weight),
-        "state": failure.kind if failure else "listens" if streams else _ANSWERS[answered is None],
-        "state_kind": "adl" if failure else "calm" if streams or answered else "none",
+        "last": NOTHING if answered_ms is None else f"{age(now_ms - answered_ms)} ago",
+        "next": "stream" if is_stream and not failure else age(max(0, next_ms - now_ms)),
+        "every": "streamed" if is_stream else age(source.interval_ms),
+        "weight": None if is_stream else str(source.weight),
+        "state": state,
+        "state_kind": color,
         "text": f"for {age(now_ms - failure.since_ms)}: {failure.text}" if failure else "",
     }
 
 
 def banners(view: WatchView) -> str:
-    """Return HTML of the rules that hold and of what cannot be read; never nothing."""
-    held: dict[str, list[str]] = {}
+    """Return HTML of active alerts and of errors, or one line that there are none."""
+    lines_of: dict[str, list[str]] = {}
     for alert in view.alerts:
         line = f"{alert.text} (for {age(view.time_ms - alert.since_ms)})"
-        held.setdefault(alert.rule, []).append(line)
+        lines_of.setdefault(alert.rule, []).append(line)
     for failure in view.failures:
-        since, wait = age(view.time_ms - failure.since_ms), max(0, failure.retry_ms - view.time_ms)
-        line = f"{failure.source}: {failure.text} (for {since}, tried again in {age(wait)})"
-        held.setdefault(f"{failure.venue}: {failure.kind.replace('_', ' ')}", []).append(line)
-    if not held:
-        return '<div class="banner"><b>No rule holds, and everything can be read.</b></div>'
-    return "".join(_banner(title, lines) for title, lines in held.items())
+        since = age(view.time_ms - failure.since_ms)
+        retry = age(max(0, failure.retry_ms - view.time_ms))
+        line = f"{failure.source}: {failure.text} (for {since}, retry in {retry})"
+        lines_of.setdefault(f"{failure.venue}: {humanize(failure.kind)}", []).append(line)
+    if not lines_of:
+        return '<div class="banner"><b>No alert is active, and every source can be read.</b></div>'
+    return "".join(_banner(title, lines) for title, lines in lines_of.items())
 
 
 def _banner(title: str, lines: Sequence[str]) -> str:
-    told = f"<b>{escape(title)}</b><ul>{_items(lines)}</ul>"
-    return f'<div class="banner banner-watch">{told}</div>'
+    return f'<div class="banner banner-watch"><b>{escape(title)}</b><ul>{_items(lines)}</ul></div>'
 
 
 def _items(lines: Sequence[str]) -> str:
@@ -298,49 +298,11 @@ def _items(lines: Sequence[str]) -> str:
 
 
 def budgets(view: WatchView) -> str:
-    """Return HTML of what asking has cost of each venue's limit, and how its clock goes."""
-    rows = "".join(f"<dt>{escape(v.venue)}</dt><dd>{_budget(v)}</dd>" for v in view.venues)
-    return f'<dl class="pairs">{rows}</dl>'
+    """Return HTML of the used part of each venue's rate limit and of its clock's difference."""
+    return pairs({venue.venue: escape(_budget(venue)) for venue in view.venues})
 
 
 def _budget(venue: VenueView) -> str:
     used = f"{venue.used} of {venue.limit} in {age(venue.window_ms)}"
     key = "reads the account" if venue.keyed else "no key: public numbers only"
     return f"{used}; clock {venue.skew_ms:+} ms; {key}"
-
-
-def drawn(kept: Sequence[HistoryRecord], since_ms: int, now_ms: int) -> tuple[int, dict[str, Any]]:
-    """Return how many charts there are of a contract's past, and the charts."""
-    by_chart = {chart: list(_lines(kept, chart, now_ms)) for chart in CHARTS}
-    shown = [chart for chart, lines in by_chart.items() if lines] or ["indicator"]
-    series = [
-        steps(name, points, colour, grid=grid, line=line)
-        for grid, chart in enumerate(shown)
-        for name, points, colour, line in by_chart[chart]
-    ]
-    titles = [CHARTS[chart][0] for chart in shown]
-    options = time_charts(titles, series, [_span(chart, by_chart[chart]) for chart in shown])
-    first_ms = min((line.at_ms for line in kept), default=since_ms)
-    for axis in options["xAxis"]:
-        axis |= {"min": max(first_ms, since_ms), "max": now_ms}
-    return len(shown), options
-
-
-def _span(chart: str, lines: Sequence[_Record]) -> tuple[float, float]:
-    """Return what a chart has to show: the whole scale, or from what was lowest up to 0."""
-    whole = CHARTS[chart][1]
-    values = [value for _, points, _, _ in lines for _, value in points]
-    return whole or (min(0.0, *values), max(0.0, *values))
-
-
-def _lines(kept: Sequence[HistoryRecord], chart: str, now_ms: int) -> Iterator[_Record]:
-    """Yield the lines of one chart: name, points, colour, solid or dashed."""
-    names = tuple(_RATIOS) if chart == "ratio" else (chart,)
-    sides = sorted({(line.what, line.side) for line in kept if line.what in names})
-    for place, (what, side) in enumerate(sides):
-        points = [(k.at_ms, k.value or 0.0) for k in kept if (k.what, k.side) == (what, side)]
-        last_ms, last = points[-1]
-        points.append((min(now_ms, last_ms + KEEP_EVERY_MS), last))  # it would be kept again then
-        told = (f"{what} {side}".strip(), _COLOURS[place % len(_COLOURS)], "solid")
-        name, colour, line = _RATIOS.get(what, told)
-        yield name, points, colour, line

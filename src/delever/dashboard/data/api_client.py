@@ -1,7 +1,8 @@
-"""Asks the native API of one server, typed; the page knows nothing that this does not tell it.
+"""Typed client of the native API; every number on a page comes from it.
 
-`server` is a base URL, or the server's own ASGI app where both run in one process. A key is
-`ID.SECRET`, sent as a bearer token; without one only what is open to all is answered.
+The server is given by its base URL, or by its ASGI app if both run in one process. A key is
+`ID.SECRET`, sent as a bearer token; without one the server answers what anonymous
+visitors may read.
 """
 
 import asyncio
@@ -30,60 +31,61 @@ from delever.api_types.market import (
     QueuePage,
     RatingResponse,
 )
-from delever.dashboard.data.asgi_transport import Inside
-from delever.dashboard.mount import Asgi
+from delever.dashboard.data.asgi_transport import AsgiTransport
+from delever.dashboard.mount import AsgiApp
 
-AnswerT = TypeVar("AnswerT")
+ResponseT = TypeVar("ResponseT")
 Query = Mapping[str, str | int | None]
 
 TIMEOUT_S = 10.0
 
-_NO_END = httpx2.Timeout(TIMEOUT_S, read=None)
+_STREAM_TIMEOUT = httpx2.Timeout(TIMEOUT_S, read=None)
 
-UNAUTHORISED = 401
+UNAUTHORIZED = 401
 
 
-class RecordTold(msgspec.Struct, frozen=True, kw_only=True):
-    """One record of a stream, with those of its events that were asked for, as JSON has them."""
+class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One record of the event stream, with its events of the requested types as JSON objects."""
 
     sequence: int
     time_ms: int
     events: tuple[dict[str, Any], ...]
 
 
-class SourceError(Exception):
-    """The server did not answer as asked: HTTP status (0: no answer at all) and its message."""
+class ApiClientError(Exception):
+    """A request that failed: HTTP status (0 without a response) and message."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
 
     @property
-    def wants_key(self) -> bool:
-        """Whether a key would help."""
-        return self.status == UNAUTHORISED
+    def needs_key(self) -> bool:
+        """Whether the server asks for a key."""
+        return self.status == UNAUTHORIZED
 
 
-class Source:
-    """Asks one server. `with_key` gives the same source with another visitor's key.
+class ApiClient:
+    """Client of one server; `with_key` returns the same client with a visitor's key.
 
-    `tasks` are those that read its streams; they end with it. `url` is the server's, or empty
-    where the dashboard is part of it.
+    `tasks` read its streams and are cancelled when the client closes. `url` is the server's base
+    URL, empty if the dashboard runs inside the server.
     """
 
-    def __init__(self, server: str | Asgi, key: str = "") -> None:
+    def __init__(self, server: str | AsgiApp, key: str = "") -> None:
         if isinstance(server, str):
             self._client = httpx2.AsyncClient(base_url=server, timeout=TIMEOUT_S)
         else:
-            self._client = httpx2.AsyncClient(transport=Inside(server), base_url="http://delever")
+            transport = AsgiTransport(server)
+            self._client = httpx2.AsyncClient(transport=transport, base_url="http://delever")
         self.url = server.rstrip("/") if isinstance(server, str) else ""
         self._key = key
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def with_key(self, key: str) -> "Source":
-        """Return a source that asks with this key, over the same connections."""
-        other = Source.__new__(Source)
-        other._client, other._key = self._client, key  # noqa: SLF001 - its own kind
+    def with_key(self, key: str) -> "ApiClient":
+        """Return a client that sends this key over the same connections."""
+        other = ApiClient.__new__(ApiClient)
+        other._client, other._key = self._client, key  # noqa: SLF001 - the same class
         other.url, other.tasks = self.url, self.tasks
         return other
 
@@ -104,36 +106,40 @@ class Source:
     # --- the market ---
 
     async def contracts(self) -> list[ContractResponse]:
-        """Return every contract as it stands."""
+        """Return every contract."""
         return await self._get("/v1/contracts", list[ContractResponse])
 
     async def contract(self, contract: str) -> ContractResponse:
-        """Return one contract as it stands."""
+        """Return one contract."""
         return await self._get(f"/v1/contracts/{_part(contract)}", ContractResponse)
 
     async def rating(self, contract: str) -> RatingResponse | None:
-        """Return a contract's risk taken apart, or None before it was first rated."""
-        return await self._get(f"/v1/contracts/{_part(contract)}/rating", RatingResponse | None)  # type: ignore[arg-type]
+        """Return a contract's risk rating with its inputs, or None before its first rating."""
+        path = f"/v1/contracts/{_part(contract)}/rating"
+        return await self._get(path, RatingResponse | None)  # type: ignore[arg-type]
 
     async def queue(
         self, contract: str, side: str, *, offset: int, limit: int, account: str | None = None
     ) -> QueuePage:
-        """Return a page of a queue, or the page that holds an account."""
+        """Return a page of an ADL queue; with `account`, the page on which it is ranked."""
         query: Query = {"side": side, "offset": offset, "limit": limit, "account": account}
         return await self._get(f"/v1/contracts/{_part(contract)}/queue", QueuePage, query)
 
     async def pools(self) -> list[PoolResponse]:
-        """Return every pool as it stands."""
+        """Return every insurance fund."""
         return await self._get("/v1/pools", list[PoolResponse])
 
     async def pool(self, pool: str) -> PoolDetail:
-        """Return one pool as it stands, with its worst drawdowns."""
+        """Return one insurance fund with its worst drawdowns."""
         return await self._get(f"/v1/pools/{_part(pool)}", PoolDetail)
 
     async def pool_history(
         self, pool: str, *, between: tuple[int, int] | None = None, limit: int
     ) -> PoolHistory:
-        """Return a pool's past, or that between two times, in about `limit` points; its flows."""
+        """Return an insurance fund's history in about `limit` points, and its in- and outflows.
+
+        `between` restricts it to two times in milliseconds, both included.
+        """
         from_ms, until_ms = between or (None, None)
         query: Query = {"from_ms": from_ms, "until_ms": until_ms, "limit": limit}
         return await self._get(f"/v1/pools/{_part(pool)}/history", PoolHistory, query)
@@ -141,136 +147,134 @@ class Source:
     # --- accounts ---
 
     async def account(self, account: str) -> AccountResponse:
-        """Return what an account holds."""
+        """Return an account's wallets and positions."""
         return await self._get(f"/v1/accounts/{_part(account)}", AccountResponse)
 
     async def explain(
         self, account: str, contract: str, side: str, position: int
     ) -> ExplanationResponse:
-        """Return why a position stands where it stands."""
+        """Return the explanation of a position's rank."""
         query: Query = {"contract": contract, "side": side, "position": position}
         return await self._get(f"/v1/accounts/{_part(account)}/explain", ExplanationResponse, query)
 
     async def what_if(
         self, account: str, contract: str, side: str, position: int, change: Mapping[str, str]
     ) -> WhatIfResponse:
-        """Return what one change would make of a position's place."""
-        asked = {"contract": contract, "side": side, "position": position, "change": change}
-        return await self._ask(
-            "POST", f"/v1/accounts/{_part(account)}/what-if", WhatIfResponse, body=asked
-        )
+        """Return a position's rank before and after one change."""
+        body = {"contract": contract, "side": side, "position": position, "change": change}
+        path = f"/v1/accounts/{_part(account)}/what-if"
+        return await self._request("POST", path, WhatIfResponse, body=body)
 
     async def notices(self, account: str) -> list[dict[str, Any]]:
-        """Return the deliveries of an account's notices."""
+        """Return the deliveries of an account's notifications, one row a channel."""
         return await self._get(f"/v1/accounts/{_part(account)}/notices", list[dict[str, Any]])
 
-    # --- the past ---
+    # --- history ---
 
     async def events(self, after: int, *, limit: int = 1_000, **only: str) -> EventPage:
-        """Return events after a sequence; `only` may name a type, a contract or an account."""
+        """Return events after a sequence; `only` filters by type, contract or account."""
         return await self._get("/v1/events", EventPage, {"after": after, "limit": limit, **only})
 
     async def stream(
         self, types: Sequence[str], after: int
-    ) -> AsyncIterator[tuple[int, RecordTold | None]]:
-        """Yield every record after a sequence with events of these types, as they happen.
+    ) -> AsyncIterator[tuple[int, StreamRecord | None]]:
+        """Yield (sequence, record) of every record after a sequence, as the server commits them.
 
-        None is a record of which nothing is told, or the word that nothing has happened; the first
-        says that the server answers.
+        The record is None if it has no event of these types, for a heartbeat, and once at the
+        start, when the server has accepted the request.
         """
         query = {"types": ",".join(types), "after": str(after)}
         path = "/v1/events/stream"
         try:
             async with self._client.stream(
-                "GET", path, params=query, headers=self._headers(), timeout=_NO_END
-            ) as answer:
-                if answer.status_code >= 400:
-                    await answer.aread()
-                    raise SourceError(answer.status_code, _message(answer))
+                "GET", path, params=query, headers=self._headers(), timeout=_STREAM_TIMEOUT
+            ) as response:
+                if response.status_code >= 400:
+                    await response.aread()
+                    raise ApiClientError(response.status_code, _message(response))
                 yield after, None
-                async for sequence, data in _blocks(answer.aiter_lines(), after):
-                    told = None if data is None else msgspec.json.decode(data, type=RecordTold)
-                    yield sequence, told
+                async for sequence, data in _sse_blocks(response.aiter_lines(), after):
+                    record = None if data is None else msgspec.json.decode(data, type=StreamRecord)
+                    yield sequence, record
         except httpx2.HTTPError as error:
-            raise SourceError(0, f"the server cannot be reached: {error}") from None
+            raise ApiClientError(0, f"the server cannot be reached: {error}") from None
         except (msgspec.DecodeError, ValueError) as error:
-            raise SourceError(0, f"{path} was not understood: {error}") from None
+            raise ApiClientError(0, f"the response of {path} is invalid: {error}") from None
 
     async def contract_history(
         self, contract: str, *, from_ms: int, until_ms: int | None = None, limit: int
     ) -> list[ContractHistoryPoint]:
-        """Return a contract's past between two times, thinned to about `limit` points."""
+        """Return a contract's history between two times, thinned to about `limit` points."""
         path = f"/v1/contracts/{_part(contract)}/history"
         query: Query = {"from_ms": from_ms, "until_ms": until_ms, "limit": limit}
         return await self._get(path, list[ContractHistoryPoint], query)
 
     async def fills(self, contract: str, *, after: int, limit: int) -> list[FillResponse]:
-        """Return a contract's ADL fills after a number, oldest first."""
+        """Return a contract's ADL fills after a fill id, oldest first."""
         query: Query = {"contract": contract, "after": after, "limit": limit}
         return await self._get("/v1/fills", list[FillResponse], query)
 
     async def check_reads(self) -> None:
-        """Raise SourceError where the visitor may not read everything here."""
+        """Raise ApiClientError if the visitor's key lacks the role `read`."""
         await self._get("/v1/notices", list[dict[str, Any]], {"limit": 1})
 
     async def episodes(self, contract: str = "", *, limit: int = 200) -> list[EpisodeResponse]:
         """Return ADL episodes, newest first, of one contract or of all."""
-        return await self._get(
-            "/v1/adl", list[EpisodeResponse], {"contract": contract or None, "limit": limit}
-        )
+        query: Query = {"contract": contract or None, "limit": limit}
+        return await self._get("/v1/adl", list[EpisodeResponse], query)
 
     async def waterfall(self, episode: int) -> Waterfall:
-        """Return one episode from top to bottom."""
+        """Return one ADL episode with its takeovers, unwinds and rounds."""
         return await self._get(f"/v1/adl/{episode}", Waterfall)
 
     async def recompute(self, sequence: int) -> RecomputeResponse:
-        """Let the server run a record's command again and compare all that follows."""
+        """Return whether the server, executing a record's command again, gets the same events."""
         return await self._get(f"/v1/adl/rounds/{sequence}/recompute", RecomputeResponse)
 
     async def submit(self, command: Mapping[str, object]) -> Any:
-        """Submit one command; return what came of it."""
-        return await self._ask("POST", "/v1/commands", Any, body=command)
+        """Submit one command; return the server's response."""
+        return await self._request("POST", "/v1/commands", Any, body=command)
 
-    # --- how ---
+    # --- requests ---
 
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._key}"} if self._key else {}
 
-    async def _get(self, path: str, kind: type[AnswerT], query: Query | None = None) -> AnswerT:
-        return await self._ask("GET", path, kind, query=query)
+    async def _get(self, path: str, kind: type[ResponseT], query: Query | None = None) -> ResponseT:
+        return await self._request("GET", path, kind, query=query)
 
-    async def _ask(
+    async def _request(
         self,
         method: str,
         path: str,
-        kind: type[AnswerT],
+        kind: type[ResponseT],
         *,
         query: Query | None = None,
         body: object = None,
-    ) -> AnswerT:
+    ) -> ResponseT:
         headers = self._headers()
         content = None if body is None else msgspec.json.encode(body)
         if content is not None:
             headers["Content-Type"] = "application/json"
-        asked = {name: value for name, value in (query or {}).items() if value is not None}
+        params = {name: value for name, value in (query or {}).items() if value is not None}
         try:
-            answer = await self._client.request(
-                method, path, params=asked, content=content, headers=headers
+            response = await self._client.request(
+                method, path, params=params, content=content, headers=headers
             )
         except httpx2.HTTPError as error:
-            raise SourceError(0, f"the server cannot be reached: {error}") from None
-        if answer.status_code >= 400:
-            raise SourceError(answer.status_code, _message(answer))
+            raise ApiClientError(0, f"the server cannot be reached: {error}") from None
+        if response.status_code >= 400:
+            raise ApiClientError(response.status_code, _message(response))
         try:
-            return msgspec.json.decode(answer.content, type=kind)
+            return msgspec.json.decode(response.content, type=kind)
         except msgspec.DecodeError as error:
-            raise SourceError(0, f"{path} was not understood: {error}") from None
+            raise ApiClientError(0, f"the response of {path} is invalid: {error}") from None
 
 
-async def _blocks(
+async def _sse_blocks(
     lines: AsyncIterator[str], sequence: int
 ) -> AsyncIterator[tuple[int, bytes | None]]:
-    """Yield (id, data) of each block of Server-Sent Events; data is None where it has none."""
+    """Yield (id, data) of each block of Server-Sent Events; data is None for a block without."""
     data = None
     async for line in lines:
         if not line:
@@ -282,16 +286,17 @@ async def _blocks(
             data = line.removeprefix("data: ").encode()
 
 
-def _message(answer: httpx2.Response) -> str:
-    """Return what went wrong, out of the envelope or of the status alone."""
+def _message(response: httpx2.Response) -> str:
+    """Return the error message of a response: from its error envelope, else from its status."""
     try:
-        fault = msgspec.json.decode(answer.content)["error"]
-        place = " ".join(str(fault[name]) for name in ("field", "value") if fault.get(name))
-        text = fault.get("message") or fault.get("reason")
+        error = msgspec.json.decode(response.content)["error"]
+        place = " ".join(str(error[name]) for name in ("field", "value") if error.get(name))
+        text = error.get("message") or error.get("reason")
         return f"{place}: {text}" if place else str(text)
     except (msgspec.DecodeError, KeyError, TypeError):
-        return f"the server answered {answer.status_code} {answer.reason_phrase}"
+        return f"the server answered {response.status_code} {response.reason_phrase}"
 
 
 def _part(name: str) -> str:
+    """Return a name quoted as one segment of a path."""
     return quote(name, safe="")

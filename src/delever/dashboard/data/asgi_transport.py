@@ -1,6 +1,7 @@
-"""Asks an ASGI app of this process as if over HTTP; an answer is passed on as it is written.
+"""An httpx transport to an ASGI app in this process that streams responses as they are sent.
 
-So a stream that never ends can be read from the server's own app, as from another machine.
+The dashboard inside `delever serve` reads the server's endless event stream this way, with the same
+client that it uses over the network.
 """
 
 import asyncio
@@ -9,69 +10,72 @@ from collections.abc import AsyncIterator
 
 import httpx2
 
-from delever.dashboard.mount import Asgi, Message, Scope
+from delever.dashboard.mount import AsgiApp, Message, Scope
 
 
-class Inside(httpx2.AsyncBaseTransport):
-    """The transport to an app of this process."""
+class AsgiTransport(httpx2.AsyncBaseTransport):
+    """Transport to an ASGI app of this process."""
 
-    def __init__(self, app: Asgi) -> None:
+    def __init__(self, app: AsgiApp) -> None:
         self._app = app
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Ask, and return the answer once it has begun; an error of the app is raised."""
+        """Send a request and return its response once the app has sent the headers.
+
+        An exception of the app is raised here.
+        """
         exchange = _Exchange(self._app, _scope(request), await request.aread())
-        begun = await exchange.next()
-        return httpx2.Response(begun["status"], headers=begun.get("headers", []), stream=exchange)
+        start = await exchange.next_message()
+        return httpx2.Response(start["status"], headers=start.get("headers", []), stream=exchange)
 
 
 class _Exchange(httpx2.AsyncByteStream):
-    """One request and its answer, which is taken piece by piece; closing it tells the app."""
+    """One request and its streamed response; closing it reports a disconnect to the app."""
 
-    def __init__(self, app: Asgi, scope: Scope, body: bytes) -> None:
+    def __init__(self, app: AsgiApp, scope: Scope, body: bytes) -> None:
         self._body: bytes | None = body
-        self._gone = asyncio.Event()
-        self._said: asyncio.Queue[Message] = asyncio.Queue(1)
-        self._asking = asyncio.create_task(self._ask(app, scope))
+        self._disconnected = asyncio.Event()
+        self._messages: asyncio.Queue[Message] = asyncio.Queue(1)
+        self._task = asyncio.create_task(self._run(app, scope))
 
-    async def _ask(self, app: Asgi, scope: Scope) -> None:
-        await app(scope, self._receive, self._said.put)
+    async def _run(self, app: AsgiApp, scope: Scope) -> None:
+        await app(scope, self._receive, self._messages.put)
 
     async def _receive(self) -> Message:
         if self._body is not None:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
-        await self._gone.wait()
+        await self._disconnected.wait()
         return {"type": "http.disconnect"}
 
-    async def next(self) -> Message:
-        """Return what the app says next; ReadError where it ends before it has said all."""
-        said = asyncio.ensure_future(self._said.get())
+    async def next_message(self) -> Message:
+        """Return the app's next message; raises ReadError if the app ends before its response."""
+        message = asyncio.ensure_future(self._messages.get())
         try:
-            await asyncio.wait((said, self._asking), return_when=asyncio.FIRST_COMPLETED)
-            if said.done():
-                return said.result()
-            if not self._said.empty():
-                return self._said.get_nowait()
+            await asyncio.wait((message, self._task), return_when=asyncio.FIRST_COMPLETED)
+            if message.done():
+                return message.result()
+            if not self._messages.empty():
+                return self._messages.get_nowait()
         finally:
-            said.cancel()
-        self._asking.result()
-        raise httpx2.ReadError("the app has ended before its answer")
+            message.cancel()
+        self._task.result()
+        raise httpx2.ReadError("the app ended before its response was complete")
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        more = True
-        while more:
-            said = await self.next()
-            more = said.get("more_body", False)
-            yield said.get("body", b"")
+        more_body = True
+        while more_body:
+            message = await self.next_message()
+            more_body = message.get("more_body", False)
+            yield message.get("body", b"")
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Tell the app that nobody listens any more."""
-        self._gone.set()
-        self._asking.cancel()
+        """Report the disconnect to the app and wait until it has ended."""
+        self._disconnected.set()
+        self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(self._asking, return_exceptions=True)
+            await asyncio.gather(self._task, return_exceptions=True)
 
 
 def _scope(request: httpx2.Request) -> Scope:

@@ -1,67 +1,73 @@
-"""Events as they happen, over the server's own stream; broken off, it is taken up where it was.
+"""The server's event stream for a page, resumed after the last record when it breaks.
 
-While the server is silent for longer than it ever should be, or cannot be reached, what is shown is
-stale, and says since when.
+While the stream is broken, or silent for longer than the server's heartbeat allows, what the page
+displays is stale, and `error` is the reason.
 """
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from delever.dashboard.data.api_client import RecordTold, Source, SourceError
+from delever.dashboard.data.api_client import ApiClient, ApiClientError, StreamRecord
 
-SILENT_S = 40.0
-"""The server says at least every 15 s that nothing has happened."""
+SILENCE_LIMIT_S = 40.0
+"""Silence after which the stream counts as broken; the server sends a heartbeat every 15 s."""
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
-"""How long it is waited before the stream is taken up again: longer each time that it fails."""
+RETRY_MIN_S, RETRY_MAX_S = 0.5, 10.0
+"""Wait before the stream is resumed: doubled with every failure, up to the second value."""
 
 
 @dataclass(slots=True)
-class Following:
-    """Where a stream of events stands. `trouble` is why what is shown may be stale, or empty."""
+class EventStream:
+    """Reads records after sequence `after` and keeps that position up to date.
+
+    `error` says why the page is stale and is empty while the stream is live.
+    """
 
     after: int
     types: tuple[str, ...]
-    trouble: str = "connecting"
-    wants_key: bool = False
-    _wait_s: float = FIRST_WAIT_S
+    error: str = "connecting"
+    needs_key: bool = False
+    _retry_s: float = RETRY_MIN_S
 
-    async def follow(
-        self, source: Source, tell: Callable[[RecordTold], None], changed: Callable[[], None]
-    ) -> None:
-        """Tell every record after `after`, for ever; `changed` where there is trouble, or none."""
-        while not self.wants_key:
-            try:
-                async with asyncio.timeout(None) as patience:
-                    await self._listen(source, tell, changed, patience)
-            except TimeoutError:
-                self._fail(f"the server has said nothing for {SILENT_S:.0f} s")
-            except SourceError as error:
-                self.wants_key = error.status in {401, 403}
-                self._fail(str(error))
-            changed()
-            await asyncio.sleep(self._wait_s)
-            self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
-
-    async def _listen(
+    async def run(
         self,
-        source: Source,
-        tell: Callable[[RecordTold], None],
-        changed: Callable[[], None],
-        patience: asyncio.Timeout,
+        client: ApiClient,
+        on_record: Callable[[StreamRecord], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        """Pass on every record until cancelled, or until the server asks for a key.
+
+        `on_change` is called whenever `error` may have changed.
+        """
+        while not self.needs_key:
+            try:
+                async with asyncio.timeout(None) as silence:
+                    await self._read(client, on_record, on_change, silence)
+            except TimeoutError:
+                self.error = f"the server has sent nothing for {SILENCE_LIMIT_S:.0f} s"
+            except ApiClientError as error:
+                self.needs_key = error.status in {401, 403}
+                self.error = str(error)
+            on_change()
+            await asyncio.sleep(self._retry_s)
+            self._retry_s = min(2 * self._retry_s, RETRY_MAX_S)
+
+    async def _read(
+        self,
+        client: ApiClient,
+        on_record: Callable[[StreamRecord], None],
+        on_change: Callable[[], None],
+        silence: asyncio.Timeout,
     ) -> None:
         now_s = asyncio.get_running_loop().time
-        patience.reschedule(now_s() + SILENT_S)
-        async for sequence, record in source.stream(self.types, self.after):
-            patience.reschedule(now_s() + SILENT_S)
-            if self.trouble:
-                self.trouble, self._wait_s = "", FIRST_WAIT_S
-                changed()
+        silence.reschedule(now_s() + SILENCE_LIMIT_S)
+        async for sequence, record in client.stream(self.types, self.after):
+            silence.reschedule(now_s() + SILENCE_LIMIT_S)
+            if self.error:
+                self.error, self._retry_s = "", RETRY_MIN_S
+                on_change()
             self.after = sequence
             if record is not None:
-                tell(record)
-        self._fail("the stream has ended")
-
-    def _fail(self, trouble: str) -> None:
-        self.trouble = trouble
+                on_record(record)
+        self.error = "the stream has ended"

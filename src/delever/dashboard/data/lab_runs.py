@@ -1,10 +1,9 @@
-"""A scenario under several rule sets and policies: each plays the same commands, on its own market.
+"""Runs of one scenario under several rule sets and policies, for the pages Lab and Replay.
 
-A scenario is a preset or the visitor's own text, one command a line. For another rule set every
-pool is defined with it, and limits set for another venue's rules are left out; with another policy
-alone (`bybit+pro_rata`) they stay.
-
-A file is a scenario, or a journal; it is played as it is.
+A scenario is a preset or the visitor's own text, one command a line. Under another venue's rule set
+every pool is defined with that rule set, and limits set for the scenario's own venue are dropped;
+with another policy only (`bybit+pro_rata`) the limits stay. A file, scenario or journal, runs
+unchanged.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,7 +33,7 @@ from delever.core.messages import (
     Takeover,
     TriggerLimits,
 )
-from delever.demo.simulation import draw, market, opening
+from delever.demo.crash_generator import draw_crash, market_commands, opening_commands
 from delever.lab.errors import InputError
 from delever.lab.measures.adl_distribution import AdlDistribution, adl_distributions
 from delever.lab.queries.position_queries import venue_of
@@ -44,23 +43,23 @@ from delever.lab.runs.run import run
 from delever.lab.runs.scenario import lines_of, read_scenario
 
 OWN = "own"
-"""The preset that stands for the visitor's own text."""
+"""Name of the preset for the visitor's own text."""
 
-CRASH_ACCOUNTS, CRASH_CONTRACTS = 300, 3
+CRASH_ACCOUNTS, CRASH_CONTRACTS = 300, 4
 
-LARGEST = 2_000_000
-"""Characters of a visitor's own scenario."""
+MAX_SCENARIO_LENGTH = 2_000_000
+"""Most characters of a visitor's own scenario."""
 
-LARGEST_FILE = 64 * 1024 * 1024
-"""Bytes of a file that is uploaded."""
+MAX_FILE_BYTES = 64 * 1024 * 1024
+"""Largest file that can be uploaded."""
 
-SQLITE = b"SQLite format 3\0"
-"""What a journal's file begins with."""
+SQLITE_HEADER = b"SQLite format 3\0"
+"""First bytes of a journal file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """One rule set's run of the scenario: what is stored, its distribution of ADL, and how many were rejected."""
+class LabRun:
+    """A scenario under one rule set: its run, how ADL was distributed, and rejected commands."""
 
     rules: str
     stored: StoredRun
@@ -68,45 +67,47 @@ class Trial:
     rejected: int
 
 
-def play(preset: str, text: str, rules: str) -> Trial:
-    """Return a preset, or a text for OWN, played under a rule set; in a process of its own.
+def run_preset(preset: str, text: str, rules: str) -> LabRun:
+    """Return the run of a preset, or of a text for OWN, under a rule set.
 
-    Raises InputError for a text that is no scenario.
+    Pages call this in a worker process. Raises InputError for a text that is not a scenario.
     """
-    commands = own_commands(text) if preset == OWN else PRESETS[preset][1]()
-    return _trial(rules, _under(commands, rules))
+    commands = parse_commands(text) if preset == OWN else PRESETS[preset][1]()
+    return _lab_run(rules, _under(commands, rules))
 
 
-def play_file(path: Path, name: str) -> Trial | str:
-    """Return a file played: a journal where it begins as one, or else a scenario.
+def run_file(path: Path, name: str) -> LabRun | str:
+    """Return the run of a file: of a journal if it starts as one does, otherwise of a scenario.
 
-    Where it is neither, return why, with the file called as its owner calls it.
+    For a file that is neither, return the error as text, with `name` in place of the path.
     """
     try:
         with path.open("rb") as file:
-            begins = file.read(len(SQLITE))
-        commands = read_journal_commands(path) if begins == SQLITE else read_scenario(path)
+            header = file.read(len(SQLITE_HEADER))
+        commands = read_journal_commands(path) if header == SQLITE_HEADER else read_scenario(path)
     except InputError as error:
-        why = str(error).replace(str(path), name)
-        return why.replace(path.name, name)
-    return _trial(name, commands)
+        message = str(error).replace(str(path), name)
+        return message.replace(path.name, name)
+    return _lab_run(name, commands)
 
 
-def _trial(rules: str, commands: Iterable[Command]) -> Trial:
+def _lab_run(rules: str, commands: Iterable[Command]) -> LabRun:
     result = run(Book(), commands)
     stored = stored_run(result)
     distributions = adl_distributions(result.events, stored.summary.contracts)
-    return Trial(rules, stored, distributions, len(result.rejected))
+    return LabRun(rules, stored, distributions, len(result.rejected))
 
 
-def own_commands(text: str) -> list[Command]:
+def parse_commands(text: str) -> list[Command]:
     """Return the commands of a text, one a line; raises InputError with the line and the field."""
-    if len(text) > LARGEST:
-        raise InputError(f"has more than {LARGEST:,} characters: run it with `delever run`")
+    if len(text) > MAX_SCENARIO_LENGTH:
+        message = f"has more than {MAX_SCENARIO_LENGTH:,} characters: run it with `delever run`"
+        raise InputError(message)
     return [line.command for line in lines_of(BytesIO(text.encode()), "scenario")]
 
 
 def _under(commands: Sequence[Command], rules: str) -> Iterator[Command]:
+    """Yield the commands with every pool under `rules`, without limits of other venues."""
     venue = venue_of(rules)
     foreign = {c.pool for c in commands if isinstance(c, DefinePool) and venue_of(c.rules) != venue}
     for command in commands:
@@ -122,10 +123,10 @@ def _under(commands: Sequence[Command], rules: str) -> Iterator[Command]:
 # --- presets ---
 
 
-def one_long_falls() -> list[Command]:
+def bankrupt_long() -> list[Command]:
     """Return the first example of Bybit's documentation: one bankrupt long, three shorts."""
     shorts = {"bob": (50, 400_000), "cyd": (30, 150_000), "dan": (40, 900_000)}
-    held = [
+    short_positions = [
         PositionRow(
             account=name, contract="BTCUSDT", side=Side.SHORT, quantity=q, entry_price=60_000
         )
@@ -145,7 +146,7 @@ def one_long_falls() -> list[Command]:
         *(DefineAccount(time_ms=0, account=name) for name in ("ann", *shorts)),
         SetMarks(time_ms=1_000, marks={"BTCUSDT": 60_000}),
         SetBalances(time_ms=1_000, version=1, balances=wallets),
-        SetPositions(time_ms=1_000, version=1, positions=(ann, *held)),
+        SetPositions(time_ms=1_000, version=1, positions=(ann, *short_positions)),
         SetMarks(time_ms=2_000, marks={"BTCUSDT": 59_500}),
         Takeover(time_ms=2_000, account="ann", contract="BTCUSDT"),
         *_fall(59_500, 56_000, 3_000),
@@ -165,22 +166,24 @@ def _bitcoin() -> DefineContract:
 
 
 def _fall(start: int, end: int, from_ms: int, steps: int = 4) -> Iterator[Command]:
-    """Yield a fall in steps so large that the last leaves no room to close at the limit itself."""
+    """Yield marks that fall in equal steps, past the mark at which the drawdown meets its limit."""
     for step in range(1, steps + 1):
         mark = start + (end - start) * step // steps
         yield SetMarks(time_ms=from_ms + 1_000 * step, marks={"BTCUSDT": mark})
 
 
 def crash() -> list[Command]:
-    """Return the demonstration's crash, smaller, and without the operator who ends it there."""
-    drawn = draw(10, CRASH_ACCOUNTS, CRASH_CONTRACTS)
-    generator = np.random.default_rng(10)
-    seconds = range(drawn.path.seconds)
-    return [*opening(drawn), *(told for at in seconds for told in market(drawn, at, generator))]
+    """Return the crash of the demo, smaller, without the operator's injections."""
+    drawn = draw_crash(10, CRASH_ACCOUNTS, CRASH_CONTRACTS)
+    depth = np.random.default_rng(10)
+    commands = list(opening_commands(drawn))
+    for second in range(drawn.path.seconds):
+        commands += market_commands(drawn, second, depth)
+    return commands
 
 
 PRESETS: dict[str, tuple[str, Callable[[], list[Command]]]] = {
-    "one_long_falls": ("One bankrupt long of 100 BTC, three shorts", one_long_falls),
-    "crash": ("A crash: 300 accounts, 3 contracts", crash),
+    "bankrupt_long": ("One bankrupt long of 100 BTC, three shorts", bankrupt_long),
+    "crash": ("A crash: 300 accounts, 4 contracts", crash),
 }
-"""Every preset by name: what it is called, and its commands."""
+"""Title and commands of every preset, by name."""

@@ -1,6 +1,6 @@
-"""What happened to contracts and pools over time, from a run or from a server: for the scrubber.
+"""Contracts, insurance funds and ADL fills over time, of a run or of a server, for the scrubber.
 
-Numbers are exact; a moment holds until the next one.
+Amounts are exact decimals; every value is valid until the next one.
 """
 
 from bisect import bisect_right
@@ -16,30 +16,34 @@ from delever.api_types.history import ContractHistoryPoint, FillResponse, PoolHi
 from delever.lab.reports.run_store import StoredRun
 
 
-class PoolAt(NamedTuple):
-    """A pool at a moment."""
+class TimelinePool(NamedTuple):
+    """An insurance fund at one time."""
 
     time_ms: int
     sequence: int
     balance: Decimal
     equity: Decimal
-    peak: Decimal
+    balance_peak: Decimal
 
 
-class ContractAt(NamedTuple):
-    """A contract at a moment; `start` and `stop` are the profits at which ADL does, if any."""
+class TimelineContract(NamedTuple):
+    """A contract at one time.
+
+    `start_level` and `stop_level` are the contract PnL at which ADL starts and stops, None if its
+    rule set has no drawdown trigger.
+    """
 
     time_ms: int
     sequence: int
     pool: str
-    profit: Decimal
-    peak: Decimal
-    start: Decimal | None
-    stop: Decimal | None
+    contract_pnl: Decimal
+    contract_pnl_peak: Decimal
+    start_level: Decimal | None
+    stop_level: Decimal | None
 
 
-class Closed(NamedTuple):
-    """One fill of ADL."""
+class TimelineFill(NamedTuple):
+    """One ADL fill."""
 
     time_ms: int
     fill: int
@@ -47,40 +51,40 @@ class Closed(NamedTuple):
     side: str
     quantity: Decimal
     price: Decimal
-    realized: Decimal
+    realized_pnl: Decimal
     rank: int
 
 
 @dataclass(slots=True)
-class Course:
-    """One run, or a stretch of a server's journal: everything by name, in order of time."""
+class Timeline:
+    """One run, or a range of a server's journal; every list is ordered by time."""
 
     name: str
-    pools: dict[str, list[PoolAt]] = field(default_factory=dict)
-    contracts: dict[str, list[ContractAt]] = field(default_factory=dict)
-    fills: dict[str, list[Closed]] = field(default_factory=dict)
+    pools: dict[str, list[TimelinePool]] = field(default_factory=dict)
+    contracts: dict[str, list[TimelineContract]] = field(default_factory=dict)
+    fills: dict[str, list[TimelineFill]] = field(default_factory=dict)
 
-    def times(self) -> Iterable[int]:
-        """Yield the first and the last time of everything in it."""
-        for held in self.pools.values():
-            yield from (point.time_ms for point in (*held[:1], *held[-1:]))
-        for moments in self.contracts.values():
-            yield from (moment.time_ms for moment in (*moments[:1], *moments[-1:]))
+    def end_times(self) -> Iterable[int]:
+        """Yield the first and the last time of every pool and contract."""
+        for pool_points in self.pools.values():
+            yield from (point.time_ms for point in (*pool_points[:1], *pool_points[-1:]))
+        for points in self.contracts.values():
+            yield from (point.time_ms for point in (*points[:1], *points[-1:]))
 
-    def contract_at(self, contract: str, time_ms: int) -> ContractAt | None:
-        """Return a contract as it was at a time."""
-        return _held(self.contracts.get(contract, []), time_ms)
+    def contract_at(self, contract: str, time_ms: int) -> TimelineContract | None:
+        """Return a contract at a time, None before its first point."""
+        return _latest(self.contracts.get(contract, []), time_ms)
 
-    def pool_at(self, pool: str, time_ms: int) -> PoolAt | None:
-        """Return a pool as it was at a time."""
-        return _held(self.pools.get(pool, []), time_ms)
+    def pool_at(self, pool: str, time_ms: int) -> TimelinePool | None:
+        """Return an insurance fund at a time, None before its first point."""
+        return _latest(self.pools.get(pool, []), time_ms)
 
-    def behind(self, contract: str) -> list[PoolAt]:
-        """Return the pool behind a contract over time: one after the other where it was moved."""
-        moments = self.contracts.get(contract, [])
-        if not moments:
+    def pool_points_of(self, contract: str) -> list[TimelinePool]:
+        """Return the points of a contract's insurance fund, of each fund while it was a member."""
+        points = self.contracts.get(contract, [])
+        if not points:
             return []
-        stays = [(pool, next(held).time_ms) for pool, held in groupby(moments, attrgetter("pool"))]
+        stays = [(pool, next(run).time_ms) for pool, run in groupby(points, attrgetter("pool"))]
         begins = [0, *(begin for _, begin in stays[1:])]
         ends = [*begins[1:], inf]
         return [
@@ -90,29 +94,30 @@ class Course:
             if begin <= point.time_ms < end
         ]
 
-    def closed_by(self, contract: str, time_ms: int) -> list[Closed]:
-        """Return the fills up to a time."""
+    def fills_until(self, contract: str, time_ms: int) -> list[TimelineFill]:
+        """Return a contract's ADL fills up to a time, the time itself included."""
         fills = self.fills.get(contract, [])
         return fills[: bisect_right(fills, time_ms, key=_time)]
 
 
 _time = attrgetter("time_ms")
-HeldT = TypeVar("HeldT", PoolAt, ContractAt)
+PointT = TypeVar("PointT", TimelinePool, TimelineContract)
 
 
-def _held(points: Sequence[HeldT], time_ms: int) -> HeldT | None:
+def _latest(points: Sequence[PointT], time_ms: int) -> PointT | None:
     place = bisect_right(points, time_ms, key=_time)
     return points[place - 1] if place else None
 
 
-def course_of_run(name: str, stored: StoredRun) -> Course:
-    """Return a run's course."""
-    course = Course(name)
+def timeline_of_run(name: str, stored: StoredRun) -> Timeline:
+    """Return the timeline of a finished run."""
+    timeline = Timeline(name)
     for row in stored.pools.iter_rows(named=True):
         point = (row["time_ms"], row["sequence"], row["balance"], row["equity"])
-        course.pools.setdefault(row["pool"], []).append(PoolAt(*point, row["balance_peak"]))
+        pool_point = TimelinePool(*point, row["balance_peak"])
+        timeline.pools.setdefault(row["pool"], []).append(pool_point)
     for row in stored.contracts.iter_rows(named=True):
-        moment = ContractAt(
+        contract_point = TimelineContract(
             row["time_ms"],
             row["sequence"],
             row["pool"],
@@ -121,54 +126,59 @@ def course_of_run(name: str, stored: StoredRun) -> Course:
             row["adl_start_pnl"],
             row["adl_stop_pnl"],
         )
-        course.contracts.setdefault(row["contract"], []).append(moment)
+        timeline.contracts.setdefault(row["contract"], []).append(contract_point)
     for row in stored.fills.iter_rows(named=True):
         names = ("time_ms", "fill", "account", "side", "quantity", "price", "realized_pnl", "rank")
-        course.fills.setdefault(row["contract"], []).append(Closed(*(row[name] for name in names)))
-    return course
+        fill = TimelineFill(*(row[name] for name in names))
+        timeline.fills.setdefault(row["contract"], []).append(fill)
+    return timeline
 
 
-def course_of_past(
+def timeline_of_history(
     contract: str,
-    moments: Iterable[ContractHistoryPoint],
-    pools: Mapping[str, Iterable[PoolHistoryPoint]],
+    contract_points: Iterable[ContractHistoryPoint],
+    pool_points: Mapping[str, Iterable[PoolHistoryPoint]],
     fills: Iterable[FillResponse],
     limits: tuple[Decimal, Decimal] | None,
-) -> Course:
-    """Return the course of one contract that a server tells.
+) -> Timeline:
+    """Return the timeline of one contract from a server's history.
 
-    `limits` are the ratios at which its drawdown starts and stops ADL, as they are now.
+    `limits` are the current ratios at which its drawdown trigger starts and stops ADL.
     """
-    course = Course("journal")
-    for name, points in pools.items():
-        course.pools[name] = list(map(_pool_at, points))
-    course.contracts[contract] = [_contract_at(each, limits) for each in moments]
-    course.fills[contract] = list(map(_closed, fills))
-    return course
+    timeline = Timeline("journal")
+    for name, points in pool_points.items():
+        timeline.pools[name] = list(map(_pool_point, points))
+    timeline.contracts[contract] = [_contract_point(point, limits) for point in contract_points]
+    timeline.fills[contract] = list(map(_fill, fills))
+    return timeline
 
 
-def _pool_at(told: PoolHistoryPoint) -> PoolAt:
-    money = [Decimal(each) for each in (told.balance, told.equity, told.balance_peak)]
-    return PoolAt(told.time_ms, told.sequence, money[0], money[1], money[2])
+def _pool_point(point: PoolHistoryPoint) -> TimelinePool:
+    balance, equity, peak = map(Decimal, (point.balance, point.equity, point.balance_peak))
+    return TimelinePool(point.time_ms, point.sequence, balance, equity, peak)
 
 
-def _contract_at(told: ContractHistoryPoint, limits: tuple[Decimal, Decimal] | None) -> ContractAt:
-    profit, peak = Decimal(told.contract_pnl), Decimal(told.contract_pnl_peak)
-    most = Decimal(told.pool_balance_peak)
+def _contract_point(
+    point: ContractHistoryPoint, limits: tuple[Decimal, Decimal] | None
+) -> TimelineContract:
+    contract_pnl, peak = Decimal(point.contract_pnl), Decimal(point.contract_pnl_peak)
+    balance_peak = Decimal(point.pool_balance_peak)
     start = stop = None
-    if limits is not None and most > 0:
-        start, stop = (peak + ratio * most for ratio in limits)
-    return ContractAt(told.time_ms, told.sequence, told.pool, profit, peak, start, stop)
+    if limits is not None and balance_peak > 0:
+        start, stop = (peak + ratio * balance_peak for ratio in limits)
+    return TimelineContract(
+        point.time_ms, point.sequence, point.pool, contract_pnl, peak, start, stop
+    )
 
 
-def _closed(told: FillResponse) -> Closed:
-    return Closed(
-        told.time_ms,
-        told.fill,
-        told.account,
-        told.side,
-        Decimal(told.quantity),
-        Decimal(told.price),
-        Decimal(told.realized_pnl),
-        told.rank,
+def _fill(fill: FillResponse) -> TimelineFill:
+    return TimelineFill(
+        fill.time_ms,
+        fill.fill,
+        fill.account,
+        fill.side,
+        Decimal(fill.quantity),
+        Decimal(fill.price),
+        Decimal(fill.realized_pnl),
+        fill.rank,
     )

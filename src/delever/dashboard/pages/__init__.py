@@ -1,1 +1,1 @@
-"""The pages, one a file; each function is a page, its arguments are what the address says."""
+"""The pages, one a file; `watch` is the only page of `delever watch`."""

@@ -1,4 +1,4 @@
-"""One account: where each position stands, why, what would change it, and what it was told."""
+"""One account: rank of each position, its explanation, what-if, wallets and notifications."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,51 +12,53 @@ from delever.api_types.accounts import (
     ExplanationResponse,
     PositionResponse,
     QueuePositionResponse,
+    WalletResponse,
     WhatIfResponse,
 )
-from delever.dashboard.components.frame import View, grid, html, panel
+from delever.dashboard.components.frame import PageFrame, grid, html, panel
 from delever.dashboard.components.table import Column, table
-from delever.dashboard.data.api_client import Source
-from delever.dashboard.format import NOTHING, grouped, indicators, plain, utc, words
+from delever.dashboard.data.api_client import ApiClient
+from delever.dashboard.format import NOTHING, grouped, humanize, indicator_dots, utc
+from delever.formatting import decimal_text, significant
 
 REFRESH_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Change:
-    """A change that a what-if knows: its name, the field of its number, and its slider.
+class _ChangeKind:
+    """One kind of change: its text, the API field of its amount, and the range of its slider.
 
-    The slider goes from `low` to `high` in steps; with `percent` it is that part of what the
-    position has: its quantity, or for margin the equity behind it.
+    With `is_percent` the slider is a percentage of the position's quantity, or for margin of its
+    equity; otherwise it is the amount itself.
     """
 
-    name: str
+    text: str
     field: str
     low: float
     high: float
     step: float
-    percent: bool = True
+    is_percent: bool = True
 
 
 CHANGES = {
-    "set_leverage": _Change("Leverage", "leverage", 0.5, 100, 0.5, percent=False),
-    "add_margin": _Change("Margin put in (negative: taken out)", "amount", -100, 300, 1),
-    "partial_close": _Change("Quantity closed at the mark", "quantity", 1, 100, 1),
-    "open_hedge": _Change("Quantity opened on the other side", "quantity", 1, 100, 1),
+    "set_leverage": _ChangeKind("Leverage", "leverage", 0.5, 100, 0.5, is_percent=False),
+    "add_margin": _ChangeKind("Margin added (negative: withdrawn)", "amount", -100, 300, 1),
+    "partial_close": _ChangeKind("Quantity closed at the mark", "quantity", 1, 100, 1),
+    "open_hedge": _ChangeKind("Quantity opened on the other side", "quantity", 1, 100, 1),
 }
 
 _POSITIONS = (
     Column("contract", "Contract", "link"),
     Column("side", "Side"),
-    Column("indicator", "Indicator", "indicator"),
+    Column("indicator", "ADL indicator", "indicator"),
     Column("rank", "Rank", "number"),
     Column("of", "Of", "number"),
     Column("quantity", "Quantity", "number"),
-    Column("entry", "Entry", "number"),
+    Column("entry", "Entry price", "number"),
     Column("mark", "Mark", "number"),
-    Column("profit", "Profit", "number"),
+    Column("unrealized_pnl", "Unrealized PnL", "number"),
     Column("leverage", "Leverage", "number"),
-    Column("mode", "Margin"),
+    Column("mode", "Margin mode"),
     Column("ahead", "Quantity ahead", "number"),
 )
 
@@ -69,8 +71,8 @@ _WALLETS = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Chosen:
-    """The position that is explained, and what there is of it."""
+class _Selection:
+    """The position that is explained, with its quantity."""
 
     contract: str
     side: str
@@ -78,99 +80,100 @@ class _Chosen:
     quantity: Decimal
 
 
-async def find(source: Source) -> None:
-    """Ask for the name of an account."""
-    view = View(source, "Accounts", "/accounts")
-    with view.body, grid(), panel("Find an account"):
+async def find(client: ApiClient) -> None:
+    """Build the page that asks for the name of an account."""
+    frame = PageFrame(client, "Accounts", "/accounts")
+    with frame.body, grid(), panel("Find an account"):
         name = ui.input("name of the account").props("outlined dense autofocus")
 
-        def go() -> None:
-            address = view.account(name.value.strip()) if name.value.strip() else ""
-            if address:
-                ui.navigate.to(address.removeprefix(view.prefix))
+        def open_account() -> None:
+            url = frame.account_url(name.value.strip()) if name.value.strip() else ""
+            if url:
+                ui.navigate.to(url.removeprefix(frame.prefix))
 
-        name.on("keydown.enter", go)
-        ui.button("Show", on_click=go).props("no-caps unelevated").style("margin: .6rem 0")
-        ui.label("Or take one from a contract's queue ladder.").classes("note")
-    await view.connect()
+        name.on("keydown.enter", open_account)
+        button = ui.button("Show", on_click=open_account)
+        button.props("no-caps unelevated").style("margin: .6rem 0")
+        ui.label("Or choose one from the ADL queue of a contract.").classes("note")
+    await frame.connect()
 
 
 async def show(
-    source: Source, account: str, contract: str = "", side: str = "", position: int = 0
+    client: ApiClient, account: str, contract: str = "", side: str = "", position: int = 0
 ) -> None:
-    """Show an account; `contract`, `side` and `position` say which position is explained."""
-    view = View(source, account, "/accounts")
-    with view.body, grid():
+    """Build an account's page; `contract`, `side` and `position` select what is explained."""
+    frame = PageFrame(client, account, "/accounts")
+    with frame.body, grid():
         with panel("Positions"):
             positions = table(_POSITIONS, [], "id")
         with panel("Why me", "half"):
-            why = html()
-        with panel("What if", "half", about="the engine's own ranking, everybody else as is"):
-            supposing = _Supposing(view, account)
+            explanation_html = html()
+        with panel("What if", "half", about="ranked by the engine, all other accounts unchanged"):
+            what_if = _WhatIf(frame, account)
         with panel("Wallets", "half"):
             wallets = table(_WALLETS, [], "asset")
-        with panel("Notices sent", "half"):
-            notices = html()
-    await view.connect()
+        with panel("Notifications sent", "half"):
+            notifications = html()
+    await frame.connect()
 
     async def refresh() -> None:
-        now = await view.source.account(account)
-        view.as_of(now.as_of, now.time_ms)
-        positions.rows = [_row(view, account, each) for each in now.positions]
-        wallets.rows = [_wallet(each) for each in now.wallets if _counts(each)]
-        chosen = _choose(now, contract, side, position)
-        if chosen is None:
-            why.set_content('<p class="quiet">Holds no position.</p>')
+        now = await frame.client.account(account)
+        frame.as_of(now.as_of, now.time_ms)
+        positions.rows = [_position_row(frame, account, row) for row in now.positions]
+        wallets.rows = [_wallet_row(wallet) for wallet in now.wallets if _is_used(wallet)]
+        selection = _select(now, contract, side, position)
+        if selection is None:
+            explanation_html.set_content('<p class="quiet">No open position.</p>')
             return
-        explained = await view.source.explain(
-            account, chosen.contract, chosen.side, chosen.position
+        explanation = await frame.client.explain(
+            account, selection.contract, selection.side, selection.position
         )
-        why.set_content(_why(chosen, explained))
-        lot = (await view.source.contract(chosen.contract)).lot_size
-        supposing.about(chosen, Decimal(explained.equity), Decimal(lot))
+        explanation_html.set_content(_explanation(selection, explanation))
+        lot = (await frame.client.contract(selection.contract)).lot_size
+        what_if.select(selection, Decimal(explanation.equity), Decimal(lot))
 
-    async def tell() -> None:
-        notices.set_content(_notices(await view.source.notices(account)))
+    async def refresh_notifications() -> None:
+        notifications.set_content(_notifications(await frame.client.notices(account)))
 
-    await view.every(refresh, REFRESH_S)
-    await view.every(tell, 10 * REFRESH_S)
+    await frame.every(refresh, REFRESH_S)
+    await frame.every(refresh_notifications, 10 * REFRESH_S)
 
 
-def _choose(account: AccountResponse, contract: str, side: str, position: int) -> _Chosen | None:
-    """Return the position that is asked for, or the one that is nearest to being closed."""
-    held = [
-        each
-        for each in account.positions
-        if contract in {"", each.contract} and side in {"", each.side}
+def _select(account: AccountResponse, contract: str, side: str, position: int) -> _Selection | None:
+    """Return the requested position, otherwise the one with the highest ADL indicator."""
+    matching = [
+        row
+        for row in account.positions
+        if contract in {"", row.contract} and side in {"", row.side}
     ]
-    exact = [each for each in held if each.position == position] or held or account.positions
+    exact = [row for row in matching if row.position == position] or matching or account.positions
     if not exact:
         return None
-    first = max(exact, key=lambda each: each.indicator or 0)
-    return _Chosen(first.contract, first.side, first.position, Decimal(first.quantity))
+    first = max(exact, key=lambda row: row.indicator or 0)
+    return _Selection(first.contract, first.side, first.position, Decimal(first.quantity))
 
 
-def _row(view: View, account: str, held: PositionResponse) -> dict[str, Any]:
-    query = {"contract": held.contract, "side": held.side, "position": held.position or ""}
+def _position_row(frame: PageFrame, account: str, row: PositionResponse) -> dict[str, Any]:
+    query = {"contract": row.contract, "side": row.side, "position": row.position or ""}
     return {
-        "id": f"{held.contract}/{held.side}/{held.position}",
-        "contract": held.contract,
-        "contract_href": view.account(account, **query),
-        "side": held.side if not held.position else f"{held.side} {held.position}",
-        "indicator": held.indicator,
-        "rank": held.rank,
-        "of": held.ranked,
-        "quantity": held.quantity,
-        "entry": held.entry_price,
-        "mark": held.mark,
-        "profit": held.unrealized_pnl,
-        "leverage": held.leverage,
-        "mode": held.margin_mode,
-        "ahead": held.quantity_ahead,
+        "id": f"{row.contract}/{row.side}/{row.position}",
+        "contract": row.contract,
+        "contract_href": frame.account_url(account, **query),
+        "side": row.side if not row.position else f"{row.side} {row.position}",
+        "indicator": row.indicator,
+        "rank": row.rank,
+        "of": row.ranked,
+        "quantity": row.quantity,
+        "entry": row.entry_price,
+        "mark": row.mark,
+        "unrealized_pnl": row.unrealized_pnl,
+        "leverage": row.leverage,
+        "mode": row.margin_mode,
+        "ahead": row.quantity_ahead,
     }
 
 
-def _wallet(wallet: Any) -> dict[str, Any]:
+def _wallet_row(wallet: WalletResponse) -> dict[str, Any]:
     return {
         "asset": wallet.asset,
         "balance": wallet.balance,
@@ -179,143 +182,144 @@ def _wallet(wallet: Any) -> dict[str, Any]:
     }
 
 
-def _counts(wallet: Any) -> bool:
+def _is_used(wallet: WalletResponse) -> bool:
     return {wallet.balance, wallet.equity, wallet.maintenance_margin} != {"0"}
 
 
 # --- why me ---
 
 
-def _why(chosen: _Chosen, told: ExplanationResponse) -> str:
-    """Return the arithmetic as a numbered list."""
-    items = "".join(f"<li>{escape(line)}</li>" for line in told.lines)
-    place = (
-        indicators(told.indicator) if told.reason is None else f"not in line: {words(told.reason)}"
-    )
+def _explanation(selection: _Selection, explanation: ExplanationResponse) -> str:
+    """Return the explanation of a rank as a numbered list of its arithmetic."""
+    items = "".join(f"<li>{escape(line)}</li>" for line in explanation.lines)
+    place = indicator_dots(explanation.indicator)
+    if explanation.reason is not None:
+        place = f"not ranked: {humanize(explanation.reason)}"
     return (
-        f'<div data-rank="{told.rank or 0}"><b>{escape(chosen.contract)} '
-        f'{escape(chosen.side)}</b> <span class="indicators">{place}</span></div>'
-        f'<ol class="why">{items}</ol><p class="note">As of sequence {told.as_of}, '
-        f"{utc(told.time_ms)} UTC, rules of {escape(told.rules)}.</p>"
+        f'<div data-rank="{explanation.rank or 0}"><b>{escape(selection.contract)} '
+        f'{escape(selection.side)}</b> <span class="indicators">{place}</span></div>'
+        f'<ol class="why">{items}</ol><p class="note">As of sequence {explanation.as_of}, '
+        f"{utc(explanation.time_ms)} UTC, rules of {escape(explanation.rules)}.</p>"
     )
 
 
 # --- what if ---
 
 
-class _Supposing:
-    """One change, tried on the engine's own ranking."""
+class _WhatIf:
+    """The controls of one change, and the rank before and after it."""
 
-    def __init__(self, view: View, account: str) -> None:
-        self._view, self._account = view, account
-        self._chosen: _Chosen | None = None
+    def __init__(self, frame: PageFrame, account: str) -> None:
+        self._frame, self._account = frame, account
+        self._selection: _Selection | None = None
         self._equity = self._lot = Decimal(0)
         with ui.element("div").classes("bits"):
-            names = {change: each.name for change, each in CHANGES.items()}
-            self._change = ui.select(names, value="set_leverage", on_change=self._turn)
+            texts = {name: kind.text for name, kind in CHANGES.items()}
+            self._change = ui.select(texts, value="set_leverage", on_change=self._change_changed)
             self._change.props('dense outlined aria-label="change"')
             self._amount = ui.input(value="2").props('dense outlined aria-label="amount"')
-            self._amount.on("keydown.enter", self.suppose)
-            ui.button("Try", on_click=self.suppose).props(
+            self._amount.on("keydown.enter", self.compare)
+            ui.button("Try", on_click=self.compare).props(
                 "no-caps dense unelevated padding='4px 14px'"
             )
-        self._slider = ui.slider(min=0.5, max=100, step=0.5, value=2, on_change=self._slid)
+        self._slider = ui.slider(min=0.5, max=100, step=0.5, value=2, on_change=self._slider_moved)
         self._slider.props('label aria-label="how much" throttle=300')
-        self._shown = html('<p class="quiet">Choose a change.</p>')
+        self._result = html('<p class="quiet">Choose a change.</p>')
 
-    def about(self, chosen: _Chosen, equity: Decimal, lot: Decimal) -> None:
-        """Ask about this position, with so much equity behind it, in lots of this size."""
-        self._chosen, self._equity, self._lot = chosen, equity, lot
+    def select(self, selection: _Selection, equity: Decimal, lot: Decimal) -> None:
+        """Set the position to compare, with its equity and the lot size of its contract."""
+        self._selection, self._equity, self._lot = selection, equity, lot
 
-    def _turn(self) -> None:
-        change = CHANGES[str(self._change.value)]
-        bounds = {"min": change.low, "max": change.high, "step": change.step}
-        self._slider.props.update(bounds)
+    @property
+    def _kind(self) -> _ChangeKind:
+        return CHANGES[str(self._change.value)]
+
+    def _change_changed(self) -> None:
+        limits = {"min": self._kind.low, "max": self._kind.high, "step": self._kind.step}
+        self._slider.props.update(limits)
         self._label(float(self._slider.value))
 
-    def _label(self, slid: float) -> None:
-        """Say on the slider where it stands, and of what it is a part."""
-        percent = CHANGES[str(self._change.value)].percent
-        self._slider.props["label-value"] = f"{slid:g} %" if percent else f"{slid:g}"
+    def _label(self, value: float) -> None:
+        """Display the slider's value on it, with its unit."""
+        self._slider.props["label-value"] = (
+            f"{value:g} %" if self._kind.is_percent else f"{value:g}"
+        )
         self._slider.update()
 
-    async def _slid(self, event: Any) -> None:
+    async def _slider_moved(self, event: Any) -> None:
         self._label(float(event.value))
-        self._amount.value = self._part(float(event.value))
-        await self.suppose()
+        self._amount.value = self._amount_at(float(event.value))
+        await self.compare()
 
-    def _part(self, slid: float) -> str:
-        """Return the amount at which the slider stands: whole lots, whole cents of margin."""
-        kind, chosen = str(self._change.value), self._chosen
-        if not CHANGES[kind].percent or chosen is None:
-            return f"{slid:g}"
-        share = Decimal(str(slid)) / 100
-        if kind == "add_margin":
-            return plain((share * abs(self._equity)).quantize(Decimal("0.01")))
-        lots = int(share * chosen.quantity / self._lot) or 1
-        return plain(lots * self._lot)
+    def _amount_at(self, value: float) -> str:
+        """Return the amount at the slider's value: margin in 0.01, quantity in whole lots."""
+        selection = self._selection
+        if not self._kind.is_percent or selection is None:
+            return f"{value:g}"
+        share = Decimal(str(value)) / 100
+        if self._change.value == "add_margin":
+            return decimal_text((share * abs(self._equity)).quantize(Decimal("0.01")))
+        lots = int(share * selection.quantity / self._lot) or 1
+        return decimal_text(lots * self._lot)
 
-    async def suppose(self) -> None:
-        """Ask what the change would make of the place, and show both side by side."""
-        chosen = self._chosen
-        if chosen is None:
+    async def compare(self) -> None:
+        """Request the rank after the change and display it beside the current one."""
+        selection = self._selection
+        if selection is None:
             return
-        kind = str(self._change.value)
-        change = {"change": kind, CHANGES[kind].field: self._amount.value.strip()}
+        change = {"change": str(self._change.value), self._kind.field: self._amount.value.strip()}
 
-        async def ask() -> None:
-            told = await self._view.source.what_if(
-                self._account, chosen.contract, chosen.side, chosen.position, change
+        async def request() -> None:
+            response = await self._frame.client.what_if(
+                self._account, selection.contract, selection.side, selection.position, change
             )
-            self._shown.set_content(_compared(told))
+            self._result.set_content(_comparison(response))
 
-        await self._view.attempt(ask)
+        await self._frame.attempt(request)
 
 
-def _compared(told: WhatIfResponse) -> str:
-    rows = [("", "now", "then")]
-    rows += [
-        (name, show_it(told.before), show_it(told.after))
-        for name, show_it in (
-            ("rank", _rank),
-            ("indicator", lambda standing: indicators(standing.indicator)),
-            ("score", lambda standing: f"{standing.score:.6g}"),
-            ("quantity", lambda standing: grouped(standing.quantity)),
-            ("closed only beyond a residual of", lambda standing: grouped(standing.quantity_ahead)),
-        )
+def _comparison(response: WhatIfResponse) -> str:
+    before, after = response.before, response.after
+    rows = [
+        ("", "now", "after"),
+        ("rank", _rank(before), _rank(after)),
+        ("ADL indicator", indicator_dots(before.indicator), indicator_dots(after.indicator)),
+        ("score", significant(before.score), significant(after.score)),
+        ("quantity", grouped(before.quantity), grouped(after.quantity)),
+        ("quantity ahead", grouped(before.quantity_ahead), grouped(after.quantity_ahead)),
     ]
     cells = "".join(
-        f"<tr><th scope='row'>{name}</th><td>{before}</td><td>{after}</td></tr>"
-        for name, before, after in rows
+        f"<tr><th scope='row'>{name}</th><td>{now}</td><td>{then}</td></tr>"
+        for name, now, then in rows
     )
-    ranks = f'data-before="{told.before.rank or 0}" data-after="{told.after.rank or 0}"'
+    ranks = f'data-before="{before.rank or 0}" data-after="{after.rank or 0}"'
     return f'<table class="compared" {ranks}>{cells}</table>'
 
 
-def _rank(standing: QueuePositionResponse) -> str:
-    if standing.reason is not None:
-        return f"not in line: {words(standing.reason)}"
-    return f"{standing.rank} of {standing.ranked}"
+def _rank(place: QueuePositionResponse) -> str:
+    if place.reason is not None:
+        return f"not ranked: {humanize(place.reason)}"
+    return f"{place.rank} of {place.ranked}"
 
 
-# --- notices ---
+# --- notifications ---
 
 
-def _notices(deliveries: list[dict[str, Any]]) -> str:
+def _notifications(deliveries: list[dict[str, Any]]) -> str:
     if not deliveries:
         return '<p class="quiet">None yet.</p>'
     names = list(deliveries[0])
-    head = "".join(f"<th>{escape(words(name))}</th>" for name in names)
+    head = "".join(f"<th>{escape(humanize(name))}</th>" for name in names)
     rows = "".join(
         "<tr>"
-        + "".join(f"<td>{escape(_said(name, each.get(name)))}</td>" for name in names)
+        + "".join(f"<td>{escape(_cell(name, delivery.get(name)))}</td>" for name in names)
         + "</tr>"
-        for each in deliveries
+        for delivery in deliveries
     )
     return f'<table class="compared"><tr>{head}</tr>{rows}</table>'
 
 
-def _said(name: str, value: object) -> str:
+def _cell(name: str, value: object) -> str:
     if value is None or value == "":
         return NOTHING
     return utc(value) if name.endswith("_ms") and isinstance(value, int) else str(value)

@@ -1,4 +1,4 @@
-"""One contract: what would start ADL, how far it is, and who would be closed."""
+"""One contract: distance to its triggers, its ADL queue, the stress curve and the risk rating."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -9,258 +9,272 @@ from typing import Any
 from nicegui import ui
 
 from delever.api_types.market import ContractResponse, PoolResponse, RatingResponse, TriggerResponse
-from delever.dashboard.charts.contract_history import MOMENTS, NAMES, Past, window
-from delever.dashboard.charts.time_series import curve, pixels, time_charts
-from delever.dashboard.components.frame import View, grid, html, panel
-from delever.dashboard.components.operator_actions import Action, action_button
-from delever.dashboard.components.queue_table import Ladder
+from delever.dashboard.charts.bars import stress_curve
+from delever.dashboard.charts.contract_history import (
+    HISTORY_POINTS,
+    RANGE_NAMES,
+    ContractHistoryChart,
+)
+from delever.dashboard.charts.time_series import charts_height, time_charts
+from delever.dashboard.components.frame import PageFrame, grid, html, panel
+from delever.dashboard.components.operator_actions import OperatorAction, action_button
+from delever.dashboard.components.queue_table import QueueTable
 from delever.dashboard.components.table import Column, table
-from delever.dashboard.data.api_client import Source
+from delever.dashboard.data.api_client import ApiClient
 from delever.dashboard.format import (
     STATES,
-    banner,
+    banner_text,
     grouped,
-    loss_room,
+    headroom,
+    humanize,
+    pairs,
     percent,
-    plain,
     state_of,
     utc,
-    words,
+    window_length,
 )
+from delever.formatting import decimal_text
 from delever.lab.queries.risk_tables import input_value
 
-LADDER_S, RATING_S, PAST_S, DRAWN_S = 2.0, 30.0, 60.0, 5.0
-"""How often each is asked for; a chart on which nothing has changed is drawn less often."""
+QUEUE_REFRESH_S, RATING_REFRESH_S, HISTORY_REFRESH_S = 2.0, 30.0, 60.0
+
+REDRAW_S = 5.0
+"""Interval at which the charts are drawn while their values stay the same."""
 
 _PARTS = (Column("input", "Input"), Column("value", "Value"), Column("points", "Points", "number"))
 
 
 async def show(
-    source: Source,
+    client: ApiClient,
     contract: str,
     side: str = "short",
     offset: int = 0,
     account: str = "",
-    range: str = "8h",  # noqa: A002 - its name in the address
+    range: str = "8h",  # noqa: A002 - its name in the URL
 ) -> None:
-    """Show a contract; `side`, `offset` and `account` say which page of its ladder.
+    """Build the page of a contract.
 
-    `range` is how much of the past is drawn.
+    `side`, `offset` and `account` select the page of its ADL queue, `range` that of its charts.
     """
-    view = View(source, contract, "/contracts")
-    with view.body:
+    frame = PageFrame(client, contract, "/contracts")
+    with frame.body:
         head = html()
         with grid():
-            with panel("Pool and profit", "wide", about="one cursor; times in UTC"):
-                charts = _Charts(view, contract, range)
-            with panel("How far from ADL", "slim"):
+            with panel("Insurance fund and contract PnL", "wide", about="one cursor; times in UTC"):
+                charts = _Charts(frame, contract, range)
+            with panel("Distance to trigger", "slim"):
                 distance = html()
                 with ui.element("div").classes("bits"):
                     for action in _actions(contract):
-                        action_button(view, action)
-        ladder = Ladder(view, contract, side, offset, account)
+                        action_button(frame, action)
+        queue = QueueTable(frame, contract, side, offset, account)
         with grid():
-            with panel("Price → ADL", "half", about="what a move of the mark would leave for ADL"):
-                curved = ui.echart(curve([])).style("height: 260px")
+            with panel(
+                "Stress curve", "half", about="quantity left for ADL after a move of the mark"
+            ):
+                curve = ui.echart(stress_curve([])).style("height: 260px")
                 ui.label(
-                    "From the contract's last rating: depth as told, every account closed at the "
-                    "worst price within the pool's slippage."
+                    "From the latest rating: order book depth as submitted; every account is "
+                    "closed at the worst price within the fund's slippage."
                 ).classes("note")
-            with panel("ADL risk taken apart", "half"):
-                level_shown = html()
+            with panel("ADL risk rating", "half"):
+                level = html()
                 parts = table(_PARTS, [], "input")
-    await view.connect()
+    await frame.connect()
 
     async def refresh() -> None:
-        now = await view.source.contract(contract)
-        pool = next(each for each in await view.source.pools() if each.pool == now.pool)
-        view.as_of(now.as_of, now.time_ms)
-        head.set_content(_head(view, now))
+        now = await frame.client.contract(contract)
+        pool = next(pool for pool in await frame.client.pools() if pool.pool == now.pool)
+        frame.as_of(now.as_of, now.time_ms)
+        head.set_content(_head(frame, now))
         distance.set_content(_distance(now, pool))
-        await charts.follow(now, pool)
+        queue.set_asset(now.settle)
+        await charts.refresh(now, pool)
 
-    async def rate() -> None:
-        rating = await view.source.rating(contract)
+    async def refresh_rating() -> None:
+        rating = await frame.client.rating(contract)
         if rating is not None:
-            level_shown.set_content(_level(rating))
-            curved.options.update(curve(_moves(rating)))
-            curved.update()
+            level.set_content(_level(rating))
+            curve.options.update(stress_curve(_curve_points(rating)))
+            curve.update()
             parts.rows = _parts(rating)
 
-    await view.every(refresh)
-    await view.every(ladder.refresh, LADDER_S)
-    await view.every(rate, RATING_S)
+    await frame.every(refresh)
+    await frame.every(queue.refresh, QUEUE_REFRESH_S)
+    await frame.every(refresh_rating, RATING_REFRESH_S)
 
 
 class _Charts:
-    """The pool and the contract over the range chosen; asked for now and then, followed between."""
+    """The charts over the chosen range: the history is loaded at intervals, values in between."""
 
-    def __init__(self, view: View, contract: str, chosen: str) -> None:
-        self._view, self._contract = view, contract
-        self._past = Past(chosen)
-        self._asked_s = self._drawn_s = -PAST_S
+    def __init__(self, frame: PageFrame, contract: str, range_name: str) -> None:
+        self._frame, self._contract = frame, contract
+        self._history = ContractHistoryChart(range_name)
+        self._loaded_s = self._drawn_s = -HISTORY_REFRESH_S
         with ui.element("div").classes("bits"):
             ui.label("Range").classes("quiet")
-            ranges = ui.toggle(NAMES, value=self._past.range, on_change=self._turn)
-            ranges.props("dense no-caps unelevated")
-        self._chart = ui.echart(time_charts(["", ""], [])).style(f"height: {pixels(2)}px")
-
-    async def follow(self, contract: ContractResponse, pool: PoolResponse) -> None:
-        """Take up what is now, and what was wherever it is time to ask for it."""
-        now_s, past = monotonic(), self._past
-        if now_s - self._asked_s >= PAST_S or past.is_long:
-            self._asked_s, self._drawn_s = now_s, -PAST_S
-            moments = await self._view.source.contract_history(
-                self._contract, from_ms=past.from_ms(contract), limit=MOMENTS
+            ranges = ui.toggle(
+                RANGE_NAMES, value=self._history.range, on_change=self._range_changed
             )
-            past.begin(contract, moments)
-        changed = past.add(contract, pool)
-        if changed or now_s - self._drawn_s >= DRAWN_S:
+            ranges.props("dense no-caps unelevated")
+        self._chart = ui.echart(time_charts(["", ""], []))
+        self._chart.style(f"height: {charts_height(2)}px")
+
+    async def refresh(self, contract: ContractResponse, pool: PoolResponse) -> None:
+        """Add the current values, after loading the history if it is due."""
+        now_s, history = monotonic(), self._history
+        if now_s - self._loaded_s >= HISTORY_REFRESH_S or history.needs_reload:
+            self._loaded_s, self._drawn_s = now_s, -HISTORY_REFRESH_S
+            points = await self._frame.client.contract_history(
+                self._contract, from_ms=history.from_ms(contract), limit=HISTORY_POINTS
+            )
+            history.load(contract, points)
+        changed = history.add(contract, pool)
+        if changed or now_s - self._drawn_s >= REDRAW_S:
             self._drawn_s = now_s
             self._chart.options.clear()
-            self._chart.options.update(past.options(contract, pool))
+            self._chart.options.update(history.options(contract, pool))
             self._chart.update()
 
-    async def _turn(self, event: Any) -> None:
-        self._past, self._asked_s = Past(event.value), -PAST_S
-        self._view.keep_url(range=event.value)
+    async def _range_changed(self, event: Any) -> None:
+        self._history, self._loaded_s = ContractHistoryChart(event.value), -HISTORY_REFRESH_S
+        self._frame.update_url(range=event.value)
 
 
-def _actions(contract: str) -> list[Action]:
-    """Return what an operator may do to a contract."""
+def _actions(contract: str) -> list[OperatorAction]:
+    """Return the operator commands that concern a contract."""
     return [
-        Action(
-            label="Pause rounds",
+        OperatorAction(
+            label="Pause ADL rounds",
             confirm=contract,
             fixed={"type": "pause_adl", "contract": contract, "paused": True},
         ),
-        Action(
-            label="Let rounds go on",
+        OperatorAction(
+            label="Resume ADL rounds",
             confirm=contract,
             fixed={"type": "pause_adl", "contract": contract, "paused": False},
         ),
-        Action(
-            label="Force a round",
+        OperatorAction(
+            label="Force an ADL round",
             confirm=contract,
             fixed={"type": "force_adl", "contract": contract},
         ),
-        Action(
-            label="Move to another pool",
+        OperatorAction(
+            label="Move to another insurance fund",
             confirm=contract,
             fixed={"type": "move_contract", "contract": contract},
-            asked={"pool": "name of the pool"},
+            inputs={"pool": "name of the insurance fund"},
         ),
     ]
 
 
-# --- the state ---
+# --- state and triggers ---
 
 
-def _head(view: View, contract: ContractResponse) -> str:
+def _head(frame: PageFrame, contract: ContractResponse) -> str:
     state = state_of(contract)
     return (
         f'<div class="banner banner-{state}" data-state="{state}">'
         f'<b class="state state-{state}">{STATES[state]}</b>'
-        f"<span>{escape(banner(contract))}</span>"
+        f"<span>{escape(banner_text(contract))}</span>"
         f'<span class="quiet">mark {grouped(contract.mark)} at {utc(contract.marked_ms)} · rules '
-        f'of {escape(contract.rules)} · pool <a href="{view.pool(contract.pool)}">'
-        f"{escape(contract.pool)}</a></span></div>"
+        f"of {escape(contract.rules)} · insurance fund "
+        f'<a href="{frame.pool_url(contract.pool)}">{escape(contract.pool)}</a></span></div>'
     )
 
 
 def _distance(contract: ContractResponse, pool: PoolResponse) -> str:
-    """Return the gauge of each trigger, and the drawdown's numbers written out."""
+    """Return the gauge of each trigger, and the amounts that the triggers compare."""
     drawdown = contract.trigger("contract_drawdown")
-    told = _drawdown(drawdown, contract.settle) if drawdown else ""
-    others = [_gauge(each) for each in contract.triggers if each is not drawdown]
-    pairs = {
-        "contract profit": grouped(contract.contract_pnl),
-        f"profit, {window(pool.peak_window_ms)} peak": grouped(contract.contract_pnl_peak),
-        f"pool {pool.pool}, balance": grouped(pool.balance),
-        f"balance, {window(pool.peak_window_ms)} peak": grouped(pool.balance_peak),
-        "equity": grouped(pool.equity),
+    gauges = [_drawdown(drawdown, contract.settle)] if drawdown else []
+    gauges += [_gauge(trigger) for trigger in contract.triggers if trigger is not drawdown]
+    peak, asset = f"{window_length(pool.peak_window_ms)} peak", contract.settle
+    amounts = {
+        f"contract PnL, {asset}": grouped(contract.contract_pnl),
+        f"{peak} contract PnL": grouped(contract.contract_pnl_peak),
+        f"balance of fund {pool.pool}, {pool.asset}": grouped(pool.balance),
+        f"{peak} balance": grouped(pool.balance_peak),
+        f"equity of the fund, {pool.asset}": grouped(pool.equity),
         "inventory long": grouped(contract.inventory_long),
         "inventory short": grouped(contract.inventory_short),
         "open interest": grouped(contract.open_interest_long),
-        "last ADL": utc(contract.last_adl_ms),
+        "last ADL (UTC)": utc(contract.last_adl_ms),
     }
-    return f"{told}{''.join(others)}{_pairs(pairs)}"
+    return f"{''.join(gauges)}{pairs(amounts)}"
 
 
 def _drawdown(trigger: TriggerResponse, asset: str) -> str:
+    """Return the drawdown trigger: pnlRatio as arithmetic, the gauge, and the headroom."""
     numbers = trigger.numbers
     start, stop = numbers["start_ppm"], numbers["stop_ppm"]
-    band = 100 * Decimal(stop) / Decimal(start)
+    stop_share = float(100 * Decimal(stop) / Decimal(start))
     arithmetic = (
         f"({grouped(numbers['contract_pnl'])} - {grouped(numbers['contract_pnl_peak'])}) ÷ "
         f"{grouped(numbers['balance_peak'])} = <b>{percent(numbers['pnl_ratio_ppm'])}</b>"
     )
+    remaining = {f"headroom to trigger, {asset}": grouped(decimal_text(headroom(trigger)))}
     return (
-        "<div>pnlRatio = (profit - its peak) ÷ peak balance of the pool</div>"
+        "<div>pnlRatio = (contract PnL - its peak) ÷ peak balance of the fund</div>"
         f"<div>{arithmetic}</div>"
-        f"{_gauge(trigger, float(band), (percent(stop), percent(start)))}"
-        f"{_pairs({f'loss room, {asset}': grouped(plain(loss_room(trigger)))})}"
+        f"{_gauge(trigger, stop_share, (percent(stop), percent(start)))}{pairs(remaining)}"
     )
 
 
-def _gauge(trigger: TriggerResponse, band: float | None = None, marks: Sequence[str] = ()) -> str:
-    """Return how far a trigger is; `band` is where it stops, in percent of the way."""
+def _gauge(
+    trigger: TriggerResponse, stop_share: float | None = None, limits: Sequence[str] = ()
+) -> str:
+    """Return the gauge of a trigger; `stop_share` is where ADL stops, in percent of its width."""
     filled = min(max(trigger.trigger_used_ppm / 10_000, 0), 100)
-    shaded = f'<span class="band" style="left:{band:.2f}%;right:0"></span>' if band else ""
-    labels = ""
-    if band is not None and len(marks) == 2:
+    band = labels = ""
+    if stop_share is not None:
+        band = f'<span class="band" style="left:{stop_share:.2f}%;right:0"></span>'
         labels = (
-            f'<span class="mark" style="left:0;transform:none">stops above {marks[0]}</span>'
+            f'<span class="mark" style="left:0;transform:none">stops above {limits[0]}</span>'
             '<span class="mark" style="right:0;left:auto;transform:none">'
-            f"starts at {marks[1]}</span>"
+            f"starts at {limits[1]}</span>"
         )
-    on = " on" if trigger.on else ""
-    way = "on" if trigger.on else f"{percent(trigger.trigger_used_ppm)} of the way"
-    name = words(trigger.trigger)
+    color = " on" if trigger.on else ""
+    used = "on" if trigger.on else f"{percent(trigger.trigger_used_ppm)} used"
+    name = escape(humanize(trigger.trigger))
     return (
-        f'<div>{escape(name)}: <b>{way}</b></div><div class="gauge" role="meter" aria-valuemin="0" '
-        f'aria-valuemax="100" aria-valuenow="{filled:.1f}" aria-label="{escape(name)}">'
-        f'<span class="track">{shaded}<span class="fill{on}" style="width:{filled:.2f}%"></span>'
+        f'<div>{name}: <b>{used}</b></div><div class="gauge" role="meter" aria-valuemin="0" '
+        f'aria-valuemax="100" aria-valuenow="{filled:.1f}" aria-label="{name}">'
+        f'<span class="track">{band}<span class="fill{color}" style="width:{filled:.2f}%"></span>'
         f"</span>{labels}</div>"
     )
-
-
-def _pairs(pairs: dict[str, str]) -> str:
-    """Return names and values; names are text, values HTML."""
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{value}</dd>" for name, value in pairs.items())
-    return f'<dl class="pairs">{rows}</dl>'
 
 
 # --- the rating ---
 
 
 def _level(rating: RatingResponse) -> str:
-    start = "no move up to the last rung"
+    start = "no move up to the largest shock"
     if rating.adl_from_ppm is not None:
         start = f"a move of {percent(rating.adl_from_ppm)}"
     return (
-        f'<div><span class="state state-{escape(rating.level)}">{words(rating.level)}</span> '
-        f"scorecard {words(rating.scorecard_level)} with {rating.points} points, stress "
-        f"{words(rating.stress_level)}: ADL begins at {start} · rated {utc(rating.time_ms)}</div>"
+        f'<div><span class="state state-{escape(rating.level)}">{humanize(rating.level)}</span> '
+        f"scorecard {humanize(rating.scorecard_level)} with {rating.points} points, stress test "
+        f"{humanize(rating.stress_level)}: ADL starts at {start} · rated {utc(rating.time_ms)}"
+        "</div>"
     )
 
 
-def _moves(rating: RatingResponse) -> list[dict[str, float]]:
+def _curve_points(rating: RatingResponse) -> list[dict[str, float]]:
     return [
         {
-            "move": each.shock_ppm / 10_000,
-            "liquidated": float(each.liquidated_long) + float(each.liquidated_short),
-            "absorbed": float(each.absorbed),
-            "adl": float(each.adl),
+            "move": point.shock_ppm / 10_000,
+            "liquidated": float(point.liquidated_long) + float(point.liquidated_short),
+            "absorbed": float(point.absorbed),
+            "adl": float(point.adl),
         }
-        for each in sorted(rating.curve, key=lambda each: each.shock_ppm)
+        for point in sorted(rating.curve, key=lambda point: point.shock_ppm)
     ]
 
 
 def _parts(rating: RatingResponse) -> list[dict[str, Any]]:
     return [
         {
-            "input": words(part.input),
+            "input": humanize(part.input),
             "value": input_value(part.input, part.value_ppm),
             "points": part.points,
         }

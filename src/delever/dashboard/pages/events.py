@@ -1,7 +1,10 @@
-"""ADL episodes: each from the liquidation to the stop, computed again where anybody doubts it."""
+"""ADL episodes: each from liquidation to stop, with rounds that can be executed again and compared.
+
+An episode is downloaded as JSON, its fills as Parquet.
+"""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from html import escape
 from typing import Any
@@ -11,12 +14,14 @@ import polars as pl
 from nicegui import ui
 
 from delever.api_types.history import EpisodeResponse, FillResponse, RoundResponse, Waterfall
-from delever.dashboard.charts.time_series import AMBER, BLUE, GREY, RED, waterfall
-from delever.dashboard.components.frame import View, grid, html, panel
-from delever.dashboard.components.operator_actions import Action, action_button
+from delever.dashboard.charts.bars import waterfall
+from delever.dashboard.charts.time_series import AMBER, BLUE, GRAY, RED
+from delever.dashboard.components.frame import PageFrame, grid, html, panel
+from delever.dashboard.components.operator_actions import OperatorAction, action_button
 from delever.dashboard.components.table import Column, table
-from delever.dashboard.data.api_client import Source
-from delever.dashboard.format import NOTHING, clock, grouped, percent, plain, utc, words
+from delever.dashboard.data.api_client import ApiClient
+from delever.dashboard.format import NOTHING, clock, grouped, humanize, pairs, percent, utc
+from delever.formatting import decimal_text
 
 REFRESH_S = 2.0
 
@@ -35,11 +40,11 @@ _EPISODES = (
 _STEPS = (
     Column("time", "Time (UTC)"),
     Column("sequence", "Sequence", "number"),
-    Column("what", "What"),
-    Column("detail", "Who, and with which numbers", "wrapped"),
+    Column("event", "Event"),
+    Column("detail", "Detail", "wrapped"),
     Column("quantity", "Quantity", "number"),
     Column("price", "Price", "number"),
-    Column("money", "To or from the pool", "number"),
+    Column("to_fund", "To the fund", "number"),
 )
 
 _ROUNDS = (
@@ -47,70 +52,71 @@ _ROUNDS = (
     Column("time", "Time (UTC)"),
     Column("side", "Inventory"),
     Column("rule", "Price rule"),
-    Column("wanted", "Wanted", "number"),
+    Column("wanted", "Quantity wanted", "number"),
     Column("filled", "Filled", "number"),
     Column("left", "Left", "number"),
-    Column("counterparties", "In line", "number"),
+    Column("counterparties", "Counterparties", "number"),
     Column("hash", "Hash of the record", "hash"),
 )
 
 _FILLS = (
     Column("fill", "Fill", "number"),
-    Column("account", "Account", "link"),
+    Column("account", "Counterparty", "link"),
     Column("quantity", "Quantity", "number"),
-    Column("price", "Price", "number"),
-    Column("realized", "Realized", "number"),
+    Column("price", "ADL price", "number"),
+    Column("realized", "Realized PnL", "number"),
     Column("rank", "Rank", "number"),
-    Column("indicator", "Indicator", "indicator"),
-    Column("ahead", "Ahead", "number"),
-    Column("liquidated", "Bankrupt account", "link"),
+    Column("indicator", "ADL indicator", "indicator"),
+    Column("ahead", "Quantity ahead", "number"),
+    Column("liquidated", "Liquidated account", "link"),
     Column("sequence", "Round", "number"),
     Column("state", "State"),
 )
 
 
-TAKE_BACK = Action(
-    label="Take a fill back",
-    confirm="take back",
+CANCEL_FILL = OperatorAction(
+    label="Cancel a fill",
+    confirm="cancel fill",
     fixed={"type": "cancel_adl"},
-    asked={"fill": "number of the fill"},
-    whole=frozenset({"fill"}),
+    inputs={"fill": "id of the fill"},
+    integers=frozenset({"fill"}),
 )
 
 
-async def show_all(source: Source, contract: str = "") -> None:
-    """List ADL episodes, newest first; `contract` says of which contract."""
-    view = View(source, "ADL events", "/events")
+async def show_all(client: ApiClient, contract: str = "") -> None:
+    """Build the list of ADL episodes, newest first; `contract` filters it."""
+    frame = PageFrame(client, "ADL events", "/events")
 
     async def refresh() -> None:
-        name = (wanted.value or "").strip()
-        episodes.rows = [_row(view, each) for each in await view.source.episodes(name)]
-        view.keep_url(contract=name)
+        name = (contract_filter.value or "").strip()
+        found = await frame.client.episodes(name)
+        episodes.rows = [_episode_row(frame, episode) for episode in found]
+        frame.update_url(contract=name)
 
-    with view.body, grid(), panel("Episodes", about="from a trigger's start to its stop"):
-        wanted = ui.input(placeholder="only this contract", value=contract)
-        wanted.props('dense outlined clearable aria-label="only this contract"')
-        wanted.on("keydown.enter", lambda: view.attempt(refresh))
+    with frame.body, grid(), panel("ADL episodes", about="from a trigger's start to its stop"):
+        contract_filter = ui.input(placeholder="only this contract", value=contract)
+        contract_filter.props('dense outlined clearable aria-label="only this contract"')
+        contract_filter.on("keydown.enter", lambda: frame.attempt(refresh))
         episodes = table(_EPISODES, [], "episode")
-    await view.connect()
-    await view.every(refresh, REFRESH_S)
+    await frame.connect()
+    await frame.every(refresh, REFRESH_S)
 
 
-async def show(source: Source, episode: int) -> None:
-    """Show one episode as a waterfall, step by step, with its fills."""
-    view = View(source, f"ADL episode {episode}", "/events")
-    files = _Files(episode)
-    with view.body:
+async def show(client: ApiClient, episode: int) -> None:
+    """Build the page of one episode: its waterfall, steps, rounds and fills."""
+    frame = PageFrame(client, f"ADL episode {episode}", "/events")
+    files = _EpisodeFiles(episode)
+    with frame.body:
         head = html()
         with grid():
             with panel(
-                "Who took what",
+                "Where the quantity went",
                 "wide",
                 about="bankrupt quantity: to the market, to counterparties, left",
             ):
                 chart = ui.echart(waterfall([])).style("height: 280px")
-            with panel("Pool", "slim"):
-                pool = html()
+            with panel("Insurance fund", "slim"):
+                fund = html()
                 with ui.element("div").classes("bits"):
                     ui.button("JSON", on_click=files.json).props("flat dense no-caps")
                     ui.button("Parquet", on_click=files.parquet).props("flat dense no-caps")
@@ -118,36 +124,35 @@ async def show(source: Source, episode: int) -> None:
                 steps = table(_STEPS, [], "id")
             with panel("Rounds", about="each can be computed again from the journal"):
                 rounds = table(_ROUNDS, [], "id")
-                proof = _Proof(view)
+                recompute = _Recompute(frame)
             with panel("Fills"):
                 fills = table(_FILLS, [], "fill")
-                action_button(view, TAKE_BACK)
-    await view.connect()
+                action_button(frame, CANCEL_FILL)
+    await frame.connect()
 
     async def refresh() -> None:
-        told = await view.source.waterfall(episode)
-        files.told = told
-        head.set_content(_head(view, told))
-        chart.options.update(waterfall(_stages(told)))
+        response = await frame.client.waterfall(episode)
+        files.episode = response
+        head.set_content(_head(frame, response))
+        chart.options.update(waterfall(_stages(response)))
         chart.update()
-        pool.set_content(_pool(told))
-        steps.rows = list(_steps(told))
-        rounds.rows = [_round(each) for each in told.rounds]
-        fills.rows = [_fill(view, fill) for each in told.rounds for fill in each.fills]
-        proof.offer([each.sequence for each in told.rounds])
+        fund.set_content(_fund(response))
+        steps.rows = _steps(response)
+        rounds.rows = [_round_row(adl_round) for adl_round in response.rounds]
+        fills.rows = [_fill_row(frame, fill) for fill in _fills(response)]
+        recompute.offer([adl_round.sequence for adl_round in response.rounds])
 
-    await view.every(refresh, REFRESH_S)
+    await frame.every(refresh, REFRESH_S)
 
 
-def _row(view: View, episode: EpisodeResponse) -> dict[str, Any]:
-    state = "calm" if episode.stopped_ms else "adl"
+def _episode_row(frame: PageFrame, episode: EpisodeResponse) -> dict[str, Any]:
     return {
         "episode": episode.episode,
-        "episode_href": view.href(f"/events/{episode.episode}"),
+        "episode_href": frame.url(f"/events/{episode.episode}"),
         "contract": episode.contract,
         "state": "stopped" if episode.stopped_ms else "running",
-        "state_kind": state,
-        "trigger": words(episode.trigger),
+        "state_kind": "calm" if episode.stopped_ms else "adl",
+        "trigger": humanize(episode.trigger),
         "started": utc(episode.started_ms),
         "stopped": utc(episode.stopped_ms),
         "fills": episode.fills,
@@ -159,140 +164,142 @@ def _row(view: View, episode: EpisodeResponse) -> dict[str, Any]:
 # --- one episode ---
 
 
-def _head(view: View, told: Waterfall) -> str:
-    state = "calm" if told.stopped_ms else "adl"
-    end = f"stopped {utc(told.stopped_ms)}" if told.stopped_ms else "still running"
+def _head(frame: PageFrame, episode: Waterfall) -> str:
+    state = "calm" if episode.stopped_ms else "adl"
+    end = f"stopped {utc(episode.stopped_ms)}" if episode.stopped_ms else "still running"
     return (
-        f'<div class="banner banner-{state}"><b><a href="{view.contract(told.contract)}">'
-        f'{escape(told.contract)}</a></b><span class="state state-{state}">{words(told.trigger)}'
-        f"</span><span>started {utc(told.started_ms)}, {end} UTC</span>"
-        f'<span class="quiet">{escape(_numbers(told.numbers))}</span></div>'
+        f'<div class="banner banner-{state}"><b><a href="{frame.contract_url(episode.contract)}">'
+        f'{escape(episode.contract)}</a></b><span class="state state-{state}">'
+        f"{humanize(episode.trigger)}</span><span>started {utc(episode.started_ms)}, {end} UTC"
+        f'</span><span class="quiet">{escape(_numbers(episode.numbers))}</span></div>'
     )
 
 
 def _numbers(numbers: Mapping[str, str]) -> str:
-    """Return what was compared, in one line."""
+    """Return the numbers that a trigger or a price rule compared, in one line."""
     return ", ".join(_number(name, value) for name, value in numbers.items())
 
 
 def _number(name: str, value: str) -> str:
     if name.endswith("_ppm"):
-        return f"{words(name.removesuffix('_ppm'))} {percent(value)}"
-    return f"{words(name)} {value}"
+        return f"{humanize(name.removesuffix('_ppm'))} {percent(value)}"
+    return f"{humanize(name)} {value}"
 
 
-def _total(amounts: Iterator[str]) -> Decimal:
+def _total(amounts: Iterable[str]) -> Decimal:
     return sum(map(Decimal, amounts), Decimal(0))
 
 
-def _stages(told: Waterfall) -> list[tuple[str, float, str]]:
-    """Return bankrupt quantity, and where it went: market, counterparties, or still with the pool."""
-    taken = _total(each.quantity for each in told.takeovers)
-    unwound = _total(each.quantity for each in told.unwinds)
-    closed = Decimal(told.quantity)
-    left = max(taken - unwound - closed, Decimal(0))
-    named = (
-        ("bankrupt", taken, GREY),
+def _stages(episode: Waterfall) -> list[tuple[str, float, str]]:
+    """Return where the bankrupt quantity went: market, counterparties, or still in the fund."""
+    bankrupt = _total(takeover.quantity for takeover in episode.takeovers)
+    unwound = _total(unwind.quantity for unwind in episode.unwinds)
+    closed = Decimal(episode.quantity)
+    left = max(bankrupt - unwound - closed, Decimal(0))
+    stages = (
+        ("bankrupt", bankrupt, GRAY),
         ("market", unwound, BLUE),
         ("ADL", closed, RED),
         ("left", left, AMBER),
     )
-    return [(name, float(amount), colour) for name, amount, colour in named]
+    return [(name, float(quantity), color) for name, quantity, color in stages]
 
 
-def _pool(told: Waterfall) -> str:
-    pairs: dict[str, str] = {"pool": escape(told.pool)}
-    for name, point in (("before", told.pool_before), ("after", told.pool_after)):
+def _fund(episode: Waterfall) -> str:
+    values: dict[str, str] = {"insurance fund": escape(episode.pool)}
+    before, after = episode.pool_before, episode.pool_after
+    for name, point in (("before", before), ("after", after)):
         if point is not None:
-            pairs[f"balance {name}"] = grouped(point.balance)
-            pairs[f"equity {name}"] = grouped(point.equity)
-    if told.pool_before and told.pool_after:
-        moved = Decimal(told.pool_after.equity) - Decimal(told.pool_before.equity)
-        pairs["equity moved by"] = grouped(plain(moved))
-    pairs |= {
-        "fills": str(told.fills),
-        "accounts closed": str(told.accounts),
-        "quantity closed": grouped(told.quantity),
+            values[f"balance {name}"] = grouped(point.balance)
+            values[f"equity {name}"] = grouped(point.equity)
+    if before and after:
+        change = Decimal(after.equity) - Decimal(before.equity)
+        values["change of equity"] = grouped(decimal_text(change))
+    values |= {
+        "fills": str(episode.fills),
+        "accounts closed": str(episode.accounts),
+        "quantity closed": grouped(episode.quantity),
     }
-    rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in pairs.items())
-    return f'<dl class="pairs">{rows}</dl>'
+    return pairs(values)
 
 
-def _steps(told: Waterfall) -> list[dict[str, Any]]:
-    """Return everything that happened, oldest first."""
-    steps = [*_before(told), *_after(told)]
-    ordered = sorted(enumerate(steps), key=lambda each: (each[1]["sequence"], each[0]))
-    return [step | {"id": place, "time": clock(step["time"])} for place, step in ordered]
+def _fills(episode: Waterfall) -> list[FillResponse]:
+    return [fill for adl_round in episode.rounds for fill in adl_round.fills]
 
 
-def _before(told: Waterfall) -> Iterator[dict[str, Any]]:
-    for taken in told.takeovers:
-        detail = f"{taken.account} {taken.side}: {words(taken.reason)}"
-        yield _step(taken, "takeover", detail, taken.quantity, taken.price, taken.to_pool)
-    for sold in told.unwinds:
-        yield _step(
-            sold, "unwound in the market", sold.side, sold.quantity, sold.price, sold.realized_pnl
-        )
-    yield {
-        **_step(None, "ADL starts", f"{words(told.trigger)}: {_numbers(told.numbers)}"),
-        "sequence": told.started_sequence,
-        "time": told.started_ms,
-    }
+def _steps(episode: Waterfall) -> list[dict[str, Any]]:
+    """Return all steps of an episode as rows, oldest first."""
+    steps = [*_steps_before(episode), *_steps_after(episode)]
+    steps.sort(key=lambda step: step["sequence"])
+    return [step | {"id": place, "time": clock(step["time"])} for place, step in enumerate(steps)]
 
 
-def _after(told: Waterfall) -> Iterator[dict[str, Any]]:
-    for each in told.rounds:
-        detail = f"{words(each.price_rule)}: {_numbers(each.numbers)}"
-        money = plain(_total(fill.pool_realized_pnl for fill in each.fills))
-        yield _step(each, f"round, {len(each.fills)} fills", detail, each.filled, None, money)
-    if told.stopped_sequence is not None:
+def _steps_before(episode: Waterfall) -> Iterator[dict[str, Any]]:
+    """Yield takeovers, unwinds and the start."""
+    for takeover in episode.takeovers:
         yield {
-            **_step(None, "ADL stops", _numbers(told.stop_numbers or {})),
-            "sequence": told.stopped_sequence,
-            "time": told.stopped_ms,
+            **_step(takeover.sequence, takeover.time_ms, "takeover"),
+            "detail": f"{takeover.account} {takeover.side}: {humanize(takeover.reason)}",
+            "quantity": takeover.quantity,
+            "price": takeover.price,
+            "to_fund": takeover.to_pool,
+        }
+    for unwind in episode.unwinds:
+        yield {
+            **_step(unwind.sequence, unwind.time_ms, "unwound in the market"),
+            "detail": unwind.side,
+            "quantity": unwind.quantity,
+            "price": unwind.price,
+            "to_fund": unwind.realized_pnl,
+        }
+    yield {
+        **_step(episode.started_sequence, episode.started_ms, "ADL starts"),
+        "detail": f"{humanize(episode.trigger)}: {_numbers(episode.numbers)}",
+    }
+
+
+def _steps_after(episode: Waterfall) -> Iterator[dict[str, Any]]:
+    """Yield rounds and the stop."""
+    for adl_round in episode.rounds:
+        yield {
+            **_step(adl_round.sequence, adl_round.time_ms, f"round, {len(adl_round.fills)} fills"),
+            "detail": f"{humanize(adl_round.price_rule)}: {_numbers(adl_round.numbers)}",
+            "quantity": adl_round.filled,
+            "to_fund": decimal_text(_total(fill.pool_realized_pnl for fill in adl_round.fills)),
+        }
+    if episode.stopped_sequence is not None:
+        yield {
+            **_step(episode.stopped_sequence, episode.stopped_ms, "ADL stops"),
+            "detail": _numbers(episode.stop_numbers or {}),
         }
 
 
-def _step(
-    told: Any,
-    what: str,
-    detail: str,
-    quantity: str | None = None,
-    price: str | None = None,
-    money: str | None = None,
-) -> dict[str, Any]:
-    place = {} if told is None else {"sequence": told.sequence, "time": told.time_ms}
+def _step(sequence: int, time_ms: int | None, event: str) -> dict[str, Any]:
+    empty = {"quantity": None, "price": None, "to_fund": None}
+    return {"sequence": sequence, "time": time_ms, "event": event, **empty}
+
+
+def _round_row(adl_round: RoundResponse) -> dict[str, Any]:
     return {
-        **place,
-        "what": what,
-        "detail": detail,
-        "quantity": quantity,
-        "price": price,
-        "money": money,
+        "id": f"{adl_round.sequence}/{adl_round.side}",
+        "sequence": adl_round.sequence,
+        "time": utc(adl_round.time_ms),
+        "side": adl_round.side,
+        "rule": humanize(adl_round.price_rule),
+        "wanted": adl_round.wanted,
+        "filled": adl_round.filled,
+        "left": adl_round.unfilled,
+        "counterparties": adl_round.counterparties,
+        "hash": adl_round.hash,
     }
 
 
-def _round(told: RoundResponse) -> dict[str, Any]:
-    return {
-        "id": f"{told.sequence}/{told.side}",
-        "sequence": told.sequence,
-        "time": utc(told.time_ms),
-        "side": told.side,
-        "rule": words(told.price_rule),
-        "wanted": told.wanted,
-        "filled": told.filled,
-        "left": told.unfilled,
-        "counterparties": told.counterparties,
-        "hash": told.hash,
-    }
-
-
-def _fill(view: View, fill: FillResponse) -> dict[str, Any]:
-    taken_back = fill.cancelled_sequence
+def _fill_row(frame: PageFrame, fill: FillResponse) -> dict[str, Any]:
+    cancelled = fill.cancelled_sequence
     return {
         "fill": fill.fill,
         "account": fill.account,
-        "account_href": view.account(fill.account, contract=fill.contract, side=fill.side),
+        "account_href": frame.account_url(fill.account, contract=fill.contract, side=fill.side),
         "quantity": fill.quantity,
         "price": fill.price,
         "realized": fill.realized_pnl,
@@ -300,28 +307,28 @@ def _fill(view: View, fill: FillResponse) -> dict[str, Any]:
         "indicator": fill.indicator,
         "ahead": fill.quantity_ahead,
         "liquidated": fill.liquidated_account,
-        "liquidated_href": view.account(fill.liquidated_account),
+        "liquidated_href": frame.account_url(fill.liquidated_account),
         "sequence": fill.sequence,
-        "state": f"taken back by {taken_back}" if taken_back else "stands",
+        "state": f"cancelled by {cancelled}" if cancelled else "executed",
     }
 
 
-class _Proof:
-    """Computes a round again, and says whether the same bytes came out."""
+class _Recompute:
+    """Executes a round's command again on the server and displays whether the record is equal."""
 
-    def __init__(self, view: View) -> None:
-        self._view = view
-        self._offered: Sequence[int] = ()
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
+        self._sequences: Sequence[int] = ()
         with ui.element("div").classes("bits"):
             self._round = ui.select([], label="round").props("dense outlined options-dense")
             self._round.style("min-width: 9rem")
             ui.button("Recompute", on_click=self._recompute).props("no-caps unelevated dense")
-        self._told = html()
+        self._result = html()
 
     def offer(self, sequences: Sequence[int]) -> None:
-        """Let one of these rounds be chosen."""
-        if list(sequences) != list(self._offered):
-            self._offered = sequences
+        """Set the rounds to choose from."""
+        if list(sequences) != list(self._sequences):
+            self._sequences = sequences
             chosen = self._round.value or (sequences[0] if sequences else None)
             self._round.set_options(list(dict.fromkeys(sequences)), value=chosen)
 
@@ -329,52 +336,55 @@ class _Proof:
         if self._round.value is None:
             return
 
-        async def ask() -> None:
-            told = await self._view.source.recompute(int(self._round.value))
-            verdict = "the same bytes" if told.matches else f"differs: {told.difference or NOTHING}"
-            self._told.set_content(
-                f'<p data-same="{str(told.matches).lower()}">Record {told.sequence} computed again: '
-                f'<b>{escape(verdict)}</b> <span class="hash">{escape(told.hash)}</span></p>'
+        async def request() -> None:
+            response = await self._frame.client.recompute(int(self._round.value))
+            matches = str(response.matches).lower()
+            verdict = f"differs: {response.difference or NOTHING}"
+            if response.matches:
+                verdict = "the same bytes"
+            self._result.set_content(
+                f'<p data-matches="{matches}">Record {response.sequence} computed again: '
+                f'<b>{escape(verdict)}</b> <span class="hash">{escape(response.hash)}</span></p>'
             )
 
-        await self._view.attempt(ask)
+        await self._frame.attempt(request)
 
 
-class _Files:
-    """The episode as files: everything as JSON, its fills as Parquet."""
+class _EpisodeFiles:
+    """Downloads of an episode: all of it as JSON, its fills as Parquet."""
 
     def __init__(self, episode: int) -> None:
         self._name = f"adl-{episode}"
-        self.told: Waterfall | None = None
+        self.episode: Waterfall | None = None
 
     def json(self) -> None:
-        """Download everything that is told of the episode."""
-        if self.told is not None:
-            body = msgspec.json.format(msgspec.json.encode(self.told))
+        """Download the whole episode."""
+        if self.episode is not None:
+            body = msgspec.json.format(msgspec.json.encode(self.episode))
             ui.download.content(body, f"{self._name}.json", "application/json")
 
     def parquet(self) -> None:
-        """Download the fills, numbers as exact decimals."""
-        if self.told is not None:
-            fills = [fill for each in self.told.rounds for fill in each.fills]
-            ui.download.content(parquet_of(fills), f"{self._name}-fills.parquet")
+        """Download the fills."""
+        if self.episode is not None:
+            body = _fills_parquet(_fills(self.episode))
+            ui.download.content(body, f"{self._name}-fills.parquet")
 
 
-def parquet_of(fills: Sequence[FillResponse]) -> bytes:
-    """Return fills as Parquet, a row a fill, money and quantities as exact decimals."""
-    exact = {"quantity", "price", "realized", "pool_realized_pnl", "fee", "ahead"}
+def _fills_parquet(fills: Sequence[FillResponse]) -> bytes:
+    """Return fills as Parquet, one row a fill; money, prices and quantities are exact decimals."""
+    decimals = {"quantity", "price", "realized", "pool_realized_pnl", "fee", "ahead"}
     rows = [
         {
-            name: Decimal(value) if name in exact else _bare(value)
+            name: Decimal(value) if name in decimals else _plain_value(value)
             for name, value in msgspec.structs.asdict(fill).items()
         }
         for fill in fills
     ]
-    written = io.BytesIO()
-    pl.DataFrame(rows, infer_schema_length=None).write_parquet(written)
-    return written.getvalue()
+    file = io.BytesIO()
+    pl.DataFrame(rows, infer_schema_length=None).write_parquet(file)
+    return file.getvalue()
 
 
-def _bare(value: Any) -> Any:
-    """Return a word of the core as plain text."""
+def _plain_value(value: Any) -> Any:
+    """Return an enum member as plain text; other values unchanged."""
     return str(value) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""The laboratory: a scenario under several rule sets and policies, side by side, through time."""
+"""Lab: one scenario under several rule sets and policies, side by side and through time."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,16 +8,19 @@ from nicegui import run, ui
 
 from delever.core.rules import RULE_SETS
 from delever.core.rules.policies import POLICIES
-from delever.dashboard.charts.time_series import bars
-from delever.dashboard.components.frame import View, grid, html, panel
-from delever.dashboard.components.scrubber import COLOURS, SIDE_BY_SIDE, Scrubber
+from delever.dashboard.charts.bars import bars
+from delever.dashboard.charts.timeline_charts import COLORS
+from delever.dashboard.components.frame import PageFrame, grid, html, panel
+from delever.dashboard.components.scrubber import SEVERAL_TIMELINES, Scrubber
 from delever.dashboard.components.table import Column, table
-from delever.dashboard.data.api_client import Source
-from delever.dashboard.data.lab_runs import OWN, PRESETS, Trial, own_commands, play
-from delever.dashboard.data.timeline import course_of_run
-from delever.dashboard.format import plain
+from delever.dashboard.data.api_client import ApiClient
+from delever.dashboard.data.lab_runs import OWN, PRESETS, LabRun, parse_commands, run_preset
+from delever.dashboard.data.timeline import timeline_of_run
+from delever.formatting import decimal_text
 from delever.lab.errors import InputError
 from delever.lab.runs.stress_test import variants
+
+DEFAULT_PRESET = "bankrupt_long"
 
 _TOTALS = (
     Column("rules", "Rules + policy"),
@@ -26,49 +29,56 @@ _TOTALS = (
     Column("taken_over", "Taken over", "number"),
     Column("unwound", "Unwound", "number"),
     Column("closed", "Closed by ADL", "number"),
-    Column("inventory", "Inventory", "number"),
-    Column("realized_pnl", "Realized PnL", "number"),
+    Column("inventory", "Inventory left", "number"),
+    Column("realized_pnl", "Counterparties' realized PnL", "number"),
     Column("haircut", "Haircut", "number"),
-    Column("pool_pnl", "Pool PnL", "number"),
+    Column("pool_pnl", "Fund PnL", "number"),
 )
 
-_SHARED = (
+_FAIRNESS = (
     Column("rules", "Rules + policy"),
     Column("haircut", "Haircut", "number"),
-    Column("haircut_ratio", "Haircut ratio %", "number"),
+    Column("haircut_ratio", "Haircut ratio, %", "number"),
     Column("accounts", "Accounts affected", "number"),
     Column("ranked", "Ranked positions", "number"),
-    Column("largest_share", "Largest share %", "number"),
+    Column("largest_share", "Largest share, %", "number"),
     Column("gini", "Gini", "number"),
 )
 
 _BARS = {
-    "haircut": "Haircut",
-    "pool_pnl": "Pool PnL",
+    "haircut": "Haircut of counterparties",
+    "pool_pnl": "Fund PnL",
     "haircut_ratio": "Haircut ratio, %",
     "accounts": "Accounts affected",
     "largest_share": "Largest share, %",
-    "gini": "Gini of quantity closed",
+    "gini": "Gini of the quantity closed",
 }
-"""What is drawn side by side: cost first, then fairness."""
+"""Title of each bar chart: cost first, then fairness."""
+
+_NOTE = (
+    '<p class="note">Haircut: what counterparties lose against the mark. Haircut ratio: the '
+    "haircut divided by the PnL that they would have realized at the mark. Largest share: the "
+    "quantity closed of the most affected position, as part of all that was closed. Gini: of the "
+    "quantity closed over all ranked positions; 0 if all lost the same.</p>"
+)
 
 
 async def show(
-    source: Source,
-    preset: str = "one_long_falls",
+    client: ApiClient,
+    preset: str = DEFAULT_PRESET,
     rules: str = "bybit,okx",
     policies: str = "",
     contract: str = "",
     at: int = -1,
     speed: float = 1,
 ) -> None:
-    """Show the laboratory; `preset`, `rules` and `policies` say what is played."""
-    view = View(source, "Lab", "/lab")
-    with view.body:
-        bench = _Bench(view, preset, _known(rules, RULE_SETS), _known(policies, POLICIES))
-        bench.scrub_from(contract, at, speed)
-    await view.connect()
-    await bench.play_all()
+    """Build the lab; `preset`, `rules` and `policies` select the runs, the rest the moment."""
+    frame = PageFrame(client, "Lab", "/lab")
+    with frame.body:
+        bench = _Bench(frame, preset, _known(rules, RULE_SETS), _known(policies, POLICIES))
+        bench.add_scrubber(contract, at, speed)
+    await frame.connect()
+    await bench.run_all()
 
 
 def _known(names: str, known: Any) -> list[str]:
@@ -76,36 +86,37 @@ def _known(names: str, known: Any) -> list[str]:
 
 
 class _Bench:
-    """The controls, the trials that were played, and the moment that is looked at."""
+    """The controls, the finished runs, and their comparison for the chosen contract."""
 
-    def __init__(self, view: View, preset: str, rules: list[str], policies: list[str]) -> None:
-        self._view = view
-        self._trials: list[Trial] = []
+    def __init__(
+        self, frame: PageFrame, preset: str, rules: list[str], policies: list[str]
+    ) -> None:
+        self._frame = frame
+        self._runs: list[LabRun] = []
         with grid():
             with panel("Scenario", about="the same commands under every rule set and policy"):
-                self._controls(
-                    preset if preset in {*PRESETS, OWN} else "one_long_falls", rules, policies
-                )
-            with panel("What it came to", about="contract by contract"):
+                known = {*PRESETS, OWN}
+                self._controls(preset if preset in known else DEFAULT_PRESET, rules, policies)
+            with panel("Totals", about="by contract"):
                 self._totals = table(_TOTALS, [], "id")
             with panel("Cost and fairness", about="of the contract chosen below"):
                 with ui.element("div").classes("bars"):
                     self._bars = {
                         name: ui.echart(bars(title, [], [], ())) for name, title in _BARS.items()
                     }
-                self._shared = table(_SHARED, [], "id")
-                html(_EXPLAINED)
+                self._fairness = table(_FAIRNESS, [], "id")
+                html(_NOTE)
 
-    def scrub_from(self, contract: str, at: int, speed: float) -> None:
-        """Show through time; where it begins is what the address says."""
+    def add_scrubber(self, contract: str, at: int, speed: float) -> None:
+        """Add the panel that moves through time, beginning at the given moment."""
         with grid(), panel("Through time", about="linked charts; drag the slider, or play"):
-            self._scrubber = Scrubber(self._view, SIDE_BY_SIDE, contract, at, speed)
+            self._scrubber = Scrubber(self._frame, SEVERAL_TIMELINES, contract, at, speed)
             self._scrubber.on_contract(self._compare)
 
     def _controls(self, preset: str, rules: list[str], policies: list[str]) -> None:
         with ui.element("div").classes("bits"):
-            names = {name: title for name, (title, _) in PRESETS.items()} | {OWN: "My own"}
-            self._preset = ui.select(names, value=preset, on_change=self._shows_own)
+            titles = {name: title for name, (title, _) in PRESETS.items()} | {OWN: "My own"}
+            self._preset = ui.select(titles, value=preset, on_change=self._preset_changed)
             self._preset.props('dense outlined aria-label="scenario"')
             self._rules = ui.select(
                 sorted(RULE_SETS), value=rules, multiple=True, label="rule sets"
@@ -116,95 +127,89 @@ class _Bench:
             )
             self._policies.props('dense outlined use-chips aria-label="policies"')
             self._policies.style("min-width: 11rem")
-            ui.button("Run", on_click=self.play_all).props("no-caps unelevated")
-            self._told = ui.label("").props("role=status").classes("quiet")
-        self._own = ui.textarea(placeholder='{"type": "define_pool", ...}: one command a line')
-        self._own.props('outlined aria-label="my own scenario"').style("width: 100%")
-        self._shows_own()
+            ui.button("Run", on_click=self.run_all).props("no-caps unelevated")
+            self._status = ui.label("").props("role=status").classes("quiet")
+        self._text = ui.textarea(placeholder='{"type": "define_pool", ...}: one command a line')
+        self._text.props('outlined aria-label="my own scenario"').style("width: 100%")
+        self._preset_changed()
 
-    def _shows_own(self) -> None:
-        self._own.set_visibility(self._preset.value == OWN)
+    def _preset_changed(self) -> None:
+        self._text.set_visibility(self._preset.value == OWN)
 
-    async def play_all(self) -> None:
-        """Play the scenario under every rule set and policy chosen."""
+    async def run_all(self) -> None:
+        """Run the scenario under every chosen rule set and policy, and compare the runs."""
         rules, policies = list(self._rules.value or ()), list(self._policies.value or ())
         if not rules:
-            self._told.set_text("Choose a rule set.")
+            self._status.set_text("Choose a rule set.")
             return
         preset = str(self._preset.value)
-        if not await self._play(preset, variants(rules, policies)):
+        if not await self._run(preset, variants(rules, policies)):
             return
-        self._view.keep_url(preset=preset, rules=",".join(rules), policies=",".join(policies))
-        self._show()
+        self._frame.update_url(preset=preset, rules=",".join(rules), policies=",".join(policies))
+        self._display()
 
-    async def _play(self, preset: str, names: Sequence[str]) -> bool:
-        """Play under one rule set after another, and say how far it is; False: not to the end."""
-        text, trials = self._own.value or "", list[Trial]()
+    async def _run(self, preset: str, names: Sequence[str]) -> bool:
+        """Run under one rule set after the other; return whether all of them finished."""
+        text, runs = self._text.value or "", list[LabRun]()
         try:
             if preset == OWN:
-                if not await self._view.attempt(self._view.source.check_reads):
-                    self._told.set_text("Not run: your own needs a key with the role read.")
+                if not await self._frame.attempt(self._frame.client.check_reads):
+                    self._status.set_text("Not run: your own needs a key with the role read.")
                     return False
-                own_commands(text)
+                parse_commands(text)
             for place, name in enumerate(names, start=1):
-                self._told.set_text(f"Running {name}, {place} of {len(names)} …")
-                found = await run.cpu_bound(play, preset, text, name)
-                if found is None or self._told.is_deleted:  # the visitor, or the server, has gone
+                self._status.set_text(f"Running {name}, {place} of {len(names)} …")
+                finished = await run.cpu_bound(run_preset, preset, text, name)
+                if finished is None or self._status.is_deleted:  # server or visitor has gone
                     return False
-                trials.append(found)
+                runs.append(finished)
         except InputError as error:
-            self._told.set_text(f"Not run: {error}")
+            self._status.set_text(f"Not run: {error}")
             return False
-        self._trials = trials
-        rejected = sum(trial.rejected for trial in trials)
-        self._told.set_text(f"{rejected} commands were rejected" if rejected else "")
+        self._runs = runs
+        rejected = sum(finished.rejected for finished in runs)
+        self._status.set_text(f"{rejected} commands were rejected" if rejected else "")
         return True
 
-    def _show(self) -> None:
-        self._totals.rows = [row for trial in self._trials for row in _rows(trial)]
+    def _display(self) -> None:
+        self._totals.rows = [row for finished in self._runs for row in _rows(finished)]
         contracts = sorted({row["contract"] for row in self._totals.rows})
-        courses = [course_of_run(trial.rules, trial.stored) for trial in self._trials]
-        self._scrubber.show(courses, contracts)
+        timelines = [timeline_of_run(finished.rules, finished.stored) for finished in self._runs]
+        self._scrubber.load(timelines, contracts)
         self._compare()
 
     def _compare(self) -> None:
-        """Draw cost and fairness of the contract that is looked at."""
+        """Draw cost and fairness for the chosen contract."""
         contract = self._scrubber.contract
         rows = [row for row in self._totals.rows if row["contract"] == contract]
-        self._shared.rows = rows
+        self._fairness.rows = rows
+        names = [row["rules"] for row in rows]
         for name, chart in self._bars.items():
             values = [None if row[name] is None else float(row[name]) for row in rows]
-            drawn = bars(_BARS[name], [row["rules"] for row in rows], values, COLOURS)
             chart.options.clear()
-            chart.options.update(drawn)
+            chart.options.update(bars(_BARS[name], names, values, COLORS))
             chart.style(f"height: {24 * len(rows) + 50}px")
             chart.update()
 
 
-_EXPLAINED = (
-    '<p class="note">Haircut: what counterparties bore, of the profit that they would have had at the '
-    "mark. Largest part: what the most affected position gave up, of all that was closed. Gini: of "
-    "the quantity given up over everybody in line; 0 where all gave the same.</p>"
-)
-
-
-def _rows(trial: Trial) -> list[dict[str, Any]]:
+def _rows(finished: LabRun) -> list[dict[str, Any]]:
     return [
         {
-            "id": f"{trial.rules}/{total.contract}",
-            "rules": trial.rules,
+            "id": f"{finished.rules}/{total.contract}",
+            "rules": finished.rules,
             **msgspec.structs.asdict(total),
-            **_measured(trial, total.contract),
+            **_distribution(finished, total.contract),
         }
-        for total in trial.stored.summary.contracts
+        for total in finished.stored.summary.contracts
     ]
 
 
-def _measured(trial: Trial, contract: str) -> dict[str, Any]:
-    found = trial.distributions.get(contract)
+def _distribution(finished: LabRun, contract: str) -> dict[str, Any]:
+    """Return the distribution of a contract's ADL as text, None without a round."""
+    distribution = finished.distributions.get(contract)
     names = ("haircut_ratio", "largest_share", "gini")
-    if found is None:
+    if distribution is None:
         return {"ranked": None, **dict.fromkeys(names)}
-    shares = {name: getattr(found, name) for name in names}
-    told = {name: None if share is None else plain(share) for name, share in shares.items()}
-    return {"ranked": found.ranked, **told}
+    values = {name: getattr(distribution, name) for name in names}
+    texts = {name: None if value is None else decimal_text(value) for name, value in values.items()}
+    return {"ranked": distribution.ranked, **texts}

@@ -1,4 +1,4 @@
-"""Overview: how near to ADL every contract is, and what has just happened."""
+"""Overview: the state of every contract, and the latest events as they happen."""
 
 from collections import deque
 from html import escape
@@ -7,205 +7,207 @@ from typing import Any
 from nicegui import ui
 
 from delever.api_types.market import ContractResponse, PoolResponse
-from delever.dashboard.components.frame import View, grid, html, panel
+from delever.dashboard.components.frame import PageFrame, grid, html, panel
 from delever.dashboard.components.table import Column, table
-from delever.dashboard.data.api_client import RecordTold, Source
-from delever.dashboard.data.event_stream import Following
+from delever.dashboard.data.api_client import ApiClient, StreamRecord
+from delever.dashboard.data.event_stream import EventStream
 from delever.dashboard.format import (
     NOTHING,
     STATES,
-    banner,
+    banner_text,
     clock,
-    inventory,
+    humanize,
+    inventory_text,
     pnl_ratio,
     state_of,
     utc,
-    words,
 )
 
-FEED = 60
-"""Events that the feed keeps."""
+FEED_LINES = 60
+"""Events that the feed displays."""
 
-LOOK_BACK = 500
-"""Sequences that the feed looks back when the page is opened."""
+FEED_LOOK_BACK = 500
+"""Sequences before the current one that the feed reads when the page is opened."""
 
-LOUD = {
+FEED_REDRAW_S = 0.3
+"""Interval at which new events are drawn."""
+
+FEED_EVENTS = {
     "adl_started": "ADL started",
     "adl_stopped": "ADL stopped",
     "adl_forced": "ADL forced",
     "adl_paused": "ADL paused",
     "round_closed": "ADL round",
-    "adl_exhausted": "nobody left",
+    "adl_exhausted": "ADL exhausted",
     "taken_over": "takeover",
-    "pool_funded": "pool funded",
+    "pool_funded": "fund in- or outflow",
     "contract_moved": "contract moved",
-    "fill_cancelled": "fill taken back",
-    "loss_socialized": "loss shared",
+    "fill_cancelled": "fill cancelled",
+    "loss_socialized": "loss socialized",
     "notice": "notice",
 }
-"""Events that the feed tells, and how it calls them."""
+"""Event types of the feed, with their text."""
 
-NEARNESS = {None, "adl_warning", "adl_warning_cleared"}
-"""Kinds of notices that the feed tells; the others say what an event beside them has said."""
+FEED_NOTICES = {None, "adl_warning", "adl_warning_cleared"}
+"""Kinds of notices on the feed; all others repeat an event that is on the feed itself."""
 
 _COLUMNS = (
     Column("contract", "Contract", "link"),
     Column("state", "State", "state"),
-    Column("progress", "% of the way", "number"),
+    Column("trigger_used", "Trigger used, %", "number"),
     Column("risk", "ADL risk", "state"),
-    Column("pnl_ratio", "pnlRatio %", "number"),
+    Column("pnl_ratio", "pnlRatio, %", "number"),
     Column("mark", "Mark", "number"),
-    Column("pool", "Pool", "link"),
-    Column("balance", "Pool balance", "number"),
+    Column("pool", "Insurance fund", "link"),
+    Column("balance", "Fund balance", "number"),
+    Column("asset", "Asset"),
     Column("open_interest", "Open interest", "number"),
     Column("inventory", "Inventory"),
     Column("last_adl", "Last ADL (UTC)"),
 )
 
-_ORDER = ("exhausted", "adl", "stale", "watch", "calm")
+_STATE_ORDER = ("exhausted", "adl", "stale", "watch", "calm")
 
 
-async def show(source: Source) -> None:
-    """Show the overview."""
-    view = View(source, "Overview", "/")
-    with view.body:
+async def show(client: ApiClient) -> None:
+    """Build the overview."""
+    frame = PageFrame(client, "Overview", "/")
+    with frame.body:
         banners = html()
         with grid():
             with panel("Contracts", about="click a heading to sort"):
                 contracts = table(_COLUMNS, [], "contract")
-            with panel("What happens", about="as it happens, newest first"):
-                feed = _Feed(view)
-    await view.connect()
+            with panel("Events", about="as they happen, newest first"):
+                feed = _Feed(frame)
+    await frame.connect()
 
     async def refresh() -> None:
-        found = await view.source.contracts()
-        pools = {pool.pool: pool for pool in await view.source.pools()}
+        found = await frame.client.contracts()
+        pools = {pool.pool: pool for pool in await frame.client.pools()}
         if found:
-            view.as_of(found[0].as_of, found[0].time_ms)
-        found.sort(key=lambda each: _ORDER.index(state_of(each)))
-        told_states = "".join(_banner(view, each) for each in found)
-        banners.set_content(f'<div class="banners">{told_states}</div>' if found else _EMPTY)
-        contracts.rows = [_row(view, each, pools.get(each.pool)) for each in found]
-        feed.begin(found[0].as_of if found else 0)
+            frame.as_of(found[0].as_of, found[0].time_ms)
+        found.sort(key=lambda contract: _STATE_ORDER.index(state_of(contract)))
+        texts = "".join(_banner(frame, contract) for contract in found)
+        banners.set_content(f'<div class="banners">{texts}</div>' if found else _NO_CONTRACT)
+        contracts.rows = [_row(frame, contract, pools.get(contract.pool)) for contract in found]
+        feed.start(found[0].as_of if found else 0)
 
-    await view.every(refresh)
-
-
-_EMPTY = '<p class="quiet">No contract is defined yet.</p>'
+    await frame.every(refresh)
 
 
-def _banner(view: View, contract: ContractResponse) -> str:
+_NO_CONTRACT = '<p class="quiet">No contract is defined yet.</p>'
+
+
+def _banner(frame: PageFrame, contract: ContractResponse) -> str:
     state = state_of(contract)
-    quiet = state == "calm" and not contract.paused
-    detail = "" if quiet else f'<span class="quiet">{escape(banner(contract))}</span>'
+    is_calm = state == "calm" and not contract.paused
+    detail = "" if is_calm else f'<span class="quiet">{escape(banner_text(contract))}</span>'
     return (
         f'<div class="banner banner-{state}" data-contract="{escape(contract.contract)}" '
-        f'data-state="{state}"><b><a href="{view.contract(contract.contract)}">'
+        f'data-state="{state}"><b><a href="{frame.contract_url(contract.contract)}">'
         f'{escape(contract.contract)}</a></b> <span class="state state-{state}">'
         f"{STATES[state]}</span> {detail}</div>"
     )
 
 
-def _row(view: View, contract: ContractResponse, pool: PoolResponse | None) -> dict[str, Any]:
+def _row(frame: PageFrame, contract: ContractResponse, pool: PoolResponse | None) -> dict[str, Any]:
     state = state_of(contract)
     ratio = pnl_ratio(contract).removesuffix(" %")
     return {
         "contract": contract.contract,
-        "contract_href": view.contract(contract.contract),
+        "contract_href": frame.contract_url(contract.contract),
         "state": STATES[state].partition(":")[0],
         "state_kind": state,
-        "progress": f"{contract.trigger_used_ppm / 10_000:g}",
-        "risk": words(contract.risk),
+        "trigger_used": f"{contract.trigger_used_ppm / 10_000:g}",
+        "risk": humanize(contract.risk),
         "risk_kind": contract.risk or "none",
         "pnl_ratio": None if ratio == NOTHING else ratio,
         "mark": contract.mark,
         "pool": contract.pool,
-        "pool_href": view.pool(contract.pool),
+        "pool_href": frame.pool_url(contract.pool),
         "balance": pool.balance if pool else None,
+        "asset": contract.settle,
         "open_interest": contract.open_interest_long,
-        "inventory": inventory(contract) or "none",
-        "last_adl": _since(contract),
+        "inventory": inventory_text(contract) or "none",
+        "last_adl": _last_adl(contract),
     }
 
 
-def _since(contract: ContractResponse) -> str:
-    """Return the time of the last ADL, with its date where that is another day's."""
+def _last_adl(contract: ContractResponse) -> str:
+    """Return the time of the last ADL, with its date unless it is today's."""
     last, now = utc(contract.last_adl_ms), utc(contract.time_ms)
     return last.rpartition(" ")[2] if last[:10] == now[:10] else last
 
 
 class _Feed:
-    """The newest loud events, as lines, from the server's stream; says where it is stale."""
+    """The latest events as lines, read from the server's stream, with the state of the stream."""
 
-    def __init__(self, view: View) -> None:
-        self._view = view
-        self._lines: deque[str] = deque(maxlen=FEED)
-        self._following: Following | None = None
-        self._heard_ms = 0
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
+        self._lines: deque[str] = deque(maxlen=FEED_LINES)
+        self._stream: EventStream | None = None
+        self._last_event_ms = 0
         self._drawn = ""
-        self._state = html()
-        self._shown = html('<div class="feed"></div>')
+        self._status = html()
+        self._feed = html('<div class="feed"></div>')
 
-    def begin(self, sequence: int) -> None:
-        """Follow from a little before a sequence, if it does not yet."""
-        if self._following is None:
-            self._following = Following(max(0, sequence - LOOK_BACK), tuple(LOUD))
-            self._view.follow(self._following, self._tell, self._draw)
-            ui.timer(DRAWN_S, self._draw)
+    def start(self, sequence: int) -> None:
+        """Read the stream from FEED_LOOK_BACK records before a sequence, unless already reading."""
+        if self._stream is None:
+            self._stream = EventStream(max(0, sequence - FEED_LOOK_BACK), tuple(FEED_EVENTS))
+            self._frame.follow(self._stream, self._add, self._draw)
+            ui.timer(FEED_REDRAW_S, self._draw)
 
-    def _tell(self, record: RecordTold) -> None:
-        self._heard_ms = record.time_ms
+    def _add(self, record: StreamRecord) -> None:
+        self._last_event_ms = record.time_ms
         for event in record.events:
-            if _is_loud(event):
-                self._lines.appendleft(_line(self._view, record, event))
+            if _is_displayed(event):
+                self._lines.appendleft(_line(self._frame, record, event))
 
     def _draw(self) -> None:
-        """Show the lines and the state of the stream, where they have changed."""
-        trouble = self._following.trouble if self._following else ""
-        text = f'<div class="feed{" stale" if trouble else ""}">{"".join(self._lines)}</div>'
-        if text + trouble != self._drawn and not self._shown.is_deleted:
-            self._drawn = text + trouble
-            self._shown.set_content(text if self._lines else _QUIET)
-            self._state.set_content(_stale(trouble, self._heard_ms) if trouble else _LIVE)
+        """Draw lines and status if either has changed."""
+        error = self._stream.error if self._stream else ""
+        text = f'<div class="feed{" stale" if error else ""}">{"".join(self._lines)}</div>'
+        if text + error != self._drawn and not self._feed.is_deleted:
+            self._drawn = text + error
+            self._feed.set_content(text if self._lines else _NO_EVENT)
+            self._status.set_content(_stale(error, self._last_event_ms) if error else _LIVE)
 
-
-DRAWN_S = 0.3
-"""How often new lines are drawn."""
 
 _LIVE = (
     '<div class="stream" role="status" data-stream="live">'
     '<span class="state state-live">live</span></div>'
 )
-_QUIET = '<div class="feed"><span class="quiet">Nothing of note so far.</span></div>'
+_NO_EVENT = '<div class="feed"><span class="quiet">No event yet.</span></div>'
 
 
-def _stale(trouble: str, heard_ms: int) -> str:
-    last = f"; the last event is of {clock(heard_ms)}" if heard_ms else ""
+def _stale(error: str, last_event_ms: int) -> str:
+    last = f"; the last event is of {clock(last_event_ms)}" if last_event_ms else ""
     return (
         '<div class="stream" role="status" data-stream="stale"><span class="state state-stale">'
-        f"stale</span> {escape(trouble)}{last}; trying again</div>"
+        f"stale</span> {escape(error)}{last}; trying again</div>"
     )
 
 
-def _is_loud(event: dict[str, Any]) -> bool:
-    """Whether an event is told: of notices only those that ADL is near, or far again."""
-    return event["type"] in LOUD and event.get("kind") in NEARNESS
+def _is_displayed(event: dict[str, Any]) -> bool:
+    return event["type"] in FEED_EVENTS and event.get("kind") in FEED_NOTICES
 
 
-def _line(view: View, told: RecordTold, event: dict[str, Any]) -> str:
+def _line(frame: PageFrame, record: StreamRecord, event: dict[str, Any]) -> str:
     name = event.get("contract") or event.get("pool") or ""
-    place = escape(name)
+    link = escape(name)
     if event.get("contract"):
-        place = f'<a href="{view.contract(name)}">{place}</a>'
+        link = f'<a href="{frame.contract_url(name)}">{link}</a>'
     return (
-        f'<div><span class="clock">{clock(told.time_ms)}</span><b>{LOUD[event["type"]]}</b>'
-        f"<span>{place} {escape(_detail(event))} "
-        f'<span class="quiet">#{told.sequence}</span></span></div>'
+        f'<div><span class="clock">{clock(record.time_ms)}</span>'
+        f"<b>{FEED_EVENTS[event['type']]}</b>"
+        f"<span>{link} {escape(_detail(event))} "
+        f'<span class="quiet">#{record.sequence}</span></span></div>'
     )
 
 
 def _detail(event: dict[str, Any]) -> str:
-    """Return what an event is about, in words; its numbers stand on the pages it leads to."""
+    """Return the words of an event; its numbers are on the page that the line links to."""
     fields = {
         "adl_started": ("trigger",),
         "adl_stopped": ("trigger",),
@@ -216,4 +218,4 @@ def _detail(event: dict[str, Any]) -> str:
         "pool_funded": ("reason", "note"),
         "notice": ("kind", "subject", "account"),
     }.get(event["type"], ())
-    return " · ".join(words(event[name]) for name in fields if event[name])
+    return " · ".join(humanize(event[name]) for name in fields if event[name])

@@ -60,14 +60,14 @@ class _Sums:
 class EventTotals:
     """Adds up events. `book`, as it is after them, gives the terms and the inventory of contracts.
 
-    `marks` are those before the first event, in Ticks.
+    `marks` are those before the first event, in Ticks; `haircuts_cash` is the haircut of each fill.
     """
 
     def __init__(self, book: Book, marks: Mapping[str, int]) -> None:
         self._book = book
         self._sums: defaultdict[str, _Sums] = defaultdict(_Sums)
         self._marks = dict(marks)
-        self._haircuts: dict[int, int] = {}
+        self.haircuts_cash: dict[int, int] = {}
         self.rejected = 0
         self.takeovers = 0
         self.fills = 0
@@ -94,7 +94,7 @@ class EventTotals:
                 self._sums[event.contract].unwound += event.lots
                 self._sums[event.contract].pool_pnl += event.realized_pnl_cash
             case AdlFilled():
-                self._haircuts[event.fill] = self._haircut_cash(event)
+                self.haircuts_cash[event.fill] = self._haircut_cash(event)
                 self._add_fill(event, 1)
             case FillCancelled():
                 self._add_fill(event.fill, -1)
@@ -117,7 +117,7 @@ class EventTotals:
         sums.accounts[fill.account] += direction
         sums.closed += direction * fill.lots
         sums.realized_pnl += direction * fill.realized_pnl_cash
-        sums.haircut += direction * self._haircuts.get(fill.fill, 0)
+        sums.haircut += direction * self.haircuts_cash.get(fill.fill, 0)
         sums.pool_pnl += direction * fill.pool_realized_pnl_cash
 
     def contracts(self) -> tuple[ContractTotal, ...]:

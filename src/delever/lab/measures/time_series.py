@@ -22,7 +22,7 @@ from delever.formatting import PERCENT_DECIMALS, ContractFormatter, exact_decima
 
 
 @dataclass(frozen=True, slots=True)
-class ContractObservation:
+class ObservedContract:
     """A contract at a moment; `adl_levels_cash` are the contract PnL that start and stop ADL."""
 
     contract: str
@@ -37,7 +37,7 @@ class ContractObservation:
 
 
 @dataclass(frozen=True, slots=True)
-class PoolObservation:
+class ObservedPool:
     """A pool at a moment, with its contracts."""
 
     sequence: int
@@ -48,20 +48,20 @@ class PoolObservation:
     balance_cash: int
     equity_cash: int
     balance_peak_cash: int
-    contracts: tuple[ContractObservation, ...]
+    contracts: tuple[ObservedContract, ...]
 
 
-def observations(book: Book, events: Iterable[Event]) -> Iterator[PoolObservation]:
+def observations(book: Book, events: Iterable[Event]) -> Iterator[ObservedPool]:
     """Yield each observation of a pool among a command's events; `book` is the one after them."""
     for event in events:
         if isinstance(event, PoolObserved):
             yield _pool_observation(book, event)
 
 
-def _pool_observation(book: Book, event: PoolObserved) -> PoolObservation:
+def _pool_observation(book: Book, event: PoolObserved) -> ObservedPool:
     pool = book.pools[event.pool]
     members = zip(event.contracts, event.contract_pnl_cash, strict=True)
-    return PoolObservation(
+    return ObservedPool(
         sequence=book.sequence,
         time_ms=book.time_ms,
         pool=event.pool,
@@ -79,7 +79,7 @@ def _pool_observation(book: Book, event: PoolObserved) -> PoolObservation:
 
 def _contract_observation(
     book: Book, state: ContractState, contract_pnl_cash: int
-) -> ContractObservation:
+) -> ObservedContract:
     peak_cash = state.contract_pnl_peak.peak(book.time_ms, contract_pnl_cash)
     numbers = _drawdown_numbers(book, state)
     balance_peak = numbers.get("balance_peak_cash", 0)
@@ -93,7 +93,7 @@ def _contract_observation(
         ratio_ppm = div_floor((contract_pnl_cash - peak_cash) * PPM, balance_peak)
     formatter = ContractFormatter.of(book, state)
     inventory_lots = sum(state.inventory[side].total_lots for side in Side)
-    return ContractObservation(
+    return ObservedContract(
         contract=state.name,
         asset=state.terms.settle,
         mark=formatter.exact_price(state.mark),
@@ -117,7 +117,7 @@ def _drawdown_numbers(book: Book, state: ContractState) -> dict[str, int]:
 # --- as frames ---
 
 
-def pools_frame(observed: Sequence[PoolObservation]) -> pl.DataFrame:
+def pools_frame(observed: Sequence[ObservedPool]) -> pl.DataFrame:
     """Return a row for each observation of each pool; money is exact decimals."""
     money = ("balance", "equity", "balance_peak")
     rows = [
@@ -137,7 +137,7 @@ def pools_frame(observed: Sequence[PoolObservation]) -> pl.DataFrame:
     return _frame(rows, named, money)
 
 
-def contracts_frame(observed: Sequence[PoolObservation]) -> pl.DataFrame:
+def contracts_frame(observed: Sequence[ObservedPool]) -> pl.DataFrame:
     """Return a row for each observation of each contract; `pnl_ratio` is in percent.
 
     `adl_start_pnl` and `adl_stop_pnl` are the contract PnL at which the drawdown trigger would
@@ -166,7 +166,7 @@ def contracts_frame(observed: Sequence[PoolObservation]) -> pl.DataFrame:
     return _frame(rows, named | {"contract": pl.String, "asset": pl.String}, exacts)
 
 
-def _contract_row(contract: ContractObservation) -> dict[str, Any]:
+def _contract_row(contract: ObservedContract) -> dict[str, Any]:
     start, stop = contract.adl_levels_cash or (None, None)
     money = {
         "contract_pnl": contract.contract_pnl_cash,

@@ -27,7 +27,7 @@ from delever.formatting import ContractFormatter, humanize
 from delever.journal.snapshot import copy_of
 from delever.lab.measures.contract_totals import ContractTotal, EventTotals
 from delever.lab.measures.time_series import (
-    PoolObservation,
+    ObservedPool,
     contracts_frame,
     observations,
     pools_frame,
@@ -104,7 +104,7 @@ class RunResult:
 
     book: Book
     outcomes: tuple[tuple[Event, ...], ...]
-    observations: tuple[PoolObservation, ...]
+    observations: tuple[ObservedPool, ...]
     marks: Mapping[str, int]
 
     @property
@@ -164,7 +164,7 @@ def run_commands(
     """Submit commands one by one to the engine of this book, and return what they did."""
     marks = {name: state.mark for name, state in book.contracts.items()}
     outcomes: list[tuple[Event, ...]] = []
-    observed: list[PoolObservation] = []
+    observed: list[ObservedPool] = []
     for done, command in enumerate(commands, start=1):
         outcomes.append(tuple(submit(command)))
         observed += observations(book, outcomes[-1])

@@ -106,10 +106,10 @@ def decode(line: bytes, file: str, number: int) -> Command:
     except _UNREADABLE as error:
         raise _unreadable(error, file, number) from None
     try:
-        told = msgspec.json.decode(line)
+        document = msgspec.json.decode(line)
     except _UNREADABLE as error:  # it was wrong before it ceased to be JSON
         raise _unreadable(error, file, number) from None
-    raise _invalid(told, message, file, number)
+    raise _invalid(document, message, file, number)
 
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -127,11 +127,11 @@ def _unreadable(error: Exception, file: str, number: int) -> InputError:
     return InputError(why, file=file, line=number)
 
 
-def _invalid(told: Any, message: str, file: str, number: int) -> InputError:
+def _invalid(document: Any, message: str, file: str, number: int) -> InputError:
     """Return what msgspec found, with the field, the value, and what it might have been."""
     text, _, path = message.partition(" - at ")
-    field, value = _place(told, path.strip("`").removeprefix("$").removeprefix("."))
-    kind = _struct_at(told, field)
+    field, value = _place(document, path.strip("`").removeprefix("$").removeprefix("."))
+    kind = _struct_at(document, field)
     why = text[:1].lower() + text[1:].replace("`", "'")
     if field == "type":
         why = f"is no command{suggestion(str(value), _types)}"
@@ -145,12 +145,12 @@ def _invalid(told: Any, message: str, file: str, number: int) -> InputError:
     return InputError(why, file=file, line=number, column=field, value=value)
 
 
-def _place(told: Any, path: str) -> tuple[str, object]:
+def _place(document: Any, path: str) -> tuple[str, object]:
     """Return a path and the value there; of a mapping, whose names msgspec hides, the first float.
 
     The value is None for an object, a list or nothing.
     """
-    field, value = path.removesuffix("[...]"), told
+    field, value = path.removesuffix("[...]"), document
     for name, index in re.findall(r"(\w+)|\[(\d+)\]", field):
         value = value[int(index)] if index else value.get(name)
     if field != path:
@@ -168,10 +168,10 @@ _INNER: dict[str, type[msgspec.Struct]] = {
 }
 
 
-def _struct_at(told: Any, field: str) -> type[msgspec.Struct]:
+def _struct_at(document: Any, field: str) -> type[msgspec.Struct]:
     """Return the type of the command, or of the row inside it, that a field belongs to."""
     outer = re.split(r"[.\[]", field)[0]
-    kind = told.get("type") if isinstance(told, dict) else ""
+    kind = document.get("type") if isinstance(document, dict) else ""
     return _INNER.get(outer) or _types.get(str(kind), Command)
 
 

@@ -63,8 +63,8 @@ Progress = Callable[[int, int], None]
 
 QUEUE_RULE_SETS = tuple(
     name
-    for name, told in RULE_SETS.items()
-    if any(case.trigger.name != "pnl_to_pool" for case in told.cases)
+    for name, rules in RULE_SETS.items()
+    if any(case.trigger.name != "pnl_to_pool" for case in rules.cases)
 )
 """Rule sets that close the inventory of a takeover against a queue, whatever the fund's balance.
 

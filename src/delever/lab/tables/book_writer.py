@@ -13,7 +13,6 @@ from delever.lab.errors import InputError
 from delever.lab.tables.table import SCHEMAS, Cells, TableSchema
 
 LEVERAGE_DECIMALS = 2
-OPTIONAL = ("assets", "margin_tiers", "depth")
 
 
 def frames_of(book: Book) -> dict[str, pl.DataFrame]:

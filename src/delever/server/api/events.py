@@ -156,7 +156,7 @@ async def _check_reached(services: ApiServices, after: int) -> None:
     head = await services.runner.look_up(lambda journal: journal.head())
     ends = head.sequence if head else 0
     if after > ends:
-        message = f"this journal ends at {ends}; the reader's journal was another one"
+        message = f"this journal ends at {ends}: the reader has read another one"
         fault = ApiError(
             reason="sequence_beyond_journal", field="after", value=str(after), message=message
         )

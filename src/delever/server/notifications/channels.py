@@ -127,19 +127,27 @@ class WebhookSender:
     """Posts the notifications of a batch concurrently.
 
     `endpoint_of` returns the endpoint of an address, or None where it is no longer configured.
+    `trust_env` uses the proxies of the environment.
     """
 
     def __init__(
-        self, endpoint_of: Callable[[str], WebhookEndpoint | None], now_ms: Callable[[], int]
+        self,
+        endpoint_of: Callable[[str], WebhookEndpoint | None],
+        now_ms: Callable[[], int],
+        *,
+        trust_env: bool = False,
     ) -> None:
         self._endpoint_of = endpoint_of
         self._now_ms = now_ms
+        self._trust_env = trust_env
         self._tls = httpx2.create_ssl_context()  # once: it reads all certificates
 
     async def send(self, batch: Sequence[ClaimedNotification]) -> AsyncIterator[DeliveryResult]:
         """Yield the result of each request as soon as it is known."""
         timeout = ATTEMPT_TIMEOUT_MS / 1_000
-        async with httpx2.AsyncClient(timeout=timeout, trust_env=False, verify=self._tls) as client:
+        async with httpx2.AsyncClient(
+            timeout=timeout, trust_env=self._trust_env, verify=self._tls
+        ) as client:
             requests = [asyncio.create_task(self._result(client, claimed)) for claimed in batch]
             try:
                 for result in asyncio.as_completed(requests):

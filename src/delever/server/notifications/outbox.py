@@ -208,11 +208,7 @@ class Outbox:
 
     async def delete_ended(self, before_ms: int, limit: int) -> int:
         """Delete the oldest rows that ended before a time, at most `limit`; return how many."""
-        column = deliveries.c
-        ended = (column.state != DeliveryState.WAITING) & (column.ended_ms < before_ms)
-        oldest = sa.select(column.id).where(ended).order_by(column.id).limit(limit)
-        delete = sa.delete(deliveries).where(column.id.in_(oldest))
-        return await self._transact(lambda connection: connection.execute(delete).rowcount)
+        return await self._transact(lambda connection: delete_ended(connection, before_ms, limit))
 
     async def of_account(self, account: str, limit: int) -> list[DeliveryRecord]:
         """Return the newest deliveries of an account's notices, newest first."""
@@ -287,6 +283,14 @@ def add(connection: sa.Connection, notifications: Sequence[Notification], now_ms
     if notifications:
         rows = [{**notification._asdict(), **fresh} for notification in notifications]
         connection.execute(sa.insert(deliveries), rows)
+
+
+def delete_ended(connection: sa.Connection, before_ms: int, limit: int) -> int:
+    """Delete the oldest rows that ended before a time, at most `limit`; return how many."""
+    column = deliveries.c
+    ended = (column.state != DeliveryState.WAITING) & (column.ended_ms < before_ms)
+    oldest = sa.select(column.id).where(ended).order_by(column.id).limit(limit)
+    return connection.execute(sa.delete(deliveries).where(column.id.in_(oldest))).rowcount
 
 
 def backlog_of(connection: sa.Connection, now_ms: int) -> OutboxBacklog:

@@ -1,22 +1,29 @@
-"""The venues: ccxt's, ccxt.pro's and pybit's objects in, readings out.
+"""Adapters of the venues: objects of ccxt, ccxt.pro and pybit in, observations out.
 
-Everything that a venue calls by its own words is translated here. `fields` reads answers so that
-what is missing or malformed is said with its name; `client` sets up the libraries; `adapter` is
-what each venue's module makes of them.
+All venue-specific names are translated here. Read in this order:
+
+    request_budget   when a source may be polled
+    answers          parse rows, reporting missing and malformed fields
+    client           set up ccxt.pro's objects
+    positions        a ccxt position as an observation
+    adapter          the interface of a venue
+    binance          USDⓈ-M and COIN-M
+    bybit            linear and inverse
+    okx              swaps and futures
 """
 
 from collections.abc import Callable
 
-from delever.watch.settings import Venue
-from delever.watch.venues.adapter import Adapter
+from delever.watch.settings import WatchedVenue
+from delever.watch.venues.adapter import VenueAdapter
 from delever.watch.venues.binance import binance, binance_coin
 from delever.watch.venues.bybit import bybit
 from delever.watch.venues.okx import okx
 
-MAKERS: dict[str, Callable[[Venue, Callable[[], int]], Adapter]] = {
+ADAPTERS: dict[str, Callable[[WatchedVenue, Callable[[], int]], VenueAdapter]] = {
     "binance": binance,
     "binance-coin": binance_coin,
     "bybit": bybit,
     "okx": okx,
 }
-"""What makes the adapter of a venue from its settings and a clock; ConfigError for a bad key."""
+"""Functions from settings and a clock to a venue's adapter; ConfigError for an unusable key."""

@@ -1,40 +1,40 @@
-"""What the loop knows of a venue: sources to ask in turn, streams to listen to, and a budget."""
+"""The interface of a venue: polled sources, streams, and a request budget."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from delever.watch.budget import Budget
-from delever.watch.reading import Reading
-from delever.watch.venues.fields import Answer
+from delever.watch.market_data.observations import Observation
+from delever.watch.venues.answers import ParsedAnswer
+from delever.watch.venues.request_budget import RequestBudget
 
-Deliver = Callable[[Sequence[Reading]], None]
+Deliver = Callable[[Sequence[Observation]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """Something to ask for: as often as the venue renews it, at a weight, with or without a key.
+class PolledSource:
+    """A REST source, polled as often as the venue refreshes it, at a request weight.
 
-    `holds` says of which kinds of reading an answer is everything there is at the venue: what it no
-    longer names (a closed position) is gone.
+    An answer contains all the venue's observations of the kinds in `complete`: one that it lacks,
+    such as a closed position, no longer exists.
     """
 
     name: str
-    every_ms: int
+    interval_ms: int
     weight: int
-    ask: Callable[[], Awaitable[Answer]]
-    holds: tuple[type[Reading], ...] = ()
+    fetch: Callable[[], Awaitable[ParsedAnswer]]
+    complete: tuple[type[Observation], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
-    """Something to listen to: `listen` hands on what comes and raises when the socket drops.
+class StreamSource:
+    """A WebSocket source; `listen` delivers observations and raises when the socket drops.
 
-    After `silent_ms` without a word (0: it may be silent for ever) the socket counts as dropped.
+    After `max_silence_ms` without a message the socket counts as dropped; 0 means never.
     """
 
     name: str
-    silent_ms: int
+    max_silence_ms: int
     listen: Callable[[Deliver], Awaitable[None]]
 
 
@@ -47,18 +47,19 @@ async def _nothing_to_close() -> None:
 
 
 @dataclass(slots=True)
-class Adapter:
-    """One venue. `set_clock` asks for its time and returns how far it is ahead of ours, in ms.
+class VenueAdapter:
+    """One venue.
 
-    `ban_ms` is how long it is left alone when it shuts the address out without saying for how long.
+    `set_clock` fetches the venue's time and returns how far it is ahead of ours, in ms. `ban_ms` is
+    the pause after a ban without a stated end.
     """
 
     venue: str
     rules: str
     keyed: bool
-    budget: Budget
-    sources: tuple[Source, ...]
-    streams: tuple[Stream, ...] = ()
+    budget: RequestBudget
+    sources: tuple[PolledSource, ...]
+    streams: tuple[StreamSource, ...] = ()
     close: Callable[[], Awaitable[None]] = _nothing_to_close
     set_clock: Callable[[], Awaitable[int]] = _no_skew
     headers: Callable[[], dict[str, Any]] = dict

@@ -1,203 +1,197 @@
-"""Binance USDⓈ-M and COIN-M: symbol risk, quantiles, insurance pools, ADL fills."""
+"""Binance USDⓈ-M and COIN-M: symbol ADL risk, ADL quantiles, insurance pools, ADL fills."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from delever.watch.budget import Budget
-from delever.watch.faults import MalformedError
-from delever.watch.reading import (
-    Fill,
-    IndicatorReading,
-    Pool,
-    Position,
-    Reading,
-    Risk,
+from delever.watch.market_data.errors import MalformedAnswerError
+from delever.watch.market_data.indicator_scale import BINANCE, parse_risk
+from delever.watch.market_data.observations import (
+    FillObservation,
+    IndicatorObservation,
+    Observation,
+    PoolObservation,
+    PositionObservation,
+    RiskObservation,
     Side,
-    Wallet,
+    WalletObservation,
 )
-from delever.watch.scale import BINANCE, risk
-from delever.watch.settings import Venue
-from delever.watch.venues.adapter import Adapter, Deliver, Source, Stream
+from delever.watch.settings import WatchedVenue
+from delever.watch.venues.adapter import Deliver, PolledSource, StreamSource, VenueAdapter
+from delever.watch.venues.answers import ParsedAnswer, number, parse_rows, rows, text, time_ms
 from delever.watch.venues.client import client, next_push
-from delever.watch.venues.fields import Answer, each, number, rows, text, time_ms
-from delever.watch.venues.positions import When, Words, position
+from delever.watch.venues.positions import PositionFields, Receipt, parse_indicator, parse_position
+from delever.watch.venues.request_budget import RequestBudget
 
 WEIGHT_PER_MINUTE = 2_400
-USED = "X-MBX-USED-WEIGHT-1M"
+USED_WEIGHT = "X-MBX-USED-WEIGHT-1M"
 LISTS = {"/positionRisk": (), "/adlQuantile": ()}
 ADL_ORDER = "adl_autoclose"
-DAY_MS = 24 * 3_600_000
 
-WORDS = Words(
+FIELDS = PositionFields(
     "symbol", "positionAmt", "entryPrice", "markPrice", "leverage", "maintMargin", "isolatedWallet"
 )
 
 
-def binance(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
+def binance(venue: WatchedVenue, now_ms: Callable[[], int]) -> VenueAdapter:
     """Return the adapter of USDⓈ-M futures."""
-    held = _Binance(venue, client(venue, "binanceusdm", {}, LISTS), now_ms, "linear")
+    api = _Binance(venue, client(venue, "binanceusdm", {}, LISTS), now_ms, "linear")
+    refresh = venue.refresh
     public = (
-        Source("symbol risk", venue.cadence.risk_ms, 1, held.risks, (Risk,)),
-        Source("insurance pools", venue.cadence.pool_ms, 40, held.pools, (Pool,)),
+        PolledSource("symbol risk", refresh.risk_ms, 1, api.risks, (RiskObservation,)),
+        PolledSource("insurance pools", refresh.pool_ms, 40, api.pools, (PoolObservation,)),
     )
-    return held.adapter(public)
+    return api.adapter(public)
 
 
-def binance_coin(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
+def binance_coin(venue: WatchedVenue, now_ms: Callable[[], int]) -> VenueAdapter:
     """Return the adapter of COIN-M futures, which have neither symbol risk nor pools."""
     return _Binance(venue, client(venue, "binancecoinm", {}, LISTS), now_ms, "inverse").adapter(())
 
 
 @dataclass(frozen=True, slots=True)
 class _Binance:
-    venue: Venue
-    api: Any
+    venue: WatchedVenue
+    exchange: Any
     now_ms: Callable[[], int]
     sub_type: Literal["linear", "inverse"]
 
-    def adapter(self, public: tuple[Source, ...]) -> Adapter:
-        cadence = self.venue.cadence
+    def adapter(self, public: tuple[PolledSource, ...]) -> VenueAdapter:
+        refresh = self.venue.refresh
         private = (
-            Source(
+            PolledSource(
                 "positions and indicators",
-                cadence.indicator_ms,
+                refresh.indicator_ms,
                 10,
                 self.positions,
-                (Position, IndicatorReading),
+                (PositionObservation, IndicatorObservation),
             ),
-            Source("wallet", cadence.indicator_ms, 5, self.wallets, (Wallet,)),
-            Source("ADL fills", cadence.fill_ms, 50, self.fills),
+            PolledSource("wallet", refresh.indicator_ms, 5, self.wallets, (WalletObservation,)),
+            PolledSource("ADL fills", refresh.fill_ms, 50, self.fills),
         )
-        return Adapter(
+        return VenueAdapter(
             venue=self.venue.venue,
             rules="binance",
             keyed=self.venue.keyed,
-            budget=Budget(WEIGHT_PER_MINUTE),
+            budget=RequestBudget(WEIGHT_PER_MINUTE),
             sources=(*public, *(private if self.venue.keyed else ())),
-            streams=(Stream("account stream", 0, self.listen),) if self.venue.keyed else (),
-            close=self.api.close,
+            streams=(StreamSource("account stream", 0, self.listen),) if self.venue.keyed else (),
+            close=self.exchange.close,
             set_clock=self.set_clock,
-            headers=lambda: self.api.last_response_headers or {},
-            used_weight=self._used,
+            headers=lambda: self.exchange.last_response_headers or {},
+            used_weight=self._used_weight,
         )
 
-    def _used(self) -> int | None:
-        for name, value in (self.api.last_response_headers or {}).items():
-            if name.upper() == USED and str(value).isdigit():
+    def _used_weight(self) -> int | None:
+        for name, value in (self.exchange.last_response_headers or {}).items():
+            if name.upper() == USED_WEIGHT and str(value).isdigit():
                 return int(value)
         return None
 
     async def set_clock(self) -> int:
-        return -int(await self.api.load_time_difference())
+        return -int(await self.exchange.load_time_difference())
 
     # --- public ---
 
-    async def risks(self) -> Answer:
-        came = self.now_ms()
-        answer = await self.api.fapiPublicGetSymbolAdlRisk()
-        return each(rows(answer), lambda row: self._risk(row, came))
+    async def risks(self) -> ParsedAnswer:
+        received_ms = self.now_ms()
+        answer = await self.exchange.fapiPublicGetSymbolAdlRisk()
+        return parse_rows(rows(answer), lambda row: self._risk(row, received_ms))
 
-    def _risk(self, row: Any, came: int) -> Iterator[Reading]:
-        word = text(row, "adlRisk")
-        level = risk(word)
+    def _risk(self, row: Any, received_ms: int) -> Iterator[Observation]:
+        label = text(row, "adlRisk")
+        level = parse_risk(label)
         if level is None:
-            raise MalformedError("adlRisk", word)
-        yield Risk(
+            raise MalformedAnswerError("adlRisk", label)
+        yield RiskObservation(
             venue=self.venue.venue,
             name=text(row, "symbol"),
-            of_ms=time_ms(row, "updateTime"),
-            came_ms=came,
-            cadence_ms=self.venue.cadence.risk_ms,
+            venue_time_ms=time_ms(row, "updateTime"),
+            received_ms=received_ms,
+            refresh_ms=self.venue.refresh.risk_ms,
             level=level,
-            raw=word,
+            raw=label,
         )
 
-    async def pools(self) -> Answer:
-        came = self.now_ms()
-        answer = await self.api.fapiPublicGetInsuranceBalance()
-        return each(rows(answer), lambda row: self._pools(row, came), "symbols")
+    async def pools(self) -> ParsedAnswer:
+        received_ms = self.now_ms()
+        answer = await self.exchange.fapiPublicGetInsuranceBalance()
+        return parse_rows(rows(answer), lambda row: self._pools(row, received_ms), "symbols")
 
-    def _pools(self, row: Any, came: int) -> Iterator[Reading]:
+    def _pools(self, row: Any, received_ms: int) -> Iterator[Observation]:
         members = tuple(sorted(map(str, rows(row, "symbols"))))
         for asset in rows(row, "assets"):
-            yield Pool(
+            yield PoolObservation(
                 venue=self.venue.venue,
-                name=_called(members),
-                of_ms=time_ms(asset, "updateTime"),
-                came_ms=came,
-                cadence_ms=self.venue.cadence.pool_ms,
+                name=_pool_name(members),
+                venue_time_ms=time_ms(asset, "updateTime"),
+                received_ms=received_ms,
+                refresh_ms=self.venue.refresh.pool_ms,
                 asset=text(asset, "asset"),
                 balance=number(asset, "marginBalance"),
                 members=members,
             )
 
-    # --- the account's ---
+    # --- private ---
 
-    async def positions(self) -> Answer:
-        """Return positions with their indicators: a indicator is by side, which the position knows."""
-        listed = await self.api.fetch_positions(None, {"subType": self.sub_type})
-        ranks = await self.api.fetch_positions_adl_rank(None, {"subType": self.sub_type})
+    async def positions(self) -> ParsedAnswer:
+        """Return positions with their indicators; Binance lists quantiles by symbol and side."""
+        sub_type = {"subType": self.sub_type}
+        listed = await self.exchange.fetch_positions(None, sub_type)
+        ranks = await self.exchange.fetch_positions_adl_rank(None, sub_type)
         quantiles = {rank["info"].get("symbol"): rank["info"].get("adlQuantile") for rank in ranks}
-        when = When(self.now_ms(), self.venue.cadence.indicator_ms)
-        open_ = [row for row in listed if row.get("contracts")]
-        return each(open_, lambda row: self._position(row, quantiles, when))._replace(of_ms=None)
+        receipt = Receipt(self.now_ms(), self.venue.refresh.indicator_ms)
+        open_rows = [row for row in listed if row.get("contracts")]
+        return parse_rows(
+            open_rows, lambda row: self._position(row, quantiles, receipt)
+        ).without_time()
 
     def _position(
-        self, row: Mapping[str, Any], quantiles: Mapping[Any, Any], when: When
-    ) -> Iterator[Reading]:
-        held = position(self.venue.venue, row, self.api.market(row["symbol"]), WORDS, when)
-        yield held
-        raw = text(quantiles.get(held.name), held.side.upper() if held.hedged else "BOTH")
-        indicator = BINANCE.indicator(raw)
-        if indicator is None:
-            raise MalformedError("adlQuantile", raw)
-        yield IndicatorReading(
-            venue=held.venue,
-            name=held.name,
-            of_ms=when.came_ms,
-            came_ms=when.came_ms,
-            cadence_ms=when.cadence_ms,
-            side=held.side,
-            indicator=indicator,
-            raw=raw,
-            scale=BINANCE.says,
-        )
+        self, row: Mapping[str, Any], quantiles: Mapping[Any, Any], receipt: Receipt
+    ) -> Iterator[Observation]:
+        market = self.exchange.market(row["symbol"])
+        position = parse_position(self.venue.venue, row, market, FIELDS, receipt)
+        yield position
+        side = position.side.upper() if position.hedged else "BOTH"
+        raw = text(quantiles.get(position.name), side)
+        yield parse_indicator(position, raw, "adlQuantile", BINANCE, receipt)
 
-    async def wallets(self) -> Answer:
-        answer = await self.api.fetch_balance({"subType": self.sub_type})
-        came = self.now_ms()
-        found = each(rows(answer["info"], "assets"), lambda row: self._wallet(row, came), "asset")
-        return found._replace(of_ms=None)
+    async def wallets(self) -> ParsedAnswer:
+        answer = await self.exchange.fetch_balance({"subType": self.sub_type})
+        received_ms = self.now_ms()
+        assets = rows(answer["info"], "assets")
+        return parse_rows(
+            assets, lambda row: self._wallet(row, received_ms), "asset"
+        ).without_time()
 
-    def _wallet(self, row: Any, came: int) -> Iterator[Reading]:
-        yield Wallet(
+    def _wallet(self, row: Any, received_ms: int) -> Iterator[Observation]:
+        yield WalletObservation(
             venue=self.venue.venue,
             name=text(row, "asset"),
-            of_ms=came,
-            came_ms=came,
-            cadence_ms=self.venue.cadence.indicator_ms,
+            venue_time_ms=received_ms,
+            received_ms=received_ms,
+            refresh_ms=self.venue.refresh.indicator_ms,
             balance=number(row, "crossWalletBalance"),
         )
 
-    async def fills(self) -> Answer:
-        """Return the ADL fills of the last seven days, or what the venue keeps of them."""
-        past: dict[str, Callable[..., Awaitable[Any]]] = {
-            "linear": self.api.fapiPrivateGetForceOrders,
-            "inverse": self.api.dapiPrivateGetForceOrders,
+    async def fills(self) -> ParsedAnswer:
+        """Return the ADL fills of the last seven days, or as many as the venue lists."""
+        endpoints: dict[str, Callable[..., Awaitable[Any]]] = {
+            "linear": self.exchange.fapiPrivateGetForceOrders,
+            "inverse": self.exchange.dapiPrivateGetForceOrders,
         }
-        answer = await past[self.sub_type]({"autoCloseType": "ADL", "limit": 100})
-        came = self.now_ms()
-        return each(rows(answer), lambda row: self._fill(row, came))._replace(of_ms=None)
+        answer = await endpoints[self.sub_type]({"autoCloseType": "ADL", "limit": 100})
+        received_ms = self.now_ms()
+        return parse_rows(rows(answer), lambda row: self._fill(row, received_ms)).without_time()
 
-    def _fill(self, row: Any, came: int) -> Iterator[Reading]:
+    def _fill(self, row: Any, received_ms: int) -> Iterator[Observation]:
         if text(row, "clientOrderId").startswith(ADL_ORDER):
-            yield Fill(
+            yield FillObservation(
                 venue=self.venue.venue,
                 name=text(row, "symbol"),
-                of_ms=time_ms(row, "time"),
-                came_ms=came,
-                cadence_ms=self.venue.cadence.fill_ms,
+                venue_time_ms=time_ms(row, "time"),
+                received_ms=received_ms,
+                refresh_ms=self.venue.refresh.fill_ms,
                 fill=text(row, "orderId"),
                 side=_closed_side(row, "side", "positionSide"),
                 quantity=number(row, "executedQty"),
@@ -205,29 +199,29 @@ class _Binance:
             )
 
     async def listen(self, deliver: Deliver) -> None:
-        """Hand on what the account stream tells of ADL, until it drops.
+        """Deliver the ADL fills of the account stream until it drops.
 
-        ccxt keeps a listen key for as long as it is valid by the clock; a venue that has restarted
-        knows it no longer. So each time the stream is opened, ccxt has to ask for a new one.
+        ccxt reuses a listen key for its validity by the clock, but a restarted venue does not know
+        it any more; so ccxt requests a new one each time the stream is opened.
         """
-        kept = self.api.options.get("future" if self.sub_type == "linear" else "delivery")
-        if isinstance(kept, dict):
-            kept["lastAuthenticatedTime"] = 0
-        self.api.broken = None
+        options = self.exchange.options.get("future" if self.sub_type == "linear" else "delivery")
+        if isinstance(options, dict):
+            options["lastAuthenticatedTime"] = 0
+        self.exchange.broken = None
         while True:
-            coming = self.api.watch_orders(None, None, None, {"subType": self.sub_type})
-            for order in await next_push(self.api, coming):
+            coming = self.exchange.watch_orders(None, None, None, {"subType": self.sub_type})
+            for order in await next_push(self.exchange, coming):
                 raw = order.get("info") or {}
                 if str(raw.get("c", "")).startswith(ADL_ORDER) and raw.get("X") != "NEW":
-                    deliver([self._told(raw)])
+                    deliver([self._pushed_fill(raw)])
 
-    def _told(self, raw: Mapping[str, Any]) -> Fill:
-        return Fill(
+    def _pushed_fill(self, raw: Mapping[str, Any]) -> FillObservation:
+        return FillObservation(
             venue=self.venue.venue,
             name=text(raw, "s"),
-            of_ms=time_ms(raw, "T"),
-            came_ms=self.now_ms(),
-            cadence_ms=self.venue.cadence.fill_ms,
+            venue_time_ms=time_ms(raw, "T"),
+            received_ms=self.now_ms(),
+            refresh_ms=self.venue.refresh.fill_ms,
             fill=text(raw, "i"),
             side=_closed_side(raw, "S", "ps"),
             quantity=number(raw, "z"),
@@ -235,17 +229,17 @@ class _Binance:
         )
 
 
-def _closed_side(row: Mapping[str, Any], order: str, held: str) -> Side:
+def _closed_side(row: Mapping[str, Any], order_field: str, position_field: str) -> Side:
     """Return the side of the position that an order closed."""
-    match row.get(held), text(row, order):
+    match row.get(position_field), text(row, order_field):
         case ("LONG", _) | ("BOTH" | None, "SELL"):
             return "long"
         case ("SHORT", _) | ("BOTH" | None, "BUY"):
             return "short"
-    raise MalformedError(held, row.get(held))
+    raise MalformedAnswerError(position_field, row.get(position_field))
 
 
-def _called(members: tuple[str, ...]) -> str:
-    """Return a name for a pool that has none: its first contract, and how many more."""
+def _pool_name(members: tuple[str, ...]) -> str:
+    """Return a name for an unnamed pool: its first contract, and the number of others."""
     first, more = (members[0] if members else "empty"), len(members) - 1
     return f"{first} +{more}" if more > 0 else first

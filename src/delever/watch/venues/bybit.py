@@ -8,30 +8,38 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from delever.watch.budget import Budget
-from delever.watch.faults import MalformedError
-from delever.watch.reading import (
-    Drawdown,
-    Fill,
-    IndicatorReading,
-    Pool,
-    Position,
-    Reading,
+from delever.watch.market_data.errors import MalformedAnswerError
+from delever.watch.market_data.indicator_scale import RANK_INDICATOR
+from delever.watch.market_data.observations import (
+    DrawdownObservation,
+    FillObservation,
+    IndicatorObservation,
+    Observation,
+    PoolObservation,
+    PositionObservation,
     Side,
-    Wallet,
+    WalletObservation,
 )
-from delever.watch.scale import INDICATORS
-from delever.watch.settings import Venue
-from delever.watch.venues.adapter import Adapter, Deliver, Source, Stream
+from delever.watch.settings import WatchedVenue
+from delever.watch.venues.adapter import Deliver, PolledSource, StreamSource, VenueAdapter
+from delever.watch.venues.answers import (
+    ParsedAnswer,
+    merge,
+    number,
+    parse_rows,
+    rows,
+    text,
+    time_ms,
+)
 from delever.watch.venues.client import client, next_push
-from delever.watch.venues.fields import Answer, each, joined, number, rows, text, time_ms
-from delever.watch.venues.positions import When, Words, position
+from delever.watch.venues.positions import PositionFields, Receipt, parse_indicator, parse_position
+from delever.watch.venues.request_budget import RequestBudget
 
 REQUESTS, WINDOW_MS = 600, 5_000
 LISTS = {"/v5/position/list": ("result", "list")}
 ADL = "AdlTrade"
 STREAM = "wss://stream.bybit.com"
-WORDS = Words(
+FIELDS = PositionFields(
     "symbol",
     "size",
     "avgPrice",
@@ -43,116 +51,123 @@ WORDS = Words(
 )
 ISOLATED = "ISOLATED_MARGIN"
 BAN_MS = 10 * 60_000
-"""Bybit lets an address in again that has been quiet for so long."""
+"""The pause after which Bybit lifts the ban of an address."""
 
-ASKED: tuple[Mapping[str, str], ...] = (
+POSITION_QUERIES: tuple[Mapping[str, str], ...] = (
     {"category": "linear", "settleCoin": "USDT"},
     {"category": "linear", "settleCoin": "USDC"},
     {"category": "inverse"},
 )
-"""What positions are asked for: linear ones by settle asset."""
+"""The queries for all positions: linear ones by settle asset."""
 
 TOPICS = {"linear": ("USDT", "USDC"), "inverse": ("inverse",)}
-"""What the topics of alerts and of pools are divided by, by category of socket."""
+"""The groups of the alert and pool topics, by the socket's category."""
 
-ALERT = ("symbol", "coin", "balance", "pnlRatio", "insurancePnlRatio", "adlStopRatio")
-"""The fields of an alert by REST, and then the threshold."""
-THRESHOLD = "adlTriggerThreshold"
-PUSHED = ("s", "c", "b", "pr", "i_pr", "adl_sr")
-PUSHED_THRESHOLD = "adl_tt"
+ALERT_FIELDS = (
+    "symbol",
+    "coin",
+    "balance",
+    "pnlRatio",
+    "insurancePnlRatio",
+    "adlStopRatio",
+    "adlTriggerThreshold",
+)
+PUSHED_ALERT_FIELDS = ("s", "c", "b", "pr", "i_pr", "adl_sr", "adl_tt")
 
-Pushed = Callable[[Mapping[str, Any]], Answer]
-"""What reads the pushes of one topic."""
+ParsePush = Callable[[Mapping[str, Any]], ParsedAnswer]
+"""Parses the pushes of one topic."""
 
 
-def bybit(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
+def bybit(venue: WatchedVenue, now_ms: Callable[[], int]) -> VenueAdapter:
     """Return the adapter of Bybit's derivatives."""
-    api = client(venue, "bybit", {"fetchMarkets": {"types": list(TOPICS)}}, LISTS)
-    api.has["fetchCurrencies"] = False
-    held = _Bybit(venue, api, now_ms)
-    cadence = venue.cadence
+    exchange = client(venue, "bybit", {"fetchMarkets": {"types": list(TOPICS)}}, LISTS)
+    exchange.has["fetchCurrencies"] = False
+    api = _Bybit(venue, exchange, now_ms)
+    refresh = venue.refresh
     public = (
-        Source("ADL alerts", cadence.alert_ms, 1, held.alerts),
-        Source("insurance pools", cadence.alert_ms, 1, held.pools, (Pool,)),
+        PolledSource("ADL alerts", refresh.alert_ms, 1, api.alerts),
+        PolledSource("insurance pools", refresh.alert_ms, 1, api.pools, (PoolObservation,)),
     )
     private = (
-        Source(
+        PolledSource(
             "positions and indicators",
-            cadence.indicator_ms,
+            refresh.indicator_ms,
             4,
-            held.positions,
-            (Position, IndicatorReading),
+            api.positions,
+            (PositionObservation, IndicatorObservation),
         ),
-        Source("wallet", cadence.indicator_ms, 1, held.wallets, (Wallet,)),
-        Source("ADL fills", cadence.fill_ms, 2, held.fills),
+        PolledSource("wallet", refresh.indicator_ms, 1, api.wallets, (WalletObservation,)),
+        PolledSource("ADL fills", refresh.fill_ms, 2, api.fills),
     )
     streams = [
-        Stream(f"{category} stream", 5 * cadence.stream_ms, held.listener(category))
+        StreamSource(f"{category} stream", 5 * refresh.stream_ms, api.listener(category))
         for category in TOPICS
     ]
     if venue.keyed:
-        streams.append(Stream("account stream", 0, held.listen))
-    return Adapter(
+        streams.append(StreamSource("account stream", 0, api.listen))
+    return VenueAdapter(
         venue="bybit",
         rules="bybit",
         keyed=venue.keyed,
-        budget=Budget(REQUESTS, WINDOW_MS),
+        budget=RequestBudget(REQUESTS, WINDOW_MS),
         sources=(*public, *(private if venue.keyed else ())),
         streams=tuple(streams),
-        close=api.close,
-        set_clock=held.set_clock,
-        headers=lambda: api.last_response_headers or {},
+        close=exchange.close,
+        set_clock=api.set_clock,
+        headers=lambda: exchange.last_response_headers or {},
         ban_ms=BAN_MS,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Bybit:
-    venue: Venue
-    api: Any
+    venue: WatchedVenue
+    exchange: Any
     now_ms: Callable[[], int]
 
     async def set_clock(self) -> int:
-        return -int(await self.api.load_time_difference())
+        return -int(await self.exchange.load_time_difference())
 
     # --- public ---
 
-    async def alerts(self) -> Answer:
-        answer = await self.api.publicGetV5MarketAdlAlert()
-        when = When(self.now_ms(), self.venue.cadence.alert_ms)
-        of_ms = time_ms(answer.get("result"), "updatedTime")
+    async def alerts(self) -> ParsedAnswer:
+        answer = await self.exchange.publicGetV5MarketAdlAlert()
+        receipt = Receipt(self.now_ms(), self.venue.refresh.alert_ms)
+        updated_ms = time_ms(answer.get("result"), "updatedTime")
+        return parse_rows(
+            rows(answer, "result", "list"),
+            lambda row: [parse_alert(row, ALERT_FIELDS, updated_ms, receipt)],
+        )
+
+    async def pools(self) -> ParsedAnswer:
+        answer = await self.exchange.publicGetV5MarketInsurance()
+        updated_ms = time_ms(answer.get("result"), "updatedTime")
+        received_ms = self.now_ms()
         found = rows(answer, "result", "list")
-        return each(found, lambda row: [alert(row, ALERT, THRESHOLD, of_ms, when)])
+        parsed = parse_rows(found, lambda row: self._pool(row, updated_ms, received_ms), "symbols")
+        return parsed._replace(venue_time_ms=updated_ms)
 
-    async def pools(self) -> Answer:
-        answer = await self.api.publicGetV5MarketInsurance()
-        of_ms = time_ms(answer.get("result"), "updatedTime")
-        came = self.now_ms()
-        found = rows(answer, "result", "list")
-        read = each(found, lambda row: self._pool(row, of_ms, came), "symbols")
-        return read._replace(of_ms=of_ms)
+    def _pool(self, row: Any, updated_ms: int, received_ms: int) -> Iterator[Observation]:
+        """Yield a pool: isolated pools are refreshed every minute, shared ones every day.
 
-    def _pool(self, row: Any, of_ms: int, came: int) -> Iterator[Reading]:
-        """Yield a pool: one contract's own each minute, a shared one once a day.
-
-        The stream tells of a contract's own when it changes and is silent otherwise, so there too
-        the minute of REST says when it is late.
+        The stream sends an isolated pool on changes only, so the minute of REST decides when its
+        balance is stale there too.
         """
         members = tuple(sorted(filter(None, text(row, "symbols").split(","))))
-        cadence, shared = self.venue.cadence, len(members) != 1
-        yield Pool(
+        refresh, shared = self.venue.refresh, len(members) != 1
+        yield PoolObservation(
             venue="bybit",
             name=members[0] + (f" +{len(members) - 1}" if shared else "") if members else "shared",
-            of_ms=of_ms,
-            came_ms=came,
-            cadence_ms=cadence.shared_pool_ms if shared else cadence.alert_ms,
+            venue_time_ms=updated_ms,
+            received_ms=received_ms,
+            refresh_ms=refresh.shared_pool_ms if shared else refresh.alert_ms,
             asset=text(row, "coin"),
             balance=number(row, "balance"),
             members=members,
         )
 
     def listener(self, category: str) -> Callable[[Deliver], Any]:
-        """Return what listens to the alerts of one category through pybit."""
+        """Return the listener to one category's public topics, through pybit."""
 
         async def listen(deliver: Deliver) -> None:
             await self._listen_public(category, deliver)
@@ -163,13 +178,13 @@ class _Bybit:
         loop = asyncio.get_running_loop()
         dropped = loop.create_future()
 
-        def hand(read: Pushed, message: Mapping[str, Any]) -> None:
-            loop.call_soon_threadsafe(self._take, read, message, deliver, dropped)
+        def on_push(parse: ParsePush, message: Mapping[str, Any]) -> None:
+            loop.call_soon_threadsafe(self._handle_push, parse, message, deliver, dropped)
 
         url = self.venue.ws_url or self.venue.base_url.replace("http", "ws", 1) or STREAM
-        socket = await _opened(url.rstrip("/"), category)
+        socket = await _connect(url.rstrip("/"), category)
         topics = list(TOPICS[category])
-        alerts, pools = partial(hand, self._pushed_alerts), partial(hand, self._pushed_pools)
+        alerts, pools = partial(on_push, self._pushed_alerts), partial(on_push, self._pushed_pools)
         try:
             await asyncio.to_thread(socket.subscribe, "adlAlert.{symbol}", alerts, topics)
             await asyncio.to_thread(socket.insurance_pool_stream, topics, pools)
@@ -179,98 +194,103 @@ class _Bybit:
                 dropped.result()
             raise ConnectionError("the socket has closed")
         finally:
-            with contextlib.suppress(Exception):  # it is closed already, as like as not
+            with contextlib.suppress(Exception):  # it may be closed already
                 await asyncio.to_thread(socket.exit)
 
-    def _take(
+    def _handle_push(
         self,
-        read: Pushed,
+        parse: ParsePush,
         message: Mapping[str, Any],
         deliver: Deliver,
         dropped: "asyncio.Future[None]",
     ) -> None:
-        """Hand on one push; one that cannot be read ends the socket, with the reason."""
+        """Deliver one push; a malformed one ends the socket with its error."""
         try:
-            found = read(message)
-        except MalformedError as error:
-            found = Answer((), malformed=(str(error),))
-        deliver(found.readings)
-        if found.malformed and not dropped.done():
-            dropped.set_exception(MalformedError("push", found.malformed[0]))
+            parsed = parse(message)
+        except MalformedAnswerError as error:
+            parsed = ParsedAnswer((), malformed=(str(error),))
+        deliver(parsed.observations)
+        if parsed.malformed and not dropped.done():
+            dropped.set_exception(MalformedAnswerError("push", parsed.malformed[0]))
 
-    def _pushed_alerts(self, message: Mapping[str, Any]) -> Answer:
-        of_ms = time_ms(message, "ts")
-        when = When(self.now_ms(), self.venue.cadence.stream_ms)
-        return each(
+    def _pushed_alerts(self, message: Mapping[str, Any]) -> ParsedAnswer:
+        sent_ms = time_ms(message, "ts")
+        receipt = Receipt(self.now_ms(), self.venue.refresh.stream_ms)
+        return parse_rows(
             rows(message, "data"),
-            lambda row: [alert(row, PUSHED, PUSHED_THRESHOLD, of_ms, when)],
+            lambda row: [parse_alert(row, PUSHED_ALERT_FIELDS, sent_ms, receipt)],
             "s",
         )
 
-    def _pushed_pools(self, message: Mapping[str, Any]) -> Answer:
-        came = self.now_ms()
-        return each(
+    def _pushed_pools(self, message: Mapping[str, Any]) -> ParsedAnswer:
+        received_ms = self.now_ms()
+        return parse_rows(
             rows(message, "data"),
-            lambda row: self._pool(row, time_ms(row, "updateTime"), came),
+            lambda row: self._pool(row, time_ms(row, "updateTime"), received_ms),
             "symbols",
         )
 
-    # --- the account's ---
+    # --- private ---
 
-    async def positions(self) -> Answer:
-        """Return positions with their indicators; whether they are isolated is the account's mode."""
-        account = await self.api.privateGetV5AccountInfo()
+    async def positions(self) -> ParsedAnswer:
+        """Return positions with their indicators; the account's margin mode applies to all."""
+        account = await self.exchange.privateGetV5AccountInfo()
         isolated = text(account.get("result"), "marginMode") == ISOLATED
         answers = []
-        for asked in ASKED:
-            listed = await self.api.fetch_positions(None, dict(asked))
-            when = When(self.now_ms(), self.venue.cadence.indicator_ms)
-            open_ = [row for row in listed if row.get("contracts")]
-            read = partial(self._position, isolated=isolated, when=when)
-            answers.append(each(open_, read))
-        return joined(answers)._replace(of_ms=None)
+        for query in POSITION_QUERIES:
+            listed = await self.exchange.fetch_positions(None, dict(query))
+            receipt = Receipt(self.now_ms(), self.venue.refresh.indicator_ms)
+            open_rows = [row for row in listed if row.get("contracts")]
+            parse = partial(self._position, isolated=isolated, receipt=receipt)
+            answers.append(parse_rows(open_rows, parse))
+        return merge(answers).without_time()
 
-    def _position(self, row: Mapping[str, Any], *, isolated: bool, when: When) -> Iterator[Reading]:
+    def _position(
+        self, row: Mapping[str, Any], *, isolated: bool, receipt: Receipt
+    ) -> Iterator[Observation]:
         row = {**row, "marginMode": "isolated"} if isolated else row
-        held = position("bybit", row, self.api.market(row["symbol"]), WORDS, when)
-        yield held
-        yield indicator(held, row["info"], "adlRankIndicator", when)
+        market = self.exchange.market(row["symbol"])
+        position = parse_position("bybit", row, market, FIELDS, receipt)
+        yield position
+        field = "adlRankIndicator"
+        raw = text(row["info"], field)
+        yield parse_indicator(position, raw, field, RANK_INDICATOR, receipt)
 
-    async def wallets(self) -> Answer:
-        answer = await self.api.fetch_balance()
-        came = self.now_ms()
+    async def wallets(self) -> ParsedAnswer:
+        answer = await self.exchange.fetch_balance()
+        received_ms = self.now_ms()
         coins = [
             coin for row in rows(answer["info"], "result", "list") for coin in rows(row, "coin")
         ]
-        return each(coins, lambda row: self._wallet(row, came), "coin")._replace(of_ms=None)
+        return parse_rows(coins, lambda row: self._wallet(row, received_ms), "coin").without_time()
 
-    def _wallet(self, row: Any, came: int) -> Iterator[Reading]:
-        yield Wallet(
+    def _wallet(self, row: Any, received_ms: int) -> Iterator[Observation]:
+        yield WalletObservation(
             venue="bybit",
             name=text(row, "coin"),
-            of_ms=came,
-            came_ms=came,
-            cadence_ms=self.venue.cadence.indicator_ms,
+            venue_time_ms=received_ms,
+            received_ms=received_ms,
+            refresh_ms=self.venue.refresh.indicator_ms,
             balance=number(row, "walletBalance"),
-            with_isolated=True,
+            includes_isolated=True,
         )
 
-    async def fills(self) -> Answer:
+    async def fills(self) -> ParsedAnswer:
         answers = []
         for category in TOPICS:
-            asked = {"category": category, "execType": ADL, "limit": 100}
-            answer = await self.api.privateGetV5ExecutionList(asked)
-            answers.append(each(rows(answer, "result", "list"), self._fill))
-        return joined(answers)._replace(of_ms=None)
+            query = {"category": category, "execType": ADL, "limit": 100}
+            answer = await self.exchange.privateGetV5ExecutionList(query)
+            answers.append(parse_rows(rows(answer, "result", "list"), self._fill))
+        return merge(answers).without_time()
 
-    def _fill(self, row: Any) -> Iterator[Reading]:
+    def _fill(self, row: Any) -> Iterator[Observation]:
         if text(row, "execType") == ADL:
-            yield Fill(
+            yield FillObservation(
                 venue="bybit",
                 name=text(row, "symbol"),
-                of_ms=time_ms(row, "execTime"),
-                came_ms=self.now_ms(),
-                cadence_ms=self.venue.cadence.fill_ms,
+                venue_time_ms=time_ms(row, "execTime"),
+                received_ms=self.now_ms(),
+                refresh_ms=self.venue.refresh.fill_ms,
                 fill=text(row, "execId"),
                 side=_closed_side(text(row, "side")),
                 quantity=number(row, "execQty"),
@@ -278,116 +298,99 @@ class _Bybit:
             )
 
     async def listen(self, deliver: Deliver) -> None:
-        """Hand on the ADL executions that the account stream tells, until it drops."""
-        self.api.broken = None
+        """Deliver the ADL executions of the account stream until it drops."""
+        self.exchange.broken = None
         while True:
-            for trade in await next_push(self.api, self.api.watch_my_trades()):
+            for trade in await next_push(self.exchange, self.exchange.watch_my_trades()):
                 if trade["info"].get("execType") == ADL:
                     deliver(tuple(self._fill(trade["info"])))
 
 
-def alert(row: Any, names: Sequence[str], threshold: str, of_ms: int, when: When) -> Drawdown:
-    """Return an alert, by REST (text) or pushed (numbers); MalformedError names the field."""
-    name, coin, balance, ratio, start, stop = names
-    return Drawdown(
+def parse_alert(
+    row: Any, fields: Sequence[str], venue_time_ms: int, receipt: Receipt
+) -> DrawdownObservation:
+    """Return an alert of REST (text) or of the stream (numbers), by its field names."""
+    name, coin, balance, ratio, start, stop, threshold = fields
+    return DrawdownObservation(
         venue="bybit",
         name=text(row, name),
-        of_ms=of_ms,
-        came_ms=when.came_ms,
-        cadence_ms=when.cadence_ms,
+        venue_time_ms=venue_time_ms,
+        received_ms=receipt.received_ms,
+        refresh_ms=receipt.refresh_ms,
         asset=text(row, coin),
         balance=number(row, balance),
         pnl_ratio=number(row, ratio),
         start_ratio=number(row, start),
         stop_ratio=number(row, stop),
-        threshold=number(row, threshold),
+        trigger_threshold=number(row, threshold),
     )
 
 
-def indicator(held: Position, raw: Mapping[str, Any], field: str, when: When) -> IndicatorReading:
-    """Return a position's indicator out of the field of its own row; MalformedError without one."""
-    shown = text(raw, field)
-    found = INDICATORS.indicator(shown)
-    if found is None:
-        raise MalformedError(field, shown)
-    return IndicatorReading(
-        venue=held.venue,
-        name=held.name,
-        of_ms=when.came_ms,
-        came_ms=when.came_ms,
-        cadence_ms=when.cadence_ms,
-        side=held.side,
-        indicator=found,
-        raw=shown,
-        scale=INDICATORS.says,
-    )
-
-
-def _closed_side(order: str) -> Side:
-    match order:
+def _closed_side(order_side: str) -> Side:
+    match order_side:
         case "Sell":
             return "long"
         case "Buy":
             return "short"
-    raise MalformedError("side", order)
+    raise MalformedAnswerError("side", order_side)
 
 
-async def _opened(url: str, category: str) -> Any:
-    """Return a socket, connected; where nobody waits for it any more it is closed again."""
-    made: list[Any] = []
-    given_up = threading.Event()
+async def _connect(url: str, category: str) -> Any:
+    """Return a connected socket; if the caller is cancelled meanwhile, close it again."""
+    opened: list[Any] = []
+    cancelled = threading.Event()
 
-    def open_it() -> None:
-        made.append(_open(url, category))
-        if given_up.is_set():
-            made[0].exit()
+    def open_socket() -> None:
+        opened.append(_open(url, category))
+        if cancelled.is_set():
+            opened[0].exit()
 
     try:
-        await asyncio.to_thread(open_it)
+        await asyncio.to_thread(open_socket)
     except asyncio.CancelledError:
-        given_up.set()
-        for socket in made:
+        cancelled.set()
+        for socket in opened:
             socket.exit()
         raise
-    return made[0]
+    return opened[0]
 
 
 def _open(url: str, category: str) -> Any:
-    """Return pybit's socket, connected; it takes another address by its module's constant alone.
+    """Return pybit's socket, connected; its URL is a constant of pybit's module.
 
-    pybit raises in a thread of its own, where nobody hears it, and waits for ever to subscribe on a
-    socket that has closed. This one keeps what has ended it, and tells whoever asks. With `retries`
-    at 1 pybit gives up even when it has connected.
+    pybit raises in a thread of its own, where no caller sees it, and waits for ever to subscribe on
+    a socket that has closed. This subclass stores the error and raises it in `is_connected`. With
+    `retries` at 1 pybit gives up even after it has connected.
     """
-    import pybit.unified_trading as pybit  # type: ignore[import-untyped] # noqa: PLC0415 - heavy
+    import pybit.unified_trading as pybit  # type: ignore[import-untyped] # noqa: PLC0415 - slow
 
     class Socket(pybit.WebSocket):  # type: ignore[misc]
-        """pybit's socket; `ended` is why it can be used no more, `line` what is to be closed then.
+        """pybit's socket; `ended` is the error that ended it, `connection` the raw socket.
 
-        websocket-client leaves that to the collector where the other side has closed first.
+        websocket-client does not close the raw socket after the other side has closed.
         """
 
         ended: Exception | None = None
-        line: Any = None
+        connection: Any = None
 
         def is_connected(self) -> bool:
-            """Return whether it is; raises for why it is not and never will be."""
+            """Return whether the socket is connected; raise the error that has ended it."""
             if self.ended is not None:
                 raise self.ended
             return bool(super().is_connected())
 
         def _on_open(self) -> None:
-            self.line = self.ws.sock.sock
+            self.connection = self.ws.sock.sock
 
         def _on_close(self) -> None:
             self.ended = self.ended or ConnectionError("the socket was closed")
-            if self.line is not None:
-                self.line.close()
+            if self.connection is not None:
+                self.connection.close()
 
         def _on_error(self, error: Exception) -> None:
             lost = isinstance(error, OSError) or "WebSocket" in type(error).__name__
             why = f"{type(error).__name__}: {error}"
-            self.ended = ConnectionError(why) if lost else MalformedError("push", why)
+            self.ended = ConnectionError(why) if lost else MalformedAnswerError("push", why)
             self.exit()
 
     pybit.PUBLIC_WSS = url + "/v5/public/{CHANNEL_TYPE}"

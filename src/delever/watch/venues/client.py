@@ -1,35 +1,35 @@
-"""Set up ccxt.pro's objects: keys, another address where one is given, quick time-outs.
+"""Set up ccxt.pro's objects: keys, another base URL, short time-outs.
 
-ccxt takes an answer that it cannot read, or that lacks its list, for an empty one, and stops
-listening without a word where a push cannot be read. An account whose positions are not told must
-not look like one without positions: so answers and sockets are watched over.
+ccxt treats an unreadable answer, or one without its list, as empty, and stops listening silently
+after an unreadable push. An account whose positions cannot be read must not look like one without
+positions: so all answers and pushes are checked.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from delever.watch.faults import MalformedError
-from delever.watch.settings import Credentials, Venue, credentials
-from delever.watch.venues.fields import rows
+from delever.watch.market_data.errors import MalformedAnswerError
+from delever.watch.settings import VenueCredentials, WatchedVenue, credentials
+from delever.watch.venues.answers import rows
 
 Lists = Mapping[str, tuple[str, ...]]
-"""Where answers have their list: the steps to it, by a part of the path that was asked."""
+"""The path of the list in an answer, by a part of the request's URL."""
 
 TIMEOUT_MS = 10_000
 PONG = "pong"
-REFUSED, BANNED, LIMITED, FAILED = 400, 418, 429, 500
+BAD_REQUEST, BANNED, RATE_LIMITED, SERVER_ERROR = 400, 418, 429, 500
 
 
-def client(venue: Venue, name: str, options: Mapping[str, Any], lists: Lists) -> Any:
-    """Return ccxt.pro's object of an exchange; ConfigError where the key cannot be used."""
-    import ccxt.pro  # type: ignore[import-untyped] # noqa: PLC0415 - heavy
+def client(venue: WatchedVenue, name: str, options: Mapping[str, Any], lists: Lists) -> Any:
+    """Return ccxt.pro's object of an exchange; ConfigError if the key cannot be used."""
+    import ccxt.pro  # type: ignore[import-untyped] # noqa: PLC0415 - slow to import
 
     return set_up(getattr(ccxt.pro, name), venue, options, lists)
 
 
-def set_up(kind: Any, venue: Venue, options: Mapping[str, Any], lists: Lists) -> Any:
-    """Return an exchange of ccxt.pro, made from its class or from one of ours that extends it."""
-    made = _watched_over(kind, lists)(
+def set_up(kind: Any, venue: WatchedVenue, options: Mapping[str, Any], lists: Lists) -> Any:
+    """Return an object of a ccxt.pro class, or of a subclass of one, with checks."""
+    exchange = _checked(kind, lists)(
         {
             "enableRateLimit": True,
             "timeout": TIMEOUT_MS,
@@ -39,23 +39,24 @@ def set_up(kind: Any, venue: Venue, options: Mapping[str, Any], lists: Lists) ->
     )
     if venue.base_url:
         ws = venue.ws_url or venue.base_url.replace("http", "ws", 1)
-        made.urls["api"] = _moved(made.urls["api"], venue.base_url.rstrip("/"), ws.rstrip("/"))
-    return made
+        urls = exchange.urls["api"]
+        exchange.urls["api"] = _at_host(urls, venue.base_url.rstrip("/"), ws.rstrip("/"))
+    return exchange
 
 
-async def next_push(api: Any, coming: Awaitable[Any]) -> Any:
-    """Return what a socket tells next; raises for a push since the last that could not be read."""
-    told = await coming
-    if api.broken is not None:
-        raise api.broken
-    return told
+async def next_push(exchange: Any, coming: Awaitable[Any]) -> Any:
+    """Return the next push of a socket; raise the error of an unreadable one before it."""
+    push = await coming
+    if exchange.broken is not None:
+        raise exchange.broken
+    return push
 
 
-def _watched_over(kind: Any, lists: Lists) -> Any:
-    """Return a class of exchange that says of every answer and push that it cannot be read."""
+def _checked(kind: Any, lists: Lists) -> Any:
+    """Return a subclass of an exchange that raises for unreadable answers and pushes."""
 
-    class WatchedOver(kind):  # type: ignore[misc]
-        """An exchange of ccxt.pro; `broken` is why a socket has ended."""
+    class CheckedExchange(kind):  # type: ignore[misc]
+        """An exchange of ccxt.pro; `broken` is the error that ended its socket."""
 
         broken: Exception | None = None
 
@@ -63,83 +64,83 @@ def _watched_over(kind: Any, lists: Lists) -> Any:
             self, status: int, reason: str, url: str, method: str, headers: Any, body: str,
             response: Any, *sent: Any,
         ) -> Any:  # fmt: skip
-            """Raise for an answer that is none, by its status first, then as ccxt does."""
+            """Raise for a failed answer: by its status first, then as ccxt does."""
             _check_status(status, reason, body)
             known = super().handle_errors(
                 status, reason, url, method, headers, body, response, *sent
             )
-            if status < REFUSED:
+            if status < BAD_REQUEST:
                 _check_lists(url, body, response, lists)
             return known
 
         def client(self, url: str) -> Any:
-            """Return the socket of an address, watched over from the first."""
+            """Return the socket of a URL, with checks from its first message."""
             is_new = url not in (self.clients or {})
             socket = super().client(url)
             if is_new:
-                socket.handle_message = _ending(self, socket)
+                socket.handle_message = _ending_on_error(self, socket)
             return socket
 
         def handle_message(self, client: Any, message: Any) -> None:
-            """Take a push; text that is no JSON is one that cannot be read."""
+            """Handle a push; MalformedAnswerError for text that is no JSON."""
             if isinstance(message, str) and message != PONG:
-                raise MalformedError("push", message)
+                raise MalformedAnswerError("push", message)
             super().handle_message(client, message)
 
-    return WatchedOver
+    return CheckedExchange
 
 
-def _ending(exchange: Any, socket: Any) -> Callable[[Any], None]:
-    """Return what handles a socket's messages, and ends it where one cannot be read."""
+def _ending_on_error(exchange: Any, socket: Any) -> Callable[[Any], None]:
+    """Return a socket's message handler that ends the socket after an unreadable message."""
     handle = socket.handle_message
 
     def handle_or_end(message: Any) -> None:
         try:
             handle(message)
-        except Exception as error:  # noqa: BLE001 - whatever it is, nobody else hears of it
-            exchange.broken = _readable(error)
+        except Exception as error:  # noqa: BLE001 - ccxt reports it nowhere else
+            exchange.broken = _push_error(error)
             socket.on_error(exchange.broken)
 
     return handle_or_end
 
 
 def _check_lists(url: str, body: str, response: Any, lists: Lists) -> None:
-    """Raise for an answer that is no JSON, or lacks the list that was asked for."""
+    """Raise for an answer that is no JSON or lacks its list."""
     if response is None:
-        raise MalformedError("answer", body)
+        raise MalformedAnswerError("answer", body)
     for part, steps in lists.items():
         if part in url:
             rows(response, *steps)
 
 
 def _check_status(status: int, reason: str, body: str) -> None:
-    """Raise for a status that says all, whatever stands in the answer."""
-    import ccxt  # noqa: PLC0415 - heavy
+    """Raise for a status that decides, whatever the body."""
+    import ccxt  # noqa: PLC0415 - slow to import
 
-    if status in {LIMITED, BANNED}:
+    if status in {RATE_LIMITED, BANNED}:
         raise ccxt.DDoSProtection(f"{status} {reason} {body}")
-    if status >= FAILED:
+    if status >= SERVER_ERROR:
         raise ccxt.ExchangeNotAvailable(f"{status} {reason} {body}")
 
 
-def _readable(error: Exception) -> Exception:
-    """Return an error of reading a push as what it is to the watch."""
-    import ccxt  # noqa: PLC0415 - heavy
+def _push_error(error: Exception) -> Exception:
+    """Return an error of handling a push: ccxt's own, or else MalformedAnswerError."""
+    import ccxt  # noqa: PLC0415 - slow to import
 
-    told = isinstance(error, ccxt.BaseError | MalformedError)
-    return error if told else MalformedError("push", f"{type(error).__name__}: {error}")
+    known = isinstance(error, ccxt.BaseError | MalformedAnswerError)
+    return error if known else MalformedAnswerError("push", f"{type(error).__name__}: {error}")
 
 
-def _keys(held: Credentials | None) -> dict[str, str]:
-    if held is None:
+def _keys(key: VenueCredentials | None) -> dict[str, str]:
+    if key is None:
         return {}
-    return {"apiKey": held.key, "secret": held.secret, "password": held.passphrase}
+    return {"apiKey": key.key, "secret": key.secret, "password": key.passphrase}
 
 
-def _moved(urls: Any, base: str, ws: str) -> Any:
-    """Return addresses with their paths, at another host."""
+def _at_host(urls: Any, base: str, ws: str) -> Any:
+    """Return URLs with the same paths at another host."""
     if isinstance(urls, Mapping):
-        return {name: _moved(url, base, ws) for name, url in urls.items()}
+        return {name: _at_host(url, base, ws) for name, url in urls.items()}
     scheme, _, rest = str(urls).partition("://")
     _, slash, path = rest.partition("/")
     return f"{ws if scheme.startswith('ws') else base}{slash}{path}"

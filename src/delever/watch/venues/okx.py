@@ -1,4 +1,4 @@
-"""OKX: the adl-warning channel, the security fund, the position field adl, bills of ADL fills."""
+"""OKX: the adl-warning channel, security funds, the position field adl, bills of ADL fills."""
 
 import asyncio
 from collections import deque
@@ -7,41 +7,58 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from delever.watch.budget import Budget
-from delever.watch.faults import MalformedError
-from delever.watch.reading import Fill, IndicatorReading, Pool, Position, Reading, Wallet, Warned
-from delever.watch.settings import Venue
-from delever.watch.venues.adapter import Adapter, Deliver, Source, Stream
-from delever.watch.venues.bybit import indicator
+from delever.watch.market_data.errors import MalformedAnswerError
+from delever.watch.market_data.indicator_scale import RANK_INDICATOR
+from delever.watch.market_data.observations import (
+    FillObservation,
+    IndicatorObservation,
+    Observation,
+    PoolObservation,
+    PositionObservation,
+    WalletObservation,
+    WarningObservation,
+)
+from delever.watch.settings import WatchedVenue
+from delever.watch.venues.adapter import Deliver, PolledSource, StreamSource, VenueAdapter
+from delever.watch.venues.answers import (
+    ParsedAnswer,
+    merge,
+    number,
+    optional,
+    parse_rows,
+    rows,
+    text,
+    time_ms,
+)
 from delever.watch.venues.client import next_push, set_up
-from delever.watch.venues.fields import Answer, each, joined, number, optional, rows, text, time_ms
-from delever.watch.venues.positions import When, Words, position
+from delever.watch.venues.positions import PositionFields, Receipt, parse_indicator, parse_position
+from delever.watch.venues.request_budget import RequestBudget
 
 REQUESTS, WINDOW_MS = 10, 2_000
 LISTS = {"/account/positions": ("data",)}
 CHANNEL = "adl-warning"
-KINDS = ("SWAP", "FUTURES")
-WORDS = Words("instId", "pos", "avgPx", "markPx", "lever", "mmr", "margin")
+INSTRUMENT_TYPES = ("SWAP", "FUTURES")
+FIELDS = PositionFields("instId", "pos", "avgPx", "markPx", "lever", "mmr", "margin")
 STATES = {"normal", "warning", "adl"}
-NORMAL_MS = 60_000
-CALM_AFTER = 5
-"""A family that has not been warned of for so many pushes is normal: normal may be silent."""
+NORMAL_REFRESH_MS = 60_000
+NORMAL_AFTER = 5
+"""A family without a warning for this many pushes is normal, which OKX need not send."""
 
-ADL_BILLS = {"125": "long", "126": "short", "127": "short", "128": "long"}
-"""The side that an ADL bill closed, by subtype: close long, close short, buy, sell."""
+ADL_SUBTYPES = {"125": "long", "126": "short", "127": "short", "128": "long"}
+"""The closed side by the bill's subtype: close long, close short, buy, sell."""
 
 
-def okx(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
+def okx(venue: WatchedVenue, now_ms: Callable[[], int]) -> VenueAdapter:
     """Return the adapter of OKX's swaps and futures."""
-    import ccxt.pro  # type: ignore[import-untyped] # noqa: PLC0415 - heavy
+    import ccxt.pro  # type: ignore[import-untyped] # noqa: PLC0415 - slow to import
 
-    class Okx(ccxt.pro.okx):  # type: ignore[misc]
-        """ccxt.pro's OKX, with the one channel that it lacks."""
+    class OkxWithWarnings(ccxt.pro.okx):  # type: ignore[misc]
+        """ccxt.pro's OKX with the adl-warning channel, which ccxt lacks."""
 
         warnings: deque[Mapping[str, Any]]
 
         def handle_message(self, client: Any, message: Any) -> None:
-            """Take pushes of the channel; all else is ccxt's."""
+            """Queue the channel's pushes; ccxt handles all other messages."""
             arg = message.get("arg") if isinstance(message, dict) else None
             if isinstance(arg, dict) and arg.get("channel") == CHANNEL and "data" in message:
                 self.warnings.append(message)
@@ -49,175 +66,178 @@ def okx(venue: Venue, now_ms: Callable[[], int]) -> Adapter:
             else:
                 super().handle_message(client, message)
 
-    api = set_up(Okx, venue, {"fetchMarkets": {"types": ["swap", "future"]}}, LISTS)
-    api.has["fetchCurrencies"] = False
-    api.warnings = deque(maxlen=10_000)
-    held = _Okx(venue, api, now_ms)
-    cadence = venue.cadence
+    options = {"fetchMarkets": {"types": ["swap", "future"]}}
+    exchange = set_up(OkxWithWarnings, venue, options, LISTS)
+    exchange.has["fetchCurrencies"] = False
+    exchange.warnings = deque(maxlen=10_000)
+    api = _Okx(venue, exchange, now_ms)
+    refresh = venue.refresh
     private = (
-        Source(
+        PolledSource(
             "positions and indicators",
-            cadence.indicator_ms,
+            refresh.indicator_ms,
             1,
-            held.positions,
-            (Position, IndicatorReading),
+            api.positions,
+            (PositionObservation, IndicatorObservation),
         ),
-        Source("wallet", cadence.indicator_ms, 1, held.wallets, (Wallet,)),
-        Source("ADL fills", cadence.fill_ms, 1, held.fills),
+        PolledSource("wallet", refresh.indicator_ms, 1, api.wallets, (WalletObservation,)),
+        PolledSource("ADL fills", refresh.fill_ms, 1, api.fills),
     )
-    return Adapter(
+    return VenueAdapter(
         venue="okx",
         rules="okx_2025",
         keyed=venue.keyed,
-        budget=Budget(REQUESTS, WINDOW_MS, share_percent=50),
+        budget=RequestBudget(REQUESTS, WINDOW_MS, share_percent=50),
         sources=(
-            Source("security fund", cadence.alert_ms, 1, held.funds, (Pool,)),
+            PolledSource("security fund", refresh.alert_ms, 1, api.funds, (PoolObservation,)),
             *(private if venue.keyed else ()),
         ),
-        streams=(Stream("ADL warnings", 0, held.listen),),
-        close=api.close,
-        set_clock=held.set_clock,
-        headers=lambda: api.last_response_headers or {},
+        streams=(StreamSource("ADL warnings", 0, api.listen),),
+        close=exchange.close,
+        set_clock=api.set_clock,
+        headers=lambda: exchange.last_response_headers or {},
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Okx:
-    venue: Venue
-    api: Any
+    venue: WatchedVenue
+    exchange: Any
     now_ms: Callable[[], int]
     families: set[str] = field(default_factory=set)
-    warned: dict[str, Warned] = field(default_factory=dict)
+    warnings: dict[str, WarningObservation] = field(default_factory=dict)
 
     async def set_clock(self) -> int:
-        return -int(await self.api.load_time_difference())
+        return -int(await self.exchange.load_time_difference())
 
-    async def funds(self) -> Answer:
-        """Return the security fund of the families that are held or asked for, one at a time."""
+    async def funds(self) -> ParsedAnswer:
+        """Return the security funds of held and configured families, one request each."""
         answers = []
         for family in sorted({*self.venue.families, *self.families}):
-            asked = {"instType": "SWAP", "instFamily": family, "limit": "1"}
-            answer = await self.api.publicGetPublicInsuranceFund(asked)
-            came = self.now_ms()
-            for data in rows(answer, "data"):
-                details = rows(data, "details")
-                answers.append(each(details, partial(self._fund, family=family, came=came), "ccy"))
-        return joined(answers)._replace(of_ms=None)
+            query = {"instType": "SWAP", "instFamily": family, "limit": "1"}
+            answer = await self.exchange.publicGetPublicInsuranceFund(query)
+            parse = partial(self._fund, family=family, received_ms=self.now_ms())
+            answers += [
+                parse_rows(rows(data, "details"), parse, "ccy") for data in rows(answer, "data")
+            ]
+        return merge(answers).without_time()
 
-    def _fund(self, row: Any, family: str, came: int) -> Iterator[Reading]:
-        yield Pool(
+    def _fund(self, row: Any, family: str, received_ms: int) -> Iterator[Observation]:
+        yield PoolObservation(
             venue="okx",
             name=family,
-            of_ms=time_ms(row, "ts"),
-            came_ms=came,
-            cadence_ms=self.venue.cadence.shared_pool_ms,
+            venue_time_ms=time_ms(row, "ts"),
+            received_ms=received_ms,
+            refresh_ms=self.venue.refresh.shared_pool_ms,
             asset=text(row, "ccy"),
             balance=number(row, "balance"),
         )
 
     async def listen(self, deliver: Deliver) -> None:
-        """Hand on warnings, and that a family is normal when its warnings have ceased."""
-        await self.api.load_markets()
-        url = self.api.get_url(CHANNEL, "public")
-        args = [{"channel": CHANNEL, "instType": kind} for kind in KINDS]
+        """Deliver warnings, and the state normal of families whose warnings have ceased."""
+        await self.exchange.load_markets()
+        url = self.exchange.get_url(CHANNEL, "public")
+        args = [{"channel": CHANNEL, "instType": kind} for kind in INSTRUMENT_TYPES]
         request = {"op": "subscribe", "args": args}
-        self.api.broken = None
+        self.exchange.broken = None
         while True:
-            pushed = self.api.watch(url, CHANNEL, request, CHANNEL)
+            pushed = self.exchange.watch(url, CHANNEL, request, CHANNEL)
             try:
                 await asyncio.wait_for(
-                    next_push(self.api, pushed), self.venue.cadence.stream_ms / 1000
+                    next_push(self.exchange, pushed), self.venue.refresh.stream_ms / 1000
                 )
             except TimeoutError:
-                self._check_alive(url)
-            while self.api.warnings:
-                found = each(rows(self.api.warnings.popleft(), "data"), self._warning, "instFamily")
-                deliver(found.readings)
-                if found.malformed:
-                    raise MalformedError(CHANNEL, found.malformed[0])
+                self._check_connected(url)
+            while self.exchange.warnings:
+                data = rows(self.exchange.warnings.popleft(), "data")
+                parsed = parse_rows(data, self._warning, "instFamily")
+                deliver(parsed.observations)
+                if parsed.malformed:
+                    raise MalformedAnswerError(CHANNEL, parsed.malformed[0])
             deliver(self._ceased())
 
-    def _check_alive(self, url: str) -> None:
-        """Raise where ccxt's socket is gone: it makes a new one only when asked for."""
-        held = self.api.clients.get(url)
-        if held is not None and held.error is not None:
-            raise ConnectionError(str(held.error))
+    def _check_connected(self, url: str) -> None:
+        """Raise if ccxt's socket has failed: ccxt opens a new one only on request."""
+        socket = self.exchange.clients.get(url)
+        if socket is not None and socket.error is not None:
+            raise ConnectionError(str(socket.error))
 
-    def _warning(self, row: Any) -> Iterator[Reading]:
+    def _warning(self, row: Any) -> Iterator[Observation]:
         state, kind = text(row, "state"), text(row, "instType")
         if state not in STATES:
-            raise MalformedError("state", state)
-        cadence = self.venue.cadence
-        warning = Warned(
+            raise MalformedAnswerError("state", state)
+        warning = WarningObservation(
             venue="okx",
             name=f"{text(row, 'instFamily')}-{kind}",
-            of_ms=time_ms(row, "ts"),
-            came_ms=self.now_ms(),
-            cadence_ms=NORMAL_MS if state == "normal" else cadence.stream_ms,
+            venue_time_ms=time_ms(row, "ts"),
+            received_ms=self.now_ms(),
+            refresh_ms=NORMAL_REFRESH_MS if state == "normal" else self.venue.refresh.stream_ms,
             state=state,  # type: ignore[arg-type]
             balance=optional(row, "bal"),
         )
-        self.warned[warning.name] = warning
+        self.warnings[warning.name] = warning
         yield warning
 
-    def _ceased(self) -> list[Reading]:
-        """Return that families are normal of which the live socket has said nothing for a while."""
-        now, silence = self.now_ms(), CALM_AFTER * self.venue.cadence.stream_ms
+    def _ceased(self) -> list[Observation]:
+        """Return the state normal of each family without a warning for a while."""
+        now, silence_ms = self.now_ms(), NORMAL_AFTER * self.venue.refresh.stream_ms
         for name in {f"{family}-SWAP" for family in {*self.families, *self.venue.families}}:
-            self.warned.setdefault(name, _normal(name, now - silence - 1, None))
-        told: list[Reading] = []
-        for name, warning in self.warned.items():
-            if now - warning.came_ms > silence:
-                self.warned[name] = _normal(name, now, warning.balance)
-                told.append(self.warned[name])
-        return told
+            self.warnings.setdefault(name, _normal(name, now - silence_ms - 1, None))
+        ceased: list[Observation] = []
+        for name, warning in self.warnings.items():
+            if now - warning.received_ms > silence_ms:
+                self.warnings[name] = _normal(name, now, warning.balance)
+                ceased.append(self.warnings[name])
+        return ceased
 
-    # --- the account's ---
+    # --- private ---
 
-    async def positions(self) -> Answer:
-        listed = await self.api.fetch_positions()
-        when = When(self.now_ms(), self.venue.cadence.indicator_ms)
-        open_ = [row for row in listed if row.get("contracts")]
-        answer = each(open_, lambda row: self._position(row, when))
-        names = [r.name for r in answer.readings if isinstance(r, Position)]
+    async def positions(self) -> ParsedAnswer:
+        listed = await self.exchange.fetch_positions()
+        receipt = Receipt(self.now_ms(), self.venue.refresh.indicator_ms)
+        open_rows = [row for row in listed if row.get("contracts")]
+        answer = parse_rows(open_rows, lambda row: self._position(row, receipt))
+        names = [r.name for r in answer.observations if isinstance(r, PositionObservation)]
         self.families.clear()
         self.families.update("-".join(name.split("-")[:2]) for name in names)
-        return answer._replace(of_ms=None)
+        return answer.without_time()
 
-    def _position(self, row: Mapping[str, Any], when: When) -> Iterator[Reading]:
-        held = position("okx", row, self.api.market(row["symbol"]), WORDS, when)
-        yield held
-        yield indicator(held, row["info"], "adl", when)
+    def _position(self, row: Mapping[str, Any], receipt: Receipt) -> Iterator[Observation]:
+        market = self.exchange.market(row["symbol"])
+        position = parse_position("okx", row, market, FIELDS, receipt)
+        yield position
+        raw = text(row["info"], "adl")
+        yield parse_indicator(position, raw, "adl", RANK_INDICATOR, receipt)
 
-    async def wallets(self) -> Answer:
-        answer = await self.api.fetch_balance()
-        came = self.now_ms()
+    async def wallets(self) -> ParsedAnswer:
+        answer = await self.exchange.fetch_balance()
+        received_ms = self.now_ms()
         coins = [coin for row in rows(answer["info"], "data") for coin in rows(row, "details")]
-        return each(coins, lambda row: self._wallet(row, came), "ccy")._replace(of_ms=None)
+        return parse_rows(coins, lambda row: self._wallet(row, received_ms), "ccy").without_time()
 
-    def _wallet(self, row: Any, came: int) -> Iterator[Reading]:
-        yield Wallet(
+    def _wallet(self, row: Any, received_ms: int) -> Iterator[Observation]:
+        yield WalletObservation(
             venue="okx",
             name=text(row, "ccy"),
-            of_ms=came,
-            came_ms=came,
-            cadence_ms=self.venue.cadence.indicator_ms,
+            venue_time_ms=received_ms,
+            received_ms=received_ms,
+            refresh_ms=self.venue.refresh.indicator_ms,
             balance=number(row, "cashBal"),
         )
 
-    async def fills(self) -> Answer:
-        answer = await self.api.privateGetAccountBills({"type": "9"})
-        return each(rows(answer, "data"), self._fill, "instId")._replace(of_ms=None)
+    async def fills(self) -> ParsedAnswer:
+        answer = await self.exchange.privateGetAccountBills({"type": "9"})
+        return parse_rows(rows(answer, "data"), self._fill, "instId").without_time()
 
-    def _fill(self, row: Any) -> Iterator[Reading]:
-        side = ADL_BILLS.get(text(row, "subType"))
+    def _fill(self, row: Any) -> Iterator[Observation]:
+        side = ADL_SUBTYPES.get(text(row, "subType"))
         if side is not None:
-            yield Fill(
+            yield FillObservation(
                 venue="okx",
                 name=text(row, "instId"),
-                of_ms=time_ms(row, "ts"),
-                came_ms=self.now_ms(),
-                cadence_ms=self.venue.cadence.fill_ms,
+                venue_time_ms=time_ms(row, "ts"),
+                received_ms=self.now_ms(),
+                refresh_ms=self.venue.refresh.fill_ms,
                 fill=text(row, "billId"),
                 side="long" if side == "long" else "short",
                 quantity=abs(number(row, "sz")),
@@ -225,13 +245,13 @@ class _Okx:
             )
 
 
-def _normal(name: str, now_ms: int, balance: Any) -> Warned:
-    return Warned(
+def _normal(name: str, now_ms: int, balance: Any) -> WarningObservation:
+    return WarningObservation(
         venue="okx",
         name=name,
-        of_ms=now_ms,
-        came_ms=now_ms,
-        cadence_ms=NORMAL_MS,
+        venue_time_ms=now_ms,
+        received_ms=now_ms,
+        refresh_ms=NORMAL_REFRESH_MS,
         state="normal",
         balance=balance,
     )

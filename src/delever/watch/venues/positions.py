@@ -1,92 +1,119 @@
-"""A position of ccxt as a reading: its sides and modes by ccxt's words, its numbers as the venue's.
+"""Convert a ccxt position to an observation: side and modes from ccxt, numbers from the venue.
 
-ccxt's own numbers are floats; the row that it was made from holds the text that the venue sent.
+ccxt's own numbers are floats; the venue's row, which ccxt includes, has them as text.
 """
 
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from delever.watch.faults import MalformedError
-from delever.watch.reading import Position, Side
-from delever.watch.venues.fields import number, optional, text
+from delever.watch.market_data.errors import MalformedAnswerError
+from delever.watch.market_data.indicator_scale import VenueScale
+from delever.watch.market_data.observations import IndicatorObservation, PositionObservation, Side
+from delever.watch.venues.answers import number, optional, text
 
 
-class Words(NamedTuple):
-    """What a venue calls the numbers of a position; `initial` stands in for an empty margin."""
+class PositionFields(NamedTuple):
+    """A venue's field names; `initial_margin` replaces an empty `margin`."""
 
     name: str
     quantity: str
-    entry: str
+    entry_price: str
     mark: str
     leverage: str
     maintenance: str
     margin: str
-    initial: str = ""
+    initial_margin: str = ""
 
 
-class When(NamedTuple):
-    """When an answer came, and how often the venue renews it."""
+class Receipt(NamedTuple):
+    """When an answer was received, and how often the venue refreshes it."""
 
-    came_ms: int
-    cadence_ms: int
+    received_ms: int
+    refresh_ms: int
 
 
-def position(
-    venue: str, row: Mapping[str, Any], market: Mapping[str, Any], words: Words, when: When
-) -> Position:
-    """Return a position; MalformedError names the field that is missing or cannot be read."""
+def parse_position(
+    venue: str,
+    row: Mapping[str, Any],
+    market: Mapping[str, Any],
+    fields: PositionFields,
+    receipt: Receipt,
+) -> PositionObservation:
+    """Return a position; MalformedAnswerError names a missing or malformed field."""
     raw = row["info"]
-    isolated = _isolated(row, raw, words)
-    return Position(
+    isolated = _is_isolated(row, raw, fields)
+    return PositionObservation(
         venue=venue,
-        name=text(raw, words.name),
-        of_ms=when.came_ms,
-        came_ms=when.came_ms,
-        cadence_ms=when.cadence_ms,
+        name=text(raw, fields.name),
+        venue_time_ms=receipt.received_ms,
+        received_ms=receipt.received_ms,
+        refresh_ms=receipt.refresh_ms,
         side=side_of(row),
-        quantity=abs(number(raw, words.quantity)),
+        quantity=abs(number(raw, fields.quantity)),
         multiplier=Decimal(str(market.get("contractSize") or 1)),
-        entry_price=number(raw, words.entry),
-        mark=number(raw, words.mark),
-        leverage=_leverage(row, raw, words),
+        entry_price=number(raw, fields.entry_price),
+        mark=number(raw, fields.mark),
+        leverage=_leverage(row, raw, fields),
         isolated=isolated,
-        margin=_margin(raw, words) if isolated else None,
-        maintenance=optional(raw, words.maintenance),
+        margin=_margin(raw, fields) if isolated else None,
+        maintenance=optional(raw, fields.maintenance),
         settle=str(market["settle"]),
         inverse=bool(market["inverse"]),
         hedged=bool(row.get("hedged")),
     )
 
 
+def parse_indicator(
+    position: PositionObservation, raw: str, field: str, scale: VenueScale, receipt: Receipt
+) -> IndicatorObservation:
+    """Return a position's indicator from a venue's value; MalformedAnswerError if unknown."""
+    indicator = scale.indicator(raw)
+    if indicator is None:
+        raise MalformedAnswerError(field, raw)
+    return IndicatorObservation(
+        venue=position.venue,
+        name=position.name,
+        venue_time_ms=receipt.received_ms,
+        received_ms=receipt.received_ms,
+        refresh_ms=receipt.refresh_ms,
+        side=position.side,
+        indicator=indicator,
+        raw=raw,
+        scale=scale.label,
+    )
+
+
 def side_of(row: Mapping[str, Any]) -> Side:
-    """Return the side of ccxt's position; MalformedError where it has none."""
+    """Return the side of a ccxt position; MalformedAnswerError without one."""
     match row.get("side"):
         case "long":
             return "long"
         case "short":
             return "short"
-    raise MalformedError("side", row.get("side"))
+    raise MalformedAnswerError("side", row.get("side"))
 
 
-def _isolated(row: Mapping[str, Any], raw: Mapping[str, Any], words: Words) -> bool:
-    """Return whether ccxt, or where it does not say the venue's own row, calls it isolated."""
+def _is_isolated(row: Mapping[str, Any], raw: Mapping[str, Any], fields: PositionFields) -> bool:
+    """Return whether a position is isolated, by ccxt's margin mode or else by the venue's row."""
     mode = row.get("marginMode")
     if mode is None:
-        return str(raw.get("tradeMode")) == "1" and bool(optional(raw, words.margin))
+        return str(raw.get("tradeMode")) == "1" and bool(optional(raw, fields.margin))
     return str(mode) == "isolated"
 
 
-def _margin(raw: Mapping[str, Any], words: Words) -> Decimal | None:
-    """Return an isolated position's margin, or the least that it can be: its initial margin."""
-    return optional(raw, words.margin) or optional(raw, words.initial)
+def _margin(raw: Mapping[str, Any], fields: PositionFields) -> Decimal | None:
+    """Return an isolated position's margin, or its lower bound, the initial margin."""
+    return optional(raw, fields.margin) or optional(raw, fields.initial_margin)
 
 
-def _leverage(row: Mapping[str, Any], raw: Mapping[str, Any], words: Words) -> Decimal | None:
-    """Return the leverage that is set, or where the row has none what initial margin says."""
-    told = optional(raw, words.leverage)
-    if told is not None and told > 0:
-        return told
+def _leverage(
+    row: Mapping[str, Any], raw: Mapping[str, Any], fields: PositionFields
+) -> Decimal | None:
+    """Return the leverage of the venue's row or, without one, notional / initial margin."""
+    leverage = optional(raw, fields.leverage)
+    if leverage is not None and leverage > 0:
+        return leverage
     notional, initial = row.get("notional"), row.get("initialMargin")
     if not notional or not initial:
         return None

@@ -48,7 +48,7 @@ def layout_of(table: PositionTable, before: SideLayout | None) -> SideLayout:
     order = np.lexsort((position, account))
     place = np.empty(size, np.int32)
     place[order] = np.arange(size)
-    only_zero = table.position_ids <= {0}  # then one number stands for the column
+    only_zero = table.position_ids <= {0}  # then one broadcast number is enough
     positions = np.broadcast_to(np.int32(0), size) if only_zero else position[order]
     addresses = table.addresses() + addresses_of(place)
     return SideLayout(
@@ -137,8 +137,8 @@ def rank_group(
 ) -> Iterator[tuple[str, RankedContract]]:
     """Yield each member's name with its ranks and indicators.
 
-    All members share two arrays. If `copied`, each gets arrays of its own, so that a contract that
-    then stays in the cache does not hold the memory of all others.
+    All members share two arrays. If `copied`, each gets arrays of its own, so that one contract in
+    the cache does not keep the memory of all others alive.
     """
     ranking = RULE_SETS[group.rules].ranking
     size = sum([len(layout.place) for _, layouts in members for layout in layouts])

@@ -1,9 +1,9 @@
 """Refreshes of ratings and indicators: when they are due, and what their commands publish.
 
-Both are asked for by commands, so that they are in the journal and replay; `due_refreshes` returns
-the commands that whoever has the clock submits. A rating is small and stored in the book. There are
-as many indicators as positions: the event has a digest of each side, and `publish` computes them
-again, from the same book, for those who need them.
+Commands ask for both, so that they are in the journal and replay; the server, which has the clock,
+submits those that `due_refreshes` returns. A rating is small and stored in the book. There are as
+many indicators as positions: the event has a digest of each side, and readers call `publish` on the
+same book for the indicators themselves.
 """
 
 from collections.abc import Iterator

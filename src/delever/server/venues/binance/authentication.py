@@ -28,18 +28,18 @@ class RequestAuthenticator:
         self._now_ms = now_ms
 
     def by_key(self, request: Request) -> ApiKey:
-        """Return the holder of a request's API key; BinanceRequestError without an account."""
+        """Return a request's API key; BinanceRequestError without an account."""
         key_id = request.headers.get("x-mbx-apikey", "")
         if not _KEY.fullmatch(key_id):
             raise BinanceRequestError(payloads.BAD_KEY)
-        holder = self._keyring.find(key_id)
-        if holder is None or not holder.has_role(Role.TRADE_ACCOUNT) or holder.account is None:
+        api_key = self._keyring.find(key_id)
+        if api_key is None or not api_key.has_role(Role.TRADE_ACCOUNT) or api_key.account is None:
             raise BinanceRequestError(payloads.UNKNOWN_KEY)
-        return holder
+        return api_key
 
     def by_signature(self, request: Request) -> ApiKey:
-        """Return the holder of the API key that signed a request within its time window."""
-        holder = self.by_key(request)
+        """Return the API key that signed a request within its time window."""
+        api_key = self.by_key(request)
         timestamp_ms = whole(request, "timestamp")
         if timestamp_ms is None:
             raise BinanceRequestError(payloads.missing_parameter("timestamp"))
@@ -49,11 +49,11 @@ class RequestAuthenticator:
         if not signature:
             raise BinanceRequestError(payloads.missing_parameter("signature"))
         error = payloads.timing_error(timestamp_ms, window_ms, self._now_ms())
-        if error is None and not holder.verifies_hex(payload, signature):
+        if error is None and not api_key.verifies_hex(payload, signature):
             error = payloads.BAD_SIGNATURE
         if error is not None:
             raise BinanceRequestError(error)
-        return holder
+        return api_key
 
 
 def text(request: Request, parameter: str) -> str | None:

@@ -162,8 +162,8 @@ class BinanceApi:
 
     def _signed(self, endpoint: Endpoint, product: str) -> Handler:
         async def handler(request: Request) -> bytes:
-            holder = self._authenticator.by_signature(request)
-            return payloads.encode(await endpoint(product, holder.account or "", request))
+            api_key = self._authenticator.by_signature(request)
+            return payloads.encode(await endpoint(product, api_key.account or "", request))
 
         return handler
 
@@ -172,8 +172,8 @@ class BinanceApi:
         return b"[]"
 
     async def _open(self, request: Request) -> bytes:
-        holder = self._authenticator.by_key(request)
-        key = self._streams.open(_api(request), holder, holder.account or "")
+        api_key = self._authenticator.by_key(request)
+        key = self._streams.open(_api(request), api_key, api_key.account or "")
         return payloads.encode({"listenKey": key})
 
     async def _extend(self, request: Request) -> bytes:

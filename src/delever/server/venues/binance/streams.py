@@ -64,26 +64,26 @@ class UserDataStreams:
 
     # --- listen keys ---
 
-    def open(self, api: str, holder: ApiKey, account: str) -> str:
+    def open(self, api: str, api_key: ApiKey, account: str) -> str:
         """Return the API key's listen key, valid for VALID_MS from now."""
-        stream = self._streams.get((api, holder.id))
+        stream = self._streams.get((api, api_key.id))
         if stream is None:
             stream = UserDataStream(secrets.token_urlsafe(48), account, api, 0)
-            self._streams[api, holder.id] = self._keys[stream.key] = stream
+            self._streams[api, api_key.id] = self._keys[stream.key] = stream
         stream.expires_ms = self._runner.now_ms() + VALID_MS
         return stream.key
 
-    def extend(self, api: str, holder: ApiKey) -> str | None:
+    def extend(self, api: str, api_key: ApiKey) -> str | None:
         """Extend the validity of the API key's listen key; return it, or None without one."""
-        stream = self._streams.get((api, holder.id))
+        stream = self._streams.get((api, api_key.id))
         if stream is None:
             return None
         stream.expires_ms = self._runner.now_ms() + VALID_MS
         return stream.key
 
-    def close(self, api: str, holder: ApiKey) -> None:
+    def close(self, api: str, api_key: ApiKey) -> None:
         """Close the API key's stream."""
-        stream = self._streams.pop((api, holder.id), None)
+        stream = self._streams.pop((api, api_key.id), None)
         if stream is not None:
             del self._keys[stream.key]
 

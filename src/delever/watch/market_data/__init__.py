@@ -1,0 +1,8 @@
+"""Market data of the venues: values with their time, and why a source has none.
+
+Read in this order:
+
+    indicator_scale   every venue's ADL indicators and risk labels on one scale
+    observations      values that venues publish, and when they become stale
+    errors            failures of a source
+"""

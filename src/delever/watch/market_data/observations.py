@@ -1,0 +1,183 @@
+"""Observations: values that a venue publishes, with their time and refresh interval."""
+
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+GRACE_MS = 5_000
+"""Assumed: the time that an answer may take before its value counts as late."""
+
+Side = Literal["long", "short"]
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+    """One value of a venue; always one of the subclasses.
+
+    `venue_time_ms` is the venue's time of the value or, without one, the time of receipt. An
+    observation is stale when two refreshes of the venue (`refresh_ms`) and a grace period have
+    passed without a newer one. `name` is a contract, an insurance pool or a family of contracts.
+    """
+
+    venue: str
+    name: str
+    venue_time_ms: int
+    received_ms: int
+    refresh_ms: int
+
+    @property
+    def kind(self) -> str:
+        """The kind of value, in one word: indicator, drawdown, warning, ..."""
+        return str(self.__struct_config__.tag)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The identity of the value; a newer observation with the same key replaces it."""
+        return (self.kind, self.venue, self.name)
+
+    def age_ms(self, now_ms: int) -> int:
+        """Return the age of the value; 0 if the venue's clock is ahead."""
+        return max(0, now_ms - self.venue_time_ms)
+
+    def overdue_ms(self, now_ms: int) -> int:
+        """Return for how long a newer value is overdue; negative until then."""
+        return self.age_ms(now_ms) - 2 * self.refresh_ms - GRACE_MS
+
+    def is_stale(self, now_ms: int) -> bool:
+        """Return whether a newer value is overdue."""
+        return self.overdue_ms(now_ms) > 0
+
+
+class IndicatorObservation(Observation, tag="indicator", frozen=True, kw_only=True):
+    """A position's ADL indicator, with the venue's own value and scale."""
+
+    side: Side
+    indicator: int
+    raw: str
+    scale: str
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The key includes the side of the position."""
+        return (*super().key, self.side)
+
+
+class RiskObservation(Observation, tag="risk", frozen=True, kw_only=True):
+    """The venue's rating of a contract, 1 low to 4 extremely high."""
+
+    level: int
+    raw: str
+
+
+class DrawdownObservation(Observation, tag="drawdown", frozen=True, kw_only=True):
+    """Bybit's adlAlert: the drawdown of a contract's PnL, and where ADL starts and stops.
+
+    Ratios are of the pool's highest balance of 8 h: -0.22 is 22 % of it lost. ADL starts at
+    `start_ratio` and stops above `stop_ratio`, if the balance is above `trigger_threshold`.
+    """
+
+    asset: str
+    balance: Decimal
+    pnl_ratio: Decimal
+    start_ratio: Decimal
+    stop_ratio: Decimal
+    trigger_threshold: Decimal
+
+    @property
+    def distance_to_start(self) -> Decimal:
+        """The ratio left to lose before ADL starts; 0 or less once it has started."""
+        return self.pnl_ratio - self.start_ratio
+
+    @property
+    def distance_to_stop(self) -> Decimal:
+        """The ratio left to gain before ADL stops; negative beyond the stop."""
+        return self.stop_ratio - self.pnl_ratio
+
+    @property
+    def is_armed(self) -> bool:
+        """Whether a drawdown can start ADL: the balance is above the trigger threshold."""
+        return self.balance > self.trigger_threshold
+
+    @property
+    def meets_start(self) -> bool:
+        """Whether ADL starts at these values: by contract drawdown, or without any balance."""
+        return self.balance <= 0 or (self.is_armed and self.distance_to_start <= 0)
+
+    @property
+    def meets_stop(self) -> bool:
+        """Whether active ADL stops at these values."""
+        return self.balance > 0 and self.distance_to_stop < 0
+
+
+class WarningObservation(Observation, tag="warning", frozen=True, kw_only=True):
+    """OKX's adl-warning of a family of contracts: normal, warning or adl."""
+
+    state: Literal["normal", "warning", "adl"]
+    balance: Decimal | None
+
+
+class PoolObservation(Observation, tag="pool", frozen=True, kw_only=True):
+    """An insurance pool's balance; `members` are its contracts, if the venue names them."""
+
+    asset: str
+    balance: Decimal
+    members: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The key includes the asset: a pool may have several."""
+        return (*super().key, self.asset)
+
+
+class PositionObservation(Observation, tag="position", frozen=True, kw_only=True):
+    """An open position of the account.
+
+    `quantity` is in contracts of `multiplier` units of the underlying (linear) or of the quote
+    asset (inverse). `margin` is an isolated position's margin without PnL, None if cross.
+    """
+
+    side: Side
+    quantity: Decimal
+    multiplier: Decimal
+    entry_price: Decimal
+    mark: Decimal
+    leverage: Decimal | None
+    isolated: bool
+    margin: Decimal | None
+    maintenance: Decimal | None
+    settle: str
+    inverse: bool
+    hedged: bool
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The key includes the side: an account in hedge mode has both."""
+        return (*super().key, self.side)
+
+
+class WalletObservation(Observation, tag="wallet", frozen=True, kw_only=True):
+    """The cross wallet balance in one asset, without unrealized PnL.
+
+    `includes_isolated` is set where a venue states one balance with isolated margins in it.
+    """
+
+    balance: Decimal
+    includes_isolated: bool = False
+
+
+class FillObservation(Observation, tag="fill", frozen=True, kw_only=True):
+    """An ADL fill that closed part of a position of the account; it never becomes stale."""
+
+    fill: str
+    side: Side
+    quantity: Decimal
+    price: Decimal | None
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The key includes the venue's id of the fill."""
+        return (*super().key, self.fill)
+
+    def is_stale(self, now_ms: int) -> bool:  # noqa: ARG002 - a fill stays true
+        """Return False."""
+        return False

@@ -1,0 +1,9 @@
+"""The display of a watch.
+
+Read in this order:
+
+    view           everything at one moment, as values
+    advice         a position's score, and what one change would make of it
+    terminal       tables for a terminal
+    history_plot   indicators, PnL ratio, risk and state over time
+"""

@@ -1,0 +1,283 @@
+"""Reports: one file with the numbers of the result, and no requests."""
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from html import unescape
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import polars as pl
+import pytest
+
+from browser import BrowserSession, open_browser
+from delever.cli import ExitCode, call
+from delever.core.book import Book
+from delever.formatting import decimal_text, humanize
+from delever.lab.errors import InputError
+from delever.lab.reports import run_plots as plots
+from delever.lab.reports.comparison_plots import POSITIONS, foremost
+from delever.lab.reports.run_store import StoredRun, read_run_or_comparison, write_run
+from delever.lab.runs.run import RunResult, run
+from delever.lab.runs.scenario import read_scenario
+from delever.lab.runs.stress_test import Shock, compare
+from delever.lab.tables.book_reader import read_book
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+@pytest.fixture(scope="module")
+def result() -> RunResult:
+    return run(Book(), read_scenario(EXAMPLES / "crash.ndjson"))
+
+
+@pytest.fixture(scope="module")
+def stored(result: RunResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("run")
+    write_run(result, directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    shock = Shock({"BTCUSDT": "-0.15", "ETHUSDT": "-0.20"})
+    rules = ["bybit", "hyperliquid", "gmx", "vega"]
+    frame = compare(read_book(EXAMPLES / "book"), shock, rules=rules, pool="1000")
+    file = tmp_path_factory.mktemp("compared") / "shock.parquet"
+    frame.write_parquet(file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[BrowserSession]:
+    with open_browser() as session:
+        yield session
+
+
+def test_observations_of_a_run_include_the_fall_before_the_round(result: RunResult) -> None:
+    """BYB-01: the contract PnL that started ADL is observed, and that after the round."""
+    falls = result.contracts.filter(pl.col("time_ms") == 3000)
+    assert falls["contract_pnl"].to_list() == [Decimal(-350_000), Decimal(-300_000)]
+    assert falls["pnl_ratio"].to_list() == [Decimal(-35), Decimal(-30)]
+    assert falls["adl_start_pnl"].to_list() == [Decimal(-300_000)] * 2
+    assert falls["adl_stop_pnl"].to_list() == [Decimal(-250_000)] * 2
+    assert result.pools["balance"].to_list()[-1] == Decimal(760_000)
+    assert result.pools["equity"].to_list()[-3] == Decimal(650_000)
+
+
+def test_a_stored_run_is_read_unchanged(result: RunResult, stored: Path) -> None:
+    read = read_run_or_comparison(stored)
+    assert isinstance(read, StoredRun)
+    assert read.summary == result.summary
+    assert read.fills.equals(result.fills)
+    assert read.pools.equals(result.pools)
+    assert read.contracts.equals(result.contracts)
+
+
+def test_the_report_of_a_run_opens_from_disk_with_the_run_s_numbers(
+    browser: BrowserSession, result: RunResult, stored: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "report.html"
+    assert (
+        call(["report", str(stored), "-o", str(file), "--title", "A <crash>"]) == ExitCode.SUCCESS
+    )
+    page = browser.page(file.as_uri())
+    assert page.locator("h1").inner_text() == "A <crash>"
+    assert page.locator("figure svg").count() == 3
+    fills = table(page.locator("section", has_text="Deleveraged accounts").inner_html())
+    columns = ("account", "quantity", "price", "realized_pnl")
+    listed = [tuple(row[humanize(name)] for name in columns) for row in fills]
+    wanted = [tuple(plain(fill[name]) for name in columns) for fill in result.fills.to_dicts()]
+    assert listed == wanted
+    contracts = table(page.locator("section", has_text="taken over").inner_html())
+    assert [(row["haircut"], row["pool PnL"]) for row in contracts] == [("50000", "-300000")]
+    assert browser.requests == [file.as_uri()]
+    assert browser.console_errors == []
+
+
+def test_the_report_of_a_comparison_has_every_rule_set(
+    browser: BrowserSession, compared: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "compared.html"
+    assert call(["report", str(compared), "-o", str(file)]) == ExitCode.SUCCESS
+    page = browser.page(file.as_uri())
+    frame = pl.read_parquet(compared)
+    rows = table(page.locator("section", has_text="By rule set").inner_html())
+    wanted = [
+        (row["rules"], plain(row["haircut"]), plain(row["pool_pnl"])) for row in frame.to_dicts()
+    ]
+    assert [(row["rules"], row["haircut"], row["pool PnL"]) for row in rows] == wanted
+    assert browser.requests == [file.as_uri()]
+    assert browser.console_errors == []
+
+
+@pytest.fixture(scope="module")
+def ranked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ranked positions, as the command line writes them in every format."""
+    folder = tmp_path_factory.mktemp("ranked")
+    for form in FORMATS:
+        asked = ["compare-rules", str(EXAMPLES / "book"), "-o", str(folder / f"places.{form}")]
+        assert call(asked) == ExitCode.SUCCESS
+    return folder
+
+
+FORMATS = ("parquet", "csv", "tsv", "json", "jsonl")
+
+
+def test_the_report_of_ranked_positions_is_the_same_from_every_format(
+    browser: BrowserSession, ranked: Path, tmp_path: Path
+) -> None:
+    pages = set()
+    for form in FORMATS:
+        file = tmp_path / f"{form}.html"
+        asked = ["report", str(ranked / f"places.{form}"), "-o", str(file), "--title", "Ranks"]
+        assert call(asked) == ExitCode.SUCCESS
+        pages.add(file.read_text())
+    assert len(pages) == 1
+    page = browser.page((tmp_path / "csv.html").as_uri())
+    frame = pl.read_parquet(ranked / "places.parquet")
+    rows = table(page.locator("section", has_text="By position").inner_html())
+    columns = ("account", "rules", "quantity", "rank", "indicator", "quantity_ahead")
+    wanted = [tuple(plain(row[name]) for name in columns) for row in frame.to_dicts()]
+    assert [tuple(row[humanize(name)] for name in columns) for row in rows] == wanted
+    tables = frame.select("contract", "side").unique().height
+    assert page.locator("figure svg").count() == tables + frame["contract"].n_unique()
+    first = page.locator("figure svg").first.text_content() or ""
+    assert "BTCUSDT, long: rank" in first
+    assert "okx_2025" in first
+    assert browser.requests == [(tmp_path / "csv.html").as_uri()]
+    assert browser.console_errors == []
+
+
+def test_the_positions_nearest_to_the_front_are_drawn() -> None:
+    rows = [
+        {
+            "account": f"a{n:02}",
+            "position": 0,
+            "rules": rules,
+            "rank": None if n == 7 else n,
+            "ranked": 60,
+        }
+        for n in range(1, 61)
+        for rules in ("bybit", "okx")
+    ]
+    drawn = foremost(pl.DataFrame(rows))
+    assert drawn == [(f"a{n:02}", 0) for n in range(1, POSITIONS + 2) if n != 7]
+
+
+def test_an_invalid_comparison_is_rejected_with_its_place(ranked: Path, tmp_path: Path) -> None:
+    lines = (ranked / "places.csv").read_text().splitlines()
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("\n".join([*lines[:3], lines[3].replace(",2.5,", ",2;5,"), *lines[4:]]))
+    with pytest.raises(InputError, match=r"wrong\.csv, row 3, quantity '2;5': is no number"):
+        read_run_or_comparison(wrong)
+    for name, text, why in (
+        ("none.json", "{", "is no JSON file"),
+        ("none.jsonl", "{}\n[", "is no JSONL file"),
+        ("none.csv", "a,b\n1,2\n", "there is no column rules"),
+        ("none.json", '{"rows": []}', "there is no column rules"),
+    ):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(InputError, match=why):
+            read_run_or_comparison(tmp_path / name)
+
+
+def test_lines_end_with_the_run_and_marks_are_dots(stored: Path) -> None:
+    read = read_run_or_comparison(stored)
+    assert isinstance(read, StoredRun)
+    until_ms = read.summary.until_ms + 6_000
+    summary = msgspec.structs.replace(read.summary, until_ms=until_ms)
+    longer = StoredRun(summary, read.fills, read.pools, read.contracts)
+    pnl, mark = plots.run_figures(longer)["contract-BTCUSDT"].axes
+    for line in pnl.lines:
+        times = line.get_xdata(orig=True)
+        assert times[-1] == np.datetime64(until_ms, "ms")
+    ends = {line.get_label(): line.get_ydata()[-1] for line in pnl.lines}
+    assert ends["contract PnL"] == -240_000
+    (marks,) = mark.lines
+    assert marks.get_linestyle() == "None"
+    assert len(marks.get_xdata()) == read.contracts.height
+
+
+def test_a_name_is_not_drawn_as_a_formula(compared: Path, tmp_path: Path) -> None:
+    file = tmp_path / "named.parquet"
+    frame = pl.read_parquet(compared)
+    frame.with_columns(contract=pl.lit(r"$\frac$ <b>x</b>")).write_parquet(file)
+    assert call(["report", str(file), "-o", str(tmp_path / "named.html")]) == ExitCode.SUCCESS
+    text = (tmp_path / "named.html").read_text()
+    assert r"$\frac$ &lt;b&gt;x&lt;/b&gt;" in text
+    assert "<b>" not in text
+
+
+def test_pnl_of_two_assets_is_drawn_separately(stored: Path) -> None:
+    read = read_run_or_comparison(stored)
+    assert isinstance(read, StoredRun)
+    inverse = read.fills.with_columns(contract=pl.lit("BTCUSD"))
+    total = msgspec.structs.replace(read.summary.contracts[0], contract="BTCUSD", asset="BTC")
+    contracts = (*read.summary.contracts, total)
+    summary = msgspec.structs.replace(read.summary, contracts=contracts)
+    both = StoredRun(summary, pl.concat([read.fills, inverse]), read.pools, read.contracts)
+    figures = plots.run_figures(both)
+    for asset in ("USDT", "BTC"):
+        bars, _ = figures[f"fills-{asset}"].axes
+        assert bars.get_title(loc="left") == f"PnL realized by ADL, {asset}"
+        assert [bar.get_height() for bar in bars.patches] == [175_000, 105_000, 70_000]
+
+
+def test_plots_are_written_as_png_and_svg(stored: Path, tmp_path: Path) -> None:
+    assert call(["report", str(stored), "--plots", str(tmp_path)]) == ExitCode.SUCCESS
+    names = ("contract-BTCUSDT", "fills-USDT", "pool-main")
+    wanted = [f"{name}.{form}" for name in names for form in ("png", "svg")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == wanted
+    for path in tmp_path.glob("*.png"):
+        assert path.read_bytes().startswith(b"\x89PNG")
+    again = tmp_path / "again"
+    assert call(["report", str(stored), "--plots", str(again)]) == ExitCode.SUCCESS
+    for path in again.glob("*.svg"):
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes()
+
+
+def test_a_path_that_is_no_result_is_rejected(tmp_path: Path, compared: Path) -> None:
+    with pytest.raises(InputError, match=r"summary\.json: cannot be read"):
+        read_run_or_comparison(tmp_path)
+    with pytest.raises(InputError, match=r"missing\.parquet: cannot be read"):
+        read_run_or_comparison(tmp_path / "missing.parquet")
+    other = tmp_path / "other.parquet"
+    pl.read_parquet(compared).drop("haircut").write_parquet(other)
+    with pytest.raises(InputError, match="there is no column haircut"):
+        read_run_or_comparison(other)
+    (tmp_path / "text.parquet").write_text("no table")
+    with pytest.raises(InputError, match="is no Parquet file"):
+        read_run_or_comparison(tmp_path / "text.parquet")
+    assert call(["report", str(compared)]) == ExitCode.USAGE_ERROR
+
+
+def plain(value: object) -> str:
+    """Return a number as a report writes it."""
+    if not isinstance(value, Decimal):
+        return "" if value is None else str(value)
+    return decimal_text(value)
+
+
+def table(html: str) -> list[dict[str, str]]:
+    """Return the rows of the only table in a piece of HTML."""
+    rows = [
+        [unescape(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)]
+        for row in re.findall(r"<tr>(.*?)</tr>", html)
+    ]
+    head, *body = rows
+    return [dict(zip(head, row, strict=True)) for row in body]
+
+
+def test_a_long_series_is_thinned_to_its_ends_and_extremes() -> None:
+    """One spike up and one down in 50,000 points are still drawn."""
+    pnl = [0.0] * 50_000
+    pnl[12_345], pnl[12_346] = 9.0, -9.0
+    path = pl.DataFrame({"time_ms": range(50_000), "contract_pnl": pnl})
+    thinned = plots._thinned(path, "contract_pnl")
+    assert thinned.height <= 4 * plots.POINTS
+    assert thinned["time_ms"].is_sorted()
+    assert {0, 12_345, 12_346, 49_999} <= set(thinned["time_ms"])
+    few = path.head(100)
+    assert plots._thinned(few, "contract_pnl").equals(few)

@@ -1,0 +1,257 @@
+"""Routes for commands: idempotency, invalid bodies rejected whole, acknowledged means durable."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import msgspec
+import pyarrow as pa
+import pytest
+from api_clients import CLOSED_CONFIG, TIMEOUT_S, add_role_keys, client, crash_lines, submit_lines
+from live_server import LiveServer, live_server
+
+from delever.config import Config
+from delever.journal import SqliteJournal, verify
+from delever.journal.record import decode_command
+
+ANN = {"type": "define_account", "account": "ann", "id": "a-1"}
+
+
+def on_disk(path: Path) -> Config:
+    return msgspec.convert({"journal": {"path": str(path)}}, Config)
+
+
+def sequence(server: LiveServer) -> int:
+    with client(server, "read") as reader:
+        return int(reader.get("/v1/status").json()["sequence"])
+
+
+def test_an_id_runs_once_even_after_a_restart(tmp_path: Path) -> None:
+    config = on_disk(tmp_path / "j.db")
+    with live_server(config) as serving:
+        add_role_keys(serving.service)
+        with client(serving, "ingest") as venue:
+            first = venue.post("/v1/commands", json=ANN).json()
+            again = venue.post("/v1/commands", json=ANN).json()
+            assert (first["repeated"], again["repeated"]) == (False, True)
+            assert first | {"repeated": True} == again
+    with live_server(config) as serving:
+        add_role_keys(serving.service)
+        with client(serving, "ingest") as venue:
+            later = venue.post("/v1/commands", json=ANN).json()
+            assert later == again
+            reused = venue.post("/v1/commands", json=ANN | {"account": "bea"})
+            assert reused.status_code == 409
+            assert reused.json()["error"] | {"message": ""} == {
+                "reason": "duplicate_id",
+                "field": "id",
+                "value": "a-1",
+                "message": "",
+                "sequence": first["sequence"],
+            }
+
+
+def test_a_bulk_reports_a_duplicate_id() -> None:
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
+        response = submit_lines(
+            serving, b"\n".join(map(msgspec.json.encode, [ANN, ANN | {"account": "bea"}]))
+        )
+        (rejection,) = response["rejections"]
+        assert rejection == {"line": 2, "reason": "duplicate_id", "field": "id", "value": "a-1"}
+
+
+def test_a_rejected_command_with_an_id_is_rejected_again_without_a_record() -> None:
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
+        with client(serving, "ingest") as venue:
+            bad = {"type": "define_account", "account": "", "id": "b-1"}
+            errors = [venue.post("/v1/commands", json=bad).json()["error"] for _ in range(2)]
+        assert errors[0] == errors[1]
+        assert sequence(serving) == errors[0]["sequence"]
+
+
+GOOD = b'{"type":"define_account","account":"zoe"}'
+
+
+@pytest.mark.parametrize(
+    ("bad", "status", "reason"),
+    [
+        (b'{"type":"define_account","acount":"x"}', 400, "invalid_command"),
+        (b'{"type":"define_account"', 400, "invalid_command"),
+        (b"\xff\xfe", 400, "invalid_command"),
+        (b"[" * 100_000, 400, "invalid_command"),
+        (b'{"type":"cancel_adl","fill":1,"note":"x"}', 403, "missing_role"),
+    ],
+)
+def test_a_bulk_with_an_invalid_line_is_rejected_whole_with_its_number(
+    bad: bytes, status: int, reason: str
+) -> None:
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
+        with client(serving, "ingest") as venue:
+            lines = b"\n".join([GOOD] * 1_500 + [b"", bad, GOOD])
+            answer = venue.post("/v1/commands/bulk", content=lines)
+        error = answer.json()["error"]
+        assert (answer.status_code, error["reason"]) == (status, reason)
+        assert error["message"].startswith("line 1502: ")
+        assert sequence(serving) == 0
+
+
+def test_a_bulk_reports_the_lines_that_the_engine_rejected() -> None:
+    empty = b'{"type":"define_account","account":""}'
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
+        response = submit_lines(serving, b"\n".join([GOOD, b"", empty, *[GOOD] * 2_000, empty]))
+        assert response == {
+            "accepted": 2_001,
+            "rejected": 2,
+            "first_sequence": 1,
+            "last_sequence": 2_003,
+            "rejections": [
+                {"line": n, "reason": "empty_name", "field": "account", "value": ""}
+                for n in (3, 2_004)
+            ],
+        }
+
+
+# --- tables ---
+
+
+def stream(**columns: Any) -> bytes:
+    """Return columns as an Arrow IPC stream."""
+    table = pa.table(columns)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+@pytest.fixture
+def crashed() -> Iterator[LiveServer]:
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
+        submit_lines(serving, crash_lines())
+        yield serving
+
+
+def test_arrow_tables_are_one_command_each(crashed: LiveServer) -> None:
+    balances = stream(account=["ann", "bob"], asset=["USDT"] * 2, balance=[Decimal("1.50"), None])
+    positions = {
+        "account": ["ann", "dan"],
+        "contract": ["BTCUSDT"] * 2,
+        "side": ["long", "short"],
+        "quantity": ["1.5", "2"],
+        "entry_price": pa.array([60_000, 61_000], pa.int64()),
+        "isolated_margin": pa.array([Decimal("5000.25"), None], pa.decimal128(18, 2)),
+    }
+    with client(crashed, "ingest") as venue, client(crashed, "read") as reader:
+        path = "/v1/positions/arrow?version=2&last_fill=3&id=p-1"
+        response = [venue.post(path, content=stream(**positions)).json() for _ in range(2)]
+        assert (response[0]["rows"], response[0]["ignored"], response[0]["repeated"]) == (
+            2,
+            0,
+            False,
+        )
+        assert response[1] == response[0] | {"repeated": True}
+        (held,) = reader.get("/v1/accounts/ann").json()["positions"]
+        assert (held["quantity"], held["isolated_margin"]) == ("1.5", "5000.25")
+        late = venue.post("/v1/positions/arrow?version=1", content=stream(**positions)).json()
+        assert (late["rows"], late["ignored"]) == (2, 2)
+        missing = venue.post("/v1/balances/arrow?version=2", content=balances)
+        assert missing.status_code == 400
+        assert missing.json()["error"]["field"] == "rows[1]"
+
+
+@pytest.mark.parametrize(
+    ("columns", "status", "field"),
+    [
+        ({"balance": [1.5]}, 400, "rows[0].balance"),
+        ({"balance": ["1"], "colour": ["red"]}, 400, "rows[0]"),
+        ({"balance": ["1e3"]}, 422, "balances[0].balance"),
+        ({"balance": ["1"], "account": ["nobody"]}, 422, "balances[0].account"),
+    ],
+)
+def test_an_invalid_table_is_rejected_whole_with_its_field(
+    crashed: LiveServer, columns: dict[str, Any], status: int, field: str
+) -> None:
+    body = stream(**{"account": ["ann"], "asset": ["USDT"], **columns})
+    with client(crashed, "ingest") as venue:
+        answer = venue.post("/v1/balances/arrow?version=2", content=body)
+        assert (answer.status_code, answer.json()["error"]["field"]) == (status, field)
+        none = venue.post("/v1/balances/arrow?version=2", content=b"nothing of the kind")
+        assert (none.status_code, none.json()["error"]["field"]) == (400, "body")
+
+
+# --- durability ---
+
+TOML = """
+[listen]
+port = 0
+[journal]
+path = "j.db"
+[[keys]]
+id = "ingest"
+roles = ["ingest"]
+secret_env = "DELEVER_TEST_KEY"
+"""
+
+
+def test_acknowledged_commands_survive_a_kill(tmp_path: Path) -> None:
+    """Four clients send without a pause while the process is killed."""
+    (tmp_path / "delever.toml").write_text(TOML)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "delever", "serve", "--config", "delever.toml"],
+        cwd=tmp_path,
+        env=os.environ | {"DELEVER_TEST_KEY": "s3cret"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    url = next(line for line in process.stdout if "http://" in line).split()[-1]
+    acknowledged: dict[int, str] = {}
+    clients = [threading.Thread(target=send, args=(url, n, acknowledged)) for n in range(4)]
+    for each in clients:
+        each.start()
+    while len(acknowledged) < 200 and any(each.is_alive() for each in clients):
+        clients[0].join(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait(TIMEOUT_S)
+    process.stdout.close()
+    for each in clients:
+        each.join(TIMEOUT_S)
+    assert len(acknowledged) >= 200
+    assert not verify(tmp_path / "j.db").findings
+    with SqliteJournal(tmp_path / "j.db", readonly=True) as journal:
+        stored = {each.sequence: decode_command(each.command).id for each in journal.records()}
+    assert acknowledged.items() <= stored.items()
+
+
+def send(url: str, number: int, acknowledged: dict[int, str]) -> None:
+    headers = {"Authorization": "Bearer ingest.s3cret"}
+    with (
+        contextlib.suppress(httpx2.TransportError),
+        httpx2.Client(base_url=url, headers=headers, timeout=TIMEOUT_S, verify=False) as venue,
+    ):
+        for count in range(100_000):
+            name = f"{number}-{count}"
+            body = {"type": "define_account", "account": name, "id": name}
+            response = venue.post("/v1/commands", json=body).json()
+            acknowledged[response["sequence"]] = name
+
+
+def test_every_line_of_the_crash_is_accepted() -> None:
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
+        response = submit_lines(serving, crash_lines())
+        with client(serving, "read") as reader:
+            (episode,) = reader.get("/v1/adl").json()
+    assert (response["rejected"], episode["fills"], episode["quantity"]) == (0, 3, "100")

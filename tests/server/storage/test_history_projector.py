@@ -1,0 +1,290 @@
+"""The history in SQL, on SQLite and on PostgreSQL: every record is projected once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+from api_clients import CRASH
+from hypothesis import given
+from hypothesis import strategies as st
+from manual_clock import ManualClock
+
+from delever.config import Config
+from delever.core.book import Book
+from delever.core.messages import (
+    AnyCommand,
+    CancelAdl,
+    Command,
+    DefinePool,
+    ForceAdl,
+    FundingReason,
+    FundPool,
+    MoveContract,
+    PoolKind,
+    SetMarks,
+    SetTime,
+    Takeover,
+)
+from delever.lab.runs.run import run
+from delever.lab.runs.scenario import read_scenario
+from delever.server.engine.runner import Runner
+from delever.server.storage import tables
+from delever.server.storage.database import migrate, open_database
+from delever.server.storage.projector import HistoryProjector
+from delever.server.storage.queries import MAX_TIME_MS, HistoryQueries, downsample
+from delever.server.storage.rolling_peaks import balance_peaks, contract_pnl_peaks
+
+T = TypeVar("T")
+Question = Callable[[Runner, HistoryProjector, HistoryQueries], Awaitable[T]]
+
+DAY_MS = 24 * 3_600_000
+TABLES = [
+    tables.pool_points,
+    tables.contract_points,
+    tables.flows,
+    tables.takeovers,
+    tables.unwinds,
+    tables.episodes,
+    tables.rounds,
+    tables.fills,
+]
+
+
+@pytest.fixture
+def config(empty_database: str, tmp_path: Path) -> Config:
+    """A journal in a file, and an empty database of each kind for it."""
+    raw = {"journal": {"path": str(tmp_path / "j.db")}, "history": {"url": empty_database}}
+    return msgspec.convert(raw, Config)
+
+
+def crash() -> list[Command]:
+    return read_scenario(CRASH)
+
+
+def with_history(config: Config, question: Question[T], *, follow: bool = True) -> T:
+    """Return the result of a question to runner and history, with the projection caught up."""
+
+    async def go() -> T:
+        runner = Runner(config, ManualClock(1_000))
+        database = open_database(config)
+        history = HistoryProjector(runner, database)
+        await migrate(database)
+        await runner.start()
+        if follow:
+            await history.start()
+        try:
+            return await question(runner, history, HistoryQueries(database))
+        finally:
+            await history.stop()
+            await runner.stop()
+            await database.dispose()
+
+    return asyncio.run(go())
+
+
+async def all_rows(history: HistoryProjector) -> dict[str, list[tuple[Any, ...]]]:
+    async with history.database.connect() as connection:
+        found = {}
+        for table in TABLES:
+            keys = list(table.primary_key.columns)
+            rows = await connection.execute(sa.select(table).order_by(*keys))
+            found[table.name] = [tuple(row) for row in rows]
+    return found
+
+
+def test_a_crash_is_projected_into_rows(config: Config) -> None:
+    async def question(runner: Runner, history: HistoryProjector, queries: HistoryQueries) -> None:
+        await runner.submit(crash())
+        assert await history.current() == len(crash())
+        (episode,) = await queries.episodes(None, MAX_TIME_MS, 10)
+        found = (episode.contract, episode.trigger, episode.started_ms, episode.stopped_ms)
+        assert found == ("BTCUSDT", "contract_drawdown", 3_000, 4_000)
+        assert (episode.fills, int(episode.lots), episode.accounts) == (3, 100_000, 3)
+        (round_,), fills = await queries.rounds(episode.episode)
+        assert (round_.wanted_lots, round_.filled_lots) == (100_000, 100_000)
+        assert [(fill.account, fill.rank) for fill in fills] == [("cyd", 1), ("bob", 2), ("dan", 3)]
+        assert [row.fill for row in await queries.fills("bob", None, 0, 10)] == [2]
+        assert [row.fill for row in await queries.fills(None, "BTCUSDT", 1, 1)] == [2]
+        ((takeover,), unwinds) = await queries.takeovers_and_unwinds("BTCUSDT", 1, MAX_TIME_MS)
+        assert (takeover.account, takeover.lots, list(unwinds)) == ("ann", 100_000, [])
+        points, whole = await queries.pool("main", 0, MAX_TIME_MS)
+        assert whole
+        flows = await queries.flows("main", 0, MAX_TIME_MS, 100)
+        assert [flow.amount_cash for flow in flows] == [10**14, 6 * 10**12]
+        assert points[-1].equity_cash == 76 * 10**12
+        assert await queries.worst_drawdowns("main", 4_000) == (350_000, 350_000, 350_000)
+
+    with_history(config, question)
+
+
+def test_a_name_with_nul_does_not_block_later_records(config: Config) -> None:
+    encoded = msgspec.json.encode(crash()).replace(b'"bob"', b'"bo\\u0000b"')
+    commands = msgspec.json.decode(encoded, type=list[AnyCommand])
+
+    async def question(runner: Runner, history: HistoryProjector, queries: HistoryQueries) -> None:
+        await runner.submit(commands)
+        assert await history.current() == len(commands)
+        assert [row.fill for row in await queries.fills("bo\0b", None, 0, 10)] == [2]
+        assert [row.fill for row in await queries.fills("cyd", None, 0, 10)] == [1]
+
+    with_history(config, question)
+
+
+def test_an_interrupted_projection_continues_without_duplicates(config: Config) -> None:
+    """Interrupted after each few records, the rows equal those of one projection."""
+
+    async def tell(runner: Runner, _history: HistoryProjector, _queries: HistoryQueries) -> None:
+        await runner.submit(crash())
+        late = [SetMarks(time_ms=5_000, marks={"BTCUSDT": "61000"}), SetTime(time_ms=9_000)]
+        await runner.submit([*late, CancelAdl(time_ms=9_000, fill=2, note="not applied")])
+        await runner.submit([ForceAdl(time_ms=9_500, contract="BTCUSDT", note="once more")])
+
+    async def rows(_runner: Runner, history: HistoryProjector, _queries: HistoryQueries) -> Any:
+        await history.open()
+        while await history.advance():
+            pass
+        return await all_rows(history)
+
+    with_history(config, tell, follow=False)
+    whole = with_history(config, rows, follow=False)
+    assert {name for name, found in whole.items() if found} == set(whole) - {"unwinds"}
+    (cancelled,) = [row for row in whole["fills"] if row[-1] is not None]
+    assert cancelled[0] == 2
+
+    async def forget(_runner: Runner, history: HistoryProjector, _queries: HistoryQueries) -> None:
+        async with history.database.begin() as connection:
+            for table in (*TABLES, tables.cursor):
+                await connection.execute(sa.delete(table))
+
+    with_history(config, forget, follow=False)
+
+    async def some(runner: Runner, history: HistoryProjector, _queries: HistoryQueries) -> int:
+        """Project a few records, and stop."""
+        few = HistoryProjector(runner, history.database, page_records=3)
+        await few.open()
+        await few.advance()
+        return few.sequence
+
+    reached = [with_history(config, some, follow=False) for _ in range(4)]
+    assert reached == [3, 6, 9, 12]
+    assert with_history(config, rows, follow=False) == whole
+
+
+def test_two_projectors_of_one_database_project_each_record_once(config: Config) -> None:
+    async def question(runner: Runner, history: HistoryProjector, _queries: HistoryQueries) -> None:
+        other = HistoryProjector(runner, open_database(config))
+        await other.start()
+        for command in crash():
+            await runner.submit([command])
+        await asyncio.gather(history.current(), other.current())
+        found = await all_rows(history)
+        assert len(found["fills"]) == 3
+        assert len(found["episodes"]) == 1
+        await other.stop()
+        await other.database.dispose()
+
+    with_history(config, question)
+
+
+# --- peaks ---
+
+WINDOW_MS = 5_000
+
+
+def restless() -> list[Command]:
+    """Return the crash with a window of 5 s, moving marks, all kinds of flows, and a move."""
+    found = [
+        msgspec.structs.replace(each, peak_window_ms=WINDOW_MS)
+        if isinstance(each, DefinePool)
+        else each
+        for each in crash()
+    ]
+    other = DefinePool(
+        time_ms=4_000, pool="other", kind=PoolKind.ISOLATED, asset="USDT", rules="bybit",
+        peak_window_ms=2_000,
+    )  # fmt: skip
+    found.append(other)
+    for second in range(6, 60):
+        time_ms = 700 * second
+        price = 60_000 + (second * 7_919) % 1_301 - 20 * second
+        found.append(SetMarks(time_ms=time_ms, marks={"BTCUSDT": price}))
+        if second == 12:
+            found.append(Takeover(time_ms=time_ms, account="dan", contract="BTCUSDT"))
+        if second % 5 == 0:
+            taken_out = second % 2 and second < 40
+            found.append(
+                FundPool(
+                    time_ms=time_ms,
+                    pool="main" if second < 40 else "other",
+                    amount=-1_000 if taken_out else 700,
+                    reason=FundingReason.WITHDRAWAL if taken_out else FundingReason.INJECTION,
+                    contract=None if second % 3 else "BTCUSDT",
+                    note="a flow",
+                )
+            )
+        if second == 39:
+            found.append(
+                MoveContract(time_ms=time_ms, contract="BTCUSDT", pool="other", note="apart")
+            )
+    return found
+
+
+def test_rolling_peaks_equal_those_of_the_engine(config: Config) -> None:
+    """Peaks from the beginning, and from the middle, where only one window is read."""
+    result = run(Book(), restless())
+    assert not result.rejected
+    contracts, pools = result.contracts.to_dicts(), result.pools.to_dicts()
+    had = {row["sequence"]: row["contract_pnl_peak"] for row in contracts}
+    balances = {(row["sequence"], row["pool"]): row["balance_peak"] for row in pools}
+    assert len(set(had.values())) > 10
+
+    async def question(runner: Runner, history: HistoryProjector, queries: HistoryQueries) -> None:
+        await runner.submit(restless())
+        await history.current()
+        windows = {"main": WINDOW_MS, "other": 2_000}
+        for from_ms in (0, 9_000, 20_000, 30_000):
+            points_read = await queries.contract("BTCUSDT", from_ms - WINDOW_MS, MAX_TIME_MS)
+            flows = await queries.contract_flows("BTCUSDT", from_ms - WINDOW_MS, MAX_TIME_MS)
+            peaks = contract_pnl_peaks(points_read, flows, windows)
+            last = {row.sequence: row for row in points_read.rows if row.time_ms >= from_ms}
+            assert len(last) > 15
+            for row in last.values():
+                found = Decimal(peaks[row.sequence, row.event_index]).scaleb(-8)
+                assert found == had[row.sequence], (from_ms, row.time_ms)
+            for pool, window_ms in windows.items():
+                points_read = await queries.pool(pool, from_ms - window_ms, MAX_TIME_MS)
+                peaks = balance_peaks(points_read, window_ms)
+                last = {row.sequence: row for row in points_read.rows if row.time_ms >= from_ms}
+                for row in last.values():
+                    found = Decimal(peaks[row.sequence, row.event_index]).scaleb(-8)
+                    assert found == balances[row.sequence, pool], (pool, from_ms, row.time_ms)
+
+    with_history(config, question)
+
+
+# --- downsampling ---
+
+
+def points(*equities: int) -> list[Any]:
+    return [
+        SimpleNamespace(sequence=n, time_ms=n * DAY_MS, equity_cash=equity)
+        for n, equity in enumerate(equities)
+    ]
+
+
+@given(equities=st.lists(st.integers(-1_000, 1_000), max_size=300), limit=st.integers(1, 100))
+def test_downsampling_keeps_order_ends_and_extremes(equities: list[int], limit: int) -> None:
+    rows = points(*equities)
+    sampled = downsample(rows, limit, [lambda row: int(row.equity_cash)])
+    assert len(sampled) <= max(limit, 4)
+    assert [row.sequence for row in sampled] == sorted({row.sequence for row in sampled})
+    if rows:
+        values = [row.equity_cash for row in sampled]
+        assert (max(values), min(values)) == (max(equities), min(equities))
+        assert (sampled[0], sampled[-1]) == (rows[0], rows[-1])

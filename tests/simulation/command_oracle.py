@@ -1,0 +1,408 @@
+"""The events that a valid command must have by itself, or the reason of its rejection."""
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Any
+
+import round_oracle
+import trigger_oracle
+from model import SIDES, Contract, Model, Position, PositionLoss, nearest, other, sign
+
+from delever.core import messages as m
+from delever.core.messages import Event, Reason, Side
+
+
+class RejectedError(Exception):
+    """A check several calls deep rejects the command."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def answer(model: Model, command: m.Command) -> list[Event] | Reason | None:
+    """Return a command's events or rejection reason; None for a takeover, checked later."""
+    if command.time_ms < model.time_ms:
+        return Reason.TIME_IN_PAST
+    try:
+        return ANSWERS[type(command)](model, command)
+    except RejectedError as rejected:
+        return rejected.reason
+
+
+def _asset(_model: Model, command: m.DefineAsset) -> list[Event]:
+    return [m.AssetDefined(asset=command.asset, cash_decimals=command.cash_decimals)]
+
+
+def _pool(_model: Model, command: m.DefinePool) -> list[Event]:
+    return [m.PoolDefined(definition=command)]
+
+
+def _new_contract(model: Model, command: m.DefineContract) -> list[Event]:
+    _check_pool(model, command.pool, command.settle)
+    return [m.ContractDefined(definition=command)]
+
+
+def _account(_model: Model, command: m.DefineAccount) -> list[Event]:
+    event = m.AccountDefined(
+        account=command.account, hedge_mode=command.hedge_mode, adl_exempt=command.adl_exempt
+    )
+    return [event]
+
+
+def _marks(model: Model, command: m.SetMarks) -> list[Event]:
+    ticks = [_ticks(_contract(model, name), price) for name, price in command.marks.items()]
+    return [m.MarksSet(contracts=tuple(command.marks), mark_ticks=tuple(ticks))]
+
+
+def _depth(model: Model, command: m.SetDepth) -> list[Event]:
+    contract = _contract(model, command.contract)
+    bids, asks = (
+        tuple((_ticks(contract, price), _lots(contract, lots)) for price, lots in levels)
+        for levels in (command.bids, command.asks)
+    )
+    return [m.DepthSet(contract=contract.name, bids=bids, asks=asks)]
+
+
+def _cancelled(model: Model, command: m.CancelAdl) -> list[Event]:
+    fill = model.fills.get(command.fill)
+    if fill is None or command.fill <= max(model.accounts[fill.account].fills.values()):
+        raise RejectedError(Reason.FILL_NOT_OUTSTANDING)
+    return [m.FillCancelled(fill=fill, note=command.note)]
+
+
+def _unwind(model: Model, command: m.UnwindFill) -> list[Event]:
+    contract = _contract(model, command.contract)
+    lots = _lots(contract, command.quantity)
+    if lots > contract.inventory(command.side)[0]:
+        raise RejectedError(Reason.EXCEEDS_INVENTORY)
+    return list(unwound(contract, command.side, lots, _ticks(contract, command.price)))
+
+
+def _contract(model: Model, name: str) -> Contract:
+    if name not in model.contracts:
+        raise RejectedError(Reason.UNKNOWN_CONTRACT)
+    return model.contracts[name]
+
+
+def _ticks(contract: Contract, price: m.Amount) -> int:
+    ticks = Fraction(price) / contract.tick
+    if ticks.denominator != 1:
+        raise RejectedError(Reason.INVALID_TICK_MULTIPLE)
+    return ticks.numerator
+
+
+def _lots(contract: Contract, quantity: m.Amount) -> int:
+    lots = Fraction(quantity) / contract.lot
+    if lots.denominator != 1:
+        raise RejectedError(Reason.INVALID_LOT_MULTIPLE)
+    return lots.numerator
+
+
+def _balances(model: Model, command: m.SetBalances) -> list[Event]:
+    events: list[Event] = []
+    columns: list[tuple[str, str, int]] = []
+    for number, row in enumerate(command.balances):
+        if row.account not in model.accounts:
+            raise RejectedError(Reason.UNKNOWN_ACCOUNT)
+        if row.asset not in model.units:
+            raise RejectedError(Reason.UNKNOWN_ASSET)
+        cash = Fraction(row.balance) * model.units[row.asset]
+        if cash.denominator != 1:
+            raise RejectedError(Reason.TOO_MANY_DECIMALS)
+        if ignored := _stale(model, "balances", number, row.account, command.version):
+            events.append(ignored)
+            continue
+        later = [
+            fill.realized_pnl_cash + fill.margin_returned_cash
+            for fill in _later_fills(model, row.account, command.last_fill)
+            if model.contracts[fill.contract].settle == row.asset
+        ]
+        columns.append((row.account, row.asset, cash.numerator + sum(later)))
+    if columns:
+        accounts, assets, balances = zip(*columns, strict=True)
+        event = m.BalancesSet(
+            version=command.version,
+            last_fill=command.last_fill,
+            accounts=accounts,
+            assets=assets,
+            balance_cash=balances,
+        )
+        events.append(event)
+    return events
+
+
+def _positions(model: Model, command: m.SetPositions) -> list[Event]:
+    ignored: list[Event] = []
+    tables: dict[tuple[str, Side], dict[tuple[str, int], Position]] = {}
+    orders: dict[tuple[str, str], list[str]] = {}
+    opened: set[tuple[str, str, int, Side]] = set()
+    submitted = {(row.account, row.contract, row.position, row.side) for row in command.positions}
+    for number, row in enumerate(command.positions):
+        if row.account not in model.accounts:
+            raise RejectedError(Reason.UNKNOWN_ACCOUNT)
+        held = _position(_contract(model, row.contract), row)
+        if held.lots:
+            _check_one_way(model, row, opened)
+        if stale := _stale(model, "positions", number, row.account, command.version):
+            ignored.append(stale)
+            continue
+        for change in _later_changes(model, row.account, command.last_fill):
+            key = (change.contract, change.side, change.position)
+            if key == (row.contract, row.side, row.position):
+                _apply_later(held, change)
+        tables.setdefault((row.contract, row.side), {})[row.account, row.position] = held
+        orders.setdefault((row.account, row.contract), []).extend(row.open_orders)
+    for (name, side), rows in list(tables.items()):
+        for (account, number), held in list(rows.items()):
+            against = (account, name, number, other(side))
+            is_open = (account, number) in model.contracts[name].positions[other(side)]
+            if (
+                held.lots
+                and is_open
+                and not model.accounts[account].hedge
+                and against not in submitted
+            ):
+                tables.setdefault((name, other(side)), {})[account, number] = Position()
+    events = [_positions_set(command, *key, tables[key]) for key in sorted(tables)]
+    changed = [
+        m.OpenOrdersSet(account=account, contract=name, orders=tuple(dict.fromkeys(ids)))
+        for (account, name), ids in orders.items()
+        if tuple(dict.fromkeys(ids)) != model.orders.get((account, name), ())
+    ]
+    return [*ignored, *events, *changed]
+
+
+def _check_one_way(
+    model: Model, row: m.PositionRow, opened: set[tuple[str, str, int, Side]]
+) -> None:
+    against = (row.account, row.contract, row.position, other(row.side))
+    if against in opened and not model.accounts[row.account].hedge:
+        raise RejectedError(Reason.HEDGE_MODE_REQUIRED)
+    opened.add((row.account, row.contract, row.position, row.side))
+
+
+def _position(contract: Contract, row: m.PositionRow) -> Position:
+    lots = abs(_lots(contract, row.quantity))
+    if lots == 0:
+        return Position()
+    if row.entry_cost is not None:
+        size = nearest(Fraction(row.entry_cost) * contract.unit)
+    else:
+        price = Fraction(row.entry_price or 0)
+        size = nearest(lots * contract.size * (price if contract.linear else 1 / price))
+    sided = sign(row.side) if contract.linear else -sign(row.side)
+    held = Position(lots=lots, cost=sided * size, under_liquidation=row.under_liquidation)
+    held.leverage = int(Fraction(row.leverage) * 100)
+    if row.isolated_margin is not None:
+        held.isolated, held.margin = True, int(Fraction(row.isolated_margin) * contract.unit)
+    return held
+
+
+def _apply_later(held: Position, change: m.AdlFilled | PositionLoss) -> None:
+    """Apply a loss, or a fill as far as there are lots, with their part of cost and margin."""
+    if isinstance(change, PositionLoss):
+        held.cost += change.amount if held.lots else 0
+        return
+    lots = min(change.lots, held.lots)
+    if lots:
+        held.cost -= held.cost * lots // held.lots
+        held.margin -= held.margin * lots // held.lots
+        held.lots -= lots
+
+
+def _stale(model: Model, kind: str, number: int, account: str, version: int) -> m.RowIgnored | None:
+    known = model.accounts[account].versions[kind]
+    if version >= known:
+        return None
+    return m.RowIgnored(row=number, account=account, version=version, known_version=known)
+
+
+def _later_fills(model: Model, account: str, last_fill: int) -> Iterator[m.AdlFilled]:
+    for number, fill in model.fills.items():
+        if fill.account == account and number > last_fill:
+            yield fill
+
+
+def _later_changes(model: Model, account: str, last_fill: int) -> list[m.AdlFilled | PositionLoss]:
+    """Return fills and losses that a snapshot does not include, in order."""
+    losses = [loss for loss in model.losses.get(account, ()) if loss.fill > last_fill]
+    changes = [*_later_fills(model, account, last_fill), *losses]
+    return sorted(changes, key=lambda change: change.fill)
+
+
+def _positions_set(
+    command: m.SetPositions, name: str, side: Side, rows: dict[tuple[str, int], Position]
+) -> m.PositionsSet:
+    held = list(rows.values())
+    return m.PositionsSet(
+        version=command.version,
+        last_fill=command.last_fill,
+        contract=name,
+        side=side,
+        accounts=tuple(account for account, _ in rows),
+        positions=tuple(number for _, number in rows),
+        lots=tuple(p.lots for p in held),
+        cost_cash=tuple(p.cost for p in held),
+        isolated=tuple(p.isolated for p in held),
+        margin_cash=tuple(p.margin for p in held),
+        leverage_hundredths=tuple(p.leverage for p in held),
+        under_liquidation=tuple(p.under_liquidation for p in held),
+    )
+
+
+def _funded(model: Model, command: m.FundPool) -> list[Event]:
+    if command.pool not in model.pools:
+        raise RejectedError(Reason.UNKNOWN_POOL)
+    pool = model.pools[command.pool]
+    amount = int(Fraction(command.amount) * model.units[pool.asset])
+    inwards, either = command.reason != "withdrawal", command.reason == "correction"
+    if amount == 0 or not (either or (amount > 0) == inwards):
+        raise RejectedError(Reason.AMOUNT_SIGN_MISMATCH)
+    if amount < 0 and not either and pool.balance + amount < 0:
+        raise RejectedError(Reason.EXCEEDS_POOL_BALANCE)
+    if command.contract is not None and _contract(model, command.contract).pool != pool.name:
+        raise RejectedError(Reason.CONTRACT_NOT_IN_POOL)
+    event = m.PoolFunded(
+        pool=pool.name,
+        contract=command.contract,
+        amount_cash=amount,
+        reason=command.reason,
+        note=command.note,
+    )
+    return [event]
+
+
+def _moved(model: Model, command: m.MoveContract) -> list[Event]:
+    contract = _contract(model, command.contract)
+    if command.pool == contract.pool:
+        raise RejectedError(Reason.CONTRACT_ALREADY_IN_POOL)
+    _check_pool(model, command.pool, contract.settle)
+    stopped = [
+        m.AdlStopped(
+            contract=contract.name,
+            pool=contract.pool,
+            trigger=trigger,
+            reason=Reason.CONTRACT_MOVED_TO_OTHER_POOL,
+            numbers={},
+        )
+        for trigger in contract.active
+    ]
+    moved = m.ContractMoved(
+        contract=contract.name, source=contract.pool, target=command.pool, note=command.note
+    )
+    return [*stopped, moved]
+
+
+def _paused(model: Model, command: m.PauseAdl) -> list[Event]:
+    name = _contract(model, command.contract).name
+    return [m.AdlPaused(contract=name, paused=command.paused, note=command.note)]
+
+
+def _forced(model: Model, command: m.ForceAdl) -> list[Event]:
+    contract = _contract(model, command.contract)
+    if contract.mark == 0:
+        raise RejectedError(Reason.MISSING_MARK_PRICE)
+    triggers = trigger_oracle.TRIGGERS[model.pools[contract.pool].definition.rules]
+    if not triggers:
+        raise RejectedError(Reason.ADL_QUEUE_NOT_SUPPORTED)
+    if not any(
+        round_oracle.tranches_of(model, contract, side, t) for side in SIDES for t in triggers
+    ):
+        raise RejectedError(Reason.NO_INVENTORY_TO_CLOSE)
+    return [m.AdlForced(contract=contract.name, note=command.note)]
+
+
+def _check_pool(model: Model, name: str, asset: str) -> None:
+    if name not in model.pools:
+        raise RejectedError(Reason.UNKNOWN_POOL)
+    if model.pools[name].asset != asset:
+        raise RejectedError(Reason.POOL_ASSET_MISMATCH)
+    if model.pools[name].definition.kind == "isolated" and model.members(name):
+        raise RejectedError(Reason.SECOND_CONTRACT_NOT_ALLOWED)
+
+
+def _taken_over(model: Model, command: m.Takeover) -> None:
+    if command.account not in model.accounts:
+        raise RejectedError(Reason.UNKNOWN_ACCOUNT)
+    if command.contract is not None:
+        _contract(model, command.contract)
+    rows = named(model, command)
+    if not rows:
+        raise RejectedError(Reason.NO_OPEN_POSITION)
+    if any(contract.mark == 0 for contract, *_ in rows):
+        raise RejectedError(Reason.MISSING_MARK_PRICE)
+    if command.price is not None and command.contract is None:
+        raise RejectedError(Reason.PRICE_WITHOUT_CONTRACT)
+
+
+def named(model: Model, command: m.Takeover) -> list[tuple[Contract, Side, int, Position]]:
+    """Return the positions that a takeover names."""
+    return [
+        row
+        for row in model.held(command.account)
+        if command.contract in (None, row[0].name) and command.side in (None, row[1])
+    ]
+
+
+def unwound(contract: Contract, side: Side, lots: int, ticks: int) -> Iterator[m.Unwound]:
+    """Yield the unwinding of inventory, first in, first out; costs are split and rounded down."""
+    for takeover, tranche in list(contract.tranches[side].items()):
+        closed = min(lots, tranche.lots)
+        if closed:
+            value = contract.value(Side.LONG, closed, ticks) * (1 if side == "long" else -1)
+            cost = tranche.cost * closed // tranche.lots
+            yield m.Unwound(
+                takeover=takeover,
+                contract=contract.name,
+                side=side,
+                lots=closed,
+                price_ticks=ticks,
+                value_cash=value,
+                cost_cash=cost,
+                realized_pnl_cash=value - cost,
+            )
+        lots -= closed
+
+
+def absorbed(model: Model, contract: Contract) -> Iterator[Event]:
+    """Yield the unwinding of a managed pool into depth: best level first, within its slippage."""
+    reach = model.pools[contract.pool].slippage
+    for side in SIDES:
+        bids, asks = contract.bids, contract.asks
+        worst = contract.mark * (1 - sign(side) * reach) // 1
+        levels = list(bids if side == "long" else asks)
+        before = list(levels)
+        left = contract.inventory(side)[0]
+        while levels and left and sign(side) * (levels[0][0] - worst) >= 0:
+            ticks, offered = levels[0]
+            lots = min(left, offered)
+            yield from unwound(contract, side, lots, ticks)
+            left -= lots
+            levels[0:1] = [(ticks, offered - lots)] if lots < offered else []
+        if levels != before:
+            rest = tuple(levels)
+            bids, asks = (rest, asks) if side == "long" else (bids, rest)
+            yield m.DepthSet(contract=contract.name, bids=bids, asks=asks)
+
+
+ANSWERS: dict[type[m.Command], Callable[[Model, Any], list[Event] | None]] = {
+    m.DefineAsset: _asset,
+    m.DefinePool: _pool,
+    m.DefineContract: _new_contract,
+    m.DefineAccount: _account,
+    m.SetBalances: _balances,
+    m.SetPositions: _positions,
+    m.SetMarks: _marks,
+    m.SetDepth: _depth,
+    m.Takeover: _taken_over,
+    m.UnwindFill: _unwind,
+    m.FundPool: _funded,
+    m.MoveContract: _moved,
+    m.CancelAdl: _cancelled,
+    m.PauseAdl: _paused,
+    m.ForceAdl: _forced,
+    m.SetTime: lambda _model, _command: [],
+    m.RefreshRatings: lambda _model, _command: [],
+    m.RefreshIndicators: lambda _model, _command: [],
+}

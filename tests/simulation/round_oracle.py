@@ -1,0 +1,318 @@
+"""One ADL round, predicted: the queue, eligibility, prices, and every number of a fill.
+
+The engine's scores are floats, so that positions whose exact scores agree to one part in 10^12 may
+be ranked in either order.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from model import SIDES, TOP_TICKS, Contract, Model, Pool, Position, Tranche, expect, same, sign
+from score_oracle import score_of
+from trigger_oracle import limits_of, pnl_exceeds
+
+from delever.core import messages as m
+from delever.core.messages import Reason, Side
+
+SCORE_TOLERANCE = Fraction(1, 10**12)
+
+PRICES = {
+    ("bybit", "pool_equity"): "deficit_share",
+    ("bybit", "contract_drawdown"): "drawdown_limit",
+    ("hyperliquid", ""): "previous_mark",
+    ("okx", ""): "mark_unless_depleted",
+    ("okx_2025", ""): "mark_unless_depleted",
+    ("deribit", ""): "transfer_price",
+    ("aevo", ""): "mark",
+    ("ethereal", ""): "capped_mark",
+    ("gmx", ""): "mark",
+}
+"""ADL prices by rule set and trigger; all others are the bankruptcy price of the takeover."""
+
+BY_QUANTITY = {"bitmex"}
+WINNERS_ONLY = {"hyperliquid", "gmx"}
+CANCELS = dict.fromkeys(("bitmex", "okx", "okx_2025", "bitget", "kucoin", "delta"), "contract")
+CANCELS |= dict.fromkeys(("hyperliquid", "deribit", "lighter", "aevo"), "none")
+CANCELS |= dict.fromkeys(("ethereal", "dydx", "gmx"), "none")
+
+
+@dataclass
+class Counterparty:
+    account: str
+    number: int
+    held: Position
+    score: Fraction
+    equity: int
+    rank: int = 0
+    ahead: int = 0
+    indicator: int = 0
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.account, self.number
+
+
+def ineligible_reason(
+    model: Model, contract: Contract, side: Side, key: tuple[str, int]
+) -> Reason | None:
+    """Return why a position is not ranked, or None if it is."""
+    held = contract.positions[side][key]
+    balance, bucket_pnl, _ = model.bucket(key[0], contract, side, held)
+    rules = model.pools[contract.pool].definition.rules
+    exempt = rules == "aevo" and contract.name in {"BTC-PERP", "ETH-PERP", "SOL-PERP"}
+    exempt |= rules == "deribit" and not contract.linear
+    if contract.definition.adl_exempt or exempt:
+        return Reason.EXEMPT_CONTRACT
+    if model.accounts[key[0]].exempt:
+        return Reason.EXEMPT_ACCOUNT
+    if held.under_liquidation:
+        return Reason.POSITION_UNDER_LIQUIDATION
+    if balance + bucket_pnl <= 0:
+        return Reason.EQUITY_NOT_POSITIVE
+    if rules in WINNERS_ONLY and contract.unrealized_pnl(side, held) <= 0:
+        return Reason.UNREALIZED_PNL_NOT_POSITIVE
+    return None
+
+
+def sort_queue(
+    model: Model, contract: Contract, side: Side, event_ranks: dict[tuple[str, int], int]
+) -> tuple[list[Counterparty], dict[str, int]]:
+    """Return the queue, and how many positions are not ranked, by reason.
+
+    `event_ranks` orders near ties.
+    """
+    queue: list[Counterparty] = []
+    ineligible: dict[str, int] = {}
+    for key, held in contract.positions[side].items():
+        if reason := ineligible_reason(model, contract, side, key):
+            ineligible[str(reason)] = ineligible.get(str(reason), 0) + 1
+            continue
+        balance, profit, _ = model.bucket(key[0], contract, side, held)
+        score = score_of(model, contract, side, key)
+        queue.append(Counterparty(*key, held, score, balance + profit))
+    queue.sort(key=lambda c: (-c.score, c.account, c.number))
+    if model.pools[contract.pool].definition.rules == "ethereal":
+        _settle_by_criteria(model, contract, side, queue)
+    queue = _settle_ties(queue, event_ranks)
+    by_quantity = model.pools[contract.pool].definition.rules in BY_QUANTITY
+    total, through = sum(c.held.lots for c in queue), 0
+    for rank, counterparty in enumerate(queue, 1):
+        counterparty.rank, counterparty.ahead = rank, through
+        through += counterparty.held.lots
+        part = Fraction(through, total) if by_quantity else Fraction(rank, len(queue))
+        counterparty.indicator = 6 - -int(-5 * part // 1) if rank > 1 or by_quantity else 5
+    return queue, ineligible
+
+
+def _settle_by_criteria(
+    model: Model, contract: Contract, side: Side, queue: list[Counterparty]
+) -> None:
+    """Order ties by higher PnL, lower balance, higher account id."""
+
+    def balance(counterparty: Counterparty) -> int:
+        return model.bucket(counterparty.account, contract, side, counterparty.held)[0]
+
+    queue.sort(key=lambda c: c.account, reverse=True)
+    queue.sort(key=lambda c: (-c.score, -contract.unrealized_pnl(side, c.held), balance(c)))
+
+
+def _settle_ties(
+    queue: list[Counterparty], event_ranks: dict[tuple[str, int], int]
+) -> list[Counterparty]:
+    """Order near ties as the engine's events do, those without an event last."""
+    settled: list[Counterparty] = []
+    group: list[Counterparty] = []
+    for counterparty in [*queue, None]:
+        if counterparty and group:
+            gap = group[-1].score - counterparty.score
+            if gap <= SCORE_TOLERANCE * max(abs(counterparty.score), SCORE_TOLERANCE):
+                group.append(counterparty)
+                continue
+        last = len(queue) + 1
+        settled += sorted(group, key=lambda c: (event_ranks.get(c.key, last), c.account, c.number))
+        group = [counterparty] if counterparty else []
+    return settled
+
+
+def tranches_of(model: Model, contract: Contract, side: Side, trigger: str) -> dict[int, Tranche]:
+    """Return the inventory that ADL closes while a trigger is on."""
+    tranches = contract.tranches[side]
+    if trigger in {"account_equity", "fund_depleted"}:
+        return {
+            takeover: tranche
+            for takeover, tranche in tranches.items()
+            if sign(side) * (tranche.ticks - contract.mark) > 0
+        }
+    if trigger == "illiquidity" and contract.missing_since[side] is None:
+        return {}
+    if trigger == "pnl_to_pool":
+        return _losing_tranches(model, contract, side)
+    return dict(tranches)
+
+
+def _losing_tranches(model: Model, contract: Contract, side: Side) -> dict[int, Tranche]:
+    """Return the losing inventory, oldest first, that brings PnL / balance down to the stop (GMX).
+
+    The last tranche is cut, its lots and cost rounded down.
+    """
+    pool, limits = model.pools[contract.pool], limits_of(model, contract, "pnl_to_pool")
+    trader_pnl = -contract.inventory_pnl(side)
+    if not pnl_exceeds(pool, trader_pnl, limits):
+        return {}
+    assert limits.start is not None
+    assert limits.stop is not None
+    stop = min(limits.start, limits.stop)
+    if stop >= 1:
+        return dict(contract.tranches[side])
+    realized = (trader_pnl - stop * pool.balance) / (1 - stop) // 1
+    losing = {}
+    for takeover, tranche in contract.tranches[side].items():
+        loss = tranche.cost - contract.value(side, tranche.lots, contract.mark)
+        if loss <= 0 or realized <= 0:
+            continue
+        lots = tranche.lots if loss <= realized else int(tranche.lots * realized // loss)
+        if lots:
+            cost = tranche.cost * lots // tranche.lots
+            losing[takeover] = Tranche(tranche.account, lots, cost, tranche.ticks)
+        realized -= loss
+    return losing
+
+
+def price_rule_of(pool: Pool, trigger: str) -> str:
+    rules = pool.definition.rules
+    return PRICES.get((rules, trigger)) or PRICES.get((rules, ""), "bankruptcy_price")
+
+
+def price_of(model: Model, contract: Contract, side: Side, rule: str, tranche: Tranche) -> int:
+    """Return the ADL price of one tranche under a rule that does not depend on the pool's limit."""
+    pool, mark = model.pools[contract.pool], contract.mark
+    if rule == "mark_unless_depleted":
+        equity, peak = model.pool_equity(pool.name), pool.equities.peak(model.time_ms)
+        rule = "bankruptcy_price" if 10 * equity <= peak else "mark"
+    spread = Fraction(1 - sign(side) * Fraction(1, 1000)) * mark
+    transfer = spread // 1 if side == "long" else -(-spread // 1)
+    capped = max(mark, tranche.ticks) if side == "long" else min(mark, tranche.ticks)
+    return {
+        "bankruptcy_price": tranche.ticks,
+        "mark": mark,
+        "previous_mark": contract.previous_mark,
+        "transfer_price": max(int(transfer), 1),
+        "capped_mark": capped,
+    }[rule]
+
+
+def target_of(model: Model, contract: Contract, side: Side, rule: str) -> int:
+    """Return the value that a pool-level price must give to the inventory."""
+    pool = model.pools[contract.pool]
+    lots, cost = contract.inventory(side)
+    value = contract.value(side, lots, contract.mark)
+    if rule == "drawdown_limit":
+        start = limits_of(model, contract, "contract_drawdown").start
+        assert start is not None
+        peak = contract.pnls.peak(model.time_ms)
+        limit = peak - int(start * pool.balances.peak(model.time_ms) // 1)
+        without = contract.contract_pnl - contract.inventory_pnl(side)
+        target = cost + limit - without
+    else:
+        deficit = max(-model.pool_equity(pool.name), 0)
+        losses = [
+            max(-member.inventory_pnl(each), 0)
+            for member in model.members(pool.name)
+            for each in SIDES
+        ]
+        own = max(-contract.inventory_pnl(side), 0)
+        target = value - int(-Fraction(deficit * own, sum(losses)) // 1 if any(losses) else 0)
+    return max(min(target, cost), value)
+
+
+def bankrupted(
+    contract: Contract, side: Side, queue: list[Counterparty], wanted: int, ticks: list[int]
+) -> dict[tuple[str, int], int]:
+    """Return the equity of those that the largest fill at the worst price would bankrupt."""
+    worst = min(ticks) if side == "long" else max(ticks)
+
+    def change(held: Position) -> int:
+        lots = min(held.lots, wanted)
+        return contract.value(side, lots, worst) - contract.value(side, lots, contract.mark)
+
+    shared: dict[str, int] = {}
+    for (account, _), held in contract.positions[side].items():
+        if not held.isolated:
+            shared[account] = shared.get(account, 0) + change(held)
+    after = {
+        c.key: c.equity + (change(c.held) if c.held.isolated else shared[c.account]) for c in queue
+    }
+    return {key: equity for key, equity in after.items() if equity < 0}
+
+
+def zero_price_failures(
+    model: Model, contract: Contract, side: Side, queue: list[Counterparty], ticks: list[int]
+) -> set[tuple[str, int]]:
+    """Return whose share of the equity, by maintenance margin, the worst price would exceed."""
+    if model.pools[contract.pool].definition.rules != "lighter":
+        return set()
+    worst, apart = min(ticks) if side == "long" else max(ticks), set()
+    for counterparty in queue:
+        held = counterparty.held
+        whole = model.bucket(counterparty.account, contract, side, held)[2]
+        part = contract.maintenance(side, held)
+        own = counterparty.equity * part // whole if whole else counterparty.equity
+        loss = contract.value(side, held.lots, contract.mark)
+        loss -= contract.value(side, held.lots, worst)
+        if own < loss:
+            apart.add(counterparty.key)
+    return apart
+
+
+def orders_to_cancel(model: Model, contract: Contract, account: str) -> tuple[str, ...]:
+    scope = CANCELS.get(model.pools[contract.pool].definition.rules, "account")
+    names = {"none": [], "contract": [contract.name]}.get(scope, list(model.contracts))
+    return tuple(order for name in names for order in model.orders.get((account, name), ()))
+
+
+def check_fill(
+    model: Model,
+    contract: Contract,
+    fill: m.AdlFilled,
+    counterparty: Counterparty,
+    tranche: Tranche,
+) -> None:
+    """Check every number of one fill against position and tranche as they are now."""
+    held, side = contract.positions[fill.side][counterparty.key], fill.side
+    same("value", fill.value_cash, contract.value(side, fill.lots, fill.price_ticks))
+    same("cost", fill.cost_cash, held.cost * fill.lots // held.lots)
+    same("margin returned", fill.margin_returned_cash, held.margin * fill.lots // held.lots)
+    same("realized", fill.realized_pnl_cash, fill.value_cash - fill.cost_cash)
+    same("pool cost", fill.pool_cost_cash, tranche.cost * fill.lots // tranche.lots)
+    same("pool realized", fill.pool_realized_pnl_cash, -fill.value_cash - fill.pool_cost_cash)
+    same("fee", fill.fee_cash, 0)
+    same("fill number", fill.fill, model.last_fill + 1)
+    same("pool", fill.pool, contract.pool)
+    same("takeover price", fill.takeover_price_ticks, tranche.ticks)
+    same("liquidated account", fill.liquidated_account, tranche.account)
+    expect(fill.account != tranche.account, "filled against its own inventory")
+    same("isolated", fill.isolated, held.isolated)
+    same("leverage", fill.leverage_hundredths, held.leverage)
+    same("rank", fill.rank, counterparty.rank)
+    same("quantity ahead", fill.quantity_ahead_lots, counterparty.ahead)
+    same("indicator", fill.indicator, counterparty.indicator)
+    exact = counterparty.score
+    expect(abs(Fraction(fill.score) - exact) <= abs(exact) / 10**9, "score", fill.score, exact)
+    same("orders", fill.cancel_orders, orders_to_cancel(model, contract, fill.account))
+
+
+def least_price(contract: Contract, side: Side, target: int) -> int:
+    """Return the least favorable price at which the inventory is worth the target, by bisection."""
+    lots, _ = contract.inventory(side)
+    low, high = 1, TOP_TICKS  # for a long: too low at low - 1, enough at high
+    if side == "long":
+        while low < high:
+            middle = (low + high) // 2
+            enough = contract.exact(side, lots, middle) >= target
+            low, high = (low, middle) if enough else (middle + 1, high)
+        return low
+    while low < high:
+        middle = (low + high + 1) // 2
+        enough = contract.exact(side, lots, middle) >= target
+        low, high = (middle, high) if enough else (low, middle - 1)
+    return low

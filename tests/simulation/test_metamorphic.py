@@ -1,0 +1,113 @@
+"""Under every rule set a transformed session deleverages the same accounts, to the last bit."""
+
+import hashlib
+import os
+import random
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+import pytest
+from hypothesis import settings
+from metamorphic import outcomes_of, renamed, reordered
+from venue_workloads import RecordedSession, recorded_session
+
+from delever.core.book import Book
+from delever.core.engine import step
+from delever.core.rules import RULE_SETS
+from delever.journal.record import decode_command, encode_command, encode_events
+from delever.journal.recorder import Recorder
+from delever.journal.replay import replay_commands, replay_events
+from delever.journal.snapshot import decode_book, encode_book
+
+FACTOR = settings().max_examples // 50
+SEEDS = range(2 * FACTOR)
+LENGTH = 110
+
+every_session = pytest.mark.parametrize(
+    ("rules", "seed"), [(rules, seed) for rules in RULE_SETS for seed in SEEDS]
+)
+
+
+def session(rules: str, seed: int) -> RecordedSession:
+    return recorded_session(rules, seed, LENGTH)
+
+
+@every_session
+def test_order_and_names_never_change_the_outcome(rules: str, seed: int) -> None:
+    """Rows permuted, accounts and pools defined in another order, accounts renamed in order."""
+    commands = session(rules, seed).commands
+    right = outcomes_of(commands)
+    assert outcomes_of(reordered(commands, seed)) == right
+    transformed, names = renamed(commands)
+    assert outcomes_of(transformed) == outcomes_of(commands, names)
+
+
+@every_session
+def test_batch_sizes_and_replays_give_the_same_hashes(rules: str, seed: int) -> None:
+    original, draw = session(rules, seed), random.Random(f"{rules} {seed}")
+    with Recorder.open(":memory:") as whole, Recorder.open(":memory:", snapshot_every=29) as parts:
+        assert whole.submit(original.commands) == original.events
+        left = list(original.commands)
+        while left:
+            size = draw.choice([1, 1, 2, 5, 20])
+            parts.submit(left[:size])
+            left = left[size:]
+        assert parts.head == whole.head
+        for replay in (replay_commands, replay_events):
+            for recorder, from_zero in ((whole, True), (parts, False)):
+                again = replay(recorder.journal, from_zero=from_zero)
+                assert again.finding is None
+                assert again.head == whole.head
+                assert encode_book(again.book) == encode_book(whole.book)
+
+
+@every_session
+def test_a_restored_book_continues_with_the_same_events(rules: str, seed: int) -> None:
+    original, book = session(rules, seed), Book()
+    cut = random.Random(f"{seed} {rules}").randrange(LENGTH)
+    for command in original.commands[:cut]:
+        step(book, command)
+    restored = decode_book(encode_book(book))
+    book.take_changes()
+    for command, events in list(zip(original.commands, original.events, strict=True))[cut:]:
+        assert step(restored, command) == step(book, command) == events
+        assert restored.take_changes() == book.take_changes()
+    assert encode_book(restored) == encode_book(book)
+
+
+def session_digest(commands: list[bytes]) -> str:
+    """Return a hash of every event and of the final book of a session."""
+    book, digest = Book(), hashlib.sha256()
+    for command in commands:
+        digest.update(encode_events(step(book, decode_command(command))))
+    digest.update(encode_book(book))
+    return digest.hexdigest()
+
+
+ELSEWHERE = """
+import sys
+sys.path[:0] = {path!r}
+import msgspec
+from test_metamorphic import session_digest
+sessions = msgspec.msgpack.decode(sys.stdin.buffer.read())
+print(*map(session_digest, sessions), sep="\\n")
+"""
+
+
+def test_threads_never_change_the_outcome() -> None:
+    """Neither threads of numerical libraries in another process, nor several engines in one."""
+    sessions = [[encode_command(c) for c in session(rules, 0).commands] for rules in RULE_SETS]
+    right = list(map(session_digest, sessions))
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(session_digest, sessions)) == right
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE.format(path=sys.path)],
+        env={**os.environ, **dict.fromkeys(names, "1"), "PYTHONHASHSEED": "1"},
+        input=msgspec.msgpack.encode(sessions),
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.decode().split() == right

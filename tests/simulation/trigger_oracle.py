@@ -1,0 +1,182 @@
+"""When ADL must start and stop, and when the operator must be warned, from the venues' documents.
+
+Limits are the contract's, else its pool's, else the venue's own.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from model import SIDES, Contract, Limits, Model, Pool, nearest, sign
+
+HALF, THIRTY, FIFTH = Fraction(1, 2), Fraction(3, 10), Fraction(1, 5)
+
+TRIGGERS = {
+    "binance": ("pool_equity",),
+    "binance_legacy": ("pool_equity",),
+    "bitmart": ("pool_equity", "pool_drawdown", "illiquidity"),
+    "bitmex": ("fund_depleted",),
+    "bybit": ("pool_equity", "contract_drawdown"),
+    "hyperliquid": ("account_equity",),
+    "okx": ("pool_equity", "pool_drawdown", "illiquidity"),
+    "okx_2025": ("pool_equity", "pool_below_mean", "illiquidity"),
+    "bitget": ("pool_equity",),
+    "gate": ("pool_equity",),
+    "kucoin": ("pool_equity",),
+    "coinex": ("pool_equity", "illiquidity"),
+    "delta": ("account_equity",),
+    "deribit": ("open_inventory",),
+    "lighter": ("fund_depleted",),
+    "aevo": ("account_equity",),
+    "ethereal": ("pool_equity",),
+    "dydx": ("account_equity",),
+    "gmx": ("pnl_to_pool",),
+    "drift": (),
+    "injective": (),
+    "paradex": (),
+    "vega": (),
+}
+"""The triggers of each rule set, in the order in which they decide the price."""
+
+REASONS = {
+    "pool_equity": "pool_equity_not_positive",
+    "pool_drawdown": "pool_drawdown_limit",
+    "illiquidity": "insufficient_depth",
+    "fund_depleted": "mark_through_bankruptcy_price",
+    "contract_drawdown": "contract_drawdown_limit",
+    "account_equity": "negative_account_equity",
+    "pool_below_mean": "pool_equity_below_mean",
+    "open_inventory": "inventory_not_unwound",
+    "pnl_to_pool": "pnl_to_pool_limit",
+}
+
+WARNING, WARNING_CLEARED = Fraction(8, 10), Fraction(7, 10)
+
+
+@dataclass
+class Evaluation:
+    starts: bool
+    stops: bool
+    used: Fraction
+
+
+def limits_of(model: Model, contract: Contract, trigger: str) -> Limits:
+    own = Limits(None, None, None, None)
+    okx = model.pools[contract.pool].definition.rules == "okx"
+    if trigger == "contract_drawdown":
+        own = Limits(Fraction(3, 10), Fraction(1, 4), Fraction(10**8), 0)
+    elif trigger == "pool_below_mean" or (okx and trigger == "pool_drawdown"):
+        own = Limits(THIRTY, THIRTY, None, None)
+    elif trigger == "pool_drawdown":
+        ratio = HALF if contract.name in {"BTCUSDT", "ETHUSDT"} else FIFTH
+        own = Limits(ratio, ratio, None, None)
+    elif trigger == "illiquidity":
+        own = Limits(None, None, None, 60_000)
+    elif trigger == "pnl_to_pool":
+        own = Limits(Fraction(85, 100), Fraction(77, 100), None, None)
+
+    def first(name: str) -> object:
+        levels = (contract.limits, model.pools[contract.pool].limits, own)
+        return next((v for level in levels if (v := getattr(level, name)) is not None), None)
+
+    return Limits(*map(first, ("start", "stop", "trigger_threshold", "wait_ms")))  # type: ignore[arg-type]
+
+
+def rounded(top: Fraction | int, bottom: Fraction | int) -> Fraction:
+    """Return a ratio in whole millionths, 0 if it is undefined."""
+    if not bottom:
+        return Fraction(0)
+    return Fraction(nearest(Fraction(top) * 10**6 / bottom), 10**6)
+
+
+def evaluate(model: Model, contract: Contract, trigger: str) -> Evaluation:
+    """Return whether a trigger starts and stops now, and how much of it is used."""
+    pool, now = model.pools[contract.pool], model.time_ms
+    equity = model.pool_equity(pool.name)
+    peak = pool.equities.peak(now)
+    spent = rounded(peak - equity, peak) if peak > 0 else Fraction(0)
+    underwater = sum(
+        tranche.lots
+        for side in SIDES
+        for tranche in contract.tranches[side].values()
+        if sign(side) * (tranche.ticks - contract.mark) > 0
+    )
+    limits = limits_of(model, contract, trigger)
+    if trigger == "pool_equity":
+        until_empty = pool.definition.rules == "ethereal"
+        stops = not contract.has_inventory if until_empty else equity > 0
+        return Evaluation(equity <= 0 and contract.has_inventory, stops, spent)
+    if trigger == "open_inventory":
+        held = contract.has_inventory
+        return Evaluation(held, not held, Fraction(held))
+    if trigger == "account_equity":
+        vault = pool.definition.rules == "hyperliquid" and pool.definition.managed
+        starts = underwater > 0 and not (vault and equity >= 0)
+        return Evaluation(starts, not starts, Fraction(starts))
+    if trigger == "fund_depleted":
+        starts = equity <= 0 and underwater > 0
+        return Evaluation(starts, not starts, spent if underwater else Fraction(0))
+    if trigger in {"illiquidity", "pnl_to_pool"}:
+        evaluate_limits = _illiquidity if trigger == "illiquidity" else _pnl_to_pool
+        return evaluate_limits(model, contract, limits)
+    return _drawdown(model, contract, trigger, limits)
+
+
+def _pnl_to_pool(model: Model, contract: Contract, limits: Limits) -> Evaluation:
+    pool = model.pools[contract.pool]
+    trader_pnl = max(-contract.inventory_pnl(side) for side in SIDES)
+    exceeds = pnl_exceeds(pool, trader_pnl, limits)
+    assert limits.start is not None
+    return Evaluation(exceeds, not exceeds, rounded(trader_pnl, limits.start * pool.balance))
+
+
+def pnl_exceeds(pool: Pool, trader_pnl: int, limits: Limits) -> bool:
+    """Return whether one side's PnL is more than the start part of the pool balance."""
+    assert limits.start is not None
+    return pool.balance > 0 and trader_pnl > limits.start * pool.balance
+
+
+def _drawdown(model: Model, contract: Contract, trigger: str, limits: Limits) -> Evaluation:
+    """Evaluate the triggers on drawdown, of a pool or of a contract."""
+    pool, now = model.pools[contract.pool], model.time_ms
+    equity = model.pool_equity(pool.name)
+    peak = pool.equities.peak(now)
+    assert limits.start is not None
+    assert limits.stop is not None
+    stop = min(limits.stop, limits.start)
+    if trigger == "pool_below_mean":
+        mean, least = pool.equities.mean(now), 50_000 * contract.unit
+        fall, start = mean - equity, max(limits.start * mean, Fraction(least))
+        starts = fall > start and contract.has_inventory
+        return Evaluation(starts, fall <= max(stop * mean, least), rounded(fall, start))
+    if trigger == "pool_drawdown":
+        fall = peak - equity
+        starts = peak > 0 and fall >= limits.start * peak and contract.has_inventory
+        used = rounded(fall, limits.start * peak) if peak > 0 else Fraction(0)
+        return Evaluation(starts, fall == 0 or fall < stop * peak, used)
+    profit, best = contract.contract_pnl, pool.balances.peak(now)
+    fall = contract.pnls.peak(now) - profit
+    assert limits.trigger_threshold is not None
+    above_threshold = pool.balance > limits.trigger_threshold
+    starts = above_threshold and best > 0 and fall >= limits.start * best
+    used = rounded(fall, limits.start * best) if above_threshold else Fraction(0)
+    return Evaluation(starts, fall == 0 or fall < stop * best, used)
+
+
+def _illiquidity(model: Model, contract: Contract, limits: Limits) -> Evaluation:
+    since = [ms for ms in contract.missing_since.values() if ms is not None]
+    waited = model.time_ms - min(since) if since else 0
+    assert limits.wait_ms is not None
+    starts = bool(since) and waited >= limits.wait_ms
+    return Evaluation(starts, not since, rounded(waited, limits.wait_ms))
+
+
+def depth_is_missing(model: Model, contract: Contract) -> dict[str, bool]:
+    """Return by side whether depth within the pool's slippage is less than inventory."""
+    reach = model.pools[contract.pool].slippage
+    missing = {}
+    for side in SIDES:
+        worst = contract.mark * (1 - sign(side) * reach) // 1
+        levels = contract.bids if side == "long" else contract.asks
+        offered = sum(lots for ticks, lots in levels if sign(side) * (ticks - worst) >= 0)
+        missing[side] = contract.inventory(side)[0] > offered
+    return missing
