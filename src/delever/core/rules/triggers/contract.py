@@ -8,7 +8,12 @@ from delever.core.book.contract_state import ContractState
 from delever.core.book.inventory import Tranche
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import Reason, Side
-from delever.core.rules.triggers.trigger import TriggerEvaluation, all_tranches, limits_of
+from delever.core.rules.triggers.trigger import (
+    TriggerEvaluation,
+    all_tranches,
+    limits_of,
+    underwater,
+)
 from delever.core.units import PPM, ratio_ppm, share_floor
 from delever.core.valuation.insurance import contract_pnl_of
 
@@ -53,8 +58,8 @@ class ContractDrawdown:
         )
 
     def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
-        """Return the whole inventory of a side that loses; a side in profit is not deleveraged."""
-        return all_tranches(state, side) if state.inventory_pnl(side) < 0 else []
+        """Return the inventory that is underwater: what is in profit costs the contract nothing."""
+        return underwater(state, side)
 
     def deficit_cash(self, book: Book, state: ContractState) -> int:
         """Return what the contract's PnL lacks to have a drawdown below the stop."""

@@ -21,9 +21,10 @@ from delever.core.valuation.insurance import observed_equity
 
 @dataclass(frozen=True, slots=True)
 class PoolEquity:
-    """The insurance fund is depleted. Start: pool equity <= 0 with losing inventory.
+    """The insurance fund is depleted. Start: pool equity <= 0 with inventory.
 
-    Stop: equity > `stop_equity` (0 by default), or no losing inventory. Under `until_empty` ADL, once started, goes on until no inventory is left.
+    Stop: equity > `stop_equity` (0 by default). Under `until_empty` ADL, once started, goes on
+    until no inventory is left, and closes what is in profit, too.
     """
 
     until_empty: bool = False
@@ -45,7 +46,7 @@ class PoolEquity:
 
     def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
         """Return the inventory that is underwater: what is in profit costs the fund nothing."""
-        return underwater(state, side)
+        return all_tranches(state, side) if self.until_empty else underwater(state, side)
 
     def deficit_cash(self, book: Book, state: ContractState) -> int:
         """Return what the pool's equity lacks to be above the stop."""
