@@ -11,11 +11,11 @@ rest; it never reads the engine's state. Each step has the same order:
 from collections.abc import Iterable
 from fractions import Fraction
 
-import trigger_oracle
 from command_oracle import answer, named
 from event_reader import Reader
 from loss_oracle import check_last_resorts
-from model import AuditError, Contract, Model, expect, same
+from model import AuditError, Model, expect, same
+from pool_audit import check_all_triggers, check_depth, check_pools
 from round_audit import check_rounds
 from takeover_audit import manage, take_over
 
@@ -76,12 +76,12 @@ class Auditor:
         manage(reader)
         forced = command.contract if isinstance(command, m.ForceAdl) else ""
         for forced_now in (forced, ""):
-            _check_depth(reader)
-            _check_pools(reader)
-            _check_triggers(reader)
+            check_depth(reader)
+            check_pools(reader)
+            check_all_triggers(reader)
             check_rounds(reader, forced_now)
             check_last_resorts(reader)
-        _check_pools(reader)
+        check_pools(reader)
         _check_refresh(reader, command)
         _check_notices(reader)
 
@@ -90,32 +90,6 @@ def too_large(events: tuple[Event, ...]) -> bool:
     """Return whether a command was rejected for its size."""
     first = events[0]
     return isinstance(first, m.Rejected) and first.reason is Reason.EXCEEDS_NUMERIC_RANGE
-
-
-def _check_depth(reader: Reader) -> None:
-    for contract in reader.model.contracts.values():
-        if contract.depth_known:
-            for side, missing in trigger_oracle.depth_is_missing(reader.model, contract).items():
-                if missing != (contract.missing_since[side] is not None):
-                    name = contract.name
-                    reader.take(
-                        m.DepthSufficiencySet(contract=name, side=side, sufficient=not missing)
-                    )
-
-
-def _check_pools(reader: Reader) -> None:
-    """Expect an observation of every pool whose numbers have changed."""
-    for name, pool in sorted(reader.model.pools.items()):
-        members = [c for c in reader.model.members(name) if _is_monitored(reader.model, c)]
-        observed = m.PoolObserved(
-            pool=name,
-            balance_cash=pool.balance,
-            equity_cash=reader.model.pool_equity(name),
-            contracts=tuple(c.name for c in members),
-            contract_pnl_cash=tuple(c.contract_pnl for c in members),
-        )
-        if observed != pool.observed:
-            reader.take(observed)
 
 
 def _check_refresh(reader: Reader, command: m.Command) -> None:
@@ -138,51 +112,6 @@ def _check_refresh(reader: Reader, command: m.Command) -> None:
         found = [(table.contract, table.side, table.positions) for table in published.tables]
         same("sides published", found, sides)
         reader.consume()
-
-
-def _is_monitored(model: Model, contract: Contract) -> bool:
-    """Return whether a contract has ever had inventory, PnL or a trigger in its pool."""
-    if contract.has_inventory or contract.realized or contract.injected:
-        return True
-    waits = any(ms is not None for ms in contract.missing_since.values())
-    if contract.active or contract.near or waits:
-        return True
-    return contract.name in model.pools[contract.pool].monitored
-
-
-def _check_triggers(reader: Reader) -> None:
-    model = reader.model
-    for contract in model.contracts.values():
-        if not _is_monitored(model, contract):
-            continue
-        for trigger in trigger_oracle.TRIGGERS[model.pools[contract.pool].definition.rules]:
-            evaluation = trigger_oracle.evaluate(model, contract, trigger)
-            if trigger in contract.active:
-                if evaluation.stops:
-                    _expect_switch(reader, m.AdlStopped, contract, trigger)
-            elif evaluation.starts:
-                _expect_switch(reader, m.AdlStarted, contract, trigger)
-            elif trigger not in contract.near and evaluation.used >= trigger_oracle.WARNING:
-                _expect_warning(reader, m.NoticeKind.ADL_WARNING, contract, trigger)
-            elif trigger in contract.near and evaluation.used < trigger_oracle.WARNING_CLEARED:
-                _expect_warning(reader, m.NoticeKind.ADL_WARNING_CLEARED, contract, trigger)
-
-
-def _expect_switch(
-    reader: Reader, kind: type[m.AdlStarted | m.AdlStopped], contract: Contract, trigger: str
-) -> None:
-    event = reader.expect_next(kind, contract.name, trigger)
-    found = (event.contract, event.pool, event.trigger, event.reason)
-    reason = trigger_oracle.REASONS[trigger]
-    same("start or stop", found, (contract.name, contract.pool, trigger, reason))
-    reader.consume()
-
-
-def _expect_warning(reader: Reader, kind: m.NoticeKind, contract: Contract, trigger: str) -> None:
-    event = reader.expect_next(m.Notice, kind, contract.name, trigger)
-    found = (event.kind, event.subject, event.account, event.contract)
-    same("warning", found, (kind, trigger, "", contract.name))
-    reader.consume()
 
 
 def _check_notices(reader: Reader) -> None:

@@ -166,7 +166,12 @@ def _taken_over(model: Model, event: m.TakenOver) -> None:
     model.pay(event.account, contract.settle, event.to_wallet_cash)
     model.earn(contract, event.to_pool_cash)
     contract.tranches[event.side][event.takeover] = Tranche(
-        event.account, event.lots, event.value_cash, event.price_ticks
+        account=event.account,
+        lots=event.lots,
+        cost=event.value_cash,
+        ticks=event.price_ticks,
+        equity=event.equity_cash,
+        maintenance=event.maintenance_cash,
     )
     model.last_takeover = event.takeover
 

@@ -20,11 +20,12 @@ def take_over(
     before = [covered(model, account, row) for row in rows]
     remainders: dict[str, int] = {}
     to_wallets: dict[str, int] = {}
-    for row, (cover, equity) in zip(rows, before, strict=True):
+    for row, (cover, equity, maintenance) in zip(rows, before, strict=True):
         event = reader.expect_next(m.TakenOver, account, row[0].name, *row[1:])
         same("reason", event.reason, reason)
         bound = _check(event, account, row, cover, ticks)
         same("equity", event.equity_cash, equity)
+        same("maintenance", event.maintenance_cash, maintenance)
         same("takeover number", event.takeover, model.last_takeover + 1)
         reader.consume()
         asset = row[0].settle
@@ -77,19 +78,20 @@ def _size(contract: Contract, lots: int, cost: int) -> int:
     return lots * contract.step * mark + abs(cost)
 
 
-def covered(model: Model, account: str, row: Row) -> tuple[int, int]:
-    """Return what a position can lose from its entry, and the equity of its margin bucket."""
+def covered(model: Model, account: str, row: Row) -> tuple[int, int, int]:
+    """Return what a position can lose from its entry; its bucket's equity and maintenance."""
     contract, side, _, held = row
     balance, profit, maintenance = model.bucket(account, contract, side, held)
-    equity = balance + profit
+    equity, whole = balance + profit, maintenance
     if held.isolated:
-        return held.margin, equity
+        return held.margin, equity, whole
     part = contract.maintenance(side, held)
     if maintenance == 0:
         rows = model.cross(account, contract.settle)
         part = contract.notional(side, held)
         maintenance = sum(c.notional(s, p) for c, s, _, p in rows) or 1
-    return equity * part // maintenance - contract.unrealized_pnl(side, held), equity
+    cover = equity * part // maintenance - contract.unrealized_pnl(side, held)
+    return cover, equity, whole
 
 
 def _check(event: m.TakenOver, account: str, row: Row, cover: int, ticks: int | None) -> int:

@@ -194,19 +194,20 @@ def _run_rounds(run: "_Step", forced: str) -> None:
     """Run one round for each contract in ADL and each side of its inventory.
 
     Contracts take turns by the loss of their inventory, the largest first. Pools are measured and a
-    contract's triggers evaluated again before its turn, so that the loss of one contract closes
+    contract's triggers evaluated again before each round, so that the loss of one contract closes
     nothing in another once the fund is above its stop. A paused contract has no rounds.
     """
     book = run.book
     for state in sorted(book.monitored(), key=_losses):
-        if not state.mark:
-            continue
-        if state.name == forced:
-            run.emit(_round(book, state, forced=True))
-        elif state.active and not state.paused:
-            run.emit(_evaluate_all(book, state))
-            run.emit(_round(book, state, forced=False))
-        run.emit(observe(book, changed_only=True))
+        for side in Side:
+            if not state.mark:
+                continue
+            if state.name == forced:
+                run.emit(_round(book, state, side, forced=True))
+            elif state.active and not state.paused:
+                run.emit(_evaluate_all(book, state))
+                run.emit(_round(book, state, side, forced=False))
+            run.emit(observe(book, changed_only=True))
 
 
 def _losses(state: ContractState) -> int:
@@ -214,18 +215,19 @@ def _losses(state: ContractState) -> int:
     return sum(min(state.inventory_pnl(side), 0) for side in Side)
 
 
-def _round(book: Book, state: ContractState, *, forced: bool) -> Iterator[Event | FillBatch]:
-    """Yield one round a side, under the first active trigger that has inventory to close.
+def _round(
+    book: Book, state: ContractState, side: Side, *, forced: bool
+) -> Iterator[Event | FillBatch]:
+    """Yield the round of a side, under the first active trigger that has inventory to close.
 
     In a forced contract every trigger counts as active.
     """
     rules = rule_set_of(book, state)
     cases = [case for case in rules.cases if forced or case.trigger.name in state.active]
-    for side in Side:
-        closing = (case for case in cases if case.trigger.tranches(book, state, side))
-        case = next(closing, cases[0] if forced else None)
-        if case is not None:
-            yield from deleverage(book, state, side, rules, case, forced=forced)
+    closing = (case for case in cases if case.trigger.tranches(book, state, side))
+    case = next(closing, cases[0] if forced else None)
+    if case is not None:
+        yield from deleverage(book, state, side, rules, case, forced=forced)
 
 
 def _resolve_deficits(book: Book) -> Iterator[Event]:

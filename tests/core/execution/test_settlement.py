@@ -19,8 +19,8 @@ from delever.core.messages.fill_batch import FillBatch
 from delever.core.rules import RULE_SETS, Case, RuleSet
 from delever.core.rules.adl_price import AtBankruptcyPrice, AtMark, PriceRule
 from delever.core.rules.policies import ProRataPolicy, QueuePolicy
-from delever.core.rules.sizing import Sizing
 from delever.core.rules.triggers import PoolEquity
+from delever.core.rules.triggers.sizing import Sizing
 from delever.journal.snapshot import decode_book, encode_book
 
 

@@ -18,7 +18,7 @@ from delever.core.rules.adl_price import Quote
 from delever.core.rules.policies.allocation import allocate
 from delever.core.rules.ranking import rank_side
 from delever.core.rules.ruleset import Case, RuleSet
-from delever.core.rules.sizing import Sizing, in_turn, residual
+from delever.core.rules.triggers.sizing import Sizing, in_turn, residual
 from delever.core.rules.triggers.trigger import all_tranches
 from delever.core.valuation.side_valuation import value_side
 
@@ -50,7 +50,7 @@ def deleverage(
     queue = rank_side(value_side(book, state, side.opposite), rules.ranking)
     wanted = sum(tranche.lots for tranche in tranches)
     adl_round = AdlRound(book, state, side, rules, case, tranches, wanted, quote, queue)
-    inventory_cost = state.inventory[side].total_cost
+    inventory_cost = sum(tranche.cost for tranche in tranches)
     rows, skips = counterparties(adl_round)
     allocated = allocate(wanted, rules.policy.tiers(queue, rows))
     filled = int(allocated.sum())

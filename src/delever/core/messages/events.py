@@ -85,8 +85,8 @@ class TakenOver(Event, tag="taken_over", frozen=True, kw_only=True):
 
     `value_cash` is the position's value at the takeover price, and the cost of the new inventory.
     `to_wallet_cash` and `to_pool_cash` divide realized PnL plus isolated margin between the
-    account's wallet and the pool; `to_pool_cash` is negative where the pool pays. `equity_cash` is
-    the equity, and `maintenance_cash` the maintenance margin of the position's margin bucket before the
+    account's wallet and the pool; `to_pool_cash` is negative where the pool pays. `equity_cash` and
+    `maintenance_cash` are equity and maintenance margin of the position's margin bucket before the
     takeover.
     """
 

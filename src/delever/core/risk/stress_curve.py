@@ -27,7 +27,6 @@ from delever.core.book.contract_state import ContractState
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import Side, StressPoint
 from delever.core.rules import rule_set_of
-from delever.core.rules.sizing import Sizing
 from delever.core.rules.triggers import (
     AccountEquity,
     ContractDrawdown,
@@ -40,8 +39,18 @@ from delever.core.rules.triggers import (
     Trigger,
     limits_of,
 )
+from delever.core.rules.triggers.sizing import Sizing
 from delever.core.rules.triggers.trigger import stop_equity_of
-from delever.core.units import PPM, Bools, Ints, clamp_int64, div_ceil, div_nearest, share_floor
+from delever.core.units import (
+    PPM,
+    Bools,
+    Ints,
+    clamp_int64,
+    div_ceil,
+    div_floor,
+    div_nearest,
+    share_floor,
+)
 from delever.core.valuation.insurance import usable_depth, worst_ticks
 from delever.core.valuation.liquidation import Share, share_of
 
@@ -247,7 +256,7 @@ class LotLosses:
         """Return the losing ones of accounts; a hedged account's loss may be that of one lot."""
         losing = (loss > 0) & (lots > 0)
         lots, loss = lots[losing], loss[losing]
-        return cls(lots, np.where(hedged[losing], loss, -(-loss // np.maximum(lots, 1))))
+        return cls(lots, np.where(hedged[losing], loss, div_ceil(loss, lots)))
 
 
 def _inventory_losses(state: ContractState, side: Side, worst: int) -> LotLosses:
@@ -321,7 +330,7 @@ def _carried_lots(losses: list[LotLosses], budget_cash: int) -> int:
     lots = np.concatenate([part.lots for part in losses])
     carried = 0
     for row in np.argsort(-per_lot, kind="stable").tolist():
-        fits = min(lots.item(row), budget_cash // per_lot.item(row))
+        fits = min(lots.item(row), div_floor(budget_cash, per_lot.item(row)))
         carried += fits
         budget_cash -= fits * per_lot.item(row)
         if fits < lots.item(row):

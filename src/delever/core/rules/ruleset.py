@@ -9,8 +9,8 @@ from delever.core.rules.eligibility import EligibilityFilter, SolvencyFilter
 from delever.core.rules.loss_socialization import LastResort
 from delever.core.rules.policies import Policy, QueuePolicy
 from delever.core.rules.ranking import INDICATORS, IndicatorScale, Ranking
-from delever.core.rules.sizing import Sizing
 from delever.core.rules.triggers import Trigger
+from delever.core.rules.triggers.sizing import Sizing
 
 Confidence = Literal["official", "partly read", "third party", "not documented"]
 
@@ -49,9 +49,9 @@ class Case:
 class RuleSet:
     """How one venue deleverages. If several triggers are on, the first case sets the price.
 
-    `sizing` is how much a round closes. A venue without a queue has no cases, but a last resort. `takeover_share` (numerator and
-    denominator) is the fraction of maintenance margin at which a managed pool takes an account
-    over.
+    `sizing` is how much a round closes. A venue without a queue has no cases, but a last resort.
+    `takeover_share` (numerator and denominator) is the fraction of maintenance margin at which a
+    managed pool takes an account over.
     """
 
     name: str

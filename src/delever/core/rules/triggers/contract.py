@@ -14,7 +14,7 @@ from delever.core.rules.triggers.trigger import (
     limits_of,
     underwater,
 )
-from delever.core.units import PPM, ratio_ppm, share_floor
+from delever.core.units import PPM, div_ceil, ratio_ppm
 from delever.core.valuation.insurance import contract_pnl_of
 
 
@@ -67,7 +67,7 @@ class ContractDrawdown:
         pnl = contract_pnl_of(state)
         peak = state.contract_pnl_peak.peak(book.time_ms, pnl)
         balance_peak = pool.balance_peak.peak(book.time_ms, pool.balance)
-        return peak - share_floor(balance_peak, limits.stop_ppm, PPM) + 1 - pnl
+        return min(peak - div_ceil(balance_peak * limits.stop_ppm, PPM) + 1, peak) - pnl
 
 
 @dataclass(frozen=True, slots=True)

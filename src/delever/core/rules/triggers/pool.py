@@ -8,6 +8,7 @@ from delever.core.book.contract_state import ContractState
 from delever.core.book.inventory import Tranche
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import Reason, Side
+from delever.core.rules.triggers.sizing import in_turn
 from delever.core.rules.triggers.trigger import (
     TriggerEvaluation,
     all_tranches,
@@ -97,7 +98,7 @@ class PoolDrawdown:
         limits = limits_of(book, state, self.by_contract.get(state.name, self.limits))
         equity = observed_equity(book, pool)
         peak = pool.equity_peak.peak(book.time_ms, equity)
-        return share_floor(peak, PPM - limits.stop_ppm, PPM) + 1 - equity
+        return min(share_floor(peak, PPM - limits.stop_ppm, PPM) + 1, peak) - equity
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,7 @@ class PnlToPool:
         )
 
     def tranches(self, book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
-        """Return the losing inventory, oldest first, that brings the ratio down to `stop`.
+        """Return the losing inventory, in turn, that brings the ratio down to `stop`.
 
         Closing realizes R: the largest R with (PnL - R) / (balance - R) >= stop.
         """
@@ -195,7 +196,8 @@ class PnlToPool:
         if limits.stop_ppm >= PPM:
             return all_tranches(state, side)
         realized = div_floor(trader_pnl * PPM - limits.stop_ppm * balance, PPM - limits.stop_ppm)
-        return list(_losing_tranches(state, side, realized))
+        tranches = in_turn(state, side, all_tranches(state, side))
+        return list(_losing_tranches(state, side, tranches, realized))
 
     def deficit_cash(self, _book: Book, _state: ContractState) -> None:
         """Return None: the tranches are already those that a round may close."""
@@ -205,12 +207,14 @@ class PnlToPool:
         return balance_cash > 0 and trader_pnl * PPM > limits.start_ppm * balance_cash
 
 
-def _losing_tranches(state: ContractState, side: Side, loss_cash: int) -> Iterator[Tranche]:
-    """Yield losing tranches, oldest first, whose losses sum to at most `loss_cash`.
+def _losing_tranches(
+    state: ContractState, side: Side, tranches: Sequence[Tranche], loss_cash: int
+) -> Iterator[Tranche]:
+    """Yield losing tranches, in their order, whose losses sum to at most `loss_cash`.
 
     Of the last one only the lots that fit; lots and cost are rounded down.
     """
-    for tranche in state.inventory[side].tranches.values():
+    for tranche in tranches:
         loss = tranche.cost - state.terms.value_cash(side.sign * tranche.lots, state.mark)
         if loss <= 0:
             continue

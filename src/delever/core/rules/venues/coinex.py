@@ -56,5 +56,13 @@ COINEX = RuleSet(
         Rule(
             "CEX-06", "Closing price and fee.", HELP, "not documented", "bankruptcy price, no fee"
         ),
+        Rule(
+            "CEX-07",
+            "How much of the inventory one round closes.",
+            HELP,
+            "not documented",
+            "sizing `residual` for a loss of the fund: the fewest lots that leave pool equity "
+            "above `stop_equity` (0 by default); all of it if depth is missing",
+        ),
     ),
 )

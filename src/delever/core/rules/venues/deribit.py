@@ -4,8 +4,8 @@ from delever.core.market.contract_terms import ContractTerms
 from delever.core.rules.adl_price import AtTransferPrice
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, leveraged_return
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
-from delever.core.rules.sizing import Sizing
 from delever.core.rules.triggers import OpenInventory
+from delever.core.rules.triggers.sizing import Sizing
 
 DOCS = "Deribit docs, articles/lsp-api-guide"
 
@@ -67,5 +67,12 @@ DERIBIT = RuleSet(
             "a counterparty pays no fee; the venue charges the commission itself",
         ),
         Rule("DER-06", "Open orders.", DOCS, "not documented", "none are cancelled"),
+        Rule(
+            "DER-07",
+            "How much is closed: ADL precedes the order book and does not wait for the fund.",
+            DOCS,
+            "official",
+            "sizing `fund_after`: the whole inventory",
+        ),
     ),
 )

@@ -3,8 +3,8 @@
 from delever.core.rules.adl_price import AtCappedMark
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score, account_leverage
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
-from delever.core.rules.sizing import Sizing
 from delever.core.rules.triggers import PoolEquity
+from delever.core.rules.triggers.sizing import Sizing
 from delever.core.valuation.side_valuation import SideValuation
 
 DOCS = "Ethereal docs, auto-deleveraging"
@@ -60,6 +60,15 @@ ETHEREAL = RuleSet(
             DOCS,
             "not documented",
             "no fee; no open orders are cancelled",
+        ),
+        Rule(
+            "ETR-06",
+            "Just enough is closed to offset the shortfall (step 4); ADL runs to completion even "
+            "if the fund becomes solvent on the way (step 5).",
+            DOCS,
+            "official",
+            "the steps disagree. Sizing `whole`, by step 5: all inventory, in profit or not, "
+            "until the fund has none",
         ),
     ),
 )

@@ -6,8 +6,8 @@ from delever.core.market.trigger_limits import Limits
 from delever.core.rules.adl_price import AtMark
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
-from delever.core.rules.sizing import Sizing
 from delever.core.rules.triggers import PnlToPool
+from delever.core.rules.triggers.sizing import Sizing
 from delever.core.valuation.side_valuation import SideValuation
 
 CODE = "gmx-synthetics @a5c0c88, adl/AdlUtils.sol, exchange/AdlHandler.sol"
@@ -66,6 +66,15 @@ GMX = RuleSet(
             CODE,
             "official",
             "the mark, without price impact or fee; open orders stay",
+        ),
+        Rule(
+            "GMX-06",
+            "A keeper picks position and size; the result must lower the factor and not fall "
+            "below the minimum.",
+            CODE,
+            "official",
+            "sizing `least_to_stop`: in the general order of inventory, as much as brings the "
+            "factor down to the minimum",
         ),
     ),
 )

@@ -3,8 +3,8 @@
 from delever.core.rules.adl_price import AtPreviousMark
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score, account_leverage, price_move
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
-from delever.core.rules.sizing import Sizing
 from delever.core.rules.triggers import AccountEquity
+from delever.core.rules.triggers.sizing import Sizing
 from delever.core.valuation.side_valuation import SideValuation
 
 DOCS = "Hyperliquid docs, Auto-deleveraging"
@@ -61,6 +61,13 @@ HYPERLIQUID = RuleSet(
             "official",
             "a managed pool is that vault: it takes over at 2/3, and ADL waits until its equity is "
             "negative; the venue sends the market orders that come before",
+        ),
+        Rule(
+            "HYP-07",
+            "Opposite traders are closed against the underwater user, so that no bad debt is left.",
+            DOCS,
+            "official",
+            "sizing `whole`: all underwater inventory",
         ),
     ),
 )

@@ -6,7 +6,7 @@ from delever.core.rules.loss_socialization import LossClaim, SocializedLoss
 from delever.core.rules.policies.allocation import share
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, unranked
 from delever.core.rules.ruleset import OrderScope, Rule, RuleSet
-from delever.core.rules.sizing import Sizing
+from delever.core.rules.triggers.sizing import Sizing
 
 CODE = "injective-core @151e3f0, exchange/keeper/markets_settlement.go"
 
@@ -62,6 +62,13 @@ INJECTIVE = RuleSet(
             CODE,
             "official",
             "reported as unfunded_cash",
+        ),
+        Rule(
+            "INJ-05",
+            "There is no queue to close against.",
+            CODE,
+            "official",
+            "sizing `not_applicable`",
         ),
     ),
 )

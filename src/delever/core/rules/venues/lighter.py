@@ -4,8 +4,8 @@ from delever.core.rules.adl_price import AtBankruptcyPrice
 from delever.core.rules.eligibility import SolvencyFilter, ZeroPriceFilter
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, account_leveraged_return
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
-from delever.core.rules.sizing import Sizing
 from delever.core.rules.triggers import FundDepleted
+from delever.core.rules.triggers.sizing import Sizing
 
 DOCS = "Lighter docs, liquidations"
 
@@ -53,6 +53,13 @@ LIGHTER = RuleSet(
         Rule("LIT-05", "Neither side pays a fee.", "re-implementations", "third party"),
         Rule(
             "LIT-06", "Open orders of counterparties.", DOCS, "not documented", "none are cancelled"
+        ),
+        Rule(
+            "LIT-07",
+            "The position that the liquidity pool cannot take over is deleveraged.",
+            DOCS,
+            "partly read",
+            "sizing `whole`: all underwater inventory, whatever the pool could still pay",
         ),
     ),
 )

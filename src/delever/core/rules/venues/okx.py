@@ -4,8 +4,8 @@ from delever.core.market.trigger_limits import Limits
 from delever.core.rules.adl_price import AtMarkUnlessDepleted
 from delever.core.rules.ranking import Ranking, margin_ratio_return
 from delever.core.rules.ruleset import Case, Rule, RuleSet
-from delever.core.rules.sizing import Sizing
 from delever.core.rules.triggers import Illiquidity, PoolBelowMean, PoolDrawdown, PoolEquity
+from delever.core.rules.triggers.sizing import Sizing
 
 HELP = "OKX help, Introduction to auto-deleveraging"
 STAGE = "OKX help, early liquidation; docs-v5 adl-warning channel"
@@ -47,6 +47,7 @@ _SHARED = (
         "Counterparties are closed at the current mark price, outside the order book.",
         HELP,
         "third party",
+        "sizing `whole`: all underwater inventory",
     ),
     Rule(
         "OKX-05",
@@ -55,12 +56,7 @@ _SHARED = (
         "third party",
         "nearly depleted: pool equity at or below 10 % of its 8 h peak",
     ),
-    Rule(
-        "OKX-06",
-        "The position field adl runs from 0 to 5, 5 next to be deleveraged.",
-        "OKX docs-v5",
-        "official",
-    ),
+    Rule("OKX-06", "Field adl of a position: 0 to 5, 5 is next.", "OKX docs-v5", "official"),
     Rule(
         "OKX-07",
         "Fee and open orders of a counterparty.",

@@ -3,7 +3,7 @@
 from delever.core.rules.loss_socialization import WithdrawalHaircut
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, unranked
 from delever.core.rules.ruleset import OrderScope, Rule, RuleSet
-from delever.core.rules.sizing import Sizing
+from delever.core.rules.triggers.sizing import Sizing
 
 DOCS = "Paradex docs, socialized losses, with an example read in a fork"
 
@@ -40,6 +40,13 @@ PARADEX = RuleSet(
             DOCS,
             "partly read",
             "not modeled",
+        ),
+        Rule(
+            "PDX-05",
+            "There is no queue to close against.",
+            DOCS,
+            "partly read",
+            "sizing `not_applicable`",
         ),
     ),
 )

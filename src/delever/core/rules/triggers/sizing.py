@@ -16,12 +16,12 @@ from delever.core.units import Ticks, div_ceil, ratio_ppm, share_floor
 
 
 class Sizing(StrEnum):
-    """What a rule set closes in one round.
+    """What one ADL round closes.
 
-    RESIDUAL: the fewest lots that bring the fund (or the contract) back above the trigger's stop.
-    LEAST_TO_STOP: all inventory the trigger names, at a price or a quantity that ends the trigger.
-    WHOLE: all inventory the trigger names. FUND_AFTER: the same, before the fund pays anything.
-    NOT_APPLICABLE: no queue; losses are socialized.
+    `residual`: the fewest lots that bring the fund (or the contract) back above the trigger's stop.
+    `least_to_stop`: the inventory that the trigger names, at a price or in a quantity that brings
+    the loss or the ratio back to its limit. `whole`: all inventory that the trigger names.
+    `fund_after`: the same, before the fund pays anything. `not_applicable`: there is no queue.
     """
 
     RESIDUAL = "residual"
