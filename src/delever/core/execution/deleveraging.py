@@ -38,13 +38,7 @@ def deleverage(
     suffice. A round that can close nothing is reported once, and again when the quantity changes.
     A `forced` round closes the whole inventory of the side.
     """
-    tranches = all_tranches(state, side) if forced else case.trigger.tranches(book, state, side)
-    if not tranches:
-        return
-    tranches = in_turn(state, side, tranches)
-    quote = case.price.quote(book, state, side, tranches)
-    if not forced:
-        tranches, quote = _sized(book, state, side, rules, case, tranches, quote)
+    tranches, quote = closed_in_round(book, state, side, rules, case, forced=forced)
     if not tranches:
         return
     queue = rank_side(value_side(book, state, side.opposite), rules.ranking)
@@ -71,18 +65,20 @@ def deleverage(
         )
 
 
-def _sized(
-    book: Book,
-    state: ContractState,
-    side: Side,
-    rules: RuleSet,
-    case: Case,
-    tranches: list[Tranche],
-    quote: Quote,
+def closed_in_round(
+    book: Book, state: ContractState, side: Side, rules: RuleSet, case: Case, *, forced: bool
 ) -> tuple[list[Tranche], Quote]:
-    """Return the part of the tranches that the rule set's sizing closes, with its prices."""
+    """Return the tranches that a round closes, in their order, and their prices.
+
+    Of what the trigger names it is the part that the rule set's sizing leaves.
+    """
+    named = all_tranches(state, side) if forced else case.trigger.tranches(book, state, side)
+    if not named:
+        return [], Quote((), {})
+    tranches = in_turn(state, side, named)
+    quote = case.price.quote(book, state, side, tranches)
     deficit = case.trigger.deficit_cash(book, state)
-    if rules.sizing is not Sizing.RESIDUAL or deficit is None:
+    if forced or rules.sizing is not Sizing.RESIDUAL or deficit is None:
         return tranches, quote
     closed = residual(state, side, tranches, quote.ticks, deficit)
     ticks = tuple(price for _, price in closed)
