@@ -17,7 +17,7 @@ from loss_oracle import check_last_resorts
 from model import AuditError, Model, expect, same
 from pool_audit import check_all_triggers, check_depth, check_pools
 from round_audit import check_rounds
-from takeover_audit import manage, take_over
+from takeover_audit import manage, net, settle_netted, take_over
 
 from delever.core import messages as m
 from delever.core.messages import Event, Reason
@@ -70,7 +70,10 @@ class Auditor:
             rows = named(self.model, command)
             price = command.price
             ticks = None if price is None else int(Fraction(price) / rows[0][0].tick)
-            take_over(reader, command.account, rows, ticks, Reason.VENUE_TAKEOVER)
+            netted = [] if command.side else net(reader, command.account, rows)
+            if rows := named(self.model, command):
+                take_over(reader, command.account, rows, ticks, Reason.VENUE_TAKEOVER)
+            settle_netted(reader, command.account, netted)
         for event in right or []:
             reader.take(event)
         manage(reader)

@@ -39,6 +39,51 @@ def take_over(
             _settle(reader, account, asset, min(wallet, bound))
 
 
+def net(reader: Reader, account: str, rows: list[Row]) -> list[Contract]:
+    """Check the netting of opposite cross positions; return the contracts netted.
+
+    The smaller of a pair is closed whole; of the larger one a part of the cost, rounded down.
+    """
+    netted = []
+    for contract in dict.fromkeys(row[0] for row in rows):
+        legs = {
+            side: [(n, held) for c, s, n, held in rows if (c, s) == (contract, side)]
+            for side in SIDES
+        }
+        longs, shorts = ([leg for leg in legs[side] if not leg[1].isolated] for side in SIDES)
+        while longs and shorts:
+            (long, long_held), (short, short_held) = longs[0], shorts[0]
+            sizes = (long_held.lots, short_held.lots)
+            lots = min(sizes)
+            costs = [held.cost * lots // held.lots for held in (long_held, short_held)]
+            reader.take(
+                m.PositionsNetted(
+                    contract=contract.name,
+                    account=account,
+                    long_position=long,
+                    short_position=short,
+                    long_lots=sizes[0],
+                    short_lots=sizes[1],
+                    lots=lots,
+                    mark_ticks=contract.mark,
+                    long_cost_cash=costs[0],
+                    short_cost_cash=costs[1],
+                    realized_pnl_cash=-sum(costs),
+                )
+            )
+            longs, shorts = ([leg for leg in each if leg[1].lots] for each in (longs, shorts))
+            netted.append(contract)
+    return list(dict.fromkeys(netted))
+
+
+def settle_netted(reader: Reader, account: str, netted: list[Contract]) -> None:
+    """Expect the pool to pay a negative wallet of an account that has nothing left."""
+    for contract in netted:
+        wallet = reader.model.wallet(account, contract.settle)
+        if wallet < 0 and not reader.model.cross(account, contract.settle):
+            _settle(reader, account, contract.settle, wallet)
+
+
 class PoolRangeError(Exception):
     """An account is not taken over because a pool's amounts would leave int64: the session ends."""
 
@@ -183,8 +228,12 @@ def _liquidate_cross(reader: Reader, asset: str, managed: list[Contract]) -> Non
         theirs = [c for c in managed if c.settle == asset and _is_vault(reader.model, c) == vault]
         for account in _below(reader.model, asset, theirs) if theirs else []:
             rows = [row for row in reader.model.cross(account, asset) if row[0] in theirs]
-            if rows:
+            netted = net(reader, account, rows)
+            if netted and account not in _below(reader.model, asset, theirs):
+                continue
+            if rows := [row for row in reader.model.cross(account, asset) if row[0] in theirs]:
                 take_over(reader, account, rows, None, Reason.EQUITY_BELOW_MAINTENANCE)
+            settle_netted(reader, account, netted)
 
 
 def _below(model: Model, asset: str, contracts: list[Contract]) -> list[str]:

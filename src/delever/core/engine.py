@@ -21,7 +21,7 @@ from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.execution.deleveraging import deleverage
 from delever.core.execution.notices import notices_of
-from delever.core.intake.handlers import admit
+from delever.core.intake.handlers import admit, take_over_named
 from delever.core.kernels import ParallelMap
 from delever.core.messages import (
     Accepted,
@@ -34,6 +34,7 @@ from delever.core.messages import (
     NoticeKind,
     Rejected,
     Side,
+    Takeover,
 )
 from delever.core.messages.fill_batch import FillBatch
 from delever.core.risk.publication.schedule import refresh
@@ -69,6 +70,8 @@ def step(book: Book, command: Command, parallel_map: ParallelMap = map) -> tuple
     accepted = Accepted(sequence=book.sequence + 1, time_ms=command.time_ms)
     run = _Step(book, accepted, parallel_map)
     run.emit(admitted)
+    if isinstance(command, Takeover):
+        run.emit(take_over_named(book, command, admitted))
     if book.has_managed_pools:
         shares = {
             state.name: rule_set_of(book, state).takeover_share
@@ -76,13 +79,18 @@ def step(book: Book, command: Command, parallel_map: ParallelMap = map) -> tuple
             if book.pool_of(state).definition.managed and state.mark > 0
         }
         run.emit(liquidate_isolated(book, shares))
-        run.emit(liquidate_cross(book, shares))
+        nets = {name for name in shares if _nets_hedged_legs(book, name)}
+        run.emit(liquidate_cross(book, shares, nets))
         run.emit(_unwind(book, shares))
     if not _is_idle(book):
         _run_pools(run, command.contract if isinstance(command, ForceAdl) else "")
     run.emit(refresh(book, command, parallel_map))
     run.check.close()
     return (*run.events, *notices_of(run.events))  # notices change no book
+
+
+def _nets_hedged_legs(book: Book, contract: str) -> bool:
+    return rule_set_of(book, book.contracts[contract]).nets_hedged_legs
 
 
 def _run_pools(run: "_Step", forced: str) -> None:

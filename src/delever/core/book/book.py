@@ -397,6 +397,16 @@ class Book:
         self.last_takeover = event.takeover
         self._record_change(state)
 
+    def _positions_netted(self, event: m.PositionsNetted) -> None:
+        state, account = self.contracts[event.contract], self.accounts.index[event.account]
+        for side, position, cost in (
+            (Side.LONG, event.long_position, event.long_cost_cash),
+            (Side.SHORT, event.short_position, event.short_cost_cash),
+        ):
+            self._reduce_position(state, side, (account, position), (event.lots, cost, 0))
+        self.asset_of(state).wallets.add(account, event.realized_pnl_cash)
+        self._record_change(state)
+
     def _wallet_settled(self, event: m.WalletSettled) -> None:
         self.asset(event.asset).wallets.add(self.accounts.index[event.account], -event.amount_cash)
         self._credit_pool(self.contracts[event.contract], event.amount_cash)

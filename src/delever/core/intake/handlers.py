@@ -5,7 +5,7 @@ whole or not at all. Rows that a venue may well send late or twice, with a versi
 book's, are not rejected but ignored, with a reason.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from delever.core import messages as m
@@ -28,8 +28,9 @@ from delever.core.market.validation import (
 from delever.core.messages import Event, FundingReason, PoolKind, Reason, Side, TriggerLimits
 from delever.core.rules import RULE_SETS, rule_set_of
 from delever.core.units import COLUMN_LIMIT, PPM, Ticks
-from delever.core.valuation.bankruptcy import open_positions, take_over
+from delever.core.valuation.bankruptcy import OpenPosition, open_positions, take_over
 from delever.core.valuation.insurance import unwind
+from delever.core.valuation.netting import net_legs, settle_netted
 from delever.core.valuation.numeric_range import check_inventory, check_range, takeover_fits
 
 MAX_CASH_DECIMALS = 12
@@ -131,16 +132,11 @@ def _levels(
 
 
 def _takeover(book: Book, command: m.Takeover) -> list[Event]:
-    account = book.accounts.index.get(command.account)
-    if account is None:
+    if command.account not in book.accounts.index:
         raise Rejection("account", command.account, Reason.UNKNOWN_ACCOUNT)
     if command.contract is not None:
         _contract(book, "contract", command.contract)
-    holdings = [
-        holding
-        for holding in open_positions(book, account)
-        if command.contract in (None, holding.state.name) and command.side in (None, holding.side)
-    ]
+    holdings = _named(book, command)
     reject_unless(bool(holdings), "account", command.account, Reason.NO_OPEN_POSITION)
     for holding in holdings:
         name = holding.state.name
@@ -157,7 +153,34 @@ def _takeover(book: Book, command: m.Takeover) -> list[Event]:
     taken = take_over(book, holdings, ticks, Reason.VENUE_TAKEOVER)
     fits = takeover_fits(book, taken)
     reject_unless(fits, "account", command.account, Reason.EXCEEDS_NUMERIC_RANGE)
-    return taken
+    if command.side is not None:
+        return []
+    names = {holding.state.name for holding in holdings}
+    nets = {name for name in names if rule_set_of(book, book.contracts[name]).nets_hedged_legs}
+    return list(net_legs(book, holdings, nets))
+
+
+def take_over_named(book: Book, command: m.Takeover, netted: Iterable[Event]) -> Iterator[Event]:
+    """Yield the takeover of what a command names, after its positions have been netted.
+
+    Where nothing is left of a cross account, the pool pays what its wallet lacks.
+    """
+    ticks: Ticks | None = None
+    if command.price is not None and command.contract is not None:
+        ticks = book.contracts[command.contract].terms.read_ticks("price", command.price)
+    yield from take_over(book, _named(book, command), ticks, Reason.VENUE_TAKEOVER)
+    account = book.accounts.index[command.account]
+    for name in dict.fromkeys(e.contract for e in netted if isinstance(e, m.PositionsNetted)):
+        yield from settle_netted(book, account, book.contracts[name])
+
+
+def _named(book: Book, command: m.Takeover) -> list[OpenPosition]:
+    """Return the open positions that a takeover names."""
+    return [
+        holding
+        for holding in open_positions(book, book.accounts.index[command.account])
+        if command.contract in (None, holding.state.name) and command.side in (None, holding.side)
+    ]
 
 
 def _unwind_fill(book: Book, command: m.UnwindFill) -> list[Event]:

@@ -108,6 +108,26 @@ class TakenOver(Event, tag="taken_over", frozen=True, kw_only=True):
     reason: Reason
 
 
+class PositionsNetted(Event, tag="positions_netted", frozen=True, kw_only=True):
+    """A long and a short cross position of one account were closed against each other at the mark.
+
+    It happens before a takeover, without a fee. `long_lots` and `short_lots` are what the positions
+    had, `lots` is what each lost. The realized PnL, minus both costs, goes to the account's wallet.
+    """
+
+    contract: str
+    account: str
+    long_position: int
+    short_position: int
+    long_lots: int
+    short_lots: int
+    lots: int
+    mark_ticks: int
+    long_cost_cash: int
+    short_cost_cash: int
+    realized_pnl_cash: int
+
+
 class WalletSettled(Event, tag="wallet_settled", frozen=True, kw_only=True):
     """An account's wallet was settled with the pool after a takeover of all cross positions."""
 
@@ -344,6 +364,7 @@ AnyEvent = (
     | PoolFunded
     | ContractMoved
     | TakenOver
+    | PositionsNetted
     | WalletSettled
     | Unwound
     | DepthSufficiencySet
