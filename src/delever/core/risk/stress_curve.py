@@ -81,7 +81,8 @@ class Buckets:
 
     `number` is the bucket of each row of a side; `equity` and `maintenance` are those of a bucket
     without the contract's own unrealized PnL and maintenance margin, in Cash. `cross` is the number
-    of cross accounts. `lots` are those of both sides; a `hedged` account has both.
+    of cross accounts. `lots` are the net lots of a bucket, and `netted` what it has on both sides:
+    those are netted before a takeover, where the rule set does that.
     """
 
     cross: int
@@ -89,7 +90,7 @@ class Buckets:
     equity: Ints
     maintenance: Ints
     lots: Ints
-    hedged: Bools
+    netted: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +137,14 @@ def buckets_of(book: Book, state: ContractState) -> Buckets:
     for side, table in tables:
         np.add.at(lots[side], number[side], table.lots[: table.size])
     long, short = lots.values()
+    netted = np.minimum(long, short) * rule_set_of(book, state).nets_hedged_legs
     return Buckets(
         cross=len(accounts),
         number=number,
         equity=np.concatenate(equity),
         maintenance=np.concatenate(maintenance),
-        lots=long + short,
-        hedged=(long > 0) & (short > 0),
+        lots=long + short - 2 * netted,
+        netted=netted,
     )
 
 
@@ -252,11 +254,10 @@ class LotLosses:
         return int(self.lots.sum())
 
     @classmethod
-    def of(cls, lots: Ints, loss: Ints, hedged: Bools) -> "LotLosses":
-        """Return the losing ones of accounts; a hedged account's loss may be that of one lot."""
+    def of(cls, lots: Ints, loss: Ints) -> "LotLosses":
+        """Return the losing ones of accounts with these lots and losses in Cash."""
         losing = (loss > 0) & (lots > 0)
-        lots, loss = lots[losing], loss[losing]
-        return cls(lots, np.where(hedged[losing], loss, div_ceil(loss, lots)))
+        return cls(lots[losing], div_ceil(loss[losing], lots[losing]))
 
 
 def _inventory_losses(state: ContractState, side: Side, worst: int) -> LotLosses:
@@ -265,7 +266,7 @@ def _inventory_losses(state: ContractState, side: Side, worst: int) -> LotLosses
     lots = np.array([tranche.lots for tranche in tranches], np.int64)
     loss = np.array([tranche.cost for tranche in tranches], np.int64)
     loss -= state.terms.value_cash(side.sign * lots, worst)
-    return LotLosses.of(lots, loss, np.zeros(len(lots), bool))
+    return LotLosses.of(lots, loss)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,13 +287,14 @@ class StressTest:
         mark = _in_range(state, div_nearest(state.mark * (PPM + shock_ppm), PPM))
         buckets = value_at(state, self.buckets, mark, self.slippage_ppm)
         below = buckets.below(self.share)
+        netted = int(self.buckets.netted[below].sum())
         liquidated = {
-            side: int(state.tables[side].lots[: len(number)][below[number]].sum())
+            side: int(state.tables[side].lots[: len(number)][below[number]].sum()) - netted
             for side, number in self.buckets.number.items()
         }
         bucket_loss = np.maximum(buckets.closing - buckets.equity, 0)[below]
         loss = sum(bucket_loss.tolist())
-        losses = [LotLosses.of(self.buckets.lots[below], bucket_loss, self.buckets.hedged[below])]
+        losses = [LotLosses.of(self.buckets.lots[below], bucket_loss)]
         absorbed = left = 0
         for side, inventory in state.inventory.items():
             worst = _worst_ticks(state, side, mark, self.slippage_ppm)

@@ -98,6 +98,13 @@ _TEXTS = (
         "one lot. Under `least_to_stop`, `whole` and `fund_after` a round closes all that the "
         "trigger names."
     ),
+    (
+        "Before a takeover that names no side, opposite cross positions of the account in one "
+        "contract are netted at the mark, without a fee: the smaller side whole, the larger keeps "
+        "its entry price. A managed pool does not take over an account that is then above its "
+        "maintenance margin. Bybit, OKX and Bitget document it; elsewhere it is assumed. Isolated "
+        "positions are never netted."
+    ),
 )
 
 API = "Binance USDⓈ-M API, ADL Risk"
