@@ -1,53 +1,101 @@
-# Needs make and Python 3.11 or newer. The rest comes with the first target that asks for it.
+# Needs make and Python 3.11 or newer; each target installs what it needs, as constraints.txt pins it.
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
 	echo $$python && break; done)
+SEED ?= $(shell date +%s)
+comma := ,
+UV := .venv/bin/uv
+PYTEST := .venv/bin/pytest -n 2 --dist loadfile
 
-.PHONY: demo serve test check unit browser fuzz bench bench-large docs venue clean
+# Install delever, with extras, into a virtual environment: $(call install,FOLDER,EXTRAS,CONSTRAINTS).
+# An environment apart (other clients, a cluster) is a folder, a file of constraints and a stamp.
+install = $(UV) pip install --quiet --python $(1)/bin/python --editable '.$(2)' \
+	$(if $(3),--constraints $(3) --build-constraints constraints.txt)
 
-demo: .venv/ready ## play a seeded crash from the first liquidation to the end of ADL
+.PHONY: help demo serve test check unit browser test-random test-latest slow coverage \
+	bench bench-large docs venue dist upgrade clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+demo: .venv/base ## play a seeded crash from the first liquidation to the end of ADL
 	.venv/bin/delever demo
 
-test: check unit ## what CI runs: format, lint, types, tests
+serve: .venv/server ## run the whole server, playing the crash of the demo in real time
+	.venv/bin/delever serve --demo
 
-check: .venv/ready
+test: check unit ## run what CI runs: format, lint, types, tests
+
+check: .venv/dev ## check format, lint and types
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 
-unit: .venv/ready browser
-	.venv/bin/pytest -n 2 --dist loadfile
+unit: .venv/dev browser ## run the tests
+	$(PYTEST)
 
-browser: ## the tests' browser: Debian's Chromium, installed where there is none
-	@command -v chromium-headless-shell chromium >/dev/null || { \
+browser: ## install the browser of the tests, Debian's Chromium, where there is none
+	@command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null || { \
 		apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 			chromium-headless-shell >/dev/null; }
 
-serve: .venv/ready ## the whole server, playing the demonstration's crash in real time
-	.venv/bin/delever serve --demo
+test-random: .venv/dev browser ## run the tests in random order; SEED=n repeats an order
+	$(PYTEST) --random-order --random-order-seed=$(SEED)
 
-fuzz: .venv/ready ## the same property tests, at random and a hundred times as far
-	.venv/bin/pytest -n 2 --dist loadfile --hypothesis-profile=long tests
+test-latest: .venv-latest/dev browser ## run the tests with the newest release of every dependency
+	.venv-latest/bin/pytest -n 2 --dist loadfile
 
-docs: .venv/ready ## write the generated pages of docs
-	.venv/bin/python docs/generate.py
+slow: .venv/dev browser ## run the slow tests too, and the property tests a hundred times as far
+	$(PYTEST) -m '' --hypothesis-profile=long
 
-venue: .venv/ready ## start the rule set of a new venue: make venue NAME=acme
+coverage: .venv/dev browser ## measure which lines the tests run; writes htmlcov/
+	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html
+
+venue: .venv/dev ## start the rule set of a new venue: make venue NAME=acme
 	.venv/bin/python docs/new_venue.py '$(NAME)'
 
-bench: .venv/ready ## measure delever beside C, DuckDB, Polars and Redis; writes docs/results/performance.md
+bench: .venv/dev ## measure delever beside C, DuckDB, Polars, Redis; writes docs/results/performance.md
 	.venv/bin/python benchmarks/run.py
 
-bench-large: .venv/ready ## the same with ten million positions, beside the page: .venv/performance-large.md
+bench-large: .venv/dev ## measure ten million positions; writes .venv/performance-large.md
 	.venv/bin/python benchmarks/run.py --positions 10000000 --rounds 3 --output .venv/performance-large.md
 
-clean:
-	rm -rf .venv build dist
+docs: .venv/dev ## write the generated pages of docs
+	.venv/bin/python docs/generate.py
 
-.venv/ready: pyproject.toml
-	@test -n "$(PYTHON)" || { echo 'make: no Python 3.11 or newer found; say make PYTHON=...' >&2; exit 1; }
-	test -x .venv/bin/uv || $(PYTHON) -m venv --clear .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
-	.venv/bin/uv pip install --quiet --python .venv/bin/python --editable '.[dev]'
-	touch $@
+dist: .venv/dev ## build wheel and sdist; install each extra of the wheel alone and run the demo with it
+	.ci/dist
+
+upgrade: .venv/uv ## pin the newest release of every dependency in constraints.txt
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras \
+		--no-emit-index-url --no-header --no-annotate pyproject.toml --output-file constraints.txt
+
+clean: ## remove environments and builds
+	rm -rf .venv .venv-* build dist htmlcov .coverage
+
+# Stamps: what is installed in an environment.
+
+.venv/uv: constraints.txt
+	@test -n "$(PYTHON)" || { echo 'make: no Python 3.11 or newer found; run make PYTHON=...' >&2; exit 1; }
+	test -x .venv/bin/pip || $(PYTHON) -m venv --clear .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	@touch $@
+
+.venv/base: .venv/uv pyproject.toml
+	$(call install,.venv,,constraints.txt)
+	@touch $@
+
+.venv/server: .venv/uv pyproject.toml
+	$(call install,.venv,[fast$(comma)server],constraints.txt)
+	@touch $@
+
+.venv/dev: .venv/uv pyproject.toml
+	$(call install,.venv,[dev],constraints.txt)
+	@touch $@ .venv/base .venv/server
+
+.venv-latest/dev: .venv/uv FORCE
+	$(UV) venv --quiet --clear --python .venv/bin/python .venv-latest
+	$(call install,.venv-latest,[dev])
+
+FORCE:

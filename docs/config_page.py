@@ -53,7 +53,7 @@ def config_page() -> str:
 def _section(node: ast.ClassDef) -> str:
     """Return one section of the file as a table."""
     doc = (ast.get_docstring(node) or "").replace("\n", " ")
-    title, _, says = doc.partition(": ")
+    title, _, meaning = doc.partition(": ")
     defaults = {
         field.name: field.default for field in msgspec.structs.fields(getattr(config, node.name))
     }
@@ -61,7 +61,7 @@ def _section(node: ast.ClassDef) -> str:
     descriptions = _descriptions(node)
     for name, default in defaults.items():
         rows.append(f"| `{name}` | {_default(default)} | {descriptions.get(name, '')} |")
-    return f"## {title}\n\n{says[:1].upper()}{says[1:]}\n\n" + "\n".join(rows) + "\n"
+    return f"## {title}\n\n{meaning[:1].upper()}{meaning[1:]}\n\n" + "\n".join(rows) + "\n"
 
 
 def _descriptions(node: ast.ClassDef) -> dict[str, str]:

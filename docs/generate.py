@@ -77,7 +77,7 @@ MEANINGS = {
     "pool_drawdown_limit": "The pool's equity fell too far below its own peak.",
     "insufficient_depth": "Depth was less than the inventory for longer than the allowed time.",
     "negative_account_equity": "The mark is beyond the takeover price of the inventory.",
-    "mark_through_bankruptcy_price": "The same, with an empty pool.",
+    "mark_through_bankruptcy_price": "The same as above, and the pool's equity is 0 or less.",
     "inventory_not_unwound": "The pool has inventory, which the rule set closes at once.",
     "pool_equity_below_mean": "The pool's equity fell too far below its own mean.",
     "pnl_to_pool_limit": "The unrealized PnL of one side exceeds its limit relative to the pool.",
@@ -282,8 +282,8 @@ def _reason_groups() -> dict[str, list[str]]:
 
 
 def _users(reason: str) -> str:
-    """Return the core modules that name a reason."""
-    name = re.compile(rf"\bReason\.{Reason(reason).name}\b")
+    """Return the core modules that name a reason, outside of the output of examples."""
+    name = re.compile(rf"(?<!<)\bReason\.{Reason(reason).name}\b")
     paths = [path for path in sorted(CORE.rglob("*.py")) if name.search(path.read_text("utf-8"))]
     return ", ".join(f"`{path.relative_to(CORE).with_suffix('').as_posix()}`" for path in paths)
 

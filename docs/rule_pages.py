@@ -95,11 +95,13 @@ def _tags() -> str:
 
 def _parts(parts: Iterable[Part]) -> str:
     """Return a table of triggers, prices or last resorts without repetitions."""
-    said = {part.name: _says(part) for part in parts}
-    return table([["name", "says"], *([f"`{name}`", says] for name, says in said.items())])
+    descriptions = {part.name: _docstring_of(part) for part in parts}
+    return table(
+        [["name", "description"], *([f"`{name}`", text] for name, text in descriptions.items())]
+    )
 
 
-def _says(part: Part) -> str:
+def _docstring_of(part: Part) -> str:
     """Return a part's docstring; for a socialized loss, with that of its own division."""
     if isinstance(part, SocializedLoss):
         shares = _flat(part.shares).removeprefix("Return ")

@@ -1,7 +1,7 @@
 """How the property tests search.
 
 `default` runs the same bounded examples every time, so that a commit passes or fails for good.
-`long` (make fuzz) searches at random, a hundred times as far, and remembers what it found.
+`long` (make slow) searches at random, a hundred times as far, and remembers what it found.
 """
 
 from hypothesis import HealthCheck, settings

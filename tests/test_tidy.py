@@ -1,6 +1,7 @@
 """House rules beyond the linter: sizes, vocabulary, banned calls, unused files."""
 
 import ast
+import functools
 import io
 import re
 import statistics
@@ -81,14 +82,17 @@ BANNED_IN_TESTS = {
 REPLACED_WORDS = {
     "anew": "again",
     "borne": "haircut",
+    "candidate": "counterparty",
     "kept": "stored, or what it is",
     "lane": "side, or table",
     "parcel": "tranche",
     "realised": "realized",
     "refusal": "rejection",
     "seen": "what it is",
+    "shortfall": "deficit",
     "shown": "displayed, or what it is",
     "socialised": "socialized",
+    "standing": "queue position",
     "told": "submitted, reported, or what it is",
     "unrealised": "unrealized",
 }
@@ -121,7 +125,8 @@ def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
             yield node
 
 
-def code_lines(path: Path) -> set[int]:
+@functools.cache
+def code_lines(path: Path) -> frozenset[int]:
     """Return the line numbers of a file that are not blank, comment or docstring."""
     silent = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
     tokens = tokenize.generate_tokens(io.StringIO(source_text(path)).readline)
@@ -133,13 +138,13 @@ def code_lines(path: Path) -> set[int]:
         match node:
             case ast.Expr(value=ast.Constant(value=str())):
                 lines.difference_update(range(node.lineno, (node.end_lineno or 0) + 1))
-    return lines
+    return frozenset(lines)
 
 
 def function_sizes() -> dict[str, int]:
     return {
         f"{location(path, node.lineno)}: {node.name}": len(
-            code_lines(path) & set(range(node.lineno, (node.end_lineno or 0) + 1))
+            code_lines(path).intersection(range(node.lineno, (node.end_lineno or 0) + 1))
         )
         for path in SOURCE
         for node in functions(path)

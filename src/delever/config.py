@@ -15,6 +15,8 @@ from typing import Any
 
 import msgspec
 
+from delever.field_errors import find_field_error
+
 
 class ConfigError(ValueError):
     """A configuration cannot be used; the message names the file, the key, the value and why."""
@@ -263,7 +265,8 @@ def parse(raw: Mapping[str, Any], where: str = "config") -> Config:
     try:
         config = msgspec.convert(raw, Config)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {error}") from error
+        found = find_field_error(raw, Config) or error
+        raise ConfigError(f"{where}: {found}") from error
     check(config, where)
     return config
 

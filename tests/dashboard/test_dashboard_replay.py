@@ -97,8 +97,8 @@ def test_contract_charts_draw_history_peaks_and_trigger_levels(
         peak = lines["peak balance"][0][1]
         assert peak == float(points[0]["pool_balance_peak"]) == 1_000_000
         assert {value for _, value in lines["peak contract PnL"]} == {0}
-        assert {value for _, value in lines["ADL starts at pnlRatio -30 %"]} == {-300_000}
-        assert {value for _, value in lines["ADL stops at pnlRatio -25 %"]} == {-250_000}
+        assert {value for _, value in lines["ADL starts at -30 %"]} == {-300_000}
+        assert {value for _, value in lines["ADL stops at -25 %"]} == {-250_000}
         assert min(value for _, value in lines["balance"]) == float(points[-1]["pool_balance"])
     page.get_by_role("button", name="1 hour").click()
     page.wait_for_url("**range=1h*")

@@ -29,7 +29,7 @@ def test_feed_is_stale_while_the_server_is_down_and_misses_no_event(
             page = browser.page(page_url)
             stream, feed = page.locator("[data-stream]"), page.locator(".feed")
             expect(stream).to_have_attribute("data-stream", "live")
-            expect(feed).to_contain_text("fund in- or outflow")
+            expect(feed).to_contain_text("fund flow")
             count = page.locator(".feed > div").count()
         expect(stream).to_have_attribute("data-stream", "stale")
         expect(feed).to_contain_class("stale")

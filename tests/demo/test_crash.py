@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from delever.core.accounting.invariants import audit
-from delever.dashboard.data.lab_runs import play
+from delever.dashboard.data.lab_runs import run_preset
 from delever.demo.crash_generator import draw_crash
 from delever.demo.crash_report import CrashReport
 from delever.demo.crash_run import run_crash
@@ -108,7 +108,7 @@ def test_a_journal_with_records_and_too_small_a_market_are_rejected(
 
 
 def test_the_crash_of_the_lab_page_runs_without_rejections() -> None:
-    trial = play("crash", "", "bybit")
+    trial = run_preset("crash", "", "bybit")
     assert trial.rejected == 0
     assert trial.stored.summary.fills > 0
 

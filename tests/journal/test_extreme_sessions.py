@@ -18,7 +18,7 @@ from delever.journal import Recorder, replay_events
 from delever.journal.snapshot import encode_book
 
 FACTOR = settings().max_examples // 50
-"""1 by default; 100 under `make fuzz`."""
+"""1 by default; 100 under `make slow`."""
 
 SESSIONS = range(40 * FACTOR)
 LENGTH = 150

@@ -31,8 +31,8 @@ def sound() -> Iterator[Path]:
 
 @pytest.fixture
 def path(sound: Path, tmp_path: Path) -> Path:
-    """A copy of the journal, to be spoilt."""
-    return Path(shutil.copy(sound, tmp_path / "spoilt.db"))
+    """A copy of the journal, to be damaged."""
+    return Path(shutil.copy(sound, tmp_path / "damaged.db"))
 
 
 def found(path: Path, *, deep: bool = True) -> list[str]:
@@ -293,7 +293,7 @@ def test_any_flipped_bit_of_any_record_is_found_there(
 def check_found_or_harmless(sound: Path, content: bytes) -> None:
     """Fail if a file with this content verifies, yet differs from the sound journal."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "spoilt.db"
+        path = Path(folder) / "damaged.db"
         path.write_bytes(content)
         verification = verify(path, deep=False)
         if verification.ok:
@@ -325,9 +325,9 @@ def test_a_file_cut_off_or_overwritten_is_found_or_harmless(
 
 
 @given(BITS)
-def test_a_spoilt_file_opens_with_the_same_book_or_not_at_all(sound: Path, bit: int) -> None:
+def test_a_damaged_file_opens_with_the_same_book_or_not_at_all(sound: Path, bit: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "spoilt.db"
+        path = Path(folder) / "damaged.db"
         path.write_bytes(flipped(sound.read_bytes(), bit))
         try:
             with Recorder.open(path) as recorder:

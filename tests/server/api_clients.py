@@ -13,6 +13,7 @@ from delever.core.messages import Command
 from delever.lab.runs.scenario import read_scenario
 from delever.server.app import Service
 from delever.server.transport.api_keys import ApiKey
+from waiting import PATIENCE_S
 
 CRASH = Path(__file__).parents[2] / "examples" / "crash.ndjson"
 SECRET = "s3cret"
@@ -22,7 +23,7 @@ ROLES = {
     "ingest": Role.INGEST,
     "operate": Role.OPERATE,
 }
-TIMEOUT_S = 20
+TIMEOUT_S = PATIENCE_S
 
 CLOSED_CONFIG = msgspec.convert({"journal": {"path": ":memory:"}}, Config)
 

@@ -35,6 +35,7 @@ from delever.lab.runs.scenario import read_scenario
 from delever.server.app import Service
 from delever.server.engine.runner import NOW, Outcome
 from delever.server.transport.api_keys import ApiKey
+from waiting import PATIENCE_S
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "venues" / "binance.ndjson"
 SECRET = "s3cret"
@@ -149,6 +150,6 @@ def submit_to(service: Service, commands: Iterable[Command]) -> None:
     """Run commands in a live server from another thread; each must be accepted."""
     loop = service.runner._tasks[0].get_loop()
     outcomes = asyncio.run_coroutine_threadsafe(service.runner.submit(list(commands)), loop)
-    for outcome in outcomes.result(20):
+    for outcome in outcomes.result(PATIENCE_S):
         assert isinstance(outcome, Outcome)
         assert not isinstance(outcome.committed.events[0], Rejected), outcome.committed.events[0]

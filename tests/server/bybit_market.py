@@ -148,7 +148,7 @@ def run_with_engine(
     async def go() -> None:
         runner, keyring = Runner(config, clock), Keyring(())
         add_account_keys(keyring)
-        await runner.start()
+        await runner.start(auto_tick=False)
         try:
             await runner.submit(opening())
             await runner.tick()

@@ -11,6 +11,7 @@ from delever.config import Config
 from delever.dashboard.mount import dashboard_app
 from delever.demo.served_crash import DemoSize
 from delever.server.app import Service, bind, http_server, wall_clock_ms
+from waiting import PATIENCE_S
 
 ANONYMOUS_CONFIG = msgspec.convert(
     {"journal": {"path": ":memory:"}, "api": {"anonymous_read": True, "anonymous_accounts": True}},
@@ -52,4 +53,4 @@ def live_server(
             yield LiveServer(f"http://127.0.0.1:{listening.getsockname()[1]}", service)
         finally:
             server.should_exit = True
-            thread.join(20)
+            thread.join(PATIENCE_S)

@@ -24,6 +24,7 @@ from delever.lab.runs.scenario import read_scenario
 from delever.server.engine.runner import Runner
 from delever.server.notifications.notifier import Notifier
 from delever.server.storage.database import migrate
+from waiting import PATIENCE_S
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "crash.ndjson"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -66,11 +67,19 @@ class MailServer:
         return [mail for mail in self.mails if mail["To"] == address]
 
 
+class FreePort(Controller):
+    """A controller that reports which port it has got, where any free one will do."""
+
+    def _trigger_server(self) -> None:
+        self.port = self.server.sockets[0].getsockname()[1]
+        super()._trigger_server()
+
+
 @contextmanager
 def mail_server(port: int = 0) -> Iterator[MailServer]:
     """Serve SMTP on a port (0: a free one) until the block ends."""
     sink = MailServer()
-    controller = Controller(sink, hostname="127.0.0.1", port=port or free_port())
+    controller = FreePort(sink, hostname="127.0.0.1", port=port)
     controller.start()
     sink.port = controller.port
     try:
@@ -125,7 +134,7 @@ def webhook_server(*answers: int) -> Iterator[WebhookServer]:
         yield sink
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(PATIENCE_S)
 
 
 def free_port() -> int:
@@ -186,7 +195,7 @@ async def running_notifier(
     The runner has a clock of its own, at which the documented crash_commands may happen.
     """
     runner = Runner(settings, ManualClock(1_000))
-    await runner.start()
+    await runner.start(auto_tick=False)
     async with database(folder) as engine:
         notifier = Notifier(settings, runner, engine, clock)
         try:

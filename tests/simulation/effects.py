@@ -154,7 +154,7 @@ def _moved(model: Model, event: m.ContractMoved) -> None:
     contract.pnls = History(pool.definition.peak_window_ms)
     contract.pnls.add(model.time_ms, contract.contract_pnl)  # a loss from before is no drawdown
     expect(not contract.active, "ADL goes on in another pool", contract.name)
-    contract.near.clear()
+    contract.warned.clear()
     for each in model.pools.values():
         each.monitored.discard(contract.name)
 
@@ -265,7 +265,7 @@ def _haircut(model: Model, event: m.WithdrawalHaircutSet) -> None:
 def _started(model: Model, event: m.AdlStarted) -> None:
     contract = model.contracts[event.contract]
     contract.active[event.trigger] = None
-    contract.near.discard(event.trigger)
+    contract.warned.discard(event.trigger)
 
 
 def _stopped(model: Model, event: m.AdlStopped) -> None:
@@ -281,9 +281,9 @@ def _paused(model: Model, event: m.AdlPaused) -> None:
 
 def _notice(model: Model, event: m.Notice) -> None:
     if event.kind == "adl_warning":
-        model.contracts[event.contract].near.add(event.subject)
+        model.contracts[event.contract].warned.add(event.subject)
     elif event.kind == "adl_warning_cleared":
-        model.contracts[event.contract].near.remove(event.subject)
+        model.contracts[event.contract].warned.remove(event.subject)
 
 
 def _round(model: Model, event: m.RoundClosed) -> None:

@@ -154,7 +154,7 @@ class Contract:
         self.pnls = History(window_ms)
         self.pnls.add(time_ms, 0)
         self.active: dict[str, None] = {}  # in order of their starts
-        self.near: set[str] = set()
+        self.warned: set[str] = set()
         self.paused = False
         self.exhausted_lots: dict[Side, int] = {}
 

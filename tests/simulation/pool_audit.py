@@ -43,7 +43,7 @@ def _is_monitored(model: Model, contract: Contract) -> bool:
     if contract.has_inventory or contract.realized or contract.injected:
         return True
     waits = any(ms is not None for ms in contract.missing_since.values())
-    if contract.active or contract.near or waits:
+    if contract.active or contract.warned or waits:
         return True
     return contract.name in model.pools[contract.pool].monitored
 
@@ -65,9 +65,9 @@ def check_triggers(reader: Reader, contract: Contract) -> None:
                 _expect_switch(reader, m.AdlStopped, contract, trigger)
         elif evaluation.starts:
             _expect_switch(reader, m.AdlStarted, contract, trigger)
-        elif trigger not in contract.near and evaluation.used >= trigger_oracle.WARNING:
+        elif trigger not in contract.warned and evaluation.used >= trigger_oracle.WARNING:
             _expect_warning(reader, m.NoticeKind.ADL_WARNING, contract, trigger)
-        elif trigger in contract.near and evaluation.used < trigger_oracle.WARNING_CLEARED:
+        elif trigger in contract.warned and evaluation.used < trigger_oracle.WARNING_CLEARED:
             _expect_warning(reader, m.NoticeKind.ADL_WARNING_CLEARED, contract, trigger)
 
 

@@ -249,7 +249,7 @@ class RandomMarket:
             time_ms=time_ms, contract=contract.contract, bids=levels(-1), asks=levels(1)
         )
 
-    # --- what must be rejected ---
+    # --- invalid commands ---
 
     def faults(self, model: Model, time_ms: int, version: int) -> "list[Move]":
         from workload import Move  # noqa: PLC0415 - workload draws its markets from here

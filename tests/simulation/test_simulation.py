@@ -21,7 +21,7 @@ from delever.core.engine import step
 from delever.core.messages import Event
 
 FACTOR = settings().max_examples // 50
-"""1 as a rule; 100 under `make fuzz`."""
+"""1 as a rule; 100 under `make slow`."""
 
 SEEDS = range(60 * FACTOR)
 VAST_SEEDS = range(11 * FACTOR)

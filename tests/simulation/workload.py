@@ -250,7 +250,7 @@ class Workload:
         self.time_ms += self.random.choice([0, 1, 60_000, 9 * 3_600_000])
         return m.SetTime(time_ms=self.time_ms)
 
-    # --- what must be rejected ---
+    # --- invalid commands ---
 
     def _faulty(self, model: Model) -> Move:
         return self.random.choice(self.market.faults(model, self.time_ms, self.version + 1))

@@ -15,6 +15,7 @@ import uvicorn
 
 from delever.config import Config, ListenConfig
 from delever.server.app import bind
+from waiting import PATIENCE_S
 
 Answer = tuple[int, dict[str, str], Any]
 
@@ -110,4 +111,4 @@ def stubbed() -> Iterator[Stub]:
             yield stub
         finally:
             server.should_exit = True
-            thread.join(10)
+            thread.join(PATIENCE_S)

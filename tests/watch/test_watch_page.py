@@ -19,6 +19,7 @@ from stub_server import Stub, stubbed
 from browser import DESKTOP, PHONE, BrowserSession, artifact, open_browser
 from delever.cli import call
 from sources import ROOT
+from waiting import PATIENCE_S
 
 SECRET, KEY = "never-on-any-page", "watch-key-id"
 
@@ -70,7 +71,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             yield Site(process.stdout.readline().strip(), stub, process, folder)
         finally:
             process.send_signal(signal.SIGTERM)
-            rest, errors = process.communicate(timeout=30)
+            rest, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, errors
     assert "Traceback" not in errors, errors
     assert SECRET not in rest + errors
@@ -111,7 +112,6 @@ def test_the_page_displays_the_whole_view(browser: BrowserSession, site: Site, f
     expect(page.locator(".page")).to_contain_text("321 of 2400 in 60 s")
     expect(page.locator("canvas")).to_have_count(1)
     expect(page.locator(".page")).to_contain_text("it needs all other accounts' positions")
-    page.wait_for_timeout(400)
     page.screenshot(path=artifact(f"watch-{form}.png"), full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
     assert [url for url in browser.requests if not url.startswith(site.url)] == []

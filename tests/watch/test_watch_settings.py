@@ -13,7 +13,7 @@ VENUE = {"venue": "binance", "key_env": "K", "secret_env": "S"}
 
 INVALID: list[tuple[dict[str, Any], str]] = [
     ({"venue": 3}, "venue"),
-    ({"venues": [{"venue": "kraken"}]}, r"Invalid enum value 'kraken' - at `\$.venues\[0\].venue`"),
+    ({"venues": [{"venue": "kraken"}]}, r"venues\[0\].venue = 'kraken': must be one of"),
     ({"venues": [VENUE, VENUE]}, r"venues\[0\] \(binance\): duplicate name"),
     ({"venues": [{"venue": "okx", "key_env": "K"}]}, "requires exactly one of secret_env and"),
     ({"venues": [VENUE | {"venue": "okx"}]}, "an OKX key requires exactly one of passphrase_env"),
@@ -23,7 +23,7 @@ INVALID: list[tuple[dict[str, Any], str]] = [
         {"venues": [VENUE | {"refresh": {"indicator_ms": 5}}]},
         "refresh.indicator_ms: must be at least 100",
     ),
-    ({"rules": [{"when": "moon", "name": "x"}]}, r"Invalid value 'moon' - at `\$.rules\[0\].when`"),
+    ({"rules": [{"when": "moon", "name": "x"}]}, r"rules\[0\].when = 'moon': there is no when"),
     (
         {"rules": [{"when": "indicator", "name": "x", "at_least": 6}]},
         r"\(x\).at_least = 6: must be 1",

@@ -4,7 +4,7 @@
 2. liquidation   (managed pools) accounts at or below maintenance margin are taken over
 3. unwinding     (managed pools) inventory is closed against depth
 4. observation   depth is compared with inventory, pools are measured, peaks move
-5. triggers      ADL starts or stops; the operator is warned when a trigger comes near
+5. triggers      ADL starts or stops; the operator is warned when 80 % of a trigger is used
 6. rounds        inventory is closed against the ADL queue; contracts take turns by loss
 7. last resort   a deficit that no queue covers is socialized, where the rule set does that
 8. publication   ratings and indicators, where the command asks for them
@@ -152,7 +152,7 @@ def _watch_depth(book: Book) -> Iterator[Event]:
 
 
 def _evaluate_triggers(book: Book) -> Iterator[Event]:
-    """Yield the starts and stops of ADL, and warnings that a trigger is near."""
+    """Yield the starts and stops of ADL, and warnings before a start."""
     for state in book.monitored():
         yield from _evaluate_all(book, state)
 
@@ -186,7 +186,7 @@ def _evaluate(book: Book, state: ContractState, trigger: Trigger) -> Iterator[Ev
 
 
 def _warn(state: ContractState, trigger: Trigger, evaluation: TriggerEvaluation) -> Iterator[Event]:
-    """Yield the warning that a trigger has come near, or that the warning is cleared."""
+    """Yield the warning that most of a trigger is used, or that the warning is cleared."""
     warned, used_ppm = trigger.name in state.warned, evaluation.trigger_used_ppm
     if not warned and used_ppm >= WARNING_PPM:
         kind = NoticeKind.ADL_WARNING

@@ -95,7 +95,7 @@ def nearest_trigger(contract: ContractResponse) -> TriggerResponse | None:
 
 
 def pnl_ratio(contract: ContractResponse) -> str:
-    """Return pnlRatio in percent: contract PnL below its peak, divided by the peak fund balance."""
+    """Return the PnL ratio in percent: contract PnL below its peak, by the peak fund balance."""
     drawdown = contract.trigger("contract_drawdown")
     return percent(drawdown.numbers.get("pnl_ratio_ppm")) if drawdown else NOTHING
 

@@ -1,8 +1,9 @@
 """Errors that name what is wrong with an input, and where, in one readable line."""
 
-import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from delever.suggestions import suggestion
 
 if TYPE_CHECKING:  # the command line imports these errors without the engine's messages
     from delever.core.messages import Reason
@@ -72,12 +73,3 @@ class UnknownNameError(LookupError):
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """Return the error for an unknown name of a kind."""
     return UnknownNameError(f"there is no {kind} {name!r}{suggestion(name, known)}")
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return '; did you mean ...?', or all known names if there are few, or nothing."""
-    names = sorted(map(str, known))
-    near = difflib.get_close_matches(name, names, n=1)
-    if near:
-        return f"; did you mean {near[0]!r}?"
-    return f"; there is {', '.join(names)}" if 0 < len(names) <= 12 else ""

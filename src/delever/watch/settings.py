@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from delever.config import ConfigError, MailConfig, secret
+from delever.field_errors import find_field_error
 from delever.watch.market_data.indicator_scale import RISKS
 
 VenueName = Literal["binance", "binance-coin", "bybit", "okx"]
@@ -239,7 +240,8 @@ def parse(raw: Mapping[str, Any], where: str = "watch") -> WatchSettings:
     try:
         settings = msgspec.convert(raw, WatchSettings, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {error}") from error
+        found = find_field_error(raw, WatchSettings, strict=False) or error
+        raise ConfigError(f"{where}: {found}") from error
     for problem in _errors(settings):
         raise ConfigError(f"{where}: {problem}")
     return settings

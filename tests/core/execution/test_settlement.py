@@ -125,7 +125,7 @@ def test_rounds_of_every_kind_are_compared() -> None:
         ("margin_returned_cash", 10**12, "a margin is negative"),
     ],
 )
-def test_who_is_closed_beyond_what_is_held_stops_the_step(field: str, more: int, what: str) -> None:
+def test_a_fill_beyond_position_or_margin_stops_the_step(field: str, more: int, what: str) -> None:
     book = crowded_world(3, ContractKind.LINEAR, 20).book
     rules = replace(RULE_SETS["kucoin"], policy=ProRataPolicy(), sizing=Sizing.WHOLE)
     case = Case(PoolEquity(), AtMark())

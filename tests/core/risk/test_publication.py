@@ -10,10 +10,11 @@ from world import World
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.engine import step
-from delever.core.explain.explanation import AccountIndicators, account_indicators
+from delever.core.explain.explanation import Explanation, explain
 from delever.core.messages import Side
 from delever.core.risk.publication.cache import publish
 from delever.core.risk.publication.schedule import due_refreshes
+from delever.core.rules import rule_set_of
 from delever.journal.recorder import Recorder
 from delever.journal.replay import replay_commands, replay_events
 from delever.journal.snapshot import decode_book, encode_book
@@ -35,6 +36,25 @@ def hedge(book: Book) -> None:
     submit(book, m.SetPositions, version=2, positions=(row,))
 
 
+def explained_indicators(book: Book, contract: str, account: str) -> dict[Side, int]:
+    """Return an account's highest indicator of each side; a joint one is the same on both sides."""
+    state, index = book.contracts[contract], book.accounts.index[account]
+    indicators, sides_with_cross = dict.fromkeys(Side, 0), 0
+    for side, table in state.tables.items():
+        explained = [
+            explain(book, contract, side, account, position=position)
+            for position in table.positions_of(index)
+        ]
+        places = [each for each in explained if isinstance(each, Explanation)]
+        assert len(places) == len(explained)
+        indicators[side] = max((each.queue_position.indicator for each in places), default=0)
+        sides_with_cross += bool(places) and not any(each.isolated for each in places)
+    joint = rule_set_of(book, state).ranking.joint and book.accounts.hedge_mode[index]
+    if joint and sides_with_cross == len(Side):
+        indicators = dict.fromkeys(Side, max(indicators.values()))
+    return indicators
+
+
 @given(markets)
 def test_published_indicators_equal_explained_ones(market: Market) -> None:
     """RSK-08."""
@@ -44,10 +64,8 @@ def test_published_indicators_equal_explained_ones(market: Market) -> None:
     assert (published.as_of, published.time_ms) == (book.sequence, book.time_ms)
     for name, index in book.accounts.index.items():
         for contract in book.contracts:
-            explained = account_indicators(book, contract, name)
-            assert isinstance(explained, AccountIndicators)
-            assert published.indicator(contract, Side.LONG, index) == explained.long
-            assert published.indicator(contract, Side.SHORT, index) == explained.short
+            explained = explained_indicators(book, contract, name)
+            assert {side: published.indicator(contract, side, index) for side in Side} == explained
 
 
 def test_an_unpublished_contract_or_account_has_indicator_zero() -> None:

@@ -198,7 +198,7 @@ def test_inventory_is_closed_with_what_is_liquidated() -> None:
     assert lost.liquidated_long_lots == 0
 
 
-def test_what_the_pool_loses_elsewhere_it_cannot_pay_here() -> None:
+def test_losses_of_other_contracts_reduce_the_fund_capacity() -> None:
     """RSK-03: five lots of OTHER, taken over at 110 and worth 100, leave 100 of 150."""
     book = book_of(replace(CRASH, managed=False).with_holder(1, elsewhere=5))
     submit(book, m.Takeover, account="h01", contract="OTHER", price="110")
@@ -228,7 +228,7 @@ def test_the_curve_never_decreases_away_from_the_mark(market: Market) -> None:
 
 
 @given(markets)
-def test_nobody_pays_twice_and_nothing_is_lost(market: Market) -> None:
+def test_absorbed_lots_and_payments_stay_within_their_totals(market: Market) -> None:
     """RSK-03: the pool pays at most the loss, and closed lots are absorbed or left."""
     for point in curve(book_of(market)):
         liquidated = point.liquidated_long_lots + point.liquidated_short_lots

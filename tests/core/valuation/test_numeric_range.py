@@ -26,7 +26,7 @@ def world_of(lots: int) -> World:
     return world
 
 
-def test_a_closed_position_makes_room_for_marks_and_positions() -> None:
+def test_a_closed_position_allows_larger_marks_and_positions() -> None:
     world = world_of(BILLION // 5)  # value and cost of 20 billion each
     assert rejected(world, m.SetMarks, marks={"X": 200}) == ("marks", "USDT")
     world.long("ann", "X", 0)
@@ -37,7 +37,7 @@ def test_a_closed_position_makes_room_for_marks_and_positions() -> None:
     world.long("ann", "X", BILLION // 10, at=100)
 
 
-def test_a_withdrawn_balance_makes_room_for_positions() -> None:
+def test_a_withdrawn_balance_allows_larger_positions() -> None:
     world = world_of(0)
     world.wallets(bob=30 * BILLION)
     large = world.row("ann", "X", Side.LONG, BILLION // 5, at=100)
@@ -80,7 +80,7 @@ def test_a_takeover_beyond_the_pool_limit_is_rejected() -> None:
     world.mark(X=150)
 
 
-def test_a_managed_takeover_beyond_the_pool_limit_waits_for_room() -> None:
+def test_a_managed_takeover_beyond_the_pool_limit_is_postponed() -> None:
     world = World(managed=True)
     world.contract("X", tick_size=1)
     world.mark(X=100)

@@ -75,7 +75,7 @@ def test_a_stored_run_is_read_unchanged(result: RunResult, stored: Path) -> None
     assert read.contracts.equals(result.contracts)
 
 
-def test_the_report_of_a_run_opens_from_disk_with_the_run_s_numbers(
+def test_the_report_of_a_run_opens_from_disk_with_all_numbers(
     browser: BrowserSession, result: RunResult, stored: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "report.html"

@@ -22,7 +22,7 @@ SCENARIO = read_scenario(EXAMPLES / "crash.ndjson")
 BOOK = read_book(EXAMPLES / "book")
 
 
-def test_the_example_scenario_is_bybit_s_first_example() -> None:
+def test_the_example_scenario_is_the_first_example_of_bybit() -> None:
     """BYB-01 BYB-02 BYB-03: closed where the ratio is -0.30; haircut 50,000; on until -0.25."""
     result = run(Book(), SCENARIO)
     summary = result.summary

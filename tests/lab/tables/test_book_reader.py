@@ -64,7 +64,7 @@ INVALID = [
     ("depth", "BTCUSDT,ask,64001,0.25", "BTCUSDT,ask,64001,0",
      "row 4 (line 5), quantity '0': not positive"),
     ("depth", "BTCUSDT,bid,64000", "BTCUSDT,buy,64000",
-     "row 1 (line 2), side 'buy': must be one of bid, ask"),
+     "row 1 (line 2), side 'buy': must be one of ask, bid"),
     ("depth", "BTCUSD,bid,63987.5", "BTCEUR,bid,63987.5",
      "row 11 (line 12), contract 'BTCEUR': unknown contract"),
     ("pools", "isolated", "isoltd", "row 2 (line 3), kind 'isoltd': must be one of shared, "),

@@ -4,7 +4,6 @@ import contextlib
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +16,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from delever.config import Config, ListenConfig
+from waiting import wait_until
 
 HEADERS = {"Authorization": f"Bearer read.{SECRET}"}
 
@@ -205,7 +205,8 @@ def test_a_reader_that_does_not_read_is_dropped_without_delaying_others(request_
             for number in range(RECORDS):
                 venue.post("/v1/commands", content=LONG)
                 assert texts(connection, 1) == [number + 1]
-            time.sleep(1.5)
+            feed = serving.service.native.state.services.feed
+            wait_until(lambda: sum(feed.open_streams.values()) == 1, "dropped")
             assert drained(stuck) < RECORDS * len(LONG), "it was dropped before the end"
             venue.post("/v1/commands", content=LONG)
             assert texts(connection, 1) == [RECORDS + 1]

@@ -123,7 +123,7 @@ def test_a_filtered_stream_reports_its_position_while_idle() -> None:
 
     async def question() -> list[tuple[int, bytes]]:
         runner = Runner(ANONYMOUS_READ_CONFIG, lambda: 1_000)
-        await runner.start()
+        await runner.start(auto_tick=False)
         feed = EventFeed(runner)
         runner.listeners.append(feed.add)
         choice = StreamFilter(frozenset({"adl_started"}), Masking(b"salt", sees_all=True))

@@ -43,7 +43,7 @@ def config(path: Path | str, **journal: int) -> Config:
 
 def running(runner: Runner, use: Callable[[Runner], Awaitable[T]]) -> T:
     async def go() -> T:
-        await runner.start()
+        await runner.start(auto_tick=False)
         try:
             return await use(runner)
         finally:
@@ -125,7 +125,7 @@ def test_a_restart_replays_the_journal_to_listeners_first(
     async def nothing(_runner: Runner) -> None:
         pass
 
-    async def tell(runner: Runner) -> None:
+    async def submit_all(runner: Runner) -> None:
         await runner.submit(crash()[:-1])
 
     async def go_on(runner: Runner) -> None:
@@ -134,7 +134,7 @@ def test_a_restart_replays_the_journal_to_listeners_first(
         await runner.submit(crash()[-1:])
 
     heard = []
-    for use in (tell, nothing, go_on):
+    for use in (submit_all, nothing, go_on):
         runner = Runner(config(tmp_path / "j.db"), clock)
         memory = Memory(runner)
         running(runner, use)
@@ -149,13 +149,13 @@ def test_the_idempotency_window_limits_ids_before_and_after_a_restart(
     settings = config(tmp_path / "j.db", idempotency_window=2)
     commands = [SetTime(time_ms=NOW, id=f"t-{number}") for number in range(3)]
 
-    async def tell(runner: Runner) -> None:
+    async def submit_all(runner: Runner) -> None:
         await runner.submit([*commands, SetTime(time_ms=NOW), SetTime(time_ms=NOW)])
 
     async def again(runner: Runner) -> list[Outcome | DuplicateIdError]:
         return await runner.submit(commands[::-1])
 
-    running(Runner(settings, clock), tell)
+    running(Runner(settings, clock), submit_all)
     outcomes = running(Runner(settings, clock), again)
     assert [isinstance(o, Outcome) and o.repeated for o in outcomes] == [True, True, False]
 

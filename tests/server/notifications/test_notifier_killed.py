@@ -29,6 +29,7 @@ from delever.journal.record import decode_events
 from delever.server.app import wall_clock_ms
 from delever.server.notifications.delivery_worker import CLAIM_MS
 from delever.server.notifications.outbox import DeliveryState
+from waiting import PATIENCE_S
 
 PEOPLE = ("bob", "cyd", "dan")
 
@@ -48,14 +49,14 @@ def serve_until_killed(folder: Path, url: str, mail_port: int, moment: str) -> N
             if moment == "durable":
                 opened.runner.listeners.insert(0, lambda _: signal.raise_signal(signal.SIGKILL))
             await opened.runner.submit(crash_commands())
-            await asyncio.sleep(60)
+            await asyncio.sleep(PATIENCE_S)  # until it is killed
 
     asyncio.run(go())
 
 
 def killed(folder: Path, url: str, mail_port: int, moment: str) -> "subprocess.Popen[bytes]":
     arguments = [str(folder), url, str(mail_port), moment]
-    helpers = str(Path(__file__).parents[1])
+    helpers = os.pathsep.join(map(str, Path(__file__).parents[1:3]))
     return subprocess.Popen(
         [sys.executable, __file__, *arguments], env=os.environ | {"PYTHONPATH": helpers}
     )
@@ -80,7 +81,7 @@ def restarted(folder: Path, url: str, mail_port: int, clock: Callable[[], int]) 
                 logs = [await opened.notifier.deliveries_of(each, 9) for each in PEOPLE]
                 states = [each.state for log in logs for each in log]
 
-    asyncio.run(asyncio.wait_for(go(), 20))
+    asyncio.run(asyncio.wait_for(go(), PATIENCE_S))
 
 
 def test_a_server_killed_before_the_outbox_is_filled_notifies_after_a_restart(
@@ -88,7 +89,7 @@ def test_a_server_killed_before_the_outbox_is_filled_notifies_after_a_restart(
 ) -> None:
     with webhook_server() as hook, mail_server() as mail:
         process = killed(tmp_path, hook.url, mail.port, "durable")
-        assert process.wait(30) == -signal.SIGKILL
+        assert process.wait(PATIENCE_S) == -signal.SIGKILL
         assert fills(tmp_path) == set(PEOPLE)
         assert not hook.posts
         assert not mail.mails
@@ -106,11 +107,11 @@ def test_a_server_killed_while_sending_sends_again_under_the_same_id(tmp_path: P
         def kill() -> None:
             hook.on_post = lambda: None
             running[0].kill()
-            running[0].wait()
+            running[0].wait(PATIENCE_S)
 
         hook.on_post = kill
         running.append(killed(tmp_path, hook.url, mail.port, "sending"))
-        assert running[0].wait(30) == -signal.SIGKILL
+        assert running[0].wait(PATIENCE_S) == -signal.SIGKILL
         before = len(hook.posts)
         assert before >= 1
         clock = ManualClock(wall_clock_ms() + CLAIM_MS)  # its claims have ended

@@ -5,7 +5,6 @@ import contextlib
 import re
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ from delever.server.engine.runner import NOW
 from delever.server.observability.metrics import Metrics
 from delever.server.transport.asgi import Asgi
 from delever.server.transport.websockets import ClosedError, Socket
+from waiting import PATIENCE_S
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -131,10 +131,12 @@ def serving(app: Asgi) -> Iterator[str]:
         yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(PATIENCE_S)
 
 
 TEXT = "x" * 1_000_000
+DROPPED = threading.Event()
+"""Set once the app has dropped a socket."""
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -150,6 +152,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         while not opened.dropped:
             opened.offer(TEXT)
             await asyncio.sleep(0)
+        DROPPED.set()
         await opened.receive()
 
 
@@ -177,11 +180,11 @@ def test_requests_and_sockets_are_counted_by_known_parts() -> None:
                 client.get(path)
         with connect(f"ws://{host}/v5/public/linear") as quiet:
             with silent_client(host, "/v5/private") as silent:
-                quiet.ping().wait(5)
+                quiet.ping().wait(PATIENCE_S)
                 assert one(samples(metrics), "sockets_open", part="v5") == 2
                 silent.sendall(bytes([0x81, 0x84, 0, 0, 0, 0]) + b"pour")
-                time.sleep(0.2)
-            quiet.ping().wait(5)
+                assert DROPPED.wait(PATIENCE_S)
+            quiet.ping().wait(PATIENCE_S)
     found = samples(metrics)
     assert one(found, "sockets_dropped_total", part="v5") == 1
     assert one(found, "sockets_open", part="v5") == 0

@@ -75,7 +75,7 @@ def with_history(config: Config, question: Question[T], *, follow: bool = True) 
         database = open_database(config)
         history = HistoryProjector(runner, database)
         await migrate(database)
-        await runner.start()
+        await runner.start(auto_tick=False)
         if follow:
             await history.start()
         try:
@@ -139,7 +139,9 @@ def test_a_name_with_nul_does_not_block_later_records(config: Config) -> None:
 def test_an_interrupted_projection_continues_without_duplicates(config: Config) -> None:
     """Interrupted after each few records, the rows equal those of one projection."""
 
-    async def tell(runner: Runner, _history: HistoryProjector, _queries: HistoryQueries) -> None:
+    async def submit_all(
+        runner: Runner, _history: HistoryProjector, _queries: HistoryQueries
+    ) -> None:
         await runner.submit(crash())
         late = [SetMarks(time_ms=5_000, marks={"BTCUSDT": "61000"}), SetTime(time_ms=9_000)]
         await runner.submit([*late, CancelAdl(time_ms=9_000, fill=2, note="not applied")])
@@ -151,7 +153,7 @@ def test_an_interrupted_projection_continues_without_duplicates(config: Config) 
             pass
         return await all_rows(history)
 
-    with_history(config, tell, follow=False)
+    with_history(config, submit_all, follow=False)
     whole = with_history(config, rows, follow=False)
     assert {name for name, found in whole.items() if found} == set(whole) - {"unwinds"}
     (cancelled,) = [row for row in whole["fills"] if row[-1] is not None]

@@ -9,6 +9,7 @@ from delever.server.engine.runner import BusyError
 from delever.server.transport.asgi import Receive, Reply, Request, Scope, Send
 from delever.server.transport.router import MAX_VENUE_BODY, Router
 from delever.server.transport.websockets import POLICY, Socket
+from waiting import until
 
 Sent = list[MutableMapping[str, Any]]
 
@@ -177,24 +178,29 @@ def test_concurrent_sockets_of_one_address_are_all_counted() -> None:
     router = Router(ListenConfig(max_connections_per_ip=2), (Echo(),), native, {}, native)
     scope = {"type": "websocket", "path": "/echo/ws", "query_string": b"", "headers": []}
 
-    async def connect() -> Sent:
-        sent: Sent = []
+    async def connect(sent: Sent, over: asyncio.Event) -> None:
         texts = iter([{"type": "websocket.connect"}, {"type": "websocket.disconnect"}])
 
         async def receive() -> MutableMapping[str, Any]:
-            await asyncio.sleep(0.01)
-            return next(texts)
+            message = next(texts)
+            if message["type"] == "websocket.disconnect":
+                await over.wait()
+            return message
 
         async def send(message: MutableMapping[str, Any]) -> None:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.001)  # so that the others get on
             sent.append(message)
 
         await router({**scope, "client": ("10.0.0.1", 1)}, receive, send)
-        await asyncio.sleep(0.05)  # until offered messages are sent
-        return sent
 
     async def go() -> list[Sent]:
-        return await asyncio.gather(*(connect() for _ in range(3)))
+        sent_to: list[Sent] = [[], [], []]
+        over = asyncio.Event()
+        sockets = [asyncio.create_task(connect(sent, over)) for sent in sent_to]
+        await until(lambda: [len(sent) for sent in sent_to] == [1, 1, 2], "all answered")
+        over.set()
+        await asyncio.gather(*sockets)
+        return sent_to
 
     messages = asyncio.run(go())
     assert [sent[-1].get("code") for sent in messages] == [None, None, POLICY]

@@ -53,7 +53,7 @@ def test_a_paused_connection_gets_all_messages_in_order_later() -> None:
         assert other.texts() == ["0", "1", "2", "3", "4"]
         assert end.texts() == []
         end.gate.set()
-        await asyncio.sleep(0.01)
+        await slow.drain()
         hub.publish("t", "5")
         assert end.texts() == ["0", "1", "2", "3", "4", "5"]
 
@@ -73,7 +73,7 @@ def test_a_backlog_beyond_the_limit_closes_the_connection() -> None:
         assert slow.dropped
         assert len(other.texts()) == MAX_BACKLOG + 10
         end.gate.set()
-        await asyncio.sleep(0.01)
+        await slow.drain()
         assert [each.get("code") for each in end.got][-1] == POLICY
         assert end.texts() == ["0"]
 

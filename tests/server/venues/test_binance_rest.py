@@ -115,7 +115,7 @@ class EngineWithVenue:
         self.loop.run_until_complete(self._open())
 
     async def _open(self) -> None:
-        await self.runner.start()
+        await self.runner.start(auto_tick=False)
         await self.runner.submit(opening())
 
     def get(self, sent: Request) -> Reply:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,8 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 from delever.core.messages import CancelAdl, SetMarks
 from delever.server.engine.runner import NOW
 from delever.server.venues.binance.streams import MAX_STREAMS, VALID_MS
-
-WAIT_S = 5
+from waiting import PATIENCE_S, wait_until
 
 
 class FixedClock:
@@ -50,12 +48,18 @@ def listen_key(server: LiveServer, key: str = "ann-key", api: str = "fapi") -> s
 
 
 def receive_events(connection: ClientConnection, count: int) -> list[Any]:
-    return [json.loads(connection.recv(WAIT_S)) for _ in range(count)]
+    return [json.loads(connection.recv(PATIENCE_S)) for _ in range(count)]
 
 
 def subscribe(connection: ClientConnection, *names: str) -> Any:
     connection.send(json.dumps({"method": "SUBSCRIBE", "params": names, "id": "u-1"}))
     return receive_events(connection, 1)[0]
+
+
+def hears_nothing(connection: ClientConnection) -> bool:
+    """Return whether the next that comes is the answer to a question."""
+    connection.send('{"method":"LIST_SUBSCRIPTIONS","id":"last"}')
+    return bool(receive_events(connection, 1)[0].get("id") == "last")
 
 
 @pytest.mark.parametrize(
@@ -121,8 +125,7 @@ def test_the_sdk_layout_subscribes_and_gets_wrapped_events(server: LiveServer) -
         assert {each["stream"] for each in (new, filled, update)} == {key}
         assert filled["data"]["o"]["c"] == "adl_autoclose"
         assert update["data"]["a"]["P"][0]["pa"] == "-0.8"
-        with pytest.raises(TimeoutError):
-            market.recv(0.1)
+        assert hears_nothing(market)
 
 
 def test_the_liquidated_account_receives_its_takeover(server: LiveServer) -> None:
@@ -163,8 +166,7 @@ def test_each_stream_has_only_its_own_kind_of_contract(server: LiveServer) -> No
     ):
         submit_to(server.service, fall())
         assert [event["fs"] for event in receive_events(both, 3)] == ["UM"] * 3
-        with pytest.raises(TimeoutError):
-            inverse.recv(0.1)
+        assert hears_nothing(inverse)
 
 
 def test_an_unknown_listen_key_is_refused(server: LiveServer) -> None:
@@ -172,7 +174,7 @@ def test_an_unknown_listen_key_is_refused(server: LiveServer) -> None:
         connect(server.ws + "/ws/nothing") as connection,
         pytest.raises(ConnectionClosed) as closed,
     ):
-        connection.recv(WAIT_S)
+        connection.recv(PATIENCE_S)
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (
         1008,
@@ -202,8 +204,7 @@ def test_invalid_socket_requests_get_an_error_and_the_socket_stays_open(server: 
         connection.send(json.dumps({"method": "UNSUBSCRIBE", "params": [key], "id": 9}))
         assert receive_events(connection, 1) == [{"result": None, "id": 9}]
         submit_to(server.service, fall())
-        with pytest.raises(TimeoutError):
-            connection.recv(0.1)
+        assert hears_nothing(connection)
 
 
 def test_a_listen_key_that_is_not_extended_expires(server: LiveServer, clock: FixedClock) -> None:
@@ -239,7 +240,7 @@ async def watched(server: LiveServer) -> list[Any]:
     try:
         orders: list[Any] = []
         while not orders or orders[-1]["status"] != "closed":
-            orders = await asyncio.wait_for(client.watch_orders(), 4 * WAIT_S)
+            orders = await asyncio.wait_for(client.watch_orders(), PATIENCE_S)
         return orders
     finally:
         await client.close()
@@ -247,9 +248,5 @@ async def watched(server: LiveServer) -> list[Any]:
 
 
 def crash_once_watched(server: LiveServer) -> None:
-    waited = threading.Event()
-    for _ in range(100 * 4 * WAIT_S):
-        if server.service.app.open_sockets:
-            break
-        waited.wait(0.01)
+    wait_until(lambda: server.service.app.open_sockets, "watched")
     submit_to(server.service, fall())

@@ -1,4 +1,4 @@
-"""Bybit's REST API in place, on a clock turned by hand: who is let in, how often, and what is said.
+"""Bybit's REST API in place, on a clock turned by hand: authentication, rate limits and answers.
 
 The real clients are in test_bybit_clients.py.
 """
@@ -82,7 +82,7 @@ def with_caller(use: Callable[[Caller, Runner], Awaitable[None]], **limits: int)
     run_with_engine(go, clock, config)
 
 
-# --- who is let in ---
+# --- authentication ---
 
 
 @pytest.mark.parametrize("row", cases("bybit_times.txt"))
@@ -146,7 +146,7 @@ def test_a_key_without_an_account_reads_no_positions() -> None:
     with_caller(use)
 
 
-# --- how often ---
+# --- rate limits ---
 
 
 def headers_of(reply: Reply) -> dict[bytes, bytes]:
@@ -198,7 +198,7 @@ def test_a_key_over_its_limit_gets_a_reset_time_in_the_future() -> None:
     with_caller(use, private_per_second=2)
 
 
-# --- what is said ---
+# --- answers ---
 
 
 def test_rest_alerts_are_renewed_every_minute() -> None:

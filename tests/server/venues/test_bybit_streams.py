@@ -17,9 +17,7 @@ from live_server import ANONYMOUS_CONFIG, LiveServer, live_server
 from delever.server.app import wall_clock_ms
 from delever.server.transport.websockets import POLICY
 from delever.server.venues.bybit.streams import MAX_ARGUMENT_CHARACTERS
-
-WAIT_S = 10
-SILENCE_S = 0.3
+from waiting import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -40,18 +38,15 @@ class Connection:
         await self.socket.send(json.dumps(frame))
 
     async def receive(self) -> Any:
-        return json.loads(await asyncio.wait_for(self.socket.recv(), WAIT_S))
+        return json.loads(await asyncio.wait_for(self.socket.recv(), PATIENCE_S))
 
     async def request(self, **frame: object) -> Any:
         await self.send(**frame)
         return await self.receive()
 
     async def is_silent(self) -> bool:
-        try:
-            await asyncio.wait_for(self.socket.recv(), SILENCE_S)
-        except TimeoutError:
-            return True
-        return False
+        """Return whether the next message is the answer to a ping."""
+        return "pong" in str(await self.request(op="ping"))
 
 
 def with_connection(

@@ -23,7 +23,7 @@ def running(
     async def go() -> FillLog:
         runner = Runner(config(path), now_ms)
         log = FillLog(runner)
-        await runner.start()
+        await runner.start(auto_tick=False)
         try:
             await use(runner, log)
         finally:

@@ -1,8 +1,7 @@
-"""Venues cut sockets on which nothing is heard; here after a third of a second, over real ones."""
+"""Venues cut sockets on which nothing is heard; here real ones, on a clock turned by hand."""
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -10,6 +9,7 @@ import uvicorn
 import websockets
 from bybit_market import opening
 from live_server import ANONYMOUS_CONFIG
+from websockets.protocol import State
 
 from delever.config import Config, ListenConfig
 from delever.server.app import bind, wall_clock_ms
@@ -24,11 +24,29 @@ from delever.server.venues.fill_log import FillLog
 from delever.server.venues.okx import streams as okx_stream
 from delever.server.venues.okx.rest import OkxApi
 
-IDLE_S = 0.3
+IDLE_S = 600.0
+"""Longer than any test runs: only a turned clock gets there."""
+
 BYBIT, OKX = "/v5/public/linear", "/ws/v5/public"
 PINGS = {BYBIT: json.dumps({"op": "ping"}), OKX: "ping"}
 
 Client = websockets.ClientConnection
+
+
+class TurnedLoop(asyncio.SelectorEventLoop):
+    """An event loop whose timers wait for a clock that a test turns on."""
+
+    turned_s = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.turned_s
+
+
+def turn(seconds: float) -> None:
+    """Turn the clock of the running loop on."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, TurnedLoop)
+    loop.turned_s += seconds
 
 
 async def nobody(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -47,30 +65,40 @@ def connected(path: str, use: Callable[[Client], Awaitable[None]]) -> None:
         )
         router = Router(ListenConfig(), (venue,), nobody, {}, nobody)
         server = uvicorn.Server(
-            uvicorn.Config(router, ws="websockets-sansio", log_config=None, lifespan="off")
+            uvicorn.Config(
+                router,
+                ws="websockets-sansio",
+                ws_ping_interval=None,
+                log_config=None,
+                lifespan="off",
+            )
         )
-        await runner.start()
+        await runner.start(auto_tick=False)
         await runner.submit(opening())
         with bind(Config(listen=ListenConfig(port=0))) as listening:
             serving = asyncio.create_task(server.serve(sockets=[listening]))
             try:
                 port = listening.getsockname()[1]
-                async with websockets.connect(f"ws://127.0.0.1:{port}{path}") as client:
+                address = f"ws://127.0.0.1:{port}{path}"
+                async with websockets.connect(
+                    address, ping_interval=None, max_queue=None
+                ) as client:
                     await use(client)
             finally:
                 server.should_exit = True
                 await serving
                 await runner.stop()
 
-    asyncio.run(asyncio.wait_for(go(), 20))
+    with asyncio.Runner(loop_factory=TurnedLoop) as loop:
+        loop.run(go())
 
 
 async def is_cut(client: Client) -> None:
-    """Wait until the server closes the connection, and look at what it says."""
-    begun = time.monotonic()
-    await client.wait_closed()
-    assert time.monotonic() - begun > IDLE_S * 0.9
-    assert (client.close_code, client.close_reason) == (POLICY, "idle for 0.3 seconds")
+    """Turn the clock until the server closes the connection; check the reason it sends."""
+    while client.state is not State.CLOSED:
+        turn(IDLE_S)
+        await asyncio.sleep(0.01)
+    assert (client.close_code, client.close_reason) == (POLICY, "idle for 600 seconds")
 
 
 @pytest.mark.parametrize("path", [BYBIT, OKX])
@@ -82,7 +110,7 @@ def test_an_idle_socket_is_closed(path: str) -> None:
 def test_a_ping_restarts_the_idle_time(path: str) -> None:
     async def use(client: Client) -> None:
         for _ in range(5):
-            await asyncio.sleep(IDLE_S / 2)
+            turn(IDLE_S / 2)
             await client.send(PINGS[path])
             assert "pong" in str(await client.recv())
         await is_cut(client)
@@ -105,12 +133,11 @@ def test_an_okx_socket_may_be_idle_while_it_is_subscribed() -> None:
     async def use(client: Client) -> None:
         await client.send(json.dumps({"op": "subscribe", "args": [argument]}))
         assert "subscribe" in str(await client.recv())
-        begun = time.monotonic()
-        while time.monotonic() - begun < 3 * IDLE_S:  # pushes come, or nothing does; no cut
-            try:
-                await asyncio.wait_for(client.recv(), IDLE_S)
-            except TimeoutError:
-                continue
+        for _ in range(3):
+            turn(IDLE_S)
+            await client.send("ping")
+            while await client.recv() != "pong":
+                pass  # pushes come; no cut
         await client.send(json.dumps({"op": "unsubscribe", "args": [argument]}))
         await is_cut(client)
 

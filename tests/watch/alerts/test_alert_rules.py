@@ -1,4 +1,4 @@
-"""Which rules hold, when they are alerts, and when not."""
+"""Which rules hold, and when they alert."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, time
@@ -127,10 +127,7 @@ def test_quiet_hours_delay_alerts_that_are_not_urgent() -> None:
     assert (len(active), alerts) == (1, [])
     assert kinds(apply_rule(INDICATOR, [indicator(5)], active, quiet=False)[1]) == ["raised"]
     over, alerts = apply_rule(INDICATOR, [indicator(1)], active, quiet=True)
-    assert (over, alerts) == (
-        {},
-        [],
-    )  # it came and went at night: nobody was alerts, nobody need be
+    assert (over, alerts) == ({}, [])  # raised and cleared within the quiet hours: no alert
     urgent = IndicatorRule(name="front", at_least=4, urgent=True)
     assert kinds(apply_rule(urgent, [indicator(5)], quiet=True)[1]) == ["raised"]
 

@@ -14,7 +14,7 @@ def test_budget_leaves_the_rest_of_the_limit_to_the_account() -> None:
     assert not budget.allows(51, 60_000)
 
 
-def test_budget_heeds_what_the_venue_has_counted() -> None:
+def test_budget_uses_the_count_of_the_venue() -> None:
     """Other programs call from the same address, and are counted with us."""
     budget = RequestBudget(2_400)
     budget.set_venue_count(2_150, 0)

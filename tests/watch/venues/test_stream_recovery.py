@@ -19,8 +19,7 @@ from delever.watch.market_data.observations import Observation
 from delever.watch.poller import VenuePoller
 from delever.watch.settings import parse
 from delever.watch.venues import ADAPTERS
-
-PATIENCE_S = 20.0
+from waiting import until
 
 LINEAR, INVERSE, PRIVATE = "/v5/public/linear", "/v5/public/inverse", "/v5/private"
 BINANCE, COIN, OKX = "/private/ws", "/ws/coin-key", "/ws/v5/public"
@@ -176,10 +175,10 @@ class Listening:
         return {(r.kind, r.venue, r.name) for r in self.observations}
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
-        end = time.monotonic() + PATIENCE_S
-        while not condition():
-            assert time.monotonic() < end, f"never {what}: {self.failures}, {self.observed()}"
-            await asyncio.sleep(0.05)
+        try:
+            await until(condition, what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.failures}, {self.observed()}") from None
 
 
 ALL_OBSERVED = {

@@ -62,18 +62,6 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     triggers: tuple[TriggerState, ...]
 
 
-class AccountIndicators(msgspec.Struct, frozen=True, kw_only=True):
-    """An account's ADL indicators in one contract; 0 on a side where no position is ranked.
-
-    `joint` says that both sides share one indicator, the higher of the two.
-    """
-
-    as_of: int
-    long: int
-    short: int
-    joint: bool
-
-
 def explain(
     book: Book,
     contract: str,
@@ -113,30 +101,6 @@ def explain(
         queue_lots=int(valuation.lots[queue.order].sum()),
         opposite_inventory_lots=state.inventory[side.opposite].total_lots,
         triggers=trigger_states(book, state, rules),
-    )
-
-
-def account_indicators(
-    book: Book, contract: str, account: str, *, rules: RuleSet | None = None
-) -> AccountIndicators | Missing:
-    """Return the indicators of an account's positions in a contract, on the internal scale 1-5."""
-    state, index = book.contracts.get(contract), book.accounts.index.get(account)
-    if state is None:
-        return "unknown_contract"
-    if index is None:
-        return "unknown_account"
-    ranking = (rules or rule_set_of(book, state)).ranking
-    indicators: dict[Side, int] = {}
-    hedged = bool(book.accounts.hedge_mode[index])
-    for side, table in state.tables.items():
-        indicator = rank_side(value_side(book, state, side), ranking).indicator
-        rows = [table.row_of(index, position) for position in table.positions_of(index)]
-        indicators[side] = max((int(indicator[row]) for row in rows), default=0)
-        hedged = hedged and bool(rows) and not table.isolated[rows].any()
-    if joint := ranking.joint and hedged:
-        indicators = dict.fromkeys(Side, max(indicators.values()))
-    return AccountIndicators(
-        as_of=book.sequence, long=indicators[Side.LONG], short=indicators[Side.SHORT], joint=joint
     )
 
 

@@ -121,7 +121,7 @@ class ContractHistoryChart:
         limits = drawdown_limits(contract)
         for name, color in _LEVELS.items():
             if name in limits:
-                label = f"ADL {name}s at pnlRatio {percent(int(limits[name] * 1_000_000))}"
+                label = f"ADL {name}s at {percent(int(limits[name] * 1_000_000))}"
                 series.append(step_line(label, lines[name], color, grid=1, line="dashed"))
         spans = (
             _span([lines["balance"], lines["balance_peak"]], [0]),

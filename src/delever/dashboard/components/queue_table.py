@@ -17,7 +17,7 @@ _COLUMNS = (
     Column("account", "Account", "link"),
     Column("indicator", "ADL indicator", "indicator"),
     Column("quantity", "Quantity", "number"),
-    Column("leverage", "Mark value ÷ equity", "number"),
+    Column("leverage", "Notional ÷ equity", "number"),
     Column("score", "Score", "number"),
     Column("unrealized_pnl", "Unrealized PnL", "number"),
     Column("cumulative", "Cumulative quantity", "number"),

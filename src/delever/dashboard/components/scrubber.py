@@ -1,6 +1,6 @@
 """Controls to move through timelines: contract, play, speed, steps and a slider of time.
 
-Below them stand the exact numbers at the chosen time, the charts and the latest ADL fills.
+Below the controls: the exact numbers at the chosen time, the charts and the latest ADL fills.
 """
 
 from bisect import bisect_left, bisect_right

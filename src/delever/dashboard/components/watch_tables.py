@@ -32,9 +32,9 @@ POSITIONS = (
     Column("quantity", "Quantity", "number"),
     Column("age", "Age", "state"),
     Column("state", "State", "state"),
-    Column("risk", "Contract's ADL risk"),
-    Column("start", "Distance to start"),
-    Column("stop", "Distance to stop"),
+    Column("risk", "ADL risk"),
+    Column("start", "To start"),
+    Column("stop", "To stop"),
 )
 CONTRACTS = (
     Column("venue", "Venue"),
@@ -43,8 +43,8 @@ CONTRACTS = (
     Column("for", "For"),
     Column("risk", "ADL risk"),
     Column("ratio", "PnL ratio", "number"),
-    Column("start", "Distance to start"),
-    Column("stop", "Distance to stop"),
+    Column("start", "To start"),
+    Column("stop", "To stop"),
     Column("ages", "Age of each number", "wrapped"),
     Column("why", "Reason", "wrapped"),
 )

@@ -160,7 +160,7 @@ def _actions(contract: str) -> list[OperatorAction]:
             fixed={"type": "force_adl", "contract": contract},
         ),
         OperatorAction(
-            label="Move to another insurance fund",
+            label="Move to another fund",
             confirm=contract,
             fixed={"type": "move_contract", "contract": contract},
             inputs={"pool": "name of the insurance fund"},
@@ -192,19 +192,19 @@ def _distance(contract: ContractResponse, pool: PoolResponse) -> str:
     amounts = {
         f"contract PnL, {asset}": grouped(contract.contract_pnl),
         f"{peak} contract PnL": grouped(contract.contract_pnl_peak),
-        f"balance of fund {pool.pool}, {pool.asset}": grouped(pool.balance),
-        f"{peak} balance": grouped(pool.balance_peak),
-        f"equity of the fund, {pool.asset}": grouped(pool.equity),
+        f"fund balance, {pool.asset}": grouped(pool.balance),
+        f"{peak} fund balance": grouped(pool.balance_peak),
+        f"fund equity, {pool.asset}": grouped(pool.equity),
         "inventory long": grouped(contract.inventory_long),
         "inventory short": grouped(contract.inventory_short),
         "open interest": grouped(contract.open_interest_long),
-        "last ADL (UTC)": utc(contract.last_adl_ms),
+        "last ADL": utc(contract.last_adl_ms),
     }
     return f"{''.join(gauges)}{pairs(amounts)}"
 
 
 def _drawdown(trigger: TriggerResponse, asset: str) -> str:
-    """Return the drawdown trigger: pnlRatio as arithmetic, the gauge, and the headroom."""
+    """Return the drawdown trigger: the PnL ratio as arithmetic, the gauge, and the headroom."""
     numbers = trigger.numbers
     start, stop = numbers["start_ppm"], numbers["stop_ppm"]
     stop_share = float(100 * Decimal(stop) / Decimal(start))
@@ -214,7 +214,7 @@ def _drawdown(trigger: TriggerResponse, asset: str) -> str:
     )
     remaining = {f"headroom to trigger, {asset}": grouped(decimal_text(headroom(trigger)))}
     return (
-        "<div>pnlRatio = (contract PnL - its peak) ÷ peak balance of the fund</div>"
+        "<div>PnL ratio = (contract PnL - its peak) ÷ peak balance of the fund</div>"
         f"<div>{arithmetic}</div>"
         f"{_gauge(trigger, stop_share, (percent(stop), percent(start)))}{pairs(remaining)}"
     )

@@ -54,7 +54,7 @@ _ROUNDS = (
     Column("rule", "Price rule"),
     Column("wanted", "Quantity wanted", "number"),
     Column("filled", "Filled", "number"),
-    Column("left", "Left", "number"),
+    Column("unfilled", "Unfilled", "number"),
     Column("counterparties", "Counterparties", "number"),
     Column("hash", "Hash of the record", "hash"),
 )
@@ -112,7 +112,7 @@ async def show(client: ApiClient, episode: int) -> None:
             with panel(
                 "Where the quantity went",
                 "wide",
-                about="bankrupt quantity: to the market, to counterparties, left",
+                about="bankrupt quantity: to the market, to counterparties, remaining",
             ):
                 chart = ui.echart(waterfall([])).style("height: 280px")
             with panel("Insurance fund", "slim"):
@@ -195,12 +195,12 @@ def _stages(episode: Waterfall) -> list[tuple[str, float, str]]:
     bankrupt = _total(takeover.quantity for takeover in episode.takeovers)
     unwound = _total(unwind.quantity for unwind in episode.unwinds)
     closed = Decimal(episode.quantity)
-    left = max(bankrupt - unwound - closed, Decimal(0))
+    remaining = max(bankrupt - unwound - closed, Decimal(0))
     stages = (
         ("bankrupt", bankrupt, GRAY),
         ("market", unwound, BLUE),
         ("ADL", closed, RED),
-        ("left", left, AMBER),
+        ("remaining", remaining, AMBER),
     )
     return [(name, float(quantity), color) for name, quantity, color in stages]
 
@@ -288,7 +288,7 @@ def _round_row(adl_round: RoundResponse) -> dict[str, Any]:
         "rule": humanize(adl_round.price_rule),
         "wanted": adl_round.wanted,
         "filled": adl_round.filled,
-        "left": adl_round.unfilled,
+        "unfilled": adl_round.unfilled,
         "counterparties": adl_round.counterparties,
         "hash": adl_round.hash,
     }

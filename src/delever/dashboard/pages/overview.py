@@ -1,6 +1,7 @@
 """Overview: the state of every contract, and the latest events as they happen."""
 
 from collections import deque
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -8,7 +9,7 @@ from nicegui import ui
 
 from delever.api_types.market import ContractResponse, PoolResponse
 from delever.dashboard.components.frame import PageFrame, grid, html, panel
-from delever.dashboard.components.table import Column, table
+from delever.dashboard.components.table import Column, set_labels, table
 from delever.dashboard.data.api_client import ApiClient, StreamRecord
 from delever.dashboard.data.event_stream import EventStream
 from delever.dashboard.format import (
@@ -40,7 +41,7 @@ FEED_EVENTS = {
     "round_closed": "ADL round",
     "adl_exhausted": "ADL exhausted",
     "taken_over": "takeover",
-    "pool_funded": "fund in- or outflow",
+    "pool_funded": "fund flow",
     "contract_moved": "contract moved",
     "fill_cancelled": "fill cancelled",
     "loss_socialized": "loss socialized",
@@ -56,11 +57,10 @@ _COLUMNS = (
     Column("state", "State", "state"),
     Column("trigger_used", "Trigger used, %", "number"),
     Column("risk", "ADL risk", "state"),
-    Column("pnl_ratio", "pnlRatio, %", "number"),
+    Column("pnl_ratio", "PnL ratio, %", "number"),
     Column("mark", "Mark", "number"),
-    Column("pool", "Insurance fund", "link"),
+    Column("pool", "Fund", "link"),
     Column("balance", "Fund balance", "number"),
-    Column("asset", "Asset"),
     Column("open_interest", "Open interest", "number"),
     Column("inventory", "Inventory"),
     Column("last_adl", "Last ADL (UTC)"),
@@ -90,6 +90,7 @@ async def show(client: ApiClient) -> None:
         texts = "".join(_banner(frame, contract) for contract in found)
         banners.set_content(f'<div class="banners">{texts}</div>' if found else _NO_CONTRACT)
         contracts.rows = [_row(frame, contract, pools.get(contract.pool)) for contract in found]
+        set_labels(contracts, balance=_balance_label(found))
         feed.start(found[0].as_of if found else 0)
 
     await frame.every(refresh)
@@ -126,11 +127,16 @@ def _row(frame: PageFrame, contract: ContractResponse, pool: PoolResponse | None
         "pool": contract.pool,
         "pool_href": frame.pool_url(contract.pool),
         "balance": pool.balance if pool else None,
-        "asset": contract.settle,
         "open_interest": contract.open_interest_long,
         "inventory": inventory_text(contract) or "none",
         "last_adl": _last_adl(contract),
     }
+
+
+def _balance_label(contracts: Sequence[ContractResponse]) -> str:
+    """Return the heading of fund balances, with the asset if it is the same for all of them."""
+    assets = {contract.settle for contract in contracts}
+    return f"Fund balance, {assets.pop()}" if len(assets) == 1 else "Fund balance"
 
 
 def _last_adl(contract: ContractResponse) -> str:

@@ -205,7 +205,7 @@ def what_if(
     return WhatIfResult(why.explanation, outcome, why.formatter)
 
 
-# --- looking things up ---
+# --- lookups by name ---
 
 
 def contract_of(book: Book, contract: str) -> ContractState:

@@ -91,8 +91,8 @@ def _triggers(rows: pl.DataFrame, contract: str) -> Figure:
     used = [float(row["trigger_used"] or 0) for row in nearest]
     figure = Figure(figsize=(9, 1.1 + 0.22 * len(names)))
     axis = figure.subplots()
-    colours = [RED if row["holds"] else BLUE for row in nearest]
-    axis.barh(names, used, color=colours)
+    colors = [RED if row["holds"] else BLUE for row in nearest]
+    axis.barh(names, used, color=colors)
     _name_triggers(axis, nearest, used)
     axis.set(xlim=(0, 100))
     axis.grid(visible=False, axis="y")

@@ -206,9 +206,9 @@ def _stress_test(compared: pl.DataFrame) -> Figure:
     figure = Figure(figsize=(9, (1.2 + 0.24 * compared.height) * rows + 0.2))
     axes = figure.subplots(rows, 3, sharey=True, squeeze=False).flatten()
     names = compared["rules"].to_list()[::-1]
-    for axis, (column, title, colour) in zip(axes, drawn, strict=False):
+    for axis, (column, title, color) in zip(axes, drawn, strict=False):
         values = compared[column].cast(pl.Float64).fill_null(0).to_list()
-        axis.barh(names, values[::-1], color=colour)
+        axis.barh(names, values[::-1], color=color)
         axis.set_title(title, fontsize=9)
         axis.axvline(0, color=INK, linewidth=0.6)
         axis.grid(visible=False, axis="y")
@@ -249,7 +249,7 @@ def _steps(
     axis: "Axes",
     path: pl.DataFrame,
     column: str,
-    colour: str,
+    color: str,
     label: str,
     until_ms: int,
     line: str = "-",
@@ -261,7 +261,7 @@ def _steps(
         np.append(_times(path), np.datetime64(until_ms, "ms")),
         np.append(values, values[-1]),
         where="post",
-        color=colour,
+        color=color,
         label=label,
         linestyle=line,
         linewidth=width,

@@ -7,21 +7,15 @@ import re
 import sys
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
-from enum import EnumType
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import msgspec
 
-from delever.core.messages import (
-    AnyCommand,
-    BalanceRow,
-    Command,
-    MarginTier,
-    PositionRow,
-    TriggerLimits,
-)
-from delever.lab.errors import InputError, suggestion
+from delever.core.messages import AnyCommand, Command
+from delever.field_errors import find_field_error
+from delever.lab.errors import InputError
+from delever.suggestions import suggestion
 
 STDIN = "-"
 
@@ -101,84 +95,37 @@ def decode(line: bytes, file: str, number: int) -> Command:
     """Return the command on a line; raises InputError with the field and the value."""
     try:
         return _decoder.decode(line)
-    except msgspec.ValidationError as error:
-        message = str(error)
     except _UNREADABLE as error:
-        raise _unreadable(error, file, number) from None
-    try:
-        document = msgspec.json.decode(line)
-    except _UNREADABLE as error:  # it was wrong before it ceased to be JSON
-        raise _unreadable(error, file, number) from None
-    raise _invalid(document, message, file, number)
+        raise _invalid(line, error, file, number) from None
 
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
-def _unreadable(error: Exception, file: str, number: int) -> InputError:
-    """Return why a line is no JSON."""
-    why = f"is not JSON: {error}"
-    if isinstance(error, UnicodeDecodeError):
-        why = "is not UTF-8 text"
-    elif isinstance(error, RecursionError):
-        why = "is nested too deeply"
-    elif "truncated" in str(error):
-        why = "is cut off: the JSON ends too early"
-    return InputError(why, file=file, line=number)
+def _invalid(line: bytes, error: Exception, file: str, number: int) -> InputError:
+    """Return what is wrong with a line that msgspec has rejected: text, JSON, or a field."""
+    try:
+        text = line.decode()
+        wrong = find_field_error(msgspec.json.decode(line), AnyCommand)
+    except UnicodeDecodeError:
+        return InputError("is not UTF-8 text", file=file, line=number)
+    except RecursionError:
+        return InputError("is nested too deeply", file=file, line=number)
+    except msgspec.DecodeError as unreadable:
+        cut_off = _is_cut_off(text)
+        why = "is cut off: the JSON ends too early" if cut_off else f"is not JSON: {unreadable}"
+        return InputError(why, file=file, line=number)
+    if wrong is None:
+        return InputError(f"is no command: {error}", file=file, line=number)
+    why = wrong.why
+    if wrong.path == "type":
+        why = f"is no command{suggestion(str(wrong.value), _types)}"
+    return InputError(why, file=file, line=number, column=wrong.path, value=wrong.value)
 
 
-def _invalid(document: Any, message: str, file: str, number: int) -> InputError:
-    """Return what msgspec found, with the field, the value, and what it might have been."""
-    text, _, path = message.partition(" - at ")
-    field, value = _place(document, path.strip("`").removeprefix("$").removeprefix("."))
-    kind = _struct_at(document, field)
-    why = text[:1].lower() + text[1:].replace("`", "'")
-    if field == "type":
-        why = f"is no command{suggestion(str(value), _types)}"
-    elif "got `float`" in text:
-        why = 'is a JSON float, which is not exact: write it as text, like "0.001"'
-    elif "unknown field" in text:
-        name = text.split("`")[1]
-        why = f"there is no field {name!r}{suggestion(name, kind.__struct_fields__)}"
-    elif "Invalid enum value" in text:
-        why = f"must be one of {', '.join(_choices(kind, field.rpartition('.')[2]))}"
-    return InputError(why, file=file, line=number, column=field, value=value)
-
-
-def _place(document: Any, path: str) -> tuple[str, object]:
-    """Return a path and the value there; of a mapping, whose names msgspec hides, the first float.
-
-    The value is None for an object, a list or nothing.
-    """
-    field, value = path.removesuffix("[...]"), document
-    for name, index in re.findall(r"(\w+)|\[(\d+)\]", field):
-        value = value[int(index)] if index else value.get(name)
-    if field != path:
-        inner = {name: each for name, each in value.items() if type(each) not in {str, int}}
-        name, value = next(iter(inner.items()))
-        field = f"{field}.{name}"
-    return field, None if isinstance(value, dict | list) else value
-
-
-_INNER: dict[str, type[msgspec.Struct]] = {
-    "balances": BalanceRow,
-    "limits": TriggerLimits,
-    "margin_tiers": MarginTier,
-    "positions": PositionRow,
-}
-
-
-def _struct_at(document: Any, field: str) -> type[msgspec.Struct]:
-    """Return the type of the command, or of the row inside it, that a field belongs to."""
-    outer = re.split(r"[.\[]", field)[0]
-    kind = document.get("type") if isinstance(document, dict) else ""
-    return _INNER.get(outer) or _types.get(str(kind), Command)
-
-
-def _choices(kind: type[msgspec.Struct], field: str) -> list[str]:
-    """Return the words that a field may be."""
-    wanted = {info.name: info.type for info in msgspec.structs.fields(kind)}.get(field)
-    words: list[object] = []
-    for each in (wanted, *get_args(wanted)):
-        words += list(each) if isinstance(each, EnumType) else []
-    return list(map(str, words))
+def _is_cut_off(text: str) -> bool:
+    """Return whether a string, an object or an array of a JSON text is not closed."""
+    rest = _QUOTED.sub("", text)
+    depth = sum(map(rest.count, "{[")) - sum(map(rest.count, "}]"))
+    return '"' in rest or depth > 0

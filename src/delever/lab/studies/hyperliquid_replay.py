@@ -68,8 +68,8 @@ QUEUE_RULE_SETS = tuple(
 )
 """Rule sets that close the inventory of a takeover against a queue, whatever the fund's balance.
 
-Excluded are those that socialize losses, and one that closes positions with too large a part of
-their pool's profit.
+Excluded are those that socialize losses, and GMX's, which closes positions whose PnL is too large a
+part of their pool.
 """
 
 

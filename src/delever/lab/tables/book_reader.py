@@ -21,7 +21,7 @@ from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.messages import Command, Event, Rejected
 from delever.formatting import humanize
-from delever.lab.errors import InputError, suggestion
+from delever.lab.errors import InputError
 from delever.lab.tables.book_writer import frames_of
 from delever.lab.tables.defaults import complete
 from delever.lab.tables.table import (
@@ -35,6 +35,7 @@ from delever.lab.tables.table import (
     read_table,
     table_of,
 )
+from delever.suggestions import suggestion
 
 SUFFIXES = (".csv", ".parquet")
 

@@ -7,12 +7,10 @@ an unknown column is rejected, because a misspelled one would silently change a 
 """
 
 import csv
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import EnumType
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import polars as pl
@@ -28,7 +26,9 @@ from delever.core.messages import (
     PositionRow,
     TriggerLimits,
 )
-from delever.lab.errors import InputError, suggestion
+from delever.field_errors import FieldProblem, find_field_error
+from delever.lab.errors import InputError
+from delever.suggestions import suggestion
 
 Tabular = Any
 """A polars or pandas data frame, an Arrow table, a dict of lists, or a list of dicts."""
@@ -139,15 +139,16 @@ class TextTable:
         return [self._read_row(index, row, kind) for index, row in enumerate(self.rows)]
 
     def _read_row(self, index: int, row: Cells, kind: type[StructT]) -> StructT:
+        fields = _nested(row, kind)
         try:
-            return msgspec.convert(_nested(row, kind), kind, strict=False)
+            return msgspec.convert(fields, kind, strict=False)
         except msgspec.ValidationError as error:
-            text, _, path = str(error).partition(" - at ")
-            missing = re.search(r"missing required field `(\w+)`", text)
-            if missing:
-                raise self.error(index, missing[1], "is empty") from None
-            column = path.strip("`").removeprefix("$.").partition("[")[0]
-            raise self.error(index, column, _expected(kind, column, text)) from None
+            wrong = find_field_error(fields, kind, strict=False)
+            if wrong is None:
+                raise self.error(index, "", f"is not valid: {error}") from None
+            if wrong.problem is FieldProblem.MISSING:
+                raise self.error(index, wrong.name, "is empty") from None
+            raise self.error(index, wrong.path.partition("[")[0], wrong.why) from None
 
 
 def read_table(path: Path, schema: TableSchema) -> TextTable:
@@ -290,17 +291,6 @@ def _nested(row: Cells, kind: type[msgspec.Struct]) -> dict[str, Any]:
         else:
             fields[name] = cell.split() if name == "open_orders" else cell
     return fields
-
-
-def _expected(kind: type[msgspec.Struct], column: str, message: str) -> str:
-    """Return what a cell should have been."""
-    wanted = {info.name: info.type for info in msgspec.structs.fields(kind)}.get(column)
-    choices = list(wanted) if isinstance(wanted, EnumType) else get_args(wanted)
-    if "Invalid enum value" in message:
-        return f"must be one of {', '.join(map(str, choices))}"
-    if wanted is bool:
-        return "must be true or false"
-    return "must be a whole number" if "`int" in message else message
 
 
 def _first_line(error: Exception) -> str:

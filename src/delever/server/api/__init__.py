@@ -12,8 +12,9 @@
 10. events         out: the events of the journal, page by page or as a stream
 11. rules          out: the rule sets with their sources
 12. health         out: health, readiness and status
-13. openapi        the OpenAPI document, and a page to try the API
-14. app            all of it as one ASGI app
+13. openapi        the OpenAPI document
+14. explorer       a plain HTML page made from the document
+15. app            all of it as one ASGI app
 
 Responses are the types of `delever.api_types`; commands and events are the core's own messages.
 """

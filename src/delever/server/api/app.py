@@ -19,7 +19,7 @@ from delever.server.api import (
     rules,
 )
 from delever.server.api.event_stream import EventFeed
-from delever.server.api.openapi.document import openapi_config
+from delever.server.api.openapi import openapi_config
 from delever.server.api.requests.authorization import Authenticator
 from delever.server.api.requests.dependencies import ApiServices
 from delever.server.api.requests.errors import HANDLERS, check_encoding

@@ -7,7 +7,7 @@ the command `set_position_columns`, whose columns are used as they are, a millio
 
 import asyncio
 from decimal import Decimal
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -28,10 +28,11 @@ from delever.core.messages import (
     SetPositions,
     Side,
 )
+from delever.field_errors import find_field_error
 from delever.server.api.commands import submit_one
 from delever.server.api.requests.authorization import submits
 from delever.server.api.requests.dependencies import Services
-from delever.server.api.requests.errors import AnyRequest, RequestError, invalid_request
+from delever.server.api.requests.errors import AnyRequest, invalid_request
 from delever.server.engine.runner import NOW, Outcome
 
 SIDES = list(Side)
@@ -135,8 +136,12 @@ def _rows(table: pa.Table, kind: type[RowT]) -> list[RowT]:
     rows = list(map(_without_nulls, table.to_pylist()))
     try:
         return msgspec.convert(rows, list[kind])  # type: ignore[valid-type]
-    except msgspec.ValidationError:
-        raise _first_row_error(rows, kind) from None
+    except msgspec.ValidationError as error:
+        found = find_field_error(rows, list[kind])  # type: ignore[valid-type]
+        if found is None:
+            raise invalid_request("rows", "", f"rows are invalid: {error}") from None
+        value = "" if found.value is None else found.value
+        raise invalid_request(f"rows{found.path}", value, f"rows{found}") from None
 
 
 def _without_nulls(row: dict[str, Any]) -> dict[str, Any]:
@@ -146,28 +151,6 @@ def _without_nulls(row: dict[str, Any]) -> dict[str, Any]:
         for name, value in row.items()
         if value is not None
     }
-
-
-def _first_row_error(rows: list[dict[str, Any]], kind: type[RowT]) -> RequestError:
-    """Return the error of the first invalid row: its field, or the row where a field is missing."""
-    types = get_type_hints(kind, include_extras=True)
-    for index, row in enumerate(rows):
-        try:
-            msgspec.convert(row, kind)
-        except msgspec.ValidationError as error:
-            for name, value in row.items():
-                if name in types and not _is_valid(value, types[name]):
-                    return invalid_request(f"rows[{index}].{name}", "", str(error))
-            return invalid_request(f"rows[{index}]", "", str(error))
-    raise ValueError("every row is valid by itself")
-
-
-def _is_valid(value: Any, kind: Any) -> bool:
-    try:
-        msgspec.convert(value, kind)
-    except msgspec.ValidationError:
-        return False
-    return True
 
 
 def _response(outcome: Outcome, rows: int) -> RowsResponse:

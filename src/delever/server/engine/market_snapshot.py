@@ -27,7 +27,7 @@ NO_TIME_MS = 0
 
 @dataclass(frozen=True, slots=True)
 class ContractSnapshot:
-    """One contract, in lots, ticks and Cash; a time of something not yet seen is NO_TIME_MS."""
+    """One contract, in lots, ticks and Cash; NO_TIME_MS is the time of an event yet to happen."""
 
     name: str
     definition: DefineContract
@@ -149,8 +149,8 @@ def _contract(
 def _market_state(state: ContractState, triggers: tuple[TriggerState, ...]) -> MarketState:
     if state.active:
         return MarketState.EXHAUSTED if state.exhausted else MarketState.ADL
-    near = any(trigger.trigger_used_ppm >= WARNING_PPM for trigger in triggers)
-    return MarketState.WATCH if near or state.warned else MarketState.CALM
+    warns = any(trigger.trigger_used_ppm >= WARNING_PPM for trigger in triggers)
+    return MarketState.WATCH if warns or state.warned else MarketState.CALM
 
 
 def _pool(book: Book, pool: PoolState) -> PoolSnapshot:

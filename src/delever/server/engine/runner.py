@@ -101,22 +101,24 @@ class Runner:
         self._replaying.append(listener)
         self.listeners.append(listener)
 
-    async def start(self) -> None:
-        """Restore the newest records; then begin to accept commands and to let time pass."""
+    async def start(self, *, auto_tick: bool = True) -> None:
+        """Restore the newest records; then accept commands and, with `auto_tick`, call `tick`."""
         for committed in self._writer.restore():
             for listener in self._replaying:
                 listener((committed,))
         self._publish([], [], self._writer.refresh_snapshot())
-        self._tasks = [asyncio.create_task(self._pump()), asyncio.create_task(self._tick())]
+        self._tasks = [asyncio.create_task(self._pump())]
+        if auto_tick:
+            self._tasks.append(asyncio.create_task(self._tick()))
 
     async def stop(self) -> None:
         """Finish queued commands, take a last snapshot of the book, and close the journal."""
         self._stopping = True
         self._wake.set()
         if self._tasks:
-            pump, tick = self._tasks
-            tick.cancel()
-            await asyncio.gather(pump, tick, return_exceptions=True)
+            for tick in self._tasks[1:]:
+                tick.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
         last = self.failed is None and self.journal_path is not None
         closing = self._engine.submit(self._writer.close, snapshot=last)
         await asyncio.wrap_future(closing)

@@ -1,5 +1,6 @@
 """Metrics and logs of a server.
 
-1. logs      JSON lines without secrets
-2. metrics   Prometheus metrics
+1. logs               JSON lines without secrets
+2. market_collector   gauges of the market snapshot
+3. metrics            counters, histograms and the registry that /metrics answers from
 """

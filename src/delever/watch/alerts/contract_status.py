@@ -20,7 +20,7 @@ from delever.watch.market_data.observations import (
 )
 
 WATCH_SHARE = Decimal("0.8")
-"""Assumed: a contract is worth watching when it has used 80 % of the way to the start of ADL."""
+"""Assumed: a contract is in the state watch once 80 % of its drawdown trigger is used."""
 
 HIGH_RISK, HIGH_INDICATOR = 3, 4
 FILL_MS = 60_000

@@ -27,6 +27,8 @@ WEIGHT_PER_MINUTE = 2_400
 USED_WEIGHT = "X-MBX-USED-WEIGHT-1M"
 LISTS = {"/positionRisk": (), "/adlQuantile": ()}
 ADL_ORDER = "adl_autoclose"
+LISTEN_KEY_OPTIONS = {"linear": ("linear", "future"), "inverse": ("inverse", "delivery")}
+"""The options in which newer and older releases of ccxt store a listen key, by sub-type."""
 
 FIELDS = PositionFields(
     "symbol", "positionAmt", "entryPrice", "markPrice", "leverage", "maintMargin", "isolatedWallet"
@@ -204,9 +206,10 @@ class _Binance:
         ccxt reuses a listen key for its validity by the clock, but a restarted venue does not know
         it any more; so ccxt requests a new one each time the stream is opened.
         """
-        options = self.exchange.options.get("future" if self.sub_type == "linear" else "delivery")
-        if isinstance(options, dict):
-            options["lastAuthenticatedTime"] = 0
+        for name in LISTEN_KEY_OPTIONS[self.sub_type]:
+            options = self.exchange.options.get(name)
+            if isinstance(options, dict):
+                options["lastAuthenticatedTime"] = 0
         self.exchange.broken = None
         while True:
             coming = self.exchange.watch_orders(None, None, None, {"subType": self.sub_type})

@@ -12,12 +12,12 @@ from delever.core.market.trigger_limits import Limits
 from delever.core.messages import Reason, Side
 
 WARNING_PPM = 800_000
-"""The operator is warned when this much of the way to a trigger's start is used: 80 %."""
+"""The operator is warned when this much of a trigger is used: 80 %."""
 
 
 @dataclass(frozen=True, slots=True)
 class TriggerEvaluation:
-    """Whether a trigger's start and stop conditions hold, and how much of the way is used.
+    """Whether a trigger's start and stop conditions hold, and how much of the trigger is used.
 
     `numbers` is every amount that was compared.
     """

@@ -51,7 +51,7 @@ _TEXTS = (
     (
         "A start includes its limit; between start and stop the state stays. A contract's own "
         "limits override its pool's, and those the rule set's. The operator is warned when 80 % of "
-        "the way to a trigger is used; the warning is cleared below 70 %."
+        "a trigger is used; the warning is cleared below 70 %."
     ),
     ("A withdrawal is no drawdown, and only an injection booked to a contract counts for its PnL."),
     (

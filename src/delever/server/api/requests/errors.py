@@ -1,11 +1,11 @@
 """One error envelope for every response from 400 up: reason, field, value and a message."""
 
-import re
 from typing import Any
 
 import msgspec
 import structlog
 from litestar import Request, Response
+from litestar.constants import RESERVED_KWARGS
 from litestar.exceptions import HTTPException, ValidationException
 
 from delever.core.messages import Reason
@@ -120,10 +120,10 @@ _REASONS = {
 
 def _parameter_error(request: AnyRequest, error: ValidationException) -> ApiError:
     """Return the error of an invalid parameter, with its value."""
-    missing = re.search(r"parameter '?(\w+)'?", error.detail)
     if not isinstance(error.extra, list) or not error.extra:
-        field = missing[1] if missing else ""
-        return ApiError(reason="invalid_request", field=field, message=error.detail)
+        field = _missing_parameter(request)
+        message = f"the parameter {field!r} is missing" if field else error.detail
+        return ApiError(reason="invalid_request", field=field, message=message)
     first = error.extra[0]
     field = str(first.get("key", ""))
     if field == "data":  # the name of the body in a handler's arguments
@@ -135,6 +135,15 @@ def _parameter_error(request: AnyRequest, error: ValidationException) -> ApiErro
         value=str(value),
         message=str(first.get("message", error.detail)),
     )
+
+
+def _missing_parameter(request: AnyRequest) -> str:
+    """Return the first required parameter of the route that the request does not have, or ''."""
+    handler = request.scope["route_handler"]
+    given = {*request.query_params, *request.path_params}
+    given |= {*handler.resolve_dependencies(), *RESERVED_KWARGS}
+    parameters = handler.parsed_fn_signature.parameters.items()
+    return next((name for name, field in parameters if field.is_required and name not in given), "")
 
 
 HANDLERS: dict[int | type[Exception], Any] = {

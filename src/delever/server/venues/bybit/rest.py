@@ -65,7 +65,7 @@ class BybitApi:
     def _symbols(self) -> SymbolMap:
         return self._symbol_maps.of(self._runner.market_snapshot)
 
-    # --- what the router calls ---
+    # --- entry points for the router ---
 
     def cached_reply(self, path: str, query: bytes, address: str) -> Reply | None:
         """Return the cached reply to an adlAlert or insurance request, or None for others."""

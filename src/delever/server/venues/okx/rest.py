@@ -55,7 +55,7 @@ class OkxApi:
     def _symbols(self) -> SymbolMap:
         return self._symbol_maps.of(self._runner.market_snapshot)
 
-    # --- what the router calls ---
+    # --- entry points for the router ---
 
     def cached_reply(self, path: str, query: bytes, address: str) -> Reply | None:  # noqa: ARG002
         """Return None: no OKX reply is cached."""

@@ -18,7 +18,7 @@ from delever.api_types import accounts, history, market
 from delever.api_types.market import ApiResponse
 from delever.core.messages import AnyCommand, AnyEvent
 from delever.server.api.accounts import WhatIfRequest
-from delever.server.api.openapi.explorer import page
+from delever.server.api.explorer import page
 from delever.server.api.requests.errors import ErrorResponse
 
 Document = dict[str, Any]

@@ -9,7 +9,7 @@ Document = dict[str, Any]
 
 def page(document: Document) -> str:
     """Return the page of a document."""
-    frame = files("delever.server.api.openapi").joinpath("explorer.html").read_text("utf-8")
+    frame = files("delever.server.api").joinpath("explorer.html").read_text("utf-8")
     operations = [
         _operation(path, method, operation)
         for path, item in document["paths"].items()
