@@ -19,6 +19,7 @@ from delever.core.rules.adl_price import PriceRule
 from delever.core.rules.loss_socialization import LastResort, SocializedLoss
 from delever.core.rules.ruleset import Confidence
 from delever.core.rules.triggers import Trigger
+from delever.core.rules.triggers.sizing import Sizing
 
 DOCS = Path(__file__).parent
 VENUES = DOCS / "venues"
@@ -65,6 +66,7 @@ def rules_page() -> str:
         _parts(case.trigger for rules in RULE_SETS.values() for case in rules.cases),
         "## Prices\n\nThe price of ADL fills.\n",
         _parts(case.price for rules in RULE_SETS.values() for case in rules.cases),
+        f"## Sizings\n\n{_flat(Sizing)}\n",
         "## Last resorts\n\nHow a deficit is paid without ADL, or after it.\n",
         _parts(rules.last_resort for rules in RULE_SETS.values() if rules.last_resort),
         *venues,
@@ -108,7 +110,7 @@ def _docstring_of(part: Part) -> str:
 
 
 def _venue_table() -> str:
-    columns = ["rule set", "trigger", "ranked by", "ADL price", "fee", "published as"]
+    columns = ["rule set", "trigger", "ranked by", "ADL price", "sizing", "fee", "published as"]
     heading = [*columns, "sources", "confidence"]
     return table([heading, *map(_venue_row, RULE_SETS.values())])
 
@@ -123,6 +125,7 @@ def _venue_row(rules: RuleSet) -> list[str]:
         starts or "never",
         _score(rules),
         prices,
+        f"[`{rules.sizing}`](../rules.md#sizings)",
         _fee(rules),
         rules.indicator_scale.description if rules.cases else "-",
         "<br>".join(_sources(rules)),
@@ -163,7 +166,7 @@ def _rule_set(rules: RuleSet, stated: set[str]) -> str:
         f"- trigger [`{case.trigger.name}`](#triggers), ADL price [`{case.price.name}`](#prices)"
         for case in rules.cases
     ]
-    parts += ["- no ADL"] if not rules.cases else []
+    parts += ["- no ADL"] if not rules.cases else [f"- sizing: [`{rules.sizing}`](#sizings)"]
     limits = ", ".join(f"`{name}`" for name in sorted(rules.limit_fields))
     parts += [f"- limits that a fund or contract may override: {limits or 'none'}"]
     parts += [f"- ranked by: {_score(rules)}"] if rules.cases else []

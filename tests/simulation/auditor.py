@@ -16,8 +16,9 @@ from command_oracle import answer, named
 from event_reader import Reader
 from loss_oracle import check_last_resorts
 from model import AuditError, Contract, Model, expect, same
+from pool_audit import check_all_triggers, check_depth, check_pools, is_monitored
 from round_audit import check_rounds
-from takeover_audit import manage, take_over
+from takeover_audit import manage, net, settle_netted, take_over
 
 from delever.core import messages as m
 from delever.core.messages import Event, Reason
@@ -70,18 +71,21 @@ class Auditor:
             rows = named(self.model, command)
             price = command.price
             ticks = None if price is None else int(Fraction(price) / rows[0][0].tick)
-            take_over(reader, command.account, rows, ticks, Reason.VENUE_TAKEOVER)
+            netted = [] if command.side else net(reader, command.account, rows)
+            if rows := named(self.model, command):
+                take_over(reader, command.account, rows, ticks, Reason.VENUE_TAKEOVER)
+            settle_netted(reader, command.account, netted)
         for event in right or []:
             reader.take(event)
         manage(reader)
         forced = command.contract if isinstance(command, m.ForceAdl) else ""
         for forced_now in (forced, ""):
-            _check_depth(reader)
-            _check_pools(reader)
-            _check_triggers(reader)
+            check_depth(reader)
+            check_pools(reader)
+            check_all_triggers(reader)
             check_rounds(reader, forced_now)
             check_last_resorts(reader)
-        _check_pools(reader)
+        check_pools(reader)
         _check_rerated(reader)
         _check_refresh(reader, command)
         _check_notices(reader)
@@ -91,32 +95,6 @@ def too_large(events: tuple[Event, ...]) -> bool:
     """Return whether a command was rejected for its size."""
     first = events[0]
     return isinstance(first, m.Rejected) and first.reason is Reason.EXCEEDS_NUMERIC_RANGE
-
-
-def _check_depth(reader: Reader) -> None:
-    for contract in reader.model.contracts.values():
-        if contract.depth_known:
-            for side, missing in trigger_oracle.depth_is_missing(reader.model, contract).items():
-                if missing != (contract.missing_since[side] is not None):
-                    name = contract.name
-                    reader.take(
-                        m.DepthSufficiencySet(contract=name, side=side, sufficient=not missing)
-                    )
-
-
-def _check_pools(reader: Reader) -> None:
-    """Expect an observation of every pool whose numbers have changed."""
-    for name, pool in sorted(reader.model.pools.items()):
-        members = [c for c in reader.model.members(name) if _is_monitored(reader.model, c)]
-        observed = m.PoolObserved(
-            pool=name,
-            balance_cash=pool.balance,
-            equity_cash=reader.model.pool_equity(name),
-            contracts=tuple(c.name for c in members),
-            contract_pnl_cash=tuple(c.contract_pnl for c in members),
-        )
-        if observed != pool.observed:
-            reader.take(observed)
 
 
 def _check_rerated(reader: Reader) -> None:
@@ -143,7 +121,7 @@ def _check_rerated(reader: Reader) -> None:
 
 
 def _passed_a_tenth(model: Model, contract: Contract) -> bool:
-    if not _is_monitored(model, contract):
+    if not is_monitored(model, contract):
         return False
     assert contract.rated_used is not None
     used, tenth = _used_ppm(model, contract), contract.rated_used // 10**5 * 10**5
@@ -176,51 +154,6 @@ def _check_refresh(reader: Reader, command: m.Command) -> None:
         found = [(table.contract, table.side, table.positions) for table in published.tables]
         same("sides published", found, sides)
         reader.consume()
-
-
-def _is_monitored(model: Model, contract: Contract) -> bool:
-    """Return whether a contract has ever had inventory, PnL or a trigger in its pool."""
-    if contract.has_inventory or contract.realized or contract.injected:
-        return True
-    waits = any(ms is not None for ms in contract.missing_since.values())
-    if contract.active or contract.warned or waits:
-        return True
-    return contract.name in model.pools[contract.pool].monitored
-
-
-def _check_triggers(reader: Reader) -> None:
-    model = reader.model
-    for contract in model.contracts.values():
-        if not _is_monitored(model, contract):
-            continue
-        for trigger in trigger_oracle.TRIGGERS[model.pools[contract.pool].definition.rules]:
-            evaluation = trigger_oracle.evaluate(model, contract, trigger)
-            if trigger in contract.active:
-                if evaluation.stops:
-                    _expect_switch(reader, m.AdlStopped, contract, trigger)
-            elif evaluation.starts:
-                _expect_switch(reader, m.AdlStarted, contract, trigger)
-            elif trigger not in contract.warned and evaluation.used >= trigger_oracle.WARNING:
-                _expect_warning(reader, m.NoticeKind.ADL_WARNING, contract, trigger)
-            elif trigger in contract.warned and evaluation.used < trigger_oracle.WARNING_CLEARED:
-                _expect_warning(reader, m.NoticeKind.ADL_WARNING_CLEARED, contract, trigger)
-
-
-def _expect_switch(
-    reader: Reader, kind: type[m.AdlStarted | m.AdlStopped], contract: Contract, trigger: str
-) -> None:
-    event = reader.expect_next(kind, contract.name, trigger)
-    found = (event.contract, event.pool, event.trigger, event.reason)
-    reason = trigger_oracle.REASONS[trigger]
-    same("start or stop", found, (contract.name, contract.pool, trigger, reason))
-    reader.consume()
-
-
-def _expect_warning(reader: Reader, kind: m.NoticeKind, contract: Contract, trigger: str) -> None:
-    event = reader.expect_next(m.Notice, kind, contract.name, trigger)
-    found = (event.kind, event.subject, event.account, event.contract)
-    same("warning", found, (kind, trigger, "", contract.name))
-    reader.consume()
 
 
 def _check_notices(reader: Reader) -> None:

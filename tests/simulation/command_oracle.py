@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
-import round_oracle
 import trigger_oracle
 from model import SIDES, Contract, Model, Position, PositionLoss, nearest, other, sign
 
@@ -359,12 +358,9 @@ def _forced(model: Model, command: m.ForceAdl) -> list[Event]:
     contract = _contract(model, command.contract)
     if contract.mark == 0:
         raise RejectedError(Reason.MISSING_MARK_PRICE)
-    triggers = trigger_oracle.TRIGGERS[model.pools[contract.pool].definition.rules]
-    if not triggers:
+    if not trigger_oracle.TRIGGERS[model.pools[contract.pool].definition.rules]:
         raise RejectedError(Reason.ADL_QUEUE_NOT_SUPPORTED)
-    if not any(
-        round_oracle.tranches_of(model, contract, side, t) for side in SIDES for t in triggers
-    ):
+    if not contract.has_inventory:
         raise RejectedError(Reason.NO_INVENTORY_TO_CLOSE)
     return [m.AdlForced(contract=contract.name, note=command.note)]
 

@@ -167,9 +167,24 @@ def _taken_over(model: Model, event: m.TakenOver) -> None:
     model.pay(event.account, contract.settle, event.to_wallet_cash)
     model.earn(contract, event.to_pool_cash)
     contract.tranches[event.side][event.takeover] = Tranche(
-        event.account, event.lots, event.value_cash, event.price_ticks
+        account=event.account,
+        lots=event.lots,
+        cost=event.value_cash,
+        ticks=event.price_ticks,
+        equity=event.equity_cash,
+        maintenance=event.maintenance_cash,
     )
     model.last_takeover = event.takeover
+
+
+def _netted(model: Model, event: m.PositionsNetted) -> None:
+    contract, account = model.contracts[event.contract], event.account
+    for side, number, cost in (
+        (Side.LONG, event.long_position, event.long_cost_cash),
+        (Side.SHORT, event.short_position, event.short_cost_cash),
+    ):
+        model.reduce(contract, side, (account, number), event.lots, cost, 0)
+    model.pay(account, contract.settle, event.realized_pnl_cash)
 
 
 def _settled(model: Model, event: m.WalletSettled) -> None:
@@ -306,6 +321,7 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.PoolFunded: _funded,
     m.ContractMoved: _moved,
     m.TakenOver: _taken_over,
+    m.PositionsNetted: _netted,
     m.WalletSettled: _settled,
     m.Unwound: _unwound,
     m.PoolObserved: _observed,

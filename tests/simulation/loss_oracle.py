@@ -117,7 +117,7 @@ def _claims(model: Model, contract: Contract) -> Iterator[Claim]:
     for account, side, number in sorted(rows):
         held = contract.positions[side][account, number]
         pnl = contract.unrealized_pnl(side, held)
-        cover, _ = covered(model, account, (contract, side, number, held))
+        cover, _, _ = covered(model, account, (contract, side, number, held))
         yield Claim(account, side, number, held.lots, max(pnl, 0), max(cover + pnl, 0))
 
 

@@ -61,6 +61,8 @@ class Tranche:
     lots: int
     cost: int
     ticks: int
+    equity: int = 0  # of the account, with its maintenance margin, at its takeover
+    maintenance: int = 0
 
 
 @dataclass
@@ -110,6 +112,7 @@ class Limits:
     stop: Fraction | None
     trigger_threshold: Fraction | None
     wait_ms: int | None
+    stop_equity: Fraction | None = None
 
 
 def limits_from(limits: m.TriggerLimits, unit: int) -> Limits:
@@ -117,7 +120,8 @@ def limits_from(limits: m.TriggerLimits, unit: int) -> Limits:
         return None if text is None else Fraction(text) * scale
 
     threshold = number(limits.trigger_threshold, unit)
-    return Limits(number(limits.start), number(limits.stop), threshold, limits.wait_ms)
+    ratios, stop_equity = (number(limits.start), number(limits.stop)), limits.stop_equity
+    return Limits(*ratios, threshold, limits.wait_ms, number(stop_equity, unit))
 
 
 class Contract:

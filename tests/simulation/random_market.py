@@ -100,6 +100,7 @@ class RandomMarket:
             stop=self.random.choice([None, "0.1" if self.coarse else "0.05", "0.02"]),
             trigger_threshold=self.random.choice([0, 100] if self.coarse else [None, 0, 100]),
             wait_ms=self.random.choice([None, 0, 7_000]),
+            stop_equity=self.random.choice([None, 0, 3, 50]),
         )
         return m.TriggerLimits(**{name: getattr(limits, name) for name in limits_read(rules)})
 

@@ -6,6 +6,7 @@ import round_oracle
 import trigger_oracle
 from event_reader import Reader
 from model import SIDES, Contract, Position, Tranche, expect, other, same
+from pool_audit import check_pools, check_triggers
 from round_oracle import Counterparty
 
 from delever.core import messages as m
@@ -15,24 +16,79 @@ from delever.core.messages import Reason, Side
 def check_rounds(reader: Reader, forced: str) -> None:
     """Check one round for each contract in ADL and side; the first trigger with work decides.
 
-    A paused contract has no rounds; in a forced contract all triggers count as on.
+    Contracts take turns by the loss of their inventory, the largest first, and triggers are read
+    again before each turn. A paused contract has no rounds; a forced one closes all inventory.
     """
-    model = reader.model
-    for contract in model.contracts.values():
-        runs = contract.name == forced or (contract.active and not contract.paused)
-        if not runs or contract.mark == 0:
-            continue
+    for contract in sorted(reader.model.contracts.values(), key=_losses):
         for side in SIDES:
-            for trigger in trigger_oracle.TRIGGERS[model.pools[contract.pool].definition.rules]:
-                if trigger not in contract.active and contract.name != forced:
-                    continue
-                if tranches := round_oracle.tranches_of(model, contract, side, trigger):
-                    _check_round(reader, contract, side, trigger, tranches)
-                    break
+            start = reader.at
+            if contract.mark == 0:
+                continue
+            if contract.name == forced:
+                _check_side(reader, contract, side, forced=True)
+            elif contract.active and not contract.paused:
+                check_triggers(reader, contract)
+                _check_side(reader, contract, side, active=tuple(contract.active))
+            if any(isinstance(event, m.AdlFilled) for event in reader.events[start : reader.at]):
+                check_pools(reader, [contract.pool])
+
+
+def _losses(contract: Contract) -> int:
+    return sum(min(contract.inventory_pnl(side), 0) for side in SIDES)
+
+
+def _check_side(
+    reader: Reader,
+    contract: Contract,
+    side: Side,
+    active: Collection[str] = (),
+    *,
+    forced: bool = False,
+) -> None:
+    model = reader.model
+    rules = model.pools[contract.pool].definition.rules
+    triggers = [t for t in trigger_oracle.TRIGGERS[rules] if forced or t in active]
+    found = {t: round_oracle.tranches_of(model, contract, side, t) for t in triggers}
+    trigger = next((t for t in triggers if found[t]), triggers[0] if forced else None)
+    if trigger is None:
+        return
+    tranches = round_oracle.in_turn(contract, side) if forced else found[trigger]
+    if not tranches:
+        return
+    rule = round_oracle.price_rule_of(model.pools[contract.pool], trigger)
+    prices, target = _prices_of(reader, contract, side, rule, tranches)
+    deficit = trigger_oracle.deficit(model, contract, trigger)
+    if not forced and deficit is not None and rules in round_oracle.RESIDUAL:
+        tranches = round_oracle.sized(contract, side, tranches, prices, deficit)
+        _expect_no_more_than_the_deficit(contract, side, tranches, prices, deficit)
+    if tranches:
+        prices = {takeover: prices[takeover] for takeover in tranches}
+        _check_round(reader, contract, side, (trigger, rule), tranches, prices, target)
+
+
+def _expect_no_more_than_the_deficit(
+    contract: Contract,
+    side: Side,
+    tranches: dict[int, Tranche],
+    prices: dict[int, int],
+    deficit: int,
+) -> None:
+    """Check that haircuts are at most the deficit and one lot's relief."""
+    whole = one = 0
+    for takeover, tranche in tranches.items():
+        whole += round_oracle.relief(contract, side, tranche.lots, prices[takeover])
+        one = max(one, round_oracle.relief(contract, side, 1, prices[takeover]))
+    expect(whole <= max(deficit, 0) + one + 2, "more is closed than the fund needs", whole, deficit)
 
 
 def _check_round(
-    reader: Reader, contract: Contract, side: Side, trigger: str, tranches: dict[int, Tranche]
+    reader: Reader,
+    contract: Contract,
+    side: Side,
+    rules: tuple[str, str],
+    tranches: dict[int, Tranche],
+    prices: dict[int, int],
+    target: int | None,
 ) -> None:
     """Check one round: the inventory of `side` against the queue of the other side."""
     model, against = reader.model, other(side)
@@ -40,8 +96,6 @@ def _check_round(
     queue, out = round_oracle.sort_queue(
         model, contract, against, _event_ranks(reader, contract, against)
     )
-    rule = round_oracle.price_rule_of(model.pools[contract.pool], trigger)
-    prices, target = _check_prices(reader, contract, side, rule, tranches)
     ticks = list(prices.values())
     insolvent = round_oracle.bankrupted(contract, against, queue, wanted, ticks)
     uncrossed = round_oracle.zero_price_failures(model, contract, against, queue, ticks)
@@ -59,7 +113,7 @@ def _check_round(
     for counterparty in (c for c in queue if c not in allowed):
         if filled < wanted or counterparty.rank < last:
             _check_skip(reader, contract, against, counterparty, liquidated, insolvent)
-    cost, earned = contract.inventory(side)[1], 0
+    cost, earned = sum(tranche.cost for tranche in tranches.values()), 0
     for counterparty, takeover, lots in matches:
         fill = (counterparty, takeover, lots, prices[takeover])
         earned += _check_fill(reader, contract, against, fill, tranches[takeover])
@@ -67,7 +121,7 @@ def _check_round(
     if target is not None and filled == wanted:
         residual = earned - (target - cost)
         expect(residual >= 0, "the pool is beyond its limit", residual)
-    right = (contract.name, side, trigger, rule, wanted, filled, residual, len(queue))
+    right = (contract.name, side, *rules, wanted, filled, residual, len(queue))
     _check_summary(reader, right, out)
     if filled < wanted:
         reason = Reason.QUEUE_EXHAUSTED if queue or out else Reason.NO_OPEN_POSITIONS
@@ -90,7 +144,7 @@ def _event_ranks(reader: Reader, contract: Contract, side: Side) -> dict[tuple[s
     return ranks
 
 
-def _check_prices(
+def _prices_of(
     reader: Reader, contract: Contract, side: Side, rule: str, tranches: dict[int, Tranche]
 ) -> tuple[dict[int, int], int | None]:
     """Return the price of each tranche, and the value that a pool-level price must reach."""
@@ -100,8 +154,9 @@ def _check_prices(
             t: round_oracle.price_of(model, contract, side, rule, p) for t, p in tranches.items()
         }
         return prices, None
-    target = round_oracle.target_of(reader.model, contract, side, rule)
-    return dict.fromkeys(tranches, round_oracle.least_price(contract, side, target)), target
+    target = round_oracle.target_of(reader.model, contract, side, rule, tranches)
+    lots = sum(tranche.lots for tranche in tranches.values())
+    return dict.fromkeys(tranches, round_oracle.least_price(contract, side, lots, target)), target
 
 
 def _match(

@@ -7,9 +7,21 @@ be ranked in either order.
 from dataclasses import dataclass
 from fractions import Fraction
 
-from model import SIDES, TOP_TICKS, Contract, Model, Pool, Position, Tranche, expect, same, sign
+from model import (
+    SIDES,
+    TOP_TICKS,
+    Contract,
+    Model,
+    Pool,
+    Position,
+    Tranche,
+    expect,
+    other,
+    same,
+    sign,
+)
 from score_oracle import score_of
-from trigger_oracle import limits_of, pnl_exceeds
+from trigger_oracle import limits_of, pnl_exceeds, rounded
 
 from delever.core import messages as m
 from delever.core.messages import Reason, Side
@@ -30,6 +42,9 @@ PRICES = {
     ("gmx", ""): "mark",
 }
 """ADL prices by rule set and trigger; all others are the bankruptcy price of the takeover."""
+
+RESIDUAL = {"binance", "binance_legacy", "bitmart", "bitmex", "bitget", "gate", "kucoin", "coinex"}
+"""Rule sets whose rounds close no more than the fund's deficit needs."""
 
 BY_QUANTITY = {"bitmex"}
 WINNERS_ONLY = {"hyperliquid", "gmx", "whitebit"}
@@ -140,9 +155,15 @@ def _settle_ties(
 
 
 def tranches_of(model: Model, contract: Contract, side: Side, trigger: str) -> dict[int, Tranche]:
-    """Return the inventory that ADL closes while a trigger is on."""
-    tranches = contract.tranches[side]
-    if trigger in {"account_equity", "fund_depleted"}:
+    """Return the inventory that ADL may close while a trigger is on, in turn.
+
+    A loss of the fund closes no inventory in profit. GMX has no order of takeovers.
+    """
+    tranches = in_turn(contract, side)
+    by_mark = {"account_equity", "fund_depleted", "pool_equity", "pool_drawdown"}
+    by_mark |= {"pool_below_mean", "contract_drawdown"}
+    until_empty = model.pools[contract.pool].definition.rules == "ethereal"
+    if trigger in by_mark and not until_empty:
         return {
             takeover: tranche
             for takeover, tranche in tranches.items()
@@ -155,8 +176,53 @@ def tranches_of(model: Model, contract: Contract, side: Side, trigger: str) -> d
     return dict(tranches)
 
 
+def in_turn(contract: Contract, side: Side) -> dict[int, Tranche]:
+    """Return inventory by the lowest equity / maintenance, largest loss, oldest takeover."""
+
+    def turn(item: tuple[int, Tranche]) -> tuple[Fraction, int, int]:
+        takeover, tranche = item
+        pnl = contract.value(side, tranche.lots, contract.mark) - tranche.cost
+        return rounded(tranche.equity, tranche.maintenance), pnl, takeover
+
+    return dict(sorted(contract.tranches[side].items(), key=turn))
+
+
+def sized(
+    contract: Contract,
+    side: Side,
+    tranches: dict[int, Tranche],
+    prices: dict[int, int],
+    deficit: int,
+) -> dict[int, Tranche]:
+    """Return the fewest lots, in turn, that relieve the fund of a deficit."""
+    closed = {}
+    for takeover, tranche in tranches.items():
+        price, least = prices[takeover], 1
+        whole = relief(contract, side, tranche.lots, price)
+        if deficit <= 0 or whole <= 0:
+            continue
+        if whole <= deficit:
+            closed[takeover] = tranche
+        else:
+            most = tranche.lots
+            while least < most:
+                middle = (least + most) // 2
+                enough = relief(contract, side, middle, price) >= deficit
+                least, most = (least, middle) if enough else (middle + 1, most)
+            cost = tranche.cost * least // tranche.lots
+            closed[takeover] = Tranche(tranche.account, least, cost, tranche.ticks)
+        deficit -= whole
+    return closed
+
+
+def relief(contract: Contract, side: Side, lots: int, ticks: int) -> int:
+    """Return what the fund gains if inventory is closed at a price instead of the mark."""
+    closed = -contract.value(other(side), lots, ticks)
+    return closed - contract.value(side, lots, contract.mark)
+
+
 def _losing_tranches(model: Model, contract: Contract, side: Side) -> dict[int, Tranche]:
-    """Return the losing inventory, oldest first, that brings PnL / balance down to the stop (GMX).
+    """Return the losing inventory, in turn, that brings PnL / balance down to the stop (GMX).
 
     The last tranche is cut, its lots and cost rounded down.
     """
@@ -168,10 +234,10 @@ def _losing_tranches(model: Model, contract: Contract, side: Side) -> dict[int, 
     assert limits.stop is not None
     stop = min(limits.start, limits.stop)
     if stop >= 1:
-        return dict(contract.tranches[side])
+        return in_turn(contract, side)
     realized = (trader_pnl - stop * pool.balance) / (1 - stop) // 1
     losing = {}
-    for takeover, tranche in contract.tranches[side].items():
+    for takeover, tranche in in_turn(contract, side).items():
         loss = tranche.cost - contract.value(side, tranche.lots, contract.mark)
         if loss <= 0 or realized <= 0:
             continue
@@ -206,26 +272,35 @@ def price_of(model: Model, contract: Contract, side: Side, rule: str, tranche: T
     }[rule]
 
 
-def target_of(model: Model, contract: Contract, side: Side, rule: str) -> int:
-    """Return the value that a pool-level price must give to the inventory."""
+def losing(contract: Contract, side: Side) -> tuple[int, int]:
+    """Return lots and loss of the inventory that the mark values below its takeover price."""
+    losers = [t for t in contract.tranches[side].values() if _is_losing(contract, side, t)]
+    lots, cost = sum(t.lots for t in losers), sum(t.cost for t in losers)
+    return lots, max(cost - contract.value(side, lots, contract.mark), 0)
+
+
+def _is_losing(contract: Contract, side: Side, tranche: Tranche) -> bool:
+    return contract.mark > 0 and sign(side) * (tranche.ticks - contract.mark) > 0
+
+
+def target_of(
+    model: Model, contract: Contract, side: Side, rule: str, tranches: dict[int, Tranche]
+) -> int:
+    """Return the value that a pool-level price must give to the tranches closed."""
     pool = model.pools[contract.pool]
-    lots, cost = contract.inventory(side)
+    lots, cost = sum(t.lots for t in tranches.values()), sum(t.cost for t in tranches.values())
     value = contract.value(side, lots, contract.mark)
     if rule == "drawdown_limit":
         start = limits_of(model, contract, "contract_drawdown").start
         assert start is not None
         peak = contract.pnls.peak(model.time_ms)
         limit = peak - int(start * pool.balances.peak(model.time_ms) // 1)
-        without = contract.contract_pnl - contract.inventory_pnl(side)
+        without = contract.contract_pnl - (value - cost)
         target = cost + limit - without
     else:
         deficit = max(-model.pool_equity(pool.name), 0)
-        losses = [
-            max(-member.inventory_pnl(each), 0)
-            for member in model.members(pool.name)
-            for each in SIDES
-        ]
-        own = max(-contract.inventory_pnl(side), 0)
+        losses = [losing(member, each)[1] for member in model.members(pool.name) for each in SIDES]
+        own = max(cost - value, 0)
         target = value - int(-Fraction(deficit * own, sum(losses)) // 1 if any(losses) else 0)
     return max(min(target, cost), value)
 
@@ -306,9 +381,8 @@ def check_fill(
     same("orders", fill.cancel_orders, orders_to_cancel(model, contract, fill.account))
 
 
-def least_price(contract: Contract, side: Side, target: int) -> int:
-    """Return the least favorable price at which the inventory is worth the target, by bisection."""
-    lots, _ = contract.inventory(side)
+def least_price(contract: Contract, side: Side, lots: int, target: int) -> int:
+    """Return the least favorable price at which lots are worth the target, by bisection."""
     low, high = 1, TOP_TICKS  # for a long: too low at low - 1, enough at high
     if side == "long":
         while low < high:

@@ -20,11 +20,12 @@ def take_over(
     before = [covered(model, account, row) for row in rows]
     remainders: dict[str, int] = {}
     to_wallets: dict[str, int] = {}
-    for row, (cover, equity) in zip(rows, before, strict=True):
+    for row, (cover, equity, maintenance) in zip(rows, before, strict=True):
         event = reader.expect_next(m.TakenOver, account, row[0].name, *row[1:])
         same("reason", event.reason, reason)
         bound = _check(event, account, row, cover, ticks)
         same("equity", event.equity_cash, equity)
+        same("maintenance", event.maintenance_cash, maintenance)
         same("takeover number", event.takeover, model.last_takeover + 1)
         reader.consume()
         asset = row[0].settle
@@ -36,6 +37,51 @@ def take_over(
         if not model.cross(account, asset):
             wallet = model.wallet(account, asset) - to_wallets.get(asset, 0)
             _settle(reader, account, asset, min(wallet, bound))
+
+
+def net(reader: Reader, account: str, rows: list[Row]) -> list[Contract]:
+    """Check the netting of opposite cross positions; return the contracts netted.
+
+    The smaller of a pair is closed whole; of the larger one a part of the cost, rounded down.
+    """
+    netted = []
+    for contract in dict.fromkeys(row[0] for row in rows):
+        legs = {
+            side: [(n, held) for c, s, n, held in rows if (c, s) == (contract, side)]
+            for side in SIDES
+        }
+        longs, shorts = ([leg for leg in legs[side] if not leg[1].isolated] for side in SIDES)
+        while longs and shorts:
+            (long, long_held), (short, short_held) = longs[0], shorts[0]
+            sizes = (long_held.lots, short_held.lots)
+            lots = min(sizes)
+            costs = [held.cost * lots // held.lots for held in (long_held, short_held)]
+            reader.take(
+                m.PositionsNetted(
+                    contract=contract.name,
+                    account=account,
+                    long_position=long,
+                    short_position=short,
+                    long_lots=sizes[0],
+                    short_lots=sizes[1],
+                    lots=lots,
+                    mark_ticks=contract.mark,
+                    long_cost_cash=costs[0],
+                    short_cost_cash=costs[1],
+                    realized_pnl_cash=-sum(costs),
+                )
+            )
+            longs, shorts = ([leg for leg in each if leg[1].lots] for each in (longs, shorts))
+            netted.append(contract)
+    return list(dict.fromkeys(netted))
+
+
+def settle_netted(reader: Reader, account: str, netted: list[Contract]) -> None:
+    """Expect the pool to pay a negative wallet of an account that has nothing left."""
+    for contract in netted:
+        wallet = reader.model.wallet(account, contract.settle)
+        if wallet < 0 and not reader.model.cross(account, contract.settle):
+            _settle(reader, account, contract.settle, wallet)
 
 
 class PoolRangeError(Exception):
@@ -77,19 +123,20 @@ def _size(contract: Contract, lots: int, cost: int) -> int:
     return lots * contract.step * mark + abs(cost)
 
 
-def covered(model: Model, account: str, row: Row) -> tuple[int, int]:
-    """Return what a position can lose from its entry, and the equity of its margin bucket."""
+def covered(model: Model, account: str, row: Row) -> tuple[int, int, int]:
+    """Return what a position can lose from its entry; its bucket's equity and maintenance."""
     contract, side, _, held = row
     balance, profit, maintenance = model.bucket(account, contract, side, held)
-    equity = balance + profit
+    equity, whole = balance + profit, maintenance
     if held.isolated:
-        return held.margin, equity
+        return held.margin, equity, whole
     part = contract.maintenance(side, held)
     if maintenance == 0:
         rows = model.cross(account, contract.settle)
         part = contract.notional(side, held)
         maintenance = sum(c.notional(s, p) for c, s, _, p in rows) or 1
-    return equity * part // maintenance - contract.unrealized_pnl(side, held), equity
+    cover = equity * part // maintenance - contract.unrealized_pnl(side, held)
+    return cover, equity, whole
 
 
 def _check(event: m.TakenOver, account: str, row: Row, cover: int, ticks: int | None) -> int:
@@ -181,8 +228,12 @@ def _liquidate_cross(reader: Reader, asset: str, managed: list[Contract]) -> Non
         theirs = [c for c in managed if c.settle == asset and _is_vault(reader.model, c) == vault]
         for account in _below(reader.model, asset, theirs) if theirs else []:
             rows = [row for row in reader.model.cross(account, asset) if row[0] in theirs]
-            if rows:
+            netted = net(reader, account, rows)
+            if netted and account not in _below(reader.model, asset, theirs):
+                continue
+            if rows := [row for row in reader.model.cross(account, asset) if row[0] in theirs]:
                 take_over(reader, account, rows, None, Reason.EQUITY_BELOW_MAINTENANCE)
+            settle_netted(reader, account, netted)
 
 
 def _below(model: Model, asset: str, contracts: list[Contract]) -> list[str]:

@@ -69,6 +69,8 @@ LIMITS = {
     "pool_below_mean": {"start", "stop"},
     "pnl_to_pool": {"start", "stop"},
     "illiquidity": {"wait_ms"},
+    "pool_equity": {"stop_equity"},
+    "fund_depleted": {"stop_equity"},
 }
 """The limits that a trigger reads, where it reads any; the others are rejected."""
 
@@ -113,7 +115,8 @@ def limits_of(model: Model, contract: Contract, trigger: str) -> Limits:
         levels = (contract.limits, model.pools[contract.pool].limits, own)
         return next((v for level in levels if (v := getattr(level, name)) is not None), None)
 
-    return Limits(*map(first, ("start", "stop", "trigger_threshold", "wait_ms")))  # type: ignore[arg-type]
+    names = ("start", "stop", "trigger_threshold", "wait_ms", "stop_equity")
+    return Limits(*map(first, names))  # type: ignore[arg-type]
 
 
 def rounded(top: Fraction | int, bottom: Fraction | int) -> Fraction:
@@ -138,7 +141,7 @@ def evaluate(model: Model, contract: Contract, trigger: str) -> Evaluation:
     limits = limits_of(model, contract, trigger)
     if trigger == "pool_equity":
         until_empty = pool.definition.rules == "ethereal"
-        stops = not contract.has_inventory if until_empty else equity > 0
+        stops = not contract.has_inventory if until_empty else equity > (limits.stop_equity or 0)
         return Evaluation(equity <= 0 and contract.has_inventory, stops, spent)
     if trigger == "open_inventory":
         held = contract.has_inventory
@@ -149,7 +152,8 @@ def evaluate(model: Model, contract: Contract, trigger: str) -> Evaluation:
         return Evaluation(starts, not starts, Fraction(starts))
     if trigger == "fund_depleted":
         starts = equity <= 0 and underwater > 0
-        return Evaluation(starts, not starts, spent if underwater else Fraction(0))
+        stops = equity > (limits.stop_equity or 0) or not underwater
+        return Evaluation(starts, stops, spent if underwater else Fraction(0))
     if trigger in {"illiquidity", "pnl_to_pool"}:
         evaluate_limits = _illiquidity if trigger == "illiquidity" else _pnl_to_pool
         return evaluate_limits(model, contract, limits)
@@ -195,6 +199,21 @@ def _drawdown(model: Model, contract: Contract, trigger: str, limits: Limits) ->
     starts = above_threshold and best > 0 and fall >= limits.start * best
     used = rounded(fall, limits.start * best) if above_threshold else Fraction(0)
     return Evaluation(starts, fall == 0 or fall < stop * best, used)
+
+
+def deficit(model: Model, contract: Contract, trigger: str) -> int | None:
+    """Return by how much the fund's equity must rise for a trigger to stop, if it is about that."""
+    pool, limits = model.pools[contract.pool], limits_of(model, contract, trigger)
+    equity = model.pool_equity(pool.name)
+    if trigger in {"pool_equity", "fund_depleted"}:
+        return int(limits.stop_equity or 0) + 1 - equity
+    if trigger == "pool_drawdown":
+        assert limits.start is not None
+        assert limits.stop is not None
+        peak = pool.equities.peak(model.time_ms)
+        stop = min(limits.start, limits.stop) * peak
+        return min(int((peak - stop) // 1) + 1, peak) - equity
+    return None
 
 
 def _illiquidity(model: Model, contract: Contract, limits: Limits) -> Evaluation:

@@ -5,7 +5,7 @@
 3. unwinding     (managed pools) inventory is closed against depth
 4. observation   depth is compared with inventory, pools are measured, peaks move
 5. triggers      ADL starts or stops; the operator is warned when 80 % of a trigger is used
-6. rounds        inventory is closed against the ADL queue, contract by contract
+6. rounds        inventory is closed against the ADL queue; contracts take turns by loss
 7. last resort   a deficit that no queue covers is socialized, where the rule set does that
 8. publication   ratings of contracts whose state moved; ratings and indicators on command
 9. invariants    checked, or the step raises and must not be acknowledged
@@ -21,7 +21,7 @@ from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.execution.deleveraging import deleverage
 from delever.core.execution.notices import notices_of
-from delever.core.intake.handlers import admit
+from delever.core.intake.handlers import admit, take_over_named
 from delever.core.kernels import ParallelMap
 from delever.core.messages import (
     Accepted,
@@ -34,6 +34,7 @@ from delever.core.messages import (
     NoticeKind,
     Rejected,
     Side,
+    Takeover,
 )
 from delever.core.messages.fill_batch import FillBatch
 from delever.core.risk.publication.schedule import refresh, rerate
@@ -77,6 +78,8 @@ def step(
     accepted = Accepted(sequence=book.sequence + 1, time_ms=command.time_ms)
     run = _Step(book, accepted, parallel_map)
     run.emit(admitted)
+    if isinstance(command, Takeover):
+        run.emit(take_over_named(book, command, admitted))
     if book.has_managed_pools:
         shares = {
             state.name: rule_set_of(book, state).takeover_share
@@ -84,7 +87,8 @@ def step(
             if book.pool_of(state).definition.managed and state.mark > 0
         }
         run.emit(liquidate_isolated(book, shares))
-        run.emit(liquidate_cross(book, shares))
+        nets = {name for name in shares if _nets_hedged_legs(book, name)}
+        run.emit(liquidate_cross(book, shares, nets))
         run.emit(_unwind(book, shares))
     if not _is_idle(book):
         _run_pools(run, command.contract if isinstance(command, ForceAdl) else "")
@@ -92,6 +96,10 @@ def step(
     run.emit(refresh(book, command, parallel_map))
     run.check.close()
     return (*run.events, *notices_of(run.events))  # notices change no book
+
+
+def _nets_hedged_legs(book: Book, contract: str) -> bool:
+    return rule_set_of(book, book.contracts[contract]).nets_hedged_legs
 
 
 def _run_pools(run: "_Step", forced: str) -> None:
@@ -102,7 +110,7 @@ def _run_pools(run: "_Step", forced: str) -> None:
         run.emit(_watch_depth(book))
         run.emit(observe(book))
         run.emit(_evaluate_triggers(book))
-        run.emit(_run_rounds(book, forced_now))
+        _run_rounds(run, forced_now)
         run.emit(_resolve_deficits(book))
         if len(run.events) == before:
             break
@@ -155,8 +163,12 @@ def _watch_depth(book: Book) -> Iterator[Event]:
 def _evaluate_triggers(book: Book) -> Iterator[Event]:
     """Yield the starts and stops of ADL, and warnings before a start."""
     for state in book.monitored():
-        for case in rule_set_of(book, state).cases:
-            yield from _evaluate(book, state, case.trigger)
+        yield from _evaluate_all(book, state)
+
+
+def _evaluate_all(book: Book, state: ContractState) -> Iterator[Event]:
+    for case in rule_set_of(book, state).cases:
+        yield from _evaluate(book, state, case.trigger)
 
 
 def _evaluate(book: Book, state: ContractState, trigger: Trigger) -> Iterator[Event]:
@@ -195,23 +207,44 @@ def _warn(state: ContractState, trigger: Trigger, evaluation: TriggerEvaluation)
     yield Notice(kind=kind, subject=trigger.name, account="", contract=state.name, numbers=numbers)
 
 
-def _run_rounds(book: Book, forced: str) -> Iterator[Event | FillBatch]:
-    """Yield one round for each contract in ADL and each side of its inventory.
+def _run_rounds(run: "_Step", forced: str) -> None:
+    """Run one round for each contract in ADL and each side of its inventory.
 
-    If several triggers are on, the first of the rule set that has inventory to close decides; in
-    the forced contract all triggers count as on. A paused contract has no rounds.
+    Contracts take turns by the loss of their inventory, the largest first. Pools are measured and a
+    contract's triggers evaluated again before each round, so that the loss of one contract closes
+    nothing in another once the fund is above its stop. A paused contract has no rounds.
     """
-    for state in book.monitored():
-        is_forced = state.name == forced
-        if state.mark == 0 or not (is_forced or (state.active and not state.paused)):
-            continue
-        rules = rule_set_of(book, state)
-        cases = [case for case in rules.cases if is_forced or case.trigger.name in state.active]
+    book = run.book
+    for state in sorted(book.monitored(), key=_losses):
         for side in Side:
-            for case in cases:
-                if case.trigger.tranches(book, state, side):
-                    yield from deleverage(book, state, side, rules, case)
-                    break
+            if not state.mark:
+                continue
+            if state.name == forced:
+                run.emit(_round(book, state, side, forced=True))
+            elif state.active and not state.paused:
+                run.emit(_evaluate_all(book, state))
+                run.emit(_round(book, state, side, forced=False))
+            run.emit(observe(book, changed_only=True))
+
+
+def _losses(state: ContractState) -> int:
+    """Return the losses of a contract's inventory at the mark in Cash, not positive."""
+    return sum(min(state.inventory_pnl(side), 0) for side in Side)
+
+
+def _round(
+    book: Book, state: ContractState, side: Side, *, forced: bool
+) -> Iterator[Event | FillBatch]:
+    """Yield the round of a side, under the first active trigger that has inventory to close.
+
+    In a forced contract every trigger counts as active.
+    """
+    rules = rule_set_of(book, state)
+    cases = [case for case in rules.cases if forced or case.trigger.name in state.active]
+    closing = (case for case in cases if case.trigger.tranches(book, state, side))
+    case = next(closing, cases[0] if forced else None)
+    if case is not None:
+        yield from deleverage(book, state, side, rules, case, forced=forced)
 
 
 def _resolve_deficits(book: Book) -> Iterator[Event]:

@@ -53,7 +53,7 @@ def test_an_exhausted_queue_is_reported_once_and_tried_again() -> None:
     """CORE-08: reported once while nothing changes; a new counterparty is used at the next step."""
     world = World("bybit")
     world.contract("X")
-    world.mark(X=100)
+    world.mark(X=99)
     world.inventory("X", Side.LONG, 10, 100)
     assert [e.remaining_lots for e in world.events(m.AdlExhausted)] == [10]
     for price in (99, 98, 98):
@@ -73,7 +73,7 @@ def test_an_exhausted_queue_is_reported_again_with_more_inventory() -> None:
     """CORE-08: reported again because the quantity has changed."""
     world = World("bybit")
     world.contract("X")
-    world.mark(X=100)
+    world.mark(X=99)
     world.inventory("X", Side.LONG, 10, 100)
     world.inventory("X", Side.LONG, 5, 100, account="second")
     (exhausted,) = world.events(m.AdlExhausted)
@@ -83,7 +83,7 @@ def test_an_exhausted_queue_is_reported_again_with_more_inventory() -> None:
 
 
 def test_one_counterparty_is_closed_against_several_takeovers_in_order() -> None:
-    """CORE-04: the oldest inventory is closed first, each tranche at its own price."""
+    """CORE-04: the lower equity / maintenance (-4, -2) goes first, each at its own price."""
     world = World("binance")
     world.contract("X")
     world.mark(X=100)
@@ -92,7 +92,7 @@ def test_one_counterparty_is_closed_against_several_takeovers_in_order() -> None
     world.short("ann", "X", 5, at=130, margin=100)
     world.short("bob", "X", 9, at=120, margin=100)
     fills = [(f.account, f.liquidated_account, f.lots, world.price(f)) for f in _all_fills(world)]
-    assert fills == [("ann", "first", 3, "101"), ("ann", "second", 2, "102")]
+    assert fills == [("ann", "second", 4, "102"), ("ann", "first", 1, "101")]
     world.mark(X=100)
     assert world.lots("bob", "X", Side.SHORT) == 7
 
@@ -108,9 +108,9 @@ def test_inventory_of_each_side_is_closed_against_the_other_side() -> None:
     world.mark(X=100)
     world.long("ann", "X", 7, at=90, margin=100)
     world.short("bob", "X", 8, at=110, margin=100)
-    world.inventory("X", Side.LONG, 2, 100, account="one")
+    world.inventory("X", Side.LONG, 2, 101, account="one")
     assert world.filled() == {"bob": 2}
-    world.inventory("X", Side.SHORT, 3, 100, account="two")
+    world.inventory("X", Side.SHORT, 3, 99, account="two")
     assert world.filled() == {"ann": 3}
 
 
@@ -118,7 +118,7 @@ def test_a_partial_fill_divides_cost_and_margin_to_the_last_unit() -> None:
     """CORE-04: a fill's part is rounded down, the rest stays, and nothing is lost."""
     world = World("binance")
     world.contract("X")
-    world.mark(X=100)
+    world.mark(X=99)
     world.short("ann", "X", 7, cost="700.00000001", margin="100.00000003")
     world.inventory("X", Side.LONG, 3, 100)
     (fill,) = world.events(m.AdlFilled)

@@ -131,18 +131,19 @@ def test_a_cancelled_fill_leaves_no_trace(
     )
     more = {"margin": cash_text(10**12 + margin)} if isolated else {}
     world.long("ann", "X", lots, cost=cost, leverage="12.5", open_orders=("o",), **more)
-    world.fund(1)
+    world.fund(10**9)
     world.inventory("X", Side.SHORT, wanted, 100)
+    world.mark(X=101)
     before = position_of(world, "ann", Side.LONG)
     wallet, inventory = world.wallet("ann"), world.state("X").inventory[Side.SHORT]
     held = (inventory.total_lots, inventory.total_cost)
-    world.fund(-1, reason=m.FundingReason.WITHDRAWAL)
+    world.fund(-(10**9), reason=m.FundingReason.WITHDRAWAL)
     assert sum(fill.lots for fill in world.events(m.AdlFilled)) == min(lots, wanted)
-    world.fund(1)
+    world.fund(10**9)
     world.submit(m.CancelAdl, fill=1, note="the venue could not apply it")
     assert [event.fill.fill for event in world.events(m.FillCancelled)] == [1]
     assert position_of(world, "ann", Side.LONG) == before
-    assert (world.wallet("ann"), world.balance()) == (wallet, "1")
+    assert (world.wallet("ann"), world.balance()) == (wallet, str(10**9))
     assert (inventory.total_lots, inventory.total_cost) == held
     assert world.book.outstanding_fills == {}
     assert world.rejected(m.CancelAdl(time_ms=0, fill=1, note="")).value == "1"

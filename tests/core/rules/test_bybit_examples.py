@@ -111,13 +111,15 @@ def test_inventory_taken_over_in_a_drawdown_is_closed_at_once() -> None:
 
 
 def test_counterparties_do_not_pay_losses_realized_before() -> None:
-    """BYB-03 CORE-09: if losses are beyond the limit, inventory is closed at its cost."""
+    """BYB-03 CORE-09: if losses are beyond the limit, losing inventory is closed at its cost."""
     world = World(balance=1_000_000)
     world.contract("A")
     world.mark(A=98)
     world.inventory("A", Side.LONG, 20_000, 98)
     open_counterparties(world, "A", Side.LONG, "20000")
     world.unwind("A", Side.LONG, 10_000, 63)
+    assert (world.on("A"), world.filled()) == ("contract_drawdown", {})
+    world.mark(A=97)
     assert {world.price(fill) for fill in world.events(m.AdlFilled)} == {"98"}
     assert (ratio(world, "A"), world.balance()) == ("-0.35", "650000")
 
@@ -158,9 +160,12 @@ def test_a_deficit_is_shared_over_the_losing_contracts(rows: list[Row]) -> None:
 
 
 def test_a_share_of_a_fractional_tick_is_rounded_for_the_pool() -> None:
-    """CORE-09: the first price is rounded up; the residual reduces the shares after it."""
+    """CORE-09: the first price is rounded up; the residual reduces the shares after it.
+
+    A, with the largest loss, goes first, and C, with the smallest, last.
+    """
     rows = rows_of("bybit_shared.txt")[:4]
-    for row, lots in zip(rows, ("997", "1003", "1009", "991"), strict=True):
+    for row, lots in zip(rows, ("997", "1003", "1007", "991"), strict=True):
         row["lots"] = lots
     world = shared_world(rows)
     losses = {row["contract"]: int(row["lots"]) * (1000 - int(row["mark"])) for row in rows}
@@ -174,7 +179,7 @@ def test_a_share_of_a_fractional_tick_is_rounded_for_the_pool() -> None:
         assert abs(Fraction(world.price(fill)) - exact) < tick
         assert row["contract"] != "A" or Fraction(world.price(fill)) > exact
     *_, last = world.events(m.RoundClosed)
-    assert 0 < last.rounding_residual_cash == equity(world) < cash("0.01") * 991
+    assert 0 < last.rounding_residual_cash == equity(world) < cash("0.01") * 1007
     assert {world.on(row["contract"]) for row in rows} == {""}
 
 

@@ -95,6 +95,7 @@ def test_only_limits_that_a_trigger_reads_are_accepted(row: Row) -> None:
         "stop": "0.2",
         "trigger_threshold": 1,
         "wait_ms": 1,
+        "stop_equity": 1,
     }
     accepted = []
     for name, value in values.items():

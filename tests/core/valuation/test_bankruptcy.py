@@ -1,15 +1,23 @@
 """Bankruptcy prices, the remainder of a takeover, and counterparties closed at such prices."""
 
+from dataclasses import replace
+
 import pytest
 from world import World, cash_text
 
 from delever.core import messages as m
 from delever.core.messages import ContractKind, Side
+from delever.core.rules import RULE_SETS
 from table import Row, cases, grouped_cases
 
 
 @pytest.mark.parametrize("rows", grouped_cases("bankruptcy.txt", by="account"))
-def test_a_takeover_at_the_bankruptcy_price_leaves_nothing(rows: list[Row]) -> None:
+def test_a_takeover_at_the_bankruptcy_price_leaves_nothing(
+    rows: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under rules that net no opposite positions, so that both are taken over."""
+    rules = replace(RULE_SETS["binance"], nets_hedged_legs=False)
+    monkeypatch.setitem(RULE_SETS, "binance", rules)
     world, name = World("binance"), rows[0]["account"]
     world.account(name, hedge_mode=True)
     for row in rows:

@@ -119,6 +119,13 @@ def _taken_over(book: Book, event: m.TakenOver) -> Iterator[Posting]:
     yield Posting(LedgerAccount.INVENTORY, name, unit, lots)
 
 
+def _positions_netted(book: Book, event: m.PositionsNetted) -> Iterator[Posting]:
+    asset, name = book.contracts[event.contract].terms.settle, event.contract
+    cost = event.long_cost_cash + event.short_cost_cash
+    yield Posting(LedgerAccount.POSITIONS, name, asset, cost, event.account)
+    yield Posting(LedgerAccount.WALLETS, asset, asset, event.realized_pnl_cash, event.account)
+
+
 def _unwound(book: Book, event: m.Unwound) -> Iterator[Posting]:
     state = book.contracts[event.contract]
     asset, unit = state.terms.settle, lots_unit(event.contract)
@@ -191,6 +198,7 @@ _POSTINGS: dict[type[Event], Callable[[Book, Any], Iterator[Posting]]] = {
     m.PositionColumnsSet: _position_columns_set,
     m.PoolFunded: _pool_funded,
     m.TakenOver: _taken_over,
+    m.PositionsNetted: _positions_netted,
     m.WalletSettled: _wallet_settled,
     m.Unwound: _unwound,
     m.AdlFilled: _filled,

@@ -427,12 +427,28 @@ class Book:
         asset.wallets.add(account, event.to_wallet_cash)
         self._credit_pool(state, event.to_pool_cash)
         tranche = Tranche(
-            event.takeover, event.account, event.lots, event.value_cash, event.price_ticks
+            takeover=event.takeover,
+            account=event.account,
+            lots=event.lots,
+            cost=event.value_cash,
+            price_ticks=event.price_ticks,
+            equity=event.equity_cash,
+            maintenance=event.maintenance_cash,
         )
         state.inventory[event.side].add(tranche)
         self._changed_sides.add((state.name, event.side))
         asset.inventory_cost += event.value_cash
         self.last_takeover = event.takeover
+        self._record_change(state)
+
+    def _positions_netted(self, event: m.PositionsNetted) -> None:
+        state, account = self.contracts[event.contract], self.accounts.index[event.account]
+        for side, position, cost in (
+            (Side.LONG, event.long_position, event.long_cost_cash),
+            (Side.SHORT, event.short_position, event.short_cost_cash),
+        ):
+            self._reduce_position(state, side, (account, position), (event.lots, cost, 0))
+        self.asset_of(state).wallets.add(account, event.realized_pnl_cash)
         self._record_change(state)
 
     def _wallet_settled(self, event: m.WalletSettled) -> None:

@@ -7,13 +7,19 @@ from delever.core.messages import AdlFilled
 
 @dataclass(slots=True)
 class Tranche:
-    """The open part of one takeover; cost in Cash."""
+    """The open part of one takeover; cost in Cash.
+
+    `equity` and `maintenance` are those of the account's margin bucket when it was taken over, in
+    Cash; both are 0 for a tranche that a cancelled fill has opened again.
+    """
 
     takeover: int
     account: str
     lots: int
     cost: int
     price_ticks: int
+    equity: int = 0
+    maintenance: int = 0
 
 
 class Inventory:

@@ -5,35 +5,46 @@ together; each is cut from what the fills before it have left of position and tr
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
+from delever.core.book.inventory import Tranche
 from delever.core.execution.adl_round import AdlRound, counterparties
 from delever.core.execution.settlement import settle
 from delever.core.messages import AdlExhausted, Event, Reason, RoundClosed, Side
 from delever.core.messages.fill_batch import FillBatch
+from delever.core.rules.adl_price import Quote
 from delever.core.rules.policies.allocation import allocate
 from delever.core.rules.ranking import rank_side
 from delever.core.rules.ruleset import Case, RuleSet
+from delever.core.rules.triggers.sizing import Sizing, in_turn, residual
+from delever.core.rules.triggers.trigger import all_tranches
 from delever.core.valuation.side_valuation import value_side
 
 
 def deleverage(
-    book: Book, state: ContractState, side: Side, rules: RuleSet, case: Case
+    book: Book,
+    state: ContractState,
+    side: Side,
+    rules: RuleSet,
+    case: Case,
+    *,
+    forced: bool = False,
 ) -> Iterator[Event | FillBatch]:
     """Yield the events of one round: skipped counterparties, fills, summary, what is left over.
 
     A skip is reported only if it moved another counterparty forward, or if the queue did not
     suffice. A round that can close nothing is reported once, and again when the quantity changes.
+    A `forced` round closes the whole inventory of the side.
     """
-    tranches = case.trigger.tranches(book, state, side)
+    tranches, quote = closed_in_round(book, state, side, rules, case, forced=forced)
     if not tranches:
         return
-    quote = case.price.quote(book, state, side, tranches)
     queue = rank_side(value_side(book, state, side.opposite), rules.ranking)
     wanted = sum(tranche.lots for tranche in tranches)
     adl_round = AdlRound(book, state, side, rules, case, tranches, wanted, quote, queue)
-    inventory_cost = state.inventory[side].total_cost
+    inventory_cost = sum(tranche.cost for tranche in tranches)
     rows, skips = counterparties(adl_round)
     allocated = allocate(wanted, rules.policy.tiers(queue, rows))
     filled = int(allocated.sum())
@@ -52,6 +63,27 @@ def deleverage(
         yield AdlExhausted(
             contract=state.name, side=side, remaining_lots=wanted - filled, reason=reason
         )
+
+
+def closed_in_round(
+    book: Book, state: ContractState, side: Side, rules: RuleSet, case: Case, *, forced: bool
+) -> tuple[list[Tranche], Quote]:
+    """Return the tranches that a round closes, in their order, and their prices.
+
+    Of what the trigger names it is the part that the rule set's sizing leaves.
+    """
+    named = all_tranches(state, side) if forced else case.trigger.tranches(book, state, side)
+    if not named:
+        return [], Quote((), {})
+    tranches = in_turn(state, side, named)
+    quote = case.price.quote(book, state, side, tranches)
+    deficit = case.trigger.deficit_cash(book, state)
+    if forced or rules.sizing is not Sizing.RESIDUAL or deficit is None:
+        return tranches, quote
+    closed = residual(state, side, tranches, quote.ticks, deficit)
+    ticks = tuple(price for _, price in closed)
+    numbers = quote.numbers | {"deficit_cash": deficit}
+    return [tranche for tranche, _ in closed], replace(quote, ticks=ticks, numbers=numbers)
 
 
 def _rounding_residual(adl_round: AdlRound, realized: int, inventory_cost: int) -> int:

@@ -5,7 +5,7 @@ whole or not at all. Rows that a venue may well send late or twice, with a versi
 book's, are not rejected but ignored, with a reason.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from delever.core import messages as m
@@ -28,8 +28,9 @@ from delever.core.market.validation import (
 from delever.core.messages import Event, FundingReason, PoolKind, Reason, Side, TriggerLimits
 from delever.core.rules import rule_set_of, rule_sets_of, rules_digest
 from delever.core.units import PPM, Ticks
-from delever.core.valuation.bankruptcy import open_positions, take_over
+from delever.core.valuation.bankruptcy import OpenPosition, open_positions, take_over
 from delever.core.valuation.insurance import unwind
+from delever.core.valuation.netting import net_legs, settle_netted
 from delever.core.valuation.numeric_range import (
     POOL_LIMIT,
     check_inventory,
@@ -200,16 +201,11 @@ def _levels(
 
 
 def _takeover(book: Book, command: m.Takeover) -> list[Event]:
-    account = book.accounts.index.get(command.account)
-    if account is None:
+    if command.account not in book.accounts.index:
         raise Rejection("account", command.account, Reason.UNKNOWN_ACCOUNT)
     if command.contract is not None:
         _contract(book, "contract", command.contract)
-    holdings = [
-        holding
-        for holding in open_positions(book, account)
-        if command.contract in (None, holding.state.name) and command.side in (None, holding.side)
-    ]
+    holdings = _named(book, command)
     reject_unless(bool(holdings), "account", command.account, Reason.NO_OPEN_POSITION)
     for holding in holdings:
         name = holding.state.name
@@ -226,7 +222,34 @@ def _takeover(book: Book, command: m.Takeover) -> list[Event]:
     taken = take_over(book, holdings, ticks, Reason.VENUE_TAKEOVER)
     fits = takeover_fits(book, taken)
     reject_unless(fits, "account", command.account, Reason.EXCEEDS_NUMERIC_RANGE)
-    return taken
+    if command.side is not None:
+        return []
+    names = {holding.state.name for holding in holdings}
+    nets = {name for name in names if rule_set_of(book, book.contracts[name]).nets_hedged_legs}
+    return list(net_legs(book, holdings, nets))
+
+
+def take_over_named(book: Book, command: m.Takeover, netted: Iterable[Event]) -> Iterator[Event]:
+    """Yield the takeover of what a command names, after its positions have been netted.
+
+    Where nothing is left of a cross account, the pool pays what its wallet lacks.
+    """
+    ticks: Ticks | None = None
+    if command.price is not None and command.contract is not None:
+        ticks = book.contracts[command.contract].terms.read_ticks("price", command.price)
+    yield from take_over(book, _named(book, command), ticks, Reason.VENUE_TAKEOVER)
+    account = book.accounts.index[command.account]
+    for name in dict.fromkeys(e.contract for e in netted if isinstance(e, m.PositionsNetted)):
+        yield from settle_netted(book, account, book.contracts[name])
+
+
+def _named(book: Book, command: m.Takeover) -> list[OpenPosition]:
+    """Return the open positions that a takeover names."""
+    return [
+        holding
+        for holding in open_positions(book, book.accounts.index[command.account])
+        if command.contract in (None, holding.state.name) and command.side in (None, holding.side)
+    ]
 
 
 def _unwind_fill(book: Book, command: m.UnwindFill) -> list[Event]:
@@ -324,8 +347,7 @@ def _force_adl(book: Book, command: m.ForceAdl) -> list[Event]:
     reject_unless(state.mark > 0, "contract", state.name, Reason.MISSING_MARK_PRICE)
     rules = rule_set_of(book, state)
     reject_unless(bool(rules.cases), "contract", state.name, Reason.ADL_QUEUE_NOT_SUPPORTED)
-    closes = any(case.trigger.tranches(book, state, side) for case in rules.cases for side in Side)
-    reject_unless(closes, "contract", state.name, Reason.NO_INVENTORY_TO_CLOSE)
+    reject_unless(state.has_inventory, "contract", state.name, Reason.NO_INVENTORY_TO_CLOSE)
     return [m.AdlForced(contract=state.name, note=command.note)]
 
 
@@ -383,6 +405,11 @@ def _check_limits(book: Book, asset: str, rules: str, limits: TriggerLimits) -> 
     if limits.trigger_threshold is not None:
         decimals = book.cash_decimals(asset)
         read_cash("limits.trigger_threshold", limits.trigger_threshold, decimals)
+    if limits.stop_equity is not None:
+        amount = read_cash("limits.stop_equity", limits.stop_equity, book.cash_decimals(asset))
+        reject_unless(
+            amount >= 0, "limits.stop_equity", limits.stop_equity, Reason.NEGATIVE_NOT_ALLOWED
+        )
     if limits.wait_ms is not None:
         read_count("limits.wait_ms", limits.wait_ms)
     for field in _unsupported_limits(book, limits, rules):

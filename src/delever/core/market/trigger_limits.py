@@ -16,6 +16,7 @@ class Limits:
     stop_ppm: int = UNSET
     trigger_threshold_cash: int = UNSET
     wait_ms: int = UNSET
+    stop_equity_cash: int = UNSET
 
     def over(self, general: "Limits") -> "Limits":
         """Return these limits, completed by more general ones."""
@@ -26,6 +27,9 @@ class Limits:
             if self.trigger_threshold_cash == UNSET
             else self.trigger_threshold_cash,
             wait_ms=general.wait_ms if self.wait_ms == UNSET else self.wait_ms,
+            stop_equity_cash=general.stop_equity_cash
+            if self.stop_equity_cash == UNSET
+            else self.stop_equity_cash,
         )
 
 
@@ -42,6 +46,7 @@ def exact_limits(limits: TriggerLimits, cash_decimals: int) -> Limits:
         stop_ppm=exact(limits.stop, 6),
         trigger_threshold_cash=exact(limits.trigger_threshold, cash_decimals),
         wait_ms=UNSET if limits.wait_ms is None else limits.wait_ms,
+        stop_equity_cash=exact(limits.stop_equity, cash_decimals),
     )
 
 

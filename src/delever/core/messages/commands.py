@@ -40,14 +40,16 @@ class TriggerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     `start` and `stop` are drawdown ratios ("0.30" is 30 % below the peak). `trigger_threshold` is
     the pool balance above which a contract drawdown starts ADL. `wait_ms` is the time for which
-    depth may be insufficient for the inventory. A limit that no trigger of the rule set reads is
-    rejected.
+    depth may be insufficient for the inventory. `stop_equity` is the fund equity that an ADL round
+    restores and above which ADL stops, where a trigger is about the fund's equity (0 by default). A
+    limit that no trigger of the rule set reads is rejected.
     """
 
     start: Amount | None = None
     stop: Amount | None = None
     trigger_threshold: Amount | None = None
     wait_ms: int | None = None
+    stop_equity: Amount | None = None
 
 
 class DefinePool(Command, tag="define_pool", frozen=True, kw_only=True):

@@ -90,8 +90,9 @@ class TakenOver(Event, tag="taken_over", frozen=True, kw_only=True):
 
     `value_cash` is the position's value at the takeover price, and the cost of the new inventory.
     `to_wallet_cash` and `to_pool_cash` divide realized PnL plus isolated margin between the
-    account's wallet and the pool; `to_pool_cash` is negative where the pool pays. `equity_cash` is
-    the equity of the position's margin bucket before the takeover.
+    account's wallet and the pool; `to_pool_cash` is negative where the pool pays. `equity_cash` and
+    `maintenance_cash` are equity and maintenance margin of the position's margin bucket before the
+    takeover.
     """
 
     takeover: int
@@ -108,7 +109,28 @@ class TakenOver(Event, tag="taken_over", frozen=True, kw_only=True):
     to_wallet_cash: int
     to_pool_cash: int
     equity_cash: int
+    maintenance_cash: int
     reason: Reason
+
+
+class PositionsNetted(Event, tag="positions_netted", frozen=True, kw_only=True):
+    """A long and a short cross position of one account were closed against each other at the mark.
+
+    It happens before a takeover, without a fee. `long_lots` and `short_lots` are what the positions
+    had, `lots` is what each lost. The realized PnL, minus both costs, goes to the account's wallet.
+    """
+
+    contract: str
+    account: str
+    long_position: int
+    short_position: int
+    long_lots: int
+    short_lots: int
+    lots: int
+    mark_ticks: int
+    long_cost_cash: int
+    short_cost_cash: int
+    realized_pnl_cash: int
 
 
 class WalletSettled(Event, tag="wallet_settled", frozen=True, kw_only=True):
@@ -348,6 +370,7 @@ AnyEvent = (
     | PoolFunded
     | ContractMoved
     | TakenOver
+    | PositionsNetted
     | WalletSettled
     | Unwound
     | DepthSufficiencySet

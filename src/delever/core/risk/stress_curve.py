@@ -8,7 +8,9 @@ would do it. Their positions in the contract are closed, together with the pool'
 2. the loss is what closing all of it at the worst price within that slippage costs beyond each
    account's own equity; the equity of one account never pays for another's;
 3. the pool pays the loss up to its fund capacity: what it can lose before a trigger starts;
-4. if the loss reaches the fund capacity, all that depth has not absorbed goes to ADL.
+4. if the loss reaches the fund capacity, ADL closes what depth has not absorbed: all of it, or,
+   under `residual` sizing, what the pool cannot carry up to the stop; of the losses the pool
+   carries the largest a lot, so that as few lots as possible are carried.
 
 Each assumption errs toward more ADL, so the engine itself never leaves more (tested), and each
 quantity is monotone: more equity, depth or fund balance never leaves more, and more liquidations
@@ -28,14 +30,27 @@ from delever.core.rules import rule_set_of
 from delever.core.rules.triggers import (
     AccountEquity,
     ContractDrawdown,
+    FundDepleted,
     OpenInventory,
     PnlToPool,
     PoolBelowMean,
     PoolDrawdown,
+    PoolEquity,
     Trigger,
     limits_of,
 )
-from delever.core.units import PPM, Bools, Ints, clamp_int64, div_ceil, div_nearest, share_floor
+from delever.core.rules.triggers.sizing import Sizing
+from delever.core.rules.triggers.trigger import stop_equity_of
+from delever.core.units import (
+    PPM,
+    Bools,
+    Ints,
+    clamp_int64,
+    div_ceil,
+    div_floor,
+    div_nearest,
+    share_floor,
+)
 from delever.core.valuation.insurance import usable_depth, worst_ticks
 from delever.core.valuation.liquidation import Share, share_of
 
@@ -53,6 +68,9 @@ count for the rating, so that more volatility can add a shock and never remove o
 MIN_VOLATILITY_PPM = 10_000
 """Every contract is assumed to move at least 1 % a day, however quiet or new it is."""
 
+OF_FUND = (PoolEquity, FundDepleted, PoolDrawdown, PoolBelowMean, ContractDrawdown)
+"""The triggers that watch the fund's money."""
+
 CAPACITY_WITHOUT_FUND: dict[type, int] = {AccountEquity: 1, OpenInventory: 0}
 """The loss at which triggers start that use no fund: the first unit of Cash, or none."""
 
@@ -63,13 +81,16 @@ class Buckets:
 
     `number` is the bucket of each row of a side; `equity` and `maintenance` are those of a bucket
     without the contract's own unrealized PnL and maintenance margin, in Cash. `cross` is the number
-    of cross accounts.
+    of cross accounts. `lots` are the net lots of a bucket, and `netted` what it has on both sides:
+    those are netted before a takeover, where the rule set does that.
     """
 
     cross: int
     number: dict[Side, Ints]
     equity: Ints
     maintenance: Ints
+    lots: Ints
+    netted: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +133,19 @@ def buckets_of(book: Book, state: ContractState) -> Buckets:
         equity.append(table.margin[: table.size][isolated])
         maintenance.append(np.zeros(alone, np.int64))
         number[side] = own
-    return Buckets(len(accounts), number, np.concatenate(equity), np.concatenate(maintenance))
+    lots = {side: np.zeros(count, np.int64) for side in Side}
+    for side, table in tables:
+        np.add.at(lots[side], number[side], table.lots[: table.size])
+    long, short = lots.values()
+    netted = np.minimum(long, short) * rule_set_of(book, state).nets_hedged_legs
+    return Buckets(
+        cross=len(accounts),
+        number=number,
+        equity=np.concatenate(equity),
+        maintenance=np.concatenate(maintenance),
+        lots=long + short - 2 * netted,
+        netted=netted,
+    )
 
 
 def value_at(
@@ -140,43 +173,100 @@ def fund_capacity(book: Book, state: ContractState) -> int:
     """
     if state.active:
         return 0
-    pool = book.pool_of(state)
-    others = (member for member in book.members(pool) if member is not state)
-    losses = sum(min(other.inventory_pnl(side), 0) for other in others for side in Side)
-    money = pool.balance + losses
+    money = _money(book, state)
     cases = rule_set_of(book, state).cases
     return min([money, *(_headroom(book, state, case.trigger, money) for case in cases)])
 
 
-def _headroom(book: Book, state: ContractState, trigger: Trigger, money: int) -> int:
-    """Return the loss at which a trigger starts, without losses of the contract's inventory."""
+def _money(book: Book, state: ContractState) -> int:
+    """Return the pool's balance less what it loses in other contracts, in Cash."""
+    pool = book.pool_of(state)
+    others = (member for member in book.members(pool) if member is not state)
+    return pool.balance + sum(min(o.inventory_pnl(side), 0) for o in others for side in Side)
+
+
+def _headroom(
+    book: Book, state: ContractState, trigger: Trigger, money: int, *, at_stop: bool = False
+) -> int:
+    """Return the loss at which a trigger starts, without losses of the contract's inventory.
+
+    `at_stop`: the loss below which it stops.
+    """
     pool = book.pool_of(state)
     match trigger:
         case ContractDrawdown(limits=own):
             settled = state.realized_pnl + state.injected
             fall = state.contract_pnl_peak.peak(book.time_ms, settled) - settled
             peak = pool.balance_peak.peak(book.time_ms, pool.balance)
-            return _part_of_limit(book, state, own, peak) - fall
+            return _part_of_limit(book, state, own, peak, at_stop) - fall
         case PoolDrawdown(limits=general, by_contract=by_contract):
             own = by_contract.get(state.name, general)
             peak = pool.equity_peak.peak(book.time_ms, money)
-            return _part_of_limit(book, state, own, peak) - (peak - money)
+            return _part_of_limit(book, state, own, peak, at_stop) - (peak - money)
         case PoolBelowMean(limits=own, min_units=units):
             area, span_ms = pool.equity_mean.area(book.time_ms, money)
             mean = div_ceil(area, span_ms)
             least = units * state.terms.cash_unit
-            return max(_part_of_limit(book, state, own, mean), least) - (mean - money)
+            return max(_part_of_limit(book, state, own, mean, at_stop), least) - (mean - money)
         case PnlToPool(limits=own):
-            return _part_of_limit(book, state, own, pool.balance)
+            return _part_of_limit(book, state, own, pool.balance, at_stop)
         case AccountEquity() | OpenInventory():
             return CAPACITY_WITHOUT_FUND[type(trigger)]
         case _:
             return money
 
 
-def _part_of_limit(book: Book, state: ContractState, own: Limits, amount: int) -> int:
-    """Return the part of an amount at which a trigger starts, rounded down."""
-    return share_floor(amount, limits_of(book, state, own).start_ppm, PPM)
+def _part_of_limit(
+    book: Book, state: ContractState, own: Limits, amount: int, at_stop: bool
+) -> int:
+    """Return the part of an amount at which a trigger starts, or stops, rounded down."""
+    limits = limits_of(book, state, own)
+    return share_floor(amount, limits.stop_ppm if at_stop else limits.start_ppm, PPM)
+
+
+def carried_cash(book: Book, state: ContractState) -> int | None:
+    """Return what the pool can lose in the contract with ADL stopping all the same, in Cash.
+
+    None where a round closes all inventory whatever the pool has: without `residual` sizing, or
+    under a trigger that watches no money of the fund.
+    """
+    rules = rule_set_of(book, state)
+    triggers = [case.trigger for case in rules.cases]
+    if rules.sizing is not Sizing.RESIDUAL or not all(isinstance(t, OF_FUND) for t in triggers):
+        return None
+    if state.active:
+        return 0
+    money = _money(book, state)
+    room = [_headroom(book, state, trigger, money, at_stop=True) for trigger in triggers]
+    return min([money - stop_equity_of(book, state), *room]) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class LotLosses:
+    """The losing lots of several accounts, and the loss a lot in Cash, rounded up."""
+
+    lots: Ints
+    loss_per_lot: Ints
+
+    @property
+    def total_lots(self) -> int:
+        """All lots."""
+        return int(self.lots.sum())
+
+    @classmethod
+    def of(cls, lots: Ints, loss: Ints) -> "LotLosses":
+        """Return the losing ones of accounts with these lots and losses in Cash."""
+        losing = (loss > 0) & (lots > 0)
+        return cls(lots[losing], div_ceil(loss[losing], lots[losing]))
+
+
+def _inventory_losses(state: ContractState, side: Side, worst: int) -> LotLosses:
+    """Return the losing tranches of one side at a price."""
+    tranches = state.inventory[side].tranches.values()
+    lots = np.array([tranche.lots for tranche in tranches], np.int64)
+    loss = np.array([tranche.cost for tranche in tranches], np.int64)
+    loss -= state.terms.value_cash(side.sign * lots, worst)
+    return LotLosses.of(lots, loss)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +276,7 @@ class StressTest:
     state: ContractState
     buckets: Buckets
     fund_capacity_cash: int
+    carried_cash: int | None
     depth_lots: dict[Side, int]
     slippage_ppm: int
     share: Share
@@ -196,16 +287,20 @@ class StressTest:
         mark = _in_range(state, div_nearest(state.mark * (PPM + shock_ppm), PPM))
         buckets = value_at(state, self.buckets, mark, self.slippage_ppm)
         below = buckets.below(self.share)
+        netted = int(self.buckets.netted[below].sum())
         liquidated = {
-            side: int(state.tables[side].lots[: len(number)][below[number]].sum())
+            side: int(state.tables[side].lots[: len(number)][below[number]].sum()) - netted
             for side, number in self.buckets.number.items()
         }
-        loss = sum(np.maximum(buckets.closing - buckets.equity, 0)[below].tolist())
+        bucket_loss = np.maximum(buckets.closing - buckets.equity, 0)[below]
+        loss = sum(bucket_loss.tolist())
+        losses = [LotLosses.of(self.buckets.lots[below], bucket_loss)]
         absorbed = left = 0
         for side, inventory in state.inventory.items():
             worst = _worst_ticks(state, side, mark, self.slippage_ppm)
             value = state.terms.value_cash(side.sign * inventory.total_lots, worst)
             loss += max(inventory.total_cost - value, 0)
+            losses.append(_inventory_losses(state, side, worst))
             to_close, depth = inventory.total_lots + liquidated[side], self.depth_lots[side]
             absorbed += min(to_close, depth)
             left += max(to_close - depth, 0)
@@ -217,8 +312,32 @@ class StressTest:
             absorbed_lots=absorbed,
             loss_cash=clamp_int64(loss),
             fund_pays_cash=clamp_int64(max(min(loss, self.fund_capacity_cash), 0)),
-            adl_lots=left if loss >= self.fund_capacity_cash else 0,
+            adl_lots=self._adl_lots(left, losses) if loss >= self.fund_capacity_cash else 0,
         )
+
+    def _adl_lots(self, left: int, losses: list[LotLosses]) -> int:
+        """Return how many of the lots left ADL closes, once the loss reaches the fund capacity.
+
+        The pool carries the largest losses a lot, as many lots as it can pay for.
+        """
+        if self.carried_cash is None:
+            return left
+        rest = sum(part.total_lots for part in losses)
+        return min(left, rest - _carried_lots(losses, max(self.carried_cash, 0)))
+
+
+def _carried_lots(losses: list[LotLosses], budget_cash: int) -> int:
+    """Return the largest number of lots whose losses, the largest a lot first, fit a budget."""
+    per_lot = np.concatenate([part.loss_per_lot for part in losses])
+    lots = np.concatenate([part.lots for part in losses])
+    carried = 0
+    for row in np.argsort(-per_lot, kind="stable").tolist():
+        fits = min(lots.item(row), div_floor(budget_cash, per_lot.item(row)))
+        carried += fits
+        budget_cash -= fits * per_lot.item(row)
+        if fits < lots.item(row):
+            break
+    return carried
 
 
 def stress_test_of(book: Book, state: ContractState) -> StressTest:
@@ -233,6 +352,7 @@ def stress_test_of(book: Book, state: ContractState) -> StressTest:
         state,
         buckets_of(book, state),
         fund_capacity(book, state),
+        carried_cash(book, state),
         depth_lots,
         pool.max_slippage_ppm,
         rule_set_of(book, state).takeover_share,

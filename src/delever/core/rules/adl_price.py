@@ -14,6 +14,7 @@ from delever.core.book.inventory import Tranche
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import Side
 from delever.core.rules.triggers import limits_of
+from delever.core.rules.triggers.trigger import underwater
 from delever.core.units import PPM, Ticks, div_ceil, div_floor, share_floor
 from delever.core.valuation.insurance import contract_pnl_of, pool_equity
 
@@ -152,8 +153,8 @@ class AtTransferPrice:
 class AtDrawdownLimit:
     """The price at which the contract's PnL is exactly at its drawdown limit.
 
-    limit = peak PnL - start * peak balance. The inventory of this side realizes limit - (PnL
-    without this inventory): its value at the price is its cost plus that amount.
+    limit = peak PnL - start * peak balance. The tranches to close realize limit - (PnL without
+    them): their value at the price is their cost plus that amount.
     """
 
     limits: Limits
@@ -169,8 +170,8 @@ class AtDrawdownLimit:
         balance_peak = pool.balance_peak.peak(book.time_ms, pool.balance)
         # Rounded down: a limit is never wider than its ratio allows.
         limit = pnl_peak - share_floor(balance_peak, limits.start_ppm, PPM)
-        cost = state.inventory[side].total_cost
-        other_pnl = contract_pnl - state.inventory_pnl(side)
+        cost = _cost(tranches)
+        other_pnl = contract_pnl - (_value_at_mark(state, side, tranches) - cost)
         numbers = {
             "limit_cash": limit,
             "contract_pnl_cash": contract_pnl,
@@ -183,10 +184,10 @@ class AtDrawdownLimit:
 
 @dataclass(frozen=True, slots=True)
 class AtDeficitShare:
-    """The mark price less the inventory's pro-rata share of the pool's deficit.
+    """The mark price less the tranches' pro-rata share of the pool's deficit.
 
-    The deficit is shared over the pool's losing inventory in proportion to the losses; when all of
-    it is closed, the pool's equity is 0.
+    The deficit is shared over the pool's underwater inventory in proportion to the losses; when
+    all of it is closed, the pool's equity is 0.
     """
 
     name: str = field(default="deficit_share", init=False)
@@ -199,11 +200,11 @@ class AtDeficitShare:
         equity = pool_equity(book, pool)
         deficit = max(-equity, 0)
         losses = sum(
-            max(-member.inventory_pnl(other_side), 0)
+            _loss(member, other_side, underwater(member, other_side))
             for member in book.members(pool)
             for other_side in Side
         )
-        own_loss = max(-state.inventory_pnl(side), 0)
+        own_loss = _loss(state, side, tranches)
         share = div_ceil(deficit * own_loss, losses) if losses else 0
         numbers = {
             "equity_cash": equity,
@@ -212,7 +213,24 @@ class AtDeficitShare:
             "share_cash": share,
             "mark_ticks": state.mark,
         }
-        return _pool_level(state, side, tranches, state.inventory_value(side) + share, numbers)
+        target = _value_at_mark(state, side, tranches) + share
+        return _pool_level(state, side, tranches, target, numbers)
+
+
+def _cost(tranches: Sequence[Tranche]) -> int:
+    return sum(tranche.cost for tranche in tranches)
+
+
+def _value_at_mark(state: ContractState, side: Side, tranches: Sequence[Tranche]) -> int:
+    """Return the value of tranches at the mark in Cash; their cost before the first mark."""
+    if state.mark == 0:
+        return _cost(tranches)
+    lots = sum(tranche.lots for tranche in tranches)
+    return state.terms.value_cash(side.sign * lots, state.mark)
+
+
+def _loss(state: ContractState, side: Side, tranches: Sequence[Tranche]) -> int:
+    return max(_cost(tranches) - _value_at_mark(state, side, tranches), 0)
 
 
 def _pool_level(
@@ -222,12 +240,12 @@ def _pool_level(
     target_cash: int,
     numbers: dict[str, int],
 ) -> Quote:
-    """Return the price at which the inventory of one side is worth the target.
+    """Return the price at which the tranches are worth the target.
 
-    The target is at most the inventory's cost, so that the pool does not profit, and at least its
+    The target is at most the tranches' cost, so that the pool does not profit, and at least its
     value at the mark, so that counterparties get nothing better than the mark.
     """
-    inventory = state.inventory[side]
-    target = max(min(target_cash, inventory.total_cost), state.inventory_value(side))
-    ticks = state.terms.price_at_value(side.sign * inventory.total_lots, target)
+    target = max(min(target_cash, _cost(tranches)), _value_at_mark(state, side, tranches))
+    lots = sum(tranche.lots for tranche in tranches)
+    ticks = state.terms.price_at_value(side.sign * lots, target)
     return Quote((ticks,) * len(tranches), numbers | {"target_cash": target}, target)

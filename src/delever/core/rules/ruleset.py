@@ -10,6 +10,7 @@ from delever.core.rules.loss_socialization import LastResort
 from delever.core.rules.policies import Policy, QueuePolicy
 from delever.core.rules.ranking import INDICATORS, IndicatorScale, Ranking
 from delever.core.rules.triggers import Trigger
+from delever.core.rules.triggers.sizing import Sizing
 
 Confidence = Literal["official", "partly read", "third party", "not documented"]
 
@@ -48,9 +49,10 @@ class Case:
 class RuleSet:
     """How one venue deleverages. If several triggers are on, the first case sets the price.
 
-    A venue without a queue has no cases, but a last resort. `takeover_share` (numerator and
-    denominator) is the fraction of maintenance margin at which a managed pool takes an account
-    over.
+    `sizing` is how much a round closes. A venue without a queue has no cases, but a last resort.
+    `takeover_share` (numerator and denominator) is the fraction of maintenance margin at which a
+    managed pool takes an account over. `nets_hedged_legs`: opposite cross positions of an account
+    in one contract are netted before its takeover.
     """
 
     name: str
@@ -58,12 +60,14 @@ class RuleSet:
     cases: tuple[Case, ...]
     ranking: Ranking
     rules: tuple[Rule, ...]
+    sizing: Sizing = Sizing.RESIDUAL
     indicator_scale: IndicatorScale = INDICATORS
     policy: Policy = QueuePolicy()  # noqa: RUF009 - stateless
     filters: tuple[EligibilityFilter, ...] = (SolvencyFilter(),)
     last_resort: LastResort | None = None
     takeover_share: tuple[int, int] = (1, 1)
     fee_ppm: int = 0
+    nets_hedged_legs: bool = True
     cancel_scope: OrderScope = OrderScope.CONTRACT
 
     @property

@@ -75,6 +75,13 @@ def equity_of(book: Book, position: OpenPosition) -> int:
     return int(wallets.balance[position.account] + wallets.unrealized_pnl[position.account])
 
 
+def maintenance_of(book: Book, position: OpenPosition) -> int:
+    """Return the maintenance margin of a position's margin bucket in Cash."""
+    if position.isolated:
+        return int(position.state.tables[position.side].maintenance[position.row])
+    return int(book.asset_of(position.state).wallets.maintenance[position.account])
+
+
 def open_positions(book: Book, account: int) -> list[OpenPosition]:
     """Return an account's open positions, ordered by contract, side and position id."""
     return [
@@ -154,6 +161,7 @@ def _take_over_one(
         to_wallet_cash=margin + realized_pnl - to_pool,
         to_pool_cash=to_pool,
         equity_cash=equity_of(book, position),
+        maintenance_cash=maintenance_of(book, position),
         reason=reason,
     )
 

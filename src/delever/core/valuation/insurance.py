@@ -30,10 +30,15 @@ def contract_pnl_of(state: ContractState) -> int:
     return state.realized_pnl + state.injected + state.unrealized_pnl
 
 
-def observe(book: Book) -> Iterator[Event]:
-    """Yield an observation of each pool that changed since the last one."""
+def observe(book: Book, *, changed_only: bool = False) -> Iterator[Event]:
+    """Yield an observation of each pool whose numbers changed since the last one.
+
+    `changed_only` looks at pools whose balance changed alone, not at those whose marks moved.
+    """
     monitored = book.monitored()
-    names = book.unobserved_pools | {state.pool for state in monitored}
+    names = set(book.unobserved_pools)
+    if not changed_only:
+        names |= {state.pool for state in monitored}
     for pool in [book.pools[name] for name in sorted(names)]:
         members = [state for state in monitored if state.pool == pool.name]
         observed = PoolObserved(

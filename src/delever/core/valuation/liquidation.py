@@ -6,15 +6,16 @@ of managed pools. The order is by account name, then by position id, so the resu
 on the order of rows.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 
 import numpy as np
 
 from delever.core.book import Book
 from delever.core.book.pool_state import AssetState
 from delever.core.messages import Event, Reason, Side
-from delever.core.units import Ints, div_floor
+from delever.core.units import Bools, Ints, div_floor
 from delever.core.valuation.bankruptcy import OpenPosition, cross_positions, take_over
+from delever.core.valuation.netting import net_legs, settle_netted
 from delever.core.valuation.numeric_range import takeover_fits
 
 Share = tuple[int, int]
@@ -36,20 +37,46 @@ def liquidate_isolated(book: Book, managed: Mapping[str, Share]) -> Iterator[Eve
                 yield from _take_over(book, [OpenPosition(state, side, account, position)])
 
 
-def liquidate_cross(book: Book, managed: Mapping[str, Share]) -> Iterator[Event]:
-    """Yield the takeover of cross positions of accounts at or below their share of maintenance."""
+def liquidate_cross(
+    book: Book, managed: Mapping[str, Share], nets: Container[str]
+) -> Iterator[Event]:
+    """Yield the takeover of cross positions of accounts at or below their share of maintenance.
+
+    In the contracts that net an account's opposite positions are netted first; an account that is
+    then above its share is not taken over.
+    """
     settled = {name: book.contracts[name].terms.settle for name in managed}
     for asset in book.assets.values():
         shares = {share for name, share in managed.items() if settled[name] == asset.name}
         for share in sorted(shares):
+            theirs = {name for name, each in managed.items() if each == share}
             for account in _below_maintenance(book, asset, share):
-                positions = [
-                    position
-                    for position in cross_positions(book, account, asset.name)
-                    if managed.get(position.state.name) == share
-                ]
-                if positions:
-                    yield from _take_over(book, positions)
+                yield from _liquidate(book, asset, account, share, theirs, nets)
+
+
+def _liquidate(
+    book: Book,
+    asset: AssetState,
+    account: int,
+    share: Share,
+    contracts: Container[str],
+    nets: Container[str],
+) -> Iterator[Event]:
+    """Yield the netting and the takeover of a cross account; each is applied before the next."""
+
+    def positions() -> list[OpenPosition]:
+        cross = cross_positions(book, account, asset.name)
+        return [position for position in cross if position.state.name in contracts]
+
+    netted = list(net_legs(book, positions(), nets))
+    yield from netted
+    wallets, one = asset.wallets, slice(account, account + 1)
+    if netted and not _is_below(wallets.maintenance[one], wallets.equity()[one], share).any():
+        return
+    if left := positions():
+        yield from _take_over(book, left)
+    for name in dict.fromkeys(event.contract for event in netted):
+        yield from settle_netted(book, account, book.contracts[name])
 
 
 def _take_over(book: Book, positions: list[OpenPosition]) -> list[Event]:
@@ -66,12 +93,15 @@ def share_of(maintenance: Ints, share: Share) -> Ints:
 
 
 def _below_maintenance(book: Book, asset: AssetState, share: Share) -> list[int]:
+    """Return the accounts at or below their share of maintenance margin, by name."""
     wallets = asset.wallets
-    maintenance = wallets.maintenance[: wallets.size]
-    equity = wallets.equity()
-    exposed = (maintenance > 0) | (equity < 0)  # a tier may ask for no maintenance at all
-    below = np.flatnonzero(exposed & (equity <= share_of(maintenance, share)))
+    below = np.flatnonzero(_is_below(wallets.maintenance[: wallets.size], wallets.equity(), share))
     return sorted(below.tolist(), key=book.accounts.names.__getitem__)
+
+
+def _is_below(maintenance: Ints, equity: Ints, share: Share) -> Bools:
+    exposed = (maintenance > 0) | (equity < 0)  # a tier may ask for no maintenance at all
+    return exposed & (equity <= share_of(maintenance, share))
 
 
 def _in_order(book: Book, accounts: np.ndarray, positions: np.ndarray) -> list[tuple[int, int]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from delever.core.book import Book
+from delever.core.execution.deleveraging import closed_in_round
 from delever.core.explain import explanation as core
 from delever.core.explain.explanation import Explanation
 from delever.core.messages import (
@@ -182,7 +183,7 @@ def _explain(
         start=_start(journal, located, closed_round, trigger.since_ms),
         filled_before=tuple(e for e in fills if (e.account, e.position) != position),
         skipped=tuple(skip for skip in skips if skip.rank < fill.rank),
-        differences=_differences(book, fill, closed_round, explanation),
+        differences=_differences(book, located, closed_round, explanation),
         pnl_at_mark_cash=value - fill.cost_cash,
         remaining_lots=explanation.queue_position.lots - closed_lots,
         unfilled_lots=unfilled_lots,
@@ -218,17 +219,15 @@ def _explanation(journal: SqliteJournal, book: Book, fill: AdlFilled) -> Explana
 
 
 def _differences(
-    book: Book, fill: AdlFilled, closed_round: RoundClosed, explanation: Explanation
+    book: Book, located: _LocatedFill, closed_round: RoundClosed, explanation: Explanation
 ) -> tuple[str, ...]:
     """Return the names of the numbers that differ from the fill when computed again."""
-    state, side, place = (
-        book.contracts[fill.contract],
-        closed_round.side,
-        explanation.queue_position,
-    )
-    case = rule_set_of(book, state).case(closed_round.trigger)
-    tranches = case.trigger.tranches(book, state, side)
-    quote = case.price.quote(book, state, side, tranches)
+    fill, side, place = located.fill, closed_round.side, explanation.queue_position
+    state = book.contracts[fill.contract]
+    forced = any(isinstance(e, AdlForced) and e.contract == fill.contract for e in located.events)
+    rules = rule_set_of(book, state)
+    case = rules.case(closed_round.trigger)
+    tranches, quote = closed_in_round(book, state, side, rules, case, forced=forced)
     prices = dict(zip((tranche.takeover for tranche in tranches), quote.ticks, strict=True))
     compared = {
         "rank": (fill.rank, place.rank),

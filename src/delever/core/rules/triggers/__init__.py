@@ -8,6 +8,7 @@ cross-multiplication, never by division, so that a limit is compared exactly.
 2. pool      the pool's equity, drawdown, distance from its mean, PnL owed to traders
 3. contract  drawdown of contract PnL, illiquidity, open inventory
 4. account   negative account equity, depleted fund
+5. sizing    how much of the inventory one round closes
 """
 
 from delever.core.rules.triggers.account import AccountEquity, FundDepleted

@@ -7,7 +7,12 @@ from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.inventory import Tranche
 from delever.core.messages import Reason, Side
-from delever.core.rules.triggers.trigger import TriggerEvaluation, underwater, underwater_lots
+from delever.core.rules.triggers.trigger import (
+    TriggerEvaluation,
+    stop_equity_of,
+    underwater,
+    underwater_lots,
+)
 from delever.core.units import PPM, ratio_ppm
 from delever.core.valuation.insurance import observed_equity
 
@@ -44,17 +49,21 @@ class AccountEquity:
         """Return the inventory that is underwater."""
         return underwater(state, side)
 
+    def deficit_cash(self, _book: Book, _state: ContractState) -> None:
+        """Return None: the trigger watches accounts, not the fund."""
+
 
 @dataclass(frozen=True, slots=True)
 class FundDepleted:
     """The mark has passed the takeover price of inventory, and the insurance fund is depleted.
 
-    Start: pool equity <= 0 and any inventory underwater. Stop: either no longer holds.
+    Start: pool equity <= 0 and any inventory underwater. Stop: equity > `stop_equity` (0 by
+    default), or no inventory underwater.
     """
 
     name: str = field(default="fund_depleted", init=False)
     reason: Reason = field(default=Reason.MARK_THROUGH_BANKRUPTCY_PRICE, init=False)
-    limit_fields: tuple[str, ...] = field(default=(), init=False)
+    limit_fields: tuple[str, ...] = field(default=("stop_equity",), init=False)
 
     def evaluate(self, book: Book, state: ContractState) -> TriggerEvaluation:
         """Return whether the fund is depleted and any inventory is underwater."""
@@ -64,7 +73,7 @@ class FundDepleted:
         lots = underwater_lots(state)
         return TriggerEvaluation(
             starts=equity <= 0 and lots > 0,
-            stops=equity > 0 or lots == 0,
+            stops=equity > stop_equity_of(book, state) or lots == 0,
             trigger_used_ppm=ratio_ppm(peak - equity, peak) if peak > 0 and lots else 0,
             numbers={
                 "mark_ticks": state.mark,
@@ -77,3 +86,7 @@ class FundDepleted:
     def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
         """Return the inventory that is underwater."""
         return underwater(state, side)
+
+    def deficit_cash(self, book: Book, state: ContractState) -> int:
+        """Return what the pool's equity lacks to be above the stop."""
+        return stop_equity_of(book, state) + 1 - observed_equity(book, book.pool_of(state))

@@ -8,8 +8,13 @@ from delever.core.book.contract_state import ContractState
 from delever.core.book.inventory import Tranche
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import Reason, Side
-from delever.core.rules.triggers.trigger import TriggerEvaluation, all_tranches, limits_of
-from delever.core.units import PPM, ratio_ppm
+from delever.core.rules.triggers.trigger import (
+    TriggerEvaluation,
+    all_tranches,
+    limits_of,
+    underwater,
+)
+from delever.core.units import PPM, div_ceil, ratio_ppm
 from delever.core.valuation.insurance import contract_pnl_of
 
 
@@ -56,8 +61,16 @@ class ContractDrawdown:
         )
 
     def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
-        """Return the whole inventory."""
-        return all_tranches(state, side)
+        """Return the inventory that is underwater: what is in profit costs the contract nothing."""
+        return underwater(state, side)
+
+    def deficit_cash(self, book: Book, state: ContractState) -> int:
+        """Return what the contract's PnL lacks to have a drawdown below the stop."""
+        pool, limits = book.pool_of(state), limits_of(book, state, self.limits)
+        pnl = contract_pnl_of(state)
+        peak = state.contract_pnl_peak.peak(book.time_ms, pnl)
+        balance_peak = pool.balance_peak.peak(book.time_ms, pool.balance)
+        return min(peak - div_ceil(balance_peak * limits.stop_ppm, PPM) + 1, peak) - pnl
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +103,9 @@ class Illiquidity:
         missing = state.depth_insufficient_since_ms[side] is not None
         return all_tranches(state, side) if missing else []
 
+    def deficit_cash(self, _book: Book, _state: ContractState) -> None:
+        """Return None: the trigger watches depth, not the fund."""
+
 
 @dataclass(frozen=True, slots=True)
 class OpenInventory:
@@ -115,3 +131,6 @@ class OpenInventory:
     def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
         """Return the whole inventory."""
         return all_tranches(state, side)
+
+    def deficit_cash(self, _book: Book, _state: ContractState) -> None:
+        """Return None: the trigger watches inventory, not the fund."""

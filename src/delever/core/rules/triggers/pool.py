@@ -8,38 +8,51 @@ from delever.core.book.contract_state import ContractState
 from delever.core.book.inventory import Tranche
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import Reason, Side
-from delever.core.rules.triggers.trigger import TriggerEvaluation, all_tranches, limits_of
-from delever.core.units import PPM, div_floor, ratio_ppm, share_floor
+from delever.core.rules.triggers.sizing import in_turn
+from delever.core.rules.triggers.trigger import (
+    TriggerEvaluation,
+    all_tranches,
+    limits_of,
+    stop_equity_of,
+    underwater,
+)
+from delever.core.units import PPM, div_ceil, div_floor, ratio_ppm, share_floor
 from delever.core.valuation.insurance import observed_equity
 
 
 @dataclass(frozen=True, slots=True)
 class PoolEquity:
-    """The insurance fund is depleted. Start: pool equity <= 0 with inventory. Stop: equity > 0.
+    """The insurance fund is depleted. Start: pool equity <= 0 with inventory.
 
-    Under `until_empty` ADL, once started, goes on until no inventory is left.
+    Stop: equity > `stop_equity` (0 by default). Under `until_empty` ADL, once started, goes on
+    until no inventory is left, and closes what is in profit, too.
     """
 
     until_empty: bool = False
     name: str = field(default="pool_equity", init=False)
     reason: Reason = field(default=Reason.POOL_EQUITY_NOT_POSITIVE, init=False)
-    limit_fields: tuple[str, ...] = field(default=(), init=False)
+    limit_fields: tuple[str, ...] = field(default=("stop_equity",), init=False)
 
     def evaluate(self, book: Book, state: ContractState) -> TriggerEvaluation:
         """Return whether the pool is depleted; the way to the start begins at its peak equity."""
         pool = book.pool_of(state)
         equity = observed_equity(book, pool)
         peak = pool.equity_peak.peak(book.time_ms, equity)
+        stop_equity = stop_equity_of(book, state)
         return TriggerEvaluation(
             starts=equity <= 0 and state.has_inventory,
-            stops=not state.has_inventory if self.until_empty else equity > 0,
+            stops=not state.has_inventory if self.until_empty else equity > stop_equity,
             trigger_used_ppm=ratio_ppm(peak - equity, peak) if peak > 0 else 0,
             numbers={"balance_cash": pool.balance, "equity_cash": equity, "equity_peak_cash": peak},
         )
 
     def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
-        """Return the whole inventory."""
-        return all_tranches(state, side)
+        """Return the inventory that is underwater: what is in profit costs the fund nothing."""
+        return all_tranches(state, side) if self.until_empty else underwater(state, side)
+
+    def deficit_cash(self, book: Book, state: ContractState) -> int:
+        """Return what the pool's equity lacks to be above the stop."""
+        return stop_equity_of(book, state) + 1 - observed_equity(book, book.pool_of(state))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +91,16 @@ class PoolDrawdown:
         )
 
     def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
-        """Return the whole inventory."""
-        return all_tranches(state, side)
+        """Return the inventory that is underwater: what is in profit costs the fund nothing."""
+        return underwater(state, side)
+
+    def deficit_cash(self, book: Book, state: ContractState) -> int:
+        """Return what the pool's equity lacks to have a drawdown below the stop."""
+        pool = book.pool_of(state)
+        limits = limits_of(book, state, self.by_contract.get(state.name, self.limits))
+        equity = observed_equity(book, pool)
+        peak = pool.equity_peak.peak(book.time_ms, equity)
+        return min(share_floor(peak, PPM - limits.stop_ppm, PPM) + 1, peak) - equity
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +142,17 @@ class PoolBelowMean:
         )
 
     def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
-        """Return the whole inventory."""
-        return all_tranches(state, side)
+        """Return the inventory that is underwater: what is in profit costs the fund nothing."""
+        return underwater(state, side)
+
+    def deficit_cash(self, book: Book, state: ContractState) -> int:
+        """Return what the pool's equity lacks to be at its stop below the mean."""
+        pool, limits = book.pool_of(state), limits_of(book, state, self.limits)
+        equity = observed_equity(book, pool)
+        area, span_ms = pool.equity_mean.area(book.time_ms, equity)
+        minimum = self.min_units * state.terms.cash_unit * span_ms * PPM
+        stop = max(area * limits.stop_ppm, minimum)
+        return div_ceil(area * PPM - stop, span_ms * PPM) - equity
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +189,7 @@ class PnlToPool:
         )
 
     def tranches(self, book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
-        """Return the losing inventory, oldest first, that brings the ratio down to `stop`.
+        """Return the losing inventory, in turn, that brings the ratio down to `stop`.
 
         Closing realizes R: the largest R with (PnL - R) / (balance - R) >= stop.
         """
@@ -170,19 +200,25 @@ class PnlToPool:
         if limits.stop_ppm >= PPM:
             return all_tranches(state, side)
         realized = div_floor(trader_pnl * PPM - limits.stop_ppm * balance, PPM - limits.stop_ppm)
-        return list(_losing_tranches(state, side, realized))
+        tranches = in_turn(state, side, all_tranches(state, side))
+        return list(_losing_tranches(state, side, tranches, realized))
+
+    def deficit_cash(self, _book: Book, _state: ContractState) -> None:
+        """Return None: the tranches are already those that a round may close."""
 
     @staticmethod
     def _exceeds(trader_pnl: int, balance_cash: int, limits: Limits) -> bool:
         return balance_cash > 0 and trader_pnl * PPM > limits.start_ppm * balance_cash
 
 
-def _losing_tranches(state: ContractState, side: Side, loss_cash: int) -> Iterator[Tranche]:
-    """Yield losing tranches, oldest first, whose losses sum to at most `loss_cash`.
+def _losing_tranches(
+    state: ContractState, side: Side, tranches: Sequence[Tranche], loss_cash: int
+) -> Iterator[Tranche]:
+    """Yield losing tranches, in their order, whose losses sum to at most `loss_cash`.
 
     Of the last one only the lots that fit; lots and cost are rounded down.
     """
-    for tranche in state.inventory[side].tranches.values():
+    for tranche in tranches:
         loss = tranche.cost - state.terms.value_cash(side.sign * tranche.lots, state.mark)
         if loss <= 0:
             continue

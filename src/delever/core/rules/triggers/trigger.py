@@ -47,7 +47,14 @@ class Trigger(Protocol):
         """Return whether the conditions hold in the book as it is."""
 
     def tranches(self, book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
-        """Return the inventory of one side that ADL closes while the trigger is on."""
+        """Return the inventory of one side that ADL may close while the trigger is on."""
+
+    def deficit_cash(self, book: Book, state: ContractState) -> int | None:
+        """Return by how much the amount it watches must rise for the trigger to stop, in Cash.
+
+        Not positive where it stops already; None for a trigger that watches no money of the fund,
+        under which a round closes all tranches.
+        """
 
 
 def limits_of(book: Book, state: ContractState, default: Limits) -> Limits:
@@ -63,6 +70,11 @@ def limits_of(book: Book, state: ContractState, default: Limits) -> Limits:
 def _merged(contract: Limits, pool: Limits, default: Limits) -> Limits:
     limits = contract.over(pool).over(default)
     return replace(limits, stop_ppm=min(limits.stop_ppm, limits.start_ppm))
+
+
+def stop_equity_of(book: Book, state: ContractState) -> int:
+    """Return the fund equity in Cash above which ADL stops: `stop_equity`, 0 by default."""
+    return max(state.limits.over(book.pool_of(state).limits).stop_equity_cash, 0)
 
 
 def all_tranches(state: ContractState, side: Side) -> Sequence[Tranche]:

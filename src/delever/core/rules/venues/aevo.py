@@ -7,6 +7,7 @@ from delever.core.rules.adl_price import AtMark
 from delever.core.rules.ranking import Ranking, Score, wallet_return
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import AccountEquity
+from delever.core.rules.triggers.sizing import Sizing
 from delever.core.valuation.side_valuation import SideValuation
 
 DOCS = "Aevo docs, auto-deleveraging"
@@ -28,6 +29,7 @@ AEVO = RuleSet(
     name="aevo",
     venue="Aevo",
     cases=(Case(AccountEquity(), AtMark()),),
+    sizing=Sizing.WHOLE,
     ranking=Ranking(
         "max(0, PnL) / max(1, balance) x maintenance margin / equity", score, exempts=exempt
     ),
@@ -61,6 +63,13 @@ AEVO = RuleSet(
             DOCS,
             "not documented",
             "indicator 1-5 by count; no fee; no open orders are cancelled",
+        ),
+        Rule(
+            "AEV-06",
+            "How much of the position is closed.",
+            DOCS,
+            "not documented",
+            "sizing `whole`: at the mark a part relieves the pool no more than all of it",
         ),
     ),
 )

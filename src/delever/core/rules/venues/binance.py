@@ -39,6 +39,15 @@ _SHARED = (
         "one score from the sums of PnL and of notional; both sides show the higher of their two "
         "indicators",
     ),
+    Rule(
+        "BIN-08",
+        "The insurance fund takes bankrupt positions over to the extent possible; only the rest "
+        "is deleveraged.",
+        FAQ + ", copies 2019 to 2025",
+        "partly read",
+        "sizing `residual`: a round closes the fewest lots that leave pool equity above "
+        "`stop_equity` (0 by default); the cap on the net notional of the fund is not modeled",
+    ),
 )
 
 

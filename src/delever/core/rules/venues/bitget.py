@@ -63,6 +63,15 @@ BITGET = RuleSet(
             "not documented",
             "open orders in the same contract are cancelled; indicator 1-5 by count",
         ),
+        Rule(
+            "BGT-07",
+            "ADL is matched while the fund is used up; the part of a loss that the fund cannot "
+            "pay is absorbed by counterparties.",
+            HELP + ", and the academy page on the insurance fund",
+            "partly read",
+            "sizing `residual`; the current article, which matches whole liquidation orders while "
+            "ADL is on, can be read as `whole`",
+        ),
     ),
 )
 

@@ -79,5 +79,13 @@ BITMART = RuleSet(
             "official",
             "from an older article; the current one gives no price",
         ),
+        Rule(
+            "BMT-07",
+            "How much of the inventory one round closes.",
+            HELP,
+            "not documented",
+            "sizing `residual`: the fewest lots that end the trigger of the fund's equity or "
+            "drawdown; all of it if depth is missing",
+        ),
     ),
 )

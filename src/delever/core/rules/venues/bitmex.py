@@ -57,5 +57,14 @@ BITMEX = RuleSet(
         Rule(
             "BMX-06", "Open orders are cancelled.", PAGE, "official", "those in the same contract"
         ),
+        Rule(
+            "BMX-07",
+            "The unfilled size of the liquidation walks down the queue; the fund has paid what it "
+            "can.",
+            PAGE,
+            "official",
+            "sizing `residual`: the fewest lots that leave pool equity above `stop_equity` (0 by "
+            "default)",
+        ),
     ),
 )

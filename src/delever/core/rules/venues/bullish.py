@@ -4,6 +4,7 @@ from delever.core.rules.adl_price import AtMark
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score
 from delever.core.rules.ruleset import Case, Rule, RuleSet
 from delever.core.rules.triggers import OpenInventory
+from delever.core.rules.triggers.sizing import Sizing
 from delever.core.units import ratio
 from delever.core.valuation.side_valuation import SideValuation
 
@@ -20,6 +21,7 @@ BULLISH = RuleSet(
     name="bullish",
     venue="Bullish",
     cases=(Case(OpenInventory(), AtMark()),),
+    sizing=Sizing.WHOLE,
     ranking=Ranking("initial margin / equity", score),
     indicator_scale=UNPUBLISHED,
     rules=(

@@ -5,6 +5,7 @@ from delever.core.rules.adl_price import AtDeficitShare, AtDrawdownLimit
 from delever.core.rules.ranking import Ranking, leveraged_return
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import ContractDrawdown, PoolEquity
+from delever.core.rules.triggers.sizing import Sizing
 
 API = "Bybit API v5, /v5/market/adlAlert"
 
@@ -21,6 +22,7 @@ BYBIT = RuleSet(
         Case(PoolEquity(), AtDeficitShare()),
         Case(ContractDrawdown(DRAWDOWN), AtDrawdownLimit(DRAWDOWN)),
     ),
+    sizing=Sizing.LEAST_TO_STOP,
     ranking=Ranking(
         "PnL / entry value x leverage, for losers / leverage; leverage = mark value / (mark value "
         "- bankruptcy value)",
@@ -98,6 +100,14 @@ BYBIT = RuleSet(
             "Bybit help center",
             "not documented",
             "the article of 2020 charges the maker fee; no current text does",
+        ),
+        Rule(
+            "BYB-11",
+            "Only the loss beyond the limit is passed on: 50,000 of 350,000 in the example.",
+            API + ", example 1",
+            "official",
+            "sizing `least_to_stop`: all underwater inventory is closed, at a price that ends "
+            "exactly at the limit; inventory in profit stays",
         ),
     ),
 )

@@ -60,5 +60,13 @@ COINEX = RuleSet(
             "third party",
             "the current text is silent; no fee",
         ),
+        Rule(
+            "CEX-07",
+            "How much of the inventory one round closes.",
+            HELP,
+            "not documented",
+            "sizing `residual` for a loss of the fund: the fewest lots that leave pool equity "
+            "above `stop_equity` (0 by default); all of it if depth is missing",
+        ),
     ),
 )

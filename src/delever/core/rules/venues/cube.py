@@ -6,6 +6,7 @@ from delever.core.rules.adl_price import AtBankruptcyPrice
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score, account_leverage
 from delever.core.rules.ruleset import Case, Rule, RuleSet
 from delever.core.rules.triggers import AccountEquity
+from delever.core.rules.triggers.sizing import Sizing
 from delever.core.units import ratio
 from delever.core.valuation.side_valuation import SideValuation
 
@@ -25,6 +26,7 @@ CUBE = RuleSet(
     name="cube",
     venue="Cube",
     cases=(Case(AccountEquity(), AtBankruptcyPrice()),),
+    sizing=Sizing.FUND_AFTER,
     ranking=Ranking("PnL x notional / equity, for losers /", score),
     indicator_scale=UNPUBLISHED,
     rules=(

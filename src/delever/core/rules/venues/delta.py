@@ -43,5 +43,14 @@ DELTA = RuleSet(
         ),
         Rule("DEL-04", "Counterparties close at the bankruptcy price.", DOCS, "official", "no fee"),
         Rule("DEL-05", "Open orders in the same contract are cancelled.", DOCS, "official"),
+        Rule(
+            "DEL-06",
+            "ADL closes only what cannot be closed within the band that the insurance fund pays "
+            "for; positions are reduced in part or in full.",
+            "Delta Exchange, insurance fund",
+            "official",
+            "sizing `residual`; the band is not modeled: all inventory beyond its takeover price "
+            "is what the band has not closed",
+        ),
     ),
 )

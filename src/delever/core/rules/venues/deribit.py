@@ -5,6 +5,7 @@ from delever.core.rules.adl_price import AtTransferPrice
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, leveraged_return
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import OpenInventory
+from delever.core.rules.triggers.sizing import Sizing
 
 DOCS = "Deribit docs, articles/lsp-api-guide"
 
@@ -18,6 +19,7 @@ DERIBIT = RuleSet(
     name="deribit",
     venue="Deribit linear perpetuals",
     cases=(Case(OpenInventory(), AtTransferPrice(spread_ppm=1_000)),),
+    sizing=Sizing.FUND_AFTER,
     ranking=Ranking(
         "PnL / entry value x leverage, for losers / leverage (assumed)",
         leveraged_return,
@@ -66,5 +68,12 @@ DERIBIT = RuleSet(
             "a counterparty pays no fee; the venue charges the commission itself",
         ),
         Rule("DER-06", "Open orders.", DOCS, "not documented", "none are cancelled"),
+        Rule(
+            "DER-07",
+            "How much is closed: ADL precedes the order book and does not wait for the fund.",
+            DOCS,
+            "official",
+            "sizing `fund_after`: the whole inventory",
+        ),
     ),
 )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from delever.core.rules.loss_socialization import LossClaim, SocializedLoss
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, unranked
 from delever.core.rules.ruleset import OrderScope, Rule, RuleSet
+from delever.core.rules.triggers.sizing import Sizing
 from delever.core.units import div_ceil
 
 CODE = "drift-labs protocol-v2 @0ae3e3b, controller/liquidation.rs resolve_perp_bankruptcy"
@@ -21,6 +22,7 @@ DRIFT = RuleSet(
     name="drift",
     venue="Drift v2",
     cases=(),
+    sizing=Sizing.NOT_APPLICABLE,
     ranking=Ranking("none: losses are socialized", unranked, closes=False),
     indicator_scale=UNPUBLISHED,
     last_resort=SocializedLoss("per_lot", per_lot, after_unwinding=True),
@@ -55,6 +57,13 @@ DRIFT = RuleSet(
             "official",
             "the pool's inventory in the contract is closed first; without open lots the loss "
             "stays with the pool",
+        ),
+        Rule(
+            "DRI-05",
+            "There is no queue to close against.",
+            CODE,
+            "official",
+            "sizing `not_applicable`",
         ),
     ),
 )

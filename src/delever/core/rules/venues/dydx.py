@@ -8,6 +8,7 @@ from delever.core.rules.adl_price import AtBankruptcyPrice
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import AccountEquity
+from delever.core.rules.triggers.sizing import Sizing
 from delever.core.valuation.side_valuation import SideValuation
 
 CODE = "dydxprotocol v4-chain @84d4664, x/clob/keeper/deleveraging.go"
@@ -30,6 +31,7 @@ DYDX = RuleSet(
     name="dydx",
     venue="dYdX v4",
     cases=(Case(AccountEquity(), AtBankruptcyPrice()),),
+    sizing=Sizing.WHOLE,
     ranking=Ranking("none: a scan over accounts from a pseudo-random start", scan, timed=True),
     indicator_scale=UNPUBLISHED,
     cancel_scope=OrderScope.NONE,
@@ -68,5 +70,13 @@ DYDX = RuleSet(
             "rounded to a tick in the same direction, and at least one tick",
         ),
         Rule("DYX-05", "Neither side pays a fee; open orders stay.", CODE, "official"),
+        Rule(
+            "DYX-06",
+            "The full size is offset; the fund pays nothing in a deleveraging, and takes no fill "
+            "that it cannot cover.",
+            CODE,
+            "official",
+            "sizing `whole`: all underwater inventory",
+        ),
     ),
 )

@@ -6,6 +6,7 @@ from delever.core.rules.adl_price import AtCappedMark
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score, account_leverage
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import PoolEquity
+from delever.core.rules.triggers.sizing import Sizing
 from delever.core.valuation.side_valuation import SideValuation
 
 DOCS = "Ethereal docs, auto-deleveraging"
@@ -22,6 +23,7 @@ ETHEREAL = RuleSet(
     name="ethereal",
     venue="Ethereal",
     cases=(Case(PoolEquity(until_empty=True), AtCappedMark()),),
+    sizing=Sizing.WHOLE,
     ranking=Ranking("notional / equity; then higher PnL, lower balance, higher account id", score),
     indicator_scale=UNPUBLISHED,
     cancel_scope=OrderScope.NONE,
@@ -63,12 +65,22 @@ ETHEREAL = RuleSet(
             "not documented",
             "no fee; no open orders are cancelled",
         ),
+        Rule(
+            "ETR-06",
+            "Just enough is closed to offset the shortfall (step 4); ADL runs to completion even "
+            "if the fund becomes solvent on the way (step 5).",
+            DOCS,
+            "official",
+            "the steps disagree. Sizing `whole`, by step 5: all inventory, in profit or not, "
+            "until the fund has none",
+        ),
     ),
 )
 
 ETHEREAL_STEP4 = replace(
     ETHEREAL,
     name="ethereal_step4",
+    sizing=Sizing.RESIDUAL,
     venue="Ethereal, by step 4 of its page",
     cases=(Case(PoolEquity(), AtCappedMark()),),
 )

@@ -18,8 +18,8 @@ _TEXTS = (
     ),
     (
         "Lots are neither lost nor created: tiers are used up in order, the last one by largest "
-        "remainder, oldest inventory first. A fill's part of cost and margin is rounded down; the "
-        "rest stays with the position."
+        "remainder, inventory in the order of CORE-26. A fill's part of cost and margin is rounded "
+        "down; the rest stays with the position."
     ),
     (
         "Ties go by account id, then by position id; the order in which rows are submitted does "
@@ -105,6 +105,30 @@ _TEXTS = (
         "Under the option net_exposure of a rule set (bybit+net_exposure), of an account with "
         "cross positions on both sides of a contract only the lots beyond the other side are "
         "ranked and closed; several positions of a side share them by size, rounded down."
+    ),
+    (
+        "The account with the lowest equity / maintenance margin at its takeover is closed out "
+        "first, then the largest loss at the mark, then the oldest takeover. No venue publishes "
+        "its order: this one is delever's own."
+    ),
+    (
+        "Contracts in ADL take turns by the loss of their inventory, the largest first; triggers "
+        "are evaluated again before each round. Inventory in profit is never closed for a loss of "
+        "the pool."
+    ),
+    (
+        "Under the sizing `residual` a round closes the fewest lots whose relief (their value at "
+        "the ADL price instead of the mark, in the pool's favor) brings the amount that the "
+        "trigger watches above its stop: haircuts sum to at most that deficit and the relief of "
+        "one lot. Under `least_to_stop`, `whole` and `fund_after` a round closes all that the "
+        "trigger names."
+    ),
+    (
+        "Before a takeover that names no side, opposite cross positions of the account in one "
+        "contract are netted at the mark, without a fee: the smaller side whole, the larger keeps "
+        "its entry price. A managed pool does not take over an account that is then above its "
+        "maintenance margin. Bybit, OKX and Bitget document it; elsewhere it is assumed. Isolated "
+        "positions are never netted."
     ),
 )
 

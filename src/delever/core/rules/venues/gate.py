@@ -55,5 +55,14 @@ GATE = RuleSet(
             "partly read",
             "all open orders of the account; no fee",
         ),
+        Rule(
+            "GAT-06",
+            "The fund takes the unfilled remainder at the bankruptcy price; what it cannot take "
+            "goes to counterparties until the liquidation is completed.",
+            "Gate help 22081, 22082",
+            "partly read",
+            "sizing `residual`: the fewest lots that leave pool equity above `stop_equity` (0 by "
+            "default)",
+        ),
     ),
 )

@@ -7,6 +7,7 @@ from delever.core.rules.adl_price import AtMark
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import PnlToPool
+from delever.core.rules.triggers.sizing import Sizing
 from delever.core.valuation.side_valuation import SideValuation
 
 CODE = "gmx-synthetics @a5c0c88, adl/AdlUtils.sol, exchange/AdlHandler.sol"
@@ -24,6 +25,7 @@ GMX = RuleSet(
     name="gmx",
     venue="GMX v2",
     cases=(Case(PnlToPool(FACTORS), AtMark()),),
+    sizing=Sizing.LEAST_TO_STOP,
     ranking=Ranking("unrealized PnL (assumed)", score, profitable_only=True),
     indicator_scale=UNPUBLISHED,
     cancel_scope=OrderScope.NONE,
@@ -64,6 +66,15 @@ GMX = RuleSet(
             CODE,
             "official",
             "the mark, without price impact or fee; open orders stay",
+        ),
+        Rule(
+            "GMX-06",
+            "A keeper picks position and size; the result must lower the factor and not fall "
+            "below the minimum.",
+            CODE,
+            "official",
+            "sizing `least_to_stop`: in the general order of inventory, as much as brings the "
+            "factor down to the minimum",
         ),
     ),
 )

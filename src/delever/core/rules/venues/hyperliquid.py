@@ -4,6 +4,7 @@ from delever.core.rules.adl_price import AtPreviousMark
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score, account_leverage, price_move
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import AccountEquity
+from delever.core.rules.triggers.sizing import Sizing
 from delever.core.valuation.side_valuation import SideValuation
 
 DOCS = "Hyperliquid docs, Auto-deleveraging"
@@ -19,6 +20,7 @@ HYPERLIQUID = RuleSet(
     name="hyperliquid",
     venue="Hyperliquid",
     cases=(Case(AccountEquity(backstop=True), AtPreviousMark()),),
+    sizing=Sizing.WHOLE,
     ranking=Ranking(
         "(mark / entry) x (notional / account value), entry / mark for shorts",
         score,
@@ -59,6 +61,13 @@ HYPERLIQUID = RuleSet(
             "official",
             "a managed pool is that vault: it takes over at 2/3, and ADL waits until its equity is "
             "negative; the venue sends the market orders that come before",
+        ),
+        Rule(
+            "HYP-07",
+            "Opposite traders are closed against the underwater user, so that no bad debt is left.",
+            DOCS,
+            "official",
+            "sizing `whole`: all underwater inventory",
         ),
     ),
 )

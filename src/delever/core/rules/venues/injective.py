@@ -6,6 +6,7 @@ from delever.core.rules.loss_socialization import LossClaim, SocializedLoss
 from delever.core.rules.policies.allocation import share
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, unranked
 from delever.core.rules.ruleset import OrderScope, Rule, RuleSet
+from delever.core.rules.triggers.sizing import Sizing
 
 CODE = "injective-core @151e3f0, exchange/keeper/markets_settlement.go"
 
@@ -27,6 +28,7 @@ INJECTIVE = RuleSet(
     name="injective",
     venue="Injective",
     cases=(),
+    sizing=Sizing.NOT_APPLICABLE,
     ranking=Ranking("none: losses are socialized", unranked, closes=False),
     indicator_scale=UNPUBLISHED,
     last_resort=SocializedLoss("of_profits_then_payouts", of_profits_then_payouts),
@@ -60,6 +62,13 @@ INJECTIVE = RuleSet(
             CODE,
             "official",
             "reported as unfunded_cash",
+        ),
+        Rule(
+            "INJ-05",
+            "There is no queue to close against.",
+            CODE,
+            "official",
+            "sizing `not_applicable`",
         ),
     ),
 )

@@ -52,5 +52,14 @@ KUCOIN = RuleSet(
             "not documented",
             "open orders in the same contract are cancelled",
         ),
+        Rule(
+            "KUC-07",
+            "The fund settles the unfilled part at the bankruptcy price; ADL closes what it "
+            "cannot.",
+            "KuCoin support 26686139092889",
+            "partly read",
+            "sizing `residual`: the fewest lots that leave pool equity above `stop_equity` (0 by "
+            "default)",
+        ),
     ),
 )

@@ -5,6 +5,7 @@ from delever.core.rules.eligibility import SolvencyFilter, ZeroPriceFilter
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, account_leveraged_return
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import FundDepleted
+from delever.core.rules.triggers.sizing import Sizing
 
 DOCS = "Lighter docs, liquidations"
 
@@ -12,6 +13,7 @@ LIGHTER = RuleSet(
     name="lighter",
     venue="Lighter",
     cases=(Case(FundDepleted(), AtBankruptcyPrice()),),
+    sizing=Sizing.WHOLE,
     ranking=Ranking(
         "PnL / entry value x notional / equity, for losers / (assumed)", account_leveraged_return
     ),
@@ -51,6 +53,13 @@ LIGHTER = RuleSet(
         Rule("LIT-05", "Neither side pays a fee.", "re-implementations", "third party"),
         Rule(
             "LIT-06", "Open orders of counterparties.", DOCS, "not documented", "none are cancelled"
+        ),
+        Rule(
+            "LIT-07",
+            "The position that the liquidity pool cannot take over is deleveraged.",
+            DOCS,
+            "partly read",
+            "sizing `whole`: all underwater inventory, whatever the pool could still pay",
         ),
     ),
 )

@@ -5,6 +5,7 @@ from delever.core.rules.adl_price import AtMarkUnlessDepleted
 from delever.core.rules.ranking import Ranking, margin_ratio_return
 from delever.core.rules.ruleset import Case, Rule, RuleSet
 from delever.core.rules.triggers import Illiquidity, PoolBelowMean, PoolDrawdown, PoolEquity
+from delever.core.rules.triggers.sizing import Sizing
 
 HELP = "OKX help, Introduction to auto-deleveraging"
 STAGE = "OKX help, early liquidation; docs-v5 adl-warning channel"
@@ -46,6 +47,7 @@ _SHARED = (
         "Counterparties are closed at the current mark price, outside the order book.",
         HELP,
         "third party",
+        "sizing `whole`: all underwater inventory",
     ),
     Rule(
         "OKX-05",
@@ -54,12 +56,7 @@ _SHARED = (
         "third party",
         "nearly depleted: pool equity at or below 10 % of its 8 h peak",
     ),
-    Rule(
-        "OKX-06",
-        "The position field adl runs from 0 to 5, 5 next to be deleveraged.",
-        "OKX docs-v5",
-        "official",
-    ),
+    Rule("OKX-06", "Field adl of a position: 0 to 5, 5 is next.", "OKX docs-v5", "official"),
     Rule(
         "OKX-07",
         "Fee and open orders of a counterparty.",
@@ -77,6 +74,7 @@ OKX = RuleSet(
         Case(PoolDrawdown(THIRD), PRICE),
         Case(Illiquidity(WAIT), PRICE),
     ),
+    sizing=Sizing.WHOLE,
     ranking=RANKING,
     rules=(
         *_SHARED,
@@ -99,6 +97,7 @@ OKX_2025 = RuleSet(
         Case(PoolBelowMean(THIRD, min_units=50_000), PRICE),
         Case(Illiquidity(WAIT), PRICE),
     ),
+    sizing=Sizing.WHOLE,
     ranking=RANKING,
     rules=(
         *_SHARED,

@@ -5,6 +5,7 @@ from dataclasses import replace
 from delever.core.rules.loss_socialization import WithdrawalHaircut
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, unranked
 from delever.core.rules.ruleset import OrderScope, Rule, RuleSet
+from delever.core.rules.triggers.sizing import Sizing
 
 DOCS = "tradeparadex/paradex-docs, socialized-losses.mdx"
 
@@ -12,6 +13,7 @@ PARADEX = RuleSet(
     name="paradex",
     venue="Paradex",
     cases=(),
+    sizing=Sizing.NOT_APPLICABLE,
     ranking=Ranking("none: withdrawals take a haircut", unranked, closes=False),
     indicator_scale=UNPUBLISHED,
     last_resort=WithdrawalHaircut(),
@@ -41,6 +43,13 @@ PARADEX = RuleSet(
             DOCS,
             "partly read",
             "not modeled",
+        ),
+        Rule(
+            "PDX-05",
+            "There is no queue to close against.",
+            DOCS,
+            "partly read",
+            "sizing `not_applicable`",
         ),
     ),
 )

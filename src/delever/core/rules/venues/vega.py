@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from delever.core.rules.loss_socialization import LossClaim, SocializedLoss
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, unranked
 from delever.core.rules.ruleset import OrderScope, Rule, RuleSet
+from delever.core.rules.triggers.sizing import Sizing
 from delever.core.units import share_floor
 
 CODE = "vegaprotocol vega @a50750c, core/collateral"
@@ -31,6 +32,7 @@ VEGA = RuleSet(
     name="vega",
     venue="Vega",
     cases=(),
+    sizing=Sizing.NOT_APPLICABLE,
     ranking=Ranking("none: losses are socialized", unranked, closes=False),
     indicator_scale=UNPUBLISHED,
     last_resort=SocializedLoss("of_gains", of_gains),
@@ -58,6 +60,13 @@ VEGA = RuleSet(
             "official",
             "the last by account id, and never more than its gain (the venue's code does not check "
             "that); delever's own rule elsewhere is the largest remainder",
+        ),
+        Rule(
+            "VEG-04",
+            "There is no queue to close against.",
+            CODE,
+            "official",
+            "sizing `not_applicable`",
         ),
     ),
 )

@@ -16,7 +16,14 @@ from urllib.parse import parse_qs
 import msgspec
 
 from delever.core.book import Book
-from delever.core.messages import AdlFilled, Event, FillCancelled, LossSocialized, TakenOver
+from delever.core.messages import (
+    AdlFilled,
+    Event,
+    FillCancelled,
+    LossSocialized,
+    PositionsNetted,
+    TakenOver,
+)
 from delever.server.engine.account_snapshot import AccountSnapshot, account_snapshot_of
 from delever.server.engine.runner import Committed, Runner, StoppedError
 from delever.server.transport.api_keys import ApiKey
@@ -294,7 +301,7 @@ def _error(request_id: int | str | None, code: int, msg: str) -> str:
 def _affected(event: Event) -> set[str]:
     """Return the accounts whose positions an event closes or changes."""
     match event:
-        case AdlFilled() | TakenOver():
+        case AdlFilled() | TakenOver() | PositionsNetted():
             return {event.account}
         case FillCancelled():
             return {event.fill.account}
@@ -306,7 +313,7 @@ def _affected(event: Event) -> set[str]:
 
 def _contract(event: Event) -> str:
     match event:
-        case AdlFilled() | TakenOver() | LossSocialized():
+        case AdlFilled() | TakenOver() | PositionsNetted() | LossSocialized():
             return event.contract
         case FillCancelled():
             return event.fill.contract

@@ -10,7 +10,14 @@ from collections.abc import Container, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
 
-from delever.core.messages import AdlFilled, Event, FillCancelled, LossSocialized, TakenOver
+from delever.core.messages import (
+    AdlFilled,
+    Event,
+    FillCancelled,
+    LossSocialized,
+    PositionsNetted,
+    TakenOver,
+)
 from delever.server.engine.runner import Committed, Runner, StoppedError
 from delever.server.transport.websockets import Hub, Socket
 from delever.server.venues.account_reader import account_query
@@ -155,6 +162,7 @@ def _affected(event: Event) -> list[tuple[str, str]]:
         case (
             AdlFilled(account=account, contract=contract)
             | TakenOver(account=account, contract=contract)
+            | PositionsNetted(account=account, contract=contract)
         ):
             return [(account, contract)]
         case FillCancelled(fill=fill):
