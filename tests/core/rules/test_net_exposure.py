@@ -13,7 +13,7 @@ from table import Row, cases
 
 @pytest.mark.parametrize("row", cases("net_exposure.txt"))
 def test_only_net_exposure_is_closed(row: Row) -> None:
-    world = World(row["rules"], balance=100)
+    world = World(row["rules"], balance=0)
     world.contract("X")
     world.mark(X=100)
     world.account("flat", hedge_mode=True)
@@ -31,7 +31,7 @@ def test_only_net_exposure_is_closed(row: Row) -> None:
 
 
 def test_the_reason_is_reported() -> None:
-    world = World("binance+net_exposure", balance=100)
+    world = World("binance+net_exposure", balance=0)
     world.contract("X")
     world.mark(X=100)
     world.account("flat", hedge_mode=True)
