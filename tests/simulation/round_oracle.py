@@ -44,6 +44,8 @@ PRICES = {
 """ADL prices by rule set and trigger; all others are the bankruptcy price of the takeover."""
 
 RESIDUAL = {"binance", "binance_legacy", "bitmart", "bitmex", "bitget", "gate", "kucoin", "coinex"}
+RESIDUAL |= {"bitget_peak", "bitget_threshold", "ethereal_step4", "extended"}
+RESIDUAL |= {"htx", "htx_maintenance", "xcoin"}
 """Rule sets whose rounds close no more than the fund's deficit needs."""
 
 BY_QUANTITY = {"bitmex"}

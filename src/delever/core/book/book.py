@@ -142,8 +142,11 @@ class Book:
         (5, 0)
         """
         buffers: list[pickle.PickleBuffer] = []
-        rest = pickle.dumps(self, protocol=5, buffer_callback=buffers.append)
-        copied: Book = pickle.loads(rest, buffers=[np.array(buffer.raw()) for buffer in buffers])  # noqa: S301 - this book's own bytes
+        state = self.__getstate__() | {"registry": {}}  # shared: rule sets are values
+        rest = pickle.dumps(state, protocol=5, buffer_callback=buffers.append)
+        copied = Book(self.registry)
+        own = pickle.loads(rest, buffers=[np.array(buffer.raw()) for buffer in buffers])  # noqa: S301 - this book's own bytes
+        vars(copied).update(own, registry=copied.registry)
         return copied
 
     def __copy__(self) -> "Book":
