@@ -67,8 +67,13 @@ def opening() -> list[Command]:
 
 
 def fall() -> list[Command]:
-    """Return the crash: a takeover and the ADL that follows."""
-    return _example()[10:]
+    """Return the crash: a takeover and the ADL of all that is left of it, as the fund is empty.
+
+    The fund has just what unwinding loses.
+    """
+    mark, takeover, _, unwind, crash = _example()[10:]
+    withdrawal = FundPool(time_ms=NOW, pool="fund", amount="-1300", reason=FundingReason.WITHDRAWAL)
+    return [mark, withdrawal, takeover, unwind, crash]
 
 
 def _contract(

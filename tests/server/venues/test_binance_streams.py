@@ -14,7 +14,7 @@ from test_binance_clients import client_at
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from delever.core.messages import CancelAdl, SetMarks
+from delever.core.messages import CancelAdl, FundingReason, FundPool, SetMarks
 from delever.server.engine.runner import NOW
 from delever.server.venues.binance.streams import MAX_STREAMS, VALID_MS
 from waiting import PATIENCE_S, wait_until
@@ -149,7 +149,9 @@ def grant_dan(server: LiveServer) -> None:
 
 
 def test_a_cancelled_fill_is_an_adjustment(server: LiveServer) -> None:
-    submit_to(server.service, fall())
+    """The fund can carry the inventory again, so that no fill follows."""
+    injection = FundPool(time_ms=NOW, pool="fund", amount="1300", reason=FundingReason.INJECTION)
+    submit_to(server.service, [*fall(), injection])
     with connect(f"{server.ws}/ws/{listen_key(server)}") as connection:
         submit_to(
             server.service, [CancelAdl(time_ms=NOW, fill=1, note="the venue could not apply it")]

@@ -253,6 +253,7 @@ def test_execution_of_a_takeover_is_a_bust_trade() -> None:
         to_wallet_cash=0,
         to_pool_cash=0,
         equity_cash=0,
+        maintenance_cash=0,
         reason=Reason.VENUE_TAKEOVER,
     )
     row = account_payloads.execution_frame(LINEAR, ForcedOrder(1, 0, event))
