@@ -129,7 +129,10 @@ def _net_lots(book: Book, state: ContractState, side: Side) -> Ints:
     for total, table in zip(totals, (own, other), strict=True):
         cross = np.flatnonzero(~table.isolated[: table.size])
         np.add.at(total, table.account[cross], table.lots[cross])
-    for row in np.flatnonzero(joins & (totals[1][account] > 0)).tolist():
+    hedged = joins & (totals[1][account] > 0)
+    alone = hedged & (totals[0][account] == lots)  # the account's only position of this side
+    lots[alone] = np.maximum(lots[alone] - totals[1][account[alone]], 0)
+    for row in np.flatnonzero(hedged & ~alone).tolist():
         same, opposite = totals[:, int(account[row])].tolist()
         lots[row] = share_floor(int(lots[row]), max(same - opposite, 0), same)
     return lots
