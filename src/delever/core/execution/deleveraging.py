@@ -80,7 +80,7 @@ def closed_in_round(
     deficit = case.trigger.deficit_cash(book, state)
     if forced or rules.sizing is not Sizing.RESIDUAL or deficit is None:
         return tranches, quote
-    closed = residual(state, side, tranches, quote.ticks, deficit)
+    closed = list(residual(state, side, tranches, quote.ticks, deficit))
     ticks = tuple(price for _, price in closed)
     numbers = quote.numbers | {"deficit_cash": deficit}
     return [tranche for tranche, _ in closed], replace(quote, ticks=ticks, numbers=numbers)

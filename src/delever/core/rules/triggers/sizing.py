@@ -52,23 +52,13 @@ def residual(
     tranches: Sequence[Tranche],
     ticks: Sequence[Ticks],
     deficit_cash: int,
-) -> list[tuple[Tranche, Ticks]]:
-    """Return the fewest lots of the tranches, in their order, whose relief covers a deficit.
+) -> Iterator[tuple[Tranche, Ticks]]:
+    """Yield the fewest lots of the tranches, in their order, whose relief covers a deficit.
 
     The relief of lots is what the fund gains if they are closed at their ADL price instead of at
     the mark, in Cash. A tranche without relief (in profit, or priced at the mark) is not closed. If
     all relief together does not cover the deficit, every tranche with relief is closed.
     """
-    return list(_until_covered(state, side, tranches, ticks, deficit_cash))
-
-
-def _until_covered(
-    state: ContractState,
-    side: Side,
-    tranches: Sequence[Tranche],
-    ticks: Sequence[Ticks],
-    deficit_cash: int,
-) -> Iterator[tuple[Tranche, Ticks]]:
     for tranche, price in zip(tranches, ticks, strict=True):
         if deficit_cash <= 0:
             return
