@@ -122,6 +122,8 @@ def _net_lots(book: Book, state: ContractState, side: Side) -> Ints:
     own, other = state.tables[side], state.tables[side.opposite]
     account, isolated = own.account[: own.size], own.isolated[: own.size]
     lots: Ints = own.lots[: own.size].copy()
+    if not book.accounts.any_hedges:
+        return lots
     joins = book.accounts.hedge_mode[account] & ~isolated
     if not joins.any():
         return lots
