@@ -24,14 +24,7 @@ NOT_CHANGED |= {"changed_batches"}
 """Changes since the last hash, of which a snapshot has none, and the steps of those changes."""
 
 DERIVED = {
-    Book: {
-        "has_managed_pools",
-        "publication_cache",
-        "positions",
-        "registry",
-        "_monitored",
-        "_fills_of",
-    },
+    Book: {"has_managed_pools", "publication_cache", "registry", "_monitored", "_fills_of"},
     Accounts: {"index", "any_exempt", "any_hedges", "_sorted_by_name", "_name_order", "_capacity"},
     Wallets: {"sequence", "rows", "_capacity"},
     PositionTable: {"index", "total_lots", "total_cost", "total_margin", "block", "_number"},

@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from delever.core.book import Book
+from delever.core.book.account_index import AccountIndex
 from delever.core.book.account_tables import Table, Wallets
 from delever.core.book.contract_state import ContractState, OutstandingLoss
 from delever.core.book.inventory import Inventory, Tranche
@@ -38,16 +39,16 @@ RecordT = TypeVar("RecordT", bound=StateRecord)
 
 
 class TableRecord(StateRecord):
-    """A table: its size and the bytes of each column."""
+    """A table: its size and the bytes of each column, none for a column of zeros."""
 
     size: int
-    columns: dict[str, bytes]
+    columns: dict[str, memoryview]
 
 
 class AccountsRecord(TableRecord):
-    """Fields of `Accounts`."""
+    """Fields of `Accounts`; `names` has the text of all names, and where each ends."""
 
-    names: list[str]
+    names: tuple[memoryview, memoryview]
 
 
 class WalletsRecord(TableRecord):
@@ -57,15 +58,22 @@ class WalletsRecord(TableRecord):
     largest: int
 
 
-class PositionTableRecord(TableRecord):
-    """Fields of `PositionTable`; its totals and row index are derived from the columns.
+class PositionTableRecord(StateRecord):
+    """Fields of `PositionTable`, whose columns are in `PositionsRecord`; totals follow from them.
 
-    `labels` are stored: position ids of closed positions still count towards a bound.
+    Position ids are stored: those of closed positions still count towards a bound.
     """
 
+    size: int
     max_lots: int
     max_cost: int
     position_ids: list[int]
+
+
+class PositionsRecord(StateRecord):
+    """The columns of all positions: sides of contracts in order, by account and position id."""
+
+    columns: dict[str, memoryview]
 
 
 class RollingPeakRecord(StateRecord):
@@ -146,6 +154,7 @@ class BookRecord(StateRecord):
     accounts: AccountsRecord
     assets: list[AssetRecord]
     contracts: list[ContractRecord]
+    positions: PositionsRecord
     pools: list[PoolRecord]
     open_orders: dict[tuple[str, str], tuple[str, ...]]
     outstanding_fills: dict[int, AdlFilled]
@@ -161,14 +170,18 @@ _decoder = msgspec.msgpack.Decoder(BookRecord)
 
 
 def encode_book(book: Book) -> bytes:
-    """Return the bytes of a book, without the changes that `take_changes` has yet to return."""
+    """Return the bytes of a book, without the changes that `take_changes` has yet to return.
+
+    The columns of all positions are written in one piece each, without Python for a position.
+    """
     return _encoder.encode(record_of(book))
 
 
 def decode_book(body: bytes) -> Book:
     """Return the book of some bytes.
 
-    Raises msgspec.MsgspecError for bytes of another version of the book.
+    Raises msgspec.MsgspecError for bytes of another version of the book: its journal is then
+    replayed from the records before (`delever.journal.replay.newest_book`).
     """
     return restore_book(_decoder.decode(body))
 
@@ -182,13 +195,14 @@ def record_of(book: Book) -> BookRecord:
             AccountsRecord,
             book.accounts,
             columns=book.accounts.state(),
-            names=list(book.accounts.names),
+            names=book.accounts.names.packed(),
         ),
         assets=[
             _copy_fields(AssetRecord, asset, wallets=_table_record(WalletsRecord, asset.wallets))
             for asset in book.assets.values()
         ],
         contracts=[_contract_record(state, book.time_ms) for state in book.contracts.values()],
+        positions=PositionsRecord(book.positions.packed(_tables(book))),
         pools=[
             _copy_fields(
                 PoolRecord,
@@ -217,10 +231,13 @@ def _contract_record(state: ContractState, time_ms: int) -> ContractRecord:
     )
 
 
+def _tables(book: Book) -> list[PositionTable]:
+    """Return all position tables, in the order in which their rows are stored."""
+    return [table for state in book.contracts.values() for table in state.tables.values()]
+
+
 def _position_table_record(table: PositionTable) -> PositionTableRecord:
-    return _copy_fields(
-        PositionTableRecord, table, columns=table.state(), position_ids=sorted(table.position_ids)
-    )
+    return _copy_fields(PositionTableRecord, table, position_ids=sorted(table.position_ids))
 
 
 def _table_record(kind: type[RecordT], table: Table) -> RecordT:
@@ -249,11 +266,13 @@ def restore_book(record: BookRecord) -> Book:
     """Return the book of a record."""
     book = Book()
     _assign_fields(
-        book, record, skip=("accounts", "assets", "contracts", "pools", "unobserved_pools")
+        book,
+        record,
+        skip=("accounts", "assets", "contracts", "positions", "pools", "unobserved_pools"),
     )
     book.unobserved_pools = set(record.unobserved_pools)
     _load_table(book.accounts, record.accounts)
-    book.accounts.load_names(record.accounts.names)
+    book.accounts.load_names(AccountIndex.of_bytes(*record.accounts.names))
     book.assets = {asset.name: _restore_asset(asset) for asset in record.assets}
     for pool in record.pools:
         decimals = book.assets[pool.definition.asset].cash_decimals
@@ -262,6 +281,10 @@ def restore_book(record: BookRecord) -> Book:
         decimals = book.assets[contract.definition.settle].cash_decimals
         state = _restore_contract(contract, decimals, book.positions)
         book.contracts[state.name] = state
+    sizes = [table.size for contract in record.contracts for table in contract.tables.values()]
+    book.positions.load(sizes, record.positions.columns)
+    for table, size in zip(_tables(book), sizes, strict=True):
+        table.restore(size)
     book.reindex()
     return book
 
@@ -294,7 +317,7 @@ def _restore_contract(
         state, record, skip=("tables", "inventory", "volatility", "contract_pnl_peak", "warned")
     )
     for side, table in record.tables.items():
-        _load_table(state.tables[side], table)
+        _assign_fields(state.tables[side], table, skip=("size", "position_ids"))
         state.tables[side].position_ids = set(table.position_ids)
     state.inventory = {
         side: _restore_inventory(tranches) for side, tranches in record.inventory.items()
@@ -323,7 +346,7 @@ TableT = TypeVar("TableT", bound=Table)
 def _load_table(table: TableT, record: TableRecord) -> TableT:
     """Load the columns of a table, then its other stored fields."""
     table.load(record.columns, record.size)
-    _assign_fields(table, record, skip=("size", "columns", "names", "position_ids"))
+    _assign_fields(table, record, skip=("size", "columns", "names"))
     return table
 
 

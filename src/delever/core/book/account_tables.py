@@ -5,7 +5,7 @@ Each table records which rows have changed (the journal hashes them) and maintai
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -24,6 +24,12 @@ def digest_of(*columns: np.ndarray) -> bytes:
         hashed.update(little.nbytes.to_bytes(8, "little"))
         hashed.update(little.data)
     return hashed.digest()
+
+
+def bytes_of(column: np.ndarray) -> memoryview:
+    """Return the bytes of a column for a snapshot; a column of zeros has none."""
+    contiguous = np.ascontiguousarray(column if column.any() else column[:0])
+    return contiguous.data.cast("B")
 
 
 class Table:
@@ -52,17 +58,18 @@ class Table:
                 column[: self.size] = getattr(self, name)[: self.size]
             setattr(self, name, column)
 
-    def state(self) -> dict[str, bytes]:
+    def state(self) -> dict[str, memoryview]:
         """Return the bytes of every column that a snapshot stores."""
         stored = [name for name in self.COLUMNS if name not in self.TRANSIENT]
-        return {name: getattr(self, name)[: self.size].tobytes() for name in stored}
+        return {name: bytes_of(getattr(self, name)[: self.size]) for name in stored}
 
-    def load(self, state: dict[str, bytes], size: int) -> None:
+    def load(self, state: Mapping[str, bytes | memoryview], size: int) -> None:
         """Restore the columns from a snapshot."""
         self._reserve(size)
         self.size = size
         for name, column in state.items():
-            getattr(self, name)[:size] = np.frombuffer(column, self.COLUMNS[name])
+            if len(column):
+                getattr(self, name)[:size] = np.frombuffer(column, self.COLUMNS[name])
 
 
 class Accounts(Table):
@@ -133,9 +140,9 @@ class Accounts(Table):
             self._name_order = order  # assigned complete: ranking threads may call this at once
         return self._name_order
 
-    def load_names(self, names: Sequence[str]) -> None:
+    def load_names(self, names: AccountIndex) -> None:
         """Restore the names from a snapshot, after its columns."""
-        self.names = AccountIndex(names)
+        self.names = names
         self.index = IndexByName(self.names)
         self.any_hedges = bool(self.hedge_mode[: self.size].any())
         self.any_exempt = bool(self.adl_exempt[: self.size].any())

@@ -6,7 +6,8 @@ kinds PnL is value(mark) - cost, and a higher value is better for the account.
 """
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 import numpy as np
 
@@ -59,6 +60,10 @@ class ContractTerms:
     tier_bytes: bytes
     tier_rows: tuple[tuple[int, ...], ...]
     adl_exempt: bool
+
+    def __reduce__(self) -> tuple[type["ContractTerms"], tuple[object, ...]]:
+        """Return what a copy takes, faster than a dataclass does by itself."""
+        return ContractTerms, _fields_of(self)
 
     def value_cash(self, lots: IntLike, ticks: int) -> IntLike:
         """Return the value of signed lots at a price in Cash; inverse values are floored."""
@@ -178,6 +183,9 @@ class ContractTerms:
         """Return whether the value of lots at a price, and any margin of it, stay inside int64."""
         size = abs(lots) * self.factor
         return size < COLUMN_LIMIT and (not self.linear or size * ticks < COLUMN_LIMIT)
+
+
+_fields_of = attrgetter(*(field.name for field in fields(ContractTerms)))
 
 
 def terms_of(definition: DefineContract, cash_decimals: int) -> ContractTerms:
