@@ -85,7 +85,7 @@ def test_an_adl_fill_sends_new_and_filled_orders_and_an_account_update(
     assert [filled["o"][f] for f in ("c", "X", "x", "z", "L", "S", "ps", "rp")] == [
         "adl_autoclose",
         "FILLED",
-        "TRADE",
+        "CALCULATED",
         "0.6",
         "57000",
         "BUY",
@@ -101,6 +101,7 @@ def test_an_adl_fill_sends_new_and_filled_orders_and_an_account_update(
                 "pa": "0",
                 "ep": "0",
                 "bep": "0",
+                "cr": "0",
                 "up": "0",
                 "mt": "isolated",
                 "iw": "0",
@@ -134,11 +135,15 @@ def test_the_liquidated_account_receives_its_takeover(server: LiveServer) -> Non
         submit_to(server.service, fall())
         new, filled, update = receive_events(connection, 3)
     assert new["o"]["c"] == filled["o"]["c"] == "autoclose-1"
-    assert (filled["o"]["x"], filled["o"]["X"], filled["o"]["S"]) == (
+    assert [filled["o"][f] for f in ("x", "X", "S", "o", "ot", "f")] == [
         "CALCULATED",
         "FILLED",
         "SELL",
-    )
+        "LIQUIDATION",
+        "LIQUIDATION",
+        "IOC",
+    ]
+    assert new["o"]["o"] == "LIQUIDATION"
     assert update["a"]["B"][0]["wb"] == "0"
 
 

@@ -15,6 +15,10 @@ ADL = "adl_autoclose"
 """The client order id of an ADL fill."""
 
 NEW, FILLED = "NEW", "FILLED"
+CALCULATED = "CALCULATED"
+"""Execution type of an order that the venue filled itself: ADL or liquidation."""
+
+LIMIT, LIQUIDATION = "LIMIT", "LIQUIDATION"
 
 
 def quantile(indicator: int) -> int:
@@ -197,21 +201,25 @@ def force_order(market: Market, event: ForcedEvent, *, hedge_mode: bool, time_ms
 def order_update(
     market: Market, event: ForcedEvent, status: str, *, hedge_mode: bool, time_ms: int, sent_ms: int
 ) -> Json:
-    """Return the stream's ORDER_TRADE_UPDATE of an ADL fill or a takeover, NEW or FILLED."""
+    """Return the stream's ORDER_TRADE_UPDATE of an ADL fill or a takeover, NEW or FILLED.
+
+    Binance executes both itself (`x` CALCULATED); a takeover is an order of type LIQUIDATION.
+    """
     adl, done = isinstance(event, AdlFilled), status == FILLED
+    kind = LIMIT if adl else LIQUIDATION
     quantity, price = market.quantity(event.lots), market.price(event.price_ticks)
     fee_cash = event.fee_cash if isinstance(event, AdlFilled) else 0
     order = {
         "s": market.symbol,
         "c": client_order_id(event),
         "S": _closing_side(event),
-        "o": "LIMIT",
+        "o": kind,
         "f": "GTC" if adl else "IOC",
         "q": quantity,
         "p": price,
         "ap": price if done else "0",
         "sp": "0",
-        "x": ("TRADE" if adl else "CALCULATED") if done else NEW,
+        "x": CALCULATED if done else NEW,
         "X": status,
         "i": order_id(event),
         "l": quantity if done else "0",
@@ -226,7 +234,7 @@ def order_update(
         "m": False,
         "R": False,
         "wt": "CONTRACT_PRICE",
-        "ot": "LIMIT",
+        "ot": kind,
         "ps": position_side(event.side, hedge_mode=hedge_mode),
         "cp": False,
         "rp": format_scaled(event.realized_pnl_cash, market.cash_decimals) if done else "0",
@@ -257,13 +265,17 @@ def balance_row(asset: str, cross_cash: int, isolated_cash: int, cash_decimals: 
 
 
 def position_row(market: Market, position: PositionSnapshot, *, hedge_mode: bool) -> Json:
-    """Return an open position's row of ACCOUNT_UPDATE."""
+    """Return an open position's row of ACCOUNT_UPDATE.
+
+    `cr`, the position's accumulated realized PnL, is unknown here and "0".
+    """
     entry = _entry(market, position)
     return {
         "s": market.symbol,
         "pa": market.quantity(position.side.sign * position.lots),
         "ep": entry,
         "bep": entry,
+        "cr": "0",
         "up": market.cash(position.unrealized_pnl_cash),
         "mt": "isolated" if position.isolated else "cross",
         "iw": market.cash(position.margin_cash if position.isolated else 0),
@@ -278,6 +290,7 @@ def closed_row(market: Market, side: Side, *, hedge_mode: bool, isolated: bool) 
         "pa": "0",
         "ep": "0",
         "bep": "0",
+        "cr": "0",
         "up": "0",
         "mt": "isolated" if isolated else "cross",
         "iw": "0",
