@@ -87,7 +87,7 @@ def test_the_exit_code_of_once_reports_active_alerts(tmp_path: Path, stub: Stub,
     assert [sent["data"]["kind"] for sent in stub.bodies] == ["raised", "cleared"]
 
 
-def test_once_reports_each_source_that_was_never_read(tmp_path: Path, run: Run) -> None:
+def test_once_reports_each_source_that_was_never_read(run: Run) -> None:
     with stubbed() as stub:
         url = stub.url
     done = run("binance", "--base-url", url, "--once")
