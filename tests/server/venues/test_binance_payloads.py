@@ -336,9 +336,11 @@ def test_a_multiplier_scales_linear_quantities_and_is_the_size_of_inverse_contra
     ]
 
 
-def test_premium_index_has_the_mark_price_only() -> None:
+def test_premium_index_has_the_mark_price_and_zeros() -> None:
     made = payloads.premium_index(market("BTCUSDT", mark=1179363))
-    same(made, '{"symbol":"BTCUSDT","markPrice":"11793.63000000","time":5}')
+    zeros = ("indexPrice", "estimatedSettlePrice", "lastFundingRate", "interestRate")
+    sample = '{"symbol":"BTCUSDT","markPrice":"11793.63000000","nextFundingTime":0,"time":5}'
+    same(made, sample, dict.fromkeys(zeros, "0.00000000"))
 
 
 @pytest.mark.parametrize("row", cases("binance_times.txt"))
