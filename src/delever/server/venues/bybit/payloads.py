@@ -1,8 +1,9 @@
 """Bybit V5's JSON: errors, envelopes, adlAlert, insurance pools, contracts and stream messages.
 
 REST values are text, those of the adlAlert stream numbers; `maxBalance` and `mb` are always empty,
-as Bybit's are since 2025-12-18. A contract whose rule set has no contract drawdown has a ratio and
-empty limits.
+as Bybit's are since 2025-12-18. Bybit states limits for every contract, as numbers. So a contract
+whose rule set has no contract drawdown has limits that never start it: a trigger threshold that its
+fund is not above.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from delever.core.market.contract_terms import ContractTerms
-from delever.core.units import PPM, div_floor, div_nearest
+from delever.core.units import COLUMN_LIMIT, PPM, div_floor, div_nearest
 from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
 
@@ -86,15 +87,15 @@ def group_of(instrument: Instrument) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AdlAlert:
-    """A contract's distance to ADL, as text; the limits are empty if its rules have none."""
+    """A contract's distance to ADL, as text."""
 
     coin: str
     symbol: str
     balance: str
     ratio: str
-    start_ratio: str = ""
-    stop_ratio: str = ""
-    threshold: str = ""
+    start_ratio: str
+    stop_ratio: str
+    threshold: str
 
     def rest(self) -> dict[str, str]:
         """Return the row of the REST answer."""
@@ -134,13 +135,16 @@ def adl_alert(
     """Return a contract's alert.
 
     `drawdown_cash` is the fall of the contract PnL from its peak, and the pool's peak balance;
-    `limits` are the numbers of its contract drawdown trigger and take precedence.
+    `limits` are the numbers of its contract drawdown trigger and take precedence. Without them the
+    trigger threshold is the largest sum of money, or the balance if that is larger.
     """
     balance = amounts.cash(equity_cash, decimals)
     if limits is None:
         fall, peak = drawdown_cash
         ppm = -div_nearest(fall * PPM, peak) if peak > 0 else 0
-        return AdlAlert(coin, symbol, balance, amounts.ratio(ppm))
+        threshold = amounts.cash(max(COLUMN_LIMIT, equity_cash), decimals)
+        whole = amounts.ratio(-PPM)
+        return AdlAlert(coin, symbol, balance, amounts.ratio(ppm), whole, whole, threshold)
     return AdlAlert(
         coin=coin,
         symbol=symbol,
@@ -153,8 +157,8 @@ def adl_alert(
 
 
 def _number(text: str) -> object:
-    """Return a JSON number with exactly these digits; empty text is returned as it is."""
-    return msgspec.Raw(text.encode()) if text else ""
+    """Return a JSON number with exactly these digits."""
+    return msgspec.Raw(text.encode())
 
 
 def listed(rows: Sequence[Mapping[str, str]], updated_ms: int) -> bytes:
