@@ -5,7 +5,7 @@ A quantity is printed in whole units of the underlying (`units`, Bybit) or in co
 """
 
 from delever.core.market.contract_terms import ContractTerms
-from delever.core.units import PPM, div_ceil, div_nearest, format_scaled
+from delever.core.units import PPM, Mark, div_ceil, div_nearest, format_scaled
 from delever.server.engine.account_snapshot import PositionSnapshot
 
 ENTRY_DECIMALS = 8
@@ -43,9 +43,9 @@ def contracts(terms: ContractTerms, lots: int) -> str:
     return format_scaled(lots * terms.lot[0], terms.lot[1])
 
 
-def price(terms: ContractTerms, ticks: int) -> str:
+def price(terms: ContractTerms, ticks: Mark) -> str:
     """Return a price as text."""
-    return format_scaled(ticks * terms.tick[0], terms.tick[1])
+    return format_scaled(*terms.decimal_of(ticks))
 
 
 def entry_price(terms: ContractTerms, lots: int, cost_cash: int) -> str:
