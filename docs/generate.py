@@ -54,7 +54,7 @@ MEANINGS = {
     "too_many_decimals": "The number has more decimals than its unit.",
     "out_of_range": "The number is outside the range of its field.",
     "invalid_lot_multiple": "The quantity is not a whole number of lots.",
-    "invalid_tick_multiple": "The price is not a whole number of ticks.",
+    "invalid_tick_multiple": "The price is not a whole number of ticks; a mark may be finer.",
     "price_without_contract": "A takeover with a price needs a contract.",
     "fractional_lot_value": "One lot times one tick is not a whole number of cash units.",
     "invalid_margin_tiers": "Margin tiers do not start at 0, or do not ascend.",

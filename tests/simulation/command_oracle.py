@@ -57,13 +57,16 @@ def _account(_model: Model, command: m.DefineAccount) -> list[Event]:
 
 
 def _marks(model: Model, command: m.SetMarks) -> list[Event]:
-    ticks: dict[str, int] = {}
+    split: list[tuple[str, int, int]] = []
     rejected: list[Event] = []
     notices: list[Event] = []
     for name, price in command.marks.items():
         fault = _mark_fault(model, name, price)
         if fault is None:
-            ticks[name] = _ticks(model.contracts[name], price)
+            contract = model.contracts[name]
+            ticks = int(Fraction(price) // contract.tick)
+            units = (Fraction(price) - ticks * contract.tick) / contract.mark_unit
+            split.append((name, ticks, int(units)))
             continue
         if command.strict:
             raise RejectedError(fault)
@@ -74,9 +77,11 @@ def _marks(model: Model, command: m.SetMarks) -> list[Event]:
         if not unknown and not model.contracts[name].mark_rejected:
             kind = m.NoticeKind.MARK_REJECTED
             notices.append(m.Notice(kind, fault, "", name, {}))
-    if not ticks and rejected:
+    if not split and rejected:
         return [*rejected, *notices]
-    marks = m.MarksSet(contracts=tuple(ticks), mark_ticks=tuple(ticks.values()))
+    names, all_ticks, fractions = zip(*split, strict=True) if split else ((), (), ())
+    fractions = fractions if any(fractions) else ()
+    marks = m.MarksSet(contracts=names, mark_ticks=all_ticks, mark_fractions=fractions)
     return [*rejected, *notices, marks]
 
 
@@ -85,8 +90,9 @@ def _mark_fault(model: Model, name: str, price: m.Amount) -> Reason | None:
         return Reason.UNKNOWN_CONTRACT
     if Fraction(price) <= 0:
         return Reason.NOT_POSITIVE
-    whole = Fraction(price) % model.contracts[name].tick == 0
-    return None if whole else Reason.INVALID_TICK_MULTIPLE
+    contract = model.contracts[name]
+    exact = any(Fraction(price) % unit == 0 for unit in (contract.tick, contract.mark_unit))
+    return None if exact else Reason.TOO_MANY_DECIMALS
 
 
 def _depth(model: Model, command: m.SetDepth) -> list[Event]:

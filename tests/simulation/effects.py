@@ -121,9 +121,11 @@ def _orders(model: Model, event: m.OpenOrdersSet) -> None:
 
 
 def _marks(model: Model, event: m.MarksSet) -> None:
-    for name, ticks in zip(event.contracts, event.mark_ticks, strict=True):
+    fractions = event.mark_fractions or [0] * len(event.contracts)
+    for name, ticks, units in zip(event.contracts, event.mark_ticks, fractions, strict=True):
         contract = model.contracts[name]
-        contract.previous_mark, contract.mark = contract.mark or ticks, ticks
+        mark = ticks + units * contract.mark_unit / contract.tick
+        contract.previous_mark, contract.mark = contract.mark or mark, mark
         contract.mark_rejected = False
 
 

@@ -143,7 +143,10 @@ class Contract:
         same("fraction of Cash in the value of a lot", step.denominator, 1)
         self.step = step.numerator  # of a lot: Cash a tick, or Cash times ticks
         self.limits = limits_from(definition.limits, unit)
-        self.mark = self.previous_mark = 0
+        self.mark_unit = Fraction(
+            1, 10 ** max(10, len(str(definition.tick_size).partition(".")[2]))
+        )
+        self.mark = self.previous_mark = Fraction(0)  # in ticks
         self.bids: tuple[tuple[int, int], ...] = ()
         self.asks: tuple[tuple[int, int], ...] = ()
         self.depth_known = False
@@ -160,15 +163,15 @@ class Contract:
         self.mark_rejected = False
         self.exhausted_lots: dict[Side, int] = {}
 
-    def exact(self, side: Side, lots: int, ticks: int) -> Fraction:
+    def exact(self, side: Side, lots: int, ticks: int | Fraction) -> Fraction:
         """Return the exact value of lots of a side at a price."""
         price = ticks * self.tick
         return sign(side) * lots * (self.size * price if self.linear else -self.size / price)
 
-    def value(self, side: Side, lots: int, ticks: int) -> int:
+    def value(self, side: Side, lots: int, ticks: int | Fraction) -> int:
         """Return the value in whole Cash, rounded down."""
         if self.linear:
-            return sign(side) * lots * ticks * self.step
+            return sign(side) * lots * ticks * self.step // 1
         return -sign(side) * lots * self.step // ticks
 
     def unrealized_pnl(self, side: Side, held: Position) -> int:

@@ -145,7 +145,7 @@ class RandomMarket:
     # --- draws ---
 
     def moved(self, name: str, shift: float) -> str:
-        """Return the contract's price after a relative move, at least one tick."""
+        """Return the mark after a relative move: at least one tick, at times finer than it."""
         contract = next(c for c in self.contracts if c.contract == name)
         tick = Fraction(contract.tick_size)
         factor = Fraction(max(1 + shift, 0.01) * self.random.uniform(0.995, 1.005))
@@ -156,7 +156,8 @@ class RandomMarket:
         if self.coarse:
             ticks = min(max(round(ticks, -1), 10), 300)
         self.price[name] = ticks * tick
-        return text(self.price[name])
+        finer = 0 if self.coarse or self.random.random() < 0.7 else self.random.randrange(100)
+        return text(self.price[name] + finer * tick / 100)
 
     def account(self, name: str, time_ms: int) -> m.DefineAccount:
         return m.DefineAccount(
@@ -282,7 +283,6 @@ class RandomMarket:
             return m.SetBalances(time_ms=time_ms, version=version, balances=rows)
 
         fine = text(Fraction(contract.lot_size) / 3 // Fraction(1, 10**25) * Fraction(1, 10**25))
-        tick = text(Fraction(contract.tick_size) / 2)
         return [
             Move(m.SetTime(time_ms=model.time_ms - 1), Reason.TIME_IN_PAST),
             Move(m.SetTime(time_ms=2**60), Reason.OUT_OF_RANGE),
@@ -308,11 +308,11 @@ class RandomMarket:
                 m.SetMarks(time_ms=time_ms, marks={"NONE": 1}, strict=True), Reason.UNKNOWN_CONTRACT
             ),
             Move(
-                m.SetMarks(time_ms=time_ms, marks={name: tick}, strict=True),
-                Reason.INVALID_TICK_MULTIPLE,
+                m.SetMarks(time_ms=time_ms, marks={name: "0.12345678901"}, strict=True),
+                Reason.TOO_MANY_DECIMALS,
             ),
             Move(m.SetMarks(time_ms=time_ms, marks={name: "-1"})),
-            Move(m.SetMarks(time_ms=time_ms, marks={"NONE": 1, name: tick})),
+            Move(m.SetMarks(time_ms=time_ms, marks={"NONE": 1, name: "0.12345678901"})),
             Move(m.SetMarks(time_ms=time_ms, marks={"NONE": 1, name: text(self.price[name])})),
             Move(m.Takeover(time_ms=time_ms, account="nobody"), Reason.UNKNOWN_ACCOUNT),
             Move(

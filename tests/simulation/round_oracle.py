@@ -258,18 +258,22 @@ def price_rule_of(pool: Pool, trigger: str) -> str:
 
 def price_of(model: Model, contract: Contract, side: Side, rule: str, tranche: Tranche) -> int:
     """Return the ADL price of one tranche under a rule that does not depend on the pool's limit."""
-    pool, mark = model.pools[contract.pool], contract.mark
+    pool = model.pools[contract.pool]
     if rule == "mark_unless_depleted":
         equity, peak = model.pool_equity(pool.name), pool.equities.peak(model.time_ms)
         rule = "bankruptcy_price" if 10 * equity <= peak else "mark"
-    spread = Fraction(1 - sign(side) * Fraction(1, 1000)) * mark
-    transfer = spread // 1 if side == "long" else -(-spread // 1)
+
+    def on_grid(price: Fraction) -> int:
+        """Return a price in whole ticks, rounded in the counterparties' favor."""
+        return max(int(price // 1 if side == "long" else -(-price // 1)), 1)
+
+    mark = on_grid(contract.mark)
     capped = max(mark, tranche.ticks) if side == "long" else min(mark, tranche.ticks)
     return {
         "bankruptcy_price": tranche.ticks,
         "mark": mark,
-        "previous_mark": contract.previous_mark,
-        "transfer_price": max(int(transfer), 1),
+        "previous_mark": on_grid(contract.previous_mark),
+        "transfer_price": on_grid((1 - sign(side) * Fraction(1, 1000)) * contract.mark),
         "capped_mark": capped,
     }[rule]
 

@@ -65,7 +65,7 @@ def net(reader: Reader, account: str, rows: list[Row]) -> list[Contract]:
                     long_lots=sizes[0],
                     short_lots=sizes[1],
                     lots=lots,
-                    mark_ticks=contract.mark,
+                    mark_ticks=int(contract.mark),
                     long_cost_cash=costs[0],
                     short_cost_cash=costs[1],
                     realized_pnl_cash=-sum(costs),
@@ -120,7 +120,7 @@ def _pool_bound(model: Model, asset: str) -> int:
 
 def _size(contract: Contract, lots: int, cost: int) -> int:
     mark = max(contract.mark, contract.previous_mark) if contract.linear else 1
-    return lots * contract.step * mark + abs(cost)
+    return lots * -int(-contract.step * mark // 1) + abs(cost)
 
 
 def covered(model: Model, account: str, row: Row) -> tuple[int, int, int]:

@@ -29,6 +29,7 @@ from delever.core.messages import (
     Rating,
     Side,
 )
+from delever.core.units import pack_mark, unpack_mark
 
 
 class StateRecord(msgspec.Struct, forbid_unknown_fields=True):
@@ -91,9 +92,9 @@ class RollingMeanRecord(StateRecord):
 
 
 class RollingVolatilityRecord(StateRecord):
-    """Fields of `RollingVolatility`."""
+    """Fields of `RollingVolatility`, with prices as `pack_mark` packs them."""
 
-    entries: list[tuple[int, int]]
+    entries: list[tuple[int, int | str]]
 
 
 class AssetRecord(StateRecord):
@@ -112,8 +113,8 @@ class ContractRecord(StateRecord):
 
     definition: DefineContract
     pool: str
-    mark: int
-    previous_mark: int
+    mark: int | str
+    previous_mark: int | str
     volatility: RollingVolatilityRecord
     bids: tuple[tuple[int, int], ...]
     asks: tuple[tuple[int, int], ...]
@@ -225,7 +226,11 @@ def _contract_record(state: ContractState, time_ms: int) -> ContractRecord:
         inventory={
             side: list(inventory.tranches.values()) for side, inventory in state.inventory.items()
         },
-        volatility=RollingVolatilityRecord(entries=state.volatility.entries()),
+        mark=pack_mark(state.mark),
+        previous_mark=pack_mark(state.previous_mark),
+        volatility=RollingVolatilityRecord(
+            entries=[(minute, pack_mark(price)) for minute, price in state.volatility.entries()]
+        ),
         contract_pnl_peak=_peak_record(state.contract_pnl_peak, time_ms),
         warned=sorted(state.warned),
     )
@@ -314,15 +319,24 @@ def _restore_contract(
     window_ms = record.contract_pnl_peak.window_ms
     state = ContractState(record.definition, terms, limits, window_ms, positions)
     _assign_fields(
-        state, record, skip=("tables", "inventory", "volatility", "contract_pnl_peak", "warned")
+        state,
+        record,
+        skip=(
+            *("mark", "previous_mark", "volatility"),
+            *("tables", "inventory", "contract_pnl_peak", "warned"),
+        ),
     )
+    state.mark = unpack_mark(record.mark)
+    state.previous_mark = unpack_mark(record.previous_mark)
     for side, table in record.tables.items():
         _assign_fields(state.tables[side], table, skip=("size", "position_ids"))
         state.tables[side].position_ids = set(table.position_ids)
     state.inventory = {
         side: _restore_inventory(tranches) for side, tranches in record.inventory.items()
     }
-    state.volatility = RollingVolatility(record.volatility.entries)
+    state.volatility = RollingVolatility(
+        (minute, unpack_mark(price)) for minute, price in record.volatility.entries
+    )
     state.contract_pnl_peak = _restore_peak(record.contract_pnl_peak)
     state.warned = set(record.warned)
     return state

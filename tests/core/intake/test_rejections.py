@@ -101,8 +101,8 @@ def test_undecodable_commands_have_a_path(row: Row) -> None:
 def test_a_rejection_does_not_affect_the_next_command() -> None:
     """CORE-14: the corrected command is accepted at the same time."""
     world = open_world()
-    bad = m.SetMarks(time_ms=2000, marks={"BTC": "100.1"}, strict=True)
-    assert world.rejected(bad).reason is Reason.INVALID_TICK_MULTIPLE
+    bad = m.SetMarks(time_ms=2000, marks={"BTC": "100.00000000001"}, strict=True)
+    assert world.rejected(bad).reason is Reason.TOO_MANY_DECIMALS
     assert world.book.time_ms == 1000
     assert world.run(replace(bad, marks={"BTC": "100.5"}))[0] == m.Accepted(
         sequence=world.book.sequence, time_ms=2000

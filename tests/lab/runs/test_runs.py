@@ -66,14 +66,12 @@ def test_a_cancelled_fill_is_subtracted_from_the_totals() -> None:
 def test_a_run_does_not_change_the_given_book_and_continues_after_a_rejection() -> None:
     before = encode_book(BOOK)
     marks = [
-        SetMarks(time_ms=1, marks={"BTCUSDT": "64000.3"}, strict=True),
+        SetMarks(time_ms=1, marks={"BTCUSDT": "64000.00000000001"}, strict=True),
         SetMarks(time_ms=2, marks={"BTCUSDT": "64000", "ETHUSDT": "0"}),
     ]
     result = run(BOOK, marks)
     assert encode_book(BOOK) == before
-    assert [rejected.reason for rejected in result.rejected.values()] == [
-        Reason.INVALID_TICK_MULTIPLE
-    ]
+    assert [rejected.reason for rejected in result.rejected.values()] == [Reason.TOO_MANY_DECIMALS]
     assert list(result.rejected) == [0]
     ((number, rejected),) = result.partial_rejections
     assert (number, rejected.contract, rejected.reason) == (1, "ETHUSDT", Reason.NOT_POSITIVE)

@@ -357,8 +357,9 @@ class Book:
 
     def _marks_set(self, event: m.MarksSet, parallel_map: ParallelMap = map) -> None:
         revalued: dict[str, list[Revaluation]] = {}
-        for name, mark in zip(event.contracts, event.mark_ticks, strict=True):
+        for name, ticks, fraction in event.rows():
             state = self.contracts[name]
+            mark = state.terms.join_mark(ticks, fraction)
             sides = revalued.setdefault(state.terms.settle, [])
             sides += state.set_mark(self.time_ms, mark, self.sequence)
             self._changed[state.key] = state  # a mark alone does not make a contract monitored

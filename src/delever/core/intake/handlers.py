@@ -27,7 +27,7 @@ from delever.core.market.validation import (
 )
 from delever.core.messages import Event, FundingReason, PoolKind, Reason, Side, TriggerLimits
 from delever.core.rules import rule_set_of, rule_sets_of, rules_digest
-from delever.core.units import PPM, Ticks
+from delever.core.units import PPM, Mark, Ticks
 from delever.core.valuation.bankruptcy import OpenPosition, open_positions, take_over
 from delever.core.valuation.insurance import unwind
 from delever.core.valuation.netting import net_legs, settle_netted
@@ -104,21 +104,21 @@ def _define_account(_book: Book, command: m.DefineAccount) -> list[Event]:
 
 def _set_marks(book: Book, command: m.SetMarks) -> list[Event]:
     """Return the marks that can be taken, and the others as rejected, with a notice for each."""
-    ticks: dict[str, int] = {}
+    taken: dict[str, Mark] = {}
     rejections: dict[str, Rejection] = {}
     for name, price in command.marks.items():
         try:
-            ticks[name] = _read_mark(book, name, price)
+            taken[name] = _read_mark(book, name, price)
         except Rejection as rejection:
             if command.strict:
                 raise
             rejections[name] = rejection
     try:
-        _check_marks(book, ticks)
+        _check_marks(book, taken)
     except Rejection:
         if command.strict:
             raise
-        ticks, too_large = _fitting_marks(book, command, ticks)
+        taken, too_large = _fitting_marks(book, command, taken)
         rejections |= too_large
     rejected = [name for name in command.marks if name in rejections]
     events: list[Event] = [_mark_rejected(name, rejections[name]) for name in rejected]
@@ -127,32 +127,39 @@ def _set_marks(book: Book, command: m.SetMarks) -> list[Event]:
         for name in rejected
         if name in book.contracts and not book.contracts[name].mark_rejected
     ]
-    if ticks or not rejected:
-        events.append(m.MarksSet(contracts=tuple(ticks), mark_ticks=tuple(ticks.values())))
+    if taken or not rejected:
+        events.append(_marks_set(book, taken))
     return events
 
 
-def _read_mark(book: Book, name: str, price: m.Amount) -> int:
+def _marks_set(book: Book, marks: dict[str, Mark]) -> m.MarksSet:
+    split = [book.contracts[name].terms.split_mark(mark) for name, mark in marks.items()]
+    ticks, fractions = zip(*split, strict=True) if split else ((), ())
+    fractions = fractions if any(fractions) else ()
+    return m.MarksSet(contracts=tuple(marks), mark_ticks=ticks, mark_fractions=fractions)
+
+
+def _read_mark(book: Book, name: str, price: m.Amount) -> Mark:
     field = f"marks.{name}"
     state = _contract(book, field, name)
-    ticks = state.terms.read_ticks(field, price)
-    fits = state.terms.fits_int64(1, ticks)
+    mark = state.terms.read_mark(field, price)
+    fits = state.terms.fits_int64(1, mark)
     reject_unless(fits, field, price, Reason.EXCEEDS_NUMERIC_RANGE)
-    return ticks
+    return mark
 
 
-def _check_marks(book: Book, ticks: dict[str, int]) -> None:
-    check_range(book, ticks)
-    check_inventory(book, ticks)
+def _check_marks(book: Book, marks: dict[str, Mark]) -> None:
+    check_range(book, marks)
+    check_inventory(book, marks)
 
 
 def _fitting_marks(
-    book: Book, command: m.SetMarks, ticks: dict[str, int]
-) -> tuple[dict[str, int], dict[str, Rejection]]:
+    book: Book, command: m.SetMarks, marks: dict[str, Mark]
+) -> tuple[dict[str, Mark], dict[str, Rejection]]:
     """Return the marks, in the command's order, that fit the numeric range together; the rest."""
-    taken: dict[str, int] = {}
+    taken: dict[str, Mark] = {}
     too_large: dict[str, Rejection] = {}
-    for name, mark in ticks.items():
+    for name, mark in marks.items():
         try:
             _check_marks(book, {**taken, name: mark})
         except Rejection as rejection:

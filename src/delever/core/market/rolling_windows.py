@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 from math import isqrt
 
-from delever.core.units import div_floor, div_nearest
+from delever.core.units import Mark, div_floor, div_nearest
 
 _CURRENT = -1
 """End time of the value that still holds."""
@@ -142,10 +142,10 @@ class RollingVolatility:
 
     __slots__ = ("_entries",)
 
-    def __init__(self, entries: Iterable[tuple[int, int]] = ()) -> None:
+    def __init__(self, entries: Iterable[tuple[int, Mark]] = ()) -> None:
         self._entries = deque(entries)
 
-    def observe(self, time_ms: int, price: int) -> None:
+    def observe(self, time_ms: int, price: Mark) -> None:
         """Set the price from this time on; the price is positive."""
         entries, minute = self._entries, div_floor(time_ms, self.MINUTE_MS)
         if entries and entries[-1][0] == minute:
@@ -164,6 +164,6 @@ class RollingVolatility:
                 squares += div_nearest((after - before) * 10**9, before) ** 2
         return isqrt(div_floor(squares, 10**6))
 
-    def entries(self) -> list[tuple[int, int]]:
+    def entries(self) -> list[tuple[int, Mark]]:
         """Return the entries, for a snapshot."""
         return list(self._entries)

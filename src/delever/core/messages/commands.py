@@ -217,7 +217,7 @@ class SetPositionColumns(Command, tag="set_position_columns", frozen=True, kw_on
 
 
 class SetMarks(Command, tag="set_marks", frozen=True, kw_only=True):
-    """Set mark prices, by contract.
+    """Set mark prices, by contract; a mark may be finer than the tick, with up to 10 decimals.
 
     A mark that cannot be taken is rejected alone, and its contract keeps the mark before; `strict`
     rejects the whole command instead.

@@ -118,6 +118,7 @@ class PositionsNetted(Event, tag="positions_netted", frozen=True, kw_only=True):
 
     It happens before a takeover, without a fee. `long_lots` and `short_lots` are what the positions
     had, `lots` is what each lost. The realized PnL, minus both costs, goes to the account's wallet.
+    `mark_ticks` is rounded down where the mark is finer than the tick.
     """
 
     contract: str

@@ -45,6 +45,7 @@ from delever.core.units import (
     PPM,
     Bools,
     Ints,
+    Mark,
     clamp_int64,
     div_ceil,
     div_floor,
@@ -149,7 +150,7 @@ def buckets_of(book: Book, state: ContractState) -> Buckets:
 
 
 def value_at(
-    state: ContractState, buckets: Buckets, mark_ticks: int, slippage_ppm: int
+    state: ContractState, buckets: Buckets, mark_ticks: Mark, slippage_ppm: int
 ) -> ValuedBuckets:
     """Return the buckets at another mark."""
     equity, maintenance = buckets.equity.copy(), buckets.maintenance.copy()
@@ -387,7 +388,7 @@ def _at_least(point: StressPoint, lots: int) -> StressPoint:
     return StressPoint(**{**fields, "adl_lots": lots})
 
 
-def _worst_ticks(state: ContractState, side: Side, mark_ticks: int, slippage_ppm: int) -> int:
+def _worst_ticks(state: ContractState, side: Side, mark_ticks: Mark, slippage_ppm: int) -> int:
     """Return the worst price at which the pool closes at a mark."""
     return _in_range(state, worst_ticks(mark_ticks, side, slippage_ppm))
 

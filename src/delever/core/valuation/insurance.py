@@ -10,7 +10,7 @@ from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.pool_state import PoolState
 from delever.core.messages import DepthSet, DepthSufficiencySet, Event, PoolObserved, Side, Unwound
-from delever.core.units import PPM, div_floor, share_floor
+from delever.core.units import PPM, Mark, floor_ticks, share_floor
 
 
 def pool_equity(book: Book, pool: PoolState) -> int:
@@ -76,9 +76,9 @@ def unwind(state: ContractState, side: Side, lots: int, price_ticks: int) -> Ite
         lots -= closed
 
 
-def worst_ticks(mark_ticks: int, side: Side, slippage_ppm: int) -> int:
+def worst_ticks(mark_ticks: Mark, side: Side, slippage_ppm: int) -> int:
     """Return the worst price, in ticks, at which inventory of a side is unwound, rounded down."""
-    return div_floor(mark_ticks * (PPM - side.sign * slippage_ppm), PPM)
+    return floor_ticks(mark_ticks, PPM - side.sign * slippage_ppm)
 
 
 def usable_depth(

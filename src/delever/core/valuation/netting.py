@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.messages import Event, PositionsNetted, Side, WalletSettled
-from delever.core.units import share_floor
+from delever.core.units import floor_ticks, share_floor
 from delever.core.valuation.bankruptcy import OpenPosition, cross_positions
 
 
@@ -64,7 +64,7 @@ def _pairs(
             long_lots=before[0],
             short_lots=before[1],
             lots=lots,
-            mark_ticks=state.mark,
+            mark_ticks=floor_ticks(state.mark),
             long_cost_cash=costs[0],
             short_cost_cash=costs[1],
             realized_pnl_cash=-sum(costs),

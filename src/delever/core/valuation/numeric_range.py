@@ -13,7 +13,7 @@ from delever.core.book.pool_state import PoolState
 from delever.core.book.position_table import PositionBounds
 from delever.core.market.validation import Rejection
 from delever.core.messages import Event, Reason, Side, TakenOver, WalletSettled
-from delever.core.units import COLUMN_LIMIT, INT64_LIMIT
+from delever.core.units import COLUMN_LIMIT, INT64_LIMIT, Mark
 
 POOL_LIMIT = INT64_LIMIT
 """Upper bound, in Cash, on a pool's worth: events report it as one int64, no column sums it."""
@@ -41,7 +41,7 @@ class Growth(NamedTuple):
 
 def check_range(
     book: Book,
-    marks: Mapping[str, int],
+    marks: Mapping[str, Mark],
     *,
     growth: Mapping[ContractSide, Growth] | None = None,
     max_balance: Mapping[str, int] | None = None,
@@ -79,7 +79,7 @@ def check_range(
 def _exact_equity_bound(
     book: Book,
     asset: str,
-    marks: Mapping[str, int],
+    marks: Mapping[str, Mark],
     growth: Mapping[ContractSide, Growth],
     max_balance: Mapping[str, int],
 ) -> int:
@@ -97,7 +97,7 @@ def _exact_equity_bound(
     return bound
 
 
-def check_inventory(book: Book, marks: Mapping[str, int]) -> None:
+def check_inventory(book: Book, marks: Mapping[str, Mark]) -> None:
     """Reject marks at which the worth of a pool with its inventory could exceed the pool limit."""
     if book.monitored():
         for asset in {book.contracts[name].terms.settle for name in marks}:
@@ -132,7 +132,7 @@ def funding_fits(book: Book, pool: PoolState, amount: int, contract: str | None)
     return growth == 0 or _pool_worth_bound(book, pool.asset, {}) + growth < POOL_LIMIT
 
 
-def _pool_worth_bound(book: Book, asset: str, marks: Mapping[str, int]) -> int:
+def _pool_worth_bound(book: Book, asset: str, marks: Mapping[str, Mark]) -> int:
     """Return a bound on the balances of an asset's pools and on the PnL of their inventory."""
     bound = sum(abs(pool.balance) for pool in book.pools.values() if pool.asset == asset)
     for state in book.monitored():
@@ -144,6 +144,6 @@ def _pool_worth_bound(book: Book, asset: str, marks: Mapping[str, int]) -> int:
     return bound
 
 
-def _max_lot_value(state: ContractState, mark: int = 0) -> int:
+def _max_lot_value(state: ContractState, mark: Mark = 0) -> int:
     """Return a bound on a lot's value in Cash at a new mark, the current or the previous one."""
-    return state.max_lot_value(max(mark, state.mark, state.previous_mark))
+    return max(map(state.terms.max_lot_value, (mark, state.mark, state.previous_mark)))

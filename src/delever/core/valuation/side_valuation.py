@@ -14,7 +14,7 @@ from delever.core.book.contract_state import ContractState
 from delever.core.book.position_table import PositionTable
 from delever.core.market.contract_terms import ContractTerms
 from delever.core.messages import Side
-from delever.core.units import Bools, Ints, div_floor, share_floor
+from delever.core.units import Bools, Ints, Mark, div_floor, share_floor
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class SideValuation:
 
     terms: ContractTerms
     side: Side
-    mark_ticks: int
-    previous_mark_ticks: int
+    mark_ticks: Mark
+    previous_mark_ticks: Mark
     as_of: int
     time_ms: int
     book_accounts: int

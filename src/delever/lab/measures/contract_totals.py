@@ -19,6 +19,7 @@ from delever.core.messages import (
     Unwound,
     WalletSettled,
 )
+from delever.core.units import Mark
 from delever.formatting import ContractFormatter
 
 
@@ -63,7 +64,7 @@ class EventTotals:
     `marks` are those before the first event, in Ticks; `haircuts_cash` is the haircut of each fill.
     """
 
-    def __init__(self, book: Book, marks: Mapping[str, int]) -> None:
+    def __init__(self, book: Book, marks: Mapping[str, Mark]) -> None:
         self._book = book
         self._sums: defaultdict[str, _Sums] = defaultdict(_Sums)
         self._marks = dict(marks)
@@ -81,7 +82,9 @@ class EventTotals:
         """Add one event."""
         match event:
             case MarksSet():
-                self._marks |= zip(event.contracts, event.mark_ticks, strict=True)
+                for name, ticks, fraction in event.rows():
+                    terms = self._book.contracts[name].terms
+                    self._marks[name] = terms.join_mark(ticks, fraction)
             case Rejected():
                 self.rejected += 1
             case TakenOver():

@@ -22,7 +22,7 @@ from delever.core.messages import (
     MarkRejected,
     Rejected,
 )
-from delever.core.units import format_scaled
+from delever.core.units import Mark, format_scaled
 from delever.core.valuation.insurance import pool_equity
 from delever.formatting import ContractFormatter, humanize
 from delever.lab.measures.contract_totals import ContractTotal, EventTotals
@@ -105,7 +105,7 @@ class RunResult:
     book: Book
     outcomes: tuple[tuple[Event, ...], ...]
     observations: tuple[ObservedPool, ...]
-    marks: Mapping[str, int]
+    marks: Mapping[str, Mark]
 
     @property
     def events(self) -> list[Event]:
@@ -264,7 +264,7 @@ def _fill_row(book: Book, fill: AdlFilled) -> dict[str, Any]:
 
 
 def summarize(
-    book: Book, outcomes: Sequence[Sequence[Event]], marks: Mapping[str, int]
+    book: Book, outcomes: Sequence[Sequence[Event]], marks: Mapping[str, Mark]
 ) -> RunSummary:
     """Return the summary of events; `book` is as after them, `marks` as before, in Ticks."""
     totals = EventTotals(book, marks)

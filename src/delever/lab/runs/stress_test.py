@@ -19,7 +19,7 @@ from delever.core.book.contract_state import ContractState
 from delever.core.messages import Amount, Command, SetDepth, SetMarks, SetTime
 from delever.core.rules import RULE_SETS, RuleSet, rule_sets_of
 from delever.core.rules.policies import POLICIES
-from delever.core.units import div_nearest, parse_decimal
+from delever.core.units import Mark, div_nearest, parse_decimal
 from delever.formatting import ContractFormatter
 from delever.lab.errors import InputError, unknown
 from delever.lab.measures.adl_distribution import PLACES, AdlDistribution, adl_distributions
@@ -299,6 +299,6 @@ def _moved_depth(book: Book, state: ContractState, ratio: Fraction, time_ms: int
     )
 
 
-def _moved_ticks(ticks: int, ratio: Fraction) -> int:
+def _moved_ticks(ticks: Mark, ratio: Fraction) -> int:
     """Return a moved price, to the nearest tick, at least one tick."""
     return max(div_nearest(ticks * ratio.numerator, ratio.denominator), 1)

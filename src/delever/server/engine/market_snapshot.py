@@ -19,6 +19,7 @@ from delever.core.risk.publication.cache import PublishedIndicators
 from delever.core.rules import rule_set_of
 from delever.core.rules.ranking import IndicatorScale
 from delever.core.rules.triggers import WARNING_PPM
+from delever.core.units import Mark
 from delever.core.valuation.insurance import contract_pnl_of, pool_equity
 
 NO_TIME_MS = 0
@@ -37,7 +38,7 @@ class ContractSnapshot:
     rules: str
     indicator_scale: IndicatorScale
     joint: bool
-    mark_ticks: int
+    mark_ticks: Mark
     marked_ms: int
     open_lots: Mapping[Side, int]
     positions: Mapping[Side, int]

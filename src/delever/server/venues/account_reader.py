@@ -12,7 +12,7 @@ import numpy as np
 from delever.config import Role
 from delever.core.book import Book
 from delever.core.market.contract_terms import ContractTerms
-from delever.core.units import PPM, div_floor
+from delever.core.units import PPM, Mark, div_floor
 from delever.server.engine.account_snapshot import (
     AccountSnapshot,
     PositionSnapshot,
@@ -27,7 +27,7 @@ class AccountReading:
     """An account, every contract's mark, and the contracts of its open orders."""
 
     account: AccountSnapshot
-    marks: Mapping[str, int]
+    marks: Mapping[str, Mark]
     orders: Mapping[str, str]
 
     def liquidation(self, position: PositionSnapshot, terms: ContractTerms) -> int | None:
@@ -72,7 +72,7 @@ def account_query(name: str) -> Callable[[Book], AccountReading | None]:
 
 
 def liquidation_ticks(
-    position: PositionSnapshot, account: AccountSnapshot, terms: ContractTerms, mark_ticks: int
+    position: PositionSnapshot, account: AccountSnapshot, terms: ContractTerms, mark_ticks: Mark
 ) -> Fraction | None:
     """Return the mark, in ticks, at which equity equals maintenance margin, or None.
 
@@ -97,7 +97,7 @@ def liquidation_ticks(
 def _solve(
     moving: Sequence[PositionSnapshot],
     terms: ContractTerms,
-    mark_ticks: int,
+    mark_ticks: Mark,
     equity: int,
     maintenance: int,
 ) -> Fraction | None:
@@ -113,7 +113,7 @@ def _solve(
     if terms.linear:
         top, bottom = free - signed * mark_ticks, rated - signed
     else:
-        top, bottom = signed + rated, free + Fraction(signed, mark_ticks)
+        top, bottom = signed + rated, free + Fraction(signed) / mark_ticks
     if not bottom:
         return None
     price = top / bottom

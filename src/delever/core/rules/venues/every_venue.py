@@ -132,6 +132,20 @@ _TEXTS = (
     ),
 )
 
+_SNAPSHOTS = {
+    35: (
+        "A mark may be finer than the contract's tick: up to ten decimals, or as many as the tick. "
+        "The value of a position, or of inventory, at such a mark is computed exactly and rounded "
+        "down once, so that unrealized PnL is rounded against the account on both sides. Trades, "
+        "takeovers and ADL fills are on the tick grid."
+    ),
+    36: (
+        "An ADL price that is a mark, the previous mark, or a mark less a spread is rounded to the "
+        "tick in the counterparties' favor: down for long inventory, up for short. ADL at a mark "
+        "has no haircut; the fund pays less than one tick on the lots closed."
+    ),
+}
+
 API = "Binance USDⓈ-M API, ADL Risk"
 
 
@@ -199,5 +213,6 @@ RISK = (
 
 GENERAL: tuple[Rule, ...] = (
     *(Rule(f"CORE-{number:02d}", text, "", "official") for number, text in enumerate(_TEXTS, 1)),
+    *(Rule(f"CORE-{number}", text, "", "official") for number, text in _SNAPSHOTS.items()),
     *RISK,
 )

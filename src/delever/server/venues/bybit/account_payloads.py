@@ -12,6 +12,7 @@ import msgspec
 
 from delever.core.market.contract_terms import ContractTerms
 from delever.core.messages import AdlFilled, Side
+from delever.core.units import Mark
 from delever.server.engine.account_snapshot import PositionSnapshot
 from delever.server.venues import amounts
 from delever.server.venues.fill_log import ForcedEvent, ForcedOrder
@@ -45,7 +46,7 @@ class BybitMarket:
 class BybitPositionContext:
     """What a position row states besides the position: mark, ADL indicator, status and time."""
 
-    mark_ticks: int
+    mark_ticks: Mark
     indicator: int
     status: str
     liquidation_ticks: int | None

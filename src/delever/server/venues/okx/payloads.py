@@ -12,6 +12,7 @@ import msgspec
 
 from delever.core.market.contract_terms import ContractTerms
 from delever.core.messages import Reason, Side
+from delever.core.units import Mark
 from delever.server.engine.account_snapshot import PositionSnapshot
 from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
@@ -103,7 +104,7 @@ class OkxPositionContext(NamedTuple):
     """What a position row states besides the position: mark, ADL indicator and time."""
 
     account: str
-    mark_ticks: int
+    mark_ticks: Mark
     indicator: int
     liquidation_ticks: int | None
     usd_price: tuple[int, int] | None
