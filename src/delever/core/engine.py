@@ -148,11 +148,15 @@ def _is_idle(book: Book) -> bool:
 
 
 def _unwind(book: Book, contracts: Iterable[str]) -> Iterator[Event]:
-    """Yield the unwinding of inventory into depth; a contract in ADL leaves it to the queue."""
+    """Yield the unwinding of inventory into depth, as far as the pool can pay for it.
+
+    A contract in ADL leaves its inventory to the queue.
+    """
     for state in map(book.contracts.__getitem__, contracts):
         if not state.active:
+            unlimited = rule_set_of(book, state).unwinds_beyond_balance
             for side in Side:
-                yield from absorb(state, side, book.pool_of(state).max_slippage_ppm)
+                yield from absorb(book.pool_of(state), state, side, beyond_balance=unlimited)
 
 
 def _watch_depth(book: Book) -> Iterator[Event]:

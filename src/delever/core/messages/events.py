@@ -269,8 +269,9 @@ class CounterpartySkipped(Event, tag="counterparty_skipped", frozen=True, kw_onl
 class RoundClosed(Event, tag="round_closed", frozen=True, kw_only=True):
     """An ADL round ended: quantity wanted, quantity filled, and positions that were not ranked.
 
-    `rounding_residual_cash` is the pool's gain from rounding prices to whole ticks. `ineligible`
-    counts positions outside the queue by reason.
+    `rounding_residual_cash` is the pool's gain from rounding prices to whole ticks. `unfunded_cash`
+    is the loss of the round that the pool could not pay: by so much the round took its balance
+    below 0, or further below. `ineligible` counts positions outside the queue by reason.
     """
 
     contract: str
@@ -281,6 +282,7 @@ class RoundClosed(Event, tag="round_closed", frozen=True, kw_only=True):
     wanted_lots: int
     filled_lots: int
     rounding_residual_cash: int
+    unfunded_cash: int
     counterparties: int
     ineligible: dict[str, int]
 

@@ -130,6 +130,18 @@ _TEXTS = (
         "maintenance margin. Bybit, OKX and Bitget document it; elsewhere it is assumed. Isolated "
         "positions are never netted."
     ),
+    (
+        "A managed pool sells in the market only what it can pay for: the last lot sold is the "
+        "last that leaves its balance at 0 or above, a gain is always taken, and a takeover whose "
+        "loss it cannot pay is passed over. The rest stays open for ADL. Pools without a queue and "
+        "pools that are the counterparty of all positions (GMX) sell everything; other pools sell "
+        "what the venue reports."
+    ),
+    (
+        "What a pool's balance is below 0 is unfunded: a loss that neither fund nor queue has paid. "
+        "A round reports by how much it has added to that; it does so only where the ADL price is "
+        "worse for the pool than the takeover price."
+    ),
 )
 
 API = "Binance USDⓈ-M API, ADL Risk"
