@@ -1,5 +1,6 @@
 """The events that a valid command must have by itself, or the reason of its rejection."""
 
+import functools
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
@@ -464,13 +465,14 @@ def _payable_sale(
         loss, money = -whole.realized_pnl_cash, max(pool.balance, 0)
         if pool.definition.rules in UNLIMITED or loss <= money:
             return whole
+        sale = functools.partial(_sale, contract, side, takeover, ticks=ticks)
         payable = money * lots // loss  # but for rounding, which moves it by a few lots
-        while _sale(contract, side, takeover, payable + 1, ticks).realized_pnl_cash >= -money:
+        while sale(lots=payable + 1).realized_pnl_cash >= -money:
             payable += 1
-        while payable and _sale(contract, side, takeover, payable, ticks).realized_pnl_cash < -money:
+        while payable and sale(lots=payable).realized_pnl_cash < -money:
             payable -= 1
         if payable:
-            return _sale(contract, side, takeover, payable, ticks)
+            return sale(lots=payable)
     return None
 
 

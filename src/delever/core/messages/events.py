@@ -133,6 +133,26 @@ class PositionsNetted(Event, tag="positions_netted", frozen=True, kw_only=True):
     realized_pnl_cash: int
 
 
+class InventoryNetted(Event, tag="inventory_netted", frozen=True, kw_only=True):
+    """Long and short inventory of one pool in one contract was closed against itself at the mark.
+
+    `long_lots` and `short_lots` are what the two takeovers had open, `lots` is what each lost. The
+    realized PnL, minus both costs, is the pool's.
+    """
+
+    contract: str
+    pool: str
+    long_takeover: int
+    short_takeover: int
+    long_lots: int
+    short_lots: int
+    lots: int
+    mark_ticks: int
+    long_cost_cash: int
+    short_cost_cash: int
+    realized_pnl_cash: int
+
+
 class WalletSettled(Event, tag="wallet_settled", frozen=True, kw_only=True):
     """An account's wallet was settled with the pool after a takeover of all cross positions."""
 
@@ -373,6 +393,7 @@ AnyEvent = (
     | ContractMoved
     | TakenOver
     | PositionsNetted
+    | InventoryNetted
     | WalletSettled
     | Unwound
     | DepthSufficiencySet

@@ -321,9 +321,7 @@ class StressTest:
             own = int(lots[losing[self.buckets.number[side]]].sum())
             own -= int(self.buckets.netted[losing].sum())
             to_close = inventory.total_lots + liquidated[side]
-            sides.append(
-                LotsToClose(to_close, own + losses[-1].total_lots, self.depth_lots[side])
-            )
+            sides.append(LotsToClose(to_close, own + losses[-1].total_lots, self.depth_lots[side]))
         absorbed = self._absorbed_lots(sides, loss, losses)
         left = sum(side.lots for side in sides) - absorbed
         return StressPoint(

@@ -85,9 +85,10 @@ def _unwound(
 
 
 def payable_lots(lots: int, balance_cash: int, realized_pnl: Callable[[int], int]) -> int:
-    """Return how many of the lots a pool can close without going below 0; one lot more would not do.
+    """Return how many of the lots a pool can close with a balance of 0 or above.
 
-    `realized_pnl` is what the pool realizes with so many lots, in Cash. A gain can always be taken.
+    One lot more would take it below. `realized_pnl` is what the pool realizes with so many lots, in
+    Cash; a gain can always be taken.
 
     >>> payable_lots(10, 25, lambda lots: -10 * lots), payable_lots(10, -5, lambda lots: lots)
     (2, 10)

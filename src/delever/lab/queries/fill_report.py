@@ -294,7 +294,9 @@ def _remaining_line(why: FillExplanation) -> str:
         residual = f", with {amount} {formatter.terms.settle} of rounding residual for the fund"
     if closed_round.unfunded_cash:
         amount = formatter.cash(closed_round.unfunded_cash)
-        residual += f"; the fund could not pay {amount} {formatter.terms.settle} of the round's loss"
+        residual += (
+            f"; the fund could not pay {amount} {formatter.terms.settle} of the round's loss"
+        )
     return (
         f"Remaining: {formatter.quantity(why.remaining_lots)} of the position, and "
         f"{formatter.quantity(why.unfilled_lots)} of the round's inventory of "

@@ -138,9 +138,15 @@ _TEXTS = (
         "what the venue reports."
     ),
     (
-        "What a pool's balance is below 0 is unfunded: a loss that neither fund nor queue has paid. "
-        "A round reports by how much it has added to that; it does so only where the ADL price is "
-        "worse for the pool than the takeover price."
+        "What a pool's balance is below 0 is unfunded: a loss that neither fund nor queue has "
+        "paid. A round reports by how much it has added to that; it does so only where the ADL "
+        "price is worse for the pool than the takeover price."
+    ),
+    (
+        "A pool that has taken over both sides of a contract closes them against each other at the "
+        "mark, both in the order of takeover, as far as it can pay for it; what it cannot stays "
+        "open for ADL. It happens in every step, before unwinding. No venue documents it; a pool "
+        "that is the counterparty of all positions (GMX) nets nothing."
     ),
 )
 
