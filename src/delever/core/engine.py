@@ -20,7 +20,7 @@ from delever.core.accounting.invariants import StepCheck
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.execution.deleveraging import deleverage
-from delever.core.execution.notices import notices_of
+from delever.core.execution.notices import notices_of, unallocated_funds
 from delever.core.intake.handlers import admit, take_over_named
 from delever.core.kernels import ParallelMap
 from delever.core.messages import (
@@ -206,6 +206,8 @@ def _evaluate(book: Book, state: ContractState, trigger: Trigger) -> Iterator[Ev
             reason=trigger.reason,
             numbers=evaluation.numbers,
         )
+        if len(state.active) == 1:
+            yield from unallocated_funds(book, state)
     else:
         yield from _warn(state, trigger, evaluation)
 

@@ -140,7 +140,9 @@ _TEXTS = (
     (
         "What a pool's balance is below 0 is unfunded: a loss that neither fund nor queue has "
         "paid. A round reports by how much it has added to that; it does so only where the ADL "
-        "price is worse for the pool than the takeover price."
+        "price is worse for the pool than the takeover price. Money of a pool whose contracts have "
+        "no position and no inventory is unallocated: an alarm when ADL starts in another pool of "
+        "its asset."
     ),
     (
         "A pool that has taken over both sides of a contract closes them against each other at the "
