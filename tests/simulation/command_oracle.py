@@ -1,11 +1,12 @@
 """The events that a valid command must have by itself, or the reason of its rejection."""
 
+import functools
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
 import trigger_oracle
-from model import SIDES, Contract, Model, Position, PositionLoss, nearest, other, sign
+from model import SIDES, Contract, Model, Pool, Position, PositionLoss, nearest, other, sign
 
 from delever.core import messages as m
 from delever.core.messages import Event, Reason, Side
@@ -404,44 +405,81 @@ def named(model: Model, command: m.Takeover) -> list[tuple[Contract, Side, int, 
 
 
 def unwound(contract: Contract, side: Side, lots: int, ticks: int) -> Iterator[m.Unwound]:
-    """Yield the unwinding of inventory, first in, first out; costs are split and rounded down."""
-    for takeover, tranche in list(contract.tranches[side].items()):
-        closed = min(lots, tranche.lots)
+    """Yield the unwinding of inventory, first in, first out."""
+    for takeover in list(contract.tranches[side]):
+        closed = min(lots, contract.tranches[side][takeover].lots)
         if closed:
-            value = contract.value(Side.LONG, closed, ticks) * (1 if side == "long" else -1)
-            cost = tranche.cost * closed // tranche.lots
-            yield m.Unwound(
-                takeover=takeover,
-                contract=contract.name,
-                side=side,
-                lots=closed,
-                price_ticks=ticks,
-                value_cash=value,
-                cost_cash=cost,
-                realized_pnl_cash=value - cost,
-            )
+            yield _sale(contract, side, takeover, closed, ticks)
         lots -= closed
 
 
+def _sale(contract: Contract, side: Side, takeover: int, lots: int, ticks: int) -> m.Unwound:
+    """Return the sale of a part of a tranche; its cost is split and rounded down."""
+    tranche = contract.tranches[side][takeover]
+    value = contract.value(Side.LONG, lots, ticks) * (1 if side == "long" else -1)
+    cost = tranche.cost * lots // tranche.lots
+    return m.Unwound(
+        takeover=takeover,
+        contract=contract.name,
+        side=side,
+        lots=lots,
+        price_ticks=ticks,
+        value_cash=value,
+        cost_cash=cost,
+        realized_pnl_cash=value - cost,
+    )
+
+
+UNLIMITED = frozenset({"drift", "injective", "vega", "paradex", "paradex_example", "gmx"})
+"""The rule sets whose pools sell more than they can pay for: no queue takes the rest."""
+
+
 def absorbed(model: Model, contract: Contract) -> Iterator[Event]:
-    """Yield the unwinding of a managed pool into depth: best level first, within its slippage."""
-    reach = model.pools[contract.pool].slippage
+    """Yield the unwinding of a managed pool into depth: best level first, within its slippage.
+
+    CORE-30: the oldest takeover first of which the pool can pay for a lot.
+    """
+    pool = model.pools[contract.pool]
     for side in SIDES:
         bids, asks = contract.bids, contract.asks
-        worst = contract.mark * (1 - sign(side) * reach) // 1
+        worst = contract.mark * (1 - sign(side) * pool.slippage) // 1
         levels = list(bids if side == "long" else asks)
         before = list(levels)
-        left = contract.inventory(side)[0]
-        while levels and left and sign(side) * (levels[0][0] - worst) >= 0:
+        while levels and sign(side) * (levels[0][0] - worst) >= 0:
             ticks, offered = levels[0]
-            lots = min(left, offered)
-            yield from unwound(contract, side, lots, ticks)
-            left -= lots
-            levels[0:1] = [(ticks, offered - lots)] if lots < offered else []
+            while sale := _payable_sale(pool, contract, side, offered, ticks):
+                yield sale
+                offered -= sale.lots
+            levels[0:1] = [(ticks, offered)] if offered else []
+            if offered:
+                break
         if levels != before:
             rest = tuple(levels)
             bids, asks = (rest, asks) if side == "long" else (bids, rest)
             yield m.DepthSet(contract=contract.name, bids=bids, asks=asks)
+
+
+def _payable_sale(
+    pool: Pool, contract: Contract, side: Side, offered: int, ticks: int
+) -> m.Unwound | None:
+    """Return the next sale that leaves the pool at 0 or above, or is no loss; None without one."""
+    for takeover, tranche in contract.tranches[side].items():
+        lots = min(offered, tranche.lots)
+        if not lots:
+            continue
+        whole = _sale(contract, side, takeover, lots, ticks)
+        loss, money = -whole.realized_pnl_cash, max(pool.balance, 0)
+        if pool.definition.rules in UNLIMITED or loss <= money:
+            return whole
+        sale = functools.partial(_sale, contract, side, takeover, ticks=ticks)
+        payable = money * lots // loss  # but for rounding, which moves it by a few lots
+        while sale(lots=payable + 1).realized_pnl_cash >= -money:
+            payable += 1
+        while payable and sale(lots=payable).realized_pnl_cash < -money:
+            payable -= 1
+        if payable:
+            return sale(lots=payable)
+    return None
 
 
 ANSWERS: dict[type[m.Command], Callable[[Model, Any], list[Event] | None]] = {

@@ -22,7 +22,14 @@ from model import (
 from delever.core import messages as m
 from delever.core.messages import Event, Side
 
-MOVES_INSIDE = (m.TakenOver, m.WalletSettled, m.AdlFilled, m.FillCancelled, m.LossSocialized)
+MOVES_INSIDE = (
+    m.TakenOver,
+    m.InventoryNetted,
+    m.WalletSettled,
+    m.AdlFilled,
+    m.FillCancelled,
+    m.LossSocialized,
+)
 
 
 def apply(model: Model, event: Event) -> None:
@@ -189,6 +196,17 @@ def _netted(model: Model, event: m.PositionsNetted) -> None:
     model.pay(account, contract.settle, event.realized_pnl_cash)
 
 
+def _inventory_netted(model: Model, event: m.InventoryNetted) -> None:
+    contract = model.contracts[event.contract]
+    for side, takeover, cost in (
+        (Side.LONG, event.long_takeover, event.long_cost_cash),
+        (Side.SHORT, event.short_takeover, event.short_cost_cash),
+    ):
+        model.take_inventory(contract, side, takeover, event.lots, cost)
+        contract.exhausted_lots.pop(side, None)
+    model.earn(contract, event.realized_pnl_cash)
+
+
 def _settled(model: Model, event: m.WalletSettled) -> None:
     model.pay(event.account, event.asset, -event.amount_cash)
     contract = model.contracts[event.contract]
@@ -324,6 +342,7 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.ContractMoved: _moved,
     m.TakenOver: _taken_over,
     m.PositionsNetted: _netted,
+    m.InventoryNetted: _inventory_netted,
     m.WalletSettled: _settled,
     m.Unwound: _unwound,
     m.PoolObserved: _observed,

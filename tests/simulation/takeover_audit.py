@@ -1,8 +1,8 @@
 """Takeovers, checked: by the venue's command or, behind managed pools, by the engine itself."""
 
-from command_oracle import absorbed
+from command_oracle import UNLIMITED, absorbed
 from event_reader import Reader
-from model import SIDES, TOP_TICKS, Contract, Model, Position, expect, same, sign
+from model import SIDES, TOP_TICKS, Contract, Model, Position, Tranche, expect, same, sign
 
 from delever.core import messages as m
 from delever.core.messages import Reason, Side
@@ -190,7 +190,7 @@ def _settle(reader: Reader, account: str, asset: str, amount: int) -> None:
 
 
 def manage(reader: Reader) -> None:
-    """Check liquidation and unwinding behind managed pools."""
+    """Check liquidation and unwinding behind managed pools, and what pools net in between."""
     model = reader.model
     managed = [
         contract
@@ -203,10 +203,52 @@ def manage(reader: Reader) -> None:
     for asset in model.units:
         if any(contract.settle == asset for contract in managed):
             _liquidate_cross(reader, asset, managed)
+    for contract in model.contracts.values():
+        if contract.mark > 0 and model.pools[contract.pool].definition.rules != "gmx":
+            _net_inventory(reader, contract)
     for contract in managed:
         if not contract.active:
             for event in absorbed(model, contract):
                 reader.take(event)
+
+
+def _net_inventory(reader: Reader, contract: Contract) -> None:
+    """Expect the netting of a pool's own inventory, as far as the pool can pay for it (CORE-32)."""
+    pool, (longs, shorts) = reader.model.pools[contract.pool], contract.tranches.values()
+    unlimited = pool.definition.rules in UNLIMITED
+    while longs and shorts:
+        (long, first), (short, second) = (next(iter(side.items())) for side in (longs, shorts))
+        event = reader.rest[0] if reader.rest else None
+        netted = 0
+        if isinstance(event, m.InventoryNetted) and event.contract == contract.name:
+            netted = event.lots
+        sizes, money = (first.lots, second.lots), max(pool.balance, 0)
+        expect(netted == min(sizes) or not unlimited, "less is netted than there is", netted)
+        if netted < min(sizes):
+            expect(sum(_costs(first, second, netted + 1)) > money, "more can be paid for", netted)
+        if not netted:
+            return
+        costs = _costs(first, second, netted)
+        expect(unlimited or sum(costs) <= money, "more is netted than can be paid for", netted)
+        reader.take(
+            m.InventoryNetted(
+                contract=contract.name,
+                pool=pool.name,
+                long_takeover=long,
+                short_takeover=short,
+                long_lots=sizes[0],
+                short_lots=sizes[1],
+                lots=netted,
+                mark_ticks=contract.mark,
+                long_cost_cash=costs[0],
+                short_cost_cash=costs[1],
+                realized_pnl_cash=-sum(costs),
+            )
+        )
+
+
+def _costs(first: Tranche, second: Tranche, lots: int) -> tuple[int, int]:
+    return first.cost * lots // first.lots, second.cost * lots // second.lots
 
 
 def _liquidate_isolated(reader: Reader, contract: Contract, side: Side) -> None:

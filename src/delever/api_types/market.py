@@ -215,7 +215,8 @@ class QueuePage(ApiResponse, frozen=True, kw_only=True):
 class PoolResponse(ApiResponse, frozen=True, kw_only=True):
     """One insurance fund; its drawdown is that of its equity below its balance peak.
 
-    The peak is the highest balance of the last `peak_window_ms`.
+    The peak is the highest balance of the last `peak_window_ms`. `unfunded` is what the balance is
+    below 0: losses that neither fund nor queue has paid.
     """
 
     as_of: int
@@ -227,6 +228,7 @@ class PoolResponse(ApiResponse, frozen=True, kw_only=True):
     managed: bool
     balance: str
     equity: str
+    unfunded: str
     balance_peak: str
     peak_window_ms: int
     drawdown_ppm: int

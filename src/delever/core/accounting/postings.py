@@ -126,6 +126,13 @@ def _positions_netted(book: Book, event: m.PositionsNetted) -> Iterator[Posting]
     yield Posting(LedgerAccount.WALLETS, asset, asset, event.realized_pnl_cash, event.account)
 
 
+def _inventory_netted(book: Book, event: m.InventoryNetted) -> Iterator[Posting]:
+    """Yield the postings of money; the lots of both sides have the same ledger account."""
+    asset, cost = book.contracts[event.contract].terms.settle, -event.realized_pnl_cash
+    yield Posting(LedgerAccount.INVENTORY, event.contract, asset, cost)
+    yield Posting(LedgerAccount.POOL, event.pool, asset, event.realized_pnl_cash)
+
+
 def _unwound(book: Book, event: m.Unwound) -> Iterator[Posting]:
     state = book.contracts[event.contract]
     asset, unit = state.terms.settle, lots_unit(event.contract)
@@ -199,6 +206,7 @@ _POSTINGS: dict[type[Event], Callable[[Book, Any], Iterator[Posting]]] = {
     m.PoolFunded: _pool_funded,
     m.TakenOver: _taken_over,
     m.PositionsNetted: _positions_netted,
+    m.InventoryNetted: _inventory_netted,
     m.WalletSettled: _wallet_settled,
     m.Unwound: _unwound,
     m.AdlFilled: _filled,

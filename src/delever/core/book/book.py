@@ -455,6 +455,18 @@ class Book:
         self.asset_of(state).wallets.add(account, event.realized_pnl_cash)
         self._record_change(state)
 
+    def _inventory_netted(self, event: m.InventoryNetted) -> None:
+        state = self.contracts[event.contract]
+        for side, takeover, cost in (
+            (Side.LONG, event.long_takeover, event.long_cost_cash),
+            (Side.SHORT, event.short_takeover, event.short_cost_cash),
+        ):
+            state.inventory[side].reduce(takeover, event.lots, cost)
+            state.exhausted.pop(side, None)
+            self._changed_sides.add((state.name, side))
+            self.asset_of(state).inventory_cost -= cost
+        self._credit_pool(state, event.realized_pnl_cash)
+
     def _wallet_settled(self, event: m.WalletSettled) -> None:
         self.asset(event.asset).wallets.add(self.accounts.index[event.account], -event.amount_cash)
         self._credit_pool(self.contracts[event.contract], event.amount_cash)

@@ -47,6 +47,11 @@ class PoolState:
         self.withdrawal_haircut_ppm = 0
         self.observed: PoolObserved | None = None
 
+    @property
+    def unfunded(self) -> int:
+        """The losses that the pool could not pay, in Cash: its balance below 0."""
+        return max(-self.balance, 0)
+
     def track(self, time_ms: int, balance_cash: int, equity_cash: int) -> None:
         """Add the balance and the equity of this moment to the rolling windows."""
         self.balance_peak.observe(time_ms, balance_cash)

@@ -184,4 +184,5 @@ class NoticeKind(StrEnum):
     ADL_EXHAUSTED = "adl_exhausted"
     MARK_REJECTED = "mark_rejected"
     FILL_EXCEEDS_POSITION = "fill_exceeds_position"
+    FUND_UNALLOCATED = "fund_unallocated"
     POSITION_DELEVERAGED = "position_deleveraged"

@@ -134,6 +134,26 @@ class PositionsNetted(Event, tag="positions_netted", frozen=True, kw_only=True):
     realized_pnl_cash: int
 
 
+class InventoryNetted(Event, tag="inventory_netted", frozen=True, kw_only=True):
+    """Long and short inventory of one pool in one contract was closed against itself at the mark.
+
+    `long_lots` and `short_lots` are what the two takeovers had open, `lots` is what each lost. The
+    realized PnL, minus both costs, is the pool's.
+    """
+
+    contract: str
+    pool: str
+    long_takeover: int
+    short_takeover: int
+    long_lots: int
+    short_lots: int
+    lots: int
+    mark_ticks: int
+    long_cost_cash: int
+    short_cost_cash: int
+    realized_pnl_cash: int
+
+
 class WalletSettled(Event, tag="wallet_settled", frozen=True, kw_only=True):
     """An account's wallet was settled with the pool after a takeover of all cross positions."""
 
@@ -270,8 +290,9 @@ class CounterpartySkipped(Event, tag="counterparty_skipped", frozen=True, kw_onl
 class RoundClosed(Event, tag="round_closed", frozen=True, kw_only=True):
     """An ADL round ended: quantity wanted, quantity filled, and positions that were not ranked.
 
-    `rounding_residual_cash` is the pool's gain from rounding prices to whole ticks. `ineligible`
-    counts positions outside the queue by reason.
+    `rounding_residual_cash` is the pool's gain from rounding prices to whole ticks. `unfunded_cash`
+    is the loss of the round that the pool could not pay: by so much the round took its balance
+    below 0, or further below. `ineligible` counts positions outside the queue by reason.
     """
 
     contract: str
@@ -282,6 +303,7 @@ class RoundClosed(Event, tag="round_closed", frozen=True, kw_only=True):
     wanted_lots: int
     filled_lots: int
     rounding_residual_cash: int
+    unfunded_cash: int
     counterparties: int
     ineligible: dict[str, int]
 
@@ -372,6 +394,7 @@ AnyEvent = (
     | ContractMoved
     | TakenOver
     | PositionsNetted
+    | InventoryNetted
     | WalletSettled
     | Unwound
     | DepthSufficiencySet

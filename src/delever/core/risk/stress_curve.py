@@ -4,7 +4,8 @@ The mark moves at once and everything else stays: other contracts' marks, and th
 from this mark. Accounts that are then at or below maintenance margin are liquidated, as the engine
 would do it. Their positions in the contract are closed, together with the pool's inventory:
 
-1. depth within the pool's slippage absorbs what it can, each side for itself;
+1. depth within the pool's slippage absorbs what it can, each side for itself; of a managed pool as
+   far as it can pay;
 2. the loss is what closing all of it at the worst price within that slippage costs beyond each
    account's own equity; the equity of one account never pays for another's;
 3. the pool pays the loss up to its fund capacity: what it can lose before a trigger starts;
@@ -17,7 +18,7 @@ quantity is monotone: more equity, depth or fund balance never leaves more, and 
 never leave less.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -261,6 +262,19 @@ class LotLosses:
         return cls(lots[losing], div_ceil(loss[losing], lots[losing]))
 
 
+@dataclass(frozen=True, slots=True)
+class LotsToClose:
+    """The lots of one side to close, how many of them lose, and the depth for them in lots."""
+
+    lots: int
+    losing_lots: int
+    depth_lots: int
+
+    def absorbed(self, paid_lots: int) -> int:
+        """Return the lots that depth absorbs if the pool pays for so many losing ones."""
+        return min(self.lots - self.losing_lots + paid_lots, self.depth_lots)
+
+
 def _inventory_losses(state: ContractState, side: Side, worst: int) -> LotLosses:
     """Return the losing tranches of one side at a price."""
     tranches = state.inventory[side].tranches.values()
@@ -278,6 +292,7 @@ class StressTest:
     buckets: Buckets
     fund_capacity_cash: int
     carried_cash: int | None
+    balance_cash: int | None
     depth_lots: dict[Side, int]
     slippage_ppm: int
     share: Share
@@ -293,18 +308,23 @@ class StressTest:
             side: int(state.tables[side].lots[: len(number)][below[number]].sum()) - netted
             for side, number in self.buckets.number.items()
         }
-        bucket_loss = np.maximum(buckets.closing - buckets.equity, 0)[below]
-        loss = sum(bucket_loss.tolist())
-        losses = [LotLosses.of(self.buckets.lots[below], bucket_loss)]
-        absorbed = left = 0
+        bucket_loss = np.maximum(buckets.closing - buckets.equity, 0)
+        losing = below & (bucket_loss > 0)
+        loss = sum(bucket_loss[below].tolist())
+        losses = [LotLosses.of(self.buckets.lots[below], bucket_loss[below])]
+        sides = []
         for side, inventory in state.inventory.items():
             worst = _worst_ticks(state, side, mark, self.slippage_ppm)
             value = state.terms.value_cash(side.sign * inventory.total_lots, worst)
             loss += max(inventory.total_cost - value, 0)
             losses.append(_inventory_losses(state, side, worst))
-            to_close, depth = inventory.total_lots + liquidated[side], self.depth_lots[side]
-            absorbed += min(to_close, depth)
-            left += max(to_close - depth, 0)
+            lots = state.tables[side].lots[: len(self.buckets.number[side])]
+            own = int(lots[losing[self.buckets.number[side]]].sum())
+            own -= int(self.buckets.netted[losing].sum())
+            to_close = inventory.total_lots + liquidated[side]
+            sides.append(LotsToClose(to_close, own + losses[-1].total_lots, self.depth_lots[side]))
+        absorbed = self._absorbed_lots(sides, loss, losses)
+        left = sum(side.lots for side in sides) - absorbed
         return StressPoint(
             shock_ppm=shock_ppm,
             mark_ticks=mark,
@@ -316,7 +336,24 @@ class StressTest:
             adl_lots=self._adl_lots(left, losses) if loss >= self.fund_capacity_cash else 0,
         )
 
-    def _adl_lots(self, left: int, losses: list[LotLosses]) -> int:
+    def _absorbed_lots(
+        self, sides: Sequence[LotsToClose], loss_cash: int, losses: Sequence[LotLosses]
+    ) -> int:
+        """Return how many lots depth absorbs at least, of those that the pool can pay for.
+
+        Without the money for all losses it pays for the largest a lot, on one side first; the side
+        is the one by which less is absorbed.
+        """
+        if self.balance_cash is None or loss_cash <= self.balance_cash:
+            return sum(side.absorbed(side.losing_lots) for side in sides)
+        payable = _carried_lots(losses, max(self.balance_cash, 0))
+        either = []
+        for first, second in (sides, reversed(sides)):
+            paid = min(payable, first.losing_lots)
+            either.append(first.absorbed(paid) + second.absorbed(payable - paid))
+        return min(either)
+
+    def _adl_lots(self, left: int, losses: Sequence[LotLosses]) -> int:
         """Return how many of the lots left ADL closes, once the loss reaches the fund capacity.
 
         The pool carries the largest losses a lot, as many lots as it can pay for.
@@ -327,7 +364,7 @@ class StressTest:
         return min(left, rest - _carried_lots(losses, max(self.carried_cash, 0)))
 
 
-def _carried_lots(losses: list[LotLosses], budget_cash: int) -> int:
+def _carried_lots(losses: Sequence[LotLosses], budget_cash: int) -> int:
     """Return the largest number of lots whose losses, the largest a lot first, fit a budget."""
     per_lot = np.concatenate([part.loss_per_lot for part in losses])
     lots = np.concatenate([part.lots for part in losses])
@@ -343,20 +380,22 @@ def _carried_lots(losses: list[LotLosses], budget_cash: int) -> int:
 
 def stress_test_of(book: Book, state: ContractState) -> StressTest:
     """Return the stress test of a contract; while ADL is on, no depth counts."""
-    pool = book.pool_of(state)
+    pool, rules = book.pool_of(state), rule_set_of(book, state)
     depth = {side: usable_depth(state, side, pool.max_slippage_ppm) for side in Side}
     depth_lots = {
         side: 0 if state.active else sum(lots for _, lots in levels)
         for side, levels in depth.items()
     }
+    pays_for_depth = pool.definition.managed and not rules.unwinds_beyond_balance
     return StressTest(
         state,
         buckets_of(book, state),
         fund_capacity(book, state),
         carried_cash(book, state),
+        _money(book, state) if pays_for_depth else None,
         depth_lots,
         pool.max_slippage_ppm,
-        rule_set_of(book, state).takeover_share,
+        rules.takeover_share,
     )
 
 

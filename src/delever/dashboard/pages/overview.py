@@ -55,6 +55,7 @@ FEED_NOTICES = {
     "adl_warning_cleared",
     "mark_rejected",
     "fill_exceeds_position",
+    "fund_unallocated",
 }
 """Kinds of notices on the feed; all others repeat an event that is on the feed itself."""
 

@@ -39,13 +39,17 @@ Progress = Callable[[int, int], None]
 
 
 class PoolTotal(msgspec.Struct, frozen=True, kw_only=True):
-    """An insurance fund at the end; equity is balance plus unrealized PnL of its inventory."""
+    """An insurance fund at the end; equity is balance plus unrealized PnL of its inventory.
+
+    `unfunded` is what the balance is below 0: losses that nobody has paid.
+    """
 
     pool: str
     rules: str
     asset: str
     balance: str
     equity: str
+    unfunded: str
 
 
 class AdlEpisode(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +86,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
         contracts = [*map(_episode_text, self.episodes), *map(_contract_text, self.contracts)]
         pools = [
             f"pool {pool.pool}: balance {pool.balance}, equity {pool.equity} {pool.asset}"
+            f"{_unfunded_text(pool)}"
             for pool in self.pools
         ]
         return "\n".join([head, *contracts, *pools])
@@ -298,6 +303,7 @@ def pool_totals(book: Book) -> Iterable[PoolTotal]:
             asset=pool.asset,
             balance=format_scaled(pool.balance, decimals),
             equity=format_scaled(pool_equity(book, pool), decimals),
+            unfunded=format_scaled(pool.unfunded, decimals),
         )
 
 
@@ -343,4 +349,9 @@ def _contract_text(total: ContractTotal) -> str:
         f"{total.contract}: {total.taken_over} taken over, {total.unwound} unwound, {total.closed} "
         f"closed by ADL of {total.accounts} accounts, haircut {total.haircut} {total.asset}; "
         f"inventory {total.inventory}, pool PnL {total.pool_pnl} {total.asset}"
+        f"{_unfunded_text(total)}"
     )
+
+
+def _unfunded_text(total: ContractTotal | PoolTotal) -> str:
+    return "" if total.unfunded == "0" else f", unfunded {total.unfunded} {total.asset}"

@@ -147,6 +147,7 @@ COMPARED_EXACT = (
     "realized_pnl",
     "haircut",
     "pool_pnl",
+    "unfunded",
 )
 COMPARED_SCHEMA: dict[str, Any] = {
     "rules": pl.String,
@@ -160,6 +161,7 @@ COMPARED_SCHEMA: dict[str, Any] = {
     "realized_pnl": pl.String,
     "haircut": pl.String,
     "pool_pnl": pl.String,
+    "unfunded": pl.String,
     "exhausted": pl.Boolean,
     "ranked": pl.Int64,
     "haircut_ratio": pl.Decimal(38, PLACES),

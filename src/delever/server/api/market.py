@@ -341,6 +341,7 @@ def pool_response_of(snapshot: MarketSnapshot, pool: PoolSnapshot) -> PoolRespon
         managed=pool.definition.managed,
         balance=format_scaled(pool.balance_cash, decimals),
         equity=format_scaled(pool.equity_cash, decimals),
+        unfunded=format_scaled(pool.unfunded_cash, decimals),
         balance_peak=format_scaled(peak, decimals),
         peak_window_ms=pool.definition.peak_window_ms,
         drawdown_ppm=ratio_ppm(drawdown, peak) if peak > 0 else 0,

@@ -67,6 +67,7 @@ class PoolSnapshot:
     cash_decimals: int
     balance_cash: int
     equity_cash: int
+    unfunded_cash: int
     balance_peak_cash: int
     withdrawal_haircut_ppm: int
     members: tuple[str, ...]
@@ -163,6 +164,7 @@ def _pool(book: Book, pool: PoolState) -> PoolSnapshot:
         cash_decimals=book.cash_decimals(pool.asset),
         balance_cash=pool.balance,
         equity_cash=pool_equity(book, pool),
+        unfunded_cash=pool.unfunded,
         balance_peak_cash=pool.balance_peak.peak(book.time_ms, pool.balance),
         withdrawal_haircut_ppm=pool.withdrawal_haircut_ppm,
         members=tuple(sorted(state.name for state in book.members(pool))),

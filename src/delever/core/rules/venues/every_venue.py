@@ -130,6 +130,26 @@ _TEXTS = (
         "maintenance margin. Bybit, OKX and Bitget document it; elsewhere it is assumed. Isolated "
         "positions are never netted."
     ),
+    (
+        "A managed pool sells in the market only what it can pay for: the last lot sold is the "
+        "last that leaves its balance at 0 or above, a gain is always taken, and a takeover whose "
+        "loss it cannot pay is passed over. The rest stays open for ADL. Pools without a queue and "
+        "pools that are the counterparty of all positions (GMX) sell everything; other pools sell "
+        "what the venue reports."
+    ),
+    (
+        "What a pool's balance is below 0 is unfunded: a loss that neither fund nor queue has "
+        "paid. A round reports by how much it has added to that; it does so only where the ADL "
+        "price is worse for the pool than the takeover price. Money of a pool whose contracts have "
+        "no position and no inventory is unallocated: an alarm when ADL starts in another pool of "
+        "its asset."
+    ),
+    (
+        "A pool that has taken over both sides of a contract closes them against each other at the "
+        "mark, both in the order of takeover, as far as it can pay for it; what it cannot stays "
+        "open for ADL. It happens in every step, before unwinding. No venue documents it; a pool "
+        "that is the counterparty of all positions (GMX) nets nothing."
+    ),
 )
 
 _SNAPSHOTS = {
