@@ -149,6 +149,20 @@ class Book:
         vars(copied).update(own, registry=copied.registry)
         return copied
 
+    def restore(self, earlier: "Book") -> None:
+        """Become a copy of an earlier book, after a step that raised; the registry stays.
+
+        >>> from delever.core.engine import step
+        >>> from delever.core.messages import SetTime
+        >>> book = Book()
+        >>> earlier = book.copy()
+        >>> _ = step(book, SetTime(time_ms=5))
+        >>> book.restore(earlier)
+        >>> book.time_ms
+        0
+        """
+        vars(self).update(vars(earlier.copy()), registry=self.registry)
+
     def __copy__(self) -> "Book":
         return self.copy()
 
