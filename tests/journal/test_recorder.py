@@ -144,6 +144,7 @@ def break_engine(recorder: Recorder) -> None:
 
 
 def test_a_command_whose_step_raises_is_rejected_and_the_book_is_as_before_it() -> None:
+    """CORE-55."""
     failures: list[EngineFailure] = []
     with (
         Recorder.open(":memory:", on_failure=failures.append) as recorder,

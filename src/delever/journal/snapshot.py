@@ -28,6 +28,7 @@ from delever.core.messages import (
     Rating,
     Side,
 )
+from delever.journal.record import ExactDecoder, encode_exact
 
 
 class StateRecord(msgspec.Struct, forbid_unknown_fields=True):
@@ -156,13 +157,12 @@ class BookRecord(StateRecord):
     unobserved_pools: list[str]
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(BookRecord)
+_decoder: ExactDecoder[BookRecord] = ExactDecoder(BookRecord)
 
 
 def encode_book(book: Book) -> bytes:
     """Return the bytes of a book, without the changes that `take_changes` has yet to return."""
-    return _encoder.encode(record_of(book))
+    return encode_exact(record_of(book))
 
 
 def decode_book(body: bytes) -> Book:

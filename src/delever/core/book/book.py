@@ -23,7 +23,7 @@ from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.market.validation import unpack_column
 from delever.core.messages import Event, NoticeKind, Side
 from delever.core.messages.fill_batch import FillBatch
-from delever.core.units import COLUMN_LIMIT, Ints
+from delever.core.units import COLUMN_LIMIT, Ints, long_integers_as_text
 
 DEFAULT_CASH_DECIMALS = 8
 
@@ -126,7 +126,11 @@ class Book:
             rows.append((name + " " + side, self.contracts[name].take_changes(side)))
         self._changed.clear()
         self._changed_sides.clear()
-        return _encoder.encode([row for row in rows if row[1]])
+        changes = [row for row in rows if row[1]]
+        try:
+            return _encoder.encode(changes)
+        except OverflowError:
+            return _encoder.encode(long_integers_as_text(changes))
 
     # --- copies ---
 
