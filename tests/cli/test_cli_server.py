@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import httpx2
 import pytest
-from command_line import Call, run_process
+from command_line import Call, run_process, serving
 
 from delever.cli import ExitCode
 from delever.core.messages import SetTime
 from delever.journal import Recorder
+from waiting import PATIENCE_S
 
 MAIL = "[notices.mail]\nhost = 'smtp.test'\nusername = 'adl'\npassword_env = 'DELEVER_TEST_NOT_SET'"
 HOOK = "[[notices.recipients]]\naccount = '*'\nwebhook = 'http://x'\nwebhook_secret_env = "
@@ -107,3 +109,25 @@ def test_dashboard_rejects_a_url_without_scheme_and_an_unset_key(
     code, out, err = delever("dashboard", *words)
     assert (code, out) == (ExitCode.USAGE_ERROR, "")
     assert err.startswith(f"delever: {message}")
+
+
+def test_a_journal_that_cannot_be_written_ends_the_process_so_that_it_is_restarted(
+    tmp_path: Path,
+) -> None:
+    file, journal = tmp_path / "delever.toml", tmp_path / "j.db"
+    file.write_text(
+        f"[journal]\npath = '{journal}'\n[[keys]]\nid = 'engine'\nroles = ['ingest']\n"
+        "secret_env = 'DELEVER_TEST_SECRET'"
+    )
+    secret = "0123456789abcdef"
+    with serving("--config", str(file), "--port", "0", DELEVER_TEST_SECRET=secret) as server:
+        with Recorder.open(journal) as other_writer:
+            other_writer.submit([SetTime(time_ms=1)])
+        answer = httpx2.post(
+            f"{server.url}/v1/commands",
+            headers={"authorization": f"Bearer engine.{secret}"},
+            json={"type": "set_time", "time_ms": 0},
+            timeout=PATIENCE_S,
+        )
+        assert answer.status_code == 503
+        assert server.process.wait(PATIENCE_S) == ExitCode.FAILURE

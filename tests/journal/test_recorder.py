@@ -214,7 +214,7 @@ def test_a_snapshot_that_cannot_be_taken_is_left_out_and_reported(tmp_path: Path
         recorder.submit(crash()[:9])
         recorder.book.assets["USDT"].pool_balance += 1
         recorder.submit(crash()[9:10])
-        assert [(f.sequence, f.command) for f in failures] == [(10, None)]
+        assert [(f.place, f.sequence, f.command) for f in failures] == [("snapshot", 10, None)]
         assert sequences(recorder.journal) == []
         recorder.submit(crash()[10:11])
     with Recorder.open(path) as again:

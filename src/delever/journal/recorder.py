@@ -32,12 +32,13 @@ SNAPSHOT_EVERY = 50_000
 
 
 class EngineFailure(NamedTuple):
-    """An error that the engine survived, by sequence.
+    """An error that the engine survived, at a record.
 
-    It is that of a step, whose command was rejected with `internal_error`; or, without a command,
-    that of the snapshot after a record, which was left out.
+    `place` is "step", whose command was rejected with `internal_error`; "snapshot", which was left
+    out; or "publication" of the server's market snapshot, which remains the one before.
     """
 
+    place: str
     sequence: int
     command: Command | None
     error: Exception
@@ -155,7 +156,7 @@ class Recorder:
             self._restore(before)
             rejected = internal_error(command, error)
             self.book.apply(rejected)
-            self._on_failure(EngineFailure(head.sequence + 1, command, error))
+            self._on_failure(EngineFailure("step", head.sequence + 1, command, error))
             return (rejected,), self._record(head, body, (rejected,))
 
     def _restore(self, before: Sequence[Record]) -> None:
@@ -207,7 +208,7 @@ class Recorder:
             raise
         except Exception as error:  # noqa: BLE001 - the records are durable: the engine goes on
             self._snapshot_sequence = self.head.sequence
-            self._on_failure(EngineFailure(self.head.sequence, None, error))
+            self._on_failure(EngineFailure("snapshot", self.head.sequence, None, error))
 
     def _check_running(self) -> None:
         if self._stopped:

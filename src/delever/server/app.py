@@ -245,7 +245,10 @@ def http_server(service: Service) -> uvicorn.Server:
 
 
 def run(service: Service, on_ready: Callable[[str], None]) -> bool:
-    """Serve until SIGTERM; call `on_ready` with the URL once ready. Return whether it was ready."""
+    """Serve until SIGTERM or until the engine fails; call `on_ready` with the URL once ready.
+
+    Return whether the server was ready and the engine did not fail.
+    """
     with bind(service.config) as listening:
         host, port = listening.getsockname()[:2]
         authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -253,9 +256,10 @@ def run(service: Service, on_ready: Callable[[str], None]) -> bool:
         # The first snapshot of a large book should not wait for kernels to be compiled.
         threading.Thread(target=fastest, name="kernels", daemon=True).start()
         server = http_server(service)
+        service.runner.on_failed = partial(setattr, server, "should_exit", True)
         with contextlib.suppress(SystemExit):  # after a failed start, which is in the log
             server.run(sockets=[listening])
-    return bool(server.started)
+    return bool(server.started) and service.runner.failed is None
 
 
 def _started(on_ready: Callable[[str], None], url: str) -> None:

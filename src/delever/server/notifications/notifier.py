@@ -122,8 +122,7 @@ class Notifier:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        if self._listen in self._runner.listeners:
-            self._runner.listeners.remove(self._listen)
+        self._runner.listeners.remove(self._listen)
 
     async def deliveries_of(self, account: str, limit: int) -> list[DeliveryRecord]:
         """Return the newest deliveries of an account's notices ('' is the operator's)."""
