@@ -26,9 +26,11 @@ NOT_CHANGED |= {"changed_batches"}
 DERIVED = {
     Book: {
         "has_managed_pools",
+        "idle_rounds",
         "publication_cache",
         "positions",
         "registry",
+        "revision",
         "_monitored",
         "_fills_of",
     },
@@ -91,7 +93,8 @@ def test_every_field_of_the_book_is_stored_or_derived() -> None:
 
 
 def test_an_inventory_is_stored_as_its_tranches() -> None:
-    assert set(Inventory.__slots__) - NOT_CHANGED == {"tranches", "total_lots", "total_cost"}
+    stored = {"tranches", "total_lots", "total_cost"}
+    assert set(Inventory.__slots__) - NOT_CHANGED == stored | {"_underwater"}, "derived"
 
 
 @pytest.mark.parametrize("cut", range(len(crash())))

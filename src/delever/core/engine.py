@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from delever.core.accounting.invariants import StepCheck
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.execution.deleveraging import deleverage
+from delever.core.execution.deleveraging import deleverage, round_key
 from delever.core.execution.notices import notices_of
 from delever.core.intake.handlers import admit, take_over_named
 from delever.core.kernels import ParallelMap
@@ -261,14 +261,23 @@ def _round(
 ) -> Iterator[Event | FillBatch]:
     """Yield the round of a side, under the first active trigger that has inventory to close.
 
-    In a forced contract every trigger counts as active.
+    In a forced contract every trigger counts as active. A round that has closed nothing is not run
+    again before its inputs change.
     """
     rules = rule_set_of(book, state)
+    key = None if forced else round_key(book, state, rules)
+    if key is not None and book.idle_rounds.get((state.name, side)) == key:
+        return
     cases = [case for case in rules.cases if forced or case.trigger.name in state.active]
     closing = (case for case in cases if case.trigger.tranches(book, state, side))
     case = next(closing, cases[0] if forced else None)
+    is_idle = True
     if case is not None:
-        yield from deleverage(book, state, side, rules, case, forced=forced)
+        for event in deleverage(book, state, side, rules, case, forced=forced):
+            is_idle = False
+            yield event
+    if is_idle and key is not None:
+        book.cache_idle_round(state.name, side, key)
 
 
 def _resolve_deficits(book: Book) -> Iterator[Event]:

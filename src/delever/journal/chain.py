@@ -49,7 +49,9 @@ class Verification:
 
     `replayed` is the last record up to which both replays agreed; 0 without a deep verification.
     `internal_errors` are the records of commands that the engine could not run and rejected, where
-    the verification was deep. `head` is the newest record that the journal claims to have. Compare it with a copy stored
+    the verification was deep.
+
+    `head` is the newest record that the journal claims to have. Compare it with a copy stored
     elsewhere: a file replaced as a whole by an earlier version is a sound, shorter journal.
     """
 

@@ -62,6 +62,8 @@ class Book:
         self.has_managed_pools = False
         self.unobserved_pools: set[str] = set()
         self.publication_cache: dict[str, Any] = {}
+        self.idle_rounds: dict[tuple[str, Side], tuple[object, ...]] = {}
+        self.revision = 0
         self._monitored: dict[str, ContractState] = {}
         self._fills_of: dict[str, list[int]] = {}
         self._changed: dict[str, ContractState | PoolState] = {}
@@ -111,6 +113,13 @@ class Book:
         The cache follows from the rest of the book: snapshots and the hash of changes omit it.
         """
         self.publication_cache.update(published)
+
+    def cache_idle_round(self, contract: str, side: Side, key: tuple[object, ...]) -> None:
+        """Cache that an ADL round with these inputs closes nothing, so that it is not run again.
+
+        `revision` is one of the inputs; snapshots and the hash of changes omit both.
+        """
+        self.idle_rounds[contract, side] = key
 
     def use_registry(self, registry: Mapping[str, Any]) -> None:
         """Replace the rule sets of one's own; snapshots and the hash of changes omit them."""
@@ -174,13 +183,17 @@ class Book:
         return self.copy()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy takes: all but the cache, which follows from the rest."""
-        return vars(self) | {"publication_cache": {}}
+        """Return what a copy takes: all but the caches, which follow from the rest."""
+        return vars(self) | {"publication_cache": {}, "idle_rounds": {}}
 
     # --- apply ---
 
     def apply(self, event: Event, parallel_map: ParallelMap = map) -> None:
-        """Change the book by one event; `parallel_map` runs the parts of large work."""
+        """Change the book by one event; `parallel_map` runs the parts of large work.
+
+        `revision` counts the events that can change the outcome of an ADL round.
+        """
+        self.revision += type(event) not in _REPORTS
         if isinstance(event, m.MarksSet):
             self._marks_set(event, parallel_map)
         else:
@@ -192,6 +205,7 @@ class Book:
             for fill in fills.events:
                 self.apply(fill)
             return
+        self.revision += 1
         self._execute_fills(fills)
         numbers = fills.columns["fill"]
         self.outstanding_fills.update(zip(numbers, fills.events, strict=True))
@@ -662,6 +676,20 @@ class Book:
                     table.reset_bounds()
                 self._update_bounds(state)
 
+
+_REPORTS = frozenset(
+    {
+        m.Accepted,
+        m.Rejected,
+        m.RowIgnored,
+        m.RowsIgnored,
+        m.CounterpartySkipped,
+        m.AdlForced,
+        m.RatingsSet,
+        m.IndicatorsPublished,
+    }
+)
+"""Events that change nothing that an ADL round reads, except the time."""
 
 _HANDLERS: dict[type[Event], Callable[[Book, Any], None]] = {
     event: getattr(Book, f"_{event.__struct_config__.tag}") for event in get_args(m.AnyEvent)
