@@ -1,5 +1,6 @@
 """serve and config check: one line for each error, without a traceback."""
 
+import signal
 from pathlib import Path
 
 import httpx2
@@ -68,7 +69,6 @@ UNSTARTABLE = (
         ExitCode.USAGE_ERROR,
         "command line: listen.port = 65536: must be from",
     ),
-    ([], f"[history]\nurl = '{NO_SUCH_SERVER}'", ExitCode.FAILURE, "connection failed"),
 )
 
 
@@ -88,6 +88,31 @@ def test_a_server_that_cannot_start_reports_the_cause(
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert "hush" not in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["unreachable", "garbage"])
+def test_a_server_starts_without_a_database_of_reports_and_says_so(
+    tmp_path: Path, kind: str
+) -> None:
+    file, journal = tmp_path / "delever.toml", tmp_path / "j.db"
+    file.write_text(f"[journal]\npath = '{journal}'\n[api]\nanonymous_read = true")
+    if kind == "garbage":
+        (tmp_path / "j.db.history").write_bytes(b"no database" * 1_000)
+    else:
+        file.write_text(f"{file.read_text()}\n[history]\nurl = '{NO_SUCH_SERVER}'")
+    with serving("--config", str(file), "--port", "0") as server:
+        ready = httpx2.get(f"{server.url}/v1/ready", timeout=PATIENCE_S)
+        assert (ready.status_code, ready.json()["waiting_for"]) == (503, "history")
+        assert httpx2.get(f"{server.url}/v1/health").json()["healthy"]
+        history = httpx2.get(f"{server.url}/v1/adl", timeout=PATIENCE_S)
+        assert history.status_code == 503
+        assert history.json()["error"]["reason"] == "history_unavailable"
+        assert server.process.poll() is None
+        server.process.send_signal(signal.SIGTERM)
+        _, log = server.process.communicate(timeout=PATIENCE_S)
+        assert server.process.returncode == -signal.SIGTERM
+        assert "the database cannot be used" in log
+        assert "hush" not in log
 
 
 @pytest.mark.parametrize(

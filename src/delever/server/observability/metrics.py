@@ -34,6 +34,7 @@ from delever.server.notifications.delivery_worker import DeliveryResult
 from delever.server.notifications.notifier import Notifier
 from delever.server.notifications.outbox import OutboxBacklog
 from delever.server.observability.market_collector import MarketCollector
+from delever.server.storage.projector import HistoryProjector
 from delever.server.transport.asgi import Asgi, Message, Receive, Scope, Send, first_part
 from delever.server.transport.websockets import DROPPED
 
@@ -124,6 +125,11 @@ class Metrics:
         for command, label in ((RefreshIndicators, "indicators"), (RefreshRatings, "ratings")):
             if command in types:
                 self._refresh.labels(label).observe(seconds)
+
+    def watch_history(self, history: HistoryProjector) -> None:
+        """Report how far the history is behind the journal."""
+        lag = self._make.gauge("history_lag_records", "Durable records that are not in the history")
+        lag.set_function(lambda: float(history.lag))
 
     # --- notices ---
 
