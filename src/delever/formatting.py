@@ -126,7 +126,10 @@ def significant(number: float) -> str:
 _ABBREVIATIONS = {"adl": "ADL", "pnl": "PnL"}
 
 
-_REMEDIES = {"exceeds_numeric_range": "define the asset with fewer `cash_decimals`"}
+_REMEDIES = {
+    "exceeds_numeric_range": "define the asset with fewer `cash_decimals`",
+    "internal_error": "nothing was changed; report the command with the engine's log",
+}
 
 
 def humanize(name: str) -> str:

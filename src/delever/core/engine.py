@@ -8,18 +8,19 @@
 6. rounds        inventory is closed against the ADL queue; contracts take turns by loss
 7. last resort   a deficit that no queue covers is socialized, where the rule set does that
 8. publication   ratings of contracts whose state moved; ratings and indicators on command
-9. invariants    checked, or the step raises and must not be acknowledged
+9. invariants    checked, or the step raises
 
 Steps 4 to 7 run twice, so that a trigger whose condition a round has ended also stops; they run
-once if they yield no events.
+once if they yield no events. A step that raises leaves a broken book: its caller restores the
+book from before it, and applies `internal_error`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from delever.core.accounting.invariants import StepCheck
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.execution.deleveraging import deleverage
+from delever.core.execution.deleveraging import deleverage, round_key
 from delever.core.execution.notices import notices_of, unallocated_funds
 from delever.core.intake.handlers import admit, take_over_named
 from delever.core.kernels import ParallelMap
@@ -32,6 +33,7 @@ from delever.core.messages import (
     ForceAdl,
     Notice,
     NoticeKind,
+    Reason,
     Rejected,
     Side,
     Takeover,
@@ -99,6 +101,28 @@ def step(
     run.emit(refresh(book, command, parallel_map))
     run.check.close()
     return (*run.events, *notices_of(run.events))  # notices change no book
+
+
+def internal_error(command: Command, error: Exception) -> Rejected:
+    """Return the rejection of a command whose step raised; its value is the name of the error.
+
+    >>> from delever.core.messages import SetTime
+    >>> rejected = internal_error(SetTime(time_ms=4), OverflowError())
+    >>> rejected.command, rejected.reason, rejected.value
+    ('set_time', <Reason.INTERNAL_ERROR: 'internal_error'>, 'OverflowError')
+    """
+    return Rejected(
+        command=str(command.__struct_config__.tag),
+        reason=Reason.INTERNAL_ERROR,
+        field="",
+        value=type(error).__name__,
+    )
+
+
+def is_internal_error(events: Sequence[Event]) -> bool:
+    """Return whether events say that the step of their command raised."""
+    first = events[0] if events else None
+    return isinstance(first, Rejected) and first.reason is Reason.INTERNAL_ERROR
 
 
 def _nets_hedged_legs(book: Book, contract: str) -> bool:
@@ -255,14 +279,23 @@ def _round(
 ) -> Iterator[Event | FillBatch]:
     """Yield the round of a side, under the first active trigger that has inventory to close.
 
-    In a forced contract every trigger counts as active.
+    In a forced contract every trigger counts as active. A round that has closed nothing is not run
+    again before its inputs change.
     """
     rules = rule_set_of(book, state)
+    key = None if forced else round_key(book, state, rules)
+    if key is not None and book.idle_rounds.get((state.name, side)) == key:
+        return
     cases = [case for case in rules.cases if forced or case.trigger.name in state.active]
     closing = (case for case in cases if case.trigger.tranches(book, state, side))
     case = next(closing, cases[0] if forced else None)
+    is_idle = True
     if case is not None:
-        yield from deleverage(book, state, side, rules, case, forced=forced)
+        for event in deleverage(book, state, side, rules, case, forced=forced):
+            is_idle = False
+            yield event
+    if is_idle and key is not None:
+        book.cache_idle_round(state.name, side, key)
 
 
 def _resolve_deficits(book: Book) -> Iterator[Event]:

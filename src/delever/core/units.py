@@ -83,6 +83,23 @@ def steps(number: tuple[int, int], step: tuple[int, int]) -> int | None:
     return amount // unit
 
 
+def long_integers_as_text(value: Any) -> Any:
+    """Return a value of mappings, sequences and scalars with integers beyond 64 bits as text.
+
+    MessagePack has no such integers; totals and funds have no bound.
+
+    >>> long_integers_as_text({"total": 2**64, "size": 1})
+    {'total': '18446744073709551616', 'size': 1}
+    """
+    if isinstance(value, dict):
+        return {key: long_integers_as_text(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [long_integers_as_text(inner) for inner in value]
+    if isinstance(value, int) and not -INT64_LIMIT <= value < 2 * INT64_LIMIT:
+        return str(value)
+    return value
+
+
 def format_scaled(amount: int, decimals: int) -> str:
     """Return amount * 10^-decimals as plain text without trailing zeros.
 

@@ -30,6 +30,7 @@ from delever.core.messages import (
     Side,
 )
 from delever.core.units import pack_mark, unpack_mark
+from delever.journal.record import ExactDecoder, encode_exact
 
 
 class StateRecord(msgspec.Struct, forbid_unknown_fields=True):
@@ -166,8 +167,7 @@ class BookRecord(StateRecord):
     unobserved_pools: list[str]
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(BookRecord)
+_decoder: ExactDecoder[BookRecord] = ExactDecoder(BookRecord)
 
 
 def encode_book(book: Book) -> bytes:
@@ -175,7 +175,7 @@ def encode_book(book: Book) -> bytes:
 
     The columns of all positions are written in one piece each, without Python for a position.
     """
-    return _encoder.encode(record_of(book))
+    return encode_exact(record_of(book))
 
 
 def decode_book(body: bytes) -> Book:

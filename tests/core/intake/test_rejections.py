@@ -86,7 +86,8 @@ def test_rejected(row: Row) -> None:
 
 
 def test_every_rejection_reason_is_in_the_table() -> None:
-    reasons = {row["reason"] for row in rows_of("rejections.txt")}
+    """None is rejected with `internal_error`: tests/journal/test_recorder.py breaks a book."""
+    reasons = {row["reason"] for row in rows_of("rejections.txt")} | {Reason.INTERNAL_ERROR}
     assert reasons == {str(reason) for reason in list(Reason)[:FIRST_OTHER_REASON]}
 
 

@@ -1,21 +1,26 @@
 """Runs, stress tests and comparisons: totals add up, and the given books do not change."""
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 
 from delever.core.accounting.invariants import audit
 from delever.core.book import Book
-from delever.core.messages import CancelAdl, Reason, SetMarks, Side
+from delever.core.messages import CancelAdl, DefinePool, Reason, SetMarks, Side
 from delever.core.rules import RULE_SETS
+from delever.core.rules.ranking import Ranking, Score
+from delever.core.valuation.side_valuation import SideValuation
 from delever.journal.snapshot import encode_book
 from delever.lab.errors import InputError, UnknownNameError
 from delever.lab.runs.run import run
 from delever.lab.runs.scenario import read_scenario
 from delever.lab.runs.stress_test import Shock, compare, simulate
 from delever.lab.tables.book_reader import read_book, write_book
+from delever.rule_registry import registry
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 SCENARIO = read_scenario(EXAMPLES / "crash.ndjson")
@@ -52,6 +57,30 @@ def test_a_summary_as_text_has_a_line_per_episode_contract_and_pool() -> None:
         "BTCUSDT: 100 taken over, 0 unwound, 100 closed by ADL of 3 accounts"
     )
     assert lines[3] == "pool main: balance 760000, equity 760000 USDT"
+
+
+def test_a_command_whose_step_raises_is_rejected_alone() -> None:
+    def without_score(_valuation: SideValuation) -> Score:
+        raise ZeroDivisionError
+
+    ranking = Ranking("raises", without_score, profitable_only=True)
+    house = replace(RULE_SETS["bybit"], name="house", ranking=ranking)
+    commands = [
+        msgspec.structs.replace(command, rules="house")
+        if isinstance(command, DefinePool)
+        else command
+        for command in SCENARIO
+    ]
+    result = run(Book(registry([house])), commands)
+    round_marks = next(n for n, c in enumerate(SCENARIO) if c.time_ms == 3000)
+    rejected = result.rejected[round_marks]
+    assert (rejected.reason, rejected.value) == (Reason.INTERNAL_ERROR, "ZeroDivisionError")
+    assert len(result.outcomes) == len(SCENARIO)
+    assert result.book.time_ms == 4000
+    others = [c for n, c in enumerate(commands) if n not in result.rejected]
+    without = run(Book(registry([house])), others).book
+    without.sequence = result.book.sequence
+    assert encode_book(without) == encode_book(result.book)
 
 
 def test_a_cancelled_fill_is_subtracted_from_the_totals() -> None:

@@ -23,7 +23,7 @@ from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.market.validation import unpack_column
 from delever.core.messages import Event, NoticeKind, Side
 from delever.core.messages.fill_batch import FillBatch
-from delever.core.units import COLUMN_LIMIT, Ints
+from delever.core.units import COLUMN_LIMIT, Ints, long_integers_as_text
 
 DEFAULT_CASH_DECIMALS = 8
 
@@ -62,6 +62,8 @@ class Book:
         self.has_managed_pools = False
         self.unobserved_pools: set[str] = set()
         self.publication_cache: dict[str, Any] = {}
+        self.idle_rounds: dict[tuple[str, Side], tuple[object, ...]] = {}
+        self.revision = 0
         self._monitored: dict[str, ContractState] = {}
         self._fills_of: dict[str, list[int]] = {}
         self._changed: dict[str, ContractState | PoolState] = {}
@@ -112,6 +114,13 @@ class Book:
         """
         self.publication_cache.update(published)
 
+    def cache_idle_round(self, contract: str, side: Side, key: tuple[object, ...]) -> None:
+        """Cache that an ADL round with these inputs closes nothing, so that it is not run again.
+
+        `revision` is one of the inputs; snapshots and the hash of changes omit both.
+        """
+        self.idle_rounds[contract, side] = key
+
     def use_registry(self, registry: Mapping[str, Any]) -> None:
         """Replace the rule sets of one's own; snapshots and the hash of changes omit them."""
         self.registry = dict(registry)
@@ -126,7 +135,11 @@ class Book:
             rows.append((name + " " + side, self.contracts[name].take_changes(side)))
         self._changed.clear()
         self._changed_sides.clear()
-        return _encoder.encode([row for row in rows if row[1]])
+        changes = [row for row in rows if row[1]]
+        try:
+            return _encoder.encode(changes)
+        except OverflowError:
+            return _encoder.encode(long_integers_as_text(changes))
 
     # --- copies ---
 
@@ -149,6 +162,20 @@ class Book:
         vars(copied).update(own, registry=copied.registry)
         return copied
 
+    def restore(self, earlier: "Book") -> None:
+        """Become a copy of an earlier book, after a step that raised; the registry stays.
+
+        >>> from delever.core.engine import step
+        >>> from delever.core.messages import SetTime
+        >>> book = Book()
+        >>> earlier = book.copy()
+        >>> _ = step(book, SetTime(time_ms=5))
+        >>> book.restore(earlier)
+        >>> book.time_ms
+        0
+        """
+        vars(self).update(vars(earlier.copy()), registry=self.registry)
+
     def __copy__(self) -> "Book":
         return self.copy()
 
@@ -156,13 +183,17 @@ class Book:
         return self.copy()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy takes: all but the cache, which follows from the rest."""
-        return vars(self) | {"publication_cache": {}}
+        """Return what a copy takes: all but the caches, which follow from the rest."""
+        return vars(self) | {"publication_cache": {}, "idle_rounds": {}}
 
     # --- apply ---
 
     def apply(self, event: Event, parallel_map: ParallelMap = map) -> None:
-        """Change the book by one event; `parallel_map` runs the parts of large work."""
+        """Change the book by one event; `parallel_map` runs the parts of large work.
+
+        `revision` counts the events that can change the outcome of an ADL round.
+        """
+        self.revision += type(event) not in _REPORTS
         if isinstance(event, m.MarksSet):
             self._marks_set(event, parallel_map)
         else:
@@ -174,6 +205,7 @@ class Book:
             for fill in fills.events:
                 self.apply(fill)
             return
+        self.revision += 1
         self._execute_fills(fills)
         numbers = fills.columns["fill"]
         self.outstanding_fills.update(zip(numbers, fills.events, strict=True))
@@ -657,6 +689,20 @@ class Book:
                     table.reset_bounds()
                 self._update_bounds(state)
 
+
+_REPORTS = frozenset(
+    {
+        m.Accepted,
+        m.Rejected,
+        m.RowIgnored,
+        m.RowsIgnored,
+        m.CounterpartySkipped,
+        m.AdlForced,
+        m.RatingsSet,
+        m.IndicatorsPublished,
+    }
+)
+"""Events that change nothing that an ADL round reads, except the time."""
 
 _HANDLERS: dict[type[Event], Callable[[Book, Any], None]] = {
     event: getattr(Book, f"_{event.__struct_config__.tag}") for event in get_args(m.AnyEvent)

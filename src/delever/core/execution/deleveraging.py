@@ -20,6 +20,7 @@ from delever.core.rules.ranking import rank_side
 from delever.core.rules.ruleset import Case, RuleSet
 from delever.core.rules.triggers.sizing import Sizing, in_turn, residual
 from delever.core.rules.triggers.trigger import all_tranches
+from delever.core.valuation.insurance import contract_pnl_of, observed_equity
 from delever.core.valuation.side_valuation import value_side
 
 
@@ -65,6 +66,25 @@ def deleverage(
         yield AdlExhausted(
             contract=state.name, side=side, remaining_lots=wanted - filled, reason=reason
         )
+
+
+def round_key(book: Book, state: ContractState, rules: RuleSet) -> tuple[object, ...] | None:
+    """Return all that decides a contract's rounds, or None where a rule set of one's own decides.
+
+    Time enters through the deficits, and through the peaks that ADL prices read.
+    """
+    pool = book.pool_of(state)
+    if pool.rules_digest:
+        return None
+    equity = observed_equity(book, pool)
+    return (
+        book.revision,
+        tuple(state.active),
+        tuple(case.trigger.deficit_cash(book, state) for case in rules.cases),
+        pool.equity_peak.peak(book.time_ms, equity),
+        pool.balance_peak.peak(book.time_ms, pool.balance),
+        state.contract_pnl_peak.peak(book.time_ms, contract_pnl_of(state)),
+    )
 
 
 def closed_in_round(

@@ -33,10 +33,14 @@ from delever.core.valuation.insurance import unwind
 from delever.core.valuation.netting import net_legs, settle_netted
 from delever.core.valuation.numeric_range import (
     POOL_LIMIT,
+    check_cancellation,
     check_inventory,
     check_range,
+    depth_fits,
     funding_fits,
+    move_fits,
     takeover_fits,
+    unwinding_fits,
 )
 
 MAX_CASH_DECIMALS = 12
@@ -183,13 +187,13 @@ def _mark_notice(name: str, rejection: Rejection) -> m.Notice:
 
 def _set_depth(book: Book, command: m.SetDepth) -> list[Event]:
     state = _contract(book, "contract", command.contract)
-    return [
-        m.DepthSet(
-            contract=command.contract,
-            bids=_levels(state, "bids", command.bids, Side.LONG),
-            asks=_levels(state, "asks", command.asks, Side.SHORT),
-        )
-    ]
+    bids = _levels(state, "bids", command.bids, Side.LONG)
+    asks = _levels(state, "asks", command.asks, Side.SHORT)
+    if bids:  # the pool pays no more than the mark and its slippage for what asks offer
+        fits = depth_fits(book, state, bids)
+        price = command.bids[0][0]
+        reject_unless(fits, "bids[0].price", price, Reason.EXCEEDS_NUMERIC_RANGE)
+    return [m.DepthSet(contract=command.contract, bids=bids, asks=asks)]
 
 
 def _levels(
@@ -201,6 +205,8 @@ def _levels(
         ticks = state.terms.read_ticks(f"{field}[{number}].price", price)
         lots = state.terms.read_lots(f"{field}[{number}].quantity", quantity)
         reject_unless(lots > 0, f"{field}[{number}].quantity", quantity, Reason.NOT_POSITIVE)
+        fits = state.terms.fits_int64(lots, ticks)
+        reject_unless(fits, f"{field}[{number}].price", price, Reason.EXCEEDS_NUMERIC_RANGE)
         in_order = not exact or closes.sign * (exact[-1][0] - ticks) > 0
         reject_unless(in_order, f"{field}[{number}].price", price, Reason.INVALID_DEPTH_ORDER)
         exact.append((ticks, lots))
@@ -270,8 +276,8 @@ def _unwind_fill(book: Book, command: m.UnwindFill) -> list[Event]:
     fits = state.terms.fits_int64(closed, ticks)
     reject_unless(fits, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
     unwound = tuple(unwind(state, command.side, closed, ticks))
-    balance = book.pool_of(state).balance + sum(event.realized_pnl_cash for event in unwound)
-    reject_unless(abs(balance) < POOL_LIMIT, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
+    fits = unwinding_fits(book, state, sum(event.realized_pnl_cash for event in unwound))
+    reject_unless(fits, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
     if lots <= inventory:
         return [*unwound]
     return [*unwound, fill_exceeds_position(state.name, command.side, lots, inventory)]
@@ -318,6 +324,8 @@ def _move_contract(book: Book, command: m.MoveContract) -> list[Event]:
     rules = book.pools[command.pool].definition.rules
     supported = not _unsupported_limits(book, state.definition.limits, rules)
     reject_unless(supported, "pool", rules, Reason.LIMIT_NOT_SUPPORTED)
+    fits = move_fits(book, state, book.pools[command.pool])
+    reject_unless(fits, "pool", command.pool, Reason.EXCEEDS_NUMERIC_RANGE)
     stopped = [
         m.AdlStopped(
             contract=state.name,
@@ -341,6 +349,7 @@ def _cancel_adl(book: Book, command: m.CancelAdl) -> list[Event]:
     account = book.accounts.index[fill.account]
     included = max(book.accounts.balances_fill[account], book.accounts.positions_fill[account])
     reject_unless(fill.fill > included, "fill", fill.fill, Reason.FILL_NOT_OUTSTANDING)
+    check_cancellation(book, fill)
     return [m.FillCancelled(fill=fill, note=command.note)]
 
 

@@ -9,6 +9,7 @@ between two ticks: a value at it is computed exactly and floored once, against t
 from bisect import bisect_right
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from itertools import accumulate
 from operator import attrgetter
 
 import numpy as np
@@ -43,6 +44,10 @@ from delever.core.units import (
 
 MAX_TICKS = 10**12
 """Upper bound on prices, in ticks; bankruptcy prices are clamped to it."""
+
+
+MAX_MARGIN_TIERS = 1_000
+"""Upper bound on a contract's margin tiers; venues publish up to about a hundred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +322,8 @@ def _tiers(definition: DefineContract, cash_decimals: int) -> Ints:
     """Return the tier table; deductions make the margin continuous between tiers."""
     starts: list[int] = []
     rates: list[int] = []
+    tiers = len(definition.margin_tiers)
+    reject_unless(tiers <= MAX_MARGIN_TIERS, "margin_tiers", tiers, Reason.OUT_OF_RANGE)
     for number, tier in enumerate(definition.margin_tiers):
         field = f"margin_tiers[{number}]"
         starts.append(read_cash(f"{field}.notional_from", tier.notional_from, cash_decimals))
@@ -326,12 +333,12 @@ def _tiers(definition: DefineContract, cash_decimals: int) -> Ints:
             inside, f"{field}.maintenance_rate", tier.maintenance_rate, Reason.OUT_OF_RANGE
         )
         ascends = starts[-1] == 0 if number == 0 else starts[-1] > starts[-2]
-        ascends &= rates == sorted(rates)
+        ascends &= rates[-1] >= rates[max(number - 1, 0)]
         reject_unless(ascends, field, tier.notional_from, Reason.INVALID_MARGIN_TIERS)
     reject_unless(bool(starts), "margin_tiers", "", Reason.INVALID_MARGIN_TIERS)
     jumps = [
         div_floor(start * (rate - below), PPM)
         for start, rate, below in zip(starts[1:], rates[1:], rates, strict=False)
     ]
-    deductions = [sum(jumps[:tier]) for tier in range(len(starts))]
+    deductions = list(accumulate(jumps, initial=0))
     return np.array([starts, rates, deductions], np.int64)

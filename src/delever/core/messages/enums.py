@@ -136,6 +136,9 @@ class Reason(StrEnum):
     NO_INVENTORY_TO_CLOSE = "no_inventory_to_close"
     ADL_QUEUE_NOT_SUPPORTED = "adl_queue_not_supported"
 
+    # Command rejected: its step raised.
+    INTERNAL_ERROR = "internal_error"
+
     # Row ignored.
     STALE_VERSION = "stale_version"
 

@@ -11,7 +11,6 @@ import msgspec
 import polars as pl
 
 from delever.core.book import Book
-from delever.core.engine import step
 from delever.core.messages import (
     Accepted,
     AdlFilled,
@@ -32,6 +31,7 @@ from delever.lab.measures.time_series import (
     observations,
     pools_frame,
 )
+from delever.lab.runs.command_runner import CommandRunner
 
 Submit = Callable[[Command], Sequence[Event]]
 Progress = Callable[[int, int], None]
@@ -169,8 +169,8 @@ def run(book: Book, commands: Iterable[Command], *, progress: Progress | None = 
         >>> summary.takeovers, summary.fills, summary.contracts[0].closed
         (1, 3, '100')
     """
-    after = book.copy()
-    return run_commands(after, lambda command: step(after, command), list(commands), progress)
+    runner = CommandRunner(book)
+    return run_commands(runner.book, runner.submit, list(commands), progress)
 
 
 def run_commands(

@@ -84,11 +84,7 @@ def all_tranches(state: ContractState, side: Side) -> Sequence[Tranche]:
 
 def underwater(state: ContractState, side: Side) -> Sequence[Tranche]:
     """Return the inventory of one side that the mark values below its takeover price."""
-    return [
-        tranche
-        for tranche in state.inventory[side].tranches.values()
-        if side.sign * (tranche.price_ticks - state.mark) > 0
-    ]
+    return state.inventory[side].underwater(side.sign, state.mark)
 
 
 def underwater_lots(state: ContractState) -> int:

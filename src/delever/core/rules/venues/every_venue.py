@@ -231,8 +231,14 @@ RISK = (
     ),
 )
 
+_SAFETY = {
+    55: "A command whose step raises an error is rejected alone, and the book is as before it; the "
+    "record of the rejection is replayed as stated."
+}
+
 GENERAL: tuple[Rule, ...] = (
     *(Rule(f"CORE-{number:02d}", text, "", "official") for number, text in enumerate(_TEXTS, 1)),
     *(Rule(f"CORE-{number}", text, "", "official") for number, text in _SNAPSHOTS.items()),
+    *(Rule(f"CORE-{number}", text, "", "official") for number, text in _SAFETY.items()),
     *RISK,
 )
