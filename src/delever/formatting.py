@@ -126,7 +126,11 @@ def significant(number: float) -> str:
 _ABBREVIATIONS = {"adl": "ADL", "pnl": "PnL"}
 
 
-_REMEDIES = {"exceeds_numeric_range": "define the asset with fewer `cash_decimals`"}
+_REMEDIES = {
+    "exceeds_numeric_range": "define the asset with fewer `cash_decimals`",
+    "limit_required": "the rule set has no default for it; set it, or open a pool that is not "
+    "managed",
+}
 
 
 def humanize(name: str) -> str:

@@ -17,7 +17,12 @@ from delever.core.book.inventory import Inventory, Tranche
 from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.book.position_table import PositionBlock, PositionTable
 from delever.core.market.contract_terms import terms_of
-from delever.core.market.rolling_windows import RollingMean, RollingPeak, RollingVolatility
+from delever.core.market.rolling_windows import (
+    DailyOpening,
+    RollingMean,
+    RollingPeak,
+    RollingVolatility,
+)
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.messages import (
     AdlFilled,
@@ -88,6 +93,12 @@ class RollingVolatilityRecord(StateRecord):
     entries: list[tuple[int, int]]
 
 
+class DailyOpeningRecord(StateRecord):
+    """Fields of `DailyOpening`."""
+
+    entries: list[tuple[int, int]]
+
+
 class AssetRecord(StateRecord):
     """Fields of `AssetState`."""
 
@@ -116,6 +127,7 @@ class ContractRecord(StateRecord):
     realized_pnl: int
     injected: int
     contract_pnl_peak: RollingPeakRecord
+    contract_pnl_opening: DailyOpeningRecord
     active: dict[str, int]
     warned: list[str]
     exhausted: dict[Side, int]
@@ -134,6 +146,7 @@ class PoolRecord(StateRecord):
     balance_peak: RollingPeakRecord
     equity_peak: RollingPeakRecord
     equity_mean: RollingMeanRecord
+    equity_opening: DailyOpeningRecord
     withdrawal_haircut_ppm: int
     observed: PoolObserved | None
 
@@ -196,6 +209,7 @@ def record_of(book: Book) -> BookRecord:
                 balance_peak=_peak_record(pool.balance_peak, book.time_ms),
                 equity_peak=_peak_record(pool.equity_peak, book.time_ms),
                 equity_mean=_mean_record(pool.equity_mean, book.time_ms),
+                equity_opening=DailyOpeningRecord(entries=pool.equity_opening.entries()),
             )
             for pool in book.pools.values()
         ],
@@ -213,6 +227,7 @@ def _contract_record(state: ContractState, time_ms: int) -> ContractRecord:
         },
         volatility=RollingVolatilityRecord(entries=state.volatility.entries()),
         contract_pnl_peak=_peak_record(state.contract_pnl_peak, time_ms),
+        contract_pnl_opening=DailyOpeningRecord(entries=state.contract_pnl_opening.entries()),
         warned=sorted(state.warned),
     )
 
@@ -276,10 +291,13 @@ def _restore_asset(record: AssetRecord) -> AssetState:
 def _restore_pool(record: PoolRecord, cash_decimals: int) -> PoolState:
     limits = exact_limits(record.definition.limits, cash_decimals)
     pool = PoolState(record.definition, limits, slippage_ppm(record.definition))
-    _assign_fields(pool, record, skip=("balance_peak", "equity_peak", "equity_mean"))
+    _assign_fields(
+        pool, record, skip=("balance_peak", "equity_peak", "equity_mean", "equity_opening")
+    )
     pool.balance_peak = _restore_peak(record.balance_peak)
     pool.equity_peak = _restore_peak(record.equity_peak)
     pool.equity_mean = RollingMean(record.equity_mean.window_ms, record.equity_mean.entries)
+    pool.equity_opening = DailyOpening(record.equity_opening.entries)
     return pool
 
 
@@ -291,7 +309,16 @@ def _restore_contract(
     window_ms = record.contract_pnl_peak.window_ms
     state = ContractState(record.definition, terms, limits, window_ms, positions)
     _assign_fields(
-        state, record, skip=("tables", "inventory", "volatility", "contract_pnl_peak", "warned")
+        state,
+        record,
+        skip=(
+            "tables",
+            "inventory",
+            "volatility",
+            "contract_pnl_peak",
+            "contract_pnl_opening",
+            "warned",
+        ),
     )
     for side, table in record.tables.items():
         _load_table(state.tables[side], table)
@@ -301,6 +328,7 @@ def _restore_contract(
     }
     state.volatility = RollingVolatility(record.volatility.entries)
     state.contract_pnl_peak = _restore_peak(record.contract_pnl_peak)
+    state.contract_pnl_opening = DailyOpening(record.contract_pnl_opening.entries)
     state.warned = set(record.warned)
     return state
 

@@ -51,8 +51,9 @@ class RuleSet:
 
     `sizing` is how much a round closes. A venue without a queue has no cases, but a last resort.
     `takeover_share` (numerator and denominator) is the fraction of maintenance margin at which a
-    managed pool takes an account over. `nets_hedged_legs`: opposite cross positions of an account
-    in one contract are netted before its takeover.
+    managed pool takes an account over, and `managed_limits` those limits without default that a
+    managed pool must set. `nets_hedged_legs`: opposite cross positions of an account in one
+    contract are netted before its takeover.
     """
 
     name: str
@@ -66,6 +67,7 @@ class RuleSet:
     filters: tuple[EligibilityFilter, ...] = (SolvencyFilter(),)
     last_resort: LastResort | None = None
     takeover_share: tuple[int, int] = (1, 1)
+    managed_limits: tuple[str, ...] = ()
     fee_ppm: int = 0
     nets_hedged_legs: bool = True
     cancel_scope: OrderScope = OrderScope.CONTRACT
