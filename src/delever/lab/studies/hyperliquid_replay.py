@@ -79,10 +79,10 @@ class HyperliquidStudy:
 
     `by_coin` has a row per queue (an instant, a bankrupt account, a coin) and rule set, `by_rules`
     one per rule set (means weighted by positions), `formulas` one per formula fitted to the real
-    order, `marks` one per queue: the price at which the file values positions, if several accounts agree on it. `positions` are those that
-    the rule set ranks, and `unexplained` the others: their quantities are not closed. `skipped`
-    counts the rows of the file that no rule set could replay, by reason. Quantities are exact
-    decimals as text.
+    order, `marks` one per queue: the price at which the file values positions, if several accounts
+    agree on it. `positions` are those that the rule set ranks, and `unexplained` the others: their
+    quantities are not closed. `skipped` counts the rows of the file that no rule set could replay,
+    by reason. Quantities are exact decimals as text.
     """
 
     by_coin: pl.DataFrame
