@@ -7,6 +7,7 @@ from model import (
     SIDES,
     Account,
     Contract,
+    DayOpenings,
     History,
     Model,
     Pool,
@@ -152,6 +153,9 @@ def _funded(model: Model, event: m.PoolFunded) -> None:
     contract = model.contracts[event.contract] if event.contract else None
     if contract:
         contract.injected += event.amount_cash
+    pool.openings.shift(event.amount_cash)  # what operators move is neither gain nor loss of a day
+    if contract:
+        contract.openings.shift(event.amount_cash)
     if event.amount_cash < 0:  # a withdrawal is no loss
         pool.equities.shift(event.amount_cash)
         if contract:
@@ -163,6 +167,7 @@ def _moved(model: Model, event: m.ContractMoved) -> None:
     contract.pool, contract.realized, contract.injected = pool.name, 0, 0
     contract.pnls = History(pool.definition.peak_window_ms)
     contract.pnls.add(model.time_ms, contract.contract_pnl)  # a loss from before is no drawdown
+    contract.openings = DayOpenings(model.time_ms, contract.contract_pnl)
     expect(not contract.active, "ADL goes on in another pool", contract.name)
     contract.warned.clear()
     for each in model.pools.values():
@@ -226,8 +231,10 @@ def _observed(model: Model, event: m.PoolObserved) -> None:
     pool.observed = event
     pool.balances.add(model.time_ms, event.balance_cash)
     pool.equities.add(model.time_ms, event.equity_cash)
+    pool.openings.add(model.time_ms, event.equity_cash)
     for name, profit in zip(event.contracts, event.contract_pnl_cash, strict=True):
         model.contracts[name].pnls.add(model.time_ms, profit)
+        model.contracts[name].openings.add(model.time_ms, profit)
         pool.monitored.add(name)
 
 

@@ -106,6 +106,25 @@ class History:
         return Fraction(area, span) if span else Fraction(self.values[-1][2] or 0)
 
 
+class DayOpenings:
+    """Values by the day in which they applied last; a day opens with the last value before it."""
+
+    def __init__(self, time_ms: int, value: int) -> None:
+        self.last = {time_ms // 86_400_000: value}
+        self.first = value
+
+    def add(self, time_ms: int, value: int) -> None:
+        self.last[time_ms // 86_400_000] = value
+
+    def shift(self, amount: int) -> None:
+        self.last = {day: value + amount for day, value in self.last.items()}
+        self.first += amount
+
+    def at(self, time_ms: int) -> int:
+        before = [day for day in self.last if day < time_ms // 86_400_000]
+        return self.last[max(before)] if before else self.first
+
+
 @dataclass
 class Limits:
     start: Fraction | None
@@ -113,6 +132,11 @@ class Limits:
     trigger_threshold: Fraction | None
     wait_ms: int | None
     stop_equity: Fraction | None = None
+    takeover_loss: Fraction | None = None
+    contract_daily_loss: Fraction | None = None
+    pool_daily_loss: Fraction | None = None
+    vault_cap: Fraction | None = None
+    loss_threshold: Fraction | None = None
 
 
 def limits_from(limits: m.TriggerLimits, unit: int) -> Limits:
@@ -121,7 +145,14 @@ def limits_from(limits: m.TriggerLimits, unit: int) -> Limits:
 
     threshold = number(limits.trigger_threshold, unit)
     ratios, stop_equity = (number(limits.start), number(limits.stop)), limits.stop_equity
-    return Limits(*ratios, threshold, limits.wait_ms, number(stop_equity, unit))
+    caps = {
+        "takeover_loss": number(limits.takeover_loss, unit),
+        "contract_daily_loss": number(limits.contract_daily_loss),
+        "pool_daily_loss": number(limits.pool_daily_loss),
+        "vault_cap": number(limits.vault_cap),
+        "loss_threshold": number(limits.loss_threshold, unit),
+    }
+    return Limits(*ratios, threshold, limits.wait_ms, number(stop_equity, unit), **caps)
 
 
 class Contract:
@@ -156,6 +187,7 @@ class Contract:
         self.realized = self.injected = 0
         self.pnls = History(window_ms)
         self.pnls.add(time_ms, 0)
+        self.openings = DayOpenings(time_ms, 0)
         self.active: dict[str, None] = {}  # in order of their starts
         self.warned: set[str] = set()
         self.rated_used: int | None = None  # trigger used at the last rating, ppm
@@ -224,6 +256,7 @@ class Pool:
         self.balances, self.equities = (History(definition.peak_window_ms) for _ in range(2))
         self.balances.add(time_ms, 0)
         self.equities.add(time_ms, 0)
+        self.openings = DayOpenings(time_ms, 0)
         self.observed: m.PoolObserved | None = None
         self.haircut_ppm = 0
         self.monitored: set[str] = set()

@@ -78,21 +78,22 @@ class RandomMarket:
         owners = [asset for asset in assets for _ in range(self.random.randint(2, 3))]
         for number, asset in enumerate(owners, 1):
             kind, rules = self.random.choice(list(PoolKind)), self.random.choice(self.rules)
+            managed = self.random.random() < 0.35
             yield m.DefinePool(
                 time_ms=0,
                 pool=f"pool-{number}",
                 kind=kind,
                 asset=asset,
                 rules=rules,
-                managed=self.random.random() < 0.35,
+                managed=managed,
                 max_slippage=self.random.choice(["0.025", "0.1", 0, 1]),
                 peak_window_ms=self.random.choice([8 * HOUR_MS, 8 * HOUR_MS, 10_000]),
-                limits=self._limits(rules),
+                limits=self._limits(rules, needed=managed and rules == "hyperliquid"),
             )
 
-    def _limits(self, rules: str) -> m.TriggerLimits:
+    def _limits(self, rules: str, *, needed: bool = False) -> m.TriggerLimits:
         """Return limits of which a trigger of the rule set reads each one."""
-        if self.random.random() < 0.5:
+        if self.random.random() < 0.5 and not needed:
             return m.TriggerLimits()
         starts = (None, "0.2", "0.5") if self.coarse else (None, "0.3", "0.05", "0.123456")
         limits = m.TriggerLimits(
@@ -101,6 +102,11 @@ class RandomMarket:
             trigger_threshold=self.random.choice([0, 100] if self.coarse else [None, 0, 100]),
             wait_ms=self.random.choice([None, 0, 7_000]),
             stop_equity=self.random.choice([None, 0, 3, 50]),
+            takeover_loss=self.random.choice([0, 3, 100]),
+            contract_daily_loss=self.random.choice([None, "0.2", "0.0123"]),
+            pool_daily_loss=self.random.choice([None, "0.5", 1]),
+            vault_cap=self.random.choice(["0.1", "0.5", 1]),
+            loss_threshold=self.random.choice([0, 40, 10_000]),
         )
         return m.TriggerLimits(**{name: getattr(limits, name) for name in limits_read(rules)})
 

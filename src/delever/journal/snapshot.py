@@ -18,7 +18,12 @@ from delever.core.book.inventory import Inventory, Tranche
 from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.book.position_table import PositionBlock, PositionTable
 from delever.core.market.contract_terms import terms_of
-from delever.core.market.rolling_windows import RollingMean, RollingPeak, RollingVolatility
+from delever.core.market.rolling_windows import (
+    DailyOpening,
+    RollingMean,
+    RollingPeak,
+    RollingVolatility,
+)
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.messages import (
     AdlFilled,
@@ -98,6 +103,12 @@ class RollingVolatilityRecord(StateRecord):
     entries: list[tuple[int, int | str]]
 
 
+class DailyOpeningRecord(StateRecord):
+    """Fields of `DailyOpening`."""
+
+    entries: list[tuple[int, int]]
+
+
 class AssetRecord(StateRecord):
     """Fields of `AssetState`."""
 
@@ -126,6 +137,7 @@ class ContractRecord(StateRecord):
     realized_pnl: int
     injected: int
     contract_pnl_peak: RollingPeakRecord
+    contract_pnl_opening: DailyOpeningRecord
     active: dict[str, int]
     warned: list[str]
     exhausted: dict[Side, int]
@@ -144,6 +156,7 @@ class PoolRecord(StateRecord):
     balance_peak: RollingPeakRecord
     equity_peak: RollingPeakRecord
     equity_mean: RollingMeanRecord
+    equity_opening: DailyOpeningRecord
     withdrawal_haircut_ppm: int
     observed: PoolObserved | None
 
@@ -211,6 +224,7 @@ def record_of(book: Book) -> BookRecord:
                 balance_peak=_peak_record(pool.balance_peak, book.time_ms),
                 equity_peak=_peak_record(pool.equity_peak, book.time_ms),
                 equity_mean=_mean_record(pool.equity_mean, book.time_ms),
+                equity_opening=DailyOpeningRecord(entries=pool.equity_opening.entries()),
             )
             for pool in book.pools.values()
         ],
@@ -232,6 +246,7 @@ def _contract_record(state: ContractState, time_ms: int) -> ContractRecord:
             entries=[(minute, pack_mark(price)) for minute, price in state.volatility.entries()]
         ),
         contract_pnl_peak=_peak_record(state.contract_pnl_peak, time_ms),
+        contract_pnl_opening=DailyOpeningRecord(entries=state.contract_pnl_opening.entries()),
         warned=sorted(state.warned),
     )
 
@@ -304,10 +319,13 @@ def _restore_asset(record: AssetRecord) -> AssetState:
 def _restore_pool(record: PoolRecord, cash_decimals: int) -> PoolState:
     limits = exact_limits(record.definition.limits, cash_decimals)
     pool = PoolState(record.definition, limits, slippage_ppm(record.definition))
-    _assign_fields(pool, record, skip=("balance_peak", "equity_peak", "equity_mean"))
+    _assign_fields(
+        pool, record, skip=("balance_peak", "equity_peak", "equity_mean", "equity_opening")
+    )
     pool.balance_peak = _restore_peak(record.balance_peak)
     pool.equity_peak = _restore_peak(record.equity_peak)
     pool.equity_mean = RollingMean(record.equity_mean.window_ms, record.equity_mean.entries)
+    pool.equity_opening = DailyOpening(record.equity_opening.entries)
     return pool
 
 
@@ -322,8 +340,8 @@ def _restore_contract(
         state,
         record,
         skip=(
-            *("mark", "previous_mark", "volatility"),
-            *("tables", "inventory", "contract_pnl_peak", "warned"),
+            *("mark", "previous_mark", "volatility", "contract_pnl_peak", "contract_pnl_opening"),
+            *("tables", "inventory", "warned"),
         ),
     )
     state.mark = unpack_mark(record.mark)
@@ -338,6 +356,7 @@ def _restore_contract(
         (minute, unpack_mark(price)) for minute, price in record.volatility.entries
     )
     state.contract_pnl_peak = _restore_peak(record.contract_pnl_peak)
+    state.contract_pnl_opening = DailyOpening(record.contract_pnl_opening.entries)
     state.warned = set(record.warned)
     return state
 

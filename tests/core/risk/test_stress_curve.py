@@ -149,7 +149,9 @@ FUND_CAPACITY = {
     "okx_2025": 150,  # 50,000 below the mean is more than the pool has
     "gmx": 127.5,  # traders may win 85 % of the pool
     "deribit": 0,  # the rest beyond depth is closed at once
-    "hyperliquid": 0.00000001,  # the first unit of loss
+    "hyperliquid": 15.00000001,  # the first unit beyond a vault cap of 10 %
+    "hyperliquid@2025-03": 0.00000001,  # the first unit of loss
+    "extended": 3.75000001,  # the first unit beyond 2.5 % in a contract a day
     "drift": 150,
 }
 

@@ -269,6 +269,7 @@ def test_unusual_books_are_written_and_read_unchanged(tmp_path: Path) -> None:
             "rules": ["bitmart"],
             "balance": ["-12.5"],
             "limits.wait_ms": ["5"],
+            "limits.stop_equity": ["7"],
             "max_slippage": ["0.1"],
         },
         assets={"asset": ["EUR"], "cash_decimals": [11]},
@@ -279,6 +280,7 @@ def test_unusual_books_are_written_and_read_unchanged(tmp_path: Path) -> None:
     assert tables(again) == tables(book)
     assert again.open_orders == {("b", "XUSD"): ("b-1", "b-2")}
     assert again.contracts["XUSD"].limits == book.contracts["XUSD"].limits
+    assert again.pools["p"].limits == book.pools["p"].limits
 
 
 def test_a_book_with_inventory_is_not_written(tmp_path: Path) -> None:

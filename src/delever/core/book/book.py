@@ -265,7 +265,7 @@ class Book:
         window_ms = self.pools[definition.pool].definition.peak_window_ms
         terms, limits = terms_of(definition, decimals), exact_limits(definition.limits, decimals)
         state = ContractState(definition, terms, limits, window_ms, self.positions)
-        state.contract_pnl_peak.observe(self.time_ms, 0)
+        state.observe_pnl(self.time_ms, 0)
         state.definition_order = len(self.contracts)
         self.contracts[definition.contract] = state
 
@@ -426,10 +426,12 @@ class Book:
         self._add_to_pool(pool, event.amount_cash)
         withdrawn = min(event.amount_cash, 0)  # a withdrawal is no drawdown: peaks move with it
         pool.shift_past(withdrawn)
+        pool.equity_opening.shift(event.amount_cash)
         if event.contract is not None:
             state = self.contracts[event.contract]
             state.injected += event.amount_cash
             state.contract_pnl_peak.shift(withdrawn)
+            state.contract_pnl_opening.shift(event.amount_cash)
             self._record_change(state)
 
     def _pool_observed(self, event: m.PoolObserved) -> None:
@@ -438,7 +440,7 @@ class Book:
         self.unobserved_pools.discard(pool.name)
         pool.track(self.time_ms, event.balance_cash, event.equity_cash)
         for name, contract_pnl in zip(event.contracts, event.contract_pnl_cash, strict=True):
-            self.contracts[name].contract_pnl_peak.observe(self.time_ms, contract_pnl)
+            self.contracts[name].observe_pnl(self.time_ms, contract_pnl)
             self.contracts[name].is_observed = True
 
     def _contract_moved(self, event: m.ContractMoved) -> None:

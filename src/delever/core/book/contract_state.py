@@ -8,7 +8,7 @@ from delever.core.book.inventory import Inventory
 from delever.core.book.position_table import PositionBlock, PositionBounds, PositionTable
 from delever.core.kernels import Revaluation, kernels_for
 from delever.core.market.contract_terms import ContractTerms
-from delever.core.market.rolling_windows import RollingPeak, RollingVolatility
+from delever.core.market.rolling_windows import DailyOpening, RollingPeak, RollingVolatility
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import AdlFilled, DefineContract, Rating, Side
 from delever.core.units import Ints, Mark, pack_mark
@@ -63,6 +63,7 @@ class ContractState:
         self.realized_pnl = 0
         self.injected = 0
         self.contract_pnl_peak = RollingPeak(window_ms)
+        self.contract_pnl_opening = DailyOpening()
         self.active: dict[str, int] = {}
         self.warned: set[str] = set()
         self.paused = False
@@ -79,12 +80,18 @@ class ContractState:
         self.realized_pnl = 0
         self.injected = 0
         self.contract_pnl_peak = RollingPeak(window_ms)
+        self.contract_pnl_opening = DailyOpening()
         # Unrealized PnL moves with the inventory: the peak starts there, a loss is no drawdown.
-        self.contract_pnl_peak.observe(time_ms, self.unrealized_pnl)
+        self.observe_pnl(time_ms, self.unrealized_pnl)
         self.active.clear()
         self.warned.clear()
         self.exhausted.clear()
         self.is_observed = False
+
+    def observe_pnl(self, time_ms: int, contract_pnl_cash: int) -> None:
+        """Add the contract's PnL in its pool at this moment to its peak and its day's opening."""
+        self.contract_pnl_peak.observe(time_ms, contract_pnl_cash)
+        self.contract_pnl_opening.observe(time_ms, contract_pnl_cash)
 
     # --- marks and values ---
 

@@ -1,7 +1,7 @@
 """The state of one settle asset and of one insurance pool."""
 
 from delever.core.book.account_tables import Wallets
-from delever.core.market.rolling_windows import RollingMean, RollingPeak
+from delever.core.market.rolling_windows import DailyOpening, RollingMean, RollingPeak
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import DefinePool, PoolObserved
 
@@ -28,7 +28,7 @@ class AssetState:
 
 
 class PoolState:
-    """One insurance pool: its settled balance, rolling peaks and means, and last observation.
+    """One insurance pool: its settled balance, peaks, mean and day's opening, last observation.
 
     `rules_digest` names the content of a rule set of one's own; it is empty for a venue's.
     """
@@ -44,6 +44,7 @@ class PoolState:
         self.balance_peak = RollingPeak(definition.peak_window_ms)
         self.equity_peak = RollingPeak(definition.peak_window_ms)
         self.equity_mean = RollingMean(definition.peak_window_ms)
+        self.equity_opening = DailyOpening()
         self.withdrawal_haircut_ppm = 0
         self.observed: PoolObserved | None = None
 
@@ -57,6 +58,7 @@ class PoolState:
         self.balance_peak.observe(time_ms, balance_cash)
         self.equity_peak.observe(time_ms, equity_cash)
         self.equity_mean.observe(time_ms, equity_cash)
+        self.equity_opening.observe(time_ms, equity_cash)
 
     def shift_past(self, amount_cash: int) -> None:
         """Shift past equity by a withdrawal: money that an operator moved is no drawdown."""

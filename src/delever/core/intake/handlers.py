@@ -84,6 +84,10 @@ def _define_pool(book: Book, command: m.DefinePool) -> list[Event]:
     window_ms = read_count("peak_window_ms", command.peak_window_ms)
     reject_unless(window_ms > 0, "peak_window_ms", window_ms, Reason.NOT_POSITIVE)
     _check_limits(book, command.asset, command.rules, command.limits)
+    needed = rule_sets_of(book)[command.rules].managed_limits if command.managed else ()
+    for field in needed:
+        is_set = getattr(command.limits, field) is not None
+        reject_unless(is_set, f"limits.{field}", command.rules, Reason.LIMIT_REQUIRED)
     digest = rules_digest(book, command.rules)
     return [m.PoolDefined(definition=command, rules_digest=digest)]
 
@@ -406,26 +410,33 @@ def _check_pool_accepts(book: Book, name: str, asset: str) -> None:
     reject_unless(free, "pool", name, Reason.SECOND_CONTRACT_NOT_ALLOWED)
 
 
+_RATIOS = {
+    **dict.fromkeys(("start", "stop"), 10 * PPM),
+    **dict.fromkeys(("contract_daily_loss", "pool_daily_loss", "vault_cap"), PPM),
+}
+"""Limits that are ratios, with the largest that is accepted, in ppm."""
+
+
 def _check_limits(book: Book, asset: str, rules: str, limits: TriggerLimits) -> None:
     """Reject limits that are invalid, and those that no trigger of the rule set reads."""
     ratios = {}
-    for field in ("start", "stop"):
+    for field, top_ppm in _RATIOS.items():
         amount = getattr(limits, field)
         if amount is not None:
             ratios[field] = read_scaled(f"limits.{field}", amount, 6)
-            in_range = 0 < ratios[field] <= 10 * PPM
+            in_range = 0 < ratios[field] <= top_ppm
             reject_unless(in_range, f"limits.{field}", amount, Reason.OUT_OF_RANGE)
-    if len(ratios) == 2:
+    if limits.start is not None and limits.stop is not None:
         in_order = ratios["start"] >= ratios["stop"]
         reject_unless(in_order, "limits.start", limits.start, Reason.INVALID_TRIGGER_LIMITS)
     if limits.trigger_threshold is not None:
         decimals = book.cash_decimals(asset)
         read_cash("limits.trigger_threshold", limits.trigger_threshold, decimals)
-    if limits.stop_equity is not None:
-        amount = read_cash("limits.stop_equity", limits.stop_equity, book.cash_decimals(asset))
-        reject_unless(
-            amount >= 0, "limits.stop_equity", limits.stop_equity, Reason.NEGATIVE_NOT_ALLOWED
-        )
+    for field in ("stop_equity", "takeover_loss", "loss_threshold"):
+        amount = getattr(limits, field)
+        if amount is not None:
+            cash = read_cash(f"limits.{field}", amount, book.cash_decimals(asset))
+            reject_unless(cash >= 0, f"limits.{field}", amount, Reason.NEGATIVE_NOT_ALLOWED)
     if limits.wait_ms is not None:
         read_count("limits.wait_ms", limits.wait_ms)
     for field in _unsupported_limits(book, limits, rules):

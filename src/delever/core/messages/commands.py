@@ -41,8 +41,14 @@ class TriggerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     `start` and `stop` are drawdown ratios ("0.30" is 30 % below the peak). `trigger_threshold` is
     the pool balance above which a contract drawdown starts ADL. `wait_ms` is the time for which
     depth may be insufficient for the inventory. `stop_equity` is the fund equity that an ADL round
-    restores and above which ADL stops, where a trigger is about the fund's equity (0 by default). A
-    limit that no trigger of the rule set reads is rejected.
+    restores and above which ADL stops, where a trigger is about the fund's equity (0 by default).
+
+    Loss caps: `takeover_loss` is the most that the fund loses on one position taken over;
+    `contract_daily_loss` and `pool_daily_loss` are the parts of the fund's equity at 00:00 UTC that
+    it loses in one contract, and in all together, in a day ("0.025" is 2.5 %). `vault_cap` is the
+    part of a vault's equity at 00:00 UTC that its liquidator may lose in a day, `loss_threshold`
+    the cash amount of it; the smaller of both counts. A limit that no trigger of the rule set reads
+    is rejected, and so is a managed pool without a limit that its rule set needs.
     """
 
     start: Amount | None = None
@@ -50,6 +56,11 @@ class TriggerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     trigger_threshold: Amount | None = None
     wait_ms: int | None = None
     stop_equity: Amount | None = None
+    takeover_loss: Amount | None = None
+    contract_daily_loss: Amount | None = None
+    pool_daily_loss: Amount | None = None
+    vault_cap: Amount | None = None
+    loss_threshold: Amount | None = None
 
 
 class DefinePool(Command, tag="define_pool", frozen=True, kw_only=True):

@@ -102,6 +102,7 @@ class Reason(StrEnum):
     INVALID_MARGIN_TIERS = "invalid_margin_tiers"
     INVALID_TRIGGER_LIMITS = "invalid_trigger_limits"
     LIMIT_NOT_SUPPORTED = "limit_not_supported"
+    LIMIT_REQUIRED = "limit_required"
     INVALID_DEPTH_ORDER = "invalid_depth_order"
     AMOUNT_SIGN_MISMATCH = "amount_sign_mismatch"
     SIDE_SIGN_MISMATCH = "side_sign_mismatch"
@@ -152,6 +153,10 @@ class Reason(StrEnum):
     INVENTORY_NOT_UNWOUND = "inventory_not_unwound"
     POOL_EQUITY_BELOW_MEAN = "pool_equity_below_mean"
     PNL_TO_POOL_LIMIT = "pnl_to_pool_limit"
+    TAKEOVER_LOSS_LIMIT = "takeover_loss_limit"
+    CONTRACT_DAILY_LOSS_LIMIT = "contract_daily_loss_limit"
+    POOL_DAILY_LOSS_LIMIT = "pool_daily_loss_limit"
+    LIQUIDATOR_LOSS_LIMIT = "liquidator_loss_limit"
     CONTRACT_MOVED_TO_OTHER_POOL = "contract_moved_to_other_pool"
 
     # Counterparty skipped, position not ranked, or round ended early.

@@ -30,13 +30,17 @@ from delever.core.messages import Side, StressPoint
 from delever.core.rules import rule_set_of
 from delever.core.rules.triggers import (
     AccountEquity,
+    ContractDailyLoss,
     ContractDrawdown,
     FundDepleted,
+    LiquidatorLoss,
     OpenInventory,
     PnlToPool,
     PoolBelowMean,
+    PoolDailyLoss,
     PoolDrawdown,
     PoolEquity,
+    TakeoverLoss,
     Trigger,
     limits_of,
 )
@@ -70,10 +74,13 @@ count for the rating, so that more volatility can add a shock and never remove o
 MIN_VOLATILITY_PPM = 10_000
 """Every contract is assumed to move at least 1 % a day, however quiet or new it is."""
 
-OF_FUND = (PoolEquity, FundDepleted, PoolDrawdown, PoolBelowMean, ContractDrawdown)
+OF_FUND = (
+    *(PoolEquity, FundDepleted, PoolDrawdown, PoolBelowMean, ContractDrawdown),
+    *(TakeoverLoss, ContractDailyLoss, PoolDailyLoss),
+)
 """The triggers that watch the fund's money."""
 
-CAPACITY_WITHOUT_FUND: dict[type, int] = {AccountEquity: 1, OpenInventory: 0}
+CAPACITY_WITHOUT_FUND: dict[type, int] = {AccountEquity: 1, LiquidatorLoss: 1, OpenInventory: 0}
 """The loss at which triggers start that use no fund: the first unit of Cash, or none."""
 
 
@@ -213,9 +220,29 @@ def _headroom(
         case PnlToPool(limits=own):
             return _part_of_limit(book, state, own, pool.balance, at_stop)
         case AccountEquity() | OpenInventory():
-            return CAPACITY_WITHOUT_FUND[type(trigger)]
-        case _:
-            return money
+            money = CAPACITY_WITHOUT_FUND[type(trigger)]
+        case TakeoverLoss() | ContractDailyLoss() | PoolDailyLoss() | LiquidatorLoss():
+            money = _headroom_to_cap(book, state, trigger, money)
+    return money
+
+
+def _headroom_to_cap(
+    book: Book,
+    state: ContractState,
+    trigger: TakeoverLoss | ContractDailyLoss | PoolDailyLoss | LiquidatorLoss,
+    money: int,
+) -> int:
+    """Return the first loss beyond a cap, less what has been lost of it today already."""
+    pool = book.pool_of(state)
+    if isinstance(trigger, LiquidatorLoss) and not pool.definition.managed:
+        return CAPACITY_WITHOUT_FUND[LiquidatorLoss]
+    lost = pool.equity_opening.value(book.time_ms, money) - money
+    if isinstance(trigger, ContractDailyLoss):
+        settled = state.realized_pnl + state.injected
+        lost = state.contract_pnl_opening.value(book.time_ms, settled) - settled
+    elif isinstance(trigger, TakeoverLoss):
+        lost = 0
+    return trigger.cap_cash(book, state) - lost + 1
 
 
 def _part_of_limit(

@@ -66,8 +66,8 @@ class AdlEpisode(msgspec.Struct, frozen=True, kw_only=True):
     stop_numbers: str = ""
 
 
-class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """The summary of a run; money and quantities are exact text."""
+class RunSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The summary of a run; money and quantities are exact text, `notes` what was assumed."""
 
     commands: int
     rejected: int
@@ -79,6 +79,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     episodes: tuple[AdlEpisode, ...]
     contracts: tuple[ContractTotal, ...]
     pools: tuple[PoolTotal, ...]
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         rejected = f", {self.rejected} rejected" if self.rejected else ""
@@ -89,14 +90,14 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
             f"{_unfunded_text(pool)}"
             for pool in self.pools
         ]
-        return "\n".join([head, *contracts, *pools])
+        return "\n".join([head, *contracts, *pools, *self.notes])
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
     """What commands did: the book after them, the events of each command, and observations.
 
-    `marks` are those before the first command, in Ticks.
+    `marks` are those before the first command, in Ticks; `notes` are assumptions of the run.
 
         >>> import delever
         >>> commands = delever.read_scenario("examples/crash.ndjson")
@@ -111,6 +112,7 @@ class RunResult:
     outcomes: tuple[tuple[Event, ...], ...]
     observations: tuple[ObservedPool, ...]
     marks: Mapping[str, Mark]
+    notes: tuple[str, ...] = ()
 
     @property
     def events(self) -> list[Event]:
@@ -155,7 +157,8 @@ class RunResult:
     @property
     def summary(self) -> RunSummary:
         """The totals of the run."""
-        return summarize(self.book, self.outcomes, self.marks)
+        summary = summarize(self.book, self.outcomes, self.marks)
+        return msgspec.structs.replace(summary, notes=self.notes)
 
 
 def run(book: Book, commands: Iterable[Command], *, progress: Progress | None = None) -> RunResult:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
+import msgspec
 import polars as pl
 
 from delever.core.book.book import DEFAULT_CASH_DECIMALS, Book
 from delever.core.book.contract_state import ContractState
-from delever.core.messages import PositionRow, Side
+from delever.core.messages import PositionRow, Side, TriggerLimits
 from delever.core.units import format_scaled
 from delever.formatting import ContractFormatter
 from delever.lab.errors import InputError
@@ -101,9 +102,8 @@ def _contracts(book: Book) -> Iterator[Cells]:
         }
 
 
-def _limits(limits: object) -> Cells:
-    names = ("start", "stop", "trigger_threshold", "wait_ms")
-    values = {name: getattr(limits, name) for name in names}
+def _limits(limits: TriggerLimits) -> Cells:
+    values = msgspec.structs.asdict(limits)
     return {f"limits.{name}": str(limit) for name, limit in values.items() if limit is not None}
 
 

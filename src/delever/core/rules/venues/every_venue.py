@@ -165,6 +165,15 @@ _SNAPSHOTS = {
         "has no haircut; the fund pays less than one tick on the lots closed."
     ),
 }
+_CAPS = {
+    50: (
+        "Where a rule set caps the fund's losses, a day begins at 00:00 UTC; its loss is the fall "
+        "of the contract's PnL or of the pool's equity since then, and money that an operator "
+        "moves is neither gain nor loss. The cap itself may be lost: ADL starts beyond it, and "
+        "under `residual` closes the fewest lots that bring the loss back to it. A managed pool "
+        "must set the caps for which its rule set has no number."
+    )
+}
 
 API = "Binance USDⓈ-M API, ADL Risk"
 
@@ -238,7 +247,10 @@ _SAFETY = {
 
 GENERAL: tuple[Rule, ...] = (
     *(Rule(f"CORE-{number:02d}", text, "", "official") for number, text in enumerate(_TEXTS, 1)),
-    *(Rule(f"CORE-{number}", text, "", "official") for number, text in _SNAPSHOTS.items()),
-    *(Rule(f"CORE-{number}", text, "", "official") for number, text in _SAFETY.items()),
+    *(
+        Rule(f"CORE-{number}", text, "", "official")
+        for texts in (_SNAPSHOTS, _CAPS, _SAFETY)
+        for number, text in texts.items()
+    ),
     *RISK,
 )
