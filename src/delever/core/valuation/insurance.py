@@ -98,7 +98,7 @@ def payable_lots(lots: int, balance_cash: int, realized_pnl: Callable[[int], int
         return lots
     payable, beyond = 0, lots
     while beyond - payable > 1:
-        middle = (payable + beyond) // 2
+        middle = div_floor(payable + beyond, 2)
         if realized_pnl(middle) >= -money:
             payable = middle
         else:
