@@ -11,7 +11,7 @@ from delever.core.book.contract_state import ContractState
 from delever.core.book.inventory import Tranche
 from delever.core.book.pool_state import PoolState
 from delever.core.messages import DepthSet, DepthSufficiencySet, Event, PoolObserved, Side, Unwound
-from delever.core.units import PPM, Mark, floor_ticks, share_floor
+from delever.core.units import PPM, Mark, div_floor, floor_ticks, share_floor
 
 
 def pool_equity(book: Book, pool: PoolState) -> int:

@@ -115,6 +115,15 @@ def total_value(parts: Iterable[tuple[int, int, DollarPrice]]) -> str:
     return format_scaled(div_nearest(scaled.numerator, scaled.denominator), ENTRY_DECIMALS)
 
 
+def quotient(part_text: str, whole_text: str) -> str:
+    """Return the quotient of two amounts in dollars to 8 decimals, to nearest; "0" of nothing."""
+    whole = Fraction(whole_text)
+    if whole <= 0:
+        return "0"
+    scaled = Fraction(part_text) / whole * 10**ENTRY_DECIMALS
+    return format_scaled(div_nearest(scaled.numerator, scaled.denominator), ENTRY_DECIMALS)
+
+
 MAX_NOTIONAL_CASH = COLUMN_LIMIT
 """The largest notional that the engine stores."""
 

@@ -366,10 +366,7 @@ def unified_account(assets: Sequence[BinanceAsset], time_ms: int) -> Json:
 
 def _uni_mmr(equity: str, maintenance: str) -> str:
     """Return equity / maintenance to 8 decimals; Binance's largest value without positions."""
-    if not Fraction(maintenance):
-        return MAX_UNI_MMR
-    ratio = Fraction(equity) / Fraction(maintenance) * 10**8
-    return format_scaled(div_nearest(ratio.numerator, ratio.denominator), 8)
+    return amounts.quotient(equity, maintenance) if Fraction(maintenance) else MAX_UNI_MMR
 
 
 def symbol_config(market: Market, positions: Sequence[PositionSnapshot]) -> Json:

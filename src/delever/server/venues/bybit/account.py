@@ -58,6 +58,11 @@ class BybitAccount:
         for index in indexes:
             yield account_payloads.empty_position_row(self.market(contract), context, index)
 
+    @property
+    def assets(self) -> set[str]:
+        """The settle assets of all contracts."""
+        return {contract.terms.settle for contract in self._snapshot.contracts.values()}
+
     def coins(self, assets: Iterable[str]) -> Iterator[account_payloads.WalletCoin]:
         """Yield the account's settle assets, isolated margins and positions included."""
         contracts = self._snapshot.contracts
@@ -73,6 +78,7 @@ class BybitAccount:
                     if settle.get(position.contract) == wallet.asset
                 ]
                 isolated_cash = sum(p.margin_cash for p in own if p.isolated)
+                initial_cash = sum(amounts.initial_margin_cash(p) for p in own if not p.isolated)
                 yield account_payloads.WalletCoin(
                     name=wallet.asset,
                     decimals=decimals[wallet.asset],
@@ -80,6 +86,7 @@ class BybitAccount:
                     unrealized_pnl_cash=sum(p.unrealized_pnl_cash for p in own),
                     initial_cash=sum(amounts.initial_margin_cash(p) for p in own),
                     maintenance_cash=sum(p.maintenance_cash for p in own),
+                    available_cash=max(0, wallet.equity_cash - initial_cash),
                     usd_price=usd_price(self._snapshot, self._symbols, wallet.asset),
                 )
 
