@@ -11,8 +11,9 @@ from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.pool_state import PoolState
 from delever.core.book.position_table import PositionBounds
-from delever.core.market.validation import Rejection
-from delever.core.messages import Event, Reason, Side, TakenOver, WalletSettled
+from delever.core.market.collateral import CollateralTerms
+from delever.core.market.validation import Rejection, reject_unless
+from delever.core.messages import CollateralTakenOver, Event, Reason, Side, TakenOver, WalletSettled
 from delever.core.units import COLUMN_LIMIT, INT64_LIMIT
 
 POOL_LIMIT = INT64_LIMIT
@@ -67,13 +68,38 @@ def check_range(
         state = book.contracts[name]
         exposure = state.exposure(marks.get(name, state.mark), new_bounds.get(name, {}))
         equity[state.terms.settle] += exposure - state.exposure_bound
+    field = "positions" if growth else "marks" if marks else "balances"
     for name, bound in equity.items():
         if (
             bound >= COLUMN_LIMIT
             and _exact_equity_bound(book, name, marks, growth, max_balance) >= COLUMN_LIMIT
         ):
-            field = "positions" if growth else "marks" if marks else "balances"
             raise Rejection(field, name, Reason.EXCEEDS_NUMERIC_RANGE)
+    if not pooled_fits(book, equity, {}):
+        exact = {
+            name: _exact_equity_bound(book, name, marks, growth, max_balance)
+            for name in book.assets
+        }
+        fits = pooled_fits(book, exact, {})
+        reject_unless(fits, field, book.margin_currency, Reason.EXCEEDS_NUMERIC_RANGE)
+
+
+def equity_bounds(book: Book) -> dict[str, int]:
+    """Return an upper bound, in Cash, on any account's absolute equity in each asset, now."""
+    return {name: _exact_equity_bound(book, name, {}, {}, {}) for name in book.assets}
+
+
+def pooled_fits(
+    book: Book, bounds: Mapping[str, int], changed: Mapping[str, CollateralTerms]
+) -> bool:
+    """Return whether the equity of multi-asset accounts fits the numeric range in every asset.
+
+    `bounds` are those on the equity in one asset, `changed` the terms that a command sets.
+    """
+    terms = {asset.name: asset.collateral for asset in book.assets.values() if asset.collateral}
+    terms |= changed
+    total = sum(-terms[name].equity.of(-bounds.get(name, 0)) for name in terms)
+    return all(-each.index.amount_of(-total) < COLUMN_LIMIT for each in terms.values())
 
 
 def _exact_equity_bound(
@@ -114,6 +140,9 @@ def takeover_fits(book: Book, events: Iterable[Event]) -> bool:
             value = event.lots * _max_lot_value(state)
             moved = value + abs(event.value_cash) + abs(event.to_pool_cash)
             added[state.terms.settle] = added.get(state.terms.settle, 0) + moved
+        elif isinstance(event, CollateralTakenOver):
+            asset = book.pools[event.pool].asset
+            added[asset] = added.get(asset, 0) + 2 * abs(event.value_cash)
         elif isinstance(event, WalletSettled):
             added[event.asset] = added.get(event.asset, 0) + abs(event.amount_cash)
     return all(
@@ -134,7 +163,10 @@ def funding_fits(book: Book, pool: PoolState, amount: int, contract: str | None)
 
 def _pool_worth_bound(book: Book, asset: str, marks: Mapping[str, int]) -> int:
     """Return a bound on the balances of an asset's pools and on the PnL of their inventory."""
-    bound = sum(abs(pool.balance) for pool in book.pools.values() if pool.asset == asset)
+    pools = [pool for pool in book.pools.values() if pool.asset == asset]
+    bound = sum(abs(pool.balance) for pool in pools)
+    for held in (held for pool in pools for held in pool.collateral.values()):
+        bound += abs(held.cost)
     for state in book.monitored():
         if state.terms.settle == asset:
             lot_value = _max_lot_value(state, marks.get(state.name, 0))
