@@ -62,7 +62,7 @@ def _account(_model: Model, command: m.DefineAccount) -> list[Event]:
 def _collateral(model: Model, command: m.DefineCollateral) -> list[Event]:
     currency = model.margin_currency or command.margin_currency
     if not currency:
-        raise RejectedError(Reason.MISSING_MARGIN_CURRENCY)
+        raise RejectedError(Reason.EMPTY_NAME)
     if command.margin_currency not in ("", currency):
         raise RejectedError(Reason.MARGIN_CURRENCY_MISMATCH)
     if command.asset == currency and Fraction(command.index_price) != 1:

@@ -221,3 +221,13 @@ def test_values_beyond_the_numeric_range_are_rejected() -> None:
     world.wallets(asset="BTC", ann=1)
     world.submit(m.SetIndexPrices, prices={"BTC": 70_000})
     assert cash("70000") == world.book.assets["BTC"].collateral.equity.of(10**8)
+
+
+def test_the_first_terms_name_the_margin_currency() -> None:
+    """CORE-49."""
+    world = World()
+    rejected = world.rejected(m.DefineCollateral(time_ms=0, asset="BTC", index_price=60_000))
+    assert (rejected.reason, rejected.field) == (m.Reason.EMPTY_NAME, "margin_currency")
+    collateral(world, "BTC", 60_000)
+    world.submit(m.DefineCollateral, asset="ETH", index_price=3_000)
+    assert world.book.margin_currency == "USDT"

@@ -18,7 +18,7 @@ def define_collateral(book: Book, command: m.DefineCollateral) -> list[Event]:
     """Return the terms of an asset as collateral, new or changed."""
     reject_unless(bool(command.asset), "asset", "", Reason.EMPTY_NAME)
     currency = book.margin_currency or command.margin_currency
-    reject_unless(bool(currency), "margin_currency", "", Reason.MISSING_MARGIN_CURRENCY)
+    reject_unless(bool(currency), "margin_currency", "", Reason.EMPTY_NAME)
     agrees = command.margin_currency in {"", currency}
     reject_unless(
         agrees, "margin_currency", command.margin_currency, Reason.MARGIN_CURRENCY_MISMATCH

@@ -101,7 +101,6 @@ class Reason(StrEnum):
     FRACTIONAL_LOT_VALUE = "fractional_lot_value"
     INVALID_MARGIN_TIERS = "invalid_margin_tiers"
     INVALID_COLLATERAL_TIERS = "invalid_collateral_tiers"
-    MISSING_MARGIN_CURRENCY = "missing_margin_currency"
     MARGIN_CURRENCY_MISMATCH = "margin_currency_mismatch"
     INVALID_INDEX_PRICE = "invalid_index_price"
     INVALID_TRIGGER_LIMITS = "invalid_trigger_limits"
