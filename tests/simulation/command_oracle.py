@@ -99,7 +99,6 @@ def _converted(model: Model, command: m.ConvertCollateral) -> list[Event]:
         cost_cash=cost,
         proceeds_cash=proceeds,
         realized_pnl_cash=proceeds - cost,
-        note=command.note,
     )
     return [event]
 

@@ -76,7 +76,6 @@ def convert_collateral(book: Book, command: m.ConvertCollateral) -> list[Event]:
             cost_cash=cost,
             proceeds_cash=proceeds,
             realized_pnl_cash=proceeds - cost,
-            note=command.note,
         )
     ]
 

@@ -313,7 +313,6 @@ class ConvertCollateral(Command, tag="convert_collateral", frozen=True, kw_only=
     asset: str
     quantity: Amount
     proceeds: Amount
-    note: str = ""
 
 
 class FundPool(Command, tag="fund_pool", frozen=True, kw_only=True):

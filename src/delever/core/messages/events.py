@@ -188,7 +188,6 @@ class CollateralConverted(Event, tag="collateral_converted", frozen=True, kw_onl
     cost_cash: int
     proceeds_cash: int
     realized_pnl_cash: int
-    note: str
 
 
 class Unwound(Event, tag="unwound", frozen=True, kw_only=True):

@@ -89,12 +89,15 @@ class AccountEndpoints:
         ]
 
     async def balances(self, product: str, account: str, _request: Request) -> object:
-        """Return the account's balance in each settle asset of the product's contracts."""
-        settled = {m.terms.settle: m.cash_decimals for m in self._markets.all(product)}
+        """Return the account's balance in each settle asset of the product's contracts.
+
+        A multi-asset account has its other collateral, too, and totals in the margin currency.
+        """
+        settled = {m.terms.settle for m in self._markets.all(product)}
         owner = (await self._read(account)).account
         rows = []
         for wallet in owner.wallets:
-            if wallet.asset in settled:
+            if wallet.asset in settled or wallet.collateral:
                 own = [
                     position
                     for market in self._markets.all(product)
@@ -102,10 +105,11 @@ class AccountEndpoints:
                     for position in owner.positions_in(market.instrument.contract)
                 ]
                 row = account_payloads.asset_row(
-                    wallet.asset, settled[wallet.asset], wallet.balance_cash, own
+                    wallet.asset, wallet.decimals, wallet.balance_cash, own
                 )
                 rows.append(row)
-        return {"assets": rows, "positions": []}
+        totals = account_payloads.multi_asset_totals(owner.margin) if owner.margin else {}
+        return {"assets": rows, "positions": [], **totals}
 
     async def brackets(self, product: str, _account: str, request: Request) -> object:
         """Return margin tiers."""

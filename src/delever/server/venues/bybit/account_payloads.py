@@ -12,7 +12,7 @@ import msgspec
 
 from delever.core.market.contract_terms import ContractTerms
 from delever.core.messages import AdlFilled, Side
-from delever.server.engine.account_snapshot import PositionSnapshot
+from delever.server.engine.account_snapshot import MarginSnapshot, PositionSnapshot
 from delever.server.venues import amounts
 from delever.server.venues.fill_log import ForcedEvent, ForcedOrder
 from delever.server.venues.symbols import Instrument
@@ -329,9 +329,15 @@ class WalletCoin:
         }
 
 
-def wallet_frame(coins: Sequence[WalletCoin]) -> dict[str, object]:
-    """Return a wallet; its totals in USD are empty, as at Bybit outside unified accounts."""
-    return {
+def wallet_frame(
+    coins: Sequence[WalletCoin], margin: MarginSnapshot | None = None
+) -> dict[str, object]:
+    """Return a wallet; its totals are empty, as at Bybit outside unified accounts.
+
+    A multi-asset account is a unified one, with totals in the margin currency: the margin balance
+    is the equity after collateral haircut.
+    """
+    frame: dict[str, object] = {
         "accountType": "CONTRACT",
         "accountLTV": "",
         "accountIMRate": "",
@@ -344,6 +350,22 @@ def wallet_frame(coins: Sequence[WalletCoin]) -> dict[str, object]:
         "totalInitialMargin": "",
         "totalMaintenanceMargin": "",
         "coin": [coin.frame() for coin in coins],
+    }
+    return frame | (_unified_totals(margin) if margin else {})
+
+
+def _unified_totals(margin: MarginSnapshot) -> dict[str, str]:
+    counted = margin.equity_after_haircut_cash
+    return {
+        "accountType": "UNIFIED",
+        "accountMMRate": amounts.part(margin.maintenance_cash, counted),
+        "totalEquity": amounts.cash(margin.equity_cash, margin.decimals),
+        "totalWalletBalance": amounts.cash(
+            margin.equity_cash - margin.unrealized_pnl_cash, margin.decimals
+        ),
+        "totalMarginBalance": amounts.cash(counted, margin.decimals),
+        "totalPerpUPL": amounts.cash(margin.unrealized_pnl_cash, margin.decimals),
+        "totalMaintenanceMargin": amounts.cash(margin.maintenance_cash, margin.decimals),
     }
 
 

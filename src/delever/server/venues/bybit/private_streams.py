@@ -125,7 +125,7 @@ class PrivateTopics:
     @staticmethod
     def _wallet(change: _AccountChange, owner: BybitAccount) -> Frames:
         assets = {owner.market(contract).terms.settle for contract in change.contracts}
-        return {"wallet": [account_payloads.wallet_frame([*owner.coins(assets)])]}
+        return {"wallet": [account_payloads.wallet_frame([*owner.coins(assets)], owner.margin)]}
 
 
 def _key(topic: str, account: str) -> str:

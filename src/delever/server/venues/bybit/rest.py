@@ -206,7 +206,7 @@ class BybitApi:
         snapshot = self._runner.market_snapshot
         assets = {contract.terms.settle for contract in snapshot.contracts.values()}
         owner = BybitAccount(snapshot, self._symbols, reading)
-        frame = account_payloads.wallet_frame([*owner.coins(assets)])
+        frame = account_payloads.wallet_frame([*owner.coins(assets)], owner.margin)
         return msgspec.json.encode({"list": [frame]})
 
     async def _key_info(self, key: ApiKey, _params: Params) -> Result:

@@ -12,7 +12,7 @@ import msgspec
 
 from delever.core.market.contract_terms import ContractTerms
 from delever.core.messages import Reason, Side
-from delever.server.engine.account_snapshot import PositionSnapshot
+from delever.server.engine.account_snapshot import MarginSnapshot, PositionSnapshot, WalletSnapshot
 from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
 
@@ -110,14 +110,33 @@ class OkxPositionContext(NamedTuple):
     time_ms: int
 
 
-def balance_row(asset: str, decimals: int, balance_cash: int, equity_cash: int) -> dict[str, str]:
-    """Return the balance in one asset as in the details of account/balance."""
-    return {
-        "ccy": asset,
-        "cashBal": amounts.cash(balance_cash, decimals),
-        "eq": amounts.cash(equity_cash, decimals),
+def balance_row(wallet: WalletSnapshot, margin: MarginSnapshot | None) -> dict[str, str]:
+    """Return the balance in one asset as in the details of account/balance.
+
+    In multi-currency mode with its value and its value after discount.
+    """
+    row = {
+        "ccy": wallet.asset,
+        "cashBal": amounts.cash(wallet.balance_cash, wallet.decimals),
+        "eq": amounts.cash(wallet.equity_cash, wallet.decimals),
         "availEq": "",
         "frozenBal": "0",
+    }
+    if margin and (collateral := wallet.collateral):
+        row["eqUsd"] = amounts.cash(collateral.value_cash, margin.decimals)
+        row["disEq"] = amounts.cash(collateral.value_after_haircut_cash, margin.decimals)
+    return row
+
+
+def multi_currency_totals(margin: MarginSnapshot) -> dict[str, str]:
+    """Return the totals of account/balance in multi-currency mode, in the margin currency."""
+    counted = margin.equity_after_haircut_cash
+    return {
+        "totalEq": amounts.cash(margin.equity_cash, margin.decimals),
+        "adjEq": amounts.cash(counted, margin.decimals),
+        "upl": amounts.cash(margin.unrealized_pnl_cash, margin.decimals),
+        "mmr": amounts.cash(margin.maintenance_cash, margin.decimals),
+        "mgnRatio": amounts.part(counted, margin.maintenance_cash),
     }
 
 

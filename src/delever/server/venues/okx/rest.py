@@ -192,16 +192,16 @@ class OkxApi:
             return payloads.NOT_PERMITTED
         reading = await self._runner.read(account_query(key.account))
         contracts = self._runner.market_snapshot.contracts.values()
-        decimals = {contract.terms.settle: contract.cash_decimals for contract in contracts}
+        settled = {contract.terms.settle for contract in contracts}
         wallets = () if reading is None else reading.account.wallets
+        margin = None if reading is None else reading.account.margin
         details = [
-            payloads.balance_row(
-                wallet.asset, decimals[wallet.asset], wallet.balance_cash, wallet.equity_cash
-            )
+            payloads.balance_row(wallet, margin)
             for wallet in wallets
-            if wallet.asset in decimals
+            if wallet.asset in settled or wallet.collateral
         ]
-        return [{"details": details, "uTime": str(self._runner.now_ms())}]
+        totals = payloads.multi_currency_totals(margin) if margin else {}
+        return [{"details": details, "uTime": str(self._runner.now_ms()), **totals}]
 
     async def _account_bills(self, key: ApiKey, params: Params) -> Data:
         """Return the account's ADL fills and takeovers."""
