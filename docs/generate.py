@@ -41,6 +41,12 @@ MEANINGS = {
     "unknown_pool": "No pool has this name.",
     "unknown_account": "No account has this name.",
     "unknown_asset": "No pool or contract settles in this asset.",
+    "unknown_collateral": "The asset is not defined as collateral.",
+    "invalid_collateral_tiers": "Collateral tiers do not start at 0, do not ascend, or their rates "
+    "rise; or a tier has not exactly one of quantity_from and value_from.",
+    "margin_currency_mismatch": "The book has another margin currency.",
+    "invalid_index_price": "The margin currency has an index price other than 1, or a buffer.",
+    "exceeds_pool_collateral": "The pool has less of the asset, or none.",
     "unknown_rule_set": "No rule set has this name; `delever rules` lists them.",
     "fill_not_outstanding": "The ADL fill does not exist, or the venue has acknowledged it.",
     "unknown_fill": "A snapshot acknowledges an ADL fill that was never made.",

@@ -52,7 +52,54 @@ def _new_contract(model: Model, command: m.DefineContract) -> list[Event]:
 
 def _account(_model: Model, command: m.DefineAccount) -> list[Event]:
     event = m.AccountDefined(
-        account=command.account, hedge_mode=command.hedge_mode, adl_exempt=command.adl_exempt
+        account=command.account,
+        hedge_mode=command.hedge_mode,
+        adl_exempt=command.adl_exempt,
+        multi_asset=command.multi_asset,
+    )
+    return [event]
+
+
+def _collateral(model: Model, command: m.DefineCollateral) -> list[Event]:
+    currency = model.margin_currency or command.margin_currency
+    if not currency:
+        raise RejectedError(Reason.EMPTY_NAME)
+    if command.margin_currency not in ("", currency):
+        raise RejectedError(Reason.MARGIN_CURRENCY_MISMATCH)
+    if command.asset == currency and Fraction(command.index_price) != 1:
+        raise RejectedError(Reason.INVALID_INDEX_PRICE)
+    return [m.CollateralDefined(definition=command)]
+
+
+def _index_prices(model: Model, command: m.SetIndexPrices) -> list[Event]:
+    for asset, price in command.prices.items():
+        if asset not in model.collateral:
+            raise RejectedError(Reason.UNKNOWN_COLLATERAL)
+        if asset == model.margin_currency and Fraction(price) != 1:
+            raise RejectedError(Reason.INVALID_INDEX_PRICE)
+    prices = tuple(int(Fraction(price) * 10**10) for price in command.prices.values())
+    return [m.IndexPricesSet(assets=tuple(command.prices), index_prices=prices)]
+
+
+def _converted(model: Model, command: m.ConvertCollateral) -> list[Event]:
+    pool = model.pools[command.pool]
+    held, cost = pool.collateral.get(command.asset, (0, 0))
+    if held == 0:
+        raise RejectedError(Reason.EXCEEDS_POOL_COLLATERAL)
+    amount = int(Fraction(command.quantity) * model.units[command.asset])
+    proceeds = int(Fraction(command.proceeds) * model.units[pool.asset])
+    if amount * held <= 0 or amount * proceeds < 0:
+        raise RejectedError(Reason.AMOUNT_SIGN_MISMATCH)
+    if abs(amount) > abs(held):
+        raise RejectedError(Reason.EXCEEDS_POOL_COLLATERAL)
+    cost = cost * amount // held
+    event = m.CollateralConverted(
+        pool=pool.name,
+        asset=command.asset,
+        amount_cash=amount,
+        cost_cash=cost,
+        proceeds_cash=proceeds,
+        realized_pnl_cash=proceeds - cost,
     )
     return [event]
 
@@ -486,13 +533,16 @@ ANSWERS: dict[type[m.Command], Callable[[Model, Any], list[Event] | None]] = {
     m.DefineAsset: _asset,
     m.DefinePool: _pool,
     m.DefineContract: _new_contract,
+    m.DefineCollateral: _collateral,
     m.DefineAccount: _account,
     m.SetBalances: _balances,
     m.SetPositions: _positions,
     m.SetMarks: _marks,
+    m.SetIndexPrices: _index_prices,
     m.SetDepth: _depth,
     m.Takeover: _taken_over,
     m.UnwindFill: _unwind,
+    m.ConvertCollateral: _converted,
     m.FundPool: _funded,
     m.MoveContract: _moved,
     m.CancelAdl: _cancelled,

@@ -1,8 +1,10 @@
 """What each event does to the model, and that no event loses money or lots."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
+from collateral_oracle import Collateral
 from model import (
     SIDES,
     Account,
@@ -27,6 +29,8 @@ MOVES_INSIDE = (
     m.TakenOver,
     m.InventoryNetted,
     m.WalletSettled,
+    m.WalletSettled,
+    m.CollateralTakenOver,
     m.AdlFilled,
     m.FillCancelled,
     m.LossSocialized,
@@ -44,13 +48,20 @@ def apply(model: Model, event: Event) -> None:
         expect(before == after, "money or lots are not conserved", before, after)
 
 
-def totals(model: Model, event: Any) -> tuple[int, int]:
-    """Return net Cash in the settle asset, and net lots of the contract."""
+def totals(model: Model, event: Any) -> tuple[int, int, int]:
+    """Return net Cash in the settle asset, net lots of the contract, and all of a collateral."""
     name = event.fill.contract if isinstance(event, m.FillCancelled) else event.contract
     contract = model.contracts[name]
     asset = contract.settle
     cash = sum(amount for (_, a), amount in model.wallets.items() if a == asset)
     cash += sum(pool.balance for pool in model.pools.values() if pool.asset == asset)
+    held_at_cost = [
+        cost
+        for pool in model.pools.values()
+        if pool.asset == asset
+        for _, cost in pool.collateral.values()
+    ]
+    cash -= sum(held_at_cost)
     lots = 0
     for member in (c for c in model.contracts.values() if c.settle == asset):
         for side in SIDES:
@@ -60,7 +71,11 @@ def totals(model: Model, event: Any) -> tuple[int, int]:
     for side in SIDES:
         held = contract.positions[side].values()
         lots += sign(side) * (sum(p.lots for p in held) + contract.inventory(side)[0])
-    return cash, lots
+    if not isinstance(event, m.CollateralTakenOver):
+        return cash, lots, 0
+    amounts = [amount for (_, a), amount in model.wallets.items() if a == event.asset]
+    pools = [pool.collateral.get(event.asset, (0, 0))[0] for pool in model.pools.values()]
+    return cash, lots, sum(amounts) + sum(pools)
 
 
 def _accepted(model: Model, event: m.Accepted) -> None:
@@ -87,6 +102,28 @@ def _contract(model: Model, event: m.ContractDefined) -> None:
 def _account(model: Model, event: m.AccountDefined) -> None:
     known = model.accounts.setdefault(event.account, Account(False, False))
     known.hedge, known.exempt = event.hedge_mode, event.adl_exempt
+    known.multi_asset = event.multi_asset
+
+
+def _collateral(model: Model, event: m.CollateralDefined) -> None:
+    definition = event.definition
+    if not model.margin_currency:
+        model.margin_currency = name = definition.margin_currency
+        model.units.setdefault(name, 10**8)
+        plain = m.DefineCollateral(time_ms=0, asset=name, index_price=1)
+        model.collateral[name] = Collateral(plain, Fraction(1))
+    model.units.setdefault(definition.asset, 10**8)
+    terms = Collateral(definition, Fraction(definition.index_price))
+    model.collateral[definition.asset] = terms
+    # conversions go asset by asset in the order in which the assets became known
+    model.collateral = {
+        name: model.collateral[name] for name in model.units if name in model.collateral
+    }
+
+
+def _index_prices(model: Model, event: m.IndexPricesSet) -> None:
+    for asset, price in zip(event.assets, event.index_prices, strict=True):
+        model.collateral[asset].price = Fraction(price, 10**10)
 
 
 def _balances(model: Model, event: m.BalancesSet) -> None:
@@ -219,6 +256,26 @@ def _settled(model: Model, event: m.WalletSettled) -> None:
     model.earn(contract, event.amount_cash)
 
 
+def _collateral_taken_over(model: Model, event: m.CollateralTakenOver) -> None:
+    pool = model.pools[event.pool]
+    model.pay(event.account, event.asset, -event.amount_cash)
+    model.pay(event.account, pool.asset, event.value_cash)
+    _hold(pool, event.asset, event.amount_cash, event.value_cash)
+
+
+def _collateral_converted(model: Model, event: m.CollateralConverted) -> None:
+    pool = model.pools[event.pool]
+    _hold(pool, event.asset, -event.amount_cash, -event.cost_cash)
+    pool.balance += event.realized_pnl_cash
+
+
+def _hold(pool: Pool, asset: str, amount: int, cost: int) -> None:
+    before = pool.collateral.pop(asset, (0, 0))
+    after = before[0] + amount, before[1] + cost
+    if after != (0, 0):
+        pool.collateral[asset] = after
+
+
 def _unwound(model: Model, event: m.Unwound) -> None:
     contract = model.contracts[event.contract]
     model.take_inventory(contract, event.side, event.takeover, event.lots, event.cost_cash)
@@ -337,12 +394,14 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.AssetDefined: _asset,
     m.PoolDefined: _pool,
     m.ContractDefined: _contract,
+    m.CollateralDefined: _collateral,
     m.AccountDefined: _account,
     m.BalancesSet: _balances,
     m.PositionsSet: _positions,
     m.OpenOrdersSet: _orders,
     m.MarksSet: _marks,
     m.MarkRejected: _mark_rejected,
+    m.IndexPricesSet: _index_prices,
     m.DepthSet: _depth,
     m.DepthSufficiencySet: _watched,
     m.PoolFunded: _funded,
@@ -351,6 +410,8 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.PositionsNetted: _netted,
     m.InventoryNetted: _inventory_netted,
     m.WalletSettled: _settled,
+    m.CollateralTakenOver: _collateral_taken_over,
+    m.CollateralConverted: _collateral_converted,
     m.Unwound: _unwound,
     m.PoolObserved: _observed,
     m.AdlStarted: _started,

@@ -8,6 +8,8 @@ import itertools
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from collateral_oracle import Collateral, collateral_pnl, pooled, pooled_numbers
+
 from delever.core import messages as m
 from delever.core.messages import Side
 
@@ -259,6 +261,7 @@ class Pool:
         self.openings = DayOpenings(time_ms, 0)
         self.observed: m.PoolObserved | None = None
         self.haircut_ppm = 0
+        self.collateral: dict[str, tuple[int, int]] = {}  # amount and cost, by asset
         self.monitored: set[str] = set()
 
 
@@ -266,6 +269,7 @@ class Pool:
 class Account:
     hedge: bool
     exempt: bool
+    multi_asset: bool = False
     versions: dict[str, int] = field(default_factory=lambda: {"balances": -1, "positions": -1})
     fills: dict[str, int] = field(default_factory=lambda: {"balances": 0, "positions": 0})
 
@@ -284,6 +288,8 @@ class Model:
         self.orders: dict[tuple[str, str], tuple[str, ...]] = {}
         self.fills: dict[int, m.AdlFilled] = {}
         self.losses: dict[str, list[PositionLoss]] = {}
+        self.margin_currency = ""
+        self.collateral: dict[str, Collateral] = {}
 
     def wallet(self, account: str, asset: str) -> int:
         return self.wallets.get((account, asset), 0)
@@ -296,7 +302,7 @@ class Model:
 
     def pool_equity(self, pool: str) -> int:
         unrealized = (c.inventory_pnl(side) for c in self.members(pool) for side in SIDES)
-        return self.pools[pool].balance + sum(unrealized)
+        return self.pools[pool].balance + sum(unrealized) + collateral_pnl(self, pool)
 
     def held(self, account: str) -> list[tuple[Contract, Side, int, Position]]:
         """Return an account's positions in order of contract, side and position id."""
@@ -309,12 +315,18 @@ class Model:
         ]
 
     def cross(self, account: str, asset: str) -> list[tuple[Contract, Side, int, Position]]:
-        return [row for row in self.held(account) if not row[3].isolated and row[0].settle == asset]
+        """Return the cross positions with the same margin as those that settle in an asset."""
+        together = {asset, *self.collateral} if pooled(self, account, asset) else {asset}
+        held = [row for row in self.held(account) if not row[3].isolated]
+        return [row for row in held if row[0].settle in together]
 
     def bucket(
         self, account: str, contract: Contract, side: Side, held: Position
     ) -> tuple[int, int, int]:
-        """Return balance, unrealized PnL and maintenance margin of a position's margin bucket."""
+        """Return balance, unrealized PnL and maintenance margin of a position's margin bucket.
+
+        Of a multi-asset account, without collateral haircut.
+        """
         if held.isolated:
             return (
                 held.margin,
@@ -322,6 +334,9 @@ class Model:
                 contract.maintenance(side, held),
             )
         rows = self.cross(account, contract.settle)
+        if pooled(self, account, contract.settle):
+            numbers = pooled_numbers(self, account, contract.settle, rows, haircut=False)
+            return numbers[0] - numbers[1], *numbers[1:]
         pnl = sum(c.unrealized_pnl(s, p) for c, s, _, p in rows)
         maintenance = sum(c.maintenance(s, p) for c, s, _, p in rows)
         return self.wallet(account, contract.settle), pnl, maintenance

@@ -1,7 +1,7 @@
 """Random markets: their pools, contracts and accounts, and draws of prices and sizes."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -343,8 +343,10 @@ class RandomMarket:
         ]
 
 
-def opening(market: RandomMarket) -> list[m.Command]:
-    """Return the definitions, first marks and first funding."""
+def opening(
+    market: RandomMarket, mode: Callable[[m.DefineAccount], m.DefineAccount]
+) -> list[m.Command]:
+    """Return the definitions, first marks and first funding; `mode` sets the mode of an account."""
     assets = sorted({pool.asset for pool in market.pools})
     seeds = [
         m.FundPool(
@@ -364,7 +366,7 @@ def opening(market: RandomMarket) -> list[m.Command]:
         ),
         *market.pools,
         *market.contracts,
-        *(market.account(name, 0) for name in market.accounts),
+        *(mode(market.account(name, 0)) for name in market.accounts),
         m.SetMarks(time_ms=1, marks={n: text(price) for n, price in market.price.items()}),
         *seeds,
     ]

@@ -209,6 +209,33 @@ def share_floor(amount: int, part: int, whole: int) -> int:
     return amount * part // whole
 
 
+SPLIT_LIMIT = 2**31
+"""Denominators below this are divided in int64: products of two remainders fit."""
+
+
+def linear_floor(amount: IntLike, numerator: int, constant: int, denominator: int) -> IntLike:
+    """Return (amount * numerator + constant) / denominator, floored once; elementwise on arrays.
+
+    Only the result must fit int64: products are split, or computed without bound where a split
+    does not fit.
+
+    >>> linear_floor(200, 9_801, 0, 10_000)
+    196
+    """
+    if isinstance(amount, int):
+        return div_floor(amount * numerator + constant, denominator)
+    if denominator == 1 and numerator < INT64_LIMIT:
+        return amount * numerator + constant
+    if denominator >= SPLIT_LIMIT or numerator >= INT64_LIMIT:
+        exact = (amount.astype(object) * numerator + constant) // denominator
+        return cast("IntLike", exact.astype(np.int64))
+    quotient = amount // denominator
+    remainder = amount - quotient * denominator
+    (whole, part), (base, rest) = divmod(numerator, denominator), divmod(constant, denominator)
+    fraction = (remainder * part + rest) // denominator
+    return cast("IntLike", quotient * numerator + remainder * whole + base + fraction)
+
+
 def ratio_ppm(numerator: int, denominator: int) -> int:
     """Return numerator / denominator in ppm, rounded to nearest; 0 where the denominator is 0.
 

@@ -15,7 +15,7 @@ from delever.core.book.account_index import AccountIndex
 from delever.core.book.account_tables import Table, Wallets
 from delever.core.book.contract_state import ContractState, OutstandingLoss
 from delever.core.book.inventory import Inventory, Tranche
-from delever.core.book.pool_state import AssetState, PoolState
+from delever.core.book.pool_state import AssetState, HeldCollateral, PoolState
 from delever.core.book.position_table import PositionBlock, PositionTable
 from delever.core.market.contract_terms import terms_of
 from delever.core.market.rolling_windows import (
@@ -27,6 +27,7 @@ from delever.core.market.rolling_windows import (
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.messages import (
     AdlFilled,
+    DefineCollateral,
     DefineContract,
     DefinePool,
     IndicatorsPublished,
@@ -118,6 +119,8 @@ class AssetRecord(StateRecord):
     pool_balance: int
     inventory_cost: int
     fees: int
+    definition: DefineCollateral | None = None
+    index_price: int = 0
 
 
 class ContractRecord(StateRecord):
@@ -159,6 +162,7 @@ class PoolRecord(StateRecord):
     equity_opening: DailyOpeningRecord
     withdrawal_haircut_ppm: int
     observed: PoolObserved | None
+    collateral: dict[str, HeldCollateral]
 
 
 class BookRecord(StateRecord):
@@ -178,6 +182,7 @@ class BookRecord(StateRecord):
     last_takeover: int
     indicators: IndicatorsPublished | None
     unobserved_pools: list[str]
+    margin_currency: str
 
 
 _decoder: ExactDecoder[BookRecord] = ExactDecoder(BookRecord)
@@ -294,6 +299,10 @@ def restore_book(record: BookRecord) -> Book:
     _load_table(book.accounts, record.accounts)
     book.accounts.load_names(AccountIndex.of_bytes(*record.accounts.names))
     book.assets = {asset.name: _restore_asset(asset) for asset in record.assets}
+    for asset in book.assets.values():
+        if asset.definition is not None:
+            decimals = book.assets[book.margin_currency].cash_decimals
+            asset.set_collateral(asset.definition, asset.index_price, decimals, book.sequence)
     for pool in record.pools:
         decimals = book.assets[pool.definition.asset].cash_decimals
         book.pools[pool.definition.pool] = _restore_pool(pool, decimals)

@@ -63,6 +63,12 @@ def open_world() -> World:
     world.long("ann", "BTC", 1, at=100, open_orders=("o1",))
     world.short("cyd", "BTC", 5, at=100, margin=50)
     world.inventory("BTC", Side.LONG, 2, 100)
+    world.submit(m.DefineCollateral, asset="COIN", margin_currency="USDT", index_price=10)
+    world.account("eve", multi_asset=True)
+    world.wallets(asset="COIN", eve=5)
+    world.long("eve", "SOLO", 1, at=100)
+    world.takeover("eve", contract="SOLO", price=90)  # pool own takes 1 COIN for the loss of 10
+    world.unwind("SOLO", Side.LONG, 1, 90)
     world.time_ms = 1000
     world.wait(0)
     return world

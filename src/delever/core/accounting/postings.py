@@ -106,6 +106,27 @@ def _wallet_settled(_book: Book, event: m.WalletSettled) -> Iterator[Posting]:
     yield Posting(LedgerAccount.POOL, event.pool, asset, amount)
 
 
+def _collateral_taken_over(book: Book, event: m.CollateralTakenOver) -> Iterator[Posting]:
+    """Yield both movements: the asset to the pool, its value to the account's wallet."""
+    account, settle = event.account, book.pools[event.pool].asset
+    asset, amount, value = event.asset, event.amount_cash, event.value_cash
+    yield Posting(LedgerAccount.WALLETS, asset, asset, -amount, account)
+    yield Posting(LedgerAccount.COLLATERAL, event.pool, asset, amount)
+    yield Posting(LedgerAccount.WALLETS, settle, settle, value, account)
+    yield Posting(LedgerAccount.COLLATERAL, event.pool, settle, -value)
+
+
+def _collateral_converted(book: Book, event: m.CollateralConverted) -> Iterator[Posting]:
+    settle, sold = book.pools[event.pool].asset, event.amount_cash
+    moved = [Posting(LedgerAccount.COLLATERAL, event.pool, event.asset, -sold)]
+    yield from _against_outside(moved, event.asset)
+    moved = [
+        Posting(LedgerAccount.COLLATERAL, event.pool, settle, event.cost_cash),
+        Posting(LedgerAccount.POOL, event.pool, settle, event.realized_pnl_cash),
+    ]
+    yield from _against_outside(moved, settle)
+
+
 def _taken_over(book: Book, event: m.TakenOver) -> Iterator[Posting]:
     state = book.contracts[event.contract]
     asset, name = state.terms.settle, event.contract
@@ -208,6 +229,8 @@ _POSTINGS: dict[type[Event], Callable[[Book, Any], Iterator[Posting]]] = {
     m.PositionsNetted: _positions_netted,
     m.InventoryNetted: _inventory_netted,
     m.WalletSettled: _wallet_settled,
+    m.CollateralTakenOver: _collateral_taken_over,
+    m.CollateralConverted: _collateral_converted,
     m.Unwound: _unwound,
     m.AdlFilled: _filled,
     m.FillCancelled: _fill_cancelled,

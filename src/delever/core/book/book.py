@@ -18,6 +18,7 @@ from delever.core.book.inventory import Tranche
 from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.book.position_table import PositionBlock, PositionColumns
 from delever.core.kernels import ParallelMap, Revaluation
+from delever.core.market.collateral import read_index_price, unit_collateral
 from delever.core.market.contract_terms import terms_of
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.market.validation import unpack_column
@@ -53,6 +54,7 @@ class Book:
         self.contracts: dict[str, ContractState] = {}
         self.positions = PositionBlock()
         self.pools: dict[str, PoolState] = {}
+        self.margin_currency = ""
         self.open_orders: dict[tuple[str, str], tuple[str, ...]] = {}
         self.outstanding_fills: dict[int, m.AdlFilled] = {}
         self.outstanding_losses: dict[str, list[OutstandingLoss]] = {}
@@ -66,7 +68,7 @@ class Book:
         self.revision = 0
         self._monitored: dict[str, ContractState] = {}
         self._fills_of: dict[str, list[int]] = {}
-        self._changed: dict[str, ContractState | PoolState] = {}
+        self._changed: dict[str, ContractState | PoolState | AssetState] = {}
         self._changed_sides: set[tuple[str, Side]] = set()
 
     # --- queries ---
@@ -79,6 +81,12 @@ class Book:
         """Return the decimals of an asset's smallest unit: 8 unless it is defined otherwise."""
         state = self.assets.get(asset)
         return DEFAULT_CASH_DECIMALS if state is None else state.cash_decimals
+
+    def pooled_assets(self) -> list[AssetState]:
+        """Return the assets that margin the positions of multi-asset accounts together."""
+        if not self.margin_currency:
+            return []
+        return [asset for asset in self.assets.values() if asset.collateral is not None]
 
     def pool_of(self, state: ContractState) -> PoolState:
         """Return the insurance pool of a contract."""
@@ -269,9 +277,37 @@ class Book:
         state.definition_order = len(self.contracts)
         self.contracts[definition.contract] = state
 
+    def _collateral_defined(self, event: m.CollateralDefined) -> None:
+        definition = event.definition
+        if not self.margin_currency:
+            self.margin_currency = name = definition.margin_currency
+            self._add_asset(name, self.cash_decimals(name))
+            unit = unit_collateral(name)
+            self._set_collateral(self.assets[name], unit, read_index_price("index_price", 1))
+        self._add_asset(definition.asset, self.cash_decimals(definition.asset))
+        index_price = read_index_price("index_price", definition.index_price)
+        self._set_collateral(self.assets[definition.asset], definition, index_price)
+
+    def _index_prices_set(self, event: m.IndexPricesSet) -> None:
+        for name, index_price in zip(event.assets, event.index_prices, strict=True):
+            asset = self.assets[name]
+            if asset.definition is not None:
+                self._set_collateral(asset, asset.definition, index_price)
+
+    def _set_collateral(
+        self, asset: AssetState, definition: m.DefineCollateral, index_price: int
+    ) -> None:
+        margin_decimals = self.assets[self.margin_currency].cash_decimals
+        asset.set_collateral(definition, index_price, margin_decimals, self.sequence)
+        self._changed[asset.key] = asset
+        with_collateral = (name for name, pool in self.pools.items() if pool.collateral)
+        self.unobserved_pools.update(with_collateral)
+
     def _account_defined(self, event: m.AccountDefined) -> None:
         hedge_mode, exempt = event.hedge_mode, event.adl_exempt
-        row = self.accounts.define(event.account, hedge_mode=hedge_mode, adl_exempt=exempt)
+        row = self.accounts.define(
+            event.account, hedge_mode=hedge_mode, adl_exempt=exempt, multi_asset=event.multi_asset
+        )
         for asset in self.assets.values():
             asset.wallets.resize(self.accounts.size)
             asset.wallets.changed_at[row] = self.sequence
@@ -280,7 +316,8 @@ class Book:
         n = len(event.accounts)
         hedge_mode = unpack_column(event.hedge_mode, "<i1", n).astype(bool)
         exempt = unpack_column(event.adl_exempt, "<i1", n).astype(bool)
-        rows = self.accounts.define_all(event.accounts, hedge_mode, exempt)
+        multi_asset = unpack_column(event.multi_asset, "<i1", n).astype(bool)
+        rows = self.accounts.define_all(event.accounts, hedge_mode, exempt, multi_asset)
         for asset in self.assets.values():
             asset.wallets.resize(self.accounts.size)
             asset.wallets.changed_at[rows] = self.sequence
@@ -504,6 +541,22 @@ class Book:
     def _wallet_settled(self, event: m.WalletSettled) -> None:
         self.asset(event.asset).wallets.add(self.accounts.index[event.account], -event.amount_cash)
         self._credit_pool(self.contracts[event.contract], event.amount_cash)
+
+    def _collateral_taken_over(self, event: m.CollateralTakenOver) -> None:
+        account, pool = self.accounts.index[event.account], self.pools[event.pool]
+        self.asset(event.asset).wallets.add(account, -event.amount_cash)
+        self.asset(pool.asset).wallets.add(account, event.value_cash)
+        self._move_collateral(pool, event.asset, event.amount_cash, event.value_cash)
+
+    def _collateral_converted(self, event: m.CollateralConverted) -> None:
+        pool = self.pools[event.pool]
+        self._move_collateral(pool, event.asset, -event.amount_cash, -event.cost_cash)
+        self._add_to_pool(pool, event.realized_pnl_cash)
+
+    def _move_collateral(self, pool: PoolState, asset: str, amount: int, cost: int) -> None:
+        pool.add_collateral(asset, amount, cost)
+        self._changed[f"pool {pool.name}"] = pool
+        self.unobserved_pools.add(pool.name)
 
     def _unwound(self, event: m.Unwound) -> None:
         state = self.contracts[event.contract]

@@ -16,6 +16,7 @@ from delever.core.intake.bulk_snapshots import (
     set_balance_columns,
     set_position_columns,
 )
+from delever.core.intake.collateral import convert_collateral, define_collateral, set_index_prices
 from delever.core.intake.snapshots import fill_exceeds_position, set_balances, set_positions
 from delever.core.market.contract_terms import terms_of
 from delever.core.market.validation import (
@@ -105,7 +106,10 @@ def _define_account(_book: Book, command: m.DefineAccount) -> list[Event]:
     reject_unless(bool(command.account), "account", "", Reason.EMPTY_NAME)
     return [
         m.AccountDefined(
-            account=command.account, hedge_mode=command.hedge_mode, adl_exempt=command.adl_exempt
+            account=command.account,
+            hedge_mode=command.hedge_mode,
+            adl_exempt=command.adl_exempt,
+            multi_asset=command.multi_asset,
         )
     ]
 
@@ -454,6 +458,7 @@ _HANDLERS: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {
     m.DefineAsset: _define_asset,
     m.DefinePool: _define_pool,
     m.DefineContract: _define_contract,
+    m.DefineCollateral: define_collateral,
     m.DefineAccount: _define_account,
     m.SetBalances: set_balances,
     m.SetPositions: set_positions,
@@ -461,9 +466,11 @@ _HANDLERS: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {
     m.SetBalanceColumns: set_balance_columns,
     m.SetPositionColumns: set_position_columns,
     m.SetMarks: _set_marks,
+    m.SetIndexPrices: set_index_prices,
     m.SetDepth: _set_depth,
     m.Takeover: _takeover,
     m.UnwindFill: _unwind_fill,
+    m.ConvertCollateral: convert_collateral,
     m.FundPool: _fund_pool,
     m.MoveContract: _move_contract,
     m.CancelAdl: _cancel_adl,

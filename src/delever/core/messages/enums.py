@@ -100,6 +100,9 @@ class Reason(StrEnum):
     INVALID_TICK_MULTIPLE = "invalid_tick_multiple"
     FRACTIONAL_LOT_VALUE = "fractional_lot_value"
     INVALID_MARGIN_TIERS = "invalid_margin_tiers"
+    INVALID_COLLATERAL_TIERS = "invalid_collateral_tiers"
+    MARGIN_CURRENCY_MISMATCH = "margin_currency_mismatch"
+    INVALID_INDEX_PRICE = "invalid_index_price"
     INVALID_TRIGGER_LIMITS = "invalid_trigger_limits"
     LIMIT_NOT_SUPPORTED = "limit_not_supported"
     LIMIT_REQUIRED = "limit_required"
@@ -113,6 +116,7 @@ class Reason(StrEnum):
 
     # Command rejected: a name is unknown, or defined already.
     UNKNOWN_ASSET = "unknown_asset"
+    UNKNOWN_COLLATERAL = "unknown_collateral"
     UNKNOWN_POOL = "unknown_pool"
     UNKNOWN_CONTRACT = "unknown_contract"
     UNKNOWN_ACCOUNT = "unknown_account"
@@ -132,6 +136,7 @@ class Reason(StrEnum):
     EXCEEDS_NUMERIC_RANGE = "exceeds_numeric_range"
     EXCEEDS_INVENTORY = "exceeds_inventory"
     EXCEEDS_POOL_BALANCE = "exceeds_pool_balance"
+    EXCEEDS_POOL_COLLATERAL = "exceeds_pool_collateral"
     NO_OPEN_POSITION = "no_open_position"
     MISSING_MARK_PRICE = "missing_mark_price"
     NO_INVENTORY_TO_CLOSE = "no_inventory_to_close"

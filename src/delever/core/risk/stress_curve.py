@@ -59,6 +59,7 @@ from delever.core.units import (
 )
 from delever.core.valuation.insurance import usable_depth, worst_ticks
 from delever.core.valuation.liquidation import Share, share_of
+from delever.core.valuation.multi_asset import trigger_columns
 
 SHOCKS_PPM = (
     *(1_000, 2_000, 3_000, 5_000, 7_000),
@@ -124,12 +125,11 @@ class ValuedBuckets:
 
 def buckets_of(book: Book, state: ContractState) -> Buckets:
     """Return the margin buckets of a contract's positions."""
-    wallets = book.asset_of(state).wallets
     tables = state.tables.items()
     cross = [table.account[: table.size][~table.isolated[: table.size]] for _, table in tables]
     accounts = np.unique(np.concatenate(cross)).astype(np.int64)
-    equity = [wallets.balance[accounts] + wallets.unrealized_pnl[accounts]]
-    maintenance = [wallets.maintenance[accounts]]
+    cross_equity, cross_maintenance = trigger_columns(book, state.terms.settle, accounts)
+    equity, maintenance = [cross_equity], [cross_maintenance]
     number, count = {}, len(accounts)
     for side, table in tables:
         isolated = table.isolated[: table.size]

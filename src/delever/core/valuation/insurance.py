@@ -1,6 +1,7 @@
 """Insurance pools: equity, contract PnL, unwinding of inventory, depth for it.
 
-A pool's balance is settled cash; its equity adds the unrealized PnL of its inventory. The PnL of a
+A pool's balance is settled cash and collateral at cost; its equity adds the unrealized PnL of its
+inventory and of its collateral. The PnL of a
 contract in its pool is realized plus unrealized PnL of its inventory, plus injections booked to it.
 """
 
@@ -12,13 +13,15 @@ from delever.core.book.inventory import Tranche
 from delever.core.book.pool_state import PoolState
 from delever.core.messages import DepthSet, DepthSufficiencySet, Event, PoolObserved, Side, Unwound
 from delever.core.units import PPM, Mark, div_floor, floor_ticks, share_floor
+from delever.core.valuation.multi_asset import collateral_pnl
 
 
 def pool_equity(book: Book, pool: PoolState) -> int:
-    """Return a pool's equity in Cash: balance plus unrealized PnL of its inventory."""
-    return pool.balance + sum(
+    """Return a pool's equity in Cash: balance plus unrealized PnL of inventory and collateral."""
+    inventory_pnl = sum(
         state.unrealized_pnl for state in book.monitored() if state.pool == pool.name
     )
+    return pool.balance + inventory_pnl + collateral_pnl(book, pool)
 
 
 def observed_equity(book: Book, pool: PoolState) -> int:
@@ -45,7 +48,9 @@ def observe(book: Book, *, changed_only: bool = False) -> Iterator[Event]:
         observed = PoolObserved(
             pool=pool.name,
             balance_cash=pool.balance,
-            equity_cash=pool.balance + sum(state.unrealized_pnl for state in members),
+            equity_cash=pool.balance
+            + sum(state.unrealized_pnl for state in members)
+            + collateral_pnl(book, pool),
             contracts=tuple(state.name for state in members),
             contract_pnl_cash=tuple(contract_pnl_of(state) for state in members),
         )

@@ -14,8 +14,9 @@ from delever.core.book.inventory import Tranche
 from delever.core.book.pool_state import PoolState
 from delever.core.messages import Event, InventoryNetted, PositionsNetted, Side, WalletSettled
 from delever.core.units import floor_ticks, share_floor
-from delever.core.valuation.bankruptcy import OpenPosition, cross_positions
+from delever.core.valuation.bankruptcy import OpenPosition, cross_positions, settle_pooled
 from delever.core.valuation.insurance import payable_lots
+from delever.core.valuation.multi_asset import is_pooled
 
 
 @dataclass(slots=True)
@@ -79,6 +80,10 @@ def _pairs(
 def settle_netted(book: Book, account: int, state: ContractState) -> Iterator[Event]:
     """Yield the pool's payment of a negative wallet whose cross positions were all netted."""
     asset = state.terms.settle
+    if is_pooled(book, account, asset):
+        if not cross_positions(book, account, asset):
+            yield from settle_pooled(book, account, {asset: (state.pool, state.name)}, {}, {})
+        return
     deficit = int(book.asset(asset).wallets.balance[account])
     if deficit < 0 and not cross_positions(book, account, asset):
         yield WalletSettled(

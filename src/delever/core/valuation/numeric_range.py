@@ -12,8 +12,17 @@ from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.pool_state import PoolState
 from delever.core.book.position_table import PositionBounds
+from delever.core.market.collateral import CollateralTerms
 from delever.core.market.validation import Rejection, reject_unless
-from delever.core.messages import AdlFilled, Event, Reason, Side, TakenOver, WalletSettled
+from delever.core.messages import (
+    AdlFilled,
+    CollateralTakenOver,
+    Event,
+    Reason,
+    Side,
+    TakenOver,
+    WalletSettled,
+)
 from delever.core.units import COLUMN_LIMIT, INT64_LIMIT, Mark
 from delever.core.valuation.insurance import worst_ticks
 
@@ -69,13 +78,38 @@ def check_range(
         state = book.contracts[name]
         exposure = state.exposure(marks.get(name, state.mark), new_bounds.get(name, {}))
         equity[state.terms.settle] += exposure - state.exposure_bound
+    field = "positions" if growth else "marks" if marks else "balances"
     for name, bound in equity.items():
         if (
             bound >= COLUMN_LIMIT
             and _exact_equity_bound(book, name, marks, growth, max_balance) >= COLUMN_LIMIT
         ):
-            field = "positions" if growth else "marks" if marks else "balances"
             raise Rejection(field, name, Reason.EXCEEDS_NUMERIC_RANGE)
+    if not pooled_fits(book, equity, {}):
+        exact = {
+            name: _exact_equity_bound(book, name, marks, growth, max_balance)
+            for name in book.assets
+        }
+        fits = pooled_fits(book, exact, {})
+        reject_unless(fits, field, book.margin_currency, Reason.EXCEEDS_NUMERIC_RANGE)
+
+
+def equity_bounds(book: Book) -> dict[str, int]:
+    """Return an upper bound, in Cash, on any account's absolute equity in each asset, now."""
+    return {name: _exact_equity_bound(book, name, {}, {}, {}) for name in book.assets}
+
+
+def pooled_fits(
+    book: Book, bounds: Mapping[str, int], changed: Mapping[str, CollateralTerms]
+) -> bool:
+    """Return whether the equity of multi-asset accounts fits the numeric range in every asset.
+
+    `bounds` are those on the equity in one asset, `changed` the terms that a command sets.
+    """
+    terms = {asset.name: asset.collateral for asset in book.assets.values() if asset.collateral}
+    terms |= changed
+    total = sum(-terms[name].equity.of(-bounds.get(name, 0)) for name in terms)
+    return all(-each.index.amount_of(-total) < COLUMN_LIMIT for each in terms.values())
 
 
 def _exact_equity_bound(
@@ -165,6 +199,8 @@ def takeover_fits(book: Book, events: Iterable[Event]) -> bool:
             state = book.contracts[event.contract]
             value = event.lots * _lot_value_bound(book, state)
             added[state.pool] += value + abs(event.value_cash) + abs(event.to_pool_cash)
+        elif isinstance(event, CollateralTakenOver):
+            added[event.pool] += 2 * abs(event.value_cash)
         elif isinstance(event, WalletSettled):
             added[event.pool] += abs(event.amount_cash)
     return all(_worth_bound(book, pool) + cash < POOL_LIMIT for pool, cash in added.items())
@@ -191,7 +227,7 @@ def unwinding_fits(book: Book, state: ContractState, realized_pnl: int) -> bool:
 def _worth_bound(book: Book, pool: str, prices: Mapping[str, Mark] | None = None) -> int:
     """Return a bound on a pool's balance and on the PnL of its inventory, at these prices too."""
     owner = book.pools[pool]
-    bound = abs(owner.balance)
+    bound = abs(owner.balance) + sum(abs(held.cost) for held in owner.collateral.values())
     for state in book.monitored():
         if state.pool == pool:
             candidates = _prices(state, owner, (prices or {}).get(state.name, 0))

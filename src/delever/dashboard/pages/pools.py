@@ -42,6 +42,7 @@ _POOLS = (
     Column("peak", "Peak balance", "number"),
     Column("drawdown", "Drawdown, %", "number"),
     Column("cut", "Withdrawals cut, %", "number"),
+    Column("collateral", "Collateral"),
     Column("members", "Contracts"),
 )
 
@@ -129,6 +130,7 @@ def _row(frame: PageFrame, pool: PoolResponse) -> dict[str, Any]:
         "peak": pool.balance_peak,
         "drawdown": percent(pool.drawdown_ppm).removesuffix(" %"),
         "cut": percent(pool.withdrawal_haircut_ppm).removesuffix(" %"),
+        "collateral": ", ".join(f"{held.quantity} {held.asset}" for held in pool.collateral),
         "members": ", ".join(pool.members),
     }
 

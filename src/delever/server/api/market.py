@@ -11,6 +11,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from delever.api_types.market import (
     ContractDetail,
     ContractResponse,
+    HeldCollateralResponse,
     PoolResponse,
     QueuePage,
     QueueRow,
@@ -347,6 +348,14 @@ def pool_response_of(snapshot: MarketSnapshot, pool: PoolSnapshot) -> PoolRespon
         drawdown_ppm=ratio_ppm(drawdown, peak) if peak > 0 else 0,
         withdrawal_haircut_ppm=pool.withdrawal_haircut_ppm,
         members=pool.members,
+        collateral=tuple(
+            HeldCollateralResponse(
+                asset=held.asset,
+                quantity=format_scaled(held.amount_cash, held.decimals),
+                cost=format_scaled(held.cost_cash, decimals),
+            )
+            for held in pool.collateral
+        ),
     )
 
 

@@ -59,6 +59,16 @@ class ContractSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldCollateralSnapshot:
+    """What a pool took over of an asset; the cost is in the pool's."""
+
+    asset: str
+    decimals: int
+    amount_cash: int
+    cost_cash: int
+
+
+@dataclass(frozen=True, slots=True)
 class PoolSnapshot:
     """One insurance fund, in Cash; equity is the balance plus the PnL of its inventory."""
 
@@ -71,6 +81,7 @@ class PoolSnapshot:
     balance_peak_cash: int
     withdrawal_haircut_ppm: int
     members: tuple[str, ...]
+    collateral: tuple[HeldCollateralSnapshot, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,4 +179,8 @@ def _pool(book: Book, pool: PoolState) -> PoolSnapshot:
         balance_peak_cash=pool.balance_peak.peak(book.time_ms, pool.balance),
         withdrawal_haircut_ppm=pool.withdrawal_haircut_ppm,
         members=tuple(sorted(state.name for state in book.members(pool))),
+        collateral=tuple(
+            HeldCollateralSnapshot(name, book.cash_decimals(name), held.amount, held.cost)
+            for name, held in sorted(pool.collateral.items())
+        ),
     )

@@ -77,8 +77,9 @@ def liquidation_ticks(
     """Return the mark, in ticks, at which equity equals maintenance margin, or None.
 
     Only this contract's mark moves. Both sides of a cross hedge move together; an isolated
-    position moves alone. Maintenance follows the margin tier of the present notional, as venues'
-    own calculators do. None if no positive price qualifies, or without a mark.
+    position moves alone. The PnL of a multi-asset account counts in full. Maintenance follows the
+    margin tier of the present notional, as venues' own calculators do. None if no positive price
+    qualifies, or without a mark.
     """
     moving: Sequence[PositionSnapshot] = (position,)
     equity, maintenance = (
@@ -88,7 +89,7 @@ def liquidation_ticks(
     if not position.isolated:
         moving = [p for p in account.positions_in(position.contract) if not p.isolated]
         wallet = next(wallet for wallet in account.wallets if wallet.asset == terms.settle)
-        equity, maintenance = wallet.equity_cash, wallet.maintenance_cash
+        equity, maintenance = wallet.margin_equity_cash, wallet.margin_maintenance_cash
     if not mark_ticks:
         return None
     return _solve(moving, terms, mark_ticks, equity, maintenance)

@@ -245,6 +245,61 @@ _SAFETY = {
     "record of the rejection is replayed as stated."
 }
 
+SHAPE_OF_COLLATERAL = "Binance Multi-Assets Mode, Bybit UTA, OKX multi-currency margin, and others"
+
+COLLATERAL = (
+    Rule(
+        "CORE-45",
+        "A positive balance of collateral counts at the bid (index price less a buffer) and at the "
+        "rate of each tier, up to a cap; a negative one at the ask, without tiers. Equity in an "
+        "asset is balance plus unrealized PnL of what settles in it. Values are exact and floored "
+        "once, to the smallest unit of the margin currency.",
+        SHAPE_OF_COLLATERAL,
+        "official",
+    ),
+    Rule(
+        "CORE-46",
+        "All cross positions of an account in multi-asset mode that settle in collateral have one "
+        "margin bucket. Takeover and margin ratio read its equity after the rates of tiers; score, "
+        "leverage and indicator read it without them. A settle asset that is no collateral keeps "
+        "a margin of its own.",
+        SHAPE_OF_COLLATERAL,
+        "official",
+        "no venue says which equity its score reads: a rate protects the venue's lending and says "
+        "nothing about a position's risk, so equal wealth has an equal place in the queue",
+    ),
+    Rule(
+        "CORE-47",
+        "The bankruptcy price of a position of a multi-asset account is where its share of the "
+        "equity without rates is lost, apportioned by maintenance margin at index prices. Other "
+        "assets than the one it settles in count at what their conversion brings.",
+        "",
+        "not documented",
+        "published by no venue",
+    ),
+    Rule(
+        "CORE-48",
+        "When the last cross position of a multi-asset account is taken over, its assets are "
+        "converted for its debts, pro rata to what each brings: the bid less a conversion "
+        "haircut. Conversion losses are thus the account's before they are the fund's, which pays "
+        "what is still lacking. The fund holds the collateral at cost until the venue reports its "
+        "sale, and its equity includes the difference to what it would bring.",
+        "Binance multi-asset mode: a debt of 5,000 at 0.975 takes 5,128.20 of BTC, several assets "
+        "pro rata",
+        "official",
+        "that the fund takes the collateral over at that price, and sells it later",
+    ),
+    Rule(
+        "CORE-49",
+        "A book has one margin currency; its own index price is 1. New terms and index prices of "
+        "collateral apply at once, and can cause takeovers.",
+        "",
+        "not documented",
+        "one book is one margin domain",
+    ),
+)
+"""Margin in several assets."""
+
 GENERAL: tuple[Rule, ...] = (
     *(Rule(f"CORE-{number:02d}", text, "", "official") for number, text in enumerate(_TEXTS, 1)),
     *(
@@ -252,5 +307,6 @@ GENERAL: tuple[Rule, ...] = (
         for texts in (_SNAPSHOTS, _CAPS, _SAFETY)
         for number, text in texts.items()
     ),
+    *COLLATERAL,
     *RISK,
 )

@@ -86,6 +86,8 @@ class AccountEndpoints:
         owner = (await self._read(account)).account
         assets = self._assets(product, owner)
         totals = account_payloads.account_totals(assets) if product == FAPI else {}
+        if owner.margin and product == FAPI:
+            totals |= account_payloads.multi_asset_totals(owner.margin)
         return (
             account_payloads.permissions(owner.time_ms)
             | totals
@@ -138,14 +140,13 @@ class AccountEndpoints:
                 yield nothing, held
 
     def _assets(self, product: str, owner: AccountSnapshot) -> list[account_payloads.BinanceAsset]:
-        """Return the account's settle assets of a product, with its positions there."""
+        """Return the account's settle assets of a product and its collateral, with positions."""
         markets = self._markets.all(product)
-        decimals = {market.terms.settle: market.cash_decimals for market in markets}
         settle = {market.instrument.contract: market.terms.settle for market in markets}
         return [
             account_payloads.BinanceAsset(
                 asset=wallet.asset,
-                decimals=decimals[wallet.asset],
+                decimals=wallet.decimals,
                 balance_cash=wallet.balance_cash,
                 positions=tuple(
                     position
@@ -156,7 +157,7 @@ class AccountEndpoints:
                 time_ms=owner.time_ms,
             )
             for wallet in owner.wallets
-            if wallet.asset in decimals
+            if wallet.asset in settle.values() or (product == FAPI and wallet.collateral)
         ]
 
     def _account_positions(self, product: str, owner: AccountSnapshot) -> list[payloads.Json]:
@@ -177,8 +178,8 @@ class AccountEndpoints:
 
     async def assets_mode(self, _product: str, account: str, _request: Request) -> object:
         """Return whether the account is margined on all its assets at once."""
-        await self._read(account)
-        return {"multiAssetsMargin": False}
+        owner = (await self._read(account)).account
+        return {"multiAssetsMargin": owner.multi_asset}
 
     async def fee_burn(self, _product: str, account: str, _request: Request) -> object:
         """Return that fees are not paid in another asset."""

@@ -322,7 +322,8 @@ class BybitApi:
         coins = [*owner.coins(owner.assets)]
         wanted = {name for name in params.get("coin", "").split(",") if name}
         chosen = [coin for coin in coins if not wanted or coin.name in wanted]
-        return msgspec.json.encode({"list": [account_payloads.wallet_frame(chosen, coins)]})
+        frame = account_payloads.wallet_frame(chosen, coins, owner.margin)
+        return msgspec.json.encode({"list": [frame]})
 
     async def _fee_rates(self, _key: ApiKey, params: Params) -> Result:
         listed = self._listed(params)

@@ -13,7 +13,11 @@ import msgspec
 from delever.core.market.contract_terms import ContractTerms
 from delever.core.messages import Reason, Side
 from delever.core.units import COLUMN_LIMIT, Mark, div_floor
-from delever.server.engine.account_snapshot import PositionSnapshot
+from delever.server.engine.account_snapshot import (
+    CollateralSnapshot,
+    MarginSnapshot,
+    PositionSnapshot,
+)
 from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
 
@@ -224,6 +228,7 @@ class CurrencyBalance:
     balance_cash: int
     positions: tuple[PositionSnapshot, ...]
     usd_price: amounts.DollarPrice
+    collateral: CollateralSnapshot | None = None
 
     @property
     def cross_pnl_cash(self) -> int:
@@ -275,6 +280,18 @@ def balance_row(asset: str, decimals: int, balance_cash: int, equity_cash: int) 
     }
 
 
+def multi_currency_totals(margin: MarginSnapshot) -> dict[str, str]:
+    """Return the totals of account/balance in multi-currency mode, in the margin currency."""
+    counted = margin.equity_after_haircut_cash
+    return {
+        "totalEq": amounts.cash(margin.equity_cash, margin.decimals),
+        "adjEq": amounts.cash(counted, margin.decimals),
+        "upl": amounts.cash(margin.unrealized_pnl_cash, margin.decimals),
+        "mmr": amounts.cash(margin.maintenance_cash, margin.decimals),
+        "mgnRatio": amounts.part(counted, margin.maintenance_cash),
+    }
+
+
 _UNUSED_BALANCES = (
     *("crossLiab", "interest", "isoLiab", "liab", "maxLoan", "uplLiab", "spotUpl", "spotUplRatio"),
     *("totalPnl", "totalPnlRatio", "accAvgPx", "openAvgPx", "maxSpotInUse", "autoLendMtAmt"),
@@ -286,8 +303,10 @@ _NO_BALANCES = (
 """Fields of balances that a derivatives account does not use: empty, and without money."""
 
 
-def balance_detail(held: CurrencyBalance, time_ms: int) -> dict[str, object]:
-    """Return one currency's details of account/balance."""
+def balance_detail(
+    held: CurrencyBalance, time_ms: int, margin: MarginSnapshot | None = None
+) -> dict[str, object]:
+    """Return one currency's details of account/balance; collateral counts after its discount."""
     decimals, free = held.decimals, amounts.cash(held.available_cash, held.decimals)
     cross_cash = held.balance_cash + held.cross_pnl_cash
     equity_usd = amounts.value_at(held.equity_cash, decimals, held.usd_price)
@@ -309,6 +328,18 @@ def balance_detail(held: CurrencyBalance, time_ms: int) -> dict[str, object]:
         "notionalLever": amounts.part(held.notional_cash, cross_cash) if cross_cash > 0 else "0",
         "collateralEnabled": False,
         "uTime": str(time_ms),
+        **_collateral_values(held, margin),
+    }
+
+
+def _collateral_values(held: CurrencyBalance, margin: MarginSnapshot | None) -> dict[str, object]:
+    """Return the value of collateral in the margin currency, before and after the discount."""
+    if held.collateral is None or margin is None:
+        return {}
+    return {
+        "eqUsd": amounts.cash(held.collateral.value_cash, margin.decimals),
+        "disEq": amounts.cash(held.collateral.value_after_haircut_cash, margin.decimals),
+        "collateralEnabled": True,
     }
 
 
@@ -324,11 +355,15 @@ _ACCOUNT_EMPTY = (
 
 
 def account_balance(
-    held: Sequence[CurrencyBalance], listed: Sequence[CurrencyBalance], time_ms: int
+    held: Sequence[CurrencyBalance],
+    listed: Sequence[CurrencyBalance],
+    time_ms: int,
+    margin: MarginSnapshot | None = None,
 ) -> dict[str, object]:
     """Return an account's balance: totals in dollars over all currencies, details of some.
 
-    A currency without a known price is in no total.
+    A currency without a known price is in no total. In multi-currency mode the totals of `margin`,
+    in the margin currency, stand for those of the currencies.
     """
 
     def total(amount_of: Callable[[CurrencyBalance], int]) -> str:
@@ -350,8 +385,9 @@ def account_balance(
         "ordFroz": "0",
         "borrowFroz": "0",
         "upl": total(lambda balance: balance.cross_pnl_cash + balance.isolated_pnl_cash),
-        "details": [balance_detail(balance, time_ms) for balance in listed],
+        "details": [balance_detail(balance, time_ms, margin) for balance in listed],
         "uTime": str(time_ms),
+        **(multi_currency_totals(margin) if margin else {}),
     }
 
 
