@@ -30,7 +30,7 @@ def encode_exact(value: object) -> bytes:
     try:
         return _encoder.encode(value)
     except OverflowError:
-        builtins = msgspec.to_builtins(value, builtin_types=(bytes,))
+        builtins = msgspec.to_builtins(value, builtin_types=(bytes, memoryview))
         return _encoder.encode(long_integers_as_text(builtins))
 
 
