@@ -78,7 +78,55 @@ def _marks(model: Model, command: m.SetMarks) -> list[Event]:
     if not ticks and rejected:
         return [*rejected, *notices]
     marks = m.MarksSet(contracts=tuple(ticks), mark_ticks=tuple(ticks.values()))
-    return [*rejected, *notices, marks]
+    return [*rejected, *notices, marks, *_guarded(model, ticks)]
+
+
+def _guarded(model: Model, marks: dict[str, int]) -> Iterator[Event]:
+    """Yield which marks move beyond their limits, and which confirm one that did (CORE-33)."""
+    for name, ticks in marks.items():
+        contract = model.contracts[name]
+        limit = contract.mark_limits.max_move
+        if not contract.mark or contract.mark_limits == m.MarkLimits():
+            continue
+        known = (contract.mark, contract.confirmed_mark)
+        moves = [Fraction(abs(ticks - before), before) for before in known]
+        within = limit is None or min(moves) <= Fraction(limit)
+        if within and contract.unconfirmed:
+            yield m.MarkConfirmed(contract=name, mark_ticks=ticks, note="")
+        elif not within and not contract.unconfirmed:
+            assert limit is not None
+            numbers = {
+                "move_ppm": int(moves[0] * 10**6 + Fraction(1, 2)),
+                "max_move_ppm": int(Fraction(limit) * 10**6),
+            }
+            yield m.MarkUnconfirmed(
+                contract=name,
+                reason=Reason.MARK_MOVED_TOO_FAR,
+                mark_ticks=ticks,
+                confirmed_ticks=contract.mark,
+                numbers=numbers,
+            )
+
+
+def too_old(model: Model) -> Iterator[Event]:
+    """Yield which marks have become too old."""
+    for contract in model.contracts.values():
+        limit, age_ms = contract.mark_limits.max_age_ms, model.time_ms - contract.marked_ms
+        if limit is not None and contract.mark and not contract.unconfirmed and age_ms > limit:
+            yield m.MarkUnconfirmed(
+                contract=contract.name,
+                reason=Reason.MARK_TOO_OLD,
+                mark_ticks=contract.mark,
+                confirmed_ticks=contract.mark,
+                numbers={"age_ms": age_ms, "max_age_ms": limit},
+            )
+
+
+def _confirmed(model: Model, command: m.ConfirmMark) -> list[Event]:
+    contract = _contract(model, command.contract)
+    if not contract.unconfirmed:
+        raise RejectedError(Reason.MARK_ALREADY_CONFIRMED)
+    return [m.MarkConfirmed(contract=contract.name, mark_ticks=contract.mark, note=command.note)]
 
 
 def _mark_fault(model: Model, name: str, price: m.Amount) -> Reason | None:
@@ -359,6 +407,8 @@ def _forced(model: Model, command: m.ForceAdl) -> list[Event]:
     contract = _contract(model, command.contract)
     if contract.mark == 0:
         raise RejectedError(Reason.MISSING_MARK_PRICE)
+    if contract.unconfirmed:
+        raise RejectedError(Reason.MARK_UNCONFIRMED)
     if not trigger_oracle.TRIGGERS[model.pools[contract.pool].definition.rules]:
         raise RejectedError(Reason.ADL_QUEUE_NOT_SUPPORTED)
     if not contract.has_inventory:
@@ -383,10 +433,19 @@ def _taken_over(model: Model, command: m.Takeover) -> None:
     rows = named(model, command)
     if not rows:
         raise RejectedError(Reason.NO_OPEN_POSITION)
+    if any(_rests_on_unconfirmed(model, command.account, row) for row in rows):
+        raise RejectedError(Reason.MARK_UNCONFIRMED)
     if any(contract.mark == 0 for contract, *_ in rows):
         raise RejectedError(Reason.MISSING_MARK_PRICE)
     if command.price is not None and command.contract is None:
         raise RejectedError(Reason.PRICE_WITHOUT_CONTRACT)
+
+
+def _rests_on_unconfirmed(
+    model: Model, account: str, row: tuple[Contract, Side, int, Position]
+) -> bool:
+    bucket = [row] if row[3].isolated else model.cross(account, row[0].settle)
+    return any(contract.unconfirmed for contract, *_ in bucket)
 
 
 def named(model: Model, command: m.Takeover) -> list[tuple[Contract, Side, int, Position]]:
@@ -492,6 +551,7 @@ ANSWERS: dict[type[m.Command], Callable[[Model, Any], list[Event] | None]] = {
     m.CancelAdl: _cancelled,
     m.PauseAdl: _paused,
     m.ForceAdl: _forced,
+    m.ConfirmMark: _confirmed,
     m.SetTime: lambda _model, _command: [],
     m.RefreshRatings: lambda _model, _command: [],
     m.RefreshIndicators: lambda _model, _command: [],

@@ -130,8 +130,19 @@ def _orders(model: Model, event: m.OpenOrdersSet) -> None:
 def _marks(model: Model, event: m.MarksSet) -> None:
     for name, ticks in zip(event.contracts, event.mark_ticks, strict=True):
         contract = model.contracts[name]
-        contract.previous_mark, contract.mark = contract.mark or ticks, ticks
+        contract.previous_mark = contract.confirmed_mark or ticks
+        contract.mark, contract.marked_ms = ticks, model.time_ms
         contract.mark_rejected = False
+
+
+def _unconfirmed(model: Model, event: m.MarkUnconfirmed) -> None:
+    contract = model.contracts[event.contract]
+    contract.unconfirmed, contract.last_confirmed = True, event.confirmed_ticks
+
+
+def _confirmed(model: Model, event: m.MarkConfirmed) -> None:
+    contract = model.contracts[event.contract]
+    contract.unconfirmed, contract.marked_ms = False, model.time_ms
 
 
 def _depth(model: Model, event: m.DepthSet) -> None:
@@ -334,6 +345,8 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.OpenOrdersSet: _orders,
     m.MarksSet: _marks,
     m.MarkRejected: _mark_rejected,
+    m.MarkUnconfirmed: _unconfirmed,
+    m.MarkConfirmed: _confirmed,
     m.DepthSet: _depth,
     m.DepthSufficiencySet: _watched,
     m.PoolFunded: _funded,

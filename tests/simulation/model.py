@@ -143,7 +143,9 @@ class Contract:
         same("fraction of Cash in the value of a lot", step.denominator, 1)
         self.step = step.numerator  # of a lot: Cash a tick, or Cash times ticks
         self.limits = limits_from(definition.limits, unit)
-        self.mark = self.previous_mark = 0
+        self.mark = self.previous_mark = self.last_confirmed = self.marked_ms = 0
+        self.mark_limits = definition.mark_limits
+        self.unconfirmed = False
         self.bids: tuple[tuple[int, int], ...] = ()
         self.asks: tuple[tuple[int, int], ...] = ()
         self.depth_known = False
@@ -201,7 +203,11 @@ class Contract:
 
     def inventory_pnl(self, side: Side) -> int:
         lots, cost = self.inventory(side)
-        return self.value(side, lots, self.mark) - cost if self.mark else 0
+        return self.value(side, lots, self.confirmed_mark) - cost if self.mark else 0
+
+    @property
+    def confirmed_mark(self) -> int:
+        return self.last_confirmed if self.unconfirmed else self.mark
 
     @property
     def has_inventory(self) -> bool:

@@ -195,7 +195,9 @@ def manage(reader: Reader) -> None:
     managed = [
         contract
         for contract in model.contracts.values()
-        if model.pools[contract.pool].definition.managed and contract.mark > 0
+        if model.pools[contract.pool].definition.managed
+        and contract.mark > 0
+        and not contract.unconfirmed
     ]
     for contract in managed:
         for side in SIDES:
@@ -204,7 +206,8 @@ def manage(reader: Reader) -> None:
         if any(contract.settle == asset for contract in managed):
             _liquidate_cross(reader, asset, managed)
     for contract in model.contracts.values():
-        if contract.mark > 0 and model.pools[contract.pool].definition.rules != "gmx":
+        rules = model.pools[contract.pool].definition.rules
+        if contract.mark > 0 and not contract.unconfirmed and rules != "gmx":
             _net_inventory(reader, contract)
     for contract in managed:
         if not contract.active:
@@ -269,7 +272,10 @@ def _liquidate_cross(reader: Reader, asset: str, managed: list[Contract]) -> Non
     for vault in (False, True):
         theirs = [c for c in managed if c.settle == asset and _is_vault(reader.model, c) == vault]
         for account in _below(reader.model, asset, theirs) if theirs else []:
-            rows = [row for row in reader.model.cross(account, asset) if row[0] in theirs]
+            cross = reader.model.cross(account, asset)
+            if any(row[0].unconfirmed for row in cross):
+                continue
+            rows = [row for row in cross if row[0] in theirs]
             netted = net(reader, account, rows)
             if netted and account not in _below(reader.model, asset, theirs):
                 continue

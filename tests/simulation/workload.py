@@ -243,6 +243,10 @@ class Workload:
         draw, time_ms = self.orders, self.time_ms
         held = [c.name for c in model.contracts.values() if c.has_inventory]
         contract = draw.choice(held or list(model.contracts))
+        unconfirmed = [c.name for c in model.contracts.values() if c.unconfirmed]
+        if unconfirmed and draw.random() < 0.5:
+            contract = draw.choice(unconfirmed)
+            return m.ConfirmMark(time_ms=time_ms, contract=contract, note="checked")
         if draw.random() < 0.5:
             return m.ForceAdl(time_ms=time_ms, contract=contract, note="at once")
         paused = draw.random() < 0.3

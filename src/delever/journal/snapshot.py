@@ -123,6 +123,9 @@ class ContractRecord(StateRecord):
     rating: Rating | None
     paused: bool = False
     mark_rejected: bool = False
+    marked_ms: int = 0
+    mark_unconfirmed: bool = False
+    last_confirmed_mark: int = 0
 
 
 class PoolRecord(StateRecord):

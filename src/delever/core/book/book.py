@@ -60,6 +60,7 @@ class Book:
         self.last_takeover = 0
         self.indicators: m.IndicatorsPublished | None = None
         self.has_managed_pools = False
+        self.with_mark_limits: list[ContractState] = []
         self.unobserved_pools: set[str] = set()
         self.publication_cache: dict[str, Any] = {}
         self._monitored: dict[str, ContractState] = {}
@@ -188,6 +189,8 @@ class Book:
             asset.wallets.sequence = self.sequence
         for number, state in enumerate(self.contracts.values()):
             state.definition_order = number
+            if state.mark_limits is not None:
+                self.with_mark_limits.append(state)
             if state.is_monitored:
                 self._monitored[state.name] = state
             self._update_bounds(state)
@@ -236,6 +239,8 @@ class Book:
         state.contract_pnl_peak.observe(self.time_ms, 0)
         state.definition_order = len(self.contracts)
         self.contracts[definition.contract] = state
+        if state.mark_limits is not None:
+            self.with_mark_limits.append(state)
 
     def _account_defined(self, event: m.AccountDefined) -> None:
         hedge_mode, exempt = event.hedge_mode, event.adl_exempt
@@ -374,6 +379,16 @@ class Book:
         if state is not None and not state.mark_rejected:
             state.mark_rejected = True
             self._changed[state.key] = state
+
+    def _mark_unconfirmed(self, event: m.MarkUnconfirmed) -> None:
+        state = self.contracts[event.contract]
+        state.mark_unconfirmed, state.last_confirmed_mark = True, event.confirmed_ticks
+        self._record_change(state)
+
+    def _mark_confirmed(self, event: m.MarkConfirmed) -> None:
+        state = self.contracts[event.contract]
+        state.mark_unconfirmed, state.marked_ms = False, self.time_ms
+        self._record_change(state)
 
     def _depth_set(self, event: m.DepthSet) -> None:
         state = self.contracts[event.contract]

@@ -10,11 +10,15 @@ from delever.core.messages import (
     AdlStarted,
     AdlStopped,
     Event,
+    MarkConfirmed,
+    MarkUnconfirmed,
     Notice,
     NoticeKind,
 )
 
-_NOTIFIED = frozenset({AdlFilled, AdlStarted, AdlStopped, AdlExhausted})
+_NOTIFIED = frozenset(
+    {AdlFilled, AdlStarted, AdlStopped, AdlExhausted, MarkUnconfirmed, MarkConfirmed}
+)
 
 
 def notices_of(events: Iterable[Event]) -> Iterator[Notice]:
@@ -34,6 +38,10 @@ def notices_of(events: Iterable[Event]) -> Iterator[Notice]:
                 yield _trigger_notice(NoticeKind.ADL_STARTED, event)
             case AdlStopped():
                 yield _trigger_notice(NoticeKind.ADL_STOPPED, event)
+            case MarkUnconfirmed():
+                yield _mark_notice(NoticeKind.MARK_UNCONFIRMED, event.contract, event.reason, event)
+            case MarkConfirmed():
+                yield _mark_notice(NoticeKind.MARK_CONFIRMED, event.contract, "", event)
             case AdlExhausted():
                 yield Notice(
                     kind=NoticeKind.ADL_EXHAUSTED,
@@ -43,6 +51,15 @@ def notices_of(events: Iterable[Event]) -> Iterator[Notice]:
                     numbers={"remaining_lots": event.remaining_lots},
                 )
     yield from (by_account[key] for key in sorted(by_account))
+
+
+def _mark_notice(
+    kind: NoticeKind, contract: str, subject: str, event: MarkUnconfirmed | MarkConfirmed
+) -> Notice:
+    numbers = {"mark_ticks": event.mark_ticks}
+    if isinstance(event, MarkUnconfirmed):
+        numbers |= {"confirmed_ticks": event.confirmed_ticks} | event.numbers
+    return Notice(kind=kind, subject=subject, account="", contract=contract, numbers=numbers)
 
 
 def unallocated_funds(book: Book, started: ContractState) -> Iterator[Notice]:

@@ -16,8 +16,10 @@ from delever.core.intake.bulk_snapshots import (
     set_balance_columns,
     set_position_columns,
 )
+from delever.core.intake.mark_guards import check_moves, confirm_mark, reject_unconfirmed
 from delever.core.intake.snapshots import fill_exceeds_position, set_balances, set_positions
 from delever.core.market.contract_terms import terms_of
+from delever.core.market.mark_limits import exact_mark_limits
 from delever.core.market.validation import (
     Rejection,
     read_cash,
@@ -28,7 +30,12 @@ from delever.core.market.validation import (
 from delever.core.messages import Event, FundingReason, PoolKind, Reason, Side, TriggerLimits
 from delever.core.rules import rule_set_of, rule_sets_of, rules_digest
 from delever.core.units import PPM, Ticks
-from delever.core.valuation.bankruptcy import OpenPosition, open_positions, take_over
+from delever.core.valuation.bankruptcy import (
+    OpenPosition,
+    cross_positions,
+    open_positions,
+    take_over,
+)
 from delever.core.valuation.insurance import unwind
 from delever.core.valuation.netting import net_legs, settle_netted
 from delever.core.valuation.numeric_range import (
@@ -90,6 +97,7 @@ def _define_contract(book: Book, command: m.DefineContract) -> list[Event]:
     terms_of(command, book.cash_decimals(command.settle))
     rules = book.pools[command.pool].definition.rules
     _check_limits(book, command.settle, rules, command.limits)
+    exact_mark_limits(command.mark_limits)
     return [m.ContractDefined(definition=command)]
 
 
@@ -121,6 +129,7 @@ def _set_marks(book: Book, command: m.SetMarks) -> list[Event]:
         ticks, too_large = _fitting_marks(book, command, ticks)
         rejections |= too_large
     rejected = [name for name in command.marks if name in rejections]
+    guards = list(check_moves(book, ticks))
     events: list[Event] = [_mark_rejected(name, rejections[name]) for name in rejected]
     events += [
         _mark_notice(name, rejections[name])
@@ -129,7 +138,7 @@ def _set_marks(book: Book, command: m.SetMarks) -> list[Event]:
     ]
     if ticks or not rejected:
         events.append(m.MarksSet(contracts=tuple(ticks), mark_ticks=tuple(ticks.values())))
-    return events
+    return events + guards
 
 
 def _read_mark(book: Book, name: str, price: m.Amount) -> int:
@@ -206,6 +215,8 @@ def _takeover(book: Book, command: m.Takeover) -> list[Event]:
     if command.contract is not None:
         _contract(book, "contract", command.contract)
     holdings = _named(book, command)
+    for holding in _margined_with(book, holdings):
+        reject_unconfirmed(holding.state, "account")
     reject_unless(bool(holdings), "account", command.account, Reason.NO_OPEN_POSITION)
     for holding in holdings:
         name = holding.state.name
@@ -227,6 +238,14 @@ def _takeover(book: Book, command: m.Takeover) -> list[Event]:
     names = {holding.state.name for holding in holdings}
     nets = {name for name in names if rule_set_of(book, book.contracts[name]).nets_hedged_legs}
     return list(net_legs(book, holdings, nets))
+
+
+def _margined_with(book: Book, holdings: Iterable[OpenPosition]) -> Iterator[OpenPosition]:
+    """Yield positions, and the cross positions on whose equity cross ones among them depend."""
+    for holding in holdings:
+        yield holding
+        if not holding.isolated:
+            yield from cross_positions(book, holding.account, holding.state.terms.settle)
 
 
 def take_over_named(book: Book, command: m.Takeover, netted: Iterable[Event]) -> Iterator[Event]:
@@ -345,6 +364,7 @@ def _pause_adl(book: Book, command: m.PauseAdl) -> list[Event]:
 def _force_adl(book: Book, command: m.ForceAdl) -> list[Event]:
     state = _contract(book, "contract", command.contract)
     reject_unless(state.mark > 0, "contract", state.name, Reason.MISSING_MARK_PRICE)
+    reject_unconfirmed(state, "contract")
     rules = rule_set_of(book, state)
     reject_unless(bool(rules.cases), "contract", state.name, Reason.ADL_QUEUE_NOT_SUPPORTED)
     reject_unless(state.has_inventory, "contract", state.name, Reason.NO_INVENTORY_TO_CLOSE)
@@ -442,6 +462,7 @@ _HANDLERS: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {
     m.CancelAdl: _cancel_adl,
     m.PauseAdl: _pause_adl,
     m.ForceAdl: _force_adl,
+    m.ConfirmMark: confirm_mark,
     m.RefreshRatings: _refresh_ratings,
     m.RefreshIndicators: _refresh_indicators,
     m.SetTime: _set_time,

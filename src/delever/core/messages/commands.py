@@ -52,6 +52,17 @@ class TriggerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     stop_equity: Amount | None = None
 
 
+class MarkLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits of a contract's marks, beyond which nothing is done at a mark until it is confirmed.
+
+    `max_move` is the largest move from one mark to the next as a ratio ("0.2" is 20 %),
+    `max_age_ms` the largest age of a mark.
+    """
+
+    max_move: Amount | None = None
+    max_age_ms: int | None = None
+
+
 class DefinePool(Command, tag="define_pool", frozen=True, kw_only=True):
     """Open an insurance pool. In a `managed` pool the engine takes over and unwinds by itself.
 
@@ -80,7 +91,7 @@ class DefineContract(Command, tag="define_contract", frozen=True, kw_only=True):
     """Define a perpetual contract: its terms and its insurance pool.
 
     Tiers start at 0 and ascend in notional and rate. No position of an `adl_exempt` contract is
-    deleveraged.
+    deleveraged. A mark beyond `mark_limits` pauses takeovers, unwinding and ADL of the contract.
     """
 
     contract: str
@@ -93,6 +104,7 @@ class DefineContract(Command, tag="define_contract", frozen=True, kw_only=True):
     margin_tiers: tuple[MarginTier, ...] = (MarginTier(notional_from=0, maintenance_rate="0.005"),)
     adl_exempt: bool = False
     limits: TriggerLimits = TriggerLimits()
+    mark_limits: MarkLimits = MarkLimits()
 
 
 class DefineAccount(Command, tag="define_account", frozen=True, kw_only=True):
@@ -305,6 +317,16 @@ class ForceAdl(Command, tag="force_adl", frozen=True, kw_only=True):
     note: str
 
 
+class ConfirmMark(Command, tag="confirm_mark", frozen=True, kw_only=True):
+    """Confirm the mark of a contract that is beyond the contract's mark limits.
+
+    Takeovers, unwinding and ADL of the contract resume at once.
+    """
+
+    contract: str
+    note: str
+
+
 class RefreshRatings(Command, tag="refresh_ratings", frozen=True, kw_only=True):
     """Rate the ADL risk of contracts, or of all with a mark; every 30 min and on demand."""
 
@@ -338,6 +360,7 @@ AnyCommand = (
     | CancelAdl
     | PauseAdl
     | ForceAdl
+    | ConfirmMark
     | RefreshRatings
     | RefreshIndicators
     | SetTime

@@ -135,6 +135,8 @@ class Reason(StrEnum):
     MISSING_MARK_PRICE = "missing_mark_price"
     NO_INVENTORY_TO_CLOSE = "no_inventory_to_close"
     ADL_QUEUE_NOT_SUPPORTED = "adl_queue_not_supported"
+    MARK_UNCONFIRMED = "mark_unconfirmed"
+    MARK_ALREADY_CONFIRMED = "mark_already_confirmed"
 
     # Row ignored.
     STALE_VERSION = "stale_version"
@@ -150,6 +152,10 @@ class Reason(StrEnum):
     POOL_EQUITY_BELOW_MEAN = "pool_equity_below_mean"
     PNL_TO_POOL_LIMIT = "pnl_to_pool_limit"
     CONTRACT_MOVED_TO_OTHER_POOL = "contract_moved_to_other_pool"
+
+    # Mark beyond its contract's limits.
+    MARK_MOVED_TOO_FAR = "mark_moved_too_far"
+    MARK_TOO_OLD = "mark_too_old"
 
     # Counterparty skipped, position not ranked, or round ended early.
     FILL_WOULD_BANKRUPT_COUNTERPARTY = "fill_would_bankrupt_counterparty"
@@ -185,4 +191,6 @@ class NoticeKind(StrEnum):
     MARK_REJECTED = "mark_rejected"
     FILL_EXCEEDS_POSITION = "fill_exceeds_position"
     FUND_UNALLOCATED = "fund_unallocated"
+    MARK_UNCONFIRMED = "mark_unconfirmed"
+    MARK_CONFIRMED = "mark_confirmed"
     POSITION_DELEVERAGED = "position_deleveraged"

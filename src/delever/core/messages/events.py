@@ -222,6 +222,27 @@ class AdlPaused(Event, tag="adl_paused", frozen=True, kw_only=True):
     note: str
 
 
+class MarkUnconfirmed(Event, tag="mark_unconfirmed", frozen=True, kw_only=True):
+    """A mark is beyond its contract's limits: takeovers, unwinding and ADL pause until confirmed.
+
+    `confirmed_ticks` is the last confirmed mark; `numbers` are what the limit compared.
+    """
+
+    contract: str
+    reason: Reason
+    mark_ticks: int
+    confirmed_ticks: int
+    numbers: dict[str, int]
+
+
+class MarkConfirmed(Event, tag="mark_confirmed", frozen=True, kw_only=True):
+    """A contract's mark was confirmed, by a later mark or, with a note, by an operator."""
+
+    contract: str
+    mark_ticks: int
+    note: str
+
+
 class AdlForced(Event, tag="adl_forced", frozen=True, kw_only=True):
     """An operator forced an ADL round; the events of the round follow."""
 
@@ -401,6 +422,8 @@ AnyEvent = (
     | AdlStarted
     | AdlStopped
     | AdlPaused
+    | MarkUnconfirmed
+    | MarkConfirmed
     | AdlForced
     | AdlFilled
     | FillCancelled

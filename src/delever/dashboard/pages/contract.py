@@ -160,6 +160,11 @@ def _actions(contract: str) -> list[OperatorAction]:
             fixed={"type": "force_adl", "contract": contract},
         ),
         OperatorAction(
+            label="Confirm the mark",
+            confirm=contract,
+            fixed={"type": "confirm_mark", "contract": contract},
+        ),
+        OperatorAction(
             label="Move to another fund",
             confirm=contract,
             fixed={"type": "move_contract", "contract": contract},

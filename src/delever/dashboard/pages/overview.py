@@ -56,6 +56,8 @@ FEED_NOTICES = {
     "mark_rejected",
     "fill_exceeds_position",
     "fund_unallocated",
+    "mark_unconfirmed",
+    "mark_confirmed",
 }
 """Kinds of notices on the feed; all others repeat an event that is on the feed itself."""
 
