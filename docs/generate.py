@@ -25,7 +25,13 @@ ROOT = Path(__file__).parent.parent
 CORE = ROOT / "src" / "delever" / "core"
 REFERENCE = ROOT / "docs" / "reference"
 
-ROWS = (messages.PositionRow, messages.BalanceRow, messages.MarginTier, messages.TriggerLimits)
+ROWS = (
+    messages.PositionRow,
+    messages.BalanceRow,
+    messages.MarginTier,
+    messages.TriggerLimits,
+    messages.MarkLimits,
+)
 PARTS = (messages.Rating, messages.RatingPart, messages.StressPoint, messages.SideIndicators)
 EVENT_ENUMS = (messages.NoticeKind, messages.RiskLevel, messages.RatingInput, messages.RatingMethod)
 COMMAND_ENUMS = (messages.Side, messages.ContractKind, messages.PoolKind, messages.FundingReason)
@@ -42,6 +48,9 @@ MEANINGS = {
     "unknown_account": "No account has this name.",
     "unknown_asset": "No pool or contract settles in this asset.",
     "unknown_rule_set": "No rule set has this name; `delever rules` lists them.",
+    "fill_of_other_position": "The fill is of another account, or in another contract.",
+    "mark_unconfirmed": "A mark is beyond its contract's limits; `confirm_mark`, or wait for one within.",
+    "mark_already_confirmed": "The contract's mark is not beyond its limits.",
     "fill_not_outstanding": "The ADL fill does not exist, or the venue has acknowledged it.",
     "unknown_fill": "A snapshot acknowledges an ADL fill that was never made.",
     "pool_asset_mismatch": "The pool's asset is not the contract's settle asset.",

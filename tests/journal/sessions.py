@@ -203,6 +203,13 @@ BUILDERS = {
     m.MoveContract: {"contract": contracts, "pool": pools, "note": st.text(max_size=5)},
     m.CancelAdl: {"fill": st.integers(1, 9), "note": st.just("late")},
     m.PauseAdl: {"contract": contracts, "paused": st.booleans(), "note": st.just("halted")},
+    m.Compensate: {
+        "account": names,
+        "contract": contracts,
+        "fill": st.integers(1, 9),
+        "amount": amounts,
+        "note": st.just("owed"),
+    },
     m.ConfirmMark: {"contract": contracts, "note": st.just("checked")},
     m.ForceAdl: {"contract": contracts, "note": st.just("at once")},
     m.RefreshRatings: {"contracts": st.lists(contracts, max_size=2).map(tuple)},

@@ -183,6 +183,9 @@ def _due_notices(events: Iterable[Event]) -> list[tuple[NoticeKey, tuple[int, in
                 due.append(((kind, event.reason, "", event.contract), None))
             case m.MarkConfirmed():
                 due.append(((m.NoticeKind.MARK_CONFIRMED, "", "", event.contract), None))
+            case m.Compensated():
+                kind = m.NoticeKind.ACCOUNT_COMPENSATED
+                due.append(((kind, "", event.account, event.contract), None))
             case m.AdlExhausted():
                 due.append(((m.NoticeKind.ADL_EXHAUSTED, event.reason, "", event.contract), None))
             case m.AdlFilled():

@@ -154,6 +154,37 @@ def _cancelled(model: Model, command: m.CancelAdl) -> list[Event]:
     return [m.FillCancelled(fill=fill, note=command.note)]
 
 
+def _compensate(model: Model, command: m.Compensate) -> list[Event]:
+    """Return the payment by the contract's pool, which must have the money (CORE-34)."""
+    if command.account not in model.accounts:
+        raise RejectedError(Reason.UNKNOWN_ACCOUNT)
+    contract = _contract(model, command.contract)
+    if not 0 < command.fill <= model.last_fill:
+        raise RejectedError(Reason.UNKNOWN_FILL)
+    fill = model.fills.get(command.fill)
+    if fill and (fill.account, fill.contract) != (command.account, contract.name):
+        raise RejectedError(Reason.FILL_OF_OTHER_POSITION)
+    amount = Fraction(command.amount) * model.units[contract.settle]
+    if amount.denominator != 1:
+        raise RejectedError(Reason.TOO_MANY_DECIMALS)
+    if amount <= 0:
+        raise RejectedError(Reason.NOT_POSITIVE)
+    if amount > model.pools[contract.pool].balance:
+        raise RejectedError(Reason.EXCEEDS_POOL_BALANCE)
+    return [
+        m.Compensated(
+            compensation=model.last_fill + 1,
+            fill=command.fill,
+            account=command.account,
+            contract=contract.name,
+            pool=contract.pool,
+            asset=contract.settle,
+            amount_cash=amount.numerator,
+            note=command.note,
+        )
+    ]
+
+
 def _unwind(model: Model, command: m.UnwindFill) -> list[Event]:
     contract = _contract(model, command.contract)
     lots = _lots(contract, command.quantity)
@@ -218,6 +249,12 @@ def _balances(model: Model, command: m.SetBalances) -> list[Event]:
             fill.realized_pnl_cash + fill.margin_returned_cash
             for fill in _later_fills(model, row.account, command.last_fill)
             if model.contracts[fill.contract].settle == row.asset
+        ]
+        later += [
+            event.amount_cash
+            for event in model.compensations
+            if (event.account, event.asset) == (row.account, row.asset)
+            and event.compensation > command.last_fill
         ]
         columns.append((row.account, row.asset, cash.numerator + sum(later)))
     if columns:
@@ -549,6 +586,7 @@ ANSWERS: dict[type[m.Command], Callable[[Model, Any], list[Event] | None]] = {
     m.FundPool: _funded,
     m.MoveContract: _moved,
     m.CancelAdl: _cancelled,
+    m.Compensate: _compensate,
     m.PauseAdl: _paused,
     m.ForceAdl: _forced,
     m.ConfirmMark: _confirmed,

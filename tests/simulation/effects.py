@@ -28,6 +28,7 @@ MOVES_INSIDE = (
     m.WalletSettled,
     m.AdlFilled,
     m.FillCancelled,
+    m.Compensated,
     m.LossSocialized,
 )
 
@@ -119,6 +120,11 @@ def _acknowledge(model: Model, account: str, kind: str, version: int, last_fill:
     for number, fill in list(model.fills.items()):
         if fill.account == account and number <= min(known.fills.values()):
             del model.fills[number]
+    model.compensations = [
+        event
+        for event in model.compensations
+        if event.account != account or event.compensation > known.fills["balances"]
+    ]
     losses = model.losses.get(account, ())
     model.losses[account] = [loss for loss in losses if loss.fill > known.fills["positions"]]
 
@@ -228,6 +234,16 @@ def _unwound(model: Model, event: m.Unwound) -> None:
     model.take_inventory(contract, event.side, event.takeover, event.lots, event.cost_cash)
     model.earn(contract, event.realized_pnl_cash)
     contract.exhausted_lots.pop(event.side, None)
+
+
+def _compensated(model: Model, event: m.Compensated) -> None:
+    same("number of a compensation", event.compensation, model.last_fill + 1)
+    model.last_fill = event.compensation
+    pool = model.pools[event.pool]
+    pool.balance -= event.amount_cash
+    pool.equities.shift(-event.amount_cash)
+    model.pay(event.account, event.asset, event.amount_cash)
+    model.compensations.append(event)
 
 
 def _observed(model: Model, event: m.PoolObserved) -> None:
@@ -350,6 +366,7 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.DepthSet: _depth,
     m.DepthSufficiencySet: _watched,
     m.PoolFunded: _funded,
+    m.Compensated: _compensated,
     m.ContractMoved: _moved,
     m.TakenOver: _taken_over,
     m.PositionsNetted: _netted,

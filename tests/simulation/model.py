@@ -254,6 +254,7 @@ class Model:
         self.orders: dict[tuple[str, str], tuple[str, ...]] = {}
         self.fills: dict[int, m.AdlFilled] = {}
         self.losses: dict[str, list[PositionLoss]] = {}
+        self.compensations: list[m.Compensated] = []
 
     def wallet(self, account: str, asset: str) -> int:
         return self.wallets.get((account, asset), 0)

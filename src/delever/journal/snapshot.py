@@ -21,6 +21,7 @@ from delever.core.market.rolling_windows import RollingMean, RollingPeak, Rollin
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.messages import (
     AdlFilled,
+    Compensated,
     DefineContract,
     DefinePool,
     IndicatorsPublished,
@@ -153,6 +154,7 @@ class BookRecord(StateRecord):
     open_orders: dict[tuple[str, str], tuple[str, ...]]
     outstanding_fills: dict[int, AdlFilled]
     outstanding_losses: dict[str, list[OutstandingLoss]]
+    outstanding_compensations: dict[str, list[Compensated]]
     last_fill: int
     last_takeover: int
     indicators: IndicatorsPublished | None

@@ -67,6 +67,13 @@ def open_world() -> World:
     world.short("cyd", "BTC", 5, at=100, margin=50)
     world.short("dan", "JUMPED", 1, at=100, margin=50)
     world.inventory("BTC", Side.LONG, 2, 100)
+    world.pool("adl", rules="binance")
+    world.contract("OTHER", pool="adl")
+    world.fund(10, pool="adl")
+    world.mark(OTHER=100)
+    world.short("eve", "OTHER", 1, at=100, margin=50)
+    world.inventory("OTHER", Side.LONG, 1, 100, account="flo")
+    world.submit(m.ForceAdl, contract="OTHER", note="fill 1")
     world.time_ms = 1000
     world.wait(0)
     return world

@@ -356,6 +356,35 @@ def _cancel_adl(book: Book, command: m.CancelAdl) -> list[Event]:
     return [m.FillCancelled(fill=fill, note=command.note)]
 
 
+def _compensate(book: Book, command: m.Compensate) -> list[Event]:
+    if command.account not in book.accounts.index:
+        raise Rejection("account", command.account, Reason.UNKNOWN_ACCOUNT)
+    state = _contract(book, "contract", command.contract)
+    known = 0 < command.fill <= book.last_fill
+    reject_unless(known, "fill", command.fill, Reason.UNKNOWN_FILL)
+    fill, position = book.outstanding_fills.get(command.fill), (command.account, state.name)
+    is_own = fill is None or (fill.account, fill.contract) == position
+    reject_unless(is_own, "fill", command.fill, Reason.FILL_OF_OTHER_POSITION)
+    asset, pool = book.asset_of(state), book.pool_of(state)
+    amount = read_cash("amount", command.amount, asset.cash_decimals)
+    reject_unless(amount > 0, "amount", command.amount, Reason.NOT_POSITIVE)
+    reject_unless(amount <= pool.balance, "amount", command.amount, Reason.EXCEEDS_POOL_BALANCE)
+    balance = asset.wallets.balance.item(book.accounts.index[command.account]) + amount
+    check_range(book, {}, max_balance={asset.name: abs(balance)})
+    return [
+        m.Compensated(
+            compensation=book.last_fill + 1,
+            fill=command.fill,
+            account=command.account,
+            contract=state.name,
+            pool=pool.name,
+            asset=asset.name,
+            amount_cash=amount,
+            note=command.note,
+        )
+    ]
+
+
 def _pause_adl(book: Book, command: m.PauseAdl) -> list[Event]:
     state = _contract(book, "contract", command.contract)
     return [m.AdlPaused(contract=state.name, paused=command.paused, note=command.note)]
@@ -460,6 +489,7 @@ _HANDLERS: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {
     m.FundPool: _fund_pool,
     m.MoveContract: _move_contract,
     m.CancelAdl: _cancel_adl,
+    m.Compensate: _compensate,
     m.PauseAdl: _pause_adl,
     m.ForceAdl: _force_adl,
     m.ConfirmMark: confirm_mark,

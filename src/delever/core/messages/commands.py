@@ -296,6 +296,20 @@ class CancelAdl(Command, tag="cancel_adl", frozen=True, kw_only=True):
     note: str
 
 
+class Compensate(Command, tag="compensate", frozen=True, kw_only=True):
+    """Pay an account from the contract's pool what it is owed for a wrong ADL fill.
+
+    Unlike `cancel_adl` it needs no outstanding fill and leaves position and inventory as they are.
+    The pool must have the amount. `fill` is the number of the ADL fill, or of a socialized loss.
+    """
+
+    account: str
+    contract: str
+    fill: int
+    amount: Amount
+    note: str
+
+
 class PauseAdl(Command, tag="pause_adl", frozen=True, kw_only=True):
     """Pause the ADL rounds of a contract, or resume them.
 
@@ -358,6 +372,7 @@ AnyCommand = (
     | FundPool
     | MoveContract
     | CancelAdl
+    | Compensate
     | PauseAdl
     | ForceAdl
     | ConfirmMark

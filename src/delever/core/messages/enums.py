@@ -128,6 +128,7 @@ class Reason(StrEnum):
     SECOND_CONTRACT_NOT_ALLOWED = "second_contract_not_allowed"
     HEDGE_MODE_REQUIRED = "hedge_mode_required"
     FILL_NOT_OUTSTANDING = "fill_not_outstanding"
+    FILL_OF_OTHER_POSITION = "fill_of_other_position"
     EXCEEDS_NUMERIC_RANGE = "exceeds_numeric_range"
     EXCEEDS_INVENTORY = "exceeds_inventory"
     EXCEEDS_POOL_BALANCE = "exceeds_pool_balance"
@@ -193,4 +194,5 @@ class NoticeKind(StrEnum):
     FUND_UNALLOCATED = "fund_unallocated"
     MARK_UNCONFIRMED = "mark_unconfirmed"
     MARK_CONFIRMED = "mark_confirmed"
+    ACCOUNT_COMPENSATED = "account_compensated"
     POSITION_DELEVERAGED = "position_deleveraged"

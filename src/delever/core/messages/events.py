@@ -295,6 +295,23 @@ class FillCancelled(Event, tag="fill_cancelled", frozen=True, kw_only=True):
     note: str
 
 
+class Compensated(Event, tag="compensated", frozen=True, kw_only=True):
+    """A pool paid an account for a wrong ADL fill.
+
+    `compensation` continues the numbering of fills: balances submitted with a lower `last_fill` do
+    not include the amount.
+    """
+
+    compensation: int
+    fill: int
+    account: str
+    contract: str
+    pool: str
+    asset: str
+    amount_cash: int
+    note: str
+
+
 class CounterpartySkipped(Event, tag="counterparty_skipped", frozen=True, kw_only=True):
     """A ranked counterparty was ineligible and skipped; `numbers` are what the rule compared."""
 
@@ -427,6 +444,7 @@ AnyEvent = (
     | AdlForced
     | AdlFilled
     | FillCancelled
+    | Compensated
     | CounterpartySkipped
     | RoundClosed
     | AdlExhausted

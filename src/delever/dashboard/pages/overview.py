@@ -44,6 +44,7 @@ FEED_EVENTS = {
     "pool_funded": "fund flow",
     "contract_moved": "contract moved",
     "fill_cancelled": "fill cancelled",
+    "compensated": "account compensated",
     "loss_socialized": "loss socialized",
     "notice": "notice",
 }

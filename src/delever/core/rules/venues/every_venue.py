@@ -158,6 +158,12 @@ _TEXTS = (
         "confirms it by a move within the limit, from the mark before it or from the last "
         "confirmed one; so does an operator. The alarm is a notice."
     ),
+    (
+        "A compensation for a wrong ADL fill goes from the contract's pool to the account's "
+        "wallet, at most what the pool has. Position and inventory stay, and it is no drawdown of "
+        "the pool. It has a number in the sequence of fills: balances that do not include it are "
+        "corrected."
+    ),
 )
 
 API = "Binance USDⓈ-M API, ADL Risk"

@@ -16,6 +16,7 @@ from delever.config import Config, Role
 from delever.core.messages import (
     CancelAdl,
     Command,
+    Compensate,
     ConfirmMark,
     ForceAdl,
     FundPool,
@@ -28,7 +29,7 @@ from delever.server.transport.api_keys import ApiKey, Keyring
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
-OPERATOR_COMMANDS = (FundPool, MoveContract, CancelAdl, PauseAdl, ForceAdl, ConfirmMark)
+OPERATOR_COMMANDS = (FundPool, MoveContract, CancelAdl, PauseAdl, ForceAdl, ConfirmMark, Compensate)
 """Commands that need the role operate, and a note with their reason."""
 
 
