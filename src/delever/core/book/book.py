@@ -58,10 +58,12 @@ class Book:
         self.open_orders: dict[tuple[str, str], tuple[str, ...]] = {}
         self.outstanding_fills: dict[int, m.AdlFilled] = {}
         self.outstanding_losses: dict[str, list[OutstandingLoss]] = {}
+        self.outstanding_compensations: dict[str, list[m.Compensated]] = {}
         self.last_fill = 0
         self.last_takeover = 0
         self.indicators: m.IndicatorsPublished | None = None
         self.has_managed_pools = False
+        self.with_mark_limits: list[ContractState] = []
         self.unobserved_pools: set[str] = set()
         self.publication_cache: dict[str, Any] = {}
         self.idle_rounds: dict[tuple[str, Side], tuple[object, ...]] = {}
@@ -113,7 +115,7 @@ class Book:
     def accounts_with_outstanding(self) -> set[str]:
         """Return the accounts with fills or losses that snapshots may not include yet."""
         with_fills = {name for name, fills in self._fills_of.items() if fills}
-        return with_fills | self.outstanding_losses.keys()
+        return with_fills | self.outstanding_losses.keys() | self.outstanding_compensations.keys()
 
     def cache_publication(self, published: Mapping[str, object]) -> None:
         """Cache the published ranks of contracts, so that unchanged ones are not computed again.
@@ -228,6 +230,8 @@ class Book:
             asset.wallets.sequence = self.sequence
         for number, state in enumerate(self.contracts.values()):
             state.definition_order = number
+            if state.mark_limits is not None:
+                self.with_mark_limits.append(state)
             if state.is_monitored:
                 self._monitored[state.name] = state
             self._update_bounds(state)
@@ -276,6 +280,8 @@ class Book:
         state.observe_pnl(self.time_ms, 0)
         state.definition_order = len(self.contracts)
         self.contracts[definition.contract] = state
+        if state.mark_limits is not None:
+            self.with_mark_limits.append(state)
 
     def _collateral_defined(self, event: m.CollateralDefined) -> None:
         definition = event.definition
@@ -394,16 +400,21 @@ class Book:
     def _acknowledge(self, column: Ints, account: int, name: str, last_fill: int) -> None:
         """Record the last fill that a snapshot includes; drop what no snapshot can miss any more.
 
-        A fill is dropped once positions and balances both include it, a loss once positions do.
+        A fill is dropped once positions and balances both include it, a loss once positions do, a
+        compensation once balances do.
         """
         if column.item(account) < last_fill:
             column[account] = last_fill
-        if name not in self._fills_of and name not in self.outstanding_losses:
+        if not any(name in changes for changes in self._outstanding_by_account()):
             return
         included = self.accounts.positions_fill.item(account)
+        paid = self.accounts.balances_fill.item(account)
         for fill in self.outstanding_fills_of(name):
-            if fill.fill <= min(included, self.accounts.balances_fill.item(account)):
+            if fill.fill <= min(included, paid):
                 self._drop_fill(fill)
+        owed = self.outstanding_compensations.pop(name, ())
+        if owed := [event for event in owed if event.compensation > paid]:
+            self.outstanding_compensations[name] = owed
         losses = [loss for loss in self.outstanding_losses.pop(name, ()) if loss.fill > included]
         if losses:
             self.outstanding_losses[name] = losses
@@ -411,12 +422,15 @@ class Book:
     def _acknowledge_all(self, column: Ints, accounts: Ints, last_fill: int) -> None:
         """Acknowledge for many accounts, few of which have anything outstanding."""
         column[accounts] = np.maximum(column[accounts], last_fill)
-        if not (self._fills_of or self.outstanding_losses):
+        if not any(self._outstanding_by_account()):
             return
         submitted = set(accounts.tolist())
         for name in sorted(self.accounts_with_outstanding()):
             if self.accounts.index[name] in submitted:
                 self._acknowledge(column, self.accounts.index[name], name, last_fill)
+
+    def _outstanding_by_account(self) -> tuple[Mapping[str, object], ...]:
+        return self._fills_of, self.outstanding_losses, self.outstanding_compensations
 
     def _drop_fill(self, fill: m.AdlFilled) -> None:
         del self.outstanding_fills[fill.fill]
@@ -444,6 +458,19 @@ class Book:
         if state is not None and not state.mark_rejected:
             state.mark_rejected = True
             self._changed[state.key] = state
+
+    def _mark_unconfirmed(self, event: m.MarkUnconfirmed) -> None:
+        state = self.contracts[event.contract]
+        state.mark_unconfirmed = True
+        state.last_confirmed_mark = state.terms.join_mark(
+            event.confirmed_ticks, event.confirmed_fraction
+        )
+        self._record_change(state)
+
+    def _mark_confirmed(self, event: m.MarkConfirmed) -> None:
+        state = self.contracts[event.contract]
+        state.mark_unconfirmed, state.marked_ms = False, self.time_ms
+        self._record_change(state)
 
     def _depth_set(self, event: m.DepthSet) -> None:
         state = self.contracts[event.contract]
@@ -604,6 +631,14 @@ class Book:
         self._execute_fill(event.fill, -1)
         self._update_bounds(self.contracts[event.fill.contract])
         self._drop_fill(event.fill)
+
+    def _compensated(self, event: m.Compensated) -> None:
+        pool = self.pools[event.pool]
+        self.asset(event.asset).wallets.add(self.accounts.index[event.account], event.amount_cash)
+        self._add_to_pool(pool, -event.amount_cash)
+        pool.shift_past(-event.amount_cash)  # as a withdrawal, it is no drawdown
+        self.outstanding_compensations.setdefault(event.account, []).append(event)
+        self.last_fill = event.compensation
 
     def _round_closed(self, event: m.RoundClosed) -> None:
         self.contracts[event.contract].exhausted.pop(event.side, None)

@@ -230,8 +230,8 @@ def _worth_bound(book: Book, pool: str, prices: Mapping[str, Mark] | None = None
     bound = abs(owner.balance) + sum(abs(held.cost) for held in owner.collateral.values())
     for state in book.monitored():
         if state.pool == pool:
-            candidates = _prices(state, owner, (prices or {}).get(state.name, 0))
-            bound += _inventory_bound(state, candidates) + abs(state.realized_pnl + state.injected)
+            reached = _prices(state, owner, (prices or {}).get(state.name, 0))
+            bound += _inventory_bound(state, reached) + abs(state.realized_pnl + state.injected)
     return bound
 
 
