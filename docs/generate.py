@@ -25,7 +25,13 @@ ROOT = Path(__file__).parent.parent
 CORE = ROOT / "src" / "delever" / "core"
 REFERENCE = ROOT / "docs" / "reference"
 
-ROWS = (messages.PositionRow, messages.BalanceRow, messages.MarginTier, messages.TriggerLimits)
+ROWS = (
+    messages.PositionRow,
+    messages.BalanceRow,
+    messages.MarginTier,
+    messages.CollateralTier,
+    messages.TriggerLimits,
+)
 PARTS = (messages.Rating, messages.RatingPart, messages.StressPoint, messages.SideIndicators)
 EVENT_ENUMS = (messages.NoticeKind, messages.RiskLevel, messages.RatingInput, messages.RatingMethod)
 COMMAND_ENUMS = (messages.Side, messages.ContractKind, messages.PoolKind, messages.FundingReason)
