@@ -10,7 +10,7 @@ from delever.core import messages as m
 from delever.core.messages import CollateralTier, Side
 from delever.core.rules import RULE_SETS
 from delever.core.rules.ranking import rank_side
-from delever.core.valuation.multi_asset import pooled_equity, trigger_columns
+from delever.core.valuation.multi_asset import pooled_margin, trigger_columns
 from delever.core.valuation.side_valuation import value_side
 from table import Row, cases
 
@@ -82,7 +82,7 @@ def test_the_equity_of_the_published_example() -> None:
     world.submit(m.DefineCollateral, **fields, bid_buffer="0.01", ask_buffer="0.005")
     world.submit(m.DefineCollateral, asset="USDC", index_price=1)
     pooled(world, "ann", USDT=200, USDC=220)
-    (equity,) = pooled_equity(world.book, np.array([0])).tolist()
+    (equity,) = pooled_margin(world.book, np.array([0])).equity.tolist()
     assert cash_text(equity) == "416.02"
 
 

@@ -11,7 +11,7 @@ from delever.core.market.collateral import CollateralTerms, collateral_terms, re
 from delever.core.market.validation import Rejection, read_cash, reject_unless
 from delever.core.messages import Event, Reason
 from delever.core.units import share_floor
-from delever.core.valuation.numeric_range import POOL_LIMIT, equity_bounds, pooled_fits
+from delever.core.valuation.numeric_range import POOL_LIMIT, terms_fit
 
 
 def define_collateral(book: Book, command: m.DefineCollateral) -> list[Event]:
@@ -94,5 +94,5 @@ def _check_own_price(asset: str, currency: str, field: str, index_price: int) ->
 
 
 def _check_range(book: Book, changed: dict[str, CollateralTerms], field: str) -> None:
-    if not pooled_fits(book, equity_bounds(book), changed):
+    if not terms_fit(book, changed):
         raise Rejection(field, " ".join(changed), Reason.EXCEEDS_NUMERIC_RANGE)
