@@ -164,7 +164,8 @@ BUILDERS = {
     m.SetIndexPrices: {
         "prices": st.dictionaries(
             st.sampled_from(["ETH", "NEW", "USDT"]), st.sampled_from([1, "7.5", 0]), max_size=2
-        )
+        ),
+        "strict": st.booleans(),
     },
     m.ConvertCollateral: {
         "pool": pools,

@@ -380,6 +380,7 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.MarksSet: _marks,
     m.MarkRejected: _mark_rejected,
     m.IndexPricesSet: _index_prices,
+    m.IndexPriceRejected: lambda _model, _event: None,
     m.DepthSet: _depth,
     m.DepthSufficiencySet: _watched,
     m.PoolFunded: _funded,

@@ -133,6 +133,22 @@ def test_an_index_price_can_cause_a_takeover() -> None:
     assert (cash_text(taken.equity_cash), cash_text(taken.maintenance_cash)) == ("3000", "3000")
 
 
+def test_a_bad_index_price_is_rejected_alone() -> None:
+    """CORE-49: the other prices are taken, and its own asset keeps the price before."""
+    world = multi_asset_world()
+    collateral(world, "ETH", 3_000)
+    world.submit(m.SetIndexPrices, prices={"BTC": 0, "ETH": "3100.5", "GOLD": 1})
+    rejected = world.events(m.IndexPriceRejected)
+    assert [(e.asset, e.reason, e.field, e.value) for e in rejected] == [
+        ("BTC", m.Reason.NOT_POSITIVE, "prices.BTC", "0"),
+        ("GOLD", m.Reason.UNKNOWN_COLLATERAL, "prices.GOLD", "GOLD"),
+    ]
+    prices = {name: asset.index_price for name, asset in world.book.assets.items()}
+    assert prices == {"USDT": 10**10, "BTC": 60_000 * 10**10, "ETH": 31_005 * 10**9}
+    strict = m.SetIndexPrices(time_ms=0, prices={"BTC": 0, "ETH": 1}, strict=True)
+    assert world.rejected(strict).field == "prices.BTC"
+
+
 def test_positions_in_two_settle_assets_share_the_margin() -> None:
     """CORE-46 CORE-47: a coin-margined long and a USDT short hedge each other."""
     world = multi_asset_world(balance=1_000_000)
