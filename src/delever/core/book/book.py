@@ -216,9 +216,8 @@ class Book:
     def _no_change(self, event: Event) -> None:
         """Leave the book as it is: the event only reports."""
 
-    _index_price_rejected = _row_ignored = _rows_ignored = _counterparty_skipped = _adl_forced = (
-        _no_change
-    )
+    _row_ignored = _rows_ignored = _counterparty_skipped = _adl_forced = _no_change
+    _index_price_rejected = _no_change
 
     # --- events: definitions ---
 

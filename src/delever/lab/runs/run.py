@@ -125,7 +125,7 @@ class RunResult:
 
     @property
     def partial_rejections(self) -> list[tuple[int, MarkRejected | IndexPriceRejected]]:
-        """The marks and index prices that were rejected alone, each with the number of its command, from 0."""
+        """The marks and index prices rejected alone, with the number of their command, from 0."""
         return [
             (number, event)
             for number, events in enumerate(self.outcomes)
