@@ -29,6 +29,7 @@ ROWS = (
     messages.PositionRow,
     messages.BalanceRow,
     messages.MarginTier,
+    messages.CollateralTier,
     messages.TriggerLimits,
     messages.MarkLimits,
 )

@@ -33,18 +33,11 @@ DERIVED = {
         "_monitored",
         "_fills_of",
     },
-    Accounts: {
-        "index",
-        "any_exempt",
-        "any_hedges",
-        "any_multi_asset",
-        "_sorted_by_name",
-        "_name_order",
-        "_capacity",
-    },
+    Accounts: {"index", "any_exempt", "any_hedges", "any_multi_asset"}
+    | {"_sorted_by_name", "_name_order", "_capacity"},
     Wallets: {"sequence", "rows", "_capacity"},
     PositionTable: {"index", "total_lots", "total_cost", "total_margin", "block", "_number"},
-    AssetState: {"exposure"},
+    AssetState: {"exposure", "key", "collateral", "collateral_at"},
     ContractState: {"name", "definition_order", "terms", "limits", "is_observed", "exposure_bound"}
     | {"key", "largest_holding"},
     PoolState: {"name", "asset", "limits", "max_slippage_ppm"},

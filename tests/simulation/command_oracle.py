@@ -72,13 +72,32 @@ def _collateral(model: Model, command: m.DefineCollateral) -> list[Event]:
 
 
 def _index_prices(model: Model, command: m.SetIndexPrices) -> list[Event]:
+    prices: dict[str, int] = {}
+    rejected: list[Event] = []
     for asset, price in command.prices.items():
-        if asset not in model.collateral:
-            raise RejectedError(Reason.UNKNOWN_COLLATERAL)
-        if asset == model.margin_currency and Fraction(price) != 1:
-            raise RejectedError(Reason.INVALID_INDEX_PRICE)
-    prices = tuple(int(Fraction(price) * 10**10) for price in command.prices.values())
-    return [m.IndexPricesSet(assets=tuple(command.prices), index_prices=prices)]
+        fault = _price_fault(model, asset, price)
+        if fault is None:
+            prices[asset] = int(Fraction(price) * 10**10)
+            continue
+        if command.strict:
+            raise RejectedError(fault)
+        value = str(price) if fault is Reason.NOT_POSITIVE else asset
+        rejected.append(
+            m.IndexPriceRejected(asset=asset, reason=fault, field=f"prices.{asset}", value=value)
+        )
+    if rejected and not prices:
+        return rejected
+    taken = m.IndexPricesSet(assets=tuple(prices), index_prices=tuple(prices.values()))
+    return [*rejected, taken]
+
+
+def _price_fault(model: Model, asset: str, price: m.Amount) -> Reason | None:
+    if asset not in model.collateral:
+        return Reason.UNKNOWN_COLLATERAL
+    if Fraction(price) <= 0:
+        return Reason.NOT_POSITIVE
+    is_unit = asset != model.margin_currency or Fraction(price) == 1
+    return None if is_unit else Reason.INVALID_INDEX_PRICE
 
 
 def _converted(model: Model, command: m.ConvertCollateral) -> list[Event]:

@@ -432,6 +432,7 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.IndexPricesSet: _index_prices,
     m.MarkUnconfirmed: _unconfirmed,
     m.MarkConfirmed: _confirmed,
+    m.IndexPriceRejected: lambda _model, _event: None,
     m.DepthSet: _depth,
     m.DepthSufficiencySet: _watched,
     m.PoolFunded: _funded,

@@ -16,7 +16,7 @@ from table import Row, cases, rows_of
 
 DECODER = msgspec.json.Decoder(m.AnyCommand)
 
-STRICT = {"set_marks"}
+STRICT = {"set_marks", "set_index_prices"}
 """The commands that reject a part alone, unless they are strict."""
 
 FIRST_OTHER_REASON = list(Reason).index(Reason.STALE_VERSION)

@@ -253,6 +253,7 @@ class Book:
         """Leave the book as it is: the event only reports."""
 
     _row_ignored = _rows_ignored = _counterparty_skipped = _adl_forced = _no_change
+    _index_price_rejected = _no_change
 
     # --- events: definitions ---
 

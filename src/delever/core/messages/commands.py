@@ -288,9 +288,15 @@ class SetMarks(Command, tag="set_marks", frozen=True, kw_only=True):
 
 
 class SetIndexPrices(Command, tag="set_index_prices", frozen=True, kw_only=True):
-    """Set index prices of collateral in the margin currency, by asset."""
+    """Set index prices of collateral in the margin currency, by asset.
+
+    A price that cannot be taken is rejected alone, and its asset keeps the price before; `strict`
+    rejects the whole command instead. Prices at which equity could exceed the numeric range are
+    rejected together.
+    """
 
     prices: dict[str, Amount]
+    strict: bool = False
 
 
 class SetDepth(Command, tag="set_depth", frozen=True, kw_only=True):

@@ -71,6 +71,15 @@ class IndexPricesSet(Event, tag="index_prices_set", frozen=True, kw_only=True):
     index_prices: tuple[int, ...]
 
 
+class IndexPriceRejected(Event, tag="index_price_rejected", frozen=True, kw_only=True):
+    """An index price was rejected alone; its asset keeps the price before."""
+
+    asset: str
+    reason: Reason
+    field: str
+    value: str
+
+
 class AccountDefined(Event, tag="account_defined", frozen=True, kw_only=True):
     """An account was opened, or its modes changed."""
 
@@ -478,6 +487,7 @@ AnyEvent = (
     | MarksSet
     | MarkRejected
     | IndexPricesSet
+    | IndexPriceRejected
     | DepthSet
     | PoolFunded
     | ContractMoved

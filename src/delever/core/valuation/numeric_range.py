@@ -94,9 +94,14 @@ def check_range(
         reject_unless(fits, field, book.margin_currency, Reason.EXCEEDS_NUMERIC_RANGE)
 
 
-def equity_bounds(book: Book) -> dict[str, int]:
-    """Return an upper bound, in Cash, on any account's absolute equity in each asset, now."""
-    return {name: _exact_equity_bound(book, name, {}, {}, {}) for name in book.assets}
+def terms_fit(book: Book, changed: Mapping[str, CollateralTerms]) -> bool:
+    """Return whether the equity of multi-asset accounts fits the numeric range at new terms."""
+    if pooled_fits(
+        book, {name: asset.equity_bound for name, asset in book.assets.items()}, changed
+    ):
+        return True
+    exact = {name: _exact_equity_bound(book, name, {}, {}, {}) for name in book.assets}
+    return pooled_fits(book, exact, changed)
 
 
 def pooled_fits(

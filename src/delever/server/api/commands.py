@@ -7,7 +7,7 @@ import msgspec
 from litestar import Request, post
 
 from delever.api_types.market import BulkResponse, CommandResponse, RejectedLine
-from delever.core.messages import Command, MarkRejected, Rejected
+from delever.core.messages import Command, IndexPriceRejected, MarkRejected, Rejected
 from delever.formatting import rejection_text
 from delever.server.api.requests.authorization import check_command, status_of, submits
 from delever.server.api.requests.decoding import command_of, commands_of
@@ -204,7 +204,7 @@ def _summary(
         partial += [
             _rejected_line(line, event)
             for event in outcome.committed.events
-            if isinstance(event, MarkRejected)
+            if isinstance(event, MarkRejected | IndexPriceRejected)
         ]
     return BulkResponse(
         accepted=len(outcomes) - len(rejections),
@@ -216,7 +216,9 @@ def _summary(
     )
 
 
-def _rejected_line(line: int, rejected: Rejected | MarkRejected) -> RejectedLine:
+def _rejected_line(
+    line: int, rejected: Rejected | MarkRejected | IndexPriceRejected
+) -> RejectedLine:
     reason, field, value = str(rejected.reason), rejected.field, rejected.value
     return RejectedLine(line=line, reason=reason, field=field, value=value)
 
