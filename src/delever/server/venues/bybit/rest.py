@@ -14,6 +14,7 @@ from delever.server.engine.runner import Runner
 from delever.server.transport.api_keys import ApiKey, Keyring
 from delever.server.transport.asgi import Headers, Reply, Request
 from delever.server.transport.websockets import Socket
+from delever.server.venues import amounts
 from delever.server.venues.account_reader import account_query, readable_account
 from delever.server.venues.bybit import account_payloads, payloads
 from delever.server.venues.bybit.account import BybitAccount, market_of
@@ -30,7 +31,7 @@ NO_MARKET_DATA = tuple(
     f"/v5/market/{name}"
     for name in (
         *("kline", "mark-price-kline", "index-price-kline", "premium-index-price-kline"),
-        *("recent-trade", "open-interest", "account-ratio", "funding/history", "delivery-price"),
+        *("recent-trade", "account-ratio", "funding/history", "delivery-price"),
     )
 )
 """Market data that the engine does not have."""
@@ -65,6 +66,8 @@ class BybitApi:
             "/v5/market/tickers": self._tickers,
             "/v5/market/risk-limit": self._risk_limits,
             "/v5/market/orderbook": self._order_book,
+            "/v5/market/open-interest": self._open_interest,
+            "/v5/system/status": lambda _: b'{"list":[]}',
             **dict.fromkeys(NO_MARKET_DATA, self._no_market_data),
         }
         self._private: dict[str, Callable[[ApiKey, Params], Awaitable[Result]]] = {
@@ -213,6 +216,22 @@ class BybitApi:
             return listed
         return payloads.order_book(params.get("symbol", ""), self._runner.now_ms())
 
+    def _open_interest(self, params: Params) -> Result:
+        """Return the open interest of one contract now: past values are not stored."""
+        symbol, category = params.get("symbol", ""), params.get("category", "")
+        listed = self._listed(params)
+        if isinstance(listed, payloads.BybitErrorCode):
+            return listed
+        if len(listed) != 1:
+            return payloads.PARAMETER.with_values(why="symbol must be given")
+        snapshot = self._runner.market_snapshot
+        found = snapshot.contracts[listed[0].contract]
+        lots = found.open_lots[Side.LONG] + found.inventory_lots[Side.LONG]
+        quantity = amounts.units(found.terms, lots)
+        row = {"openInterest": quantity, "timestamp": str(snapshot.taken_ms)}
+        named = {"symbol": symbol, "category": category}
+        return msgspec.json.encode({**named, "list": [row], "nextPageCursor": ""})
+
     def _no_market_data(self, params: Params) -> Result:
         """Return an empty list: the engine has neither trades nor candles nor funding."""
         listed = self._listed(params)
@@ -325,6 +344,8 @@ class BybitApi:
         return msgspec.json.encode({"list": [account_payloads.wallet_frame(chosen, coins)]})
 
     async def _fee_rates(self, _key: ApiKey, params: Params) -> Result:
+        """Return the fees of contracts, by default of the linear ones."""
+        params = {"category": "linear", **params}
         listed = self._listed(params)
         if isinstance(listed, payloads.BybitErrorCode):
             return listed
