@@ -185,6 +185,14 @@ class AccountEndpoints:
         await self._read(account)
         return {"feeBurn": False}
 
+    async def spot_account(self, _product: str, account: str, _request: Request) -> object:
+        """Return a spot account without balances: the engine has derivatives only."""
+        return account_payloads.spot_account((await self._read(account)).account.time_ms)
+
+    async def trading_status(self, _product: str, account: str, _request: Request) -> object:
+        """Return that no quantitative rule restricts the account."""
+        return {"indicators": {}, "updateTime": (await self._read(account)).account.time_ms}
+
     async def order_limits(self, _product: str, _account: str, _request: Request) -> object:
         """Return the limits of orders."""
         return payloads.order_rate_limits()

@@ -305,6 +305,27 @@ def permissions(time_ms: int) -> Json:
     }
 
 
+def spot_account(time_ms: int) -> Json:
+    """Return a spot account without balances."""
+    commissions = ("makerCommission", "takerCommission", "buyerCommission", "sellerCommission")
+    rates = ("maker", "taker", "buyer", "seller")
+    return {
+        **dict.fromkeys(commissions, 0),
+        "commissionRates": dict.fromkeys(rates, "0"),
+        "canTrade": True,
+        "canWithdraw": True,
+        "canDeposit": True,
+        "brokered": False,
+        "requireSelfTradePrevention": False,
+        "preventSor": False,
+        "updateTime": time_ms,
+        "accountType": "SPOT",
+        "balances": [],
+        "permissions": ["SPOT"],
+        "uid": 0,
+    }
+
+
 def wallet_row(held: BinanceAsset, account: str) -> Json:
     """Return an asset's row of the balance endpoints of fapi and dapi."""
     return {

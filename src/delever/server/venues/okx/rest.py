@@ -40,7 +40,8 @@ NO_PRIVATE_DATA = tuple(
     for name in (
         *("trade/orders-pending", "trade/orders-algo-pending", "trade/orders-algo-history"),
         *("account/positions-history", "account/interest-accrued", "asset/balances"),
-        *("asset/currencies", "asset/bills", "account/max-size"),
+        *("asset/currencies", "asset/bills", "account/max-size", "account/max-avail-size"),
+        *("account/account-position-risk", "account/risk-state", "account/greeks"),
     )
 )
 """Paths whose lists are empty here."""
