@@ -41,11 +41,14 @@ def adl_quantile(
 ) -> Json:
     """Return the quantiles of an account's positions in one symbol.
 
-    One-way positions are under BOTH. In hedge mode position side has its own quantile; with cross
-    positions HEDGE replaces BOTH, as a marker whose value is 0.
+    One-way positions are under BOTH. In hedge mode each side has its own quantile; with cross
+    positions HEDGE replaces BOTH, as a marker whose value is 0, and where both sides are open they
+    have the same quantile, the higher one.
     """
     sides = {side.name: quantile(indicators.get(side, 0)) if hedge_mode else 0 for side in Side}
     if hedge_mode and not isolated:
+        if len(indicators) == len(Side):
+            sides = dict.fromkeys(sides, max(sides.values()))
         return {"symbol": symbol, "adlQuantile": sides | {"HEDGE": 0}}
     both = 0 if hedge_mode else quantile(max(indicators.values(), default=0))
     return {"symbol": symbol, "adlQuantile": sides | {"BOTH": both}}

@@ -174,8 +174,21 @@ class BinanceApi:
             for product, table in ((FAPI, linear), (DAPI, inverse))
             for path, endpoint, weight, without in table
         }
-        none = Route(self._nothing)
-        return routes | {("GET", path): none for path in _SPOT_LISTS}
+        none, modes = Route(self._nothing), self._mode_routes()
+        return routes | modes | {("GET", path): none for path in _SPOT_LISTS}
+
+    def _mode_routes(self) -> dict[tuple[str, str], Route]:
+        """Return the routes on which bots set modes at their start: they are as they are."""
+        accounts = self._accounts
+        products = {**dict.fromkeys(_LINEAR, FAPI), **dict.fromkeys(_INVERSE, DAPI)}
+        routes = {
+            ("POST", f"{base}/positionSide/dual"): Route(
+                self._signed(accounts.change_position_mode, product)
+            )
+            for base, product in products.items()
+        }
+        assets = Route(self._signed(accounts.change_assets_mode, FAPI))
+        return routes | {("POST", "/fapi/v1/multiAssetsMargin"): assets}
 
     def _shared_endpoints(self, bases: Iterable[str]) -> Iterator[EndpointRow]:
         """Yield the endpoints that USDⓈ-M, COIN-M and both parts of portfolio margin have."""

@@ -24,6 +24,9 @@ from delever.server.venues.bybit.streams import IDLE_S, BybitStreams
 from delever.server.venues.fill_log import FillLog, ForcedOrder
 from delever.server.venues.symbols import Instrument, SymbolMap, SymbolMapCache
 
+SWITCH_MODE = "/v5/position/switch-mode"
+ONE_WAY, BOTH_SIDES = 0, 3
+
 WEEK_MS = 7 * 24 * 3_600_000
 MAX_SYMBOLS = 10
 
@@ -40,6 +43,12 @@ Result = bytes | payloads.BybitErrorCode
 Params = Mapping[str, str]
 HistoryRow = Callable[[account_payloads.BybitMarket, ForcedOrder], Mapping[str, Any]]
 """Builds one row of a history."""
+
+
+class SwitchModeRequest(msgspec.Struct):
+    """The position mode in the body of a request: ONE_WAY or BOTH_SIDES."""
+
+    mode: int
 
 
 class BybitApi:
@@ -105,6 +114,8 @@ class BybitApi:
         headers, rejection = self._limiter.admit(request.address)
         if rejection:
             return rejection
+        if request.path == SWITCH_MODE and request.method == "POST":
+            return await self._answer_private(request, headers)
         if request.path not in self._public and request.path not in self._private:
             return self._reply(payloads.NO_ROUTE, headers, 404)
         if request.method != "GET":
@@ -122,6 +133,8 @@ class BybitApi:
         headers, error = self._limiter.admit_key(key.id, request.path)
         if error is not None:
             return self._reply(error, headers)
+        if request.path == SWITCH_MODE:
+            return self._reply(await self._switch_mode(key, request.body), headers)
         return self._reply(await self._private[request.path](key, request.params), headers)
 
     async def serve_socket(self, socket: Socket) -> None:
@@ -342,6 +355,18 @@ class BybitApi:
         wanted = {name for name in params.get("coin", "").split(",") if name}
         chosen = [coin for coin in coins if not wanted or coin.name in wanted]
         return msgspec.json.encode({"list": [account_payloads.wallet_frame(chosen, coins)]})
+
+    async def _switch_mode(self, key: ApiKey, body: bytes) -> Result:
+        """Accept the position mode that the account is in, as bots set it at their start."""
+        try:
+            wanted = msgspec.json.decode(body, type=SwitchModeRequest).mode
+        except msgspec.DecodeError as invalid:
+            return payloads.PARAMETER.with_values(why=str(invalid))
+        account = readable_account(key)
+        reading = None if account is None else await self._runner.read(account_query(account))
+        if reading is None or wanted != (BOTH_SIDES if reading.account.hedge_mode else ONE_WAY):
+            return payloads.NOT_PERMITTED
+        return b"{}"
 
     async def _fee_rates(self, _key: ApiKey, params: Params) -> Result:
         """Return the fees of contracts, by default of the linear ones."""
