@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from delever.watch.alerts.contract_status import NO_FILL, AdlState, ContractStatus
+from delever.watch.alerts.contract_status import NO_FILL, ContractStatus
 from delever.watch.market_data.errors import SourceFailure
 from delever.watch.market_data.observations import (
     DrawdownObservation,
@@ -175,14 +175,14 @@ def _state_changes(rule: StateRule, statuses: Sequence[ContractStatus]) -> Itera
                 holds = status.state == state
                 label = status.label if holds else state
                 text = f"{name}: {label}" + (f" ({status.reason})" if status.reason else "")
-                inferred = status.stop_inferred and state in {AdlState.ADL, AdlState.STOPPED}
+                inferred = status.stop_inferred and state in {"adl", "stopped"}
                 yield RuleEvaluation(
                     rule,
                     f"{name} {state}",
                     holds,
                     text,
                     is_certain=not inferred,
-                    end_text=f"{name}: {NO_FILL}" if inferred and state == AdlState.ADL else "",
+                    end_text=f"{name}: {NO_FILL}" if inferred and state == "adl" else "",
                 )
 
 
