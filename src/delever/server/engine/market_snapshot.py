@@ -136,7 +136,7 @@ def _contract(
     book: Book, state: ContractState, last_adl_ms: int, marked_ms: int
 ) -> ContractSnapshot:
     rules = rule_set_of(book, state)
-    triggers = trigger_states(book, state, rules) if state.mark else ()
+    triggers = trigger_states(book, state, rules)
     contract_pnl_cash = contract_pnl_of(state)
     return ContractSnapshot(
         name=state.name,
