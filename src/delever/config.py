@@ -69,6 +69,8 @@ class JournalConfig(_Section, frozen=True, kw_only=True):
     """Largest number of commands in one commit."""
     queue_limit: int = 100_000
     """Commands that may be queued for the engine; beyond this limit the response is 503."""
+    max_time_jump_ms: int = 5 * 60_000
+    """How far a command may move the journal's time without an operator's confirmation; 0: any."""
 
 
 class HistoryConfig(_Section, frozen=True, kw_only=True):

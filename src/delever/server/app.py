@@ -23,7 +23,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from delever.config import Config
 from delever.core.kernels import fastest
-from delever.core.messages import Command, Event
+from delever.core.messages import Command, Event, SetTime
 from delever.demo.served_crash import SECRET as DEMO_SECRET
 from delever.demo.served_crash import DemoSize, ServedCrash
 from delever.journal import JournalError
@@ -101,6 +101,7 @@ class Service:
         self.native = native_app(self.runner, self.keyring, config, self.history, self.notifier)
         self.on_started: Callable[[], None] = lambda: None
         self._lifespans = contextlib.AsyncExitStack()
+        self.confirm_time = False
         self._demo_task: asyncio.Task[None] | None = None
         self._database_task: asyncio.Task[None] | None = None
         native = cast("Asgi", self.native)
@@ -178,6 +179,9 @@ class Service:
     async def start(self) -> None:
         """Start every part."""
         await self.runner.start()
+        if self.confirm_time:
+            note = "delever serve --confirm-time"
+            await self.runner.submit([SetTime(time_ms=NOW, confirmed=True, note=note)])
         started_at = self.runner.market_snapshot.sequence
         if not await self._open_database(started_at):
             self._database_task = asyncio.create_task(self._retry_database(started_at))

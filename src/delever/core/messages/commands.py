@@ -316,7 +316,14 @@ class RefreshIndicators(Command, tag="refresh_indicators", frozen=True, kw_only=
 
 
 class SetTime(Command, tag="set_time", frozen=True, kw_only=True):
-    """Advance the time: rolling windows move and waits end."""
+    """Advance the time: rolling windows move and waits end.
+
+    With `confirmed` an operator confirms a jump beyond the limit of the journal, and says why in
+    `note`; any other command that would jump so far is rejected.
+    """
+
+    confirmed: bool = False
+    note: str = ""
 
 
 AnyCommand = (

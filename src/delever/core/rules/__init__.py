@@ -122,10 +122,10 @@ RULE_SETS: dict[str, RuleSet] = _RuleSets((rules.name, rules) for rules in _ALL)
 
 def rule_sets_of(book: Book) -> Mapping[str, RuleSet]:
     """Return the rule sets that the pools of a book may name: every venue's and the registry's."""
-    if not book.registry:
+    if not book.registry and not book.superseded:
         return RULE_SETS
     own = {name: registered.rules for name, registered in book.registry.items()}
-    return _RuleSets({**own, **RULE_SETS})
+    return _RuleSets({**own, **RULE_SETS, **book.superseded})
 
 
 def rule_set_of(book: Book, state: ContractState) -> RuleSet:

@@ -27,7 +27,9 @@ from delever.core.messages import (
     PoolDefined,
     PoolFunded,
     RatingsSet,
+    Reason,
     RefreshIndicators,
+    Rejected,
 )
 from delever.core.risk.publication.cache import PublishedIndicators, publish
 from delever.journal import EngineFailure, JournalError, Record, Recorder
@@ -130,6 +132,7 @@ class CommitWriter:
                 parallel_map=parallel_map,
                 rule_sets=installed_rule_sets(),
                 on_failure=self._failures.append,
+                max_time_jump_ms=journal.max_time_jump_ms,
             )
         except BaseException:
             self._lock.close()
@@ -194,7 +197,7 @@ class CommitWriter:
     def _remember(self, committed: Committed) -> None:
         """Store the command's id, and the past that the market snapshot reports."""
         sequence, time_ms, command, events = committed
-        if command.id:
+        if command.id and not _is_held(events):  # a held command may be sent again as it is
             self._ids[command.id] = sequence
             if len(self._ids) > self._config.journal.idempotency_window:
                 self._ids.popitem(last=False)
@@ -271,6 +274,12 @@ class CommitWriter:
 
     def _report(self, place: str, error: Exception) -> None:
         self._failures.append(EngineFailure(place, self.recorder.head.sequence, None, error))
+
+
+def _is_held(events: Sequence[Event]) -> bool:
+    """Return whether a command was rejected until an operator confirms the time."""
+    first = events[0]
+    return isinstance(first, Rejected) and first.reason is Reason.TIME_JUMP_HELD
 
 
 def _stamped(command: Command, time_ms: int) -> Command:

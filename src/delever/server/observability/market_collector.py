@@ -86,5 +86,5 @@ def _add_contract(
         quantity = contract.inventory_lots[side] * mantissa / 10**decimals
         families["inventory"].add_metric([name, side], quantity)
     if contract.marked_ms:
-        age = (snapshot.taken_ms - contract.marked_ms) / 1_000
+        age = abs(snapshot.taken_ms - contract.marked_ms) / 1_000  # the clock may be set back
         families["mark_age_seconds"].add_metric([name], age)

@@ -13,7 +13,15 @@ from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
 from delever.config import Config, Role
-from delever.core.messages import CancelAdl, Command, ForceAdl, FundPool, MoveContract, PauseAdl
+from delever.core.messages import (
+    CancelAdl,
+    Command,
+    ForceAdl,
+    FundPool,
+    MoveContract,
+    PauseAdl,
+    SetTime,
+)
 from delever.server.api.requests.errors import ApiError, RequestError
 from delever.server.api.requests.masking import Masking
 from delever.server.transport.api_keys import ApiKey, Keyring
@@ -129,12 +137,13 @@ def submits(connection: Connection, _handler: BaseRouteHandler) -> None:
 
 def check_command(connection: Connection, command: Command) -> ApiError | None:
     """Return why a caller who passed `submits` may not submit this command, or None."""
-    if not isinstance(command, OPERATOR_COMMANDS):
+    confirms = isinstance(command, SetTime) and command.confirmed
+    if not (confirms or isinstance(command, OPERATOR_COMMANDS)):
         return None
     key = authenticator_of(connection).key(connection)
     if key is None or not key.has_role(Role.OPERATE):
         return _role_error(Role.OPERATE)
-    if not command.note.strip():
+    if not getattr(command, "note", "").strip():
         message = "an operator's command needs a note with its reason"
         return ApiError(reason="missing_note", field="note", message=message)
     return None
