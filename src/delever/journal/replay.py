@@ -11,6 +11,7 @@ import msgspec
 
 from delever.core.book import Book
 from delever.core.engine import is_internal_error, step
+from delever.core.market.validation import Rejection
 from delever.core.rules import RULE_SETS, RegisteredRules, RuleSet
 from delever.core.rules.venues.superseded import SUPERSEDED
 from delever.journal.chain import ChainVerifier, Finding, JournalProblem
@@ -217,10 +218,13 @@ def snapshot_finding(journal: SqliteJournal, snapshot: Snapshot) -> Finding | No
 
 
 def snapshot_book(snapshot: Snapshot) -> Book | None:
-    """Return the book of a snapshot, or None if this version cannot decode it."""
+    """Return the book of a snapshot, or None if this version cannot decode it.
+
+    The snapshot of another version has other fields, or numbers that are no longer valid.
+    """
     try:
         return decode_book(snapshot.body)
-    except Exception:  # noqa: BLE001 - another version's snapshot may fail anywhere
+    except (msgspec.MsgspecError, LookupError, ValueError, Rejection):
         return None
 
 

@@ -268,3 +268,15 @@ def test_every_line_of_the_crash_is_accepted() -> None:
         with client(serving, "read") as reader:
             (episode,) = reader.get("/v1/adl").json()
     assert (response["rejected"], episode["fills"], episode["quantity"]) == (0, 3, "100")
+
+
+def test_a_command_without_a_time_gets_the_clocks_and_zero_is_a_time_like_any_other() -> None:
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
+        with client(serving, "ingest") as venue:
+            stamped = venue.post("/v1/commands", json=ANN).json()
+            assert stamped["time_ms"] == stamped["events"][0]["time_ms"] > 0
+            zero = venue.post("/v1/commands", json={"type": "set_time", "time_ms": 0})
+            assert (zero.status_code, zero.json()["error"]["reason"]) == (422, "time_in_past")
+            below = venue.post("/v1/commands", json={"type": "set_time", "time_ms": -1})
+            assert below.json()["error"]["reason"] == "out_of_range"

@@ -38,8 +38,11 @@ from delever.rule_registry import installed_rule_sets
 from delever.server.engine.journal_lock import JournalLock
 from delever.server.engine.market_snapshot import MarketSnapshot, market_snapshot_of
 
-NOW = 0
-"""The `time_ms` of a command that is stamped with the server's clock when it is committed."""
+NOW = -(2**63)
+"""The `time_ms` of a command without a time: the server's clock stamps it at its commit.
+
+No command can have this time; 0 is a time like any other.
+"""
 
 SNAPSHOT_EVENTS = (
     AdlPaused,
