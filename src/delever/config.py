@@ -286,8 +286,12 @@ def check(config: Config, where: str) -> None:
         raise ConfigError(f"{where}: {error}")
 
 
+MAY_BE_ZERO = {"max_time_jump_ms"}
+"""Integers that may be 0; the others are at least 1."""
+
+
 def _numbers_errors(config: Config) -> list[str]:
-    """Return errors for ports outside 0 to 65535 and for all other integers below 1."""
+    """Return errors for ports outside 0 to 65535 and for other integers below their least."""
     sections = {name: getattr(config, name) for name in config.__struct_fields__}
     found = []
     for name, section in (*sections.items(), ("notices.mail", config.notices.mail)):
@@ -295,8 +299,9 @@ def _numbers_errors(config: Config) -> list[str]:
             number = getattr(section, field)
             if field == "port" and number not in range(2**16):
                 found.append(f"{name}.port = {number}: must be from 0 to 65535")
-            elif type(number) is int and field != "port" and number < 1:
-                found.append(f"{name}.{field} = {number}: must be at least 1")
+            least = 0 if field in MAY_BE_ZERO else 1
+            if type(number) is int and field != "port" and number < least:
+                found.append(f"{name}.{field} = {number}: must be at least {least}")
     return found
 
 

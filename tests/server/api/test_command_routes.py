@@ -280,3 +280,27 @@ def test_a_command_without_a_time_gets_the_clocks_and_zero_is_a_time_like_any_ot
             assert (zero.status_code, zero.json()["error"]["reason"]) == (422, "time_in_past")
             below = venue.post("/v1/commands", json={"type": "set_time", "time_ms": -1})
             assert below.json()["error"]["reason"] == "out_of_range"
+
+
+def test_a_contract_with_the_venue_symbol_of_another_one_is_rejected() -> None:
+    """Both would be BTCUSDT at Binance, and only one could be read."""
+    pool = {"type": "define_pool", "pool": "p", "kind": "shared", "asset": "USDT", "rules": "bybit"}
+    one = {
+        "type": "define_contract", "kind": "linear", "settle": "USDT", "pool": "p",
+        "contract": "BTCUSDT", "tick_size": "0.5", "lot_size": "0.001",
+    }  # fmt: skip
+    other = one | {"contract": "BTC-USDT"}
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
+        with client(serving, "ingest") as venue:
+            both = b"\n".join(map(msgspec.json.encode, [pool, one, other]))
+            bulk = venue.post("/v1/commands/bulk", content=both)
+            assert (bulk.status_code, sequence(serving)) == (400, 0)
+            assert bulk.json()["error"]["field"] == "line 3, contract"
+            for body in (pool, one):
+                assert venue.post("/v1/commands", json=body).status_code == 200
+            again = venue.post("/v1/commands", json=other)
+            assert again.status_code == 400
+            error = again.json()["error"]
+            assert (error["reason"], error["value"]) == ("symbol_not_unique", "BTC-USDT")
+            assert "[contracts.BTC-USDT] binance" in error["message"]

@@ -1,13 +1,14 @@
 """Routes in: one command or many; the response is sent when everything is durable."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from litestar import Request, post
 
 from delever.api_types.market import BulkResponse, CommandResponse, RejectedLine
-from delever.core.messages import Command, MarkRejected, Rejected
+from delever.core.messages import Command, DefineContract, MarkRejected, Rejected
 from delever.formatting import rejection_text
 from delever.server.api.requests.authorization import check_command, status_of, submits
 from delever.server.api.requests.decoding import command_of, commands_of
@@ -15,6 +16,7 @@ from delever.server.api.requests.dependencies import ApiServices, Services
 from delever.server.api.requests.errors import ApiError, RequestError, invalid_request
 from delever.server.api.requests.name_validation import check_names
 from delever.server.engine.runner import BusyError, Committed, DuplicateIdError, Outcome
+from delever.server.venues.symbols import collision_of
 
 CHUNK_LINES = 1_000
 """Lines of a bulk that share one commit, so that other requests run in between."""
@@ -62,8 +64,11 @@ async def bulk(request: AnyRequest, services: Services) -> BulkResponse:
     """
     body = await request.body()
     lines = await asyncio.to_thread(commands_of, body)
+    defined: list[DefineContract] = []
     for number, submitted in lines:
-        error = _error(request, services, submitted)
+        error = _error(request, services, submitted, defined)
+        if isinstance(submitted, DefineContract):
+            defined.append(submitted)
         if error is not None:
             raise RequestError(status_of(error), _on_line(number, error))
     outcomes: list[Outcome | DuplicateIdError] = []
@@ -102,12 +107,42 @@ async def _submit_chunk(
             raise _not_storable(commands) from None
 
 
-def _error(request: AnyRequest, services: ApiServices, submitted: Command) -> ApiError | None:
-    """Return why a command is not submitted to the engine, or None."""
+def _error(
+    request: AnyRequest,
+    services: ApiServices,
+    submitted: Command,
+    before: Sequence[DefineContract] = (),
+) -> ApiError | None:
+    """Return why a command is not submitted to the engine, or None.
+
+    `before` are the contracts that the same request defines before it.
+    """
     return (
         check_command(request, submitted)
         or check_names(submitted)
         or _time_error(services, submitted)
+        or _symbol_error(services, submitted, before)
+    )
+
+
+def _symbol_error(
+    services: ApiServices, submitted: Command, before: Sequence[DefineContract]
+) -> ApiError | None:
+    """Return the error of a contract that has the symbol of another one at a venue."""
+    if not isinstance(submitted, DefineContract):
+        return None
+    listed = services.runner.market_snapshot.contracts.values()
+    others = [*(contract.definition for contract in listed), *before]
+    found = collision_of(submitted, others, services.config.contracts)
+    if found is None:
+        return None
+    name = submitted.contract
+    return ApiError(
+        reason="symbol_not_unique",
+        field="contract",
+        value=name,
+        message=f"its symbol at {found.venue}, {found.symbol}, is that of contract "
+        f"{found.contract!r}: set another in the configuration, [contracts.{name}] {found.venue}",
     )
 
 
