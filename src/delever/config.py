@@ -225,6 +225,8 @@ class ApiConfig(_Section, frozen=True, kw_only=True):
     """Allow reading markets, pools, queues and ADL without a key, with account names masked."""
     anonymous_accounts: bool = False
     """With `anonymous_read`: also accounts and all events, without masks; for demos."""
+    queue_detail: bool = False
+    """Show everybody's queue rows, with masked names, to callers without the role read, too."""
 
 
 class Config(_Section, frozen=True, kw_only=True):
