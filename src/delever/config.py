@@ -225,6 +225,8 @@ class ApiConfig(_Section, frozen=True, kw_only=True):
     """Allow reading markets, pools, queues and ADL without a key, with account names masked."""
     anonymous_accounts: bool = False
     """With `anonymous_read`: also accounts and all events, without masks; for demos."""
+    weight_per_minute: int = 60_000
+    """Weight of requests of /v1 that a key, or an address without one, may use in a minute."""
     queue_detail: bool = False
     """Show everybody's queue rows, with masked names, to callers without the role read, too."""
 

@@ -5,6 +5,7 @@ at any moment leaves the records of whole commits. Many records share one commit
 newest sequence and hash, is written in the same commit, so that a lost tail is noticed.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -236,6 +237,8 @@ class SqliteJournal:
 
 def _connect(path: str, *, readonly: bool) -> sqlite3.Connection:
     """Open the file; the caller begins and ends transactions, possibly on a worker thread."""
+    if not readonly and path != ":memory:" and not Path(path).exists():
+        os.close(os.open(path, os.O_CREAT, 0o600))  # SQLite gives its other files the same mode
     name = f"file:{quote(path)}?mode=ro" if readonly else path
     connection = sqlite3.connect(name, uri=readonly, isolation_level=None, check_same_thread=False)
     # No column is text: a damaged value that looks like text is returned as its bytes.

@@ -35,7 +35,9 @@ from delever.server.observability.metrics import Metrics
 from delever.server.storage.database import migrate, open_database
 from delever.server.storage.projector import HistoryProjector
 from delever.server.transport.api_keys import ApiKey, Keyring
+from delever.server.transport.api_limits import ApiRateLimit
 from delever.server.transport.asgi import Asgi, Receive, Reply, Scope, Send, send_reply
+from delever.server.transport.browser_protection import BrowserProtection
 from delever.server.transport.router import Router, VenueApi
 from delever.server.venues.binance.rest import BinanceApi
 from delever.server.venues.bybit.rest import BybitApi
@@ -106,7 +108,14 @@ class Service:
         self._database_task: asyncio.Task[None] | None = None
         native = cast("Asgi", self.native)
         self.dashboard = mount_dashboard(native) if mount_dashboard else None
-        self.app = Router(config.listen, self._venues(), native, self._mounts(), self._lifespan)
+        limited = ApiRateLimit(
+            native,
+            self.keyring,
+            config.api.weight_per_minute,
+            now_ms,
+            trust_forwarded=config.listen.trust_forwarded,
+        )
+        self.app = Router(config.listen, self._venues(), limited, self._mounts(), self._lifespan)
         self._observe()
 
     def _observe(self) -> None:
@@ -150,7 +159,7 @@ class Service:
     def _mounts(self) -> Mapping[str, Asgi]:
         mounts: dict[str, Asgi] = {"metrics": self._metrics}
         if self.dashboard is not None:
-            mounts["dashboard"] = self.dashboard
+            mounts["dashboard"] = BrowserProtection(self.dashboard)
         return mounts
 
     async def _metrics(self, _scope: Scope, _receive: Receive, send: Send) -> None:
@@ -225,6 +234,7 @@ class Service:
         if self.dashboard is not None:
             await self.dashboard.stop()
         await self._lifespans.aclose()
+        cast("ApiServices", self.native.state.services).explainer.stop()
         await self.notifier.stop()
         await self.history.stop()
         await self.runner.stop()
