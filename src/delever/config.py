@@ -148,6 +148,8 @@ class ApiKeyConfig(_Section, frozen=True, kw_only=True):
 
     id: str
     """The API key, the public identifier that requests carry."""
+    name: str = ""
+    """The key's public name in journal and log; the id if empty, except for trade-account keys."""
     roles: tuple[Role, ...]
     """The roles of the key."""
     secret_env: str = ""

@@ -53,6 +53,7 @@ def serve(
     try:
         service = Service(settings, demo=size, mount_dashboard=dashboard_app)
         service.confirm_time = confirm_time
+        service.read_config = lambda: _settings(config, host, port, demo=demo)
     except ConfigError as error:
         raise InputError(str(error)) from None
     except (JournalError, ValueError) as error:

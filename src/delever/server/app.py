@@ -9,11 +9,13 @@
 import asyncio
 import contextlib
 import gc
+import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
@@ -21,14 +23,14 @@ import structlog
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from delever.config import Config
+from delever.config import Config, ConfigError
 from delever.core.kernels import fastest
-from delever.core.messages import Command, Event, SetTime
+from delever.core.messages import AdlStarted, AdlStopped, Command, Event, SetTime
 from delever.demo.served_crash import SECRET as DEMO_SECRET
 from delever.demo.served_crash import DemoSize, ServedCrash
 from delever.journal import JournalError
 from delever.server.api.app import native_app
-from delever.server.engine.runner import NOW, DuplicateIdError, Runner
+from delever.server.engine.runner import NOW, SERVER, Committed, DuplicateIdError, Runner
 from delever.server.notifications.notifier import Notifier
 from delever.server.observability.logs import RequestLog
 from delever.server.observability.metrics import Metrics
@@ -104,6 +106,8 @@ class Service:
         self.on_started: Callable[[], None] = lambda: None
         self._lifespans = contextlib.AsyncExitStack()
         self.confirm_time = False
+        self.read_config: Callable[[], Config] = lambda: config
+        self.runner.listeners.append(self._log_adl)
         self._demo_task: asyncio.Task[None] | None = None
         self._database_task: asyncio.Task[None] | None = None
         native = cast("Asgi", self.native)
@@ -115,6 +119,7 @@ class Service:
             now_ms,
             trust_forwarded=config.listen.trust_forwarded,
         )
+        self.metrics.watch_logins(lambda: limited.failed_logins)
         self.app = Router(config.listen, self._venues(), limited, self._mounts(), self._lifespan)
         self._observe()
 
@@ -131,6 +136,28 @@ class Service:
 
         self.app.other_app, self.app.on_reply = log, on_reply
 
+    def _log_adl(self, commits: Sequence[Committed]) -> None:
+        """Log starts and stops of ADL."""
+        for commit in commits:
+            for event in commit.events:
+                if isinstance(event, AdlStarted | AdlStopped):
+                    log.info(
+                        "ADL started" if isinstance(event, AdlStarted) else "ADL stopped",
+                        sequence=commit.sequence,
+                        contract=event.contract,
+                        trigger=event.trigger,
+                        reason=str(event.reason),
+                    )
+
+    def reload_keys(self) -> None:
+        """Read the keys of the configuration again; where that fails, the keys remain."""
+        try:
+            self.keyring.reload(self.read_config().keys)
+        except ConfigError as error:
+            log.error("the keys cannot be read again", error=str(error))  # noqa: TRY400 - no bug
+        else:
+            log.info("the keys have been read again")
+
     def _served_crash(self, size: DemoSize) -> ServedCrash:
         """Return the demo of a size; raises JournalError for a journal with records."""
         demo = ServedCrash(size, self._submit_demo, self.runner.read)
@@ -143,7 +170,7 @@ class Service:
         """Submit commands of the demo with the time of the server."""
         timed = [msgspec.structs.replace(command, time_ms=NOW) for command in commands]
         events: list[Sequence[Event]] = []
-        for outcome in await self.runner.submit(timed):
+        for outcome in await self.runner.submit(timed, "demo"):
             if isinstance(outcome, DuplicateIdError):
                 raise outcome
             events.append(outcome.committed.events)
@@ -176,9 +203,15 @@ class Service:
             await self.stop()
             return
         self.on_started()
+        with contextlib.suppress(RuntimeError, ValueError):  # signals reach the main thread alone
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload_keys)
+        log.info(
+            "started", version=version("delever"), sequence=self.runner.market_snapshot.sequence
+        )
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.stop()
+        log.info("stopped")
         await send({"type": "lifespan.shutdown.complete"})
 
     def end_streams(self) -> None:
@@ -190,7 +223,7 @@ class Service:
         await self.runner.start()
         if self.confirm_time:
             note = "delever serve --confirm-time"
-            await self.runner.submit([SetTime(time_ms=NOW, confirmed=True, note=note)])
+            await self.runner.submit([SetTime(time_ms=NOW, confirmed=True, note=note)], SERVER)
         started_at = self.runner.market_snapshot.sequence
         if not await self._open_database(started_at):
             self._database_task = asyncio.create_task(self._retry_database(started_at))

@@ -2,21 +2,31 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
+import structlog
 from litestar import Request, post
 
 from delever.api_types.market import BulkResponse, CommandResponse, RejectedLine
 from delever.core.messages import Command, DefineContract, MarkRejected, Rejected
 from delever.formatting import rejection_text
-from delever.server.api.requests.authorization import check_command, status_of, submits
+from delever.server.api.requests.authorization import (
+    authenticator_of,
+    check_command,
+    is_operators,
+    status_of,
+    submits,
+)
 from delever.server.api.requests.decoding import command_of, commands_of
 from delever.server.api.requests.dependencies import ApiServices, Services
 from delever.server.api.requests.errors import ApiError, RequestError, invalid_request
 from delever.server.api.requests.name_validation import check_names
 from delever.server.engine.runner import BusyError, Committed, DuplicateIdError, Outcome
+from delever.server.transport.asgi import Scope, address_of
 from delever.server.venues.symbols import collision_of
+
+log = structlog.get_logger()
 
 CHUNK_LINES = 1_000
 """Lines of a bulk that share one commit, so that other requests run in between."""
@@ -45,7 +55,7 @@ async def command(request: AnyRequest, services: Services) -> CommandResponse:
     error = _error(request, services, submitted)
     if error is not None:
         raise RequestError(status_of(error), error)
-    outcome = await submit_one(services, submitted)
+    outcome = await submit_one(request, services, submitted)
     committed = outcome.committed
     return CommandResponse(
         sequence=committed.sequence,
@@ -74,14 +84,14 @@ async def bulk(request: AnyRequest, services: Services) -> BulkResponse:
     outcomes: list[Outcome | DuplicateIdError] = []
     for begin in range(0, len(lines), CHUNK_LINES):
         chunk = [submitted for _, submitted in lines[begin : begin + CHUNK_LINES]]
-        outcomes += await _submit_chunk(services, chunk, begun=begin > 0)
+        outcomes += await _submit_chunk(request, services, chunk, begun=begin > 0)
     return _summary(lines, outcomes)
 
 
-async def submit_one(services: ApiServices, submitted: Command) -> Outcome:
+async def submit_one(request: AnyRequest, services: ApiServices, submitted: Command) -> Outcome:
     """Return the outcome of a command; raise RequestError where it is rejected or its id taken."""
     try:
-        (outcome,) = await services.runner.submit([submitted])
+        (outcome,) = await _submit(request, services, [submitted])
     except ValueError:
         raise _not_storable([submitted]) from None
     if isinstance(outcome, DuplicateIdError):
@@ -92,13 +102,31 @@ async def submit_one(services: ApiServices, submitted: Command) -> Outcome:
     return outcome
 
 
+async def _submit(
+    request: AnyRequest, services: ApiServices, commands: list[Command]
+) -> list[Outcome | DuplicateIdError]:
+    """Submit commands in the name of the request's key; log those of operators."""
+    key = authenticator_of(request).key(request)
+    name, scope = key.public_name if key else "", cast("Scope", request.scope)
+    for submitted in filter(is_operators, commands):
+        log.info(
+            "an operator's command",
+            by=name,
+            address=address_of(scope, trust_forwarded=services.config.listen.trust_forwarded),
+            command=submitted.__struct_config__.tag,
+            id=submitted.id,
+            note=getattr(submitted, "note", ""),
+        )
+    return await services.runner.submit(commands, name)
+
+
 async def _submit_chunk(
-    services: ApiServices, commands: list[Command], *, begun: bool
+    request: AnyRequest, services: ApiServices, commands: list[Command], *, begun: bool
 ) -> list[Outcome | DuplicateIdError]:
     """Submit a chunk; once a bulk has begun, wait while the engine is busy."""
     while True:
         try:
-            return await services.runner.submit(commands)
+            return await _submit(request, services, commands)
         except BusyError:
             if not begun:
                 raise

@@ -293,7 +293,7 @@ def _stamped(command: Command, time_ms: int) -> Command:
 
 
 def _repeated(command: Command, before: Committed) -> Outcome | DuplicateIdError:
-    """Return the earlier outcome where the command differs in nothing but its time."""
+    """Return the earlier outcome where the command differs in time and submitter alone."""
     if _same_but_for_time(command, before.command):
         return Outcome(before, repeated=True)
     return DuplicateIdError(command.id, before.sequence)
@@ -302,5 +302,5 @@ def _repeated(command: Command, before: Committed) -> Outcome | DuplicateIdError
 def _same_but_for_time(one: Command, other: Command) -> bool:
     if type(one) is not type(other):
         return False
-    stamped = msgspec.structs.replace(one, time_ms=other.time_ms)
+    stamped = msgspec.structs.replace(one, time_ms=other.time_ms, by=other.by)
     return encode_command(stamped) == encode_command(other)

@@ -52,6 +52,9 @@ TICK_MS = 1_000
 """Monitored contracts see time pass at least this often: windows slide, waits end."""
 
 
+SERVER = "server"
+"""Who submits the commands of ticks."""
+
 HEARTBEAT_MS = 60_000
 """Without any command the journal's time follows the clock this often."""
 
@@ -146,11 +149,14 @@ class Runner:
 
     # --- requests ---
 
-    async def submit(self, commands: Sequence[Command]) -> list[Outcome | DuplicateIdError]:
+    async def submit(
+        self, commands: Sequence[Command], by: str | None = None
+    ) -> list[Outcome | DuplicateIdError]:
         """Run commands in their order and in one commit; return their outcomes once durable.
 
-        Commands with time NOW are stamped with the clock. Raises BusyError, StoppedError, or
-        ValueError for a number that the journal cannot store; nothing is run then.
+        `by` is who submits them, for their records. Commands with time NOW are stamped with the
+        clock. Raises BusyError, StoppedError, or ValueError for a number that the journal cannot
+        store; nothing is run then.
         """
         if self.failed is not None or self._stopping:
             raise StoppedError("the engine has stopped")
@@ -158,6 +164,8 @@ class Runner:
             return []
         if self._queued_commands + len(commands) > self.config.journal.queue_limit:
             raise BusyError(f"{self._queued_commands} commands are queued already")
+        if by is not None:
+            commands = [msgspec.structs.replace(command, by=by) for command in commands]
         done: asyncio.Future[list[Outcome | DuplicateIdError]] = (
             asyncio.get_running_loop().create_future()
         )
@@ -303,7 +311,7 @@ class Runner:
         self._check_clock()
         commands = [] if self.time_is_held else await self.read(self._due)
         if commands:
-            await self.submit(commands)
+            await self.submit(commands, SERVER)
             return
         interval_ms = self.config.publication.snapshot_interval_ms
         if self.market_snapshot.is_old(self.now_ms(), interval_ms):

@@ -113,6 +113,7 @@ class Metrics:
         self._history_lag = make.gauge(
             "history_lag_records", "Durable records that are not in the history"
         )
+        self._failed_logins = make.gauge("failed_logins", "Logins of /v1 with a wrong key, so far")
         self._skew = make.gauge(
             "clock_skew_seconds", "Time by which the clock is ahead of the journal"
         )
@@ -134,6 +135,10 @@ class Metrics:
         for command, label in ((RefreshIndicators, "indicators"), (RefreshRatings, "ratings")):
             if command in types:
                 self._refresh.labels(label).observe(seconds)
+
+    def watch_logins(self, failed: Callable[[], int]) -> None:
+        """Report logins with a wrong key."""
+        self._failed_logins.set_function(lambda: float(failed()))
 
     def watch_history(self, history: HistoryProjector) -> None:
         """Report how far the history is behind the journal."""

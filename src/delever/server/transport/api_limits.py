@@ -1,10 +1,12 @@
 """The rate limit of the native API: by key, or by address where there is none."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
+import structlog
 
 from delever.config import Role
 from delever.server.transport.api_keys import Keyring
@@ -25,6 +27,13 @@ WINDOW_MS = 60_000
 
 UNLIMITED = frozenset({"/v1/health", "/v1/ready"})
 """The probes of supervisors and load balancers."""
+
+
+FAILED_LOGIN_WEIGHT = 500
+FAILED_LOGIN_DELAY_S = 0.2
+"""A login with a wrong key: its weight for the address, and how late it is answered."""
+
+log = structlog.get_logger()
 
 
 class PathWeight(NamedTuple):
@@ -64,15 +73,25 @@ class ApiRateLimit:
         self._limiter = RateLimiter(limit, WINDOW_MS, now_ms)
         self._now_ms = now_ms
         self._trust_forwarded = trust_forwarded
+        self.failed_logins = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         path: str = scope.get("path", "")
-        subject = "" if scope["type"] != "http" else self._subject(scope, path)
-        if not subject:
+        if scope["type"] != "http" or not path.startswith("/v1/") or path in UNLIMITED:
             await self._app(scope, receive, send)
             return
-        usage = self._limiter.use(subject, _weight_of(path))
+        address = address_of(scope, trust_forwarded=self._trust_forwarded)
+        sent = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        key = self._keyring.bearer(sent.decode("latin-1")) if sent else None
+        weight = _weight_of(path)
+        if sent and key is None:
+            weight = FAILED_LOGIN_WEIGHT
+            await self._fail(path, address)
+        elif key is not None and key.has_role(Role.INGEST):
+            await self._app(scope, receive, send)
+            return
+        usage = self._limiter.use(f"key {key.id}" if key else f"address {address}", weight)
         headers = self._headers(usage)
         if usage.exceeded:
             await send_reply(send, Reply(_rejection(usage), 429, headers))
@@ -85,15 +104,11 @@ class ApiRateLimit:
 
         await self._app(scope, receive, with_headers)
 
-    def _subject(self, scope: Scope, path: str) -> str:
-        """Return what a request is counted for, or "" for one that is not."""
-        if not path.startswith("/v1/") or path in UNLIMITED:
-            return ""
-        sent = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        key = self._keyring.bearer(sent.decode("latin-1")) if sent else None
-        if key is None:
-            return "address " + address_of(scope, trust_forwarded=self._trust_forwarded)
-        return "" if key.has_role(Role.INGEST) else f"key {key.id}"
+    async def _fail(self, path: str, address: str) -> None:
+        """Count and log a login with a wrong key, and delay its response."""
+        self.failed_logins += 1
+        log.warning("a login failed", address=address, path=path)
+        await asyncio.sleep(FAILED_LOGIN_DELAY_S)
 
     def _headers(self, usage: Usage) -> Headers:
         seconds = -((self._now_ms() - usage.resets_ms) // 1_000)

@@ -137,8 +137,7 @@ async def submits(connection: Connection, _handler: BaseRouteHandler) -> None:
 
 def check_command(connection: Connection, command: Command) -> ApiError | None:
     """Return why a caller who passed `submits` may not submit this command, or None."""
-    confirms = isinstance(command, SetTime) and command.confirmed
-    if not (confirms or isinstance(command, OPERATOR_COMMANDS)):
+    if not is_operators(command):
         return None
     key = authenticator_of(connection).key(connection)
     if key is None or not key.has_role(Role.OPERATE):
@@ -147,6 +146,12 @@ def check_command(connection: Connection, command: Command) -> ApiError | None:
         message = "an operator's command needs a note with its reason"
         return ApiError(reason="missing_note", field="note", message=message)
     return None
+
+
+def is_operators(command: Command) -> bool:
+    """Return whether a command needs the role operate, and a note."""
+    confirms = isinstance(command, SetTime) and command.confirmed
+    return confirms or isinstance(command, OPERATOR_COMMANDS)
 
 
 def status_of(error: ApiError) -> int:
