@@ -30,7 +30,6 @@ DERIVED = {
         "superseded",
         "idle_rounds",
         "publication_cache",
-        "positions",
         "registry",
         "revision",
         "_monitored",

@@ -264,7 +264,15 @@ def replay_hyperliquid(
         raise UsageError("--output and --format need --only coins, rules, formulas or marks")
     with progress("replay") as report_progress:
         comparison = hyperliquid_replay.replay(file, rules, report_progress)
-    log(f"{comparison.positions} positions of {comparison.accounts} accounts")
+    log(
+        f"{count(comparison.positions, 'position')} of {count(comparison.accounts, 'account')}, "
+        f"{count(comparison.instants, 'instant')}"
+    )
+    for reason, rows in comparison.skipped.items():
+        log(f"skipped: {count(rows, 'row')}: {reason}")
+    for name, unexplained in comparison.by_rules.select("rules", "unexplained").iter_rows():
+        if unexplained:
+            log(f"unexplained under {name}: {count(unexplained, 'row')}")
     for repair in comparison.repaired:
         log(f"repaired: {repair}")
     frames = {

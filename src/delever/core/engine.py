@@ -2,7 +2,7 @@
 
 1. intake        the command is rejected whole, or becomes events
 2. liquidation   (managed pools) accounts at or below maintenance margin are taken over
-3. unwinding     (managed pools) inventory is closed against depth
+3. unwinding     inventory is netted; (managed pools) it is closed against depth
 4. observation   depth is compared with inventory, pools are measured, peaks move
 5. triggers      ADL starts or stops; the operator is warned when 80 % of a trigger is used
 6. rounds        inventory is closed against the ADL queue; contracts take turns by loss
@@ -21,7 +21,7 @@ from delever.core.accounting.invariants import StepCheck
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.execution.deleveraging import deleverage, round_key
-from delever.core.execution.notices import notices_of
+from delever.core.execution.notices import notices_of, unallocated_funds
 from delever.core.intake.handlers import admit, take_over_named
 from delever.core.kernels import ParallelMap
 from delever.core.messages import (
@@ -43,7 +43,8 @@ from delever.core.risk.publication.schedule import refresh, rerate
 from delever.core.rules import RegisteredRules, rule_set_of, rule_sets_of
 from delever.core.rules.triggers import WARNING_PPM, Trigger, TriggerEvaluation
 from delever.core.valuation.insurance import absorb, observe, watch_depth
-from delever.core.valuation.liquidation import liquidate_cross, liquidate_isolated
+from delever.core.valuation.liquidation import Share, liquidate_cross, liquidate_isolated
+from delever.core.valuation.netting import net_inventory
 
 WARNING_CLEARED_PPM = WARNING_PPM - 100_000
 """A warning is cleared 10 points below its level, so that it does not come and go."""
@@ -82,6 +83,7 @@ def step(
     run.emit(admitted)
     if isinstance(command, Takeover):
         run.emit(take_over_named(book, command, admitted))
+    shares: dict[str, Share] = {}
     if book.has_managed_pools:
         shares = {
             state.name: rule_set_of(book, state).takeover_share
@@ -91,7 +93,8 @@ def step(
         run.emit(liquidate_isolated(book, shares))
         nets = {name for name in shares if _nets_hedged_legs(book, name)}
         run.emit(liquidate_cross(book, shares, nets))
-        run.emit(_unwind(book, shares))
+    run.emit(_net_inventory(book))
+    run.emit(_unwind(book, shares))
     if not _is_idle(book):
         _run_pools(run, command.contract if isinstance(command, ForceAdl) else "")
         run.emit(rerate(book, run.events))
@@ -171,12 +174,25 @@ def _is_idle(book: Book) -> bool:
     return not any(pool.balance < 0 or pool.withdrawal_haircut_ppm for pool in book.pools.values())
 
 
+def _net_inventory(book: Book) -> Iterator[Event]:
+    """Yield the netting of long and short inventory that one pool has in one contract."""
+    for state in book.monitored():
+        rules = rule_set_of(book, state)
+        if rules.nets_inventory and state.mark:
+            unlimited = rules.unwinds_beyond_balance
+            yield from net_inventory(book.pool_of(state), state, beyond_balance=unlimited)
+
+
 def _unwind(book: Book, contracts: Iterable[str]) -> Iterator[Event]:
-    """Yield the unwinding of inventory into depth; a contract in ADL leaves it to the queue."""
+    """Yield the unwinding of inventory into depth, as far as the pool can pay for it.
+
+    A contract in ADL leaves its inventory to the queue.
+    """
     for state in map(book.contracts.__getitem__, contracts):
         if not state.active:
+            unlimited = rule_set_of(book, state).unwinds_beyond_balance
             for side in Side:
-                yield from absorb(state, side, book.pool_of(state).max_slippage_ppm)
+                yield from absorb(book.pool_of(state), state, side, beyond_balance=unlimited)
 
 
 def _watch_depth(book: Book) -> Iterator[Event]:
@@ -214,6 +230,8 @@ def _evaluate(book: Book, state: ContractState, trigger: Trigger) -> Iterator[Ev
             reason=trigger.reason,
             numbers=evaluation.numbers,
         )
+        if len(state.active) == 1:
+            yield from unallocated_funds(book, state)
     else:
         yield from _warn(state, trigger, evaluation)
 

@@ -138,9 +138,9 @@ def seal_record(
     return Record(*content, _hash_content(content))
 
 
-def _hash_content(content: tuple[int, int, bytes, bytes, bytes, bytes]) -> bytes:
+def _hash_content(content: tuple[int | bytes, ...]) -> bytes:
     """Return the hash of the content as MessagePack, without copying long fields."""
-    if len(content[2]) + len(content[3]) < LONG_BYTES:
+    if sum(len(part) for part in content if isinstance(part, bytes)) < LONG_BYTES:
         return digest(_encoder.encode(content))
     hashed = hashlib.blake2b(bytes([0x90 + len(content)]), digest_size=32)
     for part in content:
@@ -162,12 +162,12 @@ class Snapshot(NamedTuple):
 
     def content_hash(self) -> bytes:
         """Return the hash of the snapshot's content, which `hash` must equal."""
-        return digest(_encoder.encode(self[:3]))
+        return _hash_content(self[:3])
 
 
 def seal_snapshot(head: Head, body: bytes) -> Snapshot:
     """Return the snapshot of the book after the head, with its hash."""
-    return Snapshot(*head, body, digest(_encoder.encode((*head, body))))
+    return Snapshot(*head, body, _hash_content((*head, body)))
 
 
 class SegmentTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -95,14 +95,12 @@ def test_a_cancelled_fill_is_subtracted_from_the_totals() -> None:
 def test_a_run_does_not_change_the_given_book_and_continues_after_a_rejection() -> None:
     before = encode_book(BOOK)
     marks = [
-        SetMarks(time_ms=1, marks={"BTCUSDT": "64000.3"}, strict=True),
+        SetMarks(time_ms=1, marks={"BTCUSDT": "64000.00000000001"}, strict=True),
         SetMarks(time_ms=2, marks={"BTCUSDT": "64000", "ETHUSDT": "0"}),
     ]
     result = run(BOOK, marks)
     assert encode_book(BOOK) == before
-    assert [rejected.reason for rejected in result.rejected.values()] == [
-        Reason.INVALID_TICK_MULTIPLE
-    ]
+    assert [rejected.reason for rejected in result.rejected.values()] == [Reason.TOO_MANY_DECIMALS]
     assert list(result.rejected) == [0]
     ((number, rejected),) = result.partial_rejections
     assert (number, rejected.contract, rejected.reason) == (1, "ETHUSDT", Reason.NOT_POSITIVE)
@@ -204,6 +202,25 @@ def test_shorts_are_liquidated_when_the_price_rises() -> None:
     up = simulate(BOOK, Shock({"BTCUSD": "0.5"}), rules="hyperliquid")
     assert up.summary.takeovers > 0
     assert up.book.contracts["BTCUSD"].tables[Side.SHORT].total_lots < 900
+
+
+def test_the_caps_of_a_vault_are_arguments_and_their_lack_is_said() -> None:
+    """HYP-08: no number is published, so none is made up."""
+    shock = Shock({"BTCUSDT": "-0.10"})
+    without = simulate(BOOK, shock, rules="hyperliquid")
+    assert "neither vault_cap nor loss_threshold" in str(without.summary)
+    assert not without.summary.contracts[0].closed.strip("0.")
+    capped = simulate(BOOK, shock, rules="hyperliquid", vault_cap="0.01", loss_threshold="100")
+    assert (capped.notes, capped.summary.contracts[0].closed) == ((), "1.55")
+    rules = ["bybit", "hyperliquid", "hyperliquid@2025-03"]
+    table = compare(BOOK, shock, rules=rules, vault_cap="0.01", loss_threshold="100")
+    assert table["note"].to_list() == [None] * 3
+    assert str(table["closed"][1]) == "1.55"
+    notes = compare(BOOK, shock, rules=rules)["note"].to_list()
+    assert (notes[0], notes[2]) == (None, None)
+    assert "until its equity is negative" in notes[1]
+    with pytest.raises(InputError, match="no chosen rule set reads"):
+        compare(BOOK, shock, rules="bybit", vault_cap="0.01")
 
 
 def test_a_socialized_loss_is_charged_to_accounts_and_paid_to_the_pool() -> None:

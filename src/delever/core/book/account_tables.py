@@ -5,7 +5,7 @@ Each table records which rows have changed (the journal hashes them) and maintai
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -24,6 +24,12 @@ def digest_of(*columns: np.ndarray) -> bytes:
         hashed.update(little.nbytes.to_bytes(8, "little"))
         hashed.update(little.data)
     return hashed.digest()
+
+
+def bytes_of(column: np.ndarray) -> memoryview:
+    """Return the bytes of a column for a snapshot; a column of zeros has none."""
+    contiguous = np.ascontiguousarray(column if column.any() else column[:0])
+    return contiguous.data.cast("B")
 
 
 class Table:
@@ -52,21 +58,22 @@ class Table:
                 column[: self.size] = getattr(self, name)[: self.size]
             setattr(self, name, column)
 
-    def state(self) -> dict[str, bytes]:
+    def state(self) -> dict[str, memoryview]:
         """Return the bytes of every column that a snapshot stores."""
         stored = [name for name in self.COLUMNS if name not in self.TRANSIENT]
-        return {name: getattr(self, name)[: self.size].tobytes() for name in stored}
+        return {name: bytes_of(getattr(self, name)[: self.size]) for name in stored}
 
-    def load(self, state: dict[str, bytes], size: int) -> None:
+    def load(self, state: Mapping[str, bytes | memoryview], size: int) -> None:
         """Restore the columns from a snapshot."""
         self._reserve(size)
         self.size = size
         for name, column in state.items():
-            getattr(self, name)[:size] = np.frombuffer(column, self.COLUMNS[name])
+            if len(column):
+                getattr(self, name)[:size] = np.frombuffer(column, self.COLUMNS[name])
 
 
 class Accounts(Table):
-    """All accounts: position mode, ADL exemption, and the newest snapshot received of each.
+    """All accounts: modes, ADL exemption, and the newest snapshot received of each.
 
     `balances_version` and `positions_version` are the versions of the newest snapshots (-1: none
     yet), `balances_fill` and `positions_fill` the last ADL fill that those snapshots include.
@@ -75,6 +82,7 @@ class Accounts(Table):
     COLUMNS = {  # noqa: RUF012
         "hedge_mode": np.bool_,
         "adl_exempt": np.bool_,
+        "multi_asset": np.bool_,
         "balances_version": np.int64,
         "positions_version": np.int64,
         "balances_fill": np.int64,
@@ -82,6 +90,7 @@ class Accounts(Table):
     }
     hedge_mode: np.ndarray
     adl_exempt: np.ndarray
+    multi_asset: np.ndarray
     balances_version: Ints
     positions_version: Ints
     balances_fill: Ints
@@ -93,10 +102,13 @@ class Accounts(Table):
         self.index = IndexByName(self.names)
         self.any_hedges = False
         self.any_exempt = False
+        self.any_multi_asset = False
         self._name_order: np.ndarray = np.empty(0, np.int32)
         self._sorted_by_name: np.ndarray = np.empty(0, np.int32)
 
-    def define(self, name: str, *, hedge_mode: bool, adl_exempt: bool) -> int:
+    def define(
+        self, name: str, *, hedge_mode: bool, adl_exempt: bool, multi_asset: bool = False
+    ) -> int:
         """Open an account or change its modes; return its index."""
         row = self.index.get(name)
         if row is None:
@@ -106,11 +118,15 @@ class Accounts(Table):
             self.balances_version[row] = self.positions_version[row] = -1
         self.any_hedges |= hedge_mode
         self.any_exempt |= adl_exempt
+        self.any_multi_asset |= multi_asset
         self.hedge_mode[row] = hedge_mode
         self.adl_exempt[row] = adl_exempt
+        self.multi_asset[row] = multi_asset
         return row
 
-    def define_all(self, names: Sequence[str], hedge_mode: Bools, adl_exempt: Bools) -> Ints:
+    def define_all(
+        self, names: Sequence[str], hedge_mode: Bools, adl_exempt: Bools, multi_asset: Bools
+    ) -> Ints:
         """Open accounts or change their modes; return their indices. The names are unique."""
         rows, first = np.array(self.names.add_all(names), np.int64), self.size
         self._reserve(len(self.names))
@@ -118,7 +134,9 @@ class Accounts(Table):
         self.balances_version[first : self.size] = self.positions_version[first : self.size] = -1
         self.any_hedges |= bool(hedge_mode.any())
         self.any_exempt |= bool(adl_exempt.any())
+        self.any_multi_asset |= bool(multi_asset.any())
         self.hedge_mode[rows], self.adl_exempt[rows] = hedge_mode, adl_exempt
+        self.multi_asset[rows] = multi_asset
         return rows
 
     def name_order(self) -> np.ndarray:
@@ -133,12 +151,13 @@ class Accounts(Table):
             self._name_order = order  # assigned complete: ranking threads may call this at once
         return self._name_order
 
-    def load_names(self, names: Sequence[str]) -> None:
+    def load_names(self, names: AccountIndex) -> None:
         """Restore the names from a snapshot, after its columns."""
-        self.names = AccountIndex(names)
+        self.names = names
         self.index = IndexByName(self.names)
         self.any_hedges = bool(self.hedge_mode[: self.size].any())
         self.any_exempt = bool(self.adl_exempt[: self.size].any())
+        self.any_multi_asset = bool(self.multi_asset[: self.size].any())
 
 
 class Wallets(Table):

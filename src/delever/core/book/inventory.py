@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from delever.core.messages import AdlFilled
+from delever.core.units import Mark
 
 
 @dataclass(slots=True)
@@ -32,9 +33,9 @@ class Inventory:
         self.total_lots = 0
         self.total_cost = 0
         self.changed: set[int] = set()
-        self._underwater: tuple[int, int, list[Tranche]] | None = None
+        self._underwater: tuple[int, Mark, list[Tranche]] | None = None
 
-    def underwater(self, sign: int, mark_ticks: int) -> list[Tranche]:
+    def underwater(self, sign: int, mark_ticks: Mark) -> list[Tranche]:
         """Return the tranches that a mark values below their takeover price; `sign` is the side's.
 
         They are computed once for a mark, as long as no tranche changes.

@@ -5,6 +5,7 @@ row of its range into its place, so the rows of a side are always contiguous and
 """
 
 from bisect import bisect_left, insort
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from weakref import WeakSet
 
 import numpy as np
 
-from delever.core.book.account_tables import FIRST_CAPACITY, Table, digest_of
+from delever.core.book.account_tables import FIRST_CAPACITY, Table, bytes_of, digest_of
 from delever.core.book.position_index import RowIndex
 from delever.core.market.validation import unpack_column
 from delever.core.messages import PositionColumnsSet
@@ -85,6 +86,9 @@ POSITION_COLUMNS: dict[str, type[np.generic]] = {
     "place": np.int32,
 }
 """The columns of a position, and their types."""
+
+TRANSIENT = frozenset({"place"})
+"""Columns that snapshots leave out."""
 
 
 COLUMN_GAP = 5 * 64
@@ -165,6 +169,30 @@ class PositionBlock:
             for name, column in self.columns.items():
                 column[target : target + size] = before[name][source : source + size]
 
+    # --- snapshots ---
+
+    def packed(self, tables: Sequence["PositionTable"]) -> dict[str, memoryview]:
+        """Return the bytes of the stored columns, of the rows of tables one after the other.
+
+        The rows of a table are ordered by account and position id. A column of zeros has no bytes.
+        """
+        rows = np.concatenate([np.empty(0, np.int64), *(table.ordered_rows() for table in tables)])
+        names = POSITION_COLUMNS.keys() - TRANSIENT
+        return {name: bytes_of(self.columns[name][rows]) for name in sorted(names)}
+
+    def load(self, sizes: Sequence[int], columns: Mapping[str, bytes | memoryview]) -> None:
+        """Restore the rows of all tables, of these sizes, from packed columns."""
+        self.capacities = [max(size, FIRST_CAPACITY) for size in sizes]
+        *self.starts, self.end = accumulate(self.capacities, initial=0)
+        self._gaps.clear()
+        self._allocate(self.end)
+        of_tables = list(zip(accumulate(sizes, initial=0), self.starts, sizes, strict=False))
+        for name, column in columns.items():
+            if len(column):
+                packed, target = np.frombuffer(column, POSITION_COLUMNS[name]), self.columns[name]
+                for source, start, size in of_tables:
+                    target[start : start + size] = packed[source : source + size]
+
     # --- views ---
 
     def _allocate(self, capacity: int) -> None:
@@ -209,6 +237,9 @@ class PositionBlock:
         self._view()
 
 
+_VIEWS = ("start", *POSITION_COLUMNS)
+
+
 class PositionTable(Table):
     """All positions of one side of a contract: a range of rows of the book's block.
 
@@ -222,7 +253,7 @@ class PositionTable(Table):
     """
 
     COLUMNS = POSITION_COLUMNS
-    TRANSIENT = frozenset({"place"})
+    TRANSIENT = TRANSIENT
     start: int
     account: np.ndarray
     position: np.ndarray
@@ -265,8 +296,10 @@ class PositionTable(Table):
 
     def __getstate__(self) -> dict[str, object]:
         """Return what a copy takes: all but the views of the block."""
-        views = {"start", *self.COLUMNS}
-        return {name: value for name, value in vars(self).items() if name not in views}
+        copied = vars(self).copy()
+        for name in _VIEWS:
+            del copied[name]
+        return copied
 
     def __setstate__(self, state: dict[str, object]) -> None:
         vars(self).update(state)
@@ -495,11 +528,19 @@ class PositionTable(Table):
         self.changed_batches.clear()
         return changes
 
-    def load(self, state: dict[str, bytes], size: int) -> None:
-        """Restore the table from a snapshot."""
-        super().load(state, size)
+    def ordered_rows(self) -> Ints:
+        """Return the rows of the block that the table has, by account and position id."""
+        keys = self.account[: self.size].astype(np.int64) << 32 | self.position[: self.size]
+        if bool((keys[1:] > keys[:-1]).all()):
+            return np.arange(self.start, self.start + self.size)
+        order: Ints = np.argsort(keys) + self.start
+        return order
+
+    def restore(self, size: int) -> None:
+        """Compute what follows from the columns, after the block was restored from a snapshot."""
+        self.size = size
         self.layout_version += 1
         self.index.rebuild(self)
         self.total_lots = int(self.lots[:size].sum())
-        self.total_cost = sum(self.cost[:size].tolist())
-        self.total_margin = sum(self.margin[:size].tolist())
+        self.total_cost = exact_sum(self.cost[:size], self.max_cost)
+        self.total_margin = exact_sum(self.margin[:size])

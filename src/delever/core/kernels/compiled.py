@@ -110,10 +110,10 @@ def remove_rows(slots, row_account, row_position, accounts, positions, size):
     return gaps
 
 
-@compiled(t.int64(t.int64, t.int64))
-def _div_floor(number, divisor):
-    """Return the quotient rounded towards minus infinity; the divisor is positive."""
-    return number // divisor
+@compiled(t.int64(t.int64, t.int64, t.int64, t.float64))
+def _mul_div_floor(number, factor, divisor, ratio):
+    estimate = np.int64(np.float64(number) * ratio)
+    return estimate + (number * factor - estimate * divisor) // divisor
 
 
 @compiled(t.int64(t.int64, I8, I8, I8))
@@ -128,14 +128,15 @@ def _maintenance(notional, tier_from, tier_rate, tier_deduction):
     return np.int64(millions * rate + part) - tier_deduction[tier]
 
 
-@compiled(t.void(I4, B1, I8, I8, t.int64, t.int64, I8, I8, I8, I8, I8, WALLETS, t.int64))
+@compiled(t.void(I4, B1, I8, I8, t.int64, t.int64, t.int64, I8, I8, I8, I8, I8, WALLETS, t.int64))
 def revalue(
     account,
     isolated,
     lots,
     cost,
-    factor,
-    ticks,
+    whole,
+    rest,
+    divisor,
     tier_from,
     tier_rate,
     tier_deduction,
@@ -146,12 +147,13 @@ def revalue(
 ):
     # A matrix of two columns collects differences only, which are added to wallets later.
     stamps = wallets.shape[1] > 2
+    ratio = np.float64(rest) / np.float64(max(divisor, 1))
     first, last = UNREALIZED_PNL if stamps else 0, len(lots) - 1
     for i in range(len(lots)):
         prefetch(wallets, np.int64(account[min(i + PREFETCH_DISTANCE, last)]))
-        value = lots[i] * factor
-        if ticks:
-            value = _div_floor(value, ticks)
+        value = lots[i] * whole
+        if divisor:
+            value += _mul_div_floor(lots[i], rest, divisor, ratio)
         now = value - cost[i]
         margin = _maintenance(abs(value), tier_from, tier_rate, tier_deduction)
         pnl_change, maintenance_change = now - unrealized_pnl[i], margin - maintenance[i]
@@ -199,11 +201,11 @@ VALUED_COLUMNS = t.Tuple((I4, B1, I8, I8, I8, I8))
 
 @compiled(t.void(TABLE, I8, VALUED_COLUMNS, WALLETS, t.int64))
 def _revalue_ranges(ranges, tiers, columns, wallets, sequence):
-    """Value tables: a row (start, size, factor, ticks, number of tiers, first tier) each."""
+    """Value tables: a row (start, size, a lot's value, tiers, first tier) each."""
     account, isolated, lots, cost, unrealized_pnl, maintenance = columns
     for table in range(len(ranges)):
         first, end = ranges[table, 0], ranges[table, 0] + ranges[table, 1]
-        count, tier = ranges[table, 4], ranges[table, 5]
+        count, tier = ranges[table, 5], ranges[table, 6]
         revalue(
             account[first:end],
             isolated[first:end],
@@ -211,6 +213,7 @@ def _revalue_ranges(ranges, tiers, columns, wallets, sequence):
             cost[first:end],
             ranges[table, 2],
             ranges[table, 3],
+            ranges[table, 4],
             tiers[tier : tier + count],
             tiers[tier + count : tier + 2 * count],
             tiers[tier + 2 * count : tier + 3 * count],
@@ -225,13 +228,13 @@ def _ranges_and_tiers(sides):
     """Return the rows that `_revalue_ranges` takes, and the tiers of all tables in one column."""
     flat = [
         number
-        for table, factor, ticks, terms in sides
-        for number in (table.start, table.size, factor, ticks, len(terms.tier_bytes), 0)
+        for table, whole, rest, divisor, terms in sides
+        for number in (table.start, table.size, whole, rest, divisor, len(terms.tier_bytes), 0)
     ]
-    ranges = np.array(flat).reshape(-1, 6)
-    ranges[:, 4] //= 3 * 8  # bytes to tiers: three rows of int64
-    ranges[1:, 5] = 3 * np.cumsum(ranges[:-1, 4])
-    tiers = bytearray().join([terms.tier_bytes for _, _, _, terms in sides])
+    ranges = np.array(flat).reshape(-1, 7)
+    ranges[:, 5] //= 3 * 8  # bytes to tiers: three rows of int64
+    ranges[1:, 6] = 3 * np.cumsum(ranges[:-1, 5])
+    tiers = bytearray().join([side[-1].tier_bytes for side in sides])
     return ranges, np.frombuffer(tiers, np.int64)
 
 

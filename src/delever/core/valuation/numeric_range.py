@@ -12,9 +12,18 @@ from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.pool_state import PoolState
 from delever.core.book.position_table import PositionBounds
+from delever.core.market.collateral import CollateralTerms
 from delever.core.market.validation import Rejection, reject_unless
-from delever.core.messages import AdlFilled, Event, Reason, Side, TakenOver, WalletSettled
-from delever.core.units import COLUMN_LIMIT, INT64_LIMIT
+from delever.core.messages import (
+    AdlFilled,
+    CollateralTakenOver,
+    Event,
+    Reason,
+    Side,
+    TakenOver,
+    WalletSettled,
+)
+from delever.core.units import COLUMN_LIMIT, INT64_LIMIT, Mark
 from delever.core.valuation.insurance import worst_ticks
 
 POOL_LIMIT = INT64_LIMIT
@@ -43,7 +52,7 @@ class Growth(NamedTuple):
 
 def check_range(
     book: Book,
-    marks: Mapping[str, int],
+    marks: Mapping[str, Mark],
     *,
     growth: Mapping[ContractSide, Growth] | None = None,
     max_balance: Mapping[str, int] | None = None,
@@ -69,19 +78,44 @@ def check_range(
         state = book.contracts[name]
         exposure = state.exposure(marks.get(name, state.mark), new_bounds.get(name, {}))
         equity[state.terms.settle] += exposure - state.exposure_bound
+    field = "positions" if growth else "marks" if marks else "balances"
     for name, bound in equity.items():
         if (
             bound >= COLUMN_LIMIT
             and _exact_equity_bound(book, name, marks, growth, max_balance) >= COLUMN_LIMIT
         ):
-            field = "positions" if growth else "marks" if marks else "balances"
             raise Rejection(field, name, Reason.EXCEEDS_NUMERIC_RANGE)
+    if not pooled_fits(book, equity, {}):
+        exact = {
+            name: _exact_equity_bound(book, name, marks, growth, max_balance)
+            for name in book.assets
+        }
+        fits = pooled_fits(book, exact, {})
+        reject_unless(fits, field, book.margin_currency, Reason.EXCEEDS_NUMERIC_RANGE)
+
+
+def equity_bounds(book: Book) -> dict[str, int]:
+    """Return an upper bound, in Cash, on any account's absolute equity in each asset, now."""
+    return {name: _exact_equity_bound(book, name, {}, {}, {}) for name in book.assets}
+
+
+def pooled_fits(
+    book: Book, bounds: Mapping[str, int], changed: Mapping[str, CollateralTerms]
+) -> bool:
+    """Return whether the equity of multi-asset accounts fits the numeric range in every asset.
+
+    `bounds` are those on the equity in one asset, `changed` the terms that a command sets.
+    """
+    terms = {asset.name: asset.collateral for asset in book.assets.values() if asset.collateral}
+    terms |= changed
+    total = sum(-terms[name].equity.of(-bounds.get(name, 0)) for name in terms)
+    return all(-each.index.amount_of(-total) < COLUMN_LIMIT for each in terms.values())
 
 
 def _exact_equity_bound(
     book: Book,
     asset: str,
-    marks: Mapping[str, int],
+    marks: Mapping[str, Mark],
     growth: Mapping[ContractSide, Growth],
     max_balance: Mapping[str, int],
 ) -> int:
@@ -108,7 +142,7 @@ def check_cancellation(book: Book, fill: AdlFilled) -> None:
     state = book.contracts[fill.contract]
     growth, balance = _reopened(book, state, fill)
     settle = state.terms.settle
-    reopened = fill.lots * _max_lot_value(book, state) + abs(fill.pool_cost_cash)
+    reopened = fill.lots * _lot_value_bound(book, state) + abs(fill.pool_cost_cash)
     added = Counter({state.pool: reopened})
     added[fill.pool] += abs(fill.pool_realized_pnl_cash)
     try:
@@ -137,7 +171,7 @@ def _reopened(book: Book, state: ContractState, fill: AdlFilled) -> tuple[Growth
 # --- pools ---
 
 
-def check_inventory(book: Book, marks: Mapping[str, int]) -> None:
+def check_inventory(book: Book, marks: Mapping[str, Mark]) -> None:
     """Reject marks at which the worth of a pool with its inventory could exceed the pool limit."""
     if book.monitored():
         for pool in sorted({book.contracts[name].pool for name in marks}):
@@ -153,7 +187,7 @@ def depth_fits(book: Book, state: ContractState, bids: Sequence[tuple[int, int]]
 
 def move_fits(book: Book, state: ContractState, pool: PoolState) -> bool:
     """Return whether the worth of a pool stays inside the pool limit with one contract more."""
-    worth = _inventory_bound(state, _max_price(state, 0, pool)) + abs(state.unrealized_pnl)
+    worth = _inventory_bound(state, _prices(state, pool)) + abs(state.unrealized_pnl)
     return worth == 0 or _worth_bound(book, pool.name) + worth < POOL_LIMIT
 
 
@@ -163,8 +197,10 @@ def takeover_fits(book: Book, events: Iterable[Event]) -> bool:
     for event in events:
         if isinstance(event, TakenOver):
             state = book.contracts[event.contract]
-            value = event.lots * _max_lot_value(book, state)
+            value = event.lots * _lot_value_bound(book, state)
             added[state.pool] += value + abs(event.value_cash) + abs(event.to_pool_cash)
+        elif isinstance(event, CollateralTakenOver):
+            added[event.pool] += 2 * abs(event.value_cash)
         elif isinstance(event, WalletSettled):
             added[event.pool] += abs(event.amount_cash)
     return all(_worth_bound(book, pool) + cash < POOL_LIMIT for pool, cash in added.items())
@@ -188,33 +224,33 @@ def unwinding_fits(book: Book, state: ContractState, realized_pnl: int) -> bool:
     return growth == 0 or _worth_bound(book, state.pool) + growth < POOL_LIMIT
 
 
-def _worth_bound(book: Book, pool: str, prices: Mapping[str, int] | None = None) -> int:
+def _worth_bound(book: Book, pool: str, prices: Mapping[str, Mark] | None = None) -> int:
     """Return a bound on a pool's balance and on the PnL of its inventory, at these prices too."""
     owner = book.pools[pool]
-    bound = abs(owner.balance)
+    bound = abs(owner.balance) + sum(abs(held.cost) for held in owner.collateral.values())
     for state in book.monitored():
         if state.pool == pool:
-            price = _max_price(state, (prices or {}).get(state.name, 0), owner)
-            bound += _inventory_bound(state, price) + abs(state.realized_pnl + state.injected)
+            candidates = _prices(state, owner, (prices or {}).get(state.name, 0))
+            bound += _inventory_bound(state, candidates) + abs(state.realized_pnl + state.injected)
     return bound
 
 
-def _inventory_bound(state: ContractState, price: int) -> int:
-    """Return a bound on the value and the cost of a contract's inventory at a price."""
+def _inventory_bound(state: ContractState, prices: Iterable[Mark]) -> int:
+    """Return a bound on the value and the cost of a contract's inventory at any of some prices."""
     lots = sum(inventory.total_lots for inventory in state.inventory.values())
     cost = sum(abs(inventory.total_cost) for inventory in state.inventory.values())
-    return lots * state.max_lot_value(price) + cost
+    return lots * max(map(state.terms.max_lot_value, prices)) + cost
 
 
-def _max_lot_value(book: Book, state: ContractState) -> int:
-    """Return a bound on a lot's value in Cash at any price of `_max_price`."""
-    return state.max_lot_value(_max_price(state, 0, book.pool_of(state)))
+def _lot_value_bound(book: Book, state: ContractState) -> int:
+    """Return a bound on a lot's value in Cash at any price of `_prices`."""
+    return max(map(state.terms.max_lot_value, _prices(state, book.pool_of(state))))
 
 
-def _max_price(state: ContractState, price: int, pool: PoolState) -> int:
-    """Return the highest of a price, the marks, and the prices at which a managed pool unwinds."""
-    highest = max(price, state.mark, state.previous_mark)
-    if not pool.definition.managed:
-        return highest
-    slipped = worst_ticks(highest, Side.SHORT, pool.max_slippage_ppm)
-    return max([slipped, *(ticks for ticks, _ in state.bids[:1])])
+def _prices(state: ContractState, pool: PoolState, price: Mark = 0) -> list[Mark]:
+    """Return a price, the marks, and the highest at which a managed pool may unwind."""
+    prices = [price, state.mark, state.previous_mark]
+    if pool.definition.managed:
+        prices.append(worst_ticks(max(prices), Side.SHORT, pool.max_slippage_ppm))
+        prices += [ticks for ticks, _ in state.bids[:1]]
+    return prices

@@ -131,6 +131,7 @@ rounds = sa.Table(
     _integer("wanted_lots"),
     _integer("filled_lots"),
     _integer("rounding_residual_cash"),
+    _integer("unfunded_cash"),
     _integer("counterparties"),
     sa.Index("rounds_episode", "episode"),
 )
