@@ -83,6 +83,7 @@ MEANINGS = {
     "hedge_mode_required": "An account in one-way mode has positions on both sides.",
     "exceeds_numeric_range": "The result could leave 64-bit integers: define the asset with fewer "
     "`cash_decimals`.",
+    "time_jump_held": "The time would jump further than the journal allows: an operator confirms.",
     "internal_error": "The engine raised an error: nothing changed; the log has the details.",
     "exceeds_inventory": "The pool has no inventory on this side.",
     "exceeds_pool_balance": "The withdrawal is larger than the pool's balance.",

@@ -26,6 +26,8 @@ NOT_CHANGED |= {"changed_batches"}
 DERIVED = {
     Book: {
         "has_managed_pools",
+        "max_time_jump_ms",
+        "superseded",
         "idle_rounds",
         "publication_cache",
         "registry",

@@ -203,8 +203,20 @@ class QueueRow(ApiResponse, frozen=True, kw_only=True):
     reason: str | None
 
 
+class QueueLevel(ApiResponse, frozen=True, kw_only=True):
+    """All ranked positions of a queue with one ADL indicator: how many, and how much."""
+
+    indicator: int
+    positions: int
+    quantity: str
+
+
 class QueuePage(ApiResponse, frozen=True, kw_only=True):
-    """A page of a queue, next counterparty first; ineligible positions follow the ranked ones."""
+    """A page of a queue, next counterparty first; ineligible positions follow the ranked ones.
+
+    Without the role read, and without `[api] queue_detail`, the rows are those of the caller's own
+    accounts, and `offset` counts them; `total`, `ranked` and `levels` are of all positions.
+    """
 
     as_of: int
     time_ms: int
@@ -216,6 +228,7 @@ class QueuePage(ApiResponse, frozen=True, kw_only=True):
     ranked: int
     offset: int
     rows: tuple[QueueRow, ...]
+    levels: tuple[QueueLevel, ...]
 
 
 class HeldCollateralResponse(ApiResponse, frozen=True, kw_only=True):

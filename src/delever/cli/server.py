@@ -30,6 +30,13 @@ def serve(
     speed: Annotated[
         int, Parameter(help="With --demo: simulated seconds for each second of real time.")
     ] = 1,
+    confirm_time: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Confirm the clock after a stop longer than [journal] max_time_jump_ms.",
+        ),
+    ] = False,
 ) -> int:
     """Run engine, journal, the Binance-, Bybit-, OKX-compatible and native APIs, and dashboard."""
     from delever.dashboard.mount import dashboard_app  # noqa: PLC0415
@@ -45,6 +52,8 @@ def serve(
     size = DemoSize(seed, accounts, contracts, speed) if demo else None
     try:
         service = Service(settings, demo=size, mount_dashboard=dashboard_app)
+        service.confirm_time = confirm_time
+        service.read_config = lambda: _settings(config, host, port, demo=demo)
     except ConfigError as error:
         raise InputError(str(error)) from None
     except (JournalError, ValueError) as error:

@@ -38,6 +38,9 @@ class Book:
     """All accounts, contracts and pools of one venue, at one sequence and one time.
 
     `registry` has the rule sets of one's own that pools may name, as `delever.registry` returns it.
+    `max_time_jump_ms` (0: no limit) and `superseded` are those of the journal's segment: the
+    furthest that a command may move the time without an operator's confirmation, and the rule sets
+    by name that its engine had in place of today's.
 
     >>> import delever
     >>> book = delever.Book()
@@ -49,6 +52,8 @@ class Book:
         self.registry = dict(registry or {})
         self.sequence = 0
         self.time_ms = 0
+        self.max_time_jump_ms = 0
+        self.superseded: dict[str, Any] = {}
         self.accounts = Accounts()
         self.assets: dict[str, AssetState] = {}
         self.contracts: dict[str, ContractState] = {}
@@ -135,6 +140,10 @@ class Book:
         """Replace the rule sets of one's own; snapshots and the hash of changes omit them."""
         self.registry = dict(registry)
 
+    def use_segment(self, max_time_jump_ms: int, superseded: Mapping[str, Any]) -> None:
+        """Apply the terms of a journal's segment; snapshots and the hash of changes omit them."""
+        self.max_time_jump_ms, self.superseded = max_time_jump_ms, dict(superseded)
+
     def take_changes(self) -> bytes:
         """Return all changes since the last call, in one canonical encoding."""
         rows: list[tuple[str, Any]] = [
@@ -165,11 +174,12 @@ class Book:
         (5, 0)
         """
         buffers: list[pickle.PickleBuffer] = []
-        state = self.__getstate__() | {"registry": {}}  # shared: rule sets are values
+        shared: dict[str, Any] = {"registry": {}, "superseded": {}}  # rule sets are values
+        state = self.__getstate__() | shared
         rest = pickle.dumps(state, protocol=5, buffer_callback=buffers.append)
         copied = Book(self.registry)
         own = pickle.loads(rest, buffers=[np.array(buffer.raw()) for buffer in buffers])  # noqa: S301 - this book's own bytes
-        vars(copied).update(own, registry=copied.registry)
+        vars(copied).update(own, registry=copied.registry, superseded=self.superseded)
         return copied
 
     def restore(self, earlier: "Book") -> None:

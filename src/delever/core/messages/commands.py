@@ -21,11 +21,13 @@ class Command(
 ):
     """A command of the venue. `time_ms` is the engine's only clock and never decreases.
 
-    `id` identifies the command to the venue, for example for de-duplication; it may be empty.
+    `id` identifies the command to the venue, for example for de-duplication; it may be empty. `by`
+    is who submitted it: a server sets it to the public name of the API key.
     """
 
     time_ms: int
     id: str = ""
+    by: str = ""
 
 
 class DefineAsset(Command, tag="define_asset", frozen=True, kw_only=True):
@@ -425,7 +427,14 @@ class RefreshIndicators(Command, tag="refresh_indicators", frozen=True, kw_only=
 
 
 class SetTime(Command, tag="set_time", frozen=True, kw_only=True):
-    """Advance the time: rolling windows move and waits end."""
+    """Advance the time: rolling windows move and waits end.
+
+    With `confirmed` an operator confirms a jump beyond the limit of the journal, and says why in
+    `note`; any other command that would jump so far is rejected.
+    """
+
+    confirmed: bool = False
+    note: str = ""
 
 
 AnyCommand = (

@@ -127,6 +127,7 @@ class Reason(StrEnum):
 
     # Command rejected: the book does not allow it.
     TIME_IN_PAST = "time_in_past"
+    TIME_JUMP_HELD = "time_jump_held"
     POOL_ASSET_MISMATCH = "pool_asset_mismatch"
     CONTRACT_NOT_IN_POOL = "contract_not_in_pool"
     CONTRACT_ALREADY_IN_POOL = "contract_already_in_pool"

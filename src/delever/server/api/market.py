@@ -1,6 +1,6 @@
 """Routes out: contracts, ratings, queues and insurance funds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -13,6 +13,7 @@ from delever.api_types.market import (
     ContractResponse,
     HeldCollateralResponse,
     PoolResponse,
+    QueueLevel,
     QueuePage,
     QueueRow,
     RatingPartResponse,
@@ -22,7 +23,7 @@ from delever.api_types.market import (
 from delever.core.book import Book
 from delever.core.messages import Rating, Reason, Side
 from delever.core.rules.ranking import Queue, rank_side
-from delever.core.units import Ints, Mark, format_scaled, ratio_ppm
+from delever.core.units import Ints, Mark, exact_sum, format_scaled, ratio_ppm
 from delever.core.valuation.side_valuation import value_side
 from delever.formatting import ContractFormatter
 from delever.lab.errors import UnknownNameError
@@ -92,15 +93,18 @@ async def queue(
 ) -> QueuePage:
     """Return a page of one side's queue, next counterparty first, by the fund's or other rules.
 
-    With `account`, return the page with the account's first position and ignore `offset`. Accounts
-    that the caller may not read are masked.
+    With `account`, return the page with the account's first position and ignore `offset`. Without
+    the role read the rows are those of one's own accounts, or, with `[api] queue_detail`, all rows
+    with masked names.
     """
     if account is not None:
         check_can_read(request, account)
+    masking = masking_of(request)
+    own = None if masking.sees_all or services.config.api.queue_detail else masking.accounts
     page = await read_book(
-        services, lambda book: _page(book, contract, side, rules, account, offset, limit)
+        services, lambda book: _page(book, contract, side, rules, account, offset, limit, own)
     )
-    return masking_of(request).mask(page)
+    return masking.mask(page)
 
 
 @get("/v1/pools", guards=[reads_market], tags=["market"])
@@ -253,13 +257,19 @@ def _page(
     account: str | None,
     offset: int,
     limit: int,
+    own: Collection[str] | None,
 ) -> QueuePage:
+    """Return a page of the rows, or of those of some accounts; totals are of all rows."""
     check_contract(book, contract)
     check_rules(book, contract, rules)
     state = book.contracts[contract]
     chosen = rules_named(rules, book, state)
     queue = rank_side(value_side(book, state, side), chosen.ranking)
     rows, reasons = _rows(queue)
+    total = len(rows)
+    if own is not None:
+        indices = [book.accounts.index[name] for name in own if name in book.accounts.index]
+        rows = rows[np.isin(queue.valuation.account[rows], indices)]
     if account is not None:
         offset = _place(book, queue, rows, account) // limit * limit
     formatter = ContractFormatter.of(book, state)
@@ -271,14 +281,27 @@ def _page(
         side=side,
         rules=chosen.name,
         formula=chosen.ranking.formula,
-        total=len(rows),
+        total=total,
         ranked=len(queue.order),
         offset=offset,
         rows=tuple(
             _row(book, queue, row, reasons.get(row), int(leverages[row]), formatter)
             for row in rows[offset : offset + limit].tolist()
         ),
+        levels=tuple(_levels(queue, formatter)),
     )
+
+
+def _levels(queue: Queue, formatter: ContractFormatter) -> Iterator[QueueLevel]:
+    """Yield the sums of the ranked positions by ADL indicator, the lowest first."""
+    indicators, lots = queue.indicator[queue.order], queue.valuation.lots[queue.order]
+    for indicator in np.unique(indicators).tolist():
+        of_level = lots[indicators == indicator]
+        yield QueueLevel(
+            indicator=indicator,
+            positions=len(of_level),
+            quantity=formatter.quantity(exact_sum(of_level)),
+        )
 
 
 def _rows(queue: Queue) -> tuple[Ints, dict[int, str]]:

@@ -90,5 +90,5 @@ def _add_contract(
         families["inventory"].add_metric([name, side], quantity)
     families["mark_unconfirmed"].add_metric([name], float(contract.mark_unconfirmed))
     if contract.marked_ms:
-        age = (snapshot.taken_ms - contract.marked_ms) / 1_000
+        age = abs(snapshot.taken_ms - contract.marked_ms) / 1_000  # the clock may be set back
         families["mark_age_seconds"].add_metric([name], age)
