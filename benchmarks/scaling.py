@@ -12,7 +12,7 @@ from measure import Row, in_turns, main
 from reference import Reference, library
 
 from delever.core.engine import step
-from delever.core.kernels import fastest
+from delever.core.kernels import WorkSharing, fastest
 from delever.core.risk.publication.cache import publish, rank_contracts
 from delever.core.risk.publication.ranking import RankedContract
 
@@ -39,7 +39,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
                 found[1] = rank_contracts(built, states)
                 return
             with ThreadPoolExecutor(threads) as pool:
-                found[threads] = rank_contracts(built, states, pool.map)
+                found[threads] = rank_contracts(built, states, WorkSharing(pool, threads))
 
         c, n = library(), ctypes.c_int64(book.size)
         target = np.zeros(book.size, np.int64)

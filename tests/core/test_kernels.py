@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from delever.core.book.position_table import KernelColumns
 from delever.core.kernels import SCORE_COLUMNS, compiled, plain
 from delever.core.kernels.plain import CHANGED_AT, MAINTENANCE, UNREALIZED_PNL
+from delever.core.rules import RULE_SETS
+from delever.core.rules.ranking import ProductScore
 from delever.core.units import div_ceil
 
 EACH = pytest.mark.parametrize("kernels", [plain, compiled], ids=["plain", "compiled"])
@@ -171,10 +173,18 @@ def score_of(rows: dict[str, Any], table: np.ndarray, row: int, factors: Any) ->
     return gain / leverage if leverage else 0.0
 
 
-FACTORS = st.tuples(
-    st.tuples(st.sampled_from(["unrealized_pnl", "joint_pnl"]), st.sampled_from(SCORE_COLUMNS)),
-    st.tuples(st.sampled_from(SCORE_COLUMNS), st.sampled_from(["equity", "cover"])),
-)
+FORMULAS = {
+    tuple((top, bottom) for _, top, bottom in rules.ranking.score)
+    for rules in RULE_SETS.values()
+    if isinstance(rules.ranking.score, ProductScore)
+}
+"""The factors of every venue's score; each formula is compiled on its own."""
+
+FORMULAS |= {
+    (("cover", "joint_notional"), ("notional", "bucket_maintenance")),
+    (("joint_pnl", "joint_notional"), ("bucket_maintenance", "equity")),
+}
+FACTORS = st.sampled_from(sorted(FORMULAS))
 
 
 @EACH
