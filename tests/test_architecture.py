@@ -30,6 +30,7 @@ PURE_IMPORTS = {
     "collections.abc",
     "dataclasses",
     "enum",
+    "fractions",
     "functools",
     "hashlib",
     "heapq",

@@ -24,8 +24,8 @@ start -30 %, stop -25 %
 
 # contracts
 contract | asset | taken_over | unwound | closed | inventory | accounts | realized_pnl | haircut | \
-pool_pnl
-BTCUSDT | USDT | 100 | 0 | 100 | 0 | 3 | 350000 | 50000 | -300000
+pool_pnl | unfunded
+BTCUSDT | USDT | 100 | 0 | 100 | 0 | 3 | 350000 | 50000 | -300000 | 0
 
 # fills
 fill | time_ms | contract | side | account | quantity | price | realized_pnl | rank | indicator | \
@@ -35,8 +35,8 @@ liquidated_account
 3 | 3000 | BTCUSDT | short | dan | 20 | 56500 | 70000 | 3 | 1 | ann
 
 # pools
-pool | rules | asset | balance | equity
-main | bybit | USDT | 760000 | 760000
+pool | rules | asset | balance | equity | unfunded
+main | bybit | USDT | 760000 | 760000 | 0
 """.replace(" | ", "\t")
 
 

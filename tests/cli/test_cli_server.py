@@ -1,13 +1,16 @@
 """serve and config check: one line for each error, without a traceback."""
 
+import signal
 from pathlib import Path
 
+import httpx2
 import pytest
-from command_line import Call, run_process
+from command_line import Call, run_process, serving
 
 from delever.cli import ExitCode
 from delever.core.messages import SetTime
 from delever.journal import Recorder
+from waiting import PATIENCE_S
 
 MAIL = "[notices.mail]\nhost = 'smtp.test'\nusername = 'adl'\npassword_env = 'DELEVER_TEST_NOT_SET'"
 HOOK = "[[notices.recipients]]\naccount = '*'\nwebhook = 'http://x'\nwebhook_secret_env = "
@@ -66,7 +69,6 @@ UNSTARTABLE = (
         ExitCode.USAGE_ERROR,
         "command line: listen.port = 65536: must be from",
     ),
-    ([], f"[history]\nurl = '{NO_SUCH_SERVER}'", ExitCode.FAILURE, "connection failed"),
 )
 
 
@@ -88,6 +90,31 @@ def test_a_server_that_cannot_start_reports_the_cause(
     assert "hush" not in done.stderr
 
 
+@pytest.mark.parametrize("kind", ["unreachable", "garbage"])
+def test_a_server_starts_without_a_database_of_reports_and_says_so(
+    tmp_path: Path, kind: str
+) -> None:
+    file, journal = tmp_path / "delever.toml", tmp_path / "j.db"
+    file.write_text(f"[journal]\npath = '{journal}'\n[api]\nanonymous_read = true")
+    if kind == "garbage":
+        (tmp_path / "j.db.history").write_bytes(b"no database" * 1_000)
+    else:
+        file.write_text(f"{file.read_text()}\n[history]\nurl = '{NO_SUCH_SERVER}'")
+    with serving("--config", str(file), "--port", "0") as server:
+        ready = httpx2.get(f"{server.url}/v1/ready", timeout=PATIENCE_S)
+        assert (ready.status_code, ready.json()["waiting_for"]) == (503, "history")
+        assert httpx2.get(f"{server.url}/v1/health").json()["healthy"]
+        history = httpx2.get(f"{server.url}/v1/adl", timeout=PATIENCE_S)
+        assert history.status_code == 503
+        assert history.json()["error"]["reason"] == "history_unavailable"
+        assert server.process.poll() is None
+        server.process.send_signal(signal.SIGTERM)
+        _, log = server.process.communicate(timeout=PATIENCE_S)
+        assert server.process.returncode == -signal.SIGTERM
+        assert "the database cannot be used" in log
+        assert "hush" not in log
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -107,3 +134,25 @@ def test_dashboard_rejects_a_url_without_scheme_and_an_unset_key(
     code, out, err = delever("dashboard", *words)
     assert (code, out) == (ExitCode.USAGE_ERROR, "")
     assert err.startswith(f"delever: {message}")
+
+
+def test_a_journal_that_cannot_be_written_ends_the_process_so_that_it_is_restarted(
+    tmp_path: Path,
+) -> None:
+    file, journal = tmp_path / "delever.toml", tmp_path / "j.db"
+    file.write_text(
+        f"[journal]\npath = '{journal}'\n[[keys]]\nid = 'engine'\nroles = ['ingest']\n"
+        "secret_env = 'DELEVER_TEST_SECRET'"
+    )
+    secret = "0123456789abcdef"
+    with serving("--config", str(file), "--port", "0", DELEVER_TEST_SECRET=secret) as server:
+        with Recorder.open(journal) as other_writer:
+            other_writer.submit([SetTime(time_ms=1)])
+        answer = httpx2.post(
+            f"{server.url}/v1/commands",
+            headers={"authorization": f"Bearer engine.{secret}"},
+            json={"type": "set_time", "time_ms": 0},
+            timeout=PATIENCE_S,
+        )
+        assert answer.status_code == 503
+        assert server.process.wait(PATIENCE_S) == ExitCode.FAILURE

@@ -17,7 +17,7 @@ from delever.core.kernels import SCORE_COLUMNS, compiled, plain
 from delever.core.kernels.plain import CHANGED_AT, MAINTENANCE, UNREALIZED_PNL
 from delever.core.rules import RULE_SETS
 from delever.core.rules.ranking import ProductScore
-from delever.core.units import div_ceil
+from delever.core.units import div_ceil, mixed_fraction
 
 EACH = pytest.mark.parametrize("kernels", [plain, compiled], ids=["plain", "compiled"])
 
@@ -26,6 +26,11 @@ SIZES = st.one_of(st.integers(0, 60), st.integers(60, 6_000))
 TIERS = tuple(
     np.array(column) for column in ([0, 50_000, 10**7], [5_000, 10_000, 10**6], [0, 250, 9_900_250])
 )
+
+LOT_VALUES = st.builds(
+    Fraction, st.integers(-30, 30).filter(bool), st.sampled_from([1, 7, 1000, 10**15 + 37])
+)
+"""What a lot is worth, in Cash: an integer, or the fraction of a mark between two ticks."""
 
 
 def side_columns(seed: int, size: int, accounts: int = 40) -> dict[str, Any]:
@@ -111,9 +116,9 @@ def maintenance_of(notional: int) -> int:
 
 
 @EACH
-@given(SEEDS, st.integers(0, 200), st.integers(-30, 30).filter(bool), st.sampled_from([0, 7, 1000]))
+@given(SEEDS, st.integers(0, 200), LOT_VALUES)
 def test_a_new_mark_adds_the_exact_differences_to_cross_wallets(
-    kernels: ModuleType, seed: int, size: int, factor: int, ticks: int
+    kernels: ModuleType, seed: int, size: int, lot_value: Fraction
 ) -> None:
     rows, (table, _) = side_columns(seed, size), wallets(seed)
     before = {name: rows[name].tolist() for name in ("unrealized_pnl", "maintenance")}
@@ -121,11 +126,11 @@ def test_a_new_mark_adds_the_exact_differences_to_cross_wallets(
     names = "account", "isolated", "lots", "cost"
     columns = [rows[name] for name in names]
     results = rows["unrealized_pnl"], rows["maintenance"], table
-    kernels.revalue(*columns, factor, ticks, *TIERS, *results, 9)
+    factor = mixed_fraction(*lot_value.as_integer_ratio())
+    kernels.revalue(*columns, *factor, *TIERS, *results, 9)
     changes = [[0] * 40, [0] * 40]
     for row, account in enumerate(rows["account"].tolist()):
-        value = int(rows["lots"][row]) * factor
-        value = value // ticks if ticks else value
+        value = int(rows["lots"][row]) * lot_value // 1
         assert rows["unrealized_pnl"][row] == value - rows["cost"][row]
         assert rows["maintenance"][row] == maintenance_of(abs(value))
         if not rows["isolated"][row]:
@@ -138,6 +143,21 @@ def test_a_new_mark_adds_the_exact_differences_to_cross_wallets(
     assert kernels.is_stale(rows["account"], table, 8) == bool(
         np.any(table[rows["account"], CHANGED_AT] == 9)
     )
+
+
+@EACH
+@given(st.lists(st.integers(1, 2**44), min_size=1, max_size=9), SEEDS)
+def test_a_value_is_exact_where_its_product_leaves_int64(
+    kernels: ModuleType, lots: list[int], seed: int
+) -> None:
+    rest, divisor = 10**15 - 1 - seed, 10**15 + 37
+    empty = np.zeros(len(lots), np.int64)
+    rows = {"unrealized_pnl": empty.copy(), "maintenance": empty.copy()}
+    account, isolated = empty.astype(np.int32), empty == 1
+    columns = account, isolated, np.array(lots), empty, -3, rest, divisor
+    kernels.revalue(*columns, *TIERS, *rows.values(), wallets(0)[0], 9)
+    exact = [-3 * each + each * rest // divisor for each in lots]
+    assert rows["unrealized_pnl"].tolist() == exact
 
 
 def score_of(rows: dict[str, Any], table: np.ndarray, row: int, factors: Any) -> float:
@@ -326,17 +346,18 @@ def test_compiled_ranks_and_indicators_equal_plain_ones(
     assert computed == expected
 
 
-@given(
-    st.lists(st.tuples(SEEDS, st.integers(0, 200)), min_size=1, max_size=4), st.sampled_from([0, 7])
-)
+@given(st.lists(st.tuples(SEEDS, st.integers(0, 200)), min_size=1, max_size=4), LOT_VALUES)
 def test_compiled_revaluation_of_many_sides_equals_plain_revaluation(
-    seeds: list[tuple[int, int]], ticks: int
+    seeds: list[tuple[int, int]], lot_value: Fraction
 ) -> None:
     results = []
     for kernels in (plain, compiled):
         columns, ranges = positions_of([side_columns(seed, size) for seed, size in seeds])
         table, _ = wallets(0)
-        marked = [(rows, 7 + n, ticks, StubTiers()) for n, rows in enumerate(ranges)]
+        marked = [
+            (rows, *mixed_fraction(*(lot_value + n).as_integer_ratio()), StubTiers())
+            for n, rows in enumerate(ranges)
+        ]
         kernels.revalue_sides(columns, marked, table, 9, map)
         results.append([table.tolist(), *(column.tolist() for column in columns)])
     assert results[0] == results[1]

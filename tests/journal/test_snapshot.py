@@ -24,7 +24,15 @@ NOT_CHANGED |= {"changed_batches"}
 """Changes since the last hash, of which a snapshot has none, and the steps of those changes."""
 
 DERIVED = {
-    Book: {"has_managed_pools", "publication_cache", "registry", "_monitored", "_fills_of"},
+    Book: {
+        "has_managed_pools",
+        "idle_rounds",
+        "publication_cache",
+        "registry",
+        "revision",
+        "_monitored",
+        "_fills_of",
+    },
     Accounts: {"index", "any_exempt", "any_hedges", "_sorted_by_name", "_name_order", "_capacity"},
     Wallets: {"sequence", "rows", "_capacity"},
     PositionTable: {"index", "total_lots", "total_cost", "total_margin", "block", "_number"},
@@ -84,7 +92,8 @@ def test_every_field_of_the_book_is_stored_or_derived() -> None:
 
 
 def test_an_inventory_is_stored_as_its_tranches() -> None:
-    assert set(Inventory.__slots__) - NOT_CHANGED == {"tranches", "total_lots", "total_cost"}
+    stored = {"tranches", "total_lots", "total_cost"}
+    assert set(Inventory.__slots__) - NOT_CHANGED == stored | {"_underwater"}, "derived"
 
 
 @pytest.mark.parametrize("cut", range(len(crash())))

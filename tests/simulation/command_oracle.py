@@ -1,11 +1,12 @@
 """The events that a valid command must have by itself, or the reason of its rejection."""
 
+import functools
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
 import trigger_oracle
-from model import SIDES, Contract, Model, Position, PositionLoss, nearest, other, sign
+from model import SIDES, Contract, Model, Pool, Position, PositionLoss, nearest, other, sign
 
 from delever.core import messages as m
 from delever.core.messages import Event, Reason, Side
@@ -51,19 +52,69 @@ def _new_contract(model: Model, command: m.DefineContract) -> list[Event]:
 
 def _account(_model: Model, command: m.DefineAccount) -> list[Event]:
     event = m.AccountDefined(
-        account=command.account, hedge_mode=command.hedge_mode, adl_exempt=command.adl_exempt
+        account=command.account,
+        hedge_mode=command.hedge_mode,
+        adl_exempt=command.adl_exempt,
+        multi_asset=command.multi_asset,
+    )
+    return [event]
+
+
+def _collateral(model: Model, command: m.DefineCollateral) -> list[Event]:
+    currency = model.margin_currency or command.margin_currency
+    if not currency:
+        raise RejectedError(Reason.EMPTY_NAME)
+    if command.margin_currency not in ("", currency):
+        raise RejectedError(Reason.MARGIN_CURRENCY_MISMATCH)
+    if command.asset == currency and Fraction(command.index_price) != 1:
+        raise RejectedError(Reason.INVALID_INDEX_PRICE)
+    return [m.CollateralDefined(definition=command)]
+
+
+def _index_prices(model: Model, command: m.SetIndexPrices) -> list[Event]:
+    for asset, price in command.prices.items():
+        if asset not in model.collateral:
+            raise RejectedError(Reason.UNKNOWN_COLLATERAL)
+        if asset == model.margin_currency and Fraction(price) != 1:
+            raise RejectedError(Reason.INVALID_INDEX_PRICE)
+    prices = tuple(int(Fraction(price) * 10**10) for price in command.prices.values())
+    return [m.IndexPricesSet(assets=tuple(command.prices), index_prices=prices)]
+
+
+def _converted(model: Model, command: m.ConvertCollateral) -> list[Event]:
+    pool = model.pools[command.pool]
+    held, cost = pool.collateral.get(command.asset, (0, 0))
+    if held == 0:
+        raise RejectedError(Reason.EXCEEDS_POOL_COLLATERAL)
+    amount = int(Fraction(command.quantity) * model.units[command.asset])
+    proceeds = int(Fraction(command.proceeds) * model.units[pool.asset])
+    if amount * held <= 0 or amount * proceeds < 0:
+        raise RejectedError(Reason.AMOUNT_SIGN_MISMATCH)
+    if abs(amount) > abs(held):
+        raise RejectedError(Reason.EXCEEDS_POOL_COLLATERAL)
+    cost = cost * amount // held
+    event = m.CollateralConverted(
+        pool=pool.name,
+        asset=command.asset,
+        amount_cash=amount,
+        cost_cash=cost,
+        proceeds_cash=proceeds,
+        realized_pnl_cash=proceeds - cost,
     )
     return [event]
 
 
 def _marks(model: Model, command: m.SetMarks) -> list[Event]:
-    ticks: dict[str, int] = {}
+    split: list[tuple[str, int, int]] = []
     rejected: list[Event] = []
     notices: list[Event] = []
     for name, price in command.marks.items():
         fault = _mark_fault(model, name, price)
         if fault is None:
-            ticks[name] = _ticks(model.contracts[name], price)
+            contract = model.contracts[name]
+            ticks = int(Fraction(price) // contract.tick)
+            units = (Fraction(price) - ticks * contract.tick) / contract.mark_unit
+            split.append((name, ticks, int(units)))
             continue
         if command.strict:
             raise RejectedError(fault)
@@ -74,9 +125,11 @@ def _marks(model: Model, command: m.SetMarks) -> list[Event]:
         if not unknown and not model.contracts[name].mark_rejected:
             kind = m.NoticeKind.MARK_REJECTED
             notices.append(m.Notice(kind, fault, "", name, {}))
-    if not ticks and rejected:
+    if not split and rejected:
         return [*rejected, *notices]
-    marks = m.MarksSet(contracts=tuple(ticks), mark_ticks=tuple(ticks.values()))
+    names, all_ticks, fractions = zip(*split, strict=True) if split else ((), (), ())
+    fractions = fractions if any(fractions) else ()
+    marks = m.MarksSet(contracts=names, mark_ticks=all_ticks, mark_fractions=fractions)
     return [*rejected, *notices, marks]
 
 
@@ -85,8 +138,9 @@ def _mark_fault(model: Model, name: str, price: m.Amount) -> Reason | None:
         return Reason.UNKNOWN_CONTRACT
     if Fraction(price) <= 0:
         return Reason.NOT_POSITIVE
-    whole = Fraction(price) % model.contracts[name].tick == 0
-    return None if whole else Reason.INVALID_TICK_MULTIPLE
+    contract = model.contracts[name]
+    exact = any(Fraction(price) % unit == 0 for unit in (contract.tick, contract.mark_unit))
+    return None if exact else Reason.TOO_MANY_DECIMALS
 
 
 def _depth(model: Model, command: m.SetDepth) -> list[Event]:
@@ -398,57 +452,97 @@ def named(model: Model, command: m.Takeover) -> list[tuple[Contract, Side, int, 
 
 
 def unwound(contract: Contract, side: Side, lots: int, ticks: int) -> Iterator[m.Unwound]:
-    """Yield the unwinding of inventory, first in, first out; costs are split and rounded down."""
-    for takeover, tranche in list(contract.tranches[side].items()):
-        closed = min(lots, tranche.lots)
+    """Yield the unwinding of inventory, first in, first out."""
+    for takeover in list(contract.tranches[side]):
+        closed = min(lots, contract.tranches[side][takeover].lots)
         if closed:
-            value = contract.value(Side.LONG, closed, ticks) * (1 if side == "long" else -1)
-            cost = tranche.cost * closed // tranche.lots
-            yield m.Unwound(
-                takeover=takeover,
-                contract=contract.name,
-                side=side,
-                lots=closed,
-                price_ticks=ticks,
-                value_cash=value,
-                cost_cash=cost,
-                realized_pnl_cash=value - cost,
-            )
+            yield _sale(contract, side, takeover, closed, ticks)
         lots -= closed
 
 
+def _sale(contract: Contract, side: Side, takeover: int, lots: int, ticks: int) -> m.Unwound:
+    """Return the sale of a part of a tranche; its cost is split and rounded down."""
+    tranche = contract.tranches[side][takeover]
+    value = contract.value(Side.LONG, lots, ticks) * (1 if side == "long" else -1)
+    cost = tranche.cost * lots // tranche.lots
+    return m.Unwound(
+        takeover=takeover,
+        contract=contract.name,
+        side=side,
+        lots=lots,
+        price_ticks=ticks,
+        value_cash=value,
+        cost_cash=cost,
+        realized_pnl_cash=value - cost,
+    )
+
+
+UNLIMITED = frozenset({"drift", "injective", "vega", "paradex", "paradex_example", "gmx"})
+"""The rule sets whose pools sell more than they can pay for: no queue takes the rest."""
+
+
 def absorbed(model: Model, contract: Contract) -> Iterator[Event]:
-    """Yield the unwinding of a managed pool into depth: best level first, within its slippage."""
-    reach = model.pools[contract.pool].slippage
+    """Yield the unwinding of a managed pool into depth: best level first, within its slippage.
+
+    CORE-30: the oldest takeover first of which the pool can pay for a lot.
+    """
+    pool = model.pools[contract.pool]
     for side in SIDES:
         bids, asks = contract.bids, contract.asks
-        worst = contract.mark * (1 - sign(side) * reach) // 1
+        worst = contract.mark * (1 - sign(side) * pool.slippage) // 1
         levels = list(bids if side == "long" else asks)
         before = list(levels)
-        left = contract.inventory(side)[0]
-        while levels and left and sign(side) * (levels[0][0] - worst) >= 0:
+        while levels and sign(side) * (levels[0][0] - worst) >= 0:
             ticks, offered = levels[0]
-            lots = min(left, offered)
-            yield from unwound(contract, side, lots, ticks)
-            left -= lots
-            levels[0:1] = [(ticks, offered - lots)] if lots < offered else []
+            while sale := _payable_sale(pool, contract, side, offered, ticks):
+                yield sale
+                offered -= sale.lots
+            levels[0:1] = [(ticks, offered)] if offered else []
+            if offered:
+                break
         if levels != before:
             rest = tuple(levels)
             bids, asks = (rest, asks) if side == "long" else (bids, rest)
             yield m.DepthSet(contract=contract.name, bids=bids, asks=asks)
 
 
+def _payable_sale(
+    pool: Pool, contract: Contract, side: Side, offered: int, ticks: int
+) -> m.Unwound | None:
+    """Return the next sale that leaves the pool at 0 or above, or is no loss; None without one."""
+    for takeover, tranche in contract.tranches[side].items():
+        lots = min(offered, tranche.lots)
+        if not lots:
+            continue
+        whole = _sale(contract, side, takeover, lots, ticks)
+        loss, money = -whole.realized_pnl_cash, max(pool.balance, 0)
+        if pool.definition.rules in UNLIMITED or loss <= money:
+            return whole
+        sale = functools.partial(_sale, contract, side, takeover, ticks=ticks)
+        payable = money * lots // loss  # but for rounding, which moves it by a few lots
+        while sale(lots=payable + 1).realized_pnl_cash >= -money:
+            payable += 1
+        while payable and sale(lots=payable).realized_pnl_cash < -money:
+            payable -= 1
+        if payable:
+            return sale(lots=payable)
+    return None
+
+
 ANSWERS: dict[type[m.Command], Callable[[Model, Any], list[Event] | None]] = {
     m.DefineAsset: _asset,
     m.DefinePool: _pool,
     m.DefineContract: _new_contract,
+    m.DefineCollateral: _collateral,
     m.DefineAccount: _account,
     m.SetBalances: _balances,
     m.SetPositions: _positions,
     m.SetMarks: _marks,
+    m.SetIndexPrices: _index_prices,
     m.SetDepth: _depth,
     m.Takeover: _taken_over,
     m.UnwindFill: _unwind,
+    m.ConvertCollateral: _converted,
     m.FundPool: _funded,
     m.MoveContract: _moved,
     m.CancelAdl: _cancelled,

@@ -1,12 +1,15 @@
 """What each event does to the model, and that no event loses money or lots."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
+from collateral_oracle import Collateral
 from model import (
     SIDES,
     Account,
     Contract,
+    DayOpenings,
     History,
     Model,
     Pool,
@@ -22,7 +25,16 @@ from model import (
 from delever.core import messages as m
 from delever.core.messages import Event, Side
 
-MOVES_INSIDE = (m.TakenOver, m.WalletSettled, m.AdlFilled, m.FillCancelled, m.LossSocialized)
+MOVES_INSIDE = (
+    m.TakenOver,
+    m.InventoryNetted,
+    m.WalletSettled,
+    m.WalletSettled,
+    m.CollateralTakenOver,
+    m.AdlFilled,
+    m.FillCancelled,
+    m.LossSocialized,
+)
 
 
 def apply(model: Model, event: Event) -> None:
@@ -36,13 +48,20 @@ def apply(model: Model, event: Event) -> None:
         expect(before == after, "money or lots are not conserved", before, after)
 
 
-def totals(model: Model, event: Any) -> tuple[int, int]:
-    """Return net Cash in the settle asset, and net lots of the contract."""
+def totals(model: Model, event: Any) -> tuple[int, int, int]:
+    """Return net Cash in the settle asset, net lots of the contract, and all of a collateral."""
     name = event.fill.contract if isinstance(event, m.FillCancelled) else event.contract
     contract = model.contracts[name]
     asset = contract.settle
     cash = sum(amount for (_, a), amount in model.wallets.items() if a == asset)
     cash += sum(pool.balance for pool in model.pools.values() if pool.asset == asset)
+    held_at_cost = [
+        cost
+        for pool in model.pools.values()
+        if pool.asset == asset
+        for _, cost in pool.collateral.values()
+    ]
+    cash -= sum(held_at_cost)
     lots = 0
     for member in (c for c in model.contracts.values() if c.settle == asset):
         for side in SIDES:
@@ -52,7 +71,11 @@ def totals(model: Model, event: Any) -> tuple[int, int]:
     for side in SIDES:
         held = contract.positions[side].values()
         lots += sign(side) * (sum(p.lots for p in held) + contract.inventory(side)[0])
-    return cash, lots
+    if not isinstance(event, m.CollateralTakenOver):
+        return cash, lots, 0
+    amounts = [amount for (_, a), amount in model.wallets.items() if a == event.asset]
+    pools = [pool.collateral.get(event.asset, (0, 0))[0] for pool in model.pools.values()]
+    return cash, lots, sum(amounts) + sum(pools)
 
 
 def _accepted(model: Model, event: m.Accepted) -> None:
@@ -79,6 +102,28 @@ def _contract(model: Model, event: m.ContractDefined) -> None:
 def _account(model: Model, event: m.AccountDefined) -> None:
     known = model.accounts.setdefault(event.account, Account(False, False))
     known.hedge, known.exempt = event.hedge_mode, event.adl_exempt
+    known.multi_asset = event.multi_asset
+
+
+def _collateral(model: Model, event: m.CollateralDefined) -> None:
+    definition = event.definition
+    if not model.margin_currency:
+        model.margin_currency = name = definition.margin_currency
+        model.units.setdefault(name, 10**8)
+        plain = m.DefineCollateral(time_ms=0, asset=name, index_price=1)
+        model.collateral[name] = Collateral(plain, Fraction(1))
+    model.units.setdefault(definition.asset, 10**8)
+    terms = Collateral(definition, Fraction(definition.index_price))
+    model.collateral[definition.asset] = terms
+    # conversions go asset by asset in the order in which the assets became known
+    model.collateral = {
+        name: model.collateral[name] for name in model.units if name in model.collateral
+    }
+
+
+def _index_prices(model: Model, event: m.IndexPricesSet) -> None:
+    for asset, price in zip(event.assets, event.index_prices, strict=True):
+        model.collateral[asset].price = Fraction(price, 10**10)
 
 
 def _balances(model: Model, event: m.BalancesSet) -> None:
@@ -121,9 +166,11 @@ def _orders(model: Model, event: m.OpenOrdersSet) -> None:
 
 
 def _marks(model: Model, event: m.MarksSet) -> None:
-    for name, ticks in zip(event.contracts, event.mark_ticks, strict=True):
+    fractions = event.mark_fractions or [0] * len(event.contracts)
+    for name, ticks, units in zip(event.contracts, event.mark_ticks, fractions, strict=True):
         contract = model.contracts[name]
-        contract.previous_mark, contract.mark = contract.mark or ticks, ticks
+        mark = ticks + units * contract.mark_unit / contract.tick
+        contract.previous_mark, contract.mark = contract.mark or mark, mark
         contract.mark_rejected = False
 
 
@@ -143,6 +190,9 @@ def _funded(model: Model, event: m.PoolFunded) -> None:
     contract = model.contracts[event.contract] if event.contract else None
     if contract:
         contract.injected += event.amount_cash
+    pool.openings.shift(event.amount_cash)  # what operators move is neither gain nor loss of a day
+    if contract:
+        contract.openings.shift(event.amount_cash)
     if event.amount_cash < 0:  # a withdrawal is no loss
         pool.equities.shift(event.amount_cash)
         if contract:
@@ -154,6 +204,7 @@ def _moved(model: Model, event: m.ContractMoved) -> None:
     contract.pool, contract.realized, contract.injected = pool.name, 0, 0
     contract.pnls = History(pool.definition.peak_window_ms)
     contract.pnls.add(model.time_ms, contract.contract_pnl)  # a loss from before is no drawdown
+    contract.openings = DayOpenings(model.time_ms, contract.contract_pnl)
     expect(not contract.active, "ADL goes on in another pool", contract.name)
     contract.warned.clear()
     for each in model.pools.values():
@@ -187,11 +238,42 @@ def _netted(model: Model, event: m.PositionsNetted) -> None:
     model.pay(account, contract.settle, event.realized_pnl_cash)
 
 
+def _inventory_netted(model: Model, event: m.InventoryNetted) -> None:
+    contract = model.contracts[event.contract]
+    for side, takeover, cost in (
+        (Side.LONG, event.long_takeover, event.long_cost_cash),
+        (Side.SHORT, event.short_takeover, event.short_cost_cash),
+    ):
+        model.take_inventory(contract, side, takeover, event.lots, cost)
+        contract.exhausted_lots.pop(side, None)
+    model.earn(contract, event.realized_pnl_cash)
+
+
 def _settled(model: Model, event: m.WalletSettled) -> None:
     model.pay(event.account, event.asset, -event.amount_cash)
     contract = model.contracts[event.contract]
     expect(event.pool == contract.pool, "another contract's pool pays", event)
     model.earn(contract, event.amount_cash)
+
+
+def _collateral_taken_over(model: Model, event: m.CollateralTakenOver) -> None:
+    pool = model.pools[event.pool]
+    model.pay(event.account, event.asset, -event.amount_cash)
+    model.pay(event.account, pool.asset, event.value_cash)
+    _hold(pool, event.asset, event.amount_cash, event.value_cash)
+
+
+def _collateral_converted(model: Model, event: m.CollateralConverted) -> None:
+    pool = model.pools[event.pool]
+    _hold(pool, event.asset, -event.amount_cash, -event.cost_cash)
+    pool.balance += event.realized_pnl_cash
+
+
+def _hold(pool: Pool, asset: str, amount: int, cost: int) -> None:
+    before = pool.collateral.pop(asset, (0, 0))
+    after = before[0] + amount, before[1] + cost
+    if after != (0, 0):
+        pool.collateral[asset] = after
 
 
 def _unwound(model: Model, event: m.Unwound) -> None:
@@ -206,8 +288,10 @@ def _observed(model: Model, event: m.PoolObserved) -> None:
     pool.observed = event
     pool.balances.add(model.time_ms, event.balance_cash)
     pool.equities.add(model.time_ms, event.equity_cash)
+    pool.openings.add(model.time_ms, event.equity_cash)
     for name, profit in zip(event.contracts, event.contract_pnl_cash, strict=True):
         model.contracts[name].pnls.add(model.time_ms, profit)
+        model.contracts[name].openings.add(model.time_ms, profit)
         pool.monitored.add(name)
 
 
@@ -310,19 +394,24 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.AssetDefined: _asset,
     m.PoolDefined: _pool,
     m.ContractDefined: _contract,
+    m.CollateralDefined: _collateral,
     m.AccountDefined: _account,
     m.BalancesSet: _balances,
     m.PositionsSet: _positions,
     m.OpenOrdersSet: _orders,
     m.MarksSet: _marks,
     m.MarkRejected: _mark_rejected,
+    m.IndexPricesSet: _index_prices,
     m.DepthSet: _depth,
     m.DepthSufficiencySet: _watched,
     m.PoolFunded: _funded,
     m.ContractMoved: _moved,
     m.TakenOver: _taken_over,
     m.PositionsNetted: _netted,
+    m.InventoryNetted: _inventory_netted,
     m.WalletSettled: _settled,
+    m.CollateralTakenOver: _collateral_taken_over,
+    m.CollateralConverted: _collateral_converted,
     m.Unwound: _unwound,
     m.PoolObserved: _observed,
     m.AdlStarted: _started,

@@ -8,6 +8,8 @@ import itertools
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from collateral_oracle import Collateral, collateral_pnl, pooled, pooled_numbers
+
 from delever.core import messages as m
 from delever.core.messages import Side
 
@@ -106,6 +108,25 @@ class History:
         return Fraction(area, span) if span else Fraction(self.values[-1][2] or 0)
 
 
+class DayOpenings:
+    """Values by the day in which they applied last; a day opens with the last value before it."""
+
+    def __init__(self, time_ms: int, value: int) -> None:
+        self.last = {time_ms // 86_400_000: value}
+        self.first = value
+
+    def add(self, time_ms: int, value: int) -> None:
+        self.last[time_ms // 86_400_000] = value
+
+    def shift(self, amount: int) -> None:
+        self.last = {day: value + amount for day, value in self.last.items()}
+        self.first += amount
+
+    def at(self, time_ms: int) -> int:
+        before = [day for day in self.last if day < time_ms // 86_400_000]
+        return self.last[max(before)] if before else self.first
+
+
 @dataclass
 class Limits:
     start: Fraction | None
@@ -113,6 +134,11 @@ class Limits:
     trigger_threshold: Fraction | None
     wait_ms: int | None
     stop_equity: Fraction | None = None
+    takeover_loss: Fraction | None = None
+    contract_daily_loss: Fraction | None = None
+    pool_daily_loss: Fraction | None = None
+    vault_cap: Fraction | None = None
+    loss_threshold: Fraction | None = None
 
 
 def limits_from(limits: m.TriggerLimits, unit: int) -> Limits:
@@ -121,7 +147,14 @@ def limits_from(limits: m.TriggerLimits, unit: int) -> Limits:
 
     threshold = number(limits.trigger_threshold, unit)
     ratios, stop_equity = (number(limits.start), number(limits.stop)), limits.stop_equity
-    return Limits(*ratios, threshold, limits.wait_ms, number(stop_equity, unit))
+    caps = {
+        "takeover_loss": number(limits.takeover_loss, unit),
+        "contract_daily_loss": number(limits.contract_daily_loss),
+        "pool_daily_loss": number(limits.pool_daily_loss),
+        "vault_cap": number(limits.vault_cap),
+        "loss_threshold": number(limits.loss_threshold, unit),
+    }
+    return Limits(*ratios, threshold, limits.wait_ms, number(stop_equity, unit), **caps)
 
 
 class Contract:
@@ -143,7 +176,10 @@ class Contract:
         same("fraction of Cash in the value of a lot", step.denominator, 1)
         self.step = step.numerator  # of a lot: Cash a tick, or Cash times ticks
         self.limits = limits_from(definition.limits, unit)
-        self.mark = self.previous_mark = 0
+        self.mark_unit = Fraction(
+            1, 10 ** max(10, len(str(definition.tick_size).partition(".")[2]))
+        )
+        self.mark = self.previous_mark = Fraction(0)  # in ticks
         self.bids: tuple[tuple[int, int], ...] = ()
         self.asks: tuple[tuple[int, int], ...] = ()
         self.depth_known = False
@@ -153,6 +189,7 @@ class Contract:
         self.realized = self.injected = 0
         self.pnls = History(window_ms)
         self.pnls.add(time_ms, 0)
+        self.openings = DayOpenings(time_ms, 0)
         self.active: dict[str, None] = {}  # in order of their starts
         self.warned: set[str] = set()
         self.rated_used: int | None = None  # trigger used at the last rating, ppm
@@ -160,15 +197,15 @@ class Contract:
         self.mark_rejected = False
         self.exhausted_lots: dict[Side, int] = {}
 
-    def exact(self, side: Side, lots: int, ticks: int) -> Fraction:
+    def exact(self, side: Side, lots: int, ticks: int | Fraction) -> Fraction:
         """Return the exact value of lots of a side at a price."""
         price = ticks * self.tick
         return sign(side) * lots * (self.size * price if self.linear else -self.size / price)
 
-    def value(self, side: Side, lots: int, ticks: int) -> int:
+    def value(self, side: Side, lots: int, ticks: int | Fraction) -> int:
         """Return the value in whole Cash, rounded down."""
         if self.linear:
-            return sign(side) * lots * ticks * self.step
+            return sign(side) * lots * ticks * self.step // 1
         return -sign(side) * lots * self.step // ticks
 
     def unrealized_pnl(self, side: Side, held: Position) -> int:
@@ -221,8 +258,10 @@ class Pool:
         self.balances, self.equities = (History(definition.peak_window_ms) for _ in range(2))
         self.balances.add(time_ms, 0)
         self.equities.add(time_ms, 0)
+        self.openings = DayOpenings(time_ms, 0)
         self.observed: m.PoolObserved | None = None
         self.haircut_ppm = 0
+        self.collateral: dict[str, tuple[int, int]] = {}  # amount and cost, by asset
         self.monitored: set[str] = set()
 
 
@@ -230,6 +269,7 @@ class Pool:
 class Account:
     hedge: bool
     exempt: bool
+    multi_asset: bool = False
     versions: dict[str, int] = field(default_factory=lambda: {"balances": -1, "positions": -1})
     fills: dict[str, int] = field(default_factory=lambda: {"balances": 0, "positions": 0})
 
@@ -248,6 +288,8 @@ class Model:
         self.orders: dict[tuple[str, str], tuple[str, ...]] = {}
         self.fills: dict[int, m.AdlFilled] = {}
         self.losses: dict[str, list[PositionLoss]] = {}
+        self.margin_currency = ""
+        self.collateral: dict[str, Collateral] = {}
 
     def wallet(self, account: str, asset: str) -> int:
         return self.wallets.get((account, asset), 0)
@@ -260,7 +302,7 @@ class Model:
 
     def pool_equity(self, pool: str) -> int:
         unrealized = (c.inventory_pnl(side) for c in self.members(pool) for side in SIDES)
-        return self.pools[pool].balance + sum(unrealized)
+        return self.pools[pool].balance + sum(unrealized) + collateral_pnl(self, pool)
 
     def held(self, account: str) -> list[tuple[Contract, Side, int, Position]]:
         """Return an account's positions in order of contract, side and position id."""
@@ -273,12 +315,18 @@ class Model:
         ]
 
     def cross(self, account: str, asset: str) -> list[tuple[Contract, Side, int, Position]]:
-        return [row for row in self.held(account) if not row[3].isolated and row[0].settle == asset]
+        """Return the cross positions with the same margin as those that settle in an asset."""
+        together = {asset, *self.collateral} if pooled(self, account, asset) else {asset}
+        held = [row for row in self.held(account) if not row[3].isolated]
+        return [row for row in held if row[0].settle in together]
 
     def bucket(
         self, account: str, contract: Contract, side: Side, held: Position
     ) -> tuple[int, int, int]:
-        """Return balance, unrealized PnL and maintenance margin of a position's margin bucket."""
+        """Return balance, unrealized PnL and maintenance margin of a position's margin bucket.
+
+        Of a multi-asset account, without collateral haircut.
+        """
         if held.isolated:
             return (
                 held.margin,
@@ -286,6 +334,9 @@ class Model:
                 contract.maintenance(side, held),
             )
         rows = self.cross(account, contract.settle)
+        if pooled(self, account, contract.settle):
+            numbers = pooled_numbers(self, account, contract.settle, rows, haircut=False)
+            return numbers[0] - numbers[1], *numbers[1:]
         pnl = sum(c.unrealized_pnl(s, p) for c, s, _, p in rows)
         maintenance = sum(c.maintenance(s, p) for c, s, _, p in rows)
         return self.wallet(account, contract.settle), pnl, maintenance

@@ -65,10 +65,13 @@ def check_triggers(reader: Reader, contract: Contract) -> None:
                 _expect_switch(reader, m.AdlStopped, contract, trigger)
         elif evaluation.starts:
             _expect_switch(reader, m.AdlStarted, contract, trigger)
+            if len(contract.active) == 1:
+                for pool in _unallocated(model, contract.settle):
+                    _expect_notice(reader, m.NoticeKind.FUND_UNALLOCATED, contract, pool)
         elif trigger not in contract.warned and evaluation.used >= trigger_oracle.WARNING:
-            _expect_warning(reader, m.NoticeKind.ADL_WARNING, contract, trigger)
+            _expect_notice(reader, m.NoticeKind.ADL_WARNING, contract, trigger)
         elif trigger in contract.warned and evaluation.used < trigger_oracle.WARNING_CLEARED:
-            _expect_warning(reader, m.NoticeKind.ADL_WARNING_CLEARED, contract, trigger)
+            _expect_notice(reader, m.NoticeKind.ADL_WARNING_CLEARED, contract, trigger)
 
 
 def _expect_switch(
@@ -81,8 +84,19 @@ def _expect_switch(
     reader.consume()
 
 
-def _expect_warning(reader: Reader, kind: m.NoticeKind, contract: Contract, trigger: str) -> None:
-    event = reader.expect_next(m.Notice, kind, contract.name, trigger)
+def _expect_notice(reader: Reader, kind: m.NoticeKind, contract: Contract, subject: str) -> None:
+    event = reader.expect_next(m.Notice, kind, contract.name, subject)
     found = (event.kind, event.subject, event.account, event.contract)
-    same("warning", found, (kind, trigger, "", contract.name))
+    same("notice", found, (kind, subject, "", contract.name))
     reader.consume()
+
+
+def _unallocated(model: Model, asset: str) -> list[str]:
+    """Return the pools of an asset whose money no position and no inventory can use."""
+    funded = [name for name, p in model.pools.items() if p.asset == asset and p.balance > 0]
+    used = {
+        contract.pool
+        for contract in model.contracts.values()
+        if contract.has_inventory or any(contract.positions.values())
+    }
+    return [name for name in funded if name not in used]

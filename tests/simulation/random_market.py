@@ -1,7 +1,7 @@
 """Random markets: their pools, contracts and accounts, and draws of prices and sizes."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -78,21 +78,22 @@ class RandomMarket:
         owners = [asset for asset in assets for _ in range(self.random.randint(2, 3))]
         for number, asset in enumerate(owners, 1):
             kind, rules = self.random.choice(list(PoolKind)), self.random.choice(self.rules)
+            managed = self.random.random() < 0.35
             yield m.DefinePool(
                 time_ms=0,
                 pool=f"pool-{number}",
                 kind=kind,
                 asset=asset,
                 rules=rules,
-                managed=self.random.random() < 0.35,
+                managed=managed,
                 max_slippage=self.random.choice(["0.025", "0.1", 0, 1]),
                 peak_window_ms=self.random.choice([8 * HOUR_MS, 8 * HOUR_MS, 10_000]),
-                limits=self._limits(rules),
+                limits=self._limits(rules, needed=managed and rules == "hyperliquid"),
             )
 
-    def _limits(self, rules: str) -> m.TriggerLimits:
+    def _limits(self, rules: str, *, needed: bool = False) -> m.TriggerLimits:
         """Return limits of which a trigger of the rule set reads each one."""
-        if self.random.random() < 0.5:
+        if self.random.random() < 0.5 and not needed:
             return m.TriggerLimits()
         starts = (None, "0.2", "0.5") if self.coarse else (None, "0.3", "0.05", "0.123456")
         limits = m.TriggerLimits(
@@ -101,6 +102,11 @@ class RandomMarket:
             trigger_threshold=self.random.choice([0, 100] if self.coarse else [None, 0, 100]),
             wait_ms=self.random.choice([None, 0, 7_000]),
             stop_equity=self.random.choice([None, 0, 3, 50]),
+            takeover_loss=self.random.choice([0, 3, 100]),
+            contract_daily_loss=self.random.choice([None, "0.2", "0.0123"]),
+            pool_daily_loss=self.random.choice([None, "0.5", 1]),
+            vault_cap=self.random.choice(["0.1", "0.5", 1]),
+            loss_threshold=self.random.choice([0, 40, 10_000]),
         )
         return m.TriggerLimits(**{name: getattr(limits, name) for name in limits_read(rules)})
 
@@ -145,7 +151,7 @@ class RandomMarket:
     # --- draws ---
 
     def moved(self, name: str, shift: float) -> str:
-        """Return the contract's price after a relative move, at least one tick."""
+        """Return the mark after a relative move: at least one tick, at times finer than it."""
         contract = next(c for c in self.contracts if c.contract == name)
         tick = Fraction(contract.tick_size)
         factor = Fraction(max(1 + shift, 0.01) * self.random.uniform(0.995, 1.005))
@@ -156,7 +162,8 @@ class RandomMarket:
         if self.coarse:
             ticks = min(max(round(ticks, -1), 10), 300)
         self.price[name] = ticks * tick
-        return text(self.price[name])
+        finer = 0 if self.coarse or self.random.random() < 0.7 else self.random.randrange(100)
+        return text(self.price[name] + finer * tick / 100)
 
     def account(self, name: str, time_ms: int) -> m.DefineAccount:
         return m.DefineAccount(
@@ -282,7 +289,6 @@ class RandomMarket:
             return m.SetBalances(time_ms=time_ms, version=version, balances=rows)
 
         fine = text(Fraction(contract.lot_size) / 3 // Fraction(1, 10**25) * Fraction(1, 10**25))
-        tick = text(Fraction(contract.tick_size) / 2)
         return [
             Move(m.SetTime(time_ms=model.time_ms - 1), Reason.TIME_IN_PAST),
             Move(m.SetTime(time_ms=2**60), Reason.OUT_OF_RANGE),
@@ -308,11 +314,11 @@ class RandomMarket:
                 m.SetMarks(time_ms=time_ms, marks={"NONE": 1}, strict=True), Reason.UNKNOWN_CONTRACT
             ),
             Move(
-                m.SetMarks(time_ms=time_ms, marks={name: tick}, strict=True),
-                Reason.INVALID_TICK_MULTIPLE,
+                m.SetMarks(time_ms=time_ms, marks={name: "0.12345678901"}, strict=True),
+                Reason.TOO_MANY_DECIMALS,
             ),
             Move(m.SetMarks(time_ms=time_ms, marks={name: "-1"})),
-            Move(m.SetMarks(time_ms=time_ms, marks={"NONE": 1, name: tick})),
+            Move(m.SetMarks(time_ms=time_ms, marks={"NONE": 1, name: "0.12345678901"})),
             Move(m.SetMarks(time_ms=time_ms, marks={"NONE": 1, name: text(self.price[name])})),
             Move(m.Takeover(time_ms=time_ms, account="nobody"), Reason.UNKNOWN_ACCOUNT),
             Move(
@@ -337,8 +343,10 @@ class RandomMarket:
         ]
 
 
-def opening(market: RandomMarket) -> list[m.Command]:
-    """Return the definitions, first marks and first funding."""
+def opening(
+    market: RandomMarket, mode: Callable[[m.DefineAccount], m.DefineAccount]
+) -> list[m.Command]:
+    """Return the definitions, first marks and first funding; `mode` sets the mode of an account."""
     assets = sorted({pool.asset for pool in market.pools})
     seeds = [
         m.FundPool(
@@ -358,7 +366,7 @@ def opening(market: RandomMarket) -> list[m.Command]:
         ),
         *market.pools,
         *market.contracts,
-        *(market.account(name, 0) for name in market.accounts),
+        *(mode(market.account(name, 0)) for name in market.accounts),
         m.SetMarks(time_ms=1, marks={n: text(price) for n, price in market.price.items()}),
         *seeds,
     ]

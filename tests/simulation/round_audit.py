@@ -117,11 +117,12 @@ def _check_round(
     for counterparty, takeover, lots in matches:
         fill = (counterparty, takeover, lots, prices[takeover])
         earned += _check_fill(reader, contract, against, fill, tranches[takeover])
-    residual = 0
+    residual, balance = 0, model.pools[contract.pool].balance
+    unfunded = max(max(-balance, 0) - max(earned - balance, 0), 0)  # the balance is now after it
     if target is not None and filled == wanted:
         residual = earned - (target - cost)
         expect(residual >= 0, "the pool is beyond its limit", residual)
-    right = (contract.name, side, *rules, wanted, filled, residual, len(queue))
+    right = (contract.name, side, *rules, wanted, filled, residual, unfunded, len(queue))
     _check_summary(reader, right, out)
     if filled < wanted:
         reason = Reason.QUEUE_EXHAUSTED if queue or out else Reason.NO_OPEN_POSITIONS
@@ -224,6 +225,7 @@ def _check_summary(reader: Reader, right: tuple[object, ...], out: dict[str, int
         event.wanted_lots,
         event.filled_lots,
         event.rounding_residual_cash,
+        event.unfunded_cash,
         event.counterparties,
     )
     same("round", found + counts, right)

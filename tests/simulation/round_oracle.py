@@ -32,6 +32,7 @@ PRICES = {
     ("bybit", "pool_equity"): "deficit_share",
     ("bybit", "contract_drawdown"): "drawdown_limit",
     ("hyperliquid", ""): "previous_mark",
+    ("hyperliquid@2025-03", ""): "previous_mark",
     ("okx", ""): "mark_unless_depleted",
     ("okx_2025", ""): "mark_unless_depleted",
     ("deribit", ""): "transfer_price",
@@ -49,9 +50,11 @@ RESIDUAL |= {"htx", "htx_maintenance", "xcoin"}
 """Rule sets whose rounds close no more than the fund's deficit needs."""
 
 BY_QUANTITY = {"bitmex"}
-WINNERS_ONLY = {"hyperliquid", "gmx", "whitebit"}
+WINNERS_ONLY = {"hyperliquid", "hyperliquid@2025-03", "gmx", "whitebit"}
 CANCELS = dict.fromkeys(("bitmex", "okx", "okx_2025", "bitget", "kucoin", "delta"), "contract")
-CANCELS |= dict.fromkeys(("hyperliquid", "deribit", "lighter", "aevo"), "none")
+CANCELS |= dict.fromkeys(
+    ("hyperliquid", "hyperliquid@2025-03", "deribit", "lighter", "aevo"), "none"
+)
 CANCELS |= dict.fromkeys(("htx", "htx_maintenance", "whitebit", "xcoin"), "contract")
 CANCELS |= dict.fromkeys(("cube", "bullish", "extended"), "contract")
 CANCELS |= dict.fromkeys(("bitget_peak", "bitget_threshold"), "contract")
@@ -163,7 +166,8 @@ def tranches_of(model: Model, contract: Contract, side: Side, trigger: str) -> d
     """
     tranches = in_turn(contract, side)
     by_mark = {"account_equity", "fund_depleted", "pool_equity", "pool_drawdown"}
-    by_mark |= {"pool_below_mean", "contract_drawdown"}
+    by_mark |= {"pool_below_mean", "contract_drawdown", "contract_daily_loss", "pool_daily_loss"}
+    by_mark |= {"liquidator_loss"}
     until_empty = model.pools[contract.pool].definition.rules == "ethereal"
     if trigger in by_mark and not until_empty:
         return {
@@ -171,11 +175,38 @@ def tranches_of(model: Model, contract: Contract, side: Side, trigger: str) -> d
             for takeover, tranche in tranches.items()
             if sign(side) * (tranche.ticks - contract.mark) > 0
         }
+    if trigger == "takeover_loss":
+        return _beyond_cap(model, contract, side)
     if trigger == "illiquidity" and contract.missing_since[side] is None:
         return {}
     if trigger == "pnl_to_pool":
         return _losing_tranches(model, contract, side)
     return dict(tranches)
+
+
+def _beyond_cap(model: Model, contract: Contract, side: Side) -> dict[int, Tranche]:
+    """Return the fewest lots of each tranche without which its loss is at most the cap."""
+    cap = int(limits_of(model, contract, "takeover_loss").takeover_loss or 0)
+
+    def cut(tranche: Tranche, lots: int) -> Tranche:
+        return Tranche(tranche.account, lots, tranche.cost * lots // tranche.lots, tranche.ticks)
+
+    def loss_without(tranche: Tranche, lots: int) -> int:
+        rest, cost = tranche.lots - lots, tranche.cost - cut(tranche, lots).cost
+        return cost - contract.value(side, rest, contract.mark)
+
+    closed = {}
+    for takeover, tranche in in_turn(contract, side).items():
+        underwater = sign(side) * (tranche.ticks - contract.mark) > 0
+        if not underwater or loss_without(tranche, 0) <= cap:
+            continue
+        least, most = 1, tranche.lots
+        while least < most:
+            middle = (least + most) // 2
+            within = loss_without(tranche, middle) <= cap
+            least, most = (least, middle) if within else (middle + 1, most)
+        closed[takeover] = cut(tranche, least)
+    return closed
 
 
 def in_turn(contract: Contract, side: Side) -> dict[int, Tranche]:
@@ -258,18 +289,22 @@ def price_rule_of(pool: Pool, trigger: str) -> str:
 
 def price_of(model: Model, contract: Contract, side: Side, rule: str, tranche: Tranche) -> int:
     """Return the ADL price of one tranche under a rule that does not depend on the pool's limit."""
-    pool, mark = model.pools[contract.pool], contract.mark
+    pool = model.pools[contract.pool]
     if rule == "mark_unless_depleted":
         equity, peak = model.pool_equity(pool.name), pool.equities.peak(model.time_ms)
         rule = "bankruptcy_price" if 10 * equity <= peak else "mark"
-    spread = Fraction(1 - sign(side) * Fraction(1, 1000)) * mark
-    transfer = spread // 1 if side == "long" else -(-spread // 1)
+
+    def on_grid(price: Fraction) -> int:
+        """Return a price in whole ticks, rounded in the counterparties' favor."""
+        return max(int(price // 1 if side == "long" else -(-price // 1)), 1)
+
+    mark = on_grid(contract.mark)
     capped = max(mark, tranche.ticks) if side == "long" else min(mark, tranche.ticks)
     return {
         "bankruptcy_price": tranche.ticks,
         "mark": mark,
-        "previous_mark": contract.previous_mark,
-        "transfer_price": max(int(transfer), 1),
+        "previous_mark": on_grid(contract.previous_mark),
+        "transfer_price": on_grid((1 - sign(side) * Fraction(1, 1000)) * contract.mark),
         "capped_mark": capped,
     }[rule]
 

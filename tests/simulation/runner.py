@@ -70,6 +70,14 @@ def compare(model: Model, book: Book) -> None:
         same(f"wallets in {asset}", found, right)
         same(f"fees in {asset}", state.fees, 0)
     same(
+        "collateral of pools",
+        {
+            n: {a: (h.amount, h.cost) for a, h in p.collateral.items()}
+            for n, p in book.pools.items()
+        },
+        {n: p.collateral for n, p in model.pools.items()},
+    )
+    same(
         "pools",
         {n: (p.balance, p.withdrawal_haircut_ppm) for n, p in book.pools.items()},
         {n: (p.balance, p.haircut_ppm) for n, p in model.pools.items()},

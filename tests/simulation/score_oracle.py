@@ -139,6 +139,7 @@ SCORES: dict[str, Callable[[ScoreInputs], Fraction]] = {
     "htx": _by_margin_ratio,
     "htx_maintenance": lambda n: _signed(n.gain, over(n.equity, n.maintenance)),
     "hyperliquid": lambda n: n.move * n.leverage,
+    "hyperliquid@2025-03": lambda n: n.move * n.leverage,
     "kucoin": _by_account,
     "lighter": _by_account,
     "okx": _by_margin_ratio,

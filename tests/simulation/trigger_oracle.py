@@ -3,7 +3,7 @@
 Limits are the contract's, else its pool's, else the venue's own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 
 from model import SIDES, Contract, Limits, Model, Pool, nearest, sign
@@ -19,7 +19,8 @@ TRIGGERS = {
     "bitmart": ("pool_equity", "pool_drawdown", "illiquidity"),
     "bitmex": ("fund_depleted",),
     "bybit": ("pool_equity", "contract_drawdown"),
-    "hyperliquid": ("account_equity",),
+    "hyperliquid": ("liquidator_loss",),
+    "hyperliquid@2025-03": ("account_equity",),
     "okx": ("pool_equity", "pool_drawdown", "illiquidity"),
     "okx_2025": ("pool_equity", "pool_below_mean", "illiquidity"),
     "bitget": ("pool_equity",),
@@ -39,7 +40,7 @@ TRIGGERS = {
     "xcoin": ("pool_equity", "pool_drawdown"),
     "cube": ("account_equity",),
     "bullish": ("open_inventory",),
-    "extended": ("fund_depleted",),
+    "extended": ("contract_daily_loss", "takeover_loss", "pool_daily_loss", "fund_depleted"),
     "bitget_peak": ("pool_equity", "pool_drawdown"),
     "bitget_threshold": ("pool_equity", "pool_drawdown"),
     "ethereal_step4": ("pool_equity",),
@@ -61,6 +62,10 @@ REASONS = {
     "pool_below_mean": "pool_equity_below_mean",
     "open_inventory": "inventory_not_unwound",
     "pnl_to_pool": "pnl_to_pool_limit",
+    "takeover_loss": "takeover_loss_limit",
+    "contract_daily_loss": "contract_daily_loss_limit",
+    "pool_daily_loss": "pool_daily_loss_limit",
+    "liquidator_loss": "liquidator_loss_limit",
 }
 
 LIMITS = {
@@ -71,6 +76,10 @@ LIMITS = {
     "illiquidity": {"wait_ms"},
     "pool_equity": {"stop_equity"},
     "fund_depleted": {"stop_equity"},
+    "takeover_loss": {"takeover_loss"},
+    "contract_daily_loss": {"contract_daily_loss"},
+    "pool_daily_loss": {"pool_daily_loss"},
+    "liquidator_loss": {"vault_cap", "loss_threshold"},
 }
 """The limits that a trigger reads, where it reads any; the others are rejected."""
 
@@ -86,7 +95,7 @@ class Evaluation:
 
 def ignores_a_limit(limits: object, rules: str) -> bool:
     """Return whether no trigger of the rule set reads one of the limits."""
-    ignored = {"start", "stop", "trigger_threshold", "wait_ms"} - set(limits_read(rules))
+    ignored = {field.name for field in fields(Limits)} - set(limits_read(rules))
     return any(getattr(limits, name) is not None for name in ignored)
 
 
@@ -110,13 +119,15 @@ def limits_of(model: Model, contract: Contract, trigger: str) -> Limits:
         own = Limits(None, None, None, 60_000)
     elif trigger == "pnl_to_pool":
         own = Limits(Fraction(85, 100), Fraction(77, 100), None, None)
+    elif trigger in {"takeover_loss", "contract_daily_loss", "pool_daily_loss"}:
+        own.takeover_loss = Fraction(100_000 * contract.unit)
+        own.contract_daily_loss, own.pool_daily_loss = Fraction(25, 1000), Fraction(5, 100)
 
     def first(name: str) -> object:
         levels = (contract.limits, model.pools[contract.pool].limits, own)
         return next((v for level in levels if (v := getattr(level, name)) is not None), None)
 
-    names = ("start", "stop", "trigger_threshold", "wait_ms", "stop_equity")
-    return Limits(*map(first, names))  # type: ignore[arg-type]
+    return Limits(*(first(field.name) for field in fields(Limits)))  # type: ignore[arg-type]
 
 
 def rounded(top: Fraction | int, bottom: Fraction | int) -> Fraction:
@@ -132,12 +143,7 @@ def evaluate(model: Model, contract: Contract, trigger: str) -> Evaluation:
     equity = model.pool_equity(pool.name)
     peak = pool.equities.peak(now)
     spent = rounded(peak - equity, peak) if peak > 0 else Fraction(0)
-    underwater = sum(
-        tranche.lots
-        for side in SIDES
-        for tranche in contract.tranches[side].values()
-        if sign(side) * (tranche.ticks - contract.mark) > 0
-    )
+    underwater = sum(losing_lots(contract))
     limits = limits_of(model, contract, trigger)
     if trigger == "pool_equity":
         until_empty = pool.definition.rules == "ethereal"
@@ -147,7 +153,7 @@ def evaluate(model: Model, contract: Contract, trigger: str) -> Evaluation:
         held = contract.has_inventory
         return Evaluation(held, not held, Fraction(held))
     if trigger == "account_equity":
-        vault = pool.definition.rules == "hyperliquid" and pool.definition.managed
+        vault = pool.definition.rules == "hyperliquid@2025-03" and pool.definition.managed
         starts = underwater > 0 and not (vault and equity >= 0)
         return Evaluation(starts, not starts, Fraction(starts))
     if trigger == "fund_depleted":
@@ -157,7 +163,58 @@ def evaluate(model: Model, contract: Contract, trigger: str) -> Evaluation:
     if trigger in {"illiquidity", "pnl_to_pool"}:
         evaluate_limits = _illiquidity if trigger == "illiquidity" else _pnl_to_pool
         return evaluate_limits(model, contract, limits)
-    return _drawdown(model, contract, trigger, limits)
+    compare = _loss_cap if trigger in LOSSES else _drawdown
+    return compare(model, contract, trigger, limits)
+
+
+LOSSES = {"takeover_loss", "contract_daily_loss", "pool_daily_loss", "liquidator_loss"}
+"""Triggers on the fund's losses: of one takeover, or since the start of the day."""
+
+
+def _loss_cap(model: Model, contract: Contract, trigger: str, _limits: Limits) -> Evaluation:
+    underwater = any(losing_lots(contract))
+    if trigger == "liquidator_loss" and not model.pools[contract.pool].definition.managed:
+        return Evaluation(underwater, not underwater, Fraction(underwater))
+    lost, cap = loss_and_cap(model, contract, trigger)
+    exceeds = underwater and lost > cap
+    used = rounded(max(lost, 0), cap) if cap and underwater else Fraction(exceeds)
+    return Evaluation(exceeds, not exceeds, used)
+
+
+def losing_lots(contract: Contract) -> list[int]:
+    """Return the lots of each tranche that the mark values below its takeover price."""
+    return [
+        tranche.lots
+        for side in SIDES
+        for tranche in contract.tranches[side].values()
+        if sign(side) * (tranche.ticks - contract.mark) > 0
+    ]
+
+
+def loss_and_cap(model: Model, contract: Contract, trigger: str) -> tuple[int, int]:
+    """Return a loss of the fund and its cap, in whole Cash."""
+    pool, limits = model.pools[contract.pool], limits_of(model, contract, trigger)
+    equity, opening = model.pool_equity(pool.name), pool.openings.at(model.time_ms)
+
+    def part(ratio: Fraction | None) -> int:
+        return int(max(opening, 0) * (1 if ratio is None else ratio) // 1)
+
+    if trigger == "takeover_loss":
+        losses = [
+            tranche.cost - contract.value(side, tranche.lots, contract.mark)
+            for side in SIDES
+            for tranche in contract.tranches[side].values()
+            if sign(side) * (tranche.ticks - contract.mark) > 0
+        ]
+        return max(losses, default=0), int(limits.takeover_loss or 0)
+    if trigger == "contract_daily_loss":
+        fall = contract.openings.at(model.time_ms) - contract.contract_pnl
+        return fall, part(limits.contract_daily_loss)
+    if trigger == "pool_daily_loss":
+        return opening - equity, part(limits.pool_daily_loss)
+    caps = [part(limits.vault_cap)]
+    caps += [] if limits.loss_threshold is None else [int(limits.loss_threshold)]
+    return opening - equity, min(caps)
 
 
 def _pnl_to_pool(model: Model, contract: Contract, limits: Limits) -> Evaluation:
@@ -207,6 +264,9 @@ def deficit(model: Model, contract: Contract, trigger: str) -> int | None:
     equity = model.pool_equity(pool.name)
     if trigger in {"pool_equity", "fund_depleted"}:
         return int(limits.stop_equity or 0) + 1 - equity
+    if trigger in {"contract_daily_loss", "pool_daily_loss"}:
+        lost, cap = loss_and_cap(model, contract, trigger)
+        return lost - cap
     if trigger == "pool_drawdown":
         assert limits.start is not None
         assert limits.stop is not None

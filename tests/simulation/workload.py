@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from model import SIDES, Contract, Model
+from random_collateral import RandomCollateral
 from random_market import RandomMarket, opening, text
 
 from delever.core import messages as m
@@ -34,7 +35,15 @@ class Workload:
         self.time_ms = 1_000
         self.version = 1
         self.late: list[m.SetPositions | m.SetBalances] = []
-        self.opening = [Move(command) for command in opening(self.market)]
+        self._open(seed)
+
+    def _open(self, seed: object) -> None:
+        """Draw the market's collateral, and the commands with which it opens."""
+        self.collateral = RandomCollateral(seed, self.market)
+        commands = opening(self.market, self.collateral.account)
+        first_account = next(n for n, c in enumerate(commands) if isinstance(c, m.DefineAccount))
+        commands[first_account:first_account] = self.collateral.opening()
+        self.opening = [Move(command) for command in commands]
 
     def next(self, model: Model) -> Move:
         """Return the next command; the opening first."""
@@ -42,6 +51,8 @@ class Workload:
             return self.opening.pop(0)
         if self.orders.random() < 0.03:
             return Move(self._order(model))
+        if about_collateral := self.collateral.next(model, self.time_ms):
+            return Move(about_collateral)
         self._pass_time()
         if self.random.random() < 0.07:
             return self._faulty(model)
@@ -95,7 +106,8 @@ class Workload:
     # --- the venue's snapshots of accounts ---
 
     def _account(self, _model: Model) -> m.Command:
-        return self.market.account(self.random.choice(self.market.accounts), self.time_ms)
+        name = self.random.choice(self.market.accounts)
+        return self.collateral.account(self.market.account(name, self.time_ms))
 
     def _balances(self, model: Model) -> m.Command:
         accounts = self._some_accounts()
@@ -112,7 +124,7 @@ class Workload:
             last_fill=self._known_fill(model),
             balances=rows,
         )
-        return self._remember(snapshot)
+        return self._remember(self.collateral.balances(snapshot))
 
     def _positions(self, model: Model) -> m.Command:
         rows: list[m.PositionRow] = []

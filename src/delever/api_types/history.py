@@ -141,7 +141,10 @@ class FillResponse(ApiResponse, frozen=True, kw_only=True):
 
 
 class RoundResponse(ApiResponse, frozen=True, kw_only=True):
-    """One ADL round with its fills; `hash` is the hash of its record."""
+    """One ADL round with its fills; `hash` is the hash of its record.
+
+    `unfunded` is the loss of the round that the fund could not pay.
+    """
 
     sequence: int
     time_ms: int
@@ -154,6 +157,7 @@ class RoundResponse(ApiResponse, frozen=True, kw_only=True):
     filled: str
     unfilled: str
     rounding_residual: str
+    unfunded: str
     counterparties: int
     fills: tuple[FillResponse, ...]
 

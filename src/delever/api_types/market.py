@@ -212,10 +212,20 @@ class QueuePage(ApiResponse, frozen=True, kw_only=True):
     rows: tuple[QueueRow, ...]
 
 
+class HeldCollateralResponse(ApiResponse, frozen=True, kw_only=True):
+    """What a fund took over of an asset and the venue has not sold yet; `cost` is in its own."""
+
+    asset: str
+    quantity: str
+    cost: str
+
+
 class PoolResponse(ApiResponse, frozen=True, kw_only=True):
     """One insurance fund; its drawdown is that of its equity below its balance peak.
 
-    The peak is the highest balance of the last `peak_window_ms`.
+    The peak is the highest balance of the last `peak_window_ms`. `unfunded` is what the balance is
+    below 0: losses that neither fund nor queue has paid. `collateral` is in the balance at cost,
+    and in the equity at what it would bring.
     """
 
     as_of: int
@@ -227,11 +237,13 @@ class PoolResponse(ApiResponse, frozen=True, kw_only=True):
     managed: bool
     balance: str
     equity: str
+    unfunded: str
     balance_peak: str
     peak_window_ms: int
     drawdown_ppm: int
     withdrawal_haircut_ppm: int
     members: tuple[str, ...]
+    collateral: tuple[HeldCollateralResponse, ...]
 
 
 # --- events ---

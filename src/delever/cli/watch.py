@@ -62,7 +62,11 @@ def watch(
     ] = (),
     history: HistoryPath = None,
     once: Annotated[
-        bool, Parameter(negative="", help="Poll once; exit code 3 if any alert rule is met.")
+        bool,
+        Parameter(
+            negative="",
+            help="Poll once. Exit code 3: an alert rule is met; 4: a source could not be read.",
+        ),
     ] = False,
     json: Annotated[bool, Parameter(negative="", help="Write one JSON object a second.")] = False,
     page: Annotated[
@@ -82,16 +86,24 @@ def watch(
         _silence_libraries()
         try:
             if once:
-                _write_view(asyncio.run(watching.once()), json=json)
-                return ExitCode.CHECK_FAILED if watching.has_active_alerts else ExitCode.SUCCESS
+                return _once(watching, json=json)
             if page:
                 return _serve(watching, settings.history, host, port)
             display = partial(_stream, json=json) if json else _display()
-            asyncio.run(_run(watching, display))
+            return asyncio.run(_run(watching, display))
         except sqlite3.Error as error:  # for example a full disk, or a deleted file
             log(f"delever: {settings.history}: {error}")
             return ExitCode.FAILURE
-    return ExitCode.SUCCESS
+
+
+def _once(watching: "Watch", *, json: bool) -> int:
+    """Poll once, write the view, and return the exit code; an alert precedes an unread source."""
+    _write_view(asyncio.run(watching.once()), json=json)
+    for source in watching.unread:
+        log(f"delever: not read: {source}")
+    if watching.has_active_alerts:
+        return ExitCode.CHECK_FAILED
+    return ExitCode.INVALID_INPUT if watching.unread else ExitCode.SUCCESS
 
 
 def _silence_libraries() -> None:
@@ -185,18 +197,26 @@ def _display() -> Display:
     return _draw if sys.stdout.isatty() else partial(_stream, json=False)
 
 
-async def _run(watching: "Watch", display: Display) -> None:
-    """Watch and display once a second until SIGINT or SIGTERM."""
+async def _run(watching: "Watch", display: Display) -> int:
+    """Watch and display once a second until SIGINT or SIGTERM; return the exit code."""
     stop = asyncio.Event()
+    code = ExitCode.SUCCESS
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+
+    def interrupt() -> None:
+        nonlocal code
+        code = ExitCode.INTERRUPTED
+        stop.set()
+
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
     running = asyncio.create_task(watching.run(stop))
     try:
         await display(watching, running)
     finally:
         stop.set()
         await running
+    return code
 
 
 def _serve(watching: "Watch", history: str, host: str, port: int) -> int:
@@ -213,8 +233,9 @@ def _serve(watching: "Watch", history: str, host: str, port: int) -> int:
         return ExitCode.FAILURE
     page = watch_app(watching, history, host)
     with listening:
-        asyncio.run(_run(watching, lambda _, running: serve(page, listening, running, write)))
-    return ExitCode.SUCCESS
+        return asyncio.run(
+            _run(watching, lambda _, running: serve(page, listening, running, write))
+        )
 
 
 async def _stream(watching: "Watch", running: "asyncio.Task[None]", *, json: bool) -> None:

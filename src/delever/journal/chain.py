@@ -28,6 +28,7 @@ class JournalProblem(StrEnum):
     SNAPSHOT_HASH_MISMATCH = "snapshot_hash_mismatch"
     SNAPSHOT_UNLINKED = "snapshot_unlinked"
     SNAPSHOT_BOOK_MISMATCH = "snapshot_book_mismatch"
+    SNAPSHOT_IMPOSSIBLE = "snapshot_impossible"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,9 @@ class Verification:
     """The outcome of verifying a journal.
 
     `replayed` is the last record up to which both replays agreed; 0 without a deep verification.
+    `internal_errors` are the records of commands that the engine could not run and rejected, where
+    the verification was deep.
+
     `head` is the newest record that the journal claims to have. Compare it with a copy stored
     elsewhere: a file replaced as a whole by an earlier version is a sound, shorter journal.
     """
@@ -56,6 +60,7 @@ class Verification:
     replayed: int
     head: Head | None
     findings: tuple[Finding, ...]
+    internal_errors: tuple[int, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -7,15 +7,16 @@ part of its value (marks are applied in the given order) and is preserved.
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from delever.core.messages import AnyCommand, AnyEvent, Command, Event
+from delever.core.units import long_integers_as_text
 
 _encoder = msgspec.msgpack.Encoder()
 _command_decoder: msgspec.msgpack.Decoder[AnyCommand] = msgspec.msgpack.Decoder(AnyCommand)
-_events_decoder = msgspec.msgpack.Decoder(tuple[AnyEvent, ...])
+ValueT = TypeVar("ValueT")
 
 LONG_BYTES = 2**16
 """A bytes field of at least this length is hashed in place instead of being copied."""
@@ -24,12 +25,42 @@ LONG_BYTES = 2**16
 # --- commands and events <-> bytes ---
 
 
+def encode_exact(value: object) -> bytes:
+    """Return the bytes of a value; an integer beyond 64 bits is encoded as text."""
+    try:
+        return _encoder.encode(value)
+    except OverflowError:
+        builtins = msgspec.to_builtins(value, builtin_types=(bytes, memoryview))
+        return _encoder.encode(long_integers_as_text(builtins))
+
+
+class ExactDecoder(Generic[ValueT]):
+    """Decodes what `encode_exact` encoded; raises msgspec.MsgspecError for invalid bytes.
+
+    Text is accepted for an integer only where the bytes are not valid without.
+    """
+
+    def __init__(self, kind: Any) -> None:
+        self._strict: msgspec.msgpack.Decoder[ValueT] = msgspec.msgpack.Decoder(kind)
+        self._lax: msgspec.msgpack.Decoder[ValueT] = msgspec.msgpack.Decoder(kind, strict=False)
+
+    def decode(self, body: bytes) -> ValueT:
+        """Return the value of some bytes."""
+        try:
+            return self._strict.decode(body)
+        except msgspec.ValidationError as error:
+            try:
+                return self._lax.decode(body)
+            except msgspec.ValidationError:
+                raise error from None
+
+
+_events_decoder: ExactDecoder[tuple[AnyEvent, ...]] = ExactDecoder(tuple[AnyEvent, ...])
+
+
 def encode_command(command: Command) -> bytes:
     """Return the bytes of a command; an integer beyond 64 bits is encoded as text."""
-    try:
-        return _encoder.encode(command)
-    except OverflowError:
-        return _encoder.encode(_with_long_integers_as_text(msgspec.to_builtins(command)))
+    return encode_exact(command)
 
 
 def decode_command(body: bytes) -> AnyCommand:
@@ -39,23 +70,12 @@ def decode_command(body: bytes) -> AnyCommand:
 
 def encode_events(events: Sequence[Event]) -> bytes:
     """Return the bytes of all events of one command."""
-    return _encoder.encode(events)
+    return encode_exact(events)
 
 
 def decode_events(body: bytes) -> tuple[AnyEvent, ...]:
     """Return events; raises msgspec.MsgspecError for invalid bytes."""
     return _events_decoder.decode(body)
-
-
-def _with_long_integers_as_text(value: Any) -> Any:
-    """Return a value in which integers that MessagePack cannot encode are text."""
-    if isinstance(value, dict):
-        return {key: _with_long_integers_as_text(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_with_long_integers_as_text(inner) for inner in value]
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        return str(value)
-    return value
 
 
 # --- records and their hashes ---

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from delever.core.book import Book
-from delever.core.engine import step
+from delever.core.engine import is_internal_error, step
 from delever.core.rules import RegisteredRules
 from delever.journal.chain import ChainVerifier, Finding, JournalProblem
 from delever.journal.record import (
@@ -158,8 +158,15 @@ def advance_by_events(book: Book, record: Record) -> Finding | None:
 
 
 def advance_by_command(book: Book, record: Record) -> Finding | None:
-    """Run a record's command again; return the first mismatch."""
+    """Run a record's command again; return the first mismatch.
+
+    A command that its record rejects with `internal_error` is taken as stated: the error may have
+    been one of the engine of its day, or of its machine.
+    """
     try:
+        if is_internal_error(recorded := decode_events(record.events)):
+            book.apply(recorded[0])
+            return _book_finding(book, record)
         body = encode_events(step(book, decode_command(record.command)))
         difference = "" if body == record.events else _first_difference(record, body)
     except Exception as error:  # noqa: BLE001 - whatever a forged command breaks is the finding

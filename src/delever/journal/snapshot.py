@@ -15,13 +15,19 @@ from delever.core.book.account_index import AccountIndex
 from delever.core.book.account_tables import Table, Wallets
 from delever.core.book.contract_state import ContractState, OutstandingLoss
 from delever.core.book.inventory import Inventory, Tranche
-from delever.core.book.pool_state import AssetState, PoolState
+from delever.core.book.pool_state import AssetState, HeldCollateral, PoolState
 from delever.core.book.position_table import PositionBlock, PositionTable
 from delever.core.market.contract_terms import terms_of
-from delever.core.market.rolling_windows import RollingMean, RollingPeak, RollingVolatility
+from delever.core.market.rolling_windows import (
+    DailyOpening,
+    RollingMean,
+    RollingPeak,
+    RollingVolatility,
+)
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.messages import (
     AdlFilled,
+    DefineCollateral,
     DefineContract,
     DefinePool,
     IndicatorsPublished,
@@ -29,6 +35,8 @@ from delever.core.messages import (
     Rating,
     Side,
 )
+from delever.core.units import pack_mark, unpack_mark
+from delever.journal.record import ExactDecoder, encode_exact
 
 
 class StateRecord(msgspec.Struct, forbid_unknown_fields=True):
@@ -91,7 +99,13 @@ class RollingMeanRecord(StateRecord):
 
 
 class RollingVolatilityRecord(StateRecord):
-    """Fields of `RollingVolatility`."""
+    """Fields of `RollingVolatility`, with prices as `pack_mark` packs them."""
+
+    entries: list[tuple[int, int | str]]
+
+
+class DailyOpeningRecord(StateRecord):
+    """Fields of `DailyOpening`."""
 
     entries: list[tuple[int, int]]
 
@@ -105,6 +119,8 @@ class AssetRecord(StateRecord):
     pool_balance: int
     inventory_cost: int
     fees: int
+    definition: DefineCollateral | None = None
+    index_price: int = 0
 
 
 class ContractRecord(StateRecord):
@@ -112,8 +128,8 @@ class ContractRecord(StateRecord):
 
     definition: DefineContract
     pool: str
-    mark: int
-    previous_mark: int
+    mark: int | str
+    previous_mark: int | str
     volatility: RollingVolatilityRecord
     bids: tuple[tuple[int, int], ...]
     asks: tuple[tuple[int, int], ...]
@@ -124,6 +140,7 @@ class ContractRecord(StateRecord):
     realized_pnl: int
     injected: int
     contract_pnl_peak: RollingPeakRecord
+    contract_pnl_opening: DailyOpeningRecord
     active: dict[str, int]
     warned: list[str]
     exhausted: dict[Side, int]
@@ -142,8 +159,10 @@ class PoolRecord(StateRecord):
     balance_peak: RollingPeakRecord
     equity_peak: RollingPeakRecord
     equity_mean: RollingMeanRecord
+    equity_opening: DailyOpeningRecord
     withdrawal_haircut_ppm: int
     observed: PoolObserved | None
+    collateral: dict[str, HeldCollateral]
 
 
 class BookRecord(StateRecord):
@@ -163,10 +182,10 @@ class BookRecord(StateRecord):
     last_takeover: int
     indicators: IndicatorsPublished | None
     unobserved_pools: list[str]
+    margin_currency: str
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(BookRecord)
+_decoder: ExactDecoder[BookRecord] = ExactDecoder(BookRecord)
 
 
 def encode_book(book: Book) -> bytes:
@@ -174,7 +193,7 @@ def encode_book(book: Book) -> bytes:
 
     The columns of all positions are written in one piece each, without Python for a position.
     """
-    return _encoder.encode(record_of(book))
+    return encode_exact(record_of(book))
 
 
 def decode_book(body: bytes) -> Book:
@@ -210,6 +229,7 @@ def record_of(book: Book) -> BookRecord:
                 balance_peak=_peak_record(pool.balance_peak, book.time_ms),
                 equity_peak=_peak_record(pool.equity_peak, book.time_ms),
                 equity_mean=_mean_record(pool.equity_mean, book.time_ms),
+                equity_opening=DailyOpeningRecord(entries=pool.equity_opening.entries()),
             )
             for pool in book.pools.values()
         ],
@@ -225,8 +245,13 @@ def _contract_record(state: ContractState, time_ms: int) -> ContractRecord:
         inventory={
             side: list(inventory.tranches.values()) for side, inventory in state.inventory.items()
         },
-        volatility=RollingVolatilityRecord(entries=state.volatility.entries()),
+        mark=pack_mark(state.mark),
+        previous_mark=pack_mark(state.previous_mark),
+        volatility=RollingVolatilityRecord(
+            entries=[(minute, pack_mark(price)) for minute, price in state.volatility.entries()]
+        ),
         contract_pnl_peak=_peak_record(state.contract_pnl_peak, time_ms),
+        contract_pnl_opening=DailyOpeningRecord(entries=state.contract_pnl_opening.entries()),
         warned=sorted(state.warned),
     )
 
@@ -274,6 +299,10 @@ def restore_book(record: BookRecord) -> Book:
     _load_table(book.accounts, record.accounts)
     book.accounts.load_names(AccountIndex.of_bytes(*record.accounts.names))
     book.assets = {asset.name: _restore_asset(asset) for asset in record.assets}
+    for asset in book.assets.values():
+        if asset.definition is not None:
+            decimals = book.assets[book.margin_currency].cash_decimals
+            asset.set_collateral(asset.definition, asset.index_price, decimals, book.sequence)
     for pool in record.pools:
         decimals = book.assets[pool.definition.asset].cash_decimals
         book.pools[pool.definition.pool] = _restore_pool(pool, decimals)
@@ -299,10 +328,13 @@ def _restore_asset(record: AssetRecord) -> AssetState:
 def _restore_pool(record: PoolRecord, cash_decimals: int) -> PoolState:
     limits = exact_limits(record.definition.limits, cash_decimals)
     pool = PoolState(record.definition, limits, slippage_ppm(record.definition))
-    _assign_fields(pool, record, skip=("balance_peak", "equity_peak", "equity_mean"))
+    _assign_fields(
+        pool, record, skip=("balance_peak", "equity_peak", "equity_mean", "equity_opening")
+    )
     pool.balance_peak = _restore_peak(record.balance_peak)
     pool.equity_peak = _restore_peak(record.equity_peak)
     pool.equity_mean = RollingMean(record.equity_mean.window_ms, record.equity_mean.entries)
+    pool.equity_opening = DailyOpening(record.equity_opening.entries)
     return pool
 
 
@@ -314,16 +346,26 @@ def _restore_contract(
     window_ms = record.contract_pnl_peak.window_ms
     state = ContractState(record.definition, terms, limits, window_ms, positions)
     _assign_fields(
-        state, record, skip=("tables", "inventory", "volatility", "contract_pnl_peak", "warned")
+        state,
+        record,
+        skip=(
+            *("mark", "previous_mark", "volatility", "contract_pnl_peak", "contract_pnl_opening"),
+            *("tables", "inventory", "warned"),
+        ),
     )
+    state.mark = unpack_mark(record.mark)
+    state.previous_mark = unpack_mark(record.previous_mark)
     for side, table in record.tables.items():
         _assign_fields(state.tables[side], table, skip=("size", "position_ids"))
         state.tables[side].position_ids = set(table.position_ids)
     state.inventory = {
         side: _restore_inventory(tranches) for side, tranches in record.inventory.items()
     }
-    state.volatility = RollingVolatility(record.volatility.entries)
+    state.volatility = RollingVolatility(
+        (minute, unpack_mark(price)) for minute, price in record.volatility.entries
+    )
     state.contract_pnl_peak = _restore_peak(record.contract_pnl_peak)
+    state.contract_pnl_opening = DailyOpening(record.contract_pnl_opening.entries)
     state.warned = set(record.warned)
     return state
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from delever.core.accounting.invariants import audit
 from delever.core.book import Book
+from delever.core.engine import is_internal_error
 from delever.core.rules import RuleSet
 from delever.journal.chain import (
     ChainVerifier,
@@ -16,7 +18,7 @@ from delever.journal.chain import (
     hash_mismatch,
     moved_record,
 )
-from delever.journal.record import Head, Record
+from delever.journal.record import Head, Record, decode_events
 from delever.journal.replay import (
     PROGRESS_INTERVAL,
     Progress,
@@ -27,7 +29,7 @@ from delever.journal.replay import (
     snapshot_book,
     snapshot_finding,
 )
-from delever.journal.snapshot import encode_book
+from delever.journal.snapshot import decode_book, encode_book
 from delever.journal.sqlite import JournalError, SqliteJournal
 from delever.rule_registry import registry
 
@@ -48,6 +50,7 @@ class _State:
     replayed: int = 0
     snapshots: list[int] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    internal_errors: list[int] = field(default_factory=list)
 
     def report_progress(self, finished_passes: int, done: int, records: int) -> None:
         """Report progress over all passes together."""
@@ -67,7 +70,12 @@ class _State:
         """Return the findings without repetitions, in order of sequence."""
         findings = sorted(dict.fromkeys(self.findings), key=lambda finding: finding.sequence)
         return Verification(
-            self.records, len(self.snapshots), self.replayed, self.head, tuple(findings)
+            self.records,
+            len(self.snapshots),
+            self.replayed,
+            self.head,
+            tuple(findings),
+            tuple(self.internal_errors),
         )
 
 
@@ -168,6 +176,8 @@ def _verify_replays(journal: SqliteJournal, state: _State) -> None:
 
     def by_events(book: Book, record: Record) -> Finding | None:
         finding = advance_by_events(book, record)
+        if is_internal_error(decode_events(record.events)):
+            state.internal_errors.append(record.sequence)
         if finding is None and record.sequence in state.snapshots:
             state.findings += _compare_snapshot(journal, book)
         return finding
@@ -184,8 +194,24 @@ def _verify_replays(journal: SqliteJournal, state: _State) -> None:
         )
         if replayed.finding is not None:
             state.findings.append(replayed.finding)
+        elif advance is by_events:
+            state.findings += _try_snapshot(replayed.book)
         reached.append(replayed.head.sequence)
     state.replayed = min(reached)
+
+
+def _try_snapshot(book: Book) -> list[Finding]:
+    """Return the finding that the next snapshot of a book could not be taken, or not be read."""
+    try:
+        audit(book)
+        body = encode_book(book)
+        problem = "" if encode_book(decode_book(body)) == body else "it is read as another book"
+    except Exception as error:  # noqa: BLE001 - whatever a book breaks is the finding
+        problem = repr(error)
+    if not problem:
+        return []
+    text = f"record {book.sequence}: a snapshot of its book cannot be taken: {problem}"
+    return [Finding(book.sequence, JournalProblem.SNAPSHOT_IMPOSSIBLE, text)]
 
 
 def _compare_snapshot(journal: SqliteJournal, book: Book) -> list[Finding]:

@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
+import structlog
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -44,8 +45,17 @@ from delever.server.venues.okx.rest import OkxApi
 if TYPE_CHECKING:
     from delever.server.api.requests.dependencies import ApiServices
 
+DATABASE_TIMEOUT_S = 10.0
+"""How long the start waits for the database before the server goes on without it."""
+
+DATABASE_RETRY_S = 5.0
+"""Pause between two attempts to open the database."""
+
 PATH_PARTS = ("v1", "schema", "metrics", "dashboard")
 """First parts of paths that metrics label, besides those of the venues."""
+
+
+log = structlog.get_logger()
 
 
 def wall_clock_ms() -> int:
@@ -87,10 +97,12 @@ class Service:
         self.fills = FillLog(self.runner)
         self.demo = self._served_crash(demo) if demo else None
         self.history = HistoryProjector(self.runner, self.database)
+        self.metrics.watch_history(self.history)
         self.native = native_app(self.runner, self.keyring, config, self.history, self.notifier)
         self.on_started: Callable[[], None] = lambda: None
         self._lifespans = contextlib.AsyncExitStack()
         self._demo_task: asyncio.Task[None] | None = None
+        self._database_task: asyncio.Task[None] | None = None
         native = cast("Asgi", self.native)
         self.dashboard = mount_dashboard(native) if mount_dashboard else None
         self.app = Router(config.listen, self._venues(), native, self._mounts(), self._lifespan)
@@ -166,9 +178,9 @@ class Service:
     async def start(self) -> None:
         """Start every part."""
         await self.runner.start()
-        await migrate(self.database)
-        await self.history.start()
-        await self.notifier.start()
+        started_at = self.runner.market_snapshot.sequence
+        if not await self._open_database(started_at):
+            self._database_task = asyncio.create_task(self._retry_database(started_at))
         await self._lifespans.enter_async_context(self.native.lifespan())
         if self.demo is not None:
             secret = DEMO_SECRET.encode()
@@ -176,12 +188,36 @@ class Service:
                 self.keyring.add(ApiKey(key.id, key.roles, key.accounts, secret, secret))
             self._demo_task = asyncio.create_task(self.demo.run())
 
+    async def _open_database(self, started_at: int) -> bool:
+        """Migrate the database and follow the journal; return False where it cannot be used.
+
+        Whatever is wrong with the database of reports, the engine runs: history and notices wait.
+        """
+        try:
+            async with asyncio.timeout(DATABASE_TIMEOUT_S):
+                await migrate(self.database)
+                await self.history.start()
+                await self.notifier.start(started_at)
+        except Exception as error:  # noqa: BLE001 - drivers raise errors of their own
+            log.warning("the database cannot be used; it is tried again", error=repr(error))
+            return False
+        return True
+
+    async def _retry_database(self, started_at: int) -> None:
+        """Try to open the database until it can be used."""
+        is_open = False
+        while not is_open:
+            await asyncio.sleep(DATABASE_RETRY_S)
+            is_open = await self._open_database(started_at)
+        log.info("the database can be used")
+
     async def stop(self) -> None:
         """Stop every part, the engine last."""
-        if self._demo_task is not None:
-            self._demo_task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._demo_task
+        for task in (self._demo_task, self._database_task):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         if self.dashboard is not None:
             await self.dashboard.stop()
         await self._lifespans.aclose()
@@ -245,7 +281,10 @@ def http_server(service: Service) -> uvicorn.Server:
 
 
 def run(service: Service, on_ready: Callable[[str], None]) -> bool:
-    """Serve until SIGTERM; call `on_ready` with the URL once ready. Return whether it was ready."""
+    """Serve until SIGTERM or until the engine fails; call `on_ready` with the URL once ready.
+
+    Return whether the server was ready and the engine did not fail.
+    """
     with bind(service.config) as listening:
         host, port = listening.getsockname()[:2]
         authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -253,9 +292,10 @@ def run(service: Service, on_ready: Callable[[str], None]) -> bool:
         # The first snapshot of a large book should not wait for kernels to be compiled.
         threading.Thread(target=fastest, name="kernels", daemon=True).start()
         server = http_server(service)
+        service.runner.on_failed = partial(setattr, server, "should_exit", True)
         with contextlib.suppress(SystemExit):  # after a failed start, which is in the log
             server.run(sockets=[listening])
-    return bool(server.started)
+    return bool(server.started) and service.runner.failed is None
 
 
 def _started(on_ready: Callable[[str], None], url: str) -> None:

@@ -49,6 +49,11 @@ class _SourceState:
     tried: bool = False
     failure: SourceFailure | None = None
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether a stream has been opened and has not failed since."""
+        return self.tried and self.failure is None
+
 
 @dataclass(slots=True)
 class VenuePoller:
@@ -89,6 +94,16 @@ class VenuePoller:
     def is_ready(self) -> bool:
         """Whether every source has been tried once."""
         return all(state.tried for state in self._states.values())
+
+    @property
+    def unread(self) -> list[str]:
+        """The names of the sources that have never been read: no answer, or no connection."""
+        polled = {source.name for source in self.adapter.sources}
+        return [
+            name
+            for name, state in self._states.items()
+            if (state.answered_ms is None if name in polled else not state.is_connected)
+        ]
 
     def view(self) -> VenueView:
         """Return the venue's view."""
@@ -147,7 +162,8 @@ class VenuePoller:
 
     def _answered(self, source: PolledSource, answer: ParsedAnswer) -> None:
         state, now = self._states[source.name], self.now_ms()
-        state.answered_ms = now
+        if answer.observations or not answer.malformed:
+            state.answered_ms = now
         skew_ms = self._significant_skew_ms
         venue_time_ms = None if answer.venue_time_ms is None else answer.venue_time_ms - skew_ms
         state.schedule.answered(venue_time_ms, now)

@@ -253,6 +253,18 @@ class Watch:
         """Whether any alert is active."""
         return bool(self._active)
 
+    @property
+    def unread(self) -> list[str]:
+        """Each source that has never been read, with its venue and the reason."""
+        found = []
+        for poller in self._pollers:
+            reasons = {failure.source: failure for failure in poller.failures}
+            for name in poller.unread:
+                failure = reasons.get(name)
+                reason = f"{failure.kind}: {failure.text}" if failure else "no answer yet"
+                found.append(f"{poller.adapter.venue} {name}: {reason}")
+        return found
+
     # --- the view ---
 
     def deliveries(self, limit: int) -> list[AlertDelivery]:
@@ -283,9 +295,14 @@ class Watch:
 
     def _displayed(self, by_contract: Iterable[ContractKey]) -> list[ContractKey]:
         """Return the contracts to display: held, configured, not calm, or nearest to ADL."""
-        drawdowns = [r for r in self._observations.values() if isinstance(r, DrawdownObservation)]
-        nearest = sorted(drawdowns, key=lambda r: (r.distance_to_start, r.name))[:NEAREST]
-        wanted = self._wanted() | {(r.venue, r.name) for r in nearest}
+        distances = [
+            (observation.distance_to_start, observation.name, observation.venue)
+            for observation in self._observations.values()
+            if isinstance(observation, DrawdownObservation)
+            if observation.distance_to_start is not None
+        ]
+        nearest = sorted(distances)[:NEAREST]
+        wanted = self._wanted() | {(venue, name) for _, name, venue in nearest}
         statuses = self._statuses
         return [
             key

@@ -63,6 +63,12 @@ def open_world() -> World:
     world.long("ann", "BTC", 1, at=100, open_orders=("o1",))
     world.short("cyd", "BTC", 5, at=100, margin=50)
     world.inventory("BTC", Side.LONG, 2, 100)
+    world.submit(m.DefineCollateral, asset="COIN", margin_currency="USDT", index_price=10)
+    world.account("eve", multi_asset=True)
+    world.wallets(asset="COIN", eve=5)
+    world.long("eve", "SOLO", 1, at=100)
+    world.takeover("eve", contract="SOLO", price=90)  # pool own takes 1 COIN for the loss of 10
+    world.unwind("SOLO", Side.LONG, 1, 90)
     world.time_ms = 1000
     world.wait(0)
     return world
@@ -86,7 +92,8 @@ def test_rejected(row: Row) -> None:
 
 
 def test_every_rejection_reason_is_in_the_table() -> None:
-    reasons = {row["reason"] for row in rows_of("rejections.txt")}
+    """None is rejected with `internal_error`: tests/journal/test_recorder.py breaks a book."""
+    reasons = {row["reason"] for row in rows_of("rejections.txt")} | {Reason.INTERNAL_ERROR}
     assert reasons == {str(reason) for reason in list(Reason)[:FIRST_OTHER_REASON]}
 
 
@@ -101,8 +108,8 @@ def test_undecodable_commands_have_a_path(row: Row) -> None:
 def test_a_rejection_does_not_affect_the_next_command() -> None:
     """CORE-14: the corrected command is accepted at the same time."""
     world = open_world()
-    bad = m.SetMarks(time_ms=2000, marks={"BTC": "100.1"}, strict=True)
-    assert world.rejected(bad).reason is Reason.INVALID_TICK_MULTIPLE
+    bad = m.SetMarks(time_ms=2000, marks={"BTC": "100.00000000001"}, strict=True)
+    assert world.rejected(bad).reason is Reason.TOO_MANY_DECIMALS
     assert world.book.time_ms == 1000
     assert world.run(replace(bad, marks={"BTC": "100.5"}))[0] == m.Accepted(
         sequence=world.book.sequence, time_ms=2000

@@ -31,6 +31,7 @@ from delever.core.messages import (
     SetTime,
     Takeover,
 )
+from delever.journal import Recorder
 from delever.lab.runs.run import run
 from delever.lab.runs.scenario import read_scenario
 from delever.server.engine.runner import Runner
@@ -39,6 +40,7 @@ from delever.server.storage.database import migrate, open_database
 from delever.server.storage.projector import HistoryProjector
 from delever.server.storage.queries import MAX_TIME_MS, HistoryQueries, downsample
 from delever.server.storage.rolling_peaks import balance_peaks, contract_pnl_peaks
+from waiting import until
 
 T = TypeVar("T")
 Question = Callable[[Runner, HistoryProjector, HistoryQueries], Awaitable[T]]
@@ -176,6 +178,37 @@ def test_an_interrupted_projection_continues_without_duplicates(config: Config) 
     reached = [with_history(config, some, follow=False) for _ in range(4)]
     assert reached == [3, 6, 9, 12]
     assert with_history(config, rows, follow=False) == whole
+
+
+def replace_journal(config: Config, commands: list[Command]) -> None:
+    """Write a journal of other commands in place of the configured one."""
+    path = Path(config.journal.path)
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    with Recorder.open(path) as recorder:
+        recorder.submit(commands)
+
+
+def test_a_history_beyond_its_journal_or_of_another_one_is_projected_again(config: Config) -> None:
+    """As after a journal was restored from a backup that lacks the fills, or was replaced."""
+
+    async def submit_all(runner: Runner, history: HistoryProjector, _: HistoryQueries) -> int:
+        await runner.submit(crash())
+        return await history.current()
+
+    async def fills(_r: Runner, history: HistoryProjector, queries: HistoryQueries) -> list[int]:
+        await until(lambda: history.caught_up)
+        assert history.lag == 0
+        return [history.sequence, *(row.fill for row in await queries.fills(None, None, 0, 10))]
+
+    assert with_history(config, submit_all) == len(crash())
+    assert with_history(config, fills) == [len(crash()), 1, 2, 3]
+    replace_journal(config, crash()[:-4])
+    assert with_history(config, fills) == [len(crash()) - 4]
+    replace_journal(config, crash())
+    assert with_history(config, fills) == [len(crash()), 1, 2, 3]
+    replace_journal(config, [SetTime(time_ms=7)] * 40)
+    assert with_history(config, fills) == [40]
 
 
 def test_two_projectors_of_one_database_project_each_record_once(config: Config) -> None:

@@ -179,7 +179,7 @@ def test_invalid_parameters_get_okx_error_codes() -> None:
             (contracts, "", (400, "50014")),
             (contracts, "instType=SWAP&instId=X", (200, "51001")),
             (POSITIONS, "", (401, "50103")),
-            ("/api/v5/trade/order", "", (404, "404")),
+            ("/api/v5/trade/orders", "", (404, "404")),
         ):
             assert await caller.get(path, query) == rejected
             caller.clock.ms += 2_000

@@ -73,7 +73,7 @@ class Table:
 
 
 class Accounts(Table):
-    """All accounts: position mode, ADL exemption, and the newest snapshot received of each.
+    """All accounts: modes, ADL exemption, and the newest snapshot received of each.
 
     `balances_version` and `positions_version` are the versions of the newest snapshots (-1: none
     yet), `balances_fill` and `positions_fill` the last ADL fill that those snapshots include.
@@ -82,6 +82,7 @@ class Accounts(Table):
     COLUMNS = {  # noqa: RUF012
         "hedge_mode": np.bool_,
         "adl_exempt": np.bool_,
+        "multi_asset": np.bool_,
         "balances_version": np.int64,
         "positions_version": np.int64,
         "balances_fill": np.int64,
@@ -89,6 +90,7 @@ class Accounts(Table):
     }
     hedge_mode: np.ndarray
     adl_exempt: np.ndarray
+    multi_asset: np.ndarray
     balances_version: Ints
     positions_version: Ints
     balances_fill: Ints
@@ -100,10 +102,13 @@ class Accounts(Table):
         self.index = IndexByName(self.names)
         self.any_hedges = False
         self.any_exempt = False
+        self.any_multi_asset = False
         self._name_order: np.ndarray = np.empty(0, np.int32)
         self._sorted_by_name: np.ndarray = np.empty(0, np.int32)
 
-    def define(self, name: str, *, hedge_mode: bool, adl_exempt: bool) -> int:
+    def define(
+        self, name: str, *, hedge_mode: bool, adl_exempt: bool, multi_asset: bool = False
+    ) -> int:
         """Open an account or change its modes; return its index."""
         row = self.index.get(name)
         if row is None:
@@ -113,11 +118,15 @@ class Accounts(Table):
             self.balances_version[row] = self.positions_version[row] = -1
         self.any_hedges |= hedge_mode
         self.any_exempt |= adl_exempt
+        self.any_multi_asset |= multi_asset
         self.hedge_mode[row] = hedge_mode
         self.adl_exempt[row] = adl_exempt
+        self.multi_asset[row] = multi_asset
         return row
 
-    def define_all(self, names: Sequence[str], hedge_mode: Bools, adl_exempt: Bools) -> Ints:
+    def define_all(
+        self, names: Sequence[str], hedge_mode: Bools, adl_exempt: Bools, multi_asset: Bools
+    ) -> Ints:
         """Open accounts or change their modes; return their indices. The names are unique."""
         rows, first = np.array(self.names.add_all(names), np.int64), self.size
         self._reserve(len(self.names))
@@ -125,7 +134,9 @@ class Accounts(Table):
         self.balances_version[first : self.size] = self.positions_version[first : self.size] = -1
         self.any_hedges |= bool(hedge_mode.any())
         self.any_exempt |= bool(adl_exempt.any())
+        self.any_multi_asset |= bool(multi_asset.any())
         self.hedge_mode[rows], self.adl_exempt[rows] = hedge_mode, adl_exempt
+        self.multi_asset[rows] = multi_asset
         return rows
 
     def name_order(self) -> np.ndarray:
@@ -146,6 +157,7 @@ class Accounts(Table):
         self.index = IndexByName(self.names)
         self.any_hedges = bool(self.hedge_mode[: self.size].any())
         self.any_exempt = bool(self.adl_exempt[: self.size].any())
+        self.any_multi_asset = bool(self.multi_asset[: self.size].any())
 
 
 class Wallets(Table):

@@ -18,12 +18,13 @@ from delever.core.book.inventory import Tranche
 from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.book.position_table import PositionBlock, PositionColumns
 from delever.core.kernels import ParallelMap, Revaluation
+from delever.core.market.collateral import read_index_price, unit_collateral
 from delever.core.market.contract_terms import terms_of
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.market.validation import unpack_column
 from delever.core.messages import Event, NoticeKind, Side
 from delever.core.messages.fill_batch import FillBatch
-from delever.core.units import COLUMN_LIMIT, Ints
+from delever.core.units import COLUMN_LIMIT, Ints, long_integers_as_text
 
 DEFAULT_CASH_DECIMALS = 8
 
@@ -53,6 +54,7 @@ class Book:
         self.contracts: dict[str, ContractState] = {}
         self.positions = PositionBlock()
         self.pools: dict[str, PoolState] = {}
+        self.margin_currency = ""
         self.open_orders: dict[tuple[str, str], tuple[str, ...]] = {}
         self.outstanding_fills: dict[int, m.AdlFilled] = {}
         self.outstanding_losses: dict[str, list[OutstandingLoss]] = {}
@@ -62,9 +64,11 @@ class Book:
         self.has_managed_pools = False
         self.unobserved_pools: set[str] = set()
         self.publication_cache: dict[str, Any] = {}
+        self.idle_rounds: dict[tuple[str, Side], tuple[object, ...]] = {}
+        self.revision = 0
         self._monitored: dict[str, ContractState] = {}
         self._fills_of: dict[str, list[int]] = {}
-        self._changed: dict[str, ContractState | PoolState] = {}
+        self._changed: dict[str, ContractState | PoolState | AssetState] = {}
         self._changed_sides: set[tuple[str, Side]] = set()
 
     # --- queries ---
@@ -77,6 +81,12 @@ class Book:
         """Return the decimals of an asset's smallest unit: 8 unless it is defined otherwise."""
         state = self.assets.get(asset)
         return DEFAULT_CASH_DECIMALS if state is None else state.cash_decimals
+
+    def pooled_assets(self) -> list[AssetState]:
+        """Return the assets that margin the positions of multi-asset accounts together."""
+        if not self.margin_currency:
+            return []
+        return [asset for asset in self.assets.values() if asset.collateral is not None]
 
     def pool_of(self, state: ContractState) -> PoolState:
         """Return the insurance pool of a contract."""
@@ -112,6 +122,13 @@ class Book:
         """
         self.publication_cache.update(published)
 
+    def cache_idle_round(self, contract: str, side: Side, key: tuple[object, ...]) -> None:
+        """Cache that an ADL round with these inputs closes nothing, so that it is not run again.
+
+        `revision` is one of the inputs; snapshots and the hash of changes omit both.
+        """
+        self.idle_rounds[contract, side] = key
+
     def use_registry(self, registry: Mapping[str, Any]) -> None:
         """Replace the rule sets of one's own; snapshots and the hash of changes omit them."""
         self.registry = dict(registry)
@@ -126,7 +143,11 @@ class Book:
             rows.append((name + " " + side, self.contracts[name].take_changes(side)))
         self._changed.clear()
         self._changed_sides.clear()
-        return _encoder.encode([row for row in rows if row[1]])
+        changes = [row for row in rows if row[1]]
+        try:
+            return _encoder.encode(changes)
+        except OverflowError:
+            return _encoder.encode(long_integers_as_text(changes))
 
     # --- copies ---
 
@@ -149,6 +170,20 @@ class Book:
         vars(copied).update(own, registry=copied.registry)
         return copied
 
+    def restore(self, earlier: "Book") -> None:
+        """Become a copy of an earlier book, after a step that raised; the registry stays.
+
+        >>> from delever.core.engine import step
+        >>> from delever.core.messages import SetTime
+        >>> book = Book()
+        >>> earlier = book.copy()
+        >>> _ = step(book, SetTime(time_ms=5))
+        >>> book.restore(earlier)
+        >>> book.time_ms
+        0
+        """
+        vars(self).update(vars(earlier.copy()), registry=self.registry)
+
     def __copy__(self) -> "Book":
         return self.copy()
 
@@ -156,13 +191,17 @@ class Book:
         return self.copy()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy takes: all but the cache, which follows from the rest."""
-        return vars(self) | {"publication_cache": {}}
+        """Return what a copy takes: all but the caches, which follow from the rest."""
+        return vars(self) | {"publication_cache": {}, "idle_rounds": {}}
 
     # --- apply ---
 
     def apply(self, event: Event, parallel_map: ParallelMap = map) -> None:
-        """Change the book by one event; `parallel_map` runs the parts of large work."""
+        """Change the book by one event; `parallel_map` runs the parts of large work.
+
+        `revision` counts the events that can change the outcome of an ADL round.
+        """
+        self.revision += type(event) not in _REPORTS
         if isinstance(event, m.MarksSet):
             self._marks_set(event, parallel_map)
         else:
@@ -174,6 +213,7 @@ class Book:
             for fill in fills.events:
                 self.apply(fill)
             return
+        self.revision += 1
         self._execute_fills(fills)
         numbers = fills.columns["fill"]
         self.outstanding_fills.update(zip(numbers, fills.events, strict=True))
@@ -233,13 +273,41 @@ class Book:
         window_ms = self.pools[definition.pool].definition.peak_window_ms
         terms, limits = terms_of(definition, decimals), exact_limits(definition.limits, decimals)
         state = ContractState(definition, terms, limits, window_ms, self.positions)
-        state.contract_pnl_peak.observe(self.time_ms, 0)
+        state.observe_pnl(self.time_ms, 0)
         state.definition_order = len(self.contracts)
         self.contracts[definition.contract] = state
 
+    def _collateral_defined(self, event: m.CollateralDefined) -> None:
+        definition = event.definition
+        if not self.margin_currency:
+            self.margin_currency = name = definition.margin_currency
+            self._add_asset(name, self.cash_decimals(name))
+            unit = unit_collateral(name)
+            self._set_collateral(self.assets[name], unit, read_index_price("index_price", 1))
+        self._add_asset(definition.asset, self.cash_decimals(definition.asset))
+        index_price = read_index_price("index_price", definition.index_price)
+        self._set_collateral(self.assets[definition.asset], definition, index_price)
+
+    def _index_prices_set(self, event: m.IndexPricesSet) -> None:
+        for name, index_price in zip(event.assets, event.index_prices, strict=True):
+            asset = self.assets[name]
+            if asset.definition is not None:
+                self._set_collateral(asset, asset.definition, index_price)
+
+    def _set_collateral(
+        self, asset: AssetState, definition: m.DefineCollateral, index_price: int
+    ) -> None:
+        margin_decimals = self.assets[self.margin_currency].cash_decimals
+        asset.set_collateral(definition, index_price, margin_decimals, self.sequence)
+        self._changed[asset.key] = asset
+        with_collateral = (name for name, pool in self.pools.items() if pool.collateral)
+        self.unobserved_pools.update(with_collateral)
+
     def _account_defined(self, event: m.AccountDefined) -> None:
         hedge_mode, exempt = event.hedge_mode, event.adl_exempt
-        row = self.accounts.define(event.account, hedge_mode=hedge_mode, adl_exempt=exempt)
+        row = self.accounts.define(
+            event.account, hedge_mode=hedge_mode, adl_exempt=exempt, multi_asset=event.multi_asset
+        )
         for asset in self.assets.values():
             asset.wallets.resize(self.accounts.size)
             asset.wallets.changed_at[row] = self.sequence
@@ -248,7 +316,8 @@ class Book:
         n = len(event.accounts)
         hedge_mode = unpack_column(event.hedge_mode, "<i1", n).astype(bool)
         exempt = unpack_column(event.adl_exempt, "<i1", n).astype(bool)
-        rows = self.accounts.define_all(event.accounts, hedge_mode, exempt)
+        multi_asset = unpack_column(event.multi_asset, "<i1", n).astype(bool)
+        rows = self.accounts.define_all(event.accounts, hedge_mode, exempt, multi_asset)
         for asset in self.assets.values():
             asset.wallets.resize(self.accounts.size)
             asset.wallets.changed_at[rows] = self.sequence
@@ -357,8 +426,9 @@ class Book:
 
     def _marks_set(self, event: m.MarksSet, parallel_map: ParallelMap = map) -> None:
         revalued: dict[str, list[Revaluation]] = {}
-        for name, mark in zip(event.contracts, event.mark_ticks, strict=True):
+        for name, ticks, fraction in event.rows():
             state = self.contracts[name]
+            mark = state.terms.join_mark(ticks, fraction)
             sides = revalued.setdefault(state.terms.settle, [])
             sides += state.set_mark(self.time_ms, mark, self.sequence)
             self._changed[state.key] = state  # a mark alone does not make a contract monitored
@@ -393,10 +463,12 @@ class Book:
         self._add_to_pool(pool, event.amount_cash)
         withdrawn = min(event.amount_cash, 0)  # a withdrawal is no drawdown: peaks move with it
         pool.shift_past(withdrawn)
+        pool.equity_opening.shift(event.amount_cash)
         if event.contract is not None:
             state = self.contracts[event.contract]
             state.injected += event.amount_cash
             state.contract_pnl_peak.shift(withdrawn)
+            state.contract_pnl_opening.shift(event.amount_cash)
             self._record_change(state)
 
     def _pool_observed(self, event: m.PoolObserved) -> None:
@@ -405,7 +477,7 @@ class Book:
         self.unobserved_pools.discard(pool.name)
         pool.track(self.time_ms, event.balance_cash, event.equity_cash)
         for name, contract_pnl in zip(event.contracts, event.contract_pnl_cash, strict=True):
-            self.contracts[name].contract_pnl_peak.observe(self.time_ms, contract_pnl)
+            self.contracts[name].observe_pnl(self.time_ms, contract_pnl)
             self.contracts[name].is_observed = True
 
     def _contract_moved(self, event: m.ContractMoved) -> None:
@@ -454,9 +526,37 @@ class Book:
         self.asset_of(state).wallets.add(account, event.realized_pnl_cash)
         self._record_change(state)
 
+    def _inventory_netted(self, event: m.InventoryNetted) -> None:
+        state = self.contracts[event.contract]
+        for side, takeover, cost in (
+            (Side.LONG, event.long_takeover, event.long_cost_cash),
+            (Side.SHORT, event.short_takeover, event.short_cost_cash),
+        ):
+            state.inventory[side].reduce(takeover, event.lots, cost)
+            state.exhausted.pop(side, None)
+            self._changed_sides.add((state.name, side))
+            self.asset_of(state).inventory_cost -= cost
+        self._credit_pool(state, event.realized_pnl_cash)
+
     def _wallet_settled(self, event: m.WalletSettled) -> None:
         self.asset(event.asset).wallets.add(self.accounts.index[event.account], -event.amount_cash)
         self._credit_pool(self.contracts[event.contract], event.amount_cash)
+
+    def _collateral_taken_over(self, event: m.CollateralTakenOver) -> None:
+        account, pool = self.accounts.index[event.account], self.pools[event.pool]
+        self.asset(event.asset).wallets.add(account, -event.amount_cash)
+        self.asset(pool.asset).wallets.add(account, event.value_cash)
+        self._move_collateral(pool, event.asset, event.amount_cash, event.value_cash)
+
+    def _collateral_converted(self, event: m.CollateralConverted) -> None:
+        pool = self.pools[event.pool]
+        self._move_collateral(pool, event.asset, -event.amount_cash, -event.cost_cash)
+        self._add_to_pool(pool, event.realized_pnl_cash)
+
+    def _move_collateral(self, pool: PoolState, asset: str, amount: int, cost: int) -> None:
+        pool.add_collateral(asset, amount, cost)
+        self._changed[f"pool {pool.name}"] = pool
+        self.unobserved_pools.add(pool.name)
 
     def _unwound(self, event: m.Unwound) -> None:
         state = self.contracts[event.contract]
@@ -644,6 +744,20 @@ class Book:
                     table.reset_bounds()
                 self._update_bounds(state)
 
+
+_REPORTS = frozenset(
+    {
+        m.Accepted,
+        m.Rejected,
+        m.RowIgnored,
+        m.RowsIgnored,
+        m.CounterpartySkipped,
+        m.AdlForced,
+        m.RatingsSet,
+        m.IndicatorsPublished,
+    }
+)
+"""Events that change nothing that an ADL round reads, except the time."""
 
 _HANDLERS: dict[type[Event], Callable[[Book, Any], None]] = {
     event: getattr(Book, f"_{event.__struct_config__.tag}") for event in get_args(m.AnyEvent)

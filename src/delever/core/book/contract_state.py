@@ -8,10 +8,10 @@ from delever.core.book.inventory import Inventory
 from delever.core.book.position_table import PositionBlock, PositionBounds, PositionTable
 from delever.core.kernels import Revaluation, kernels_for
 from delever.core.market.contract_terms import ContractTerms
-from delever.core.market.rolling_windows import RollingPeak, RollingVolatility
+from delever.core.market.rolling_windows import DailyOpening, RollingPeak, RollingVolatility
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import AdlFilled, DefineContract, Rating, Side
-from delever.core.units import Ints
+from delever.core.units import Ints, Mark, pack_mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class ContractState:
         self.name = definition.contract
         self.key = f"contract {self.name}"
         self.pool = definition.pool
-        self.mark = 0
-        self.previous_mark = 0
+        self.mark: Mark = 0
+        self.previous_mark: Mark = 0
         self.volatility = RollingVolatility()
         self.bids: tuple[tuple[int, int], ...] = ()
         self.asks: tuple[tuple[int, int], ...] = ()
@@ -63,6 +63,7 @@ class ContractState:
         self.realized_pnl = 0
         self.injected = 0
         self.contract_pnl_peak = RollingPeak(window_ms)
+        self.contract_pnl_opening = DailyOpening()
         self.active: dict[str, int] = {}
         self.warned: set[str] = set()
         self.paused = False
@@ -79,26 +80,32 @@ class ContractState:
         self.realized_pnl = 0
         self.injected = 0
         self.contract_pnl_peak = RollingPeak(window_ms)
+        self.contract_pnl_opening = DailyOpening()
         # Unrealized PnL moves with the inventory: the peak starts there, a loss is no drawdown.
-        self.contract_pnl_peak.observe(time_ms, self.unrealized_pnl)
+        self.observe_pnl(time_ms, self.unrealized_pnl)
         self.active.clear()
         self.warned.clear()
         self.exhausted.clear()
         self.is_observed = False
 
+    def observe_pnl(self, time_ms: int, contract_pnl_cash: int) -> None:
+        """Add the contract's PnL in its pool at this moment to its peak and its day's opening."""
+        self.contract_pnl_peak.observe(time_ms, contract_pnl_cash)
+        self.contract_pnl_opening.observe(time_ms, contract_pnl_cash)
+
     # --- marks and values ---
 
-    def set_mark(self, time_ms: int, mark_ticks: int, sequence: int) -> list[Revaluation]:
+    def set_mark(self, time_ms: int, mark: Mark, sequence: int) -> list[Revaluation]:
         """Set the mark; return the position tables that are to be valued at it."""
-        self.previous_mark, self.mark = self.mark or mark_ticks, mark_ticks
+        self.previous_mark, self.mark = self.mark or mark, mark
         self.mark_rejected = False
-        self.volatility.observe(time_ms, mark_ticks)
-        long, short = self.tables.values()
-        long.changed_at = short.changed_at = sequence
-        factor, ticks = self.terms.value_factor(Side.LONG, mark_ticks)
-        revalued: list[Revaluation] = [(long, factor, ticks, self.terms)] if long.size else []
-        if short.size:
-            revalued.append((short, -factor, ticks, self.terms))
+        self.volatility.observe(time_ms, mark)
+        revalued: list[Revaluation] = []
+        for side, table in self.tables.items():
+            table.changed_at = sequence
+            if table.size:
+                factor = self.terms.value_factor(side, mark)
+                revalued.append((table, *factor, self.terms))
         return revalued
 
     def pnl_and_maintenance(self, side: Side, lots: Ints, cost: Ints) -> tuple[Ints, Ints]:
@@ -230,7 +237,7 @@ class ContractState:
     # --- bounds ---
 
     def exposure(
-        self, mark: int, bounds: Mapping[Side, PositionBounds], *, exact: bool = False
+        self, mark: Mark, bounds: Mapping[Side, PositionBounds], *, exact: bool = False
     ) -> int:
         """Return an upper bound, in Cash, on what one account can gain or lose in the contract.
 
@@ -241,11 +248,7 @@ class ContractState:
         lots, cost = self.largest_holding
         if bounds or exact:
             lots, cost = self.largest_holding_with(bounds, exact=exact)
-        return lots * self.max_lot_value(mark) + cost
-
-    def max_lot_value(self, mark: int) -> int:
-        """Return an upper bound, in Cash, on a lot's value at a mark; for inverse at 1 tick."""
-        return self.terms.factor * (mark if self.terms.linear else 1)
+        return lots * self.terms.max_lot_value(mark) + cost
 
     def largest_holding_with(
         self, bounds: Mapping[Side, PositionBounds], *, exact: bool = False
@@ -268,8 +271,8 @@ class ContractState:
         """Return the contract's own numbers, for the hash of changes."""
         return (
             self.pool,
-            self.mark,
-            self.previous_mark,
+            pack_mark(self.mark),
+            pack_mark(self.previous_mark),
             self.realized_pnl,
             self.injected,
             self.bids,

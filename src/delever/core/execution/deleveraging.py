@@ -20,6 +20,7 @@ from delever.core.rules.ranking import rank_side
 from delever.core.rules.ruleset import Case, RuleSet
 from delever.core.rules.triggers.sizing import Sizing, in_turn, residual
 from delever.core.rules.triggers.trigger import all_tranches
+from delever.core.valuation.insurance import contract_pnl_of, observed_equity
 from delever.core.valuation.side_valuation import value_side
 
 
@@ -45,6 +46,7 @@ def deleverage(
     wanted = sum(tranche.lots for tranche in tranches)
     adl_round = AdlRound(book, state, side, rules, case, tranches, wanted, quote, queue)
     inventory_cost = sum(tranche.cost for tranche in tranches)
+    balance = book.pool_of(state).balance
     rows, skips = counterparties(adl_round)
     allocated = allocate(wanted, rules.policy.tiers(queue, rows))
     filled = int(allocated.sum())
@@ -57,12 +59,32 @@ def deleverage(
         yield fills
     realized = sum(fills.columns["pool_realized_pnl_cash"]) if fills else 0
     residual = _rounding_residual(adl_round, realized, inventory_cost) if filled == wanted else 0
-    yield _round_closed(adl_round, filled, residual)
+    unfunded = max(-(balance + realized), 0) - max(-balance, 0)
+    yield _round_closed(adl_round, filled, residual, max(unfunded, 0))
     if filled < wanted:
         reason = Reason.QUEUE_EXHAUSTED if queue.valuation.size else Reason.NO_OPEN_POSITIONS
         yield AdlExhausted(
             contract=state.name, side=side, remaining_lots=wanted - filled, reason=reason
         )
+
+
+def round_key(book: Book, state: ContractState, rules: RuleSet) -> tuple[object, ...] | None:
+    """Return all that decides a contract's rounds, or None where a rule set of one's own decides.
+
+    Time enters through the deficits, and through the peaks that ADL prices read.
+    """
+    pool = book.pool_of(state)
+    if pool.rules_digest:
+        return None
+    equity = observed_equity(book, pool)
+    return (
+        book.revision,
+        tuple(state.active),
+        tuple(case.trigger.deficit_cash(book, state) for case in rules.cases),
+        pool.equity_peak.peak(book.time_ms, equity),
+        pool.balance_peak.peak(book.time_ms, pool.balance),
+        state.contract_pnl_peak.peak(book.time_ms, contract_pnl_of(state)),
+    )
 
 
 def closed_in_round(
@@ -92,7 +114,9 @@ def _rounding_residual(adl_round: AdlRound, realized: int, inventory_cost: int) 
     return 0 if target is None else realized - (target - inventory_cost)
 
 
-def _round_closed(adl_round: AdlRound, filled_lots: int, residual_cash: int) -> RoundClosed:
+def _round_closed(
+    adl_round: AdlRound, filled_lots: int, residual_cash: int, unfunded_cash: int
+) -> RoundClosed:
     queue, case = adl_round.queue, adl_round.case
     return RoundClosed(
         contract=adl_round.state.name,
@@ -103,6 +127,7 @@ def _round_closed(adl_round: AdlRound, filled_lots: int, residual_cash: int) -> 
         wanted_lots=adl_round.wanted_lots,
         filled_lots=filled_lots,
         rounding_residual_cash=residual_cash,
+        unfunded_cash=unfunded_cash,
         counterparties=len(queue.order),
         ineligible={str(reason): len(rows) for reason, rows in queue.ineligible.items()},
     )

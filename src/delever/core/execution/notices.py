@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
+from delever.core.book import Book
+from delever.core.book.contract_state import ContractState
 from delever.core.messages import (
     AdlExhausted,
     AdlFilled,
@@ -41,6 +43,28 @@ def notices_of(events: Iterable[Event]) -> Iterator[Notice]:
                     numbers={"remaining_lots": event.remaining_lots},
                 )
     yield from (by_account[key] for key in sorted(by_account))
+
+
+def unallocated_funds(book: Book, started: ContractState) -> Iterator[Notice]:
+    """Yield an alarm for each fund whose money no contract can use, as ADL starts in another.
+
+    A fund is unallocated if it has money and none of its contracts has a position or inventory:
+    the fund of an expired contract (BitMEX, 2 April 2019).
+    """
+    asset = started.terms.settle
+    for pool in book.pools.values():
+        if pool.asset == asset and pool.balance > 0 and not any(map(_is_open, book.members(pool))):
+            yield Notice(
+                kind=NoticeKind.FUND_UNALLOCATED,
+                subject=pool.name,
+                account="",
+                contract=started.name,
+                numbers={"balance_cash": pool.balance},
+            )
+
+
+def _is_open(state: ContractState) -> bool:
+    return state.has_inventory or any(table.size for table in state.tables.values())
 
 
 def _trigger_notice(kind: NoticeKind, event: AdlStarted | AdlStopped) -> Notice:

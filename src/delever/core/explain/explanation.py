@@ -17,7 +17,7 @@ from delever.core.explain.queue_position import (
 from delever.core.messages import Side
 from delever.core.rules import RuleSet, rule_set_of
 from delever.core.rules.ranking import rank_side
-from delever.core.units import PPM, ratio_ppm
+from delever.core.units import PPM, Mark, ratio_ppm
 from delever.core.valuation.side_valuation import value_side
 
 
@@ -48,7 +48,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     side: Side
     account: str
     position: int
-    mark_ticks: int
+    mark_ticks: Mark
     isolated: bool
     unrealized_pnl_cash: int
     notional_cash: int

@@ -73,10 +73,13 @@ def define_accounts(_book: Book, command: m.DefineAccounts) -> list[Event]:
         field = f"accounts[{names.index('')}]"
         raise Rejection(field, "", Reason.EMPTY_NAME)
     reject_duplicates("accounts", names)
-    for field in ("hedge_mode", "adl_exempt"):
+    for field in ("hedge_mode", "adl_exempt", "multi_asset"):
         read_flags(field, getattr(command, field), len(names))
     defined = m.AccountsDefined(
-        accounts=names, hedge_mode=command.hedge_mode, adl_exempt=command.adl_exempt
+        accounts=names,
+        hedge_mode=command.hedge_mode,
+        adl_exempt=command.adl_exempt,
+        multi_asset=command.multi_asset,
     )
     return [defined] if names else []
 

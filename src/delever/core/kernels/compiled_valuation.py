@@ -40,16 +40,24 @@ def _by_million(number):
     return quotient + off, rest - off * 1_000_000
 
 
-@compiled(t.void(t.int64, t.int64, I8, I8, I8, I8, I8))
-def _fill_values(factor, ticks, lots, cost, unrealized_pnl, pnl_change, notional):
+LOT_VALUE = t.UniTuple(t.int64, 3)
+
+
+@compiled(t.void(LOT_VALUE, I8, I8, I8, I8, I8))
+def _fill_values(lot_value, lots, cost, unrealized_pnl, pnl_change, notional):
+    whole, rest, divisor = lot_value
     for i in range(len(lots)):
-        value = lots[i] * factor
-        if ticks:
-            value = value // ticks
-        now = value - cost[i]
+        notional[i] = lots[i] * whole
+    if divisor:
+        ratio = np.float64(rest) / np.float64(divisor)
+        for i in range(len(lots)):  # as `mul_div_floor`: the product may leave int64
+            estimate = np.int64(np.float64(lots[i]) * ratio)
+            notional[i] += estimate + (lots[i] * rest - estimate * divisor) // divisor
+    for i in range(len(lots)):
+        now = notional[i] - cost[i]
         pnl_change[i] = now - unrealized_pnl[i]
         unrealized_pnl[i] = now
-        notional[i] = abs(value)
+        notional[i] = abs(notional[i])
 
 
 @compiled(t.void(TABLE, I8, I8, I8, I8))
@@ -105,20 +113,20 @@ VALUED_COLUMNS = t.Tuple((I4, B1, I8, I8, I8, I8))
 
 @compiled(t.void(TABLE, TIERS, VALUED_COLUMNS, WALLETS, t.int64))
 def _revalue_ranges(ranges, tiers, columns, wallets, sequence):
-    """Value sides: a row (start, size, factor, ticks, index of its tiers) each.
+    """Value sides: a row (start, size, a lot's value, index of its tiers) each.
 
     A wallet matrix of two columns collects differences only, which are added to wallets later.
     """
     account, isolated, lots, cost, unrealized_pnl, maintenance = columns
     stamps, scratch = wallets.shape[1] > 2, np.empty((4, BLOCK), np.int64)
     for side in range(len(ranges)):
-        start, size, factor, ticks, of_tiers = ranges[side]
+        start, size, whole, rest, divisor, of_tiers = ranges[side]
         for first in range(start, start + size, BLOCK):
             end = min(first + BLOCK, start + size)
             n = end - first
             pnl_change, maintenance_change = scratch[0, :n], scratch[1, :n]
             values = unrealized_pnl[first:end], pnl_change, maintenance_change
-            _fill_values(factor, ticks, lots[first:end], cost[first:end], *values)
+            _fill_values((whole, rest, divisor), lots[first:end], cost[first:end], *values)
             by_tier = maintenance_change, scratch[2, :n], scratch[3, :n]
             _fill_maintenance(tiers[of_tiers], *by_tier, maintenance[first:end])
             if any_of(isolated[first:end]):
@@ -149,8 +157,9 @@ def revalue(
     isolated,
     lots,
     cost,
-    factor,
-    ticks,
+    whole,
+    rest,
+    divisor,
     tier_from,
     tier_rate,
     tier_deduction,
@@ -159,7 +168,7 @@ def revalue(
     wallets,
     sequence,
 ):
-    ranges = np.array([[0, len(lots), factor, ticks, 0]])
+    ranges = np.array([[0, len(lots), whole, rest, divisor, 0]])
     columns = account, isolated, lots, cost, unrealized_pnl, maintenance
     tiers = np.array([[tier_from, tier_rate, tier_deduction]], np.int64)
     _revalue_ranges(ranges, tiers, columns, wallets, sequence)
@@ -186,9 +195,9 @@ def is_stale(account, wallets, since):
 def _ranges_and_tiers(sides):
     """Return the rows that `_revalue_ranges` takes, and the distinct tiers of all sides."""
     numbers, known = [], {}
-    for table, factor, ticks, terms in sides:
+    for table, *lot_value, terms in sides:
         of_tiers = known.setdefault(terms.tier_bytes, len(known))
-        numbers.append((table.start, table.size, factor, ticks, of_tiers))
+        numbers.append((table.start, table.size, *lot_value, of_tiers))
     columns = [np.frombuffer(tiers, np.int64).reshape(3, -1) for tiers in known]
     tiers = np.full((len(known), 3, max(len(rows[0]) for rows in columns)), NEVER)
     for of_tiers, rows in enumerate(columns):

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from delever.core.units import Bools, Floats, Ints, div_ceil, div_floor, ratio, scale_ppm
+from delever.core.units import Bools, Floats, Ints, div_ceil, mul_div_floor, ratio, scale_ppm
 
 HASH_ACCOUNT = 0x9E3779B97F4A7C15
 HASH_POSITION = 0xC2B2AE3D27D4EB4F
@@ -46,8 +46,8 @@ class TierTable(Protocol):
         """The three rows one after the other, as int64 bytes."""
 
 
-Revaluation = tuple[TableRange, int, int, TierTable]
-"""A position table, `factor` and `ticks` as in `value_rows`, and the contract's margin tiers."""
+Revaluation = tuple[TableRange, int, int, int, TierTable]
+"""A position table, a lot's value as in `value_rows`, and the contract's margin tiers."""
 
 
 # --- lookup: (account, position id) -> row, in an open-addressing hash table of 2^n slots ---
@@ -132,8 +132,9 @@ def remove_rows(
 def value_rows(
     lots: Ints,
     cost: Ints,
-    factor: int,
-    ticks: int,
+    whole: int,
+    rest: int,
+    divisor: int,
     tier_from: Ints,
     tier_rate: Ints,
     tier_deduction: Ints,
@@ -142,11 +143,13 @@ def value_rows(
 ) -> None:
     """Compute unrealized PnL and maintenance margin at a mark, in Cash.
 
-    `factor` is Cash a lot, with the sign of the side. Linear contracts: at the mark, with `ticks`
-    0. Inverse contracts: times ticks, and values are floored after division by `ticks`. The tier
-    columns are the rows of `TierTable.tiers`.
+    A lot's value at the mark, with the sign of the side, is whole + rest / divisor; values are
+    floored. Divisor 0 stands for no division: the value is an integer, as of a linear contract at a
+    mark on its tick grid. The tier columns are the rows of `TierTable.tiers`.
     """
-    value = div_floor(lots * factor, ticks) if ticks else lots * factor
+    value = lots * whole
+    if divisor:
+        value += mul_div_floor(lots, rest, divisor)
     notional = abs(value)
     tier = np.searchsorted(tier_from, notional, side="right") - 1
     np.subtract(value, cost, out=unrealized_pnl)
@@ -158,8 +161,9 @@ def revalue(
     isolated: Bools,
     lots: Ints,
     cost: Ints,
-    factor: int,
-    ticks: int,
+    whole: int,
+    rest: int,
+    divisor: int,
     tier_from: Ints,
     tier_rate: Ints,
     tier_deduction: Ints,
@@ -174,7 +178,7 @@ def revalue(
     """
     pnl_before, maintenance_before = unrealized_pnl.copy(), maintenance.copy()
     tiers = tier_from, tier_rate, tier_deduction
-    value_rows(lots, cost, factor, ticks, *tiers, unrealized_pnl, maintenance)
+    value_rows(lots, cost, whole, rest, divisor, *tiers, unrealized_pnl, maintenance)
     pnl_change, maintenance_change = unrealized_pnl - pnl_before, maintenance - maintenance_before
     cross = ~isolated & ((pnl_change != 0) | (maintenance_change != 0))
     owner = account[cross]
@@ -201,15 +205,16 @@ def revalue_sides(
     `columns` are those of all positions, by name (`KernelColumns`). A wallet whose differences add
     up to 0 may remain unstamped.
     """
-    for table, factor, ticks, terms in sides:
+    for table, whole, rest, divisor, terms in sides:
         rows, tiers = rows_in(columns, table), terms.tiers
         revalue(
             rows.account,
             rows.isolated,
             rows.lots,
             rows.cost,
-            factor,
-            ticks,
+            whole,
+            rest,
+            divisor,
             tiers[0],
             tiers[1],
             tiers[2],

@@ -1,4 +1,6 @@
-"""Statistics over a rolling window of time: exact maximum, exact mean, realized volatility.
+"""Statistics over time: exact maximum, exact mean and realized volatility over rolling windows.
+
+The value at the start of a day is not rolling: the day begins at 00:00 UTC.
 
 Maximum and mean are of a step function: a value holds from its sample until the next one, so a
 value set before the window counts for as long as it holds inside. A sample takes amortized O(1)
@@ -10,7 +12,9 @@ from collections import deque
 from collections.abc import Iterable
 from math import isqrt
 
-from delever.core.units import div_floor, div_nearest
+from delever.core.units import Mark, div_floor, div_nearest
+
+DAY_MS = 86_400_000
 
 _CURRENT = -1
 """End time of the value that still holds."""
@@ -127,6 +131,43 @@ class RollingMean:
             self._closed_area -= value * (entries[0][0] - from_ms)
 
 
+class DailyOpening:
+    """The value of a step function at 00:00 UTC of the current day.
+
+    On the first day it is the first value.
+
+    >>> opening = DailyOpening()
+    >>> opening.observe(5, 100); opening.observe(9, 70)
+    >>> opening.value(10), opening.value(86_400_000)
+    (100, 70)
+    """
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, entries: Iterable[tuple[int, int]] = ()) -> None:
+        self._entries = list(entries)
+
+    def observe(self, time_ms: int, value: int) -> None:
+        """Set the value from this time on."""
+        opening = self.value(time_ms, value)
+        self._entries = [(div_floor(time_ms, DAY_MS), opening), (_CURRENT, value)]
+
+    def value(self, time_ms: int, default: int = 0) -> int:
+        """Return the value at the start of the day; the default without one."""
+        if not self._entries:
+            return default
+        (day, opening), (_, current) = self._entries
+        return opening if div_floor(time_ms, DAY_MS) <= day else current
+
+    def shift(self, amount: int) -> None:
+        """Add an amount to every past value: money that an operator moved is no PnL."""
+        self._entries = [(day, value + amount) for day, value in self._entries]
+
+    def entries(self) -> list[tuple[int, int]]:
+        """Return the entries, for a snapshot."""
+        return list(self._entries)
+
+
 class RollingVolatility:
     """The realized volatility of a price over the last day.
 
@@ -142,10 +183,10 @@ class RollingVolatility:
 
     __slots__ = ("_entries",)
 
-    def __init__(self, entries: Iterable[tuple[int, int]] = ()) -> None:
+    def __init__(self, entries: Iterable[tuple[int, Mark]] = ()) -> None:
         self._entries = deque(entries)
 
-    def observe(self, time_ms: int, price: int) -> None:
+    def observe(self, time_ms: int, price: Mark) -> None:
         """Set the price from this time on; the price is positive."""
         entries, minute = self._entries, div_floor(time_ms, self.MINUTE_MS)
         if entries and entries[-1][0] == minute:
@@ -164,6 +205,6 @@ class RollingVolatility:
                 squares += div_nearest((after - before) * 10**9, before) ** 2
         return isqrt(div_floor(squares, 10**6))
 
-    def entries(self) -> list[tuple[int, int]]:
+    def entries(self) -> list[tuple[int, Mark]]:
         """Return the entries, for a snapshot."""
         return list(self._entries)

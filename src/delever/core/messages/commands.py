@@ -41,8 +41,14 @@ class TriggerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     `start` and `stop` are drawdown ratios ("0.30" is 30 % below the peak). `trigger_threshold` is
     the pool balance above which a contract drawdown starts ADL. `wait_ms` is the time for which
     depth may be insufficient for the inventory. `stop_equity` is the fund equity that an ADL round
-    restores and above which ADL stops, where a trigger is about the fund's equity (0 by default). A
-    limit that no trigger of the rule set reads is rejected.
+    restores and above which ADL stops, where a trigger is about the fund's equity (0 by default).
+
+    Loss caps: `takeover_loss` is the most that the fund loses on one position taken over;
+    `contract_daily_loss` and `pool_daily_loss` are the parts of the fund's equity at 00:00 UTC that
+    it loses in one contract, and in all together, in a day ("0.025" is 2.5 %). `vault_cap` is the
+    part of a vault's equity at 00:00 UTC that its liquidator may lose in a day, `loss_threshold`
+    the cash amount of it; the smaller of both counts. A limit that no trigger of the rule set reads
+    is rejected, and so is a managed pool without a limit that its rule set needs.
     """
 
     start: Amount | None = None
@@ -50,6 +56,11 @@ class TriggerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     trigger_threshold: Amount | None = None
     wait_ms: int | None = None
     stop_equity: Amount | None = None
+    takeover_loss: Amount | None = None
+    contract_daily_loss: Amount | None = None
+    pool_daily_loss: Amount | None = None
+    vault_cap: Amount | None = None
+    loss_threshold: Amount | None = None
 
 
 class DefinePool(Command, tag="define_pool", frozen=True, kw_only=True):
@@ -95,16 +106,51 @@ class DefineContract(Command, tag="define_contract", frozen=True, kw_only=True):
     limits: TriggerLimits = TriggerLimits()
 
 
+class CollateralTier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Collateral rate of the part of a balance above `quantity_from`, or above `value_from`.
+
+    `quantity_from` is in the asset, `value_from` in the margin currency at the bid. The rate is the
+    part of the value that counts, from 0 to 1.
+    """
+
+    rate: Amount
+    quantity_from: Amount | None = None
+    value_from: Amount | None = None
+
+
+class DefineCollateral(Command, tag="define_collateral", frozen=True, kw_only=True):
+    """Define an asset as collateral of accounts in `multi_asset` mode, or change its terms.
+
+    The first command names the `margin_currency`, in which equity is counted; later ones may omit
+    it. `index_price` is the price of one unit of the asset in it. A positive balance counts at the
+    bid, index price x (1 - `bid_buffer`), a negative one at the ask, index price x (1 +
+    `ask_buffer`). Tiers start at 0 and ascend, and their rates do not rise; they apply to positive
+    balances only. `conversion_haircut` is the part of the bid that a conversion of the asset after
+    a takeover loses; the part of a balance above `cap` has the rate 0.
+    """
+
+    asset: str
+    index_price: Amount
+    margin_currency: str = ""
+    bid_buffer: Amount = 0
+    ask_buffer: Amount = 0
+    tiers: tuple[CollateralTier, ...] = (CollateralTier(rate=1, quantity_from=0),)
+    conversion_haircut: Amount = 0
+    cap: Amount | None = None
+
+
 class DefineAccount(Command, tag="define_account", frozen=True, kw_only=True):
     """Open an account, or change its modes.
 
     In hedge mode the account may have positions on both sides of a contract. An `adl_exempt`
-    account is never a counterparty of ADL.
+    account is never a counterparty of ADL. In `multi_asset` mode the balances of all assets that
+    are collateral margin all of its cross positions together.
     """
 
     account: str
     hedge_mode: bool = False
     adl_exempt: bool = False
+    multi_asset: bool = False
 
 
 class BalanceRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
@@ -165,12 +211,14 @@ class SetPositions(Command, tag="set_positions", frozen=True, kw_only=True):
 class DefineAccounts(Command, tag="define_accounts", frozen=True, kw_only=True):
     """Open accounts, or change their modes, as columns: `define_account` for many.
 
-    `hedge_mode` and `adl_exempt` have one byte an account, 0 or 1; an omitted column is 0 for all.
+    `hedge_mode`, `adl_exempt` and `multi_asset` have one byte an account, 0 or 1; an omitted column
+    is 0 for all.
     """
 
     accounts: tuple[str, ...]
     hedge_mode: bytes = b""
     adl_exempt: bytes = b""
+    multi_asset: bytes = b""
 
 
 class SetBalanceColumns(Command, tag="set_balance_columns", frozen=True, kw_only=True):
@@ -217,7 +265,7 @@ class SetPositionColumns(Command, tag="set_position_columns", frozen=True, kw_on
 
 
 class SetMarks(Command, tag="set_marks", frozen=True, kw_only=True):
-    """Set mark prices, by contract.
+    """Set mark prices, by contract; a mark may be finer than the tick, with up to 10 decimals.
 
     A mark that cannot be taken is rejected alone, and its contract keeps the mark before; `strict`
     rejects the whole command instead.
@@ -225,6 +273,12 @@ class SetMarks(Command, tag="set_marks", frozen=True, kw_only=True):
 
     marks: dict[str, Amount]
     strict: bool = False
+
+
+class SetIndexPrices(Command, tag="set_index_prices", frozen=True, kw_only=True):
+    """Set index prices of collateral in the margin currency, by asset."""
+
+    prices: dict[str, Amount]
 
 
 class SetDepth(Command, tag="set_depth", frozen=True, kw_only=True):
@@ -257,6 +311,19 @@ class UnwindFill(Command, tag="unwind_fill", frozen=True, kw_only=True):
     side: Side
     quantity: Amount
     price: Amount
+
+
+class ConvertCollateral(Command, tag="convert_collateral", frozen=True, kw_only=True):
+    """Report that the venue sold collateral of an insurance fund for the fund's own asset.
+
+    `proceeds` are what the fund received. Where the fund owes the asset, both amounts are negative:
+    what was bought back, and what it cost.
+    """
+
+    pool: str
+    asset: str
+    quantity: Amount
+    proceeds: Amount
 
 
 class FundPool(Command, tag="fund_pool", frozen=True, kw_only=True):
@@ -323,6 +390,7 @@ AnyCommand = (
     DefineAsset
     | DefinePool
     | DefineContract
+    | DefineCollateral
     | DefineAccount
     | SetBalances
     | SetPositions
@@ -330,9 +398,11 @@ AnyCommand = (
     | SetBalanceColumns
     | SetPositionColumns
     | SetMarks
+    | SetIndexPrices
     | SetDepth
     | Takeover
     | UnwindFill
+    | ConvertCollateral
     | FundPool
     | MoveContract
     | CancelAdl

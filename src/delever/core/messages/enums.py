@@ -100,8 +100,12 @@ class Reason(StrEnum):
     INVALID_TICK_MULTIPLE = "invalid_tick_multiple"
     FRACTIONAL_LOT_VALUE = "fractional_lot_value"
     INVALID_MARGIN_TIERS = "invalid_margin_tiers"
+    INVALID_COLLATERAL_TIERS = "invalid_collateral_tiers"
+    MARGIN_CURRENCY_MISMATCH = "margin_currency_mismatch"
+    INVALID_INDEX_PRICE = "invalid_index_price"
     INVALID_TRIGGER_LIMITS = "invalid_trigger_limits"
     LIMIT_NOT_SUPPORTED = "limit_not_supported"
+    LIMIT_REQUIRED = "limit_required"
     INVALID_DEPTH_ORDER = "invalid_depth_order"
     AMOUNT_SIGN_MISMATCH = "amount_sign_mismatch"
     SIDE_SIGN_MISMATCH = "side_sign_mismatch"
@@ -112,6 +116,7 @@ class Reason(StrEnum):
 
     # Command rejected: a name is unknown, or defined already.
     UNKNOWN_ASSET = "unknown_asset"
+    UNKNOWN_COLLATERAL = "unknown_collateral"
     UNKNOWN_POOL = "unknown_pool"
     UNKNOWN_CONTRACT = "unknown_contract"
     UNKNOWN_ACCOUNT = "unknown_account"
@@ -131,10 +136,14 @@ class Reason(StrEnum):
     EXCEEDS_NUMERIC_RANGE = "exceeds_numeric_range"
     EXCEEDS_INVENTORY = "exceeds_inventory"
     EXCEEDS_POOL_BALANCE = "exceeds_pool_balance"
+    EXCEEDS_POOL_COLLATERAL = "exceeds_pool_collateral"
     NO_OPEN_POSITION = "no_open_position"
     MISSING_MARK_PRICE = "missing_mark_price"
     NO_INVENTORY_TO_CLOSE = "no_inventory_to_close"
     ADL_QUEUE_NOT_SUPPORTED = "adl_queue_not_supported"
+
+    # Command rejected: its step raised.
+    INTERNAL_ERROR = "internal_error"
 
     # Row ignored.
     STALE_VERSION = "stale_version"
@@ -149,6 +158,10 @@ class Reason(StrEnum):
     INVENTORY_NOT_UNWOUND = "inventory_not_unwound"
     POOL_EQUITY_BELOW_MEAN = "pool_equity_below_mean"
     PNL_TO_POOL_LIMIT = "pnl_to_pool_limit"
+    TAKEOVER_LOSS_LIMIT = "takeover_loss_limit"
+    CONTRACT_DAILY_LOSS_LIMIT = "contract_daily_loss_limit"
+    POOL_DAILY_LOSS_LIMIT = "pool_daily_loss_limit"
+    LIQUIDATOR_LOSS_LIMIT = "liquidator_loss_limit"
     CONTRACT_MOVED_TO_OTHER_POOL = "contract_moved_to_other_pool"
 
     # Counterparty skipped, position not ranked, or round ended early.
@@ -184,4 +197,5 @@ class NoticeKind(StrEnum):
     ADL_EXHAUSTED = "adl_exhausted"
     MARK_REJECTED = "mark_rejected"
     FILL_EXCEEDS_POSITION = "fill_exceeds_position"
+    FUND_UNALLOCATED = "fund_unallocated"
     POSITION_DELEVERAGED = "position_deleveraged"

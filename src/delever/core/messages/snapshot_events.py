@@ -5,6 +5,8 @@ amounts, one byte a flag. An account index counts accounts in order of definitio
 columns of one event have equal length; an empty column stands for its default in every row.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from delever.core.messages.enums import Reason, Side
@@ -63,10 +65,21 @@ class RowIgnored(Event, tag="row_ignored", frozen=True, kw_only=True):
 
 
 class MarksSet(Event, tag="marks_set", frozen=True, kw_only=True):
-    """Mark prices were set; columns of equal length."""
+    """Mark prices were set; columns of equal length.
+
+    `mark_ticks` are whole ticks, rounded down. `mark_fractions`, which is empty where every mark is
+    on its tick grid, is what each mark is above them, in units of 10^-10 of its price (of the
+    tick's last decimal where that is finer).
+    """
 
     contracts: tuple[str, ...]
     mark_ticks: tuple[int, ...]
+    mark_fractions: tuple[int, ...] = ()
+
+    def rows(self) -> Iterable[tuple[str, int, int]]:
+        """Return (contract, ticks, fraction) of each mark."""
+        fractions = self.mark_fractions or (0,) * len(self.contracts)
+        return zip(self.contracts, self.mark_ticks, fractions, strict=True)
 
 
 class MarkRejected(Event, tag="mark_rejected", frozen=True, kw_only=True):
@@ -92,6 +105,7 @@ class AccountsDefined(Event, tag="accounts_defined", frozen=True, kw_only=True):
     accounts: tuple[str, ...]
     hedge_mode: bytes
     adl_exempt: bytes
+    multi_asset: bytes = b""
 
 
 class BalanceColumnsSet(Event, tag="balance_columns_set", frozen=True, kw_only=True):

@@ -40,7 +40,7 @@ from delever.core.rules.venues.extended import EXTENDED
 from delever.core.rules.venues.gate import GATE
 from delever.core.rules.venues.gmx import GMX
 from delever.core.rules.venues.htx import HTX, HTX_MAINTENANCE
-from delever.core.rules.venues.hyperliquid import HYPERLIQUID
+from delever.core.rules.venues.hyperliquid import HYPERLIQUID, HYPERLIQUID_2025_03
 from delever.core.rules.venues.injective import INJECTIVE
 from delever.core.rules.venues.kucoin import KUCOIN
 from delever.core.rules.venues.lighter import LIGHTER
@@ -65,6 +65,7 @@ _ALL = (
     DELTA,
     DERIBIT,
     HYPERLIQUID,
+    HYPERLIQUID_2025_03,
     LIGHTER,
     AEVO,
     ETHEREAL,
@@ -122,9 +123,14 @@ RULE_SETS: dict[str, RuleSet] = _RuleSets((rules.name, rules) for rules in _ALL)
 
 def rule_sets_of(book: Book) -> Mapping[str, RuleSet]:
     """Return the rule sets that the pools of a book may name: every venue's and the registry's."""
-    if not book.registry:
+    return rule_sets_with(book.registry)
+
+
+def rule_sets_with(registry: Mapping[str, RegisteredRules]) -> Mapping[str, RuleSet]:
+    """Return every venue's rule sets and those of a registry, by name."""
+    if not registry:
         return RULE_SETS
-    own = {name: registered.rules for name, registered in book.registry.items()}
+    own = {name: registered.rules for name, registered in registry.items()}
     return _RuleSets({**own, **RULE_SETS})
 
 
@@ -150,5 +156,6 @@ __all__ = [
     "RuleSet",
     "rule_set_of",
     "rule_sets_of",
+    "rule_sets_with",
     "rules_digest",
 ]

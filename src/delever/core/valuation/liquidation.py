@@ -15,6 +15,7 @@ from delever.core.book.pool_state import AssetState
 from delever.core.messages import Event, Reason, Side
 from delever.core.units import Bools, Ints, div_floor
 from delever.core.valuation.bankruptcy import OpenPosition, cross_positions, take_over
+from delever.core.valuation.multi_asset import pooled_accounts, trigger_columns
 from delever.core.valuation.netting import net_legs, settle_netted
 from delever.core.valuation.numeric_range import takeover_fits
 
@@ -46,12 +47,18 @@ def liquidate_cross(
     then above its share is not taken over.
     """
     settled = {name: book.contracts[name].terms.settle for name in managed}
+    pooled = {asset.name for asset in book.pooled_assets()}
     for asset in book.assets.values():
         shares = {share for name, share in managed.items() if settled[name] == asset.name}
         for share in sorted(shares):
             theirs = {name for name, each in managed.items() if each == share}
             for account in _below_maintenance(book, asset, share):
                 yield from _liquidate(book, asset, account, share, theirs, nets)
+    for share in sorted({share for name, share in managed.items() if settled[name] in pooled}):
+        theirs = {name for name, each in managed.items() if each == share}
+        currency = book.asset(book.margin_currency)
+        for account in _pooled_below_maintenance(book, share):
+            yield from _liquidate(book, currency, account, share, theirs, nets)
 
 
 def _liquidate(
@@ -70,8 +77,8 @@ def _liquidate(
 
     netted = list(net_legs(book, positions(), nets))
     yield from netted
-    wallets, one = asset.wallets, slice(account, account + 1)
-    if netted and not _is_below(wallets.maintenance[one], wallets.equity()[one], share).any():
+    equity, maintenance = trigger_columns(book, asset.name, np.array([account]))
+    if netted and not _is_below(maintenance, equity, share).any():
         return
     if left := positions():
         yield from _take_over(book, left)
@@ -93,9 +100,21 @@ def share_of(maintenance: Ints, share: Share) -> Ints:
 
 
 def _below_maintenance(book: Book, asset: AssetState, share: Share) -> list[int]:
-    """Return the accounts at or below their share of maintenance margin, by name."""
+    """Return the accounts at or below their share of maintenance margin, by name.
+
+    Accounts with pooled margin in the asset are left out.
+    """
     wallets = asset.wallets
-    below = np.flatnonzero(_is_below(wallets.maintenance[: wallets.size], wallets.equity(), share))
+    is_below = _is_below(wallets.maintenance[: wallets.size], wallets.equity(), share)
+    is_below[pooled_accounts(book, asset.name)] = False
+    return sorted(np.flatnonzero(is_below).tolist(), key=book.accounts.names.__getitem__)
+
+
+def _pooled_below_maintenance(book: Book, share: Share) -> list[int]:
+    """Return the multi-asset accounts at or below their share of maintenance margin, by name."""
+    accounts = pooled_accounts(book, book.margin_currency)
+    equity, maintenance = trigger_columns(book, book.margin_currency, accounts)
+    below = accounts[_is_below(maintenance, equity, share)]
     return sorted(below.tolist(), key=book.accounts.names.__getitem__)
 
 

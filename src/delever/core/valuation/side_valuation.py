@@ -1,7 +1,8 @@
 """The inputs of a ranking: valuation of all positions of a side, as columns in integer Cash.
 
 The margin bucket of an isolated position is the position itself; the margin bucket of a cross
-position is its account's wallet in the settle asset, with all of its cross positions.
+position is its account's wallet in the settle asset, with all of its cross positions. That of a
+multi-asset account includes its other assets, without collateral haircut.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,8 @@ from delever.core.book.contract_state import ContractState
 from delever.core.book.position_table import PositionTable
 from delever.core.market.contract_terms import ContractTerms
 from delever.core.messages import Side
-from delever.core.units import Bools, Ints, div_floor, share_floor
+from delever.core.units import Bools, Ints, Mark, div_floor, share_floor
+from delever.core.valuation.multi_asset import bucket_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,8 @@ class SideValuation:
 
     terms: ContractTerms
     side: Side
-    mark_ticks: int
-    previous_mark_ticks: int
+    mark_ticks: Mark
+    previous_mark_ticks: Mark
     as_of: int
     time_ms: int
     book_accounts: int
@@ -78,10 +80,10 @@ def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
     table = state.tables[side]
     n = table.size
     account, isolated = table.account[:n].astype(np.int64), table.isolated[:n]
-    wallets = book.asset_of(state).wallets
+    of_account = bucket_columns(book, state.terms.settle, account)
     pnl, margin, maintenance = table.unrealized_pnl[:n], table.margin[:n], table.maintenance[:n]
-    balance = np.where(isolated, margin, wallets.balance[account])
-    bucket_pnl = np.where(isolated, pnl, wallets.unrealized_pnl[account])
+    balance = np.where(isolated, margin, of_account[0])
+    bucket_pnl = np.where(isolated, pnl, of_account[1])
     entry_notional = abs(table.cost[:n])
     notional = abs(table.cost[:n] + pnl)
     joint_pnl, joint_notional = _joint(book, state, side, pnl, notional)
@@ -108,7 +110,7 @@ def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
         bucket_pnl=bucket_pnl,
         equity=balance + bucket_pnl,
         maintenance=maintenance.copy(),
-        bucket_maintenance=np.where(isolated, maintenance, wallets.maintenance[account]),
+        bucket_maintenance=np.where(isolated, maintenance, of_account[2]),
         initial_margin=initial_margin(entry_notional, table.leverage[:n]),
         joint_pnl=joint_pnl,
         joint_notional=joint_notional,

@@ -33,6 +33,7 @@ _TOTALS = (
     Column("realized_pnl", "Counterparties' realized PnL", "number"),
     Column("haircut", "Haircut", "number"),
     Column("pool_pnl", "Fund PnL", "number"),
+    Column("unfunded", "Unfunded", "number"),
 )
 
 _FAIRNESS = (

@@ -236,6 +236,7 @@ def _round(
         filled=formatter.quantity(row.filled_lots),
         unfilled=formatter.quantity(row.wanted_lots - row.filled_lots),
         rounding_residual=formatter.cash(row.rounding_residual_cash),
+        unfunded=formatter.cash(row.unfunded_cash),
         counterparties=row.counterparties,
         fills=tuple(
             _fill(services, fill) for fill in fills if (fill.sequence, fill.round_index) == key

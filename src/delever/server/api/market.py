@@ -11,6 +11,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from delever.api_types.market import (
     ContractDetail,
     ContractResponse,
+    HeldCollateralResponse,
     PoolResponse,
     QueuePage,
     QueueRow,
@@ -341,11 +342,20 @@ def pool_response_of(snapshot: MarketSnapshot, pool: PoolSnapshot) -> PoolRespon
         managed=pool.definition.managed,
         balance=format_scaled(pool.balance_cash, decimals),
         equity=format_scaled(pool.equity_cash, decimals),
+        unfunded=format_scaled(pool.unfunded_cash, decimals),
         balance_peak=format_scaled(peak, decimals),
         peak_window_ms=pool.definition.peak_window_ms,
         drawdown_ppm=ratio_ppm(drawdown, peak) if peak > 0 else 0,
         withdrawal_haircut_ppm=pool.withdrawal_haircut_ppm,
         members=pool.members,
+        collateral=tuple(
+            HeldCollateralResponse(
+                asset=held.asset,
+                quantity=format_scaled(held.amount_cash, held.decimals),
+                cost=format_scaled(held.cost_cash, decimals),
+            )
+            for held in pool.collateral
+        ),
     )
 
 

@@ -19,6 +19,8 @@ from delever.core.messages import (
     AdlPaused,
     AdlStarted,
     AdlStopped,
+    CollateralConverted,
+    CollateralTakenOver,
     Command,
     ContractDefined,
     ContractMoved,
@@ -29,8 +31,8 @@ from delever.core.messages import (
     RatingsSet,
     RefreshIndicators,
 )
-from delever.core.risk.publication.cache import publish
-from delever.journal import JournalError, Record, Recorder
+from delever.core.risk.publication.cache import PublishedIndicators, publish
+from delever.journal import EngineFailure, JournalError, Record, Recorder
 from delever.journal.record import decode_command, decode_events, encode_command
 from delever.rule_registry import installed_rule_sets
 from delever.server.engine.journal_lock import JournalLock
@@ -43,6 +45,8 @@ SNAPSHOT_EVENTS = (
     AdlPaused,
     AdlStarted,
     AdlStopped,
+    CollateralConverted,
+    CollateralTakenOver,
     ContractDefined,
     ContractMoved,
     PoolDefined,
@@ -99,6 +103,7 @@ class CommitWriter:
         self, config: Config, now_ms: Callable[[], int], parallel_map: ParallelMap
     ) -> None:
         self._lock = JournalLock(config.journal.path)
+        self._failures: list[EngineFailure] = []
         self.recorder = self._opened(config, parallel_map)
         self._config = config
         self._now_ms = now_ms
@@ -106,10 +111,19 @@ class CommitWriter:
         self._ids: OrderedDict[str, int] = OrderedDict()
         self._last_adl_ms: dict[str, int] = {}
         self._marked_ms: dict[str, int] = {}
-        self._indicators = (
-            publish(self.recorder.book, parallel_map) if self.recorder.book.indicators else None
+        self._indicators: PublishedIndicators | None = None
+        self.market_snapshot = MarketSnapshot(
+            sequence=0,
+            time_ms=0,
+            taken_ms=now_ms(),
+            accounts=0,
+            contracts={},
+            pools={},
+            indicators=None,
         )
-        self.market_snapshot = self.refresh_snapshot()
+        if self.recorder.book.indicators:
+            self._publish_indicators()
+        self.refresh_snapshot()
 
     def _opened(self, config: Config, parallel_map: ParallelMap) -> Recorder:
         journal = config.journal
@@ -119,6 +133,7 @@ class CommitWriter:
                 snapshot_every=journal.snapshot_every,
                 parallel_map=parallel_map,
                 rule_sets=installed_rule_sets(),
+                on_failure=self._failures.append,
             )
         except BaseException:
             self._lock.close()
@@ -130,6 +145,11 @@ class CommitWriter:
             self.recorder.close(snapshot=snapshot)
         finally:
             self._lock.close()
+
+    def take_failures(self) -> list[EngineFailure]:
+        """Return the errors that the engine survived since the last call."""
+        failures, self._failures[:] = self._failures[:], []
+        return failures
 
     def commit(
         self, commands: Sequence[Command]
@@ -172,7 +192,7 @@ class CommitWriter:
             outcomes[place] = Outcome(committed, repeated=False)
             self._remember(committed)
             if isinstance(command, RefreshIndicators) and len(events) > 1:
-                self._indicators = publish(self.recorder.book, self._parallel_map)
+                self._publish_indicators()
         return outcomes
 
     def _remember(self, committed: Committed) -> None:
@@ -227,15 +247,34 @@ class CommitWriter:
         return self.refresh_snapshot() if due else None
 
     def refresh_snapshot(self) -> MarketSnapshot:
-        """Take a new market snapshot of the book, store it and return it."""
-        self.market_snapshot = market_snapshot_of(
-            self.recorder.book,
-            taken_ms=self._now_ms(),
-            indicators=self._indicators,
-            last_adl_ms=self._last_adl_ms,
-            marked_ms=self._marked_ms,
-        )
+        """Take a new market snapshot of the book, store it and return it.
+
+        Where it cannot be taken, the snapshot before it is published again.
+        """
+        try:
+            self.market_snapshot = market_snapshot_of(
+                self.recorder.book,
+                taken_ms=self._now_ms(),
+                indicators=self._indicators,
+                last_adl_ms=self._last_adl_ms,
+                marked_ms=self._marked_ms,
+            )
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the commit is durable: the engine goes on
+            self._report("publication", error)
         return self.market_snapshot
+
+    def _publish_indicators(self) -> None:
+        try:
+            self._indicators = publish(self.recorder.book, self._parallel_map)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the commit is durable: the engine goes on
+            self._report("publication", error)
+
+    def _report(self, place: str, error: Exception) -> None:
+        self._failures.append(EngineFailure(place, self.recorder.head.sequence, None, error))
 
 
 def _stamped(command: Command, time_ms: int) -> Command:

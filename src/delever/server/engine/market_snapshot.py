@@ -19,6 +19,7 @@ from delever.core.risk.publication.cache import PublishedIndicators
 from delever.core.rules import rule_set_of
 from delever.core.rules.ranking import IndicatorScale
 from delever.core.rules.triggers import WARNING_PPM
+from delever.core.units import Mark
 from delever.core.valuation.insurance import contract_pnl_of, pool_equity
 
 NO_TIME_MS = 0
@@ -37,7 +38,7 @@ class ContractSnapshot:
     rules: str
     indicator_scale: IndicatorScale
     joint: bool
-    mark_ticks: int
+    mark_ticks: Mark
     marked_ms: int
     open_lots: Mapping[Side, int]
     positions: Mapping[Side, int]
@@ -58,6 +59,16 @@ class ContractSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldCollateralSnapshot:
+    """What a pool took over of an asset; the cost is in the pool's."""
+
+    asset: str
+    decimals: int
+    amount_cash: int
+    cost_cash: int
+
+
+@dataclass(frozen=True, slots=True)
 class PoolSnapshot:
     """One insurance fund, in Cash; equity is the balance plus the PnL of its inventory."""
 
@@ -66,9 +77,11 @@ class PoolSnapshot:
     cash_decimals: int
     balance_cash: int
     equity_cash: int
+    unfunded_cash: int
     balance_peak_cash: int
     withdrawal_haircut_ppm: int
     members: tuple[str, ...]
+    collateral: tuple[HeldCollateralSnapshot, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +175,12 @@ def _pool(book: Book, pool: PoolState) -> PoolSnapshot:
         cash_decimals=book.cash_decimals(pool.asset),
         balance_cash=pool.balance,
         equity_cash=pool_equity(book, pool),
+        unfunded_cash=pool.unfunded,
         balance_peak_cash=pool.balance_peak.peak(book.time_ms, pool.balance),
         withdrawal_haircut_ppm=pool.withdrawal_haircut_ppm,
         members=tuple(sorted(state.name for state in book.members(pool))),
+        collateral=tuple(
+            HeldCollateralSnapshot(name, book.cash_decimals(name), held.amount, held.cost)
+            for name, held in sorted(pool.collateral.items())
+        ),
     )

@@ -3,17 +3,20 @@
     submit              run commands; returns their outcomes once they are durable
     read                call a function of the book between two commits
     market_snapshot     the market as readers see it: immutable, replaced as a whole
-    listeners           called with every commit, on the event loop
+    listeners           called with every commit, on the event loop, after the callers' answers
     replay_to           the same, and at start with the journal's newest records
 
 The event loop never waits for the engine with a lock held: whatever waits is a future. Commands
-that arrive while a commit is being written share the next one. After an error inside the engine the
-runner accepts no more commands and reports the error as `failed`.
+that arrive while a commit is being written share the next one. A command whose step raises is
+rejected alone (`delever.journal.recorder`); `errors` counts the errors that the engine survived, by
+place. After an error of the journal, or without memory, the runner accepts no more commands,
+reports the error as `failed` and calls `on_failed`: the process should exit and be started again.
 """
 
 import asyncio
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,7 +31,7 @@ from delever.core.book import Book
 from delever.core.kernels import WorkSharing
 from delever.core.messages import Command, SetTime
 from delever.core.risk.publication.schedule import due_refreshes
-from delever.journal import SqliteJournal
+from delever.journal import EngineFailure, SqliteJournal
 from delever.server.engine.commit import (
     NOW,
     Committed,
@@ -37,6 +40,7 @@ from delever.server.engine.commit import (
     Outcome,
     committed_of,
 )
+from delever.server.engine.listeners import Listeners
 from delever.server.engine.market_snapshot import MarketSnapshot
 
 __all__ = ["NOW", "BusyError", "Committed", "DuplicateIdError", "Outcome", "Runner", "StoppedError"]
@@ -73,8 +77,10 @@ class Runner:
         self.now_ms = now_ms
         self.failed: BaseException | None = None
         self.commit_seconds = 0.0  # of the commit that listeners are called with
-        self.listeners: list[Callable[[Sequence[Committed]], None]] = []
-        self.snapshot_listeners: list[Callable[[MarketSnapshot], None]] = []
+        self.errors: Counter[str] = Counter()
+        self.on_failed: Callable[[], None] = lambda: None
+        self.listeners: Listeners[Sequence[Committed]] = Listeners(self.errors)
+        self.snapshot_listeners: Listeners[MarketSnapshot] = Listeners(self.errors)
         self._replaying: list[Callable[[Sequence[Committed]], None]] = []
         self._engine = ThreadPoolExecutor(1, thread_name_prefix="engine")
         threads = os.cpu_count() or 1
@@ -112,6 +118,14 @@ class Runner:
         self._tasks = [asyncio.create_task(self._pump())]
         if auto_tick:
             self._tasks.append(asyncio.create_task(self._tick()))
+        for task in self._tasks:
+            task.add_done_callback(self._on_end)
+
+    def _on_end(self, task: "asyncio.Task[None]") -> None:
+        """Fail where a task ends although the runner has not been stopped."""
+        if not self._stopping and self.failed is None:
+            error = None if task.cancelled() else task.exception()
+            self._fail(error or RuntimeError("a task of the engine ended"), [])
 
     async def stop(self) -> None:
         """Finish queued commands, take a last snapshot of the book, and close the journal."""
@@ -208,6 +222,7 @@ class Runner:
         else:
             self.commit_seconds = perf_counter() - began
             self._publish(batch, outcomes, snapshot)
+        self._report(self._writer.take_failures())
 
     def _next_commit(self) -> list[_Pending]:
         """Return the requests that share the next commit: all queued ones, up to the limit."""
@@ -228,36 +243,57 @@ class Runner:
         outcomes: list[Outcome | DuplicateIdError],
         snapshot: MarketSnapshot | None,
     ) -> None:
-        """Call the listeners, and return each request its outcomes."""
+        """Return each request its outcomes; then call the listeners."""
         if snapshot is not None:
             self.market_snapshot = snapshot
-            for snapshot_listener in self.snapshot_listeners:
-                snapshot_listener(snapshot)
-        fresh = [o.committed for o in outcomes if isinstance(o, Outcome) and not o.repeated]
-        for listener in self.listeners:
-            listener(fresh)
         begin = 0
         for pending in batch:
             end = begin + len(pending.commands)
             if not pending.done.done():  # the caller may have gone
                 pending.done.set_result(outcomes[begin:end])
             begin = end
+        if snapshot is not None:
+            self.snapshot_listeners.call(snapshot)
+        self.listeners.call(
+            [o.committed for o in outcomes if isinstance(o, Outcome) and not o.repeated]
+        )
+
+    def _report(self, failures: Sequence[EngineFailure]) -> None:
+        """Log and count the errors that the engine survived."""
+        for place, sequence, command, error in failures:
+            self.errors[place] += 1
+            log.critical(
+                "the engine survived an error",
+                place=place,
+                sequence=sequence,
+                command=command and command.__struct_config__.tag,
+                id=command and command.id,
+                error=repr(error),
+                exc_info=error,
+            )
 
     def _fail(self, error: BaseException, batch: list[_Pending]) -> None:
+        """Answer every request first: a log that cannot be written must not make one wait."""
         self.failed = error
-        log.critical("the engine has stopped", error=repr(error), exc_info=error)
         for pending in (*batch, *self._queue):
             if not pending.done.done():
                 pending.done.set_exception(StoppedError(f"the engine has stopped: {error!r}"))
         self._queue.clear()
         self._queued_commands = 0
+        self._wake.set()
+        self.on_failed()
+        log.critical("the engine has stopped", error=repr(error), exc_info=error)
 
     async def _tick(self) -> None:
-        """Call `tick` once per TICK_MS."""
+        """Call `tick` once per TICK_MS; one that raises is logged, and the next one is called."""
         while True:
             await asyncio.sleep(TICK_MS / 1000)
-            with contextlib.suppress(BusyError, StoppedError):
-                await self.tick()
+            try:
+                with contextlib.suppress(BusyError, StoppedError):
+                    await self.tick()
+            except Exception:
+                self.errors["tick"] += 1
+                log.exception("a tick raised")
 
     async def tick(self) -> None:
         """Submit the commands that are due, and refresh the market snapshot where it is old."""

@@ -30,6 +30,9 @@ _OPERATOR_TITLES = {
     NoticeKind.FILL_EXCEEDS_POSITION: (
         "A fill in {contract} ({subject}) is larger than the position: it closes what is there"
     ),
+    NoticeKind.FUND_UNALLOCATED: (
+        "Insurance fund {subject} is unallocated while ADL is on in {contract}"
+    ),
     NoticeKind.ADL_EXHAUSTED: "ADL queue exhausted in {contract}: {subject}",
 }
 
@@ -57,8 +60,9 @@ def notice_text(subject: NoticeSubject, fills: Fills, context: NoticeContext) ->
 
 
 def _operator(event: Notice, formatter: ContractFormatter) -> NoticeText:
+    is_name = event.kind is NoticeKind.FUND_UNALLOCATED
     title = _OPERATOR_TITLES[event.kind].format(
-        contract=event.contract, subject=humanize(event.subject)
+        contract=event.contract, subject=event.subject if is_name else humanize(event.subject)
     )
     amounts = [formatter.labeled_amount(name, amount) for name, amount in event.numbers.items()]
     lines = tuple(f"{label.capitalize()}: {amount}." for label, amount in amounts)

@@ -44,6 +44,7 @@ def _families() -> dict[str, GaugeMetricFamily]:
         "accounts": ("Accounts in the book", []),
         "pool_balance": ("Balance of an insurance fund, in its asset", ["pool", "asset"]),
         "pool_equity": ("Balance plus unrealized PnL of the fund's inventory", ["pool", "asset"]),
+        "pool_unfunded": ("Losses that neither fund nor queue has paid", ["pool", "asset"]),
         "pool_balance_peak": ("Highest balance in the fund's rolling window", ["pool", "asset"]),
         "contract_state": ("1 for the state of a contract, else 0", ["contract", "state"]),
         "contract_pnl": ("PnL of the insurance fund in a contract", ["contract"]),
@@ -65,6 +66,7 @@ def _add_pool(families: dict[str, GaugeMetricFamily], pool: PoolSnapshot) -> Non
     labels, scale = [pool.name, pool.definition.asset], 10**pool.cash_decimals
     families["pool_balance"].add_metric(labels, pool.balance_cash / scale)
     families["pool_equity"].add_metric(labels, pool.equity_cash / scale)
+    families["pool_unfunded"].add_metric(labels, pool.unfunded_cash / scale)
     families["pool_balance_peak"].add_metric(labels, pool.balance_peak_cash / scale)
 
 

@@ -7,7 +7,7 @@ contracts, pools, triggers, reasons and parts of paths; never accounts.
 
 import functools
 from collections import Counter as Counts
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,6 +17,8 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from delever.core.messages import (
     AdlExhausted,
@@ -32,11 +34,15 @@ from delever.server.notifications.delivery_worker import DeliveryResult
 from delever.server.notifications.notifier import Notifier
 from delever.server.notifications.outbox import OutboxBacklog
 from delever.server.observability.market_collector import MarketCollector
+from delever.server.storage.projector import HistoryProjector
 from delever.server.transport.asgi import Asgi, Message, Receive, Scope, Send, first_part
 from delever.server.transport.websockets import DROPPED
 
 OTHER = "other"
 """The label of all unknown paths, so that requests cannot create labels."""
+
+ERROR_PLACES = ("listener", "publication", "snapshot", "step", "tick")
+"""Places of errors that the engine survives."""
 
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _COMMANDS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000)
@@ -68,6 +74,7 @@ class Metrics:
         runner.snapshot_listeners.append(self._market.update)
         runner.listeners.append(lambda commits: self.committed(commits, runner.commit_seconds))
         self._queued.set_function(lambda: float(runner.queued))
+        self.registry.register(_ErrorCollector(runner.errors))
         self._running.set_function(lambda: float(runner.failed is None))
         self._snapshot_age.set_function(
             lambda: (runner.now_ms() - runner.market_snapshot.taken_ms) / 1_000
@@ -118,6 +125,11 @@ class Metrics:
         for command, label in ((RefreshIndicators, "indicators"), (RefreshRatings, "ratings")):
             if command in types:
                 self._refresh.labels(label).observe(seconds)
+
+    def watch_history(self, history: HistoryProjector) -> None:
+        """Report how far the history is behind the journal."""
+        lag = self._make.gauge("history_lag_records", "Durable records that are not in the history")
+        lag.set_function(lambda: float(history.lag))
 
     # --- notices ---
 
@@ -197,6 +209,21 @@ class Metrics:
 def _part(scope: Scope, known: frozenset[str]) -> str:
     part = first_part(scope["path"])
     return part if part in known else OTHER
+
+
+class _ErrorCollector(Collector):
+    """The errors that an engine survived, by place."""
+
+    def __init__(self, errors: Mapping[str, int]) -> None:
+        self._errors = errors
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        """Return the counter; a place appears with 0 before its first error."""
+        text = "Errors that the engine survived"
+        family = CounterMetricFamily("delever_internal_errors", text, labels=["place"])
+        for place in ERROR_PLACES:
+            family.add_metric([place], self._errors.get(place, 0))
+        yield family
 
 
 class _MetricFactory:

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from delever.config import ApiKeyConfig, ConfigError, Role, secret
 
@@ -55,6 +55,15 @@ class ApiKey:
         """Whether a text is the key's passphrase, in constant time."""
         return hmac.compare_digest(passphrase.encode(errors="replace"), self._passphrase)
 
+    def derive(self, purpose: bytes) -> bytes:
+        """Return 64 bytes that only a holder of the key's secret can compute, for a purpose.
+
+        A key with a public key instead of a secret derives them from that public key, which this
+        server does not publish.
+        """
+        secret_bytes = self._secret or _public_bytes(self._public)
+        return hmac.digest(secret_bytes, purpose + self.id.encode(), hashlib.sha512)
+
     def verifies_hex(self, payload: bytes, signature: str) -> bool:
         """Whether a signature of the payload is this key's, in the text form of Binance and Bybit.
 
@@ -75,6 +84,12 @@ class ApiKey:
             return False
         expected = base64.b64encode(hmac.new(self._secret, payload, hashlib.sha256).digest())
         return hmac.compare_digest(signature.encode(errors="replace"), expected)
+
+
+def _public_bytes(public: PublicKey | None) -> bytes:
+    if public is None:
+        return b""
+    return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _verified(public: PublicKey, payload: bytes, encoded: bytes) -> bool:
@@ -102,6 +117,10 @@ class Keyring:
     def find(self, key_id: str) -> ApiKey | None:
         """Return the key with an id, or None."""
         return self._keys.get(key_id)
+
+    def all(self) -> Iterable[ApiKey]:
+        """Return all keys."""
+        return tuple(self._keys.values())
 
     def bearer(self, authorization: str) -> ApiKey | None:
         """Return the key of `Authorization: Bearer ID.SECRET`, or None."""

@@ -107,5 +107,5 @@ def usd_price(snapshot: MarketSnapshot, symbols: SymbolMap, asset: str) -> tuple
     for listed in symbols.all:
         contract = snapshot.contracts[listed.contract]
         if listed.base == asset and listed.quote in QUOTES and contract.mark_ticks:
-            return contract.mark_ticks * contract.terms.tick[0], contract.terms.tick[1]
+            return contract.terms.decimal_of(contract.mark_ticks)
     return None

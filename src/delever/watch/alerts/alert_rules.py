@@ -140,20 +140,22 @@ def _hysteresis(holds: bool, clear: bool) -> bool | None:
 
 
 def _is_near(rule: DistanceRule, observation: DrawdownObservation) -> bool | None:
-    """Return whether a contract is near ADL; below the trigger threshold it is not."""
-    percent = 100 * observation.distance_to_start
+    """Return whether a contract is near ADL; without an armed drawdown rule it is not."""
+    distance = observation.distance_to_start
     clear = rule.below * CLEAR_FACTOR if rule.clear_above is None else rule.clear_above
     if observation.balance <= 0:
         return True
-    if not observation.is_armed:
+    if distance is None or not observation.is_armed:
         return False
-    return _hysteresis(percent < rule.below, percent > clear)
+    return _hysteresis(100 * distance < rule.below, 100 * distance > clear)
 
 
 def _distance_text(observation: DrawdownObservation) -> str:
+    distance, name = observation.distance_to_start, f"{observation.venue} {observation.name}"
+    if distance is None:
+        return f"{name}: fund balance {observation.balance} (no drawdown rule)"
     return (
-        f"{observation.venue} {observation.name}: {100 * observation.distance_to_start:.2f} % of "
-        f"the fund's peak left before ADL starts "
+        f"{name}: {100 * distance:.2f} % of the fund's peak left before ADL starts "
         f"(PnL ratio {observation.pnl_ratio}, start {observation.start_ratio})"
     )
 

@@ -120,6 +120,8 @@ def _recent_fill(fresh: Sequence[Observation], now_ms: int, stopped_ms: int | No
 def _drawdown_text(observation: DrawdownObservation) -> str:
     if observation.balance <= 0:
         return f"the fund's balance is {observation.balance} {observation.asset}"
+    if observation.start_ratio is None:
+        return f"fund balance {observation.balance} (no drawdown rule)"
     ratios = f"start {observation.start_ratio}, stop {observation.stop_ratio}"
     return f"PnL ratio {observation.pnl_ratio} ({ratios})"
 
@@ -130,6 +132,7 @@ def _signs(fresh: Sequence[Observation]) -> Iterator[str]:
         match observation:
             case DrawdownObservation() if (
                 observation.is_armed
+                and observation.start_ratio is not None
                 and observation.start_ratio < 0
                 and observation.pnl_ratio <= observation.start_ratio * WATCH_SHARE
             ):

@@ -24,8 +24,10 @@ from delever.watch.settings import WatchedVenue
 from delever.watch.venues.adapter import Deliver, PolledSource, StreamSource, VenueAdapter
 from delever.watch.venues.answers import (
     ParsedAnswer,
+    first_time_ms,
     merge,
     number,
+    optional_limits,
     parse_rows,
     rows,
     text,
@@ -133,7 +135,7 @@ class _Bybit:
     async def alerts(self) -> ParsedAnswer:
         answer = await self.exchange.publicGetV5MarketAdlAlert()
         receipt = Receipt(self.now_ms(), self.venue.refresh.alert_ms)
-        updated_ms = time_ms(answer.get("result"), "updatedTime")
+        updated_ms = _updated_ms(answer)
         return parse_rows(
             rows(answer, "result", "list"),
             lambda row: [parse_alert(row, ALERT_FIELDS, updated_ms, receipt)],
@@ -141,7 +143,7 @@ class _Bybit:
 
     async def pools(self) -> ParsedAnswer:
         answer = await self.exchange.publicGetV5MarketInsurance()
-        updated_ms = time_ms(answer.get("result"), "updatedTime")
+        updated_ms = _updated_ms(answer)
         received_ms = self.now_ms()
         found = rows(answer, "result", "list")
         parsed = parse_rows(found, lambda row: self._pool(row, updated_ms, received_ms), "symbols")
@@ -226,7 +228,7 @@ class _Bybit:
         received_ms = self.now_ms()
         return parse_rows(
             rows(message, "data"),
-            lambda row: self._pool(row, time_ms(row, "updateTime"), received_ms),
+            lambda row: self._pool(row, _pushed_ms(row, message), received_ms),
             "symbols",
         )
 
@@ -309,8 +311,12 @@ class _Bybit:
 def parse_alert(
     row: Any, fields: Sequence[str], venue_time_ms: int, receipt: Receipt
 ) -> DrawdownObservation:
-    """Return an alert of REST (text) or of the stream (numbers), by its field names."""
-    name, coin, balance, ratio, start, stop, threshold = fields
+    """Return an alert of REST (text) or of the stream (numbers), by its field names.
+
+    A contract whose three limits are empty has no drawdown rule.
+    """
+    name, coin, balance, ratio, *limits = fields
+    start, stop, threshold = optional_limits(row, limits)
     return DrawdownObservation(
         venue="bybit",
         name=text(row, name),
@@ -320,10 +326,20 @@ def parse_alert(
         asset=text(row, coin),
         balance=number(row, balance),
         pnl_ratio=number(row, ratio),
-        start_ratio=number(row, start),
-        stop_ratio=number(row, stop),
-        trigger_threshold=number(row, threshold),
+        start_ratio=start,
+        stop_ratio=stop,
+        trigger_threshold=threshold,
     )
+
+
+def _updated_ms(answer: Mapping[str, Any]) -> int:
+    """Return the time of a list's values: Bybit documents it as updatedTime and as updateTime."""
+    result = answer.get("result")
+    return first_time_ms((result, "updatedTime"), (result, "updateTime"), (answer, "time"))
+
+
+def _pushed_ms(row: Any, message: Mapping[str, Any]) -> int:
+    return first_time_ms((row, "updateTime"), (row, "updatedTime"), (message, "ts"))
 
 
 def _closed_side(order_side: str) -> Side:

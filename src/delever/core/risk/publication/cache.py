@@ -1,7 +1,8 @@
 """Ranks and indicators of the whole book, computed again only where they are stale.
 
 A contract is stale if its positions or its mark, or the wallet of an account with a position in it,
-have changed since it was ranked.
+have changed since it was ranked; of a multi-asset account, any of its wallets, or the index price
+of an asset in them.
 """
 
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ from delever.core.risk.publication.ranking import (
     rank_group,
 )
 from delever.core.rules import rule_sets_of
+from delever.core.units import Ints
+from delever.core.valuation.multi_asset import margin_rows
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,13 @@ def rank_contracts(
     """Return current ranks and indicators of contracts: cached ones where they are not stale."""
     ranked: dict[str, RankedContract] = {}
     stale: dict[RankingGroup, list[Member]] = {}
+    assets = {state.terms.settle for state in states}
+    wallets = {asset: margin_rows(book, asset) for asset in sorted(assets)}
     for state in states:
         cached: RankedContract | None = book.publication_cache.get(state.name)
         rules = book.pool_of(state).definition.rules
-        if cached is not None and not _is_stale(book, state, cached, rules):
+        own_wallets = wallets[state.terms.settle]
+        if cached is not None and not _is_stale(book, state, cached, rules, own_wallets):
             ranked[state.name] = cached
             continue
         before = cached.layouts if cached else (None, None)
@@ -83,18 +89,24 @@ def rank_contracts(
         stale.setdefault(group, []).append((state, layouts))
     copied = sum(map(len, stale.values())) < len(states)
     for group, members in stale.items():
-        ranked.update(rank_group(book, group, members, parallel_map, copied=copied))
+        own_wallets = wallets[group.settle]
+        by_name = rank_group(book, group, members, own_wallets, parallel_map, copied=copied)
+        ranked.update(by_name)
     return {state.name: ranked[state.name] for state in states}
 
 
-def _is_stale(book: Book, state: ContractState, cached: RankedContract, rules: str) -> bool:
-    """Return whether anything that the ranks depend on has changed since they were computed."""
+def _is_stale(
+    book: Book, state: ContractState, cached: RankedContract, rules: str, wallets: Ints
+) -> bool:
+    """Return whether anything that the ranks depend on has changed since they were computed.
+
+    `wallets` are the margin rows of the contract's settle asset.
+    """
     long, short = state.tables.values()
     if long.changed_at > cached.as_of or short.changed_at > cached.as_of:
         return True
     if cached.group.rules != rules or rule_sets_of(book)[rules].ranking.timed:
         return True
-    wallets = book.asset_of(state).wallets
-    is_stale = kernels_for(wallets.size).is_stale
+    is_stale = kernels_for(book.accounts.size).is_stale
     accounts = long.account[: long.size], short.account[: short.size]
-    return any(is_stale(column, wallets.rows, cached.as_of) for column in accounts)
+    return any(is_stale(column, wallets, cached.as_of) for column in accounts)

@@ -18,6 +18,7 @@ from delever.core.kernels import ParallelMap, TableRange, kernels_for
 from delever.core.messages import Side
 from delever.core.rules import rule_sets_of
 from delever.core.rules.ranking import ProductScore, Ranking, rank_side
+from delever.core.units import Ints
 from delever.core.valuation.side_valuation import joint_columns, value_side
 
 # --- the order of publication ---
@@ -129,12 +130,14 @@ def rank_group(
     book: Book,
     group: RankingGroup,
     members: list[Member],
+    wallets: Ints,
     parallel_map: ParallelMap,
     *,
     copied: bool,
 ) -> Iterator[tuple[str, RankedContract]]:
     """Yield each member's name with its ranks and indicators.
 
+    `wallets` are the margin rows of the group's settle asset.
     All members share two arrays. If `copied`, each gets arrays of its own, so that one contract in
     the cache does not keep the memory of all others alive.
     """
@@ -146,8 +149,10 @@ def rank_group(
         first, end = end, end + layouts[0].size + layouts[1].size
         own = rank[first:end], indicator[first:end]
         ranked.append(RankedContract(book.sequence, group, layouts, *own))
-    rank_members = _rank_in_one_pass if group.one_pass else _rank_side_by_side
-    rank_members(book, members, ranking, parallel_map, rank, indicator)
+    if group.one_pass:
+        _rank_in_one_pass(book, members, ranking, wallets, parallel_map, rank, indicator)
+    else:
+        _rank_side_by_side(book, members, ranking, parallel_map, rank, indicator)
     if ranking.joint and book.accounts.any_hedges:
         pairs = zip(members, ranked, strict=True)
         ranked = [replace(one, indicator=_joint_indicator(book, s, one)) for (s, _), one in pairs]
@@ -162,6 +167,7 @@ def _rank_in_one_pass(
     book: Book,
     members: list[Member],
     ranking: Ranking,
+    wallets: Ints,
     parallel_map: ParallelMap,
     rank: np.ndarray,
     indicator: np.ndarray,
@@ -173,9 +179,9 @@ def _rank_in_one_pass(
     joint = list(parallel_map(lambda side: joint_columns(book, *side), hedged))
     score = cast("ProductScore", ranking.score)
     options = ranking.profitable_only, ranking.levels, ranking.weighting == "count"
-    wallets, accounts = book.asset_of(members[0][0]).wallets, book.accounts
+    accounts = book.accounts
     exempt = accounts.adl_exempt if accounts.any_exempt else accounts.adl_exempt[:0]
-    of_accounts = wallets.rows, exempt, accounts.name_order()
+    of_accounts = wallets, exempt, accounts.name_order()
     tables = book.positions.kernel_columns, sides
     kernels_for(accounts.size).rank_sides(
         *tables,

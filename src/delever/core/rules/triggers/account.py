@@ -13,7 +13,7 @@ from delever.core.rules.triggers.trigger import (
     underwater,
     underwater_lots,
 )
-from delever.core.units import PPM, ratio_ppm
+from delever.core.units import PPM, floor_ticks, ratio_ppm
 from delever.core.valuation.insurance import observed_equity
 
 
@@ -42,7 +42,11 @@ class AccountEquity:
             starts=starts,
             stops=not starts,
             trigger_used_ppm=PPM if starts else 0,
-            numbers={"mark_ticks": state.mark, "underwater_lots": lots, "equity_cash": equity},
+            numbers={
+                "mark_ticks": floor_ticks(state.mark),
+                "underwater_lots": lots,
+                "equity_cash": equity,
+            },
         )
 
     def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
@@ -76,7 +80,7 @@ class FundDepleted:
             stops=equity > stop_equity_of(book, state) or lots == 0,
             trigger_used_ppm=ratio_ppm(peak - equity, peak) if peak > 0 and lots else 0,
             numbers={
-                "mark_ticks": state.mark,
+                "mark_ticks": floor_ticks(state.mark),
                 "underwater_lots": lots,
                 "equity_cash": equity,
                 "equity_peak_cash": peak,

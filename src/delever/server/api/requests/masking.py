@@ -22,6 +22,8 @@ PUBLIC_EVENTS = frozenset(
         "adl_exhausted",
         "round_closed",
         "taken_over",
+        "collateral_taken_over",
+        "collateral_converted",
         "pool_funded",
         "contract_moved",
         "loss_socialized",

@@ -10,6 +10,7 @@ from delever.core.messages import (
     DefineAccount,
     DefineAccounts,
     DefineAsset,
+    DefineCollateral,
     DefineContract,
     DefinePool,
 )
@@ -47,6 +48,9 @@ def _names(command: Command) -> Iterator[tuple[str, str]]:
         case DefinePool():
             yield "pool", command.pool
             yield "asset", command.asset
+        case DefineCollateral():
+            yield "asset", command.asset
+            yield "margin_currency", command.margin_currency
         case DefineContract():
             yield "contract", command.contract
             yield "settle", command.settle

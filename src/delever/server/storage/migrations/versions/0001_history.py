@@ -149,6 +149,7 @@ def _create_rounds() -> None:
         sa.Column("wanted_lots", sa.BigInteger, nullable=False),
         sa.Column("filled_lots", sa.BigInteger, nullable=False),
         sa.Column("rounding_residual_cash", sa.BigInteger, nullable=False),
+        sa.Column("unfunded_cash", sa.BigInteger, nullable=False),
         sa.Column("counterparties", sa.BigInteger, nullable=False),
         if_not_exists=True,
     )
