@@ -33,7 +33,8 @@ DERIVED = {
         "_monitored",
         "_fills_of",
     },
-    Accounts: {"index", "any_exempt", "any_hedges", "_sorted_by_name", "_name_order", "_capacity"},
+    Accounts: {"index", "any_exempt", "any_hedges", "any_multi_asset", "_capacity"}
+    | {"_sorted_by_name", "_name_order"},
     Wallets: {"sequence", "rows", "_capacity"},
     PositionTable: {"index", "total_lots", "total_cost", "total_margin", "block", "_number"},
     AssetState: {"exposure"},
