@@ -37,7 +37,7 @@ DERIVED = {
     | {"_sorted_by_name", "_name_order"},
     Wallets: {"sequence", "rows", "_capacity"},
     PositionTable: {"index", "total_lots", "total_cost", "total_margin", "block", "_number"},
-    AssetState: {"exposure"},
+    AssetState: {"collateral", "collateral_at", "exposure", "key"},
     ContractState: {"name", "definition_order", "terms", "limits", "is_observed", "exposure_bound"}
     | {"key", "largest_holding"},
     PoolState: {"name", "asset", "limits", "max_slippage_ppm"},
