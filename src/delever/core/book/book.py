@@ -63,7 +63,7 @@ class Book:
         self.indicators: m.IndicatorsPublished | None = None
         self.has_managed_pools = False
         self.unobserved_pools: set[str] = set()
-        self.publication_cache: dict[str, Any] = {}
+        self.publication_cache: Any = None
         self.idle_rounds: dict[tuple[str, Side], tuple[object, ...]] = {}
         self.revision = 0
         self._monitored: dict[str, ContractState] = {}
@@ -115,12 +115,12 @@ class Book:
         with_fills = {name for name, fills in self._fills_of.items() if fills}
         return with_fills | self.outstanding_losses.keys()
 
-    def cache_publication(self, published: Mapping[str, object]) -> None:
+    def cache_publication(self, cache: object) -> None:
         """Cache the published ranks of contracts, so that unchanged ones are not computed again.
 
         The cache follows from the rest of the book: snapshots and the hash of changes omit it.
         """
-        self.publication_cache.update(published)
+        self.publication_cache = cache
 
     def cache_idle_round(self, contract: str, side: Side, key: tuple[object, ...]) -> None:
         """Cache that an ADL round with these inputs closes nothing, so that it is not run again.
@@ -192,7 +192,7 @@ class Book:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy takes: all but the caches, which follow from the rest."""
-        return vars(self) | {"publication_cache": {}, "idle_rounds": {}}
+        return vars(self) | {"publication_cache": None, "idle_rounds": {}}
 
     # --- apply ---
 

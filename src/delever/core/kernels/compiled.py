@@ -14,14 +14,18 @@ from numba import types as t
 from delever.core.kernels.compiled_queue import fill_ranks, sort_queue
 from delever.core.kernels.compiled_scores import rank_sides, score_rows
 from delever.core.kernels.compiled_types import I4, I8, compiled
-from delever.core.kernels.compiled_valuation import is_stale, revalue, revalue_sides, shift_wallets
+from delever.core.kernels.compiled_valuation import (
+    revalue,
+    revalue_sides,
+    shift_wallets,
+    stale_ranges,
+)
 from delever.core.kernels.plain import HASH_ACCOUNT, HASH_POSITION
 
 __all__ = [
     "fill_ranks",
     "find_rows",
     "insert_rows",
-    "is_stale",
     "rank_sides",
     "remove_rows",
     "revalue",
@@ -29,6 +33,7 @@ __all__ = [
     "score_rows",
     "shift_wallets",
     "sort_queue",
+    "stale_ranges",
 ]
 
 

@@ -234,9 +234,8 @@ def _equities(wallets):
     return equity
 
 
-def rank_sides(columns, sides, joint, wallets, exempt, account_order, *ranking):
+def rank_sides(columns, ranges, joint, wallets, exempt, account_order, *ranking):
     gain, leverage, profitable_only, levels, by_count, rank, indicator, parallel_map = ranking
-    ranges = np.array([(side.start, side.size) for side in sides])
     # Without hedges both joint columns are empty, and so is any slice of them.
     joined = [np.concatenate(parts) for parts in zip(*joint, strict=True)] or [EMPTY, EMPTY]
     # Many rows gather equity faster from a column of its own than from whole wallets.

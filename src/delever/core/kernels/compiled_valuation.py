@@ -1,7 +1,7 @@
 """Compiled kernels that value positions at new marks and update wallets by the differences."""
 
 # mypy: ignore-errors
-# ruff: noqa: D103, SIM110 - documented in `plain`; code for Numba is written out
+# ruff: noqa: D103 - documented in `plain`; code for Numba is written out
 
 import numpy as np
 from numba import types as t
@@ -184,12 +184,16 @@ def shift_wallets(rows, account, isolated, unrealized_pnl, maintenance, sign, wa
             wallets[owner, CHANGED_AT] = sequence
 
 
-@compiled(t.boolean(I4, WALLETS, t.int64))
-def is_stale(account, wallets, since):
-    for owner in account:
-        if wallets[np.uint64(owner), CHANGED_AT] > since:
-            return True
-    return False
+@compiled(B1(I4, TABLE, WALLETS, I8))
+def stale_ranges(account, ranges, wallets, since):
+    stale = np.zeros(len(ranges), np.bool_)
+    for number in range(len(ranges)):
+        start, size = ranges[number]
+        for row in range(start, start + size):
+            if wallets[np.uint64(account[row]), CHANGED_AT] > since[number]:
+                stale[number] = True
+                break
+    return stale
 
 
 def _ranges_and_tiers(sides):

@@ -26,7 +26,7 @@ from delever.core.messages import (
     SideIndicators,
 )
 from delever.core.risk.publication.cache import publish
-from delever.core.risk.publication.ranking import RankedSide
+from delever.core.risk.publication.ranked_batch import RankedSide
 from delever.core.risk.rating import rate_all, trigger_used_ppm
 
 TENTH_PPM = 100_000
