@@ -131,7 +131,7 @@ class PositionBlock:
         if self.tables > self.per_table.shape[1]:
             self.per_table = np.hstack([self.per_table, np.zeros_like(self.per_table)])
         self._view_tables()
-        self.starts[number] = self._take(FIRST_CAPACITY)
+        self.starts[number] = self._take(FIRST_CAPACITY, number)
         self.capacities[number] = FIRST_CAPACITY
         return number
 
@@ -151,15 +151,18 @@ class PositionBlock:
         if before + old == self.end <= self.capacity - (capacity - old):
             self.end += capacity - old
         else:
-            start = self._take(capacity)
+            start = self._take(capacity, number)
             before, self.starts[number] = self.starts.item(number), start
             for column in self.columns.values():
                 column[start : start + used] = column[before : before + used]
             insort(self._gaps, (old, before))
         self.capacities[number] = capacity
 
-    def _take(self, rows: int) -> int:
-        """Return the first of some rows that no range has: in the smallest gap, or at the end."""
+    def _take(self, rows: int, number: int) -> int:
+        """Return the first of some rows that no range has: in the smallest gap, or at the end.
+
+        The rows are for the table of this number.
+        """
         fits = bisect_left(self._gaps, (rows, 0))
         if fits < len(self._gaps):
             size, start = self._gaps.pop(fits)
@@ -167,7 +170,7 @@ class PositionBlock:
                 insort(self._gaps, (size - rows, start + rows))
             return start
         if self.end + rows > self.capacity or self.gap_rows > self._used_rows >> 1:
-            self._rebuild(rows)
+            self._rebuild(rows, number)
         self.end += rows
         return self.end - rows
 
@@ -181,10 +184,14 @@ class PositionBlock:
         """The number of rows of all ranges."""
         return int(self.capacities.sum())
 
-    def _rebuild(self, rows: int) -> None:
-        """Make room for some rows at the end, in new memory; close gaps that are large."""
+    def _rebuild(self, rows: int, number: int) -> None:
+        """Make room for some rows of a table at the end, in new memory; close gaps that are large.
+
+        Closing gaps sorts all other tables by account: their rows are then read in order.
+        """
         before, moves, used = self.columns, [(0, 0, self.end)], self._used_rows
-        if self.gap_rows > used >> 2:
+        closes_gaps = self.gap_rows > used >> 2
+        if closes_gaps:
             capacities = self.capacities.tolist()
             *targets, self.end = accumulate(capacities, initial=0)
             moves = list(zip(self.starts.tolist(), targets, capacities, strict=True))
@@ -194,6 +201,10 @@ class PositionBlock:
         for source, target, size in moves:
             for name, column in self.columns.items():
                 column[target : target + size] = before[name][source : source + size]
+        if closes_gaps:
+            for table in self._viewers:
+                if table.number != number:
+                    table.sort()
 
     # --- snapshots ---
 
@@ -592,6 +603,17 @@ class PositionTable(Table):
             return np.arange(self.start, self.start + self.size)
         order: Ints = np.argsort(keys) + self.start
         return order
+
+    def sort(self) -> None:
+        """Sort the rows by account and position id, the order in which they are published."""
+        order = self.ordered_rows() - self.start
+        if bool((order[1:] > order[:-1]).all()):
+            return
+        for name in self.COLUMNS:
+            column = getattr(self, name)
+            column[: self.size] = column[order]
+        self.layout_version += 1
+        self.index.rebuild(self)
 
     def restore(self, size: int) -> None:
         """Compute what follows from the columns, after the block was restored from a snapshot."""

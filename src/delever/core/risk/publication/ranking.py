@@ -167,7 +167,8 @@ def _rank_side_by_side(
 
     def fill(side: tuple[ContractState, Side]) -> None:
         state, which = side
-        queue, table = rank_side(value_side(book, state, which), ranking), state.tables[which]
+        valuation = value_side(book, state, which, net_exposure=ranking.net_exposure)
+        queue, table = rank_side(valuation, ranking), state.tables[which]
         rows, place = batch.layout.rows_of(table.number), table.place[: table.size]
         batch.rank[rows][place], batch.indicator[rows][place] = queue.rank, queue.indicator
 
