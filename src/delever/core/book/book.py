@@ -6,6 +6,7 @@ maintenance margin at the current marks are updated along with it, so equity is 
 
 import pickle
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any, get_args
 
 import msgspec
@@ -70,10 +71,11 @@ class Book:
         self.has_managed_pools = False
         self.with_mark_limits: list[ContractState] = []
         self.unobserved_pools: set[str] = set()
-        self.publication_cache: dict[str, Any] = {}
+        self.publication_cache: Any = None
         self.idle_rounds: dict[tuple[str, Side], tuple[object, ...]] = {}
         self.revision = 0
         self._monitored: dict[str, ContractState] = {}
+        self._monitored_in_order: list[ContractState] | None = None
         self._fills_of: dict[str, list[int]] = {}
         self._changed: dict[str, ContractState | PoolState | AssetState] = {}
         self._changed_sides: set[tuple[str, Side]] = set()
@@ -109,9 +111,10 @@ class Book:
 
     def monitored(self) -> list[ContractState]:
         """Return the contracts that each step observes, in order of definition."""
-        if not self._monitored:
-            return []
-        return sorted(self._monitored.values(), key=lambda state: state.definition_order)
+        if self._monitored_in_order is None:
+            by_definition = attrgetter("definition_order")
+            self._monitored_in_order = sorted(self._monitored.values(), key=by_definition)
+        return self._monitored_in_order  # replaced, never changed: callers may iterate over it
 
     def outstanding_fills_of(self, account: str) -> list[m.AdlFilled]:
         """Return an account's fills that snapshots may not include yet, oldest first."""
@@ -122,12 +125,12 @@ class Book:
         with_fills = {name for name, fills in self._fills_of.items() if fills}
         return with_fills | self.outstanding_losses.keys() | self.outstanding_compensations.keys()
 
-    def cache_publication(self, published: Mapping[str, object]) -> None:
+    def cache_publication(self, cache: object) -> None:
         """Cache the published ranks of contracts, so that unchanged ones are not computed again.
 
         The cache follows from the rest of the book: snapshots and the hash of changes omit it.
         """
-        self.publication_cache.update(published)
+        self.publication_cache = cache
 
     def cache_idle_round(self, contract: str, side: Side, key: tuple[object, ...]) -> None:
         """Cache that an ADL round with these inputs closes nothing, so that it is not run again.
@@ -204,7 +207,7 @@ class Book:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy takes: all but the caches, which follow from the rest."""
-        return vars(self) | {"publication_cache": {}, "idle_rounds": {}}
+        return vars(self) | {"publication_cache": None, "idle_rounds": {}}
 
     # --- apply ---
 
@@ -242,8 +245,7 @@ class Book:
             state.definition_order = number
             if state.mark_limits is not None:
                 self.with_mark_limits.append(state)
-            if state.is_monitored:
-                self._monitored[state.name] = state
+            self._set_monitored(state)
             self._update_bounds(state)
         for fill in self.outstanding_fills.values():
             self._fills_of.setdefault(fill.account, []).append(fill.fill)
@@ -390,6 +392,7 @@ class Book:
         state = self.contracts[event.contract]
         table, wallets = state.tables[event.side], self.asset_of(state).wallets
         accounts = unpack_column(event.account, "<i4", 0)
+        size = table.size
         rows = table.upsert_all(accounts, unpack_column(event.position, "<i4", len(accounts)))
         state.subtract_from_wallets(event.side, rows, wallets)
         table.set_rows(rows, PositionColumns.of_event(event))
@@ -399,6 +402,8 @@ class Book:
         closed = rows[table.lots[rows] == 0]
         if len(closed):
             table.remove_all(closed)
+        if table.size > 2 * size:
+            table.sort()
         self.accounts.positions_version[accounts] = event.version
         self._acknowledge_all(self.accounts.positions_fill, accounts, event.last_fill)
 
@@ -763,10 +768,16 @@ class Book:
     def _record_change(self, state: ContractState) -> None:
         """Record that a contract's own numbers changed, and whether it is monitored now."""
         self._changed[state.key] = state
+        self._set_monitored(state)
+
+    def _set_monitored(self, state: ContractState) -> None:
+        if state.is_monitored == (state.name in self._monitored):
+            return
         if state.is_monitored:
             self._monitored[state.name] = state
         else:
-            self._monitored.pop(state.name, None)
+            del self._monitored[state.name]
+        self._monitored_in_order = None
 
     # --- bounds on equity (delever.core.valuation.numeric_range) ---
 

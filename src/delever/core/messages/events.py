@@ -399,7 +399,7 @@ class RoundClosed(Event, tag="round_closed", frozen=True, kw_only=True):
     wanted_lots: int
     filled_lots: int
     rounding_residual_cash: int
-    unfunded_cash: int
+    unfunded_cash: int = 0
     counterparties: int
     ineligible: dict[str, int]
 
