@@ -77,9 +77,9 @@ SHARES: dict[str, tuple[str, Callable[[list[Claim], int], list[int]]]] = {
 def check_last_resorts(reader: Reader) -> None:
     """Expect what each pool's rule set does about its deficit now."""
     for _, pool in sorted(reader.model.pools.items()):
-        if pool.definition.rules in {"paradex", "paradex_example"}:
+        if pool.venue in {"paradex", "paradex_example"}:
             _check_haircut(reader, pool)
-        elif pool.definition.rules in SHARES:
+        elif pool.venue in SHARES:
             for event in _losses(reader.model, pool):
                 reader.take(event)
 
@@ -89,7 +89,7 @@ def _losses(model: Model, pool: Pool) -> Iterator[m.LossSocialized]:
     deficit = max(-model.pool_equity(pool.name), 0)
     losing = [contract for contract in model.members(pool.name) if contract.contract_pnl < 0]
     parts = pro_rata(deficit, [-contract.contract_pnl for contract in losing])
-    name, shares_of = SHARES[pool.definition.rules]
+    name, shares_of = SHARES[pool.venue]
     for contract, part in zip(losing, parts, strict=True):
         waits = name == "per_lot" and contract.has_inventory
         if not part or waits:
@@ -126,7 +126,7 @@ def _check_haircut(reader: Reader, pool: Pool) -> None:
     model = reader.model
     deficit = max(-model.pool_equity(pool.name), 0)
     total = _total_equity(model, pool.asset) if deficit else 0
-    total += deficit if pool.definition.rules == "paradex" else 0
+    total += deficit if pool.venue == "paradex" else 0
     exact = Fraction(deficit * 10**6, total) if total else Fraction(0)
     haircut_ppm = min(max(nearest(exact), 0), 10**6)
     if haircut_ppm != pool.haircut_ppm:

@@ -247,6 +247,8 @@ class Contract:
 class Pool:
     def __init__(self, definition: m.DefinePool, unit: int, time_ms: int) -> None:
         self.definition, self.name, self.asset = definition, definition.pool, definition.asset
+        self.venue, *options = definition.rules.split("+")
+        self.options = dict(f"{option}=".split("=")[:2] for option in options)
         self.limits = limits_from(definition.limits, unit)
         self.slippage = Fraction(definition.max_slippage)
         self.balance = 0

@@ -58,7 +58,7 @@ def check_all_triggers(reader: Reader) -> None:
 def check_triggers(reader: Reader, contract: Contract) -> None:
     """Expect the starts and stops of one contract's triggers, and warnings."""
     model = reader.model
-    for trigger in trigger_oracle.TRIGGERS[model.pools[contract.pool].definition.rules]:
+    for trigger in trigger_oracle.TRIGGERS[model.pools[contract.pool].venue]:
         evaluation = trigger_oracle.evaluate(model, contract, trigger)
         if trigger in contract.active:
             if evaluation.stops:

@@ -88,7 +88,9 @@ class RandomMarket:
                 managed=managed,
                 max_slippage=self.random.choice(["0.025", "0.1", 0, 1]),
                 peak_window_ms=self.random.choice([8 * HOUR_MS, 8 * HOUR_MS, 10_000]),
-                limits=self._limits(rules, needed=managed and rules == "hyperliquid"),
+                limits=self._limits(
+                    rules, needed=managed and f"{rules}+".startswith("hyperliquid+")
+                ),
             )
 
     def _limits(self, rules: str, *, needed: bool = False) -> m.TriggerLimits:
@@ -108,7 +110,8 @@ class RandomMarket:
             vault_cap=self.random.choice(["0.1", "0.5", 1]),
             loss_threshold=self.random.choice([0, 40, 10_000]),
         )
-        return m.TriggerLimits(**{name: getattr(limits, name) for name in limits_read(rules)})
+        read = limits_read(rules.partition("+")[0])
+        return m.TriggerLimits(**{name: getattr(limits, name) for name in read})
 
     def _contracts(self) -> Iterator[m.DefineContract]:
         taken: set[str] = set()

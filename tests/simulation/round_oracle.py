@@ -68,6 +68,8 @@ class Counterparty:
     held: Position
     score: Fraction
     equity: int
+    lots: int  # that one round may close
+    hedged: bool
     rank: int = 0
     ahead: int = 0
     indicator: int = 0
@@ -83,7 +85,7 @@ def ineligible_reason(
     """Return why a position is not ranked, or None if it is."""
     held = contract.positions[side][key]
     balance, bucket_pnl, _ = model.bucket(key[0], contract, side, held)
-    rules = model.pools[contract.pool].definition.rules
+    rules = model.pools[contract.pool].venue
     exempt = rules == "aevo" and contract.name in {"BTC-PERP", "ETH-PERP", "SOL-PERP"}
     exempt |= rules == "deribit" and not contract.linear
     if contract.definition.adl_exempt or exempt:
@@ -96,7 +98,32 @@ def ineligible_reason(
         return Reason.EQUITY_NOT_POSITIVE
     if rules in WINNERS_ONLY and contract.unrealized_pnl(side, held) <= 0:
         return Reason.UNREALIZED_PNL_NOT_POSITIVE
-    return None
+    by_net = "net_exposure" in model.pools[contract.pool].options
+    hedged = by_net and net_lots(model, contract, side, key) == 0
+    return Reason.NO_NET_EXPOSURE if hedged else None
+
+
+def net_lots(model: Model, contract: Contract, side: Side, key: tuple[str, int]) -> int:
+    """Return a position's lots, those of a cross hedge less its share of the other side's."""
+    held = contract.positions[side][key]
+    if held.isolated or not model.accounts[key[0]].hedge:
+        return held.lots
+
+    def cross_lots(each: Side) -> int:
+        positions = contract.positions[each].items()
+        return sum(p.lots for (name, _), p in positions if name == key[0] and not p.isolated)
+
+    own, opposite = cross_lots(side), cross_lots(other(side))
+    return held.lots * max(own - opposite, 0) // own
+
+
+def closable_lots(model: Model, contract: Contract, side: Side, key: tuple[str, int]) -> int:
+    """Return how many lots of a position one round may close."""
+    options, lots = model.pools[contract.pool].options, contract.positions[side][key].lots
+    if options.keys() & {"net_exposure", "both_legs"}:
+        lots = net_lots(model, contract, side, key)
+    cap = Fraction(options["cap_per_account"] or "0.5") if "cap_per_account" in options else 1
+    return -int(-lots * cap // 1)
 
 
 def sort_queue(
@@ -114,16 +141,20 @@ def sort_queue(
             continue
         balance, profit, _ = model.bucket(key[0], contract, side, held)
         score = score_of(model, contract, side, key)
-        queue.append(Counterparty(*key, held, score, balance + profit))
+        lots = closable_lots(model, contract, side, key)
+        hedged = net_lots(model, contract, side, key) < held.lots
+        queue.append(Counterparty(*key, held, score, balance + profit, lots, hedged))
     queue.sort(key=lambda c: (-c.score, c.account, c.number))
-    if model.pools[contract.pool].definition.rules in {"ethereal", "ethereal_step4"}:
+    if model.pools[contract.pool].venue in {"ethereal", "ethereal_step4"}:
         _settle_by_criteria(model, contract, side, queue)
     queue = _settle_ties(queue, event_ranks)
-    by_quantity = model.pools[contract.pool].definition.rules in BY_QUANTITY
-    total, through = sum(c.held.lots for c in queue), 0
-    for rank, counterparty in enumerate(queue, 1):
+    by_quantity = model.pools[contract.pool].venue in BY_QUANTITY
+    every = any(c.lots for c in queue) or not by_quantity
+    sizes = [c.lots if every else c.held.lots for c in queue]
+    total, through = sum(sizes), 0
+    for rank, (counterparty, size) in enumerate(zip(queue, sizes, strict=True), 1):
         counterparty.rank, counterparty.ahead = rank, through
-        through += counterparty.held.lots
+        through += size
         part = Fraction(through, total) if by_quantity else Fraction(rank, len(queue))
         counterparty.indicator = 6 - -int(-5 * part // 1) if rank > 1 or by_quantity else 5
     return queue, ineligible
@@ -168,7 +199,7 @@ def tranches_of(model: Model, contract: Contract, side: Side, trigger: str) -> d
     by_mark = {"account_equity", "fund_depleted", "pool_equity", "pool_drawdown"}
     by_mark |= {"pool_below_mean", "contract_drawdown", "contract_daily_loss", "pool_daily_loss"}
     by_mark |= {"liquidator_loss"}
-    until_empty = model.pools[contract.pool].definition.rules == "ethereal"
+    until_empty = model.pools[contract.pool].venue == "ethereal"
     if trigger in by_mark and not until_empty:
         return {
             takeover: tranche
@@ -283,7 +314,7 @@ def _losing_tranches(model: Model, contract: Contract, side: Side) -> dict[int, 
 
 
 def price_rule_of(pool: Pool, trigger: str) -> str:
-    rules = pool.definition.rules
+    rules = pool.venue
     return PRICES.get((rules, trigger)) or PRICES.get((rules, ""), "bankruptcy_price")
 
 
@@ -362,7 +393,7 @@ def zero_price_failures(
     model: Model, contract: Contract, side: Side, queue: list[Counterparty], ticks: list[int]
 ) -> set[tuple[str, int]]:
     """Return whose share of the equity, by maintenance margin, the worst price would exceed."""
-    if model.pools[contract.pool].definition.rules != "lighter":
+    if model.pools[contract.pool].venue != "lighter":
         return set()
     worst, apart = min(ticks) if side == "long" else max(ticks), set()
     for counterparty in queue:
@@ -378,7 +409,7 @@ def zero_price_failures(
 
 
 def orders_to_cancel(model: Model, contract: Contract, account: str) -> tuple[str, ...]:
-    scope = CANCELS.get(model.pools[contract.pool].definition.rules, "account")
+    scope = CANCELS.get(model.pools[contract.pool].venue, "account")
     names = {"none": [], "contract": [contract.name]}.get(scope, list(model.contracts))
     return tuple(order for name in names for order in model.orders.get((account, name), ()))
 

@@ -53,7 +53,7 @@ class ScoreInputs:
 
 def score_of(model: Model, contract: Contract, side: Side, key: tuple[str, int]) -> Fraction:
     """Return a position's score under the rule set of its contract's pool."""
-    rules = model.pools[contract.pool].definition.rules
+    rules = model.pools[contract.pool].venue
     if rules == "dydx":
         return -_steps(model, contract, side, key)
     return SCORES[rules](_inputs(model, contract, side, key, joint=rules in JOINT))

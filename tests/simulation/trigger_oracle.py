@@ -106,11 +106,11 @@ def limits_read(rules: str) -> list[str]:
 
 def limits_of(model: Model, contract: Contract, trigger: str) -> Limits:
     own = Limits(None, None, None, None)
-    third = model.pools[contract.pool].definition.rules in THIRD_OF_PEAK
+    third = model.pools[contract.pool].venue in THIRD_OF_PEAK
     if trigger == "contract_drawdown":
         own = Limits(Fraction(3, 10), Fraction(1, 4), Fraction(10**8), 0)
     elif trigger == "pool_below_mean" or (third and trigger == "pool_drawdown"):
-        to_peak = model.pools[contract.pool].definition.rules == "bitget_peak"
+        to_peak = model.pools[contract.pool].venue == "bitget_peak"
         own = Limits(THIRTY, Fraction(1, 10) if to_peak else THIRTY, None, None)
     elif trigger == "pool_drawdown":
         ratio = HALF if contract.name in {"BTCUSDT", "ETHUSDT"} else FIFTH
@@ -146,14 +146,14 @@ def evaluate(model: Model, contract: Contract, trigger: str) -> Evaluation:
     underwater = sum(losing_lots(contract))
     limits = limits_of(model, contract, trigger)
     if trigger == "pool_equity":
-        until_empty = pool.definition.rules == "ethereal"
+        until_empty = pool.venue == "ethereal"
         stops = not contract.has_inventory if until_empty else equity > (limits.stop_equity or 0)
         return Evaluation(equity <= 0 and contract.has_inventory, stops, spent)
     if trigger == "open_inventory":
         held = contract.has_inventory
         return Evaluation(held, not held, Fraction(held))
     if trigger == "account_equity":
-        vault = pool.definition.rules == "hyperliquid@2025-03" and pool.definition.managed
+        vault = pool.venue == "hyperliquid@2025-03" and pool.definition.managed
         starts = underwater > 0 and not (vault and equity >= 0)
         return Evaluation(starts, not starts, Fraction(starts))
     if trigger == "fund_depleted":

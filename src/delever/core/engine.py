@@ -40,6 +40,7 @@ from delever.core.messages.fill_batch import FillBatch
 from delever.core.risk.publication.schedule import refresh, rerate
 from delever.core.rules import RegisteredRules, rule_set_of, rule_sets_of
 from delever.core.rules.triggers import WARNING_PPM, Trigger, TriggerEvaluation
+from delever.core.units import PPM
 from delever.core.valuation.insurance import absorb, observe, watch_depth
 from delever.core.valuation.liquidation import liquidate_cross, liquidate_isolated
 
@@ -125,6 +126,7 @@ class _Step:
         self.parallel_map = parallel_map
         self.events: list[Event] = [accepted]
         self.check = StepCheck(book)
+        self.capped: set[tuple[str, Side]] = set()
         book.apply(accepted)
 
     def emit(self, events: Iterable[Event | FillBatch]) -> None:
@@ -220,11 +222,21 @@ def _run_rounds(run: "_Step", forced: str) -> None:
             if not state.mark:
                 continue
             if state.name == forced:
-                run.emit(_round(book, state, side, forced=True))
+                _run_round(run, state, side, forced=True)
             elif state.active and not state.paused:
                 run.emit(_evaluate_all(book, state))
-                run.emit(_round(book, state, side, forced=False))
+                _run_round(run, state, side, forced=False)
             run.emit(observe(book, changed_only=True))
+
+
+def _run_round(run: "_Step", state: ContractState, side: Side, *, forced: bool) -> None:
+    """Run the round of one side, unless the side has had a round under a cap in this step."""
+    if (state.name, side) in run.capped:
+        return
+    before = len(run.events)
+    run.emit(_round(run.book, state, side, forced=forced))
+    if rule_set_of(run.book, state).ranking.cap_ppm < PPM and len(run.events) > before:
+        run.capped.add((state.name, side))
 
 
 def _losses(state: ContractState) -> int:

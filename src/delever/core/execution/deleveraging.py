@@ -10,7 +10,7 @@ from dataclasses import replace
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.inventory import Tranche
-from delever.core.execution.adl_round import AdlRound, counterparties
+from delever.core.execution.adl_round import AdlRound, counterparties, net_reached
 from delever.core.execution.settlement import settle
 from delever.core.messages import AdlExhausted, Event, Reason, RoundClosed, Side
 from delever.core.messages.fill_batch import FillBatch
@@ -36,20 +36,26 @@ def deleverage(
 
     A skip is reported only if it moved another counterparty forward, or if the queue did not
     suffice. A round that can close nothing is reported once, and again when the quantity changes.
-    A `forced` round closes the whole inventory of the side.
+    A `forced` round closes the whole inventory of the side. Under `both_legs` the hedges that the
+    round reaches are netted first, and the queue is ranked again.
     """
     tranches, quote = closed_in_round(book, state, side, rules, case, forced=forced)
     if not tranches:
         return
-    queue = rank_side(value_side(book, state, side.opposite), rules.ranking)
     wanted = sum(tranche.lots for tranche in tranches)
-    adl_round = AdlRound(book, state, side, rules, case, tranches, wanted, quote, queue)
     inventory_cost = sum(tranche.cost for tranche in tranches)
-    rows, skips = counterparties(adl_round)
-    allocated = allocate(wanted, rules.policy.tiers(queue, rows))
-    filled = int(allocated.sum())
-    if filled == 0 and state.exhausted.get(side) == wanted:
-        return
+    while True:
+        queue = rank_side(value_side(book, state, side.opposite), rules.ranking)
+        adl_round = AdlRound(book, state, side, rules, case, tranches, wanted, quote, queue)
+        rows, skips = counterparties(adl_round)
+        allocated = allocate(wanted, rules.policy.tiers(queue, rows))
+        filled = int(allocated.sum())
+        if filled == 0 and state.exhausted.get(side) == wanted:
+            return
+        netted = list(net_reached(adl_round, rows, allocated)) if rules.ranking.both_legs else []
+        if not netted:
+            break
+        yield from netted
     last_rank = int(queue.rank[rows[allocated > 0]].max(initial=0))
     yield from (skip for skip in skips if filled < wanted or skip.rank < last_rank)
     fills = settle(adl_round, rows, allocated)
