@@ -28,8 +28,9 @@ def in_columns(book: Book, command: m.Command) -> m.Command | None:
             case m.DefineAccount():
                 flags = {"hedge_mode": command.hedge_mode, "adl_exempt": command.adl_exempt}
                 columns = {name: bytes([flag]) for name, flag in flags.items()}
+                owners = (command.owner,) if command.owner else ()
                 return m.DefineAccounts(
-                    time_ms=command.time_ms, accounts=(command.account,), **columns
+                    time_ms=command.time_ms, accounts=(command.account,), owners=owners, **columns
                 )
             case m.SetBalances(balances=rows) if len({row.asset for row in rows}) == 1:
                 asset = book.assets[rows[0].asset]
@@ -94,10 +95,11 @@ def in_rows(book: Book, event: Event) -> Iterator[Event]:
 
     match event:
         case m.AccountsDefined():
-            flags = zip(event.accounts, event.hedge_mode, event.adl_exempt, strict=True)
-            for name, hedge, exempt in flags:
+            owners = event.owners or [""] * len(event.accounts)
+            rows = zip(event.accounts, event.hedge_mode, event.adl_exempt, owners, strict=True)
+            for name, hedge, exempt, owner in rows:
                 yield m.AccountDefined(
-                    account=name, hedge_mode=bool(hedge), adl_exempt=bool(exempt)
+                    account=name, hedge_mode=bool(hedge), adl_exempt=bool(exempt), owner=owner
                 )
         case m.RowsIgnored():
             kinds = zip((event.rows, event.account, event.known_versions), "448", strict=True)

@@ -51,7 +51,10 @@ def _new_contract(model: Model, command: m.DefineContract) -> list[Event]:
 
 def _account(_model: Model, command: m.DefineAccount) -> list[Event]:
     event = m.AccountDefined(
-        account=command.account, hedge_mode=command.hedge_mode, adl_exempt=command.adl_exempt
+        account=command.account,
+        hedge_mode=command.hedge_mode,
+        adl_exempt=command.adl_exempt,
+        owner=command.owner,
     )
     return [event]
 

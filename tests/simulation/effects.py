@@ -80,6 +80,7 @@ def _contract(model: Model, event: m.ContractDefined) -> None:
 def _account(model: Model, event: m.AccountDefined) -> None:
     known = model.accounts.setdefault(event.account, Account(False, False))
     known.hedge, known.exempt = event.hedge_mode, event.adl_exempt
+    known.owner = event.owner or event.account
 
 
 def _balances(model: Model, event: m.BalancesSet) -> None:

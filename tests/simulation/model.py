@@ -265,6 +265,7 @@ class Pool:
 class Account:
     hedge: bool
     exempt: bool
+    owner: str = ""
     versions: dict[str, int] = field(default_factory=lambda: {"balances": -1, "positions": -1})
     fills: dict[str, int] = field(default_factory=lambda: {"balances": 0, "positions": 0})
 

@@ -168,11 +168,13 @@ class RandomMarket:
         return text(self.price[name])
 
     def account(self, name: str, time_ms: int) -> m.DefineAccount:
+        """Return an account; those with the same letter and a digit have one owner."""
         return m.DefineAccount(
             time_ms=time_ms,
             account=name,
             hedge_mode=self.random.random() < 0.35,
             adl_exempt=self.random.random() < 0.08,
+            owner=name[0] if name[-1].isdigit() else "",
         )
 
     def near(self, ticks: int) -> int:

@@ -50,6 +50,8 @@ def _check_side(
     if (contract.name, side) in reader.capped:
         return
     rules = model.pools[contract.pool].venue
+    if rules in OWN_ACCOUNTS_FIRST:
+        _check_own_accounts(reader, contract, side, active, forced=forced)
     triggers = [t for t in trigger_oracle.TRIGGERS[rules] if forced or t in active]
     found = {t: round_oracle.tranches_of(model, contract, side, t) for t in triggers}
     trigger = next((t for t in triggers if found[t]), triggers[0] if forced else None)
@@ -72,6 +74,38 @@ def _check_side(
         _check_round(reader, contract, side, (trigger, rule), tranches, prices, target)
         if reader.at > start and "cap_per_account" in model.pools[contract.pool].options:
             reader.capped.add((contract.name, side))
+
+
+OWN_ACCOUNTS_FIRST = {"deribit"}
+"""Rule sets that close inventory against other accounts of the same owner first."""
+
+
+def _check_own_accounts(
+    reader: Reader, contract: Contract, side: Side, active: Collection[str], *, forced: bool
+) -> None:
+    """Expect a round of each owner's inventory against the owner's other accounts."""
+    model, trigger = reader.model, trigger_oracle.TRIGGERS["deribit"][0]
+    if not forced and trigger not in active:
+        return
+    by_owner: dict[str, dict[int, Tranche]] = {}
+    for takeover, tranche in round_oracle.in_turn(contract, side).items():
+        owner = model.accounts[tranche.account].owner
+        by_owner.setdefault(owner, {})[takeover] = tranche
+    for owner, tranches in by_owner.items():
+        prices = {takeover: tranche.ticks for takeover, tranche in tranches.items()}
+        ranks = _event_ranks(reader, contract, other(side))
+        queue, out = round_oracle.sort_queue(model, contract, other(side), ranks)
+        allowed = _allowed(model, contract, side, tranches, prices)
+        own = {c.key for c in allowed if model.accounts[c.account].owner == owner}
+        matches = _match([c for c in queue if c.key in own], tranches)
+        for counterparty, takeover, lots in matches:
+            fill = (counterparty, takeover, lots, prices[takeover])
+            _check_fill(reader, contract, other(side), fill, tranches[takeover])
+        if matches:
+            filled = sum(lots for _, _, lots in matches)
+            rule = (trigger, "bankruptcy_price")
+            right = (contract.name, side, *rule, filled, filled, 0, len(queue))
+            _check_summary(reader, right, out)
 
 
 def _check_netting(

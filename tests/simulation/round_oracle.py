@@ -175,7 +175,7 @@ def _settle_by_criteria(
 def _settle_ties(
     queue: list[Counterparty], event_ranks: dict[tuple[str, int], int]
 ) -> list[Counterparty]:
-    """Order near ties as the engine's events do, those without an event last."""
+    """Order near ties as the engine's events do: those without an event take the other ranks."""
     settled: list[Counterparty] = []
     group: list[Counterparty] = []
     for counterparty in [*queue, None]:
@@ -184,10 +184,20 @@ def _settle_ties(
             if gap <= SCORE_TOLERANCE * max(abs(counterparty.score), SCORE_TOLERANCE):
                 group.append(counterparty)
                 continue
-        last = len(queue) + 1
-        settled += sorted(group, key=lambda c: (event_ranks.get(c.key, last), c.account, c.number))
+        settled += _by_event(group, len(settled) + 1, event_ranks)
         group = [counterparty] if counterparty else []
     return settled
+
+
+def _by_event(
+    group: list[Counterparty], first: int, event_ranks: dict[tuple[str, int], int]
+) -> list[Counterparty]:
+    """Return tied counterparties, whose ranks start at `first`, each at the rank of its event."""
+    ranks = range(first, first + len(group))
+    at = {event_ranks[c.key]: c for c in group if event_ranks.get(c.key) in ranks}
+    placed = {counterparty.key for counterparty in at.values()}
+    others = iter(c for c in group if c.key not in placed)
+    return [at.get(rank) or next(others) for rank in ranks]
 
 
 def tranches_of(model: Model, contract: Contract, side: Side, trigger: str) -> dict[int, Tranche]:

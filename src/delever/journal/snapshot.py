@@ -53,6 +53,7 @@ class AccountsRecord(TableRecord):
     """Fields of `Accounts`."""
 
     names: list[str]
+    owners: dict[int, str]
 
 
 class WalletsRecord(TableRecord):

@@ -4,6 +4,7 @@ Events carry finished numbers, so `apply` only adds, subtracts and sets. Unreali
 maintenance margin at the current marks are updated along with it, so equity is never summed again.
 """
 
+import itertools
 import pickle
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
@@ -240,6 +241,7 @@ class Book:
     def _account_defined(self, event: m.AccountDefined) -> None:
         hedge_mode, exempt = event.hedge_mode, event.adl_exempt
         row = self.accounts.define(event.account, hedge_mode=hedge_mode, adl_exempt=exempt)
+        self.accounts.set_owner(row, event.owner)
         for asset in self.assets.values():
             asset.wallets.resize(self.accounts.size)
             asset.wallets.changed_at[row] = self.sequence
@@ -249,6 +251,10 @@ class Book:
         hedge_mode = unpack_column(event.hedge_mode, "<i1", n).astype(bool)
         exempt = unpack_column(event.adl_exempt, "<i1", n).astype(bool)
         rows = self.accounts.define_all(event.accounts, hedge_mode, exempt)
+        owners = event.owners or itertools.repeat("")
+        if event.owners or self.accounts.owners:
+            for row, owner in zip(rows.tolist(), owners, strict=False):
+                self.accounts.set_owner(row, owner)
         for asset in self.assets.values():
             asset.wallets.resize(self.accounts.size)
             asset.wallets.changed_at[rows] = self.sequence

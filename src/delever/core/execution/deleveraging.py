@@ -14,7 +14,7 @@ from delever.core.execution.adl_round import AdlRound, counterparties, net_reach
 from delever.core.execution.settlement import settle
 from delever.core.messages import AdlExhausted, Event, Reason, RoundClosed, Side
 from delever.core.messages.fill_batch import FillBatch
-from delever.core.rules.adl_price import Quote
+from delever.core.rules.adl_price import AtBankruptcyPrice, Quote
 from delever.core.rules.policies.allocation import allocate
 from delever.core.rules.ranking import rank_side
 from delever.core.rules.ruleset import Case, RuleSet
@@ -39,6 +39,8 @@ def deleverage(
     A `forced` round closes the whole inventory of the side. Under `both_legs` the hedges that the
     round reaches are netted first, and the queue is ranked again.
     """
+    if rules.closes_own_accounts_first and book.accounts.owners:
+        yield from close_own_accounts(book, state, side, rules, case, forced=forced)
     tranches, quote = closed_in_round(book, state, side, rules, case, forced=forced)
     if not tranches:
         return
@@ -90,6 +92,34 @@ def closed_in_round(
     ticks = tuple(price for _, price in closed)
     numbers = quote.numbers | {"deficit_cash": deficit}
     return [tranche for tranche, _ in closed], replace(quote, ticks=ticks, numbers=numbers)
+
+
+def close_own_accounts(
+    book: Book, state: ContractState, side: Side, rules: RuleSet, case: Case, *, forced: bool
+) -> Iterator[Event | FillBatch]:
+    """Yield a round of each owner's inventory against the owner's other accounts.
+
+    It is at the takeover price, so that the fund neither gains nor loses; whoever a fill would
+    bankrupt is left out without a report.
+    """
+    tranches, _ = closed_in_round(book, state, side, rules, case, forced=forced)
+    case, index = Case(case.trigger, AtBankruptcyPrice()), book.accounts.index
+    by_owner: dict[str, list[Tranche]] = {}
+    for tranche in tranches:
+        by_owner.setdefault(book.accounts.owner_of(index[tranche.account]), []).append(tranche)
+    for owner, theirs in by_owner.items():
+        queue = rank_side(value_side(book, state, side.opposite), rules.ranking)
+        wanted = sum(tranche.lots for tranche in theirs)
+        quote = case.price.quote(book, state, side, theirs)
+        own_round = AdlRound(book, state, side, rules, case, theirs, wanted, quote, queue)
+        rows, _ = counterparties(own_round)
+        owners = map(book.accounts.owner_of, queue.valuation.account[rows].tolist())
+        rows = rows[[each == owner for each in owners]]
+        fills = settle(own_round, rows, allocate(wanted, rules.policy.tiers(queue, rows)))
+        if fills:
+            yield fills
+            filled = sum(fill.lots for fill in fills.events)
+            yield _round_closed(replace(own_round, wanted_lots=filled), filled, 0)
 
 
 def _rounding_residual(adl_round: AdlRound, realized: int, inventory_cost: int) -> int:

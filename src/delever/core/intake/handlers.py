@@ -101,7 +101,10 @@ def _define_account(_book: Book, command: m.DefineAccount) -> list[Event]:
     reject_unless(bool(command.account), "account", "", Reason.EMPTY_NAME)
     return [
         m.AccountDefined(
-            account=command.account, hedge_mode=command.hedge_mode, adl_exempt=command.adl_exempt
+            account=command.account,
+            hedge_mode=command.hedge_mode,
+            adl_exempt=command.adl_exempt,
+            owner=command.owner,
         )
     ]
 

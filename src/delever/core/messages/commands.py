@@ -110,12 +110,14 @@ class DefineAccount(Command, tag="define_account", frozen=True, kw_only=True):
     """Open an account, or change its modes.
 
     In hedge mode the account may have positions on both sides of a contract. An `adl_exempt`
-    account is never a counterparty of ADL.
+    account is never a counterparty of ADL. `owner` names who has the account, by default the
+    account itself: accounts of one owner are its subaccounts.
     """
 
     account: str
     hedge_mode: bool = False
     adl_exempt: bool = False
+    owner: str = ""
 
 
 class BalanceRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
@@ -177,11 +179,13 @@ class DefineAccounts(Command, tag="define_accounts", frozen=True, kw_only=True):
     """Open accounts, or change their modes, as columns: `define_account` for many.
 
     `hedge_mode` and `adl_exempt` have one byte an account, 0 or 1; an omitted column is 0 for all.
+    `owners` has one name an account, or none at all.
     """
 
     accounts: tuple[str, ...]
     hedge_mode: bytes = b""
     adl_exempt: bytes = b""
+    owners: tuple[str, ...] = ()
 
 
 class SetBalanceColumns(Command, tag="set_balance_columns", frozen=True, kw_only=True):

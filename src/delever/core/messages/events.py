@@ -64,6 +64,7 @@ class AccountDefined(Event, tag="account_defined", frozen=True, kw_only=True):
     account: str
     hedge_mode: bool
     adl_exempt: bool
+    owner: str = ""
 
 
 class PoolFunded(Event, tag="pool_funded", frozen=True, kw_only=True):

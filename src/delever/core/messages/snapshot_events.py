@@ -92,6 +92,7 @@ class AccountsDefined(Event, tag="accounts_defined", frozen=True, kw_only=True):
     accounts: tuple[str, ...]
     hedge_mode: bytes
     adl_exempt: bytes
+    owners: tuple[str, ...] = ()
 
 
 class BalanceColumnsSet(Event, tag="balance_columns_set", frozen=True, kw_only=True):

@@ -53,7 +53,8 @@ class RuleSet:
     `takeover_share` (numerator and denominator) is the fraction of maintenance margin at which a
     managed pool takes an account over, and `managed_limits` those limits without default that a
     managed pool must set. `nets_hedged_legs`: opposite cross positions of an account in one
-    contract are netted before its takeover.
+    contract are netted before its takeover. `closes_own_accounts_first`: inventory of an account is
+    closed against other accounts of its owner before anyone else.
     """
 
     name: str
@@ -70,6 +71,7 @@ class RuleSet:
     managed_limits: tuple[str, ...] = ()
     fee_ppm: int = 0
     nets_hedged_legs: bool = True
+    closes_own_accounts_first: bool = False
     cancel_scope: OrderScope = OrderScope.CONTRACT
 
     @property

@@ -124,6 +124,7 @@ def _accounts(book: Book) -> Iterator[Cells]:
             "account": name,
             "hedge_mode": _flag(bool(accounts.hedge_mode[row])),
             "adl_exempt": _flag(bool(accounts.adl_exempt[row])),
+            **({"owner": accounts.owners[row]} if row in accounts.owners else {}),
         }
 
 

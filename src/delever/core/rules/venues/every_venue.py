@@ -152,6 +152,12 @@ _CAPS = {
         "without a number, rounded up to whole lots, and a side of a contract has one round a "
         "step. What the caps leave open waits for the next step."
     ),
+    53: (
+        "Accounts with the same owner are subaccounts. Where the rule set says so (Deribit), a "
+        "round first closes the inventory of an account against its owner's other accounts, in the "
+        "order of the queue and at the takeover price, so that the fund neither gains nor loses; "
+        "whom such a fill would bankrupt is left out."
+    ),
 }
 """Caps on losses and eligibilities of any rule set, by number."""
 
