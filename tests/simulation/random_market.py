@@ -109,6 +109,7 @@ class RandomMarket:
             pool_daily_loss=self.random.choice([None, "0.5", 1]),
             vault_cap=self.random.choice(["0.1", "0.5", 1]),
             loss_threshold=self.random.choice([0, 40, 10_000]),
+            backlog=self.random.choice([None, 0, 500]),
         )
         read = limits_read(rules.partition("+")[0])
         return m.TriggerLimits(**{name: getattr(limits, name) for name in read})

@@ -20,7 +20,7 @@ from model import (
     same,
     sign,
 )
-from score_oracle import score_of
+from score_oracle import net_lots, score_of
 from trigger_oracle import limits_of, pnl_exceeds, rounded
 
 from delever.core import messages as m
@@ -46,16 +46,18 @@ PRICES = {
 
 RESIDUAL = {"binance", "binance_legacy", "bitmart", "bitmex", "bitget", "gate", "kucoin", "coinex"}
 RESIDUAL |= {"bitget_peak", "bitget_threshold", "ethereal_step4", "extended"}
-RESIDUAL |= {"htx", "htx_maintenance", "xcoin"}
+RESIDUAL |= {"htx", "htx_maintenance", "xcoin", "xcoin_portfolio"}
 """Rule sets whose rounds close no more than the fund's deficit needs."""
 
 BY_QUANTITY = {"bitmex"}
+BY_NET = {"xcoin_portfolio"}
 WINNERS_ONLY = {"hyperliquid", "hyperliquid@2025-03", "gmx", "whitebit"}
 CANCELS = dict.fromkeys(("bitmex", "okx", "okx_2025", "bitget", "kucoin", "delta"), "contract")
 CANCELS |= dict.fromkeys(
     ("hyperliquid", "hyperliquid@2025-03", "deribit", "lighter", "aevo"), "none"
 )
 CANCELS |= dict.fromkeys(("htx", "htx_maintenance", "whitebit", "xcoin"), "contract")
+CANCELS |= dict.fromkeys(("xcoin_portfolio",), "contract")
 CANCELS |= dict.fromkeys(("cube", "bullish", "extended"), "contract")
 CANCELS |= dict.fromkeys(("bitget_peak", "bitget_threshold"), "contract")
 CANCELS |= dict.fromkeys(("ethereal", "ethereal_step4", "dydx", "gmx"), "none")
@@ -98,29 +100,16 @@ def ineligible_reason(
         return Reason.EQUITY_NOT_POSITIVE
     if rules in WINNERS_ONLY and contract.unrealized_pnl(side, held) <= 0:
         return Reason.UNREALIZED_PNL_NOT_POSITIVE
-    by_net = "net_exposure" in model.pools[contract.pool].options
+    by_net = "net_exposure" in model.pools[contract.pool].options or rules in BY_NET
     hedged = by_net and net_lots(model, contract, side, key) == 0
     return Reason.NO_NET_EXPOSURE if hedged else None
-
-
-def net_lots(model: Model, contract: Contract, side: Side, key: tuple[str, int]) -> int:
-    """Return a position's lots, those of a cross hedge less its share of the other side's."""
-    held = contract.positions[side][key]
-    if held.isolated or not model.accounts[key[0]].hedge:
-        return held.lots
-
-    def cross_lots(each: Side) -> int:
-        positions = contract.positions[each].items()
-        return sum(p.lots for (name, _), p in positions if name == key[0] and not p.isolated)
-
-    own, opposite = cross_lots(side), cross_lots(other(side))
-    return held.lots * max(own - opposite, 0) // own
 
 
 def closable_lots(model: Model, contract: Contract, side: Side, key: tuple[str, int]) -> int:
     """Return how many lots of a position one round may close."""
     options, lots = model.pools[contract.pool].options, contract.positions[side][key].lots
-    if options.keys() & {"net_exposure", "both_legs"}:
+    by_net = options.keys() & {"net_exposure", "both_legs"}
+    if by_net or model.pools[contract.pool].venue in BY_NET:
         lots = net_lots(model, contract, side, key)
     cap = Fraction(options["cap_per_account"] or "0.5") if "cap_per_account" in options else 1
     return -int(-lots * cap // 1)
@@ -208,13 +197,21 @@ def tranches_of(model: Model, contract: Contract, side: Side, trigger: str) -> d
     tranches = in_turn(contract, side)
     by_mark = {"account_equity", "fund_depleted", "pool_equity", "pool_drawdown"}
     by_mark |= {"pool_below_mean", "contract_drawdown", "contract_daily_loss", "pool_daily_loss"}
-    by_mark |= {"liquidator_loss"}
+    by_mark |= {"liquidator_loss", "loss_count"}
     until_empty = model.pools[contract.pool].venue == "ethereal"
     if trigger in by_mark and not until_empty:
         return {
             takeover: tranche
             for takeover, tranche in tranches.items()
             if sign(side) * (tranche.ticks - contract.mark) > 0
+        }
+    if trigger == "bankruptcy_band":
+        band = limits_of(model, contract, trigger).start
+        assert band is not None
+        return {
+            takeover: tranche
+            for takeover, tranche in tranches.items()
+            if sign(side) * (tranche.ticks - contract.mark) > band * tranche.ticks
         }
     if trigger == "takeover_loss":
         return _beyond_cap(model, contract, side)

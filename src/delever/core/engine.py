@@ -141,6 +141,15 @@ class _Step:
                 self.book.apply(event, self.parallel_map)
                 self.events.append(event)
 
+    def run_round(self, state: ContractState, side: Side, *, forced: bool) -> None:
+        """Run the round of one side, unless the side has had a round under a cap in this step."""
+        if (state.name, side) in self.capped:
+            return
+        before = len(self.events)
+        self.emit(_round(self.book, state, side, forced=forced))
+        if rule_set_of(self.book, state).ranking.cap_ppm < PPM and len(self.events) > before:
+            self.capped.add((state.name, side))
+
 
 def _is_idle(book: Book) -> bool:
     """Return whether steps 4 to 7 would yield nothing: no pool has anything to measure or pay."""
@@ -222,21 +231,11 @@ def _run_rounds(run: "_Step", forced: str) -> None:
             if not state.mark:
                 continue
             if state.name == forced:
-                _run_round(run, state, side, forced=True)
+                run.run_round(state, side, forced=True)
             elif state.active and not state.paused:
                 run.emit(_evaluate_all(book, state))
-                _run_round(run, state, side, forced=False)
+                run.run_round(state, side, forced=False)
             run.emit(observe(book, changed_only=True))
-
-
-def _run_round(run: "_Step", state: ContractState, side: Side, *, forced: bool) -> None:
-    """Run the round of one side, unless the side has had a round under a cap in this step."""
-    if (state.name, side) in run.capped:
-        return
-    before = len(run.events)
-    run.emit(_round(run.book, state, side, forced=forced))
-    if rule_set_of(run.book, state).ranking.cap_ppm < PPM and len(run.events) > before:
-        run.capped.add((state.name, side))
 
 
 def _losses(state: ContractState) -> int:
@@ -272,11 +271,11 @@ def _resolve_deficits(book: Book) -> Iterator[Event]:
 
 
 def _queue_is_exhausted(members: list[ContractState]) -> bool:
-    """Return whether there is inventory, and no counterparty is left to close any of it against."""
+    """Return whether no counterparty is left to close any inventory against, or there is none."""
     exhausted = [
         bool(state.active) and side in state.exhausted
         for state in members
         for side in Side
         if state.inventory[side].tranches
     ]
-    return bool(exhausted) and all(exhausted)
+    return all(exhausted)

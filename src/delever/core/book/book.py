@@ -400,6 +400,7 @@ class Book:
         withdrawn = min(event.amount_cash, 0)  # a withdrawal is no drawdown: peaks move with it
         pool.shift_past(withdrawn)
         pool.equity_opening.shift(event.amount_cash)
+        pool.equity_falls.shift(event.amount_cash)
         if event.contract is not None:
             state = self.contracts[event.contract]
             state.injected += event.amount_cash

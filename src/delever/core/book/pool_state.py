@@ -1,7 +1,7 @@
 """The state of one settle asset and of one insurance pool."""
 
 from delever.core.book.account_tables import Wallets
-from delever.core.market.rolling_windows import DailyOpening, RollingMean, RollingPeak
+from delever.core.market.rolling_windows import DailyOpening, MinuteFalls, RollingMean, RollingPeak
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import DefinePool, PoolObserved
 
@@ -45,6 +45,7 @@ class PoolState:
         self.equity_peak = RollingPeak(definition.peak_window_ms)
         self.equity_mean = RollingMean(definition.peak_window_ms)
         self.equity_opening = DailyOpening()
+        self.equity_falls = MinuteFalls()
         self.withdrawal_haircut_ppm = 0
         self.observed: PoolObserved | None = None
 
@@ -54,6 +55,7 @@ class PoolState:
         self.equity_peak.observe(time_ms, equity_cash)
         self.equity_mean.observe(time_ms, equity_cash)
         self.equity_opening.observe(time_ms, equity_cash)
+        self.equity_falls.observe(time_ms, equity_cash)
 
     def shift_past(self, amount_cash: int) -> None:
         """Shift past equity by a withdrawal: money that an operator moved is no drawdown."""

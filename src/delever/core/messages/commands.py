@@ -47,7 +47,9 @@ class TriggerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     `contract_daily_loss` and `pool_daily_loss` are the parts of the fund's equity at 00:00 UTC that
     it loses in one contract, and in all together, in a day ("0.025" is 2.5 %). `vault_cap` is the
     part of a vault's equity at 00:00 UTC that its liquidator may lose in a day, `loss_threshold`
-    the cash amount of it; the smaller of both counts. A limit that no trigger of the rule set reads
+    the cash amount of it; the smaller of both counts. Where losses are counted, `loss_threshold` is
+    the loss within a minute that counts as one. `backlog` is the notional of open inventory that
+    starts ADL. A limit that no trigger of the rule set reads
     is rejected, and so is a managed pool without a limit that its rule set needs.
     """
 
@@ -61,6 +63,7 @@ class TriggerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     pool_daily_loss: Amount | None = None
     vault_cap: Amount | None = None
     loss_threshold: Amount | None = None
+    backlog: Amount | None = None
 
 
 class DefinePool(Command, tag="define_pool", frozen=True, kw_only=True):

@@ -48,7 +48,7 @@ from delever.core.rules.venues.okx import OKX, OKX_2025
 from delever.core.rules.venues.paradex import PARADEX, PARADEX_EXAMPLE
 from delever.core.rules.venues.vega import VEGA
 from delever.core.rules.venues.whitebit import WHITEBIT
-from delever.core.rules.venues.xcoin import XCOIN
+from delever.core.rules.venues.xcoin import XCOIN, XCOIN_PORTFOLIO
 from delever.core.units import PPM, parse_decimal, scaled
 
 _ALL = (
@@ -80,6 +80,7 @@ _ALL = (
     HTX_MAINTENANCE,
     WHITEBIT,
     XCOIN,
+    XCOIN_PORTFOLIO,
     CUBE,
     BULLISH,
     EXTENDED,
