@@ -28,8 +28,9 @@ def in_columns(book: Book, command: m.Command) -> m.Command | None:
             case m.DefineAccount():
                 flags = "hedge_mode", "adl_exempt", "multi_asset"
                 columns = {name: bytes([getattr(command, name)]) for name in flags}
+                owners = (command.owner,) if command.owner else ()
                 return m.DefineAccounts(
-                    time_ms=command.time_ms, accounts=(command.account,), **columns
+                    time_ms=command.time_ms, accounts=(command.account,), owners=owners, **columns
                 )
             case m.SetBalances(balances=rows) if len({row.asset for row in rows}) == 1:
                 asset = book.assets[rows[0].asset]
@@ -94,13 +95,17 @@ def in_rows(book: Book, event: Event) -> Iterator[Event]:
 
     match event:
         case m.AccountsDefined():
+            owners = event.owners or [""] * len(event.accounts)
             columns = event.hedge_mode, event.adl_exempt, event.multi_asset
-            for name, hedge, exempt, pooled in zip(event.accounts, *columns, strict=True):
+            for name, hedge, exempt, pooled, owner in zip(
+                event.accounts, *columns, owners, strict=True
+            ):
                 yield m.AccountDefined(
                     account=name,
                     hedge_mode=bool(hedge),
                     adl_exempt=bool(exempt),
                     multi_asset=bool(pooled),
+                    owner=owner,
                 )
         case m.RowsIgnored():
             kinds = zip((event.rows, event.account, event.known_versions), "448", strict=True)

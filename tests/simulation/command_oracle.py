@@ -35,7 +35,7 @@ def _asset(_model: Model, command: m.DefineAsset) -> list[Event]:
 
 
 def _pool(_model: Model, command: m.DefinePool) -> list[Event]:
-    _check_limits(command.limits, command.rules)
+    _check_limits(command.limits, command.rules.partition("+")[0])
     return [m.PoolDefined(definition=command)]
 
 
@@ -46,7 +46,7 @@ def _check_limits(limits: object, rules: str) -> None:
 
 def _new_contract(model: Model, command: m.DefineContract) -> list[Event]:
     _check_pool(model, command.pool, command.settle)
-    _check_limits(command.limits, model.pools[command.pool].definition.rules)
+    _check_limits(command.limits, model.pools[command.pool].venue)
     return [m.ContractDefined(definition=command)]
 
 
@@ -56,6 +56,7 @@ def _account(_model: Model, command: m.DefineAccount) -> list[Event]:
         hedge_mode=command.hedge_mode,
         adl_exempt=command.adl_exempt,
         multi_asset=command.multi_asset,
+        owner=command.owner,
     )
     return [event]
 
@@ -495,7 +496,7 @@ def _moved(model: Model, command: m.MoveContract) -> list[Event]:
     if command.pool == contract.pool:
         raise RejectedError(Reason.CONTRACT_ALREADY_IN_POOL)
     _check_pool(model, command.pool, contract.settle)
-    _check_limits(contract.limits, model.pools[command.pool].definition.rules)
+    _check_limits(contract.limits, model.pools[command.pool].venue)
     stopped = [
         m.AdlStopped(
             contract=contract.name,
@@ -523,7 +524,7 @@ def _forced(model: Model, command: m.ForceAdl) -> list[Event]:
         raise RejectedError(Reason.MISSING_MARK_PRICE)
     if contract.unconfirmed:
         raise RejectedError(Reason.MARK_UNCONFIRMED)
-    if not trigger_oracle.TRIGGERS[model.pools[contract.pool].definition.rules]:
+    if not trigger_oracle.TRIGGERS[model.pools[contract.pool].venue]:
         raise RejectedError(Reason.ADL_QUEUE_NOT_SUPPORTED)
     if not contract.has_inventory:
         raise RejectedError(Reason.NO_INVENTORY_TO_CLOSE)

@@ -6,11 +6,12 @@ from typing import Any
 
 from collateral_oracle import Collateral
 from model import (
+    DAY_MS,
     SIDES,
     Account,
     Contract,
-    DayOpenings,
     History,
+    LastValues,
     Model,
     Pool,
     Position,
@@ -104,6 +105,7 @@ def _account(model: Model, event: m.AccountDefined) -> None:
     known = model.accounts.setdefault(event.account, Account(False, False))
     known.hedge, known.exempt = event.hedge_mode, event.adl_exempt
     known.multi_asset = event.multi_asset
+    known.owner = event.owner or event.account
 
 
 def _collateral(model: Model, event: m.CollateralDefined) -> None:
@@ -208,6 +210,7 @@ def _funded(model: Model, event: m.PoolFunded) -> None:
     contract = model.contracts[event.contract] if event.contract else None
     if contract:
         contract.injected += event.amount_cash
+    pool.minutes.shift(event.amount_cash)
     pool.openings.shift(event.amount_cash)  # what operators move is neither gain nor loss of a day
     if contract:
         contract.openings.shift(event.amount_cash)
@@ -222,7 +225,7 @@ def _moved(model: Model, event: m.ContractMoved) -> None:
     contract.pool, contract.realized, contract.injected = pool.name, 0, 0
     contract.pnls = History(pool.definition.peak_window_ms)
     contract.pnls.add(model.time_ms, contract.contract_pnl)  # a loss from before is no drawdown
-    contract.openings = DayOpenings(model.time_ms, contract.contract_pnl)
+    contract.openings = LastValues(DAY_MS, model.time_ms, contract.contract_pnl)
     expect(not contract.active, "ADL goes on in another pool", contract.name)
     contract.warned.clear()
     for each in model.pools.values():
@@ -317,6 +320,7 @@ def _observed(model: Model, event: m.PoolObserved) -> None:
     pool.balances.add(model.time_ms, event.balance_cash)
     pool.equities.add(model.time_ms, event.equity_cash)
     pool.openings.add(model.time_ms, event.equity_cash)
+    pool.minutes.add(model.time_ms, event.equity_cash)
     for name, profit in zip(event.contracts, event.contract_pnl_cash, strict=True):
         model.contracts[name].pnls.add(model.time_ms, profit)
         model.contracts[name].openings.add(model.time_ms, profit)

@@ -108,23 +108,31 @@ class History:
         return Fraction(area, span) if span else Fraction(self.values[-1][2] or 0)
 
 
-class DayOpenings:
-    """Values by the day in which they applied last; a day opens with the last value before it."""
+class LastValues:
+    """The last value of each day or minute; a day opens with the last value before it."""
 
-    def __init__(self, time_ms: int, value: int) -> None:
-        self.last = {time_ms // 86_400_000: value}
-        self.first = value
+    def __init__(self, span_ms: int, time_ms: int, value: int) -> None:
+        self.span_ms, self.first = span_ms, value
+        self.last = {time_ms // span_ms: value}
 
     def add(self, time_ms: int, value: int) -> None:
-        self.last[time_ms // 86_400_000] = value
+        self.last[time_ms // self.span_ms] = value
 
     def shift(self, amount: int) -> None:
-        self.last = {day: value + amount for day, value in self.last.items()}
+        self.last = {number: value + amount for number, value in self.last.items()}
         self.first += amount
 
-    def at(self, time_ms: int) -> int:
-        before = [day for day in self.last if day < time_ms // 86_400_000]
+    def opening(self, time_ms: int) -> int:
+        before = [number for number in self.last if number < time_ms // self.span_ms]
         return self.last[max(before)] if before else self.first
+
+    def falls(self, time_ms: int, spans: int) -> list[int]:
+        """Return by how much the value fell, from one known span to the next, in the last ones."""
+        pairs, start = itertools.pairwise(sorted(self.last)), time_ms // self.span_ms - spans
+        return [self.last[a] - self.last[b] for a, b in pairs if b > start]
+
+
+DAY_MS, MINUTE_MS = 86_400_000, 60_000
 
 
 @dataclass
@@ -139,6 +147,7 @@ class Limits:
     pool_daily_loss: Fraction | None = None
     vault_cap: Fraction | None = None
     loss_threshold: Fraction | None = None
+    backlog: Fraction | None = None
 
 
 def limits_from(limits: m.TriggerLimits, unit: int) -> Limits:
@@ -153,6 +162,7 @@ def limits_from(limits: m.TriggerLimits, unit: int) -> Limits:
         "pool_daily_loss": number(limits.pool_daily_loss),
         "vault_cap": number(limits.vault_cap),
         "loss_threshold": number(limits.loss_threshold, unit),
+        "backlog": number(limits.backlog, unit),
     }
     return Limits(*ratios, threshold, limits.wait_ms, number(stop_equity, unit), **caps)
 
@@ -192,7 +202,7 @@ class Contract:
         self.realized = self.injected = 0
         self.pnls = History(window_ms)
         self.pnls.add(time_ms, 0)
-        self.openings = DayOpenings(time_ms, 0)
+        self.openings = LastValues(DAY_MS, time_ms, 0)
         self.active: dict[str, None] = {}  # in order of their starts
         self.warned: set[str] = set()
         self.rated_used: int | None = None  # trigger used at the last rating, ppm
@@ -259,13 +269,16 @@ class Contract:
 class Pool:
     def __init__(self, definition: m.DefinePool, unit: int, time_ms: int) -> None:
         self.definition, self.name, self.asset = definition, definition.pool, definition.asset
+        self.venue, *options = definition.rules.split("+")
+        self.options = dict(f"{option}=".split("=")[:2] for option in options)
         self.limits = limits_from(definition.limits, unit)
         self.slippage = Fraction(definition.max_slippage)
         self.balance = 0
         self.balances, self.equities = (History(definition.peak_window_ms) for _ in range(2))
         self.balances.add(time_ms, 0)
         self.equities.add(time_ms, 0)
-        self.openings = DayOpenings(time_ms, 0)
+        self.openings = LastValues(DAY_MS, time_ms, 0)
+        self.minutes = LastValues(MINUTE_MS, time_ms, 0)
         self.observed: m.PoolObserved | None = None
         self.haircut_ppm = 0
         self.collateral: dict[str, tuple[int, int]] = {}  # amount and cost, by asset
@@ -277,6 +290,7 @@ class Account:
     hedge: bool
     exempt: bool
     multi_asset: bool = False
+    owner: str = ""
     versions: dict[str, int] = field(default_factory=lambda: {"balances": -1, "positions": -1})
     fills: dict[str, int] = field(default_factory=lambda: {"balances": 0, "positions": 0})
 

@@ -88,7 +88,9 @@ class RandomMarket:
                 managed=managed,
                 max_slippage=self.random.choice(["0.025", "0.1", 0, 1]),
                 peak_window_ms=self.random.choice([8 * HOUR_MS, 8 * HOUR_MS, 10_000]),
-                limits=self._limits(rules, needed=managed and rules == "hyperliquid"),
+                limits=self._limits(
+                    rules, needed=managed and f"{rules}+".startswith("hyperliquid+")
+                ),
             )
 
     def _limits(self, rules: str, *, needed: bool = False) -> m.TriggerLimits:
@@ -107,8 +109,10 @@ class RandomMarket:
             pool_daily_loss=self.random.choice([None, "0.5", 1]),
             vault_cap=self.random.choice(["0.1", "0.5", 1]),
             loss_threshold=self.random.choice([0, 40, 10_000]),
+            backlog=self.random.choice([None, 0, 500]),
         )
-        return m.TriggerLimits(**{name: getattr(limits, name) for name in limits_read(rules)})
+        read = limits_read(rules.partition("+")[0])
+        return m.TriggerLimits(**{name: getattr(limits, name) for name in read})
 
     def _contracts(self) -> Iterator[m.DefineContract]:
         taken: set[str] = set()
@@ -175,11 +179,13 @@ class RandomMarket:
         return text(self.price[name] + finer * tick / 100)
 
     def account(self, name: str, time_ms: int) -> m.DefineAccount:
+        """Return an account; those with the same letter and a digit have one owner."""
         return m.DefineAccount(
             time_ms=time_ms,
             account=name,
             hedge_mode=self.random.random() < 0.35,
             adl_exempt=self.random.random() < 0.08,
+            owner=name[0] if name[-1].isdigit() else "",
         )
 
     def near(self, ticks: int) -> int:

@@ -385,7 +385,7 @@ def _below(model: Model, asset: str, contracts: list[Contract], *, together: boo
 
 
 def _is_vault(model: Model, contract: Contract) -> bool:
-    return model.pools[contract.pool].definition.rules.startswith("hyperliquid")
+    return model.pools[contract.pool].venue.startswith("hyperliquid")
 
 
 def _taken_at(model: Model, contract: Contract, maintenance: int) -> int:

@@ -20,6 +20,7 @@ from delever.core.book.position_table import PositionBlock, PositionTable
 from delever.core.market.contract_terms import terms_of
 from delever.core.market.rolling_windows import (
     DailyOpening,
+    MinuteFalls,
     RollingMean,
     RollingPeak,
     RollingVolatility,
@@ -58,6 +59,7 @@ class AccountsRecord(TableRecord):
     """Fields of `Accounts`; `names` has the text of all names, and where each ends."""
 
     names: tuple[memoryview, memoryview]
+    owners: dict[int, str]
 
 
 class WalletsRecord(TableRecord):
@@ -107,6 +109,12 @@ class RollingVolatilityRecord(StateRecord):
 
 class DailyOpeningRecord(StateRecord):
     """Fields of `DailyOpening`."""
+
+    entries: list[tuple[int, int]]
+
+
+class MinuteFallsRecord(StateRecord):
+    """Fields of `MinuteFalls`."""
 
     entries: list[tuple[int, int]]
 
@@ -164,6 +172,7 @@ class PoolRecord(StateRecord):
     equity_peak: RollingPeakRecord
     equity_mean: RollingMeanRecord
     equity_opening: DailyOpeningRecord
+    equity_falls: MinuteFallsRecord
     withdrawal_haircut_ppm: int
     observed: PoolObserved | None
     collateral: dict[str, HeldCollateral]
@@ -235,6 +244,7 @@ def record_of(book: Book) -> BookRecord:
                 equity_peak=_peak_record(pool.equity_peak, book.time_ms),
                 equity_mean=_mean_record(pool.equity_mean, book.time_ms),
                 equity_opening=DailyOpeningRecord(entries=pool.equity_opening.entries()),
+                equity_falls=MinuteFallsRecord(entries=pool.equity_falls.entries()),
             )
             for pool in book.pools.values()
         ],
@@ -334,13 +344,13 @@ def _restore_asset(record: AssetRecord) -> AssetState:
 def _restore_pool(record: PoolRecord, cash_decimals: int) -> PoolState:
     limits = exact_limits(record.definition.limits, cash_decimals)
     pool = PoolState(record.definition, limits, slippage_ppm(record.definition))
-    _assign_fields(
-        pool, record, skip=("balance_peak", "equity_peak", "equity_mean", "equity_opening")
-    )
+    windows = (*("balance_peak", "equity_peak", "equity_mean"), *("equity_opening", "equity_falls"))
+    _assign_fields(pool, record, skip=windows)
     pool.balance_peak = _restore_peak(record.balance_peak)
     pool.equity_peak = _restore_peak(record.equity_peak)
     pool.equity_mean = RollingMean(record.equity_mean.window_ms, record.equity_mean.entries)
     pool.equity_opening = DailyOpening(record.equity_opening.entries)
+    pool.equity_falls = MinuteFalls(record.equity_falls.entries)
     return pool
 
 

@@ -73,8 +73,9 @@ class Table:
 
 
 class Accounts(Table):
-    """All accounts: modes, ADL exemption, and the newest snapshot received of each.
+    """All accounts: modes, ADL exemption, owner, and the newest snapshot received of each.
 
+    `owners` has the owner's name of each account, by index, that has another name than its owner.
     `balances_version` and `positions_version` are the versions of the newest snapshots (-1: none
     yet), `balances_fill` and `positions_fill` the last ADL fill that those snapshots include.
     """
@@ -100,11 +101,23 @@ class Accounts(Table):
         super().__init__()
         self.names = AccountIndex()
         self.index = IndexByName(self.names)
+        self.owners: dict[int, str] = {}
         self.any_hedges = False
         self.any_exempt = False
         self.any_multi_asset = False
         self._name_order: np.ndarray = np.empty(0, np.int32)
         self._sorted_by_name: np.ndarray = np.empty(0, np.int32)
+
+    def owner_of(self, row: int) -> str:
+        """Return the name of an account's owner: its own, unless it is a subaccount."""
+        return self.owners.get(row) or self.names[row]
+
+    def set_owner(self, row: int, owner: str) -> None:
+        """Set an account's owner; an empty name, or its own, is the account itself."""
+        if owner in {"", self.names[row]}:
+            self.owners.pop(row, None)
+        else:
+            self.owners[row] = owner
 
     def define(
         self, name: str, *, hedge_mode: bool, adl_exempt: bool, multi_asset: bool = False

@@ -4,6 +4,7 @@ Events carry finished numbers, so `apply` only adds, subtracts and sets. Unreali
 maintenance margin at the current marks are updated along with it, so equity is never summed again.
 """
 
+import itertools
 import pickle
 from collections.abc import Callable, Mapping
 from operator import attrgetter
@@ -327,6 +328,7 @@ class Book:
         row = self.accounts.define(
             event.account, hedge_mode=hedge_mode, adl_exempt=exempt, multi_asset=event.multi_asset
         )
+        self.accounts.set_owner(row, event.owner)
         for asset in self.assets.values():
             asset.wallets.resize(self.accounts.size)
             asset.wallets.changed_at[row] = self.sequence
@@ -337,6 +339,10 @@ class Book:
         exempt = unpack_column(event.adl_exempt, "<i1", n).astype(bool)
         multi_asset = unpack_column(event.multi_asset, "<i1", n).astype(bool)
         rows = self.accounts.define_all(event.accounts, hedge_mode, exempt, multi_asset)
+        owners = event.owners or itertools.repeat("")
+        if event.owners or self.accounts.owners:
+            for row, owner in zip(rows.tolist(), owners, strict=False):
+                self.accounts.set_owner(row, owner)
         for asset in self.assets.values():
             asset.wallets.resize(self.accounts.size)
             asset.wallets.changed_at[rows] = self.sequence
@@ -507,6 +513,7 @@ class Book:
         withdrawn = min(event.amount_cash, 0)  # a withdrawal is no drawdown: peaks move with it
         pool.shift_past(withdrawn)
         pool.equity_opening.shift(event.amount_cash)
+        pool.equity_falls.shift(event.amount_cash)
         if event.contract is not None:
             state = self.contracts[event.contract]
             state.injected += event.amount_cash

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from delever.core.book.account_tables import Wallets
 from delever.core.market.collateral import CollateralTerms, collateral_terms
-from delever.core.market.rolling_windows import DailyOpening, RollingMean, RollingPeak
+from delever.core.market.rolling_windows import DailyOpening, MinuteFalls, RollingMean, RollingPeak
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import DefineCollateral, DefinePool, PoolObserved
 
@@ -81,6 +81,7 @@ class PoolState:
         self.equity_peak = RollingPeak(definition.peak_window_ms)
         self.equity_mean = RollingMean(definition.peak_window_ms)
         self.equity_opening = DailyOpening()
+        self.equity_falls = MinuteFalls()
         self.withdrawal_haircut_ppm = 0
         self.observed: PoolObserved | None = None
         self.collateral: dict[str, HeldCollateral] = {}
@@ -104,6 +105,7 @@ class PoolState:
         self.equity_peak.observe(time_ms, equity_cash)
         self.equity_mean.observe(time_ms, equity_cash)
         self.equity_opening.observe(time_ms, equity_cash)
+        self.equity_falls.observe(time_ms, equity_cash)
 
     def shift_past(self, amount_cash: int) -> None:
         """Shift past equity by a withdrawal: money that an operator moved is no drawdown."""

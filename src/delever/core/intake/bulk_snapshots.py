@@ -75,11 +75,14 @@ def define_accounts(_book: Book, command: m.DefineAccounts) -> list[Event]:
     reject_duplicates("accounts", names)
     for field in ("hedge_mode", "adl_exempt", "multi_asset"):
         read_flags(field, getattr(command, field), len(names))
+    fits = len(command.owners) in {0, len(names)}
+    reject_unless(fits, "owners", f"{len(command.owners)} names", Reason.COLUMN_LENGTH_MISMATCH)
     defined = m.AccountsDefined(
         accounts=names,
         hedge_mode=command.hedge_mode,
         adl_exempt=command.adl_exempt,
         multi_asset=command.multi_asset,
+        owners=command.owners,
     )
     return [defined] if names else []
 

@@ -126,6 +126,7 @@ def _define_account(_book: Book, command: m.DefineAccount) -> list[Event]:
             hedge_mode=command.hedge_mode,
             adl_exempt=command.adl_exempt,
             multi_asset=command.multi_asset,
+            owner=command.owner,
         )
     ]
 
@@ -493,7 +494,7 @@ def _check_limits(book: Book, asset: str, rules: str, limits: TriggerLimits) -> 
     if limits.trigger_threshold is not None:
         decimals = book.cash_decimals(asset)
         read_cash("limits.trigger_threshold", limits.trigger_threshold, decimals)
-    for field in ("stop_equity", "takeover_loss", "loss_threshold"):
+    for field in ("stop_equity", "takeover_loss", "loss_threshold", "backlog"):
         amount = getattr(limits, field)
         if amount is not None:
             cash = read_cash(f"limits.{field}", amount, book.cash_decimals(asset))

@@ -49,7 +49,9 @@ class TriggerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     `contract_daily_loss` and `pool_daily_loss` are the parts of the fund's equity at 00:00 UTC that
     it loses in one contract, and in all together, in a day ("0.025" is 2.5 %). `vault_cap` is the
     part of a vault's equity at 00:00 UTC that its liquidator may lose in a day, `loss_threshold`
-    the cash amount of it; the smaller of both counts. A limit that no trigger of the rule set reads
+    the cash amount of it; the smaller of both counts. Where losses are counted, `loss_threshold` is
+    the loss within a minute that counts as one. `backlog` is the notional of open inventory that
+    starts ADL. A limit that no trigger of the rule set reads
     is rejected, and so is a managed pool without a limit that its rule set needs.
     """
 
@@ -63,6 +65,7 @@ class TriggerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     pool_daily_loss: Amount | None = None
     vault_cap: Amount | None = None
     loss_threshold: Amount | None = None
+    backlog: Amount | None = None
 
 
 class MarkLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -158,13 +161,15 @@ class DefineAccount(Command, tag="define_account", frozen=True, kw_only=True):
 
     In hedge mode the account may have positions on both sides of a contract. An `adl_exempt`
     account is never a counterparty of ADL. In `multi_asset` mode the balances of all assets that
-    are collateral margin all of its cross positions together.
+    are collateral margin all of its cross positions together. `owner` names who has the account, by
+    default the account itself: accounts of one owner are its subaccounts.
     """
 
     account: str
     hedge_mode: bool = False
     adl_exempt: bool = False
     multi_asset: bool = False
+    owner: str = ""
 
 
 class BalanceRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
@@ -226,13 +231,14 @@ class DefineAccounts(Command, tag="define_accounts", frozen=True, kw_only=True):
     """Open accounts, or change their modes, as columns: `define_account` for many.
 
     `hedge_mode`, `adl_exempt` and `multi_asset` have one byte an account, 0 or 1; an omitted column
-    is 0 for all.
+    is 0 for all. `owners` has one name an account, or none at all.
     """
 
     accounts: tuple[str, ...]
     hedge_mode: bytes = b""
     adl_exempt: bytes = b""
     multi_asset: bytes = b""
+    owners: tuple[str, ...] = ()
 
 
 class SetBalanceColumns(Command, tag="set_balance_columns", frozen=True, kw_only=True):

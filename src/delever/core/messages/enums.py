@@ -166,6 +166,9 @@ class Reason(StrEnum):
     CONTRACT_DAILY_LOSS_LIMIT = "contract_daily_loss_limit"
     POOL_DAILY_LOSS_LIMIT = "pool_daily_loss_limit"
     LIQUIDATOR_LOSS_LIMIT = "liquidator_loss_limit"
+    LOSS_COUNT_LIMIT = "loss_count_limit"
+    BACKLOG_LIMIT = "backlog_limit"
+    MARK_BEYOND_BAND = "mark_beyond_band"
     CONTRACT_MOVED_TO_OTHER_POOL = "contract_moved_to_other_pool"
 
     # Mark beyond its contract's limits.

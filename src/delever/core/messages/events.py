@@ -87,6 +87,7 @@ class AccountDefined(Event, tag="account_defined", frozen=True, kw_only=True):
     hedge_mode: bool
     adl_exempt: bool
     multi_asset: bool = False
+    owner: str = ""
 
 
 class PoolFunded(Event, tag="pool_funded", frozen=True, kw_only=True):

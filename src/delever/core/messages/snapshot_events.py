@@ -106,6 +106,7 @@ class AccountsDefined(Event, tag="accounts_defined", frozen=True, kw_only=True):
     hedge_mode: bytes
     adl_exempt: bytes
     multi_asset: bytes = b""
+    owners: tuple[str, ...] = ()
 
 
 class BalanceColumnsSet(Event, tag="balance_columns_set", frozen=True, kw_only=True):

@@ -38,7 +38,7 @@ def group_of(book: Book, state: ContractState) -> RankingGroup:
     rules = book.pool_of(state).definition.rules
     ranking = rule_sets_of(book)[rules].ranking
     closes = ranking.closes and not state.terms.adl_exempt and not ranking.exempts(state.terms)
-    in_kernel = isinstance(ranking.score, ProductScore) and not ranking.net_exposure
+    in_kernel = isinstance(ranking.score, ProductScore) and ranking.closes_whole
     one_pass = closes and in_kernel
     return RankingGroup(rules, state.terms.settle, one_pass, ranking.timed)
 

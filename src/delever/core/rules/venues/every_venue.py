@@ -186,7 +186,25 @@ _CAPS = {
         "moves is neither gain nor loss. The cap itself may be lost: ADL starts beyond it, and "
         "under `residual` closes the fewest lots that bring the loss back to it. A managed pool "
         "must set the caps for which its rule set has no number."
-    )
+    ),
+    51: (
+        "Under the option both_legs of a rule set (bybit+both_legs), a hedge is ranked whole, and "
+        "when a round closes or passes it, its cross legs are closed against each other at the "
+        "mark, the smaller one whole and without a fee; then the queue is ranked again. Only the "
+        "lots beyond the other side are closed against inventory."
+    ),
+    52: (
+        "Under the option cap_per_account of a rule set (bybit+cap_per_account, or with a number, "
+        "bybit+cap_per_account=0.25), a round closes at most that part of each position, one half "
+        "without a number, rounded up to whole lots, and a side of a contract has one round a "
+        "step. What the caps leave open waits for the next step."
+    ),
+    53: (
+        "Accounts with the same owner are subaccounts. Where the rule set says so (Deribit), a "
+        "round first closes the inventory of an account against its owner's other accounts, in the "
+        "order of the queue and at the takeover price, so that the fund neither gains nor loses; "
+        "whom such a fill would bankrupt is left out."
+    ),
 }
 
 API = "Binance USDⓈ-M API, ADL Risk"
