@@ -58,6 +58,11 @@ class ApiKey:
         """The account that the venue APIs return to this key, or None."""
         return self.accounts[0] if self.accounts else None
 
+    @property
+    def secret_bytes(self) -> bytes | None:
+        """The secret, for a check of its strength, or None for a key without one."""
+        return self._secret or None
+
     def matches_secret(self, secret_text: str) -> bool:
         """Whether a text is the key's secret, in constant time."""
         given = secret_text.encode(errors="replace")
@@ -132,6 +137,10 @@ class Keyring:
         Requests that are being served, and open sockets, keep the key that they began with.
         """
         self._keys = {key.id: _load(key) for key in keys}
+
+    def all(self) -> tuple[ApiKey, ...]:
+        """Return all keys."""
+        return tuple(self._keys.values())
 
     def find(self, key_id: str) -> ApiKey | None:
         """Return the key with an id, or None."""
