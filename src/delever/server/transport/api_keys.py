@@ -138,10 +138,6 @@ class Keyring:
         """
         self._keys = {key.id: _load(key) for key in keys}
 
-    def all(self) -> tuple[ApiKey, ...]:
-        """Return all keys."""
-        return tuple(self._keys.values())
-
     def find(self, key_id: str) -> ApiKey | None:
         """Return the key with an id, or None."""
         return self._keys.get(key_id)
