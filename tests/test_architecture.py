@@ -69,7 +69,7 @@ DIVIDERS = {"divide", "divmod", "floor_divide", "floordiv", "true_divide", "true
 COMPILED = set((CORE / "kernels").glob("compiled*.py"))
 """The only modules that import Numba. Only `kernels_for` imports them, on its first call."""
 
-NUMBA = {"llvmlite", "numba", "numba.core", "numba.extending"}
+NUMBA = {"numba"}
 
 MONEY = {
     "accounting",

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from delever.core.book.position_table import KernelColumns
 from delever.core.kernels import SCORE_COLUMNS, compiled, plain
 from delever.core.kernels.plain import CHANGED_AT, MAINTENANCE, UNREALIZED_PNL
+from delever.core.rules import RULE_SETS
+from delever.core.rules.ranking import ProductScore
 from delever.core.units import div_ceil, mixed_fraction
 
 EACH = pytest.mark.parametrize("kernels", [plain, compiled], ids=["plain", "compiled"])
@@ -138,9 +140,12 @@ def test_a_new_mark_adds_the_exact_differences_to_cross_wallets(
         assert table[:, column].tolist() == [a + b for a, b in zip(old, sums, strict=True)]
     changed = {a for sums in changes for a, amount in enumerate(sums) if amount}
     assert changed <= set(np.flatnonzero(table[:, CHANGED_AT] == 9).tolist())
-    assert kernels.is_stale(rows["account"], table, 8) == bool(
-        np.any(table[rows["account"], CHANGED_AT] == 9)
-    )
+    ranges, since = np.array([[0, size], [0, 0], [size // 2, size // 4]]), np.array([8, 8, 8])
+    stale = kernels.stale_ranges(rows["account"], ranges, table, since)
+    assert stale.tolist() == [
+        bool(np.any(table[rows["account"][start : start + count], CHANGED_AT] == 9))
+        for start, count in ranges.tolist()
+    ]
 
 
 @EACH
@@ -191,10 +196,18 @@ def score_of(rows: dict[str, Any], table: np.ndarray, row: int, factors: Any) ->
     return gain / leverage if leverage else 0.0
 
 
-FACTORS = st.tuples(
-    st.tuples(st.sampled_from(["unrealized_pnl", "joint_pnl"]), st.sampled_from(SCORE_COLUMNS)),
-    st.tuples(st.sampled_from(SCORE_COLUMNS), st.sampled_from(["equity", "cover"])),
-)
+FORMULAS = {
+    tuple((top, bottom) for _, top, bottom in rules.ranking.score)
+    for rules in RULE_SETS.values()
+    if isinstance(rules.ranking.score, ProductScore)
+}
+"""The factors of every venue's score; each formula is compiled on its own."""
+
+FORMULAS |= {
+    (("cover", "joint_notional"), ("notional", "bucket_maintenance")),
+    (("joint_pnl", "joint_notional"), ("bucket_maintenance", "equity")),
+}
+FACTORS = st.sampled_from(sorted(FORMULAS))
 
 
 @EACH
@@ -329,6 +342,7 @@ def test_compiled_ranks_and_indicators_equal_plain_ones(
     gain, leverage = (tuple(map(SCORE_COLUMNS.index, factor)) for factor in factors)
     arguments = table, exempt, order, gain, leverage, profitable_only, 5, by_count
     size = sum(size for _, size in seeds)
+    positions = positions[0], np.array(positions[1])
     results = [(np.full(size, 9, np.int32), np.full(size, 9, np.int8)) for _ in range(2)]
     for kernels, columns in zip((plain, compiled), results, strict=True):
         kernels.rank_sides(*positions, joined, *arguments, *columns, map)

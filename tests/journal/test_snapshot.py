@@ -32,15 +32,18 @@ DERIVED = {
         "publication_cache",
         "registry",
         "revision",
+        "with_mark_limits",
         "_monitored",
+        "_monitored_in_order",
         "_fills_of",
     },
-    Accounts: {"index", "any_exempt", "any_hedges", "_sorted_by_name", "_name_order", "_capacity"},
+    Accounts: {"index", "any_exempt", "any_hedges", "any_multi_asset", "_capacity"}
+    | {"_sorted_by_name", "_name_order"},
     Wallets: {"sequence", "rows", "_capacity"},
-    PositionTable: {"index", "total_lots", "total_cost", "total_margin", "block", "_number"},
-    AssetState: {"exposure"},
+    PositionTable: {"index", "total_lots", "total_cost", "total_margin", "block", "number"},
+    AssetState: {"collateral", "collateral_at", "exposure", "key"},
     ContractState: {"name", "definition_order", "terms", "limits", "is_observed", "exposure_bound"}
-    | {"key", "largest_holding"},
+    | {"key", "largest_holding", "mark_limits"},
     PoolState: {"name", "asset", "limits", "max_slippage_ppm"},
     RollingPeak: set(),
     RollingMean: {"_closed_area"},
@@ -68,8 +71,9 @@ def run(book: Book, commands: list[Command]) -> list[tuple[tuple[Event, ...], by
 
 
 def fields_of(item: object) -> set[str]:
-    names = getattr(type(item), "__slots__", None) or vars(item)
-    return {name.replace("_entries", "entries") for name in names} - {"start"}
+    names = set(getattr(type(item), "__slots__", None) or vars(item))
+    names = {name.replace("_entries", "entries").replace("_size", "size") for name in names}
+    return names - {"start"}
 
 
 def objects_in(book: Book) -> Iterator[object]:

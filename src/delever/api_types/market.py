@@ -93,7 +93,11 @@ class TriggerResponse(ApiResponse, frozen=True, kw_only=True):
 
 
 class ContractResponse(ApiResponse, frozen=True, kw_only=True):
-    """One contract; `trigger_used_ppm` is that of its nearest trigger."""
+    """One contract; `trigger_used_ppm` is that of its nearest trigger.
+
+    While `mark_unconfirmed`, takeovers, unwinding and ADL of the contract are paused, and inventory
+    is valued at `confirmed_mark`.
+    """
 
     as_of: int
     time_ms: int
@@ -110,6 +114,8 @@ class ContractResponse(ApiResponse, frozen=True, kw_only=True):
     state: MarketState
     paused: bool
     mark_rejected: bool
+    mark_unconfirmed: bool
+    confirmed_mark: str | None
     trigger_used_ppm: int
     open_interest_long: str
     open_interest_short: str

@@ -135,7 +135,13 @@ def config_key(
 
 
 def config_check(file: Annotated[Path, Parameter(help="TOML configuration.")], /) -> None:
-    """Check that a configuration is valid: keys, values, and the secrets and files it names."""
+    """Check that a configuration, the server's or the watch's, is valid.
+
+    Keys, values, and the secrets and files that it names are checked.
+    """
+    if _is_watch_file(file):
+        _check_watch_file(file)
+        return
     from delever.server.notifications.notifier import check_material  # noqa: PLC0415 - slow
     from delever.server.storage.database import open_database  # noqa: PLC0415
     from delever.server.transport.api_keys import Keyring  # noqa: PLC0415
@@ -152,6 +158,34 @@ def config_check(file: Annotated[Path, Parameter(help="TOML configuration.")], /
         where = f"{file}: journal.path = {settings.journal.path!r}"
         raise InputError(f"{where}: there is no directory {str(folder)!r}")
     write(f"{file}: valid; {len(settings.keys)} keys, journal {settings.journal.path}")
+
+
+def _is_watch_file(file: Path) -> bool:
+    """Whether a file has sections of the watch's configuration; unreadable ones do not."""
+    import tomllib  # noqa: PLC0415
+
+    from delever.watch.settings import is_watch_file  # noqa: PLC0415 - for this command only
+
+    try:
+        return is_watch_file(tomllib.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return False
+
+
+def _check_watch_file(file: Path) -> None:
+    from delever.watch.alerts.delivery import senders  # noqa: PLC0415 - slow
+    from delever.watch.settings import credentials  # noqa: PLC0415
+    from delever.watch.settings import load as load_watch  # noqa: PLC0415
+
+    try:
+        settings = load_watch(file)
+        for venue in settings.venues:
+            credentials(venue)
+        senders(settings, lambda: 0)
+    except ConfigError as error:
+        raise InputError(str(error)) from None
+    counts = f"{len(settings.venues)} venues, {len(settings.rules)} rules"
+    write(f"{file}: valid; {counts}, history {settings.history}")
 
 
 def dashboard(

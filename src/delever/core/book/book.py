@@ -6,6 +6,7 @@ maintenance margin at the current marks are updated along with it, so equity is 
 
 import pickle
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any, get_args
 
 import msgspec
@@ -63,15 +64,18 @@ class Book:
         self.open_orders: dict[tuple[str, str], tuple[str, ...]] = {}
         self.outstanding_fills: dict[int, m.AdlFilled] = {}
         self.outstanding_losses: dict[str, list[OutstandingLoss]] = {}
+        self.outstanding_compensations: dict[str, list[m.Compensated]] = {}
         self.last_fill = 0
         self.last_takeover = 0
         self.indicators: m.IndicatorsPublished | None = None
         self.has_managed_pools = False
+        self.with_mark_limits: list[ContractState] = []
         self.unobserved_pools: set[str] = set()
-        self.publication_cache: dict[str, Any] = {}
+        self.publication_cache: Any = None
         self.idle_rounds: dict[tuple[str, Side], tuple[object, ...]] = {}
         self.revision = 0
         self._monitored: dict[str, ContractState] = {}
+        self._monitored_in_order: list[ContractState] | None = None
         self._fills_of: dict[str, list[int]] = {}
         self._changed: dict[str, ContractState | PoolState | AssetState] = {}
         self._changed_sides: set[tuple[str, Side]] = set()
@@ -107,9 +111,10 @@ class Book:
 
     def monitored(self) -> list[ContractState]:
         """Return the contracts that each step observes, in order of definition."""
-        if not self._monitored:
-            return []
-        return sorted(self._monitored.values(), key=lambda state: state.definition_order)
+        if self._monitored_in_order is None:
+            by_definition = attrgetter("definition_order")
+            self._monitored_in_order = sorted(self._monitored.values(), key=by_definition)
+        return self._monitored_in_order  # replaced, never changed: callers may iterate over it
 
     def outstanding_fills_of(self, account: str) -> list[m.AdlFilled]:
         """Return an account's fills that snapshots may not include yet, oldest first."""
@@ -118,14 +123,14 @@ class Book:
     def accounts_with_outstanding(self) -> set[str]:
         """Return the accounts with fills or losses that snapshots may not include yet."""
         with_fills = {name for name, fills in self._fills_of.items() if fills}
-        return with_fills | self.outstanding_losses.keys()
+        return with_fills | self.outstanding_losses.keys() | self.outstanding_compensations.keys()
 
-    def cache_publication(self, published: Mapping[str, object]) -> None:
+    def cache_publication(self, cache: object) -> None:
         """Cache the published ranks of contracts, so that unchanged ones are not computed again.
 
         The cache follows from the rest of the book: snapshots and the hash of changes omit it.
         """
-        self.publication_cache.update(published)
+        self.publication_cache = cache
 
     def cache_idle_round(self, contract: str, side: Side, key: tuple[object, ...]) -> None:
         """Cache that an ADL round with these inputs closes nothing, so that it is not run again.
@@ -202,7 +207,7 @@ class Book:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy takes: all but the caches, which follow from the rest."""
-        return vars(self) | {"publication_cache": {}, "idle_rounds": {}}
+        return vars(self) | {"publication_cache": None, "idle_rounds": {}}
 
     # --- apply ---
 
@@ -238,8 +243,9 @@ class Book:
             asset.wallets.sequence = self.sequence
         for number, state in enumerate(self.contracts.values()):
             state.definition_order = number
-            if state.is_monitored:
-                self._monitored[state.name] = state
+            if state.mark_limits is not None:
+                self.with_mark_limits.append(state)
+            self._set_monitored(state)
             self._update_bounds(state)
         for fill in self.outstanding_fills.values():
             self._fills_of.setdefault(fill.account, []).append(fill.fill)
@@ -259,6 +265,7 @@ class Book:
         """Leave the book as it is: the event only reports."""
 
     _row_ignored = _rows_ignored = _counterparty_skipped = _adl_forced = _no_change
+    _index_price_rejected = _no_change
 
     # --- events: definitions ---
 
@@ -286,6 +293,8 @@ class Book:
         state.observe_pnl(self.time_ms, 0)
         state.definition_order = len(self.contracts)
         self.contracts[definition.contract] = state
+        if state.mark_limits is not None:
+            self.with_mark_limits.append(state)
 
     def _collateral_defined(self, event: m.CollateralDefined) -> None:
         definition = event.definition
@@ -383,6 +392,7 @@ class Book:
         state = self.contracts[event.contract]
         table, wallets = state.tables[event.side], self.asset_of(state).wallets
         accounts = unpack_column(event.account, "<i4", 0)
+        size = table.size
         rows = table.upsert_all(accounts, unpack_column(event.position, "<i4", len(accounts)))
         state.subtract_from_wallets(event.side, rows, wallets)
         table.set_rows(rows, PositionColumns.of_event(event))
@@ -392,6 +402,8 @@ class Book:
         closed = rows[table.lots[rows] == 0]
         if len(closed):
             table.remove_all(closed)
+        if table.size > 2 * size:
+            table.sort()
         self.accounts.positions_version[accounts] = event.version
         self._acknowledge_all(self.accounts.positions_fill, accounts, event.last_fill)
 
@@ -404,16 +416,21 @@ class Book:
     def _acknowledge(self, column: Ints, account: int, name: str, last_fill: int) -> None:
         """Record the last fill that a snapshot includes; drop what no snapshot can miss any more.
 
-        A fill is dropped once positions and balances both include it, a loss once positions do.
+        A fill is dropped once positions and balances both include it, a loss once positions do, a
+        compensation once balances do.
         """
         if column.item(account) < last_fill:
             column[account] = last_fill
-        if name not in self._fills_of and name not in self.outstanding_losses:
+        if not any(name in changes for changes in self._outstanding_by_account()):
             return
         included = self.accounts.positions_fill.item(account)
+        paid = self.accounts.balances_fill.item(account)
         for fill in self.outstanding_fills_of(name):
-            if fill.fill <= min(included, self.accounts.balances_fill.item(account)):
+            if fill.fill <= min(included, paid):
                 self._drop_fill(fill)
+        owed = self.outstanding_compensations.pop(name, ())
+        if owed := [event for event in owed if event.compensation > paid]:
+            self.outstanding_compensations[name] = owed
         losses = [loss for loss in self.outstanding_losses.pop(name, ()) if loss.fill > included]
         if losses:
             self.outstanding_losses[name] = losses
@@ -421,12 +438,15 @@ class Book:
     def _acknowledge_all(self, column: Ints, accounts: Ints, last_fill: int) -> None:
         """Acknowledge for many accounts, few of which have anything outstanding."""
         column[accounts] = np.maximum(column[accounts], last_fill)
-        if not (self._fills_of or self.outstanding_losses):
+        if not any(self._outstanding_by_account()):
             return
         submitted = set(accounts.tolist())
         for name in sorted(self.accounts_with_outstanding()):
             if self.accounts.index[name] in submitted:
                 self._acknowledge(column, self.accounts.index[name], name, last_fill)
+
+    def _outstanding_by_account(self) -> tuple[Mapping[str, object], ...]:
+        return self._fills_of, self.outstanding_losses, self.outstanding_compensations
 
     def _drop_fill(self, fill: m.AdlFilled) -> None:
         del self.outstanding_fills[fill.fill]
@@ -454,6 +474,19 @@ class Book:
         if state is not None and not state.mark_rejected:
             state.mark_rejected = True
             self._changed[state.key] = state
+
+    def _mark_unconfirmed(self, event: m.MarkUnconfirmed) -> None:
+        state = self.contracts[event.contract]
+        state.mark_unconfirmed = True
+        state.last_confirmed_mark = state.terms.join_mark(
+            event.confirmed_ticks, event.confirmed_fraction
+        )
+        self._record_change(state)
+
+    def _mark_confirmed(self, event: m.MarkConfirmed) -> None:
+        state = self.contracts[event.contract]
+        state.mark_unconfirmed, state.marked_ms = False, self.time_ms
+        self._record_change(state)
 
     def _depth_set(self, event: m.DepthSet) -> None:
         state = self.contracts[event.contract]
@@ -615,6 +648,14 @@ class Book:
         self._update_bounds(self.contracts[event.fill.contract])
         self._drop_fill(event.fill)
 
+    def _compensated(self, event: m.Compensated) -> None:
+        pool = self.pools[event.pool]
+        self.asset(event.asset).wallets.add(self.accounts.index[event.account], event.amount_cash)
+        self._add_to_pool(pool, -event.amount_cash)
+        pool.shift_past(-event.amount_cash)  # as a withdrawal, it is no drawdown
+        self.outstanding_compensations.setdefault(event.account, []).append(event)
+        self.last_fill = event.compensation
+
     def _round_closed(self, event: m.RoundClosed) -> None:
         self.contracts[event.contract].exhausted.pop(event.side, None)
 
@@ -727,10 +768,16 @@ class Book:
     def _record_change(self, state: ContractState) -> None:
         """Record that a contract's own numbers changed, and whether it is monitored now."""
         self._changed[state.key] = state
+        self._set_monitored(state)
+
+    def _set_monitored(self, state: ContractState) -> None:
+        if state.is_monitored == (state.name in self._monitored):
+            return
         if state.is_monitored:
             self._monitored[state.name] = state
         else:
-            self._monitored.pop(state.name, None)
+            del self._monitored[state.name]
+        self._monitored_in_order = None
 
     # --- bounds on equity (delever.core.valuation.numeric_range) ---
 

@@ -8,6 +8,7 @@ from delever.core.book.inventory import Inventory
 from delever.core.book.position_table import PositionBlock, PositionBounds, PositionTable
 from delever.core.kernels import Revaluation, kernels_for
 from delever.core.market.contract_terms import ContractTerms
+from delever.core.market.mark_limits import exact_mark_limits
 from delever.core.market.rolling_windows import DailyOpening, RollingPeak, RollingVolatility
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import AdlFilled, DefineContract, Rating, Side
@@ -32,8 +33,9 @@ class ContractState:
     pool, in Cash. `active` maps each trigger that is on to the time of its start; `warned` are the
     triggers that a warning has announced; `exhausted` is the inventory, in lots, that the last
     round of a side left open. `mark_rejected`: the newest submitted mark was rejected, so that the
-    mark is older than the market. `is_observed`: an observation of the pool has included the
-    contract.
+    mark is older than the market. `mark_unconfirmed`: the mark is beyond the contract's limits;
+    `last_confirmed_mark` is then the last one that was not. `is_observed`: an observation of the
+    pool has included the contract.
     """
 
     def __init__(
@@ -51,8 +53,12 @@ class ContractState:
         self.name = definition.contract
         self.key = f"contract {self.name}"
         self.pool = definition.pool
+        self.mark_limits = exact_mark_limits(definition.mark_limits)
         self.mark: Mark = 0
         self.previous_mark: Mark = 0
+        self.marked_ms = 0
+        self.mark_unconfirmed = False
+        self.last_confirmed_mark: Mark = 0
         self.volatility = RollingVolatility()
         self.bids: tuple[tuple[int, int], ...] = ()
         self.asks: tuple[tuple[int, int], ...] = ()
@@ -95,9 +101,15 @@ class ContractState:
 
     # --- marks and values ---
 
+    @property
+    def confirmed_mark(self) -> Mark:
+        """The newest mark that is within the contract's limits, or was confirmed."""
+        return self.last_confirmed_mark if self.mark_unconfirmed else self.mark
+
     def set_mark(self, time_ms: int, mark: Mark, sequence: int) -> list[Revaluation]:
         """Set the mark; return the position tables that are to be valued at it."""
-        self.previous_mark, self.mark = self.mark or mark, mark
+        self.previous_mark = self.confirmed_mark or mark
+        self.mark, self.marked_ms = mark, time_ms
         self.mark_rejected = False
         self.volatility.observe(time_ms, mark)
         revalued: list[Revaluation] = []
@@ -201,11 +213,11 @@ class ContractState:
     # --- inventory ---
 
     def inventory_value(self, side: Side) -> int:
-        """Return the value of inventory at the mark in Cash; its cost before the first mark."""
-        inventory = self.inventory[side]
-        if self.mark == 0:
+        """Return the value of inventory at the confirmed mark in Cash; its cost without a mark."""
+        inventory, mark = self.inventory[side], self.confirmed_mark
+        if mark == 0:
             return inventory.total_cost
-        return self.terms.value_cash(side.sign * inventory.total_lots, self.mark)
+        return self.terms.value_cash(side.sign * inventory.total_lots, mark)
 
     def inventory_pnl(self, side: Side) -> int:
         """Return the unrealized PnL of inventory of one side at the mark, in Cash."""
@@ -282,6 +294,7 @@ class ContractState:
             self.rating and (self.rating.level, self.rating.as_of),
             *(("paused",) if self.paused else ()),
             *(("mark_rejected",) if self.mark_rejected else ()),
+            *((self.last_confirmed_mark,) if self.mark_unconfirmed else ()),
         )
 
     def take_changes(self, side: Side) -> list[tuple[object, ...]]:

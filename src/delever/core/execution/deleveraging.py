@@ -42,7 +42,9 @@ def deleverage(
     tranches, quote = closed_in_round(book, state, side, rules, case, forced=forced)
     if not tranches:
         return
-    queue = rank_side(value_side(book, state, side.opposite), rules.ranking)
+    ranking = rules.ranking
+    valuation = value_side(book, state, side.opposite, net_exposure=ranking.net_exposure)
+    queue = rank_side(valuation, ranking)
     wanted = sum(tranche.lots for tranche in tranches)
     adl_round = AdlRound(book, state, side, rules, case, tranches, wanted, quote, queue)
     inventory_cost = sum(tranche.cost for tranche in tranches)

@@ -187,9 +187,9 @@ def revalue(
     wallets[owner, CHANGED_AT] = sequence
 
 
-def rows_in(columns: Any, table: TableRange) -> Any:
-    """Return the columns of a table, by the same names as those of all positions."""
-    rows = slice(table.start, table.start + table.size)
+def rows_in(columns: Any, start: int, size: int) -> Any:
+    """Return the columns of a range, by the same names as those of all positions."""
+    rows = slice(start, start + size)
     return type(columns)(*(column[rows] for column in columns))
 
 
@@ -206,7 +206,7 @@ def revalue_sides(
     up to 0 may remain unstamped.
     """
     for table, whole, rest, divisor, terms in sides:
-        rows, tiers = rows_in(columns, table), terms.tiers
+        rows, tiers = rows_in(columns, table.start, table.size), terms.tiers
         revalue(
             rows.account,
             rows.isolated,
@@ -246,9 +246,16 @@ def shift_wallets(
     wallets[owner, CHANGED_AT] = sequence
 
 
-def is_stale(account: Ints, wallets: Ints, since: int) -> bool:
-    """Return whether the wallet of any of the accounts has changed after a sequence."""
-    return bool(np.any(wallets[account, CHANGED_AT] > since))
+def stale_ranges(account: np.ndarray, ranges: Ints, wallets: Ints, since: Ints) -> Bools:
+    """Return whether the wallet of any account in a range has changed after the range's sequence.
+
+    `ranges` has a row (start, size) each, `account` is the column of all positions.
+    """
+    stale = np.zeros(len(ranges), bool)
+    for number, (start, size) in enumerate(ranges.tolist()):
+        owners = account[start : start + size]
+        stale[number] = np.any(wallets[owners, CHANGED_AT] > since[number])
+    return stale
 
 
 # --- ranking ---
@@ -345,7 +352,7 @@ def fill_ranks(
 
 def rank_sides(
     columns: Any,
-    sides: Sequence[TableRange],
+    ranges: Ints,
     joint: Sequence[tuple[Ints, Ints]],
     wallets: Ints,
     exempt: Bools,
@@ -361,13 +368,16 @@ def rank_sides(
 ) -> None:
     """Compute rank and indicator of many sides: each is scored, sorted, and divided into levels.
 
-    `columns` are those of all positions, by name (`KernelColumns`); `place` is the index of a row's
+    `ranges` has a row (start, size) a side. `columns` are those of all positions, by name
+    (`KernelColumns`); `place` is the index of a row's
     result on its side. Results of one side follow those of the one before. `joint` is each side's
     joint PnL and notional, or empty where no account hedges.
     """
     end, empty = 0, np.empty(0, np.int64)
-    for side, joined in zip(sides, joint or [(empty, empty)] * len(sides), strict=True):
-        rows, size = rows_in(columns, side), side.size
+    for (start, size), joined in zip(
+        ranges.tolist(), joint or [(empty, empty)] * len(ranges), strict=True
+    ):
+        rows = rows_in(columns, start, size)
         score, ranked = np.empty(size), np.empty(size, bool)
         score_rows(
             rows.account,

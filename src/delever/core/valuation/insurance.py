@@ -5,7 +5,7 @@ inventory and of its collateral. The PnL of a
 contract in its pool is realized plus unrealized PnL of its inventory, plus injections booked to it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
@@ -18,9 +18,11 @@ from delever.core.valuation.multi_asset import collateral_pnl
 
 def pool_equity(book: Book, pool: PoolState) -> int:
     """Return a pool's equity in Cash: balance plus unrealized PnL of inventory and collateral."""
-    inventory_pnl = sum(
-        state.unrealized_pnl for state in book.monitored() if state.pool == pool.name
-    )
+    return _equity(book, pool, (state for state in book.monitored() if state.pool == pool.name))
+
+
+def _equity(book: Book, pool: PoolState, members: Iterable[ContractState]) -> int:
+    inventory_pnl = sum(state.unrealized_pnl for state in members)
     return pool.balance + inventory_pnl + collateral_pnl(book, pool)
 
 
@@ -48,9 +50,7 @@ def observe(book: Book, *, changed_only: bool = False) -> Iterator[Event]:
         observed = PoolObserved(
             pool=pool.name,
             balance_cash=pool.balance,
-            equity_cash=pool.balance
-            + sum(state.unrealized_pnl for state in members)
-            + collateral_pnl(book, pool),
+            equity_cash=_equity(book, pool, members),
             contracts=tuple(state.name for state in members),
             contract_pnl_cash=tuple(contract_pnl_of(state) for state in members),
         )

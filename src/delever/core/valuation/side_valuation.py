@@ -75,8 +75,13 @@ class SideValuation:
         return replace(self, **columns)
 
 
-def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
-    """Return the valuation of a side at the contract's current mark and the book's sequence."""
+def value_side(
+    book: Book, state: ContractState, side: Side, *, net_exposure: bool = True
+) -> SideValuation:
+    """Return the valuation of a side at the contract's current mark and the book's sequence.
+
+    Without `net_exposure`, for a ranking that does not use it, `net_lots` are the lots.
+    """
     table = state.tables[side]
     n = table.size
     account, isolated = table.account[:n].astype(np.int64), table.isolated[:n]
@@ -99,7 +104,7 @@ def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
         account_order=book.accounts.name_order()[account].astype(np.int64),
         position=table.position[:n].astype(np.int64),
         lots=table.lots[:n].copy(),
-        net_lots=_net_lots(book, state, side),
+        net_lots=_net_lots(book, state, side) if net_exposure else table.lots[:n].copy(),
         cost=table.cost[:n].copy(),
         notional=notional,
         entry_notional=entry_notional,

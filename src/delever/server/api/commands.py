@@ -9,7 +9,13 @@ import structlog
 from litestar import Request, post
 
 from delever.api_types.market import BulkResponse, CommandResponse, RejectedLine
-from delever.core.messages import Command, DefineContract, MarkRejected, Rejected
+from delever.core.messages import (
+    Command,
+    DefineContract,
+    IndexPriceRejected,
+    MarkRejected,
+    Rejected,
+)
 from delever.formatting import rejection_text
 from delever.server.api.requests.authorization import (
     authenticator_of,
@@ -267,7 +273,7 @@ def _summary(
         partial += [
             _rejected_line(line, event)
             for event in outcome.committed.events
-            if isinstance(event, MarkRejected)
+            if isinstance(event, MarkRejected | IndexPriceRejected)
         ]
     return BulkResponse(
         accepted=len(outcomes) - len(rejections),
@@ -279,7 +285,9 @@ def _summary(
     )
 
 
-def _rejected_line(line: int, rejected: Rejected | MarkRejected) -> RejectedLine:
+def _rejected_line(
+    line: int, rejected: Rejected | MarkRejected | IndexPriceRejected
+) -> RejectedLine:
     reason, field, value = str(rejected.reason), rejected.field, rejected.value
     return RejectedLine(line=line, reason=reason, field=field, value=value)
 

@@ -23,7 +23,7 @@ from delever.api_types.market import (
 from delever.core.book import Book
 from delever.core.messages import Rating, Reason, Side
 from delever.core.rules.ranking import Queue, rank_side
-from delever.core.units import Ints, exact_sum, format_scaled, ratio_ppm
+from delever.core.units import Ints, Mark, exact_sum, format_scaled, ratio_ppm
 from delever.core.valuation.side_valuation import value_side
 from delever.formatting import ContractFormatter
 from delever.lab.errors import UnknownNameError
@@ -177,12 +177,14 @@ def _contract(
         rules=contract.rules,
         tick_size=format_scaled(*contract.terms.tick),
         lot_size=format_scaled(*contract.terms.lot),
-        mark=formatter.price(contract.mark_ticks) if contract.mark_ticks else None,
+        mark=_price_or_none(formatter, contract.mark_ticks),
         marked_ms=time_or_none(contract.marked_ms),
         stale=not contract.mark_ticks or now_ms - contract.marked_ms > stale_ms,
         state=contract.state,
         paused=contract.paused,
         mark_rejected=contract.mark_rejected,
+        mark_unconfirmed=contract.mark_unconfirmed,
+        confirmed_mark=_price_or_none(formatter, contract.confirmed_mark_ticks),
         trigger_used_ppm=contract.trigger_used_ppm,
         open_interest_long=formatter.quantity(contract.open_lots[Side.LONG]),
         open_interest_short=formatter.quantity(contract.open_lots[Side.SHORT]),
@@ -196,6 +198,10 @@ def _contract(
         last_adl_ms=time_or_none(contract.last_adl_ms),
         triggers=tuple(trigger_of(state, formatter) for state in contract.triggers),
     )
+
+
+def _price_or_none(formatter: ContractFormatter, ticks: Mark) -> str | None:
+    return formatter.price(ticks) if ticks else None
 
 
 def _rating(rating: Rating, formatter: ContractFormatter, now_ms: int) -> RatingResponse:

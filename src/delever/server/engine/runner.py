@@ -28,6 +28,7 @@ import structlog
 
 from delever.config import Config
 from delever.core.book import Book
+from delever.core.kernels import WorkSharing
 from delever.core.messages import Command, SetTime
 from delever.core.risk.publication.schedule import due_refreshes
 from delever.journal import EngineFailure, SqliteJournal
@@ -89,14 +90,15 @@ class Runner:
         self.snapshot_listeners: Listeners[MarketSnapshot] = Listeners(self.errors)
         self._replaying: list[Callable[[Sequence[Committed]], None]] = []
         self._engine = ThreadPoolExecutor(1, thread_name_prefix="engine")
-        self._ranking = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="ranking")
+        threads = os.cpu_count() or 1
+        self._ranking = ThreadPoolExecutor(threads, thread_name_prefix="ranking")
         self._queue: list[_Pending] = []
         self._queued_commands = 0
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
         self._clock_state = ""
-        self._writer = CommitWriter(config, now_ms, self._ranking.map)
+        self._writer = CommitWriter(config, now_ms, WorkSharing(self._ranking, threads))
         self.market_snapshot = self._writer.market_snapshot
 
     @property

@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 from delever.core.messages import (
     AdlExhausted,
     AdlFilled,
+    IndexPriceRejected,
     MarkRejected,
     RefreshIndicators,
     RefreshRatings,
@@ -272,7 +273,7 @@ def _counts_of(
         if isinstance(first, Rejected):
             events["rejections", first.reason] += 1
         for event in commit.events:
-            if isinstance(event, MarkRejected):
+            if isinstance(event, MarkRejected | IndexPriceRejected):
                 events["parts_rejected", event.reason] += 1
             name = _COUNTED.get(type(event))
             if name is not None:

@@ -16,6 +16,8 @@ from delever.config import Config, Role
 from delever.core.messages import (
     CancelAdl,
     Command,
+    Compensate,
+    ConfirmMark,
     ForceAdl,
     FundPool,
     MoveContract,
@@ -28,7 +30,7 @@ from delever.server.transport.api_keys import ApiKey, Keyring
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
-OPERATOR_COMMANDS = (FundPool, MoveContract, CancelAdl, PauseAdl, ForceAdl)
+OPERATOR_COMMANDS = (FundPool, MoveContract, CancelAdl, PauseAdl, ForceAdl, ConfirmMark, Compensate)
 """Commands that need the role operate, and a note with their reason."""
 
 
