@@ -47,7 +47,7 @@ class ListenConfig(_Section, frozen=True, kw_only=True):
     max_connections: int = 10_000
     """Concurrent connections and requests; beyond this limit the response is 503."""
     max_connections_per_ip: int = 1_000
-    """WebSockets and event streams that one address may have open."""
+    """WebSockets, event streams and direct HTTP connections that one address may have open."""
     send_timeout_ms: int = 10_000
     """How long a stream of the native API waits for a reader that does not read; then it ends."""
     trust_forwarded: bool = False

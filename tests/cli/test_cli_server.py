@@ -1,6 +1,7 @@
 """serve and config check: one line for each error, without a traceback."""
 
 import signal
+import tomllib
 from pathlib import Path
 
 import httpx2
@@ -187,3 +188,43 @@ def test_a_hangup_reads_the_keys_again(tmp_path: Path) -> None:
         _, log = server.process.communicate(timeout=PATIENCE_S)
         assert "the keys cannot be read again" in log
     assert (tmp_path / "j.db").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ({"desk": ("read", "too short")}, "key 'desk': the secret is shorter than 16 bytes"),
+        (
+            {"desk": ("read", "one secret for both"), "venue": ("ingest", "one secret for both")},
+            "key 'venue': has the secret of key 'desk'",
+        ),
+        (
+            {"ann-1": ("trade-account", "a secret of its own")},
+            "key 'ann-1': the id of a trade-account key is a credential",
+        ),
+    ],
+)
+def test_config_check_refuses_weak_and_equal_secrets_and_guessed_credentials(
+    delever: Call, tmp_path: Path, keys: dict[str, tuple[str, str]], problem: str
+) -> None:
+    file = tmp_path / "delever.toml"
+    lines = [f"[journal]\npath = '{tmp_path}/j.db'"]
+    for key_id, (role, secret) in keys.items():
+        secret_file = tmp_path / key_id
+        secret_file.write_text(secret)
+        secret_file.chmod(0o600)
+        lines.append(f"[[keys]]\nid = '{key_id}'\nroles = ['{role}']\naccounts = ['ann']")
+        lines.append(f"secret_file = '{secret_file}'")
+    file.write_text("\n".join(lines))
+    code, _, err = delever("config", "check", str(file))
+    assert code == ExitCode.INVALID_INPUT
+    assert problem in err
+    assert not any(secret in err for _, secret in keys.values())
+
+
+def test_config_key_makes_another_strong_key_each_time(delever: Call) -> None:
+    made = [delever("config", "key", "--name", "risk desk")[1] for _ in range(2)]
+    ids = {tomllib.loads(text.partition("\n\n")[0])["keys"][0]["id"] for text in made}
+    secrets = {text.strip().rpartition("\n")[2] for text in made}
+    assert len(ids) == len(secrets) == 2
+    assert min(map(len, ids | secrets)) >= 32

@@ -3,14 +3,17 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from delever.cli import ExitCode, UsageError
 from delever.cli.output import log, write
-from delever.config import Config, ConfigError, check, load
+from delever.config import Config, ConfigError, Role, check, load
 from delever.lab.errors import InputError
+
+if TYPE_CHECKING:
+    from delever.server.transport.api_keys import Keyring
 
 
 def serve(
@@ -91,6 +94,46 @@ def _settings(path: Path | None, host: str | None, port: int | None, *, demo: bo
     return settings
 
 
+MIN_SECRET_BYTES = 16
+"""Shorter secrets are refused by the check of a configuration."""
+
+MIN_CREDENTIAL_LENGTH = 16
+"""The same for ids of trade-account keys, with which alone some streams open."""
+
+
+def _check_strength(keyring: "Keyring", file: Path) -> None:
+    """Raise InputError for weak or equal secrets, and for ids that are guessed and credentials."""
+    seen: dict[bytes, str] = {}
+    for key in keyring.all():
+        where = f"{file}: key {key.id!r}"
+        if key.secret_bytes is not None and len(key.secret_bytes) < MIN_SECRET_BYTES:
+            raise InputError(
+                f"{where}: the secret is shorter than {MIN_SECRET_BYTES} bytes; "
+                "make one with `delever config key`"
+            )
+        if key.secret_bytes in seen:
+            raise InputError(f"{where}: has the secret of key {seen[key.secret_bytes]!r}")
+        if key.secret_bytes is not None:
+            seen[key.secret_bytes] = key.id
+        if Role.TRADE_ACCOUNT in key.roles and len(key.id) < MIN_CREDENTIAL_LENGTH:
+            raise InputError(
+                f"{where}: the id of a trade-account key is a credential and shorter than "
+                f"{MIN_CREDENTIAL_LENGTH} characters; make one with `delever config key`"
+            )
+
+
+def config_key(
+    *, name: Annotated[str, Parameter(help="Public name of the key, for journal and log.")] = ""
+) -> None:
+    """Make an API key: a random id and a secret, to be stored apart from the configuration."""
+    import secrets  # noqa: PLC0415 - only here
+
+    key_id, secret = secrets.token_urlsafe(24), secrets.token_urlsafe(32)
+    write(f'[[keys]]\nid = "{key_id}"\nname = "{name}"\nroles = ["read"]')
+    write('secret_file = "/etc/delever/keys/secret"  # mode 0600, with the line below')
+    write(f"\n{secret}")
+
+
 def config_check(file: Annotated[Path, Parameter(help="TOML configuration.")], /) -> None:
     """Check that a configuration, the server's or the watch's, is valid.
 
@@ -105,7 +148,7 @@ def config_check(file: Annotated[Path, Parameter(help="TOML configuration.")], /
 
     try:
         settings = load(file)
-        Keyring(settings.keys)
+        _check_strength(Keyring(settings.keys), file)
         check_material(settings.notices)
         open_database(settings)
     except ConfigError as error:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import msgspec
 import structlog
@@ -40,6 +40,7 @@ from delever.server.transport.api_keys import ApiKey, Keyring
 from delever.server.transport.api_limits import ApiRateLimit
 from delever.server.transport.asgi import Asgi, Receive, Reply, Scope, Send, send_reply
 from delever.server.transport.browser_protection import BrowserProtection
+from delever.server.transport.http_protocol import ConnectionLimits
 from delever.server.transport.router import Router, VenueApi
 from delever.server.venues.binance.rest import BinanceApi
 from delever.server.venues.bybit.rest import BybitApi
@@ -307,11 +308,13 @@ def http_server(service: Service) -> uvicorn.Server:
     each of them would cost more than sending it.
     """
     listen = service.config.listen
+    per_address = 0 if listen.trust_forwarded else listen.max_connections_per_ip
     return _Server(
         service,
         uvicorn.Config(
             service.app,
             interface="asgi3",
+            http=cast("Any", ConnectionLimits(per_address).protocol),
             ws="websockets-sansio",
             ws_per_message_deflate=False,
             ws_max_size=64 * 1024,

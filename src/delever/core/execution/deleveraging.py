@@ -79,19 +79,22 @@ def deleverage(
 def round_key(book: Book, state: ContractState, rules: RuleSet) -> tuple[object, ...] | None:
     """Return all that decides a contract's rounds, or None where a rule set of one's own decides.
 
-    Time enters through the deficits, and through the peaks that ADL prices read.
+    Time enters through the deficits, through the peaks that ADL prices read, and through the
+    openings of the day that loss caps read.
     """
     pool = book.pool_of(state)
     if pool.rules_digest:
         return None
-    equity = observed_equity(book, pool)
+    equity, pnl = observed_equity(book, pool), contract_pnl_of(state)
     return (
         book.revision,
         tuple(state.active),
         tuple(case.trigger.deficit_cash(book, state) for case in rules.cases),
         pool.equity_peak.peak(book.time_ms, equity),
         pool.balance_peak.peak(book.time_ms, pool.balance),
-        state.contract_pnl_peak.peak(book.time_ms, contract_pnl_of(state)),
+        state.contract_pnl_peak.peak(book.time_ms, pnl),
+        pool.equity_opening.value(book.time_ms, equity),
+        state.contract_pnl_opening.value(book.time_ms, pnl),
     )
 
 

@@ -6,5 +6,6 @@
 4. api_limits    the rate limit of the native API, by key or address
 5. websockets    sockets, topics and slow subscribers
 6. router        the first ASGI layer: venue APIs, mounted apps, native API
-7. browser_protection  headers of the dashboard, and requests of other sites
+7. http_protocol  HTTP connections with bounds of addresses, headers and time
+8. browser_protection  headers of the dashboard, and requests of other sites
 """

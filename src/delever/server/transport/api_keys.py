@@ -58,6 +58,11 @@ class ApiKey:
         """The account that the venue APIs return to this key, or None."""
         return self.accounts[0] if self.accounts else None
 
+    @property
+    def secret_bytes(self) -> bytes | None:
+        """The secret, for a check of its strength, or None for a key without one."""
+        return self._secret or None
+
     def matches_secret(self, secret_text: str) -> bool:
         """Whether a text is the key's secret, in constant time."""
         given = secret_text.encode(errors="replace")
