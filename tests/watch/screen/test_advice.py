@@ -69,6 +69,28 @@ def test_a_hedge_is_offered_in_hedge_mode_only() -> None:
     assert "hedge 0.25" not in options(advice_of(CROSS, "binance"))
 
 
+def test_a_losing_position_is_not_advised_to_add_margin() -> None:
+    """It is ranked behind all winners: margin would only add to what it can lose."""
+    for losing in (CROSS, ISOLATED):
+        found = options(advice_of(structs.replace(losing, entry_price=Decimal(70_000)), "binance"))
+        assert list(found) == ["close 0.25, half of it"]
+
+
+@pytest.mark.parametrize(
+    ("position", "rules", "change", "note"),
+    [
+        (ISOLATED, "bybit", "close 0.25, half of it", "half of the margin is returned"),
+        (sample_position(hedged=True), "binance", "hedge 0.25", "the hedge opens at the mark"),
+    ],
+)
+def test_an_equal_score_is_explained(
+    position: PositionObservation, rules: str, change: str, note: str
+) -> None:
+    (option,) = [o for o in advice_of(position, rules).options if o.change == change]
+    assert option.score_ratio == 1
+    assert note in option.note
+
+
 def test_other_positions_share_the_wallet() -> None:
     """A losing ether position takes 1,500 of the equity: 3,000 / 33,000 x 33,000 / 4,500."""
     ether = sample_position(name="ETHUSDT", quantity=Decimal(5), entry_price=Decimal(3_300))

@@ -242,6 +242,7 @@ class _Okx:
                 side="long" if side == "long" else "short",
                 quantity=abs(number(row, "sz")),
                 price=optional(row, "px"),
+                realized_pnl=optional(row, "pnl"),
             )
 
 
