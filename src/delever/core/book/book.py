@@ -18,14 +18,14 @@ from delever.core.book.contract_state import ContractState, OutstandingLoss
 from delever.core.book.inventory import Tranche
 from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.book.position_table import PositionBlock, PositionColumns
-from delever.core.kernels import ParallelMap, Revaluation
+from delever.core.kernels import ParallelMap
 from delever.core.market.collateral import read_index_price, unit_collateral
 from delever.core.market.contract_terms import terms_of
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.market.validation import unpack_column
 from delever.core.messages import Event, NoticeKind, Side
 from delever.core.messages.fill_batch import FillBatch
-from delever.core.units import COLUMN_LIMIT, Ints, long_integers_as_text
+from delever.core.units import COLUMN_LIMIT, Ints, Mark, long_integers_as_text
 
 DEFAULT_CASH_DECIMALS = 8
 
@@ -430,17 +430,39 @@ class Book:
     # --- events: market data ---
 
     def _marks_set(self, event: m.MarksSet, parallel_map: ParallelMap = map) -> None:
-        revalued: dict[str, list[Revaluation]] = {}
-        for name, ticks, fraction in event.rows():
+        settles: dict[str, list[int]] = {}
+        orders: list[int] = []
+        lot_values: dict[int, list[tuple[int, int, int]]] = {}
+        for index, (name, ticks, fraction) in enumerate(event.rows()):
             state = self.contracts[name]
-            mark = state.terms.join_mark(ticks, fraction)
-            sides = revalued.setdefault(state.terms.settle, [])
-            sides += state.set_mark(self.time_ms, mark, self.sequence)
+            terms = state.terms
+            mark: Mark = ticks
+            if fraction or not terms.linear:
+                mark = terms.join_mark(ticks, fraction)
+                lot_values[index] = [terms.value_factor(side, mark) for side in Side]
+            state.set_mark(self.time_ms, mark)
             self._changed[state.key] = state  # a mark alone does not make a contract monitored
             self._update_exposure(state)
-        for name, sides in revalued.items():
+            orders.append(state.definition_order)
+            settles.setdefault(terms.settle, []).append(index)
+        self._revalue(event, np.array(orders, np.int64), settles, lot_values, parallel_map)
+
+    def _revalue(
+        self,
+        event: m.MarksSet,
+        orders: Ints,
+        settles: Mapping[str, list[int]],
+        lot_values: Mapping[int, list[tuple[int, int, int]]],
+        parallel_map: ParallelMap,
+    ) -> None:
+        """Value the positions of marked contracts, those that settle in one asset in one call."""
+        block, ticks = self.positions, np.array(event.mark_ticks, np.int64)
+        block.changed_at[2 * orders] = block.changed_at[2 * orders + 1] = self.sequence
+        for name, indices in settles.items():
+            of_asset = {n: lot_values[i] for n, i in enumerate(indices) if i in lot_values}
+            sides = block.sides_at(orders[indices], ticks[indices], of_asset)
             asset = self.asset(name)
-            asset.wallets.revalue(self.positions.kernel_columns, sides, parallel_map)
+            asset.wallets.revalue(block.kernel_columns, sides, block.tiers, parallel_map)
             if asset.equity_bound >= COLUMN_LIMIT:
                 self._reset_bounds(asset)
 

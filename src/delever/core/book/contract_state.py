@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from delever.core.book.account_tables import Wallets
 from delever.core.book.inventory import Inventory
 from delever.core.book.position_table import PositionBlock, PositionBounds, PositionTable
-from delever.core.kernels import Revaluation, kernels_for
+from delever.core.kernels import kernels_for
 from delever.core.market.contract_terms import ContractTerms
 from delever.core.market.rolling_windows import DailyOpening, RollingPeak, RollingVolatility
 from delever.core.market.trigger_limits import Limits
@@ -46,6 +46,7 @@ class ContractState:
     ) -> None:
         self.definition_order = 0
         self.definition = definition
+        self.tables = {side: PositionTable(positions) for side in Side}
         self.terms = terms
         self.limits = limits
         self.name = definition.contract
@@ -58,7 +59,6 @@ class ContractState:
         self.asks: tuple[tuple[int, int], ...] = ()
         self.depth_known = False
         self.depth_insufficient_since_ms: dict[Side, int | None] = dict.fromkeys(Side)
-        self.tables = {side: PositionTable(positions) for side in Side}
         self.inventory = {side: Inventory() for side in Side}
         self.realized_pnl = 0
         self.injected = 0
@@ -95,18 +95,23 @@ class ContractState:
 
     # --- marks and values ---
 
-    def set_mark(self, time_ms: int, mark: Mark, sequence: int) -> list[Revaluation]:
-        """Set the mark; return the position tables that are to be valued at it."""
+    @property
+    def terms(self) -> ContractTerms:
+        """The exact terms; factor and tiers are also columns of the block of positions."""
+        return self._terms
+
+    @terms.setter
+    def terms(self, terms: ContractTerms) -> None:
+        self._terms = terms
+        for side, table in self.tables.items():
+            factor = side.sign * terms.factor if terms.linear else 0
+            table.block.set_terms(table.number, factor, terms.tier_bytes)
+
+    def set_mark(self, time_ms: int, mark: Mark) -> None:
+        """Set the mark; the book values the positions of all marked contracts together."""
         self.previous_mark, self.mark = self.mark or mark, mark
         self.mark_rejected = False
         self.volatility.observe(time_ms, mark)
-        revalued: list[Revaluation] = []
-        for side, table in self.tables.items():
-            table.changed_at = sequence
-            if table.size:
-                factor = self.terms.value_factor(side, mark)
-                revalued.append((table, *factor, self.terms))
-        return revalued
 
     def pnl_and_maintenance(self, side: Side, lots: Ints, cost: Ints) -> tuple[Ints, Ints]:
         """Return unrealized PnL and maintenance margin of rows in Cash; 0 before the first mark."""
