@@ -432,6 +432,7 @@ class Book:
     def _marks_set(self, event: m.MarksSet, parallel_map: ParallelMap = map) -> None:
         settles: dict[str, list[int]] = {}
         orders: list[int] = []
+        growth: dict[str, int] = {}
         lot_values: dict[int, list[tuple[int, int, int]]] = {}
         for index, (name, ticks, fraction) in enumerate(event.rows()):
             state = self.contracts[name]
@@ -442,9 +443,13 @@ class Book:
                 lot_values[index] = [terms.value_factor(side, mark) for side in Side]
             state.set_mark(self.time_ms, mark)
             self._changed[state.key] = state  # a mark alone does not make a contract monitored
-            self._update_exposure(state)
+            exposure = state.exposure(mark, {})
+            growth[terms.settle] = growth.get(terms.settle, 0) + exposure - state.exposure_bound
+            state.exposure_bound = exposure
             orders.append(state.definition_order)
             settles.setdefault(terms.settle, []).append(index)
+        for name, exposure in growth.items():
+            self.asset(name).exposure += exposure
         self._revalue(event, np.array(orders, np.int64), settles, lot_values, parallel_map)
 
     def _revalue(

@@ -37,6 +37,7 @@ from delever.core.units import (
     floor_ticks,
     mixed_fraction,
     mul_div_floor,
+    parse_decimal,
     scale_ppm,
     scaled,
     steps,
@@ -214,6 +215,14 @@ class ContractTerms:
         if mark > MAX_TICKS or not (type(mark) is int or self._divides_exactly(mark)):
             raise Rejection(field, price, Reason.EXCEEDS_NUMERIC_RANGE)
         return mark
+
+    def whole_ticks(self, price: Amount) -> int:
+        """Return a mark on the tick grid in ticks; 0 for any other, which `read_mark` reads."""
+        number, (tick, tick_decimals) = parse_decimal(price), self.tick
+        if number is None or number[0] <= 0 or number[1] > tick_decimals:
+            return 0
+        ticks, rest = divmod(number[0] * int(10 ** (tick_decimals - number[1])), tick)
+        return 0 if rest or ticks > MAX_TICKS or not self.fits_int64(1, ticks) else ticks
 
     def _divides_exactly(self, mark: Mark) -> bool:
         """Return whether `mul_div_floor` is exact at a mark, for any lots in range."""
