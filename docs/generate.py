@@ -25,7 +25,14 @@ ROOT = Path(__file__).parent.parent
 CORE = ROOT / "src" / "delever" / "core"
 REFERENCE = ROOT / "docs" / "reference"
 
-ROWS = (messages.PositionRow, messages.BalanceRow, messages.MarginTier, messages.TriggerLimits)
+ROWS = (
+    messages.PositionRow,
+    messages.BalanceRow,
+    messages.MarginTier,
+    messages.CollateralTier,
+    messages.TriggerLimits,
+    messages.MarkLimits,
+)
 PARTS = (messages.Rating, messages.RatingPart, messages.StressPoint, messages.SideIndicators)
 EVENT_ENUMS = (messages.NoticeKind, messages.RiskLevel, messages.RatingInput, messages.RatingMethod)
 COMMAND_ENUMS = (messages.Side, messages.ContractKind, messages.PoolKind, messages.FundingReason)
@@ -48,6 +55,11 @@ MEANINGS = {
     "invalid_index_price": "The margin currency has an index price other than 1, or a buffer.",
     "exceeds_pool_collateral": "The pool has less of the asset, or none.",
     "unknown_rule_set": "No rule set has this name; `delever rules` lists them.",
+    "fill_of_other_position": "The fill is of another account, or in another contract.",
+    "mark_unconfirmed": "A mark is beyond its contract's limits; `confirm_mark`, or wait.",
+    "mark_moved_too_far": "The move from the mark before is larger than `max_move`.",
+    "mark_too_old": "The mark is older than `max_age_ms`.",
+    "mark_already_confirmed": "The contract's mark is not beyond its limits.",
     "fill_not_outstanding": "The ADL fill does not exist, or the venue has acknowledged it.",
     "unknown_fill": "A snapshot acknowledges an ADL fill that was never made.",
     "pool_asset_mismatch": "The pool's asset is not the contract's settle asset.",
@@ -71,7 +83,8 @@ MEANINGS = {
     "hedge_mode_required": "An account in one-way mode has positions on both sides.",
     "exceeds_numeric_range": "The result could leave 64-bit integers: define the asset with fewer "
     "`cash_decimals`.",
-    "internal_error": "The engine raised an error: nothing was changed, and the log has the details.",
+    "time_jump_held": "The time would jump further than the journal allows: an operator confirms.",
+    "internal_error": "The engine raised an error: nothing changed; the log has the details.",
     "exceeds_inventory": "The pool has no inventory on this side.",
     "exceeds_pool_balance": "The withdrawal is larger than the pool's balance.",
     "amount_sign_mismatch": "The amount is 0, or its sign contradicts its reason.",

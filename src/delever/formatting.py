@@ -128,6 +128,7 @@ _ABBREVIATIONS = {"adl": "ADL", "pnl": "PnL"}
 
 _REMEDIES = {
     "exceeds_numeric_range": "define the asset with fewer `cash_decimals`",
+    "time_jump_held": "check the clock; an operator confirms it with `set_time`, `confirmed`",
     "internal_error": "nothing was changed; report the command with the engine's log",
     "limit_required": "the rule set has no default for it; set it, or open a pool that is not "
     "managed",

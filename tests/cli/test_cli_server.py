@@ -10,7 +10,7 @@ from command_line import Call, run_process, serving
 from delever.cli import ExitCode
 from delever.core.messages import SetTime
 from delever.journal import Recorder
-from waiting import PATIENCE_S
+from waiting import PATIENCE_S, becomes
 
 MAIL = "[notices.mail]\nhost = 'smtp.test'\nusername = 'adl'\npassword_env = 'DELEVER_TEST_NOT_SET'"
 HOOK = "[[notices.recipients]]\naccount = '*'\nwebhook = 'http://x'\nwebhook_secret_env = "
@@ -151,8 +151,39 @@ def test_a_journal_that_cannot_be_written_ends_the_process_so_that_it_is_restart
         answer = httpx2.post(
             f"{server.url}/v1/commands",
             headers={"authorization": f"Bearer engine.{secret}"},
-            json={"type": "set_time", "time_ms": 0},
+            json={"type": "set_time"},
             timeout=PATIENCE_S,
         )
         assert answer.status_code == 503
         assert server.process.wait(PATIENCE_S) == ExitCode.FAILURE
+
+
+def test_a_hangup_reads_the_keys_again(tmp_path: Path) -> None:
+    file, secret_file = tmp_path / "delever.toml", tmp_path / "secret"
+    file.write_text(
+        f"[journal]\npath = '{tmp_path}/j.db'\n[[keys]]\nid = 'desk'\nroles = ['read']\n"
+        f"secret_file = '{secret_file}'"
+    )
+
+    def rotate(secret: str) -> None:
+        secret_file.write_text(secret)
+        secret_file.chmod(0o600)
+
+    rotate("an old secret, of before")
+    with serving("--config", str(file), "--port", "0") as server:
+
+        def status(secret: str) -> int:
+            headers = {"authorization": f"Bearer desk.{secret}"}
+            return httpx2.get(f"{server.url}/v1/status", headers=headers).status_code
+
+        assert status("an old secret, of before") == 200
+        rotate("a new secret, from now on")
+        server.process.send_signal(signal.SIGHUP)
+        becomes(lambda: status("a new secret, from now on"), 200)
+        assert status("an old secret, of before") == 401
+        secret_file.unlink()
+        server.process.send_signal(signal.SIGHUP)
+        server.process.send_signal(signal.SIGTERM)
+        _, log = server.process.communicate(timeout=PATIENCE_S)
+        assert "the keys cannot be read again" in log
+    assert (tmp_path / "j.db").stat().st_mode & 0o077 == 0

@@ -26,8 +26,8 @@ def in_columns(book: Book, command: m.Command) -> m.Command | None:
     try:
         match command:
             case m.DefineAccount():
-                flags = {"hedge_mode": command.hedge_mode, "adl_exempt": command.adl_exempt}
-                columns = {name: bytes([flag]) for name, flag in flags.items()}
+                flags = "hedge_mode", "adl_exempt", "multi_asset"
+                columns = {name: bytes([getattr(command, name)]) for name in flags}
                 return m.DefineAccounts(
                     time_ms=command.time_ms, accounts=(command.account,), **columns
                 )
@@ -94,10 +94,13 @@ def in_rows(book: Book, event: Event) -> Iterator[Event]:
 
     match event:
         case m.AccountsDefined():
-            flags = zip(event.accounts, event.hedge_mode, event.adl_exempt, strict=True)
-            for name, hedge, exempt in flags:
+            columns = event.hedge_mode, event.adl_exempt, event.multi_asset
+            for name, hedge, exempt, pooled in zip(event.accounts, *columns, strict=True):
                 yield m.AccountDefined(
-                    account=name, hedge_mode=bool(hedge), adl_exempt=bool(exempt)
+                    account=name,
+                    hedge_mode=bool(hedge),
+                    adl_exempt=bool(exempt),
+                    multi_asset=bool(pooled),
                 )
         case m.RowsIgnored():
             kinds = zip((event.rows, event.account, event.known_versions), "448", strict=True)

@@ -72,8 +72,13 @@ class ExtremeWorkload:
                 )
                 for name, lot, multiplier in lots
             ),
-            m.DefineAccounts(time_ms=0, accounts=ACCOUNTS),
+            m.DefineAccounts(time_ms=0, accounts=ACCOUNTS, multi_asset=self.modes()),
         ]
+
+    def modes(self) -> bytes:
+        """Return for each account whether it is in multi-asset mode; mostly none is."""
+        some = self.random.random() < 0.4
+        return bytes(some and self.random.random() < 0.5 for _ in ACCOUNTS)
 
     def next(self) -> m.Command:
         self.time_ms += self.random.choice([0, 1, 1000])
@@ -91,7 +96,8 @@ class ExtremeWorkload:
         if self.random.random() < 0.6:
             return self.random.choice(snapshots)(header)
         others = [self.mark, self.mark, self.takeover, self.money, self.other, self.depth]
-        return self.random.choice([*others, self.cancel, self.move])()
+        rare = [self.cancel, self.move, self.collateral, self.index_price, self.convert]
+        return self.random.choice([*others, *rare])()
 
     def rarely(self) -> bool:
         return self.random.random() < self.share
@@ -181,6 +187,34 @@ class ExtremeWorkload:
             contract=self.random.choice(CONTRACTS),
             bids=tuple(reversed(levels[:2])),
             asks=tuple(levels[2:]),
+        )
+
+    def collateral(self) -> m.Command:
+        asset = self.random.choice(["USDT", "BTC"])
+        buffers = {"bid_buffer": self.text("0", "0.01"), "ask_buffer": self.text("0", "0.01")}
+        terms = {} if asset == "USDT" else buffers | {"conversion_haircut": self.text("0", "0.02")}
+        tiers = (
+            m.CollateralTier(rate="1", quantity_from=0),
+            m.CollateralTier(rate=self.text("0.9", "0"), quantity_from=self.text("10", "1000")),
+        )
+        return m.DefineCollateral(
+            time_ms=self.time_ms,
+            asset=asset,
+            margin_currency="USDT",
+            index_price="1" if asset == "USDT" else self.text("60000", "1", "0.5"),
+            tiers=tiers,
+            **terms,
+        )
+
+    def index_price(self) -> m.Command:
+        price = self.text("60000", "59000", "1", "90000")
+        return m.SetIndexPrices(time_ms=self.time_ms, prices={"BTC": price})
+
+    def convert(self) -> m.Command:
+        amounts = self.text("1", "0.5", "-1"), self.text("60000", "1", "-60000")
+        pool = self.random.choice(list(POOLS))
+        return m.ConvertCollateral(
+            time_ms=self.time_ms, pool=pool, asset="BTC", quantity=amounts[0], proceeds=amounts[1]
         )
 
     def cancel(self) -> m.Command:

@@ -26,10 +26,13 @@ NOT_CHANGED |= {"changed_batches"}
 DERIVED = {
     Book: {
         "has_managed_pools",
+        "max_time_jump_ms",
+        "superseded",
         "idle_rounds",
         "publication_cache",
         "registry",
         "revision",
+        "with_mark_limits",
         "_monitored",
         "_monitored_in_order",
         "_fills_of",
@@ -40,7 +43,7 @@ DERIVED = {
     PositionTable: {"index", "total_lots", "total_cost", "total_margin", "block", "number"},
     AssetState: {"collateral", "collateral_at", "exposure", "key"},
     ContractState: {"name", "definition_order", "terms", "limits", "is_observed", "exposure_bound"}
-    | {"key", "largest_holding"},
+    | {"key", "largest_holding", "mark_limits"},
     PoolState: {"name", "asset", "limits", "max_slippage_ppm"},
     RollingPeak: set(),
     RollingMean: {"_closed_area"},

@@ -1,7 +1,7 @@
 """The events that a valid command must have by itself, or the reason of its rejection."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -72,13 +72,32 @@ def _collateral(model: Model, command: m.DefineCollateral) -> list[Event]:
 
 
 def _index_prices(model: Model, command: m.SetIndexPrices) -> list[Event]:
+    prices: dict[str, int] = {}
+    rejected: list[Event] = []
     for asset, price in command.prices.items():
-        if asset not in model.collateral:
-            raise RejectedError(Reason.UNKNOWN_COLLATERAL)
-        if asset == model.margin_currency and Fraction(price) != 1:
-            raise RejectedError(Reason.INVALID_INDEX_PRICE)
-    prices = tuple(int(Fraction(price) * 10**10) for price in command.prices.values())
-    return [m.IndexPricesSet(assets=tuple(command.prices), index_prices=prices)]
+        fault = _price_fault(model, asset, price)
+        if fault is None:
+            prices[asset] = int(Fraction(price) * 10**10)
+            continue
+        if command.strict:
+            raise RejectedError(fault)
+        value = str(price) if fault is Reason.NOT_POSITIVE else asset
+        rejected.append(
+            m.IndexPriceRejected(asset=asset, reason=fault, field=f"prices.{asset}", value=value)
+        )
+    if rejected and not prices:
+        return rejected
+    taken = m.IndexPricesSet(assets=tuple(prices), index_prices=tuple(prices.values()))
+    return [*rejected, taken]
+
+
+def _price_fault(model: Model, asset: str, price: m.Amount) -> Reason | None:
+    if asset not in model.collateral:
+        return Reason.UNKNOWN_COLLATERAL
+    if Fraction(price) <= 0:
+        return Reason.NOT_POSITIVE
+    is_unit = asset != model.margin_currency or Fraction(price) == 1
+    return None if is_unit else Reason.INVALID_INDEX_PRICE
 
 
 def _converted(model: Model, command: m.ConvertCollateral) -> list[Event]:
@@ -130,7 +149,60 @@ def _marks(model: Model, command: m.SetMarks) -> list[Event]:
     names, all_ticks, fractions = zip(*split, strict=True) if split else ((), (), ())
     fractions = fractions if any(fractions) else ()
     marks = m.MarksSet(contracts=names, mark_ticks=all_ticks, mark_fractions=fractions)
-    return [*rejected, *notices, marks]
+    return [*rejected, *notices, marks, *_guarded(model, names, command)]
+
+
+def _guarded(model: Model, names: Iterable[str], command: m.SetMarks) -> Iterator[Event]:
+    """Yield which marks move beyond their limits, and which confirm one that did (CORE-33)."""
+    for name in names:
+        contract = model.contracts[name]
+        mark = Fraction(command.marks[name]) / contract.tick
+        limit = contract.mark_limits.max_move
+        if not contract.mark or contract.mark_limits == m.MarkLimits():
+            continue
+        known = (contract.mark, contract.confirmed_mark)
+        moves = [abs(mark - before) / Fraction(before) for before in known]
+        within = limit is None or min(moves) <= Fraction(limit)
+        if within and contract.unconfirmed:
+            yield m.MarkConfirmed(contract=name, mark_ticks=int(mark), note="")
+        elif not within and not contract.unconfirmed:
+            assert limit is not None
+            numbers = {
+                "move_ppm": int(moves[0] * 10**6 + Fraction(1, 2)),
+                "max_move_ppm": int(Fraction(limit) * 10**6),
+            }
+            yield _unconfirmed(contract, mark, Reason.MARK_MOVED_TOO_FAR, numbers)
+
+
+def _unconfirmed(
+    contract: Contract, mark: Fraction, reason: Reason, numbers: dict[str, int]
+) -> m.MarkUnconfirmed:
+    ticks = int(contract.mark)
+    return m.MarkUnconfirmed(
+        contract=contract.name,
+        reason=reason,
+        mark_ticks=int(mark),
+        confirmed_ticks=ticks,
+        confirmed_fraction=int((contract.mark - ticks) * contract.tick / contract.mark_unit),
+        numbers=numbers,
+    )
+
+
+def too_old(model: Model) -> Iterator[Event]:
+    """Yield which marks have become too old."""
+    for contract in model.contracts.values():
+        limit, age_ms = contract.mark_limits.max_age_ms, model.time_ms - contract.marked_ms
+        if limit is not None and contract.mark and not contract.unconfirmed and age_ms > limit:
+            numbers = {"age_ms": age_ms, "max_age_ms": limit}
+            yield _unconfirmed(contract, contract.mark, Reason.MARK_TOO_OLD, numbers)
+
+
+def _confirmed(model: Model, command: m.ConfirmMark) -> list[Event]:
+    contract = _contract(model, command.contract)
+    if not contract.unconfirmed:
+        raise RejectedError(Reason.MARK_ALREADY_CONFIRMED)
+    ticks = int(contract.mark)
+    return [m.MarkConfirmed(contract=contract.name, mark_ticks=ticks, note=command.note)]
 
 
 def _mark_fault(model: Model, name: str, price: m.Amount) -> Reason | None:
@@ -157,6 +229,37 @@ def _cancelled(model: Model, command: m.CancelAdl) -> list[Event]:
     if fill is None or command.fill <= max(model.accounts[fill.account].fills.values()):
         raise RejectedError(Reason.FILL_NOT_OUTSTANDING)
     return [m.FillCancelled(fill=fill, note=command.note)]
+
+
+def _compensate(model: Model, command: m.Compensate) -> list[Event]:
+    """Return the payment by the contract's pool, which must have the money (CORE-34)."""
+    if command.account not in model.accounts:
+        raise RejectedError(Reason.UNKNOWN_ACCOUNT)
+    contract = _contract(model, command.contract)
+    if not 0 < command.fill <= model.last_fill:
+        raise RejectedError(Reason.UNKNOWN_FILL)
+    fill = model.fills.get(command.fill)
+    if fill and (fill.account, fill.contract) != (command.account, contract.name):
+        raise RejectedError(Reason.FILL_OF_OTHER_POSITION)
+    amount = Fraction(command.amount) * model.units[contract.settle]
+    if amount.denominator != 1:
+        raise RejectedError(Reason.TOO_MANY_DECIMALS)
+    if amount <= 0:
+        raise RejectedError(Reason.NOT_POSITIVE)
+    if amount > model.pools[contract.pool].balance:
+        raise RejectedError(Reason.EXCEEDS_POOL_BALANCE)
+    return [
+        m.Compensated(
+            compensation=model.last_fill + 1,
+            fill=command.fill,
+            account=command.account,
+            contract=contract.name,
+            pool=contract.pool,
+            asset=contract.settle,
+            amount_cash=amount.numerator,
+            note=command.note,
+        )
+    ]
 
 
 def _unwind(model: Model, command: m.UnwindFill) -> list[Event]:
@@ -223,6 +326,12 @@ def _balances(model: Model, command: m.SetBalances) -> list[Event]:
             fill.realized_pnl_cash + fill.margin_returned_cash
             for fill in _later_fills(model, row.account, command.last_fill)
             if model.contracts[fill.contract].settle == row.asset
+        ]
+        later += [
+            event.amount_cash
+            for event in model.compensations
+            if (event.account, event.asset) == (row.account, row.asset)
+            and event.compensation > command.last_fill
         ]
         columns.append((row.account, row.asset, cash.numerator + sum(later)))
     if columns:
@@ -412,6 +521,8 @@ def _forced(model: Model, command: m.ForceAdl) -> list[Event]:
     contract = _contract(model, command.contract)
     if contract.mark == 0:
         raise RejectedError(Reason.MISSING_MARK_PRICE)
+    if contract.unconfirmed:
+        raise RejectedError(Reason.MARK_UNCONFIRMED)
     if not trigger_oracle.TRIGGERS[model.pools[contract.pool].definition.rules]:
         raise RejectedError(Reason.ADL_QUEUE_NOT_SUPPORTED)
     if not contract.has_inventory:
@@ -436,10 +547,19 @@ def _taken_over(model: Model, command: m.Takeover) -> None:
     rows = named(model, command)
     if not rows:
         raise RejectedError(Reason.NO_OPEN_POSITION)
+    if any(_rests_on_unconfirmed(model, command.account, row) for row in rows):
+        raise RejectedError(Reason.MARK_UNCONFIRMED)
     if any(contract.mark == 0 for contract, *_ in rows):
         raise RejectedError(Reason.MISSING_MARK_PRICE)
     if command.price is not None and command.contract is None:
         raise RejectedError(Reason.PRICE_WITHOUT_CONTRACT)
+
+
+def _rests_on_unconfirmed(
+    model: Model, account: str, row: tuple[Contract, Side, int, Position]
+) -> bool:
+    bucket = [row] if row[3].isolated else model.cross(account, row[0].settle)
+    return any(contract.unconfirmed for contract, *_ in bucket)
 
 
 def named(model: Model, command: m.Takeover) -> list[tuple[Contract, Side, int, Position]]:
@@ -546,8 +666,10 @@ ANSWERS: dict[type[m.Command], Callable[[Model, Any], list[Event] | None]] = {
     m.FundPool: _funded,
     m.MoveContract: _moved,
     m.CancelAdl: _cancelled,
+    m.Compensate: _compensate,
     m.PauseAdl: _paused,
     m.ForceAdl: _forced,
+    m.ConfirmMark: _confirmed,
     m.SetTime: lambda _model, _command: [],
     m.RefreshRatings: lambda _model, _command: [],
     m.RefreshIndicators: lambda _model, _command: [],

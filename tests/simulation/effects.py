@@ -33,6 +33,7 @@ MOVES_INSIDE = (
     m.CollateralTakenOver,
     m.AdlFilled,
     m.FillCancelled,
+    m.Compensated,
     m.LossSocialized,
 )
 
@@ -157,6 +158,11 @@ def _acknowledge(model: Model, account: str, kind: str, version: int, last_fill:
     for number, fill in list(model.fills.items()):
         if fill.account == account and number <= min(known.fills.values()):
             del model.fills[number]
+    model.compensations = [
+        event
+        for event in model.compensations
+        if event.account != account or event.compensation > known.fills["balances"]
+    ]
     losses = model.losses.get(account, ())
     model.losses[account] = [loss for loss in losses if loss.fill > known.fills["positions"]]
 
@@ -170,8 +176,20 @@ def _marks(model: Model, event: m.MarksSet) -> None:
     for name, ticks, units in zip(event.contracts, event.mark_ticks, fractions, strict=True):
         contract = model.contracts[name]
         mark = ticks + units * contract.mark_unit / contract.tick
-        contract.previous_mark, contract.mark = contract.mark or mark, mark
+        contract.previous_mark = contract.confirmed_mark or mark
+        contract.mark, contract.marked_ms = mark, model.time_ms
         contract.mark_rejected = False
+
+
+def _unconfirmed(model: Model, event: m.MarkUnconfirmed) -> None:
+    contract = model.contracts[event.contract]
+    fraction = event.confirmed_fraction * contract.mark_unit / contract.tick
+    contract.unconfirmed, contract.last_confirmed = True, event.confirmed_ticks + fraction
+
+
+def _confirmed(model: Model, event: m.MarkConfirmed) -> None:
+    contract = model.contracts[event.contract]
+    contract.unconfirmed, contract.marked_ms = False, model.time_ms
 
 
 def _depth(model: Model, event: m.DepthSet) -> None:
@@ -281,6 +299,16 @@ def _unwound(model: Model, event: m.Unwound) -> None:
     model.take_inventory(contract, event.side, event.takeover, event.lots, event.cost_cash)
     model.earn(contract, event.realized_pnl_cash)
     contract.exhausted_lots.pop(event.side, None)
+
+
+def _compensated(model: Model, event: m.Compensated) -> None:
+    same("number of a compensation", event.compensation, model.last_fill + 1)
+    model.last_fill = event.compensation
+    pool = model.pools[event.pool]
+    pool.balance -= event.amount_cash
+    pool.equities.shift(-event.amount_cash)
+    model.pay(event.account, event.asset, event.amount_cash)
+    model.compensations.append(event)
 
 
 def _observed(model: Model, event: m.PoolObserved) -> None:
@@ -402,9 +430,13 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.MarksSet: _marks,
     m.MarkRejected: _mark_rejected,
     m.IndexPricesSet: _index_prices,
+    m.MarkUnconfirmed: _unconfirmed,
+    m.MarkConfirmed: _confirmed,
+    m.IndexPriceRejected: lambda _model, _event: None,
     m.DepthSet: _depth,
     m.DepthSufficiencySet: _watched,
     m.PoolFunded: _funded,
+    m.Compensated: _compensated,
     m.ContractMoved: _moved,
     m.TakenOver: _taken_over,
     m.PositionsNetted: _netted,

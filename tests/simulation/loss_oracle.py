@@ -77,6 +77,8 @@ SHARES: dict[str, tuple[str, Callable[[list[Claim], int], list[int]]]] = {
 def check_last_resorts(reader: Reader) -> None:
     """Expect what each pool's rule set does about its deficit now."""
     for _, pool in sorted(reader.model.pools.items()):
+        if any(contract.unconfirmed for contract in reader.model.members(pool.name)):
+            continue
         if pool.definition.rules in {"paradex", "paradex_example"}:
             _check_haircut(reader, pool)
         elif pool.definition.rules in SHARES:

@@ -179,7 +179,10 @@ class Contract:
         self.mark_unit = Fraction(
             1, 10 ** max(10, len(str(definition.tick_size).partition(".")[2]))
         )
-        self.mark = self.previous_mark = Fraction(0)  # in ticks
+        self.mark = self.previous_mark = self.last_confirmed = Fraction(0)  # in ticks
+        self.marked_ms = 0
+        self.mark_limits = definition.mark_limits
+        self.unconfirmed = False
         self.bids: tuple[tuple[int, int], ...] = ()
         self.asks: tuple[tuple[int, int], ...] = ()
         self.depth_known = False
@@ -238,7 +241,11 @@ class Contract:
 
     def inventory_pnl(self, side: Side) -> int:
         lots, cost = self.inventory(side)
-        return self.value(side, lots, self.mark) - cost if self.mark else 0
+        return self.value(side, lots, self.confirmed_mark) - cost if self.mark else 0
+
+    @property
+    def confirmed_mark(self) -> int:
+        return self.last_confirmed if self.unconfirmed else self.mark
 
     @property
     def has_inventory(self) -> bool:
@@ -290,6 +297,7 @@ class Model:
         self.losses: dict[str, list[PositionLoss]] = {}
         self.margin_currency = ""
         self.collateral: dict[str, Collateral] = {}
+        self.compensations: list[m.Compensated] = []
 
     def wallet(self, account: str, asset: str) -> int:
         return self.wallets.get((account, asset), 0)

@@ -12,7 +12,7 @@ from delever.core import messages as m
 def check_depth(reader: Reader) -> None:
     """Expect an event where depth begins or ceases to suffice for inventory."""
     for contract in reader.model.contracts.values():
-        if contract.depth_known:
+        if contract.depth_known and not contract.unconfirmed:
             for side, missing in trigger_oracle.depth_is_missing(reader.model, contract).items():
                 if missing != (contract.missing_since[side] is not None):
                     name = contract.name
@@ -58,6 +58,8 @@ def check_all_triggers(reader: Reader) -> None:
 def check_triggers(reader: Reader, contract: Contract) -> None:
     """Expect the starts and stops of one contract's triggers, and warnings."""
     model = reader.model
+    if contract.unconfirmed:
+        return
     for trigger in trigger_oracle.TRIGGERS[model.pools[contract.pool].definition.rules]:
         evaluation = trigger_oracle.evaluate(model, contract, trigger)
         if trigger in contract.active:

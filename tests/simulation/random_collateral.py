@@ -60,7 +60,11 @@ class RandomCollateral:
         if sale is not None and draw < 0.05:
             return sale
         moved = self.random.sample(self.assets, self.random.randint(1, len(self.assets)))
-        return m.SetIndexPrices(time_ms=time_ms, prices={name: self._price() for name in moved})
+        prices = {name: self._price() for name in moved}
+        if self.random.random() < 0.2:
+            prices |= self.random.choice([{"GOLD": "1"}, {GEM: "0"}, {self.currency: "1.5"}])
+        strict = self.random.random() < 0.3
+        return m.SetIndexPrices(time_ms=time_ms, prices=prices, strict=strict)
 
     def terms(self, asset: str, time_ms: int) -> m.DefineCollateral:
         """Return terms of an asset, with tiers by quantity or by value."""

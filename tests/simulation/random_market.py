@@ -140,6 +140,15 @@ class RandomMarket:
             ),
             adl_exempt=self.random.random() < 0.05,
             limits=self._limits(pool.rules) if self.random.random() < 0.2 else m.TriggerLimits(),
+            mark_limits=self._mark_limits(),
+        )
+
+    def _mark_limits(self) -> m.MarkLimits:
+        if self.random.random() < 0.8:
+            return m.MarkLimits()
+        return m.MarkLimits(
+            max_move=self.random.choice([None, "0.1", "0.5"]),
+            max_age_ms=self.random.choice([None, 5_000, 600_000]),
         )
 
     @staticmethod

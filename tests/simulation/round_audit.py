@@ -22,7 +22,7 @@ def check_rounds(reader: Reader, forced: str) -> None:
     for contract in sorted(reader.model.contracts.values(), key=_losses):
         for side in SIDES:
             start = reader.at
-            if contract.mark == 0:
+            if contract.mark == 0 or contract.unconfirmed:
                 continue
             if contract.name == forced:
                 _check_side(reader, contract, side, forced=True)

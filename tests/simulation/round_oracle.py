@@ -313,7 +313,7 @@ def losing(contract: Contract, side: Side) -> tuple[int, int]:
     """Return lots and loss of the inventory that the mark values below its takeover price."""
     losers = [t for t in contract.tranches[side].values() if _is_losing(contract, side, t)]
     lots, cost = sum(t.lots for t in losers), sum(t.cost for t in losers)
-    return lots, max(cost - contract.value(side, lots, contract.mark), 0)
+    return lots, max(cost - contract.value(side, lots, contract.confirmed_mark), 0)
 
 
 def _is_losing(contract: Contract, side: Side, tranche: Tranche) -> bool:

@@ -257,11 +257,14 @@ def manage(reader: Reader) -> None:
     managed = [
         contract
         for contract in model.contracts.values()
-        if model.pools[contract.pool].definition.managed and contract.mark > 0
+        if model.pools[contract.pool].definition.managed
+        and contract.mark > 0
+        and not contract.unconfirmed
     ]
     _liquidate(reader, managed)
     for contract in model.contracts.values():
-        if contract.mark > 0 and model.pools[contract.pool].definition.rules != "gmx":
+        rules = model.pools[contract.pool].definition.rules
+        if contract.mark > 0 and not contract.unconfirmed and rules != "gmx":
             _net_inventory(reader, contract)
     for contract in managed:
         if not contract.active:
@@ -347,7 +350,10 @@ def _liquidate_cross(
         return _below(model, asset, theirs, together=together)
 
     def rows_of(account: str) -> list[Row]:
-        return [row for row in model.cross(account, asset) if row[0] in theirs]
+        cross = model.cross(account, asset)
+        if any(row[0].unconfirmed for row in cross):
+            return []
+        return [row for row in cross if row[0] in theirs]
 
     for vault in (False, True):
         theirs = [c for c in managed if c.settle in assets and _is_vault(model, c) == vault]

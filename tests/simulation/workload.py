@@ -255,10 +255,32 @@ class Workload:
         draw, time_ms = self.orders, self.time_ms
         held = [c.name for c in model.contracts.values() if c.has_inventory]
         contract = draw.choice(held or list(model.contracts))
+        unconfirmed = [c.name for c in model.contracts.values() if c.unconfirmed]
+        if unconfirmed and draw.random() < 0.5:
+            contract = draw.choice(unconfirmed)
+            return m.ConfirmMark(time_ms=time_ms, contract=contract, note="checked")
+        if model.last_fill and draw.random() < 0.5:
+            return self._compensation(model)
         if draw.random() < 0.5:
             return m.ForceAdl(time_ms=time_ms, contract=contract, note="at once")
         paused = draw.random() < 0.3
         return m.PauseAdl(time_ms=time_ms, contract=contract, paused=paused, note="halted")
+
+    def _compensation(self, model: Model) -> m.Command:
+        """Return a payment for one of the last fills, or for a fill that the venue has read."""
+        draw = self.orders
+        known = list(model.fills.values())[-3:]
+        fill = draw.choice(known) if known and draw.random() < 0.8 else None
+        contract = fill.contract if fill else draw.choice(list(model.contracts))
+        unit = model.units[model.contracts[contract].settle]
+        return m.Compensate(
+            time_ms=self.time_ms,
+            account=fill.account if fill else draw.choice(list(model.accounts)),
+            contract=contract,
+            fill=fill.fill if fill else draw.randint(1, model.last_fill),
+            amount=text(Fraction(draw.randint(1, 50 * self.market.scale), unit)),
+            note="owed",
+        )
 
     def _time(self, _model: Model) -> m.Command:
         self.time_ms += self.random.choice([0, 1, 60_000, 9 * 3_600_000])

@@ -98,6 +98,48 @@ def test_once_reports_each_source_that_was_never_read(run: Run) -> None:
         assert "Connect call failed" in line
 
 
+def test_no_file_is_left_behind_unasked(tmp_path: Path, stub: Stub, run: Run) -> None:
+    assert run("binance", "--base-url", stub.url, "--once").returncode == 0
+    assert list(tmp_path.iterdir()) == []
+    assert run("history").stderr.startswith("delever: name the history")
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    write_config(folder, stub)
+    assert run("-c", "etc/watch.toml", "--once").returncode == 0
+    assert {file.name for file in folder.iterdir()} == {"watch.toml", "delever-watch.db"}
+    assert run("binance", "--base-url", stub.url, "--once", "--history", "h.db").returncode == 0
+    assert (tmp_path / "h.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ("", "watch.toml: valid; 1 venues, 0 rules"),
+        ("contarcts = []\n", "venues[0]: there is no field 'contarcts'; did you mean 'contracts'?"),
+        ('[[rules]]\nwhen = "fil"\nname = "x"\n', "there is no when 'fil'; did you mean 'fill'?"),
+        (
+            (
+                '[[rules]]\nwhen = "fill"\nname = "x"\nchannels = ["dek"]\n'
+                '[[channels]]\nname = "desk"\nwebhook = "http://localhost/"\n'
+            ),
+            "unknown channel 'dek'; did you mean 'desk'?",
+        ),
+        (
+            '[[channels]]\nname = "desk"\nwebhook_env = "ABSENT"\n',
+            "channels (desk): environment variable 'ABSENT' is not set",
+        ),
+    ],
+)
+def test_config_check_reads_the_watchs_file(
+    tmp_path: Path, stub: Stub, capfd: pytest.CaptureFixture[str], more: str, why: str
+) -> None:
+    file = write_config(tmp_path, stub, more)
+    code = call(["config", "check", str(file)])
+    out, err = capfd.readouterr()
+    assert why in out + err
+    assert code == (0 if "valid" in out else 4)
+
+
 def test_an_alert_precedes_a_source_that_was_never_read(
     tmp_path: Path, stub: Stub, run: Run
 ) -> None:

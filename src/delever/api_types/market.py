@@ -93,7 +93,11 @@ class TriggerResponse(ApiResponse, frozen=True, kw_only=True):
 
 
 class ContractResponse(ApiResponse, frozen=True, kw_only=True):
-    """One contract; `trigger_used_ppm` is that of its nearest trigger."""
+    """One contract; `trigger_used_ppm` is that of its nearest trigger.
+
+    While `mark_unconfirmed`, takeovers, unwinding and ADL of the contract are paused, and inventory
+    is valued at `confirmed_mark`.
+    """
 
     as_of: int
     time_ms: int
@@ -110,6 +114,8 @@ class ContractResponse(ApiResponse, frozen=True, kw_only=True):
     state: MarketState
     paused: bool
     mark_rejected: bool
+    mark_unconfirmed: bool
+    confirmed_mark: str | None
     trigger_used_ppm: int
     open_interest_long: str
     open_interest_short: str
@@ -197,8 +203,20 @@ class QueueRow(ApiResponse, frozen=True, kw_only=True):
     reason: str | None
 
 
+class QueueLevel(ApiResponse, frozen=True, kw_only=True):
+    """All ranked positions of a queue with one ADL indicator: how many, and how much."""
+
+    indicator: int
+    positions: int
+    quantity: str
+
+
 class QueuePage(ApiResponse, frozen=True, kw_only=True):
-    """A page of a queue, next counterparty first; ineligible positions follow the ranked ones."""
+    """A page of a queue, next counterparty first; ineligible positions follow the ranked ones.
+
+    Without the role read, and without `[api] queue_detail`, the rows are those of the caller's own
+    accounts, and `offset` counts them; `total`, `ranked` and `levels` are of all positions.
+    """
 
     as_of: int
     time_ms: int
@@ -210,6 +228,7 @@ class QueuePage(ApiResponse, frozen=True, kw_only=True):
     ranked: int
     offset: int
     rows: tuple[QueueRow, ...]
+    levels: tuple[QueueLevel, ...]
 
 
 class HeldCollateralResponse(ApiResponse, frozen=True, kw_only=True):

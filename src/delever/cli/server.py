@@ -30,6 +30,13 @@ def serve(
     speed: Annotated[
         int, Parameter(help="With --demo: simulated seconds for each second of real time.")
     ] = 1,
+    confirm_time: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Confirm the clock after a stop longer than [journal] max_time_jump_ms.",
+        ),
+    ] = False,
 ) -> int:
     """Run engine, journal, the Binance-, Bybit-, OKX-compatible and native APIs, and dashboard."""
     from delever.dashboard.mount import dashboard_app  # noqa: PLC0415
@@ -45,6 +52,8 @@ def serve(
     size = DemoSize(seed, accounts, contracts, speed) if demo else None
     try:
         service = Service(settings, demo=size, mount_dashboard=dashboard_app)
+        service.confirm_time = confirm_time
+        service.read_config = lambda: _settings(config, host, port, demo=demo)
     except ConfigError as error:
         raise InputError(str(error)) from None
     except (JournalError, ValueError) as error:
@@ -83,7 +92,13 @@ def _settings(path: Path | None, host: str | None, port: int | None, *, demo: bo
 
 
 def config_check(file: Annotated[Path, Parameter(help="TOML configuration.")], /) -> None:
-    """Check that a configuration is valid: keys, values, and the secrets and files it names."""
+    """Check that a configuration, the server's or the watch's, is valid.
+
+    Keys, values, and the secrets and files that it names are checked.
+    """
+    if _is_watch_file(file):
+        _check_watch_file(file)
+        return
     from delever.server.notifications.notifier import check_material  # noqa: PLC0415 - slow
     from delever.server.storage.database import open_database  # noqa: PLC0415
     from delever.server.transport.api_keys import Keyring  # noqa: PLC0415
@@ -100,6 +115,34 @@ def config_check(file: Annotated[Path, Parameter(help="TOML configuration.")], /
         where = f"{file}: journal.path = {settings.journal.path!r}"
         raise InputError(f"{where}: there is no directory {str(folder)!r}")
     write(f"{file}: valid; {len(settings.keys)} keys, journal {settings.journal.path}")
+
+
+def _is_watch_file(file: Path) -> bool:
+    """Whether a file has sections of the watch's configuration; unreadable ones do not."""
+    import tomllib  # noqa: PLC0415
+
+    from delever.watch.settings import is_watch_file  # noqa: PLC0415 - for this command only
+
+    try:
+        return is_watch_file(tomllib.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return False
+
+
+def _check_watch_file(file: Path) -> None:
+    from delever.watch.alerts.delivery import senders  # noqa: PLC0415 - slow
+    from delever.watch.settings import credentials  # noqa: PLC0415
+    from delever.watch.settings import load as load_watch  # noqa: PLC0415
+
+    try:
+        settings = load_watch(file)
+        for venue in settings.venues:
+            credentials(venue)
+        senders(settings, lambda: 0)
+    except ConfigError as error:
+        raise InputError(str(error)) from None
+    counts = f"{len(settings.venues)} venues, {len(settings.rules)} rules"
+    write(f"{file}: valid; {counts}, history {settings.history}")
 
 
 def dashboard(

@@ -6,10 +6,11 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import closing
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
@@ -34,7 +35,10 @@ ConfigPath = Annotated[
     Parameter(name=("--config", "-c"), help="TOML configuration, as docs/watch.md describes."),
 ]
 HistoryPath = Annotated[
-    Path | None, Parameter(help="History file; overrides `history` of the configuration.")
+    Path | None,
+    Parameter(
+        help="History file; overrides `history` of the configuration. Without either, none is left."
+    ),
 ]
 Days = Annotated[float, Parameter(help="Number of days back from now.")]
 
@@ -81,19 +85,37 @@ def watch(
     if page and (once or json):
         raise UsageError("--page cannot be combined with --once or --json")
     settings = _settings(config, venues, base_url, contract, history)
-    with closing(_store(WatchStore, settings.history)) as store:
+    with _history_file(settings.history) as file, closing(_store(WatchStore, file)) as store:
         watching = _watch(settings, store)
         _silence_libraries()
         try:
             if once:
                 return _once(watching, json=json)
             if page:
-                return _serve(watching, settings.history, host, port)
+                return _serve(watching, file, host, port)
             display = partial(_stream, json=json) if json else _display()
             return asyncio.run(_run(watching, display))
         except sqlite3.Error as error:  # for example a full disk, or a deleted file
-            log(f"delever: {settings.history}: {error}")
+            log(f"delever: {file}: {error}")
             return ExitCode.FAILURE
+
+
+@contextmanager
+def _history_file(path: str) -> Iterator[str]:
+    """Yield the path of the history; without one, of a file that is deleted at the end."""
+    if path:
+        yield path
+        return
+    with TemporaryDirectory(prefix="delever-watch-") as folder:
+        yield str(Path(folder) / "history.db")
+
+
+def _stored_history(config: Path | None, history: Path | None) -> str:
+    """Return the path of a history that a watch has written."""
+    path = _settings(config, (), (), (), history).history
+    if not path:
+        raise UsageError("name the history: --config or --history")
+    return path
 
 
 def _once(watching: "Watch", *, json: bool) -> int:
@@ -272,7 +294,7 @@ def history_command(
     """Export the recorded history as a table, JSON, CSV or Parquet, or as a plot."""
     from delever.watch import store  # noqa: PLC0415 - slow to import
 
-    path = _settings(config, (), (), (), history).history
+    path = _stored_history(config, history)
     since_ms = wall_clock_ms() - round(days * DAY_MS)
     try:
         points = store.read_history(path, since_ms=since_ms, name=contract)
@@ -300,7 +322,7 @@ def deliveries(
     """List every alert with its channel and state: sent, waiting, or failed with the error."""
     from delever.watch import store  # noqa: PLC0415 - slow to import
 
-    path = _settings(config, (), (), (), history).history
+    path = _stored_history(config, history)
     since_ms = wall_clock_ms() - round(days * DAY_MS)
     try:
         listed = store.read_deliveries(path, since_ms=since_ms)

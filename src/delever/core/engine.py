@@ -1,6 +1,6 @@
 """The cycle: one command in, its events out, each applied to the book before the next is computed.
 
-1. intake        the command is rejected whole, or becomes events
+1. intake        the command is rejected whole, or becomes events; marks too old are guarded
 2. liquidation   (managed pools) accounts at or below maintenance margin are taken over
 3. unwinding     inventory is netted; (managed pools) it is closed against depth
 4. observation   depth is compared with inventory, pools are measured, peaks move
@@ -23,6 +23,7 @@ from delever.core.book.contract_state import ContractState
 from delever.core.execution.deleveraging import deleverage, round_key
 from delever.core.execution.notices import notices_of, unallocated_funds
 from delever.core.intake.handlers import admit, take_over_named
+from delever.core.intake.mark_guards import check_ages
 from delever.core.kernels import ParallelMap
 from delever.core.messages import (
     Accepted,
@@ -83,12 +84,15 @@ def step(
     run.emit(admitted)
     if isinstance(command, Takeover):
         run.emit(take_over_named(book, command, admitted))
+    run.emit(check_ages(book))
     shares: dict[str, Share] = {}
     if book.has_managed_pools:
         shares = {
             state.name: rule_set_of(book, state).takeover_share
             for state in book.contracts.values()
-            if book.pool_of(state).definition.managed and state.mark > 0
+            if book.pool_of(state).definition.managed
+            and state.mark > 0
+            and not state.mark_unconfirmed
         }
         run.emit(liquidate_isolated(book, shares))
         nets = {name for name in shares if _nets_hedged_legs(book, name)}
@@ -178,7 +182,7 @@ def _net_inventory(book: Book) -> Iterator[Event]:
     """Yield the netting of long and short inventory that one pool has in one contract."""
     for state in book.monitored():
         rules = rule_set_of(book, state)
-        if rules.nets_inventory and state.mark:
+        if rules.nets_inventory and state.mark and not state.mark_unconfirmed:
             unlimited = rules.unwinds_beyond_balance
             yield from net_inventory(book.pool_of(state), state, beyond_balance=unlimited)
 
@@ -197,7 +201,8 @@ def _unwind(book: Book, contracts: Iterable[str]) -> Iterator[Event]:
 
 def _watch_depth(book: Book) -> Iterator[Event]:
     for state in book.monitored():
-        yield from watch_depth(book, state)
+        if not state.mark_unconfirmed:
+            yield from watch_depth(book, state)
 
 
 def _evaluate_triggers(book: Book) -> Iterator[Event]:
@@ -207,6 +212,8 @@ def _evaluate_triggers(book: Book) -> Iterator[Event]:
 
 
 def _evaluate_all(book: Book, state: ContractState) -> Iterator[Event]:
+    if state.mark_unconfirmed:
+        return
     for case in rule_set_of(book, state).cases:
         yield from _evaluate(book, state, case.trigger)
 
@@ -254,12 +261,13 @@ def _run_rounds(run: "_Step", forced: str) -> None:
 
     Contracts take turns by the loss of their inventory, the largest first. Pools are measured and a
     contract's triggers evaluated again before each round, so that the loss of one contract closes
-    nothing in another once the fund is above its stop. A paused contract has no rounds.
+    nothing in another once the fund is above its stop. A paused contract, or one without a
+    confirmed mark, has no rounds.
     """
     book = run.book
     for state in sorted(book.monitored(), key=_losses):
         for side in Side:
-            if not state.mark:
+            if not state.mark or state.mark_unconfirmed:
                 continue
             if state.name == forced:
                 run.emit(_round(book, state, side, forced=True))
@@ -306,6 +314,8 @@ def _resolve_deficits(book: Book) -> Iterator[Event]:
         pool = book.pools[name]
         rules = rule_sets_of(book)[pool.definition.rules]
         members = [state for state in monitored if state.pool == name]
+        if any(state.mark_unconfirmed for state in members):
+            continue
         if rules.last_resort and (not rules.cases or _queue_is_exhausted(members)):
             yield from rules.last_resort.resolve(book, pool)
 

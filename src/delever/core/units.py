@@ -224,9 +224,13 @@ def linear_floor(amount: IntLike, numerator: int, constant: int, denominator: in
     """
     if isinstance(amount, int):
         return div_floor(amount * numerator + constant, denominator)
-    if denominator == 1 and numerator < INT64_LIMIT:
-        return amount * numerator + constant
-    if denominator >= SPLIT_LIMIT or numerator >= INT64_LIMIT:
+    if (numerator, constant, denominator) == (1, 0, 1):
+        return amount
+    largest = max(abs(int(amount.max(initial=0))), abs(int(amount.min(initial=0))))
+    fits = max(numerator, denominator) < COLUMN_LIMIT
+    if fits and largest * numerator + abs(constant) < COLUMN_LIMIT:
+        return (amount * numerator + constant) // denominator
+    if not fits or denominator >= SPLIT_LIMIT:
         exact = (amount.astype(object) * numerator + constant) // denominator
         return cast("IntLike", exact.astype(np.int64))
     quotient = amount // denominator

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from delever.journal.record import EMPTY_HEAD, Head, Record
+from delever.journal.record import EMPTY_HEAD, Head, Record, Segment
 
 
 class JournalProblem(StrEnum):
@@ -25,6 +25,9 @@ class JournalProblem(StrEnum):
     REPLAY_FAILED = "replay_failed"
     BOOK_MISMATCH = "book_mismatch"
     EVENTS_MISMATCH = "events_mismatch"
+    RULES_CHANGED = "rules_changed"
+    SEGMENT_HASH_MISMATCH = "segment_hash_mismatch"
+    SEGMENT_UNLINKED = "segment_unlinked"
     SNAPSHOT_HASH_MISMATCH = "snapshot_hash_mismatch"
     SNAPSHOT_UNLINKED = "snapshot_unlinked"
     SNAPSHOT_BOOK_MISMATCH = "snapshot_book_mismatch"
@@ -61,6 +64,7 @@ class Verification:
     head: Head | None
     findings: tuple[Finding, ...]
     internal_errors: tuple[int, ...] = ()
+    segments: tuple[Segment, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -30,7 +30,7 @@ def encode_exact(value: object) -> bytes:
     try:
         return _encoder.encode(value)
     except OverflowError:
-        builtins = msgspec.to_builtins(value, builtin_types=(bytes, memoryview))
+        builtins = msgspec.to_builtins(value, builtin_types=(bytes, bytearray, memoryview))
         return _encoder.encode(long_integers_as_text(builtins))
 
 
@@ -168,3 +168,45 @@ class Snapshot(NamedTuple):
 def seal_snapshot(head: Head, body: bytes) -> Snapshot:
     """Return the snapshot of the book after the head, with its hash."""
     return Snapshot(*head, body, _hash_content((*head, body)))
+
+
+class SegmentTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the records of a segment were written with.
+
+    `engine` is delever's version, `schema` that of the file. `rules` has the digest of each rule
+    set in use; those of one's own are in the records. `max_time_jump_ms` is the furthest that a
+    command may move the time without an operator's confirmation (0: no limit), from the segment's
+    second record on.
+    """
+
+    engine: str
+    schema: int
+    rules: dict[str, str]
+    max_time_jump_ms: int = 0
+
+
+class Segment(NamedTuple):
+    """The records from one sequence to the next segment; `body` is a `SegmentTerms`."""
+
+    first_sequence: int
+    previous_hash: bytes
+    body: bytes
+    hash: bytes
+
+    def content_hash(self) -> bytes:
+        """Return the hash of the segment's content, which `hash` must equal."""
+        return digest(_encoder.encode(self[:3]))
+
+    @property
+    def terms(self) -> SegmentTerms:
+        """The terms; raises msgspec.MsgspecError for bytes of another version."""
+        return _terms_decoder.decode(self.body)
+
+
+_terms_decoder = msgspec.msgpack.Decoder(SegmentTerms)
+
+
+def seal_segment(head: Head, terms: SegmentTerms) -> Segment:
+    """Return the segment of the records after the head, with its hash."""
+    content = (head.sequence + 1, head.hash, _encoder.encode(terms))
+    return Segment(*content, digest(_encoder.encode(content)))

@@ -1,31 +1,40 @@
 """Engine and journal together: the events that `submit` returns are durable."""
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
+
+import msgspec
 
 from delever.core.accounting.invariants import audit
 from delever.core.book import Book
 from delever.core.engine import internal_error, step
 from delever.core.kernels import ParallelMap
 from delever.core.messages import Command, Event
-from delever.core.rules import RuleSet, rule_sets_of, rules_digest
+from delever.core.rules import RULE_SETS, RuleSet, rule_sets_of, rules_digest
 from delever.journal.record import (
     Head,
     Record,
+    SegmentTerms,
     decode_command,
     digest,
     encode_command,
     encode_events,
     seal_record,
+    seal_segment,
     seal_snapshot,
 )
 from delever.journal.replay import Progress, advance_by_events, newest_book, replay_events
 from delever.journal.snapshot import encode_book
-from delever.journal.sqlite import JournalError, SqliteJournal
-from delever.rule_registry import registry
+from delever.journal.sqlite import SCHEMA_VERSION, JournalError, SqliteJournal
+from delever.rule_registry import digest_of, registry
+
+ENGINE_VERSION = version("delever")
+"""The version that segments name."""
 
 SNAPSHOT_EVERY = 50_000
 """Default number of records between two snapshots: the most that a restart replays."""
@@ -50,7 +59,9 @@ class Recorder:
     Opening restores the book from the newest usable snapshot and the events after it; raises
     JournalError if the journal is not sound. `snapshot_every` counts records; `parallel_map` is
     passed to `step`; `rule_sets` are those of one's own that pools may name, and a journal does not
-    open with others than it was written with.
+    open with others than it was written with. `max_time_jump_ms` limits how far a command may move
+    the time without an operator's confirmation (0: not at all limited); the journal's segments name
+    it, and the limit of an earlier one holds for the first record of the next.
 
     A command whose step raises is rejected with `internal_error`, and the book is as before it: the
     recorder restores it from the newest snapshot, or from the copy that it took at the last such
@@ -75,6 +86,7 @@ class Recorder:
         parallel_map: ParallelMap = map,
         rule_sets: Iterable[RuleSet] = (),
         on_failure: Callable[[EngineFailure], None] = lambda _: None,
+        max_time_jump_ms: int = 0,
     ) -> None:
         replayed = replay_events(journal, progress=progress, registry=registry(rule_sets))
         if replayed.finding is not None:
@@ -83,11 +95,14 @@ class Recorder:
             raise JournalError(f"{journal.path}: {problem}")
         self.journal = journal
         self.book = replayed.book
+        self.book.use_segment(self.book.max_time_jump_ms, {})  # today's rule sets from now on
         self.head = replayed.head
         self._parallel_map = parallel_map
         self._snapshot_every = snapshot_every
         self._snapshot_sequence = replayed.began_after
         self._on_failure = on_failure
+        self._max_time_jump_ms = max_time_jump_ms
+        self._terms = _newest_terms(journal)
         self._checkpoint: tuple[Book, Head] | None = None
         self._stopped = False
 
@@ -101,6 +116,7 @@ class Recorder:
         parallel_map: ParallelMap = map,
         rule_sets: Iterable[RuleSet] = (),
         on_failure: Callable[[EngineFailure], None] = lambda _: None,
+        max_time_jump_ms: int = 0,
     ) -> Self:
         """Open the journal at a path, or create one; ':memory:' creates one without a file."""
         journal = SqliteJournal(path)
@@ -112,6 +128,7 @@ class Recorder:
                 parallel_map=parallel_map,
                 rule_sets=rule_sets,
                 on_failure=on_failure,
+                max_time_jump_ms=max_time_jump_ms,
             )
         except BaseException:
             journal.close()
@@ -134,13 +151,25 @@ class Recorder:
             events, record = self._run(records, body, command)
             outcomes.append(events)
             records.append(record)
-        self.journal.append(records)
+            self.book.use_segment(self._max_time_jump_ms, {})
         if records:
-            self.head = records[-1].head
+            self._append(records)
         if self.head.sequence - self._snapshot_sequence >= self._snapshot_every:
             self._add_snapshot_or_report()
         self._stopped = False
         return outcomes
+
+    def _append(self, records: Sequence[Record]) -> None:
+        """Append records, as the first of a new segment where the terms have changed."""
+        terms = SegmentTerms(
+            engine=ENGINE_VERSION,
+            schema=SCHEMA_VERSION,
+            rules=_digests_in_use(self.book),
+            max_time_jump_ms=self._max_time_jump_ms,
+        )
+        changed = terms != self._terms
+        self.journal.append(records, seal_segment(self.head, terms) if changed else None)
+        self.head, self._terms = records[-1].head, terms
 
     def _run(
         self, before: Sequence[Record], body: bytes, command: Command
@@ -230,6 +259,26 @@ class Recorder:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _newest_terms(journal: SqliteJournal) -> SegmentTerms | None:
+    """Return the terms of the newest segment, or None for none, or for those of another version."""
+    segments = journal.segments()
+    try:
+        return segments[-1].terms if segments else None
+    except msgspec.MsgspecError:
+        return None
+
+
+def _digests_in_use(book: Book) -> dict[str, str]:
+    """Return the digest of each venue's rule set that a pool uses, by name."""
+    names = {pool.definition.rules.partition("+")[0] for pool in book.pools.values()}
+    return {name: _digest_of(name) for name in sorted(names) if name in RULE_SETS}
+
+
+@functools.cache
+def _digest_of(name: str) -> str:
+    return digest_of(RULE_SETS[name])
 
 
 def _rules_problem(book: Book) -> str:

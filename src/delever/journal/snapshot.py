@@ -27,6 +27,7 @@ from delever.core.market.rolling_windows import (
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.messages import (
     AdlFilled,
+    Compensated,
     DefineCollateral,
     DefineContract,
     DefinePool,
@@ -148,6 +149,9 @@ class ContractRecord(StateRecord):
     rating: Rating | None
     paused: bool = False
     mark_rejected: bool = False
+    marked_ms: int = 0
+    mark_unconfirmed: bool = False
+    last_confirmed_mark: int | str = 0
 
 
 class PoolRecord(StateRecord):
@@ -178,6 +182,7 @@ class BookRecord(StateRecord):
     open_orders: dict[tuple[str, str], tuple[str, ...]]
     outstanding_fills: dict[int, AdlFilled]
     outstanding_losses: dict[str, list[OutstandingLoss]]
+    outstanding_compensations: dict[str, list[Compensated]]
     last_fill: int
     last_takeover: int
     indicators: IndicatorsPublished | None
@@ -247,6 +252,7 @@ def _contract_record(state: ContractState, time_ms: int) -> ContractRecord:
         },
         mark=pack_mark(state.mark),
         previous_mark=pack_mark(state.previous_mark),
+        last_confirmed_mark=pack_mark(state.last_confirmed_mark),
         volatility=RollingVolatilityRecord(
             entries=[(minute, pack_mark(price)) for minute, price in state.volatility.entries()]
         ),
@@ -349,12 +355,14 @@ def _restore_contract(
         state,
         record,
         skip=(
-            *("mark", "previous_mark", "volatility", "contract_pnl_peak", "contract_pnl_opening"),
+            *("mark", "previous_mark", "last_confirmed_mark", "volatility"),
+            *("contract_pnl_peak", "contract_pnl_opening"),
             *("tables", "inventory", "warned"),
         ),
     )
     state.mark = unpack_mark(record.mark)
     state.previous_mark = unpack_mark(record.previous_mark)
+    state.last_confirmed_mark = unpack_mark(record.last_confirmed_mark)
     for side, table in record.tables.items():
         _assign_fields(state.tables[side], table, skip=("size", "position_ids"))
         state.tables[side].position_ids = set(table.position_ids)

@@ -18,7 +18,7 @@ from delever.journal.chain import (
     hash_mismatch,
     moved_record,
 )
-from delever.journal.record import Head, Record, decode_events
+from delever.journal.record import EMPTY_HEAD, Head, Record, Segment, decode_events
 from delever.journal.replay import (
     PROGRESS_INTERVAL,
     Progress,
@@ -26,6 +26,7 @@ from delever.journal.replay import (
     advance_by_command,
     advance_by_events,
     replay,
+    segment_finding,
     snapshot_book,
     snapshot_finding,
 )
@@ -51,6 +52,7 @@ class _State:
     snapshots: list[int] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     internal_errors: list[int] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
 
     def report_progress(self, finished_passes: int, done: int, records: int) -> None:
         """Report progress over all passes together."""
@@ -76,6 +78,7 @@ class _State:
             self.head,
             tuple(findings),
             tuple(self.internal_errors),
+            tuple(self.segments),
         )
 
 
@@ -119,6 +122,8 @@ def _verify(journal: SqliteJournal, state: _State, *, deep: bool) -> None:
         state.head = journal.head()
         _verify_chain(journal, state)
     with state.reading():
+        _verify_segments(journal, state)
+    with state.reading():
         _verify_snapshots(journal, state)
     if deep:
         with state.reading():
@@ -159,6 +164,21 @@ def _find_moved_records(state: _State, mismatched: list[Record]) -> None:
         found = moved_record(record, damaged)
         if found is not None:
             state.findings[state.findings.index(hash_mismatch(record.sequence))] = found
+
+
+def _verify_segments(journal: SqliteJournal, state: _State) -> None:
+    """Check the hash of every segment and its link to the chain."""
+    for segment in journal.segments():
+        sequence = segment.first_sequence
+        record = journal.record(sequence - 1)
+        before = EMPTY_HEAD.hash if sequence == 1 else record and record.hash
+        if finding := segment_finding(segment):
+            state.findings.append(finding)
+        elif segment.previous_hash != before:
+            text = f"segment {sequence}: does not follow record {sequence - 1} of this journal"
+            state.findings.append(Finding(sequence, JournalProblem.SEGMENT_UNLINKED, text))
+        else:
+            state.segments.append(segment)
 
 
 def _verify_snapshots(journal: SqliteJournal, state: _State) -> None:

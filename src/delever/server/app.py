@@ -9,11 +9,13 @@
 import asyncio
 import contextlib
 import gc
+import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
@@ -21,21 +23,23 @@ import structlog
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from delever.config import Config
+from delever.config import Config, ConfigError
 from delever.core.kernels import fastest
-from delever.core.messages import Command, Event
+from delever.core.messages import AdlStarted, AdlStopped, Command, Event, SetTime
 from delever.demo.served_crash import SECRET as DEMO_SECRET
 from delever.demo.served_crash import DemoSize, ServedCrash
 from delever.journal import JournalError
 from delever.server.api.app import native_app
-from delever.server.engine.runner import NOW, DuplicateIdError, Runner
+from delever.server.engine.runner import NOW, SERVER, Committed, DuplicateIdError, Runner
 from delever.server.notifications.notifier import Notifier
 from delever.server.observability.logs import RequestLog
 from delever.server.observability.metrics import Metrics
 from delever.server.storage.database import migrate, open_database
 from delever.server.storage.projector import HistoryProjector
 from delever.server.transport.api_keys import ApiKey, Keyring
+from delever.server.transport.api_limits import ApiRateLimit
 from delever.server.transport.asgi import Asgi, Receive, Reply, Scope, Send, send_reply
+from delever.server.transport.browser_protection import BrowserProtection
 from delever.server.transport.router import Router, VenueApi
 from delever.server.venues.binance.rest import BinanceApi
 from delever.server.venues.bybit.rest import BybitApi
@@ -101,11 +105,22 @@ class Service:
         self.native = native_app(self.runner, self.keyring, config, self.history, self.notifier)
         self.on_started: Callable[[], None] = lambda: None
         self._lifespans = contextlib.AsyncExitStack()
+        self.confirm_time = False
+        self.read_config: Callable[[], Config] = lambda: config
+        self.runner.listeners.append(self._log_adl)
         self._demo_task: asyncio.Task[None] | None = None
         self._database_task: asyncio.Task[None] | None = None
         native = cast("Asgi", self.native)
         self.dashboard = mount_dashboard(native) if mount_dashboard else None
-        self.app = Router(config.listen, self._venues(), native, self._mounts(), self._lifespan)
+        limited = ApiRateLimit(
+            native,
+            self.keyring,
+            config.api.weight_per_minute,
+            now_ms,
+            trust_forwarded=config.listen.trust_forwarded,
+        )
+        self.metrics.watch_logins(lambda: limited.failed_logins)
+        self.app = Router(config.listen, self._venues(), limited, self._mounts(), self._lifespan)
         self._observe()
 
     def _observe(self) -> None:
@@ -121,6 +136,28 @@ class Service:
 
         self.app.other_app, self.app.on_reply = log, on_reply
 
+    def _log_adl(self, commits: Sequence[Committed]) -> None:
+        """Log starts and stops of ADL."""
+        for commit in commits:
+            for event in commit.events:
+                if isinstance(event, AdlStarted | AdlStopped):
+                    log.info(
+                        "ADL started" if isinstance(event, AdlStarted) else "ADL stopped",
+                        sequence=commit.sequence,
+                        contract=event.contract,
+                        trigger=event.trigger,
+                        reason=str(event.reason),
+                    )
+
+    def reload_keys(self) -> None:
+        """Read the keys of the configuration again; where that fails, the keys remain."""
+        try:
+            self.keyring.reload(self.read_config().keys)
+        except ConfigError as error:
+            log.error("the keys cannot be read again", error=str(error))  # noqa: TRY400 - no bug
+        else:
+            log.info("the keys have been read again")
+
     def _served_crash(self, size: DemoSize) -> ServedCrash:
         """Return the demo of a size; raises JournalError for a journal with records."""
         demo = ServedCrash(size, self._submit_demo, self.runner.read)
@@ -133,7 +170,7 @@ class Service:
         """Submit commands of the demo with the time of the server."""
         timed = [msgspec.structs.replace(command, time_ms=NOW) for command in commands]
         events: list[Sequence[Event]] = []
-        for outcome in await self.runner.submit(timed):
+        for outcome in await self.runner.submit(timed, "demo"):
             if isinstance(outcome, DuplicateIdError):
                 raise outcome
             events.append(outcome.committed.events)
@@ -149,7 +186,7 @@ class Service:
     def _mounts(self) -> Mapping[str, Asgi]:
         mounts: dict[str, Asgi] = {"metrics": self._metrics}
         if self.dashboard is not None:
-            mounts["dashboard"] = self.dashboard
+            mounts["dashboard"] = BrowserProtection(self.dashboard)
         return mounts
 
     async def _metrics(self, _scope: Scope, _receive: Receive, send: Send) -> None:
@@ -166,9 +203,15 @@ class Service:
             await self.stop()
             return
         self.on_started()
+        with contextlib.suppress(RuntimeError, ValueError):  # signals reach the main thread alone
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload_keys)
+        log.info(
+            "started", version=version("delever"), sequence=self.runner.market_snapshot.sequence
+        )
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.stop()
+        log.info("stopped")
         await send({"type": "lifespan.shutdown.complete"})
 
     def end_streams(self) -> None:
@@ -178,6 +221,9 @@ class Service:
     async def start(self) -> None:
         """Start every part."""
         await self.runner.start()
+        if self.confirm_time:
+            note = "delever serve --confirm-time"
+            await self.runner.submit([SetTime(time_ms=NOW, confirmed=True, note=note)], SERVER)
         started_at = self.runner.market_snapshot.sequence
         if not await self._open_database(started_at):
             self._database_task = asyncio.create_task(self._retry_database(started_at))
@@ -221,6 +267,7 @@ class Service:
         if self.dashboard is not None:
             await self.dashboard.stop()
         await self._lifespans.aclose()
+        cast("ApiServices", self.native.state.services).explainer.stop()
         await self.notifier.stop()
         await self.history.stop()
         await self.runner.stop()

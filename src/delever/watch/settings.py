@@ -16,10 +16,12 @@ import msgspec
 
 from delever.config import ConfigError, MailConfig, secret
 from delever.field_errors import find_field_error
+from delever.suggestions import suggestion
 from delever.watch.market_data.indicator_scale import RISKS
 
 VenueName = Literal["binance", "binance-coin", "bybit", "okx"]
 VENUES: tuple[VenueName, ...] = get_args(VenueName)
+DEFAULT_HISTORY = "delever-watch.db"
 StateName = Literal["calm", "watch", "adl", "stopped", "stale"]
 
 
@@ -213,8 +215,9 @@ class QuietHours(_Section, frozen=True, kw_only=True):
 class WatchSettings(_Section, frozen=True, kw_only=True):
     """The whole file; every section may be left out."""
 
-    history: str = "delever-watch.db"
-    """The SQLite file with history, alerts and deliveries; relative to the working directory."""
+    history: str = ""
+    """The SQLite file with history, alerts and deliveries; default: delever-watch.db beside this
+    file."""
     retention_days: int = 30
     """How long history is stored."""
     stopped_min: int = 30
@@ -227,12 +230,22 @@ class WatchSettings(_Section, frozen=True, kw_only=True):
 
 
 def load(path: str | Path) -> WatchSettings:
-    """Return the settings of a TOML file; ConfigError if they are invalid."""
+    """Return the settings of a TOML file; ConfigError if they are invalid.
+
+    Without `history`, the file is DEFAULT_HISTORY in the directory of the settings.
+    """
     try:
         raw = tomllib.loads(Path(path).read_bytes().decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
-    return parse(raw, where=str(path))
+    settings = parse(raw, where=str(path))
+    beside = Path(path).parent / DEFAULT_HISTORY
+    return settings if settings.history else msgspec.structs.replace(settings, history=str(beside))
+
+
+def is_watch_file(raw: Mapping[str, Any]) -> bool:
+    """Whether a decoded TOML file is the watch's, and not the server's: by its sections."""
+    return bool(raw.keys() & set(WatchSettings.__struct_fields__))
 
 
 def parse(raw: Mapping[str, Any], where: str = "watch") -> WatchSettings:
@@ -317,7 +330,8 @@ def _rule_errors(rules: tuple[AnyRule, ...], channels: list[str]) -> Iterator[st
             yield f"{where}: duplicate name"
         for channel in rule.channels:
             if channel not in channels:
-                yield f"{where}.channels: unknown channel {channel!r}"
+                similar = suggestion(channel, channels)
+                yield f"{where}.channels: unknown channel {channel!r}{similar}"
         if rule.repeat_min < 0:
             yield f"{where}.repeat_min = {rule.repeat_min}: must be at least 0"
         yield from (f"{where}.{error}" for error in _limit_errors(rule))

@@ -16,7 +16,7 @@ from table import Row, cases, rows_of
 
 DECODER = msgspec.json.Decoder(m.AnyCommand)
 
-STRICT = {"set_marks"}
+STRICT = {"set_marks", "set_index_prices"}
 """The commands that reject a part alone, unless they are strict."""
 
 FIRST_OTHER_REASON = list(Reason).index(Reason.STALE_VERSION)
@@ -56,12 +56,16 @@ def open_world() -> World:
     world.pool("sharing", rules="drift")
     world.contract("SHARED", pool="sharing", tick_size="0.5", lot_size="0.01")
     world.contract("LIMITED", limits=m.TriggerLimits(start="0.10"))
-    world.mark(BTC=100, SOLO=100, SHARED=100)
+    guard = m.MarkLimits(max_move="0.1")
+    world.contract("JUMPED", pool="main", tick_size="0.5", lot_size="0.01", mark_limits=guard)
+    world.mark(BTC=100, SOLO=100, SHARED=100, JUMPED=100)
+    world.mark(JUMPED=50)
     world.account("bob", hedge_mode=True)
     world.wallets(ann=500, cyd=500)
     world.long("ann", "NEW", 1, at=100)
     world.long("ann", "BTC", 1, at=100, open_orders=("o1",))
     world.short("cyd", "BTC", 5, at=100, margin=50)
+    world.short("dan", "JUMPED", 1, at=100, margin=50)
     world.inventory("BTC", Side.LONG, 2, 100)
     world.submit(m.DefineCollateral, asset="COIN", margin_currency="USDT", index_price=10)
     world.account("eve", multi_asset=True)
@@ -69,6 +73,13 @@ def open_world() -> World:
     world.long("eve", "SOLO", 1, at=100)
     world.takeover("eve", contract="SOLO", price=90)  # pool own takes 1 COIN for the loss of 10
     world.unwind("SOLO", Side.LONG, 1, 90)
+    world.pool("adl", rules="binance")
+    world.contract("OTHER", pool="adl")
+    world.fund(10, pool="adl")
+    world.mark(OTHER=100)
+    world.short("eve", "OTHER", 1, at=100, margin=50)
+    world.inventory("OTHER", Side.LONG, 1, 100, account="flo")
+    world.submit(m.ForceAdl, contract="OTHER", note="fill 1")
     world.time_ms = 1000
     world.wait(0)
     return world
@@ -92,8 +103,9 @@ def test_rejected(row: Row) -> None:
 
 
 def test_every_rejection_reason_is_in_the_table() -> None:
-    """None is rejected with `internal_error`: tests/journal/test_recorder.py breaks a book."""
-    reasons = {row["reason"] for row in rows_of("rejections.txt")} | {Reason.INTERNAL_ERROR}
+    """Two are tested where they arise: in tests/journal, test_recorder.py and test_segments.py."""
+    reasons = {row["reason"] for row in rows_of("rejections.txt")}
+    reasons |= {Reason.INTERNAL_ERROR, Reason.TIME_JUMP_HELD}
     assert reasons == {str(reason) for reason in list(Reason)[:FIRST_OTHER_REASON]}
 
 

@@ -10,7 +10,7 @@ from delever.core import messages as m
 from delever.core.messages import CollateralTier, Side
 from delever.core.rules import RULE_SETS
 from delever.core.rules.ranking import rank_side
-from delever.core.valuation.multi_asset import pooled_equity, trigger_columns
+from delever.core.valuation.multi_asset import pooled_margin, trigger_columns
 from delever.core.valuation.side_valuation import value_side
 from table import Row, cases
 
@@ -82,7 +82,7 @@ def test_the_equity_of_the_published_example() -> None:
     world.submit(m.DefineCollateral, **fields, bid_buffer="0.01", ask_buffer="0.005")
     world.submit(m.DefineCollateral, asset="USDC", index_price=1)
     pooled(world, "ann", USDT=200, USDC=220)
-    (equity,) = pooled_equity(world.book, np.array([0])).tolist()
+    (equity,) = pooled_margin(world.book, np.array([0])).equity.tolist()
     assert cash_text(equity) == "416.02"
 
 
@@ -131,6 +131,22 @@ def test_an_index_price_can_cause_a_takeover() -> None:
     world.submit(m.SetIndexPrices, prices={"BTC": "50000"})
     (taken,) = world.events(m.TakenOver)
     assert (cash_text(taken.equity_cash), cash_text(taken.maintenance_cash)) == ("3000", "3000")
+
+
+def test_a_bad_index_price_is_rejected_alone() -> None:
+    """CORE-49: the other prices are taken, and its own asset keeps the price before."""
+    world = multi_asset_world()
+    collateral(world, "ETH", 3_000)
+    world.submit(m.SetIndexPrices, prices={"BTC": 0, "ETH": "3100.5", "GOLD": 1})
+    rejected = world.events(m.IndexPriceRejected)
+    assert [(e.asset, e.reason, e.field, e.value) for e in rejected] == [
+        ("BTC", m.Reason.NOT_POSITIVE, "prices.BTC", "0"),
+        ("GOLD", m.Reason.UNKNOWN_COLLATERAL, "prices.GOLD", "GOLD"),
+    ]
+    prices = {name: asset.index_price for name, asset in world.book.assets.items()}
+    assert prices == {"USDT": 10**10, "BTC": 60_000 * 10**10, "ETH": 31_005 * 10**9}
+    strict = m.SetIndexPrices(time_ms=0, prices={"BTC": 0, "ETH": 1}, strict=True)
+    assert world.rejected(strict).field == "prices.BTC"
 
 
 def test_positions_in_two_settle_assets_share_the_margin() -> None:

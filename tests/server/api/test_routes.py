@@ -63,6 +63,8 @@ POST /v1/commands move_contract                      401    403  403   403    42
 POST /v1/commands cancel_adl                         401    403  403   403    422
 POST /v1/commands pause_adl                          401    403  403   403    200
 POST /v1/commands force_adl                          401    403  403   403    422
+POST /v1/commands confirm_mark                       401    403  403   403    422
+POST /v1/commands compensate                         401    403  403   403    422
 POST /v1/commands/bulk define_account                401    403  403   200    200
 POST /v1/commands/bulk fund_pool                     401    403  403   403    200
 """
@@ -74,6 +76,14 @@ BODIES = {
     "cancel_adl": {"fill": 99, "note": "test"},
     "pause_adl": {"contract": "BTCUSDT", "paused": False, "note": "test"},
     "force_adl": {"contract": "BTCUSDT", "note": "test"},
+    "compensate": {
+        "account": "bob",
+        "contract": "BTCUSDT",
+        "fill": 99,
+        "amount": "1",
+        "note": "test",
+    },
+    "confirm_mark": {"contract": "BTCUSDT", "note": "test"},
 }
 
 HEADING, *CALLS = ROLES.strip().splitlines()

@@ -27,6 +27,7 @@ from delever.journal import JournalError, Recorder, SqliteJournal, verify
 from delever.lab.runs.scenario import read_scenario
 from delever.server.engine.listeners import MAX_FAILURES_IN_A_ROW
 from delever.server.engine.runner import (
+    HEARTBEAT_MS,
     NOW,
     TICK_MS,
     BusyError,
@@ -453,3 +454,43 @@ def test_a_tick_that_raises_is_counted_and_the_next_one_runs(clock: ManualClock)
         await runner.stop()
 
     asyncio.run(use())
+
+
+def test_commands_are_held_while_the_clock_is_too_far_ahead(tmp_path: Path) -> None:
+    """CORE-56: after a year ahead, the venue's time goes on where it was; ids can be sent again."""
+    clock, year_ms = ManualClock(1_700_000_000_000), 365 * 24 * 3_600_000
+    define = DefineAccount(time_ms=NOW, id="d-1", account="ann")
+
+    async def use(runner: Runner) -> list[str]:
+        await runner.submit([SetTime(time_ms=NOW)])
+        await runner.tick()
+        clock.ms += year_ms
+        sequence = committed((await runner.submit([define]))[0]).sequence
+        with structlog.testing.capture_logs() as lines:
+            for _ in range(3):
+                await runner.tick()
+        assert [line["event"] for line in lines] == [
+            "the clock is too far ahead; commands are held"
+        ]
+        assert runner.time_is_held
+        assert runner.market_snapshot.sequence == sequence == 2, "no command of the ticks is held"
+        clock.ms -= year_ms
+        outcomes = await runner.submit([define])
+        clock.ms += year_ms
+        confirmed = SetTime(time_ms=NOW, confirmed=True, note="a stop of a year")
+        outcomes += await runner.submit([confirmed, define, SetTime(time_ms=NOW)])
+        return [str(type(committed(outcome).events[0]).__name__) for outcome in outcomes]
+
+    assert running(Runner(config(tmp_path / "j.db"), clock), use) == ["Accepted"] * 4
+    assert not verify(tmp_path / "j.db").findings
+
+
+def test_time_follows_the_clock_without_commands(clock: ManualClock) -> None:
+    async def use(runner: Runner) -> None:
+        await runner.submit([SetTime(time_ms=NOW)])
+        for _ in range(20):
+            clock.ms += HEARTBEAT_MS
+            await runner.tick()
+            assert runner.clock_skew_ms == 0
+
+    running(Runner(config(":memory:"), clock), use)

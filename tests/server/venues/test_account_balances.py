@@ -10,13 +10,16 @@ from delever.core.messages import AnyCommand, Side
 from delever.server.engine.account_snapshot import (
     AccountSnapshot,
     PositionSnapshot,
-    WalletSnapshot,
     account_snapshot_of,
 )
 from delever.server.venues.account_reader import liquidation_ticks
 from delever.server.venues.binance.account_payloads import asset_row, multi_asset_totals
 from delever.server.venues.bybit.account_payloads import wallet_frame
-from delever.server.venues.okx.payloads import balance_row, multi_currency_totals
+from delever.server.venues.okx.payloads import (
+    CurrencyBalance,
+    balance_detail,
+    multi_currency_totals,
+)
 
 UNIT = 100_000_000
 
@@ -49,12 +52,6 @@ def test_binance_balances_separate_isolated_margins_from_the_cross_wallet() -> N
         "crossWalletBalance": "1000",
         "crossUnPnl": "40",
     }
-
-
-def test_okx_balances_state_cash_and_equity() -> None:
-    wallet = WalletSnapshot("USDT", 8, 1_000 * UNIT, 40 * UNIT, 0, 1_040 * UNIT, 0, None)
-    row = balance_row(wallet, None)
-    assert (row["ccy"], float(row["cashBal"]), float(row["eq"])) == ("USDT", 1_000, 1_040)
 
 
 SCENARIO = """
@@ -100,13 +97,14 @@ def test_balances_of_a_multi_asset_account() -> None:
     usdt, _, usdc = account.wallets
     assert (usdt.asset, usdc.asset) == ("USDT", "USDC")
 
-    okx = balance_row(usdc, account.margin)
+    held_usdc = CurrencyBalance(usdc.asset, usdc.decimals, 220 * UNIT, (), None, usdc.collateral)
+    okx = balance_detail(held_usdc, 0, account.margin)
     assert (okx["eq"], okx["eqUsd"], okx["disEq"]) == ("220", "220", "209")
     totals = multi_currency_totals(account.margin)
     assert (totals["totalEq"], totals["adjEq"]) == ("416.02", "405.02")
     assert (totals["mmr"], totals["mgnRatio"]) == ("99", "4.091111")
 
-    bybit = wallet_frame([], account.margin)
+    bybit = wallet_frame([], margin=account.margin)
     assert bybit["accountType"] == "UNIFIED"
     assert (bybit["totalEquity"], bybit["totalMarginBalance"]) == ("416.02", "405.02")
     assert (bybit["totalMaintenanceMargin"], bybit["accountMMRate"]) == ("99", "0.244432")

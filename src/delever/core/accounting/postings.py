@@ -190,6 +190,12 @@ def _fill_cancelled(book: Book, event: m.FillCancelled) -> Iterator[Posting]:
     return _filled(book, event.fill, -1)
 
 
+def _compensated(_book: Book, event: m.Compensated) -> Iterator[Posting]:
+    asset, amount = event.asset, event.amount_cash
+    yield Posting(LedgerAccount.POOL, event.pool, asset, -amount)
+    yield Posting(LedgerAccount.WALLETS, asset, asset, amount, event.account)
+
+
 def _closed(
     book: Book, fill: m.AdlFilled, amounts: Sequence[int], account: str = ""
 ) -> Iterator[Posting]:
@@ -234,5 +240,6 @@ _POSTINGS: dict[type[Event], Callable[[Book, Any], Iterator[Posting]]] = {
     m.Unwound: _unwound,
     m.AdlFilled: _filled,
     m.FillCancelled: _fill_cancelled,
+    m.Compensated: _compensated,
     m.LossSocialized: _loss_socialized,
 }

@@ -14,7 +14,7 @@ import numpy as np
 
 from delever.core import messages as m
 from delever.core.book.account_tables import Accounts
-from delever.core.book.contract_state import ContractState, OutstandingLoss
+from delever.core.book.contract_state import ContractState, MarkedContracts, OutstandingLoss
 from delever.core.book.inventory import Tranche
 from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.book.position_table import PositionBlock, PositionColumns
@@ -25,7 +25,7 @@ from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.market.validation import unpack_column
 from delever.core.messages import Event, NoticeKind, Side
 from delever.core.messages.fill_batch import FillBatch
-from delever.core.units import COLUMN_LIMIT, Ints, Mark, long_integers_as_text
+from delever.core.units import COLUMN_LIMIT, Ints, long_integers_as_text
 
 DEFAULT_CASH_DECIMALS = 8
 
@@ -39,6 +39,9 @@ class Book:
     """All accounts, contracts and pools of one venue, at one sequence and one time.
 
     `registry` has the rule sets of one's own that pools may name, as `delever.registry` returns it.
+    `max_time_jump_ms` (0: no limit) and `superseded` are those of the journal's segment: the
+    furthest that a command may move the time without an operator's confirmation, and the rule sets
+    by name that its engine had in place of today's.
 
     >>> import delever
     >>> book = delever.Book()
@@ -50,6 +53,8 @@ class Book:
         self.registry = dict(registry or {})
         self.sequence = 0
         self.time_ms = 0
+        self.max_time_jump_ms = 0
+        self.superseded: dict[str, Any] = {}
         self.accounts = Accounts()
         self.assets: dict[str, AssetState] = {}
         self.contracts: dict[str, ContractState] = {}
@@ -59,10 +64,12 @@ class Book:
         self.open_orders: dict[tuple[str, str], tuple[str, ...]] = {}
         self.outstanding_fills: dict[int, m.AdlFilled] = {}
         self.outstanding_losses: dict[str, list[OutstandingLoss]] = {}
+        self.outstanding_compensations: dict[str, list[m.Compensated]] = {}
         self.last_fill = 0
         self.last_takeover = 0
         self.indicators: m.IndicatorsPublished | None = None
         self.has_managed_pools = False
+        self.with_mark_limits: list[ContractState] = []
         self.unobserved_pools: set[str] = set()
         self.publication_cache: Any = None
         self.idle_rounds: dict[tuple[str, Side], tuple[object, ...]] = {}
@@ -116,7 +123,7 @@ class Book:
     def accounts_with_outstanding(self) -> set[str]:
         """Return the accounts with fills or losses that snapshots may not include yet."""
         with_fills = {name for name, fills in self._fills_of.items() if fills}
-        return with_fills | self.outstanding_losses.keys()
+        return with_fills | self.outstanding_losses.keys() | self.outstanding_compensations.keys()
 
     def cache_publication(self, cache: object) -> None:
         """Cache the published ranks of contracts, so that unchanged ones are not computed again.
@@ -135,6 +142,10 @@ class Book:
     def use_registry(self, registry: Mapping[str, Any]) -> None:
         """Replace the rule sets of one's own; snapshots and the hash of changes omit them."""
         self.registry = dict(registry)
+
+    def use_segment(self, max_time_jump_ms: int, superseded: Mapping[str, Any]) -> None:
+        """Apply the terms of a journal's segment; snapshots and the hash of changes omit them."""
+        self.max_time_jump_ms, self.superseded = max_time_jump_ms, dict(superseded)
 
     def take_changes(self) -> bytes:
         """Return all changes since the last call, in one canonical encoding."""
@@ -166,11 +177,12 @@ class Book:
         (5, 0)
         """
         buffers: list[pickle.PickleBuffer] = []
-        state = self.__getstate__() | {"registry": {}}  # shared: rule sets are values
+        shared: dict[str, Any] = {"registry": {}, "superseded": {}}  # rule sets are values
+        state = self.__getstate__() | shared
         rest = pickle.dumps(state, protocol=5, buffer_callback=buffers.append)
         copied = Book(self.registry)
         own = pickle.loads(rest, buffers=[np.array(buffer.raw()) for buffer in buffers])  # noqa: S301 - this book's own bytes
-        vars(copied).update(own, registry=copied.registry)
+        vars(copied).update(own, registry=copied.registry, superseded=self.superseded)
         return copied
 
     def restore(self, earlier: "Book") -> None:
@@ -231,6 +243,8 @@ class Book:
             asset.wallets.sequence = self.sequence
         for number, state in enumerate(self.contracts.values()):
             state.definition_order = number
+            if state.mark_limits is not None:
+                self.with_mark_limits.append(state)
             self._set_monitored(state)
             self._update_bounds(state)
         for fill in self.outstanding_fills.values():
@@ -251,6 +265,7 @@ class Book:
         """Leave the book as it is: the event only reports."""
 
     _row_ignored = _rows_ignored = _counterparty_skipped = _adl_forced = _no_change
+    _index_price_rejected = _no_change
 
     # --- events: definitions ---
 
@@ -278,6 +293,8 @@ class Book:
         state.observe_pnl(self.time_ms, 0)
         state.definition_order = len(self.contracts)
         self.contracts[definition.contract] = state
+        if state.mark_limits is not None:
+            self.with_mark_limits.append(state)
 
     def _collateral_defined(self, event: m.CollateralDefined) -> None:
         definition = event.definition
@@ -399,16 +416,21 @@ class Book:
     def _acknowledge(self, column: Ints, account: int, name: str, last_fill: int) -> None:
         """Record the last fill that a snapshot includes; drop what no snapshot can miss any more.
 
-        A fill is dropped once positions and balances both include it, a loss once positions do.
+        A fill is dropped once positions and balances both include it, a loss once positions do, a
+        compensation once balances do.
         """
         if column.item(account) < last_fill:
             column[account] = last_fill
-        if name not in self._fills_of and name not in self.outstanding_losses:
+        if not any(name in changes for changes in self._outstanding_by_account()):
             return
         included = self.accounts.positions_fill.item(account)
+        paid = self.accounts.balances_fill.item(account)
         for fill in self.outstanding_fills_of(name):
-            if fill.fill <= min(included, self.accounts.balances_fill.item(account)):
+            if fill.fill <= min(included, paid):
                 self._drop_fill(fill)
+        owed = self.outstanding_compensations.pop(name, ())
+        if owed := [event for event in owed if event.compensation > paid]:
+            self.outstanding_compensations[name] = owed
         losses = [loss for loss in self.outstanding_losses.pop(name, ()) if loss.fill > included]
         if losses:
             self.outstanding_losses[name] = losses
@@ -416,12 +438,15 @@ class Book:
     def _acknowledge_all(self, column: Ints, accounts: Ints, last_fill: int) -> None:
         """Acknowledge for many accounts, few of which have anything outstanding."""
         column[accounts] = np.maximum(column[accounts], last_fill)
-        if not (self._fills_of or self.outstanding_losses):
+        if not any(self._outstanding_by_account()):
             return
         submitted = set(accounts.tolist())
         for name in sorted(self.accounts_with_outstanding()):
             if self.accounts.index[name] in submitted:
                 self._acknowledge(column, self.accounts.index[name], name, last_fill)
+
+    def _outstanding_by_account(self) -> tuple[Mapping[str, object], ...]:
+        return self._fills_of, self.outstanding_losses, self.outstanding_compensations
 
     def _drop_fill(self, fill: m.AdlFilled) -> None:
         del self.outstanding_fills[fill.fill]
@@ -430,43 +455,15 @@ class Book:
     # --- events: market data ---
 
     def _marks_set(self, event: m.MarksSet, parallel_map: ParallelMap = map) -> None:
-        settles: dict[str, list[int]] = {}
-        orders: list[int] = []
-        growth: dict[str, int] = {}
-        lot_values: dict[int, list[tuple[int, int, int]]] = {}
-        for index, (name, ticks, fraction) in enumerate(event.rows()):
+        marked = MarkedContracts()
+        for name, ticks, fraction in event.rows():
             state = self.contracts[name]
-            terms = state.terms
-            mark: Mark = ticks
-            if fraction or not terms.linear:
-                mark = terms.join_mark(ticks, fraction)
-                lot_values[index] = [terms.value_factor(side, mark) for side in Side]
-            state.set_mark(self.time_ms, mark)
+            marked.add(state, ticks, fraction, self.time_ms)
             self._changed[state.key] = state  # a mark alone does not make a contract monitored
-            exposure = state.exposure(mark, {})
-            growth[terms.settle] = growth.get(terms.settle, 0) + exposure - state.exposure_bound
-            state.exposure_bound = exposure
-            orders.append(state.definition_order)
-            settles.setdefault(terms.settle, []).append(index)
-        for name, exposure in growth.items():
-            self.asset(name).exposure += exposure
-        self._revalue(event, np.array(orders, np.int64), settles, lot_values, parallel_map)
-
-    def _revalue(
-        self,
-        event: m.MarksSet,
-        orders: Ints,
-        settles: Mapping[str, list[int]],
-        lot_values: Mapping[int, list[tuple[int, int, int]]],
-        parallel_map: ParallelMap,
-    ) -> None:
-        """Value the positions of marked contracts, those that settle in one asset in one call."""
-        block, ticks = self.positions, np.array(event.mark_ticks, np.int64)
-        block.changed_at[2 * orders] = block.changed_at[2 * orders + 1] = self.sequence
-        for name, indices in settles.items():
-            of_asset = {n: lot_values[i] for n, i in enumerate(indices) if i in lot_values}
-            sides = block.sides_at(orders[indices], ticks[indices], of_asset)
-            asset = self.asset(name)
+        block = self.positions
+        for name, growth in marked.growth.items():
+            asset, sides = self.asset(name), marked.sides(block, name, self.sequence)
+            asset.exposure += growth
             asset.wallets.revalue(block.kernel_columns, sides, block.tiers, parallel_map)
             if asset.equity_bound >= COLUMN_LIMIT:
                 self._reset_bounds(asset)
@@ -476,6 +473,19 @@ class Book:
         if state is not None and not state.mark_rejected:
             state.mark_rejected = True
             self._changed[state.key] = state
+
+    def _mark_unconfirmed(self, event: m.MarkUnconfirmed) -> None:
+        state = self.contracts[event.contract]
+        state.mark_unconfirmed = True
+        state.last_confirmed_mark = state.terms.join_mark(
+            event.confirmed_ticks, event.confirmed_fraction
+        )
+        self._record_change(state)
+
+    def _mark_confirmed(self, event: m.MarkConfirmed) -> None:
+        state = self.contracts[event.contract]
+        state.mark_unconfirmed, state.marked_ms = False, self.time_ms
+        self._record_change(state)
 
     def _depth_set(self, event: m.DepthSet) -> None:
         state = self.contracts[event.contract]
@@ -636,6 +646,14 @@ class Book:
         self._execute_fill(event.fill, -1)
         self._update_bounds(self.contracts[event.fill.contract])
         self._drop_fill(event.fill)
+
+    def _compensated(self, event: m.Compensated) -> None:
+        pool = self.pools[event.pool]
+        self.asset(event.asset).wallets.add(self.accounts.index[event.account], event.amount_cash)
+        self._add_to_pool(pool, -event.amount_cash)
+        pool.shift_past(-event.amount_cash)  # as a withdrawal, it is no drawdown
+        self.outstanding_compensations.setdefault(event.account, []).append(event)
+        self.last_fill = event.compensation
 
     def _round_closed(self, event: m.RoundClosed) -> None:
         self.contracts[event.contract].exhausted.pop(event.side, None)

@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from delever.core.book.account_tables import Wallets
 from delever.core.book.inventory import Inventory
 from delever.core.book.position_table import PositionBlock, PositionBounds, PositionTable
 from delever.core.kernels import kernels_for
 from delever.core.market.contract_terms import ContractTerms
+from delever.core.market.mark_limits import exact_mark_limits
 from delever.core.market.rolling_windows import DailyOpening, RollingPeak, RollingVolatility
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import AdlFilled, DefineContract, Rating, Side
@@ -32,8 +35,9 @@ class ContractState:
     pool, in Cash. `active` maps each trigger that is on to the time of its start; `warned` are the
     triggers that a warning has announced; `exhausted` is the inventory, in lots, that the last
     round of a side left open. `mark_rejected`: the newest submitted mark was rejected, so that the
-    mark is older than the market. `is_observed`: an observation of the pool has included the
-    contract.
+    mark is older than the market. `mark_unconfirmed`: the mark is beyond the contract's limits;
+    `last_confirmed_mark` is then the last one that was not. `is_observed`: an observation of the
+    pool has included the contract.
     """
 
     def __init__(
@@ -52,8 +56,12 @@ class ContractState:
         self.name = definition.contract
         self.key = f"contract {self.name}"
         self.pool = definition.pool
+        self.mark_limits = exact_mark_limits(definition.mark_limits)
         self.mark: Mark = 0
         self.previous_mark: Mark = 0
+        self.marked_ms = 0
+        self.mark_unconfirmed = False
+        self.last_confirmed_mark: Mark = 0
         self.volatility = RollingVolatility()
         self.bids: tuple[tuple[int, int], ...] = ()
         self.asks: tuple[tuple[int, int], ...] = ()
@@ -107,9 +115,15 @@ class ContractState:
             factor = side.sign * terms.factor if terms.linear else 0
             table.block.set_terms(table.number, factor, terms.tier_bytes)
 
+    @property
+    def confirmed_mark(self) -> Mark:
+        """The newest mark that is within the contract's limits, or was confirmed."""
+        return self.last_confirmed_mark if self.mark_unconfirmed else self.mark
+
     def set_mark(self, time_ms: int, mark: Mark) -> None:
         """Set the mark; the book values the positions of all marked contracts together."""
-        self.previous_mark, self.mark = self.mark or mark, mark
+        self.previous_mark = self.confirmed_mark or mark
+        self.mark, self.marked_ms = mark, time_ms
         self.mark_rejected = False
         self.volatility.observe(time_ms, mark)
 
@@ -206,11 +220,11 @@ class ContractState:
     # --- inventory ---
 
     def inventory_value(self, side: Side) -> int:
-        """Return the value of inventory at the mark in Cash; its cost before the first mark."""
-        inventory = self.inventory[side]
-        if self.mark == 0:
+        """Return the value of inventory at the confirmed mark in Cash; its cost without a mark."""
+        inventory, mark = self.inventory[side], self.confirmed_mark
+        if mark == 0:
             return inventory.total_cost
-        return self.terms.value_cash(side.sign * inventory.total_lots, self.mark)
+        return self.terms.value_cash(side.sign * inventory.total_lots, mark)
 
     def inventory_pnl(self, side: Side) -> int:
         """Return the unrealized PnL of inventory of one side at the mark, in Cash."""
@@ -287,8 +301,45 @@ class ContractState:
             self.rating and (self.rating.level, self.rating.as_of),
             *(("paused",) if self.paused else ()),
             *(("mark_rejected",) if self.mark_rejected else ()),
+            *((self.last_confirmed_mark,) if self.mark_unconfirmed else ()),
         )
 
     def take_changes(self, side: Side) -> list[tuple[object, ...]]:
         """Return the positions and tranches of one side that changed since the last call."""
         return [*self.tables[side].take_changes(), *self.inventory[side].take_changes()]
+
+
+class MarkedContracts:
+    """Contracts with new marks, whose positions are valued together: as columns, by settle asset.
+
+    `growth` is by how much their exposure bounds have grown, in Cash of each asset.
+    """
+
+    def __init__(self) -> None:
+        self.growth: dict[str, int] = {}
+        self._orders: dict[str, list[int]] = {}
+        self._ticks: dict[str, list[int]] = {}
+        self._lot_values: dict[str, dict[int, list[tuple[int, int, int]]]] = {}
+
+    def add(self, state: ContractState, ticks: int, fraction: int, time_ms: int) -> None:
+        """Set the mark of a contract, as `MarksSet` has it."""
+        terms = state.terms
+        mark: Mark = terms.join_mark(ticks, fraction) if fraction else ticks
+        state.set_mark(time_ms, mark)
+        orders = self._orders.setdefault(terms.settle, [])
+        if fraction or not terms.linear:
+            values = [terms.value_factor(side, mark) for side in Side]
+            self._lot_values.setdefault(terms.settle, {})[len(orders)] = values
+        orders.append(state.definition_order)
+        self._ticks.setdefault(terms.settle, []).append(ticks)
+        exposure = state.exposure(mark, {})
+        grown = exposure - state.exposure_bound
+        self.growth[terms.settle] = self.growth.get(terms.settle, 0) + grown
+        state.exposure_bound = exposure
+
+    def sides(self, block: PositionBlock, settle: str, sequence: int) -> Ints:
+        """Return the sides of an asset's contracts, as `revalue_sides` takes them; stamp them."""
+        orders = np.array(self._orders[settle], np.int64)
+        block.changed_at[2 * orders] = block.changed_at[2 * orders + 1] = sequence
+        ticks = np.array(self._ticks[settle], np.int64)
+        return block.sides_at(orders, ticks, self._lot_values.get(settle, {}))

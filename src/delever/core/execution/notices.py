@@ -9,12 +9,17 @@ from delever.core.messages import (
     AdlFilled,
     AdlStarted,
     AdlStopped,
+    Compensated,
     Event,
+    MarkConfirmed,
+    MarkUnconfirmed,
     Notice,
     NoticeKind,
 )
 
-_NOTIFIED = frozenset({AdlFilled, AdlStarted, AdlStopped, AdlExhausted})
+_NOTIFIED = frozenset(
+    {AdlFilled, AdlStarted, AdlStopped, AdlExhausted, Compensated, MarkUnconfirmed, MarkConfirmed}
+)
 
 
 def notices_of(events: Iterable[Event]) -> Iterator[Notice]:
@@ -23,26 +28,38 @@ def notices_of(events: Iterable[Event]) -> Iterator[Notice]:
     for event in events:
         if type(event) not in _NOTIFIED:
             continue
-        match event:
-            case AdlFilled():
-                key = event.account, event.contract
-                if key in by_account:
-                    _add(by_account[key].numbers, event)
-                else:
-                    by_account[key] = _fill_notice(event)
-            case AdlStarted():
-                yield _trigger_notice(NoticeKind.ADL_STARTED, event)
-            case AdlStopped():
-                yield _trigger_notice(NoticeKind.ADL_STOPPED, event)
-            case AdlExhausted():
-                yield Notice(
-                    kind=NoticeKind.ADL_EXHAUSTED,
-                    subject=event.reason,
-                    account="",
-                    contract=event.contract,
-                    numbers={"remaining_lots": event.remaining_lots},
-                )
+        if not isinstance(event, AdlFilled):
+            yield _notice_of(event)
+        elif (key := (event.account, event.contract)) in by_account:
+            _add(by_account[key].numbers, event)
+        else:
+            by_account[key] = _fill_notice(event)
     yield from (by_account[key] for key in sorted(by_account))
+
+
+def _notice_of(event: Event) -> Notice:
+    """Return the notice of any event that has one of its own."""
+    match event:
+        case AdlStarted():
+            return _trigger_notice(NoticeKind.ADL_STARTED, event)
+        case AdlStopped():
+            return _trigger_notice(NoticeKind.ADL_STOPPED, event)
+        case MarkUnconfirmed():
+            numbers = {"mark_ticks": event.mark_ticks, "confirmed_ticks": event.confirmed_ticks}
+            kind = NoticeKind.MARK_UNCONFIRMED
+            return Notice(kind, event.reason, "", event.contract, numbers | event.numbers)
+        case MarkConfirmed():
+            numbers = {"mark_ticks": event.mark_ticks}
+            return Notice(NoticeKind.MARK_CONFIRMED, "", "", event.contract, numbers)
+        case Compensated():
+            numbers = {"fill": event.fill, "amount_cash": event.amount_cash}
+            kind = NoticeKind.ACCOUNT_COMPENSATED
+            return Notice(kind, "", event.account, event.contract, numbers)
+        case AdlExhausted():
+            numbers = {"remaining_lots": event.remaining_lots}
+            return Notice(NoticeKind.ADL_EXHAUSTED, event.reason, "", event.contract, numbers)
+        case _:
+            raise TypeError(type(event))
 
 
 def unallocated_funds(book: Book, started: ContractState) -> Iterator[Notice]:

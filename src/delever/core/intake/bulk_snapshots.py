@@ -20,7 +20,7 @@ from delever.core.intake.snapshots import (
     check_version,
     exceeding_notice,
     outstanding_changes,
-    outstanding_fills,
+    paid_since,
 )
 from delever.core.market.validation import (
     Rejection,
@@ -85,7 +85,7 @@ def define_accounts(_book: Book, command: m.DefineAccounts) -> list[Event]:
 
 
 def set_balance_columns(book: Book, command: m.SetBalanceColumns) -> list[Event]:
-    """Return the balances submitted, plus what outstanding fills have paid since."""
+    """Return the balances submitted, plus what fills and compensations have paid since."""
     check_version(book, command)
     reject_unless(command.asset in book.assets, "asset", command.asset, Reason.UNKNOWN_ASSET)
     account = _balance_accounts(book, command)
@@ -99,9 +99,7 @@ def set_balance_columns(book: Book, command: m.SetBalanceColumns) -> list[Event]
     events = _ignored(np.flatnonzero(~current), account, command.version, known)
     for row in np.flatnonzero(current & _has_outstanding(book, account)).tolist():
         name = book.accounts.names[int(account[row])]
-        for fill in outstanding_fills(book, name, command.last_fill):
-            if book.contracts[fill.contract].terms.settle == command.asset:
-                cash[row] += fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
+        cash[row] += paid_since(book, name, command.asset, command.last_fill)
     account, cash = account[current], cash[current]
     check_range(book, {}, max_balance={command.asset: int(abs(cash).max(initial=0))})
     balances = m.BalanceColumnsSet(

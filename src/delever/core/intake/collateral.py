@@ -11,7 +11,7 @@ from delever.core.market.collateral import CollateralTerms, collateral_terms, re
 from delever.core.market.validation import Rejection, read_cash, reject_unless
 from delever.core.messages import Event, Reason
 from delever.core.units import share_floor
-from delever.core.valuation.numeric_range import POOL_LIMIT, equity_bounds, pooled_fits
+from delever.core.valuation.numeric_range import POOL_LIMIT, terms_fit
 
 
 def define_collateral(book: Book, command: m.DefineCollateral) -> list[Event]:
@@ -35,19 +35,35 @@ def define_collateral(book: Book, command: m.DefineCollateral) -> list[Event]:
 
 
 def set_index_prices(book: Book, command: m.SetIndexPrices) -> list[Event]:
-    """Return the index prices; each is of an asset that is defined as collateral."""
+    """Return the index prices that can be taken, and the others as rejected."""
     prices: dict[str, int] = {}
     changed: dict[str, CollateralTerms] = {}
+    rejected: list[Event] = []
     for name, price in command.prices.items():
-        field = f"prices.{name}"
-        asset = book.assets.get(name)
-        if asset is None or asset.definition is None:
-            raise Rejection(field, name, Reason.UNKNOWN_COLLATERAL)
-        prices[name] = read_index_price(field, price)
-        _check_own_price(name, book.margin_currency, field, prices[name])
-        changed[name] = _terms(book, asset.definition, prices[name], book.margin_currency)
+        try:
+            prices[name], changed[name] = _priced(book, name, price)
+        except Rejection as error:
+            if command.strict:
+                raise
+            event = m.IndexPriceRejected(
+                asset=name, reason=error.reason, field=error.field, value=error.value
+            )
+            rejected.append(event)
     _check_range(book, changed, "prices")
-    return [m.IndexPricesSet(assets=tuple(prices), index_prices=tuple(prices.values()))]
+    if rejected and not prices:
+        return rejected
+    taken = m.IndexPricesSet(assets=tuple(prices), index_prices=tuple(prices.values()))
+    return [*rejected, taken]
+
+
+def _priced(book: Book, name: str, price: m.Amount) -> tuple[int, CollateralTerms]:
+    """Return an index price, and the terms of its asset at it."""
+    field, asset = f"prices.{name}", book.assets.get(name)
+    if asset is None or asset.definition is None:
+        raise Rejection(field, name, Reason.UNKNOWN_COLLATERAL)
+    index_price = read_index_price(field, price)
+    _check_own_price(name, book.margin_currency, field, index_price)
+    return index_price, _terms(book, asset.definition, index_price, book.margin_currency)
 
 
 def convert_collateral(book: Book, command: m.ConvertCollateral) -> list[Event]:
@@ -94,5 +110,5 @@ def _check_own_price(asset: str, currency: str, field: str, index_price: int) ->
 
 
 def _check_range(book: Book, changed: dict[str, CollateralTerms], field: str) -> None:
-    if not pooled_fits(book, equity_bounds(book), changed):
+    if not terms_fit(book, changed):
         raise Rejection(field, " ".join(changed), Reason.EXCEEDS_NUMERIC_RANGE)

@@ -41,6 +41,7 @@ def position_columns(
     unknown = set(columns) - POSITION_TYPES.keys()
     if unknown:
         raise ValueError(f"columns: {', '.join(sorted(unknown))}: no such column")
+    packed: dict[str, Any] = {name: _packed(name, column) for name, column in columns.items()}
     return SetPositionColumns(
         time_ms=time_ms,
         id=id,
@@ -48,7 +49,7 @@ def position_columns(
         last_fill=last_fill,
         accounts=tuple(accounts),
         contracts=tuple(contracts),
-        **{name: _packed(name, column) for name, column in columns.items()},
+        **packed,
     )
 
 

@@ -17,8 +17,10 @@ from delever.core.intake.bulk_snapshots import (
     set_position_columns,
 )
 from delever.core.intake.collateral import convert_collateral, define_collateral, set_index_prices
+from delever.core.intake.mark_guards import check_moves, confirm_mark, reject_unconfirmed
 from delever.core.intake.snapshots import fill_exceeds_position, set_balances, set_positions
 from delever.core.market.contract_terms import terms_of
+from delever.core.market.mark_limits import exact_mark_limits
 from delever.core.market.validation import (
     Rejection,
     read_cash,
@@ -29,7 +31,12 @@ from delever.core.market.validation import (
 from delever.core.messages import Event, FundingReason, PoolKind, Reason, Side, TriggerLimits
 from delever.core.rules import rule_set_of, rule_sets_of, rules_digest
 from delever.core.units import PPM, Mark, Ticks
-from delever.core.valuation.bankruptcy import OpenPosition, open_positions, take_over
+from delever.core.valuation.bankruptcy import (
+    OpenPosition,
+    cross_positions,
+    open_positions,
+    take_over,
+)
 from delever.core.valuation.insurance import unwind
 from delever.core.valuation.netting import net_legs, settle_netted
 from delever.core.valuation.numeric_range import (
@@ -50,8 +57,7 @@ MAX_CASH_DECIMALS = 12
 def admit(book: Book, command: m.Command) -> list[Event] | m.Rejected:
     """Return the events of the command itself, or its rejection."""
     try:
-        time_ms = read_count("time_ms", command.time_ms)
-        reject_unless(time_ms >= book.time_ms, "time_ms", time_ms, Reason.TIME_IN_PAST)
+        _check_time(book, command)
         return list(_HANDLERS[type(command)](book, command))
     except Rejection as rejection:
         return m.Rejected(
@@ -60,6 +66,15 @@ def admit(book: Book, command: m.Command) -> list[Event] | m.Rejected:
             field=rejection.field,
             value=rejection.value,
         )
+
+
+def _check_time(book: Book, command: m.Command) -> None:
+    """Reject a time in the past, and a jump ahead that needs an operator's confirmation."""
+    time_ms, limit_ms = read_count("time_ms", command.time_ms), book.max_time_jump_ms
+    reject_unless(time_ms >= book.time_ms, "time_ms", time_ms, Reason.TIME_IN_PAST)
+    is_jump = limit_ms > 0 and book.time_ms > 0 and time_ms - book.time_ms > limit_ms
+    confirmed = isinstance(command, m.SetTime) and command.confirmed
+    reject_unless(confirmed or not is_jump, "time_ms", time_ms, Reason.TIME_JUMP_HELD)
 
 
 def _define_asset(book: Book, command: m.DefineAsset) -> list[Event]:
@@ -99,6 +114,7 @@ def _define_contract(book: Book, command: m.DefineContract) -> list[Event]:
     terms_of(command, book.cash_decimals(command.settle))
     rules = book.pools[command.pool].definition.rules
     _check_limits(book, command.settle, rules, command.limits)
+    exact_mark_limits(command.mark_limits)
     return [m.ContractDefined(definition=command)]
 
 
@@ -133,6 +149,7 @@ def _set_marks(book: Book, command: m.SetMarks) -> list[Event]:
         taken, too_large = _fitting_marks(book, command, taken)
         rejections |= too_large
     rejected = [name for name in command.marks if name in rejections]
+    guards = list(check_moves(book, taken))
     events: list[Event] = [_mark_rejected(name, rejections[name]) for name in rejected]
     events += [
         _mark_notice(name, rejections[name])
@@ -141,7 +158,7 @@ def _set_marks(book: Book, command: m.SetMarks) -> list[Event]:
     ]
     if taken or not rejected:
         events.append(_marks_set(book, taken))
-    return events
+    return events + guards
 
 
 def _marks_set(book: Book, marks: dict[str, Mark]) -> m.MarksSet:
@@ -233,6 +250,8 @@ def _takeover(book: Book, command: m.Takeover) -> list[Event]:
     if command.contract is not None:
         _contract(book, "contract", command.contract)
     holdings = _named(book, command)
+    for holding in _margined_with(book, holdings):
+        reject_unconfirmed(holding.state, "account")
     reject_unless(bool(holdings), "account", command.account, Reason.NO_OPEN_POSITION)
     for holding in holdings:
         name = holding.state.name
@@ -254,6 +273,14 @@ def _takeover(book: Book, command: m.Takeover) -> list[Event]:
     names = {holding.state.name for holding in holdings}
     nets = {name for name in names if rule_set_of(book, book.contracts[name]).nets_hedged_legs}
     return list(net_legs(book, holdings, nets))
+
+
+def _margined_with(book: Book, holdings: Iterable[OpenPosition]) -> Iterator[OpenPosition]:
+    """Yield positions, and the cross positions on whose equity cross ones among them depend."""
+    for holding in holdings:
+        yield holding
+        if not holding.isolated:
+            yield from cross_positions(book, holding.account, holding.state.terms.settle)
 
 
 def take_over_named(book: Book, command: m.Takeover, netted: Iterable[Event]) -> Iterator[Event]:
@@ -367,6 +394,35 @@ def _cancel_adl(book: Book, command: m.CancelAdl) -> list[Event]:
     return [m.FillCancelled(fill=fill, note=command.note)]
 
 
+def _compensate(book: Book, command: m.Compensate) -> list[Event]:
+    if command.account not in book.accounts.index:
+        raise Rejection("account", command.account, Reason.UNKNOWN_ACCOUNT)
+    state = _contract(book, "contract", command.contract)
+    known = 0 < command.fill <= book.last_fill
+    reject_unless(known, "fill", command.fill, Reason.UNKNOWN_FILL)
+    fill, position = book.outstanding_fills.get(command.fill), (command.account, state.name)
+    is_own = fill is None or (fill.account, fill.contract) == position
+    reject_unless(is_own, "fill", command.fill, Reason.FILL_OF_OTHER_POSITION)
+    asset, pool = book.asset_of(state), book.pool_of(state)
+    amount = read_cash("amount", command.amount, asset.cash_decimals)
+    reject_unless(amount > 0, "amount", command.amount, Reason.NOT_POSITIVE)
+    reject_unless(amount <= pool.balance, "amount", command.amount, Reason.EXCEEDS_POOL_BALANCE)
+    balance = asset.wallets.balance.item(book.accounts.index[command.account]) + amount
+    check_range(book, {}, max_balance={asset.name: abs(balance)})
+    return [
+        m.Compensated(
+            compensation=book.last_fill + 1,
+            fill=command.fill,
+            account=command.account,
+            contract=state.name,
+            pool=pool.name,
+            asset=asset.name,
+            amount_cash=amount,
+            note=command.note,
+        )
+    ]
+
+
 def _pause_adl(book: Book, command: m.PauseAdl) -> list[Event]:
     state = _contract(book, "contract", command.contract)
     return [m.AdlPaused(contract=state.name, paused=command.paused, note=command.note)]
@@ -375,6 +431,7 @@ def _pause_adl(book: Book, command: m.PauseAdl) -> list[Event]:
 def _force_adl(book: Book, command: m.ForceAdl) -> list[Event]:
     state = _contract(book, "contract", command.contract)
     reject_unless(state.mark > 0, "contract", state.name, Reason.MISSING_MARK_PRICE)
+    reject_unconfirmed(state, "contract")
     rules = rule_set_of(book, state)
     reject_unless(bool(rules.cases), "contract", state.name, Reason.ADL_QUEUE_NOT_SUPPORTED)
     reject_unless(state.has_inventory, "contract", state.name, Reason.NO_INVENTORY_TO_CLOSE)
@@ -480,8 +537,10 @@ _HANDLERS: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {
     m.FundPool: _fund_pool,
     m.MoveContract: _move_contract,
     m.CancelAdl: _cancel_adl,
+    m.Compensate: _compensate,
     m.PauseAdl: _pause_adl,
     m.ForceAdl: _force_adl,
+    m.ConfirmMark: confirm_mark,
     m.RefreshRatings: _refresh_ratings,
     m.RefreshIndicators: _refresh_indicators,
     m.SetTime: _set_time,

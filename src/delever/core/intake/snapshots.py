@@ -91,7 +91,7 @@ def check_version(book: Book, command: Any) -> None:
 
 
 def set_balances(book: Book, command: m.SetBalances) -> list[Event]:
-    """Return the balances submitted, plus what outstanding fills have paid since."""
+    """Return the balances submitted, plus what fills and compensations have paid since."""
     events: list[Event] = []
     columns: list[tuple[str, str, int]] = []
     max_cash: dict[str, int] = {}
@@ -106,9 +106,7 @@ def set_balances(book: Book, command: m.SetBalances) -> list[Event]:
         if command.version < known:
             events.append(_ignored(number, row.account, command.version, known))
             continue
-        for fill in outstanding_fills(book, row.account, command.last_fill):
-            if book.contracts[fill.contract].terms.settle == row.asset:
-                cash += fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
+        cash += paid_since(book, row.account, row.asset, command.last_fill)
         columns.append((row.account, row.asset, cash))
         max_cash[row.asset] = max(max_cash.get(row.asset, 0), abs(cash))
     check_range(book, {}, max_balance=max_cash)
@@ -320,6 +318,20 @@ def _account(book: Book, name: str) -> int:
     if account is None:
         raise Rejection("account", name, Reason.UNKNOWN_ACCOUNT)
     return account
+
+
+def paid_since(book: Book, account: str, asset: str, last_fill: int) -> int:
+    """Return what fills and compensations after `last_fill` have paid an account, in Cash."""
+    fills = sum(
+        fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
+        for fill in outstanding_fills(book, account, last_fill)
+        if book.contracts[fill.contract].terms.settle == asset
+    )
+    return fills + sum(
+        event.amount_cash
+        for event in book.outstanding_compensations.get(account, ())
+        if event.compensation > last_fill and event.asset == asset
+    )
 
 
 def outstanding_fills(book: Book, account: str, last_fill: int) -> list[m.AdlFilled]:

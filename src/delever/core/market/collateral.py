@@ -41,6 +41,11 @@ class Price(NamedTuple):
         """Return the value of an amount of the asset in Cash of the margin currency, floored."""
         return linear_floor(amount_cash, self.numerator, 0, self.denominator)
 
+    def values(self) -> "PiecewiseValue":
+        """Return the value of any amount, as a function of one piece."""
+        piece = self.numerator, 0, self.denominator
+        return PiecewiseValue((-INT64_LIMIT,), (piece,))
+
     def amount_of(self, value_cash: int) -> int:
         """Return the amount of the asset with a value, floored."""
         return linear_floor(value_cash, self.denominator, 0, self.numerator)
@@ -66,8 +71,14 @@ class PiecewiseValue:
 
     def of_all(self, balances_cash: Ints) -> Ints:
         """Return the value of each balance in Cash of the margin currency."""
-        if len(set(self.pieces)) == 1:
-            values: Ints = linear_floor(balances_cash, *self.pieces[0])
+        if not len(balances_cash):
+            return balances_cash
+        first, last = (
+            bisect_right(self.starts, bound) - 1
+            for bound in (int(balances_cash.min()), int(balances_cash.max()))
+        )
+        if len(set(self.pieces[first : last + 1])) == 1:
+            values: Ints = linear_floor(balances_cash, *self.pieces[first])
             return values
         piece = np.searchsorted(np.array(self.starts), balances_cash, side="right") - 1
         values = np.zeros(len(balances_cash), np.int64)
@@ -94,9 +105,14 @@ class CollateralTerms:
     after_haircut: PiecewiseValue
 
     @property
-    def is_margin_currency(self) -> bool:
-        """Whether one unit of the asset is one unit of the margin currency."""
-        return self.index == (1, 1)
+    def at_index(self) -> PiecewiseValue:
+        """The value of amounts of either sign at the index price."""
+        return self.index.values()
+
+    @property
+    def in_asset(self) -> PiecewiseValue:
+        """The amount of the asset, at its index price, for each value in the margin currency."""
+        return Price(self.index.denominator, self.index.numerator).values()
 
 
 def collateral_terms(

@@ -21,11 +21,13 @@ class Command(
 ):
     """A command of the venue. `time_ms` is the engine's only clock and never decreases.
 
-    `id` identifies the command to the venue, for example for de-duplication; it may be empty.
+    `id` identifies the command to the venue, for example for de-duplication; it may be empty. `by`
+    is who submitted it: a server sets it to the public name of the API key.
     """
 
     time_ms: int
     id: str = ""
+    by: str = ""
 
 
 class DefineAsset(Command, tag="define_asset", frozen=True, kw_only=True):
@@ -63,6 +65,17 @@ class TriggerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     loss_threshold: Amount | None = None
 
 
+class MarkLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits of a contract's marks, beyond which nothing is done at a mark until it is confirmed.
+
+    `max_move` is the largest move from one mark to the next as a ratio ("0.2" is 20 %),
+    `max_age_ms` the largest age of a mark.
+    """
+
+    max_move: Amount | None = None
+    max_age_ms: int | None = None
+
+
 class DefinePool(Command, tag="define_pool", frozen=True, kw_only=True):
     """Open an insurance pool. In a `managed` pool the engine takes over and unwinds by itself.
 
@@ -91,7 +104,7 @@ class DefineContract(Command, tag="define_contract", frozen=True, kw_only=True):
     """Define a perpetual contract: its terms and its insurance pool.
 
     Tiers start at 0 and ascend in notional and rate. No position of an `adl_exempt` contract is
-    deleveraged.
+    deleveraged. A mark beyond `mark_limits` pauses takeovers, unwinding and ADL of the contract.
     """
 
     contract: str
@@ -104,6 +117,7 @@ class DefineContract(Command, tag="define_contract", frozen=True, kw_only=True):
     margin_tiers: tuple[MarginTier, ...] = (MarginTier(notional_from=0, maintenance_rate="0.005"),)
     adl_exempt: bool = False
     limits: TriggerLimits = TriggerLimits()
+    mark_limits: MarkLimits = MarkLimits()
 
 
 class CollateralTier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -276,9 +290,15 @@ class SetMarks(Command, tag="set_marks", frozen=True, kw_only=True):
 
 
 class SetIndexPrices(Command, tag="set_index_prices", frozen=True, kw_only=True):
-    """Set index prices of collateral in the margin currency, by asset."""
+    """Set index prices of collateral in the margin currency, by asset.
+
+    A price that cannot be taken is rejected alone, and its asset keeps the price before; `strict`
+    rejects the whole command instead. Prices at which equity could exceed the numeric range are
+    rejected together.
+    """
 
     prices: dict[str, Amount]
+    strict: bool = False
 
 
 class SetDepth(Command, tag="set_depth", frozen=True, kw_only=True):
@@ -351,6 +371,20 @@ class CancelAdl(Command, tag="cancel_adl", frozen=True, kw_only=True):
     note: str
 
 
+class Compensate(Command, tag="compensate", frozen=True, kw_only=True):
+    """Pay an account from the contract's pool what it is owed for a wrong ADL fill.
+
+    Unlike `cancel_adl` it needs no outstanding fill and leaves position and inventory as they are.
+    The pool must have the amount. `fill` is the number of the ADL fill, or of a socialized loss.
+    """
+
+    account: str
+    contract: str
+    fill: int
+    amount: Amount
+    note: str
+
+
 class PauseAdl(Command, tag="pause_adl", frozen=True, kw_only=True):
     """Pause the ADL rounds of a contract, or resume them.
 
@@ -372,6 +406,16 @@ class ForceAdl(Command, tag="force_adl", frozen=True, kw_only=True):
     note: str
 
 
+class ConfirmMark(Command, tag="confirm_mark", frozen=True, kw_only=True):
+    """Confirm the mark of a contract that is beyond the contract's mark limits.
+
+    Takeovers, unwinding and ADL of the contract resume at once.
+    """
+
+    contract: str
+    note: str
+
+
 class RefreshRatings(Command, tag="refresh_ratings", frozen=True, kw_only=True):
     """Rate the ADL risk of contracts, or of all with a mark; every 30 min and on demand."""
 
@@ -383,7 +427,14 @@ class RefreshIndicators(Command, tag="refresh_indicators", frozen=True, kw_only=
 
 
 class SetTime(Command, tag="set_time", frozen=True, kw_only=True):
-    """Advance the time: rolling windows move and waits end."""
+    """Advance the time: rolling windows move and waits end.
+
+    With `confirmed` an operator confirms a jump beyond the limit of the journal, and says why in
+    `note`; any other command that would jump so far is rejected.
+    """
+
+    confirmed: bool = False
+    note: str = ""
 
 
 AnyCommand = (
@@ -406,8 +457,10 @@ AnyCommand = (
     | FundPool
     | MoveContract
     | CancelAdl
+    | Compensate
     | PauseAdl
     | ForceAdl
+    | ConfirmMark
     | RefreshRatings
     | RefreshIndicators
     | SetTime

@@ -127,12 +127,14 @@ class Reason(StrEnum):
 
     # Command rejected: the book does not allow it.
     TIME_IN_PAST = "time_in_past"
+    TIME_JUMP_HELD = "time_jump_held"
     POOL_ASSET_MISMATCH = "pool_asset_mismatch"
     CONTRACT_NOT_IN_POOL = "contract_not_in_pool"
     CONTRACT_ALREADY_IN_POOL = "contract_already_in_pool"
     SECOND_CONTRACT_NOT_ALLOWED = "second_contract_not_allowed"
     HEDGE_MODE_REQUIRED = "hedge_mode_required"
     FILL_NOT_OUTSTANDING = "fill_not_outstanding"
+    FILL_OF_OTHER_POSITION = "fill_of_other_position"
     EXCEEDS_NUMERIC_RANGE = "exceeds_numeric_range"
     EXCEEDS_INVENTORY = "exceeds_inventory"
     EXCEEDS_POOL_BALANCE = "exceeds_pool_balance"
@@ -141,6 +143,8 @@ class Reason(StrEnum):
     MISSING_MARK_PRICE = "missing_mark_price"
     NO_INVENTORY_TO_CLOSE = "no_inventory_to_close"
     ADL_QUEUE_NOT_SUPPORTED = "adl_queue_not_supported"
+    MARK_UNCONFIRMED = "mark_unconfirmed"
+    MARK_ALREADY_CONFIRMED = "mark_already_confirmed"
 
     # Command rejected: its step raised.
     INTERNAL_ERROR = "internal_error"
@@ -163,6 +167,10 @@ class Reason(StrEnum):
     POOL_DAILY_LOSS_LIMIT = "pool_daily_loss_limit"
     LIQUIDATOR_LOSS_LIMIT = "liquidator_loss_limit"
     CONTRACT_MOVED_TO_OTHER_POOL = "contract_moved_to_other_pool"
+
+    # Mark beyond its contract's limits.
+    MARK_MOVED_TOO_FAR = "mark_moved_too_far"
+    MARK_TOO_OLD = "mark_too_old"
 
     # Counterparty skipped, position not ranked, or round ended early.
     FILL_WOULD_BANKRUPT_COUNTERPARTY = "fill_would_bankrupt_counterparty"
@@ -198,4 +206,7 @@ class NoticeKind(StrEnum):
     MARK_REJECTED = "mark_rejected"
     FILL_EXCEEDS_POSITION = "fill_exceeds_position"
     FUND_UNALLOCATED = "fund_unallocated"
+    MARK_UNCONFIRMED = "mark_unconfirmed"
+    MARK_CONFIRMED = "mark_confirmed"
+    ACCOUNT_COMPENSATED = "account_compensated"
     POSITION_DELEVERAGED = "position_deleveraged"

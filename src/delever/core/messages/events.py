@@ -71,6 +71,15 @@ class IndexPricesSet(Event, tag="index_prices_set", frozen=True, kw_only=True):
     index_prices: tuple[int, ...]
 
 
+class IndexPriceRejected(Event, tag="index_price_rejected", frozen=True, kw_only=True):
+    """An index price was rejected alone; its asset keeps the price before."""
+
+    asset: str
+    reason: Reason
+    field: str
+    value: str
+
+
 class AccountDefined(Event, tag="account_defined", frozen=True, kw_only=True):
     """An account was opened, or its modes changed."""
 
@@ -270,6 +279,29 @@ class AdlPaused(Event, tag="adl_paused", frozen=True, kw_only=True):
     note: str
 
 
+class MarkUnconfirmed(Event, tag="mark_unconfirmed", frozen=True, kw_only=True):
+    """A mark is beyond its contract's limits: takeovers, unwinding and ADL pause until confirmed.
+
+    Both marks are in whole ticks, rounded down; `confirmed_fraction` is what the last confirmed one
+    is above them, as in `marks_set`. `numbers` are what the limit compared.
+    """
+
+    contract: str
+    reason: Reason
+    mark_ticks: int
+    confirmed_ticks: int
+    confirmed_fraction: int
+    numbers: dict[str, int]
+
+
+class MarkConfirmed(Event, tag="mark_confirmed", frozen=True, kw_only=True):
+    """A contract's mark was confirmed, by a later mark or, with a note, by an operator."""
+
+    contract: str
+    mark_ticks: int
+    note: str
+
+
 class AdlForced(Event, tag="adl_forced", frozen=True, kw_only=True):
     """An operator forced an ADL round; the events of the round follow."""
 
@@ -319,6 +351,23 @@ class FillCancelled(Event, tag="fill_cancelled", frozen=True, kw_only=True):
     """An ADL fill was cancelled and fully reversed."""
 
     fill: AdlFilled
+    note: str
+
+
+class Compensated(Event, tag="compensated", frozen=True, kw_only=True):
+    """A pool paid an account for a wrong ADL fill.
+
+    `compensation` continues the numbering of fills: balances submitted with a lower `last_fill` do
+    not include the amount.
+    """
+
+    compensation: int
+    fill: int
+    account: str
+    contract: str
+    pool: str
+    asset: str
+    amount_cash: int
     note: str
 
 
@@ -438,6 +487,7 @@ AnyEvent = (
     | MarksSet
     | MarkRejected
     | IndexPricesSet
+    | IndexPriceRejected
     | DepthSet
     | PoolFunded
     | ContractMoved
@@ -453,9 +503,12 @@ AnyEvent = (
     | AdlStarted
     | AdlStopped
     | AdlPaused
+    | MarkUnconfirmed
+    | MarkConfirmed
     | AdlForced
     | AdlFilled
     | FillCancelled
+    | Compensated
     | CounterpartySkipped
     | RoundClosed
     | AdlExhausted

@@ -123,15 +123,20 @@ RULE_SETS: dict[str, RuleSet] = _RuleSets((rules.name, rules) for rules in _ALL)
 
 def rule_sets_of(book: Book) -> Mapping[str, RuleSet]:
     """Return the rule sets that the pools of a book may name: every venue's and the registry's."""
-    return rule_sets_with(book.registry)
+    return rule_sets_with(book.registry, book.superseded)
 
 
-def rule_sets_with(registry: Mapping[str, RegisteredRules]) -> Mapping[str, RuleSet]:
-    """Return every venue's rule sets and those of a registry, by name."""
-    if not registry:
+def rule_sets_with(
+    registry: Mapping[str, RegisteredRules], superseded: Mapping[str, RuleSet] | None = None
+) -> Mapping[str, RuleSet]:
+    """Return every venue's rule sets and those of a registry, by name.
+
+    `superseded` ones stand in for today's, as in the records of an earlier release.
+    """
+    if not registry and not superseded:
         return RULE_SETS
     own = {name: registered.rules for name, registered in registry.items()}
-    return _RuleSets({**own, **RULE_SETS})
+    return _RuleSets({**own, **RULE_SETS, **(superseded or {})})
 
 
 def rule_set_of(book: Book, state: ContractState) -> RuleSet:

@@ -240,10 +240,10 @@ def _cost(tranches: Sequence[Tranche]) -> int:
 
 def _value_at_mark(state: ContractState, side: Side, tranches: Sequence[Tranche]) -> int:
     """Return the value of tranches at the mark in Cash; their cost before the first mark."""
-    if state.mark == 0:
+    if state.confirmed_mark == 0:
         return _cost(tranches)
     lots = sum(tranche.lots for tranche in tranches)
-    return state.terms.value_cash(side.sign * lots, state.mark)
+    return state.terms.value_cash(side.sign * lots, state.confirmed_mark)
 
 
 def _loss(state: ContractState, side: Side, tranches: Sequence[Tranche]) -> int:

@@ -69,12 +69,17 @@ def _liquidate(
     contracts: Container[str],
     nets: Container[str],
 ) -> Iterator[Event]:
-    """Yield the netting and the takeover of a cross account; each is applied before the next."""
+    """Yield the netting and the takeover of a cross account; each is applied before the next.
+
+    An account with a position at an unconfirmed mark waits: its equity depends on that mark.
+    """
 
     def positions() -> list[OpenPosition]:
         cross = cross_positions(book, account, asset.name)
         return [position for position in cross if position.state.name in contracts]
 
+    if any(each.state.mark_unconfirmed for each in cross_positions(book, account, asset.name)):
+        return
     netted = list(net_legs(book, positions(), nets))
     yield from netted
     equity, maintenance = trigger_columns(book, asset.name, np.array([account]))

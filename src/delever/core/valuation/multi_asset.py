@@ -7,12 +7,13 @@ for scores, leverage and indicators. At a takeover the account's assets are conv
 """
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from delever.core.book import Book
 from delever.core.book.pool_state import AssetState, PoolState
-from delever.core.market.collateral import CollateralTerms, PiecewiseValue
+from delever.core.market.collateral import CollateralTerms
 from delever.core.messages import CollateralTakenOver
 from delever.core.units import Ints, share_floor
 
@@ -39,56 +40,55 @@ def pooled_accounts(book: Book, asset: str) -> Ints:
 # --- many accounts ---
 
 
-def pooled_equity(book: Book, accounts: Ints, settle: str = "", *, haircut: bool = False) -> Ints:
-    """Return the equity of pooled accounts in Cash of an asset, or of the margin currency.
+class PooledMargin(NamedTuple):
+    """The margin of accounts over all their assets, one entry an account, in Cash.
 
-    Values are floored asset by asset; `haircut` applies tiers and caps to them.
+    `equity` includes `unrealized_pnl`; `changed_at` is the sequence of the last change of a wallet,
+    or of the index price of an asset in it.
     """
-    total = np.zeros(len(accounts), np.int64)
-    for asset in _used_assets(book):
-        terms, wallets = terms_as_collateral(asset), asset.wallets
-        value = terms.after_haircut if haircut else terms.equity
-        total += value.of_all(wallets.balance[accounts] + wallets.unrealized_pnl[accounts])
-    return _in_asset(book, total, settle)
+
+    equity: Ints
+    unrealized_pnl: Ints
+    maintenance: Ints
+    changed_at: Ints
 
 
-def pooled_pnl(book: Book, accounts: Ints, settle: str = "") -> Ints:
-    """Return the unrealized PnL of pooled cross positions at index prices, in Cash of an asset."""
-    return _sum_at_index(book, "unrealized_pnl", accounts, settle)
+def pooled_margin(
+    book: Book, accounts: Ints | None, settle: str = "", *, haircut: bool = False
+) -> PooledMargin:
+    """Return the margin of pooled accounts, or of all, in an asset or in the margin currency.
 
-
-def pooled_maintenance(book: Book, accounts: Ints, settle: str = "") -> Ints:
-    """Return the maintenance margin of pooled cross positions at index prices, in Cash."""
-    return _sum_at_index(book, "maintenance", accounts, settle)
-
-
-def _sum_at_index(book: Book, column: str, accounts: Ints, settle: str) -> Ints:
-    total = np.zeros(len(accounts), np.int64)
-    for asset in _used_assets(book):
+    Values are floored asset by asset; `haircut` applies tiers and caps to positive balances.
+    """
+    size = book.accounts.size if accounts is None else len(accounts)
+    equity, pnl, maintenance, changed_at = np.zeros((4, size), np.int64)
+    for asset in book.pooled_assets():
+        if not asset.equity_bound:
+            continue  # no account has a balance or a position in it
+        terms, held = terms_as_collateral(asset), _rows_of(asset, accounts)
+        amounts = held[:, 0]
         if asset.exposure:
-            amounts = getattr(asset.wallets, column)[accounts]
-            total += at_index(terms_as_collateral(asset)).of_all(amounts)
-    return _in_asset(book, total, settle)
-
-
-def at_index(terms: CollateralTerms) -> PiecewiseValue:
-    """Return the value of amounts of either sign at the index price."""
-    index = terms.index
-    return PiecewiseValue((0,), ((index.numerator, 0, index.denominator),))
-
-
-def _used_assets(book: Book) -> list[AssetState]:
-    """Return the pooled assets of which any account may have a balance or a position."""
-    return [asset for asset in book.pooled_assets() if asset.equity_bound]
-
-
-def _in_asset(book: Book, values: Ints, settle: str) -> Ints:
-    """Return values in the margin currency as amounts of an asset at its index price, floored."""
+            amounts = amounts + held[:, 1]
+            pnl += terms.at_index.of_all(held[:, 1])
+            maintenance += terms.at_index.of_all(held[:, 2])
+        equity += (terms.after_haircut if haircut else terms.equity).of_all(amounts)
+        np.maximum(changed_at, held[:, 3], out=changed_at)
+        if asset.name != book.margin_currency:
+            has_any = held[:, :3].any(axis=1) if asset.exposure else amounts != 0
+            np.maximum(changed_at, asset.collateral_at, out=changed_at, where=has_any)
     if settle in {"", book.margin_currency}:
-        return values
-    index = terms_as_collateral(book.asset(settle)).index
-    inverse = PiecewiseValue((0,), ((index.denominator, 0, index.numerator),))
-    return inverse.of_all(values)
+        return PooledMargin(equity, pnl, maintenance, changed_at)
+    own = book.asset(settle)
+    np.maximum(changed_at, own.collateral_at, out=changed_at)
+    in_asset = terms_as_collateral(own).in_asset.of_all
+    return PooledMargin(in_asset(equity), in_asset(pnl), in_asset(maintenance), changed_at)
+
+
+def _rows_of(asset: AssetState, accounts: Ints | None) -> Ints:
+    """Return the wallets of accounts, row by row, or a view of all."""
+    wallets = asset.wallets
+    rows: Ints = wallets.rows[: wallets.size]
+    return rows if accounts is None else rows.take(accounts, axis=0)
 
 
 # --- the columns that rankings and takeovers read ---
@@ -103,27 +103,20 @@ def margin_rows(book: Book, settle: str) -> Ints:
     wallets, accounts = book.asset(settle).wallets, pooled_accounts(book, settle)
     if not len(accounts):
         return wallets.rows
-    rows: Ints = wallets.rows.copy()
-    pnl = pooled_pnl(book, accounts, settle)
-    rows[accounts, 0] = pooled_equity(book, accounts, settle) - pnl
-    rows[accounts, 1] = pnl
-    rows[accounts, 2] = pooled_maintenance(book, accounts, settle)
-    rows[accounts, 3] = _changed_at(book, accounts, settle)
+    rows: Ints
+    if len(accounts) == wallets.size:
+        rows = np.empty_like(wallets.rows[: wallets.size])
+        for number, column in enumerate(_balance_columns(pooled_margin(book, None, settle))):
+            rows[:, number] = column
+    else:
+        rows = wallets.rows.copy()
+        margin = _balance_columns(pooled_margin(book, accounts, settle))
+        rows[accounts] = np.column_stack(margin)
     return rows
 
 
-def _changed_at(book: Book, accounts: Ints, settle: str) -> Ints:
-    """Return the sequence of the last change of each pooled account's margin in an asset."""
-    priced = book.asset(settle).collateral_at if settle != book.margin_currency else 0
-    latest = np.full(len(accounts), priced, np.int64)
-    for asset in _used_assets(book):
-        wallets = asset.wallets
-        np.maximum(latest, wallets.changed_at[accounts], out=latest)
-        has_any = wallets.balance[accounts] != 0
-        has_any |= wallets.maintenance[accounts] != 0
-        has_any |= wallets.unrealized_pnl[accounts] != 0
-        np.maximum(latest, asset.collateral_at, out=latest, where=has_any)
-    return latest
+def _balance_columns(margin: PooledMargin) -> tuple[Ints, Ints, Ints, Ints]:
+    return (margin.equity - margin.unrealized_pnl, *margin[1:])
 
 
 def bucket_columns(book: Book, settle: str, accounts: Ints) -> tuple[Ints, Ints, Ints]:
@@ -136,10 +129,8 @@ def bucket_columns(book: Book, settle: str, accounts: Ints) -> tuple[Ints, Ints,
     balance, pnl, maintenance = (column[accounts] for column in columns)
     pooled = pooled_rows(book, settle, accounts)
     if len(pooled):
-        theirs = accounts[pooled]
-        pnl[pooled] = pooled_pnl(book, theirs, settle)
-        balance[pooled] = pooled_equity(book, theirs, settle) - pnl[pooled]
-        maintenance[pooled] = pooled_maintenance(book, theirs, settle)
+        margin = _balance_columns(pooled_margin(book, accounts[pooled], settle))
+        balance[pooled], pnl[pooled], maintenance[pooled], _ = margin
     return balance, pnl, maintenance
 
 
@@ -150,9 +141,8 @@ def trigger_columns(book: Book, settle: str, accounts: Ints) -> tuple[Ints, Ints
     maintenance = wallets.maintenance[accounts]
     pooled = pooled_rows(book, settle, accounts)
     if len(pooled):
-        theirs = accounts[pooled]
-        equity[pooled] = pooled_equity(book, theirs, settle, haircut=True)
-        maintenance[pooled] = pooled_maintenance(book, theirs, settle)
+        margin = pooled_margin(book, accounts[pooled], settle, haircut=True)
+        equity[pooled], maintenance[pooled] = margin.equity, margin.maintenance
     return equity, maintenance
 
 

@@ -97,9 +97,14 @@ def check_range(
         reject_unless(fits, field, book.margin_currency, Reason.EXCEEDS_NUMERIC_RANGE)
 
 
-def equity_bounds(book: Book) -> dict[str, int]:
-    """Return an upper bound, in Cash, on any account's absolute equity in each asset, now."""
-    return {name: _exact_equity_bound(book, name, {}, {}, {}) for name in book.assets}
+def terms_fit(book: Book, changed: Mapping[str, CollateralTerms]) -> bool:
+    """Return whether the equity of multi-asset accounts fits the numeric range at new terms."""
+    if pooled_fits(
+        book, {name: asset.equity_bound for name, asset in book.assets.items()}, changed
+    ):
+        return True
+    exact = {name: _exact_equity_bound(book, name, {}, {}, {}) for name in book.assets}
+    return pooled_fits(book, exact, changed)
 
 
 def pooled_fits(
@@ -233,8 +238,8 @@ def _worth_bound(book: Book, pool: str, prices: Mapping[str, Mark] | None = None
     bound = abs(owner.balance) + sum(abs(held.cost) for held in owner.collateral.values())
     for state in book.monitored():
         if state.pool == pool:
-            candidates = _prices(state, owner, (prices or {}).get(state.name, 0))
-            bound += _inventory_bound(state, candidates) + abs(state.realized_pnl + state.injected)
+            reached = _prices(state, owner, (prices or {}).get(state.name, 0))
+            bound += _inventory_bound(state, reached) + abs(state.realized_pnl + state.injected)
     return bound
 
 

@@ -127,8 +127,9 @@ def _state(contract: ContractView | None) -> Row:
     if contract is None:
         return {"state": NOTHING, "state_kind": "none", "risk": NOTHING}
     state, risk = str(contract.status.state), contract.risk
+    label = contract.status.label
     risk_text = NOTHING if risk is None else f"{RISKS[risk.level - 1]} ({risk.raw})"
-    return {"state": state, "state_kind": state, "risk": risk_text}
+    return {"state": label, "state_kind": state, "risk": risk_text}
 
 
 def _distances(contract: ContractView | None) -> Row:

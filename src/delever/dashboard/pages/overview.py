@@ -46,6 +46,7 @@ FEED_EVENTS = {
     "pool_funded": "fund flow",
     "contract_moved": "contract moved",
     "fill_cancelled": "fill cancelled",
+    "compensated": "account compensated",
     "loss_socialized": "loss socialized",
     "notice": "notice",
 }
@@ -58,6 +59,8 @@ FEED_NOTICES = {
     "mark_rejected",
     "fill_exceeds_position",
     "fund_unallocated",
+    "mark_unconfirmed",
+    "mark_confirmed",
 }
 """Kinds of notices on the feed; all others repeat an event that is on the feed itself."""
 

@@ -18,6 +18,7 @@ from delever.core.messages import (
     AdlStopped,
     Command,
     Event,
+    IndexPriceRejected,
     MarkRejected,
     Rejected,
 )
@@ -130,13 +131,13 @@ class RunResult:
         }
 
     @property
-    def partial_rejections(self) -> list[tuple[int, MarkRejected]]:
-        """The marks that were rejected alone, each with the number of its command, from 0."""
+    def partial_rejections(self) -> list[tuple[int, MarkRejected | IndexPriceRejected]]:
+        """The marks and index prices rejected alone, with the number of their command, from 0."""
         return [
             (number, event)
             for number, events in enumerate(self.outcomes)
             for event in events
-            if isinstance(event, MarkRejected)
+            if isinstance(event, MarkRejected | IndexPriceRejected)
         ]
 
     @property

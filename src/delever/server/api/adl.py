@@ -21,7 +21,6 @@ from delever.formatting import ContractFormatter
 from delever.journal import JournalError, SqliteJournal
 from delever.journal.replay import advance_by_command, replay_events
 from delever.lab.errors import InputError, UnknownNameError
-from delever.lab.queries.fill_explanation import explain_fill_of
 from delever.lab.queries.fill_report import FillExplanation
 from delever.rule_registry import installed_rule_sets, registry
 from delever.server.api.formatting import numbers_of
@@ -108,9 +107,7 @@ async def fill(request: AnyRequest, services: Services, fill: Id) -> FillExplana
         raise not_found("unknown_fill", "fill", fill)
     check_can_read(request, row.account)
     try:
-        why = await services.runner.look_up(
-            lambda journal: explain_fill_of(journal, fill, rule_sets=installed_rule_sets())
-        )
+        why = await services.explainer.explain(fill)
     except UnknownNameError as error:
         raise not_found("unknown_fill", "fill", fill, str(error)) from None
     except InputError as error:

@@ -63,10 +63,10 @@ async def positions(
     header: dict[str, Any] = {"version": version, "last_fill": last_fill, "id": id}
     if "lots" in table.column_names:
         columns = await asyncio.to_thread(_columns, table, header)
-        return _response(await submit_one(services, columns), table.num_rows)
+        return _response(await submit_one(request, services, columns), table.num_rows)
     rows = await asyncio.to_thread(_rows, table, PositionRow)
     command = SetPositions(time_ms=NOW, positions=tuple(rows), **header)
-    return _response(await submit_one(services, command), table.num_rows)
+    return _response(await submit_one(request, services, command), table.num_rows)
 
 
 @post("/v1/balances/arrow", status_code=200, guards=[submits], tags=["commands"])
@@ -83,7 +83,7 @@ async def balances(
     command = SetBalances(
         time_ms=NOW, id=id, version=version, last_fill=last_fill, balances=tuple(rows)
     )
-    return _response(await submit_one(services, command), table.num_rows)
+    return _response(await submit_one(request, services, command), table.num_rows)
 
 
 def _table(body: bytes) -> pa.Table:

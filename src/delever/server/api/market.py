@@ -1,6 +1,6 @@
 """Routes out: contracts, ratings, queues and insurance funds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -13,6 +13,7 @@ from delever.api_types.market import (
     ContractResponse,
     HeldCollateralResponse,
     PoolResponse,
+    QueueLevel,
     QueuePage,
     QueueRow,
     RatingPartResponse,
@@ -22,7 +23,7 @@ from delever.api_types.market import (
 from delever.core.book import Book
 from delever.core.messages import Rating, Reason, Side
 from delever.core.rules.ranking import Queue, rank_side
-from delever.core.units import Ints, format_scaled, ratio_ppm
+from delever.core.units import Ints, Mark, exact_sum, format_scaled, ratio_ppm
 from delever.core.valuation.side_valuation import value_side
 from delever.formatting import ContractFormatter
 from delever.lab.errors import UnknownNameError
@@ -92,15 +93,18 @@ async def queue(
 ) -> QueuePage:
     """Return a page of one side's queue, next counterparty first, by the fund's or other rules.
 
-    With `account`, return the page with the account's first position and ignore `offset`. Accounts
-    that the caller may not read are masked.
+    With `account`, return the page with the account's first position and ignore `offset`. Without
+    the role read the rows are those of one's own accounts, or, with `[api] queue_detail`, all rows
+    with masked names.
     """
     if account is not None:
         check_can_read(request, account)
+    masking = masking_of(request)
+    own = None if masking.sees_all or services.config.api.queue_detail else masking.accounts
     page = await read_book(
-        services, lambda book: _page(book, contract, side, rules, account, offset, limit)
+        services, lambda book: _page(book, contract, side, rules, account, offset, limit, own)
     )
-    return masking_of(request).mask(page)
+    return masking.mask(page)
 
 
 @get("/v1/pools", guards=[reads_market], tags=["market"])
@@ -173,12 +177,14 @@ def _contract(
         rules=contract.rules,
         tick_size=format_scaled(*contract.terms.tick),
         lot_size=format_scaled(*contract.terms.lot),
-        mark=formatter.price(contract.mark_ticks) if contract.mark_ticks else None,
+        mark=_price_or_none(formatter, contract.mark_ticks),
         marked_ms=time_or_none(contract.marked_ms),
         stale=not contract.mark_ticks or now_ms - contract.marked_ms > stale_ms,
         state=contract.state,
         paused=contract.paused,
         mark_rejected=contract.mark_rejected,
+        mark_unconfirmed=contract.mark_unconfirmed,
+        confirmed_mark=_price_or_none(formatter, contract.confirmed_mark_ticks),
         trigger_used_ppm=contract.trigger_used_ppm,
         open_interest_long=formatter.quantity(contract.open_lots[Side.LONG]),
         open_interest_short=formatter.quantity(contract.open_lots[Side.SHORT]),
@@ -192,6 +198,10 @@ def _contract(
         last_adl_ms=time_or_none(contract.last_adl_ms),
         triggers=tuple(trigger_of(state, formatter) for state in contract.triggers),
     )
+
+
+def _price_or_none(formatter: ContractFormatter, ticks: Mark) -> str | None:
+    return formatter.price(ticks) if ticks else None
 
 
 def _rating(rating: Rating, formatter: ContractFormatter, now_ms: int) -> RatingResponse:
@@ -247,13 +257,19 @@ def _page(
     account: str | None,
     offset: int,
     limit: int,
+    own: Collection[str] | None,
 ) -> QueuePage:
+    """Return a page of the rows, or of those of some accounts; totals are of all rows."""
     check_contract(book, contract)
     check_rules(book, contract, rules)
     state = book.contracts[contract]
     chosen = rules_named(rules, book, state)
     queue = rank_side(value_side(book, state, side), chosen.ranking)
     rows, reasons = _rows(queue)
+    total = len(rows)
+    if own is not None:
+        indices = [book.accounts.index[name] for name in own if name in book.accounts.index]
+        rows = rows[np.isin(queue.valuation.account[rows], indices)]
     if account is not None:
         offset = _place(book, queue, rows, account) // limit * limit
     formatter = ContractFormatter.of(book, state)
@@ -265,14 +281,27 @@ def _page(
         side=side,
         rules=chosen.name,
         formula=chosen.ranking.formula,
-        total=len(rows),
+        total=total,
         ranked=len(queue.order),
         offset=offset,
         rows=tuple(
             _row(book, queue, row, reasons.get(row), int(leverages[row]), formatter)
             for row in rows[offset : offset + limit].tolist()
         ),
+        levels=tuple(_levels(queue, formatter)),
     )
+
+
+def _levels(queue: Queue, formatter: ContractFormatter) -> Iterator[QueueLevel]:
+    """Yield the sums of the ranked positions by ADL indicator, the lowest first."""
+    indicators, lots = queue.indicator[queue.order], queue.valuation.lots[queue.order]
+    for indicator in np.unique(indicators).tolist():
+        of_level = lots[indicators == indicator]
+        yield QueueLevel(
+            indicator=indicator,
+            positions=len(of_level),
+            quantity=formatter.quantity(exact_sum(of_level)),
+        )
 
 
 def _rows(queue: Queue) -> tuple[Ints, dict[int, str]]:

@@ -14,14 +14,7 @@ from delever.core.book.pool_state import AssetState
 from delever.core.book.position_table import PositionTable
 from delever.core.messages import Side
 from delever.core.units import ratio_ppm
-from delever.core.valuation.multi_asset import (
-    equity_in,
-    is_pooled,
-    pooled_equity,
-    pooled_maintenance,
-    pooled_pnl,
-    trigger_columns,
-)
+from delever.core.valuation.multi_asset import equity_in, is_pooled, pooled_margin, trigger_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +134,9 @@ def _margin(book: Book, index: int) -> MarginSnapshot | None:
     if not currency or not is_pooled(book, index, currency):
         return None
     account = np.array([index])
-    columns = (
-        pooled_equity(book, account),
-        pooled_equity(book, account, haircut=True),
-        pooled_pnl(book, account),
-        pooled_maintenance(book, account),
-    )
+    margin = pooled_margin(book, account)
+    counted = pooled_margin(book, account, haircut=True)
+    columns = margin.equity, counted.equity, margin.unrealized_pnl, margin.maintenance
     numbers = (int(column[0]) for column in columns)
     return MarginSnapshot(currency, book.asset(currency).cash_decimals, *numbers)
 

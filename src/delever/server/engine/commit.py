@@ -29,7 +29,9 @@ from delever.core.messages import (
     PoolDefined,
     PoolFunded,
     RatingsSet,
+    Reason,
     RefreshIndicators,
+    Rejected,
 )
 from delever.core.risk.publication.cache import PublishedIndicators, publish
 from delever.journal import EngineFailure, JournalError, Record, Recorder
@@ -38,8 +40,11 @@ from delever.rule_registry import installed_rule_sets
 from delever.server.engine.journal_lock import JournalLock
 from delever.server.engine.market_snapshot import MarketSnapshot, market_snapshot_of
 
-NOW = 0
-"""The `time_ms` of a command that is stamped with the server's clock when it is committed."""
+NOW = -(2**63)
+"""The `time_ms` of a command without a time: the server's clock stamps it at its commit.
+
+No command can have this time; 0 is a time like any other.
+"""
 
 SNAPSHOT_EVENTS = (
     AdlPaused,
@@ -134,6 +139,7 @@ class CommitWriter:
                 parallel_map=parallel_map,
                 rule_sets=installed_rule_sets(),
                 on_failure=self._failures.append,
+                max_time_jump_ms=journal.max_time_jump_ms,
             )
         except BaseException:
             self._lock.close()
@@ -198,7 +204,7 @@ class CommitWriter:
     def _remember(self, committed: Committed) -> None:
         """Store the command's id, and the past that the market snapshot reports."""
         sequence, time_ms, command, events = committed
-        if command.id:
+        if command.id and not _is_held(events):  # a held command may be sent again as it is
             self._ids[command.id] = sequence
             if len(self._ids) > self._config.journal.idempotency_window:
                 self._ids.popitem(last=False)
@@ -277,6 +283,12 @@ class CommitWriter:
         self._failures.append(EngineFailure(place, self.recorder.head.sequence, None, error))
 
 
+def _is_held(events: Sequence[Event]) -> bool:
+    """Return whether a command was rejected until an operator confirms the time."""
+    first = events[0]
+    return isinstance(first, Rejected) and first.reason is Reason.TIME_JUMP_HELD
+
+
 def _stamped(command: Command, time_ms: int) -> Command:
     """Return the command with the clock's time where it has none of its own."""
     if command.time_ms != NOW:
@@ -285,7 +297,7 @@ def _stamped(command: Command, time_ms: int) -> Command:
 
 
 def _repeated(command: Command, before: Committed) -> Outcome | DuplicateIdError:
-    """Return the earlier outcome where the command differs in nothing but its time."""
+    """Return the earlier outcome where the command differs in time and submitter alone."""
     if _same_but_for_time(command, before.command):
         return Outcome(before, repeated=True)
     return DuplicateIdError(command.id, before.sequence)
@@ -294,5 +306,5 @@ def _repeated(command: Command, before: Committed) -> Outcome | DuplicateIdError
 def _same_but_for_time(one: Command, other: Command) -> bool:
     if type(one) is not type(other):
         return False
-    stamped = msgspec.structs.replace(one, time_ms=other.time_ms)
+    stamped = msgspec.structs.replace(one, time_ms=other.time_ms, by=other.by)
     return encode_command(stamped) == encode_command(other)

@@ -48,6 +48,8 @@ class ContractSnapshot:
     state: MarketState
     paused: bool
     mark_rejected: bool
+    mark_unconfirmed: bool
+    confirmed_mark_ticks: Mark
     triggers: tuple[TriggerState, ...]
     rating: Rating | None
     last_adl_ms: int
@@ -134,7 +136,7 @@ def _contract(
     book: Book, state: ContractState, last_adl_ms: int, marked_ms: int
 ) -> ContractSnapshot:
     rules = rule_set_of(book, state)
-    triggers = trigger_states(book, state, rules) if state.mark else ()
+    triggers = trigger_states(book, state, rules)
     contract_pnl_cash = contract_pnl_of(state)
     return ContractSnapshot(
         name=state.name,
@@ -155,6 +157,8 @@ def _contract(
         state=_market_state(state, triggers),
         paused=state.paused,
         mark_rejected=state.mark_rejected,
+        mark_unconfirmed=state.mark_unconfirmed,
+        confirmed_mark_ticks=state.confirmed_mark,
         triggers=triggers,
         rating=state.rating,
         last_adl_ms=last_adl_ms,

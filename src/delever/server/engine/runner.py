@@ -53,6 +53,13 @@ TICK_MS = 1_000
 """Monitored contracts see time pass at least this often: windows slide, waits end."""
 
 
+SERVER = "server"
+"""Who submits the commands of ticks."""
+
+HEARTBEAT_MS = 60_000
+"""Without any command the journal's time follows the clock this often."""
+
+
 class BusyError(Exception):
     """The queue of commands is full; try again later."""
 
@@ -89,7 +96,8 @@ class Runner:
         self._queued_commands = 0
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._stopping = self._behind = False
+        self._stopping = False
+        self._clock_state = ""
         self._writer = CommitWriter(config, now_ms, WorkSharing(self._ranking, threads))
         self.market_snapshot = self._writer.market_snapshot
 
@@ -143,11 +151,14 @@ class Runner:
 
     # --- requests ---
 
-    async def submit(self, commands: Sequence[Command]) -> list[Outcome | DuplicateIdError]:
+    async def submit(
+        self, commands: Sequence[Command], by: str | None = None
+    ) -> list[Outcome | DuplicateIdError]:
         """Run commands in their order and in one commit; return their outcomes once durable.
 
-        Commands with time NOW are stamped with the clock. Raises BusyError, StoppedError, or
-        ValueError for a number that the journal cannot store; nothing is run then.
+        `by` is who submits them, for their records. Commands with time NOW are stamped with the
+        clock. Raises BusyError, StoppedError, or ValueError for a number that the journal cannot
+        store; nothing is run then.
         """
         if self.failed is not None or self._stopping:
             raise StoppedError("the engine has stopped")
@@ -155,6 +166,8 @@ class Runner:
             return []
         if self._queued_commands + len(commands) > self.config.journal.queue_limit:
             raise BusyError(f"{self._queued_commands} commands are queued already")
+        if by is not None:
+            commands = [msgspec.structs.replace(command, by=by) for command in commands]
         done: asyncio.Future[list[Outcome | DuplicateIdError]] = (
             asyncio.get_running_loop().create_future()
         )
@@ -298,25 +311,43 @@ class Runner:
     async def tick(self) -> None:
         """Submit the commands that are due, and refresh the market snapshot where it is old."""
         self._check_clock()
-        commands = await self.read(self._due)
+        commands = [] if self.time_is_held else await self.read(self._due)
         if commands:
-            await self.submit(commands)
+            await self.submit(commands, SERVER)
             return
         interval_ms = self.config.publication.snapshot_interval_ms
         if self.market_snapshot.is_old(self.now_ms(), interval_ms):
             snapshot = await self.read(lambda _: self._writer.refresh_snapshot())
             self._publish([], [], snapshot)
 
+    @property
+    def clock_skew_ms(self) -> int:
+        """How far the clock is ahead of the journal's time; negative: behind; 0 before the first.
+
+        Ticks keep it within `HEARTBEAT_MS`.
+        """
+        time_ms = self.market_snapshot.time_ms
+        return self.now_ms() - time_ms if time_ms else 0
+
+    @property
+    def time_is_held(self) -> bool:
+        """Whether commands at the clock's time wait for an operator's confirmation."""
+        limit_ms = self.config.journal.max_time_jump_ms
+        return 0 < limit_ms < self.clock_skew_ms
+
     def _check_clock(self) -> None:
-        """Log, once per change, that the clock is behind the journal, so that time stands still."""
-        behind_ms = self.market_snapshot.time_ms - self.now_ms()
-        if (behind_ms > TICK_MS) == self._behind:
+        """Log, once per change, that the clock is behind the journal, or too far ahead of it."""
+        skew_ms = self.clock_skew_ms
+        state = "held" if self.time_is_held else "behind" if skew_ms < -TICK_MS else ""
+        if state == self._clock_state:
             return
-        self._behind = not self._behind
-        if self._behind:
-            log.warning("the clock is behind the journal", behind_ms=behind_ms)
+        self._clock_state = state
+        if state == "behind":
+            log.warning("the clock is behind the journal", behind_ms=-skew_ms)
+        elif state == "held":
+            log.error("the clock is too far ahead; commands are held", ahead_ms=skew_ms)
         else:
-            log.info("the clock has caught up", behind_ms=behind_ms)
+            log.info("the clock has caught up", behind_ms=-skew_ms)
 
     def _due(self, book: Book) -> list[Command]:
         """Return the commands that are due; they are stamped when they are committed."""
@@ -327,7 +358,8 @@ class Runner:
             ratings_interval_ms=publication.ratings_interval_ms,
             indicators_interval_ms=publication.indicators_interval_ms,
         )
-        if not refreshes and book.monitored():
+        is_late = book.time_ms > 0 and self.now_ms() - book.time_ms >= HEARTBEAT_MS
+        if not refreshes and (is_late or book.monitored()):
             return [SetTime(time_ms=NOW)]
         return [msgspec.structs.replace(refresh, time_ms=NOW) for refresh in refreshes]
 

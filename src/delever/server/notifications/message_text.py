@@ -33,6 +33,11 @@ _OPERATOR_TITLES = {
     NoticeKind.FUND_UNALLOCATED: (
         "Insurance fund {subject} is unallocated while ADL is on in {contract}"
     ),
+    NoticeKind.MARK_UNCONFIRMED: (
+        "Mark of {contract} unconfirmed: {subject}; takeovers, unwinding and ADL are paused"
+    ),
+    NoticeKind.ACCOUNT_COMPENSATED: "You were compensated for an ADL fill in {contract}",
+    NoticeKind.MARK_CONFIRMED: "Mark of {contract} confirmed: takeovers, unwinding and ADL resume",
     NoticeKind.ADL_EXHAUSTED: "ADL queue exhausted in {contract}: {subject}",
 }
 

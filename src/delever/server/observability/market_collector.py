@@ -54,6 +54,7 @@ def _families() -> dict[str, GaugeMetricFamily]:
             ["contract", "trigger"],
         ),
         "inventory": ("Inventory of the insurance fund, in units", ["contract", "side"]),
+        "mark_unconfirmed": ("1 while a contract's mark is beyond its limits", ["contract"]),
         "mark_age_seconds": ("Age of a contract's mark", ["contract"]),
     }
     return {
@@ -87,6 +88,7 @@ def _add_contract(
     for side in Side:
         quantity = contract.inventory_lots[side] * mantissa / 10**decimals
         families["inventory"].add_metric([name, side], quantity)
+    families["mark_unconfirmed"].add_metric([name], float(contract.mark_unconfirmed))
     if contract.marked_ms:
-        age = (snapshot.taken_ms - contract.marked_ms) / 1_000
+        age = abs(snapshot.taken_ms - contract.marked_ms) / 1_000  # the clock may be set back
         families["mark_age_seconds"].add_metric([name], age)

@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 from delever.core.messages import (
     AdlExhausted,
     AdlFilled,
+    IndexPriceRejected,
     MarkRejected,
     RefreshIndicators,
     RefreshRatings,
@@ -74,10 +75,11 @@ class Metrics:
         runner.snapshot_listeners.append(self._market.update)
         runner.listeners.append(lambda commits: self.committed(commits, runner.commit_seconds))
         self._queued.set_function(lambda: float(runner.queued))
-        self.registry.register(_ErrorCollector(runner.errors))
+        self._errors.counts = runner.errors
         self._running.set_function(lambda: float(runner.failed is None))
+        self._skew.set_function(lambda: runner.clock_skew_ms / 1_000)
         self._snapshot_age.set_function(
-            lambda: (runner.now_ms() - runner.market_snapshot.taken_ms) / 1_000
+            lambda: abs(runner.now_ms() - runner.market_snapshot.taken_ms) / 1_000
         )
         if notifier is not None:
             notifier.delivery_listeners.append(self.delivered)
@@ -107,6 +109,15 @@ class Metrics:
         )
         self._queued = make.gauge("commands_queued", "Commands queued for the engine")
         self._running = make.gauge("engine_running", "1, or 0 after an internal error")
+        self._errors = _ErrorCollector()
+        self.registry.register(self._errors)
+        self._history_lag = make.gauge(
+            "history_lag_records", "Durable records that are not in the history"
+        )
+        self._failed_logins = make.gauge("failed_logins", "Logins of /v1 with a wrong key, so far")
+        self._skew = make.gauge(
+            "clock_skew_seconds", "Time by which the clock is ahead of the journal"
+        )
         self._snapshot_age = make.gauge("market_snapshot_age_seconds", "Age of the market snapshot")
 
     def committed(self, commits: Sequence[Committed], seconds: float) -> None:
@@ -126,10 +137,13 @@ class Metrics:
             if command in types:
                 self._refresh.labels(label).observe(seconds)
 
+    def watch_logins(self, failed: Callable[[], int]) -> None:
+        """Report logins with a wrong key."""
+        self._failed_logins.set_function(lambda: float(failed()))
+
     def watch_history(self, history: HistoryProjector) -> None:
         """Report how far the history is behind the journal."""
-        lag = self._make.gauge("history_lag_records", "Durable records that are not in the history")
-        lag.set_function(lambda: float(history.lag))
+        self._history_lag.set_function(lambda: float(history.lag))
 
     # --- notices ---
 
@@ -214,15 +228,15 @@ def _part(scope: Scope, known: frozenset[str]) -> str:
 class _ErrorCollector(Collector):
     """The errors that an engine survived, by place."""
 
-    def __init__(self, errors: Mapping[str, int]) -> None:
-        self._errors = errors
+    def __init__(self) -> None:
+        self.counts: Mapping[str, int] = {}
 
     def collect(self) -> Iterable[CounterMetricFamily]:
         """Return the counter; a place appears with 0 before its first error."""
         text = "Errors that the engine survived"
         family = CounterMetricFamily("delever_internal_errors", text, labels=["place"])
         for place in ERROR_PLACES:
-            family.add_metric([place], self._errors.get(place, 0))
+            family.add_metric([place], self.counts.get(place, 0))
         yield family
 
 
@@ -259,7 +273,7 @@ def _counts_of(
         if isinstance(first, Rejected):
             events["rejections", first.reason] += 1
         for event in commit.events:
-            if isinstance(event, MarkRejected):
+            if isinstance(event, MarkRejected | IndexPriceRejected):
                 events["parts_rejected", event.reason] += 1
             name = _COUNTED.get(type(event))
             if name is not None:

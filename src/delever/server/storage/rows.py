@@ -11,6 +11,7 @@ from delever.core.messages import (
     AdlFilled,
     AdlStarted,
     AdlStopped,
+    Compensated,
     Event,
     FillCancelled,
     PoolFunded,
@@ -29,6 +30,7 @@ PROJECTED_TAGS = tuple(
         AdlFilled,
         AdlStarted,
         AdlStopped,
+        Compensated,
         FillCancelled,
         PoolFunded,
         PoolObserved,
@@ -71,8 +73,8 @@ class HistoryRows:
         match event:
             case PoolObserved():
                 self._observed(origin, event)
-            case PoolFunded():
-                self.new[tables.flows].append(origin | _fields(event, tables.flows))
+            case PoolFunded() | Compensated():
+                self.new[tables.flows].append(origin | _flow(event))
             case TakenOver():
                 self.new[tables.takeovers].append(origin | _fields(event, tables.takeovers))
             case Unwound():
@@ -155,6 +157,13 @@ def _fields(event: Event, table: sa.Table) -> Row:
     """Return the event's fields that the table has, enum members as text."""
     names = [name for name in event.__struct_fields__ if name in table.c]
     return {name: _plain(getattr(event, name)) for name in names}
+
+
+def _flow(event: PoolFunded | Compensated) -> Row:
+    row = _fields(event, tables.flows)
+    if isinstance(event, Compensated):
+        row |= {"amount_cash": -event.amount_cash, "reason": "compensation"}
+    return row
 
 
 def _plain(value: Any) -> Any:

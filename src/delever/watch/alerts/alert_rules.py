@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from delever.watch.alerts.contract_status import ContractStatus
+from delever.watch.alerts.contract_status import NO_FILL, ContractStatus
 from delever.watch.market_data.errors import SourceFailure
 from delever.watch.market_data.observations import (
     DrawdownObservation,
@@ -45,12 +45,18 @@ MAX_FILL_AGE_MS = 24 * 60 * MINUTE_MS
 
 
 class RuleEvaluation(NamedTuple):
-    """Whether a rule holds for a subject, and the text of an alert."""
+    """Whether a rule holds for a subject, and the text of an alert.
+
+    What is not certain, such as an end of ADL that no venue has reported, is never urgent.
+    `end_text` is the text of an alert that has cleared, if it says more than "no longer".
+    """
 
     rule: AnyRule
     subject: str
     holds: bool | None
     text: str
+    is_certain: bool = True
+    end_text: str = ""
 
 
 class ActiveAlert(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,8 +172,18 @@ def _state_changes(rule: StateRule, statuses: Sequence[ContractStatus]) -> Itera
         if _applies(rule, status.venue, status.contract):
             name = f"{status.venue} {status.contract}"
             for state in rule.states:
-                text = f"{name}: {state}" + (f" ({status.reason})" if status.reason else "")
-                yield RuleEvaluation(rule, f"{name} {state}", status.state == state, text)
+                holds = status.state == state
+                label = status.label if holds else state
+                text = f"{name}: {label}" + (f" ({status.reason})" if status.reason else "")
+                inferred = status.stop_inferred and state in {"adl", "stopped"}
+                yield RuleEvaluation(
+                    rule,
+                    f"{name} {state}",
+                    holds,
+                    text,
+                    is_certain=not inferred,
+                    end_text=f"{name}: {NO_FILL}" if inferred and state == "adl" else "",
+                )
 
 
 def _failures(
@@ -295,7 +311,7 @@ def _update_alert(
     before: ActiveAlert | None, evaluation: RuleEvaluation, now_ms: int, *, quiet: bool
 ) -> tuple[ActiveAlert | None, Alert | None]:
     holds = before is not None if evaluation.holds is None else evaluation.holds
-    muted = quiet and not evaluation.rule.urgent
+    muted = quiet and not (evaluation.rule.urgent and evaluation.is_certain)
     if not holds:
         if before is None or before.notified_ms is None:
             return None, None
@@ -319,10 +335,11 @@ def _update_alert(
 
 
 def _alert(evaluation: RuleEvaluation, now_ms: int, kind: str) -> Alert:
+    ended = evaluation.end_text or f"no longer: {evaluation.text}"
     return Alert(
         rule=evaluation.rule.name,
         subject=evaluation.subject,
-        text=evaluation.text if kind != "cleared" else f"no longer: {evaluation.text}",
+        text=ended if kind == "cleared" else evaluation.text,
         at_ms=now_ms,
         kind=kind,
         channels=evaluation.rule.channels,

@@ -119,7 +119,7 @@ def _contract(contract: ContractView, now_ms: int) -> Sequence[str | Text]:
     return [
         status.venue,
         status.contract,
-        Text(status.state.upper(), STYLES[status.state]),
+        Text(status.label.upper(), STYLES[status.state]),
         age(now_ms - status.since_ms),
         "" if risk is None else f"{RISKS[risk.level - 1]} ({risk.raw})",
         "" if drawdown is None else str(drawdown.pnl_ratio),

@@ -150,6 +150,20 @@ _TEXTS = (
         "open for ADL. It happens in every step, before unwinding. No venue documents it; a pool "
         "that is the counterparty of all positions (GMX) nets nothing."
     ),
+    (
+        "While a mark is beyond its contract's `mark_limits` (it moved too far from the mark "
+        "before it, or is too old), the engine takes nothing over in the contract, nets and "
+        "unwinds nothing there, and neither starts, stops nor runs ADL; cross accounts with a "
+        "position in it wait, and its inventory counts at the last confirmed mark. A later mark "
+        "confirms it by a move within the limit, from the mark before it or from the last "
+        "confirmed one; so does an operator. The alarm is a notice."
+    ),
+    (
+        "A compensation for a wrong ADL fill goes from the contract's pool to the account's "
+        "wallet, at most what the pool has. Position and inventory stay, and it is no drawdown of "
+        "the pool. It has a number in the sequence of fills: balances that do not include it are "
+        "corrected."
+    ),
 )
 
 _SNAPSHOTS = {

@@ -28,6 +28,10 @@ PUBLIC_EVENTS = frozenset(
         "contract_moved",
         "loss_socialized",
         "fill_cancelled",
+        "compensated",
+        "inventory_netted",
+        "mark_unconfirmed",
+        "mark_confirmed",
         "notice",
     }
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import NoReturn
 
 from delever.server.engine.account_snapshot import AccountSnapshot, PositionSnapshot
 from delever.server.engine.market_snapshot import MarketSnapshot
@@ -171,12 +172,24 @@ class AccountEndpoints:
 
     # --- settings ---
 
-    async def position_mode(self, _product: str, account: str, _request: Request) -> object:
+    async def position_mode(
+        self, _product: str, account: str, _request: Request
+    ) -> dict[str, bool]:
         """Return whether the account is in hedge mode."""
         owner = (await self._read(account)).account
         return {"dualSidePosition": owner.hedge_mode}
 
-    async def assets_mode(self, _product: str, account: str, _request: Request) -> object:
+    async def change_position_mode(self, product: str, account: str, request: Request) -> object:
+        """Reject a change of the position mode; Binance's own error if it is the present one."""
+        mode = await self.position_mode(product, account, request)
+        _reject_change(request, mode, payloads.SAME_POSITION_MODE)
+
+    async def change_assets_mode(self, product: str, account: str, request: Request) -> object:
+        """Reject a change of the assets mode; Binance's own error if it is the present one."""
+        mode = await self.assets_mode(product, account, request)
+        _reject_change(request, mode, payloads.SAME_ASSETS_MODE)
+
+    async def assets_mode(self, _product: str, account: str, _request: Request) -> dict[str, bool]:
         """Return whether the account is margined on all its assets at once."""
         owner = (await self._read(account)).account
         return {"multiAssetsMargin": owner.multi_asset}
@@ -185,6 +198,14 @@ class AccountEndpoints:
         """Return that fees are not paid in another asset."""
         await self._read(account)
         return {"feeBurn": False}
+
+    async def spot_account(self, _product: str, account: str, _request: Request) -> object:
+        """Return a spot account without balances: the engine has derivatives only."""
+        return account_payloads.spot_account((await self._read(account)).account.time_ms)
+
+    async def trading_status(self, _product: str, account: str, _request: Request) -> object:
+        """Return that no quantitative rule restricts the account."""
+        return {"indicators": {}, "updateTime": (await self._read(account)).account.time_ms}
 
     async def order_limits(self, _product: str, _account: str, _request: Request) -> object:
         """Return the limits of orders."""
@@ -248,6 +269,16 @@ class AccountEndpoints:
         if reading is None:
             raise BinanceRequestError(payloads.UNKNOWN_KEY)
         return reading
+
+
+def _reject_change(
+    request: Request, mode: dict[str, bool], same: payloads.BinanceErrorCode
+) -> NoReturn:
+    """Raise the error of a request to change a mode: a key of this server cannot."""
+    for name, value in mode.items():
+        if (text(request, name) or "").lower() == str(value).lower():
+            raise BinanceRequestError(same)
+    raise BinanceRequestError(payloads.UNKNOWN_KEY)
 
 
 def _open_positions(

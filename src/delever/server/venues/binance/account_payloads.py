@@ -41,11 +41,14 @@ def adl_quantile(
 ) -> Json:
     """Return the quantiles of an account's positions in one symbol.
 
-    One-way positions are under BOTH. In hedge mode position side has its own quantile; with cross
-    positions HEDGE replaces BOTH, as a marker whose value is 0.
+    One-way positions are under BOTH. In hedge mode each side has its own quantile; with cross
+    positions HEDGE replaces BOTH, as a marker whose value is 0, and where both sides are open they
+    have the same quantile, the higher one.
     """
     sides = {side.name: quantile(indicators.get(side, 0)) if hedge_mode else 0 for side in Side}
     if hedge_mode and not isolated:
+        if len(indicators) == len(Side):
+            sides = dict.fromkeys(sides, max(sides.values()))
         return {"symbol": symbol, "adlQuantile": sides | {"HEDGE": 0}}
     both = 0 if hedge_mode else quantile(max(indicators.values(), default=0))
     return {"symbol": symbol, "adlQuantile": sides | {"BOTH": both}}
@@ -302,6 +305,27 @@ def permissions(time_ms: int) -> Json:
         "updateTime": time_ms,
         "multiAssetsMargin": False,
         "tradeGroupId": -1,
+    }
+
+
+def spot_account(time_ms: int) -> Json:
+    """Return a spot account without balances."""
+    commissions = ("makerCommission", "takerCommission", "buyerCommission", "sellerCommission")
+    rates = ("maker", "taker", "buyer", "seller")
+    return {
+        **dict.fromkeys(commissions, 0),
+        "commissionRates": dict.fromkeys(rates, "0"),
+        "canTrade": True,
+        "canWithdraw": True,
+        "canDeposit": True,
+        "brokered": False,
+        "requireSelfTradePrevention": False,
+        "preventSor": False,
+        "updateTime": time_ms,
+        "accountType": "SPOT",
+        "balances": [],
+        "permissions": ["SPOT"],
+        "uid": 0,
     }
 
 

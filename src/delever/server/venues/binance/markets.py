@@ -187,7 +187,8 @@ def _market_data(product: str) -> dict[str, BuildAnswer]:
         f"/{product}/v1/depth": Markets.order_book,
         f"/{product}/v1/openInterest": Markets.open_interest,
     }
-    return empty | tickers | one
+    newer = tickers[f"/{product}/v1/ticker/price"]
+    return empty | tickers | one | {f"/{product}/v2/ticker/price": newer}
 
 
 _TICKERS: Mapping[str, BuildTicker] = {

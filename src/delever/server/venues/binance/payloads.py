@@ -70,6 +70,8 @@ AHEAD = BinanceErrorCode(
 )
 BAD_SIGNATURE = BinanceErrorCode(400, -1022, "Signature for this request is not valid.")
 BAD_SYMBOL = BinanceErrorCode(400, -1121, "Invalid symbol.")
+SAME_POSITION_MODE = BinanceErrorCode(400, -4059, "No need to change position side.")
+SAME_ASSETS_MODE = BinanceErrorCode(400, -4171, "No need to adjust the assets mode.")
 NO_ORDER = BinanceErrorCode(400, -2013, "Order does not exist.")
 NO_LISTEN_KEY = BinanceErrorCode(400, -1125, "This listenKey does not exist.")
 LONG_WINDOW = BinanceErrorCode(400, -1131, "recvWindow must be less than 60000")

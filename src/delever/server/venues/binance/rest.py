@@ -29,6 +29,13 @@ Endpoint = Callable[[str, str, Request], Awaitable[object]]
 EndpointRow = tuple[str, Endpoint, int, int]
 """A path, its endpoint, and its weight with a symbol and without."""
 
+_CONDITIONAL_LISTS = (
+    *("openAlgoOrders", "allAlgoOrders", "conditional/openOrders", "conditional/allOrders"),
+    "conditional/orderHistory",
+)
+_MARGIN_LISTS = ("openOrders", "allOrders", "myTrades")
+"""Lists of conditional and of margin orders, which are empty here."""
+
 _SPOT_LISTS = (
     *("/sapi/v1/capital/config/getall", "/sapi/v1/asset/tradeFee", "/api/v3/openOrders"),
     *("/api/v3/allOrders", "/api/v3/myTrades"),
@@ -142,8 +149,12 @@ class BinanceApi:
             *((f"{base}/accountConfig", accounts.account_config, 5, 5) for base in _LINEAR),
             *((f"{base}/symbolConfig", accounts.symbol_config, 5, 5) for base in _LINEAR),
             *((f"{base}/feeBurn", accounts.fee_burn, 30, 30) for base in _LINEAR),
+            ("/api/v3/account", accounts.spot_account, 20, 20),
             ("/papi/v1/account", accounts.unified_account, 20, 20),
             ("/papi/v1/balance", accounts.unified_balances, 20, 20),
+            ("/fapi/v1/apiTradingStatus", accounts.trading_status, 1, 10),
+            ("/papi/v1/um/apiTradingStatus", accounts.trading_status, 1, 10),
+            *((f"/papi/v1/margin/{name}", self._orders.no_orders, 5, 5) for name in _MARGIN_LISTS),
             ("/papi/v1/rateLimit/order", accounts.order_limits, 1, 1),
             ("/fapi/v1/rateLimit/order", accounts.order_limits, 1, 1),
             *self._shared_endpoints(_LINEAR),
@@ -163,8 +174,21 @@ class BinanceApi:
             for product, table in ((FAPI, linear), (DAPI, inverse))
             for path, endpoint, weight, without in table
         }
-        none = Route(self._nothing)
-        return routes | {("GET", path): none for path in _SPOT_LISTS}
+        none, modes = Route(self._nothing), self._mode_routes()
+        return routes | modes | {("GET", path): none for path in _SPOT_LISTS}
+
+    def _mode_routes(self) -> dict[tuple[str, str], Route]:
+        """Return the routes on which bots set modes at their start: they are as they are."""
+        accounts = self._accounts
+        products = {**dict.fromkeys(_LINEAR, FAPI), **dict.fromkeys(_INVERSE, DAPI)}
+        routes = {
+            ("POST", f"{base}/positionSide/dual"): Route(
+                self._signed(accounts.change_position_mode, product)
+            )
+            for base, product in products.items()
+        }
+        assets = Route(self._signed(accounts.change_assets_mode, FAPI))
+        return routes | {("POST", "/fapi/v1/multiAssetsMargin"): assets}
 
     def _shared_endpoints(self, bases: Iterable[str]) -> Iterator[EndpointRow]:
         """Yield the endpoints that USDⓈ-M, COIN-M and both parts of portfolio margin have."""
@@ -179,6 +203,8 @@ class BinanceApi:
             yield f"{base}/order", orders.order, 1, 1
             yield f"{base}/openOrders", orders.no_orders, 1, 40
             yield f"{base}/openOrder", orders.no_order, 1, 1
+            for name in _CONDITIONAL_LISTS:
+                yield f"{base}/{name}", orders.no_orders, 1, 40
             yield f"{base}/forceOrders", orders.forced_orders, 20, 50
             yield f"{base}/income", orders.income, 30, 30
 

@@ -14,6 +14,7 @@ from delever.server.engine.runner import Runner
 from delever.server.transport.api_keys import ApiKey, Keyring
 from delever.server.transport.asgi import Headers, Reply, Request
 from delever.server.transport.websockets import Socket
+from delever.server.venues import amounts
 from delever.server.venues.account_reader import account_query, readable_account
 from delever.server.venues.bybit import account_payloads, payloads
 from delever.server.venues.bybit.account import BybitAccount, market_of
@@ -23,6 +24,9 @@ from delever.server.venues.bybit.streams import IDLE_S, BybitStreams
 from delever.server.venues.fill_log import FillLog, ForcedOrder
 from delever.server.venues.symbols import Instrument, SymbolMap, SymbolMapCache
 
+SWITCH_MODE = "/v5/position/switch-mode"
+ONE_WAY, BOTH_SIDES = 0, 3
+
 WEEK_MS = 7 * 24 * 3_600_000
 MAX_SYMBOLS = 10
 
@@ -30,7 +34,7 @@ NO_MARKET_DATA = tuple(
     f"/v5/market/{name}"
     for name in (
         *("kline", "mark-price-kline", "index-price-kline", "premium-index-price-kline"),
-        *("recent-trade", "open-interest", "account-ratio", "funding/history", "delivery-price"),
+        *("recent-trade", "account-ratio", "funding/history", "delivery-price"),
     )
 )
 """Market data that the engine does not have."""
@@ -39,6 +43,12 @@ Result = bytes | payloads.BybitErrorCode
 Params = Mapping[str, str]
 HistoryRow = Callable[[account_payloads.BybitMarket, ForcedOrder], Mapping[str, Any]]
 """Builds one row of a history."""
+
+
+class SwitchModeRequest(msgspec.Struct):
+    """The position mode in the body of a request: ONE_WAY or BOTH_SIDES."""
+
+    mode: int
 
 
 class BybitApi:
@@ -65,6 +75,8 @@ class BybitApi:
             "/v5/market/tickers": self._tickers,
             "/v5/market/risk-limit": self._risk_limits,
             "/v5/market/orderbook": self._order_book,
+            "/v5/market/open-interest": self._open_interest,
+            "/v5/system/status": lambda _: b'{"list":[]}',
             **dict.fromkeys(NO_MARKET_DATA, self._no_market_data),
         }
         self._private: dict[str, Callable[[ApiKey, Params], Awaitable[Result]]] = {
@@ -102,6 +114,8 @@ class BybitApi:
         headers, rejection = self._limiter.admit(request.address)
         if rejection:
             return rejection
+        if request.path == SWITCH_MODE and request.method == "POST":
+            return await self._answer_private(request, headers)
         if request.path not in self._public and request.path not in self._private:
             return self._reply(payloads.NO_ROUTE, headers, 404)
         if request.method != "GET":
@@ -119,6 +133,8 @@ class BybitApi:
         headers, error = self._limiter.admit_key(key.id, request.path)
         if error is not None:
             return self._reply(error, headers)
+        if request.path == SWITCH_MODE:
+            return self._reply(await self._switch_mode(key, request.body), headers)
         return self._reply(await self._private[request.path](key, request.params), headers)
 
     async def serve_socket(self, socket: Socket) -> None:
@@ -212,6 +228,22 @@ class BybitApi:
         if isinstance(listed, payloads.BybitErrorCode):
             return listed
         return payloads.order_book(params.get("symbol", ""), self._runner.now_ms())
+
+    def _open_interest(self, params: Params) -> Result:
+        """Return the open interest of one contract now: past values are not stored."""
+        symbol, category = params.get("symbol", ""), params.get("category", "")
+        listed = self._listed(params)
+        if isinstance(listed, payloads.BybitErrorCode):
+            return listed
+        if len(listed) != 1:
+            return payloads.PARAMETER.with_values(why="symbol must be given")
+        snapshot = self._runner.market_snapshot
+        found = snapshot.contracts[listed[0].contract]
+        lots = found.open_lots[Side.LONG] + found.inventory_lots[Side.LONG]
+        quantity = amounts.units(found.terms, lots)
+        row = {"openInterest": quantity, "timestamp": str(snapshot.taken_ms)}
+        named = {"symbol": symbol, "category": category}
+        return msgspec.json.encode({**named, "list": [row], "nextPageCursor": ""})
 
     def _no_market_data(self, params: Params) -> Result:
         """Return an empty list: the engine has neither trades nor candles nor funding."""
@@ -325,7 +357,21 @@ class BybitApi:
         frame = account_payloads.wallet_frame(chosen, coins, owner.margin)
         return msgspec.json.encode({"list": [frame]})
 
+    async def _switch_mode(self, key: ApiKey, body: bytes) -> Result:
+        """Accept the position mode that the account is in, as bots set it at their start."""
+        try:
+            wanted = msgspec.json.decode(body, type=SwitchModeRequest).mode
+        except msgspec.DecodeError as invalid:
+            return payloads.PARAMETER.with_values(why=str(invalid))
+        account = readable_account(key)
+        reading = None if account is None else await self._runner.read(account_query(account))
+        if reading is None or wanted != (BOTH_SIDES if reading.account.hedge_mode else ONE_WAY):
+            return payloads.NOT_PERMITTED
+        return b"{}"
+
     async def _fee_rates(self, _key: ApiKey, params: Params) -> Result:
+        """Return the fees of contracts, by default of the linear ones."""
+        params = {"category": "linear", **params}
         listed = self._listed(params)
         if isinstance(listed, payloads.BybitErrorCode):
             return listed

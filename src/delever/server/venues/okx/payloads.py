@@ -404,7 +404,7 @@ def account_config(account: str, *, hedge_mode: bool) -> dict[str, object]:
         "mainUid": account,
         "label": account,
         "acctLv": "2",
-        "posMode": "long_short_mode" if hedge_mode else "net_mode",
+        "posMode": position_mode(hedge_mode=hedge_mode),
         "autoLoan": False,
         "ctIsoMode": "automatic",
         "mgnIsoMode": "automatic",
@@ -422,6 +422,11 @@ def account_config(account: str, *, hedge_mode: bool) -> dict[str, object]:
         "type": "0",
         "acctStpMode": "cancel_maker",
     }
+
+
+def position_mode(*, hedge_mode: bool) -> str:
+    """Return OKX's name of an account's position mode."""
+    return "long_short_mode" if hedge_mode else "net_mode"
 
 
 def leverage_row(

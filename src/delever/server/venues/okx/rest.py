@@ -6,6 +6,8 @@ without rows.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+import msgspec
+
 from delever.core.messages import Side
 from delever.server.engine.market_snapshot import ContractSnapshot, PoolSnapshot
 from delever.server.engine.runner import Runner
@@ -23,6 +25,7 @@ from delever.server.venues.okx.insurance_fund import FundLog
 from delever.server.venues.okx.streams import IDLE_S, OkxStreams
 from delever.server.venues.symbols import Instrument, SymbolMap, SymbolMapCache, usd_price
 
+SET_POSITION_MODE = "/api/v5/account/set-position-mode"
 MAX_FUND_ENTRIES = 100
 MAX_CONTRACTS = 20
 
@@ -40,7 +43,8 @@ NO_PRIVATE_DATA = tuple(
     for name in (
         *("trade/orders-pending", "trade/orders-algo-pending", "trade/orders-algo-history"),
         *("account/positions-history", "account/interest-accrued", "asset/balances"),
-        *("asset/currencies", "asset/bills", "account/max-size"),
+        *("asset/currencies", "asset/bills", "account/max-size", "account/max-avail-size"),
+        *("account/account-position-risk", "account/risk-state", "account/greeks"),
     )
 )
 """Paths whose lists are empty here."""
@@ -106,7 +110,8 @@ class OkxApi:
 
     async def answer(self, request: Request) -> Reply:
         """Return the reply to any request."""
-        data = await self._data(request)
+        sets_mode = request.path == SET_POSITION_MODE and request.method == "POST"
+        data = await (self._set_position_mode(request) if sets_mode else self._data(request))
         if isinstance(data, payloads.OkxErrorCode):
             return Reply(payloads.error_answer(data), data.status)
         return Reply(payloads.answer(data))
@@ -302,6 +307,21 @@ class OkxApi:
         owner = await self._owner(key.account)
         hedge_mode = owner is not None and owner.hedge_mode
         return [payloads.account_config(key.account, hedge_mode=hedge_mode)]
+
+    async def _set_position_mode(self, request: Request) -> Data:
+        """Accept the position mode that the account is in, as bots set it at their start."""
+        key = authenticate(request, self._keyring, self._runner.now_ms())
+        if isinstance(key, payloads.OkxErrorCode):
+            return key
+        try:
+            wanted = msgspec.json.decode(request.body, type=dict[str, str]).get("posMode", "")
+        except msgspec.DecodeError:
+            return payloads.WRONG.with_values(name="posMode")
+        account = readable_account(key)
+        owner = None if account is None else await self._owner(account)
+        if owner is None or wanted != payloads.position_mode(hedge_mode=owner.hedge_mode):
+            return payloads.NOT_PERMITTED
+        return [{"posMode": wanted}]
 
     async def _leverages(self, key: ApiKey, params: Params) -> Data:
         """Return the leverage of each instrument that a request names."""
