@@ -72,7 +72,10 @@ def run(book: Book, commands: list[Command]) -> list[tuple[tuple[Event, ...], by
 
 def fields_of(item: object) -> set[str]:
     names = set(getattr(type(item), "__slots__", None) or vars(item))
-    names = {name.replace("_entries", "entries").replace("_size", "size") for name in names}
+    names = {
+        name.replace("_entries", "entries").replace("_size", "size").replace("_terms", "terms")
+        for name in names
+    }
     return names - {"start"}
 
 

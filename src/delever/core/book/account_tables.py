@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from delever.core.book.account_index import AccountIndex, IndexByName
-from delever.core.kernels import ParallelMap, Revaluation, kernels_for
+from delever.core.kernels import ParallelMap, kernels_for
 from delever.core.units import Bools, Ints, exact_sum
 
 FIRST_CAPACITY = 16
@@ -235,15 +235,16 @@ class Wallets(Table):
         self.changed_at[account] = self.sequence
 
     def revalue(
-        self, positions: object, sides: list[Revaluation], parallel_map: ParallelMap
+        self, positions: object, sides: Ints, tiers: Ints, parallel_map: ParallelMap
     ) -> None:
         """Value position tables at new marks and add the exact differences to cross wallets.
 
-        `positions` are the columns of all positions, of which each table is a range.
+        `positions` are the columns of all positions, `sides` and `tiers` as `revalue_sides` takes
+        them.
         """
-        if sides:
+        if len(sides):
             kernels = kernels_for(self.size)
-            kernels.revalue_sides(positions, sides, self.rows, self.sequence, parallel_map)
+            kernels.revalue_sides(positions, sides, tiers, self.rows, self.sequence, parallel_map)
 
     def add(self, account: int, amount_cash: int) -> None:
         """Add cash to an account's wallet; a negative amount is a debit."""

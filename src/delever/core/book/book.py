@@ -15,11 +15,11 @@ import numpy as np
 
 from delever.core import messages as m
 from delever.core.book.account_tables import Accounts
-from delever.core.book.contract_state import ContractState, OutstandingLoss
+from delever.core.book.contract_state import ContractState, MarkedContracts, OutstandingLoss
 from delever.core.book.inventory import Tranche
 from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.book.position_table import PositionBlock, PositionColumns
-from delever.core.kernels import ParallelMap, Revaluation
+from delever.core.kernels import ParallelMap
 from delever.core.market.collateral import read_index_price, unit_collateral
 from delever.core.market.contract_terms import terms_of
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
@@ -461,17 +461,16 @@ class Book:
     # --- events: market data ---
 
     def _marks_set(self, event: m.MarksSet, parallel_map: ParallelMap = map) -> None:
-        revalued: dict[str, list[Revaluation]] = {}
+        marked = MarkedContracts()
         for name, ticks, fraction in event.rows():
             state = self.contracts[name]
-            mark = state.terms.join_mark(ticks, fraction)
-            sides = revalued.setdefault(state.terms.settle, [])
-            sides += state.set_mark(self.time_ms, mark, self.sequence)
+            marked.add(state, ticks, fraction, self.time_ms)
             self._changed[state.key] = state  # a mark alone does not make a contract monitored
-            self._update_exposure(state)
-        for name, sides in revalued.items():
-            asset = self.asset(name)
-            asset.wallets.revalue(self.positions.kernel_columns, sides, parallel_map)
+        block = self.positions
+        for name, growth in marked.growth.items():
+            asset, sides = self.asset(name), marked.sides(block, name, self.sequence)
+            asset.exposure += growth
+            asset.wallets.revalue(block.kernel_columns, sides, block.tiers, parallel_map)
             if asset.equity_bound >= COLUMN_LIMIT:
                 self._reset_bounds(asset)
 

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from delever.core.book.account_tables import Wallets
 from delever.core.book.inventory import Inventory
 from delever.core.book.position_table import PositionBlock, PositionBounds, PositionTable
-from delever.core.kernels import Revaluation, kernels_for
+from delever.core.kernels import kernels_for
 from delever.core.market.contract_terms import ContractTerms
 from delever.core.market.mark_limits import exact_mark_limits
 from delever.core.market.rolling_windows import DailyOpening, RollingPeak, RollingVolatility
@@ -48,6 +50,7 @@ class ContractState:
     ) -> None:
         self.definition_order = 0
         self.definition = definition
+        self.tables = {side: PositionTable(positions) for side in Side}
         self.terms = terms
         self.limits = limits
         self.name = definition.contract
@@ -64,7 +67,6 @@ class ContractState:
         self.asks: tuple[tuple[int, int], ...] = ()
         self.depth_known = False
         self.depth_insufficient_since_ms: dict[Side, int | None] = dict.fromkeys(Side)
-        self.tables = {side: PositionTable(positions) for side in Side}
         self.inventory = {side: Inventory() for side in Side}
         self.realized_pnl = 0
         self.injected = 0
@@ -102,23 +104,28 @@ class ContractState:
     # --- marks and values ---
 
     @property
+    def terms(self) -> ContractTerms:
+        """The exact terms; factor and tiers are also columns of the block of positions."""
+        return self._terms
+
+    @terms.setter
+    def terms(self, terms: ContractTerms) -> None:
+        self._terms = terms
+        for side, table in self.tables.items():
+            factor = side.sign * terms.factor if terms.linear else 0
+            table.block.set_terms(table.number, factor, terms.tier_bytes)
+
+    @property
     def confirmed_mark(self) -> Mark:
         """The newest mark that is within the contract's limits, or was confirmed."""
         return self.last_confirmed_mark if self.mark_unconfirmed else self.mark
 
-    def set_mark(self, time_ms: int, mark: Mark, sequence: int) -> list[Revaluation]:
-        """Set the mark; return the position tables that are to be valued at it."""
+    def set_mark(self, time_ms: int, mark: Mark) -> None:
+        """Set the mark; the book values the positions of all marked contracts together."""
         self.previous_mark = self.confirmed_mark or mark
         self.mark, self.marked_ms = mark, time_ms
         self.mark_rejected = False
         self.volatility.observe(time_ms, mark)
-        revalued: list[Revaluation] = []
-        for side, table in self.tables.items():
-            table.changed_at = sequence
-            if table.size:
-                factor = self.terms.value_factor(side, mark)
-                revalued.append((table, *factor, self.terms))
-        return revalued
 
     def pnl_and_maintenance(self, side: Side, lots: Ints, cost: Ints) -> tuple[Ints, Ints]:
         """Return unrealized PnL and maintenance margin of rows in Cash; 0 before the first mark."""
@@ -300,3 +307,39 @@ class ContractState:
     def take_changes(self, side: Side) -> list[tuple[object, ...]]:
         """Return the positions and tranches of one side that changed since the last call."""
         return [*self.tables[side].take_changes(), *self.inventory[side].take_changes()]
+
+
+class MarkedContracts:
+    """Contracts with new marks, whose positions are valued together: as columns, by settle asset.
+
+    `growth` is by how much their exposure bounds have grown, in Cash of each asset.
+    """
+
+    def __init__(self) -> None:
+        self.growth: dict[str, int] = {}
+        self._orders: dict[str, list[int]] = {}
+        self._ticks: dict[str, list[int]] = {}
+        self._lot_values: dict[str, dict[int, list[tuple[int, int, int]]]] = {}
+
+    def add(self, state: ContractState, ticks: int, fraction: int, time_ms: int) -> None:
+        """Set the mark of a contract, as `MarksSet` has it."""
+        terms = state.terms
+        mark: Mark = terms.join_mark(ticks, fraction) if fraction else ticks
+        state.set_mark(time_ms, mark)
+        orders = self._orders.setdefault(terms.settle, [])
+        if fraction or not terms.linear:
+            values = [terms.value_factor(side, mark) for side in Side]
+            self._lot_values.setdefault(terms.settle, {})[len(orders)] = values
+        orders.append(state.definition_order)
+        self._ticks.setdefault(terms.settle, []).append(ticks)
+        exposure = state.exposure(mark, {})
+        grown = exposure - state.exposure_bound
+        self.growth[terms.settle] = self.growth.get(terms.settle, 0) + grown
+        state.exposure_bound = exposure
+
+    def sides(self, block: PositionBlock, settle: str, sequence: int) -> Ints:
+        """Return the sides of an asset's contracts, as `revalue_sides` takes them; stamp them."""
+        orders = np.array(self._orders[settle], np.int64)
+        block.changed_at[2 * orders] = block.changed_at[2 * orders + 1] = sequence
+        ticks = np.array(self._ticks[settle], np.int64)
+        return block.sides_at(orders, ticks, self._lot_values.get(settle, {}))

@@ -163,13 +163,19 @@ def _set_marks(book: Book, command: m.SetMarks) -> list[Event]:
 
 
 def _marks_set(book: Book, marks: dict[str, Mark]) -> m.MarksSet:
+    contracts, whole = tuple(marks), tuple(mark for mark in marks.values() if type(mark) is int)
+    if len(whole) == len(contracts):
+        return m.MarksSet(contracts=contracts, mark_ticks=whole)
     split = [book.contracts[name].terms.split_mark(mark) for name, mark in marks.items()]
-    ticks, fractions = zip(*split, strict=True) if split else ((), ())
+    ticks, fractions = zip(*split, strict=True)
     fractions = fractions if any(fractions) else ()
-    return m.MarksSet(contracts=tuple(marks), mark_ticks=ticks, mark_fractions=fractions)
+    return m.MarksSet(contracts=contracts, mark_ticks=ticks, mark_fractions=fractions)
 
 
 def _read_mark(book: Book, name: str, price: m.Amount) -> Mark:
+    known = book.contracts.get(name)
+    if known is not None and (ticks := known.terms.whole_ticks(price)):
+        return ticks
     field = f"marks.{name}"
     state = _contract(book, field, name)
     mark = state.terms.read_mark(field, price)

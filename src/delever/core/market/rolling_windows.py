@@ -234,7 +234,8 @@ class RollingVolatility:
         """Set the price from this time on; the price is positive."""
         entries, minute = self._entries, div_floor(time_ms, self.MINUTE_MS)
         if entries and entries[-1][0] == minute:
-            entries.pop()
+            entries[-1] = minute, price
+            return
         entries.append((minute, price))
         # The newest price before the window is retained: the first change inside starts from it.
         while len(entries) > 1 and entries[1][0] <= minute - self.WINDOW_MINUTES:

@@ -33,6 +33,9 @@ ContractSide = tuple[str, Side]
 """A position table, by contract name and side."""
 
 
+NO_BOUNDS: Mapping[Side, PositionBounds] = {}
+
+
 class Growth(NamedTuple):
     """The positions that a command sets in a table: total lots, and the bounds on each of them.
 
@@ -76,7 +79,7 @@ def check_range(
         equity[name] += max(cash - book.asset(name).wallets.largest, 0)
     for name in new_bounds.keys() | marks.keys():
         state = book.contracts[name]
-        exposure = state.exposure(marks.get(name, state.mark), new_bounds.get(name, {}))
+        exposure = state.exposure(marks.get(name, state.mark), new_bounds.get(name, NO_BOUNDS))
         equity[state.terms.settle] += exposure - state.exposure_bound
     field = "positions" if growth else "marks" if marks else "balances"
     for name, bound in equity.items():
