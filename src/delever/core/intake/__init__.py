@@ -3,5 +3,6 @@
 1. snapshots       balances and positions, row by row, corrected for outstanding fills
 2. bulk_snapshots  the same in columns
 3. column_packing  columns -> a command in columns
-4. handlers        one function a command; `admit` is the entry
+4. mark_guards     marks beyond their contract's limits, unconfirmed and confirmed
+5. handlers        one function a command; `admit` is the entry
 """
