@@ -26,6 +26,7 @@ NOT_CHANGED |= {"changed_batches"}
 DERIVED = {
     Book: {
         "has_managed_pools",
+        "with_mark_limits",
         "publication_cache",
         "positions",
         "registry",
@@ -37,7 +38,7 @@ DERIVED = {
     PositionTable: {"index", "total_lots", "total_cost", "total_margin", "block", "_number"},
     AssetState: {"exposure"},
     ContractState: {"name", "definition_order", "terms", "limits", "is_observed", "exposure_bound"}
-    | {"key", "largest_holding"},
+    | {"key", "largest_holding", "mark_limits"},
     PoolState: {"name", "asset", "limits", "max_slippage_ppm"},
     RollingPeak: set(),
     RollingMean: {"_closed_area"},
