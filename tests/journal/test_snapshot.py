@@ -36,9 +36,9 @@ DERIVED = {
     | {"_sorted_by_name", "_name_order", "_capacity"},
     Wallets: {"sequence", "rows", "_capacity"},
     PositionTable: {"index", "total_lots", "total_cost", "total_margin", "block", "_number"},
-    AssetState: {"exposure", "key", "collateral", "collateral_at"},
+    AssetState: {"exposure", "exposure_at_mark", "key", "collateral", "collateral_at"},
     ContractState: {"name", "definition_order", "terms", "limits", "is_observed", "exposure_bound"}
-    | {"key", "largest_holding"},
+    | {"key", "largest_holding", "exposure_at_mark_bound"},
     PoolState: {"name", "asset", "limits", "max_slippage_ppm"},
     RollingPeak: set(),
     RollingMean: {"_closed_area"},

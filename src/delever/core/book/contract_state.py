@@ -11,7 +11,7 @@ from delever.core.market.contract_terms import ContractTerms
 from delever.core.market.rolling_windows import RollingPeak, RollingVolatility
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import AdlFilled, DefineContract, Rating, Side
-from delever.core.units import Ints
+from delever.core.units import Ints, div_ceil
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,7 @@ class ContractState:
         self.is_observed = False
         self.largest_holding = 0, 0
         self.exposure_bound = 0
+        self.exposure_at_mark_bound = 0
 
     def reset_for_pool(self, pool: str, window_ms: int, time_ms: int) -> None:
         """Move to another pool: contract PnL, its peak and the ADL state start again there."""
@@ -242,6 +243,17 @@ class ContractState:
         if bounds or exact:
             lots, cost = self.largest_holding_with(bounds, exact=exact)
         return lots * self.max_lot_value(mark) + cost
+
+    def exposure_at_mark(
+        self, mark: int, bounds: Mapping[Side, PositionBounds], *, exact: bool = False
+    ) -> int:
+        """Return the bound of `exposure`, with lots of inverse contracts valued at the mark."""
+        if self.terms.linear:
+            return self.exposure(mark, bounds, exact=exact)
+        lots, cost = self.largest_holding
+        if bounds or exact:
+            lots, cost = self.largest_holding_with(bounds, exact=exact)
+        return (div_ceil(lots * self.terms.factor, mark) if mark else 0) + cost
 
     def max_lot_value(self, mark: int) -> int:
         """Return an upper bound, in Cash, on a lot's value at a mark; for inverse at 1 tick."""
