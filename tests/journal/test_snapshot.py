@@ -41,9 +41,9 @@ DERIVED = {
     | {"_sorted_by_name", "_name_order"},
     Wallets: {"sequence", "rows", "_capacity"},
     PositionTable: {"index", "total_lots", "total_cost", "total_margin", "block", "number"},
-    AssetState: {"collateral", "collateral_at", "exposure", "key"},
+    AssetState: {"collateral", "collateral_at", "exposure", "exposure_at_mark", "key"},
     ContractState: {"name", "definition_order", "terms", "limits", "is_observed", "exposure_bound"}
-    | {"key", "largest_holding", "mark_limits"},
+    | {"exposure_at_mark_bound", "key", "largest_holding", "mark_limits"},
     PoolState: {"name", "asset", "limits", "max_slippage_ppm"},
     RollingPeak: set(),
     RollingMean: {"_closed_area"},

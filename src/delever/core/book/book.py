@@ -794,9 +794,12 @@ class Book:
 
     def _update_exposure(self, state: ContractState) -> None:
         """Update the exposure bound of a contract, and its asset's sum of them."""
-        exposure = state.exposure(state.mark, {})
-        self.asset_of(state).exposure += exposure - state.exposure_bound
+        asset, exposure = self.asset_of(state), state.exposure(state.mark, {})
+        asset.exposure += exposure - state.exposure_bound
         state.exposure_bound = exposure
+        at_mark = exposure if state.terms.linear else state.exposure_at_mark(state.mark, {})
+        asset.exposure_at_mark += at_mark - state.exposure_at_mark_bound
+        state.exposure_at_mark_bound = at_mark
 
     def _reset_bounds(self, asset: AssetState) -> None:
         """Reset an asset's bounds to the open positions, once past positions leave no room."""

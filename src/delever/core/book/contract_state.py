@@ -14,7 +14,7 @@ from delever.core.market.mark_limits import exact_mark_limits
 from delever.core.market.rolling_windows import DailyOpening, RollingPeak, RollingVolatility
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import AdlFilled, DefineContract, Rating, Side
-from delever.core.units import Ints, Mark, pack_mark
+from delever.core.units import Ints, Mark, div_ceil, pack_mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,7 @@ class ContractState:
         self.is_observed = False
         self.largest_holding = 0, 0
         self.exposure_bound = 0
+        self.exposure_at_mark_bound = 0
 
     def reset_for_pool(self, pool: str, window_ms: int, time_ms: int) -> None:
         """Move to another pool: contract PnL, its peak and the ADL state start again there."""
@@ -268,6 +269,18 @@ class ContractState:
         if bounds or exact:
             lots, cost = self.largest_holding_with(bounds, exact=exact)
         return lots * self.terms.max_lot_value(mark) + cost
+
+    def exposure_at_mark(
+        self, mark: Mark, bounds: Mapping[Side, PositionBounds], *, exact: bool = False
+    ) -> int:
+        """Return the bound of `exposure`, with lots of inverse contracts valued at the mark."""
+        if self.terms.linear:
+            return self.exposure(mark, bounds, exact=exact)
+        lots, cost = self.largest_holding
+        if bounds or exact:
+            lots, cost = self.largest_holding_with(bounds, exact=exact)
+        value = lots * self.terms.factor * mark.denominator
+        return (div_ceil(value, mark.numerator) if mark else 0) + cost
 
     def largest_holding_with(
         self, bounds: Mapping[Side, PositionBounds], *, exact: bool = False

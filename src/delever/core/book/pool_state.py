@@ -12,7 +12,8 @@ from delever.core.messages import DefineCollateral, DefinePool, PoolObserved
 class AssetState:
     """One settle asset: its smallest unit, its wallets, and totals for the ledger, in Cash.
 
-    `exposure` is the sum of the exposure bounds of the contracts that settle in the asset.
+    `exposure` is the sum of the exposure bounds of the contracts that settle in the asset, at any
+    mark of an inverse contract; `exposure_at_mark` is that at the marks now.
     `collateral` are the asset's terms as collateral at its index price, or None; `collateral_at` is
     the sequence of their last change.
     """
@@ -25,6 +26,7 @@ class AssetState:
         self.inventory_cost = 0
         self.fees = 0
         self.exposure = 0
+        self.exposure_at_mark = 0
         self.key = f"collateral {name}"
         self.definition: DefineCollateral | None = None
         self.index_price = 0
@@ -49,6 +51,11 @@ class AssetState:
     def equity_bound(self) -> int:
         """Upper bound, in Cash, on any account's absolute equity."""
         return self.exposure + self.wallets.largest
+
+    @property
+    def equity_bound_at_mark(self) -> int:
+        """Upper bound, in Cash, on any account's absolute equity at the marks now."""
+        return self.exposure_at_mark + self.wallets.largest
 
 
 @dataclass(slots=True)

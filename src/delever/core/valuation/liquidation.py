@@ -15,7 +15,7 @@ from delever.core.book.pool_state import AssetState
 from delever.core.messages import Event, Reason, Side
 from delever.core.units import Bools, Ints, div_floor
 from delever.core.valuation.bankruptcy import OpenPosition, cross_positions, take_over
-from delever.core.valuation.multi_asset import pooled_accounts, trigger_columns
+from delever.core.valuation.multi_asset import margin_of_all, pooled_accounts, trigger_columns
 from delever.core.valuation.netting import net_legs, settle_netted
 from delever.core.valuation.numeric_range import takeover_fits
 
@@ -109,17 +109,19 @@ def _below_maintenance(book: Book, asset: AssetState, share: Share) -> list[int]
 
     Accounts with pooled margin in the asset are left out.
     """
-    wallets = asset.wallets
+    wallets, pooled = asset.wallets, pooled_accounts(book, asset.name)
+    if len(pooled) == wallets.size:
+        return []
     is_below = _is_below(wallets.maintenance[: wallets.size], wallets.equity(), share)
-    is_below[pooled_accounts(book, asset.name)] = False
+    is_below[pooled] = False
     return sorted(np.flatnonzero(is_below).tolist(), key=book.accounts.names.__getitem__)
 
 
 def _pooled_below_maintenance(book: Book, share: Share) -> list[int]:
     """Return the multi-asset accounts at or below their share of maintenance margin, by name."""
     accounts = pooled_accounts(book, book.margin_currency)
-    equity, maintenance = trigger_columns(book, book.margin_currency, accounts)
-    below = accounts[_is_below(maintenance, equity, share)]
+    margin = margin_of_all(book, accounts, book.margin_currency, haircut=True)
+    below = accounts[_is_below(margin.maintenance, margin.equity, share)]
     return sorted(below.tolist(), key=book.accounts.names.__getitem__)
 
 

@@ -324,7 +324,8 @@ COLLATERAL = (
     Rule(
         "CORE-49",
         "A book has one margin currency; its own index price is 1. New terms and index prices of "
-        "collateral apply at once, and can cause takeovers.",
+        "collateral apply at once, and can cause takeovers. A bad index price is rejected alone. "
+        "Equity over several assets is less than 2^61 of the margin currency's smallest units.",
         "",
         "not documented",
         "one book is one margin domain",
