@@ -88,6 +88,7 @@ MEANINGS = {
     "zero_prices_not_crossed": "The ADL price is beyond the counterparty's own zero price.",
     "adl_not_used": "The rule set has no ADL; it socializes losses instead.",
     "liquidated_account_itself": "An account is never the counterparty of its own inventory.",
+    "stale_row": "The newest row of the position, or of its balance, was rejected.",
     "position_under_liquidation": "The position itself is being liquidated.",
     "exempt_account": "The account is exempt from ADL.",
     "exempt_contract": "The contract is exempt from ADL.",

@@ -84,6 +84,7 @@ def _account(model: Model, event: m.AccountDefined) -> None:
 def _balances(model: Model, event: m.BalancesSet) -> None:
     for account, asset, cash in zip(event.accounts, event.assets, event.balance_cash, strict=True):
         model.wallets[account, asset] = cash
+        model.stale_wallets.discard((account, asset))
         _acknowledge(model, account, "balances", event.version, event.last_fill)
 
 
@@ -91,6 +92,8 @@ def _positions(model: Model, event: m.PositionsSet) -> None:
     contract = model.contracts[event.contract]
     for row, account in enumerate(event.accounts):
         key = (account, event.positions[row])
+        for side in (event.side,) if model.accounts[account].hedge else SIDES:
+            contract.stale.discard((side, *key))
         contract.positions[event.side].pop(key, None)
         if event.lots[row]:
             contract.positions[event.side][key] = Position(
@@ -102,6 +105,13 @@ def _positions(model: Model, event: m.PositionsSet) -> None:
                 event.under_liquidation[row],
             )
         _acknowledge(model, account, "positions", event.version, event.last_fill)
+
+
+def _row_rejected(model: Model, event: m.RowRejected) -> None:
+    if event.asset in model.units:
+        model.stale_wallets.add((event.account, event.asset))
+    if event.contract in model.contracts and event.side is not None:
+        model.contracts[event.contract].stale.add((event.side, event.account, event.position))
 
 
 def _acknowledge(model: Model, account: str, kind: str, version: int, last_fill: int) -> None:
@@ -317,6 +327,7 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.PositionsSet: _positions,
     m.OpenOrdersSet: _orders,
     m.MarksSet: _marks,
+    m.RowRejected: _row_rejected,
     m.MarkRejected: _mark_rejected,
     m.DepthSet: _depth,
     m.DepthSufficiencySet: _watched,

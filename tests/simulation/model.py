@@ -161,6 +161,7 @@ class Contract:
         self.rated_used: int | None = None  # trigger used at the last rating, ppm
         self.paused = False
         self.mark_rejected = False
+        self.stale: set[tuple[Side, str, int]] = set()
         self.exhausted_lots: dict[Side, int] = {}
 
     def exact(self, side: Side, lots: int, ticks: int | Fraction) -> Fraction:
@@ -251,6 +252,7 @@ class Model:
         self.orders: dict[tuple[str, str], tuple[str, ...]] = {}
         self.fills: dict[int, m.AdlFilled] = {}
         self.losses: dict[str, list[PositionLoss]] = {}
+        self.stale_wallets: set[tuple[str, str]] = set()  # account and asset
 
     def wallet(self, account: str, asset: str) -> int:
         return self.wallets.get((account, asset), 0)
@@ -292,6 +294,31 @@ class Model:
         pnl = sum(c.unrealized_pnl(s, p) for c, s, _, p in rows)
         maintenance = sum(c.maintenance(s, p) for c, s, _, p in rows)
         return self.wallet(account, contract.settle), pnl, maintenance
+
+    # --- rows behind the venue ---
+
+    def is_stale(self, contract: Contract, side: Side, key: tuple[str, int]) -> bool:
+        """Return whether a position's newest row, or its wallet's if it is cross, was rejected."""
+        cross = not contract.positions[side][key].isolated
+        wallet = (key[0], contract.settle) in self.stale_wallets
+        return (side, *key) in contract.stale or (cross and wallet)
+
+    def has_stale_rows(self, account: str, asset: str) -> bool:
+        """Return whether anything is stale, or missing, in an account's cross margin bucket."""
+        rejected = [
+            contract.positions[side].get((name, number))
+            for contract in self.contracts.values()
+            if contract.settle == asset
+            for side, name, number in contract.stale
+            if name == account
+        ]
+        stale = any(held is None or not held.isolated for held in rejected)
+        return stale or (account, asset) in self.stale_wallets
+
+    def is_incomplete(self, contract: Contract) -> bool:
+        """Return whether a position of the contract is stale, or missing."""
+        keys = ((side, key) for side in SIDES for key in contract.positions[side])
+        return bool(contract.stale) or any(self.is_stale(contract, *key) for key in keys)
 
     # --- changes by events ---
 

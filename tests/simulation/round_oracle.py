@@ -87,8 +87,8 @@ def ineligible_reason(
         return Reason.EXEMPT_CONTRACT
     if model.accounts[key[0]].exempt:
         return Reason.EXEMPT_ACCOUNT
-    if held.under_liquidation:
-        return Reason.POSITION_UNDER_LIQUIDATION
+    if (stale := model.is_stale(contract, side, key)) or held.under_liquidation:
+        return Reason.STALE_ROW if stale else Reason.POSITION_UNDER_LIQUIDATION
     if balance + bucket_pnl <= 0:
         return Reason.EQUITY_NOT_POSITIVE
     if rules in WINNERS_ONLY and contract.unrealized_pnl(side, held) <= 0:

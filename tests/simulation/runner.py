@@ -68,6 +68,8 @@ def compare(model: Model, book: Book) -> None:
         found = {name: cash for name, cash in balances if cash}
         right = {name: c for (name, a), c in model.wallets.items() if a == asset and c}
         same(f"wallets in {asset}", found, right)
+        stale = {account for account, each in model.stale_wallets if each == asset}
+        same(f"stale balances in {asset}", state.wallets.stale, stale)
         same(f"fees in {asset}", state.fees, 0)
     same(
         "pools",
@@ -86,6 +88,7 @@ def compare(model: Model, book: Book) -> None:
         )
         same(f"numbers of {name}", numbers, right_numbers)
         same(f"rejected mark of {name}", held.mark_rejected, contract.mark_rejected)
+        same(f"stale rows of {name}", held.stale, contract.stale)
         same(f"ADL of {name}", list(held.active), list(contract.active))
         for side in SIDES:
             table = held.tables[side]

@@ -218,6 +218,8 @@ def _liquidate_isolated(reader: Reader, contract: Contract, side: Side) -> None:
         <= _taken_at(reader.model, contract, contract.maintenance(side, held))
     ]
     for account, number, held in below:
+        if (side, account, number) in contract.stale:
+            continue
         rows = [(contract, side, number, held)]
         take_over(reader, account, rows, None, Reason.EQUITY_BELOW_MAINTENANCE)
 
@@ -228,6 +230,8 @@ def _liquidate_cross(reader: Reader, asset: str, managed: list[Contract]) -> Non
         theirs = [c for c in managed if c.settle == asset and _is_vault(reader.model, c) == vault]
         for account in _below(reader.model, asset, theirs) if theirs else []:
             rows = [row for row in reader.model.cross(account, asset) if row[0] in theirs]
+            if rows and reader.model.has_stale_rows(account, asset):
+                continue
             netted = net(reader, account, rows)
             if netted and account not in _below(reader.model, asset, theirs):
                 continue

@@ -111,6 +111,7 @@ class Workload:
             version=self._new_version(),
             last_fill=self._known_fill(model),
             balances=rows,
+            strict=self.market.scale > 1,  # as for marks
         )
         return self._remember(snapshot)
 
@@ -134,6 +135,7 @@ class Workload:
             version=self._new_version(),
             last_fill=self._known_fill(model),
             positions=tuple(rows),
+            strict=self.market.scale > 1,
         )
         return self._remember(snapshot)
 

@@ -116,6 +116,8 @@ def banner_text(contract: ContractResponse) -> str:
         text += f"; no mark since {clock(contract.marked_ms)}"
     if contract.mark_rejected:
         text += "; the newest mark was rejected"
+    if contract.incomplete:
+        text += "; incomplete: the newest row of a position was rejected"
     if contract.paused:
         text += "; ADL rounds are paused by the operator"
     return text

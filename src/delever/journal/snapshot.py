@@ -56,6 +56,7 @@ class WalletsRecord(TableRecord):
 
     total: int
     largest: int
+    stale: list[str] = []
 
 
 class PositionTableRecord(TableRecord):
@@ -124,6 +125,7 @@ class ContractRecord(StateRecord):
     rating: Rating | None
     paused: bool = False
     mark_rejected: bool = False
+    stale: list[tuple[Side, str, int]] = []
 
 
 class PoolRecord(StateRecord):
@@ -186,7 +188,7 @@ def record_of(book: Book) -> BookRecord:
             names=list(book.accounts.names),
         ),
         assets=[
-            _copy_fields(AssetRecord, asset, wallets=_table_record(WalletsRecord, asset.wallets))
+            _copy_fields(AssetRecord, asset, wallets=_wallets_record(asset.wallets))
             for asset in book.assets.values()
         ],
         contracts=[_contract_record(state, book.time_ms) for state in book.contracts.values()],
@@ -219,6 +221,7 @@ def _contract_record(state: ContractState, time_ms: int) -> ContractRecord:
         ),
         contract_pnl_peak=_peak_record(state.contract_pnl_peak, time_ms),
         warned=sorted(state.warned),
+        stale=sorted(state.stale),
     )
 
 
@@ -226,6 +229,11 @@ def _position_table_record(table: PositionTable) -> PositionTableRecord:
     return _copy_fields(
         PositionTableRecord, table, columns=table.state(), position_ids=sorted(table.position_ids)
     )
+
+
+def _wallets_record(wallets: Wallets) -> WalletsRecord:
+    columns, stale = wallets.state(), sorted(wallets.stale)
+    return _copy_fields(WalletsRecord, wallets, columns=columns, stale=stale)
 
 
 def _table_record(kind: type[RecordT], table: Table) -> RecordT:
@@ -275,6 +283,7 @@ def _restore_asset(record: AssetRecord) -> AssetState:
     asset = AssetState(record.name, record.cash_decimals)
     _assign_fields(asset, record, skip=("wallets",))
     asset.wallets = _load_table(Wallets(), record.wallets)
+    asset.wallets.stale = set(record.wallets.stale)
     return asset
 
 
@@ -300,7 +309,7 @@ def _restore_contract(
         record,
         skip=(
             *("mark", "previous_mark", "volatility"),
-            *("tables", "inventory", "contract_pnl_peak", "warned"),
+            *("tables", "inventory", "contract_pnl_peak", "warned", "stale"),
         ),
     )
     state.mark = unpack_mark(record.mark)
@@ -316,6 +325,7 @@ def _restore_contract(
     )
     state.contract_pnl_peak = _restore_peak(record.contract_pnl_peak)
     state.warned = set(record.warned)
+    state.stale = set(record.stale)
     return state
 
 

@@ -5,7 +5,7 @@ Each table records which rows have changed (the journal hashes them) and maintai
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -147,7 +147,8 @@ class Wallets(Table):
     `balance` is settled cash without isolated margins. `unrealized_pnl` and `maintenance` are sums
     over the account's cross positions at the current marks, updated by exact differences.
     `changed_at` is the sequence of the last change of any of these: ranks depend on them. `rows` is
-    the same data as one matrix, a row an account, for the kernels.
+    the same data as one matrix, a row an account, for the kernels. `stale` are the accounts, by
+    name, whose newest balance was rejected.
     """
 
     COLUMNS = {  # noqa: RUF012
@@ -170,6 +171,8 @@ class Wallets(Table):
         self.largest = 0
         self.changed: set[int] = set()
         self.changed_batches: list[Ints] = []
+        self.stale: set[str] = set()
+        self.stale_changed = False
 
     def _allocate(self, capacity: int) -> dict[str, np.ndarray]:
         """Return the columns of one row-major matrix: kernels read whole wallets."""
@@ -249,14 +252,29 @@ class Wallets(Table):
 
         A wallet changed alone is (account, balance), wallets set together are a digest of both.
         """
-        if not (self.changed or self.changed_batches):
+        if not (self.changed or self.changed_batches or self.stale_changed):
             return []
         balance = self.balance
         changes: list[tuple[object, ...]] = [(a, balance.item(a)) for a in sorted(self.changed)]
         changes += [(digest_of(a, self.balance[a]),) for a in self.changed_batches]
+        changes += [("stale", *sorted(self.stale))] if self.stale_changed else []
         self.changed.clear()
         self.changed_batches.clear()
+        self.stale_changed = False
         return changes
+
+    def mark_stale(self, name: str, account: int | None) -> None:
+        """Mark an account's balance as stale, or as missing where the account is not defined."""
+        self.stale.add(name)
+        self.stale_changed = True
+        if account is not None:
+            self.changed_at[account] = self.sequence
+
+    def unmark_stale(self, names: Iterable[str]) -> None:
+        """End the staleness of accounts whose balance has been set."""
+        fresh = self.stale.intersection(names)
+        self.stale_changed |= bool(fresh)
+        self.stale -= fresh
 
     def equity(self) -> Ints:
         """Return every account's cross equity in Cash: balance plus unrealized PnL."""

@@ -5,7 +5,7 @@ maintenance margin at the current marks are updated along with it, so equity is 
 """
 
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_args
 
 import msgspec
@@ -62,6 +62,7 @@ class Book:
         self.has_managed_pools = False
         self.unobserved_pools: set[str] = set()
         self.publication_cache: dict[str, Any] = {}
+        self._stale: set[str] = set()
         self._monitored: dict[str, ContractState] = {}
         self._fills_of: dict[str, list[int]] = {}
         self._changed: dict[str, ContractState | PoolState] = {}
@@ -95,6 +96,11 @@ class Book:
         if not self._monitored:
             return []
         return sorted(self._monitored.values(), key=lambda state: state.definition_order)
+
+    @property
+    def has_stale_rows(self) -> bool:
+        """Whether the newest row of any position or balance was rejected."""
+        return bool(self._stale)
 
     def outstanding_fills_of(self, account: str) -> list[m.AdlFilled]:
         """Return an account's fills that snapshots may not include yet, oldest first."""
@@ -186,10 +192,12 @@ class Book:
         self.has_managed_pools = any(pool.definition.managed for pool in self.pools.values())
         for asset in self.assets.values():
             asset.wallets.sequence = self.sequence
+            self._stale |= {asset.name} if asset.wallets.stale else set()
         for number, state in enumerate(self.contracts.values()):
             state.definition_order = number
             if state.is_monitored:
                 self._monitored[state.name] = state
+            self._stale |= {state.key} if state.stale else set()
             self._update_bounds(state)
         for fill in self.outstanding_fills.values():
             self._fills_of.setdefault(fill.account, []).append(fill.fill)
@@ -269,11 +277,17 @@ class Book:
             wallets.add(account, balance - wallets.balance.item(account))
             self.accounts.balances_version[account] = event.version
             self._acknowledge(self.accounts.balances_fill, account, name, event.last_fill)
+            if wallets.stale:
+                self._unmark_stale_balances(asset, (name,))
 
     def _balance_columns_set(self, event: m.BalanceColumnsSet) -> None:
         accounts = unpack_column(event.account, "<i4", 0)
         balances = unpack_column(event.balance_cash, "<i8", len(accounts))
-        self.asset(event.asset).wallets.set_all(accounts, balances)
+        wallets = self.asset(event.asset).wallets
+        wallets.set_all(accounts, balances)
+        if wallets.stale:
+            names = map(self.accounts.names.__getitem__, accounts.tolist())
+            self._unmark_stale_balances(event.asset, names)
         self.accounts.balances_version[accounts] = event.version
         self._acknowledge_all(self.accounts.balances_fill, accounts, event.last_fill)
 
@@ -299,6 +313,8 @@ class Book:
             self._update_bounds(state)
         for key in closed:
             table.remove(table.row_of(*key))
+        if state.stale:
+            self._unmark_stale(state, event.side, zip(event.accounts, event.positions, strict=True))
 
     def _position_columns_set(self, event: m.PositionColumnsSet) -> None:
         state = self.contracts[event.contract]
@@ -315,6 +331,51 @@ class Book:
             table.remove_all(closed)
         self.accounts.positions_version[accounts] = event.version
         self._acknowledge_all(self.accounts.positions_fill, accounts, event.last_fill)
+        if state.stale:
+            names = map(self.accounts.names.__getitem__, accounts.tolist())
+            positions = unpack_column(event.position, "<i4", len(accounts)).tolist()
+            self._unmark_stale(state, event.side, zip(names, positions, strict=True))
+
+    def _row_rejected(self, event: m.RowRejected) -> None:
+        self._mark_stale(event, ((event.account, event.position),))
+
+    def _rows_rejected(self, event: m.RowsRejected) -> None:
+        positions = unpack_column(event.positions, "<i4", len(event.accounts)).tolist()
+        self._mark_stale(event, zip(event.accounts, positions, strict=True))
+
+    def _mark_stale(
+        self, event: m.RowRejected | m.RowsRejected, rows: Iterable[tuple[str, int]]
+    ) -> None:
+        """Mark rejected rows as stale, as far as they name an asset or a side of a contract."""
+        if event.asset in self.assets:
+            wallets = self.asset(event.asset).wallets
+            for name, _ in rows:
+                wallets.mark_stale(name, self.accounts.index.get(name))
+            self._stale.add(event.asset)
+        state = self.contracts.get(event.contract)
+        if state is not None and event.side is not None:
+            state.stale |= {(event.side, name, position) for name, position in rows}
+            state.tables[event.side].changed_at = self.sequence
+            self._stale.add(state.key)
+            self._changed[state.key] = state
+
+    def _unmark_stale(
+        self, state: ContractState, side: Side, rows: Iterable[tuple[str, int]]
+    ) -> None:
+        """End the staleness of positions that have been set; in one-way mode, of both sides."""
+        for name, position in rows:
+            hedges = self.accounts.hedge_mode[self.accounts.index[name]]
+            for each in (side,) if hedges else Side:
+                state.stale.discard((each, name, position))
+        self._changed[state.key] = state
+        if not state.stale:
+            self._stale.discard(state.key)
+
+    def _unmark_stale_balances(self, asset: str, names: Iterable[str]) -> None:
+        wallets = self.asset(asset).wallets
+        wallets.unmark_stale(names)
+        if not wallets.stale:
+            self._stale.discard(asset)
 
     def _open_orders_set(self, event: m.OpenOrdersSet) -> None:
         key = (event.account, event.contract)

@@ -32,8 +32,8 @@ class ContractState:
     pool, in Cash. `active` maps each trigger that is on to the time of its start; `warned` are the
     triggers that a warning has announced; `exhausted` is the inventory, in lots, that the last
     round of a side left open. `mark_rejected`: the newest submitted mark was rejected, so that the
-    mark is older than the market. `is_observed`: an observation of the pool has included the
-    contract.
+    mark is older than the market. `stale` are the positions (side, account, position id) whose
+    newest row was rejected. `is_observed`: an observation of the pool has included the contract.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class ContractState:
         self.warned: set[str] = set()
         self.paused = False
         self.mark_rejected = False
+        self.stale: set[tuple[Side, str, int]] = set()
         self.exhausted: dict[Side, int] = {}
         self.rating: Rating | None = None
         self.is_observed = False
@@ -275,6 +276,7 @@ class ContractState:
             self.rating and (self.rating.level, self.rating.as_of),
             *(("paused",) if self.paused else ()),
             *(("mark_rejected",) if self.mark_rejected else ()),
+            *(("stale", *sorted(self.stale)) if self.stale else ()),
         )
 
     def take_changes(self, side: Side) -> list[tuple[object, ...]]:

@@ -38,6 +38,7 @@ from delever.core.valuation.numeric_range import (
     funding_fits,
     takeover_fits,
 )
+from delever.core.valuation.stale_rows import are_stale
 
 MAX_CASH_DECIMALS = 12
 
@@ -217,6 +218,7 @@ def _takeover(book: Book, command: m.Takeover) -> list[Event]:
     for holding in holdings:
         name = holding.state.name
         reject_unless(holding.state.mark > 0, "contract", name, Reason.MISSING_MARK_PRICE)
+    reject_unless(not are_stale(book, holdings), "account", command.account, Reason.STALE_ROW)
     ticks: Ticks | None = None
     if command.price is not None:
         if command.contract is None:

@@ -125,6 +125,7 @@ class SetBalances(Command, tag="set_balances", frozen=True, kw_only=True):
     version: int
     last_fill: int = 0
     balances: tuple[BalanceRow, ...]
+    strict: bool = False
 
 
 class PositionRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
@@ -154,12 +155,15 @@ class SetPositions(Command, tag="set_positions", frozen=True, kw_only=True):
     """Set positions.
 
     `version` is the venue's and does not decrease; older rows are ignored. `last_fill` is the last
-    ADL fill that the positions include; later fills are subtracted from them.
+    ADL fill that the positions include; later fills are subtracted from them. A row that cannot be
+    taken is rejected alone: the last accepted one stays, marked stale, and is no counterparty and
+    not taken over until a right row comes; `strict` rejects the whole command instead.
     """
 
     version: int
     last_fill: int = 0
     positions: tuple[PositionRow, ...]
+    strict: bool = False
 
 
 class DefineAccounts(Command, tag="define_accounts", frozen=True, kw_only=True):
@@ -187,6 +191,7 @@ class SetBalanceColumns(Command, tag="set_balance_columns", frozen=True, kw_only
     accounts: tuple[str, ...] = ()
     account: bytes = b""
     balance_cash: bytes
+    strict: bool = False
 
 
 class SetPositionColumns(Command, tag="set_position_columns", frozen=True, kw_only=True):
@@ -214,6 +219,7 @@ class SetPositionColumns(Command, tag="set_position_columns", frozen=True, kw_on
     margin_cash: bytes = b""
     leverage_hundredths: bytes = b""
     under_liquidation: bytes = b""
+    strict: bool = False
 
 
 class SetMarks(Command, tag="set_marks", frozen=True, kw_only=True):

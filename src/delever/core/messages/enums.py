@@ -133,6 +133,7 @@ class Reason(StrEnum):
     EXCEEDS_POOL_BALANCE = "exceeds_pool_balance"
     NO_OPEN_POSITION = "no_open_position"
     MISSING_MARK_PRICE = "missing_mark_price"
+    STALE_ROW = "stale_row"
     NO_INVENTORY_TO_CLOSE = "no_inventory_to_close"
     ADL_QUEUE_NOT_SUPPORTED = "adl_queue_not_supported"
 
@@ -183,5 +184,6 @@ class NoticeKind(StrEnum):
     ADL_STOPPED = "adl_stopped"
     ADL_EXHAUSTED = "adl_exhausted"
     MARK_REJECTED = "mark_rejected"
+    ROW_REJECTED = "row_rejected"
     FILL_EXCEEDS_POSITION = "fill_exceeds_position"
     POSITION_DELEVERAGED = "position_deleveraged"

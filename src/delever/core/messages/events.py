@@ -15,7 +15,9 @@ from delever.core.messages.snapshot_events import (
     PositionColumnsSet,
     PositionsSet,
     RowIgnored,
+    RowRejected,
     RowsIgnored,
+    RowsRejected,
 )
 
 
@@ -365,6 +367,8 @@ AnyEvent = (
     | RowsIgnored
     | OpenOrdersSet
     | RowIgnored
+    | RowRejected
+    | RowsRejected
     | MarksSet
     | MarkRejected
     | DepthSet

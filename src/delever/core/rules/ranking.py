@@ -235,6 +235,7 @@ def _ineligible(valuation: SideValuation, ranking: Ranking) -> dict[Reason, Ints
         (Reason.ADL_NOT_USED, np.full(size, not ranking.closes)),
         (Reason.EXEMPT_CONTRACT, np.full(size, exempt)),
         (Reason.EXEMPT_ACCOUNT, valuation.account_exempt),
+        (Reason.STALE_ROW, valuation.stale),
         (Reason.POSITION_UNDER_LIQUIDATION, valuation.under_liquidation),
         (Reason.EQUITY_NOT_POSITIVE, valuation.equity <= 0),
     ]

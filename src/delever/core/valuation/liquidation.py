@@ -2,8 +2,8 @@
 
 An account is taken over when its equity is at or below its maintenance margin, or the share of it
 that the rule set names: an isolated position alone, a cross account with all positions in contracts
-of managed pools. The order is by account name, then by position id, so the result does not depend
-on the order of rows.
+of managed pools; none with a stale row. The order is by account name, then by position id, so the
+result does not depend on the order of rows.
 """
 
 from collections.abc import Container, Iterator, Mapping
@@ -17,6 +17,7 @@ from delever.core.units import Bools, Ints, div_floor
 from delever.core.valuation.bankruptcy import OpenPosition, cross_positions, take_over
 from delever.core.valuation.netting import net_legs, settle_netted
 from delever.core.valuation.numeric_range import takeover_fits
+from delever.core.valuation.stale_rows import are_stale
 
 Share = tuple[int, int]
 """Numerator and denominator of the share of maintenance margin at which a pool takes over."""
@@ -34,7 +35,9 @@ def liquidate_isolated(book: Book, managed: Mapping[str, Share]) -> Iterator[Eve
             for account, position in _in_order(
                 book, table.account[:n][below], table.position[:n][below]
             ):
-                yield from _take_over(book, [OpenPosition(state, side, account, position)])
+                one = [OpenPosition(state, side, account, position)]
+                if not are_stale(book, one):
+                    yield from _take_over(book, one)
 
 
 def liquidate_cross(
@@ -62,12 +65,17 @@ def _liquidate(
     contracts: Container[str],
     nets: Container[str],
 ) -> Iterator[Event]:
-    """Yield the netting and the takeover of a cross account; each is applied before the next."""
+    """Yield the netting and the takeover of a cross account; each is applied before the next.
+
+    An account with a stale row is left alone.
+    """
 
     def positions() -> list[OpenPosition]:
         cross = cross_positions(book, account, asset.name)
         return [position for position in cross if position.state.name in contracts]
 
+    if book.has_stale_rows and are_stale(book, positions()):
+        return
     netted = list(net_legs(book, positions(), nets))
     yield from netted
     wallets, one = asset.wallets, slice(account, account + 1)

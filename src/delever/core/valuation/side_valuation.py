@@ -15,6 +15,7 @@ from delever.core.book.position_table import PositionTable
 from delever.core.market.contract_terms import ContractTerms
 from delever.core.messages import Side
 from delever.core.units import Bools, Ints, Mark, div_floor, share_floor
+from delever.core.valuation.stale_rows import stale_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class SideValuation:
     joint_pnl: Ints
     joint_notional: Ints
     under_liquidation: Bools
+    stale: Bools
     account_exempt: Bools
 
     @property
@@ -113,6 +115,7 @@ def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
         joint_pnl=joint_pnl,
         joint_notional=joint_notional,
         under_liquidation=table.under_liquidation[:n].copy(),
+        stale=stale_rows(book, state, side),
         account_exempt=book.accounts.adl_exempt[account],
     )
 

@@ -54,6 +54,7 @@ FEED_NOTICES = {
     "adl_warning",
     "adl_warning_cleared",
     "mark_rejected",
+    "row_rejected",
     "fill_exceeds_position",
 }
 """Kinds of notices on the feed; all others repeat an event that is on the feed itself."""

@@ -19,8 +19,9 @@ from delever.core.messages import (
     AdlStopped,
     Command,
     Event,
-    MarkRejected,
+    PartRejected,
     Rejected,
+    rejected_parts,
 )
 from delever.core.units import Mark, format_scaled
 from delever.core.valuation.insurance import pool_equity
@@ -123,13 +124,12 @@ class RunResult:
         }
 
     @property
-    def partial_rejections(self) -> list[tuple[int, MarkRejected]]:
-        """The marks that were rejected alone, each with the number of its command, from 0."""
+    def partial_rejections(self) -> list[tuple[int, PartRejected]]:
+        """The marks and rows rejected alone, each with the number of its command, from 0."""
         return [
             (number, event)
             for number, events in enumerate(self.outcomes)
-            for event in events
-            if isinstance(event, MarkRejected)
+            for event in rejected_parts(events)
         ]
 
     @property

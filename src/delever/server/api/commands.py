@@ -7,7 +7,7 @@ import msgspec
 from litestar import Request, post
 
 from delever.api_types.market import BulkResponse, CommandResponse, RejectedLine
-from delever.core.messages import Command, MarkRejected, Rejected
+from delever.core.messages import Command, PartRejected, Rejected, rejected_parts
 from delever.formatting import rejection_text
 from delever.server.api.requests.authorization import check_command, status_of, submits
 from delever.server.api.requests.decoding import command_of, commands_of
@@ -200,11 +200,9 @@ def _summary(
         sequences.append(outcome.committed.sequence)
         rejected = rejection_of(outcome.committed)
         if rejected is not None:
-            rejections.append(_rejected_line(line, rejected))
+            rejections.append(rejected_line(line, rejected))
         partial += [
-            _rejected_line(line, event)
-            for event in outcome.committed.events
-            if isinstance(event, MarkRejected)
+            rejected_line(line, event) for event in rejected_parts(outcome.committed.events)
         ]
     return BulkResponse(
         accepted=len(outcomes) - len(rejections),
@@ -216,7 +214,8 @@ def _summary(
     )
 
 
-def _rejected_line(line: int, rejected: Rejected | MarkRejected) -> RejectedLine:
+def rejected_line(line: int, rejected: Rejected | PartRejected) -> RejectedLine:
+    """Return the rejection of a command, a mark or a row in a line."""
     reason, field, value = str(rejected.reason), rejected.field, rejected.value
     return RejectedLine(line=line, reason=reason, field=field, value=value)
 

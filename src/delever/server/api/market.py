@@ -178,6 +178,7 @@ def _contract(
         state=contract.state,
         paused=contract.paused,
         mark_rejected=contract.mark_rejected,
+        incomplete=contract.incomplete,
         trigger_used_ppm=contract.trigger_used_ppm,
         open_interest_long=formatter.quantity(contract.open_lots[Side.LONG]),
         open_interest_short=formatter.quantity(contract.open_lots[Side.SHORT]),

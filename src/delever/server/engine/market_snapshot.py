@@ -21,6 +21,7 @@ from delever.core.rules.ranking import IndicatorScale
 from delever.core.rules.triggers import WARNING_PPM
 from delever.core.units import Mark
 from delever.core.valuation.insurance import contract_pnl_of, pool_equity
+from delever.core.valuation.stale_rows import is_incomplete
 
 NO_TIME_MS = 0
 """The time of an event that has not happened yet."""
@@ -48,6 +49,7 @@ class ContractSnapshot:
     state: MarketState
     paused: bool
     mark_rejected: bool
+    incomplete: bool
     triggers: tuple[TriggerState, ...]
     rating: Rating | None
     last_adl_ms: int
@@ -143,6 +145,7 @@ def _contract(
         state=_market_state(state, triggers),
         paused=state.paused,
         mark_rejected=state.mark_rejected,
+        incomplete=is_incomplete(book, state),
         triggers=triggers,
         rating=state.rating,
         last_adl_ms=last_adl_ms,

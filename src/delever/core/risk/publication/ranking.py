@@ -13,12 +13,13 @@ import numpy as np
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.book.position_table import PositionTable
+from delever.core.book.position_table import KernelColumns, PositionTable
 from delever.core.kernels import ParallelMap, TableRange, kernels_for
 from delever.core.messages import Side
 from delever.core.rules import rule_sets_of
 from delever.core.rules.ranking import ProductScore, Ranking, rank_side
 from delever.core.valuation.side_valuation import joint_columns, value_side
+from delever.core.valuation.stale_rows import has_stale_rows, stale_rows
 
 # --- the order of publication ---
 
@@ -176,7 +177,7 @@ def _rank_in_one_pass(
     wallets, accounts = book.asset_of(members[0][0]).wallets, book.accounts
     exempt = accounts.adl_exempt if accounts.any_exempt else accounts.adl_exempt[:0]
     of_accounts = wallets.rows, exempt, accounts.name_order()
-    tables = book.positions.kernel_columns, sides
+    tables = _kernel_columns(book, members), sides
     kernels_for(accounts.size).rank_sides(
         *tables,
         joint,
@@ -187,6 +188,19 @@ def _rank_in_one_pass(
         indicator,
         parallel_map,
     )
+
+
+def _kernel_columns(book: Book, members: list[Member]) -> KernelColumns:
+    """Return the columns of all positions; the kernel ranks a stale one like one in liquidation."""
+    columns = book.positions.kernel_columns
+    behind = [state for state, _ in members if has_stale_rows(book, state)]
+    if not behind:
+        return columns
+    unranked = columns.under_liquidation.copy()
+    for state in behind:
+        for side, table in state.tables.items():
+            unranked[table.start : table.start + table.size] |= stale_rows(book, state, side)
+    return columns._replace(under_liquidation=unranked)
 
 
 def _rank_side_by_side(

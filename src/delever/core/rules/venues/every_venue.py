@@ -60,7 +60,7 @@ _TEXTS = (
     ),
     (
         "A command is applied whole, or rejected whole with a reason, the field and the value; "
-        "marks are rejected one by one (CORE-23)."
+        "marks and rows are rejected one by one (CORE-23, CORE-37)."
     ),
     (
         "Exact numbers are text or whole JSON numbers; a number too fine for its unit is rejected, "
@@ -143,6 +143,18 @@ _SNAPSHOTS = {
         "An ADL price that is a mark, the previous mark, or a mark less a spread is rounded to the "
         "tick in the counterparties' favor: down for long inventory, up for short. ADL at a mark "
         "has no haircut; the fund pays less than one tick on the lots closed."
+    ),
+    37: (
+        "A row of a snapshot of positions or balances that cannot be taken is rejected alone, with "
+        "its reason and a notice of its contract; the last accepted row stays, and the other rows "
+        "are taken. Of rows that do not fit the numeric range together the largest are rejected. A "
+        "strict command is rejected whole. A row older than its account's snapshot is ignored."
+    ),
+    38: (
+        "A position whose newest row was rejected is stale until a row of it is taken (in one-way "
+        "mode a row of either side); with a rejected balance all cross positions of the account in "
+        "that asset are stale. A stale position is not ranked. Nothing is taken over from a margin "
+        "bucket with a stale row in it."
     ),
 }
 
