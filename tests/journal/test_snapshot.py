@@ -31,9 +31,10 @@ DERIVED = {
         "registry",
         "_monitored",
         "_fills_of",
+        "_stale",
     },
     Accounts: {"index", "any_exempt", "any_hedges", "_sorted_by_name", "_name_order", "_capacity"},
-    Wallets: {"sequence", "rows", "_capacity"},
+    Wallets: {"sequence", "rows", "stale_changed", "_capacity"},
     PositionTable: {"index", "total_lots", "total_cost", "total_margin", "block", "_number"},
     AssetState: {"exposure"},
     ContractState: {"name", "definition_order", "terms", "limits", "is_observed", "exposure_bound"}
