@@ -415,6 +415,32 @@ def _taken_over(model: Model, command: m.Takeover) -> None:
         raise RejectedError(Reason.PRICE_WITHOUT_CONTRACT)
 
 
+def _margin(model: Model, command: m.SetAccountMargin) -> list[Event]:
+    if command.account not in model.accounts:
+        raise RejectedError(Reason.UNKNOWN_ACCOUNT)
+    unit = model.units[command.asset]
+    amounts = [
+        None if amount is None else int(Fraction(amount) * unit)
+        for amount in (command.equity, command.maintenance)
+    ]
+    margin = model.margins.get((command.account, command.asset))
+    known = -1 if margin is None else margin.version
+    if command.version < known:
+        ignored = m.RowIgnored(
+            row=0, account=command.account, version=command.version, known_version=known
+        )
+        return [ignored]
+    return [
+        m.AccountMarginSet(
+            version=command.version,
+            account=command.account,
+            asset=command.asset,
+            equity_cash=amounts[0],
+            maintenance_cash=amounts[1],
+        )
+    ]
+
+
 def _check_stale(
     model: Model, account: str, rows: list[tuple[Contract, Side, int, Position]]
 ) -> None:
@@ -481,6 +507,7 @@ ANSWERS: dict[type[m.Command], Callable[[Model, Any], list[Event] | None]] = {
     m.DefineAccount: _account,
     m.SetBalances: _balances,
     m.SetPositions: _positions,
+    m.SetAccountMargin: _margin,
     m.SetMarks: _marks,
     m.SetDepth: _depth,
     m.Takeover: _taken_over,

@@ -13,6 +13,7 @@ from model import (
     Position,
     PositionLoss,
     Tranche,
+    VenueMargin,
     expect,
     other,
     same,
@@ -29,11 +30,32 @@ def apply(model: Model, event: Event) -> None:
     """Apply one event to the model; check that it only moves money and lots."""
     moves = isinstance(event, MOVES_INSIDE)
     before = totals(model, event) if moves else None
+    own = {key: model.own_margin(*key) for key in model.margins if _is_concerned(event, key[0])}
     if effect := EFFECTS.get(type(event)):
         effect(model, event)
+    for key, margin in own.items():
+        _follow(model.margins[key], margin, model.own_margin(*key))
     if moves:
         after = totals(model, event)
         expect(before == after, "money or lots are not conserved", before, after)
+
+
+def _is_concerned(event: Any, account: str) -> bool:
+    """Return whether an event of the engine itself may change an account's margin."""
+    if isinstance(event, m.FillCancelled):
+        return bool(event.fill.account == account)
+    if isinstance(event, m.LossSocialized):
+        return account in event.accounts
+    own = (m.TakenOver, m.PositionsNetted, m.WalletSettled, m.AdlFilled)
+    return isinstance(event, own) and event.account == account
+
+
+def _follow(margin: VenueMargin, before: tuple[int, int], after: tuple[int, int]) -> None:
+    """Change a submitted margin as the account's own; maintenance ends with the last position."""
+    if margin.equity is not None:
+        margin.equity += after[0] - before[0]
+        if before[1] and not after[1]:
+            margin.maintenance = 0
 
 
 def totals(model: Model, event: Any) -> tuple[int, int]:
@@ -105,6 +127,11 @@ def _positions(model: Model, event: m.PositionsSet) -> None:
                 event.under_liquidation[row],
             )
         _acknowledge(model, account, "positions", event.version, event.last_fill)
+
+
+def _margin(model: Model, event: m.AccountMarginSet) -> None:
+    margin = VenueMargin(event.version, event.equity_cash, event.maintenance_cash)
+    model.margins[event.account, event.asset] = margin
 
 
 def _row_rejected(model: Model, event: m.RowRejected) -> None:
@@ -328,6 +355,7 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.OpenOrdersSet: _orders,
     m.MarksSet: _marks,
     m.RowRejected: _row_rejected,
+    m.AccountMarginSet: _margin,
     m.MarkRejected: _mark_rejected,
     m.DepthSet: _depth,
     m.DepthSufficiencySet: _watched,

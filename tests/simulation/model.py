@@ -238,6 +238,15 @@ class Account:
     fills: dict[str, int] = field(default_factory=lambda: {"balances": 0, "positions": 0})
 
 
+@dataclass
+class VenueMargin:
+    """Equity and maintenance margin that the venue's own risk engine has submitted, if it has."""
+
+    version: int
+    equity: int | None
+    maintenance: int | None
+
+
 class Model:
     """The whole model at one time."""
 
@@ -253,6 +262,7 @@ class Model:
         self.fills: dict[int, m.AdlFilled] = {}
         self.losses: dict[str, list[PositionLoss]] = {}
         self.stale_wallets: set[tuple[str, str]] = set()  # account and asset
+        self.margins: dict[tuple[str, str], VenueMargin] = {}
 
     def wallet(self, account: str, asset: str) -> int:
         return self.wallets.get((account, asset), 0)
@@ -292,8 +302,30 @@ class Model:
             )
         rows = self.cross(account, contract.settle)
         pnl = sum(c.unrealized_pnl(s, p) for c, s, _, p in rows)
+        equity, maintenance = self.margin(account, contract.settle)
+        return equity - pnl, pnl, maintenance
+
+    def own_margin(self, account: str, asset: str) -> tuple[int, int]:
+        """Return equity and maintenance margin of cross positions, as sums."""
+        rows = self.cross(account, asset)
+        pnl = sum(c.unrealized_pnl(s, p) for c, s, _, p in rows)
         maintenance = sum(c.maintenance(s, p) for c, s, _, p in rows)
-        return self.wallet(account, contract.settle), pnl, maintenance
+        return self.wallet(account, asset) + pnl, maintenance
+
+    def margin(self, account: str, asset: str) -> tuple[int, int]:
+        """Return equity and maintenance margin: as the venue has submitted them, or the sums."""
+        margin = self.margins.get((account, asset))
+        if margin is None or margin.equity is None or margin.maintenance is None:
+            return self.own_margin(account, asset)
+        return margin.equity, margin.maintenance
+
+    def shared_maintenance(
+        self, account: str, contract: Contract, side: Side, held: Position
+    ) -> int:
+        """Return the maintenance margins by which positions share their bucket's equity."""
+        if held.isolated:
+            return contract.maintenance(side, held)
+        return self.own_margin(account, contract.settle)[1]
 
     # --- rows behind the venue ---
 

@@ -340,7 +340,7 @@ def zero_price_failures(
     worst, apart = min(ticks) if side == "long" else max(ticks), set()
     for counterparty in queue:
         held = counterparty.held
-        whole = model.bucket(counterparty.account, contract, side, held)[2]
+        whole = model.shared_maintenance(counterparty.account, contract, side, held)
         part = contract.maintenance(side, held)
         own = counterparty.equity * part // whole if whole else counterparty.equity
         loss = contract.value(side, held.lots, contract.mark)

@@ -35,7 +35,7 @@ def take_over(
             remainders[asset] = remainders.get(asset, 0) + bound
     for asset, bound in remainders.items():
         if not model.cross(account, asset):
-            wallet = model.wallet(account, asset) - to_wallets.get(asset, 0)
+            wallet = model.margin(account, asset)[0] - to_wallets.get(asset, 0)
             _settle(reader, account, asset, min(wallet, bound))
 
 
@@ -79,7 +79,7 @@ def net(reader: Reader, account: str, rows: list[Row]) -> list[Contract]:
 def settle_netted(reader: Reader, account: str, netted: list[Contract]) -> None:
     """Expect the pool to pay a negative wallet of an account that has nothing left."""
     for contract in netted:
-        wallet = reader.model.wallet(account, contract.settle)
+        wallet, _ = reader.model.margin(account, contract.settle)
         if wallet < 0 and not reader.model.cross(account, contract.settle):
             _settle(reader, account, contract.settle, wallet)
 
@@ -131,6 +131,7 @@ def covered(model: Model, account: str, row: Row) -> tuple[int, int, int]:
     if held.isolated:
         return held.margin, equity, whole
     part = contract.maintenance(side, held)
+    maintenance = model.shared_maintenance(account, contract, side, held)
     if maintenance == 0:
         rows = model.cross(account, contract.settle)
         part = contract.notional(side, held)
@@ -243,9 +244,7 @@ def _liquidate_cross(reader: Reader, asset: str, managed: list[Contract]) -> Non
 def _below(model: Model, asset: str, contracts: list[Contract]) -> list[str]:
     below = []
     for account in sorted(model.accounts):
-        rows = model.cross(account, asset)
-        equity = model.wallet(account, asset) + sum(c.unrealized_pnl(s, p) for c, s, _, p in rows)
-        maintenance = sum(c.maintenance(s, p) for c, s, _, p in rows)
+        equity, maintenance = model.margin(account, asset)
         exposed = maintenance or equity < 0
         if exposed and equity <= _taken_at(model, contracts[0], maintenance):
             below.append(account)

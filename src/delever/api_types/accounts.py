@@ -6,12 +6,16 @@ from delever.core.messages import Side
 
 
 class WalletResponse(ApiResponse, frozen=True, kw_only=True):
-    """Cross margin in one asset: balance, equity with unrealized PnL, maintenance margin."""
+    """Cross margin in one asset: balance, equity with unrealized PnL, maintenance margin.
+
+    `venue_margin`: equity and maintenance margin are those of the venue's own risk engine.
+    """
 
     asset: str
     balance: str
     equity: str
     maintenance_margin: str
+    venue_margin: bool
 
 
 class PositionResponse(ApiResponse, frozen=True, kw_only=True):

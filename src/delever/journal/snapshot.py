@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from delever.core.book import Book
-from delever.core.book.account_tables import Table, Wallets
+from delever.core.book.account_tables import Table, VenueMargins, Wallets
 from delever.core.book.contract_state import ContractState, OutstandingLoss
 from delever.core.book.inventory import Inventory, Tranche
 from delever.core.book.pool_state import AssetState, PoolState
@@ -57,6 +57,7 @@ class WalletsRecord(TableRecord):
     total: int
     largest: int
     stale: list[str] = []
+    margins: TableRecord | None = None
 
 
 class PositionTableRecord(TableRecord):
@@ -233,7 +234,8 @@ def _position_table_record(table: PositionTable) -> PositionTableRecord:
 
 def _wallets_record(wallets: Wallets) -> WalletsRecord:
     columns, stale = wallets.state(), sorted(wallets.stale)
-    return _copy_fields(WalletsRecord, wallets, columns=columns, stale=stale)
+    margins = _table_record(TableRecord, wallets.margins) if wallets.margins.size else None
+    return _copy_fields(WalletsRecord, wallets, columns=columns, stale=stale, margins=margins)
 
 
 def _table_record(kind: type[RecordT], table: Table) -> RecordT:
@@ -284,6 +286,9 @@ def _restore_asset(record: AssetRecord) -> AssetState:
     _assign_fields(asset, record, skip=("wallets",))
     asset.wallets = _load_table(Wallets(), record.wallets)
     asset.wallets.stale = set(record.wallets.stale)
+    asset.wallets.margins = VenueMargins()
+    if record.wallets.margins is not None:
+        _load_table(asset.wallets.margins, record.wallets.margins)
     return asset
 
 

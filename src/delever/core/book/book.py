@@ -5,14 +5,15 @@ maintenance margin at the current marks are updated along with it, so equity is 
 """
 
 import pickle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, get_args
 
 import msgspec
 import numpy as np
 
 from delever.core import messages as m
-from delever.core.book.account_tables import Accounts
+from delever.core.book.account_tables import Accounts, Wallets
 from delever.core.book.contract_state import ContractState, OutstandingLoss
 from delever.core.book.inventory import Tranche
 from delever.core.book.pool_state import AssetState, PoolState
@@ -377,6 +378,22 @@ class Book:
         if not wallets.stale:
             self._stale.discard(asset)
 
+    def _account_margin_set(self, event: m.AccountMarginSet) -> None:
+        wallets, account = self.asset(event.asset).wallets, self.accounts.index[event.account]
+        margin = None
+        if event.equity_cash is not None and event.maintenance_cash is not None:
+            margin = event.equity_cash, event.maintenance_cash
+        wallets.set_margin(account, event.version, margin)
+
+    @contextmanager
+    def _followed_margins(self, wallets: Wallets, accounts: Iterable[int]) -> Iterator[None]:
+        """Carry changes of accounts' own margin over to the margin that the venue submitted."""
+        followed = [a for a in set(accounts) if wallets.margins.margin_of(a)]
+        before = [wallets.own_margin(account) for account in followed]
+        yield
+        for account, own in zip(followed, before, strict=True):
+            wallets.margins.follow(account, own, wallets.own_margin(account))
+
     def _open_orders_set(self, event: m.OpenOrdersSet) -> None:
         key = (event.account, event.contract)
         self.open_orders.pop(key, None)
@@ -488,8 +505,9 @@ class Book:
         state = self.contracts[event.contract]
         asset, account = self.asset_of(state), self.accounts.index[event.account]
         amounts = event.lots, event.cost_cash, event.margin_cash
-        self._reduce_position(state, event.side, (account, event.position), amounts)
-        asset.wallets.add(account, event.to_wallet_cash)
+        with self._followed_margins(asset.wallets, (account,)):
+            self._reduce_position(state, event.side, (account, event.position), amounts)
+            asset.wallets.add(account, event.to_wallet_cash)
         self._credit_pool(state, event.to_pool_cash)
         tranche = Tranche(
             takeover=event.takeover,
@@ -508,16 +526,20 @@ class Book:
 
     def _positions_netted(self, event: m.PositionsNetted) -> None:
         state, account = self.contracts[event.contract], self.accounts.index[event.account]
-        for side, position, cost in (
-            (Side.LONG, event.long_position, event.long_cost_cash),
-            (Side.SHORT, event.short_position, event.short_cost_cash),
-        ):
-            self._reduce_position(state, side, (account, position), (event.lots, cost, 0))
-        self.asset_of(state).wallets.add(account, event.realized_pnl_cash)
+        wallets = self.asset_of(state).wallets
+        with self._followed_margins(wallets, (account,)):
+            for side, position, cost in (
+                (Side.LONG, event.long_position, event.long_cost_cash),
+                (Side.SHORT, event.short_position, event.short_cost_cash),
+            ):
+                self._reduce_position(state, side, (account, position), (event.lots, cost, 0))
+            wallets.add(account, event.realized_pnl_cash)
         self._record_change(state)
 
     def _wallet_settled(self, event: m.WalletSettled) -> None:
-        self.asset(event.asset).wallets.add(self.accounts.index[event.account], -event.amount_cash)
+        wallets, account = self.asset(event.asset).wallets, self.accounts.index[event.account]
+        with self._followed_margins(wallets, (account,)):
+            wallets.add(account, -event.amount_cash)
         self._credit_pool(self.contracts[event.contract], event.amount_cash)
 
     def _unwound(self, event: m.Unwound) -> None:
@@ -576,9 +598,11 @@ class Book:
     def _loss_socialized(self, event: m.LossSocialized) -> None:
         state = self.contracts[event.contract]
         columns = event.accounts, event.sides, event.positions, event.amount_cash
+        wallets = self.asset_of(state).wallets
         for name, side, position, amount in zip(*columns, strict=True):
             key = self.accounts.index[name], position
-            self._reduce_position(state, side, key, (0, -amount, 0))
+            with self._followed_margins(wallets, key[:1]):
+                self._reduce_position(state, side, key, (0, -amount, 0))
             loss = OutstandingLoss(event.fill, state.name, side, position, amount)
             self.outstanding_losses.setdefault(name, []).append(loss)
         self.last_fill = event.fill
@@ -594,9 +618,10 @@ class Book:
             state.reopen_position(key, fill)
         amounts = fill.lots, fill.cost_cash, fill.margin_returned_cash
         lots, cost, margin = (direction * amount for amount in amounts)
-        self._reduce_position(state, fill.side, key, (lots, cost, margin))
         paid = fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
-        asset.wallets.add(key[0], direction * paid)
+        with self._followed_margins(asset.wallets, key[:1]):
+            self._reduce_position(state, fill.side, key, (lots, cost, margin))
+            asset.wallets.add(key[0], direction * paid)
         asset.fees += direction * fill.fee_cash
         inventory = state.inventory[fill.side.opposite]
         self._changed_sides.add((state.name, fill.side.opposite))
@@ -614,12 +639,13 @@ class Book:
         asset, inventory = self.asset_of(state), state.inventory[side.opposite]
         names = "position", "lots", "cost_cash", "margin_returned_cash"
         closed = (np.array(columns[name], np.int64) for name in names)
-        self._reduce_positions(state, side, np.array(fills.accounts), *closed)
         paid = [
             fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
             for fill in fills.events
         ]
-        asset.wallets.add_all(fills.accounts, paid)
+        with self._followed_margins(asset.wallets, fills.accounts):
+            self._reduce_positions(state, side, np.array(fills.accounts), *closed)
+            asset.wallets.add_all(fills.accounts, paid)
         asset.fees += sum(columns["fee_cash"])
         reduced = (columns[name] for name in ("takeover", "lots", "pool_cost_cash"))
         for takeover, lots, cost in zip(*reduced, strict=True):

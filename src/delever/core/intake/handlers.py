@@ -16,7 +16,12 @@ from delever.core.intake.bulk_snapshots import (
     set_balance_columns,
     set_position_columns,
 )
-from delever.core.intake.snapshots import fill_exceeds_position, set_balances, set_positions
+from delever.core.intake.snapshots import (
+    fill_exceeds_position,
+    set_account_margin,
+    set_balances,
+    set_positions,
+)
 from delever.core.market.contract_terms import terms_of
 from delever.core.market.validation import (
     Rejection,
@@ -439,6 +444,7 @@ _HANDLERS: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {
     m.DefineAccount: _define_account,
     m.SetBalances: set_balances,
     m.SetPositions: set_positions,
+    m.SetAccountMargin: set_account_margin,
     m.DefineAccounts: define_accounts,
     m.SetBalanceColumns: set_balance_columns,
     m.SetPositionColumns: set_position_columns,

@@ -192,6 +192,43 @@ def _read_balance(
     return account, read_cash("balance", row.balance, asset.cash_decimals)
 
 
+def set_account_margin(book: Book, command: m.SetAccountMargin) -> list[Event]:
+    """Return the margin submitted, or that it is older than the newest one."""
+    version = read_count("version", command.version)
+    account = _account(book, command.account)
+    asset = book.assets.get(command.asset)
+    if asset is None:
+        raise Rejection("asset", command.asset, Reason.UNKNOWN_ASSET)
+    equity = maintenance = None
+    if command.equity is not None or command.maintenance is not None:
+        equity, maintenance = (
+            read_cash(field, amount, asset.cash_decimals)
+            for field, amount in (
+                ("equity", _given(command.equity)),
+                ("maintenance", _given(command.maintenance)),
+            )
+        )
+        not_negative = maintenance >= 0
+        reject_unless(not_negative, "maintenance", maintenance, Reason.NEGATIVE_NOT_ALLOWED)
+    known = asset.wallets.margins.version_of(account)
+    if version < known:
+        return [_ignored(0, command.account, version, known)]
+    return [
+        m.AccountMarginSet(
+            version=version,
+            account=command.account,
+            asset=command.asset,
+            equity_cash=equity,
+            maintenance_cash=maintenance,
+        )
+    ]
+
+
+def _given(amount: m.Amount | None) -> m.Amount:
+    """Return an amount as text; "", which is rejected, for one that is missing."""
+    return "" if amount is None else str(amount)
+
+
 @dataclass(frozen=True, slots=True)
 class TakenRow:
     """A row of a command that is taken, its number, and the notices that it causes."""

@@ -166,6 +166,24 @@ class SetPositions(Command, tag="set_positions", frozen=True, kw_only=True):
     strict: bool = False
 
 
+class SetAccountMargin(Command, tag="set_account_margin", frozen=True, kw_only=True):
+    """Set the cross margin of an account in an asset to that of the venue's own risk engine.
+
+    For portfolio margin, and whatever else is not modeled here. Equity and maintenance margin
+    replace the engine's sums over balance and cross positions in scores, indicators, takeover
+    prices and the decision to take over; isolated positions keep their own. They stay as submitted
+    when marks, balances or positions are set; the engine's own fills and takeovers change them.
+    Both null return to the engine's sums. `version` is the venue's and does not decrease; an older
+    command is ignored.
+    """
+
+    version: int
+    account: str
+    asset: str
+    equity: Amount | None
+    maintenance: Amount | None
+
+
 class DefineAccounts(Command, tag="define_accounts", frozen=True, kw_only=True):
     """Open accounts, or change their modes, as columns: `define_account` for many.
 
@@ -332,6 +350,7 @@ AnyCommand = (
     | DefineAccount
     | SetBalances
     | SetPositions
+    | SetAccountMargin
     | DefineAccounts
     | SetBalanceColumns
     | SetPositionColumns

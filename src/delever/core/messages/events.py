@@ -4,6 +4,7 @@ from delever.core.messages.commands import DefineContract, DefinePool
 from delever.core.messages.enums import FundingReason, NoticeKind, Reason, Side
 from delever.core.messages.risk_ratings import Rating, SideIndicators
 from delever.core.messages.snapshot_events import (
+    AccountMarginSet,
     AccountsDefined,
     BalanceColumnsSet,
     BalancesSet,
@@ -365,6 +366,7 @@ AnyEvent = (
     | BalanceColumnsSet
     | PositionColumnsSet
     | RowsIgnored
+    | AccountMarginSet
     | OpenOrdersSet
     | RowIgnored
     | RowRejected

@@ -46,6 +46,19 @@ class PositionsSet(Event, tag="positions_set", frozen=True):
     under_liquidation: tuple[bool, ...]
 
 
+class AccountMarginSet(Event, tag="account_margin_set", frozen=True, kw_only=True):
+    """The cross margin of an account in an asset was set to the venue's; null: the engine's sums.
+
+    Both amounts are null, or neither.
+    """
+
+    version: int
+    account: str
+    asset: str
+    equity_cash: int | None
+    maintenance_cash: int | None
+
+
 class OpenOrdersSet(Event, tag="open_orders_set", frozen=True, kw_only=True):
     """An account's open orders in a contract were set."""
 

@@ -120,8 +120,8 @@ def buckets_of(book: Book, state: ContractState) -> Buckets:
     tables = state.tables.items()
     cross = [table.account[: table.size][~table.isolated[: table.size]] for _, table in tables]
     accounts = np.unique(np.concatenate(cross)).astype(np.int64)
-    equity = [wallets.balance[accounts] + wallets.unrealized_pnl[accounts]]
-    maintenance = [wallets.maintenance[accounts]]
+    balance, pnl, cross_maintenance = wallets.margin_columns(accounts)
+    equity, maintenance = [balance + pnl], [cross_maintenance]
     number, count = {}, len(accounts)
     for side, table in tables:
         isolated = table.isolated[: table.size]

@@ -74,8 +74,8 @@ def equity_share(valuation: SideValuation) -> Floats:
     For an isolated position this is its own equity; for a cross position the account's equity is
     shared by maintenance margin.
     """
-    share = ratio(valuation.maintenance, valuation.bucket_maintenance)
-    share[valuation.bucket_maintenance == 0] = 1
+    share = ratio(valuation.maintenance, valuation.shared_maintenance)
+    share[valuation.shared_maintenance == 0] = 1
     return valuation.equity.astype(np.float64) * share
 
 

@@ -2,7 +2,8 @@
 
 A cross account has one equity for all of its positions. It is divided over them in proportion to
 maintenance margin, as the two venues with a published rule do (dYdX, Lighter): closing all of them
-at their own bankruptcy prices leaves nothing, and closing one leaves the shares of the others.
+at their own bankruptcy prices leaves nothing, and closing one leaves the shares of the others. The
+equity may be that of the venue's own risk engine; the shares are by the contracts' margin tiers.
 """
 
 from collections.abc import Sequence
@@ -57,8 +58,8 @@ def cover_of(book: Book, position: OpenPosition) -> int:
     if table.isolated[row]:
         return int(table.margin[row])
     wallets = book.asset_of(position.state).wallets
-    equity = int(wallets.balance[position.account] + wallets.unrealized_pnl[position.account])
-    whole = int(wallets.maintenance[position.account])
+    equity, _ = wallets.margin_of(position.account)
+    _, whole = wallets.own_margin(position.account)  # the shares must sum to the whole
     part = int(table.maintenance[row])
     if whole == 0:
         others = cross_positions(book, position.account, position.state.terms.settle)
@@ -72,14 +73,14 @@ def equity_of(book: Book, position: OpenPosition) -> int:
     if table.isolated[row]:
         return int(table.margin[row] + table.unrealized_pnl[row])
     wallets = book.asset_of(position.state).wallets
-    return int(wallets.balance[position.account] + wallets.unrealized_pnl[position.account])
+    return wallets.margin_of(position.account)[0]
 
 
 def maintenance_of(book: Book, position: OpenPosition) -> int:
     """Return the maintenance margin of a position's margin bucket in Cash."""
     if position.isolated:
         return int(position.state.tables[position.side].maintenance[position.row])
-    return int(book.asset_of(position.state).wallets.maintenance[position.account])
+    return book.asset_of(position.state).wallets.margin_of(position.account)[1]
 
 
 def open_positions(book: Book, account: int) -> list[OpenPosition]:
@@ -167,9 +168,13 @@ def _take_over_one(
 
 
 def _settle_wallet(book: Book, last: OpenPosition, to_wallet: int, bound: int) -> list[Event]:
-    """Return the pool's settlement of a wallet whose last cross position is taken over."""
+    """Return the pool's settlement of a wallet whose last cross position is taken over.
+
+    What the venue's own risk engine counts beyond the wallet covers a negative remainder first.
+    """
     wallets = book.asset_of(last.state).wallets
-    remainder = int(wallets.balance[last.account]) + to_wallet
+    elsewhere = wallets.margin_of(last.account)[0] - wallets.own_margin(last.account)[0]
+    remainder = int(wallets.balance[last.account]) + elsewhere + to_wallet
     amount = min(remainder, bound)
     if amount == 0:
         return []

@@ -78,8 +78,7 @@ def _liquidate(
         return
     netted = list(net_legs(book, positions(), nets))
     yield from netted
-    wallets, one = asset.wallets, slice(account, account + 1)
-    if netted and not _is_below(wallets.maintenance[one], wallets.equity()[one], share).any():
+    if netted and not _is_below(*_margins(asset, slice(account, account + 1)), share).any():
         return
     if left := positions():
         yield from _take_over(book, left)
@@ -102,9 +101,14 @@ def share_of(maintenance: Ints, share: Share) -> Ints:
 
 def _below_maintenance(book: Book, asset: AssetState, share: Share) -> list[int]:
     """Return the accounts at or below their share of maintenance margin, by name."""
-    wallets = asset.wallets
-    below = np.flatnonzero(_is_below(wallets.maintenance[: wallets.size], wallets.equity(), share))
+    below = np.flatnonzero(_is_below(*_margins(asset, slice(asset.wallets.size)), share))
     return sorted(below.tolist(), key=book.accounts.names.__getitem__)
+
+
+def _margins(asset: AssetState, accounts: slice) -> tuple[Ints, Ints]:
+    """Return maintenance margin and equity of accounts in one asset."""
+    balance, pnl, maintenance = asset.wallets.margin_columns(accounts)
+    return maintenance, balance + pnl
 
 
 def _is_below(maintenance: Ints, equity: Ints, share: Share) -> Bools:

@@ -75,7 +75,7 @@ def _pairs(
 def settle_netted(book: Book, account: int, state: ContractState) -> Iterator[Event]:
     """Yield the pool's payment of a negative wallet whose cross positions were all netted."""
     asset = state.terms.settle
-    deficit = int(book.asset(asset).wallets.balance[account])
+    deficit, _ = book.asset(asset).wallets.margin_of(account)
     if deficit < 0 and not cross_positions(book, account, asset):
         yield WalletSettled(
             account=book.accounts.names[account],

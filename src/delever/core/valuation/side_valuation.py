@@ -24,10 +24,11 @@ class SideValuation:
 
     `notional` and `entry_notional` are absolute values at the mark and at entry, `unrealized_pnl`,
     `maintenance` and `initial_margin` those of the position. `balance`, `equity`, `bucket_pnl` and
-    `bucket_maintenance` belong to the margin bucket. `joint_pnl` and `joint_notional` add the other
-    side where an account in hedge mode has both sides cross; of such an account's lots, `net_lots`
-    are those beyond the other side. `account_order` breaks ties; `book_accounts` is the number of
-    accounts of the whole book.
+    `bucket_maintenance` belong to the margin bucket, whose equity is shared by the positions' parts
+    of `shared_maintenance`: their sum, where the other is the venue's own. `joint_pnl` and
+    `joint_notional` add the other side where an account in hedge mode has both sides cross; of such
+    an account's lots, `net_lots` are those beyond the other side. `account_order` breaks ties;
+    `book_accounts` is the number of accounts of the whole book.
     """
 
     terms: ContractTerms
@@ -53,6 +54,7 @@ class SideValuation:
     equity: Ints
     maintenance: Ints
     bucket_maintenance: Ints
+    shared_maintenance: Ints
     initial_margin: Ints
     joint_pnl: Ints
     joint_notional: Ints
@@ -82,8 +84,9 @@ def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
     account, isolated = table.account[:n].astype(np.int64), table.isolated[:n]
     wallets = book.asset_of(state).wallets
     pnl, margin, maintenance = table.unrealized_pnl[:n], table.margin[:n], table.maintenance[:n]
-    balance = np.where(isolated, margin, wallets.balance[account])
-    bucket_pnl = np.where(isolated, pnl, wallets.unrealized_pnl[account])
+    cross_balance, cross_pnl, cross_maintenance = wallets.margin_columns(account)
+    balance = np.where(isolated, margin, cross_balance)
+    bucket_pnl = np.where(isolated, pnl, cross_pnl)
     entry_notional = abs(table.cost[:n])
     notional = abs(table.cost[:n] + pnl)
     joint_pnl, joint_notional = _joint(book, state, side, pnl, notional)
@@ -110,7 +113,8 @@ def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
         bucket_pnl=bucket_pnl,
         equity=balance + bucket_pnl,
         maintenance=maintenance.copy(),
-        bucket_maintenance=np.where(isolated, maintenance, wallets.maintenance[account]),
+        bucket_maintenance=np.where(isolated, maintenance, cross_maintenance),
+        shared_maintenance=np.where(isolated, maintenance, wallets.maintenance[account]),
         initial_margin=initial_margin(entry_notional, table.leverage[:n]),
         joint_pnl=joint_pnl,
         joint_notional=joint_notional,

@@ -183,6 +183,7 @@ def _account(book: Book, name: str) -> AccountResponse:
                 balance=format_scaled(wallet.balance_cash, decimals[wallet.asset]),
                 equity=format_scaled(wallet.equity_cash, decimals[wallet.asset]),
                 maintenance_margin=format_scaled(wallet.maintenance_cash, decimals[wallet.asset]),
+                venue_margin=wallet.venue_margin,
             )
             for wallet in snapshot.wallets
         ),

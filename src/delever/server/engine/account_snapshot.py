@@ -31,17 +31,18 @@ class PositionSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class WalletSnapshot:
-    """One account's wallet in one settle asset; PnL and maintenance are of cross positions."""
+    """One account's wallet in one settle asset; PnL and margin are of cross positions.
+
+    `equity_cash` and `maintenance_cash` are the venue's own where it submits them
+    (`venue_margin`), else balance plus unrealized PnL, and the sum by margin tiers.
+    """
 
     asset: str
     balance_cash: int
     unrealized_pnl_cash: int
+    equity_cash: int
     maintenance_cash: int
-
-    @property
-    def equity_cash(self) -> int:
-        """Cross equity: balance and unrealized PnL."""
-        return self.balance_cash + self.unrealized_pnl_cash
+    venue_margin: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +85,14 @@ def account_snapshot_of(book: Book, account: str) -> AccountSnapshot | None:
 def _wallets(book: Book, index: int) -> Iterator[WalletSnapshot]:
     for asset in book.assets.values():
         wallets = asset.wallets
+        equity, maintenance = wallets.margin_of(index)
         yield WalletSnapshot(
             asset=asset.name,
             balance_cash=int(wallets.balance[index]),
             unrealized_pnl_cash=int(wallets.unrealized_pnl[index]),
-            maintenance_cash=int(wallets.maintenance[index]),
+            equity_cash=equity,
+            maintenance_cash=maintenance,
+            venue_margin=wallets.margins.margin_of(index) is not None,
         )
 
 

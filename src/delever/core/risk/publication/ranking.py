@@ -176,7 +176,8 @@ def _rank_in_one_pass(
     options = ranking.profitable_only, ranking.levels, ranking.weighting == "count"
     wallets, accounts = book.asset_of(members[0][0]).wallets, book.accounts
     exempt = accounts.adl_exempt if accounts.any_exempt else accounts.adl_exempt[:0]
-    of_accounts = wallets.rows, exempt, accounts.name_order()
+    rows = wallets.margin_rows(shares="cover" in {name for each in score for name in each})
+    of_accounts = rows, exempt, accounts.name_order()
     tables = _kernel_columns(book, members), sides
     kernels_for(accounts.size).rank_sides(
         *tables,

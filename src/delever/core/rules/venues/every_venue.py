@@ -156,6 +156,15 @@ _SNAPSHOTS = {
         "that asset are stale. A stale position is not ranked. Nothing is taken over from a margin "
         "bucket with a stale row in it."
     ),
+    39: (
+        "Where the venue's own risk engine submits an account's equity and maintenance margin in "
+        "an asset, these replace the engine's sums over balance and cross positions: in scores, "
+        "indicators, takeover prices and the decision to take over. They do not move with marks, "
+        "balances and positions, which the venue's engine has in it; ADL fills, takeovers and "
+        "netting change the equity by what the account gains or loses against the mark, and the "
+        "maintenance margin ends with the last position. Bankruptcy prices share the equity by the "
+        "maintenance margins of the contracts' own tiers. It ends with the next one, or with null."
+    ),
 }
 
 API = "Binance USDⓈ-M API, ADL Risk"
