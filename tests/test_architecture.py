@@ -28,6 +28,7 @@ PURE_IMPORTS = {
     "bisect",
     "collections",
     "collections.abc",
+    "contextlib",
     "dataclasses",
     "enum",
     "fractions",

@@ -36,10 +36,11 @@ DERIVED = {
         "_monitored",
         "_monitored_in_order",
         "_fills_of",
+        "_stale",
     },
     Accounts: {"index", "any_exempt", "any_hedges", "any_multi_asset", "_capacity"}
     | {"_sorted_by_name", "_name_order"},
-    Wallets: {"sequence", "rows", "_capacity"},
+    Wallets: {"sequence", "rows", "stale_changed", "_capacity"},
     PositionTable: {"index", "total_lots", "total_cost", "total_margin", "block", "number"},
     AssetState: {"collateral", "collateral_at", "exposure", "exposure_at_mark", "key"},
     ContractState: {"name", "definition_order", "terms", "limits", "is_observed", "exposure_bound"}

@@ -208,6 +208,7 @@ class Contract:
         self.rated_used: int | None = None  # trigger used at the last rating, ppm
         self.paused = False
         self.mark_rejected = False
+        self.stale: set[tuple[Side, str, int]] = set()
         self.exhausted_lots: dict[Side, int] = {}
 
     def exact(self, side: Side, lots: int, ticks: int | Fraction) -> Fraction:
@@ -295,6 +296,15 @@ class Account:
     fills: dict[str, int] = field(default_factory=lambda: {"balances": 0, "positions": 0})
 
 
+@dataclass
+class VenueMargin:
+    """Equity and maintenance margin that the venue's own risk engine has submitted, if it has."""
+
+    version: int
+    equity: int | None
+    maintenance: int | None
+
+
 class Model:
     """The whole model at one time."""
 
@@ -312,6 +322,8 @@ class Model:
         self.margin_currency = ""
         self.collateral: dict[str, Collateral] = {}
         self.compensations: list[m.Compensated] = []
+        self.stale_wallets: set[tuple[str, str]] = set()  # account and asset
+        self.margins: dict[tuple[str, str], VenueMargin] = {}
 
     def wallet(self, account: str, asset: str) -> int:
         return self.wallets.get((account, asset), 0)
@@ -360,8 +372,60 @@ class Model:
             numbers = pooled_numbers(self, account, contract.settle, rows, haircut=False)
             return numbers[0] - numbers[1], *numbers[1:]
         pnl = sum(c.unrealized_pnl(s, p) for c, s, _, p in rows)
+        equity, maintenance = self.margin(account, contract.settle)
+        return equity - pnl, pnl, maintenance
+
+    def own_margin(self, account: str, asset: str) -> tuple[int, int]:
+        """Return equity and maintenance margin of cross positions, as sums."""
+        rows = self.cross(account, asset)
+        pnl = sum(c.unrealized_pnl(s, p) for c, s, _, p in rows)
         maintenance = sum(c.maintenance(s, p) for c, s, _, p in rows)
-        return self.wallet(account, contract.settle), pnl, maintenance
+        return self.wallet(account, asset) + pnl, maintenance
+
+    def margin(self, account: str, asset: str) -> tuple[int, int]:
+        """Return equity and maintenance margin: as the venue has submitted them, or the sums."""
+        margin = self.margins.get((account, asset))
+        if margin is None or margin.equity is None or margin.maintenance is None:
+            return self.own_margin(account, asset)
+        return margin.equity, margin.maintenance
+
+    def shared_maintenance(
+        self, account: str, contract: Contract, side: Side, held: Position
+    ) -> int:
+        """Return the maintenance margins by which positions share their bucket's equity."""
+        if held.isolated or pooled(self, account, contract.settle):
+            return self.bucket(account, contract, side, held)[2]
+        return self.own_margin(account, contract.settle)[1]
+
+    # --- rows behind the venue ---
+
+    def is_stale(self, contract: Contract, side: Side, key: tuple[str, int]) -> bool:
+        """Return whether a position's newest row, or its wallet's if it is cross, was rejected."""
+        cross = not contract.positions[side][key].isolated
+        assets = self._bucket_assets(key[0], contract.settle)
+        wallet = any((key[0], asset) in self.stale_wallets for asset in assets)
+        return (side, *key) in contract.stale or (cross and wallet)
+
+    def _bucket_assets(self, account: str, asset: str) -> set[str]:
+        return set(self.collateral) if pooled(self, account, asset) else {asset}
+
+    def has_stale_rows(self, account: str, asset: str) -> bool:
+        """Return whether anything is stale, or missing, in an account's cross margin bucket."""
+        assets = self._bucket_assets(account, asset)
+        rejected = [
+            contract.positions[side].get((name, number))
+            for contract in self.contracts.values()
+            if contract.settle in assets
+            for side, name, number in contract.stale
+            if name == account
+        ]
+        stale = any(held is None or not held.isolated for held in rejected)
+        return stale or any((account, each) in self.stale_wallets for each in assets)
+
+    def is_incomplete(self, contract: Contract) -> bool:
+        """Return whether a position of the contract is stale, or missing."""
+        keys = ((side, key) for side in SIDES for key in contract.positions[side])
+        return bool(contract.stale) or any(self.is_stale(contract, *key) for key in keys)
 
     # --- changes by events ---
 

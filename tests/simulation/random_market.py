@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from model import SIDES, Model
+from msgspec.structs import replace
 from trigger_oracle import limits_read
 
 from delever.core import messages as m
@@ -295,16 +296,18 @@ class RandomMarket:
             }
             good = self.position(self.accounts[0], contract, Side.LONG, 7)
             bad = m.PositionRow(**row)  # type: ignore[arg-type]
-            return m.SetPositions(time_ms=time_ms, version=version, positions=(good, bad))
+            return m.SetPositions(
+                time_ms=time_ms, version=version, positions=(good, bad), strict=True
+            )
 
         def balance(amount: m.Amount, named: str = account) -> m.SetBalances:
             good = m.BalanceRow(account=self.accounts[0], asset=asset, balance=1)
             bad = m.BalanceRow(account=named, asset=asset, balance=amount)
             rows = (bad,) if named == self.accounts[0] else (good, bad)
-            return m.SetBalances(time_ms=time_ms, version=version, balances=rows)
+            return m.SetBalances(time_ms=time_ms, version=version, balances=rows, strict=True)
 
         fine = text(Fraction(contract.lot_size) / 3 // Fraction(1, 10**25) * Fraction(1, 10**25))
-        return [
+        moves = [
             Move(m.SetTime(time_ms=model.time_ms - 1), Reason.TIME_IN_PAST),
             Move(m.SetTime(time_ms=2**60), Reason.OUT_OF_RANGE),
             Move(rows(account="nobody"), Reason.UNKNOWN_ACCOUNT),
@@ -356,6 +359,9 @@ class RandomMarket:
                 Reason.LIMIT_NOT_SUPPORTED,
             ),
         ]
+        alone = (m.SetPositions, m.SetBalances) if self.scale == 1 else ()
+        snapshots = [move.command for move in moves if isinstance(move.command, alone)]
+        return moves + [Move(replace(each, strict=False)) for each in snapshots if each.strict]
 
 
 def opening(

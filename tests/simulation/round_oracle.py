@@ -94,8 +94,8 @@ def ineligible_reason(
         return Reason.EXEMPT_CONTRACT
     if model.accounts[key[0]].exempt:
         return Reason.EXEMPT_ACCOUNT
-    if held.under_liquidation:
-        return Reason.POSITION_UNDER_LIQUIDATION
+    if (stale := model.is_stale(contract, side, key)) or held.under_liquidation:
+        return Reason.STALE_ROW if stale else Reason.POSITION_UNDER_LIQUIDATION
     if balance + bucket_pnl <= 0:
         return Reason.EQUITY_NOT_POSITIVE
     if rules in WINNERS_ONLY and contract.unrealized_pnl(side, held) <= 0:
@@ -409,7 +409,7 @@ def zero_price_failures(
     worst, apart = min(ticks) if side == "long" else max(ticks), set()
     for counterparty in queue:
         held = counterparty.held
-        whole = model.bucket(counterparty.account, contract, side, held)[2]
+        whole = model.shared_maintenance(counterparty.account, contract, side, held)
         part = contract.maintenance(side, held)
         own = counterparty.equity * part // whole if whole else counterparty.equity
         loss = contract.value(side, held.lots, contract.mark)

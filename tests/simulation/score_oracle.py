@@ -68,6 +68,7 @@ def _inputs(
     balance, bucket_pnl, maintenance = model.bucket(key[0], contract, side, held)
     if joint:
         unrealized_pnl, notional = _joint(model, contract, side, key, unrealized_pnl, notional)
+    whole = model.shared_maintenance(key[0], contract, side, held)
     initial = abs(held.cost) * 100 // held.leverage
     own = contract.maintenance(side, held)
     return ScoreInputs(
@@ -77,7 +78,7 @@ def _inputs(
         initial=initial,
         own_margin=held.margin if held.isolated else initial,
         own_maintenance=own,
-        equity_share=over(own, maintenance) if maintenance else Fraction(1),
+        equity_share=over(own, whole) if whole else Fraction(1),
         equity=balance + bucket_pnl,
         balance=balance,
         maintenance=maintenance,

@@ -6,7 +6,8 @@ maintenance margin at the current marks are updated along with it, so equity is 
 
 import itertools
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any, get_args
 
@@ -14,7 +15,7 @@ import msgspec
 import numpy as np
 
 from delever.core import messages as m
-from delever.core.book.account_tables import Accounts
+from delever.core.book.account_tables import Accounts, Wallets
 from delever.core.book.contract_state import ContractState, MarkedContracts, OutstandingLoss
 from delever.core.book.inventory import Tranche
 from delever.core.book.pool_state import AssetState, PoolState
@@ -75,6 +76,7 @@ class Book:
         self.publication_cache: Any = None
         self.idle_rounds: dict[tuple[str, Side], tuple[object, ...]] = {}
         self.revision = 0
+        self._stale: set[str] = set()
         self._monitored: dict[str, ContractState] = {}
         self._monitored_in_order: list[ContractState] | None = None
         self._fills_of: dict[str, list[int]] = {}
@@ -116,6 +118,11 @@ class Book:
             by_definition = attrgetter("definition_order")
             self._monitored_in_order = sorted(self._monitored.values(), key=by_definition)
         return self._monitored_in_order  # replaced, never changed: callers may iterate over it
+
+    @property
+    def has_stale_rows(self) -> bool:
+        """Whether the newest row of any position or balance was rejected."""
+        return bool(self._stale)
 
     def outstanding_fills_of(self, account: str) -> list[m.AdlFilled]:
         """Return an account's fills that snapshots may not include yet, oldest first."""
@@ -242,11 +249,13 @@ class Book:
         self.has_managed_pools = any(pool.definition.managed for pool in self.pools.values())
         for asset in self.assets.values():
             asset.wallets.sequence = self.sequence
+            self._stale |= {asset.name} if asset.wallets.stale else set()
         for number, state in enumerate(self.contracts.values()):
             state.definition_order = number
             if state.mark_limits is not None:
                 self.with_mark_limits.append(state)
             self._set_monitored(state)
+            self._stale |= {state.key} if state.stale else set()
             self._update_bounds(state)
         for fill in self.outstanding_fills.values():
             self._fills_of.setdefault(fill.account, []).append(fill.fill)
@@ -363,11 +372,17 @@ class Book:
             wallets.add(account, balance - wallets.balance.item(account))
             self.accounts.balances_version[account] = event.version
             self._acknowledge(self.accounts.balances_fill, account, name, event.last_fill)
+            if wallets.stale:
+                self._unmark_stale_balances(asset, (name,))
 
     def _balance_columns_set(self, event: m.BalanceColumnsSet) -> None:
         accounts = unpack_column(event.account, "<i4", 0)
         balances = unpack_column(event.balance_cash, "<i8", len(accounts))
-        self.asset(event.asset).wallets.set_all(accounts, balances)
+        wallets = self.asset(event.asset).wallets
+        wallets.set_all(accounts, balances)
+        if wallets.stale:
+            names = map(self.accounts.names.__getitem__, accounts.tolist())
+            self._unmark_stale_balances(event.asset, names)
         self.accounts.balances_version[accounts] = event.version
         self._acknowledge_all(self.accounts.balances_fill, accounts, event.last_fill)
 
@@ -393,6 +408,8 @@ class Book:
             self._update_bounds(state)
         for key in closed:
             table.remove(table.row_of(*key))
+        if state.stale:
+            self._unmark_stale(state, event.side, zip(event.accounts, event.positions, strict=True))
 
     def _position_columns_set(self, event: m.PositionColumnsSet) -> None:
         state = self.contracts[event.contract]
@@ -412,6 +429,67 @@ class Book:
             table.sort()
         self.accounts.positions_version[accounts] = event.version
         self._acknowledge_all(self.accounts.positions_fill, accounts, event.last_fill)
+        if state.stale:
+            names = map(self.accounts.names.__getitem__, accounts.tolist())
+            positions = unpack_column(event.position, "<i4", len(accounts)).tolist()
+            self._unmark_stale(state, event.side, zip(names, positions, strict=True))
+
+    def _row_rejected(self, event: m.RowRejected) -> None:
+        self._mark_stale(event, ((event.account, event.position),))
+
+    def _rows_rejected(self, event: m.RowsRejected) -> None:
+        positions = unpack_column(event.positions, "<i4", len(event.accounts)).tolist()
+        self._mark_stale(event, zip(event.accounts, positions, strict=True))
+
+    def _mark_stale(
+        self, event: m.RowRejected | m.RowsRejected, rows: Iterable[tuple[str, int]]
+    ) -> None:
+        """Mark rejected rows as stale, as far as they name an asset or a side of a contract."""
+        if event.asset in self.assets:
+            wallets = self.asset(event.asset).wallets
+            for name, _ in rows:
+                wallets.mark_stale(name, self.accounts.index.get(name))
+            self._stale.add(event.asset)
+        state = self.contracts.get(event.contract)
+        if state is not None and event.side is not None:
+            state.stale |= {(event.side, name, position) for name, position in rows}
+            state.tables[event.side].changed_at = self.sequence
+            self._stale.add(state.key)
+            self._changed[state.key] = state
+
+    def _unmark_stale(
+        self, state: ContractState, side: Side, rows: Iterable[tuple[str, int]]
+    ) -> None:
+        """End the staleness of positions that have been set; in one-way mode, of both sides."""
+        for name, position in rows:
+            hedges = self.accounts.hedge_mode[self.accounts.index[name]]
+            for each in (side,) if hedges else Side:
+                state.stale.discard((each, name, position))
+        self._changed[state.key] = state
+        if not state.stale:
+            self._stale.discard(state.key)
+
+    def _unmark_stale_balances(self, asset: str, names: Iterable[str]) -> None:
+        wallets = self.asset(asset).wallets
+        wallets.unmark_stale(names)
+        if not wallets.stale:
+            self._stale.discard(asset)
+
+    def _account_margin_set(self, event: m.AccountMarginSet) -> None:
+        wallets, account = self.asset(event.asset).wallets, self.accounts.index[event.account]
+        margin = None
+        if event.equity_cash is not None and event.maintenance_cash is not None:
+            margin = event.equity_cash, event.maintenance_cash
+        wallets.set_margin(account, event.version, margin)
+
+    @contextmanager
+    def _followed_margins(self, wallets: Wallets, accounts: Iterable[int]) -> Iterator[None]:
+        """Carry changes of accounts' own margin over to the margin that the venue submitted."""
+        followed = [a for a in set(accounts) if wallets.margins.margin_of(a)]
+        before = [wallets.own_margin(account) for account in followed]
+        yield
+        for account, own in zip(followed, before, strict=True):
+            wallets.margins.follow(account, own, wallets.own_margin(account))
 
     def _open_orders_set(self, event: m.OpenOrdersSet) -> None:
         key = (event.account, event.contract)
@@ -547,8 +625,9 @@ class Book:
         state = self.contracts[event.contract]
         asset, account = self.asset_of(state), self.accounts.index[event.account]
         amounts = event.lots, event.cost_cash, event.margin_cash
-        self._reduce_position(state, event.side, (account, event.position), amounts)
-        asset.wallets.add(account, event.to_wallet_cash)
+        with self._followed_margins(asset.wallets, (account,)):
+            self._reduce_position(state, event.side, (account, event.position), amounts)
+            asset.wallets.add(account, event.to_wallet_cash)
         self._credit_pool(state, event.to_pool_cash)
         tranche = Tranche(
             takeover=event.takeover,
@@ -567,12 +646,14 @@ class Book:
 
     def _positions_netted(self, event: m.PositionsNetted) -> None:
         state, account = self.contracts[event.contract], self.accounts.index[event.account]
-        for side, position, cost in (
-            (Side.LONG, event.long_position, event.long_cost_cash),
-            (Side.SHORT, event.short_position, event.short_cost_cash),
-        ):
-            self._reduce_position(state, side, (account, position), (event.lots, cost, 0))
-        self.asset_of(state).wallets.add(account, event.realized_pnl_cash)
+        wallets = self.asset_of(state).wallets
+        with self._followed_margins(wallets, (account,)):
+            for side, position, cost in (
+                (Side.LONG, event.long_position, event.long_cost_cash),
+                (Side.SHORT, event.short_position, event.short_cost_cash),
+            ):
+                self._reduce_position(state, side, (account, position), (event.lots, cost, 0))
+            wallets.add(account, event.realized_pnl_cash)
         self._record_change(state)
 
     def _inventory_netted(self, event: m.InventoryNetted) -> None:
@@ -588,7 +669,9 @@ class Book:
         self._credit_pool(state, event.realized_pnl_cash)
 
     def _wallet_settled(self, event: m.WalletSettled) -> None:
-        self.asset(event.asset).wallets.add(self.accounts.index[event.account], -event.amount_cash)
+        wallets, account = self.asset(event.asset).wallets, self.accounts.index[event.account]
+        with self._followed_margins(wallets, (account,)):
+            wallets.add(account, -event.amount_cash)
         self._credit_pool(self.contracts[event.contract], event.amount_cash)
 
     def _collateral_taken_over(self, event: m.CollateralTakenOver) -> None:
@@ -671,9 +754,11 @@ class Book:
     def _loss_socialized(self, event: m.LossSocialized) -> None:
         state = self.contracts[event.contract]
         columns = event.accounts, event.sides, event.positions, event.amount_cash
+        wallets = self.asset_of(state).wallets
         for name, side, position, amount in zip(*columns, strict=True):
             key = self.accounts.index[name], position
-            self._reduce_position(state, side, key, (0, -amount, 0))
+            with self._followed_margins(wallets, key[:1]):
+                self._reduce_position(state, side, key, (0, -amount, 0))
             loss = OutstandingLoss(event.fill, state.name, side, position, amount)
             self.outstanding_losses.setdefault(name, []).append(loss)
         self.last_fill = event.fill
@@ -689,9 +774,10 @@ class Book:
             state.reopen_position(key, fill)
         amounts = fill.lots, fill.cost_cash, fill.margin_returned_cash
         lots, cost, margin = (direction * amount for amount in amounts)
-        self._reduce_position(state, fill.side, key, (lots, cost, margin))
         paid = fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
-        asset.wallets.add(key[0], direction * paid)
+        with self._followed_margins(asset.wallets, key[:1]):
+            self._reduce_position(state, fill.side, key, (lots, cost, margin))
+            asset.wallets.add(key[0], direction * paid)
         asset.fees += direction * fill.fee_cash
         inventory = state.inventory[fill.side.opposite]
         self._changed_sides.add((state.name, fill.side.opposite))
@@ -709,12 +795,13 @@ class Book:
         asset, inventory = self.asset_of(state), state.inventory[side.opposite]
         names = "position", "lots", "cost_cash", "margin_returned_cash"
         closed = (np.array(columns[name], np.int64) for name in names)
-        self._reduce_positions(state, side, np.array(fills.accounts), *closed)
         paid = [
             fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
             for fill in fills.events
         ]
-        asset.wallets.add_all(fills.accounts, paid)
+        with self._followed_margins(asset.wallets, fills.accounts):
+            self._reduce_positions(state, side, np.array(fills.accounts), *closed)
+            asset.wallets.add_all(fills.accounts, paid)
         asset.fees += sum(columns["fee_cash"])
         reduced = (columns[name] for name in ("takeover", "lots", "pool_cost_cash"))
         for takeover, lots, cost in zip(*reduced, strict=True):

@@ -36,8 +36,9 @@ class ContractState:
     triggers that a warning has announced; `exhausted` is the inventory, in lots, that the last
     round of a side left open. `mark_rejected`: the newest submitted mark was rejected, so that the
     mark is older than the market. `mark_unconfirmed`: the mark is beyond the contract's limits;
-    `last_confirmed_mark` is then the last one that was not. `is_observed`: an observation of the
-    pool has included the contract.
+    `last_confirmed_mark` is then the last one that was not. `stale` are the positions (side,
+    account, position id) whose newest row was rejected. `is_observed`: an observation of the pool
+    has included the contract.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class ContractState:
         self.warned: set[str] = set()
         self.paused = False
         self.mark_rejected = False
+        self.stale: set[tuple[Side, str, int]] = set()
         self.exhausted: dict[Side, int] = {}
         self.rating: Rating | None = None
         self.is_observed = False
@@ -315,6 +317,7 @@ class ContractState:
             *(("paused",) if self.paused else ()),
             *(("mark_rejected",) if self.mark_rejected else ()),
             *((self.last_confirmed_mark,) if self.mark_unconfirmed else ()),
+            *(("stale", *sorted(self.stale)) if self.stale else ()),
         )
 
     def take_changes(self, side: Side) -> list[tuple[object, ...]]:

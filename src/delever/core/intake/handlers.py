@@ -18,7 +18,12 @@ from delever.core.intake.bulk_snapshots import (
 )
 from delever.core.intake.collateral import convert_collateral, define_collateral, set_index_prices
 from delever.core.intake.mark_guards import check_moves, confirm_mark, reject_unconfirmed
-from delever.core.intake.snapshots import fill_exceeds_position, set_balances, set_positions
+from delever.core.intake.snapshots import (
+    fill_exceeds_position,
+    set_account_margin,
+    set_balances,
+    set_positions,
+)
 from delever.core.market.contract_terms import terms_of
 from delever.core.market.mark_limits import exact_mark_limits
 from delever.core.market.validation import (
@@ -50,6 +55,7 @@ from delever.core.valuation.numeric_range import (
     takeover_fits,
     unwinding_fits,
 )
+from delever.core.valuation.stale_rows import are_stale
 
 MAX_CASH_DECIMALS = 12
 
@@ -257,6 +263,7 @@ def _takeover(book: Book, command: m.Takeover) -> list[Event]:
     for holding in holdings:
         name = holding.state.name
         reject_unless(holding.state.mark > 0, "contract", name, Reason.MISSING_MARK_PRICE)
+    reject_unless(not are_stale(book, holdings), "account", command.account, Reason.STALE_ROW)
     ticks: Ticks | None = None
     if command.price is not None:
         if command.contract is None:
@@ -526,6 +533,7 @@ _HANDLERS: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {
     m.DefineAccount: _define_account,
     m.SetBalances: set_balances,
     m.SetPositions: set_positions,
+    m.SetAccountMargin: set_account_margin,
     m.DefineAccounts: define_accounts,
     m.SetBalanceColumns: set_balance_columns,
     m.SetPositionColumns: set_position_columns,

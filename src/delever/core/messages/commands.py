@@ -190,6 +190,7 @@ class SetBalances(Command, tag="set_balances", frozen=True, kw_only=True):
     version: int
     last_fill: int = 0
     balances: tuple[BalanceRow, ...]
+    strict: bool = False
 
 
 class PositionRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
@@ -219,12 +220,33 @@ class SetPositions(Command, tag="set_positions", frozen=True, kw_only=True):
     """Set positions.
 
     `version` is the venue's and does not decrease; older rows are ignored. `last_fill` is the last
-    ADL fill that the positions include; later fills are subtracted from them.
+    ADL fill that the positions include; later fills are subtracted from them. A row that cannot be
+    taken is rejected alone: the last accepted one stays, marked stale, and is no counterparty and
+    not taken over until a right row comes; `strict` rejects the whole command instead.
     """
 
     version: int
     last_fill: int = 0
     positions: tuple[PositionRow, ...]
+    strict: bool = False
+
+
+class SetAccountMargin(Command, tag="set_account_margin", frozen=True, kw_only=True):
+    """Set the cross margin of an account in an asset to that of the venue's own risk engine.
+
+    For portfolio margin, and whatever else is not modeled here. Equity and maintenance margin
+    replace the engine's sums over balance and cross positions in scores, indicators, takeover
+    prices and the decision to take over; isolated positions keep their own. They stay as submitted
+    when marks, balances or positions are set; the engine's own fills and takeovers change them.
+    Both null return to the engine's sums. `version` is the venue's and does not decrease; an older
+    command is ignored.
+    """
+
+    version: int
+    account: str
+    asset: str
+    equity: Amount | None
+    maintenance: Amount | None
 
 
 class DefineAccounts(Command, tag="define_accounts", frozen=True, kw_only=True):
@@ -255,6 +277,7 @@ class SetBalanceColumns(Command, tag="set_balance_columns", frozen=True, kw_only
     accounts: tuple[str, ...] = ()
     account: bytes = b""
     balance_cash: bytes
+    strict: bool = False
 
 
 class SetPositionColumns(Command, tag="set_position_columns", frozen=True, kw_only=True):
@@ -282,6 +305,7 @@ class SetPositionColumns(Command, tag="set_position_columns", frozen=True, kw_on
     margin_cash: bytes = b""
     leverage_hundredths: bytes = b""
     under_liquidation: bytes = b""
+    strict: bool = False
 
 
 class SetMarks(Command, tag="set_marks", frozen=True, kw_only=True):
@@ -451,6 +475,7 @@ AnyCommand = (
     | DefineAccount
     | SetBalances
     | SetPositions
+    | SetAccountMargin
     | DefineAccounts
     | SetBalanceColumns
     | SetPositionColumns

@@ -74,8 +74,8 @@ def equity_share(valuation: SideValuation) -> Floats:
     For an isolated position this is its own equity; for a cross position the account's equity is
     shared by maintenance margin.
     """
-    share = ratio(valuation.maintenance, valuation.bucket_maintenance)
-    share[valuation.bucket_maintenance == 0] = 1
+    share = ratio(valuation.maintenance, valuation.shared_maintenance)
+    share[valuation.shared_maintenance == 0] = 1
     return valuation.equity.astype(np.float64) * share
 
 
@@ -256,6 +256,7 @@ def _ineligible(valuation: SideValuation, ranking: Ranking) -> dict[Reason, Ints
         (Reason.ADL_NOT_USED, np.full(size, not ranking.closes)),
         (Reason.EXEMPT_CONTRACT, np.full(size, exempt)),
         (Reason.EXEMPT_ACCOUNT, valuation.account_exempt),
+        (Reason.STALE_ROW, valuation.stale),
         (Reason.POSITION_UNDER_LIQUIDATION, valuation.under_liquidation),
         (Reason.EQUITY_NOT_POSITIVE, valuation.equity <= 0),
     ]

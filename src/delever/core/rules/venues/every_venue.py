@@ -60,7 +60,7 @@ _TEXTS = (
     ),
     (
         "A command is applied whole, or rejected whole with a reason, the field and the value; "
-        "marks are rejected one by one (CORE-23)."
+        "marks and rows are rejected one by one (CORE-23, CORE-37)."
     ),
     (
         "Exact numbers are text or whole JSON numbers; a number too fine for its unit is rejected, "
@@ -177,6 +177,27 @@ _SNAPSHOTS = {
         "An ADL price that is a mark, the previous mark, or a mark less a spread is rounded to the "
         "tick in the counterparties' favor: down for long inventory, up for short. ADL at a mark "
         "has no haircut; the fund pays less than one tick on the lots closed."
+    ),
+    37: (
+        "A row of a snapshot of positions or balances that cannot be taken is rejected alone, with "
+        "its reason and a notice of its contract; the last accepted row stays, and the other rows "
+        "are taken. Of rows that do not fit the numeric range together the largest are rejected. A "
+        "strict command is rejected whole. A row older than its account's snapshot is ignored."
+    ),
+    38: (
+        "A position whose newest row was rejected is stale until a row of it is taken (in one-way "
+        "mode a row of either side); with a rejected balance all cross positions of the account in "
+        "that asset are stale. A stale position is not ranked. Nothing is taken over from a margin "
+        "bucket with a stale row in it."
+    ),
+    39: (
+        "Where the venue's own risk engine submits an account's equity and maintenance margin in "
+        "an asset, these replace the engine's sums over balance and cross positions: in scores, "
+        "indicators, takeover prices and the decision to take over. They do not move with marks, "
+        "balances and positions, which the venue's engine has in it; ADL fills, takeovers and "
+        "netting change the equity by what the account gains or loses against the mark, and the "
+        "maintenance margin ends with the last position. Bankruptcy prices share the equity by the "
+        "maintenance margins of the contracts' own tiers. It ends with the next one, or with null."
     ),
 }
 _CAPS = {
