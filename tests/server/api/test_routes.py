@@ -177,6 +177,8 @@ status  reason            field        type             body
 400     invalid_name      account      define_account   {"account":"a\\u0000b"}
 400     invalid_name      accounts[1]  define_accounts  {"accounts":["a","b\\nc"]}
 400     invalid_name      asset        define_asset     {"asset":"LONG"}
+400     invalid_name      asset        define_asset     {"asset":"BT\\u0421"}
+400     invalid_name      account      define_account   {"account":"\\uff41nn"}
 400     invalid_name      id           set_time         {"id":"LONG"}
 422     empty_name        account      define_account   {"account":""}
 422     unknown_contract  marks.DOGE   set_marks        {"marks":{"DOGE":"1"},"strict":true}
