@@ -73,7 +73,7 @@ class _Binance:
         )
         return VenueAdapter(
             venue=self.venue.venue,
-            rules="binance",
+            rules=self.venue.rules or "binance",
             keyed=self.venue.keyed,
             budget=RequestBudget(WEIGHT_PER_MINUTE),
             sources=(*public, *(private if self.venue.keyed else ())),
