@@ -203,6 +203,19 @@ class ContractState:
         )
         self._shift_wallets(side, rows, wallets, 1)
 
+    def reduce_positions(
+        self, side: Side, wallets: Wallets, accounts: Ints, positions: Ints, *amounts: Ints
+    ) -> None:
+        """Subtract (lots, cost, margin) from open positions; a position may occur several times."""
+        table = self.tables[side]
+        rows = table.find_all(accounts, positions)
+        _, from_end = np.unique(rows[::-1], return_index=True)
+        unique = rows[np.sort(len(rows) - 1 - from_end)]  # in the order of their last fills
+        self.subtract_from_wallets(side, unique, wallets)
+        table.subtract(rows, *amounts)
+        self.add_to_wallets(side, unique, wallets)
+        table.remove_each(unique[table.lots[unique] == 0])
+
     def _shift_wallets(self, side: Side, rows: Ints, wallets: Wallets, sign: int) -> None:
         table = self.tables[side]
         table.changed_at = wallets.sequence
