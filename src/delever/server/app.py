@@ -253,8 +253,11 @@ def run(service: Service, on_ready: Callable[[str], None]) -> bool:
         # The first snapshot of a large book should not wait for kernels to be compiled.
         threading.Thread(target=fastest, name="kernels", daemon=True).start()
         server = http_server(service)
+        if service.demo is not None:
+            service.demo.on_finished = partial(setattr, server, "should_exit", True)
         with contextlib.suppress(SystemExit):  # after a failed start, which is in the log
             server.run(sockets=[listening])
+        gc.unfreeze()
     return bool(server.started)
 
 
