@@ -145,6 +145,13 @@ BUILDERS = {
         "limits": st.builds(m.TriggerLimits, trigger_threshold=amounts),
     },
     m.DefineAccount: {"account": names, "hedge_mode": st.booleans(), "adl_exempt": st.booleans()},
+    m.SetAccountMargin: {
+        "version": st.integers(0, 9),
+        "account": names,
+        "asset": st.sampled_from(["USDT", "USDT", "ETH", "NEW"]),
+        "equity": st.none() | amounts,
+        "maintenance": st.none() | amounts,
+    },
     m.SetBalances: {
         "version": st.integers(0, 9),
         "last_fill": st.sampled_from([0, 0, 0, 1]),
