@@ -42,7 +42,6 @@ DERIVED = {
     Accounts: {"index", "any_exempt", "any_hedges", "any_multi_asset", "_capacity"}
     | {"_sorted_by_name", "_name_order"},
 =======
-    Accounts: {"index", "any_exempt", "any_hedges", "_sorted_by_name", "_name_order", "_capacity"},
     VenueMargins: {"_capacity"},
 >>>>>>> t15b
     Wallets: {"sequence", "rows", "stale_changed", "_capacity"},
