@@ -28,6 +28,7 @@ PURE_IMPORTS = {
     "bisect",
     "collections",
     "collections.abc",
+    "contextlib",
     "dataclasses",
     "enum",
     "fractions",
@@ -122,8 +123,8 @@ MAY_IMPORT = {
         "lab",
         "rule_registry",
     },
-    "watch": {"config", "core", "field_errors", "lab", "server"},
-    "dashboard": {"api_types", "core", "demo", "formatting", "lab", "watch"},
+    "watch": {"config", "core", "field_errors", "lab", "rule_registry", "server"},
+    "dashboard": {"api_types", "core", "demo", "formatting", "lab", "rule_registry", "watch"},
     "cli": {
         "config",
         "core",

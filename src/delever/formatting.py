@@ -127,6 +127,7 @@ _ABBREVIATIONS = {"adl": "ADL", "pnl": "PnL"}
 
 
 _REMEDIES = {
+    "multi_asset_account": "define the account without `multi_asset`",
     "exceeds_numeric_range": "define the asset with fewer `cash_decimals`",
     "time_jump_held": "check the clock; an operator confirms it with `set_time`, `confirmed`",
     "internal_error": "nothing was changed; report the command with the engine's log",

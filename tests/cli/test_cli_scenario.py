@@ -108,7 +108,7 @@ def test_run_logs_rejections_by_line_and_continues(delever: Call, tmp_path: Path
         f"delever: {scenario}, line 17, positions[0].account 'amy': rejected: unknown account",
         f"delever: {scenario}, line 21, account 'amy': rejected: unknown account",
     ]
-    assert out.startswith("14 commands (2 rejected) from 0 to 4000 ms: 0 takeovers")
+    assert out.startswith("14 commands (1 rejected) from 0 to 4000 ms: 0 takeovers")
 
 
 def test_run_refuses_a_journal_that_another_process_writes(delever: Call, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delever.core.book.position_table import KernelColumns
-from delever.core.kernels import SCORE_COLUMNS, compiled, plain
+from delever.core.kernels import NO_TIER, SCORE_COLUMNS, compiled, plain
 from delever.core.kernels.plain import CHANGED_AT, MAINTENANCE, UNREALIZED_PNL
 from delever.core.rules import RULE_SETS
 from delever.core.rules.ranking import ProductScore
@@ -316,11 +316,8 @@ def positions_of(tables: list[dict[str, Any]]) -> tuple[KernelColumns, list[Rang
     return KernelColumns(*columns), ranges
 
 
-class StubTiers:
-    """The margin tiers of a contract."""
-
-    tiers = np.array(TIERS)
-    tier_bytes = tiers.tobytes()
+TWO_TIERS = np.array([TIERS, [[0, NO_TIER, NO_TIER], [10_000, 0, 0], [0, 0, 0]]])
+"""Tables of three tiers and of one."""
 
 
 def joint(seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -359,10 +356,10 @@ def test_compiled_revaluation_of_many_sides_equals_plain_revaluation(
         columns, ranges = positions_of([side_columns(seed, size) for seed, size in seeds])
         table, _ = wallets(0)
         marked = [
-            (rows, *mixed_fraction(*(lot_value + n).as_integer_ratio()), StubTiers())
+            (*rows, *mixed_fraction(*(lot_value + n).as_integer_ratio()), n % 2)
             for n, rows in enumerate(ranges)
         ]
-        kernels.revalue_sides(columns, marked, table, 9, map)
+        kernels.revalue_sides(columns, np.array(marked), TWO_TIERS, table, 9, map)
         results.append([table.tolist(), *(column.tolist() for column in columns)])
     assert results[0] == results[1]
 

@@ -131,7 +131,7 @@ def test_the_engine_gets_the_values_that_a_replay_gets() -> None:
 def test_an_amount_beyond_64_bits_is_rejected_and_recorded(tmp_path: Path) -> None:
     with Recorder.open(tmp_path / "new.db") as recorder:
         recorder.submit(opening())
-        (events,) = recorder.submit([balances(1, ann=10**25)])
+        (events,) = recorder.submit([msgspec.structs.replace(balances(1, ann=10**25), strict=True)])
         assert isinstance(events[0], m.Rejected)
         assert events[0].reason is m.Reason.EXCEEDS_NUMERIC_RANGE
     with Recorder.open(tmp_path / "new.db") as recorder:

@@ -36,14 +36,15 @@ DERIVED = {
         "_monitored",
         "_monitored_in_order",
         "_fills_of",
+        "_stale",
     },
     Accounts: {"index", "any_exempt", "any_hedges", "any_multi_asset", "_capacity"}
     | {"_sorted_by_name", "_name_order"},
-    Wallets: {"sequence", "rows", "_capacity"},
+    Wallets: {"sequence", "rows", "stale_changed", "_capacity"},
     PositionTable: {"index", "total_lots", "total_cost", "total_margin", "block", "number"},
-    AssetState: {"collateral", "collateral_at", "exposure", "key"},
+    AssetState: {"collateral", "collateral_at", "exposure", "exposure_at_mark", "key"},
     ContractState: {"name", "definition_order", "terms", "limits", "is_observed", "exposure_bound"}
-    | {"key", "largest_holding", "mark_limits"},
+    | {"exposure_at_mark_bound", "key", "largest_holding", "mark_limits"},
     PoolState: {"name", "asset", "limits", "max_slippage_ppm"},
     RollingPeak: set(),
     RollingMean: {"_closed_area"},
@@ -72,7 +73,10 @@ def run(book: Book, commands: list[Command]) -> list[tuple[tuple[Event, ...], by
 
 def fields_of(item: object) -> set[str]:
     names = set(getattr(type(item), "__slots__", None) or vars(item))
-    names = {name.replace("_entries", "entries").replace("_size", "size") for name in names}
+    names = {
+        name.replace("_entries", "entries").replace("_size", "size").replace("_terms", "terms")
+        for name in names
+    }
     return names - {"start"}
 
 

@@ -131,7 +131,7 @@ def _passed_a_tenth(model: Model, contract: Contract) -> bool:
 
 
 def _used_ppm(model: Model, contract: Contract) -> int:
-    triggers = trigger_oracle.TRIGGERS[model.pools[contract.pool].definition.rules]
+    triggers = trigger_oracle.TRIGGERS[model.pools[contract.pool].venue]
     used = [trigger_oracle.evaluate(model, contract, trigger).used for trigger in triggers]
     return int(min(max([Fraction(0), *used]), Fraction(1)) * 10**6)
 

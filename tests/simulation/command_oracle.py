@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
+import row_oracle
 import trigger_oracle
+from collateral_oracle import pooled
 from model import SIDES, Contract, Model, Pool, Position, PositionLoss, nearest, other, sign
 
 from delever.core import messages as m
@@ -35,7 +37,7 @@ def _asset(_model: Model, command: m.DefineAsset) -> list[Event]:
 
 
 def _pool(_model: Model, command: m.DefinePool) -> list[Event]:
-    _check_limits(command.limits, command.rules)
+    _check_limits(command.limits, command.rules.partition("+")[0])
     return [m.PoolDefined(definition=command)]
 
 
@@ -46,7 +48,7 @@ def _check_limits(limits: object, rules: str) -> None:
 
 def _new_contract(model: Model, command: m.DefineContract) -> list[Event]:
     _check_pool(model, command.pool, command.settle)
-    _check_limits(command.limits, model.pools[command.pool].definition.rules)
+    _check_limits(command.limits, model.pools[command.pool].venue)
     return [m.ContractDefined(definition=command)]
 
 
@@ -56,6 +58,7 @@ def _account(_model: Model, command: m.DefineAccount) -> list[Event]:
         hedge_mode=command.hedge_mode,
         adl_exempt=command.adl_exempt,
         multi_asset=command.multi_asset,
+        owner=command.owner,
     )
     return [event]
 
@@ -311,14 +314,14 @@ def _lots(contract: Contract, quantity: m.Amount) -> int:
 def _balances(model: Model, command: m.SetBalances) -> list[Event]:
     events: list[Event] = []
     columns: list[tuple[str, str, int]] = []
+    rejected: list[m.RowRejected] = []
     for number, row in enumerate(command.balances):
-        if row.account not in model.accounts:
-            raise RejectedError(Reason.UNKNOWN_ACCOUNT)
-        if row.asset not in model.units:
-            raise RejectedError(Reason.UNKNOWN_ASSET)
+        if fault := row_oracle.balance_fault(model, row):
+            if command.strict:
+                raise RejectedError(fault[0])
+            rejected.append(row_oracle.balance_rejected(number, row, fault))
+            continue
         cash = Fraction(row.balance) * model.units[row.asset]
-        if cash.denominator != 1:
-            raise RejectedError(Reason.TOO_MANY_DECIMALS)
         if ignored := _stale(model, "balances", number, row.account, command.version):
             events.append(ignored)
             continue
@@ -344,7 +347,7 @@ def _balances(model: Model, command: m.SetBalances) -> list[Event]:
             balance_cash=balances,
         )
         events.append(event)
-    return events
+    return [*events, *row_oracle.with_notices(model, rejected)]
 
 
 def _positions(model: Model, command: m.SetPositions) -> list[Event]:
@@ -354,15 +357,21 @@ def _positions(model: Model, command: m.SetPositions) -> list[Event]:
     orders: dict[tuple[str, str], list[str]] = {}
     opened: set[tuple[str, str, int, Side]] = set()
     submitted = {(row.account, row.contract, row.position, row.side) for row in command.positions}
+    rejected: list[m.RowRejected] = []
     for number, row in enumerate(command.positions):
-        if row.account not in model.accounts:
-            raise RejectedError(Reason.UNKNOWN_ACCOUNT)
-        held = _position(_contract(model, row.contract), row)
-        if held.lots:
-            _check_one_way(model, row, opened)
-        if stale := _stale(model, "positions", number, row.account, command.version):
+        fault = row_oracle.position_fault(model, row) or _one_way_fault(model, row, opened)
+        stale = _stale(model, "positions", number, row.account, command.version)
+        if fault and command.strict:
+            raise RejectedError(fault[0])
+        if fault:
+            submitted.remove((row.account, row.contract, row.position, row.side))
+        if stale:
             ignored.append(stale)
             continue
+        if fault:
+            rejected.append(row_oracle.position_rejected(number, row, fault))
+            continue
+        held = _position(_contract(model, row.contract), row)
         for change in _later_changes(model, row.account, command.last_fill):
             key = (change.contract, change.side, change.position)
             if key == (row.contract, row.side, row.position):
@@ -370,6 +379,22 @@ def _positions(model: Model, command: m.SetPositions) -> list[Event]:
                 _apply_later(held, change)
         tables.setdefault((row.contract, row.side), {})[row.account, row.position] = held
         orders.setdefault((row.account, row.contract), []).extend(row.open_orders)
+    _close_other_sides(model, tables, submitted)
+    events = [_positions_set(command, *key, tables[key]) for key in sorted(tables)]
+    changed = [
+        m.OpenOrdersSet(account=account, contract=name, orders=tuple(dict.fromkeys(ids)))
+        for (account, name), ids in orders.items()
+        if tuple(dict.fromkeys(ids)) != model.orders.get((account, name), ())
+    ]
+    return [*ignored, *notices, *events, *changed, *row_oracle.with_notices(model, rejected)]
+
+
+def _close_other_sides(
+    model: Model,
+    tables: dict[tuple[str, Side], dict[tuple[str, int], Position]],
+    submitted: set[tuple[str, str, int, Side]],
+) -> None:
+    """Close what one-way accounts have on the other side of a position that is opened."""
     for (name, side), rows in list(tables.items()):
         for (account, number), held in list(rows.items()):
             against = (account, name, number, other(side))
@@ -381,22 +406,19 @@ def _positions(model: Model, command: m.SetPositions) -> list[Event]:
                 and against not in submitted
             ):
                 tables.setdefault((name, other(side)), {})[account, number] = Position()
-    events = [_positions_set(command, *key, tables[key]) for key in sorted(tables)]
-    changed = [
-        m.OpenOrdersSet(account=account, contract=name, orders=tuple(dict.fromkeys(ids)))
-        for (account, name), ids in orders.items()
-        if tuple(dict.fromkeys(ids)) != model.orders.get((account, name), ())
-    ]
-    return [*ignored, *notices, *events, *changed]
 
 
-def _check_one_way(
+def _one_way_fault(
     model: Model, row: m.PositionRow, opened: set[tuple[str, str, int, Side]]
-) -> None:
+) -> row_oracle.Fault | None:
+    """Return the fault of a second open side in one-way mode; record the side if it is open."""
+    if Fraction(row.quantity) == 0:
+        return None
     against = (row.account, row.contract, row.position, other(row.side))
     if against in opened and not model.accounts[row.account].hedge:
-        raise RejectedError(Reason.HEDGE_MODE_REQUIRED)
+        return Reason.HEDGE_MODE_REQUIRED, "side", row.side
     opened.add((row.account, row.contract, row.position, row.side))
+    return None
 
 
 def _position(contract: Contract, row: m.PositionRow) -> Position:
@@ -429,7 +451,7 @@ def _apply_later(held: Position, change: m.AdlFilled | PositionLoss) -> None:
 
 
 def _stale(model: Model, kind: str, number: int, account: str, version: int) -> m.RowIgnored | None:
-    known = model.accounts[account].versions[kind]
+    known = model.accounts[account].versions[kind] if account in model.accounts else -1
     if version >= known:
         return None
     return m.RowIgnored(row=number, account=account, version=version, known_version=known)
@@ -495,7 +517,7 @@ def _moved(model: Model, command: m.MoveContract) -> list[Event]:
     if command.pool == contract.pool:
         raise RejectedError(Reason.CONTRACT_ALREADY_IN_POOL)
     _check_pool(model, command.pool, contract.settle)
-    _check_limits(contract.limits, model.pools[command.pool].definition.rules)
+    _check_limits(contract.limits, model.pools[command.pool].venue)
     stopped = [
         m.AdlStopped(
             contract=contract.name,
@@ -523,7 +545,7 @@ def _forced(model: Model, command: m.ForceAdl) -> list[Event]:
         raise RejectedError(Reason.MISSING_MARK_PRICE)
     if contract.unconfirmed:
         raise RejectedError(Reason.MARK_UNCONFIRMED)
-    if not trigger_oracle.TRIGGERS[model.pools[contract.pool].definition.rules]:
+    if not trigger_oracle.TRIGGERS[model.pools[contract.pool].venue]:
         raise RejectedError(Reason.ADL_QUEUE_NOT_SUPPORTED)
     if not contract.has_inventory:
         raise RejectedError(Reason.NO_INVENTORY_TO_CLOSE)
@@ -551,6 +573,7 @@ def _taken_over(model: Model, command: m.Takeover) -> None:
         raise RejectedError(Reason.MARK_UNCONFIRMED)
     if any(contract.mark == 0 for contract, *_ in rows):
         raise RejectedError(Reason.MISSING_MARK_PRICE)
+    _check_stale(model, command.account, rows)
     if command.price is not None and command.contract is None:
         raise RejectedError(Reason.PRICE_WITHOUT_CONTRACT)
 
@@ -560,6 +583,43 @@ def _rests_on_unconfirmed(
 ) -> bool:
     bucket = [row] if row[3].isolated else model.cross(account, row[0].settle)
     return any(contract.unconfirmed for contract, *_ in bucket)
+
+
+def _margin(model: Model, command: m.SetAccountMargin) -> list[Event]:
+    if command.account not in model.accounts:
+        raise RejectedError(Reason.UNKNOWN_ACCOUNT)
+    if pooled(model, command.account, command.asset):
+        raise RejectedError(Reason.MULTI_ASSET_ACCOUNT)
+    unit = model.units[command.asset]
+    amounts = [
+        None if amount is None else int(Fraction(amount) * unit)
+        for amount in (command.equity, command.maintenance)
+    ]
+    margin = model.margins.get((command.account, command.asset))
+    known = -1 if margin is None else margin.version
+    if command.version < known:
+        ignored = m.RowIgnored(
+            row=0, account=command.account, version=command.version, known_version=known
+        )
+        return [ignored]
+    return [
+        m.AccountMarginSet(
+            version=command.version,
+            account=command.account,
+            asset=command.asset,
+            equity_cash=amounts[0],
+            maintenance_cash=amounts[1],
+        )
+    ]
+
+
+def _check_stale(
+    model: Model, account: str, rows: list[tuple[Contract, Side, int, Position]]
+) -> None:
+    for contract, side, number, held in rows:
+        cross = not held.isolated and model.has_stale_rows(account, contract.settle)
+        if cross or (side, account, number) in contract.stale:
+            raise RejectedError(Reason.STALE_ROW)
 
 
 def named(model: Model, command: m.Takeover) -> list[tuple[Contract, Side, int, Position]]:
@@ -657,6 +717,7 @@ ANSWERS: dict[type[m.Command], Callable[[Model, Any], list[Event] | None]] = {
     m.DefineAccount: _account,
     m.SetBalances: _balances,
     m.SetPositions: _positions,
+    m.SetAccountMargin: _margin,
     m.SetMarks: _marks,
     m.SetIndexPrices: _index_prices,
     m.SetDepth: _depth,

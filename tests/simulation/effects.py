@@ -6,16 +6,18 @@ from typing import Any
 
 from collateral_oracle import Collateral
 from model import (
+    DAY_MS,
     SIDES,
     Account,
     Contract,
-    DayOpenings,
     History,
+    LastValues,
     Model,
     Pool,
     Position,
     PositionLoss,
     Tranche,
+    VenueMargin,
     expect,
     other,
     same,
@@ -42,11 +44,32 @@ def apply(model: Model, event: Event) -> None:
     """Apply one event to the model; check that it only moves money and lots."""
     moves = isinstance(event, MOVES_INSIDE)
     before = totals(model, event) if moves else None
+    own = {key: model.own_margin(*key) for key in model.margins if _is_concerned(event, key[0])}
     if effect := EFFECTS.get(type(event)):
         effect(model, event)
+    for key, margin in own.items():
+        _follow(model.margins[key], margin, model.own_margin(*key))
     if moves:
         after = totals(model, event)
         expect(before == after, "money or lots are not conserved", before, after)
+
+
+def _is_concerned(event: Any, account: str) -> bool:
+    """Return whether an event of the engine itself may change an account's margin."""
+    if isinstance(event, m.FillCancelled):
+        return bool(event.fill.account == account)
+    if isinstance(event, m.LossSocialized):
+        return account in event.accounts
+    own = (m.TakenOver, m.PositionsNetted, m.WalletSettled, m.AdlFilled)
+    return isinstance(event, own) and event.account == account
+
+
+def _follow(margin: VenueMargin, before: tuple[int, int], after: tuple[int, int]) -> None:
+    """Change a submitted margin as the account's own; maintenance ends with the last position."""
+    if margin.equity is not None:
+        margin.equity += after[0] - before[0]
+        if before[1] and not after[1]:
+            margin.maintenance = 0
 
 
 def totals(model: Model, event: Any) -> tuple[int, int, int]:
@@ -104,6 +127,7 @@ def _account(model: Model, event: m.AccountDefined) -> None:
     known = model.accounts.setdefault(event.account, Account(False, False))
     known.hedge, known.exempt = event.hedge_mode, event.adl_exempt
     known.multi_asset = event.multi_asset
+    known.owner = event.owner or event.account
 
 
 def _collateral(model: Model, event: m.CollateralDefined) -> None:
@@ -130,6 +154,7 @@ def _index_prices(model: Model, event: m.IndexPricesSet) -> None:
 def _balances(model: Model, event: m.BalancesSet) -> None:
     for account, asset, cash in zip(event.accounts, event.assets, event.balance_cash, strict=True):
         model.wallets[account, asset] = cash
+        model.stale_wallets.discard((account, asset))
         _acknowledge(model, account, "balances", event.version, event.last_fill)
 
 
@@ -137,6 +162,8 @@ def _positions(model: Model, event: m.PositionsSet) -> None:
     contract = model.contracts[event.contract]
     for row, account in enumerate(event.accounts):
         key = (account, event.positions[row])
+        for side in (event.side,) if model.accounts[account].hedge else SIDES:
+            contract.stale.discard((side, *key))
         contract.positions[event.side].pop(key, None)
         if event.lots[row]:
             contract.positions[event.side][key] = Position(
@@ -148,6 +175,18 @@ def _positions(model: Model, event: m.PositionsSet) -> None:
                 event.under_liquidation[row],
             )
         _acknowledge(model, account, "positions", event.version, event.last_fill)
+
+
+def _margin(model: Model, event: m.AccountMarginSet) -> None:
+    margin = VenueMargin(event.version, event.equity_cash, event.maintenance_cash)
+    model.margins[event.account, event.asset] = margin
+
+
+def _row_rejected(model: Model, event: m.RowRejected) -> None:
+    if event.asset in model.units:
+        model.stale_wallets.add((event.account, event.asset))
+    if event.contract in model.contracts and event.side is not None:
+        model.contracts[event.contract].stale.add((event.side, event.account, event.position))
 
 
 def _acknowledge(model: Model, account: str, kind: str, version: int, last_fill: int) -> None:
@@ -208,6 +247,7 @@ def _funded(model: Model, event: m.PoolFunded) -> None:
     contract = model.contracts[event.contract] if event.contract else None
     if contract:
         contract.injected += event.amount_cash
+    pool.minutes.shift(event.amount_cash)
     pool.openings.shift(event.amount_cash)  # what operators move is neither gain nor loss of a day
     if contract:
         contract.openings.shift(event.amount_cash)
@@ -222,7 +262,7 @@ def _moved(model: Model, event: m.ContractMoved) -> None:
     contract.pool, contract.realized, contract.injected = pool.name, 0, 0
     contract.pnls = History(pool.definition.peak_window_ms)
     contract.pnls.add(model.time_ms, contract.contract_pnl)  # a loss from before is no drawdown
-    contract.openings = DayOpenings(model.time_ms, contract.contract_pnl)
+    contract.openings = LastValues(DAY_MS, model.time_ms, contract.contract_pnl)
     expect(not contract.active, "ADL goes on in another pool", contract.name)
     contract.warned.clear()
     for each in model.pools.values():
@@ -317,6 +357,7 @@ def _observed(model: Model, event: m.PoolObserved) -> None:
     pool.balances.add(model.time_ms, event.balance_cash)
     pool.equities.add(model.time_ms, event.equity_cash)
     pool.openings.add(model.time_ms, event.equity_cash)
+    pool.minutes.add(model.time_ms, event.equity_cash)
     for name, profit in zip(event.contracts, event.contract_pnl_cash, strict=True):
         model.contracts[name].pnls.add(model.time_ms, profit)
         model.contracts[name].openings.add(model.time_ms, profit)
@@ -428,6 +469,8 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.PositionsSet: _positions,
     m.OpenOrdersSet: _orders,
     m.MarksSet: _marks,
+    m.RowRejected: _row_rejected,
+    m.AccountMarginSet: _margin,
     m.MarkRejected: _mark_rejected,
     m.IndexPricesSet: _index_prices,
     m.MarkUnconfirmed: _unconfirmed,

@@ -108,23 +108,31 @@ class History:
         return Fraction(area, span) if span else Fraction(self.values[-1][2] or 0)
 
 
-class DayOpenings:
-    """Values by the day in which they applied last; a day opens with the last value before it."""
+class LastValues:
+    """The last value of each day or minute; a day opens with the last value before it."""
 
-    def __init__(self, time_ms: int, value: int) -> None:
-        self.last = {time_ms // 86_400_000: value}
-        self.first = value
+    def __init__(self, span_ms: int, time_ms: int, value: int) -> None:
+        self.span_ms, self.first = span_ms, value
+        self.last = {time_ms // span_ms: value}
 
     def add(self, time_ms: int, value: int) -> None:
-        self.last[time_ms // 86_400_000] = value
+        self.last[time_ms // self.span_ms] = value
 
     def shift(self, amount: int) -> None:
-        self.last = {day: value + amount for day, value in self.last.items()}
+        self.last = {number: value + amount for number, value in self.last.items()}
         self.first += amount
 
-    def at(self, time_ms: int) -> int:
-        before = [day for day in self.last if day < time_ms // 86_400_000]
+    def opening(self, time_ms: int) -> int:
+        before = [number for number in self.last if number < time_ms // self.span_ms]
         return self.last[max(before)] if before else self.first
+
+    def falls(self, time_ms: int, spans: int) -> list[int]:
+        """Return by how much the value fell, from one known span to the next, in the last ones."""
+        pairs, start = itertools.pairwise(sorted(self.last)), time_ms // self.span_ms - spans
+        return [self.last[a] - self.last[b] for a, b in pairs if b > start]
+
+
+DAY_MS, MINUTE_MS = 86_400_000, 60_000
 
 
 @dataclass
@@ -139,6 +147,7 @@ class Limits:
     pool_daily_loss: Fraction | None = None
     vault_cap: Fraction | None = None
     loss_threshold: Fraction | None = None
+    backlog: Fraction | None = None
 
 
 def limits_from(limits: m.TriggerLimits, unit: int) -> Limits:
@@ -153,6 +162,7 @@ def limits_from(limits: m.TriggerLimits, unit: int) -> Limits:
         "pool_daily_loss": number(limits.pool_daily_loss),
         "vault_cap": number(limits.vault_cap),
         "loss_threshold": number(limits.loss_threshold, unit),
+        "backlog": number(limits.backlog, unit),
     }
     return Limits(*ratios, threshold, limits.wait_ms, number(stop_equity, unit), **caps)
 
@@ -192,12 +202,13 @@ class Contract:
         self.realized = self.injected = 0
         self.pnls = History(window_ms)
         self.pnls.add(time_ms, 0)
-        self.openings = DayOpenings(time_ms, 0)
+        self.openings = LastValues(DAY_MS, time_ms, 0)
         self.active: dict[str, None] = {}  # in order of their starts
         self.warned: set[str] = set()
         self.rated_used: int | None = None  # trigger used at the last rating, ppm
         self.paused = False
         self.mark_rejected = False
+        self.stale: set[tuple[Side, str, int]] = set()
         self.exhausted_lots: dict[Side, int] = {}
 
     def exact(self, side: Side, lots: int, ticks: int | Fraction) -> Fraction:
@@ -259,13 +270,16 @@ class Contract:
 class Pool:
     def __init__(self, definition: m.DefinePool, unit: int, time_ms: int) -> None:
         self.definition, self.name, self.asset = definition, definition.pool, definition.asset
+        self.venue, *options = definition.rules.split("+")
+        self.options = dict(f"{option}=".split("=")[:2] for option in options)
         self.limits = limits_from(definition.limits, unit)
         self.slippage = Fraction(definition.max_slippage)
         self.balance = 0
         self.balances, self.equities = (History(definition.peak_window_ms) for _ in range(2))
         self.balances.add(time_ms, 0)
         self.equities.add(time_ms, 0)
-        self.openings = DayOpenings(time_ms, 0)
+        self.openings = LastValues(DAY_MS, time_ms, 0)
+        self.minutes = LastValues(MINUTE_MS, time_ms, 0)
         self.observed: m.PoolObserved | None = None
         self.haircut_ppm = 0
         self.collateral: dict[str, tuple[int, int]] = {}  # amount and cost, by asset
@@ -277,8 +291,18 @@ class Account:
     hedge: bool
     exempt: bool
     multi_asset: bool = False
+    owner: str = ""
     versions: dict[str, int] = field(default_factory=lambda: {"balances": -1, "positions": -1})
     fills: dict[str, int] = field(default_factory=lambda: {"balances": 0, "positions": 0})
+
+
+@dataclass
+class VenueMargin:
+    """Equity and maintenance margin that the venue's own risk engine has submitted, if it has."""
+
+    version: int
+    equity: int | None
+    maintenance: int | None
 
 
 class Model:
@@ -298,6 +322,8 @@ class Model:
         self.margin_currency = ""
         self.collateral: dict[str, Collateral] = {}
         self.compensations: list[m.Compensated] = []
+        self.stale_wallets: set[tuple[str, str]] = set()  # account and asset
+        self.margins: dict[tuple[str, str], VenueMargin] = {}
 
     def wallet(self, account: str, asset: str) -> int:
         return self.wallets.get((account, asset), 0)
@@ -346,8 +372,60 @@ class Model:
             numbers = pooled_numbers(self, account, contract.settle, rows, haircut=False)
             return numbers[0] - numbers[1], *numbers[1:]
         pnl = sum(c.unrealized_pnl(s, p) for c, s, _, p in rows)
+        equity, maintenance = self.margin(account, contract.settle)
+        return equity - pnl, pnl, maintenance
+
+    def own_margin(self, account: str, asset: str) -> tuple[int, int]:
+        """Return equity and maintenance margin of cross positions, as sums."""
+        rows = self.cross(account, asset)
+        pnl = sum(c.unrealized_pnl(s, p) for c, s, _, p in rows)
         maintenance = sum(c.maintenance(s, p) for c, s, _, p in rows)
-        return self.wallet(account, contract.settle), pnl, maintenance
+        return self.wallet(account, asset) + pnl, maintenance
+
+    def margin(self, account: str, asset: str) -> tuple[int, int]:
+        """Return equity and maintenance margin: as the venue has submitted them, or the sums."""
+        margin = self.margins.get((account, asset))
+        if margin is None or margin.equity is None or margin.maintenance is None:
+            return self.own_margin(account, asset)
+        return margin.equity, margin.maintenance
+
+    def shared_maintenance(
+        self, account: str, contract: Contract, side: Side, held: Position
+    ) -> int:
+        """Return the maintenance margins by which positions share their bucket's equity."""
+        if held.isolated or pooled(self, account, contract.settle):
+            return self.bucket(account, contract, side, held)[2]
+        return self.own_margin(account, contract.settle)[1]
+
+    # --- rows behind the venue ---
+
+    def is_stale(self, contract: Contract, side: Side, key: tuple[str, int]) -> bool:
+        """Return whether a position's newest row, or its wallet's if it is cross, was rejected."""
+        cross = not contract.positions[side][key].isolated
+        assets = self._bucket_assets(key[0], contract.settle)
+        wallet = any((key[0], asset) in self.stale_wallets for asset in assets)
+        return (side, *key) in contract.stale or (cross and wallet)
+
+    def _bucket_assets(self, account: str, asset: str) -> set[str]:
+        return set(self.collateral) if pooled(self, account, asset) else {asset}
+
+    def has_stale_rows(self, account: str, asset: str) -> bool:
+        """Return whether anything is stale, or missing, in an account's cross margin bucket."""
+        assets = self._bucket_assets(account, asset)
+        rejected = [
+            contract.positions[side].get((name, number))
+            for contract in self.contracts.values()
+            if contract.settle in assets
+            for side, name, number in contract.stale
+            if name == account
+        ]
+        stale = any(held is None or not held.isolated for held in rejected)
+        return stale or any((account, each) in self.stale_wallets for each in assets)
+
+    def is_incomplete(self, contract: Contract) -> bool:
+        """Return whether a position of the contract is stale, or missing."""
+        keys = ((side, key) for side in SIDES for key in contract.positions[side])
+        return bool(contract.stale) or any(self.is_stale(contract, *key) for key in keys)
 
     # --- changes by events ---
 

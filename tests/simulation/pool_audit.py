@@ -60,7 +60,7 @@ def check_triggers(reader: Reader, contract: Contract) -> None:
     model = reader.model
     if contract.unconfirmed:
         return
-    for trigger in trigger_oracle.TRIGGERS[model.pools[contract.pool].definition.rules]:
+    for trigger in trigger_oracle.TRIGGERS[model.pools[contract.pool].venue]:
         evaluation = trigger_oracle.evaluate(model, contract, trigger)
         if trigger in contract.active:
             if evaluation.stops:

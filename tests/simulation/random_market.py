@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from model import SIDES, Model
+from msgspec.structs import replace
 from trigger_oracle import limits_read
 
 from delever.core import messages as m
@@ -88,7 +89,9 @@ class RandomMarket:
                 managed=managed,
                 max_slippage=self.random.choice(["0.025", "0.1", 0, 1]),
                 peak_window_ms=self.random.choice([8 * HOUR_MS, 8 * HOUR_MS, 10_000]),
-                limits=self._limits(rules, needed=managed and rules == "hyperliquid"),
+                limits=self._limits(
+                    rules, needed=managed and f"{rules}+".startswith("hyperliquid+")
+                ),
             )
 
     def _limits(self, rules: str, *, needed: bool = False) -> m.TriggerLimits:
@@ -107,8 +110,10 @@ class RandomMarket:
             pool_daily_loss=self.random.choice([None, "0.5", 1]),
             vault_cap=self.random.choice(["0.1", "0.5", 1]),
             loss_threshold=self.random.choice([0, 40, 10_000]),
+            backlog=self.random.choice([None, 0, 500]),
         )
-        return m.TriggerLimits(**{name: getattr(limits, name) for name in limits_read(rules)})
+        read = limits_read(rules.partition("+")[0])
+        return m.TriggerLimits(**{name: getattr(limits, name) for name in read})
 
     def _contracts(self) -> Iterator[m.DefineContract]:
         taken: set[str] = set()
@@ -175,11 +180,13 @@ class RandomMarket:
         return text(self.price[name] + finer * tick / 100)
 
     def account(self, name: str, time_ms: int) -> m.DefineAccount:
+        """Return an account; those with the same letter and a digit have one owner."""
         return m.DefineAccount(
             time_ms=time_ms,
             account=name,
             hedge_mode=self.random.random() < 0.35,
             adl_exempt=self.random.random() < 0.08,
+            owner=name[0] if name[-1].isdigit() else "",
         )
 
     def near(self, ticks: int) -> int:
@@ -289,16 +296,18 @@ class RandomMarket:
             }
             good = self.position(self.accounts[0], contract, Side.LONG, 7)
             bad = m.PositionRow(**row)  # type: ignore[arg-type]
-            return m.SetPositions(time_ms=time_ms, version=version, positions=(good, bad))
+            return m.SetPositions(
+                time_ms=time_ms, version=version, positions=(good, bad), strict=True
+            )
 
         def balance(amount: m.Amount, named: str = account) -> m.SetBalances:
             good = m.BalanceRow(account=self.accounts[0], asset=asset, balance=1)
             bad = m.BalanceRow(account=named, asset=asset, balance=amount)
             rows = (bad,) if named == self.accounts[0] else (good, bad)
-            return m.SetBalances(time_ms=time_ms, version=version, balances=rows)
+            return m.SetBalances(time_ms=time_ms, version=version, balances=rows, strict=True)
 
         fine = text(Fraction(contract.lot_size) / 3 // Fraction(1, 10**25) * Fraction(1, 10**25))
-        return [
+        moves = [
             Move(m.SetTime(time_ms=model.time_ms - 1), Reason.TIME_IN_PAST),
             Move(m.SetTime(time_ms=2**60), Reason.OUT_OF_RANGE),
             Move(rows(account="nobody"), Reason.UNKNOWN_ACCOUNT),
@@ -350,6 +359,9 @@ class RandomMarket:
                 Reason.LIMIT_NOT_SUPPORTED,
             ),
         ]
+        alone = (m.SetPositions, m.SetBalances) if self.scale == 1 else ()
+        snapshots = [move.command for move in moves if isinstance(move.command, alone)]
+        return moves + [Move(replace(each, strict=False)) for each in snapshots if each.strict]
 
 
 def opening(

@@ -37,7 +37,7 @@ def take_over(
     apart = [asset for asset in remainders if not pooled(model, account, asset)]
     for asset in apart:
         if not model.cross(account, asset):
-            wallet = model.wallet(account, asset) - to_wallets.get(asset, 0)
+            wallet = model.margin(account, asset)[0] - to_wallets.get(asset, 0)
             _settle(reader, account, asset, min(wallet, remainders[asset]))
     takers = {
         row[0].settle: row[0] for row in rows if not row[3].isolated and row[0].settle not in apart
@@ -111,7 +111,7 @@ def settle_netted(reader: Reader, account: str, netted: list[Contract]) -> None:
             if not reader.model.cross(account, contract.settle):
                 _settle_pooled(reader, account, {contract.settle: contract}, {}, {})
             continue
-        wallet = reader.model.wallet(account, contract.settle)
+        wallet, _ = reader.model.margin(account, contract.settle)
         if wallet < 0 and not reader.model.cross(account, contract.settle):
             _settle(reader, account, contract.settle, wallet)
 
@@ -166,6 +166,7 @@ def covered(model: Model, account: str, row: Row) -> tuple[int, int, int]:
     rows = model.cross(account, contract.settle)
     if pooled(model, account, contract.settle):
         return _covered_together(model, account, row, rows)
+    maintenance = model.shared_maintenance(account, contract, side, held)
     if maintenance == 0:
         part = contract.notional(side, held)
         maintenance = sum(c.notional(s, p) for c, s, _, p in rows) or 1
@@ -332,6 +333,8 @@ def _liquidate_isolated(reader: Reader, contract: Contract, side: Side) -> None:
         <= _taken_at(reader.model, contract, contract.maintenance(side, held))
     ]
     for account, number, held in below:
+        if (side, account, number) in contract.stale:
+            continue
         rows = [(contract, side, number, held)]
         take_over(reader, account, rows, None, Reason.EQUITY_BELOW_MAINTENANCE)
 
@@ -351,7 +354,7 @@ def _liquidate_cross(
 
     def rows_of(account: str) -> list[Row]:
         cross = model.cross(account, asset)
-        if any(row[0].unconfirmed for row in cross):
+        if any(row[0].unconfirmed for row in cross) or model.has_stale_rows(account, asset):
             return []
         return [row for row in cross if row[0] in theirs]
 
@@ -375,9 +378,7 @@ def _below(model: Model, asset: str, contracts: list[Contract], *, together: boo
         if together:
             equity, _, maintenance = pooled_numbers(model, account, asset, rows, haircut=True)
         else:
-            pnl = sum(c.unrealized_pnl(s, p) for c, s, _, p in rows)
-            equity = model.wallet(account, asset) + pnl
-            maintenance = sum(c.maintenance(s, p) for c, s, _, p in rows)
+            equity, maintenance = model.margin(account, asset)
         exposed = maintenance or equity < 0
         if exposed and equity <= _taken_at(model, contracts[0], maintenance):
             below.append(account)
@@ -385,7 +386,7 @@ def _below(model: Model, asset: str, contracts: list[Contract], *, together: boo
 
 
 def _is_vault(model: Model, contract: Contract) -> bool:
-    return model.pools[contract.pool].definition.rules.startswith("hyperliquid")
+    return model.pools[contract.pool].venue.startswith("hyperliquid")
 
 
 def _taken_at(model: Model, contract: Contract, maintenance: int) -> int:

@@ -73,6 +73,7 @@ class Workload:
             self._cancel: 4,
             self._move: 2,
             self._account: 2,
+            self._margin: 3,
             self._time: 2,
             self._refresh: 1,
         }
@@ -123,6 +124,7 @@ class Workload:
             version=self._new_version(),
             last_fill=self._known_fill(model),
             balances=rows,
+            strict=self.market.scale > 1,  # as for marks
         )
         return self._remember(self.collateral.balances(snapshot))
 
@@ -146,8 +148,28 @@ class Workload:
             version=self._new_version(),
             last_fill=self._known_fill(model),
             positions=tuple(rows),
+            strict=self.market.scale > 1,
         )
         return self._remember(snapshot)
+
+    def _margin(self, model: Model) -> m.Command:
+        """Return a margin near an account's own, at times lower than its maintenance, or none."""
+        account = self.random.choice(sorted(model.accounts) or self.market.accounts)
+        asset = self.random.choice(sorted(model.units))
+        own, maintenance = model.own_margin(account, asset) if model.accounts else (0, 0)
+        unit = model.units[asset]
+        ends = self.random.random() < 0.3
+        own *= self.random.choice([1, 2, -1])
+        maintenance *= self.random.choice([1, 2, 9])
+        equity, needed = (text(Fraction(int(amount), unit)) for amount in (own, maintenance))
+        return m.SetAccountMargin(
+            time_ms=self.time_ms,
+            version=max(self._new_version() - self.random.choice([0, 0, 0, 5]), 0),
+            account=account,
+            asset=asset,
+            equity=None if ends else equity,
+            maintenance=None if ends else needed,
+        )
 
     def _late_snapshot(self, model: Model) -> m.Command:
         """Return an earlier snapshot again: late, twice, or out of order."""

@@ -8,7 +8,8 @@ from delever.core.messages import Side
 class WalletResponse(ApiResponse, frozen=True, kw_only=True):
     """Cross margin in one asset: balance, equity with unrealized PnL, maintenance margin.
 
-    Of a multi-asset account also what the equity in the asset counts in the margin currency, before
+    `venue_margin`: equity and maintenance margin are those of the venue's own risk engine. Of a
+    multi-asset account also what the equity in the asset counts in the margin currency, before
     and after collateral haircut, at an index price; null where the asset is no collateral.
     """
 
@@ -16,6 +17,7 @@ class WalletResponse(ApiResponse, frozen=True, kw_only=True):
     balance: str
     equity: str
     maintenance_margin: str
+    venue_margin: bool
     index_price: str | None
     value: str | None
     value_after_haircut: str | None

@@ -44,16 +44,6 @@ class CommandResponse(ApiResponse, frozen=True, kw_only=True):
     events: tuple[AnyEvent, ...]
 
 
-class RowsResponse(ApiResponse, frozen=True, kw_only=True):
-    """A durable table of rows; `ignored` rows were older than those in the book."""
-
-    sequence: int
-    time_ms: int
-    repeated: bool
-    rows: int
-    ignored: int
-
-
 class RejectedLine(ApiResponse, frozen=True, kw_only=True):
     """One line of a bulk that the engine rejected, or one part of a line."""
 
@@ -61,6 +51,21 @@ class RejectedLine(ApiResponse, frozen=True, kw_only=True):
     reason: str
     field: str
     value: str
+
+
+class RowsResponse(ApiResponse, frozen=True, kw_only=True):
+    """A durable table of rows; `ignored` rows were older than those in the book.
+
+    `rejected` rows were rejected alone, each with its reason in `rejections`.
+    """
+
+    sequence: int
+    time_ms: int
+    repeated: bool
+    rows: int
+    ignored: int
+    rejected: int
+    rejections: tuple[RejectedLine, ...]
 
 
 class BulkResponse(ApiResponse, frozen=True, kw_only=True):
@@ -116,6 +121,7 @@ class ContractResponse(ApiResponse, frozen=True, kw_only=True):
     mark_rejected: bool
     mark_unconfirmed: bool
     confirmed_mark: str | None
+    incomplete: bool
     trigger_used_ppm: int
     open_interest_long: str
     open_interest_short: str

@@ -18,7 +18,7 @@ from delever.lab.errors import InputError
 
 if TYPE_CHECKING:
     from delever.core.book import Book
-    from delever.core.messages import Command, Event, IndexPriceRejected, MarkRejected, Rejected
+    from delever.core.messages import Command, Event, PartRejected, Rejected
     from delever.lab.runs.run import RunResult
     from delever.lab.runs.scenario import ScenarioLine
 
@@ -119,7 +119,7 @@ def _engine(journal: Path | None) -> Iterator[tuple["Book", Submit]]:
 def _log_rejections(result: "RunResult", scenario: str, lines: Sequence["ScenarioLine"]) -> None:
     from delever.lab.runs.scenario import scenario_name  # noqa: PLC0415 - slow to import
 
-    rejections: list[tuple[int, Rejected | MarkRejected | IndexPriceRejected]] = [
+    rejections: list[tuple[int, Rejected | PartRejected]] = [
         *result.rejected.items(),
         *result.partial_rejections,
     ]

@@ -43,6 +43,7 @@ from delever.core.messages.fill_batch import FillBatch
 from delever.core.risk.publication.schedule import refresh, rerate
 from delever.core.rules import RegisteredRules, rule_set_of, rule_sets_of
 from delever.core.rules.triggers import WARNING_PPM, Trigger, TriggerEvaluation
+from delever.core.units import PPM
 from delever.core.valuation.insurance import absorb, observe, watch_depth
 from delever.core.valuation.liquidation import Share, liquidate_cross, liquidate_isolated
 from delever.core.valuation.netting import net_inventory
@@ -156,6 +157,7 @@ class _Step:
         self.parallel_map = parallel_map
         self.events: list[Event] = [accepted]
         self.check = StepCheck(book)
+        self.capped: set[tuple[str, Side]] = set()
         book.apply(accepted)
 
     def emit(self, events: Iterable[Event | FillBatch]) -> None:
@@ -169,6 +171,15 @@ class _Step:
                 self.check.before(event)
                 self.book.apply(event, self.parallel_map)
                 self.events.append(event)
+
+    def run_round(self, state: ContractState, side: Side, *, forced: bool) -> None:
+        """Run the round of one side, unless the side has had a round under a cap in this step."""
+        if (state.name, side) in self.capped:
+            return
+        before = len(self.events)
+        self.emit(_round(self.book, state, side, forced=forced))
+        if rule_set_of(self.book, state).ranking.cap_ppm < PPM and len(self.events) > before:
+            self.capped.add((state.name, side))
 
 
 def _is_idle(book: Book) -> bool:
@@ -270,10 +281,10 @@ def _run_rounds(run: "_Step", forced: str) -> None:
             if not state.mark or state.mark_unconfirmed:
                 continue
             if state.name == forced:
-                run.emit(_round(book, state, side, forced=True))
+                run.run_round(state, side, forced=True)
             elif state.active and not state.paused:
                 run.emit(_evaluate_all(book, state))
-                run.emit(_round(book, state, side, forced=False))
+                run.run_round(state, side, forced=False)
             run.emit(observe(book, changed_only=True))
 
 
@@ -321,11 +332,11 @@ def _resolve_deficits(book: Book) -> Iterator[Event]:
 
 
 def _queue_is_exhausted(members: list[ContractState]) -> bool:
-    """Return whether there is inventory, and no counterparty is left to close any of it against."""
+    """Return whether no counterparty is left to close any inventory against, or there is none."""
     exhausted = [
         bool(state.active) and side in state.exhausted
         for state in members
         for side in Side
         if state.inventory[side].tranches
     ]
-    return bool(exhausted) and all(exhausted)
+    return all(exhausted)

@@ -121,6 +121,8 @@ def banner_text(contract: ContractResponse) -> str:
             f"; the mark is unconfirmed (before: {grouped(contract.confirmed_mark)})"
             ": takeovers, unwinding and ADL are paused"
         )
+    if contract.incomplete:
+        text += "; incomplete: the newest row of a position was rejected"
     if contract.paused:
         text += "; ADL rounds are paused by the operator"
     return text

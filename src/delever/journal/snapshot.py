@@ -12,7 +12,7 @@ import msgspec
 
 from delever.core.book import Book
 from delever.core.book.account_index import AccountIndex
-from delever.core.book.account_tables import Table, Wallets
+from delever.core.book.account_tables import Table, VenueMargins, Wallets
 from delever.core.book.contract_state import ContractState, OutstandingLoss
 from delever.core.book.inventory import Inventory, Tranche
 from delever.core.book.pool_state import AssetState, HeldCollateral, PoolState
@@ -20,6 +20,7 @@ from delever.core.book.position_table import PositionBlock, PositionTable
 from delever.core.market.contract_terms import terms_of
 from delever.core.market.rolling_windows import (
     DailyOpening,
+    MinuteFalls,
     RollingMean,
     RollingPeak,
     RollingVolatility,
@@ -58,6 +59,7 @@ class AccountsRecord(TableRecord):
     """Fields of `Accounts`; `names` has the text of all names, and where each ends."""
 
     names: tuple[memoryview, memoryview]
+    owners: dict[int, str]
 
 
 class WalletsRecord(TableRecord):
@@ -65,6 +67,8 @@ class WalletsRecord(TableRecord):
 
     total: int
     largest: int
+    stale: list[str] = []
+    margins: TableRecord | None = None
 
 
 class PositionTableRecord(StateRecord):
@@ -111,6 +115,12 @@ class DailyOpeningRecord(StateRecord):
     entries: list[tuple[int, int]]
 
 
+class MinuteFallsRecord(StateRecord):
+    """Fields of `MinuteFalls`."""
+
+    entries: list[tuple[int, int]]
+
+
 class AssetRecord(StateRecord):
     """Fields of `AssetState`."""
 
@@ -152,6 +162,7 @@ class ContractRecord(StateRecord):
     marked_ms: int = 0
     mark_unconfirmed: bool = False
     last_confirmed_mark: int | str = 0
+    stale: list[tuple[Side, str, int]] = []
 
 
 class PoolRecord(StateRecord):
@@ -164,6 +175,7 @@ class PoolRecord(StateRecord):
     equity_peak: RollingPeakRecord
     equity_mean: RollingMeanRecord
     equity_opening: DailyOpeningRecord
+    equity_falls: MinuteFallsRecord
     withdrawal_haircut_ppm: int
     observed: PoolObserved | None
     collateral: dict[str, HeldCollateral]
@@ -222,7 +234,7 @@ def record_of(book: Book) -> BookRecord:
             names=book.accounts.names.packed(),
         ),
         assets=[
-            _copy_fields(AssetRecord, asset, wallets=_table_record(WalletsRecord, asset.wallets))
+            _copy_fields(AssetRecord, asset, wallets=_wallets_record(asset.wallets))
             for asset in book.assets.values()
         ],
         contracts=[_contract_record(state, book.time_ms) for state in book.contracts.values()],
@@ -235,6 +247,7 @@ def record_of(book: Book) -> BookRecord:
                 equity_peak=_peak_record(pool.equity_peak, book.time_ms),
                 equity_mean=_mean_record(pool.equity_mean, book.time_ms),
                 equity_opening=DailyOpeningRecord(entries=pool.equity_opening.entries()),
+                equity_falls=MinuteFallsRecord(entries=pool.equity_falls.entries()),
             )
             for pool in book.pools.values()
         ],
@@ -259,6 +272,7 @@ def _contract_record(state: ContractState, time_ms: int) -> ContractRecord:
         contract_pnl_peak=_peak_record(state.contract_pnl_peak, time_ms),
         contract_pnl_opening=DailyOpeningRecord(entries=state.contract_pnl_opening.entries()),
         warned=sorted(state.warned),
+        stale=sorted(state.stale),
     )
 
 
@@ -269,6 +283,12 @@ def _tables(book: Book) -> list[PositionTable]:
 
 def _position_table_record(table: PositionTable) -> PositionTableRecord:
     return _copy_fields(PositionTableRecord, table, position_ids=sorted(table.position_ids))
+
+
+def _wallets_record(wallets: Wallets) -> WalletsRecord:
+    columns, stale = wallets.state(), sorted(wallets.stale)
+    margins = _table_record(TableRecord, wallets.margins) if wallets.margins.size else None
+    return _copy_fields(WalletsRecord, wallets, columns=columns, stale=stale, margins=margins)
 
 
 def _table_record(kind: type[RecordT], table: Table) -> RecordT:
@@ -328,19 +348,23 @@ def _restore_asset(record: AssetRecord) -> AssetState:
     asset = AssetState(record.name, record.cash_decimals)
     _assign_fields(asset, record, skip=("wallets",))
     asset.wallets = _load_table(Wallets(), record.wallets)
+    asset.wallets.stale = set(record.wallets.stale)
+    asset.wallets.margins = VenueMargins()
+    if record.wallets.margins is not None:
+        _load_table(asset.wallets.margins, record.wallets.margins)
     return asset
 
 
 def _restore_pool(record: PoolRecord, cash_decimals: int) -> PoolState:
     limits = exact_limits(record.definition.limits, cash_decimals)
     pool = PoolState(record.definition, limits, slippage_ppm(record.definition))
-    _assign_fields(
-        pool, record, skip=("balance_peak", "equity_peak", "equity_mean", "equity_opening")
-    )
+    windows = (*("balance_peak", "equity_peak", "equity_mean"), *("equity_opening", "equity_falls"))
+    _assign_fields(pool, record, skip=windows)
     pool.balance_peak = _restore_peak(record.balance_peak)
     pool.equity_peak = _restore_peak(record.equity_peak)
     pool.equity_mean = RollingMean(record.equity_mean.window_ms, record.equity_mean.entries)
     pool.equity_opening = DailyOpening(record.equity_opening.entries)
+    pool.equity_falls = MinuteFalls(record.equity_falls.entries)
     return pool
 
 
@@ -357,7 +381,7 @@ def _restore_contract(
         skip=(
             *("mark", "previous_mark", "last_confirmed_mark", "volatility"),
             *("contract_pnl_peak", "contract_pnl_opening"),
-            *("tables", "inventory", "warned"),
+            *("tables", "inventory", "warned", "stale"),
         ),
     )
     state.mark = unpack_mark(record.mark)
@@ -375,6 +399,7 @@ def _restore_contract(
     state.contract_pnl_peak = _restore_peak(record.contract_pnl_peak)
     state.contract_pnl_opening = DailyOpening(record.contract_pnl_opening.entries)
     state.warned = set(record.warned)
+    state.stale = set(record.stale)
     return state
 
 

@@ -27,6 +27,9 @@ ANSWER_TIMEOUT_S = 30
 SETTLED_S = 2.0
 """A stream that may be silent counts as connected when it has not dropped for this long."""
 
+BACKFILL_MS = (2_000, 4_500)
+"""When a stream's past is polled after it was opened: what happened meanwhile is known in 5 s."""
+
 MIN_SILENCE_MS = 5_000
 CHECK_INTERVAL_S = 0.25
 MIN_SKEW_MS = 1_000
@@ -251,9 +254,13 @@ class VenuePoller:
 
         listening = asyncio.ensure_future(stream.listen(deliver))
         began_ms = self.now_ms()
+        backfills_ms = [began_ms + after_ms for after_ms in BACKFILL_MS] if stream.backfill else []
         try:
             while not (await asyncio.wait([listening], timeout=CHECK_INTERVAL_S))[0]:
                 now = self.now_ms()
+                if backfills_ms and now >= backfills_ms[0]:
+                    del backfills_ms[0]
+                    self._states[stream.backfill].schedule.due_ms = now
                 max_silence_ms = max(stream.max_silence_ms, MIN_SILENCE_MS)
                 if stream.max_silence_ms and now - last_ms > max_silence_ms:
                     raise TimeoutError(f"silent for {now - last_ms} ms")

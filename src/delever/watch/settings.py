@@ -14,8 +14,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from delever.config import ConfigError, MailConfig, secret
+from delever.config import Config, ConfigError, MailConfig, secret
+from delever.core.rules import RULE_SETS
 from delever.field_errors import find_field_error
+from delever.rule_registry import installed_rule_sets
 from delever.suggestions import suggestion
 from delever.watch.market_data.indicator_scale import RISKS
 
@@ -69,6 +71,8 @@ class WatchedVenue(_Section, frozen=True, kw_only=True):
     """Another server with the venue's API, such as `delever serve`."""
     ws_url: str = ""
     """That server's URL for WebSockets; derived from base_url if empty."""
+    rules: str = ""
+    """The rule set of advice, of a venue or installed; by default the venue's own."""
     contracts: tuple[str, ...] = ()
     """Contracts to display without a position, by the venue's symbols."""
     families: tuple[str, ...] = ()
@@ -244,8 +248,9 @@ def load(path: str | Path) -> WatchSettings:
 
 
 def is_watch_file(raw: Mapping[str, Any]) -> bool:
-    """Whether a decoded TOML file is the watch's, and not the server's: by its sections."""
-    return bool(raw.keys() & set(WatchSettings.__struct_fields__))
+    """Whether a decoded TOML file is the watch's: it has a section that the server's has not."""
+    own = set(WatchSettings.__struct_fields__) - set(Config.__struct_fields__)
+    return bool(raw.keys() & own) or isinstance(raw.get("history"), str)
 
 
 def parse(raw: Mapping[str, Any], where: str = "watch") -> WatchSettings:
@@ -303,6 +308,9 @@ def _venue_errors(venues: tuple[WatchedVenue, ...]) -> Iterator[str]:
         if names.count(venue.venue) > 1:
             yield f"{where}: duplicate name"
         yield from (f"{where}: {error}" for error in _key_errors(venue))
+        own = {rules.name for rules in installed_rule_sets()}
+        if venue.rules and venue.rules not in RULE_SETS and venue.rules not in own:
+            yield f"{where}.rules = {venue.rules!r}: unknown rule set"
         for field in ("base_url", "ws_url"):
             url, schemes = getattr(venue, field), {"base_url": "http", "ws_url": "ws"}
             if url and not url.startswith((f"{schemes[field]}://", f"{schemes[field]}s://")):

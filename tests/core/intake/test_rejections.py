@@ -16,7 +16,8 @@ from table import Row, cases, rows_of
 
 DECODER = msgspec.json.Decoder(m.AnyCommand)
 
-STRICT = {"set_marks", "set_index_prices"}
+SNAPSHOTS = {"set_balances", "set_positions", "set_balance_columns", "set_position_columns"}
+STRICT = {"set_marks", "set_index_prices", *SNAPSHOTS}
 """The commands that reject a part alone, unless they are strict."""
 
 FIRST_OTHER_REASON = list(Reason).index(Reason.STALE_VERSION)
@@ -80,6 +81,8 @@ def open_world() -> World:
     world.short("eve", "OTHER", 1, at=100, margin=50)
     world.inventory("OTHER", Side.LONG, 1, 100, account="flo")
     world.submit(m.ForceAdl, contract="OTHER", note="fill 1")
+    world.long("eve", "BTC", 1, at=100)
+    world.long("eve", "BTC", "1.001", at=100)  # an odd lot: the row before is stale
     world.time_ms = 1000
     world.wait(0)
     return world
@@ -176,13 +179,14 @@ def test_marks_that_are_too_large_together_are_taken_as_far_as_they_fit() -> Non
 
 @pytest.mark.parametrize("place", range(5))
 def test_one_invalid_row_rejects_all_rows(place: int) -> None:
-    """CORE-14: a bulk command is applied whole or not at all, whichever row is invalid."""
+    """CORE-14: a strict command is applied whole or not at all, whichever row is invalid."""
     world = open_world()
     before = encode_book(world.book)
     rows = [world.row("bob", "BTC", Side.LONG, n + 1, at=100) for n in range(5)]
     rows = [replace(row, position=n) for n, row in enumerate(rows)]
     rows[place] = replace(rows[place], entry_price="nothing")
-    (rejected,) = step(world.book, m.SetPositions(time_ms=1000, version=99, positions=tuple(rows)))
+    command = m.SetPositions(time_ms=1000, version=99, positions=tuple(rows), strict=True)
+    (rejected,) = step(world.book, command)
     assert rejected.field == f"positions[{place}].entry_price"
     world.book.sequence -= 1
     assert encode_book(world.book) == before

@@ -101,6 +101,7 @@ def test_only_limits_that_a_trigger_reads_are_accepted(row: Row) -> None:
         "pool_daily_loss": "0.1",
         "vault_cap": "0.1",
         "loss_threshold": 1,
+        "backlog": 1,
     }
     accepted = []
     for name, value in values.items():

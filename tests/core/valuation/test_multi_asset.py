@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from world import World, cash, cash_text
+from world import World, cash_text
 
 from delever.core import messages as m
+from delever.core.market.collateral import VALUE_LIMIT
 from delever.core.messages import CollateralTier, Side
 from delever.core.rules import RULE_SETS
 from delever.core.rules.ranking import rank_side
@@ -225,18 +226,51 @@ def test_a_change_of_mode_ends_pooled_margin() -> None:
 
 
 def test_values_beyond_the_numeric_range_are_rejected() -> None:
-    """CORE-22: 46 billion USDT is the largest equity, also of what other assets are worth."""
+    """CORE-22: 23 billion USDT is the largest equity of several assets at 8 decimals."""
     world = multi_asset_world()
-    world.wallets(asset="BTC", ann=700_000)
-    too_high = m.SetIndexPrices(time_ms=0, prices={"BTC": 70_000})
+    world.wallets(asset="BTC", ann=300_000)
+    too_high = m.SetIndexPrices(time_ms=0, prices={"BTC": 80_000})
     rejected = world.rejected(too_high)
     assert (rejected.reason, rejected.field) == (m.Reason.EXCEEDS_NUMERIC_RANGE, "prices")
-    rows = (m.BalanceRow(account="ann", asset="BTC", balance=800_000),)
+    rows = (m.BalanceRow(account="ann", asset="BTC", balance=400_000),)
     rejected = world.rejected(m.SetBalances(time_ms=0, version=9, balances=rows))
     assert (rejected.field, rejected.value) == ("balances", "USDT")
     world.wallets(asset="BTC", ann=1)
-    world.submit(m.SetIndexPrices, prices={"BTC": 70_000})
-    assert cash("70000") == world.book.assets["BTC"].collateral.equity.of(10**8)
+    world.submit(m.SetIndexPrices, prices={"BTC": 80_000})
+    assert world.book.assets["BTC"].index_price == 80_000 * 10**10
+
+
+def test_ordinary_inverse_positions_fit_the_numeric_range() -> None:
+    """CORE-22: 50 million USD of a coin-margined contract; a mark of one tick does not fit."""
+    world = multi_asset_world()
+    world.pool("coin", asset="BTC", rules="binance")
+    world.contract(
+        "BTCUSD",
+        kind=m.ContractKind.INVERSE,
+        settle="BTC",
+        pool="coin",
+        tick_size="0.5",
+        lot_size=1,
+        multiplier=100,
+    )
+    world.mark(BTCUSD=60_000)
+    world.long("ann", "BTCUSD", 500_000, at=60_000)
+    world.mark(BTCUSD=30_000)
+    world.submit(m.SetIndexPrices, prices={"BTC": 30_000})
+    rejected = world.rejected(m.SetMarks(time_ms=0, marks={"BTCUSD": "0.5"}, strict=True))
+    assert (rejected.reason, rejected.value) == (m.Reason.EXCEEDS_NUMERIC_RANGE, "USDT")
+
+
+def test_absurd_values_are_cut_off_and_not_wrapped() -> None:
+    """CORE-22: a takeover at one tick leaves a debt beyond what the numeric range can value."""
+    world = multi_asset_world(balance=1)
+    collateral(world, "BTC", 60_000_000)
+    column = np.array([10**18, -(10**18), 10**8])
+    terms = world.book.assets["BTC"].collateral
+    assert terms is not None
+    values = terms.equity.of_all(column).tolist()
+    assert values[2] == 60_000_000 * 10**8
+    assert all(VALUE_LIMIT - 10**8 <= abs(value) <= VALUE_LIMIT for value in values[:2])
 
 
 def test_the_first_terms_name_the_margin_currency() -> None:

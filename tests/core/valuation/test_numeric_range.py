@@ -38,7 +38,10 @@ def test_a_closed_position_allows_larger_marks_and_positions() -> None:
     world.mark(X=200)
     assert world.book.assets["USDT"].equity_bound < COLUMN_LIMIT
     again = world.row("ann", "X", Side.LONG, BILLION // 5, at=100)
-    assert rejected(world, m.SetPositions, version=9, positions=(again,)) == ("positions", "USDT")
+    assert rejected(world, m.SetPositions, strict=True, version=9, positions=(again,)) == (
+        "positions",
+        "USDT",
+    )
     world.long("ann", "X", BILLION // 10, at=100)
 
 
@@ -46,12 +49,18 @@ def test_a_withdrawn_balance_allows_larger_positions() -> None:
     world = world_of(0)
     world.wallets(bob=30 * BILLION)
     large = world.row("ann", "X", Side.LONG, BILLION // 5, at=100)
-    assert rejected(world, m.SetPositions, version=9, positions=(large,)) == ("positions", "USDT")
+    assert rejected(world, m.SetPositions, strict=True, version=9, positions=(large,)) == (
+        "positions",
+        "USDT",
+    )
     world.wallets(bob=1)
     world.positions(large)
     assert world.book.assets["USDT"].equity_bound > COLUMN_LIMIT  # reset at the next mark
     richest = m.BalanceRow(account="bob", asset="USDT", balance=7 * BILLION)
-    assert rejected(world, m.SetBalances, version=9, balances=(richest,)) == ("balances", "USDT")
+    assert rejected(world, m.SetBalances, strict=True, version=9, balances=(richest,)) == (
+        "balances",
+        "USDT",
+    )
     world.mark(X=100)
     assert world.book.assets["USDT"].equity_bound < COLUMN_LIMIT
 

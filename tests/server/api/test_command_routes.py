@@ -200,7 +200,7 @@ def test_an_invalid_table_is_rejected_whole_with_its_field(
 ) -> None:
     body = stream(**{"account": ["ann"], "asset": ["USDT"], **columns})
     with client(crashed, "ingest") as venue:
-        answer = venue.post("/v1/balances/arrow?version=2", content=body)
+        answer = venue.post("/v1/balances/arrow?version=2&strict=true", content=body)
         assert (answer.status_code, answer.json()["error"]["field"]) == (status, field)
         none = venue.post("/v1/balances/arrow?version=2", content=b"nothing of the kind")
         assert (none.status_code, none.json()["error"]["field"]) == (400, "body")

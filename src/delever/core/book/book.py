@@ -4,8 +4,10 @@ Events carry finished numbers, so `apply` only adds, subtracts and sets. Unreali
 maintenance margin at the current marks are updated along with it, so equity is never summed again.
 """
 
+import itertools
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any, get_args
 
@@ -13,12 +15,12 @@ import msgspec
 import numpy as np
 
 from delever.core import messages as m
-from delever.core.book.account_tables import Accounts
-from delever.core.book.contract_state import ContractState, OutstandingLoss
+from delever.core.book.account_tables import Accounts, Wallets
+from delever.core.book.contract_state import ContractState, MarkedContracts, OutstandingLoss
 from delever.core.book.inventory import Tranche
 from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.book.position_table import PositionBlock, PositionColumns
-from delever.core.kernels import ParallelMap, Revaluation
+from delever.core.kernels import ParallelMap
 from delever.core.market.collateral import read_index_price, unit_collateral
 from delever.core.market.contract_terms import terms_of
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
@@ -74,6 +76,7 @@ class Book:
         self.publication_cache: Any = None
         self.idle_rounds: dict[tuple[str, Side], tuple[object, ...]] = {}
         self.revision = 0
+        self._stale: set[str] = set()
         self._monitored: dict[str, ContractState] = {}
         self._monitored_in_order: list[ContractState] | None = None
         self._fills_of: dict[str, list[int]] = {}
@@ -115,6 +118,11 @@ class Book:
             by_definition = attrgetter("definition_order")
             self._monitored_in_order = sorted(self._monitored.values(), key=by_definition)
         return self._monitored_in_order  # replaced, never changed: callers may iterate over it
+
+    @property
+    def has_stale_rows(self) -> bool:
+        """Whether the newest row of any position or balance was rejected."""
+        return bool(self._stale)
 
     def outstanding_fills_of(self, account: str) -> list[m.AdlFilled]:
         """Return an account's fills that snapshots may not include yet, oldest first."""
@@ -199,8 +207,7 @@ class Book:
         """
         vars(self).update(vars(earlier.copy()), registry=self.registry)
 
-    def __copy__(self) -> "Book":
-        return self.copy()
+    __copy__ = copy
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> "Book":
         return self.copy()
@@ -241,11 +248,13 @@ class Book:
         self.has_managed_pools = any(pool.definition.managed for pool in self.pools.values())
         for asset in self.assets.values():
             asset.wallets.sequence = self.sequence
+            self._stale |= {asset.name} if asset.wallets.stale else set()
         for number, state in enumerate(self.contracts.values()):
             state.definition_order = number
             if state.mark_limits is not None:
                 self.with_mark_limits.append(state)
             self._set_monitored(state)
+            self._stale |= {state.key} if state.stale else set()
             self._update_bounds(state)
         for fill in self.outstanding_fills.values():
             self._fills_of.setdefault(fill.account, []).append(fill.fill)
@@ -327,6 +336,7 @@ class Book:
         row = self.accounts.define(
             event.account, hedge_mode=hedge_mode, adl_exempt=exempt, multi_asset=event.multi_asset
         )
+        self.accounts.set_owner(row, event.owner)
         for asset in self.assets.values():
             asset.wallets.resize(self.accounts.size)
             asset.wallets.changed_at[row] = self.sequence
@@ -337,6 +347,10 @@ class Book:
         exempt = unpack_column(event.adl_exempt, "<i1", n).astype(bool)
         multi_asset = unpack_column(event.multi_asset, "<i1", n).astype(bool)
         rows = self.accounts.define_all(event.accounts, hedge_mode, exempt, multi_asset)
+        owners = event.owners or itertools.repeat("")
+        if event.owners or self.accounts.owners:
+            for row, owner in zip(rows.tolist(), owners, strict=False):
+                self.accounts.set_owner(row, owner)
         for asset in self.assets.values():
             asset.wallets.resize(self.accounts.size)
             asset.wallets.changed_at[rows] = self.sequence
@@ -357,11 +371,17 @@ class Book:
             wallets.add(account, balance - wallets.balance.item(account))
             self.accounts.balances_version[account] = event.version
             self._acknowledge(self.accounts.balances_fill, account, name, event.last_fill)
+            if wallets.stale:
+                self._unmark_stale_balances(asset, (name,))
 
     def _balance_columns_set(self, event: m.BalanceColumnsSet) -> None:
         accounts = unpack_column(event.account, "<i4", 0)
         balances = unpack_column(event.balance_cash, "<i8", len(accounts))
-        self.asset(event.asset).wallets.set_all(accounts, balances)
+        wallets = self.asset(event.asset).wallets
+        wallets.set_all(accounts, balances)
+        if wallets.stale:
+            names = map(self.accounts.names.__getitem__, accounts.tolist())
+            self._unmark_stale_balances(event.asset, names)
         self.accounts.balances_version[accounts] = event.version
         self._acknowledge_all(self.accounts.balances_fill, accounts, event.last_fill)
 
@@ -387,6 +407,8 @@ class Book:
             self._update_bounds(state)
         for key in closed:
             table.remove(table.row_of(*key))
+        if state.stale:
+            self._unmark_stale(state, event.side, zip(event.accounts, event.positions, strict=True))
 
     def _position_columns_set(self, event: m.PositionColumnsSet) -> None:
         state = self.contracts[event.contract]
@@ -406,6 +428,67 @@ class Book:
             table.sort()
         self.accounts.positions_version[accounts] = event.version
         self._acknowledge_all(self.accounts.positions_fill, accounts, event.last_fill)
+        if state.stale:
+            names = map(self.accounts.names.__getitem__, accounts.tolist())
+            positions = unpack_column(event.position, "<i4", len(accounts)).tolist()
+            self._unmark_stale(state, event.side, zip(names, positions, strict=True))
+
+    def _row_rejected(self, event: m.RowRejected) -> None:
+        self._mark_stale(event, ((event.account, event.position),))
+
+    def _rows_rejected(self, event: m.RowsRejected) -> None:
+        positions = unpack_column(event.positions, "<i4", len(event.accounts)).tolist()
+        self._mark_stale(event, zip(event.accounts, positions, strict=True))
+
+    def _mark_stale(
+        self, event: m.RowRejected | m.RowsRejected, rows: Iterable[tuple[str, int]]
+    ) -> None:
+        """Mark rejected rows as stale, as far as they name an asset or a side of a contract."""
+        if event.asset in self.assets:
+            wallets = self.asset(event.asset).wallets
+            for name, _ in rows:
+                wallets.mark_stale(name, self.accounts.index.get(name))
+            self._stale.add(event.asset)
+        state = self.contracts.get(event.contract)
+        if state is not None and event.side is not None:
+            state.stale |= {(event.side, name, position) for name, position in rows}
+            state.tables[event.side].changed_at = self.sequence
+            self._stale.add(state.key)
+            self._changed[state.key] = state
+
+    def _unmark_stale(
+        self, state: ContractState, side: Side, rows: Iterable[tuple[str, int]]
+    ) -> None:
+        """End the staleness of positions that have been set; in one-way mode, of both sides."""
+        for name, position in rows:
+            hedges = self.accounts.hedge_mode[self.accounts.index[name]]
+            for each in (side,) if hedges else Side:
+                state.stale.discard((each, name, position))
+        self._changed[state.key] = state
+        if not state.stale:
+            self._stale.discard(state.key)
+
+    def _unmark_stale_balances(self, asset: str, names: Iterable[str]) -> None:
+        wallets = self.asset(asset).wallets
+        wallets.unmark_stale(names)
+        if not wallets.stale:
+            self._stale.discard(asset)
+
+    def _account_margin_set(self, event: m.AccountMarginSet) -> None:
+        wallets, account = self.asset(event.asset).wallets, self.accounts.index[event.account]
+        margin = None
+        if event.equity_cash is not None and event.maintenance_cash is not None:
+            margin = event.equity_cash, event.maintenance_cash
+        wallets.set_margin(account, event.version, margin)
+
+    @contextmanager
+    def _followed_margins(self, wallets: Wallets, accounts: Iterable[int]) -> Iterator[None]:
+        """Carry changes of accounts' own margin over to the margin that the venue submitted."""
+        followed = [a for a in set(accounts) if wallets.margins.margin_of(a)]
+        before = [wallets.own_margin(account) for account in followed]
+        yield
+        for account, own in zip(followed, before, strict=True):
+            wallets.margins.follow(account, own, wallets.own_margin(account))
 
     def _open_orders_set(self, event: m.OpenOrdersSet) -> None:
         key = (event.account, event.contract)
@@ -455,17 +538,16 @@ class Book:
     # --- events: market data ---
 
     def _marks_set(self, event: m.MarksSet, parallel_map: ParallelMap = map) -> None:
-        revalued: dict[str, list[Revaluation]] = {}
+        marked = MarkedContracts()
         for name, ticks, fraction in event.rows():
             state = self.contracts[name]
-            mark = state.terms.join_mark(ticks, fraction)
-            sides = revalued.setdefault(state.terms.settle, [])
-            sides += state.set_mark(self.time_ms, mark, self.sequence)
+            marked.add(state, ticks, fraction, self.time_ms)
             self._changed[state.key] = state  # a mark alone does not make a contract monitored
-            self._update_exposure(state)
-        for name, sides in revalued.items():
-            asset = self.asset(name)
-            asset.wallets.revalue(self.positions.kernel_columns, sides, parallel_map)
+        for name, growth in marked.growth.items():
+            asset, block = self.asset(name), self.positions
+            sides = marked.sides(block, name, self.sequence)
+            asset.grow_exposure(growth)
+            asset.wallets.revalue(block.kernel_columns, sides, block.tiers, parallel_map)
             if asset.equity_bound >= COLUMN_LIMIT:
                 self._reset_bounds(asset)
 
@@ -507,6 +589,7 @@ class Book:
         withdrawn = min(event.amount_cash, 0)  # a withdrawal is no drawdown: peaks move with it
         pool.shift_past(withdrawn)
         pool.equity_opening.shift(event.amount_cash)
+        pool.equity_falls.shift(event.amount_cash)
         if event.contract is not None:
             state = self.contracts[event.contract]
             state.injected += event.amount_cash
@@ -541,8 +624,9 @@ class Book:
         state = self.contracts[event.contract]
         asset, account = self.asset_of(state), self.accounts.index[event.account]
         amounts = event.lots, event.cost_cash, event.margin_cash
-        self._reduce_position(state, event.side, (account, event.position), amounts)
-        asset.wallets.add(account, event.to_wallet_cash)
+        with self._followed_margins(asset.wallets, (account,)):
+            self._reduce_position(state, event.side, (account, event.position), amounts)
+            asset.wallets.add(account, event.to_wallet_cash)
         self._credit_pool(state, event.to_pool_cash)
         tranche = Tranche(
             takeover=event.takeover,
@@ -561,12 +645,14 @@ class Book:
 
     def _positions_netted(self, event: m.PositionsNetted) -> None:
         state, account = self.contracts[event.contract], self.accounts.index[event.account]
-        for side, position, cost in (
-            (Side.LONG, event.long_position, event.long_cost_cash),
-            (Side.SHORT, event.short_position, event.short_cost_cash),
-        ):
-            self._reduce_position(state, side, (account, position), (event.lots, cost, 0))
-        self.asset_of(state).wallets.add(account, event.realized_pnl_cash)
+        wallets = self.asset_of(state).wallets
+        with self._followed_margins(wallets, (account,)):
+            for side, position, cost in (
+                (Side.LONG, event.long_position, event.long_cost_cash),
+                (Side.SHORT, event.short_position, event.short_cost_cash),
+            ):
+                self._reduce_position(state, side, (account, position), (event.lots, cost, 0))
+            wallets.add(account, event.realized_pnl_cash)
         self._record_change(state)
 
     def _inventory_netted(self, event: m.InventoryNetted) -> None:
@@ -582,7 +668,9 @@ class Book:
         self._credit_pool(state, event.realized_pnl_cash)
 
     def _wallet_settled(self, event: m.WalletSettled) -> None:
-        self.asset(event.asset).wallets.add(self.accounts.index[event.account], -event.amount_cash)
+        wallets, account = self.asset(event.asset).wallets, self.accounts.index[event.account]
+        with self._followed_margins(wallets, (account,)):
+            wallets.add(account, -event.amount_cash)
         self._credit_pool(self.contracts[event.contract], event.amount_cash)
 
     def _collateral_taken_over(self, event: m.CollateralTakenOver) -> None:
@@ -665,9 +753,11 @@ class Book:
     def _loss_socialized(self, event: m.LossSocialized) -> None:
         state = self.contracts[event.contract]
         columns = event.accounts, event.sides, event.positions, event.amount_cash
+        wallets = self.asset_of(state).wallets
         for name, side, position, amount in zip(*columns, strict=True):
             key = self.accounts.index[name], position
-            self._reduce_position(state, side, key, (0, -amount, 0))
+            with self._followed_margins(wallets, key[:1]):
+                self._reduce_position(state, side, key, (0, -amount, 0))
             loss = OutstandingLoss(event.fill, state.name, side, position, amount)
             self.outstanding_losses.setdefault(name, []).append(loss)
         self.last_fill = event.fill
@@ -683,9 +773,10 @@ class Book:
             state.reopen_position(key, fill)
         amounts = fill.lots, fill.cost_cash, fill.margin_returned_cash
         lots, cost, margin = (direction * amount for amount in amounts)
-        self._reduce_position(state, fill.side, key, (lots, cost, margin))
         paid = fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
-        asset.wallets.add(key[0], direction * paid)
+        with self._followed_margins(asset.wallets, key[:1]):
+            self._reduce_position(state, fill.side, key, (lots, cost, margin))
+            asset.wallets.add(key[0], direction * paid)
         asset.fees += direction * fill.fee_cash
         inventory = state.inventory[fill.side.opposite]
         self._changed_sides.add((state.name, fill.side.opposite))
@@ -703,18 +794,19 @@ class Book:
         asset, inventory = self.asset_of(state), state.inventory[side.opposite]
         names = "position", "lots", "cost_cash", "margin_returned_cash"
         closed = (np.array(columns[name], np.int64) for name in names)
-        self._reduce_positions(state, side, np.array(fills.accounts), *closed)
         paid = [
             fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
             for fill in fills.events
         ]
-        asset.wallets.add_all(fills.accounts, paid)
+        with self._followed_margins(asset.wallets, fills.accounts):
+            state.reduce_positions(side, asset.wallets, np.array(fills.accounts), *closed)
+            asset.wallets.add_all(fills.accounts, paid)
         asset.fees += sum(columns["fee_cash"])
         reduced = (columns[name] for name in ("takeover", "lots", "pool_cost_cash"))
         for takeover, lots, cost in zip(*reduced, strict=True):
             inventory.reduce(takeover, lots, cost)
         asset.inventory_cost -= sum(columns["pool_cost_cash"])
-        self._changed_sides.add((state.name, side.opposite))
+        self._changed_sides |= {(state.name, side), (state.name, side.opposite)}
         self._credit_pool(state, sum(columns["pool_realized_pnl_cash"]), first.pool)
 
     # --- events: publication ---
@@ -733,20 +825,6 @@ class Book:
         self, state: ContractState, side: Side, key: tuple[int, int], amounts: tuple[int, int, int]
     ) -> None:
         state.reduce_position(side, key, amounts, self.asset_of(state).wallets)
-        self._changed_sides.add((state.name, side))
-
-    def _reduce_positions(
-        self, state: ContractState, side: Side, accounts: Ints, positions: Ints, *amounts: Ints
-    ) -> None:
-        """Subtract (lots, cost, margin) from open positions; a position may occur several times."""
-        table, wallets = state.tables[side], self.asset_of(state).wallets
-        rows = table.find_all(accounts, positions)
-        _, from_end = np.unique(rows[::-1], return_index=True)
-        unique = rows[np.sort(len(rows) - 1 - from_end)]  # in the order of their last fills
-        state.subtract_from_wallets(side, unique, wallets)
-        table.subtract(rows, *amounts)
-        state.add_to_wallets(side, unique, wallets)
-        table.remove_each(unique[table.lots[unique] == 0])
         self._changed_sides.add((state.name, side))
 
     def _credit_pool(self, state: ContractState, amount_cash: int, pool: str = "") -> None:
@@ -771,26 +849,17 @@ class Book:
         self._set_monitored(state)
 
     def _set_monitored(self, state: ContractState) -> None:
-        if state.is_monitored == (state.name in self._monitored):
-            return
-        if state.is_monitored:
-            self._monitored[state.name] = state
-        else:
-            del self._monitored[state.name]
-        self._monitored_in_order = None
+        if state.is_monitored != (state.name in self._monitored):
+            if self._monitored.pop(state.name, None) is None:
+                self._monitored[state.name] = state
+            self._monitored_in_order = None
 
     # --- bounds on equity (delever.core.valuation.numeric_range) ---
 
     def _update_bounds(self, state: ContractState) -> None:
-        """Update the bounds of a contract after its positions changed."""
+        """Update the bounds of a contract after its positions changed, and its asset's exposure."""
         state.largest_holding = state.largest_holding_with({})
-        self._update_exposure(state)
-
-    def _update_exposure(self, state: ContractState) -> None:
-        """Update the exposure bound of a contract, and its asset's sum of them."""
-        exposure = state.exposure(state.mark, {})
-        self.asset_of(state).exposure += exposure - state.exposure_bound
-        state.exposure_bound = exposure
+        self.asset_of(state).grow_exposure(state.update_exposure())
 
     def _reset_bounds(self, asset: AssetState) -> None:
         """Reset an asset's bounds to the open positions, once past positions leave no room."""

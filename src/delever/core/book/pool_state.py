@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from delever.core.book.account_tables import Wallets
 from delever.core.market.collateral import CollateralTerms, collateral_terms
-from delever.core.market.rolling_windows import DailyOpening, RollingMean, RollingPeak
+from delever.core.market.rolling_windows import DailyOpening, MinuteFalls, RollingMean, RollingPeak
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import DefineCollateral, DefinePool, PoolObserved
 
@@ -12,7 +12,8 @@ from delever.core.messages import DefineCollateral, DefinePool, PoolObserved
 class AssetState:
     """One settle asset: its smallest unit, its wallets, and totals for the ledger, in Cash.
 
-    `exposure` is the sum of the exposure bounds of the contracts that settle in the asset.
+    `exposure` is the sum of the exposure bounds of the contracts that settle in the asset, at any
+    mark of an inverse contract; `exposure_at_mark` is that at the marks now.
     `collateral` are the asset's terms as collateral at its index price, or None; `collateral_at` is
     the sequence of their last change.
     """
@@ -25,6 +26,7 @@ class AssetState:
         self.inventory_cost = 0
         self.fees = 0
         self.exposure = 0
+        self.exposure_at_mark = 0
         self.key = f"collateral {name}"
         self.definition: DefineCollateral | None = None
         self.index_price = 0
@@ -45,10 +47,20 @@ class AssetState:
         """Return the asset's terms as collateral, for the hash of changes."""
         return (self.index_price, self.definition)
 
+    def grow_exposure(self, growth: tuple[int, int]) -> None:
+        """Add to the exposure bound of all contracts, and to that at the marks."""
+        self.exposure += growth[0]
+        self.exposure_at_mark += growth[1]
+
     @property
     def equity_bound(self) -> int:
         """Upper bound, in Cash, on any account's absolute equity."""
         return self.exposure + self.wallets.largest
+
+    @property
+    def equity_bound_at_mark(self) -> int:
+        """Upper bound, in Cash, on any account's absolute equity at the marks now."""
+        return self.exposure_at_mark + self.wallets.largest
 
 
 @dataclass(slots=True)
@@ -81,6 +93,7 @@ class PoolState:
         self.equity_peak = RollingPeak(definition.peak_window_ms)
         self.equity_mean = RollingMean(definition.peak_window_ms)
         self.equity_opening = DailyOpening()
+        self.equity_falls = MinuteFalls()
         self.withdrawal_haircut_ppm = 0
         self.observed: PoolObserved | None = None
         self.collateral: dict[str, HeldCollateral] = {}
@@ -104,6 +117,7 @@ class PoolState:
         self.equity_peak.observe(time_ms, equity_cash)
         self.equity_mean.observe(time_ms, equity_cash)
         self.equity_opening.observe(time_ms, equity_cash)
+        self.equity_falls.observe(time_ms, equity_cash)
 
     def shift_past(self, amount_cash: int) -> None:
         """Shift past equity by a withdrawal: money that an operator moved is no drawdown."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from delever.core.book.account_tables import FIRST_CAPACITY, Table, bytes_of, digest_of
 from delever.core.book.position_index import RowIndex
+from delever.core.kernels import NO_TIER
 from delever.core.market.validation import unpack_column
 from delever.core.messages import PositionColumnsSet
 from delever.core.units import Bools, Ints, exact_sum
@@ -91,7 +92,7 @@ TRANSIENT = frozenset({"place"})
 """Columns that snapshots leave out."""
 
 
-TABLE_COLUMNS = ("starts", "capacities", "sizes", "changed_at", "versions")
+TABLE_COLUMNS = ("starts", "capacities", "sizes", "changed_at", "versions", "factors", "tiers_of")
 """The numbers of a table in a block."""
 
 COLUMN_GAP = 5 * 64
@@ -104,9 +105,10 @@ class PositionBlock:
     Tables are numbered, two for each contract. Arrays have an entry a table: `starts` and
     `capacities` are the first row and the number of rows of its range, `sizes` the rows in use,
     `changed_at` the sequence of the last change of any row, `versions` that of its layout, which
-    changes when a position is opened or closed. A range that is full moves into a gap or to the
-    `end`. The block grows to twice its rows, and closes gaps before they take a third of it; tables
-    view their ranges again.
+    changes when a position is opened or closed, `factors` a lot's value in Cash at a mark of one
+    tick, signed (linear contracts), `tiers_of` the index of its tiers in `tiers`. A range that is
+    full moves into a gap or to the `end`. The block grows to twice its rows, and closes gaps before
+    they take a third of it; tables view their ranges again.
     """
 
     def __init__(self) -> None:
@@ -115,6 +117,8 @@ class PositionBlock:
         self.end = 0
         self._gaps: list[tuple[int, int]] = []
         self._viewers: WeakSet[PositionTable] = WeakSet()
+        self._known_tiers: dict[bytes, int] = {}
+        self._tiers: Ints | None = None
         self._view_tables()
         self._allocate(0)
 
@@ -138,7 +142,47 @@ class PositionBlock:
     def _view_tables(self) -> None:
         """View the columns of tables in use by name."""
         columns = self.per_table[:, : self.tables]
-        self.starts, self.capacities, self.sizes, self.changed_at, self.versions = columns
+        self.starts, self.capacities, self.sizes, self.changed_at, self.versions = columns[:5]
+        self.factors, self.tiers_of = columns[5:]
+
+    # --- terms and marks ---
+
+    def set_terms(self, number: int, factor: int, tier_bytes: bytes) -> None:
+        """Set a table's factor, and its tiers as the int64 bytes of three rows."""
+        known = self._known_tiers
+        if tier_bytes not in known:
+            known[tier_bytes] = len(known)
+            self._tiers = None
+        self.factors[number], self.tiers_of[number] = factor, known[tier_bytes]
+
+    @property
+    def tiers(self) -> Ints:
+        """The tiers of all tables, as `revalue_sides` takes them."""
+        if self._tiers is None:
+            parts = [np.frombuffer(part, np.int64).reshape(3, -1) for part in self._known_tiers]
+            longest = max(len(rows[0]) for rows in parts)
+            self._tiers = np.full((len(parts), 3, longest), NO_TIER)
+            for rows, part in zip(self._tiers, parts, strict=True):
+                rows[:, : len(part[0])] = part
+        return self._tiers
+
+    def sides_at(
+        self, orders: Ints, ticks: Ints, lot_values: Mapping[int, Sequence[tuple[int, int, int]]]
+    ) -> Ints:
+        """Return the sides of contracts at new marks, as `revalue_sides` takes them.
+
+        Contracts are given by order of definition, with whole ticks. `lot_values` has those of both
+        sides, by index of the contract, where the ticks do not say it.
+        """
+        tables = (2 * orders[:, None] + np.arange(2)).ravel()
+        sides = np.zeros((len(tables), 6), np.int64)
+        sides[:, 0], sides[:, 1] = self.starts[tables], self.sizes[tables]
+        sides[:, 2] = self.factors[tables] * np.repeat(ticks, 2)
+        sides[:, 5] = self.tiers_of[tables]
+        for index, both in lot_values.items():
+            sides[2 * index : 2 * index + 2, 2:5] = both
+        filled: Ints = sides[sides[:, 1] > 0]
+        return filled
 
     def ranges_of(self, tables: Ints) -> Ints:
         """Return (start, size) of tables as rows of a matrix."""

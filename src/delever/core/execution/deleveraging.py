@@ -10,13 +10,13 @@ from dataclasses import replace
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.inventory import Tranche
-from delever.core.execution.adl_round import AdlRound, counterparties
+from delever.core.execution.adl_round import AdlRound, counterparties, net_reached
 from delever.core.execution.settlement import settle
 from delever.core.messages import AdlExhausted, Event, Reason, RoundClosed, Side
 from delever.core.messages.fill_batch import FillBatch
-from delever.core.rules.adl_price import Quote
+from delever.core.rules.adl_price import AtBankruptcyPrice, Quote
 from delever.core.rules.policies.allocation import allocate
-from delever.core.rules.ranking import rank_side
+from delever.core.rules.ranking import Queue, rank_side
 from delever.core.rules.ruleset import Case, RuleSet
 from delever.core.rules.triggers.sizing import Sizing, in_turn, residual
 from delever.core.rules.triggers.trigger import all_tranches
@@ -37,23 +37,29 @@ def deleverage(
 
     A skip is reported only if it moved another counterparty forward, or if the queue did not
     suffice. A round that can close nothing is reported once, and again when the quantity changes.
-    A `forced` round closes the whole inventory of the side.
+    A `forced` round closes the whole inventory of the side. Under `both_legs` the hedges that the
+    round reaches are netted first, and the queue is ranked again.
     """
+    if rules.closes_own_accounts_first and book.accounts.owners:
+        yield from close_own_accounts(book, state, side, rules, case, forced=forced)
     tranches, quote = closed_in_round(book, state, side, rules, case, forced=forced)
     if not tranches:
         return
-    ranking = rules.ranking
-    valuation = value_side(book, state, side.opposite, net_exposure=ranking.net_exposure)
-    queue = rank_side(valuation, ranking)
     wanted = sum(tranche.lots for tranche in tranches)
-    adl_round = AdlRound(book, state, side, rules, case, tranches, wanted, quote, queue)
     inventory_cost = sum(tranche.cost for tranche in tranches)
     balance = book.pool_of(state).balance
-    rows, skips = counterparties(adl_round)
-    allocated = allocate(wanted, rules.policy.tiers(queue, rows))
-    filled = int(allocated.sum())
-    if filled == 0 and state.exhausted.get(side) == wanted:
-        return
+    while True:
+        queue = _queue_against(book, state, side, rules)
+        adl_round = AdlRound(book, state, side, rules, case, tranches, wanted, quote, queue)
+        rows, skips = counterparties(adl_round)
+        allocated = allocate(wanted, rules.policy.tiers(queue, rows))
+        filled = int(allocated.sum())
+        if filled == 0 and state.exhausted.get(side) == wanted:
+            return
+        netted = list(net_reached(adl_round, rows, allocated)) if rules.ranking.both_legs else []
+        if not netted:
+            break
+        yield from netted
     last_rank = int(queue.rank[rows[allocated > 0]].max(initial=0))
     yield from (skip for skip in skips if filled < wanted or skip.rank < last_rank)
     fills = settle(adl_round, rows, allocated)
@@ -111,6 +117,41 @@ def closed_in_round(
     ticks = tuple(price for _, price in closed)
     numbers = quote.numbers | {"deficit_cash": deficit}
     return [tranche for tranche, _ in closed], replace(quote, ticks=ticks, numbers=numbers)
+
+
+def close_own_accounts(
+    book: Book, state: ContractState, side: Side, rules: RuleSet, case: Case, *, forced: bool
+) -> Iterator[Event | FillBatch]:
+    """Yield a round of each owner's inventory against the owner's other accounts.
+
+    It is at the takeover price, so that the fund neither gains nor loses; whoever a fill would
+    bankrupt is left out without a report.
+    """
+    tranches, _ = closed_in_round(book, state, side, rules, case, forced=forced)
+    case, index = Case(case.trigger, AtBankruptcyPrice()), book.accounts.index
+    by_owner: dict[str, list[Tranche]] = {}
+    for tranche in tranches:
+        by_owner.setdefault(book.accounts.owner_of(index[tranche.account]), []).append(tranche)
+    for owner, theirs in by_owner.items():
+        queue = _queue_against(book, state, side, rules)
+        wanted = sum(tranche.lots for tranche in theirs)
+        quote = case.price.quote(book, state, side, theirs)
+        own_round = AdlRound(book, state, side, rules, case, theirs, wanted, quote, queue)
+        rows, _ = counterparties(own_round)
+        owners = map(book.accounts.owner_of, queue.valuation.account[rows].tolist())
+        rows = rows[[each == owner for each in owners]]
+        fills = settle(own_round, rows, allocate(wanted, rules.policy.tiers(queue, rows)))
+        if fills:
+            yield fills
+            filled = sum(fill.lots for fill in fills.events)
+            yield _round_closed(replace(own_round, wanted_lots=filled), filled, 0, 0)
+
+
+def _queue_against(book: Book, state: ContractState, side: Side, rules: RuleSet) -> Queue:
+    """Return the queue that faces a side of the inventory."""
+    ranking = rules.ranking
+    valuation = value_side(book, state, side.opposite, net_exposure=ranking.net_exposure)
+    return rank_side(valuation, ranking)
 
 
 def _rounding_residual(adl_round: AdlRound, realized: int, inventory_cost: int) -> int:

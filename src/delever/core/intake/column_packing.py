@@ -30,6 +30,7 @@ def position_columns(
     columns: Mapping[str, Any],
     accounts: Sequence[str] = (),
     last_fill: int = 0,
+    strict: bool = False,
     id: str = "",  # noqa: A002 - the command's field
 ) -> SetPositionColumns:
     """Return the command that sets positions to these columns.
@@ -49,6 +50,7 @@ def position_columns(
         last_fill=last_fill,
         accounts=tuple(accounts),
         contracts=tuple(contracts),
+        strict=strict,
         **packed,
     )
 

@@ -18,7 +18,12 @@ from delever.core.intake.bulk_snapshots import (
 )
 from delever.core.intake.collateral import convert_collateral, define_collateral, set_index_prices
 from delever.core.intake.mark_guards import check_moves, confirm_mark, reject_unconfirmed
-from delever.core.intake.snapshots import fill_exceeds_position, set_balances, set_positions
+from delever.core.intake.snapshots import (
+    fill_exceeds_position,
+    set_account_margin,
+    set_balances,
+    set_positions,
+)
 from delever.core.market.contract_terms import terms_of
 from delever.core.market.mark_limits import exact_mark_limits
 from delever.core.market.validation import (
@@ -50,6 +55,7 @@ from delever.core.valuation.numeric_range import (
     takeover_fits,
     unwinding_fits,
 )
+from delever.core.valuation.stale_rows import are_stale
 
 MAX_CASH_DECIMALS = 12
 
@@ -126,6 +132,7 @@ def _define_account(_book: Book, command: m.DefineAccount) -> list[Event]:
             hedge_mode=command.hedge_mode,
             adl_exempt=command.adl_exempt,
             multi_asset=command.multi_asset,
+            owner=command.owner,
         )
     ]
 
@@ -162,13 +169,19 @@ def _set_marks(book: Book, command: m.SetMarks) -> list[Event]:
 
 
 def _marks_set(book: Book, marks: dict[str, Mark]) -> m.MarksSet:
+    contracts, whole = tuple(marks), tuple(mark for mark in marks.values() if type(mark) is int)
+    if len(whole) == len(contracts):
+        return m.MarksSet(contracts=contracts, mark_ticks=whole)
     split = [book.contracts[name].terms.split_mark(mark) for name, mark in marks.items()]
-    ticks, fractions = zip(*split, strict=True) if split else ((), ())
+    ticks, fractions = zip(*split, strict=True)
     fractions = fractions if any(fractions) else ()
-    return m.MarksSet(contracts=tuple(marks), mark_ticks=ticks, mark_fractions=fractions)
+    return m.MarksSet(contracts=contracts, mark_ticks=ticks, mark_fractions=fractions)
 
 
 def _read_mark(book: Book, name: str, price: m.Amount) -> Mark:
+    known = book.contracts.get(name)
+    if known is not None and (ticks := known.terms.whole_ticks(price)):
+        return ticks
     field = f"marks.{name}"
     state = _contract(book, field, name)
     mark = state.terms.read_mark(field, price)
@@ -250,6 +263,7 @@ def _takeover(book: Book, command: m.Takeover) -> list[Event]:
     for holding in holdings:
         name = holding.state.name
         reject_unless(holding.state.mark > 0, "contract", name, Reason.MISSING_MARK_PRICE)
+    reject_unless(not are_stale(book, holdings), "account", command.account, Reason.STALE_ROW)
     ticks: Ticks | None = None
     if command.price is not None:
         if command.contract is None:
@@ -493,7 +507,7 @@ def _check_limits(book: Book, asset: str, rules: str, limits: TriggerLimits) -> 
     if limits.trigger_threshold is not None:
         decimals = book.cash_decimals(asset)
         read_cash("limits.trigger_threshold", limits.trigger_threshold, decimals)
-    for field in ("stop_equity", "takeover_loss", "loss_threshold"):
+    for field in ("stop_equity", "takeover_loss", "loss_threshold", "backlog"):
         amount = getattr(limits, field)
         if amount is not None:
             cash = read_cash(f"limits.{field}", amount, book.cash_decimals(asset))
@@ -519,6 +533,7 @@ _HANDLERS: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {
     m.DefineAccount: _define_account,
     m.SetBalances: set_balances,
     m.SetPositions: set_positions,
+    m.SetAccountMargin: set_account_margin,
     m.DefineAccounts: define_accounts,
     m.SetBalanceColumns: set_balance_columns,
     m.SetPositionColumns: set_position_columns,

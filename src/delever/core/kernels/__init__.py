@@ -19,18 +19,10 @@ import functools
 from typing import Any
 
 from delever.core.kernels import plain
-from delever.core.kernels.plain import ParallelMap, Revaluation, TableRange
+from delever.core.kernels.plain import NO_TIER, ParallelMap
 from delever.core.kernels.work_sharing import WorkSharing
 
-__all__ = [
-    "SCORE_COLUMNS",
-    "ParallelMap",
-    "Revaluation",
-    "TableRange",
-    "WorkSharing",
-    "fastest",
-    "kernels_for",
-]
+__all__ = ["NO_TIER", "SCORE_COLUMNS", "ParallelMap", "WorkSharing", "fastest", "kernels_for"]
 
 SCORE_COLUMNS = (
     "unrealized_pnl",

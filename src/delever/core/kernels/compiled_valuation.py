@@ -19,16 +19,13 @@ from delever.core.kernels.compiled_types import (
     inlined,
     tasks_of,
 )
-from delever.core.kernels.plain import CHANGED_AT, MAINTENANCE, UNREALIZED_PNL
+from delever.core.kernels.plain import CHANGED_AT, MAINTENANCE, NO_TIER, UNREALIZED_PNL
 from delever.core.units import PPM
 
 BLOCK = 512
 """Rows that are valued before the next step reads them: they stay in the first cache."""
 
 MILLIONTH = np.reciprocal(np.float64(PPM))
-
-NEVER = np.int64(2**63 - 1)
-"""First notional of a tier that does not exist."""
 
 
 @inlined
@@ -66,7 +63,7 @@ def _fill_maintenance(tiers, notional, rate, deduction, maintenance):
     rate[:], deduction[:] = tiers[1, 0], tiers[2, 0]
     for tier in range(1, tiers.shape[1]):
         start = tiers[0, tier]
-        if start == NEVER:
+        if start == NO_TIER:
             break
         higher_rate = tiers[1, tier] - tiers[1, tier - 1]
         higher_deduction = tiers[2, tier] - tiers[2, tier - 1]
@@ -196,22 +193,8 @@ def stale_ranges(account, ranges, wallets, since):
     return stale
 
 
-def _ranges_and_tiers(sides):
-    """Return the rows that `_revalue_ranges` takes, and the distinct tiers of all sides."""
-    numbers, known = [], {}
-    for table, *lot_value, terms in sides:
-        of_tiers = known.setdefault(terms.tier_bytes, len(known))
-        numbers.append((table.start, table.size, *lot_value, of_tiers))
-    columns = [np.frombuffer(tiers, np.int64).reshape(3, -1) for tiers in known]
-    tiers = np.full((len(known), 3, max(len(rows[0]) for rows in columns)), NEVER)
-    for of_tiers, rows in enumerate(columns):
-        tiers[of_tiers, :, : len(rows[0])] = rows
-    return np.array(numbers), tiers
-
-
-def revalue_sides(columns, sides, wallets, sequence, parallel_map):
-    ranges, tiers = _ranges_and_tiers(sides)
-    rows = int(ranges[:, 1].sum())
+def revalue_sides(columns, sides, tiers, wallets, sequence, parallel_map):
+    rows = int(sides[:, 1].sum())
     valued = (
         columns.account,
         columns.isolated,
@@ -221,18 +204,18 @@ def revalue_sides(columns, sides, wallets, sequence, parallel_map):
         columns.maintenance,
     )
     if rows < len(wallets):
-        _revalue_ranges(ranges, tiers, valued, wallets, sequence)
+        _revalue_ranges(sides, tiers, valued, wallets, sequence)
         return
 
     # Differences are denser in memory than wallets, and each thread gets its own.
     threads = 1 if parallel_map is map else getattr(parallel_map, "threads", 2)
     size = -(-rows // threads)
-    tasks = tasks_of(ranges[:, 1], rows, max(size, ROWS_PER_TASK))
+    tasks = tasks_of(sides[:, 1], rows, max(size, ROWS_PER_TASK))
     differences = np.zeros((len(tasks), len(wallets), 2), np.int64)
 
     def revalue_task(task):
         number, (tables, _) = task
-        _revalue_ranges(ranges[tables], tiers, valued, differences[number], sequence)
+        _revalue_ranges(sides[tables], tiers, valued, differences[number], sequence)
 
     for _ in parallel_map(revalue_task, list(enumerate(tasks))):
         pass

@@ -4,7 +4,7 @@ They run where Numba is not installed, and for books too small to pay for import
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -21,33 +21,8 @@ BALANCE, UNREALIZED_PNL, MAINTENANCE, CHANGED_AT = range(4)
 ParallelMap = Callable[..., Iterable[Any]]
 """`map`, or a function like it that runs the calls on threads."""
 
-
-class TableRange(Protocol):
-    """A position table: a range of rows in the columns of all positions."""
-
-    @property
-    def start(self) -> int:
-        """The first row."""
-
-    @property
-    def size(self) -> int:
-        """The number of rows."""
-
-
-class TierTable(Protocol):
-    """The margin tiers of a contract."""
-
-    @property
-    def tiers(self) -> Ints:
-        """Three rows: notional from which a tier applies, its rate in ppm, its deduction."""
-
-    @property
-    def tier_bytes(self) -> bytes:
-        """The three rows one after the other, as int64 bytes."""
-
-
-Revaluation = tuple[TableRange, int, int, int, TierTable]
-"""A position table, a lot's value as in `value_rows`, and the contract's margin tiers."""
+NO_TIER = 2**63 - 1
+"""First notional of a tier that does not exist: tables of tiers are as long as the longest."""
 
 
 # --- lookup: (account, position id) -> row, in an open-addressing hash table of 2^n slots ---
@@ -145,7 +120,7 @@ def value_rows(
 
     A lot's value at the mark, with the sign of the side, is whole + rest / divisor; values are
     floored. Divisor 0 stands for no division: the value is an integer, as of a linear contract at a
-    mark on its tick grid. The tier columns are the rows of `TierTable.tiers`.
+    mark on its tick grid. The tier columns have an entry a tier, as in `revalue_sides`.
     """
     value = lots * whole
     if divisor:
@@ -195,18 +170,22 @@ def rows_in(columns: Any, start: int, size: int) -> Any:
 
 def revalue_sides(
     columns: Any,
-    sides: Sequence[Revaluation],
+    sides: Ints,
+    tiers: Ints,
     wallets: Ints,
     sequence: int,
     parallel_map: ParallelMap,  # noqa: ARG001 - small books are not worth a thread
 ) -> None:
-    """Value many tables, each at its new mark, as `revalue` does.
+    """Value many sides, each at its new mark, as `revalue` does.
 
-    `columns` are those of all positions, by name (`KernelColumns`). A wallet whose differences add
-    up to 0 may remain unstamped.
+    `columns` are those of all positions, by name (`KernelColumns`). A side is a row (start, size,
+    whole, rest, divisor, index of its tiers), of which the middle is a lot's value as in
+    `value_rows`. `tiers` has tables of three rows: notional from which a tier applies, its rate in
+    ppm, its deduction; a tier that does not exist starts at `NO_TIER`. A wallet whose differences
+    add up to 0 may remain unstamped.
     """
-    for table, whole, rest, divisor, terms in sides:
-        rows, tiers = rows_in(columns, table.start, table.size), terms.tiers
+    for start, size, whole, rest, divisor, of_tiers in sides.tolist():
+        rows, (starts, rates, deductions) = rows_in(columns, start, size), tiers[of_tiers]
         revalue(
             rows.account,
             rows.isolated,
@@ -215,9 +194,9 @@ def revalue_sides(
             whole,
             rest,
             divisor,
-            tiers[0],
-            tiers[1],
-            tiers[2],
+            starts,
+            rates,
+            deductions,
             rows.unrealized_pnl,
             rows.maintenance,
             wallets,

@@ -17,6 +17,13 @@ from delever.core.market.validation import Rejection, read_cash, read_scaled, re
 from delever.core.messages import Amount, CollateralTier, DefineCollateral, Reason
 from delever.core.units import INT64_LIMIT, PPM, Ints, div_ceil, div_floor, linear_floor
 
+VALUE_LIMIT = 2**61
+"""Values of a column are cut off here, so that those of three assets still have an int64 sum.
+
+Commands after which an account could have such a value are rejected; only a takeover or an ADL fill
+at an absurd price can still lead there.
+"""
+
 INDEX_PRICE_DECIMALS = 10
 """Decimals of an index price: one unit of an asset in units of the margin currency."""
 
@@ -44,7 +51,12 @@ class Price(NamedTuple):
     def values(self) -> "PiecewiseValue":
         """Return the value of any amount, as a function of one piece."""
         piece = self.numerator, 0, self.denominator
-        return PiecewiseValue((-INT64_LIMIT,), (piece,))
+        return PiecewiseValue((-INT64_LIMIT,), (piece,), (-self.limit, self.limit))
+
+    @property
+    def limit(self) -> int:
+        """The amount, in int64, whose value is below `VALUE_LIMIT`."""
+        return min(self.amount_of(VALUE_LIMIT), INT64_LIMIT - 1)
 
     def amount_of(self, value_cash: int) -> int:
         """Return the amount of the asset with a value, floored."""
@@ -59,11 +71,13 @@ class Price(NamedTuple):
 class PiecewiseValue:
     """The value of each balance: (balance * numerator + constant) / denominator, floored.
 
-    A piece applies from its start, in Cash of the asset, to the next one.
+    A piece applies from its start, in Cash of the asset, to the next one. Beyond the limits a
+    balance of a column has the value at the limit.
     """
 
     starts: tuple[int, ...]
     pieces: tuple[tuple[int, int, int], ...]
+    limits: tuple[int, int]
 
     def of(self, balance_cash: int) -> int:
         """Return the value of one balance in Cash of the margin currency."""
@@ -73,10 +87,11 @@ class PiecewiseValue:
         """Return the value of each balance in Cash of the margin currency."""
         if not len(balances_cash):
             return balances_cash
-        first, last = (
-            bisect_right(self.starts, bound) - 1
-            for bound in (int(balances_cash.min()), int(balances_cash.max()))
-        )
+        least, most = int(balances_cash.min()), int(balances_cash.max())
+        if least < self.limits[0] or most > self.limits[1]:
+            balances_cash = np.clip(balances_cash, *self.limits)
+            least, most = max(least, self.limits[0]), min(most, self.limits[1])
+        first, last = (bisect_right(self.starts, bound) - 1 for bound in (least, most))
         if len(set(self.pieces[first : last + 1])) == 1:
             values: Ints = linear_floor(balances_cash, *self.pieces[first])
             return values
@@ -217,7 +232,7 @@ def _piecewise(bid: Price, ask: Price, limits: list[tuple[int, int]]) -> Piecewi
         rate_before = rate
         starts.append(min(div_ceil(start, bid.numerator), INT64_LIMIT - 1))
         pieces.append(_reduced(bid.numerator * rate, constant, bid.denominator * PPM))
-    return PiecewiseValue(tuple(starts), tuple(pieces))
+    return PiecewiseValue(tuple(starts), tuple(pieces), (-ask.limit, bid.limit))
 
 
 def _reduced(*numbers: int) -> tuple[int, int, int]:

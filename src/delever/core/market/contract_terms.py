@@ -37,6 +37,7 @@ from delever.core.units import (
     floor_ticks,
     mixed_fraction,
     mul_div_floor,
+    parse_decimal,
     scale_ppm,
     scaled,
     steps,
@@ -211,9 +212,17 @@ class ContractTerms:
             if units is None:
                 raise Rejection(field, price, Reason.TOO_MANY_DECIMALS)
             mark = Fraction(units, self._tick_units)
-        if mark > MAX_TICKS or not self._divides_exactly(mark):
+        if mark > MAX_TICKS or not (type(mark) is int or self._divides_exactly(mark)):
             raise Rejection(field, price, Reason.EXCEEDS_NUMERIC_RANGE)
         return mark
+
+    def whole_ticks(self, price: Amount) -> int:
+        """Return a mark on the tick grid in ticks; 0 for any other, which `read_mark` reads."""
+        number = parse_decimal(price)
+        ticks = None if number is None else steps(number, self.tick)
+        if ticks is None or not 0 < ticks <= MAX_TICKS or not self.fits_int64(1, ticks):
+            return 0
+        return ticks
 
     def _divides_exactly(self, mark: Mark) -> bool:
         """Return whether `mul_div_floor` is exact at a mark, for any lots in range."""
@@ -243,6 +252,8 @@ class ContractTerms:
 
         The second number is in units of the last of the mark's decimals (10^-`mark_decimals`).
         """
+        if type(mark) is int:  # much the most frequent
+            return mark, 0
         ticks = floor_ticks(mark)
         return ticks, int((mark - ticks) * self._tick_units)
 
@@ -253,6 +264,8 @@ class ContractTerms:
     def max_lot_value(self, mark: Mark) -> int:
         """Return an upper bound, in Cash, on a lot's value at a mark; for inverse at 1 tick."""
         if self.linear:
+            if type(mark) is int:
+                return self.factor * mark
             return div_ceil(self.factor * mark.numerator, mark.denominator)
         if mark >= 1 or mark == 0:
             return self.factor

@@ -168,6 +168,50 @@ class DailyOpening:
         return list(self._entries)
 
 
+class MinuteFalls:
+    """By how much a step function has fallen in each minute of the last four hours.
+
+    The last value of each minute is stored with the minute's number; a minute without a value has
+    no entry. A fall is that from one entry to the next, and belongs to the minute in which it ends.
+
+    >>> falls = MinuteFalls()
+    >>> falls.observe(0, 100); falls.observe(60_000, 90); falls.observe(90_000, 70)
+    >>> falls.falls(90_000)
+    [30]
+    """
+
+    MINUTE_MS = 60_000
+    WINDOW_MINUTES = 4 * 60
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, entries: Iterable[tuple[int, int]] = ()) -> None:
+        self._entries = deque(entries)
+
+    def observe(self, time_ms: int, value: int) -> None:
+        """Set the value from this time on."""
+        entries, minute = self._entries, div_floor(time_ms, self.MINUTE_MS)
+        if entries and entries[-1][0] == minute:
+            entries.pop()
+        entries.append((minute, value))
+        while len(entries) > 1 and entries[1][0] <= minute - self.WINDOW_MINUTES:
+            entries.popleft()
+
+    def falls(self, time_ms: int) -> list[int]:
+        """Return the falls inside the window that ends at this time, oldest first."""
+        start = div_floor(time_ms, self.MINUTE_MS) - self.WINDOW_MINUTES
+        pairs = itertools.pairwise(self._entries)
+        return [a - b for (_, a), (minute, b) in pairs if minute > start and a > b]
+
+    def shift(self, amount: int) -> None:
+        """Add an amount to every past value: money that an operator moved is no loss."""
+        self._entries = deque((minute, value + amount) for minute, value in self._entries)
+
+    def entries(self) -> list[tuple[int, int]]:
+        """Return the entries, for a snapshot."""
+        return list(self._entries)
+
+
 class RollingVolatility:
     """The realized volatility of a price over the last day.
 
@@ -190,7 +234,8 @@ class RollingVolatility:
         """Set the price from this time on; the price is positive."""
         entries, minute = self._entries, div_floor(time_ms, self.MINUTE_MS)
         if entries and entries[-1][0] == minute:
-            entries.pop()
+            entries[-1] = minute, price
+            return
         entries.append((minute, price))
         # The newest price before the window is retained: the first change inside starts from it.
         while len(entries) > 1 and entries[1][0] <= minute - self.WINDOW_MINUTES:

@@ -22,6 +22,7 @@ class Limits:
     pool_daily_loss_ppm: int = UNSET
     vault_cap_ppm: int = UNSET
     loss_threshold_cash: int = UNSET
+    backlog_cash: int = UNSET
 
     def over(self, general: "Limits") -> "Limits":
         """Return these limits, completed by more general ones."""
@@ -49,6 +50,7 @@ def exact_limits(limits: TriggerLimits, cash_decimals: int) -> Limits:
         pool_daily_loss_ppm=exact(limits.pool_daily_loss, 6),
         vault_cap_ppm=exact(limits.vault_cap, 6),
         loss_threshold_cash=exact(limits.loss_threshold, cash_decimals),
+        backlog_cash=exact(limits.backlog, cash_decimals),
     )
 
 

@@ -49,7 +49,9 @@ class TriggerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     `contract_daily_loss` and `pool_daily_loss` are the parts of the fund's equity at 00:00 UTC that
     it loses in one contract, and in all together, in a day ("0.025" is 2.5 %). `vault_cap` is the
     part of a vault's equity at 00:00 UTC that its liquidator may lose in a day, `loss_threshold`
-    the cash amount of it; the smaller of both counts. A limit that no trigger of the rule set reads
+    the cash amount of it; the smaller of both counts. Where losses are counted, `loss_threshold` is
+    the loss within a minute that counts as one. `backlog` is the notional of open inventory that
+    starts ADL. A limit that no trigger of the rule set reads
     is rejected, and so is a managed pool without a limit that its rule set needs.
     """
 
@@ -63,6 +65,7 @@ class TriggerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     pool_daily_loss: Amount | None = None
     vault_cap: Amount | None = None
     loss_threshold: Amount | None = None
+    backlog: Amount | None = None
 
 
 class MarkLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -158,13 +161,15 @@ class DefineAccount(Command, tag="define_account", frozen=True, kw_only=True):
 
     In hedge mode the account may have positions on both sides of a contract. An `adl_exempt`
     account is never a counterparty of ADL. In `multi_asset` mode the balances of all assets that
-    are collateral margin all of its cross positions together.
+    are collateral margin all of its cross positions together. `owner` names who has the account, by
+    default the account itself: accounts of one owner are its subaccounts.
     """
 
     account: str
     hedge_mode: bool = False
     adl_exempt: bool = False
     multi_asset: bool = False
+    owner: str = ""
 
 
 class BalanceRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
@@ -185,6 +190,7 @@ class SetBalances(Command, tag="set_balances", frozen=True, kw_only=True):
     version: int
     last_fill: int = 0
     balances: tuple[BalanceRow, ...]
+    strict: bool = False
 
 
 class PositionRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
@@ -214,25 +220,47 @@ class SetPositions(Command, tag="set_positions", frozen=True, kw_only=True):
     """Set positions.
 
     `version` is the venue's and does not decrease; older rows are ignored. `last_fill` is the last
-    ADL fill that the positions include; later fills are subtracted from them.
+    ADL fill that the positions include; later fills are subtracted from them. A row that cannot be
+    taken is rejected alone: the last accepted one stays, marked stale, and is no counterparty and
+    not taken over until a right row comes; `strict` rejects the whole command instead.
     """
 
     version: int
     last_fill: int = 0
     positions: tuple[PositionRow, ...]
+    strict: bool = False
+
+
+class SetAccountMargin(Command, tag="set_account_margin", frozen=True, kw_only=True):
+    """Set the cross margin of an account in an asset to that of the venue's own risk engine.
+
+    For portfolio margin, and whatever else is not modeled here. Equity and maintenance margin
+    replace the engine's sums over balance and cross positions in scores, indicators, takeover
+    prices and the decision to take over; isolated positions keep their own. They stay as submitted
+    when marks, balances or positions are set; the engine's own fills and takeovers change them.
+    Both null return to the engine's sums. `version` is the venue's and does not decrease; an older
+    command is ignored.
+    """
+
+    version: int
+    account: str
+    asset: str
+    equity: Amount | None
+    maintenance: Amount | None
 
 
 class DefineAccounts(Command, tag="define_accounts", frozen=True, kw_only=True):
     """Open accounts, or change their modes, as columns: `define_account` for many.
 
     `hedge_mode`, `adl_exempt` and `multi_asset` have one byte an account, 0 or 1; an omitted column
-    is 0 for all.
+    is 0 for all. `owners` has one name an account, or none at all.
     """
 
     accounts: tuple[str, ...]
     hedge_mode: bytes = b""
     adl_exempt: bytes = b""
     multi_asset: bytes = b""
+    owners: tuple[str, ...] = ()
 
 
 class SetBalanceColumns(Command, tag="set_balance_columns", frozen=True, kw_only=True):
@@ -249,6 +277,7 @@ class SetBalanceColumns(Command, tag="set_balance_columns", frozen=True, kw_only
     accounts: tuple[str, ...] = ()
     account: bytes = b""
     balance_cash: bytes
+    strict: bool = False
 
 
 class SetPositionColumns(Command, tag="set_position_columns", frozen=True, kw_only=True):
@@ -276,6 +305,7 @@ class SetPositionColumns(Command, tag="set_position_columns", frozen=True, kw_on
     margin_cash: bytes = b""
     leverage_hundredths: bytes = b""
     under_liquidation: bytes = b""
+    strict: bool = False
 
 
 class SetMarks(Command, tag="set_marks", frozen=True, kw_only=True):
@@ -445,6 +475,7 @@ AnyCommand = (
     | DefineAccount
     | SetBalances
     | SetPositions
+    | SetAccountMargin
     | DefineAccounts
     | SetBalanceColumns
     | SetPositionColumns

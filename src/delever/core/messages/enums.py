@@ -140,7 +140,9 @@ class Reason(StrEnum):
     EXCEEDS_POOL_BALANCE = "exceeds_pool_balance"
     EXCEEDS_POOL_COLLATERAL = "exceeds_pool_collateral"
     NO_OPEN_POSITION = "no_open_position"
+    MULTI_ASSET_ACCOUNT = "multi_asset_account"
     MISSING_MARK_PRICE = "missing_mark_price"
+    STALE_ROW = "stale_row"
     NO_INVENTORY_TO_CLOSE = "no_inventory_to_close"
     ADL_QUEUE_NOT_SUPPORTED = "adl_queue_not_supported"
     MARK_UNCONFIRMED = "mark_unconfirmed"
@@ -166,6 +168,9 @@ class Reason(StrEnum):
     CONTRACT_DAILY_LOSS_LIMIT = "contract_daily_loss_limit"
     POOL_DAILY_LOSS_LIMIT = "pool_daily_loss_limit"
     LIQUIDATOR_LOSS_LIMIT = "liquidator_loss_limit"
+    LOSS_COUNT_LIMIT = "loss_count_limit"
+    BACKLOG_LIMIT = "backlog_limit"
+    MARK_BEYOND_BAND = "mark_beyond_band"
     CONTRACT_MOVED_TO_OTHER_POOL = "contract_moved_to_other_pool"
 
     # Mark beyond its contract's limits.
@@ -204,6 +209,7 @@ class NoticeKind(StrEnum):
     ADL_STOPPED = "adl_stopped"
     ADL_EXHAUSTED = "adl_exhausted"
     MARK_REJECTED = "mark_rejected"
+    ROW_REJECTED = "row_rejected"
     FILL_EXCEEDS_POSITION = "fill_exceeds_position"
     FUND_UNALLOCATED = "fund_unallocated"
     MARK_UNCONFIRMED = "mark_unconfirmed"

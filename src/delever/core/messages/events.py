@@ -4,18 +4,22 @@ from delever.core.messages.commands import DefineCollateral, DefineContract, Def
 from delever.core.messages.enums import FundingReason, NoticeKind, Reason, Side
 from delever.core.messages.risk_ratings import Rating, SideIndicators
 from delever.core.messages.snapshot_events import (
+    AccountMarginSet,
     AccountsDefined,
     BalanceColumnsSet,
     BalancesSet,
     DepthSet,
     Event,
+    IndexPriceRejected,
     MarkRejected,
     MarksSet,
     OpenOrdersSet,
     PositionColumnsSet,
     PositionsSet,
     RowIgnored,
+    RowRejected,
     RowsIgnored,
+    RowsRejected,
 )
 
 
@@ -71,15 +75,6 @@ class IndexPricesSet(Event, tag="index_prices_set", frozen=True, kw_only=True):
     index_prices: tuple[int, ...]
 
 
-class IndexPriceRejected(Event, tag="index_price_rejected", frozen=True, kw_only=True):
-    """An index price was rejected alone; its asset keeps the price before."""
-
-    asset: str
-    reason: Reason
-    field: str
-    value: str
-
-
 class AccountDefined(Event, tag="account_defined", frozen=True, kw_only=True):
     """An account was opened, or its modes changed."""
 
@@ -87,6 +82,7 @@ class AccountDefined(Event, tag="account_defined", frozen=True, kw_only=True):
     hedge_mode: bool
     adl_exempt: bool
     multi_asset: bool = False
+    owner: str = ""
 
 
 class PoolFunded(Event, tag="pool_funded", frozen=True, kw_only=True):
@@ -482,8 +478,11 @@ AnyEvent = (
     | BalanceColumnsSet
     | PositionColumnsSet
     | RowsIgnored
+    | AccountMarginSet
     | OpenOrdersSet
     | RowIgnored
+    | RowRejected
+    | RowsRejected
     | MarksSet
     | MarkRejected
     | IndexPricesSet

@@ -30,10 +30,13 @@ from delever.core.messages import Side, StressPoint
 from delever.core.rules import rule_set_of
 from delever.core.rules.triggers import (
     AccountEquity,
+    Backlog,
+    BankruptcyBand,
     ContractDailyLoss,
     ContractDrawdown,
     FundDepleted,
     LiquidatorLoss,
+    LossCount,
     OpenInventory,
     PnlToPool,
     PoolBelowMean,
@@ -81,7 +84,10 @@ OF_FUND = (
 )
 """The triggers that watch the fund's money."""
 
-CAPACITY_WITHOUT_FUND: dict[type, int] = {AccountEquity: 1, LiquidatorLoss: 1, OpenInventory: 0}
+CAPACITY_WITHOUT_FUND: dict[type, int] = {
+    **dict.fromkeys((AccountEquity, BankruptcyBand, LiquidatorLoss, LossCount), 1),
+    **dict.fromkeys((OpenInventory, Backlog), 0),
+}
 """The loss at which triggers start that use no fund: the first unit of Cash, or none."""
 
 
@@ -219,7 +225,7 @@ def _headroom(
             return max(_part_of_limit(book, state, own, mean, at_stop), least) - (mean - money)
         case PnlToPool(limits=own):
             return _part_of_limit(book, state, own, pool.balance, at_stop)
-        case AccountEquity() | OpenInventory():
+        case AccountEquity() | BankruptcyBand() | LossCount() | OpenInventory() | Backlog():
             money = CAPACITY_WITHOUT_FUND[type(trigger)]
         case TakeoverLoss() | ContractDailyLoss() | PoolDailyLoss() | LiquidatorLoss():
             money = _headroom_to_cap(book, state, trigger, money)

@@ -56,6 +56,8 @@ class RuleSet:
     contract are netted before its takeover; `nets_inventory`: so is a pool's long and short
     inventory in one contract. `unwinds_beyond_balance`: a managed pool unwinds inventory in the
     market also where it cannot pay the loss, as no queue takes the rest.
+    `closes_own_accounts_first`: inventory of an account is closed against other accounts of its
+    owner before anyone else.
     """
 
     name: str
@@ -74,6 +76,7 @@ class RuleSet:
     nets_hedged_legs: bool = True
     nets_inventory: bool = True
     unwinds_beyond_balance: bool = False
+    closes_own_accounts_first: bool = False
     cancel_scope: OrderScope = OrderScope.CONTRACT
 
     @property

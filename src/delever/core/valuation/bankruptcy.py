@@ -2,7 +2,8 @@
 
 A cross account has one equity for all of its positions. It is divided over them in proportion to
 maintenance margin, as the two venues with a published rule do (dYdX, Lighter): closing all of them
-at their own bankruptcy prices leaves nothing, and closing one leaves the shares of the others.
+at their own bankruptcy prices leaves nothing, and closing one leaves the shares of the others. The
+equity may be that of the venue's own risk engine; the shares are by the contracts' margin tiers.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,6 @@ from delever.core.units import Ticks, share_floor
 from delever.core.valuation.multi_asset import (
     convert,
     convertible_equity,
-    equity_in,
     is_pooled,
     terms_as_collateral,
     trigger_columns,
@@ -85,7 +85,8 @@ def cover_of(book: Book, position: OpenPosition) -> int:
 
 
 def _equity(book: Book, account: int, asset: str) -> int:
-    return equity_in(book.asset(asset), account)
+    """Return the equity of an account that is not pooled: the venue's own where it submits one."""
+    return book.asset(asset).wallets.margin_of(account)[0]
 
 
 def _in_asset(source: AssetState, target: AssetState, amount_cash: int) -> int:
@@ -248,9 +249,13 @@ def _take_over_one(
 
 
 def _settle_wallet(book: Book, last: OpenPosition, to_wallet: int, bound: int) -> list[Event]:
-    """Return the pool's settlement of a wallet whose last cross position is taken over."""
+    """Return the pool's settlement of a wallet whose last cross position is taken over.
+
+    What the venue's own risk engine counts beyond the wallet covers a negative remainder first.
+    """
     wallets = book.asset_of(last.state).wallets
-    remainder = int(wallets.balance[last.account]) + to_wallet
+    elsewhere = wallets.margin_of(last.account)[0] - wallets.own_margin(last.account)[0]
+    remainder = int(wallets.balance[last.account]) + elsewhere + to_wallet
     amount = min(remainder, bound)
     if amount == 0:
         return []

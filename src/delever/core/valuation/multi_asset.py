@@ -94,25 +94,35 @@ def _rows_of(asset: AssetState, accounts: Ints | None) -> Ints:
 # --- the columns that rankings and takeovers read ---
 
 
-def margin_rows(book: Book, settle: str) -> Ints:
+def margin_rows(book: Book, settle: str, *, shares: bool = False) -> Ints:
     """Return the rows of an asset's wallets, those of pooled accounts with their whole margin.
 
+    A margin of the venue's own counts; for `shares` of the equity its maintenance margin does not.
     The balance of a pooled account is its equity without haircut less its unrealized PnL, and it
     has changed when any of its assets or their index prices have.
     """
     wallets, accounts = book.asset(settle).wallets, pooled_accounts(book, settle)
+    own = wallets.margin_rows(shares=shares)
     if not len(accounts):
-        return wallets.rows
+        return own
+    columns = _balance_columns(margin_of_all(book, accounts, settle))
     rows: Ints
     if len(accounts) == wallets.size:
         rows = np.empty_like(wallets.rows[: wallets.size])
-        for number, column in enumerate(_balance_columns(pooled_margin(book, None, settle))):
+        for number, column in enumerate(columns):
             rows[:, number] = column
     else:
-        rows = wallets.rows.copy()
-        margin = _balance_columns(pooled_margin(book, accounts, settle))
-        rows[accounts] = np.column_stack(margin)
+        rows = own.copy()
+        rows[accounts] = np.column_stack(columns)
     return rows
+
+
+def margin_of_all(
+    book: Book, accounts: Ints, settle: str, *, haircut: bool = False
+) -> PooledMargin:
+    """Return the margin of the pooled accounts, faster where all accounts are."""
+    chosen = None if len(accounts) == book.accounts.size else accounts
+    return pooled_margin(book, chosen, settle, haircut=haircut)
 
 
 def _balance_columns(margin: PooledMargin) -> tuple[Ints, Ints, Ints, Ints]:
@@ -124,9 +134,7 @@ def bucket_columns(book: Book, settle: str, accounts: Ints) -> tuple[Ints, Ints,
 
     Balance plus unrealized PnL is the equity without haircut.
     """
-    wallets = book.asset(settle).wallets
-    columns = wallets.balance, wallets.unrealized_pnl, wallets.maintenance
-    balance, pnl, maintenance = (column[accounts] for column in columns)
+    balance, pnl, maintenance = book.asset(settle).wallets.margin_columns(accounts)
     pooled = pooled_rows(book, settle, accounts)
     if len(pooled):
         margin = _balance_columns(pooled_margin(book, accounts[pooled], settle))
@@ -134,11 +142,25 @@ def bucket_columns(book: Book, settle: str, accounts: Ints) -> tuple[Ints, Ints,
     return balance, pnl, maintenance
 
 
+def shared_maintenance(book: Book, settle: str, accounts: Ints, bucket: Ints) -> Ints:
+    """Return the maintenance margin of accounts by which positions share their equity.
+
+    `bucket` is that of the margin bucket; a margin of the venue's own need not be the sum of its
+    positions' margins.
+    """
+    wallets = book.asset(settle).wallets
+    if not wallets.margins.size:
+        return bucket
+    own = wallets.maintenance[accounts]
+    pooled = pooled_rows(book, settle, accounts)
+    own[pooled] = bucket[pooled]
+    return own
+
+
 def trigger_columns(book: Book, settle: str, accounts: Ints) -> tuple[Ints, Ints]:
     """Return equity after collateral haircut and maintenance margin of accounts' cross margin."""
-    wallets = book.asset(settle).wallets
-    equity = wallets.balance[accounts] + wallets.unrealized_pnl[accounts]
-    maintenance = wallets.maintenance[accounts]
+    balance, pnl, maintenance = book.asset(settle).wallets.margin_columns(accounts)
+    equity = balance + pnl
     pooled = pooled_rows(book, settle, accounts)
     if len(pooled):
         margin = pooled_margin(book, accounts[pooled], settle, haircut=True)

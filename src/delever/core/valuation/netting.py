@@ -84,7 +84,7 @@ def settle_netted(book: Book, account: int, state: ContractState) -> Iterator[Ev
         if not cross_positions(book, account, asset):
             yield from settle_pooled(book, account, {asset: (state.pool, state.name)}, {}, {})
         return
-    deficit = int(book.asset(asset).wallets.balance[account])
+    deficit, _ = book.asset(asset).wallets.margin_of(account)
     if deficit < 0 and not cross_positions(book, account, asset):
         yield WalletSettled(
             account=book.accounts.names[account],

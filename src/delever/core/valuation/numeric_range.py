@@ -12,7 +12,7 @@ from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.pool_state import PoolState
 from delever.core.book.position_table import PositionBounds
-from delever.core.market.collateral import CollateralTerms
+from delever.core.market.collateral import VALUE_LIMIT, CollateralTerms
 from delever.core.market.validation import Rejection, reject_unless
 from delever.core.messages import (
     AdlFilled,
@@ -31,6 +31,9 @@ POOL_LIMIT = INT64_LIMIT
 
 ContractSide = tuple[str, Side]
 """A position table, by contract name and side."""
+
+
+NO_BOUNDS: Mapping[Side, PositionBounds] = {}
 
 
 class Growth(NamedTuple):
@@ -72,12 +75,17 @@ def check_range(
         if table.is_exceeded_by(grown.bounds):
             new_bounds.setdefault(name, {})[side] = grown.bounds
     equity = {name: asset.equity_bound for name, asset in book.assets.items()}
+    at_mark = {name: asset.equity_bound_at_mark for name, asset in book.assets.items()}
     for name, cash in max_balance.items():
-        equity[name] += max(cash - book.asset(name).wallets.largest, 0)
+        grown_by = max(cash - book.asset(name).wallets.largest, 0)
+        equity[name] += grown_by
+        at_mark[name] += grown_by
     for name in new_bounds.keys() | marks.keys():
         state = book.contracts[name]
-        exposure = state.exposure(marks.get(name, state.mark), new_bounds.get(name, {}))
-        equity[state.terms.settle] += exposure - state.exposure_bound
+        given = marks.get(name, state.mark), new_bounds.get(name, NO_BOUNDS)
+        equity[state.terms.settle] += state.exposure(*given) - state.exposure_bound
+        now = state.exposure_at_mark(*given)
+        at_mark[state.terms.settle] += now - state.exposure_at_mark_bound
     field = "positions" if growth else "marks" if marks else "balances"
     for name, bound in equity.items():
         if (
@@ -85,9 +93,9 @@ def check_range(
             and _exact_equity_bound(book, name, marks, growth, max_balance) >= COLUMN_LIMIT
         ):
             raise Rejection(field, name, Reason.EXCEEDS_NUMERIC_RANGE)
-    if not pooled_fits(book, equity, {}):
+    if not pooled_fits(book, at_mark, {}):
         exact = {
-            name: _exact_equity_bound(book, name, marks, growth, max_balance)
+            name: _exact_equity_bound(book, name, marks, growth, max_balance, at_mark=True)
             for name in book.assets
         }
         fits = pooled_fits(book, exact, {})
@@ -96,11 +104,12 @@ def check_range(
 
 def terms_fit(book: Book, changed: Mapping[str, CollateralTerms]) -> bool:
     """Return whether the equity of multi-asset accounts fits the numeric range at new terms."""
-    if pooled_fits(
-        book, {name: asset.equity_bound for name, asset in book.assets.items()}, changed
-    ):
+    at_mark = {name: asset.equity_bound_at_mark for name, asset in book.assets.items()}
+    if pooled_fits(book, at_mark, changed):
         return True
-    exact = {name: _exact_equity_bound(book, name, {}, {}, {}) for name in book.assets}
+    exact = {
+        name: _exact_equity_bound(book, name, {}, {}, {}, at_mark=True) for name in book.assets
+    }
     return pooled_fits(book, exact, changed)
 
 
@@ -109,12 +118,16 @@ def pooled_fits(
 ) -> bool:
     """Return whether the equity of multi-asset accounts fits the numeric range in every asset.
 
-    `bounds` are those on the equity in one asset, `changed` the terms that a command sets.
+    `bounds` are those on the equity in one asset at the marks, `changed` the terms that a command
+    sets. The value of each asset is below `VALUE_LIMIT`, their sum below the numeric range.
     """
     terms = {asset.name: asset.collateral for asset in book.assets.values() if asset.collateral}
     terms |= changed
-    total = sum(-terms[name].equity.of(-bounds.get(name, 0)) for name in terms)
-    return all(-each.index.amount_of(-total) < COLUMN_LIMIT for each in terms.values())
+    values = [-each.equity.of(-bounds.get(name, 0)) for name, each in terms.items()]
+    if max(values, default=0) >= VALUE_LIMIT:
+        return False
+    total = sum(values)
+    return all(-each.index.amount_of(-total) < VALUE_LIMIT for each in terms.values())
 
 
 def _exact_equity_bound(
@@ -123,6 +136,8 @@ def _exact_equity_bound(
     marks: Mapping[str, Mark],
     growth: Mapping[ContractSide, Growth],
     max_balance: Mapping[str, int],
+    *,
+    at_mark: bool = False,
 ) -> int:
     """Return the bound on equity computed from the current and the submitted positions."""
     bound = max(book.asset(asset).wallets.max_balance(), max_balance.get(asset, 0))
@@ -134,7 +149,8 @@ def _exact_equity_bound(
                 if (state.name, side) in growth
             }
             mark = marks.get(state.name, state.mark)
-            bound += state.exposure(mark, new_bounds, exact=True)
+            exposure = state.exposure_at_mark if at_mark else state.exposure
+            bound += exposure(mark, new_bounds, exact=True)
     return bound
 
 

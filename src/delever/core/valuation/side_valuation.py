@@ -16,7 +16,8 @@ from delever.core.book.position_table import PositionTable
 from delever.core.market.contract_terms import ContractTerms
 from delever.core.messages import Side
 from delever.core.units import Bools, Ints, Mark, div_floor, share_floor
-from delever.core.valuation.multi_asset import bucket_columns
+from delever.core.valuation.multi_asset import bucket_columns, shared_maintenance
+from delever.core.valuation.stale_rows import stale_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +26,11 @@ class SideValuation:
 
     `notional` and `entry_notional` are absolute values at the mark and at entry, `unrealized_pnl`,
     `maintenance` and `initial_margin` those of the position. `balance`, `equity`, `bucket_pnl` and
-    `bucket_maintenance` belong to the margin bucket. `joint_pnl` and `joint_notional` add the other
-    side where an account in hedge mode has both sides cross; of such an account's lots, `net_lots`
-    are those beyond the other side. `account_order` breaks ties; `book_accounts` is the number of
-    accounts of the whole book.
+    `bucket_maintenance` belong to the margin bucket, whose equity is shared by the positions' parts
+    of `shared_maintenance`: their sum, where the other is the venue's own. `joint_pnl` and
+    `joint_notional` add the other side where an account in hedge mode has both sides cross; of such
+    an account's lots, `net_lots` are those beyond the other side. `account_order` breaks ties;
+    `book_accounts` is the number of accounts of the whole book.
     """
 
     terms: ContractTerms
@@ -54,10 +56,12 @@ class SideValuation:
     equity: Ints
     maintenance: Ints
     bucket_maintenance: Ints
+    shared_maintenance: Ints
     initial_margin: Ints
     joint_pnl: Ints
     joint_notional: Ints
     under_liquidation: Bools
+    stale: Bools
     account_exempt: Bools
 
     @property
@@ -86,6 +90,7 @@ def value_side(
     n = table.size
     account, isolated = table.account[:n].astype(np.int64), table.isolated[:n]
     of_account = bucket_columns(book, state.terms.settle, account)
+    shares = shared_maintenance(book, state.terms.settle, account, of_account[2])
     pnl, margin, maintenance = table.unrealized_pnl[:n], table.margin[:n], table.maintenance[:n]
     balance = np.where(isolated, margin, of_account[0])
     bucket_pnl = np.where(isolated, pnl, of_account[1])
@@ -116,10 +121,12 @@ def value_side(
         equity=balance + bucket_pnl,
         maintenance=maintenance.copy(),
         bucket_maintenance=np.where(isolated, maintenance, of_account[2]),
+        shared_maintenance=np.where(isolated, maintenance, shares),
         initial_margin=initial_margin(entry_notional, table.leverage[:n]),
         joint_pnl=joint_pnl,
         joint_notional=joint_notional,
         under_liquidation=table.under_liquidation[:n].copy(),
+        stale=stale_rows(book, state, side),
         account_exempt=book.accounts.adl_exempt[account],
     )
 

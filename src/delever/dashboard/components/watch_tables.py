@@ -7,6 +7,7 @@ from typing import Any
 from delever.dashboard.components.table import Column
 from delever.dashboard.format import NOTHING, humanize, pairs, utc
 from delever.formatting import decimal_text
+from delever.watch.market_data.fill_details import summary
 from delever.watch.market_data.indicator_scale import RISKS
 from delever.watch.screen.view import (
     Advice,
@@ -70,6 +71,8 @@ FILLS = (
     Column("side", "Side"),
     Column("quantity", "Quantity", "number"),
     Column("price", "ADL price", "number"),
+    Column("cost", "Cost", "wrapped"),
+    Column("why", "Why me", "wrapped"),
 )
 POOLS = (
     Column("venue", "Venue"),
@@ -221,6 +224,8 @@ def fills(view: WatchView) -> Iterator[Row]:
             "side": fill.side,
             "quantity": decimal_text(fill.quantity),
             "price": None if fill.price is None else decimal_text(fill.price),
+            "cost": summary(fill),
+            "why": fill.why,
         }
 
 

@@ -57,6 +57,7 @@ FEED_NOTICES = {
     "adl_warning",
     "adl_warning_cleared",
     "mark_rejected",
+    "row_rejected",
     "fill_exceeds_position",
     "fund_unallocated",
     "mark_unconfirmed",

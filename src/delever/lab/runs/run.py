@@ -18,9 +18,9 @@ from delever.core.messages import (
     AdlStopped,
     Command,
     Event,
-    IndexPriceRejected,
-    MarkRejected,
+    PartRejected,
     Rejected,
+    rejected_parts,
 )
 from delever.core.units import Mark, format_scaled
 from delever.core.valuation.insurance import pool_equity
@@ -131,13 +131,12 @@ class RunResult:
         }
 
     @property
-    def partial_rejections(self) -> list[tuple[int, MarkRejected | IndexPriceRejected]]:
-        """The marks and index prices rejected alone, with the number of their command, from 0."""
+    def partial_rejections(self) -> list[tuple[int, PartRejected]]:
+        """The marks and rows rejected alone, each with the number of its command, from 0."""
         return [
             (number, event)
             for number, events in enumerate(self.outcomes)
-            for event in events
-            if isinstance(event, MarkRejected | IndexPriceRejected)
+            for event in rejected_parts(events)
         ]
 
     @property

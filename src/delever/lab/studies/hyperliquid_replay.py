@@ -185,8 +185,9 @@ def commands(recorded: RecordedAdl, rules: str) -> list[Command]:
             time_ms=time_ms,
             marks={queue.coin: queue.price for queue in recorded.queues},
         ),
-        SetBalances(time_ms=time_ms, version=1, balances=balances),
+        SetBalances(strict=True, time_ms=time_ms, version=1, balances=balances),
         SetPositions(
+            strict=True,
             time_ms=time_ms,
             version=1,
             positions=tuple(

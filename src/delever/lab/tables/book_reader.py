@@ -348,13 +348,13 @@ def _marks(table: TextTable) -> Iterator[tuple[Command, Locate]]:
 
 def _balances(table: TextTable) -> Iterator[tuple[Command, Locate]]:
     if rows := table.read(m.BalanceRow):
-        command = m.SetBalances(time_ms=0, version=0, balances=tuple(rows))
+        command = m.SetBalances(time_ms=0, version=0, balances=tuple(rows), strict=True)
         yield command, partial(_at_field, table)
 
 
 def _positions(table: TextTable) -> Iterator[tuple[Command, Locate]]:
     if rows := table.read(m.PositionRow):
-        command = m.SetPositions(time_ms=0, version=0, positions=tuple(rows))
+        command = m.SetPositions(time_ms=0, version=0, positions=tuple(rows), strict=True)
         yield command, partial(_at_field, table)
 
 

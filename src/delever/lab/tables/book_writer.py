@@ -154,6 +154,7 @@ def _accounts(book: Book) -> Iterator[Cells]:
             "hedge_mode": _flag(bool(accounts.hedge_mode[row])),
             "adl_exempt": _flag(bool(accounts.adl_exempt[row])),
             **({"multi_asset": _flag(bool(accounts.multi_asset[row]))} if pools_margin else {}),
+            **({"owner": accounts.owners[row]} if row in accounts.owners else {}),
         }
 
 

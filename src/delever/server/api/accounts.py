@@ -213,6 +213,7 @@ def _wallet(wallet: WalletSnapshot, margin: MarginSnapshot | None) -> WalletResp
         balance=format_scaled(wallet.balance_cash, wallet.decimals),
         equity=format_scaled(wallet.equity_cash, wallet.decimals),
         maintenance_margin=format_scaled(wallet.maintenance_cash, wallet.decimals),
+        venue_margin=wallet.venue_margin,
         index_price=index_price,
         value=value,
         value_after_haircut=counted,

@@ -9,13 +9,7 @@ import structlog
 from litestar import Request, post
 
 from delever.api_types.market import BulkResponse, CommandResponse, RejectedLine
-from delever.core.messages import (
-    Command,
-    DefineContract,
-    IndexPriceRejected,
-    MarkRejected,
-    Rejected,
-)
+from delever.core.messages import Command, DefineContract, PartRejected, Rejected, rejected_parts
 from delever.formatting import rejection_text
 from delever.server.api.requests.authorization import (
     authenticator_of,
@@ -269,11 +263,9 @@ def _summary(
         sequences.append(outcome.committed.sequence)
         rejected = rejection_of(outcome.committed)
         if rejected is not None:
-            rejections.append(_rejected_line(line, rejected))
+            rejections.append(rejected_line(line, rejected))
         partial += [
-            _rejected_line(line, event)
-            for event in outcome.committed.events
-            if isinstance(event, MarkRejected | IndexPriceRejected)
+            rejected_line(line, event) for event in rejected_parts(outcome.committed.events)
         ]
     return BulkResponse(
         accepted=len(outcomes) - len(rejections),
@@ -285,9 +277,8 @@ def _summary(
     )
 
 
-def _rejected_line(
-    line: int, rejected: Rejected | MarkRejected | IndexPriceRejected
-) -> RejectedLine:
+def rejected_line(line: int, rejected: Rejected | PartRejected) -> RejectedLine:
+    """Return the rejection of a command, a mark or a row in a line."""
     reason, field, value = str(rejected.reason), rejected.field, rejected.value
     return RejectedLine(line=line, reason=reason, field=field, value=value)
 

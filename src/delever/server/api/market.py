@@ -185,6 +185,7 @@ def _contract(
         mark_rejected=contract.mark_rejected,
         mark_unconfirmed=contract.mark_unconfirmed,
         confirmed_mark=_price_or_none(formatter, contract.confirmed_mark_ticks),
+        incomplete=contract.incomplete,
         trigger_used_ppm=contract.trigger_used_ppm,
         open_interest_long=formatter.quantity(contract.open_lots[Side.LONG]),
         open_interest_short=formatter.quantity(contract.open_lots[Side.SHORT]),

@@ -50,6 +50,7 @@ class CollateralSnapshot:
 class WalletSnapshot:
     """One account's wallet in one asset; PnL and maintenance are of cross positions.
 
+    `equity_cash` and `maintenance_cash` are the venue's own where it submits them (`venue_margin`).
     `margin_equity_cash` and `margin_maintenance_cash` are what a takeover reads: of a multi-asset
     account, those of all its assets, in this one. `collateral` is None where the wallet has a
     margin of its own.
@@ -59,15 +60,12 @@ class WalletSnapshot:
     decimals: int
     balance_cash: int
     unrealized_pnl_cash: int
+    equity_cash: int
     maintenance_cash: int
     margin_equity_cash: int
     margin_maintenance_cash: int
+    venue_margin: bool
     collateral: CollateralSnapshot | None
-
-    @property
-    def equity_cash(self) -> int:
-        """Cross equity: balance and unrealized PnL."""
-        return self.balance_cash + self.unrealized_pnl_cash
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +143,17 @@ def _wallets(book: Book, index: int) -> Iterator[WalletSnapshot]:
     for asset in book.assets.values():
         wallets = asset.wallets
         equity, maintenance = trigger_columns(book, asset.name, np.array([index]))
+        own_equity, own_maintenance = wallets.margin_of(index)
         yield WalletSnapshot(
             asset=asset.name,
             decimals=asset.cash_decimals,
             balance_cash=int(wallets.balance[index]),
             unrealized_pnl_cash=int(wallets.unrealized_pnl[index]),
-            maintenance_cash=int(wallets.maintenance[index]),
+            equity_cash=own_equity,
+            maintenance_cash=own_maintenance,
             margin_equity_cash=int(equity[0]),
             margin_maintenance_cash=int(maintenance[0]),
+            venue_margin=wallets.margins.margin_of(index) is not None,
             collateral=_collateral(book, asset, index),
         )
 

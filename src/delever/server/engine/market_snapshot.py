@@ -21,6 +21,7 @@ from delever.core.rules.ranking import IndicatorScale
 from delever.core.rules.triggers import WARNING_PPM
 from delever.core.units import Mark
 from delever.core.valuation.insurance import contract_pnl_of, pool_equity
+from delever.core.valuation.stale_rows import is_incomplete
 
 NO_TIME_MS = 0
 """The time of an event that has not happened yet."""
@@ -50,6 +51,7 @@ class ContractSnapshot:
     mark_rejected: bool
     mark_unconfirmed: bool
     confirmed_mark_ticks: Mark
+    incomplete: bool
     triggers: tuple[TriggerState, ...]
     rating: Rating | None
     last_adl_ms: int
@@ -159,6 +161,7 @@ def _contract(
         mark_rejected=state.mark_rejected,
         mark_unconfirmed=state.mark_unconfirmed,
         confirmed_mark_ticks=state.confirmed_mark,
+        incomplete=is_incomplete(book, state),
         triggers=triggers,
         rating=state.rating,
         last_adl_ms=last_adl_ms,

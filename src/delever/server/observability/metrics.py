@@ -23,11 +23,11 @@ from prometheus_client.registry import Collector
 from delever.core.messages import (
     AdlExhausted,
     AdlFilled,
-    IndexPriceRejected,
-    MarkRejected,
+    PartRejected,
     RefreshIndicators,
     RefreshRatings,
     Rejected,
+    RowsRejected,
     TakenOver,
 )
 from delever.server.engine.runner import Committed, Runner
@@ -93,7 +93,7 @@ class Metrics:
         self._by_name = {
             "rejections": make.counter("rejections", "Commands rejected", "reason"),
             "parts_rejected": make.counter(
-                "parts_rejected", "Marks rejected alone, without their command", "reason"
+                "parts_rejected", "Marks and rows rejected alone, without their command", "reason"
             ),
             "fills": make.counter("adl_fills", "Positions closed by ADL", "contract"),
             "takeovers": make.counter("takeovers", "Positions taken over", "contract"),
@@ -273,8 +273,10 @@ def _counts_of(
         if isinstance(first, Rejected):
             events["rejections", first.reason] += 1
         for event in commit.events:
-            if isinstance(event, MarkRejected | IndexPriceRejected):
+            if isinstance(event, PartRejected):
                 events["parts_rejected", event.reason] += 1
+            elif isinstance(event, RowsRejected):
+                events["parts_rejected", event.reason] += len(event.accounts)
             name = _COUNTED.get(type(event))
             if name is not None:
                 events[name, event.contract] += 1  # type: ignore[attr-defined]

@@ -14,6 +14,7 @@ from delever.core.messages import (
     Compensated,
     Event,
     FillCancelled,
+    InventoryNetted,
     PoolFunded,
     PoolObserved,
     RoundClosed,
@@ -32,6 +33,7 @@ PROJECTED_TAGS = tuple(
         AdlStopped,
         Compensated,
         FillCancelled,
+        InventoryNetted,
         PoolFunded,
         PoolObserved,
         RoundClosed,
@@ -40,6 +42,13 @@ PROJECTED_TAGS = tuple(
     )
 )
 """A record without any of these tags in its bytes has no rows."""
+
+_INVENTORY_TABLES: dict[type[Event], sa.Table] = {
+    TakenOver: tables.takeovers,
+    Unwound: tables.unwinds,
+    InventoryNetted: tables.netted,
+}
+"""The tables of what changes a fund's inventory outside of ADL."""
 
 Row = dict[str, Any]
 Trigger = tuple[str, str]
@@ -75,10 +84,9 @@ class HistoryRows:
                 self._observed(origin, event)
             case PoolFunded() | Compensated():
                 self.new[tables.flows].append(origin | _flow(event))
-            case TakenOver():
-                self.new[tables.takeovers].append(origin | _fields(event, tables.takeovers))
-            case Unwound():
-                self.new[tables.unwinds].append(origin | _fields(event, tables.unwinds))
+            case TakenOver() | Unwound() | InventoryNetted():
+                table = _INVENTORY_TABLES[type(event)]
+                self.new[table].append(origin | _fields(event, table))
             case AdlStarted():
                 self._started(origin, event)
             case AdlStopped():

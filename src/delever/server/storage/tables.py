@@ -101,6 +101,19 @@ unwinds = sa.Table(
     sa.Index("unwinds_contract", "contract", "sequence"),
 )
 
+netted = sa.Table(
+    "netted",
+    metadata,
+    *_event_key(),
+    _text("contract"),
+    _integer("long_takeover"),
+    _integer("short_takeover"),
+    _integer("lots"),
+    _integer("mark_ticks"),
+    _integer("realized_pnl_cash"),
+    sa.Index("netted_contract", "contract", "sequence"),
+)
+
 episodes = sa.Table(
     "episodes",
     metadata,

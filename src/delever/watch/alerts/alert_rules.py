@@ -14,6 +14,7 @@ import msgspec
 
 from delever.watch.alerts.contract_status import NO_FILL, ContractStatus
 from delever.watch.market_data.errors import SourceFailure
+from delever.watch.market_data.fill_details import summary
 from delever.watch.market_data.observations import (
     DrawdownObservation,
     FillObservation,
@@ -137,6 +138,8 @@ def _of_observation(
         case FillRule(), FillObservation():
             price = "" if observation.price is None else f" at {observation.price}"
             text = f"{name}: ADL closed {observation.quantity} of your {observation.side}{price}"
+            details = [part for part in (summary(observation), observation.why) if part]
+            text = "; ".join([text, *details])
             new = True if observation.age_ms(now_ms) < MAX_FILL_AGE_MS else None
             yield RuleEvaluation(rule, f"{name} fill {observation.fill}", new, text)
 

@@ -169,13 +169,39 @@ class WalletObservation(Observation, tag="wallet", frozen=True, kw_only=True):
     includes_isolated: bool = False
 
 
+class CancelledOrderObservation(Observation, tag="cancelled_order", frozen=True, kw_only=True):
+    """An open order of the account that the venue has cancelled."""
+
+    order: str
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The key includes the venue's id of the order."""
+        return (*super().key, self.order)
+
+    def is_stale(self, now_ms: int) -> bool:  # noqa: ARG002 - an event stays true
+        """Return False."""
+        return False
+
+
 class FillObservation(Observation, tag="fill", frozen=True, kw_only=True):
-    """An ADL fill that closed part of a position of the account; it never becomes stale."""
+    """An ADL fill that closed part of a position of the account; it never becomes stale.
+
+    The venue announces the first four fields and perhaps `realized_pnl`. The others are of the
+    position as it was read before the fill; `why` is its place in the queue and its score then.
+    """
 
     fill: str
     side: Side
     quantity: Decimal
     price: Decimal | None
+    realized_pnl: Decimal | None = None
+    settle: str = ""
+    mark: Decimal | None = None
+    mark_time_ms: int | None = None
+    haircut: Decimal | None = None
+    orders_cancelled: int | None = None
+    why: str = ""
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 from delever.watch.market_data.errors import MalformedAnswerError
 from delever.watch.market_data.indicator_scale import RANK_INDICATOR
 from delever.watch.market_data.observations import (
+    CancelledOrderObservation,
     DrawdownObservation,
     FillObservation,
     IndicatorObservation,
@@ -27,19 +28,21 @@ from delever.watch.venues.answers import (
     first_time_ms,
     merge,
     number,
+    optional,
     optional_limits,
     parse_rows,
     rows,
     text,
     time_ms,
 )
-from delever.watch.venues.client import client, next_push
+from delever.watch.venues.client import client, first_failure, next_push
 from delever.watch.venues.positions import PositionFields, Receipt, parse_indicator, parse_position
 from delever.watch.venues.request_budget import RequestBudget
 
 REQUESTS, WINDOW_MS = 600, 5_000
 LISTS = {"/v5/position/list": ("result", "list")}
 ADL = "AdlTrade"
+CANCELLED_BY_ADL = ("CancelByPrepareAdl", "CancelAllBeforeAdl")
 STREAM = "wss://stream.bybit.com"
 FIELDS = PositionFields(
     "symbol",
@@ -106,10 +109,10 @@ def bybit(venue: WatchedVenue, now_ms: Callable[[], int]) -> VenueAdapter:
         for category in TOPICS
     ]
     if venue.keyed:
-        streams.append(StreamSource("account stream", 0, api.listen))
+        streams.append(StreamSource("account stream", 0, api.listen, "ADL fills"))
     return VenueAdapter(
         venue="bybit",
-        rules="bybit",
+        rules=venue.rules or "bybit",
         keyed=venue.keyed,
         budget=RequestBudget(REQUESTS, WINDOW_MS),
         sources=(*public, *(private if venue.keyed else ())),
@@ -297,11 +300,32 @@ class _Bybit:
                 side=_closed_side(text(row, "side")),
                 quantity=number(row, "execQty"),
                 price=number(row, "execPrice"),
+                realized_pnl=optional(row, "execPnl"),
             )
 
     async def listen(self, deliver: Deliver) -> None:
-        """Deliver the ADL executions of the account stream until it drops."""
+        """Deliver the ADL executions and the orders that ADL cancels, until the stream drops."""
         self.exchange.broken = None
+        await first_failure(self._listen_executions(deliver), self._listen_orders(deliver))
+
+    async def _listen_orders(self, deliver: Deliver) -> None:
+        while True:
+            for order in await next_push(self.exchange, self.exchange.watch_orders()):
+                raw = order.get("info") or {}
+                if raw.get("cancelType") in CANCELLED_BY_ADL:
+                    deliver([self._cancelled(raw)])
+
+    def _cancelled(self, row: Mapping[str, Any]) -> CancelledOrderObservation:
+        return CancelledOrderObservation(
+            venue="bybit",
+            name=text(row, "symbol"),
+            venue_time_ms=time_ms(row, "updatedTime"),
+            received_ms=self.now_ms(),
+            refresh_ms=self.venue.refresh.fill_ms,
+            order=text(row, "orderId"),
+        )
+
+    async def _listen_executions(self, deliver: Deliver) -> None:
         while True:
             for trade in await next_push(self.exchange, self.exchange.watch_my_trades()):
                 if trade["info"].get("execType") == ADL:

@@ -10,14 +10,16 @@ import numpy as np
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.book.position_table import PositionTable
+from delever.core.book.position_table import KernelColumns, PositionTable
 from delever.core.kernels import ParallelMap, kernels_for
 from delever.core.messages import Side
 from delever.core.risk.publication.ranked_batch import TABLES_PER_CONTRACT, BatchLayout, RankedBatch
 from delever.core.rules import rule_sets_of
 from delever.core.rules.ranking import ProductScore, Ranking, rank_side
 from delever.core.units import Ints
+from delever.core.valuation.multi_asset import margin_rows
 from delever.core.valuation.side_valuation import joint_columns, value_side
+from delever.core.valuation.stale_rows import has_stale_rows, stale_rows
 
 
 class RankingGroup(NamedTuple):
@@ -38,7 +40,7 @@ def group_of(book: Book, state: ContractState) -> RankingGroup:
     rules = book.pool_of(state).definition.rules
     ranking = rule_sets_of(book)[rules].ranking
     closes = ranking.closes and not state.terms.adl_exempt and not ranking.exempts(state.terms)
-    in_kernel = isinstance(ranking.score, ProductScore) and not ranking.net_exposure
+    in_kernel = isinstance(ranking.score, ProductScore) and ranking.closes_whole
     one_pass = closes and in_kernel
     return RankingGroup(rules, state.terms.settle, one_pass, ranking.timed)
 
@@ -85,8 +87,7 @@ def _side_columns(
     """Return account and position of a table in order of publication, and fill in its `place`."""
     if before is not None:
         layout = before.layout
-        at = int(np.searchsorted(layout.tables, table.number))
-        if layout.versions[at] == table.layout_version:
+        if layout.version_of(table.number) == table.layout_version:
             rows = layout.rows_of(table.number)
             return layout.account[rows], layout.position[rows]
     order = table.arrange()
@@ -111,6 +112,8 @@ def rank_batch(
     ranking = rule_sets_of(book)[group.rules].ranking
     rank, indicator = np.empty(layout.size, np.int32), np.empty(layout.size, np.int8)
     batch = RankedBatch(layout, rank, indicator)
+    if group.one_pass and _reads_cover(ranking):
+        wallets = margin_rows(book, group.settle, shares=True)
     if group.one_pass and not (ranking.joint and book.accounts.any_hedges):
         _rank_in_one_pass(book, batch, [], ranking, wallets, parallel_map)
         return batch
@@ -144,7 +147,7 @@ def _rank_in_one_pass(
     of_accounts = wallets, exempt, accounts.name_order()
     ranges = book.positions.ranges_of(batch.layout.tables)
     kernels_for(accounts.size).rank_sides(
-        book.positions.kernel_columns,
+        _kernel_columns(book),
         ranges,
         joint,
         *of_accounts,
@@ -154,6 +157,27 @@ def _rank_in_one_pass(
         batch.indicator,
         parallel_map,
     )
+
+
+def _reads_cover(ranking: Ranking) -> bool:
+    """Return whether a product score reads a position's share of its account's equity."""
+    score = cast("ProductScore", ranking.score)
+    return "cover" in {name for each in score for name in each}
+
+
+def _kernel_columns(book: Book) -> KernelColumns:
+    """Return the columns of all positions; the kernel ranks a stale one like one in liquidation."""
+    columns = book.positions.kernel_columns
+    if not book.has_stale_rows:
+        return columns
+    behind = [state for state in book.contracts.values() if has_stale_rows(book, state)]
+    if not behind:
+        return columns
+    unranked = columns.under_liquidation.copy()
+    for state in behind:
+        for side, table in state.tables.items():
+            unranked[table.start : table.start + table.size] |= stale_rows(book, state, side)
+    return columns._replace(under_liquidation=unranked)
 
 
 def _rank_side_by_side(
@@ -169,8 +193,8 @@ def _rank_side_by_side(
         state, which = side
         valuation = value_side(book, state, which, net_exposure=ranking.net_exposure)
         queue, table = rank_side(valuation, ranking), state.tables[which]
-        rows, place = batch.layout.rows_of(table.number), table.place[: table.size]
-        batch.rank[rows][place], batch.indicator[rows][place] = queue.rank, queue.indicator
+        place = table.place[: table.size]
+        batch.set_side(table.number, place, queue.rank, queue.indicator)
 
     for _ in parallel_map(fill, [(state, side) for state in members for side in Side]):
         pass

@@ -159,6 +159,42 @@ class LiquidatorLoss:
         return cap if threshold == UNSET else min(cap, threshold)
 
 
+@dataclass(frozen=True, slots=True)
+class LossCount:
+    """The fund has lost an amount within a minute too often in the last four hours.
+
+    The amount is `loss_threshold`, by default `units` whole units of the asset. Start: more than
+    `times` such minutes, with inventory underwater. Stop: fewer than `times`, or none underwater.
+    """
+
+    units: int
+    times: int
+    name: str = field(default="loss_count", init=False)
+    reason: Reason = field(default=Reason.LOSS_COUNT_LIMIT, init=False)
+    limit_fields: tuple[str, ...] = field(default=("loss_threshold",), init=False)
+
+    def evaluate(self, book: Book, state: ContractState) -> TriggerEvaluation:
+        """Return whether the fund has lost the amount too often."""
+        amount = limits_of(book, state, Limits()).loss_threshold_cash
+        amount = self.units * state.terms.cash_unit if amount == UNSET else amount
+        falls = book.pool_of(state).equity_falls.falls(book.time_ms)
+        count = sum(fall >= amount for fall in falls)
+        is_open = underwater_lots(state) > 0
+        return TriggerEvaluation(
+            starts=is_open and count > self.times,
+            stops=not is_open or count < self.times,
+            trigger_used_ppm=ratio_ppm(count, self.times + 1),
+            numbers={"loss_threshold_cash": amount, "losses": count, "losses_limit": self.times},
+        )
+
+    def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
+        """Return the inventory that is underwater."""
+        return underwater(state, side)
+
+    def deficit_cash(self, _book: Book, _state: ContractState) -> None:
+        """Return None: what the fund has lost is not brought back by ADL."""
+
+
 def contract_loss_today(book: Book, state: ContractState) -> int:
     """Return by how much a contract's PnL has fallen since 00:00 UTC, in Cash."""
     pnl = contract_pnl_of(state)

@@ -60,7 +60,7 @@ _TEXTS = (
     ),
     (
         "A command is applied whole, or rejected whole with a reason, the field and the value; "
-        "marks are rejected one by one (CORE-23)."
+        "marks and rows are rejected one by one (CORE-23, CORE-37)."
     ),
     (
         "Exact numbers are text or whole JSON numbers; a number too fine for its unit is rejected, "
@@ -178,6 +178,27 @@ _SNAPSHOTS = {
         "tick in the counterparties' favor: down for long inventory, up for short. ADL at a mark "
         "has no haircut; the fund pays less than one tick on the lots closed."
     ),
+    37: (
+        "A row of a snapshot of positions or balances that cannot be taken is rejected alone, with "
+        "its reason and a notice of its contract; the last accepted row stays, and the other rows "
+        "are taken. Of rows that do not fit the numeric range together the largest are rejected. A "
+        "strict command is rejected whole. A row older than its account's snapshot is ignored."
+    ),
+    38: (
+        "A position whose newest row was rejected is stale until a row of it is taken (in one-way "
+        "mode a row of either side); with a rejected balance all cross positions of the account in "
+        "that asset are stale. A stale position is not ranked. Nothing is taken over from a margin "
+        "bucket with a stale row in it."
+    ),
+    39: (
+        "Where the venue's own risk engine submits an account's equity and maintenance margin in "
+        "an asset, these replace the engine's sums over balance and cross positions: in scores, "
+        "indicators, takeover prices and the decision to take over. They do not move with marks, "
+        "balances and positions, which the venue's engine has in it; ADL fills, takeovers and "
+        "netting change the equity by what the account gains or loses against the mark, and the "
+        "maintenance margin ends with the last position. Bankruptcy prices share the equity by the "
+        "maintenance margins of the contracts' own tiers. It ends with the next one, or with null."
+    ),
 }
 _CAPS = {
     50: (
@@ -186,7 +207,25 @@ _CAPS = {
         "moves is neither gain nor loss. The cap itself may be lost: ADL starts beyond it, and "
         "under `residual` closes the fewest lots that bring the loss back to it. A managed pool "
         "must set the caps for which its rule set has no number."
-    )
+    ),
+    51: (
+        "Under the option both_legs of a rule set (bybit+both_legs), a hedge is ranked whole, and "
+        "when a round closes or passes it, its cross legs are closed against each other at the "
+        "mark, the smaller one whole and without a fee; then the queue is ranked again. Only the "
+        "lots beyond the other side are closed against inventory."
+    ),
+    52: (
+        "Under the option cap_per_account of a rule set (bybit+cap_per_account, or with a number, "
+        "bybit+cap_per_account=0.25), a round closes at most that part of each position, one half "
+        "without a number, rounded up to whole lots, and a side of a contract has one round a "
+        "step. What the caps leave open waits for the next step."
+    ),
+    53: (
+        "Accounts with the same owner are subaccounts. Where the rule set says so (Deribit), a "
+        "round first closes the inventory of an account against its owner's other accounts, in the "
+        "order of the queue and at the takeover price, so that the fund neither gains nor loses; "
+        "whom such a fill would bankrupt is left out."
+    ),
 }
 
 API = "Binance USDⓈ-M API, ADL Risk"
@@ -306,7 +345,8 @@ COLLATERAL = (
     Rule(
         "CORE-49",
         "A book has one margin currency; its own index price is 1. New terms and index prices of "
-        "collateral apply at once, and can cause takeovers.",
+        "collateral apply at once, and can cause takeovers. A bad index price is rejected alone. "
+        "Equity over several assets is less than 2^61 of the margin currency's smallest units.",
         "",
         "not documented",
         "one book is one margin domain",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NoReturn
 
+from delever.core.messages import Side
 from delever.server.engine.account_snapshot import AccountSnapshot, PositionSnapshot
 from delever.server.engine.market_snapshot import MarketSnapshot
 from delever.server.engine.runner import Runner
@@ -57,7 +58,7 @@ class AccountEndpoints:
                 market,
                 position,
                 hedge_mode=owner.hedge_mode,
-                indicator=reading.indicator(snapshot, position),
+                indicator=_indicator(reading, snapshot, position),
                 liquidation=liquidation_ticks(position, owner, market.terms, market.mark_ticks),
                 time_ms=owner.time_ms,
             )
@@ -296,10 +297,24 @@ def _quantile(
     positions: tuple[PositionSnapshot, ...],
     snapshot: MarketSnapshot,
 ) -> payloads.Json:
-    indicators = {position.side: reading.indicator(snapshot, position) for position in positions}
+    indicators = {position.side: _indicator(reading, snapshot, position) for position in positions}
     return account_payloads.adl_quantile(
         market.symbol,
         indicators,
         hedge_mode=reading.account.hedge_mode,
         isolated=any(position.isolated for position in positions),
     )
+
+
+def _indicator(
+    reading: AccountReading, snapshot: MarketSnapshot, position: PositionSnapshot
+) -> int:
+    """Return a position's ADL indicator; under every rule set the legs of a cross hedge have one.
+
+    It is the higher of both: the leg that is closed first is the account's risk.
+    """
+    legs = reading.account.positions_in(position.contract)
+    is_hedge = {leg.side for leg in legs} == set(Side) and not any(leg.isolated for leg in legs)
+    if not is_hedge or not reading.account.hedge_mode:
+        return reading.indicator(snapshot, position)
+    return max(reading.indicator(snapshot, leg) for leg in legs)
