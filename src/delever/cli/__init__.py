@@ -79,6 +79,7 @@ _config = App(name="config", help="Check the server's configuration.")
 _config.command(
     "delever.cli.server:config_check", name="check", help="Check that a configuration is valid."
 )
+_config.command("delever.cli.server:config_key", name="key", help="Make a random API key.")
 app.command(_config)
 app.command(
     "delever.cli.watch:app", name="watch", help="Watch indicators, funds and ADL of real accounts."

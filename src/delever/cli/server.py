@@ -10,11 +10,12 @@ from cyclopts import Parameter
 
 from delever.cli import ExitCode, UsageError
 from delever.cli.output import log, write
-from delever.config import Config, ConfigError, check, load
+from delever.config import Config, ConfigError, Role, check, load
 from delever.lab.errors import InputError
 
 if TYPE_CHECKING:
-    from delever.demo.served_crash import DemoSize
+    from delever.server.app import Service
+    from delever.server.transport.api_keys import Keyring
 
 
 def serve(
@@ -34,14 +35,23 @@ def serve(
     speed: Annotated[
         int, Parameter(help="With --demo: simulated seconds for each second of real time.")
     ] = 1,
+    confirm_time: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Confirm the clock after a stop longer than [journal] max_time_jump_ms.",
+        ),
+    ] = False,
     loop: Annotated[
         bool,
         Parameter(negative="", help="With --demo: after the crash the next one, by another seed."),
     ] = False,
 ) -> int:
     """Run engine, journal, the Binance-, Bybit-, OKX-compatible and native APIs, and dashboard."""
+    from delever.dashboard.mount import dashboard_app  # noqa: PLC0415
     from delever.demo.served_crash import DemoSize  # noqa: PLC0415
     from delever.journal import JournalError  # noqa: PLC0415 - slow to import
+    from delever.server.app import Service  # noqa: PLC0415 - slow to import
     from delever.server.observability.logs import configure_logging, secrets_of  # noqa: PLC0415
 
     settings = _settings(config, host, port, demo=demo)
@@ -53,9 +63,16 @@ def serve(
         )
     configure_logging(settings.logs.level, sys.stderr, secrets_of(settings))
     size = DemoSize(seed, accounts, contracts, speed, ends=loop) if demo else None
+
+    def service_of(demo_size: DemoSize | None) -> Service:
+        service = Service(settings, demo=demo_size, mount_dashboard=dashboard_app)
+        service.confirm_time = confirm_time
+        service.read_config = lambda: _settings(config, host, port, demo=demo)
+        return service
+
     try:
         while True:
-            started, finished = _serve_once(settings, size)
+            started, finished = _serve_once(service_of(size))
             if size is None or not finished:
                 return ExitCode.SUCCESS if started else ExitCode.FAILURE
             size = replace(size, seed=size.seed + 1)
@@ -70,13 +87,11 @@ def serve(
         return ExitCode.FAILURE
 
 
-def _serve_once(settings: Config, size: "DemoSize | None") -> tuple[bool, bool]:
+def _serve_once(service: "Service") -> tuple[bool, bool]:
     """Serve until the end; return whether it has started, and whether a demo has ended it."""
-    from delever.dashboard.mount import dashboard_app  # noqa: PLC0415
-    from delever.server.app import Service, run  # noqa: PLC0415 - slow to import
+    from delever.server.app import run  # noqa: PLC0415 - slow to import
 
-    service = Service(settings, demo=size, mount_dashboard=dashboard_app)
-    started = run(service, _write_url if size is None else _write_demo)
+    started = run(service, _write_url if service.demo is None else _write_demo)
     return started, service.demo is not None and service.demo.is_finished
 
 
@@ -142,6 +157,46 @@ def _settings(path: Path | None, host: str | None, port: int | None, *, demo: bo
     return settings
 
 
+MIN_SECRET_BYTES = 16
+"""Shorter secrets are refused by the check of a configuration."""
+
+MIN_CREDENTIAL_LENGTH = 16
+"""The same for ids of trade-account keys, with which alone some streams open."""
+
+
+def _check_strength(keyring: "Keyring", file: Path) -> None:
+    """Raise InputError for weak or equal secrets, and for ids that are guessed and credentials."""
+    seen: dict[bytes, str] = {}
+    for key in keyring.all():
+        where = f"{file}: key {key.id!r}"
+        if key.secret_bytes is not None and len(key.secret_bytes) < MIN_SECRET_BYTES:
+            raise InputError(
+                f"{where}: the secret is shorter than {MIN_SECRET_BYTES} bytes; "
+                "make one with `delever config key`"
+            )
+        if key.secret_bytes in seen:
+            raise InputError(f"{where}: has the secret of key {seen[key.secret_bytes]!r}")
+        if key.secret_bytes is not None:
+            seen[key.secret_bytes] = key.id
+        if Role.TRADE_ACCOUNT in key.roles and len(key.id) < MIN_CREDENTIAL_LENGTH:
+            raise InputError(
+                f"{where}: the id of a trade-account key is a credential and shorter than "
+                f"{MIN_CREDENTIAL_LENGTH} characters; make one with `delever config key`"
+            )
+
+
+def config_key(
+    *, name: Annotated[str, Parameter(help="Public name of the key, for journal and log.")] = ""
+) -> None:
+    """Make an API key: a random id and a secret, to be stored apart from the configuration."""
+    import secrets  # noqa: PLC0415 - only here
+
+    key_id, secret = secrets.token_urlsafe(24), secrets.token_urlsafe(32)
+    write(f'[[keys]]\nid = "{key_id}"\nname = "{name}"\nroles = ["read"]')
+    write('secret_file = "/etc/delever/keys/secret"  # mode 0600, with the line below')
+    write(f"\n{secret}")
+
+
 def config_check(file: Annotated[Path, Parameter(help="TOML configuration.")], /) -> None:
     """Check that a configuration, the server's or the watch's, is valid.
 
@@ -156,7 +211,7 @@ def config_check(file: Annotated[Path, Parameter(help="TOML configuration.")], /
 
     try:
         settings = load(file)
-        Keyring(settings.keys)
+        _check_strength(Keyring(settings.keys), file)
         check_material(settings.notices)
         open_database(settings)
     except ConfigError as error:

@@ -15,7 +15,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from delever.config import Config, ConfigError, MailConfig, secret
+from delever.core.rules import RULE_SETS
 from delever.field_errors import find_field_error
+from delever.rule_registry import installed_rule_sets
+from delever.suggestions import suggestion
 from delever.watch.market_data.indicator_scale import RISKS
 
 VenueName = Literal["binance", "binance-coin", "bybit", "okx"]
@@ -68,6 +71,8 @@ class WatchedVenue(_Section, frozen=True, kw_only=True):
     """Another server with the venue's API, such as `delever serve`."""
     ws_url: str = ""
     """That server's URL for WebSockets; derived from base_url if empty."""
+    rules: str = ""
+    """The rule set of advice, of a venue or installed; by default the venue's own."""
     contracts: tuple[str, ...] = ()
     """Contracts to display without a position, by the venue's symbols."""
     families: tuple[str, ...] = ()
@@ -303,6 +308,9 @@ def _venue_errors(venues: tuple[WatchedVenue, ...]) -> Iterator[str]:
         if names.count(venue.venue) > 1:
             yield f"{where}: duplicate name"
         yield from (f"{where}: {error}" for error in _key_errors(venue))
+        own = {rules.name for rules in installed_rule_sets()}
+        if venue.rules and venue.rules not in RULE_SETS and venue.rules not in own:
+            yield f"{where}.rules = {venue.rules!r}: unknown rule set"
         for field in ("base_url", "ws_url"):
             url, schemes = getattr(venue, field), {"base_url": "http", "ws_url": "ws"}
             if url and not url.startswith((f"{schemes[field]}://", f"{schemes[field]}s://")):
@@ -330,8 +338,8 @@ def _rule_errors(rules: tuple[AnyRule, ...], channels: list[str]) -> Iterator[st
             yield f"{where}: duplicate name"
         for channel in rule.channels:
             if channel not in channels:
-                known = ", ".join(channels) or "none"
-                yield f"{where}.channels: unknown channel {channel!r}; there is {known}"
+                similar = suggestion(channel, channels)
+                yield f"{where}.channels: unknown channel {channel!r}{similar}"
         if rule.repeat_min < 0:
             yield f"{where}.repeat_min = {rule.repeat_min}: must be at least 0"
         yield from (f"{where}.{error}" for error in _limit_errors(rule))

@@ -14,6 +14,8 @@ import pytest
 from binance_market import SECRET, add_account_keys, fall, opening, submit_to
 from live_server import ANONYMOUS_CONFIG, LiveServer, live_server
 
+from delever.core import messages as m
+
 BTC, ETH, COIN = "BTC/USDT:USDT", "ETH/USDT:USDT", "BTC/USD:BTC"
 
 
@@ -100,6 +102,31 @@ def test_adl_ranks_of_hedges(calm: LiveServer) -> None:
     assert cross["rank"] == 4.0
     (isolated,) = usdm(calm, "iso-key").fetch_positions_adl_rank()
     assert isolated["info"]["adlQuantile"] == {"LONG": 4, "SHORT": 0, "BOTH": 0}
+
+
+def under(rules: str) -> list[m.Command]:
+    """Return the opening of the market with another rule set behind every fund."""
+    return [
+        msgspec.structs.replace(command, rules=rules)
+        if isinstance(command, m.DefinePool)
+        else command
+        for command in opening()
+    ]
+
+
+@pytest.mark.parametrize(("rules", "quantile"), [("bybit", 4), ("bitmex", 2), ("gmx", 4)])
+def test_a_cross_hedge_has_one_quantile_under_every_rule_set(rules: str, quantile: int) -> None:
+    """BIN-05: where HEDGE stands, LONG and SHORT have the higher quantile of both."""
+    with live_server() as server:
+        add_account_keys(server.service)
+        submit_to(server.service, under(rules))
+        (cross,) = usdm(server, "hed-key").fetch_positions_adl_rank()
+        expected = {"LONG": quantile, "SHORT": quantile, "HEDGE": 0}
+        assert cross["info"]["adlQuantile"] == expected
+        rows = usdm(server, "hed-key").fapiPrivateV3GetPositionRisk()
+        assert [row["adl"] for row in rows] == [quantile] * 2
+        (isolated,) = usdm(server, "iso-key").fetch_positions_adl_rank()
+        assert "BOTH" in isolated["info"]["adlQuantile"]
 
 
 def test_adl_ranks_through_portfolio_margin(calm: LiveServer) -> None:

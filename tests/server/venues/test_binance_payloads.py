@@ -162,9 +162,10 @@ ADA = """{"symbol":"ADAUSDT","positionSide":"BOTH","positionAmt":"30","entryPric
 
 def ada() -> tuple[payloads.Market, PositionSnapshot]:
     tiers = (MarginTier(notional_from=0, maintenance_rate="0.0065"),)
-    traded = market("ADAUSDT", mark=4104759, tick_size="0.0000001", lot_size=1, margin_tiers=tiers)
-    cost = traded.terms.value_cash(30, 3850000)
-    value = traded.terms.value_cash(30, 4104759)
+    mark = Fraction("4104.759")  # as documented, finer than the tick of 0.0001
+    traded = market("ADAUSDT", mark=mark, tick_size="0.0001", lot_size=1, margin_tiers=tiers)
+    cost = traded.terms.value_cash(30, 3850)
+    value = traded.terms.value_cash(30, mark)
     maintenance = int(traded.terms.maintenance_cash(np.array([value]))[0])
     return traded, position(
         Side.LONG, 30, cost, value - cost, leverage_hundredths=2000, maintenance_cash=maintenance
@@ -183,7 +184,7 @@ def test_position_of_version_3() -> None:
 def test_position_of_version_2_has_leverage_and_margin_type_but_no_adl() -> None:
     traded, held = ada()
     made = account_payloads.position_v2(
-        traded, held, hedge_mode=False, liquidation=Fraction(10**7, 3), time_ms=1
+        traded, held, hedge_mode=False, liquidation=Fraction(10**4, 3), time_ms=1
     )
     assert "adl" not in made
     assert (made["leverage"], made["marginType"]) == ("20", "cross")

@@ -1,7 +1,9 @@
 """The ADL price: at which each tranche of inventory is closed, in whole ticks.
 
 A pool-level price is rounded in the pool's favor, so that the pool is never beyond its limit. The
-rounding residual, less than one tick on the quantity closed, stays with the pool and is reported.
+rounding residual, less than one tick on the quantity closed, stays with the pool and is reported. A
+price at a mark finer than the tick is rounded in the counterparties' favor: down for long
+inventory, up for short, so that ADL at the mark has no haircut. The pool pays less than one tick.
 """
 
 from collections.abc import Sequence
@@ -15,7 +17,7 @@ from delever.core.market.trigger_limits import Limits
 from delever.core.messages import Side
 from delever.core.rules.triggers import limits_of
 from delever.core.rules.triggers.trigger import underwater
-from delever.core.units import PPM, Ticks, div_ceil, div_floor, share_floor
+from delever.core.units import PPM, Mark, Ticks, ceil_ticks, div_ceil, floor_ticks, share_floor
 from delever.core.valuation.insurance import contract_pnl_of, pool_equity
 
 
@@ -56,7 +58,7 @@ class AtBankruptcyPrice:
     ) -> Quote:
         """Return each tranche's takeover price."""
         ticks = tuple(Ticks(tranche.price_ticks) for tranche in tranches)
-        return Quote(ticks, {"mark_ticks": state.mark})
+        return Quote(ticks, mark_numbers(state))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +68,10 @@ class AtMark:
     name: str = field(default="mark", init=False)
 
     def quote(
-        self, _book: Book, state: ContractState, _side: Side, tranches: Sequence[Tranche]
+        self, _book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
-        """Return the mark."""
-        return Quote((Ticks(state.mark),) * len(tranches), {"mark_ticks": state.mark})
+        """Return the mark on the tick grid."""
+        return Quote((on_tick(state.mark, side),) * len(tranches), mark_numbers(state))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +81,12 @@ class AtPreviousMark:
     name: str = field(default="previous_mark", init=False)
 
     def quote(
-        self, _book: Book, state: ContractState, _side: Side, tranches: Sequence[Tranche]
+        self, _book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
-        """Return the previous mark."""
-        numbers = {"mark_ticks": state.mark, "previous_mark_ticks": state.previous_mark}
-        return Quote((Ticks(state.previous_mark),) * len(tranches), numbers)
+        """Return the previous mark on the tick grid."""
+        previous = {"previous_mark_ticks": floor_ticks(state.previous_mark)}
+        ticks = on_tick(state.previous_mark, side)
+        return Quote((ticks,) * len(tranches), mark_numbers(state) | previous)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +128,9 @@ class AtCappedMark:
     ) -> Quote:
         """Return the better of mark and takeover price for the pool, for each tranche."""
         better = max if side is Side.LONG else min
-        ticks = tuple(Ticks(better(tranche.price_ticks, state.mark)) for tranche in tranches)
-        return Quote(ticks, {"mark_ticks": state.mark})
+        mark = on_tick(state.mark, side)
+        ticks = tuple(Ticks(better(tranche.price_ticks, mark)) for tranche in tranches)
+        return Quote(ticks, mark_numbers(state))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +147,9 @@ class AtTransferPrice:
         self, _book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
         """Return one price for all tranches, at least one tick."""
-        round_off = div_floor if side is Side.LONG else div_ceil
-        ticks = round_off(state.mark * (PPM - side.sign * self.spread_ppm), PPM)
-        numbers = {"mark_ticks": state.mark, "spread_ppm": self.spread_ppm}
-        return Quote((Ticks(max(ticks, 1)),) * len(tranches), numbers)
+        ticks = on_tick(state.mark, side, PPM - side.sign * self.spread_ppm)
+        numbers = mark_numbers(state) | {"spread_ppm": self.spread_ppm}
+        return Quote((ticks,) * len(tranches), numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +214,24 @@ class AtDeficitShare:
             "pool_losses_cash": losses,
             "own_loss_cash": own_loss,
             "share_cash": share,
-            "mark_ticks": state.mark,
+            **mark_numbers(state),
         }
         target = _value_at_mark(state, side, tranches) + share
         return _pool_level(state, side, tranches, target, numbers)
+
+
+def mark_numbers(state: ContractState) -> dict[str, int]:
+    """Return the mark in whole ticks, rounded down, for a quote's numbers."""
+    return {"mark_ticks": floor_ticks(state.mark)}
+
+
+def on_tick(mark: Mark, side: Side, part_ppm: int = PPM) -> Ticks:
+    """Return a mark, or a part of it, on the tick grid, at least one tick.
+
+    Rounded in favor of the counterparties of inventory of a side: down for long inventory.
+    """
+    round_off = floor_ticks if side is Side.LONG else ceil_ticks
+    return Ticks(max(round_off(mark, part_ppm), 1))
 
 
 def _cost(tranches: Sequence[Tranche]) -> int:
@@ -223,10 +240,10 @@ def _cost(tranches: Sequence[Tranche]) -> int:
 
 def _value_at_mark(state: ContractState, side: Side, tranches: Sequence[Tranche]) -> int:
     """Return the value of tranches at the mark in Cash; their cost before the first mark."""
-    if state.mark == 0:
+    if state.confirmed_mark == 0:
         return _cost(tranches)
     lots = sum(tranche.lots for tranche in tranches)
-    return state.terms.value_cash(side.sign * lots, state.mark)
+    return state.terms.value_cash(side.sign * lots, state.confirmed_mark)
 
 
 def _loss(state: ContractState, side: Side, tranches: Sequence[Tranche]) -> int:

@@ -14,11 +14,13 @@ from delever.core.messages import (
     LossSocialized,
     MarksSet,
     Rejected,
+    RoundClosed,
     Side,
     TakenOver,
     Unwound,
     WalletSettled,
 )
+from delever.core.units import Mark
 from delever.formatting import ContractFormatter
 
 
@@ -29,7 +31,8 @@ class ContractTotal(msgspec.Struct, frozen=True, kw_only=True):
     are quantities. `accounts` counts those deleveraged or charged for a socialized loss. In the
     settle asset: `realized_pnl` is that of the counterparties on the quantity closed; `haircut` is
     what they lost against the mark of the moment, with socialized losses; `pool_pnl` is that of
-    the pool from takeovers, unwinding, ADL and loss socialization, with its inventory at the mark.
+    the pool from takeovers, unwinding, ADL and loss socialization, with its inventory at the mark;
+    `unfunded` is the part of the losses of ADL rounds and socialized losses that nobody paid.
     """
 
     contract: str
@@ -42,6 +45,7 @@ class ContractTotal(msgspec.Struct, frozen=True, kw_only=True):
     realized_pnl: str
     haircut: str
     pool_pnl: str
+    unfunded: str
 
 
 @dataclass(slots=True)
@@ -54,6 +58,7 @@ class _Sums:
     realized_pnl: int = 0
     haircut: int = 0
     pool_pnl: int = 0
+    unfunded: int = 0
     accounts: Counter[str] = field(default_factory=Counter)
 
 
@@ -63,7 +68,7 @@ class EventTotals:
     `marks` are those before the first event, in Ticks; `haircuts_cash` is the haircut of each fill.
     """
 
-    def __init__(self, book: Book, marks: Mapping[str, int]) -> None:
+    def __init__(self, book: Book, marks: Mapping[str, Mark]) -> None:
         self._book = book
         self._sums: defaultdict[str, _Sums] = defaultdict(_Sums)
         self._marks = dict(marks)
@@ -81,7 +86,7 @@ class EventTotals:
         """Add one event."""
         match event:
             case MarksSet():
-                self._marks |= zip(event.contracts, event.mark_ticks, strict=True)
+                self._set_marks(event)
             case Rejected():
                 self.rejected += 1
             case TakenOver():
@@ -96,13 +101,20 @@ class EventTotals:
             case AdlFilled():
                 self.haircuts_cash[event.fill] = self._haircut_cash(event)
                 self._add_fill(event, 1)
+            case RoundClosed():
+                self._sums[event.contract].unfunded += event.unfunded_cash
             case FillCancelled():
                 self._add_fill(event.fill, -1)
             case LossSocialized():
                 paid = sum(event.amount_cash)
                 self._sums[event.contract].haircut += paid
                 self._sums[event.contract].pool_pnl += paid
+                self._sums[event.contract].unfunded += event.unfunded_cash
                 self._sums[event.contract].accounts.update(event.accounts)
+
+    def _set_marks(self, event: MarksSet) -> None:
+        for name, ticks, fraction in event.rows():
+            self._marks[name] = self._book.contracts[name].terms.join_mark(ticks, fraction)
 
     def _haircut_cash(self, fill: AdlFilled) -> int:
         """Return the loss of a fill's counterparty against the mark; 0 without a mark."""
@@ -142,4 +154,5 @@ class EventTotals:
             realized_pnl=formatter.cash(sums.realized_pnl),
             haircut=formatter.cash(sums.haircut),
             pool_pnl=formatter.cash(sums.pool_pnl + state.unrealized_pnl),
+            unfunded=formatter.cash(sums.unfunded),
         )

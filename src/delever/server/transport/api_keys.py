@@ -24,7 +24,10 @@ PublicKey = rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """One API key; `accounts` are those that a trade-account key may read."""
+    """One API key; `accounts` are those that a trade-account key may read.
+
+    `name` is its public name, if it has one.
+    """
 
     id: str
     roles: frozenset[Role]
@@ -32,6 +35,15 @@ class ApiKey:
     _secret: bytes = field(default=b"", repr=False)
     _passphrase: bytes = field(default=b"", repr=False)
     _public: PublicKey | None = field(default=None, repr=False)
+    name: str = ""
+
+    @property
+    def public_name(self) -> str:
+        """What journal and log call the key: its name, or its id where that is no credential.
+
+        The venue APIs open some streams with the id of a trade-account key alone.
+        """
+        return self.name or ("" if Role.TRADE_ACCOUNT in self.roles else self.id)
 
     def has_role(self, role: Role) -> bool:
         """Whether the key has a role."""
@@ -45,6 +57,11 @@ class ApiKey:
     def account(self) -> str | None:
         """The account that the venue APIs return to this key, or None."""
         return self.accounts[0] if self.accounts else None
+
+    @property
+    def secret_bytes(self) -> bytes | None:
+        """The secret, for a check of its strength, or None for a key without one."""
+        return self._secret or None
 
     def matches_secret(self, secret_text: str) -> bool:
         """Whether a text is the key's secret, in constant time."""
@@ -114,6 +131,13 @@ class Keyring:
         """Add a key that is not in the configuration."""
         self._keys[key.id] = key
 
+    def reload(self, keys: Iterable[ApiKeyConfig]) -> None:
+        """Replace all keys; raise ConfigError, with the keys of before, where one cannot be read.
+
+        Requests that are being served, and open sockets, keep the key that they began with.
+        """
+        self._keys = {key.id: _load(key) for key in keys}
+
     def find(self, key_id: str) -> ApiKey | None:
         """Return the key with an id, or None."""
         return self._keys.get(key_id)
@@ -145,6 +169,7 @@ def _load(key: ApiKeyConfig) -> ApiKey:
         _secret=material,
         _passphrase=passphrase.encode(),
         _public=_public_key(where, key.public_key_file) if key.public_key_file else None,
+        name=key.name,
     )
 
 

@@ -8,7 +8,15 @@ from collections.abc import Iterable
 from fractions import Fraction
 
 from delever.core.market.contract_terms import ContractTerms
-from delever.core.units import COLUMN_LIMIT, PPM, div_ceil, div_floor, div_nearest, format_scaled
+from delever.core.units import (
+    COLUMN_LIMIT,
+    PPM,
+    Mark,
+    div_ceil,
+    div_floor,
+    div_nearest,
+    format_scaled,
+)
 from delever.server.engine.account_snapshot import PositionSnapshot
 
 ENTRY_DECIMALS = 8
@@ -46,9 +54,9 @@ def contracts(terms: ContractTerms, lots: int) -> str:
     return format_scaled(lots * terms.lot[0], terms.lot[1])
 
 
-def price(terms: ContractTerms, ticks: int) -> str:
+def price(terms: ContractTerms, ticks: Mark) -> str:
     """Return a price as text."""
-    return format_scaled(ticks * terms.tick[0], terms.tick[1])
+    return format_scaled(*terms.decimal_of(ticks))
 
 
 def entry_price(terms: ContractTerms, lots: int, cost_cash: int) -> str:

@@ -23,9 +23,10 @@ from delever.core.explain.what_if import (
     what_if,
 )
 from delever.core.messages import Side
-from delever.core.rules import RULE_SETS, RuleSet
+from delever.core.rules import RuleSet
 from delever.lab.errors import InputError
 from delever.lab.tables.book_reader import book_of
+from delever.rule_registry import installed_rule_sets, with_own
 from delever.watch.market_data.observations import PositionObservation, WalletObservation
 from delever.watch.screen.view import Advice, AdviceOption
 
@@ -45,7 +46,7 @@ def advise(
     `positions` are all of the account's positions at the venue, `wallet` its cross balance in the
     position's settle asset. Without the wallet a cross position has no score.
     """
-    rule_set = RULE_SETS[rules]
+    rule_set = with_own(installed_rule_sets())[rules]
     unknown = [OTHERS, *_unpublished(rule_set)]
     own = [p for p in positions if p.settle == position.settle]
     if wallet is None and any(not p.isolated for p in own):
@@ -112,7 +113,8 @@ def _book(own: Sequence[PositionObservation], wallet: WalletObservation | None, 
     }
     positions = [_row(p) for p in own]
     marks = {p.name: f"{_on_tick(p.mark, p):f}" for p in own}
-    return book_of(positions, marks, rules=rules, asset=settle, **tables)
+    rule_set = with_own(installed_rule_sets())[rules]
+    return book_of(positions, marks, rules=rule_set, asset=settle, **tables)
 
 
 def _cross_balance(own: Sequence[PositionObservation], wallet: WalletObservation | None) -> Decimal:

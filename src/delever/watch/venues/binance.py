@@ -84,7 +84,7 @@ class _Binance:
         account = StreamSource("account stream", 0, self.listen, "ADL fills")
         return VenueAdapter(
             venue=self.venue.venue,
-            rules="binance",
+            rules=self.venue.rules or "binance",
             keyed=self.venue.keyed,
             budget=RequestBudget(WEIGHT_PER_MINUTE),
             sources=(*public, *(private if self.venue.keyed else ())),

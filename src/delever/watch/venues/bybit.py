@@ -112,7 +112,7 @@ def bybit(venue: WatchedVenue, now_ms: Callable[[], int]) -> VenueAdapter:
         streams.append(StreamSource("account stream", 0, api.listen, "ADL fills"))
     return VenueAdapter(
         venue="bybit",
-        rules="bybit",
+        rules=venue.rules or "bybit",
         keyed=venue.keyed,
         budget=RequestBudget(REQUESTS, WINDOW_MS),
         sources=(*public, *(private if venue.keyed else ())),

@@ -22,10 +22,16 @@ PUBLIC_EVENTS = frozenset(
         "adl_exhausted",
         "round_closed",
         "taken_over",
+        "collateral_taken_over",
+        "collateral_converted",
         "pool_funded",
         "contract_moved",
         "loss_socialized",
         "fill_cancelled",
+        "compensated",
+        "inventory_netted",
+        "mark_unconfirmed",
+        "mark_confirmed",
         "notice",
     }
 )

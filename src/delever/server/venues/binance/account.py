@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NoReturn
 
+from delever.core.messages import Side
 from delever.server.engine.account_snapshot import AccountSnapshot, PositionSnapshot
 from delever.server.engine.market_snapshot import MarketSnapshot
 from delever.server.engine.runner import Runner
@@ -57,7 +58,7 @@ class AccountEndpoints:
                 market,
                 position,
                 hedge_mode=owner.hedge_mode,
-                indicator=reading.indicator(snapshot, position),
+                indicator=_indicator(reading, snapshot, position),
                 liquidation=liquidation_ticks(position, owner, market.terms, market.mark_ticks),
                 time_ms=owner.time_ms,
             )
@@ -87,6 +88,8 @@ class AccountEndpoints:
         owner = (await self._read(account)).account
         assets = self._assets(product, owner)
         totals = account_payloads.account_totals(assets) if product == FAPI else {}
+        if owner.margin and product == FAPI:
+            totals |= account_payloads.multi_asset_totals(owner.margin)
         return (
             account_payloads.permissions(owner.time_ms)
             | totals
@@ -139,14 +142,13 @@ class AccountEndpoints:
                 yield nothing, held
 
     def _assets(self, product: str, owner: AccountSnapshot) -> list[account_payloads.BinanceAsset]:
-        """Return the account's settle assets of a product, with its positions there."""
+        """Return the account's settle assets of a product and its collateral, with positions."""
         markets = self._markets.all(product)
-        decimals = {market.terms.settle: market.cash_decimals for market in markets}
         settle = {market.instrument.contract: market.terms.settle for market in markets}
         return [
             account_payloads.BinanceAsset(
                 asset=wallet.asset,
-                decimals=decimals[wallet.asset],
+                decimals=wallet.decimals,
                 balance_cash=wallet.balance_cash,
                 positions=tuple(
                     position
@@ -157,7 +159,7 @@ class AccountEndpoints:
                 time_ms=owner.time_ms,
             )
             for wallet in owner.wallets
-            if wallet.asset in decimals
+            if wallet.asset in settle.values() or (product == FAPI and wallet.collateral)
         ]
 
     def _account_positions(self, product: str, owner: AccountSnapshot) -> list[payloads.Json]:
@@ -190,8 +192,8 @@ class AccountEndpoints:
 
     async def assets_mode(self, _product: str, account: str, _request: Request) -> dict[str, bool]:
         """Return whether the account is margined on all its assets at once."""
-        await self._read(account)
-        return {"multiAssetsMargin": False}
+        owner = (await self._read(account)).account
+        return {"multiAssetsMargin": owner.multi_asset}
 
     async def fee_burn(self, _product: str, account: str, _request: Request) -> object:
         """Return that fees are not paid in another asset."""
@@ -295,10 +297,24 @@ def _quantile(
     positions: tuple[PositionSnapshot, ...],
     snapshot: MarketSnapshot,
 ) -> payloads.Json:
-    indicators = {position.side: reading.indicator(snapshot, position) for position in positions}
+    indicators = {position.side: _indicator(reading, snapshot, position) for position in positions}
     return account_payloads.adl_quantile(
         market.symbol,
         indicators,
         hedge_mode=reading.account.hedge_mode,
         isolated=any(position.isolated for position in positions),
     )
+
+
+def _indicator(
+    reading: AccountReading, snapshot: MarketSnapshot, position: PositionSnapshot
+) -> int:
+    """Return a position's ADL indicator; under every rule set the legs of a cross hedge have one.
+
+    It is the higher of both: the leg that is closed first is the account's risk.
+    """
+    legs = reading.account.positions_in(position.contract)
+    is_hedge = {leg.side for leg in legs} == set(Side) and not any(leg.isolated for leg in legs)
+    if not is_hedge or not reading.account.hedge_mode:
+        return reading.indicator(snapshot, position)
+    return max(reading.indicator(snapshot, leg) for leg in legs)

@@ -7,7 +7,7 @@ from fractions import Fraction
 from delever.core.messages import AdlFilled, Side
 from delever.core.rules.ranking import QUANTILE
 from delever.core.units import div_floor, div_nearest, format_scaled
-from delever.server.engine.account_snapshot import PositionSnapshot
+from delever.server.engine.account_snapshot import MarginSnapshot, PositionSnapshot
 from delever.server.venues import amounts
 from delever.server.venues.binance.payloads import Json, Market, fixed, pair_of
 from delever.server.venues.fill_log import ForcedEvent
@@ -411,6 +411,18 @@ def commission_rate(market: Market) -> Json:
     """Return the fees of trades in a symbol: the engine charges none, ADL fills excepted."""
     rates = ("makerCommissionRate", "takerCommissionRate", "rpiCommissionRate")
     return {"symbol": market.symbol, **dict.fromkeys(rates, "0")}
+
+
+def multi_asset_totals(margin: MarginSnapshot) -> Json:
+    """Return the totals of /fapi/v3/account in multi-assets mode, without collateral rates."""
+    fields = {
+        "totalMarginBalance": margin.equity_cash,
+        "totalCrossUnPnl": margin.unrealized_pnl_cash,
+        "totalCrossWalletBalance": margin.equity_cash - margin.unrealized_pnl_cash,
+        "totalMaintMargin": margin.maintenance_cash,
+    }
+    totals = {name: amounts.cash(number, margin.decimals) for name, number in fields.items()}
+    return {"multiAssetsMargin": True} | totals
 
 
 # --- forced orders ---

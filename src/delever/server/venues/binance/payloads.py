@@ -14,7 +14,7 @@ import msgspec
 
 from delever.core.market.contract_terms import MAX_TICKS, ContractTerms
 from delever.core.messages import DefineContract, Rating, RiskLevel
-from delever.core.units import COLUMN_LIMIT, div_floor, format_scaled
+from delever.core.units import COLUMN_LIMIT, Mark, div_floor, format_scaled
 from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
 
@@ -157,7 +157,7 @@ class Market:
     definition: DefineContract
     terms: ContractTerms
     cash_decimals: int
-    mark_ticks: int = 0
+    mark_ticks: Mark = 0
     marked_ms: int = 0
 
     @property
@@ -186,9 +186,10 @@ class Market:
     @property
     def mark(self) -> str:
         """The mark price with at least eight decimals; 0.00000000 before the first."""
-        decimals = max(self.terms.tick[1], 8)
-        ticks = self.mark_ticks * self.terms.tick[0] * 10 ** (decimals - self.terms.tick[1])
-        return fixed(ticks, decimals) if ticks else NO_PRICE
+        mantissa, decimals = self.terms.decimal_of(self.mark_ticks)
+        text = format_scaled(mantissa, decimals)
+        missing = 8 - len(text.partition(".")[2])
+        return text + "." * ("." not in text) + "0" * missing
 
 
 def fixed(amount: int, decimals: int) -> str:

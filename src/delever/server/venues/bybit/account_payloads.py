@@ -13,7 +13,8 @@ import msgspec
 
 from delever.core.market.contract_terms import ContractTerms
 from delever.core.messages import AdlFilled, Side
-from delever.server.engine.account_snapshot import PositionSnapshot
+from delever.core.units import Mark
+from delever.server.engine.account_snapshot import MarginSnapshot, PositionSnapshot
 from delever.server.venues import amounts
 from delever.server.venues.fill_log import ForcedEvent, ForcedOrder
 from delever.server.venues.symbols import Instrument
@@ -49,7 +50,7 @@ class BybitMarket:
 class BybitPositionContext:
     """What a position row states besides the position: mark, ADL indicator, status and time."""
 
-    mark_ticks: int
+    mark_ticks: Mark
     indicator: int
     status: str
     liquidation_ticks: int | None
@@ -366,11 +367,14 @@ class WalletCoin:
 
 
 def wallet_frame(
-    coins: Sequence[WalletCoin], totals_of: Sequence[WalletCoin] | None = None
+    coins: Sequence[WalletCoin],
+    totals_of: Sequence[WalletCoin] | None = None,
+    margin: MarginSnapshot | None = None,
 ) -> dict[str, object]:
     """Return a unified account's wallet with totals in dollars over `totals_of`, or its coins.
 
-    A coin without a known price is in no total.
+    A coin without a known price is in no total. In multi-asset mode the totals of `margin`, in the
+    margin currency, stand for those of the coins.
     """
 
     def total(amount_of: Callable[[WalletCoin], int]) -> str:
@@ -381,7 +385,7 @@ def wallet_frame(
     initial = total(lambda coin: coin.initial_cash)
     maintenance = total(lambda coin: coin.maintenance_cash)
     rates = amounts.quotient(initial, equity), amounts.quotient(maintenance, equity)
-    return {
+    frame: dict[str, object] = {
         "accountType": "UNIFIED",
         "accountLTV": "0",
         "accountIMRate": rates[0],
@@ -398,6 +402,22 @@ def wallet_frame(
         "totalInitialMarginByMp": initial,
         "totalMaintenanceMarginByMp": maintenance,
         "coin": [coin.frame() for coin in coins],
+    }
+    return frame | (_multi_asset_totals(margin) if margin else {})
+
+
+def _multi_asset_totals(margin: MarginSnapshot) -> dict[str, str]:
+    """Return a multi-asset account's totals; its margin balance is after collateral haircut."""
+    counted = margin.equity_after_haircut_cash
+    return {
+        "accountMMRate": amounts.part(margin.maintenance_cash, counted),
+        "totalEquity": amounts.cash(margin.equity_cash, margin.decimals),
+        "totalWalletBalance": amounts.cash(
+            margin.equity_cash - margin.unrealized_pnl_cash, margin.decimals
+        ),
+        "totalMarginBalance": amounts.cash(counted, margin.decimals),
+        "totalPerpUPL": amounts.cash(margin.unrealized_pnl_cash, margin.decimals),
+        "totalMaintenanceMargin": amounts.cash(margin.maintenance_cash, margin.decimals),
     }
 
 

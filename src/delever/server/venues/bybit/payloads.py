@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from delever.core.market.contract_terms import MAX_TICKS, ContractTerms
-from delever.core.units import COLUMN_LIMIT, PPM, div_floor, div_nearest
+from delever.core.units import COLUMN_LIMIT, PPM, Mark, div_floor, div_nearest
 from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
 
@@ -259,7 +259,7 @@ def contract_row(instrument: Instrument, terms: ContractTerms) -> dict[str, Any]
 
 
 def ticker_row(
-    instrument: Instrument, terms: ContractTerms, mark_ticks: int, open_lots: int
+    instrument: Instrument, terms: ContractTerms, mark_ticks: Mark, open_lots: int
 ) -> dict[str, str]:
     """Return a contract as in tickers: mark and open interest; it has not traded otherwise."""
     unknown = (

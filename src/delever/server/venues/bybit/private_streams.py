@@ -126,7 +126,8 @@ class PrivateTopics:
     def _wallet(change: _AccountChange, owner: BybitAccount) -> Frames:
         assets = {owner.market(contract).terms.settle for contract in change.contracts}
         totals = [*owner.coins(owner.assets)]
-        return {"wallet": [account_payloads.wallet_frame([*owner.coins(assets)], totals)]}
+        frame = account_payloads.wallet_frame([*owner.coins(assets)], totals, owner.margin)
+        return {"wallet": [frame]}
 
 
 def _key(topic: str, account: str) -> str:

@@ -354,7 +354,8 @@ class BybitApi:
         coins = [*owner.coins(owner.assets)]
         wanted = {name for name in params.get("coin", "").split(",") if name}
         chosen = [coin for coin in coins if not wanted or coin.name in wanted]
-        return msgspec.json.encode({"list": [account_payloads.wallet_frame(chosen, coins)]})
+        frame = account_payloads.wallet_frame(chosen, coins, owner.margin)
+        return msgspec.json.encode({"list": [frame]})
 
     async def _switch_mode(self, key: ApiKey, body: bytes) -> Result:
         """Accept the position mode that the account is in, as bots set it at their start."""

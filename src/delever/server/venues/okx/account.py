@@ -78,14 +78,13 @@ class OkxAccount:
             }
 
     def balances(self) -> list[payloads.CurrencyBalance]:
-        """Return the account's settle assets, with its positions in each."""
+        """Return the account's settle assets and collateral, with its positions in each."""
         contracts = self._snapshot.contracts
         settle = {name: contract.terms.settle for name, contract in contracts.items()}
-        decimals = {each.terms.settle: each.cash_decimals for each in contracts.values()}
         return [
             payloads.CurrencyBalance(
                 currency=wallet.asset,
-                decimals=decimals[wallet.asset],
+                decimals=wallet.decimals,
                 balance_cash=wallet.balance_cash,
                 positions=tuple(
                     position
@@ -93,16 +92,18 @@ class OkxAccount:
                     if settle.get(position.contract) == wallet.asset
                 ),
                 usd_price=usd_price(self._snapshot, self._symbols, wallet.asset),
+                collateral=wallet.collateral,
             )
             for wallet in self._reading.account.wallets
-            if wallet.asset in decimals
+            if wallet.asset in settle.values() or wallet.collateral
         ]
 
     def balance(self, wanted: Collection[str] = ()) -> dict[str, object]:
         """Return the account's balance with the details of some currencies, or of all."""
         held = self.balances()
         listed = [each for each in held if not wanted or each.currency in wanted]
-        return payloads.account_balance(held, listed, self.time_ms)
+        margin = self._reading.account.margin
+        return payloads.account_balance(held, listed, self.time_ms, margin)
 
     def leverages(self, instrument: Instrument, margin_mode: str) -> Iterator[payloads.Row]:
         """Yield the leverage of each side of a contract; without a position OKX's default."""

@@ -12,8 +12,12 @@ import msgspec
 
 from delever.core.market.contract_terms import ContractTerms
 from delever.core.messages import Reason, Side
-from delever.core.units import COLUMN_LIMIT, div_floor
-from delever.server.engine.account_snapshot import PositionSnapshot
+from delever.core.units import COLUMN_LIMIT, Mark, div_floor
+from delever.server.engine.account_snapshot import (
+    CollateralSnapshot,
+    MarginSnapshot,
+    PositionSnapshot,
+)
 from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
 
@@ -122,7 +126,7 @@ def contract_row(instrument: Instrument, terms: ContractTerms) -> dict[str, str]
 # --- market data ---
 
 
-def mark_price_row(instrument: Instrument, terms: ContractTerms, ticks: int, ts: int) -> Row:
+def mark_price_row(instrument: Instrument, terms: ContractTerms, ticks: Mark, ts: int) -> Row:
     """Return a contract's mark price."""
     return {**_named(instrument), "markPx": amounts.price(terms, ticks), "ts": str(ts)}
 
@@ -164,7 +168,7 @@ def funding_row(instrument: Instrument, now_ms: int) -> Row:
     }
 
 
-def tier_rows(instrument: Instrument, terms: ContractTerms, mark_ticks: int) -> list[Row]:
+def tier_rows(instrument: Instrument, terms: ContractTerms, mark_ticks: Mark) -> list[Row]:
     """Return the margin tiers in contracts at the mark; without a mark the last one is open."""
     ends = [_contracts_of(terms, end, mark_ticks) for end in amounts.tier_ends_cash(terms)]
     return [
@@ -186,14 +190,15 @@ def tier_rows(instrument: Instrument, terms: ContractTerms, mark_ticks: int) -> 
     ]
 
 
-def _contracts_of(terms: ContractTerms, notional_cash: int, mark_ticks: int) -> str:
+def _contracts_of(terms: ContractTerms, notional_cash: int, mark_ticks: Mark) -> str:
     """Return the number of contracts of a notional at the mark, rounded down."""
     largest = div_floor(COLUMN_LIMIT, terms.factor)
     if not mark_ticks:
         return amounts.contracts(terms, largest)
-    factor = terms.factor
-    top, bottom = (1, factor * mark_ticks) if terms.linear else (mark_ticks, factor)
-    return amounts.contracts(terms, min(largest, div_floor(notional_cash * top, bottom)))
+    units, units_per_tick = mark_ticks.numerator, mark_ticks.denominator
+    top, bottom = (units_per_tick, units) if terms.linear else (units, units_per_tick)
+    lots = div_floor(notional_cash * top, terms.factor * bottom)
+    return amounts.contracts(terms, min(largest, lots))
 
 
 def _named(instrument: Instrument) -> Row:
@@ -207,7 +212,7 @@ class OkxPositionContext(NamedTuple):
     """What a position row states besides the position: mark, ADL indicator and time."""
 
     account: str
-    mark_ticks: int
+    mark_ticks: Mark
     indicator: int
     liquidation_ticks: int | None
     usd_price: tuple[int, int] | None
@@ -223,6 +228,7 @@ class CurrencyBalance:
     balance_cash: int
     positions: tuple[PositionSnapshot, ...]
     usd_price: amounts.DollarPrice
+    collateral: CollateralSnapshot | None = None
 
     @property
     def cross_pnl_cash(self) -> int:
@@ -274,6 +280,18 @@ def balance_row(asset: str, decimals: int, balance_cash: int, equity_cash: int) 
     }
 
 
+def multi_currency_totals(margin: MarginSnapshot) -> dict[str, str]:
+    """Return the totals of account/balance in multi-currency mode, in the margin currency."""
+    counted = margin.equity_after_haircut_cash
+    return {
+        "totalEq": amounts.cash(margin.equity_cash, margin.decimals),
+        "adjEq": amounts.cash(counted, margin.decimals),
+        "upl": amounts.cash(margin.unrealized_pnl_cash, margin.decimals),
+        "mmr": amounts.cash(margin.maintenance_cash, margin.decimals),
+        "mgnRatio": amounts.part(counted, margin.maintenance_cash),
+    }
+
+
 _UNUSED_BALANCES = (
     *("crossLiab", "interest", "isoLiab", "liab", "maxLoan", "uplLiab", "spotUpl", "spotUplRatio"),
     *("totalPnl", "totalPnlRatio", "accAvgPx", "openAvgPx", "maxSpotInUse", "autoLendMtAmt"),
@@ -285,8 +303,10 @@ _NO_BALANCES = (
 """Fields of balances that a derivatives account does not use: empty, and without money."""
 
 
-def balance_detail(held: CurrencyBalance, time_ms: int) -> dict[str, object]:
-    """Return one currency's details of account/balance."""
+def balance_detail(
+    held: CurrencyBalance, time_ms: int, margin: MarginSnapshot | None = None
+) -> dict[str, object]:
+    """Return one currency's details of account/balance; collateral counts after its discount."""
     decimals, free = held.decimals, amounts.cash(held.available_cash, held.decimals)
     cross_cash = held.balance_cash + held.cross_pnl_cash
     equity_usd = amounts.value_at(held.equity_cash, decimals, held.usd_price)
@@ -308,6 +328,18 @@ def balance_detail(held: CurrencyBalance, time_ms: int) -> dict[str, object]:
         "notionalLever": amounts.part(held.notional_cash, cross_cash) if cross_cash > 0 else "0",
         "collateralEnabled": False,
         "uTime": str(time_ms),
+        **_collateral_values(held, margin),
+    }
+
+
+def _collateral_values(held: CurrencyBalance, margin: MarginSnapshot | None) -> dict[str, object]:
+    """Return the value of collateral in the margin currency, before and after the discount."""
+    if held.collateral is None or margin is None:
+        return {}
+    return {
+        "eqUsd": amounts.cash(held.collateral.value_cash, margin.decimals),
+        "disEq": amounts.cash(held.collateral.value_after_haircut_cash, margin.decimals),
+        "collateralEnabled": True,
     }
 
 
@@ -323,11 +355,15 @@ _ACCOUNT_EMPTY = (
 
 
 def account_balance(
-    held: Sequence[CurrencyBalance], listed: Sequence[CurrencyBalance], time_ms: int
+    held: Sequence[CurrencyBalance],
+    listed: Sequence[CurrencyBalance],
+    time_ms: int,
+    margin: MarginSnapshot | None = None,
 ) -> dict[str, object]:
     """Return an account's balance: totals in dollars over all currencies, details of some.
 
-    A currency without a known price is in no total.
+    A currency without a known price is in no total. In multi-currency mode the totals of `margin`,
+    in the margin currency, stand for those of the currencies.
     """
 
     def total(amount_of: Callable[[CurrencyBalance], int]) -> str:
@@ -349,8 +385,9 @@ def account_balance(
         "ordFroz": "0",
         "borrowFroz": "0",
         "upl": total(lambda balance: balance.cross_pnl_cash + balance.isolated_pnl_cash),
-        "details": [balance_detail(balance, time_ms) for balance in listed],
+        "details": [balance_detail(balance, time_ms, margin) for balance in listed],
         "uTime": str(time_ms),
+        **(multi_currency_totals(margin) if margin else {}),
     }
 
 
