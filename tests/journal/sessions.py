@@ -144,7 +144,6 @@ BUILDERS = {
         "rules": st.sampled_from(["bybit", "hyperliquid", "unknown"]),
         "limits": st.builds(m.TriggerLimits, trigger_threshold=amounts),
     },
-<<<<<<< HEAD
     m.DefineAccount: {
         "account": names,
         "hedge_mode": st.booleans(),
@@ -173,15 +172,13 @@ BUILDERS = {
         "asset": st.sampled_from(["ETH", "NEW"]),
         "quantity": st.sampled_from(["0.000001", 1, -1]),
         "proceeds": amounts,
-=======
-    m.DefineAccount: {"account": names, "hedge_mode": st.booleans(), "adl_exempt": st.booleans()},
+    },
     m.SetAccountMargin: {
         "version": st.integers(0, 9),
         "account": names,
         "asset": st.sampled_from(["USDT", "USDT", "ETH", "NEW"]),
         "equity": st.none() | amounts,
         "maintenance": st.none() | amounts,
->>>>>>> t15b
     },
     m.SetBalances: {
         "version": st.integers(0, 9),

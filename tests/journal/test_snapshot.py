@@ -38,13 +38,9 @@ DERIVED = {
         "_fills_of",
         "_stale",
     },
-<<<<<<< HEAD
     Accounts: {"index", "any_exempt", "any_hedges", "any_multi_asset", "_capacity"}
     | {"_sorted_by_name", "_name_order"},
-=======
-    Accounts: {"index", "any_exempt", "any_hedges", "_sorted_by_name", "_name_order", "_capacity"},
     VenueMargins: {"_capacity"},
->>>>>>> t15b
     Wallets: {"sequence", "rows", "stale_changed", "_capacity"},
     PositionTable: {"index", "total_lots", "total_cost", "total_margin", "block", "number"},
     AssetState: {"collateral", "collateral_at", "exposure", "exposure_at_mark", "key"},

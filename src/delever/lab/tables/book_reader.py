@@ -2,14 +2,9 @@
 
 A *book directory* has one table per file, `.csv` or `.parquet`: pools, contracts, accounts,
 balances, positions and marks, and optionally depth, margin_tiers (0.5 % for a contract without
-<<<<<<< HEAD
-tiers), assets (units other than 10^-8) and collateral (one row a tier; every account is then in
-multi-asset mode, unless accounts has the column multi_asset). It has the current state only:
-rolling peaks begin with it, and no ADL is on.
-=======
-tiers), account_margins (by the venue's own risk engine) and assets (units other than 10^-8). It has
-the current state only: rolling peaks begin with it, and no ADL is on.
->>>>>>> t15b
+tiers), account_margins (by the venue's own risk engine), assets (units other than 10^-8) and
+collateral (one row a tier; every account is then in multi-asset mode, unless accounts has the
+column multi_asset). It has the current state only: rolling peaks begin with it, and no ADL is on.
 
 Tables become commands of the engine, positions last. An invalid table is rejected by the engine,
 and the rejection is raised as an InputError with file, row, column and value.

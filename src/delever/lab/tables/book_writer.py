@@ -2,11 +2,8 @@
 
 from collections.abc import Iterator
 
-<<<<<<< HEAD
 import msgspec
-=======
 import numpy as np
->>>>>>> t15b
 import polars as pl
 
 from delever.core.book.book import DEFAULT_CASH_DECIMALS, Book
@@ -65,15 +62,12 @@ def _check_expressible(book: Book) -> None:
                 raise InputError(f"tables cannot express the book's inventory ({inventory})")
         if state.active:
             raise InputError(f"tables cannot express that ADL is on in {state.name}")
-<<<<<<< HEAD
     for pool in book.pools.values():
         if pool.collateral:
             held = ", ".join(sorted(pool.collateral))
             raise InputError(f"tables cannot express the collateral of pool {pool.name} ({held})")
-=======
     if book.has_stale_rows:
         raise InputError("tables cannot express that rows are stale: the newest ones were rejected")
->>>>>>> t15b
     if book.outstanding_fills:
         count = len(book.outstanding_fills)
         raise InputError(f"tables cannot express {count} ADL fills that the venue has not included")
