@@ -345,7 +345,7 @@ class ContractState:
             self.rating and (self.rating.level, self.rating.as_of),
             *(("paused",) if self.paused else ()),
             *(("mark_rejected",) if self.mark_rejected else ()),
-            *((self.last_confirmed_mark,) if self.mark_unconfirmed else ()),
+            *((pack_mark(self.last_confirmed_mark),) if self.mark_unconfirmed else ()),
             *(("stale", *sorted(self.stale)) if self.stale else ()),
         )
 
