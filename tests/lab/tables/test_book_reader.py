@@ -251,6 +251,7 @@ def test_unusual_books_are_written_and_read_unchanged(tmp_path: Path) -> None:
             "open_orders": [None, None, "b-1 b-2"],
         },
         marks={"XUSD": "3"},
+        accounts={"account": ["a", "b"], "owner": ["desk", None]},
         balances=[{"account": "a", "asset": "EUR", "balance": "-0.00000000001"}],
         contracts={
             "contract": ["XUSD"],
@@ -281,6 +282,7 @@ def test_unusual_books_are_written_and_read_unchanged(tmp_path: Path) -> None:
     assert again.open_orders == {("b", "XUSD"): ("b-1", "b-2")}
     assert again.contracts["XUSD"].limits == book.contracts["XUSD"].limits
     assert again.pools["p"].limits == book.pools["p"].limits
+    assert again.accounts.owners == {again.accounts.index["a"]: "desk"}
 
 
 def test_a_book_with_inventory_is_not_written(tmp_path: Path) -> None:

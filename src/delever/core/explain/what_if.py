@@ -163,7 +163,7 @@ class _Position:
 
 @dataclass(frozen=True, slots=True)
 class _ChangedPosition:
-    """The position after the change, cash paid to the wallet, and the value of a cross hedge."""
+    """The position after the change, cash paid to the wallet; value and lots of a cross hedge."""
 
     lots: int
     cost_cash: int
@@ -171,6 +171,7 @@ class _ChangedPosition:
     leverage_hundredths: int
     wallet_cash: int = 0
     hedge: _Value = _Value()  # noqa: RUF009 - immutable
+    hedge_lots: int = 0
 
 
 def _changed(current: _Position, change: AnyChange) -> _ChangedPosition:
@@ -254,6 +255,7 @@ def _open_hedge(current: _Position, lots: int) -> _ChangedPosition:
         leverage_hundredths=current.leverage_hundredths,
         wallet_cash=-_initial_margin(abs(added), leverage) if isolated else 0,
         hedge=_Value() if isolated else after.plus(before, -1),
+        hedge_lots=0 if isolated else lots,
     )
 
 
@@ -284,6 +286,7 @@ def _valuation_after(current: _Position, changed: _ChangedPosition) -> SideValua
     cross = np.flatnonzero(own & ~current.valuation.isolated).tolist()
     changes: dict[int, dict[str, int]] = {row: {} for row in cross}
     changes[current.row] = _position_columns(current, changed, value)
+    changes[current.row]["net_lots"] = changed.lots
     added = changed.hedge
     if not current.isolated:
         added = added.plus(value).plus(current.value, -1)
@@ -291,11 +294,34 @@ def _valuation_after(current: _Position, changed: _ChangedPosition) -> SideValua
         changes[row] |= _bucket_columns(current.valuation, row, changed.wallet_cash, added)
     if current.hedge_mode:
         _add_joint_columns(current, changed.hedge, cross, changes)
+        _add_net_lots(current, changed, cross, changes)
     for numbers in changes.values():
         for number in numbers.values():
             fits = abs(number) < COLUMN_LIMIT
             reject_unless(fits, "change", number, Reason.EXCEEDS_NUMERIC_RANGE)
     return current.valuation.with_rows(changes)
+
+
+def _add_net_lots(
+    current: _Position,
+    changed: _ChangedPosition,
+    cross: list[int],
+    changes: dict[int, dict[str, int]],
+) -> None:
+    """Add the lots beyond the other side of the account's cross positions, as in a valuation."""
+    valuation, account = current.valuation, current.number("account")
+    table = current.state.tables[valuation.side.opposite]
+    other = (table.account[: table.size] == account) & ~table.isolated[: table.size]
+    opposite = int(table.lots[: table.size][other].sum()) + changed.hedge_lots
+    lots = {row: int(valuation.lots[row]) for row in cross}
+    if current.row in lots:
+        lots[current.row] = changed.lots
+    own = sum(lots.values())
+    for row, size in lots.items():
+        hedged = opposite and own
+        changes[row]["net_lots"] = (
+            share_floor(size, max(own - opposite, 0), own) if hedged else size
+        )
 
 
 def _position_columns(

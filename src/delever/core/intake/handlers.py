@@ -106,10 +106,8 @@ def _define_pool(book: Book, command: m.DefinePool) -> list[Event]:
     window_ms = read_count("peak_window_ms", command.peak_window_ms)
     reject_unless(window_ms > 0, "peak_window_ms", window_ms, Reason.NOT_POSITIVE)
     _check_limits(book, command.asset, command.rules, command.limits)
-    needed = rule_sets_of(book)[command.rules].managed_limits if command.managed else ()
-    for field in needed:
-        is_set = getattr(command.limits, field) is not None
-        reject_unless(is_set, f"limits.{field}", command.rules, Reason.LIMIT_REQUIRED)
+    if command.managed:
+        _check_managed_limits(book, command.rules, command.limits)
     digest = rules_digest(book, command.rules)
     return [m.PoolDefined(definition=command, rules_digest=digest)]
 
@@ -516,6 +514,13 @@ def _check_limits(book: Book, asset: str, rules: str, limits: TriggerLimits) -> 
         read_count("limits.wait_ms", limits.wait_ms)
     for field in _unsupported_limits(book, limits, rules):
         raise Rejection(f"limits.{field}", rules, Reason.LIMIT_NOT_SUPPORTED)
+
+
+def _check_managed_limits(book: Book, rules: str, limits: TriggerLimits) -> None:
+    """Reject the limits of a managed pool that lack one for which its rule set has no number."""
+    for field in rule_sets_of(book)[rules].managed_limits:
+        is_set = getattr(limits, field) is not None
+        reject_unless(is_set, f"limits.{field}", rules, Reason.LIMIT_REQUIRED)
 
 
 def _unsupported_limits(book: Book, limits: TriggerLimits, rules: str) -> list[str]:
