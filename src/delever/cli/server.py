@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +14,9 @@ from delever.config import Config, ConfigError, Role, check, load
 from delever.lab.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from delever.demo.served_crash import DemoSize
     from delever.server.app import Service
     from delever.server.transport.api_keys import Keyring
 
