@@ -122,7 +122,7 @@ def test_no_file_is_left_behind_unasked(tmp_path: Path, stub: Stub, run: Run) ->
                 '[[rules]]\nwhen = "fill"\nname = "x"\nchannels = ["dek"]\n'
                 '[[channels]]\nname = "desk"\nwebhook = "http://localhost/"\n'
             ),
-            "unknown channel 'dek'; did you mean 'desk'?",
+            "unknown channel 'dek'; there is desk",
         ),
         (
             '[[channels]]\nname = "desk"\nwebhook_env = "ABSENT"\n',

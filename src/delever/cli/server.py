@@ -14,6 +14,9 @@ from delever.config import Config, ConfigError, Role, check, load
 from delever.lab.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from delever.demo.served_crash import DemoSize
     from delever.server.app import Service
     from delever.server.transport.api_keys import Keyring
 
@@ -71,12 +74,7 @@ def serve(
         return service
 
     try:
-        while True:
-            started, finished = _serve_once(service_of(size))
-            if size is None or not finished:
-                return ExitCode.SUCCESS if started else ExitCode.FAILURE
-            size = replace(size, seed=size.seed + 1)
-            log(f"delever: the crash is over; the next one has the seed {size.seed}")
+        return _serve_rounds(service_of, size)
     except ConfigError as error:
         raise InputError(str(error)) from None
     except (JournalError, ValueError) as error:
@@ -85,6 +83,18 @@ def serve(
     except OSError as error:
         log(f"delever: {settings.listen.host}:{settings.listen.port}: {error}")
         return ExitCode.FAILURE
+
+
+def _serve_rounds(
+    service_of: "Callable[[DemoSize | None], Service]", size: "DemoSize | None"
+) -> int:
+    """Serve until the end; after a demo that has ended, the one of the next seed."""
+    while True:
+        started, finished = _serve_once(service_of(size))
+        if size is None or not finished:
+            return ExitCode.SUCCESS if started else ExitCode.FAILURE
+        size = replace(size, seed=size.seed + 1)
+        log(f"delever: the crash is over; the next one has the seed {size.seed}")
 
 
 def _serve_once(service: "Service") -> tuple[bool, bool]:
@@ -166,7 +176,7 @@ MIN_CREDENTIAL_LENGTH = 16
 
 def _check_strength(keyring: "Keyring", file: Path) -> None:
     """Raise InputError for weak or equal secrets, and for ids that are guessed and credentials."""
-    seen: dict[bytes, str] = {}
+    owner_of: dict[bytes, str] = {}
     for key in keyring.all():
         where = f"{file}: key {key.id!r}"
         if key.secret_bytes is not None and len(key.secret_bytes) < MIN_SECRET_BYTES:
@@ -174,10 +184,10 @@ def _check_strength(keyring: "Keyring", file: Path) -> None:
                 f"{where}: the secret is shorter than {MIN_SECRET_BYTES} bytes; "
                 "make one with `delever config key`"
             )
-        if key.secret_bytes in seen:
-            raise InputError(f"{where}: has the secret of key {seen[key.secret_bytes]!r}")
+        if key.secret_bytes in owner_of:
+            raise InputError(f"{where}: has the secret of key {owner_of[key.secret_bytes]!r}")
         if key.secret_bytes is not None:
-            seen[key.secret_bytes] = key.id
+            owner_of[key.secret_bytes] = key.id
         if Role.TRADE_ACCOUNT in key.roles and len(key.id) < MIN_CREDENTIAL_LENGTH:
             raise InputError(
                 f"{where}: the id of a trade-account key is a credential and shorter than "

@@ -18,7 +18,6 @@ from delever.config import Config, ConfigError, MailConfig, secret
 from delever.core.rules import RULE_SETS
 from delever.field_errors import find_field_error
 from delever.rule_registry import installed_rule_sets
-from delever.suggestions import suggestion
 from delever.watch.market_data.indicator_scale import RISKS
 
 VenueName = Literal["binance", "binance-coin", "bybit", "okx"]
@@ -338,8 +337,8 @@ def _rule_errors(rules: tuple[AnyRule, ...], channels: list[str]) -> Iterator[st
             yield f"{where}: duplicate name"
         for channel in rule.channels:
             if channel not in channels:
-                similar = suggestion(channel, channels)
-                yield f"{where}.channels: unknown channel {channel!r}{similar}"
+                known = ", ".join(channels) or "none"
+                yield f"{where}.channels: unknown channel {channel!r}; there is {known}"
         if rule.repeat_min < 0:
             yield f"{where}.repeat_min = {rule.repeat_min}: must be at least 0"
         yield from (f"{where}.{error}" for error in _limit_errors(rule))

@@ -217,7 +217,8 @@ class AccountEndpoints:
         owner = (await self._read(account)).account
         fields = account_payloads.permissions(owner.time_ms)
         del fields["feeBurn"]
-        return fields | {"dualSidePosition": owner.hedge_mode}
+        modes = {"dualSidePosition": owner.hedge_mode, "multiAssetsMargin": owner.multi_asset}
+        return fields | modes
 
     async def symbol_config(self, product: str, account: str, request: Request) -> object:
         """Return the margin mode and leverage of one symbol or of all."""

@@ -23,6 +23,7 @@ class OkxAccount:
         self._symbols = symbols
         self._reading = reading
         self.hedge_mode = reading.account.hedge_mode
+        self.multi_asset = reading.account.multi_asset
         self.time_ms = reading.account.time_ms
 
     @property

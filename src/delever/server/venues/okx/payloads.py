@@ -391,8 +391,11 @@ def account_balance(
     }
 
 
-def account_config(account: str, *, hedge_mode: bool) -> dict[str, object]:
-    """Return the account's modes: a futures account (level 2) whose key can only read."""
+def account_config(account: str, *, hedge_mode: bool, multi_asset: bool) -> dict[str, object]:
+    """Return the account's modes; the key can only read.
+
+    The level is 2 for futures mode, and 3 for an account that is margined on all its assets.
+    """
     empty = (
         *("discountType", "feeType", "settleCcy", "spotOffsetType", "levelTmp", "ip"),
         *("traderInsts", "spotTraderInsts", "settleCcyList"),
@@ -403,7 +406,7 @@ def account_config(account: str, *, hedge_mode: bool) -> dict[str, object]:
         "uid": account,
         "mainUid": account,
         "label": account,
-        "acctLv": "2",
+        "acctLv": "3" if multi_asset else "2",
         "posMode": position_mode(hedge_mode=hedge_mode),
         "autoLoan": False,
         "ctIsoMode": "automatic",

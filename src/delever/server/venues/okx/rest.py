@@ -305,8 +305,12 @@ class OkxApi:
         if key.account is None:
             return payloads.NOT_PERMITTED
         owner = await self._owner(key.account)
-        hedge_mode = owner is not None and owner.hedge_mode
-        return [payloads.account_config(key.account, hedge_mode=hedge_mode)]
+        config = payloads.account_config(
+            key.account,
+            hedge_mode=owner is not None and owner.hedge_mode,
+            multi_asset=owner is not None and owner.multi_asset,
+        )
+        return [config]
 
     async def _set_position_mode(self, request: Request) -> Data:
         """Accept the position mode that the account is in, as bots set it at their start."""
