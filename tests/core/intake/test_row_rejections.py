@@ -13,6 +13,7 @@ from delever.core.intake.row_rejections import fewest_too_large
 from delever.core.kernels import compiled
 from delever.core.market.validation import Rejection
 from delever.core.messages import Reason, Side
+from delever.core.risk.publication.cache import publish
 from delever.core.rules import rule_set_of
 from delever.core.rules.ranking import rank_side
 from delever.core.valuation.side_valuation import value_side
@@ -130,7 +131,7 @@ def test_published_ranks_leave_out_stale_rows(rules: str, monkeypatch: pytest.Mo
         world.short("c2", "BTC", "1.001", at=100)
         world.wallets(c4="0.000000001")
         world.submit(m.RefreshIndicators)
-        side = world.book.publication_cache["BTC"].sides[Side.SHORT]
+        side = publish(world.book).contracts["BTC"].sides[Side.SHORT]
         names = [world.book.accounts.names[account] for account in side.account.tolist()]
         found.append(dict(zip(names, side.rank.tolist(), strict=True)))
     assert found[0] == found[1]

@@ -399,6 +399,4 @@ class MarkedContracts:
     def sides(self, block: PositionBlock, settle: str, sequence: int) -> Ints:
         """Return the sides of an asset's contracts, as `revalue_sides` takes them; stamp them."""
         marks = self._marks[settle]
-        orders = np.array(marks.orders, np.int64)
-        block.changed_at[2 * orders] = block.changed_at[2 * orders + 1] = sequence
-        return block.sides_at(orders, np.array(marks.ticks, np.int64), marks.lot_values)
+        return block.sides_at(marks.orders, marks.ticks, marks.lot_values, sequence)

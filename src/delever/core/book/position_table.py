@@ -167,18 +167,32 @@ class PositionBlock:
         return self._tiers
 
     def sides_at(
-        self, orders: Ints, ticks: Ints, lot_values: Mapping[int, Sequence[tuple[int, int, int]]]
+        self,
+        orders: Sequence[int],
+        ticks: Sequence[int],
+        lot_values: Mapping[int, Sequence[tuple[int, int, int]]],
+        sequence: int,
     ) -> Ints:
-        """Return the sides of contracts at new marks, as `revalue_sides` takes them.
+        """Return the sides of contracts at new marks, as `revalue_sides` takes them; stamp them.
 
         Contracts are given by order of definition, with whole ticks. `lot_values` has those of both
         sides, by index of the contract, where the ticks do not say it.
         """
-        tables = (2 * orders[:, None] + np.arange(2)).ravel()
+        tables = [2 * order + side for order in orders for side in range(2)]
+        marks = [mark for mark in ticks for _ in range(2)]
         sides = np.zeros((len(tables), 6), np.int64)
-        sides[:, 0], sides[:, 1] = self.starts[tables], self.sizes[tables]
-        sides[:, 2] = self.factors[tables] * np.repeat(ticks, 2)
-        sides[:, 5] = self.tiers_of[tables]
+        if len(tables) <= SCALAR_LOOKUP_MAX:
+            numbers = self.starts, self.sizes, self.factors, self.tiers_of
+            for row, (table, mark) in enumerate(zip(tables, marks, strict=True)):
+                start, size, factor, tiers = (column.item(table) for column in numbers)
+                sides[row] = start, size, factor * mark, 0, 0, tiers
+                self.changed_at[table] = sequence
+        else:
+            rows = np.array(tables)
+            sides[:, 0], sides[:, 1] = self.starts[rows], self.sizes[rows]
+            sides[:, 2] = self.factors[rows] * np.array(marks)
+            sides[:, 5] = self.tiers_of[rows]
+            self.changed_at[rows] = sequence
         for index, both in lot_values.items():
             sides[2 * index : 2 * index + 2, 2:5] = both
         filled: Ints = sides[sides[:, 1] > 0]
@@ -186,7 +200,9 @@ class PositionBlock:
 
     def ranges_of(self, tables: Ints) -> Ints:
         """Return (start, size) of tables as rows of a matrix."""
-        return np.stack([self.starts[tables], self.sizes[tables]], axis=1)
+        ranges = np.empty((len(tables), 2), np.int64)
+        ranges[:, 0], ranges[:, 1] = self.starts[tables], self.sizes[tables]
+        return ranges
 
     def grow(self, number: int, size: int, used: int) -> None:
         """Give a table room for `size` rows, and for a quarter more at least; move those in use."""

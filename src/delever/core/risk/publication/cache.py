@@ -147,11 +147,11 @@ def _refreshed(book: Book, orders: Iterable[int], parallel_map: ParallelMap) -> 
     """Return a copy of the cache in which contracts, given in ascending order, are not stale."""
     chosen = np.fromiter(orders, np.int64)
     cache = _cache_for(book, chosen)
-    used = np.unique(cache.group_of[chosen]).tolist()
+    used = set(cache.group_of[chosen].tolist())
     settles = sorted({cache.groups[group].settle for group in used})
     margins = {settle: margin_rows(book, settle) for settle in settles}
     stale = chosen[_is_stale(book, cache, chosen, margins)]
-    for group in np.unique(cache.group_of[stale]).tolist():
+    for group in sorted(set(cache.group_of[stale].tolist())):
         members = stale[cache.group_of[stale] == group]
         key = cache.groups[group]
         layout = layout_of(book, members, cache.batches[members])
@@ -188,6 +188,8 @@ def _is_stale(
     changed = book.positions.changed_at[tables].reshape(-1, TABLES_PER_CONTRACT)
     timed = np.array([group.timed for group in cache.groups], bool)
     stale: Bools = (changed > as_of[:, None]).any(axis=1) | timed[group_of_chosen]
+    if stale.all():
+        return stale
     ranges = book.positions.ranges_of(tables).reshape(-1, TABLES_PER_CONTRACT, 2)
     settles = np.array([group.settle for group in cache.groups], object)[group_of_chosen]
     accounts = book.positions.kernel_columns.account

@@ -57,6 +57,21 @@ class BatchLayout:
         """The number of positions."""
         return len(self.account)
 
+    def part(self, tables: Ints, versions: Ints) -> "BatchLayout | None":
+        """Return the layout of some tables that follow each other here, if it is still valid."""
+        first = int(np.searchsorted(self.tables, tables[0]))
+        rows = slice(first, first + len(tables))
+        if len(tables) == len(self.tables) and first == 0:
+            part = self
+        else:
+            start = int(self.ends[first - 1]) if first else 0
+            ends = self.ends[rows]
+            of_tables = slice(start, int(ends[-1]))
+            columns = self.account[of_tables], self.position[of_tables]
+            part = BatchLayout(self.tables[rows], self.versions[rows], ends - start, *columns)
+        is_valid = part.tables.tobytes() == tables.tobytes()
+        return part if is_valid and part.versions.tobytes() == versions.tobytes() else None
+
     def version_of(self, table: int) -> int:
         """Return the version of a table."""
         return int(self.versions[np.searchsorted(self.tables, table)])

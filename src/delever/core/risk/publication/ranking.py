@@ -50,8 +50,8 @@ def group_of(book: Book, state: ContractState) -> RankingGroup:
 
 def tables_of(orders: Ints) -> Ints:
     """Return the numbers of the tables of contracts, which are given by order of definition."""
-    sides = np.arange(TABLES_PER_CONTRACT)
-    tables: Ints = (orders[:, None] * TABLES_PER_CONTRACT + sides).ravel()
+    tables: Ints = np.repeat(orders * TABLES_PER_CONTRACT, TABLES_PER_CONTRACT)
+    tables[1::TABLES_PER_CONTRACT] += 1
     return tables
 
 
@@ -62,12 +62,8 @@ def layout_of(book: Book, orders: Ints, before: Sequence[RankedBatch | None]) ->
     """
     tables, block = tables_of(orders), book.positions
     versions = block.versions[tables]
-    known = before[0].layout if before[0] else None
-    if (
-        known is not None
-        and np.array_equal(known.tables, tables)
-        and np.array_equal(known.versions, versions)
-    ):
+    known = before[0].layout.part(tables, versions) if before[0] else None
+    if known is not None:
         return known
     states = list(book.contracts.values())
     columns = [
