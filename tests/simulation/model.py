@@ -377,7 +377,7 @@ class Model:
 
     def own_margin(self, account: str, asset: str) -> tuple[int, int]:
         """Return equity and maintenance margin of cross positions, as sums."""
-        rows = self.cross(account, asset)
+        rows = [row for row in self.cross(account, asset) if row[0].settle == asset]
         pnl = sum(c.unrealized_pnl(s, p) for c, s, _, p in rows)
         maintenance = sum(c.maintenance(s, p) for c, s, _, p in rows)
         return self.wallet(account, asset) + pnl, maintenance
