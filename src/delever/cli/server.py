@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from delever.server.transport.api_keys import Keyring
 
 
+ConfirmTime = Annotated[
+    bool,
+    Parameter(
+        negative="", help="Confirm the clock after a stop longer than [journal] max_time_jump_ms."
+    ),
+]
+
+
 def serve(
     *,
     config: Annotated[
@@ -35,13 +43,7 @@ def serve(
     speed: Annotated[
         int, Parameter(help="With --demo: simulated seconds for each second of real time.")
     ] = 1,
-    confirm_time: Annotated[
-        bool,
-        Parameter(
-            negative="",
-            help="Confirm the clock after a stop longer than [journal] max_time_jump_ms.",
-        ),
-    ] = False,
+    confirm_time: ConfirmTime = False,
     loop: Annotated[
         bool,
         Parameter(negative="", help="With --demo: after the crash the next one, by another seed."),
@@ -166,7 +168,7 @@ MIN_CREDENTIAL_LENGTH = 16
 
 def _check_strength(keyring: "Keyring", file: Path) -> None:
     """Raise InputError for weak or equal secrets, and for ids that are guessed and credentials."""
-    seen: dict[bytes, str] = {}
+    owners: dict[bytes, str] = {}
     for key in keyring.all():
         where = f"{file}: key {key.id!r}"
         if key.secret_bytes is not None and len(key.secret_bytes) < MIN_SECRET_BYTES:
@@ -174,10 +176,10 @@ def _check_strength(keyring: "Keyring", file: Path) -> None:
                 f"{where}: the secret is shorter than {MIN_SECRET_BYTES} bytes; "
                 "make one with `delever config key`"
             )
-        if key.secret_bytes in seen:
-            raise InputError(f"{where}: has the secret of key {seen[key.secret_bytes]!r}")
+        if key.secret_bytes in owners:
+            raise InputError(f"{where}: has the secret of key {owners[key.secret_bytes]!r}")
         if key.secret_bytes is not None:
-            seen[key.secret_bytes] = key.id
+            owners[key.secret_bytes] = key.id
         if Role.TRADE_ACCOUNT in key.roles and len(key.id) < MIN_CREDENTIAL_LENGTH:
             raise InputError(
                 f"{where}: the id of a trade-account key is a credential and shorter than "

@@ -254,7 +254,9 @@ def test_a_listen_key_that_is_not_extended_expires(server: LiveServer, clock: Fi
     key = listen_key(server)
     with connect(f"{server.ws}/ws/{key}") as connection:
         clock.ms += VALID_MS
-        submit_to(server.service, [SetMarks(time_ms=NOW, marks={"BTCUSDT": "59999"})])
+        confirmed = SetTime(time_ms=NOW, confirmed=True, note="an hour without commands")
+        marks = SetMarks(time_ms=NOW, marks={"BTCUSDT": "59999"})
+        submit_to(server.service, [confirmed, marks])
         (event,) = receive_events(connection, 1)
         assert (event["e"], event["listenKey"]) == ("listenKeyExpired", key)
     assert listen_key(server) != key
