@@ -14,7 +14,7 @@ from test_binance_clients import client_at
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from delever.core.messages import CancelAdl, FundingReason, FundPool, SetMarks
+from delever.core.messages import CancelAdl, FundingReason, FundPool, SetMarks, SetTime
 from delever.server.engine.runner import NOW
 from delever.server.venues.binance.streams import MAX_STREAMS, VALID_MS
 from waiting import PATIENCE_S, wait_until
