@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from delever.server.transport.api_keys import Keyring
 
 
+ConfirmTime = Annotated[
+    bool,
+    Parameter(
+        negative="", help="Confirm the clock after a stop longer than [journal] max_time_jump_ms."
+    ),
+]
+
+
 def serve(
     *,
     config: Annotated[
@@ -38,13 +46,7 @@ def serve(
     speed: Annotated[
         int, Parameter(help="With --demo: simulated seconds for each second of real time.")
     ] = 1,
-    confirm_time: Annotated[
-        bool,
-        Parameter(
-            negative="",
-            help="Confirm the clock after a stop longer than [journal] max_time_jump_ms.",
-        ),
-    ] = False,
+    confirm_time: ConfirmTime = False,
     loop: Annotated[
         bool,
         Parameter(negative="", help="With --demo: after the crash the next one, by another seed."),
