@@ -21,12 +21,15 @@ from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.execution.deleveraging import deleverage
 from delever.core.execution.notices import notices_of
+from delever.core.intake.closing import settle_closed
 from delever.core.intake.handlers import admit, take_over_named
 from delever.core.kernels import ParallelMap
 from delever.core.messages import (
     Accepted,
     AdlStarted,
     AdlStopped,
+    AmendContract,
+    AmendPool,
     Command,
     Event,
     ForceAdl,
@@ -45,6 +48,10 @@ from delever.core.valuation.liquidation import liquidate_cross, liquidate_isolat
 
 WARNING_CLEARED_PPM = WARNING_PPM - 100_000
 """A warning is cleared 10 points below its level, so that it does not come and go."""
+
+
+AMENDMENTS = AmendContract, AmendPool
+"""Commands whose own step takes nobody over: accounts can react to new terms first."""
 
 
 def step(
@@ -80,7 +87,8 @@ def step(
     run.emit(admitted)
     if isinstance(command, Takeover):
         run.emit(take_over_named(book, command, admitted))
-    if book.has_managed_pools:
+    run.emit(settle_closed(book, admitted))
+    if book.has_managed_pools and not isinstance(command, AMENDMENTS):
         shares = {
             state.name: rule_set_of(book, state).takeover_share
             for state in book.contracts.values()
@@ -90,8 +98,10 @@ def step(
         nets = {name for name in shares if _nets_hedged_legs(book, name)}
         run.emit(liquidate_cross(book, shares, nets))
         run.emit(_unwind(book, shares))
-    if not _is_idle(book):
+    has_work = not _is_idle(book)
+    if has_work:
         _run_pools(run, command.contract if isinstance(command, ForceAdl) else "")
+    if has_work or isinstance(command, AMENDMENTS):
         run.emit(rerate(book, run.events))
     run.emit(refresh(book, command, parallel_map))
     run.check.close()

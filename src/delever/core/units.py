@@ -6,6 +6,7 @@ an integer here and nowhere else; a number without an exact integer is rejected,
 """
 
 import re
+from math import gcd
 from typing import Any, NewType, TypeVar, cast
 
 import numpy as np
@@ -19,6 +20,9 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 IntLike = TypeVar("IntLike", int, Ints)
+
+Ratio = tuple[int, int]
+"""Numerator and denominator, without a common divisor."""
 
 PPM = 1_000_000
 """Ratios are integers in parts per million: 0.30 is 300,000."""
@@ -85,6 +89,17 @@ def format_scaled(amount: int, decimals: int) -> str:
     whole, fraction = divmod(abs(amount), 10**decimals)
     digits = f"{fraction:0{decimals}d}".rstrip("0") if decimals else ""
     return f"{sign}{whole}.{digits}" if digits else f"{sign}{whole}"
+
+
+def ratio_of(number: tuple[int, int], unit: tuple[int, int]) -> Ratio:
+    """Return a decimal divided by another, in lowest terms.
+
+    >>> ratio_of((10, 2), (25, 3))
+    (4, 1)
+    """
+    top, bottom = number[0] * int(10 ** unit[1]), unit[0] * int(10 ** number[1])
+    divisor = gcd(top, bottom)
+    return top // divisor, bottom // divisor
 
 
 # --- sums ---

@@ -6,6 +6,7 @@ derived from them. A test fails for a field of the core that is neither stored n
 derived.
 """
 
+from dataclasses import replace
 from typing import TypeVar
 
 import msgspec
@@ -16,7 +17,7 @@ from delever.core.book.contract_state import ContractState, OutstandingLoss
 from delever.core.book.inventory import Inventory, Tranche
 from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.book.position_table import PositionBlock, PositionTable
-from delever.core.market.contract_terms import terms_of
+from delever.core.market.contract_terms import FormerUnits, terms_of
 from delever.core.market.rolling_windows import RollingMean, RollingPeak, RollingVolatility
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.messages import (
@@ -103,6 +104,9 @@ class ContractRecord(StateRecord):
     """Fields of `ContractState`; an inventory is stored as its tranches, in order."""
 
     definition: DefineContract
+    price_unit: str
+    amendments: int
+    former_units: list[FormerUnits]
     pool: str
     mark: int
     previous_mark: int
@@ -130,6 +134,7 @@ class PoolRecord(StateRecord):
 
     definition: DefinePool
     rules_digest: str
+    amended: bool
     balance: int
     balance_peak: RollingPeakRecord
     equity_peak: RollingPeakRecord
@@ -286,13 +291,13 @@ def _restore_pool(record: PoolRecord, cash_decimals: int) -> PoolState:
 def _restore_contract(
     record: ContractRecord, cash_decimals: int, positions: PositionBlock
 ) -> ContractState:
-    terms = terms_of(record.definition, cash_decimals)
+    terms = terms_of(record.definition, cash_decimals, record.price_unit)
+    terms = replace(terms, former=tuple(record.former_units))
     limits = exact_limits(record.definition.limits, cash_decimals)
     window_ms = record.contract_pnl_peak.window_ms
     state = ContractState(record.definition, terms, limits, window_ms, positions)
-    _assign_fields(
-        state, record, skip=("tables", "inventory", "volatility", "contract_pnl_peak", "warned")
-    )
+    translated = "tables", "inventory", "volatility", "contract_pnl_peak", "warned", "former_units"
+    _assign_fields(state, record, skip=translated)
     for side, table in record.tables.items():
         _load_table(state.tables[side], table)
         state.tables[side].position_ids = set(table.position_ids)

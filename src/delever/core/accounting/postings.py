@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from delever.core import messages as m
-from delever.core.accounting.ledger import LedgerAccount, Posting, lots_unit
+from delever.core.accounting.ledger import BOOK_TOTALS, LedgerAccount, Posting, lots_unit
 from delever.core.book import Book
 from delever.core.book.position_table import PositionColumns
+from delever.core.market.contract_terms import lots_ratio_of
 from delever.core.market.validation import unpack_column
 from delever.core.messages import Event
 from delever.core.messages.fill_batch import FillBatch
@@ -126,6 +127,51 @@ def _positions_netted(book: Book, event: m.PositionsNetted) -> Iterator[Posting]
     yield Posting(LedgerAccount.WALLETS, asset, asset, event.realized_pnl_cash, event.account)
 
 
+def _positions_closed(book: Book, event: m.PositionsClosed) -> Iterator[Posting]:
+    """Yield the closing of positions as one movement; what the sides do not match is outside."""
+    state = book.contracts[event.contract]
+    asset, name, unit = state.terms.settle, event.contract, lots_unit(event.contract)
+    cost, margin, to_pool = (
+        sum(column) for column in (event.cost_cash, event.margin_cash, event.to_pool_cash)
+    )
+    to_wallets = sum(event.realized_pnl_cash) + margin - to_pool
+    moved = [
+        Posting(LedgerAccount.POSITIONS, name, asset, cost),
+        Posting(LedgerAccount.MARGINS, name, asset, -margin),
+        Posting(LedgerAccount.WALLETS, asset, asset, to_wallets),
+        Posting(LedgerAccount.POOL, state.pool, asset, to_pool),
+    ]
+    yield from _against_outside(moved, asset)
+    signed = -event.side.sign * sum(event.lots)
+    yield from _against_outside([Posting(LedgerAccount.POSITIONS, name, unit, signed)], unit)
+
+
+def _inventory_closed(book: Book, event: m.InventoryClosed) -> Iterator[Posting]:
+    state = book.contracts[event.contract]
+    asset, unit = state.terms.settle, lots_unit(event.contract)
+    realized = sum(event.realized_pnl_cash)
+    moved = [
+        Posting(LedgerAccount.INVENTORY, event.contract, asset, sum(event.cost_cash)),
+        Posting(LedgerAccount.POOL, state.pool, asset, realized),
+    ]
+    yield from _against_outside(moved, asset)
+    signed = -event.side.sign * sum(event.lots)
+    yield from _against_outside(
+        [Posting(LedgerAccount.INVENTORY, event.contract, unit, signed)], unit
+    )
+
+
+def _contract_amended(book: Book, event: m.ContractAmended) -> Iterator[Posting]:
+    """Yield the lots that a new unit adds to each ledger account, against outside."""
+    state, unit = book.contracts[event.contract], lots_unit(event.contract)
+    numerator, denominator = lots_ratio_of(state.definition, event.definition)
+    for ledger in (LedgerAccount.POSITIONS, LedgerAccount.INVENTORY):
+        lots = BOOK_TOTALS[ledger](book, event.contract, unit)
+        added = lots * numerator // denominator - lots
+        if added:
+            yield from _against_outside([Posting(ledger, event.contract, unit, added)], unit)
+
+
 def _unwound(book: Book, event: m.Unwound) -> Iterator[Posting]:
     state = book.contracts[event.contract]
     asset, unit = state.terms.settle, lots_unit(event.contract)
@@ -197,6 +243,9 @@ _POSTINGS: dict[type[Event], Callable[[Book, Any], Iterator[Posting]]] = {
     m.PositionsSet: _positions_set,
     m.PositionColumnsSet: _position_columns_set,
     m.PoolFunded: _pool_funded,
+    m.ContractAmended: _contract_amended,
+    m.PositionsClosed: _positions_closed,
+    m.InventoryClosed: _inventory_closed,
     m.TakenOver: _taken_over,
     m.PositionsNetted: _positions_netted,
     m.WalletSettled: _wallet_settled,

@@ -18,12 +18,12 @@ from delever.core.book.inventory import Tranche
 from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.book.position_table import PositionBlock, PositionColumns
 from delever.core.kernels import ParallelMap, Revaluation
-from delever.core.market.contract_terms import terms_of
+from delever.core.market.contract_terms import ContractTerms, terms_of
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.market.validation import unpack_column
 from delever.core.messages import Event, NoticeKind, Side
 from delever.core.messages.fill_batch import FillBatch
-from delever.core.units import COLUMN_LIMIT, Ints
+from delever.core.units import COLUMN_LIMIT, Ints, ratio_of, share_floor
 
 DEFAULT_CASH_DECIMALS = 8
 
@@ -414,6 +414,77 @@ class Book:
         window_ms = self.pools[event.target].definition.peak_window_ms
         state.reset_for_pool(event.target, window_ms, self.time_ms)
         self._record_change(state)
+
+    # --- events: amendments ---
+
+    def _contract_amended(self, event: m.ContractAmended) -> None:
+        state = self.contracts[event.contract]
+        asset, definition = self.asset_of(state), event.definition
+        before = state.terms
+        terms = terms_of(definition, asset.cash_decimals, event.price_unit)
+        terms = before.amended_to(terms, self.sequence)
+        limits = exact_limits(definition.limits, asset.cash_decimals)
+        sides = [(side, np.arange(table.size)) for side, table in state.tables.items()]
+        for side, rows in sides:
+            state.subtract_from_wallets(side, rows, asset.wallets)
+        state.amend(definition, event.price_unit, terms, limits)
+        for side, rows in sides:
+            state.add_to_wallets(side, rows, asset.wallets)
+            self._changed_sides.add((state.name, side))
+        self._rescale_outstanding(state.name, before, terms)
+        self._update_bounds(state)
+        self.publication_cache.pop(state.name, None)
+        self._record_change(state)
+
+    def _rescale_outstanding(
+        self, contract: str, before: ContractTerms, terms: ContractTerms
+    ) -> None:
+        """Express outstanding fills of a contract in its new units."""
+        lots_ratio, price_ratio = ratio_of(before.lot, terms.lot), ratio_of(before.tick, terms.tick)
+        for number, fill in self.outstanding_fills.items():
+            if fill.contract == contract:
+                self.outstanding_fills[number] = msgspec.structs.replace(
+                    fill,
+                    lots=share_floor(fill.lots, *lots_ratio),
+                    quantity_ahead_lots=share_floor(fill.quantity_ahead_lots, *lots_ratio),
+                    price_ticks=share_floor(fill.price_ticks, *price_ratio),
+                    takeover_price_ticks=share_floor(fill.takeover_price_ticks, *price_ratio),
+                )
+
+    def _pool_amended(self, event: m.PoolAmended) -> None:
+        pool, definition = self.pools[event.pool], event.definition
+        limits = exact_limits(definition.limits, self.asset(pool.asset).cash_decimals)
+        rules_change = definition.rules != pool.definition.rules
+        pool.amend(definition, limits, slippage_ppm(definition), event.rules_digest)
+        for state in self.members(pool):
+            state.contract_pnl_peak.window_ms = definition.peak_window_ms
+            if rules_change:
+                state.exhausted.clear()
+                state.warned.clear()
+            self._record_change(state)
+        self._changed[f"pool {pool.name}"] = pool
+        self.unobserved_pools.add(pool.name)
+
+    def _positions_closed(self, event: m.PositionsClosed) -> None:
+        state = self.contracts[event.contract]
+        wallets = self.asset_of(state).wallets
+        names = "lots", "cost_cash", "margin_cash", "realized_pnl_cash", "to_pool_cash"
+        columns = (getattr(event, name) for name in ("accounts", "positions", *names))
+        for name, position, lots, cost, margin, realized, to_pool in zip(*columns, strict=True):
+            account = self.accounts.index[name]
+            self._reduce_position(state, event.side, (account, position), (lots, cost, margin))
+            wallets.add(account, realized + margin - to_pool)
+        self._credit_pool(state, sum(event.to_pool_cash))
+
+    def _inventory_closed(self, event: m.InventoryClosed) -> None:
+        state = self.contracts[event.contract]
+        columns = event.takeovers, event.lots, event.cost_cash
+        for takeover, lots, cost in zip(*columns, strict=True):
+            state.inventory[event.side].reduce(takeover, lots, cost)
+        state.exhausted.pop(event.side, None)
+        self._changed_sides.add((state.name, event.side))
+        self.asset_of(state).inventory_cost -= sum(event.cost_cash)
+        self._credit_pool(state, sum(event.realized_pnl_cash))
 
     def _withdrawal_haircut_set(self, event: m.WithdrawalHaircutSet) -> None:
         pool = self.pools[event.pool]

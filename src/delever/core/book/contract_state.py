@@ -7,11 +7,11 @@ from delever.core.book.account_tables import Wallets
 from delever.core.book.inventory import Inventory
 from delever.core.book.position_table import PositionBlock, PositionBounds, PositionTable
 from delever.core.kernels import Revaluation, kernels_for
-from delever.core.market.contract_terms import ContractTerms
+from delever.core.market.contract_terms import ContractTerms, FormerUnits
 from delever.core.market.rolling_windows import RollingPeak, RollingVolatility
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import AdlFilled, DefineContract, Rating, Side
-from delever.core.units import Ints
+from delever.core.units import Ints, Ratio, ratio_of, share_floor
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,10 @@ class OutstandingLoss:
     amount_cash: int
 
 
+UNCHANGED: Ratio = (1, 1)
+"""The ratio of a unit that stays as it is."""
+
+
 class ContractState:
     """One contract: terms, mark, depth, positions, inventory, PnL and ADL.
 
@@ -33,7 +37,8 @@ class ContractState:
     triggers that a warning has announced; `exhausted` is the inventory, in lots, that the last
     round of a side left open. `mark_rejected`: the newest submitted mark was rejected, so that the
     mark is older than the market. `is_observed`: an observation of the pool has included the
-    contract.
+    contract. `amendments` counts the amendments of the terms; `price_unit` is the unit of prices
+    where it is not the tick.
     """
 
     def __init__(
@@ -47,6 +52,8 @@ class ContractState:
         self.definition_order = 0
         self.definition = definition
         self.terms = terms
+        self.price_unit = ""
+        self.amendments = 0
         self.limits = limits
         self.name = definition.contract
         self.key = f"contract {self.name}"
@@ -85,6 +92,41 @@ class ContractState:
         self.warned.clear()
         self.exhausted.clear()
         self.is_observed = False
+
+    # --- amendment ---
+
+    def amend(
+        self, definition: DefineContract, price_unit: str, terms: ContractTerms, limits: Limits
+    ) -> None:
+        """Replace the terms; express lots and prices in the new units, with the same money.
+
+        Positions must be valued again afterwards: their margin tiers may be others.
+        """
+        lots_ratio = ratio_of(self.terms.lot, terms.lot)
+        price_ratio = ratio_of(self.terms.tick, terms.tick)
+        if (lots_ratio, price_ratio) != (UNCHANGED, UNCHANGED):
+            self._rescale(lots_ratio, price_ratio)
+        self.definition, self.price_unit = definition, price_unit
+        self.terms, self.limits = terms, limits
+        self.amendments += 1
+        self.exhausted.clear()
+
+    def _rescale(self, lots_ratio: Ratio, price_ratio: Ratio) -> None:
+        for side, table in self.tables.items():
+            table.rescale(*lots_ratio)
+            self.inventory[side].rescale(lots_ratio, price_ratio)
+        self.mark = share_floor(self.mark, *price_ratio)
+        self.previous_mark = share_floor(self.previous_mark, *price_ratio)
+        self.volatility.rescale(*price_ratio)
+        self.bids, self.asks = (
+            tuple((share_floor(p, *price_ratio), share_floor(n, *lots_ratio)) for p, n in levels)
+            for levels in (self.bids, self.asks)
+        )
+
+    @property
+    def former_units(self) -> list[FormerUnits]:
+        """The units of prices and quantities before each amendment that changed them."""
+        return list(self.terms.former)
 
     # --- marks and values ---
 
@@ -277,6 +319,7 @@ class ContractState:
             sorted(self.active.items()),
             sorted(self.depth_insufficient_since_ms.items()),
             self.rating and (self.rating.level, self.rating.as_of),
+            *((self.price_unit, self.definition) if self.amendments else ()),
             *(("paused",) if self.paused else ()),
             *(("mark_rejected",) if self.mark_rejected else ()),
         )

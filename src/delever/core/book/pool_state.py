@@ -31,6 +31,7 @@ class PoolState:
     """One insurance pool: its settled balance, rolling peaks and means, and last observation.
 
     `rules_digest` names the content of a rule set of one's own; it is empty for a venue's.
+    `amended`: the definition is not the first.
     """
 
     def __init__(self, definition: DefinePool, limits: Limits, max_slippage_ppm: int) -> None:
@@ -40,12 +41,23 @@ class PoolState:
         self.name = definition.pool
         self.asset = definition.asset
         self.rules_digest = ""
+        self.amended = False
         self.balance = 0
         self.balance_peak = RollingPeak(definition.peak_window_ms)
         self.equity_peak = RollingPeak(definition.peak_window_ms)
         self.equity_mean = RollingMean(definition.peak_window_ms)
         self.withdrawal_haircut_ppm = 0
         self.observed: PoolObserved | None = None
+
+    def amend(
+        self, definition: DefinePool, limits: Limits, max_slippage_ppm: int, rules_digest: str
+    ) -> None:
+        """Replace rules, limits, slippage and window; balances and peaks stay."""
+        self.definition, self.limits = definition, limits
+        self.max_slippage_ppm, self.rules_digest = max_slippage_ppm, rules_digest
+        self.amended = True
+        for window in (self.balance_peak, self.equity_peak, self.equity_mean):
+            window.window_ms = definition.peak_window_ms
 
     def track(self, time_ms: int, balance_cash: int, equity_cash: int) -> None:
         """Add the balance and the equity of this moment to the rolling windows."""
@@ -60,4 +72,5 @@ class PoolState:
 
     def scalars(self) -> tuple[object, ...]:
         """Return the pool's own numbers, for the hash of changes."""
-        return (self.balance, self.withdrawal_haircut_ppm)
+        amended = (self.definition, self.rules_digest) if self.amended else ()
+        return (self.balance, self.withdrawal_haircut_ppm, *amended)

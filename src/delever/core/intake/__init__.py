@@ -3,5 +3,7 @@
 1. snapshots       balances and positions, row by row, corrected for outstanding fills
 2. bulk_snapshots  the same in columns
 3. column_packing  columns -> a command in columns
-4. handlers        one function a command; `admit` is the entry
+4. closing         positions and inventory closed by the venue at one price
+5. amendments      new terms of live contracts and pools
+6. handlers        one function a command; `admit` is the entry
 """

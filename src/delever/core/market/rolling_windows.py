@@ -155,6 +155,12 @@ class RollingVolatility:
         while len(entries) > 1 and entries[1][0] <= minute - self.WINDOW_MINUTES:
             entries.popleft()
 
+    def rescale(self, numerator: int, denominator: int) -> None:
+        """Multiply every price by a ratio that gives whole numbers: no change becomes another."""
+        self._entries = deque(
+            (minute, div_floor(price * numerator, denominator)) for minute, price in self._entries
+        )
+
     def volatility_ppm(self, time_ms: int) -> int:
         """Return the volatility of the window that ends at this time; 0 without two prices."""
         start = div_floor(time_ms, self.MINUTE_MS) - self.WINDOW_MINUTES

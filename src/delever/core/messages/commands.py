@@ -5,7 +5,7 @@ Amounts are decimal text, and absolute wherever possible: a balance, not a chang
 
 import msgspec
 
-from delever.core.messages.enums import ContractKind, FundingReason, PoolKind, Side
+from delever.core.messages.enums import ContractKind, FundingReason, OddLots, PoolKind, Side
 
 Amount = str | int
 """An exact decimal: text, or a whole JSON number. A JSON float is rejected by the decoder."""
@@ -277,6 +277,42 @@ class MoveContract(Command, tag="move_contract", frozen=True, kw_only=True):
     note: str
 
 
+class AmendContract(Command, tag="amend_contract", frozen=True, kw_only=True):
+    """Amend the terms of a live contract; fields left out keep their values.
+
+    `margin_tiers` and `limits` replace the former ones whole. Positions, marks, depth and inventory
+    keep their money and are expressed in the new tick and lot. A position, tranche, depth level or
+    outstanding fill that is no multiple of the new lot rejects the command; with `odd_lots`
+    `close_at_mark` the part beyond whole lots is closed at the mark, without a fee. New margin
+    tiers apply at once, but a managed pool takes nobody over in the step of the amendment.
+    """
+
+    contract: str
+    note: str
+    tick_size: Amount | None = None
+    lot_size: Amount | None = None
+    margin_tiers: tuple[MarginTier, ...] | None = None
+    adl_exempt: bool | None = None
+    limits: TriggerLimits | None = None
+    odd_lots: OddLots = OddLots.REJECT
+
+
+class AmendPool(Command, tag="amend_pool", frozen=True, kw_only=True):
+    """Amend the rules of a live insurance pool; fields left out keep their values.
+
+    `limits` replaces the former ones whole. Under new `rules` ADL that was started by a trigger
+    which they lack stops. Peaks before a longer `peak_window_ms` that were outside the former
+    window are not known.
+    """
+
+    pool: str
+    note: str
+    rules: str | None = None
+    limits: TriggerLimits | None = None
+    max_slippage: Amount | None = None
+    peak_window_ms: int | None = None
+
+
 class CancelAdl(Command, tag="cancel_adl", frozen=True, kw_only=True):
     """Cancel an ADL fill that the venue could not apply; the inventory is open again."""
 
@@ -335,6 +371,8 @@ AnyCommand = (
     | UnwindFill
     | FundPool
     | MoveContract
+    | AmendContract
+    | AmendPool
     | CancelAdl
     | PauseAdl
     | ForceAdl

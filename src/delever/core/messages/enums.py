@@ -28,6 +28,13 @@ class ContractKind(StrEnum):
     INVERSE = "inverse"
 
 
+class OddLots(StrEnum):
+    """What an amendment does with positions that are no multiple of the new lot."""
+
+    REJECT = "reject"
+    CLOSE_AT_MARK = "close_at_mark"
+
+
 class PoolKind(StrEnum):
     """The scope of an insurance pool; an isolated pool covers one contract."""
 
@@ -131,6 +138,7 @@ class Reason(StrEnum):
     EXCEEDS_NUMERIC_RANGE = "exceeds_numeric_range"
     EXCEEDS_INVENTORY = "exceeds_inventory"
     EXCEEDS_POOL_BALANCE = "exceeds_pool_balance"
+    ODD_LOTS = "odd_lots"
     NO_OPEN_POSITION = "no_open_position"
     MISSING_MARK_PRICE = "missing_mark_price"
     NO_INVENTORY_TO_CLOSE = "no_inventory_to_close"
@@ -150,6 +158,7 @@ class Reason(StrEnum):
     POOL_EQUITY_BELOW_MEAN = "pool_equity_below_mean"
     PNL_TO_POOL_LIMIT = "pnl_to_pool_limit"
     CONTRACT_MOVED_TO_OTHER_POOL = "contract_moved_to_other_pool"
+    RULES_AMENDED = "rules_amended"
 
     # Counterparty skipped, position not ranked, or round ended early.
     FILL_WOULD_BANKRUPT_COUNTERPARTY = "fill_would_bankrupt_counterparty"

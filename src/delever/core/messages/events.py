@@ -85,6 +85,66 @@ class ContractMoved(Event, tag="contract_moved", frozen=True, kw_only=True):
     note: str
 
 
+class ContractAmended(Event, tag="contract_amended", frozen=True, kw_only=True):
+    """The terms of a contract were amended; `definition` has the new values.
+
+    `price_unit` is the unit of the contract's integer prices from this event on: the tick, or a
+    divisor of it where the book has prices between ticks. Quantities are in the new lot.
+    """
+
+    contract: str
+    definition: DefineContract
+    price_unit: str
+    note: str
+
+
+class PoolAmended(Event, tag="pool_amended", frozen=True, kw_only=True):
+    """The rules of an insurance pool were amended; `definition` has the new values."""
+
+    pool: str
+    definition: DefinePool
+    rules_digest: str
+    note: str
+
+
+class PositionsClosed(Event, tag="positions_closed", frozen=True, kw_only=True):
+    """The venue closed positions of one side at a price, in part or whole; columns.
+
+    `cost_cash` and `margin_cash` are what belonged to the closed lots. Realized PnL and margin go
+    to the account's wallet, less `to_pool_cash`: negative where the loss of an isolated position is
+    larger than its margin, which the pool pays. Lots of the two sides that differ, and their value,
+    are the venue's.
+    """
+
+    contract: str
+    side: Side
+    reason: Reason
+    price_ticks: int
+    accounts: tuple[str, ...]
+    positions: tuple[int, ...]
+    lots: tuple[int, ...]
+    cost_cash: tuple[int, ...]
+    margin_cash: tuple[int, ...]
+    realized_pnl_cash: tuple[int, ...]
+    to_pool_cash: tuple[int, ...]
+
+
+class InventoryClosed(Event, tag="inventory_closed", frozen=True, kw_only=True):
+    """The venue closed inventory of one side at a price, by takeover; columns.
+
+    Realized PnL is the pool's.
+    """
+
+    contract: str
+    side: Side
+    reason: Reason
+    price_ticks: int
+    takeovers: tuple[int, ...]
+    lots: tuple[int, ...]
+    cost_cash: tuple[int, ...]
+    realized_pnl_cash: tuple[int, ...]
+
+
 class TakenOver(Event, tag="taken_over", frozen=True, kw_only=True):
     """A pool took over a position.
 
@@ -369,6 +429,10 @@ AnyEvent = (
     | DepthSet
     | PoolFunded
     | ContractMoved
+    | ContractAmended
+    | PoolAmended
+    | PositionsClosed
+    | InventoryClosed
     | TakenOver
     | PositionsNetted
     | WalletSettled

@@ -52,10 +52,10 @@ class AtBankruptcyPrice:
     name: str = field(default="bankruptcy_price", init=False)
 
     def quote(
-        self, _book: Book, state: ContractState, _side: Side, tranches: Sequence[Tranche]
+        self, _book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
         """Return each tranche's takeover price."""
-        ticks = tuple(Ticks(tranche.price_ticks) for tranche in tranches)
+        ticks = tuple(state.terms.on_tick(tranche.price_ticks, side) for tranche in tranches)
         return Quote(ticks, {"mark_ticks": state.mark})
 
 
@@ -66,10 +66,11 @@ class AtMark:
     name: str = field(default="mark", init=False)
 
     def quote(
-        self, _book: Book, state: ContractState, _side: Side, tranches: Sequence[Tranche]
+        self, _book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
         """Return the mark."""
-        return Quote((Ticks(state.mark),) * len(tranches), {"mark_ticks": state.mark})
+        ticks = state.terms.on_tick(state.mark, side)
+        return Quote((ticks,) * len(tranches), {"mark_ticks": state.mark})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +80,12 @@ class AtPreviousMark:
     name: str = field(default="previous_mark", init=False)
 
     def quote(
-        self, _book: Book, state: ContractState, _side: Side, tranches: Sequence[Tranche]
+        self, _book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
         """Return the previous mark."""
         numbers = {"mark_ticks": state.mark, "previous_mark_ticks": state.previous_mark}
-        return Quote((Ticks(state.previous_mark),) * len(tranches), numbers)
+        ticks = state.terms.on_tick(state.previous_mark, side)
+        return Quote((ticks,) * len(tranches), numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,8 @@ class AtCappedMark:
     ) -> Quote:
         """Return the better of mark and takeover price for the pool, for each tranche."""
         better = max if side is Side.LONG else min
-        ticks = tuple(Ticks(better(tranche.price_ticks, state.mark)) for tranche in tranches)
+        prices = (better(tranche.price_ticks, state.mark) for tranche in tranches)
+        ticks = tuple(state.terms.on_tick(price, side) for price in prices)
         return Quote(ticks, {"mark_ticks": state.mark})
 
 
@@ -144,9 +147,10 @@ class AtTransferPrice:
     ) -> Quote:
         """Return one price for all tranches, at least one tick."""
         round_off = div_floor if side is Side.LONG else div_ceil
-        ticks = round_off(state.mark * (PPM - side.sign * self.spread_ppm), PPM)
+        step = state.terms.price_step
+        steps = round_off(state.mark * (PPM - side.sign * self.spread_ppm), PPM * step)
         numbers = {"mark_ticks": state.mark, "spread_ppm": self.spread_ppm}
-        return Quote((Ticks(max(ticks, 1)),) * len(tranches), numbers)
+        return Quote((Ticks(max(steps, 1) * step),) * len(tranches), numbers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.pool_state import PoolState
 from delever.core.book.position_table import PositionBounds
+from delever.core.market.contract_terms import MAX_TICKS, ContractTerms
 from delever.core.market.validation import Rejection
 from delever.core.messages import Event, Reason, Side, TakenOver, WalletSettled
-from delever.core.units import COLUMN_LIMIT, INT64_LIMIT
+from delever.core.units import COLUMN_LIMIT, INT64_LIMIT, Ratio, share_floor
 
 POOL_LIMIT = INT64_LIMIT
 """Upper bound, in Cash, on a pool's worth: events report it as one int64, no column sums it."""
@@ -130,6 +131,28 @@ def funding_fits(book: Book, pool: PoolState, amount: int, contract: str | None)
     if contract is not None:
         growth += abs(amount)  # also counted in the contract's PnL
     return growth == 0 or _pool_worth_bound(book, pool.asset, {}) + growth < POOL_LIMIT
+
+
+def amendment_fits(
+    book: Book, state: ContractState, terms: ContractTerms, lots_ratio: Ratio, price_ratio: Ratio
+) -> bool:
+    """Return whether everything stays inside its limit once a contract has these terms."""
+    tables = state.tables.values()
+    most_lots = max(table.total_lots for table in tables)
+    prices = state.mark, state.previous_mark
+    top = share_floor(max(prices), *price_ratio)
+    if 8 * share_floor(most_lots, *lots_ratio) >= COLUMN_LIMIT or top > MAX_TICKS:
+        return False
+    lots, _ = state.largest_holding_with({}, exact=True)
+    per_lot = terms.factor * (top if terms.linear else 1)
+    added = share_floor(lots, *lots_ratio) * per_lot - lots * _max_lot_value(state)
+    held = sum(inventory.total_lots for inventory in state.inventory.values())
+    worth = share_floor(held, *lots_ratio) * per_lot - held * _max_lot_value(state)
+    asset = terms.settle
+    return (
+        _exact_equity_bound(book, asset, {}, {}, {}) + max(added, 0) < COLUMN_LIMIT
+        and _pool_worth_bound(book, asset, {}) + max(worth, 0) < POOL_LIMIT
+    )
 
 
 def _pool_worth_bound(book: Book, asset: str, marks: Mapping[str, int]) -> int:

@@ -3,23 +3,29 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 import msgspec
 
 from delever.core.book import Book
 from delever.core.messages import (
+    Accepted,
     AdlFilled,
+    ContractAmended,
     Event,
     FillCancelled,
+    InventoryClosed,
     LossSocialized,
     MarksSet,
+    PositionsClosed,
     Rejected,
     Side,
     TakenOver,
     Unwound,
     WalletSettled,
 )
-from delever.formatting import ContractFormatter
+from delever.core.units import ratio_of, share_floor
+from delever.formatting import ContractFormatter, decimal_text
 
 
 class ContractTotal(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,11 +52,11 @@ class ContractTotal(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class _Sums:
-    """Lots and Cash of one contract."""
+    """Quantities and Cash of one contract."""
 
-    taken_over: int = 0
-    unwound: int = 0
-    closed: int = 0
+    taken_over: Decimal = Decimal(0)
+    unwound: Decimal = Decimal(0)
+    closed: Decimal = Decimal(0)
     realized_pnl: int = 0
     haircut: int = 0
     pool_pnl: int = 0
@@ -67,6 +73,7 @@ class EventTotals:
         self._book = book
         self._sums: defaultdict[str, _Sums] = defaultdict(_Sums)
         self._marks = dict(marks)
+        self._sequence = book.sequence
         self.haircuts_cash: dict[int, int] = {}
         self.rejected = 0
         self.takeovers = 0
@@ -82,16 +89,22 @@ class EventTotals:
         match event:
             case MarksSet():
                 self._marks |= zip(event.contracts, event.mark_ticks, strict=True)
+            case Accepted() | ContractAmended() | PositionsClosed() | InventoryClosed():
+                self._add_amendment(event)
             case Rejected():
                 self.rejected += 1
             case TakenOver():
                 self.takeovers += 1
-                self._sums[event.contract].taken_over += event.lots
+                self._sums[event.contract].taken_over += self._quantity(
+                    event.contract, event.lots, self._sequence
+                )
                 self._sums[event.contract].pool_pnl += event.to_pool_cash
             case WalletSettled():
                 self._sums[event.contract].pool_pnl += event.amount_cash
             case Unwound():
-                self._sums[event.contract].unwound += event.lots
+                self._sums[event.contract].unwound += self._quantity(
+                    event.contract, event.lots, self._sequence
+                )
                 self._sums[event.contract].pool_pnl += event.realized_pnl_cash
             case AdlFilled():
                 self.haircuts_cash[event.fill] = self._haircut_cash(event)
@@ -104,10 +117,39 @@ class EventTotals:
                 self._sums[event.contract].pool_pnl += paid
                 self._sums[event.contract].accounts.update(event.accounts)
 
+    def _add_amendment(
+        self, event: Accepted | ContractAmended | PositionsClosed | InventoryClosed
+    ) -> None:
+        """Add what an amendment has closed; express the mark in the new unit of prices."""
+        match event:
+            case Accepted():
+                self._sequence = event.sequence
+            case ContractAmended():
+                self._rescale_mark(event.contract)
+            case PositionsClosed():
+                self._sums[event.contract].pool_pnl += sum(event.to_pool_cash)
+            case InventoryClosed():
+                unwound = self._quantity(event.contract, sum(event.lots), self._sequence - 1)
+                self._sums[event.contract].unwound += unwound
+                self._sums[event.contract].pool_pnl += sum(event.realized_pnl_cash)
+
+    def _formatter(self, contract: str) -> ContractFormatter:
+        return ContractFormatter.of(self._book, self._book.contracts[contract])
+
+    def _quantity(self, contract: str, lots: int, sequence: int) -> Decimal:
+        """Return lots of the events of a sequence as a quantity."""
+        return self._formatter(contract).at(sequence).exact_quantity(lots)
+
+    def _rescale_mark(self, contract: str) -> None:
+        terms = self._book.contracts[contract].terms
+        before, after = terms.at(self._sequence - 1), terms.at(self._sequence)
+        mark = self._marks.get(contract, 0)
+        self._marks[contract] = share_floor(mark, *ratio_of(before.tick, after.tick))
+
     def _haircut_cash(self, fill: AdlFilled) -> int:
         """Return the loss of a fill's counterparty against the mark; 0 without a mark."""
         mark = self._marks.get(fill.contract, 0)
-        terms = self._book.contracts[fill.contract].terms
+        terms = self._book.contracts[fill.contract].terms.at(self._sequence)
         return terms.trade_cash(fill.side.sign * fill.lots, mark) - fill.value_cash if mark else 0
 
     def _add_fill(self, fill: AdlFilled, direction: int) -> None:
@@ -115,7 +157,7 @@ class EventTotals:
         sums = self._sums[fill.contract]
         self.fills += direction
         sums.accounts[fill.account] += direction
-        sums.closed += direction * fill.lots
+        sums.closed += direction * self._quantity(fill.contract, fill.lots, self._sequence)
         sums.realized_pnl += direction * fill.realized_pnl_cash
         sums.haircut += direction * self.haircuts_cash.get(fill.fill, 0)
         sums.pool_pnl += direction * fill.pool_realized_pnl_cash
@@ -130,13 +172,13 @@ class EventTotals:
 
     def _total(self, name: str, sums: _Sums) -> ContractTotal:
         state = self._book.contracts[name]
-        formatter = ContractFormatter.of(self._book, state)
+        formatter = self._formatter(name)
         return ContractTotal(
             contract=name,
             asset=state.terms.settle,
-            taken_over=formatter.quantity(sums.taken_over),
-            unwound=formatter.quantity(sums.unwound),
-            closed=formatter.quantity(sums.closed),
+            taken_over=decimal_text(sums.taken_over),
+            unwound=decimal_text(sums.unwound),
+            closed=decimal_text(sums.closed),
             inventory=formatter.quantity(sum(state.inventory[side].total_lots for side in Side)),
             accounts=len(+sums.accounts),
             realized_pnl=formatter.cash(sums.realized_pnl),

@@ -170,7 +170,7 @@ def _contract(
         settle=contract.terms.settle,
         pool=contract.pool,
         rules=contract.rules,
-        tick_size=format_scaled(*contract.terms.tick),
+        tick_size=formatter.price(contract.terms.price_step),
         lot_size=format_scaled(*contract.terms.lot),
         mark=formatter.price(contract.mark_ticks) if contract.mark_ticks else None,
         marked_ms=time_or_none(contract.marked_ms),

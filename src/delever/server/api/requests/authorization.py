@@ -13,14 +13,31 @@ from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
 from delever.config import Config, Role
-from delever.core.messages import CancelAdl, Command, ForceAdl, FundPool, MoveContract, PauseAdl
+from delever.core.messages import (
+    AmendContract,
+    AmendPool,
+    CancelAdl,
+    Command,
+    ForceAdl,
+    FundPool,
+    MoveContract,
+    PauseAdl,
+)
 from delever.server.api.requests.errors import ApiError, RequestError
 from delever.server.api.requests.masking import Masking
 from delever.server.transport.api_keys import ApiKey, Keyring
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
-OPERATOR_COMMANDS = (FundPool, MoveContract, CancelAdl, PauseAdl, ForceAdl)
+OPERATOR_COMMANDS = (
+    FundPool,
+    MoveContract,
+    AmendContract,
+    AmendPool,
+    CancelAdl,
+    PauseAdl,
+    ForceAdl,
+)
 """Commands that need the role operate, and a note with their reason."""
 
 

@@ -57,8 +57,8 @@ class AccountEndpoints:
 
     async def positions_v3(self, product: str, account: str, request: Request) -> object:
         """Return open positions with their ADL quantile."""
-        markets = self._requested(product, request)
-        reading, snapshot = await self._read(account), self._markets.snapshot
+        reading = await self._read(account)
+        markets, snapshot = self._requested(product, request), self._markets.snapshot
         owner = reading.account
         return [
             account_payloads.position_v3(
@@ -74,8 +74,8 @@ class AccountEndpoints:
 
     async def positions_v2(self, product: str, account: str, request: Request) -> object:
         """Return open positions in the older form, without a quantile."""
-        markets = self._requested(product, request)
         reading = await self._read(account)
+        markets = self._requested(product, request)
         owner = reading.account
         return [
             account_payloads.position_v2(
@@ -144,7 +144,7 @@ class AccountEndpoints:
         return since_ms, until_ms
 
     def _forced_order(self, order: ForcedOrder, owner: AccountSnapshot) -> payloads.Json:
-        market = self._markets.of_contract(order.event.contract)
+        market = self._markets.of_contract(order.event.contract).at(order.sequence)
         return account_payloads.force_order(
             market, order.event, hedge_mode=owner.hedge_mode, time_ms=order.time_ms
         )
@@ -174,7 +174,8 @@ def _open_positions(
     """Yield each open position with its market at the mark of the account reading."""
     for market in markets:
         for position in reading.account.positions_in(market.instrument.contract):
-            yield replace(market, mark_ticks=reading.marks[position.contract]), position
+            as_of = market.at(reading.account.as_of)
+            yield replace(as_of, mark_ticks=reading.marks[position.contract]), position
 
 
 def _quantile(

@@ -6,7 +6,7 @@ Binance's derivatives API documentation, by the pages that docs/reference/binanc
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -150,6 +150,10 @@ class Market:
     mark_ticks: int = 0
     marked_ms: int = 0
 
+    def at(self, sequence: int) -> "Market":
+        """Return the market with the units of the events of a sequence."""
+        return replace(self, terms=self.terms.at(sequence))
+
     @property
     def symbol(self) -> str:
         """The contract's symbol at Binance."""
@@ -259,7 +263,7 @@ def _terms(market: Market) -> Json:
         "baseAsset": instrument.base,
         "quoteAsset": instrument.quote,
         "marginAsset": terms.settle,
-        "pricePrecision": _decimals(market.price(1)),
+        "pricePrecision": _decimals(market.price(market.terms.price_step)),
         "quantityPrecision": _decimals(market.quantity(1)),
         "baseAssetPrecision": 8,
         "quotePrecision": 8,
@@ -282,9 +286,9 @@ def _filters(market: Market) -> list[Json]:
     return [
         {
             "filterType": "PRICE_FILTER",
-            "minPrice": market.price(1),
+            "minPrice": market.price(market.terms.price_step),
             "maxPrice": market.price(MAX_TICKS),
-            "tickSize": market.price(1),
+            "tickSize": market.price(market.terms.price_step),
         },
         {"filterType": "LOT_SIZE", **lots},
         {"filterType": "MARKET_LOT_SIZE", **lots},

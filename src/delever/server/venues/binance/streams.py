@@ -173,14 +173,17 @@ class UserDataStreams:
             events = [event for event in committed.events if _affected(event) & accounts]
             if events:
                 time_ms = committed.command.time_ms
-                task = asyncio.create_task(self._publish(time_ms, events, accounts))
+                publish = self._publish(committed.sequence, time_ms, events, accounts)
+                task = asyncio.create_task(publish)
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
     def _has_subscribers(self, stream: UserDataStream) -> bool:
         return any(self._hub.count(_topic(layout, stream.key)) for layout in ("ws", "stream"))
 
-    async def _publish(self, time_ms: int, events: Sequence[Event], accounts: set[str]) -> None:
+    async def _publish(
+        self, sequence: int, time_ms: int, events: Sequence[Event], accounts: set[str]
+    ) -> None:
         """Publish each subscribed account's events with its balances and positions after them."""
         affected = sorted(accounts & set().union(*map(_affected, events)))
 
@@ -194,21 +197,21 @@ class UserDataStreams:
         for account in found:
             if account is not None:
                 own = [event for event in events if account.account in _affected(event)]
-                self._publish_account(time_ms, own, account)
+                self._publish_account(sequence, time_ms, own, account)
 
     def _publish_account(
-        self, time_ms: int, events: Sequence[Event], account: AccountSnapshot
+        self, sequence: int, time_ms: int, events: Sequence[Event], account: AccountSnapshot
     ) -> None:
         for stream in list(self._streams.values()):
             if stream.account != account.account or not self._has_subscribers(stream):
                 continue
             for product, fs in PRODUCTS[stream.api]:
                 own = [e for e in events if self._markets.product(_contract(e)) == product]
-                for event in self._messages(time_ms, own, account):
+                for event in self._messages(sequence, time_ms, own, account):
                     self._send(stream, event | ({"fs": fs} if fs else {}))
 
     def _messages(
-        self, time_ms: int, events: Sequence[Event], account: AccountSnapshot
+        self, sequence: int, time_ms: int, events: Sequence[Event], account: AccountSnapshot
     ) -> Iterable[payloads.Json]:
         """Yield each order as new and as filled, then the account's balances and positions."""
         if not events:
@@ -216,7 +219,7 @@ class UserDataStreams:
         mode, sent_ms = account.hedge_mode, self._runner.now_ms()
         forced = [event for event in events if isinstance(event, ForcedEvent)]
         for event in forced:
-            market = self._markets.of_contract(event.contract)
+            market = self._markets.of_contract(event.contract).at(sequence)
             for status in (account_payloads.NEW, account_payloads.FILLED):
                 yield account_payloads.order_update(
                     market, event, status, hedge_mode=mode, time_ms=time_ms, sent_ms=sent_ms
@@ -252,7 +255,7 @@ class UserDataStreams:
         """Yield the open and the closed positions of each contract in the events."""
         mode = account.hedge_mode
         for contract in dict.fromkeys(map(_contract, events)):
-            market = self._markets.of_contract(contract)
+            market = self._markets.of_contract(contract).at(account.as_of)
             held = account.positions_in(contract)
             for position in held:
                 yield account_payloads.position_row(market, position, hedge_mode=mode)

@@ -5,7 +5,7 @@ ADL fill is an execution of type AdlTrade in its own order, a takeover one of ty
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -30,6 +30,10 @@ class BybitMarket:
     instrument: Instrument
     terms: ContractTerms
     cash_decimals: int
+
+    def at(self, sequence: int) -> "BybitMarket":
+        """Return the market with the units of the events of a sequence."""
+        return replace(self, terms=self.terms.at(sequence))
 
     @property
     def category(self) -> str:

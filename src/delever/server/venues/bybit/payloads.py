@@ -206,7 +206,7 @@ def server_time(now_ms: int) -> bytes:
 def contract_row(instrument: Instrument, terms: ContractTerms) -> dict[str, Any]:
     """Return a contract as in instruments-info; fields unknown to delever are empty."""
     min_quantity = amounts.units(terms, 1)
-    tick = amounts.price(terms, 1)
+    tick = amounts.price(terms, terms.price_step)
     return {
         "symbol": instrument.bybit,
         "contractType": "LinearPerpetual" if instrument.linear else "InversePerpetual",

@@ -92,7 +92,7 @@ class PrivateTopics:
         symbols = self._symbol_maps.of(snapshot)
         rows = [
             account_payloads.execution_frame(
-                market_of(snapshot, symbols, order.event.contract), order
+                market_of(snapshot, symbols, order.event.contract).at(order.sequence), order
             )
             for order in change.orders
         ]
@@ -102,8 +102,8 @@ class PrivateTopics:
     def _orders(change: _AccountChange, owner: BybitAccount, orders: Mapping[str, str]) -> Frames:
         rows: list[dict[str, object]] = []
         cancelled: dict[str, tuple[str, int]] = {}
-        for _, time_ms, event in change.orders:
-            market = owner.market(event.contract)
+        for sequence, time_ms, event in change.orders:
+            market = owner.market(event.contract, sequence)
             row = account_payloads.order_frame(market, event, time_ms, hedge_mode=owner.hedge_mode)
             rows.append(row)
             if isinstance(event, AdlFilled):

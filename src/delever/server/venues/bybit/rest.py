@@ -192,6 +192,7 @@ class BybitApi:
     def _execution(self, order: ForcedOrder) -> tuple[str, dict[str, object]]:
         event = order.event
         market = market_of(self._runner.market_snapshot, self._symbols, event.contract)
+        market = market.at(order.sequence)
         row = account_payloads.execution_row(market, order)
         number = event.fill if isinstance(event, AdlFilled) else event.takeover
         return f"{order.sequence:015},{int(order.is_adl)},{number:015}", row

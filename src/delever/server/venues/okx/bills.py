@@ -146,7 +146,8 @@ class BillQuery:
         if instrument is None:
             return None
         contract = snapshot.contracts[bill.event.contract]
-        return bill.row(instrument, contract.terms, contract.cash_decimals, hedge_mode=hedge_mode)
+        terms = contract.terms.at(bill.sequence)
+        return bill.row(instrument, terms, contract.cash_decimals, hedge_mode=hedge_mode)
 
     def _matches(self, row: Mapping[str, str], params: Params) -> bool:
         """Return whether a bill's fields have the values that a request names."""

@@ -88,7 +88,7 @@ def contract_row(instrument: Instrument, terms: ContractTerms) -> dict[str, str]
         "listTime": "",
         "expTime": "",
         "lever": "",
-        "tickSz": amounts.price(terms, 1),
+        "tickSz": amounts.price(terms, terms.price_step),
         "lotSz": lot,
         "minSz": lot,
         "alias": "",

@@ -168,17 +168,18 @@ class OkxApi:
             if instrument is None or (wanted and instrument.okx not in wanted):
                 continue
             contract = snapshot.contracts[position.contract]
+            terms = contract.terms.at(reading.account.as_of)
             context = payloads.OkxPositionContext(
                 account=reading.account.account,
                 mark_ticks=reading.marks[position.contract],
                 indicator=reading.indicator(snapshot, position),
-                liquidation_ticks=reading.liquidation(position, contract.terms),
+                liquidation_ticks=reading.liquidation(position, terms),
                 usd_price=usd_price(snapshot, symbols, instrument.settle),
                 time_ms=reading.account.time_ms,
             )
             row = payloads.position_row(
                 instrument,
-                contract.terms,
+                terms,
                 contract.cash_decimals,
                 position,
                 context,
