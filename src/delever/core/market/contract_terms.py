@@ -161,13 +161,10 @@ class ContractTerms:
             ticks = divide(-signed_lots * self.factor, target_cash * step) * step
         return Ticks(min(max(ticks, step), last))
 
-    def on_tick(self, ticks: int, side: Side) -> Ticks:
-        """Return a price on the tick, rounded in favor of inventory of a side, and positive.
-
-        Up for a long, which is sold, down for a short; a price on the tick is itself.
-        """
+    def on_tick(self, ticks: int, *, up: bool) -> Ticks:
+        """Return a price rounded up or down to the tick, and positive."""
         step = self.price_step
-        divide = div_ceil if side is Side.LONG else div_floor
+        divide = div_ceil if up else div_floor
         return Ticks(max(divide(ticks, step) * step, step))
 
     def maintenance_cash(self, notional_cash: Ints) -> Ints:

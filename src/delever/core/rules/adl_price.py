@@ -2,6 +2,8 @@
 
 A pool-level price is rounded in the pool's favor, so that the pool is never beyond its limit. The
 rounding residual, less than one tick on the quantity closed, stays with the pool and is reported.
+After an amendment of the tick a takeover price between ticks is rounded in the pool's favor, a mark
+in the counterparties' favor: down for long inventory, up for short.
 """
 
 from collections.abc import Sequence
@@ -55,7 +57,8 @@ class AtBankruptcyPrice:
         self, _book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
         """Return each tranche's takeover price."""
-        ticks = tuple(state.terms.on_tick(tranche.price_ticks, side) for tranche in tranches)
+        up = side is Side.LONG  # never below what the pool has paid
+        ticks = tuple(state.terms.on_tick(tranche.price_ticks, up=up) for tranche in tranches)
         return Quote(ticks, {"mark_ticks": state.mark})
 
 
@@ -69,7 +72,7 @@ class AtMark:
         self, _book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
         """Return the mark."""
-        ticks = state.terms.on_tick(state.mark, side)
+        ticks = state.terms.on_tick(state.mark, up=side is Side.SHORT)
         return Quote((ticks,) * len(tranches), {"mark_ticks": state.mark})
 
 
@@ -84,7 +87,7 @@ class AtPreviousMark:
     ) -> Quote:
         """Return the previous mark."""
         numbers = {"mark_ticks": state.mark, "previous_mark_ticks": state.previous_mark}
-        ticks = state.terms.on_tick(state.previous_mark, side)
+        ticks = state.terms.on_tick(state.previous_mark, up=side is Side.SHORT)
         return Quote((ticks,) * len(tranches), numbers)
 
 
@@ -128,7 +131,7 @@ class AtCappedMark:
         """Return the better of mark and takeover price for the pool, for each tranche."""
         better = max if side is Side.LONG else min
         prices = (better(tranche.price_ticks, state.mark) for tranche in tranches)
-        ticks = tuple(state.terms.on_tick(price, side) for price in prices)
+        ticks = tuple(state.terms.on_tick(price, up=side is Side.LONG) for price in prices)
         return Quote(ticks, {"mark_ticks": state.mark})
 
 

@@ -132,6 +132,28 @@ _TEXTS = (
     ),
 )
 
+_TERMS = {
+    40: (
+        "The terms of a live contract (tick, lot, margin tiers, limits, exemption) and the rules "
+        "of a pool (rule set, limits, slippage, window) are amended at once, by an operator with "
+        "a note. Costs, margins, wallets, peaks, versions and outstanding fills keep their value to "
+        "the last unit; prices between the ticks of a coarser tick stay what they are, and new "
+        "fills are on the new tick. New margin tiers apply to open positions (Binance, Bybit); a "
+        "managed pool takes nobody over before the next command."
+    ),
+    41: (
+        "A quantity that is no multiple of a new lot rejects the amendment, naming the first. With "
+        "`odd_lots` close_at_mark the odd lots of positions and inventory are closed at the mark "
+        "without a fee, 2,135 becomes 2,100 and 99 becomes 0 (BitMEX, 8 June 2021), and depth is "
+        "rounded down. What longs and shorts do not match is the venue's, outside the book "
+        "(assumed); the pool pays what an emptied isolated or cross account lacks."
+    ),
+    42: (
+        "Under new rules of a pool ADL stops where its trigger is no trigger of theirs, and a "
+        "haircut on withdrawals ends. Rated contracts are rated again after an amendment."
+    ),
+}
+
 API = "Binance USDⓈ-M API, ADL Risk"
 
 
@@ -199,5 +221,6 @@ RISK = (
 
 GENERAL: tuple[Rule, ...] = (
     *(Rule(f"CORE-{number:02d}", text, "", "official") for number, text in enumerate(_TEXTS, 1)),
+    *(Rule(f"CORE-{number}", text, "", "official") for number, text in _TERMS.items()),
     *RISK,
 )
