@@ -136,8 +136,8 @@ _TERMS = {
     40: (
         "The terms of a live contract (tick, lot, margin tiers, limits, exemption) and the rules "
         "of a pool (rule set, limits, slippage, window) are amended at once, by an operator with "
-        "a note. Costs, margins, wallets, peaks, versions and outstanding fills keep their value to "
-        "the last unit; prices between the ticks of a coarser tick stay what they are, and new "
+        "a note. Costs, margins, wallets, peaks, versions and outstanding fills keep their value "
+        "to the last unit; prices between the ticks of a coarser tick stay what they are, and new "
         "fills are on the new tick. New margin tiers apply to open positions (Binance, Bybit); a "
         "managed pool takes nobody over before the next command."
     ),
