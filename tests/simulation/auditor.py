@@ -18,7 +18,7 @@ from loss_oracle import check_last_resorts
 from model import AuditError, Contract, Model, expect, same
 from pool_audit import check_all_triggers, check_depth, check_pools, is_monitored
 from round_audit import check_rounds
-from takeover_audit import manage, net, settle_netted, take_over
+from takeover_audit import manage, net, settle_closed, settle_netted, take_over
 
 from delever.core import messages as m
 from delever.core.messages import Event, Reason
@@ -77,7 +77,9 @@ class Auditor:
             settle_netted(reader, command.account, netted)
         for event in right or []:
             reader.take(event)
-        manage(reader)
+        settle_closed(reader, right or [])
+        if not isinstance(command, m.AmendContract | m.AmendPool):
+            manage(reader)
         forced = command.contract if isinstance(command, m.ForceAdl) else ""
         for forced_now in (forced, ""):
             check_depth(reader)
@@ -100,8 +102,10 @@ def too_large(events: tuple[Event, ...]) -> bool:
 def _check_rerated(reader: Reader) -> None:
     """Expect new ratings of rated contracts that switched or passed a tenth of a trigger."""
     model = reader.model
-    switches = (m.AdlStarted, m.AdlStopped)
+    switches = (m.AdlStarted, m.AdlStopped, m.ContractAmended)
     switched = {event.contract for event in reader.events if isinstance(event, switches)}
+    amended = {event.pool for event in reader.events if isinstance(event, m.PoolAmended)}
+    switched |= {c.name for c in model.contracts.values() if c.pool in amended}
     names = [
         contract.name
         for contract in model.contracts.values()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
+import amendment_oracle
 import trigger_oracle
 from model import SIDES, Contract, Model, Position, PositionLoss, nearest, other, sign
 
@@ -85,7 +86,7 @@ def _mark_fault(model: Model, name: str, price: m.Amount) -> Reason | None:
         return Reason.UNKNOWN_CONTRACT
     if Fraction(price) <= 0:
         return Reason.NOT_POSITIVE
-    whole = Fraction(price) % model.contracts[name].tick == 0
+    whole = Fraction(price) % model.contracts[name].grid == 0
     return None if whole else Reason.INVALID_TICK_MULTIPLE
 
 
@@ -139,7 +140,7 @@ def _contract(model: Model, name: str) -> Contract:
 
 def _ticks(contract: Contract, price: m.Amount) -> int:
     ticks = Fraction(price) / contract.tick
-    if ticks.denominator != 1:
+    if Fraction(price) % contract.grid:
         raise RejectedError(Reason.INVALID_TICK_MULTIPLE)
     return ticks.numerator
 
@@ -349,6 +350,23 @@ def _moved(model: Model, command: m.MoveContract) -> list[Event]:
     return [*stopped, moved]
 
 
+def _amended(model: Model, command: m.AmendContract) -> list[Event]:
+    contract = _contract(model, command.contract)
+    return _unless_rejected(amendment_oracle.amended(model, contract, command))
+
+
+def _pool_amended(model: Model, command: m.AmendPool) -> list[Event]:
+    if command.pool not in model.pools:
+        raise RejectedError(Reason.UNKNOWN_POOL)
+    return _unless_rejected(amendment_oracle.pool_amended(model, command))
+
+
+def _unless_rejected(events: list[Event] | Reason) -> list[Event]:
+    if isinstance(events, Reason):
+        raise RejectedError(events)
+    return events
+
+
 def _paused(model: Model, command: m.PauseAdl) -> list[Event]:
     name = _contract(model, command.contract).name
     return [m.AdlPaused(contract=name, paused=command.paused, note=command.note)]
@@ -451,6 +469,8 @@ ANSWERS: dict[type[m.Command], Callable[[Model, Any], list[Event] | None]] = {
     m.UnwindFill: _unwind,
     m.FundPool: _funded,
     m.MoveContract: _moved,
+    m.AmendContract: _amended,
+    m.AmendPool: _pool_amended,
     m.CancelAdl: _cancelled,
     m.PauseAdl: _paused,
     m.ForceAdl: _forced,

@@ -1,8 +1,10 @@
 """What each event does to the model, and that no event loses money or lots."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
+import msgspec
 from model import (
     SIDES,
     Account,
@@ -123,6 +125,7 @@ def _orders(model: Model, event: m.OpenOrdersSet) -> None:
 def _marks(model: Model, event: m.MarksSet) -> None:
     for name, ticks in zip(event.contracts, event.mark_ticks, strict=True):
         contract = model.contracts[name]
+        remember_mark(contract, model.time_ms // 60_000, ticks * contract.tick)
         contract.previous_mark, contract.mark = contract.mark or ticks, ticks
         contract.mark_rejected = False
 
@@ -158,6 +161,80 @@ def _moved(model: Model, event: m.ContractMoved) -> None:
     contract.warned.clear()
     for each in model.pools.values():
         each.monitored.discard(contract.name)
+
+
+def _amended(model: Model, event: m.ContractAmended) -> None:
+    """Express everything in the new lot and price unit: each must come out whole."""
+    contract, definition = model.contracts[event.contract], event.definition
+    unit = Fraction(event.price_unit or definition.tick_size)
+    lots = contract.lot / Fraction(definition.lot_size)
+    price = contract.tick / unit
+
+    def times(amount: int, ratio: Fraction) -> int:
+        same("fraction in a new unit", (amount * ratio).denominator, 1)
+        return int(amount * ratio)
+
+    for side in SIDES:
+        for held in contract.positions[side].values():
+            held.lots = times(held.lots, lots)
+        for tranche in contract.tranches[side].values():
+            tranche.lots, tranche.ticks = times(tranche.lots, lots), times(tranche.ticks, price)
+    contract.mark, contract.previous_mark = (
+        times(ticks, price) for ticks in (contract.mark, contract.previous_mark)
+    )
+    contract.bids, contract.asks = (
+        tuple((times(ticks, price), times(n, lots)) for ticks, n in levels)
+        for levels in (contract.bids, contract.asks)
+    )
+    for number, fill in model.fills.items():
+        if fill.contract == contract.name:
+            model.fills[number] = msgspec.structs.replace(
+                fill,
+                lots=times(fill.lots, lots),
+                quantity_ahead_lots=int(fill.quantity_ahead_lots * lots // 1),
+                price_ticks=times(fill.price_ticks, price),
+                takeover_price_ticks=times(fill.takeover_price_ticks, price),
+            )
+    contract.define(definition, unit)
+    contract.exhausted_lots.clear()
+
+
+def _pool_amended(model: Model, event: m.PoolAmended) -> None:
+    pool, definition = model.pools[event.pool], event.definition
+    members = model.members(pool.name)
+    if definition.rules != pool.definition.rules:
+        for contract in members:
+            contract.exhausted_lots.clear()
+            contract.warned.clear()
+    pool.define(definition, model.units[pool.asset])
+    for history in (pool.balances, pool.equities, *(contract.pnls for contract in members)):
+        history.resize(model.time_ms, definition.peak_window_ms)
+
+
+def _positions_closed(model: Model, event: m.PositionsClosed) -> None:
+    contract = model.contracts[event.contract]
+    for row, account in enumerate(event.accounts):
+        key, margin = (account, event.positions[row]), event.margin_cash[row]
+        model.reduce(contract, event.side, key, event.lots[row], event.cost_cash[row], margin)
+        paid = event.realized_pnl_cash[row] + margin - event.to_pool_cash[row]
+        model.pay(account, contract.settle, paid)
+        model.earn(contract, event.to_pool_cash[row])
+
+
+def _inventory_closed(model: Model, event: m.InventoryClosed) -> None:
+    contract = model.contracts[event.contract]
+    columns = event.takeovers, event.lots, event.cost_cash, event.realized_pnl_cash
+    for takeover, lots, cost, realized in zip(*columns, strict=True):
+        model.take_inventory(contract, event.side, takeover, lots, cost)
+        model.earn(contract, realized)
+    contract.exhausted_lots.pop(event.side, None)
+
+
+def remember_mark(contract: Contract, minute: int, price: Fraction) -> None:
+    """Store the mark of a minute; the newest one before the day is needed for its first change."""
+    kept = [entry for entry in contract.minutes if entry[0] != minute]
+    before = [entry for entry in kept if entry[0] <= minute - 1440]
+    contract.minutes = [*before[-1:], *(e for e in kept if e[0] > minute - 1440), (minute, price)]
 
 
 def _taken_over(model: Model, event: m.TakenOver) -> None:
@@ -320,6 +397,10 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.DepthSufficiencySet: _watched,
     m.PoolFunded: _funded,
     m.ContractMoved: _moved,
+    m.ContractAmended: _amended,
+    m.PoolAmended: _pool_amended,
+    m.PositionsClosed: _positions_closed,
+    m.InventoryClosed: _inventory_closed,
     m.TakenOver: _taken_over,
     m.PositionsNetted: _netted,
     m.WalletSettled: _settled,

@@ -81,6 +81,7 @@ class History:
 
     def __init__(self, window_ms: int) -> None:
         self.window_ms = window_ms
+        self.known_from = -(10**18)
         self.values: list[list[int | None]] = []
 
     def add(self, time_ms: int, value: int) -> None:
@@ -94,12 +95,22 @@ class History:
         for held in self.values:
             held[2] += amount
 
+    def resize(self, time_ms: int, window_ms: int) -> None:
+        """Change the window; what was before the former one is forgotten."""
+        if window_ms != self.window_ms:
+            self.known_from = max(self.known_from, time_ms - self.window_ms)
+            self.window_ms = window_ms
+
+    def _opens(self, time_ms: int) -> int:
+        return max(time_ms - self.window_ms, self.known_from)
+
     def peak(self, time_ms: int) -> int:
-        return max(v for _, end, v in self.values if end is None or end >= time_ms - self.window_ms)
+        opens = self._opens(time_ms)
+        return max(v for _, end, v in self.values if end is None or end >= opens)
 
     def mean(self, time_ms: int) -> Fraction:
         """Return the time-weighted mean over the known part of the window."""
-        opens, area, span = time_ms - self.window_ms, 0, 0
+        opens, area, span = self._opens(time_ms), 0, 0
         for start, end, value in self.values:
             held = (time_ms if end is None else end) - max(start or 0, opens)
             area, span = area + max(held, 0) * (value or 0), span + max(held, 0)
@@ -128,21 +139,11 @@ class Contract:
     def __init__(
         self, definition: m.DefineContract, unit: int, window_ms: int, time_ms: int
     ) -> None:
-        self.definition, self.name = definition, definition.contract
-        self.settle, self.pool = definition.settle, definition.pool
+        self.name, self.settle, self.pool = definition.contract, definition.settle, definition.pool
         self.linear = definition.kind == "linear"
-        self.tick, self.lot = Fraction(definition.tick_size), Fraction(definition.lot_size)
         self.unit = unit
-        self.size = self.lot * Fraction(definition.multiplier) * unit  # of a lot, at price 1
-        self.tiers = [
-            (Fraction(tier.notional_from) * unit, Fraction(tier.maintenance_rate))
-            for tier in definition.margin_tiers
-        ]
-        self.margins: dict[int, int] = {}
-        step = self.size * self.tick if self.linear else self.size / self.tick
-        same("fraction of Cash in the value of a lot", step.denominator, 1)
-        self.step = step.numerator  # of a lot: Cash a tick, or Cash times ticks
-        self.limits = limits_from(definition.limits, unit)
+        self.define(definition, Fraction(definition.tick_size))
+        self.minutes: list[tuple[int, Fraction]] = []  # the last mark of each minute of a day
         self.mark = self.previous_mark = 0
         self.bids: tuple[tuple[int, int], ...] = ()
         self.asks: tuple[tuple[int, int], ...] = ()
@@ -159,6 +160,32 @@ class Contract:
         self.paused = False
         self.mark_rejected = False
         self.exhausted_lots: dict[Side, int] = {}
+
+    def define(self, definition: m.DefineContract, tick: Fraction) -> None:
+        """Set the terms; `tick` is the unit of prices, `grid` the tick of trades."""
+        self.definition = definition
+        self.tick, self.grid = tick, Fraction(definition.tick_size)
+        self.lot = Fraction(definition.lot_size)
+        self.size = self.lot * Fraction(definition.multiplier) * self.unit  # of a lot, at price 1
+        self.tiers = [
+            (Fraction(tier.notional_from) * self.unit, Fraction(tier.maintenance_rate))
+            for tier in definition.margin_tiers
+        ]
+        self.margins: dict[int, int] = {}
+        step = self.size * self.tick if self.linear else self.size / self.tick
+        same("fraction of Cash in the value of a lot", step.denominator, 1)
+        self.step = step.numerator  # of a lot: Cash a tick, or Cash times ticks
+        self.limits = limits_from(definition.limits, self.unit)
+
+    @property
+    def per_tick(self) -> int:
+        """Return how many price units a tick has."""
+        return (self.grid / self.tick).numerator
+
+    def on_tick(self, price: int, *, up: bool) -> int:
+        """Return a price rounded to the tick."""
+        n = self.per_tick
+        return max((-(-price // n) if up else price // n) * n, n)
 
     def exact(self, side: Side, lots: int, ticks: int) -> Fraction:
         """Return the exact value of lots of a side at a price."""
@@ -214,9 +241,8 @@ class Contract:
 
 class Pool:
     def __init__(self, definition: m.DefinePool, unit: int, time_ms: int) -> None:
-        self.definition, self.name, self.asset = definition, definition.pool, definition.asset
-        self.limits = limits_from(definition.limits, unit)
-        self.slippage = Fraction(definition.max_slippage)
+        self.name, self.asset = definition.pool, definition.asset
+        self.define(definition, unit)
         self.balance = 0
         self.balances, self.equities = (History(definition.peak_window_ms) for _ in range(2))
         self.balances.add(time_ms, 0)
@@ -224,6 +250,12 @@ class Pool:
         self.observed: m.PoolObserved | None = None
         self.haircut_ppm = 0
         self.monitored: set[str] = set()
+
+    def define(self, definition: m.DefinePool, unit: int) -> None:
+        """Set rules, limits and slippage."""
+        self.definition = definition
+        self.limits = limits_from(definition.limits, unit)
+        self.slippage = Fraction(definition.max_slippage)
 
 
 @dataclass

@@ -86,7 +86,8 @@ class Evaluation:
 
 def ignores_a_limit(limits: object, rules: str) -> bool:
     """Return whether no trigger of the rule set reads one of the limits."""
-    ignored = {"start", "stop", "trigger_threshold", "wait_ms"} - set(limits_read(rules))
+    fields = {"start", "stop", "trigger_threshold", "wait_ms", "stop_equity"}
+    ignored = fields - set(limits_read(rules))
     return any(getattr(limits, name) is not None for name in ignored)
 
 

@@ -40,7 +40,8 @@ class Workload:
         """Return the next command; the opening first."""
         if self.opening:
             return self.opening.pop(0)
-        if self.orders.random() < 0.03:
+        self.market.follow(model)
+        if self.orders.random() < 0.05:
             return Move(self._order(model))
         self._pass_time()
         if self.random.random() < 0.07:
@@ -185,7 +186,7 @@ class Workload:
         )
 
     def _near_mark(self, contract: Contract) -> str:
-        return text(self.market.near(contract.mark) * contract.tick)
+        return text(contract.on_tick(self.market.near(contract.mark), up=False) * contract.tick)
 
     def _unwind(self, model: Model) -> m.Command:
         held = [
@@ -243,6 +244,10 @@ class Workload:
         draw, time_ms = self.orders, self.time_ms
         held = [c.name for c in model.contracts.values() if c.has_inventory]
         contract = draw.choice(held or list(model.contracts))
+        if draw.random() < 0.3:
+            return self.market.amendment(model, draw, time_ms)
+        if draw.random() < 0.15:
+            return self.market.pool_amendment(model, draw, time_ms)
         if draw.random() < 0.5:
             return m.ForceAdl(time_ms=time_ms, contract=contract, note="at once")
         paused = draw.random() < 0.3

@@ -455,9 +455,10 @@ class Book:
         pool, definition = self.pools[event.pool], event.definition
         limits = exact_limits(definition.limits, self.asset(pool.asset).cash_decimals)
         rules_change = definition.rules != pool.definition.rules
-        pool.amend(definition, limits, slippage_ppm(definition), event.rules_digest)
+        slippage = slippage_ppm(definition)
+        pool.amend(self.time_ms, definition, limits, slippage, event.rules_digest)
         for state in self.members(pool):
-            state.contract_pnl_peak.window_ms = definition.peak_window_ms
+            state.contract_pnl_peak.resize(self.time_ms, definition.peak_window_ms)
             if rules_change:
                 state.exhausted.clear()
                 state.warned.clear()

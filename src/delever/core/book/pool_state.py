@@ -50,14 +50,19 @@ class PoolState:
         self.observed: PoolObserved | None = None
 
     def amend(
-        self, definition: DefinePool, limits: Limits, max_slippage_ppm: int, rules_digest: str
+        self,
+        time_ms: int,
+        definition: DefinePool,
+        limits: Limits,
+        max_slippage_ppm: int,
+        rules_digest: str,
     ) -> None:
         """Replace rules, limits, slippage and window; balances and peaks stay."""
         self.definition, self.limits = definition, limits
         self.max_slippage_ppm, self.rules_digest = max_slippage_ppm, rules_digest
         self.amended = True
         for window in (self.balance_peak, self.equity_peak, self.equity_mean):
-            window.window_ms = definition.peak_window_ms
+            window.resize(time_ms, definition.peak_window_ms)
 
     def track(self, time_ms: int, balance_cash: int, equity_cash: int) -> None:
         """Add the balance and the equity of this moment to the rolling windows."""

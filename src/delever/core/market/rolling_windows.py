@@ -53,6 +53,11 @@ class RollingPeak:
             entries.popleft()
         return entries[0][0] if entries else default
 
+    def resize(self, time_ms: int, window_ms: int) -> None:
+        """Change the window from this time on; values before the former window are not known."""
+        self.peak(time_ms)
+        self.window_ms = window_ms
+
     def shift(self, amount: int) -> None:
         """Add an amount to every past value: a withdrawal, for example, is no drawdown."""
         self._entries = deque((value + amount, end) for value, end in self._entries)
@@ -108,6 +113,19 @@ class RollingMean:
         before_ms = max(time_ms - self.window_ms - first_ms, 0)
         area = self._closed_area + current * (time_ms - from_ms) - first * before_ms
         return area, time_ms - first_ms - before_ms
+
+    def resize(self, time_ms: int, window_ms: int) -> None:
+        """Change the window from this time on; values before the former window are not known."""
+        if window_ms == self.window_ms:
+            return
+        self._expire(time_ms)
+        if self._entries:
+            from_ms, value = self._entries.popleft()
+            since_ms = max(from_ms, time_ms - self.window_ms)
+            if self._entries:
+                self._closed_area -= value * (since_ms - from_ms)
+            self._entries.appendleft((since_ms, value))
+        self.window_ms = window_ms
 
     def shift(self, amount: int) -> None:
         """Add an amount to every past value: a withdrawal, for example, is no drawdown."""

@@ -301,8 +301,8 @@ class AmendPool(Command, tag="amend_pool", frozen=True, kw_only=True):
     """Amend the rules of a live insurance pool; fields left out keep their values.
 
     `limits` replaces the former ones whole. Under new `rules` ADL that was started by a trigger
-    which they lack stops. Peaks before a longer `peak_window_ms` that were outside the former
-    window are not known.
+    which they lack stops. After a change of `peak_window_ms` values before the former window are
+    not known.
     """
 
     pool: str
