@@ -232,9 +232,10 @@ def _inventory_closed(model: Model, event: m.InventoryClosed) -> None:
 
 def remember_mark(contract: Contract, minute: int, price: Fraction) -> None:
     """Store the mark of a minute; the newest one before the day is needed for its first change."""
-    kept = [entry for entry in contract.minutes if entry[0] != minute]
-    before = [entry for entry in kept if entry[0] <= minute - 1440]
-    contract.minutes = [*before[-1:], *(e for e in kept if e[0] > minute - 1440), (minute, price)]
+    earlier = [entry for entry in contract.minutes if entry[0] != minute]
+    before = [entry for entry in earlier if entry[0] <= minute - 1440]
+    within = [entry for entry in earlier if entry[0] > minute - 1440]
+    contract.minutes = [*before[-1:], *within, (minute, price)]
 
 
 def _taken_over(model: Model, event: m.TakenOver) -> None:

@@ -296,7 +296,7 @@ def _restore_contract(
     limits = exact_limits(record.definition.limits, cash_decimals)
     window_ms = record.contract_pnl_peak.window_ms
     state = ContractState(record.definition, terms, limits, window_ms, positions)
-    translated = "tables", "inventory", "volatility", "contract_pnl_peak", "warned", "former_units"
+    translated = "tables", "inventory", "volatility", "contract_pnl_peak", "warned"
     _assign_fields(state, record, skip=translated)
     for side, table in record.tables.items():
         _load_table(state.tables[side], table)

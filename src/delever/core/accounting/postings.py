@@ -11,7 +11,7 @@ from delever.core.market.contract_terms import lots_ratio_of
 from delever.core.market.validation import unpack_column
 from delever.core.messages import Event
 from delever.core.messages.fill_batch import FillBatch
-from delever.core.units import exact_sum
+from delever.core.units import exact_sum, share_floor
 
 
 def postings(book: Book, event: Event) -> Iterable[Posting]:
@@ -164,10 +164,10 @@ def _inventory_closed(book: Book, event: m.InventoryClosed) -> Iterator[Posting]
 def _contract_amended(book: Book, event: m.ContractAmended) -> Iterator[Posting]:
     """Yield the lots that a new unit adds to each ledger account, against outside."""
     state, unit = book.contracts[event.contract], lots_unit(event.contract)
-    numerator, denominator = lots_ratio_of(state.definition, event.definition)
+    ratio = lots_ratio_of(state.definition, event.definition)
     for ledger in (LedgerAccount.POSITIONS, LedgerAccount.INVENTORY):
         lots = BOOK_TOTALS[ledger](book, event.contract, unit)
-        added = lots * numerator // denominator - lots
+        added = share_floor(lots, *ratio) - lots
         if added:
             yield from _against_outside([Posting(ledger, event.contract, unit, added)], unit)
 

@@ -38,7 +38,7 @@ class ContractState:
     round of a side left open. `mark_rejected`: the newest submitted mark was rejected, so that the
     mark is older than the market. `is_observed`: an observation of the pool has included the
     contract. `amendments` counts the amendments of the terms; `price_unit` is the unit of prices
-    where it is not the tick.
+    where it is not the tick; `former_units` are the units before amendments of tick or lot.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class ContractState:
         self.definition = definition
         self.terms = terms
         self.price_unit = ""
+        self.former_units: list[FormerUnits] = []
         self.amendments = 0
         self.limits = limits
         self.name = definition.contract
@@ -108,6 +109,7 @@ class ContractState:
             self._rescale(lots_ratio, price_ratio)
         self.definition, self.price_unit = definition, price_unit
         self.terms, self.limits = terms, limits
+        self.former_units = list(terms.former)
         self.amendments += 1
         self.exhausted.clear()
 
@@ -122,11 +124,6 @@ class ContractState:
             tuple((share_floor(p, *price_ratio), share_floor(n, *lots_ratio)) for p, n in levels)
             for levels in (self.bids, self.asks)
         )
-
-    @property
-    def former_units(self) -> list[FormerUnits]:
-        """The units of prices and quantities before each amendment that changed them."""
-        return list(self.terms.former)
 
     # --- marks and values ---
 
