@@ -104,7 +104,7 @@ def amended() -> list[m.Command]:
     amendments: list[m.Command] = [
         m.AmendContract(time_ms=6, contract="BTC", note="finer", tick_size="0.1", lot_size="0.5"),
         m.AmendContract(
-            time_ms=6, contract="BTC", note="odd", lot_size=2, odd_lots=m.OddLots.CLOSE_AT_MARK
+            time_ms=6, contract="BTC", note="odd", lot_size=3, odd_lots=m.OddLots.CLOSE_AT_MARK
         ),
         m.AmendPool(time_ms=6, pool="main", note="wider", max_slippage="0.1"),
     ]
