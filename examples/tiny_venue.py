@@ -9,8 +9,8 @@
     delever serve -c venue.toml &     (a key with the roles ingest, operate and read)
     python examples/tiny_venue.py http://127.0.0.1:8080 engine.SECRET
 
-All numbers are integers: lots of 0.001 BTC, ticks of 1 USDT, money in thousandths of a USDT, so
-that lots times ticks is money.
+All numbers are integers: lots of 0.001 BTC, prices in USDT, money in thousandths of a USDT, so that
+lots times price is money. The tick is 1 USDT at first, and amended to 5 USDT in the session.
 """
 
 import asyncio
@@ -82,6 +82,7 @@ class Market:
 
     accounts: dict[str, Account]
     mark: int = START
+    tick: int = 1
     bids: list[Order] = field(default_factory=list)  # best first, then oldest first
     asks: list[Order] = field(default_factory=list)
     changed: set[str] = field(default_factory=set)
@@ -119,6 +120,15 @@ class Market:
                 book.pop(0)
             self.fill(account, traded, maker.price)
             yield maker, traded
+
+    def on_tick(self, price: int) -> int:
+        return price // self.tick * self.tick
+
+    def amend(self, tick: int) -> None:
+        """Trade on another tick from now on; orders at earlier prices are cancelled."""
+        self.tick = tick
+        self.bids.clear()
+        self.asks.clear()
 
     def fill(self, account: Account, lots: int, price: int) -> None:
         account.trade(lots, price)
@@ -184,6 +194,7 @@ class Venue:
         self.version = 0
         self.last_fill = 0
         self.inventory = 0  # signed lots that the fund has taken over
+        self.price_unit = market.tick  # of price_ticks in the events read so far
         self.in_adl: set[str] = set()
         self.read_until = self.acknowledged = (
             0  # sequences: of the last event read, the last answer
@@ -219,7 +230,7 @@ class Venue:
         return answer
 
     async def submit_mark(self, mark: int) -> None:
-        self.market.mark = mark
+        mark = self.market.mark = self.market.on_tick(mark)
         await self.ordered("set_marks", marks={CONTRACT: str(mark)})
 
     def submit_changes(self) -> None:
@@ -243,6 +254,14 @@ class Venue:
             if "error" in answer:
                 raise RuntimeError(f"a snapshot was rejected: {answer}")
 
+    async def amend_tick(self, tick: int) -> None:
+        """Amend the tick while nothing else is on its way, and trade on it."""
+        self.submit_changes()
+        await self.settle()
+        note = "announced a week ago"
+        await self.ordered("amend_contract", contract=CONTRACT, tick_size=str(tick), note=note)
+        self.market.amend(tick)
+
     # --- liquidating and unwinding ---
 
     async def liquidate(self) -> None:
@@ -261,7 +280,8 @@ class Venue:
         if self.read_until < self.acknowledged or self.in_adl or not self.inventory:
             return
         sign = 1 if self.inventory > 0 else -1
-        order = Order("", -self.inventory, self.market.mark * (100 - 2 * sign) // 100)
+        limit = self.market.on_tick(self.market.mark * (100 - 2 * sign) // 100)
+        order = Order("", -self.inventory, limit)
         for maker, traded in list(self.market.take(order)):
             answer = await self.ordered(
                 "unwind_fill", contract=CONTRACT, side="long" if sign > 0 else "short",
@@ -302,6 +322,8 @@ class Venue:
             case "fill_cancelled":
                 lots = event["fill"]["lots"]
                 self.inventory -= lots if event["fill"]["side"] == "long" else -lots
+            case "contract_amended":
+                self.price_unit = int(event["price_unit"] or event["definition"]["tick_size"])
             case "adl_started":
                 self.in_adl.add(event["trigger"])
             case "adl_stopped":
@@ -313,7 +335,7 @@ class Venue:
         lots = fill["lots"] if fill["side"] == "long" else -fill["lots"]
         self.inventory += lots
         if lots * account.lots > 0 and abs(account.lots) >= abs(lots):
-            account.trade(-lots, fill["price_ticks"])
+            account.trade(-lots, fill["price_ticks"] * self.price_unit)
             self._changed(account)
             self.last_fill = fill["fill"]
         else:
@@ -367,7 +389,7 @@ async def turn(venue: Venue, rng: random.Random) -> None:
     for name in rng.sample(sorted(market.accounts), 3):
         sign = rng.choice((1, -1))
         price = market.mark - sign * rng.randrange(-20, 400)
-        market.place(name, sign * rng.randrange(1, 60), price)
+        market.place(name, sign * rng.randrange(1, 60), market.on_tick(price))
     venue.submit_changes()
     await venue.submit_mark(market.mark + rng.randrange(-900, 500))
     await venue.liquidate()
@@ -378,9 +400,11 @@ async def turn(venue: Venue, rng: random.Random) -> None:
 
 
 async def session(venue: Venue, rng: random.Random, turns: int) -> None:
-    """Run some turns, then wait until every change and event has arrived."""
+    """Run some turns, half of them on a coarser tick, then wait until everything has arrived."""
     await venue.open()
-    for _ in range(turns):
+    for number in range(turns):
+        if number == turns // 2:
+            await venue.amend_tick(5)
         await turn(venue, rng)
     while True:
         venue.submit_changes()
