@@ -22,6 +22,7 @@ from delever.core.book.contract_state import ContractState
 from delever.core.execution.deleveraging import deleverage
 from delever.core.execution.notices import notices_of
 from delever.core.intake.closing import settle_closed
+from delever.core.intake.delisting import share_settlement_loss
 from delever.core.intake.handlers import admit, take_over_named
 from delever.core.kernels import ParallelMap
 from delever.core.messages import (
@@ -36,6 +37,7 @@ from delever.core.messages import (
     Notice,
     NoticeKind,
     Rejected,
+    SettleContract,
     Side,
     Takeover,
 )
@@ -88,6 +90,8 @@ def step(
     if isinstance(command, Takeover):
         run.emit(take_over_named(book, command, admitted))
     run.emit(settle_closed(book, admitted))
+    if isinstance(command, SettleContract):
+        run.emit(share_settlement_loss(book, run.events))
     if book.has_managed_pools and not isinstance(command, AMENDMENTS):
         shares = {
             state.name: rule_set_of(book, state).takeover_share
@@ -160,7 +164,7 @@ def _is_idle(book: Book) -> bool:
 def _unwind(book: Book, contracts: Iterable[str]) -> Iterator[Event]:
     """Yield the unwinding of inventory into depth; a contract in ADL leaves it to the queue."""
     for state in map(book.contracts.__getitem__, contracts):
-        if not state.active:
+        if not state.active and state.fund_pays:
             for side in Side:
                 yield from absorb(state, side, book.pool_of(state).max_slippage_ppm)
 
@@ -229,12 +233,17 @@ def _run_rounds(run: "_Step", forced: str) -> None:
         for side in Side:
             if not state.mark:
                 continue
-            if state.name == forced:
+            if state.name == forced or _closes_at_once(book, state):
                 run.emit(_round(book, state, side, forced=True))
             elif state.active and not state.paused:
                 run.emit(_evaluate_all(book, state))
                 run.emit(_round(book, state, side, forced=False))
             run.emit(observe(book, changed_only=True))
+
+
+def _closes_at_once(book: Book, state: ContractState) -> bool:
+    """Return whether the fund takes no part in a contract, so that ADL closes its inventory."""
+    return not state.fund_pays and not state.paused and bool(rule_set_of(book, state).cases)
 
 
 def _losses(state: ContractState) -> int:

@@ -22,6 +22,7 @@ from delever.core.market.rolling_windows import RollingMean, RollingPeak, Rollin
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.messages import (
     AdlFilled,
+    ContractStatus,
     DefineContract,
     DefinePool,
     IndicatorsPublished,
@@ -126,6 +127,9 @@ class ContractRecord(StateRecord):
     is_observed: bool
     rating: Rating | None
     paused: bool = False
+    status: ContractStatus = ContractStatus.TRADING
+    fund_pays: bool = True
+    settlement_price: str = ""
     mark_rejected: bool = False
 
 

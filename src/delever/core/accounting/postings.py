@@ -161,6 +161,20 @@ def _inventory_closed(book: Book, event: m.InventoryClosed) -> Iterator[Posting]
     )
 
 
+def _contract_settled(book: Book, event: m.ContractSettled) -> Iterator[Posting]:
+    state = book.contracts[event.contract]
+    asset = state.terms.settle
+    moved = [Posting(LedgerAccount.POOL, state.pool, asset, event.rounding_cash)]
+    return _against_outside(moved, asset)
+
+
+def _settlement_loss_shared(book: Book, event: m.SettlementLossShared) -> Iterator[Posting]:
+    asset, total = book.contracts[event.contract].terms.settle, sum(event.amount_cash)
+    for account, amount in zip(event.accounts, event.amount_cash, strict=True):
+        yield Posting(LedgerAccount.WALLETS, asset, asset, -amount, account)
+    yield Posting(LedgerAccount.POOL, event.pool, asset, total)
+
+
 def _contract_amended(book: Book, event: m.ContractAmended) -> Iterator[Posting]:
     """Yield the lots that a new unit adds to each ledger account, against outside."""
     state, unit = book.contracts[event.contract], lots_unit(event.contract)
@@ -246,6 +260,8 @@ _POSTINGS: dict[type[Event], Callable[[Book, Any], Iterator[Posting]]] = {
     m.ContractAmended: _contract_amended,
     m.PositionsClosed: _positions_closed,
     m.InventoryClosed: _inventory_closed,
+    m.ContractSettled: _contract_settled,
+    m.SettlementLossShared: _settlement_loss_shared,
     m.TakenOver: _taken_over,
     m.PositionsNetted: _positions_netted,
     m.WalletSettled: _wallet_settled,

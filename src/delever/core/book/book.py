@@ -487,6 +487,27 @@ class Book:
         self.asset_of(state).inventory_cost -= sum(event.cost_cash)
         self._credit_pool(state, sum(event.realized_pnl_cash))
 
+    def _contract_status_set(self, event: m.ContractStatusSet) -> None:
+        state = self.contracts[event.contract]
+        state.status, state.fund_pays = event.status, event.fund_pays
+        self._record_change(state)
+
+    def _contract_settled(self, event: m.ContractSettled) -> None:
+        state = self.contracts[event.contract]
+        for key in [key for key in self.open_orders if key[1] == state.name]:
+            del self.open_orders[key]
+        self._credit_pool(state, event.rounding_cash)
+        state.settle(event.price)
+        self._update_bounds(state)
+        self._record_change(state)
+
+    def _settlement_loss_shared(self, event: m.SettlementLossShared) -> None:
+        state = self.contracts[event.contract]
+        wallets = self.asset_of(state).wallets
+        for name, amount in zip(event.accounts, event.amount_cash, strict=True):
+            wallets.add(self.accounts.index[name], -amount)
+        self._credit_pool(state, sum(event.amount_cash))
+
     def _withdrawal_haircut_set(self, event: m.WithdrawalHaircutSet) -> None:
         pool = self.pools[event.pool]
         pool.withdrawal_haircut_ppm = event.haircut_ppm

@@ -10,7 +10,7 @@ from delever.core.kernels import Revaluation, kernels_for
 from delever.core.market.contract_terms import ContractTerms, FormerUnits
 from delever.core.market.rolling_windows import RollingPeak, RollingVolatility
 from delever.core.market.trigger_limits import Limits
-from delever.core.messages import AdlFilled, DefineContract, Rating, Side
+from delever.core.messages import AdlFilled, ContractStatus, DefineContract, Rating, Side
 from delever.core.units import Ints, Ratio, ratio_of, share_floor
 
 
@@ -39,6 +39,7 @@ class ContractState:
     mark is older than the market. `is_observed`: an observation of the pool has included the
     contract. `amendments` counts the amendments of the terms; `price_unit` is the unit of prices
     where it is not the tick; `former_units` are the units before amendments of tick or lot.
+    `fund_pays` is false while the pool takes no part before the settlement.
     """
 
     def __init__(
@@ -74,6 +75,9 @@ class ContractState:
         self.active: dict[str, int] = {}
         self.warned: set[str] = set()
         self.paused = False
+        self.status = ContractStatus.TRADING
+        self.fund_pays = True
+        self.settlement_price = ""
         self.mark_rejected = False
         self.exhausted: dict[Side, int] = {}
         self.rating: Rating | None = None
@@ -124,6 +128,23 @@ class ContractState:
             tuple((share_floor(p, *price_ratio), share_floor(n, *lots_ratio)) for p, n in levels)
             for levels in (self.bids, self.asks)
         )
+
+    # --- delisting ---
+
+    @property
+    def is_delisted(self) -> bool:
+        """Whether no position may open or grow any more."""
+        return self.status is not ContractStatus.TRADING
+
+    def settle(self, price: str) -> None:
+        """Settle the contract, whose positions and inventory are closed."""
+        self.status, self.settlement_price = ContractStatus.SETTLED, price
+        self.bids = self.asks = ()
+        self.depth_known = False
+        self.depth_insufficient_since_ms = dict.fromkeys(Side)
+        self.warned.clear()
+        self.exhausted.clear()
+        self.rating = None
 
     # --- marks and values ---
 
@@ -259,8 +280,11 @@ class ContractState:
         """Whether each step observes the contract and evaluates its triggers.
 
         It does while there is inventory, PnL, an active or announced trigger, or insufficient
-        depth. An observed contract stays monitored: PnL that returned to 0 still has a peak.
+        depth. An observed contract stays monitored: PnL that returned to 0 still has a peak. A
+        settled one is not: it has no PnL to come.
         """
+        if self.status is ContractStatus.SETTLED:
+            return False
         waits = set(self.depth_insufficient_since_ms.values()) != {None}
         pnl = self.realized_pnl or self.injected
         busy = pnl or self.active or self.warned or waits or self.has_inventory
@@ -317,6 +341,7 @@ class ContractState:
             sorted(self.depth_insufficient_since_ms.items()),
             self.rating and (self.rating.level, self.rating.as_of),
             *((self.price_unit, self.definition) if self.amendments else ()),
+            *((self.status, self.fund_pays, self.settlement_price) if self.is_delisted else ()),
             *(("paused",) if self.paused else ()),
             *(("mark_rejected",) if self.mark_rejected else ()),
         )

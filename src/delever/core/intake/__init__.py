@@ -5,5 +5,6 @@
 3. column_packing  columns -> a command in columns
 4. closing         positions and inventory closed by the venue at one price
 5. amendments      new terms of live contracts and pools
-6. handlers        one function a command; `admit` is the entry
+6. delisting       the end of a contract: its status, and its settlement at a price
+7. handlers        one function a command; `admit` is the entry
 """

@@ -98,12 +98,13 @@ def _odd_lots(
         if fill.contract == state.name and fill.lots % whole:
             raise Rejection(f"fills.{number}", _quantity(state.terms, fill.lots), Reason.ODD_LOTS)
     reject_unless(state.mark > 0, "contract", state.name, Reason.MISSING_MARK_PRICE)
+    mark = state.terms.decimal(state.mark)
     for side, table in state.tables.items():
         odd = table.lots[: table.size] % whole
-        yield from close_positions(book, state, side, odd, state.mark, Reason.ODD_LOTS)
+        yield from close_positions(book, state, side, odd, mark, Reason.ODD_LOTS)
         tranches = state.inventory[side].tranches
         parts = {number: tranche.lots % whole for number, tranche in tranches.items()}
-        yield from close_inventory(state, side, parts, state.mark, Reason.ODD_LOTS)
+        yield from close_inventory(state, side, parts, mark, Reason.ODD_LOTS)
     bids, asks = (_whole_levels(levels, whole) for levels in (state.bids, state.asks))
     if (bids, asks) != (state.bids, state.asks):
         yield m.DepthSet(contract=state.name, bids=bids, asks=asks)

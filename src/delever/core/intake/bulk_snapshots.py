@@ -19,6 +19,7 @@ from delever.core.intake.snapshots import (
     SubmittedPosition,
     check_version,
     exceeding_notice,
+    growth_reason,
     outstanding_changes,
     outstanding_fills,
 )
@@ -153,6 +154,8 @@ def set_position_columns(book: Book, command: m.SetPositionColumns) -> list[Even
         applied, notices = _apply_outstanding(book, command, states, rows[current])
         sides = _by_side(states, applied)
         events += notices
+    for (name, side), of_side in sides.items():
+        _check_growth(book.contracts[name], side, of_side)
     sides = _with_closed(book, sides, submitted)
     check_range(book, {}, growth={key: _growth(book, key, sides[key]) for key in sides})
     return [*events, *(_columns_set(command, key, sides[key]) for key in sorted(sides))]
@@ -330,6 +333,20 @@ def _with_closed(
         for key, rows in closing.items()
     }
     return {**sides, **joined}
+
+
+def _check_growth(state: ContractState, side: Side, rows: SnapshotRows) -> None:
+    """Reject the first position of a delisted contract that is new or larger than the one known."""
+    if not state.is_delisted or not rows.lots.any():
+        return
+    table = state.tables[side]
+    found = table.find_all(rows.account, rows.position)
+    known = np.zeros(len(found), np.int64)
+    known[found >= 0] = table.lots[found[found >= 0]]
+    grown = np.flatnonzero(rows.lots > known).tolist()
+    if grown:
+        row, lots = int(rows.row[grown[0]]), int(rows.lots[grown[0]])
+        raise Rejection(f"lots[{row}]", lots, growth_reason(state))
 
 
 def _key(rows: SnapshotRows) -> Ints:

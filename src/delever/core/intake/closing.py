@@ -13,12 +13,15 @@ from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.messages import Event, Reason, Side
-from delever.core.units import Ints, share_floor
+from delever.core.units import Ints, format_scaled, share_floor
 from delever.core.valuation.netting import settle_netted
+
+Price = tuple[int, int]
+"""A decimal as (mantissa, decimals): settlement prices are means, and finer than a tick."""
 
 
 def close_positions(
-    book: Book, state: ContractState, side: Side, lots: Ints, price_ticks: int, reason: Reason
+    book: Book, state: ContractState, side: Side, lots: Ints, price: Price, reason: Reason
 ) -> Iterator[m.PositionsClosed]:
     """Yield the closing of some lots of each row of a side, by account and position id."""
     table, names = state.tables[side], book.accounts.names
@@ -29,7 +32,7 @@ def close_positions(
         held, cost, margin = table.amounts_at(row)
         closed = lots.item(row)
         cost, margin = share_floor(cost, closed, held), share_floor(margin, closed, held)
-        realized = state.terms.value_cash(side.sign * closed, price_ticks) - cost
+        realized = state.terms.value_at(side.sign * closed, price) - cost
         to_pool = min(margin + realized, 0) if table.isolated[row] else 0
         key = names[table.account.item(row)], table.position.item(row)
         columns.append((*key, closed, cost, margin, realized, to_pool))
@@ -40,7 +43,7 @@ def close_positions(
             contract=state.name,
             side=side,
             reason=reason,
-            price_ticks=price_ticks,
+            price=format_scaled(*price),
             accounts=accounts,
             positions=positions,
             **dict(zip(fields, amounts, strict=True)),
@@ -48,7 +51,7 @@ def close_positions(
 
 
 def close_inventory(
-    state: ContractState, side: Side, lots: Mapping[int, int], price_ticks: int, reason: Reason
+    state: ContractState, side: Side, lots: Mapping[int, int], price: Price, reason: Reason
 ) -> Iterator[m.InventoryClosed]:
     """Yield the closing of some lots of each tranche of inventory of a side."""
     inventory = state.inventory[side]
@@ -57,13 +60,13 @@ def close_inventory(
     for number, part in closed.items():
         tranche = inventory.tranches[number]
         costs.append(share_floor(tranche.cost, part, tranche.lots))
-        realized.append(state.terms.trade_cash(side.sign * part, price_ticks) - costs[-1])
+        realized.append(state.terms.value_at(side.sign * part, price) - costs[-1])
     if closed:
         yield m.InventoryClosed(
             contract=state.name,
             side=side,
             reason=reason,
-            price_ticks=price_ticks,
+            price=format_scaled(*price),
             takeovers=tuple(closed),
             lots=tuple(closed.values()),
             cost_cash=tuple(costs),

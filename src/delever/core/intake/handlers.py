@@ -17,6 +17,7 @@ from delever.core.intake.bulk_snapshots import (
     set_balance_columns,
     set_position_columns,
 )
+from delever.core.intake.delisting import delist_contract, settle_contract
 from delever.core.intake.snapshots import fill_exceeds_position, set_balances, set_positions
 from delever.core.market.contract_terms import terms_of
 from delever.core.market.validation import (
@@ -339,6 +340,22 @@ def _amend_contract(book: Book, command: m.AmendContract) -> list[Event]:
     return list(amend_contract(book, state, command))
 
 
+def _delist_contract(book: Book, command: m.DelistContract) -> list[Event]:
+    return list(delist_contract(book, _unsettled(book, command.contract), command))
+
+
+def _settle_contract(book: Book, command: m.SettleContract) -> list[Event]:
+    return list(settle_contract(book, _unsettled(book, command.contract), command))
+
+
+def _unsettled(book: Book, name: str) -> ContractState:
+    """Return a contract that is not settled."""
+    state = _contract(book, "contract", name)
+    settled = state.status is m.ContractStatus.SETTLED
+    reject_unless(not settled, "contract", name, Reason.CONTRACT_SETTLED)
+    return state
+
+
 def _amend_pool(book: Book, command: m.AmendPool) -> list[Event]:
     pool = book.pools.get(command.pool)
     if pool is None:
@@ -358,6 +375,8 @@ def _cancel_adl(book: Book, command: m.CancelAdl) -> list[Event]:
     account = book.accounts.index[fill.account]
     included = max(book.accounts.balances_fill[account], book.accounts.positions_fill[account])
     reject_unless(fill.fill > included, "fill", fill.fill, Reason.FILL_NOT_OUTSTANDING)
+    settled = book.contracts[fill.contract].status is m.ContractStatus.SETTLED
+    reject_unless(not settled, "fill", fill.fill, Reason.CONTRACT_SETTLED)
     return [m.FillCancelled(fill=fill, note=command.note)]
 
 
@@ -465,6 +484,8 @@ _HANDLERS: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {
     m.MoveContract: _move_contract,
     m.AmendContract: _amend_contract,
     m.AmendPool: _amend_pool,
+    m.DelistContract: _delist_contract,
+    m.SettleContract: _settle_contract,
     m.CancelAdl: _cancel_adl,
     m.PauseAdl: _pause_adl,
     m.ForceAdl: _force_adl,

@@ -164,6 +164,7 @@ def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
             ):
                 notices += exceeding_notice(change, position)
                 position.apply_outstanding(change)
+        _check_growth(book, row, account, position.lots, f"positions[{number}]")
         sides.setdefault((row.contract, row.side), []).append(position)
         accepted.append(row)
     _close_other_sides(book, sides, accounts, submitted)
@@ -254,6 +255,23 @@ def _check_sides(
     if is_open and len(submitted) > 1 and not book.accounts.hedge_mode.item(account):
         free = not submitted.get((*key[:3], row.side.opposite), False)
         reject_unless(free, "side", row.side, Reason.HEDGE_MODE_REQUIRED)
+
+
+def _check_growth(book: Book, row: PositionRow, account: int, lots: int, path: str) -> None:
+    """Reject a position of a delisted contract that is new or larger than the one known."""
+    state = book.contracts[row.contract]
+    if not state.is_delisted or lots == 0:
+        return
+    table = state.tables[row.side]
+    known = table.find(account, row.position)
+    grows = known is None or lots > table.lots.item(known)
+    reject_unless(not grows, f"{path}.quantity", row.quantity, growth_reason(state))
+
+
+def growth_reason(state: ContractState) -> Reason:
+    """Return why a position of a delisted contract may not open or grow."""
+    settled = state.status is m.ContractStatus.SETTLED
+    return Reason.CONTRACT_SETTLED if settled else Reason.CLOSE_ONLY
 
 
 def _close_other_sides(

@@ -179,6 +179,19 @@ class ContractTerms:
         tier = bisect_right(starts, notional_cash) - 1
         return scale_ppm(notional_cash, rates[tier]) - deductions[tier]
 
+    def value_at(self, signed_lots: int, price: tuple[int, int]) -> int:
+        """Return the value of signed lots at a price of any precision in Cash, rounded down."""
+        mantissa, decimals = price
+        tick_mantissa, tick_decimals = self.tick
+        top, bottom = mantissa * 10**tick_decimals, tick_mantissa * 10**decimals
+        if self.linear:
+            return int(div_floor(signed_lots * self.factor * top, bottom))
+        return int(div_floor(-signed_lots * self.factor * bottom, top))
+
+    def decimal(self, ticks: int) -> tuple[int, int]:
+        """Return a price as a decimal."""
+        return ticks * self.tick[0], self.tick[1]
+
     def cost_cash(self, side: Side, lots: int, entry: tuple[int, int]) -> int:
         """Return the signed cost of lots at an entry price of any precision, rounded to nearest."""
         mantissa, decimals = entry

@@ -5,7 +5,14 @@ Amounts are decimal text, and absolute wherever possible: a balance, not a chang
 
 import msgspec
 
-from delever.core.messages.enums import ContractKind, FundingReason, OddLots, PoolKind, Side
+from delever.core.messages.enums import (
+    ContractKind,
+    ContractStatus,
+    FundingReason,
+    OddLots,
+    PoolKind,
+    Side,
+)
 
 Amount = str | int
 """An exact decimal: text, or a whole JSON number. A JSON float is rejected by the decoder."""
@@ -313,6 +320,32 @@ class AmendPool(Command, tag="amend_pool", frozen=True, kw_only=True):
     peak_window_ms: int | None = None
 
 
+class DelistContract(Command, tag="delist_contract", frozen=True, kw_only=True):
+    """Set the status of a contract that is to be settled: close_only, then settling.
+
+    From then on a position that is new or larger than the one known is rejected; `trading` calls
+    the delisting off. With `fund_pays` false the insurance fund takes no part: its inventory in the
+    contract is not sold in the market but closed by ADL at once, whether or not a trigger is on.
+    """
+
+    contract: str
+    note: str
+    status: ContractStatus = ContractStatus.CLOSE_ONLY
+    fund_pays: bool = True
+
+
+class SettleContract(Command, tag="settle_contract", frozen=True, kw_only=True):
+    """Close all positions and the inventory of a contract at its settlement price.
+
+    The price may have any precision; there is no fee. The insurance fund pays what accounts lack.
+    What it does not have is shared by the contract's winners, or stays open, as the rule set says.
+    """
+
+    contract: str
+    price: Amount
+    note: str
+
+
 class CancelAdl(Command, tag="cancel_adl", frozen=True, kw_only=True):
     """Cancel an ADL fill that the venue could not apply; the inventory is open again."""
 
@@ -373,6 +406,8 @@ AnyCommand = (
     | MoveContract
     | AmendContract
     | AmendPool
+    | DelistContract
+    | SettleContract
     | CancelAdl
     | PauseAdl
     | ForceAdl

@@ -28,6 +28,18 @@ class ContractKind(StrEnum):
     INVERSE = "inverse"
 
 
+class ContractStatus(StrEnum):
+    """How far a contract is from the end of its life.
+
+    From `close_only` on no position may open or grow; a `settled` contract has no positions.
+    """
+
+    TRADING = "trading"
+    CLOSE_ONLY = "close_only"
+    SETTLING = "settling"
+    SETTLED = "settled"
+
+
 class OddLots(StrEnum):
     """What an amendment does with positions that are no multiple of the new lot."""
 
@@ -139,6 +151,8 @@ class Reason(StrEnum):
     EXCEEDS_INVENTORY = "exceeds_inventory"
     EXCEEDS_POOL_BALANCE = "exceeds_pool_balance"
     ODD_LOTS = "odd_lots"
+    CLOSE_ONLY = "close_only"
+    CONTRACT_SETTLED = "contract_settled"
     NO_OPEN_POSITION = "no_open_position"
     MISSING_MARK_PRICE = "missing_mark_price"
     NO_INVENTORY_TO_CLOSE = "no_inventory_to_close"

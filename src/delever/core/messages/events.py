@@ -1,7 +1,7 @@
 """Events: facts in exact integers, which the book applies and the journal stores."""
 
 from delever.core.messages.commands import DefineContract, DefinePool
-from delever.core.messages.enums import FundingReason, NoticeKind, Reason, Side
+from delever.core.messages.enums import ContractStatus, FundingReason, NoticeKind, Reason, Side
 from delever.core.messages.risk_ratings import Rating, SideIndicators
 from delever.core.messages.snapshot_events import (
     AccountsDefined,
@@ -119,7 +119,7 @@ class PositionsClosed(Event, tag="positions_closed", frozen=True, kw_only=True):
     contract: str
     side: Side
     reason: Reason
-    price_ticks: int
+    price: str
     accounts: tuple[str, ...]
     positions: tuple[int, ...]
     lots: tuple[int, ...]
@@ -138,11 +138,47 @@ class InventoryClosed(Event, tag="inventory_closed", frozen=True, kw_only=True):
     contract: str
     side: Side
     reason: Reason
-    price_ticks: int
+    price: str
     takeovers: tuple[int, ...]
     lots: tuple[int, ...]
     cost_cash: tuple[int, ...]
     realized_pnl_cash: tuple[int, ...]
+
+
+class ContractStatusSet(Event, tag="contract_status_set", frozen=True, kw_only=True):
+    """The status of a contract changed; `fund_pays` as in the command."""
+
+    contract: str
+    status: ContractStatus
+    fund_pays: bool
+    note: str
+
+
+class ContractSettled(Event, tag="contract_settled", frozen=True, kw_only=True):
+    """A contract was settled at a price; the closing of its positions and inventory precede.
+
+    Values are rounded down: `rounding_cash` is what that has left, and the pool's.
+    """
+
+    contract: str
+    price: str
+    rounding_cash: int
+    note: str
+
+
+class SettlementLossShared(Event, tag="settlement_loss_shared", frozen=True, kw_only=True):
+    """The winners of a settled contract paid what its pool could not; columns of equal length.
+
+    Each pays in proportion to its realized PnL in the contract, at most that and its equity.
+    `unfunded_cash` is the part of the loss that is still open.
+    """
+
+    contract: str
+    pool: str
+    loss_cash: int
+    unfunded_cash: int
+    accounts: tuple[str, ...]
+    amount_cash: tuple[int, ...]
 
 
 class TakenOver(Event, tag="taken_over", frozen=True, kw_only=True):
@@ -433,6 +469,9 @@ AnyEvent = (
     | PoolAmended
     | PositionsClosed
     | InventoryClosed
+    | ContractStatusSet
+    | ContractSettled
+    | SettlementLossShared
     | TakenOver
     | PositionsNetted
     | WalletSettled

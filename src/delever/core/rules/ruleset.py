@@ -52,7 +52,8 @@ class RuleSet:
     `sizing` is how much a round closes. A venue without a queue has no cases, but a last resort.
     `takeover_share` (numerator and denominator) is the fraction of maintenance margin at which a
     managed pool takes an account over. `nets_hedged_legs`: opposite cross positions of an account
-    in one contract are netted before its takeover.
+    in one contract are netted before its takeover. `winners_pay_settlement`: of a contract that is
+    settled, winners pay what neither accounts nor fund can; otherwise that stays open.
     """
 
     name: str
@@ -68,6 +69,7 @@ class RuleSet:
     takeover_share: tuple[int, int] = (1, 1)
     fee_ppm: int = 0
     nets_hedged_legs: bool = True
+    winners_pay_settlement: bool = False
     cancel_scope: OrderScope = OrderScope.CONTRACT
 
     @property

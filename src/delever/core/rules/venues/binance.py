@@ -14,8 +14,7 @@ _SHARED = (
         "ADL starts when bankrupt positions lose more than the insurance fund can pay.",
         FAQ,
         "partly read",
-        "pool equity (balance + unrealized PnL of inventory) <= 0; ADL stops above 0; in the last "
-        "hour before a delisting the fund does not pay (third party), which is not modeled here",
+        "pool equity (balance + unrealized PnL of inventory) <= 0; ADL stops above 0",
     ),
     Rule(
         "BIN-02",
@@ -48,6 +47,16 @@ _SHARED = (
         "sizing `residual`: a round closes the fewest lots that leave pool equity above "
         "`stop_equity` (0 by default); the cap on the net notional of the fund is not modeled",
     ),
+    Rule(
+        "BIN-09",
+        "In the last hour before a delisting the fund takes no part: what one order does not close "
+        "is deleveraged. Positions settle at the mean of the index.",
+        "Binance support, delisting notices of 2025 and 2026",
+        "third party",
+        "a setting (`fund_pays` false); what accounts lack at settlement is shared over the "
+        "contract's winners by realized PnL (assumed); the taker fee of the settlement is the "
+        "venue's and not modeled",
+    ),
 )
 
 
@@ -68,6 +77,7 @@ BINANCE = RuleSet(
         joint=True,
     ),
     indicator_scale=QUANTILE,
+    winners_pay_settlement=True,
     cancel_scope=OrderScope.ACCOUNT,
     rules=(
         *_SHARED,
@@ -96,6 +106,7 @@ BINANCE_LEGACY = RuleSet(
         "max(0, PnL) / max(1, wallet) x maintenance margin / equity", legacy_score, joint=True
     ),
     indicator_scale=QUANTILE,
+    winners_pay_settlement=True,
     cancel_scope=OrderScope.ACCOUNT,
     rules=(
         *_SHARED,

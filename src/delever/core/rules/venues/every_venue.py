@@ -152,6 +152,21 @@ _TERMS = {
         "Under new rules of a pool ADL stops where its trigger is no trigger of theirs, and a "
         "haircut on withdrawals ends. Rated contracts are rated again after an amendment."
     ),
+    43: (
+        "A contract is trading, close_only, settling or settled. Unless it is trading, a position "
+        "that is new or larger than the one known, after outstanding fills, is rejected; smaller "
+        "ones, takeovers and ADL go on. With `fund_pays` false the fund takes no part before the "
+        "settlement: its inventory is not sold, but closed by ADL at once and whole, at the price "
+        "of the rule set's first case."
+    ),
+    44: (
+        "At its settlement price, which is given, all positions and the inventory of a contract "
+        "are closed in one step, without a fee; values are rounded down and the pool has the rest, "
+        "so that sums are zero. The pool pays what an isolated position lost beyond its margin, "
+        "and the negative wallet of an account without other cross positions. What it has not is "
+        "shared over the contract's winners by realized PnL, up to that and their equity (Binance, "
+        "OKX, dYdX, Drift, Injective), or stays an open deficit (elsewhere, assumed)."
+    ),
 }
 
 API = "Binance USDⓈ-M API, ADL Risk"

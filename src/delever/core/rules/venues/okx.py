@@ -64,6 +64,15 @@ _SHARED = (
         "not documented",
         "no fee; open orders in the same contract are cancelled",
     ),
+    Rule(
+        "OKX-10",
+        "At a delisting all positions are settled at the mean of the index, without a fee; the "
+        "fund pays first, then profitable positions are deleveraged.",
+        "OKX help, delisting notices of November 2022",
+        "third party",
+        "the price is given; the fund's deficit is shared over the contract's winners by realized "
+        "PnL, not by leverage",
+    ),
 )
 
 OKX = RuleSet(
@@ -75,6 +84,7 @@ OKX = RuleSet(
         Case(Illiquidity(WAIT), PRICE),
     ),
     sizing=Sizing.WHOLE,
+    winners_pay_settlement=True,
     ranking=RANKING,
     rules=(
         *_SHARED,
@@ -98,6 +108,7 @@ OKX_2025 = RuleSet(
         Case(Illiquidity(WAIT), PRICE),
     ),
     sizing=Sizing.WHOLE,
+    winners_pay_settlement=True,
     ranking=RANKING,
     rules=(
         *_SHARED,
