@@ -230,6 +230,13 @@ BUILDERS = {
         "limits": st.none() | st.builds(m.TriggerLimits, trigger_threshold=amounts),
         "peak_window_ms": st.none() | st.sampled_from([0, 60_000, 8 * 3_600_000]),
     },
+    m.DelistContract: {
+        "contract": contracts,
+        "note": st.just("delisted"),
+        "status": st.sampled_from(m.ContractStatus),
+        "fund_pays": st.booleans(),
+    },
+    m.SettleContract: {"contract": contracts, "note": st.just("settled"), "price": prices},
     m.CancelAdl: {"fill": st.integers(1, 9), "note": st.just("late")},
     m.PauseAdl: {"contract": contracts, "paused": st.booleans(), "note": st.just("halted")},
     m.ForceAdl: {"contract": contracts, "note": st.just("at once")},

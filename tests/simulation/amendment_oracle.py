@@ -6,7 +6,8 @@ from math import gcd
 
 import msgspec
 import trigger_oracle
-from model import SIDES, Contract, Model, Position, sign
+from model import SIDES, Contract, Model
+from settlement_oracle import closing, closing_inventory, plain
 
 from delever.core import messages as m
 from delever.core.messages import Event, Reason, Side
@@ -38,7 +39,7 @@ def amended(model: Model, contract: Contract, command: m.AmendContract) -> list[
     amendment = m.ContractAmended(
         contract=contract.name,
         definition=definition,
-        price_unit="" if unit == grid else _plain(unit),
+        price_unit="" if unit == grid else plain(unit),
         note=command.note,
     )
     return [*closings, amendment]
@@ -61,12 +62,6 @@ def _common(one: Fraction, other: Fraction) -> Fraction:
     bottom = one.denominator * other.denominator
     top = gcd(one.numerator * other.denominator, other.numerator * one.denominator)
     return Fraction(top, bottom)
-
-
-def _plain(number: Fraction) -> str:
-    decimals = next(n for n in range(40) if (number * 10**n).denominator == 1)
-    digits = str(int(number * 10**decimals)).rjust(decimals + 1, "0")
-    return f"{digits[:-decimals]}.{digits[-decimals:]}" if decimals else digits
 
 
 def _odd_lots(model: Model, contract: Contract, command: m.AmendContract) -> list[Event] | Reason:
@@ -100,65 +95,14 @@ def _odd_lots(model: Model, contract: Contract, command: m.AmendContract) -> lis
 def _close(contract: Contract, side: Side, whole: int) -> Iterator[Event]:
     rows = [(key, p) for key, p in sorted(contract.positions[side].items()) if p.lots % whole]
     if rows:
-        yield closing(
-            contract, side, [(*row, row[1].lots % whole) for row in rows], Reason.ODD_LOTS
-        )
-
-
-def closing(
-    contract: Contract,
-    side: Side,
-    rows: list[tuple[tuple[str, int], Position, int]],
-    reason: Reason,
-    price: int | None = None,
-) -> m.PositionsClosed:
-    """Return the closing of some lots of positions at a price, the mark without one."""
-    at = contract.mark if price is None else price
-    costs = [held.cost * lots // held.lots for _, held, lots in rows]
-    margins = [held.margin * lots // held.lots for _, held, lots in rows]
-    values = [contract.value(side, lots, at) for *_, lots in rows]
-    realized = [value - cost for value, cost in zip(values, costs, strict=True)]
-    return m.PositionsClosed(
-        contract=contract.name,
-        side=side,
-        reason=reason,
-        price_ticks=at,
-        accounts=tuple(account for (account, _), *_ in rows),
-        positions=tuple(number for (_, number), *_ in rows),
-        lots=tuple(lots for *_, lots in rows),
-        cost_cash=tuple(costs),
-        margin_cash=tuple(margins),
-        realized_pnl_cash=tuple(realized),
-        to_pool_cash=tuple(
-            min(margin + pnl, 0) if held.isolated else 0
-            for (_, held, _), margin, pnl in zip(rows, margins, realized, strict=True)
-        ),
-    )
+        odd = [(key, held, held.lots % whole) for key, held in rows]
+        yield closing(contract, side, odd, Reason.ODD_LOTS, contract.mark * contract.tick)
 
 
 def _close_inventory(contract: Contract, side: Side, whole: int) -> Iterator[Event]:
     odd = {n: t.lots % whole for n, t in contract.tranches[side].items() if t.lots % whole}
     if odd:
-        yield closing_inventory(contract, side, odd, Reason.ODD_LOTS)
-
-
-def closing_inventory(
-    contract: Contract, side: Side, odd: dict[int, int], reason: Reason, price: int | None = None
-) -> m.InventoryClosed:
-    """Return the closing of some lots of tranches at a price, the mark without one."""
-    at, tranches = contract.mark if price is None else price, contract.tranches[side]
-    costs = [tranches[n].cost * lots // tranches[n].lots for n, lots in odd.items()]
-    worth = [sign(side) * contract.value(Side.LONG, lots, at) for lots in odd.values()]
-    return m.InventoryClosed(
-        contract=contract.name,
-        side=side,
-        reason=reason,
-        price_ticks=at,
-        takeovers=tuple(odd),
-        lots=tuple(odd.values()),
-        cost_cash=tuple(costs),
-        realized_pnl_cash=tuple(value - cost for value, cost in zip(worth, costs, strict=True)),
-    )
+        yield closing_inventory(contract, side, odd, Reason.ODD_LOTS, contract.mark * contract.tick)
 
 
 def pool_amended(model: Model, command: m.AmendPool) -> list[Event] | Reason:

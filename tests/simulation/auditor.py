@@ -18,6 +18,7 @@ from loss_oracle import check_last_resorts
 from model import AuditError, Contract, Model, expect, same
 from pool_audit import check_all_triggers, check_depth, check_pools, is_monitored
 from round_audit import check_rounds
+from settlement_oracle import check_loss_shared
 from takeover_audit import manage, net, settle_closed, settle_netted, take_over
 
 from delever.core import messages as m
@@ -78,6 +79,8 @@ class Auditor:
         for event in right or []:
             reader.take(event)
         settle_closed(reader, right or [])
+        if isinstance(command, m.SettleContract):
+            check_loss_shared(reader, command)
         if not isinstance(command, m.AmendContract | m.AmendPool):
             manage(reader)
         forced = command.contract if isinstance(command, m.ForceAdl) else ""
@@ -144,8 +147,9 @@ def _check_refresh(reader: Reader, command: m.Command) -> None:
     marked = [contract for contract in model.contracts.values() if contract.mark]
     if isinstance(command, m.RefreshRatings):
         rated = reader.expect_next(m.RatingsSet, "ratings").ratings
-        same("contracts rated", [rating.contract for rating in rated], [c.name for c in marked])
-        for rating, contract in zip(rated, marked, strict=True):
+        open_ = [contract for contract in marked if contract.status != "settled"]
+        same("contracts rated", [rating.contract for rating in rated], [c.name for c in open_])
+        for rating, contract in zip(rated, open_, strict=True):
             same("rated as of", (rating.as_of, rating.time_ms), (model.sequence, model.time_ms))
             balance = model.pools[contract.pool].balance
             same("fund rated", rating.parts[0].numbers["balance_cash"], balance)

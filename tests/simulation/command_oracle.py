@@ -5,6 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 import amendment_oracle
+import settlement_oracle
 import trigger_oracle
 from model import SIDES, Contract, Model, Position, PositionLoss, nearest, other, sign
 
@@ -103,7 +104,32 @@ def _cancelled(model: Model, command: m.CancelAdl) -> list[Event]:
     fill = model.fills.get(command.fill)
     if fill is None or command.fill <= max(model.accounts[fill.account].fills.values()):
         raise RejectedError(Reason.FILL_NOT_OUTSTANDING)
+    if model.contracts[fill.contract].status == "settled":
+        raise RejectedError(Reason.CONTRACT_SETTLED)
     return [m.FillCancelled(fill=fill, note=command.note)]
+
+
+def _delisted(model: Model, command: m.DelistContract) -> list[Event]:
+    contract = _contract(model, command.contract)
+    if contract.status == "settled":
+        raise RejectedError(Reason.CONTRACT_SETTLED)
+    rules = model.pools[contract.pool].definition.rules
+    if not (command.fund_pays or trigger_oracle.TRIGGERS[rules]):
+        raise RejectedError(Reason.ADL_QUEUE_NOT_SUPPORTED)
+    event = m.ContractStatusSet(
+        contract=contract.name,
+        status=command.status,
+        fund_pays=command.fund_pays or command.status == "trading",
+        note=command.note,
+    )
+    return [event]
+
+
+def _settled(model: Model, command: m.SettleContract) -> list[Event]:
+    contract = _contract(model, command.contract)
+    if contract.status == "settled":
+        raise RejectedError(Reason.CONTRACT_SETTLED)
+    return settlement_oracle.settled(contract, command)
 
 
 def _unwind(model: Model, command: m.UnwindFill) -> list[Event]:
@@ -206,6 +232,7 @@ def _positions(model: Model, command: m.SetPositions) -> list[Event]:
             if key == (row.contract, row.side, row.position):
                 notices += _too_large_change(change, held)
                 _apply_later(held, change)
+        _check_growth(model.contracts[row.contract], row, held)
         tables.setdefault((row.contract, row.side), {})[row.account, row.position] = held
         orders.setdefault((row.account, row.contract), []).extend(row.open_orders)
     for (name, side), rows in list(tables.items()):
@@ -226,6 +253,14 @@ def _positions(model: Model, command: m.SetPositions) -> list[Event]:
         if tuple(dict.fromkeys(ids)) != model.orders.get((account, name), ())
     ]
     return [*ignored, *notices, *events, *changed]
+
+
+def _check_growth(contract: Contract, row: m.PositionRow, held: Position) -> None:
+    """Reject a position of a contract that is delisted, if it is new or has grown."""
+    known = contract.positions[row.side].get((row.account, row.position), Position())
+    if contract.status != "trading" and held.lots > known.lots:
+        settled = contract.status == "settled"
+        raise RejectedError(Reason.CONTRACT_SETTLED if settled else Reason.CLOSE_ONLY)
 
 
 def _check_one_way(
@@ -471,6 +506,8 @@ ANSWERS: dict[type[m.Command], Callable[[Model, Any], list[Event] | None]] = {
     m.MoveContract: _moved,
     m.AmendContract: _amended,
     m.AmendPool: _pool_amended,
+    m.DelistContract: _delisted,
+    m.SettleContract: _settled,
     m.CancelAdl: _cancelled,
     m.PauseAdl: _paused,
     m.ForceAdl: _forced,

@@ -159,6 +159,7 @@ def _moved(model: Model, event: m.ContractMoved) -> None:
     contract.pnls.add(model.time_ms, contract.contract_pnl)  # a loss from before is no drawdown
     expect(not contract.active, "ADL goes on in another pool", contract.name)
     contract.warned.clear()
+    contract.exhausted_lots.clear()
     for each in model.pools.values():
         each.monitored.discard(contract.name)
 
@@ -228,6 +229,38 @@ def _inventory_closed(model: Model, event: m.InventoryClosed) -> None:
         model.take_inventory(contract, event.side, takeover, lots, cost)
         model.earn(contract, realized)
     contract.exhausted_lots.pop(event.side, None)
+
+
+def _status(model: Model, event: m.ContractStatusSet) -> None:
+    contract = model.contracts[event.contract]
+    contract.status, contract.fund_pays = event.status, event.fund_pays
+    contract.exhausted_lots.clear()
+
+
+def _contract_settled(model: Model, event: m.ContractSettled) -> None:
+    contract = model.contracts[event.contract]
+    for side in SIDES:
+        expect(not contract.positions[side], "a position outlives its contract", contract.name)
+        expect(not contract.tranches[side], "inventory outlives its contract", contract.name)
+    expect(not contract.active, "ADL goes on in a settled contract", contract.name)
+    model.earn(contract, event.rounding_cash)
+    contract.status = "settled"
+    contract.bids = contract.asks = ()
+    contract.depth_known = False
+    contract.missing_since = dict.fromkeys(SIDES)
+    contract.warned.clear()
+    contract.exhausted_lots.clear()
+    contract.rated_used = None
+    model.orders = {key: ids for key, ids in model.orders.items() if key[1] != contract.name}
+    for pool in model.pools.values():
+        pool.monitored.discard(contract.name)
+
+
+def _loss_shared(model: Model, event: m.SettlementLossShared) -> None:
+    contract = model.contracts[event.contract]
+    for account, amount in zip(event.accounts, event.amount_cash, strict=True):
+        model.pay(account, contract.settle, -amount)
+        model.earn(contract, amount)
 
 
 def remember_mark(contract: Contract, minute: int, price: Fraction) -> None:
@@ -402,6 +435,9 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.PoolAmended: _pool_amended,
     m.PositionsClosed: _positions_closed,
     m.InventoryClosed: _inventory_closed,
+    m.ContractStatusSet: _status,
+    m.ContractSettled: _contract_settled,
+    m.SettlementLossShared: _loss_shared,
     m.TakenOver: _taken_over,
     m.PositionsNetted: _netted,
     m.WalletSettled: _settled,

@@ -43,6 +43,17 @@ def nearest(number: Fraction) -> int:
     return -size if number < 0 else size
 
 
+def pro_rata(amount: int, weights: list[int]) -> list[int]:
+    """Return an amount shared by weight, whole units by largest remainder, ties in order."""
+    total = sum(weights) or 1
+    shares = [amount * weight // total for weight in weights]
+    remainders = [Fraction(amount * weight, total) % 1 for weight in weights]
+    order = sorted(range(len(weights)), key=lambda i: (-remainders[i], i))
+    for i in order[: amount - sum(shares) if any(weights) else 0]:
+        shares[i] += 1
+    return shares
+
+
 @dataclass
 class Position:
     """Lots without sign; cost signed like the value of the position."""
@@ -158,6 +169,8 @@ class Contract:
         self.warned: set[str] = set()
         self.rated_used: int | None = None  # trigger used at the last rating, ppm
         self.paused = False
+        self.status = "trading"
+        self.fund_pays = True
         self.mark_rejected = False
         self.exhausted_lots: dict[Side, int] = {}
 

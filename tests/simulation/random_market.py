@@ -143,6 +143,11 @@ class RandomMarket:
         unit = lot * multiplier * 10 ** ASSETS[asset]
         return bool((unit * tick if linear else unit / tick).denominator == 1)
 
+    def trading(self, model: Model) -> list[m.DefineContract]:
+        """Return the contracts that are not delisted."""
+        states = model.contracts
+        return [c for c in self.contracts if states[c.contract].status == "trading"]
+
     def follow(self, model: Model) -> None:
         """Take over the terms that contracts and pools have been amended to."""
         for place, contract in enumerate(self.contracts):
@@ -307,7 +312,7 @@ class RandomMarket:
     def faults(self, model: Model, time_ms: int, version: int) -> "list[Move]":
         from workload import Move  # noqa: PLC0415 - workload draws its markets from here
 
-        contract = self.random.choice(self.contracts)
+        contract = self.random.choice(self.trading(model))
         name, account = contract.contract, self.random.choice(self.accounts)
         asset = self.random.choice(sorted(model.units))
 

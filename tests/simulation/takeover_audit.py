@@ -215,7 +215,7 @@ def manage(reader: Reader) -> None:
         if any(contract.settle == asset for contract in managed):
             _liquidate_cross(reader, asset, managed)
     for contract in managed:
-        if not contract.active:
+        if not contract.active and contract.fund_pays:
             for event in absorbed(model, contract):
                 reader.take(event)
 

@@ -44,7 +44,7 @@ class Workload:
         if self.orders.random() < 0.05:
             return Move(self._order(model))
         self._pass_time()
-        if self.random.random() < 0.07:
+        if self.random.random() < 0.07 and self.market.trading(model):
             return self._faulty(model)
         draws, weights = zip(*self._draws().items(), strict=True)
         draw_command: Callable[[Model], m.Command] = self.random.choices(draws, weights)[0]
@@ -242,6 +242,9 @@ class Workload:
     def _order(self, model: Model) -> m.Command:
         """Return an operator's command, drawn from a generator of its own."""
         draw, time_ms = self.orders, self.time_ms
+        ending = [c for c in model.contracts.values() if c.status in {"close_only", "settling"}]
+        if ending and draw.random() < 0.5:
+            return self._ending(draw, draw.choice(ending))
         held = [c.name for c in model.contracts.values() if c.has_inventory]
         contract = draw.choice(held or list(model.contracts))
         if draw.random() < 0.3:
@@ -250,8 +253,22 @@ class Workload:
             return self.market.pool_amendment(model, draw, time_ms)
         if draw.random() < 0.5:
             return m.ForceAdl(time_ms=time_ms, contract=contract, note="at once")
+        if draw.random() < 0.25:
+            return self._ending(draw, model.contracts[contract])
         paused = draw.random() < 0.3
         return m.PauseAdl(time_ms=time_ms, contract=contract, paused=paused, note="halted")
+
+    def _ending(self, draw: random.Random, contract: Contract) -> m.Command:
+        """Return a step of a delisting: mostly called off again, sometimes settled."""
+        fields = {"time_ms": self.time_ms, "contract": contract.name, "note": "delisted"}
+        if contract.status == "trading" or draw.random() < 0.3:
+            listed = [m.ContractStatus.TRADING, m.ContractStatus.TRADING]
+            ending = [m.ContractStatus.CLOSE_ONLY, m.ContractStatus.SETTLING]
+            status = draw.choice(ending if contract.status == "trading" else listed + ending)
+            return m.DelistContract(**fields, status=status, fund_pays=draw.random() < 0.5)
+        mark = max(contract.mark, 1) * contract.tick
+        price = mark * Fraction(draw.randrange(4_000, 19_000), 10_000)
+        return m.SettleContract(**fields, price=text(price))
 
     def _time(self, _model: Model) -> m.Command:
         self.time_ms += self.random.choice([0, 1, 60_000, 9 * 3_600_000])

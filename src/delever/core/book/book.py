@@ -490,6 +490,7 @@ class Book:
     def _contract_status_set(self, event: m.ContractStatusSet) -> None:
         state = self.contracts[event.contract]
         state.status, state.fund_pays = event.status, event.fund_pays
+        state.exhausted.clear()
         self._record_change(state)
 
     def _contract_settled(self, event: m.ContractSettled) -> None:
