@@ -33,6 +33,7 @@ COMMAND_ENUMS = (
     messages.ContractKind,
     messages.PoolKind,
     messages.FundingReason,
+    messages.ContractStatus,
     messages.OddLots,
 )
 
@@ -74,6 +75,8 @@ MEANINGS = {
     "exceeds_inventory": "The pool has no inventory on this side.",
     "exceeds_pool_balance": "The withdrawal is larger than the pool's balance.",
     "odd_lots": "A quantity of the book is no multiple of the new lot; the field names the first.",
+    "close_only": "The contract is delisted: positions may only shrink.",
+    "contract_settled": "The contract is settled: it has no positions and no ADL any more.",
     "amount_sign_mismatch": "The amount is 0, or its sign contradicts its reason.",
     "invalid_depth_order": "Depth is not sorted by price, best first.",
     "no_open_position": "The account has no such position.",

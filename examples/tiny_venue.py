@@ -262,6 +262,16 @@ class Venue:
         await self.ordered("amend_contract", contract=CONTRACT, tick_size=str(tick), note=note)
         self.market.amend(tick)
 
+    async def settle_contract(self) -> None:
+        """Delist the contract, and settle it at the mark once every snapshot has arrived."""
+        self.submit_changes()
+        await self.settle()
+        note = {"contract": CONTRACT, "note": "delisting announced"}
+        await self.ordered("delist_contract", **note)
+        await self.ordered("delist_contract", status="settling", **note)
+        self.market.amend(self.market.tick)  # no order is left
+        await self.ordered("settle_contract", price=str(self.market.mark), **note)
+
     # --- liquidating and unwinding ---
 
     async def liquidate(self) -> None:
@@ -322,13 +332,37 @@ class Venue:
             case "fill_cancelled":
                 lots = event["fill"]["lots"]
                 self.inventory -= lots if event["fill"]["side"] == "long" else -lots
-            case "contract_amended":
-                self.price_unit = int(event["price_unit"] or event["definition"]["tick_size"])
             case "adl_started":
                 self.in_adl.add(event["trigger"])
             case "adl_stopped":
                 self.in_adl.discard(event["trigger"])
+            case _:
+                self._apply_terms(event)
         self.event_types.append(kind)
+
+    def _apply_terms(self, event: dict[str, Any]) -> None:
+        """Apply an amendment, and the settlement of the contract."""
+        match event["type"]:
+            case "contract_amended":
+                self.price_unit = int(event["price_unit"] or event["definition"]["tick_size"])
+            case "positions_closed":
+                self._close_positions(event)
+            case "inventory_closed":
+                closed = sum(event["lots"])
+                self.inventory -= closed if event["side"] == "long" else -closed
+            case "settlement_loss_shared":
+                for name, paid in zip(event["accounts"], event["amount_cash"], strict=True):
+                    self.market.accounts[name].wallet -= paid
+                    self._changed(self.market.accounts[name])
+
+    def _close_positions(self, event: dict[str, Any]) -> None:
+        """Close what a settlement has closed; each account gets its realized PnL."""
+        columns = (event[name] for name in ("accounts", "realized_pnl_cash", "to_pool_cash"))
+        for name, realized, to_pool in zip(*columns, strict=True):
+            account = self.market.accounts[name]
+            account.wallet += realized - to_pool
+            account.lots = account.cost = 0
+            self._changed(account)
 
     async def _apply_fill(self, fill: dict[str, Any], account: Account) -> None:
         """Close the position of a fill, or cancel the fill if the position has changed."""
@@ -400,12 +434,22 @@ async def turn(venue: Venue, rng: random.Random) -> None:
 
 
 async def session(venue: Venue, rng: random.Random, turns: int) -> None:
-    """Run some turns, half of them on a coarser tick, then wait until everything has arrived."""
+    """Run some turns, half of them on a coarser tick; then the contract is settled.
+
+    Wait before and after that until everything has arrived.
+    """
     await venue.open()
     for number in range(turns):
         if number == turns // 2:
             await venue.amend_tick(5)
         await turn(venue, rng)
+    await arrive(venue)
+    await venue.settle_contract()
+    await arrive(venue)
+
+
+async def arrive(venue: Venue) -> None:
+    """Wait until every change and event has arrived."""
     while True:
         venue.submit_changes()
         await venue.settle()

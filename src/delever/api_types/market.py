@@ -7,6 +7,7 @@ import msgspec
 from delever.core.messages import (
     AnyEvent,
     ContractKind,
+    ContractStatus,
     DefineContract,
     PoolKind,
     RatingInput,
@@ -93,7 +94,10 @@ class TriggerResponse(ApiResponse, frozen=True, kw_only=True):
 
 
 class ContractResponse(ApiResponse, frozen=True, kw_only=True):
-    """One contract; `trigger_used_ppm` is that of its nearest trigger."""
+    """One contract; `trigger_used_ppm` is that of its nearest trigger.
+
+    `fund_pays` is false where the fund takes no part before the settlement.
+    """
 
     as_of: int
     time_ms: int
@@ -108,6 +112,9 @@ class ContractResponse(ApiResponse, frozen=True, kw_only=True):
     marked_ms: int | None
     stale: bool
     state: MarketState
+    status: ContractStatus
+    fund_pays: bool
+    settlement_price: str | None
     paused: bool
     mark_rejected: bool
     trigger_used_ppm: int

@@ -1,4 +1,4 @@
-"""Amended terms in every API: the new ones at once, and every amount of before as it was."""
+"""Amended terms and the status in every API: new ones at once, amounts of before as they were."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -72,6 +72,45 @@ def test_terms_are_new_at_once_and_the_past_stays(
         assert after["lots"] == (lot_size,) * 4
         assert after["mark"] == mark
         assert {path: untimed(reader.get(path).json()) for path in PAST} == before
+
+
+def statuses(public: httpx2.Client) -> tuple[str, ...]:
+    """Return the status of the contract in each API."""
+    own = public.get("/v1/contracts/BTCUSDT").json()
+    (binance,) = public.get("/fapi/v1/exchangeInfo").json()["symbols"]
+    path = "/v5/market/instruments-info?category=linear&symbol=BTCUSDT"
+    bybit = public.get(path).json()["result"]["list"][0]
+    okx = public.get("/api/v5/public/instruments?instType=SWAP").json()["data"][0]
+    return own["status"], binance["status"], bybit["status"], okx["state"]
+
+
+def test_the_status_is_shown_at_once(server: LiveServer) -> None:
+    """Bybit lists contracts that are not trading only where it is asked for them."""
+    everything = "/v5/market/instruments-info?category=linear"
+    with client(server, "operate") as operator, client(server, "read") as reader:
+        seen = [statuses(reader)]
+        for step in (
+            {"type": "delist_contract"},
+            {"type": "delist_contract", "status": "settling"},
+            {"type": "settle_contract", "price": "64123.456789"},
+        ):
+            answer = submit(operator, **step)
+            assert answer["status"] == 200, answer
+            seen.append(statuses(reader))
+        contract = reader.get("/v1/contracts/BTCUSDT").json()
+        listed = reader.get(everything).json()["result"]["list"]
+        closed = reader.get(f"{everything}&status=Closed").json()["result"]["list"]
+        account = reader.get("/v1/accounts/dan").json()
+    assert seen == [
+        ("trading", "TRADING", "Trading", "live"),
+        ("close_only", "PRE_SETTLE", "Trading", "live"),
+        ("settling", "SETTLING", "Delivering", "suspend"),
+        ("settled", "CLOSE", "Closed", "suspend"),
+    ]
+    assert (contract["settlement_price"], contract["positions_long"]) == ("64123.456789", 0)
+    assert (contract["triggers"], contract["state"]) == ([], "calm")
+    assert (listed, [row["symbol"] for row in closed]) == ([], ["BTCUSDT"])
+    assert not account["positions"]
 
 
 def test_a_second_definition_names_the_remedy(server: LiveServer) -> None:

@@ -62,6 +62,8 @@ POST /v1/commands fund_pool                          401    403  403   403    20
 POST /v1/commands move_contract                      401    403  403   403    422
 POST /v1/commands amend_contract                     401    403  403   403    200
 POST /v1/commands amend_pool                         401    403  403   403    422
+POST /v1/commands delist_contract                    401    403  403   403    422
+POST /v1/commands settle_contract                    401    403  403   403    422
 POST /v1/commands cancel_adl                         401    403  403   403    422
 POST /v1/commands pause_adl                          401    403  403   403    200
 POST /v1/commands force_adl                          401    403  403   403    422
@@ -75,6 +77,8 @@ BODIES = {
     "move_contract": {"contract": "BTCUSDT", "pool": "none", "note": "test"},
     "amend_contract": {"contract": "BTCUSDT", "adl_exempt": False, "note": "test"},
     "amend_pool": {"pool": "none", "note": "test"},
+    "delist_contract": {"contract": "NONE", "note": "test"},
+    "settle_contract": {"contract": "NONE", "price": "1", "note": "test"},
     "cancel_adl": {"fill": 99, "note": "test"},
     "pause_adl": {"contract": "BTCUSDT", "paused": False, "note": "test"},
     "force_adl": {"contract": "BTCUSDT", "note": "test"},

@@ -9,7 +9,7 @@ from typing import Any
 from nicegui import ui
 
 from delever.api_types.market import ContractResponse, PoolResponse, RatingResponse, TriggerResponse
-from delever.core.messages import OddLots
+from delever.core.messages import ContractStatus, OddLots
 from delever.dashboard.charts.bars import stress_curve
 from delever.dashboard.charts.contract_history import (
     HISTORY_POINTS,
@@ -167,6 +167,7 @@ def _actions(contract: str) -> list[OperatorAction]:
             inputs={"pool": "name of the insurance fund"},
         ),
         *_amendments(contract),
+        *_delisting(contract),
     ]
 
 
@@ -196,6 +197,28 @@ def _amendments(contract: str) -> list[OperatorAction]:
         ),
         OperatorAction(
             label="End the exemption", confirm=contract, fixed=fixed | {"adl_exempt": False}
+        ),
+    ]
+
+
+def _delisting(contract: str) -> list[OperatorAction]:
+    """Return the steps to the end of a contract."""
+    delist = {"type": "delist_contract", "contract": contract}
+    ending = (ContractStatus.CLOSE_ONLY, ContractStatus.SETTLING, ContractStatus.TRADING)
+    statuses = {"status": tuple(map(str, ending))}
+    return [
+        OperatorAction(label="Delist", confirm=contract, fixed=delist, choices=statuses),
+        OperatorAction(
+            label="Delist without the fund",
+            confirm=contract,
+            fixed=delist | {"fund_pays": False},
+            choices=statuses,
+        ),
+        OperatorAction(
+            label="Settle",
+            confirm=contract,
+            fixed={"type": "settle_contract", "contract": contract},
+            inputs={"price": "settlement price"},
         ),
     ]
 

@@ -12,6 +12,7 @@ from delever.core.messages import (
     Accepted,
     AdlFilled,
     ContractAmended,
+    ContractSettled,
     Event,
     FillCancelled,
     InventoryClosed,
@@ -19,6 +20,7 @@ from delever.core.messages import (
     MarksSet,
     PositionsClosed,
     Rejected,
+    SettlementLossShared,
     Side,
     TakenOver,
     Unwound,
@@ -89,8 +91,8 @@ class EventTotals:
         match event:
             case MarksSet():
                 self._marks |= zip(event.contracts, event.mark_ticks, strict=True)
-            case Accepted() | ContractAmended() | PositionsClosed() | InventoryClosed():
-                self._add_amendment(event)
+            case Accepted():
+                self._sequence = event.sequence
             case Rejected():
                 self.rejected += 1
             case TakenOver():
@@ -116,14 +118,12 @@ class EventTotals:
                 self._sums[event.contract].haircut += paid
                 self._sums[event.contract].pool_pnl += paid
                 self._sums[event.contract].accounts.update(event.accounts)
+            case _:
+                self._add_end_of_terms(event)
 
-    def _add_amendment(
-        self, event: Accepted | ContractAmended | PositionsClosed | InventoryClosed
-    ) -> None:
-        """Add what an amendment has closed; express the mark in the new unit of prices."""
+    def _add_end_of_terms(self, event: Event) -> None:
+        """Add what an amendment or a settlement has closed; express the mark in the new unit."""
         match event:
-            case Accepted():
-                self._sequence = event.sequence
             case ContractAmended():
                 self._rescale_mark(event.contract)
             case PositionsClosed():
@@ -132,6 +132,12 @@ class EventTotals:
                 unwound = self._quantity(event.contract, sum(event.lots), self._sequence - 1)
                 self._sums[event.contract].unwound += unwound
                 self._sums[event.contract].pool_pnl += sum(event.realized_pnl_cash)
+            case ContractSettled():
+                self._sums[event.contract].pool_pnl += event.rounding_cash
+            case SettlementLossShared():
+                self._sums[event.contract].pool_pnl += sum(event.amount_cash)
+                self._sums[event.contract].haircut += sum(event.amount_cash)
+                self._sums[event.contract].accounts.update(event.accounts)
 
     def _formatter(self, contract: str) -> ContractFormatter:
         return ContractFormatter.of(self._book, self._book.contracts[contract])

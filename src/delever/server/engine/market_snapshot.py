@@ -14,7 +14,7 @@ from delever.core.book.contract_state import ContractState
 from delever.core.book.pool_state import PoolState
 from delever.core.explain.explanation import TriggerState, trigger_states
 from delever.core.market.contract_terms import ContractTerms
-from delever.core.messages import DefineContract, DefinePool, Rating, Side
+from delever.core.messages import ContractStatus, DefineContract, DefinePool, Rating, Side
 from delever.core.risk.publication.cache import PublishedIndicators
 from delever.core.rules import rule_set_of
 from delever.core.rules.ranking import IndicatorScale
@@ -45,6 +45,9 @@ class ContractSnapshot:
     contract_pnl_cash: int
     contract_pnl_peak_cash: int
     state: MarketState
+    status: ContractStatus
+    fund_pays: bool
+    settlement_price: str
     paused: bool
     mark_rejected: bool
     triggers: tuple[TriggerState, ...]
@@ -121,7 +124,8 @@ def _contract(
     book: Book, state: ContractState, last_adl_ms: int, marked_ms: int
 ) -> ContractSnapshot:
     rules = rule_set_of(book, state)
-    triggers = trigger_states(book, state, rules) if state.mark else ()
+    is_open = state.mark and state.status is not ContractStatus.SETTLED
+    triggers = trigger_states(book, state, rules) if is_open else ()
     contract_pnl_cash = contract_pnl_of(state)
     return ContractSnapshot(
         name=state.name,
@@ -140,6 +144,9 @@ def _contract(
         contract_pnl_cash=contract_pnl_cash,
         contract_pnl_peak_cash=state.contract_pnl_peak.peak(book.time_ms, contract_pnl_cash),
         state=_market_state(state, triggers),
+        status=state.status,
+        fund_pays=state.fund_pays,
+        settlement_price=state.settlement_price,
         paused=state.paused,
         mark_rejected=state.mark_rejected,
         triggers=triggers,

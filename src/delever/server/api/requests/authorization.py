@@ -18,10 +18,12 @@ from delever.core.messages import (
     AmendPool,
     CancelAdl,
     Command,
+    DelistContract,
     ForceAdl,
     FundPool,
     MoveContract,
     PauseAdl,
+    SettleContract,
 )
 from delever.server.api.requests.errors import ApiError, RequestError
 from delever.server.api.requests.masking import Masking
@@ -34,6 +36,8 @@ OPERATOR_COMMANDS = (
     MoveContract,
     AmendContract,
     AmendPool,
+    DelistContract,
+    SettleContract,
     CancelAdl,
     PauseAdl,
     ForceAdl,

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from delever.core.market.contract_terms import MAX_TICKS, ContractTerms
-from delever.core.messages import DefineContract, Rating, RiskLevel
+from delever.core.messages import ContractStatus, DefineContract, Rating, RiskLevel
 from delever.core.units import COLUMN_LIMIT, PPM, div_floor, format_scaled
 from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
@@ -138,6 +138,14 @@ def timing_error(timestamp_ms: int, recv_window_ms: int, now_ms: int) -> Binance
 
 # --- markets ---
 
+STATUSES = {
+    ContractStatus.TRADING: "TRADING",
+    ContractStatus.CLOSE_ONLY: "PRE_SETTLE",
+    ContractStatus.SETTLING: "SETTLING",
+    ContractStatus.SETTLED: "CLOSE",
+}
+"""Binance's `status` (USDS-M) and `contractStatus` (COIN-M) of a contract."""
+
 
 @dataclass(frozen=True, slots=True)
 class Market:
@@ -149,6 +157,7 @@ class Market:
     cash_decimals: int
     mark_ticks: int = 0
     marked_ms: int = 0
+    status: ContractStatus = ContractStatus.TRADING
 
     def at(self, sequence: int) -> "Market":
         """Return the market with the units of the events of a sequence."""
@@ -247,10 +256,11 @@ def exchange_info(markets: Iterable[Market], time_ms: int, weight_per_minute: in
 
 def _terms(market: Market) -> Json:
     instrument, terms = market.instrument, market.terms
+    status = STATUSES[market.status]
     kind = (
-        {"status": "TRADING"}
+        {"status": status}
         if instrument.linear
-        else {"contractStatus": "TRADING", "contractSize": _number(terms.multiplier)}
+        else {"contractStatus": status, "contractSize": _number(terms.multiplier)}
     )
     return {
         "symbol": market.symbol,

@@ -21,7 +21,9 @@ from delever.core.messages import (
     Event,
     FillCancelled,
     LossSocialized,
+    PositionsClosed,
     PositionsNetted,
+    SettlementLossShared,
     TakenOver,
 )
 from delever.server.engine.account_snapshot import AccountSnapshot, account_snapshot_of
@@ -260,14 +262,14 @@ class UserDataStreams:
             for position in held:
                 yield account_payloads.position_row(market, position, hedge_mode=mode)
             closed = {
-                event.side: event
+                event.side: _is_isolated(event, account.account)
                 for event in events
-                if isinstance(event, ForcedEvent) and event.contract == contract
+                if isinstance(event, ForcedEvent | PositionsClosed) and event.contract == contract
             }
-            for side, event in closed.items():
+            for side, isolated in closed.items():
                 if not held or (mode and side not in {p.side for p in held}):
                     yield account_payloads.closed_row(
-                        market, side, hedge_mode=mode, isolated=_is_isolated(event)
+                        market, side, hedge_mode=mode, isolated=isolated
                     )
 
 
@@ -308,7 +310,7 @@ def _affected(event: Event) -> set[str]:
             return {event.account}
         case FillCancelled():
             return {event.fill.account}
-        case LossSocialized():
+        case LossSocialized() | PositionsClosed() | SettlementLossShared():
             return set(event.accounts)
         case _:
             return set()
@@ -318,11 +320,20 @@ def _contract(event: Event) -> str:
     match event:
         case AdlFilled() | TakenOver() | PositionsNetted() | LossSocialized():
             return event.contract
+        case PositionsClosed() | SettlementLossShared():
+            return event.contract
         case FillCancelled():
             return event.fill.contract
         case _:
             return ""
 
 
-def _is_isolated(event: ForcedEvent) -> bool:
-    return event.isolated if isinstance(event, AdlFilled) else event.margin_cash > 0
+def _is_isolated(event: ForcedEvent | PositionsClosed, account: str) -> bool:
+    match event:
+        case AdlFilled():
+            return event.isolated
+        case TakenOver():
+            return event.margin_cash > 0
+        case PositionsClosed():
+            margins = zip(event.accounts, event.margin_cash, strict=True)
+            return any(margin for name, margin in margins if name == account)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from delever.core.market.contract_terms import ContractTerms
+from delever.core.messages import ContractStatus
 from delever.core.units import PPM, div_floor, div_nearest
 from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
@@ -203,14 +204,25 @@ def server_time(now_ms: int) -> bytes:
     return b'{"timeSecond":"%d","timeNano":"%d000000"}' % (div_floor(now_ms, 1000), now_ms)
 
 
-def contract_row(instrument: Instrument, terms: ContractTerms) -> dict[str, Any]:
+STATUSES = {
+    ContractStatus.TRADING: "Trading",
+    ContractStatus.CLOSE_ONLY: "Trading",
+    ContractStatus.SETTLING: "Delivering",
+    ContractStatus.SETTLED: "Closed",
+}
+"""Bybit's `status` of a contract; it has none for trading that only closes."""
+
+
+def contract_row(
+    instrument: Instrument, terms: ContractTerms, status: ContractStatus = ContractStatus.TRADING
+) -> dict[str, Any]:
     """Return a contract as in instruments-info; fields unknown to delever are empty."""
     min_quantity = amounts.units(terms, 1)
     tick = amounts.price(terms, terms.price_step)
     return {
         "symbol": instrument.bybit,
         "contractType": "LinearPerpetual" if instrument.linear else "InversePerpetual",
-        "status": "Trading",
+        "status": STATUSES[status],
         "baseCoin": instrument.base,
         "quoteCoin": instrument.quote,
         "launchTime": "0",

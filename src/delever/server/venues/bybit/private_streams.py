@@ -15,7 +15,9 @@ from delever.core.messages import (
     Event,
     FillCancelled,
     LossSocialized,
+    PositionsClosed,
     PositionsNetted,
+    SettlementLossShared,
     TakenOver,
 )
 from delever.server.engine.runner import Committed, Runner, StoppedError
@@ -167,7 +169,11 @@ def _affected(event: Event) -> list[tuple[str, str]]:
             return [(account, contract)]
         case FillCancelled(fill=fill):
             return [(fill.account, fill.contract)]
-        case LossSocialized(accounts=accounts, contract=contract):
+        case (
+            LossSocialized(accounts=accounts, contract=contract)
+            | PositionsClosed(accounts=accounts, contract=contract)
+            | SettlementLossShared(accounts=accounts, contract=contract)
+        ):
             return [(account, contract) for account in accounts]
         case _:
             return []

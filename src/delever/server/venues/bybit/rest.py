@@ -127,20 +127,22 @@ class BybitApi:
         if category not in {*payloads.CATEGORIES, "spot"}:
             return payloads.PARAMETER.with_values(why=f"category {category!r} is unknown")
         symbol, base = params.get("symbol"), params.get("baseCoin")
-        trading = params.get("status", "Trading") == "Trading"
-        found = [
-            listed
-            for listed in sorted(self._symbols.all, key=lambda listed: listed.bybit)
-            if trading and payloads.category_of(listed) == category
-            if symbol in {None, listed.bybit} and base in {None, listed.base}
+        wanted = params.get("status", "" if symbol else "Trading")
+        listed = [
+            instrument
+            for instrument in sorted(self._symbols.all, key=lambda each: each.bybit)
+            if payloads.category_of(instrument) == category
+            if symbol in {None, instrument.bybit} and base in {None, instrument.base}
         ]
-        if symbol and not found and trading:
+        if symbol and not listed:
             return payloads.PARAMETER.with_values(why=f"symbol {symbol!r} is unknown")
         contracts = self._runner.market_snapshot.contracts
-        rows = [
-            (listed.bybit, payloads.contract_row(listed, contracts[listed.contract].terms))
-            for listed in found
+        found = [
+            payloads.contract_row(instrument, contract.terms, contract.status)
+            for instrument in listed
+            for contract in [contracts[instrument.contract]]
         ]
+        rows = [(row["symbol"], row) for row in found if wanted in {"", row["status"]}]
         return _page_of(rows, category, params, default_limit=500, max_limit=1000)
 
     # --- private ---

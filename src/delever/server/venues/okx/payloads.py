@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from delever.core.market.contract_terms import ContractTerms
-from delever.core.messages import Reason, Side
+from delever.core.messages import ContractStatus, Reason, Side
 from delever.server.engine.account_snapshot import PositionSnapshot
 from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
@@ -67,7 +67,18 @@ def error_answer(error: OkxErrorCode) -> bytes:
     return msgspec.json.encode({"code": error.code, "msg": error.message, "data": []})
 
 
-def contract_row(instrument: Instrument, terms: ContractTerms) -> dict[str, str]:
+STATES = {
+    ContractStatus.TRADING: "live",
+    ContractStatus.CLOSE_ONLY: "live",
+    ContractStatus.SETTLING: "suspend",
+    ContractStatus.SETTLED: "suspend",
+}
+"""OKX's `state` of a contract; a contract that has gone has none at OKX, which lists it no more."""
+
+
+def contract_row(
+    instrument: Instrument, terms: ContractTerms, status: ContractStatus = ContractStatus.TRADING
+) -> dict[str, str]:
     """Return a contract as in public/instruments; fields unknown to delever are empty."""
     lot = amounts.contracts(terms, 1)
     return {
@@ -92,7 +103,7 @@ def contract_row(instrument: Instrument, terms: ContractTerms) -> dict[str, str]
         "lotSz": lot,
         "minSz": lot,
         "alias": "",
-        "state": "live",
+        "state": STATES[status],
     }
 
 
