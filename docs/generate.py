@@ -33,7 +33,7 @@ COMMAND_ENUMS = (
     messages.ContractKind,
     messages.PoolKind,
     messages.FundingReason,
-    messages.ContractStatus,
+    messages.TradingStatus,
     messages.OddLots,
 )
 

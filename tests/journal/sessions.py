@@ -233,7 +233,7 @@ BUILDERS = {
     m.DelistContract: {
         "contract": contracts,
         "note": st.just("delisted"),
-        "status": st.sampled_from(m.ContractStatus),
+        "status": st.sampled_from(m.TradingStatus),
         "fund_pays": st.booleans(),
     },
     m.SettleContract: {"contract": contracts, "note": st.just("settled"), "price": prices},

@@ -262,8 +262,8 @@ class Workload:
         """Return a step of a delisting: mostly called off again, sometimes settled."""
         fields = {"time_ms": self.time_ms, "contract": contract.name, "note": "delisted"}
         if contract.status == "trading" or draw.random() < 0.3:
-            listed = [m.ContractStatus.TRADING, m.ContractStatus.TRADING]
-            ending = [m.ContractStatus.CLOSE_ONLY, m.ContractStatus.SETTLING]
+            listed = [m.TradingStatus.TRADING, m.TradingStatus.TRADING]
+            ending = [m.TradingStatus.CLOSE_ONLY, m.TradingStatus.SETTLING]
             status = draw.choice(ending if contract.status == "trading" else listed + ending)
             return m.DelistContract(**fields, status=status, fund_pays=draw.random() < 0.5)
         mark = max(contract.mark, 1) * contract.tick

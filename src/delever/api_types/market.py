@@ -7,13 +7,13 @@ import msgspec
 from delever.core.messages import (
     AnyEvent,
     ContractKind,
-    ContractStatus,
     DefineContract,
     PoolKind,
     RatingInput,
     RatingMethod,
     RiskLevel,
     Side,
+    TradingStatus,
 )
 
 MASK = "masked:"
@@ -112,7 +112,7 @@ class ContractResponse(ApiResponse, frozen=True, kw_only=True):
     marked_ms: int | None
     stale: bool
     state: MarketState
-    status: ContractStatus
+    status: TradingStatus
     fund_pays: bool
     settlement_price: str | None
     paused: bool

@@ -8,7 +8,7 @@ from html import escape
 
 from delever import formatting
 from delever.api_types.market import ContractResponse, TriggerResponse
-from delever.core.messages import ContractStatus
+from delever.core.messages import TradingStatus
 
 NOTHING = "-"
 """Text of a value that does not apply."""
@@ -113,7 +113,7 @@ def banner_text(contract: ContractResponse) -> str:
     inventory = inventory_text(contract)
     if inventory:
         text += f"; the insurance fund holds {inventory}"
-    if contract.status is not ContractStatus.TRADING:
+    if contract.status is not TradingStatus.TRADING:
         price = f" at {contract.settlement_price}" if contract.settlement_price else ""
         fund = "" if contract.fund_pays else ", the fund takes no part"
         text += f"; {humanize(contract.status)}{price}{fund}"

@@ -22,13 +22,13 @@ from delever.core.market.rolling_windows import RollingMean, RollingPeak, Rollin
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.messages import (
     AdlFilled,
-    ContractStatus,
     DefineContract,
     DefinePool,
     IndicatorsPublished,
     PoolObserved,
     Rating,
     Side,
+    TradingStatus,
 )
 
 
@@ -127,7 +127,7 @@ class ContractRecord(StateRecord):
     is_observed: bool
     rating: Rating | None
     paused: bool = False
-    status: ContractStatus = ContractStatus.TRADING
+    status: TradingStatus = TradingStatus.TRADING
     fund_pays: bool = True
     settlement_price: str = ""
     mark_rejected: bool = False

@@ -11,7 +11,7 @@ from world import World, cash_text
 
 from delever.core import messages as m
 from delever.core.engine import step
-from delever.core.messages import ContractStatus, Reason, Side
+from delever.core.messages import Reason, Side, TradingStatus
 from delever.core.valuation.bankruptcy import open_positions
 from delever.journal.snapshot import decode_book, encode_book
 from table import Row, cases
@@ -37,7 +37,7 @@ def test_settled(row: Row) -> None:
     world.long("ann", "BTC", 10, at=100, **margin)
     world.short("cyd", "BTC", 10, at=100)
     delist(world)
-    delist(world, status=ContractStatus.SETTLING)
+    delist(world, status=TradingStatus.SETTLING)
     settle(world, row["price"])
     shared = [sum(event.amount_cash) for event in world.events(m.SettlementLossShared)]
     unfunded = [event.unfunded_cash for event in world.events(m.SettlementLossShared)]
@@ -49,7 +49,7 @@ def test_settled(row: Row) -> None:
         "open": cash_text(sum(unfunded)),
     }
     state = world.state("BTC")
-    assert (state.status, state.settlement_price) == (ContractStatus.SETTLED, row["price"])
+    assert (state.status, state.settlement_price) == (TradingStatus.SETTLED, row["price"])
     assert not any(table.size for table in state.tables.values())
     assert encode_book(decode_book(encode_book(world.book))) == encode_book(world.book)
 
@@ -85,7 +85,7 @@ def test_without_the_fund_adl_closes_what_is_taken_over_at_once() -> None:
     world.short("cyd", "BTC", 50, at=100)
     world.long("ann", "BTC", 50, at=100)
     world.submit(m.SetDepth, contract="BTC", bids=((97, 100),))
-    delist(world, status=ContractStatus.SETTLING, fund_pays=False)
+    delist(world, status=TradingStatus.SETTLING, fund_pays=False)
     world.mark(BTC=98)
     (taken,) = world.events(m.TakenOver)
     (fill,) = world.events(m.AdlFilled)
@@ -110,7 +110,7 @@ def test_calling_a_delisting_off_gives_the_fund_its_part_back() -> None:
     world = World(rules="binance", balance=1_000)
     world.contract("BTC", tick_size=1)
     delist(world, fund_pays=False)
-    delist(world, status=ContractStatus.TRADING, fund_pays=False)
+    delist(world, status=TradingStatus.TRADING, fund_pays=False)
     assert world.state("BTC").fund_pays
     world.long("ann", "BTC", 10, at=100)
     assert world.lots("ann", "BTC", Side.LONG) == 10

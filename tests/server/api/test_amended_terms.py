@@ -84,11 +84,11 @@ def statuses(public: httpx2.Client) -> tuple[str, ...]:
     return own["status"], binance["status"], bybit["status"], okx["state"]
 
 
-def test_the_status_is_shown_at_once(server: LiveServer) -> None:
+def test_the_status_is_published_at_once(server: LiveServer) -> None:
     """Bybit lists contracts that are not trading only where it is asked for them."""
     everything = "/v5/market/instruments-info?category=linear"
     with client(server, "operate") as operator, client(server, "read") as reader:
-        seen = [statuses(reader)]
+        found = [statuses(reader)]
         for step in (
             {"type": "delist_contract"},
             {"type": "delist_contract", "status": "settling"},
@@ -96,12 +96,12 @@ def test_the_status_is_shown_at_once(server: LiveServer) -> None:
         ):
             answer = submit(operator, **step)
             assert answer["status"] == 200, answer
-            seen.append(statuses(reader))
+            found.append(statuses(reader))
         contract = reader.get("/v1/contracts/BTCUSDT").json()
         listed = reader.get(everything).json()["result"]["list"]
         closed = reader.get(f"{everything}&status=Closed").json()["result"]["list"]
         account = reader.get("/v1/accounts/dan").json()
-    assert seen == [
+    assert found == [
         ("trading", "TRADING", "Trading", "live"),
         ("close_only", "PRE_SETTLE", "Trading", "live"),
         ("settling", "SETTLING", "Delivering", "suspend"),

@@ -10,7 +10,7 @@ from delever.core.kernels import Revaluation, kernels_for
 from delever.core.market.contract_terms import ContractTerms, FormerUnits
 from delever.core.market.rolling_windows import RollingPeak, RollingVolatility
 from delever.core.market.trigger_limits import Limits
-from delever.core.messages import AdlFilled, ContractStatus, DefineContract, Rating, Side
+from delever.core.messages import AdlFilled, DefineContract, Rating, Side, TradingStatus
 from delever.core.units import Ints, Ratio, ratio_of, share_floor
 
 
@@ -75,7 +75,7 @@ class ContractState:
         self.active: dict[str, int] = {}
         self.warned: set[str] = set()
         self.paused = False
-        self.status = ContractStatus.TRADING
+        self.status = TradingStatus.TRADING
         self.fund_pays = True
         self.settlement_price = ""
         self.mark_rejected = False
@@ -134,11 +134,11 @@ class ContractState:
     @property
     def is_delisted(self) -> bool:
         """Whether no position may open or grow any more."""
-        return self.status is not ContractStatus.TRADING
+        return self.status is not TradingStatus.TRADING
 
     def settle(self, price: str) -> None:
         """Settle the contract, whose positions and inventory are closed."""
-        self.status, self.settlement_price = ContractStatus.SETTLED, price
+        self.status, self.settlement_price = TradingStatus.SETTLED, price
         self.bids = self.asks = ()
         self.depth_known = False
         self.depth_insufficient_since_ms = dict.fromkeys(Side)
@@ -283,7 +283,7 @@ class ContractState:
         depth. An observed contract stays monitored: PnL that returned to 0 still has a peak. A
         settled one is not: it has no PnL to come.
         """
-        if self.status is ContractStatus.SETTLED:
+        if self.status is TradingStatus.SETTLED:
             return False
         waits = set(self.depth_insufficient_since_ms.values()) != {None}
         pnl = self.realized_pnl or self.injected

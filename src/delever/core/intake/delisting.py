@@ -12,7 +12,7 @@ from delever.core.book.contract_state import ContractState
 from delever.core.intake.closing import Price, close_inventory, close_positions
 from delever.core.market.contract_terms import MAX_TICKS
 from delever.core.market.validation import Rejection, read_decimal, reject_unless
-from delever.core.messages import ContractStatus, Event, Reason
+from delever.core.messages import Event, Reason, TradingStatus
 from delever.core.rules import rule_set_of
 from delever.core.rules.policies.allocation import share
 from delever.core.units import div_ceil, format_scaled
@@ -21,7 +21,7 @@ from delever.core.valuation.numeric_range import POOL_LIMIT, check_range, takeov
 
 def delist_contract(book: Book, state: ContractState, command: m.DelistContract) -> Iterator[Event]:
     """Yield the new status; a contract without a queue cannot do without its fund."""
-    settled = command.status is ContractStatus.SETTLED  # settle_contract does that
+    settled = command.status is TradingStatus.SETTLED  # settle_contract does that
     reject_unless(not settled, "status", command.status, Reason.OUT_OF_RANGE)
     has_queue = bool(rule_set_of(book, state).cases)
     reject_unless(
@@ -30,7 +30,7 @@ def delist_contract(book: Book, state: ContractState, command: m.DelistContract)
     yield m.ContractStatusSet(
         contract=state.name,
         status=command.status,
-        fund_pays=command.fund_pays or command.status is ContractStatus.TRADING,
+        fund_pays=command.fund_pays or command.status is TradingStatus.TRADING,
         note=command.note,
     )
 

@@ -351,7 +351,7 @@ def _settle_contract(book: Book, command: m.SettleContract) -> list[Event]:
 def _unsettled(book: Book, name: str) -> ContractState:
     """Return a contract that is not settled."""
     state = _contract(book, "contract", name)
-    settled = state.status is m.ContractStatus.SETTLED
+    settled = state.status is m.TradingStatus.SETTLED
     reject_unless(not settled, "contract", name, Reason.CONTRACT_SETTLED)
     return state
 
@@ -375,7 +375,7 @@ def _cancel_adl(book: Book, command: m.CancelAdl) -> list[Event]:
     account = book.accounts.index[fill.account]
     included = max(book.accounts.balances_fill[account], book.accounts.positions_fill[account])
     reject_unless(fill.fill > included, "fill", fill.fill, Reason.FILL_NOT_OUTSTANDING)
-    settled = book.contracts[fill.contract].status is m.ContractStatus.SETTLED
+    settled = book.contracts[fill.contract].status is m.TradingStatus.SETTLED
     reject_unless(not settled, "fill", fill.fill, Reason.CONTRACT_SETTLED)
     return [m.FillCancelled(fill=fill, note=command.note)]
 

@@ -270,7 +270,7 @@ def _check_growth(book: Book, row: PositionRow, account: int, lots: int, path: s
 
 def growth_reason(state: ContractState) -> Reason:
     """Return why a position of a delisted contract may not open or grow."""
-    settled = state.status is m.ContractStatus.SETTLED
+    settled = state.status is m.TradingStatus.SETTLED
     return Reason.CONTRACT_SETTLED if settled else Reason.CLOSE_ONLY
 
 

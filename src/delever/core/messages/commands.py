@@ -7,11 +7,11 @@ import msgspec
 
 from delever.core.messages.enums import (
     ContractKind,
-    ContractStatus,
     FundingReason,
     OddLots,
     PoolKind,
     Side,
+    TradingStatus,
 )
 
 Amount = str | int
@@ -330,7 +330,7 @@ class DelistContract(Command, tag="delist_contract", frozen=True, kw_only=True):
 
     contract: str
     note: str
-    status: ContractStatus = ContractStatus.CLOSE_ONLY
+    status: TradingStatus = TradingStatus.CLOSE_ONLY
     fund_pays: bool = True
 
 

@@ -28,7 +28,7 @@ class ContractKind(StrEnum):
     INVERSE = "inverse"
 
 
-class ContractStatus(StrEnum):
+class TradingStatus(StrEnum):
     """How far a contract is from the end of its life.
 
     From `close_only` on no position may open or grow; a `settled` contract has no positions.

@@ -1,7 +1,7 @@
 """Events: facts in exact integers, which the book applies and the journal stores."""
 
 from delever.core.messages.commands import DefineContract, DefinePool
-from delever.core.messages.enums import ContractStatus, FundingReason, NoticeKind, Reason, Side
+from delever.core.messages.enums import FundingReason, NoticeKind, Reason, Side, TradingStatus
 from delever.core.messages.risk_ratings import Rating, SideIndicators
 from delever.core.messages.snapshot_events import (
     AccountsDefined,
@@ -149,7 +149,7 @@ class ContractStatusSet(Event, tag="contract_status_set", frozen=True, kw_only=T
     """The status of a contract changed; `fund_pays` as in the command."""
 
     contract: str
-    status: ContractStatus
+    status: TradingStatus
     fund_pays: bool
     note: str
 

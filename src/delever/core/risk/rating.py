@@ -21,13 +21,13 @@ from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.position_table import PositionTable
 from delever.core.messages import (
-    ContractStatus,
     Rating,
     RatingInput,
     RatingMethod,
     RatingPart,
     RiskLevel,
     Side,
+    TradingStatus,
 )
 from delever.core.risk.stress_curve import (
     MIN_VOLATILITY_PPM,
@@ -80,7 +80,7 @@ class Measure:
 def rating_of(book: Book, contract: str) -> Rating | None:
     """Return a contract's current rating; None if it is unknown, settled or has no mark."""
     state = book.contracts.get(contract)
-    if state is None or state.mark == 0 or state.status is ContractStatus.SETTLED:
+    if state is None or state.mark == 0 or state.status is TradingStatus.SETTLED:
         return None
     return rate(book, state)
 

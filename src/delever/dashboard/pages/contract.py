@@ -9,7 +9,7 @@ from typing import Any
 from nicegui import ui
 
 from delever.api_types.market import ContractResponse, PoolResponse, RatingResponse, TriggerResponse
-from delever.core.messages import ContractStatus, OddLots
+from delever.core.messages import OddLots, TradingStatus
 from delever.dashboard.charts.bars import stress_curve
 from delever.dashboard.charts.contract_history import (
     HISTORY_POINTS,
@@ -204,7 +204,7 @@ def _amendments(contract: str) -> list[OperatorAction]:
 def _delisting(contract: str) -> list[OperatorAction]:
     """Return the steps to the end of a contract."""
     delist = {"type": "delist_contract", "contract": contract}
-    ending = (ContractStatus.CLOSE_ONLY, ContractStatus.SETTLING, ContractStatus.TRADING)
+    ending = (TradingStatus.CLOSE_ONLY, TradingStatus.SETTLING, TradingStatus.TRADING)
     statuses = {"status": tuple(map(str, ending))}
     return [
         OperatorAction(label="Delist", confirm=contract, fixed=delist, choices=statuses),

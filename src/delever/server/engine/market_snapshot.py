@@ -14,7 +14,7 @@ from delever.core.book.contract_state import ContractState
 from delever.core.book.pool_state import PoolState
 from delever.core.explain.explanation import TriggerState, trigger_states
 from delever.core.market.contract_terms import ContractTerms
-from delever.core.messages import ContractStatus, DefineContract, DefinePool, Rating, Side
+from delever.core.messages import DefineContract, DefinePool, Rating, Side, TradingStatus
 from delever.core.risk.publication.cache import PublishedIndicators
 from delever.core.rules import rule_set_of
 from delever.core.rules.ranking import IndicatorScale
@@ -45,7 +45,7 @@ class ContractSnapshot:
     contract_pnl_cash: int
     contract_pnl_peak_cash: int
     state: MarketState
-    status: ContractStatus
+    status: TradingStatus
     fund_pays: bool
     settlement_price: str
     paused: bool
@@ -124,7 +124,7 @@ def _contract(
     book: Book, state: ContractState, last_adl_ms: int, marked_ms: int
 ) -> ContractSnapshot:
     rules = rule_set_of(book, state)
-    is_open = state.mark and state.status is not ContractStatus.SETTLED
+    is_open = state.mark and state.status is not TradingStatus.SETTLED
     triggers = trigger_states(book, state, rules) if is_open else ()
     contract_pnl_cash = contract_pnl_of(state)
     return ContractSnapshot(

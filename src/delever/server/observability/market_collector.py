@@ -6,7 +6,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from delever.api_types.market import MarketState
-from delever.core.messages import ContractStatus, Side
+from delever.core.messages import Side, TradingStatus
 from delever.core.units import PPM
 from delever.server.engine.market_snapshot import ContractSnapshot, MarketSnapshot, PoolSnapshot
 
@@ -75,7 +75,7 @@ def _add_contract(
     name, peak_cash = contract.name, snapshot.pools[contract.pool].balance_peak_cash
     for state in MarketState:
         families["contract_state"].add_metric([name, state], float(contract.state is state))
-    for status in ContractStatus:
+    for status in TradingStatus:
         families["contract_status"].add_metric([name, status], float(contract.status is status))
     scale = 10**contract.cash_decimals
     families["contract_pnl"].add_metric([name], contract.contract_pnl_cash / scale)

@@ -49,13 +49,10 @@ _SHARED = (
     ),
     Rule(
         "BIN-09",
-        "In the last hour before a delisting the fund takes no part: what one order does not close "
-        "is deleveraged. Positions settle at the mean of the index.",
+        "In the last hour before a delisting the fund takes no part: the rest is deleveraged.",
         "Binance support, delisting notices of 2025 and 2026",
         "third party",
-        "a setting (`fund_pays` false); what accounts lack at settlement is shared over the "
-        "contract's winners by realized PnL (assumed); the taker fee of the settlement is the "
-        "venue's and not modeled",
+        "a setting, `fund_pays`; winners pay at settlement (assumed); no taker fee",
     ),
 )
 

@@ -164,8 +164,9 @@ _TERMS = {
         "are closed in one step, without a fee; values are rounded down and the pool has the rest, "
         "so that sums are zero. The pool pays what an isolated position lost beyond its margin, "
         "and the negative wallet of an account without other cross positions. What it has not is "
-        "shared over the contract's winners by realized PnL, up to that and their equity (Binance, "
-        "OKX, dYdX, Drift, Injective), or stays an open deficit (elsewhere, assumed)."
+        "shared over the contract's winners by realized PnL, up to that and their equity (dYdX, "
+        "Drift, Injective; OKX by a copy of its help of November 2022; Binance assumed), or stays "
+        "an open deficit (elsewhere, assumed)."
     ),
 }
 

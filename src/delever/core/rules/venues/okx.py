@@ -64,15 +64,6 @@ _SHARED = (
         "not documented",
         "no fee; open orders in the same contract are cancelled",
     ),
-    Rule(
-        "OKX-10",
-        "At a delisting all positions are settled at the mean of the index, without a fee; the "
-        "fund pays first, then profitable positions are deleveraged.",
-        "OKX help, delisting notices of November 2022",
-        "third party",
-        "the price is given; the fund's deficit is shared over the contract's winners by realized "
-        "PnL, not by leverage",
-    ),
 )
 
 OKX = RuleSet(

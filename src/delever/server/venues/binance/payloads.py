@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from delever.core.market.contract_terms import MAX_TICKS, ContractTerms
-from delever.core.messages import ContractStatus, DefineContract, Rating, RiskLevel
+from delever.core.messages import DefineContract, Rating, RiskLevel, TradingStatus
 from delever.core.units import COLUMN_LIMIT, PPM, div_floor, format_scaled
 from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
@@ -139,10 +139,10 @@ def timing_error(timestamp_ms: int, recv_window_ms: int, now_ms: int) -> Binance
 # --- markets ---
 
 STATUSES = {
-    ContractStatus.TRADING: "TRADING",
-    ContractStatus.CLOSE_ONLY: "PRE_SETTLE",
-    ContractStatus.SETTLING: "SETTLING",
-    ContractStatus.SETTLED: "CLOSE",
+    TradingStatus.TRADING: "TRADING",
+    TradingStatus.CLOSE_ONLY: "PRE_SETTLE",
+    TradingStatus.SETTLING: "SETTLING",
+    TradingStatus.SETTLED: "CLOSE",
 }
 """Binance's `status` (USDS-M) and `contractStatus` (COIN-M) of a contract."""
 
@@ -157,7 +157,7 @@ class Market:
     cash_decimals: int
     mark_ticks: int = 0
     marked_ms: int = 0
-    status: ContractStatus = ContractStatus.TRADING
+    status: TradingStatus = TradingStatus.TRADING
 
     def at(self, sequence: int) -> "Market":
         """Return the market with the units of the events of a sequence."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from delever.core.market.contract_terms import ContractTerms
-from delever.core.messages import ContractStatus
+from delever.core.messages import TradingStatus
 from delever.core.units import PPM, div_floor, div_nearest
 from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
@@ -205,16 +205,16 @@ def server_time(now_ms: int) -> bytes:
 
 
 STATUSES = {
-    ContractStatus.TRADING: "Trading",
-    ContractStatus.CLOSE_ONLY: "Trading",
-    ContractStatus.SETTLING: "Delivering",
-    ContractStatus.SETTLED: "Closed",
+    TradingStatus.TRADING: "Trading",
+    TradingStatus.CLOSE_ONLY: "Trading",
+    TradingStatus.SETTLING: "Delivering",
+    TradingStatus.SETTLED: "Closed",
 }
 """Bybit's `status` of a contract; it has none for trading that only closes."""
 
 
 def contract_row(
-    instrument: Instrument, terms: ContractTerms, status: ContractStatus = ContractStatus.TRADING
+    instrument: Instrument, terms: ContractTerms, status: TradingStatus = TradingStatus.TRADING
 ) -> dict[str, Any]:
     """Return a contract as in instruments-info; fields unknown to delever are empty."""
     min_quantity = amounts.units(terms, 1)

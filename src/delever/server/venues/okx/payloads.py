@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from delever.core.market.contract_terms import ContractTerms
-from delever.core.messages import ContractStatus, Reason, Side
+from delever.core.messages import Reason, Side, TradingStatus
 from delever.server.engine.account_snapshot import PositionSnapshot
 from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
@@ -68,16 +68,16 @@ def error_answer(error: OkxErrorCode) -> bytes:
 
 
 STATES = {
-    ContractStatus.TRADING: "live",
-    ContractStatus.CLOSE_ONLY: "live",
-    ContractStatus.SETTLING: "suspend",
-    ContractStatus.SETTLED: "suspend",
+    TradingStatus.TRADING: "live",
+    TradingStatus.CLOSE_ONLY: "live",
+    TradingStatus.SETTLING: "suspend",
+    TradingStatus.SETTLED: "suspend",
 }
 """OKX's `state` of a contract; a contract that has gone has none at OKX, which lists it no more."""
 
 
 def contract_row(
-    instrument: Instrument, terms: ContractTerms, status: ContractStatus = ContractStatus.TRADING
+    instrument: Instrument, terms: ContractTerms, status: TradingStatus = TradingStatus.TRADING
 ) -> dict[str, str]:
     """Return a contract as in public/instruments; fields unknown to delever are empty."""
     lot = amounts.contracts(terms, 1)
